@@ -1,0 +1,31 @@
+/** Tables of measurements, and what stands in them. */
+
+/** Prints columns: the first to the left, the others to the right. */
+export function table(head: readonly string[], rows: readonly (readonly string[])[]): void {
+  const widths = head.map((cell, column) =>
+    Math.max(cell.length, ...rows.map((row) => row[column]?.length ?? 0)),
+  )
+  for (const row of [head, ...rows]) {
+    console.log(
+      `  ${row.map((cell, column) => (column === 0 ? cell.padEnd(widths[0] ?? 0) : cell.padStart(widths[column] ?? 0))).join('  ')}`,
+    )
+  }
+}
+
+export function median(list: readonly number[]): number {
+  const sorted = [...list].sort((a, b) => a - b)
+  return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN
+}
+
+export function minimum(list: readonly number[]): number {
+  return Math.min(...list)
+}
+
+/** Milliseconds. */
+export function ms(value: number): string {
+  return value.toFixed(1)
+}
+
+export function ratio(value: number, base: number): string {
+  return (value / base).toFixed(2)
+}

@@ -1,0 +1,24 @@
+/** How the demo tells what it does. */
+
+/** A new part of it. */
+export function step(text: string): void {
+  console.log(`\n== ${text}`)
+}
+
+export function say(text: string): void {
+  console.log(`  ${text}`)
+}
+
+/** Output of a program, further right. */
+export function indent(text: string, by = 2): string {
+  return text
+    .trimEnd()
+    .split('\n')
+    .map((line) => ' '.repeat(by) + line)
+    .join('\n')
+}
+
+/** How long ago `since` was, for people. */
+export function seconds(since: number): string {
+  return `${((Date.now() - since) / 1000).toFixed(1)} s`
+}

@@ -1,0 +1,41 @@
+/**
+ * Writes the tables of docs/configuration.md that stand in the sources: the keys of vf-attach (src/attach/keys.ts) and
+ * the error codes (src/cni/error.ts). A test fails when the page is behind them.
+ *
+ *     sh hack/bun.sh hack/docs.ts
+ */
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { keys } from '../src/attach/keys.ts'
+import { code, type ErrorName, meaning } from '../src/cni/error.ts'
+
+/** The page with its tables as the sources have them. */
+export function withTables(page: string): string {
+  const tables = { keys: keyTable(), codes: codeTable() }
+  return Object.entries(tables).reduce((text, [name, lines]) => {
+    const begin = `<!-- ${name}: from the sources, by hack/docs.ts -->\n`
+    const end = `<!-- end of ${name} -->`
+    const [from, to] = [text.indexOf(begin), text.indexOf(end)]
+    if (from < 0 || to < from) throw new RangeError(`Cannot find the place of the table "${name}"`)
+    return text.slice(0, from + begin.length) + lines.map((line) => `${line}\n`).join('') + text.slice(to)
+  }, page)
+}
+
+function keyTable(): string[] {
+  const rows = Object.entries(keys).map(
+    ([name, { allowed, effect }]) => `| \`${name}\` | ${allowed} | ${effect} |`,
+  )
+  return ['| key | value | effect |', '|---|---|---|', ...rows]
+}
+
+function codeTable(): string[] {
+  const rows = Object.entries(code).map(([name, number]) => `| ${number} | ${meaning[name as ErrorName]} |`)
+  return ['| code | meaning |', '|---|---|', ...rows]
+}
+
+/** Path of the page. */
+export const configurationPage = join(import.meta.dirname, '../docs/configuration.md')
+
+if (process.argv[1]?.endsWith('hack/docs.ts') === true) {
+  writeFileSync(configurationPage, withTables(readFileSync(configurationPage, 'utf8')))
+}

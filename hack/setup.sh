@@ -1,0 +1,152 @@
+#!/bin/sh
+# Makes a bare Debian 13 machine ready for one of the npm scripts, which all start with it.
+#   sh hack/setup.sh build   Node and the npm packages
+#   sh hack/setup.sh lab     ... and QEMU with what runs in the virtual machine (needs root)
+#   sh hack/setup.sh demo    ... and what builds the kernel module simnic (needs root)
+#   sh hack/setup.sh test    ... and a C compiler for the header checks (needs root)
+# Prints nothing and installs nothing when all is there. Uses the package sources that are configured.
+set -eu
+
+top=$(CDPATH= cd -- "$(dirname -- "$0")/.." && pwd)
+mode=${1-}
+
+# Package and the reason for it, one a line.
+lab_packages='qemu-system-x86 the virtual machine
+busybox-static its first program
+xz-utils unpacks kernel modules
+kmod modprobe and depmod
+iproute2 ip, tc, bridge and devlink
+nftables nft
+ethtool offload features and counters of NICs
+containernetworking-plugins the plugins that ours are compared with, and host-local
+tcpdump captures on the wire
+pciutils lspci
+conntrack connection tracking tables
+iputils-ping ping
+socat SCTP connections
+iputils-arping duplicate address checks'
+# The headers of the kernel itself are unpacked by the lab, for the kernel that it boots.
+module_packages='gcc-14 compiles the kernel module
+binutils links and strips it
+make builds it
+perl checks its comments, a part of that build'
+test_packages='gcc compiles the checks against kernel headers
+libc6-dev C headers
+linux-libc-dev kernel headers for programs
+git lists the files that the tests of the tree itself read
+strace captures the requests of ip and tc'
+
+main() {
+  case $mode in
+    build) packages= ;;
+    lab) packages=$lab_packages ;;
+    demo) packages="$lab_packages
+$module_packages" ;;
+    test) packages="$lab_packages
+$module_packages
+$test_packages" ;;
+    *) die 'usage: sh hack/setup.sh build|lab|demo|test' ;;
+  esac
+  check_node
+  if [ -n "$packages" ] && [ "$(id -u)" -ne 0 ]; then
+    die "Cannot start the virtual machine as $(id -un): it reads the whole file system and may install packages. Run: $(root_command)"
+  fi
+  npm_packages
+  if [ -n "$packages" ]; then debian_packages; fi
+}
+
+die() {
+  echo "$1" >&2
+  exit 1
+}
+
+say() { echo "setup: $1" >&2; }
+
+# npm sets npm_lifecycle_event to the name of the script that is running.
+root_command() {
+  case ${npm_lifecycle_event-} in
+    test) echo 'sudo npm test' ;;
+    '') echo "sudo sh hack/setup.sh $mode" ;;
+    *) echo "sudo npm run $npm_lifecycle_event" ;;
+  esac
+}
+
+check_node() {
+  version=$(node --version 2>/dev/null) || die 'Cannot find node: install Node 20.5 or newer'
+  major=${version#v}
+  minor=${major#*.}
+  major=${major%%.*}
+  minor=${minor%%.*}
+  if [ "$major" -lt 20 ] || { [ "$major" -eq 20 ] && [ "$minor" -lt 5 ]; }; then
+    die "Cannot use node $version: must be 20.5 or newer"
+  fi
+}
+
+# npm writes node_modules/.package-lock.json last, so it is older than package-lock.json exactly when
+# the lock file changed after the last complete installation.
+npm_packages() {
+  done=$top/node_modules/.package-lock.json
+  if [ -e "$done" ] && [ -z "$(find "$top/package-lock.json" -newer "$done")" ]; then return 0; fi
+  say 'npm ci (node_modules is missing or older than package-lock.json)'
+  (cd "$top" && npm ci --ignore-scripts >&2) || die 'Cannot install the npm packages: npm ci failed'
+  touch "$done"
+}
+
+debian_packages() {
+  missing=$(missing_packages)
+  if [ -z "$missing" ]; then return 0; fi
+  command -v apt-get >/dev/null || die "Cannot install Debian packages without apt-get; missing:$(echo "$missing" | names)"
+  say 'apt-get install:'
+  echo "$missing" | while read -r name reason; do say "  $name: $reason"; done
+  export DEBIAN_FRONTEND=noninteractive
+  list=$(echo "$missing" | names)
+  # shellcheck disable=SC2086 # a list of names
+  if ! has_candidates $list || ! apt_install $list; then
+    say 'apt-get update'
+    apt-get update -qq >&2 || die 'Cannot refresh the package lists: apt-get update failed'
+    # shellcheck disable=SC2086
+    apt_install $list || die "Cannot install with apt-get:$list"
+  fi
+  still=$(missing_packages | names)
+  if [ -n "$still" ]; then die "Cannot install with apt-get:$still"; fi
+}
+
+# One dpkg-query for all names: this runs before every npm script.
+missing_packages() {
+  # shellcheck disable=SC2046
+  installed=$(dpkg-query -W -f '${db:Status-Status} ${Package}\n' $(echo "$packages" | names) 2>/dev/null || true)
+  echo "$packages" | while read -r name reason; do
+    case "
+$installed
+" in
+      *"
+installed $name
+"*) ;;
+      *) echo "$name $reason" ;;
+    esac
+  done
+}
+
+names() {
+  while read -r name _; do if [ -n "$name" ]; then printf ' %s' "$name"; fi; done
+}
+
+has_candidates() {
+  for name; do
+    if [ -z "$(apt-cache show --no-all-versions "$name" 2>/dev/null)" ]; then return 1; fi
+  done
+}
+
+# Waits for another apt to end; says something only when it fails. dpkg must not read the input of what follows.
+apt_install() {
+  log=$(mktemp)
+  if apt-get install -qq -y --no-install-recommends -o DPkg::Lock::Timeout=300 "$@" >"$log" 2>&1 </dev/null; then
+    rm "$log"
+  else
+    tail -n 20 "$log" >&2
+    rm "$log"
+    return 1
+  fi
+}
+
+main

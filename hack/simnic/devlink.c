@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: GPL-2.0
+/* simnic: devlink instance of the PF, its ports and their functions. */
+#include <linux/rtnetlink.h>
+
+#include "flow.h"
+#include "simnic.h"
+
+static struct simnic_hw *simnic_devlink_hw(struct devlink *devlink)
+{
+	return *(struct simnic_hw **)devlink_priv(devlink);
+}
+
+static int simnic_eswitch_mode_get(struct devlink *devlink, u16 *mode)
+{
+	*mode = simnic_devlink_hw(devlink)->mode;
+	return 0;
+}
+
+static int simnic_eswitch_mode_set(struct devlink *devlink, u16 mode,
+				   struct netlink_ext_ack *extack)
+{
+	return simnic_set_mode(simnic_devlink_hw(devlink), mode, extack);
+}
+
+static int simnic_info_get(struct devlink *devlink, struct devlink_info_req *req,
+			   struct netlink_ext_ack *extack)
+{
+	struct simnic_hw *hw = simnic_devlink_hw(devlink);
+	char serial[17];
+	int err;
+
+	snprintf(serial, sizeof(serial), "%*phN", hw->switch_id.id_len, hw->switch_id.id);
+	err = devlink_info_serial_number_put(req, serial);
+	if (err)
+		return err;
+	return devlink_info_version_running_put(req, "fw.version", "1.0.0");
+}
+
+/* devlink counts rates in bytes per second. */
+static int simnic_rate(struct simnic_hw *hw, struct netlink_ext_ack *extack, u64 bytes, u32 *mbit)
+{
+	bool mlx5 = hw->knobs.profile == SIMNIC_PROFILE_MLX5;
+	u64 rest = do_div(bytes, SIMNIC_MBIT);
+
+	if (rest)
+		return simnic_refuse(extack, -EINVAL, mlx5 ?
+				     "TX rate value not in link speed units of 1Mbps" :
+				     "rate must be whole Mbit/s");
+	if (bytes > SIMNIC_SPEED && mlx5)
+		return simnic_refuse(extack, -EINVAL, "TX rate value exceed link maximum speed");
+	if (bytes > SIMNIC_SPEED)
+		return simnic_refuse(extack, -EINVAL, "rate is above the link's %u Mbit/s",
+				     SIMNIC_SPEED);
+	*mbit = bytes;
+	return 0;
+}
+
+static int simnic_rate_tx_share(struct devlink_rate *rate, void *priv, u64 bytes,
+				struct netlink_ext_ack *extack)
+{
+	struct simnic_vport *vport = priv;
+	u32 mbit;
+	int err = simnic_rate(vport->hw, extack, bytes, &mbit);
+
+	if (err)
+		return err;
+	rtnl_lock();
+	simnic_vf_set_rates(vport, mbit, vport->max_rate);
+	rtnl_unlock();
+	return 0;
+}
+
+static int simnic_rate_tx_max(struct devlink_rate *rate, void *priv, u64 bytes,
+			      struct netlink_ext_ack *extack)
+{
+	struct simnic_vport *vport = priv;
+	u32 mbit;
+	int err = simnic_rate(vport->hw, extack, bytes, &mbit);
+
+	if (err)
+		return err;
+	rtnl_lock();
+	simnic_vf_set_rates(vport, vport->min_rate, mbit);
+	rtnl_unlock();
+	return 0;
+}
+
+static const struct devlink_ops simnic_devlink_ops = {
+	.eswitch_mode_get = simnic_eswitch_mode_get,
+	.eswitch_mode_set = simnic_eswitch_mode_set,
+	.info_get = simnic_info_get,
+	.rate_leaf_tx_share_set = simnic_rate_tx_share,
+	.rate_leaf_tx_max_set = simnic_rate_tx_max,
+};
+
+static int simnic_hw_addr_get(struct devlink_port *dl_port, u8 *addr, int *len,
+			      struct netlink_ext_ack *extack)
+{
+	struct simnic_vport *vport = container_of(dl_port, struct simnic_vport, dl_port);
+
+	ether_addr_copy(addr, vport->admin_mac);
+	*len = ETH_ALEN;
+	return 0;
+}
+
+static int simnic_hw_addr_set(struct devlink_port *dl_port, const u8 *addr, int len,
+			      struct netlink_ext_ack *extack)
+{
+	struct simnic_vport *vport = container_of(dl_port, struct simnic_vport, dl_port);
+
+	if (len != ETH_ALEN || is_multicast_ether_addr(addr))
+		return simnic_refuse(extack, -EINVAL, "the address must be unicast");
+	rtnl_lock();
+	ether_addr_copy(vport->admin_mac, addr);
+	rtnl_unlock();
+	return 0;
+}
+
+static const struct devlink_port_ops simnic_vf_port_ops = {
+	.port_fn_hw_addr_get = simnic_hw_addr_get,
+	.port_fn_hw_addr_set = simnic_hw_addr_set,
+};
+
+static const struct devlink_port_ops simnic_uplink_port_ops = {};
+
+/**
+ * simnic_devlink_add_vf_port - the devlink port of a representor
+ * @vport: the VF; under the devlink lock
+ *
+ * Return: 0 or a negative errno.
+ */
+int simnic_devlink_add_vf_port(struct simnic_vport *vport)
+{
+	struct simnic_hw *hw = vport->hw;
+	int err;
+
+	memset(&vport->dl_port, 0, sizeof(vport->dl_port));
+	/* Attributes can't change later, so the switch id comes first. */
+	vport->dl_port.attrs.switch_id = hw->switch_id;
+	devlink_port_attrs_pci_vf_set(&vport->dl_port, 0, hw->index, vport->id, false);
+	err = devl_port_register_with_ops(hw->devlink, &vport->dl_port, 1 + vport->id,
+					  &simnic_vf_port_ops);
+	if (err)
+		return err;
+	err = devl_rate_leaf_create(&vport->dl_port, vport, NULL);
+	if (err) {
+		devl_port_unregister(&vport->dl_port);
+		return err;
+	}
+	vport->dl_registered = true;
+	return 0;
+}
+
+/**
+ * simnic_devlink_del_port - remove the devlink port of a representor
+ * @vport: the VF; under the devlink lock; nothing happens when it has none
+ */
+void simnic_devlink_del_port(struct simnic_vport *vport)
+{
+	if (!vport->dl_registered)
+		return;
+	devl_rate_leaf_destroy(&vport->dl_port);
+	devl_port_unregister(&vport->dl_port);
+	vport->dl_registered = false;
+}
+
+/**
+ * simnic_devlink_create - devlink instance with the uplink's port
+ * @hw: the card, its PF driver binding
+ *
+ * The uplink carries the switch id in both modes, as on mlx5 and ice.
+ *
+ * Return: 0 or a negative errno.
+ */
+int simnic_devlink_create(struct simnic_hw *hw)
+{
+	struct devlink_port_attrs attrs = {
+		.flavour = DEVLINK_PORT_FLAVOUR_PHYSICAL,
+		.phys.port_number = hw->index,
+		.switch_id = hw->switch_id,
+	};
+	struct devlink *devlink;
+	int err;
+
+	devlink = devlink_alloc(&simnic_devlink_ops, sizeof(hw), &hw->pdev->dev);
+	if (!devlink)
+		return -ENOMEM;
+	*(struct simnic_hw **)devlink_priv(devlink) = hw;
+	hw->devlink = devlink;
+
+	devl_lock(devlink);
+	memset(&hw->uplink.dl_port, 0, sizeof(hw->uplink.dl_port));
+	devlink_port_attrs_set(&hw->uplink.dl_port, &attrs);
+	err = devl_port_register_with_ops(devlink, &hw->uplink.dl_port, 0,
+					  &simnic_uplink_port_ops);
+	if (!err) {
+		err = devl_register(devlink);
+		if (err)
+			devl_port_unregister(&hw->uplink.dl_port);
+	}
+	devl_unlock(devlink);
+	if (err) {
+		hw->devlink = NULL;
+		devlink_free(devlink);
+	}
+	return err;
+}
+
+/**
+ * simnic_devlink_destroy - remove the devlink instance
+ * @hw: the card, its netdevs of PF and representors gone
+ */
+void simnic_devlink_destroy(struct simnic_hw *hw)
+{
+	devl_lock(hw->devlink);
+	devl_unregister(hw->devlink);
+	devl_port_unregister(&hw->uplink.dl_port);
+	devl_unlock(hw->devlink);
+	devlink_free(hw->devlink);
+	hw->devlink = NULL;
+}

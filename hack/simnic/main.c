@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: GPL-2.0
+/* simnic: module parameters, and the cards from load to unload. */
+#include <linux/hashtable.h>
+#include <linux/module.h>
+
+#include "flow.h"
+#include "simnic.h"
+
+static unsigned int num_pfs = 1;
+module_param(num_pfs, uint, 0444);
+MODULE_PARM_DESC(num_pfs, "number of cards, 1-8, each with its own PCI domain (1)");
+
+static unsigned int total_vfs = 8;
+module_param(total_vfs, uint, 0444);
+MODULE_PARM_DESC(total_vfs, "VFs per card, 0-255 (8)");
+
+char *simnic_driver_name = "simnic";
+module_param_named(driver_name, simnic_driver_name, charp, 0444);
+MODULE_PARM_DESC(driver_name, "name shown by ethtool -i, devlink and sysfs (simnic)");
+
+static char *profile = "full";
+module_param(profile, charp, 0444);
+MODULE_PARM_DESC(profile, "what the cards offload: full, steer-only or mlx5 (full)");
+
+unsigned short simnic_vendor = 0x1234;
+module_param_named(vendor, simnic_vendor, ushort, 0444);
+MODULE_PARM_DESC(vendor, "PCI vendor id (0x1234)");
+
+unsigned short simnic_pf_device = 0x5100;
+module_param_named(pf_device, simnic_pf_device, ushort, 0444);
+MODULE_PARM_DESC(pf_device, "PCI device id of the PF (0x5100)");
+
+unsigned short simnic_vf_device = 0x5101;
+module_param_named(vf_device, simnic_vf_device, ushort, 0444);
+MODULE_PARM_DESC(vf_device, "PCI device id of the VFs (0x5101)");
+
+unsigned int simnic_domain = 0x51;
+module_param_named(domain, simnic_domain, uint, 0444);
+MODULE_PARM_DESC(domain, "first PCI domain to try (0x51)");
+
+static struct simnic_hw *cards[SIMNIC_MAX_PFS];
+
+static void simnic_vport_init(struct simnic_hw *hw, struct simnic_vport *vport,
+			      u16 id)
+{
+	vport->hw = hw;
+	vport->id = id;
+	INIT_LIST_HEAD(&vport->groups);
+	INIT_LIST_HEAD(&vport->sched.list);
+	__skb_queue_head_init(&vport->sched.ring);
+	simnic_vf_reset(vport);
+}
+
+static void simnic_hw_free(struct simnic_hw *hw)
+{
+	simnic_sched_exit(hw);
+	kvfree(hw->vfs);
+	kfree(hw);
+}
+
+static void simnic_hw_remove(struct simnic_hw *hw)
+{
+	simnic_debugfs_remove(hw);
+	simnic_pci_remove(hw);
+	simnic_port_destroy(hw->wire);
+	simnic_hw_free(hw);
+}
+
+static struct simnic_hw *simnic_hw_add(unsigned int index)
+{
+	struct net_device *wire;
+	struct simnic_hw *hw;
+	unsigned int i;
+	int err;
+
+	hw = kzalloc(sizeof(*hw), GFP_KERNEL);
+	if (!hw)
+		return ERR_PTR(-ENOMEM);
+	hw->index = index;
+	hw->total_vfs = total_vfs;
+	hw->mode = DEVLINK_ESWITCH_MODE_LEGACY;
+	spin_lock_init(&hw->knobs_lock);
+	hash_init(hw->rules);
+	hash_init(hw->meters);
+	mutex_init(&hw->meters_lock);
+	simnic_sched_init(hw);
+	hw->knobs.profile = match_string(simnic_profile_names, SIMNIC_PROFILES, profile);
+	hw->switch_id.id_len = 8;
+	get_random_bytes(hw->switch_id.id, hw->switch_id.id_len);
+
+	hw->vfs = kvcalloc(max(total_vfs, 1U), sizeof(*hw->vfs), GFP_KERNEL);
+	if (!hw->vfs) {
+		kfree(hw);
+		return ERR_PTR(-ENOMEM);
+	}
+	simnic_vport_init(hw, &hw->uplink, SIMNIC_VPORT_UPLINK);
+	for (i = 0; i < total_vfs; i++)
+		simnic_vport_init(hw, &hw->vfs[i], i);
+
+	wire = simnic_port_create(hw, SIMNIC_WIRE, NULL, NULL, NULL);
+	if (IS_ERR(wire)) {
+		simnic_hw_free(hw);
+		return ERR_CAST(wire);
+	}
+	hw->wire = wire;
+
+	err = simnic_pci_add(hw);
+	if (err) {
+		simnic_port_destroy(wire);
+		simnic_hw_free(hw);
+		return ERR_PTR(err);
+	}
+	simnic_debugfs_add(hw);
+	return hw;
+}
+
+static void simnic_remove_cards(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < num_pfs; i++) {
+		if (cards[i])
+			simnic_hw_remove(cards[i]);
+		cards[i] = NULL;
+	}
+}
+
+static int __init simnic_init(void)
+{
+	unsigned int i;
+	int err;
+
+	if (!num_pfs || num_pfs > SIMNIC_MAX_PFS || total_vfs > SIMNIC_MAX_VFS) {
+		pr_err("num_pfs must be 1-%d and total_vfs 0-%d\n",
+		       SIMNIC_MAX_PFS, SIMNIC_MAX_VFS);
+		return -EINVAL;
+	}
+	if (match_string(simnic_profile_names, SIMNIC_PROFILES, profile) < 0) {
+		pr_err("profile must be full, steer-only or mlx5\n");
+		return -EINVAL;
+	}
+	if (!*simnic_driver_name || strlen(simnic_driver_name) >= SIMNIC_NAME_LEN ||
+	    strchr(simnic_driver_name, '/')) {
+		pr_err("driver_name must have 1-%d characters and no slash\n",
+		       SIMNIC_NAME_LEN - 1);
+		return -EINVAL;
+	}
+
+	simnic_debugfs_init();
+	for (i = 0; i < num_pfs; i++) {
+		struct simnic_hw *hw = simnic_hw_add(i);
+
+		if (IS_ERR(hw)) {
+			err = PTR_ERR(hw);
+			goto remove;
+		}
+		cards[i] = hw;
+	}
+	/* Last: from here on functions are probed. */
+	err = simnic_driver_register();
+	if (err)
+		goto remove;
+	return 0;
+remove:
+	simnic_remove_cards();
+	simnic_debugfs_exit();
+	return err;
+}
+
+static void __exit simnic_exit(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < num_pfs; i++)
+		simnic_vfs_detach(cards[i]);
+	simnic_driver_unregister();
+	simnic_remove_cards();
+	simnic_debugfs_exit();
+	/* rules and address lists are freed by RCU */
+	rcu_barrier();
+	simnic_forget_texts();
+}
+
+module_init(simnic_init);
+module_exit(simnic_exit);
+MODULE_LICENSE("GPL");
+MODULE_DESCRIPTION("Simulated SR-IOV switchdev NIC with its data path");

@@ -1,0 +1,351 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * simnic: meters: the police action, in filters and standalone.
+ *
+ * A meter belongs to a tc action, whose address (the cookie) names it, not to
+ * a rule: filters that share an action by index share its meter. tc offers
+ * standalone actions to a card only through flow_indr_dev_register(); filters
+ * bring the parameters of theirs along.
+ */
+#include <linux/hashtable.h>
+#include <linux/seq_file.h>
+#include <net/pkt_cls.h>
+
+#include "flow.h"
+
+struct simnic_meter {
+	struct hlist_node node;
+	struct simnic_hw *hw;
+	unsigned long cookie;
+	u32 index;			/* as tc shows it */
+	unsigned int users;		/* rules, and tc for a standalone action */
+	bool standalone;
+	struct rcu_head rcu;
+
+	spinlock_t lock;		/* of all below */
+	struct simnic_bucket bytes, packets;
+	u32 mtu;
+	struct flow_stats passed;	/* packets and bytes seen, drops among them */
+	struct flow_stats told;		/* to tc, for a standalone action */
+};
+
+static struct simnic_meter *simnic_meter_find(struct simnic_hw *hw, unsigned long cookie)
+{
+	struct simnic_meter *meter;
+
+	hash_for_each_possible(hw->meters, meter, node, cookie)
+		if (meter->cookie == cookie)
+			return meter;
+	return NULL;
+}
+
+static s64 simnic_meter_depth(u64 burst, u64 rate)
+{
+	return rate ? div64_u64(burst * NSEC_PER_SEC, rate) : 0;
+}
+
+static void simnic_meter_set(struct simnic_meter *meter, const struct flow_action_entry *e,
+			     bool ignore_mtu)
+{
+	u64 now = ktime_get_ns();
+
+	spin_lock_bh(&meter->lock);
+	simnic_bucket_set(&meter->bytes, e->police.rate_bytes_ps,
+			  simnic_meter_depth(e->police.burst, e->police.rate_bytes_ps), now);
+	simnic_bucket_set(&meter->packets, e->police.rate_pkt_ps,
+			  simnic_meter_depth(e->police.burst_pkt, e->police.rate_pkt_ps), now);
+	meter->mtu = ignore_mtu ? 0 : e->police.mtu;
+	spin_unlock_bh(&meter->lock);
+}
+
+/* The meter of an action, one user more; under hw->meters_lock */
+static struct simnic_meter *simnic_meter_get(struct simnic_hw *hw,
+					     const struct flow_action_entry *e, bool ignore_mtu)
+{
+	struct simnic_meter *meter = simnic_meter_find(hw, e->cookie);
+
+	if (!meter) {
+		meter = kzalloc(sizeof(*meter), GFP_KERNEL);
+		if (!meter)
+			return NULL;
+		meter->hw = hw;
+		meter->cookie = e->cookie;
+		meter->index = e->hw_index;
+		spin_lock_init(&meter->lock);
+		meter->passed.lastused = jiffies;
+		simnic_meter_set(meter, e, ignore_mtu);
+		hash_add(hw->meters, &meter->node, meter->cookie);
+	}
+	meter->users++;
+	return meter;
+}
+
+static void simnic_meter_put(struct simnic_meter *meter)
+{
+	if (--meter->users)
+		return;
+	hash_del(&meter->node);
+	kfree_rcu(meter, rcu);
+}
+
+static bool simnic_bucket_has(struct simnic_bucket *b, u32 units, u64 now)
+{
+	if (!b->rate)
+		return true;
+	simnic_bucket_fill(b, now);
+	return b->tokens >= simnic_bucket_cost(b, units);
+}
+
+/* Conforming frames take tokens of both buckets, others none. */
+static bool simnic_meter_pass(struct simnic_meter *meter, u32 len)
+{
+	u64 now = ktime_get_ns();
+	bool pass;
+
+	spin_lock_bh(&meter->lock);
+	pass = !meter->mtu || len <= meter->mtu;
+	pass = pass && simnic_bucket_has(&meter->bytes, len, now) &&
+		simnic_bucket_has(&meter->packets, 1, now);
+	if (pass && meter->bytes.rate)
+		meter->bytes.tokens -= simnic_bucket_cost(&meter->bytes, len);
+	if (pass && meter->packets.rate)
+		meter->packets.tokens -= simnic_bucket_cost(&meter->packets, 1);
+	meter->passed.pkts++;
+	meter->passed.bytes += len;
+	meter->passed.drops += !pass;
+	meter->passed.lastused = jiffies;
+	spin_unlock_bh(&meter->lock);
+	return pass;
+}
+
+static int simnic_check_police(const struct flow_action_entry *e, enum simnic_profile profile,
+			       struct netlink_ext_ack *extack)
+{
+	if (profile == SIMNIC_PROFILE_MLX5) {
+		int err = simnic_mlx5_check_police(e, extack);
+
+		if (err)
+			return err;
+	}
+	if (e->police.exceed.act_id != FLOW_ACTION_DROP)
+		return simnic_refuse(extack, -EOPNOTSUPP, "police: exceed must be drop");
+	if (e->police.notexceed.act_id != FLOW_ACTION_PIPE &&
+	    e->police.notexceed.act_id != FLOW_ACTION_ACCEPT &&
+	    e->police.notexceed.act_id != FLOW_ACTION_CONTINUE)
+		return simnic_refuse(extack, -EOPNOTSUPP,
+				     "police: conform must be pipe, ok or continue");
+	if (e->police.peakrate_bytes_ps || e->police.avrate || e->police.overhead)
+		return simnic_refuse(extack, -EOPNOTSUPP,
+				     "police: no peakrate, avrate or overhead");
+	if (!e->police.rate_bytes_ps && !e->police.rate_pkt_ps && e->police.mtu == ~0U)
+		return simnic_refuse(extack, -EOPNOTSUPP, "police: no rate is given");
+	return 0;
+}
+
+/* As on mlx5, the MTU counts only where no rate does. */
+static bool simnic_ignore_mtu(const struct flow_action_entry *e, enum simnic_profile profile)
+{
+	return profile == SIMNIC_PROFILE_MLX5 &&
+		(e->police.rate_bytes_ps || e->police.rate_pkt_ps);
+}
+
+/**
+ * simnic_parse_police - a police action of a filter
+ * @p: the rule so far
+ * @e: FLOW_ACTION_POLICE
+ * @act: out; holds its meter until simnic_release_police()
+ *
+ * Return: -EOPNOTSUPP with the reason, or -ENOMEM.
+ */
+int simnic_parse_police(struct simnic_parse *p, const struct flow_action_entry *e,
+			struct simnic_action *act)
+{
+	struct simnic_hw *hw = p->vport->hw;
+	int err;
+
+	if (p->matchall && p->profile == SIMNIC_PROFILE_MLX5)
+		return simnic_mlx5_parse_limit(p, e, act);
+	err = simnic_check_police(e, p->profile, p->extack);
+	if (err)
+		return err;
+	mutex_lock(&hw->meters_lock);
+	act->police.meter = simnic_meter_get(hw, e, simnic_ignore_mtu(e, p->profile));
+	mutex_unlock(&hw->meters_lock);
+	if (!act->police.meter)
+		return -ENOMEM;
+	switch (e->police.notexceed.act_id) {
+	case FLOW_ACTION_PIPE:
+		act->police.conform = SIMNIC_NEXT;
+		break;
+	case FLOW_ACTION_ACCEPT:
+		act->police.conform = SIMNIC_TO_HOST;
+		p->decided = true;
+		break;
+	default:
+		act->police.conform = SIMNIC_CONTINUE;
+		p->decided = true;
+		break;
+	}
+	return 0;
+}
+
+/**
+ * simnic_release_police - a rule with a police action goes
+ * @rule: the rule, unlinked
+ * @act: the action
+ */
+void simnic_release_police(struct simnic_rule *rule, struct simnic_action *act)
+{
+	struct simnic_hw *hw = rule->vport->hw;
+
+	mutex_lock(&hw->meters_lock);
+	simnic_meter_put(act->police.meter);
+	mutex_unlock(&hw->meters_lock);
+}
+
+/**
+ * simnic_run_police - drop what exceeds
+ * @pass: the frame
+ * @act: the action
+ *
+ * Return: what follows for conforming frames, SIMNIC_DONE for others.
+ */
+enum simnic_verdict simnic_run_police(struct simnic_pass *pass,
+				      const struct simnic_action *act)
+{
+	if (simnic_meter_pass(act->police.meter, pass->frame->len))
+		return act->police.conform;
+	atomic64_inc(&pass->rule->drops);
+	simnic_count(pass->vport, SIMNIC_HW_DROPS, 1);
+	kfree_skb(pass->frame);
+	return SIMNIC_DONE;
+}
+
+/**
+ * simnic_show_police - for the table dump
+ * @s: output
+ * @act: the action
+ */
+void simnic_show_police(struct seq_file *s, const struct simnic_action *act)
+{
+	struct simnic_meter *meter = act->police.meter;
+	const char *conform = act->police.conform == SIMNIC_NEXT ? "pipe" :
+		act->police.conform == SIMNIC_TO_HOST ? "ok" : "continue";
+
+	spin_lock_bh(&meter->lock);
+	seq_printf(s, "police index %u", meter->index);
+	if (meter->bytes.rate)
+		seq_printf(s, " rate %llu bytes/s", meter->bytes.rate);
+	if (meter->packets.rate)
+		seq_printf(s, " rate %llu packets/s", meter->packets.rate);
+	seq_printf(s, " drop/%s drops %llu", conform, meter->passed.drops);
+	spin_unlock_bh(&meter->lock);
+}
+
+static int simnic_offer_replace(struct simnic_hw *hw, struct flow_offload_action *offer)
+{
+	const struct flow_action_entry *e = &offer->action.entries[0];
+	struct simnic_meter *meter;
+	struct simnic_knobs knobs;
+	bool ignore_mtu;
+	int err;
+
+	/* Not worth a word: tc offers every action of the host. */
+	if (e->id != FLOW_ACTION_POLICE)
+		return -EOPNOTSUPP;
+	err = simnic_take_knobs(hw, &knobs, offer->extack);
+	if (err)
+		return err;
+	if (knobs.profile == SIMNIC_PROFILE_STEER_ONLY)
+		return simnic_refuse(offer->extack, -EOPNOTSUPP, "action police is not supported");
+	err = simnic_check_police(e, knobs.profile, offer->extack);
+	if (err)
+		return err;
+	ignore_mtu = simnic_ignore_mtu(e, knobs.profile);
+	meter = simnic_meter_find(hw, offer->cookie);
+	if (meter)
+		simnic_meter_set(meter, e, ignore_mtu);
+	if (meter && meter->standalone)
+		return 0;
+	meter = simnic_meter_get(hw, e, ignore_mtu);
+	if (!meter)
+		return -ENOMEM;
+	meter->standalone = true;
+	return 0;
+}
+
+static int simnic_offer_stats(struct simnic_meter *meter, struct flow_offload_action *offer)
+{
+	struct flow_stats *told = &meter->told, *now = &meter->passed;
+
+	spin_lock_bh(&meter->lock);
+	flow_stats_update(&offer->stats, now->bytes - told->bytes, now->pkts - told->pkts,
+			  now->drops - told->drops, now->lastused,
+			  FLOW_ACTION_HW_STATS_DELAYED);
+	*told = *now;
+	spin_unlock_bh(&meter->lock);
+	return 0;
+}
+
+static int simnic_offer(struct simnic_hw *hw, struct flow_offload_action *offer)
+{
+	struct simnic_meter *meter;
+
+	if (offer->command == FLOW_ACT_REPLACE)
+		return simnic_offer_replace(hw, offer);
+	meter = simnic_meter_find(hw, offer->cookie);
+	if (!meter || !meter->standalone)
+		return -ENOENT;
+	switch (offer->command) {
+	case FLOW_ACT_STATS:
+		return simnic_offer_stats(meter, offer);
+	case FLOW_ACT_DESTROY:
+		meter->standalone = false;
+		simnic_meter_put(meter);
+		return 0;
+	default:
+		return -EOPNOTSUPP;
+	}
+}
+
+/* Anything but standalone actions comes through ndo_setup_tc. */
+static int simnic_indirect(struct net_device *dev, struct Qdisc *sch, void *priv,
+			   enum tc_setup_type type, void *type_data, void *data,
+			   void (*cleanup)(struct flow_block_cb *block_cb))
+{
+	struct simnic_hw *hw = priv;
+	int err;
+
+	if (type != TC_SETUP_ACT)
+		return -EOPNOTSUPP;
+	mutex_lock(&hw->meters_lock);
+	err = simnic_offer(hw, data);
+	mutex_unlock(&hw->meters_lock);
+	return err;
+}
+
+/**
+ * simnic_meters_on - from now on tc may put standalone actions into the card
+ * @hw: the card; without RTNL
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int simnic_meters_on(struct simnic_hw *hw)
+{
+	int err = flow_indr_dev_register(simnic_indirect, hw);
+
+	hw->offers_actions = !err;
+	return err;
+}
+
+/**
+ * simnic_meters_off - take all standalone actions out of the card
+ * @hw: the card; without RTNL
+ */
+void simnic_meters_off(struct simnic_hw *hw)
+{
+	if (!hw->offers_actions)
+		return;
+	hw->offers_actions = false;
+	flow_indr_dev_unregister(simnic_indirect, hw, NULL);
+}

@@ -1,0 +1,194 @@
+/**
+ * `npm run test:soak`: the long versions of the lab's fault and sequence tests of vf-attach, in one virtual machine. Seeds,
+ * counts and durations are printed; the last table says what was left behind, all of which must be 0. Then those of
+ * vf-offload, and every scenario of port mappings wherever it holds, in a machine of their own.
+ *
+ *     npm run test:soak -- [--seed N] [--plugin attach|offload|both]
+ *                          [--sequences N] [--port-sequences N] [--configs N] [--faults full|short|none]
+ *                          [--fault-cases TEXT]
+ *
+ * `--fault-cases 'DEL '` takes those cases of vf-attach's fault table whose names hold the text, for a run in pieces.
+ *
+ * The last line is `N passed, N failed`: a sequence, a config and a case of the fault table count as one each, and so
+ * does a test of vf-offload.
+ */
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { execaSync } from 'execa'
+import { attachSubject } from '../test/soak/attach-subject.ts'
+import { faultTable, runFaultTable } from '../test/soak/faults.ts'
+import { makeFields, removeFields } from '../test/soak/fields.ts'
+import { runProperty } from '../test/soak/property.ts'
+import { leaveGuest, placesOf, prepareGuest } from '../test/soak/run.ts'
+import { seedOf } from '../test/soak/seed.ts'
+import { runSequences } from '../test/soak/sequences.ts'
+import { diffSnapshot, snapshot } from '../test/support/snapshot.ts'
+import type { Topology } from '../test/support/topology.ts'
+import { makeVfs, removeVfs, resetVfs } from '../test/support/vfs.ts'
+import { bootLab, type Lab } from './lab/lab.ts'
+
+const top = join(import.meta.dirname, '..')
+const { values } = parseArgs({
+  options: {
+    seed: { type: 'string' },
+    plugin: { type: 'string', default: 'both' },
+    'port-sequences': { type: 'string', default: '500' },
+    sequences: { type: 'string', default: '1000' },
+    configs: { type: 'string', default: '300' },
+    faults: { type: 'string', default: 'full' },
+    'fault-cases': { type: 'string' },
+  },
+})
+const given = values.seed ?? process.env.VF_SOAK_SEED
+const seed = seedOf({ VF_SOAK_SEED: given ?? String(Math.floor(Math.random() * 2 ** 30)) })
+const sequenceCount = count('sequences', values.sequences)
+const portSequenceCount = count('port-sequences', values['port-sequences'])
+const configCount = count('configs', values.configs)
+const faults = values.faults
+if (!['full', 'short', 'none'].includes(faults))
+  throw new Error(`Cannot use --faults ${faults}: must be full, short or none`)
+if (!['attach', 'offload', 'both'].includes(values.plugin))
+  throw new Error(`Cannot use --plugin ${values.plugin}: must be attach, offload or both`)
+
+console.log('== build')
+execaSync(process.execPath, [join(top, 'hack/build.ts'), '--with-tests'], { cwd: top, stdio: 'inherit' })
+
+let passed = 0
+let failed = 0
+let started = Date.now()
+if (values.plugin !== 'offload') await soakAttach()
+if (values.plugin !== 'attach') soakOffload()
+console.log(`${passed} passed, ${failed} failed`)
+process.exitCode = failed === 0 ? 0 : 1
+
+async function soakAttach(): Promise<void> {
+  const lab = await bootLab({ processors: 1 })
+  started = Date.now()
+  try {
+    await prepareGuest(lab)
+    const topology = await makeVfs(lab, 6)
+    const before = await snapshot(lab)
+    const left = { VFs: 0, addresses: 0, records: 0 }
+
+    console.log(`== sequences: ${sequenceCount}, seeds ${seed} to ${seed + sequenceCount - 1}`)
+    const sequences = await timed(() =>
+      runSequences(lab, placesOf(topology, 2, 3), seed, sequenceCount, (ended) => {
+        if (ended % 50 === 0) console.log(`${ended} sequences in ${seconds()} s`)
+      }),
+    )
+    left.VFs += sequences.left.vfs
+    left.addresses += sequences.left.addresses
+    left.records += sequences.left.records
+    console.log(`verbs: ${JSON.stringify(sequences.verbs)}`)
+    tally('sequences', sequenceCount, sequences.failedSeeds, sequences.failures)
+
+    if (configCount > 0) await soakConfigs(lab, topology)
+
+    if (faults !== 'none') {
+      console.log(`== fault table (${faults}), seed ${seed}`)
+      const table = await timed(() =>
+        runFaultTable(lab, {
+          subject: attachSubject,
+          places: placesOf(topology, 2, 1),
+          seed,
+          full: faults === 'full',
+          only: values['fault-cases'],
+        }),
+      )
+      console.log(faultTable(table.rows).join('\n'))
+      for (const name of table.retried) console.log(`not hit at the first try: ${name}`)
+      tally('cases', table.cases, table.failedCases, table.failures)
+    }
+
+    const differences = diffSnapshot(before, await snapshot(lab))
+    tally('host snapshots', 1, differences.length > 0 ? 1 : 0, differences)
+    const files = differences.filter((line) => / file \/|^file \//.test(line)).length
+    await removeVfs(lab, topology)
+    await leaveGuest(lab)
+    console.log(`== after ${sequenceCount} sequences in ${seconds()} s, kernel ${lab.kernel}, seed ${seed}`)
+    console.log('sequences  leaked VFs  addresses  records  files')
+    const cells = [sequenceCount, left.VFs, left.addresses, left.records, files]
+    console.log(cells.map((cell, column) => String(cell).padStart([9, 10, 9, 7, 5][column] ?? 0)).join('  '))
+  } finally {
+    await lab.close()
+  }
+}
+
+async function soakConfigs(lab: Lab, topology: Topology): Promise<void> {
+  console.log(`== configs: ${configCount}, seed ${seed}`)
+  const fields = await makeFields(lab, topology, 2)
+  const configs = await timed(() => runProperty(lab, fields, seed, configCount))
+  await removeFields(lab, fields)
+  await resetVfs(lab, topology)
+  console.log(`accepted: ${configs.accepted} of ${configs.runs}, refused: ${JSON.stringify(configs.refused)}`)
+  const tooFew = configs.accepted < 0.3 * configs.runs ? ['fewer than 30 % of the configs were accepted'] : []
+  tally('configs', configCount, configs.failedCases, [...configs.failures, ...tooFew])
+}
+
+/** The lab's own tests of vf-offload with all that `npm test` leaves out: one machine, run by vitest. */
+function soakOffload(): void {
+  console.log(
+    `== vf-offload: scenarios, faults, ${portSequenceCount} sequences, ${configCount} configs, seed ${seed}`,
+  )
+  const folder = mkdtempSync(join(tmpdir(), 'vf-soak-'))
+  try {
+    const output = join(folder, 'report.json')
+    const { exitCode } = execaSync(
+      join(top, 'node_modules/.bin/vitest'),
+      [
+        ...['run', '--config', join(top, 'test/vitest.config.ts'), '--project', 'lab', '--retry', '0'],
+        ...['--reporter=verbose', '--reporter=json', `--outputFile.json=${output}`],
+        ...['test/lab/offload-scenarios', 'test/lab/offload-random.test.ts'],
+        ...(faults === 'none' ? [] : ['test/lab/offload-faults.test.ts']),
+      ],
+      {
+        cwd: top,
+        stdio: 'inherit',
+        reject: false,
+        env: {
+          VF_TEST_ALL: '1',
+          VF_SOAK_SEED: String(seed),
+          VF_SOAK_SEQUENCES: String(portSequenceCount),
+          VF_SOAK_CONFIGS: String(configCount),
+          VF_SOAK_FAULTS: faults,
+        },
+      },
+    )
+    const report = JSON.parse(readFileSync(output, 'utf8')) as {
+      numPassedTests: number
+      numFailedTests: number
+    }
+    const bad = Math.max(report.numFailedTests, exitCode === 0 ? 0 : 1)
+    tally('tests of vf-offload', report.numPassedTests + bad, bad, [])
+  } finally {
+    rmSync(folder, { recursive: true, force: true })
+  }
+}
+
+/** Adds to the last line; failures are told with the seed that replays them. */
+function tally(what: string, all: number, bad: number, failures: readonly string[]): void {
+  const wrong = Math.max(bad, failures.length > 0 ? 1 : 0)
+  passed += Math.max(0, all - wrong)
+  failed += wrong
+  for (const line of failures) console.log(`failed: ${line}`)
+  console.log(`${what}: ${all - wrong} passed, ${wrong} failed`)
+}
+
+async function timed<T>(action: () => Promise<T>): Promise<T> {
+  const start = Date.now()
+  const result = await action()
+  console.log(`took ${Math.round((Date.now() - start) / 1000)} s`)
+  return result
+}
+
+function seconds(): number {
+  return Math.round((Date.now() - started) / 1000)
+}
+
+function count(option: string, text: string): number {
+  const number = Number(text)
+  if (Number.isInteger(number) && number >= 0) return number
+  throw new Error(`Cannot use --${option} ${text}: must be a whole number, 0 for none`)
+}

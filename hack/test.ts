@@ -1,0 +1,132 @@
+/**
+ * `npm test`: types, lint, build, then every test in one run of vitest with one virtual machine. The last line is
+ * `N passed, N failed` for all of it, each check before the tests counted as one.
+ *
+ * Words after `--` are handed to vitest: `npm test -- --project unit`.
+ */
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join, relative } from 'node:path'
+import { stripVTControlCharacters } from 'node:util'
+import { execaSync } from 'execa'
+import { excluded, leftOut } from '../test/left-out.ts'
+
+const top = join(import.meta.dirname, '..')
+const bin = join(top, 'node_modules/.bin')
+
+/** What must hold before a test is worth running. Each is a command; its output is shown. */
+const checks: readonly (readonly [name: string, file: string, ...args: string[]])[] = [
+  ['types', join(bin, 'tsc'), '--noEmit'],
+  ['lint and format', join(bin, 'biome'), 'check', '--error-on-warnings', '.'],
+  ['build', process.execPath, join(top, 'hack/build.ts'), '--with-tests'],
+]
+
+interface Report {
+  readonly numPassedTests: number
+  readonly numFailedTests: number
+  readonly numPendingTests: number
+  readonly numTodoTests: number
+  readonly testResults: readonly {
+    readonly name: string
+    readonly status: string
+    readonly message: string
+    readonly assertionResults: readonly {
+      readonly status: string
+      readonly fullName: string
+      readonly failureMessages?: readonly string[] | null
+    }[]
+  }[]
+}
+
+let passed = 0
+let failed = 0
+
+for (const [name, file, ...args] of checks) {
+  console.log(`== ${name}`)
+  const { exitCode } = execaSync(file, args, { cwd: top, stdio: 'inherit', reject: false })
+  if (exitCode === 0) passed++
+  else failed++
+}
+
+console.log('== tests')
+const folder = mkdtempSync(join(tmpdir(), 'vf-test-'))
+try {
+  const output = join(folder, 'report.json')
+  const { exitCode } = execaSync(
+    join(bin, 'vitest'),
+    [
+      'run',
+      '--config',
+      join(top, 'test/vitest.config.ts'),
+      '--reporter=default',
+      '--reporter=json',
+      `--outputFile.json=${output}`,
+      ...process.argv.slice(2),
+    ],
+    { cwd: top, stdio: 'inherit', reject: false },
+  )
+  count(read(output), exitCode ?? 1)
+} finally {
+  rmSync(folder, { recursive: true, force: true })
+}
+
+if (excluded(process.env).length > 0) {
+  for (const { file, reason } of leftOut) console.log(`left out: test/lab/${file}.test.ts: ${reason}`)
+}
+console.log(`${passed} passed, ${failed} failed`)
+process.exitCode = failed === 0 ? 0 : 1
+
+function read(path: string): Report | undefined {
+  try {
+    return JSON.parse(readFileSync(path, 'utf8')) as Report
+  } catch {
+    return undefined
+  }
+}
+
+/** A file that could not be loaded, and a run that broke down without naming a test, count as one failure each. */
+function count(report: Report | undefined, exitCode: number): void {
+  if (report === undefined) {
+    console.error('vitest left no report')
+    failed++
+    return
+  }
+  passed += report.numPassedTests
+  const broken = report.testResults.filter(
+    (file) => file.status === 'failed' && file.assertionResults.every((test) => test.status !== 'failed'),
+  )
+  // Said once more at the end, short: a long run's output is often kept from its end only.
+  for (const file of report.testResults) {
+    for (const test of file.assertionResults) {
+      if (test.status !== 'failed') continue
+      console.error(
+        `failed: ${relative(top, file.name)}: ${test.fullName}: ${short(test.failureMessages?.[0])}`,
+      )
+    }
+  }
+  for (const file of broken)
+    console.error(`failed as a whole: ${relative(top, file.name)}: ${short(file.message)}`)
+  const skipped = report.testResults.flatMap((file) =>
+    broken.includes(file)
+      ? []
+      : file.assertionResults.filter((test) => test.status !== 'passed' && test.status !== 'failed'),
+  )
+  // A test that is passed over proves nothing: it must say why in its title, and it is listed.
+  for (const test of skipped) console.log(`not run: ${test.fullName}`)
+  const shaky = report.testResults.flatMap((file) =>
+    file.assertionResults.filter(
+      ({ status, failureMessages }) => status === 'passed' && (failureMessages ?? []).length > 0,
+    ),
+  )
+  for (const test of shaky) {
+    console.log(`passed at the second try: ${test.fullName}: ${short(test.failureMessages?.[0])}`)
+  }
+  const failures = report.numFailedTests + broken.length
+  failed += failures > 0 ? failures : exitCode === 0 ? 0 : 1
+}
+
+/** The beginning of a message, without colours. */
+function short(message = ''): string {
+  const plain = stripVTControlCharacters(message)
+  return plain.length > 800 ? `${plain.slice(0, 800)} ...` : plain
+}

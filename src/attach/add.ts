@@ -1,0 +1,131 @@
+import { CniError, code } from '../cni/error.ts'
+import { failure } from '../cni/failure.ts'
+import type { Request } from '../cni/request.ts'
+import type { Result } from '../cni/result.ts'
+import type { LinkFacts } from '../kernel/facts.ts'
+import type { Kernel } from '../kernel/kernel.ts'
+import { notice } from '../lib/notice.ts'
+import { addVerbFields, step } from '../lib/steps.ts'
+import { ApplyError, Transaction } from '../ops/apply.ts'
+import { type PluginRecord, recordSchemaVersion } from '../ops/record.ts'
+import { addAddresses } from './addresses.ts'
+import type { AttachConfig } from './config.ts'
+import { type AttachFacts, readAttachFacts } from './facts.ts'
+import { claim, release } from './foreign/sriov.ts'
+import { journalOf } from './journal.ts'
+import { requireUnowned } from './ownership.ts'
+import { planAdd } from './plan.ts'
+import type { AttachJournal } from './record.ts'
+import { refuseImpossible, switchdevHint } from './refusals.ts'
+import { restoreDevice } from './restore.ts'
+import { resultOf } from './result.ts'
+import type { Device } from './select.ts'
+import { type AttachSetting, onePfChangeAtATime } from './setting.ts'
+
+/**
+ * ADD, with the device's lock held; `select` looks the device up. Facts, plan, record, changes, addresses, result. Whatever fails, everything done
+ * before is taken back; what could not be is named in the error, and the record stays for DEL.
+ */
+export function addLocked(
+  setting: AttachSetting,
+  request: Request,
+  config: AttachConfig,
+  select: () => Device,
+): Result {
+  const { machine, kernel, pod, store } = setting
+  const found = select()
+  addVerbFields({ device: found.id })
+  const isRestored = step('owner', () => requireUnowned(setting, request, found))
+  const chosen = isRestored ? select() : found
+  refuseTakenName(kernel, request.ifname)
+  const facts = step('facts', () => readAttachFacts(kernel, chosen, config.bridge?.name))
+  refuseImpossible(kernel, config, facts)
+  for (const line of warningsOf(config, facts)) notice(`vf-attach: ${line}`)
+
+  const record: PluginRecord<AttachJournal> = {
+    schema: recordSchemaVersion,
+    plugin: 'vf-attach',
+    phase: 'applying',
+    owner: {
+      containerID: request.containerId,
+      ifname: request.ifname,
+      network: request.name,
+      netns: request.netns,
+      netnsId: pod.id,
+      bootId: machine.bootId(),
+    },
+    journal: journalOf(config, facts),
+  }
+  // After a boot nothing of a VF is as this ADD left it, so no record needs to outlive one: none waits for a disk.
+  const name = store.write(chosen.id, record, 'volatile')
+  const claimed = chosen.pci?.vf === undefined ? undefined : chosen.pci.address
+  let moved = false
+  const runner = onePfChangeAtATime(machine, kernel, facts.vf?.pfPci)
+  const transaction = new Transaction({
+    run: (op) => {
+      const outcome = runner.run(op)
+      if (op.do === 'link.move') moved = true
+      return outcome
+    },
+  })
+  try {
+    if (claimed !== undefined) claim(claimed, request.netns)
+    transaction.apply(planAdd(config, facts, request.ifname))
+    const link = facts.port === undefined ? undefined : movedLink(kernel, request.ifname)
+    const finish = () => store.write(chosen.id, { ...record, phase: 'attached' }, 'volatile')
+    const ipam = addAddresses(request, config, link, transaction, finish)
+    return resultOf(request, config, facts, link, ipam)
+  } catch (error) {
+    transaction.rollback()
+    // The rollback undid step by step; what a driver changed behind our back only the journal knows.
+    const stuck = restored(() => {
+      restoreDevice(machine, kernel, record.journal, { pod: true, ifname: request.ifname, moved })
+      if (claimed !== undefined) release(claimed, request.netns)
+    })
+    if (stuck.length === 0) store.remove(name)
+    // `stuck` is the last word on what is left; lines of the rollback before it may have been settled since.
+    const plain = error instanceof ApplyError ? new ApplyError(error.op, error.cause, []) : error
+    throw switchdevHint(failure(plain, stuck), error, facts)
+  }
+}
+
+function movedLink(kernel: Kernel, ifname: string): LinkFacts {
+  const link = kernel.link('pod', ifname)
+  if (link !== undefined) return link
+  throw new CniError(code.kernelRefused, `Cannot find "${ifname}" in the pod after the move`)
+}
+
+function warningsOf(config: AttachConfig, facts: AttachFacts): string[] {
+  const representor = facts.vf?.representor
+  if (facts.vf?.switchdev !== true || config.bridge !== undefined) return []
+  if (representor === undefined) {
+    return [`no representor of "${facts.device.id}" was found: frames without a rule in the NIC go nowhere`]
+  }
+  if (representor.master !== undefined) return []
+  const words =
+    'is attached to nothing: frames without a rule in the NIC go nowhere; key "bridge" attaches it'
+  return [`representor "${representor.link.name}" of "${facts.device.id}" ${words}`]
+}
+
+function refuseTakenName(kernel: Kernel, ifname: string): void {
+  // The kernel expands the first % of a new name to a number: the pod would get another interface than asked for.
+  if (ifname.includes('%')) {
+    throw new CniError(code.invalidEnvironment, `Cannot use CNI_IFNAME "${ifname}": must not contain "%"`)
+  }
+  const taken = kernel.link('pod', ifname)
+  if (taken === undefined) return
+  const words =
+    taken.name === ifname ? 'the pod has an interface of that name' : `it is an altname of "${taken.name}"`
+  throw new CniError(code.invalidEnvironment, `Cannot use CNI_IFNAME "${ifname}": ${words}`)
+}
+
+/** Runs a restore; the lines that say what it could not do. */
+function restored(restore: () => void): string[] {
+  try {
+    restore()
+    return []
+  } catch (error) {
+    const { message, details } = failure(error)
+    return [details === undefined ? message : `${message}: ${details}`]
+  }
+}

@@ -1,0 +1,49 @@
+import { checkAddresses } from '../cni/addresses.ts'
+import { ipamAdd, ipamDel } from '../cni/delegate.ts'
+import { CniError, code } from '../cni/error.ts'
+import type { Request } from '../cni/request.ts'
+import type { Result } from '../cni/result.ts'
+import type { LinkFacts } from '../kernel/facts.ts'
+import { notice } from '../lib/notice.ts'
+import type { Transaction } from '../ops/apply.ts'
+import type { AttachConfig } from './config.ts'
+import { gatewaysOf, planAddressing } from './plan.ts'
+import { countedSpawn } from './spawn.ts'
+
+/**
+ * Asks IPAM, gives the addresses to the interface and runs `finish`. A failure after IPAM's ADD is followed by its DEL,
+ * as the spec wants it. Without an interface (user space driver) the addresses are only reported. Returns what IPAM said.
+ */
+export function addAddresses(
+  request: Request,
+  config: AttachConfig,
+  link: LinkFacts | undefined,
+  transaction: Transaction,
+  finish: () => void,
+): Result | undefined {
+  const ipam = ipamAdd(request, countedSpawn)
+  try {
+    if (ipam !== undefined) {
+      checkAddresses("the IPAM plugin's result", ipam)
+      const ips = ipam.ips ?? []
+      if (ips.length === 0)
+        throw new CniError(code.delegateFailed, 'Cannot use the IPAM result: it has no addresses')
+      const routes = ipam.routes ?? []
+      const addressing = { addresses: ips.map((ip) => ip.address), routes, ...gatewaysOf(ips) }
+      if (link !== undefined) {
+        transaction.apply(planAddressing(request.ifname, link.mac, addressing, config.announce))
+      }
+    }
+    finish()
+    return ipam
+  } catch (error) {
+    if (ipam !== undefined) {
+      try {
+        ipamDel(request, countedSpawn)
+      } catch (second) {
+        notice(`vf-attach: Cannot free the addresses after a failed ADD: ${String(second)}`)
+      }
+    }
+    throw error
+  }
+}

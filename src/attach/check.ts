@@ -1,0 +1,187 @@
+import { checkAddresses } from '../cni/addresses.ts'
+import { CniError, code } from '../cni/error.ts'
+import type { Request } from '../cni/request.ts'
+import type { Result } from '../cni/result.ts'
+import type { LinkFacts } from '../kernel/facts.ts'
+import type { Kernel } from '../kernel/kernel.ts'
+import type { OpenNetns } from '../kernel/machine.ts'
+import { parseCidr, parseIp } from '../lib/ip.ts'
+import type { PluginRecord } from '../ops/record.ts'
+import type { RecordStore } from '../ops/record-store.ts'
+import type { AttachConfig } from './config.ts'
+import { readVfFacts, type VfFacts } from './facts.ts'
+import { pciOf } from './live.ts'
+import { type Addressing, gatewaysOf, wishedVf } from './plan.ts'
+import type { AttachJournal } from './record.ts'
+
+/**
+ * Compares what ADD promised with what is there: the record, the namespace, the device, the PF's view of it, the
+ * interface with its MAC, MTU, addresses and routes, and the representor.
+ * @throws CniError 7 without prevResult, 104 naming everything that differs
+ */
+export function checkAttachment(
+  kernel: Kernel,
+  pod: Pick<OpenNetns, 'id' | 'path'>,
+  store: RecordStore<AttachJournal>,
+  request: Request,
+  config: AttachConfig,
+): void {
+  const { prevResult, containerId, ifname } = request
+  if (prevResult === undefined) {
+    throw new CniError(code.invalidConfig, 'Cannot check without prevResult: the runtime must send it')
+  }
+  checkAddresses('prevResult', prevResult)
+  const name = store.list().find((one) => one.containerID === containerId && one.ifname === ifname)
+  const record = name === undefined ? undefined : store.read(name)
+  if (record === undefined) throw differs(['there is no record of this attachment'])
+
+  const differences = [...recordDifferences(record, pod, config)]
+  const pci = pciOf(record.journal)
+  const vf = pci === undefined ? undefined : readVfFacts(kernel, pci)
+  differences.push(...pfDifferences(kernel, record.journal, config, vf))
+  const { device } = record.journal
+  if (record.journal.original.link === undefined) {
+    const now = pci?.driver
+    if (pci !== undefined && now !== device.driver) {
+      differences.push(`"${device.id}" is bound to ${now ?? 'no driver'}, not to ${device.driver ?? 'none'}`)
+    }
+  } else {
+    differences.push(...podDifferences(kernel, record.journal, request, prevResult))
+  }
+  if (differences.length > 0) throw differs(differences)
+}
+
+function differs(what: readonly string[]): CniError {
+  return new CniError(code.checkFailed, `Attachment is not as ADD left it: ${what.join('; ')}`)
+}
+
+function* recordDifferences(
+  { owner, journal, phase }: PluginRecord<AttachJournal>,
+  pod: Pick<OpenNetns, 'id' | 'path'>,
+  config: AttachConfig,
+): Iterable<string> {
+  if (phase !== 'attached') yield 'its ADD never came to an end'
+  if (owner.netnsId !== pod.id) yield `"${pod.path}" is not the namespace of the ADD`
+  for (const selector of config.selectors) {
+    if (selector.by === 'pci' && journal.device.pci !== selector.address) {
+      yield `${selector.key} is "${selector.address}", the record's device "${journal.device.id}"`
+    }
+  }
+}
+
+/** PF-side attributes that were asked for, and the representor. */
+function* pfDifferences(
+  kernel: Kernel,
+  { device, original, bridgeVlan }: AttachJournal,
+  config: AttachConfig,
+  vf: VfFacts | undefined,
+): Iterable<string> {
+  if (original.vf === undefined) return
+  if (vf === undefined) {
+    yield `"${device.id}" or its physical function is gone`
+    return
+  }
+  const place = `VF ${vf.index} of "${vf.pfName}"`
+  for (const [key, wish] of Object.entries(wishedVf(config, vf.attributes))) {
+    const now = vf.attributes[key as keyof typeof vf.attributes]
+    // What the driver does not report can't be compared.
+    if (now === undefined || JSON.stringify(now) === JSON.stringify(wish)) continue
+    yield `${place} has ${key} ${words(now)}, not ${words(wish)}`
+  }
+  if (original.representor === undefined) return
+  const { representor } = vf
+  if (representor === undefined) {
+    yield `${place} has no representor any more`
+    return
+  }
+  const name = `representor "${representor.link.name}"`
+  if (!representor.link.up) yield `${name} is down`
+  const mtu = config.mtu ?? original.link?.mtu
+  if (mtu !== undefined && representor.link.mtu !== mtu) {
+    yield `${name} has MTU ${representor.link.mtu}, not ${mtu}`
+  }
+  if (config.bridge !== undefined && representor.master !== config.bridge.name) {
+    yield `${name} is attached to ${representor.master === undefined ? 'nothing' : `"${representor.master}"`}, not to "${config.bridge.name}"`
+  }
+  if (bridgeVlan === undefined || representor.master === undefined) return
+  const vlans = kernel.bridgeVlans('host', representor.link.ifindex)
+  if (!vlans.some(({ vid, pvid, untagged }) => vid === bridgeVlan && pvid && untagged)) {
+    yield `${name} does not have VLAN ${bridgeVlan} as its own (pvid untagged)`
+  }
+  for (const { vid } of vlans.filter((vlan) => vlan.vid !== bridgeVlan)) {
+    yield `${name} is in VLAN ${vid}, which is not the pod's`
+  }
+}
+
+function* podDifferences(
+  kernel: Kernel,
+  { device }: AttachJournal,
+  { ifname }: Request,
+  prevResult: Result,
+): Iterable<string> {
+  const link = kernel.link('pod', ifname)
+  if (link === undefined) {
+    yield `interface "${ifname}" is not in the pod`
+    return
+  }
+  if (device.parents.length > 0 && link.parent !== undefined && !device.parents.includes(link.parent)) {
+    yield `interface "${ifname}" is "${link.parent}", not "${device.id}"`
+  }
+  // Where the kernel tells no parent (before Linux 5.14) a software interface still tells what it is.
+  if (link.parent === undefined && link.kind !== device.kind) {
+    yield `interface "${ifname}" is ${link.kind === undefined ? 'no software interface' : `of kind "${link.kind}"`}, not "${device.id}"`
+  }
+  if (!link.up) yield `interface "${ifname}" is down`
+  const index = (prevResult.interfaces ?? []).findIndex(
+    (candidate) => candidate.name === ifname && (candidate.sandbox ?? '') !== '',
+  )
+  const expected = prevResult.interfaces?.[index]
+  if (expected === undefined) {
+    yield `prevResult does not list interface "${ifname}"`
+    return
+  }
+  if (expected.mac !== undefined && expected.mac.toLowerCase() !== link.mac) {
+    yield `interface "${ifname}" has MAC ${link.mac}, not ${expected.mac}`
+  }
+  if (expected.mtu !== undefined && expected.mtu !== link.mtu) {
+    yield `interface "${ifname}" has MTU ${link.mtu}, not ${expected.mtu}`
+  }
+  const ips = (prevResult.ips ?? []).filter((ip) => ip.interface === undefined || ip.interface === index)
+  yield* addressDifferences(
+    kernel,
+    link,
+    ips.map((ip) => ip.address),
+  )
+  const routes = ips.length === 0 ? [] : (prevResult.routes ?? [])
+  yield* routeDifferences(kernel, link, { addresses: [], routes, ...gatewaysOf(ips) })
+}
+
+function* addressDifferences(kernel: Kernel, link: LinkFacts, wanted: readonly string[]): Iterable<string> {
+  if (wanted.length === 0) return
+  const present = new Set(kernel.addresses('pod', link.ifindex).map(({ address }) => address))
+  for (const address of wanted) {
+    const { ip, prefix } = parseCidr(address)
+    if (!present.has(`${ip}/${prefix}`)) yield `interface "${link.name}" lacks address ${address}`
+  }
+}
+
+function* routeDifferences(kernel: Kernel, link: LinkFacts, wanted: Addressing): Iterable<string> {
+  if (wanted.routes.length === 0) return
+  const present = kernel.routes('pod').filter((route) => route.ifindex === link.ifindex)
+  for (const route of wanted.routes) {
+    const { ip, prefix } = parseCidr(route.dst)
+    const gw = route.gw ?? (route.dst.includes(':') ? wanted.gateway6 : wanted.gateway4)
+    const found = present.some(
+      (one) =>
+        one.dst === `${ip}/${prefix}` &&
+        (gw === undefined || one.gw === undefined || parseIp(gw) === one.gw) &&
+        (route.table === undefined || route.table === one.table),
+    )
+    if (!found)
+      yield `the pod lacks route ${route.dst}${gw === undefined ? '' : ` via ${gw}`} dev ${link.name}`
+  }
+}
+
+function words(value: unknown): string {
+  return typeof value === 'object' ? JSON.stringify(value) : String(value)
+}

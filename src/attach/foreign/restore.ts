@@ -1,0 +1,148 @@
+/**
+ * DEL of an attachment that sriov-cni or host-device made: restored from what they left, as far as nobody else has the
+ * device now. In: the request and the config's selectors; the locks and our records are parameters.
+ */
+import type { Request } from '../../cni/request.ts'
+import type { Kernel } from '../../kernel/kernel.ts'
+import type { Machine, OpenNetns } from '../../kernel/machine.ts'
+import { notice } from '../../lib/notice.ts'
+import { parsePciAddress } from '../../lib/pci-address.ts'
+import { readPciFunction } from '../../nic/pci.ts'
+import type { Selector } from '../config.ts'
+import { readLive } from '../live.ts'
+import type { AttachJournal } from '../record.ts'
+import { restoreDevice } from '../restore.ts'
+import { type BusDevice, hostDeviceJournal } from './host-device.ts'
+import { forget, inUse, sriovDir } from './sriov.ts'
+import { readCache, removeCache, type SriovCache, sriovJournal } from './sriov-cache.ts'
+
+/** What a DEL without a record of ours works with. */
+export interface ForeignSetting {
+  readonly machine: Machine
+  /** True when one of our records is about the device. */
+  readonly isOurs: (id: string) => boolean
+  /** Runs an action under the locks of a device. */
+  readonly locked: (id: string, action: () => void) => void
+  /** sriov-cni's folder. */
+  readonly dir?: string
+}
+
+/**
+ * Restores the device of an attachment that has no record of ours; does nothing where nobody left anything.
+ * @throws CniError 103 when something of it could not be restored, RecordError for a broken file of sriov-cni
+ */
+export function restoreForeign(
+  setting: ForeignSetting,
+  request: Request,
+  selectors: readonly Selector[],
+): void {
+  const { containerId, ifname } = request
+  const cache = readCache(containerId, ifname, setting.dir)
+  if (cache !== undefined) {
+    setting.locked(cache.pci, () => restoreSriovs(setting, request, cache))
+    return
+  }
+  withPod(setting.machine, request.netns, (kernel, pod) => {
+    const link = pod === undefined ? undefined : kernel.link('pod', ifname)
+    // An altname does not count: host-device names the interface itself.
+    if (link?.name !== ifname) return
+    const named = new Map(selectors.map((one) => [one.by, one] as const))
+    const [name, hwaddr] = [named.get('name'), named.get('hwaddr')]
+    const journal = hostDeviceJournal(link, {
+      devices: selectors.flatMap(busDevice),
+      device: name?.by === 'name' ? name.name : undefined,
+      hwaddr: hwaddr?.by === 'hwaddr' ? hwaddr.mac : undefined,
+    })
+    if (journal === undefined) return
+    const { id } = journal.device
+    setting.locked(id, () => {
+      if (setting.isOurs(id)) return
+      notice(`vf-attach: "${ifname}" was attached by host-device, it goes home as "${link.alias}"`)
+      restoreDevice(setting.machine, kernel, journal, { pod: true, ifname })
+    })
+  })
+}
+
+/** The VF's locks are held. */
+function restoreSriovs(setting: ForeignSetting, request: Request, cache: SriovCache): void {
+  const { machine, dir = sriovDir } = setting
+  const { containerId, ifname } = request
+  withPod(machine, request.netns, (kernel, pod) => {
+    const used = inUse(machine, cache.pci, dir)
+    const isElsewhere = used !== undefined && used.netnsId !== pod?.id
+    if (isElsewhere || setting.isOurs(cache.pci)) {
+      const owner = used === undefined ? 'a newer attachment' : `"${used.netnsPath}"`
+      notice(`vf-attach: "${cache.pci}" belongs to ${owner} now, "${cache.path}" is dropped`)
+    } else {
+      notice(`vf-attach: "${cache.pci}" was attached by sriov-cni, it is restored from "${cache.path}"`)
+      const view = { pod: pod !== undefined, ifname }
+      restoreDevice(machine, kernel, journalNow(kernel, cache, view), view)
+      forget(cache.pci, dir)
+    }
+  })
+  removeCache(containerId, ifname, dir)
+}
+
+/**
+ * The journal, completed by what the interface is now. An interface that is on the host under another name than the pod's
+ * (or the kernel's spare `dev<N>`) was named by somebody since, after a boot as a rule, and keeps that name.
+ */
+function journalNow(
+  kernel: Kernel,
+  cache: SriovCache,
+  view: { readonly pod: boolean; readonly ifname: string },
+): AttachJournal {
+  const anyLink = { mac: '', mtu: 0, altnames: [] }
+  const live = readLive(kernel, sriovJournal(cache, view.ifname, anyLink), view)
+  const found = live === 'gone' ? undefined : live.link
+  const journal = sriovJournal(cache, view.ifname, found?.facts)
+  const { link } = journal.original
+  if (found?.side !== 'host' || link === undefined) return journal
+  const { name } = found.facts
+  const isPods = name === view.ifname || /^dev\d+$/.test(name)
+  return isPods ? journal : { ...journal, original: { ...journal.original, link: { ...link, name } } }
+}
+
+/** The device of a selector that names one of a bus. One that is gone has no interface to match. */
+function busDevice(selector: Selector): BusDevice[] {
+  switch (selector.by) {
+    case 'pci': {
+      const pci = readPciFunction(selector.address)
+      return pci === undefined ? [] : [{ id: pci.address, pci: pci.address, parents: [...pci.parents] }]
+    }
+    case 'auxiliary':
+      return [{ id: selector.name, parents: [selector.name] }]
+    case 'kernelpath': {
+      const parent = selector.path.split('/').findLast((part) => part !== '') ?? ''
+      const pci = parsePciAddress(parent)
+      return [{ id: parent, parents: [parent], ...(pci === undefined ? {} : { pci }) }]
+    }
+    default:
+      return []
+  }
+}
+
+/** The two sides, the pod's only if there is a namespace at its path. */
+function withPod(
+  machine: Machine,
+  path: string,
+  action: (kernel: Kernel, pod: OpenNetns | undefined) => void,
+): void {
+  const pod = tryOpen(machine, path)
+  const kernel = machine.openKernel(pod)
+  try {
+    action(kernel, pod)
+  } finally {
+    kernel.close()
+    pod?.close()
+  }
+}
+
+function tryOpen(machine: Machine, path: string): OpenNetns | undefined {
+  if (path === '') return undefined
+  try {
+    return machine.openNetns(path)
+  } catch {
+    return undefined // gone: the kernel brings the interface home
+  }
+}

@@ -1,0 +1,132 @@
+/**
+ * Living beside sriov-cni. In: its state folder and the PCI address of a VF; out: who has it according to sriov-cni, our
+ * own claim in its form, and its lock. Its files: `pci/<PCI>` (in-use record, content = CNI_NETNS) and
+ * `pci/vf_lock/<PCI>.lock`; what it saves for DEL is read by sriov-cache.ts. Imports records and small values; the
+ * machine is a parameter.
+ */
+import type { Machine } from '../../kernel/machine.ts'
+import { notice } from '../../lib/notice.ts'
+import type { PciAddress } from '../../lib/pci-address.ts'
+import type { Owner } from '../../ops/record.ts'
+import { noteAt } from '../../ops/record-store.ts'
+
+/** sriov-cni's state folder; it has no key to change it. */
+export const sriovDir = '/var/lib/cni/sriov'
+
+/** An in-use record whose namespace is there. */
+export interface InUse {
+  readonly netnsPath: string
+  /** Device and inode of what is at the path now. */
+  readonly netnsId: string
+}
+
+/**
+ * Who has the VF `pci` by sriov-cni's in-use record; undefined when nobody has.
+ *
+ * Its own check is "the path opens", and nothing but the path is written down: a path that was recycled for another
+ * namespace (`/proc/<pid>/ns/net`) can't be told from the first one. So this may see a VF as taken that is free, until
+ * that namespace goes too, but never a taken one as free. A record that can't be read or is empty (early
+ * releases locked that file itself) is reported and counts as free, as it does for sriov-cni.
+ */
+export function inUse(
+  machine: Pick<Machine, 'openNetns'>,
+  pci: PciAddress,
+  dir = sriovDir,
+  warn: (line: string) => void = notice,
+): InUse | undefined {
+  const path = inUsePath(pci, dir)
+  let netnsPath: string | undefined
+  try {
+    netnsPath = noteAt(path).get()
+  } catch (error) {
+    warn(`vf-attach: Cannot read sriov-cni's record "${path}", "${pci}" counts as free: ${String(error)}`)
+    return undefined
+  }
+  if (netnsPath === undefined) return undefined
+  if (netnsPath === '') {
+    warn(`vf-attach: sriov-cni's record "${path}" is empty, "${pci}" counts as free`)
+    return undefined
+  }
+  try {
+    const netns = machine.openNetns(netnsPath)
+    netns.close()
+    return { netnsPath, netnsId: netns.id }
+  } catch {
+    return undefined // gone: sriov-cni, too, takes such a record for stale
+  }
+}
+
+/**
+ * Writes our attachment down in sriov-cni's form, so that it does not hand the VF out again. Atomic and not durable:
+ * after a boot no path in there is worth anything. Folders are made 0700; sriov-cni makes them 0600, which nobody but
+ * a root with CAP_DAC_OVERRIDE could enter.
+ * @throws Node file errors
+ */
+export function claim(pci: PciAddress, netnsPath: string, dir = sriovDir): void {
+  noteAt(inUsePath(pci, dir), 'volatile').set(netnsPath)
+}
+
+/** Takes a claim back; somebody else's stays. Nothing to do where there is none. */
+export function release(pci: PciAddress, netnsPath: string, dir = sriovDir): void {
+  const note = noteAt(inUsePath(pci, dir), 'volatile')
+  if (note.get() === netnsPath) note.clear()
+}
+
+/** Takes the in-use record of a VF away whoever wrote it: for an attachment of sriov-cni that is restored. */
+export function forget(pci: PciAddress, dir = sriovDir): void {
+  noteAt(inUsePath(pci, dir), 'volatile').clear()
+}
+
+/**
+ * True when sriov-cni gave the VF of one of our records to a newer attachment, which it does once our owner's
+ * namespace is gone: then nothing of it is ours any more. Another path than our claim's is sriov-cni's in any case (the
+ * namespace's number proves nothing: the kernel gives it to the next one). The same path in another namespace may be
+ * our claim with a recycled path or a newer one; there the VF itself, in that namespace or not, tells. `parents`: the
+ * names by which its interface reports its parent device.
+ */
+export function isTakenOver(
+  machine: Pick<Machine, 'openNetns' | 'openKernel' | 'bootId'>,
+  pci: PciAddress,
+  parents: readonly string[],
+  owner: Owner,
+  dir = sriovDir,
+): boolean {
+  const used = inUse(machine, pci, dir)
+  if (used === undefined) return false
+  if (used.netnsPath !== owner.netns) return true
+  if (used.netnsId === owner.netnsId && owner.bootId === machine.bootId()) return false
+  return holds(machine, used.netnsPath, parents)
+}
+
+function holds(
+  machine: Pick<Machine, 'openNetns' | 'openKernel'>,
+  netnsPath: string,
+  parents: readonly string[],
+): boolean {
+  const netns = machine.openNetns(netnsPath)
+  const kernel = machine.openKernel(netns)
+  try {
+    return kernel.links('pod').some(({ parent }) => parent !== undefined && parents.includes(parent))
+  } finally {
+    kernel.close()
+    netns.close()
+  }
+}
+
+/**
+ * Runs `action` under the lock that sriov-cni (2.10 and later) holds while it works on the VF `pci`.
+ * @throws LockTimeout after `milliseconds`; sriov-cni holds it during its IPAM calls, too
+ */
+export function withSriovLock<T>(
+  machine: Pick<Machine, 'withLock'>,
+  pci: PciAddress,
+  milliseconds: number,
+  action: () => T,
+  dir = sriovDir,
+): T {
+  return machine.withLock(`${dir}/pci/vf_lock/${pci}.lock`, milliseconds, action)
+}
+
+function inUsePath(pci: PciAddress, dir: string): string {
+  return `${dir}/pci/${pci}`
+}

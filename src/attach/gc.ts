@@ -1,0 +1,71 @@
+import { CniError, code } from '../cni/error.ts'
+import { failure } from '../cni/failure.ts'
+import type { Request } from '../cni/request.ts'
+import type { Machine } from '../kernel/machine.ts'
+import { isAlive } from '../ops/owner-netns.ts'
+import type { RecordName, RecordStore } from '../ops/record-store.ts'
+import type { AttachJournal } from './record.ts'
+import { restoreAttachment } from './restore.ts'
+
+/**
+ * Restores devices of this network whose attachment is not valid any more. A namespace that lives keeps its device:
+ * without a list nothing alive is touched, and an attachment that is missing from the list but alive is reported
+ * instead of being taken from a running pod, unless `gcLive` is set. Goes on after an error; returns all of them.
+ */
+export function collectGarbage(
+  machine: Machine,
+  store: RecordStore<AttachJournal>,
+  request: Request,
+  gcLive: boolean,
+  locked: (subject: string, action: () => void) => void,
+): CniError[] {
+  const errors: CniError[] = []
+  for (const name of store.list()) {
+    try {
+      collectOne(machine, store, request, gcLive, name, locked)
+    } catch (error) {
+      errors.push(failure(error))
+    }
+  }
+  return errors
+}
+
+function collectOne(
+  machine: Machine,
+  store: RecordStore<AttachJournal>,
+  request: Request,
+  gcLive: boolean,
+  name: RecordName,
+  locked: (subject: string, action: () => void) => void,
+): void {
+  const isDue = () => mustGo(machine, store, request, gcLive, name)
+  if (!isDue()) return
+  // The same container may have got the device anew while the lock was waited for (a restart keeps its ID).
+  locked(name.subject, () => {
+    if (isDue()) restoreAttachment(machine, store, name, '')
+  })
+}
+
+/** @throws CniError 103 for one that is not valid, lives and must not be taken from its pod */
+function mustGo(
+  machine: Machine,
+  store: RecordStore<AttachJournal>,
+  request: Request,
+  gcLive: boolean,
+  name: RecordName,
+): boolean {
+  const record = store.read(name)
+  if (record === undefined || record.owner.network !== request.name) return false
+  const valid = request.validAttachments?.some(
+    ({ containerID, ifname }) => containerID === name.containerID && ifname === name.ifname,
+  )
+  if (valid === true) return false
+  if (!isAlive(machine, record.owner)) return true
+  if (request.validAttachments === undefined) return false
+  if (gcLive) return true
+  throw new CniError(
+    code.notRestored,
+    `Cannot collect "${name.subject}": it is not a valid attachment, but its namespace lives; key "gcLive" has it taken all the same`,
+    { details: name.path },
+  )
+}

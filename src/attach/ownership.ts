@@ -1,0 +1,92 @@
+/**
+ * Who owns a device. A record says so as long as the namespace it names lives; what a dead one has left is put back
+ * before the next owner gets the device. The device's lock is held by the caller.
+ */
+import { CniError, code } from '../cni/error.ts'
+import type { Request } from '../cni/request.ts'
+import { notice } from '../lib/notice.ts'
+import { isAlive } from '../ops/owner-netns.ts'
+import { type PluginRecord, RecordError } from '../ops/record.ts'
+import type { RecordName } from '../ops/record-store.ts'
+import { inUse, sriovDir } from './foreign/sriov.ts'
+import type { AttachJournal } from './record.ts'
+import { restoreAttachment } from './restore.ts'
+import type { Device } from './select.ts'
+import type { AttachSetting } from './setting.ts'
+
+/**
+ * Makes sure that the device is nobody's and that the attachment has no other device. True when something was restored
+ * for that, so that what was known of the device is out of date.
+ * @throws CniError 11 that names the owner
+ */
+export function requireUnowned(setting: AttachSetting, request: Request, device: Device): boolean {
+  const { machine, store } = setting
+  let isRestored = false
+  for (const name of store.list()) {
+    const same = name.containerID === request.containerId && name.ifname === request.ifname
+    if (name.subject !== device.id && !same) continue
+    const record = readRecord(setting, name, device)
+    if (record === undefined) continue
+    if (record.owner.bootId !== machine.bootId()) {
+      notice(`vf-attach: record "${name.path}" is from before the last boot, it is dropped`)
+      restoreAttachment(machine, store, name, '')
+      continue
+    }
+    if (!isAlive(machine, record.owner)) {
+      notice(`vf-attach: the namespace of ${ownerWords(record)} is gone, "${name.subject}" is restored first`)
+      restoreAttachment(machine, store, name, '')
+      isRestored = true
+      continue
+    }
+    throw new CniError(
+      code.tryAgainLater,
+      name.subject === device.id
+        ? `Cannot use "${device.id}": it belongs to ${ownerWords(record)}`
+        : `Cannot attach "${device.id}": ${ownerWords(record)} has "${name.subject}" already and needs a DEL first`,
+      { details: name.path },
+    )
+  }
+  requireNotSriovs(setting, device)
+  return isRestored
+}
+
+/** What sriov-cni wrote down counts as long as its namespace lives; it is another container's then, ours has no record. */
+function requireNotSriovs({ machine }: AttachSetting, { id, pci }: Device): void {
+  const used = pci?.vf === undefined ? undefined : inUse(machine, pci.address)
+  if (used === undefined) return
+  throw new CniError(
+    code.tryAgainLater,
+    `Cannot use "${id}": it belongs to the namespace "${used.netnsPath}", says sriov-cni`,
+    { details: `${sriovDir}/pci/${id}` },
+  )
+}
+
+/** A record, undefined when there is none to respect. */
+function readRecord(
+  { store }: AttachSetting,
+  name: RecordName,
+  device: Device,
+): PluginRecord<AttachJournal> | undefined {
+  try {
+    return store.read(name)
+  } catch (error) {
+    if (!(error instanceof RecordError)) throw error
+    if (name.subject !== device.id) {
+      notice(`vf-attach: ${error.message}; it is passed over`)
+      return undefined
+    }
+    // A device that lies on the host is in no pod, whatever the record was to say.
+    const isHere = device.netdevs.length > 0 || device.pci?.userspace === true
+    if (error.isNewer || !isHere) {
+      throw new CniError(code.tryAgainLater, `Cannot use "${device.id}": ${error.message}`, {
+        details: name.path,
+      })
+    }
+    notice(`vf-attach: ${error.message}; it is put aside as "${store.putAside(name)}"`)
+    return undefined
+  }
+}
+
+function ownerWords({ owner }: PluginRecord<AttachJournal>): string {
+  return `container "${owner.containerID}", interface "${owner.ifname}", network "${owner.network}"`
+}

@@ -1,0 +1,191 @@
+/** The way back from any state to the one in the journal: what DEL, GC and a failed ADD do. Pure. */
+import type { LinkFacts } from '../kernel/facts.ts'
+import { pick } from '../lib/pick.ts'
+import type { LinkAttributes, Op, VfAttributes } from '../ops/op.ts'
+import type { AttachJournal, Original } from './record.ts'
+
+/** The live state that a restore starts from. */
+export interface LiveState {
+  /** PF-side attributes now; undefined when the PF or VF is gone. */
+  readonly vf:
+    | {
+        readonly pfName: string
+        readonly index: number
+        readonly attributes: VfAttributes
+        readonly switchdev: boolean
+      }
+    | undefined
+  /** The interface now and the side it is on; undefined when it is on neither. */
+  readonly link: { readonly side: 'host' | 'pod'; readonly facts: LinkFacts } | undefined
+  /** The VF's representor now; undefined in legacy mode. */
+  readonly representor: { readonly link: LinkFacts; readonly master: string | undefined } | undefined
+  /** Name of what the interface is enslaved to on the host. */
+  readonly master?: string | undefined
+  /** Of the interface's names before ADD, those that another interface of the host has now. */
+  readonly taken: ReadonlySet<string>
+}
+
+/**
+ * Operations of a DEL that lead from any state back to the journal's original one: only what differs is changed.
+ * PF side first, for the reason above, each attribute by itself, so that one that the driver refuses now keeps no other
+ * from being restored; the interface comes home down, gets its own MAC and MTU, then its flags. Where its name was
+ * given to another interface meanwhile it comes home under one made from its PCI address.
+ *
+ * `first` = nothing was restored yet. Then an administrative MAC that ADD has set is taken away, and the interface
+ * told its own MAC afterwards even if it has it: on igb "no administrative MAC" also empties the VF's receive filter,
+ * and a VF that is left so looks as before and receives nothing. Where the operator had given an administrative MAC that
+ * the VF did not use yet, it is set again last: while it stands the driver refuses the VF its own.
+ */
+export function planRestore(journal: AttachJournal, live: LiveState, first: boolean): Op[] {
+  const ops: Op[] = []
+  const { original, macSet } = journal
+  const ownMac = live.link === undefined ? undefined : original.link?.mac
+  const setLast =
+    ownMac !== undefined && original.vf?.mac !== noMac && original.vf?.mac !== ownMac
+      ? original.vf?.mac
+      : undefined
+  const clearMac =
+    first &&
+    macSet === true &&
+    (original.vf?.mac === noMac || (setLast !== undefined && live.link?.facts.mac !== ownMac))
+  if (live.vf !== undefined && original.vf !== undefined) {
+    const { mac, ...others } = differing(comparable(journal, live), live.vf.attributes)
+    const own = original.vf.mac === noMac && live.vf.attributes.mac === original.link?.mac
+    // A PF that reports the VF's own MAC where it reported none is in the same state: the VF has told it by itself.
+    const set = clearMac ? { mac: noMac, ...others } : mac === undefined || own ? others : { mac, ...others }
+    for (const [key, value] of Object.entries(set)) {
+      const one: VfAttributes = { [key]: value }
+      const was = pick(live.vf.attributes, one)
+      ops.push({ do: 'vf.set', pf: live.vf.pfName, vf: live.vf.index, set: one, was })
+    }
+  }
+  ops.push(...planRepresentorRestore(journal, live.representor))
+  if (live.link !== undefined && original.link !== undefined) {
+    const altnames = original.link.altnames.filter((altname) => !live.taken.has(altname))
+    const name = live.taken.has(original.link.name) ? spareName(journal.device) : original.link.name
+    const home = { ...original.link, name, altnames }
+    ops.push(...planLinkRestore(home, live.link.side, live.link.facts, live.master, clearMac))
+  }
+  if (clearMac && setLast !== undefined && live.vf !== undefined) {
+    const { pfName, index } = live.vf
+    ops.push({ do: 'vf.set', pf: pfName, vf: index, set: { mac: setLast }, was: { mac: noMac } })
+  }
+  return ops
+}
+
+/** Attributes that a PF refuses in switchdev mode, and then reports as it likes (spoofchk off on mlx5). */
+const legacyOnly = ['vlan', 'spoofchk', 'trust'] as const
+
+/**
+ * Attributes that DEL can't lead back because the PF's eSwitch has another mode than at ADD: they can be neither
+ * compared nor set, or what was reported for them in switchdev mode must not be set in legacy mode.
+ */
+export function keptByMode(journal: AttachJournal, live: LiveState): readonly (typeof legacyOnly)[number][] {
+  const { vf, switchdev } = journal.original
+  const { vf: now } = live
+  if (vf === undefined || now === undefined || switchdev === undefined || switchdev === now.switchdev)
+    return []
+  return legacyOnly.filter((key) => Object.hasOwn(differing(vf, now.attributes), key))
+}
+
+/** The PF-side attributes to lead back to. */
+function comparable(journal: AttachJournal, live: LiveState): VfAttributes {
+  const kept: readonly string[] = keptByMode(journal, live)
+  const entries = Object.entries(journal.original.vf ?? {})
+  return Object.fromEntries(entries.filter(([key]) => !kept.includes(key)))
+}
+
+/**
+ * A name that no other interface has: `vf0000011000` for 0000:01:10.0, and by the interface's number for what is no
+ * PCI function; 15 characters at most (IFNAMSIZ - 1).
+ */
+export function spareName({ pci, ifindex }: AttachJournal['device']): string {
+  return pci === undefined ? `vf-if${ifindex ?? 0}` : `vf${pci.replaceAll(/[:.]/g, '')}`
+}
+
+/** What a PF reports for a VF without an administrative MAC. */
+const noMac = '00:00:00:00:00:00'
+
+function planLinkRestore(
+  original: NonNullable<Original['link']>,
+  side: 'host' | 'pod',
+  now: LinkFacts,
+  master: string | undefined,
+  tellMac: boolean,
+): Op[] {
+  const ops: Op[] = []
+  const { name } = original
+  const moves = side === 'pod' || now.name !== name
+  // An altname that the pod gave and the host has in use keeps the interface from coming home, and none can take a name
+  // that is its own altname.
+  const inTheWay = now.altnames.filter((altname) =>
+    side === 'pod' ? !original.altnames.includes(altname) : moves && altname === name,
+  )
+  const here = { side, name: now.name, ifindex: now.ifindex } as const
+  for (const altname of inTheWay) ops.push({ do: 'altname.del', ...here, altname })
+  // What the app enslaved it to lets go first: a bond gives its MAC to its slaves and takes it back on release.
+  const enslaved = side === 'pod' && now.master !== undefined
+  // A VF whose PF has set its MAC takes that one only while it is down (igbvf): it may be up here since an earlier try.
+  const isDown = moves || now.mac !== original.mac
+  const leave: LinkAttributes = {
+    ...(now.up && isDown ? { up: false } : {}),
+    ...(enslaved ? { master: '' } : {}),
+  }
+  if (Object.keys(leave).length > 0) ops.push({ do: 'link.set', ...here, set: leave, was: { up: now.up } })
+  if (moves) {
+    ops.push({ do: 'link.move', from: side, name: now.name, ifindex: now.ifindex, to: 'host', newName: name })
+  }
+  const plain = { alias: now.alias, promisc: now.promisc, allmulti: now.allmulti, txqlen: now.txqlen }
+  const set: LinkAttributes = {
+    ...(now.mac === original.mac && !tellMac ? {} : { mac: original.mac }),
+    ...(now.mtu === original.mtu ? {} : { mtu: original.mtu }),
+    ...changed(plain, original),
+  }
+  const was = { mac: now.mac, mtu: now.mtu, ...plain }
+  // By name after a move: the number may be another one then.
+  const home = moves ? ({ side: 'host', name } as const) : here
+  if (Object.keys(set).length > 0) ops.push({ do: 'link.set', ...home, set, was: pick(was, set) })
+  const up = isDown ? false : now.up
+  const last: LinkAttributes = {
+    ...(original.master !== undefined && (moves || master !== original.master)
+      ? { master: original.master }
+      : {}),
+    ...(up === original.up ? {} : { up: original.up }),
+  }
+  if (Object.keys(last).length > 0)
+    ops.push({ do: 'link.set', ...home, set: last, was: pick({ up, master: '' }, last) })
+  for (const altname of original.altnames) {
+    if (!now.altnames.includes(altname)) ops.push({ do: 'altname.add', ...home, altname })
+  }
+  return ops
+}
+
+/** Of the attributes of `now`, those that the journal has with another value. */
+function changed(now: LinkAttributes, original: NonNullable<Original['link']>): LinkAttributes {
+  const entries = Object.keys(now).map((key) => [key, original[key as keyof typeof original]] as const)
+  return Object.fromEntries(
+    entries.filter(([key, value]) => value !== undefined && value !== now[key as keyof LinkAttributes]),
+  )
+}
+
+/** The representor leaves the bridge that ADD made it join, which takes its VLANs away, and is as before. */
+function planRepresentorRestore({ original }: AttachJournal, now: LiveState['representor']): Op[] {
+  if (original.representor === undefined || now === undefined) return []
+  const { up, mtu } = original.representor
+  const master = original.representor.master ?? ''
+  const place = { side: 'host', name: now.link.name, ifindex: now.link.ifindex } as const
+  const set: LinkAttributes = {
+    ...((now.master ?? '') === master ? {} : { master }),
+    ...(now.link.mtu === mtu ? {} : { mtu }),
+    ...(now.link.up === up ? {} : { up }),
+  }
+  const was = pick({ master: now.master ?? '', mtu: now.link.mtu, up: now.link.up }, set)
+  return Object.keys(set).length === 0 ? [] : [{ do: 'link.set', ...place, set, was }]
+}
+
+function differing(wanted: VfAttributes, now: VfAttributes): VfAttributes {
+  const entries = Object.entries(wanted) as [keyof VfAttributes, unknown][]
+  return Object.fromEntries(
+    entries.filter(([key, value]) => JSON.stringify(value) !== JSON.stringify(now[key])),
+  )
+}

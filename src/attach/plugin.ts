@@ -1,0 +1,129 @@
+/**
+ * `vf-attach`, the CNI main plugin: moves a VF or another host NIC into the pod's network namespace and puts it back.
+ * Start reading here: config.ts (wishes) and facts.ts (node) go into plan.ts (operations); record.ts is what makes DEL
+ * possible after a crash at any point.
+ */
+import { ipamCheck, ipamDel, ipamGc, ipamStatus } from '../cni/delegate.ts'
+import type { Plugin } from '../cni/dispatch.ts'
+import type { CniError } from '../cni/error.ts'
+import { failure, throwJoined } from '../cni/failure.ts'
+import { openPod } from '../cni/open-pod.ts'
+import type { Request } from '../cni/request.ts'
+import type { Result } from '../cni/result.ts'
+import type { Machine } from '../kernel/machine.ts'
+import { notice } from '../lib/notice.ts'
+import { recordStore } from '../ops/record-store.ts'
+import { addLocked } from './add.ts'
+import { checkAttachment } from './check.ts'
+import { readAttachConfig, readTeardownConfig, readWanted } from './config.ts'
+import { restoreForeign } from './foreign/restore.ts'
+import { addFreeVf } from './free-vf.ts'
+import { collectGarbage } from './gc.ts'
+import { attachJournal } from './record.ts'
+import { restoreAttachment } from './restore.ts'
+import { selectDevice } from './select.ts'
+import { type AttachSetting, withDeviceLock } from './setting.ts'
+import { countedSpawn } from './spawn.ts'
+import { requireReady } from './status.ts'
+
+/** The plugin on a given machine; `name` is what it was called as. */
+export function attachPlugin(machine: Machine, name = 'vf-attach'): Plugin {
+  const called = name === 'vf-attach' ? name : `vf-attach (as ${name})`
+  return {
+    name: 'vf-attach',
+    about: `${called}: CNI main plugin that gives an SR-IOV virtual function or a host NIC to a container`,
+    add: (request) => add(machine, request),
+    del: (request) => del(machine, request),
+    check: (request) => check(machine, request),
+    gc: (request) => gc(machine, request),
+    status: (request) => status(machine, request),
+  }
+}
+
+/** The records of this plugin. */
+function records(stateDir: string) {
+  return recordStore(stateDir, 'attach', attachJournal)
+}
+
+function add(machine: Machine, request: Request): Result {
+  const config = readAttachConfig(request)
+  for (const line of config.warnings) notice(`vf-attach: ${line}`)
+  const pod = openPod(machine, request.netns)
+  const kernel = machine.openKernel(pod)
+  try {
+    const setting: AttachSetting = { machine, kernel, pod, store: records(config.stateDir) }
+    if (config.pf !== undefined) return addFreeVf(setting, request, config, config.pf)
+    const select = () => selectDevice(kernel, setting.store, config.selectors)
+    const [first] = config.selectors
+    // A PCI address is its own name: then the device is looked at only once, under the lock.
+    const isNamed = first?.by === 'pci' && config.selectors.every(({ by }) => by === 'pci')
+    const id = isNamed ? first.address : select().id
+    return withDeviceLock(machine, config.stateDir, id, () => addLocked(setting, request, config, select))
+  } catch (error) {
+    throw failure(error)
+  } finally {
+    kernel.close()
+    pod.close()
+  }
+}
+
+/** Puts the device back and frees the addresses; each is tried whatever becomes of the other. */
+function del(machine: Machine, request: Request): void {
+  const { hasIpam, stateDir } = readTeardownConfig(request)
+  const store = records(stateDir)
+  const errors: CniError[] = []
+  const attempt = (action: () => void) => {
+    try {
+      action()
+    } catch (error) {
+      errors.push(failure(error))
+    }
+  }
+  const locked = (id: string, action: () => void) => withDeviceLock(machine, stateDir, id, action)
+  const isOurs = (id: string) => store.list().some(({ subject }) => subject === id)
+  const name = store
+    .list()
+    .find((record) => record.containerID === request.containerId && record.ifname === request.ifname)
+  attempt(() =>
+    name === undefined
+      ? restoreForeign({ machine, isOurs, locked }, request, readWanted(request).selectors)
+      : locked(name.subject, () => restoreAttachment(machine, store, name, request.netns)),
+  )
+  if (hasIpam) attempt(() => ipamDel(request, countedSpawn))
+  throwJoined(errors)
+}
+
+function check(machine: Machine, request: Request): void {
+  const config = readAttachConfig(request)
+  const pod = openPod(machine, request.netns)
+  const kernel = machine.openKernel(pod)
+  try {
+    checkAttachment(kernel, pod, records(config.stateDir), request, config)
+    if (config.hasIpam) ipamCheck(request, countedSpawn)
+  } catch (error) {
+    throw failure(error)
+  } finally {
+    kernel.close()
+    pod.close()
+  }
+}
+
+function gc(machine: Machine, request: Request): void {
+  const { hasIpam, stateDir, gcLive } = readTeardownConfig(request)
+  const locked = (subject: string, action: () => void) => withDeviceLock(machine, stateDir, subject, action)
+  const errors = collectGarbage(machine, records(stateDir), request, gcLive, locked)
+  if (hasIpam) {
+    try {
+      ipamGc(request, countedSpawn)
+    } catch (error) {
+      errors.push(failure(error))
+    }
+  }
+  throwJoined(errors)
+}
+
+function status(machine: Machine, request: Request): void {
+  const { hasIpam, stateDir } = readTeardownConfig(request)
+  requireReady(machine, records(stateDir), readWanted(request))
+  if (hasIpam) ipamStatus(request, countedSpawn)
+}

@@ -1,0 +1,169 @@
+/** DEL's half that concerns the device: from whatever state it is in back to the one in the journal, verified. */
+import { CniError, code } from '../cni/error.ts'
+import type { Kernel } from '../kernel/kernel.ts'
+import type { Machine } from '../kernel/machine.ts'
+import { notice } from '../lib/notice.ts'
+import { parsePciAddress } from '../lib/pci-address.ts'
+import { addVerbFields, step } from '../lib/steps.ts'
+import { applyAll } from '../ops/apply.ts'
+import { describe } from '../ops/describe.ts'
+import { openOwnersNetns } from '../ops/owner-netns.ts'
+import { RecordError } from '../ops/record.ts'
+import type { RecordName, RecordStore } from '../ops/record-store.ts'
+import { isTakenOver, release } from './foreign/sriov.ts'
+import { type PodView, pciOf, readLive } from './live.ts'
+import { keptByMode, type LiveState, planRestore } from './plan-restore.ts'
+import type { AttachJournal } from './record.ts'
+import { salvage } from './salvage.ts'
+import { onePfChangeAtATime } from './setting.ts'
+
+/** How long to wait for the kernel to hand an interface back from a namespace that died, in milliseconds. */
+const returnMilliseconds = 5_000
+/** The same after the driver was told to start anew. */
+const rebindMilliseconds = 20_000
+const pollMilliseconds = 20
+
+/** Rounds of look and restore before giving up. */
+const maxRounds = 4
+
+/**
+ * Restores the device of one record and removes the record once a second look finds nothing left to restore. The
+ * device's lock is held by the caller. `netns` is the path that this call named; it may be empty or stale.
+ * @throws CniError 103 with every reason when something differs in the end; the record stays then
+ */
+export function restoreAttachment(
+  machine: Machine,
+  store: RecordStore<AttachJournal>,
+  name: RecordName,
+  netns: string,
+): void {
+  const record = readOrSalvage(machine, store, name, netns)
+  if (record === undefined) return
+  const { pci = '', parents } = record.journal.device
+  const address = parsePciAddress(pci)
+  if (address !== undefined && isTakenOver(machine, address, parents, record.owner)) {
+    notice(`vf-attach: sriov-cni gave "${address}" to another namespace, record "${name.path}" is dropped`)
+    store.remove(name)
+    return
+  }
+  const pod = openOwnersNetns(machine, record.owner, netns)
+  const kernel = machine.openKernel(pod)
+  try {
+    // After a reboot no VF carries anything of ours: numbers, names and settings all start anew.
+    if (record.owner.bootId === machine.bootId()) {
+      restoreDevice(machine, kernel, record.journal, { pod: pod !== undefined, ifname: record.owner.ifname })
+    }
+  } finally {
+    kernel.close()
+    pod?.close()
+  }
+  if (address !== undefined) release(address, record.owner.netns)
+  store.remove(name)
+}
+
+/** A broken record must not keep its pod from being deleted: what can be done without it is done, and it is put aside. */
+function readOrSalvage(machine: Machine, store: RecordStore<AttachJournal>, name: RecordName, netns: string) {
+  try {
+    return store.read(name)
+  } catch (error) {
+    if (!(error instanceof RecordError) || error.isNewer) throw error
+    notice(`vf-attach: ${error.message}`)
+    salvage(machine, name, netns, (kernel, journal) =>
+      restoreDevice(machine, kernel, journal, { pod: true, ifname: name.ifname }),
+    )
+    const address = parsePciAddress(name.subject)
+    if (address !== undefined) release(address, netns)
+    notice(`vf-attach: the record is put aside as "${store.putAside(name)}"`)
+    return undefined
+  }
+}
+
+/**
+ * Leads the device back to its journal, in as many rounds as it takes: a driver may change one side when the other is
+ * set (igb's PF reports the MAC that a VF gives itself), so only a look afterwards tells.
+ * @throws CniError 103
+ */
+export function restoreDevice(machine: Machine, kernel: Kernel, journal: AttachJournal, view: PodView): void {
+  const runner = onePfChangeAtATime(machine, kernel, journal.device.pfPci)
+  addVerbFields({ device: journal.device.id })
+  const wait = view.moved === false ? 0 : returnMilliseconds
+  let live = step('find', () => waitForDevice(machine, kernel, journal, view, wait))
+  if (view.moved === false && live !== 'gone' && isMissing(journal, live)) {
+    notice(`vf-attach: "${journal.device.id}" was taken to another namespace meanwhile and is left there`)
+    return
+  }
+  let errors: string[] = []
+  if (live !== 'gone' && isMissing(journal, live) && mayRebind(journal)) {
+    // The PF side first: a driver that starts anew takes what its PF holds for it.
+    errors = applyAll(runner, planRestore(journal, live, true))
+    const { pci = '', driver = '' } = journal.device
+    notice(`vf-attach: "${pci}" is in no namespace that can be reached, its driver ${driver} is bound anew`)
+    errors.push(...applyAll(runner, [{ do: 'driver.rebind', pci, driver }]))
+    live = waitForDevice(machine, kernel, journal, view, rebindMilliseconds)
+  }
+  for (let round = 0; round < maxRounds && live !== 'gone'; round++) {
+    const ops = planRestore(journal, live, round === 0)
+    if (ops.length === 0) break
+    errors = applyAll(runner, ops)
+    live = readLive(kernel, journal, view)
+  }
+  if (live !== 'gone') requireRestored(journal, live, errors)
+}
+
+function requireRestored(journal: AttachJournal, live: LiveState, errors: readonly string[]): void {
+  const { original, device } = journal
+  const left = planRestore(journal, live, false)
+  const missing = [
+    ...(isMissing(journal, live) ? ['the interface is neither in the pod nor on the host'] : []),
+    ...(original.vf !== undefined && live.vf === undefined
+      ? ['its physical function has no network interface on the host']
+      : []),
+  ]
+  if (left.length === 0 && missing.length === 0) {
+    const kept = keptByMode(journal, live)
+    if (kept.length > 0) {
+      const mode = live.vf?.switchdev === true ? 'switchdev' : 'legacy'
+      notice(
+        `vf-attach: the PF of "${device.id}" has changed to ${mode} mode since ADD, ${kept.join(', ')} of its VF ${kept.length === 1 ? 'stays' : 'stay'} as set now`,
+      )
+    }
+    for (const name of live.taken) {
+      notice(`vf-attach: "${device.id}" had the name "${name}" before ADD, another interface has it now`)
+    }
+    return
+  }
+  throw new CniError(code.notRestored, `Cannot restore "${device.id}" to its state before ADD`, {
+    details: [...missing, ...errors, ...left.map((op) => `still to do: ${describe(op)}`)].join('; '),
+  })
+}
+
+/** True when the device should have an interface and none is found. Under a user space driver it has none to restore. */
+function isMissing(journal: AttachJournal, live: LiveState): boolean {
+  if (journal.original.link === undefined || live.link !== undefined) return false
+  return pciOf(journal)?.userspace !== true
+}
+
+/**
+ * A namespace can be held for minutes by TCP sockets that nobody owns any more. Taking the function from its driver
+ * brings its interface home at once, but it would take the VFs of a PF with it.
+ */
+function mayRebind(journal: AttachJournal): boolean {
+  const pci = pciOf(journal)
+  return pci?.driver !== undefined && pci.driver === journal.device.driver && (pci.sriovNumvfs ?? 0) === 0
+}
+
+function waitForDevice(
+  machine: Machine,
+  kernel: Kernel,
+  journal: AttachJournal,
+  view: PodView,
+  milliseconds: number,
+): LiveState | 'gone' {
+  const attempts = milliseconds / pollMilliseconds
+  for (let attempt = 0; ; attempt++) {
+    const live = readLive(kernel, journal, view)
+    if (live === 'gone' || !isMissing(journal, live) || attempt >= attempts) return live
+    // A namespace is torn down by a kernel worker some time after its last user is gone.
+    machine.sleep(pollMilliseconds)
+  }
+}

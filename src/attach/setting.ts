@@ -1,0 +1,50 @@
+import type { Kernel } from '../kernel/kernel.ts'
+import type { Machine, OpenNetns } from '../kernel/machine.ts'
+import { parsePciAddress } from '../lib/pci-address.ts'
+import { readPciFunction } from '../nic/pci.ts'
+import type { Runner } from '../ops/apply.ts'
+import { lockPath, type RecordStore } from '../ops/record-store.ts'
+import { withSriovLock } from './foreign/sriov.ts'
+import type { AttachJournal } from './record.ts'
+
+/** What an ADD works with. */
+export interface AttachSetting {
+  readonly machine: Machine
+  readonly kernel: Kernel
+  readonly pod: OpenNetns
+  readonly store: RecordStore<AttachJournal>
+}
+
+/** How long a verb waits for another one that works on the same device, in milliseconds. */
+export const lockMilliseconds = 10_000
+
+/**
+ * Runs `action` under our lock of a device, and for a VF under sriov-cni's too. Waits for either at most `milliseconds`.
+ * @throws LockTimeout
+ */
+export function withDeviceLock<T>(
+  machine: Machine,
+  stateDir: string,
+  id: string,
+  action: () => T,
+  milliseconds = lockMilliseconds,
+): T {
+  return machine.withLock(lockPath(stateDir, id), milliseconds, () => {
+    const pci = parsePciAddress(id)
+    const isVf = pci !== undefined && readPciFunction(pci)?.vf !== undefined
+    return isVf ? withSriovLock(machine, pci, milliseconds, action) : action()
+  })
+}
+
+/**
+ * The kernel with changes on a PF serialised among all processes of the node: drivers answer EBUSY to the second of two
+ * (i40e, iavf), and a refused one is taken back in several requests. Held for one change, never around IPAM.
+ */
+export function onePfChangeAtATime(machine: Machine, kernel: Kernel, pfPci: string | undefined): Runner {
+  if (pfPci === undefined) return kernel
+  const path = `${machine.sharedDir}/pf-lock ${pfPci}`
+  return {
+    run: (op) =>
+      op.do === 'vf.set' ? machine.withLock(path, lockMilliseconds, () => kernel.run(op)) : kernel.run(op),
+  }
+}

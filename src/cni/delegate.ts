@@ -1,0 +1,209 @@
+/**
+ * Delegation to an IPAM plugin (CNI specification 1.1.0, section 4 "Plugin delegation"): the same call, with the
+ * complete config and another CNI_COMMAND, to the executable that `ipam.type` names in CNI_PATH.
+ * A config without `ipam.type` wants no addresses: nothing is run then.
+ */
+import { accessSync, constants, statSync } from 'node:fs'
+import { get, isObject, parse } from '../lib/json.ts'
+import { log } from '../lib/log.ts'
+import { since, step } from '../lib/steps.ts'
+import { CniError, code } from './error.ts'
+import type { Command, Request } from './request.ts'
+import { parseResult, type Result } from './result.ts'
+import { type Ended, maxOutput, type Spawn, spawnChild } from './spawn.ts'
+
+export { type Spawn, spawnChild } from './spawn.ts'
+
+/** The IPAM plugin's type in the config, or undefined if the config wants none. @throws CniError 7 */
+export function ipamType(request: Request): string | undefined {
+  const ipam = get(request.config, 'ipam') ?? null
+  if (ipam === null) return undefined
+  if (!isObject(ipam)) throw new CniError(code.invalidConfig, 'Cannot use ipam: must be an object')
+  const type = get(ipam, 'type') ?? ''
+  if (typeof type !== 'string')
+    throw new CniError(code.invalidConfig, 'Cannot use ipam.type: must be a string')
+  return type === '' ? undefined : type
+}
+
+/**
+ * Asks the IPAM plugin for addresses. If it fails or answers with nonsense its DEL is run before this throws.
+ *
+ * @returns its result in the shape of 1.1.0, undefined if the config wants no IPAM
+ * @throws CniError with the plugin's own code where it gave one; 4, 7 or 105 (delegateFailed) where it couldn't be
+ * run or gave no result
+ */
+export function ipamAdd(request: Request, spawn: Spawn = spawnChild): Result | undefined {
+  const type = ipamType(request)
+  if (type === undefined) return undefined
+  const file = findPlugin(type, request.path)
+  try {
+    return readResult(type, run(type, file, 'ADD', request, spawn), request.cniVersion)
+  } catch (failure) {
+    throw withoutTrace(failure, () => run(type, file, 'DEL', request, spawn))
+  }
+}
+
+/** Gives the addresses of the attachment back. @throws as {@link ipamAdd} */
+export function ipamDel(request: Request, spawn: Spawn = spawnChild): void {
+  forward('DEL', request, spawn)
+}
+
+/** Lets the IPAM plugin check its own part. @throws as {@link ipamAdd} */
+export function ipamCheck(request: Request, spawn: Spawn = spawnChild): void {
+  forward('CHECK', request, spawn)
+}
+
+/** Hands the list of valid attachments to the IPAM plugin. @throws as {@link ipamAdd} */
+export function ipamGc(request: Request, spawn: Spawn = spawnChild): void {
+  forward('GC', request, spawn)
+}
+
+/**
+ * Asks the IPAM plugin whether it can serve an ADD.
+ * @throws as {@link ipamAdd}, but 50 (pluginNotAvailable) where it couldn't be run
+ */
+export function ipamStatus(request: Request, spawn: Spawn = spawnChild): void {
+  try {
+    forward('STATUS', request, spawn)
+  } catch (error) {
+    if (!(error instanceof CniError) || error.code !== code.delegateFailed) throw error
+    throw new CniError(code.pluginNotAvailable, error.message, { details: error.details, cause: error })
+  }
+}
+
+/**
+ * The executable of a plugin: the first of CNI_PATH's folders that holds a regular file of that name which may be run.
+ * @throws CniError 7 for a name that is no file name, 4 without CNI_PATH, 105 if there is none
+ */
+export function findPlugin(type: string, path: readonly string[]): string {
+  if (type.includes('/') || type.includes('\0') || type === '.' || type === '..') {
+    throw new CniError(
+      code.invalidConfig,
+      `Cannot use ipam.type ${JSON.stringify(type)}: must be a file name`,
+    )
+  }
+  if (path.length === 0) {
+    throw new CniError(code.invalidEnvironment, `Cannot find IPAM plugin "${type}": CNI_PATH is missing`)
+  }
+  const unusable: string[] = []
+  for (const folder of path) {
+    const file = `${folder}/${type}`
+    if (!statSync(file, { throwIfNoEntry: false })?.isFile()) continue
+    if (mayRun(file)) return file
+    unusable.push(`${file} is not executable`)
+  }
+  throw new CniError(
+    code.delegateFailed,
+    `Cannot find IPAM plugin "${type}" in CNI_PATH: ${path.join(', ')}`,
+    {
+      details: unusable.join('; '),
+    },
+  )
+}
+
+function forward(command: Command, request: Request, spawn: Spawn): void {
+  const type = ipamType(request)
+  if (type !== undefined) run(type, findPlugin(type, request.path), command, request, spawn)
+}
+
+/** Runs one command of the plugin and returns what it printed. */
+function run(type: string, file: string, command: Command, request: Request, spawn: Spawn): string {
+  return step(`ipam.${command}`, () => runChild(type, file, command, request, spawn))
+}
+
+function runChild(type: string, file: string, command: Command, request: Request, spawn: Spawn): string {
+  const started = performance.now()
+  const ended = spawnPatiently(file, request.stdin, childEnvironment(request.env, command), spawn)
+  const { status, signal, stdout } = ended
+  const ipam = { file, command, status, signal, stdout }
+  log.debug({ ipam, ms: since(started) }, `IPAM plugin "${type}" ended its ${command}`)
+  if (ended.status === 0 && ended.error === undefined) return ended.stdout
+  const unreported = `IPAM plugin "${type}" ${end(ended)}`
+  throw reported(type, ended.stdout) ?? new CniError(code.delegateFailed, unreported, { cause: ended.error })
+}
+
+/** CNI_ variables and PATH, nothing else: what steers loaders and interpreters (LD_*, BUN_*, NODE_*) ends here. */
+function childEnvironment(env: Readonly<Record<string, string>>, command: Command): Record<string, string> {
+  const clean: Record<string, string> = {}
+  for (const [name, value] of Object.entries(env))
+    if (name === 'PATH' || name.startsWith('CNI_')) clean[name] = value
+  clean.CNI_COMMAND = command
+  return clean
+}
+
+/** An installer that is replacing the executable right now holds it open for writing: wait for it, like libcni, up to 5 s. */
+function spawnPatiently(file: string, stdin: string, env: Record<string, string>, spawn: Spawn): Ended {
+  const clock = new Int32Array(new SharedArrayBuffer(4))
+  for (let waits = 0; ; waits++) {
+    const ended = spawn(file, stdin, env)
+    if (ended.error?.code !== 'ETXTBSY' || waits === 50) return ended
+    Atomics.wait(clock, 0, 0, 100)
+  }
+}
+
+function readResult(type: string, stdout: string, cniVersion: string): Result {
+  try {
+    return parseResult(parse(stdout), cniVersion)
+  } catch (cause) {
+    const why = (cause as Error).message
+    throw new CniError(
+      cause instanceof CniError ? cause.code : code.delegateFailed,
+      `IPAM plugin "${type}" printed no result: ${seen(stdout)}`,
+      { details: why, cause },
+    )
+  }
+}
+
+/** The error object of a plugin that failed, if it printed one. */
+function reported(type: string, stdout: string): CniError | undefined {
+  try {
+    const object = parse(stdout)
+    if (!isObject(object)) return undefined
+    const [number, msg, details] = ['code', 'msg', 'details'].map((key) => get(object, key) ?? undefined)
+    if (typeof number !== 'number' || typeof msg !== 'string') return undefined
+    return new CniError(number, `IPAM plugin "${type}": ${msg}`, {
+      details: typeof details === 'string' ? details : undefined,
+    })
+  } catch {
+    return undefined
+  }
+}
+
+function end({ status, signal, stdout, error }: Ended): string {
+  if (error?.code === 'ENOBUFS') return `printed more than ${maxOutput >> 20} MiB and was ended`
+  if (error !== undefined) return `could not be run: ${error.message}`
+  const how = status === null ? `was ended by ${signal ?? 'a signal'}` : `failed with exit code ${status}`
+  return stdout === ''
+    ? `${how} and said nothing on stdout`
+    : `${how} and printed no error object: ${seen(stdout)}`
+}
+
+/** Foreign output in quotes, cut where it gets long. */
+function seen(stdout: string): string {
+  return stdout === ''
+    ? 'nothing'
+    : `${JSON.stringify(stdout.slice(0, 200))}${stdout.length > 200 ? ' ...' : ''}`
+}
+
+/** Undoes what a failed ADD may have left; the ADD's error stays the one that is reported. */
+function withoutTrace(failure: unknown, undo: () => void): CniError {
+  const error = CniError.from(failure)
+  try {
+    undo()
+    return error
+  } catch (second) {
+    const details = [error.details, `DEL after it failed too: ${CniError.from(second).message}`]
+      .filter(Boolean)
+      .join('; ')
+    return new CniError(error.code, error.message, { details, cause: failure })
+  }
+}
+
+function mayRun(file: string): boolean {
+  try {
+    accessSync(file, constants.X_OK)
+    return true
+  } catch {
+    return false
+  }
+}

@@ -1,0 +1,174 @@
+/**
+ * The CNI protocol: what the Go skeleton (containernetworking/cni pkg/skel) is to Go plugins.
+ * In: environment and stdin as a container runtime gives them. Out: one JSON document on stdout (result, versions or
+ * error), nothing there for a DEL, CHECK, GC or STATUS that succeeded, and the exit code.
+ * Knows no kernel; may import lib/ and Node built-ins only.
+ */
+import { stringify } from '../lib/json.ts'
+import { isLogConfigured, log } from '../lib/log.ts'
+import { step } from '../lib/steps.ts'
+import { type Environment, readEnvironment, type Variables } from './environment.ts'
+import { CniError, code } from './error.ts'
+import { configVersion, makeRequest, type Request, readConfig } from './request.ts'
+import { printResult, type Result } from './result.ts'
+import { startVerbLog, type VerbLog } from './verb-log.ts'
+import { currentVersion, supportedVersions } from './version.ts'
+
+/** What a plugin does; each verb throws to fail, a CniError to say more than "internal error". */
+export interface Plugin {
+  readonly name: string
+  /** One line for humans who start the program by hand. */
+  readonly about: string
+  add(request: Request): Result
+  del(request: Request): void
+  check(request: Request): void
+  gc(request: Request): void
+  status(request: Request): void
+}
+
+/** The process around a plugin. */
+export interface Process {
+  readonly env: Variables
+  /** Name of the program, for its log. */
+  readonly plugin?: string
+  /** Path of the file by which a node's operator sets the log of all calls; it need not exist. */
+  readonly logOverride?: string
+  /** True if the path names our own network namespace; false if it names another one or none at all. */
+  sameNetns(path: string): boolean
+  /** Everything up to the end of stdin. */
+  readStdin(): string
+  writeStdout(text: string): void
+  writeStderr(text: string): void
+}
+
+/**
+ * Serves one call of a runtime from start to end. Never throws.
+ *
+ * @param loadPlugin is not called for VERSION nor for a request that the protocol refuses
+ * @returns the exit code: 0, or 1 after an error object was printed
+ */
+export function runPlugin(loadPlugin: () => Plugin, sys: Process): number {
+  const call: Call = { cniVersion: currentVersion, log: undefined }
+  try {
+    serve(loadPlugin, sys, call)
+    call.log?.succeeded()
+    return 0
+  } catch (thrown) {
+    reportError(thrown, call, sys)
+    return 1
+  }
+}
+
+/** What is known of the call so far. */
+interface Call {
+  cniVersion: string
+  log: VerbLog | undefined
+}
+
+function serve(loadPlugin: () => Plugin, sys: Process, call: Call): void {
+  const command = sys.env.CNI_COMMAND ?? ''
+  if (command === '') {
+    printAbout(loadPlugin(), sys)
+    return
+  }
+  if (command === 'VERSION') {
+    write(stringify({ cniVersion: currentVersion, supportedVersions }), sys)
+    return
+  }
+
+  call.log = startVerbLog({ env: sys.env, plugin: sys.plugin, nodeFile: sys.logOverride })
+  const request = step('parse', () => readRequest(sys, call))
+  call.log.parsed()
+  perform(loadPlugin(), request, sys)
+}
+
+function readRequest(sys: Process, call: Call): Request {
+  const environment = readEnvironment(sys.env)
+  const stdin = readStdin(sys)
+  const config = readConfig(stdin)
+  call.log?.configured(config)
+  call.cniVersion = configVersion(config)
+  const request = makeRequest(environment, sys.env, stdin, config, (line) => warn(sys, line))
+  refuseOwnNetns(environment, sys)
+  return request
+}
+
+function perform(plugin: Plugin, request: Request, sys: Process): void {
+  switch (request.command) {
+    case 'ADD':
+      write(printResult(plugin.add(request), request.cniVersion), sys)
+      break
+    case 'DEL':
+      plugin.del(request)
+      break
+    case 'CHECK':
+      plugin.check(request)
+      break
+    case 'GC':
+      plugin.gc(request)
+      break
+    case 'STATUS':
+      plugin.status(request)
+      break
+  }
+}
+
+/**
+ * A plugin that worked on its own namespace would take the host's interfaces apart, hence before it does anything
+ * (the Go skeleton looks afterwards). A namespace that is gone can't be ours; whether that is an error depends on the verb.
+ */
+function refuseOwnNetns({ command, netns, netnsOverride }: Environment, sys: Process): void {
+  if (command === 'GC' || command === 'STATUS' || netns === '' || netnsOverride) return
+  if (!sys.sameNetns(netns)) return
+  throw new CniError(code.invalidNetns, "plugin's netns and netns from CNI_NETNS should not be the same", {
+    details: netns,
+  })
+}
+
+function readStdin(sys: Process): string {
+  try {
+    return sys.readStdin()
+  } catch (cause) {
+    throw new CniError(code.ioFailure, `error reading from stdin: ${(cause as Error).message}`, { cause })
+  }
+}
+
+function printAbout(plugin: Plugin, sys: Process): void {
+  sys.writeStderr(`${plugin.about}\nCNI protocol versions supported: ${supportedVersions.join(', ')}\n`)
+}
+
+function write(document: string, sys: Process): void {
+  try {
+    sys.writeStdout(`${document}\n`)
+  } catch (cause) {
+    throw new CniError(code.ioFailure, `error writing to stdout: ${(cause as Error).message}`, { cause })
+  }
+}
+
+/** The object goes to stdout, where runtimes look for it; the stack of a defect goes to the log or to stderr, where people look. */
+function reportError(thrown: unknown, { cniVersion, log }: Call, sys: Process): void {
+  const error = CniError.from(thrown)
+  const isLogged = log?.failed(error) ?? false
+  const isDefect = error.code === code.internal && thrown instanceof Error
+  if (isDefect && !isLogged) tell(sys, `${thrown.stack ?? thrown.message}\n`)
+  try {
+    write(stringify(error.toObject(cniVersion)), sys)
+  } catch (unwritten) {
+    // Nobody takes stdout: the exit code has to do, and stderr if that is still there.
+    tell(sys, `${error.message}; ${(unwritten as Error).message}\n`)
+  }
+}
+
+function warn(sys: Process, line: string): void {
+  if (isLogConfigured()) log.warn({}, line)
+  else tell(sys, `${line}\n`)
+}
+
+/** A closed stderr must not cost the runtime its error object. */
+function tell(sys: Process, text: string): void {
+  try {
+    sys.writeStderr(text)
+  } catch {
+    // Nobody listens.
+  }
+}

@@ -1,0 +1,89 @@
+import { isInterfaceName } from '../lib/interface-name.ts'
+import { CniError, code } from './error.ts'
+
+export type Command = 'ADD' | 'DEL' | 'CHECK' | 'GC' | 'STATUS' | 'VERSION'
+
+/** What a runtime says by CNI_ variables; '' and empty lists stand for what it didn't say. */
+export interface Environment {
+  readonly command: Command
+  readonly containerId: string
+  readonly netns: string
+  readonly ifname: string
+  /** CNI_ARGS, `K=V;K=V`; the last of repeated keys counts. */
+  readonly args: ReadonlyMap<string, string>
+  /** CNI_PATH; empty entries are dropped, they would mean the working directory. */
+  readonly path: readonly string[]
+  /** CNI_NETNS_OVERRIDE: CNI_NETNS may be the plugin's own namespace. */
+  readonly netnsOverride: boolean
+}
+
+export type Variables = Readonly<Record<string, string | undefined>>
+
+const commands: readonly string[] = ['ADD', 'DEL', 'CHECK', 'GC', 'STATUS', 'VERSION'] satisfies Command[]
+
+/** CNI_PATH is optional to the specification except for GC; the Go skeleton asks for it always, we do so when we need it. */
+const required: Readonly<Record<Command, readonly string[]>> = {
+  ADD: ['CNI_CONTAINERID', 'CNI_NETNS', 'CNI_IFNAME'],
+  DEL: ['CNI_CONTAINERID', 'CNI_IFNAME'],
+  CHECK: ['CNI_CONTAINERID', 'CNI_NETNS', 'CNI_IFNAME'],
+  GC: ['CNI_PATH'],
+  STATUS: [],
+  VERSION: [],
+}
+
+/**
+ * Reads and validates the CNI_ variables of CNI specification 1.1.0, "Parameters". Invalid values are reported before
+ * missing ones, and all missing ones at once.
+ *
+ * @throws CniError 4
+ */
+export function readEnvironment(env: Variables): Environment {
+  const command = env.CNI_COMMAND ?? ''
+  if (!commands.includes(command)) throw invalid(`unknown CNI_COMMAND: ${command}`)
+  const wanted = required[command as Command]
+  const containerId = env.CNI_CONTAINERID ?? ''
+  const ifname = env.CNI_IFNAME ?? ''
+  if (containerId !== '' && wanted.includes('CNI_CONTAINERID')) checkContainerId(containerId)
+  if (ifname !== '' && wanted.includes('CNI_IFNAME')) checkIfname(ifname)
+  const missing = wanted.filter((name) => !env[name])
+  if (missing.length > 0) throw invalid(`required env variables [${missing.join(',')}] missing`)
+  return {
+    command: command as Command,
+    containerId,
+    netns: env.CNI_NETNS ?? '',
+    ifname,
+    args: readArgs(env.CNI_ARGS ?? '', command !== 'DEL'),
+    path: (env.CNI_PATH ?? '').split(':').filter((directory) => directory !== ''),
+    netnsOverride: /^(1|true)$/i.test(env.CNI_NETNS_OVERRIDE ?? ''),
+  }
+}
+
+/** The characters that the specification allows in a container ID and in a network name. */
+export function isIdentifier(text: string): boolean {
+  return /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/.test(text)
+}
+
+function checkContainerId(id: string): void {
+  if (!isIdentifier(id)) throw invalid('invalid characters in containerID', id)
+}
+
+function checkIfname(name: string): void {
+  const allowed = "must be 1-15 bytes, not '.' or '..', without '/', ':' or white space"
+  if (!isInterfaceName(name)) throw invalid(`Cannot use CNI_IFNAME ${JSON.stringify(name)}: ${allowed}`)
+}
+
+/** A DEL has to clean up whatever it was called with, so there a malformed pair is passed over. */
+function readArgs(text: string, strict: boolean): ReadonlyMap<string, string> {
+  const args = new Map<string, string>()
+  for (const pair of text.split(';')) {
+    const equals = pair.indexOf('=')
+    if (equals > 0) args.set(pair.slice(0, equals), pair.slice(equals + 1))
+    else if (strict && pair !== '')
+      throw invalid(`Cannot use CNI_ARGS pair ${JSON.stringify(pair)}: must be KEY=VALUE`)
+  }
+  return args
+}
+
+function invalid(msg: string, details?: string): CniError {
+  return new CniError(code.invalidEnvironment, msg, { details })
+}

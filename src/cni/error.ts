@@ -1,0 +1,97 @@
+/** The one error type that reaches a CNI runtime, and the table of codes. */
+
+/** Codes 0-99 belong to the CNI specification ("Error" section, and libcni's pkg/types for 8); ours start at 100. */
+export const code = {
+  incompatibleVersion: 1,
+  unsupportedField: 2,
+  unknownContainer: 3,
+  invalidEnvironment: 4,
+  ioFailure: 5,
+  decodeFailure: 6,
+  invalidConfig: 7,
+  invalidNetns: 8,
+  tryAgainLater: 11,
+  pluginNotAvailable: 50,
+  limitedConnectivity: 51,
+  portTaken: 100,
+  offloadRefused: 101,
+  kernelRefused: 102,
+  notRestored: 103,
+  checkFailed: 104,
+  delegateFailed: 105,
+  uplinkTaken: 106,
+  internal: 199,
+} as const
+
+export type ErrorName = keyof typeof code
+
+/** What each code tells the operator; the table in docs/configuration.md says the same in fewer words. */
+export const meaning: Readonly<Record<ErrorName, string>> = {
+  incompatibleVersion:
+    'cniVersion of the config or of a result is not supported, or does not allow the command',
+  unsupportedField: 'a key or value is understood but not supported; the message holds both',
+  unknownContainer: 'the container does not exist; the runtime need not call DEL',
+  invalidEnvironment: 'a CNI_ variable is missing or invalid; the message names it',
+  ioFailure: 'reading stdin, writing a result or using a state file failed',
+  decodeFailure: 'the network config, prevResult or a result is not the JSON it should be',
+  invalidConfig: 'the network config is JSON but asks for something invalid',
+  invalidNetns: 'CNI_NETNS is no network namespace, or is the namespace of the plugin itself',
+  tryAgainLater: 'the device or a lock is in use right now; repeat the call',
+  pluginNotAvailable: 'STATUS: ADD can not be served',
+  limitedConnectivity: 'STATUS: ADD can not be served, and running containers may have limited connectivity',
+  portTaken: 'a host port is mapped to another container; the message names the owner',
+  offloadRefused: 'offload is required and the NIC or its driver refused; the message keeps its words',
+  kernelRefused: 'the kernel refused a change; the message keeps its words and the errno',
+  notRestored: 'the original state could not be restored completely; the record is kept, repeat DEL',
+  checkFailed: 'CHECK found that the attachment is not as ADD left it',
+  delegateFailed:
+    'the IPAM plugin is missing, could not be run, or answered with something that is no result',
+  uplinkTaken: "another program takes the uplink's frames before our rules could; the message names it",
+  internal: 'a defect of this program; stderr holds the stack',
+}
+
+/** The JSON object of the CNI specification, section "Error". */
+export interface ErrorObject {
+  readonly cniVersion: string
+  readonly code: number
+  readonly msg: string
+  readonly details?: string
+}
+
+/** A failure as the runtime will see it. Layers that know neither code nor protocol throw errors of their own; cni/failure.ts gives them one. */
+export class CniError extends Error {
+  override readonly name = 'CniError'
+  /** One of {@link code}, or the code that a delegated plugin reported. */
+  readonly code: number
+  readonly details: string | undefined
+
+  constructor(
+    code: number,
+    msg: string,
+    options?: { readonly details?: string | undefined; readonly cause?: unknown },
+  ) {
+    super(msg, options?.cause === undefined ? undefined : { cause: options.cause })
+    this.code = code
+    this.details = options?.details
+  }
+
+  /** What goes to stdout. `cniVersion` is the one of the config, or the newest we know when that is unknown. */
+  toObject(cniVersion: string): ErrorObject {
+    const object = { cniVersion, code: this.code, msg: this.message }
+    return this.details ? { ...object, details: this.details } : object
+  }
+
+  /** Whatever was thrown, as a CniError: all that is not one already is a defect of ours (code 199). */
+  static from(thrown: unknown): CniError {
+    if (thrown instanceof CniError) return thrown
+    return new CniError(code.internal, `Internal error: ${textOf(thrown)}`, { cause: thrown })
+  }
+}
+
+function textOf(thrown: unknown): string {
+  try {
+    return thrown instanceof Error ? thrown.message || thrown.name : String(thrown)
+  } catch {
+    return 'thrown value has no text'
+  }
+}

@@ -1,0 +1,71 @@
+/** Turns what lower layers throw into the error object of the CNI spec, with the kernel's words and what is stuck. */
+import { CniError, code } from './error.ts'
+
+/** Errnos that mean "somebody else is at it": the runtime may simply call again. */
+const transient: ReadonlySet<string> = new Set(['EBUSY', 'EAGAIN', 'EINTR', 'ENOBUFS'])
+
+/** Errors by which layers below pass a refusal of the kernel on. */
+const refusals: ReadonlySet<string> = new Set([
+  'ApplyError',
+  'EchoMismatch',
+  'MissingLink',
+  'NetlinkError',
+  'NftError',
+  'OffloadRefused',
+  'SystemError',
+  'VfRefusal',
+])
+
+/**
+ * The CniError for anything thrown below a plugin: a lock that was not free and busy devices are code 11, other
+ * refusals of the kernel 102, records that can't be read or written 5. `stuck` lists what could not be undone.
+ */
+export function failure(thrown: unknown, stuck: readonly string[] = []): CniError {
+  const left = [...stuck, ...stuckOf(thrown)]
+  if (thrown instanceof CniError) {
+    if (left.length === 0) return thrown
+    const details = [thrown.details, ...left].filter((part) => part !== undefined && part !== '').join('; ')
+    return new CniError(thrown.code, thrown.message, { details, cause: thrown })
+  }
+  const details = left.length === 0 ? undefined : left.join('; ')
+  const number = thrown instanceof Error ? codeFor(thrown) : undefined
+  if (number !== undefined) return new CniError(number, (thrown as Error).message, { details, cause: thrown })
+  const { code: internal, message } = CniError.from(thrown)
+  return new CniError(internal, message, { details, cause: thrown })
+}
+
+function codeFor(error: Error): number | undefined {
+  if (error.name === 'RecordError') return code.ioFailure
+  const cause = error.name === 'ApplyError' ? error.cause : error
+  // That of a PF is taken for one operation.
+  if (cause instanceof Error && cause.name === 'LockTimeout') return code.tryAgainLater
+  if (cause instanceof CniError) return cause.code
+  if (cause instanceof Error && cause.name === 'PortTaken') return code.portTaken
+  const errno = errnoNameOf(cause)
+  if (errno === undefined) return undefined
+  if (transient.has(errno)) return code.tryAgainLater
+  return refusals.has(error.name) ? code.kernelRefused : code.ioFailure
+}
+
+function errnoNameOf(value: unknown): string | undefined {
+  if (typeof value !== 'object' || value === null) return undefined
+  if ('errnoName' in value && typeof value.errnoName === 'string') return value.errnoName
+  return 'code' in value && typeof value.code === 'string' ? value.code : undefined
+}
+
+function stuckOf(value: unknown): readonly string[] {
+  if (typeof value !== 'object' || value === null || !('stuck' in value)) return []
+  return Array.isArray(value.stuck) ? value.stuck.filter((line) => typeof line === 'string') : []
+}
+
+/** Throws one error that holds all: the first one's code, each one's words. */
+export function throwJoined(errors: readonly CniError[]): void {
+  const [first, ...rest] = errors
+  if (first === undefined) return
+  if (rest.length === 0) throw first
+  const details = [first.details, ...rest.flatMap((error) => [error.message, error.details])]
+  throw new CniError(first.code, first.message, {
+    details: details.filter((part) => part !== undefined).join('; '),
+    cause: first,
+  })
+}

@@ -1,0 +1,78 @@
+import { version } from '../lib/version.ts'
+
+const usage = `vfctl ${version}: command line of vf-flower
+
+Usage:
+  vfctl show [--json] [--state-dir DIR] [CONTAINER [IFNAME]]
+                     attachments of vf-attach and vf-offload: devices, rules and where they
+                     run, what they have counted, in hardware and in software. CONTAINER is an
+                     ID or the beginning of one, or a pod: NAME or NAMESPACE/NAME. DIR is where
+                     the network config says that state is kept (stateDir)
+  vfctl --help       this text
+  vfctl --version    the version
+
+Exit code: 0, 1 when something could not be read, 2 for arguments that are not understood.
+`
+
+/** Arguments that are not understood. */
+class UsageError extends Error {
+  override readonly name = 'UsageError'
+}
+
+/** The command line of `vfctl`; returns the exit code. */
+export async function runVfctl(args: readonly string[]): Promise<number> {
+  const [first, ...rest] = args
+  try {
+    if (first === '--version') console.log(version)
+    else if (first === undefined || first === '--help' || first === '-h') console.log(usage.trimEnd())
+    else if (first === 'show') return await show(rest)
+    else throw new UsageError(`unknown argument "${first}"`)
+    return 0
+  } catch (error) {
+    if (error instanceof UsageError) {
+      console.error(`vfctl: ${error.message}\n\n${usage.trimEnd()}`)
+      return 2
+    }
+    console.error(`vfctl: ${error instanceof Error ? error.message : String(error)}`)
+    return 1
+  }
+}
+
+async function show(args: readonly string[]): Promise<number> {
+  const names: string[] = []
+  let json = false
+  let folder: string | undefined
+  for (let at = 0; at < args.length; at++) {
+    const word = args[at] ?? ''
+    if (word === '--json') json = true
+    else if (word === '--state-dir') {
+      folder = args[++at]
+      if (folder?.startsWith('/') !== true) throw new UsageError('--state-dir needs an absolute path')
+    } else if (word.startsWith('-')) throw new UsageError(`unknown option "${word}" of show`)
+    else names.push(word)
+  }
+  const [container, ifname, ...more] = names
+  if (more.length > 0) throw new UsageError(`too many arguments: "${more.join(' ')}"`)
+  const { readShowing } = await import('./show.ts')
+  const { showText } = await import('./show-text.ts')
+  const { linuxMachine } = await import('../kernel/linux-machine.ts')
+  const { defaultStateDir } = await import('../ops/record-store.ts')
+  const showing = readShowing(linuxMachine, { stateDir: folder ?? defaultStateDir, container, ifname })
+  process.stdout.write(json ? `${toJson(showing.attachments)}\n` : showText(showing))
+  for (const line of showing.errors) console.error(`vfctl: ${line}`)
+  return showing.errors.length > 0 ? 1 : 0
+}
+
+/** Counters are 64 bits wide: numbers where they are exact, text where they are not. */
+function toJson(value: unknown): string {
+  return JSON.stringify(
+    value,
+    (_, inner: unknown) =>
+      typeof inner === 'bigint'
+        ? Number.isSafeInteger(Number(inner))
+          ? Number(inner)
+          : String(inner)
+        : inner,
+    2,
+  )
+}

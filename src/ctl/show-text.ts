@@ -1,0 +1,77 @@
+/** What `vfctl show` prints for people. Pure. */
+import type { Passed } from '../kernel/counters.ts'
+import type { Showing, Shown, ShownRule } from './show.ts'
+
+/** A paragraph for each attachment. */
+export function showText({ attachments }: Showing): string {
+  if (attachments.length === 0) return 'no attachments\n'
+  return `${attachments.map((one) => paragraph(one).join('\n')).join('\n\n')}\n`
+}
+
+function paragraph(shown: Shown): string[] {
+  const { plugin, containerID, ifname, network, alive, complete, device, traffic, mappings, rules, limits } =
+    shown
+  const lines = [`${containerID} ${ifname}, network ${network}, by ${plugin}`]
+  if (!complete) lines.push('  its ADD never came to an end')
+  if (!alive) lines.push('  its network namespace is gone')
+  if (device !== undefined) {
+    const place = device.vf === undefined ? '' : ` (VF ${device.vf} of ${device.pf ?? 'a PF that is gone'})`
+    lines.push(`  device ${device.id}${place}, driver ${device.driver ?? 'none'}`)
+  }
+  if (traffic !== undefined)
+    lines.push(`  ${ifname} in the pod received ${passed(traffic.received)}, sent ${passed(traffic.sent)}`)
+  for (const { mapping, served } of mappings) {
+    const own = rules.filter((rule) => rule.mapping === mapping)
+    const isNic = own.length > 0 && own.every(({ where }) => where === 'nic')
+    lines.push(`  ${mapping}: ${isNic ? 'in the NIC' : 'in software'}`)
+    if (own.length === 0) lines.push(...served.map((line) => `    by the host's nftables: ${line}`))
+    for (const refusal of new Set(own.flatMap((rule) => rule.refusal ?? [])))
+      lines.push(`    the NIC did not take it: ${refusal}`)
+    lines.push(...own.flatMap(ruleLines))
+    if (isOneWay(own)) lines.push(oneWayWords)
+  }
+  for (const { direction, rate, where = 'nowhere', means = 'not finished', refusals = [] } of limits) {
+    const what = direction === 'toPod' ? 'what comes to the pod' : 'what the pod sends'
+    lines.push(`  ${what} is limited to ${rate} bit/s: ${places[where]} (${means})`)
+    lines.push(...refusals.map((words) => `    not otherwise: ${words}`))
+  }
+  return lines
+}
+
+/** Where a limit is enforced. */
+const places = {
+  nic: 'in the NIC',
+  host: 'on the host',
+  pod: 'in the pod, which can take it away with CAP_NET_ADMIN',
+  nowhere: 'nowhere',
+} as const
+
+const oneWayWords =
+  '    the NIC has counted requests and not one reply: nobody answers, or it does not do all that the rules say (compare "vfctl show" after traffic with offload "off")'
+
+/** A driver may accept a rule, say `in_hw` and ignore a part of it: then frames are counted in and nothing comes back. */
+function isOneWay(rules: readonly ShownRule[]): boolean {
+  const counted = (direction: ShownRule['direction']) =>
+    rules
+      .filter((rule) => rule.direction === direction && rule.where === 'nic')
+      .reduce((sum, { counters }) => sum + (counters?.hardware.packets ?? 0n), 0n)
+  const hasReplies = rules.some(({ direction, where }) => direction === 'from' && where === 'nic')
+  return hasReplies && counted('to') >= enoughRequests && counted('from') === 0n
+}
+
+/** A TCP client that gets no answer sends as many within seconds. */
+const enoughRequests = 3n
+
+function ruleLines({ line, counters }: ShownRule): string[] {
+  if (counters === undefined) return [`    ${line}`, '      is not there']
+  const { hardware, software, inHw } = counters
+  const parts = [
+    inHw || hardware.packets > 0n ? `hardware ${passed(hardware)}` : '',
+    `software ${passed(software)}`,
+  ]
+  return [`    ${line}`, `      ${parts.filter((part) => part !== '').join(', ')}`]
+}
+
+function passed({ packets, bytes }: Passed): string {
+  return `${packets} packets ${bytes} bytes`
+}

@@ -1,0 +1,215 @@
+/**
+ * `vfctl show`: attachments of both plugins from their records, with what the kernel has counted since. Reads only. In:
+ * the machine and arguments; out: plain values, which show-text.ts makes readable.
+ */
+import { type AttachJournal, attachJournal } from '../attach/record.ts'
+import type { FilterCounters, LinkCounters } from '../kernel/counters.ts'
+import type { Kernel } from '../kernel/kernel.ts'
+import type { Machine } from '../kernel/machine.ts'
+import { type OffloadJournal, offloadJournal } from '../offload/record.ts'
+import { limitsOf, mappingsOf, type ReportedLimit, type ReportedMapping } from '../offload/report.ts'
+import { openOwnersNetns } from '../ops/owner-netns.ts'
+import { type PluginRecord, RecordError } from '../ops/record.ts'
+import { type RecordName, type RecordStore, recordStore } from '../ops/record-store.ts'
+
+/** Which attachments to show: those of a container or pod, and of one interface of it. */
+export interface Selection {
+  readonly stateDir: string
+  /** A container ID or the beginning of one, or a pod as `NAME` or `NAMESPACE/NAME`. */
+  readonly container: string | undefined
+  readonly ifname: string | undefined
+}
+
+/** One attachment of one plugin. */
+export interface Shown {
+  readonly plugin: string
+  readonly containerID: string
+  readonly ifname: string
+  readonly network: string
+  readonly netns: string
+  /** The pod's namespace is there. */
+  readonly alive: boolean
+  /** False: the ADD never came to an end. */
+  readonly complete: boolean
+  /** Of the interface in the pod; undefined when it is not to be seen. */
+  readonly traffic: LinkCounters | undefined
+  readonly device: ShownDevice | undefined
+  /** The account that vf-offload wrote at ADD. */
+  readonly report: unknown
+  /** Mappings, with the node addresses that they are served on; a veth pod's have no filters. */
+  readonly mappings: readonly Pick<ReportedMapping, 'mapping' | 'served'>[]
+  readonly rules: readonly ShownRule[]
+  readonly limits: readonly ReportedLimit[]
+}
+
+/** The device of vf-attach. */
+export interface ShownDevice {
+  readonly id: string
+  readonly pf: string | undefined
+  readonly vf: number | undefined
+  readonly driver: string | undefined
+}
+
+/** A filter, and what it has seen; undefined counters: it is not there any more. */
+export interface ShownRule {
+  readonly mapping: string
+  /** Of frames to the pod, or from it. */
+  readonly direction: 'to' | 'from'
+  readonly line: string
+  readonly where: 'nic' | 'host'
+  readonly refusal?: string
+  readonly counters: FilterCounters | undefined
+}
+
+/** What was found, and a line for each record that could not be read. */
+export interface Showing {
+  readonly attachments: readonly Shown[]
+  readonly errors: readonly string[]
+}
+
+/** Folders of records that hold port mappings and limits: the chain plugin has one for each of its names. */
+const offloadFolders = ['offload', 'portmap', 'bandwidth'] as const
+
+/** Looks at all records of the selection. */
+export function readShowing(machine: Machine, selection: Selection): Showing {
+  const { stateDir } = selection
+  const errors: string[] = []
+  const attach = recordStore(stateDir, 'attach', attachJournal)
+  const offload = offloadFolders.map((folder) => recordStore(stateDir, folder, offloadJournal))
+  const chosen = chosenBy(selection, offload)
+  const shown = [
+    ...eachRecord(attach, chosen, errors, (record) => shownAttach(machine, record)),
+    ...offload.flatMap((store) =>
+      eachRecord(store, chosen, errors, (record, name) =>
+        shownOffload(machine, record, store.readReport(name)),
+      ),
+    ),
+  ]
+  const order = ({ containerID, ifname }: Shown) => `${containerID} ${ifname}`
+  return {
+    attachments: shown.sort((a, b) => (order(a) < order(b) ? -1 : order(a) > order(b) ? 1 : 0)),
+    errors,
+  }
+}
+
+/** Pods are known by the reports of vf-offload; what they say holds for the container's other records too. */
+function chosenBy(
+  { container, ifname }: Selection,
+  stores: readonly Pick<RecordStore<OffloadJournal>, 'list' | 'readReport'>[],
+): (name: RecordName) => boolean {
+  const containers = new Set<string>()
+  if (container !== undefined) {
+    for (const store of stores) {
+      for (const name of store.list()) {
+        const pod = podOf(store.readReport(name))
+        if (pod === container || pod?.split('/')[1] === container) containers.add(name.containerID)
+      }
+    }
+  }
+  return (name) =>
+    (container === undefined || name.containerID.startsWith(container) || containers.has(name.containerID)) &&
+    (ifname === undefined || name.ifname === ifname)
+}
+
+function podOf(report: string | undefined): string | undefined {
+  const value = parsed(report)
+  const pod = typeof value === 'object' && value !== null && 'pod' in value ? value.pod : undefined
+  return typeof pod === 'string' ? pod : undefined
+}
+
+/** A report is for others: one that is no JSON is shown as none. */
+function parsed(report: string | undefined): unknown {
+  try {
+    return report === undefined ? undefined : JSON.parse(report)
+  } catch {
+    return undefined
+  }
+}
+
+function eachRecord<J>(
+  store: RecordStore<J>,
+  chosen: (name: RecordName) => boolean,
+  errors: string[],
+  show: (record: PluginRecord<J>, name: RecordName) => Shown,
+): Shown[] {
+  return store
+    .list()
+    .filter(chosen)
+    .flatMap((name) => {
+      try {
+        const record = store.read(name)
+        return record === undefined ? [] : [show(record, name)]
+      } catch (error) {
+        if (!(error instanceof RecordError)) throw error
+        errors.push(error.message)
+        return []
+      }
+    })
+}
+
+function shownAttach(machine: Machine, record: PluginRecord<AttachJournal>): Shown {
+  const { device } = record.journal
+  const { id, pfPci: pf, vfIndex: vf, driver } = device
+  return {
+    ...common(machine, record),
+    device: { id, pf, vf, driver },
+    report: undefined,
+    mappings: [],
+    rules: [],
+    limits: [],
+  }
+}
+
+function shownOffload(
+  machine: Machine,
+  record: PluginRecord<OffloadJournal>,
+  report: string | undefined,
+): Shown {
+  const { rules } = record.journal
+  const counters = withKernel(machine, undefined, (kernel) => kernel.filterCounters(rules))
+  return {
+    ...common(machine, record),
+    device: undefined,
+    report: parsed(report),
+    mappings: mappingsOf(record.journal).map(({ mapping, served }) => ({ mapping, served })),
+    limits: limitsOf(record.journal),
+    rules: rules.map(({ mapping, line, where, refusal, rule }, at) => ({
+      ...{ mapping, line, where },
+      direction: rule.side === 'src' ? 'from' : 'to',
+      ...(refusal === undefined ? {} : { refusal }),
+      counters: counters[at],
+    })),
+  }
+}
+
+function common(
+  machine: Machine,
+  { plugin, phase, owner }: PluginRecord<unknown>,
+): Omit<Shown, 'device' | 'report' | 'mappings' | 'rules' | 'limits'> {
+  const { containerID, ifname, network, netns } = owner
+  const pod = openOwnersNetns(machine, owner, netns)
+  try {
+    const traffic =
+      pod === undefined ? undefined : withKernel(machine, pod, (kernel) => kernel.linkCounters('pod', ifname))
+    return {
+      ...{ plugin, containerID, ifname, network, netns, traffic },
+      alive: pod !== undefined,
+      complete: phase === 'attached',
+    }
+  } finally {
+    pod?.close()
+  }
+}
+
+function withKernel<T>(
+  machine: Machine,
+  pod: Parameters<Machine['openKernel']>[0],
+  action: (kernel: Kernel) => T,
+): T {
+  const kernel = machine.openKernel(pod)
+  try {
+    return action(kernel)
+  } finally {
+    kernel.close()
+  }
+}

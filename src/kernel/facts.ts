@@ -1,0 +1,92 @@
+/** What the kernel says about interfaces, in plain values: the vocabulary between kernel/ and the plans. */
+import type { PortRates, VfAttributes } from '../ops/op.ts'
+
+/** One network interface, from RTM_GETLINK. MTU in bytes; MACs lower case. */
+export interface LinkFacts {
+  readonly ifindex: number
+  readonly name: string
+  readonly altnames: readonly string[]
+  readonly mac: string
+  /** IFLA_PERM_ADDRESS; undefined when the driver has none. */
+  readonly permanentMac: string | undefined
+  readonly mtu: number
+  /** Administratively up (IFF_UP). */
+  readonly up: boolean
+  /** IFLA_IFALIAS; '' = none. */
+  readonly alias: string
+  /** What user space asked for (IFF_PROMISC, IFF_ALLMULTI), not what a bridge or a capture adds to it. */
+  readonly promisc: boolean
+  readonly allmulti: boolean
+  /** In packets. */
+  readonly txqlen: number
+  readonly carrier: boolean
+  /** ifindex of the bridge, bond or VRF it is enslaved to. */
+  readonly master: number | undefined
+  /** ifindex of the interface below it (VLAN, macvlan, veth peer). */
+  readonly lower: number | undefined
+  /** IFLA_INFO_KIND: `vlan`, `veth`, `bridge`; undefined for hardware. */
+  readonly kind: string | undefined
+  /** VLAN id of a `vlan` interface. */
+  readonly vlanId: number | undefined
+  /** IFLA_INFO_SLAVE_KIND: of what its master is, `bridge`, `bond`, `openvswitch`. */
+  readonly slaveKind: string | undefined
+  /** Numbers of the XDP programs on it. */
+  readonly xdp: readonly number[]
+  /** The bus address of the device behind it (IFLA_PARENT_DEV_NAME, Linux 5.14), also visible inside a pod. */
+  readonly parent: string | undefined
+  /** The bus of `parent` (IFLA_PARENT_DEV_BUS_NAME): `pci`, `virtio`, `auxiliary`. */
+  readonly parentBus: string | undefined
+  /** IFLA_PHYS_SWITCH_ID, hex: equal for all ports of one eSwitch. */
+  readonly physSwitchId: string | undefined
+  /** IFLA_PHYS_PORT_NAME: `p0` for an uplink, `pf0vf3` for a representor. */
+  readonly physPortName: string | undefined
+  /** Present when asked for: attributes of the VFs below a PF, by VF index. */
+  readonly vfs: ReadonlyMap<number, VfAttributes> | undefined
+}
+
+/** An address on an interface, CIDR form. `scope` as in linux/rtnetlink.h, 0 = global. */
+export interface AddressFacts {
+  readonly ifindex: number
+  readonly address: string
+  readonly scope: number
+}
+
+/** A tbf of ours at the root of an interface, as the kernel has it: bytes/s and bytes. */
+export interface ShaperFacts {
+  readonly bytesPerSecond: number
+  /** From the kernel's ticks: up to a tick's worth of bytes beside what was asked for. */
+  readonly burst: number
+  readonly limit: number
+}
+
+/** A filter of ours for every frame that an interface receives: where it leads, or what it lets through. */
+export interface CatchAllFacts {
+  readonly prio: number
+  /** ifindex of where it redirects to; 0: that interface is gone. */
+  readonly through: number | undefined
+  readonly police: { readonly bytesPerSecond: number; readonly burst: number } | undefined
+  readonly inHw: boolean
+}
+
+/** A policer of ours that filters share. `users` counts the filters. */
+export interface LimiterFacts {
+  readonly index: number
+  readonly cookie: string
+  readonly bytesPerSecond: number
+  readonly burst: number
+  readonly users: number
+}
+
+/** The devlink port behind an interface, `handle` as `pci/0000:3b:00.0/65539`, and what its leaf is limited to. */
+export interface PortRateFacts extends PortRates {
+  readonly handle: string
+}
+
+/** A unicast route that leaves by one interface. `dst` is `0.0.0.0/0` or `::/0` for a default route. */
+export interface RouteFacts {
+  readonly dst: string
+  readonly gw: string | undefined
+  readonly ifindex: number | undefined
+  readonly table: number
+  readonly metric: number
+}

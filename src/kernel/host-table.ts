@@ -1,0 +1,178 @@
+/**
+ * What the host's table `inet vf-flower` is made of: `hostChains` says it in nft's words, `hostTableRequests` in messages of
+ * nf_tables. A test in the lab has nft load the one, the kernel the other, and compares what nft lists.
+ */
+import type { Request } from '../netlink/message.ts'
+import { NFPROTO } from '../netlink/nf/nfnetlink.ts'
+import {
+  freshChain,
+  NF_INET,
+  NFT_CMP,
+  NFT_CT,
+  NFT_META,
+  NFT_PAYLOAD,
+  NFT_SET,
+  type NftExpression,
+  type NftSet,
+  newRule,
+  newSet,
+  newTable,
+  step,
+} from '../netlink/nf/rules.ts'
+import type { PortKey } from '../ops/op.ts'
+
+/** The table's name. */
+export const hostTable = 'vf-flower'
+/** Reservations, and where they lead. */
+export const ports = { 4: 'ports4', 6: 'ports6' } as const
+/** Whose source address is replaced: sources by reservation, so that every element has one owner. */
+export const masquerades = { 4: 'masq4', 6: 'masq6' } as const
+/** Keeps 127/8 to the host's own programs. */
+export const guardChain = 'guard'
+
+/** Numbers of nft's types (TYPE_* of its datatype.h). */
+const types = { 4: 7, 6: 8, proto: 12, service: 13 } as const
+const concat = (...parts: readonly number[]) => parts.reduce((sum, part) => sum * 64 + part, 0)
+/** NF_INET_PRE_ROUTING at NF_IP_PRI_RAW, linux/netfilter_ipv4.h. */
+const raw = -300
+/** IPS_DST_NAT, linux/netfilter/nf_conntrack_common.h. */
+const destinationTranslated = 1 << 5
+
+/** After the chains of kube-proxy and others at `dstnat` (-100): a service keeps its port. Before theirs at `srcnat` (100). */
+const chains = [
+  ['prerouting', NF_INET.NF_INET_PRE_ROUTING, -95],
+  ['output', NF_INET.NF_INET_LOCAL_OUT, -95],
+  ['postrouting', NF_INET.NF_INET_POST_ROUTING, 95],
+] as const
+
+/** The table's chains as nft lists them after a reservation of `keys`: the guard is there for those of 127/8. */
+export function hostChains(keys: readonly Pick<PortKey, 'address'>[]): string {
+  const both = (rule: (ip: string, family: 4 | 6) => string) => [rule('ip', 4), rule('ip6', 6)]
+  const translate = both(
+    (ip, family) => `dnat ${ip} to ${ip} daddr . meta l4proto . th dport map @${ports[family]}`,
+  )
+  const masquerade = both((ip, family) => {
+    const asked = `ct original ${ip} daddr . meta l4proto . ct original proto-dst`
+    return `ct status dnat ${ip} saddr . ${asked} @${masquerades[family]} masquerade`
+  })
+  const chain = (name: string, type: string, rules: readonly string[]) =>
+    `chain ${name} {\n${[`${type}; policy accept;`, ...rules].join('\n')}\n}`
+  const texts = chains.map(([name, , priority]) =>
+    chain(
+      name,
+      `type nat hook ${name} priority ${priority}`,
+      name === 'postrouting' ? masquerade : translate,
+    ),
+  )
+  if (needGuard(keys)) {
+    const rule = 'iifname != "lo" ip daddr 127.0.0.0/8 drop'
+    texts.push(chain(guardChain, 'type filter hook prerouting priority raw', [rule]))
+  }
+  return `table inet ${hostTable} {\n${texts.join('\n')}\n}\n`
+}
+
+/** True where one of the keys is of the host's loopback address. */
+export function needGuard(keys: readonly Pick<PortKey, 'address'>[]): boolean {
+  return keys.some(({ address }) => address.startsWith('127.'))
+}
+
+/** Makes the table, or completes it, and writes its chains anew. */
+export function hostTableRequests(): Request[] {
+  return [
+    newTable(hostTable),
+    ...([4, 6] as const).flatMap((family) => setsOf(family).map(newSet)),
+    ...chains.flatMap(([name, hook, priority]) =>
+      freshChain(hostTable, name, { type: 'nat', hook, priority }),
+    ),
+    ...([4, 6] as const).flatMap((family) => [
+      newRule(hostTable, 'prerouting', translation(family)),
+      newRule(hostTable, 'output', translation(family)),
+      newRule(hostTable, 'postrouting', masquerading(family)),
+    ]),
+  ]
+}
+
+/**
+ * Keeps what the host's programs serve on 127/8 to themselves where the kernel routes such addresses for the sake of a
+ * mapping (route_localnet, CVE-2020-8558): nothing from outside gets there.
+ */
+export function guardRequests(): Request[] {
+  const loopback = new Uint8Array(16)
+  loopback.set(new TextEncoder().encode('lo'))
+  return [
+    ...freshChain(hostTable, guardChain, {
+      type: 'filter',
+      hook: NF_INET.NF_INET_PRE_ROUTING,
+      priority: raw,
+    }),
+    newRule(hostTable, guardChain, [
+      step.meta(NFT_META.NFT_META_IIFNAME, 1),
+      step.compare(NFT_CMP.NFT_CMP_NEQ, loopback),
+      ...onlyFamily(4),
+      step.payload(NFT_PAYLOAD.NFT_PAYLOAD_NETWORK_HEADER, 16, 1, 1),
+      step.compare(NFT_CMP.NFT_CMP_EQ, Uint8Array.of(127)),
+      step.drop(),
+    ]),
+  ]
+}
+
+function setsOf(family: 4 | 6): NftSet[] {
+  const size = family === 4 ? 4 : 16
+  const [address, proto, service] = [types[family], types.proto, types.service]
+  const field = (bytes: number) => ({ NFTA_SET_FIELD_LEN: bytes })
+  return [
+    {
+      ...{ NFTA_SET_TABLE: hostTable, NFTA_SET_NAME: ports[family], NFTA_SET_FLAGS: NFT_SET.NFT_SET_MAP },
+      ...{ NFTA_SET_KEY_TYPE: concat(address, proto, service), NFTA_SET_KEY_LEN: size + 8 },
+      ...{ NFTA_SET_DATA_TYPE: concat(address, service), NFTA_SET_DATA_LEN: size + 4, NFTA_SET_ID: family },
+    },
+    {
+      ...{ NFTA_SET_TABLE: hostTable, NFTA_SET_NAME: masquerades[family] },
+      NFTA_SET_FLAGS: NFT_SET.NFT_SET_INTERVAL | NFT_SET.NFT_SET_CONCAT,
+      ...{ NFTA_SET_KEY_TYPE: concat(address, address, proto, service), NFTA_SET_KEY_LEN: 2 * size + 8 },
+      NFTA_SET_DESC: { NFTA_SET_DESC_CONCAT: [field(size), field(size), field(1), field(2)] },
+      NFTA_SET_ID: 10 + family,
+    },
+  ]
+}
+
+/** Registers: 1 to 4 have 16 bytes each, 8 to 23 are the same in words of four. Parts of a key stand in successive words. */
+const word = (index: number) => 8 + index
+
+function onlyFamily(family: 4 | 6): NftExpression[] {
+  const nfproto = family === 4 ? NFPROTO.NFPROTO_IPV4 : NFPROTO.NFPROTO_IPV6
+  return [step.meta(NFT_META.NFT_META_NFPROTO, 1), step.compare(NFT_CMP.NFT_CMP_EQ, Uint8Array.of(nfproto))]
+}
+
+function translation(family: 4 | 6): NftExpression[] {
+  const [offset, size] = family === 4 ? [16, 4] : [24, 16]
+  const next = size / 4
+  const nfproto = family === 4 ? NFPROTO.NFPROTO_IPV4 : NFPROTO.NFPROTO_IPV6
+  return [
+    ...onlyFamily(family),
+    step.payload(NFT_PAYLOAD.NFT_PAYLOAD_NETWORK_HEADER, offset, size, 1),
+    step.meta(NFT_META.NFT_META_L4PROTO, word(next)),
+    step.payload(NFT_PAYLOAD.NFT_PAYLOAD_TRANSPORT_HEADER, 2, 2, word(next + 1)),
+    step.lookup(ports[family], 1, 1),
+    step.translate(nfproto, 1, word(next)),
+  ]
+}
+
+function masquerading(family: 4 | 6): NftExpression[] {
+  const [offset, size, original] =
+    family === 4 ? [12, 4, NFT_CT.NFT_CT_DST_IP] : [8, 16, NFT_CT.NFT_CT_DST_IP6]
+  const next = size / 4
+  const flag = new Uint8Array(new Uint32Array([destinationTranslated]).buffer)
+  return [
+    step.connection(NFT_CT.NFT_CT_STATUS, 1),
+    step.mask(flag),
+    step.compare(NFT_CMP.NFT_CMP_NEQ, new Uint8Array(4)),
+    ...onlyFamily(family),
+    step.payload(NFT_PAYLOAD.NFT_PAYLOAD_NETWORK_HEADER, offset, size, 1),
+    step.connection(original, word(next), true),
+    step.meta(NFT_META.NFT_META_L4PROTO, word(2 * next)),
+    step.connection(NFT_CT.NFT_CT_PROTO_DST, word(2 * next + 1), true),
+    step.lookup(masquerades[family], 1),
+    step.masquerade(),
+  ]
+}

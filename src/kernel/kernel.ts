@@ -1,0 +1,160 @@
+/**
+ * The kernel as the plugins see it: it runs operations and answers questions about interfaces. Two sides, the plugin's
+ * own network namespace (`host`) and the pod's; the pod's side exists once a namespace was given.
+ */
+import type { Runner } from '../ops/apply.ts'
+import type { BridgeVlan, MeterSpec, Op, PortKey, Side, SteerSpec } from '../ops/op.ts'
+import type { CountedRule, FilterCounters, LinkCounters } from './counters.ts'
+import type { TcOffload } from './ethtool.ts'
+import type {
+  AddressFacts,
+  CatchAllFacts,
+  LimiterFacts,
+  LinkFacts,
+  PortRateFacts,
+  RouteFacts,
+  ShaperFacts,
+} from './facts.ts'
+import type { Listener } from './listeners.ts'
+import type { Rival } from './rivals.ts'
+
+/** A host port, whatever it led to. */
+export type FreedKey = Pick<PortKey, 'address' | 'proto' | 'port'>
+
+/** One filter of ours that a dump found. */
+export interface OwnFilter {
+  readonly ifindex: number
+  readonly prio: number
+  readonly handle: number
+  readonly protocol: number
+  /** TCA_KIND. */
+  readonly kind: 'flower' | 'matchall'
+  readonly cookie: string
+  /** As tc prints them: packets and bytes that ran through, software and hardware. */
+  readonly packets: bigint
+  readonly inHw: boolean
+}
+
+/** Rate limits: what is there, and what a DEL removes by what it finds. Removals succeed when there is nothing. */
+export interface RateKernel {
+  /** The tbf of ours at the root of an interface; undefined when it has none, or another qdisc. */
+  shaper(side: Side, ifindex: number): ShaperFacts | undefined
+  removeShaper(side: Side, ifindex: number): void
+  /** Filters of ours with this cookie (hex) for every frame that the interface receives. */
+  catchAll(side: Side, ifindex: number, cookie: string): readonly CatchAllFacts[]
+  /** True when the filter is there as it was asked for, in the NIC. */
+  meter(spec: MeterSpec): boolean
+  /** Removes the ifb of that name; another kind of interface stays. */
+  removeIfb(side: Side, name: string): void
+  /** Policers that filters share whose cookie starts with `cookiePrefix` (hex). */
+  limiters(cookiePrefix: string): readonly LimiterFacts[]
+  /** Indexes of all policers of the host, whoever made them. */
+  policerIndexes(): readonly number[]
+  /** EPERM while filters use it. */
+  removeLimiter(index: number): void
+  /** Rates of the devlink port behind a host interface; undefined where driver or kernel have none. */
+  portRates(ifindex: number): PortRateFacts | undefined
+  /** The same by the port's handle. */
+  ratesOfPort(handle: string): PortRateFacts | undefined
+}
+
+/** What missingNeeds() tries out: what port mappings are made of, what limits are, and policers. */
+export interface Needs {
+  readonly ports: boolean
+  readonly rates: boolean
+  readonly police: boolean
+}
+
+/** An operation that was carried out. `handle` and `where` are what its outcome said of a filter. */
+export interface DoneOp {
+  readonly op: Op
+  readonly handle?: number | undefined
+  readonly where?: 'nic' | 'host'
+}
+
+/** Something that is not as an operation left it. */
+export interface Difference {
+  /** Which of the operations. */
+  readonly at: number
+  /** The part of it that is meant, if it has several; absent = all of it. */
+  readonly expected?: string
+  /** A line as of `tc`, `ip`, `nft`. */
+  readonly found: string
+  /** What exactly differs, where the lines alone leave one to search. */
+  readonly details?: string
+}
+
+/** The two sides of a node, open for one verb. Every method is synchronous and throws what the kernel refuses. */
+export interface Kernel extends Runner {
+  /** The interface with this name or altname; undefined when there is none. `vfs` asks for the VFs below it. */
+  link(side: Side, name: string, options?: { readonly vfs?: boolean }): LinkFacts | undefined
+  /** All interfaces of a side. */
+  links(side: Side): readonly LinkFacts[]
+  /** Addresses on the interface with `ifindex`, or on all. */
+  addresses(side: Side, ifindex?: number): readonly AddressFacts[]
+  /** VLANs of the bridge port with `ifindex`, by VID; none when it is no port of a bridge. */
+  bridgeVlans(side: Side, ifindex: number): readonly BridgeVlan[]
+  /** Unicast routes of both families in every table. */
+  routes(side: Side): readonly RouteFacts[]
+  /** Rate limits. */
+  rates(): RateKernel
+  /**
+   * Filters on clsact or ingress of any interface of a side (`host` by default) whose action cookie starts with
+   * `cookiePrefix` (hex), or with one of several. A dump proves presence, never absence: the kernel can leave entries
+   * out when filters change meanwhile.
+   */
+  ownFilters(cookiePrefix: string | readonly string[], side?: Side): readonly OwnFilter[]
+  /** Removes one filter by what a dump said; succeeds when it is gone. */
+  removeFilter(filter: OwnFilter, side?: Side): void
+  /** Removes the rules and routes of `table` from the pod; succeeds when there are none. */
+  removeTable(table: number, priority: number): void
+  /** Removes the NAT table of that name from the pod; succeeds when there is none. */
+  dropPodNat(table: string): void
+  /**
+   * Removes every element of the host's port map whose comment starts with `cookie`, and the table with its last one.
+   * Returns the keys that are free now.
+   */
+  releasePorts(cookie: string): readonly FreedKey[]
+  /** Has the kernel forget UDP connections to these host ports; tells what fails. */
+  forgetConnections(keys: readonly FreedKey[]): void
+  /** Sockets of the host's programs that wait for a protocol's connections or datagrams. */
+  listeners(proto: 'tcp' | 'udp'): readonly Listener[]
+  /** Name of a program that holds a socket; undefined when none can be seen. */
+  programWith(inode: number): string | undefined
+  /** The host's interface by which it reaches `address`; undefined when it has no route. */
+  interfaceTo(address: string): string | undefined
+  /** A setting below /proc/sys; undefined when this kernel does not have it. */
+  sysctl(side: Side, key: string): string | undefined
+  /** Cookies that begin with `prefix` (hex) of those who have host ports reserved. */
+  reservedCookies(prefix: string): readonly string[]
+  /** True when the interface (of the host by default) has a clsact or ingress qdisc. */
+  hasIngress(ifindex: number, side?: Side): boolean
+  /** Removes an interface's clsact if no filter is left on it. The caller knows whether it is ours. */
+  dropEmptyClsact(ifindex: number): void
+  /** True when a PF's eSwitch is in switchdev mode (devlink); false in legacy mode and for NICs without an eSwitch. */
+  isSwitchdev(pci: string): boolean
+  /**
+   * What of these operations is not there any more, or has other content. Filters are asked for by their handles, with
+   * every key, action and byte; operations that leave nothing to look at are passed over.
+   */
+  verify(done: readonly DoneOp[]): readonly Difference[]
+  /** Who may take frames that `link` receives from filters of ours, which are to be there, before they see them. */
+  rivals(link: LinkFacts, specs: readonly SteerSpec[], ownPrefix: string): readonly Rival[]
+  /** True when the switch inside a NIC hands frames between its ports to the switch outside (bridge mode VEPA). */
+  isVepa(ifindex: number): boolean
+  /** What each of these filters has seen; undefined for one that is not there. */
+  filterCounters(rules: readonly CountedRule[]): readonly (FilterCounters | undefined)[]
+  /** What an interface has received and sent; undefined when it is not there. */
+  linkCounters(side: Side, name: string): LinkCounters | undefined
+  /** Whether a host interface hands filters to its NIC (`hw-tc-offload` of ethtool). */
+  tcOffload(ifindex: number): TcOffload
+  /**
+   * What is needed and this kernel, or its `nft`, does not have: one line for each thing. Tried out where nobody sees it,
+   * and nothing is left of it.
+   */
+  missingNeeds(wanted: Needs): readonly string[]
+  /** Asks netlink for a link and, where wanted, `nft` for its version; throws when one does not answer. */
+  probe(what: { readonly nft: boolean }): void
+  /** Closes the sockets: an open one would keep the pod's namespace alive. */
+  close(): void
+}

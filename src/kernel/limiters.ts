@@ -1,0 +1,156 @@
+/** Policers that filters share, and the filter for one MAC address that has one: one limit for all that leads to a pod. */
+import { fromHex, toHex } from '../lib/hex.ts'
+import { OffloadRefused } from '../lib/offload-refused.ts'
+import { policeMtu, ratePriority } from '../lib/rate-numbers.ts'
+import { NetlinkError, type NetlinkSocket } from '../netlink/socket.ts'
+import {
+  type Action,
+  actionList,
+  decodeActions,
+  deleteAction,
+  dumpActions,
+  limitByIndex,
+  limitRate,
+  newActions,
+  popVlan,
+  redirectTo,
+  TCA_ACT_FLAGS,
+} from '../netlink/tc/action.ts'
+import { compareEcho } from '../netlink/tc/echo.ts'
+import {
+  actionsOf,
+  decodeFilter,
+  dumpFilters,
+  type FilterPlace,
+  flowerOf,
+  isInHardware,
+  newFlower,
+  placeOf,
+} from '../netlink/tc/filter.ts'
+import { type Flower, TCA_CLS_FLAGS } from '../netlink/tc/flower.ts'
+import { TC_ACT } from '../netlink/tc/gact.ts'
+import { filterInfo, type Tc } from '../netlink/tc/msg.ts'
+import { bytesOfTicks, type Police, rateOf } from '../netlink/tc/police.ts'
+import { ETH_P } from '../netlink/tc/rule.ts'
+import type { LimiterSpec, MeterSpec, Offload, Outcome } from '../ops/op.ts'
+import { removeStored } from './catch-all.ts'
+import type { LimiterFacts } from './facts.ts'
+import { offered, tolerate, wordsOf } from './refusals.ts'
+
+/** Makes a policer that filters share. With skip_sw the driver must take it, and only filters with skip_sw may use it. */
+export function addLimiter(
+  socket: NetlinkSocket,
+  { index, bytesPerSecond, burst, cookie }: LimiterSpec,
+  offload: Offload,
+): Outcome {
+  const { TCA_ACT_FLAGS_SKIP_HW: skipHw, TCA_ACT_FLAGS_SKIP_SW: skipSw } = TCA_ACT_FLAGS
+  const add = (inHardware: boolean) => {
+    const bit = inHardware ? skipSw : skipHw
+    const spec = { bytesPerSecond, burst, mtu: policeMtu, conform: TC_ACT.TC_ACT_PIPE, index }
+    const action = { ...limitRate(spec, fromHex(cookie)), TCA_ACT_FLAGS: { value: bit, selector: bit } }
+    socket.request(newActions([action]))
+    return index
+  }
+  return offered(offload, add)
+}
+
+/** Policers of ours, by the beginning of their cookie. */
+export function limitersOf(socket: NetlinkSocket, cookiePrefix: string): LimiterFacts[] {
+  return policersOf(socket).flatMap((action) => {
+    const cookie = action.TCA_ACT_COOKIE === undefined ? '' : toHex(action.TCA_ACT_COOKIE)
+    const { TCA_POLICE_TBF: parms, TCA_POLICE_RATE64: rate64 } = action.TCA_ACT_OPTIONS as Police
+    if (parms === undefined || !cookie.startsWith(cookiePrefix)) return []
+    const bytesPerSecond = rateOf(parms.rate, rate64)
+    const burst = bytesOfTicks(parms.burst, bytesPerSecond)
+    return [{ index: parms.index, cookie, bytesPerSecond, burst, users: parms.bindcnt }]
+  })
+}
+
+/** Indexes of all policers of the namespace, whoever made them. */
+export function policerIndexes(socket: NetlinkSocket): number[] {
+  return policersOf(socket).flatMap(
+    (action) => (action.TCA_ACT_OPTIONS as Police).TCA_POLICE_TBF?.index ?? [],
+  )
+}
+
+/** Removes a policer; fine when it is gone. EPERM while filters use it. */
+export function removeLimiter(socket: NetlinkSocket, index: number): void {
+  tolerate(['ENOENT', 'EINVAL'], () => socket.request(deleteAction('police', index)))
+}
+
+function policersOf(socket: NetlinkSocket): Action[] {
+  return socket
+    .dump(dumpActions('police'))
+    .flatMap(decodeActions)
+    .filter(({ TCA_ACT_OPTIONS: options }) => options !== undefined && !(options instanceof Uint8Array))
+}
+
+/** A filter for one MAC address, in the NIC or not at all. @throws OffloadRefused with the driver's words */
+export function addMeter(socket: NetlinkSocket, spec: MeterSpec): Outcome {
+  const { place, options } = meterRequest(spec)
+  try {
+    const { echo } = socket.request(newFlower(place, options))
+    if (echo !== undefined && isMeter(spec, decodeFilter(echo)))
+      return { where: 'nic', handle: decodeFilter(echo).tcm_handle }
+    if (echo !== undefined) removeStored(socket, decodeFilter(echo))
+    throw new OffloadRefused('the kernel stored another filter than asked for')
+  } catch (error) {
+    if (!(error instanceof NetlinkError) || error.code === 'EEXIST') throw error
+    throw new OffloadRefused(wordsOf(error), error)
+  }
+}
+
+/** True when the filter is there, with this policer, and in the NIC. */
+export function meterOn(socket: NetlinkSocket, spec: MeterSpec): boolean {
+  return metersOf(socket, spec).some((filter) => isMeter(spec, filter))
+}
+
+/** Takes back the filter for this MAC address. */
+export function removeMeter(socket: NetlinkSocket, spec: MeterSpec): void {
+  for (const filter of metersOf(socket, spec)) removeStored(socket, filter)
+}
+
+/** Filters in the meters' priority that have the spec's MAC address and cookie. */
+function metersOf(socket: NetlinkSocket, { ifindex, mac, cookie }: MeterSpec): Tc[] {
+  const found = tolerate(['EINVAL', 'ENODEV'], () => socket.dump(dumpFilters(ifindex))) ?? []
+  return found.map(decodeFilter).filter((filter) => {
+    const own = actionsOf(filter).at(-1)?.TCA_ACT_COOKIE
+    if (placeOf(filter).priority !== ratePriority.meter || own === undefined || toHex(own) !== cookie)
+      return false
+    return flowerOf(filter)?.TCA_FLOWER_KEY_ETH_DST === mac
+  })
+}
+
+function isMeter(spec: MeterSpec, stored: Tc): boolean {
+  const { place, options } = meterRequest(spec)
+  const asked = {
+    tcm_ifindex: spec.ifindex,
+    tcm_parent: stored.tcm_parent,
+    tcm_info: filterInfo(place.priority, place.protocol),
+    TCA_KIND: 'flower',
+    TCA_OPTIONS: options,
+  }
+  return compareEcho(asked, stored).length === 0 && isInHardware(stored)
+}
+
+function meterRequest({ ifindex, out, mac, vlan, limiter, cookie }: MeterSpec): {
+  readonly place: FilterPlace
+  readonly options: Flower
+} {
+  const own = fromHex(cookie)
+  const protocol = vlan === undefined ? ETH_P.ETH_P_ALL : ETH_P.ETH_P_8021Q
+  return {
+    place: { ifindex, priority: ratePriority.meter, protocol },
+    options: {
+      ...(vlan === undefined ? {} : { TCA_FLOWER_KEY_ETH_TYPE: protocol, TCA_FLOWER_KEY_VLAN_ID: vlan }),
+      TCA_FLOWER_KEY_ETH_DST: mac,
+      TCA_FLOWER_ACT: actionList([
+        ...(vlan === undefined ? [] : [popVlan(own)]),
+        // Without a cookie: a shared action would take it for its own.
+        limitByIndex(limiter),
+        redirectTo(out.ifindex, own),
+      ]),
+      TCA_FLOWER_FLAGS: TCA_CLS_FLAGS.TCA_CLS_FLAGS_SKIP_SW,
+    },
+  }
+}

@@ -1,0 +1,32 @@
+import { beginStep } from '../lib/steps.ts'
+import { readText } from '../sys/files.ts'
+import { withLock } from '../sys/flock.ts'
+import { openNetns } from '../sys/namespaces.ts'
+import { sleep } from '../sys/sleep.ts'
+import { openLinuxKernel } from './linux.ts'
+import type { Machine } from './machine.ts'
+
+/** The machine this process runs on. */
+export const linuxMachine: Machine = {
+  sharedDir: '/run/vf-flower',
+  openKernel: openLinuxKernel,
+  openNetns,
+  withLock: waitForLock,
+  sleep,
+  sha256: (text) => new Bun.CryptoHasher('sha256').update(text).digest('hex'),
+  bootId: () => readText('/proc/sys/kernel/random/boot_id') ?? '',
+}
+
+/** The wait is a step of the verb; what is done under the lock is not part of it. */
+function waitForLock<T>(path: string, milliseconds: number, action: () => T): T {
+  const end = beginStep('lock')
+  try {
+    return withLock(path, milliseconds, () => {
+      end()
+      return action()
+    })
+  } finally {
+    // Too late for a lock that was had.
+    end(true)
+  }
+}

@@ -1,0 +1,289 @@
+/**
+ * The real kernel: operations become netlink requests here, one case each; `link.move` has a file of its own because
+ * it is the one that can stop half-way between two namespaces.
+ */
+import { notice } from '../lib/notice.ts'
+import { NetlinkSocket } from '../netlink/socket.ts'
+import type { Announce, Op, Outcome, Side } from '../ops/op.ts'
+import { SystemError } from '../sys/errno.ts'
+import { readText, writeValue } from '../sys/files.ts'
+import { withNetns } from '../sys/namespaces.ts'
+import { openNetlink } from '../sys/netlink.ts'
+import { sendFrames } from '../sys/packet.ts'
+import { sleep } from '../sys/sleep.ts'
+import {
+  addressesOn,
+  allRoutes,
+  changeAddress,
+  changeRoute,
+  interfaceTo,
+  settledAddresses,
+  useNeighbour,
+} from './addressing.ts'
+import { announcements } from './announce.ts'
+import { bridgeVlansOf, changeBridgeVlan, isVepa } from './bridge.ts'
+import { isSwitchdev } from './devlink.ts'
+import { rebindDriver } from './driver.ts'
+import type { Kernel } from './kernel.ts'
+import { allLinks, changeAltname, findLink, mustFindLink, setLinkAttributes } from './links.ts'
+import type { OpenNetns } from './machine.ts'
+import { moveLink } from './move.ts'
+import type { NftResult, RunNft } from './nft.ts'
+import type { Sides } from './rate-ops.ts'
+import { setVf } from './vfs.ts'
+
+/** Half of what lies below the plugins: loaded by calls that touch filters, rates or ports, not by those that attach. */
+const offload = () => require('./offload.ts') as typeof import('./offload.ts')
+
+/** What only CHECK, STATUS and vfctl ask for. */
+const looks = () => require('./looks.ts') as typeof import('./looks.ts')
+
+const NETLINK_ROUTE = 0
+const NETLINK_GENERIC = 16
+
+/** How often to look for a carrier, in milliseconds. */
+const carrierPoll = 5
+
+/** Opens the kernel. Sockets are made when first used; `close` closes them. */
+export function openLinuxKernel(pod?: OpenNetns): Kernel {
+  const sockets = new Map<string, NetlinkSocket>()
+  const socket = (side: Side, protocol = NETLINK_ROUTE): NetlinkSocket => {
+    const key = `${side} ${protocol}`
+    const known = sockets.get(key)
+    if (known !== undefined) return known
+    if (side === 'pod' && pod === undefined) throw new Error('Cannot reach the pod: no namespace was given')
+    const opened = new NetlinkSocket(openNetlink(protocol, side === 'pod' ? pod : undefined))
+    sockets.set(key, opened)
+    return opened
+  }
+  const inside = <T>(side: Side, action: () => T): T =>
+    side === 'pod' && pod !== undefined ? withNetns(pod, action) : action()
+  const nft =
+    (side: Side): RunNft =>
+    (args, input) =>
+      inside(side, () => runNft(args, input))
+  /** What a kernel without netfilter's netlink has is what `action` would find nowhere. */
+  const netfilter = <T>(side: Side, action: (socket: NetlinkSocket) => T, nothing: T): T => {
+    let opened: NetlinkSocket
+    try {
+      opened = socket(side, offload().NETLINK_NETFILTER)
+    } catch (error) {
+      if (error instanceof SystemError && error.code === 'EPROTONOSUPPORT') return nothing
+      throw error
+    }
+    return action(opened)
+  }
+  // Numbers of interfaces that were looked at, by side and name: an operation needs no second look.
+  const known = new Map<string, number>()
+  const indexOf = (side: Side, name: string): number => {
+    const key = `${side} ${name}`
+    const ifindex = known.get(key) ?? mustFindLink(socket(side), name).ifindex
+    known.set(key, ifindex)
+    return ifindex
+  }
+  /** Runs what may give a name to another interface. */
+  const renaming = (action: () => void): void => {
+    try {
+      action()
+    } finally {
+      known.clear()
+    }
+  }
+
+  const sides: Sides = {
+    route: socket,
+    generic: () => socket('host', NETLINK_GENERIC),
+    indexOf,
+    forget: () => known.clear(),
+  }
+
+  const run = (op: Op): Outcome => {
+    switch (op.do) {
+      case 'vf.set':
+        setVf(socket('host'), indexOf('host', op.pf), op.vf, op.set, op.was)
+        return {}
+      case 'link.move':
+        renaming(() => moveLink(socket, pod, op))
+        return {}
+      case 'link.set':
+        setLinkAttributes(socket(op.side), op, (name) => indexOf(op.side, name))
+        return {}
+      case 'altname.add':
+      case 'altname.del': {
+        const ifindex = op.ifindex ?? indexOf(op.side, op.name)
+        renaming(() => changeAltname(socket(op.side), op.do === 'altname.add', ifindex, op.altname))
+        return {}
+      }
+      case 'addr.add':
+      case 'addr.del':
+        changeAddress(socket(op.side), verb(op.do), indexOf(op.side, op.link), op.address)
+        return {}
+      case 'route.add':
+      case 'route.del':
+        return changeRoute(socket(op.side), verb(op.do), indexOf(op.side, op.route.link), op.route)
+      case 'rule.add':
+      case 'rule.del':
+        offload().changeRule(socket(op.side), verb(op.do), op.rule)
+        return {}
+      case 'sysctl.set':
+        inside(op.side, () => setSysctl(op))
+        return {}
+      case 'bridge.vlan.add':
+      case 'bridge.vlan.del':
+        changeBridgeVlan(socket(op.side), verb(op.do), indexOf(op.side, op.link), op.vlan)
+        return {}
+      case 'driver.rebind':
+        renaming(() => rebindDriver(op.pci, op.driver))
+        return {}
+      case 'clsact.add':
+        offload().addClsact(socket(op.side), op.ifindex ?? indexOf(op.side, op.link))
+        return {}
+      case 'clsact.del':
+        offload().dropEmptyClsact(socket(op.side), op.ifindex ?? indexOf(op.side, op.link))
+        return {}
+      case 'steer.add':
+        return offload().addSteer(
+          socket('host'),
+          op.rule.ifindex ?? indexOf('host', op.rule.link),
+          op.rule,
+          op.offload,
+        )
+      case 'steer.del':
+        offload().removeSteer(socket('host'), op.rule.ifindex ?? indexOf('host', op.rule.link), op.rule)
+        return {}
+      case 'shaper.add':
+      case 'shaper.del':
+      case 'ifb.add':
+      case 'ifb.del':
+      case 'detour.add':
+      case 'detour.del':
+      case 'police.add':
+      case 'police.del':
+      case 'meter.add':
+      case 'meter.del':
+      case 'limiter.add':
+      case 'limiter.del':
+      case 'devlink.rate.set':
+        return offload().runRateOp(sides, op)
+      case 'ports.reserve':
+        offload().reservePorts(socket('host', offload().NETLINK_NETFILTER), op.keys, op.masquerade, op.owner)
+        return {}
+      case 'ports.release':
+        offload().releasePorts(
+          socket('host', offload().NETLINK_NETFILTER),
+          op.owner.split(' ')[0] ?? op.owner,
+        )
+        return {}
+      case 'nft.load':
+        offload().loadTable(nft(op.side), op.text)
+        return {}
+      case 'nft.drop':
+        offload().dropTable(socket(op.side, offload().NETLINK_NETFILTER), op.table)
+        return {}
+      case 'neigh.use':
+        useNeighbour(socket(op.side), indexOf(op.side, op.link), op.address)
+        return {}
+      case 'announce':
+        announce(socket('pod'), indexOf('pod', op.link), pod, op)
+        return {}
+    }
+  }
+
+  return {
+    run,
+    link: (side, name, options) => {
+      const found = findLink(socket(side), name, options?.vfs === true)
+      if (found === undefined) known.delete(`${side} ${name}`)
+      else known.set(`${side} ${name}`, found.ifindex)
+      return found
+    },
+    links: (side) => allLinks(socket(side)),
+    addresses: (side, ifindex) => addressesOn(socket(side), ifindex),
+    bridgeVlans: (side, ifindex) => bridgeVlansOf(socket(side), ifindex),
+    routes: (side) => allRoutes(socket(side)),
+    rates: () => offload().rateKernel(sides),
+    ownFilters: (prefix, side = 'host') => offload().findOwnFilters(socket(side), prefix),
+    removeFilter: (filter, side = 'host') => offload().deleteOwnFilter(socket(side), filter),
+    removeTable: (table, priority) => offload().removeTable(socket('pod'), table, priority),
+    dropPodNat: (table) => netfilter('pod', (opened) => offload().dropTable(opened, table), undefined),
+    releasePorts: (cookie) => netfilter('host', (opened) => offload().releasePorts(opened, cookie), []),
+    forgetConnections: (keys) => {
+      if (keys.some(({ proto }) => proto === 'udp'))
+        netfilter('host', (opened) => offload().forgetConnections(opened, keys), undefined)
+    },
+    listeners: (proto) => offload().listenersOf(socket('host', offload().NETLINK_SOCK_DIAG), proto),
+    programWith: (inode) => offload().programWith(inode),
+    interfaceTo: (address) => interfaceTo(socket('host'), address),
+    sysctl: (side, key) => inside(side, () => readText(`/proc/sys/${key}`)?.trim()),
+    hasIngress: (ifindex, side = 'host') => offload().hasIngress(socket(side), ifindex),
+    dropEmptyClsact: (ifindex) => offload().dropEmptyClsact(socket('host'), ifindex),
+    reservedCookies: (prefix) =>
+      offload().reservedCookies(socket('host', offload().NETLINK_NETFILTER), prefix),
+    isSwitchdev: (pci) => isSwitchdev(socket('host', NETLINK_GENERIC), pci),
+    rivals: (link, specs, ownPrefix) => offload().rivalsOf(socket('host'), link, specs, ownPrefix),
+    isVepa: (ifindex) => isVepa(socket('host'), ifindex),
+    filterCounters: (rules) => looks().filterCounters(socket('host'), rules, (name) => indexOf('host', name)),
+    linkCounters: (side, name) => looks().linkCounters(socket(side), name),
+    tcOffload: (ifindex) => looks().tcOffloadOf(socket('host', NETLINK_GENERIC), ifindex),
+    missingNeeds: (wanted) => looks().missingNeeds(wanted, runNft),
+    verify: (done) => looks().verify({ socket, nft, inside }, done),
+    probe: (what) => {
+      mustFindLink(socket('host'), 'lo')
+      if (what.nft) offload().probeNft(nft('host'))
+    },
+    close: () => {
+      for (const opened of sockets.values()) opened.close()
+      sockets.clear()
+    },
+  }
+}
+
+function verb(name: string): 'add' | 'del' {
+  return name.endsWith('.add') ? 'add' : 'del'
+}
+
+/**
+ * IPv6 addresses still under duplicate address detection are left to the kernel (sysctl ndisc_notify): a NIC that hands
+ * a VF its own multicast back would make the address a duplicate of itself (ndisc_recv_na), and RFC 4862, 5.4 has such
+ * an address not yet assigned.
+ */
+function announce(socket: NetlinkSocket, ifindex: number, pod: OpenNetns | undefined, op: Announce): void {
+  if (pod === undefined || op.count <= 0) return
+  const addresses = settledAddresses(socket, ifindex, op.addresses)
+  if (addresses.length === 0) return
+  const look = () => findLink(socket, ifindex)
+  let link = look()
+  for (let waited = 0; link?.carrier === false && waited < op.carrierMs; waited += carrierPoll) {
+    sleep(carrierPoll)
+    link = look()
+  }
+  // Without carrier the frames would be dropped; neighbours learn the address from the pod's first own frame then.
+  if (link?.carrier !== true) return
+  const frames = announcements(op.mac, addresses)
+  try {
+    for (let sent = 0; sent < op.count; sent++) {
+      if (sent > 0) sleep(op.intervalMs)
+      sendFrames(pod, link.ifindex, frames)
+    }
+  } catch (error) {
+    // A courtesy to neighbours: a carrier that goes just now is no reason to fail an ADD.
+    notice(`vf-attach: Cannot announce ${addresses.join(', ')}: ${String(error)}`)
+  }
+}
+
+/** Writes a sysctl; one that this kernel does not have is passed over if the operation may fail. */
+function setSysctl(op: Extract<Op, { do: 'sysctl.set' }>): void {
+  try {
+    writeValue(`/proc/sys/${op.key}`, op.value)
+  } catch (error) {
+    if (op.mayFail !== true) throw error
+  }
+}
+
+function runNft(args: readonly string[], input: string): NftResult {
+  const { spawnSync } = process.getBuiltinModule('node:child_process')
+  // A clean environment: nothing of the runtime's reaches a program that runs as root.
+  const env = { PATH: '/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin', LC_ALL: 'C' }
+  const ended = spawnSync('nft', [...args], { input, env, encoding: 'utf8', maxBuffer: 64 << 20 })
+  return { status: ended.status, stdout: ended.stdout ?? '', stderr: ended.stderr ?? '', error: ended.error }
+}

@@ -1,0 +1,19 @@
+/** All that only calls with filters, rates or ports need, loaded as one piece when the first of them is wanted. */
+export { NETLINK_SOCK_DIAG } from '../netlink/diag/inet.ts'
+export { NETLINK_NETFILTER } from '../netlink/nf/nfnetlink.ts'
+export { forgetConnections } from './conntrack.ts'
+export { releasePorts, reservedCookies, reservePorts } from './host-ports.ts'
+export { listenersOf, programWith } from './listeners.ts'
+export { dropTable, loadTable, probeNft } from './nft.ts'
+export { rateKernel, runRateOp } from './rate-ops.ts'
+export { rivalsOf } from './rivals.ts'
+export { changeRule, removeTable } from './rules.ts'
+export {
+  addClsact,
+  addSteer,
+  deleteOwnFilter,
+  dropEmptyClsact,
+  findOwnFilters,
+  hasIngress,
+  removeSteer,
+} from './steer.ts'

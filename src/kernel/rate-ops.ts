@@ -1,0 +1,94 @@
+/** The operations on rates and the questions about them, for the kernel's two sides. catch-all.ts, limiters.ts, port-rates.ts and shapers.ts have what each does. */
+import { ratePriority } from '../lib/rate-numbers.ts'
+import type { NetlinkSocket } from '../netlink/socket.ts'
+import type { Op, Outcome, Side } from '../ops/op.ts'
+import { addDetour, addPolice, catchAllOn, removeMatchall } from './catch-all.ts'
+import type { RateKernel } from './kernel.ts'
+import {
+  addLimiter,
+  addMeter,
+  limitersOf,
+  meterOn,
+  policerIndexes,
+  removeLimiter,
+  removeMeter,
+} from './limiters.ts'
+import { portRatesOf, ratesOfPort, setPortRates } from './port-rates.ts'
+import { addIfb, addShaper, removeIfb, removeShaper, shaperOn } from './shapers.ts'
+
+type RateKind = 'shaper' | 'ifb' | 'detour' | 'police' | 'limiter' | 'meter'
+/** An operation on a rate limit. */
+export type RateOp = Extract<Op, { do: `${RateKind}.${'add' | 'del'}` | 'devlink.rate.set' }>
+
+/** The sockets of the two sides, and the number of an interface by its name. */
+export interface Sides {
+  readonly route: (side: Side) => NetlinkSocket
+  readonly generic: () => NetlinkSocket
+  readonly indexOf: (side: Side, name: string) => number
+  /** Forgets numbers that were looked up: a name may belong to another interface now. */
+  readonly forget: () => void
+}
+
+/** Carries out one operation. */
+export function runRateOp({ route, generic, indexOf, forget }: Sides, op: RateOp): Outcome {
+  switch (op.do) {
+    case 'shaper.add':
+      addShaper(route(op.shaper.side), indexOf(op.shaper.side, op.shaper.link), op.shaper)
+      return {}
+    case 'shaper.del':
+      removeShaper(route(op.shaper.side), indexOf(op.shaper.side, op.shaper.link))
+      return {}
+    case 'ifb.add':
+      addIfb(route(op.side), op.name, op.mtu)
+      return {}
+    case 'ifb.del':
+      removeIfb(route(op.side), op.name)
+      forget()
+      return {}
+    case 'detour.add': {
+      const { side, link, through } = op.detour
+      return addDetour(route(side), indexOf(side, link), indexOf(side, through), op.detour)
+    }
+    case 'detour.del': {
+      const { side, link, cookie } = op.detour
+      removeMatchall(route(side), indexOf(side, link), ratePriority.detour, cookie)
+      return {}
+    }
+    case 'police.add':
+      return addPolice(route('host'), indexOf('host', op.police.link), op.police, op.offload)
+    case 'police.del': {
+      const { link, cookie } = op.police
+      removeMatchall(route('host'), indexOf('host', link), ratePriority.police, cookie)
+      return {}
+    }
+    case 'limiter.add':
+      return addLimiter(route('host'), op.limiter, op.offload)
+    case 'limiter.del':
+      removeLimiter(route('host'), op.limiter.index)
+      return {}
+    case 'meter.add':
+      return addMeter(route('host'), op.meter)
+    case 'meter.del':
+      removeMeter(route('host'), op.meter)
+      return {}
+    case 'devlink.rate.set':
+      setPortRates(generic(), op.handle, op.set, op.was)
+      return {}
+  }
+}
+
+/** The questions, and the removals that a DEL without plan needs. */
+export function rateKernel({ route, generic }: Sides): RateKernel {
+  return {
+    shaper: (side, ifindex) => shaperOn(route(side), ifindex),
+    removeShaper: (side, ifindex) => removeShaper(route(side), ifindex),
+    meter: (spec) => meterOn(route('host'), spec),
+    catchAll: (side, ifindex, cookie) => catchAllOn(route(side), ifindex, cookie),
+    removeIfb: (side, name) => removeIfb(route(side), name),
+    limiters: (cookie) => limitersOf(route('host'), cookie),
+    policerIndexes: () => policerIndexes(route('host')),
+    removeLimiter: (index) => removeLimiter(route('host'), index),
+    portRates: (ifindex) => portRatesOf(route('host'), generic(), ifindex),
+    ratesOfPort: (handle) => ratesOfPort(generic(), handle),
+  }
+}

@@ -1,0 +1,198 @@
+/** What operations have left, held against what they were: the half of CHECK that looks at the kernel. */
+import { ipFamily, networkOf, parseCidr, parseIp } from '../lib/ip.ts'
+import { AF } from '../netlink/rtnl/const.ts'
+import { decodeRule, dumpRules } from '../netlink/rtnl/rule.ts'
+import { NetlinkError, type NetlinkSocket } from '../netlink/socket.ts'
+import { decodeFilter, getFilter } from '../netlink/tc/filter.ts'
+import type { Op, RouteSpec, RuleSpec, Side, SteerSpec } from '../ops/op.ts'
+import { readText } from '../sys/files.ts'
+import { allRoutes } from './addressing.ts'
+import { filterLine } from './filter-text.ts'
+import { hostChains, hostTable } from './host-table.ts'
+import type { Difference, DoneOp } from './kernel.ts'
+import { allLinks, findLink } from './links.ts'
+import type { NftResult, RunNft } from './nft.ts'
+import { compareNft, lineText, type NftLine, nftLines } from './nft-text.ts'
+import { hasIngress, steerDifferences, steerPlace } from './steer.ts'
+
+/** How to reach the two sides. */
+export interface Reach {
+  socket(side: Side): NetlinkSocket
+  nft(side: Side): RunNft
+  inside<T>(side: Side, action: () => T): T
+}
+
+/** Kernel.verify */
+export function verify(reach: Reach, done: readonly DoneOp[]): Difference[] {
+  const filters = done.flatMap(({ op, ...rest }, at) => (op.do === 'steer.add' ? [{ op, at, ...rest }] : []))
+  const others = done.flatMap(({ op }, at) => verifyOne(reach, op).map((found) => ({ at, ...found })))
+  return [...others, ...verifyFilters(reach, filters)]
+}
+
+/** A difference of an operation that is known. */
+type Found = Omit<Difference, 'at'>
+
+function verifyOne(reach: Reach, op: Op): Found[] {
+  switch (op.do) {
+    case 'ports.reserve':
+      return verifyPorts(reach.nft('host'), op)
+    case 'nft.load':
+      return verifyTable(reach.nft(op.side), op)
+    case 'route.add':
+      return verifyRoute(reach, op)
+    case 'rule.add':
+      return verifyRule(reach, op)
+    case 'sysctl.set': {
+      const found = reach.inside(op.side, () => readText(`/proc/sys/${op.key}`))
+      if (found === op.value || (found === undefined && op.mayFail === true)) return []
+      return [{ found: found === undefined ? 'no such setting' : `${op.key}=${found}` }]
+    }
+    case 'clsact.add': {
+      const link = findLink(reach.socket('host'), op.link)
+      if (link === undefined) return [{ found: 'no such interface' }]
+      return hasIngress(reach.socket('host'), link.ifindex) ? [] : [{ found: 'neither clsact nor ingress' }]
+    }
+    default:
+      return []
+  }
+}
+
+interface DoneSteer extends Omit<DoneOp, 'op'> {
+  readonly op: Extract<Op, { rule: SteerSpec }>
+  readonly at: number
+}
+
+/** One question for each filter, by interface, priority and handle: a dump could lose entries. */
+function verifyFilters(reach: Reach, filters: readonly DoneSteer[]): Difference[] {
+  const socket = reach.socket('host')
+  // Number 0 is no interface's: the answer is that there is none.
+  const indexes = filters.map(({ op }) => op.rule.ifindex ?? findLink(socket, op.rule.link)?.ifindex ?? 0)
+  const replies = socket.batch(
+    filters.map(({ op, handle }, n) =>
+      // Handle 0 names no filter: the answer is ENOENT.
+      getFilter(steerPlace(indexes[n] ?? 0, op.rule, handle ?? 0), 'flower'),
+    ),
+  )
+  let names: ReadonlyMap<number, string> | undefined
+  const nameOf = (ifindex: number): string | undefined => {
+    names ??= new Map(allLinks(socket).map((link) => [link.ifindex, link.name]))
+    return names.get(ifindex)
+  }
+  return filters.flatMap(({ op: { rule }, where, at }, n) => {
+    const reply = replies[n]
+    const message = reply instanceof NetlinkError ? undefined : reply?.messages[0]
+    if (message === undefined) return [{ at, found: absence(reply) }]
+    const stored = decodeFilter(message)
+    const differences = steerDifferences(indexes[n] ?? 0, rule, where === 'nic', stored)
+    if (differences.length === 0) return []
+    return [{ at, found: filterLine(stored, nameOf), details: differences.join('; ') }]
+  })
+}
+
+/** ENOENT: no such filter; EINVAL: no qdisc to hang it on; ENODEV: no such interface. Anything else is an error. */
+function absence(reply: unknown): string {
+  if (!(reply instanceof NetlinkError)) return 'no filter'
+  if (reply.code === 'ENOENT' || reply.code === 'EINVAL') return 'no such filter'
+  if (reply.code === 'ENODEV') return 'no such interface'
+  throw reply
+}
+
+/** The elements of a reservation, and the chains that lead packets to them; what else is in the maps is of others. */
+function verifyPorts(nft: RunNft, { keys, masquerade, owner }: Reservation): Found[] {
+  const present = listTable(nft, hostTable)
+  const element = (start: string, rest: string): Found[] => {
+    const found = present.find(({ text }) => text.includes(`{ ${start} `))
+    const wanted = `{ ${start} ${rest} }`
+    if (found?.text.endsWith(wanted) === true) return []
+    const expected = `table inet ${hostTable}: ${wanted}`
+    return [{ expected, found: found === undefined ? 'no such element' : lineText(found) }]
+  }
+  const comment = `comment "${owner}"`
+  const elements = [
+    ...keys.flatMap(({ address, proto, port, toAddress, toPort }) =>
+      element(`${address} . ${proto} . ${port}`, `${comment} : ${toAddress} . ${toPort}`),
+    ),
+    ...masquerade.flatMap(({ source, address, proto, port }) =>
+      element(`${source.replace(/\/(32|128)$/, '')} . ${address} . ${proto} . ${port}`, comment),
+    ),
+  ]
+  const wanted = nftLines(hostChains(keys))
+  const places = new Set(wanted.map(({ place }) => place))
+  const chains = compareNft(
+    wanted,
+    present.filter(({ place }) => places.has(place)),
+  )
+  return [
+    ...elements,
+    ...chains.map((one) => ({ ...one, expected: `table inet ${hostTable} ${one.expected}` })),
+  ]
+}
+
+type Reservation = Extract<Op, { owner: string }>
+
+function verifyTable(nft: RunNft, op: Extract<Op, { text: string }>): Found[] {
+  const wanted = nftLines(op.text)
+  const found = listTable(nft, op.table)
+  if (found.length === 0 && wanted.length > 0) return [{ found: 'no such table' }]
+  const where = `${op.side === 'pod' ? 'pod:' : ''}table inet ${op.table} `
+  return compareNft(wanted, found).map((one) => ({ ...one, expected: `${where}${one.expected}` }))
+}
+
+/** A table's statements, without counters; none when it does not exist. */
+function listTable(nft: RunNft, table: string): NftLine[] {
+  const result: NftResult = nft(['-s', '-y', 'list', 'table', 'inet', table], '')
+  if (result.status === 0) return nftLines(result.stdout)
+  if (result.error === undefined && result.stderr.includes('No such file or directory')) return []
+  throw new NftListError(table, result)
+}
+
+/** nft could not list a table that may be there. */
+class NftListError extends Error {
+  readonly code = 'EIO'
+  constructor(table: string, result: NftResult) {
+    super(`nft list table inet ${table}: ${result.stderr.split('\n')[0] || String(result.error)}`)
+    this.name = 'NftError'
+  }
+}
+
+function verifyRoute(reach: Reach, op: Extract<Op, { route: RouteSpec }>): Found[] {
+  const { dst, gw, link, table = 254, metric } = op.route
+  const { ip, prefix } = networkOf(parseCidr(dst))
+  const there = allRoutes(reach.socket(op.side)).filter(
+    (route) => route.table === table && route.dst === `${ip}/${prefix}`,
+  )
+  const names = new Map(allLinks(reach.socket(op.side)).map(({ ifindex, name }) => [ifindex, name]))
+  const fits = there.some(
+    (route) =>
+      names.get(route.ifindex ?? 0) === link &&
+      route.gw === (gw === undefined ? undefined : parseIp(gw)) &&
+      (metric === undefined || route.metric === metric),
+  )
+  if (fits) return []
+  const words = there.map(({ gw, ifindex = 0, metric }) =>
+    [
+      `ip route ${dst}`,
+      gw === undefined ? '' : `via ${gw}`,
+      `dev ${names.get(ifindex) ?? ifindex} table ${table}`,
+      metric === 0 ? '' : `metric ${metric}`,
+    ]
+      .filter((part) => part !== '')
+      .join(' '),
+  )
+  return [{ found: words.length === 0 ? 'no such route' : words.join(', ') }]
+}
+
+function verifyRule(reach: Reach, op: Extract<Op, { rule: RuleSpec }>): Found[] {
+  const { src, table, priority } = op.rule
+  const family = ipFamily(src) === 4 ? AF.AF_INET : AF.AF_INET6
+  const there = reach
+    .socket(op.side)
+    .dump(dumpRules(family))
+    .map(decodeRule)
+    .filter((rule) => rule.FRA_SRC === src && rule.src_len === (family === AF.AF_INET ? 32 : 128))
+  if (there.some((rule) => rule.FRA_TABLE === table && rule.FRA_PRIORITY === priority)) return []
+  const words = there.map(
+    (rule) => `ip rule from ${src} lookup ${rule.FRA_TABLE ?? rule.table} priority ${rule.FRA_PRIORITY ?? 0}`,
+  )
+  return [{ found: words.length === 0 ? 'no such rule' : words.join(', ') }]
+}

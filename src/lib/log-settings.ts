@@ -1,0 +1,111 @@
+/** Which lines are written and where: a file of the node, before the environment, before the network config. Throws nothing. */
+import { existsSync, readFileSync } from 'node:fs'
+import { get, isObject, type JsonObject, parse } from './json.ts'
+
+/** From the rarest to the most talkative; the names of sriov-cni's `logLevel`. */
+export const levels = ['panic', 'error', 'warning', 'info', 'debug'] as const
+
+export type Level = (typeof levels)[number]
+
+/** Where settings are looked for, as far as a call has them. */
+export interface LogSources {
+  /** Path of the node's file, `{ "level": ..., "file": ... }`; it need not exist. */
+  readonly nodeFile?: string | undefined
+  /** VF_FLOWER_LOG_LEVEL and VF_FLOWER_LOG_FILE count. */
+  readonly env?: Readonly<Record<string, string | undefined>>
+  /** `logLevel` and `logFile` count. */
+  readonly config?: JsonObject | undefined
+}
+
+/** What came out of them. */
+export interface LogSettings {
+  /** Lines of this level and of those before it in `levels` are written. */
+  readonly level: Level
+  /** Absolute path; undefined is stderr. */
+  readonly file: string | undefined
+  /** False if no source names a level or a file: then warnings are plain lines on stderr, and nothing else is written. */
+  readonly configured: boolean
+  /** What could not be used, one line each. */
+  readonly warnings: readonly string[]
+}
+
+/** Without any settings. */
+export const defaultSettings: LogSettings = {
+  level: 'warning',
+  file: undefined,
+  configured: false,
+  warnings: [],
+}
+
+/** The settings of a call. A value that can't be used counts as not given, and is named in `warnings`. */
+export function logSettings({ nodeFile, env = {}, config = {} }: LogSources): LogSettings {
+  const warnings: string[] = []
+  const node = nodeFile === undefined ? {} : readNodeFile(nodeFile, warnings)
+  const first = <T>(
+    candidates: readonly (readonly [name: string, value: unknown])[],
+    read: (value: unknown) => T | undefined,
+    allowed: string,
+  ): T | undefined => {
+    for (const [name, value] of candidates) {
+      if (value === undefined || value === null || value === '') continue
+      const usable = read(value)
+      if (usable !== undefined) return usable
+      warnings.push(`Cannot use ${name} ${shown(value)}: must be ${allowed}`)
+    }
+    return undefined
+  }
+  const level = first(
+    [
+      [`level in ${nodeFile}:`, get(node, 'level')],
+      ['VF_FLOWER_LOG_LEVEL', env.VF_FLOWER_LOG_LEVEL],
+      ['logLevel', get(config, 'logLevel')],
+    ],
+    levelOf,
+    'panic, error, warning, info or debug',
+  )
+  const file = first(
+    [
+      [`file in ${nodeFile}:`, get(node, 'file')],
+      ['VF_FLOWER_LOG_FILE', env.VF_FLOWER_LOG_FILE],
+      ['logFile', get(config, 'logFile')],
+    ],
+    pathOf,
+    'an absolute path',
+  )
+  return {
+    level: level ?? defaultSettings.level,
+    file,
+    configured: level !== undefined || file !== undefined,
+    warnings,
+  }
+}
+
+function levelOf(value: unknown): Level | undefined {
+  if (typeof value !== 'string') return undefined
+  const given = value.toLowerCase()
+  const name = given === 'verbose' ? 'debug' : given === 'warn' ? 'warning' : given
+  return levels.find((level) => level === name)
+}
+
+function pathOf(value: unknown): string | undefined {
+  return typeof value === 'string' && value.startsWith('/') && !value.includes('\0') ? value : undefined
+}
+
+function readNodeFile(path: string, warnings: string[]): JsonObject {
+  try {
+    // The usual answer, and cheaper than an exception.
+    if (!existsSync(path)) return {}
+    const value = parse(readFileSync(path, 'utf8'))
+    if (isObject(value)) return value
+    warnings.push(`Cannot use ${path}: must be a JSON object`)
+  } catch (error) {
+    warnings.push(`Cannot use ${path}: ${error instanceof Error ? error.message : String(error)}`)
+  }
+  return {}
+}
+
+function shown(value: unknown): string {
+  return typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean'
+    ? JSON.stringify(value)
+    : `of type ${Array.isArray(value) ? 'array' : typeof value}`
+}

@@ -1,0 +1,67 @@
+/** The parts of a verb and how long each took, for its line in the log. One process serves one verb. */
+
+/** A part in the order of their beginnings; a part inside another counts in both. */
+export interface Step {
+  readonly step: string
+  /** Milliseconds. */
+  readonly ms: number
+  /** Set if it threw. */
+  readonly failed?: true
+}
+
+let recorded: Step[] | undefined
+let facts: Readonly<Record<string, unknown>> = {}
+
+/** Starts over, recording if `record` is true: what `step` runs meanwhile is only run otherwise. */
+export function startSteps(record: boolean): void {
+  recorded = record ? [] : undefined
+  facts = {}
+}
+
+/** The steps so far. */
+export function recordedSteps(): readonly Step[] {
+  return recorded ?? []
+}
+
+/** Fields for the verb's line, e.g. `{ device: '0000:3b:02.1' }`. */
+export function addVerbFields(fields: Readonly<Record<string, unknown>>): void {
+  if (recorded !== undefined) facts = { ...facts, ...fields }
+}
+
+/** What `addVerbFields` collected. */
+export function verbFields(): Readonly<Record<string, unknown>> {
+  return facts
+}
+
+/** Runs `action` as a step called `name`, a word or two with a dot. Throws what it throws. */
+export function step<T>(name: string, action: () => T): T {
+  if (recorded === undefined) return action()
+  const end = beginStep(name)
+  try {
+    const result = action()
+    end()
+    return result
+  } catch (error) {
+    end(true)
+    throw error
+  }
+}
+
+/** A step that is no function call: the returned function ends it, and does nothing when called again. */
+export function beginStep(name: string): (failed?: boolean) => void {
+  if (recorded === undefined) return () => undefined
+  const steps = recorded
+  const index = steps.push({ step: name, ms: 0 }) - 1
+  const started = performance.now()
+  let ended = false
+  return (failed = false) => {
+    if (ended) return
+    ended = true
+    steps[index] = { step: name, ms: since(started), ...(failed ? { failed } : {}) }
+  }
+}
+
+/** Milliseconds since `started`, a value of performance.now(), with three places. */
+export function since(started: number): number {
+  return Math.round((performance.now() - started) * 1000) / 1000
+}

@@ -1,0 +1,212 @@
+// Whole messages: struct nlmsghdr, a family's own header, its attributes; the kernel's answers (ACK, DONE) with the
+// explanation that extended ACKs carry. Bytes in, objects out, and back.
+import { type Attrs, type AttrsOf, attrs, type Table } from './attrs.ts'
+import { type Field, type Struct, type StructOf, struct } from './struct.ts'
+import { Base, bytes, type Codec, cstr, s32, u16, u32, u64, Writer } from './wire.ts'
+
+/** linux/netlink.h */
+export const NLMSG = {
+  NLMSG_NOOP: 1,
+  NLMSG_ERROR: 2,
+  NLMSG_DONE: 3,
+  NLMSG_OVERRUN: 4,
+  NLMSG_MIN_TYPE: 0x10,
+} as const
+export const NLM_F = {
+  NLM_F_REQUEST: 1,
+  NLM_F_MULTI: 2,
+  NLM_F_ACK: 4,
+  NLM_F_ECHO: 8,
+  NLM_F_DUMP_INTR: 0x10,
+  NLM_F_DUMP_FILTERED: 0x20,
+  NLM_F_ROOT: 0x100,
+  NLM_F_MATCH: 0x200,
+  NLM_F_DUMP: 0x300,
+  NLM_F_REPLACE: 0x100,
+  NLM_F_EXCL: 0x200,
+  NLM_F_CREATE: 0x400,
+  NLM_F_APPEND: 0x800,
+  NLM_F_NONREC: 0x100,
+  NLM_F_BULK: 0x200,
+  NLM_F_CAPPED: 0x100,
+  NLM_F_ACK_TLVS: 0x200,
+} as const
+
+/** struct nlmsghdr, linux/netlink.h; nlmsg_len counts the header and no padding. */
+export const nlmsghdr = struct('nlmsghdr', [
+  ['nlmsg_len', u32],
+  ['nlmsg_type', u16],
+  ['nlmsg_flags', u16],
+  ['nlmsg_seq', u32],
+  ['nlmsg_pid', u32],
+])
+export type Nlmsghdr = {
+  readonly [K in 'nlmsg_len' | 'nlmsg_type' | 'nlmsg_flags' | 'nlmsg_seq' | 'nlmsg_pid']: number
+}
+
+/** NL_POLICY_TYPE_ATTR_*: what the kernel would have taken. */
+export const policy = attrs('NL_POLICY_TYPE_ATTR', () => ({
+  NL_POLICY_TYPE_ATTR_TYPE: [1, u32],
+  NL_POLICY_TYPE_ATTR_MIN_VALUE_S: [2, u64],
+  NL_POLICY_TYPE_ATTR_MAX_VALUE_S: [3, u64],
+  NL_POLICY_TYPE_ATTR_MIN_VALUE_U: [4, u64],
+  NL_POLICY_TYPE_ATTR_MAX_VALUE_U: [5, u64],
+  NL_POLICY_TYPE_ATTR_MIN_LENGTH: [6, u32],
+  NL_POLICY_TYPE_ATTR_MAX_LENGTH: [7, u32],
+  NL_POLICY_TYPE_ATTR_POLICY_IDX: [8, u32],
+  NL_POLICY_TYPE_ATTR_POLICY_MAXTYPE: [9, u32],
+  NL_POLICY_TYPE_ATTR_BITFIELD32_MASK: [10, u32],
+  NL_POLICY_TYPE_ATTR_MASK: [12, u64],
+}))
+
+/** NLMSGERR_ATTR_*: why the kernel refused, or what it warns of in an ACK of success. OFFS and MISS_NEST count from the request's nlmsghdr. */
+export const extack = attrs('NLMSGERR_ATTR', () => ({
+  NLMSGERR_ATTR_MSG: [1, cstr(0xffff)],
+  NLMSGERR_ATTR_OFFS: [2, u32],
+  NLMSGERR_ATTR_COOKIE: [3, bytes()],
+  NLMSGERR_ATTR_POLICY: [4, policy],
+  NLMSGERR_ATTR_MISS_TYPE: [5, u32],
+  NLMSGERR_ATTR_MISS_NEST: [6, u32],
+}))
+export type Extack = AttrsOf<(typeof extack)['table']>
+
+/** What a family's builder makes: a message without sequence number. NLM_F_REQUEST and NLM_F_ACK are the socket's. */
+export interface Request {
+  /** The message's name in the headers, for errors: `RTM_NEWTFILTER`. */
+  readonly name: string
+  readonly type: number
+  /** NLM_F_*, besides REQUEST, ACK and DUMP. */
+  readonly flags: number
+  /** All behind struct nlmsghdr. */
+  readonly payload: Uint8Array
+  /** The codec of the payload: lets an error name the attribute that the kernel points at. */
+  readonly codec?: Codec<unknown>
+  /** The kernel acknowledges it only by refusing it, and with it all that was sent along: an end of a transaction. */
+  readonly isUnanswered?: true
+}
+
+/** One message as it came. `payload` is a view into the datagram. */
+export interface Message {
+  readonly type: number
+  readonly flags: number
+  readonly seq: number
+  readonly pid: number
+  readonly payload: Uint8Array
+}
+
+/** NLMSG_ERROR (an ACK if `error` is 0) or the end of a dump. */
+export interface Ack {
+  /** 0 or a negative errno. */
+  readonly error: number
+  readonly extack: Extack
+}
+
+/** The bytes of a request, padded so that another can follow. */
+export function encodeRequest(request: Request, flags: number, seq: number): Uint8Array {
+  const out = new Writer()
+  const length = nlmsghdr.size + request.payload.length
+  const header = {
+    nlmsg_len: length,
+    nlmsg_type: request.type,
+    nlmsg_flags: request.flags | flags,
+    nlmsg_seq: seq,
+    nlmsg_pid: 0,
+  }
+  nlmsghdr.write(out, header)
+  out.put(request.payload)
+  out.skip(-length & 3)
+  return out.take()
+}
+
+/** The messages of one datagram. Throws RangeError for lengths that don't fit, as in a truncated datagram. */
+export function parseDatagram(datagram: Uint8Array): Message[] {
+  const messages: Message[] = []
+  let at = 0
+  while (at < datagram.length) {
+    const { nlmsg_len, nlmsg_type, nlmsg_flags, nlmsg_seq, nlmsg_pid } = nlmsghdr.read(
+      datagram,
+      at,
+      at + Math.min(nlmsghdr.size, datagram.length - at),
+    )
+    if (nlmsg_len < nlmsghdr.size || nlmsg_len > datagram.length - at) {
+      throw new RangeError(
+        `Cannot decode netlink message: it says ${nlmsg_len} bytes, ${datagram.length - at} are there`,
+      )
+    }
+    const payload = datagram.subarray(at + nlmsghdr.size, at + nlmsg_len)
+    messages.push({ type: nlmsg_type, flags: nlmsg_flags, seq: nlmsg_seq, pid: nlmsg_pid, payload })
+    at += (nlmsg_len + 3) & ~3
+  }
+  return messages
+}
+
+/** Reads NLMSG_ERROR or NLMSG_DONE. Both may carry extended ACK attributes; an ACK that is not capped has the request before them. */
+export function parseAck(message: Message): Ack {
+  const { payload, flags } = message
+  if (payload.length < 4) {
+    // Kernels end some dumps with a bare NLMSG_DONE.
+    if (message.type === NLMSG.NLMSG_DONE && payload.length === 0) return { error: 0, extack: {} }
+    throw new RangeError(`Cannot decode ACK: need 4 bytes, got ${payload.length}`)
+  }
+  const error = s32.read(payload, 0, 4)
+  let at = 4
+  if (message.type === NLMSG.NLMSG_ERROR) {
+    const { nlmsg_len } = nlmsghdr.read(payload, 4, Math.min(4 + nlmsghdr.size, payload.length))
+    at += flags & NLM_F.NLM_F_CAPPED ? nlmsghdr.size : Math.max(nlmsghdr.size, (nlmsg_len + 3) & ~3)
+  }
+  if (!(flags & NLM_F.NLM_F_ACK_TLVS)) return { error, extack: {} }
+  if (at > payload.length)
+    throw new RangeError(`Cannot decode ACK: attributes begin at ${at}, it has ${payload.length} bytes`)
+  return { error, extack: extack.read(payload, at, payload.length) }
+}
+
+/** The fields of a message's header (absent ones are sent as 0) and its attributes in one object. */
+export type FamilyOf<F extends readonly Field[], T extends Table> = Omit<StructOf<F>, '#tail'> & AttrsOf<T>
+export type FamilyRequest<F extends readonly Field[], T extends Table> = Partial<Omit<StructOf<F>, '#tail'>> &
+  AttrsOf<T>
+
+/** Makes the codec of a message family's payload: its header struct, then attributes. */
+export function family<const F extends readonly Field[], const T extends Table>(
+  header: Struct<F>,
+  attributes: Attrs<T>,
+): Family<F, T> {
+  return new Family(header, attributes)
+}
+
+export class Family<F extends readonly Field[], T extends Table> extends Base<FamilyOf<F, T>> {
+  readonly kind: string
+  readonly header: Struct<F>
+  readonly attributes: Attrs<T>
+  #fields: ReadonlySet<string> | undefined
+
+  constructor(header: Struct<F>, attributes: Attrs<T>) {
+    super()
+    this.kind = header.kind
+    this.header = header
+    this.attributes = attributes
+  }
+
+  override encode(value: FamilyRequest<F, T>): Uint8Array {
+    const out = new Writer()
+    this.write(out, value)
+    return out.take()
+  }
+
+  write(out: Writer, value: FamilyRequest<F, T>): void {
+    this.header.writeFields(out, value, true)
+    this.#fields ??= new Set(this.header.fields.map(([name]) => name))
+    this.attributes.writeExcept(out, value, this.#fields)
+  }
+
+  read(payload: Uint8Array, at: number, end: number): FamilyOf<F, T> {
+    const value = {}
+    this.header.readInto(value, payload, at, end)
+    this.attributes.readInto(value, payload, at + this.header.size, end)
+    return value as FamilyOf<F, T>
+  }
+
+  /** A request of this family. */
+  request(name: string, type: number, flags: number, value: FamilyRequest<F, T>): Request {
+    return { name, type, flags, payload: this.encode(value), codec: this as Codec<unknown> }
+  }
+}

@@ -1,0 +1,94 @@
+// Connections that the kernel tracks: ctnetlink, CTA_* of linux/netfilter/nfnetlink_conntrack.h. As far as looking for
+// those to one address and port, and deleting them, needs it.
+import { attrs } from '../attrs.ts'
+import { family, type Message, type Request } from '../message.ts'
+import { be16, be32, ipv4, ipv6, u8, u32, type Value } from '../wire.ts'
+import { NFNL_SUBSYS, nfgenmsg, typeOf } from './nfnetlink.ts'
+
+/** IPCTNL_MSG_CT_* of linux/netfilter/nfnetlink_conntrack.h: the lower byte. */
+export const IPCTNL_MSG_CT = { IPCTNL_MSG_CT_GET: 1, IPCTNL_MSG_CT_DELETE: 2 } as const
+
+/** CTA_IP_* */
+export const ctaIp = attrs('CTA_IP', {
+  CTA_IP_V4_SRC: [1, ipv4],
+  CTA_IP_V4_DST: [2, ipv4],
+  CTA_IP_V6_SRC: [3, ipv6],
+  CTA_IP_V6_DST: [4, ipv6],
+})
+/** CTA_PROTO_* */
+export const ctaProto = attrs('CTA_PROTO', {
+  CTA_PROTO_NUM: [1, u8],
+  CTA_PROTO_SRC_PORT: [2, be16],
+  CTA_PROTO_DST_PORT: [3, be16],
+})
+/** CTA_TUPLE_* */
+export const ctaTuple = attrs('CTA_TUPLE', {
+  CTA_TUPLE_IP: [1, ctaIp],
+  CTA_TUPLE_PROTO: [2, ctaProto],
+  CTA_TUPLE_ZONE: [3, be16],
+})
+/** CTA_FILTER_*, Linux 5.8: which parts of the tuples in a dump request count. Before, they count for nothing. */
+export const ctaFilter = attrs('CTA_FILTER', {
+  CTA_FILTER_ORIG_FLAGS: [1, u32],
+  CTA_FILTER_REPLY_FLAGS: [2, u32],
+})
+/** CTA_* */
+export const cta = attrs('CTA', {
+  CTA_TUPLE_ORIG: [1, ctaTuple],
+  CTA_TUPLE_REPLY: [2, ctaTuple],
+  CTA_ID: [12, be32],
+  CTA_ZONE: [18, be16],
+  CTA_FILTER: [25, ctaFilter],
+})
+
+/** Bits of CTA_FILTER_*_FLAGS; the kernel keeps them to itself (net/netfilter/nf_internals.h). */
+const filterFlags = { destination: 1 << 1, protocol: 1 << 3, destinationPort: 1 << 5 } as const
+
+/** The payload of ctnetlink messages. */
+export const ctMessage = family(nfgenmsg, cta)
+/** A connection as the kernel lists it. */
+export type Connection = Value<typeof ctMessage>
+
+const ctnetlink = (message: number) => typeOf(NFNL_SUBSYS.NFNL_SUBSYS_CTNETLINK, message)
+
+/**
+ * Connections whose original destination is this one, and some that it is not: kernels to this day list those of other IPv6
+ * addresses instead (ctnetlink_filter_match_tuple() takes ipv6_addr_cmp() for a test of equality), so IPv6 is asked for by
+ * port alone, and one before 5.8 lists all. The caller compares.
+ */
+export function dumpConnections(to: {
+  readonly family: number
+  readonly address: string
+  readonly protocol: number
+  readonly port: number
+}): Request {
+  const isV4 = to.family === 2
+  return ctMessage.request('IPCTNL_MSG_CT_GET', ctnetlink(IPCTNL_MSG_CT.IPCTNL_MSG_CT_GET), 0, {
+    nfgen_family: to.family,
+    CTA_TUPLE_ORIG: {
+      CTA_TUPLE_IP: isV4 ? { CTA_IP_V4_DST: to.address } : { CTA_IP_V6_DST: to.address },
+      CTA_TUPLE_PROTO: { CTA_PROTO_NUM: to.protocol, CTA_PROTO_DST_PORT: to.port },
+    },
+    CTA_FILTER: {
+      CTA_FILTER_ORIG_FLAGS:
+        (isV4 ? filterFlags.destination : 0) | filterFlags.protocol | filterFlags.destinationPort,
+      CTA_FILTER_REPLY_FLAGS: 0,
+    },
+  })
+}
+
+/** Deletes one connection, and none that took its place since it was listed (CTA_ID). */
+export function deleteConnection(connection: Connection): Request {
+  const { nfgen_family, CTA_TUPLE_ORIG, CTA_ID, CTA_ZONE } = connection
+  return ctMessage.request('IPCTNL_MSG_CT_DELETE', ctnetlink(IPCTNL_MSG_CT.IPCTNL_MSG_CT_DELETE), 0, {
+    nfgen_family,
+    ...(CTA_TUPLE_ORIG === undefined ? {} : { CTA_TUPLE_ORIG }),
+    ...(CTA_ID === undefined ? {} : { CTA_ID }),
+    ...(CTA_ZONE === undefined ? {} : { CTA_ZONE }),
+  })
+}
+
+/** A listed connection. */
+export function decodeConnection(message: Message): Connection {
+  return ctMessage.decode(message.payload)
+}

@@ -1,0 +1,255 @@
+// Making tables, chains, sets and rules of nf_tables: linux/netfilter/nf_tables.h. A rule is a list of expressions that
+// work on registers; here are those that translate and masquerade by look-up.
+import { attrs, byKind } from '../attrs.ts'
+import { repeated } from '../lists.ts'
+import { family, NLM_F, type Request } from '../message.ts'
+import { be32, bytes, cstr, u8, type Value } from '../wire.ts'
+import { NFNL_SUBSYS, NFPROTO, nfgenmsg, typeOf } from './nfnetlink.ts'
+import { type NftElement, nftElements, nftTable } from './tables.ts'
+
+/** NFT_MSG_*: the lower byte of a message's type. */
+export const NFT_NEW = {
+  NFT_MSG_NEWTABLE: 0,
+  NFT_MSG_NEWCHAIN: 3,
+  NFT_MSG_NEWRULE: 6,
+  NFT_MSG_DELRULE: 8,
+  NFT_MSG_NEWSET: 9,
+  NFT_MSG_NEWSETELEM: 12,
+} as const
+/** NFT_SET_* */
+export const NFT_SET = { NFT_SET_INTERVAL: 4, NFT_SET_MAP: 8, NFT_SET_CONCAT: 0x80 } as const
+/** NFT_META_* */
+export const NFT_META = { NFT_META_IIFNAME: 6, NFT_META_NFPROTO: 15, NFT_META_L4PROTO: 16 } as const
+/** NFT_CT_* */
+export const NFT_CT = {
+  NFT_CT_STATUS: 2,
+  NFT_CT_PROTO_DST: 12,
+  NFT_CT_DST_IP: 20,
+  NFT_CT_DST_IP6: 22,
+} as const
+/** NFT_CMP_* */
+export const NFT_CMP = { NFT_CMP_EQ: 0, NFT_CMP_NEQ: 1 } as const
+/** NFT_PAYLOAD_* */
+export const NFT_PAYLOAD = { NFT_PAYLOAD_NETWORK_HEADER: 1, NFT_PAYLOAD_TRANSPORT_HEADER: 2 } as const
+/** NFT_NAT_* */
+export const NFT_NAT = { NFT_NAT_DNAT: 1 } as const
+/** NF_INET_*, linux/netfilter.h. */
+export const NF_INET = { NF_INET_PRE_ROUTING: 0, NF_INET_LOCAL_OUT: 3, NF_INET_POST_ROUTING: 4 } as const
+
+/** NFTA_VERDICT_* */
+export const nftVerdict = attrs('NFTA_VERDICT', { NFTA_VERDICT_CODE: [1, be32] })
+/** NFTA_DATA_* of an expression. */
+export const nftValue = attrs('NFTA_DATA', {
+  NFTA_DATA_VALUE: [1, bytes()],
+  NFTA_DATA_VERDICT: [2, nftVerdict],
+})
+
+/** What an expression takes, by its name. Registers are NFT_REG_* and NFT_REG32_*. */
+const expressions = {
+  meta: attrs('NFTA_META', { NFTA_META_DREG: [1, be32], NFTA_META_KEY: [2, be32] }),
+  cmp: attrs('NFTA_CMP', { NFTA_CMP_SREG: [1, be32], NFTA_CMP_OP: [2, be32], NFTA_CMP_DATA: [3, nftValue] }),
+  payload: attrs('NFTA_PAYLOAD', {
+    NFTA_PAYLOAD_DREG: [1, be32],
+    NFTA_PAYLOAD_BASE: [2, be32],
+    NFTA_PAYLOAD_OFFSET: [3, be32],
+    NFTA_PAYLOAD_LEN: [4, be32],
+  }),
+  lookup: attrs('NFTA_LOOKUP', {
+    NFTA_LOOKUP_SET: [1, cstr(256)],
+    NFTA_LOOKUP_SREG: [2, be32],
+    NFTA_LOOKUP_DREG: [3, be32],
+  }),
+  nat: attrs('NFTA_NAT', {
+    NFTA_NAT_TYPE: [1, be32],
+    NFTA_NAT_FAMILY: [2, be32],
+    NFTA_NAT_REG_ADDR_MIN: [3, be32],
+    NFTA_NAT_REG_PROTO_MIN: [5, be32],
+  }),
+  ct: attrs('NFTA_CT', { NFTA_CT_DREG: [1, be32], NFTA_CT_KEY: [2, be32], NFTA_CT_DIRECTION: [3, u8] }),
+  bitwise: attrs('NFTA_BITWISE', {
+    NFTA_BITWISE_SREG: [1, be32],
+    NFTA_BITWISE_DREG: [2, be32],
+    NFTA_BITWISE_LEN: [3, be32],
+    NFTA_BITWISE_MASK: [4, nftValue],
+    NFTA_BITWISE_XOR: [5, nftValue],
+  }),
+  masq: attrs('NFTA_MASQ', { NFTA_MASQ_FLAGS: [1, be32] }),
+  immediate: attrs('NFTA_IMMEDIATE', { NFTA_IMMEDIATE_DREG: [1, be32], NFTA_IMMEDIATE_DATA: [2, nftValue] }),
+} as const
+
+/** NFTA_EXPR_* */
+export const nftExpression = attrs('NFTA_EXPR', () => ({
+  NFTA_EXPR_NAME: [1, cstr(32)],
+  NFTA_EXPR_DATA: [2, byKind('NFTA_EXPR_NAME', expressions)],
+}))
+/** One step of a rule. */
+export type NftExpression = Value<typeof nftExpression>
+
+/** NFTA_RULE_* */
+export const nftRule = attrs('NFTA_RULE', () => ({
+  NFTA_RULE_TABLE: [1, cstr(256)],
+  NFTA_RULE_CHAIN: [2, cstr(256)],
+  NFTA_RULE_EXPRESSIONS: [4, repeated('NFTA_LIST_ELEM', [1, nftExpression])],
+}))
+/** NFTA_HOOK_* */
+export const nftHook = attrs('NFTA_HOOK', { NFTA_HOOK_HOOKNUM: [1, be32], NFTA_HOOK_PRIORITY: [2, be32] })
+/** NFTA_CHAIN_* of a chain that hangs on a hook. */
+export const nftBaseChain = attrs('NFTA_CHAIN', () => ({
+  NFTA_CHAIN_TABLE: [1, cstr(256)],
+  NFTA_CHAIN_NAME: [3, cstr(256)],
+  NFTA_CHAIN_HOOK: [4, nftHook],
+  NFTA_CHAIN_TYPE: [7, cstr(16)],
+}))
+/** NFTA_SET_FIELD_* */
+export const nftField = attrs('NFTA_SET_FIELD', { NFTA_SET_FIELD_LEN: [1, be32] })
+/** NFTA_SET_DESC_* */
+export const nftSetDesc = attrs('NFTA_SET_DESC', () => ({
+  NFTA_SET_DESC_CONCAT: [2, repeated('NFTA_LIST_ELEM', [1, nftField])],
+}))
+/** NFTA_SET_*. Types are numbers of nft's own (src/datatype.c), six bits for each part of a concatenation. */
+export const nftSet = attrs('NFTA_SET', () => ({
+  NFTA_SET_TABLE: [1, cstr(256)],
+  NFTA_SET_NAME: [2, cstr(256)],
+  NFTA_SET_FLAGS: [3, be32],
+  NFTA_SET_KEY_TYPE: [4, be32],
+  NFTA_SET_KEY_LEN: [5, be32],
+  NFTA_SET_DATA_TYPE: [6, be32],
+  NFTA_SET_DATA_LEN: [7, be32],
+  NFTA_SET_DESC: [9, nftSetDesc],
+  NFTA_SET_ID: [10, be32],
+}))
+/** A set or map to make. */
+export type NftSet = Value<typeof nftSet>
+
+const tableMessage = family(nfgenmsg, nftTable)
+const chainMessage = family(nfgenmsg, nftBaseChain)
+const ruleMessage = family(nfgenmsg, nftRule)
+const setMessage = family(nfgenmsg, nftSet)
+const elementMessage = family(nfgenmsg, nftElements)
+const nft = (message: number) => typeOf(NFNL_SUBSYS.NFNL_SUBSYS_NFTABLES, message)
+const inet = { nfgen_family: NFPROTO.NFPROTO_INET } as const
+const { NLM_F_CREATE: CREATE, NLM_F_EXCL: EXCL, NLM_F_APPEND: APPEND } = NLM_F
+
+/** Makes a table; one that is there is fine. */
+export function newTable(name: string): Request {
+  return tableMessage.request('NFT_MSG_NEWTABLE', nft(NFT_NEW.NFT_MSG_NEWTABLE), CREATE, {
+    ...inet,
+    NFTA_TABLE_NAME: name,
+  })
+}
+
+/** Makes a set or map; one of the same kind that is there is fine. */
+export function newSet(set: NftSet): Request {
+  return setMessage.request('NFT_MSG_NEWSET', nft(NFT_NEW.NFT_MSG_NEWSET), CREATE, { ...inet, ...set })
+}
+
+/** Makes a chain on a hook (NF_INET_*), or leaves one that is there, and empties it. `priority` may be negative. */
+export function freshChain(
+  table: string,
+  name: string,
+  {
+    type,
+    hook,
+    priority,
+  }: { readonly type: 'nat' | 'filter'; readonly hook: number; readonly priority: number },
+): Request[] {
+  return [
+    chainMessage.request('NFT_MSG_NEWCHAIN', nft(NFT_NEW.NFT_MSG_NEWCHAIN), CREATE, {
+      ...inet,
+      ...{ NFTA_CHAIN_TABLE: table, NFTA_CHAIN_NAME: name, NFTA_CHAIN_TYPE: type },
+      NFTA_CHAIN_HOOK: { NFTA_HOOK_HOOKNUM: hook, NFTA_HOOK_PRIORITY: priority >>> 0 },
+    }),
+    ruleMessage.request('NFT_MSG_DELRULE', nft(NFT_NEW.NFT_MSG_DELRULE), 0, {
+      ...inet,
+      ...{ NFTA_RULE_TABLE: table, NFTA_RULE_CHAIN: name },
+    }),
+  ]
+}
+
+/** Adds a rule behind those that a chain has. */
+export function newRule(table: string, chain: string, steps: readonly NftExpression[]): Request {
+  return ruleMessage.request('NFT_MSG_NEWRULE', nft(NFT_NEW.NFT_MSG_NEWRULE), CREATE | APPEND, {
+    ...inet,
+    ...{ NFTA_RULE_TABLE: table, NFTA_RULE_CHAIN: chain, NFTA_RULE_EXPRESSIONS: steps },
+  })
+}
+
+/** Creates elements; EEXIST when the set has one of their keys. At most some hundred: they stand in one attribute. */
+export function createElements(table: string, set: string, elements: readonly NftElement[]): Request {
+  return elementMessage.request('NFT_MSG_NEWSETELEM', nft(NFT_NEW.NFT_MSG_NEWSETELEM), CREATE | EXCL, {
+    ...inet,
+    NFTA_SET_ELEM_LIST_TABLE: table,
+    NFTA_SET_ELEM_LIST_SET: set,
+    NFTA_SET_ELEM_LIST_ELEMENTS: elements,
+  })
+}
+
+/** Steps of rules: each reads what it needs from registers or the packet, and goes on or ends the rule. */
+export const step = {
+  meta: (key: number, register: number): NftExpression => ({
+    NFTA_EXPR_NAME: 'meta',
+    NFTA_EXPR_DATA: { NFTA_META_KEY: key, NFTA_META_DREG: register },
+  }),
+  compare: (operator: number, value: Uint8Array, register = 1): NftExpression => ({
+    NFTA_EXPR_NAME: 'cmp',
+    NFTA_EXPR_DATA: {
+      NFTA_CMP_SREG: register,
+      NFTA_CMP_OP: operator,
+      NFTA_CMP_DATA: { NFTA_DATA_VALUE: value },
+    },
+  }),
+  payload: (base: number, offset: number, length: number, register: number): NftExpression => ({
+    NFTA_EXPR_NAME: 'payload',
+    NFTA_EXPR_DATA: {
+      NFTA_PAYLOAD_DREG: register,
+      NFTA_PAYLOAD_BASE: base,
+      NFTA_PAYLOAD_OFFSET: offset,
+      NFTA_PAYLOAD_LEN: length,
+    },
+  }),
+  /** Of a map with `to` the register for what it leads to; of a set without. */
+  lookup: (set: string, register: number, to?: number): NftExpression => ({
+    NFTA_EXPR_NAME: 'lookup',
+    NFTA_EXPR_DATA: {
+      NFTA_LOOKUP_SET: set,
+      NFTA_LOOKUP_SREG: register,
+      ...(to === undefined ? {} : { NFTA_LOOKUP_DREG: to }),
+    },
+  }),
+  translate: (nfproto: number, address: number, port: number): NftExpression => ({
+    NFTA_EXPR_NAME: 'nat',
+    NFTA_EXPR_DATA: {
+      NFTA_NAT_TYPE: NFT_NAT.NFT_NAT_DNAT,
+      NFTA_NAT_FAMILY: nfproto,
+      NFTA_NAT_REG_ADDR_MIN: address,
+      NFTA_NAT_REG_PROTO_MIN: port,
+    },
+  }),
+  /** A property of the connection; `original`: of the direction in which it was opened. */
+  connection: (key: number, register: number, original = false): NftExpression => ({
+    NFTA_EXPR_NAME: 'ct',
+    NFTA_EXPR_DATA: {
+      NFTA_CT_KEY: key,
+      NFTA_CT_DREG: register,
+      ...(original ? { NFTA_CT_DIRECTION: 0 } : {}),
+    },
+  }),
+  /** `mask` is in the machine's byte order, as the register is. */
+  mask: (mask: Uint8Array, register = 1): NftExpression => ({
+    NFTA_EXPR_NAME: 'bitwise',
+    NFTA_EXPR_DATA: {
+      ...{ NFTA_BITWISE_SREG: register, NFTA_BITWISE_DREG: register, NFTA_BITWISE_LEN: mask.length },
+      NFTA_BITWISE_MASK: { NFTA_DATA_VALUE: mask },
+      NFTA_BITWISE_XOR: { NFTA_DATA_VALUE: new Uint8Array(mask.length) },
+    },
+  }),
+  masquerade: (): NftExpression => ({ NFTA_EXPR_NAME: 'masq', NFTA_EXPR_DATA: {} }),
+  /** NF_DROP is 0. */
+  drop: (): NftExpression => ({
+    NFTA_EXPR_NAME: 'immediate',
+    NFTA_EXPR_DATA: {
+      NFTA_IMMEDIATE_DREG: 0,
+      NFTA_IMMEDIATE_DATA: { NFTA_DATA_VERDICT: { NFTA_VERDICT_CODE: 0 } },
+    },
+  }),
+}

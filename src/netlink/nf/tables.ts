@@ -1,0 +1,111 @@
+// Tables, chains and set elements of nf_tables: linux/netfilter/nf_tables.h. As far as listing elements and deleting
+// needs it; what is made, nft makes.
+import { attrs } from '../attrs.ts'
+import { repeated } from '../lists.ts'
+import { family, type Message, NLM_F, type Request } from '../message.ts'
+import { be32, bytes, cstr, type Value } from '../wire.ts'
+import { NFNL_SUBSYS, NFPROTO, nfgenmsg, typeOf } from './nfnetlink.ts'
+
+/** NFT_MSG_*: the lower byte of a message's type. */
+export const NFT_MSG = {
+  NFT_MSG_DELTABLE: 2,
+  NFT_MSG_NEWCHAIN: 3,
+  NFT_MSG_DELCHAIN: 5,
+  NFT_MSG_GETSETELEM: 13,
+  NFT_MSG_DELSETELEM: 14,
+} as const
+
+/** NFTA_TABLE_* */
+export const nftTable = attrs('NFTA_TABLE', { NFTA_TABLE_NAME: [1, cstr(256)] })
+/** NFTA_CHAIN_* */
+export const nftChain = attrs('NFTA_CHAIN', {
+  NFTA_CHAIN_TABLE: [1, cstr(256)],
+  NFTA_CHAIN_NAME: [3, cstr(256)],
+})
+/** NFTA_DATA_*: fields of a concatenation one behind the other, each filled up to four bytes. */
+export const nftData = attrs('NFTA_DATA', { NFTA_DATA_VALUE: [1, bytes()] })
+/** NFTA_SET_ELEM_*; KEY_END is the end of a range. */
+export const nftElement = attrs('NFTA_SET_ELEM', {
+  NFTA_SET_ELEM_KEY: [1, nftData],
+  NFTA_SET_ELEM_DATA: [2, nftData],
+  NFTA_SET_ELEM_FLAGS: [3, be32],
+  NFTA_SET_ELEM_USERDATA: [6, bytes()],
+  NFTA_SET_ELEM_KEY_END: [10, nftData],
+})
+/** NFTA_SET_ELEM_LIST_* */
+export const nftElements = attrs('NFTA_SET_ELEM_LIST', {
+  NFTA_SET_ELEM_LIST_TABLE: [1, cstr(256)],
+  NFTA_SET_ELEM_LIST_SET: [2, cstr(256)],
+  NFTA_SET_ELEM_LIST_ELEMENTS: [3, repeated('NFTA_LIST_ELEM', [1, nftElement])],
+})
+
+const tableMessage = family(nfgenmsg, nftTable)
+const chainMessage = family(nfgenmsg, nftChain)
+const elementMessage = family(nfgenmsg, nftElements)
+
+/** An element of a set or map. */
+export type NftElement = Value<typeof nftElement>
+
+const nft = (message: number) => typeOf(NFNL_SUBSYS.NFNL_SUBSYS_NFTABLES, message)
+const inet = { nfgen_family: NFPROTO.NFPROTO_INET } as const
+
+/** All elements of a set; ENOENT when the table or the set does not exist. */
+export function dumpElements(table: string, set: string): Request {
+  return elementMessage.request('NFT_MSG_GETSETELEM', nft(NFT_MSG.NFT_MSG_GETSETELEM), 0, {
+    ...inet,
+    NFTA_SET_ELEM_LIST_TABLE: table,
+    NFTA_SET_ELEM_LIST_SET: set,
+  })
+}
+
+/** The elements in one message of the answer. */
+export function decodeElements(message: Message): readonly NftElement[] {
+  return elementMessage.decode(message.payload).NFTA_SET_ELEM_LIST_ELEMENTS ?? []
+}
+
+/** Deletes elements by their keys, as a listing gave them. At most some hundred: they stand in one attribute. */
+export function deleteElements(table: string, set: string, elements: readonly NftElement[]): Request {
+  return elementMessage.request('NFT_MSG_DELSETELEM', nft(NFT_MSG.NFT_MSG_DELSETELEM), 0, {
+    ...inet,
+    NFTA_SET_ELEM_LIST_TABLE: table,
+    NFTA_SET_ELEM_LIST_SET: set,
+    NFTA_SET_ELEM_LIST_ELEMENTS: elements.map(({ NFTA_SET_ELEM_KEY: key, NFTA_SET_ELEM_KEY_END: end }) => ({
+      ...(key === undefined ? {} : { NFTA_SET_ELEM_KEY: key }),
+      ...(end === undefined ? {} : { NFTA_SET_ELEM_KEY_END: end }),
+    })),
+  })
+}
+
+/** Deletes a table with all in it; ENOENT when there is none. */
+export function deleteTable(name: string): Request {
+  return tableMessage.request('NFT_MSG_DELTABLE', nft(NFT_MSG.NFT_MSG_DELTABLE), 0, {
+    ...inet,
+    NFTA_TABLE_NAME: name,
+  })
+}
+
+/** Deletes a chain with its rules, whether or not there is one: made first, in one transaction, it is there. */
+export function dropChain(table: string, name: string): Request[] {
+  const chain = { ...inet, NFTA_CHAIN_TABLE: table, NFTA_CHAIN_NAME: name }
+  return [
+    chainMessage.request('NFT_MSG_NEWCHAIN', nft(NFT_MSG.NFT_MSG_NEWCHAIN), NLM_F.NLM_F_CREATE, chain),
+    chainMessage.request('NFT_MSG_DELCHAIN', nft(NFT_MSG.NFT_MSG_DELCHAIN), 0, chain),
+  ]
+}
+
+/** NFTNL_UDATA_SET_ELEM_COMMENT: type, length with the NUL, text. nft's own form, which the kernel keeps as it is. */
+export function commentOf({ NFTA_SET_ELEM_USERDATA: data }: NftElement): string {
+  for (let at = 0; data !== undefined && at + 2 <= data.length; ) {
+    const [type, length] = [data[at] ?? 0, data[at + 1] ?? 0]
+    if (type === 0) return new TextDecoder().decode(data.subarray(at + 2, at + 2 + Math.max(length - 1, 0)))
+    at += 2 + length
+  }
+  return ''
+}
+
+/** {@link commentOf} the other way: at most 253 bytes of text. */
+export function userdataOf(comment: string): Uint8Array {
+  const text = new TextEncoder().encode(comment)
+  if (text.length > 253) throw new RangeError(`Cannot encode a comment of ${text.length} bytes: at most 253`)
+  return Uint8Array.of(0, text.length + 1, ...text, 0)
+}

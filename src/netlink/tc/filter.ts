@@ -1,0 +1,134 @@
+// Filters: RTM_*TFILTER of linux/rtnetlink.h. In come where a filter is and what it does; out go requests that the
+// kernel takes at its word (checkFilter refuses what it would ignore).
+import { type Message, NLM_F, type Request } from '../message.ts'
+import { RTM } from '../rtnl/const.ts'
+import type { Action, Actions } from './action.ts'
+import { type Flower, TCA_CLS_FLAGS } from './flower.ts'
+import type { Matchall } from './matchall.ts'
+import {
+  CLSACT_INGRESS,
+  filterInfo,
+  priorityOf,
+  protocolOf,
+  TCA_DUMP_FLAGS,
+  type Tc,
+  type TcRequest,
+  tcMessage,
+} from './msg.ts'
+import { checkFilter } from './rule.ts'
+
+/** Where a filter is. `ifindex`, `parent`, `chain`, `priority`, `handle` name one filter; `protocol` is the EtherType of its slot. */
+export interface FilterPlace {
+  readonly ifindex: number
+  /** CLSACT_INGRESS by default, CLSACT_EGRESS, or the block's number with ifindex BLOCK_IFINDEX. */
+  readonly parent?: number
+  /** 0 by default. */
+  readonly chain?: number
+  /** 1-65535; in a new filter 0 lets the kernel choose. */
+  readonly priority: number
+  /** Non-zero; in a new filter 0 or nothing lets the kernel choose. */
+  readonly handle?: number
+  readonly protocol: number
+}
+
+/** Adds a flower filter; EEXIST if the handle, or the same key in the same priority, is taken. `echo`: the reply has the filter as stored. */
+export function newFlower(place: FilterPlace, options: Flower, echo = true): Request {
+  return newFilter({ ...header(place), TCA_KIND: 'flower', TCA_OPTIONS: options }, echo)
+}
+
+/** Adds a matchall filter. An echo would have no options (compareEcho). */
+export function newMatchall(place: FilterPlace, options: Matchall, echo = false): Request {
+  return newFilter({ ...header(place), TCA_KIND: 'matchall', TCA_OPTIONS: options }, echo)
+}
+
+/** Adds any filter; throws RangeError for what the kernel would silently ignore. */
+export function newFilter(value: TcRequest, echo = true): Request {
+  checkFilter(value)
+  const flags = NLM_F.NLM_F_CREATE | NLM_F.NLM_F_EXCL | (echo ? NLM_F.NLM_F_ECHO : 0)
+  return tcMessage.request('RTM_NEWTFILTER', RTM.RTM_NEWTFILTER, flags, value)
+}
+
+/** Asks for one filter by its place: the reply's first message. ENOENT if it isn't there. `kind` as `flower`. */
+export function getFilter(place: FilterPlace, kind: string): Request {
+  return tcMessage.request('RTM_GETTFILTER', RTM.RTM_GETTFILTER, 0, { ...header(place), TCA_KIND: kind })
+}
+
+/** Removes one filter by its place; ENOENT if it isn't there, EINVAL if its qdisc isn't. */
+export function deleteFilter(place: FilterPlace, kind: string): Request {
+  if (!place.handle || !place.priority)
+    throw new RangeError(
+      'Cannot delete a filter without handle and priority: the kernel would delete all of them',
+    )
+  return tcMessage.request('RTM_DELTFILTER', RTM.RTM_DELTFILTER, 0, { ...header(place), TCA_KIND: kind })
+}
+
+/** For dump(): the filters below a parent of a device, of all chains unless one is given. Presence only: see NetlinkSocket.dump. */
+export function dumpFilters(
+  ifindex: number,
+  options: { readonly parent?: number; readonly chain?: number; readonly terse?: boolean } = {},
+): Request {
+  const { parent = CLSACT_INGRESS, chain, terse = false } = options
+  const bit = TCA_DUMP_FLAGS.TCA_DUMP_FLAGS_TERSE
+  return tcMessage.request('RTM_GETTFILTER', RTM.RTM_GETTFILTER, 0, {
+    tcm_ifindex: ifindex,
+    tcm_parent: parent,
+    ...(chain === undefined ? {} : { TCA_CHAIN: chain }),
+    ...(terse ? { TCA_DUMP_FLAGS: { value: bit, selector: bit } } : {}),
+  })
+}
+
+/** The filter in a message of RTM_NEWTFILTER. */
+export function decodeFilter(message: Message): Tc {
+  return tcMessage.decode(message.payload)
+}
+
+/** Where a dumped or echoed filter is. */
+export function placeOf(filter: Tc): Required<FilterPlace> {
+  return {
+    ifindex: filter.tcm_ifindex,
+    parent: filter.tcm_parent,
+    chain: filter.TCA_CHAIN ?? 0,
+    priority: priorityOf(filter.tcm_info),
+    handle: filter.tcm_handle,
+    protocol: protocolOf(filter.tcm_info),
+  }
+}
+
+/** The flower options of a filter; undefined for one of another kind, and for the head of a slot that a dump shows without options. */
+export function flowerOf(filter: TcRequest): Flower | undefined {
+  const { TCA_KIND: kind, TCA_OPTIONS: options } = filter
+  return kind === 'flower' && options !== undefined && !(options instanceof Uint8Array)
+    ? (options as Flower)
+    : undefined
+}
+
+/** The matchall options of a filter; undefined for one of another kind. */
+export function matchallOf(filter: TcRequest): Matchall | undefined {
+  const { TCA_KIND: kind, TCA_OPTIONS: options } = filter
+  return kind === 'matchall' && options !== undefined && !(options instanceof Uint8Array)
+    ? (options as Matchall)
+    : undefined
+}
+
+/** The actions of a flower or matchall filter in their order. */
+export function actionsOf(filter: TcRequest): readonly Action[] {
+  const list: Actions = flowerOf(filter)?.TCA_FLOWER_ACT ?? matchallOf(filter)?.TCA_MATCHALL_ACT ?? []
+  return list.map(([, action]) => action)
+}
+
+/** True if a driver says that it has the filter. It stays set after an eSwitch mode change: not a proof by itself. */
+export function isInHardware(filter: TcRequest): boolean {
+  const flags = flowerOf(filter)?.TCA_FLOWER_FLAGS ?? matchallOf(filter)?.TCA_MATCHALL_FLAGS ?? 0
+  return (flags & TCA_CLS_FLAGS.TCA_CLS_FLAGS_IN_HW) !== 0
+}
+
+function header(place: FilterPlace): TcRequest {
+  const { ifindex, parent = CLSACT_INGRESS, chain = 0, priority, handle = 0, protocol } = place
+  const value = {
+    tcm_ifindex: ifindex,
+    tcm_handle: handle,
+    tcm_parent: parent,
+    tcm_info: filterInfo(priority, protocol),
+  }
+  return chain === 0 ? value : { ...value, TCA_CHAIN: chain }
+}

@@ -1,0 +1,95 @@
+// What qdiscs, chains and filters share: struct tcmsg and TCA_* of linux/rtnetlink.h, handles of linux/pkt_sched.h.
+import { attrs, byKind } from '../attrs.ts'
+import { type FamilyRequest, family } from '../message.ts'
+import { struct } from '../struct.ts'
+import { bytes, cstr, s32, u8, u32, type Value } from '../wire.ts'
+import { nla_bitfield32 } from './action.ts'
+import { bpf } from './bpf.ts'
+import { flower } from './flower.ts'
+import { matchall } from './matchall.ts'
+import { stats } from './stats.ts'
+import { tbf } from './tbf.ts'
+
+/**
+ * struct tcmsg, linux/rtnetlink.h. tcm_info of a filter is priority and protocol (filterInfo), of a qdisc a count.
+ * In a shared block tcm_ifindex is -1 (TCM_IFINDEX_MAGIC_BLOCK) and tcm_parent the block's number.
+ */
+export const tcmsg = struct('tcmsg', [
+  ['tcm_family', u8],
+  ['_pad', bytes(3)],
+  ['tcm_ifindex', s32],
+  ['tcm_handle', u32],
+  ['tcm_parent', u32],
+  ['tcm_info', u32],
+])
+
+/** TC_H_* of linux/pkt_sched.h: parents. */
+export const TC_H = { TC_H_ROOT: 0xffffffff, TC_H_INGRESS: 0xfffffff1, TC_H_CLSACT: 0xfffffff1 } as const
+/** Minor numbers below TC_H_CLSACT's major one: where filters of a clsact or ingress qdisc hang. */
+export const TC_H_MIN = { TC_H_MIN_INGRESS: 0xfff2, TC_H_MIN_EGRESS: 0xfff3 } as const
+/** TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_INGRESS): the parent of filters on what a device receives. */
+export const CLSACT_INGRESS = 0xfffffff2
+/** TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_EGRESS): the parent of filters on what a device sends. */
+export const CLSACT_EGRESS = 0xfffffff3
+/** TCM_IFINDEX_MAGIC_BLOCK as the signed number that tcm_ifindex is. */
+export const BLOCK_IFINDEX = -1
+/** TCA_DUMP_FLAGS_TERSE: a dump with handles, cookies, flags and counters only. */
+export const TCA_DUMP_FLAGS = { TCA_DUMP_FLAGS_TERSE: 1 } as const
+
+/** Options of clsact and ingress: none; the kernel dumps an empty nest. */
+export const noOptions = attrs('TCA_OPTIONS', () => ({}))
+
+/** TCA_* of linux/rtnetlink.h; rtm_tca_policy, net/sched/sch_api.c and cls_api.c. */
+export const tca = attrs('TCA', () => ({
+  TCA_KIND: [1, cstr(16)],
+  TCA_OPTIONS: [
+    2,
+    byKind('TCA_KIND', { flower, matchall, bpf, tbf, clsact: noOptions, ingress: noOptions }),
+    'noflag',
+  ],
+  TCA_STATS: [3, bytes()],
+  TCA_XSTATS: [4, bytes()],
+  TCA_RATE: [5, bytes()],
+  TCA_FCNT: [6, bytes()],
+  TCA_STATS2: [7, stats, 'noflag'],
+  TCA_STAB: [8, bytes()],
+  TCA_PAD: [9, bytes()],
+  TCA_DUMP_INVISIBLE: [10, bytes()],
+  TCA_CHAIN: [11, u32],
+  TCA_HW_OFFLOAD: [12, u8],
+  TCA_INGRESS_BLOCK: [13, u32],
+  TCA_EGRESS_BLOCK: [14, u32],
+  TCA_DUMP_FLAGS: [15, nla_bitfield32],
+  TCA_EXT_WARN_MSG: [16, cstr(0xffff)],
+}))
+
+/** The payload of RTM_*QDISC, RTM_*TFILTER, RTM_*CHAIN. */
+export const tcMessage = family(tcmsg, tca)
+export type Tc = Value<typeof tcMessage>
+export type TcRequest = FamilyRequest<(typeof tcmsg)['fields'], (typeof tca)['table']>
+
+/** tcm_info of a filter: `priority` 0-65535 (0: the kernel chooses) and `protocol`, the EtherType (0 in some requests). */
+export function filterInfo(priority: number, protocol: number): number {
+  for (const [name, value] of [
+    ['priority', priority],
+    ['protocol', protocol],
+  ] as const) {
+    if (!Number.isInteger(value) || value < 0 || value > 0xffff)
+      throw new RangeError(`Cannot make tcm_info: ${name} ${value} must be 0-65535`)
+  }
+  return priority * 0x10000 + swap16(protocol)
+}
+
+/** The priority in tcm_info. */
+export function priorityOf(info: number): number {
+  return info >>> 16
+}
+
+/** The EtherType in tcm_info, where it lies in network order. */
+export function protocolOf(info: number): number {
+  return swap16(info & 0xffff)
+}
+
+function swap16(value: number): number {
+  return ((value & 0xff) << 8) | (value >> 8)
+}

@@ -1,0 +1,72 @@
+// Qdiscs: what filters hang on. RTM_*QDISC of linux/rtnetlink.h.
+import { type Message, NLM_F, type Request } from '../message.ts'
+import { RTM } from '../rtnl/const.ts'
+import { TC_H, type Tc, tcMessage } from './msg.ts'
+import { type Tbf, type TbfSpec, tbfOptions } from './tbf.ts'
+
+/** Handle of a clsact or ingress qdisc: ffff: */
+const clsactHandle = 0xffff0000
+
+/** Makes the clsact qdisc of a device; EEXIST if it has one or `ingress`. */
+export function newClsact(ifindex: number): Request {
+  const value = {
+    tcm_ifindex: ifindex,
+    tcm_handle: clsactHandle,
+    tcm_parent: TC_H.TC_H_CLSACT,
+    TCA_KIND: 'clsact',
+  }
+  return tcMessage.request('RTM_NEWQDISC', RTM.RTM_NEWQDISC, NLM_F.NLM_F_CREATE | NLM_F.NLM_F_EXCL, value)
+}
+
+/** Removes the clsact qdisc of a device with all its filters; EINVAL or ENOENT if there is none. */
+export function deleteClsact(ifindex: number): Request {
+  const value = {
+    tcm_ifindex: ifindex,
+    tcm_handle: clsactHandle,
+    tcm_parent: TC_H.TC_H_CLSACT,
+    TCA_KIND: 'clsact',
+  }
+  return tcMessage.request('RTM_DELQDISC', RTM.RTM_DELQDISC, 0, value)
+}
+
+/**
+ * Makes a tbf the root qdisc of a device, in place of the default one that every device has; EEXIST if somebody has
+ * made one. `handle` has the major number in its upper half, 1 to 0x7fff.
+ */
+export function newTbf(ifindex: number, handle: number, spec: TbfSpec): Request {
+  const flags = NLM_F.NLM_F_CREATE | NLM_F.NLM_F_EXCL
+  return tcMessage.request('RTM_NEWQDISC', RTM.RTM_NEWQDISC, flags, {
+    tcm_ifindex: ifindex,
+    tcm_handle: handle,
+    tcm_parent: TC_H.TC_H_ROOT,
+    TCA_KIND: 'tbf',
+    TCA_OPTIONS: tbfOptions(spec),
+  })
+}
+
+/** Removes the root qdisc of a device if it has that handle: ENOENT or EINVAL for another one. The default one takes its place. */
+export function deleteRootQdisc(ifindex: number, handle: number): Request {
+  return tcMessage.request('RTM_DELQDISC', RTM.RTM_DELQDISC, 0, {
+    tcm_ifindex: ifindex,
+    tcm_handle: handle,
+    tcm_parent: TC_H.TC_H_ROOT,
+  })
+}
+
+/** The options of a tbf; undefined for a qdisc of another kind. */
+export function tbfOf(qdisc: Tc): Tbf | undefined {
+  const { TCA_KIND: kind, TCA_OPTIONS: options } = qdisc
+  return kind === 'tbf' && options !== undefined && !(options instanceof Uint8Array)
+    ? (options as Tbf)
+    : undefined
+}
+
+/** For dump(): the qdiscs of all devices (the kernel filters by none but `ifindex` 0 = all). */
+export function dumpQdiscs(ifindex = 0): Request {
+  return tcMessage.request('RTM_GETQDISC', RTM.RTM_GETQDISC, 0, { tcm_ifindex: ifindex })
+}
+
+/** The qdisc in a message of RTM_NEWQDISC. */
+export function decodeQdisc(message: Message): Tc {
+  return tcMessage.decode(message.payload)
+}

@@ -1,0 +1,31 @@
+/** What sysfs says about network interfaces of this namespace. Files only, no netlink; folders are parameters for tests. */
+import { type PciAddress, parsePciAddress } from '../lib/pci-address.ts'
+import { readText, realPath } from '../sys/files.ts'
+
+/** The hardware behind an interface. */
+export type Behind =
+  | { readonly bus: 'pci'; readonly address: PciAddress }
+  | { readonly bus: 'auxiliary'; readonly name: string }
+
+/**
+ * The device that an interface belongs to; undefined for software interfaces. A virtio interface's is the PCI function
+ * that carries it; a subfunction's is its own auxiliary device, not the PCI function that it shares with others.
+ */
+export function deviceBehind(netdev: string, folder = '/sys/class/net'): Behind | undefined {
+  const path = realPath(`${folder}/${netdev}`)?.split('/') ?? []
+  const above = path.slice(0, path.lastIndexOf('net'))
+  const [parent = '', ...rest] = above.toReversed()
+  const address = parsePciAddress(/^virtio\d+$/.test(parent) ? (rest[0] ?? '') : parent)
+  if (address !== undefined) return { bus: 'pci', address }
+  return /^\w+\.\w+\.\d+$/.test(parent) ? { bus: 'auxiliary', name: parent } : undefined
+}
+
+/** The VLAN that a bridge gives a new port (`default_pvid` of its sysfs folder): 1-4094, 0 = none. */
+export function defaultVlan(bridge: string, folder = '/sys/class/net'): number {
+  return Number(readText(`${folder}/${bridge}/bridge/default_pvid`) ?? 0)
+}
+
+/** True when a bridge sorts frames by VLAN (`vlan_filtering` of its sysfs folder). */
+export function filtersVlans(bridge: string, folder = '/sys/class/net'): boolean {
+  return readText(`${folder}/${bridge}/bridge/vlan_filtering`) === '1'
+}

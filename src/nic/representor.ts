@@ -1,0 +1,53 @@
+/**
+ * Which interface is a VF's other end in its NIC's eSwitch. In: interfaces as the kernel reports them; out: one of them.
+ * Pure.
+ */
+import { type PciAddress, parsePciAddress, routingId } from '../lib/pci-address.ts'
+
+/** What must be known of an interface to tell whose representor it is; part of what RTM_GETLINK answers. */
+export interface EswitchPort {
+  readonly ifindex: number
+  readonly name: string
+  readonly parent: string | undefined
+  readonly physSwitchId: string | undefined
+  readonly physPortName: string | undefined
+}
+
+/** Several interfaces could be the representor. */
+export class AmbiguousRepresentor extends Error {
+  constructor(vf: string, candidates: readonly EswitchPort[]) {
+    const names = candidates.map(({ name, physPortName }) => `${name} (${physPortName ?? ''})`).join(', ')
+    super(`Cannot tell which interface is the representor of ${vf}: ${names}`)
+    this.name = 'AmbiguousRepresentor'
+  }
+}
+
+/**
+ * The representor of a VF: on the same eSwitch as the PF's uplink, with a port name that has the VF's index (`pf0vf3`;
+ * `c1pf0vf3` on another host's controller: `devlink_port_phys_port_name_get`, net/devlink/port.c). Several PFs can share
+ * an eSwitch: an interface whose parent is the PF is its own, one with another parent never is, and without parents the
+ * number in the port name is that of the PCI function. Undefined when there is none. Throws AmbiguousRepresentor.
+ */
+export function representorOf<T extends EswitchPort>(
+  links: readonly T[],
+  uplink: EswitchPort,
+  vfIndex: number,
+  pfPci: PciAddress,
+): T | undefined {
+  if (uplink.physSwitchId === undefined) return undefined
+  const ports = links.filter((link) => {
+    if (link.physSwitchId !== uplink.physSwitchId || link.ifindex === uplink.ifindex) return false
+    const vf = portName.exec(link.physPortName ?? '')?.[3]
+    return vf !== undefined && Number(vf) === vfIndex
+  })
+  const own = ports.filter(({ parent }) => parent === pfPci)
+  const orphans = ports.filter(({ parent }) => parsePciAddress(parent ?? '') === undefined)
+  const candidates = own.length > 0 ? own : orphans
+  if (candidates.length <= 1) return candidates[0]
+  const name = `pf${routingId(pfPci) & 7}vf${vfIndex}`
+  const exact = candidates.filter(({ physPortName }) => physPortName === name)
+  if (exact.length === 1) return exact[0]
+  throw new AmbiguousRepresentor(`VF ${vfIndex} of ${pfPci}`, candidates)
+}
+
+const portName = /^(c\d+)?pf(\d+)vf(\d+)$/

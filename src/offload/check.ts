@@ -1,0 +1,181 @@
+/** CHECK: the record held against the node as it is now, and against what the runtime says that it wants. */
+import { CniError, code } from '../cni/error.ts'
+import type { Request } from '../cni/request.ts'
+import type { Difference, DoneOp, Kernel } from '../kernel/kernel.ts'
+import type { OpenNetns } from '../kernel/machine.ts'
+import { ipFamily } from '../lib/ip.ts'
+import { log } from '../lib/log.ts'
+import { describe, steerLine } from '../ops/describe.ts'
+import type { PluginRecord } from '../ops/record.ts'
+import type { RecordStore } from '../ops/record-store.ts'
+import type { OffloadConfig, PortMapping } from './config.ts'
+import { nodeAddresses, uplinkAddresses } from './host-addresses.ts'
+import { type Port, readPort } from './port.ts'
+import { isLoopback } from './port-rules.ts'
+import type { OffloadJournal } from './record.ts'
+
+/** So many differences stand in the error object; the log has all. */
+const mostNamed = 10
+
+/**
+ * Compares everything that ADD did with what is there: each filter by its handle with its keys, actions, cookie and
+ * place (NIC or host), each table, route and rule in the pod, the reservation; and the interfaces that the filters speak
+ * of, since a filter looks well while the representor or MAC that it leads to is gone.
+ * Returns the record's journal; undefined where an ADD of these wishes has nothing to write down.
+ * @throws CniError 104 that names each difference, with the line expected and the line found
+ */
+export function checkAttachment(
+  kernel: Kernel,
+  pod: Pick<OpenNetns, 'id' | 'path'>,
+  store: RecordStore<OffloadJournal>,
+  request: Request,
+  config: OffloadConfig,
+  podIPs: readonly string[],
+): OffloadJournal | undefined {
+  const { containerId, ifname, name: network } = request
+  const own = store
+    .list()
+    .find((one) => one.subject === network && one.containerID === containerId && one.ifname === ifname)
+  const record = own === undefined ? undefined : store.read(own)
+  if (record === undefined) {
+    // An ADD none of whose wishes fits an address of the pod has nothing to write down.
+    if (!config.mappings.some((mapping) => isMeantFor(mapping, podIPs))) return undefined
+    throw differs(['there is no record of this attachment'])
+  }
+  const { journal } = record
+  const done = doneOps(journal)
+  const differences = [
+    ...recordDifferences(record, pod),
+    ...wishDifferences(journal, config),
+    ...portDifferences(kernel, journal, request, config),
+    ...kernel.verify(done).map((one) => words(done, one)),
+  ]
+  if (differences.length > 0) throw differs(differences)
+  return journal
+}
+
+/** All that the record says was done, filters included. */
+export function doneOps({ ops, rules }: OffloadJournal): DoneOp[] {
+  return [
+    ...ops.map((op) => ({ op })),
+    ...rules.map(({ rule, handle, where }) => ({
+      op: { do: 'steer.add', rule, offload: 'off' } as const,
+      handle,
+      where,
+    })),
+  ]
+}
+
+function differs(what: readonly string[]): CniError {
+  for (const line of what) log.debug({ check: line }, `differs: ${line}`)
+  const more = what.length - mostNamed
+  const named = what.slice(0, mostNamed).join('; ')
+  const rest = more > 0 ? `; and ${more} more` : ''
+  return new CniError(code.checkFailed, `Port mappings are not as ADD left them: ${named}${rest}`)
+}
+
+function words(done: readonly DoneOp[], { at, expected, found, details }: Difference): string {
+  const wanted = expected ?? lineOf(done[at])
+  return `expected "${wanted}", found "${found}"${details === undefined ? '' : ` (${details})`}`
+}
+
+function lineOf(done: DoneOp | undefined): string {
+  if (done?.op.do !== 'steer.add') return done === undefined ? '' : describe(done.op)
+  return steerLine(done.op.rule, done.where === 'nic' ? 'skip_sw' : 'skip_hw')
+}
+
+function* recordDifferences(
+  { owner, phase }: PluginRecord<OffloadJournal>,
+  pod: Pick<OpenNetns, 'id' | 'path'>,
+): Iterable<string> {
+  if (phase !== 'attached') yield 'its ADD never came to an end'
+  if (owner.netnsId !== pod.id) yield `"${pod.path}" is not the namespace of the ADD`
+}
+
+/** Every mapping asked for is one that ADD made, and the other way round. */
+function* wishDifferences({ keys }: OffloadJournal, { mappings }: OffloadConfig): Iterable<string> {
+  type Key = OffloadJournal['keys'][number]
+  const isFor = (mapping: PortMapping, key: Key) =>
+    mapping.proto === key.proto &&
+    mapping.hostPort === key.port &&
+    mapping.containerPort === key.toPort &&
+    (mapping.hostIP === undefined ||
+      mapping.hostIP === key.address ||
+      (isWildcard(mapping.hostIP) && ipFamily(mapping.hostIP) === ipFamily(key.address)))
+  const podIPs = keys.map(({ toAddress }) => toAddress)
+  for (const mapping of mappings) {
+    const { proto, hostIP = '', hostPort, containerPort } = mapping
+    if (!isMeantFor(mapping, podIPs) || keys.some((key) => isFor(mapping, key))) continue
+    yield `${proto} ${hostIP}${hostIP === '' ? '' : ' '}port ${hostPort} to ${containerPort} is asked for and was not mapped`
+  }
+  for (const key of keys) {
+    if (mappings.some((mapping) => isFor(mapping, key))) continue
+    yield `${key.proto} ${key.address} port ${key.port} to ${key.toPort} was mapped and is not asked for`
+  }
+}
+
+/** A wish for a family that the pod has no address of is none. */
+function isMeantFor({ hostIP }: PortMapping, podIPs: readonly string[]): boolean {
+  return hostIP === undefined ? podIPs.length > 0 : podIPs.some((ip) => ipFamily(ip) === ipFamily(hostIP))
+}
+
+function isWildcard(ip: string): boolean {
+  return ip === '0.0.0.0' || ip === '::'
+}
+
+/** The interfaces that the rules speak of: a rule says `in_hw` and looks whole while it leads nowhere. */
+function* portDifferences(
+  kernel: Kernel,
+  journal: OffloadJournal,
+  request: Request,
+  config: OffloadConfig,
+): Iterable<string> {
+  let port: Port
+  try {
+    port = readPort(kernel, request, config)
+  } catch (error) {
+    if (!(error instanceof CniError)) throw error
+    yield error.message
+    return
+  }
+  yield* kindDifferences(journal, port)
+  const { rules, keys } = journal
+  const { wire } = port
+  // Of several rules with an old MAC one is enough to say it.
+  const [to, from] = [new Set<string>(), new Set<string>()]
+  for (const { rule } of rules) {
+    if (rule.dstMac !== undefined) to.add(rule.dstMac)
+    if (rule.srcMac !== undefined) from.add(rule.srcMac)
+  }
+  for (const mac of to) {
+    if (port.mac !== mac) yield `interface "${port.name}" has MAC ${port.mac}, rules send to ${mac}`
+  }
+  for (const mac of from) {
+    if (wire !== undefined && wire.uplink.mac !== mac)
+      yield `the uplink "${wire.uplink.name}" has MAC ${wire.uplink.mac}, rules send from ${mac}`
+  }
+  const addresses = wire === undefined ? nodeAddresses(kernel) : uplinkAddresses(kernel, wire.uplink)
+  const here = new Set(addresses.map(({ address }) => address))
+  const place = wire === undefined ? 'the node' : `the uplink "${wire.uplink.name}"`
+  for (const wanted of new Set(keys.map((key) => key.address))) {
+    if (!here.has(wanted) && !isLoopback(wanted)) yield `${place} does not have address ${wanted} any more`
+  }
+}
+
+function* kindDifferences({ port: then, uplink, representor }: OffloadJournal, port: Port): Iterable<string> {
+  const { wire } = port
+  if (then !== undefined && port.kind !== then) {
+    const modes: Readonly<Record<string, string | undefined>> = { legacy: 'legacy', representor: 'switchdev' }
+    const [now, before] = [modes[port.kind], modes[then]]
+    yield now === undefined || before === undefined
+      ? `the pod's port is of kind ${port.kind}, it was ${then}`
+      : `the eSwitch of "${wire?.uplink.name}" is in mode ${now}, it was in mode ${before}`
+  }
+  if (wire !== undefined && uplink !== undefined && wire.uplink.ifindex !== uplink.ifindex) {
+    yield `the uplink "${wire.uplink.name}" is interface ${wire.uplink.ifindex}, the rules are on ${uplink.ifindex}`
+  }
+  const now = wire?.representor
+  if (now !== undefined && representor !== undefined && now.ifindex !== representor.ifindex) {
+    yield `the representor "${now.name}" is interface ${now.ifindex}, rules lead to ${representor.ifindex}`
+  }
+}

@@ -1,0 +1,26 @@
+/**
+ * Who made a clsact qdisc. The kernel keeps no owner for one, and other programs hang their filters on it: it is
+ * removed with our last filter only if a note says that we made it in this boot.
+ */
+import type { Kernel } from '../kernel/kernel.ts'
+import type { Machine } from '../kernel/machine.ts'
+import { noteAt } from '../ops/record-store.ts'
+
+/** Notes that the clsact of `ifindex` is ours; called before it is made, so that a crash leaves no unknown one. */
+export function claimClsact(machine: Machine, ifindex: number): void {
+  noteAt(notePath(machine, ifindex)).set(machine.bootId())
+}
+
+/** Removes the clsact of `ifindex` if it is ours and empty. */
+export function releaseClsact(machine: Machine, kernel: Kernel, ifindex: number): void {
+  const note = noteAt(notePath(machine, ifindex))
+  const boot = note.get()
+  if (boot === undefined) return
+  // Interface numbers start anew with every boot: an old note speaks of another interface.
+  if (boot === machine.bootId()) kernel.dropEmptyClsact(ifindex)
+  if (boot !== machine.bootId() || !kernel.hasIngress(ifindex)) note.clear()
+}
+
+function notePath(machine: Machine, ifindex: number): string {
+  return `${machine.sharedDir}/clsact-${ifindex}`
+}

@@ -1,0 +1,71 @@
+/** Which addresses the host has: on an uplink with the VLANs, bridges and bonds above it, or on all of the node. */
+import type { AddressFacts, LinkFacts } from '../kernel/facts.ts'
+import type { Kernel } from '../kernel/kernel.ts'
+import { parseCidr } from '../lib/ip.ts'
+import { filtersVlans } from '../nic/netdev.ts'
+import type { HostAddress } from './facts.ts'
+
+/** Interfaces that take all frames of the ports below them; a VRF does not, its ports keep their addresses. */
+const stacked: ReadonlySet<string> = new Set(['bridge', 'bond', 'team'])
+
+/** What can hold an address, and the VLAN in which its frames are on the uplink (0 = untagged). */
+interface Holder {
+  readonly link: LinkFacts
+  readonly vlan: number
+}
+
+/** Global addresses on the uplink and above it. One address can be there twice, in two VLANs. */
+export function uplinkAddresses(kernel: Kernel, uplink: LinkFacts): HostAddress[] {
+  const all = globalAddresses(kernel)
+  return holders(kernel, kernel.links('host'), { link: uplink, vlan: 0 }).flatMap(({ link, vlan }) =>
+    all
+      .filter(({ ifindex }) => ifindex === link.ifindex)
+      .map(({ address }) => ({ address: parseCidr(address).ip, link: link.name, vlan })),
+  )
+}
+
+/**
+ * Global addresses of the node, as they are now. Those on interfaces that are down are not its own: kube-proxy (IPVS) keeps
+ * the addresses of services on one.
+ */
+export function nodeAddresses(kernel: Kernel): HostAddress[] {
+  const up = new Map<number, string>()
+  for (const link of kernel.links('host')) if (link.up) up.set(link.ifindex, link.name)
+  return globalAddresses(kernel).flatMap(({ ifindex, address }) => {
+    const link = up.get(ifindex)
+    return link === undefined ? [] : [{ address: parseCidr(address).ip, link, vlan: 0 }]
+  })
+}
+
+function globalAddresses(kernel: Kernel): AddressFacts[] {
+  return kernel.addresses('host').filter(({ scope }) => scope === 0)
+}
+
+function holders(kernel: Kernel, links: readonly LinkFacts[], from: Holder): Holder[] {
+  // A second tag would have to be matched too: addresses in a VLAN within a VLAN are not served.
+  const vlans =
+    from.vlan === 0 ? links.filter((link) => link.kind === 'vlan' && link.lower === from.link.ifindex) : []
+  const tagged = vlans.map((link) => ({ link, vlan: link.vlanId ?? 0 }))
+  const master = links.find(({ ifindex }) => ifindex === from.link.master)
+  const above =
+    master?.kind === undefined || !stacked.has(master.kind) ? [] : overPort(kernel, links, from, master)
+  return [from, ...above, ...tagged.flatMap((holder) => holders(kernel, links, holder))]
+}
+
+/** The interface that `port` belongs to, and what is above it, with VLANs as that port carries them. */
+function overPort(kernel: Kernel, links: readonly LinkFacts[], port: Holder, master: LinkFacts): Holder[] {
+  if (master.kind !== 'bridge' || !filtersVlans(master.name))
+    return holders(kernel, links, { link: master, vlan: port.vlan })
+  const onPort = kernel.bridgeVlans('host', port.link.ifindex)
+  const own = kernel.bridgeVlans('host', master.ifindex).find(({ pvid }) => pvid)?.vid
+  // The bridge's own frames are in its own PVID, those of an interface above it in that one's VLAN; neither may pass a
+  // port that is not in it.
+  const carried = (vid: number | undefined): number | undefined => {
+    const vlan = onPort.find((candidate) => candidate.vid === vid)
+    return vlan === undefined ? undefined : vlan.untagged ? port.vlan : vlan.vid
+  }
+  return holders(kernel, links, { link: master, vlan: 0 }).flatMap((holder) => {
+    const vlan = carried(holder.vlan === 0 ? own : holder.vlan)
+    return vlan === undefined ? [] : [{ ...holder, vlan }]
+  })
+}

@@ -1,0 +1,80 @@
+/** The names by which `vf-offload` finds its own things again: tc cookies, nft tables, routing tables. Pure. */
+
+/** Who an attachment's rules belong to. */
+export interface Attachment {
+  readonly network: string
+  readonly containerID: string
+  readonly ifname: string
+}
+
+/** Everything of one attachment carries one of these; all follow from the attachment alone, no file is needed. */
+export interface Identity {
+  /** TCA_ACT_COOKIE, 16 bytes as hex: magic 0x7666 ("vf"), version, kind, hash(network), hash(containerID, ifname). */
+  readonly cookie: string
+  /** Name of the nftables table in the pod. */
+  readonly podTable: string
+  /** Routing table in the pod for replies: 0x7666 in the upper half, so that no administrator's number meets it. */
+  readonly routeTable: number
+  /**
+   * Comment on elements of the host's port map: the cookie, then words for people. At most 127 bytes (nft's limit for
+   * comments) and without the quote that would end it: an interface name may hold one.
+   */
+  readonly owner: string
+}
+
+/** First bytes of every cookie: magic, version 1. */
+export const cookiePrefix = '766601'
+
+/** Kinds of what a cookie stands on: port mappings, rate limits. */
+const [kindPorts, kindRate] = ['01', '02']
+
+/** Priority of our `ip rule`: before main (32766), after what an administrator puts first. */
+export const rulePriority = 30_000
+
+/** Fixed filter priorities, one per protocol: a priority holds one only, and equal keys collide within one. */
+export const filterPriority = { 4: 10, 6: 11, vlan: 12, direct4: 7, direct6: 8, directVlan: 9 } as const
+
+/** The identity of an attachment. `sha256` returns hex. */
+export function identityOf(attachment: Attachment, sha256: (text: string) => string): Identity {
+  const { network, containerID, ifname } = attachment
+  // Neither part can hold a NUL, so no two pairs give the same text.
+  const ownHash = sha256(`${containerID}\0${ifname}`)
+  const cookie = `${networkPrefix(network, sha256)}${ownHash.slice(0, 16)}`
+  return {
+    cookie,
+    podTable: `vf-flower-${cookie.slice(8)}`,
+    routeTable: 0x76660000 + Number.parseInt(ownHash.slice(0, 4), 16),
+    owner: `${cookie} ${containerID.slice(0, 64)}/${ifname.replaceAll('"', "'")}`,
+  }
+}
+
+/** The names of an attachment's rate limits. */
+export interface RateIdentity {
+  /** As Identity has it, of a kind of its own: both parts of one attachment, in one or two entries of a list, are told apart. */
+  readonly cookie: string
+  /** Name of the ifb, on whichever side it is: 15 bytes, the most that an interface name has. */
+  readonly ifb: string
+  /** Index that the policer in the NIC gets, or the next free one: 0x70000000 and above, where nobody counts to. */
+  readonly limiter: number
+}
+
+/** The identity of an attachment's rate limits. `sha256` returns hex. */
+export function rateIdentityOf(attachment: Attachment, sha256: (text: string) => string): RateIdentity {
+  const { network, containerID, ifname } = attachment
+  const ownHash = sha256(`${containerID}\0${ifname}`).slice(0, 16)
+  return {
+    cookie: `${rateNetworkPrefix(network, sha256)}${ownHash}`,
+    limiter: 0x70000000 + Number.parseInt(ownHash.slice(-6), 16),
+    ifb: `vfr${sha256(`${network}\0${containerID}\0${ifname}`).slice(0, 12)}`,
+  }
+}
+
+/** How the cookies of the rate limits of all attachments of a network begin. */
+export function rateNetworkPrefix(network: string, sha256: (text: string) => string): string {
+  return `${cookiePrefix}${kindRate}${sha256(network).slice(0, 8)}`
+}
+
+/** How the cookies of the port mappings of all attachments of a network begin. */
+export function networkPrefix(network: string, sha256: (text: string) => string): string {
+  return `${cookiePrefix}${kindPorts}${sha256(network).slice(0, 8)}`
+}

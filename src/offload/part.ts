@@ -1,0 +1,87 @@
+/**
+ * What the plugin does for an attachment is made of parts (port mappings; bandwidth): each has its wishes in the config, its
+ * plan, its cookie and its removal. ADD and DEL know parts only by this interface.
+ */
+import type { Request } from '../cni/request.ts'
+import type { Result } from '../cni/result.ts'
+import type { Kernel } from '../kernel/kernel.ts'
+import type { Machine, OpenNetns } from '../kernel/machine.ts'
+import type { Transaction } from '../ops/apply.ts'
+import type { OffloadConfig } from './config.ts'
+import type { Attachment } from './identity.ts'
+import type { Port } from './port.ts'
+import type { OffloadJournal } from './record.ts'
+
+/** What a part plans from. The lock is held. */
+export interface AddContext {
+  readonly machine: Machine
+  readonly kernel: Kernel
+  readonly request: Request
+  readonly config: OffloadConfig
+  readonly attachment: Attachment
+  readonly port: Port
+}
+
+/** What parts tell each other while they are carried out, in their order. */
+export interface Shared {
+  /** Index of the policer in the NIC that filters which lead to the pod must have; set by the part of rate limits. */
+  limiter: number | undefined
+  /** Why no such policer may be used: the NIC has refused filters with one. */
+  readonly noLimiter: string | undefined
+}
+
+/** The NIC refuses filters with the policer that limits what comes to the pod: the ADD goes on without it. */
+export class LimiterInTheWay extends Error {
+  readonly refusal: string
+
+  constructor(refusal: string, cause: unknown) {
+    super(`the NIC takes no port mapping with a policer: ${refusal}`, { cause })
+    this.name = 'LimiterInTheWay'
+    this.refusal = refusal
+  }
+}
+
+/** What a part is going to do. Nothing is changed before all parts have planned. */
+export interface Planned {
+  /** The part's own fields of the journal as they are before the first change: DEL must get along with them. */
+  readonly journal: Partial<OffloadJournal>
+  /** Interfaces of the host (ifindex) that will get a clsact qdisc: one that was not there is noted as ours. */
+  readonly clsact: readonly number[]
+  /** Carries it out; what was done goes into `transaction`. Returns the journal's fields as they are afterwards. */
+  apply(transaction: Transaction, shared: Shared): Partial<OffloadJournal>
+  /** After apply(): the result of the ADD with what the part has made. */
+  amend?(result: Result): Result
+}
+
+/** What a part removes by. A step that fails is noted, and the others are tried all the same. */
+export interface Removal {
+  readonly machine: Machine
+  readonly kernel: Kernel
+  readonly attachment: Attachment
+  /** undefined when the namespace is gone. */
+  readonly pod: OpenNetns | undefined
+  /** The record's journal; undefined when there is none or it can't be read. */
+  readonly journal: OffloadJournal | undefined
+  /** No filter of the attachment is left on the host: all parts' filters have gone before the first part's turn. */
+  readonly filtersGone: boolean
+  /** There was a record: something of this attachment is to be expected, whether or not the record could be read. */
+  readonly expected: boolean
+  /** True when the record of another attachment names the device: what is set on it now may be that one's. */
+  isTakenOver(device: string): boolean
+  /** Runs an action; undefined when it failed. */
+  step<T>(action: () => T): T | undefined
+  /** Notes an interface of the host whose clsact may have become superfluous. */
+  touched(ifindex: number): void
+}
+
+/** One part of the plugin. */
+export interface Part {
+  /** True when the config wishes for something of this part. */
+  wanted(config: OffloadConfig): boolean
+  /** The plan; undefined when there is nothing to do. @throws CniError for what can't be had */
+  plan(context: AddContext): Planned | undefined
+  /** The cookie (hex) that its filters carry; `sha256` returns hex. */
+  cookie(attachment: Attachment, sha256: (text: string) => string): string
+  /** Removes everything of the attachment that belongs to this part, whatever is left of it, but for filters of the host. */
+  remove(removal: Removal): void
+}

@@ -1,0 +1,186 @@
+/**
+ * What `vf-offload` does to a node for port mappings, in which order and why. Pure: config and facts in, operations out.
+ * Which wishes a kind of port can fulfil is translators.ts, what frames become is steering.ts.
+ */
+import { formatCidr, ipFamily, networkOf, parseCidr } from '../lib/ip.ts'
+import type { Masquerade, Op, PortKey, SteerSpec } from '../ops/op.ts'
+import type { OffloadConfig } from './config.ts'
+import { defaultRouteIsPort, type HostAddress, type OffloadFacts, podFamilies } from './facts.ts'
+import { type Identity, rulePriority } from './identity.ts'
+import type { Port, Wire } from './port.ts'
+import { type HostAddresses, isLoopback, podNatTable, portKeys } from './port-rules.ts'
+import { rulesFor } from './steering.ts'
+import { type Translator, translators } from './translators.ts'
+
+/** The rules of one mapping: all of them run in the NIC or none does. */
+export interface RuleGroup {
+  /** The mapping for people: `tcp 8080 -> 80`. */
+  readonly mapping: string
+  readonly rules: readonly SteerSpec[]
+}
+
+/** What to do for an attachment's mappings. */
+export interface OffloadPlan {
+  readonly keys: readonly PortKey[]
+  /** Where addresses and ports are translated. */
+  readonly nat: Translator
+  /** Before the rules: the reservation, the pod's part, qdiscs. */
+  readonly ops: readonly Op[]
+  readonly groups: readonly RuleGroup[]
+  /** The rules must be in the NIC: a refusal is an error, or under `nat: auto` the reason for another plan. */
+  readonly hardwareOnly: boolean
+  /** Facts an operator should know about this plan: limits, and what was left out. */
+  readonly notes: readonly string[]
+}
+
+/**
+ * The plans of an ADD, best first: the second is for when the NIC refuses the first. The reservation comes first: it is
+ * the one thing that another ADD can refuse us. Then the pod, then the filters that bring it traffic, those for replies
+ * before those for requests, so that no client meets a half-made mapping.
+ * @throws CniError 7 for what the port can't give, and for addresses that can't be served
+ */
+export function planPorts(config: OffloadConfig, facts: OffloadFacts, identity: Identity): OffloadPlan[] {
+  const { port } = facts
+  const keys = portKeys(
+    config.mappings,
+    facts.podAddresses.map(({ ip }) => ip),
+    hostSide(config, facts),
+  )
+  const choices = translators(config, port, keys)
+  if (keys.length === 0) {
+    const notes = ['no mapping fits an address family of the pod']
+    return [{ keys, nat: 'pod', ops: [], groups: [], hardwareOnly: false, notes }]
+  }
+  const replies = planReplies(facts, identity)
+  const served = hostSide(config, facts).served
+  const plan = (nat: Translator): OffloadPlan => ({
+    keys,
+    nat,
+    ops: [
+      { do: 'ports.reserve', keys, masquerade: masquerades(config, facts, keys), owner: identity.owner },
+      ...(nat === 'pod' ? [podNat(keys, identity)] : []),
+      ...replies.ops,
+      ...(port.wire === undefined ? [] : qdiscs(port.wire)),
+    ],
+    groups: port.wire === undefined ? [] : groupsOf(config, port, port.wire, served, identity, keys, nat),
+    hardwareOnly: nat === 'nic' || config.offload === 'require',
+    notes: [...replies.notes, ...choices.notes, ...(nat === 'nic' ? nicNotes(config) : [])],
+  })
+  return choices.nat.map(plan)
+}
+
+/** Which of the host's addresses this port's mappings can be served on. */
+function hostSide({ localhost }: OffloadConfig, { port, hostAddresses }: OffloadFacts): HostAddresses {
+  const { wire } = port
+  const isServed = ({ vlan }: HostAddress) =>
+    wire === undefined || wire.representor !== undefined || vlan === wire.vlan
+  return {
+    served: hostAddresses.filter(isServed),
+    elsewhere: hostAddresses.filter((address) => !isServed(address)),
+    vlan: wire?.vlan ?? 0,
+    uplink: wire?.uplink.name,
+    localhost,
+  }
+}
+
+const everyone = { 4: '0.0.0.0/0', 6: '::/0' } as const
+
+/**
+ * Whose source address the host replaces where it translates. For a veth: the pod itself and its neighbours, whose
+ * replies would not pass the host (all with masqAll). For all others everybody who comes through the host's stack (its own
+ * programs, pods behind bridges, fragments): replies from a wire of its own would not come back this way. From 127.0.0.1
+ * nobody gets an answer without.
+ */
+function masquerades(
+  { snat, masqAll }: OffloadConfig,
+  { port, podAddresses }: OffloadFacts,
+  keys: readonly PortKey[],
+): Masquerade[] {
+  const isOpen = masqAll || port.kind !== 'veth'
+  return keys.flatMap(({ address, proto, port: hostPort }) => {
+    const family = ipFamily(address)
+    const subnets = podAddresses
+      .filter(({ ip }) => ipFamily(ip) === family)
+      .map((one) => formatCidr(networkOf(parseCidr(one.address))))
+    const sources = snat ? (isOpen ? [everyone[family]] : [...new Set(subnets)]) : []
+    if (isLoopback(address) && !sources.includes(everyone[family])) sources.push('127.0.0.0/8')
+    return sources.map((source) => ({ source, address, proto, port: hostPort }))
+  })
+}
+
+function nicNotes({ directSubnets }: OffloadConfig): string[] {
+  const who = directSubnets.length === 0 ? 'nobody reaches' : `only ${directSubnets.join(', ')} reach`
+  return [
+    `the NIC translates without connections: ${who} the pod's own ports directly; fragments and ICMP errors are not translated`,
+  ]
+}
+
+/** A qdisc that is there is used and, on DEL, left: it is somebody else's. */
+function qdiscs(wire: Wire): Op[] {
+  const { uplink, representor } = wire
+  return [
+    ...(wire.uplinkHasIngress ? [] : [uplink]),
+    ...(representor === undefined || wire.representorHasIngress ? [] : [representor]),
+  ].map(({ name: link, ifindex }) => ({ do: 'clsact.add', side: 'host', link, ifindex }))
+}
+
+function podNat(keys: readonly PortKey[], identity: Identity): Op {
+  return { do: 'nft.load', side: 'pod', table: identity.podTable, text: podNatTable(identity.podTable, keys) }
+}
+
+function groupsOf(
+  config: OffloadConfig,
+  port: Port,
+  wire: Wire,
+  served: readonly HostAddress[],
+  { cookie }: Identity,
+  keys: readonly PortKey[],
+  nat: Translator,
+): RuleGroup[] {
+  const groups = new Map<string, SteerSpec[]>()
+  // What is for the host's loopback never comes by the uplink.
+  for (const key of keys.filter(({ address }) => !isLoopback(address))) {
+    const mapping = `${key.proto} ${key.port} -> ${key.toPort}`
+    const vlan = served.find(({ address }) => address === key.address)?.vlan ?? 0
+    const rules = rulesFor(key, { port, wire, vlan, cookie, nat, directSubnets: config.directSubnets })
+    groups.set(mapping, [...(groups.get(mapping) ?? []), ...rules])
+  }
+  return [...groups].map(([mapping, rules]) => ({ mapping, rules }))
+}
+
+/**
+ * Replies must leave by the pod's interface on the wire: from a pod whose default route is elsewhere they would take
+ * another way and be dropped or not recognised. Nothing to do where the main table sends them there already, nor for a
+ * veth, whose other end is the host that knows the connection.
+ */
+function planReplies(facts: OffloadFacts, identity: Identity): { ops: Op[]; notes: string[] } {
+  const ops: Op[] = []
+  const notes: string[] = []
+  const interfaceOnWire = wiredLink(facts.port)
+  for (const family of interfaceOnWire === undefined ? [] : podFamilies(facts)) {
+    if (interfaceOnWire === undefined || defaultRouteIsPort(facts, interfaceOnWire, family)) continue
+    const link = interfaceOnWire.name
+    const own = facts.podAddresses.filter(({ ip }) => ipFamily(ip) === family)
+    const gateway = own.find((address) => address.gateway !== undefined)?.gateway
+    if (gateway === undefined) {
+      notes.push(`IPv${family}: no gateway is known, only clients in the pod's own subnet are served`)
+    }
+    const table = identity.routeTable
+    for (const { address } of own) {
+      const { ip, prefix } = networkOf(parseCidr(address))
+      ops.push({ do: 'route.add', side: 'pod', route: { dst: `${ip}/${prefix}`, link, table } })
+    }
+    if (gateway !== undefined) {
+      const dst = family === 4 ? '0.0.0.0/0' : '::/0'
+      ops.push({ do: 'route.add', side: 'pod', route: { dst, gw: gateway, link, table } })
+    }
+    for (const { ip } of own) {
+      ops.push({ do: 'rule.add', side: 'pod', rule: { src: ip, table, priority: rulePriority } })
+    }
+  }
+  return { ops, notes }
+}
+
+function wiredLink({ wire, link }: Port) {
+  return wire === undefined ? undefined : link
+}

@@ -1,0 +1,156 @@
+/**
+ * `vf-offload`, the CNI chain plugin: port mappings of a VF as tc filters on its uplink. Start reading here: config.ts
+ * (wishes) and facts.ts (node) go into plan.ts (operations). What belongs to an attachment is found again by the
+ * cookies in identity.ts, with or without the record.
+ */
+import { checkAddresses } from '../cni/addresses.ts'
+import type { Plugin } from '../cni/dispatch.ts'
+import { CniError, code } from '../cni/error.ts'
+import { failure, throwJoined } from '../cni/failure.ts'
+import { openPod } from '../cni/open-pod.ts'
+import type { Request } from '../cni/request.ts'
+import type { Result } from '../cni/result.ts'
+import type { Kernel } from '../kernel/kernel.ts'
+import type { Machine } from '../kernel/machine.ts'
+import { notice } from '../lib/notice.ts'
+import { recordStore } from '../ops/record-store.ts'
+import { addAttachment } from './add.ts'
+import { checkAttachment } from './check.ts'
+import { readOffloadConfig, readStateDir } from './config.ts'
+import { podAddressesOf } from './facts.ts'
+import { collectOrphans } from './orphans.ts'
+import type { Part } from './part.ts'
+import { type OffloadName, offloadNames, partsOf } from './parts.ts'
+import { portsPart } from './ports.ts'
+import { checkRates } from './rate-check.ts'
+import { ratesPart } from './rates.ts'
+import { type OffloadJournal, offloadJournal } from './record.ts'
+import { collectGarbage, removeAttachment } from './remove.ts'
+import { requireReady } from './status.ts'
+
+/** How long a verb waits for its turn, in milliseconds. Turns are short: no IPAM, no other process but nft. */
+const lockMilliseconds = 10_000
+
+/**
+ * One lock for all of the node, wherever a network keeps its records: the host's port map and the clsact qdiscs are
+ * shared by all attachments.
+ */
+function withSharedLock<T>(machine: Machine, action: () => T): T {
+  return machine.withLock(`${machine.sharedDir}/lock`, lockMilliseconds, action)
+}
+
+/** The plugin on a given machine, under one of its names. */
+export function offloadPlugin(machine: Machine, name: OffloadName = 'vf-offload'): Plugin {
+  const of: Instance = { machine, name, parts: partsOf(name) }
+  return {
+    name,
+    about: 'vf-offload: CNI chain plugin that maps node ports to pods, in the NIC (tc flower) where it can',
+    add: (request) => explained(() => add(of, request)),
+    del: (request) => explained(() => del(of, request)),
+    check: (request) => explained(() => check(of, request)),
+    gc: (request) => explained(() => gc(of, request)),
+    status: (request) => explained(() => status(of, request)),
+  }
+}
+
+/** Runs a verb; whatever it throws leaves as the error object's code and words. */
+function explained<T>(verb: () => T): T {
+  try {
+    return verb()
+  } catch (error) {
+    throw failure(error)
+  }
+}
+
+/**
+ * The plugin under one name. Two of one list keep their records apart, so that each has its own ADD and DEL.
+ */
+interface Instance {
+  readonly machine: Machine
+  readonly name: OffloadName
+  readonly parts: readonly Part[]
+}
+
+function records({ name }: Pick<Instance, 'name'>, stateDir: string) {
+  return recordStore(stateDir, name === 'vf-offload' ? 'offload' : name, offloadJournal)
+}
+
+/** Without a wish the plugin prints prevResult and touches nothing. */
+function add(of: Instance, request: Request): Result {
+  const { machine, parts } = of
+  const { prevResult } = request
+  if (prevResult === undefined) throw new CniError(code.invalidConfig, 'must be called as chained plugin')
+  const config = readOffloadConfig(request)
+  for (const line of config.warnings) notice(`${of.name}: ${line}`)
+  if (!parts.some((part) => part.wanted(config))) return prevResult
+  checkAddresses('prevResult', prevResult)
+  const pod = openPod(machine, request.netns)
+  const kernel = machine.openKernel(pod)
+  try {
+    const setting = { machine, kernel, pod, store: records(of, config.stateDir), parts }
+    return withSharedLock(machine, () => addAttachment(setting, request, config, prevResult))
+  } finally {
+    kernel.close()
+    pod.close()
+  }
+}
+
+function del(of: Instance, request: Request): void {
+  const { machine, parts } = of
+  const stateDir = readStateDir(request)
+  withSharedLock(machine, () => removeAttachment({ machine, store: records(of, stateDir), parts }, request))
+}
+
+function check(of: Instance, request: Request): void {
+  const { machine, parts } = of
+  const { prevResult } = request
+  if (prevResult === undefined) {
+    throw new CniError(code.invalidConfig, 'Cannot check without prevResult: the runtime must send it')
+  }
+  const config = readOffloadConfig(request)
+  const wanted = parts.filter((part) => part.wanted(config))
+  if (wanted.length === 0) return
+  checkAddresses('prevResult', prevResult)
+  const pod = openPod(machine, request.netns)
+  const kernel = machine.openKernel(pod)
+  try {
+    const ips = podAddressesOf(prevResult, request.ifname).map(({ ip }) => ip)
+    const mine = wanted.includes(portsPart) ? config : { ...config, mappings: [] }
+    const journal = checkAttachment(kernel, pod, records(of, config.stateDir), request, mine, ips)
+    if (wanted.includes(ratesPart)) checkLimits(kernel, journal)
+  } finally {
+    kernel.close()
+    pod.close()
+  }
+}
+
+function checkLimits(kernel: Kernel, journal: OffloadJournal | undefined): void {
+  const { limits } = journal ?? {}
+  const findings = limits === undefined ? ['the ADD made none'] : checkRates(kernel, limits)
+  const [first, ...others] = findings
+  if (first === undefined) return
+  throw new CniError(code.checkFailed, `Attachment is not limited as ADD left it: ${first}`, {
+    details: others.length === 0 ? undefined : others.join('; '),
+  })
+}
+
+function gc(of: Instance, request: Request): void {
+  const { machine, parts } = of
+  const stateDir = readStateDir(request)
+  const errors = withSharedLock(machine, () => {
+    const all = offloadNames.map((name) => records({ name }, stateDir))
+    return [
+      ...collectGarbage({ machine, store: records(of, stateDir), parts }, request),
+      ...collectOrphans(machine, all, request),
+    ]
+  })
+  throwJoined(errors)
+}
+
+function status(of: Instance, request: Request): void {
+  const config = readOffloadConfig(request)
+  requireReady(of.machine, records(of, config.stateDir), config, {
+    ports: of.parts.includes(portsPart),
+    rates: of.parts.includes(ratesPart) && (config.servesRates || of.name === 'bandwidth'),
+  })
+}

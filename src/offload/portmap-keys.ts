@@ -1,0 +1,55 @@
+/**
+ * Keys of the portmap plugin that speak of rules which are not made here. Checked as portmap checks them, in its own words
+ * where programs may look for those; without effect otherwise. What would restrict who reaches a pod is refused.
+ */
+import { CniError, code } from '../cni/error.ts'
+import { type JsonObject, type JsonValue, stringify } from '../lib/json.ts'
+
+const iptablesOnly = ['externalSetMarkChain', 'conditionsV4', 'conditionsV6'] as const
+
+/**
+ * A warning for each key that has no effect.
+ * @throws CniError 7 for what portmap refuses too, 2 for conditions
+ */
+export function checkPortmapKeys(config: JsonObject): string[] {
+  const { backend, markMasqBit, externalSetMarkChain } = config
+  if (isSet(backend) && backend !== 'iptables' && backend !== 'nftables')
+    throw new CniError(code.invalidConfig, `unrecognized backend ${stringify(backend)}`)
+  if (isSet(markMasqBit) && isSet(externalSetMarkChain))
+    throw new CniError(code.invalidConfig, 'Cannot specify externalSetMarkChain and markMasqBit')
+  if (isSet(markMasqBit) && !isBit(markMasqBit))
+    throw new CniError(code.invalidConfig, 'MasqMarkBit must be between 0 and 31', {
+      details: `markMasqBit is ${stringify(markMasqBit)}`,
+    })
+  const foreign = iptablesOnly.filter((key) => isSet(config[key]) && !isNftCondition(key, config[key]))
+  if (backend === 'nftables' && foreign.length > 0) {
+    throw new CniError(
+      code.invalidConfig,
+      `nftables backend was requested but configuration contains iptables-specific options [${foreign.join(' ')}]`,
+    )
+  }
+  for (const key of ['conditionsV4', 'conditionsV6'] as const) {
+    const value = config[key]
+    if (isSet(value) && !(Array.isArray(value) && value.length === 0))
+      throw new CniError(code.unsupportedField, `Cannot use ${key} ${stringify(value)}: not supported`)
+  }
+  return ['backend', 'markMasqBit', 'externalSetMarkChain']
+    .filter((key) => isSet(config[key]))
+    .map((key) => `key "${key}" has no effect: it speaks of rules that are not made here`)
+}
+
+/** As Go has it: absent and null are the same, and so is an empty text for a key of portmap. */
+function isSet(value: JsonValue | undefined): value is JsonValue {
+  return value !== undefined && value !== null && value !== ''
+}
+
+function isBit(value: JsonValue): boolean {
+  return typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= 31
+}
+
+/** Conditions for nftables are words; those for iptables start with an option or a negation. */
+function isNftCondition(key: string, value: JsonValue | undefined): boolean {
+  if (key === 'externalSetMarkChain' || !Array.isArray(value)) return false
+  const [first] = value
+  return !(typeof first === 'string' && /^[-!]/.test(first))
+}

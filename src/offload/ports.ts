@@ -1,0 +1,93 @@
+/** Port mappings as a part of the plugin: facts, plan and rules on ADD, and their removal by cookie. */
+import type { Kernel } from '../kernel/kernel.ts'
+import type { Machine } from '../kernel/machine.ts'
+import { notice } from '../lib/notice.ts'
+import type { Op, PortKey } from '../ops/op.ts'
+import { prepareGround } from './coexist.ts'
+import { podAddressesOf, readOffloadFacts } from './facts.ts'
+import { identityOf, rulePriority } from './identity.ts'
+import { applyBest } from './install.ts'
+import { driverOf, honestPlans } from './liars.ts'
+import { refuseListened } from './listened.ts'
+import { claimLocalnet, releaseLocalnet } from './localnet.ts'
+import type { AddContext, Part, Planned, Removal } from './part.ts'
+import { type OffloadPlan, planPorts } from './plan.ts'
+import { isLoopback } from './port-rules.ts'
+
+export const portsPart: Part = {
+  wanted: ({ mappings }) => mappings.length > 0,
+  plan: planOf,
+  cookie: (attachment, sha256) => identityOf(attachment, sha256).cookie,
+  remove: removePorts,
+}
+
+function planOf({ machine, kernel, request, config, attachment, port }: AddContext): Planned | undefined {
+  const addresses = podAddressesOf(request.prevResult ?? {}, request.ifname)
+  if (addresses.length === 0) {
+    notice('vf-offload: prevResult has no address for this interface, no port is mapped')
+    return undefined
+  }
+  const facts = readOffloadFacts(kernel, port, addresses)
+  const identity = identityOf(attachment, machine.sha256)
+  const [plan, ...others] = honestPlans(planPorts(config, facts, identity), driverOf(port))
+  if (plan === undefined || plan.ops.length === 0) {
+    for (const note of plan?.notes ?? []) notice(`vf-offload: ${note}`)
+    return undefined
+  }
+  if (!config.allowListening) refuseListened(kernel, plan.keys)
+  const ground = prepareGround(kernel, config, port, [plan, ...others])
+  return {
+    journal: { keys: [...plan.keys], nat: plan.nat, notes: [...plan.notes, ...ground.notes] },
+    clsact: plan.ops.flatMap((op) => (op.do === 'clsact.add' ? (op.ifindex ?? []) : [])),
+    apply: (transaction, { limiter }) => {
+      const plans = [plan, ...others].map((one) => policed(one, limiter))
+      const done = applyBest(transaction, config, facts, plans, ground)
+      const { nat, notes, ops } = done.plan
+      const local = config.localhost ? localnet(machine, kernel, plan.keys, identity.cookie) : []
+      transaction.apply(local)
+      kernel.forgetConnections(plan.keys)
+      return {
+        nat,
+        ops: [...ops, ...local],
+        notes: [...notes, ...done.notes, ...ground.notes],
+        rules: done.rules,
+      }
+    },
+  }
+}
+
+/** The plan with a policer in every rule that leads to the pod; no frame has its own limit then. */
+function policed(plan: OffloadPlan, limiter: number | undefined): OffloadPlan {
+  if (limiter === undefined) return plan
+  const groups = plan.groups.map((group) => ({
+    ...group,
+    rules: group.rules.map((rule) => (rule.side === 'src' ? rule : { ...rule, limiter })),
+  }))
+  return { ...plan, groups }
+}
+
+/** What lets programs of the node reach the keys of its loopback address, on the interface that leads to the pod. */
+function localnet(machine: Machine, kernel: Kernel, keys: readonly PortKey[], cookie: string): readonly Op[] {
+  const key = keys.find(({ address }) => isLoopback(address))
+  const link = key === undefined ? undefined : kernel.interfaceTo(key.toAddress)
+  return link === undefined ? [] : claimLocalnet(machine, kernel, link, cookie)
+}
+
+/**
+ * With the filters gone no frame is steered to a pod that is being taken apart. The reservation goes last, so that nobody
+ * else gets the port while a filter for it may still be there: a port is released only when its filters are gone.
+ */
+function removePorts({ machine, kernel, attachment, pod, journal, step, filtersGone }: Removal): void {
+  // The record is written before the first change: one without keys means that nothing was ever mapped.
+  if (journal?.keys.length === 0) return
+  const identity = identityOf(attachment, machine.sha256)
+  if (pod !== undefined) {
+    step(() => kernel.removeTable(identity.routeTable, rulePriority))
+    step(() => kernel.dropPodNat(identity.podTable))
+  }
+  step(() => releaseLocalnet(machine, kernel, identity.cookie))
+  if (filtersGone) {
+    const freed = step(() => kernel.releasePorts(identity.cookie))
+    if (freed !== undefined) kernel.forgetConnections(freed)
+  }
+}

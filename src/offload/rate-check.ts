@@ -1,0 +1,109 @@
+/** CHECK of rate limits: each thing that the ADD made is compared with what is there now. */
+import type { LinkFacts } from '../kernel/facts.ts'
+import type { Kernel } from '../kernel/kernel.ts'
+import { ratePriority } from '../lib/rate-numbers.ts'
+import { describe } from '../ops/describe.ts'
+import type { Op, RateSpec, Side } from '../ops/op.ts'
+import { isAsSet } from './rates.ts'
+import type { LimitRecord } from './record.ts'
+
+/** A sentence for each thing that is not as the ADD left it, with the command that made it; none when all is. */
+export function checkRates(kernel: Kernel, limits: readonly LimitRecord[]): string[] {
+  return limits.flatMap(({ direction, where, ops }) =>
+    where === undefined
+      ? [`the limit of what ${phrase[direction]} was not finished`]
+      : ops.flatMap((op) => {
+          const found = differenceOf(kernel, op)
+          return found === undefined ? [] : [`${found}: ${describe(op)}`]
+        }),
+  )
+}
+
+const phrase = { toPod: 'comes to the pod', fromPod: 'the pod sends' } as const
+
+function differenceOf(kernel: Kernel, op: Op): string | undefined {
+  switch (op.do) {
+    case 'shaper.add': {
+      const { side, link: name } = op.shaper
+      return onLink(kernel, side, name, (link) => {
+        const shaper = kernel.rates().shaper(side, link.ifindex)
+        if (shaper === undefined) return `"${name}" has no shaper of ours`
+        const { limit } = op.shaper
+        return rateDifference(op.shaper, shaper) ?? different('limit', limit, shaper.limit)
+      })
+    }
+    case 'ifb.add':
+      return onLink(kernel, op.side, op.name, ({ kind, up, mtu }) => {
+        if (kind !== 'ifb') return `"${op.name}" is no ifb`
+        return up ? different('MTU', op.mtu, mtu) : `"${op.name}" is down`
+      })
+    case 'detour.add': {
+      const { side, link: name, through, cookie } = op.detour
+      return onLink(kernel, side, name, (link) => {
+        const filter = catchAll(kernel, side, link, ratePriority.detour, cookie)
+        if (filter === undefined) return `"${name}" has no filter of ours`
+        const wanted = kernel.link(side, through)?.ifindex
+        return filter.through === wanted ? undefined : `the filter on "${name}" leads elsewhere`
+      })
+    }
+    case 'police.add': {
+      const { link: name, cookie } = op.police
+      return onLink(kernel, 'host', name, (link) => {
+        const filter = catchAll(kernel, 'host', link, ratePriority.police, cookie)
+        if (filter?.police === undefined) return `"${name}" has no policer of ours`
+        return filter.inHw
+          ? rateDifference(op.police, filter.police)
+          : 'the policer is not in the NIC any more'
+      })
+    }
+    case 'limiter.add': {
+      const { index, cookie } = op.limiter
+      const found = kernel
+        .rates()
+        .limiters(cookie)
+        .find((one) => one.index === index)
+      return found === undefined ? 'the policer is gone' : rateDifference(op.limiter, found)
+    }
+    case 'meter.add':
+      return kernel.rates().meter(op.meter)
+        ? undefined
+        : `no filter in the NIC has "${op.meter.link}" limit ${op.meter.mac}`
+    case 'vf.set':
+    case 'devlink.rate.set':
+      return isAsSet(kernel, op) ? undefined : 'the rate is another one'
+    default:
+      return undefined
+  }
+}
+
+function catchAll(kernel: Kernel, side: Side, { ifindex }: LinkFacts, prio: number, cookie: string) {
+  return kernel
+    .rates()
+    .catchAll(side, ifindex, cookie)
+    .find((filter) => filter.prio === prio)
+}
+
+function onLink(
+  kernel: Kernel,
+  side: Side,
+  name: string,
+  look: (link: LinkFacts) => string | undefined,
+): string | undefined {
+  const link = kernel.link(side, name)
+  return link === undefined ? `there is no "${name}"` : look(link)
+}
+
+/** A burst comes back from ticks of 64 ns: one tick's worth of bytes, and a rounding, may be missing or over. */
+function rateDifference(wanted: RateSpec, found: RateSpec): string | undefined {
+  const slack = 1 + Math.ceil(wanted.bytesPerSecond * 64e-9)
+  return (
+    different('rate', wanted.bytesPerSecond, found.bytesPerSecond) ??
+    (Math.abs(wanted.burst - found.burst) <= slack
+      ? undefined
+      : different('burst', wanted.burst, found.burst))
+  )
+}
+
+function different(what: string, wanted: number, found: number): string | undefined {
+  return wanted === found ? undefined : `${what} ${found} instead of ${wanted}`
+}

@@ -1,0 +1,231 @@
+/**
+ * How each kind of port is limited, best way first: in the NIC, then on the host, then in the pod. Pure: wishes and facts
+ * in, operations out. A way is carried out whole or the next one is tried.
+ */
+import { CniError, code } from '../cni/error.ts'
+import type { LinkFacts, PortRateFacts } from '../kernel/facts.ts'
+import type { Op, Side, VfAttributes } from '../ops/op.ts'
+import type { RateIdentity } from './identity.ts'
+import type { Port } from './port.ts'
+import type { Limit, RateWishes } from './rate-config.ts'
+import { bytesOfMegabits, megabits, policerNumbers, shaperNumbers } from './rate-rules.ts'
+
+/** What a plan goes by, beside the port itself. */
+export interface RateFacts {
+  readonly port: Port
+  /** The host's end of a veth pair; undefined where there is none, or it is not on the host. */
+  readonly peer: LinkFacts | undefined
+  /** What the PF has the VF limited to now; undefined where it does not say. */
+  readonly vfRate: VfAttributes['rate']
+  /** What the devlink port of the VF's representor is limited to now. */
+  readonly portRates: PortRateFacts | undefined
+  /**
+   * How frames that no port mapping is for come to the representor: by a bridge that it shares with the uplink, in a VLAN
+   * (0: untagged); undefined: they don't.
+   */
+  readonly direct: { readonly vlan: number } | undefined
+  /** Filters of port mappings, if there will be any, are asked of the NIC. */
+  readonly steersInNic: boolean
+  /** Indexes of policers that are taken. */
+  readonly takenLimiters: readonly number[]
+  /** The interfaces that have a clsact or ingress qdisc already. */
+  readonly hasIngress: { readonly peer: boolean; readonly pod: boolean; readonly representor: boolean }
+}
+
+/** Where a limit is enforced: `pod` is where a pod with CAP_NET_ADMIN can take it away. */
+export type RatePlace = 'nic' | 'host' | 'pod'
+
+/** One way to enforce a limit. */
+export interface RateWay {
+  readonly where: RatePlace
+  /** For people: `max_tx_rate`. */
+  readonly means: string
+  readonly ops: readonly Op[]
+  readonly notes: readonly string[]
+  /** Index of the policer that the filters of port mappings must have too: else it would not be one limit. */
+  readonly limiter?: number
+}
+
+/** A direction with its ways, best first; never without one. */
+export interface RateGoal {
+  readonly direction: 'toPod' | 'fromPod'
+  readonly limit: Limit
+  readonly ways: readonly RateWay[]
+  /** Why ways in the NIC were not even tried. */
+  readonly passedOver: readonly string[]
+}
+
+/** @throws CniError 7 when a limit can't be enforced, or not outside the pod where that is asked for */
+export function planRates(wishes: RateWishes, facts: RateFacts, identity: RateIdentity): RateGoal[] {
+  const { toPod, fromPod, outside } = wishes
+  return [
+    ...(toPod === undefined ? [] : [goal('toPod', toPod, waysToPod(toPod, facts, identity), outside, facts)]),
+    ...(fromPod === undefined
+      ? []
+      : [goal('fromPod', fromPod, waysFromPod(fromPod, facts, identity), outside, facts)]),
+  ]
+}
+
+interface Ways {
+  readonly ways: readonly RateWay[]
+  readonly passedOver: readonly string[]
+}
+
+function goal(
+  direction: RateGoal['direction'],
+  limit: Limit,
+  { ways, passedOver }: Ways,
+  outside: boolean,
+  { port }: RateFacts,
+): RateGoal {
+  const allowed = outside ? ways.filter(({ where }) => where !== 'pod') : ways
+  if (allowed.length > 0) return { direction, limit, ways: allowed, passedOver }
+  const key = direction === 'toPod' ? 'ingressRate' : 'egressRate'
+  const reason =
+    ways.length > 0
+      ? 'only inside the pod, and bandwidth.require is "outside"'
+      : `"${port.name}" has no interface that the kernel could shape`
+  const words = [reason, ...passedOver].join('; ')
+  throw new CniError(code.invalidConfig, `Cannot limit ${key} ${limit.rate} of a ${port.kind} port: ${words}`)
+}
+
+/** What comes to the pod. */
+function waysToPod(limit: Limit, facts: RateFacts, identity: RateIdentity): Ways {
+  const { port, peer } = facts
+  if (port.kind === 'veth' && peer !== undefined) {
+    return { ways: [shaperWay('host', peer, limit, 'ingress')], passedOver: [] }
+  }
+  const nic = meteredWays(limit, facts, identity)
+  const inPod =
+    port.link === undefined
+      ? []
+      : [detourWay('pod', port.link, limit, 'ingress', identity, facts.hasIngress.pod)]
+  return { ways: [...nic.ways, ...inPod], passedOver: nic.passedOver }
+}
+
+/**
+ * In the eSwitch: one policer that every filter has which leads to the pod, those of port mappings and one for all other
+ * frames to its MAC address.
+ */
+function meteredWays(limit: Limit, facts: RateFacts, identity: RateIdentity): Ways {
+  const { port, direct, steersInNic, takenLimiters } = facts
+  const representor = port.wire?.representor
+  if (port.wire === undefined || representor === undefined) return { ways: [], passedOver: [] }
+  if (!steersInNic)
+    return { ways: [], passedOver: ['police: port mappings are steered in software (offload "off")'] }
+  const { uplink, uplinkHasIngress } = port.wire
+  let limiter = identity.limiter
+  while (takenLimiters.includes(limiter)) limiter++
+  const { cookie } = identity
+  const { spec, notes } = policerNumbers(limit, representor.mtu, 'ingress')
+  const on = ({ name, ifindex }: LinkFacts) => ({ link: name, ifindex })
+  const tag = direct === undefined || direct.vlan === 0 ? {} : { vlan: direct.vlan }
+  const ops: Op[] = [
+    { do: 'limiter.add', limiter: { index: limiter, ...spec, cookie }, offload: 'require' },
+    ...(uplinkHasIngress ? [] : [clsact('host', uplink)]),
+    ...(direct === undefined
+      ? []
+      : [
+          {
+            do: 'meter.add',
+            meter: { ...on(uplink), out: on(representor), mac: port.mac, ...tag, limiter, cookie },
+          } as const,
+        ]),
+  ]
+  return { ways: [{ where: 'nic', means: 'police', ops, notes, limiter }], passedOver: [] }
+}
+
+/** What comes from the pod. */
+function waysFromPod(limit: Limit, facts: RateFacts, identity: RateIdentity): Ways {
+  const { port, peer } = facts
+  if (port.kind === 'veth' && peer !== undefined) {
+    return {
+      ways: [detourWay('host', peer, limit, 'egress', identity, facts.hasIngress.peer)],
+      passedOver: [],
+    }
+  }
+  const nic = nicWays(limit, facts, identity)
+  const shaper = port.link === undefined ? [] : [shaperWay('pod', port.link, limit, 'egress')]
+  return { ways: [...nic.ways, ...shaper], passedOver: nic.passedOver }
+}
+
+function nicWays(limit: Limit, facts: RateFacts, identity: RateIdentity): Ways {
+  const { port, vfRate, portRates } = facts
+  if (port.vf === undefined || port.wire === undefined) return { ways: [], passedOver: [] }
+  const { uplink, representor } = port.wire
+  const whole = megabits(limit)
+  const rounding = `${limit.rate} bit/s is no whole number of Mbit/s, not even within 5 %`
+  if (representor === undefined) {
+    if (whole === undefined) return { ways: [], passedOver: [`max_tx_rate: ${rounding}`] }
+    const was = vfRate ?? { min: 0, max: 0 }
+    const set = { min: was.min > whole ? 0 : was.min, max: whole }
+    const op: Op = {
+      do: 'vf.set',
+      pf: uplink.name,
+      vf: port.vf.index,
+      set: { rate: set },
+      was: { rate: was },
+    }
+    return {
+      ways: [{ where: 'nic', means: 'max_tx_rate', ops: [op], notes: rounded(limit, whole) }],
+      passedOver: [],
+    }
+  }
+  const ways: RateWay[] = []
+  const passedOver: string[] = []
+  if (portRates === undefined) passedOver.push('tx_max: the driver has no devlink rates')
+  else if (whole === undefined) passedOver.push(`tx_max: ${rounding}`)
+  else {
+    const { handle, max, share } = portRates
+    const set = { max: bytesOfMegabits(whole), share }
+    const op: Op = { do: 'devlink.rate.set', handle, set, was: { max, share } }
+    ways.push({ where: 'nic', means: 'tx_max', ops: [op], notes: rounded(limit, whole) })
+  }
+  const { spec, notes } = policerNumbers(limit, representor.mtu, 'egress')
+  const police: Op = {
+    do: 'police.add',
+    police: { link: representor.name, ...spec, cookie: identity.cookie },
+    offload: 'require',
+  }
+  const ops = facts.hasIngress.representor ? [police] : [clsact('host', representor), police]
+  ways.push({ where: 'nic', means: 'police', ops, notes })
+  return { ways, passedOver }
+}
+
+function rounded({ rate }: Limit, whole: number): string[] {
+  return rate === whole * 1e6 ? [] : [`egressRate ${rate}: the NIC takes whole Mbit/s; ${whole} are used`]
+}
+
+/** A tbf that an interface sends through. */
+function shaperWay(side: Side, link: LinkFacts, limit: Limit, name: string): RateWay {
+  const { spec, notes } = shaperNumbers(limit, link.mtu, name)
+  const op: Op = { do: 'shaper.add', shaper: { side, link: link.name, ...spec } }
+  return { where: side, means: 'tbf', ops: [op], notes }
+}
+
+/** An ifb with a tbf that everything goes through which an interface receives; the filter last, when all is there. */
+function detourWay(
+  side: Side,
+  link: LinkFacts,
+  limit: Limit,
+  name: string,
+  { ifb, cookie }: RateIdentity,
+  hasIngress: boolean,
+): RateWay {
+  const { spec, notes } = shaperNumbers(limit, link.mtu, name)
+  return {
+    where: side,
+    means: 'ifb',
+    ops: [
+      { do: 'ifb.add', side, name: ifb, mtu: link.mtu },
+      { do: 'shaper.add', shaper: { side, link: ifb, ...spec } },
+      ...(hasIngress ? [] : [clsact(side, link)]),
+      { do: 'detour.add', detour: { side, link: link.name, through: ifb, cookie } },
+    ],
+    notes,
+  }
+}
+
+function clsact(side: Side, { name, ifindex }: LinkFacts): Op {
+  return { do: 'clsact.add', side, link: name, ifindex }
+}

@@ -1,0 +1,244 @@
+/** Rate limits as a part of the plugin: facts, plan and the first way that works on ADD, and their removal by what is there. */
+import { CniError, code } from '../cni/error.ts'
+import type { Result } from '../cni/result.ts'
+import type { LinkFacts } from '../kernel/facts.ts'
+import type { Kernel } from '../kernel/kernel.ts'
+import { OffloadRefused } from '../lib/offload-refused.ts'
+import { parsePciAddress } from '../lib/pci-address.ts'
+import { readPciFunction, uplinkOf } from '../nic/pci.ts'
+import { ApplyError, type Transaction } from '../ops/apply.ts'
+import { describe } from '../ops/describe.ts'
+import { invert, type Op } from '../ops/op.ts'
+import type { OffloadConfig } from './config.ts'
+import { removeFilters } from './filters.ts'
+import { rateIdentityOf } from './identity.ts'
+import type { AddContext, Part, Planned, Removal, Shared } from './part.ts'
+import type { Port } from './port.ts'
+import { planRates, type RateFacts, type RateGoal, type RateWay } from './rate-plan.ts'
+import type { LimitRecord, OffloadJournal } from './record.ts'
+
+export const ratesPart: Part = {
+  wanted: ({ rates }) => rates.toPod !== undefined || rates.fromPod !== undefined,
+  plan: planOf,
+  cookie: (attachment, sha256) => rateIdentityOf(attachment, sha256).cookie,
+  remove: removeRates,
+}
+
+function planOf({ machine, kernel, config, attachment, port }: AddContext): Planned {
+  const identity = rateIdentityOf(attachment, machine.sha256)
+  const facts = readRateFacts(kernel, port, config)
+  const goals = planRates(config.rates, facts, identity)
+  const ways = goals.flatMap((goal) => goal.ways)
+  const created = ways.flatMap(({ ops }) =>
+    ops.flatMap((op) => (op.do === 'ifb.add' && op.side === 'host' ? [op] : [])),
+  )
+  return {
+    journal: { limits: goals.map(beforehand) },
+    clsact: ways.flatMap(({ ops }) =>
+      ops.flatMap((op) => (op.do === 'clsact.add' && op.side === 'host' ? (op.ifindex ?? []) : [])),
+    ),
+    apply: (transaction, shared) => {
+      const limits = goals.map((goal) => applyGoal(transaction, goal, shared))
+      return {
+        limits,
+        notes: limits.flatMap(({ notes = [] }) => notes),
+      }
+    },
+    amend: (result) =>
+      created.reduce((changed, { name, mtu }) => withHostLink(kernel, changed, name, mtu), result),
+  }
+}
+
+/** Asks the kernel for what concerns this kind of port. */
+function readRateFacts(kernel: Kernel, port: Port, config: OffloadConfig): RateFacts {
+  const peer = port.kind === 'veth' && port.link !== undefined ? peerOf(kernel, port.link) : undefined
+  const representor = port.wire?.representor
+  return {
+    port,
+    peer,
+    vfRate: port.vf === undefined ? undefined : port.wire?.uplink.vfs?.get(port.vf.index)?.rate,
+    portRates: representor === undefined ? undefined : kernel.rates().portRates(representor.ifindex),
+    ...(representor === undefined || config.rates.toPod === undefined
+      ? { direct: undefined, takenLimiters: [] }
+      : { direct: directWay(kernel, port), takenLimiters: kernel.rates().policerIndexes() }),
+    steersInNic: config.mappings.length === 0 || config.offload !== 'off',
+    hasIngress: {
+      peer: peer !== undefined && kernel.hasIngress(peer.ifindex),
+      pod: port.link !== undefined && kernel.hasIngress(port.link.ifindex, 'pod'),
+      representor: port.wire?.representorHasIngress ?? false,
+    },
+  }
+}
+
+/** By a bridge that representor and uplink share: in the VLAN that the representor's frames get, as the uplink carries it. */
+function directWay(kernel: Kernel, { wire }: Port): RateFacts['direct'] {
+  const master = wire?.representor?.master
+  if (wire?.representor === undefined || master === undefined || wire.uplink.master !== master)
+    return undefined
+  const pvid = kernel.bridgeVlans('host', wire.representor.ifindex).find((vlan) => vlan.pvid)?.vid
+  const onUplink = kernel.bridgeVlans('host', wire.uplink.ifindex).find(({ vid }) => vid === pvid)
+  return { vlan: onUplink === undefined || onUplink.untagged ? 0 : onUplink.vid }
+}
+
+/** The other end of a veth pair, if it is on the host. Numbers count anew in each namespace: both ends must agree. */
+function peerOf(kernel: Kernel, link: LinkFacts): LinkFacts | undefined {
+  return kernel
+    .links('host')
+    .find(({ ifindex, kind, lower }) => kind === 'veth' && ifindex === link.lower && lower === link.ifindex)
+}
+
+/** What a DEL must get along with when the ADD dies on the way: what may have been changed, and to what. */
+function beforehand({ direction, limit, ways }: RateGoal): LimitRecord {
+  const ops = ways.flatMap((way) => way.ops).filter((op) => isRestorable(op) || isPodClsact(op))
+  return { direction, rate: limit.rate, burst: limit.burst, ops }
+}
+
+/** Settings that were there before, and had a value: the others are made by us, and found by their names. */
+function isRestorable(op: Op): boolean {
+  return op.do === 'vf.set' || op.do === 'devlink.rate.set'
+}
+
+/** A clsact in the pod leaves no note on the host that it is ours. */
+function isPodClsact(op: Op): op is Extract<Op, { do: 'clsact.add' | 'clsact.del' }> {
+  return op.do === 'clsact.add' && op.side === 'pod'
+}
+
+/**
+ * Carries out the first way that is taken. One in the NIC that is refused is the reason for the next one.
+ * @throws CniError 101 with the driver's words when there is no next one
+ */
+function applyGoal(transaction: Transaction, goal: RateGoal, shared: Shared): LimitRecord {
+  const { direction, limit, passedOver } = goal
+  const isOpen = (way: RateWay) => way.limiter === undefined || shared.noLimiter === undefined
+  const refusals = [
+    ...passedOver,
+    ...(goal.ways.every(isOpen) ? [] : [`police: the driver said "${shared.noLimiter}"`]),
+  ]
+  const ways = goal.ways.filter(isOpen)
+  for (const [at, way] of ways.entries()) {
+    try {
+      transaction.attempt(way.ops)
+      if (way.limiter !== undefined) shared.limiter = way.limiter
+      return {
+        direction,
+        rate: limit.rate,
+        burst: limit.burst,
+        where: way.where,
+        means: way.means,
+        lines: way.ops.map(describe),
+        ops: [...way.ops],
+        ...(refusals.length === 0 ? {} : { refusals }),
+        notes: [...notesOf(direction, way, refusals), ...way.notes],
+      }
+    } catch (error) {
+      if (way.where !== 'nic' || !(error instanceof ApplyError)) throw error
+      const words = wordsOf(error)
+      refusals.push(`${way.means}: ${words}`)
+      if (at === ways.length - 1) {
+        throw new CniError(
+          code.offloadRefused,
+          `Cannot limit what ${phrase[direction]} in the NIC: ${refusals.join('; ')}`,
+          { details: describe(error.op), cause: error },
+        )
+      }
+    }
+  }
+  throw new CniError(
+    code.offloadRefused,
+    `Cannot limit what ${phrase[direction]} in the NIC: ${refusals.join('; ')}`,
+  )
+}
+
+const phrase = { toPod: 'comes to the pod', fromPod: 'the pod sends' } as const
+
+/** Every way that was given up is said, with its reason. */
+function notesOf(
+  direction: RateGoal['direction'],
+  { where, means }: RateWay,
+  refusals: readonly string[],
+): string[] {
+  return refusals.length === 0
+    ? []
+    : [`what ${phrase[direction]} is limited by ${means} (${where}); not by ${refusals.join('; not by ')}`]
+}
+
+function wordsOf({ cause }: ApplyError): string {
+  if (cause instanceof OffloadRefused) return `the driver said "${cause.refusal}"`
+  return cause instanceof Error ? cause.message : String(cause)
+}
+
+/** The result with an interface of the host that we made. */
+function withHostLink(kernel: Kernel, result: Result, name: string, mtu: number): Result {
+  const mac = kernel.link('host', name)?.mac
+  const made = { name, ...(mac === undefined ? {} : { mac }), mtu, sandbox: '' }
+  return { ...result, interfaces: [...(result.interfaces ?? []), made] }
+}
+
+/**
+ * Filters before the ifb: one that leads to an ifb that is gone would drop everything. What was set on VF or port goes back to
+ * what it was only where it still is as we set it, and no newer attachment has the device: else it is somebody else's.
+ */
+function removeRates(removal: Removal): void {
+  const { machine, kernel, attachment, pod, journal, expected, step, touched } = removal
+  // The record is written before the first change: one without limits means that there never were any.
+  if (journal !== undefined && journal.limits === undefined) return
+  const { cookie, ifb } = rateIdentityOf(attachment, machine.sha256)
+  const rates = kernel.rates()
+  const sides = pod === undefined ? (['host'] as const) : (['host', 'pod'] as const)
+  for (const side of sides) {
+    if (side === 'pod') step(() => removeFilters(kernel, [cookie], side))
+    step(() => rates.removeIfb(side, ifb))
+  }
+  // Filters of port mappings that had it are gone: DEL takes the parts in reverse order.
+  if (journal === undefined || journal.representor !== undefined) {
+    for (const { index } of step(() => rates.limiters(cookie)) ?? []) step(() => rates.removeLimiter(index))
+  }
+  const link = pod === undefined ? undefined : step(() => kernel.link('pod', attachment.ifname))
+  if (link !== undefined) {
+    step(() => rates.removeShaper('pod', link.ifindex))
+    const peer = link.kind === 'veth' ? step(() => peerOf(kernel, link)) : undefined
+    if (peer !== undefined) {
+      step(() => rates.removeShaper('host', peer.ifindex))
+      touched(peer.ifindex)
+    }
+  }
+  if (!expected) return
+  const device = journal?.device
+  const isOurs = device === undefined || !removal.isTakenOver(device)
+  for (const op of opsOf(journal)) {
+    if (isRestorable(op)) {
+      if (isOurs) step(() => restore(kernel, onUplinkNow(op, device)))
+    } else if (isPodClsact(op) && link !== undefined)
+      step(() => kernel.run({ ...op, do: 'clsact.del', ifindex: link.ifindex }))
+  }
+}
+
+function opsOf(journal: OffloadJournal | undefined): readonly Op[] {
+  return (journal?.limits ?? []).flatMap(({ ops }) => ops)
+}
+
+/** A PF may have got another name since the ADD. */
+function onUplinkNow(op: Op, device: string | undefined): Op {
+  const address = device === undefined ? undefined : parsePciAddress(device)
+  if (op.do !== 'vf.set' || address === undefined) return op
+  const pf = readPciFunction(address)?.vf?.pf
+  const name = pf === undefined ? undefined : uplinkOf(pf)
+  return name === undefined ? op : { ...op, pf: name }
+}
+
+function restore(kernel: Kernel, op: Op): void {
+  if (!isAsSet(kernel, op)) return
+  const back = invert(op)
+  if (back !== undefined) kernel.run(back)
+}
+
+/** True when a setting of VF or port is what the operation made it. Gone with its device: nothing to restore. */
+export function isAsSet(kernel: Kernel, op: Op): boolean {
+  if (op.do === 'vf.set') {
+    const now = kernel.link('host', op.pf, { vfs: true })?.vfs?.get(op.vf)?.rate
+    return now !== undefined && now.max === op.set.rate?.max && now.min === op.set.rate?.min
+  }
+  if (op.do !== 'devlink.rate.set') return false
+  const now = kernel.rates().ratesOfPort(op.handle)
+  return now !== undefined && now.max === op.set.max && now.share === op.set.share
+}

@@ -1,0 +1,173 @@
+/**
+ * DEL and GC. DEL finds everything of an attachment by cookie; the record only makes it quicker and names the pod. GC goes
+ * by the records.
+ */
+import { CniError, code } from '../cni/error.ts'
+import { failure } from '../cni/failure.ts'
+import type { Request } from '../cni/request.ts'
+import type { Machine, OpenNetns } from '../kernel/machine.ts'
+import { notice } from '../lib/notice.ts'
+import { faultPoint } from '../ops/fault.ts'
+import { isAlive, openOwnersNetns } from '../ops/owner-netns.ts'
+import { type PluginRecord, RecordError } from '../ops/record.ts'
+import type { RecordName, RecordStore } from '../ops/record-store.ts'
+import { releaseClsact } from './clsact.ts'
+import { removeFilters } from './filters.ts'
+import type { Attachment } from './identity.ts'
+import type { Part } from './part.ts'
+import type { OffloadJournal } from './record.ts'
+
+/** What a removal works with. */
+export interface RemovalSetting {
+  readonly machine: Machine
+  readonly store: RecordStore<OffloadJournal>
+  readonly parts: readonly Part[]
+}
+
+/**
+ * Removes everything of the request's attachment. Needs no record, prevResult, runtimeConfig or namespace. Records of
+ * the same container and interface under another network name are taken too: the network may have been renamed.
+ * @throws CniError 103 when something could not be removed
+ */
+export function removeAttachment(setting: RemovalSetting, request: Request): void {
+  const { machine, store } = setting
+  const { containerId: containerID, ifname, name: network } = request
+  const mine = store.list().filter((name) => name.containerID === containerID && name.ifname === ifname)
+  const exact = mine.filter(({ subject }) => subject === network)
+  const names = exact.length > 0 ? exact : mine
+  if (names.length === 0) {
+    const pod = openOwnersNetns(machine, undefined, request.netns)
+    try {
+      sweep(setting, { network, containerID, ifname }, pod, undefined)
+    } finally {
+      pod?.close()
+    }
+    // Its report is not lost with it.
+    store.remove(store.nameOf(network, containerID, ifname))
+  }
+  for (const name of names) removeRecorded(setting, name, request.netns)
+}
+
+/**
+ * Removes what attachments of this network left behind that are not valid any more and whose namespace is gone. One
+ * that is missing from the runtime's list but alive is reported, not cut off. Returns the errors, after having tried all.
+ */
+export function collectGarbage(setting: RemovalSetting, request: Request): CniError[] {
+  const { machine, store } = setting
+  const errors: CniError[] = []
+  for (const name of store.list().filter(({ subject }) => subject === request.name)) {
+    try {
+      const valid = request.validAttachments?.some(
+        ({ containerID, ifname }) => containerID === name.containerID && ifname === name.ifname,
+      )
+      const record = store.read(name)
+      if (record === undefined || valid === true) continue
+      if (!isAlive(machine, record.owner)) removeRecorded(setting, name, '')
+      else if (request.validAttachments !== undefined) {
+        throw new CniError(
+          code.notRestored,
+          `Cannot collect the port mappings of container "${name.containerID}", interface "${name.ifname}": it is not a valid attachment, but its namespace lives`,
+          { details: name.path },
+        )
+      }
+    } catch (error) {
+      errors.push(failure(error))
+    }
+  }
+  return errors
+}
+
+function removeRecorded(setting: RemovalSetting, name: RecordName, netns: string): void {
+  const { machine, store } = setting
+  const record = readUsable(store, name)
+  const pod = openOwnersNetns(machine, record?.owner, netns)
+  try {
+    const attachment = { network: name.subject, containerID: name.containerID, ifname: name.ifname }
+    sweep(setting, attachment, pod, { journal: record?.journal })
+  } finally {
+    pod?.close()
+  }
+  store.remove(name)
+}
+
+/** The record; undefined for a broken one, because all that matters can be found without it. */
+function readUsable(
+  store: RecordStore<OffloadJournal>,
+  name: RecordName,
+): PluginRecord<OffloadJournal> | undefined {
+  try {
+    return store.read(name)
+  } catch (error) {
+    if (!(error instanceof RecordError) || error.isNewer) throw error
+    notice(`vf-offload: ${error.message}; what it spoke of is looked for by cookie`)
+    return undefined
+  }
+}
+
+/**
+ * Removes everything of an attachment: the filters of all parts in one search, since a dump is of all filters of the
+ * host; then the rest, part by part. `found` is its record; without one each part goes by what the kernel shows. Each
+ * step is tried whatever became of the others.
+ * @throws CniError 103 with all that could not be removed
+ */
+export function sweep(
+  { machine, store, parts }: RemovalSetting,
+  attachment: Attachment,
+  pod: OpenNetns | undefined,
+  found: { readonly journal: OffloadJournal | undefined } | undefined,
+): void {
+  const kernel = machine.openKernel(pod)
+  const errors: string[] = []
+  const step = <T>(action: () => T): T | undefined => {
+    try {
+      faultPoint('op', 'before')
+      const result = action()
+      faultPoint('op', 'after')
+      return result
+    } catch (error) {
+      errors.push(error instanceof Error ? error.message : String(error))
+      return undefined
+    }
+  }
+  const { journal } = found ?? {}
+  const links = new Set<number>()
+  for (const link of [journal?.uplink, journal?.representor]) if (link !== undefined) links.add(link.ifindex)
+  const touched = (ifindex: number) => {
+    links.add(ifindex)
+  }
+  const expected = found !== undefined
+  const isTakenOver = (device: string) => otherRecords(store, attachment).some((one) => one.device === device)
+  try {
+    const cookies = parts.map((part) => part.cookie(attachment, machine.sha256))
+    const removed = step(() => removeFilters(kernel, cookies))
+    for (const { ifindex } of removed ?? []) touched(ifindex)
+    const removal = { machine, kernel, attachment, pod, journal, expected, isTakenOver, step, touched }
+    for (const part of parts.toReversed()) part.remove({ ...removal, filtersGone: removed !== undefined })
+    for (const ifindex of links) step(() => releaseClsact(machine, kernel, ifindex))
+  } finally {
+    kernel.close()
+  }
+  if (errors.length > 0) {
+    const { containerID, ifname } = attachment
+    throw new CniError(
+      code.notRestored,
+      `Cannot remove everything of container "${containerID}", interface "${ifname}"`,
+      { details: errors.join('; ') },
+    )
+  }
+}
+
+/** Journals of all other attachments whose records can be read. */
+function otherRecords(
+  store: RecordStore<OffloadJournal>,
+  { containerID, ifname }: Attachment,
+): readonly OffloadJournal[] {
+  return store.list().flatMap((name) => {
+    if (name.containerID === containerID && name.ifname === ifname) return []
+    try {
+      return store.read(name)?.journal ?? []
+    } catch {
+      return []
+    }
+  })
+}

@@ -1,0 +1,85 @@
+import { CniError, code } from '../cni/error.ts'
+import { requireAnswers } from '../cni/ready.ts'
+import type { Kernel } from '../kernel/kernel.ts'
+import type { Machine } from '../kernel/machine.ts'
+import type { PciAddress } from '../lib/pci-address.ts'
+import { pfsWithVfs, readPciFunction, uplinkOf } from '../nic/pci.ts'
+import type { RecordStore } from '../ops/record-store.ts'
+import type { OffloadConfig } from './config.ts'
+import type { OffloadJournal } from './record.ts'
+
+/** What the config can be asked for by a pod. */
+export interface Serves {
+  readonly ports: boolean
+  readonly rates: boolean
+}
+
+/**
+ * STATUS: netlink answers, records can be written, the kernel has the qdiscs, classifiers and actions that rules and
+ * limits are made of and nft its part, the device that the config names has an uplink. The kernel is asked for nothing
+ * that the config does not serve.
+ * @throws CniError 50 with the reason when an ADD would fail, 51 when it would because the uplink is down, or rules must
+ *   be in the NIC and the NIC takes none now: running pods suffer from that too
+ */
+export function requireReady(
+  machine: Machine,
+  store: RecordStore<OffloadJournal>,
+  config: Pick<OffloadConfig, 'device' | 'uplink' | 'offload' | 'nat' | 'rates'>,
+  { ports, rates }: Serves,
+): void {
+  requireAnswers(machine, store, (kernel) => {
+    if (config.uplink !== undefined) requireLink(kernel, config.uplink, `uplink "${config.uplink}"`)
+    const named = config.device === undefined ? undefined : pfOf(config.device, config.uplink !== undefined)
+    const pfs = named ?? pfsWithVfs()
+    // Elsewhere a limit that no policer can have is kept by a shaper.
+    const police = rates && config.rates.outside && pfs.some((pf) => kernel.isSwitchdev(pf))
+    const missing = kernel.missingNeeds({ ports, rates, police })
+    if (missing.length > 0) throw new CniError(code.pluginNotAvailable, missing.join('; '))
+    for (const pf of named ?? []) requireLink(kernel, uplinkOf(pf), `network interface of the PF "${pf}"`)
+    if (ports && (config.offload === 'require' || config.nat === 'nic')) requireOffload(kernel, config, pfs)
+  })
+}
+
+/** The PF of a device that the config names; none of a NIC of its own, for which it must name an uplink too. */
+function pfOf(device: PciAddress, hasUplink: boolean): PciAddress[] {
+  const found = readPciFunction(device)
+  if (found === undefined) throw new CniError(code.pluginNotAvailable, `no PCI device "${device}"`)
+  if (found.vf !== undefined) return [found.vf.pf]
+  if (hasUplink) return []
+  throw new CniError(
+    code.pluginNotAvailable,
+    `"${device}" is no virtual function: the key "uplink" must name the interface of the host on the same wire`,
+  )
+}
+
+function requireLink(kernel: Kernel, name: string | undefined, what: string): void {
+  const link = name === undefined ? undefined : kernel.link('host', name)
+  if (link === undefined) throw new CniError(code.pluginNotAvailable, `the host has no ${what}`)
+  if (!link.up) {
+    throw new CniError(code.limitedConnectivity, `Cannot serve an ADD: the uplink "${link.name}" is down`)
+  }
+}
+
+/** At least one of the PFs that a pod's VF can be of takes rules. */
+function requireOffload(
+  kernel: Kernel,
+  { offload }: Pick<OffloadConfig, 'offload'>,
+  pfs: readonly PciAddress[],
+): void {
+  const reasons = pfs.map((pf) => hindrance(kernel, pf))
+  if (reasons.includes(undefined)) return
+  const wish = offload === 'require' ? 'offload "require"' : 'nat "nic"'
+  const words = reasons.length === 0 ? 'there are no virtual functions' : reasons.join('; ')
+  throw new CniError(code.limitedConnectivity, `Cannot serve an ADD with ${wish}: ${words}`)
+}
+
+/** Why a PF's eSwitch takes no rules; undefined when nothing is known against it. */
+function hindrance(kernel: Kernel, pf: PciAddress): string | undefined {
+  const name = uplinkOf(pf)
+  const link = name === undefined ? undefined : kernel.link('host', name)
+  if (link === undefined) return `the PF "${pf}" has no network interface on the host`
+  if (!kernel.isSwitchdev(pf)) return `the eSwitch of "${link.name}" is in legacy mode`
+  const offload = kernel.tcOffload(link.ifindex)
+  if (offload === 'on') return undefined
+  return `hw-tc-offload of "${link.name}" is off${offload === 'fixed' ? ' and its driver can not switch it on' : ''}`
+}

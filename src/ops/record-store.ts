@@ -1,0 +1,171 @@
+/** Where records lie on disk. Every write and removal is atomic and a point at which tests can make it fail. */
+import type * as z from 'zod/mini'
+import { step } from '../lib/steps.ts'
+import {
+  type Durability,
+  isTemporary,
+  listFolder,
+  readText,
+  removeFile,
+  removeIfOlder,
+  renameFile,
+  replaceFile,
+} from '../sys/files.ts'
+import { faultPoint } from './fault.ts'
+import { type PluginRecord, parseRecord, parseRecordFileName, recordFileName } from './record.ts'
+
+/** Default folder of all state; mode 0700. */
+export const defaultStateDir = '/var/lib/cni/vf-flower'
+
+/** A write takes milliseconds: what is older was left by a process that was killed in it. */
+const abandonedMilliseconds = 600_000
+
+/** What a record's file name tells without opening it. */
+export interface RecordName {
+  readonly subject: string
+  readonly containerID: string
+  readonly ifname: string
+  readonly path: string
+}
+
+/** The records of one plugin. */
+export interface RecordStore<J> {
+  /** All records, by name only. Clears away what a process that was killed while it wrote one has left. */
+  list(): readonly RecordName[]
+  /** The record at a name. Undefined when it is gone or empty; throws RecordError when it can't be used. */
+  read(name: RecordName): PluginRecord<J> | undefined
+  /**
+   * Writes or replaces a record, whole or not at all whenever the process is killed. `durable`, the default: it also
+   * survives a crash of the machine from when this returns.
+   */
+  write(subject: string, record: PluginRecord<J>, durability?: Durability): RecordName
+  /** Removes a record and the report beside it; succeeds when they are gone already. */
+  remove(name: RecordName): void
+  /** The name that an attachment's record has, or would have. */
+  nameOf(subject: string, containerID: string, ifname: string): RecordName
+  /** Writes or replaces the report beside a record: an account for people and other programs, which nothing here reads back. */
+  writeReport(name: RecordName, text: string): void
+  /** Names of those whose report has lost its record. */
+  lone(): readonly RecordName[]
+  /** The report beside a record; undefined when there is none. */
+  readReport(name: RecordName): string | undefined
+  /** Renames a record that can't be used, so that it is kept for people and counts no more. Returns its new path. */
+  putAside(name: RecordName): string
+  /** Makes sure that records can be written: creates the folder. @throws SystemError what the file system answers */
+  probe(): void
+}
+
+/** A small text that outlives the process; `get` is undefined when it was never set or cleared. */
+export interface Note {
+  get(): string | undefined
+  set(text: string): void
+  clear(): void
+}
+
+/**
+ * The store of `plugin`'s records below `stateDir`; nothing is created before the first write. The schema of the journal
+ * may be given as a function, which is called when a record is read.
+ */
+export function recordStore<S extends z.ZodMiniType>(
+  stateDir: string,
+  plugin: string,
+  journal: S | (() => S),
+): RecordStore<z.infer<S>> {
+  const folder = `${stateDir}/${plugin}`
+  const nameOf = (subject: string, containerID: string, ifname: string): RecordName => {
+    const path = `${folder}/${recordFileName(subject, containerID, ifname)}`
+    return { subject, containerID, ifname, path }
+  }
+  return {
+    list: () =>
+      listFolder(folder).flatMap((file) => {
+        if (isTemporary(file)) removeIfOlder(`${folder}/${file}`, abandonedMilliseconds)
+        const parts = parseRecordFileName(file)
+        return parts === undefined ? [] : [{ ...parts, path: `${folder}/${file}` }]
+      }),
+    read: (name) => {
+      const text = readText(name.path)
+      if (text === undefined) return undefined
+      if (/^\0*$/.test(text)) {
+        // Nobody writes that: it is what a crash of the machine leaves of a file that had not reached the disk.
+        removeFile(name.path, 'volatile')
+        return undefined
+      }
+      return parseRecord(name.path, text, typeof journal === 'function' ? journal() : journal)
+    },
+    write: (subject, record, durability) => {
+      const name = nameOf(subject, record.owner.containerID, record.owner.ifname)
+      step('record.write', () => {
+        faultPoint('file', 'before')
+        replaceFile(name.path, `${JSON.stringify(record, undefined, 2)}\n`, durability)
+        faultPoint('file', 'after')
+      })
+      return name
+    },
+    nameOf,
+    remove: (name) =>
+      step('record.remove', () => {
+        faultPoint('file', 'before')
+        // One that a crash of the machine brings back is from before the boot.
+        removeFile(name.path, 'volatile')
+        removeFile(reportPath(name), 'volatile')
+        faultPoint('file', 'after')
+      }),
+    writeReport: (name, text) => {
+      faultPoint('file', 'before')
+      replaceFile(reportPath(name), text, 'volatile')
+      faultPoint('file', 'after')
+    },
+    lone: () =>
+      listFolder(`${folder}/report`).flatMap((file) => {
+        const parts = parseRecordFileName(file)
+        const path = `${folder}/${file}`
+        return parts === undefined || readText(path) !== undefined ? [] : [{ ...parts, path }]
+      }),
+    readReport: (name) => readText(reportPath(name)),
+    putAside: (name) => {
+      const path = `${name.path}.broken`
+      renameFile(name.path, path)
+      return path
+    },
+    probe: () => {
+      const path = `${folder}/.probe`
+      replaceFile(path, '', 'volatile')
+      removeFile(path, 'volatile')
+    },
+  }
+}
+
+function reportPath({ path }: RecordName): string {
+  const slash = path.lastIndexOf('/')
+  return `${path.slice(0, slash)}/report${path.slice(slash)}`
+}
+
+/** The note at `path`, about something that attachments share. `volatile`: worth nothing after a boot, no fsync. */
+export function noteAt(path: string, durability: Durability = 'durable'): Note {
+  return {
+    get: () => readText(path),
+    set: (text) =>
+      step('note.write', () => {
+        faultPoint('file', 'before')
+        replaceFile(path, text, durability)
+        faultPoint('file', 'after')
+      }),
+    clear: () =>
+      step('note.remove', () => {
+        faultPoint('file', 'before')
+        removeFile(path, durability)
+        faultPoint('file', 'after')
+      }),
+  }
+}
+
+/** Names of the notes in `folder` that begin with `prefix`. */
+export function notesIn(folder: string, prefix: string): readonly string[] {
+  return listFolder(folder).filter((name) => name.startsWith(prefix))
+}
+
+/** Path of the lock file for one subject (a PCI address, or the name of something all attachments share). */
+export function lockPath(stateDir: string, subject: string): string {
+  return `${stateDir}/lock/${subject}`
+}

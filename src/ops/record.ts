@@ -1,0 +1,109 @@
+/**
+ * The record: one small file per attachment, the journal of what a plugin changes and the proof of who owns it. Both
+ * plugins use this format. It is written before the first change and removed after a verified restore.
+ *
+ * File name: `<subject> <containerID>@<ifname>.json` in a folder per plugin. The subject is the PCI address for
+ * vf-attach and the network name for vf-offload. No part can hold a blank or an `@` (CNI spec: container IDs, names,
+ * PCI addresses), except the interface name, which comes last; so one readdir(3) answers "who owns this VF?" and
+ * "what does this attachment own?" without opening a file.
+ */
+import '../lib/zod-settings.ts'
+import * as z from 'zod/mini'
+
+/** Version of the format. A reader refuses newer ones by name and never guesses. */
+export const recordSchemaVersion = 1
+
+const owner = () =>
+  z.object({
+    containerID: z.string(),
+    ifname: z.string(),
+    network: z.string(),
+    /** CNI_NETNS as given; only a hint, paths are recycled. */
+    netns: z.string(),
+    /** Device and inode of the namespace, valid within one boot. */
+    netnsId: z.string(),
+    bootId: z.string(),
+  })
+
+/** Who owns what a record describes. */
+export type Owner = z.infer<ReturnType<typeof owner>>
+
+/**
+ * `applying`: changes may be half done. `attached`: ADD succeeded. A record in either phase is undone in the same
+ * way: DEL looks at what is there, not at how far ADD said it came.
+ */
+type Phase = 'applying' | 'attached'
+
+/** All but the journal. Made when a record is read, which most calls never do: schemas cost start time. */
+const base = () => ({
+  schema: z.literal(recordSchemaVersion),
+  plugin: z.string(),
+  phase: z.enum<Phase[]>(['applying', 'attached']),
+  owner: owner(),
+})
+
+/** A record of `plugin` whose journal has the shape J. */
+export interface PluginRecord<J> {
+  readonly schema: typeof recordSchemaVersion
+  readonly plugin: string
+  readonly phase: Phase
+  readonly owner: Owner
+  readonly journal: J
+}
+
+/** The record's file name for `subject` and an attachment. */
+export function recordFileName(subject: string, containerID: string, ifname: string): string {
+  return `${subject} ${containerID}@${ifname}.json`
+}
+
+/** The parts of a record's file name; undefined for any other file (locks, temporary files, strangers). */
+export function parseRecordFileName(
+  name: string,
+): { subject: string; containerID: string; ifname: string } | undefined {
+  const parts = /^([^ .][^ ]*) ([^ @]+)@(.+)\.json$/.exec(name)
+  if (parts === null) return undefined
+  return { subject: parts[1] ?? '', containerID: parts[2] ?? '', ifname: parts[3] ?? '' }
+}
+
+/** A record that can't be used: broken, or written by a newer version. Names the file, so that an operator finds it. */
+export class RecordError extends Error {
+  /** A newer version of the program can use it: not ours to pass over. */
+  readonly isNewer: boolean
+
+  constructor(path: string, reason: string, isNewer = false) {
+    super(`Cannot read record "${path}": ${reason}`)
+    this.name = 'RecordError'
+    this.isNewer = isNewer
+  }
+}
+
+/** Parses a record's text against the journal's schema. Throws RecordError. */
+export function parseRecord<S extends z.ZodMiniType>(
+  path: string,
+  text: string,
+  journal: S,
+): PluginRecord<z.infer<S>> {
+  let json: unknown
+  try {
+    json = JSON.parse(text)
+  } catch {
+    throw new RecordError(path, 'it is not JSON')
+  }
+  const version = typeof json === 'object' && json !== null && 'schema' in json ? json.schema : undefined
+  if (typeof version === 'number' && version > recordSchemaVersion) {
+    throw new RecordError(
+      path,
+      `schema ${version} is newer than ${recordSchemaVersion}, the newest known here`,
+      true,
+    )
+  }
+  const parsed = z.object({ ...base(), journal }).safeParse(json)
+  if (!parsed.success) {
+    const issue = parsed.error.issues[0]
+    throw new RecordError(
+      path,
+      `${issue?.path.join('.') ?? ''}: ${issue?.message ?? 'it does not fit the schema'}`,
+    )
+  }
+  return parsed.data as PluginRecord<z.infer<S>>
+}

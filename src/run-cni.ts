@@ -1,0 +1,59 @@
+/** Puts a CNI plugin, the protocol and this process together. */
+import { readFileSync, writeSync } from 'node:fs'
+import { type Plugin, type Process, runPlugin } from './cni/dispatch.ts'
+import { isOwnNetns } from './sys/own-netns.ts'
+
+/**
+ * Names that this program answers to as a CNI plugin: `sriov` and `host-device` are vf-attach, `portmap` and `bandwidth` are
+ * vf-offload; they take the configs of their namesakes.
+ */
+export type PluginName = 'vf-attach' | 'sriov' | 'host-device' | 'vf-offload' | 'portmap' | 'bandwidth'
+
+/** Serves one call as the plugin `name`; returns the exit code. */
+export async function runCni(name: PluginName): Promise<number> {
+  const plugin = process.env.CNI_COMMAND === 'VERSION' ? never : await load(name)
+  return runPlugin(plugin, { ...surroundings, plugin: name, logOverride: '/etc/vf-flower/log.json' })
+}
+
+// `import` here and not above: a VERSION needs neither the kernel nor libc. Nothing is awaited once work has begun.
+async function load(name: PluginName): Promise<() => Plugin> {
+  try {
+    const { linuxMachine } = await import('./kernel/linux-machine.ts')
+    if (name === 'vf-offload' || name === 'portmap' || name === 'bandwidth') {
+      const { offloadPlugin } = await import('./offload/plugin.ts')
+      return () => offloadPlugin(linuxMachine, name)
+    }
+    const { attachPlugin } = await import('./attach/plugin.ts')
+    return () => attachPlugin(linuxMachine, name)
+  } catch (error) {
+    // A module that fails to load must reach the runtime as an error object too.
+    return () => {
+      throw error
+    }
+  }
+}
+
+function never(): never {
+  throw new Error('VERSION needs no plugin')
+}
+
+const surroundings: Process = {
+  env: process.env,
+  sameNetns: isOwnNetns,
+  readStdin: () => readFileSync(0, 'utf8'),
+  writeStdout: (text) => writeAll(1, text),
+  writeStderr: (text) => writeAll(2, text),
+}
+
+/** Plain write(2): Node's stream classes cost several milliseconds to load. */
+function writeAll(fd: number, text: string): void {
+  let rest: Uint8Array = new TextEncoder().encode(text)
+  while (rest.length > 0) {
+    try {
+      rest = rest.subarray(writeSync(fd, rest))
+    } catch (error) {
+      // A pipe that was set to non-blocking by whoever holds its other end.
+      if (!(error instanceof Error && 'code' in error && error.code === 'EAGAIN')) throw error
+    }
+  }
+}

@@ -1,0 +1,79 @@
+/** bpf(2), as far as it takes to see which programs look at an interface's frames. Reads only. */
+import { errorCode } from './errno.ts'
+import { bpf, close, pointerTo } from './ffi.ts'
+
+/** enum bpf_cmd of linux/bpf.h. */
+const BPF_PROG_GET_FD_BY_ID = 13
+const BPF_OBJ_GET_INFO_BY_FD = 15
+const BPF_PROG_QUERY = 16
+/** enum bpf_attach_type of linux/bpf.h. */
+const BPF_TCX_INGRESS = 46
+
+/** The kernel takes no more than this at one hook (BPF_MPROG_MAX). */
+const mostPrograms = 64
+
+/** A loaded program. `instructions` are struct bpf_insn, 8 bytes each; undefined where the kernel keeps them to itself. */
+export interface BpfProgram {
+  readonly id: number
+  readonly name: string
+  readonly instructions: Uint8Array | undefined
+}
+
+/**
+ * Numbers of the programs on an interface's tcx ingress hook, first to run first. None where the kernel has no such hook
+ * (before 6.6) or no bpf(2), or gives no answer to who asks.
+ */
+export function tcxIngressPrograms(ifindex: number): number[] {
+  const ids = new Uint32Array(mostPrograms)
+  const attr = new DataView(new ArrayBuffer(64))
+  attr.setUint32(0, ifindex, true)
+  attr.setUint32(4, BPF_TCX_INGRESS, true)
+  attr.setBigUint64(16, pointerTo(new Uint8Array(ids.buffer)), true)
+  attr.setUint32(24, ids.length, true)
+  try {
+    bpf(BPF_PROG_QUERY, new Uint8Array(attr.buffer))
+  } catch (error) {
+    if (['EINVAL', 'ENOENT', 'ENOSYS', 'EPERM', 'EOPNOTSUPP'].includes(errorCode(error) ?? '')) return []
+    throw error
+  }
+  return [...ids.subarray(0, attr.getUint32(24, true))]
+}
+
+/** The program with this number; undefined when it is gone, or may not be looked at. */
+export function bpfProgram(id: number): BpfProgram | undefined {
+  const attr = new DataView(new ArrayBuffer(12))
+  attr.setUint32(0, id, true)
+  let fd: number
+  try {
+    fd = bpf(BPF_PROG_GET_FD_BY_ID, new Uint8Array(attr.buffer))
+  } catch (error) {
+    if (['ENOENT', 'EPERM', 'ENOSYS'].includes(errorCode(error) ?? '')) return undefined
+    throw error
+  }
+  try {
+    const size = infoOf(fd).getUint32(20, true)
+    const instructions = new Uint8Array(size)
+    const info = size === 0 ? infoOf(fd) : infoOf(fd, instructions)
+    const name = String.fromCharCode(...new Uint8Array(info.buffer, 64, 16)).replace(/\0.*$/, '')
+    // A null pointer comes back where they are not shown.
+    const isShown = size > 0 && info.getBigUint64(32, true) !== 0n
+    return { id, name, instructions: isShown ? instructions : undefined }
+  } finally {
+    close(fd)
+  }
+}
+
+/** struct bpf_prog_info up to the name: xlated_prog_len at 20, xlated_prog_insns at 32, name at 64. */
+function infoOf(fd: number, instructions?: Uint8Array): DataView {
+  const info = new DataView(new ArrayBuffer(80))
+  if (instructions !== undefined) {
+    info.setUint32(20, instructions.length, true)
+    info.setBigUint64(32, pointerTo(instructions), true)
+  }
+  const attr = new DataView(new ArrayBuffer(16))
+  attr.setUint32(0, fd, true)
+  attr.setUint32(4, info.byteLength, true)
+  attr.setBigUint64(8, pointerTo(new Uint8Array(info.buffer)), true)
+  bpf(BPF_OBJ_GET_INFO_BY_FD, new Uint8Array(attr.buffer))
+  return info
+}

@@ -1,0 +1,126 @@
+/**
+ * The only door to libc: every `bun:ffi` import of the project stands here. The *system's* libc is opened by its
+ * soname; nothing is embedded, so nothing is ever extracted to a temporary folder. Symbols are bound on first use,
+ * because binding costs start time and a VERSION needs none. Below this line a call that fails returns -1 and leaves
+ * errno; `check` turns that into a SystemError.
+ */
+import { dlopen, FFIType, type Pointer, ptr, read } from 'bun:ffi'
+import { SystemError } from './errno.ts'
+
+const sonames = ['libc.so.6', 'libc.musl-x86_64.so.1', 'libc.musl-aarch64.so.1']
+
+const signatures = {
+  socket: { args: ['i32', 'i32', 'i32'], returns: 'i32' },
+  bind: { args: ['i32', 'ptr', 'u32'], returns: 'i32' },
+  setsockopt: { args: ['i32', 'i32', 'i32', 'ptr', 'u32'], returns: 'i32' },
+  sendto: { args: ['i32', 'ptr', 'u64', 'i32', 'ptr', 'u32'], returns: FFIType.i64_fast },
+  recv: { args: ['i32', 'ptr', 'u64', 'i32'], returns: FFIType.i64_fast },
+  close: { args: ['i32'], returns: 'i32' },
+  setns: { args: ['i32', 'i32'], returns: 'i32' },
+  unshare: { args: ['i32'], returns: 'i32' },
+  flock: { args: ['i32', 'i32'], returns: 'i32' },
+  syscall: { args: ['i64', 'i32', 'ptr', 'u32'], returns: FFIType.i64_fast },
+  __errno_location: { args: [], returns: 'ptr' },
+} as const
+
+type Libc = ReturnType<typeof dlopen<typeof signatures>>['symbols']
+
+let bound: Libc | undefined
+
+/** The bound functions of the system's libc, glibc or musl. Throws SystemError ENOENT when neither can be opened. */
+function libc(): Libc {
+  if (bound !== undefined) return bound
+  for (const name of sonames) {
+    try {
+      bound = dlopen(name, signatures).symbols
+      return bound
+    } catch {
+      // not this libc: try the next soname
+    }
+  }
+  throw new SystemError('dlopen', 2, `no C library found: tried ${sonames.join(', ')}`)
+}
+
+/** Returns `result`, or throws a SystemError with the calling thread's errno when it is negative. */
+function check(call: string, result: number | bigint): number {
+  const value = Number(result)
+  if (value >= 0) return value
+  // Nothing may run between the call and this read: errno belongs to the thread, any later libc call may change it.
+  const location = libc().__errno_location()
+  throw new SystemError(call, location === null ? 0 : read.i32(location as Pointer, 0))
+}
+
+/** socket(2). Returns the descriptor (close-on-exec when `type` carries SOCK_CLOEXEC). */
+export function socket(domain: number, type: number, protocol: number): number {
+  return check('socket', libc().socket(domain, type, protocol))
+}
+
+/** bind(2) to a raw struct sockaddr. */
+export function bind(fd: number, address: Uint8Array): void {
+  check('bind', libc().bind(fd, ptr(address), address.length))
+}
+
+/** setsockopt(2) with an option value of raw bytes. */
+export function setsockopt(fd: number, level: number, option: number, value: Uint8Array): void {
+  check('setsockopt', libc().setsockopt(fd, level, option, ptr(value), value.length))
+}
+
+/** sendto(2). Without `address` it is send(2). Restarted on EINTR; a short write of a datagram does not exist. */
+export function sendto(fd: number, data: Uint8Array, address?: Uint8Array): number {
+  for (;;) {
+    try {
+      const to = address === undefined ? null : ptr(address)
+      return check('sendto', libc().sendto(fd, ptr(data), data.length, 0, to, address?.length ?? 0))
+    } catch (error) {
+      if (!(error instanceof SystemError) || error.code !== 'EINTR') throw error
+    }
+  }
+}
+
+/** recv(2) into `buffer`; returns what recv returns (with MSG_TRUNC the datagram's whole length). Restarted on EINTR. */
+export function recv(fd: number, buffer: Uint8Array, flags: number): number {
+  for (;;) {
+    try {
+      return check('recv', libc().recv(fd, ptr(buffer), buffer.length, flags))
+    } catch (error) {
+      if (!(error instanceof SystemError) || error.code !== 'EINTR') throw error
+    }
+  }
+}
+
+/** close(2); errors are ignored, because the descriptor is gone in every case (close(2), NOTES). */
+export function close(fd: number): void {
+  libc().close(fd)
+}
+
+/** setns(2) for the calling thread. `kind` is a CLONE_NEW* flag or 0. */
+export function setns(fd: number, kind: number): void {
+  check('setns', libc().setns(fd, kind))
+}
+
+/** unshare(2) for the calling thread. `kinds` are CLONE_NEW* flags. */
+export function unshare(kinds: number): void {
+  check('unshare', libc().unshare(kinds))
+}
+
+/** bpf(2), for which no libc has a function: `attr` is a union bpf_attr. Returns a descriptor or 0. */
+export function bpf(command: number, attr: Uint8Array): number {
+  const number = process.arch === 'arm64' ? 280 : 321
+  return check('bpf', libc().syscall(number, command, ptr(attr), attr.length))
+}
+
+/** Where a buffer lies, for structures that hold addresses; the caller keeps the buffer until the call is over. */
+export function pointerTo(buffer: Uint8Array): bigint {
+  return BigInt(ptr(buffer))
+}
+
+/** flock(2). Returns false when LOCK_NB was given and somebody else holds the lock. */
+export function flock(fd: number, operation: number): boolean {
+  try {
+    check('flock', libc().flock(fd, operation))
+    return true
+  } catch (error) {
+    if (error instanceof SystemError && error.code === 'EAGAIN') return false
+    throw error
+  }
+}

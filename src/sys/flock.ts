@@ -1,0 +1,42 @@
+import { closeSync, constants, mkdirSync, openSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { flock } from './ffi.ts'
+import { sleep } from './sleep.ts'
+
+/** flock(2) operations, asm-generic/fcntl.h. */
+const LOCK_EX = 2
+const LOCK_NB = 4
+
+/** How often a taken lock is looked at again, in milliseconds. */
+const pollInterval = 10
+
+/** Thrown by `withLock` when the lock could not be had in time. */
+export class LockTimeout extends Error {
+  readonly path: string
+  constructor(path: string, milliseconds: number) {
+    super(`Cannot lock "${path}": another process has held it for ${milliseconds} ms`)
+    this.name = 'LockTimeout'
+    this.path = path
+  }
+}
+
+/**
+ * Runs `action` while holding an exclusive lock on the file `path` (created, mode 0600, never removed: removing it
+ * would let two processes hold "the" lock). Waits at most `milliseconds`, then throws LockTimeout. The kernel drops
+ * the lock when the process dies.
+ */
+export function withLock<T>(path: string, milliseconds: number, action: () => T): T {
+  mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
+  const fd = openSync(path, constants.O_RDWR | constants.O_CREAT, 0o600)
+  try {
+    // Polling instead of a blocking flock: a blocking one could only be bounded by a signal handler.
+    const deadline = Date.now() + milliseconds
+    while (!flock(fd, LOCK_EX | LOCK_NB)) {
+      if (Date.now() >= deadline) throw new LockTimeout(path, milliseconds)
+      sleep(pollInterval)
+    }
+    return action()
+  } finally {
+    closeSync(fd)
+  }
+}

@@ -1,0 +1,91 @@
+import { SystemError } from './errno.ts'
+import { bind, close, recv, sendto, setsockopt, socket } from './ffi.ts'
+import { type Netns, withNetns } from './namespaces.ts'
+
+/** linux/socket.h, linux/netlink.h, asm-generic/socket.h */
+const AF_NETLINK = 16
+const SOCK_RAW = 3
+const SOCK_CLOEXEC = 0o2000000
+const SOL_SOCKET = 1
+const SOL_NETLINK = 270
+const SO_RCVTIMEO = 20
+const SO_RCVBUFFORCE = 33
+const NETLINK_CAP_ACK = 10
+const NETLINK_EXT_ACK = 11
+const NETLINK_GET_STRICT_CHK = 12
+const MSG_PEEK = 2
+const MSG_TRUNC = 0x20
+/** Of struct timeval on 64-bit Linux: seconds and microseconds, 8 bytes each. */
+const TIMEVAL_SIZE = 16
+/** Of struct sockaddr_nl: family, padding, port id, groups. */
+const SOCKADDR_NL_SIZE = 12
+
+/** Receive buffer of the socket: a dump of 256 VFs and a batch of several hundred ACKs must not overrun it. */
+const receiveBufferBytes = 4 << 20
+/** First size of the buffer that datagrams are read into; the kernel fills dumps up to 32 KiB, a link with 256 VFs more. */
+const firstBufferBytes = 64 << 10
+/** After this many seconds without an answer recv fails (EAGAIN). A driver that hangs does so in sendto, out of our reach. */
+const answerSeconds = 30
+
+/** One netlink datagram socket: sends whole requests, receives whole datagrams of any size. */
+export interface NetlinkTransport {
+  send(message: Uint8Array): void
+  recv(): Uint8Array
+  close(): void
+}
+
+/**
+ * Opens a netlink socket of `protocol` (0 NETLINK_ROUTE, 16 NETLINK_GENERIC) with extended ACKs, short ACKs and strict
+ * checking of dump requests. With `netns` the socket belongs to that namespace and the thread is back before it
+ * returns. The caller closes it: an open socket keeps a deleted namespace, and the VF in it, alive.
+ */
+export function openNetlink(protocol: number, netns?: Netns): NetlinkTransport {
+  const open = () => socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol)
+  const fd = netns === undefined ? open() : withNetns(netns, open)
+  try {
+    configure(fd)
+  } catch (error) {
+    close(fd)
+    throw error
+  }
+  let buffer = new Uint8Array(firstBufferBytes)
+  return {
+    send: (message) => {
+      sendto(fd, message)
+    },
+    recv: () => {
+      const length = recv(fd, buffer, MSG_PEEK | MSG_TRUNC)
+      if (length > buffer.length) buffer = new Uint8Array(length)
+      const got = recv(fd, buffer, MSG_TRUNC)
+      if (got > buffer.length) throw new SystemError('recv', 90, `datagram of ${got} bytes truncated`)
+      // A copy: decoded values may keep views into the datagram after the buffer is used again.
+      return buffer.slice(0, got)
+    },
+    close: () => close(fd),
+  }
+}
+
+function configure(fd: number): void {
+  const on = int32(1)
+  setsockopt(fd, SOL_NETLINK, NETLINK_CAP_ACK, on)
+  setsockopt(fd, SOL_NETLINK, NETLINK_EXT_ACK, on)
+  setsockopt(fd, SOL_NETLINK, NETLINK_GET_STRICT_CHK, on)
+  try {
+    setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, int32(receiveBufferBytes))
+  } catch {
+    // Needs CAP_NET_ADMIN in the first user namespace; without it the default (208 KiB) serves ordinary nodes.
+  }
+  const timeout = new Uint8Array(TIMEVAL_SIZE)
+  new DataView(timeout.buffer).setBigInt64(0, BigInt(answerSeconds), true)
+  setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, timeout)
+  // Port 0: the kernel chooses the port id.
+  const address = new Uint8Array(SOCKADDR_NL_SIZE)
+  new DataView(address.buffer).setUint16(0, AF_NETLINK, true)
+  bind(fd, address)
+}
+
+function int32(value: number): Uint8Array {
+  const bytes = new Uint8Array(4)
+  new DataView(bytes.buffer).setInt32(0, value, true)
+  return bytes
+}

@@ -1,0 +1,284 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { checkAttachment } from '../../src/attach/check.ts'
+import { readAttachConfig } from '../../src/attach/config.ts'
+import { collectGarbage } from '../../src/attach/gc.ts'
+import { type AttachJournal, attachJournal } from '../../src/attach/record.ts'
+import { restoreAttachment } from '../../src/attach/restore.ts'
+import type { LinkFacts } from '../../src/kernel/facts.ts'
+import type { Kernel } from '../../src/kernel/kernel.ts'
+import type { Machine } from '../../src/kernel/machine.ts'
+import { type RecordStore, recordStore } from '../../src/ops/record-store.ts'
+import { refusalOf, requestOf } from '../support/request.ts'
+import { factsOf } from './model.ts'
+
+// No machine has this function: whatever owns it is gone.
+const device = 'ffff:ff:1f.7'
+const mac = '02:00:00:00:00:05'
+const sandbox = '/var/run/netns/pod'
+const net1: LinkFacts = {
+  ...factsOf({ name: 'net1', altnames: [], mac, mtu: 1500, up: true }),
+  parent: device,
+}
+const prevResult = {
+  cniVersion: '1.1.0',
+  interfaces: [{ name: 'net1', mac: mac.toUpperCase(), mtu: 1500, sandbox }],
+  ips: [{ address: '10.1.0.5/24', interface: 0 }, { address: '2001:DB8::5/64' }],
+}
+
+let stateDir: string
+let store: RecordStore<AttachJournal>
+beforeEach(() => {
+  stateDir = mkdtempSync(join(tmpdir(), 'attach-'))
+  store = recordStore(stateDir, 'attach', attachJournal)
+})
+afterEach(() => rmSync(stateDir, { recursive: true }))
+
+function own(containerID = 'container', network = 'net', subject = device, netnsId = '4:1') {
+  const owner = { containerID, ifname: 'net1', network, netns: sandbox, netnsId, bootId: 'boot-1' }
+  const { name, mac: ownMac, mtu, up } = net1
+  const journal: AttachJournal = {
+    device: { id: subject, pci: subject, parents: [subject] },
+    original: { link: { name, altnames: [], mac: ownMac, mtu, up } },
+  }
+  return store.write(subject, { schema: 1, plugin: 'vf-attach', phase: 'attached', owner, journal })
+}
+
+/** A pod that holds one interface and its addresses. */
+function podWith(
+  link: LinkFacts | undefined,
+  addresses = ['10.1.0.5/24', '2001:db8::5/64', 'fe80::1/64'],
+): Kernel {
+  const never = (): never => {
+    throw new TypeError('no CHECK asks for this')
+  }
+  return {
+    ...{
+      run: never,
+      rates: never,
+      probe: never,
+      verify: never,
+      rivals: never,
+      isVepa: never,
+      filterCounters: never,
+      linkCounters: never,
+      reservedCookies: never,
+      tcOffload: never,
+      missingNeeds: never,
+      links: never,
+      routes: never,
+      ownFilters: never,
+      removeFilter: never,
+      removeTable: never,
+      bridgeVlans: never,
+    },
+    ...{
+      dropPodNat: never,
+      releasePorts: never,
+      forgetConnections: never,
+      listeners: never,
+      programWith: never,
+      interfaceTo: never,
+      sysctl: never,
+      hasIngress: never,
+      dropEmptyClsact: never,
+      isSwitchdev: never,
+    },
+    link: (side, name) => (side === 'pod' && name === link?.name ? link : undefined),
+    addresses: (_, ifindex = 0) => addresses.map((address) => ({ ifindex, address, scope: 0 })),
+    close: () => undefined,
+  }
+}
+
+const check = (kernel: Kernel, prev: object | null = prevResult, netnsId = '4:1') => {
+  const request = requestOf(
+    { deviceID: device, ...(prev === null ? {} : { prevResult: prev }) },
+    { CNI_COMMAND: 'CHECK' },
+  )
+  checkAttachment(kernel, { id: netnsId, path: sandbox }, store, request, readAttachConfig(request))
+}
+
+describe('CHECK', () => {
+  test('an attachment as ADD left it', () => {
+    own()
+    expect(() => check(podWith(net1))).not.toThrow()
+    expect(() => check(podWith({ ...net1, parent: undefined }))).not.toThrow()
+    const bare = { ...prevResult, interfaces: [{ name: 'net1', sandbox }] }
+    expect(() => check(podWith({ ...net1, mtu: 9000 }), bare)).not.toThrow()
+    // Addresses of other interfaces are theirs.
+    const ips = [{ address: '10.7.0.5/24', interface: 3 }]
+    expect(() => check(podWith(net1), { ...prevResult, ips })).not.toThrow()
+  })
+
+  test.each<[string, LinkFacts | undefined, string[], object]>([
+    ['interface "net1" is not in the pod', undefined, [], prevResult],
+    ['interface "net1" is "0000:3b:02.2"', { ...net1, parent: '0000:3b:02.2' }, [], prevResult],
+    ['interface "net1" is down', { ...net1, up: false }, [], prevResult],
+    ['prevResult does not list interface "net1"', net1, [], { ...prevResult, interfaces: [] }],
+    ['prevResult does not list', net1, [], { ...prevResult, interfaces: [{ name: 'net1', sandbox: '' }] }],
+    [
+      `has MAC 02:00:00:00:00:99, not ${mac.toUpperCase()}`,
+      { ...net1, mac: '02:00:00:00:00:99' },
+      [],
+      prevResult,
+    ],
+    ['has MTU 9000, not 1500', { ...net1, mtu: 9000 }, [], prevResult],
+    ['lacks address 10.1.0.5/24', net1, ['10.1.0.5/16'], prevResult],
+    ['lacks address 2001:DB8::5/64', net1, ['10.1.0.5/24'], prevResult],
+  ])('code 104: %s', (words, link, addresses, prev) => {
+    own()
+    const { code, message } = refusalOf(() => check(podWith(link, addresses), prev))
+    expect(message).toContain('Attachment is not as ADD left it: ')
+    expect(message).toContain(words)
+    expect(code).toBe(104)
+  })
+
+  test('code 104 without a record, and with one of another container or device', () => {
+    expect(() => check(podWith(net1))).toThrow('there is no record of this attachment')
+    own('other')
+    expect(refusalOf(() => check(podWith(net1))).code).toBe(104)
+    own('container', 'net', '0000:3b:02.2')
+    expect(refusalOf(() => check(podWith(net1)))).toMatchObject({
+      code: 104,
+      message: expect.stringContaining(`deviceID is "${device}", the record's device "0000:3b:02.2"`),
+    })
+  })
+
+  test('code 104 for another namespace at the same path', () => {
+    own()
+    const { code, message } = refusalOf(() => check(podWith(net1), prevResult, '4:2'))
+    expect(message).toContain(`"${sandbox}" is not the namespace of the ADD`)
+    expect(code).toBe(104)
+  })
+
+  test('code 7 without prevResult, code 6 with one that can’t be compared', () => {
+    own()
+    expect(refusalOf(() => check(podWith(net1), null)).code).toBe(7)
+    const ips = [{ address: '10.1.0.5' }]
+    expect(refusalOf(() => check(podWith(net1), { ...prevResult, ips })).code).toBe(6)
+  })
+})
+
+/** A machine on which one namespace lives, if any. */
+function machineWith(netnsId: string | undefined, boot = 'boot-1'): Machine & { open: number } {
+  return {
+    open: 0,
+    sharedDir: '/nowhere',
+    openKernel: () => podWith(undefined),
+    openNetns(path) {
+      if (netnsId === undefined || path !== sandbox)
+        throw Object.assign(new Error('ENOENT'), { code: 'ENOENT' })
+      this.open++
+      return { fd: 0, id: netnsId, path, close: () => this.open-- }
+    },
+    withLock: (_path, _milliseconds, action) => action(),
+    bootId: () => boot,
+    sha256: (text) => text,
+    sleep: () => undefined,
+  }
+}
+
+describe('GC', () => {
+  const gc = (
+    machine: Machine,
+    valid?: readonly string[],
+    name = 'net',
+    live = false,
+    meanwhile = () => {},
+  ) => {
+    const attachments = valid?.map((containerID) => ({ containerID, ifname: 'net1' }))
+    const config = {
+      name,
+      ...(attachments === undefined ? {} : { 'cni.dev/valid-attachments': attachments }),
+    }
+    const locked: string[] = []
+    const errors = collectGarbage(
+      machine,
+      store,
+      requestOf(config, { CNI_COMMAND: 'GC' }),
+      live,
+      (subject, action) => {
+        locked.push(subject)
+        meanwhile()
+        action()
+      },
+    )
+    return { errors, locked, left: store.list().map(({ containerID }) => containerID) }
+  }
+
+  test.each<[string, string | undefined, readonly string[] | undefined, string[]]>([
+    ['alive, no list', '4:1', undefined, ['container']],
+    ['dead, no list', undefined, undefined, []],
+    ['alive, listed', '4:1', ['container'], ['container']],
+    ['dead, listed', undefined, ['container'], ['container']],
+    ['dead, not listed', undefined, ['other'], []],
+    ['its path recycled, not listed', '4:99', ['other'], []],
+  ])('%s', (_, netnsId, valid, left) => {
+    own()
+    const machine = machineWith(netnsId)
+    expect(gc(machine, valid)).toEqual({ errors: [], locked: left.length === 0 ? [device] : [], left })
+    expect(machine.open).toBe(0)
+  })
+
+  test('alive and not listed: reported, kept', () => {
+    own()
+    const { errors, left } = gc(machineWith('4:1'), [])
+    expect(errors).toEqual([
+      expect.objectContaining({
+        code: 103,
+        message: `Cannot collect "${device}": it is not a valid attachment, but its namespace lives; key "gcLive" has it taken all the same`,
+      }),
+    ])
+    expect(left).toEqual(['container'])
+    expect(gc(machineWith('4:1'), [], 'net', true)).toMatchObject({ errors: [], left: [] })
+  })
+
+  test('a container that was restarted while GC waited for the lock keeps its device', () => {
+    own()
+    const machine = machineWith('4:2')
+    const { errors, locked, left } = gc(machine, undefined, 'net', false, () =>
+      own('container', 'net', device, '4:2'),
+    )
+    expect({ errors, locked, left }).toEqual({ errors: [], locked: [device], left: ['container'] })
+    expect(machine.open).toBe(0)
+  })
+
+  test('a namespace number of another boot is no sign of life', () => {
+    own()
+    expect(gc(machineWith('4:1', 'boot-2'), []).left).toEqual([])
+  })
+
+  test('other networks are left alone, and an error does not stop the rest', () => {
+    own('elsewhere', 'other-net', 'ffff:ff:1f.6')
+    const { path } = own('broken', 'net', 'ffff:ff:1f.5')
+    writeFileSync(path, '{')
+    own('dead')
+    const { errors, left } = gc(machineWith(undefined), [])
+    expect(errors.map(({ code }) => code)).toEqual([5])
+    expect(left.sort()).toEqual(['broken', 'elsewhere'])
+  })
+})
+
+describe('DEL of a device that is gone', () => {
+  test('succeeds, drops the record and leaves no namespace open', () => {
+    const name = own()
+    const machine = machineWith('4:1')
+    restoreAttachment(machine, store, name, sandbox)
+    restoreAttachment(machine, store, name, sandbox)
+    expect(store.list()).toEqual([])
+    expect(machine.open).toBe(0)
+  })
+
+  test('a broken record is put aside, one of a newer version stays', () => {
+    const name = own()
+    writeFileSync(name.path, '{"schema":99}')
+    expect(() => restoreAttachment(machineWith('4:1'), store, name, sandbox)).toThrow('schema 99 is newer')
+    expect(store.list()).toEqual([name])
+    writeFileSync(name.path, '{')
+    restoreAttachment(machineWith('4:1'), store, name, sandbox)
+    expect(store.list()).toEqual([])
+    expect(readFileSync(`${name.path}.broken`, 'utf8')).toBe('{')
+  })
+})

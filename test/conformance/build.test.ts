@@ -1,0 +1,69 @@
+import {
+  copyFileSync,
+  lstatSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+} from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { execa } from 'execa'
+import { describe, expect, test } from 'vitest'
+import { call, executable } from '../support/executable.ts'
+
+// What hack/build.ts makes, and which program it is by the name that it is called by.
+
+test('the release has no fault hook; the test build, of the same sources, has it', () => {
+  const testBuild = fileURLToPath(new URL('../../dist/test/vf-flower', import.meta.url))
+  const [withHook, without] = [testBuild, executable('vf-flower')].map((file) =>
+    readFileSync(file).includes('VF_FLOWER_FAULT'),
+  )
+  expect({ withHook, without }).toEqual({ withHook: true, without: false })
+})
+
+test('there is one file; the programs are links to it', () => {
+  const folder = dirname(executable('vf-flower'))
+  const names = ['vf-attach', 'vf-device-plugin', 'vf-offload', 'vfctl']
+  for (const name of names) expect(readlinkSync(join(folder, name))).toBe('vf-flower')
+  const rest = readdirSync(folder).filter((name) => !names.includes(name) && name !== 'test')
+  expect(rest).toEqual(['vf-flower'])
+  expect(lstatSync(join(folder, 'vf-flower')).mode & 0o777).toBe(0o755)
+})
+
+describe('the name decides', () => {
+  test.each(['vfctl', 'vf-device-plugin'])('%s prints its usage and knows no other word', async (name) => {
+    const ask = (args: string[]) =>
+      execa(executable(name), args, { env: {}, extendEnv: false, reject: false })
+    for (const args of [[], ['--help'], ['-h']]) {
+      const shown = await ask(args)
+      expect(shown).toMatchObject({ exitCode: 0, stderr: '' })
+      expect(shown.stdout).toMatch(new RegExp(`^${name} .*^Usage:$`, 'ms'))
+    }
+    const wrong = await ask(['no-such-word'])
+    expect(wrong).toMatchObject({ exitCode: 2, stdout: '' })
+    expect(wrong.stderr).toContain(`${name}: unknown`)
+    expect(wrong.stderr).toContain('"no-such-word"')
+  })
+
+  test('also that of a copy, by a relative path or through PATH; one that is none is refused', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'named-'))
+    try {
+      const env = { CNI_COMMAND: 'VERSION', PATH: folder }
+      for (const name of ['sriov', 'host-device', 'vf-flower'])
+        copyFileSync(executable('vf-flower'), join(folder, name))
+      for (const path of [join(folder, 'sriov'), './host-device', 'sriov'])
+        expect(await call(path, { env, cwd: folder })).toMatchObject({
+          exitCode: 0,
+          object: { cniVersion: '1.1.0' },
+        })
+      const unknown = await call(join(folder, 'vf-flower'), { env })
+      expect(unknown).toMatchObject({ exitCode: 2, stdout: '' })
+      expect(unknown.stderr).toContain('called as "vf-flower"')
+    } finally {
+      rmSync(folder, { recursive: true })
+    }
+  })
+})

@@ -1,0 +1,90 @@
+// vfctl from outside, on a node without attachments; what it shows of real ones is in test/lab.
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { execa } from 'execa'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { executable } from '../support/executable.ts'
+
+let stateDir: string
+
+beforeEach(() => {
+  stateDir = mkdtempSync(join(tmpdir(), 'vfctl-'))
+})
+afterEach(() => rmSync(stateDir, { recursive: true }))
+
+const vfctl = async (...args: string[]) => {
+  const { exitCode, stdout, stderr } = await execa(executable('vfctl'), args, { reject: false })
+  return { exitCode, stdout, stderr }
+}
+const show = (...args: string[]) => vfctl('show', '--state-dir', stateDir, ...args)
+
+const owner = {
+  containerID: 'c0ffee',
+  ifname: 'net1',
+  network: 'n',
+  netns: '/gone',
+  netnsId: '4:1',
+  bootId: 'b',
+}
+const device = { id: '0000:3b:02.1', pfPci: '0000:3b:00.0', vfIndex: 3, driver: 'mlx5_core', parents: [] }
+
+function write(folder: string, name: string, record: unknown): void {
+  mkdirSync(join(stateDir, folder, 'report'), { recursive: true })
+  const text = typeof record === 'string' ? record : JSON.stringify(record)
+  writeFileSync(join(stateDir, folder, name), text)
+}
+
+test('help lists what there is, and nothing else', async () => {
+  const { exitCode, stdout } = await vfctl('--help')
+  expect(exitCode).toBe(0)
+  expect([...stdout.matchAll(/^ {2}vfctl (\S+)/gm)].map(([, word]) => word)).toEqual([
+    'show',
+    '--help',
+    '--version',
+  ])
+  expect((await vfctl()).stdout).toBe(stdout)
+})
+
+test.each([
+  ['shw'],
+  ['show', '--jsn'],
+  ['show', 'a', 'b', 'c'],
+  ['show', '--state-dir', 'relative'],
+  ['show', '--state-dir'],
+])('not understood: %j %j', async (...args) => {
+  const { exitCode, stdout, stderr } = await vfctl(...args)
+  expect({ exitCode, stdout }).toEqual({ exitCode: 2, stdout: '' })
+  expect(stderr).toMatch(/^vfctl: .*\n\n.*Usage:/s)
+})
+
+test('no attachments, and a folder that is not there', async () => {
+  expect(await show()).toEqual({ exitCode: 0, stdout: 'no attachments', stderr: '' })
+  expect(await show('--json')).toEqual({ exitCode: 0, stdout: '[]', stderr: '' })
+  expect((await vfctl('show', '--state-dir', '/nowhere')).stdout).toBe('no attachments')
+})
+
+test('by container, by the beginning of its ID, by the pod of its report, by interface; a broken record is told', async () => {
+  const base = { schema: 1, phase: 'attached', owner }
+  write('attach', '0000:3b:02.1 c0ffee@net1.json', {
+    ...base,
+    plugin: 'vf-attach',
+    journal: { device, original: {} },
+  })
+  const journal = { keys: [], ops: [], rules: [], notes: [] }
+  write('offload', 'n c0ffee@net1.json', { ...base, plugin: 'vf-offload', journal })
+  writeFileSync(join(stateDir, 'offload/report/n c0ffee@net1.json'), JSON.stringify({ pod: 'shop/web-0' }))
+  write('offload', 'n other@net1.json', '{')
+  for (const words of [['c0ffee'], ['c0f'], ['web-0'], ['shop/web-0'], ['c0ffee', 'net1']]) {
+    const { exitCode, stdout } = await show('--json', ...words)
+    const shown = JSON.parse(stdout) as { plugin: string }[]
+    expect([exitCode, shown.map(({ plugin }) => plugin)]).toEqual([0, ['vf-attach', 'vf-offload']])
+  }
+  for (const words of [['nobody'], ['c0ffee', 'net2'], ['shop']])
+    expect((await show(...words)).stdout).toBe('no attachments')
+  const all = await show()
+  expect(all.exitCode).toBe(1)
+  expect(all.stderr).toMatch(/Cannot read record ".*n other@net1\.json": it is not JSON/)
+  expect(all.stdout).toContain('device 0000:3b:02.1 (VF 3 of 0000:3b:00.0), driver mlx5_core')
+  expect(all.stdout).toContain('its network namespace is gone')
+})

@@ -1,0 +1,116 @@
+import { expect, test } from 'vitest'
+import type { Shown } from '../../src/ctl/show.ts'
+import { showText } from '../../src/ctl/show-text.ts'
+
+const shown: Shown = {
+  ...{ plugin: 'vf-offload', containerID: 'c0ffee', ifname: 'net1', network: 'vf-net', netns: '/ns' },
+  ...{
+    alive: true,
+    complete: true,
+    traffic: undefined,
+    device: undefined,
+    report: undefined,
+    mappings: [],
+    rules: [],
+    limits: [],
+  },
+}
+const counters = {
+  inHw: true,
+  hardware: { packets: 12n, bytes: 900n },
+  software: { packets: 1n, bytes: 60n },
+}
+
+test('nothing', () => {
+  expect(showText({ attachments: [], errors: [] })).toBe('no attachments\n')
+})
+
+test('a device, its traffic, rules in the NIC and in software, and what is not as it should be', () => {
+  const attach: Shown = {
+    ...shown,
+    plugin: 'vf-attach',
+    device: { id: '0000:3b:02.1', pf: '0000:3b:00.0', vf: 3, driver: 'mlx5_core' },
+    traffic: { received: { packets: 5n, bytes: 500n }, sent: { packets: 4n, bytes: 400n } },
+  }
+  const rules: Shown = {
+    ...shown,
+    alive: false,
+    complete: false,
+    mappings: [
+      { mapping: 'tcp 80 -> 80', served: [] },
+      { mapping: 'udp 53 -> 53', served: [] },
+      { mapping: 'tcp 22 -> 22', served: ['10.1.0.1:22 -> 10.2.0.5:22'] },
+    ],
+    rules: [
+      { mapping: 'tcp 80 -> 80', direction: 'to', line: 'tc filter add A', where: 'nic', counters },
+      {
+        mapping: 'udp 53 -> 53',
+        direction: 'to',
+        line: 'tc filter add B',
+        where: 'host',
+        refusal: 'ENOSPC: full',
+        counters: { ...counters, inHw: false, hardware: { packets: 0n, bytes: 0n } },
+      },
+      {
+        mapping: 'udp 53 -> 53',
+        direction: 'to',
+        line: 'tc filter add C',
+        where: 'host',
+        refusal: 'ENOSPC: full',
+        counters: undefined,
+      },
+    ],
+  }
+  expect(
+    showText({ attachments: [attach, rules], errors: [] }),
+  ).toBe(`c0ffee net1, network vf-net, by vf-attach
+  device 0000:3b:02.1 (VF 3 of 0000:3b:00.0), driver mlx5_core
+  net1 in the pod received 5 packets 500 bytes, sent 4 packets 400 bytes
+
+c0ffee net1, network vf-net, by vf-offload
+  its ADD never came to an end
+  its network namespace is gone
+  tcp 80 -> 80: in the NIC
+    tc filter add A
+      hardware 12 packets 900 bytes, software 1 packets 60 bytes
+  udp 53 -> 53: in software
+    the NIC did not take it: ENOSPC: full
+    tc filter add B
+      software 1 packets 60 bytes
+    tc filter add C
+      is not there
+  tcp 22 -> 22: in software
+    by the host's nftables: 10.1.0.1:22 -> 10.2.0.5:22
+`)
+})
+
+test('requests that the NIC counts and no reply: it may ignore a part of the rules', () => {
+  const rule = { mapping: 'tcp 80 -> 80', line: 'tc filter add', where: 'nic' } as const
+  const words = 'not one reply'
+  const text = (...rules: Shown['rules']) =>
+    showText({
+      attachments: [{ ...shown, mappings: [{ mapping: rule.mapping, served: [] }], rules }],
+      errors: [],
+    })
+  const none = { ...counters, hardware: { packets: 0n, bytes: 0n } }
+  const to = { ...rule, direction: 'to', counters } as const
+  expect(text(to, { ...rule, direction: 'from', counters: none })).toContain(words)
+  expect(text(to, { ...rule, direction: 'from', counters })).not.toContain(words)
+  expect(text({ ...to, counters: none }, { ...rule, direction: 'from', counters: none })).not.toContain(words)
+  expect(text(to)).not.toContain(words)
+})
+
+test('limits: how much, where, by what, and what was refused', () => {
+  const limit = { direction: 'toPod', rate: 100_000_000, burst: 1, where: 'pod', means: 'ifb' } as const
+  const limits: Shown['limits'] = [
+    limit,
+    { ...limit, direction: 'fromPod', where: 'nic', means: 'max_tx_rate', refusals: ['tx_max: EOPNOTSUPP'] },
+  ]
+  const text = showText({ attachments: [{ ...shown, limits }], errors: [] })
+  expect(text).toContain(
+    'what comes to the pod is limited to 100000000 bit/s: in the pod, which can take it away with CAP_NET_ADMIN (ifb)\n',
+  )
+  expect(text).toContain(
+    'what the pod sends is limited to 100000000 bit/s: in the NIC (max_tx_rate)\n    not otherwise: tx_max: EOPNOTSUPP\n',
+  )
+})

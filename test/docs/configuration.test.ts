@@ -1,0 +1,8 @@
+import { readFileSync } from 'node:fs'
+import { expect, test } from 'vitest'
+import { configurationPage, withTables } from '../../hack/docs.ts'
+
+test('the tables of docs/configuration.md are those of the sources (sh hack/bun.sh hack/docs.ts writes them)', () => {
+  const page = readFileSync(configurationPage, 'utf8')
+  expect(page).toBe(withTables(page))
+})

@@ -1,0 +1,227 @@
+import { describe, expect, test } from 'vitest'
+import { addressesOn, allRoutes, changeAddress, changeRoute } from '../../src/kernel/addressing.ts'
+import { changeRule, removeTable } from '../../src/kernel/rules.ts'
+import type { Message } from '../../src/netlink/message.ts'
+import { addrMessage } from '../../src/netlink/rtnl/addr.ts'
+import { AF, RTM } from '../../src/netlink/rtnl/const.ts'
+import { routeMessage } from '../../src/netlink/rtnl/route.ts'
+import { ruleMessage } from '../../src/netlink/rtnl/rule.ts'
+import type { RouteSpec } from '../../src/ops/op.ts'
+import { fixture, payloadOf } from '../netlink/fixtures.ts'
+import { type Answer, answering } from './answers.ts'
+
+const ok = () => answering(() => ({}))
+const only = (asked: readonly Message[]): Message => {
+  expect(asked).toHaveLength(1)
+  return asked[0] as Message
+}
+
+describe('addresses', () => {
+  const added = (address: string, verb: 'add' | 'del' = 'add') => {
+    const { socket, asked } = ok()
+    changeAddress(socket, verb, 7, address)
+    const { type, payload } = only(asked)
+    return { type, ...addrMessage.decode(payload) }
+  }
+
+  test.each([
+    ['10.1.0.5/24', '10.1.0.255'],
+    ['10.1.0.5/30', '10.1.0.7'],
+    ['10.1.0.5/8', '10.255.255.255'],
+    ['10.1.0.5/1', '127.255.255.255'],
+    ['10.1.0.5/0', '255.255.255.255'],
+    ['192.168.1.1/25', '192.168.1.127'],
+    ['10.1.0.5/31', undefined],
+    ['10.1.0.5/32', undefined],
+    ['2001:db8::5/64', undefined],
+  ])('%s has the broadcast address %s', (address, broadcast) => {
+    expect(added(address).IFA_BROADCAST).toBe(broadcast)
+  })
+
+  test('with its prefix, on the interface', () => {
+    expect(added('10.1.0.5/24')).toMatchObject({
+      ...{ type: RTM.RTM_NEWADDR, ifa_family: AF.AF_INET, ifa_prefixlen: 24, ifa_index: 7 },
+      ...{ IFA_LOCAL: '10.1.0.5', IFA_ADDRESS: '10.1.0.5' },
+    })
+    expect(added('2001:db8::5/64', 'del')).toMatchObject({
+      ...{ type: RTM.RTM_DELADDR, ifa_family: AF.AF_INET6, ifa_prefixlen: 64, ifa_index: 7 },
+      IFA_LOCAL: '2001:db8::5',
+    })
+  })
+
+  test('as ip adds it', () => {
+    const theirs = addrMessage.decode(payloadOf('addr-v4'))
+    expect(added('10.1.0.5/24')).toMatchObject({
+      IFA_LOCAL: theirs.IFA_LOCAL,
+      IFA_ADDRESS: theirs.IFA_ADDRESS,
+    })
+    expect(addrMessage.decode(payloadOf('addr-v4-broadcast')).IFA_BROADCAST).toBe(
+      added('10.1.0.5/24').IFA_BROADCAST,
+    )
+  })
+
+  test('one that is there already is an error: somebody else’s would be taken away with ours', () => {
+    const { socket } = answering(() => ({ errno: 17 }))
+    expect(() => changeAddress(socket, 'add', 7, '10.1.0.5/24')).toThrow('EEXIST')
+  })
+
+  test('of a real dump: those of the interface, with scope', () => {
+    const messages = fixture('answer-addr-dump').messages.filter(({ type }) => type === RTM.RTM_NEWADDR)
+    const { socket } = answering(() => ({ messages }))
+    expect(addressesOn(socket, 1)).toEqual(
+      expect.arrayContaining([
+        { ifindex: 1, address: '127.0.0.1/8', scope: 254 },
+        { ifindex: 1, address: 'fd00::5/64', scope: 0 },
+      ]),
+    )
+    expect(addressesOn(socket, 99)).toEqual([])
+  })
+})
+
+describe('routes', () => {
+  const added = (change: Partial<RouteSpec>) => {
+    const { socket, asked } = ok()
+    changeRoute(socket, 'add', 7, { dst: '10.9.0.0/16', link: 'net1', ...change })
+    return routeMessage.decode(only(asked).payload)
+  }
+
+  test.each<[Partial<RouteSpec>, number]>([
+    [{}, 253],
+    [{ gw: '10.1.0.1' }, 0],
+    [{ dst: '2001:db8::/32' }, 0],
+    [{ dst: '2001:db8::/32', gw: 'fe80::1' }, 0],
+    [{ scope: 0 }, 0],
+    [{ gw: '10.1.0.1', scope: 253 }, 253],
+  ])('%j has the scope %d', (change, scope) => {
+    expect(added(change).rtm_scope).toBe(scope)
+  })
+
+  test('with everything', () => {
+    const more = { gw: '10.1.0.1', table: 0x76660011, metric: 50, mtu: 1400, advmss: 1360, src: '10.1.0.5' }
+    expect(added(more)).toMatchObject({
+      ...{ rtm_family: AF.AF_INET, rtm_dst_len: 16, rtm_table: 0, rtm_protocol: 3, rtm_type: 1 },
+      ...{ RTA_DST: '10.9.0.0', RTA_OIF: 7, RTA_GATEWAY: '10.1.0.1', RTA_TABLE: 0x76660011 },
+      ...{ RTA_PRIORITY: 50, RTA_PREFSRC: '10.1.0.5', RTA_METRICS: { RTAX_MTU: 1400, RTAX_ADVMSS: 1360 } },
+    })
+  })
+
+  test('a default route has no destination; main is the table that none is named for', () => {
+    const route = added({ dst: '0.0.0.0/0', gw: '10.1.0.1' })
+    expect(route).not.toHaveProperty('RTA_DST')
+    expect(route).not.toHaveProperty('RTA_METRICS')
+    expect(route).toMatchObject({ rtm_dst_len: 0, RTA_TABLE: 254 })
+    expect(added({ dst: '::/0' })).toMatchObject({ rtm_family: AF.AF_INET6, rtm_dst_len: 0 })
+  })
+
+  test('one that is there already counts as added, and is told from one that was added; a missing one can’t be removed', () => {
+    const spec = { dst: '10.9.0.0/16', link: 'net1' }
+    expect(changeRoute(answering(() => ({ errno: 17 })).socket, 'add', 7, spec)).toEqual({ existed: true })
+    expect(changeRoute(ok().socket, 'add', 7, spec)).toEqual({})
+    expect(() => changeRoute(answering(() => ({ errno: 3 })).socket, 'del', 7, spec)).toThrow('ESRCH')
+    expect(() =>
+      changeRoute(
+        answering(() => ({ errno: 101, text: 'Nexthop has invalid gateway' })).socket,
+        'add',
+        7,
+        spec,
+      ),
+    ).toThrow('ENETUNREACH: Nexthop has invalid gateway')
+  })
+
+  test('of a real dump, with table, metric and default destinations spelled out', () => {
+    const messages = fixture('answer-route-dump').messages.filter(({ type }) => type === RTM.RTM_NEWROUTE)
+    const routes = allRoutes(answering(() => ({ messages })).socket)
+    expect(routes).toContainEqual(expect.objectContaining({ dst: '10.1.0.0/24', table: 254, gw: undefined }))
+    for (const { dst } of routes) expect(dst).toMatch(/^[0-9a-f.:]+\/\d+$/)
+  })
+
+  test('the default destination of each family, and only unicast routes', () => {
+    const encoded = [
+      { rtm_family: AF.AF_INET, rtm_type: 1, rtm_table: 254, RTA_OIF: 7, RTA_PRIORITY: 5 },
+      { rtm_family: AF.AF_INET6, rtm_type: 1, rtm_table: 252, RTA_TABLE: 0x76660011, RTA_GATEWAY: 'fe80::1' },
+      { rtm_family: AF.AF_INET, rtm_type: 2, rtm_table: 255, RTA_DST: '10.1.0.5', rtm_dst_len: 32 },
+    ].map((route) => ({ type: RTM.RTM_NEWROUTE, payload: routeMessage.encode(route) }))
+    expect(allRoutes(answering(() => ({ messages: encoded })).socket)).toEqual([
+      { dst: '0.0.0.0/0', gw: undefined, ifindex: 7, table: 254, metric: 5 },
+      { dst: '::/0', gw: 'fe80::1', ifindex: undefined, table: 0x76660011, metric: 0 },
+    ])
+  })
+})
+
+describe('rules', () => {
+  test.each([
+    ['10.1.0.5', AF.AF_INET, 32],
+    ['2001:db8::5', AF.AF_INET6, 128],
+  ])('from %s', (src, family, length) => {
+    const { socket, asked } = ok()
+    changeRule(socket, 'add', { src, table: 0x76660011, priority: 30000 })
+    expect(only(asked).type).toBe(RTM.RTM_NEWRULE)
+    expect(ruleMessage.decode(only(asked).payload)).toMatchObject({
+      ...{ family, src_len: length, action: 1, FRA_SRC: src, FRA_TABLE: 0x76660011, FRA_PRIORITY: 30000 },
+    })
+  })
+
+  /** Rules and routes that deletion takes away; `gone` are found by a dump and missing when they are deleted. */
+  function tables(gone = false) {
+    const rules = [
+      { family: AF.AF_INET, FRA_TABLE: 77, FRA_PRIORITY: 30000, FRA_SRC: '10.1.0.5', src_len: 32 },
+      { family: AF.AF_INET, FRA_TABLE: 77, FRA_PRIORITY: 100, FRA_SRC: '10.1.0.9', src_len: 32 },
+      { family: AF.AF_INET, FRA_TABLE: 78, FRA_PRIORITY: 30000, FRA_SRC: '10.1.0.7', src_len: 32 },
+      { family: AF.AF_INET6, FRA_TABLE: 77, FRA_PRIORITY: 30000, FRA_SRC: '2001:db8::5', src_len: 128 },
+    ]
+    const routes = [
+      { rtm_family: AF.AF_INET, rtm_dst_len: 24, RTA_DST: '10.1.0.0', RTA_TABLE: 77, RTA_OIF: 7 },
+      { rtm_family: AF.AF_INET6, rtm_dst_len: 64, RTA_DST: '2001:db8::', RTA_TABLE: 77, RTA_OIF: 7 },
+      { rtm_family: AF.AF_INET, rtm_dst_len: 24, RTA_DST: '10.2.0.0', RTA_TABLE: 254, RTA_OIF: 7 },
+    ]
+    const answer = ({ type, payload }: Message): Answer => {
+      if (type === RTM.RTM_GETRULE) {
+        const { family } = ruleMessage.decode(payload)
+        const found = rules.filter((rule) => family === 0 || rule.family === family)
+        return {
+          messages: found.map((rule) => ({ type: RTM.RTM_NEWRULE, payload: ruleMessage.encode(rule) })),
+        }
+      }
+      if (type === RTM.RTM_GETROUTE)
+        return {
+          messages: routes.map((route) => ({ type: RTM.RTM_NEWROUTE, payload: routeMessage.encode(route) })),
+        }
+      if (gone) return { errno: type === RTM.RTM_DELRULE ? 2 : 3 }
+      const isRule = type === RTM.RTM_DELRULE
+      const at = isRule
+        ? rules.findIndex(({ FRA_SRC: src }) => src === ruleMessage.decode(payload).FRA_SRC)
+        : routes.findIndex(({ RTA_DST: dst }) => dst === routeMessage.decode(payload).RTA_DST)
+      ;(isRule ? rules : routes).splice(at, 1)
+      return {}
+    }
+    return { rules, routes, ...answering(answer) }
+  }
+
+  test('a table goes with all its rules and routes, and nothing else', () => {
+    const { rules, routes, socket } = tables()
+    removeTable(socket, 77, 30000)
+    expect(rules.map(({ FRA_SRC: src }) => src)).toEqual(['10.1.0.9', '10.1.0.7'])
+    expect(routes.map(({ RTA_DST: dst }) => dst)).toEqual(['10.2.0.0'])
+    removeTable(socket, 77, 30000)
+  })
+
+  test('what somebody else removed meanwhile is fine', () => {
+    expect(() => removeTable(tables(true).socket, 77, 30000)).not.toThrow()
+  })
+
+  test('another refusal is not', () => {
+    const { socket } = answering(({ type }) =>
+      type === RTM.RTM_GETRULE
+        ? {
+            messages: [
+              {
+                type: RTM.RTM_NEWRULE,
+                payload: ruleMessage.encode({ family: 2, FRA_TABLE: 77, FRA_PRIORITY: 1 }),
+              },
+            ],
+          }
+        : { errno: 1 },
+    )
+    expect(() => removeTable(socket, 77, 1)).toThrow('EPERM')
+  })
+})

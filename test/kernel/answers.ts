@@ -1,0 +1,51 @@
+// A netlink socket whose other end is a function: it sees each request and says what the kernel answers.
+import { extack, type Message, NLM_F } from '../../src/netlink/message.ts'
+import { NetlinkSocket } from '../../src/netlink/socket.ts'
+import { ack, done, join, message } from '../netlink/script.ts'
+
+/** What comes before the ACK or DONE, and how that ends. Nothing at all is plain success. */
+export interface Answer {
+  readonly messages?: readonly { readonly type: number; readonly payload: Uint8Array }[]
+  /** Positive errno. */
+  readonly errno?: number
+  /** The words of the extended ACK. */
+  readonly text?: string
+}
+
+export interface Answering {
+  readonly socket: NetlinkSocket
+  /** Every request, in order. */
+  readonly asked: readonly Message[]
+}
+
+/** Dumps are answered in as many datagrams as they have messages. */
+export function answering(answer: (request: Message) => Answer): Answering {
+  const asked: Message[] = []
+  const waiting: Uint8Array[] = []
+  const socket = new NetlinkSocket({
+    send: (datagram) => {
+      // One request in each datagram: nothing here asks for a batch.
+      const [type, flags] = [
+        new DataView(datagram.buffer).getUint16(4, true),
+        new DataView(datagram.buffer).getUint16(6, true),
+      ]
+      const seq = new DataView(datagram.buffer).getUint32(8, true)
+      const length = new DataView(datagram.buffer).getUint32(0, true)
+      const request = { type, flags, seq, pid: 0, payload: datagram.slice(16, length) }
+      asked.push(request)
+      const { messages = [], errno = 0, text } = answer(request)
+      const isDump = (type & 3) === 2 && (flags & NLM_F.NLM_F_DUMP) === NLM_F.NLM_F_DUMP
+      const parts = messages.map((one) => message(one.type, isDump ? NLM_F.NLM_F_MULTI : 0, seq, one.payload))
+      const words = text === undefined ? new Uint8Array() : extack.encode({ NLMSGERR_ATTR_MSG: text })
+      if (isDump && errno === 0) waiting.push(...parts, done(request))
+      else waiting.push(join(...parts, ack(request, -errno, words)))
+    },
+    recv: () => {
+      const next = waiting.shift()
+      if (next === undefined) throw new Error('nothing is on its way')
+      return next
+    },
+    close: () => undefined,
+  })
+  return { socket, asked }
+}

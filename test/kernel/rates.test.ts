@@ -1,0 +1,252 @@
+import { describe, expect, test } from 'vitest'
+import { addPolice } from '../../src/kernel/catch-all.ts'
+import { addLimiter, limitersOf, removeLimiter } from '../../src/kernel/limiters.ts'
+import { portRatesOf, setPortRates } from '../../src/kernel/port-rates.ts'
+import { addIfb, addShaper, removeIfb, removeShaper, shaperOn } from '../../src/kernel/shapers.ts'
+import { fromHex } from '../../src/lib/hex.ts'
+import { devlink, devlinkMessage } from '../../src/netlink/genl/devlink.ts'
+import { ctrlMessage, GENL_ID_CTRL } from '../../src/netlink/genl/genl.ts'
+import type { Message } from '../../src/netlink/message.ts'
+import { RTM } from '../../src/netlink/rtnl/const.ts'
+import { linkMessage } from '../../src/netlink/rtnl/link.ts'
+import { actionList, actionMessage, limitRate } from '../../src/netlink/tc/action.ts'
+import { actionsOf, decodeFilter } from '../../src/netlink/tc/filter.ts'
+import { tcMessage } from '../../src/netlink/tc/msg.ts'
+import type { Police } from '../../src/netlink/tc/police.ts'
+import { tbfOptions } from '../../src/netlink/tc/tbf.ts'
+import { type Answer, answering } from './answers.ts'
+
+const cookie = '76660102aabbccdd0011223344556677'
+const limit = { bytesPerSecond: 12_500_000, burst: 2_000_000 }
+const handle = 0x76660000
+
+const names = (asked: readonly Message[]) =>
+  asked.map(({ type }) => Object.entries(RTM).find(([, value]) => value === type)?.[0])
+
+describe('shapers', () => {
+  const shaper = { side: 'pod', link: 'net1', ...limit, limit: 2_600_000 } as const
+  const qdisc = (part: object): Answer => ({
+    messages: [
+      {
+        type: RTM.RTM_NEWQDISC,
+        payload: tcMessage.encode({
+          ...{ tcm_ifindex: 3, tcm_handle: handle, tcm_parent: 0xffffffff, TCA_KIND: 'tbf' },
+          TCA_OPTIONS: tbfOptions(shaper),
+          ...part,
+        }),
+      },
+    ],
+  })
+
+  test('go to the root, and are never put in the place of one that somebody made', () => {
+    const { socket, asked } = answering(() => ({}))
+    addShaper(socket, 3, shaper)
+    expect(names(asked)).toEqual(['RTM_NEWQDISC'])
+    expect(asked[0]?.flags).toBe(0x605)
+    expect(() => addShaper(answering(() => ({ errno: 17 })).socket, 3, shaper)).toThrow('EEXIST')
+  })
+
+  test('are told by kind, handle and place; rate and burst come back', () => {
+    expect(shaperOn(answering(() => qdisc({})).socket, 3)).toEqual({ ...limit, limit: 2_600_000 })
+    for (const other of [
+      { tcm_handle: 0x10000 },
+      { tcm_ifindex: 4 },
+      { tcm_parent: 0x10000 },
+      { TCA_KIND: 'fq_codel', TCA_OPTIONS: new Uint8Array(4) },
+    ])
+      expect(shaperOn(answering(() => qdisc(other)).socket, 3)).toBeUndefined()
+  })
+
+  test.each([
+    [2, undefined],
+    [22, undefined],
+    [19, undefined],
+    [1, 'EPERM'],
+  ])('a removal that is answered with errno %s', (errno, thrown) => {
+    const remove = () => removeShaper(answering(() => ({ errno })).socket, 3)
+    if (thrown === undefined) expect(remove).not.toThrow()
+    else expect(remove).toThrow(thrown)
+  })
+})
+
+describe('an ifb', () => {
+  const link = (kind: string): Answer => ({
+    messages: [
+      {
+        type: RTM.RTM_NEWLINK,
+        payload: linkMessage.encode({
+          ifi_index: 9,
+          IFLA_IFNAME: 'vfr0',
+          IFLA_LINKINFO: { IFLA_INFO_KIND: kind },
+        }),
+      },
+    ],
+  })
+
+  test('is made, and set up, in one request', () => {
+    const { socket, asked } = answering(() => ({}))
+    addIfb(socket, 'vfr0', 9000)
+    expect(asked).toHaveLength(1)
+    expect(linkMessage.decode(asked[0]?.payload ?? new Uint8Array())).toMatchObject({
+      ...{ ifi_flags: 1, ifi_change: 1, IFLA_IFNAME: 'vfr0', IFLA_MTU: 9000 },
+      IFLA_LINKINFO: { IFLA_INFO_KIND: 'ifb' },
+    })
+  })
+
+  test('is removed by name, another interface of that name is not', () => {
+    const ours = answering(({ type }) => (type === RTM.RTM_GETLINK ? link('ifb') : {}))
+    removeIfb(ours.socket, 'vfr0')
+    expect(names(ours.asked)).toEqual(['RTM_GETLINK', 'RTM_DELLINK'])
+    const foreign = answering(({ type }) => (type === RTM.RTM_GETLINK ? link('dummy') : {}))
+    removeIfb(foreign.socket, 'vfr0')
+    expect(names(foreign.asked)).toEqual(['RTM_GETLINK'])
+    expect(() => removeIfb(answering(() => ({ errno: 19 })).socket, 'vfr0')).not.toThrow()
+    expect(() => removeIfb(answering(() => ({ errno: 1 })).socket, 'vfr0')).toThrow('EPERM')
+  })
+})
+
+describe('policers', () => {
+  const police = { link: 'rep', ...limit, cookie }
+  /** A kernel with one clsact: refuses skip_sw with `refusal`, stores the rest as `flags` say. */
+  function kernel(refusal: string | undefined, extra = 0, change = (payload: Uint8Array) => payload) {
+    let stored: Uint8Array | undefined
+    return answering(({ type, payload }) => {
+      if (type === RTM.RTM_GETTFILTER)
+        return stored === undefined ? {} : { messages: [{ type: RTM.RTM_NEWTFILTER, payload: stored }] }
+      if (type === RTM.RTM_DELTFILTER) return {}
+      const filter = tcMessage.decode(payload)
+      const flags = (filter.TCA_OPTIONS as { TCA_MATCHALL_FLAGS?: number }).TCA_MATCHALL_FLAGS ?? 0
+      if (flags === 2 && refusal !== undefined) return { errno: 95, text: refusal }
+      const options = { ...(filter.TCA_OPTIONS as object), TCA_MATCHALL_FLAGS: flags | extra }
+      stored = change(tcMessage.encode({ ...filter, tcm_handle: 1, TCA_OPTIONS: options }))
+      return {}
+    })
+  }
+
+  test('of an interface: in the NIC with skip_sw and the form that mlx5 takes', () => {
+    const { socket, asked } = kernel(undefined, 4)
+    expect(addPolice(socket, 7, police, 'require')).toEqual({ where: 'nic', handle: 1 })
+    const filter = decodeFilter(asked[0] as Message)
+    expect(filter).toMatchObject({ tcm_ifindex: 7, tcm_info: 0x10300 })
+    const [action] = actionsOf(filter)
+    expect(((action?.TCA_ACT_OPTIONS ?? {}) as Police).TCA_POLICE_RESULT).toBe(-1)
+    expect(action?.TCA_ACT_COOKIE).toEqual(fromHex(cookie))
+  })
+
+  test("a refusal keeps the driver's words; prefer falls back, require does not", () => {
+    const words = 'EOPNOTSUPP: only priority 1 is supported'
+    const text = 'only priority 1 is supported'
+    expect(addPolice(kernel(text).socket, 7, police, 'prefer')).toEqual({
+      where: 'host',
+      refusal: words,
+      handle: 1,
+    })
+    expect(() => addPolice(kernel(text).socket, 7, police, 'require')).toThrow(
+      expect.objectContaining({ name: 'OffloadRefused', refusal: words }),
+    )
+  })
+
+  test('one that the kernel stored without in_hw, or otherwise than asked, is taken away again', () => {
+    const blind = kernel(undefined)
+    expect(() => addPolice(blind.socket, 7, police, 'require')).toThrow('in_hw: missing')
+    expect(names(blind.asked).at(-1)).toBe('RTM_DELTFILTER')
+    const other = actionList([
+      limitRate({ bytesPerSecond: 1000, burst: 2000, mtu: 65535, conform: -1 }, fromHex(cookie)),
+    ])
+    const altered = kernel(undefined, 0, (payload) =>
+      tcMessage.encode({
+        ...tcMessage.decode(payload),
+        TCA_OPTIONS: { TCA_MATCHALL_ACT: other, TCA_MATCHALL_FLAGS: 1 },
+      }),
+    )
+    expect(() => addPolice(altered.socket, 7, police, 'off')).toThrow('rate: asked 12500000, kernel has 1000')
+  })
+
+  test('that filters share: made with flags that filters of the same kind have, found by cookie', () => {
+    const { socket, asked } = answering(() => ({}))
+    expect(addLimiter(socket, { index: 9, ...limit, cookie }, 'require')).toEqual({ where: 'nic', handle: 9 })
+    const [, made] = actionMessage.decode(asked[0]?.payload ?? new Uint8Array()).TCA_ROOT_TAB?.[0] ?? []
+    expect(made?.TCA_ACT_FLAGS).toEqual({ value: 4, selector: 4 })
+    const dump = answering(() => ({
+      messages: [
+        {
+          type: RTM.RTM_GETACTION,
+          payload: actionMessage.encode({
+            TCA_ROOT_TAB: [
+              [0, limitRate({ ...limit, mtu: 65535, conform: 3, index: 9 }, fromHex(cookie))],
+              [1, limitRate({ ...limit, mtu: 65535, conform: 3, index: 10 })],
+            ],
+          }),
+        },
+      ],
+    }))
+    expect(limitersOf(dump.socket, '766601')).toEqual([{ index: 9, cookie, ...limit, users: 0 }])
+    expect(() => removeLimiter(answering(() => ({ errno: 2 })).socket, 9)).not.toThrow()
+    expect(() => removeLimiter(answering(() => ({ errno: 1 })).socket, 9)).toThrow('EPERM')
+  })
+})
+
+describe('rates of a devlink port', () => {
+  const port = devlink.encode({
+    DEVLINK_ATTR_BUS_NAME: 'pci',
+    DEVLINK_ATTR_DEV_NAME: '0000:3b:00.0',
+    DEVLINK_ATTR_PORT_INDEX: 65539,
+  })
+  const route = (attributes: object) =>
+    answering(() => ({
+      messages: [{ type: RTM.RTM_NEWLINK, payload: linkMessage.encode({ ifi_index: 7, ...attributes }) }],
+    })).socket
+  const generic = (answer: Answer) =>
+    answering(({ type }) =>
+      type === GENL_ID_CTRL
+        ? { messages: [{ type, payload: ctrlMessage.encode({ cmd: 1, CTRL_ATTR_FAMILY_ID: 21 }) }] }
+        : answer,
+    )
+  const leaf: Answer = {
+    messages: [
+      {
+        type: 21,
+        payload: devlinkMessage.encode({
+          cmd: 74,
+          DEVLINK_ATTR_RATE_TX_MAX: 125_000n,
+          DEVLINK_ATTR_RATE_TX_SHARE: 0n,
+        }),
+      },
+    ],
+  }
+
+  test('are those of the port that the interface belongs to', () => {
+    expect(portRatesOf(route({ IFLA_DEVLINK_PORT: port }), generic(leaf).socket, 7)).toEqual({
+      ...{ handle: 'pci/0000:3b:00.0/65539', max: 125_000, share: 0 },
+    })
+  })
+
+  test('none: an interface without port, a driver without rates', () => {
+    expect(portRatesOf(route({}), generic(leaf).socket, 7)).toBeUndefined()
+    expect(portRatesOf(route({ IFLA_DEVLINK_PORT: port }), generic({ errno: 95 }).socket, 7)).toBeUndefined()
+    expect(() => portRatesOf(route({ IFLA_DEVLINK_PORT: port }), generic({ errno: 1 }).socket, 7)).toThrow(
+      'EPERM',
+    )
+  })
+
+  test('only what differs is set; the words of a refusal are kept', () => {
+    const taken = generic({})
+    setPortRates(taken.socket, 'pci/0000:3b:00.0/65539', { max: 125_000, share: 5 }, { max: 0, share: 5 })
+    const sent = devlinkMessage.decode(taken.asked[1]?.payload ?? new Uint8Array())
+    expect(sent).toMatchObject({
+      cmd: 75,
+      DEVLINK_ATTR_PORT_INDEX: 65539,
+      DEVLINK_ATTR_RATE_TX_MAX: 125_000n,
+    })
+    expect(sent.DEVLINK_ATTR_RATE_TX_SHARE).toBeUndefined()
+    const text = 'TX rate value not in link rate units of 1 mbps'
+    expect(() =>
+      setPortRates(
+        generic({ errno: 22, text }).socket,
+        'pci/0000:3b:00.0/1',
+        { max: 1, share: 0 },
+        { max: 0, share: 0 },
+      ),
+    ).toThrow(expect.objectContaining({ name: 'OffloadRefused', refusal: `EINVAL: ${text}` }))
+  })
+})

@@ -1,0 +1,99 @@
+// The tables of net/sched as far as clsact and flower go, behind a socket.
+import type { Message } from '../../src/netlink/message.ts'
+import { RTM } from '../../src/netlink/rtnl/const.ts'
+import { flowerOf, placeOf } from '../../src/netlink/tc/filter.ts'
+import { type Flower, TCA_CLS_FLAGS } from '../../src/netlink/tc/flower.ts'
+import { type Tc, type TcRequest, tcMessage } from '../../src/netlink/tc/msg.ts'
+import { type Answer, answering } from './answers.ts'
+
+export const { TCA_CLS_FLAGS_SKIP_SW: skipSw, TCA_CLS_FLAGS_SKIP_HW: skipHw } = TCA_CLS_FLAGS
+export const { TCA_CLS_FLAGS_IN_HW: inHw, TCA_CLS_FLAGS_NOT_IN_HW: notInHw } = TCA_CLS_FLAGS
+
+/**
+ * `takes`: whether a driver takes filters into the NIC, or its
+ * words of refusal. `spoil` changes what is stored, as a kernel does that ignores an attribute.
+ */
+export class Sched {
+  readonly filters: Tc[] = []
+  readonly qdiscs = new Map<number, string>()
+  takes: true | string
+  spoil: (filter: Tc) => Tc = (filter) => filter
+  #handles = 0
+  readonly #kernel = answering((request) => this.#answer(request))
+  readonly socket = this.#kernel.socket
+
+  constructor(takes: true | string = 'driver has no flow tables') {
+    this.takes = takes
+  }
+
+  count(type: number): number {
+    return this.#kernel.asked.filter((request) => request.type === type).length
+  }
+
+  #answer(request: Message): Answer {
+    const asked = tcMessage.decode(request.payload)
+    const { tcm_ifindex: ifindex, tcm_parent: parent } = asked
+    switch (request.type) {
+      case RTM.RTM_NEWQDISC:
+        if (this.qdiscs.has(ifindex)) return { errno: 17, text: 'Exclusivity flag on, cannot modify' }
+        this.qdiscs.set(ifindex, asked.TCA_KIND ?? '')
+        return {}
+      case RTM.RTM_DELQDISC:
+        for (const filter of this.filters.filter((one) => one.tcm_ifindex === ifindex)) this.#drop(filter)
+        return this.qdiscs.delete(ifindex) ? {} : { errno: 22 }
+      case RTM.RTM_GETQDISC:
+        return { messages: [...this.qdiscs].map(([index, kind]) => this.#qdisc(index, kind)) }
+      case RTM.RTM_GETTFILTER: {
+        const found = this.filters.filter((one) => one.tcm_ifindex === ifindex && one.tcm_parent === parent)
+        return { messages: found.map((one) => message(RTM.RTM_NEWTFILTER, one)) }
+      }
+      case RTM.RTM_DELTFILTER: {
+        const found = this.filters.find(
+          (one) => JSON.stringify(placeOf(one)) === JSON.stringify(placeOf(asked)),
+        )
+        if (found === undefined) return { errno: this.qdiscs.has(ifindex) ? 2 : 22 }
+        this.#drop(found)
+        return {}
+      }
+      case RTM.RTM_NEWTFILTER:
+        return this.#add(asked)
+      default:
+        throw new TypeError(`message ${request.type} is not known here`)
+    }
+  }
+
+  #add(asked: Tc): Answer {
+    if (!this.qdiscs.has(asked.tcm_ifindex)) return { errno: 22, text: "Parent Qdisc doesn't exists" }
+    const keyOf = (filter: Tc) => JSON.stringify([filter.tcm_ifindex, filter.tcm_info, conditions(filter)])
+    if (this.filters.some((one) => keyOf(one) === keyOf(asked)))
+      return { errno: 17, text: 'Filter already exists' }
+    const flags = flowerOf(asked)?.TCA_FLOWER_FLAGS ?? 0
+    if (flags & skipSw && this.takes !== true) return { errno: 95, text: this.takes }
+    const stored = this.spoil({
+      ...asked,
+      tcm_handle: ++this.#handles,
+      TCA_OPTIONS: { ...flowerOf(asked), TCA_FLOWER_FLAGS: flags | (flags & skipSw ? inHw : notInHw) },
+    })
+    this.filters.push(stored)
+    return { messages: [message(RTM.RTM_NEWTFILTER, stored)] }
+  }
+
+  #drop(filter: Tc): void {
+    this.filters.splice(this.filters.indexOf(filter), 1)
+  }
+
+  #qdisc(ifindex: number, kind: string) {
+    return message(RTM.RTM_NEWQDISC, { tcm_ifindex: ifindex, tcm_parent: 0xfffffff1, TCA_KIND: kind })
+  }
+}
+
+/** A message as an answer holds it. */
+export function message(type: number, value: TcRequest) {
+  return { type, payload: tcMessage.encode(value) }
+}
+
+/** What a filter matches: its options without actions and flags. */
+export function conditions(filter: Tc): Flower {
+  const { TCA_FLOWER_ACT: _, TCA_FLOWER_FLAGS: __, ...keys } = flowerOf(filter) ?? {}
+  return keys
+}

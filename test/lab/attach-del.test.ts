@@ -1,0 +1,225 @@
+// DEL brings a VF home from every state in which a pod, an operator, a driver or a crash may have left it. On igb VFs; the
+// judge is the host's snapshot from before ADD.
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import type { CniResult } from '../../hack/lab/cni-runtime.ts'
+import { BED_FOLDER, type Bed, FLAKY, localIpam, makeBed, onVf } from '../support/attach-bed.ts'
+import { CLIENT_A, isReachable, linkIsReady, WIRE } from '../support/topology.ts'
+import { startedWhen } from '../support/traffic.ts'
+
+/** Every kind of change that igb can: PF side, MAC, MTU, and an address of host-local. */
+const wishes = { mac: '02:00:00:00:08:01', vlan: 9, trust: 'on', mtu: 1400 }
+
+let bed: Bed
+const full = (more: Record<string, unknown> = {}) => onVf(bed.vf(), { ...wishes, ipam: localIpam(), ...more })
+
+beforeAll(async () => {
+  bed = await makeBed(3, ['pod-one', 'pod-two'])
+})
+afterAll(() => bed?.end())
+afterEach(async ({ task }) => {
+  if (task.result?.state === 'fail') await bed.rebuild()
+})
+
+/** The address that host-local gave, which goes on to the next one each time. */
+function addressOf({ ips }: CniResult): string {
+  return ips?.[0]?.address.replace('/24', '') ?? ''
+}
+
+/** The pod's namespace with whatever the pod made in it goes, and comes back empty. */
+async function freshPod(pod = 'pod-one'): Promise<void> {
+  await bed.podDies(pod)
+  await bed.podIsBack(pod)
+}
+
+describe('what a pod did to its interface', () => {
+  test.each([
+    ['took it down and renamed it', 'ip -n pod-one link set net1 down name mine'],
+    [
+      'made it a port of a bridge',
+      'ip -n pod-one link add br0 type bridge; ip -n pod-one link set net1 master br0',
+    ],
+    [
+      'made it part of a bond, which gives it another MAC',
+      `modprobe bonding; ip -n pod-one link add bond0 address 02:00:00:00:08:77 type bond mode active-backup fail_over_mac none
+       ip -n pod-one link set net1 down; ip -n pod-one link set net1 master bond0; ip -n pod-one link set bond0 up`,
+    ],
+    [
+      'put a VLAN and a macvlan above it',
+      `ip -n pod-one link add link net1 name net1.5 up type vlan id 5
+       ip -n pod-one link add link net1 name mv0 up type macvlan mode bridge`,
+    ],
+    ['moved it to a namespace of its own', 'ip -n pod-one link set net1 netns pod-two name inner'],
+  ])('it %s', async (_, script) => {
+    await bed.add(full(), 'pod-one')
+    await bed.lab.must(script)
+    await bed.del(full(), 'pod-one')
+    await freshPod()
+    // A macvlan had the kernel hear all unicast for it, which is taken back when the interface next goes up.
+    const { netdev } = bed.vf()
+    await bed.lab.must(`until ip -d -j link show dev ${netdev} | grep -q '"promiscuity":0'; do
+      ip link set ${netdev} up; ip link set ${netdev} down; sleep 0.1; done`)
+    await bed.expectUnchanged()
+  })
+})
+
+describe('calls that come twice, too late or without a namespace', () => {
+  test('DEL after DEL, after an ADD that failed, and of what was never added', async () => {
+    await bed.add(full(), 'pod-one')
+    for (let time = 0; time < 3; time++) await bed.del(full(), 'pod-one')
+    expect(await bed.refused('ADD', full({ min_tx_rate: 5, max_tx_rate: 9 }), 'pod-one')).toMatchObject({
+      code: 102,
+    })
+    for (const pod of ['pod-one', 'pod-two']) await bed.del(full(), pod)
+    // A runtime may have forgotten what it wanted.
+    await bed.del({ type: 'vf-attach' }, 'pod-one')
+    await bed.expectUnchanged()
+  })
+
+  test('CNI_NETNS is empty and the namespace lives', async () => {
+    await bed.add(full(), 'pod-one')
+    await bed.del(full(), 'pod-one', { netns: '' })
+    await bed.expectUnchanged()
+  })
+
+  test("the namespace is gone, and the host has an interface of the pod's name", async () => {
+    await bed.lab.must('ip link add net1 type dummy')
+    await bed.remember()
+    await bed.add(full(), 'pod-one')
+    await bed.podDies('pod-one')
+    await bed.del(full(), 'pod-one')
+    await bed.podIsBack('pod-one')
+    await bed.expectUnchanged()
+    await bed.lab.must('ip link del net1')
+    await bed.remember()
+  })
+
+  test('the namespace is gone but held by unsent data of a server that was killed', async () => {
+    const config = onVf(bed.vf(), { ipam: localIpam() })
+    const address = addressOf(await bed.add(config, 'pod-one'))
+    await linkIsReady(bed.lab, 'pod-one')
+    await isReachable(bed.lab, CLIENT_A.namespace, [address])
+    await serveToWhoDoesNotRead(address)
+    await bed.lab.must(`ip -n ${WIRE.namespace} link set to-a down; kill -9 $(ip netns pids pod-one)
+      ip netns del pod-one`)
+    const result = await bed.call('DEL', config, 'pod-one', { netns: '' })
+    expect(result).toMatchObject({ code: 0, stdout: '' })
+    expect(result.stderr).toContain('its driver igbvf is bound anew')
+    await bed.lab.must(`ip -n ${WIRE.namespace} link set to-a up
+      kill -9 $(ip netns pids ${CLIENT_A.namespace})`)
+    await bed.podIsBack('pod-one')
+    await bed.expectUnchanged()
+  })
+
+  /** A client of the pod's server connects and reads nothing, until the server has data that it can't send. */
+  async function serveToWhoDoesNotRead(address: string): Promise<void> {
+    const inPod = ['ip', 'netns', 'exec', 'pod-one', 'busybox', 'sh', '-c']
+    await bed.lab.spawn([...inPod, 'exec busybox nc -l -p 80 </dev/zero'], { timeoutMs: 0 })
+    await bed.lab.must('until ip netns exec pod-one ss -Hltn | grep -q :80; do sleep 0.1; done')
+    const inClient = ['ip', 'netns', 'exec', CLIENT_A.namespace, 'busybox', 'sh', '-c']
+    await startedWhen(
+      bed.lab,
+      [
+        ...inClient,
+        `echo ready; trap '' PIPE; busybox sleep 300 | busybox nc ${address} 80 | busybox sleep 300`,
+      ],
+      (child) => child.stdout().includes('ready'),
+    )
+    const full = "ip netns exec pod-one ss -Htn state established | grep -qE '^[0-9]+ +[0-9]{5,} '"
+    await bed.lab.must(`until ${full}; do sleep 0.1; done`)
+  }
+})
+
+describe('what happened on the host meanwhile', () => {
+  test('an altname of the VF was given to another interface: that keeps it', async () => {
+    await bed.lab.must(`ip link property add dev ${bed.vf().netdev} altname vf-zero altname vf-null`)
+    await bed.remember()
+    await bed.add(full(), 'pod-one')
+    await bed.lab.must('ip link add other type dummy; ip link property add dev other altname vf-zero')
+    await bed.del(full(), 'pod-one')
+    expect(await bed.link(null, 'other')).toMatchObject({ altnames: ['vf-zero'] })
+    expect(await bed.link(null, bed.vf().netdev)).toMatchObject({ altnames: ['vf-null'] })
+    await bed.lab.must(`ip link del other; ip link property add dev ${bed.vf().netdev} altname vf-zero
+      ip link property del dev ${bed.vf().netdev} altname vf-null; ip link property add dev ${bed.vf().netdev} altname vf-null`)
+    await bed.expectUnchanged()
+    await bed.lab.must(`ip link property del dev ${bed.vf().netdev} altname vf-zero altname vf-null`)
+    await bed.remember()
+  })
+
+  test('the IPAM plugin fails: the VF is home all the same, and a retry frees the address', async () => {
+    const config = full({ ipam: localIpam(FLAKY) })
+    const address = addressOf(await bed.add(config, 'pod-one'))
+    await bed.lab.must(`touch ${BED_FOLDER}/fail`)
+    const error = await bed.refused('DEL', config, 'pod-one')
+    expect(error.msg).toContain('the database is away')
+    expect(await bed.link(null, bed.vf().netdev)).toMatchObject({ address: bed.vf().mac })
+    expect(await bed.lab.must('ls /var/lib/cni/networks/lab-net')).toContain(address)
+    await bed.lab.must(`rm ${BED_FOLDER}/fail`)
+    await bed.del(config, 'pod-one')
+    await bed.expectUnchanged()
+  })
+
+  test('the PF has another name', async () => {
+    const { pf } = bed.topology
+    await bed.add(full(), 'pod-one')
+    await bed.lab.must(`ip link set ${pf} down; ip link set ${pf} name pf-renamed up`)
+    try {
+      await bed.del(full(), 'pod-one')
+    } finally {
+      await bed.lab.must(`ip link set pf-renamed down; ip link set pf-renamed name ${pf} up
+        ip address add fd00:1::1/64 dev ${pf} nodad; ip route add 10.2.0.0/24 via 10.1.0.254; ip route add fd00:2::/64 via fd00:1::fe
+        until [ "$(cat /sys/class/net/${pf}/carrier)" = 1 ]; do sleep 0.1; done
+        until ip -6 address show dev ${pf} scope link -tentative | grep -q inet6; do sleep 0.1; done`)
+    }
+    await bed.expectUnchanged()
+  })
+
+  test("the VF's driver was bound anew", async () => {
+    await bed.add(full(), 'pod-one')
+    const { pci } = bed.vf()
+    await bed.lab.must(`cd /sys/bus/pci/drivers/igbvf; echo ${pci} >unbind; echo ${pci} >bind
+      until ls /sys/bus/pci/devices/${pci}/net/* >/dev/null 2>&1; do sleep 0.1; done`)
+    await bed.del(full(), 'pod-one')
+    await bed.expectUnchanged()
+  })
+
+  test('the VF was given to another pod: its DEL and ours do not touch each other', async () => {
+    await bed.add(full(), 'pod-one')
+    await bed.podDies('pod-one')
+    const newer = onVf(bed.vf(), { mac: '02:00:00:00:08:02', vlan: 10, ipam: localIpam() })
+    const result = await bed.add(newer, 'pod-two')
+    const info = await bed.vfInfo(bed.vf().index)
+    expect(info).toMatchObject({ trust: false, vlan_list: [{ vlan: 10 }] })
+    for (const netns of ['', '/run/netns/pod-one', '/run/netns/pod-two']) {
+      await bed.del(full(), 'pod-one', { netns })
+    }
+    expect(await bed.vfInfo(bed.vf().index)).toEqual(info)
+    expect(await bed.call('CHECK', newer, 'pod-two', { prevResult: result })).toMatchObject({ code: 0 })
+    await bed.del(newer, 'pod-two')
+    await bed.podIsBack('pod-one')
+    await bed.expectUnchanged()
+  })
+
+  test('the VF is gone, and one of its address comes later: it works for the next pod', async () => {
+    const plain = onVf(bed.vf(), { ipam: localIpam() })
+    const { netdev } = bed.vf()
+    await bed.add(full(), 'pod-one')
+    await bed.setVfs(0)
+    await bed.del(full(), 'pod-one')
+    await bed.setVfs(3)
+    await bed.remember()
+    await bed.add(full(), 'pod-one')
+    await bed.setVfs(0)
+    await bed.setVfs(3)
+    await bed.del(full(), 'pod-one')
+    expect(JSON.stringify((await bed.vfInfo(0)).vlan_list)).not.toContain('vlan')
+    const address = addressOf(await bed.add(plain, 'pod-two'))
+    await linkIsReady(bed.lab, 'pod-two')
+    await isReachable(bed.lab, CLIENT_A.namespace, [address])
+    await bed.del(plain, 'pod-two')
+    expect(bed.vf().netdev).toBe(netdev)
+    expect(
+      await bed.lab.must('ls /var/lib/cni/vf-flower/attach /var/lib/cni/networks/lab-net'),
+    ).not.toContain('pod-')
+    await bed.remember()
+  })
+})

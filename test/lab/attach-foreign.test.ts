@@ -1,0 +1,349 @@
+// vf-attach on a node where sriov-cni and host-device work, or worked: what they hold is not taken, what they left is
+// restored, and they are not misled. host-device is the distribution's; sriov-cni is not packaged, so its state is laid
+// out by ip and files, as its release 2.10 does.
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import type { ConfigList, PluginConfig, Runtime } from '../../hack/lab/cni-runtime.ts'
+import type { Lab } from '../../hack/lab/lab.ts'
+import { lab as sharedLab } from '../support/lab.ts'
+import { attachConfig, attachment, errorOf, json, listOf, silently, testRuntime } from '../support/plugins.ts'
+import { diffSnapshot, type Snapshot, snapshot } from '../support/snapshot.ts'
+import { deletePod, newPod, type Topology } from '../support/topology.ts'
+import { makeVfs, removeVfs } from '../support/vfs.ts'
+
+const folder = '/var/lib/cni/sriov'
+const ipam = { type: 'host-local', subnet: '10.77.0.0/24' }
+
+let lab: Lab
+let runtime: Runtime
+let card: Topology
+let before: Snapshot
+let pod: string
+
+beforeAll(async () => {
+  lab = await sharedLab()
+  runtime = testRuntime(lab)
+  card = await makeVfs(lab, 2)
+})
+
+afterAll(async () => {
+  if (card !== undefined) await removeVfs(lab, card)
+})
+
+beforeEach(async () => {
+  pod = await newPod(lab, 'pod-one')
+  before = await snapshot(lab)
+})
+
+afterEach(async () => {
+  await lab.must(`rm -rf ${folder}`)
+  for (const containerID of ['pod-one', 'pod-two'])
+    await runtime.call('DEL', plain(), pluginOf(plain()), attachment('', { containerID }))
+  for (const name of ['pod-one', 'pod-two', 'filler']) await deletePod(lab, name)
+  await homeByHand()
+})
+
+function vf(index = 0) {
+  const found = card.vfs[index]
+  if (found === undefined || found.netdev === null || found.mac === null) throw new Error(`No VF ${index}`)
+  return { pci: found.pci, index: found.index, netdev: found.netdev, mac: found.mac }
+}
+
+const inUse = () => `${folder}/pci/${vf().pci}`
+const plain = (more: Record<string, unknown> = {}): ConfigList => listOf(attachConfig(vf().pci, more))
+
+function pluginOf(list: ConfigList): PluginConfig {
+  const [plugin] = list.plugins
+  if (plugin === undefined) throw new Error('no plugin')
+  return plugin
+}
+
+const exists = async (path: string) => (await lab.exec(['test', '-e', path])).code === 0
+
+async function expectUnchanged(): Promise<void> {
+  expect(diffSnapshot(before, await snapshot(lab))).toEqual([])
+}
+
+/** The VF as `ip -d -j link show PF` shows it. */
+async function vfInfo(): Promise<Record<string, unknown> | undefined> {
+  const [link] = await json(lab, `ip -d -j link show dev ${card.pf}`)
+  const list = (link?.vfinfo_list ?? []) as Record<string, unknown>[]
+  return list.find((info) => info.vf === vf().index)
+}
+
+/** What sriov-cni would have in its file about the VF as it was before. */
+function cacheOf(more: Record<string, unknown> = {}): Record<string, unknown> {
+  const { pci, index, netdev, mac } = vf()
+  return {
+    OrigVfState: {
+      HostIFName: netdev,
+      SpoofChk: true,
+      Trust: false,
+      AdminMAC: '00:00:00:00:00:00',
+      EffectiveMAC: mac,
+      Vlan: 0,
+      VlanQoS: 0,
+      VlanProto: 0x8100,
+      MinTxRate: 0,
+      MaxTxRate: 0,
+      LinkState: 0,
+      MTU: 1500,
+    },
+    Master: card.pf,
+    MAC: '',
+    VFID: index,
+    cniVersion: '1.0.0',
+    deviceID: pci,
+    ipam: { type: 'host-local' },
+    name: 'lab-net',
+    type: 'sriov',
+    vlan: null,
+    max_tx_rate: null,
+    min_tx_rate: null,
+    ...more,
+  }
+}
+
+/** An ADD of sriov-cni: the PF's settings, the move, its two files. `set` is what `ip link set PF vf N` takes. */
+async function addAsSriov(
+  name: string,
+  set: readonly string[],
+  cache: Record<string, unknown>,
+): Promise<void> {
+  const { netdev, index } = vf()
+  await lab.must(`set -e
+    ${set.map((words) => `ip link set ${card.pf} vf ${index} ${words}`).join('\n')}
+    ip link set ${netdev} netns ${name} name net1
+    ip -n ${name} link set net1 up`)
+  await lab.writeFile(inUse(), `/run/netns/${name}`, 0o600)
+  await lab.writeFile(`${folder}/${name}-net1`, JSON.stringify(cache), 0o600)
+}
+
+/** Brings the VF home from wherever a test, or a failed one, left it. */
+async function homeByHand(): Promise<void> {
+  const { pci, netdev, index, mac } = vf()
+  await lab.must(`set -e
+    for try in $(seq 600); do
+      now=$(ls /sys/bus/pci/devices/${pci}/net 2>/dev/null) && [ -n "$now" ] && break
+      sleep 0.05
+    done
+    [ "$now" = ${netdev} ] || { ip link set "$now" down; ip link set "$now" name ${netdev}; }
+    ip link set ${netdev} down alias ''
+    ip link set ${card.pf} vf ${index} vlan 0 spoofchk on trust off max_tx_rate 0
+    [ "$(cat /sys/class/net/${netdev}/address)" = ${mac} ] || ip link set ${netdev} address ${mac}`)
+}
+
+describe('an attachment of sriov-cni', () => {
+  test('holds its VF: code 11 names the namespace, and nothing is touched', async () => {
+    const two = await newPod(lab, 'pod-two')
+    await addAsSriov('pod-one', ['vlan 100'], cacheOf({ vlan: 100 }))
+    before = await snapshot(lab)
+    const other = attachment(two, { containerID: 'pod-two' })
+    const error = errorOf(await runtime.call('ADD', plain(), pluginOf(plain()), other))
+    expect(error.code).toBe(11)
+    await expectUnchanged()
+
+    // Also when the interface is on the host, as with a user space driver that was taken off again.
+    await lab.must(`ip -n pod-one link set net1 netns 1 name ${vf().netdev}`)
+    before = await snapshot(lab)
+    const named = errorOf(await runtime.call('ADD', plain(), pluginOf(plain()), other))
+    expect(named).toMatchObject({ code: 11, msg: expect.stringContaining('/run/netns/pod-one') })
+    await expectUnchanged()
+  })
+
+  test('does not hold it any more when its namespace is gone', async () => {
+    await lab.writeFile(inUse(), '/run/netns/nobody', 0o600)
+    await runtime.add(plain(), attachment(pod))
+    expect(await lab.readFile(inUse())).toBe(pod)
+    await runtime.del(plain(), attachment(pod))
+    await expectUnchanged()
+  })
+
+  test('is restored by DEL: PF side, name, MAC, MTU; its files go, and its address is freed', async () => {
+    const { netdev, pci } = vf()
+    const mac = '02:00:00:00:00:51'
+    // igb lets a VF set its own MAC only as long as the PF has set none.
+    await lab.must(`ip link set ${netdev} address ${mac}`)
+    const set = ['vlan 100 qos 3', `mac ${mac}`, 'spoofchk off', 'trust on', 'max_tx_rate 300']
+    const wishes = { vlan: 100, vlanQoS: 3, MAC: mac, spoofchk: 'off', trust: 'on', max_tx_rate: 300 }
+    await addAsSriov('pod-one', set, cacheOf(wishes))
+    const list = plain({ ipam })
+    const addressed = await runtime.call('ADD', list, { type: 'host-local', ipam }, attachment(pod))
+    expect(addressed.code).toBe(0)
+    await lab.must('ip -n pod-one link set net1 mtu 1400')
+    expect(await vfInfo()).toMatchObject({ trust: true, spoofchk: false })
+
+    await runtime.del(list, attachment(pod))
+    await expectUnchanged()
+    expect(await exists(`${folder}/pod-one-net1`)).toBe(false)
+    expect(await exists(inUse())).toBe(false)
+    // The VF works for the next one, and a repeated DEL has nothing to do.
+    await runtime.del(list, attachment(pod))
+    await runtime.add(list, attachment(pod))
+    expect(await json(lab, 'ip -n pod-one -j link show dev net1')).toMatchObject([{ address: vf().mac }])
+    expect(await lab.readFile(inUse())).toBe(pod)
+    await runtime.del(list, attachment(pod))
+    await expectUnchanged()
+    expect(pci).toBe(vf().pci)
+  })
+
+  test('is restored when its namespace is gone', async () => {
+    await addAsSriov('pod-one', ['vlan 100', 'trust on'], cacheOf({ vlan: 100, trust: 'on' }))
+    await deletePod(lab, 'pod-one')
+    await runtime.del(plain(), attachment(pod))
+    await newPod(lab, 'pod-one')
+    await expectUnchanged()
+  })
+
+  test('whose file is broken: code 5 names it, the address is freed all the same', async () => {
+    await addAsSriov('pod-one', [], cacheOf())
+    const untouched = await snapshot(lab)
+    await lab.writeFile(`${folder}/pod-one-net1`, '{"OrigVfS', 0o600)
+    const list = plain({ ipam })
+    await runtime.call('ADD', list, { type: 'host-local', ipam }, attachment(pod))
+    const error = errorOf(await runtime.call('DEL', list, pluginOf(list), attachment(pod)))
+    expect(error).toMatchObject({ code: 5, msg: expect.stringContaining(`${folder}/pod-one-net1`) })
+    await lab.writeFile(`${folder}/pod-one-net1`, JSON.stringify(cacheOf()), 0o600)
+    expect(diffSnapshot(untouched, await snapshot(lab))).toEqual([])
+  })
+
+  test('is left alone by GC', async () => {
+    await addAsSriov('pod-one', ['vlan 100'], cacheOf({ vlan: 100 }))
+    before = await snapshot(lab)
+    const list: ConfigList = { ...plain(), cniVersion: '1.1.0' }
+    const nothingValid = { config: { 'cni.dev/valid-attachments': [] } }
+    await silently(runtime.call('GC', list, pluginOf(list), attachment(pod), nothingValid))
+    await expectUnchanged()
+  })
+})
+
+describe('a late DEL', () => {
+  test('of an attachment of sriov-cni leaves the VF to our newer one', async () => {
+    await addAsSriov('pod-one', ['vlan 100'], cacheOf({ vlan: 100 }))
+    await deletePod(lab, 'pod-one')
+    const two = await newPod(lab, 'pod-two')
+    const newer = attachment(two, { containerID: 'pod-two' })
+    await lab.must(`until [ -e /sys/bus/pci/devices/${vf().pci}/net/net1 ]; do sleep 0.05; done`)
+    await runtime.add(plain({ vlan: 200 }), newer)
+    const taken = await json(lab, 'ip -n pod-two -d -j link show dev net1')
+    await runtime.del(plain(), attachment(pod))
+    expect(await json(lab, 'ip -n pod-two -d -j link show dev net1')).toEqual(taken)
+    expect(await vfInfo()).toMatchObject({ vlan_list: [{ vlan: 200 }] })
+    expect(await lab.readFile(inUse())).toBe(two)
+    expect(await exists(`${folder}/pod-one-net1`)).toBe(false)
+    await runtime.del(plain(), newer)
+  })
+
+  test('of an attachment of sriov-cni leaves the VF to a newer one of its own', async () => {
+    await addAsSriov('pod-one', ['vlan 100'], cacheOf({ vlan: 100 }))
+    await newPod(lab, 'pod-two')
+    await lab.must('ip -n pod-one link set net1 netns pod-two; ip -n pod-two link set net1 up')
+    await lab.writeFile(inUse(), '/run/netns/pod-two', 0o600)
+    await runtime.del(plain(), attachment(pod))
+    expect(await json(lab, 'ip -n pod-two -j link show dev net1')).toHaveLength(1)
+    expect(await vfInfo()).toMatchObject({ vlan_list: [{ vlan: 100 }] })
+    expect(await lab.readFile(inUse())).toBe('/run/netns/pod-two')
+  })
+
+  test.each(['pod-two', 'pod-one'])(
+    'of ours leaves the VF to a newer one of sriov-cni in %s',
+    async (name) => {
+      await runtime.add(plain(), attachment(pod))
+      await deletePod(lab, 'pod-one')
+      await lab.must(`until [ -e /sys/bus/pci/devices/${vf().pci}/net/net1 ]; do sleep 0.05; done`)
+      // The path of pod-one is the one that our claim has. The first new namespace may get the number of the old one.
+      await newPod(lab, 'filler')
+      await newPod(lab, name)
+      await lab.must(`set -e
+      ip link set ${card.pf} vf ${vf().index} vlan 300
+      ip link set net1 netns ${name}; ip -n ${name} link set net1 up`)
+      await lab.writeFile(inUse(), `/run/netns/${name}`, 0o600)
+
+      await runtime.del(plain(), attachment(name === 'pod-one' ? pod : ''))
+      expect(await json(lab, `ip -n ${name} -j link show dev net1`)).toMatchObject([
+        { flags: expect.arrayContaining(['UP']) },
+      ])
+      expect(await vfInfo()).toMatchObject({ vlan_list: [{ vlan: 300 }] })
+      expect(await lab.readFile(inUse())).toBe(`/run/netns/${name}`)
+      expect((await lab.must('ls /var/lib/cni/vf-flower/attach')).trim()).toBe('')
+    },
+  )
+})
+
+describe('sriov-cni is told', () => {
+  test('which VFs we have, in its form, as long as we have them', async () => {
+    await runtime.add(plain(), attachment(pod))
+    expect(await lab.readFile(inUse())).toBe(pod)
+    expect((await lab.must(`stat -c %a ${inUse()}`)).trim()).toBe('600')
+    await runtime.del(plain(), attachment(pod))
+    expect(await exists(inUse())).toBe(false)
+  })
+
+  test('nothing of an ADD that failed', async () => {
+    const broken = plain({ ipam: { type: 'static', addresses: [{ address: 'bogus' }] } })
+    errorOf(await runtime.call('ADD', broken, pluginOf(broken), attachment(pod)))
+    await expectUnchanged()
+    expect(await exists(inUse())).toBe(false)
+  })
+
+  test('to wait: its lock is held while we work, and waited for 10 seconds', async () => {
+    const lock = `${folder}/pci/vf_lock/${vf().pci}.lock`
+    await lab.must(`mkdir -p ${folder}/pci/vf_lock && rm -f /tmp/locked /tmp/unlock`)
+    const untilTold = 'touch /tmp/locked; until [ -e /tmp/unlock ]; do sleep 0.05; done'
+    await lab.spawn(['flock', lock, 'sh', '-c', untilTold])
+    await lab.must('until [ -e /tmp/locked ]; do sleep 0.05; done')
+    const refused = errorOf(await runtime.call('ADD', plain(), pluginOf(plain()), attachment(pod)))
+    expect(refused).toMatchObject({ code: 11, msg: expect.stringContaining(lock) })
+    await expectUnchanged()
+
+    const waiting = runtime.add(plain(), attachment(pod))
+    await lab.must('touch /tmp/unlock')
+    await waiting
+    await runtime.del(plain(), attachment(pod))
+    await expectUnchanged()
+  })
+})
+
+describe('an attachment of host-device', () => {
+  const theirs = (more: Record<string, unknown>): ConfigList => listOf({ type: 'host-device', ...more })
+  const ours = (more: Record<string, unknown>): ConfigList => listOf({ type: 'vf-attach', ...more })
+
+  test.each([
+    ['pciBusID', () => ({ pciBusID: vf().pci })],
+    ['device', () => ({ device: vf().netdev })],
+    ['hwaddr', () => ({ hwaddr: vf().mac.toUpperCase() })],
+  ])('is brought home by DEL, selected by %s', async (_, selection) => {
+    await runtime.add(theirs({ ...selection(), ipam }), attachment(pod))
+    expect(await json(lab, 'ip -n pod-one -j link show dev net1')).toMatchObject([{ ifalias: vf().netdev }])
+    await runtime.del(ours({ ...selection(), ipam }), attachment(pod))
+    await expectUnchanged()
+    await runtime.del(ours({ ...selection(), ipam }), attachment(pod))
+    await expectUnchanged()
+  })
+
+  test('also of a software interface', async () => {
+    await lab.must('ip link add theirs type dummy')
+    try {
+      before = await snapshot(lab)
+      await runtime.add(theirs({ device: 'theirs' }), attachment(pod))
+      await runtime.del(ours({ device: 'theirs' }), attachment(pod))
+      await expectUnchanged()
+    } finally {
+      await lab.must('ip link del theirs')
+    }
+  })
+
+  test('stays where it is when the config means another device', async () => {
+    await runtime.add(theirs({ pciBusID: vf().pci }), attachment(pod))
+    await runtime.del(ours({ pciBusID: vf(1).pci }), attachment(pod))
+    await runtime.del(ours({ device: 'net1' }), attachment(pod))
+    expect(await json(lab, 'ip -n pod-one -j link show dev net1')).toMatchObject([{ ifalias: vf().netdev }])
+    await runtime.del(ours({ pciBusID: vf().pci }), attachment(pod))
+    await expectUnchanged()
+  })
+
+  test('an interface that the pod made by itself stays, whatever its name', async () => {
+    await lab.must('ip -n pod-one link add net1 type dummy')
+    await runtime.del(ours({ device: vf().netdev }), attachment(pod))
+    expect(await json(lab, 'ip -n pod-one -j link show dev net1')).toHaveLength(1)
+  })
+})

@@ -1,0 +1,115 @@
+// What DEL and ADD make of records that a reboot, a crash of the disk, a newer version or a full file system left.
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import { type Bed, localIpam, makeBed, onVf } from '../support/attach-bed.ts'
+
+const folder = '/var/lib/cni/vf-flower/attach'
+
+let bed: Bed
+/** Nothing on the PF's side: what a broken record knows of that is lost. */
+const plain = (index = 0, more: Record<string, unknown> = {}) =>
+  onVf(bed.vf(index), { ipam: localIpam(), ...more })
+
+beforeAll(async () => {
+  bed = await makeBed(2, ['pod-one', 'pod-two'])
+})
+afterAll(() => bed?.end())
+afterEach(async ({ task }) => {
+  if (task.result?.state === 'fail') await bed.rebuild()
+})
+
+test('a record from before a reboot: DEL and the next ADD drop it and touch nothing', async () => {
+  await bed.add(plain(0, { vlan: 9 }), 'pod-one')
+  const record = await bed.recordOf('pod-one')
+  const text = await bed.lab.readFile(record)
+  await bed.del(plain(), 'pod-one')
+  await bed.expectUnchanged()
+  // After a reboot the operator has configured the VFs by himself.
+  await bed.lab.must(`ip link set ${bed.topology.pf} vf ${bed.vf().index} trust on`)
+  await bed.remember()
+  const old = text.replace(/"bootId": "[^"]*"/, '"bootId": "00000000-0000-4000-8000-000000000000"')
+  expect(old).not.toBe(text)
+  await bed.lab.writeFile(record, old)
+  await bed.del(plain(), 'pod-one')
+  await bed.expectUnchanged()
+  await bed.lab.writeFile(record, old)
+  await bed.add(plain(), 'pod-two')
+  await bed.del(plain(), 'pod-two')
+  await bed.expectUnchanged()
+  await bed.lab.must(`ip link set ${bed.topology.pf} vf ${bed.vf().index} trust off`)
+  await bed.remember()
+})
+
+test('a record that is cut off: DEL brings the VF home under a spare name and puts the file aside', async () => {
+  await bed.add(plain(), 'pod-one')
+  const record = await bed.recordOf('pod-one')
+  await bed.lab.must(`truncate -s 100 '${record}'`)
+  const broken = await bed.refused('ADD', plain(), 'pod-two')
+  expect(broken).toMatchObject({ code: 11, msg: expect.stringContaining('it is not JSON') })
+  const result = await bed.call('DEL', plain(), 'pod-one')
+  expect(result).toMatchObject({ code: 0, stdout: '' })
+  expect(result.stderr).toContain(`${record}.broken`)
+  const spare = `vf${bed.vf().pci.replaceAll(/[:.]/g, '')}`
+  expect(await bed.link(null, spare)).toMatchObject({ address: bed.vf().mac })
+  await bed.lab.must(`rm '${record}.broken'; ip link set ${spare} name ${bed.vf().netdev}`)
+  await bed.expectUnchanged()
+})
+
+test('a record that is cut off, of a VF that is on the host: ADD puts it aside', async () => {
+  const record = `${folder}/${bed.vf().pci} old@net1.json`
+  await bed.lab.writeFile(record, '{ "schema": 1, "plug', 0o600)
+  await bed.add(plain(), 'pod-one')
+  await bed.del(plain(), 'pod-one')
+  await bed.lab.must(`rm '${record}.broken'`)
+  await bed.expectUnchanged()
+})
+
+test('a record of a newer version: reported, kept, and no other pod is kept from its VF', async () => {
+  await bed.add(plain(), 'pod-one')
+  const record = await bed.recordOf('pod-one')
+  await bed.lab.must(`sed -i 's/"schema": 1,/"schema": 99,/' '${record}'`)
+  await bed.add(plain(1), 'pod-two')
+  await bed.del(plain(1), 'pod-two')
+  const words = 'schema 99 is newer'
+  const add = await bed.refused('ADD', plain(), 'pod-two')
+  expect(add).toMatchObject({ code: 11, msg: expect.stringContaining(words) })
+  const del = await bed.refused('DEL', plain(), 'pod-one')
+  expect(`${del.msg} ${del.details}`).toContain(words)
+  expect(await bed.link('pod-one', 'net1')).toMatchObject({ parentdev: bed.vf().pci })
+  await bed.lab.must(`sed -i 's/"schema": 99,/"schema": 1,/' '${record}'`)
+  await bed.del(plain(), 'pod-one')
+  await bed.expectUnchanged()
+})
+
+test('the folder of records is gone: DEL frees the address and succeeds, ADD makes it anew', async () => {
+  await bed.lab.must('rm -rf /var/lib/cni/vf-flower')
+  await bed.add(plain(), 'pod-one')
+  await bed.lab.must('mv /var/lib/cni/vf-flower /tmp/attach-bed/away')
+  await bed.del(plain(), 'pod-one')
+  expect(await bed.lab.must('ls /var/lib/cni/networks/lab-net')).not.toMatch(/^10\./m)
+  await bed.add(plain(1), 'pod-two')
+  await bed.del(plain(1), 'pod-two')
+  await bed.lab.must('rm -r /var/lib/cni/vf-flower; mv /tmp/attach-bed/away /var/lib/cni/vf-flower')
+  await bed.del(plain(), 'pod-one')
+  await bed.expectUnchanged()
+})
+
+test('no room for a record: code 5 before anything changes; DEL needs no room', async () => {
+  const disk = '/tmp/attach-bed/disk'
+  const config = plain(0, { vlan: 9, stateDir: `${disk}/state` })
+  await bed.lab.must(`mkdir -p ${disk}; mount -t tmpfs -o size=64k tmpfs ${disk}`)
+  const fill = `dd if=/dev/zero of=${disk}/full bs=4k 2>/dev/null; true`
+  try {
+    await bed.lab.must(fill)
+    const error = await bed.refused('ADD', config, 'pod-one')
+    expect(error).toMatchObject({ code: 5, msg: expect.stringContaining('ENOSPC') })
+    await bed.expectUnchanged()
+    await bed.lab.must(`rm ${disk}/full`)
+    await bed.add(config, 'pod-one')
+    await bed.lab.must(fill)
+    await bed.del(config, 'pod-one')
+    expect(await bed.lab.must(`ls ${disk}/state/attach`)).toBe('')
+    await bed.expectUnchanged()
+  } finally {
+    await bed.lab.must(`umount ${disk}; rmdir ${disk}`)
+  }
+})

@@ -1,0 +1,292 @@
+// vf-attach with VFs that a user space driver holds: no network interface to move, only the PF's side to set and to
+// restore. The simulated NIC with uio_pci_generic, and igb with vfio-pci in a machine of its own, which has an IOMMU.
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import type { PluginConfig, Runtime } from '../../hack/lab/cni-runtime.ts'
+import { bootLab, type Lab } from '../../hack/lab/lab.ts'
+import { lab as sharedLab } from '../support/lab.ts'
+import {
+  attachConfig,
+  attachment,
+  errorOf,
+  json,
+  listOf,
+  staticIpam,
+  testRuntime,
+} from '../support/plugins.ts'
+import { type Card, loadSimnic, setMode, setVfs, unloadSimnic } from '../support/simnic.ts'
+import { diffSnapshot, isCarrierOf, snapshot } from '../support/snapshot.ts'
+import { deletePod, newPod } from '../support/topology.ts'
+import { makeVfs, removeVfs } from '../support/vfs.ts'
+
+interface Nic {
+  readonly lab: Lab
+  readonly pf: string
+  /** VF 0. */
+  readonly vf: string
+  /** Its driver in the kernel. */
+  readonly kernel: string
+  /** The driver that hands it to user space. */
+  readonly user: string
+  readonly remove: () => Promise<void>
+}
+
+const POD = 'pod-one'
+const WISHES = {
+  mac: '02:00:00:00:00:61',
+  vlan: 9,
+  vlanQoS: 3,
+  spoofchk: 'off',
+  trust: 'on',
+  max_tx_rate: 200,
+}
+const ipam = staticIpam('10.1.0.5/24', 'fd00:1::5/64')
+
+let card: Card
+
+async function simulated(): Promise<Nic> {
+  const lab = await sharedLab()
+  ;[card] = (await loadSimnic(lab, { totalVfs: 1 })) as [Card]
+  await setVfs(lab, card, 1)
+  // Its own addresses would come some time after the first look at the host.
+  await lab.must(`for name in ${card.wire} ${card.pf}; do
+      echo 1 >/proc/sys/net/ipv6/conf/$name/disable_ipv6; ip link set $name up
+    done`)
+  const vf = `${card.pci.slice(0, -1)}1`
+  const drivers = { kernel: 'simnic', user: 'uio_pci_generic' }
+  return { lab, pf: card.pf, vf, ...drivers, remove: () => unloadSimnic(lab) }
+}
+
+async function emulated(): Promise<Nic> {
+  const lab = await bootLab({ iommu: true, memory: 1536, processors: 1 })
+  const topology = await makeVfs(lab, 1)
+  const vf = topology.vfs[0]?.pci ?? ''
+  const remove = async () => {
+    await removeVfs(lab, topology)
+    await lab.close()
+  }
+  return { lab, pf: topology.pf, vf, kernel: 'igbvf', user: 'vfio-pci', remove }
+}
+
+describe.each([
+  ['uio_pci_generic', simulated],
+  ['vfio-pci', emulated],
+])('a VF on %s', (_, setUp) => {
+  let nic: Nic
+  let lab: Lab
+  let runtime: Runtime
+  let pod: string
+
+  beforeAll(async () => {
+    nic = await setUp()
+    lab = nic.lab
+    runtime = testRuntime(lab)
+    await lab.must(`modprobe ${nic.user}; ip link set ${nic.pf} mtu 2000`)
+    await bind(nic.user)
+    pod = await newPod(lab, POD)
+  })
+
+  afterEach(async () => {
+    await runtime.call('DEL', listOf(), { type: 'vf-attach' }, attachment(pod))
+    if ((await driver()) !== nic.user) await bind(nic.user)
+  })
+
+  afterAll(async () => {
+    await deletePod(lab, POD)
+    await lab.must(`ip link set ${nic.pf} mtu 1500`)
+    await bind(nic.kernel)
+    await nic.remove()
+  })
+
+  /** Gives the VF to a driver; with that of the kernel its network interface appears. */
+  async function bind(name: string): Promise<void> {
+    await lab.must(
+      `cd /sys/bus/pci/devices/$VF
+      if [ $DRIVER = ${nic.kernel} ]; then echo >driver_override; else echo $DRIVER >driver_override; fi
+      [ ! -e driver ] || echo $VF >driver/unbind
+      echo $VF >/sys/bus/pci/drivers_probe
+      [ "$(basename "$(readlink driver)")" = $DRIVER ] || { echo "no $DRIVER on $VF" >&2; exit 1; }
+      tries=0
+      while [ $DRIVER = ${nic.kernel} ] && ! ls net/* >/dev/null 2>&1; do
+        tries=$((tries + 1)); [ $tries -lt 600 ] || exit 1; sleep 0.05
+      done`,
+      { env: { VF: nic.vf, DRIVER: name } },
+    )
+  }
+
+  async function driver(): Promise<string> {
+    return (await lab.must(`basename "$(readlink /sys/bus/pci/devices/${nic.vf}/driver)"`)).trim()
+  }
+
+  /** Names of the VF's interfaces on the host. */
+  async function netdevs(): Promise<string[]> {
+    const list = await lab.must(`ls /sys/bus/pci/devices/${nic.vf}/net 2>/dev/null || true`)
+    return list.split('\n').filter((name) => name !== '')
+  }
+
+  async function vfInfo(): Promise<Record<string, unknown>> {
+    const [link] = await json(lab, `ip -d -j link show dev ${nic.pf}`)
+    const [info] = (link?.vfinfo_list ?? []) as Record<string, unknown>[]
+    return info ?? {}
+  }
+
+  /** The whole host, and the MAC that the PF holds for the VF. */
+  async function state() {
+    return { host: await snapshot(lab), mac: (await vfInfo()).address }
+  }
+
+  async function expectUnchanged(before: Awaited<ReturnType<typeof state>>): Promise<void> {
+    const now = await state()
+    expect(diffSnapshot(before.host, now.host)).toEqual([])
+    expect(now.mac).toBe(before.mac)
+  }
+
+  const shown = {
+    address: WISHES.mac,
+    vlan_list: [expect.objectContaining({ vlan: 9, qos: 3 })],
+    spoofchk: false,
+    trust: true,
+    rate: { max_tx: 200, min_tx: 0 },
+  }
+
+  test('has its PF side set and restored; the result says what the kernel has no interface for', async () => {
+    const list = listOf(attachConfig(nic.vf, { ...WISHES, ipam }))
+    const before = await state()
+    const result = await runtime.add(list, attachment(pod))
+    expect(result.interfaces).toEqual([
+      { name: 'net1', mac: WISHES.mac, mtu: 2000, sandbox: pod, pciID: nic.vf },
+    ])
+    expect(result.ips).toEqual([
+      { address: '10.1.0.5/24', gateway: '10.1.0.254', interface: 0 },
+      { address: 'fd00:1::5/64', gateway: 'fd00:1::fe', interface: 0 },
+    ])
+    expect(await vfInfo()).toMatchObject(shown)
+    expect((await json(lab, `ip -n ${POD} -j link`)).map(({ ifname }) => ifname)).toEqual(['lo'])
+    expect([await driver(), await netdevs()]).toEqual([nic.user, []])
+    await runtime.check(list, attachment(pod), result)
+
+    await lab.must(`ip link set ${nic.pf} vf 0 trust off vlan 8`)
+    const [plugin] = list.plugins as [PluginConfig]
+    const failed = errorOf(await runtime.call('CHECK', list, plugin, attachment(pod), { prevResult: result }))
+    expect(failed.code).toBe(104)
+    expect(failed.msg).toContain('has trust false, not true')
+    expect(failed.msg).toMatch(/has vlan .*"id":8/)
+
+    await runtime.del(list, attachment(pod), result)
+    await expectUnchanged(before)
+    await runtime.del(list, attachment(pod), result)
+    await expectUnchanged(before)
+  })
+
+  test('without wishes keeps what an operator has set, and the result has that MAC', async () => {
+    await lab.must(`ip link set ${nic.pf} vf 0 mac 02:00:00:00:00:62 trust on`)
+    const before = await state()
+    const list = listOf(attachConfig(nic.vf))
+    const result = await runtime.add(list, attachment(pod))
+    expect(result.interfaces).toEqual([
+      { name: 'net1', mac: '02:00:00:00:00:62', mtu: 2000, sandbox: pod, pciID: nic.vf },
+    ])
+    expect(result.ips).toBeUndefined()
+    await runtime.check(list, attachment(pod), result)
+    await runtime.del(list, attachment(pod), result)
+    await expectUnchanged(before)
+    await lab.must(`ip link set ${nic.pf} vf 0 trust off`)
+  })
+
+  test('belongs to its pod until DEL, also when the namespace is gone', async () => {
+    const before = await state()
+    const list = listOf(attachConfig(nic.vf, WISHES))
+    const [plugin] = list.plugins as [PluginConfig]
+    await runtime.add(list, attachment(pod))
+    const other = attachment(pod, { containerID: 'pod-two', ifname: 'net2' })
+    expect(errorOf(await runtime.call('ADD', list, plugin, other))).toMatchObject({
+      code: 11,
+      msg: expect.stringContaining('container "pod-one"'),
+    })
+    await runtime.del(list, other)
+    expect(await vfInfo()).toMatchObject(shown)
+    await deletePod(lab, POD)
+    await runtime.del(list, attachment(''))
+    await newPod(lab, POD)
+    await expectUnchanged(before)
+  })
+
+  test('has no MTU to set, and leaves nothing behind when its PF refuses or IPAM fails', async () => {
+    const before = await state()
+    const broken = { type: 'static', addresses: [{ address: 'bogus' }] }
+    for (const [wish, code, words] of [
+      [{ mtu: 1400 }, 7, `bound to ${nic.user}`],
+      [{ ...WISHES, max_tx_rate: 4_000_000_000 }, 102, 'max_tx_rate'],
+      [{ ...WISHES, ipam: broken }, undefined, 'IPAM plugin "static"'],
+    ] as const) {
+      const plugin = attachConfig(nic.vf, wish)
+      const error = errorOf(await runtime.call('ADD', listOf(plugin), plugin, attachment(pod)))
+      expect(error.msg).toContain(words)
+      if (code !== undefined) expect(error.code).toBe(code)
+      await expectUnchanged(before)
+    }
+  })
+
+  test('since ADD: DEL restores the PF side and leaves the VF where it is', async () => {
+    await bind(nic.kernel)
+    const before = await vfInfo()
+    const list = listOf(attachConfig(nic.vf, WISHES))
+    await runtime.add(list, attachment(pod))
+    expect(await json(lab, `ip -n ${POD} -j link show dev net1`)).toHaveLength(1)
+    await bind(nic.user)
+    await runtime.del(list, attachment(pod))
+    expect(await driver()).toBe(nic.user)
+    const { address, ...others } = before
+    const { address: now, ...left } = await vfInfo()
+    expect(left).toEqual(others)
+    expect([address, '00:00:00:00:00:00']).toContain(now)
+  })
+
+  test('at ADD and not at DEL: its new interface stays on the host', async () => {
+    const before = await vfInfo()
+    const list = listOf(attachConfig(nic.vf, WISHES))
+    const [plugin] = list.plugins as [PluginConfig]
+    const result = await runtime.add(list, attachment(pod))
+    await bind(nic.kernel)
+    const [name = 'none'] = await netdevs()
+    const failed = errorOf(await runtime.call('CHECK', list, plugin, attachment(pod), { prevResult: result }))
+    expect(failed).toMatchObject({
+      code: 104,
+      msg: expect.stringContaining(`is bound to ${nic.kernel}, not to ${nic.user}`),
+    })
+    await runtime.del(list, attachment(pod))
+    expect(await netdevs()).toEqual([name])
+    const { address: _, ...left } = await vfInfo()
+    const { address, ...others } = before
+    expect(left).toEqual(others)
+    await bind(nic.user)
+    expect((await vfInfo()).address).toBe(address)
+  })
+})
+
+test('in switchdev mode a VF on uio_pci_generic has its representor attached all the same', async () => {
+  const { lab, vf, remove } = await simulated()
+  try {
+    const runtime = testRuntime(lab)
+    await setMode(lab, card, 'switchdev')
+    await lab.must(`modprobe uio_pci_generic; cd /sys/bus/pci/devices/${vf}
+      echo uio_pci_generic >driver_override; echo ${vf} >driver/unbind; echo ${vf} >/sys/bus/pci/drivers_probe
+      ip link add br-vf address 02:00:00:00:00:b0 type bridge vlan_filtering 1
+      echo 1 >/proc/sys/net/ipv6/conf/br-vf/disable_ipv6; ip link set br-vf up`)
+    const pod = await newPod(lab, POD)
+    const before = await snapshot(lab)
+    const rep = `${card.pf}rep0`
+    const list = listOf(attachConfig(vf, { mac: WISHES.mac, bridge: 'br-vf', vlan: 10 }))
+    const result = await runtime.add(list, attachment(pod))
+    expect(result.interfaces?.map(({ name }) => name)).toEqual(['net1', rep])
+    expect((await json(lab, `ip -j link show dev ${rep}`))[0]).toMatchObject({ master: 'br-vf', mtu: 1500 })
+    expect(await lab.must(`bridge vlan show dev ${rep}`)).toMatch(/ 10 PVID Egress Untagged/)
+    await runtime.check(list, attachment(pod), result)
+    await runtime.del(list, attachment(pod))
+    const lines = diffSnapshot(before, await snapshot(lab))
+    expect(lines.filter((line) => !isCarrierOf('br-vf', line))).toEqual([])
+  } finally {
+    await deletePod(lab, POD)
+    await lab.must('ip link del br-vf')
+    await remove()
+  }
+})

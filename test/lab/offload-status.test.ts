@@ -1,0 +1,156 @@
+// STATUS of vf-offload: what an ADD needs is taken away, one thing at a time, and STATUS names it; it leaves nothing of
+// what it tries out. On igb, and on a card in switchdev mode (simnic, from source, not hardware).
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { cniRuntime, type Runtime } from '../../hack/lab/cni-runtime.ts'
+import type { Lab } from '../../hack/lab/lab.ts'
+import { lab } from '../support/lab.ts'
+import { attachment, errorOf, listOf, pluginPath } from '../support/plugins.ts'
+import { type Card, loadSimnic, setMode, setVfs, unloadSimnic } from '../support/simnic.ts'
+import { diffSnapshot, snapshot } from '../support/snapshot.ts'
+import type { Topology } from '../support/topology.ts'
+import { makeVfs, removeVfs } from '../support/vfs.ts'
+
+let vm: Lab
+let runtime: Runtime
+let igb: Topology
+let card: Card
+
+beforeAll(async () => {
+  vm = await lab()
+  // Also installed as `bandwidth`, as an operator does it who has no other plugin of the name.
+  await vm.must(`mkdir -p /run/names && ln -sf ${pluginPath[0]}/vf-flower /run/names/bandwidth`)
+  runtime = cniRuntime(vm, ['/run/names', ...pluginPath])
+  igb = await makeVfs(vm, 1)
+})
+afterAll(async () => {
+  if (igb !== undefined) await removeVfs(vm, igb)
+  await unloadSimnic(vm)
+  await vm.must('rm -r /run/names')
+})
+
+const status = (config: Record<string, unknown> = {}) => {
+  const plugin = { type: 'vf-offload', ...config }
+  const list = { ...listOf(plugin), cniVersion: '1.1.0' }
+  return runtime.call('STATUS', list, plugin, attachment(''))
+}
+
+/** Network namespaces that anything keeps alive. */
+const namespaces = async () => Number(await vm.must('lsns -n -t net | wc -l'))
+
+test('all is there: it says nothing and leaves nothing', async () => {
+  const [before, count] = [await snapshot(vm), await namespaces()]
+  expect(await status({ deviceID: igb.vfs[0]?.pci })).toMatchObject({ code: 0, stdout: '', stderr: '' })
+  expect(diffSnapshot(before, await snapshot(vm))).toEqual([])
+  expect(await namespaces()).toBe(count)
+})
+
+/** Takes modules away so that nothing can load them, and how to give them back. */
+const modules = (...names: string[]) => [
+  names
+    .map((name) => `rmmod ${name} 2>/dev/null; echo install ${name} /bin/false >>/etc/modprobe.d/none.conf`)
+    .join('\n'),
+  'rm /etc/modprobe.d/none.conf',
+]
+
+const limits = { capabilities: { bandwidth: true } }
+
+test('what only limits need is asked for where limits can be: by the capability, the name or a key', async () => {
+  const [take = '', give = ''] = modules('sch_tbf', 'ifb', 'cls_matchall')
+  await vm.must(take)
+  const codes: number[] = []
+  for (const config of [
+    {},
+    { capabilities: { portMappings: true } },
+    limits,
+    { ingressRate: 8000, ingressBurst: 80 },
+    { type: 'bandwidth' },
+  ])
+    codes.push((await status(config)).code)
+  await vm.must(give)
+  expect(codes).toEqual([0, 0, 1, 1, 1])
+})
+
+test.each([
+  ['classifier', ...modules('cls_flower'), /classifier flower \(cls_flower\): RTM_NEWTFILTER: ENOENT/],
+  ['action', ...modules('act_csum'), /action csum \(act_csum\): RTM_NEWTFILTER: ENOENT/],
+  ['two actions', ...modules('act_pedit', 'act_vlan'), /act_pedit.*; action vlan \(act_vlan\)/],
+  [
+    'nft',
+    'mv /usr/sbin/nft /usr/sbin/nft.away',
+    'mv /usr/sbin/nft.away /usr/sbin/nft',
+    /the program "nft" is not installed/,
+  ],
+  [
+    'state folder',
+    'mkdir -p /var/lib/cni; touch /var/lib/cni/file',
+    'rm /var/lib/cni/file',
+    /ENOTDIR|EEXIST/,
+    { stateDir: '/var/lib/cni/file' },
+  ],
+  ['shaper', ...modules('sch_tbf'), /qdisc tbf \(sch_tbf\): RTM_NEWQDISC: ENOENT/, limits],
+  ['ifb', ...modules('ifb'), /interface of kind ifb \(ifb\): RTM_NEWLINK: EOPNOTSUPP/, limits],
+  [
+    'classifier of limits',
+    ...modules('cls_matchall'),
+    /classifier matchall \(cls_matchall\): RTM_NEWTFILTER: ENOENT/,
+    limits,
+  ],
+  ['device', 'true', 'true', /no PCI device "0000:99:00\.1"/, { deviceID: '0000:99:00.1' }],
+] as [string, string, string, RegExp, Record<string, unknown>?][])(
+  '%s missing: code 50',
+  async (_, take, give, words, config = {}) => {
+    await vm.must(take)
+    const result = await status(config)
+    await vm.must(give)
+    const error = errorOf(result)
+    expect(error.msg).toMatch(words)
+    expect(error.code).toBe(50)
+  },
+)
+
+test('a device that is no VF, an uplink that is not there: code 50; an uplink that is down: code 51', async () => {
+  const none = errorOf(await status({ uplink: 'nowhere0' }))
+  expect(none).toMatchObject({ code: 50, msg: expect.stringContaining('the host has no uplink "nowhere0"') })
+  const pf = errorOf(await status({ deviceID: igb.pfPci }))
+  expect(pf).toMatchObject({ code: 50, msg: expect.stringContaining('is no virtual function') })
+  await vm.must(`ip link set ${igb.pf} down`)
+  const down = errorOf(await status({ deviceID: igb.vfs[0]?.pci }))
+  await vm.must(`ip link set ${igb.pf} up`)
+  expect(down).toMatchObject({ code: 51, msg: expect.stringContaining(`uplink "${igb.pf}" is down`) })
+})
+
+test('rules must be in the NIC: legacy mode and hw-tc-offload off are code 51', async () => {
+  const legacy = errorOf(await status({ offload: 'require', deviceID: igb.vfs[0]?.pci }))
+  expect(legacy).toMatchObject({ code: 51, msg: expect.stringContaining(`"${igb.pf}" is in legacy mode`) })
+  ;[card] = (await loadSimnic(vm)) as [Card]
+  await setVfs(vm, card, 1)
+  // Without a device any NIC with VFs may be meant.
+  const every = errorOf(await status({ nat: 'nic' }))
+  expect(every.msg).toMatch(
+    new RegExp(`nat "nic": .*"${igb.pf}" is in legacy mode.*"${card.pf}" is in legacy mode`),
+  )
+  await setMode(vm, card, 'switchdev')
+  await vm.must(`ip link set ${card.pf} up`)
+  const vf = (await vm.must(`basename $(readlink /sys/class/net/${card.pf}/device/virtfn0)`)).trim()
+  expect(await status({ offload: 'require', deviceID: vf })).toMatchObject({ code: 0, stdout: '' })
+  expect(await status({ offload: 'require' })).toMatchObject({ code: 0, stdout: '' })
+  // A limit outside the pod can only be a policer there.
+  const outside = { ...limits, bandwidth: { require: 'outside' }, deviceID: vf }
+  const [take = '', give = ''] = modules('act_police')
+  await vm.must(take)
+  const [police, inPod] = [errorOf(await status(outside)), await status({ ...limits, deviceID: vf })]
+  await vm.must(give)
+  expect(police).toMatchObject({
+    code: 50,
+    msg: expect.stringContaining('action police (act_police): RTM_NEWTFILTER: ENOENT'),
+  })
+  expect(inPod).toMatchObject({ code: 0, stdout: '' })
+  await vm.must(`ethtool -K ${card.pf} hw-tc-offload off`)
+  const off = errorOf(await status({ offload: 'require', deviceID: vf }))
+  await vm.must(`ethtool -K ${card.pf} hw-tc-offload on`)
+  expect(off).toMatchObject({
+    code: 51,
+    msg: expect.stringContaining(`hw-tc-offload of "${card.pf}" is off`),
+  })
+  await setMode(vm, card, 'legacy')
+})

@@ -1,0 +1,159 @@
+// Limits on interfaces of any other kind, all in the pod: a macvlan, and a NIC of its own that host-device has moved; and a
+// VF that a program drives, which the kernel can't shape. Main plugins are the distribution's, the card is simulated
+// (simnic, from source, not hardware).
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
+import type { CniResult, ConfigList, PluginConfig, Runtime } from '../../hack/lab/cni-runtime.ts'
+import type { Lab } from '../../hack/lab/lab.ts'
+import { lab as sharedLab } from '../support/lab.ts'
+import { limitFor, look, unlimited } from '../support/limits.ts'
+import {
+  attachConfig,
+  attachment,
+  errorOf,
+  listOf,
+  pluginPath,
+  silently,
+  testRuntime,
+} from '../support/plugins.ts'
+import type { Stream } from '../support/rate.ts'
+import { type Card, loadSimnic, setVfs, unloadSimnic } from '../support/simnic.ts'
+import { diffSnapshot, snapshot } from '../support/snapshot.ts'
+import { deletePod, isReachable, linkIsReady, newPod, vethWire } from '../support/topology.ts'
+
+const POD = 'pod-one'
+const POD4 = '10.1.0.5'
+/** Who is at the other end of the wire. */
+const FAR = 'far'
+const FAR4 = '10.1.0.10'
+
+let lab: Lab
+let runtime: Runtime
+let card: Card
+let list: ConfigList
+
+beforeAll(async () => {
+  lab = await sharedLab()
+  runtime = testRuntime(lab)
+  ;[card] = (await loadSimnic(lab, { totalVfs: 1 })) as [Card]
+  await setVfs(lab, card, 1)
+  await vethWire(lab)
+  await newPod(lab, FAR)
+})
+afterAll(async () => {
+  await deletePod(lab, FAR)
+  await lab.must(`[ ! -e /sys/class/net/up0 ] || ip link delete up0
+    until [ -e /sys/class/net/${card.wire} ]; do sleep 0.05; done`)
+  await unloadSimnic(lab)
+})
+beforeEach(() => newPod(lab, POD))
+afterEach(async () => {
+  await runtime.del(list, pod())
+  await deletePod(lab, POD)
+})
+
+const pod = (bandwidth?: object) =>
+  attachment(`/run/netns/${POD}`, bandwidth === undefined ? {} : { capabilityArgs: { bandwidth } })
+
+function use(main: PluginConfig, config: object = {}): void {
+  list = listOf(main, { type: 'vf-offload', capabilities: { bandwidth: true }, ...config })
+}
+
+/** The main plugin alone, then ours. */
+const attach = (): Promise<CniResult> => runtime.add({ ...list, plugins: list.plugins.slice(0, 1) }, pod())
+function ours(command: string, bandwidth: object | undefined, prevResult: CniResult, config: object = {}) {
+  const [, plugin] = list.plugins
+  if (plugin === undefined) throw new Error('no plugin')
+  return runtime.call(command, list, { ...plugin, ...config }, pod(bandwidth), { prevResult })
+}
+
+const ipam = { type: 'static', addresses: [{ address: `${POD4}/24` }] }
+const toPod: Stream = { from: FAR, to: POD, address: POD4, port: 5000, seconds: 4, warmUp: 1.5 }
+const fromPod: Stream = { ...toPod, from: POD, to: FAR, address: FAR4, port: 5001 }
+
+test.each([
+  ['a macvlan', { type: 'macvlan', master: 'up0', ipam }, (): string => 'far0'],
+  ['a NIC of its own', { type: 'host-device', ipam }, (): string => card.wire],
+] as const)(
+  'B9: %s is limited in the pod, both ways, and "outside" is refused',
+  { timeout: 400_000 },
+  async (_, main, wire) => {
+    const device = main.type === 'host-device' ? { device: card.pf } : {}
+    use({ ...main, ...device })
+    await lab.must(`ip link set ${main.type === 'host-device' ? card.pf : 'up0'} up
+      for dev in $(ip -n ${FAR} -br link | cut -d@ -f1 | cut -d' ' -f1); do ip -n ${FAR} -4 address flush dev $dev; done
+      ip link set ${wire()} netns ${FAR}
+      ip -n ${FAR} link set ${wire()} up; ip -n ${FAR} address add ${FAR4}/24 dev ${wire()}`)
+    const result = await attach()
+    await linkIsReady(lab, POD)
+    await isReachable(lab, FAR, [POD4])
+    const plain = Math.min(await unlimited(lab, toPod), await unlimited(lab, fromPod))
+    const mbit = limitFor(plain)
+    const wishes = {
+      ...{ ingressRate: mbit * 1e6, ingressBurst: mbit * 250_000 },
+      ...{ egressRate: mbit * 1e6, egressBurst: mbit * 250_000 },
+    }
+    // Without a queue length the kernel gives the interface one with its first qdisc.
+    await lab.must(`ip -n ${POD} link set net1 txqueuelen 1000`)
+    const inside = await snapshot(lab, { namespace: POD })
+
+    const refused = errorOf(await ours('ADD', wishes, result, { bandwidth: { require: 'outside' } }))
+    expect([refused.code, refused.msg]).toEqual([
+      7,
+      expect.stringMatching(/ingressRate \d+ of a (nic|other) port: only inside the pod/),
+    ])
+    expect(diffSnapshot(inside, await snapshot(lab, { namespace: POD }))).toEqual([])
+
+    const added = await ours('ADD', wishes, result)
+    if (added.code !== 0) throw new Error(`ADD: ${added.stdout}${added.stderr}`)
+    const looks = {
+      toPod: await look(lab, [toPod], mbit, [90, 105]),
+      fromPod: await look(lab, [fromPod], mbit, [90, 105]),
+    }
+    console.info(
+      `unlimited ${plain} Mbit/s, limit ${mbit}: ${looks.toPod.looks} to the pod, ${looks.fromPod.looks} from it, %`,
+    )
+    for (const { percent } of Object.values(looks)) {
+      expect(percent).toBeGreaterThanOrEqual(90)
+      expect(percent).toBeLessThanOrEqual(105)
+    }
+    await silently(ours('CHECK', wishes, result))
+    const shown = await lab.must(`${pluginPath[0]}/vfctl show`)
+    expect(shown).toContain(`what comes to the pod is limited to ${mbit}000000 bit/s: in the pod,`)
+    expect(shown).toMatch(/what the pod sends is limited to \d+ bit\/s: in the pod.*\(tbf\)/)
+    await silently(ours('DEL', undefined, result))
+    expect(diffSnapshot(inside, await snapshot(lab, { namespace: POD }))).toEqual([])
+  },
+)
+
+test('a VF that a program drives: what the PF can do, and the rest is refused with the reason', async () => {
+  const vf = `${card.pci.slice(0, -1)}1`
+  const bind = (driver: string) =>
+    lab.must(`cd /sys/bus/pci/devices/${vf} || exit
+      echo ${driver} >driver_override; [ ! -e driver ] || echo ${vf} >driver/unbind
+      echo ${vf} >/sys/bus/pci/drivers_probe; echo >driver_override`)
+  const rate = async () =>
+    /max_tx_rate \d+/.exec(await lab.must(`ip link show ${card.pf} | grep 'vf 0'`))?.[0]
+  await lab.must(`modprobe uio_pci_generic; ip link set ${card.pf} up`)
+  await bind('uio_pci_generic')
+  use(attachConfig(vf, { mac: '02:00:00:00:00:61' }), { deviceID: vf })
+  const result = await attach()
+  const before = await snapshot(lab)
+  for (const wishes of [
+    { ingressRate: 5_000_000, ingressBurst: 800_000 },
+    { egressRate: 1_500_000, egressBurst: 400_000 },
+  ]) {
+    const { code, msg } = errorOf(await ours('ADD', wishes, result))
+    expect([code, msg]).toEqual([
+      7,
+      expect.stringContaining('of a userspace port: "net1" has no interface that the kernel could shape'),
+    ])
+  }
+  const limit = { egressRate: 9_000_000, egressBurst: 900_000 }
+  expect((await ours('ADD', limit, result)).code).toBe(0)
+  expect(await rate()).toBe('max_tx_rate 9')
+  await silently(ours('CHECK', limit, result))
+  await silently(ours('DEL', undefined, result))
+  expect(diffSnapshot(before, await snapshot(lab))).toEqual([])
+  await runtime.del(list, pod())
+  await bind('simnic')
+})

@@ -1,0 +1,236 @@
+// Bandwidth of a pod whose VF has a representor on a bridge with the uplink (simnic, from source, not hardware): from the
+// pod by the port's rate, to the pod by one policer in the eSwitch; in software where the card takes neither.
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
+import type { CniResult, ConfigList, Runtime } from '../../hack/lab/cni-runtime.ts'
+import type { Lab } from '../../hack/lab/lab.ts'
+import { lab } from '../support/lab.ts'
+import { DATAGRAM, limitFor, look, unlimited } from '../support/limits.ts'
+import {
+  attachConfig,
+  attachment,
+  errorOf,
+  json,
+  listOf,
+  silently,
+  staticIpam,
+  testRuntime,
+} from '../support/plugins.ts'
+import type { Stream } from '../support/rate.ts'
+import { type Card, knob, loadSimnic, setMode, unloadSimnic } from '../support/simnic.ts'
+import { diffSnapshot, type Snapshot, snapshot } from '../support/snapshot.ts'
+import {
+  buildTopology,
+  CLIENT_A,
+  deletePod,
+  HOST,
+  isReachable,
+  linkIsReady,
+  newPod,
+  type Topology,
+  tearDown,
+} from '../support/topology.ts'
+
+const POD = 'pod-one'
+const POD4 = '10.1.0.5'
+const POD6 = 'fd00:1::5'
+const portMappings = [{ hostPort: 5353, containerPort: 53, protocol: 'udp' }]
+
+let vm: Lab
+let runtime: Runtime
+let card: Card
+let net: Topology
+let before: Snapshot
+let list: ConfigList
+
+beforeAll(async () => {
+  vm = await lab()
+  runtime = testRuntime(vm)
+  ;[card] = (await loadSimnic(vm)) as [Card]
+  net = await buildTopology(vm, card, 2)
+  await setMode(vm, card, 'switchdev')
+  // The node's addresses on a bridge that has the uplink, as a node has them whose VMs and pods are on one network.
+  await vm.must(`set -e
+    ip link add br-rate address ${net.pfMac} up type bridge stp_state 0 forward_delay 0 mcast_snooping 0
+    ip address flush dev ${card.pf}
+    ip link set ${card.pf} master br-rate
+    ip address add ${HOST.v4}/24 dev br-rate; ip address add ${HOST.v6}/64 dev br-rate nodad`)
+  await isReachable(vm, CLIENT_A.namespace, [HOST.v4, HOST.v6])
+})
+afterAll(async () => {
+  await vm.must('ip link del br-rate')
+  await setMode(vm, card, 'legacy')
+  await tearDown(vm, card)
+  await unloadSimnic(vm)
+})
+beforeEach(async () => {
+  await newPod(vm, POD)
+  before = await snapshot(vm)
+})
+afterEach(async () => {
+  await knob(vm, card, 'profile', 'full')
+  await runtime.del(list, pod())
+  await deletePod(vm, POD)
+})
+
+const pod = (bandwidth?: object) =>
+  attachment(`/run/netns/${POD}`, {
+    capabilityArgs: bandwidth === undefined ? {} : { portMappings, bandwidth },
+  })
+
+async function attach(config: object = {}): Promise<CniResult> {
+  const device = net.vfs[0]?.pci ?? ''
+  const ipam = { ...staticIpam(`${POD4}/24`, `${POD6}/64`), routes: [{ dst: '0.0.0.0/0' }, { dst: '::/0' }] }
+  const capabilities = { bandwidth: true, portMappings: true }
+  list = listOf(attachConfig(device, { ipam, bridge: 'br-rate' }), {
+    type: 'vf-offload',
+    deviceID: device,
+    capabilities,
+    ...config,
+  })
+  const result = await runtime.add({ ...list, plugins: list.plugins.slice(0, 1) }, pod())
+  await linkIsReady(vm, POD)
+  await isReachable(vm, CLIENT_A.namespace, [POD4, POD6])
+  return result
+}
+
+function ours(command: string, bandwidth: object | undefined, prevResult: CniResult) {
+  const [, plugin] = list.plugins
+  if (plugin === undefined) throw new Error('no plugin')
+  return runtime.call(command, list, plugin, pod(bandwidth), { prevResult })
+}
+
+async function add(bandwidth: object, result: CniResult): Promise<string> {
+  const { code, stdout, stderr } = await ours('ADD', bandwidth, result)
+  if (code !== 0) throw new Error(`ADD: ${stdout}${stderr}`)
+  return stderr
+}
+
+async function limits(): Promise<string[][]> {
+  const { journal } = JSON.parse(await vm.must("cat '/var/lib/cni/vf-flower/offload/'*.json")) as {
+    journal: { limits: { direction: string; where: string; means: string }[] }
+  }
+  return journal.limits.map(({ direction, where, means }) => [direction, where, means])
+}
+
+async function delLeavesNothing(): Promise<void> {
+  await runtime.del(list, pod())
+  expect(diffSnapshot(before, await snapshot(vm))).toEqual([])
+  expect((await vm.must('tc actions list action police')).trim()).toBe('')
+}
+
+const udp = (mbit: number) => ({ from: CLIENT_A.namespace, to: POD, udpMbit: mbit, seconds: 4, warmUp: 1.5 })
+
+test('both limits in the NIC: one for mapped and direct, IPv4 and IPv6; TCP from the pod gets its rate', async () => {
+  const result = await attach()
+  const fromPod: Stream = { from: POD, to: CLIENT_A.namespace, address: CLIENT_A.v4, port: 5001 }
+  const plain = await unlimited(vm, { ...udp(1000), address: POD4, port: 6000, seconds: 2, warmUp: 0.5 })
+  const free = await unlimited(vm, fromPod)
+  const [down, up] = [limitFor(plain), limitFor(free)]
+  const wishes = {
+    ...{ ingressRate: down * 1e6, ingressBurst: down * 160_000 },
+    ...{ egressRate: up * 1e6, egressBurst: up * 250_000 },
+  }
+  await add(wishes, result)
+  expect(await limits()).toEqual([
+    ['toPod', 'nic', 'police'],
+    ['fromPod', 'nic', 'tx_max'],
+  ])
+  await silently(ours('CHECK', wishes, result))
+  const offered = (2 * down) / 3
+  const streams: Stream[] = [
+    { ...udp(offered), address: POD4, port: 6000 },
+    { ...udp(offered), address: POD6, port: 6001 },
+    { ...udp(offered), address: HOST.v4, sendPort: 5353, port: 53 },
+  ]
+  // Frames are counted, a little more of them is header with IPv6.
+  const together = await look(vm, streams, down * DATAGRAM, [94, 105])
+  const tcp = await look(vm, [{ ...fromPod, seconds: 4, warmUp: 1 }], up, [90, 105])
+  console.info(
+    `unlimited ${plain} and ${free} Mbit/s, limits ${down} and ${up}: ${together.looks} and ${tcp.looks} %`,
+  )
+  expect(together.percent).toBeGreaterThanOrEqual(94)
+  expect(together.percent).toBeLessThanOrEqual(105)
+  expect(tcp.percent).toBeGreaterThanOrEqual(90)
+  expect(tcp.percent).toBeLessThanOrEqual(105)
+  const [policer] = (await json(vm, 'tc -j -s actions list action police')).flatMap(
+    ({ actions = [] }) => actions as { stats: { hw_packets: number; drops: number } }[],
+  )
+  expect(policer?.stats.hw_packets).toBeGreaterThan(0)
+  expect(policer?.stats.drops).toBeGreaterThan(0)
+
+  await delLeavesNothing()
+}, 400_000)
+
+test('B14: CHECK names what in the NIC is not as the ADD left it', async () => {
+  const result = await attach()
+  const nic = { ingressRate: 5_000_000, ingressBurst: 800_000, egressRate: 9_000_000, egressBurst: 900_000 }
+  // No whole number of Mbit/s: a policer on the representor.
+  const fraction = { egressRate: 1_500_000, egressBurst: 400_000 }
+  const indexOf = `$(tc actions list action police | sed -n 's/.*police 0x\\([0-9a-f]*\\) .*/0x\\1/p')`
+  for (const [wishes, change, named] of [
+    [nic, `devlink port function rate set ${card.devlink}/1 tx_max 1mbit`, 'the rate is another one'],
+    [nic, `tc filter del dev ${card.pf} ingress prio 13`, 'no filter in the NIC has'],
+    [
+      nic,
+      `tc actions change action police rate 8mbit burst 100kb mtu 65535 conform-exceed drop/pipe index $((${indexOf})) skip_sw`,
+      'rate 1000000 instead of 625000',
+    ],
+    [fraction, `tc filter del dev ${card.pf}rep0 ingress prio 1`, 'has no policer of ours'],
+  ] as const) {
+    await add(wishes, result)
+    await silently(ours('CHECK', wishes, result))
+    await vm.must(change)
+    const { code, msg, details = '' } = errorOf(await ours('CHECK', wishes, result))
+    expect([code, `${msg}; ${details}`]).toEqual([104, expect.stringContaining(named)])
+    // A rate that another hand has set stays as it is.
+    await silently(ours('DEL', undefined, result))
+    await vm.must(`devlink port function rate set ${card.devlink}/1 tx_max 0`)
+  }
+  await delLeavesNothing()
+}, 400_000)
+
+test('a card that takes no policer: in the pod, and the reason is said; outside is refused with the words of the driver', async () => {
+  const result = await attach()
+  const attached = await snapshot(vm)
+  await knob(vm, card, 'profile', 'steer-only')
+  const wishes = {
+    ingressRate: 5_000_000,
+    ingressBurst: 800_000,
+    egressRate: 1_500_000,
+    egressBurst: 400_000,
+  }
+  const said = await add(wishes, result)
+  expect(said).toMatch(/what comes to the pod is limited by ifb \(pod\); not by police: the driver said/)
+  expect(said).toMatch(
+    /what the pod sends is limited by tbf \(pod\); not by tx_max: 1500000 bit\/s is no whole/,
+  )
+  expect(await limits()).toEqual([
+    ['toPod', 'pod', 'ifb'],
+    ['fromPod', 'pod', 'tbf'],
+  ])
+  await silently(ours('CHECK', wishes, result))
+  await silently(ours('DEL', undefined, result))
+  list = { ...list, plugins: list.plugins.map((one) => ({ ...one, bandwidth: { require: 'outside' } })) }
+  expect(errorOf(await ours('ADD', wishes, result))).toMatchObject({
+    code: 101,
+    msg: expect.stringContaining('Cannot limit what comes to the pod in the NIC: police: the driver said'),
+  })
+  expect(diffSnapshot(attached, await snapshot(vm))).toEqual([])
+  await delLeavesNothing()
+}, 400_000)
+
+test('a rate that is no whole number of Mbit/s is policed on the representor', async () => {
+  const result = await attach()
+  await add({ egressRate: 1_500_000, egressBurst: 400_000 }, result)
+  expect(await limits()).toEqual([['fromPod', 'nic', 'police']])
+  expect(await vm.must(`tc filter show dev ${card.pf}rep0 ingress prio 1`)).toMatch(/skip_sw[\s\S]*in_hw/)
+  const { percent } = await look(
+    vm,
+    [{ ...udp(3), from: POD, to: CLIENT_A.namespace, address: CLIENT_A.v4, port: 5002 }],
+    1.5 * DATAGRAM,
+    [94, 106],
+  )
+  expect(percent).toBeGreaterThanOrEqual(94)
+  expect(percent).toBeLessThanOrEqual(106)
+  await delLeavesNothing()
+}, 400_000)

@@ -1,0 +1,54 @@
+/**
+ * Lab tests that `npm test` leaves out, with the reason, which it prints at its end. VF_TEST_ALL=1 runs them too. A file
+ * leaves this list when it has passed, twice in a row, on an idle machine with two cores.
+ */
+export const leftOut: readonly { readonly file: string; readonly reason: string }[] = [
+  { file: 'simnic-rates', reason: 'measures rates; 8 of 11 passed, not run with its lower rates yet' },
+  {
+    file: 'offload-coexist',
+    reason:
+      '8 of 9 passed in a row; the traffic behind an ingress qdisc passed only before programs on tcx and XDP had been there, and goes first now; not run whole in that order',
+  },
+  { file: 'offload-scenarios-switchdev', reason: 'passed whole once, on a busy machine; not twice yet' },
+  { file: 'offload-scenarios-veth', reason: 'passed whole once, on a busy machine; not twice yet' },
+  {
+    file: 'offload-scenarios-legacy',
+    reason: 'its NICs of the pods’ own have not run yet, the rest piece by piece only',
+  },
+  {
+    file: 'offload-scenarios-igb',
+    reason:
+      'P1 to P29 passed in a row; thirty ADDs at once (P30) took longer than two minutes and left their rules to the rest. They may take ten since; not run again',
+  },
+  { file: 'offload-random', reason: 'passed outside the lab only; not run in the lab to its end yet' },
+  {
+    file: 'offload-faults',
+    reason: 'passed behind a bridge (28 cases); not run on a VF in switchdev mode yet',
+  },
+  {
+    file: 'offload-crowd',
+    reason:
+      '12 minutes on a busy machine; no filter was left, but reports of lost records were, which GC takes now: not run since',
+  },
+  {
+    file: 'attach-sequences',
+    reason:
+      'long (4 to 10 minutes); passed three times, but not twice in a row: once the first try failed, for a reason not known yet',
+  },
+  {
+    file: 'rates-veth',
+    reason: 'measures rates; 12 of 13 passed, the last one mended since and not run again',
+  },
+  { file: 'rates-vf', reason: 'measures rates; passed whole once, in five minutes on a busy machine' },
+  {
+    file: 'rates-switchdev',
+    reason: 'measures rates; passed whole once, on a busy machine',
+  },
+  { file: 'rates-kinds', reason: 'measures rates; passed whole once, on a busy machine' },
+  { file: 'rates-faults', reason: 'its first table had not ended after eight minutes on a busy machine' },
+]
+
+/** The files to leave out now, as paths from the top. */
+export function excluded(env: Readonly<Record<string, string | undefined>>): string[] {
+  return env.VF_TEST_ALL === '1' ? [] : leftOut.map(({ file }) => `test/lab/${file}.test.ts`)
+}

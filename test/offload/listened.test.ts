@@ -1,0 +1,46 @@
+import { expect, test } from 'vitest'
+import type { Kernel } from '../../src/kernel/kernel.ts'
+import type { Listener } from '../../src/kernel/listeners.ts'
+import { hears, refuseListened } from '../../src/offload/listened.ts'
+import type { PortKey } from '../../src/ops/op.ts'
+import { refusalOf } from '../support/request.ts'
+
+const on = (address: string, port = 80, v6only = false): Listener => ({
+  ...{ proto: 'tcp', address, port, v6only, inode: 7 },
+})
+
+test.each([
+  ['0.0.0.0', false, true, false],
+  ['::', false, true, true],
+  ['::', true, false, true],
+  ['10.1.0.1', false, true, false],
+  ['::ffff:10.1.0.1', false, true, false],
+  ['10.1.0.2', false, false, false],
+  ['2001:db8::1', false, false, true],
+  ['127.0.0.1', false, false, false],
+])('a socket on %s (IPv6 only: %s) hears IPv4: %s, IPv6: %s', (address, v6only, v4, v6) => {
+  const listener = on(address, 80, v6only)
+  expect([hears(listener, '10.1.0.1'), hears(listener, '2001:db8::1')]).toEqual([v4, v6])
+})
+
+test('only protocols that are mapped are asked for, and the first clash is named', () => {
+  const asked: string[] = []
+  const kernel = {
+    listeners: (proto: string) => {
+      asked.push(proto)
+      return proto === 'tcp' ? [on('127.0.0.1', 8080), on('0.0.0.0', 8080), on('::', 443)] : []
+    },
+    programWith: () => undefined,
+  } as unknown as Kernel
+  const key = (port: number, proto: PortKey['proto'] = 'tcp'): PortKey => ({
+    ...{ address: '10.1.0.1', proto, port, toAddress: '10.1.0.5', toPort: 80 },
+  })
+  refuseListened(kernel, [key(8080, 'udp'), key(7000, 'sctp')])
+  expect(asked).toEqual(['udp'])
+  refuseListened(kernel, [key(8081)])
+  expect(refusalOf(() => refuseListened(kernel, [key(8081), key(8080)]))).toMatchObject({
+    code: 100,
+    message:
+      'Cannot map tcp 10.1.0.1 port 8080: a program of the node listens on 0.0.0.0 port 8080; allowListening true maps it all the same',
+  })
+})

@@ -1,0 +1,485 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { addAttachment } from '../../src/offload/add.ts'
+import { claimClsact, releaseClsact } from '../../src/offload/clsact.ts'
+import { readOffloadConfig } from '../../src/offload/config.ts'
+import { identityOf, rateIdentityOf } from '../../src/offload/identity.ts'
+import { collectOrphans } from '../../src/offload/orphans.ts'
+import { partsOf } from '../../src/offload/parts.ts'
+import { offloadPlugin } from '../../src/offload/plugin.ts'
+import { type OffloadJournal, offloadJournal } from '../../src/offload/record.ts'
+import { collectGarbage, removeAttachment } from '../../src/offload/remove.ts'
+import { noteAt, type RecordStore, recordStore } from '../../src/ops/record-store.ts'
+import { refusalOf, requestOf } from '../support/request.ts'
+import { Node } from './node.ts'
+
+const pf = 2
+const parts = partsOf('vf-offload')
+const path = '/var/run/netns/pod'
+let stateDir: string
+let node: Node
+let store: RecordStore<OffloadJournal>
+
+beforeEach(() => {
+  stateDir = mkdtempSync(join(tmpdir(), 'offload-'))
+  node = new Node(join(stateDir, 'shared'))
+  store = recordStore(stateDir, 'offload', offloadJournal)
+})
+afterEach(() => rmSync(stateDir, { recursive: true }))
+
+const del = (variables: Record<string, string> = {}, config: Record<string, unknown> = {}) =>
+  requestOf({ ...config, stateDir }, { CNI_COMMAND: 'DEL', CNI_NETNS: path, ...variables })
+
+/** What an ADD leaves; `containerID` tells attachments apart. */
+function attach(
+  containerID = 'container',
+  network = 'net',
+  netnsId = '4:1',
+  more: Partial<OffloadJournal> = {},
+) {
+  const owner = { containerID, ifname: 'net1', network, netns: path, netnsId, bootId: node.boot }
+  const journal: OffloadJournal = {
+    ...{
+      device: '0000:3b:02.1',
+      uplink: { name: 'pf0', ifindex: pf },
+      nat: 'pod',
+      ops: [],
+      rules: [],
+      notes: [],
+    },
+    keys: [{ address: '10.1.0.1', proto: 'tcp', port: 8080, toAddress: '10.1.0.5', toPort: 80 }],
+    ...more,
+  }
+  const record = store.write(network, { schema: 1, plugin: 'vf-offload', phase: 'attached', owner, journal })
+  const identity = identityOf(owner, (text) => node.sha256(text))
+  const { cookie } = identity
+  node.namespaces.set(path, netnsId)
+  node.filters.push({
+    ifindex: pf,
+    prio: 10,
+    handle: node.filters.length + 1,
+    protocol: 0x800,
+    kind: 'flower',
+    cookie,
+    packets: 0n,
+    inHw: false,
+  })
+  node.ports.add(cookie)
+  node.podTables.set(netnsId, new Set([identity.podTable, identity.routeTable]))
+  return { record, identity, tables: node.podTables.get(netnsId) ?? new Set() }
+}
+
+const remove = (request = del()) => removeAttachment({ machine: node, store, parts }, request)
+
+function expectNothingLeft(): void {
+  expect(node.filters).toEqual([])
+  expect([...node.ports]).toEqual([])
+  expect(store.list()).toEqual([])
+}
+
+describe('DEL', () => {
+  test('takes filters, then the pod’s half, then the reservation, then the record', () => {
+    const { tables } = attach()
+    remove()
+    expect(node.steps).toEqual(['filter', 'routes', 'nat', 'ports'])
+    expect([...tables]).toEqual([])
+    expectNothingLeft()
+    expect(node.open).toBe(0)
+  })
+
+  test('asks for nothing of port mappings where the record says that there never were any', () => {
+    attach('container', 'net', '4:1', { keys: [] })
+    remove()
+    expect(node.steps).toEqual(['filter'])
+    expect(store.list()).toEqual([])
+  })
+
+  test('a second one has nothing to do and succeeds', () => {
+    attach()
+    remove()
+    remove()
+    expectNothingLeft()
+  })
+
+  test('without a record: by cookie', () => {
+    const { record, tables } = attach()
+    store.remove(record)
+    remove()
+    expectNothingLeft()
+    expect([...tables]).toEqual([])
+  })
+
+  test('the report goes with the record, and when the record is lost', () => {
+    const { record } = attach()
+    store.writeReport(record, '{}')
+    expect(store.readReport(record)).toBe('{}')
+    remove()
+    expect(store.readReport(record)).toBeUndefined()
+    store.writeReport(record, '{}')
+    remove()
+    expect(store.readReport(record)).toBeUndefined()
+  })
+
+  test('rate limits without a record: filters by a cookie of their own, the ifb by its name; those of others stay', () => {
+    const sha256 = (text: string) => node.sha256(text)
+    const own = { network: 'net', containerID: 'container', ifname: 'net1' }
+    const limitsOf = (containerID: string) => {
+      const { cookie, ifb } = rateIdentityOf({ ...own, containerID }, sha256)
+      const place = { ifindex: 77, prio: 60_000, handle: node.filters.length + 1, protocol: 3 }
+      node.filters.push({ ...place, kind: 'matchall', cookie, packets: 0n, inHw: false })
+      node.ifbs.add(ifb)
+      return ifb
+    }
+    limitsOf('container')
+    const other = limitsOf('other')
+    remove()
+    expect(node.filters).toHaveLength(1)
+    expect([...node.ifbs]).toEqual([other])
+  })
+
+  test('filters of both parts are looked for in the same dumps', () => {
+    attach()
+    const { cookie } = rateIdentityOf({ network: 'net', containerID: 'container', ifname: 'net1' }, (text) =>
+      node.sha256(text),
+    )
+    const place = { ifindex: pf, prio: 60_000, handle: 1, protocol: 3 }
+    node.filters.push({ ...place, kind: 'matchall', cookie, packets: 0n, inHw: false })
+    const dumps = (netns: string) => {
+      node.dumps = 0
+      remove(del({ CNI_NETNS: netns }))
+      return node.dumps
+    }
+    // One that shows them, two that show that they are gone; of an attachment with nothing left, two.
+    expect(dumps(path)).toBe(3)
+    expectNothingLeft()
+    expect(dumps('')).toBe(2)
+  })
+
+  test('a port whose filters could not be removed is not given away', () => {
+    attach()
+    node.openKernel = () => ({
+      ...Node.prototype.openKernel.call(node),
+      removeFilter: () => {
+        throw new Error('RTM_DELTFILTER: EBUSY')
+      },
+    })
+    expect(refusalOf(() => remove())).toMatchObject({ code: 103, details: 'RTM_DELTFILTER: EBUSY' })
+    expect(node.ports.size).toBe(1)
+    expect(store.list()).toHaveLength(1)
+  })
+
+  test('a record without limits speaks of an attachment that never had any: nothing is looked for', () => {
+    attach()
+    node.ifbs.add(
+      rateIdentityOf({ network: 'net', containerID: 'container', ifname: 'net1' }, (text) =>
+        node.sha256(text),
+      ).ifb,
+    )
+    remove()
+    expect(node.ifbs.size).toBe(1)
+  })
+
+  test('without a record and without a filter a reservation is looked for all the same', () => {
+    attach()
+    for (const name of store.list()) store.remove(name)
+    node.filters = []
+    remove()
+    expectNothingLeft()
+  })
+
+  test('with a record that is broken: by cookie, reservation included, even if no filter is left', () => {
+    const { record } = attach()
+    writeFileSync(record.path, '{"schema":1')
+    node.filters = []
+    remove()
+    expectNothingLeft()
+  })
+
+  test('a record of a newer version is left to it', () => {
+    const { record } = attach()
+    writeFileSync(record.path, '{"schema":2}')
+    expect(() => remove()).toThrow('schema 2 is newer than 1')
+    expect(store.list()).toHaveLength(1)
+    expect(node.filters).toHaveLength(1)
+  })
+
+  test('without a namespace: all of the host’s half', () => {
+    attach()
+    node.namespaces.clear()
+    remove(del({ CNI_NETNS: '' }))
+    expect(node.steps).toEqual(['filter', 'ports'])
+    expectNothingLeft()
+  })
+
+  test('the namespace by the path of the ADD where this call names another one', () => {
+    const { tables } = attach()
+    node.namespaces.set('/recycled', '4:99')
+    const stranger = new Set<string | number>(tables)
+    node.podTables.set('4:99', stranger)
+    remove(del({ CNI_NETNS: '/recycled' }))
+    expect([...tables]).toEqual([])
+    expect(stranger.size).toBe(2)
+    expect(node.open).toBe(0)
+  })
+
+  test('a recycled path is a stranger’s namespace and is not touched', () => {
+    const { tables } = attach()
+    const left = new Set(tables)
+    node.namespaces.set(path, '4:99')
+    node.podTables.set('4:99', left)
+    remove()
+    expect(left.size).toBe(2)
+    expectNothingLeft()
+    expect(node.open).toBe(0)
+  })
+
+  test('after a reboot equal numbers mean nothing', () => {
+    const { tables } = attach()
+    node.boot = 'boot-2'
+    remove()
+    expect(tables.size).toBe(2)
+    expectNothingLeft()
+  })
+
+  test('a record under another network name is taken too, one of the same name alone if there is one', () => {
+    attach('container', 'before')
+    remove()
+    expectNothingLeft()
+    attach('container', 'before', '4:2')
+    attach('container', 'net', '4:3')
+    remove()
+    expect(store.list().map(({ subject }) => subject)).toEqual(['before'])
+  })
+
+  test('other attachments stay', () => {
+    attach('other', 'net', '4:7')
+    attach()
+    remove()
+    expect(store.list().map(({ containerID }) => containerID)).toEqual(['other'])
+    expect(node.filters).toHaveLength(1)
+    expect(node.ports.size).toBe(1)
+  })
+
+  test('a dump that loses filters is not believed', () => {
+    attach()
+    node.blindDumps = 1
+    remove()
+    expectNothingLeft()
+  })
+
+  test('filters that keep coming back end in code 103, and the record stays', () => {
+    const { identity } = attach()
+    const kernel = node.openKernel()
+    const [filter] = kernel.ownFilters(identity.cookie)
+    node.openKernel = () => ({ ...kernel, ownFilters: () => (filter === undefined ? [] : [filter]) })
+    expect(refusalOf(() => remove()).code).toBe(103)
+    expect(store.list()).toHaveLength(1)
+  })
+})
+
+describe('the clsact of the uplink', () => {
+  test('goes with our last filter if we made it', () => {
+    attach()
+    attach('other', 'net', '4:7')
+    node.qdiscs.add(pf)
+    claimClsact(node, pf)
+    remove()
+    expect([...node.qdiscs]).toEqual([pf])
+    remove(del({ CNI_CONTAINERID: 'other' }))
+    expect([...node.qdiscs]).toEqual([])
+    expect(noteAt(`${node.sharedDir}/clsact-${pf}`).get()).toBeUndefined()
+  })
+
+  test('stays if it was there before', () => {
+    attach()
+    node.qdiscs.add(pf)
+    remove()
+    expect([...node.qdiscs]).toEqual([pf])
+  })
+
+  test('a note from before the last boot speaks of another interface', () => {
+    node.qdiscs.add(pf)
+    claimClsact(node, pf)
+    node.boot = 'boot-2'
+    releaseClsact(node, node.openKernel(), pf)
+    expect([...node.qdiscs]).toEqual([pf])
+    expect(noteAt(`${node.sharedDir}/clsact-${pf}`).get()).toBeUndefined()
+  })
+
+  test('the note stays with a qdisc that others use', () => {
+    node.qdiscs.add(pf)
+    attach()
+    claimClsact(node, pf)
+    releaseClsact(node, node.openKernel(), pf)
+    expect(noteAt(`${node.sharedDir}/clsact-${pf}`).get()).toBe('boot-1')
+  })
+})
+
+describe('GC', () => {
+  const gc = (valid?: readonly string[], name = 'net') => {
+    const attachments = valid?.map((containerID) => ({ containerID, ifname: 'net1' }))
+    const config = {
+      name,
+      ...(attachments === undefined ? {} : { 'cni.dev/valid-attachments': attachments }),
+    }
+    const request = requestOf(config, { CNI_COMMAND: 'GC' })
+    return [
+      ...collectGarbage({ machine: node, store, parts }, request),
+      ...collectOrphans(node, [store], request),
+    ]
+  }
+  const left = () => store.list().map(({ containerID }) => containerID)
+
+  test('without a list only what is dead goes', () => {
+    attach('alive')
+    attach('dead', 'net', '4:2')
+    node.namespaces.set(path, '4:1')
+    expect(gc()).toEqual([])
+    expect(left()).toEqual(['alive'])
+  })
+
+  test('valid ones stay, dead or alive', () => {
+    attach('dead')
+    node.namespaces.clear()
+    expect(gc(['dead'])).toEqual([])
+    expect(left()).toEqual(['dead'])
+    expect(gc([])).toEqual([])
+    expect(left()).toEqual([])
+  })
+
+  test('one that is missing from the list but alive is reported and stays', () => {
+    attach('alive')
+    const [error, ...more] = gc(['other'])
+    expect(more).toEqual([])
+    expect(error).toMatchObject({ code: 103, message: expect.stringContaining('container "alive"') })
+    expect(left()).toEqual(['alive'])
+    expect(node.filters).toHaveLength(1)
+  })
+
+  test('other networks are not looked at', () => {
+    attach('dead')
+    node.namespaces.clear()
+    expect(gc([], 'elsewhere')).toEqual([])
+    expect(left()).toEqual(['dead'])
+  })
+
+  test('what lost its record goes only when the runtime’s list says so', () => {
+    const { record } = attach('lost')
+    attach('other', 'elsewhere')
+    const { record: valid } = attach('valid')
+    store.remove(record)
+    for (const name of [record, valid]) store.writeReport(name, '{}')
+    expect(gc()).toEqual([])
+    expect(node.filters).toHaveLength(3)
+    expect(gc(['lost', 'valid'])).toEqual([])
+    expect(node.filters).toHaveLength(3)
+    expect(store.readReport(record)).toBe('{}')
+    expect(gc(['valid'])).toEqual([])
+    expect([record, valid].map((name) => store.readReport(name))).toEqual([undefined, '{}'])
+    expect(node.filters).toHaveLength(2)
+    expect(node.ports.size).toBe(2)
+    expect(left()).toEqual(['other', 'valid'])
+  })
+
+  test('rate limits that lost their record: filters, the ifb that they lead to, the policer; those of others stay', () => {
+    const limit = (containerID: string, network = 'net') => {
+      const own = { network, containerID, ifname: 'net1' }
+      const { cookie, ifb, limiter } = rateIdentityOf(own, (text) => node.sha256(text))
+      const place = { ifindex: 77, prio: 60_000, handle: node.filters.length + 1, protocol: 3 }
+      node.filters.push({ ...place, kind: 'matchall', cookie, packets: 0n, inHw: false })
+      node.detours.set(cookie, 100 + node.ifbs.size)
+      node.ifbs.add(ifb)
+      node.limiters.push({ index: limiter, cookie, bytesPerSecond: 1, burst: 1, users: 0 })
+      return { cookie, ifb }
+    }
+    const [valid, , elsewhere] = [limit('valid'), limit('lost'), limit('other', 'elsewhere')]
+    const { record } = attach('lost')
+    store.remove(record)
+    expect(gc()).toEqual([])
+    expect(node.limiters).toHaveLength(3)
+    expect(gc(['valid'])).toEqual([])
+    const cookies = [valid.cookie, elsewhere.cookie]
+    expect(node.filters.map(({ cookie }) => cookie)).toEqual(cookies)
+    expect([...node.ifbs]).toEqual([valid.ifb, elsewhere.ifb])
+    expect(node.limiters.map(({ cookie }) => cookie)).toEqual(cookies)
+    // Filters of port mappings may use the policer.
+    expect(node.steps).toEqual(['filter', 'ports', 'filter', 'limiter'])
+  })
+
+  test('goes on after an error', () => {
+    const { record } = attach('broken')
+    writeFileSync(record.path, '{')
+    attach('dead')
+    node.namespaces.clear()
+    expect(gc([]).map(({ code }) => code)).toEqual([5])
+    expect(left()).toEqual(['broken'])
+  })
+})
+
+describe('ADD', () => {
+  const request = () =>
+    requestOf({ stateDir, runtimeConfig: { portMappings: [{ hostPort: 8080, containerPort: 80 }] } })
+  const setting = () => ({
+    machine: node,
+    kernel: node.openKernel(),
+    pod: node.openNetns(path),
+    store,
+    parts,
+  })
+
+  test('a second one without a DEL is refused before anything is looked at, and keeps its hands off the first', () => {
+    attach()
+    const { code, message } = refusalOf(() =>
+      addAttachment(setting(), request(), readOffloadConfig(request()), {}),
+    )
+    expect(message).toBe(
+      'Cannot serve container "container", interface "net1", network "net": it is served already and needs a DEL first',
+    )
+    expect(code).toBe(11)
+    expect(store.list()).toHaveLength(1)
+    expect(node.filters).toHaveLength(1)
+  })
+
+  test('a second one is refused in the same way when the record of the first was lost', () => {
+    attach()
+    for (const name of store.list()) rmSync(name.path)
+    const { code, message } = refusalOf(() =>
+      addAttachment(setting(), request(), readOffloadConfig(request()), {}),
+    )
+    expect(message).toContain('it is served already and needs a DEL first')
+    expect(code).toBe(11)
+    expect(store.list()).toEqual([])
+    expect(node.filters).toHaveLength(1)
+  })
+
+  test('what is from before the last boot is no hindrance', () => {
+    attach()
+    node.boot = 'boot-2'
+    expect(() => addAttachment(setting(), request(), readOffloadConfig(request()), {})).toThrow(
+      'Cannot serve "net1": the pod has no such interface',
+    )
+  })
+
+  test('without mappings prevResult is the answer, and nothing is opened', () => {
+    const prevResult = { cniVersion: '1.1.0', interfaces: [], ips: [{ address: '10.1.0.5/24' }] }
+    const { add } = offloadPlugin(node)
+    expect(add(requestOf({ stateDir, prevResult }))).toMatchObject({ ips: [{ address: '10.1.0.5/24' }] })
+    expect(node.open).toBe(0)
+  })
+
+  test('without prevResult: code 7', () => {
+    expect(refusalOf(() => offloadPlugin(node).add(request()))).toMatchObject({
+      code: 7,
+      message: 'must be called as chained plugin',
+    })
+  })
+
+  test('into a namespace that is gone: code 8', () => {
+    const prevResult = { cniVersion: '1.1.0', ips: [{ address: '10.1.0.5/24' }] }
+    const { config } = request()
+    const error = refusalOf(() => offloadPlugin(node).add(requestOf({ ...config, prevResult })))
+    expect(error).toMatchObject({ code: 8, message: `Cannot open CNI_NETNS "${path}": ENOENT: ${path}` })
+  })
+})

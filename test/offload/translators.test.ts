@@ -1,0 +1,82 @@
+import { describe, expect, test } from 'vitest'
+import type { OffloadConfig } from '../../src/offload/config.ts'
+import type { Port, PortKind } from '../../src/offload/port.ts'
+import { translators } from '../../src/offload/translators.ts'
+import type { PortKey, Proto } from '../../src/ops/op.ts'
+
+const key = (port: number, toPort: number, proto: Proto = 'tcp'): PortKey => ({
+  ...{ address: '10.1.0.1', proto, port, toAddress: '10.1.0.5', toPort },
+})
+const pf0 = { name: 'pf0', ifindex: 2 }
+const rep = { name: 'pf0vf0', ifindex: 7 }
+
+/** A port of which only the kind, and whether it has a representor, is known. */
+function portOf(kind: PortKind | 'userspace legacy'): Port {
+  const wire = { uplink: pf0, representor: kind === 'representor' || kind === 'userspace' ? rep : undefined }
+  const base = { name: 'net1', device: '0000:3b:02.1', wire: kind === 'veth' ? undefined : wire }
+  return { ...base, kind: kind === 'userspace legacy' ? 'userspace' : kind } as unknown as Port
+}
+
+/** The translators in order, or the code and words of the refusal. */
+function cell(
+  kind: PortKind | 'userspace legacy',
+  nat: OffloadConfig['nat'],
+  offload: OffloadConfig['offload'],
+  { directSubnets = [] as string[], keys = [key(8080, 80)] } = {},
+): string {
+  try {
+    const config = { nat, offload, directSubnets } as unknown as OffloadConfig
+    return translators(config, portOf(kind), keys).nat.join(' ')
+  } catch (error) {
+    const { code, message } = error as { code: number; message: string }
+    return `${code}: ${message}`
+  }
+}
+
+const subnets = { directSubnets: ['10.1.0.0/24'] }
+
+describe('what each kind of port can give', () => {
+  test.each([
+    ['representor', 'pod', ['pod', 'pod', 'pod']],
+    ['representor', 'nic', [/^7: .*offload "off"/, 'nic', 'nic']],
+    ['representor', 'auto', ['pod', 'pod', 'pod']],
+    ['legacy', 'pod', ['pod', 'pod', /^7: .*offload "require".*legacy mode/]],
+    ['legacy', 'auto', ['pod', 'pod', /^7: .*legacy mode/]],
+    ['legacy', 'nic', [/^7: /, /^7: .*nat "nic".*legacy mode/, /^7: .*legacy mode/]],
+    ['nic', 'pod', ['pod', 'pod', /^7: .*NIC of its own.*switchdev mode/]],
+    ['nic', 'auto', ['pod', 'pod', /^7: .*switchdev mode/]],
+    ['nic', 'nic', [/^7: /, /^7: .*nat "nic"/, /^7: /]],
+    ['veth', 'auto', ['host', 'host', /^7: .*veth/]],
+    ['veth', 'pod', ['host', 'host', /^7: .*veth/]],
+    ['veth', 'nic', ['host', 'host', /^7: .*veth/]],
+    ['userspace', 'auto', [/^7: .*offload "off"/, 'nic', 'nic']],
+    ['userspace', 'nic', [/^7: .*offload "off"/, 'nic', 'nic']],
+    ['userspace', 'pod', [/^7: /, /^7: .*nat "pod"/, /^7: .*nat "pod"/]],
+    ['userspace legacy', 'auto', [/^7: .*legacy mode/, /^7: .*legacy mode/, /^7: .*legacy mode/]],
+    ['userspace legacy', 'nic', [/^7: .*legacy mode/, /^7: .*legacy mode/, /^7: .*legacy mode/]],
+  ] as const)('%s, nat %s: off, prefer, require', (kind, nat, cells) => {
+    const found = (['off', 'prefer', 'require'] as const).map((offload) => cell(kind, nat, offload))
+    for (const [at, wanted] of cells.entries())
+      expect(found[at]).toEqual(typeof wanted === 'string' ? wanted : expect.stringMatching(wanted))
+  })
+
+  test('auto with direct networks: the NIC first, the pod where it refuses or can not', () => {
+    expect(cell('representor', 'auto', 'prefer', subnets)).toBe('nic pod')
+    expect(cell('representor', 'auto', 'require', subnets)).toBe('nic pod')
+    expect(cell('representor', 'auto', 'off', subnets)).toBe('pod')
+    const two = [key(8080, 80), key(81, 80)]
+    expect(cell('representor', 'auto', 'prefer', { ...subnets, keys: two })).toBe('pod')
+    expect(cell('representor', 'nic', 'prefer', { keys: two })).toMatch(/^7: .*can't tell apart/)
+    expect(cell('userspace', 'auto', 'prefer', { keys: two })).toMatch(/^7: .*can't tell apart/)
+  })
+
+  test('SCTP is never translated by a NIC: refused by name, or left to the pod', () => {
+    const keys = [key(8080, 80), key(7000, 7000, 'sctp')]
+    expect(cell('representor', 'nic', 'prefer', { keys })).toMatch(/^2: .*"sctp".*hostPort 7000/)
+    expect(cell('userspace', 'auto', 'prefer', { keys })).toMatch(/^2: .*"sctp"/)
+    expect(cell('representor', 'auto', 'prefer', { ...subnets, keys })).toBe('pod')
+    for (const kind of ['legacy', 'nic', 'representor'] as const)
+      expect(cell(kind, 'auto', 'prefer', { keys })).toBe('pod')
+    expect(cell('veth', 'auto', 'prefer', { keys })).toBe('host')
+  })
+})

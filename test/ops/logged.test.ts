@@ -1,0 +1,56 @@
+import { afterEach, describe, expect, test } from 'vitest'
+import { recordedSteps, startSteps } from '../../src/lib/steps.ts'
+import { applyAll, Transaction } from '../../src/ops/apply.ts'
+import { describe as describeOp } from '../../src/ops/describe.ts'
+import type { Op } from '../../src/ops/op.ts'
+import { logged } from '../support/log.ts'
+
+afterEach(() => startSteps(false))
+
+const first: Op = { do: 'altname.add', side: 'host', name: 'pf0', altname: 'one' }
+const second: Op = { do: 'addr.add', side: 'pod', link: 'net1', address: '10.0.0.2/24' }
+const runner = {
+  run: (op: Op) => {
+    if (op.do === 'addr.add') throw new TypeError('RTM_NEWADDR: EINVAL: the kernel says no')
+    return { handle: 3 }
+  },
+}
+const attempt = (action: () => unknown) => () => expect(action).toThrow('the kernel says no')
+const apply = attempt(() => new Transaction(runner).apply([first, second]))
+
+describe('at debug', () => {
+  test('every operation is a line with its command, outcome and duration, those of the rollback too', () => {
+    const ms = expect.any(Number)
+    const command = describeOp(first)
+    expect(logged('debug', apply)).toMatchObject([
+      { level: 'debug', op: 'altname.add', command, result: 'ok', outcome: { handle: 3 }, ms },
+      {
+        op: 'addr.add',
+        command: 'pod:ip address add 10.0.0.2/24 dev net1',
+        result: 'error',
+        error: { msg: 'RTM_NEWADDR: EINVAL: the kernel says no' },
+        ms,
+      },
+      { op: 'altname.del', command: command.replace(' add ', ' del '), result: 'ok', ms },
+    ])
+  })
+
+  test('those of a teardown too', () => {
+    const lines = logged('debug', () => applyAll(runner, [second, first]))
+    expect(lines.map(({ op, result }) => [op, result])).toEqual([
+      ['addr.add', 'error'],
+      ['altname.add', 'ok'],
+    ])
+  })
+})
+
+test('at info nothing is written, and every operation is a step', () => {
+  startSteps(true)
+  expect(logged('info', apply)).toEqual([])
+  const ms = expect.any(Number)
+  expect(recordedSteps()).toEqual([
+    { step: 'altname.add', ms },
+    { step: 'addr.add', ms, failed: true },
+    { step: 'altname.del', ms },
+  ])
+})

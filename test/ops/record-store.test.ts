@@ -1,0 +1,136 @@
+import { mkdtempSync, readdirSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { basename, join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import * as z from 'zod/mini'
+import { failure } from '../../src/cni/failure.ts'
+import type { PluginRecord } from '../../src/ops/record.ts'
+import { lockPath, noteAt, type RecordStore, recordStore } from '../../src/ops/record-store.ts'
+
+type Journal = { note: string }
+let stateDir: string
+let store: RecordStore<Journal>
+
+beforeEach(() => {
+  stateDir = join(mkdtempSync(join(tmpdir(), 'records-')), 'not/yet')
+  store = recordStore(stateDir, 'attach', z.object({ note: z.string() }))
+})
+afterEach(() => rmSync(join(stateDir, '../..'), { recursive: true }))
+
+function recordOf(ifname: string, containerID = 'container'): PluginRecord<Journal> {
+  const owner = { containerID, ifname, network: 'net', netns: '/n', netnsId: '4:1', bootId: 'b' }
+  return { schema: 1, plugin: 'vf-attach', phase: 'applying', owner, journal: { note: ifname } }
+}
+
+describe('records', () => {
+  test('nothing is created before the first write', () => {
+    expect(store.list()).toEqual([])
+    expect(noteAt(join(stateDir, 'clsact-5')).get()).toBeUndefined()
+    expect(() => statSync(stateDir)).toThrow('ENOENT')
+  })
+
+  test.each(['net1', 'a@b.json', '"\\%{};', 'é€'])('round trip for interface %j', (ifname) => {
+    const name = store.write('0000:3b:02.1', recordOf(ifname))
+    expect(name).toMatchObject({ subject: '0000:3b:02.1', containerID: 'container', ifname })
+    expect(store.list()).toEqual([name])
+    expect(store.read(name)).toEqual(recordOf(ifname))
+  })
+
+  test('only root may look into them', () => {
+    const { path } = store.write('0000:3b:02.1', recordOf('net1'))
+    expect(statSync(path).mode & 0o777).toBe(0o600)
+    expect(statSync(stateDir).mode & 0o777).toBe(0o700)
+  })
+
+  test('a second write of the same attachment replaces the first', () => {
+    store.write('0000:3b:02.1', recordOf('net1'))
+    const name = store.write('0000:3b:02.1', { ...recordOf('net1'), phase: 'attached' })
+    expect(store.list()).toHaveLength(1)
+    expect(store.read(name)?.phase).toBe('attached')
+  })
+
+  test('the list passes over strangers', () => {
+    const name = store.write('0000:3b:02.1', recordOf('net1'))
+    for (const stranger of ['README', '.x c@net1.json.1.tmp', 'clsact-5', 'x c@net1.json.bak'])
+      writeFileSync(join(stateDir, 'attach', stranger), 'x')
+    expect(store.list()).toEqual([name])
+  })
+
+  test('what a killed process left half written is cleared away, but not what another writes just now', () => {
+    const name = store.write('0000:3b:02.1', recordOf('net1'))
+    const inFolder = (file: string) => join(stateDir, 'attach', file)
+    for (const file of ['.old c@net1.json.17.tmp', '.new c@net1.json.18.tmp', '.kept', 'x.17.tmp'])
+      writeFileSync(inFolder(file), '{')
+    const hourAgo = Date.now() / 1000 - 3600
+    for (const file of ['.old c@net1.json.17.tmp', '.kept', 'x.17.tmp'])
+      utimesSync(inFolder(file), hourAgo, hourAgo)
+    utimesSync(name.path, hourAgo, hourAgo)
+    expect(store.list()).toEqual([name])
+    expect(readdirSync(join(stateDir, 'attach')).sort()).toEqual(
+      ['.kept', '.new c@net1.json.18.tmp', 'x.17.tmp', basename(name.path)].sort(),
+    )
+  })
+
+  test('what is gone reads as undefined and can be removed again', () => {
+    const name = store.write('0000:3b:02.1', recordOf('net1'))
+    store.remove(name)
+    store.remove(name)
+    expect(store.read(name)).toBeUndefined()
+    expect(store.list()).toEqual([])
+  })
+
+  test('plugins do not see each other’s records', () => {
+    store.write('0000:3b:02.1', recordOf('net1'))
+    expect(recordStore(stateDir, 'offload', z.object({})).list()).toEqual([])
+  })
+
+  test.each(['', '\0\0\0'])(
+    'what a crash of the machine left of a file, %j, is no record and goes',
+    (left) => {
+      const name = store.write('0000:3b:02.1', recordOf('net1'), 'volatile')
+      writeFileSync(name.path, left)
+      expect(store.read(name)).toBeUndefined()
+      expect(store.list()).toEqual([])
+    },
+  )
+
+  test('a record that can’t be used is code 5 and is still listed', () => {
+    const name = store.write('0000:3b:02.1', recordOf('net1'))
+    writeFileSync(name.path, '{')
+    expect(store.list()).toEqual([name])
+    expect(() => store.read(name)).toThrow(`Cannot read record "${name.path}": it is not JSON`)
+    const { code } = failure(thrownBy(() => store.read(name)))
+    expect(code).toBe(5)
+  })
+
+  test('a name that is too long for a file is code 5, and nothing stays behind', () => {
+    store.write('0000:3b:02.1', recordOf('net1'))
+    const error = thrownBy(() => store.write('0000:3b:02.1', recordOf('net1', 'c'.repeat(253))))
+    expect(failure(error)).toMatchObject({ code: 5, message: expect.stringContaining('ENAMETOOLONG') })
+    expect(readdirSync(join(stateDir, 'attach'))).toHaveLength(1)
+  })
+})
+
+test('notes are set, read and cleared', () => {
+  const note = noteAt(join(stateDir, 'clsact-5'))
+  note.set('boot-1')
+  note.set('boot-2')
+  expect(noteAt(join(stateDir, 'clsact-5')).get()).toBe('boot-2')
+  expect(noteAt(join(stateDir, 'clsact-6')).get()).toBeUndefined()
+  expect(store.list()).toEqual([])
+  note.clear()
+  expect(note.get()).toBeUndefined()
+})
+
+test('locks lie beside the records, one for each subject', () => {
+  expect(lockPath('/state', '0000:3b:02.1')).toBe('/state/lock/0000:3b:02.1')
+})
+
+function thrownBy(action: () => unknown): unknown {
+  try {
+    action()
+  } catch (error) {
+    return error
+  }
+  throw new TypeError('nothing was thrown')
+}

@@ -1,0 +1,32 @@
+/** Who reaches a mapped port, as a table that two plugins can be compared by. */
+import type { Agent } from '../support/agent.ts'
+import type { PortBed } from '../support/port-bed.ts'
+import { FAMILIES } from '../support/port-node.ts'
+import { HOST } from '../support/topology.ts'
+import { usual } from './scenario.ts'
+
+/** By asker, protocol and family: who answered and, for clients on the wire, whether they kept their address. */
+export async function reachability({ node, one, two }: PortBed): Promise<Record<string, string>> {
+  const [a, b] = node.clients
+  const askers: readonly (readonly [string, Agent, typeof a?])[] = [
+    ['wire A', a.agent, a],
+    ['wire B', b.agent, b],
+    ['the node', node.host],
+    ['the pod itself', one.agent],
+    ['a neighbour', two.agent],
+  ]
+  const table: Record<string, string> = {}
+  for (const [name, agent, client] of askers) {
+    const questions = FAMILIES.flatMap((family) =>
+      usual(HOST[family], { timeoutMs: 4_000 }).map((ask) => ({ family, ask })),
+    )
+    const outcomes = await agent.tryAsk(questions.map(({ ask }) => ask))
+    for (const [index, { family, ask }] of questions.entries()) {
+      const outcome = outcomes[index]
+      const kept = outcome?.ok === true && client !== undefined && outcome.peer.address === client[family]
+      table[`${name}, ${ask.protocol}, ${family}`] =
+        outcome?.ok === true ? `${outcome.server}${kept ? ' sees the client' : ''}` : 'nobody'
+    }
+  }
+  return table
+}

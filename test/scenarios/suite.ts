@@ -1,0 +1,62 @@
+/** Makes lab tests of the scenarios and of the table of offload and NAT, for some kinds of port on one node. */
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { lab } from '../support/lab.ts'
+import { type KindName, makeBed, type Nat, type PortBed } from '../support/port-bed.ts'
+import { makeNode, type Node } from '../support/port-node.ts'
+import { diffSnapshot, type Snapshot, snapshot } from '../support/snapshot.ts'
+import { programOf, sceneName } from './all.ts'
+import { cellName, runCell } from './cells.ts'
+import { play, sceneOf } from './scenario.ts'
+import { transfer } from './transfer.ts'
+
+/** VF_TEST_ALL=1: everything wherever it holds, else each scenario and cell of the table in one place, by turns. */
+const all = process.env.VF_TEST_ALL === '1'
+const megabytes = all ? 50 : 4
+
+/** Which NIC the node has, how many more for pods, and which kinds of port its pods get, one after the other. */
+export interface NodeOfKinds {
+  readonly nic: 'igb' | 'simnic'
+  readonly others?: number
+  readonly kinds: readonly KindName[]
+}
+
+/** One node for all kinds, one bed for all tests of a kind. */
+export function describeScenarios({ nic, others, kinds }: NodeOfKinds): void {
+  let node: Node
+  let before: Snapshot
+  beforeAll(async () => {
+    node = await makeNode(await lab(), nic, others)
+    before = await snapshot(node.lab)
+  })
+  afterAll(() => node?.end())
+  for (const kind of kinds) describeKind(kind)
+
+  function describeKind(kind: KindName): void {
+    const { scenes, cells } = programOf(kind, all)
+    describe(kind, () => {
+      let bed: PortBed
+      beforeAll(async () => {
+        bed = await makeBed(node, kind)
+      })
+      afterEach(() => bed.reset())
+      afterAll(async () => {
+        await bed?.end()
+        expect(diffSnapshot(before, await snapshot(node.lab))).toEqual([])
+      })
+      for (const { scenario, nat } of scenes) {
+        // P30 begins thirty programs at once.
+        test(sceneName(scenario, kind, nat), { timeout: 600_000 }, () => play(scenario, bed, nat))
+      }
+      for (const nat of kind === 'simnic-full' ? (['pod', 'nic'] as const) : []) {
+        test(`a transfer of ${megabytes} MB with nat ${nat}: all bytes, all frames counted in hardware, none seen by the host`, () =>
+          transferOver(bed, nat))
+      }
+      for (const cell of cells) test(cellName(cell), () => runCell(bed, cell))
+    })
+  }
+}
+
+async function transferOver(bed: PortBed, nat: Nat): Promise<void> {
+  await bed.node.setSecond(nat === 'pod')
+  await transfer(sceneOf(bed, nat), megabytes)
+}

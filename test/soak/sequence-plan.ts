@@ -1,0 +1,172 @@
+/**
+ * A random sequence of ADD, DEL, CHECK and GC with crashes, over containers that come and die. In: a seed and a place. Out:
+ * what is done, as data. The same seed gives the same sequence.
+ */
+import type { JsonObject } from '../../src/lib/json.ts'
+import { addressesFor } from './run.ts'
+import { type Call, ipBatch, type Job, type Place, type Step } from './script.ts'
+import { type Random, randomFrom } from './seed.ts'
+
+/** A container of a sequence. */
+export interface Container {
+  readonly id: string
+  /** Name of its namespace; a later container may get the same. */
+  readonly pod: string
+  readonly config: JsonObject
+}
+
+/** One step of a sequence; each is followed by a look. */
+export type Act =
+  | {
+      readonly do: 'ADD' | 'DEL' | 'CHECK'
+      readonly container: Container
+      readonly pci: string
+      readonly hurt: Hurt | undefined
+    }
+  | { readonly do: 'GC'; readonly valid: readonly Container[]; readonly hurt: Hurt | undefined }
+  /** The namespace dies, with all that is in it; `next` takes its place. */
+  | { readonly do: 'die'; readonly container: Container; readonly next: Container }
+
+/** What goes wrong in a call: a fault point or a kill at any time. */
+export type Hurt = { readonly fault: string } | { readonly killAfterMs: number }
+
+export interface Sequence {
+  readonly seed: number
+  readonly place: Place
+  readonly acts: readonly Act[]
+  /** All containers that there ever were. */
+  readonly containers: readonly Container[]
+  /** How it ends: a DEL for each container that had an ADD, or all pods die and GC has to do. */
+  readonly end: 'DEL' | 'GC'
+}
+
+const podCount = 3
+const ifname = 'net1'
+const errnos = ['EBUSY', 'EEXIST', 'ENODEV', 'ENOSPC'] as const
+
+/** The sequence of a seed. */
+export function planSequence(seed: number, place: Place): Sequence {
+  const random = randomFrom(seed)
+  const containers: Container[] = []
+  const newContainer = (pod?: string): Container => {
+    const id = `s${seed}-${containers.length}`
+    const container = { id, pod: pod ?? `${place.network}-${id}`, config: wishes(random, place) }
+    containers.push(container)
+    return container
+  }
+  const pods = Array.from({ length: podCount }, () => newContainer())
+  const acts: Act[] = []
+  const length = 4 + random.below(5)
+  while (acts.length < length) {
+    const kind = random.below(100)
+    const pci = random.pick(place.vfs).pci
+    const hurt = random.chance(35) ? hurtOf(random) : undefined
+    if (kind < 45) acts.push({ do: 'ADD', container: random.pick(pods), pci, hurt })
+    else if (kind < 62) acts.push({ do: 'DEL', container: random.pick(containers), pci, hurt })
+    else if (kind < 74) acts.push({ do: 'CHECK', container: random.pick(pods), pci, hurt })
+    else if (kind < 86) {
+      const valid = random.chance(70) ? [...pods] : containers.filter(() => random.chance(50))
+      acts.push({ do: 'GC', valid, hurt })
+    } else {
+      const slot = random.below(pods.length)
+      const container = pods[slot] as Container
+      const next = newContainer(random.chance(30) ? container.pod : undefined)
+      pods[slot] = next
+      acts.push({ do: 'die', container, next })
+    }
+  }
+  return { seed, place, acts, containers, end: random.chance(60) ? 'DEL' : 'GC' }
+}
+
+/**
+ * The sequence as a job: a look, then each act and a look, then the end and a look. The first answer is that of the
+ * namespaces' making.
+ */
+export function jobOf({ seed, place, acts, containers, end }: Sequence): Job {
+  const first = containers.slice(0, podCount).map(({ pod }) => pod)
+  const steps: Step[] = [namespaces(first.map((pod) => `add ${pod}`)), { do: 'look', pods: first }]
+  const pciOf = new Map<Container, string>()
+  const live = new Set(first)
+  const call = (verb: Call['verb'], container: Container, hurt: Hurt | undefined, pci: string): Call => ({
+    do: 'call',
+    verb,
+    container: container.id,
+    netns: live.has(container.pod) ? `/run/netns/${container.pod}` : '',
+    ifname,
+    config: { ...container.config, deviceID: pci },
+    ...(verb === 'CHECK' ? { prev: true } : {}),
+    ...hurt,
+  })
+  for (const act of acts) {
+    if (act.do === 'die') {
+      live.delete(act.container.pod)
+      live.add(act.next.pod)
+      steps.push(namespaces([`del ${act.container.pod}`, `add ${act.next.pod}`]))
+    } else if (act.do === 'GC') {
+      steps.push({ ...collect(place, act.valid), ...act.hurt })
+    } else {
+      // A runtime sends the config of the ADD with every later call.
+      if (act.do === 'ADD') pciOf.set(act.container, act.pci)
+      steps.push(call(act.do, act.container, act.hurt, pciOf.get(act.container) ?? act.pci))
+    }
+    steps.push({ do: 'look', pods: [...live] })
+  }
+  const gone = namespaces([...live].map((pod) => `del ${pod}`))
+  if (end === 'GC') steps.push(gone, collect(place, []))
+  else {
+    for (const [container, pci] of pciOf) steps.push(call('DEL', container, undefined, pci))
+    steps.push(gone)
+  }
+  steps.push({ do: 'look', pods: [] })
+  return { id: String(seed), steps }
+}
+
+/** An act in a few words. */
+export function actWords(act: Act): string {
+  if (act.do === 'die') return `${act.container.id} dies, ${act.next.id} comes at ${act.next.pod}`
+  const hurt = act.hurt === undefined ? '' : ` ${JSON.stringify(act.hurt)}`
+  if (act.do === 'GC') return `GC [${act.valid.map(({ id }) => id).join(', ')}]${hurt}`
+  return `${act.do} ${act.container.id}${act.do === 'ADD' ? ` ${act.pci}` : ''}${hurt}`
+}
+
+function collect(place: Place, valid: readonly Container[]): Call {
+  const list = valid.map(({ id }) => ({ containerID: id, ifname }))
+  const config = {
+    cniVersion: '1.1.0',
+    name: place.network,
+    type: 'vf-attach',
+    ipam: addressesFor(place),
+    'cni.dev/valid-attachments': list,
+  }
+  return { do: 'call', verb: 'GC', container: 'gc', netns: '', ifname, config }
+}
+
+/** One program for all: starting one is most of what it costs in software emulation. */
+function namespaces(lines: readonly string[]): Step {
+  return { do: 'sh', script: ipBatch(lines.map((line) => `netns ${line}`)) }
+}
+
+function wishes(random: Random, place: Place): JsonObject {
+  const mac = `02:00:00:${[0, 0, 0].map(() => random.below(256).toString(16).padStart(2, '0')).join(':')}`
+  return {
+    cniVersion: '1.0.0',
+    name: place.network,
+    type: 'vf-attach',
+    announce: { count: random.below(2), interval: 0, carrier: 0 },
+    ...(random.chance(50) ? { mac } : {}),
+    ...(random.chance(40) ? { vlan: random.below(4095) } : {}),
+    ...(random.chance(40) ? { trust: random.pick(['on', 'off']) } : {}),
+    ...(random.chance(40) ? { spoofchk: random.pick(['on', 'off']) } : {}),
+    ...(random.chance(30) ? { max_tx_rate: random.below(900) } : {}),
+    ...(random.chance(30) ? { mtu: 1300 + random.below(200) } : {}),
+    ...(random.chance(60) ? { ipam: addressesFor(place) } : {}),
+  }
+}
+
+function hurtOf(random: Random): Hurt {
+  if (random.chance(25)) return { killAfterMs: random.below(800) }
+  const kind = random.pick(['op', 'op', 'op', 'file', 'ipam'] as const)
+  const number = 1 + random.below(kind === 'op' ? 12 : kind === 'file' ? 2 : 1)
+  const what = random.chance(60) ? 'SIGKILL' : random.pick(errnos)
+  return { fault: `${kind}:${number}:${random.pick(['before', 'after'])}:${what}` }
+}

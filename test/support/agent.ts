@@ -1,0 +1,101 @@
+// A process that stays in a namespace and serves or asks whenever it is told: starting one for each question takes
+// longer than the question. In: a Lab, a namespace. Out: an Agent.
+import type { Lab } from '../../hack/lab/lab.ts'
+import {
+  type Answer,
+  type Ask,
+  answersOf,
+  inNamespace,
+  type Listen,
+  type Namespace,
+  type Outcome,
+  PROGRAM,
+  type Server,
+} from './traffic.ts'
+
+/** A line on the process's standard input. `server` is the `id` of the order that started it. */
+export type AgentOrder =
+  | { readonly id: number; readonly do: 'ask'; readonly questions: readonly Ask[] }
+  | { readonly id: number; readonly do: 'serve'; readonly listeners: readonly Listen[] }
+  | { readonly id: number; readonly do: 'stop'; readonly server: number }
+
+/** A line on its standard output, after `ready`. */
+export interface AgentReply {
+  readonly id: number
+  readonly outcomes: readonly Outcome[]
+  readonly error?: string
+}
+
+/** One namespace's end of the traffic. */
+export interface Agent {
+  readonly namespace: Namespace
+  /** Asks all questions at the same time; one outcome for each, in the same order. */
+  tryAsk(questions: readonly Ask[]): Promise<Outcome[]>
+  /** {@link tryAsk} that fails, naming the question, unless all get the right answer. */
+  ask(questions: readonly Ask[]): Promise<Answer[]>
+  /** Starts servers; they listen when this resolves. */
+  serve(listeners: readonly Listen[]): Promise<Server>
+  /** Ends the process. */
+  end(): Promise<void>
+}
+
+type Wish = AgentOrder extends infer Order ? (Order extends unknown ? Omit<Order, 'id'> : never) : never
+
+/** Starts an agent in a namespace that exists. */
+export async function startAgent(lab: Lab, namespace: Namespace): Promise<Agent> {
+  const who = namespace ?? 'the host'
+  const waiting = new Map<number, (reply: AgentReply) => void>()
+  const decoder = new TextDecoder()
+  let rest = ''
+  let started: () => void = () => undefined
+  const isReady = new Promise<void>((resolve) => {
+    started = resolve
+  })
+  const child = await lab.spawn(inNamespace(namespace, [...PROGRAM, 'agent']), {
+    timeoutMs: 0,
+    onStdout: (data) => {
+      const lines = (rest + decoder.decode(data, { stream: true })).split('\n')
+      rest = lines.pop() ?? ''
+      for (const line of lines) {
+        if (line === 'ready') started()
+        else {
+          const reply = JSON.parse(line) as AgentReply
+          waiting.get(reply.id)?.(reply)
+          waiting.delete(reply.id)
+        }
+      }
+    },
+  })
+  const ended = child.wait().then(({ code, stderr }): never => {
+    throw new Error(`The agent in ${who} ended with code ${code}: ${stderr}`)
+  })
+  ended.catch(() => undefined)
+  await Promise.race([isReady, ended])
+  let count = 0
+  const order = async (wish: Wish): Promise<{ id: number; outcomes: Outcome[] }> => {
+    const id = ++count
+    const reply = new Promise<AgentReply>((resolve) => waiting.set(id, resolve))
+    child.write(`${JSON.stringify({ ...wish, id })}\n`)
+    const { error, outcomes } = await Promise.race([reply, ended])
+    if (error !== undefined) throw new Error(`The agent in ${who}: ${error}`)
+    return { id, outcomes: [...outcomes] }
+  }
+  const tryAsk: Agent['tryAsk'] = async (questions) => (await order({ do: 'ask', questions })).outcomes
+  return {
+    namespace,
+    tryAsk,
+    ask: async (questions) => answersOf(namespace, questions, await tryAsk(questions)),
+    serve: async (listeners) => {
+      const { id } = await order({ do: 'serve', listeners })
+      return {
+        stop: async () => {
+          await order({ do: 'stop', server: id })
+        },
+      }
+    },
+    end: async () => {
+      child.kill('SIGKILL')
+      await child.wait()
+    },
+  }
+}

@@ -1,0 +1,29 @@
+// What every fault table of the lab tests must show, printed and judged.
+import { expect } from 'vitest'
+import { type FaultReport, type FaultRow, faultTable } from '../soak/faults.ts'
+
+/**
+ * Prints the table under `what` and fails unless every case led back and, when all were run (`only` undefined), every
+ * step was hit before and after. `started` is Date.now() before the run.
+ */
+export function expectFaultTable(
+  what: string,
+  { rows, cases, retried, failures }: FaultReport,
+  started: number,
+  only: string | undefined,
+): void {
+  const seconds = Math.round((Date.now() - started) / 1000)
+  const again = retried.map((name) => `not hit at the first try: ${name}`)
+  console.log([`${what}: ${cases} cases in ${seconds} s`, ...faultTable(rows), ...again].join('\n'))
+  expect(failures).toEqual([])
+  if (only !== undefined) return
+  const missing = rows.filter(({ hits }) =>
+    [hits.before, hits.after].some((hit) => Object.keys(hit).length === 0),
+  )
+  expect(missing).toEqual([])
+}
+
+/** How many steps of a verb the table has whose point begins so: `op`, `file` or `ipam`. */
+export function countOf(rows: readonly FaultRow[], verb: string, point: string): number {
+  return rows.filter((row) => row.verb === verb && row.point.startsWith(point)).length
+}

@@ -1,0 +1,27 @@
+// Boots the virtual machines of a test run, before the first test file of the project `lab`: one for each worker.
+import type { TestProject } from 'vitest/node'
+import { kernel, kernelHeaders } from '../../hack/lab/kernel.ts'
+import { bootLab } from '../../hack/lab/lab.ts'
+
+declare module 'vitest' {
+  interface ProvidedContext {
+    /** Sockets of the running machines; test files claim one through `lab()` of test/support/lab.ts. */
+    readonly labSockets: readonly string[]
+  }
+}
+
+export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+  // Before the boot: afterwards it is too late to take a kernel whose headers can still be had.
+  await kernelHeaders()
+  // Once, for all machines.
+  await kernel()
+  const count = Math.max(1, Number(project.config.maxWorkers))
+  const labs = await Promise.all(Array.from({ length: count }, () => bootLab({ processors: 1 })))
+  project.provide(
+    'labSockets',
+    labs.map(({ socket }) => socket),
+  )
+  return async () => {
+    await Promise.all(labs.map((lab) => lab.close()))
+  }
+}

@@ -1,0 +1,62 @@
+// Limits of bandwidth, judged. Figures belong to one machine in one minute: a limit is a fifth of what the same path gave
+// without one, and a look that a busy machine has spoilt is repeated.
+import type { Lab } from '../../hack/lab/lab.ts'
+import { measure, type Rate, type Stream } from './rate.ts'
+
+/** Of a datagram of rate.ts over IPv4, and of a full segment: payload, and the frame that carries it. */
+export const DATAGRAM = 1_000 / 1_042
+export const SEGMENT = 1_448 / 1_514
+
+/** Mbit/s of payload that a path lets through without a limit: the least of two looks. */
+export async function unlimited(lab: Lab, stream: Stream): Promise<number> {
+  const [first] = await measure(lab, [stream])
+  const [second] = await measure(lab, [stream])
+  return Math.min(first?.mbit ?? 0, second?.mbit ?? 0)
+}
+
+/**
+ * The limit to try where `plain` Mbit/s get through without one, in whole Mbit/s: a fifth of it, and at most 3. A machine
+ * that is several times slower a minute later must still be able to offer twice of it.
+ */
+export function limitFor(plain: number): number {
+  return Math.max(1, Math.min(3, Math.round(plain / 5)))
+}
+
+/** How a look at a limit came out. */
+export interface Verdict {
+  /** The last one, in percent of the limit. */
+  readonly percent: number
+  readonly looks: readonly number[]
+  /** Of the last look, for each stream. */
+  readonly rates: readonly Rate[]
+  /** Bytes of all streams and all looks. */
+  readonly received: number
+  readonly sent: number
+}
+
+/**
+ * Looks until the streams together are between `low` and `high` percent of `mbit`, at most `attempts` times: a sender that
+ * the machine did not run for a while is no fault of the limit. Payload is counted, as the user has it.
+ */
+export async function look(
+  lab: Lab,
+  streams: readonly Stream[],
+  mbit: number,
+  [low, high]: readonly [number, number],
+  attempts = 6,
+): Promise<Verdict> {
+  const looks: number[] = []
+  let rates: Rate[] = []
+  let [received, sent] = [0, 0]
+  for (let attempt = 0; attempt < attempts; attempt++) {
+    rates = await measure(lab, streams)
+    for (const rate of rates) {
+      received += rate.received
+      sent += rate.sent
+    }
+    const percent = (rates.reduce((sum, rate) => sum + rate.mbit, 0) / mbit) * 100
+    looks.push(Math.round(percent * 10) / 10)
+    if (percent >= low && percent <= high) break
+  }
+  return { percent: looks.at(-1) ?? 0, looks, rates, received, sent }
+}

@@ -1,0 +1,95 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { type Plugin, runPlugin } from '../../src/cni/dispatch.ts'
+import type { Result } from '../../src/cni/result.ts'
+import { type JsonObject, parse } from '../../src/lib/json.ts'
+
+/** One call as a runtime makes it, and what came of it. */
+export interface Call {
+  readonly env?: Readonly<Record<string, string | undefined>>
+  readonly stdin?: string | (() => string)
+  /** Path of the namespace that the plugin is said to run in. */
+  readonly ownNetns?: string
+  readonly stdout?: (text: string) => void
+}
+
+export interface Answer {
+  readonly exitCode: number
+  readonly stdout: string
+  readonly stderr: string
+  /** stdout decoded; undefined if it is empty. */
+  readonly object: JsonObject | undefined
+}
+
+/** Calls a plugin in this process, through the same dispatch as the executable. */
+export function runVerb(plugin: Plugin | (() => Plugin), call: Call): Answer {
+  let stdout = ''
+  let stderr = ''
+  const { stdin = '' } = call
+  const exitCode = runPlugin(typeof plugin === 'function' ? plugin : () => plugin, {
+    env: call.env ?? {},
+    sameNetns: (path) => path === call.ownNetns,
+    readStdin: () => (typeof stdin === 'string' ? stdin : stdin()),
+    writeStdout: (text) => {
+      call.stdout?.(text)
+      stdout += text
+    },
+    writeStderr: (text) => {
+      stderr += text
+    },
+  })
+  return { exitCode, stdout, stderr, object: stdout === '' ? undefined : (parse(stdout) as JsonObject) }
+}
+
+/** A plugin of which only the given verbs may be called. */
+export function fakePlugin(verbs: Partial<Plugin>): Plugin {
+  const unwanted = (verb: string) => (): never => {
+    throw new Error(`${verb} was called`)
+  }
+  return {
+    name: 'fake',
+    about: 'CNI plugin fake',
+    add: unwanted('ADD') as () => Result,
+    del: unwanted('DEL'),
+    check: unwanted('CHECK'),
+    gc: unwanted('GC'),
+    status: unwanted('STATUS'),
+    ...verbs,
+  }
+}
+
+/** Variables of an ADD; DEL and CHECK use the same with another CNI_COMMAND. */
+export const addEnv = {
+  CNI_COMMAND: 'ADD',
+  CNI_CONTAINERID: 'some-container',
+  CNI_NETNS: '/var/run/netns/some',
+  CNI_IFNAME: 'net1',
+  CNI_PATH: '/opt/cni/bin',
+} as const
+
+/** What a runtime sent once: a file of test/fixtures/conf. */
+export interface ConfFixture {
+  readonly name: string
+  readonly env: Readonly<Record<string, string>>
+  readonly stdin: string
+}
+
+const fixtures = new URL('../fixtures/conf/', import.meta.url)
+
+/** All recorded calls, by file name without ending. */
+export function confFixtures(): ConfFixture[] {
+  const files = readdirSync(fixtures).filter((file) => file.endsWith('.txt'))
+  return files.sort().map((file) => confFixture(file.slice(0, -'.txt'.length)))
+}
+
+export function confFixture(name: string): ConfFixture {
+  const text = readFileSync(new URL(`${name}.txt`, fixtures), 'utf8')
+  const blank = text.indexOf('\n\n')
+  const lines = text
+    .slice(0, blank)
+    .split('\n')
+    .filter((line) => !line.startsWith('#'))
+  const env = Object.fromEntries(
+    lines.map((line) => [line.slice(0, line.indexOf('=')), line.slice(line.indexOf('=') + 1)]),
+  )
+  return { name, env, stdin: text.slice(blank + 2, -1) }
+}

@@ -1,0 +1,408 @@
+// What a host looks like, taken with ip, tc, nft, bridge, devlink, ethtool and find, for tests that say "identical
+// before and after". In: a Lab. Out: a flat map, and the differences of two as lines. Never uses the decoders of
+// src/: a mistake there would hide the difference that it made.
+import type { Lab } from '../../hack/lab/lab.ts'
+import { inNamespace, type Namespace } from './traffic.ts'
+
+/** Path of a fact, e.g. `link eth1.vfinfo_list.0.trust`, and its value. */
+export type Snapshot = ReadonlyMap<string, string>
+
+export interface SnapshotOptions {
+  /** Namespace to look at, default the guest's first one. */
+  readonly namespace?: Namespace
+  /** Folders listed with modes, sizes and content, beside {@link STATE_FOLDERS}. */
+  readonly folders?: readonly string[]
+}
+
+/** Listed in every snapshot. `/run` without the namespaces in `/run/netns`, which have a section of their own. */
+export const STATE_FOLDERS = ['/var/lib/cni', '/etc/cni', '/opt/cni', '/run'] as const
+
+interface Difference {
+  /** Name of a section, see SECTIONS. */
+  readonly section: string
+  /**
+   * What matches is left out: the path of a value below an entry (`.vfinfo_list.0.trust`), or a whole entry (its
+   * JSON text, or the name in the sections that are no JSON).
+   */
+  readonly path: RegExp
+  readonly reason: string
+}
+
+/** All that two snapshots may differ in. */
+export const MAY_DIFFER: readonly Difference[] = [
+  {
+    section: 'link',
+    path: /\.vfinfo_list\.\d+\.address$/,
+    reason:
+      'igb reports none until a VF has told its own MAC, then that one; setting none again would make the VF deaf. The tests of vf-attach look at it by themselves',
+  },
+  {
+    section: 'link',
+    path: /\.qdisc$/,
+    reason: 'the kernel attaches its default when an interface first goes up and drops it at every move',
+  },
+  { section: 'qdisc', path: /"handle":"0:"/, reason: 'the same default, which has no handle of its own' },
+  {
+    section: 'link',
+    path: /\.linkinfo\.info_(data|slave_data)\.(\w+_timer|fdb_n_learned)$/,
+    reason: 'timers of a bridge and its ports; what it has learned',
+  },
+  {
+    section: 'bridge',
+    path: /\.mcast_n_groups$/,
+    reason: 'groups that a port has told of, which the bridge forgets after some minutes',
+  },
+  {
+    section: 'link',
+    path: /\.tso_max_size$/,
+    reason: 'a bridge takes it from the last port that joined and keeps it (netif_inherit_tso_max)',
+  },
+  {
+    section: 'link',
+    path: /\.permaddr$/,
+    reason:
+      'igbvf takes the MAC that its PF gave it for the permanent one at every reset; nothing can set it',
+  },
+  {
+    section: 'file',
+    path: /^\/run\/vf-flower(\/lock|\/pf-lock [^/]+)?$/,
+    reason: 'the locks that all port mappings and all changes of a PF share, and their folder',
+  },
+  {
+    section: 'file',
+    path: /^\/var\/lib\/cni\/vf-flower(\/(attach|(offload|portmap|bandwidth)(\/report)?|lock(\/[^/ ]+)?))?$/,
+    reason:
+      'folders of records and reports, and lock files, stay: removing a lock file would let two processes hold the lock',
+  },
+  {
+    section: 'file',
+    path: /^\/var\/lib\/cni\/sriov(\/pci(\/vf_lock(\/[^/ ]+)?)?)?$/,
+    reason: "sriov-cni's folders and locks, which both leave; its in-use records have to go",
+  },
+  {
+    section: 'link',
+    path: /\.ifindex$/,
+    reason: 'the kernel hands out a new number when the old one is taken in the other namespace',
+  },
+  {
+    section: 'address',
+    path: /\.(valid_life_time|preferred_life_time)$/,
+    reason: 'count down for addresses that a router announced',
+  },
+  { section: 'address', path: /\.tentative$/, reason: 'ends when duplicate address detection does' },
+  { section: 'route', path: /\.(expires|age)$/, reason: 'timers' },
+  {
+    section: 'filter',
+    path: /\.(installed|last_used|first_used|expires)$/,
+    reason: 'timers, which tc prints without asking for some actions',
+  },
+  { section: 'filter', path: /\.stats(\..*)?$/, reason: 'counters' },
+  {
+    section: 'filter',
+    path: /\.used_hw_stats(\..*)?$/,
+    reason: 'shown from the second look at the counters on, also for rules in software',
+  },
+  {
+    section: 'action',
+    path: /\.(installed|last_used|first_used|expires|stats)(\..*)?$/,
+    reason: 'timers, counters',
+  },
+  { section: 'nft', path: /\.counter\.(packets|bytes)$/, reason: 'counters' },
+  { section: 'nft', path: /\.elem\.expires$/, reason: 'timers of set elements' },
+  { section: 'fdb', path: /\.(used|updated)$/, reason: 'timers' },
+  {
+    section: 'fdb',
+    path: /"mac":"33:33:00:00:00:0[12]".*"self"/,
+    reason:
+      'IPv6 joins the groups of all nodes and of all routers when an interface goes up, and a move between namespaces drops them',
+  },
+  { section: 'fdb', path: /"state":""/, reason: 'learned from traffic and forgotten by time' },
+  {
+    section: 'neighbour',
+    path: /"state":\["(INCOMPLETE|REACHABLE|STALE|DELAY|PROBE|FAILED)"\]/,
+    reason: 'learned from traffic and forgotten by time',
+  },
+  {
+    section: 'file',
+    path: /\/var\/lib\/cni\/networks\/[^/]+\/(last_reserved_ip\.\d+|lock)$/,
+    reason: 'host-local keeps the last address it gave out, and its lock, for good',
+  },
+  {
+    section: 'file',
+    path: /\/var\/lib\/cni\/networks(\/[^/]+)?$/,
+    reason: 'host-local keeps the folder of a network when the last address is given back',
+  },
+]
+
+/** Looks at everything once, in one command. Fails when one of the tools fails. */
+export async function snapshot(lab: Lab, options: SnapshotOptions = {}): Promise<Snapshot> {
+  const folders = [...STATE_FOLDERS, ...(options.folders ?? [])]
+  const argv = inNamespace(options.namespace ?? null, ['sh', '-c', SCRIPT, 'snapshot', ...folders])
+  const { code, stdout, stderr } = await lab.exec(argv)
+  if (code !== 0) throw new Error(`Cannot take a snapshot: code ${code}: ${stderr}`)
+  return parseSnapshot(stdout)
+}
+
+/** The state that all tests of a file begin with and come back to. */
+export class Baseline {
+  #before: Snapshot | undefined
+
+  /** Before a test: looks when nothing is known, which after a test that failed is so again. */
+  async begin(lab: Lab): Promise<void> {
+    this.#before ??= await snapshot(lab)
+  }
+
+  /** After a test, with how it ended. */
+  end(state: string | undefined): void {
+    if (state !== 'pass') this.#before = undefined
+  }
+
+  /** Lines of {@link diffSnapshot}. */
+  async changes(lab: Lab): Promise<string[]> {
+    if (this.#before === undefined) throw new Error('Nobody has looked before')
+    return diffSnapshot(this.#before, await snapshot(lab))
+  }
+}
+
+/**
+ * Whether a line of {@link diffSnapshot} is about a bridge's carrier. That a bridge without ports has none is for a kernel
+ * worker to find out, in its own time.
+ */
+export function isCarrierOf(bridge: string, line: string): boolean {
+  return line.startsWith(`link ${bridge}.flags: `) || line.startsWith(`link ${bridge}.operstate: `)
+}
+
+/** Lines such as `link eth1.mtu: 1500 -> 9000`, `only before: route ...`, `only after: file ...`; none if equal. */
+export function diffSnapshot(before: Snapshot, after: Snapshot): string[] {
+  const lines: string[] = []
+  for (const path of [...new Set([...before.keys(), ...after.keys()])].sort()) {
+    const [old, now] = [before.get(path), after.get(path)]
+    if (old === now) continue
+    const shown = (value: string): string => (value === '' ? path : `${path}: ${value}`)
+    if (old === undefined) lines.push(`only after: ${shown(now ?? '')}`)
+    else if (now === undefined) lines.push(`only before: ${shown(old)}`)
+    else lines.push(`${path}: ${old} -> ${now}`)
+  }
+  return lines
+}
+
+/**
+ * Turns what the script printed (`== SECTION CONTEXT`, then JSON or lines) into facts. `== batch SECTION CONTEXT|...`
+ * is followed by a JSON document for each.
+ */
+export function parseSnapshot(output: string): Snapshot {
+  const facts = new Map<string, string>()
+  for (const part of output.split(/^== /m).slice(1)) {
+    const end = part.indexOf('\n')
+    const [section = '', ...context] = part.slice(0, end).split(' ')
+    const body = part.slice(end + 1)
+    if (section === 'feature') addJson(facts, section, '', featuresOf(body, context))
+    else if (section === 'batch') addBatch(facts, context.join(' '), body)
+    else if (section in JSON_SECTIONS) addJson(facts, section as JsonSection, context.join(' '), body)
+    else addLines(facts, section, body)
+  }
+  return facts
+}
+
+type JsonSection = keyof typeof JSON_SECTIONS
+type Json = null | boolean | number | string | Json[] | { [key: string]: Json }
+
+// How an entry is named. `fields` lists each value below it for itself, `whole` the entry as one: then it is
+// its own name, except for the part that `name` gives.
+const JSON_SECTIONS = {
+  link: { as: 'fields', name: (entry: Json) => text(entry, 'ifname') },
+  address: { as: 'whole', name: (entry: Json) => text(entry, 'dev') },
+  route: { as: 'whole', name: () => '' },
+  rule: { as: 'whole', name: () => '' },
+  neighbour: { as: 'whole', name: () => '' },
+  nexthop: { as: 'whole', name: () => '' },
+  qdisc: { as: 'whole', name: () => '' },
+  class: { as: 'whole', name: () => '' },
+  filter: { as: 'whole', name: () => '' },
+  action: { as: 'whole', name: () => '' },
+  nft: { as: 'whole', name: () => '' },
+  bridge: { as: 'whole', name: () => '' },
+  vlan: { as: 'whole', name: () => '' },
+  fdb: { as: 'whole', name: () => '' },
+  devlink: { as: 'whole', name: () => '' },
+  feature: { as: 'fields', name: (entry: Json) => text(entry, 'ifname') },
+} as const
+
+// Of cards: those of a bridge follow its ports'.
+function featuresOf(body: string, cards: readonly string[]): string {
+  return JSON.stringify((JSON.parse(body) as Json[]).filter((one) => cards.includes(text(one, 'ifname'))))
+}
+
+function addBatch(facts: Map<string, string>, names: string, body: string): void {
+  const documents = documentsOf(body)
+  const headers = names.split('|')
+  if (documents.length !== headers.length) {
+    throw new Error(`${documents.length} documents for ${headers.length} sections: ${names}`)
+  }
+  for (const [index, header] of headers.entries()) {
+    const [section = '', ...context] = header.split(' ')
+    addJson(facts, section as JsonSection, context.join(' '), documents[index] ?? '')
+  }
+}
+
+// Arrays and objects that follow each other.
+function documentsOf(body: string): string[] {
+  const documents: string[] = []
+  let [depth, from] = [0, 0]
+  for (const { 0: token, index } of body.matchAll(/"(?:[^"\\]|\\.)*"|[[\]{}]/g)) {
+    if (token === '[' || token === '{') {
+      if (depth++ === 0) from = index
+    } else if (token === ']' || token === '}') {
+      if (--depth === 0) documents.push(body.slice(from, index + 1))
+    }
+  }
+  return documents
+}
+
+function addJson(facts: Map<string, string>, section: JsonSection, context: string, body: string): void {
+  const { as, name } = JSON_SECTIONS[section]
+  const parsed = JSON.parse(body.trim() === '' ? '[]' : body) as Json
+  for (const entry of section === 'address' ? addressesOf(parsed) : entriesOf(parsed)) {
+    const key = [section, context, name(entry)].filter((part) => part !== '').join(' ')
+    if (mayDiffer(section, JSON.stringify(entry))) continue
+    const kept = without(entry, '', section)
+    if (as === 'fields') addFields(facts, key, kept)
+    else addOnce(facts, `${key} ${JSON.stringify(kept)}`)
+  }
+}
+
+// nft and devlink wrap their list in an object.
+function entriesOf(parsed: Json): Json[] {
+  if (Array.isArray(parsed)) return parsed
+  if (parsed === null || typeof parsed !== 'object') return []
+  return Object.values(parsed).flatMap((value) =>
+    Array.isArray(value)
+      ? value
+      : Object.entries((value ?? {}) as object).map(([key, one]) => ({ [key]: one as Json })),
+  )
+}
+
+// The link's own values have a section.
+function addressesOf(parsed: Json): Json[] {
+  if (!Array.isArray(parsed)) return []
+  return (parsed as { ifname: string; addr_info: { [key: string]: Json }[] }[]).flatMap((link) =>
+    link.addr_info.map((address) => ({ dev: link.ifname, ...address })),
+  )
+}
+
+function without(value: Json, path: string, section: string): Json {
+  if (Array.isArray(value)) return value.map((one, index) => without(one, `${path}.${index}`, section))
+  if (value === null || typeof value !== 'object') return value
+  const kept: { [key: string]: Json } = {}
+  for (const [key, one] of Object.entries(value)) {
+    if (!mayDiffer(section, `${path}.${key}`)) kept[key] = without(one, `${path}.${key}`, section)
+  }
+  return kept
+}
+
+function mayDiffer(section: string, path: string): boolean {
+  return MAY_DIFFER.some((one) => one.section === section && one.path.test(path))
+}
+
+function addFields(facts: Map<string, string>, path: string, value: Json): void {
+  const list = Array.isArray(value) ? value.some((one) => one !== null && typeof one === 'object') : true
+  if (value === null || typeof value !== 'object' || !list) {
+    facts.set(path, JSON.stringify(value))
+    return
+  }
+  for (const [key, one] of Object.entries(value)) addFields(facts, `${path}.${key}`, one)
+}
+
+// The file and sysctl sections: `NAME TAB VALUE`, or a name alone.
+function addLines(facts: Map<string, string>, section: string, body: string): void {
+  for (const line of body.split('\n')) {
+    const [name = '', ...rest] = line.split('\t')
+    if (name === '' || mayDiffer(section, name)) continue
+    const key = `${section} ${name}`
+    facts.set(key, [facts.get(key), ...rest].filter((part) => part !== undefined).join(' '))
+  }
+}
+
+function addOnce(facts: Map<string, string>, key: string): void {
+  let name = key
+  for (let copy = 2; facts.has(name); copy++) name = `${key} (${copy})`
+  facts.set(name, '')
+}
+
+function text(entry: Json, key: string): string {
+  const value = entry !== null && typeof entry === 'object' && !Array.isArray(entry) ? entry[key] : undefined
+  return typeof value === 'string' ? value : ''
+}
+
+// Few processes: under software emulation the start of one takes 20 to 30 ms, more than what it does. Two halves at
+// once, for machines with two processors; each fails for itself.
+const SCRIPT = `
+set -e
+links() {
+echo '== link'; ip -d -j link
+echo '== batch address|route|rule v4|nexthop|neighbour'
+printf '%s\\n' address 'route show table all' rule nexthop neigh | ip -j -batch -
+echo '== rule v6'; ip -6 -j rule
+echo '== bridge'; bridge -j -d link
+echo '== batch vlan|fdb'
+printf '%s\\n' vlan fdb | bridge -j -batch -
+echo '== nft'; nft -j list ruleset
+echo '== namespace'; ls /run/netns 2>/dev/null || true
+echo '== driver'; find /sys/bus/pci/devices/*/ -maxdepth 1 -name driver -printf '%h\\t%l\\n'
+grep -Hs . /sys/bus/pci/devices/*/driver_override /sys/bus/pci/devices/*/sriov_numvfs | sed 's/:\\([^:]*\\)$/\\t\\1/' || true
+}
+others() {
+echo '== devlink port'; devlink -j port show
+for dev in $(devlink dev show | cut -d' ' -f1); do
+  echo "== devlink $dev"; devlink -j dev eswitch show "$dev" 2>/dev/null || echo '[]'
+done
+sections=qdisc lines='qdisc show'
+look() { sections="$sections|$1"; lines="$lines
+$2"; }
+tc qdisc show >"$list"
+while read -r _ kind _ _ dev _; do
+  case $kind in
+    clsact) for hook in ingress egress; do look "filter $dev $hook" "filter show dev $dev $hook"; done ;;
+    ingress) look "filter $dev ingress" "filter show dev $dev ingress" ;;
+    noqueue | noop | mq | fq_codel | pfifo_fast) ;;
+    *) look "class $dev" "class show dev $dev"; look "filter $dev root" "filter show dev $dev" ;;
+  esac
+done <"$list"
+for action in gact mirred pedit csum police ct vlan skbedit; do
+  if [ -e /sys/module/act_$action ]; then look "action $action" "actions list action $action"; fi
+done
+echo "== batch $sections"; echo "$lines" | tc -j -batch -
+cards=
+for device in /sys/class/net/*/device; do
+  if [ -e "$device" ]; then device=\${device%/device}; cards="$cards \${device##*/}"; fi
+done
+echo "== feature$cards"; ethtool --json -k '*'
+echo '== sysctl'
+grep -rs . /proc/sys/net/ipv4/conf /proc/sys/net/ipv6/conf /proc/sys/net/ipv4/ip_forward | sed 's/:/\\t/' || true
+echo '== file'
+find "$@" -xdev ! -path '/run/netns/*' -printf '%p\\t%y %m %U:%G %l\\n' -type f -printf '%p\\t%s bytes\\n' \
+  -exec sha256sum {} + 2>/dev/null | sed 's/^\\([0-9a-f]\\{64\\}\\)  \\(.*\\)/\\2\\t\\1/' || true
+}
+# A carrier that came or went is told to the stack by a worker of the kernel, up to a second later; then duplicate address
+# detection (flag 40) takes its time, at whose end there are routes.
+tries=0 pending=yes
+while [ -n "$pending" ] && [ $tries -lt 30 ]; do
+  [ $tries = 0 ] || sleep 0.1
+  tries=$((tries + 1)) pending=
+  for link in /sys/class/net/*; do
+    { read -r carrier <"$link/carrier"; } 2>/dev/null || continue
+    read -r state <"$link/operstate"
+    case $carrier$state in 1down | 1lowerlayerdown | 0up) pending=yes ;; esac
+  done
+  while read -r _ _ _ _ flags name; do
+    case $flags in [4567cdef]?) { read -r carrier <"/sys/class/net/$name/carrier"; } 2>/dev/null || continue ;; *) continue ;; esac
+    [ "$carrier" = 0 ] || pending=yes
+  done </proc/net/if_inet6
+done
+half=$(mktemp) list=$(mktemp)
+trap 'rm -f "$half" "$list"' EXIT
+others "$@" >"$half" &
+links
+wait $!
+cat "$half"
+`

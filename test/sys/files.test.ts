@@ -1,0 +1,150 @@
+import { spawnSync } from 'node:child_process'
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { linkName, listFolder, readText, removeFile, replaceFile, writeValue } from '../../src/sys/files.ts'
+
+let folder: string
+let file: string
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'files-'))
+  file = join(folder, 'record')
+})
+afterEach(() => rmSync(folder, { recursive: true }))
+
+describe('replaceFile', () => {
+  test('makes the file and the folders before it, for root only', () => {
+    const deep = join(folder, 'a/b/record')
+    replaceFile(deep, 'é\n')
+    expect(readFileSync(deep, 'utf8')).toBe('é\n')
+    expect(statSync(deep).mode & 0o777).toBe(0o600)
+    expect(statSync(join(folder, 'a')).mode & 0o777).toBe(0o700)
+    expect(readdirSync(join(folder, 'a/b'))).toEqual(['record'])
+  })
+
+  test('replaces longer and shorter content whole, and whatever mode the file had', () => {
+    writeFileSync(file, 'x'.repeat(100_000))
+    chmodSync(file, 0o444)
+    replaceFile(file, 'short')
+    expect(readFileSync(file, 'utf8')).toBe('short')
+    replaceFile(file, 'y'.repeat(100_000))
+    expect(readFileSync(file, 'utf8')).toBe('y'.repeat(100_000))
+    expect(statSync(file).mode & 0o777).toBe(0o600)
+  })
+
+  test('is a new file: who has the old one open reads the old content', () => {
+    replaceFile(file, 'old')
+    const before = statSync(file).ino
+    replaceFile(file, 'new')
+    expect(statSync(file).ino).not.toBe(before)
+  })
+
+  test('takes the place of a symbolic link instead of following it', () => {
+    const target = join(folder, 'target')
+    writeFileSync(target, 'mine')
+    symlinkSync(target, file)
+    replaceFile(file, 'record')
+    expect(readFileSync(target, 'utf8')).toBe('mine')
+    expect(readFileSync(file, 'utf8')).toBe('record')
+  })
+
+  test('where it fails the old content stays and nothing is left beside it', () => {
+    mkdirSync(file)
+    writeFileSync(join(file, 'inside'), '')
+    expect(() => replaceFile(file, 'x')).toThrow(expect.objectContaining({ syscall: 'rename' }))
+    expect(readdirSync(folder)).toEqual(['record'])
+  })
+
+  test('a disk that takes a part only: an error, the old content, no leftovers', () => {
+    replaceFile(file, 'old')
+    // A limit on file sizes makes write(2) do what a full disk does: take a part, and refuse with the next call.
+    const limit = (soft: string) =>
+      expect(spawnSync('prlimit', ['--pid', String(process.pid), `--fsize=${soft}:`]).status).toBe(0)
+    limit('4096')
+    try {
+      expect(() => replaceFile(file, 'x'.repeat(10_000))).toThrow('EFBIG')
+    } finally {
+      limit('unlimited')
+    }
+    expect(readFileSync(file, 'utf8')).toBe('old')
+    expect(readdirSync(folder)).toEqual(['record'])
+  })
+})
+
+describe('removeFile', () => {
+  test('removes, and succeeds when there is nothing', () => {
+    writeFileSync(file, '')
+    removeFile(file)
+    expect(existsSync(file)).toBe(false)
+    removeFile(file)
+    removeFile(join(folder, 'no/such/folder'))
+  })
+
+  test('anything else is an error', () => {
+    mkdirSync(file)
+    expect(() => removeFile(file)).toThrow(/EISDIR|EPERM/)
+  })
+})
+
+describe('readText', () => {
+  test.each([
+    ['value\n', 'value'],
+    ['value', 'value'],
+    ['value\n\n', 'value\n'],
+    ['\n', ''],
+    ['', ''],
+    [' 5 \n', ' 5 '],
+  ])('%j reads as %j', (content, text) => {
+    writeFileSync(file, content)
+    expect(readText(file)).toBe(text)
+  })
+
+  test('what is not there is undefined, what can’t be read is an error', () => {
+    writeFileSync(file, '')
+    expect(readText(join(folder, 'gone'))).toBeUndefined()
+    expect(readText(join(file, 'below-a-file'))).toBeUndefined()
+    expect(() => readText(folder)).toThrow('EISDIR')
+  })
+})
+
+test('writeValue writes, and passes on what the kernel says', () => {
+  writeValue(file, '1')
+  expect(readFileSync(file, 'utf8')).toBe('1')
+  expect(() => writeValue(join(folder, 'no/such'), '1')).toThrow('ENOENT')
+  expect(() => writeValue('/dev/full', '1')).toThrow('ENOSPC')
+})
+
+describe('listFolder', () => {
+  test('sorted by bytes; a folder that is not there is empty', () => {
+    for (const name of ['b', 'a10', 'a2', 'B']) writeFileSync(join(folder, name), '')
+    expect(listFolder(folder)).toEqual(['B', 'a10', 'a2', 'b'])
+    expect(listFolder(join(folder, 'gone'))).toEqual([])
+    expect(listFolder(join(folder, 'b'))).toEqual([])
+  })
+})
+
+describe('linkName', () => {
+  test('the last part of where a link leads, whether that exists or not', () => {
+    symlinkSync('../../../bus/pci/drivers/igb', file)
+    expect(linkName(file)).toBe('igb')
+  })
+
+  test('undefined for what is no link', () => {
+    writeFileSync(file, '')
+    expect(linkName(file)).toBeUndefined()
+    expect(linkName(folder)).toBeUndefined()
+    expect(linkName(join(folder, 'gone'))).toBeUndefined()
+  })
+})

@@ -1,0 +1,65 @@
+import { availableParallelism, freemem } from 'node:os'
+import { fileURLToPath } from 'node:url'
+import { defineConfig } from 'vitest/config'
+import { BaseSequencer, type TestSpecification } from 'vitest/node'
+import { excluded } from './left-out.ts'
+
+/**
+ * Virtual machines of a run: VF_LABS (1-8), or one for each processor, at most two. A machine keeps about 0.7 processors
+ * busy and takes 4 GB.
+ */
+function machines(env: Readonly<Record<string, string | undefined>>): number {
+  const wish = env.VF_LABS
+  if (wish === undefined) return Math.max(1, Math.min(2, availableParallelism(), Math.floor(freemem() / 5e9)))
+  if (!/^[1-8]$/.test(wish)) throw new Error(`Cannot use VF_LABS=${wish}: must be 1 to 8`)
+  return Number(wish)
+}
+
+/** Small files that take minutes: begun last, as their size would have it, one machine would wait for the other. */
+const LONG = ['attach-faults', 'attach-property', 'attach-races', 'offload-del', 'ports-host', 'attach-del']
+
+class LongFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const isLong = ({ moduleId }: TestSpecification) =>
+      LONG.some((name) => moduleId.endsWith(`/${name}.test.ts`))
+    const sorted = await super.sort(files)
+    return [...sorted.filter(isLong), ...sorted.filter((file) => !isLong(file))]
+  }
+}
+
+export default defineConfig({
+  root: fileURLToPath(new URL('..', import.meta.url)),
+  test: {
+    // For all projects: vitest asks only here.
+    sequence: { sequencer: LongFirst },
+    projects: [
+      {
+        test: {
+          name: 'unit',
+          include: ['test/**/*.test.ts'],
+          exclude: ['test/lab/**'],
+          // Property tests on a machine that is busy with something else.
+          testTimeout: 60_000,
+          sequence: { groupOrder: 0 },
+        },
+      },
+      {
+        test: {
+          name: 'lab',
+          include: ['test/lab/**/*.test.ts'],
+          exclude: excluded(process.env),
+          globalSetup: ['test/support/lab-setup.ts'],
+          // Two files at once in one kernel would see each other's changes: as many machines as workers.
+          maxWorkers: machines(process.env),
+          // The guest runs without hardware virtualisation.
+          testTimeout: 120_000,
+          hookTimeout: 240_000,
+          // Emulated hardware on a busy machine: drivers give up on a mailbox in 100 ms. What passed only at the second
+          // try is listed at the end of `npm test`, with what went wrong at the first.
+          retry: 1,
+          sequence: { groupOrder: 1 },
+        },
+      },
+    ],
+  },
+})
