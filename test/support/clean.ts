@@ -34,7 +34,13 @@ for path in /sys/class/net/*/device; do
   name=\${path%/device}; name=\${name##*/}
   [ -z "$(ip -br -4 address show dev "$name" | cut -s -d/ -f2)" ] || { echo "addresses of $name"; ip address flush dev "$name"; }
   ip link set "$name" nomaster down
+  read -r mtu <"/sys/class/net/$name/mtu"
+  [ "$mtu" = 1500 ] || { echo "MTU $mtu of $name"; ip link set "$name" mtu 1500; }
   tc qdisc delete dev "$name" clsact 2>/dev/null && echo "clsact of $name"
+done
+for file in /proc/sys/net/ipv6/conf/*/disable_ipv6; do
+  read -r disabled <"$file"
+  [ "$disabled" = 0 ] || { echo "$file: $disabled"; echo 0 >"$file"; }
 done
 if [ -n "$(nft list tables)" ]; then echo 'nftables'; nft flush ruleset; fi
 # The distribution's bridge plugin turns it on and never off, which is no fault of a file: nothing is said. Namespaces
