@@ -31,6 +31,7 @@ export function addAddresses(
       const routes = ipam.routes ?? []
       const addressing = { addresses: ips.map((ip) => ip.address), routes, ...gatewaysOf(ips) }
       if (link !== undefined) {
+        requireIpv6Mtu(config, link, addressing.addresses)
         transaction.apply(planAddressing(request.ifname, link.mac, addressing, config.announce))
       }
     }
@@ -46,4 +47,16 @@ export function addAddresses(
     }
     throw error
   }
+}
+
+// Below this MTU (RFC 8200 section 5) the kernel takes IPv6 from an interface, settings in /proc included: without this check
+// the error would be about a file that is missing.
+const minimumIpv6Mtu = 1280
+
+function requireIpv6Mtu(config: AttachConfig, { mtu }: LinkFacts, addresses: readonly string[]): void {
+  const address = addresses.find((one) => one.includes(':'))
+  if (address === undefined || mtu >= minimumIpv6Mtu) return
+  const whose = config.mtu === undefined ? "the interface's MTU" : 'mtu'
+  const words = `Cannot use ${whose} ${mtu} with the IPv6 address "${address}": must be ${minimumIpv6Mtu} or more`
+  throw new CniError(code.invalidConfig, words)
 }

@@ -89,7 +89,7 @@ export const keys: Readonly<Record<string, Key>> = {
   mtu: {
     schema: () => integer(68, 65535),
     allowed: 'an integer from 68 to 65535',
-    effect: "MTU of the interface in the pod in bytes; at most the PF's",
+    effect: "MTU of the interface in the pod in bytes; at most the PF's; with an IPv6 address 1280 or more",
   },
   bridge: {
     schema: () => z.string().check(z.regex(/^[^\s/:%]{1,15}$/)),

@@ -271,6 +271,10 @@ describe('refusals leave nothing behind', () => {
       [{ deviceID: '../../0000:01:10.0' }, 'deviceID "../../0000:01:10.0"'],
       [{ deviceID: '0000:01:1f.7' }, 'deviceID "0000:01:1f.7"'],
       [{ hwaddr: '02:00:00:00:00:01' }, 'hwaddr "02:00:00:00:00:01"'],
+      [
+        { mtu: 1279, ipam: staticIpam(`${ADDRESS}/24`, 'fd00:1::5/64') },
+        'mtu 1279 with the IPv6 address "fd00:1::5/64"',
+      ],
     ]
     for (const [wish, words] of wrong) {
       const error = errorOf(await addOnce(listOf(attachConfig(vf().pci, wish))))
