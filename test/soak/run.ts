@@ -5,7 +5,7 @@
 import { fileURLToPath } from 'node:url'
 import type { Lab } from '../../hack/lab/lab.ts'
 import type { JsonObject } from '../../src/lib/json.ts'
-import type { Topology } from '../support/topology.ts'
+import { loadIgb, type Topology } from '../support/topology.ts'
 import type { JobAnswer, Lane, Order, Place } from './script.ts'
 
 const top = fileURLToPath(new URL('../..', import.meta.url))
@@ -18,6 +18,8 @@ const stateFolder = '/var/lib/cni/vf-flower'
  * detection there, and an address manager that knows GC.
  */
 export async function prepareGuest(lab: Lab): Promise<void> {
+  // Its ends would be born without IPv6 and stay so for every file after this one.
+  await loadIgb(lab)
   await lab.must('echo 1 >/proc/sys/net/ipv6/conf/default/disable_ipv6')
   await lab.writeFile(`${toolFolder}/host-local`, HOST_LOCAL, 0o755)
 }
