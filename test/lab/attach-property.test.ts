@@ -37,7 +37,7 @@ test('any config: ADD and DEL leave the host as it was', { timeout: 1_800_000 },
   console.log(
     `configs of vf-attach, seed ${seed}: ${accepted} of ${runs} accepted, refused: ${JSON.stringify(refused)}`,
   )
-  expect(failures).toEqual([])
+  expect(failures, failures.join('\n')).toEqual([])
   expect(accepted).toBeGreaterThanOrEqual(0.3 * runs)
   await resetVfs(lab, topology)
   expect(diffSnapshot(before, await snapshot(lab))).toEqual([])

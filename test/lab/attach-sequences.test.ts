@@ -31,7 +31,7 @@ test('50 random sequences with crashes leave nothing', { timeout: 1_800_000 }, a
   const before = await snapshot(lab)
   const { verbs, left, failures } = await runSequences(lab, placesOf(topology, 2, 3), seed, count)
   console.log(`sequences of vf-attach, seed ${seed}: ${count}, verbs ${JSON.stringify(verbs)}`)
-  expect(failures).toEqual([])
+  expect(failures, failures.join('\n')).toEqual([])
   expect(left).toEqual({ vfs: 0, addresses: 0, records: 0 })
   expect(diffSnapshot(before, await snapshot(lab))).toEqual([])
 })
