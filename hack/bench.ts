@@ -1,8 +1,8 @@
 /**
  * `npm run bench`: what a call costs beside the distribution's Go plugins, interleaved in one run so that both meet
  * the same machine. Natively the start of a process; in the lab an ADD and a DEL of the same VF. Prints tables with
- * versions; the ratios are what counts, the milliseconds belong to this machine. BENCH_ONLY=limits prints the table of
- * limits alone.
+ * versions; the ratios are what counts, the milliseconds belong to this machine. BENCH_ONLY=limits and BENCH_ONLY=ports
+ * print those tables alone.
  */
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
@@ -21,7 +21,9 @@ const labRounds = Number(process.env.BENCH_LAB_ROUNDS ?? 15)
 execaSync(process.execPath, [join(top, 'hack/build.ts')], { stdio: 'inherit' })
 const { version } = JSON.parse(readFileSync(join(top, 'package.json'), 'utf8')) as { version: string }
 console.log(`vf-flower ${version}, Bun ${Bun.version}; containernetworking-plugins ${goVersion()}`)
-if (process.env.BENCH_ONLY === 'limits') await limitsInLab()
+const only = process.env.BENCH_ONLY
+if (only === 'limits' || only === 'ports') await partInLab(only)
+else if (only !== undefined) throw new Error(`Cannot use BENCH_ONLY=${only}: must be limits or ports`)
 else {
   native()
   nativeAttach()
@@ -130,21 +132,26 @@ async function inLab(): Promise<void> {
     await bandwidth(lab)
     await deletePod(lab, 'bench')
     await tearDown(lab, topology)
-    await portsInLab(lab, (plugins, rounds) => measure(lab, plugins, rounds))
+    await ports(lab)
   } finally {
     await lab.close()
   }
 }
 
-async function limitsInLab(): Promise<void> {
+async function partInLab(part: 'limits' | 'ports'): Promise<void> {
   const lab = await bootLab()
   try {
+    if (part === 'ports') return await ports(lab)
     await newPod(lab, 'bench')
     await bandwidth(lab)
     await deletePod(lab, 'bench')
   } finally {
     await lab.close()
   }
+}
+
+function ports(lab: Lab): Promise<void> {
+  return portsInLab(lab, (plugins, rounds) => measure(lab, plugins, rounds))
 }
 
 /** ADD and DEL of limits in both directions on a veth pair. Go's DEL leaves its qdiscs on the pair, which ends with the pod. */
