@@ -72,7 +72,10 @@ export function addLocked(
     if (claimed !== undefined) claim(claimed, request.netns)
     transaction.apply(planAdd(config, facts, request.ifname))
     const link = facts.port === undefined ? undefined : movedLink(kernel, request.ifname)
-    const finish = () => store.write(chosen.id, { ...record, phase: 'attached' }, 'volatile')
+    const finish = (done: Partial<AttachJournal>) => {
+      const journal = { ...record.journal, ...done }
+      store.write(chosen.id, { ...record, phase: 'attached', journal }, 'volatile')
+    }
     const ipam = addAddresses(request, config, link, transaction, finish)
     return resultOf(request, config, facts, link, ipam)
   } catch (error) {

@@ -8,20 +8,23 @@ import { notice } from '../lib/notice.ts'
 import type { Transaction } from '../ops/apply.ts'
 import type { AttachConfig } from './config.ts'
 import { gatewaysOf, planAddressing } from './plan.ts'
+import type { AttachJournal } from './record.ts'
+import { othersRoutes } from './routes.ts'
 import { countedSpawn } from './spawn.ts'
 
 /**
- * Asks IPAM, gives the addresses to the interface and runs `finish`. A failure after IPAM's ADD is followed by its DEL,
- * as the spec wants it. Without an interface (user space driver) the addresses are only reported. Returns what IPAM said.
+ * Asks IPAM, gives the addresses to the interface and runs `finish` with what the journal has to know of that. A failure
+ * after IPAM's ADD is followed by its DEL, as the spec wants it. Without an interface (user space driver) the addresses are only reported. Returns what IPAM said.
  */
 export function addAddresses(
   request: Request,
   config: AttachConfig,
   link: LinkFacts | undefined,
   transaction: Transaction,
-  finish: () => void,
+  finish: (done: Pick<AttachJournal, 'othersRoutes'>) => void,
 ): Result | undefined {
   const ipam = ipamAdd(request, countedSpawn)
+  let done: Pick<AttachJournal, 'othersRoutes'> = {}
   try {
     if (ipam !== undefined) {
       checkAddresses("the IPAM plugin's result", ipam)
@@ -32,10 +35,12 @@ export function addAddresses(
       const addressing = { addresses: ips.map((ip) => ip.address), routes, ...gatewaysOf(ips) }
       if (link !== undefined) {
         requireIpv6Mtu(config, link, addressing.addresses)
-        transaction.apply(planAddressing(request.ifname, link.mac, addressing, config.announce))
+        const ops = planAddressing(request.ifname, link.mac, addressing, config.announce)
+        const others = othersRoutes(ops, transaction.apply(ops))
+        if (others.length > 0) done = { othersRoutes: others }
       }
     }
-    finish()
+    finish(done)
     return ipam
   } catch (error) {
     if (ipam !== undefined) {

@@ -13,6 +13,7 @@ import { readVfFacts, type VfFacts } from './facts.ts'
 import { pciOf } from './live.ts'
 import { type Addressing, gatewaysOf, wishedVf } from './plan.ts'
 import type { AttachJournal } from './record.ts'
+import { isSameRoute } from './routes.ts'
 
 /**
  * Compares what ADD promised with what is there: the record, the namespace, the device, the PF's view of it, the
@@ -115,7 +116,7 @@ function* pfDifferences(
 
 function* podDifferences(
   kernel: Kernel,
-  { device }: AttachJournal,
+  { device, othersRoutes = [] }: AttachJournal,
   { ifname }: Request,
   prevResult: Result,
 ): Iterable<string> {
@@ -153,7 +154,7 @@ function* podDifferences(
     ips.map((ip) => ip.address),
   )
   const routes = ips.length === 0 ? [] : (prevResult.routes ?? [])
-  yield* routeDifferences(kernel, link, { addresses: [], routes, ...gatewaysOf(ips) })
+  yield* routeDifferences(kernel, link, { addresses: [], routes, ...gatewaysOf(ips) }, othersRoutes)
 }
 
 function* addressDifferences(kernel: Kernel, link: LinkFacts, wanted: readonly string[]): Iterable<string> {
@@ -165,12 +166,19 @@ function* addressDifferences(kernel: Kernel, link: LinkFacts, wanted: readonly s
   }
 }
 
-function* routeDifferences(kernel: Kernel, link: LinkFacts, wanted: Addressing): Iterable<string> {
+function* routeDifferences(
+  kernel: Kernel,
+  link: LinkFacts,
+  wanted: Addressing,
+  others: NonNullable<AttachJournal['othersRoutes']>,
+): Iterable<string> {
   if (wanted.routes.length === 0) return
   const present = kernel.routes('pod').filter((route) => route.ifindex === link.ifindex)
   for (const route of wanted.routes) {
     const { ip, prefix } = parseCidr(route.dst)
     const gw = route.gw ?? (route.dst.includes(':') ? wanted.gateway6 : wanted.gateway4)
+    const { dst, table, priority: metric } = route
+    if (others.some((one) => isSameRoute(one, { dst, gw, table, metric }))) continue
     const found = present.some(
       (one) =>
         one.dst === `${ip}/${prefix}` &&

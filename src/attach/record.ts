@@ -66,6 +66,17 @@ export const attachJournal = () =>
     macSet: z.optional(z.boolean()),
     /** VLAN that ADD gives the representor on its bridge. */
     bridgeVlan: z.optional(z.int()),
+    /** Routes that IPAM wanted and the pod had already: not ours, and not missed when they go. */
+    othersRoutes: z.optional(
+      z.array(
+        z.object({
+          dst: z.string(),
+          gw: z.optional(z.string()),
+          table: z.optional(z.int()),
+          metric: z.optional(z.int()),
+        }),
+      ),
+    ),
   })
 
 export type AttachJournal = z.infer<ReturnType<typeof attachJournal>>

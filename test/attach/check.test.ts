@@ -36,12 +36,19 @@ beforeEach(() => {
 })
 afterEach(() => rmSync(stateDir, { recursive: true }))
 
-function own(containerID = 'container', network = 'net', subject = device, netnsId = '4:1') {
+function own(
+  containerID = 'container',
+  network = 'net',
+  subject = device,
+  netnsId = '4:1',
+  more: Partial<AttachJournal> = {},
+) {
   const owner = { containerID, ifname: 'net1', network, netns: sandbox, netnsId, bootId: 'boot-1' }
   const { name, mac: ownMac, mtu, up } = net1
   const journal: AttachJournal = {
     device: { id: subject, pci: subject, parents: [subject] },
     original: { link: { name, altnames: [], mac: ownMac, mtu, up } },
+    ...more,
   }
   return store.write(subject, { schema: 1, plugin: 'vf-attach', phase: 'attached', owner, journal })
 }
@@ -50,6 +57,7 @@ function own(containerID = 'container', network = 'net', subject = device, netns
 function podWith(
   link: LinkFacts | undefined,
   addresses = ['10.1.0.5/24', '2001:db8::5/64', 'fe80::1/64'],
+  more: Partial<Kernel> = {},
 ): Kernel {
   const never = (): never => {
     throw new TypeError('no CHECK asks for this')
@@ -89,6 +97,7 @@ function podWith(
     link: (side, name) => (side === 'pod' && name === link?.name ? link : undefined),
     addresses: (_, ifindex = 0) => addresses.map((address) => ({ ifindex, address, scope: 0 })),
     close: () => undefined,
+    ...more,
   }
 }
 
@@ -151,6 +160,19 @@ describe('CHECK', () => {
     const { code, message } = refusalOf(() => check(podWith(net1), prevResult, '4:2'))
     expect(message).toContain(`"${sandbox}" is not the namespace of the ADD`)
     expect(code).toBe(104)
+  })
+
+  test('a route that the pod had before ADD is not asked for, another one to its destination is', () => {
+    const routes = [{ dst: '0.0.0.0/0' }, { dst: '0.0.0.0/0', gw: '10.1.0.9', priority: 7 }]
+    const ips = [{ address: '10.1.0.5/24', gateway: '10.1.0.1', interface: 0 }]
+    const pod = podWith(net1, undefined, { routes: () => [] })
+    const prev = { ...prevResult, ips, routes }
+    own('container', 'net', device, '4:1', { othersRoutes: [{ dst: '0.0.0.0/0', gw: '10.1.0.1' }] })
+    expect(refusalOf(() => check(pod, prev)).message).toBe(
+      'Attachment is not as ADD left it: the pod lacks route 0.0.0.0/0 via 10.1.0.9 dev net1',
+    )
+    own()
+    expect(refusalOf(() => check(pod, prev)).message).toContain('lacks route 0.0.0.0/0 via 10.1.0.1 dev net1')
   })
 
   test('code 7 without prevResult, code 6 with one that can’t be compared', () => {

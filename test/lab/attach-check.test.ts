@@ -5,7 +5,7 @@ import type { Lab } from '../../hack/lab/lab.ts'
 import { lab as sharedLab } from '../support/lab.ts'
 import { attachConfig, attachment, errorOf, listOf, testRuntime } from '../support/plugins.ts'
 import { diffSnapshot, type Snapshot, snapshot } from '../support/snapshot.ts'
-import { deletePod, newPod, type Topology } from '../support/topology.ts'
+import { addClusterInterface, deletePod, newPod, type Topology } from '../support/topology.ts'
 import { makeVfs, removeVfs } from '../support/vfs.ts'
 
 const MAC = '02:00:00:00:00:51'
@@ -158,6 +158,22 @@ describe('CHECK names what is not as ADD left it', () => {
     )
     const { msg } = errorOf(await check(result))
     expect(msg).toMatch(/trust false.*MTU 1300.*lacks route 10\.2/)
+  })
+
+  test('a route that the pod had before: it is not asked for, those of the ADD are', async () => {
+    await addClusterInterface(lab, 'pod-one', 7)
+    const routes = [{ dst: '0.0.0.0/0' }, { dst: '::/0' }, { dst: '10.2.0.0/16' }]
+    const more = { ipam: { ...(config().ipam as object), routes } }
+    const result = await runtime.add(listOf(config(more)), attachment(pod))
+    for (const family of ['-4', '-6']) {
+      expect(await lab.must(`${inPod} ${family} route show default`)).toMatch(/^default via \S+ dev eth0/)
+    }
+    expect(await check(result, more)).toMatchObject({ code: 0, stdout: '' })
+    await lab.must(`${inPod} route del 10.2.0.0/16`)
+    const { code, msg } = errorOf(await check(result, more))
+    expect(msg).toContain('lacks route 10.2.0.0/16 via 10.77.0.1 dev net1')
+    expect(msg).not.toContain('/0')
+    expect(code).toBe(104)
   })
 
   test("the interface's own MAC, where the PF has set none", async () => {
