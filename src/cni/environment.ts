@@ -44,7 +44,7 @@ export function readEnvironment(env: Variables): Environment {
   const containerId = env.CNI_CONTAINERID ?? ''
   const ifname = env.CNI_IFNAME ?? ''
   if (containerId !== '' && wanted.includes('CNI_CONTAINERID')) checkContainerId(containerId)
-  if (ifname !== '' && wanted.includes('CNI_IFNAME')) checkIfname(ifname)
+  if (ifname !== '' && wanted.includes('CNI_IFNAME')) checkIfname(ifname, command === 'ADD')
   const missing = wanted.filter((name) => !env[name])
   if (missing.length > 0) throw invalid(`required env variables [${missing.join(',')}] missing`)
   return {
@@ -67,9 +67,14 @@ function checkContainerId(id: string): void {
   if (!isIdentifier(id)) throw invalid('invalid characters in containerID', id)
 }
 
-function checkIfname(name: string): void {
+function checkIfname(name: string, isNew: boolean): void {
   const allowed = "must be 1-15 bytes, not '.' or '..', without '/', ':' or white space"
   if (!isInterfaceName(name)) throw invalid(`Cannot use CNI_IFNAME ${JSON.stringify(name)}: ${allowed}`)
+  // The kernel gives no interface settings under these names (sysctl_dev_name_is_allowed): ours would go to every one.
+  if (isNew && (name === 'all' || name === 'default')) {
+    const words = '/proc/sys/net has the settings of all interfaces under that name'
+    throw invalid(`Cannot use CNI_IFNAME ${JSON.stringify(name)}: ${words}`)
+  }
 }
 
 /** A DEL has to clean up whatever it was called with, so there a malformed pair is passed over. */

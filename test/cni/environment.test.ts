@@ -103,6 +103,18 @@ describe('values', () => {
     })
   })
 
+  test.each(['all', 'default'])(
+    'interface name %j is refused to ADD: its settings are those of all',
+    (ifname) => {
+      expect(refusal({ ...addEnv, CNI_IFNAME: ifname })).toMatchObject({
+        code: 4,
+        message: `Cannot use CNI_IFNAME "${ifname}": /proc/sys/net has the settings of all interfaces under that name`,
+      })
+      // What has got the name all the same must be freed.
+      expect(readEnvironment({ ...addEnv, CNI_COMMAND: 'DEL', CNI_IFNAME: ifname }).ifname).toBe(ifname)
+    },
+  )
+
   test.each(['0123456789abcde', 'äääääää', 'eth0.100', '...', 'a%d'])(
     'interface name %j is accepted',
     (ifname) => {

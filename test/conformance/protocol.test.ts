@@ -79,6 +79,8 @@ describe.each(programs)('%s', (name, file) => {
     { CNI_IFNAME: 'a b' },
     { CNI_IFNAME: '.' },
     { CNI_IFNAME: '..' },
+    { CNI_IFNAME: 'all' },
+    { CNI_IFNAME: 'default' },
     { CNI_IFNAME: '0123456789abcdef' },
   ])('S5: an ADD with %j is error 4', async (variable) => {
     const outcome = await call(file, { env: as('ADD', variable), stdin: config('1.0.0') })
