@@ -12,12 +12,44 @@ import { inUse, sriovDir } from './foreign/sriov.ts'
 import type { AttachJournal } from './record.ts'
 import { restoreAttachment } from './restore.ts'
 import type { Device } from './select.ts'
-import type { AttachSetting } from './setting.ts'
+import { type AttachSetting, withDeviceLock } from './setting.ts'
+
+/** The attachment has left another device, which has to be restored under the lock of its own, before this one is locked. */
+class LeftBehind extends Error {
+  readonly record: RecordName
+  constructor(record: RecordName) {
+    super(`"${record.subject}" has to be restored first`)
+    this.name = 'LeftBehind'
+    this.record = record
+  }
+}
+
+/**
+ * Runs `add`, which takes the device's lock and calls requireUnowned(). Where the attachment has left another device, that
+ * one is restored and `add` run again: never with both locks, or two ADDs could wait for each other.
+ */
+export function withoutLeftovers<T>(setting: AttachSetting, stateDir: string, add: () => T): T {
+  const { machine, store } = setting
+  for (;;) {
+    try {
+      return add()
+    } catch (error) {
+      if (!(error instanceof LeftBehind)) throw error
+      const name = error.record
+      withDeviceLock(machine, stateDir, name.subject, () => {
+        // Whoever had the lock before may have restored it, or given it to its next owner.
+        const record = store.read(name)
+        if (record !== undefined && !isAlive(machine, record.owner))
+          restoreAttachment(machine, store, name, '')
+      })
+    }
+  }
+}
 
 /**
  * Makes sure that the device is nobody's and that the attachment has no other device. True when something was restored
  * for that, so that what was known of the device is out of date.
- * @throws CniError 11 that names the owner
+ * @throws CniError 11 that names the owner, or what {@link withoutLeftovers} catches
  */
 export function requireUnowned(setting: AttachSetting, request: Request, device: Device): boolean {
   const { machine, store } = setting
@@ -27,15 +59,16 @@ export function requireUnowned(setting: AttachSetting, request: Request, device:
     if (name.subject !== device.id && !same) continue
     const record = readRecord(setting, name, device)
     if (record === undefined) continue
-    if (record.owner.bootId !== machine.bootId()) {
-      notice(`vf-attach: record "${name.path}" is from before the last boot, it is dropped`)
-      restoreAttachment(machine, store, name, '')
-      continue
-    }
     if (!isAlive(machine, record.owner)) {
-      notice(`vf-attach: the namespace of ${ownerWords(record)} is gone, "${name.subject}" is restored first`)
+      const isOld = record.owner.bootId !== machine.bootId()
+      notice(
+        isOld
+          ? `vf-attach: record "${name.path}" is from before the last boot, it is dropped`
+          : `vf-attach: the namespace of ${ownerWords(record)} is gone, "${name.subject}" is restored first`,
+      )
+      if (name.subject !== device.id) throw new LeftBehind(name)
       restoreAttachment(machine, store, name, '')
-      isRestored = true
+      if (!isOld) isRestored = true
       continue
     }
     throw new CniError(

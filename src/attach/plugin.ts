@@ -19,6 +19,7 @@ import { readAttachConfig, readTeardownConfig, readWanted } from './config.ts'
 import { restoreForeign } from './foreign/restore.ts'
 import { addFreeVf } from './free-vf.ts'
 import { collectGarbage } from './gc.ts'
+import { withoutLeftovers } from './ownership.ts'
 import { attachJournal } from './record.ts'
 import { restoreAttachment } from './restore.ts'
 import { selectDevice } from './select.ts'
@@ -52,13 +53,15 @@ function add(machine: Machine, request: Request): Result {
   const kernel = machine.openKernel(pod)
   try {
     const setting: AttachSetting = { machine, kernel, pod, store: records(config.stateDir) }
-    if (config.pf !== undefined) return addFreeVf(setting, request, config, config.pf)
-    const select = () => selectDevice(kernel, setting.store, config.selectors)
-    const [first] = config.selectors
-    // A PCI address is its own name: then the device is looked at only once, under the lock.
-    const isNamed = first?.by === 'pci' && config.selectors.every(({ by }) => by === 'pci')
-    const id = isNamed ? first.address : select().id
-    return withDeviceLock(machine, config.stateDir, id, () => addLocked(setting, request, config, select))
+    return withoutLeftovers(setting, config.stateDir, () => {
+      if (config.pf !== undefined) return addFreeVf(setting, request, config, config.pf)
+      const select = () => selectDevice(kernel, setting.store, config.selectors)
+      const [first] = config.selectors
+      // A PCI address is its own name: then the device is looked at only once, under the lock.
+      const isNamed = first?.by === 'pci' && config.selectors.every(({ by }) => by === 'pci')
+      const id = isNamed ? first.address : select().id
+      return withDeviceLock(machine, config.stateDir, id, () => addLocked(setting, request, config, select))
+    })
   } catch (error) {
     throw failure(error)
   } finally {

@@ -78,6 +78,36 @@ test("DEL of the old pod against ADD of the next, three times: the next pod's VF
   await bed.expectUnchanged()
 })
 
+test('an ADD of a pod that died with another VF waits for whoever works on that one, and restores it then', async () => {
+  await bed.add(onVf(bed.vf(0), { vlan: 15 }), one)
+  await bed.lab.must(`ip netns del ${one}`)
+  // In another namespace: one that is made anew may get the number of the last.
+  const netns = `/run/netns/${two}`
+  const lock = `/var/lib/cni/vf-flower/lock/${bed.vf(0).pci}`
+  const script = `touch ${BED_FOLDER}/locked; while [ -e ${BED_FOLDER}/locked ]; do sleep 0.05; done`
+  // -o: it alone has the file open, its child does not.
+  const holder = await bed.lab.spawn(['flock', '-o', lock, 'sh', '-c', script], { timeoutMs: 0 })
+  try {
+    await bed.lab.must(`until [ -e ${BED_FOLDER}/locked ]; do sleep 0.05; done`)
+    const adding = bed.call('ADD', onVf(bed.vf(1)), one, { netns })
+    const openers = `ls -l /proc/[0-9]*/fd 2>/dev/null | grep -c '${lock}$'`
+    const restored = `! ip link show dev ${bed.topology.pf} | grep -q 'vf 0 .*vlan 15'`
+    await bed.lab.must(`until [ "$(${openers})" -gt 1 ] || ${restored}; do sleep 0.05; done`)
+    expect(await bed.vfInfo(0)).toMatchObject({ vlan_list: [{ vlan: 15 }] })
+    await bed.lab.must(`rm ${BED_FOLDER}/locked`)
+    expect(await adding).toMatchObject({ code: 0 })
+  } finally {
+    await bed.lab.must(`rm -f ${BED_FOLDER}/locked`)
+    await holder.wait()
+  }
+  expect(await bed.link(null, bed.vf(0).netdev)).toMatchObject({ address: bed.vf(0).mac })
+  expect(JSON.stringify((await bed.vfInfo(0)).vlan_list)).not.toContain('15')
+  expect(await bed.link(two, 'net1')).toMatchObject({ parentdev: bed.vf(1).pci })
+  await bed.del(onVf(bed.vf(1)), one, { netns })
+  await bed.lab.must(`ip netns add ${one}`)
+  await bed.expectUnchanged()
+})
+
 test('a runtime that repeats its DEL for ever, while another pod comes and goes on the same VF', async () => {
   const config = onVf(bed.vf(), { vlan: 13, ipam: localIpam() })
   await bed.add(config, one)
