@@ -3,7 +3,9 @@ import { failure } from '../cni/failure.ts'
 import type { Request } from '../cni/request.ts'
 import type { Machine } from '../kernel/machine.ts'
 import { isAlive } from '../ops/owner-netns.ts'
+import { RecordError } from '../ops/record.ts'
 import type { RecordName, RecordStore } from '../ops/record-store.ts'
+import { passOver } from './broken.ts'
 import type { AttachJournal } from './record.ts'
 import { restoreAttachment } from './restore.ts'
 
@@ -20,14 +22,30 @@ export function collectGarbage(
   locked: (subject: string, action: () => void) => void,
 ): CniError[] {
   const errors: CniError[] = []
-  for (const name of store.list()) {
+  const attempt = (action: () => void) => {
     try {
-      collectOne(machine, store, request, gcLive, name, locked)
+      action()
     } catch (error) {
       errors.push(failure(error))
     }
   }
+  for (const name of store.list()) {
+    attempt(() => {
+      try {
+        collectOne(machine, store, request, gcLive, name, locked)
+      } catch (error) {
+        if (!(error instanceof RecordError)) throw error
+        // Whose network it is can't be known.
+        passOver(machine, store, name, error, isListed(request, name) === true, locked)
+      }
+    })
+  }
   return errors
+}
+
+/** Undefined when the runtime sent no list. */
+function isListed({ validAttachments }: Request, { containerID, ifname }: RecordName): boolean | undefined {
+  return validAttachments?.some((one) => one.containerID === containerID && one.ifname === ifname)
 }
 
 function collectOne(
@@ -56,10 +74,7 @@ function mustGo(
 ): boolean {
   const record = store.read(name)
   if (record === undefined || record.owner.network !== request.name) return false
-  const valid = request.validAttachments?.some(
-    ({ containerID, ifname }) => containerID === name.containerID && ifname === name.ifname,
-  )
-  if (valid === true) return false
+  if (isListed(request, name) === true) return false
   if (!isAlive(machine, record.owner)) return true
   if (request.validAttachments === undefined) return false
   if (gcLive) return true

@@ -274,12 +274,41 @@ describe('GC', () => {
 
   test('other networks are left alone, and an error does not stop the rest', () => {
     own('elsewhere', 'other-net', 'ffff:ff:1f.6')
-    const { path } = own('broken', 'net', 'ffff:ff:1f.5')
-    writeFileSync(path, '{')
+    own('alive', 'net', 'ffff:ff:1f.5')
+    own('dead', 'net', device, '4:2')
+    const { errors, left } = gc(machineWith('4:1'), [])
+    expect(errors.map(({ code }) => code)).toEqual([103])
+    expect(left.sort()).toEqual(['alive', 'elsewhere'])
+  })
+
+  test.each<[string, string, string, boolean, string[]?]>([
+    ['cut off, of a device that is gone', device, '{', false],
+    ['cut off, of an interface on the host', 'netdev:eth9', '{', false],
+    ['cut off, of an interface that may be in a pod', 'netdev:eth8', '{', true],
+    ['cut off, of a valid attachment', device, '{', true, ['unreadable']],
+    ['of a newer version', device, '{"schema":99}', true],
+  ])('a record that can’t be read is no error of any network: %s', (_, subject, text, stays, valid = []) => {
+    const { path } = own('unreadable', 'whose', subject)
+    writeFileSync(path, text)
     own('dead')
-    const { errors, left } = gc(machineWith(undefined), [])
-    expect(errors.map(({ code }) => code)).toEqual([5])
-    expect(left.sort()).toEqual(['broken', 'elsewhere'])
+    const machine: Machine = {
+      ...machineWith(undefined),
+      openKernel: () =>
+        podWith(undefined, [], { link: (_side, name) => (name === 'eth9' ? net1 : undefined) }),
+    }
+    const { errors, locked, left } = gc(machine, valid)
+    expect({ errors, left }).toEqual({ errors: [], left: stays ? ['unreadable'] : [] })
+    if (!stays) expect(locked).toContain(subject)
+    expect(readFileSync(stays ? path : `${path}.broken`, 'utf8')).toBe(text)
+  })
+
+  test('a record that was broken, and is another one’s once its lock is held, is kept', () => {
+    const { path } = own('new')
+    writeFileSync(path, '{')
+    expect(gc(machineWith('4:1'), undefined, 'net', false, () => own('new'))).toMatchObject({
+      errors: [],
+      left: ['new'],
+    })
   })
 })
 

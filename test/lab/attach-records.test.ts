@@ -80,6 +80,36 @@ test('a record of a newer version: reported, kept, and no other pod is kept from
   await bed.expectUnchanged()
 })
 
+test('GC: records that can’t be read are no error; a broken one goes aside unless its VF may be in a pod', async () => {
+  await bed.add(plain(0), 'pod-one')
+  const record = await bed.recordOf('pod-one')
+  const text = await bed.lab.readFile(record)
+  await bed.lab.writeFile(record, text.slice(0, 100), 0o600)
+  const broken = `${folder}/${bed.vf(1).pci} old@net1.json`
+  const newer = `${folder}/${bed.vf(1).pci} new@net1.json`
+  await bed.lab.writeFile(broken, '{ "schema": 1, "plug', 0o600)
+  await bed.lab.writeFile(newer, '{ "schema": 99 }', 0o600)
+  const gc = () => {
+    const config = { 'cni.dev/valid-attachments': [] }
+    return bed.call('GC', { type: 'vf-attach' }, 'pod-two', { cniVersion: '1.1.0', config })
+  }
+  const first = await gc()
+  expect(first).toMatchObject({ code: 0, stdout: '' })
+  expect(first.stderr).toContain(`it is put aside as "${broken}.broken"`)
+  const second = await gc()
+  expect(second).toMatchObject({ code: 0, stdout: '' })
+  expect(second.stderr).not.toContain(broken)
+  for (const { stderr } of [first, second]) {
+    expect(stderr).toContain(`Cannot read record "${record}": it is not JSON; it is kept`)
+    expect(stderr).toContain(`Cannot read record "${newer}": schema 99 is newer than 1`)
+  }
+  expect(await bed.link('pod-one', 'net1')).toMatchObject({ parentdev: bed.vf(0).pci })
+  await bed.lab.must(`rm '${broken}.broken' '${newer}'`)
+  await bed.lab.writeFile(record, text, 0o600)
+  await bed.del(plain(0), 'pod-one')
+  await bed.expectUnchanged()
+})
+
 test('the folder of records is gone: DEL frees the address and succeeds, ADD makes it anew', async () => {
   await bed.lab.must('rm -rf /var/lib/cni/vf-flower')
   await bed.add(plain(), 'pod-one')
