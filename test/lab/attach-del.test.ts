@@ -4,7 +4,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import type { CniResult } from '../../hack/lab/cni-runtime.ts'
 import { BED_FOLDER, type Bed, FLAKY, localIpam, makeBed, onVf } from '../support/attach-bed.ts'
 import { CLIENT_A, isReachable, linkIsReady, WIRE } from '../support/topology.ts'
-import { startedWhen } from '../support/traffic.ts'
+import { serveToWhoDoesNotRead } from '../support/traffic.ts'
 
 /** Every kind of change that igb can: PF side, MAC, MTU, and an address of host-local. */
 const wishes = { mac: '02:00:00:00:08:01', vlan: 9, trust: 'on', mtu: 1400 }
@@ -98,7 +98,7 @@ describe('calls that come twice, too late or without a namespace', () => {
     const address = addressOf(await bed.add(config, 'pod-one'))
     await linkIsReady(bed.lab, 'pod-one')
     await isReachable(bed.lab, CLIENT_A.namespace, [address])
-    await serveToWhoDoesNotRead(address)
+    await serveToWhoDoesNotRead(bed.lab, 'pod-one', address, CLIENT_A.namespace)
     await bed.lab.must(`ip -n ${WIRE.namespace} link set to-a down; kill -9 $(ip netns pids pod-one)
       ip netns del pod-one`)
     const result = await bed.call('DEL', config, 'pod-one', { netns: '' })
@@ -109,24 +109,6 @@ describe('calls that come twice, too late or without a namespace', () => {
     await bed.podIsBack('pod-one')
     await bed.expectUnchanged()
   })
-
-  /** A client of the pod's server connects and reads nothing, until the server has data that it can't send. */
-  async function serveToWhoDoesNotRead(address: string): Promise<void> {
-    const inPod = ['ip', 'netns', 'exec', 'pod-one', 'busybox', 'sh', '-c']
-    await bed.lab.spawn([...inPod, 'exec busybox nc -l -p 80 </dev/zero'], { timeoutMs: 0 })
-    await bed.lab.must('until ip netns exec pod-one ss -Hltn | grep -q :80; do sleep 0.1; done')
-    const inClient = ['ip', 'netns', 'exec', CLIENT_A.namespace, 'busybox', 'sh', '-c']
-    await startedWhen(
-      bed.lab,
-      [
-        ...inClient,
-        `echo ready; trap '' PIPE; busybox sleep 300 | busybox nc ${address} 80 | busybox sleep 300`,
-      ],
-      (child) => child.stdout().includes('ready'),
-    )
-    const full = "ip netns exec pod-one ss -Htn state established | grep -qE '^[0-9]+ +[0-9]{5,} '"
-    await bed.lab.must(`until ${full}; do sleep 0.1; done`)
-  }
 })
 
 describe('what happened on the host meanwhile', () => {

@@ -7,7 +7,8 @@ import type { Lab } from '../../hack/lab/lab.ts'
 import { lab as sharedLab } from '../support/lab.ts'
 import { attachConfig, attachment, errorOf, json, listOf, silently, testRuntime } from '../support/plugins.ts'
 import { diffSnapshot, type Snapshot, snapshot } from '../support/snapshot.ts'
-import { deletePod, newPod, type Topology } from '../support/topology.ts'
+import { addClusterInterface, deletePod, newPod, type Topology } from '../support/topology.ts'
+import { serveToWhoDoesNotRead } from '../support/traffic.ts'
 import { makeVfs, removeVfs } from '../support/vfs.ts'
 
 const folder = '/var/lib/cni/sriov'
@@ -191,6 +192,45 @@ describe('an attachment of sriov-cni', () => {
     await deletePod(lab, 'pod-one')
     await runtime.del(plain(), attachment(pod))
     await newPod(lab, 'pod-one')
+    await expectUnchanged()
+  })
+
+  test('is restored when its namespace is gone but held by unsent data of a server that was killed', async () => {
+    await addClusterInterface(lab, 'pod-one', 7)
+    await addAsSriov('pod-one', ['vlan 100', 'trust on'], cacheOf({ vlan: 100, trust: 'on' }))
+    await newPod(lab, 'filler')
+    await lab.must(`ip link set cluster7 netns filler
+      ip -n filler address add 10.244.7.1/24 dev cluster7; ip -n filler link set cluster7 up`)
+    await serveToWhoDoesNotRead(lab, 'pod-one', '10.244.7.2', 'filler')
+    await lab.must(
+      `ip -n filler link set cluster7 down; kill -9 $(ip netns pids pod-one); ip netns del pod-one`,
+    )
+    const result = await runtime.call('DEL', plain(), pluginOf(plain()), attachment(''))
+    await lab.must('kill -9 $(ip netns pids filler); ip netns del filler')
+    expect(result).toMatchObject({ code: 0, stdout: '' })
+    expect(result.stderr).toContain('its driver igbvf is bound anew')
+    await newPod(lab, 'pod-one')
+    await expectUnchanged()
+    expect(await exists(`${folder}/pod-one-net1`)).toBe(false)
+  })
+
+  test('waits, for its PF side, for whoever changes something on the PF', async () => {
+    await addAsSriov('pod-one', ['vlan 100'], cacheOf({ vlan: 100 }))
+    const lock = `/run/vf-flower/pf-lock ${card.pfPci}`
+    const untilTold = 'touch /tmp/locked; until [ -e /tmp/unlock ]; do sleep 0.05; done'
+    await lab.must('mkdir -p /run/vf-flower; rm -f /tmp/locked /tmp/unlock')
+    // -o: it alone has the file open, its child does not.
+    const holder = await lab.spawn(['flock', '-o', lock, 'sh', '-c', untilTold], { timeoutMs: 0 })
+    await lab.must('until [ -e /tmp/locked ]; do sleep 0.05; done')
+    const deleting = runtime.call('DEL', plain(), pluginOf(plain()), attachment(pod))
+    const openers = `ls -l /proc/[0-9]*/fd 2>/dev/null | grep -c '${lock}$'`
+    const restored = `! ip link show dev ${card.pf} | grep -q 'vf ${vf().index} .*vlan 100'`
+    await lab.must(`until [ "$(${openers})" -gt 1 ] || ${restored}; do sleep 0.05; done`)
+    const meanwhile = await vfInfo()
+    await lab.must('touch /tmp/unlock')
+    await holder.wait()
+    expect(meanwhile).toMatchObject({ vlan_list: [{ vlan: 100 }] })
+    expect(await deleting).toMatchObject({ code: 0, stdout: '' })
     await expectUnchanged()
   })
 

@@ -125,5 +125,24 @@ export async function startedWhen(
   return child
 }
 
+/**
+ * Has a server on port 80 of `pod` send to a client in the namespace `client` that connects to `address`
+ * and reads nothing, until the server has data that it can't send. Whoever is killed then leaves it to the kernel.
+ */
+export async function serveToWhoDoesNotRead(
+  lab: Lab,
+  pod: string,
+  address: string,
+  client: string,
+): Promise<void> {
+  const shell = (namespace: string) => ['ip', 'netns', 'exec', namespace, 'busybox', 'sh', '-c'] as const
+  await lab.spawn([...shell(pod), 'exec busybox nc -l -p 80 </dev/zero'], { timeoutMs: 0 })
+  await lab.must(`until ip netns exec ${pod} ss -Hltn | grep -q :80; do sleep 0.1; done`)
+  const reader = `echo ready; trap '' PIPE; busybox sleep 300 | busybox nc ${address} 80 | busybox sleep 300`
+  await startedWhen(lab, [...shell(client), reader], (child) => child.stdout().includes('ready'))
+  const full = `ip netns exec ${pod} ss -Htn state established | grep -qE '^[0-9]+ +[0-9]{5,} '`
+  await lab.must(`until ${full}; do sleep 0.1; done`)
+}
+
 /** To be followed by what traffic-guest.ts takes. Nothing in it is worth compiling. */
 export const PROGRAM = ['env', 'BUN_JSC_useJIT=0', DRIVER, 'traffic'] as const

@@ -95,7 +95,7 @@ function journalNow(
   const anyLink = { mac: '', mtu: 0, altnames: [] }
   const live = readLive(kernel, sriovJournal(cache, view.ifname, anyLink), view)
   const found = live === 'gone' ? undefined : live.link
-  const journal = sriovJournal(cache, view.ifname, found?.facts)
+  const journal = sriovJournal(cache, view.ifname, found?.facts, readPciFunction(cache.pci))
   const { link } = journal.original
   if (found?.side !== 'host' || link === undefined) return journal
   const { name } = found.facts

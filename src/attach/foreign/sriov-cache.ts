@@ -9,6 +9,7 @@ import type { LinkFacts } from '../../kernel/facts.ts'
 import { isInterfaceName } from '../../lib/interface-name.ts'
 import { tryParseMac } from '../../lib/mac.ts'
 import { type PciAddress, parsePciAddress } from '../../lib/pci-address.ts'
+import type { PciFunction } from '../../nic/pci.ts'
 import type { VfAttributes } from '../../ops/op.ts'
 import { RecordError } from '../../ops/record.ts'
 import { noteAt } from '../../ops/record-store.ts'
@@ -64,16 +65,29 @@ export type PresentLink = Pick<LinkFacts, 'mac' | 'mtu' | 'altnames'>
 /**
  * The journal that a restore works with. What sriov-cni did not save about the interface (no MTU before release 2.9)
  * stays as it is `now`, altnames too, those apart that are its old name or the pod's `ifname` (udev may have made
- * one of a former name). It comes home down, as sriov-cni leaves it.
+ * one of a former name). It comes home down, as sriov-cni leaves it. `present`, the VF itself, adds its PF, whose changes
+ * are one at a time, and its driver, which may be bound anew.
  */
-export function sriovJournal(cache: SriovCache, ifname: string, now: PresentLink | undefined): AttachJournal {
-  const { pci, vf, vfIndex, macSet, link } = cache
+export function sriovJournal(
+  cache: SriovCache,
+  ifname: string,
+  now: PresentLink | undefined,
+  present?: Pick<PciFunction, 'driver' | 'vf'>,
+): AttachJournal {
+  const { pci, vf, vfIndex = present?.vf?.index, macSet, link } = cache
+  const { driver } = present ?? {}
+  const pfPci = present?.vf?.pf
   const mac = link?.mac ?? now?.mac
   const mtu = link?.mtu ?? now?.mtu
   const known = link !== undefined && mac !== undefined && mtu !== undefined
   const altnames = (now?.altnames ?? []).filter((altname) => altname !== link?.name && altname !== ifname)
   return {
-    device: { id: pci, pci, parents: [pci], ...(vfIndex === undefined ? {} : { vfIndex }) },
+    device: {
+      ...{ id: pci, pci, parents: [pci] },
+      ...(pfPci === undefined ? {} : { pfPci }),
+      ...(vfIndex === undefined ? {} : { vfIndex }),
+      ...(driver === undefined ? {} : { driver }),
+    },
     original: {
       ...(Object.keys(vf).length === 0 ? {} : { vf: { ...vf } }),
       ...(known ? { link: { name: link.name, altnames, mac, mtu, up: false } } : {}),
