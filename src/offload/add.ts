@@ -1,4 +1,3 @@
-import { CniError, code } from '../cni/error.ts'
 import { failure } from '../cni/failure.ts'
 import type { Request } from '../cni/request.ts'
 import type { Result } from '../cni/result.ts'
@@ -12,7 +11,7 @@ import { type PluginRecord, recordSchemaVersion } from '../ops/record.ts'
 import type { RecordStore } from '../ops/record-store.ts'
 import { claimClsact } from './clsact.ts'
 import type { OffloadConfig } from './config.ts'
-import { identityOf } from './identity.ts'
+import { earlierEntries, joined, merged } from './entries.ts'
 import { LimiterInTheWay, type Part, type Planned, type Shared } from './part.ts'
 import { type Port, readPort } from './port.ts'
 import { emptyJournal, type OffloadJournal } from './record.ts'
@@ -41,31 +40,31 @@ export function addAttachment(
   const { machine, kernel, pod, store, parts } = setting
   const { containerId: containerID, ifname, name: network } = request
   const attachment = { containerID, ifname, network }
-  refuseSecond(setting, request)
+  const wanted = parts.filter((part) => part.wanted(config))
+  const earlier = earlierEntries(setting, attachment, wanted)
   const port = step('port', () => readPort(kernel, request, config))
   addVerbFields({ port: port.kind, device: port.device, uplink: port.wire?.uplink.name })
   const planned = step('plan', () =>
-    parts
-      .filter((part) => part.wanted(config))
-      .flatMap((part) => part.plan({ machine, kernel, request, config, attachment, port }) ?? []),
+    wanted.flatMap((part) => part.plan({ machine, kernel, request, config, attachment, port }) ?? []),
   )
   if (planned.length === 0) return prevResult
+  const own = merged(
+    journalOf(port, config),
+    planned.map(({ journal }) => journal),
+  )
   const record: PluginRecord<OffloadJournal> = {
     schema: recordSchemaVersion,
     plugin: 'vf-offload',
     phase: 'applying',
     owner: { ...attachment, netns: request.netns, netnsId: pod.id, bootId: machine.bootId() },
-    journal: merged(
-      journalOf(port),
-      planned.map(({ journal }) => journal),
-    ),
+    journal: joined(earlier?.journal, own),
   }
   const name = store.write(network, record)
   const transaction = new Transaction(kernel)
   try {
     for (const ifindex of new Set(planned.flatMap(({ clsact }) => clsact))) claimClsact(machine, ifindex)
-    const journal = applyAllParts(transaction, planned, record.journal)
-    const written = { ...record, phase: 'attached', journal } as const
+    const journal = applyAllParts(transaction, planned, own)
+    const written = { ...record, phase: 'attached', journal: joined(earlier?.journal, journal) } as const
     store.write(network, written, 'volatile')
     const report = reportOf(written, config, request.args)
     store.writeReport(name, `${JSON.stringify(report, undefined, 2)}\n`)
@@ -81,8 +80,10 @@ export function addAttachment(
     // The last word is a sweep by cookie, as DEL does it: a step whose outcome is unknown is in no list of things done.
     const stuck: string[] = []
     try {
-      sweep({ machine, store, parts }, attachment, pod, { journal: record.journal })
-      store.remove(name)
+      const mine = wanted.filter((part) => part.recorded(own))
+      sweep({ machine, store, parts: mine }, attachment, pod, { journal: own })
+      if (earlier === undefined) store.remove(name)
+      else store.write(network, earlier, 'volatile')
     } catch (second) {
       const { message, details } = failure(second)
       stuck.push(`${message}: ${details ?? ''}`)
@@ -119,46 +120,14 @@ function withoutLimiterIfRefused<T>(
   }
 }
 
-/** Lists that parts share are joined; every other field belongs to one part. */
-function merged(base: OffloadJournal, fields: readonly Partial<OffloadJournal>[]): OffloadJournal {
-  return {
-    ...Object.assign({}, base, ...fields),
-    ops: [...base.ops, ...fields.flatMap(({ ops = [] }) => ops)],
-    rules: [...base.rules, ...fields.flatMap(({ rules = [] }) => rules)],
-    notes: [...base.notes, ...fields.flatMap(({ notes = [] }) => notes)],
-  }
-}
-
-function journalOf({ kind, device, wire }: Port): OffloadJournal {
+function journalOf({ kind, device, wire }: Port, { mappings, offload, nat }: OffloadConfig): OffloadJournal {
   const named = ({ name, ifindex }: { name: string; ifindex: number }) => ({ name, ifindex })
   return {
     ...emptyJournal,
     port: kind,
+    ...(mappings.length === 0 ? {} : { asked: { offload, nat } }),
     ...(device === undefined ? {} : { device }),
     ...(wire === undefined ? {} : { uplink: named(wire.uplink) }),
     ...(wire?.representor === undefined ? {} : { representor: named(wire.representor) }),
   }
-}
-
-/**
- * A second ADD without a DEL between would go by the same cookie and names as the first: what takes it back when it
- * fails would take back both. The first is known by its record, and by its reserved ports where that was lost.
- */
-function refuseSecond({ machine, kernel, store }: OffloadSetting, request: Request): void {
-  const { containerId: containerID, ifname, name: network } = request
-  const own = store
-    .list()
-    .find((name) => name.subject === network && name.containerID === containerID && name.ifname === ifname)
-  const record = own === undefined ? undefined : store.read(own)
-  if (record === undefined) {
-    const { cookie } = identityOf({ containerID, ifname, network }, machine.sha256)
-    if (kernel.reservedCookies(cookie).length === 0) return
-  } else if (record.owner.bootId !== machine.bootId()) {
-    return // of what was there before the last boot nothing is left
-  }
-  throw new CniError(
-    code.tryAgainLater,
-    `Cannot serve container "${containerID}", interface "${ifname}", network "${network}": it is served already and needs a DEL first`,
-    { details: own?.path ?? 'its record is lost, its ports are reserved' },
-  )
 }

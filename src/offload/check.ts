@@ -9,6 +9,7 @@ import { describe, steerLine } from '../ops/describe.ts'
 import type { PluginRecord } from '../ops/record.ts'
 import type { RecordStore } from '../ops/record-store.ts'
 import type { OffloadConfig, PortMapping } from './config.ts'
+import { withoutOthersPorts } from './entries.ts'
 import { nodeAddresses, uplinkAddresses } from './host-addresses.ts'
 import { type Port, readPort } from './port.ts'
 import { isLoopback } from './port-rules.ts'
@@ -42,7 +43,7 @@ export function checkAttachment(
     if (!config.mappings.some((mapping) => isMeantFor(mapping, podIPs))) return undefined
     throw differs(['there is no record of this attachment'])
   }
-  const { journal } = record
+  const journal = config.mappings.length === 0 ? withoutOthersPorts(record.journal) : record.journal
   const done = doneOps(journal)
   const differences = [
     ...recordDifferences(record, pod),

@@ -78,6 +78,8 @@ export interface Removal {
 export interface Part {
   /** True when the config wishes for something of this part. */
   wanted(config: OffloadConfig): boolean
+  /** True when a record says that something of this part was made, or was about to be. */
+  recorded(journal: OffloadJournal): boolean
   /** The plan; undefined when there is nothing to do. @throws CniError for what can't be had */
   plan(context: AddContext): Planned | undefined
   /** The cookie (hex) that its filters carry; `sha256` returns hex. */

@@ -16,6 +16,7 @@ import { isLoopback } from './port-rules.ts'
 
 export const portsPart: Part = {
   wanted: ({ mappings }) => mappings.length > 0,
+  recorded: ({ keys }) => keys.length > 0,
   plan: planOf,
   cookie: (attachment, sha256) => identityOf(attachment, sha256).cookie,
   remove: removePorts,

@@ -19,6 +19,7 @@ import type { LimitRecord, OffloadJournal } from './record.ts'
 
 export const ratesPart: Part = {
   wanted: ({ rates }) => rates.toPod !== undefined || rates.fromPod !== undefined,
+  recorded: ({ limits }) => limits !== undefined,
   plan: planOf,
   cookie: (attachment, sha256) => rateIdentityOf(attachment, sha256).cookie,
   remove: removeRates,

@@ -64,6 +64,12 @@ export const offloadJournal = z.object({
   /** What else the ADD did, in order: the reservation, the pod's tables, routes and policy rules, qdiscs. */
   ops: z._default(z.array(op), []),
   rules: z.array(rule),
+  /** Entries of one list that share the record, where there are several. */
+  entries: z.optional(z.int()),
+  /** The wishes of the entry with port mappings; absent without. */
+  asked: z.optional(
+    z.object({ offload: z.enum(['prefer', 'off', 'require']), nat: z.enum(['auto', 'pod', 'nic']) }),
+  ),
   /** Absent: none was asked for. */
   limits: z.optional(z.array(limit)),
   notes: z.array(z.string()),

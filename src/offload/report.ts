@@ -70,7 +70,7 @@ export function reportOf(
     device: journal.device,
     uplink: journal.uplink?.name,
     representor: journal.representor?.name,
-    asked: { offload: config.offload, nat: config.nat },
+    asked: journal.asked ?? { offload: config.offload, nat: config.nat },
     nat: journal.nat,
     mappings: mappingsOf(journal),
     limits: limitsOf(journal),

@@ -1,0 +1,77 @@
+/**
+ * Several entries of one list that serve one attachment under one name, as one for port mappings and one for limits: they
+ * share a record, and each has parts of its own in it. DEL of any takes all: runtimes delete whole lists.
+ */
+import { CniError, code } from '../cni/error.ts'
+import type { PluginRecord } from '../ops/record.ts'
+import type { RecordName } from '../ops/record-store.ts'
+import type { OffloadSetting } from './add.ts'
+import { type Attachment, identityOf } from './identity.ts'
+import type { Part } from './part.ts'
+import { portsPart } from './ports.ts'
+import { emptyJournal, type OffloadJournal } from './record.ts'
+
+/**
+ * The record of the entries before this one, which is to bring `wanted`; undefined when there are none. A second ADD of a
+ * part without a DEL between would go by the same cookie and names as the first: what takes it back when it fails would take
+ * back both. The first is known by its record, and by its reserved ports where that was lost.
+ * @throws CniError 11
+ */
+export function earlierEntries(
+  { machine, kernel, store, pod }: OffloadSetting,
+  attachment: Attachment,
+  wanted: readonly Part[],
+): PluginRecord<OffloadJournal> | undefined {
+  const { network, containerID, ifname } = attachment
+  const own = store
+    .list()
+    .find((name) => name.subject === network && name.containerID === containerID && name.ifname === ifname)
+  const record = own === undefined ? undefined : store.read(own)
+  if (record === undefined) {
+    const { cookie } = identityOf(attachment, machine.sha256)
+    if (wanted.includes(portsPart) && kernel.reservedCookies(cookie).length > 0)
+      throw servedAlready(attachment, undefined)
+    return undefined
+  }
+  // Of what was there before the last boot nothing is left.
+  if (record.owner.bootId !== machine.bootId()) return undefined
+  const isWhole = record.phase === 'attached' && record.owner.netnsId === pod.id
+  if (isWhole && !wanted.some((part) => part.recorded(record.journal))) return record
+  throw servedAlready(attachment, own)
+}
+
+function servedAlready({ containerID, ifname, network }: Attachment, own: RecordName | undefined): CniError {
+  return new CniError(
+    code.tryAgainLater,
+    `Cannot serve container "${containerID}", interface "${ifname}", network "${network}": it is served already and needs a DEL first`,
+    { details: own?.path ?? 'its record is lost, its ports are reserved' },
+  )
+}
+
+/** Lists that parts share are joined; every other field belongs to one part. */
+export function merged(base: OffloadJournal, fields: readonly Partial<OffloadJournal>[]): OffloadJournal {
+  return {
+    ...Object.assign({}, base, ...fields),
+    ops: [...base.ops, ...fields.flatMap(({ ops = [] }) => ops)],
+    rules: [...base.rules, ...fields.flatMap(({ rules = [] }) => rules)],
+    notes: [...base.notes, ...fields.flatMap(({ notes = [] }) => notes)],
+  }
+}
+
+/** The journal of all entries: of those before and of this one. */
+export function joined(before: OffloadJournal | undefined, own: OffloadJournal): OffloadJournal {
+  if (before === undefined) return own
+  const { keys, ...rest } = own
+  return {
+    ...merged(before, [rest]),
+    keys: [...before.keys, ...keys],
+    entries: (before.entries ?? 1) + 1,
+  }
+}
+
+/** What of a record an entry without port mappings answers for: another entry's mappings are not its own. */
+export function withoutOthersPorts(journal: OffloadJournal): OffloadJournal {
+  if (journal.entries === undefined) return journal
+  const { keys, ops, rules } = emptyJournal
+  return { ...journal, keys, ops, rules }
+}

@@ -1,0 +1,145 @@
+// Several entries of one list for one attachment: each brings its part, none takes another's away.
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, expect, describe as group, test } from 'vitest'
+import type { LinkFacts } from '../../src/kernel/facts.ts'
+import type { Kernel } from '../../src/kernel/kernel.ts'
+import type { OffloadName } from '../../src/offload/parts.ts'
+import { offloadPlugin } from '../../src/offload/plugin.ts'
+import { offloadJournal } from '../../src/offload/record.ts'
+import { describe } from '../../src/ops/describe.ts'
+import { recordStore } from '../../src/ops/record-store.ts'
+import { refusalOf, requestOf } from '../support/request.ts'
+import { Node } from './node.ts'
+
+const path = '/var/run/netns/pod'
+const prevResult = {
+  cniVersion: '1.1.0',
+  interfaces: [{ name: 'net1', sandbox: path }],
+  ips: [{ address: '10.88.0.5/16', interface: 0 }],
+}
+const portMappings = [{ hostPort: 8080, containerPort: 80, protocol: 'tcp' }]
+const bandwidth = { egressRate: 8_000_000, egressBurst: 80_000 }
+
+const link = (name: string, ifindex: number, more: Partial<LinkFacts> = {}) =>
+  ({
+    name,
+    ifindex,
+    mac: '02:00:00:00:00:05',
+    mtu: 1500,
+    up: true,
+    xdp: [],
+    altnames: [],
+    ...more,
+  }) as LinkFacts
+
+/** A node with a pod behind a veth pair; operations are written down, and one that has `refused` in its line fails. */
+class VethNode extends Node {
+  readonly lines: string[] = []
+  refused = '-'
+  readonly #host = [link('eth0', 2), link('veth1', 7, { kind: 'veth', lower: 3 })]
+  readonly #pod = [link('net1', 3, { kind: 'veth', lower: 7 })]
+
+  override openKernel(...pod: Parameters<Node['openKernel']>): Kernel {
+    const of = (side: string) => (side === 'pod' ? this.#pod : this.#host)
+    return {
+      ...super.openKernel(...pod),
+      link: (side, name) => of(side).find((one) => one.name === name),
+      links: (side) => of(side),
+      addresses: () => [{ ifindex: 2, address: '192.0.2.1/24', scope: 0 }],
+      listeners: () => [],
+      rivals: () => [],
+      verify: () => [],
+      run: (op) => {
+        const line = describe(op)
+        if (line.includes(this.refused)) throw new Error(`refused: ${line}`)
+        this.lines.push(line)
+        if (op.do === 'ports.reserve') this.ports.add(op.owner.slice(0, 32))
+        if (op.do === 'detour.add') {
+          const place = { ifindex: 7, prio: 60_000, handle: 1, protocol: 3, kind: 'matchall' } as const
+          this.filters.push({ ...place, cookie: op.detour.cookie, packets: 0n, inHw: false })
+        }
+        return {}
+      },
+    }
+  }
+}
+
+let stateDir: string
+let node: VethNode
+
+beforeEach(() => {
+  stateDir = mkdtempSync(join(tmpdir(), 'entries-'))
+  node = new VethNode(join(stateDir, 'shared'))
+  node.namespaces.set(path, '4:1')
+})
+afterEach(() => rmSync(stateDir, { recursive: true }))
+
+const call = (runtimeConfig: object, verb = 'ADD', name: OffloadName = 'vf-offload') => {
+  const request = requestOf({ stateDir, prevResult, runtimeConfig }, { CNI_COMMAND: verb })
+  const plugin = offloadPlugin(node, name)
+  if (verb === 'ADD') plugin.add(request)
+  else if (verb === 'CHECK') plugin.check?.(request)
+  else plugin.del(request)
+}
+const journals = (folder = 'offload') => {
+  const store = recordStore(stateDir, folder, offloadJournal)
+  return store.list().flatMap((name) => store.read(name)?.journal ?? [])
+}
+
+group('two entries of vf-offload, one for ports and one for limits', () => {
+  test.each([
+    ['ports first', { portMappings }, { bandwidth }],
+    ['limits first', { bandwidth }, { portMappings }],
+  ])('%s: both are made, one record has both, each CHECK is content with its own', (_, first, second) => {
+    call(first)
+    call(second)
+    expect(node.lines.filter((line) => line.includes('tbf'))).toHaveLength(1)
+    expect(node.ports.size).toBe(1)
+    const [journal, ...more] = journals()
+    expect(more).toEqual([])
+    expect(journal?.keys.map(({ address, port }) => [address, port])).toEqual([['192.0.2.1', 8080]])
+    expect(journal?.limits?.map(({ where, means }) => [where, means])).toEqual([['host', 'ifb']])
+    call({ portMappings }, 'CHECK')
+    call({}, 'DEL')
+    expect([node.filters, [...node.ports], journals()]).toEqual([[], [], []])
+    call({}, 'DEL')
+  })
+
+  test('CHECK of the limits’ entry does not ask whether the ports of the other are wished for', () => {
+    call({ portMappings })
+    call({ bandwidth })
+    // What it finds are the limits, of which this node shows none.
+    const words = refusalOf(() => call({ bandwidth }, 'CHECK')).message
+    expect(words).toContain('Attachment is not limited as ADD left it')
+  })
+
+  test('the second of a part is refused as before, and takes nothing away', () => {
+    call({ portMappings })
+    call({ bandwidth })
+    const there = [node.filters.length, node.ports.size, node.lines.length]
+    for (const again of [{ portMappings }, { bandwidth }, { portMappings, bandwidth }]) {
+      expect(refusalOf(() => call(again)).code).toBe(11)
+    }
+    expect([node.filters.length, node.ports.size, node.lines.length]).toEqual(there)
+  })
+
+  test('a second entry that fails takes back its own part only, and the first keeps its record', () => {
+    call({ bandwidth })
+    const [before] = journals()
+    node.refused = 'element'
+    expect(() => call({ portMappings })).toThrow('refused')
+    expect(node.filters).toHaveLength(1)
+    expect(journals()).toEqual([before])
+    node.refused = '-'
+    call({ portMappings })
+    expect(node.ports.size).toBe(1)
+  })
+})
+
+test('the ports of another entry, under whichever name, do not keep limits from being made', () => {
+  call({ portMappings })
+  call({ bandwidth }, 'ADD', 'bandwidth')
+  expect([node.filters.length, node.ports.size]).toEqual([1, 1])
+})
