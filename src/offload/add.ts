@@ -24,6 +24,8 @@ export interface OffloadSetting {
   readonly kernel: Kernel
   readonly pod: OpenNetns
   readonly store: RecordStore<OffloadJournal>
+  /** Records of the same attachments under the plugin's other names. */
+  readonly otherStores: readonly RecordStore<OffloadJournal>[]
   readonly parts: readonly Part[]
 }
 
@@ -37,7 +39,7 @@ export function addAttachment(
   config: OffloadConfig,
   prevResult: Result,
 ): Result {
-  const { machine, kernel, pod, store, parts } = setting
+  const { machine, kernel, pod, store, otherStores, parts } = setting
   const { containerId: containerID, ifname, name: network } = request
   const attachment = { containerID, ifname, network }
   const wanted = parts.filter((part) => part.wanted(config))
@@ -80,8 +82,7 @@ export function addAttachment(
     // The last word is a sweep by cookie, as DEL does it: a step whose outcome is unknown is in no list of things done.
     const stuck: string[] = []
     try {
-      const mine = wanted.filter((part) => part.recorded(own))
-      sweep({ machine, store, parts: mine }, attachment, pod, { journal: own })
+      sweep({ machine, store, otherStores, parts }, attachment, pod, { journal: own })
       if (earlier === undefined) store.remove(name)
       else store.write(network, earlier, 'volatile')
     } catch (second) {

@@ -78,7 +78,10 @@ export interface Removal {
 export interface Part {
   /** True when the config wishes for something of this part. */
   wanted(config: OffloadConfig): boolean
-  /** True when a record says that something of this part was made, or was about to be. */
+  /**
+   * True when a record says that something of this part was made, or was about to be. It is written before the first
+   * change: where it says nothing of a part, that one has nothing to remove.
+   */
   recorded(journal: OffloadJournal): boolean
   /** The plan; undefined when there is nothing to do. @throws CniError for what can't be had */
   plan(context: AddContext): Planned | undefined

@@ -78,9 +78,7 @@ function localnet(machine: Machine, kernel: Kernel, keys: readonly PortKey[], co
  * With the filters gone no frame is steered to a pod that is being taken apart. The reservation goes last, so that nobody
  * else gets the port while a filter for it may still be there: a port is released only when its filters are gone.
  */
-function removePorts({ machine, kernel, attachment, pod, journal, step, filtersGone }: Removal): void {
-  // The record is written before the first change: one without keys means that nothing was ever mapped.
-  if (journal?.keys.length === 0) return
+function removePorts({ machine, kernel, attachment, pod, step, filtersGone }: Removal): void {
   const identity = identityOf(attachment, machine.sha256)
   if (pod !== undefined) {
     step(() => kernel.removeTable(identity.routeTable, rulePriority))

@@ -181,8 +181,6 @@ function withHostLink(kernel: Kernel, result: Result, name: string, mtu: number)
  */
 function removeRates(removal: Removal): void {
   const { machine, kernel, attachment, pod, journal, expected, step, touched } = removal
-  // The record is written before the first change: one without limits means that there never were any.
-  if (journal !== undefined && journal.limits === undefined) return
   const { cookie, ifb } = rateIdentityOf(attachment, machine.sha256)
   const rates = kernel.rates()
   const sides = pod === undefined ? (['host'] as const) : (['host', 'pod'] as const)

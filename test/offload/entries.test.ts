@@ -1,5 +1,5 @@
 // Several entries of one list for one attachment: each brings its part, none takes another's away.
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, describe as group, test } from 'vitest'
@@ -138,8 +138,36 @@ group('two entries of vf-offload, one for ports and one for limits', () => {
   })
 })
 
-test('the ports of another entry, under whichever name, do not keep limits from being made', () => {
-  call({ portMappings })
-  call({ bandwidth }, 'ADD', 'bandwidth')
-  expect([node.filters.length, node.ports.size]).toEqual([1, 1])
+group('two entries of different names', () => {
+  const bothUp = () => {
+    call({ portMappings })
+    call({ bandwidth }, 'ADD', 'bandwidth')
+    expect([node.filters.length, node.ports.size]).toEqual([1, 1])
+  }
+
+  test('the ports of one do not keep the limits of the other from being made', bothUp)
+
+  test('DEL of one, once more and without its record, leaves the other’s filter where it is', () => {
+    bothUp()
+    for (let times = 0; times < 2; times++) {
+      call({}, 'DEL')
+      expect([node.filters.length, node.ports.size, journals('bandwidth').length]).toEqual([1, 0, 1])
+    }
+    call({}, 'DEL', 'bandwidth')
+    expect([node.filters, journals('bandwidth')]).toEqual([[], []])
+  })
+
+  test('a record that can not be read speaks of nothing that another one has', () => {
+    bothUp()
+    for (const { path } of recordStore(stateDir, 'offload', offloadJournal).list()) writeFileSync(path, '{')
+    call({}, 'DEL')
+    expect([node.filters.length, node.ports.size]).toEqual([1, 0])
+  })
+
+  test('an ADD that fails leaves the other’s filter where it is', () => {
+    call({ bandwidth }, 'ADD', 'bandwidth')
+    node.refused = 'element'
+    expect(() => call({ portMappings })).toThrow('refused')
+    expect(node.filters).toHaveLength(1)
+  })
 })

@@ -19,7 +19,7 @@ export class Node implements Machine {
   readonly detours = new Map<string, number>()
   limiters: LimiterFacts[] = []
   readonly steps: string[] = []
-  /** Dumps of filters so far. */
+  /** Dumps of the host's filters so far. */
   dumps = 0
   /** Dumps to come that lose everything. */
   blindDumps = 0
@@ -76,8 +76,8 @@ export class Node implements Machine {
           this.ifbs.delete(name)
         },
       }),
-      ownFilters: (prefix) => {
-        this.dumps++
+      ownFilters: (prefix, side = 'host') => {
+        if (side === 'host') this.dumps++
         if (this.blindDumps-- > 0) return []
         return this.filters.filter(({ cookie }) => [prefix].flat().some((one) => cookie.startsWith(one)))
       },
