@@ -14,6 +14,7 @@ import type {
   PortRateFacts,
   RouteFacts,
   ShaperFacts,
+  SourceRuleFacts,
 } from './facts.ts'
 import type { Listener } from './listeners.ts'
 import type { Rival } from './rivals.ts'
@@ -96,6 +97,8 @@ export interface Kernel extends Runner {
   bridgeVlans(side: Side, ifindex: number): readonly BridgeVlan[]
   /** Unicast routes of both families in every table. */
   routes(side: Side): readonly RouteFacts[]
+  /** Policy rules of a family that go by the source address alone. */
+  sourceRules(side: Side, family: 4 | 6): readonly SourceRuleFacts[]
   /** Rate limits. */
   rates(): RateKernel
   /**

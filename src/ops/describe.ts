@@ -1,4 +1,5 @@
 /** One `ip`, `tc` or `nft` line for each operation: what a log, an error and a report show, and what one can type. */
+import { ipFamily } from '../lib/ip.ts'
 import { policeMtu, ratePriority, shaperHandle } from '../lib/rate-numbers.ts'
 import type { LinkAttributes, Offload, Op, RateSpec, RouteSpec, Side, SteerSpec, VfAttributes } from './op.ts'
 
@@ -193,8 +194,10 @@ function quoted(text: string): string {
 
 function routeWords(route: RouteSpec): string {
   const words = [route.dst]
-  if (route.gw !== undefined) words.push(`via ${route.gw}`)
+  const { dst, gw } = route
+  if (gw !== undefined) words.push(`via ${ipFamily(gw) === ipFamily(dst) ? '' : 'inet6 '}${gw}`)
   words.push(`dev ${route.link}`)
+  if (route.onlink === true) words.push('onlink')
   if (route.table !== undefined) words.push(`table ${route.table}`)
   if (route.metric !== undefined) words.push(`metric ${route.metric}`)
   if (route.scope !== undefined) words.push(`scope ${route.scope}`)

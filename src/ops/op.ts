@@ -43,6 +43,7 @@ export interface RouteSpec {
   readonly mtu?: number
   readonly advmss?: number
   readonly src?: string
+  readonly onlink?: boolean
 }
 
 /** `ip rule from SRC lookup TABLE`. */

@@ -42,6 +42,7 @@ export class Node implements Machine {
 
         addresses: never,
         routes: never,
+        sourceRules: never,
         bridgeVlans: never,
         isSwitchdev: never,
         probe: never,
