@@ -34,7 +34,7 @@ export interface Shared {
 export class LimiterInTheWay extends Error {
   readonly refusal: string
 
-  constructor(refusal: string, cause: unknown) {
+  constructor(refusal: string, cause?: unknown) {
     super(`the NIC takes no port mapping with a policer: ${refusal}`, { cause })
     this.name = 'LimiterInTheWay'
     this.refusal = refusal

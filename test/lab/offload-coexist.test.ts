@@ -239,16 +239,45 @@ describe('switchdev mode', () => {
     await probes(probe('detachTcx', index))
   })
 
-  test('a filter of others in the NIC at an earlier priority', async () => {
-    const words = filter(`protocol ip prio 2 flower skip_sw dst_ip ${HOST.v4} action drop`)
-    await vm.must(`tc qdisc add dev ${card.pf} clsact; ${words}`)
-    await refused(
-      101,
-      /frames are taken in the NIC .* on "simpf0": tc filter .* prio 2 .* skip_sw in_hw action drop/,
-      { offload: 'require' },
-    )
-    expect(await served()).toMatch(/frames are taken in the NIC/)
-    expect(await hardwareRules(vm, card)).toHaveLength(1)
+  const inNic = (action: string) =>
+    filter(`protocol ip prio 2 flower skip_sw dst_ip ${HOST.v4} action ${action}`)
+
+  test('a filter of others in the NIC that keeps the frames: no rule would ever see one', async () => {
+    for (const action of ['drop', `mirred egress redirect dev ${card.pf}rep0`]) {
+      await vm.must(`tc qdisc add dev ${card.pf} clsact; ${inNic(action)}`)
+      await refused(101, /frames are taken in the NIC .* on "simpf0": tc filter .* prio 2 .* skip_sw in_hw/, {
+        offload: 'require',
+      })
+      await refused(
+        106,
+        /in software: frames are taken .* on "simpf0": tc filter .* prio 2 .* skip_sw in_hw action/,
+      )
+      expect(await hardwareRules(vm, card)).toHaveLength(1)
+      await vm.must(`tc qdisc del dev ${card.pf} clsact`)
+    }
+  })
+
+  test('a filter of others in the NIC that hands frames to the host: rules in software serve the port', async () => {
+    for (const action of ['trap', 'ok']) {
+      await vm.must(`tc qdisc add dev ${card.pf} clsact; ${inNic(action)}`)
+      await refused(101, /frames are taken in the NIC/, { offload: 'require' })
+      const before = await snapshot(vm)
+      const result = await add()
+      expect(result, result.stderr).toMatchObject({ code: 0 })
+      expect(result.stderr).toMatch(/frames are taken in the NIC/)
+      await linkIsReady(vm, 'pod-one')
+      // Nobody else carries the pod's questions for its neighbours from the representor to the wire.
+      await vm.must(`ip -n pod-one neigh replace ${CLIENT_A.v4} dev net1 \
+        lladdr $(ip netns exec ${CLIENT_A.namespace} cat /sys/class/net/eth0/address)`)
+      const server = await serve(vm, 'pod-one', [{ name: 'pod', protocol: 'tcp', port: 80 }])
+      const question = { protocol: 'tcp', address: HOST.v4, port: 8080, bytes: 20_000 } as const
+      const [answer] = await tryAsk(vm, CLIENT_A.namespace, [{ ...question, timeoutMs: 60_000 }])
+      expect(answer, await vm.must(`tc -s filter show dev ${card.pf} ingress`)).toMatchObject({ ok: true })
+      await server.stop()
+      await del()
+      expect(diffSnapshot(before, await snapshot(vm))).toEqual([])
+      await vm.must(`tc qdisc del dev ${card.pf} clsact`)
+    }
   })
 
   test('hw-tc-offload is off: it is said beside the driver’s refusal, and never switched on', async () => {
