@@ -18,7 +18,7 @@ import {
 } from '../netlink/rtnl/route.ts'
 import { NetlinkError, type NetlinkSocket } from '../netlink/socket.ts'
 import type { Outcome, RouteSpec } from '../ops/op.ts'
-import type { AddressFacts, RouteFacts } from './facts.ts'
+import type { AddressFacts, LinkFacts, RouteFacts } from './facts.ts'
 import { findLink } from './links.ts'
 
 /** Adds or removes an address (CIDR). */
@@ -110,7 +110,7 @@ export function addressesOn(socket: NetlinkSocket, ifindex?: number): AddressFac
 }
 
 /** The interface by which the kernel sends to `address`; undefined when it has no route there. */
-export function interfaceTo(socket: NetlinkSocket, address: string): string | undefined {
+export function interfaceTo(socket: NetlinkSocket, address: string): LinkFacts | undefined {
   const v4 = ipFamily(address) === 4
   try {
     const { echo } = socket.request(
@@ -121,7 +121,7 @@ export function interfaceTo(socket: NetlinkSocket, address: string): string | un
       }),
     )
     const ifindex = echo === undefined ? undefined : decodeRoute(echo).RTA_OIF
-    return ifindex === undefined ? undefined : findLink(socket, ifindex)?.name
+    return ifindex === undefined ? undefined : findLink(socket, ifindex)
   } catch (error) {
     if (error instanceof NetlinkError) return undefined
     throw error

@@ -125,7 +125,7 @@ export interface Kernel extends Runner {
   /** Name of a program that holds a socket; undefined when none can be seen. */
   programWith(inode: number): string | undefined
   /** The host's interface by which it reaches `address`; undefined when it has no route. */
-  interfaceTo(address: string): string | undefined
+  interfaceTo(address: string): LinkFacts | undefined
   /** A setting below /proc/sys; undefined when this kernel does not have it. */
   sysctl(side: Side, key: string): string | undefined
   /** Cookies that begin with `prefix` (hex) of those who have host ports reserved. */

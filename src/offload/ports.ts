@@ -84,8 +84,12 @@ function removePorts({ machine, kernel, attachment, pod, step, filtersGone }: Re
     step(() => kernel.removeTable(identity.routeTable, rulePriority))
     step(() => kernel.dropPodNat(identity.podTable))
   }
-  step(() => releaseLocalnet(machine, kernel, identity.cookie))
-  if (filtersGone) {
+  // The guard against the wire goes with the reservation: never while the setting that it is for stands.
+  const closed = step(() => {
+    releaseLocalnet(machine, kernel, identity.cookie)
+    return true
+  })
+  if (filtersGone && closed === true) {
     const freed = step(() => kernel.releasePorts(identity.cookie))
     if (freed !== undefined) kernel.forgetConnections(freed)
   }
