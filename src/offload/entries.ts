@@ -40,6 +40,21 @@ export function earlierEntries(
   throw servedAlready(attachment, own)
 }
 
+/** What entries of other names have made for the attachment since the last boot. A record that can't be read tells nothing. */
+export function otherEntries(
+  { machine, otherStores }: Pick<OffloadSetting, 'machine' | 'otherStores'>,
+  { network, containerID, ifname }: Attachment,
+): OffloadJournal[] {
+  return otherStores.flatMap((store) => {
+    try {
+      const record = store.read(store.nameOf(network, containerID, ifname))
+      return record?.owner.bootId === machine.bootId() ? [record.journal] : []
+    } catch {
+      return []
+    }
+  })
+}
+
 function servedAlready({ containerID, ifname, network }: Attachment, own: RecordName | undefined): CniError {
   return new CniError(
     code.tryAgainLater,

@@ -10,10 +10,11 @@ import { ApplyError, type Transaction } from '../ops/apply.ts'
 import { describe } from '../ops/describe.ts'
 import { invert, type Op } from '../ops/op.ts'
 import type { OffloadConfig } from './config.ts'
+import { type DirectWay, directWay } from './direct.ts'
 import { removeFilters } from './filters.ts'
 import { rateIdentityOf } from './identity.ts'
 import type { AddContext, Part, Planned, Removal, Shared } from './part.ts'
-import type { Port } from './port.ts'
+import type { Port, Wire } from './port.ts'
 import { planRates, type RateFacts, type RateGoal, type RateWay } from './rate-plan.ts'
 import type { LimitRecord, OffloadJournal } from './record.ts'
 
@@ -25,9 +26,9 @@ export const ratesPart: Part = {
   remove: removeRates,
 }
 
-function planOf({ machine, kernel, config, attachment, port }: AddContext): Planned {
+function planOf({ machine, kernel, config, attachment, port, others }: AddContext): Planned {
   const identity = rateIdentityOf(attachment, machine.sha256)
-  const facts = readRateFacts(kernel, port, config)
+  const facts = readRateFacts(kernel, port, config, others)
   const goals = planRates(config.rates, facts, identity)
   const ways = goals.flatMap((goal) => goal.ways)
   const created = ways.flatMap(({ ops }) =>
@@ -51,7 +52,12 @@ function planOf({ machine, kernel, config, attachment, port }: AddContext): Plan
 }
 
 /** Asks the kernel for what concerns this kind of port. */
-function readRateFacts(kernel: Kernel, port: Port, config: OffloadConfig): RateFacts {
+function readRateFacts(
+  kernel: Kernel,
+  port: Port,
+  config: OffloadConfig,
+  others: readonly OffloadJournal[],
+): RateFacts {
   const peer = port.kind === 'veth' && port.link !== undefined ? peerOf(kernel, port.link) : undefined
   const representor = port.wire?.representor
   return {
@@ -59,9 +65,10 @@ function readRateFacts(kernel: Kernel, port: Port, config: OffloadConfig): RateF
     peer,
     vfRate: port.vf === undefined ? undefined : port.wire?.uplink.vfs?.get(port.vf.index)?.rate,
     portRates: representor === undefined ? undefined : kernel.rates().portRates(representor.ifindex),
-    ...(representor === undefined || config.rates.toPod === undefined
-      ? { direct: undefined, takenLimiters: [] }
-      : { direct: directWay(kernel, port), takenLimiters: kernel.rates().policerIndexes() }),
+    ...(port.wire === undefined || representor === undefined || config.rates.toPod === undefined
+      ? { direct: undefined, unmetered: undefined, takenLimiters: [] }
+      : { ...wayPast(kernel, port.wire, others), takenLimiters: kernel.rates().policerIndexes() }),
+    mapped: config.mappings.length > 0,
     steersInNic: config.mappings.length === 0 || config.offload !== 'off',
     hasIngress: {
       peer: peer !== undefined && kernel.hasIngress(peer.ifindex),
@@ -71,14 +78,11 @@ function readRateFacts(kernel: Kernel, port: Port, config: OffloadConfig): RateF
   }
 }
 
-/** By a bridge that representor and uplink share: in the VLAN that the representor's frames get, as the uplink carries it. */
-function directWay(kernel: Kernel, { wire }: Port): RateFacts['direct'] {
-  const master = wire?.representor?.master
-  if (wire?.representor === undefined || master === undefined || wire.uplink.master !== master)
-    return undefined
-  const pvid = kernel.bridgeVlans('host', wire.representor.ifindex).find((vlan) => vlan.pvid)?.vid
-  const onUplink = kernel.bridgeVlans('host', wire.uplink.ifindex).find(({ vid }) => vid === pvid)
-  return { vlan: onUplink === undefined || onUplink.untagged ? 0 : onUplink.vid }
+/** Port mappings that another entry has made have no policer, and get none any more. */
+function wayPast(kernel: Kernel, wire: Wire, others: readonly OffloadJournal[]): DirectWay {
+  return others.some(({ keys }) => keys.length > 0)
+    ? { direct: undefined, unmetered: 'port mappings of another entry, made before, have none' }
+    : directWay(kernel, wire)
 }
 
 /** The other end of a veth pair, if it is on the host. Numbers count anew in each namespace: both ends must agree. */
@@ -108,18 +112,16 @@ function isPodClsact(op: Op): op is Extract<Op, { do: 'clsact.add' | 'clsact.del
  * Carries out the first way that is taken. One in the NIC that is refused is the reason for the next one.
  * @throws CniError 101 with the driver's words when there is no next one
  */
-function applyGoal(transaction: Transaction, goal: RateGoal, shared: Shared): LimitRecord {
+export function applyGoal(transaction: Transaction, goal: RateGoal, shared: Shared): LimitRecord {
   const { direction, limit, passedOver } = goal
   const isOpen = (way: RateWay) => way.limiter === undefined || shared.noLimiter === undefined
-  const refusals = [
-    ...passedOver,
-    ...(goal.ways.every(isOpen) ? [] : [`police: the driver said "${shared.noLimiter}"`]),
-  ]
+  const refusals = [...passedOver, ...(goal.ways.every(isOpen) ? [] : [`police: ${shared.noLimiter}`])]
   const ways = goal.ways.filter(isOpen)
   for (const [at, way] of ways.entries()) {
     try {
       transaction.attempt(way.ops)
       if (way.limiter !== undefined) shared.limiter = way.limiter
+      if (way.ops.some((op) => op.do === 'meter.add')) shared.isUsed = true
       return {
         direction,
         rate: limit.rate,

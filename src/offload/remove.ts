@@ -12,6 +12,7 @@ import { isAlive, openOwnersNetns } from '../ops/owner-netns.ts'
 import { type PluginRecord, RecordError } from '../ops/record.ts'
 import type { RecordName, RecordStore } from '../ops/record-store.ts'
 import { releaseClsact } from './clsact.ts'
+import { otherEntries } from './entries.ts'
 import { removeFilters } from './filters.ts'
 import type { Attachment } from './identity.ts'
 import type { Part } from './part.ts'
@@ -164,17 +165,12 @@ export function sweep(
 
 /** The parts that are this entry's to remove. */
 function partsIn(
-  { parts, otherStores }: RemovalSetting,
-  { network, containerID, ifname }: Attachment,
+  { machine, parts, otherStores }: RemovalSetting,
+  attachment: Attachment,
   journal: OffloadJournal | undefined,
 ): readonly Part[] {
   if (journal !== undefined) return parts.filter((part) => part.recorded(journal))
-  const others = otherStores.flatMap((store) =>
-    journalsOf(
-      store,
-      (name) => name.subject === network && name.containerID === containerID && name.ifname === ifname,
-    ),
-  )
+  const others = otherEntries({ machine, otherStores }, attachment)
   return parts.filter((part) => !others.some((other) => part.recorded(other)))
 }
 
@@ -183,22 +179,12 @@ function otherRecords(
   store: RecordStore<OffloadJournal>,
   { containerID, ifname }: Attachment,
 ): readonly OffloadJournal[] {
-  return journalsOf(store, (name) => name.containerID !== containerID || name.ifname !== ifname)
-}
-
-/** Journals of the records that are meant and can be read. */
-function journalsOf(
-  store: RecordStore<OffloadJournal>,
-  isMeant: (name: RecordName) => boolean,
-): OffloadJournal[] {
-  return store
-    .list()
-    .filter(isMeant)
-    .flatMap((name) => {
-      try {
-        return store.read(name)?.journal ?? []
-      } catch {
-        return []
-      }
-    })
+  return store.list().flatMap((name) => {
+    if (name.containerID === containerID && name.ifname === ifname) return []
+    try {
+      return store.read(name)?.journal ?? []
+    } catch {
+      return []
+    }
+  })
 }

@@ -63,7 +63,7 @@ function factsOf(
     peer: kind === 'veth' ? linkOf('veth1', 7, { mtu: 9000 }) : undefined,
     vfRate: isVf ? { min: 0, max: 0 } : undefined,
     portRates: hasRepresentor ? { handle: 'pci/0000:3b:00.0/65539', max: 0, share: 0 } : undefined,
-    ...{ direct: undefined, steersInNic: true, takenLimiters: [] },
+    ...{ direct: undefined, unmetered: undefined, mapped: true, steersInNic: true, takenLimiters: [] },
     hasIngress: { peer: false, pod: false, representor: false },
     ...change,
   }
@@ -192,7 +192,7 @@ group('to the pod of a representor', () => {
       ['nic', 'police', 0x70001234],
       ['pod', 'ifb', undefined],
     ])
-    // Without a bridge no other frames come to the pod.
+    // Without a bridge no other frames come to the pod than those of port mappings.
     expect(goal?.ways[0]?.ops.map(describe)).toEqual([policer, 'tc qdisc add dev pf0 clsact'])
   })
 
@@ -217,6 +217,29 @@ group('to the pod of a representor', () => {
     const [goal] = planRates(wishes, factsOf('representor', { steersInNic: false }), identity)
     expect(goal?.ways.map(({ where }) => where)).toEqual(['pod'])
     expect(goal?.passedOver).toEqual(['police: port mappings are steered in software (offload "off")'])
+  })
+
+  test('not without a filter that would have it: neither a port mapping nor a bridge shared with the uplink', () => {
+    const facts = factsOf('representor', { mapped: false })
+    const [goal] = planRates(wishes, facts, identity)
+    expect(goal?.ways.map(({ where }) => where)).toEqual(['pod'])
+    expect(goal?.passedOver).toEqual([
+      'police: no filter would have it, without port mappings and a bridge of "pf0vf3" and "pf0"',
+    ])
+    const shared = factsOf('representor', { mapped: false, direct: { vlan: 0 } })
+    expect(planRates(wishes, shared, identity)[0]?.ways.map(({ where }) => where)).toEqual(['nic', 'pod'])
+    const program = factsOf('userspace', { mapped: false }, 'switchdev')
+    expect(refusalOf(() => planRates(wishes, program, identity))).toMatchObject({
+      code: 7,
+      message: expect.stringContaining('police: no filter would have it'),
+    })
+  })
+
+  test('not where frames come to the representor past the filters on the uplink', () => {
+    const facts = factsOf('representor', { unmetered: 'frames come by "bond0"', direct: { vlan: 0 } })
+    const [goal] = planRates(wishes, facts, identity)
+    expect(goal?.ways.map(({ where }) => where)).toEqual(['pod'])
+    expect(goal?.passedOver).toEqual(['police: frames come by "bond0"'])
   })
 
   test('a VF that a program drives has it too', () => {
