@@ -62,8 +62,7 @@ function differenceOf(kernel: Kernel, op: Op): string | undefined {
         .rates()
         .limiters(cookie)
         .find((one) => one.index === index)
-      if (found === undefined) return 'the policer is gone'
-      return found.users === 0 ? 'no filter uses the policer' : rateDifference(op.limiter, found)
+      return found === undefined ? 'the policer is gone' : rateDifference(op.limiter, found)
     }
     case 'meter.add':
       return kernel.rates().meter(op.meter)

@@ -66,7 +66,6 @@ function podWith(
     ...{
       run: never,
       rates: never,
-      sourceRules: never,
       probe: never,
       verify: never,
       rivals: never,
