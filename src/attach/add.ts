@@ -6,7 +6,7 @@ import type { LinkFacts } from '../kernel/facts.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import { notice } from '../lib/notice.ts'
 import { addVerbFields, step } from '../lib/steps.ts'
-import { ApplyError, Transaction } from '../ops/apply.ts'
+import { Transaction, withoutStuck } from '../ops/apply.ts'
 import { type PluginRecord, recordSchemaVersion } from '../ops/record.ts'
 import { addAddresses } from './addresses.ts'
 import type { AttachConfig } from './config.ts'
@@ -84,11 +84,10 @@ export function addLocked(
     const stuck = restored(() => {
       restoreDevice(machine, kernel, record.journal, { pod: true, ifname: request.ifname, moved })
       if (claimed !== undefined) release(claimed, request.netns)
+      store.remove(name)
     })
-    if (stuck.length === 0) store.remove(name)
     // `stuck` is the last word on what is left; lines of the rollback before it may have been settled since.
-    const plain = error instanceof ApplyError ? new ApplyError(error.op, error.cause, []) : error
-    throw switchdevHint(failure(plain, stuck), error, facts)
+    throw switchdevHint(failure(withoutStuck(error), stuck), error, facts)
   }
 }
 

@@ -1,11 +1,11 @@
 import { checkAddresses } from '../cni/addresses.ts'
 import { ipamAdd, ipamDel } from '../cni/delegate.ts'
 import { CniError, code } from '../cni/error.ts'
+import { failure } from '../cni/failure.ts'
 import type { Request } from '../cni/request.ts'
 import type { Result } from '../cni/result.ts'
 import type { LinkFacts } from '../kernel/facts.ts'
-import { notice } from '../lib/notice.ts'
-import type { Transaction } from '../ops/apply.ts'
+import { type Transaction, withoutStuck } from '../ops/apply.ts'
 import type { AttachConfig } from './config.ts'
 import { gatewaysOf, planAddressing } from './plan.ts'
 import type { AttachJournal } from './record.ts'
@@ -47,7 +47,8 @@ export function addAddresses(
       try {
         ipamDel(request, countedSpawn)
       } catch (second) {
-        notice(`vf-attach: Cannot free the addresses after a failed ADD: ${String(second)}`)
+        const { message } = failure(second)
+        throw failure(withoutStuck(error), [`the addresses are not freed, DEL does it: ${message}`])
       }
     }
     throw error

@@ -13,11 +13,12 @@ import {
   RT_SCOPE,
   RT_TABLE,
   RTN,
+  RTNH_F,
   RTPROT,
 } from '../netlink/rtnl/route.ts'
 import { NetlinkError, type NetlinkSocket } from '../netlink/socket.ts'
 import type { Outcome, RouteSpec } from '../ops/op.ts'
-import type { AddressFacts, RouteFacts } from './facts.ts'
+import type { AddressFacts, LinkFacts, RouteFacts } from './facts.ts'
 import { findLink } from './links.ts'
 
 /** Adds or removes an address (CIDR). */
@@ -68,7 +69,8 @@ export function changeRoute(
     rtm_type: RTN.RTN_UNICAST,
     ...(prefix === 0 ? {} : { RTA_DST: ip }),
     RTA_OIF: ifindex,
-    ...(spec.gw === undefined ? {} : { RTA_GATEWAY: parseIp(spec.gw) }),
+    ...(spec.onlink === true ? { rtm_flags: RTNH_F.RTNH_F_ONLINK } : {}),
+    ...(spec.gw === undefined ? {} : gateway(parseIp(spec.gw), v4)),
     RTA_TABLE: spec.table ?? RT_TABLE.RT_TABLE_MAIN,
     ...(spec.metric === undefined ? {} : { RTA_PRIORITY: spec.metric }),
     ...(spec.src === undefined ? {} : { RTA_PREFSRC: spec.src }),
@@ -82,6 +84,11 @@ export function changeRoute(
     if (verb === 'add' && code === 'EEXIST') return { existed: true }
     throw error
   }
+}
+
+/** A gateway of IPv6 for routes of IPv4 has an attribute of its own. */
+function gateway(gw: string, v4: boolean): Pick<RouteRequest, 'RTA_GATEWAY' | 'RTA_VIA'> {
+  return v4 === (ipFamily(gw) === 4) ? { RTA_GATEWAY: gw } : { RTA_VIA: gw }
 }
 
 /** Has the kernel ask for the MAC of an address on an interface; what comes of it nobody waits for. */
@@ -103,7 +110,7 @@ export function addressesOn(socket: NetlinkSocket, ifindex?: number): AddressFac
 }
 
 /** The interface by which the kernel sends to `address`; undefined when it has no route there. */
-export function interfaceTo(socket: NetlinkSocket, address: string): string | undefined {
+export function interfaceTo(socket: NetlinkSocket, address: string): LinkFacts | undefined {
   const v4 = ipFamily(address) === 4
   try {
     const { echo } = socket.request(
@@ -114,7 +121,7 @@ export function interfaceTo(socket: NetlinkSocket, address: string): string | un
       }),
     )
     const ifindex = echo === undefined ? undefined : decodeRoute(echo).RTA_OIF
-    return ifindex === undefined ? undefined : findLink(socket, ifindex)?.name
+    return ifindex === undefined ? undefined : findLink(socket, ifindex)
   } catch (error) {
     if (error instanceof NetlinkError) return undefined
     throw error
@@ -145,14 +152,18 @@ export function allRoutes(socket: NetlinkSocket): RouteFacts[] {
   return socket.dump(dumpRoutes()).flatMap((message) => {
     const found = decodeRoute(message)
     if (found.rtm_type !== RTN.RTN_UNICAST) return []
+    const { RTAX_MTU: mtu, RTAX_ADVMSS: advmss } = found.RTA_METRICS ?? {}
     const any = found.rtm_family === AF.AF_INET ? '0.0.0.0' : '::'
     return [
       {
         dst: `${found.RTA_DST ?? any}/${found.rtm_dst_len}`,
-        gw: found.RTA_GATEWAY,
+        gw: found.RTA_GATEWAY ?? found.RTA_VIA,
         ifindex: found.RTA_OIF,
         table: found.RTA_TABLE ?? found.rtm_table,
         metric: found.RTA_PRIORITY ?? 0,
+        ...(mtu === undefined ? {} : { mtu }),
+        ...(advmss === undefined ? {} : { advmss }),
+        ...((found.rtm_flags & RTNH_F.RTNH_F_ONLINK) === 0 ? {} : { onlink: true as const }),
       },
     ]
   })

@@ -89,4 +89,15 @@ export interface RouteFacts {
   readonly ifindex: number | undefined
   readonly table: number
   readonly metric: number
+  /** In bytes, where the route has its own. */
+  readonly mtu?: number
+  readonly advmss?: number
+  /** The gateway is taken for a neighbour, whatever the addresses say. */
+  readonly onlink?: true
+}
+
+/** A policy rule that goes by the source address alone: `from SRC lookup TABLE`. `src` in CIDR form. */
+export interface SourceRuleFacts {
+  readonly src: string
+  readonly table: number
 }

@@ -6,7 +6,7 @@
  * By netlink, without the nft program: starting that would be most of what a DEL costs.
  */
 import { type Cidr, ipFamily, ipFromBytes, ipToBytes, networkOf, parseCidr } from '../lib/ip.ts'
-import type { Request } from '../netlink/message.ts'
+import type { Message, Request } from '../netlink/message.ts'
 import { batchEnds } from '../netlink/nf/nfnetlink.ts'
 import { createElements } from '../netlink/nf/rules.ts'
 import {
@@ -31,6 +31,7 @@ import {
   ports,
 } from './host-table.ts'
 import type { FreedKey } from './kernel.ts'
+import { tolerate } from './refusals.ts'
 
 /** A host port belongs to somebody else already. */
 export class PortTaken extends Error {
@@ -73,7 +74,8 @@ export function reservePorts(
     socket.transaction(batchEnds(), [...hostTableRequests(), ...guard, ...requests])
   } catch (error) {
     if (!(error instanceof NetlinkError) || error.code !== 'EEXIST') throw error
-    const taken = findTaken(elements(socket), keys)
+    // A dump may leave out the very one.
+    const taken = findTaken(elements(socket), keys) ?? findTaken(elements(socket), keys)
     throw taken === undefined ? error : new PortTaken(...taken)
   }
 }
@@ -118,15 +120,39 @@ function inParts<T>(list: readonly T[]): T[][] {
   )
 }
 
+/** Rounds of dump and delete before giving up on a table that never comes to rest. */
+const maxRounds = 20
+
 /**
  * Removes all elements whose comment starts with `cookie`, and the table with the last reservation. Returns the keys that
- * were reserved.
+ * were reserved. A dump of a hash table that the kernel resizes meanwhile shows elements twice or not at all: it is asked
+ * again until two in a row show none.
  */
 export function releasePorts(socket: NetlinkSocket, cookie: string): FreedKey[] {
-  const present = elements(socket)
-  const own = present.filter(({ comment }) => comment.startsWith(cookie))
-  if (own.length > 0) socket.transaction(batchEnds(), removal(present, own))
-  return own.flatMap(({ reserved }) => reserved ?? [])
+  const isMine = ({ comment }: Element) => comment.startsWith(cookie)
+  const freed: FreedKey[] = []
+  let quiet = 0
+  for (let round = 0; round < maxRounds; round++) {
+    const shown = dumpSets(socket)
+    // A look at the bytes tells without decoding what hundreds of pods have.
+    const own = shown.some(({ message }) => holds(message, cookie)) ? elementsOf(shown).filter(isMine) : []
+    if (own.length === 0) {
+      if (++quiet === 2) return freed
+      continue
+    }
+    quiet = 0
+    const others = elementsOf(shown).filter((one) => !isMine(one))
+    // Before something goes that others need, one look is not enough.
+    if (isLastUse(own, others)) others.push(...elements(socket).filter((one) => !isMine(one)))
+    if (tolerate(['ENOENT'], () => remove(socket, own, others)) === undefined) continue
+    freed.push(...own.flatMap(({ reserved }) => reserved ?? []))
+    if (others.length === 0) return freed
+  }
+  throw new Error(`Cannot release the host ports with cookie ${cookie}: they keep coming back`)
+}
+
+function holds({ payload }: Message, text: string): boolean {
+  return Buffer.from(payload.buffer, payload.byteOffset, payload.length).includes(text)
 }
 
 /** Cookies that begin with `prefix` (hex) of all who have something reserved. */
@@ -135,15 +161,26 @@ export function reservedCookies(socket: NetlinkSocket, prefix: string): string[]
   return [...new Set(cookies)].filter((cookie) => cookie.length === 32 && cookie.startsWith(prefix))
 }
 
-function removal(present: readonly Element[], own: readonly Element[]): Request[] {
-  if (own.length === present.length) return [deleteTable(hostTable)]
+/** Of the table, or of its guard. */
+function isLastUse(own: readonly Element[], others: readonly Element[]): boolean {
+  return others.length === 0 || (own.some(isLocal) && !others.some(isLocal))
+}
+
+function isLocal({ reserved }: Element): boolean {
+  return reserved?.address.startsWith('127.') === true
+}
+
+function remove(socket: NetlinkSocket, own: readonly Element[], others: readonly Element[]): true {
+  socket.transaction(batchEnds(), others.length === 0 ? [deleteTable(hostTable)] : removal(own, others))
+  return true
+}
+
+function removal(own: readonly Element[], others: readonly Element[]): Request[] {
   const requests = setNames.flatMap((set) => {
     const mine = own.filter((one) => one.set === set).map(({ raw }) => raw)
     return inParts(mine).map((part) => deleteElements(hostTable, set, part))
   })
-  const isLocal = ({ reserved }: Element) => reserved?.address.startsWith('127.') === true
-  const guardIsIdle = own.some(isLocal) && !present.some((one) => isLocal(one) && !own.includes(one))
-  return guardIsIdle ? [...requests, ...dropChain(hostTable, guardChain)] : requests
+  return isLastUse(own, others) ? [...requests, ...dropChain(hostTable, guardChain)] : requests
 }
 
 /** An attribute of netlink holds 64 KiB. */
@@ -161,19 +198,40 @@ interface Element {
 /** Without such a table, and from a kernel that has no nf_tables (EINVAL: nfnetlink knows no such subsystem). */
 const absent: ReadonlySet<string> = new Set(['ENOENT', 'EINVAL', 'EOPNOTSUPP'])
 
-/** Every element of the table; none when the table does not exist. */
-function elements(socket: NetlinkSocket): Element[] {
+/** What a dump of one set says. */
+interface Shown {
+  readonly set: string
+  readonly message: Message
+}
+
+/** Every set of the table; nothing when the table does not exist. */
+function dumpSets(socket: NetlinkSocket): Shown[] {
   return setNames.flatMap((set) => {
     try {
-      return socket
-        .dump(dumpElements(hostTable, set))
-        .flatMap(decodeElements)
-        .map((raw) => ({ set, raw, comment: commentOf(raw), reserved: reservedBy(set, raw) }))
+      return socket.dump(dumpElements(hostTable, set)).map((message) => ({ set, message }))
     } catch (error) {
       if (error instanceof NetlinkError && absent.has(error.code)) return []
       throw error
     }
   })
+}
+
+/** The elements, each once. */
+function elementsOf(shown: readonly Shown[]): Element[] {
+  const found = new Map<string, Element>()
+  for (const { set, message } of shown) {
+    for (const raw of decodeElements(message)) {
+      const { NFTA_SET_ELEM_KEY: key, NFTA_SET_ELEM_KEY_END: end } = raw
+      const name = [set, key?.NFTA_DATA_VALUE ?? '', end?.NFTA_DATA_VALUE ?? ''].join(' ')
+      found.set(name, { set, raw, comment: commentOf(raw), reserved: reservedBy(set, raw) })
+    }
+  }
+  return [...found.values()]
+}
+
+/** Every element of the table; none when the table does not exist. */
+function elements(socket: NetlinkSocket): Element[] {
+  return elementsOf(dumpSets(socket))
 }
 
 const protocols: Readonly<Record<number, Proto>> = { 6: 'tcp', 17: 'udp', 132: 'sctp' }

@@ -14,6 +14,7 @@ import type {
   PortRateFacts,
   RouteFacts,
   ShaperFacts,
+  SourceRuleFacts,
 } from './facts.ts'
 import type { Listener } from './listeners.ts'
 import type { Rival } from './rivals.ts'
@@ -96,6 +97,8 @@ export interface Kernel extends Runner {
   bridgeVlans(side: Side, ifindex: number): readonly BridgeVlan[]
   /** Unicast routes of both families in every table. */
   routes(side: Side): readonly RouteFacts[]
+  /** Policy rules of a family that go by the source address alone. */
+  sourceRules(side: Side, family: 4 | 6): readonly SourceRuleFacts[]
   /** Rate limits. */
   rates(): RateKernel
   /**
@@ -122,7 +125,7 @@ export interface Kernel extends Runner {
   /** Name of a program that holds a socket; undefined when none can be seen. */
   programWith(inode: number): string | undefined
   /** The host's interface by which it reaches `address`; undefined when it has no route. */
-  interfaceTo(address: string): string | undefined
+  interfaceTo(address: string): LinkFacts | undefined
   /** A setting below /proc/sys; undefined when this kernel does not have it. */
   sysctl(side: Side, key: string): string | undefined
   /** Cookies that begin with `prefix` (hex) of those who have host ports reserved. */

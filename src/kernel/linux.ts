@@ -201,6 +201,7 @@ export function openLinuxKernel(pod?: OpenNetns): Kernel {
     addresses: (side, ifindex) => addressesOn(socket(side), ifindex),
     bridgeVlans: (side, ifindex) => bridgeVlansOf(socket(side), ifindex),
     routes: (side) => allRoutes(socket(side)),
+    sourceRules: (side, family) => offload().sourceRules(socket(side), family),
     rates: () => offload().rateKernel(sides),
     ownFilters: (prefix, side = 'host') => offload().findOwnFilters(socket(side), prefix),
     removeFilter: (filter, side = 'host') => offload().deleteOwnFilter(socket(side), filter),

@@ -7,7 +7,7 @@ export { listenersOf, programWith } from './listeners.ts'
 export { dropTable, loadTable, probeNft } from './nft.ts'
 export { rateKernel, runRateOp } from './rate-ops.ts'
 export { rivalsOf } from './rivals.ts'
-export { changeRule, removeTable } from './rules.ts'
+export { changeRule, removeTable, sourceRules } from './rules.ts'
 export {
   addClsact,
   addSteer,

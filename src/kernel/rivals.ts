@@ -5,7 +5,7 @@
 import { fromHex } from '../lib/hex.ts'
 import type { NetlinkSocket } from '../netlink/socket.ts'
 import { TCA_BPF_FLAG } from '../netlink/tc/bpf.ts'
-import { actionsOf, decodeFilter, dumpFilters, flowerOf, matchallOf, placeOf } from '../netlink/tc/filter.ts'
+import { decodeFilter, dumpFilters, flowerOf, matchallOf, placeOf } from '../netlink/tc/filter.ts'
 import { type Flower, flower as flowerTable, TCA_CLS_FLAGS } from '../netlink/tc/flower.ts'
 import { TC_ACT } from '../netlink/tc/gact.ts'
 import type { Tc } from '../netlink/tc/msg.ts'
@@ -16,12 +16,13 @@ import { exitValues } from './bpf-exits.ts'
 import type { LinkFacts } from './facts.ts'
 import { filterLine, type NameOf } from './filter-text.ts'
 import { steerKey, steerPlace } from './steer.ts'
+import { keepsFrames, verdictsOf } from './verdicts.ts'
 
 /** Somebody who may take frames before our filters see them. */
 export interface Rival {
   /** For people: `tcx program 12 "from_netdev"`, or a filter as a `tc` line. */
   readonly name: string
-  /** Takes them from filters that run in software, and from those that run in the NIC. */
+  /** Takes them from filters that run in software (also in the NIC, for good), and from those that run in the NIC. */
   readonly software: boolean
   readonly hardware: boolean
   /**
@@ -83,10 +84,11 @@ function filterRivals(
     const verdict = verdictOf(filter)
     if (verdict === 'goes on') continue
     const flags = flowerOf(filter)?.TCA_FLOWER_FLAGS ?? matchallOf(filter)?.TCA_MATCHALL_FLAGS ?? 0
+    const hardware = (flags & TCA_CLS_FLAGS.TCA_CLS_FLAGS_IN_HW) !== 0
     rivals.push({
       name: filterLine(filter, nameOf),
-      software: (flags & TCA_CLS_FLAGS.TCA_CLS_FLAGS_SKIP_SW) === 0,
-      hardware: (flags & TCA_CLS_FLAGS.TCA_CLS_FLAGS_IN_HW) !== 0,
+      software: (flags & TCA_CLS_FLAGS.TCA_CLS_FLAGS_SKIP_SW) === 0 || (hardware && keepsFrames(filter)),
+      hardware,
       certain: verdict !== 'nobody knows',
     })
   }
@@ -134,14 +136,8 @@ type Verdict = 'goes on' | 'ends' | 'nobody knows'
 function verdictOf(filter: Tc): Verdict {
   if (filter.TCA_KIND === 'bpf') return programVerdict(filter)
   if (flowerOf(filter) === undefined && matchallOf(filter) === undefined) return 'nobody knows'
-  const result = actionsOf(filter).at(-1)
-  if (result === undefined) return 'ends'
-  const options = result.TCA_ACT_OPTIONS
-  const parms = options === undefined || options instanceof Uint8Array ? [] : Object.values(options)
-  const controls = parms.flatMap((value) =>
-    typeof value === 'object' && value !== null && 'action' in value ? [value.action] : [],
-  )
-  return controls.length > 0 && controls.every((value) => value === TC_ACT.TC_ACT_UNSPEC) ? 'goes on' : 'ends'
+  const verdicts = verdictsOf(filter)
+  return verdicts.length > 0 && verdicts.every((value) => value === TC_ACT.TC_ACT_UNSPEC) ? 'goes on' : 'ends'
 }
 
 /** A program looks at every frame: one that can end with a verdict, or whose verdicts can't be told, is in the way. */

@@ -5,6 +5,7 @@ import { decodeRoute, deleteRoute, dumpRoutes, RTPROT } from '../netlink/rtnl/ro
 import { decodeRule, deleteRule, dumpRules, FR_ACT, newRule, type RuleRequest } from '../netlink/rtnl/rule.ts'
 import { NetlinkError, type NetlinkSocket } from '../netlink/socket.ts'
 import type { RuleSpec } from '../ops/op.ts'
+import type { SourceRuleFacts } from './facts.ts'
 
 /** Adds or removes `from SRC lookup TABLE`. */
 export function changeRule(socket: NetlinkSocket, verb: 'add' | 'del', spec: RuleSpec): void {
@@ -20,6 +21,33 @@ export function changeRule(socket: NetlinkSocket, verb: 'add' | 'del', spec: Rul
   }
   socket.request(verb === 'add' ? newRule(request) : deleteRule(request))
 }
+
+/** Rules of a family that lead to a table and go by the source address alone. */
+export function sourceRules(socket: NetlinkSocket, family: 4 | 6): SourceRuleFacts[] {
+  return socket
+    .dump(dumpRules(family === 4 ? AF.AF_INET : AF.AF_INET6))
+    .map(decodeRule)
+    .flatMap((rule) => {
+      const { FRA_SRC: src, src_len, FRA_TABLE: table = rule.table } = rule
+      const isPlain =
+        rule.action === FR_ACT.FR_ACT_TO_TBL && rule.flags === 0 && rule.dst_len === 0 && rule.tos === 0
+      if (src === undefined || !isPlain || others.some((name) => rule[name] !== undefined)) return []
+      return [{ src: `${src}/${src_len}`, table }]
+    })
+}
+
+/** What else a rule can look at. */
+const others = [
+  'FRA_IIFNAME',
+  'FRA_OIFNAME',
+  'FRA_FWMARK',
+  'FRA_TUN_ID',
+  'FRA_UID_RANGE',
+  'FRA_IP_PROTO',
+  'FRA_SPORT_RANGE',
+  'FRA_DPORT_RANGE',
+  'FRA_DSCP',
+] as const
 
 /** Removes every rule that leads to `table` with `priority`, then every route in it. Succeeds when there are none. */
 export function removeTable(socket: NetlinkSocket, table: number, priority: number): void {

@@ -11,7 +11,7 @@ import { type PluginRecord, recordSchemaVersion } from '../ops/record.ts'
 import type { RecordStore } from '../ops/record-store.ts'
 import { claimClsact } from './clsact.ts'
 import type { OffloadConfig } from './config.ts'
-import { earlierEntries, joined, merged } from './entries.ts'
+import { earlierEntries, joined, merged, otherEntries } from './entries.ts'
 import { LimiterInTheWay, type Part, type Planned, type Shared } from './part.ts'
 import { type Port, readPort } from './port.ts'
 import { emptyJournal, type OffloadJournal } from './record.ts'
@@ -39,15 +39,19 @@ export function addAttachment(
   config: OffloadConfig,
   prevResult: Result,
 ): Result {
-  const { machine, kernel, pod, store, parts } = setting
+  const { machine, kernel, pod, store, otherStores, parts } = setting
   const { containerId: containerID, ifname, name: network } = request
   const attachment = { containerID, ifname, network }
   const wanted = parts.filter((part) => part.wanted(config))
   const earlier = earlierEntries(setting, attachment, wanted)
   const port = step('port', () => readPort(kernel, request, config))
   addVerbFields({ port: port.kind, device: port.device, uplink: port.wire?.uplink.name })
+  const others =
+    port.wire?.representor === undefined
+      ? []
+      : [...(earlier === undefined ? [] : [earlier.journal]), ...otherEntries(setting, attachment)]
   const planned = step('plan', () =>
-    wanted.flatMap((part) => part.plan({ machine, kernel, request, config, attachment, port }) ?? []),
+    wanted.flatMap((part) => part.plan({ machine, kernel, request, config, attachment, port, others }) ?? []),
   )
   if (planned.length === 0) return prevResult
   const own = merged(
@@ -82,8 +86,7 @@ export function addAttachment(
     // The last word is a sweep by cookie, as DEL does it: a step whose outcome is unknown is in no list of things done.
     const stuck: string[] = []
     try {
-      const mine = wanted.filter((part) => part.recorded(own))
-      sweep({ machine, store, parts: mine }, attachment, pod, { journal: own })
+      sweep({ machine, store, otherStores, parts }, attachment, pod, { journal: own })
       if (earlier === undefined) store.remove(name)
       else store.write(network, earlier, 'volatile')
     } catch (second) {
@@ -101,14 +104,16 @@ function applyAllParts(
   journal: OffloadJournal,
 ): OffloadJournal {
   const apply = (noLimiter: string | undefined) => {
-    const shared: Shared = { limiter: undefined, noLimiter }
-    return planned.map((part) => ({ ...part.journal, ...part.apply(transaction, shared) }))
+    const shared: Shared = { limiter: undefined, isUsed: false, noLimiter }
+    const after = planned.map((part) => ({ ...part.journal, ...part.apply(transaction, shared) }))
+    if (shared.limiter !== undefined && !shared.isUsed) throw new LimiterInTheWay('no filter came to have it')
+    return after
   }
   const after = withoutLimiterIfRefused(transaction, apply)
   return merged({ ...journal, ops: [], rules: [], notes: [] }, after)
 }
 
-/** A second time without the policer in the NIC, when it is the policer that the NIC refuses. */
+/** A second time without the policer in the NIC, when the NIC refuses it or no filter leads to the pod. */
 function withoutLimiterIfRefused<T>(
   transaction: Transaction,
   apply: (noLimiter: string | undefined) => T,
@@ -118,7 +123,7 @@ function withoutLimiterIfRefused<T>(
   } catch (error) {
     if (!(error instanceof LimiterInTheWay)) throw error
     transaction.rollback()
-    return apply(error.refusal)
+    return apply(error.reason)
   }
 }
 

@@ -12,7 +12,7 @@ import type { Port } from './port.ts'
 
 /** What stands in the way of filters of ours; undefined where nothing does. */
 export interface Ground {
-  /** In software they would silently do nothing. */
+  /** In software they would silently do nothing: others take the frames before them, in software or for good in the NIC. */
   readonly software: string | undefined
   /** In the NIC another filter takes the frames before them. */
   readonly hardware: string | undefined

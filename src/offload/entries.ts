@@ -4,67 +4,62 @@
  */
 import { CniError, code } from '../cni/error.ts'
 import type { PluginRecord } from '../ops/record.ts'
-import type { RecordName, RecordStore } from '../ops/record-store.ts'
+import type { RecordName } from '../ops/record-store.ts'
 import type { OffloadSetting } from './add.ts'
-import type { Attachment } from './identity.ts'
+import { type Attachment, identityOf } from './identity.ts'
 import type { Part } from './part.ts'
+import { portsPart } from './ports.ts'
 import { emptyJournal, type OffloadJournal } from './record.ts'
 
 /**
  * The record of the entries before this one, which is to bring `wanted`; undefined when there are none. A second ADD of a
  * part without a DEL between would go by the same cookie and names as the first: what takes it back when it fails would take
- * back both. The first is known by its record, and by what it has made where that was lost.
+ * back both. The first is known by its record, and by its reserved ports where that was lost.
  * @throws CniError 11
  */
 export function earlierEntries(
-  setting: OffloadSetting,
+  { machine, kernel, store, pod }: OffloadSetting,
   attachment: Attachment,
   wanted: readonly Part[],
 ): PluginRecord<OffloadJournal> | undefined {
-  const { machine, store, pod } = setting
-  const own = recordOf(store, attachment)
+  const { network, containerID, ifname } = attachment
+  const own = store
+    .list()
+    .find((name) => name.subject === network && name.containerID === containerID && name.ifname === ifname)
   const record = own === undefined ? undefined : store.read(own)
   if (record === undefined) {
-    refuseTraces(setting, attachment, wanted)
+    const { cookie } = identityOf(attachment, machine.sha256)
+    if (wanted.includes(portsPart) && kernel.reservedCookies(cookie).length > 0)
+      throw servedAlready(attachment, undefined)
     return undefined
   }
   // Of what was there before the last boot nothing is left.
   if (record.owner.bootId !== machine.bootId()) return undefined
   const isWhole = record.phase === 'attached' && record.owner.netnsId === pod.id
   if (isWhole && !wanted.some((part) => part.recorded(record.journal))) return record
-  throw servedAlready(attachment, own?.path)
+  throw servedAlready(attachment, own)
 }
 
-/**
- * The wishes of the one that lost its record may have been others than these; but a part that is not wished for may also be
- * another entry's of the same list, which has its record under another name.
- */
-function refuseTraces(
-  { machine, kernel, otherStores, parts }: OffloadSetting,
-  attachment: Attachment,
-  wanted: readonly Part[],
-): void {
-  const isElsewhere = otherStores.some((store) => recordOf(store, attachment) !== undefined)
-  for (const part of isElsewhere ? wanted : parts) {
-    const trace = part.trace({ machine, kernel, attachment })
-    if (trace !== undefined) throw servedAlready(attachment, `its record is lost, ${trace}`)
-  }
-}
-
-function recordOf(
-  store: RecordStore<OffloadJournal>,
+/** What entries of other names have made for the attachment since the last boot. A record that can't be read tells nothing. */
+export function otherEntries(
+  { machine, otherStores }: Pick<OffloadSetting, 'machine' | 'otherStores'>,
   { network, containerID, ifname }: Attachment,
-): RecordName | undefined {
-  return store
-    .list()
-    .find((name) => name.subject === network && name.containerID === containerID && name.ifname === ifname)
+): OffloadJournal[] {
+  return otherStores.flatMap((store) => {
+    try {
+      const record = store.read(store.nameOf(network, containerID, ifname))
+      return record?.owner.bootId === machine.bootId() ? [record.journal] : []
+    } catch {
+      return []
+    }
+  })
 }
 
-function servedAlready({ containerID, ifname, network }: Attachment, details: string | undefined): CniError {
+function servedAlready({ containerID, ifname, network }: Attachment, own: RecordName | undefined): CniError {
   return new CniError(
     code.tryAgainLater,
     `Cannot serve container "${containerID}", interface "${ifname}", network "${network}": it is served already and needs a DEL first`,
-    { details },
+    { details: own?.path ?? 'its record is lost, its ports are reserved' },
   )
 }
 

@@ -1,10 +1,11 @@
 /** What port mappings must know about the node beside the pod's port: addresses on both sides, and the pod's routes. */
 import type { Result } from '../cni/result.ts'
-import type { LinkFacts, RouteFacts } from '../kernel/facts.ts'
+import type { RouteFacts, SourceRuleFacts } from '../kernel/facts.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import { ipFamily, parseCidr } from '../lib/ip.ts'
 import { nodeAddresses, uplinkAddresses } from './host-addresses.ts'
 import type { Port } from './port.ts'
+import { familiesOf, onlyWayIs } from './replies.ts'
 
 /** An address of the node, and the VLAN in which the uplink carries it (0 = untagged). */
 export interface HostAddress {
@@ -28,6 +29,8 @@ export interface OffloadFacts {
   readonly hostAddresses: readonly HostAddress[]
   readonly podAddresses: readonly PodAddress[]
   readonly podRoutes: readonly RouteFacts[]
+  /** Of the families in which replies may need a rule. */
+  readonly podRules: readonly SourceRuleFacts[]
 }
 
 /**
@@ -50,26 +53,14 @@ export function readOffloadFacts(
   podAddresses: readonly PodAddress[],
 ): OffloadFacts {
   const { wire } = port
-  return {
-    port,
-    hostAddresses: wire === undefined ? nodeAddresses(kernel) : uplinkAddresses(kernel, wire.uplink),
-    podAddresses,
-    podRoutes: wire === undefined || port.link === undefined ? [] : kernel.routes('pod'),
-  }
-}
-
-/** True when the pod's main table sends replies of `ip`'s family to strangers out of this interface already. */
-export function defaultRouteIsPort(facts: OffloadFacts, link: LinkFacts, family: 4 | 6): boolean {
-  const dst = family === 4 ? '0.0.0.0/0' : '::/0'
-  const defaults = facts.podRoutes.filter((route) => route.table === 254 && route.dst === dst)
-  const best = defaults.reduce<RouteFacts | undefined>(
-    (least, route) => (least === undefined || route.metric < least.metric ? route : least),
-    undefined,
-  )
-  return best?.ifindex === link.ifindex
-}
-
-/** Families in which the pod has an address. */
-export function podFamilies(facts: OffloadFacts): readonly (4 | 6)[] {
-  return [...new Set(facts.podAddresses.map(({ ip }) => ipFamily(ip)))]
+  const hostAddresses = wire === undefined ? nodeAddresses(kernel) : uplinkAddresses(kernel, wire.uplink)
+  if (wire === undefined || port.link === undefined)
+    return { port, hostAddresses, podAddresses, podRoutes: [], podRules: [] }
+  const { link } = port
+  const podRoutes = kernel.routes('pod')
+  const podRules = familiesOf(podAddresses).flatMap((family) => {
+    const routes = podRoutes.filter(({ dst }) => ipFamily(dst) === family)
+    return onlyWayIs(routes, link) ? [] : kernel.sourceRules('pod', family)
+  })
+  return { port, hostAddresses, podAddresses, podRoutes, podRules }
 }

@@ -63,7 +63,7 @@ function applyPlan(
       config.offload === 'off' ? undefined : (known ?? tryHardware(transaction, plan, group, report, ground))
     if (config.offload !== 'off' && refusal === undefined) continue
     if (facts.port.wire?.representor === undefined) known = refusal
-    refuseTaken(ground, refusal)
+    refuseTaken(ground, ground.hardware === undefined ? refusal : undefined)
     const outcomes = transaction.apply(group.rules.map((rule) => steer(rule, 'off')))
     report.push(...group.rules.map((rule, at) => ruleReport(group, rule, outcomes[at], refusal)))
   }
@@ -80,7 +80,10 @@ function tryHardware(
 ): string | undefined {
   if (ground.hardware !== undefined) {
     const taken = `frames are taken in the NIC before our rules see them ${ground.hardware}`
-    return refusedBy(plan, group, taken, taken)
+    const refused = refusedBy(plan, group, taken, taken)
+    // In software the policer, which is in the NIC only, would be refused (EINVAL).
+    if (ground.software === undefined && isLimited(group)) throw new LimiterInTheWay(taken)
+    return refused
   }
   try {
     const outcomes = transaction.attempt(group.rules.map((rule) => steer(rule, 'require')))
@@ -89,10 +92,14 @@ function tryHardware(
   } catch (error) {
     if (!(error instanceof ApplyError) || !(error.cause instanceof OffloadRefused)) throw error
     const refusal = ground.explain(error.cause.refusal)
-    if (group.rules.some(({ limiter }) => limiter !== undefined)) throw new LimiterInTheWay(refusal, error)
+    if (isLimited(group)) throw new LimiterInTheWay(refusal, error)
     const details = error.op.do === 'steer.add' ? steerLine(error.op.rule, 'skip_sw') : undefined
     return refusedBy(plan, group, refusal, undefined, { details, cause: error })
   }
+}
+
+function isLimited({ rules }: RuleGroup): boolean {
+  return rules.some(({ limiter }) => limiter !== undefined)
 }
 
 /** @throws CniError 101 where the rules must be in the NIC */

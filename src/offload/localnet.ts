@@ -1,7 +1,9 @@
 /**
  * The setting route_localnet of an interface, shared by all attachments that let the node's programs reach a pod at
- * 127.0.0.1. A note tells what it was before the first of them and who they are; the last one puts it back.
+ * 127.0.0.1. A note, by the interface's number, tells what it was before the first of them and who they are; the last one puts
+ * it back.
  */
+import type { LinkFacts } from '../kernel/facts.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import type { Machine } from '../kernel/machine.ts'
 import type { Op } from '../ops/op.ts'
@@ -20,10 +22,15 @@ interface Users {
  * Notes that `cookie` needs the setting on `link`; what has to be done for it. Written before it is done, so that a crash
  * leaves nothing that nobody knows of. The guard against the wire (kernel/host-ports.ts) must stand by then.
  */
-export function claimLocalnet(machine: Machine, kernel: Kernel, link: string, cookie: string): Op[] {
-  const key = `net/ipv4/conf/${link}/route_localnet`
+export function claimLocalnet(
+  machine: Machine,
+  kernel: Kernel,
+  { name, ifindex }: LinkFacts,
+  cookie: string,
+): Op[] {
+  const key = keyOf(name)
   const now = kernel.sysctl('host', key) ?? '0'
-  const note = noteAt(`${machine.sharedDir}/${prefix}${link}`, 'volatile')
+  const note = noteAt(`${machine.sharedDir}/${prefix}${ifindex}`, 'volatile')
   const known = read(note.get(), machine.bootId())
   const users = known ?? { boot: machine.bootId(), was: now, cookies: [] }
   note.set(write({ ...users, cookies: [...users.cookies, cookie] }))
@@ -46,11 +53,17 @@ export function releaseLocalnet(machine: Machine, kernel: Kernel, cookie: string
       note.set(write({ ...users, cookies }))
       continue
     }
-    const key = `net/ipv4/conf/${name.slice(prefix.length)}/route_localnet`
-    if (users.was !== '1' && kernel.sysctl('host', key) === '1')
+    // By its number: with the name that it had, an interface that was renamed would stay open to its neighbours.
+    const link = kernel.links('host').find(({ ifindex }) => ifindex === Number(name.slice(prefix.length)))
+    const key = link === undefined ? undefined : keyOf(link.name)
+    if (key !== undefined && users.was !== '1' && kernel.sysctl('host', key) === '1')
       kernel.run({ do: 'sysctl.set', side: 'host', key, value: users.was, was: '1' })
     note.clear()
   }
+}
+
+function keyOf(link: string): string {
+  return `net/ipv4/conf/${link}/route_localnet`
 }
 
 function read(text: string | undefined, bootId: string): Users | undefined {

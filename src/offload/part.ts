@@ -20,27 +20,32 @@ export interface AddContext {
   readonly config: OffloadConfig
   readonly attachment: Attachment
   readonly port: Port
+  /** Of a VF with a representor: what other entries of the list have made for the attachment. */
+  readonly others: readonly OffloadJournal[]
 }
-
-/** What a part looks for its own things with. */
-export type TraceContext = Pick<AddContext, 'machine' | 'kernel' | 'attachment'>
 
 /** What parts tell each other while they are carried out, in their order. */
 export interface Shared {
   /** Index of the policer in the NIC that filters which lead to the pod must have; set by the part of rate limits. */
   limiter: number | undefined
-  /** Why no such policer may be used: the NIC has refused filters with one. */
+  /** A filter that leads to the pod has it: where none has, it limits nothing. */
+  isUsed: boolean
+  /** Why no such policer may be used. */
   readonly noLimiter: string | undefined
 }
 
-/** The NIC refuses filters with the policer that limits what comes to the pod: the ADD goes on without it. */
+/**
+ * What comes to the pod can't have its policer in the NIC: the ADD goes on without it. `refusal` is what the driver said of a
+ * filter with it where that is the `cause`.
+ */
 export class LimiterInTheWay extends Error {
-  readonly refusal: string
+  readonly reason: string
 
-  constructor(refusal: string, cause: unknown) {
-    super(`the NIC takes no port mapping with a policer: ${refusal}`, { cause })
+  constructor(refusal: string, cause?: unknown) {
+    const reason = cause === undefined ? refusal : `the driver said "${refusal}"`
+    super(`no port mapping in the NIC has the policer of the limit: ${reason}`, { cause })
     this.name = 'LimiterInTheWay'
-    this.refusal = refusal
+    this.reason = reason
   }
 }
 
@@ -81,17 +86,15 @@ export interface Removal {
 export interface Part {
   /** True when the config wishes for something of this part. */
   wanted(config: OffloadConfig): boolean
-  /** True when a record says that something of this part was made, or was about to be. */
+  /**
+   * True when a record says that something of this part was made, or was about to be. It is written before the first
+   * change: where it says nothing of a part, that one has nothing to remove.
+   */
   recorded(journal: OffloadJournal): boolean
   /** The plan; undefined when there is nothing to do. @throws CniError for what can't be had */
   plan(context: AddContext): Planned | undefined
   /** The cookie (hex) that its filters carry; `sha256` returns hex. */
   cookie(attachment: Attachment, sha256: (text: string) => string): string
-  /**
-   * What an ADD of this attachment has made before and bears its mark, in words for people; undefined when there is no
-   * such thing. Asked where no record speaks of that ADD.
-   */
-  trace(context: TraceContext): string | undefined
   /** Removes everything of the attachment that belongs to this part, whatever is left of it, but for filters of the host. */
   remove(removal: Removal): void
 }

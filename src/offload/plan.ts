@@ -5,10 +5,11 @@
 import { formatCidr, ipFamily, networkOf, parseCidr } from '../lib/ip.ts'
 import type { Masquerade, Op, PortKey, SteerSpec } from '../ops/op.ts'
 import type { OffloadConfig } from './config.ts'
-import { defaultRouteIsPort, type HostAddress, type OffloadFacts, podFamilies } from './facts.ts'
-import { type Identity, rulePriority } from './identity.ts'
+import type { HostAddress, OffloadFacts } from './facts.ts'
+import type { Identity } from './identity.ts'
 import type { Port, Wire } from './port.ts'
 import { type HostAddresses, isLoopback, podNatTable, portKeys } from './port-rules.ts'
+import { planReplies } from './replies.ts'
 import { rulesFor } from './steering.ts'
 import { type Translator, translators } from './translators.ts'
 
@@ -146,41 +147,4 @@ function groupsOf(
     groups.set(mapping, [...(groups.get(mapping) ?? []), ...rules])
   }
   return [...groups].map(([mapping, rules]) => ({ mapping, rules }))
-}
-
-/**
- * Replies must leave by the pod's interface on the wire: from a pod whose default route is elsewhere they would take
- * another way and be dropped or not recognised. Nothing to do where the main table sends them there already, nor for a
- * veth, whose other end is the host that knows the connection.
- */
-function planReplies(facts: OffloadFacts, identity: Identity): { ops: Op[]; notes: string[] } {
-  const ops: Op[] = []
-  const notes: string[] = []
-  const interfaceOnWire = wiredLink(facts.port)
-  for (const family of interfaceOnWire === undefined ? [] : podFamilies(facts)) {
-    if (interfaceOnWire === undefined || defaultRouteIsPort(facts, interfaceOnWire, family)) continue
-    const link = interfaceOnWire.name
-    const own = facts.podAddresses.filter(({ ip }) => ipFamily(ip) === family)
-    const gateway = own.find((address) => address.gateway !== undefined)?.gateway
-    if (gateway === undefined) {
-      notes.push(`IPv${family}: no gateway is known, only clients in the pod's own subnet are served`)
-    }
-    const table = identity.routeTable
-    for (const { address } of own) {
-      const { ip, prefix } = networkOf(parseCidr(address))
-      ops.push({ do: 'route.add', side: 'pod', route: { dst: `${ip}/${prefix}`, link, table } })
-    }
-    if (gateway !== undefined) {
-      const dst = family === 4 ? '0.0.0.0/0' : '::/0'
-      ops.push({ do: 'route.add', side: 'pod', route: { dst, gw: gateway, link, table } })
-    }
-    for (const { ip } of own) {
-      ops.push({ do: 'rule.add', side: 'pod', rule: { src: ip, table, priority: rulePriority } })
-    }
-  }
-  return { ops, notes }
-}
-
-function wiredLink({ wire, link }: Port) {
-  return wire === undefined ? undefined : link
 }

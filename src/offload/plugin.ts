@@ -75,6 +75,15 @@ function records({ name }: Pick<Instance, 'name'>, stateDir: string) {
   return recordStore(stateDir, name === 'vf-offload' ? 'offload' : name, offloadJournal)
 }
 
+/** The records of this name, and those of the others. */
+function storesOf({ name }: Pick<Instance, 'name'>, stateDir: string) {
+  const others = offloadNames.filter((other) => other !== name)
+  return {
+    store: records({ name }, stateDir),
+    otherStores: others.map((other) => records({ name: other }, stateDir)),
+  }
+}
+
 /** Without a wish the plugin prints prevResult and touches nothing. */
 function add(of: Instance, request: Request): Result {
   const { machine, parts } = of
@@ -87,10 +96,7 @@ function add(of: Instance, request: Request): Result {
   const pod = openPod(machine, request.netns)
   const kernel = machine.openKernel(pod)
   try {
-    const otherStores = offloadNames
-      .filter((name) => name !== of.name)
-      .map((name) => records({ name }, config.stateDir))
-    const setting = { machine, kernel, pod, store: records(of, config.stateDir), otherStores, parts }
+    const setting = { machine, kernel, pod, ...storesOf(of, config.stateDir), parts }
     return withSharedLock(machine, () => addAttachment(setting, request, config, prevResult))
   } finally {
     kernel.close()
@@ -101,7 +107,7 @@ function add(of: Instance, request: Request): Result {
 function del(of: Instance, request: Request): void {
   const { machine, parts } = of
   const stateDir = readStateDir(request)
-  withSharedLock(machine, () => removeAttachment({ machine, store: records(of, stateDir), parts }, request))
+  withSharedLock(machine, () => removeAttachment({ machine, ...storesOf(of, stateDir), parts }, request))
 }
 
 function check(of: Instance, request: Request): void {
@@ -143,7 +149,7 @@ function gc(of: Instance, request: Request): void {
   const errors = withSharedLock(machine, () => {
     const all = offloadNames.map((name) => records({ name }, stateDir))
     return [
-      ...collectGarbage({ machine, store: records(of, stateDir), parts }, request),
+      ...collectGarbage({ machine, ...storesOf(of, stateDir), parts }, request),
       ...collectOrphans(machine, all, request),
     ]
   })

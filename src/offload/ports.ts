@@ -1,4 +1,5 @@
 /** Port mappings as a part of the plugin: facts, plan and rules on ADD, and their removal by cookie. */
+import { CniError, code } from '../cni/error.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import type { Machine } from '../kernel/machine.ts'
 import { notice } from '../lib/notice.ts'
@@ -6,11 +7,11 @@ import type { Op, PortKey } from '../ops/op.ts'
 import { prepareGround } from './coexist.ts'
 import { podAddressesOf, readOffloadFacts } from './facts.ts'
 import { identityOf, rulePriority } from './identity.ts'
-import { applyBest } from './install.ts'
+import { applyBest, type Installed } from './install.ts'
 import { driverOf, honestPlans } from './liars.ts'
 import { refuseListened } from './listened.ts'
 import { claimLocalnet, releaseLocalnet } from './localnet.ts'
-import type { AddContext, Part, Planned, Removal } from './part.ts'
+import { type AddContext, LimiterInTheWay, type Part, type Planned, type Removal } from './part.ts'
 import { type OffloadPlan, planPorts } from './plan.ts'
 import { isLoopback } from './port-rules.ts'
 
@@ -19,14 +20,11 @@ export const portsPart: Part = {
   recorded: ({ keys }) => keys.length > 0,
   plan: planOf,
   cookie: (attachment, sha256) => identityOf(attachment, sha256).cookie,
-  trace: ({ machine, kernel, attachment }) =>
-    kernel.reservedCookies(identityOf(attachment, machine.sha256).cookie).length === 0
-      ? undefined
-      : 'its ports are reserved',
   remove: removePorts,
 }
 
-function planOf({ machine, kernel, request, config, attachment, port }: AddContext): Planned | undefined {
+function planOf(context: AddContext): Planned | undefined {
+  const { machine, kernel, request, config, attachment, port } = context
   const addresses = podAddressesOf(request.prevResult ?? {}, request.ifname)
   if (addresses.length === 0) {
     notice('vf-offload: prevResult has no address for this interface, no port is mapped')
@@ -40,13 +38,17 @@ function planOf({ machine, kernel, request, config, attachment, port }: AddConte
     return undefined
   }
   if (!config.allowListening) refuseListened(kernel, plan.keys)
+  const earlier = policerOf(context)
   const ground = prepareGround(kernel, config, port, [plan, ...others])
   return {
     journal: { keys: [...plan.keys], nat: plan.nat, notes: [...plan.notes, ...ground.notes] },
     clsact: plan.ops.flatMap((op) => (op.do === 'clsact.add' ? (op.ifindex ?? []) : [])),
-    apply: (transaction, { limiter }) => {
+    apply: (transaction, shared) => {
+      const limiter = shared.limiter ?? earlier
       const plans = [plan, ...others].map((one) => policed(one, limiter))
-      const done = applyBest(transaction, config, facts, plans, ground)
+      const install = () => applyBest(transaction, config, facts, plans, ground)
+      const done = earlier === undefined ? install() : withLimitOfOthers(install)
+      if (done.rules.some(({ rule }) => rule.limiter !== undefined)) shared.isUsed = true
       const { nat, notes, ops } = done.plan
       const local = config.localhost ? localnet(machine, kernel, plan.keys, identity.cookie) : []
       transaction.apply(local)
@@ -58,6 +60,35 @@ function planOf({ machine, kernel, request, config, attachment, port }: AddConte
         rules: done.rules,
       }
     },
+  }
+}
+
+/**
+ * Index of the policer in the NIC by which another entry limits what comes to the pod; undefined where none does.
+ * @throws CniError 7 where port mappings would pass it by
+ */
+function policerOf({ others, config }: AddContext): number | undefined {
+  const limits = others.flatMap(({ limits = [] }) => limits.filter(({ where }) => where === 'nic'))
+  const [index] = limits.flatMap(({ ops }) =>
+    ops.flatMap((op) => (op.do === 'limiter.add' ? [op.limiter.index] : [])),
+  )
+  if (index === undefined || config.offload !== 'off') return index
+  throw new CniError(
+    code.invalidConfig,
+    `Cannot use offload "off": another entry limits what comes to the pod by a policer in the NIC; ${together}`,
+  )
+}
+
+const together = 'port mappings and bandwidth must be in one entry, for the limit to be in the pod'
+
+/** @throws CniError 101: what another entry has made can't be moved into the pod */
+function withLimitOfOthers(install: () => Installed): Installed {
+  try {
+    return install()
+  } catch (error) {
+    if (!(error instanceof LimiterInTheWay)) throw error
+    const words = `Cannot map ports in the NIC with the policer of another entry: ${error.reason}; ${together}`
+    throw new CniError(code.offloadRefused, words, { cause: error })
   }
 }
 
@@ -82,16 +113,18 @@ function localnet(machine: Machine, kernel: Kernel, keys: readonly PortKey[], co
  * With the filters gone no frame is steered to a pod that is being taken apart. The reservation goes last, so that nobody
  * else gets the port while a filter for it may still be there: a port is released only when its filters are gone.
  */
-function removePorts({ machine, kernel, attachment, pod, journal, step, filtersGone }: Removal): void {
-  // The record is written before the first change: one without keys means that nothing was ever mapped.
-  if (journal?.keys.length === 0) return
+function removePorts({ machine, kernel, attachment, pod, step, filtersGone }: Removal): void {
   const identity = identityOf(attachment, machine.sha256)
   if (pod !== undefined) {
     step(() => kernel.removeTable(identity.routeTable, rulePriority))
     step(() => kernel.dropPodNat(identity.podTable))
   }
-  step(() => releaseLocalnet(machine, kernel, identity.cookie))
-  if (filtersGone) {
+  // The guard against the wire goes with the reservation: never while the setting that it is for stands.
+  const closed = step(() => {
+    releaseLocalnet(machine, kernel, identity.cookie)
+    return true
+  })
+  if (filtersGone && closed === true) {
     const freed = step(() => kernel.releasePorts(identity.cookie))
     if (freed !== undefined) kernel.forgetConnections(freed)
   }

@@ -62,7 +62,8 @@ function differenceOf(kernel: Kernel, op: Op): string | undefined {
         .rates()
         .limiters(cookie)
         .find((one) => one.index === index)
-      return found === undefined ? 'the policer is gone' : rateDifference(op.limiter, found)
+      if (found === undefined) return 'the policer is gone'
+      return found.users === 0 ? 'no filter uses the policer' : rateDifference(op.limiter, found)
     }
     case 'meter.add':
       return kernel.rates().meter(op.meter)

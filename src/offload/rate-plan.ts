@@ -5,6 +5,7 @@
 import { CniError, code } from '../cni/error.ts'
 import type { LinkFacts, PortRateFacts } from '../kernel/facts.ts'
 import type { Op, Side, VfAttributes } from '../ops/op.ts'
+import type { DirectWay } from './direct.ts'
 import type { RateIdentity } from './identity.ts'
 import type { Port } from './port.ts'
 import type { Limit, RateWishes } from './rate-config.ts'
@@ -23,7 +24,11 @@ export interface RateFacts {
    * How frames that no port mapping is for come to the representor: by a bridge that it shares with the uplink, in a VLAN
    * (0: untagged); undefined: they don't.
    */
-  readonly direct: { readonly vlan: number } | undefined
+  readonly direct: DirectWay['direct']
+  /** Why frames can come to the pod that no filter with a policer would see. */
+  readonly unmetered: string | undefined
+  /** There are port mappings to make: their filters can have a policer. */
+  readonly mapped: boolean
   /** Filters of port mappings, if there will be any, are asked of the NIC. */
   readonly steersInNic: boolean
   /** Indexes of policers that are taken. */
@@ -108,11 +113,16 @@ function waysToPod(limit: Limit, facts: RateFacts, identity: RateIdentity): Ways
  * frames to its MAC address.
  */
 function meteredWays(limit: Limit, facts: RateFacts, identity: RateIdentity): Ways {
-  const { port, direct, steersInNic, takenLimiters } = facts
+  const { port, direct, unmetered, mapped, steersInNic, takenLimiters } = facts
   const representor = port.wire?.representor
   if (port.wire === undefined || representor === undefined) return { ways: [], passedOver: [] }
-  if (!steersInNic)
-    return { ways: [], passedOver: ['police: port mappings are steered in software (offload "off")'] }
+  const without = (reason: string): Ways => ({ ways: [], passedOver: [`police: ${reason}`] })
+  if (unmetered !== undefined) return without(unmetered)
+  if (!steersInNic) return without('port mappings are steered in software (offload "off")')
+  if (direct === undefined && !mapped) {
+    const pair = `"${representor.name}" and "${port.wire.uplink.name}"`
+    return without(`no filter would have it, without port mappings and a bridge of ${pair}`)
+  }
   const { uplink, uplinkHasIngress } = port.wire
   let limiter = identity.limiter
   while (takenLimiters.includes(limiter)) limiter++
@@ -209,7 +219,7 @@ function detourWay(
   link: LinkFacts,
   limit: Limit,
   name: string,
-  { ifb, ifbMac, cookie }: RateIdentity,
+  { ifb, cookie }: RateIdentity,
   hasIngress: boolean,
 ): RateWay {
   const { spec, notes } = shaperNumbers(limit, link.mtu, name)
@@ -217,7 +227,7 @@ function detourWay(
     where: side,
     means: 'ifb',
     ops: [
-      { do: 'ifb.add', side, name: ifb, mac: ifbMac, mtu: link.mtu },
+      { do: 'ifb.add', side, name: ifb, mtu: link.mtu },
       { do: 'shaper.add', shaper: { side, link: ifb, ...spec } },
       ...(hasIngress ? [] : [clsact(side, link)]),
       { do: 'detour.add', detour: { side, link: link.name, through: ifb, cookie } },

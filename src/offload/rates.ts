@@ -10,10 +10,11 @@ import { ApplyError, type Transaction } from '../ops/apply.ts'
 import { describe } from '../ops/describe.ts'
 import { invert, type Op } from '../ops/op.ts'
 import type { OffloadConfig } from './config.ts'
+import { type DirectWay, directWay } from './direct.ts'
 import { removeFilters } from './filters.ts'
 import { rateIdentityOf } from './identity.ts'
-import type { AddContext, Part, Planned, Removal, Shared, TraceContext } from './part.ts'
-import type { Port } from './port.ts'
+import type { AddContext, Part, Planned, Removal, Shared } from './part.ts'
+import type { Port, Wire } from './port.ts'
 import { planRates, type RateFacts, type RateGoal, type RateWay } from './rate-plan.ts'
 import type { LimitRecord, OffloadJournal } from './record.ts'
 
@@ -22,23 +23,13 @@ export const ratesPart: Part = {
   recorded: ({ limits }) => limits !== undefined,
   plan: planOf,
   cookie: (attachment, sha256) => rateIdentityOf(attachment, sha256).cookie,
-  trace: traceOf,
   remove: removeRates,
 }
 
-/** By cookie, or by the name that follows from the attachment. The rate of a VF, or of its port, bears no mark. */
-function traceOf({ machine, kernel, attachment }: TraceContext): string | undefined {
-  const { cookie, ifb } = rateIdentityOf(attachment, machine.sha256)
-  for (const side of ['host', 'pod'] as const)
-    if (kernel.link(side, ifb) !== undefined) return `there is its "${ifb}"`
-  return kernel.rates().limiters(cookie).length > 0 ? 'there is its policer in the NIC' : undefined
-}
-
-function planOf({ machine, kernel, config, attachment, port }: AddContext): Planned {
+function planOf({ machine, kernel, config, attachment, port, others }: AddContext): Planned {
   const identity = rateIdentityOf(attachment, machine.sha256)
-  const facts = readRateFacts(kernel, port, config)
+  const facts = readRateFacts(kernel, port, config, others)
   const goals = planRates(config.rates, facts, identity)
-  refuseShaped(kernel, port, facts, goals)
   const ways = goals.flatMap((goal) => goal.ways)
   const created = ways.flatMap(({ ops }) =>
     ops.flatMap((op) => (op.do === 'ifb.add' && op.side === 'host' ? [op] : [])),
@@ -60,29 +51,13 @@ function planOf({ machine, kernel, config, attachment, port }: AddContext): Plan
   }
 }
 
-/**
- * An interface has one limit. A shaper of ours bears no attachment's name, only that it is ours: whoever lost the record
- * of it, or wants a second one, must have the first removed; and nothing that takes back this ADD may take it along.
- */
-function refuseShaped(kernel: Kernel, { link }: Port, { peer }: RateFacts, goals: readonly RateGoal[]): void {
-  const wanted = goals.flatMap(({ ways }) => ways.flatMap(({ ops }) => ops))
-  for (const [side, at] of [
-    ['host', peer],
-    ['pod', link],
-  ] as const) {
-    const isMeant = wanted.some(
-      (op) => op.do === 'shaper.add' && op.shaper.side === side && op.shaper.link === at?.name,
-    )
-    if (!isMeant || at === undefined || kernel.rates().shaper(side, at.ifindex) === undefined) continue
-    throw new CniError(
-      code.tryAgainLater,
-      `Cannot limit "${at.name}": it has a limit of ours already, which needs a DEL first`,
-    )
-  }
-}
-
 /** Asks the kernel for what concerns this kind of port. */
-function readRateFacts(kernel: Kernel, port: Port, config: OffloadConfig): RateFacts {
+function readRateFacts(
+  kernel: Kernel,
+  port: Port,
+  config: OffloadConfig,
+  others: readonly OffloadJournal[],
+): RateFacts {
   const peer = port.kind === 'veth' && port.link !== undefined ? peerOf(kernel, port.link) : undefined
   const representor = port.wire?.representor
   return {
@@ -90,9 +65,10 @@ function readRateFacts(kernel: Kernel, port: Port, config: OffloadConfig): RateF
     peer,
     vfRate: port.vf === undefined ? undefined : port.wire?.uplink.vfs?.get(port.vf.index)?.rate,
     portRates: representor === undefined ? undefined : kernel.rates().portRates(representor.ifindex),
-    ...(representor === undefined || config.rates.toPod === undefined
-      ? { direct: undefined, takenLimiters: [] }
-      : { direct: directWay(kernel, port), takenLimiters: kernel.rates().policerIndexes() }),
+    ...(port.wire === undefined || representor === undefined || config.rates.toPod === undefined
+      ? { direct: undefined, unmetered: undefined, takenLimiters: [] }
+      : { ...wayPast(kernel, port.wire, others), takenLimiters: kernel.rates().policerIndexes() }),
+    mapped: config.mappings.length > 0,
     steersInNic: config.mappings.length === 0 || config.offload !== 'off',
     hasIngress: {
       peer: peer !== undefined && kernel.hasIngress(peer.ifindex),
@@ -102,14 +78,11 @@ function readRateFacts(kernel: Kernel, port: Port, config: OffloadConfig): RateF
   }
 }
 
-/** By a bridge that representor and uplink share: in the VLAN that the representor's frames get, as the uplink carries it. */
-function directWay(kernel: Kernel, { wire }: Port): RateFacts['direct'] {
-  const master = wire?.representor?.master
-  if (wire?.representor === undefined || master === undefined || wire.uplink.master !== master)
-    return undefined
-  const pvid = kernel.bridgeVlans('host', wire.representor.ifindex).find((vlan) => vlan.pvid)?.vid
-  const onUplink = kernel.bridgeVlans('host', wire.uplink.ifindex).find(({ vid }) => vid === pvid)
-  return { vlan: onUplink === undefined || onUplink.untagged ? 0 : onUplink.vid }
+/** Port mappings that another entry has made have no policer, and get none any more. */
+function wayPast(kernel: Kernel, wire: Wire, others: readonly OffloadJournal[]): DirectWay {
+  return others.some(({ keys }) => keys.length > 0)
+    ? { direct: undefined, unmetered: 'port mappings of another entry, made before, have none' }
+    : directWay(kernel, wire)
 }
 
 /** The other end of a veth pair, if it is on the host. Numbers count anew in each namespace: both ends must agree. */
@@ -139,18 +112,16 @@ function isPodClsact(op: Op): op is Extract<Op, { do: 'clsact.add' | 'clsact.del
  * Carries out the first way that is taken. One in the NIC that is refused is the reason for the next one.
  * @throws CniError 101 with the driver's words when there is no next one
  */
-function applyGoal(transaction: Transaction, goal: RateGoal, shared: Shared): LimitRecord {
+export function applyGoal(transaction: Transaction, goal: RateGoal, shared: Shared): LimitRecord {
   const { direction, limit, passedOver } = goal
   const isOpen = (way: RateWay) => way.limiter === undefined || shared.noLimiter === undefined
-  const refusals = [
-    ...passedOver,
-    ...(goal.ways.every(isOpen) ? [] : [`police: the driver said "${shared.noLimiter}"`]),
-  ]
+  const refusals = [...passedOver, ...(goal.ways.every(isOpen) ? [] : [`police: ${shared.noLimiter}`])]
   const ways = goal.ways.filter(isOpen)
   for (const [at, way] of ways.entries()) {
     try {
       transaction.attempt(way.ops)
       if (way.limiter !== undefined) shared.limiter = way.limiter
+      if (way.ops.some((op) => op.do === 'meter.add')) shared.isUsed = true
       return {
         direction,
         rate: limit.rate,
@@ -212,8 +183,6 @@ function withHostLink(kernel: Kernel, result: Result, name: string, mtu: number)
  */
 function removeRates(removal: Removal): void {
   const { machine, kernel, attachment, pod, journal, expected, step, touched } = removal
-  // The record is written before the first change: one without limits means that there never were any.
-  if (journal !== undefined && journal.limits === undefined) return
   const { cookie, ifb } = rateIdentityOf(attachment, machine.sha256)
   const rates = kernel.rates()
   const sides = pod === undefined ? (['host'] as const) : (['host', 'pod'] as const)

@@ -12,6 +12,7 @@ import { isAlive, openOwnersNetns } from '../ops/owner-netns.ts'
 import { type PluginRecord, RecordError } from '../ops/record.ts'
 import type { RecordName, RecordStore } from '../ops/record-store.ts'
 import { releaseClsact } from './clsact.ts'
+import { otherEntries } from './entries.ts'
 import { removeFilters } from './filters.ts'
 import type { Attachment } from './identity.ts'
 import type { Part } from './part.ts'
@@ -21,6 +22,8 @@ import type { OffloadJournal } from './record.ts'
 export interface RemovalSetting {
   readonly machine: Machine
   readonly store: RecordStore<OffloadJournal>
+  /** Records of the same attachments under the plugin's other names. */
+  readonly otherStores: readonly RecordStore<OffloadJournal>[]
   readonly parts: readonly Part[]
 }
 
@@ -106,16 +109,18 @@ function readUsable(
 
 /**
  * Removes everything of an attachment: the filters of all parts in one search, since a dump is of all filters of the
- * host; then the rest, part by part. `found` is its record; without one each part goes by what the kernel shows. Each
- * step is tried whatever became of the others.
+ * host; then the rest, part by part. `found` is its record; without one each part goes by what the kernel shows. Cookies
+ * do not tell entries of one list apart: what the record does not speak of, and in its absence what another name's does, is
+ * another entry's. Each step is tried whatever became of the others.
  * @throws CniError 103 with all that could not be removed
  */
 export function sweep(
-  { machine, store, parts }: RemovalSetting,
+  setting: RemovalSetting,
   attachment: Attachment,
   pod: OpenNetns | undefined,
   found: { readonly journal: OffloadJournal | undefined } | undefined,
 ): void {
+  const { machine, store } = setting
   const kernel = machine.openKernel(pod)
   const errors: string[] = []
   const step = <T>(action: () => T): T | undefined => {
@@ -138,8 +143,9 @@ export function sweep(
   const expected = found !== undefined
   const isTakenOver = (device: string) => otherRecords(store, attachment).some((one) => one.device === device)
   try {
+    const parts = partsIn(setting, attachment, journal)
     const cookies = parts.map((part) => part.cookie(attachment, machine.sha256))
-    const removed = step(() => removeFilters(kernel, cookies))
+    const removed = step(() => (cookies.length === 0 ? [] : removeFilters(kernel, cookies)))
     for (const { ifindex } of removed ?? []) touched(ifindex)
     const removal = { machine, kernel, attachment, pod, journal, expected, isTakenOver, step, touched }
     for (const part of parts.toReversed()) part.remove({ ...removal, filtersGone: removed !== undefined })
@@ -155,6 +161,17 @@ export function sweep(
       { details: errors.join('; ') },
     )
   }
+}
+
+/** The parts that are this entry's to remove. */
+function partsIn(
+  { machine, parts, otherStores }: RemovalSetting,
+  attachment: Attachment,
+  journal: OffloadJournal | undefined,
+): readonly Part[] {
+  if (journal !== undefined) return parts.filter((part) => part.recorded(journal))
+  const others = otherEntries({ machine, otherStores }, attachment)
+  return parts.filter((part) => !others.some((other) => part.recorded(other)))
 }
 
 /** Journals of all other attachments whose records can be read. */

@@ -26,6 +26,11 @@ export class ApplyError extends Error {
   }
 }
 
+/** The error without what its rollback could not take back: for one that was led back in another way since. */
+export function withoutStuck(error: unknown): unknown {
+  return error instanceof ApplyError ? new ApplyError(error.op, error.cause, []) : error
+}
+
 /**
  * Operations done so far, in order. Shared by the steps of one verb, so that a failure after `apply` returned (IPAM, a
  * record that can't be written) takes back the same list.
@@ -75,7 +80,12 @@ export class Transaction {
       .splice(mark)
       .reverse()
       .flatMap((op) => invert(op) ?? [])
-    return runEach(inverses, (op) => runLogged(this.#runner, op)).map((line) => `not undone: ${line}`)
+    const lines = runEach(inverses, (op) => {
+      faultPoint('undo', 'before')
+      runLogged(this.#runner, op)
+      faultPoint('undo', 'after')
+    })
+    return lines.map((line) => `not undone: ${line}`)
   }
 }
 

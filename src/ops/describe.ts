@@ -1,4 +1,5 @@
 /** One `ip`, `tc` or `nft` line for each operation: what a log, an error and a report show, and what one can type. */
+import { ipFamily } from '../lib/ip.ts'
 import { policeMtu, ratePriority, shaperHandle } from '../lib/rate-numbers.ts'
 import type { LinkAttributes, Offload, Op, RateSpec, RouteSpec, Side, SteerSpec, VfAttributes } from './op.ts'
 
@@ -41,7 +42,7 @@ export function describe(op: Op): string {
     case 'shaper.del':
       return `${prefix(op.shaper.side)}tc qdisc del dev ${op.shaper.link} root handle ${(shaperHandle >>> 16).toString(16)}:`
     case 'ifb.add':
-      return `${prefix(op.side)}ip link add ${op.name} address ${op.mac} mtu ${op.mtu} up type ifb`
+      return `${prefix(op.side)}ip link add ${op.name} mtu ${op.mtu} up type ifb`
     case 'ifb.del':
       return `${prefix(op.side)}ip link del ${op.name}`
     case 'detour.add': {
@@ -193,8 +194,10 @@ function quoted(text: string): string {
 
 function routeWords(route: RouteSpec): string {
   const words = [route.dst]
-  if (route.gw !== undefined) words.push(`via ${route.gw}`)
+  const { dst, gw } = route
+  if (gw !== undefined) words.push(`via ${ipFamily(gw) === ipFamily(dst) ? '' : 'inet6 '}${gw}`)
   words.push(`dev ${route.link}`)
+  if (route.onlink === true) words.push('onlink')
   if (route.table !== undefined) words.push(`table ${route.table}`)
   if (route.metric !== undefined) words.push(`metric ${route.metric}`)
   if (route.scope !== undefined) words.push(`scope ${route.scope}`)

@@ -2,20 +2,21 @@
  * Faults on purpose, for the tests that kill or fail a verb at every step. The hook exists only in builds made for
  * tests (the define VF_FLOWER_TEST_BUILD); in a release build the compiler drops the code.
  *
- *     VF_FLOWER_FAULT=KIND:N:WHEN:WHAT    e.g. op:3:after:SIGKILL, file:1:before:ENOSPC, ipam:1:after:EBUSY
+ *     VF_FLOWER_FAULT=KIND:N:WHEN:WHAT[,...]    e.g. op:3:after:SIGKILL, file:1:before:ENOSPC, ipam:1:after:EBUSY
  *
- * KIND is what is counted (op, file, ipam), N counts from 1 in one process, WHEN is before or after, WHAT is SIGKILL
- * or an errno name. VF_FLOWER_FAULT_TRACE=FILE appends every point that was passed, so that a test knows them all.
+ * KIND is what is counted (op, undo, file, ipam), N counts from 1 in one process, WHEN is before or after, WHAT is SIGKILL
+ * or an errno name. Several, with commas, reach what only a failure leads to: op:9:before:EBUSY,undo:2:after:SIGKILL.
+ * VF_FLOWER_FAULT_TRACE=FILE appends every point that was passed, so that a test knows them all.
  */
 import { appendFileSync } from 'node:fs'
 import { errnoNumber } from '../lib/errno.ts'
 
 declare const VF_FLOWER_TEST_BUILD: boolean | undefined
 
-/** Kinds of steps that can fail. */
-export type FaultKind = 'op' | 'file' | 'ipam'
+/** Kinds of steps that can fail; `undo` is an operation that takes another one back after a failure. */
+export type FaultKind = 'op' | 'undo' | 'file' | 'ipam'
 
-const counts: Record<FaultKind, number> = { op: 0, file: 0, ipam: 0 }
+const counts: Record<FaultKind, number> = { op: 0, undo: 0, file: 0, ipam: 0 }
 
 /** Marks a step. `before` counts it; `after` belongs to the same number. */
 export function faultPoint(kind: FaultKind, when: 'before' | 'after'): void {
@@ -23,10 +24,12 @@ export function faultPoint(kind: FaultKind, when: 'before' | 'after'): void {
   if (when === 'before') counts[kind]++
   const trace = process.env.VF_FLOWER_FAULT_TRACE
   if (trace !== undefined) appendFileSync(trace, `${kind}:${counts[kind]}:${when}\n`)
-  const [wantedKind, wantedNumber, wantedWhen, what] = (process.env.VF_FLOWER_FAULT ?? '').split(':')
-  if (wantedKind !== kind || Number(wantedNumber) !== counts[kind] || wantedWhen !== when) return
-  if (what === 'SIGKILL') process.kill(process.pid, 'SIGKILL')
-  throw new InjectedFault(what ?? 'EIO', `${kind} ${counts[kind]} ${when}`)
+  for (const fault of (process.env.VF_FLOWER_FAULT ?? '').split(',')) {
+    const [wantedKind, wantedNumber, wantedWhen, what] = fault.split(':')
+    if (wantedKind !== kind || Number(wantedNumber) !== counts[kind] || wantedWhen !== when) continue
+    if (what === 'SIGKILL') process.kill(process.pid, 'SIGKILL')
+    throw new InjectedFault(what ?? 'EIO', `${kind} ${counts[kind]} ${when}`)
+  }
 }
 
 class InjectedFault extends Error {

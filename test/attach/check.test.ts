@@ -66,6 +66,7 @@ function podWith(
     ...{
       run: never,
       rates: never,
+      sourceRules: never,
       probe: never,
       verify: never,
       rivals: never,

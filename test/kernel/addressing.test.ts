@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { addressesOn, allRoutes, changeAddress, changeRoute } from '../../src/kernel/addressing.ts'
-import { changeRule, removeTable } from '../../src/kernel/rules.ts'
+import { changeRule, removeTable, sourceRules } from '../../src/kernel/rules.ts'
 import type { Message } from '../../src/netlink/message.ts'
 import { addrMessage } from '../../src/netlink/rtnl/addr.ts'
 import { AF, RTM } from '../../src/netlink/rtnl/const.ts'
@@ -105,6 +105,11 @@ describe('routes', () => {
     })
   })
 
+  test('a gateway of the other family, and one that is no neighbour by its address', () => {
+    expect(added({ gw: 'fe80::1', onlink: true })).toMatchObject({ RTA_VIA: 'fe80::1', rtm_flags: 4 })
+    expect(added({ gw: 'fe80::1' })).not.toHaveProperty('RTA_GATEWAY')
+  })
+
   test('a default route has no destination; main is the table that none is named for', () => {
     const route = added({ dst: '0.0.0.0/0', gw: '10.1.0.1' })
     expect(route).not.toHaveProperty('RTA_DST')
@@ -139,11 +144,23 @@ describe('routes', () => {
     const encoded = [
       { rtm_family: AF.AF_INET, rtm_type: 1, rtm_table: 254, RTA_OIF: 7, RTA_PRIORITY: 5 },
       { rtm_family: AF.AF_INET6, rtm_type: 1, rtm_table: 252, RTA_TABLE: 0x76660011, RTA_GATEWAY: 'fe80::1' },
+      {
+        rtm_family: AF.AF_INET,
+        rtm_type: 1,
+        rtm_table: 254,
+        rtm_flags: 4,
+        RTA_VIA: 'fe80::9',
+        RTA_METRICS: { RTAX_MTU: 1400 },
+      },
       { rtm_family: AF.AF_INET, rtm_type: 2, rtm_table: 255, RTA_DST: '10.1.0.5', rtm_dst_len: 32 },
     ].map((route) => ({ type: RTM.RTM_NEWROUTE, payload: routeMessage.encode(route) }))
     expect(allRoutes(answering(() => ({ messages: encoded })).socket)).toEqual([
       { dst: '0.0.0.0/0', gw: undefined, ifindex: 7, table: 254, metric: 5 },
       { dst: '::/0', gw: 'fe80::1', ifindex: undefined, table: 0x76660011, metric: 0 },
+      {
+        ...{ dst: '0.0.0.0/0', gw: 'fe80::9', ifindex: undefined, table: 254, metric: 0 },
+        ...{ mtu: 1400, onlink: true },
+      },
     ])
   })
 })
@@ -159,6 +176,35 @@ describe('rules', () => {
     expect(ruleMessage.decode(only(asked).payload)).toMatchObject({
       ...{ family, src_len: length, action: 1, FRA_SRC: src, FRA_TABLE: 0x76660011, FRA_PRIORITY: 30000 },
     })
+  })
+
+  test('those that go by the source address alone', () => {
+    const plain = {
+      family: AF.AF_INET,
+      action: 1,
+      src_len: 32,
+      FRA_SRC: '10.1.0.5',
+      FRA_TABLE: 100,
+      FRA_PRIORITY: 9,
+    }
+    const rules = [
+      { ...plain, FRA_SUPPRESS_PREFIXLEN: 0xffff_ffff, FRA_PROTOCOL: 4 },
+      { family: AF.AF_INET, action: 1, src_len: 24, FRA_SRC: '10.1.0.0', table: 99 },
+      { family: AF.AF_INET, action: 1, FRA_TABLE: 254 },
+      { ...plain, action: 7 },
+      { ...plain, flags: 2 },
+      { ...plain, dst_len: 8, FRA_DST: '10.0.0.0' },
+      { ...plain, FRA_FWMARK: 1 },
+      { ...plain, FRA_IIFNAME: 'eth0' },
+    ]
+    const { socket, asked } = answering(() => ({
+      messages: rules.map((rule) => ({ type: RTM.RTM_NEWRULE, payload: ruleMessage.encode(rule) })),
+    }))
+    expect(sourceRules(socket, 4)).toEqual([
+      { src: '10.1.0.5/32', table: 100 },
+      { src: '10.1.0.0/24', table: 99 },
+    ])
+    expect(ruleMessage.decode(only(asked).payload).family).toBe(AF.AF_INET)
   })
 
   /** Rules and routes that deletion takes away; `gone` are found by a dump and missing when they are deleted. */

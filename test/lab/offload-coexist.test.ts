@@ -17,8 +17,9 @@ import {
   staticIpam,
   testRuntime,
 } from '../support/plugins.ts'
+import { stateDifferences, stateScript } from '../support/port-state.ts'
 import { type Card, hardwareRules, knob, loadSimnic, setMode, unloadSimnic } from '../support/simnic.ts'
-import { diffSnapshot, snapshot } from '../support/snapshot.ts'
+import { diffSnapshot, type Snapshot, snapshot } from '../support/snapshot.ts'
 import {
   buildTopology,
   CLIENT_A,
@@ -78,24 +79,43 @@ const uplink = async () => {
 }
 const probes = async (...steps: Parameters<typeof drive>[1][number][]) => drive(vm, steps)
 
+/** All that port mappings change, and filters of others; the whole host is compared around all tests of a mode. */
+const look = () => vm.must(stateScript(card.pf, [{ name: 'pod-one' }]))
+
 /** ADD is refused with `code` and `words`, and leaves everything as it was. */
 async function refused(code: number, words: RegExp, config: Record<string, unknown> = {}): Promise<void> {
-  const before = await snapshot(vm)
+  const before = await look()
   const error = errorOf(await add(config))
   expect(error.msg).toMatch(words)
   expect(error.code).toBe(code)
-  expect(diffSnapshot(before, await snapshot(vm))).toEqual([])
+  expect(stateDifferences(before, await look())).toEqual([])
 }
 
 /** ADD works beside what is there, and DEL leaves that as it was. Returns what ADD said on stderr. */
 async function served(config: Record<string, unknown> = {}): Promise<string> {
-  const before = await snapshot(vm)
+  const before = await look()
   const result = await add(config)
   expect(result.stdout, result.stderr).toContain('cniVersion')
   expect(result).toMatchObject({ code: 0 })
   await del()
-  expect(diffSnapshot(before, await snapshot(vm))).toEqual([])
+  expect(stateDifferences(before, await look())).toEqual([])
   return result.stderr
+}
+
+/** Nothing of what the tests hung on the uplink, and of what was made beside it, is left after all of a mode. */
+function compareAround(prepare: () => Promise<void>): void {
+  let before: Snapshot
+  beforeAll(async () => {
+    await prepare()
+    before = await snapshot(vm)
+  })
+  afterAll(async () => {
+    try {
+      expect(diffSnapshot(before, await snapshot(vm))).toEqual([])
+    } finally {
+      await detachPod()
+    }
+  })
 }
 
 /** What a test that failed has left: each would make all after it fail. */
@@ -115,27 +135,8 @@ const raiseUplink = () => `ip link set ${card.pf} up; ip route replace 10.2.0.0/
 const filter = (words: string) => `tc filter add dev ${card.pf} ingress ${words}`
 
 describe('legacy mode, where rules run in software', () => {
-  beforeAll(attachPod)
-  afterAll(detachPod)
+  compareAround(attachPod)
   afterEach(tidy)
-
-  // First: after programs on tcx and XDP and filters of other kinds have come and gone, the emulated machine's kernel did not
-  // hand the uplink's frames to filters any more. Why is not known yet.
-  test('an ingress qdisc in place of clsact is used and stays; the mapped port answers', async () => {
-    await vm.must(
-      `tc qdisc add dev ${card.pf} ingress; ${filter('protocol ip prio 30 flower ip_proto icmp action ok')}`,
-    )
-    const before = await snapshot(vm)
-    expect(await add()).toMatchObject({ code: 0 })
-    await linkIsReady(vm, 'pod-one')
-    const server = await serve(vm, 'pod-one', [{ name: 'pod', protocol: 'tcp', port: 80 }])
-    const question = { protocol: 'tcp', address: HOST.v4, port: 8080, bytes: 20_000 } as const
-    const [answer] = await tryAsk(vm, CLIENT_A.namespace, [{ ...question, timeoutMs: 60_000 }])
-    expect(answer, await vm.must(`tc -s filter show dev ${card.pf} ingress`)).toMatchObject({ ok: true })
-    await server.stop()
-    await del()
-    expect(diffSnapshot(before, await snapshot(vm))).toEqual([])
-  })
 
   test('tcx: a program that ends processing is named; one that lets frames go on is no hindrance', async () => {
     const index = await uplink()
@@ -157,6 +158,8 @@ describe('legacy mode, where rules run in software', () => {
     await probes(probe('setXdp', index, 2, 'passes'))
     expect(await served()).not.toContain('XDP')
     await probes(probe('setXdp', index, undefined, ''))
+    const [link] = await json(vm, `ip -j link show dev ${card.pf}`)
+    expect(link).not.toHaveProperty('xdp')
   })
 
   test('filters of others at an earlier priority: those that take our frames, and those that do not', async () => {
@@ -190,6 +193,23 @@ describe('legacy mode, where rules run in software', () => {
     await refused(106, /prio 8 .*bpf/)
   })
 
+  // After programs on tcx and XDP and filters of all kinds have come and gone: nothing of them is left that takes frames.
+  test('an ingress qdisc in place of clsact is used and stays; the mapped port answers', async () => {
+    await vm.must(
+      `tc qdisc add dev ${card.pf} ingress; ${filter('protocol ip prio 30 flower ip_proto icmp action ok')}`,
+    )
+    const before = await snapshot(vm)
+    expect(await add()).toMatchObject({ code: 0 })
+    await linkIsReady(vm, 'pod-one')
+    const server = await serve(vm, 'pod-one', [{ name: 'pod', protocol: 'tcp', port: 80 }])
+    const question = { protocol: 'tcp', address: HOST.v4, port: 8080, bytes: 20_000 } as const
+    const [answer] = await tryAsk(vm, CLIENT_A.namespace, [{ ...question, timeoutMs: 60_000 }])
+    expect(answer, await vm.must(`tc -s filter show dev ${card.pf} ingress`)).toMatchObject({ ok: true })
+    await server.stop()
+    await del()
+    expect(diffSnapshot(before, await snapshot(vm))).toEqual([])
+  })
+
   test('VEPA, a port of Open vSwitch, and an uplink that is down', async () => {
     await vm.must(`bridge link set dev ${card.pf} hwmode vepa`)
     await refused(106, /"simpf0": its bridge mode is VEPA.*must be VEB/)
@@ -205,17 +225,14 @@ describe('legacy mode, where rules run in software', () => {
 })
 
 describe('switchdev mode', () => {
-  beforeAll(async () => {
+  afterAll(() => setMode(vm, card, 'legacy'))
+  compareAround(async () => {
     await setMode(vm, card, 'switchdev')
     // What a new representor gets by itself comes with duplicate address detection, in its own time.
     await vm.must(`ip link set ${card.pf}rep0 up
       until ip -6 address show dev ${card.pf}rep0 scope link | grep -q inet6 &&
         ! ip -6 address show tentative | grep -q inet6; do sleep 0.1; done`)
     await attachPod()
-  })
-  afterAll(async () => {
-    await detachPod()
-    await setMode(vm, card, 'legacy')
   })
   afterEach(async () => {
     await tidy()
@@ -239,16 +256,45 @@ describe('switchdev mode', () => {
     await probes(probe('detachTcx', index))
   })
 
-  test('a filter of others in the NIC at an earlier priority', async () => {
-    const words = filter(`protocol ip prio 2 flower skip_sw dst_ip ${HOST.v4} action drop`)
-    await vm.must(`tc qdisc add dev ${card.pf} clsact; ${words}`)
-    await refused(
-      101,
-      /frames are taken in the NIC .* on "simpf0": tc filter .* prio 2 .* skip_sw in_hw action drop/,
-      { offload: 'require' },
-    )
-    expect(await served()).toMatch(/frames are taken in the NIC/)
-    expect(await hardwareRules(vm, card)).toHaveLength(1)
+  const inNic = (action: string) =>
+    filter(`protocol ip prio 2 flower skip_sw dst_ip ${HOST.v4} action ${action}`)
+
+  test('a filter of others in the NIC that keeps the frames: no rule would ever see one', async () => {
+    for (const action of ['drop', `mirred egress redirect dev ${card.pf}rep0`]) {
+      await vm.must(`tc qdisc add dev ${card.pf} clsact; ${inNic(action)}`)
+      await refused(101, /frames are taken in the NIC .* on "simpf0": tc filter .* prio 2 .* skip_sw in_hw/, {
+        offload: 'require',
+      })
+      await refused(
+        106,
+        /in software: frames are taken .* on "simpf0": tc filter .* prio 2 .* skip_sw in_hw action/,
+      )
+      expect(await hardwareRules(vm, card)).toHaveLength(1)
+      await vm.must(`tc qdisc del dev ${card.pf} clsact`)
+    }
+  })
+
+  test('a filter of others in the NIC that hands frames to the host: rules in software serve the port', async () => {
+    for (const action of ['trap', 'ok']) {
+      await vm.must(`tc qdisc add dev ${card.pf} clsact; ${inNic(action)}`)
+      await refused(101, /frames are taken in the NIC/, { offload: 'require' })
+      const before = await snapshot(vm)
+      const result = await add()
+      expect(result, result.stderr).toMatchObject({ code: 0 })
+      expect(result.stderr).toMatch(/frames are taken in the NIC/)
+      await linkIsReady(vm, 'pod-one')
+      // Nobody else carries the pod's questions for its neighbours from the representor to the wire.
+      await vm.must(`ip -n pod-one neigh replace ${CLIENT_A.v4} dev net1 \
+        lladdr $(ip netns exec ${CLIENT_A.namespace} cat /sys/class/net/eth0/address)`)
+      const server = await serve(vm, 'pod-one', [{ name: 'pod', protocol: 'tcp', port: 80 }])
+      const question = { protocol: 'tcp', address: HOST.v4, port: 8080, bytes: 20_000 } as const
+      const [answer] = await tryAsk(vm, CLIENT_A.namespace, [{ ...question, timeoutMs: 60_000 }])
+      expect(answer, await vm.must(`tc -s filter show dev ${card.pf} ingress`)).toMatchObject({ ok: true })
+      await server.stop()
+      await del()
+      expect(diffSnapshot(before, await snapshot(vm))).toEqual([])
+      await vm.must(`tc qdisc del dev ${card.pf} clsact`)
+    }
   })
 
   test('hw-tc-offload is off: it is said beside the driver’s refusal, and never switched on', async () => {

@@ -17,6 +17,7 @@ import {
 } from '../support/plugins.ts'
 import { Baseline, diffSnapshot, snapshot } from '../support/snapshot.ts'
 import {
+  addClusterInterface,
   buildTopology,
   CLIENT_A,
   CLIENT_B,
@@ -26,6 +27,7 @@ import {
   linkIsReady,
   loadIgb,
   newPod,
+  ROUTER,
   type Topology,
   tearDown,
 } from '../support/topology.ts'
@@ -219,6 +221,56 @@ describe('port mappings on a legacy VF', () => {
     } finally {
       await lab.must('ip link del elsewhere')
     }
+  })
+
+  describe('replies to clients behind a route of their own', () => {
+    const far = { v4: '10.2.0.0/24', v6: 'fd00:2::/64' } as const
+    const byRouter = [
+      { dst: far.v4, gw: ROUTER.v4 },
+      { dst: far.v6, gw: ROUTER.v6 },
+    ]
+
+    beforeEach(() => addClusterInterface(lab, 'pod-one', 1))
+
+    afterEach(() => lab.must('ip link del cluster1').then(() => undefined))
+
+    test.each([
+      ['leave by it when the default route is elsewhere and the gateway leads nowhere', byRouter, ''],
+      [
+        'leave by the VF when another interface has a route to them',
+        byVf,
+        `ip -n pod-one route del default dev eth0; ip -n pod-one -6 route del default dev eth0
+         ip -n pod-one route add ${far.v4} via 10.244.1.1; ip -n pod-one route add ${far.v6} via fd00:244:1::1`,
+      ],
+    ])('%s', async (_title, routes, before) => {
+      await lab.must(`set -e\n${before}`)
+      const deadEnds = [
+        { address: `${POD4}/24`, gateway: '10.1.0.253' },
+        { address: `${POD6}/64`, gateway: 'fd00:1::dead' },
+      ]
+      const addresses = routes === byRouter ? { addresses: deadEnds } : {}
+      const ipam = { ...staticIpam(`${POD4}/24`, `${POD6}/64`), ...addresses, routes }
+      list = listOf(attachConfig(vf(), { ipam }), offloadConfig(vf()))
+      const rules = 'ip -n pod-one rule; ip -n pod-one -6 rule'
+      const rulesBefore = await lab.must(rules)
+      const result = await runtime.add(list, withPorts())
+      await linkIsReady(lab, 'pod-one')
+      server = await serve(lab, 'pod-one', [
+        { name: 'pod', protocol: 'http', port: 80 },
+        { name: 'pod', protocol: 'udp', port: 53, address: POD4 },
+        { name: 'pod6', protocol: 'udp', port: 53, address: POD6 },
+      ])
+      for (const [host, direct] of [
+        [HOST.v4, POD4],
+        [HOST.v6, POD6],
+      ] as const) {
+        await ask(lab, CLIENT_A.namespace, questions(host, direct))
+        await ask(lab, CLIENT_B.namespace, questions(host, direct))
+      }
+      await runtime.check(list, withPorts(), result)
+      await runtime.del(list, withPorts(), result)
+      expect(await lab.must(rules)).toBe(rulesBefore)
+    })
   })
 
   test('the record says where each rule runs, and why not in the NIC', async () => {

@@ -313,9 +313,10 @@ test('bandwidth and portmap beside each other in one list, each by its own name'
   })
   expect([first.code, second.code, second.stderr]).toEqual([0, 0, expect.stringContaining('ingressBurst 80')])
   expect(await shapers()).toHaveLength(2)
-  // One goes, the other stays.
+  // One goes, the other stays, with the filter that leads to its ifb.
+  const detour = `tc filter show dev ${peer} ingress | grep -c 'mirred (Egress Redirect to device vfr'`
   await silently(named.call('DEL', list, portmap, attachment))
-  expect(await shapers()).toHaveLength(2)
+  expect([await shapers(), await lab.must(detour)]).toEqual([expect.objectContaining({ length: 2 }), '1\n'])
   const again = await named.call('ADD', list, portmap, attachment, { prevResult: attached })
   expect(again.code).toBe(0)
   expect(await shapers()).toHaveLength(2)

@@ -1,12 +1,16 @@
 // Several entries of one list for one attachment: each brings its part, none takes another's away.
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, describe as group, test } from 'vitest'
 import type { LinkFacts } from '../../src/kernel/facts.ts'
 import type { Kernel } from '../../src/kernel/kernel.ts'
-import type { OffloadName } from '../../src/offload/parts.ts'
+import { addAttachment } from '../../src/offload/add.ts'
+import { readOffloadConfig } from '../../src/offload/config.ts'
+import type { Part, Planned } from '../../src/offload/part.ts'
+import { type OffloadName, partsOf } from '../../src/offload/parts.ts'
 import { offloadPlugin } from '../../src/offload/plugin.ts'
+import { applyGoal } from '../../src/offload/rates.ts'
 import { offloadJournal } from '../../src/offload/record.ts'
 import { describe } from '../../src/ops/describe.ts'
 import { recordStore } from '../../src/ops/record-store.ts'
@@ -138,8 +142,87 @@ group('two entries of vf-offload, one for ports and one for limits', () => {
   })
 })
 
-test('the ports of another entry, under whichever name, do not keep limits from being made', () => {
-  call({ portMappings })
-  call({ bandwidth }, 'ADD', 'bandwidth')
-  expect([node.filters.length, node.ports.size]).toEqual([1, 1])
+group('two entries of different names', () => {
+  const bothUp = () => {
+    call({ portMappings })
+    call({ bandwidth }, 'ADD', 'bandwidth')
+    expect([node.filters.length, node.ports.size]).toEqual([1, 1])
+  }
+
+  test('the ports of one do not keep the limits of the other from being made', bothUp)
+
+  test('DEL of one, once more and without its record, leaves the other’s filter where it is', () => {
+    bothUp()
+    for (let times = 0; times < 2; times++) {
+      call({}, 'DEL')
+      expect([node.filters.length, node.ports.size, journals('bandwidth').length]).toEqual([1, 0, 1])
+    }
+    call({}, 'DEL', 'bandwidth')
+    expect([node.filters, journals('bandwidth')]).toEqual([[], []])
+  })
+
+  test('a record that can not be read speaks of nothing that another one has', () => {
+    bothUp()
+    for (const { path } of recordStore(stateDir, 'offload', offloadJournal).list()) writeFileSync(path, '{')
+    call({}, 'DEL')
+    expect([node.filters.length, node.ports.size]).toEqual([1, 0])
+  })
+
+  test('an ADD that fails leaves the other’s filter where it is', () => {
+    call({ bandwidth }, 'ADD', 'bandwidth')
+    node.refused = 'element'
+    expect(() => call({ portMappings })).toThrow('refused')
+    expect(node.filters).toHaveLength(1)
+  })
+})
+
+group('one limit of what comes to the pod, in the NIC', () => {
+  /** A rates' part whose NIC way is a policer alone, a ports' part with as many rules as `rules` says. */
+  const partsWith = (rules: number) => {
+    const [rates, ports] = partsOf('vf-offload') as [Part, Part]
+    const goal = { passedOver: [], direction: 'toPod', limit: { rate: 1, burst: 1 } } as const
+    const ways = [
+      { where: 'nic', means: 'police', ops: [], notes: [], limiter: 9 },
+      { where: 'pod', means: 'ifb', ops: [], notes: [] },
+    ] as const
+    const planned = (apply: Planned['apply']): Planned => ({ journal: {}, clsact: [], apply })
+    return [
+      {
+        ...rates,
+        plan: () =>
+          planned((transaction, shared) => ({ limits: [applyGoal(transaction, { ...goal, ways }, shared)] })),
+      },
+      {
+        ...ports,
+        plan: () =>
+          planned((_, shared) => {
+            if (shared.limiter !== undefined && rules > 0) shared.isUsed = true
+            return { keys: [] }
+          }),
+      },
+    ]
+  }
+  const add = (rules: number) => {
+    const request = requestOf({ stateDir, prevResult, runtimeConfig: { portMappings, bandwidth } })
+    const pod = node.openNetns(path)
+    const store = recordStore(stateDir, 'offload', offloadJournal)
+    const setting = {
+      machine: node,
+      kernel: node.openKernel(pod),
+      pod,
+      store,
+      otherStores: [],
+      parts: partsWith(rules),
+    }
+    addAttachment(setting, request, readOffloadConfig(request), prevResult)
+    return journals()[0]?.limits?.map(({ where, refusals }) => [where, refusals])
+  }
+
+  test('is one when a filter has the policer', () => {
+    expect(add(1)).toEqual([['nic', undefined]])
+  })
+
+  test('is given up when no filter came to have the policer: nothing would enforce it', () => {
+    expect(add(0)).toEqual([['pod', ['police: no filter came to have it']]])
+  })
 })

@@ -1,13 +1,7 @@
 import { expect, describe as group, test } from 'vitest'
 import type { LinkFacts, RouteFacts } from '../../src/kernel/facts.ts'
 import type { OffloadConfig, PortMapping } from '../../src/offload/config.ts'
-import {
-  defaultRouteIsPort,
-  type HostAddress,
-  type OffloadFacts,
-  podAddressesOf,
-  podFamilies,
-} from '../../src/offload/facts.ts'
+import { type HostAddress, type OffloadFacts, podAddressesOf } from '../../src/offload/facts.ts'
 import type { Identity } from '../../src/offload/identity.ts'
 import { planPorts } from '../../src/offload/plan.ts'
 import type { Port, Wire } from '../../src/offload/port.ts'
@@ -86,6 +80,7 @@ const facts: OffloadFacts = {
   hostAddresses: [uplinkAddress],
   podAddresses: [{ ip: '10.1.0.5', address: '10.1.0.5/24', gateway: '10.1.0.254' }],
   podRoutes: [route('0.0.0.0/0', 3)],
+  podRules: [],
 }
 /** The port with another wire. */
 const wired = (change: Partial<Wire>): Port => ({ ...port, wire: { ...wire, ...change } })
@@ -272,78 +267,7 @@ group('a representor', () => {
   })
 })
 
-group('replies', () => {
-  const replies = (change: Partial<OffloadFacts>) => {
-    const { ops, notes } = plan(change)
-    return { lines: lines(ops).filter((line) => /ip (-6 )?(route|rule)/.test(line)), notes }
-  }
-  const table = identity.routeTable
-
-  test('by their own table where the default route is elsewhere', () => {
-    expect(replies({ podRoutes: [route('0.0.0.0/0', 9), route('10.1.0.0/24', 3)] })).toEqual({
-      lines: [
-        `pod:ip route add 10.1.0.0/24 dev net1 table ${table}`,
-        `pod:ip route add 0.0.0.0/0 via 10.1.0.254 dev net1 table ${table}`,
-        `pod:ip rule add from 10.1.0.5 lookup ${table} priority 30000`,
-      ],
-      notes: [],
-    })
-  })
-
-  test('every address of the family gets its subnet and its rule; the routes stand before the rules', () => {
-    const podAddresses = [
-      ...facts.podAddresses,
-      { ip: '10.2.0.5', address: '10.2.0.5/16', gateway: undefined },
-    ]
-    expect(replies({ podAddresses, podRoutes: [] }).lines).toEqual([
-      `pod:ip route add 10.1.0.0/24 dev net1 table ${table}`,
-      `pod:ip route add 10.2.0.0/16 dev net1 table ${table}`,
-      `pod:ip route add 0.0.0.0/0 via 10.1.0.254 dev net1 table ${table}`,
-      `pod:ip rule add from 10.1.0.5 lookup ${table} priority 30000`,
-      `pod:ip rule add from 10.2.0.5 lookup ${table} priority 30000`,
-    ])
-  })
-
-  test('without a gateway only neighbours are served, and that is told', () => {
-    const podAddresses = [{ ip: '10.1.0.5', address: '10.1.0.5/24', gateway: undefined }]
-    expect(replies({ podAddresses, podRoutes: [] })).toEqual({
-      lines: [
-        `pod:ip route add 10.1.0.0/24 dev net1 table ${table}`,
-        `pod:ip rule add from 10.1.0.5 lookup ${table} priority 30000`,
-      ],
-      notes: ['IPv4: no gateway is known, only clients in the pod’s own subnet are served'.replace('’', "'")],
-    })
-  })
-
-  test('each family by itself', () => {
-    expect(replies({ ...dual, podRoutes: [route('0.0.0.0/0', 3)] }).lines).toEqual([
-      `pod:ip route add 2001:db8::/64 dev net1 table ${table}`,
-      `pod:ip route add ::/0 via fe80::1 dev net1 table ${table}`,
-      `pod:ip -6 rule add from 2001:db8::5 lookup ${table} priority 30000`,
-    ])
-    expect(replies({ ...dual, podRoutes: [route('0.0.0.0/0', 3), route('::/0', 3)] }).lines).toEqual([])
-  })
-})
-
 group('facts', () => {
-  test.each([
-    [[route('0.0.0.0/0', 3)], true],
-    [[], false],
-    [[route('0.0.0.0/0', 9)], false],
-    [[route('0.0.0.0/0', 9, 100), route('0.0.0.0/0', 3, 50)], true],
-    [[route('0.0.0.0/0', 9, 50), route('0.0.0.0/0', 3, 100)], false],
-    [[route('0.0.0.0/0', 3, 0, 100)], false],
-    [[route('::/0', 3)], false],
-    [[route('10.0.0.0/8', 3)], false],
-  ])('the default route of %j is the port’s: %s', (podRoutes, is) => {
-    expect(defaultRouteIsPort({ ...facts, podRoutes }, net1, 4)).toBe(is)
-  })
-
-  test('families in the order of the addresses, each once', () => {
-    const all = [...(dual.podAddresses ?? []), ...facts.podAddresses]
-    expect(podFamilies({ ...facts, podAddresses: all })).toEqual([4, 6])
-  })
-
   test('addresses of the interface, and those that name none or one that does not exist', () => {
     const result = {
       interfaces: [

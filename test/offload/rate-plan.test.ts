@@ -8,12 +8,7 @@ import { describe } from '../../src/ops/describe.ts'
 import { refusalOf } from '../support/request.ts'
 
 const cookie = '76660102aabbccdd0011223344556677'
-const identity = {
-  cookie,
-  ifb: 'vfr0123456789ab',
-  ifbMac: '76:66:01:02:03:04',
-  limiter: 0x70001234,
-}
+const identity = { cookie, ifb: 'vfr0123456789ab', limiter: 0x70001234 }
 const limit = { rate: 100_000_000, burst: 8_000_000 }
 const both: RateWishes = { toPod: limit, fromPod: limit, outside: false }
 
@@ -68,7 +63,7 @@ function factsOf(
     peer: kind === 'veth' ? linkOf('veth1', 7, { mtu: 9000 }) : undefined,
     vfRate: isVf ? { min: 0, max: 0 } : undefined,
     portRates: hasRepresentor ? { handle: 'pci/0000:3b:00.0/65539', max: 0, share: 0 } : undefined,
-    ...{ direct: undefined, steersInNic: true, takenLimiters: [] },
+    ...{ direct: undefined, unmetered: undefined, mapped: true, steersInNic: true, takenLimiters: [] },
     hasIngress: { peer: false, pod: false, representor: false },
     ...change,
   }
@@ -85,7 +80,7 @@ const rate = 'rate 100000000bit burst 1000000b'
 
 const podDetour = [
   'pod ifb',
-  'pod:ip link add vfr0123456789ab address 76:66:01:02:03:04 mtu 1500 up type ifb',
+  'pod:ip link add vfr0123456789ab mtu 1500 up type ifb',
   `pod:tc qdisc add dev vfr0123456789ab root handle 7666: tbf ${rate} limit 690536b`,
   'pod:tc qdisc add dev net1 clsact',
   `pod:tc filter add dev net1 ingress prio 60000 matchall skip_hw action mirred egress redirect dev vfr0123456789ab cookie ${cookie}`,
@@ -105,7 +100,7 @@ group('each kind of port', () => {
         ways: [
           [
             'host ifb',
-            'ip link add vfr0123456789ab address 76:66:01:02:03:04 mtu 9000 up type ifb',
+            'ip link add vfr0123456789ab mtu 9000 up type ifb',
             `tc qdisc add dev vfr0123456789ab root handle 7666: tbf ${rate} limit 690536b`,
             'tc qdisc add dev veth1 clsact',
             `tc filter add dev veth1 ingress prio 60000 matchall skip_hw action mirred egress redirect dev vfr0123456789ab cookie ${cookie}`,
@@ -197,7 +192,7 @@ group('to the pod of a representor', () => {
       ['nic', 'police', 0x70001234],
       ['pod', 'ifb', undefined],
     ])
-    // Without a bridge no other frames come to the pod.
+    // Without a bridge no other frames come to the pod than those of port mappings.
     expect(goal?.ways[0]?.ops.map(describe)).toEqual([policer, 'tc qdisc add dev pf0 clsact'])
   })
 
@@ -222,6 +217,29 @@ group('to the pod of a representor', () => {
     const [goal] = planRates(wishes, factsOf('representor', { steersInNic: false }), identity)
     expect(goal?.ways.map(({ where }) => where)).toEqual(['pod'])
     expect(goal?.passedOver).toEqual(['police: port mappings are steered in software (offload "off")'])
+  })
+
+  test('not without a filter that would have it: neither a port mapping nor a bridge shared with the uplink', () => {
+    const facts = factsOf('representor', { mapped: false })
+    const [goal] = planRates(wishes, facts, identity)
+    expect(goal?.ways.map(({ where }) => where)).toEqual(['pod'])
+    expect(goal?.passedOver).toEqual([
+      'police: no filter would have it, without port mappings and a bridge of "pf0vf3" and "pf0"',
+    ])
+    const shared = factsOf('representor', { mapped: false, direct: { vlan: 0 } })
+    expect(planRates(wishes, shared, identity)[0]?.ways.map(({ where }) => where)).toEqual(['nic', 'pod'])
+    const program = factsOf('userspace', { mapped: false }, 'switchdev')
+    expect(refusalOf(() => planRates(wishes, program, identity))).toMatchObject({
+      code: 7,
+      message: expect.stringContaining('police: no filter would have it'),
+    })
+  })
+
+  test('not where frames come to the representor past the filters on the uplink', () => {
+    const facts = factsOf('representor', { unmetered: 'frames come by "bond0"', direct: { vlan: 0 } })
+    const [goal] = planRates(wishes, facts, identity)
+    expect(goal?.ways.map(({ where }) => where)).toEqual(['pod'])
+    expect(goal?.passedOver).toEqual(['police: frames come by "bond0"'])
   })
 
   test('a VF that a program drives has it too', () => {
@@ -288,12 +306,10 @@ group('names', () => {
   const one: Attachment = { network: 'net', containerID: 'container', ifname: 'net1' }
 
   test('a kind of its own: limits and port mappings of one attachment are told apart', () => {
-    const { cookie, ifb, ifbMac } = rateIdentityOf(one, sha256)
+    const { cookie, ifb } = rateIdentityOf(one, sha256)
     expect(cookie).toMatch(/^76660102[0-9a-f]{24}$/)
     expect(cookie.slice(8)).toBe(identityOf(one, sha256).cookie.slice(8))
     expect(ifb).toMatch(/^vfr[0-9a-f]{12}$/)
     expect(ifb).toHaveLength(15)
-    // Of this network, by the same hash as in cookies.
-    expect(ifbMac).toBe(`76:66:${cookie.slice(8, 16).match(/../g)?.join(':')}`)
   })
 })

@@ -207,12 +207,35 @@ describe('fault points', () => {
     expect(shelf.content).toEqual(['b'])
   })
 
+  test('in a rollback: counted by themselves, and the others are taken back', () => {
+    vi.stubEnv('VF_FLOWER_FAULT', 'op:4:before:EBUSY,undo:2:before:ENOSPC')
+    const failure = failureOf(() => transaction.apply([add('a'), add('b'), add('c'), add('d')]))
+    expect(failure.cause).toMatchObject({ code: 'EBUSY' })
+    expect(failure.stuck).toEqual([
+      `not undone: ${line('del', 'b')}: ENOSPC: injected fault at undo 2 before`,
+    ])
+    expect(shelf.content).toEqual(['b'])
+  })
+
+  test('after a step of a rollback: it is taken back all the same', () => {
+    vi.stubEnv('VF_FLOWER_FAULT', 'op:3:before:EBUSY,undo:1:after:ENODEV')
+    const failure = failureOf(() => transaction.apply([add('a'), add('b'), add('c')]))
+    expect(failure.stuck).toHaveLength(1)
+    expect(shelf.content).toEqual([])
+  })
+
   test('of another kind or number: nothing happens', () => {
-    for (const fault of ['file:1:before:EIO', 'op:9:before:EIO', 'op:1:during:EIO', '']) {
+    for (const fault of [
+      'file:1:before:EIO',
+      'op:9:before:EIO',
+      'undo:1:before:EIO',
+      'op:1:during:EIO',
+      '',
+    ]) {
       vi.stubEnv('VF_FLOWER_FAULT', fault)
       transaction.apply([add(`a${fault}`)])
     }
-    expect(shelf.content).toHaveLength(4)
+    expect(shelf.content).toHaveLength(5)
   })
 })
 

@@ -47,9 +47,13 @@ export function programOf(
 ): { readonly scenes: readonly { scenario: Scenario; nat: Nat }[]; readonly cells: readonly Cell[] } {
   const scenes = scenarios.flatMap((scenario, index) => {
     const fit = places.filter((place) => scenario.holds?.(place.kind, place.nat) ?? true)
-    const turn = fit.filter((place, at) => at === (index + firstTurn) % fit.length && place.kind === kind)
-    const wanted = all ? fit.filter((place) => place.kind === kind) : turn
-    return wanted.map(({ nat }) => ({ scenario, nat }))
+    const { shortOn } = scenario
+    const turn =
+      shortOn === undefined
+        ? fit[(index + firstTurn) % fit.length]
+        : fit.find((place) => place.kind === shortOn)
+    const wanted = all ? fit : fit.filter((place) => place === turn)
+    return wanted.filter((place) => place.kind === kind).map(({ nat }) => ({ scenario, nat }))
   })
   const chosen = cells.filter(({ kinds: of }, index) =>
     all ? of.includes(kind) : of[index % of.length] === kind,

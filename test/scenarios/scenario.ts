@@ -24,6 +24,8 @@ export interface Scenario {
   readonly holds?: (kind: KindName, nat: Nat) => boolean
   /** The node has its second addresses also where the NIC translates; the scenario names those that it means. */
   readonly namesAddresses?: true
+  /** What is long is tried on this kind of port in the short program, where it costs least; by turns if absent. */
+  readonly shortOn?: KindName
   readonly run: (scene: Scene) => Promise<void>
 }
 

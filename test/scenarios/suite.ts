@@ -1,15 +1,19 @@
 /** Makes lab tests of the scenarios and of the table of offload and NAT, for some kinds of port on one node. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { lab } from '../support/lab.ts'
-import { type KindName, makeBed, type PortBed } from '../support/port-bed.ts'
+import { type KindName, makeBed, type Nat, type PortBed } from '../support/port-bed.ts'
 import { makeNode, type Node } from '../support/port-node.ts'
 import { diffSnapshot, type Snapshot, snapshot } from '../support/snapshot.ts'
 import { programOf, sceneName } from './all.ts'
 import { cellName, runCell } from './cells.ts'
-import { play } from './scenario.ts'
+import { play, sceneOf } from './scenario.ts'
+import { transfer } from './transfer.ts'
 
 /** VF_TEST_ALL=1: everything wherever it holds, else each scenario and cell of the table in one place, by turns. */
 const all = process.env.VF_TEST_ALL === '1'
+const megabytes = all ? 50 : 4
+/** P30 begins thirty programs at once. */
+const LIMIT_MS = 600_000
 
 /** Which NIC the node has, how many more for pods, and which kinds of port its pods get, one after the other. */
 export interface NodeOfKinds {
@@ -33,19 +37,43 @@ export function describeScenarios({ nic, others, kinds }: NodeOfKinds): void {
     const { scenes, cells } = programOf(kind, all)
     describe(kind, () => {
       let bed: PortBed
+      let running: Promise<void> = Promise.resolve()
+      /** A test that has reached its limit does not end by that: whoever comes next waits for it. */
+      const run = (action: Promise<void>): Promise<void> => {
+        running = action
+        return action
+      }
       beforeAll(async () => {
         bed = await makeBed(node, kind)
       })
-      afterEach(() => bed.reset())
+      afterEach(async () => {
+        await bed.close()
+        await running.catch(() => undefined)
+        try {
+          await bed.reset()
+        } catch (error) {
+          await bed.abandon()
+          bed = await makeBed(node, kind)
+          throw error
+        }
+      }, LIMIT_MS)
       afterAll(async () => {
         await bed?.end()
         expect(diffSnapshot(before, await snapshot(node.lab))).toEqual([])
       })
       for (const { scenario, nat } of scenes) {
-        // P30 begins thirty programs at once.
-        test(sceneName(scenario, kind, nat), { timeout: 600_000 }, () => play(scenario, bed, nat))
+        test(sceneName(scenario, kind, nat), { timeout: LIMIT_MS }, () => run(play(scenario, bed, nat)))
       }
-      for (const cell of cells) test(cellName(cell), () => runCell(bed, cell))
+      for (const nat of kind === 'simnic-full' ? (['pod', 'nic'] as const) : []) {
+        test(`a transfer of ${megabytes} MB with nat ${nat}: all bytes, all frames counted in hardware, none seen by the host`, () =>
+          run(transferOver(bed, nat)))
+      }
+      for (const cell of cells) test(cellName(cell), () => run(runCell(bed, cell)))
     })
   }
+}
+
+async function transferOver(bed: PortBed, nat: Nat): Promise<void> {
+  await bed.node.setSecond(nat === 'pod')
+  await transfer(sceneOf(bed, nat), megabytes)
 }

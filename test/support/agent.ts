@@ -35,6 +35,10 @@ export interface Agent {
   ask(questions: readonly Ask[]): Promise<Answer[]>
   /** Starts servers; they listen when this resolves. */
   serve(listeners: readonly Listen[]): Promise<Server>
+  /** Stops all servers that were started since {@link keepServers} and still run. */
+  stopServers(): Promise<void>
+  /** What has been started so far is no longer {@link stopServers}' business. */
+  keepServers(): void
   /** Ends the process. */
   end(): Promise<void>
 }
@@ -72,6 +76,11 @@ export async function startAgent(lab: Lab, namespace: Namespace): Promise<Agent>
   ended.catch(() => undefined)
   await Promise.race([isReady, ended])
   let count = 0
+  const running = new Set<number>()
+  const stop = async (id: number): Promise<void> => {
+    running.delete(id)
+    await order({ do: 'stop', server: id })
+  }
   const order = async (wish: Wish): Promise<{ id: number; outcomes: Outcome[] }> => {
     const id = ++count
     const reply = new Promise<AgentReply>((resolve) => waiting.set(id, resolve))
@@ -87,12 +96,13 @@ export async function startAgent(lab: Lab, namespace: Namespace): Promise<Agent>
     ask: async (questions) => answersOf(namespace, questions, await tryAsk(questions)),
     serve: async (listeners) => {
       const { id } = await order({ do: 'serve', listeners })
-      return {
-        stop: async () => {
-          await order({ do: 'stop', server: id })
-        },
-      }
+      running.add(id)
+      return { stop: () => stop(id) }
     },
+    stopServers: async () => {
+      for (const id of running) await stop(id)
+    },
+    keepServers: () => running.clear(),
     end: async () => {
       child.kill('SIGKILL')
       await child.wait()

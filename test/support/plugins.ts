@@ -66,6 +66,14 @@ export async function silently(call: Promise<ExecResult>): Promise<void> {
   if (code !== 0 || stdout !== '') throw new Error(`Expected silence, got code ${code}: ${stdout}${stderr}`)
 }
 
+/** Makes a call until the plugin does not say any more that it has waited too long for its turn (code 11), as runtimes do. */
+export async function inTurn(call: () => Promise<ExecResult>): Promise<ExecResult> {
+  for (;;) {
+    const result = await call()
+    if (result.code === 0 || !result.stdout.includes('"code":11,')) return result
+  }
+}
+
 /** An attachment with defaults. */
 export function attachment(netns: string, more: Partial<Attachment> = {}): Attachment {
   return { containerID: 'pod-one', netns, ifname: 'net1', ...more }

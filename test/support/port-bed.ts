@@ -12,7 +12,7 @@ import type { ExecResult, Lab } from '../../hack/lab/lab.ts'
 import { type Agent, startAgent } from './agent.ts'
 import { attachConfig, type ErrorObject, errorOf, listOf, pluginPath, staticIpam } from './plugins.ts'
 import { type Family, type Node, settled } from './port-node.ts'
-import { stateDifferences, stateScript } from './port-state.ts'
+import { SCRUB, stateDifferences, stateScript } from './port-state.ts'
 import { knob, setMode } from './simnic.ts'
 import { diffSnapshot, type Snapshot, snapshot } from './snapshot.ts'
 import { deletePod, linkIsReady, newPod } from './topology.ts'
@@ -88,8 +88,12 @@ export interface PortBed {
   resultOf(pod: BedPod, families?: readonly Family[]): CniResult
   /** What port mappings change on the host and in both pods is as after the main plugins. */
   expectClean(): Promise<void>
-  /** Takes back what is still there, and looks. */
+  /** The test is over: what it still calls fails. Resolves when the calls that are on their way have ended. */
+  close(): Promise<void>
+  /** Takes back what is still there, and looks; calls are taken again. After a failure only {@link abandon} helps. */
   reset(): Promise<void>
+  /** Takes the pods and all that plugins may have left away, so that another bed can be made. */
+  abandon(): Promise<void>
   /** Compares the whole host with a snapshot that was taken before the first ADD, and detaches the pods. */
   end(): Promise<void>
 }
@@ -133,7 +137,17 @@ export async function makeBed(node: Node, kind: KindName): Promise<PortBed> {
     await agent.serve(
       SERVED.map((listen) => ({ ...listen, name: `${name} ${listen.protocol} ${listen.port}` })),
     )
+    agent.keepServers()
     return { name, netns, ...addresses, agent, result, device: deviceOf(node, kind, index) }
+  }
+
+  async function detach(): Promise<void> {
+    for (const [index, { name, netns, agent }] of attached.entries()) {
+      await agent.end()
+      const list = listOf(mainPlugin(node, kind, index))
+      await runtime.del(list, { containerID: name, netns, ifname: 'net1' })
+      await deletePod(lab, name)
+    }
   }
 
   const keyOf = (pod: BedPod, { containerID = pod.name, ifname = 'net1', network = 'lab-net' }: AddOptions) =>
@@ -144,7 +158,20 @@ export async function makeBed(node: Node, kind: KindName): Promise<PortBed> {
     ips: (result.ips ?? []).filter(({ address }) => families.includes(address.includes(':') ? 'v6' : 'v4')),
   })
 
-  const call: PortBed['call'] = async (command, pod, mappings, options = {}) => {
+  let isOver = false
+  const onTheirWay = new Set<Promise<ExecResult>>()
+  const call: PortBed['call'] = async (...parameters) => {
+    if (isOver) throw new Error(`No ${parameters[0]}: the test is over`)
+    const answer = callNow(...parameters)
+    onTheirWay.add(answer)
+    try {
+      return await answer
+    } finally {
+      onTheirWay.delete(answer)
+    }
+  }
+
+  const callNow: PortBed['call'] = async (command, pod, mappings, options = {}) => {
     const {
       config,
       families,
@@ -223,22 +250,33 @@ export async function makeBed(node: Node, kind: KindName): Promise<PortBed> {
     refused: async (...parameters) => errorOf(await call(...parameters)),
     resultOf,
     expectClean,
+    close: async () => {
+      isOver = true
+      await Promise.allSettled(onTheirWay)
+    },
     reset: async () => {
+      isOver = false
+      const failures: string[] = []
       for (const { pod, options } of open.values()) {
         const { env: _, ...others } = options
-        await del(pod, others)
+        await del(pod, others).catch((error: Error) => failures.push(error.message))
       }
-      await expectClean()
+      for (const agent of [node.host, ...node.clients.map((client) => client.agent), one.agent, two.agent]) {
+        await agent.stopServers()
+      }
+      const lines = stateDifferences(lookBefore, await look())
+      if (lines.length > 0) failures.push('The node is not as before:', ...lines)
+      if (failures.length > 0) throw new Error(failures.join('\n'))
+    },
+    abandon: async () => {
+      await detach()
+      await lab.must(SCRUB)
+      await leaveMode()
     },
     end: async () => {
       await node.setSecond(true)
       const lines = diffSnapshot(before, await snapshot(lab))
-      for (const [index, { name, netns, agent }] of attached.entries()) {
-        await agent.end()
-        const list = listOf(mainPlugin(node, kind, index))
-        await runtime.del(list, { containerID: name, netns, ifname: 'net1' })
-        await deletePod(lab, name)
-      }
+      await detach()
       await leaveMode()
       if (lines.length > 0) throw new Error(['The host is not as before all tests:', ...lines].join('\n'))
     },

@@ -7,39 +7,92 @@ export const PODS = '== pods'
 /**
  * Prints all that port mappings and limits change on the node and in pods, and what stands beside it: filters, tables,
  * records, rules, routes, shapers, policers, rates of VFs and their ports. Much less than a snapshot of the host, in much
- * less time. What a process left that was killed while it wrote a record is cleared away after ten minutes only.
+ * less time: few processes, and {@link stateDifferences} leaves out what does not matter. What a process left that was
+ * killed while it wrote a record is cleared away after ten minutes only.
  */
 export function stateScript(pf: string, pods: readonly { readonly name: string }[]): string {
-  // A process is what takes time in the guest: the shell does what it can by itself.
   return `
-    tc qdisc show | while read -r _ kind handle _ dev rest; do
-      case $kind:$dev in
-        clsact:*|ingress:*) echo "$kind $dev"; tc filter show dev $dev ingress;;
-        tbf:veth*) ;;
-        tbf:*) echo "$kind $handle $dev $rest";;
+    shapers=
+    filters='actions list action police'
+    while read -r line; do
+      case $line in
+        *tbf*' dev veth'*) shapers="$shapers
+$line" ;;
+        *clsact*|*ingress*)
+          echo "$line"
+          device=\${line#* dev }; filters="$filters
+filter show dev \${device%% *} ingress" ;;
+        *tbf*) echo "$line" ;;
       esac
-    done | grep -vE '^ *index|installed|used_hw_stats|^\\s*$'
-    ip -br link show type ifb
-    tc actions list action police | grep 'police 0x'
-    ip link show dev ${pf} | grep ' vf '
+    done <<END
+$(tc qdisc show)
+END
+    echo '= filters'
+    tc -force -b - <<END
+$filters
+END
+    echo '= links'
+    ip -force -b - <<END
+link show dev ${pf}
+link show type ifb
+END
+    echo '= rest'
     devlink port function rate show
     nft list ruleset
     find /var/lib/cni/vf-flower/offload /run/vf-flower -type f ! -name lock ! -name '*-lock*' ! -name '.*.tmp' 2>/dev/null
     read -r localnet </proc/sys/net/ipv4/conf/${pf}/route_localnet; echo "route_localnet $localnet"
     echo '${PODS}'
-    tc qdisc show | grep 'tbf.* dev veth'
+    echo "$shapers"
     for pod in ${pods.map(({ name }) => name).join(' ')}; do
-      nsenter --net=/run/netns/$pod sh -c '
-        for family in -4 -6; do printf "rule\\nroute show table all\\n" | ip $family -b -; done
-        nft list ruleset
-        tc qdisc show | grep -E "clsact|tbf"; ip -br link | cut -d" " -f1' | sed 's/ expires [0-9]*sec//'
+      echo '= rest'
+      for family in -4 -6; do
+        ip $family -n $pod -force -b - <<END
+rule show
+route show table all
+END
+      done
+      ip netns exec $pod nft list ruleset
+      echo '= qdiscs of a pod'
+      tc -n $pod qdisc show
+      echo '= links of a pod'
+      ip -n $pod -o link show
     done
     true`
 }
 
+/** What of a line is compared, by the section that it stands in; undefined for nothing. */
+const comparedOf: Readonly<Record<string, (line: string) => string | undefined>> = {
+  filters: (line) => (/^ *index|installed|used_hw_stats|^total acts/.test(line) ? undefined : line),
+  links: (line) => (/ vf |ifb/.test(line) ? line.replace(/^\d+: /, '') : undefined),
+  'qdiscs of a pod': (line) => (/clsact|tbf/.test(line) ? line : undefined),
+  'links of a pod': (line) => /^\d+: ([^:@]+)/.exec(line)?.[1],
+  rest: (line) => line.replace(/ expires \d+sec/, ''),
+}
+
+function compared(text: string): string[] {
+  let section = 'rest'
+  return text.split('\n').flatMap((line) => {
+    if (line.startsWith('= ')) {
+      section = line.slice(2)
+      return []
+    }
+    const kept = comparedOf[section]?.(line)
+    return kept === undefined || kept.trim() === '' ? [] : [kept]
+  })
+}
+
+/** Takes away from a node all that plugins may have left when nothing else helps; pods have to be gone before. */
+export const SCRUB = `
+  nft flush ruleset
+  for dev in $(tc qdisc show | grep -E 'clsact|ingress' | sed 's/.* dev \\([^ ]*\\) .*/\\1/'); do
+    tc qdisc del dev $dev clsact 2>/dev/null || tc qdisc del dev $dev ingress
+  done
+  find /var/lib/cni/vf-flower /run/vf-flower -type f ! -name lock -delete 2>/dev/null
+  true`
+
 /** Lines of two outputs of {@link stateScript} that differ. */
 export function stateDifferences(before: string, now: string): string[] {
-  const [old, live] = [before.split('\n'), now.split('\n')]
+  const [old, live] = [compared(before), compared(now)]
   return [
     ...live.filter((line) => !old.includes(line)).map((line) => `+${line}`),
     ...old.filter((line) => !live.includes(line)).map((line) => `-${line}`),

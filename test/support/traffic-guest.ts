@@ -128,11 +128,13 @@ async function ask(question: Ask): Promise<Outcome> {
       : Buffer.concat([sent, padding])
   const exchange = { tcp: askTcp, digest: askTcp, udp: askUdp, http: askHttp }[question.protocol]
   let timer: ReturnType<typeof setTimeout> | undefined
+  // Whoever got no answer stops asking: later questions may come from the same port.
+  const over = new AbortController()
   const late = new Promise<never>((_, reject) => {
     timer = setTimeout(() => reject(new Error('ETIMEDOUT')), question.timeoutMs ?? 10_000)
   })
   try {
-    const { reply, local } = await Promise.race([exchange(question, sent), late])
+    const { reply, local } = await Promise.race([exchange(question, sent, over.signal), late])
     const end = reply.indexOf('\n')
     const echoed = reply.subarray(end + 1)
     if (end < 0 || !echoed.equals(expected)) {
@@ -148,6 +150,7 @@ async function ask(question: Ask): Promise<Outcome> {
     return { ok: false, error: code ?? message }
   } finally {
     clearTimeout(timer)
+    over.abort()
   }
 }
 
@@ -156,7 +159,7 @@ interface Exchange {
   readonly local: Endpoint
 }
 
-function askTcp(question: Ask, sent: Buffer): Promise<Exchange> {
+function askTcp(question: Ask, sent: Buffer, over: AbortSignal): Promise<Exchange> {
   return new Promise((resolve, reject) => {
     const parts: Uint8Array[] = []
     let local: Endpoint = { address: '', port: 0 }
@@ -166,6 +169,7 @@ function askTcp(question: Ask, sent: Buffer): Promise<Exchange> {
       ...(question.sourcePort === undefined ? {} : { localPort: question.sourcePort }),
       ...(question.sourceAddress === undefined ? {} : { localAddress: question.sourceAddress }),
     })
+    over.addEventListener('abort', () => socket.destroy())
     socket.on('connect', () => {
       local = { address: socket.localAddress ?? '', port: socket.localPort ?? 0 }
       socket.end(sent)
@@ -178,15 +182,18 @@ function askTcp(question: Ask, sent: Buffer): Promise<Exchange> {
 
 // Repeats the datagram every 300 ms: the first one may be lost to address resolution. The answer has to come
 // from the address that was asked: the socket is connected, so others are not even seen.
-function askUdp(question: Ask, sent: Buffer): Promise<Exchange> {
+function askUdp(question: Ask, sent: Buffer, over: AbortSignal): Promise<Exchange> {
   const isV6 = question.address.includes(':')
   const socket = createSocket({ type: isV6 ? 'udp6' : 'udp4', ipv6Only: isV6 })
   return new Promise((resolve, reject) => {
     let timer: ReturnType<typeof setInterval> | undefined
+    let isOpen = true
     const finish = (): void => {
       clearInterval(timer)
-      socket.close()
+      if (isOpen) socket.close()
+      isOpen = false
     }
+    over.addEventListener('abort', finish)
     socket.on('error', (error) => {
       finish()
       reject(error)
@@ -197,7 +204,9 @@ function askUdp(question: Ask, sent: Buffer): Promise<Exchange> {
       resolve({ reply, local: { address, port } })
     })
     socket.bind(question.sourcePort ?? 0, question.sourceAddress, () => {
+      if (!isOpen) return
       socket.connect(question.port, question.address, () => {
+        if (!isOpen) return
         socket.send(sent)
         timer = setInterval(() => socket.send(sent), 300)
       })
@@ -205,7 +214,7 @@ function askUdp(question: Ask, sent: Buffer): Promise<Exchange> {
   })
 }
 
-function askHttp(question: Ask, sent: Buffer): Promise<Exchange> {
+function askHttp(question: Ask, sent: Buffer, over: AbortSignal): Promise<Exchange> {
   return new Promise((resolve, reject) => {
     const call = request({
       host: question.address,
@@ -215,6 +224,7 @@ function askHttp(question: Ask, sent: Buffer): Promise<Exchange> {
       agent: false,
       headers: { connection: 'close', 'content-length': sent.length },
     })
+    over.addEventListener('abort', () => call.destroy())
     call.on('error', reject)
     call.on('response', (response) => {
       const parts: Uint8Array[] = []

@@ -1,0 +1,141 @@
+import { beforeEach, expect, describe as group, test } from 'vitest'
+import { releasePorts, reservedCookies } from '../../src/kernel/host-ports.ts'
+import type { Message, Request } from '../../src/netlink/message.ts'
+import { createElements } from '../../src/netlink/nf/rules.ts'
+import { decodeElements, dumpElements, type NftElement, userdataOf } from '../../src/netlink/nf/tables.ts'
+import { NetlinkError, type NetlinkSocket } from '../../src/netlink/socket.ts'
+
+const table = 'vf-flower'
+const sets = ['ports4', 'ports6', 'masq4', 'masq6'] as const
+type SetName = (typeof sets)[number]
+
+const [mine, others] = ['76660101'.padEnd(32, 'a'), '76660101'.padEnd(32, 'b')]
+const asMessage = (request: Request): Message => ({ ...request, type: 0, flags: 0, seq: 0, pid: 0 })
+const same = (a: Uint8Array | undefined, b: Uint8Array | undefined) =>
+  Buffer.from(a ?? []).equals(Buffer.from(b ?? []))
+const keyOf = (element: NftElement) => element.NFTA_SET_ELEM_KEY?.NFTA_DATA_VALUE
+
+/** 10.1.0.1:PORT/tcp, or another address. */
+const element = (port: number, cookie = mine, address = [10, 1, 0, 1]): NftElement => ({
+  NFTA_SET_ELEM_KEY: { NFTA_DATA_VALUE: Uint8Array.of(...address, 6, 0, 0, 0, port >> 8, port & 255, 0, 0) },
+  NFTA_SET_ELEM_USERDATA: userdataOf(`${cookie} container/net1`),
+})
+
+/** nf_tables with what is in it, and dumps to come that show something else of a set. */
+class Tables {
+  content: Record<SetName, NftElement[]> = { ports4: [], ports6: [], masq4: [], masq6: [] }
+  /** What the next dumps of ports4 show; all that is there when there is none left. */
+  looks: ((elements: readonly NftElement[]) => readonly NftElement[])[] = []
+  exists = true
+  guard = true
+  dumps = 0
+
+  dump(request: Request): Message[] {
+    this.dumps++
+    if (!this.exists) throw new NetlinkError({ operation: request.name, errno: 2 })
+    const set = sets.find((name) => same(dumpElements(table, name).payload, request.payload))
+    if (set === undefined) throw new TypeError(request.name)
+    const look = set === 'ports4' ? this.looks.shift() : undefined
+    const shown = look?.(this.content[set]) ?? this.content[set]
+    return shown.length === 0 ? [] : [asMessage(createElements(table, set, shown))]
+  }
+
+  transaction(_ends: unknown, requests: readonly Request[]): void {
+    const after = structuredClone(this.content)
+    for (const request of requests) {
+      if (request.name === 'NFT_MSG_DELTABLE') this.exists = false
+      if (request.name === 'NFT_MSG_DELCHAIN') this.guard = false
+      if (request.name !== 'NFT_MSG_DELSETELEM') continue
+      const set = sets.find((name) => Buffer.from(request.payload).includes(`${name}\0`)) ?? 'ports4'
+      for (const one of decodeElements(asMessage(request))) {
+        const at = after[set].findIndex((found) => same(keyOf(found), keyOf(one)))
+        if (at < 0) throw new NetlinkError({ operation: request.name, errno: 2 })
+        after[set].splice(at, 1)
+      }
+    }
+    this.content = after
+  }
+}
+
+let tables: Tables
+const release = (cookie = mine) => releasePorts(tables as unknown as NetlinkSocket, cookie)
+const owners = () =>
+  sets.flatMap((set) =>
+    tables.content[set].map((one) =>
+      same(one.NFTA_SET_ELEM_USERDATA, element(1).NFTA_SET_ELEM_USERDATA) ? 'mine' : 'others',
+    ),
+  )
+
+beforeEach(() => {
+  tables = new Tables()
+})
+
+group('a dump of a hash table that is resized meanwhile', () => {
+  test('shows an element twice: it is deleted once, and told once', () => {
+    tables.content.ports4 = [element(80), element(81), element(90, others)]
+    tables.looks = [(all) => [...all, ...all]]
+    expect(release().map(({ port }) => port)).toEqual([80, 81])
+    expect(owners()).toEqual(['others'])
+  })
+
+  test('leaves elements out: it is asked again until two in a row show none', () => {
+    tables.content.ports4 = [element(80), element(81), element(82), element(90, others)]
+    tables.looks = [([a, , , o]) => [a, o] as NftElement[], ([, o]) => [o] as NftElement[]]
+    expect(
+      release()
+        .map(({ port }) => port)
+        .toSorted(),
+    ).toEqual([80, 81, 82])
+    expect(owners()).toEqual(['others'])
+  })
+
+  test('leaves out what is of others: the table stays with it', () => {
+    tables.content.ports4 = [element(80), element(90, others)]
+    tables.looks = [([own]) => [own] as NftElement[]]
+    release()
+    expect(tables.exists).toBe(true)
+    expect(owners()).toEqual(['others'])
+  })
+
+  test('leaves out another one on 127.0.0.1: the guard stays', () => {
+    const local = [127, 0, 0, 1]
+    tables.content.ports4 = [element(80, mine, local), element(90, others), element(91, others, local)]
+    tables.looks = [(all) => all.slice(0, 2)]
+    release()
+    expect(tables.guard).toBe(true)
+    expect(owners()).toEqual(['others', 'others'])
+  })
+})
+
+test('elements that are gone when they are deleted are asked for anew', () => {
+  tables.content.ports4 = [element(81), element(90, others)]
+  tables.looks = [(all) => [element(80), ...all]]
+  expect(release().map(({ port }) => port)).toContain(81)
+  expect(owners()).toEqual(['others'])
+})
+
+test('elements that never go are an error', () => {
+  tables.content.ports4 = [element(81), element(90, others)]
+  tables.transaction = () => undefined
+  expect(() => release()).toThrow(/keep coming back/)
+})
+
+test('all sets; the guard goes with the last on 127.0.0.1, the table with the last of all', () => {
+  const local = [127, 0, 0, 1]
+  tables.content.ports4 = [element(80), element(80, mine, local), element(90, others)]
+  tables.content.masq4 = [element(80)]
+  expect(release()).toHaveLength(2)
+  expect(owners()).toEqual(['others'])
+  expect([tables.exists, tables.guard]).toEqual([true, false])
+  expect(release()).toEqual([])
+  expect(release(others)).toHaveLength(1)
+  expect(tables.exists).toBe(false)
+  expect(release()).toEqual([])
+})
+
+test('cookies of all who have something reserved, each once', () => {
+  tables.content.ports4 = [element(80), element(81), element(90, others)]
+  const found = (prefix: string) => reservedCookies(tables as unknown as NetlinkSocket, prefix)
+  expect(found('766601').toSorted()).toEqual([mine, others])
+  expect(found(others)).toEqual([others])
+})

@@ -1,0 +1,101 @@
+// Port mappings of a VF with a representor, beside what another entry of the list has made.
+import { expect, describe as group, test } from 'vitest'
+import type { LinkFacts } from '../../src/kernel/facts.ts'
+import type { Kernel } from '../../src/kernel/kernel.ts'
+import { OffloadRefused } from '../../src/lib/offload-refused.ts'
+import { readOffloadConfig } from '../../src/offload/config.ts'
+import type { AddContext } from '../../src/offload/part.ts'
+import type { Port } from '../../src/offload/port.ts'
+import { portsPart } from '../../src/offload/ports.ts'
+import { emptyJournal, type OffloadJournal } from '../../src/offload/record.ts'
+import { Transaction } from '../../src/ops/apply.ts'
+import type { Op } from '../../src/ops/op.ts'
+import { refusalOf, requestOf } from '../support/request.ts'
+import { Node } from './node.ts'
+
+const link = (name: string, ifindex: number, mac: string) =>
+  ({ name, ifindex, mac, mtu: 1500, up: true, xdp: [], altnames: [] }) as unknown as LinkFacts
+const [pf0, rep0, net1] = [
+  link('pf0', 2, '02:00:00:00:00:01'),
+  link('rep0', 9, '02:00:00:00:00:09'),
+  link('net1', 3, '02:00:00:00:00:05'),
+]
+const port = {
+  ...{ kind: 'representor', name: 'net1', link: net1, mac: net1.mac, device: '0000:3b:02.1' },
+  vf: { pf: '0000:3b:00.0', index: 3 },
+  wire: { uplink: pf0, representor: rep0, vlan: 0, uplinkHasIngress: true, representorHasIngress: true },
+} as unknown as Port
+const prevResult = {
+  cniVersion: '1.1.0',
+  interfaces: [{ name: 'net1', sandbox: '/var/run/netns/pod' }],
+  ips: [{ address: '10.1.0.5/24', interface: 0 }],
+}
+const limiter = { index: 77, bytesPerSecond: 1, burst: 1, cookie: '7666' }
+const limited: OffloadJournal = {
+  ...emptyJournal,
+  limits: [
+    {
+      ...{ direction: 'toPod', rate: 8, burst: 8, where: 'nic', means: 'police' },
+      ops: [{ do: 'limiter.add', limiter, offload: 'require' }],
+    },
+  ],
+}
+
+/** Policers of the filters that are made, of a kernel whose NIC says `refusal` to them. */
+function install(others: readonly OffloadJournal[], more: object = {}, refusal?: string) {
+  const runtimeConfig = { portMappings: [{ hostPort: 8080, containerPort: 80, protocol: 'tcp' }] }
+  const request = requestOf({ prevResult, runtimeConfig, ...more })
+  const machine = new Node('/nowhere')
+  const limiters: (number | undefined)[] = []
+  const kernel = {
+    ...machine.openKernel(),
+    addresses: () => [{ ifindex: 2, address: '10.1.0.1/24', scope: 0 }],
+    links: () => [pf0, rep0],
+    ...{
+      routes: () => [],
+      sourceRules: () => [],
+      listeners: () => [],
+      rivals: () => [],
+      bridgeVlans: () => [],
+    },
+    tcOffload: () => 'on',
+    run: (op: Op) => {
+      if (op.do !== 'steer.add') return {}
+      if (refusal !== undefined && op.offload === 'require') throw new OffloadRefused(refusal)
+      if (op.rule.side !== 'src') limiters.push(op.rule.limiter)
+      return { where: 'nic', handle: 1 }
+    },
+  } as unknown as Kernel
+  const context: AddContext = {
+    ...{ machine, kernel, request, config: readOffloadConfig(request), port, others },
+    attachment: { network: 'net', containerID: 'container', ifname: 'net1' },
+  }
+  portsPart.plan(context)?.apply(new Transaction(kernel), {
+    ...{ limiter: undefined, isUsed: false, noLimiter: undefined },
+  })
+  return limiters
+}
+
+group('a limit in the NIC that another entry has made', () => {
+  test('is the mapped frames’ limit too', () => {
+    expect(install([])).toEqual([undefined])
+    expect(install([emptyJournal, limited])).toEqual([77])
+  })
+
+  test('that steering in software would pass by is a reason to refuse', () => {
+    expect(refusalOf(() => install([limited], { offload: 'off' }))).toMatchObject({
+      code: 7,
+      message: expect.stringContaining('another entry limits what comes to the pod by a policer in the NIC'),
+    })
+    expect(install([], { offload: 'off' })).toEqual([undefined])
+  })
+
+  test('whose filters the NIC refuses can not be moved any more', () => {
+    expect(refusalOf(() => install([limited], {}, 'no police here'))).toMatchObject({
+      code: 101,
+      message: expect.stringContaining(
+        'the driver said "no police here"; port mappings and bandwidth must be in one',
+      ),
+    })
+  })
+})
