@@ -31,20 +31,8 @@ import {
   ports,
 } from './host-table.ts'
 import type { FreedKey } from './kernel.ts'
+import { PortTaken } from './port-taken.ts'
 import { tolerate } from './refusals.ts'
-
-/** A host port belongs to somebody else already. */
-export class PortTaken extends Error {
-  readonly key: PortKey
-  readonly owner: string
-
-  constructor(key: PortKey, owner: string) {
-    super(`${key.proto} ${key.address} port ${key.port} is taken by ${owner}`)
-    this.name = 'PortTaken'
-    this.key = key
-    this.owner = owner
-  }
-}
 
 /**
  * Reserves all keys or none: elements are created, never added, in one transaction, and the kernel refuses one that
@@ -148,7 +136,16 @@ export function releasePorts(socket: NetlinkSocket, cookie: string): FreedKey[] 
     freed.push(...own.flatMap(({ reserved }) => reserved ?? []))
     if (others.length === 0) return freed
   }
-  throw new Error(`Cannot release the host ports with cookie ${cookie}: they keep coming back`)
+  throw new RestlessTable(cookie)
+}
+
+/** Somebody makes elements of ours as fast as they are deleted. */
+class RestlessTable extends Error {
+  readonly code = 'EAGAIN'
+  constructor(cookie: string) {
+    super(`Cannot release the host ports with cookie ${cookie}: they keep coming back`)
+    this.name = 'RestlessTable'
+  }
 }
 
 function holds({ payload }: Message, text: string): boolean {

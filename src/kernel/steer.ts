@@ -1,6 +1,7 @@
 /** Steering filters: flower on clsact ingress, MAC rewrite, redirect. Offload is tried first and its refusal kept. */
 import { fromHex, toHex } from '../lib/hex.ts'
 import { type Cidr, ipFamily, networkOf, parseCidr, parseIp } from '../lib/ip.ts'
+import type { Message } from '../netlink/message.ts'
 import type { NetlinkSocket } from '../netlink/socket.ts'
 import { NetlinkError } from '../netlink/socket.ts'
 import {
@@ -35,6 +36,7 @@ import { ETH_P, IPPROTO } from '../netlink/tc/rule.ts'
 import { countersOf } from '../netlink/tc/stats.ts'
 import type { Offload, Outcome, Proto, SteerSpec } from '../ops/op.ts'
 import type { OwnFilter } from './kernel.ts'
+import { PortTaken } from './port-taken.ts'
 import { EchoMismatch, offered } from './refusals.ts'
 
 /**
@@ -47,21 +49,36 @@ export function addSteer(socket: NetlinkSocket, ifindex: number, spec: SteerSpec
 
 /** Removes the filter with the key of `spec` and its cookie; used to take back an addition. Fine when it is gone. */
 export function removeSteer(socket: NetlinkSocket, ifindex: number, spec: SteerSpec): void {
-  // Behind a VLAN tag the kernel shows the inner EtherType; the slot's protocol is the outer one.
-  const { TCA_FLOWER_KEY_ETH_TYPE: protocol, ...wanted } = steerKey(spec)
   // A dump can lose entries, so one that does not show the filter proves nothing.
   for (let look = 0; look < 2; look++) {
-    for (const message of socket.dump(dumpFilters(ifindex))) {
-      const filter = decodeFilter(message)
-      const place = placeOf(filter)
-      const found = flowerOf(filter)
-      if (found === undefined || cookieOf(filter) !== spec.cookie) continue
-      if (place.priority !== spec.prio || place.protocol !== protocol) continue
-      if (Object.entries(wanted).some(([key, value]) => found[key as keyof Flower] !== value)) continue
-      socket.request(deleteFilter(place, 'flower'))
-      return
-    }
+    const found = filtersWithKey(socket, ifindex, spec).find((filter) => cookieOf(filter) === spec.cookie)
+    if (found === undefined) continue
+    socket.request(deleteFilter(placeOf(found), 'flower'))
+    return
   }
+}
+
+/** Filters that match what `spec` matches, at its priority. */
+function filtersWithKey(socket: NetlinkSocket, ifindex: number, spec: SteerSpec): Tc[] {
+  // Behind a VLAN tag the kernel shows the inner EtherType; the slot's protocol is the outer one.
+  const { TCA_FLOWER_KEY_ETH_TYPE: protocol, ...wanted } = steerKey(spec)
+  return socket
+    .dump(dumpFilters(ifindex))
+    .map(decodeFilter)
+    .filter((filter) => {
+      const [place, found] = [placeOf(filter), flowerOf(filter)]
+      if (found === undefined || place.priority !== spec.prio || place.protocol !== protocol) return false
+      return Object.entries(wanted).every(([key, value]) => found[key as keyof Flower] === value)
+    })
+}
+
+/** Who has the key of a filter that the kernel refused for it (EEXIST). */
+function takenBy(socket: NetlinkSocket, ifindex: number, spec: SteerSpec): PortTaken | undefined {
+  const [other] = filtersWithKey(socket, ifindex, spec)
+  if (other === undefined) return undefined
+  const cookie = cookieOf(other)
+  const whose = cookie === undefined ? 'that is not of a mapping' : `with cookie ${cookie}`
+  return new PortTaken(spec, `a filter of priority ${spec.prio} on "${spec.link}" ${whose}`, cookie)
 }
 
 /** Our filters on every clsact or ingress qdisc of the namespace, by the beginning of their cookie, or several of them. */
@@ -165,9 +182,7 @@ function steerOptions(ifindex: number, spec: SteerSpec, inHardware: boolean): Fl
 }
 
 function add(socket: NetlinkSocket, ifindex: number, spec: SteerSpec, inHardware: boolean): number {
-  const { echo } = socket.request(
-    newFlower(steerPlace(ifindex, spec), steerOptions(ifindex, spec, inHardware)),
-  )
+  const echo = send(socket, ifindex, spec, inHardware)
   if (echo === undefined) throw new EchoMismatch(['no echo'])
   const stored = decodeFilter(echo)
   const differences = steerDifferences(ifindex, spec, inHardware, stored)
@@ -176,6 +191,21 @@ function add(socket: NetlinkSocket, ifindex: number, spec: SteerSpec, inHardware
     throw new EchoMismatch(differences)
   }
   return stored.tcm_handle
+}
+
+/** Returns the kernel's echo. */
+function send(
+  socket: NetlinkSocket,
+  ifindex: number,
+  spec: SteerSpec,
+  inHardware: boolean,
+): Message | undefined {
+  try {
+    return socket.request(newFlower(steerPlace(ifindex, spec), steerOptions(ifindex, spec, inHardware))).echo
+  } catch (error) {
+    if (!(error instanceof NetlinkError) || error.code !== 'EEXIST') throw error
+    throw takenBy(socket, ifindex, spec) ?? error
+  }
 }
 
 /** In the order in which drivers take them: tag off, rewrite, sums, tag on, out. */

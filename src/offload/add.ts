@@ -12,6 +12,7 @@ import type { RecordStore } from '../ops/record-store.ts'
 import { claimClsact } from './clsact.ts'
 import type { OffloadConfig } from './config.ts'
 import { earlierEntries, joined, merged, otherEntries } from './entries.ts'
+import { withOwner } from './owners.ts'
 import { LimiterInTheWay, type Part, type Planned, type Shared } from './part.ts'
 import { type Port, readPort } from './port.ts'
 import { emptyJournal, type OffloadJournal } from './record.ts'
@@ -93,7 +94,8 @@ export function addAttachment(
       const { message, details } = failure(second)
       stuck.push(`${message}: ${details ?? ''}`)
     }
-    throw failure(error instanceof ApplyError ? new ApplyError(error.op, error.cause, []) : error, stuck)
+    const known = withOwner(error, setting)
+    throw failure(known instanceof ApplyError ? new ApplyError(known.op, known.cause, []) : known, stuck)
   }
 }
 

@@ -6,7 +6,8 @@ import { CniError, code } from '../cni/error.ts'
 import type { PluginRecord } from '../ops/record.ts'
 import type { RecordName } from '../ops/record-store.ts'
 import type { OffloadSetting } from './add.ts'
-import { type Attachment, identityOf } from './identity.ts'
+import { type Attachment, cookiePrefix, identityOf } from './identity.ts'
+import { restoreReservations } from './owners.ts'
 import type { Part } from './part.ts'
 import { portsPart } from './ports.ts'
 import { emptyJournal, type OffloadJournal } from './record.ts'
@@ -18,19 +19,22 @@ import { emptyJournal, type OffloadJournal } from './record.ts'
  * @throws CniError 11
  */
 export function earlierEntries(
-  { machine, kernel, store, pod }: OffloadSetting,
+  setting: OffloadSetting,
   attachment: Attachment,
   wanted: readonly Part[],
 ): PluginRecord<OffloadJournal> | undefined {
+  const { machine, kernel, store, pod } = setting
   const { network, containerID, ifname } = attachment
   const own = store
     .list()
     .find((name) => name.subject === network && name.containerID === containerID && name.ifname === ifname)
   const record = own === undefined ? undefined : store.read(own)
   if (record === undefined) {
-    const { cookie } = identityOf(attachment, machine.sha256)
-    if (wanted.includes(portsPart) && kernel.reservedCookies(cookie).length > 0)
+    if (!wanted.includes(portsPart)) return undefined
+    const reserved = kernel.reservedCookies(cookiePrefix)
+    if (reserved.includes(identityOf(attachment, machine.sha256).cookie))
       throw servedAlready(attachment, undefined)
+    if (reserved.length === 0) restoreReservations(setting)
     return undefined
   }
   // Of what was there before the last boot nothing is left.

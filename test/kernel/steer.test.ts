@@ -85,7 +85,9 @@ describe('adding', () => {
   test('a key that is taken is no matter of hardware: no second try', () => {
     const sched = withClsact()
     addSteer(sched.socket, pf, spec, 'off')
-    expect(() => addSteer(sched.socket, pf, { ...spec, cookie: 'f'.repeat(32) }, 'prefer')).toThrow('EEXIST')
+    expect(() => addSteer(sched.socket, pf, { ...spec, cookie: 'f'.repeat(32) }, 'prefer')).toThrow(
+      `tcp 10.1.0.1 port 8080 is taken by a filter of priority 10 on "pf0" with cookie ${spec.cookie}`,
+    )
     expect(sched.count(RTM.RTM_NEWTFILTER)).toBe(2)
     expect(sched.filters).toHaveLength(1)
   })

@@ -3,16 +3,21 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, describe as group, test } from 'vitest'
+import { failure } from '../../src/cni/failure.ts'
 import type { LinkFacts } from '../../src/kernel/facts.ts'
 import type { Kernel } from '../../src/kernel/kernel.ts'
+import { PortTaken } from '../../src/kernel/port-taken.ts'
 import { addAttachment } from '../../src/offload/add.ts'
 import { readOffloadConfig } from '../../src/offload/config.ts'
+import { withOwner } from '../../src/offload/owners.ts'
 import type { Part, Planned } from '../../src/offload/part.ts'
 import { type OffloadName, partsOf } from '../../src/offload/parts.ts'
 import { offloadPlugin } from '../../src/offload/plugin.ts'
 import { applyGoal } from '../../src/offload/rates.ts'
 import { offloadJournal } from '../../src/offload/record.ts'
+import { ApplyError } from '../../src/ops/apply.ts'
 import { describe } from '../../src/ops/describe.ts'
+import type { PortKey } from '../../src/ops/op.ts'
 import { recordStore } from '../../src/ops/record-store.ts'
 import { refusalOf, requestOf } from '../support/request.ts'
 import { Node } from './node.ts'
@@ -45,6 +50,17 @@ class VethNode extends Node {
   readonly #host = [link('eth0', 2), link('veth1', 7, { kind: 'veth', lower: 3 })]
   readonly #pod = [link('net1', 3, { kind: 'veth', lower: 7 })]
 
+  readonly #owners = new Map<string, string>()
+
+  #reserve(keys: readonly PortKey[], owner: string): void {
+    for (const key of keys) {
+      const before = this.#owners.get(`${key.address} ${key.port}`)
+      if (before !== undefined && this.ports.has(before.slice(0, 32))) throw new PortTaken(key, before)
+    }
+    for (const key of keys) this.#owners.set(`${key.address} ${key.port}`, owner)
+    this.ports.add(owner.slice(0, 32))
+  }
+
   override openKernel(...pod: Parameters<Node['openKernel']>): Kernel {
     const of = (side: string) => (side === 'pod' ? this.#pod : this.#host)
     return {
@@ -59,7 +75,7 @@ class VethNode extends Node {
         const line = describe(op)
         if (line.includes(this.refused)) throw new Error(`refused: ${line}`)
         this.lines.push(line)
-        if (op.do === 'ports.reserve') this.ports.add(op.owner.slice(0, 32))
+        if (op.do === 'ports.reserve') this.#reserve(op.keys, op.owner)
         if (op.do === 'detour.add') {
           const place = { ifindex: 7, prio: 60_000, handle: 1, protocol: 3, kind: 'matchall' } as const
           this.filters.push({ ...place, cookie: op.detour.cookie, packets: 0n, inHw: false })
@@ -80,8 +96,8 @@ beforeEach(() => {
 })
 afterEach(() => rmSync(stateDir, { recursive: true }))
 
-const call = (runtimeConfig: object, verb = 'ADD', name: OffloadName = 'vf-offload') => {
-  const request = requestOf({ stateDir, prevResult, runtimeConfig }, { CNI_COMMAND: verb })
+const call = (runtimeConfig: object, verb = 'ADD', name: OffloadName = 'vf-offload', env = {}) => {
+  const request = requestOf({ stateDir, prevResult, runtimeConfig }, { CNI_COMMAND: verb, ...env })
   const plugin = offloadPlugin(node, name)
   if (verb === 'ADD') plugin.add(request)
   else if (verb === 'CHECK') plugin.check?.(request)
@@ -140,6 +156,57 @@ group('two entries of vf-offload, one for ports and one for limits', () => {
     call({ portMappings })
     expect(node.ports.size).toBe(1)
   })
+})
+
+group('after somebody has flushed the rules of the node', () => {
+  const other = { CNI_CONTAINERID: 'another' }
+  const again = [{ ...portMappings[0], hostPort: 8081 }]
+
+  test('the next ADD puts back what is reserved, and gets no port of others', () => {
+    call({ portMappings })
+    call({ portMappings: again }, 'ADD', 'portmap', { CNI_CONTAINERID: 'third' })
+    expect(node.ports.size).toBe(2)
+    node.ports.clear()
+    const { code, message } = refusalOf(() => call({ portMappings }, 'ADD', 'vf-offload', other))
+    expect([code, message]).toEqual([100, expect.stringContaining('8080 is taken by')])
+    expect(node.ports.size).toBe(2)
+    expect(refusalOf(() => call({ portMappings: again }, 'ADD', 'vf-offload', other)).code).toBe(100)
+    call({ portMappings: [{ ...portMappings[0], hostPort: 8082 }] }, 'ADD', 'vf-offload', other)
+    expect(node.ports.size).toBe(3)
+  })
+
+  test('what is from before a boot, or was broken, is left out', () => {
+    call({ portMappings })
+    node.ports.clear()
+    const [name] = recordStore(stateDir, 'offload', offloadJournal).list()
+    writeFileSync(`${name?.path.replace('container', 'broken')}`, '{')
+    node.boot = 'boot-2'
+    call({ portMappings }, 'ADD', 'vf-offload', other)
+    expect(node.ports.size).toBe(1)
+  })
+
+  test('one that can’t be put back hinders nobody', () => {
+    call({ portMappings })
+    node.ports.clear()
+    node.refused = '8080'
+    call({ portMappings: again }, 'ADD', 'vf-offload', other)
+    expect(node.ports.size).toBe(1)
+  })
+})
+
+test('the owner of a filter that is in the way is named', () => {
+  call({ portMappings })
+  const [cookie = ''] = node.ports
+  const key = { address: '192.0.2.1', proto: 'tcp', port: 8080 } as const
+  const stores = { machine: node, store: recordStore(stateDir, 'offload', offloadJournal), otherStores: [] }
+  const op = { do: 'steer.add', rule: { link: 'pf0', prio: 10, ...key, cookie: '' }, offload: 'off' } as const
+  const named = (one: string) =>
+    failure(withOwner(new ApplyError(op, new PortTaken(key, 'a filter', one), []), stores))
+  expect(named(cookie)).toMatchObject({
+    code: 100,
+    message: expect.stringContaining('8080 is taken by container/interface "container/net1"'),
+  })
+  expect(named(cookie.replace('76', '77')).message).toContain('8080 is taken by a filter')
 })
 
 group('two entries of different names', () => {
