@@ -1,7 +1,7 @@
 /** Policers that filters share, and the filter for one MAC address that has one: one limit for all that leads to a pod. */
 import { fromHex, toHex } from '../lib/hex.ts'
 import { OffloadRefused } from '../lib/offload-refused.ts'
-import { policeMtu, ratePriority } from '../lib/rate-numbers.ts'
+import { meterPriority, policeMtu } from '../lib/rate-numbers.ts'
 import { NetlinkError, type NetlinkSocket } from '../netlink/socket.ts'
 import {
   type Action,
@@ -111,11 +111,12 @@ export function removeMeter(socket: NetlinkSocket, spec: MeterSpec): void {
 }
 
 /** Filters in the meters' priority that have the spec's MAC address and cookie. */
-function metersOf(socket: NetlinkSocket, { ifindex, mac, cookie }: MeterSpec): Tc[] {
+function metersOf(socket: NetlinkSocket, spec: MeterSpec): Tc[] {
+  const { ifindex, mac, cookie } = spec
   const found = tolerate(['EINVAL', 'ENODEV'], () => socket.dump(dumpFilters(ifindex))) ?? []
   return found.map(decodeFilter).filter((filter) => {
     const own = actionsOf(filter).at(-1)?.TCA_ACT_COOKIE
-    if (placeOf(filter).priority !== ratePriority.meter || own === undefined || toHex(own) !== cookie)
+    if (placeOf(filter).priority !== meterPriority(spec) || own === undefined || toHex(own) !== cookie)
       return false
     return flowerOf(filter)?.TCA_FLOWER_KEY_ETH_DST === mac
   })
@@ -133,16 +134,21 @@ function isMeter(spec: MeterSpec, stored: Tc): boolean {
   return compareEcho(asked, stored).length === 0 && isInHardware(stored)
 }
 
-function meterRequest({ ifindex, out, mac, vlan, limiter, cookie }: MeterSpec): {
+function meterRequest(spec: MeterSpec): {
   readonly place: FilterPlace
   readonly options: Flower
 } {
+  const { ifindex, out, mac, vlan, family, limiter, cookie } = spec
   const own = fromHex(cookie)
-  const protocol = vlan === undefined ? ETH_P.ETH_P_ALL : ETH_P.ETH_P_8021Q
+  const { ETH_P_ALL, ETH_P_IP, ETH_P_IPV6, ETH_P_8021Q } = ETH_P
+  // The protocol of a frame with a tag is that of the tag: these two match none.
+  const untagged = family === undefined ? ETH_P_ALL : family === 4 ? ETH_P_IP : ETH_P_IPV6
+  const protocol = vlan === undefined ? untagged : ETH_P_8021Q
   return {
-    place: { ifindex, priority: ratePriority.meter, protocol },
+    place: { ifindex, priority: meterPriority(spec), protocol },
     options: {
-      ...(vlan === undefined ? {} : { TCA_FLOWER_KEY_ETH_TYPE: protocol, TCA_FLOWER_KEY_VLAN_ID: vlan }),
+      ...(protocol === ETH_P_ALL ? {} : { TCA_FLOWER_KEY_ETH_TYPE: protocol }),
+      ...(vlan === undefined ? {} : { TCA_FLOWER_KEY_VLAN_ID: vlan }),
       TCA_FLOWER_KEY_ETH_DST: mac,
       TCA_FLOWER_ACT: actionList([
         ...(vlan === undefined ? [] : [popVlan(own)]),

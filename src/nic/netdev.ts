@@ -1,6 +1,6 @@
 /** What sysfs says about network interfaces of this namespace. Files only, no netlink; folders are parameters for tests. */
 import { type PciAddress, parsePciAddress } from '../lib/pci-address.ts'
-import { readText, realPath } from '../sys/files.ts'
+import { linkName, readText, realPath } from '../sys/files.ts'
 
 /** The hardware behind an interface. */
 export type Behind =
@@ -23,6 +23,16 @@ export function deviceBehind(netdev: string, folder = '/sys/class/net'): Behind 
 /** The VLAN that a bridge gives a new port (`default_pvid` of its sysfs folder): 1-4094, 0 = none. */
 export function defaultVlan(bridge: string, folder = '/sys/class/net'): number {
   return Number(readText(`${folder}/${bridge}/bridge/default_pvid`) ?? 0)
+}
+
+/** The name of the bridge, bond or other interface that an interface belongs to. */
+export function masterOf(netdev: string, folder = '/sys/class/net'): string | undefined {
+  return linkName(`${folder}/${netdev}/master`)
+}
+
+/** What a bridge that sorts frames by VLAN looks at (`vlan_protocol` of its sysfs folder): 0x8100, or 0x88a8 for service tags. */
+export function tagProtocol(bridge: string, folder = '/sys/class/net'): string | undefined {
+  return readText(`${folder}/${bridge}/bridge/vlan_protocol`)
 }
 
 /** True when a bridge sorts frames by VLAN (`vlan_filtering` of its sysfs folder). */

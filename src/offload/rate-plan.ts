@@ -4,8 +4,8 @@
  */
 import { CniError, code } from '../cni/error.ts'
 import type { LinkFacts, PortRateFacts } from '../kernel/facts.ts'
-import type { Op, Side, VfAttributes } from '../ops/op.ts'
-import type { DirectWay } from './direct.ts'
+import type { MeterSpec, Op, Side, VfAttributes } from '../ops/op.ts'
+import { type DirectWay, isOpenVswitch } from './direct.ts'
 import type { RateIdentity } from './identity.ts'
 import type { Port } from './port.ts'
 import type { Limit, RateWishes } from './rate-config.ts'
@@ -22,7 +22,7 @@ export interface RateFacts {
   readonly portRates: PortRateFacts | undefined
   /**
    * How frames that no port mapping is for come to the representor: by a bridge that it shares with the uplink, in a VLAN
-   * (0: untagged); undefined: they don't.
+   * (0: untagged); undefined: they don't, or see `unmetered`.
    */
   readonly direct: DirectWay['direct']
   /** Why frames can come to the pod that no filter with a policer would see. */
@@ -129,20 +129,25 @@ function meteredWays(limit: Limit, facts: RateFacts, identity: RateIdentity): Wa
   const { cookie } = identity
   const { spec, notes } = policerNumbers(limit, representor.mtu, 'ingress')
   const on = ({ name, ifindex }: LinkFacts) => ({ link: name, ifindex })
-  const tag = direct === undefined || direct.vlan === 0 ? {} : { vlan: direct.vlan }
   const ops: Op[] = [
     { do: 'limiter.add', limiter: { index: limiter, ...spec, cookie }, offload: 'require' },
     ...(uplinkHasIngress ? [] : [clsact('host', uplink)]),
-    ...(direct === undefined
-      ? []
-      : [
-          {
-            do: 'meter.add',
-            meter: { ...on(uplink), out: on(representor), mac: port.mac, ...tag, limiter, cookie },
-          } as const,
-        ]),
+    ...tagsOf(direct).map(
+      (tag) =>
+        ({
+          do: 'meter.add',
+          meter: { ...on(uplink), out: on(representor), mac: port.mac, ...tag, limiter, cookie },
+        }) as const,
+    ),
   ]
   return { ways: [{ where: 'nic', means: 'police', ops, notes, limiter }], passedOver: [] }
+}
+
+/** What the filters for frames beside those of port mappings match, one each. */
+function tagsOf(direct: DirectWay['direct']): Pick<MeterSpec, 'vlan' | 'family'>[] {
+  if (direct === undefined) return []
+  if (direct.vlan === 'any') return [{}]
+  return direct.vlan === 0 ? [{ family: 4 }, { family: 6 }] : [{ vlan: direct.vlan }]
 }
 
 /** What comes from the pod. */
@@ -190,6 +195,10 @@ function nicWays(limit: Limit, facts: RateFacts, identity: RateIdentity): Ways {
     const set = { max: bytesOfMegabits(whole), share }
     const op: Op = { do: 'devlink.rate.set', handle, set, was: { max, share } }
     ways.push({ where: 'nic', means: 'tx_max', ops: [op], notes: rounded(limit, whole) })
+  }
+  if (isOpenVswitch(representor)) {
+    passedOver.push(`police: "${representor.name}" is a port of Open vSwitch`)
+    return { ways, passedOver }
   }
   const { spec, notes } = policerNumbers(limit, representor.mtu, 'egress')
   const police: Op = {

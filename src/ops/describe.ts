@@ -1,6 +1,6 @@
 /** One `ip`, `tc` or `nft` line for each operation: what a log, an error and a report show, and what one can type. */
 import { ipFamily } from '../lib/ip.ts'
-import { policeMtu, ratePriority, shaperHandle } from '../lib/rate-numbers.ts'
+import { meterPriority, policeMtu, ratePriority, shaperHandle } from '../lib/rate-numbers.ts'
 import type { LinkAttributes, Offload, Op, RateSpec, RouteSpec, Side, SteerSpec, VfAttributes } from './op.ts'
 
 /** The operation as a command line. `pod:` in front of it means: inside the pod's network namespace. */
@@ -64,14 +64,15 @@ export function describe(op: Op): string {
     case 'limiter.del':
       return `tc actions del action police index ${op.limiter.index}`
     case 'meter.add': {
-      const { link, out, mac, vlan, limiter, cookie } = op.meter
-      const tag = vlan === undefined ? 'protocol all' : 'protocol 802.1Q'
+      const { link, out, mac, vlan, family, limiter, cookie } = op.meter
+      const untagged = family === undefined ? 'all' : family === 4 ? 'ip' : 'ipv6'
+      const name = vlan === undefined ? untagged : '802.1Q'
       const match = vlan === undefined ? '' : `vlan_id ${vlan} `
       const pop = vlan === undefined ? '' : `action vlan pop pipe cookie ${cookie} `
-      return `tc filter add dev ${link} ingress ${tag} prio ${ratePriority.meter} flower ${match}dst_mac ${mac} skip_sw ${pop}action police index ${limiter} action mirred egress redirect dev ${out.link} cookie ${cookie}`
+      return `tc filter add dev ${link} ingress protocol ${name} prio ${meterPriority(op.meter)} flower ${match}dst_mac ${mac} skip_sw ${pop}action police index ${limiter} action mirred egress redirect dev ${out.link} cookie ${cookie}`
     }
     case 'meter.del':
-      return `tc filter del dev ${op.meter.link} ingress prio ${ratePriority.meter} handle ? flower # ${op.meter.mac}`
+      return `tc filter del dev ${op.meter.link} ingress prio ${meterPriority(op.meter)} handle ? flower # ${op.meter.mac}`
     case 'devlink.rate.set':
       return `devlink port function rate set ${op.handle} tx_share ${op.set.share}Bps tx_max ${op.set.max}Bps`
     case 'ports.reserve':

@@ -134,8 +134,10 @@ export interface MeterSpec {
   readonly ifindex: number
   readonly out: { readonly link: string; readonly ifindex: number }
   readonly mac: string
-  /** VLAN id of the tag that frames come with, which is taken off; absent = untagged. */
+  /** VLAN id of the tag that frames come with, which is taken off. */
   readonly vlan?: number
+  /** Untagged frames of this protocol alone. Without it and without a VLAN: all frames, whatever tags they have. */
+  readonly family?: 4 | 6
   /** Index of the policer. */
   readonly limiter: number
   readonly cookie: string

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { addPolice } from '../../src/kernel/catch-all.ts'
-import { addLimiter, limitersOf, removeLimiter } from '../../src/kernel/limiters.ts'
+import { addLimiter, addMeter, limitersOf, removeLimiter } from '../../src/kernel/limiters.ts'
 import { portRatesOf, setPortRates } from '../../src/kernel/port-rates.ts'
 import { addIfb, addShaper, removeIfb, removeShaper, shaperOn } from '../../src/kernel/shapers.ts'
 import { fromHex } from '../../src/lib/hex.ts'
@@ -10,10 +10,11 @@ import type { Message } from '../../src/netlink/message.ts'
 import { RTM } from '../../src/netlink/rtnl/const.ts'
 import { linkMessage } from '../../src/netlink/rtnl/link.ts'
 import { actionList, actionMessage, limitRate } from '../../src/netlink/tc/action.ts'
-import { actionsOf, decodeFilter } from '../../src/netlink/tc/filter.ts'
-import { tcMessage } from '../../src/netlink/tc/msg.ts'
+import { actionsOf, decodeFilter, flowerOf, placeOf } from '../../src/netlink/tc/filter.ts'
+import { type Tc, tcMessage } from '../../src/netlink/tc/msg.ts'
 import type { Police } from '../../src/netlink/tc/police.ts'
 import { tbfOptions } from '../../src/netlink/tc/tbf.ts'
+import type { MeterSpec } from '../../src/ops/op.ts'
 import { type Answer, answering } from './answers.ts'
 
 const cookie = '76660102aabbccdd0011223344556677'
@@ -183,6 +184,40 @@ describe('policers', () => {
     expect(limitersOf(dump.socket, '766601')).toEqual([{ index: 9, cookie, ...limit, users: 0 }])
     expect(() => removeLimiter(answering(() => ({ errno: 2 })).socket, 9)).not.toThrow()
     expect(() => removeLimiter(answering(() => ({ errno: 1 })).socket, 9)).toThrow('EPERM')
+  })
+})
+
+describe('meters', () => {
+  const meter: MeterSpec = {
+    ...{ link: 'pf0', ifindex: 2, out: { link: 'rep0', ifindex: 9 }, mac: '02:00:00:00:00:05' },
+    ...{ limiter: 77, cookie },
+  }
+
+  test.each([
+    ['every frame, whatever tags it has', {}, [13, 0x0003], undefined, ['police', 'mirred']],
+    ['untagged IPv4', { family: 4 }, [14, 0x0800], undefined, ['police', 'mirred']],
+    ['untagged IPv6', { family: 6 }, [15, 0x86dd], undefined, ['police', 'mirred']],
+    ['one VLAN, its tag off', { vlan: 20 }, [16, 0x8100], 20, ['vlan', 'police', 'mirred']],
+  ] as const)('%s: in the NIC or not at all', (_, match, [priority, protocol], vid, actions) => {
+    const stored: Tc[] = []
+    const { socket } = answering((request) => {
+      const filter = tcMessage.decode(request.payload)
+      const TCA_OPTIONS = { ...flowerOf(filter), TCA_FLOWER_FLAGS: 2 | 4 }
+      stored.push({ ...filter, tcm_handle: 1, TCA_OPTIONS })
+      return {
+        messages: [
+          { type: RTM.RTM_NEWTFILTER, payload: tcMessage.encode({ ...filter, tcm_handle: 1, TCA_OPTIONS }) },
+        ],
+      }
+    })
+    expect(addMeter(socket, { ...meter, ...match })).toEqual({ where: 'nic', handle: 1 })
+    const [filter] = stored
+    if (filter === undefined) throw new TypeError('nothing was asked for')
+    expect(placeOf(filter)).toMatchObject({ ifindex: 2, priority, protocol })
+    expect(flowerOf(filter)).toMatchObject({ TCA_FLOWER_KEY_ETH_DST: meter.mac })
+    expect(flowerOf(filter)?.TCA_FLOWER_KEY_VLAN_ID).toBe(vid)
+    expect(flowerOf(filter)?.TCA_FLOWER_KEY_ETH_TYPE).toBe(protocol === 0x0003 ? undefined : protocol)
+    expect(actionsOf(filter).map((action) => action.TCA_ACT_KIND)).toEqual(actions)
   })
 })
 

@@ -159,6 +159,18 @@ group('each kind of port', () => {
     ])
   })
 
+  test('representor of Open vSwitch: no filter of ours on its port', () => {
+    const facts = factsOf('representor')
+    const ovs = { ...representor, master: 5, slaveKind: 'openvswitch' }
+    const port = { ...facts.port, wire: wire({ representor: ovs }) }
+    const [fromPod] = ways({ fromPod: limit, outside: false }, { ...facts, port, portRates: undefined })
+    expect(fromPod?.ways.map(([first]) => first)).toEqual(['pod tbf'])
+    expect(fromPod?.passedOver).toEqual([
+      'tx_max: the driver has no devlink rates',
+      'police: "pf0vf3" is a port of Open vSwitch',
+    ])
+  })
+
   test('a VF that a program drives: what PF or eSwitch can do, and nothing else', () => {
     const wishes = { fromPod: limit, outside: false }
     expect(ways(wishes, factsOf('userspace'))[0]?.ways.map(([first]) => first)).toEqual(['nic max_tx_rate'])
@@ -197,12 +209,17 @@ group('to the pod of a representor', () => {
   })
 
   test('behind a bridge that uplink and representor share, a filter for all other frames, with the tag off', () => {
-    const first = (vlan: number) =>
+    const first = (vlan: number | 'any') =>
       planRates(wishes, factsOf('representor', { direct: { vlan } }), identity)[0]?.ways[0]?.ops.map(describe)
-    expect(first(0)?.at(-1)).toBe(meter('protocol all prio 13 flower dst_mac 02:00:00:00:00:05'))
+    expect(first('any')?.slice(2)).toEqual([meter('protocol all prio 13 flower dst_mac 02:00:00:00:00:05')])
+    // Frames with a tag are in another VLAN, and not the pod's.
+    expect(first(0)?.slice(2)).toEqual([
+      meter('protocol ip prio 14 flower dst_mac 02:00:00:00:00:05'),
+      meter('protocol ipv6 prio 15 flower dst_mac 02:00:00:00:00:05'),
+    ])
     expect(first(100)?.at(-1)).toBe(
       meter(
-        'protocol 802.1Q prio 13 flower vlan_id 100 dst_mac 02:00:00:00:00:05',
+        'protocol 802.1Q prio 16 flower vlan_id 100 dst_mac 02:00:00:00:00:05',
         `action vlan pop pipe cookie ${cookie} `,
       ),
     )

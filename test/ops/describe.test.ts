@@ -48,8 +48,8 @@ const lines: Readonly<Record<Op['do'], string>> = {
     'tc actions add action police rate 100000000bit burst 250000b mtu 65535 conform-exceed drop/pipe index 1879052852 skip_sw cookie 76660102aabbccdd0011223344556677',
   'limiter.del': 'tc actions del action police index 1879052852',
   'meter.add':
-    'tc filter add dev pf0 ingress protocol 802.1Q prio 13 flower vlan_id 100 dst_mac 02:00:00:00:00:05 skip_sw action vlan pop pipe cookie 76660102aabbccdd0011223344556677 action police index 1879052852 action mirred egress redirect dev pf0vf3 cookie 76660102aabbccdd0011223344556677',
-  'meter.del': 'tc filter del dev pf0 ingress prio 13 handle ? flower # 02:00:00:00:00:05',
+    'tc filter add dev pf0 ingress protocol 802.1Q prio 16 flower vlan_id 100 dst_mac 02:00:00:00:00:05 skip_sw action vlan pop pipe cookie 76660102aabbccdd0011223344556677 action police index 1879052852 action mirred egress redirect dev pf0vf3 cookie 76660102aabbccdd0011223344556677',
+  'meter.del': 'tc filter del dev pf0 ingress prio 16 handle ? flower # 02:00:00:00:00:05',
   'devlink.rate.set':
     'devlink port function rate set pci/0000:3b:00.0/65539 tx_share 0Bps tx_max 12500000Bps',
   'ports.reserve': 'nft create element 10.1.0.1:8080/tcp, 2001:db8::1:8080/udp',
