@@ -173,7 +173,8 @@ function nicWays(limit: Limit, facts: RateFacts, identity: RateIdentity): Ways {
   if (representor === undefined) {
     if (whole === undefined) return { ways: [], passedOver: [`max_tx_rate: ${rounding}`] }
     const was = vfRate ?? { min: 0, max: 0 }
-    const set = { min: was.min > whole ? 0 : was.min, max: whole }
+    const max = lower(was.max, whole)
+    const set = { min: was.min > max ? 0 : was.min, max }
     const op: Op = {
       do: 'vf.set',
       pf: uplink.name,
@@ -182,7 +183,7 @@ function nicWays(limit: Limit, facts: RateFacts, identity: RateIdentity): Ways {
       was: { rate: was },
     }
     return {
-      ways: [{ where: 'nic', means: 'max_tx_rate', ops: [op], notes: rounded(limit, whole) }],
+      ways: [{ where: 'nic', means: 'max_tx_rate', ops: [op], notes: notesOf(limit, whole, max) }],
       passedOver: [],
     }
   }
@@ -192,9 +193,10 @@ function nicWays(limit: Limit, facts: RateFacts, identity: RateIdentity): Ways {
   else if (whole === undefined) passedOver.push(`tx_max: ${rounding}`)
   else {
     const { handle, max, share } = portRates
-    const set = { max: bytesOfMegabits(whole), share }
+    const set = { max: lower(max, bytesOfMegabits(whole)), share }
     const op: Op = { do: 'devlink.rate.set', handle, set, was: { max, share } }
-    ways.push({ where: 'nic', means: 'tx_max', ops: [op], notes: rounded(limit, whole) })
+    const notes = notesOf(limit, whole, set.max / bytesOfMegabits(1))
+    ways.push({ where: 'nic', means: 'tx_max', ops: [op], notes })
   }
   if (isOpenVswitch(representor)) {
     passedOver.push(`police: "${representor.name}" is a port of Open vSwitch`)
@@ -211,7 +213,14 @@ function nicWays(limit: Limit, facts: RateFacts, identity: RateIdentity): Ways {
   return { ways, passedOver }
 }
 
-function rounded({ rate }: Limit, whole: number): string[] {
+/** A limit that is there already (0 = none) is not raised: whoever set it meant it. */
+function lower(already: number, wanted: number): number {
+  return already === 0 ? wanted : Math.min(already, wanted)
+}
+
+/** What is not as it was asked for: `whole` Mbit/s were to be set, `used` are. */
+function notesOf({ rate }: Limit, whole: number, used: number): string[] {
+  if (used < whole) return [`egressRate ${rate}: the VF is limited to ${used} Mbit/s already, which stays`]
   return rate === whole * 1e6 ? [] : [`egressRate ${rate}: the NIC takes whole Mbit/s; ${whole} are used`]
 }
 

@@ -312,6 +312,35 @@ test('a guaranteed rate above the new most gives way, because drivers refuse the
   ])
 })
 
+group('a lower limit that is there already stays, and is said', () => {
+  const ask = (rate: number, change: Partial<RateFacts>, kind: PortKind) => {
+    const wishes = { fromPod: { rate, burst: rate }, outside: true }
+    const [way] = planRates(wishes, factsOf(kind, change), identity)[0]?.ways ?? []
+    const [op] = way?.ops ?? []
+    return [op !== undefined && 'set' in op ? op.set : op, way?.notes]
+  }
+
+  test('max_tx_rate, as a PF’s administrator has set it', () => {
+    const capped = (max: number) => ({ vfRate: { min: 50, max } })
+    expect(ask(1e9, capped(100), 'legacy')).toEqual([
+      { rate: { min: 50, max: 100 } },
+      ['egressRate 1000000000: the VF is limited to 100 Mbit/s already, which stays'],
+    ])
+    expect(ask(1e8, capped(100), 'legacy')).toEqual([{ rate: { min: 50, max: 100 } }, []])
+    expect(ask(1e8, capped(1000), 'legacy')).toEqual([{ rate: { min: 50, max: 100 } }, []])
+    expect(ask(1e8, capped(0), 'legacy')).toEqual([{ rate: { min: 50, max: 100 } }, []])
+  })
+
+  test('tx_max of a devlink port', () => {
+    const capped = (max: number) => ({ portRates: { handle: 'pci/0000:3b:00.0/65539', max, share: 0 } })
+    expect(ask(1e9, capped(12_500_000), 'representor')).toEqual([
+      { max: 12_500_000, share: 0 },
+      ['egressRate 1000000000: the VF is limited to 100 Mbit/s already, which stays'],
+    ])
+    expect(ask(1e8, capped(125_000_000), 'representor')).toEqual([{ max: 12_500_000, share: 0 }, []])
+  })
+})
+
 test('what is rounded is said', () => {
   const wishes = { fromPod: { rate: 99_500_000, burst: 80_000_000 }, outside: false }
   const [goal] = planRates(wishes, factsOf('legacy'), identity)
