@@ -5,7 +5,7 @@
  *
  *     npm run test:soak -- [--seed N] [--plugin attach|offload|both]
  *                          [--sequences N] [--port-sequences N] [--configs N] [--faults full|short|none]
- *                          [--fault-cases TEXT]
+ *                          [--fault-cases TEXT] [--scenarios full|none]
  *
  * `--fault-cases 'DEL '` takes those cases of vf-attach's fault table whose names hold the text, for a run in pieces.
  *
@@ -39,6 +39,7 @@ const { values } = parseArgs({
     configs: { type: 'string', default: '300' },
     faults: { type: 'string', default: 'full' },
     'fault-cases': { type: 'string' },
+    scenarios: { type: 'string', default: 'full' },
   },
 })
 const given = values.seed ?? process.env.VF_SOAK_SEED
@@ -49,6 +50,8 @@ const configCount = count('configs', values.configs)
 const faults = values.faults
 if (!['full', 'short', 'none'].includes(faults))
   throw new Error(`Cannot use --faults ${faults}: must be full, short or none`)
+if (!['full', 'none'].includes(values.scenarios))
+  throw new Error(`Cannot use --scenarios ${values.scenarios}: must be full or none`)
 if (!['attach', 'offload', 'both'].includes(values.plugin))
   throw new Error(`Cannot use --plugin ${values.plugin}: must be attach, offload or both`)
 
@@ -130,7 +133,7 @@ async function soakConfigs(lab: Lab, topology: Topology): Promise<void> {
 /** The lab's own tests of vf-offload with all that `npm test` leaves out: one machine, run by vitest. */
 function soakOffload(): void {
   console.log(
-    `== vf-offload: scenarios, faults, ${portSequenceCount} sequences, ${configCount} configs, seed ${seed}`,
+    `== vf-offload: scenarios ${values.scenarios}, faults ${faults}, ${portSequenceCount} sequences, ${configCount} configs, seed ${seed}`,
   )
   const folder = mkdtempSync(join(tmpdir(), 'vf-soak-'))
   try {
@@ -140,7 +143,8 @@ function soakOffload(): void {
       [
         ...['run', '--config', join(top, 'test/vitest.config.ts'), '--project', 'lab', '--retry', '0'],
         ...['--reporter=verbose', '--reporter=json', `--outputFile.json=${output}`],
-        ...['test/lab/offload-scenarios', 'test/lab/offload-random.test.ts'],
+        ...(values.scenarios === 'none' ? [] : ['test/lab/offload-scenarios']),
+        ...(portSequenceCount + configCount === 0 ? [] : ['test/lab/offload-random.test.ts']),
         ...(faults === 'none' ? [] : ['test/lab/offload-faults.test.ts']),
       ],
       {

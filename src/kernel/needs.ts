@@ -127,7 +127,7 @@ function probeFilter(kind: 'flower' | 'matchall', number: number, action: Action
 
 function missingShapers(socket: NetlinkSocket): string[] {
   const tbf = refusal(() => addShaper(socket, lo, { bytesPerSecond: 125_000, burst: 20_000, limit: 40_000 }))
-  const ifb = refusal(() => addIfb(socket, 'vf-probe', 1500))
+  const ifb = refusal(() => addIfb(socket, { name: 'vf-probe', mac: '76:66:00:00:00:00', mtu: 1500 }))
   return [
     ...(tbf === undefined ? [] : [`qdisc tbf (sch_tbf): ${tbf}`]),
     ...(ifb === undefined ? [] : [`interface of kind ifb (ifb): ${ifb}`]),

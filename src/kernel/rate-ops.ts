@@ -39,7 +39,7 @@ export function runRateOp({ route, generic, indexOf, forget }: Sides, op: RateOp
       removeShaper(route(op.shaper.side), indexOf(op.shaper.side, op.shaper.link))
       return {}
     case 'ifb.add':
-      addIfb(route(op.side), op.name, op.mtu)
+      addIfb(route(op.side), op)
       return {}
     case 'ifb.del':
       removeIfb(route(op.side), op.name)

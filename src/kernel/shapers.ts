@@ -33,12 +33,16 @@ export function removeShaper(socket: NetlinkSocket, ifindex: number): void {
 }
 
 /** Makes an ifb and sets it up, in one request. */
-export function addIfb(socket: NetlinkSocket, name: string, mtu: number): void {
+export function addIfb(
+  socket: NetlinkSocket,
+  { name, mac, mtu }: { readonly name: string; readonly mac: string; readonly mtu: number },
+): void {
   socket.request(
     newLink({
       ifi_flags: IFF.IFF_UP,
       ifi_change: IFF.IFF_UP,
       IFLA_IFNAME: name,
+      IFLA_ADDRESS: mac,
       IFLA_MTU: mtu,
       IFLA_LINKINFO: { IFLA_INFO_KIND: 'ifb' },
     }),

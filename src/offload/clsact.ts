@@ -4,7 +4,7 @@
  */
 import type { Kernel } from '../kernel/kernel.ts'
 import type { Machine } from '../kernel/machine.ts'
-import { noteAt } from '../ops/record-store.ts'
+import { noteAt, notesIn } from '../ops/record-store.ts'
 
 /** Notes that the clsact of `ifindex` is ours; called before it is made, so that a crash leaves no unknown one. */
 export function claimClsact(machine: Machine, ifindex: number): void {
@@ -21,6 +21,16 @@ export function releaseClsact(machine: Machine, kernel: Kernel, ifindex: number)
   if (boot !== machine.bootId() || !kernel.hasIngress(ifindex)) note.clear()
 }
 
+/** Clears notes about interfaces that are gone: nobody asks for those any more when a record was lost. */
+export function forgetClsact(machine: Machine, kernel: Kernel): void {
+  const notes = notesIn(machine.sharedDir, prefix)
+  if (notes.length === 0) return
+  const there = new Set(kernel.links('host').map(({ ifindex }) => `${prefix}${ifindex}`))
+  for (const name of notes) if (!there.has(name)) noteAt(`${machine.sharedDir}/${name}`).clear()
+}
+
+const prefix = 'clsact-'
+
 function notePath(machine: Machine, ifindex: number): string {
-  return `${machine.sharedDir}/clsact-${ifindex}`
+  return `${machine.sharedDir}/${prefix}${ifindex}`
 }

@@ -4,9 +4,8 @@
  */
 import { CniError, code } from '../cni/error.ts'
 import type { PluginRecord } from '../ops/record.ts'
-import type { RecordName } from '../ops/record-store.ts'
 import type { OffloadSetting } from './add.ts'
-import { type Attachment, cookiePrefix, identityOf } from './identity.ts'
+import { type Attachment, cookiePrefix } from './identity.ts'
 import { restoreReservations } from './owners.ts'
 import type { Part } from './part.ts'
 import { portsPart } from './ports.ts'
@@ -15,7 +14,7 @@ import { emptyJournal, type OffloadJournal } from './record.ts'
 /**
  * The record of the entries before this one, which is to bring `wanted`; undefined when there are none. A second ADD of a
  * part without a DEL between would go by the same cookie and names as the first: what takes it back when it fails would take
- * back both. The first is known by its record, and by its reserved ports where that was lost.
+ * back both. The first is known by its record, and by what it has made where that was lost.
  * @throws CniError 11
  */
 export function earlierEntries(
@@ -23,25 +22,21 @@ export function earlierEntries(
   attachment: Attachment,
   wanted: readonly Part[],
 ): PluginRecord<OffloadJournal> | undefined {
-  const { machine, kernel, store, pod } = setting
+  const { machine, store, pod } = setting
   const { network, containerID, ifname } = attachment
   const own = store
     .list()
     .find((name) => name.subject === network && name.containerID === containerID && name.ifname === ifname)
   const record = own === undefined ? undefined : store.read(own)
   if (record === undefined) {
-    if (!wanted.includes(portsPart)) return undefined
-    const reserved = kernel.reservedCookies(cookiePrefix)
-    if (reserved.includes(identityOf(attachment, machine.sha256).cookie))
-      throw servedAlready(attachment, undefined)
-    if (reserved.length === 0) restoreReservations(setting)
+    refuseTraces(setting, attachment, wanted)
     return undefined
   }
   // Of what was there before the last boot nothing is left.
   if (record.owner.bootId !== machine.bootId()) return undefined
   const isWhole = record.phase === 'attached' && record.owner.netnsId === pod.id
   if (isWhole && !wanted.some((part) => part.recorded(record.journal))) return record
-  throw servedAlready(attachment, own)
+  throw servedAlready(attachment, own?.path)
 }
 
 /** What entries of other names have made for the attachment since the last boot. A record that can't be read tells nothing. */
@@ -59,11 +54,27 @@ export function otherEntries(
   })
 }
 
-function servedAlready({ containerID, ifname, network }: Attachment, own: RecordName | undefined): CniError {
+/**
+ * The wishes of the one that lost its record may have been others than these; but a part that is not wished for may also be
+ * another entry's of the same list, which has its record under another name. A table without any reservation gets those of
+ * all records back.
+ */
+function refuseTraces(setting: OffloadSetting, attachment: Attachment, wanted: readonly Part[]): void {
+  const { machine, kernel, parts } = setting
+  const isElsewhere = otherEntries(setting, attachment).length > 0
+  const reserved = kernel.reservedCookies(cookiePrefix)
+  for (const part of isElsewhere ? wanted : parts) {
+    const trace = part.trace({ machine, kernel, attachment, reserved })
+    if (trace !== undefined) throw servedAlready(attachment, `its record is lost, ${trace}`)
+  }
+  if (reserved.length === 0 && wanted.includes(portsPart)) restoreReservations(setting)
+}
+
+function servedAlready({ containerID, ifname, network }: Attachment, details: string | undefined): CniError {
   return new CniError(
     code.tryAgainLater,
     `Cannot serve container "${containerID}", interface "${ifname}", network "${network}": it is served already and needs a DEL first`,
-    { details: own?.path ?? 'its record is lost, its ports are reserved' },
+    { details },
   )
 }
 

@@ -54,6 +54,11 @@ export interface RateIdentity {
   readonly cookie: string
   /** Name of the ifb, on whichever side it is: 15 bytes, the most that an interface name has. */
   readonly ifb: string
+  /**
+   * Its MAC address: 76:66 ("vf", locally administered) and hash(network), as cookies have it. No frame carries it. It tells
+   * what the name does not, and still does when the filter that leads to the ifb has gone with a veth pair.
+   */
+  readonly ifbMac: string
   /** Index that the policer in the NIC gets, or the next free one: 0x70000000 and above, where nobody counts to. */
   readonly limiter: number
 }
@@ -65,8 +70,14 @@ export function rateIdentityOf(attachment: Attachment, sha256: (text: string) =>
   return {
     cookie: `${rateNetworkPrefix(network, sha256)}${ownHash}`,
     limiter: 0x70000000 + Number.parseInt(ownHash.slice(-6), 16),
+    ifbMac: ifbMacOf(network, sha256),
     ifb: `vfr${sha256(`${network}\0${containerID}\0${ifname}`).slice(0, 12)}`,
   }
+}
+
+/** The MAC address of all ifbs of a network. */
+export function ifbMacOf(network: string, sha256: (text: string) => string): string {
+  return ['76', '66', ...(sha256(network).slice(0, 8).match(/../g) ?? [])].join(':')
 }
 
 /** How the cookies of the rate limits of all attachments of a network begin. */

@@ -24,6 +24,12 @@ export interface AddContext {
   readonly others: readonly OffloadJournal[]
 }
 
+/** What a part looks for its own things with. */
+export interface TraceContext extends Pick<AddContext, 'machine' | 'kernel' | 'attachment'> {
+  /** Cookies (hex) of all who have host ports. */
+  readonly reserved: readonly string[]
+}
+
 /** What parts tell each other while they are carried out, in their order. */
 export interface Shared {
   /** Index of the policer in the NIC that filters which lead to the pod must have; set by the part of rate limits. */
@@ -95,6 +101,11 @@ export interface Part {
   plan(context: AddContext): Planned | undefined
   /** The cookie (hex) that its filters carry; `sha256` returns hex. */
   cookie(attachment: Attachment, sha256: (text: string) => string): string
+  /**
+   * What an ADD of this attachment has made before and bears its mark, in words for people; undefined when there is no
+   * such thing. Asked where no record speaks of that ADD.
+   */
+  trace(context: TraceContext): string | undefined
   /** Removes everything of the attachment that belongs to this part, whatever is left of it, but for filters of the host. */
   remove(removal: Removal): void
 }

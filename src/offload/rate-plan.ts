@@ -237,7 +237,7 @@ function detourWay(
   link: LinkFacts,
   limit: Limit,
   name: string,
-  { ifb, cookie }: RateIdentity,
+  { ifb, ifbMac, cookie }: RateIdentity,
   hasIngress: boolean,
 ): RateWay {
   const { spec, notes } = shaperNumbers(limit, link.mtu, name)
@@ -245,7 +245,7 @@ function detourWay(
     where: side,
     means: 'ifb',
     ops: [
-      { do: 'ifb.add', side, name: ifb, mtu: link.mtu },
+      { do: 'ifb.add', side, name: ifb, mac: ifbMac, mtu: link.mtu },
       { do: 'shaper.add', shaper: { side, link: ifb, ...spec } },
       ...(hasIngress ? [] : [clsact(side, link)]),
       { do: 'detour.add', detour: { side, link: link.name, through: ifb, cookie } },

@@ -13,7 +13,7 @@ import type { OffloadConfig } from './config.ts'
 import { type DirectWay, directWay } from './direct.ts'
 import { removeFilters } from './filters.ts'
 import { rateIdentityOf } from './identity.ts'
-import type { AddContext, Part, Planned, Removal, Shared } from './part.ts'
+import type { AddContext, Part, Planned, Removal, Shared, TraceContext } from './part.ts'
 import type { Port, Wire } from './port.ts'
 import { planRates, type RateFacts, type RateGoal, type RateWay } from './rate-plan.ts'
 import type { LimitRecord, OffloadJournal } from './record.ts'
@@ -23,13 +23,23 @@ export const ratesPart: Part = {
   recorded: ({ limits }) => limits !== undefined,
   plan: planOf,
   cookie: (attachment, sha256) => rateIdentityOf(attachment, sha256).cookie,
+  trace: traceOf,
   remove: removeRates,
+}
+
+/** By cookie, or by the name that follows from the attachment. The rate of a VF, or of its port, bears no mark. */
+function traceOf({ machine, kernel, attachment }: TraceContext): string | undefined {
+  const { cookie, ifb } = rateIdentityOf(attachment, machine.sha256)
+  for (const side of ['host', 'pod'] as const)
+    if (kernel.link(side, ifb) !== undefined) return `there is its "${ifb}"`
+  return kernel.rates().limiters(cookie).length > 0 ? 'there is its policer in the NIC' : undefined
 }
 
 function planOf({ machine, kernel, config, attachment, port, others }: AddContext): Planned {
   const identity = rateIdentityOf(attachment, machine.sha256)
   const facts = readRateFacts(kernel, port, config, others)
   const goals = planRates(config.rates, facts, identity)
+  refuseShaped(kernel, port, facts, goals)
   const ways = goals.flatMap((goal) => goal.ways)
   const created = ways.flatMap(({ ops }) =>
     ops.flatMap((op) => (op.do === 'ifb.add' && op.side === 'host' ? [op] : [])),
@@ -48,6 +58,27 @@ function planOf({ machine, kernel, config, attachment, port, others }: AddContex
     },
     amend: (result) =>
       created.reduce((changed, { name, mtu }) => withHostLink(kernel, changed, name, mtu), result),
+  }
+}
+
+/**
+ * An interface has one limit. A shaper of ours bears no attachment's name, only that it is ours: whoever lost the record
+ * of it, or wants a second one, must have the first removed; and nothing that takes back this ADD may take it along.
+ */
+function refuseShaped(kernel: Kernel, { link }: Port, { peer }: RateFacts, goals: readonly RateGoal[]): void {
+  const wanted = goals.flatMap(({ ways }) => ways.flatMap(({ ops }) => ops))
+  for (const [side, at] of [
+    ['host', peer],
+    ['pod', link],
+  ] as const) {
+    const isMeant = wanted.some(
+      (op) => op.do === 'shaper.add' && op.shaper.side === side && op.shaper.link === at?.name,
+    )
+    if (!isMeant || at === undefined || kernel.rates().shaper(side, at.ifindex) === undefined) continue
+    throw new CniError(
+      code.tryAgainLater,
+      `Cannot limit "${at.name}": it has a limit of ours already, which needs a DEL first`,
+    )
   }
 }
 

@@ -42,7 +42,7 @@ export function describe(op: Op): string {
     case 'shaper.del':
       return `${prefix(op.shaper.side)}tc qdisc del dev ${op.shaper.link} root handle ${(shaperHandle >>> 16).toString(16)}:`
     case 'ifb.add':
-      return `${prefix(op.side)}ip link add ${op.name} mtu ${op.mtu} up type ifb`
+      return `${prefix(op.side)}ip link add ${op.name} address ${op.mac} mtu ${op.mtu} up type ifb`
     case 'ifb.del':
       return `${prefix(op.side)}ip link del ${op.name}`
     case 'detour.add': {

@@ -240,7 +240,7 @@ export type Op =
   | { do: 'nft.load' | 'nft.drop'; side: Side; table: string; text: string }
   | { do: 'shaper.add' | 'shaper.del'; shaper: ShaperSpec }
   /** An ifb, set up: what is sent to it takes its qdisc and goes on where it came from. MTU in bytes. */
-  | { do: 'ifb.add' | 'ifb.del'; side: Side; name: string; mtu: number }
+  | { do: 'ifb.add' | 'ifb.del'; side: Side; name: string; mac: string; mtu: number }
   | { do: 'detour.add' | 'detour.del'; detour: DetourSpec }
   | { do: 'police.add' | 'police.del'; police: PoliceSpec; offload: Offload }
   | { do: 'meter.add' | 'meter.del'; meter: MeterSpec }

@@ -86,10 +86,11 @@ describe('an ifb', () => {
 
   test('is made, and set up, in one request', () => {
     const { socket, asked } = answering(() => ({}))
-    addIfb(socket, 'vfr0', 9000)
+    addIfb(socket, { name: 'vfr0', mac: '76:66:01:02:03:04', mtu: 9000 })
     expect(asked).toHaveLength(1)
     expect(linkMessage.decode(asked[0]?.payload ?? new Uint8Array())).toMatchObject({
       ...{ ifi_flags: 1, ifi_change: 1, IFLA_IFNAME: 'vfr0', IFLA_MTU: 9000 },
+      IFLA_ADDRESS: '76:66:01:02:03:04',
       IFLA_LINKINFO: { IFLA_INFO_KIND: 'ifb' },
     })
   })

@@ -29,13 +29,18 @@ import {
   type Topology,
   tearDown,
 } from '../support/topology.ts'
-import { ask, type Server, serve, tryAsk } from '../support/traffic.ts'
+import { ask, type Listen, type Server, serve, tryAsk } from '../support/traffic.ts'
+import { expectInHardware } from '../support/transfer.ts'
 
 const POD = { v4: '10.1.0.5', v6: 'fd00:1::5' } as const
 const portMappings = [
   { hostPort: 8080, containerPort: 80, protocol: 'tcp' },
   { hostPort: 5353, containerPort: 53, protocol: 'udp' },
 ]
+const SERVED = [
+  { name: 'pod', protocol: 'tcp', port: 80 },
+  { name: 'pod', protocol: 'udp', port: 53 },
+] as const
 /** Mapped ports and those of the pod, as tcpdump takes them. */
 const OURS = 'port 8080 or port 5353 or port 80 or port 53'
 
@@ -88,7 +93,7 @@ function use(config: Record<string, unknown>): ConfigList {
 }
 
 /** ADD, and what no rule of ours is for: the pod's questions for its neighbours, which the test answers itself. */
-async function add(config: Record<string, unknown>): Promise<void> {
+async function add(config: Record<string, unknown>, listen: readonly Listen[] = SERVED): Promise<void> {
   await runtime.add(use(config), pod())
   await linkIsReady(vm, 'pod-one')
   const mac = async (ns: string, dev: string) =>
@@ -100,10 +105,7 @@ async function add(config: Record<string, unknown>): Promise<void> {
     neigh replace ${ROUTER.v4} lladdr ${router} dev net1
     neigh replace ${ROUTER.v6} lladdr ${router} dev net1
 END`)
-  server = await serve(vm, 'pod-one', [
-    { name: 'pod', protocol: 'tcp', port: 80 },
-    { name: 'pod', protocol: 'udp', port: 53 },
-  ])
+  server = await serve(vm, 'pod-one', listen)
 }
 
 /** Both clients, both families, both protocols; the pod sees the clients' own addresses. */
@@ -151,10 +153,38 @@ test.each([
   const rules = await hardwareRules(vm, card)
   expect(rules).toHaveLength(8)
   for (const { text, packets } of rules) expect({ text, busy: packets > 1 }).toEqual({ text, busy: true })
-  await reported(nat, rules)
+  await reported(nat)
   await runtime.check(list, pod(), await result())
   await clean()
 })
+
+test.each([
+  ['pod', { offload: 'require' }, 8080],
+  ['nic', { nat: 'nic' }, 80],
+] as const)(
+  'nat %s: 50 MB arrive whole, the card counts every frame and the host sees none',
+  async (nat, config, port) => {
+    await add(config, [{ name: 'pod', protocol: 'digest', port: 80 }])
+    expect(await account()).toEqual({ nat, nic: 8, host: 0, refusals: [] })
+    // Half of it from the pod's own subnet, half from behind the router.
+    const halves = [
+      [CLIENT_A, HOST.v4],
+      [CLIENT_B, HOST.v6],
+    ] as const
+    const bytes = 25_000_000
+    const send = async () => {
+      for (const [client, address] of halves) {
+        const question = { protocol: 'digest', address, port: 8080, bytes, timeoutMs: 600_000 } as const
+        await ask(vm, client.namespace, [question])
+      }
+    }
+    const ends = { lab: vm, card, pod: 'pod-one', port, ports: OURS }
+    await expectInHardware({ ...ends, bytes: 2 * bytes, send })
+    await shownCounters()
+    await clean()
+  },
+  900_000,
+)
 
 test('prefer on a card that refuses: the same mappings in software, with the driver’s words', async () => {
   await knob(vm, card, 'max_rules', 3)
@@ -258,9 +288,11 @@ interface ShownAttachment {
   }[]
 }
 
-/** The report beside the record, and what vfctl makes of it: hardware has counted all, as the card's own table has. */
-async function reported(nat: string, inCard: readonly { readonly packets: number }[]): Promise<void> {
-  const vfctl = `${pluginPath[0]}/vfctl show`
+const vfctl = `${pluginPath[0]}/vfctl show`
+
+/** What vfctl shows of ours: hardware has counted all, as the card's own table has. */
+async function shownCounters(): Promise<ShownAttachment | undefined> {
+  const inCard = await hardwareRules(vm, card)
   const shown = JSON.parse(await vm.must(`${vfctl} --json pod-one net1`)) as ShownAttachment[]
   expect(shown.map(({ plugin }) => plugin).sort()).toEqual(['vf-attach', 'vf-offload'])
   const offload = shown.find(({ plugin }) => plugin === 'vf-offload')
@@ -270,6 +302,12 @@ async function reported(nat: string, inCard: readonly { readonly packets: number
   expect(sorted(counted.map(({ hardware }) => hardware.packets))).toEqual(
     sorted(inCard.map(({ packets }) => packets)),
   )
+  return offload
+}
+
+/** The report beside the record, and what vfctl makes of it. */
+async function reported(nat: string): Promise<void> {
+  const offload = await shownCounters()
   expect(offload?.traffic.received.packets).toBeGreaterThan(1)
   expect(offload?.report).toMatchObject({
     nat,

@@ -1,7 +1,8 @@
 // A node of which vf-offload's removal sees filters, tables, reservations and namespaces, and nothing else.
-import type { LimiterFacts, LinkFacts } from '../../src/kernel/facts.ts'
+import type { LimiterFacts, LinkFacts, ShaperFacts } from '../../src/kernel/facts.ts'
 import type { Kernel, OwnFilter } from '../../src/kernel/kernel.ts'
 import type { Machine, OpenNetns } from '../../src/kernel/machine.ts'
+import type { Side } from '../../src/ops/op.ts'
 
 /** What is there. Removal changes it; every step is noted in `steps`. */
 export class Node implements Machine {
@@ -13,11 +14,13 @@ export class Node implements Machine {
   /** Reservations by cookie. */
   readonly ports = new Set<string>()
   readonly qdiscs = new Set<number>()
-  /** Names; their numbers count from 100. */
-  readonly ifbs = new Set<string>()
-  /** Numbers of the ifbs to which filters send frames, by cookie. */
-  readonly detours = new Map<string, number>()
+  /** MAC addresses by name; their numbers count from 100. */
+  readonly ifbs = new Map<string, string>()
   limiters: LimiterFacts[] = []
+  /** Interfaces beside the ifbs. */
+  readonly interfaces: { side: Side; link: LinkFacts }[] = []
+  /** Shapers of ours by the number of their interface, on whichever side. */
+  readonly shapers = new Map<number, ShaperFacts>()
   readonly steps: string[] = []
   /** Dumps of the host's filters so far. */
   dumps = 0
@@ -57,22 +60,21 @@ export class Node implements Machine {
         tcOffload: never,
         missingNeeds: never,
       },
-      link: () => undefined,
-      links: () => [...this.ifbs].map((name, at) => ({ ifindex: 100 + at, name, kind: 'ifb' }) as LinkFacts),
+      link: (side, name) => this.#links(side).find((link) => link.name === name),
+      links: (side) => this.#links(side),
       rates: () => ({
         limiters: (cookie) => this.limiters.filter((one) => one.cookie.startsWith(cookie)),
         removeLimiter: (index) => {
           this.steps.push('limiter')
           this.limiters = this.limiters.filter((one) => one.index !== index)
         },
-        catchAll: (_side, ifindex, cookie) =>
-          this.filters.flatMap((one) =>
-            one.kind === 'matchall' && one.ifindex === ifindex && one.cookie === cookie
-              ? [{ prio: one.prio, through: this.detours.get(cookie), police: undefined, inHw: false }]
-              : [],
-          ),
-        ...{ shaper: never, meter: never, policerIndexes: never },
-        ...{ portRates: never, ratesOfPort: never, removeShaper: () => undefined },
+        ...{ meter: never, policerIndexes: never, portRates: never, ratesOfPort: never },
+        catchAll: () => [],
+        shaper: (_side, ifindex) => this.shapers.get(ifindex),
+        removeShaper: (_side, ifindex) => {
+          this.steps.push('shaper')
+          this.shapers.delete(ifindex)
+        },
         removeIfb: (_side, name) => {
           this.ifbs.delete(name)
         },
@@ -108,6 +110,15 @@ export class Node implements Machine {
       },
       close: () => undefined,
     }
+  }
+
+  /** The ifbs are on the host. */
+  #links(side: Side): LinkFacts[] {
+    const ifbs = [...this.ifbs].map(
+      ([name, mac], at) => ({ ifindex: 100 + at, name, mac, kind: 'ifb' }) as LinkFacts,
+    )
+    const others = this.interfaces.filter((one) => one.side === side).map(({ link }) => link)
+    return side === 'host' ? [...ifbs, ...others] : others
   }
 
   openNetns(path: string): OpenNetns {

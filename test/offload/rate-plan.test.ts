@@ -8,7 +8,12 @@ import { describe } from '../../src/ops/describe.ts'
 import { refusalOf } from '../support/request.ts'
 
 const cookie = '76660102aabbccdd0011223344556677'
-const identity = { cookie, ifb: 'vfr0123456789ab', limiter: 0x70001234 }
+const identity = {
+  cookie,
+  ifb: 'vfr0123456789ab',
+  ifbMac: '76:66:01:02:03:04',
+  limiter: 0x70001234,
+}
 const limit = { rate: 100_000_000, burst: 8_000_000 }
 const both: RateWishes = { toPod: limit, fromPod: limit, outside: false }
 
@@ -80,7 +85,7 @@ const rate = 'rate 100000000bit burst 1000000b'
 
 const podDetour = [
   'pod ifb',
-  'pod:ip link add vfr0123456789ab mtu 1500 up type ifb',
+  'pod:ip link add vfr0123456789ab address 76:66:01:02:03:04 mtu 1500 up type ifb',
   `pod:tc qdisc add dev vfr0123456789ab root handle 7666: tbf ${rate} limit 690536b`,
   'pod:tc qdisc add dev net1 clsact',
   `pod:tc filter add dev net1 ingress prio 60000 matchall skip_hw action mirred egress redirect dev vfr0123456789ab cookie ${cookie}`,
@@ -100,7 +105,7 @@ group('each kind of port', () => {
         ways: [
           [
             'host ifb',
-            'ip link add vfr0123456789ab mtu 9000 up type ifb',
+            'ip link add vfr0123456789ab address 76:66:01:02:03:04 mtu 9000 up type ifb',
             `tc qdisc add dev vfr0123456789ab root handle 7666: tbf ${rate} limit 690536b`,
             'tc qdisc add dev veth1 clsact',
             `tc filter add dev veth1 ingress prio 60000 matchall skip_hw action mirred egress redirect dev vfr0123456789ab cookie ${cookie}`,
@@ -352,10 +357,12 @@ group('names', () => {
   const one: Attachment = { network: 'net', containerID: 'container', ifname: 'net1' }
 
   test('a kind of its own: limits and port mappings of one attachment are told apart', () => {
-    const { cookie, ifb } = rateIdentityOf(one, sha256)
+    const { cookie, ifb, ifbMac } = rateIdentityOf(one, sha256)
     expect(cookie).toMatch(/^76660102[0-9a-f]{24}$/)
     expect(cookie.slice(8)).toBe(identityOf(one, sha256).cookie.slice(8))
     expect(ifb).toMatch(/^vfr[0-9a-f]{12}$/)
     expect(ifb).toHaveLength(15)
+    // Of this network, by the same hash as in cookies.
+    expect(ifbMac).toBe(`76:66:${cookie.slice(8, 16).match(/../g)?.join(':')}`)
   })
 })

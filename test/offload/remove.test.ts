@@ -2,22 +2,18 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { addAttachment } from '../../src/offload/add.ts'
 import { claimClsact, releaseClsact } from '../../src/offload/clsact.ts'
-import { readOffloadConfig } from '../../src/offload/config.ts'
-import { identityOf, rateIdentityOf } from '../../src/offload/identity.ts'
+import { rateIdentityOf } from '../../src/offload/identity.ts'
 import { collectOrphans } from '../../src/offload/orphans.ts'
 import { partsOf } from '../../src/offload/parts.ts'
-import { offloadPlugin } from '../../src/offload/plugin.ts'
 import { type OffloadJournal, offloadJournal } from '../../src/offload/record.ts'
 import { collectGarbage, removeAttachment } from '../../src/offload/remove.ts'
 import { noteAt, type RecordStore, recordStore } from '../../src/ops/record-store.ts'
 import { refusalOf, requestOf } from '../support/request.ts'
+import { attached, path, pf } from './attached.ts'
 import { Node } from './node.ts'
 
-const pf = 2
 const parts = partsOf('vf-offload')
-const path = '/var/run/netns/pod'
 let stateDir: string
 let node: Node
 let store: RecordStore<OffloadJournal>
@@ -33,43 +29,12 @@ const del = (variables: Record<string, string> = {}, config: Record<string, unkn
   requestOf({ ...config, stateDir }, { CNI_COMMAND: 'DEL', CNI_NETNS: path, ...variables })
 
 /** What an ADD leaves; `containerID` tells attachments apart. */
-function attach(
+const attach = (
   containerID = 'container',
   network = 'net',
   netnsId = '4:1',
   more: Partial<OffloadJournal> = {},
-) {
-  const owner = { containerID, ifname: 'net1', network, netns: path, netnsId, bootId: node.boot }
-  const journal: OffloadJournal = {
-    ...{
-      device: '0000:3b:02.1',
-      uplink: { name: 'pf0', ifindex: pf },
-      nat: 'pod',
-      ops: [],
-      rules: [],
-      notes: [],
-    },
-    keys: [{ address: '10.1.0.1', proto: 'tcp', port: 8080, toAddress: '10.1.0.5', toPort: 80 }],
-    ...more,
-  }
-  const record = store.write(network, { schema: 1, plugin: 'vf-offload', phase: 'attached', owner, journal })
-  const identity = identityOf(owner, (text) => node.sha256(text))
-  const { cookie } = identity
-  node.namespaces.set(path, netnsId)
-  node.filters.push({
-    ifindex: pf,
-    prio: 10,
-    handle: node.filters.length + 1,
-    protocol: 0x800,
-    kind: 'flower',
-    cookie,
-    packets: 0n,
-    inHw: false,
-  })
-  node.ports.add(cookie)
-  node.podTables.set(netnsId, new Set([identity.podTable, identity.routeTable]))
-  return { record, identity, tables: node.podTables.get(netnsId) ?? new Set() }
-}
+) => attached(node, store, { containerID, network, netnsId }, more)
 
 const remove = (request = del()) =>
   removeAttachment({ machine: node, store, otherStores: [], parts }, request)
@@ -129,17 +94,17 @@ describe('DEL', () => {
     const sha256 = (text: string) => node.sha256(text)
     const own = { network: 'net', containerID: 'container', ifname: 'net1' }
     const limitsOf = (containerID: string) => {
-      const { cookie, ifb } = rateIdentityOf({ ...own, containerID }, sha256)
+      const { cookie, ifb, ifbMac } = rateIdentityOf({ ...own, containerID }, sha256)
       const place = { ifindex: 77, prio: 60_000, handle: node.filters.length + 1, protocol: 3 }
       node.filters.push({ ...place, kind: 'matchall', cookie, packets: 0n, inHw: false })
-      node.ifbs.add(ifb)
+      node.ifbs.set(ifb, ifbMac)
       return ifb
     }
     limitsOf('container')
     const other = limitsOf('other')
     remove()
     expect(node.filters).toHaveLength(1)
-    expect([...node.ifbs]).toEqual([other])
+    expect([...node.ifbs.keys()]).toEqual([other])
   })
 
   test('filters of both parts are looked for in the same dumps', () => {
@@ -175,11 +140,9 @@ describe('DEL', () => {
 
   test('a record without limits speaks of an attachment that never had any: nothing is looked for', () => {
     attach()
-    node.ifbs.add(
-      rateIdentityOf({ network: 'net', containerID: 'container', ifname: 'net1' }, (text) =>
-        node.sha256(text),
-      ).ifb,
-    )
+    const own = { network: 'net', containerID: 'container', ifname: 'net1' }
+    const { ifb, ifbMac } = rateIdentityOf(own, (text) => node.sha256(text))
+    node.ifbs.set(ifb, ifbMac)
     remove()
     expect(node.ifbs.size).toBe(1)
   })
@@ -386,18 +349,24 @@ describe('GC', () => {
     expect(left()).toEqual(['other', 'valid'])
   })
 
-  test('rate limits that lost their record: filters, the ifb that they lead to, the policer; those of others stay', () => {
+  test('rate limits that lost their record: filters, ifb, policer, also where the filter has gone with its interface; those of others stay', () => {
     const limit = (containerID: string, network = 'net') => {
       const own = { network, containerID, ifname: 'net1' }
-      const { cookie, ifb, limiter } = rateIdentityOf(own, (text) => node.sha256(text))
+      const { cookie, ifb, ifbMac, limiter } = rateIdentityOf(own, (text) => node.sha256(text))
       const place = { ifindex: 77, prio: 60_000, handle: node.filters.length + 1, protocol: 3 }
       node.filters.push({ ...place, kind: 'matchall', cookie, packets: 0n, inHw: false })
-      node.detours.set(cookie, 100 + node.ifbs.size)
-      node.ifbs.add(ifb)
+      node.ifbs.set(ifb, ifbMac)
       node.limiters.push({ index: limiter, cookie, bytesPerSecond: 1, burst: 1, users: 0 })
       return { cookie, ifb }
     }
     const [valid, , elsewhere] = [limit('valid'), limit('lost'), limit('other', 'elsewhere')]
+    node.ifbs.set('ifb0', '02:00:00:00:00:01')
+    // The pod of this one has died, and its veth pair with it.
+    const gone = rateIdentityOf({ network: 'net', containerID: 'gone', ifname: 'net1' }, (text) =>
+      node.sha256(text),
+    )
+    node.ifbs.set(gone.ifb, gone.ifbMac)
+    claimClsact(node, 78)
     const { record } = attach('lost')
     store.remove(record)
     expect(gc()).toEqual([])
@@ -405,7 +374,8 @@ describe('GC', () => {
     expect(gc(['valid'])).toEqual([])
     const cookies = [valid.cookie, elsewhere.cookie]
     expect(node.filters.map(({ cookie }) => cookie)).toEqual(cookies)
-    expect([...node.ifbs]).toEqual([valid.ifb, elsewhere.ifb])
+    expect([...node.ifbs.keys()]).toEqual([valid.ifb, elsewhere.ifb, 'ifb0'])
+    expect(noteAt(`${node.sharedDir}/clsact-78`).get()).toBeUndefined()
     expect(node.limiters.map(({ cookie }) => cookie)).toEqual(cookies)
     // Filters of port mappings may use the policer.
     expect(node.steps).toEqual(['filter', 'ports', 'filter', 'limiter'])
@@ -418,72 +388,5 @@ describe('GC', () => {
     node.namespaces.clear()
     expect(gc([]).map(({ code }) => code)).toEqual([5])
     expect(left()).toEqual(['broken'])
-  })
-})
-
-describe('ADD', () => {
-  const request = () =>
-    requestOf({ stateDir, runtimeConfig: { portMappings: [{ hostPort: 8080, containerPort: 80 }] } })
-  const setting = () => ({
-    machine: node,
-    kernel: node.openKernel(),
-    pod: node.openNetns(path),
-    store,
-    otherStores: [],
-    parts,
-  })
-
-  test('a second one without a DEL is refused before anything is looked at, and keeps its hands off the first', () => {
-    attach()
-    const { code, message } = refusalOf(() =>
-      addAttachment(setting(), request(), readOffloadConfig(request()), {}),
-    )
-    expect(message).toBe(
-      'Cannot serve container "container", interface "net1", network "net": it is served already and needs a DEL first',
-    )
-    expect(code).toBe(11)
-    expect(store.list()).toHaveLength(1)
-    expect(node.filters).toHaveLength(1)
-  })
-
-  test('a second one is refused in the same way when the record of the first was lost', () => {
-    attach()
-    for (const name of store.list()) rmSync(name.path)
-    const { code, message } = refusalOf(() =>
-      addAttachment(setting(), request(), readOffloadConfig(request()), {}),
-    )
-    expect(message).toContain('it is served already and needs a DEL first')
-    expect(code).toBe(11)
-    expect(store.list()).toEqual([])
-    expect(node.filters).toHaveLength(1)
-  })
-
-  test('what is from before the last boot is no hindrance', () => {
-    attach()
-    node.boot = 'boot-2'
-    expect(() => addAttachment(setting(), request(), readOffloadConfig(request()), {})).toThrow(
-      'Cannot serve "net1": the pod has no such interface',
-    )
-  })
-
-  test('without mappings prevResult is the answer, and nothing is opened', () => {
-    const prevResult = { cniVersion: '1.1.0', interfaces: [], ips: [{ address: '10.1.0.5/24' }] }
-    const { add } = offloadPlugin(node)
-    expect(add(requestOf({ stateDir, prevResult }))).toMatchObject({ ips: [{ address: '10.1.0.5/24' }] })
-    expect(node.open).toBe(0)
-  })
-
-  test('without prevResult: code 7', () => {
-    expect(refusalOf(() => offloadPlugin(node).add(request()))).toMatchObject({
-      code: 7,
-      message: 'must be called as chained plugin',
-    })
-  })
-
-  test('into a namespace that is gone: code 8', () => {
-    const prevResult = { cniVersion: '1.1.0', ips: [{ address: '10.1.0.5/24' }] }
-    const { config } = request()
-    const error = refusalOf(() => offloadPlugin(node).add(requestOf({ ...config, prevResult })))
-    expect(error).toMatchObject({ code: 8, message: `Cannot open CNI_NETNS "${path}": ENOENT: ${path}` })
   })
 })

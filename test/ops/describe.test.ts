@@ -36,7 +36,7 @@ const lines: Readonly<Record<Op['do'], string>> = {
   'shaper.add':
     'pod:tc qdisc add dev net1 root handle 7666: tbf rate 100000000bit burst 250000b limit 562500b',
   'shaper.del': 'pod:tc qdisc del dev net1 root handle 7666:',
-  'ifb.add': 'ip link add vfr0123456789ab mtu 9000 up type ifb',
+  'ifb.add': 'ip link add vfr0123456789ab address 76:66:01:02:03:04 mtu 9000 up type ifb',
   'ifb.del': 'ip link del vfr0123456789ab',
   'detour.add':
     'tc filter add dev veth1 ingress prio 60000 matchall skip_hw action mirred egress redirect dev vfr0123456789ab cookie 76660102aabbccdd0011223344556677',

@@ -46,7 +46,7 @@ const table = { side: 'pod', table: 'vf-flower-aabb', text: 'table inet vf-flowe
 
 const rate = { bytesPerSecond: 12_500_000, burst: 250_000 } as const
 const shaper = { side: 'pod', link: 'net1', ...rate, limit: 562_500 } as const
-const ifb = { side: 'host', name: 'vfr0123456789ab', mtu: 9000 } as const
+const ifb = { side: 'host', name: 'vfr0123456789ab', mac: '76:66:01:02:03:04', mtu: 9000 } as const
 const rateCookie = '76660102aabbccdd0011223344556677'
 const detour = { side: 'host', link: 'veth1', through: ifb.name, cookie: rateCookie } as const
 const police = { link: 'pf0vf3', ...rate, cookie: rateCookie } as const

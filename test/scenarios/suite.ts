@@ -1,17 +1,15 @@
 /** Makes lab tests of the scenarios and of the table of offload and NAT, for some kinds of port on one node. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { lab } from '../support/lab.ts'
-import { type KindName, makeBed, type Nat, type PortBed } from '../support/port-bed.ts'
+import { type KindName, makeBed, type PortBed } from '../support/port-bed.ts'
 import { makeNode, type Node } from '../support/port-node.ts'
 import { diffSnapshot, type Snapshot, snapshot } from '../support/snapshot.ts'
 import { programOf, sceneName } from './all.ts'
 import { cellName, runCell } from './cells.ts'
-import { play, sceneOf } from './scenario.ts'
-import { transfer } from './transfer.ts'
+import { play } from './scenario.ts'
 
 /** VF_TEST_ALL=1: everything wherever it holds, else each scenario and cell of the table in one place, by turns. */
 const all = process.env.VF_TEST_ALL === '1'
-const megabytes = all ? 50 : 4
 /** P30 begins thirty programs at once. */
 const LIMIT_MS = 600_000
 
@@ -64,16 +62,7 @@ export function describeScenarios({ nic, others, kinds }: NodeOfKinds): void {
       for (const { scenario, nat } of scenes) {
         test(sceneName(scenario, kind, nat), { timeout: LIMIT_MS }, () => run(play(scenario, bed, nat)))
       }
-      for (const nat of kind === 'simnic-full' ? (['pod', 'nic'] as const) : []) {
-        test(`a transfer of ${megabytes} MB with nat ${nat}: all bytes, all frames counted in hardware, none seen by the host`, () =>
-          run(transferOver(bed, nat)))
-      }
       for (const cell of cells) test(cellName(cell), () => run(runCell(bed, cell)))
     })
   }
-}
-
-async function transferOver(bed: PortBed, nat: Nat): Promise<void> {
-  await bed.node.setSecond(nat === 'pod')
-  await transfer(sceneOf(bed, nat), megabytes)
 }

@@ -51,6 +51,8 @@ export interface FaultOptions {
   readonly seed: number
   /** All faults at every point; else one, in turn, the first by the seed. */
   readonly full: boolean
+  /** One fault at every point, before or after it in turn: half of what is done otherwise. */
+  readonly once?: boolean
   /** Only cases whose names hold this, to look at a failure again. */
   readonly only?: string | undefined
   /** Hears of each case that has ended, with what was wrong. */
@@ -68,12 +70,12 @@ interface Case {
 
 /** Runs the table. */
 export async function runFaultTable(lab: Lab, options: FaultOptions): Promise<FaultReport> {
-  const { subject, places, seed, full, only } = options
+  const { subject, places, only } = options
   if (places.length === 0) throw new Error('no VF to work on')
   await lab.must(places.map((place) => subject.dressUp(place)).join('\n'))
   try {
     const { points, before } = await explore(lab, subject, places)
-    const cases = plan(points, seed, full).filter(({ name }) => only === undefined || name.includes(only))
+    const cases = plan(points, options).filter(({ name }) => only === undefined || name.includes(only))
     const outcomes = new Map<Case, readonly string[]>()
     const play = (some: readonly Case[]) => playCases(lab, options, some, before, outcomes)
     await play(cases)
@@ -194,10 +196,11 @@ function pointsOf(verb: Verb, { trace = [], log = [] }: CallAnswer): Point[] {
   })
 }
 
-function plan(points: readonly Point[], seed: number, full: boolean): Case[] {
+function plan(points: readonly Point[], { seed, full, once = false }: FaultOptions): Case[] {
   const cases: Case[] = []
   for (const [index, { verb, point }] of points.entries()) {
     for (const [half, when] of (['before', 'after'] as const).entries()) {
+      if (once && half !== (seed + index) % 2) continue
       const turn = faults[(seed + 2 * index + half) % faults.length] ?? 'SIGKILL'
       for (const fault of full ? faults : [turn]) {
         const by = verb === 'GC' || (seed + cases.length) % 3 === 0 ? 'GC' : 'DEL'
@@ -219,7 +222,7 @@ function jobOf(
     ...(verb === 'ADD' ? [] : [call(place, 'ADD')]),
     ...(verb === 'GC' ? [kill(place)] : []),
     faulty,
-    look,
+    ...(isToldApart({ verb, fault }) ? [look] : []),
     ...(by === 'GC' && verb !== 'GC' ? [kill(place)] : []),
     call(place, by),
     look,
@@ -227,6 +230,11 @@ function jobOf(
     call(place, 'DEL', { ifRecord: true }),
   ]
   return { id: name, steps }
+}
+
+/** An ADD that fails and has its say before it ends: whatever it leaves is its own doing. */
+function isToldApart({ verb, fault }: Pick<Case, 'verb' | 'fault'>): boolean {
+  return verb === 'ADD' && fault !== 'SIGKILL'
 }
 
 const notHit = 'the fault was not hit'
@@ -243,9 +251,11 @@ function judge(
   const calls = answer.answers.filter((step) => step.do === 'call').slice(0, -1)
   const looks = answer.answers.filter((step) => step.do === 'look')
   const [faulty, last] = one.verb === 'ADD' ? calls : calls.slice(1)
-  const [middle, end] = looks
-  if (faulty === undefined || last === undefined || middle === undefined || end === undefined)
+  const end = looks.at(-1)
+  const middle = isToldApart(one) ? looks[0] : undefined
+  if (faulty === undefined || last === undefined || looks.length !== (isToldApart(one) ? 2 : 1))
     return ['cut short']
+  if (end === undefined) return ['no look at the end']
   const lines: string[] = []
   const isHit = faulty.trace?.includes(`${one.point}:${one.when}`) === true
   if (!isHit) lines.push(notHit)
@@ -254,8 +264,8 @@ function judge(
     lines.push(`not killed: ${words(faulty)}`)
   if (isHit && one.fault !== 'SIGKILL' && faulty.signal !== null) lines.push(`ended by ${faulty.signal}`)
   // Whoever fails and leaves no record must have left nothing at all.
-  const isDone = faulty.code !== 0 && faulty.signal === null && Object.keys(middle.records).length === 0
-  if (one.verb === 'ADD' && isDone) {
+  const hasFailed = faulty.code !== 0 && faulty.signal === null
+  if (hasFailed && middle !== undefined && Object.keys(middle.records).length === 0) {
     lines.push(...differences(place, before, middle, 'DEL').map((line) => `after the failed ADD: ${line}`))
   }
   if (last.code !== 0 || last.object !== undefined) lines.push(`${one.by} failed: ${words(last)}`)

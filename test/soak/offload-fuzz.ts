@@ -10,18 +10,25 @@ import { HOST } from '../support/topology.ts'
 import { offloadLook, offloadPlace, textDifferences } from './offload-subject.ts'
 import type { PropertyReport } from './property.ts'
 import { runLanes } from './run.ts'
-import type { Job, JobAnswer } from './script.ts'
+import type { Answer, Job, JobAnswer } from './script.ts'
 
 /** Runs `count` random configs, the same ones for the same seed. */
 export async function runOffloadFuzz(bed: PortBed, seed: number, count: number): Promise<PropertyReport> {
   const cases = fc.sample(wish, { seed, numRuns: count })
-  const jobs = cases.map((one, index) => jobOf(bed, index, one))
+  // Each case begins with what the one before it has left.
+  const jobs = [
+    { id: 'before', steps: [offloadLook(bed)] },
+    ...cases.map((one, index) => jobOf(bed, index, one)),
+  ]
   const answers = await runLanes(bed.lab, [{ place: offloadPlace, jobs }], { plugin: 'vf-offload' })
+  let before = answers.get('before')?.answers.at(-1)
   const failures: string[] = []
   const refused: Record<string, number> = {}
   let [accepted, failedCases] = [0, 0]
   for (const [index, one] of cases.entries()) {
-    const { code, lines } = judge(answers.get(String(index)))
+    const answer = answers.get(String(index))
+    const { code, lines } = judge(before, answer)
+    before = answer?.answers.at(-1) ?? before
     if (code === 0) accepted++
     else refused[code] = (refused[code] ?? 0) + 1
     if (lines.length > 0) failedCases++
@@ -130,12 +137,13 @@ function jobOf(
       prevResult: make(bed),
     },
   } as const
-  return { id: String(index), steps: [look, { ...call, verb: 'ADD' }, look, { ...call, verb: 'DEL' }, look] }
+  const middle = { ...look, ifRefused: true } as const
+  return { id: String(index), steps: [{ ...call, verb: 'ADD' }, middle, { ...call, verb: 'DEL' }, look] }
 }
 
 /** `code` is that of the ADD's error, 0 for success. */
-function judge(answer: JobAnswer | undefined): { code: number; lines: string[] } {
-  const [before, add, middle, del, end] = answer?.answers ?? []
+function judge(before: Answer | undefined, answer: JobAnswer | undefined): { code: number; lines: string[] } {
+  const [add, middle, del, end] = answer?.answers ?? []
   const isWhole = before?.do === 'look' && middle?.do === 'look' && end?.do === 'look'
   if (!isWhole || add?.do !== 'call' || del?.do !== 'call') {
     return { code: -1, lines: [answer?.error ?? 'cut short'] }

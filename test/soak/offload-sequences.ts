@@ -7,7 +7,7 @@ import type { BedPod, PortBed } from '../support/port-bed.ts'
 import { HOST } from '../support/topology.ts'
 import { limits, offloadLook, offloadPlace, textDifferences } from './offload-subject.ts'
 import { runLanes } from './run.ts'
-import type { Call, CallAnswer, Job, JobAnswer, LookAnswer, Step } from './script.ts'
+import type { Answer, Call, CallAnswer, Job, JobAnswer, LookAnswer, Step } from './script.ts'
 import { type Random, randomFrom } from './seed.ts'
 
 export interface OffloadSequenceReport {
@@ -53,8 +53,12 @@ export async function runOffloadSequences(
   onProgress: (ended: number) => void = () => undefined,
 ): Promise<OffloadSequenceReport> {
   const sequences = Array.from({ length: count }, (_, index) => planSequence(seed + index))
-  const jobs = sequences.map((sequence) => jobOf(bed, sequence))
-  let done = 0
+  // Each sequence begins with what the one before it has left.
+  const jobs = [
+    { id: 'before', steps: [offloadLook(bed)] },
+    ...sequences.map((sequence) => jobOf(bed, sequence)),
+  ]
+  let done = -1
   const answers = await runLanes(bed.lab, [{ place: offloadPlace, jobs }], {
     plugin: 'vf-offload',
     onAnswer: () => onProgress(++done),
@@ -63,8 +67,11 @@ export async function runOffloadSequences(
   await bed.lab.must('rm -f /var/lib/cni/vf-flower/offload/.*.tmp /run/vf-flower/.*.tmp')
   const verbs = { succeeded: 0, failed: 0, killed: 0 }
   const failures: string[] = []
+  let before = answers.get('before')?.answers.at(-1)
   for (const sequence of sequences) {
-    const lines = judge(sequence, answers.get(String(sequence.seed)), verbs)
+    const answer = answers.get(String(sequence.seed))
+    const lines = judge(sequence, before, answer, verbs)
+    before = answer?.answers.at(-1) ?? before
     const [first] = lines
     if (first === undefined) continue
     const more = lines.length === 1 ? '' : ` (and ${lines.length - 1} more)`
@@ -121,11 +128,13 @@ function hurtOf(random: Random): Pick<Act, 'fault' | 'killAfterMs'> {
 
 function jobOf(bed: PortBed, { seed, containers, acts }: Sequence): Job {
   const look: Step = offloadLook(bed)
-  // All of it is looked at before and after; between acts the node's tables tell who has what.
+  // All of it is looked at in the end; between acts the node's tables tell who has what.
   const glance: Step = { do: 'look', pods: [], script: 'nft list ruleset' }
   const steps = acts.flatMap((act): Step[] => [callOf(bed, act), glance])
-  const ends = containers.map((container) => callOf(bed, { verb: 'DEL', containers: [container] }))
-  return { id: String(seed), steps: [look, ...steps, ...ends, look] }
+  const ends = containers.map(
+    (container): Call => ({ ...callOf(bed, { verb: 'DEL', containers: [container] }), ifRecord: true }),
+  )
+  return { id: String(seed), steps: [...steps, ...ends, look] }
 }
 
 function callOf(
@@ -171,13 +180,14 @@ type Known = 'absent' | 'attached' | 'unknown'
 /** What was not as it must be; `verbs` is counted up. */
 export function judge(
   { containers, acts }: Sequence,
+  before: Answer | undefined,
   answer: JobAnswer | undefined,
   verbs: Record<'succeeded' | 'failed' | 'killed', number>,
 ): string[] {
   if (answer === undefined || answer.error !== undefined) return [answer?.error ?? 'no answer']
-  const [first, ...steps] = answer.answers
+  const steps = answer.answers
   const last = steps.at(-1)
-  if (first?.do !== 'look' || last?.do !== 'look') return ['cut short']
+  if (before?.do !== 'look' || last?.do !== 'look') return ['cut short']
   const known = new Map<Container, Known>(containers.map((container) => [container, 'absent']))
   const lines: string[] = []
   for (const [index, act] of acts.entries()) {
@@ -190,7 +200,7 @@ export function judge(
   for (const call of steps.slice(2 * acts.length)) {
     if (call.do === 'call' && call.code !== 0) lines.push(`the last DEL failed${heard(call)}`)
   }
-  return [...lines, ...textDifferences(first, last).map((line) => `in the end: ${line}`)]
+  return [...lines, ...textDifferences(before, last).map((line) => `in the end: ${line}`)]
 }
 
 /** What a call may have answered; `known` is brought up to date. */

@@ -26,17 +26,21 @@ export function textDifferences(before: LookAnswer, now: LookAnswer, by: 'DEL' |
 /** Takes away what a pod that has died would have taken along. */
 export function cleanPod({ name }: BedPod): string {
   return `
-    ip netns exec ${name} nft flush ruleset
+    nsenter --net=/run/netns/${name} sh -s <<'END'
+    nft flush ruleset
     for family in -4 -6; do
-      ip -n ${name} $family rule | sed -n 's/^30000:.* lookup //p' | sort -u |
-        while read -r table; do ip -n ${name} $family route flush table $table; done
-      while ip -n ${name} $family rule delete pref 30000 2>/dev/null; do :; done
+      ip $family rule | sed -n 's/^30000:.* lookup //p' | sort -u |
+        while read -r table; do ip $family route flush table $table; done
+      while ip $family rule delete pref 30000 2>/dev/null; do :; done
     done
-    ip -n ${name} -br link show type ifb | while read -r ifb _; do ip -n ${name} link delete $ifb; done
-    tc -n ${name} qdisc show | sed -n 's/^qdisc \\(tbf\\|clsact\\) .* dev \\([^ ]*\\) .*/\\1 \\2/p' | while read -r kind dev; do
-      if [ $kind = tbf ]; then tc -n ${name} qdisc delete dev $dev root; else tc -n ${name} qdisc delete dev $dev clsact; fi
+    ip -br link show type ifb | while read -r ifb _; do ip link delete $ifb; done
+    tc qdisc show | while read -r _ kind _ _ dev _; do
+      case $kind in tbf) tc qdisc delete dev $dev root;; clsact) tc qdisc delete dev $dev clsact;; esac
     done
-    tc qdisc show | sed -n 's/^qdisc tbf .* dev \\(veth[^ ]*\\) .*/\\1/p' | while read -r dev; do tc qdisc delete dev $dev root; done`
+END
+    tc qdisc show | while read -r _ kind _ _ dev _; do
+      case $kind:$dev in tbf:veth*) tc qdisc delete dev $dev root;; esac
+    done`
 }
 
 /** Both directions; with a whole number of Mbit/s from the pod, which a NIC can do, and none, which it can't. */

@@ -23,7 +23,7 @@ export interface Call {
   readonly prev?: true
   /** Milliseconds after which the process is killed. */
   readonly killAfterMs?: number
-  /** Only if the lane has a record: tidies up after a failure, so that the next job starts clean. */
+  /** Only if the container has a record: tidies up after a failure, so that the next job starts clean. */
   readonly ifRecord?: true
 }
 
@@ -38,6 +38,8 @@ export interface Look {
   readonly do: 'look'
   readonly pods: readonly string[]
   readonly script?: string
+  /** Only if the last call was refused: what went well is looked at when it is over. */
+  readonly ifRefused?: true
 }
 
 export type Step = Call | Shell | Look
@@ -98,6 +100,8 @@ export interface LookAnswer {
   readonly addresses: Readonly<Record<string, string>>
   /** What the script printed. */
   readonly text: string
+  /** Left out: nothing was refused. */
+  readonly leftOut?: true
 }
 
 export type Answer = CallAnswer | ShellAnswer | LookAnswer

@@ -1,0 +1,50 @@
+// What an ADD of port mappings leaves on the fake node, and its record.
+import { identityOf } from '../../src/offload/identity.ts'
+import type { OffloadJournal } from '../../src/offload/record.ts'
+import type { RecordStore } from '../../src/ops/record-store.ts'
+import type { Node } from './node.ts'
+
+/** ifindex of the uplink. */
+export const pf = 2
+/** The pod's namespace. */
+export const path = '/var/run/netns/pod'
+
+/** Leaves record, filter, reservation and the pod's tables of a container's `net1`. */
+export function attached(
+  node: Node,
+  store: RecordStore<OffloadJournal>,
+  who: { readonly containerID: string; readonly network: string; readonly netnsId: string },
+  more: Partial<OffloadJournal> = {},
+) {
+  const { network, netnsId } = who
+  const owner = { ...who, ifname: 'net1', netns: path, bootId: node.boot }
+  const journal: OffloadJournal = {
+    ...{
+      device: '0000:3b:02.1',
+      uplink: { name: 'pf0', ifindex: pf },
+      nat: 'pod',
+      ops: [],
+      rules: [],
+      notes: [],
+    },
+    keys: [{ address: '10.1.0.1', proto: 'tcp', port: 8080, toAddress: '10.1.0.5', toPort: 80 }],
+    ...more,
+  }
+  const record = store.write(network, { schema: 1, plugin: 'vf-offload', phase: 'attached', owner, journal })
+  const identity = identityOf(owner, (text) => node.sha256(text))
+  const { cookie } = identity
+  node.namespaces.set(path, netnsId)
+  node.filters.push({
+    ifindex: pf,
+    prio: 10,
+    handle: node.filters.length + 1,
+    protocol: 0x800,
+    kind: 'flower',
+    cookie,
+    packets: 0n,
+    inHw: false,
+  })
+  node.ports.add(cookie)
+  node.podTables.set(netnsId, new Set([identity.podTable, identity.routeTable]))
+  return { record, identity, tables: node.podTables.get(netnsId) ?? new Set() }
+}

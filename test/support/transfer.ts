@@ -1,0 +1,69 @@
+// A long transfer by rules in hardware. In: a pod behind a simulated card, how to send to its mapped port. Out: nothing, if
+// every byte arrived, every frame was counted by the card, and AF_PACKET saw none on the uplink and the representor.
+import { expect } from 'vitest'
+import type { Lab } from '../../hack/lab/lab.ts'
+import { capture } from './capture.ts'
+import { json } from './plugins.ts'
+import { type Card, hardwareRules } from './simnic.ts'
+
+/** Who is sent to. */
+export interface Transfer {
+  readonly lab: Lab
+  readonly card: Card
+  /** Name of the pod's namespace; its interface is `net1` on the card's first VF. */
+  readonly pod: string
+  /** The TCP port that frames have at the pod's interface: the pod's own if the card translates, else the mapped one. */
+  readonly port: number
+  /** Ports of a frame before and behind the card, as tcpdump takes them. */
+  readonly ports: string
+  /** Bytes that `send` sends. */
+  readonly bytes: number
+  /** Sends them, and fails unless they arrive. */
+  send(): Promise<void>
+}
+
+/** Sends, counting each frame in the pod as it comes from the wire and goes there. */
+export async function expectInHardware({
+  lab,
+  card,
+  pod,
+  port,
+  ports,
+  bytes,
+  send,
+}: Transfer): Promise<void> {
+  const count = (side: string, family: string, key: string) =>
+    `tc -n ${pod} filter add dev net1 ${side} protocol ${family} flower ip_proto tcp ${key} ${port} action ok`
+  await lab.must(`set -e
+    ip netns exec ${pod} ethtool -K net1 gro off gso off tso off
+    tc -n ${pod} qdisc add dev net1 clsact
+    ${['ip', 'ipv6'].flatMap((family) => [count('ingress', family, 'dst_port'), count('egress', family, 'src_port')]).join('\n')}`)
+  try {
+    const captures = [
+      await capture(lab, null, card.pf, ports),
+      await capture(lab, null, `${card.pf}rep0`, ports),
+    ]
+    await send()
+    for (const one of captures) expect(await one.stop()).toEqual([])
+    const counted = { in: await packets('ingress'), out: await packets('egress') }
+    const rules = await hardwareRules(lab, card)
+    const sum = (from: string) =>
+      rules.filter(({ ingress }) => ingress === from).reduce((total, rule) => total + rule.packets, 0)
+    expect({ in: sum('uplink'), out: sum('vf0') }).toEqual(counted)
+    // No frame holds more than 1,460 bytes of a stream.
+    expect(counted.in).toBeGreaterThan(bytes / 1_460)
+  } finally {
+    await lab.must(`tc -n ${pod} qdisc del dev net1 clsact
+      ip netns exec ${pod} ethtool -K net1 gro on gso on`)
+  }
+
+  async function packets(side: string): Promise<number> {
+    const filters = await json(lab, `tc -n ${pod} -s -j filter show dev net1 ${side}`)
+    return filters
+      .flatMap(
+        ({ options }) =>
+          (options as { actions?: { stats?: { packets: number } }[] } | undefined)?.actions ?? [],
+      )
+      .reduce((total, { stats }) => total + (stats?.packets ?? 0), 0)
+  }
+}
