@@ -105,7 +105,16 @@ export function addressesOn(socket: NetlinkSocket, ifindex?: number): AddressFac
     const address = found.IFA_LOCAL ?? found.IFA_ADDRESS
     if (address === undefined || (ifindex !== undefined && found.ifa_index !== ifindex)) return []
     const { ifa_index, ifa_prefixlen, ifa_scope: scope } = found
-    return [{ ifindex: ifa_index, address: `${address}/${ifa_prefixlen}`, scope }]
+    const flags = found.IFA_FLAGS ?? found.ifa_flags
+    // The first bit is IFA_F_TEMPORARY of IPv6; of IPv4 it says that an address is the second one of its subnet.
+    const has = (bit: number) => found.ifa_family === AF.AF_INET6 && (flags & bit) !== 0
+    return [
+      {
+        ...{ ifindex: ifa_index, address: `${address}/${ifa_prefixlen}`, scope },
+        ...(has(IFA_F.IFA_F_SECONDARY) ? { temporary: true as const } : {}),
+        ...(has(IFA_F.IFA_F_DADFAILED) ? { duplicate: true as const } : {}),
+      },
+    ]
   })
 }
 

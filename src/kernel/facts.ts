@@ -49,6 +49,10 @@ export interface AddressFacts {
   readonly ifindex: number
   readonly address: string
   readonly scope: number
+  /** Of IPv6: one of those that the kernel makes anew every day (privacy extensions). */
+  readonly temporary?: true
+  /** Of IPv6: somebody else on the link has it, so that it is not used (IFA_F_DADFAILED). */
+  readonly duplicate?: true
 }
 
 /** A tbf of ours at the root of an interface, as the kernel has it: bytes/s and bytes. */

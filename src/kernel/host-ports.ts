@@ -6,6 +6,7 @@
  * By netlink, without the nft program: starting that would be most of what a DEL costs.
  */
 import { type Cidr, ipFamily, ipFromBytes, ipToBytes, networkOf, parseCidr } from '../lib/ip.ts'
+import { PortTaken } from '../lib/port-taken.ts'
 import type { Message, Request } from '../netlink/message.ts'
 import { batchEnds } from '../netlink/nf/nfnetlink.ts'
 import { createElements } from '../netlink/nf/rules.ts'
@@ -31,7 +32,6 @@ import {
   ports,
 } from './host-table.ts'
 import type { FreedKey } from './kernel.ts'
-import { PortTaken } from './port-taken.ts'
 import { tolerate } from './refusals.ts'
 
 /**

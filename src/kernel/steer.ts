@@ -1,6 +1,7 @@
 /** Steering filters: flower on clsact ingress, MAC rewrite, redirect. Offload is tried first and its refusal kept. */
 import { fromHex, toHex } from '../lib/hex.ts'
 import { type Cidr, ipFamily, networkOf, parseCidr, parseIp } from '../lib/ip.ts'
+import { PortTaken } from '../lib/port-taken.ts'
 import type { Message } from '../netlink/message.ts'
 import type { NetlinkSocket } from '../netlink/socket.ts'
 import { NetlinkError } from '../netlink/socket.ts'
@@ -36,7 +37,6 @@ import { ETH_P, IPPROTO } from '../netlink/tc/rule.ts'
 import { countersOf } from '../netlink/tc/stats.ts'
 import type { Offload, Outcome, Proto, SteerSpec } from '../ops/op.ts'
 import type { OwnFilter } from './kernel.ts'
-import { PortTaken } from './port-taken.ts'
 import { EchoMismatch, offered } from './refusals.ts'
 
 /**

@@ -5,6 +5,7 @@ import type { Difference, DoneOp, Kernel } from '../kernel/kernel.ts'
 import type { OpenNetns } from '../kernel/machine.ts'
 import { ipFamily } from '../lib/ip.ts'
 import { log } from '../lib/log.ts'
+import { notice } from '../lib/notice.ts'
 import { describe, steerLine } from '../ops/describe.ts'
 import type { PluginRecord } from '../ops/record.ts'
 import type { RecordStore } from '../ops/record-store.ts'
@@ -158,8 +159,14 @@ function* portDifferences(
   const addresses = wire === undefined ? nodeAddresses(kernel) : uplinkAddresses(kernel, wire.uplink)
   const here = new Set(addresses.map(({ address }) => address))
   const place = wire === undefined ? 'the node' : `the uplink "${wire.uplink.name}"`
+  const named = new Set(config.mappings.map(({ hostIP }) => hostIP))
   for (const wanted of new Set(keys.map((key) => key.address))) {
-    if (!here.has(wanted) && !isLoopback(wanted)) yield `${place} does not have address ${wanted} any more`
+    if (here.has(wanted) || isLoopback(wanted)) continue
+    const words = `${place} does not have address ${wanted} any more`
+    const isSpare = keys.some(({ address }) => ipFamily(address) === ipFamily(wanted) && here.has(address))
+    // Addresses come and go, and who wished for whatever there are has the others: making the pod anew would not help.
+    if (isSpare && !named.has(wanted)) notice(`vf-offload: ${words}`)
+    else yield words
   }
 }
 

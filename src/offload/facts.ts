@@ -12,6 +12,8 @@ export interface HostAddress {
   readonly address: string
   readonly link: string
   readonly vlan: number
+  /** Gone within a day or a week: for those who name it. */
+  readonly temporary?: true
 }
 
 /** An address of the pod, with the gateway that prevResult names for it. */

@@ -18,9 +18,7 @@ interface Holder {
 export function uplinkAddresses(kernel: Kernel, uplink: LinkFacts): HostAddress[] {
   const all = globalAddresses(kernel)
   return holders(kernel, kernel.links('host'), { link: uplink, vlan: 0 }).flatMap(({ link, vlan }) =>
-    all
-      .filter(({ ifindex }) => ifindex === link.ifindex)
-      .map(({ address }) => ({ address: parseCidr(address).ip, link: link.name, vlan })),
+    all.filter(({ ifindex }) => ifindex === link.ifindex).map((one) => hostAddress(one, link.name, vlan)),
   )
 }
 
@@ -31,14 +29,19 @@ export function uplinkAddresses(kernel: Kernel, uplink: LinkFacts): HostAddress[
 export function nodeAddresses(kernel: Kernel): HostAddress[] {
   const up = new Map<number, string>()
   for (const link of kernel.links('host')) if (link.up) up.set(link.ifindex, link.name)
-  return globalAddresses(kernel).flatMap(({ ifindex, address }) => {
-    const link = up.get(ifindex)
-    return link === undefined ? [] : [{ address: parseCidr(address).ip, link, vlan: 0 }]
+  return globalAddresses(kernel).flatMap((one) => {
+    const link = up.get(one.ifindex)
+    return link === undefined ? [] : [hostAddress(one, link, 0)]
   })
 }
 
+function hostAddress({ address, temporary }: AddressFacts, link: string, vlan: number): HostAddress {
+  const found = { address: parseCidr(address).ip, link, vlan }
+  return temporary === true ? { ...found, temporary } : found
+}
+
 function globalAddresses(kernel: Kernel): AddressFacts[] {
-  return kernel.addresses('host').filter(({ scope }) => scope === 0)
+  return kernel.addresses('host').filter(({ scope, duplicate }) => scope === 0 && duplicate !== true)
 }
 
 function holders(kernel: Kernel, links: readonly LinkFacts[], from: Holder): Holder[] {

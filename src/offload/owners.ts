@@ -1,6 +1,7 @@
 /** Who has a host port, where the host's table does not say it. */
-import { PortTaken } from '../kernel/port-taken.ts'
+
 import { notice } from '../lib/notice.ts'
+import { PortTaken } from '../lib/port-taken.ts'
 import { ApplyError } from '../ops/apply.ts'
 import type { RecordName } from '../ops/record-store.ts'
 import type { OffloadSetting } from './add.ts'

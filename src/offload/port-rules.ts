@@ -79,7 +79,8 @@ function addressesFor(
   const family = hostIP === undefined ? undefined : ipFamily(hostIP)
   const wanted = podIPs.map(ipFamily).filter((podFamily) => family === undefined || podFamily === family)
   if (wanted.length === 0) return []
-  const found = served.filter((address) => wanted.includes(ipFamily(address)))
+  const lasting = new Set(host.served.flatMap((one) => (one.temporary === true ? [] : one.address)))
+  const found = served.filter((address) => lasting.has(address) && wanted.includes(ipFamily(address)))
   if (found.length === 0) throw unreachable(`hostPort ${mapping.hostPort}`, undefined, host)
   return host.localhost && wanted.includes(4) ? [...found, '127.0.0.1'] : found
 }

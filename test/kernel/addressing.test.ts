@@ -78,6 +78,19 @@ describe('addresses', () => {
   })
 })
 
+test('of IPv6: temporary addresses and those that somebody else has; a second one of IPv4 has the same bit', () => {
+  const encoded = [
+    { ifa_family: AF.AF_INET6, ifa_prefixlen: 64, ifa_index: 7, ifa_flags: 1, IFA_ADDRESS: '2001:db8::1' },
+    { ifa_family: AF.AF_INET6, ifa_prefixlen: 64, ifa_index: 7, IFA_FLAGS: 0x48, IFA_ADDRESS: '2001:db8::2' },
+    { ifa_family: AF.AF_INET, ifa_prefixlen: 24, ifa_index: 7, IFA_FLAGS: 0x81, IFA_LOCAL: '10.1.0.2' },
+  ].map((one) => ({ type: RTM.RTM_NEWADDR, payload: addrMessage.encode(one) }))
+  expect(addressesOn(answering(() => ({ messages: encoded })).socket)).toEqual([
+    { ifindex: 7, address: '2001:db8::1/64', scope: 0, temporary: true },
+    { ifindex: 7, address: '2001:db8::2/64', scope: 0, duplicate: true },
+    { ifindex: 7, address: '10.1.0.2/24', scope: 0 },
+  ])
+})
+
 describe('routes', () => {
   const added = (change: Partial<RouteSpec>) => {
     const { socket, asked } = ok()

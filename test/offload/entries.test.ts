@@ -2,11 +2,12 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, expect, describe as group, test } from 'vitest'
+import { afterEach, beforeEach, expect, describe as group, test, vi } from 'vitest'
 import { failure } from '../../src/cni/failure.ts'
 import type { LinkFacts } from '../../src/kernel/facts.ts'
 import type { Kernel } from '../../src/kernel/kernel.ts'
-import { PortTaken } from '../../src/kernel/port-taken.ts'
+import { log } from '../../src/lib/log.ts'
+import { PortTaken } from '../../src/lib/port-taken.ts'
 import { addAttachment } from '../../src/offload/add.ts'
 import { readOffloadConfig } from '../../src/offload/config.ts'
 import { withOwner } from '../../src/offload/owners.ts'
@@ -47,6 +48,7 @@ const link = (name: string, ifindex: number, more: Partial<LinkFacts> = {}) =>
 class VethNode extends Node {
   readonly lines: string[] = []
   refused = '-'
+  addresses = ['192.0.2.1/24']
   readonly #host = [link('eth0', 2), link('veth1', 7, { kind: 'veth', lower: 3 })]
   readonly #pod = [link('net1', 3, { kind: 'veth', lower: 7 })]
 
@@ -67,7 +69,7 @@ class VethNode extends Node {
       ...super.openKernel(...pod),
       link: (side, name) => of(side).find((one) => one.name === name),
       links: (side) => of(side),
-      addresses: () => [{ ifindex: 2, address: '192.0.2.1/24', scope: 0 }],
+      addresses: () => this.addresses.map((address) => ({ ifindex: 2, address, scope: 0 })),
       listeners: () => [],
       rivals: () => [],
       verify: () => [],
@@ -155,6 +157,33 @@ group('two entries of vf-offload, one for ports and one for limits', () => {
     node.refused = '-'
     call({ portMappings })
     expect(node.ports.size).toBe(1)
+  })
+})
+
+group('CHECK when the node has lost an address', () => {
+  const check = (hostIP?: string) => () =>
+    call({ portMappings: [{ ...portMappings[0], ...(hostIP === undefined ? {} : { hostIP }) }] }, 'CHECK')
+
+  test.each([[undefined], ['0.0.0.0']])(
+    'that no hostIP named (%s): told, as long as another one serves',
+    (hostIP) => {
+      node.addresses = ['192.0.2.1/24', '192.0.2.2/24']
+      call({ portMappings: [{ ...portMappings[0], ...(hostIP === undefined ? {} : { hostIP }) }] })
+      node.addresses = ['192.0.2.2/24']
+      const said = vi.spyOn(log, 'warn').mockReturnValue(undefined)
+      expect(check(hostIP)).not.toThrow()
+      expect(said.mock.calls.join()).toContain('the node does not have address 192.0.2.1 any more')
+      said.mockRestore()
+      node.addresses = ['192.0.2.3/24']
+      expect(refusalOf(check(hostIP)).message).toMatch(/192\.0\.2\.1 any more.* 192\.0\.2\.2 any more/)
+    },
+  )
+
+  test('that a hostIP named: code 104', () => {
+    node.addresses = ['192.0.2.1/24', '192.0.2.2/24']
+    call({ portMappings: [{ ...portMappings[0], hostIP: '192.0.2.1' }] })
+    node.addresses = ['192.0.2.2/24']
+    expect(refusalOf(check('192.0.2.1'))).toMatchObject({ code: 104 })
   })
 })
 

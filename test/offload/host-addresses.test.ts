@@ -75,3 +75,20 @@ test('of the node: every global address on an interface that is up', () => {
   })
   expect(shown(nodeAddresses(kernel))).toEqual(['10.1.0.1 pf0 0', '192.0.2.53 lo 0'])
 })
+
+test('an address that is a duplicate is none; a temporary one is marked', () => {
+  const kernel = {
+    links: () => [{ name: 'pf0', ifindex: 1, up: true }],
+    addresses: () => [
+      { ifindex: 1, address: '2001:db8::1/64', scope: 0 },
+      { ifindex: 1, address: '2001:db8::2/64', scope: 0, duplicate: true },
+      { ifindex: 1, address: '2001:db8::3/64', scope: 0, temporary: true },
+    ],
+  } as unknown as Kernel
+  const found = [
+    { address: '2001:db8::1', link: 'pf0', vlan: 0 },
+    { address: '2001:db8::3', link: 'pf0', vlan: 0, temporary: true },
+  ]
+  expect(nodeAddresses(kernel)).toEqual(found)
+  expect(uplinkAddresses(kernel, { name: 'pf0', ifindex: 1 } as LinkFacts)).toEqual(found)
+})

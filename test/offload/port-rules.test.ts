@@ -49,6 +49,15 @@ describe('addresses of a mapping', () => {
     expect(portKeys([{ ...http, hostIP }], dual, two).map(({ address }) => address)).toEqual(addresses)
   })
 
+  test('a temporary address serves whom names it', () => {
+    const host = hostOf([on('2001:db8::1'), { ...on('2001:db8::2'), temporary: true }])
+    const addresses = (hostIP?: string) =>
+      portKeys([{ ...http, hostIP }], dual, host).map(({ address }) => address)
+    expect(addresses('::')).toEqual(['2001:db8::1'])
+    expect(addresses()).toEqual(['2001:db8::1'])
+    expect(addresses('2001:db8::2')).toEqual(['2001:db8::2'])
+  })
+
   test('a wish for a family that the pod has not is none, even an impossible one', () => {
     for (const hostIP of ['::', '2001:db8::1', '2001:db8::99'])
       expect(shown([{ ...http, hostIP }], v4)).toEqual([])
