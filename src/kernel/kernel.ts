@@ -59,9 +59,13 @@ export interface RateKernel {
   ratesOfPort(handle: string): PortRateFacts | undefined
 }
 
-/** What missingNeeds() tries out: what port mappings are made of, what limits are, and policers. */
+/**
+ * What missingNeeds() tries out: what port mappings are made of, with `steering` also those of VFs and NICs, what limits are,
+ * and policers.
+ */
 export interface Needs {
   readonly ports: boolean
+  readonly steering: boolean
   readonly rates: boolean
   readonly police: boolean
 }

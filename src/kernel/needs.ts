@@ -48,12 +48,8 @@ export function missingNeeds(wanted: Needs, nft: RunNft): string[] {
   return inNewNetns(() => {
     const socket = new NetlinkSocket(openNetlink(0))
     try {
-      const qdisc = refusal(() => socket.request(newClsact(lo)))
-      // Without a qdisc every filter would be refused for want of it.
-      const clsact =
-        qdisc === undefined ? missingFilters(socket, wanted) : [`qdisc clsact (sch_ingress): ${qdisc}`]
       return [
-        ...clsact,
+        ...(wanted.steering || wanted.rates ? missingOnClsact(socket, wanted) : []),
         ...(wanted.rates ? missingShapers(socket) : []),
         ...(wanted.ports ? missingNft(nft) : []),
       ]
@@ -80,9 +76,15 @@ const policer = (): Trial[] => [
   ['police', limitRate({ bytesPerSecond: 125_000, burst: 20_000, mtu: 1500, conform: TC_ACT.TC_ACT_PIPE })],
 ]
 
-function missingFilters(socket: NetlinkSocket, { ports, rates, police }: Needs): string[] {
-  const byFlower = ports ? missingActions(socket, 'flower', mappers()) : []
-  const trials = [...(ports ? [] : [mirred]), ...(police ? policer() : [])]
+/** Without a qdisc every filter would be refused for want of it. */
+function missingOnClsact(socket: NetlinkSocket, wanted: Needs): string[] {
+  const qdisc = refusal(() => socket.request(newClsact(lo)))
+  return qdisc === undefined ? missingFilters(socket, wanted) : [`qdisc clsact (sch_ingress): ${qdisc}`]
+}
+
+function missingFilters(socket: NetlinkSocket, { steering, rates, police }: Needs): string[] {
+  const byFlower = steering ? missingActions(socket, 'flower', mappers()) : []
+  const trials = [...(steering ? [] : [mirred]), ...(police ? policer() : [])]
   const byMatchall = rates ? missingActions(socket, 'matchall', trials) : []
   return [...byFlower, ...byMatchall]
 }

@@ -33,7 +33,9 @@ export function requireReady(
     const pfs = named ?? pfsWithVfs()
     // Elsewhere a limit that no policer can have is kept by a shaper.
     const police = rates && config.rates.outside && pfs.some((pf) => kernel.isSwitchdev(pf))
-    const missing = kernel.missingNeeds({ ports, rates, police })
+    // Pods behind a bridge, all that there can be on other nodes, are served without any filter.
+    const steering = ports && (pfs.length > 0 || config.device !== undefined || config.uplink !== undefined)
+    const missing = kernel.missingNeeds({ ports, steering, rates, police })
     if (missing.length > 0) throw new CniError(code.pluginNotAvailable, missing.join('; '))
     for (const pf of named ?? []) requireLink(kernel, uplinkOf(pf), `network interface of the PF "${pf}"`)
     if (ports && (config.offload === 'require' || config.nat === 'nic')) requireOffload(kernel, config, pfs)
