@@ -72,7 +72,7 @@ export function runRateOp({ route, generic, indexOf, forget }: Sides, op: RateOp
       removeMeter(route('host'), op.meter)
       return {}
     case 'devlink.rate.set':
-      setPortRates(generic(), op.handle, op.set, op.was)
+      setPortRates(generic(), op.handle, op.set, op.now ?? op.was)
       return {}
   }
 }

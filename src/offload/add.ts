@@ -2,32 +2,27 @@ import { failure } from '../cni/failure.ts'
 import type { Request } from '../cni/request.ts'
 import type { Result } from '../cni/result.ts'
 import type { Kernel } from '../kernel/kernel.ts'
-import type { Machine, OpenNetns } from '../kernel/machine.ts'
+import type { OpenNetns } from '../kernel/machine.ts'
 import { log } from '../lib/log.ts'
 import { notice } from '../lib/notice.ts'
 import { addVerbFields, step } from '../lib/steps.ts'
 import { ApplyError, Transaction } from '../ops/apply.ts'
 import { type PluginRecord, recordSchemaVersion } from '../ops/record.ts'
-import type { RecordStore } from '../ops/record-store.ts'
 import { claimClsact } from './clsact.ts'
 import type { OffloadConfig } from './config.ts'
 import { earlierEntries, joined, merged, otherEntries } from './entries.ts'
+import { type RatesNow, ratesBefore } from './handover.ts'
 import { withOwner } from './owners.ts'
-import { LimiterInTheWay, type Part, type Planned, type Shared } from './part.ts'
+import { LimiterInTheWay, type Planned, type Shared } from './part.ts'
 import { type Port, readPort } from './port.ts'
 import { emptyJournal, type OffloadJournal } from './record.ts'
-import { sweep } from './remove.ts'
+import { type RemovalSetting, sweep } from './remove.ts'
 import { reportOf } from './report.ts'
 
 /** What a verb works with. */
-export interface OffloadSetting {
-  readonly machine: Machine
+export interface OffloadSetting extends RemovalSetting {
   readonly kernel: Kernel
   readonly pod: OpenNetns
-  readonly store: RecordStore<OffloadJournal>
-  /** Records of the same attachments under the plugin's other names. */
-  readonly otherStores: readonly RecordStore<OffloadJournal>[]
-  readonly parts: readonly Part[]
 }
 
 /**
@@ -40,7 +35,7 @@ export function addAttachment(
   config: OffloadConfig,
   prevResult: Result,
 ): Result {
-  const { machine, kernel, pod, store, otherStores, parts } = setting
+  const { machine, kernel, pod, store, parts } = setting
   const { containerId: containerID, ifname, name: network } = request
   const attachment = { containerID, ifname, network }
   const wanted = parts.filter((part) => part.wanted(config))
@@ -51,9 +46,9 @@ export function addAttachment(
     port.wire?.representor === undefined
       ? []
       : [...(earlier === undefined ? [] : [earlier.journal]), ...otherEntries(setting, attachment)]
-  const planned = step('plan', () =>
-    wanted.flatMap((part) => part.plan({ machine, kernel, request, config, attachment, port, others }) ?? []),
-  )
+  const before = (now: RatesNow) => ratesBefore(setting, attachment, port.device, now)
+  const context = { machine, kernel, request, config, attachment, port, others, ratesBefore: before }
+  const planned = step('plan', () => wanted.flatMap((part) => part.plan(context) ?? []))
   if (planned.length === 0) return prevResult
   const own = merged(
     journalOf(port, config),
@@ -87,7 +82,7 @@ export function addAttachment(
     // The last word is a sweep by cookie, as DEL does it: a step whose outcome is unknown is in no list of things done.
     const stuck: string[] = []
     try {
-      sweep({ machine, store, otherStores, parts }, attachment, pod, { journal: own })
+      sweep(setting, attachment, pod, { journal: own })
       if (earlier === undefined) store.remove(name)
       else store.write(network, earlier, 'volatile')
     } catch (second) {

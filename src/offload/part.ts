@@ -8,6 +8,7 @@ import type { Kernel } from '../kernel/kernel.ts'
 import type { Machine, OpenNetns } from '../kernel/machine.ts'
 import type { Transaction } from '../ops/apply.ts'
 import type { OffloadConfig } from './config.ts'
+import type { RatesNow, ratesBefore } from './handover.ts'
 import type { Attachment } from './identity.ts'
 import type { Port } from './port.ts'
 import type { OffloadJournal } from './record.ts'
@@ -22,6 +23,8 @@ export interface AddContext {
   readonly port: Port
   /** Of a VF with a representor: what other entries of the list have made for the attachment. */
   readonly others: readonly OffloadJournal[]
+  /** The rates before the limits of attachments that have had the pod's device. */
+  ratesBefore(now: RatesNow): ReturnType<typeof ratesBefore>
 }
 
 /** What a part looks for its own things with. */
@@ -80,7 +83,7 @@ export interface Removal {
   readonly filtersGone: boolean
   /** There was a record: something of this attachment is to be expected, whether or not the record could be read. */
   readonly expected: boolean
-  /** True when the record of another attachment names the device: what is set on it now may be that one's. */
+  /** True when another attachment has the device: what is set on it now may be that one's. */
   isTakenOver(device: string): boolean
   /** Runs an action; undefined when it failed. */
   step<T>(action: () => T): T | undefined

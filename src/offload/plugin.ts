@@ -75,12 +75,13 @@ function records({ name }: Pick<Instance, 'name'>, stateDir: string) {
   return recordStore(stateDir, name === 'vf-offload' ? 'offload' : name, offloadJournal)
 }
 
-/** The records of this name, and those of the others. */
+/** The records of this name, those of the others, and the names of vf-attach's. */
 function storesOf({ name }: Pick<Instance, 'name'>, stateDir: string) {
   const others = offloadNames.filter((other) => other !== name)
   return {
     store: records({ name }, stateDir),
     otherStores: others.map((other) => records({ name: other }, stateDir)),
+    attachStore: recordStore(stateDir, 'attach', offloadJournal),
   }
 }
 

@@ -4,7 +4,7 @@
  */
 import { CniError, code } from '../cni/error.ts'
 import type { LinkFacts, PortRateFacts } from '../kernel/facts.ts'
-import type { MeterSpec, Op, Side, VfAttributes } from '../ops/op.ts'
+import type { MeterSpec, Op, PortRates, Side, VfAttributes } from '../ops/op.ts'
 import { type DirectWay, isOpenVswitch } from './direct.ts'
 import type { RateIdentity } from './identity.ts'
 import type { Port } from './port.ts'
@@ -16,10 +16,12 @@ export interface RateFacts {
   readonly port: Port
   /** The host's end of a veth pair; undefined where there is none, or it is not on the host. */
   readonly peer: LinkFacts | undefined
-  /** What the PF has the VF limited to now; undefined where it does not say. */
+  /** What the PF had the VF limited to before the limits of others; undefined where it does not say. */
   readonly vfRate: VfAttributes['rate']
   /** What the devlink port of the VF's representor is limited to now. */
   readonly portRates: PortRateFacts | undefined
+  /** What it was limited to before those of others that are in force still; undefined: to that. */
+  readonly portBefore: PortRates | undefined
   /**
    * How frames that no port mapping is for come to the representor: by a bridge that it shares with the uplink, in a VLAN
    * (0: untagged); undefined: they don't, or see `unmetered`.
@@ -165,7 +167,7 @@ function waysFromPod(limit: Limit, facts: RateFacts, identity: RateIdentity): Wa
 }
 
 function nicWays(limit: Limit, facts: RateFacts, identity: RateIdentity): Ways {
-  const { port, vfRate, portRates } = facts
+  const { port, vfRate, portRates, portBefore } = facts
   if (port.vf === undefined || port.wire === undefined) return { ways: [], passedOver: [] }
   const { uplink, representor } = port.wire
   const whole = megabits(limit)
@@ -192,9 +194,13 @@ function nicWays(limit: Limit, facts: RateFacts, identity: RateIdentity): Ways {
   if (portRates === undefined) passedOver.push('tx_max: the driver has no devlink rates')
   else if (whole === undefined) passedOver.push(`tx_max: ${rounding}`)
   else {
-    const { handle, max, share } = portRates
-    const set = { max: lower(max, bytesOfMegabits(whole)), share }
-    const op: Op = { do: 'devlink.rate.set', handle, set, was: { max, share } }
+    const { handle, ...now } = portRates
+    const was = portBefore ?? now
+    const set = { max: lower(was.max, bytesOfMegabits(whole)), share: was.share }
+    const op: Op = {
+      ...{ do: 'devlink.rate.set', handle, set, was },
+      ...(portBefore === undefined ? {} : { now }),
+    }
     const notes = notesOf(limit, whole, set.max / bytesOfMegabits(1))
     ways.push({ where: 'nic', means: 'tx_max', ops: [op], notes })
   }

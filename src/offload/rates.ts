@@ -9,7 +9,6 @@ import { readPciFunction, uplinkOf } from '../nic/pci.ts'
 import { ApplyError, type Transaction } from '../ops/apply.ts'
 import { describe } from '../ops/describe.ts'
 import { invert, type Op } from '../ops/op.ts'
-import type { OffloadConfig } from './config.ts'
 import { type DirectWay, directWay } from './direct.ts'
 import { removeFilters } from './filters.ts'
 import { rateIdentityOf } from './identity.ts'
@@ -35,9 +34,10 @@ function traceOf({ machine, kernel, attachment }: TraceContext): string | undefi
   return kernel.rates().limiters(cookie).length > 0 ? 'there is its policer in the NIC' : undefined
 }
 
-function planOf({ machine, kernel, config, attachment, port, others }: AddContext): Planned {
+function planOf(context: AddContext): Planned {
+  const { machine, kernel, config, attachment, port } = context
   const identity = rateIdentityOf(attachment, machine.sha256)
-  const facts = readRateFacts(kernel, port, config, others)
+  const facts = readRateFacts(context)
   const goals = planRates(config.rates, facts, identity)
   refuseShaped(kernel, port, facts, goals)
   const ways = goals.flatMap((goal) => goal.ways)
@@ -83,19 +83,18 @@ function refuseShaped(kernel: Kernel, { link }: Port, { peer }: RateFacts, goals
 }
 
 /** Asks the kernel for what concerns this kind of port. */
-function readRateFacts(
-  kernel: Kernel,
-  port: Port,
-  config: OffloadConfig,
-  others: readonly OffloadJournal[],
-): RateFacts {
+function readRateFacts({ kernel, port, config, others, ratesBefore }: AddContext): RateFacts {
   const peer = port.kind === 'veth' && port.link !== undefined ? peerOf(kernel, port.link) : undefined
   const representor = port.wire?.representor
+  const portRates = representor === undefined ? undefined : kernel.rates().portRates(representor.ifindex)
+  const vf = port.vf && { index: port.vf.index, rate: port.wire?.uplink.vfs?.get(port.vf.index)?.rate }
+  const before = ratesBefore({ vf, port: portRates })
   return {
     port,
     peer,
-    vfRate: port.vf === undefined ? undefined : port.wire?.uplink.vfs?.get(port.vf.index)?.rate,
-    portRates: representor === undefined ? undefined : kernel.rates().portRates(representor.ifindex),
+    vfRate: before.vf,
+    portRates,
+    portBefore: before.port,
     ...(port.wire === undefined || representor === undefined || config.rates.toPod === undefined
       ? { direct: undefined, unmetered: undefined, takenLimiters: [] }
       : { ...wayPast(kernel, port.wire, others), takenLimiters: kernel.rates().policerIndexes() }),

@@ -5,7 +5,7 @@
 import { CniError, code } from '../cni/error.ts'
 import { failure } from '../cni/failure.ts'
 import type { Request } from '../cni/request.ts'
-import type { Machine, OpenNetns } from '../kernel/machine.ts'
+import type { OpenNetns } from '../kernel/machine.ts'
 import { notice } from '../lib/notice.ts'
 import { faultPoint } from '../ops/fault.ts'
 import { isAlive, openOwnersNetns } from '../ops/owner-netns.ts'
@@ -14,16 +14,13 @@ import type { RecordName, RecordStore } from '../ops/record-store.ts'
 import { releaseClsact } from './clsact.ts'
 import { otherEntries } from './entries.ts'
 import { removeFilters } from './filters.ts'
+import { type DeviceRecords, isTakenOver } from './handover.ts'
 import type { Attachment } from './identity.ts'
 import type { Part } from './part.ts'
 import type { OffloadJournal } from './record.ts'
 
 /** What a removal works with. */
-export interface RemovalSetting {
-  readonly machine: Machine
-  readonly store: RecordStore<OffloadJournal>
-  /** Records of the same attachments under the plugin's other names. */
-  readonly otherStores: readonly RecordStore<OffloadJournal>[]
+export interface RemovalSetting extends DeviceRecords {
   readonly parts: readonly Part[]
 }
 
@@ -82,7 +79,8 @@ export function collectGarbage(setting: RemovalSetting, request: Request): CniEr
 
 function removeRecorded(setting: RemovalSetting, name: RecordName, netns: string): void {
   const { machine, store } = setting
-  const record = readUsable(store, name)
+  const read = readUsable(store, name)
+  const record = read === 'broken' ? undefined : read
   const pod = openOwnersNetns(machine, record?.owner, netns)
   try {
     const attachment = { network: name.subject, containerID: name.containerID, ifname: name.ifname }
@@ -90,20 +88,22 @@ function removeRecorded(setting: RemovalSetting, name: RecordName, netns: string
   } finally {
     pod?.close()
   }
+  // The rates of VF and devlink port that a record spoke of bear no cookie: whoever can read it may want to look.
+  if (read === 'broken') notice(`vf-offload: the record is put aside as "${store.putAside(name)}"`)
   store.remove(name)
 }
 
-/** The record; undefined for a broken one, because all that matters can be found without it. */
+/** The record, or that it can't be read: nearly all that matters can be found without it. */
 function readUsable(
   store: RecordStore<OffloadJournal>,
   name: RecordName,
-): PluginRecord<OffloadJournal> | undefined {
+): PluginRecord<OffloadJournal> | 'broken' | undefined {
   try {
     return store.read(name)
   } catch (error) {
     if (!(error instanceof RecordError) || error.isNewer) throw error
     notice(`vf-offload: ${error.message}; what it spoke of is looked for by cookie`)
-    return undefined
+    return 'broken'
   }
 }
 
@@ -120,7 +120,7 @@ export function sweep(
   pod: OpenNetns | undefined,
   found: { readonly journal: OffloadJournal | undefined } | undefined,
 ): void {
-  const { machine, store } = setting
+  const { machine } = setting
   const kernel = machine.openKernel(pod)
   const errors: string[] = []
   const step = <T>(action: () => T): T | undefined => {
@@ -141,13 +141,13 @@ export function sweep(
     links.add(ifindex)
   }
   const expected = found !== undefined
-  const isTakenOver = (device: string) => otherRecords(store, attachment).some((one) => one.device === device)
   try {
     const parts = partsIn(setting, attachment, journal)
     const cookies = parts.map((part) => part.cookie(attachment, machine.sha256))
     const removed = step(() => (cookies.length === 0 ? [] : removeFilters(kernel, cookies)))
     for (const { ifindex } of removed ?? []) touched(ifindex)
-    const removal = { machine, kernel, attachment, pod, journal, expected, isTakenOver, step, touched }
+    const taken = (device: string) => isTakenOver(setting, attachment, device)
+    const removal = { machine, kernel, attachment, pod, journal, expected, isTakenOver: taken, step, touched }
     for (const part of parts.toReversed()) part.remove({ ...removal, filtersGone: removed !== undefined })
     for (const ifindex of links) step(() => releaseClsact(machine, kernel, ifindex))
   } finally {
@@ -172,19 +172,4 @@ function partsIn(
   if (journal !== undefined) return parts.filter((part) => part.recorded(journal))
   const others = otherEntries({ machine, otherStores }, attachment)
   return parts.filter((part) => !others.some((other) => part.recorded(other)))
-}
-
-/** Journals of all other attachments whose records can be read. */
-function otherRecords(
-  store: RecordStore<OffloadJournal>,
-  { containerID, ifname }: Attachment,
-): readonly OffloadJournal[] {
-  return store.list().flatMap((name) => {
-    if (name.containerID === containerID && name.ifname === ifname) return []
-    try {
-      return store.read(name)?.journal ?? []
-    } catch {
-      return []
-    }
-  })
 }

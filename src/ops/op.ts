@@ -246,7 +246,14 @@ export type Op =
   | { do: 'meter.add' | 'meter.del'; meter: MeterSpec }
   | { do: 'limiter.add' | 'limiter.del'; limiter: LimiterSpec; offload: Offload }
   /** Of a devlink port, `handle` as `pci/0000:3b:00.0/65539`. */
-  | { do: 'devlink.rate.set'; handle: string; set: PortRates; was: PortRates }
+  | {
+      do: 'devlink.rate.set'
+      handle: string
+      set: PortRates
+      was: PortRates
+      /** What it is when this is carried out, where that is not `was`. */
+      now?: PortRates
+    }
   | { do: 'bridge.vlan.add' | 'bridge.vlan.del'; side: Side; link: string; vlan: BridgeVlan }
   /** Takes a PCI function from its driver and gives it back, so that its interface starts anew on the host. */
   | { do: 'driver.rebind'; pci: string; driver: string }
@@ -309,7 +316,7 @@ export function invert(op: Op): Op | undefined {
     case 'vf.set':
       return { ...op, set: op.was, was: op.set }
     case 'devlink.rate.set':
-      return { ...op, set: op.was, was: op.set }
+      return { do: op.do, handle: op.handle, set: op.was, was: op.set }
     case 'link.set':
       return { ...addressed(op), set: op.was, was: op.set }
     case 'link.move':

@@ -132,7 +132,10 @@ export function removeAttachment(
   const { network: name, containerID: containerId, ifname } = attachment
   const request = { name, containerId, ifname, netns: '' } as Request
   const store = recordStore(stateDir, 'offload', offloadJournal)
-  removeIt({ machine, store, otherStores: [], parts: partsOf('vf-offload') }, request)
+  removeIt(
+    { machine, store, otherStores: [], attachStore: { list: () => [] }, parts: partsOf('vf-offload') },
+    request,
+  )
   return counts
 }
 

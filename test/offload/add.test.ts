@@ -36,7 +36,15 @@ describe('ADD', () => {
     requestOf({ stateDir, runtimeConfig: wishes })
   const add = (wishes?: Record<string, unknown>, otherStores: readonly (typeof store)[] = []) => {
     const pod = node.openNetns(path)
-    const setting = { machine: node, kernel: node.openKernel(), pod, store, otherStores, parts }
+    const setting = {
+      machine: node,
+      kernel: node.openKernel(),
+      pod,
+      store,
+      otherStores,
+      attachStore: { list: () => [] },
+      parts,
+    }
     return addAttachment(setting, request(wishes), readOffloadConfig(request(wishes)), {})
   }
   /** A pod behind a pair of which the host has the other end. */

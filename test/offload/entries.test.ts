@@ -308,6 +308,7 @@ group('one limit of what comes to the pod, in the NIC', () => {
       pod,
       store,
       otherStores: [],
+      attachStore: { list: () => [] },
       parts: partsWith(rules),
     }
     addAttachment(setting, request, readOffloadConfig(request), prevResult)

@@ -68,6 +68,7 @@ function install(others: readonly OffloadJournal[], more: object = {}, refusal?:
   } as unknown as Kernel
   const context: AddContext = {
     ...{ machine, kernel, request, config: readOffloadConfig(request), port, others },
+    ratesBefore: ({ vf }) => ({ vf: vf?.rate, port: undefined }),
     attachment: { network: 'net', containerID: 'container', ifname: 'net1' },
   }
   portsPart.plan(context)?.apply(new Transaction(kernel), {

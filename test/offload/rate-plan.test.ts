@@ -69,6 +69,7 @@ function factsOf(
     vfRate: isVf ? { min: 0, max: 0 } : undefined,
     portRates: hasRepresentor ? { handle: 'pci/0000:3b:00.0/65539', max: 0, share: 0 } : undefined,
     ...{ direct: undefined, unmetered: undefined, mapped: true, steersInNic: true, takenLimiters: [] },
+    portBefore: undefined,
     hasIngress: { peer: false, pod: false, representor: false },
     ...change,
   }
@@ -313,6 +314,21 @@ test('a guaranteed rate above the new most gives way, because drivers refuse the
       ...{ do: 'vf.set', pf: 'pf0', vf: 3 },
       set: { rate: { min: 0, max: 100 } },
       was: { rate: { min: 200, max: 1000 } },
+    },
+  ])
+})
+
+test('what another attachment has left on VF or port is no limit, and not what DEL brings back', () => {
+  const wishes = { fromPod: { rate: 1e9, burst: 1e9 }, outside: true }
+  const [vf] = planRates(wishes, factsOf('legacy', { vfRate: { min: 0, max: 0 } }), identity)
+  expect(vf?.ways[0]?.ops).toMatchObject([{ set: { rate: { max: 1000 } }, was: { rate: { max: 0 } } }])
+  const left = { handle: 'pci/0000:3b:00.0/65539', max: 12_500_000, share: 0 }
+  const facts = factsOf('representor', { portRates: left, portBefore: { max: 125_000_000, share: 0 } })
+  // Only what differs is sent: from what is there now.
+  expect(planRates(wishes, facts, identity)[0]?.ways[0]?.ops).toEqual([
+    {
+      ...{ do: 'devlink.rate.set', handle: left.handle, set: { max: 125_000_000, share: 0 } },
+      ...{ was: { max: 125_000_000, share: 0 }, now: { max: 12_500_000, share: 0 } },
     },
   ])
 })

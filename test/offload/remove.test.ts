@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
@@ -37,7 +37,7 @@ const attach = (
 ) => attached(node, store, { containerID, network, netnsId }, more)
 
 const remove = (request = del()) =>
-  removeAttachment({ machine: node, store, otherStores: [], parts }, request)
+  removeAttachment({ machine: node, store, otherStores: [], attachStore: { list: () => [] }, parts }, request)
 
 function expectNothingLeft(): void {
   expect(node.filters).toEqual([])
@@ -157,10 +157,14 @@ describe('DEL', () => {
 
   test('with a record that is broken: by cookie, reservation included, even if no filter is left', () => {
     const { record } = attach()
+    store.writeReport(record, '{}')
     writeFileSync(record.path, '{"schema":1')
     node.filters = []
     remove()
     expectNothingLeft()
+    // What it said of rates is lost to the program, not to people.
+    expect(readFileSync(`${record.path}.broken`, 'utf8')).toBe('{"schema":1')
+    expect(store.readReport(record)).toBeUndefined()
   })
 
   test('a record of a newer version is left to it', () => {
@@ -292,7 +296,10 @@ describe('GC', () => {
     }
     const request = requestOf(config, { CNI_COMMAND: 'GC' })
     return [
-      ...collectGarbage({ machine: node, store, otherStores: [], parts }, request),
+      ...collectGarbage(
+        { machine: node, store, otherStores: [], attachStore: { list: () => [] }, parts },
+        request,
+      ),
       ...collectOrphans(node, [store], request),
     ]
   }

@@ -1,0 +1,100 @@
+/**
+ * A VF goes from one attachment to the next while the DEL of the first may still be to come: what was there before the limits
+ * of both, and whose it is to bring that back.
+ */
+import type { PortRateFacts } from '../kernel/facts.ts'
+import type { Machine } from '../kernel/machine.ts'
+import type { PortRates, VfAttributes } from '../ops/op.ts'
+import { isAlive } from '../ops/owner-netns.ts'
+import type { PluginRecord } from '../ops/record.ts'
+import type { RecordStore } from '../ops/record-store.ts'
+import type { Attachment } from './identity.ts'
+import type { OffloadJournal } from './record.ts'
+
+/** The records in which a device may be named. */
+export interface DeviceRecords {
+  readonly machine: Machine
+  readonly store: RecordStore<OffloadJournal>
+  /** Records under the plugin's other names. */
+  readonly otherStores: readonly RecordStore<OffloadJournal>[]
+  /** Those of vf-attach, whose names begin with the device. */
+  readonly attachStore: Pick<RecordStore<unknown>, 'list'>
+}
+
+/** Rates of a VF on its PF, and of the devlink port of its representor. */
+export interface RatesNow {
+  readonly vf: { readonly index: number; readonly rate: VfAttributes['rate'] } | undefined
+  readonly port: PortRateFacts | undefined
+}
+
+/**
+ * What rates there were before the limits of attachments that have had the device. One of those may be in force still, when
+ * its DEL never came: it is nobody's wish any more. `port` is undefined where it is as it is now.
+ */
+export function ratesBefore(
+  records: DeviceRecords,
+  attachment: Attachment,
+  device: string | undefined,
+  { vf, port }: RatesNow,
+): { readonly vf: VfAttributes['rate']; readonly port: PortRates | undefined } {
+  const now = { vf: vf?.rate, port: undefined }
+  const isLimited = (vf?.rate?.max ?? 0) > 0 || (vf?.rate?.min ?? 0) > 0 || (port?.max ?? 0) > 0
+  if (device === undefined || !isLimited) return now
+  const ops = othersOf(records, attachment, device).flatMap(({ journal }) =>
+    (journal.limits ?? []).flatMap((limit) => limit.ops),
+  )
+  const ofVf = ops.flatMap((op) =>
+    op.do === 'vf.set' &&
+    op.vf === vf?.index &&
+    op.set.rate?.max === vf.rate?.max &&
+    op.set.rate?.min === vf.rate?.min
+      ? [op.was.rate]
+      : [],
+  )
+  const ofPort = ops.flatMap((op) =>
+    op.do === 'devlink.rate.set' &&
+    op.handle === port?.handle &&
+    op.set.max === port.max &&
+    op.set.share === port.share
+      ? [op.was]
+      : [],
+  )
+  return { vf: ofVf[0] ?? now.vf, port: ofPort[0] }
+}
+
+/**
+ * True when somebody else has the device now, whose rate may be the one that is set. vf-attach knows; without it, an
+ * attachment that names the device and lives.
+ */
+export function isTakenOver(records: DeviceRecords, attachment: Attachment, device: string): boolean {
+  const owners = records.attachStore.list().filter(({ subject }) => subject === device)
+  if (owners.length > 0) return !owners.some((owner) => isSame(owner, attachment))
+  return othersOf(records, attachment, device).some(({ owner }) => isAlive(records.machine, owner))
+}
+
+/** Records of this boot of all other attachments that name the device and can be read. */
+function othersOf(
+  { machine, store, otherStores }: DeviceRecords,
+  attachment: Attachment,
+  device: string,
+): PluginRecord<OffloadJournal>[] {
+  return [store, ...otherStores].flatMap((one) =>
+    one.list().flatMap((name) => {
+      if (isSame(name, attachment)) return []
+      try {
+        const record = one.read(name)
+        const isMeant = record?.journal.device === device && record.owner.bootId === machine.bootId()
+        return record !== undefined && isMeant ? [record] : []
+      } catch {
+        return []
+      }
+    }),
+  )
+}
+
+function isSame(
+  one: Pick<Attachment, 'containerID' | 'ifname'>,
+  { containerID, ifname }: Attachment,
+): boolean {
+  return one.containerID === containerID && one.ifname === ifname
+}
