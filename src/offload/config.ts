@@ -85,6 +85,7 @@ const known = {
   allowedHostPorts: true,
   allowListening: true,
   stateDir: true,
+  gcLive: true,
   snat: true,
   masqAll: true,
   markMasqBit: true,
@@ -141,8 +142,9 @@ export function readOffloadConfig(request: Request): OffloadConfig {
 }
 
 /** What DEL and GC need; nothing in it can fail. */
-export function readStateDir(request: Request): string {
-  return stateDirOf(normalise(request.config, known))
+export function readTeardown(request: Request): { readonly stateDir: string; readonly gcLive: boolean } {
+  const config = normalise(request.config, known)
+  return { stateDir: stateDirOf(config), gcLive: config.gcLive === true }
 }
 
 function readMappings(value: JsonValue | undefined): PortMapping[] {

@@ -3,27 +3,40 @@ import { failure } from '../cni/failure.ts'
 import type { Request } from '../cni/request.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import type { Machine } from '../kernel/machine.ts'
-import type { RecordStore } from '../ops/record-store.ts'
+import type { RecordName, RecordStore } from '../ops/record-store.ts'
 import { forgetClsact, releaseClsact } from './clsact.ts'
 import { removeFilters } from './filters.ts'
+import { livesByReport, livesOn } from './gc.ts'
 import { identityOf, ifbMacOf, networkPrefix, rateIdentityOf, rateNetworkPrefix } from './identity.ts'
 import { releaseLocalnet } from './localnet.ts'
 import type { OffloadJournal } from './record.ts'
 
 /**
  * What belongs to attachments of this network that have no record: it was lost, and what it spoke of is found by its marks.
- * Whose they are nobody knows any more, so that only a list of the runtime can say that they are not valid. `stores` are
- * those of all names that the plugin answers to. Returns the errors, after having tried all.
+ * Whose they are nobody knows any more, so that only a list of the runtime can say that they are not valid; a report that is
+ * left tells of a pod that lives. `stores` are those of all names that the plugin answers to. Returns the errors, after having tried all.
  */
 export function collectOrphans(
   machine: Machine,
   stores: readonly RecordStore<OffloadJournal>[],
   { name: network, validAttachments }: Request,
+  gcLive: boolean,
 ): CniError[] {
   if (validAttachments === undefined) return []
+  const errors: CniError[] = []
+  const listed = new Set(validAttachments.map(({ containerID, ifname }) => `${containerID} ${ifname}`))
+  const living: RecordName[] = []
+  for (const store of stores) {
+    for (const name of store.lone()) {
+      if (name.subject !== network || listed.has(`${name.containerID} ${name.ifname}`)) continue
+      if (gcLive || !livesByReport(machine, store, name)) store.remove(name)
+      else living.push(name)
+    }
+  }
+  errors.push(...living.map(livesOn))
   const recorded = stores.flatMap((store) => store.list()).filter(({ subject }) => subject === network)
   const { sha256 } = machine
-  const attachments = [...recorded, ...validAttachments].map(({ containerID, ifname }) => ({
+  const attachments = [...recorded, ...validAttachments, ...living].map(({ containerID, ifname }) => ({
     network,
     containerID,
     ifname,
@@ -34,13 +47,7 @@ export function collectOrphans(
     ...limits.map(({ cookie }) => cookie),
   ])
   const knownIfbs = new Set(limits.map(({ ifb }) => ifb))
-  for (const store of stores) {
-    for (const name of store.lone())
-      if (name.subject === network && !known.has(identityOf({ ...name, network }, sha256).cookie))
-        store.remove(name)
-  }
   const kernel = machine.openKernel()
-  const errors: CniError[] = []
   const step = (action: () => void): void => {
     try {
       action()

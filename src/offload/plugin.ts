@@ -16,8 +16,9 @@ import { notice } from '../lib/notice.ts'
 import { recordStore } from '../ops/record-store.ts'
 import { addAttachment } from './add.ts'
 import { checkAttachment } from './check.ts'
-import { readOffloadConfig, readStateDir } from './config.ts'
+import { readOffloadConfig, readTeardown } from './config.ts'
 import { podAddressesOf } from './facts.ts'
+import { collectGarbage } from './gc.ts'
 import { collectOrphans } from './orphans.ts'
 import type { Part } from './part.ts'
 import { type OffloadName, offloadNames, partsOf } from './parts.ts'
@@ -25,7 +26,7 @@ import { portsPart } from './ports.ts'
 import { checkRates } from './rate-check.ts'
 import { ratesPart } from './rates.ts'
 import { type OffloadJournal, offloadJournal } from './record.ts'
-import { collectGarbage, removeAttachment } from './remove.ts'
+import { removeAttachment } from './remove.ts'
 import { requireReady } from './status.ts'
 
 /** How long a verb waits for its turn, in milliseconds. Turns are short: no IPAM, no other process but nft. */
@@ -44,7 +45,8 @@ export function offloadPlugin(machine: Machine, name: OffloadName = 'vf-offload'
   const of: Instance = { machine, name, parts: partsOf(name) }
   return {
     name,
-    about: 'vf-offload: CNI chain plugin that maps node ports to pods, in the NIC (tc flower) where it can',
+    about:
+      'vf-offload: CNI chain plugin that maps node ports to pods and limits their bandwidth, in the NIC where it can',
     add: (request) => explained(() => add(of, request)),
     del: (request) => explained(() => del(of, request)),
     check: (request) => explained(() => check(of, request)),
@@ -107,7 +109,7 @@ function add(of: Instance, request: Request): Result {
 
 function del(of: Instance, request: Request): void {
   const { machine, parts } = of
-  const stateDir = readStateDir(request)
+  const { stateDir } = readTeardown(request)
   withSharedLock(machine, () => removeAttachment({ machine, ...storesOf(of, stateDir), parts }, request))
 }
 
@@ -146,12 +148,12 @@ function checkLimits(kernel: Kernel, journal: OffloadJournal | undefined): void 
 
 function gc(of: Instance, request: Request): void {
   const { machine, parts } = of
-  const stateDir = readStateDir(request)
+  const { stateDir, gcLive } = readTeardown(request)
   const errors = withSharedLock(machine, () => {
     const all = offloadNames.map((name) => records({ name }, stateDir))
     return [
-      ...collectGarbage({ machine, ...storesOf(of, stateDir), parts }, request),
-      ...collectOrphans(machine, all, request),
+      ...collectGarbage({ machine, ...storesOf(of, stateDir), parts }, request, gcLive),
+      ...collectOrphans(machine, all, request, gcLive),
     ]
   })
   throwJoined(errors)

@@ -1,14 +1,10 @@
-/**
- * DEL and GC. DEL finds everything of an attachment by cookie; the record only makes it quicker and names the pod. GC goes
- * by the records.
- */
+/** DEL finds everything of an attachment by cookie; the record only makes it quicker and names the pod. */
 import { CniError, code } from '../cni/error.ts'
-import { failure } from '../cni/failure.ts'
 import type { Request } from '../cni/request.ts'
 import type { OpenNetns } from '../kernel/machine.ts'
 import { notice } from '../lib/notice.ts'
 import { faultPoint } from '../ops/fault.ts'
-import { isAlive, openOwnersNetns } from '../ops/owner-netns.ts'
+import { openOwnersNetns } from '../ops/owner-netns.ts'
 import { type PluginRecord, RecordError } from '../ops/record.ts'
 import type { RecordName, RecordStore } from '../ops/record-store.ts'
 import { releaseClsact } from './clsact.ts'
@@ -48,36 +44,8 @@ export function removeAttachment(setting: RemovalSetting, request: Request): voi
   for (const name of names) removeRecorded(setting, name, request.netns)
 }
 
-/**
- * Removes what attachments of this network left behind that are not valid any more and whose namespace is gone. One
- * that is missing from the runtime's list but alive is reported, not cut off. Returns the errors, after having tried all.
- */
-export function collectGarbage(setting: RemovalSetting, request: Request): CniError[] {
-  const { machine, store } = setting
-  const errors: CniError[] = []
-  for (const name of store.list().filter(({ subject }) => subject === request.name)) {
-    try {
-      const valid = request.validAttachments?.some(
-        ({ containerID, ifname }) => containerID === name.containerID && ifname === name.ifname,
-      )
-      const record = store.read(name)
-      if (record === undefined || valid === true) continue
-      if (!isAlive(machine, record.owner)) removeRecorded(setting, name, '')
-      else if (request.validAttachments !== undefined) {
-        throw new CniError(
-          code.notRestored,
-          `Cannot collect the port mappings of container "${name.containerID}", interface "${name.ifname}": it is not a valid attachment, but its namespace lives`,
-          { details: name.path },
-        )
-      }
-    } catch (error) {
-      errors.push(failure(error))
-    }
-  }
-  return errors
-}
-
-function removeRecorded(setting: RemovalSetting, name: RecordName, netns: string): void {
+/** Removes everything of the attachment that has a record at `name`, and the record. @throws CniError 103 */
+export function removeRecorded(setting: RemovalSetting, name: RecordName, netns: string): void {
   const { machine, store } = setting
   const read = readUsable(store, name)
   const record = read === 'broken' ? undefined : read

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { readOffloadConfig, readStateDir } from '../../src/offload/config.ts'
+import { readOffloadConfig, readTeardown } from '../../src/offload/config.ts'
 import { refusalOf, requestOf } from '../support/request.ts'
 
 const read = (config: Record<string, unknown>) => readOffloadConfig(requestOf(config))
@@ -265,5 +265,17 @@ test.each([
   [{ stateDir: 'relative' }, '/var/lib/cni/vf-flower'],
   [{ stateDir: 7, runtimeConfig: 'x', deviceID: 'nonsense' }, '/var/lib/cni/vf-flower'],
 ])('teardown finds the state folder of %j and never fails', (config, folder) => {
-  expect(readStateDir(requestOf(config, { CNI_COMMAND: 'DEL' }))).toBe(folder)
+  expect(readTeardown(requestOf(config, { CNI_COMMAND: 'DEL' })).stateDir).toBe(folder)
+})
+
+test.each([
+  [true, true],
+  [false, false],
+  [undefined, false],
+  ['yes', false],
+])('gcLive %j', (gcLive, wanted) => {
+  const config = gcLive === undefined ? {} : { gcLive }
+  expect(readTeardown(requestOf(config, { CNI_COMMAND: 'GC' })).gcLive).toBe(wanted)
+  expect(readTeardown(requestOf({ GCLIVE: true }, { CNI_COMMAND: 'GC' })).gcLive).toBe(true)
+  expect(read(config).warnings).toEqual([])
 })

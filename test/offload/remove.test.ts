@@ -4,10 +4,9 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { claimClsact, releaseClsact } from '../../src/offload/clsact.ts'
 import { rateIdentityOf } from '../../src/offload/identity.ts'
-import { collectOrphans } from '../../src/offload/orphans.ts'
 import { partsOf } from '../../src/offload/parts.ts'
 import { type OffloadJournal, offloadJournal } from '../../src/offload/record.ts'
-import { collectGarbage, removeAttachment } from '../../src/offload/remove.ts'
+import { removeAttachment } from '../../src/offload/remove.ts'
 import { noteAt, type RecordStore, recordStore } from '../../src/ops/record-store.ts'
 import { refusalOf, requestOf } from '../support/request.ts'
 import { attached, path, pf } from './attached.ts'
@@ -284,116 +283,5 @@ describe('the clsact of the uplink', () => {
     claimClsact(node, pf)
     releaseClsact(node, node.openKernel(), pf)
     expect(noteAt(`${node.sharedDir}/clsact-${pf}`).get()).toBe('boot-1')
-  })
-})
-
-describe('GC', () => {
-  const gc = (valid?: readonly string[], name = 'net') => {
-    const attachments = valid?.map((containerID) => ({ containerID, ifname: 'net1' }))
-    const config = {
-      name,
-      ...(attachments === undefined ? {} : { 'cni.dev/valid-attachments': attachments }),
-    }
-    const request = requestOf(config, { CNI_COMMAND: 'GC' })
-    return [
-      ...collectGarbage(
-        { machine: node, store, otherStores: [], attachStore: { list: () => [] }, parts },
-        request,
-      ),
-      ...collectOrphans(node, [store], request),
-    ]
-  }
-  const left = () => store.list().map(({ containerID }) => containerID)
-
-  test('without a list only what is dead goes', () => {
-    attach('alive')
-    attach('dead', 'net', '4:2')
-    node.namespaces.set(path, '4:1')
-    expect(gc()).toEqual([])
-    expect(left()).toEqual(['alive'])
-  })
-
-  test('valid ones stay, dead or alive', () => {
-    attach('dead')
-    node.namespaces.clear()
-    expect(gc(['dead'])).toEqual([])
-    expect(left()).toEqual(['dead'])
-    expect(gc([])).toEqual([])
-    expect(left()).toEqual([])
-  })
-
-  test('one that is missing from the list but alive is reported and stays', () => {
-    attach('alive')
-    const [error, ...more] = gc(['other'])
-    expect(more).toEqual([])
-    expect(error).toMatchObject({ code: 103, message: expect.stringContaining('container "alive"') })
-    expect(left()).toEqual(['alive'])
-    expect(node.filters).toHaveLength(1)
-  })
-
-  test('other networks are not looked at', () => {
-    attach('dead')
-    node.namespaces.clear()
-    expect(gc([], 'elsewhere')).toEqual([])
-    expect(left()).toEqual(['dead'])
-  })
-
-  test('what lost its record goes only when the runtime’s list says so', () => {
-    const { record } = attach('lost')
-    attach('other', 'elsewhere')
-    const { record: valid } = attach('valid')
-    store.remove(record)
-    for (const name of [record, valid]) store.writeReport(name, '{}')
-    expect(gc()).toEqual([])
-    expect(node.filters).toHaveLength(3)
-    expect(gc(['lost', 'valid'])).toEqual([])
-    expect(node.filters).toHaveLength(3)
-    expect(store.readReport(record)).toBe('{}')
-    expect(gc(['valid'])).toEqual([])
-    expect([record, valid].map((name) => store.readReport(name))).toEqual([undefined, '{}'])
-    expect(node.filters).toHaveLength(2)
-    expect(node.ports.size).toBe(2)
-    expect(left()).toEqual(['other', 'valid'])
-  })
-
-  test('rate limits that lost their record: filters, ifb, policer, also where the filter has gone with its interface; those of others stay', () => {
-    const limit = (containerID: string, network = 'net') => {
-      const own = { network, containerID, ifname: 'net1' }
-      const { cookie, ifb, ifbMac, limiter } = rateIdentityOf(own, (text) => node.sha256(text))
-      const place = { ifindex: 77, prio: 60_000, handle: node.filters.length + 1, protocol: 3 }
-      node.filters.push({ ...place, kind: 'matchall', cookie, packets: 0n, inHw: false })
-      node.ifbs.set(ifb, ifbMac)
-      node.limiters.push({ index: limiter, cookie, bytesPerSecond: 1, burst: 1, users: 0 })
-      return { cookie, ifb }
-    }
-    const [valid, , elsewhere] = [limit('valid'), limit('lost'), limit('other', 'elsewhere')]
-    node.ifbs.set('ifb0', '02:00:00:00:00:01')
-    // The pod of this one has died, and its veth pair with it.
-    const gone = rateIdentityOf({ network: 'net', containerID: 'gone', ifname: 'net1' }, (text) =>
-      node.sha256(text),
-    )
-    node.ifbs.set(gone.ifb, gone.ifbMac)
-    claimClsact(node, 78)
-    const { record } = attach('lost')
-    store.remove(record)
-    expect(gc()).toEqual([])
-    expect(node.limiters).toHaveLength(3)
-    expect(gc(['valid'])).toEqual([])
-    const cookies = [valid.cookie, elsewhere.cookie]
-    expect(node.filters.map(({ cookie }) => cookie)).toEqual(cookies)
-    expect([...node.ifbs.keys()]).toEqual([valid.ifb, elsewhere.ifb, 'ifb0'])
-    expect(noteAt(`${node.sharedDir}/clsact-78`).get()).toBeUndefined()
-    expect(node.limiters.map(({ cookie }) => cookie)).toEqual(cookies)
-    // Filters of port mappings may use the policer.
-    expect(node.steps).toEqual(['filter', 'ports', 'filter', 'limiter'])
-  })
-
-  test('goes on after an error', () => {
-    const { record } = attach('broken')
-    writeFileSync(record.path, '{')
-    attach('dead')
-    node.namespaces.clear()
-    expect(gc([]).map(({ code }) => code)).toEqual([5])
-    expect(left()).toEqual(['broken'])
   })
 })

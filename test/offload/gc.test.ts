@@ -1,0 +1,224 @@
+// GC: what goes, and what stays because it is valid or may be a living pod's.
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import type { LinkFacts } from '../../src/kernel/facts.ts'
+import { claimClsact } from '../../src/offload/clsact.ts'
+import { collectGarbage } from '../../src/offload/gc.ts'
+import { rateIdentityOf } from '../../src/offload/identity.ts'
+import { collectOrphans } from '../../src/offload/orphans.ts'
+import { partsOf } from '../../src/offload/parts.ts'
+import { type OffloadJournal, offloadJournal } from '../../src/offload/record.ts'
+import { noteAt, type RecordStore, recordStore } from '../../src/ops/record-store.ts'
+import { requestOf } from '../support/request.ts'
+import { attached, path } from './attached.ts'
+import { Node } from './node.ts'
+
+const parts = partsOf('vf-offload')
+let stateDir: string
+let node: Node
+let store: RecordStore<OffloadJournal>
+
+const net1 = { name: 'net1', altnames: [], parent: '0000:3b:02.1' } as unknown as LinkFacts
+/** What the pods have. */
+const inPods = (...links: readonly LinkFacts[]) =>
+  node.interfaces.splice(0, node.interfaces.length, ...links.map((link) => ({ side: 'pod', link }) as const))
+
+beforeEach(() => {
+  stateDir = mkdtempSync(join(tmpdir(), 'gc-'))
+  node = new Node(join(stateDir, 'shared'))
+  store = recordStore(stateDir, 'offload', offloadJournal)
+  inPods(net1)
+})
+afterEach(() => rmSync(stateDir, { recursive: true }))
+
+/** What an ADD leaves; `containerID` tells attachments apart. */
+const attach = (containerID: string, network = 'net', netnsId = '4:1', more: Partial<OffloadJournal> = {}) =>
+  attached(node, store, { containerID, network, netnsId }, more)
+
+function gc(valid?: readonly string[], name = 'net', gcLive = false) {
+  const attachments = valid?.map((containerID) => ({ containerID, ifname: 'net1' }))
+  const config = {
+    name,
+    ...(attachments === undefined ? {} : { 'cni.dev/valid-attachments': attachments }),
+  }
+  const request = requestOf(config, { CNI_COMMAND: 'GC' })
+  return [
+    ...collectGarbage(
+      { machine: node, store, otherStores: [], attachStore: { list: () => [] }, parts },
+      request,
+      gcLive,
+    ),
+    ...collectOrphans(node, [store], request, gcLive),
+  ]
+}
+const left = () => store.list().map(({ containerID }) => containerID)
+
+describe('GC', () => {
+  test('without a list only what is dead goes', () => {
+    attach('alive')
+    attach('dead', 'net', '4:2')
+    node.namespaces.set(path, '4:1')
+    expect(gc()).toEqual([])
+    expect(left()).toEqual(['alive'])
+  })
+
+  test('valid ones stay, dead or alive', () => {
+    attach('dead')
+    node.namespaces.clear()
+    expect(gc(['dead'])).toEqual([])
+    expect(left()).toEqual(['dead'])
+    expect(gc([])).toEqual([])
+    expect(left()).toEqual([])
+  })
+
+  test('one that is missing from the list but alive is reported and stays', () => {
+    attach('alive')
+    const [error, ...more] = gc(['other'])
+    expect(more).toEqual([])
+    expect(error).toMatchObject({ code: 103, message: expect.stringContaining('container "alive"') })
+    expect(left()).toEqual(['alive'])
+    expect(node.filters).toHaveLength(1)
+  })
+
+  test('other networks are not looked at', () => {
+    attach('dead')
+    node.namespaces.clear()
+    expect(gc([], 'elsewhere')).toEqual([])
+    expect(left()).toEqual(['dead'])
+  })
+
+  test('what lost its record goes only when the runtime’s list says so', () => {
+    const { record } = attach('lost')
+    attach('other', 'elsewhere')
+    const { record: valid } = attach('valid')
+    store.remove(record)
+    for (const name of [record, valid]) store.writeReport(name, '{}')
+    expect(gc()).toEqual([])
+    expect(node.filters).toHaveLength(3)
+    expect(gc(['lost', 'valid'])).toEqual([])
+    expect(node.filters).toHaveLength(3)
+    expect(store.readReport(record)).toBe('{}')
+    expect(gc(['valid'])).toEqual([])
+    expect([record, valid].map((name) => store.readReport(name))).toEqual([undefined, '{}'])
+    expect(node.filters).toHaveLength(2)
+    expect(node.ports.size).toBe(2)
+    expect(left()).toEqual(['other', 'valid'])
+  })
+
+  test('rate limits that lost their record: filters, ifb, policer, also where the filter has gone with its interface; those of others stay', () => {
+    const limit = (containerID: string, network = 'net') => {
+      const own = { network, containerID, ifname: 'net1' }
+      const { cookie, ifb, ifbMac, limiter } = rateIdentityOf(own, (text) => node.sha256(text))
+      const place = { ifindex: 77, prio: 60_000, handle: node.filters.length + 1, protocol: 3 }
+      node.filters.push({ ...place, kind: 'matchall', cookie, packets: 0n, inHw: false })
+      node.ifbs.set(ifb, ifbMac)
+      node.limiters.push({ index: limiter, cookie, bytesPerSecond: 1, burst: 1, users: 0 })
+      return { cookie, ifb }
+    }
+    const [valid, , elsewhere] = [limit('valid'), limit('lost'), limit('other', 'elsewhere')]
+    node.ifbs.set('ifb0', '02:00:00:00:00:01')
+    // The pod of this one has died, and its veth pair with it.
+    const gone = rateIdentityOf({ network: 'net', containerID: 'gone', ifname: 'net1' }, (text) =>
+      node.sha256(text),
+    )
+    node.ifbs.set(gone.ifb, gone.ifbMac)
+    claimClsact(node, 78)
+    const { record } = attach('lost')
+    store.remove(record)
+    expect(gc()).toEqual([])
+    expect(node.limiters).toHaveLength(3)
+    expect(gc(['valid'])).toEqual([])
+    const cookies = [valid.cookie, elsewhere.cookie]
+    expect(node.filters.map(({ cookie }) => cookie)).toEqual(cookies)
+    expect([...node.ifbs.keys()]).toEqual([valid.ifb, elsewhere.ifb, 'ifb0'])
+    expect(noteAt(`${node.sharedDir}/clsact-78`).get()).toBeUndefined()
+    expect(node.limiters.map(({ cookie }) => cookie)).toEqual(cookies)
+    // Filters of port mappings may use the policer.
+    expect(node.steps).toEqual(['filter', 'ports', 'filter', 'limiter'])
+  })
+
+  test('goes on after an error', () => {
+    const { record } = attach('newer')
+    writeFileSync(record.path, readFileSync(record.path, 'utf8').replace('"schema": 1', '"schema": 99'))
+    attach('dead')
+    node.namespaces.clear()
+    expect(gc([]).map(({ code }) => code)).toEqual([5])
+    expect(left()).toEqual(['newer'])
+  })
+})
+
+describe('an attachment that is not valid any more, whose namespace lives', () => {
+  test('goes when its interface is in it no more, whatever the pod calls it', () => {
+    attach('container')
+    for (const link of [
+      { ...net1, name: 'wan', altnames: ['net1'], parent: undefined },
+      { ...net1, name: 'wan' },
+    ]) {
+      inPods(link)
+      expect(gc([]).map(({ code }) => code)).toEqual([103])
+    }
+    inPods({ ...net1, name: 'eth0', parent: undefined })
+    expect(gc()).toEqual([])
+    expect(left()).toEqual(['container'])
+    expect(gc([])).toEqual([])
+    expect([left(), node.filters, node.ports.size, node.open]).toEqual([[], [], 0, 0])
+  })
+
+  test('stays when a program drives its VF, which has no interface', () => {
+    attach('container', 'net', '4:1', { port: 'userspace' })
+    inPods()
+    expect(gc([]).map(({ code }) => code)).toEqual([103])
+    expect(left()).toEqual(['container'])
+  })
+
+  test('goes with gcLive, if there is a list', () => {
+    const { tables } = attach('container')
+    expect(gc(undefined, 'net', true)).toEqual([])
+    expect(gc(['container'], 'net', true)).toEqual([])
+    expect(left()).toEqual(['container'])
+    expect(gc([], 'net', true)).toEqual([])
+    expect([left(), node.filters, [...tables]]).toEqual([[], [], []])
+  })
+})
+
+describe('a record that can’t be read', () => {
+  const spoil = () => {
+    const { record } = attach('container')
+    writeFileSync(record.path, '{')
+    return record
+  }
+
+  test('is nobody’s error, and goes with what the cookie finds when it is not valid any more', () => {
+    const record = spoil()
+    expect([gc(), gc(['container'])]).toEqual([[], []])
+    expect([left(), node.filters.length]).toEqual([['container'], 1])
+    node.namespaces.clear()
+    store.writeReport(record, JSON.stringify({ netns: path }))
+    expect(gc([])).toEqual([])
+    expect([left(), node.filters, node.ports.size]).toEqual([[], [], 0])
+  })
+
+  test('stays while its report tells of a pod that lives', () => {
+    const record = spoil()
+    store.writeReport(record, JSON.stringify({ netns: path }))
+    expect(gc([]).map(({ code, message }) => [code, message])).toEqual([
+      [103, expect.stringContaining('container "container", interface "net1"')],
+    ])
+    expect([left(), node.filters.length]).toEqual([['container'], 1])
+    inPods()
+    expect(gc([])).toEqual([])
+    expect([left(), node.filters, node.open]).toEqual([[], [], 0])
+  })
+})
+
+test('what lost its record stays while its report tells of a pod that lives, unless gcLive is set', () => {
+  const { record } = attach('container')
+  store.remove(record)
+  store.writeReport(record, JSON.stringify({ netns: path, device: '0000:3b:02.1' }))
+  expect(gc([]).map(({ code }) => code)).toEqual([103])
+  expect([node.filters.length, node.ports.size]).toEqual([1, 1])
+  expect(gc([], 'net', true)).toEqual([])
+  expect([node.filters, node.ports.size, store.lone()]).toEqual([[], 0, []])
+})
