@@ -5,9 +5,10 @@
  *
  *     npm run test:soak -- [--seed N] [--plugin attach|offload|both]
  *                          [--sequences N] [--port-sequences N] [--configs N] [--faults full|short|none]
- *                          [--fault-cases TEXT] [--scenarios full|none]
+ *                          [--fault-devices legacy,switchdev,software] [--fault-cases TEXT]
+ *                          [--scenarios full|none]
  *
- * `--fault-cases 'DEL '` takes those cases of vf-attach's fault table whose names hold the text, for a run in pieces.
+ * `--fault-cases 'DEL '` takes those cases of vf-attach's fault tables whose names hold the text, for a run in pieces.
  *
  * The last line is `N passed, N failed`: a sequence, a config and a case of the fault table count as one each, and so
  * does a test of vf-offload.
@@ -17,8 +18,20 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { execaSync } from 'execa'
+import {
+  bridgeSubject,
+  isOfRepresentor,
+  makeBridgePlaces,
+  removeBridgePlaces,
+} from '../test/soak/attach-bridge-subject.ts'
 import { attachSubject } from '../test/soak/attach-subject.ts'
-import { faultTable, runFaultTable } from '../test/soak/faults.ts'
+import {
+  isOfSoftware,
+  makeVethPlaces,
+  removeVethPlaces,
+  vethSubject,
+} from '../test/soak/attach-veth-subject.ts'
+import { type FaultOptions, faultTable, missedRows, runFaultTable } from '../test/soak/faults.ts'
 import { makeFields, removeFields } from '../test/soak/fields.ts'
 import { runProperty } from '../test/soak/property.ts'
 import { leaveGuest, placesOf, prepareGuest } from '../test/soak/run.ts'
@@ -40,6 +53,7 @@ const { values } = parseArgs({
     faults: { type: 'string', default: 'full' },
     'fault-cases': { type: 'string' },
     scenarios: { type: 'string', default: 'full' },
+    'fault-devices': { type: 'string' },
   },
 })
 const given = values.seed ?? process.env.VF_SOAK_SEED
@@ -89,21 +103,7 @@ async function soakAttach(): Promise<void> {
 
     if (configCount > 0) await soakConfigs(lab, topology)
 
-    if (faults !== 'none') {
-      console.log(`== fault table (${faults}), seed ${seed}`)
-      const table = await timed(() =>
-        runFaultTable(lab, {
-          subject: attachSubject,
-          places: placesOf(topology, 2, 1),
-          seed,
-          full: faults === 'full',
-          only: values['fault-cases'],
-        }),
-      )
-      console.log(faultTable(table.rows).join('\n'))
-      for (const name of table.retried) console.log(`not hit at the first try: ${name}`)
-      tally('cases', table.cases, table.failedCases, table.failures)
-    }
+    if (faults !== 'none') await soakFaults(lab, topology)
 
     const differences = diffSnapshot(before, await snapshot(lab))
     tally('host snapshots', 1, differences.length > 0 ? 1 : 0, differences)
@@ -116,6 +116,44 @@ async function soakAttach(): Promise<void> {
     console.log(cells.map((cell, column) => String(cell).padStart([9, 10, 9, 7, 5][column] ?? 0)).join('  '))
   } finally {
     await lab.close()
+  }
+}
+
+/** The fault tables: a VF in legacy mode, one in switchdev mode, a software interface. */
+async function soakFaults(lab: Lab, topology: Topology): Promise<void> {
+  const full = faults === 'full'
+  const table = async (device: string, options: Pick<FaultOptions, 'subject' | 'places' | 'chosen'>) => {
+    console.log(`== fault table (${faults}), ${device}, seed ${seed}`)
+    const only = values['fault-cases']
+    const report = await timed(() =>
+      runFaultTable(lab, { ...options, seed, full, only, wayBack: true, onCase: progress() }),
+    )
+    console.log(faultTable(report.rows).join('\n'))
+    for (const name of report.retried) console.log(`not hit at the first try: ${name}`)
+    const missing = only === undefined ? missedRows(report.rows) : []
+    const lines = missing.map(({ verb, point }) => `${device}: ${verb} ${point} was not hit before and after`)
+    tally(`cases, ${device}`, report.cases, report.failedCases, [...report.failures, ...lines])
+  }
+  const wanted = (device: string) => (values['fault-devices'] ?? device).includes(device)
+  if (wanted('legacy')) await table('legacy', { subject: attachSubject, places: placesOf(topology, 2, 1) })
+  if (wanted('switchdev')) {
+    const places = await makeBridgePlaces(lab, 2)
+    await table('switchdev', { subject: bridgeSubject, places, chosen: isOfRepresentor })
+    await removeBridgePlaces(lab)
+  }
+  if (wanted('software')) {
+    const places = await makeVethPlaces(lab, 2)
+    await table('software', { subject: vethSubject, places, chosen: isOfSoftware })
+    await removeVethPlaces(lab)
+  }
+}
+
+/** Says now and then how many cases have ended, and each failure at once. */
+function progress(): NonNullable<FaultOptions['onCase']> {
+  let ended = 0
+  return (name, failures) => {
+    for (const line of failures) console.log(`${name}: ${line}`)
+    if (++ended % 50 === 0) console.log(`${ended} cases in ${seconds()} s`)
   }
 }
 

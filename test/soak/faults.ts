@@ -4,20 +4,13 @@
  * seed. Out: what was hit, and a line for whatever was not as it must be.
  */
 import type { Lab } from '../../hack/lab/lab.ts'
+import { type Case, type Point, planCases, type Verb } from './fault-cases.ts'
+import { explore } from './fault-points.ts'
 import { type RunOptions, runLanes } from './run.ts'
 import type { CallAnswer, Call as CallStep, Job, JobAnswer, LookAnswer, Place, Step } from './script.ts'
 
-const verbs = ['ADD', 'CHECK', 'DEL', 'GC'] as const
-export type Verb = (typeof verbs)[number]
-const faults = ['SIGKILL', 'EBUSY', 'EEXIST', 'ENODEV', 'ENOSPC'] as const
-
 /** How often each point of a verb was hit, by fault. */
-export interface FaultRow {
-  readonly verb: Verb
-  /** e.g. `op:3` */
-  readonly point: string
-  /** What happens there, e.g. `link.move`. */
-  readonly what: string
+export interface FaultRow extends Point {
   readonly hits: Readonly<Record<'before' | 'after', Readonly<Record<string, number>>>>
 }
 
@@ -35,8 +28,8 @@ export interface Subject extends RunOptions {
   /** Scripts that prepare a place, and take that back. */
   dressUp(place: Place): string
   undress(place: Place): string
-  call(place: Place, verb: Verb, more?: Partial<CallStep>): CallStep
-  readonly look: Step & { readonly do: 'look' }
+  call(place: Place, verb: CallStep['verb'], more?: Partial<CallStep>): CallStep
+  look(place: Place): Step & { readonly do: 'look' }
   /** The namespace dies, and another one takes its name. */
   kill(place: Place): Step
   revive(place: Place): Step
@@ -53,29 +46,28 @@ export interface FaultOptions {
   readonly full: boolean
   /** One fault at every point, before or after it in turn: half of what is done otherwise. */
   readonly once?: boolean
+  /** Also the way back of an ADD whose last operation was refused. */
+  readonly wayBack?: boolean
+  /** Only these points, unless `full`: what no other table hits. */
+  readonly chosen?: (point: Point) => boolean
   /** Only cases whose names hold this, to look at a failure again. */
   readonly only?: string | undefined
   /** Hears of each case that has ended, with what was wrong. */
   readonly onCase?: (name: string, failures: readonly string[]) => void
 }
 
-interface Case {
-  readonly name: string
-  readonly verb: Verb
-  readonly point: string
-  readonly when: 'before' | 'after'
-  readonly fault: string
-  readonly by: 'DEL' | 'GC'
-}
-
 /** Runs the table. */
 export async function runFaultTable(lab: Lab, options: FaultOptions): Promise<FaultReport> {
-  const { subject, places, only } = options
+  const { subject, places, seed, full, only, once = false, wayBack = false, chosen } = options
   if (places.length === 0) throw new Error('no VF to work on')
   await lab.must(places.map((place) => subject.dressUp(place)).join('\n'))
   try {
-    const { points, before } = await explore(lab, subject, places)
-    const cases = plan(points, options).filter(({ name }) => only === undefined || name.includes(only))
+    const { points: all, before } = await explore(lab, subject, places, wayBack)
+    const points = full || chosen === undefined ? all : all.filter(chosen)
+    const extent = full ? 'full' : once ? 'once' : chosen === undefined ? 'short' : 'sparse'
+    const cases = planCases(points, seed, extent).filter(
+      ({ name }) => only === undefined || name.includes(only),
+    )
     const outcomes = new Map<Case, readonly string[]>()
     const play = (some: readonly Case[]) => playCases(lab, options, some, before, outcomes)
     await play(cases)
@@ -100,11 +92,12 @@ export async function runFaultTable(lab: Lab, options: FaultOptions): Promise<Fa
 /** Carries cases out, shared out among the places; what was wrong with each goes into `outcomes`, nothing as a rule. */
 async function playCases(
   lab: Lab,
-  { subject, places, onCase = () => undefined }: FaultOptions,
+  { subject, places, full, onCase = () => undefined }: FaultOptions,
   cases: readonly Case[],
   before: ReadonlyMap<Place, LookAnswer>,
   outcomes: Map<Case, readonly string[]>,
 ): Promise<void> {
+  const quick = subject.quick === true && !full
   const lanes = places
     .map((place, lane) => ({ place, cases: cases.filter((_, index) => index % places.length === lane) }))
     .filter(({ cases: own }) => own.length > 0)
@@ -120,9 +113,17 @@ async function playCases(
   }
   const jobs = lanes.map(({ place, cases: own }) => ({
     place,
-    jobs: own.map((one) => jobOf(subject, place, one)),
+    jobs: own.map((one) => jobOf(subject, place, one, quick)),
   }))
-  await runLanes(lab, jobs, { ...subject, onAnswer })
+  await runLanes(lab, jobs, { ...subject, quick, onAnswer })
+}
+
+/** Points that were not hit both before and after, or with `once` not at all. */
+export function missedRows(rows: readonly FaultRow[], once = false): FaultRow[] {
+  return rows.filter(({ hits }) => {
+    const missed = [hits.before, hits.after].filter((hit) => Object.keys(hit).length === 0)
+    return missed.length > (once ? 1 : 0)
+  })
 }
 
 /** The table as lines: step, then the faults that were hit before and after it. */
@@ -130,7 +131,7 @@ export function faultTable(rows: readonly FaultRow[]): string[] {
   const shown = (hits: Readonly<Record<string, number>>) => Object.keys(hits).join(' ')
   const cells = rows.map(({ verb, point, what, hits }) => [
     `${verb} ${point}`,
-    what,
+    what.length > 70 ? `${what.slice(0, 67)}...` : what,
     shown(hits.before),
     shown(hits.after),
   ])
@@ -144,133 +145,95 @@ export function faultTable(rows: readonly FaultRow[]): string[] {
   )
 }
 
-interface Point {
-  readonly verb: Verb
-  readonly point: string
-  readonly what: string
-}
-
-/** Each verb once without a fault: the points that it passes, and what the host looks like before. */
-async function explore(lab: Lab, subject: Subject, places: readonly Place[]) {
-  const { call, look, kill, revive } = subject
-  const told = { traced: true, logged: true } as const
-  const lanes = places.map((place, lane) => {
-    const calls = [call(place, 'ADD', told), call(place, 'CHECK', told), call(place, 'DEL', told)]
-    const collected = [call(place, 'ADD'), kill(place), call(place, 'GC', told), revive(place)]
-    const steps = lane === 0 ? [look, ...calls, ...collected] : [look]
-    return { place, jobs: [{ id: place.network, steps }] }
-  })
-  const answers = await runLanes(lab, lanes, subject)
-  const before = new Map<Place, LookAnswer>()
-  const points: Point[] = []
-  for (const place of places) {
-    const answer = answers.get(place.network)
-    const [seen, ...others] = answer?.answers ?? []
-    if (answer?.error !== undefined || seen?.do !== 'look') throw new Error(`${answer?.error}`)
-    before.set(place, seen)
-    const calls = others.filter((one) => one.do === 'call')
-    for (const one of calls) {
-      if (one.code !== 0) throw new Error(`a call without a fault failed: ${JSON.stringify(one.object)}`)
-    }
-    const traced = calls.filter(({ trace }) => trace !== undefined)
-    traced.forEach((one, index) => {
-      points.push(...pointsOf(verbs[index] ?? 'GC', one))
-    })
-  }
-  return { points, before }
-}
-
-/** Points with what happens there: operations from the log's lines, the others from the steps of the verb. */
-function pointsOf(verb: Verb, { trace = [], log = [] }: CallAnswer): Point[] {
-  const steps = log.flatMap((line) => (line.steps as { step: string }[] | undefined) ?? [])
-  const names: Record<string, string[]> = {
-    op: log.flatMap((line) => (typeof line.command === 'string' ? [line.command] : [])),
-    file: steps.flatMap(({ step }) => (/^(record|note)\./.test(step) ? [step] : [])),
-    ipam: steps.flatMap(({ step }) => (step.startsWith('ipam.') ? [step] : [])),
-  }
-  const points = trace.filter((line) => line.endsWith(':before')).map((line) => line.replace(':before', ''))
-  return points.map((point) => {
-    const [kind = '', number = ''] = point.split(':')
-    const what = names[kind]?.[Number(number) - 1] ?? ''
-    return { verb, point, what: what.length > 70 ? `${what.slice(0, 67)}...` : what }
-  })
-}
-
-function plan(points: readonly Point[], { seed, full, once = false }: FaultOptions): Case[] {
-  const cases: Case[] = []
-  for (const [index, { verb, point }] of points.entries()) {
-    for (const [half, when] of (['before', 'after'] as const).entries()) {
-      if (once && half !== (seed + index) % 2) continue
-      const turn = faults[(seed + 2 * index + half) % faults.length] ?? 'SIGKILL'
-      for (const fault of full ? faults : [turn]) {
-        const by = verb === 'GC' || (seed + cases.length) % 3 === 0 ? 'GC' : 'DEL'
-        const name = `${verb} ${point}:${when}:${fault} then ${by}`
-        cases.push({ name, verb, point, when, fault, by })
-      }
-    }
-  }
-  return cases
-}
-
-function jobOf(
-  { call, look, kill, revive }: Subject,
-  place: Place,
-  { name, verb, point, when, fault, by }: Case,
-): Job {
-  const faulty = call(place, verb, { fault: `${point}:${when}:${fault}`, traced: true })
-  const steps: Step[] = [
-    ...(verb === 'ADD' ? [] : [call(place, 'ADD')]),
-    ...(verb === 'GC' ? [kill(place)] : []),
-    faulty,
-    ...(isToldApart({ verb, fault }) ? [look] : []),
-    ...(by === 'GC' && verb !== 'GC' ? [kill(place)] : []),
+/**
+ * ADD where there must be one, the fault, the way back, and a look; one in between, too, where that tells anything. If
+ * `quick`, the way back is left out where neither record nor address says that there is anything to take back.
+ */
+function jobOf({ call, look, kill, revive }: Subject, place: Place, one: Case, quick: boolean): Job {
+  const { name, verb, told, by } = one
+  const isAdd = called(verb) === 'ADD'
+  const isLooked = mayHaveEnded(one)
+  const dies = by === 'GC' && verb !== 'GC'
+  const back: Step[] = [
+    ...(dies ? [kill(place)] : []),
     call(place, by),
-    look,
-    ...(by === 'GC' ? [revive(place)] : []),
+    look(place),
+    ...(dies ? [revive(place)] : []),
+  ]
+  const steps: Step[] = [
+    ...(isAdd ? [] : [call(place, 'ADD')]),
+    ...(verb === 'GC' ? [kill(place)] : []),
+    call(place, called(verb), { fault: told, traced: true }),
+    ...(isLooked ? [look(place)] : []),
+    ...(quick ? [{ do: 'ifLeft', steps: back, otherwise: isLooked ? [] : [look(place)] } as const] : back),
+    ...(verb === 'GC' ? [revive(place)] : []),
     call(place, 'DEL', { ifRecord: true }),
   ]
   return { id: name, steps }
 }
 
-/** An ADD that fails and has its say before it ends: whatever it leaves is its own doing. */
-function isToldApart({ verb, fault }: Pick<Case, 'verb' | 'fault'>): boolean {
-  return verb === 'ADD' && fault !== 'SIGKILL'
+/** The verb of the CNI specification. */
+function called(verb: Verb): CallStep['verb'] {
+  return verb === 'failed ADD' ? 'ADD' : verb
+}
+
+/** An ADD that fails may leave nothing behind, not even a record. One that is killed, or another verb, has no such claim. */
+function mayHaveEnded({ verb, fault }: Case): boolean {
+  return called(verb) === 'ADD' && fault !== 'SIGKILL'
 }
 
 const notHit = 'the fault was not hit'
 
 function judge(
-  { differences }: Subject,
+  subject: Subject,
   one: Case,
   answer: JobAnswer,
   place: Place,
   before: LookAnswer | undefined,
 ): string[] {
+  const { differences } = subject
   if (answer.error !== undefined) return [answer.error]
   if (before === undefined) return ['no look at the state before']
   const calls = answer.answers.filter((step) => step.do === 'call').slice(0, -1)
   const looks = answer.answers.filter((step) => step.do === 'look')
-  const [faulty, last] = one.verb === 'ADD' ? calls : calls.slice(1)
+  const [faulty, last] = called(one.verb) === 'ADD' ? calls : calls.slice(1)
   const end = looks.at(-1)
-  const middle = isToldApart(one) ? looks[0] : undefined
-  if (faulty === undefined || last === undefined || looks.length !== (isToldApart(one) ? 2 : 1))
-    return ['cut short']
-  if (end === undefined) return ['no look at the end']
+  const middle = mayHaveEnded(one) ? looks[0] : undefined
+  if (faulty === undefined || end === undefined) return ['cut short']
   const lines: string[] = []
   const isHit = faulty.trace?.includes(`${one.point}:${one.when}`) === true
   if (!isHit) lines.push(notHit)
-  if (one.verb !== 'ADD' && calls[0]?.code !== 0) lines.push(`ADD failed: ${words(calls[0])}`)
+  if (called(one.verb) !== 'ADD' && calls[0]?.code !== 0) lines.push(`ADD failed: ${words(calls[0])}`)
   if (isHit && one.fault === 'SIGKILL' && faulty.signal !== 'SIGKILL')
     lines.push(`not killed: ${words(faulty)}`)
   if (isHit && one.fault !== 'SIGKILL' && faulty.signal !== null) lines.push(`ended by ${faulty.signal}`)
-  // Whoever fails and leaves no record must have left nothing at all.
-  const hasFailed = faulty.code !== 0 && faulty.signal === null
-  if (hasFailed && middle !== undefined && Object.keys(middle.records).length === 0) {
-    lines.push(...differences(place, before, middle, 'DEL').map((line) => `after the failed ADD: ${line}`))
-  }
-  if (last.code !== 0 || last.object !== undefined) lines.push(`${one.by} failed: ${words(last)}`)
+  lines.push(...ofFailedAdd(subject, one, faulty, place, before, middle))
+  if (last !== undefined && (last.code !== 0 || last.object !== undefined))
+    lines.push(`${one.by} failed: ${words(last)}`)
   lines.push(...differences(place, before, end, one.by).map((line) => `in the end: ${line}`))
   return lines
+}
+
+/** Whoever fails and leaves no record must have left nothing at all, and an error on the way back hides no other. */
+function ofFailedAdd(
+  { differences }: Subject,
+  one: Case,
+  faulty: CallAnswer,
+  place: Place,
+  before: LookAnswer,
+  middle: LookAnswer | undefined,
+): string[] {
+  if (middle === undefined || faulty.code === 0 || faulty.signal !== null) return []
+  const lines: string[] = []
+  const told = JSON.stringify(faulty.object)
+  const [kind, number, when] = one.told.split(':')
+  if (one.verb === 'failed ADD' && !told.includes(`injected fault at ${kind} ${number} ${when}`))
+    lines.push(`its own error is hidden: ${told}`)
+  if (Object.keys(middle.records).length > 0) return lines
+  // Addresses have no record: they may stay when the error says so.
+  const isTold = (line: string) => line.startsWith('address left') && told.includes('not freed')
+  const left = differences(place, before, middle, 'DEL').filter((line) => !isTold(line))
+  return [...lines, ...left.map((line) => `after the failed ADD: ${line}`)]
 }
 
 function words(answer: CallAnswer | undefined): string {

@@ -18,6 +18,7 @@ import {
   type LookAnswer,
   type Order,
   type Place,
+  type Step,
 } from './script.ts'
 
 const order = JSON.parse(readFileSync(0, 'utf8')) as Order
@@ -43,11 +44,15 @@ function runJob(place: Place, job: Job): JobAnswer {
   const results = new Map<string, JsonObject>()
   const ms = () => Math.round(performance.now() - started)
   try {
-    for (const step of job.steps) {
-      if (step.do === 'call') answers.push(runCall(place, step, results))
-      else if (step.do === 'look') answers.push(isMoot(step, answers) ? nothingSeen : look(place, step))
-      else answers.push({ do: 'sh', stdout: printed(step.script) })
+    const runSteps = (steps: readonly Step[]): void => {
+      for (const step of steps) {
+        if (step.do === 'ifLeft') runSteps(isLeft(place) ? step.steps : step.otherwise)
+        else if (step.do === 'call') answers.push(runCall(place, step, results))
+        else if (step.do === 'look') answers.push(isMoot(step, answers) ? nothingSeen : look(place, step))
+        else answers.push({ do: 'sh', stdout: printed(step.script) })
+      }
     }
+    runSteps(job.steps)
     return { id: job.id, answers, ms: ms() }
   } catch (error) {
     return { id: job.id, answers, ms: ms(), error: String(error) }
@@ -61,6 +66,11 @@ const nothingSeen: LookAnswer = {
 
 function isMoot({ ifRefused }: Look, answers: readonly Answer[]): boolean {
   return ifRefused === true && answers.findLast((answer) => answer.do === 'call')?.code === 0
+}
+
+/** Whether the lane has a record, or an address that was given out. */
+function isLeft(place: Place): boolean {
+  return recordsOf(place).length > 0 || addressesOf(place).length > 0
 }
 
 function printed(script: string): string {
@@ -170,16 +180,13 @@ function look(place: Place, { pods, script }: Look): LookAnswer {
     netns.close()
     seen[pod] = { id: `${dev}:${ino}`, links: all.filter(({ ifname }) => ifname !== 'lo') }
   }
-  const addresses = filesOf(`${addressFolder}/${place.network}`).filter(
-    ([name]) => !/^last_|^lock$/.test(name),
-  )
   return {
     do: 'look',
     vfinfo: Object.fromEntries(mine),
     host,
     pods: seen,
     records: Object.fromEntries(recordsOf(place)),
-    addresses: Object.fromEntries(addresses),
+    addresses: Object.fromEntries(addressesOf(place)),
     text: script === undefined ? '' : printed(script),
   }
 }
@@ -190,11 +197,22 @@ function isEmpty(): boolean {
   return [...names].every(([, name]) => name === 'lo')
 }
 
-/** Files of the lane's network; and those that tell no network, which nobody should have left. */
+/**
+ * Files of the lane's network; and those that tell no network, which nobody should have left. One that another lane is
+ * writing just now tells none for a moment.
+ */
 function recordsOf({ network }: Place): [string, string][] {
-  return filesOf(order.records).filter(
-    ([, text]) => !text.includes('"network"') || text.includes(`"${network}"`),
-  )
+  for (let attempt = 0; ; attempt++) {
+    const files = filesOf(order.records)
+    const strays = files.filter(([, text]) => !text.includes('"network"'))
+    if (strays.length === 0 || attempt === 20)
+      return [...files.filter(([, text]) => text.includes(`"${network}"`)), ...strays]
+    sleep(50)
+  }
+}
+
+function addressesOf({ network }: Place): [string, string][] {
+  return filesOf(`${addressFolder}/${network}`).filter(([name]) => !/^last_|^lock$/.test(name))
 }
 
 /** A dump that another lane's change has interrupted is asked for again. */

@@ -93,7 +93,7 @@ export function offloadSubject(
           : plugin,
       ...more,
     }),
-    look: offloadLook(bed),
+    look: () => offloadLook(bed),
     kill: () => ({ do: 'sh', script: unbind }),
     revive: () => ({ do: 'sh', script: `${bind}\n${cleanPod(port)}` }),
     differences: (_, before, now, by) => [

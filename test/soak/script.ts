@@ -42,7 +42,17 @@ export interface Look {
   readonly ifRefused?: true
 }
 
-export type Step = Call | Shell | Look
+/**
+ * Steps for the case that the lane has a record or an address: whoever left neither has nothing to take back. `otherwise`
+ * is for the other case.
+ */
+export interface IfLeft {
+  readonly do: 'ifLeft'
+  readonly steps: readonly Step[]
+  readonly otherwise: readonly Step[]
+}
+
+export type Step = Call | Shell | Look | IfLeft
 
 /** Steps that are run one after the other. */
 export interface Job {
@@ -106,7 +116,7 @@ export interface LookAnswer {
 
 export type Answer = CallAnswer | ShellAnswer | LookAnswer
 
-/** Answers in the order of the steps; `error` when a step could not be carried out at all. */
+/** Answers in the order of the steps that were carried out; `error` when a step could not be carried out at all. */
 export interface JobAnswer {
   readonly id: string
   readonly answers: readonly Answer[]

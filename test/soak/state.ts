@@ -65,5 +65,7 @@ export function laneDifferences(place: Place, before: LookAnswer, now: LookAnswe
 export function stable(link: JsonObject): string {
   const entries = Object.entries(link).filter(([key]) => !volatile.has(key))
   const flags = (link.flags as string[]).filter((flag) => !carrierFlags.has(flag))
-  return JSON.stringify({ ...Object.fromEntries(entries), flags: flags.sort() })
+  // What a bridge knows of its port: timers, and a state that follows the carrier.
+  const { info_slave_data: _, ...info } = (link.linkinfo as JsonObject | undefined) ?? {}
+  return JSON.stringify({ ...Object.fromEntries(entries), linkinfo: info, flags: flags.sort() })
 }

@@ -1,6 +1,6 @@
 // What every fault table of the lab tests must show, printed and judged.
 import { expect } from 'vitest'
-import { type FaultReport, type FaultRow, faultTable } from '../soak/faults.ts'
+import { type FaultReport, type FaultRow, faultTable, missedRows } from '../soak/faults.ts'
 
 /**
  * Prints the table under `what` and fails unless every case led back and, when all were run (`only` undefined), every
@@ -19,11 +19,7 @@ export function expectFaultTable(
   // The message says what failed: of a test that passes at its second try only that is kept.
   expect(failures, failures.join('\n')).toEqual([])
   if (only !== undefined) return
-  const missing = rows.filter(({ hits }) => {
-    const missed = [hits.before, hits.after].filter((hit) => Object.keys(hit).length === 0)
-    return missed.length > (once ? 1 : 0)
-  })
-  expect(missing).toEqual([])
+  expect(missedRows(rows, once)).toEqual([])
 }
 
 /** How many steps of a verb the table has whose point begins so: `op`, `file` or `ipam`. */
