@@ -234,3 +234,36 @@ test('a rate that is no whole number of Mbit/s is policed on the representor', a
   expect(percent).toBeLessThanOrEqual(106)
   await delLeavesNothing()
 }, 400_000)
+
+test('a bridge that sorts frames by VLAN: untagged frames have the limit, and a limit opens no way into another VLAN', async () => {
+  await vm.must('ip link set br-rate type bridge vlan_filtering 1')
+  const result = await attach()
+  const wishes = { ingressRate: 5_000_000, ingressBurst: 800_000 }
+  const metersAre = async (count: number) => {
+    const shown = await vm.must(`tc filter show dev ${card.pf} ingress`)
+    expect(shown.match(/pref 1[3-6] flower.* handle/g) ?? []).toHaveLength(count)
+  }
+  await add(wishes, result)
+  await metersAre(2)
+  expect(await limits()).toEqual([['toPod', 'nic', 'police']])
+  await silently(ours('CHECK', wishes, result))
+  await isReachable(vm, CLIENT_A.namespace, [POD4, POD6])
+  await silently(ours('DEL', undefined, result))
+
+  // The uplink does not carry VLAN 20: what the client sends, untagged, is none of the pod's.
+  const echoes = () =>
+    vm.must(`ip netns exec ${POD} awk '/^Icmp:/ { if (at) print $at; for (i = 1; i <= NF; i++) if ($i == "InEchos") at = i }' /proc/net/snmp
+      ip -n ${CLIENT_A.namespace} neigh show ${POD4} | grep -c PERMANENT`)
+  await vm.must(`set -e
+    bridge vlan add dev ${card.pf}rep0 vid 20 pvid untagged; bridge vlan del dev ${card.pf}rep0 vid 1
+    set -- $(ip -n ${CLIENT_A.namespace} neigh show ${POD4})
+    ip -n ${CLIENT_A.namespace} neigh replace ${POD4} lladdr $5 dev $3 nud permanent`)
+  await add(wishes, result)
+  await metersAre(0)
+  const heard = await echoes()
+  await vm.must(`ip netns exec ${CLIENT_A.namespace} ping -c 3 -i 0.2 -W 1 ${POD4} || true`)
+  expect(await echoes()).toBe(heard)
+  await vm.must(`set -- $(ip -n ${CLIENT_A.namespace} neigh show ${POD4}); ip -n ${CLIENT_A.namespace} neigh del ${POD4} dev $3
+    ip link set br-rate type bridge vlan_filtering 0`)
+  await delLeavesNothing()
+}, 400_000)
