@@ -15,71 +15,62 @@ import {
 } from '../netlink/tc/filter.ts'
 import { TCA_CLS_FLAGS } from '../netlink/tc/flower.ts'
 import { TC_ACT } from '../netlink/tc/gact.ts'
-import type { Mirred } from '../netlink/tc/mirred.ts'
 import { CLSACT_INGRESS, filterInfo, type Tc } from '../netlink/tc/msg.ts'
-import { bytesOfTicks, type Police, rateOf } from '../netlink/tc/police.ts'
 import { ETH_P } from '../netlink/tc/rule.ts'
 import type { DetourSpec, Offload, Outcome, PoliceSpec } from '../ops/op.ts'
-import type { CatchAllFacts } from './facts.ts'
 import { offered, tolerate } from './refusals.ts'
+
+/** A filter for every frame that an interface receives, as it is asked for. */
+interface Wanted {
+  readonly ifindex: number
+  readonly priority: number
+  readonly action: Action
+  readonly inHardware: boolean
+}
+
+function detour(ifindex: number, through: number, { cookie }: DetourSpec): Wanted {
+  const action = redirectTo(through, fromHex(cookie))
+  return { ifindex, priority: ratePriority.detour, action, inHardware: false }
+}
+
+/** What conforms goes on to the next filter (`continue`, the form that mlx5 takes). */
+function police(ifindex: number, { bytesPerSecond, burst, cookie }: PoliceSpec, inHardware: boolean): Wanted {
+  const spec = { bytesPerSecond, burst, mtu: policeMtu, conform: TC_ACT.TC_ACT_UNSPEC }
+  return { ifindex, priority: ratePriority.police, action: limitRate(spec, fromHex(cookie)), inHardware }
+}
 
 /** Sends all that an interface receives through an ifb. */
 export function addDetour(
   socket: NetlinkSocket,
   ifindex: number,
   through: number,
-  { cookie }: DetourSpec,
+  spec: DetourSpec,
 ): Outcome {
-  const action = redirectTo(through, fromHex(cookie))
-  return { where: 'host', handle: addMatchall(socket, ifindex, ratePriority.detour, action, false) }
+  return { where: 'host', handle: addMatchall(socket, detour(ifindex, through, spec)) }
 }
 
-/**
- * Drops what an interface receives over the rate; what conforms goes on to the next filter (`continue`, the form that
- * mlx5 takes). Offload as addSteer() has it.
- */
+/** Drops what an interface receives over the rate. Offload as addSteer() has it. */
 export function addPolice(
   socket: NetlinkSocket,
   ifindex: number,
-  { bytesPerSecond, burst, cookie }: PoliceSpec,
+  spec: PoliceSpec,
   offload: Offload,
 ): Outcome {
-  const spec = { bytesPerSecond, burst, mtu: policeMtu, conform: TC_ACT.TC_ACT_UNSPEC }
-  const action = limitRate(spec, fromHex(cookie))
-  const add = (inHardware: boolean) => addMatchall(socket, ifindex, ratePriority.police, action, inHardware)
-  return offered(offload, add)
+  return offered(offload, (inHardware) => addMatchall(socket, police(ifindex, spec, inHardware)))
 }
 
 /**
  * Adds a filter for every frame; its handle. The kernel echoes new matchall filters without their options, so what it
  * has stored is asked for.
  */
-function addMatchall(
-  socket: NetlinkSocket,
-  ifindex: number,
-  priority: number,
-  action: Action,
-  inHardware: boolean,
-): number {
-  const { TCA_CLS_FLAGS_SKIP_HW: skipHw, TCA_CLS_FLAGS_SKIP_SW: skipSw } = TCA_CLS_FLAGS
-  const place = { ifindex, priority, protocol: ETH_P.ETH_P_ALL }
-  const options = {
-    TCA_MATCHALL_ACT: actionList([action]),
-    TCA_MATCHALL_FLAGS: inHardware ? skipSw : skipHw,
-  }
-  socket.request(newMatchall(place, options))
+function addMatchall(socket: NetlinkSocket, wanted: Wanted): number {
+  const { ifindex, priority, inHardware } = wanted
+  socket.request(newMatchall({ ifindex, priority, protocol: ETH_P.ETH_P_ALL }, optionsOf(wanted)))
   const stored = socket
     .dump(dumpFilters(ifindex))
     .map(decodeFilter)
     .find((filter) => placeOf(filter).priority === priority && actionsOf(filter).length > 0)
-  const asked = {
-    tcm_ifindex: ifindex,
-    tcm_parent: CLSACT_INGRESS,
-    tcm_info: filterInfo(priority, ETH_P.ETH_P_ALL),
-    TCA_KIND: 'matchall',
-    TCA_OPTIONS: options,
-  }
-  const differences = stored === undefined ? ['nothing'] : compareEcho(asked, stored)
+  const differences = stored === undefined ? ['nothing'] : matchallDifferences(wanted, stored)
   if (inHardware && stored !== undefined && !isInHardware(stored)) differences.push('in_hw: missing')
   if (differences.length === 0 && stored !== undefined) return stored.tcm_handle
   if (stored !== undefined) removeStored(socket, stored)
@@ -88,6 +79,22 @@ function addMatchall(
     errno: 71,
     extack: `the kernel stored another filter than asked for: ${differences.join('; ')}`,
   })
+}
+
+function optionsOf({ action, inHardware }: Wanted) {
+  const { TCA_CLS_FLAGS_SKIP_HW: skipHw, TCA_CLS_FLAGS_SKIP_SW: skipSw } = TCA_CLS_FLAGS
+  return { TCA_MATCHALL_ACT: actionList([action]), TCA_MATCHALL_FLAGS: inHardware ? skipSw : skipHw }
+}
+
+function matchallDifferences(wanted: Wanted, stored: Tc): string[] {
+  const asked = {
+    tcm_ifindex: wanted.ifindex,
+    tcm_parent: CLSACT_INGRESS,
+    tcm_info: filterInfo(wanted.priority, ETH_P.ETH_P_ALL),
+    TCA_KIND: 'matchall',
+    TCA_OPTIONS: optionsOf(wanted),
+  }
+  return compareEcho(asked, stored)
 }
 
 /** Takes back the one matchall filter in a priority of ours that has the cookie. */
@@ -108,27 +115,40 @@ export function removeMatchall(
   }
 }
 
-/** Filters with a cookie for every frame that an interface receives, by what they do. */
-export function catchAllOn(socket: NetlinkSocket, ifindex: number, cookie: string): CatchAllFacts[] {
+/** What is not as addDetour() left it; undefined when there is no filter of ours. */
+export function detourDifferences(
+  socket: NetlinkSocket,
+  ifindex: number,
+  through: number,
+  spec: DetourSpec,
+): readonly string[] | undefined {
+  const stored = findMatchall(socket, ifindex, ratePriority.detour, spec.cookie)
+  return stored && matchallDifferences(detour(ifindex, through, spec), stored)
+}
+
+/** What is not as addPolice() left it in the NIC; undefined when there is no filter of ours. */
+export function policeDifferences(
+  socket: NetlinkSocket,
+  ifindex: number,
+  spec: PoliceSpec,
+): readonly string[] | undefined {
+  const stored = findMatchall(socket, ifindex, ratePriority.police, spec.cookie)
+  if (stored === undefined) return undefined
+  const differences = matchallDifferences(police(ifindex, spec, true), stored)
+  return isInHardware(stored) ? differences : [...differences, 'it is not in the NIC any more']
+}
+
+/** The filter in a priority of ours whose first action has the cookie. */
+function findMatchall(
+  socket: NetlinkSocket,
+  ifindex: number,
+  priority: number,
+  cookie: string,
+): Tc | undefined {
   const found = tolerate(['EINVAL', 'ENODEV'], () => socket.dump(dumpFilters(ifindex))) ?? []
-  return found.map(decodeFilter).flatMap((filter) => {
-    const [action] = actionsOf(filter)
-    const own = action?.TCA_ACT_COOKIE
-    if (filter.TCA_KIND !== 'matchall' || own === undefined || toHex(own) !== cookie) return []
-    const { TCA_MIRRED_PARMS: redirect } = (action?.TCA_ACT_OPTIONS ?? {}) as Mirred
-    const { TCA_POLICE_TBF: police, TCA_POLICE_RATE64: rate64 } = (action?.TCA_ACT_OPTIONS ?? {}) as Police
-    const bytesPerSecond = police && rateOf(police.rate, rate64)
-    return [
-      {
-        prio: placeOf(filter).priority,
-        through: action?.TCA_ACT_KIND === 'mirred' ? redirect?.ifindex : undefined,
-        police:
-          action?.TCA_ACT_KIND === 'police' && police !== undefined && bytesPerSecond !== undefined
-            ? { bytesPerSecond, burst: bytesOfTicks(police.burst, bytesPerSecond) }
-            : undefined,
-        inHw: isInHardware(filter),
-      },
-    ]
+  return found.map(decodeFilter).find((filter) => {
+    const own = actionsOf(filter)[0]?.TCA_ACT_COOKIE
+    return placeOf(filter).priority === priority && own !== undefined && toHex(own) === cookie
   })
 }
 

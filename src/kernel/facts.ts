@@ -63,15 +63,6 @@ export interface ShaperFacts {
   readonly limit: number
 }
 
-/** A filter of ours for every frame that an interface receives: where it leads, or what it lets through. */
-export interface CatchAllFacts {
-  readonly prio: number
-  /** ifindex of where it redirects to; 0: that interface is gone. */
-  readonly through: number | undefined
-  readonly police: { readonly bytesPerSecond: number; readonly burst: number } | undefined
-  readonly inHw: boolean
-}
-
 /** A policer of ours that filters share. `users` counts the filters. */
 export interface LimiterFacts {
   readonly index: number

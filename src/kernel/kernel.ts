@@ -3,12 +3,21 @@
  * own network namespace (`host`) and the pod's; the pod's side exists once a namespace was given.
  */
 import type { Runner } from '../ops/apply.ts'
-import type { BridgeVlan, MeterSpec, Op, PortKey, Side, SteerSpec } from '../ops/op.ts'
+import type {
+  BridgeVlan,
+  DetourSpec,
+  LimiterSpec,
+  MeterSpec,
+  Op,
+  PoliceSpec,
+  PortKey,
+  Side,
+  SteerSpec,
+} from '../ops/op.ts'
 import type { CountedRule, FilterCounters, LinkCounters } from './counters.ts'
 import type { TcOffload } from './ethtool.ts'
 import type {
   AddressFacts,
-  CatchAllFacts,
   LimiterFacts,
   LinkFacts,
   PortRateFacts,
@@ -41,14 +50,18 @@ export interface RateKernel {
   /** The tbf of ours at the root of an interface; undefined when it has none, or another qdisc. */
   shaper(side: Side, ifindex: number): ShaperFacts | undefined
   removeShaper(side: Side, ifindex: number): void
-  /** Filters of ours with this cookie (hex) for every frame that the interface receives. */
-  catchAll(side: Side, ifindex: number, cookie: string): readonly CatchAllFacts[]
+  /** What of a detour through the interface `through` is not as it was asked for; undefined when `ifindex` has no filter of ours. */
+  detourDifferences(ifindex: number, through: number, spec: DetourSpec): readonly string[] | undefined
+  /** The same of a policer in the NIC. */
+  policeDifferences(ifindex: number, spec: PoliceSpec): readonly string[] | undefined
   /** True when the filter is there as it was asked for, in the NIC. */
   meter(spec: MeterSpec): boolean
   /** Removes the ifb of that name; another kind of interface stays. */
   removeIfb(side: Side, name: string): void
   /** Policers that filters share whose cookie starts with `cookiePrefix` (hex). */
   limiters(cookiePrefix: string): readonly LimiterFacts[]
+  /** What of a policer that filters share is not as it was asked for in the NIC; none for one that is gone. */
+  limiterDifferences(spec: LimiterSpec): readonly string[]
   /** Indexes of all policers of the host, whoever made them. */
   policerIndexes(): readonly number[]
   /** EPERM while filters use it. */

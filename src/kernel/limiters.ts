@@ -16,7 +16,7 @@ import {
   redirectTo,
   TCA_ACT_FLAGS,
 } from '../netlink/tc/action.ts'
-import { compareEcho } from '../netlink/tc/echo.ts'
+import { compareActions, compareEcho } from '../netlink/tc/echo.ts'
 import {
   actionsOf,
   decodeFilter,
@@ -38,20 +38,26 @@ import type { LimiterFacts } from './facts.ts'
 import { offered, tolerate, wordsOf } from './refusals.ts'
 
 /** Makes a policer that filters share. With skip_sw the driver must take it, and only filters with skip_sw may use it. */
-export function addLimiter(
-  socket: NetlinkSocket,
-  { index, bytesPerSecond, burst, cookie }: LimiterSpec,
-  offload: Offload,
-): Outcome {
+export function addLimiter(socket: NetlinkSocket, spec: LimiterSpec, offload: Offload): Outcome {
+  return offered(offload, (inHardware) => {
+    socket.request(newActions([limiterAction(spec, inHardware)]))
+    return spec.index
+  })
+}
+
+function limiterAction({ index, bytesPerSecond, burst, cookie }: LimiterSpec, inHardware: boolean): Action {
   const { TCA_ACT_FLAGS_SKIP_HW: skipHw, TCA_ACT_FLAGS_SKIP_SW: skipSw } = TCA_ACT_FLAGS
-  const add = (inHardware: boolean) => {
-    const bit = inHardware ? skipSw : skipHw
-    const spec = { bytesPerSecond, burst, mtu: policeMtu, conform: TC_ACT.TC_ACT_PIPE, index }
-    const action = { ...limitRate(spec, fromHex(cookie)), TCA_ACT_FLAGS: { value: bit, selector: bit } }
-    socket.request(newActions([action]))
-    return index
-  }
-  return offered(offload, add)
+  const bit = inHardware ? skipSw : skipHw
+  const spec = { bytesPerSecond, burst, mtu: policeMtu, conform: TC_ACT.TC_ACT_PIPE, index }
+  return { ...limitRate(spec, fromHex(cookie)), TCA_ACT_FLAGS: { value: bit, selector: bit } }
+}
+
+/** What of a policer in the NIC is not as addLimiter() left it; none for one that is gone. */
+export function limiterDifferences(socket: NetlinkSocket, spec: LimiterSpec): readonly string[] {
+  const stored = policersOf(socket).find(
+    (action) => (action.TCA_ACT_OPTIONS as Police).TCA_POLICE_TBF?.index === spec.index,
+  )
+  return stored === undefined ? [] : compareActions(limiterAction(spec, true), stored)
 }
 
 /** Policers of ours, by the beginning of their cookie. */

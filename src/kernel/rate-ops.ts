@@ -2,11 +2,12 @@
 import { ratePriority } from '../lib/rate-numbers.ts'
 import type { NetlinkSocket } from '../netlink/socket.ts'
 import type { Op, Outcome, Side } from '../ops/op.ts'
-import { addDetour, addPolice, catchAllOn, removeMatchall } from './catch-all.ts'
+import { addDetour, addPolice, detourDifferences, policeDifferences, removeMatchall } from './catch-all.ts'
 import type { RateKernel } from './kernel.ts'
 import {
   addLimiter,
   addMeter,
+  limiterDifferences,
   limitersOf,
   meterOn,
   policerIndexes,
@@ -83,7 +84,10 @@ export function rateKernel({ route, generic }: Sides): RateKernel {
     shaper: (side, ifindex) => shaperOn(route(side), ifindex),
     removeShaper: (side, ifindex) => removeShaper(route(side), ifindex),
     meter: (spec) => meterOn(route('host'), spec),
-    catchAll: (side, ifindex, cookie) => catchAllOn(route(side), ifindex, cookie),
+    detourDifferences: (ifindex, through, spec) =>
+      detourDifferences(route(spec.side), ifindex, through, spec),
+    policeDifferences: (ifindex, spec) => policeDifferences(route('host'), ifindex, spec),
+    limiterDifferences: (spec) => limiterDifferences(route('host'), spec),
     removeIfb: (side, name) => removeIfb(route(side), name),
     limiters: (cookie) => limitersOf(route('host'), cookie),
     policerIndexes: () => policerIndexes(route('host')),

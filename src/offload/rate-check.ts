@@ -1,7 +1,6 @@
 /** CHECK of rate limits: each thing that the ADD made is compared with what is there now. */
 import type { LinkFacts } from '../kernel/facts.ts'
 import type { Kernel } from '../kernel/kernel.ts'
-import { ratePriority } from '../lib/rate-numbers.ts'
 import { describe } from '../ops/describe.ts'
 import type { Op, RateSpec, Side } from '../ops/op.ts'
 import { isAsSet } from './rates.ts'
@@ -38,22 +37,21 @@ function differenceOf(kernel: Kernel, op: Op): string | undefined {
         return up ? different('MTU', op.mtu, mtu) : `"${op.name}" is down`
       })
     case 'detour.add': {
-      const { side, link: name, through, cookie } = op.detour
+      const { side, link: name, through } = op.detour
       return onLink(kernel, side, name, (link) => {
-        const filter = catchAll(kernel, side, link, ratePriority.detour, cookie)
-        if (filter === undefined) return `"${name}" has no filter of ours`
-        const wanted = kernel.link(side, through)?.ifindex
-        return filter.through === wanted ? undefined : `the filter on "${name}" leads elsewhere`
+        // Without it, as with any other interface, the filter leads elsewhere than it is to.
+        const wanted = kernel.link(side, through)?.ifindex ?? 0
+        const found = kernel.rates().detourDifferences(link.ifindex, wanted, op.detour)
+        return found === undefined ? `"${name}" has no filter of ours` : another(`filter on "${name}"`, found)
       })
     }
     case 'police.add': {
-      const { link: name, cookie } = op.police
+      const { link: name } = op.police
       return onLink(kernel, 'host', name, (link) => {
-        const filter = catchAll(kernel, 'host', link, ratePriority.police, cookie)
-        if (filter?.police === undefined) return `"${name}" has no policer of ours`
-        return filter.inHw
-          ? rateDifference(op.police, filter.police)
-          : 'the policer is not in the NIC any more'
+        const found = kernel.rates().policeDifferences(link.ifindex, op.police)
+        return found === undefined
+          ? `"${name}" has no policer of ours`
+          : another(`policer on "${name}"`, found)
       })
     }
     case 'limiter.add': {
@@ -63,7 +61,9 @@ function differenceOf(kernel: Kernel, op: Op): string | undefined {
         .limiters(cookie)
         .find((one) => one.index === index)
       if (found === undefined) return 'the policer is gone'
-      return found.users === 0 ? 'no filter uses the policer' : rateDifference(op.limiter, found)
+      if (found.users === 0) return 'no filter uses the policer'
+      const differences = kernel.rates().limiterDifferences(op.limiter)
+      return rateDifference(op.limiter, found) ?? another('policer', differences)
     }
     case 'meter.add':
       return kernel.rates().meter(op.meter)
@@ -77,11 +77,8 @@ function differenceOf(kernel: Kernel, op: Op): string | undefined {
   }
 }
 
-function catchAll(kernel: Kernel, side: Side, { ifindex }: LinkFacts, prio: number, cookie: string) {
-  return kernel
-    .rates()
-    .catchAll(side, ifindex, cookie)
-    .find((filter) => filter.prio === prio)
+function another(what: string, differences: readonly string[]): string | undefined {
+  return differences.length === 0 ? undefined : `the ${what} is another one (${differences.join('; ')})`
 }
 
 function onLink(

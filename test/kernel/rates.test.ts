@@ -1,6 +1,12 @@
 import { describe, expect, test } from 'vitest'
-import { addPolice } from '../../src/kernel/catch-all.ts'
-import { addLimiter, addMeter, limitersOf, removeLimiter } from '../../src/kernel/limiters.ts'
+import { addPolice, detourDifferences, policeDifferences } from '../../src/kernel/catch-all.ts'
+import {
+  addLimiter,
+  addMeter,
+  limiterDifferences,
+  limitersOf,
+  removeLimiter,
+} from '../../src/kernel/limiters.ts'
 import { portRatesOf, setPortRates } from '../../src/kernel/port-rates.ts'
 import { addIfb, addShaper, removeIfb, removeShaper, shaperOn } from '../../src/kernel/shapers.ts'
 import { fromHex } from '../../src/lib/hex.ts'
@@ -9,8 +15,16 @@ import { ctrlMessage, GENL_ID_CTRL } from '../../src/netlink/genl/genl.ts'
 import type { Message } from '../../src/netlink/message.ts'
 import { RTM } from '../../src/netlink/rtnl/const.ts'
 import { linkMessage } from '../../src/netlink/rtnl/link.ts'
-import { actionList, actionMessage, limitRate } from '../../src/netlink/tc/action.ts'
+import {
+  type Action,
+  actionList,
+  actionMessage,
+  limitRate,
+  redirectTo,
+  verdict,
+} from '../../src/netlink/tc/action.ts'
 import { actionsOf, decodeFilter, flowerOf, placeOf } from '../../src/netlink/tc/filter.ts'
+import type { Mirred } from '../../src/netlink/tc/mirred.ts'
 import { type Tc, tcMessage } from '../../src/netlink/tc/msg.ts'
 import type { Police } from '../../src/netlink/tc/police.ts'
 import { tbfOptions } from '../../src/netlink/tc/tbf.ts'
@@ -185,6 +199,81 @@ describe('policers', () => {
     expect(limitersOf(dump.socket, '766601')).toEqual([{ index: 9, cookie, ...limit, users: 0 }])
     expect(() => removeLimiter(answering(() => ({ errno: 2 })).socket, 9)).not.toThrow()
     expect(() => removeLimiter(answering(() => ({ errno: 1 })).socket, 9)).toThrow('EPERM')
+  })
+})
+
+describe('what CHECK finds of a filter or policer that another hand has changed', () => {
+  const kernelWith = (stored: Tc | undefined) =>
+    answering(() => ({
+      messages: stored === undefined ? [] : [{ type: RTM.RTM_NEWTFILTER, payload: tcMessage.encode(stored) }],
+    })).socket
+  const filter = (prio: number, actions: readonly Action[], flags: number): Tc => ({
+    ...tcMessage.decode(
+      tcMessage.encode({
+        ...{ tcm_ifindex: 7, tcm_parent: 0xfffffff2, tcm_handle: 1, tcm_info: prio * 65536 + 0x0300 },
+        ...{ TCA_KIND: 'matchall' },
+        TCA_OPTIONS: { TCA_MATCHALL_ACT: actionList(actions), TCA_MATCHALL_FLAGS: flags },
+      }),
+    ),
+  })
+  const own = fromHex(cookie)
+  const lets = (mtu: number, conform: number, exceed = 2) => {
+    const action = limitRate({ ...limit, mtu, conform }, own)
+    const options = action.TCA_ACT_OPTIONS as Police
+    if (options.TCA_POLICE_TBF === undefined) throw new TypeError('no parameters')
+    return {
+      ...action,
+      TCA_ACT_OPTIONS: { ...options, TCA_POLICE_TBF: { ...options.TCA_POLICE_TBF, action: exceed } },
+    }
+  }
+  const pass = verdict(0)
+
+  test('the policer of an interface: whether it drops, and what comes after it', () => {
+    const police = { link: 'rep', ...limit, cookie }
+    const found = (actions: readonly Action[], flags = 2 | 4) =>
+      policeDifferences(kernelWith(filter(1, actions, flags)), 7, police)
+    expect(found([lets(65535, -1)])).toEqual([])
+    expect(found([lets(65535, -1, 3)])).toEqual([expect.stringContaining('action: asked 2, kernel has 3')])
+    expect(found([lets(65535, 3)])).toEqual([
+      expect.stringContaining('TCA_POLICE_RESULT: asked -1, kernel has 3'),
+    ])
+    expect(found([lets(65535, -1), pass])).toEqual(['number of actions: asked 1, kernel has 2'])
+    expect(found([lets(65535, -1)], 2 | 8)).toEqual(['it is not in the NIC any more'])
+    expect(policeDifferences(kernelWith(undefined), 7, police)).toBeUndefined()
+    // Another priority, another cookie: none of ours.
+    expect(policeDifferences(kernelWith(filter(2, [lets(65535, -1)], 6)), 7, police)).toBeUndefined()
+  })
+
+  test('the detour: a copy instead of the frame, another ifb, a second action', () => {
+    const detour = { side: 'host', link: 'veth1', through: 'vfr0', cookie } as const
+    const found = (...actions: Action[]) =>
+      detourDifferences(kernelWith(filter(60_000, actions, 1 | 8)), 7, 9, detour)
+    const copy = redirectTo(9, own)
+    const parms = (copy.TCA_ACT_OPTIONS as Mirred).TCA_MIRRED_PARMS
+    if (parms === undefined) throw new TypeError('no parameters')
+    expect(found(redirectTo(9, own))).toEqual([])
+    expect(found(redirectTo(8, own))).toEqual([expect.stringContaining('ifindex 8')])
+    expect(found({ ...copy, TCA_ACT_OPTIONS: { TCA_MIRRED_PARMS: { ...parms, eaction: 2 } } })).toEqual([
+      expect.stringContaining('eaction 2'),
+    ])
+    expect(found(redirectTo(9, own), pass)).toEqual(['number of actions: asked 1, kernel has 2'])
+    expect(detourDifferences(kernelWith(undefined), 7, 9, detour)).toBeUndefined()
+  })
+
+  test('a policer that filters share: whether it drops', () => {
+    const found = (conform: number, exceed: number) => {
+      const action = lets(65535, conform, exceed)
+      const options = action.TCA_ACT_OPTIONS as Police
+      const TCA_POLICE_TBF = options.TCA_POLICE_TBF && { ...options.TCA_POLICE_TBF, index: 9 }
+      const TCA_ACT_FLAGS = { value: 4, selector: 4 }
+      const stored = { ...action, TCA_ACT_FLAGS, TCA_ACT_OPTIONS: { ...options, TCA_POLICE_TBF } } as Action
+      const payload = actionMessage.encode({ TCA_ROOT_TAB: [[0, stored]] })
+      const { socket } = answering(() => ({ messages: [{ type: RTM.RTM_GETACTION, payload }] }))
+      return limiterDifferences(socket, { index: 9, ...limit, cookie })
+    }
+    expect(found(3, 2)).toEqual([])
+    expect(found(3, 3)).toEqual([expect.stringContaining('action: asked 2, kernel has 3')])
+    expect(found(0, 2)).toEqual([expect.stringContaining('TCA_POLICE_RESULT: asked 3, kernel has 0')])
   })
 })
 

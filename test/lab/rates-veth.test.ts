@@ -274,6 +274,12 @@ test('B14: CHECK names whatever is not as the ADD left it', async () => {
     [`ip link set ${ifb} mtu 1300`, 'MTU 1300 instead of 1500'],
     [`ip link set ${ifb} down`, `"${ifb}" is down`],
     [`tc filter del dev ${peer} ingress`, `"${peer}" has no filter of ours`],
+    [
+      `cookie=$(tc filter show dev ${peer} ingress | sed -n 's/.*cookie \\([0-9a-f]*\\).*/\\1/p')
+      tc filter del dev ${peer} ingress
+      tc filter add dev ${peer} ingress prio 60000 matchall skip_hw action mirred egress mirror dev ${ifb} cookie $cookie`,
+      `the filter on "${peer}" is another one`,
+    ],
     [`ip link del ${ifb}`, `there is no "${ifb}"`],
   ] as const) {
     await lab.must(change)

@@ -69,7 +69,8 @@ export class Node implements Machine {
           this.limiters = this.limiters.filter((one) => one.index !== index)
         },
         ...{ meter: never, policerIndexes: never, portRates: never, ratesOfPort: never },
-        catchAll: () => [],
+        detourDifferences: () => undefined,
+        ...{ policeDifferences: () => undefined, limiterDifferences: () => [] },
         shaper: (_side, ifindex) => this.shapers.get(ifindex),
         removeShaper: (_side, ifindex) => {
           this.steps.push('shaper')

@@ -11,7 +11,7 @@ const spec = { bytesPerSecond: 12_500_000, burst: 2_000_000 }
 
 function kernelWith(rates: Partial<RateKernel>, links: readonly Partial<LinkFacts>[] = []): Kernel {
   return {
-    rates: () => rates,
+    rates: () => ({ limiterDifferences: () => [], ...rates }),
     link: (_side: string, name: string) => links.find((one) => one.name === name),
     links: () => links,
   } as unknown as Kernel
@@ -28,9 +28,42 @@ group('a policer in the NIC', () => {
     expect(check(kernelWith({ limiters: () => [found] }), limiter)).toEqual([])
   })
 
+  test('is named when it does something else than it was made for', () => {
+    const limiterDifferences = () => ['action 1 (police) action: asked 2, kernel has 3']
+    expect(check(kernelWith({ limiters: () => [found], limiterDifferences }), limiter)).toEqual([
+      expect.stringMatching(
+        /^the policer is another one \(action 1 .* kernel has 3\): tc actions add action police/,
+      ),
+    ])
+  })
+
   test('is named when no filter uses it: it limits nothing', () => {
     expect(check(kernelWith({ limiters: () => [{ ...found, users: 0 }] }), limiter)).toEqual([
       expect.stringMatching(/^no filter uses the policer: tc actions add action police/),
+    ])
+  })
+})
+
+group('a filter for every frame', () => {
+  const police: Op = { do: 'police.add', police: { link: 'rep0', ...spec, cookie }, offload: 'require' }
+  const detour: Op = { do: 'detour.add', detour: { side: 'host', link: 'rep0', through: 'vfr0', cookie } }
+  const links = [
+    { name: 'rep0', ifindex: 7 },
+    { name: 'vfr0', ifindex: 9 },
+  ]
+
+  test('is as it was made, is gone, does something else', () => {
+    const found = (differences: readonly string[] | undefined) =>
+      check(
+        kernelWith({ policeDifferences: () => differences, detourDifferences: () => differences }, links),
+        police,
+        detour,
+      ).map((line) => line.replace(/: tc .*/, ''))
+    expect(found([])).toEqual([])
+    expect(found(undefined)).toEqual(['"rep0" has no policer of ours', '"rep0" has no filter of ours'])
+    expect(found(['number of actions: asked 1, kernel has 2'])).toEqual([
+      'the policer on "rep0" is another one (number of actions: asked 1, kernel has 2)',
+      'the filter on "rep0" is another one (number of actions: asked 1, kernel has 2)',
     ])
   })
 })

@@ -16,10 +16,7 @@ import { innerEtherType } from './rule.ts'
  */
 export function compareEcho(requested: TcRequest, echoed: Tc): string[] {
   const differences: string[] = []
-  const expect = (what: string, wanted: unknown, got: unknown) => {
-    const [left, right] = [show(wanted), show(got)]
-    if (left !== right) differences.push(`${what}: asked ${left}, kernel has ${right}`)
-  }
+  const expect = expecting(differences)
   comparePlace(requested, echoed, expect)
   expect('TCA_KIND', requested.TCA_KIND, echoed.TCA_KIND)
   if (requested.TCA_KIND !== echoed.TCA_KIND) return differences
@@ -43,7 +40,22 @@ export function compareEcho(requested: TcRequest, echoed: Tc): string[] {
   return differences
 }
 
+/** The same of an action by itself. */
+export function compareActions(requested: Action, stored: Action): string[] {
+  const differences: string[] = []
+  compareAction(`action (${requested.TCA_ACT_KIND})`, requested, stored, expecting(differences))
+  return differences
+}
+
 type Expect = (what: string, wanted: unknown, got: unknown) => void
+
+function expecting(differences: string[]): Expect {
+  return (what, wanted, got) => {
+    const [left, right] = [show(wanted), show(got)]
+    if (left !== right) differences.push(`${what}: asked ${left}, kernel has ${right}`)
+  }
+}
+
 type Options = Readonly<Record<string, unknown>>
 
 function comparePlace(requested: TcRequest, echoed: Tc, expect: Expect): void {
