@@ -41,8 +41,9 @@ export function describeScenarios({ nic, others, kinds }: NodeOfKinds): void {
         running = action
         return action
       }
+      const newBed = (): Promise<PortBed> => makeBed(node, kind, { compares: false })
       beforeAll(async () => {
-        bed = await makeBed(node, kind)
+        bed = await newBed()
       })
       afterEach(async () => {
         await bed.close()
@@ -51,7 +52,7 @@ export function describeScenarios({ nic, others, kinds }: NodeOfKinds): void {
           await bed.reset()
         } catch (error) {
           await bed.abandon()
-          bed = await makeBed(node, kind)
+          bed = await newBed()
           throw error
         }
       }, LIMIT_MS)

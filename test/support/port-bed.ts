@@ -10,7 +10,7 @@ import {
 } from '../../hack/lab/cni-runtime.ts'
 import type { ExecResult, Lab } from '../../hack/lab/lab.ts'
 import { type Agent, startAgent } from './agent.ts'
-import { attachConfig, type ErrorObject, errorOf, listOf, pluginPath, staticIpam } from './plugins.ts'
+import { attachConfig, type ErrorObject, errorOf, inTurn, listOf, pluginPath, staticIpam } from './plugins.ts'
 import { type Family, type Node, settled } from './port-node.ts'
 import { SCRUB, stateDifferences, stateScript } from './port-state.ts'
 import { knob, setMode } from './simnic.ts'
@@ -94,7 +94,7 @@ export interface PortBed {
   reset(): Promise<void>
   /** Takes the pods and all that plugins may have left away, so that another bed can be made. */
   abandon(): Promise<void>
-  /** Compares the whole host with a snapshot that was taken before the first ADD, and detaches the pods. */
+  /** Compares the whole host with a snapshot that was taken before the first ADD, if wished, and detaches the pods. */
   end(): Promise<void>
 }
 
@@ -113,15 +113,22 @@ const SERVED: readonly Omit<Listen, 'name'>[] = [
 /** The bridge above the uplink of a card in switchdev mode; its address is set by hand. */
 const BRIDGE = 'br-node'
 
-/** Brings the node's NIC into the mode of the kind and attaches both pods. */
-export async function makeBed(node: Node, kind: KindName): Promise<PortBed> {
+/**
+ * Brings the node's NIC into the mode of the kind and attaches both pods. Whoever compares the host before with the host
+ * after the bed by himself needs no `compares`.
+ */
+export async function makeBed(
+  node: Node,
+  kind: KindName,
+  { compares = true }: { readonly compares?: boolean } = {},
+): Promise<PortBed> {
   const { lab } = node
   const runtime = cniRuntime(lab, pluginPath)
   const leaveMode = await enterMode(node, kind)
   const attached = [await attachPod(0), await attachPod(1)] as const
   const [one, two] = attached
   await settled(lab)
-  const before: Snapshot = await snapshot(lab)
+  const before: Snapshot | undefined = compares ? await snapshot(lab) : undefined
   const look = () => lab.must(stateScript(node.net.pf, attached))
   const lookBefore = await look()
   const open = new Map<string, { pod: BedPod; options: AddOptions }>()
@@ -201,13 +208,16 @@ export async function makeBed(node: Node, kind: KindName): Promise<PortBed> {
       ...extra,
     })
     // What was refused has left nothing: a DEL would hide that.
-    const isOver = command === 'ADD' ? ended.code !== 0 && ended.signal === null : command === 'DEL'
-    if (isOver) open.delete(keyOf(pod, options))
+    const isGone =
+      command === 'ADD' ? ended.code !== 0 && ended.signal === null : command === 'DEL' && ended.code === 0
+    if (isGone) open.delete(keyOf(pod, options))
     return ended
   }
 
   const del: PortBed['del'] = async (pod, options = {}) => {
-    const { code, stdout, stderr } = await call('DEL', pod, [], { prevResult: undefined, ...options })
+    const { code, stdout, stderr } = await inTurn(() =>
+      call('DEL', pod, [], { prevResult: undefined, ...options }),
+    )
     if (code !== 0 || stdout !== '') throw new Error(`DEL for ${keyOf(pod, options)}: ${stdout}${stderr}`)
   }
 
@@ -275,7 +285,7 @@ export async function makeBed(node: Node, kind: KindName): Promise<PortBed> {
     },
     end: async () => {
       await node.setSecond(true)
-      const lines = diffSnapshot(before, await snapshot(lab))
+      const lines = before === undefined ? [] : diffSnapshot(before, await snapshot(lab))
       await detach()
       await leaveMode()
       if (lines.length > 0) throw new Error(['The host is not as before all tests:', ...lines].join('\n'))
