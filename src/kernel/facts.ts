@@ -24,9 +24,11 @@ export interface LinkFacts {
   readonly master: number | undefined
   /** ifindex of the interface below it (VLAN, macvlan, veth peer). */
   readonly lower: number | undefined
+  /** Number of the namespace that the interface below it is in, if that is another one. */
+  readonly lowerNetns?: number
   /** IFLA_INFO_KIND: `vlan`, `veth`, `bridge`; undefined for hardware. */
   readonly kind: string | undefined
-  /** VLAN id of a `vlan` interface. */
+  /** VLAN id of a `vlan` interface whose frames have an 802.1Q tag. */
   readonly vlanId: number | undefined
   /** IFLA_INFO_SLAVE_KIND: of what its master is, `bridge`, `bond`, `openvswitch`. */
   readonly slaveKind: string | undefined

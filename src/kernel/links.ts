@@ -20,6 +20,7 @@ import type { LinkFacts } from './facts.ts'
 import { vfAttributesOf } from './vfs.ts'
 
 const ENODEV = 19
+const ETH_P_8021Q = 0x8100
 
 /** An interface as facts. */
 export function linkFacts(link: Link): LinkFacts {
@@ -40,6 +41,7 @@ export function linkFacts(link: Link): LinkFacts {
     carrier: link.IFLA_CARRIER === 1,
     master: link.IFLA_MASTER,
     lower: link.IFLA_LINK,
+    ...(link.IFLA_LINK_NETNSID === undefined ? {} : { lowerNetns: link.IFLA_LINK_NETNSID }),
     kind: info?.IFLA_INFO_KIND,
     vlanId: data === undefined || data instanceof Uint8Array ? undefined : vlanIdOf(data),
     slaveKind: info?.IFLA_INFO_SLAVE_KIND,
@@ -231,6 +233,8 @@ function xdpPrograms(found: Link['IFLA_XDP']): number[] {
 
 function vlanIdOf(data: unknown): number | undefined {
   if (typeof data !== 'object' || data === null || !('IFLA_VLAN_ID' in data)) return undefined
-  const id = (data as { [K in keyof (typeof vlanData)['table']]?: unknown }).IFLA_VLAN_ID
-  return typeof id === 'number' ? id : undefined
+  const { IFLA_VLAN_ID: id, IFLA_VLAN_PROTOCOL: protocol = ETH_P_8021Q } = data as {
+    [K in keyof (typeof vlanData)['table']]?: unknown
+  }
+  return typeof id === 'number' && protocol === ETH_P_8021Q ? id : undefined
 }

@@ -218,8 +218,7 @@ export function openLinuxKernel(pod?: OpenNetns): Kernel {
     sysctl: (side, key) => inside(side, () => readText(`/proc/sys/${key}`)?.trim()),
     hasIngress: (ifindex, side = 'host') => offload().hasIngress(socket(side), ifindex),
     dropEmptyClsact: (ifindex) => offload().dropEmptyClsact(socket('host'), ifindex),
-    reservedCookies: (prefix) =>
-      offload().reservedCookies(socket('host', offload().NETLINK_NETFILTER), prefix),
+    reservedCookies: (prefix) => netfilter('host', (opened) => offload().reservedCookies(opened, prefix), []),
     isSwitchdev: (pci) => isSwitchdev(socket('host', NETLINK_GENERIC), pci),
     rivals: (link, specs, ownPrefix) => offload().rivalsOf(socket('host'), link, specs, ownPrefix),
     isVepa: (ifindex) => isVepa(socket('host'), ifindex),

@@ -8,7 +8,7 @@ import { notice } from '../lib/notice.ts'
 import { addVerbFields, step } from '../lib/steps.ts'
 import { ApplyError, Transaction } from '../ops/apply.ts'
 import { type PluginRecord, recordSchemaVersion } from '../ops/record.ts'
-import { claimClsact } from './clsact.ts'
+import { notingClsact } from './clsact.ts'
 import type { OffloadConfig } from './config.ts'
 import { earlierEntries, joined, merged, otherEntries } from './entries.ts'
 import { type RatesNow, ratesBefore } from './handover.ts'
@@ -62,9 +62,8 @@ export function addAttachment(
     journal: joined(earlier?.journal, own),
   }
   const name = store.write(network, record)
-  const transaction = new Transaction(kernel)
+  const transaction = new Transaction(notingClsact(machine, kernel))
   try {
-    for (const ifindex of new Set(planned.flatMap(({ clsact }) => clsact))) claimClsact(machine, ifindex)
     const journal = applyAllParts(transaction, planned, own)
     const written = { ...record, phase: 'attached', journal: joined(earlier?.journal, journal) } as const
     store.write(network, written, 'volatile')

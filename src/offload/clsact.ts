@@ -4,11 +4,27 @@
  */
 import type { Kernel } from '../kernel/kernel.ts'
 import type { Machine } from '../kernel/machine.ts'
+import type { Runner } from '../ops/apply.ts'
 import { noteAt, notesIn } from '../ops/record-store.ts'
 
 /** Notes that the clsact of `ifindex` is ours; called before it is made, so that a crash leaves no unknown one. */
 export function claimClsact(machine: Machine, ifindex: number): void {
   noteAt(notePath(machine, ifindex)).set(machine.bootId())
+}
+
+/** Runs what `kernel` runs, with a note for every clsact of the host that is made, until it is taken back. */
+export function notingClsact(machine: Machine, kernel: Kernel): Runner {
+  return {
+    run: (op) => {
+      const ifindex = 'side' in op && op.side === 'host' && 'ifindex' in op ? op.ifindex : undefined
+      if (ifindex !== undefined && op.do === 'clsact.del') {
+        releaseClsact(machine, kernel, ifindex)
+        return {}
+      }
+      if (ifindex !== undefined && op.do === 'clsact.add') claimClsact(machine, ifindex)
+      return kernel.run(op)
+    },
+  }
 }
 
 /** Removes the clsact of `ifindex` if it is ours and empty. */

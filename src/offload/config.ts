@@ -236,13 +236,14 @@ function chosenDevice(config: JsonObject, runtime: JsonObject): PciAddress | und
 function readSubnets(value: JsonValue | undefined): string[] {
   if (value === undefined || value === '') return []
   const list = Array.isArray(value) ? value : [value]
-  return list.map((entry: JsonValue) => {
+  const networks = list.map((entry: JsonValue) => {
     const cidr = typeof entry === 'string' ? tryParseCidr(entry) : undefined
     if (!Array.isArray(value) || cidr === undefined) {
       throw invalid('directSubnets', value, 'an array of networks such as "10.1.0.0/24"')
     }
     return formatCidr(networkOf(cidr))
   })
+  return [...new Set(networks)]
 }
 
 function readUplink(value: JsonValue | undefined): string | undefined {

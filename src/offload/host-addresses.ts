@@ -2,7 +2,7 @@
 import type { AddressFacts, LinkFacts } from '../kernel/facts.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import { parseCidr } from '../lib/ip.ts'
-import { filtersVlans } from '../nic/netdev.ts'
+import { filtersVlans, tagProtocol } from '../nic/netdev.ts'
 import type { HostAddress } from './facts.ts'
 
 /** Interfaces that take all frames of the ports below them; a VRF does not, its ports keep their addresses. */
@@ -48,7 +48,8 @@ function holders(kernel: Kernel, links: readonly LinkFacts[], from: Holder): Hol
   // A second tag would have to be matched too: addresses in a VLAN within a VLAN are not served.
   const vlans =
     from.vlan === 0 ? links.filter((link) => link.kind === 'vlan' && link.lower === from.link.ifindex) : []
-  const tagged = vlans.map((link) => ({ link, vlan: link.vlanId ?? 0 }))
+  // Nor those behind service tags (802.1ad), of which nobody knows an ordinary VLAN.
+  const tagged = vlans.flatMap((link) => (link.vlanId === undefined ? [] : [{ link, vlan: link.vlanId }]))
   const master = links.find(({ ifindex }) => ifindex === from.link.master)
   const above =
     master?.kind === undefined || !stacked.has(master.kind) ? [] : overPort(kernel, links, from, master)
@@ -65,9 +66,12 @@ function overPort(kernel: Kernel, links: readonly LinkFacts[], port: Holder, mas
   // port that is not in it.
   const carried = (vid: number | undefined): number | undefined => {
     const vlan = onPort.find((candidate) => candidate.vid === vid)
-    return vlan === undefined ? undefined : vlan.untagged ? port.vlan : vlan.vid
+    return vlan === undefined ? undefined : vlan.untagged ? port.vlan : isOrdinary ? vlan.vid : undefined
   }
+  // One that goes by service tags has no other VLANs that a frame with an ordinary tag could be of.
+  const isOrdinary = tagProtocol(master.name) !== '0x88a8'
   return holders(kernel, links, { link: master, vlan: 0 }).flatMap((holder) => {
+    if (holder.vlan !== 0 && !isOrdinary) return []
     const vlan = carried(holder.vlan === 0 ? own : holder.vlan)
     return vlan === undefined ? [] : [{ ...holder, vlan }]
   })

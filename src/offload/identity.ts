@@ -13,7 +13,7 @@ export interface Identity {
   readonly cookie: string
   /** Name of the nftables table in the pod. */
   readonly podTable: string
-  /** Routing table in the pod for replies: 0x7666 in the upper half, so that no administrator's number meets it. */
+  /** Routing table in the pod for replies: 0x70000000 and above, where no administrator counts to. */
   readonly routeTable: number
   /**
    * Comment on elements of the host's port map: the cookie, then words for people. At most 127 bytes (nft's limit for
@@ -43,7 +43,7 @@ export function identityOf(attachment: Attachment, sha256: (text: string) => str
   return {
     cookie,
     podTable: `vf-flower-${cookie.slice(8)}`,
-    routeTable: 0x76660000 + Number.parseInt(ownHash.slice(0, 4), 16),
+    routeTable: 0x70000000 + Number.parseInt(ownHash.slice(0, 7), 16),
     owner: `${cookie} ${containerID.slice(0, 64)}/${ifname.replaceAll('"', "'")}`,
   }
 }

@@ -62,8 +62,6 @@ export class LimiterInTheWay extends Error {
 export interface Planned {
   /** The part's own fields of the journal as they are before the first change: DEL must get along with them. */
   readonly journal: Partial<OffloadJournal>
-  /** Interfaces of the host (ifindex) that will get a clsact qdisc: one that was not there is noted as ours. */
-  readonly clsact: readonly number[]
   /** Carries it out; what was done goes into `transaction`. Returns the journal's fields as they are afterwards. */
   apply(transaction: Transaction, shared: Shared): Partial<OffloadJournal>
   /** After apply(): the result of the ADD with what the part has made. */

@@ -65,7 +65,12 @@ export function planPorts(config: OffloadConfig, facts: OffloadFacts, identity: 
     ],
     groups: port.wire === undefined ? [] : groupsOf(config, port, port.wire, served, identity, keys, nat),
     hardwareOnly: nat === 'nic' || config.offload === 'require',
-    notes: [...replies.notes, ...choices.notes, ...(nat === 'nic' ? nicNotes(config) : [])],
+    notes: [
+      ...replies.notes,
+      ...choices.notes,
+      ...(nat === 'nic' ? nicNotes(config) : []),
+      ...loopbackNotes(config, keys),
+    ],
   })
   return choices.nat.map(plan)
 }
@@ -107,6 +112,14 @@ function masquerades(
     if (isLoopback(address) && !sources.includes(everyone[family])) sources.push('127.0.0.0/8')
     return sources.map((source) => ({ source, address, proto, port: hostPort }))
   })
+}
+
+function loopbackNotes({ localhost }: OffloadConfig, keys: readonly PortKey[]): string[] {
+  const key = localhost ? undefined : keys.find(({ address }) => isLoopback(address))
+  if (key === undefined) return []
+  return [
+    `hostIP ${key.address}: without localhost true only programs that use another source address reach the pod`,
+  ]
 }
 
 function nicNotes({ directSubnets }: OffloadConfig): string[] {

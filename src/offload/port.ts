@@ -27,6 +27,8 @@ export interface Wire {
   readonly representorHasIngress: boolean
 }
 
+const ETH_P_8021AD = 0x88a8
+
 /** A pod's port. */
 export interface Port {
   readonly kind: PortKind
@@ -43,7 +45,7 @@ export interface Port {
 }
 
 /**
- * What only port mappings need is asked for only when there are some: a wire that is up.
+ * Where only limits are wished for, a NIC of its own needs no wire. A wire must be up.
  * @throws CniError 7 when the pod has no such interface, when it is of no kind that can be served, and when its uplink is not fit
  */
 export function readPort(kernel: Kernel, request: Request, config: OffloadConfig): Port {
@@ -53,7 +55,7 @@ export function readPort(kernel: Kernel, request: Request, config: OffloadConfig
   const pci = device === undefined ? undefined : readPciFunction(device)
   if (device !== undefined && pci === undefined)
     throw invalid(`Cannot serve "${name}": no PCI device "${device}"`)
-  if (pci?.vf !== undefined) return vfPort(kernel, request, link, pci, pci.vf)
+  if (pci?.vf !== undefined) return vfPort(kernel, request, config, link, pci, pci.vf)
   if (link === undefined) throw invalid(`Cannot serve "${name}": the pod has no such interface`)
   const base = { name, link, mac: link.mac, device, vf: undefined }
   if (link.kind === 'veth' && device === undefined) return { ...base, kind: 'veth', wire: undefined }
@@ -82,6 +84,7 @@ function nicWire(kernel: Kernel, name: string, config: OffloadConfig): Wire {
 function vfPort(
   kernel: Kernel,
   request: Request,
+  config: OffloadConfig,
   link: LinkFacts | undefined,
   pci: PciFunction,
   vf: VfPosition,
@@ -95,13 +98,20 @@ function vfPort(
     throw invalid(`Cannot serve "${name}": the pod has no such interface`)
   const representor = findRepresentor(kernel, uplink, vf)
   const attributes = uplink.vfs?.get(vf.index)
+  const { id: vlan = 0, proto } = attributes?.vlan ?? {}
+  // Filters match and push ordinary tags.
+  if (config.mappings.length > 0 && vlan !== 0 && proto === ETH_P_8021AD) {
+    throw invalid(
+      `Cannot map ports to "${name}": VF ${vf.index} of "${uplink.name}" is in VLAN ${vlan} with tags of 802.1ad; must be 802.1Q`,
+    )
+  }
   const mac = link?.mac ?? reportedOf(request)?.mac ?? attributes?.mac
   if (mac === undefined)
     throw invalid(`Cannot serve "${name}": nobody knows the MAC address of "${pci.address}"`)
   return {
     kind: link === undefined ? 'userspace' : representor === undefined ? 'legacy' : 'representor',
     ...{ name, link, mac, device: pci.address, vf },
-    wire: wireOf(kernel, uplink, attributes?.vlan?.id ?? 0, representor),
+    wire: wireOf(kernel, uplink, vlan, representor),
   }
 }
 

@@ -44,7 +44,6 @@ function planOf(context: AddContext): Planned | undefined {
   const ground = prepareGround(kernel, config, port, [plan, ...others])
   return {
     journal: { keys: [...plan.keys], nat: plan.nat, notes: [...plan.notes, ...ground.notes] },
-    clsact: plan.ops.flatMap((op) => (op.do === 'clsact.add' ? (op.ifindex ?? []) : [])),
     apply: (transaction, shared) => {
       const limiter = shared.limiter ?? earlier
       const plans = [plan, ...others].map((one) => policed(one, limiter))

@@ -46,9 +46,6 @@ function planOf(context: AddContext): Planned {
   )
   return {
     journal: { limits: goals.map(beforehand) },
-    clsact: ways.flatMap(({ ops }) =>
-      ops.flatMap((op) => (op.do === 'clsact.add' && op.side === 'host' ? (op.ifindex ?? []) : [])),
-    ),
     apply: (transaction, shared) => {
       const limits = goals.map((goal) => applyGoal(transaction, goal, shared))
       return {
@@ -115,11 +112,15 @@ function wayPast(kernel: Kernel, wire: Wire, others: readonly OffloadJournal[]):
     : directWay(kernel, wire)
 }
 
-/** The other end of a veth pair, if it is on the host. Numbers count anew in each namespace: both ends must agree. */
+/**
+ * The other end of a veth pair, if it is on the host. Numbers count anew in each namespace: both ends must agree, and neither
+ * have the other in its own namespace.
+ */
 function peerOf(kernel: Kernel, link: LinkFacts): LinkFacts | undefined {
-  return kernel
-    .links('host')
-    .find(({ ifindex, kind, lower }) => kind === 'veth' && ifindex === link.lower && lower === link.ifindex)
+  if (link.lowerNetns === undefined) return undefined
+  return kernel.links('host').find(({ ifindex, kind, lower, lowerNetns }) => {
+    return kind === 'veth' && ifindex === link.lower && lower === link.ifindex && lowerNetns !== undefined
+  })
 }
 
 /** What a DEL must get along with when the ADD dies on the way: what may have been changed, and to what. */

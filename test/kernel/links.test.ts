@@ -61,6 +61,30 @@ describe('facts', () => {
     })
   })
 
+  test('of one for service tags: no VLAN that a frame with an ordinary tag could be of', () => {
+    const of = (IFLA_VLAN_PROTOCOL: number) =>
+      linkFacts(
+        linkMessage.decode(
+          linkMessage.encode({
+            ifi_index: 7,
+            IFLA_LINKINFO: {
+              IFLA_INFO_KIND: 'vlan',
+              IFLA_INFO_DATA: { IFLA_VLAN_ID: 100, IFLA_VLAN_PROTOCOL },
+            },
+          }),
+        ),
+      )
+    expect([of(0x8100).vlanId, of(0x88a8).vlanId]).toEqual([100, undefined])
+    expect(of(0x88a8).kind).toBe('vlan')
+  })
+
+  test('of a pair: whether the other end is in another namespace', () => {
+    const facts = (more: object) =>
+      linkFacts(linkMessage.decode(linkMessage.encode({ ifi_index: 7, IFLA_LINK: 3, ...more })))
+    expect(facts({ IFLA_LINK_NETNSID: 0 }).lowerNetns).toBe(0)
+    expect(facts({}).lowerNetns).toBeUndefined()
+  })
+
   test('of a PF with four VFs', () => {
     const facts = linkFacts(linkMessage.decode(payloadOf('answer-vf-list')))
     expect(facts).toMatchObject({ name: 'pf0', up: true, carrier: true, kind: undefined })

@@ -50,8 +50,8 @@ describe('ADD', () => {
   /** A pod behind a pair of which the host has the other end. */
   const plug = () => {
     const ends = [
-      { side: 'pod', link: { name: 'net1', ifindex: 5, kind: 'veth', lower: 77 } },
-      { side: 'host', link: { name: 'veth77', ifindex: 77, kind: 'veth', lower: 5 } },
+      { side: 'pod', link: { name: 'net1', ifindex: 5, kind: 'veth', lower: 77, lowerNetns: 0 } },
+      { side: 'host', link: { name: 'veth77', ifindex: 77, kind: 'veth', lower: 5, lowerNetns: 1 } },
     ] as const
     node.namespaces.set(path, '4:1')
     for (const { side, link } of ends)

@@ -279,3 +279,10 @@ test.each([
   expect(readTeardown(requestOf({ GCLIVE: true }, { CNI_COMMAND: 'GC' })).gcLive).toBe(true)
   expect(read(config).warnings).toEqual([])
 })
+
+test('a direct network that is written twice, or with two hosts of it, is one', () => {
+  const { directSubnets } = read({
+    directSubnets: ['10.1.0.0/24', '10.1.0.1/24', '2001:db8::/64', '10.1.0.0/25'],
+  })
+  expect(directSubnets).toEqual(['10.1.0.0/24', '2001:db8::/64', '10.1.0.0/25'])
+})

@@ -18,8 +18,8 @@ import { applyGoal } from '../../src/offload/rates.ts'
 import { offloadJournal } from '../../src/offload/record.ts'
 import { ApplyError } from '../../src/ops/apply.ts'
 import { describe } from '../../src/ops/describe.ts'
-import type { PortKey } from '../../src/ops/op.ts'
-import { recordStore } from '../../src/ops/record-store.ts'
+import type { Op, PortKey } from '../../src/ops/op.ts'
+import { notesIn, recordStore } from '../../src/ops/record-store.ts'
 import { refusalOf, requestOf } from '../support/request.ts'
 import { Node } from './node.ts'
 
@@ -49,8 +49,8 @@ class VethNode extends Node {
   readonly lines: string[] = []
   refused = '-'
   addresses = ['192.0.2.1/24']
-  readonly #host = [link('eth0', 2), link('veth1', 7, { kind: 'veth', lower: 3 })]
-  readonly #pod = [link('net1', 3, { kind: 'veth', lower: 7 })]
+  readonly #host = [link('eth0', 2), link('veth1', 7, { kind: 'veth', lower: 3, lowerNetns: 0 })]
+  readonly #pod = [link('net1', 3, { kind: 'veth', lower: 7, lowerNetns: 1 })]
 
   readonly #owners = new Map<string, string>()
 
@@ -281,7 +281,7 @@ group('one limit of what comes to the pod, in the NIC', () => {
       { where: 'nic', means: 'police', ops: [], notes: [], limiter: 9 },
       { where: 'pod', means: 'ifb', ops: [], notes: [] },
     ] as const
-    const planned = (apply: Planned['apply']): Planned => ({ journal: {}, clsact: [], apply })
+    const planned = (apply: Planned['apply']): Planned => ({ journal: {}, apply })
     return [
       {
         ...rates,
@@ -322,4 +322,35 @@ group('one limit of what comes to the pod, in the NIC', () => {
   test('is given up when no filter came to have the policer: nothing would enforce it', () => {
     expect(add(0)).toEqual([['pod', ['police: no filter came to have it']]])
   })
+})
+
+test('a clsact is noted as ours when it is made, and no more when its way was given up', () => {
+  const clsact = (ifindex: number): Op => ({ do: 'clsact.add', side: 'host', link: 'x', ifindex })
+  const [part] = partsOf('portmap') as [Part]
+  const notes: (readonly string[])[] = []
+  const look = () => notes.push(notesIn(node.sharedDir, 'clsact-'))
+  const plan = (): Planned => ({
+    journal: {},
+    apply: (transaction) => {
+      const mark = transaction.mark()
+      transaction.apply([clsact(5)])
+      look()
+      transaction.rollback(mark)
+      look()
+      transaction.apply([clsact(6), { ...clsact(7), side: 'pod' } as Op])
+      return {}
+    },
+  })
+  node.qdiscs.add(5)
+  const request = requestOf({ stateDir, prevResult, runtimeConfig: { portMappings } })
+  const pod = node.openNetns(path)
+  const setting = {
+    ...{ machine: node, kernel: node.openKernel(pod), pod, otherStores: [], attachStore: { list: () => [] } },
+    store: recordStore(stateDir, 'offload', offloadJournal),
+    parts: [{ ...part, plan }],
+  }
+  addAttachment(setting, request, readOffloadConfig(request), prevResult)
+  look()
+  expect(notes).toEqual([['clsact-5'], [], ['clsact-6']])
+  expect(node.qdiscs.has(5)).toBe(false)
 })

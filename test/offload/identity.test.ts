@@ -66,9 +66,9 @@ test('whatever the attachment: within the limits of tc, nft and routing tables',
       expect(cookie).toMatch(/^76660101[0-9a-f]{24}$/)
       // NFT_NAME_MAXLEN is 256; a name that nft reads without quotes.
       expect(podTable).toMatch(/^[a-z][a-z0-9-]{0,254}$/)
-      // RTA_TABLE and FRA_TABLE are 32 bits; below 256 and 0x76660000 nobody else's numbers are met.
-      expect(routeTable).toBeGreaterThanOrEqual(0x76660000)
-      expect(routeTable).toBeLessThanOrEqual(0x7666ffff)
+      // RTA_TABLE and FRA_TABLE are 32 bits.
+      expect(routeTable).toBeGreaterThanOrEqual(0x70000000)
+      expect(routeTable).toBeLessThanOrEqual(0x7fffffff)
       expect(Buffer.byteLength(owner)).toBeLessThanOrEqual(127)
       expect(owner).not.toMatch(/["\n]/)
       expect(owner.startsWith(`${cookie} `)).toBe(true)
@@ -81,4 +81,10 @@ test('priorities differ and lie where they can be found again', () => {
   expect(new Set(Object.values(filterPriority)).size).toBe(Object.keys(filterPriority).length)
   expect(rulePriority).toBeLessThan(32766)
   expect(rulePriority).toBeGreaterThan(0)
+})
+
+test('hundreds of interfaces of one pod have routing tables of their own', () => {
+  const of = (at: number) =>
+    identityOf({ network: 'net', containerID: 'pod', ifname: `net${at}` }, sha256).routeTable
+  expect(new Set(Array.from({ length: 3_000 }, (_, at) => of(at))).size).toBe(3_000)
 })

@@ -171,6 +171,12 @@ group('no mapping', () => {
   })
 })
 
+test('hostIP 127.0.0.1 without localhost: who can use it is told', () => {
+  const mappings = [{ ...http, hostIP: '127.0.0.1' }]
+  expect(plan({}, { mappings }).notes.join()).toContain('127.0.0.1: without localhost true only programs')
+  expect(plan({}, { mappings, localhost: true }).notes).toEqual([])
+})
+
 group('refused, code 7', () => {
   test.each([
     [{ offload: 'require' }, 'offload "require"'],
