@@ -2,22 +2,20 @@ import { checkAddresses } from '../cni/addresses.ts'
 import { CniError, code } from '../cni/error.ts'
 import type { Request } from '../cni/request.ts'
 import type { Result } from '../cni/result.ts'
-import type { LinkFacts } from '../kernel/facts.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import type { OpenNetns } from '../kernel/machine.ts'
-import { parseCidr, parseIp } from '../lib/ip.ts'
 import type { PluginRecord } from '../ops/record.ts'
 import type { RecordStore } from '../ops/record-store.ts'
+import { addressingDifferences } from './check-addressing.ts'
 import type { AttachConfig } from './config.ts'
 import { readVfFacts, type VfFacts } from './facts.ts'
 import { pciOf } from './live.ts'
-import { type Addressing, gatewaysOf, wishedVf } from './plan.ts'
+import { gatewaysOf, planAddressing, wishedVf } from './plan.ts'
 import type { AttachJournal } from './record.ts'
-import { isSameRoute } from './routes.ts'
 
 /**
  * Compares what ADD promised with what is there: the record, the namespace, the device, the PF's view of it, the
- * interface with its MAC, MTU, addresses and routes, and the representor.
+ * interface with its MAC, MTU, addresses, routes and settings, and the representor.
  * @throws CniError 7 without prevResult, 104 naming everything that differs
  */
 export function checkAttachment(
@@ -47,7 +45,7 @@ export function checkAttachment(
       differences.push(`"${device.id}" is bound to ${now ?? 'no driver'}, not to ${device.driver ?? 'none'}`)
     }
   } else {
-    differences.push(...podDifferences(kernel, record.journal, request, prevResult))
+    differences.push(...podDifferences(kernel, record.journal, config, request, prevResult))
   }
   if (differences.length > 0) throw differs(differences)
 }
@@ -117,6 +115,7 @@ function* pfDifferences(
 function* podDifferences(
   kernel: Kernel,
   { device, othersRoutes = [] }: AttachJournal,
+  config: AttachConfig,
   { ifname }: Request,
   prevResult: Result,
 ): Iterable<string> {
@@ -148,46 +147,11 @@ function* podDifferences(
     yield `interface "${ifname}" has MTU ${link.mtu}, not ${expected.mtu}`
   }
   const ips = (prevResult.ips ?? []).filter((ip) => ip.interface === undefined || ip.interface === index)
-  yield* addressDifferences(
-    kernel,
-    link,
-    ips.map((ip) => ip.address),
-  )
+  const addresses = ips.map(({ address }) => address)
   const routes = ips.length === 0 ? [] : (prevResult.routes ?? [])
-  yield* routeDifferences(kernel, link, { addresses: [], routes, ...gatewaysOf(ips) }, othersRoutes)
-}
-
-function* addressDifferences(kernel: Kernel, link: LinkFacts, wanted: readonly string[]): Iterable<string> {
-  if (wanted.length === 0) return
-  const present = new Set(kernel.addresses('pod', link.ifindex).map(({ address }) => address))
-  for (const address of wanted) {
-    const { ip, prefix } = parseCidr(address)
-    if (!present.has(`${ip}/${prefix}`)) yield `interface "${link.name}" lacks address ${address}`
-  }
-}
-
-function* routeDifferences(
-  kernel: Kernel,
-  link: LinkFacts,
-  wanted: Addressing,
-  others: NonNullable<AttachJournal['othersRoutes']>,
-): Iterable<string> {
-  if (wanted.routes.length === 0) return
-  const present = kernel.routes('pod').filter((route) => route.ifindex === link.ifindex)
-  for (const route of wanted.routes) {
-    const { ip, prefix } = parseCidr(route.dst)
-    const gw = route.gw ?? (route.dst.includes(':') ? wanted.gateway6 : wanted.gateway4)
-    const { dst, table, priority: metric } = route
-    if (others.some((one) => isSameRoute(one, { dst, gw, table, metric }))) continue
-    const found = present.some(
-      (one) =>
-        one.dst === `${ip}/${prefix}` &&
-        (gw === undefined || one.gw === undefined || parseIp(gw) === one.gw) &&
-        (route.table === undefined || route.table === one.table),
-    )
-    if (!found)
-      yield `the pod lacks route ${route.dst}${gw === undefined ? '' : ` via ${gw}`} dev ${link.name}`
-  }
+  const addressing = { addresses, routes, ...gatewaysOf(ips) }
+  const ops = planAddressing(ifname, link.mac, addressing, config.announce)
+  yield* addressingDifferences(kernel, link, ops, othersRoutes)
 }
 
 function words(value: unknown): string {

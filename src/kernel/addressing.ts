@@ -170,6 +170,7 @@ export function allRoutes(socket: NetlinkSocket): RouteFacts[] {
         ifindex: found.RTA_OIF,
         table: found.RTA_TABLE ?? found.rtm_table,
         metric: found.RTA_PRIORITY ?? 0,
+        ...(found.rtm_scope === RT_SCOPE.RT_SCOPE_UNIVERSE ? {} : { scope: found.rtm_scope }),
         ...(mtu === undefined ? {} : { mtu }),
         ...(advmss === undefined ? {} : { advmss }),
         ...((found.rtm_flags & RTNH_F.RTNH_F_ONLINK) === 0 ? {} : { onlink: true as const }),

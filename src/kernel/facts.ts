@@ -86,6 +86,8 @@ export interface RouteFacts {
   readonly ifindex: number | undefined
   readonly table: number
   readonly metric: number
+  /** As in linux/rtnetlink.h, where it is another one than that of all addresses (0); none for IPv6. */
+  readonly scope?: number
   /** In bytes, where the route has its own. */
   readonly mtu?: number
   readonly advmss?: number

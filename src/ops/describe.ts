@@ -193,7 +193,8 @@ function quoted(text: string): string {
   return /^[\w.:@-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`
 }
 
-function routeWords(route: RouteSpec): string {
+/** A route as `ip route` has it. */
+export function routeWords(route: RouteSpec): string {
   const words = [route.dst]
   const { dst, gw } = route
   if (gw !== undefined) words.push(`via ${ipFamily(gw) === ipFamily(dst) ? '' : 'inet6 '}${gw}`)

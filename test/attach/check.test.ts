@@ -7,7 +7,7 @@ import { readAttachConfig } from '../../src/attach/config.ts'
 import { collectGarbage } from '../../src/attach/gc.ts'
 import { type AttachJournal, attachJournal } from '../../src/attach/record.ts'
 import { restoreAttachment } from '../../src/attach/restore.ts'
-import type { LinkFacts } from '../../src/kernel/facts.ts'
+import type { LinkFacts, RouteFacts } from '../../src/kernel/facts.ts'
 import type { Kernel } from '../../src/kernel/kernel.ts'
 import type { Machine } from '../../src/kernel/machine.ts'
 import { type RecordStore, recordStore } from '../../src/ops/record-store.ts'
@@ -90,13 +90,13 @@ function podWith(
       listeners: never,
       programWith: never,
       interfaceTo: never,
-      sysctl: never,
       hasIngress: never,
       dropEmptyClsact: never,
       isSwitchdev: never,
     },
     link: (side, name) => (side === 'pod' && name === link?.name ? link : undefined),
     addresses: (_, ifindex = 0) => addresses.map((address) => ({ ifindex, address, scope: 0 })),
+    sysctl: (_, key) => (key.endsWith('/disable_ipv6') ? '0' : '1'),
     close: () => undefined,
     ...more,
   }
@@ -170,10 +170,94 @@ describe('CHECK', () => {
     const prev = { ...prevResult, ips, routes }
     own('container', 'net', device, '4:1', { othersRoutes: [{ dst: '0.0.0.0/0', gw: '10.1.0.1' }] })
     expect(refusalOf(() => check(pod, prev)).message).toBe(
-      'Attachment is not as ADD left it: the pod lacks route 0.0.0.0/0 via 10.1.0.9 dev net1',
+      'Attachment is not as ADD left it: the pod lacks route 0.0.0.0/0 via 10.1.0.9 dev net1 metric 7',
     )
     own()
     expect(refusalOf(() => check(pod, prev)).message).toContain('lacks route 0.0.0.0/0 via 10.1.0.1 dev net1')
+  })
+
+  const ips = [
+    { address: '10.1.0.5/24', gateway: '10.1.0.1', interface: 0 },
+    { address: '2001:db8::5/64', gateway: '2001:db8::1' },
+  ]
+  const plain: RouteFacts = {
+    ...{ dst: '10.2.0.0/16', gw: '10.1.0.1', ifindex: net1.ifindex, table: 254 },
+    ...{ metric: 0, scope: 0, mtu: 0, advmss: 0 },
+  }
+  const six = { ...plain, dst: 'fd00:2::/64', gw: '2001:db8::1', metric: 1024 }
+  const link = { ...plain, gw: undefined, scope: 253 }
+  const bare = { ips: [{ address: '10.1.0.5/24' }] }
+
+  test.each<[string, object, RouteFacts, object?]>([
+    ['by the gateway of the address', { dst: '10.2.0.0/16' }, plain],
+    ['of IPv6, in another spelling', { dst: 'FD00:2:0::/64' }, six],
+    [
+      'with everything',
+      { dst: '10.2.0.0/16', priority: 7, table: 100, mtu: 1400, advmss: 1360, scope: 0 },
+      {
+        ...{ ...plain, metric: 7, table: 100, mtu: 1400, advmss: 1360 },
+      },
+    ],
+    ['without a gateway', { dst: '10.2.0.0/16' }, link, bare],
+    ['without one, in another scope', { dst: '10.2.0.0/16', scope: 0 }, { ...link, scope: 0 }, bare],
+    [
+      'with what the kernel takes for its defaults',
+      { dst: 'fd00:2::/64', priority: 0, table: 0, scope: 253 },
+      six,
+    ],
+    [
+      'with more than the kernel takes',
+      { dst: '10.2.0.0/16', mtu: 70_000, advmss: 70_000 },
+      {
+        ...{ ...plain, mtu: 65_520, advmss: 65_495 },
+      },
+    ],
+  ])('a route as ADD left it: %s', (_, route, found, more = {}) => {
+    own()
+    const pod = podWith(net1, undefined, { routes: () => [found] })
+    expect(() => check(pod, { ...prevResult, ips, ...more, routes: [route] })).not.toThrow()
+  })
+
+  test.each<[string, object, RouteFacts, string]>([
+    ['metric', { dst: '10.2.0.0/16' }, { ...plain, metric: 5 }, '10.2.0.0/16 via 10.1.0.1 dev net1 metric 5'],
+    ['metric of IPv6', { dst: 'fd00:2::/64', priority: 9 }, six, 'fd00:2::/64 via 2001:db8::1 dev net1'],
+    ['table', { dst: '10.2.0.0/16' }, { ...plain, table: 9 }, '10.2.0.0/16 via 10.1.0.1 dev net1 table 9'],
+    [
+      'MTU',
+      { dst: '10.2.0.0/16', mtu: 1400 },
+      { ...plain, mtu: 1300 },
+      '10.2.0.0/16 via 10.1.0.1 dev net1 mtu 1300',
+    ],
+    ['MSS', { dst: '10.2.0.0/16', advmss: 1360 }, plain, '10.2.0.0/16 via 10.1.0.1 dev net1'],
+    ['gateway', { dst: '10.2.0.0/16' }, { ...plain, gw: '10.1.0.7' }, '10.2.0.0/16 via 10.1.0.7 dev net1'],
+    ['no gateway', { dst: '10.2.0.0/16' }, link, '10.2.0.0/16 dev net1'],
+    ['scope', { dst: '10.2.0.0/16', scope: 200 }, plain, '10.2.0.0/16 via 10.1.0.1 dev net1'],
+  ])('code 104: another %s of a route', (_, route, found, instead) => {
+    own()
+    const pod = podWith(net1, undefined, { routes: () => [found] })
+    const { code, message } = refusalOf(() => check(pod, { ...prevResult, ips, routes: [route] }))
+    expect(message).toContain('the pod lacks route ')
+    expect(message).toContain(`, but has ${instead}`)
+    expect(message).not.toContain(`lacks route ${instead},`)
+    expect(code).toBe(104)
+  })
+
+  test.each([
+    'net/ipv4/conf/net1/arp_notify',
+    'net/ipv6/conf/net1/ndisc_notify',
+    'net/ipv6/conf/net1/optimistic_dad',
+  ])('code 104: another value of %s, but not without it', (setting) => {
+    own()
+    const pod = (value: string | undefined) =>
+      podWith(net1, undefined, {
+        sysctl: (_, key) => (key === setting ? value : key.endsWith('/disable_ipv6') ? '0' : '1'),
+      })
+    expect(refusalOf(() => check(pod('0')))).toMatchObject({
+      code: 104,
+      message: expect.stringContaining(`setting ${setting} is 0, not 1`),
+    })
+    // A kernel that lacks it got none.
+    expect(() => check(pod(undefined))).not.toThrow()
   })
 
   test('code 7 without prevResult, code 6 with one that can’t be compared', () => {

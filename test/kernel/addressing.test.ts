@@ -155,7 +155,7 @@ describe('routes', () => {
 
   test('the default destination of each family, and only unicast routes', () => {
     const encoded = [
-      { rtm_family: AF.AF_INET, rtm_type: 1, rtm_table: 254, RTA_OIF: 7, RTA_PRIORITY: 5 },
+      { rtm_family: AF.AF_INET, rtm_type: 1, rtm_table: 254, RTA_OIF: 7, RTA_PRIORITY: 5, rtm_scope: 253 },
       { rtm_family: AF.AF_INET6, rtm_type: 1, rtm_table: 252, RTA_TABLE: 0x76660011, RTA_GATEWAY: 'fe80::1' },
       {
         rtm_family: AF.AF_INET,
@@ -163,16 +163,16 @@ describe('routes', () => {
         rtm_table: 254,
         rtm_flags: 4,
         RTA_VIA: 'fe80::9',
-        RTA_METRICS: { RTAX_MTU: 1400 },
+        RTA_METRICS: { RTAX_MTU: 1400, RTAX_ADVMSS: 1340 },
       },
       { rtm_family: AF.AF_INET, rtm_type: 2, rtm_table: 255, RTA_DST: '10.1.0.5', rtm_dst_len: 32 },
     ].map((route) => ({ type: RTM.RTM_NEWROUTE, payload: routeMessage.encode(route) }))
     expect(allRoutes(answering(() => ({ messages: encoded })).socket)).toEqual([
-      { dst: '0.0.0.0/0', gw: undefined, ifindex: 7, table: 254, metric: 5 },
+      { dst: '0.0.0.0/0', gw: undefined, ifindex: 7, table: 254, metric: 5, scope: 253 },
       { dst: '::/0', gw: 'fe80::1', ifindex: undefined, table: 0x76660011, metric: 0 },
       {
         ...{ dst: '0.0.0.0/0', gw: 'fe80::9', ifindex: undefined, table: 254, metric: 0 },
-        ...{ mtu: 1400, onlink: true },
+        ...{ mtu: 1400, advmss: 1340, onlink: true },
       },
     ])
   })

@@ -1,9 +1,9 @@
 // CHECK of vf-attach on igb VFs: for each thing that an ADD did the kernel is changed with ip, and CHECK names it.
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import type { CniResult, Runtime } from '../../hack/lab/cni-runtime.ts'
+import { type CniResult, cniRuntime, type Runtime } from '../../hack/lab/cni-runtime.ts'
 import type { Lab } from '../../hack/lab/lab.ts'
 import { lab as sharedLab } from '../support/lab.ts'
-import { attachConfig, attachment, errorOf, listOf, testRuntime } from '../support/plugins.ts'
+import { attachConfig, attachment, errorOf, listOf, pluginPath, testRuntime } from '../support/plugins.ts'
 import { diffSnapshot, type Snapshot, snapshot } from '../support/snapshot.ts'
 import { addClusterInterface, deletePod, newPod, type Topology } from '../support/topology.ts'
 import { makeVfs, removeVfs } from '../support/vfs.ts'
@@ -14,6 +14,8 @@ const ADDRESSES = '/var/lib/cni/networks/lab-net'
 
 let lab: Lab
 let runtime: Runtime
+/** With {@link LEDGER} among its folders. */
+let ledger: Runtime
 let topology: Topology
 let before: Snapshot
 let pod: string
@@ -21,6 +23,7 @@ let pod: string
 beforeAll(async () => {
   lab = await sharedLab()
   runtime = testRuntime(lab)
+  ledger = cniRuntime(lab, [LEDGER, ...pluginPath])
   topology = await makeVfs(lab, 2)
   before = await snapshot(lab)
 })
@@ -28,6 +31,7 @@ beforeAll(async () => {
 afterAll(async () => {
   if (topology === undefined) return
   await removeVfs(lab, topology)
+  await lab.must(`rm -rf ${LEDGER}`)
 })
 
 beforeEach(async () => {
@@ -65,6 +69,14 @@ async function check(result: CniResult, more: Record<string, unknown> = {}, netn
 const env = () => ({ PF: topology.pf, OTHER: topology.vfs[1]?.netdev ?? '', RECORDS, ADDRESSES })
 
 const inPod = 'ip -n pod-one'
+
+/** Folder of an IPAM plugin that answers with one address and a route, which the distribution's can't do in every detail. */
+const LEDGER = '/tmp/attach-check'
+const LEDGER_SCRIPT = (route: object) => {
+  const ips = [{ address: '10.77.0.2/24', gateway: '10.77.0.1' }]
+  const answer = JSON.stringify({ cniVersion: '1.0.0', ips, routes: [route] })
+  return `#!/bin/sh\ncat >/dev/null\n[ $CNI_COMMAND != ADD ] || echo '${answer}'\n`
+}
 
 describe('CHECK names what is not as ADD left it', () => {
   test('nothing: it succeeds and says nothing', async () => {
@@ -104,6 +116,36 @@ describe('CHECK names what is not as ADD left it', () => {
       'gateway of a route',
       `${inPod} route replace 10.2.0.0/16 via 10.77.0.7 dev net1`,
       [/lacks route 10\.2\.0\.0\/16 via 10\.77\.0\.1/],
+    ],
+    [
+      'gateway taken from a route',
+      `${inPod} route replace 10.2.0.0/16 dev net1`,
+      [/lacks route 10\.2\.0\.0\/16 via 10\.77\.0\.1 dev net1, but has 10\.2\.0\.0\/16 dev net1/],
+    ],
+    [
+      'metric of a route',
+      `${inPod} route del 10.2.0.0/16; ${inPod} route add 10.2.0.0/16 via 10.77.0.1 dev net1 metric 5`,
+      [/lacks route 10\.2\.0\.0\/16 via 10\.77\.0\.1 dev net1, but has [^;]* metric 5/],
+    ],
+    [
+      'table of a route',
+      `${inPod} route del 10.2.0.0/16; ${inPod} route add 10.2.0.0/16 via 10.77.0.1 dev net1 table 9`,
+      [/lacks route 10\.2\.0\.0\/16 via 10\.77\.0\.1 dev net1, but has [^;]* table 9/],
+    ],
+    [
+      'MTU of a route',
+      `${inPod} route replace 10.2.0.0/16 via 10.77.0.1 dev net1 mtu 1300`,
+      [/lacks route 10\.2\.0\.0\/16 via 10\.77\.0\.1 dev net1, but has [^;]* mtu 1300/],
+    ],
+    [
+      'MSS of a route',
+      `${inPod} route replace fd00:2::/64 via fd00:77::1 dev net1 advmss 1200`,
+      [/lacks route fd00:2::\/64 via fd00:77::1 dev net1, but has [^;]* advmss 1200/],
+    ],
+    [
+      'setting of IPv6',
+      'ip netns exec pod-one sh -c "echo 0 >/proc/sys/net/ipv6/conf/net1/optimistic_dad"',
+      [/setting net\/ipv6\/conf\/net1\/optimistic_dad is 0, not 1/],
     ],
     [
       'route by way of another interface',
@@ -146,6 +188,44 @@ describe('CHECK names what is not as ADD left it', () => {
     await lab.must(mend, { env: env() })
     for (const word of words) expect(error.msg).toMatch(word)
     if (!words.some((word) => word.source.includes('IPAM'))) expect(error.code).toBe(104)
+  })
+
+  test.each(['net/ipv4/conf/net1/arp_notify', 'net/ipv6/conf/net1/ndisc_notify'])(
+    'setting %s, by which the kernel announces',
+    async (setting) => {
+      const more = { announce: undefined }
+      const result = await runtime.add(listOf(config(more)), attachment(pod))
+      expect(await check(result, more)).toMatchObject({ code: 0, stdout: '' })
+      await lab.must(`ip netns exec pod-one sh -c 'echo 0 >/proc/sys/${setting}'`)
+      const { code, msg } = errorOf(await check(result, more))
+      expect(msg).toContain(`setting ${setting} is 0, not 1`)
+      expect(code).toBe(104)
+    },
+  )
+
+  test('a route with all that IPAM may ask for', async () => {
+    const route = { dst: '10.2.0.0/16', priority: 7, table: 77, mtu: 1350, advmss: 1300 }
+    await lab.writeFile(`${LEDGER}/ledger`, LEDGER_SCRIPT(route), 0o755)
+    const more = { ipam: { type: 'ledger' } }
+    const result = await ledger.add(listOf(config(more)), attachment(pod))
+    await ledger.check(listOf(config(more)), attachment(pod), result)
+    const plain = `${inPod} route replace 10.2.0.0/16 via 10.77.0.1 dev net1 metric 7 table 77`
+    for (const [rest, words] of [
+      ['mtu 1350', 'mtu 1350'],
+      ['mtu 1350 advmss 1200', 'mtu 1350 advmss 1200'],
+      ['mtu 1200 advmss 1300', 'mtu 1200 advmss 1300'],
+    ] as const) {
+      await lab.must(`${plain} ${rest}`)
+      const plugin = config(more)
+      const { code, msg } = errorOf(
+        await ledger.call('CHECK', listOf(plugin), plugin, attachment(pod), { prevResult: result }),
+      )
+      expect(msg).toContain(
+        'lacks route 10.2.0.0/16 via 10.77.0.1 dev net1 table 77 metric 7 mtu 1350 advmss 1300',
+      )
+      expect(msg).toContain(`but has 10.2.0.0/16 via 10.77.0.1 dev net1 table 77 metric 7 ${words}`)
+      expect(code).toBe(104)
+    }
   })
 
   test('several things at once: all of them', async () => {
