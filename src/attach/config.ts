@@ -63,6 +63,18 @@ const capabilities = ['deviceID', 'mac'] as const
  * @throws CniError 7 for a value that is not allowed or a combination that makes no sense
  */
 export function readAttachConfig(request: Request): AttachConfig {
+  return read(request, chosenDevice)
+}
+
+/**
+ * Reads the config of a STATUS, in which a device may be missing: the runtime names it at ADD.
+ * @throws CniError 7 as {@link readAttachConfig}
+ */
+export function readStatusConfig(request: Request): AttachConfig {
+  return read(request, namedDevice)
+}
+
+function read(request: Request, device: typeof chosenDevice): AttachConfig {
   const config = given(request)
   for (const [key, { schema, allowed }] of Object.entries(keys)) {
     const value = config[key]
@@ -75,7 +87,7 @@ export function readAttachConfig(request: Request): AttachConfig {
   const spoofchk = switchWish(config, 'spoofchk')
   const trust = switchWish(config, 'trust')
   return {
-    ...chosenDevice(config, runtime),
+    ...device(config, runtime),
     vf: {
       ...(mac === undefined ? {} : { mac }),
       ...(vlan === undefined ? {} : { vlan }),
@@ -145,6 +157,17 @@ function runtimeConfig(config: JsonObject): JsonObject {
  * the other.
  */
 function chosenDevice(config: JsonObject, runtime: JsonObject): Pick<AttachConfig, 'selectors' | 'pf'> {
+  const chosen = namedDevice(config, runtime)
+  if (chosen.pf === undefined && chosen.selectors.length === 0) {
+    const words =
+      'one of deviceID, pciBusID, runtimeConfig.deviceID, device, hwaddr, kernelpath or pf must name it'
+    throw new CniError(code.invalidConfig, `Cannot choose a device: ${words}`)
+  }
+  return chosen
+}
+
+/** The same without asking that there is one. */
+function namedDevice(config: JsonObject, runtime: JsonObject): Pick<AttachConfig, 'selectors' | 'pf'> {
   const wishes: readonly (readonly [string, JsonValue | undefined])[] = [
     ['deviceID', config.deviceID],
     ['pciBusID', config.pciBusID],
@@ -160,11 +183,6 @@ function chosenDevice(config: JsonObject, runtime: JsonObject): Pick<AttachConfi
   if (pf !== undefined && selectors[0] !== undefined) {
     const words = `Cannot choose a device: pf "${pf}" must stand alone, and ${selectors[0].key} is given too`
     throw new CniError(code.invalidConfig, words)
-  }
-  if (pf === undefined && selectors.length === 0) {
-    const words =
-      'one of deviceID, pciBusID, runtimeConfig.deviceID, device, hwaddr, kernelpath or pf must name it'
-    throw new CniError(code.invalidConfig, `Cannot choose a device: ${words}`)
   }
   const addresses = new Map(selectors.flatMap((one) => (one.by === 'pci' ? [[one.key, one.address]] : [])))
   if (new Set(addresses.values()).size > 1) {

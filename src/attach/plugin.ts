@@ -15,7 +15,7 @@ import { notice } from '../lib/notice.ts'
 import { recordStore } from '../ops/record-store.ts'
 import { addLocked } from './add.ts'
 import { checkAttachment } from './check.ts'
-import { readAttachConfig, readTeardownConfig, readWanted } from './config.ts'
+import { readAttachConfig, readStatusConfig, readTeardownConfig, readWanted } from './config.ts'
 import { restoreForeign } from './foreign/restore.ts'
 import { addFreeVf } from './free-vf.ts'
 import { collectGarbage } from './gc.ts'
@@ -127,6 +127,6 @@ function gc(machine: Machine, request: Request): void {
 
 function status(machine: Machine, request: Request): void {
   const { hasIpam, stateDir } = readTeardownConfig(request)
-  requireReady(machine, records(stateDir), readWanted(request))
+  requireReady(machine, records(stateDir), () => readStatusConfig(request))
   if (hasIpam) ipamStatus(request, countedSpawn)
 }

@@ -2,44 +2,41 @@ import { CniError, code } from '../cni/error.ts'
 import { requireAnswers } from '../cni/ready.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import type { Machine } from '../kernel/machine.ts'
-import { type PciAddress, parsePciAddress } from '../lib/pci-address.ts'
+import type { PciAddress } from '../lib/pci-address.ts'
 import { readPciFunction, uplinkOf } from '../nic/pci.ts'
 import type { RecordStore } from '../ops/record-store.ts'
 import type { AttachConfig } from './config.ts'
 import type { AttachJournal } from './record.ts'
-import { pciDevice, vfsBelow } from './select.ts'
+import { selectDevice, vfsBelow } from './select.ts'
 
 /**
- * STATUS as far as it is ours: netlink answers, records can be written, the device or PF that the config names exists.
+ * STATUS as far as it is ours: netlink answers, records can be written, and the config, which `read` reads, is one that an
+ * ADD would take, with a device or PF that exists.
  * @throws CniError 50 with the reason when an ADD would fail, 51 when it would not but the PF is down or has no
  *   carrier, so that running pods reach nobody either (CNI specification 1.1.0, "STATUS")
  */
 export function requireReady(
   machine: Machine,
   store: RecordStore<AttachJournal>,
-  wanted: Pick<AttachConfig, 'selectors' | 'pf'>,
+  read: () => Pick<AttachConfig, 'selectors' | 'pf'>,
 ): void {
   requireAnswers(machine, store, (kernel) => {
-    for (const pf of pfsOf(kernel, wanted)) requireLink(kernel, pf)
+    const pf = pfOf(kernel, store, read())
+    if (pf !== undefined) requireLink(kernel, pf)
   })
 }
 
-/** The PFs that the config depends on; throws for a device that is not there. */
-function pfsOf(kernel: Kernel, { selectors, pf }: Pick<AttachConfig, 'selectors' | 'pf'>): PciAddress[] {
+/** The PF that the config depends on; throws for a device that is not there. */
+function pfOf(
+  kernel: Kernel,
+  store: RecordStore<AttachJournal>,
+  { selectors, pf }: Pick<AttachConfig, 'selectors' | 'pf'>,
+): PciAddress | undefined {
   if (pf !== undefined) {
     const [vf] = vfsBelow(kernel, pf)
-    return pfOf(vf)
+    return vf === undefined ? undefined : readPciFunction(vf)?.vf?.pf
   }
-  return selectors.flatMap((selector) => {
-    if (selector.by !== 'pci') return []
-    return pfOf(pciDevice(selector.address, selector.key).id)
-  })
-}
-
-function pfOf(vf: string | undefined): PciAddress[] {
-  const address = vf === undefined ? undefined : parsePciAddress(vf)
-  const pf = address === undefined ? undefined : readPciFunction(address)?.vf?.pf
-  return pf === undefined ? [] : [pf]
+  return selectors.length === 0 ? undefined : selectDevice(kernel, store, selectors).pci?.vf?.pf
 }
 
 function requireLink(kernel: Kernel, pf: PciAddress): void {

@@ -65,7 +65,10 @@ test.each([
     `${take()}; while [ "$(cat /sys/class/net/${card.pf}/carrier 2>/dev/null)" = 1 ]; do sleep 0.05; done`,
   )
   try {
-    for (const config of [{ deviceID: vf() }, { pf: card.pf }]) {
+    const hwaddr = (await lab.readFile(`/sys/class/net/${card.pf}vf0/address`)).trim()
+    const kernelpath = (await lab.must(`readlink -f /sys/bus/pci/devices/${vf()}`)).trim()
+    const named = [{ device: `${card.pf}vf0` }, { hwaddr }, { kernelpath }]
+    for (const config of [{ deviceID: vf() }, { pf: card.pf }, ...named]) {
       const { code, msg } = errorOf(await status(config))
       expect(msg).toMatch(words)
       expect(code).toBe(51)
@@ -80,11 +83,26 @@ test.each([
 test.each([
   ['device', { deviceID: '0000:99:00.1' }, /no such PCI device/],
   ['PF', { pf: 'none0' }, /pf "none0": no physical function/],
+  ['interface', { device: 'none0' }, /device "none0": no interface of the host/],
+  ['MAC', { hwaddr: '02:00:00:00:99:99' }, /hwaddr "02:00:00:00:99:99": no interface of the host/],
+  ['folder in sysfs', { kernelpath: '/sys/devices/none' }, /kernelpath "\/sys\/devices\/none"/],
+  ['auxiliary device', { deviceID: 'mlx5_core.sf.99' }, /no such device on the auxiliary bus/],
   ['folder of state', { stateDir: '/etc/hostname/state' }, /ENOTDIR/],
 ])('%s missing: code 50', async (_, config, words) => {
   const { code, msg, details = '' } = errorOf(await status(config))
   expect(`${msg} ${details}`).toMatch(words)
   expect(msg).toContain('Cannot serve an ADD')
+  expect(code).toBe(50)
+})
+
+test.each([
+  ['a value', { vlan: 5000 }, 'Cannot use vlan 5000: must be'],
+  ['a word', { deviceID: '0000:99:00.1', spoofchk: 'yes' }, 'Cannot use spoofchk "yes": must be'],
+  ['another device than the rest', { device: 'simwire0' }, 'they must be the same'],
+])('%s that an ADD would refuse: code 50', async (_, more, words) => {
+  const { code, msg } = errorOf(await status({ deviceID: vf(), ...more }))
+  expect(msg).toContain('Cannot serve an ADD')
+  expect(msg).toContain(words)
   expect(code).toBe(50)
 })
 
