@@ -17,14 +17,14 @@ export function passOver(
   name: RecordName,
   error: RecordError,
   isValid: boolean,
-  locked: (subject: string, action: () => void) => void,
+  locked: (machine: Machine, subject: string, action: () => void) => void,
 ): void {
   const keep = () => notice(`vf-attach: ${error.message}; it is kept`)
   if (error.isNewer || isValid || mayBeInPod(machine, name.subject)) {
     keep()
     return
   }
-  locked(name.subject, () => {
+  locked(machine, name.subject, () => {
     if (isReadable(store, name)) return
     if (mayBeInPod(machine, name.subject)) keep()
     else notice(`vf-attach: ${error.message}; it is put aside as "${store.putAside(name)}"`)

@@ -8,6 +8,10 @@ import type { RecordName, RecordStore } from '../ops/record-store.ts'
 import { passOver } from './broken.ts'
 import type { AttachJournal } from './record.ts'
 import { restoreAttachment } from './restore.ts'
+import { withPatience } from './setting.ts'
+
+/** Runs an action under the locks of a device. */
+export type Locked = (machine: Machine, subject: string, action: () => void) => void
 
 /**
  * Restores devices of this network whose attachment is not valid any more. A namespace that lives keeps its device:
@@ -19,7 +23,7 @@ export function collectGarbage(
   store: RecordStore<AttachJournal>,
   request: Request,
   gcLive: boolean,
-  locked: (subject: string, action: () => void) => void,
+  locked: Locked,
 ): CniError[] {
   const errors: CniError[] = []
   const attempt = (action: () => void) => {
@@ -30,13 +34,15 @@ export function collectGarbage(
     }
   }
   for (const name of store.list()) {
+    // One device whose lock is held must not use up the time of the next.
+    const patient = withPatience(machine)
     attempt(() => {
       try {
-        collectOne(machine, store, request, gcLive, name, locked)
+        collectOne(patient, store, request, gcLive, name, locked)
       } catch (error) {
         if (!(error instanceof RecordError)) throw error
         // Whose network it is can't be known.
-        passOver(machine, store, name, error, isListed(request, name) === true, locked)
+        passOver(patient, store, name, error, isListed(request, name) === true, locked)
       }
     })
   }
@@ -54,12 +60,12 @@ function collectOne(
   request: Request,
   gcLive: boolean,
   name: RecordName,
-  locked: (subject: string, action: () => void) => void,
+  locked: Locked,
 ): void {
   const isDue = () => mustGo(machine, store, request, gcLive, name)
   if (!isDue()) return
   // The same container may have got the device anew while the lock was waited for (a restart keeps its ID).
-  locked(name.subject, () => {
+  locked(machine, name.subject, () => {
     if (isDue()) restoreAttachment(machine, store, name, '')
   })
 }

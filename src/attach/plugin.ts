@@ -23,7 +23,7 @@ import { withoutLeftovers } from './ownership.ts'
 import { attachJournal } from './record.ts'
 import { restoreAttachment } from './restore.ts'
 import { selectDevice } from './select.ts'
-import { type AttachSetting, withDeviceLock } from './setting.ts'
+import { type AttachSetting, withDeviceLock, withPatience } from './setting.ts'
 import { countedSpawn } from './spawn.ts'
 import { requireReady } from './status.ts'
 
@@ -46,7 +46,8 @@ function records(stateDir: string) {
   return recordStore(stateDir, 'attach', attachJournal)
 }
 
-function add(machine: Machine, request: Request): Result {
+function add(node: Machine, request: Request): Result {
+  const machine = withPatience(node)
   const config = readAttachConfig(request)
   for (const line of config.warnings) notice(`vf-attach: ${line}`)
   const pod = openPod(machine, request.netns)
@@ -71,7 +72,8 @@ function add(machine: Machine, request: Request): Result {
 }
 
 /** Puts the device back and frees the addresses; each is tried whatever becomes of the other. */
-function del(machine: Machine, request: Request): void {
+function del(node: Machine, request: Request): void {
+  const machine = withPatience(node)
   const { hasIpam, stateDir } = readTeardownConfig(request)
   const store = records(stateDir)
   const errors: CniError[] = []
@@ -113,7 +115,8 @@ function check(machine: Machine, request: Request): void {
 
 function gc(machine: Machine, request: Request): void {
   const { hasIpam, stateDir, gcLive } = readTeardownConfig(request)
-  const locked = (subject: string, action: () => void) => withDeviceLock(machine, stateDir, subject, action)
+  const locked = (patient: Machine, subject: string, action: () => void) =>
+    withDeviceLock(patient, stateDir, subject, action)
   const errors = collectGarbage(machine, records(stateDir), request, gcLive, locked)
   if (hasIpam) {
     try {

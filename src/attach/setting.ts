@@ -15,8 +15,41 @@ export interface AttachSetting {
   readonly store: RecordStore<AttachJournal>
 }
 
-/** How long a verb waits for another one that works on the same device, in milliseconds. */
-export const lockMilliseconds = 10_000
+/** How long a verb waits for others that work on the same device or PF, in milliseconds. */
+const lockMilliseconds = 10_000
+
+/**
+ * The machine for one device in one verb: its waits for locks take {@link lockMilliseconds} at most together, though a VF has
+ * two and each change of its PF another one. What is done under a lock does not count. A lock that is free can be had
+ * when the time is over, too.
+ */
+export function withPatience(machine: Machine): Machine {
+  let left = lockMilliseconds
+  return {
+    sharedDir: machine.sharedDir,
+    openKernel: (pod) => machine.openKernel(pod),
+    openNetns: (path) => machine.openNetns(path),
+    bootId: () => machine.bootId(),
+    sha256: (text) => machine.sha256(text),
+    sleep: (milliseconds) => machine.sleep(milliseconds),
+    withLock: (path, milliseconds, action) => {
+      const began = performance.now()
+      let waits = true
+      const end = () => {
+        if (waits) left = Math.max(0, Math.floor(left - (performance.now() - began)))
+        waits = false
+      }
+      try {
+        return machine.withLock(path, Math.min(milliseconds, left), () => {
+          end()
+          return action()
+        })
+      } finally {
+        end()
+      }
+    },
+  }
+}
 
 /**
  * Runs `action` under our lock of a device, and for a VF under sriov-cni's too. Waits for either at most `milliseconds`.

@@ -306,7 +306,7 @@ describe('GC', () => {
       store,
       requestOf(config, { CNI_COMMAND: 'GC' }),
       live,
-      (subject, action) => {
+      (_, subject, action) => {
         locked.push(subject)
         meanwhile()
         action()
