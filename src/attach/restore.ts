@@ -152,6 +152,16 @@ function mayRebind(journal: AttachJournal): boolean {
   return pci?.driver !== undefined && pci.driver === journal.device.driver && (pci.sriovNumvfs ?? 0) === 0
 }
 
+/** Where a journal's device is, if need be after the kernel has handed its interface back from a namespace that died. */
+export function findDevice(
+  machine: Machine,
+  kernel: Kernel,
+  journal: AttachJournal,
+  view: PodView,
+): LiveState | 'gone' {
+  return waitForDevice(machine, kernel, journal, view, returnMilliseconds)
+}
+
 function waitForDevice(
   machine: Machine,
   kernel: Kernel,

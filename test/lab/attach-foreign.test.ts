@@ -187,8 +187,13 @@ describe('an attachment of sriov-cni', () => {
     expect(pci).toBe(vf().pci)
   })
 
-  test('is restored when its namespace is gone', async () => {
-    await addAsSriov('pod-one', ['vlan 100', 'trust on'], cacheOf({ vlan: 100, trust: 'on' }))
+  test.each([
+    ['as release 2.10 saves it', (state: object) => state],
+    ['as an early release saved it, without its MTU', ({ MTU, ...state }: Record<string, unknown>) => state],
+  ])('is restored when its namespace is gone, %s', async (_, saved) => {
+    const cache = cacheOf({ vlan: 100, trust: 'on' })
+    const OrigVfState = saved(cache.OrigVfState as Record<string, unknown>)
+    await addAsSriov('pod-one', ['vlan 100', 'trust on'], { ...cache, OrigVfState })
     await deletePod(lab, 'pod-one')
     await runtime.del(plain(), attachment(pod))
     await newPod(lab, 'pod-one')

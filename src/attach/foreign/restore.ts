@@ -11,7 +11,7 @@ import { readPciFunction } from '../../nic/pci.ts'
 import type { Selector } from '../config.ts'
 import { readLive } from '../live.ts'
 import type { AttachJournal } from '../record.ts'
-import { restoreDevice } from '../restore.ts'
+import { findDevice, restoreDevice } from '../restore.ts'
 import { type BusDevice, hostDeviceJournal } from './host-device.ts'
 import { forget, inUse, sriovDir } from './sriov.ts'
 import { readCache, removeCache, type SriovCache, sriovJournal } from './sriov-cache.ts'
@@ -76,26 +76,34 @@ function restoreSriovs(setting: ForeignSetting, request: Request, cache: SriovCa
     } else {
       notice(`vf-attach: "${cache.pci}" was attached by sriov-cni, it is restored from "${cache.path}"`)
       const view = { pod: pod !== undefined, ifname }
-      restoreDevice(machine, kernel, journalNow(kernel, cache, view), view)
+      restoreDevice(machine, kernel, journalNow(machine, kernel, cache, view), view)
       forget(cache.pci, dir)
     }
   })
   removeCache(containerId, ifname, dir)
 }
 
+/** What an interface has whose driver starts anew (ETH_DATA_LEN of linux/if_ether.h). */
+const defaultMtu = 1500
+
 /**
  * The journal, completed by what the interface is now. An interface that is on the host under another name than the pod's
  * (or the kernel's spare `dev<N>`) was named by somebody since, after a boot as a rule, and keeps that name.
  */
 function journalNow(
+  machine: Machine,
   kernel: Kernel,
   cache: SriovCache,
   view: { readonly pod: boolean; readonly ifname: string },
 ): AttachJournal {
-  const anyLink = { mac: '', mtu: 0, altnames: [] }
-  const live = readLive(kernel, sriovJournal(cache, view.ifname, anyLink), view)
+  const unseen = { mac: '', mtu: defaultMtu, altnames: [] }
+  const anyLink = sriovJournal(cache, view.ifname, unseen)
+  // Who needs what the interface has now waits for it; the restore does so in any case.
+  const needsIt = cache.link !== undefined && cache.link.mtu === undefined
+  const live = needsIt ? findDevice(machine, kernel, anyLink, view) : readLive(kernel, anyLink, view)
   const found = live === 'gone' ? undefined : live.link
-  const journal = sriovJournal(cache, view.ifname, found?.facts, readPciFunction(cache.pci))
+  const now = found?.facts ?? (cache.link?.mac === undefined ? undefined : unseen)
+  const journal = sriovJournal(cache, view.ifname, now, readPciFunction(cache.pci))
   const { link } = journal.original
   if (found?.side !== 'host' || link === undefined) return journal
   const { name } = found.facts
