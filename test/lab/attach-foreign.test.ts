@@ -293,10 +293,12 @@ describe('a late DEL', () => {
     'of ours leaves the VF to a newer one of sriov-cni in %s',
     async (name) => {
       await runtime.add(plain(), attachment(pod))
+      // The path of pod-one is the one that our claim has. A new namespace may get the number of one that is gone: the
+      // old one is held, and the VF comes home by hand.
+      const holder = await lab.spawn(['ip', 'netns', 'exec', 'pod-one', 'sh', '-c', 'echo held; cat'])
+      await expect.poll(() => holder.stdout(), { timeout: 30_000 }).toBe('held\n')
+      await lab.must('ip -n pod-one link set net1 netns 1')
       await deletePod(lab, 'pod-one')
-      await lab.must(`until [ -e /sys/bus/pci/devices/${vf().pci}/net/net1 ]; do sleep 0.05; done`)
-      // The path of pod-one is the one that our claim has. The first new namespace may get the number of the old one.
-      await newPod(lab, 'filler')
       await newPod(lab, name)
       await lab.must(`set -e
       ip link set ${card.pf} vf ${vf().index} vlan 300
@@ -310,6 +312,8 @@ describe('a late DEL', () => {
       expect(await vfInfo()).toMatchObject({ vlan_list: [{ vlan: 300 }] })
       expect(await lab.readFile(inUse())).toBe(`/run/netns/${name}`)
       expect((await lab.must('ls /var/lib/cni/vf-flower/attach')).trim()).toBe('')
+      holder.end()
+      await holder.wait()
     },
   )
 })
