@@ -38,7 +38,8 @@ export const meaning: Readonly<Record<ErrorName, string>> = {
   invalidNetns: 'CNI_NETNS is no network namespace, or is the namespace of the plugin itself',
   tryAgainLater: 'the device or a lock is in use right now; repeat the call',
   pluginNotAvailable: 'STATUS: ADD can not be served',
-  limitedConnectivity: 'STATUS: ADD can not be served, and running containers may have limited connectivity',
+  limitedConnectivity:
+    'STATUS: what ADD would set up reaches nobody, or not in the way that is asked for, and running containers may have limited connectivity',
   portTaken: 'a host port is mapped to another container; the message names the owner',
   offloadRefused: 'offload is required and the NIC or its driver refused; the message keeps its words',
   kernelRefused: 'the kernel refused a change; the message keeps its words and the errno',
