@@ -134,9 +134,16 @@ test('GC with the record lost, while others add and remove filters on the same d
   const churner = await vm.spawn(['sh', '-c', 'while tc -b /run/churn; do echo -n .; done'], { timeoutMs: 0 })
   await expect.poll(() => churner.stdout().length).toBeGreaterThan(1)
   const gc = (valid: readonly { containerID: string; ifname: string }[]) =>
-    runtime.call('GC', { ...list, cniVersion: '1.1.0' }, offloadConfig(vf), attachment(''), {
-      config: { 'cni.dev/valid-attachments': valid },
-    })
+    // By its report the pod lives.
+    runtime.call(
+      'GC',
+      { ...list, cniVersion: '1.1.0' },
+      offloadConfig(vf, { gcLive: true }),
+      attachment(''),
+      {
+        config: { 'cni.dev/valid-attachments': valid },
+      },
+    )
   await vm.must(`rm ${records}/*.json`)
   await silently(gc([{ containerID: 'pod-one', ifname: 'net1' }]))
   const ours = async () =>

@@ -59,14 +59,12 @@ async function add(capabilityArgs: Record<string, unknown>): Promise<void> {
 const del = () => silently(runtime.call('DEL', list, plugin, { ...own, capabilityArgs: {} }))
 
 /** GC as a runtime calls it that knows these attachments and no others. */
-const gc = (...valid: readonly Attachment[]) =>
-  silently(
-    runtime.call('GC', { ...list, cniVersion: '1.1.0' }, plugin, attachment(''), {
-      config: {
-        'cni.dev/valid-attachments': valid.map(({ containerID, ifname }) => ({ containerID, ifname })),
-      },
-    }),
-  )
+const gc = (valid: readonly Attachment[], keys: Record<string, unknown> = {}) =>
+  runtime.call('GC', { ...list, cniVersion: '1.1.0' }, { ...plugin, ...keys }, attachment(''), {
+    config: {
+      'cni.dev/valid-attachments': valid.map(({ containerID, ifname }) => ({ containerID, ifname })),
+    },
+  })
 
 const loseRecord = () => lab.must(`rm ${records}/*.json; ls ${records}/report/*.json`)
 
@@ -80,8 +78,9 @@ async function expectRefused(
     const { code, msg, details = '' } = errorOf(await call('ADD', capabilityArgs))
     expect([code, `${msg}; ${details}`]).toEqual([11, expect.stringMatching(words)])
   }
-  // The runtime lists it: GC takes nothing either.
-  await gc(own)
+  // GC takes nothing either: it is listed, or lives by what its report says.
+  await silently(gc([own]))
+  expect(errorOf(await gc([]))).toMatchObject({ code: 103, msg: expect.stringContaining('gcLive') })
   const [hostNow, inPodNow] = await looks()
   expect([diffSnapshot(host, hostNow), diffSnapshot(inPod, inPodNow)]).toEqual([[], []])
 }
@@ -107,7 +106,7 @@ describe('behind a bridge', () => {
     await deletePod(lab, pod)
   })
 
-  test('limits whose record is lost: another ADD is refused, GC takes them with the report when they are not listed', async () => {
+  test('limits whose record is lost: another ADD is refused, GC takes them with the report when the pod is gone', async () => {
     await add({ bandwidth: wishes })
     await loseRecord()
     const words = /served already and needs a DEL first; its record is lost, there is its "vfr/
@@ -115,7 +114,7 @@ describe('behind a bridge', () => {
     // The shaper on the pair dies with the pod.
     await deletePod(lab, pod)
     expect(await lab.must('ip -br link show type ifb')).toContain('vfr')
-    await gc()
+    await silently(gc([]))
     expect(diffSnapshot(before, await snapshot(lab))).toEqual([])
     expect(await lab.must(`find ${records} -type f`)).toBe('')
   })
@@ -177,14 +176,14 @@ describe('in switchdev mode', () => {
     ['a limit of what the pod sends', { bandwidth: fromPod }, 'there is its policer in the NIC'],
     ['limits and port mappings', { bandwidth: wishes, ...ports }, 'there is its policer in the NIC'],
   ])(
-    '%s, record lost: another ADD is refused; GC leads back to the host as before and an empty card',
+    '%s, record lost: another ADD is refused; GC with gcLive leads back to the host as before and an empty card',
     async (_, first, words) => {
       await add(first)
       await loseRecord()
       const told = new RegExp(`needs a DEL first; its record is lost, ${words}`)
       await expectRefused([first, told], [ports, told])
       expect(await lab.must('tc actions list action police')).toContain('police 0x')
-      await gc()
+      await silently(gc([], { gcLive: true }))
       expect(diffSnapshot(host, await snapshot(lab))).toEqual([])
       expect(await hardwareRules(lab, card)).toEqual([])
       expect((await lab.must('tc actions list action police')).trim()).toBe('')
