@@ -32,12 +32,14 @@ export interface Sides {
 
 /** Carries out one operation. */
 export function runRateOp({ route, generic, indexOf, forget }: Sides, op: RateOp): Outcome {
+  const at = ({ side = 'host', link, ifindex }: { side?: Side; link: string; ifindex?: number }) =>
+    ifindex ?? indexOf(side, link)
   switch (op.do) {
     case 'shaper.add':
-      addShaper(route(op.shaper.side), indexOf(op.shaper.side, op.shaper.link), op.shaper)
+      addShaper(route(op.shaper.side), at(op.shaper), op.shaper)
       return {}
     case 'shaper.del':
-      removeShaper(route(op.shaper.side), indexOf(op.shaper.side, op.shaper.link))
+      removeShaper(route(op.shaper.side), at(op.shaper))
       return {}
     case 'ifb.add':
       addIfb(route(op.side), op)
@@ -47,19 +49,19 @@ export function runRateOp({ route, generic, indexOf, forget }: Sides, op: RateOp
       forget()
       return {}
     case 'detour.add': {
-      const { side, link, through } = op.detour
-      return addDetour(route(side), indexOf(side, link), indexOf(side, through), op.detour)
+      const { side, through } = op.detour
+      return addDetour(route(side), at(op.detour), indexOf(side, through), op.detour)
     }
     case 'detour.del': {
-      const { side, link, cookie } = op.detour
-      removeMatchall(route(side), indexOf(side, link), ratePriority.detour, cookie)
+      const { side, cookie } = op.detour
+      removeMatchall(route(side), at(op.detour), ratePriority.detour, cookie)
       return {}
     }
     case 'police.add':
-      return addPolice(route('host'), indexOf('host', op.police.link), op.police, op.offload)
+      return addPolice(route('host'), at(op.police), op.police, op.offload)
     case 'police.del': {
-      const { link, cookie } = op.police
-      removeMatchall(route('host'), indexOf('host', link), ratePriority.police, cookie)
+      const { cookie } = op.police
+      removeMatchall(route('host'), at(op.police), ratePriority.police, cookie)
       return {}
     }
     case 'limiter.add':

@@ -48,7 +48,7 @@ function verifyOne(reach: Reach, op: Op): Found[] {
       return [{ found: found === undefined ? 'no such setting' : `${op.key}=${found}` }]
     }
     case 'clsact.add': {
-      const link = findLink(reach.socket('host'), op.link)
+      const link = findLink(reach.socket('host'), op.ifindex ?? op.link)
       if (link === undefined) return [{ found: 'no such interface' }]
       return hasIngress(reach.socket('host'), link.ifindex) ? [] : [{ found: 'neither clsact nor ingress' }]
     }

@@ -137,8 +137,8 @@ function check(of: Instance, request: Request): void {
 }
 
 function checkLimits(kernel: Kernel, journal: OffloadJournal | undefined): void {
-  const { limits } = journal ?? {}
-  const findings = limits === undefined ? ['the ADD made none'] : checkRates(kernel, limits)
+  const { limits, uplink } = journal ?? {}
+  const findings = limits === undefined ? ['the ADD made none'] : checkRates(kernel, limits, uplink)
   const [first, ...others] = findings
   if (first === undefined) return
   throw new CniError(code.checkFailed, `Attachment is not limited as ADD left it: ${first}`, {

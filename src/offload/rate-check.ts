@@ -7,12 +7,16 @@ import { isAsSet } from './rates.ts'
 import type { LimitRecord } from './record.ts'
 
 /** A sentence for each thing that is not as the ADD left it, with the command that made it; none when all is. */
-export function checkRates(kernel: Kernel, limits: readonly LimitRecord[]): string[] {
+export function checkRates(
+  kernel: Kernel,
+  limits: readonly LimitRecord[],
+  uplink: { readonly ifindex: number } | undefined,
+): string[] {
   return limits.flatMap(({ direction, where, ops }) =>
     where === undefined
       ? [`the limit of what ${phrase[direction]} was not finished`]
       : ops.flatMap((op) => {
-          const found = differenceOf(kernel, op)
+          const found = differenceOf(kernel, op, uplink?.ifindex)
           return found === undefined ? [] : [`${found}: ${describe(op)}`]
         }),
   )
@@ -20,11 +24,11 @@ export function checkRates(kernel: Kernel, limits: readonly LimitRecord[]): stri
 
 const phrase = { toPod: 'comes to the pod', fromPod: 'the pod sends' } as const
 
-function differenceOf(kernel: Kernel, op: Op): string | undefined {
+function differenceOf(kernel: Kernel, op: Op, uplink: number | undefined): string | undefined {
   switch (op.do) {
     case 'shaper.add': {
       const { side, link: name } = op.shaper
-      return onLink(kernel, side, name, (link) => {
+      return onLink(kernel, side, op.shaper, (link) => {
         const shaper = kernel.rates().shaper(side, link.ifindex)
         if (shaper === undefined) return `"${name}" has no shaper of ours`
         const { limit } = op.shaper
@@ -32,13 +36,13 @@ function differenceOf(kernel: Kernel, op: Op): string | undefined {
       })
     }
     case 'ifb.add':
-      return onLink(kernel, op.side, op.name, ({ kind, up, mtu }) => {
+      return onLink(kernel, op.side, { link: op.name }, ({ kind, up, mtu }) => {
         if (kind !== 'ifb') return `"${op.name}" is no ifb`
         return up ? different('MTU', op.mtu, mtu) : `"${op.name}" is down`
       })
     case 'detour.add': {
       const { side, link: name, through } = op.detour
-      return onLink(kernel, side, name, (link) => {
+      return onLink(kernel, side, op.detour, (link) => {
         // Without it, as with any other interface, the filter leads elsewhere than it is to.
         const wanted = kernel.link(side, through)?.ifindex ?? 0
         const found = kernel.rates().detourDifferences(link.ifindex, wanted, op.detour)
@@ -47,7 +51,7 @@ function differenceOf(kernel: Kernel, op: Op): string | undefined {
     }
     case 'police.add': {
       const { link: name } = op.police
-      return onLink(kernel, 'host', name, (link) => {
+      return onLink(kernel, 'host', op.police, (link) => {
         const found = kernel.rates().policeDifferences(link.ifindex, op.police)
         return found === undefined
           ? `"${name}" has no policer of ours`
@@ -69,7 +73,10 @@ function differenceOf(kernel: Kernel, op: Op): string | undefined {
       return kernel.rates().meter(op.meter)
         ? undefined
         : `no filter in the NIC has "${op.meter.link}" limit ${op.meter.mac}`
-    case 'vf.set':
+    case 'vf.set': {
+      const pf = kernel.links('host').find(({ ifindex }) => ifindex === uplink)?.name ?? op.pf
+      return isAsSet(kernel, { ...op, pf }) ? undefined : 'the rate is another one'
+    }
     case 'devlink.rate.set':
       return isAsSet(kernel, op) ? undefined : 'the rate is another one'
     default:
@@ -81,13 +88,17 @@ function another(what: string, differences: readonly string[]): string | undefin
   return differences.length === 0 ? undefined : `the ${what} is another one (${differences.join('; ')})`
 }
 
+/** By its number where that is known: a name may be another one by now. */
 function onLink(
   kernel: Kernel,
   side: Side,
-  name: string,
+  { link: name, ifindex }: { readonly link: string; readonly ifindex?: number },
   look: (link: LinkFacts) => string | undefined,
 ): string | undefined {
-  const link = kernel.link(side, name)
+  const link =
+    ifindex === undefined
+      ? kernel.link(side, name)
+      : kernel.links(side).find((candidate) => candidate.ifindex === ifindex)
   return link === undefined ? `there is no "${name}"` : look(link)
 }
 

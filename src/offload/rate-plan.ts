@@ -211,7 +211,7 @@ function nicWays(limit: Limit, facts: RateFacts, identity: RateIdentity): Ways {
   const { spec, notes } = policerNumbers(limit, representor.mtu, 'egress')
   const police: Op = {
     do: 'police.add',
-    police: { link: representor.name, ...spec, cookie: identity.cookie },
+    police: { link: representor.name, ifindex: representor.ifindex, ...spec, cookie: identity.cookie },
     offload: 'require',
   }
   const ops = facts.hasIngress.representor ? [police] : [clsact('host', representor), police]
@@ -233,7 +233,7 @@ function notesOf({ rate }: Limit, whole: number, used: number): string[] {
 /** A tbf that an interface sends through. */
 function shaperWay(side: Side, link: LinkFacts, limit: Limit, name: string): RateWay {
   const { spec, notes } = shaperNumbers(limit, link.mtu, name)
-  const op: Op = { do: 'shaper.add', shaper: { side, link: link.name, ...spec } }
+  const op: Op = { do: 'shaper.add', shaper: { side, link: link.name, ifindex: link.ifindex, ...spec } }
   return { where: side, means: 'tbf', ops: [op], notes }
 }
 
@@ -254,7 +254,7 @@ function detourWay(
       { do: 'ifb.add', side, name: ifb, mac: ifbMac, mtu: link.mtu },
       { do: 'shaper.add', shaper: { side, link: ifb, ...spec } },
       ...(hasIngress ? [] : [clsact(side, link)]),
-      { do: 'detour.add', detour: { side, link: link.name, through: ifb, cookie } },
+      { do: 'detour.add', detour: { side, link: link.name, ifindex: link.ifindex, through: ifb, cookie } },
     ],
     notes,
   }

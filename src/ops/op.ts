@@ -104,6 +104,8 @@ export interface RateSpec {
 export interface ShaperSpec extends RateSpec {
   readonly side: Side
   readonly link: string
+  /** Its number, where it is known: a name may change. */
+  readonly ifindex?: number
   readonly limit: number
 }
 
@@ -111,6 +113,8 @@ export interface ShaperSpec extends RateSpec {
 export interface DetourSpec {
   readonly side: Side
   readonly link: string
+  /** Its number, where it is known. */
+  readonly ifindex?: number
   readonly through: string
   /** TCA_ACT_COOKIE, hex. */
   readonly cookie: string
@@ -119,6 +123,8 @@ export interface DetourSpec {
 /** A filter that drops what `link`, a host interface, receives over the rate. */
 export interface PoliceSpec extends RateSpec {
   readonly link: string
+  /** Its number, where it is known. */
+  readonly ifindex?: number
   readonly cookie: string
 }
 

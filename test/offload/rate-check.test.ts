@@ -18,7 +18,9 @@ function kernelWith(rates: Partial<RateKernel>, links: readonly Partial<LinkFact
 }
 
 const check = (kernel: Kernel, ...ops: Op[]) =>
-  checkRates(kernel, [{ direction: 'toPod', rate: 1, burst: 1, where: 'nic', ops } as LimitRecord])
+  checkRates(kernel, [{ direction: 'toPod', rate: 1, burst: 1, where: 'nic', ops } as LimitRecord], {
+    ifindex: 2,
+  })
 
 group('a policer in the NIC', () => {
   const limiter: Op = { do: 'limiter.add', limiter: { index: 9, ...spec, cookie }, offload: 'require' }
@@ -65,5 +67,32 @@ group('a filter for every frame', () => {
       'the policer on "rep0" is another one (number of actions: asked 1, kernel has 2)',
       'the filter on "rep0" is another one (number of actions: asked 1, kernel has 2)',
     ])
+  })
+})
+
+group('interfaces that were renamed since', () => {
+  const links = [
+    { name: 'new-pf', ifindex: 2, vfs: new Map([[3, { rate: { min: 0, max: 100 } }]]) },
+    { name: 'new-rep', ifindex: 7 },
+    { name: 'vfr0', ifindex: 9 },
+  ]
+  const rates: Partial<RateKernel> = {
+    policeDifferences: (ifindex) => (ifindex === 7 ? [] : undefined),
+    detourDifferences: (ifindex) => (ifindex === 7 ? [] : undefined),
+    shaper: (_, ifindex) => (ifindex === 7 ? { ...spec, limit: 9 } : undefined),
+  }
+
+  test('are known by their numbers', () => {
+    const rep = { link: 'rep0', ifindex: 7 }
+    const ops: Op[] = [
+      { do: 'police.add', police: { ...rep, ...spec, cookie }, offload: 'require' },
+      { do: 'detour.add', detour: { ...rep, side: 'host', through: 'vfr0', cookie } },
+      { do: 'shaper.add', shaper: { ...rep, side: 'host', ...spec, limit: 9 } },
+      { do: 'vf.set', pf: 'pf0', vf: 3, set: { rate: { min: 0, max: 100 } }, was: {} },
+    ]
+    expect(check(kernelWith(rates, links), ...ops)).toEqual([])
+    expect(
+      check(kernelWith(rates, links.slice(2)), ...ops).map((line) => line.replace(/: [a-z]+ .*/, '')),
+    ).toEqual(['there is no "rep0"', 'there is no "rep0"', 'there is no "rep0"', 'the rate is another one'])
   })
 })
