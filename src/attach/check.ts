@@ -9,6 +9,7 @@ import type { RecordStore } from '../ops/record-store.ts'
 import { addressingDifferences } from './check-addressing.ts'
 import type { AttachConfig } from './config.ts'
 import { readVfFacts, type VfFacts } from './facts.ts'
+import { limitsOfChain } from './limits.ts'
 import { pciOf } from './live.ts'
 import { gatewaysOf, planAddressing, wishedVf } from './plan.ts'
 import type { AttachJournal } from './record.ts'
@@ -37,7 +38,9 @@ export function checkAttachment(
   const differences = [...recordDifferences(record, pod, config)]
   const pci = pciOf(record.journal)
   const vf = pci === undefined ? undefined : readVfFacts(kernel, pci)
-  differences.push(...pfDifferences(kernel, record.journal, config, vf))
+  const { owner, journal } = record
+  const limits = () => limitsOfChain(config.stateDir, owner.bootId, request, journal.device.id)
+  differences.push(...pfDifferences(kernel, journal, config, vf, limits))
   const { device } = record.journal
   if (record.journal.original.link === undefined) {
     const now = pci?.driver
@@ -68,12 +71,16 @@ function* recordDifferences(
   }
 }
 
-/** PF-side attributes that were asked for, and the representor. */
-function* pfDifferences(
+/**
+ * PF-side attributes that were asked for, and the representor. `limits` are rates that another plugin of ours has set
+ * instead; they are asked for only when the rate differs.
+ */
+export function* pfDifferences(
   kernel: Kernel,
   { device, original, bridgeVlan }: AttachJournal,
   config: AttachConfig,
   vf: VfFacts | undefined,
+  limits: () => ReturnType<typeof limitsOfChain>,
 ): Iterable<string> {
   if (original.vf === undefined) return
   if (vf === undefined) {
@@ -84,7 +91,8 @@ function* pfDifferences(
   for (const [key, wish] of Object.entries(wishedVf(config, vf.attributes))) {
     const now = vf.attributes[key as keyof typeof vf.attributes]
     // What the driver does not report can't be compared.
-    if (now === undefined || JSON.stringify(now) === JSON.stringify(wish)) continue
+    if (now === undefined || isEqual(now, wish)) continue
+    if (key === 'rate' && limits().some((rate) => isEqual(now, { min: rate.min, max: rate.max }))) continue
     yield `${place} has ${key} ${words(now)}, not ${words(wish)}`
   }
   if (original.representor === undefined) return
@@ -152,6 +160,10 @@ function* podDifferences(
   const addressing = { addresses, routes, ...gatewaysOf(ips) }
   const ops = planAddressing(ifname, link.mac, addressing, config.announce)
   yield* addressingDifferences(kernel, link, ops, othersRoutes)
+}
+
+function isEqual(one: unknown, other: unknown): boolean {
+  return JSON.stringify(one) === JSON.stringify(other)
 }
 
 function words(value: unknown): string {
