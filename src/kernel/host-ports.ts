@@ -5,11 +5,11 @@
  * caught. Chains are written anew with every reservation, in the same transaction: what somebody did to them ends there.
  * By netlink, without the nft program: starting that would be most of what a DEL costs.
  */
-import { type Cidr, ipFamily, ipFromBytes, ipToBytes, networkOf, parseCidr } from '../lib/ip.ts'
+import { ipFamily, ipFromBytes, ipToBytes } from '../lib/ip.ts'
 import { PortTaken } from '../lib/port-taken.ts'
 import type { Message, Request } from '../netlink/message.ts'
 import { batchEnds } from '../netlink/nf/nfnetlink.ts'
-import { createElements } from '../netlink/nf/rules.ts'
+import { createElements, NFT_JUMP } from '../netlink/nf/rules.ts'
 import {
   commentOf,
   decodeElements,
@@ -17,6 +17,7 @@ import {
   deleteTable,
   dropChain,
   dumpElements,
+  elementsWith,
   type NftElement,
   userdataOf,
 } from '../netlink/nf/tables.ts'
@@ -30,6 +31,8 @@ import {
   masquerades,
   needGuard,
   ports,
+  sourceChain,
+  sourceRequests,
 } from './host-table.ts'
 import type { FreedKey } from './kernel.ts'
 import { tolerate } from './refusals.ts'
@@ -45,21 +48,28 @@ export function reservePorts(
   owner: string,
 ): void {
   const userdata = { NFTA_SET_ELEM_USERDATA: userdataOf(owner) }
-  const requests = ([4, 6] as const).flatMap((family) => [
-    ...inParts(
-      keys
-        .filter((key) => ipFamily(key.address) === family)
-        .map((key) => ({ ...reservation(key), ...userdata })),
-    ).map((part) => createElements(hostTable, ports[family], part)),
-    ...inParts(
-      masquerade
-        .filter((one) => ipFamily(one.address) === family)
-        .map((one) => ({ ...sources(one), ...userdata })),
-    ).map((part) => createElements(hostTable, masquerades[family], part)),
-  ])
+  const jump = { NFTA_VERDICT_CODE: NFT_JUMP >>> 0, NFTA_VERDICT_CHAIN: sourceChain(owner) }
+  const create = (set: string, elements: readonly NftElement[]) =>
+    inParts(elements).map((part) => createElements(hostTable, set, part))
+  const requests = ([4, 6] as const).flatMap((family) => {
+    const inFamily = ({ address }: { readonly address: string }) => ipFamily(address) === family
+    return [
+      ...create(
+        ports[family],
+        keys.filter(inFamily).map((key) => ({ ...keyOf(key), ...target(key), ...userdata })),
+      ),
+      ...create(
+        masquerades[family],
+        byKey(masquerade)
+          .filter(inFamily)
+          .map((key) => ({ ...keyOf(key), NFTA_SET_ELEM_DATA: { NFTA_DATA_VERDICT: jump }, ...userdata })),
+      ),
+    ]
+  })
+  const sources = masquerade.length > 0 ? sourceRequests(masquerade, owner) : []
   const guard = needGuard(keys) ? guardRequests() : []
   try {
-    socket.transaction(batchEnds(), [...hostTableRequests(), ...guard, ...requests])
+    socket.transaction(batchEnds(), [...hostTableRequests(), ...guard, ...sources, ...requests])
   } catch (error) {
     if (!(error instanceof NetlinkError) || error.code !== 'EEXIST') throw error
     // A dump may leave out the very one.
@@ -68,25 +78,18 @@ export function reservePorts(
   }
 }
 
-/** An element of a map: the key and where it leads, each part filled up to words of four bytes. */
-function reservation({ address, proto, port, toAddress, toPort }: PortKey): NftElement {
-  return {
-    NFTA_SET_ELEM_KEY: words(ipToBytes(address), protoByte(proto), portBytes(port)),
-    NFTA_SET_ELEM_DATA: words(ipToBytes(toAddress), portBytes(toPort)),
-  }
+/** Each key whose clients have their addresses replaced, once. */
+function byKey(masquerade: readonly Masquerade[]): Masquerade[] {
+  return [...new Map(masquerade.map((one) => [keyText(one), one])).values()]
 }
 
-/** An element of a set: the range of sources, each other part being a range of one. */
-function sources({ source, address, proto, port }: Masquerade): NftElement {
-  const [first, last] = rangeOf(parseCidr(source))
-  const rest = [ipToBytes(address), protoByte(proto), portBytes(port)]
-  return { NFTA_SET_ELEM_KEY: words(first, ...rest), NFTA_SET_ELEM_KEY_END: words(last, ...rest) }
+/** The key of an element: each part filled up to words of four bytes. */
+function keyOf({ address, proto, port }: Pick<PortKey, 'address' | 'proto' | 'port'>): NftElement {
+  return { NFTA_SET_ELEM_KEY: words(ipToBytes(address), protoByte(proto), portBytes(port)) }
 }
 
-function rangeOf({ ip, prefix }: Cidr): readonly [Uint8Array, Uint8Array] {
-  const first = ipToBytes(networkOf({ ip, prefix }).ip)
-  const last = first.map((byte, at) => byte | (0xff >> Math.min(Math.max(prefix - at * 8, 0), 8)))
-  return [first, last]
+function target({ toAddress, toPort }: PortKey): NftElement {
+  return { NFTA_SET_ELEM_DATA: words(ipToBytes(toAddress), portBytes(toPort)) }
 }
 
 function words(...parts: readonly Uint8Array[]): { readonly NFTA_DATA_VALUE: Uint8Array } {
@@ -114,27 +117,30 @@ const maxRounds = 20
 /**
  * Removes all elements whose comment starts with `cookie`, and the table with the last reservation. Returns the keys that
  * were reserved. A dump of a hash table that the kernel resizes meanwhile shows elements twice or not at all: it is asked
- * again until two in a row show none.
+ * again until two in a row show none, or until all of `known` was found.
  */
-export function releasePorts(socket: NetlinkSocket, cookie: string): FreedKey[] {
-  const isMine = ({ comment }: Element) => comment.startsWith(cookie)
+export function releasePorts(socket: NetlinkSocket, cookie: string, known?: Reservation): FreedKey[] {
+  const expected = known === undefined ? undefined : known.keys.length + byKey(known.masquerade).length
   const freed: FreedKey[] = []
+  let removed = 0
   let quiet = 0
   for (let round = 0; round < maxRounds; round++) {
-    const shown = dumpSets(socket)
-    // A look at the bytes tells without decoding what hundreds of pods have.
-    const own = shown.some(({ message }) => holds(message, cookie)) ? elementsOf(shown).filter(isMine) : []
+    const { own, others } = look(socket, cookie)
     if (own.length === 0) {
       if (++quiet === 2) return freed
       continue
     }
     quiet = 0
-    const others = elementsOf(shown).filter((one) => !isMine(one))
+    let rest = others()
     // Before something goes that others need, one look is not enough.
-    if (isLastUse(own, others)) others.push(...elements(socket).filter((one) => !isMine(one)))
-    if (tolerate(['ENOENT'], () => remove(socket, own, others)) === undefined) continue
+    if (isLastUse(own, rest)) {
+      const again = look(socket, cookie).others()
+      rest = { any: rest.any || again.any, local: rest.local || again.local }
+    }
+    if (tolerate(['ENOENT'], () => remove(socket, own, rest)) === undefined) continue
     freed.push(...own.flatMap(({ reserved }) => reserved ?? []))
-    if (others.length === 0) return freed
+    removed += own.length
+    if (!rest.any || removed === expected) return freed
   }
   throw new RestlessTable(cookie)
 }
@@ -148,36 +154,71 @@ class RestlessTable extends Error {
   }
 }
 
-function holds({ payload }: Message, text: string): boolean {
-  return Buffer.from(payload.buffer, payload.byteOffset, payload.length).includes(text)
+/** What was reserved. */
+interface Reservation {
+  readonly keys: readonly PortKey[]
+  readonly masquerade: readonly Masquerade[]
+}
+
+/** Whether others have elements, and whether they have any of 127/8. */
+interface Others {
+  readonly any: boolean
+  readonly local: boolean
+}
+
+/** The elements of a cookie, each once. What others have is looked at when it is asked for. */
+function look(socket: NetlinkSocket, cookie: string): { own: Element[]; others: () => Others } {
+  const shown = dumpSets(socket)
+  const isMine = ({ comment }: Element) => comment.startsWith(cookie)
+  const own = new Map<string, Element>()
+  let strange = 0
+  for (const { set, message } of shown) {
+    const { found, count } = elementsWith(message, cookie)
+    const mine = found.map((raw) => elementOf(set, raw)).filter(isMine)
+    for (const one of mine) own.set(one.name, one)
+    strange += count - mine.length
+  }
+  const list = [...own.values()]
+  const others = () => ({
+    any: strange > 0,
+    local: list.some(isLocal) && elementsOf(shown).some((one) => !isMine(one) && isLocal(one)),
+  })
+  return { own: list, others }
 }
 
 /** Cookies that begin with `prefix` (hex) of all who have something reserved. */
 export function reservedCookies(socket: NetlinkSocket, prefix: string): string[] {
-  const cookies = elements(socket).map(({ comment }) => comment.split(' ')[0] ?? '')
+  const cookies = dumpSets(socket).flatMap(({ message }) =>
+    elementsWith(message, prefix).found.map((raw) => commentOf(raw).split(' ')[0] ?? ''),
+  )
   return [...new Set(cookies)].filter((cookie) => cookie.length === 32 && cookie.startsWith(prefix))
 }
 
 /** Of the table, or of its guard. */
-function isLastUse(own: readonly Element[], others: readonly Element[]): boolean {
-  return others.length === 0 || (own.some(isLocal) && !others.some(isLocal))
+function isLastUse(own: readonly Element[], others: Others): boolean {
+  return !others.any || (own.some(isLocal) && !others.local)
 }
 
 function isLocal({ reserved }: Element): boolean {
   return reserved?.address.startsWith('127.') === true
 }
 
-function remove(socket: NetlinkSocket, own: readonly Element[], others: readonly Element[]): true {
-  socket.transaction(batchEnds(), others.length === 0 ? [deleteTable(hostTable)] : removal(own, others))
+function remove(socket: NetlinkSocket, own: readonly Element[], others: Others): true {
+  socket.transaction(batchEnds(), others.any ? removal(own, others) : [deleteTable(hostTable)])
   return true
 }
 
-function removal(own: readonly Element[], others: readonly Element[]): Request[] {
+function removal(own: readonly Element[], others: Others): Request[] {
   const requests = setNames.flatMap((set) => {
     const mine = own.filter((one) => one.set === set).map(({ raw }) => raw)
     return inParts(mine).map((part) => deleteElements(hostTable, set, part))
   })
-  return isLastUse(own, others) ? [...requests, ...dropChain(hostTable, guardChain)] : requests
+  // A cookie's own chain goes with what leads there; of several cookies where only the beginning was asked for.
+  const chains = new Set(
+    own.filter(({ reserved }) => reserved === undefined).map(({ comment }) => sourceChain(comment)),
+  )
+  if (isLastUse(own, others)) chains.add(guardChain)
+  return [...requests, ...[...chains].flatMap((chain) => dropChain(hostTable, chain))]
 }
 
 /** An attribute of netlink holds 64 KiB. */
@@ -185,6 +226,8 @@ const elementsInMessage = 200
 const setNames = [...Object.values(ports), ...Object.values(masquerades)]
 
 interface Element {
+  /** Set and key. */
+  readonly name: string
   readonly set: string
   readonly comment: string
   /** What it reserves; undefined for one that says whom to masquerade. */
@@ -215,15 +258,13 @@ function dumpSets(socket: NetlinkSocket): Shown[] {
 
 /** The elements, each once. */
 function elementsOf(shown: readonly Shown[]): Element[] {
-  const found = new Map<string, Element>()
-  for (const { set, message } of shown) {
-    for (const raw of decodeElements(message)) {
-      const { NFTA_SET_ELEM_KEY: key, NFTA_SET_ELEM_KEY_END: end } = raw
-      const name = [set, key?.NFTA_DATA_VALUE ?? '', end?.NFTA_DATA_VALUE ?? ''].join(' ')
-      found.set(name, { set, raw, comment: commentOf(raw), reserved: reservedBy(set, raw) })
-    }
-  }
-  return [...found.values()]
+  const all = shown.flatMap(({ set, message }) => decodeElements(message).map((raw) => elementOf(set, raw)))
+  return [...new Map(all.map((one) => [one.name, one])).values()]
+}
+
+function elementOf(set: string, raw: NftElement): Element {
+  const name = `${set} ${raw.NFTA_SET_ELEM_KEY?.NFTA_DATA_VALUE ?? ''}`
+  return { name, set, raw, comment: commentOf(raw), reserved: reservedBy(set, raw) }
 }
 
 /** Every element of the table; none when the table does not exist. */
@@ -244,13 +285,13 @@ function reservedBy(set: string, { NFTA_SET_ELEM_KEY: key }: NftElement): FreedK
 }
 
 function findTaken(present: readonly Element[], keys: readonly PortKey[]): [PortKey, string] | undefined {
-  const byKey = new Map(
+  const owners = new Map(
     present.flatMap(({ reserved, comment }) =>
       reserved === undefined ? [] : [[keyText(reserved), comment] as const],
     ),
   )
   for (const key of keys) {
-    const comment = byKey.get(keyText(key))
+    const comment = owners.get(keyText(key))
     if (comment !== undefined) return [key, ownerName(comment)]
   }
   return undefined

@@ -2,13 +2,17 @@
  * What the host's table `inet vf-flower` is made of: `hostChains` says it in nft's words, `hostTableRequests` in messages of
  * nf_tables. A test in the lab has nft load the one, the kernel the other, and compares what nft lists.
  */
+
+import { type Cidr, ipFamily, ipToBytes, networkOf, parseCidr } from '../lib/ip.ts'
 import type { Request } from '../netlink/message.ts'
 import { NFPROTO } from '../netlink/nf/nfnetlink.ts'
 import {
+  emptyChain,
   freshChain,
   NF_INET,
   NFT_CMP,
   NFT_CT,
+  NFT_DATA_VERDICT,
   NFT_META,
   NFT_PAYLOAD,
   NFT_SET,
@@ -19,14 +23,18 @@ import {
   newTable,
   step,
 } from '../netlink/nf/rules.ts'
-import type { PortKey } from '../ops/op.ts'
+import type { Masquerade, PortKey } from '../ops/op.ts'
 
 /** The table's name. */
 export const hostTable = 'vf-flower'
 /** Reservations, and where they lead. */
 export const ports = { 4: 'ports4', 6: 'ports6' } as const
-/** Whose source address is replaced: sources by reservation, so that every element has one owner. */
-export const masquerades = { 4: 'masq4', 6: 'masq6' } as const
+/**
+ * Reservations whose clients' addresses are replaced, or some of them: each leads to the chain of its owner. One set of
+ * sources by ports would do without chains, but a set of ranges takes time in proportion to its size for every element
+ * that goes: hundreds of ports on a node would make each DEL slow.
+ */
+export const masquerades = { 4: 'snat4', 6: 'snat6' } as const
 /** Keeps 127/8 to the host's own programs. */
 export const guardChain = 'guard'
 
@@ -45,30 +53,57 @@ const chains = [
   ['postrouting', NF_INET.NF_INET_POST_ROUTING, 95],
 ] as const
 
-/** The table's chains as nft lists them after a reservation of `keys`: the guard is there for those of 127/8. */
-export function hostChains(keys: readonly Pick<PortKey, 'address'>[]): string {
+/**
+ * The table's chains as nft lists them after a reservation: the guard is there for keys of 127/8, the owner's own chain
+ * where addresses are replaced.
+ */
+export function hostChains(
+  keys: readonly Pick<PortKey, 'address'>[],
+  masquerade: readonly Masquerade[] = [],
+  owner = '',
+): string {
   const both = (rule: (ip: string, family: 4 | 6) => string) => [rule('ip', 4), rule('ip6', 6)]
   const translate = both(
     (ip, family) => `dnat ${ip} to ${ip} daddr . meta l4proto . th dport map @${ports[family]}`,
   )
-  const masquerade = both((ip, family) => {
+  const lookUp = both((ip, family) => {
     const asked = `ct original ${ip} daddr . meta l4proto . ct original proto-dst`
-    return `ct status dnat ${ip} saddr . ${asked} @${masquerades[family]} masquerade`
+    return `ct status dnat ${asked} vmap @${masquerades[family]}`
   })
-  const chain = (name: string, type: string, rules: readonly string[]) =>
-    `chain ${name} {\n${[`${type}; policy accept;`, ...rules].join('\n')}\n}`
+  const chain = (name: string, rules: readonly string[]) => `chain ${name} {\n${rules.join('\n')}\n}`
+  const base = (name: string, type: string, rules: readonly string[]) =>
+    chain(name, [`${type}; policy accept;`, ...rules])
   const texts = chains.map(([name, , priority]) =>
-    chain(
-      name,
-      `type nat hook ${name} priority ${priority}`,
-      name === 'postrouting' ? masquerade : translate,
-    ),
+    base(name, `type nat hook ${name} priority ${priority}`, name === 'postrouting' ? lookUp : translate),
   )
   if (needGuard(keys)) {
     const rule = 'iifname != "lo" ip daddr 127.0.0.0/8 drop'
-    texts.push(chain(guardChain, 'type filter hook prerouting priority raw', [rule]))
+    texts.push(base(guardChain, 'type filter hook prerouting priority raw', [rule]))
+  }
+  if (masquerade.length > 0) {
+    const rules = sourcesOf(masquerade).map((source) => {
+      const ip = ipFamily(source.ip) === 4 ? 'ip' : 'ip6'
+      const nfproto = ip === 'ip' ? 'ipv4' : 'ipv6'
+      const isHost = source.prefix === 8 * ipToBytes(source.ip).length
+      const of =
+        source.prefix === 0
+          ? `meta nfproto ${nfproto}`
+          : `${ip} saddr ${source.ip}${isHost ? '' : `/${source.prefix}`}`
+      return `${of} masquerade`
+    })
+    texts.push(chain(sourceChain(owner), rules))
   }
   return `table inet ${hostTable} {\n${texts.join('\n')}\n}\n`
+}
+
+/** The chain with the sources of an owner, whose text begins with a cookie of 32 hexadecimal digits. */
+export function sourceChain(owner: string): string {
+  return `from-${owner.slice(0, 32)}`
+}
+
+/** Each network that is named, once. */
+function sourcesOf(masquerade: readonly Masquerade[]): Cidr[] {
+  return [...new Set(masquerade.map(({ source }) => source))].map((source) => networkOf(parseCidr(source)))
 }
 
 /** True where one of the keys is of the host's loopback address. */
@@ -87,7 +122,7 @@ export function hostTableRequests(): Request[] {
     ...([4, 6] as const).flatMap((family) => [
       newRule(hostTable, 'prerouting', translation(family)),
       newRule(hostTable, 'output', translation(family)),
-      newRule(hostTable, 'postrouting', masquerading(family)),
+      newRule(hostTable, 'postrouting', sourceLookUp(family)),
     ]),
   ]
 }
@@ -116,23 +151,28 @@ export function guardRequests(): Request[] {
   ]
 }
 
+/** Makes an owner's chain, or writes it anew. */
+export function sourceRequests(masquerade: readonly Masquerade[], owner: string): Request[] {
+  const name = sourceChain(owner)
+  return [
+    ...emptyChain(hostTable, name),
+    ...sourcesOf(masquerade).map((source) => newRule(hostTable, name, masquerading(source))),
+  ]
+}
+
 function setsOf(family: 4 | 6): NftSet[] {
   const size = family === 4 ? 4 : 16
   const [address, proto, service] = [types[family], types.proto, types.service]
-  const field = (bytes: number) => ({ NFTA_SET_FIELD_LEN: bytes })
+  const map = (name: string) => ({
+    ...{ NFTA_SET_TABLE: hostTable, NFTA_SET_NAME: name, NFTA_SET_FLAGS: NFT_SET.NFT_SET_MAP },
+    ...{ NFTA_SET_KEY_TYPE: concat(address, proto, service), NFTA_SET_KEY_LEN: size + 8 },
+  })
   return [
     {
-      ...{ NFTA_SET_TABLE: hostTable, NFTA_SET_NAME: ports[family], NFTA_SET_FLAGS: NFT_SET.NFT_SET_MAP },
-      ...{ NFTA_SET_KEY_TYPE: concat(address, proto, service), NFTA_SET_KEY_LEN: size + 8 },
+      ...map(ports[family]),
       ...{ NFTA_SET_DATA_TYPE: concat(address, service), NFTA_SET_DATA_LEN: size + 4, NFTA_SET_ID: family },
     },
-    {
-      ...{ NFTA_SET_TABLE: hostTable, NFTA_SET_NAME: masquerades[family] },
-      NFTA_SET_FLAGS: NFT_SET.NFT_SET_INTERVAL | NFT_SET.NFT_SET_CONCAT,
-      ...{ NFTA_SET_KEY_TYPE: concat(address, address, proto, service), NFTA_SET_KEY_LEN: 2 * size + 8 },
-      NFTA_SET_DESC: { NFTA_SET_DESC_CONCAT: [field(size), field(size), field(1), field(2)] },
-      NFTA_SET_ID: 10 + family,
-    },
+    { ...map(masquerades[family]), NFTA_SET_DATA_TYPE: NFT_DATA_VERDICT, NFTA_SET_ID: 10 + family },
   ]
 }
 
@@ -158,21 +198,38 @@ function translation(family: 4 | 6): NftExpression[] {
   ]
 }
 
-function masquerading(family: 4 | 6): NftExpression[] {
-  const [offset, size, original] =
-    family === 4 ? [12, 4, NFT_CT.NFT_CT_DST_IP] : [8, 16, NFT_CT.NFT_CT_DST_IP6]
+/** The kernel asks a connection of the other family for no address: the rule ends there. */
+function sourceLookUp(family: 4 | 6): NftExpression[] {
+  const [size, original] = family === 4 ? [4, NFT_CT.NFT_CT_DST_IP] : [16, NFT_CT.NFT_CT_DST_IP6]
   const next = size / 4
   const flag = new Uint8Array(new Uint32Array([destinationTranslated]).buffer)
   return [
     step.connection(NFT_CT.NFT_CT_STATUS, 1),
     step.mask(flag),
     step.compare(NFT_CMP.NFT_CMP_NEQ, new Uint8Array(4)),
+    step.connection(original, 1, true),
+    step.meta(NFT_META.NFT_META_L4PROTO, word(next)),
+    step.connection(NFT_CT.NFT_CT_PROTO_DST, word(next + 1), true),
+    step.lookup(masquerades[family], 1, 0),
+  ]
+}
+
+function masquerading({ ip, prefix }: Cidr): NftExpression[] {
+  const family = ipFamily(ip)
+  if (prefix === 0) return [...onlyFamily(family), step.masquerade()]
+  const [offset, size] = family === 4 ? [12, 4] : [8, 16]
+  // As nft has it: whole bytes are read short, others are masked.
+  const whole = prefix % 8 === 0
+  const length = whole ? prefix / 8 : size
+  const mask = Uint8Array.from(
+    { length: size },
+    (_, at) => (0xff00 >> Math.min(Math.max(prefix - at * 8, 0), 8)) & 0xff,
+  )
+  return [
     ...onlyFamily(family),
-    step.payload(NFT_PAYLOAD.NFT_PAYLOAD_NETWORK_HEADER, offset, size, 1),
-    step.connection(original, word(next), true),
-    step.meta(NFT_META.NFT_META_L4PROTO, word(2 * next)),
-    step.connection(NFT_CT.NFT_CT_PROTO_DST, word(2 * next + 1), true),
-    step.lookup(masquerades[family], 1),
+    step.payload(NFT_PAYLOAD.NFT_PAYLOAD_NETWORK_HEADER, offset, length, 1),
+    ...(whole ? [] : [step.mask(mask)]),
+    step.compare(NFT_CMP.NFT_CMP_EQ, ipToBytes(ip).slice(0, length)),
     step.masquerade(),
   ]
 }

@@ -132,9 +132,9 @@ export interface Kernel extends Runner {
   dropPodNat(table: string): void
   /**
    * Removes every element of the host's port map whose comment starts with `cookie`, and the table with its last one.
-   * Returns the keys that are free now.
+   * Returns the keys that are free now. `known` is the reservation if there is a record of it: one look is enough then.
    */
-  releasePorts(cookie: string): readonly FreedKey[]
+  releasePorts(cookie: string, known?: Extract<Op, { owner: string }>): readonly FreedKey[]
   /** Has the kernel forget UDP connections to these host ports; tells what fails. */
   forgetConnections(keys: readonly FreedKey[]): void
   /** Sockets of the host's programs that wait for a protocol's connections or datagrams. */

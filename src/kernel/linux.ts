@@ -172,6 +172,7 @@ export function openLinuxKernel(pod?: OpenNetns): Kernel {
         offload().releasePorts(
           socket('host', offload().NETLINK_NETFILTER),
           op.owner.split(' ')[0] ?? op.owner,
+          op,
         )
         return {}
       case 'nft.load':
@@ -207,7 +208,8 @@ export function openLinuxKernel(pod?: OpenNetns): Kernel {
     removeFilter: (filter, side = 'host') => offload().deleteOwnFilter(socket(side), filter),
     removeTable: (table, priority) => offload().removeTable(socket('pod'), table, priority),
     dropPodNat: (table) => netfilter('pod', (opened) => offload().dropTable(opened, table), undefined),
-    releasePorts: (cookie) => netfilter('host', (opened) => offload().releasePorts(opened, cookie), []),
+    releasePorts: (cookie, known) =>
+      netfilter('host', (opened) => offload().releasePorts(opened, cookie, known), []),
     forgetConnections: (keys) => {
       if (keys.some(({ proto }) => proto === 'udp'))
         netfilter('host', (opened) => offload().forgetConnections(opened, keys), undefined)

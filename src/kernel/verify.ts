@@ -4,11 +4,11 @@ import { AF } from '../netlink/rtnl/const.ts'
 import { decodeRule, dumpRules } from '../netlink/rtnl/rule.ts'
 import { NetlinkError, type NetlinkSocket } from '../netlink/socket.ts'
 import { decodeFilter, getFilter } from '../netlink/tc/filter.ts'
-import type { Op, RouteSpec, RuleSpec, Side, SteerSpec } from '../ops/op.ts'
+import type { Op, PortKey, RouteSpec, RuleSpec, Side, SteerSpec } from '../ops/op.ts'
 import { readText } from '../sys/files.ts'
 import { allRoutes } from './addressing.ts'
 import { filterLine } from './filter-text.ts'
-import { hostChains, hostTable } from './host-table.ts'
+import { hostChains, hostTable, masquerades, ports, sourceChain } from './host-table.ts'
 import type { Difference, DoneOp } from './kernel.ts'
 import { allLinks, findLink } from './links.ts'
 import type { NftResult, RunNft } from './nft.ts'
@@ -100,23 +100,22 @@ function absence(reply: unknown): string {
 /** The elements of a reservation, and the chains that lead packets to them; what else is in the maps is of others. */
 function verifyPorts(nft: RunNft, { keys, masquerade, owner }: Reservation): Found[] {
   const present = listTable(nft, hostTable)
-  const element = (start: string, rest: string): Found[] => {
-    const found = present.find(({ text }) => text.includes(`{ ${start} `))
-    const wanted = `{ ${start} ${rest} }`
+  const element = (map: string, key: Pick<PortKey, 'address' | 'proto' | 'port'>, to: string): Found[] => {
+    const start = `{ ${key.address} . ${key.proto} . ${key.port} `
+    const found = present.find(({ place, text }) => place === `map ${map}` && text.includes(start))
+    const wanted = `${start}comment "${owner}" : ${to} }`
     if (found?.text.endsWith(wanted) === true) return []
     const expected = `table inet ${hostTable}: ${wanted}`
     return [{ expected, found: found === undefined ? 'no such element' : lineText(found) }]
   }
-  const comment = `comment "${owner}"`
+  const translated = new Map(masquerade.map((one) => [`${one.address} ${one.proto} ${one.port}`, one]))
   const elements = [
-    ...keys.flatMap(({ address, proto, port, toAddress, toPort }) =>
-      element(`${address} . ${proto} . ${port}`, `${comment} : ${toAddress} . ${toPort}`),
-    ),
-    ...masquerade.flatMap(({ source, address, proto, port }) =>
-      element(`${source.replace(/\/(32|128)$/, '')} . ${address} . ${proto} . ${port}`, comment),
+    ...keys.flatMap((key) => element(ports[ipFamily(key.address)], key, `${key.toAddress} . ${key.toPort}`)),
+    ...[...translated.values()].flatMap((key) =>
+      element(masquerades[ipFamily(key.address)], key, `jump ${sourceChain(owner)}`),
     ),
   ]
-  const wanted = nftLines(hostChains(keys))
+  const wanted = nftLines(hostChains(keys, masquerade, owner))
   const places = new Set(wanted.map(({ place }) => place))
   const chains = compareNft(
     wanted,

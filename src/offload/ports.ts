@@ -114,7 +114,7 @@ function localnet(machine: Machine, kernel: Kernel, keys: readonly PortKey[], co
  * With the filters gone no frame is steered to a pod that is being taken apart. The reservation goes last, so that nobody
  * else gets the port while a filter for it may still be there: a port is released only when its filters are gone.
  */
-function removePorts({ machine, kernel, attachment, pod, step, filtersGone }: Removal): void {
+function removePorts({ machine, kernel, attachment, pod, journal, step, filtersGone }: Removal): void {
   const identity = identityOf(attachment, machine.sha256)
   if (pod !== undefined) {
     step(() => kernel.removeTable(identity.routeTable, rulePriority))
@@ -126,7 +126,8 @@ function removePorts({ machine, kernel, attachment, pod, step, filtersGone }: Re
     return true
   })
   if (filtersGone && closed === true) {
-    const freed = step(() => kernel.releasePorts(identity.cookie))
+    const [known] = journal?.ops.flatMap((op) => (op.do === 'ports.reserve' ? [op] : [])) ?? []
+    const freed = step(() => kernel.releasePorts(identity.cookie, known))
     if (freed !== undefined) kernel.forgetConnections(freed)
   }
 }

@@ -6,7 +6,7 @@ import { decodeElements, dumpElements, type NftElement, userdataOf } from '../..
 import { NetlinkError, type NetlinkSocket } from '../../src/netlink/socket.ts'
 
 const table = 'vf-flower'
-const sets = ['ports4', 'ports6', 'masq4', 'masq6'] as const
+const sets = ['ports4', 'ports6', 'snat4', 'snat6'] as const
 type SetName = (typeof sets)[number]
 
 const [mine, others] = ['76660101'.padEnd(32, 'a'), '76660101'.padEnd(32, 'b')]
@@ -23,7 +23,7 @@ const element = (port: number, cookie = mine, address = [10, 1, 0, 1]): NftEleme
 
 /** nf_tables with what is in it, and dumps to come that show something else of a set. */
 class Tables {
-  content: Record<SetName, NftElement[]> = { ports4: [], ports6: [], masq4: [], masq6: [] }
+  content: Record<SetName, NftElement[]> = { ports4: [], ports6: [], snat4: [], snat6: [] }
   /** What the next dumps of ports4 show; all that is there when there is none left. */
   looks: ((elements: readonly NftElement[]) => readonly NftElement[])[] = []
   exists = true
@@ -123,7 +123,7 @@ test('elements that never go are an error', () => {
 test('all sets; the guard goes with the last on 127.0.0.1, the table with the last of all', () => {
   const local = [127, 0, 0, 1]
   tables.content.ports4 = [element(80), element(80, mine, local), element(90, others)]
-  tables.content.masq4 = [element(80)]
+  tables.content.snat4 = [element(80)]
   expect(release()).toHaveLength(2)
   expect(owners()).toEqual(['others'])
   expect([tables.exists, tables.guard]).toEqual([true, false])

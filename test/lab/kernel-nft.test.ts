@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Lab } from '../../hack/lab/lab.ts'
-import { hostChains } from '../../src/kernel/host-table.ts'
+import { hostChains, sourceChain } from '../../src/kernel/host-table.ts'
 import { identityOf } from '../../src/offload/identity.ts'
 import type { Op, PortKey } from '../../src/ops/op.ts'
 import { apply, ask, drive, run, tryDrive } from '../support/driver.ts'
@@ -117,26 +117,33 @@ test('reserves all ports or none, names the owner of a taken one, and gives back
 })
 
 test('the table is what nft makes of the same words', async () => {
-  const comment = `comment "${owners[0]}"`
+  const keys = [key('127.0.0.1', 'tcp', 8080), key('10.1.0.1', 'sctp', 7000), key('fd00:1::1', 'udp', 53)]
+  const from = (source: string, { address, proto, port }: PortKey) => ({ source, address, proto, port })
+  const [local, sctp, dns] = keys as [PortKey, PortKey, PortKey]
+  const masquerade = [
+    from('10.88.0.0/16', sctp),
+    from('10.88.7.9/32', sctp),
+    from('0.0.0.0/0', local),
+    from('fd00:88:0:8000::/49', dns),
+    from('fd00:88::5/128', dns),
+    from('::/0', dns),
+  ]
+  const [comment, chain] = [`comment "${owners[0]}"`, sourceChain(owners[0])]
   const words = `
     table inet vf-flower {
       map ports4 { type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service; }
       map ports6 { type ipv6_addr . inet_proto . inet_service : ipv6_addr . inet_service; }
-      set masq4 { type ipv4_addr . ipv4_addr . inet_proto . inet_service; flags interval; }
-      set masq6 { type ipv6_addr . ipv6_addr . inet_proto . inet_service; flags interval; }
+      map snat4 { type ipv4_addr . inet_proto . inet_service : verdict; }
+      map snat6 { type ipv6_addr . inet_proto . inet_service : verdict; }
     }
-    ${hostChains([{ address: '127.0.0.1' }])}
+    ${hostChains(keys, masquerade, owners[0])}
     create element inet vf-flower ports4 { 127.0.0.1 . tcp . 8080 ${comment} : 10.1.0.5 . 80 }
     create element inet vf-flower ports4 { 10.1.0.1 . sctp . 7000 ${comment} : 10.1.0.5 . 80 }
     create element inet vf-flower ports6 { fd00:1::1 . udp . 53 ${comment} : fd00:1::5 . 80 }
-    create element inet vf-flower masq4 { 10.88.0.0/16 . 10.1.0.1 . sctp . 7000 ${comment} }
-    create element inet vf-flower masq4 { 0.0.0.0/0 . 127.0.0.1 . tcp . 8080 ${comment} }
-    create element inet vf-flower masq6 { fd00:88:0:8000::/49 . fd00:1::1 . udp . 53 ${comment} }\n`
+    create element inet vf-flower snat4 { 10.1.0.1 . sctp . 7000 ${comment} : jump ${chain} }
+    create element inet vf-flower snat4 { 127.0.0.1 . tcp . 8080 ${comment} : jump ${chain} }
+    create element inet vf-flower snat6 { fd00:1::1 . udp . 53 ${comment} : jump ${chain} }\n`
   await vm.must(`ip netns exec ${pod} nft -f -`, { stdin: words })
-  const keys = [key('127.0.0.1', 'tcp', 8080), key('10.1.0.1', 'sctp', 7000), key('fd00:1::1', 'udp', 53)]
-  const from = (source: string, { address, proto, port }: PortKey) => ({ source, address, proto, port })
-  const [local, sctp, dns] = keys as [PortKey, PortKey, PortKey]
-  const masquerade = [from('10.88.0.0/16', sctp), from('0.0.0.0/0', local), from('fd00:88:0:8000::/49', dns)]
   const ours = { ...reserve(owners[0], ...keys), masquerade }
   await drive(vm, [run(ours)], { on })
   const listed = async (namespace: string) =>

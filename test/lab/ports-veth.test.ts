@@ -160,7 +160,7 @@ describe('a pod on a bridge', () => {
     await offload(runtime, 'DEL', 'pod-one', { prevResult })
     await offload(runtime, 'ADD', 'pod-one', { config: { snat: false }, prevResult })
     expect(await seen(CLIENT_B.namespace, HOST.v4)).toEqual([CLIENT_B.v4])
-    expect(await lab.must('nft list set inet vf-flower masq4')).not.toContain('elements')
+    expect(await lab.must('nft list map inet vf-flower snat4')).not.toContain('elements')
   })
 
   test('two pods of one port: the second is refused by name, and DEL of the older keeps off the newer', async () => {

@@ -3,9 +3,9 @@
 import { attrs, byKind } from '../attrs.ts'
 import { repeated } from '../lists.ts'
 import { family, NLM_F, type Request } from '../message.ts'
-import { be32, bytes, cstr, u8, type Value } from '../wire.ts'
+import { be32, cstr, u8, type Value } from '../wire.ts'
 import { NFNL_SUBSYS, NFPROTO, nfgenmsg, typeOf } from './nfnetlink.ts'
-import { type NftElement, nftElements, nftTable } from './tables.ts'
+import { type NftElement, nftData, nftElements, nftTable } from './tables.ts'
 
 /** NFT_MSG_*: the lower byte of a message's type. */
 export const NFT_NEW = {
@@ -17,7 +17,11 @@ export const NFT_NEW = {
   NFT_MSG_NEWSETELEM: 12,
 } as const
 /** NFT_SET_* */
-export const NFT_SET = { NFT_SET_INTERVAL: 4, NFT_SET_MAP: 8, NFT_SET_CONCAT: 0x80 } as const
+export const NFT_SET = { NFT_SET_MAP: 8 } as const
+/** What a map of verdicts has in place of a type of its data. */
+export const NFT_DATA_VERDICT = 0xffffff00
+/** NFT_JUMP: the verdict that goes on in another chain. */
+export const NFT_JUMP = -3
 /** NFT_META_* */
 export const NFT_META = { NFT_META_IIFNAME: 6, NFT_META_NFPROTO: 15, NFT_META_L4PROTO: 16 } as const
 /** NFT_CT_* */
@@ -36,18 +40,10 @@ export const NFT_NAT = { NFT_NAT_DNAT: 1 } as const
 /** NF_INET_*, linux/netfilter.h. */
 export const NF_INET = { NF_INET_PRE_ROUTING: 0, NF_INET_LOCAL_OUT: 3, NF_INET_POST_ROUTING: 4 } as const
 
-/** NFTA_VERDICT_* */
-export const nftVerdict = attrs('NFTA_VERDICT', { NFTA_VERDICT_CODE: [1, be32] })
-/** NFTA_DATA_* of an expression. */
-export const nftValue = attrs('NFTA_DATA', {
-  NFTA_DATA_VALUE: [1, bytes()],
-  NFTA_DATA_VERDICT: [2, nftVerdict],
-})
-
 /** What an expression takes, by its name. Registers are NFT_REG_* and NFT_REG32_*. */
 const expressions = {
   meta: attrs('NFTA_META', { NFTA_META_DREG: [1, be32], NFTA_META_KEY: [2, be32] }),
-  cmp: attrs('NFTA_CMP', { NFTA_CMP_SREG: [1, be32], NFTA_CMP_OP: [2, be32], NFTA_CMP_DATA: [3, nftValue] }),
+  cmp: attrs('NFTA_CMP', { NFTA_CMP_SREG: [1, be32], NFTA_CMP_OP: [2, be32], NFTA_CMP_DATA: [3, nftData] }),
   payload: attrs('NFTA_PAYLOAD', {
     NFTA_PAYLOAD_DREG: [1, be32],
     NFTA_PAYLOAD_BASE: [2, be32],
@@ -70,11 +66,11 @@ const expressions = {
     NFTA_BITWISE_SREG: [1, be32],
     NFTA_BITWISE_DREG: [2, be32],
     NFTA_BITWISE_LEN: [3, be32],
-    NFTA_BITWISE_MASK: [4, nftValue],
-    NFTA_BITWISE_XOR: [5, nftValue],
+    NFTA_BITWISE_MASK: [4, nftData],
+    NFTA_BITWISE_XOR: [5, nftData],
   }),
   masq: attrs('NFTA_MASQ', { NFTA_MASQ_FLAGS: [1, be32] }),
-  immediate: attrs('NFTA_IMMEDIATE', { NFTA_IMMEDIATE_DREG: [1, be32], NFTA_IMMEDIATE_DATA: [2, nftValue] }),
+  immediate: attrs('NFTA_IMMEDIATE', { NFTA_IMMEDIATE_DREG: [1, be32], NFTA_IMMEDIATE_DATA: [2, nftData] }),
 } as const
 
 /** NFTA_EXPR_* */
@@ -100,12 +96,6 @@ export const nftBaseChain = attrs('NFTA_CHAIN', () => ({
   NFTA_CHAIN_HOOK: [4, nftHook],
   NFTA_CHAIN_TYPE: [7, cstr(16)],
 }))
-/** NFTA_SET_FIELD_* */
-export const nftField = attrs('NFTA_SET_FIELD', { NFTA_SET_FIELD_LEN: [1, be32] })
-/** NFTA_SET_DESC_* */
-export const nftSetDesc = attrs('NFTA_SET_DESC', () => ({
-  NFTA_SET_DESC_CONCAT: [2, repeated('NFTA_LIST_ELEM', [1, nftField])],
-}))
 /** NFTA_SET_*. Types are numbers of nft's own (src/datatype.c), six bits for each part of a concatenation. */
 export const nftSet = attrs('NFTA_SET', () => ({
   NFTA_SET_TABLE: [1, cstr(256)],
@@ -115,7 +105,6 @@ export const nftSet = attrs('NFTA_SET', () => ({
   NFTA_SET_KEY_LEN: [5, be32],
   NFTA_SET_DATA_TYPE: [6, be32],
   NFTA_SET_DATA_LEN: [7, be32],
-  NFTA_SET_DESC: [9, nftSetDesc],
   NFTA_SET_ID: [10, be32],
 }))
 /** A set or map to make. */
@@ -159,11 +148,26 @@ export function freshChain(
       ...{ NFTA_CHAIN_TABLE: table, NFTA_CHAIN_NAME: name, NFTA_CHAIN_TYPE: type },
       NFTA_CHAIN_HOOK: { NFTA_HOOK_HOOKNUM: hook, NFTA_HOOK_PRIORITY: priority >>> 0 },
     }),
-    ruleMessage.request('NFT_MSG_DELRULE', nft(NFT_NEW.NFT_MSG_DELRULE), 0, {
-      ...inet,
-      ...{ NFTA_RULE_TABLE: table, NFTA_RULE_CHAIN: name },
-    }),
+    flushChain(table, name),
   ]
+}
+
+/** Makes a chain that others jump to, or leaves one that is there, and empties it. */
+export function emptyChain(table: string, name: string): Request[] {
+  return [
+    chainMessage.request('NFT_MSG_NEWCHAIN', nft(NFT_NEW.NFT_MSG_NEWCHAIN), CREATE, {
+      ...inet,
+      ...{ NFTA_CHAIN_TABLE: table, NFTA_CHAIN_NAME: name },
+    }),
+    flushChain(table, name),
+  ]
+}
+
+function flushChain(table: string, name: string): Request {
+  return ruleMessage.request('NFT_MSG_DELRULE', nft(NFT_NEW.NFT_MSG_DELRULE), 0, {
+    ...inet,
+    ...{ NFTA_RULE_TABLE: table, NFTA_RULE_CHAIN: name },
+  })
 }
 
 /** Adds a rule behind those that a chain has. */
@@ -207,7 +211,7 @@ export const step = {
       NFTA_PAYLOAD_LEN: length,
     },
   }),
-  /** Of a map with `to` the register for what it leads to; of a set without. */
+  /** Of a map with `to` the register for what it leads to (0: a verdict, which is carried out); of a set without. */
   lookup: (set: string, register: number, to?: number): NftExpression => ({
     NFTA_EXPR_NAME: 'lookup',
     NFTA_EXPR_DATA: {

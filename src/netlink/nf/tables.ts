@@ -3,6 +3,7 @@
 import { attrs } from '../attrs.ts'
 import { repeated } from '../lists.ts'
 import { family, type Message, NLM_F, type Request } from '../message.ts'
+import { eachAttribute } from '../tlv.ts'
 import { be32, bytes, cstr, type Value } from '../wire.ts'
 import { NFNL_SUBSYS, NFPROTO, nfgenmsg, typeOf } from './nfnetlink.ts'
 
@@ -22,15 +23,22 @@ export const nftChain = attrs('NFTA_CHAIN', {
   NFTA_CHAIN_TABLE: [1, cstr(256)],
   NFTA_CHAIN_NAME: [3, cstr(256)],
 })
-/** NFTA_DATA_*: fields of a concatenation one behind the other, each filled up to four bytes. */
-export const nftData = attrs('NFTA_DATA', { NFTA_DATA_VALUE: [1, bytes()] })
-/** NFTA_SET_ELEM_*; KEY_END is the end of a range. */
+/** NFTA_VERDICT_*; CODE is NF_ACCEPT, NF_DROP or NFT_*. */
+export const nftVerdict = attrs('NFTA_VERDICT', {
+  NFTA_VERDICT_CODE: [1, be32],
+  NFTA_VERDICT_CHAIN: [2, cstr(256)],
+})
+/** NFTA_DATA_*: fields of a concatenation one behind the other, each filled up to four bytes; or a verdict. */
+export const nftData = attrs('NFTA_DATA', {
+  NFTA_DATA_VALUE: [1, bytes()],
+  NFTA_DATA_VERDICT: [2, nftVerdict],
+})
+/** NFTA_SET_ELEM_* */
 export const nftElement = attrs('NFTA_SET_ELEM', {
   NFTA_SET_ELEM_KEY: [1, nftData],
   NFTA_SET_ELEM_DATA: [2, nftData],
   NFTA_SET_ELEM_FLAGS: [3, be32],
   NFTA_SET_ELEM_USERDATA: [6, bytes()],
-  NFTA_SET_ELEM_KEY_END: [10, nftData],
 })
 /** NFTA_SET_ELEM_LIST_* */
 export const nftElements = attrs('NFTA_SET_ELEM_LIST', {
@@ -63,16 +71,43 @@ export function decodeElements(message: Message): readonly NftElement[] {
   return elementMessage.decode(message.payload).NFTA_SET_ELEM_LIST_ELEMENTS ?? []
 }
 
+/**
+ * Of the elements in one message those with `text` in their bytes, and how many there are in all. Decoding takes far longer
+ * than a look at the bytes, and a node may have thousands that are of others.
+ */
+export function elementsWith(
+  { payload }: Message,
+  text: string,
+): { readonly found: NftElement[]; readonly count: number } {
+  const places: number[] = []
+  const bytes = Buffer.from(payload.buffer, payload.byteOffset, payload.length)
+  for (let at = bytes.indexOf(text); at >= 0; at = bytes.indexOf(text, at + 1)) places.push(at)
+  const found: NftElement[] = []
+  let count = 0
+  let next = 0
+  eachAttribute('NFTA_SET_ELEM_LIST', payload, headerSize, payload.length, (type, _flags, start, stop) => {
+    if (type !== nftElements.table.NFTA_SET_ELEM_LIST_ELEMENTS[0]) return
+    eachAttribute('NFTA_LIST_ELEM', payload, start, stop, (_type, _bits, first, end) => {
+      count++
+      while ((places[next] ?? end) < first) next++
+      if ((places[next] ?? end) < end) found.push(nftElement.read(payload, first, end))
+    })
+  })
+  return { found, count }
+}
+
+/** struct nfgenmsg */
+const headerSize = 4
+
 /** Deletes elements by their keys, as a listing gave them. At most some hundred: they stand in one attribute. */
 export function deleteElements(table: string, set: string, elements: readonly NftElement[]): Request {
   return elementMessage.request('NFT_MSG_DELSETELEM', nft(NFT_MSG.NFT_MSG_DELSETELEM), 0, {
     ...inet,
     NFTA_SET_ELEM_LIST_TABLE: table,
     NFTA_SET_ELEM_LIST_SET: set,
-    NFTA_SET_ELEM_LIST_ELEMENTS: elements.map(({ NFTA_SET_ELEM_KEY: key, NFTA_SET_ELEM_KEY_END: end }) => ({
-      ...(key === undefined ? {} : { NFTA_SET_ELEM_KEY: key }),
-      ...(end === undefined ? {} : { NFTA_SET_ELEM_KEY_END: end }),
-    })),
+    NFTA_SET_ELEM_LIST_ELEMENTS: elements.map(({ NFTA_SET_ELEM_KEY: key }) =>
+      key === undefined ? {} : { NFTA_SET_ELEM_KEY: key },
+    ),
   })
 }
 
