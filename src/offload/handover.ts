@@ -7,7 +7,7 @@ import type { Machine } from '../kernel/machine.ts'
 import type { PortRates, VfAttributes } from '../ops/op.ts'
 import { isAlive } from '../ops/owner-netns.ts'
 import type { PluginRecord } from '../ops/record.ts'
-import type { RecordStore } from '../ops/record-store.ts'
+import type { RecordName, RecordStore } from '../ops/record-store.ts'
 import type { Attachment } from './identity.ts'
 import type { OffloadJournal } from './record.ts'
 
@@ -18,7 +18,7 @@ export interface DeviceRecords {
   /** Records under the plugin's other names. */
   readonly otherStores: readonly RecordStore<OffloadJournal>[]
   /** Those of vf-attach, whose names begin with the device. */
-  readonly attachStore: Pick<RecordStore<unknown>, 'list'>
+  readonly attachStore: Pick<RecordStore<unknown>, 'list' | 'read'>
 }
 
 /** Rates of a VF on its PF, and of the devlink port of its representor. */
@@ -63,13 +63,27 @@ export function ratesBefore(
 }
 
 /**
- * True when somebody else has the device now, whose rate may be the one that is set. vf-attach knows; without it, an
- * attachment that names the device and lives.
+ * True when somebody else has the device now, whose rate may be the one that is set: not while vf-attach has it down as this
+ * attachment's, else when another one lives of which vf-attach or this plugin says so.
  */
 export function isTakenOver(records: DeviceRecords, attachment: Attachment, device: string): boolean {
-  const owners = records.attachStore.list().filter(({ subject }) => subject === device)
-  if (owners.length > 0) return !owners.some((owner) => isSame(owner, attachment))
-  return othersOf(records, attachment, device).some(({ owner }) => isAlive(records.machine, owner))
+  const { machine, attachStore } = records
+  const attached = attachStore.list().filter(({ subject }) => subject === device)
+  if (attached.some((name) => isSame(name, attachment))) return false
+  const others = [
+    ...attached.flatMap((name) => readable(attachStore, name)),
+    ...othersOf(records, attachment, device),
+  ]
+  return others.some(({ owner }) => isAlive(machine, owner))
+}
+
+function readable<J>(store: Pick<RecordStore<J>, 'read'>, name: RecordName): PluginRecord<J>[] {
+  try {
+    const record = store.read(name)
+    return record === undefined ? [] : [record]
+  } catch {
+    return []
+  }
 }
 
 /** Records of this boot of all other attachments that name the device and can be read. */
@@ -81,13 +95,9 @@ function othersOf(
   return [store, ...otherStores].flatMap((one) =>
     one.list().flatMap((name) => {
       if (isSame(name, attachment)) return []
-      try {
-        const record = one.read(name)
-        const isMeant = record?.journal.device === device && record.owner.bootId === machine.bootId()
-        return record !== undefined && isMeant ? [record] : []
-      } catch {
-        return []
-      }
+      return readable(one, name).filter(
+        ({ journal, owner }) => journal.device === device && owner.bootId === machine.bootId(),
+      )
     }),
   )
 }

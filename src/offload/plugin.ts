@@ -25,7 +25,7 @@ import { type OffloadName, offloadNames, partsOf } from './parts.ts'
 import { portsPart } from './ports.ts'
 import { checkRates } from './rate-check.ts'
 import { ratesPart } from './rates.ts'
-import { type OffloadJournal, offloadJournal } from './record.ts'
+import { anyJournal, type OffloadJournal, offloadJournal } from './record.ts'
 import { removeAttachment } from './remove.ts'
 import { requireReady } from './status.ts'
 
@@ -77,13 +77,13 @@ function records({ name }: Pick<Instance, 'name'>, stateDir: string) {
   return recordStore(stateDir, name === 'vf-offload' ? 'offload' : name, offloadJournal)
 }
 
-/** The records of this name, those of the others, and the names of vf-attach's. */
+/** The records of this name, those of the others, and vf-attach's. */
 function storesOf({ name }: Pick<Instance, 'name'>, stateDir: string) {
   const others = offloadNames.filter((other) => other !== name)
   return {
     store: records({ name }, stateDir),
     otherStores: others.map((other) => records({ name: other }, stateDir)),
-    attachStore: recordStore(stateDir, 'attach', offloadJournal),
+    attachStore: recordStore(stateDir, 'attach', anyJournal),
   }
 }
 

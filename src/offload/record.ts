@@ -75,6 +75,9 @@ export const offloadJournal = z.object({
   notes: z.array(z.string()),
 })
 
+/** A journal of another plugin, of whose records only the owner counts here. */
+export const anyJournal = z.unknown()
+
 export type OffloadJournal = z.infer<typeof offloadJournal>
 
 /** Of an attachment for which nothing was done yet. */

@@ -133,7 +133,13 @@ export function removeAttachment(
   const request = { name, containerId, ifname, netns: '' } as Request
   const store = recordStore(stateDir, 'offload', offloadJournal)
   removeIt(
-    { machine, store, otherStores: [], attachStore: { list: () => [] }, parts: partsOf('vf-offload') },
+    {
+      machine,
+      store,
+      otherStores: [],
+      attachStore: { list: () => [], read: () => undefined },
+      parts: partsOf('vf-offload'),
+    },
     request,
   )
   return counts

@@ -42,7 +42,7 @@ describe('ADD', () => {
       pod,
       store,
       otherStores,
-      attachStore: { list: () => [] },
+      attachStore: { list: () => [], read: () => undefined },
       parts,
     }
     return addAttachment(setting, request(wishes), readOffloadConfig(request(wishes)), {})

@@ -308,7 +308,7 @@ group('one limit of what comes to the pod, in the NIC', () => {
       pod,
       store,
       otherStores: [],
-      attachStore: { list: () => [] },
+      attachStore: { list: () => [], read: () => undefined },
       parts: partsWith(rules),
     }
     addAttachment(setting, request, readOffloadConfig(request), prevResult)
@@ -345,7 +345,13 @@ test('a clsact is noted as ours when it is made, and no more when its way was gi
   const request = requestOf({ stateDir, prevResult, runtimeConfig: { portMappings } })
   const pod = node.openNetns(path)
   const setting = {
-    ...{ machine: node, kernel: node.openKernel(pod), pod, otherStores: [], attachStore: { list: () => [] } },
+    ...{
+      machine: node,
+      kernel: node.openKernel(pod),
+      pod,
+      otherStores: [],
+      attachStore: { list: () => [], read: () => undefined },
+    },
     store: recordStore(stateDir, 'offload', offloadJournal),
     parts: [{ ...part, plan }],
   }

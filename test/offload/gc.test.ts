@@ -46,7 +46,13 @@ function gc(valid?: readonly string[], name = 'net', gcLive = false) {
   const request = requestOf(config, { CNI_COMMAND: 'GC' })
   return [
     ...collectGarbage(
-      { machine: node, store, otherStores: [], attachStore: { list: () => [] }, parts },
+      {
+        machine: node,
+        store,
+        otherStores: [],
+        attachStore: { list: () => [], read: () => undefined },
+        parts,
+      },
       request,
       gcLive,
     ),

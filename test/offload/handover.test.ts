@@ -6,7 +6,7 @@ import { afterEach, beforeEach, expect, describe as group, test } from 'vitest'
 import type { LinkFacts } from '../../src/kernel/facts.ts'
 import { isTakenOver, type RatesNow, ratesBefore } from '../../src/offload/handover.ts'
 import { partsOf } from '../../src/offload/parts.ts'
-import { type OffloadJournal, offloadJournal } from '../../src/offload/record.ts'
+import { anyJournal, type OffloadJournal, offloadJournal } from '../../src/offload/record.ts'
 import { removeAttachment } from '../../src/offload/remove.ts'
 import type { Op } from '../../src/ops/op.ts'
 import { type RecordStore, recordStore } from '../../src/ops/record-store.ts'
@@ -26,14 +26,14 @@ const portSet = (set: number, was: number): Op => ({
 let stateDir: string
 let node: Node
 let stores: Record<'offload' | 'bandwidth', RecordStore<OffloadJournal>>
-let attached: RecordStore<OffloadJournal>
+let attached: RecordStore<unknown>
 
 beforeEach(() => {
   stateDir = mkdtempSync(join(tmpdir(), 'handover-'))
   node = new Node(join(stateDir, 'shared'))
   const store = (folder: string) => recordStore(stateDir, folder, offloadJournal)
   stores = { offload: store('offload'), bandwidth: store('bandwidth') }
-  attached = store('attach')
+  attached = recordStore(stateDir, 'attach', anyJournal)
 })
 afterEach(() => rmSync(stateDir, { recursive: true }))
 
@@ -53,9 +53,15 @@ function record(
   stores[where].write('net', { schema: 1, plugin: 'vf-offload', phase: 'attached', owner, journal })
 }
 const owns = (containerID: string) => {
-  const owner = { containerID, ifname: 'net1', network: 'net', netns: '', netnsId: '', bootId: node.boot }
-  const journal = { keys: [], ops: [], rules: [], notes: [] }
-  attached.write(device, { schema: 1, plugin: 'vf-attach', phase: 'attached', owner, journal })
+  const owner = { containerID, ifname: 'net1', network: 'net', netns: `/run/netns/${containerID}` }
+  const journal = { anything: 'else' }
+  attached.write(device, {
+    schema: 1,
+    plugin: 'vf-attach',
+    phase: 'attached',
+    owner: { ...owner, netnsId: containerID, bootId: node.boot },
+    journal,
+  })
 }
 
 /** What a DEL of `containerID` sees; its own records are in `offload`. */
@@ -109,8 +115,14 @@ group('a device is taken over', () => {
 
   test('by whom vf-attach has given it, whatever else is recorded', () => {
     owns('b')
+    node.namespaces.set('/run/netns/b', 'b')
     expect(taken('a')).toBe(true)
     record('a', vfSet(100, 0), 'bandwidth', true)
+    expect(taken('b')).toBe(false)
+  })
+
+  test('not by a dead one whose record vf-attach still has: another plugin may have given it on', () => {
+    owns('a')
     expect(taken('b')).toBe(false)
   })
 })

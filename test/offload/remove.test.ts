@@ -36,7 +36,10 @@ const attach = (
 ) => attached(node, store, { containerID, network, netnsId }, more)
 
 const remove = (request = del()) =>
-  removeAttachment({ machine: node, store, otherStores: [], attachStore: { list: () => [] }, parts }, request)
+  removeAttachment(
+    { machine: node, store, otherStores: [], attachStore: { list: () => [], read: () => undefined }, parts },
+    request,
+  )
 
 function expectNothingLeft(): void {
   expect(node.filters).toEqual([])
