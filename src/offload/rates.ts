@@ -125,7 +125,7 @@ function peerOf(kernel: Kernel, link: LinkFacts): LinkFacts | undefined {
 
 /** What a DEL must get along with when the ADD dies on the way: what may have been changed, and to what. */
 function beforehand({ direction, limit, ways }: RateGoal): LimitRecord {
-  const ops = ways.flatMap((way) => way.ops).filter((op) => isRestorable(op) || isPodClsact(op))
+  const ops = ways.flatMap((way) => way.ops).filter((op) => isRestorable(op) || op.do === 'clsact.add')
   return { direction, rate: limit.rate, burst: limit.burst, ops }
 }
 
@@ -233,6 +233,10 @@ function removeRates(removal: Removal): void {
       step(() => rates.removeShaper('host', peer.ifindex))
       touched(peer.ifindex)
     }
+  }
+  // With its filters and the pod gone only the record knows the other end of a veth.
+  for (const op of opsOf(journal)) {
+    if (op.do === 'clsact.add' && op.side === 'host' && op.ifindex !== undefined) touched(op.ifindex)
   }
   if (!expected) return
   const device = journal?.device

@@ -280,6 +280,24 @@ describe('the clsact of the uplink', () => {
     expect(noteAt(`${node.sharedDir}/clsact-${pf}`).get()).toBeUndefined()
   })
 
+  test.each([
+    ['empty: it is removed', true],
+    ['gone with its interface: only the note is', false],
+  ])('one on an interface that nothing but the record names any more, %s', (_, isThere) => {
+    // The other end of a veth, whose filters a removal before this one has taken; the pod is gone.
+    const peer = 77
+    const clsact = { do: 'clsact.add', side: 'host', link: 'veth1', ifindex: peer } as const
+    const limit = { direction: 'fromPod', rate: 8000, burst: 80, ops: [clsact] } as const
+    attach('container', 'net', '4:1', { keys: [], limits: [{ ...limit, ops: [clsact] }] })
+    node.namespaces.delete(path)
+    node.filters.length = 0
+    if (isThere) node.qdiscs.add(peer)
+    claimClsact(node, peer)
+    remove(del({ CNI_NETNS: '' }))
+    expect([...node.qdiscs]).toEqual([])
+    expect(noteAt(join(node.sharedDir, `clsact-${peer}`)).get()).toBeUndefined()
+  })
+
   test('the note stays with a qdisc that others use', () => {
     node.qdiscs.add(pf)
     attach()
