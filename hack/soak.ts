@@ -183,7 +183,7 @@ function soakOffload(): void {
         ...['--reporter=verbose', '--reporter=json', `--outputFile.json=${output}`],
         ...(values.scenarios === 'none' ? [] : ['test/lab/offload-scenarios']),
         ...(portSequenceCount + configCount === 0 ? [] : ['test/lab/offload-random.test.ts']),
-        ...(faults === 'none' ? [] : ['test/lab/offload-faults.test.ts']),
+        ...(faults === 'none' ? [] : ['test/lab/offload-faults.test.ts', 'test/lab/rates-faults.test.ts']),
       ],
       {
         cwd: top,

@@ -1,5 +1,6 @@
 // Limits, killed or failed at every step of every verb: DEL, or GC alone, leads back, with the rates of VFs and of their
 // ports as they were. Pods behind a bridge, and VFs of a simulated NIC in both modes (simnic, from source, not hardware).
+// Each step once, before or after it; with VF_SOAK_FAULTS=short before and after each step, with full all five faults.
 // VF_SOAK_SEED and VF_FAULT_CASE as in attach-faults.
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { runFaultTable } from '../soak/faults.ts'
@@ -10,7 +11,8 @@ import { lab } from '../support/lab.ts'
 import { type KindName, makeBed } from '../support/port-bed.ts'
 import { makeNode, type Node } from '../support/port-node.ts'
 
-const { VF_FAULT_CASE } = process.env
+const { VF_SOAK_FAULTS, VF_FAULT_CASE } = process.env
+const once = VF_SOAK_FAULTS === undefined && VF_FAULT_CASE === undefined
 const seed = seedOf(process.env)
 let node: Node
 
@@ -37,8 +39,8 @@ test.each([
   // Policer, clsact and filter in the eSwitch, and the rate of the port.
   ['simnic-full', limits.nic, 4],
 ] as const)(
-  '%s: limits killed or failed before and after each step',
-  { timeout: 1_800_000 },
+  '%s: limits killed or failed before or after each step',
+  { timeout: 7_200_000 },
   async (kind, bandwidth, operations) => {
     const bed = await makeBed(node, kind)
     const { pf } = node.net
@@ -50,12 +52,13 @@ test.each([
       subject: offloadSubject(bed, port, {}, { bandwidth }),
       places: [offloadPlace],
       seed,
-      full: false,
+      full: VF_SOAK_FAULTS === 'full',
+      once,
       only: VF_FAULT_CASE,
     })
     await bed.lab.must(undress[kind]?.(pf, devlink) ?? 'true')
     await remove()
-    expectFaultTable(`fault table of limits, ${kind}, seed ${seed}`, report, started, VF_FAULT_CASE)
+    expectFaultTable(`fault table of limits, ${kind}, seed ${seed}`, report, started, VF_FAULT_CASE, once)
     const { rows } = report
     if (VF_FAULT_CASE === undefined) {
       expect(countOf(rows, 'ADD', 'op')).toBe(operations)
