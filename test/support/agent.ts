@@ -1,6 +1,6 @@
-// A process that stays in a namespace and serves or asks whenever it is told: starting one for each question takes
-// longer than the question. In: a Lab, a namespace. Out: an Agent.
+// A process that stays in a namespace and serves or asks whenever it is told. In: a Lab, a namespace. Out: an Agent.
 import type { Lab } from '../../hack/lab/lab.ts'
+import { type Reply, startOrders } from './orders.ts'
 import {
   type Answer,
   type Ask,
@@ -20,10 +20,8 @@ export type AgentOrder =
   | { readonly id: number; readonly do: 'stop'; readonly server: number }
 
 /** A line on its standard output, after `ready`. */
-export interface AgentReply {
-  readonly id: number
+export interface AgentReply extends Reply {
   readonly outcomes: readonly Outcome[]
-  readonly error?: string
 }
 
 /** One namespace's end of the traffic. */
@@ -47,49 +45,17 @@ type Wish = AgentOrder extends infer Order ? (Order extends unknown ? Omit<Order
 
 /** Starts an agent in a namespace that exists. */
 export async function startAgent(lab: Lab, namespace: Namespace): Promise<Agent> {
-  const who = namespace ?? 'the host'
-  const waiting = new Map<number, (reply: AgentReply) => void>()
-  const decoder = new TextDecoder()
-  let rest = ''
-  let started: () => void = () => undefined
-  const isReady = new Promise<void>((resolve) => {
-    started = resolve
-  })
-  const child = await lab.spawn(inNamespace(namespace, [...PROGRAM, 'agent']), {
-    timeoutMs: 0,
-    onStdout: (data) => {
-      const lines = (rest + decoder.decode(data, { stream: true })).split('\n')
-      rest = lines.pop() ?? ''
-      for (const line of lines) {
-        if (line === 'ready') started()
-        else {
-          const reply = JSON.parse(line) as AgentReply
-          waiting.get(reply.id)?.(reply)
-          waiting.delete(reply.id)
-        }
-      }
-    },
-  })
-  const ended = child.wait().then(({ code, stderr }): never => {
-    throw new Error(`The agent in ${who} ended with code ${code}: ${stderr}`)
-  })
-  ended.catch(() => undefined)
-  await Promise.race([isReady, ended])
-  let count = 0
+  const { order, end } = await startOrders<Wish, AgentReply>(
+    lab,
+    `The agent in ${namespace ?? 'the host'}`,
+    inNamespace(namespace, [...PROGRAM, 'agent']),
+  )
   const running = new Set<number>()
   const stop = async (id: number): Promise<void> => {
     running.delete(id)
     await order({ do: 'stop', server: id })
   }
-  const order = async (wish: Wish): Promise<{ id: number; outcomes: Outcome[] }> => {
-    const id = ++count
-    const reply = new Promise<AgentReply>((resolve) => waiting.set(id, resolve))
-    child.write(`${JSON.stringify({ ...wish, id })}\n`)
-    const { error, outcomes } = await Promise.race([reply, ended])
-    if (error !== undefined) throw new Error(`The agent in ${who}: ${error}`)
-    return { id, outcomes: [...outcomes] }
-  }
-  const tryAsk: Agent['tryAsk'] = async (questions) => (await order({ do: 'ask', questions })).outcomes
+  const tryAsk: Agent['tryAsk'] = async (questions) => [...(await order({ do: 'ask', questions })).outcomes]
   return {
     namespace,
     tryAsk,
@@ -103,9 +69,6 @@ export async function startAgent(lab: Lab, namespace: Namespace): Promise<Agent>
       for (const id of running) await stop(id)
     },
     keepServers: () => running.clear(),
-    end: async () => {
-      child.kill('SIGKILL')
-      await child.wait()
-    },
+    end,
   }
 }
