@@ -15,7 +15,7 @@ import {
   silently,
   testRuntime,
 } from '../support/plugins.ts'
-import type { Stream } from '../support/rate.ts'
+import { type Meter, type Stream, startMeter } from '../support/rate.ts'
 import { type Card, loadSimnic, setVfs, unloadSimnic } from '../support/simnic.ts'
 import { diffSnapshot, snapshot } from '../support/snapshot.ts'
 import { deletePod, isReachable, linkIsReady, newPod, vethWire } from '../support/topology.ts'
@@ -27,6 +27,7 @@ const FAR = 'far'
 const FAR4 = '10.1.0.10'
 
 let lab: Lab
+let meter: Meter
 let runtime: Runtime
 let card: Card
 let list: ConfigList
@@ -45,8 +46,12 @@ afterAll(async () => {
     until [ -e /sys/class/net/${card.wire} ]; do sleep 0.05; done`)
   await unloadSimnic(lab)
 })
-beforeEach(() => newPod(lab, POD))
+beforeEach(async () => {
+  meter = startMeter(lab)
+  await newPod(lab, POD)
+})
 afterEach(async () => {
+  await meter.end()
   await runtime.del(list, pod())
   await deletePod(lab, POD)
 })
@@ -86,7 +91,7 @@ test.each([
     const result = await attach()
     await linkIsReady(lab, POD)
     await isReachable(lab, FAR, [POD4])
-    const plain = Math.min(await unlimited(lab, toPod), await unlimited(lab, fromPod))
+    const plain = Math.min(await unlimited(meter, toPod), await unlimited(meter, fromPod))
     const mbit = limitFor(plain)
     const wishes = {
       ...{ ingressRate: mbit * 1e6, ingressBurst: mbit * 250_000 },
@@ -106,8 +111,8 @@ test.each([
     const added = await ours('ADD', wishes, result)
     if (added.code !== 0) throw new Error(`ADD: ${added.stdout}${added.stderr}`)
     const looks = {
-      toPod: await look(lab, [toPod], mbit, [90, 105]),
-      fromPod: await look(lab, [fromPod], mbit, [90, 105]),
+      toPod: await look(meter, [toPod], mbit, [90, 105]),
+      fromPod: await look(meter, [fromPod], mbit, [90, 105]),
     }
     console.info(
       `unlimited ${plain} Mbit/s, limit ${mbit}: ${looks.toPod.looks} to the pod, ${looks.fromPod.looks} from it, %`,

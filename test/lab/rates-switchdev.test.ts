@@ -4,18 +4,19 @@ import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest
 import type { CniResult, ConfigList, Runtime } from '../../hack/lab/cni-runtime.ts'
 import type { Lab } from '../../hack/lab/lab.ts'
 import { lab } from '../support/lab.ts'
-import { DATAGRAM, limitFor, look, unlimited } from '../support/limits.ts'
+import { DATAGRAM, datagramsOf, limitFor, look, unlimited } from '../support/limits.ts'
 import {
   attachConfig,
   attachment,
   errorOf,
   json,
   listOf,
+  pluginPath,
   silently,
   staticIpam,
   testRuntime,
 } from '../support/plugins.ts'
-import type { Stream } from '../support/rate.ts'
+import { type Meter, type Stream, startMeter } from '../support/rate.ts'
 import { type Card, knob, loadSimnic, setMode, unloadSimnic } from '../support/simnic.ts'
 import { diffSnapshot, type Snapshot, snapshot } from '../support/snapshot.ts'
 import {
@@ -36,6 +37,7 @@ const POD6 = 'fd00:1::5'
 const portMappings = [{ hostPort: 5353, containerPort: 53, protocol: 'udp' }]
 
 let vm: Lab
+let meter: Meter
 let runtime: Runtime
 let card: Card
 let net: Topology
@@ -63,10 +65,12 @@ afterAll(async () => {
   await unloadSimnic(vm)
 })
 beforeEach(async () => {
+  meter = startMeter(vm)
   await newPod(vm, POD)
   before = await snapshot(vm)
 })
 afterEach(async () => {
+  await meter.end()
   await knob(vm, card, 'profile', 'full')
   await runtime.del(list, pod())
   await deletePod(vm, POD)
@@ -112,6 +116,37 @@ async function limits(): Promise<string[][]> {
   return journal.limits.map(({ direction, where, means }) => [direction, where, means])
 }
 
+/** Where each limit is enforced, as `vfctl show` says it: the text's lines, and the same of --json and of the report. */
+async function shownLimits(): Promise<{ lines: string[]; limits: string[][] }> {
+  const vfctl = `${pluginPath[0]}/vfctl show`
+  const lines = (await vm.must(`${vfctl} pod-one net1`))
+    .split('\n')
+    .filter((line) => /is limited to|not otherwise/.test(line))
+  const all = JSON.parse(await vm.must(`${vfctl} --json pod-one net1`)) as {
+    plugin: string
+    limits: ShownLimit[]
+    report: { limits: ShownLimit[] } | undefined
+  }[]
+  const [own] = all.filter(({ plugin }) => plugin === 'vf-offload')
+  expect(own?.report?.limits).toEqual(own?.limits)
+  return {
+    lines: lines.map((line) => line.trim()),
+    limits: (own?.limits ?? []).map(({ direction, rate, where, means }) => [
+      direction,
+      `${rate}`,
+      where,
+      means,
+    ]),
+  }
+}
+
+interface ShownLimit {
+  readonly direction: string
+  readonly rate: number
+  readonly where: string
+  readonly means: string
+}
+
 async function delLeavesNothing(): Promise<void> {
   await runtime.del(list, pod())
   expect(diffSnapshot(before, await snapshot(vm))).toEqual([])
@@ -123,8 +158,8 @@ const udp = (mbit: number) => ({ from: CLIENT_A.namespace, to: POD, udpMbit: mbi
 test('both limits in the NIC: one for mapped and direct, IPv4 and IPv6; TCP from the pod gets its rate', async () => {
   const result = await attach()
   const fromPod: Stream = { from: POD, to: CLIENT_A.namespace, address: CLIENT_A.v4, port: 5001 }
-  const plain = await unlimited(vm, { ...udp(1000), address: POD4, port: 6000, seconds: 2, warmUp: 0.5 })
-  const free = await unlimited(vm, fromPod)
+  const plain = await unlimited(meter, { ...udp(1000), address: POD4, port: 6000, seconds: 2, warmUp: 0.5 })
+  const free = await unlimited(meter, fromPod)
   const [down, up] = [limitFor(plain), limitFor(free)]
   const wishes = {
     ...{ ingressRate: down * 1e6, ingressBurst: down * 160_000 },
@@ -136,19 +171,28 @@ test('both limits in the NIC: one for mapped and direct, IPv4 and IPv6; TCP from
     ['fromPod', 'nic', 'tx_max'],
   ])
   await silently(ours('CHECK', wishes, result))
+  expect(await shownLimits()).toEqual({
+    lines: [
+      `what comes to the pod is limited to ${down}000000 bit/s: in the NIC (police)`,
+      `what the pod sends is limited to ${up}000000 bit/s: in the NIC (tx_max)`,
+    ],
+    limits: [
+      ['toPod', `${down}000000`, 'nic', 'police'],
+      ['fromPod', `${up}000000`, 'nic', 'tx_max'],
+    ],
+  })
   const offered = (2 * down) / 3
   const streams: Stream[] = [
     { ...udp(offered), address: POD4, port: 6000 },
     { ...udp(offered), address: POD6, port: 6001 },
     { ...udp(offered), address: HOST.v4, sendPort: 5353, port: 53 },
   ]
-  // Frames are counted, a little more of them is header with IPv6.
-  const together = await look(vm, streams, down * DATAGRAM, [94, 105])
-  const tcp = await look(vm, [{ ...fromPod, seconds: 4, warmUp: 1 }], up, [90, 105])
+  const together = await look(meter, streams, down * datagramsOf(2, 1), [95, 105])
+  const tcp = await look(meter, [{ ...fromPod, seconds: 4, warmUp: 1 }], up, [90, 105])
   console.info(
     `unlimited ${plain} and ${free} Mbit/s, limits ${down} and ${up}: ${together.looks} and ${tcp.looks} %`,
   )
-  expect(together.percent).toBeGreaterThanOrEqual(94)
+  expect(together.percent).toBeGreaterThanOrEqual(95)
   expect(together.percent).toBeLessThanOrEqual(105)
   expect(tcp.percent).toBeGreaterThanOrEqual(90)
   expect(tcp.percent).toBeLessThanOrEqual(105)
@@ -209,6 +253,13 @@ test('a card that takes no policer: in the pod, and the reason is said; outside 
     ['fromPod', 'pod', 'tbf'],
   ])
   await silently(ours('CHECK', wishes, result))
+  expect((await shownLimits()).lines).toEqual([
+    'what comes to the pod is limited to 5000000 bit/s: in the pod, which can take it away with CAP_NET_ADMIN (ifb)',
+    expect.stringMatching(/^not otherwise: police: the driver said/),
+    'what the pod sends is limited to 1500000 bit/s: in the pod, which can take it away with CAP_NET_ADMIN (tbf)',
+    expect.stringMatching(/^not otherwise: tx_max: 1500000 bit\/s is no whole/),
+    expect.stringMatching(/^not otherwise: police: the driver said/),
+  ])
   await silently(ours('DEL', undefined, result))
   list = { ...list, plugins: list.plugins.map((one) => ({ ...one, bandwidth: { require: 'outside' } })) }
   expect(errorOf(await ours('ADD', wishes, result))).toMatchObject({
@@ -223,15 +274,22 @@ test('a rate that is no whole number of Mbit/s is policed on the representor', a
   const result = await attach()
   await add({ egressRate: 1_500_000, egressBurst: 400_000 }, result)
   expect(await limits()).toEqual([['fromPod', 'nic', 'police']])
+  expect(await shownLimits()).toEqual({
+    lines: [
+      'what the pod sends is limited to 1500000 bit/s: in the NIC (police)',
+      expect.stringMatching(/^not otherwise: tx_max: 1500000 bit\/s is no whole/),
+    ],
+    limits: [['fromPod', '1500000', 'nic', 'police']],
+  })
   expect(await vm.must(`tc filter show dev ${card.pf}rep0 ingress prio 1`)).toMatch(/skip_sw[\s\S]*in_hw/)
   const { percent } = await look(
-    vm,
+    meter,
     [{ ...udp(3), from: POD, to: CLIENT_A.namespace, address: CLIENT_A.v4, port: 5002 }],
     1.5 * DATAGRAM,
-    [94, 106],
+    [95, 105],
   )
-  expect(percent).toBeGreaterThanOrEqual(94)
-  expect(percent).toBeLessThanOrEqual(106)
+  expect(percent).toBeGreaterThanOrEqual(95)
+  expect(percent).toBeLessThanOrEqual(105)
   await delLeavesNothing()
 }, 400_000)
 

@@ -15,7 +15,7 @@ import {
 import { lab as sharedLab } from '../support/lab.ts'
 import { limitFor, look, unlimited } from '../support/limits.ts'
 import { errorOf, json, pluginPath, silently, testRuntime } from '../support/plugins.ts'
-import type { Stream } from '../support/rate.ts'
+import { type Meter, type Stream, startMeter } from '../support/rate.ts'
 import { diffSnapshot, type Snapshot, snapshot } from '../support/snapshot.ts'
 import { deletePod, newPod } from '../support/topology.ts'
 
@@ -25,6 +25,7 @@ const [one, two] = pods
 const small: Bandwidth = { ingressRate: 8000, ingressBurst: 80, egressRate: 8000, egressBurst: 80 }
 
 let lab: Lab
+let meter: Meter
 let runtime: Runtime
 /** What the bridge plugin gave pod-one, and the host then. */
 let attached: CniResult
@@ -39,6 +40,7 @@ beforeAll(async () => {
 })
 afterAll(() => lab.must('ip link del cni0'))
 beforeEach(async () => {
+  meter = startMeter(lab)
   for (const pod of pods) await newPod(lab, pod)
   attached = await attachToBridge(lab, runtime, one)
   peer = attached.interfaces?.find(({ name }) => name.startsWith('veth'))?.name ?? ''
@@ -47,6 +49,7 @@ beforeEach(async () => {
   before = await snapshot(lab)
 })
 afterEach(async () => {
+  await meter.end()
   for (const pod of pods) {
     await runtime.del(bridgeList(pod), podOf(pod))
     await deletePod(lab, pod)
@@ -129,11 +132,25 @@ test('B1, B2, B17: 8 kbit/s both ways is a shaper on the pair and one on an ifb 
   await leavesNothing()
 })
 
-test('B3: nothing asked for is nothing done', async () => {
-  for (const bandwidth of [undefined, {}, { ingressRate: 0, ingressBurst: 0, egressRate: 0, egressBurst: 0 }])
+test('B3, B15: nothing asked for is nothing done, and CHECK has nothing to say, by either name', async () => {
+  for (const bandwidth of [
+    undefined,
+    {},
+    { ingressRate: 0, ingressBurst: 0, egressRate: 0, egressBurst: 0 },
+  ]) {
     expect(JSON.parse((await call('ADD', bandwidth)).stdout)).toEqual(attached)
+    await silently(call('CHECK', bandwidth))
+  }
   expect(diffSnapshot(before, await snapshot(lab))).toEqual([])
-  await silently(call('CHECK', undefined))
+  await silently(call('DEL', undefined))
+  // Without an ADD, and with somebody else's shaper there, as on a node that was set up by other means.
+  await lab.must(`tc qdisc add dev ${peer} root handle 5: tbf rate 1gbit burst 1mb latency 50ms`)
+  await lab.must(`mkdir -p /run/rate-names && ln -sf ${pluginPath[0]}/vf-flower /run/rate-names/bandwidth`)
+  const named = cniRuntime(lab, ['/run/rate-names', ...pluginPath])
+  for (const type of [plugin(), plugin({ type: 'bandwidth' })]) {
+    await silently(named.call('CHECK', bridgeList(one), type, podOf(one), { prevResult: attached }))
+  }
+  await lab.must(`rm -r /run/rate-names; tc qdisc del dev ${peer} root`)
 })
 
 test('B4: half a limit is refused with its key, before anything is changed', async () => {
@@ -144,6 +161,34 @@ test('B4: half a limit is refused with its key, before anything is changed', asy
   expect(errorOf(await call('ADD', { ...small, egressBurst: 4 * 2 ** 30 * 8 })).code).toBe(7)
   expect(diffSnapshot(before, await snapshot(lab))).toEqual([])
   await add({ ...small, egressBurst: 4 * 2 ** 30 * 8 - 16 })
+  await leavesNothing()
+})
+
+test('B5: keys of the config itself win entirely over what the runtime hands over', async () => {
+  const own = { ingressRate: 16_000, ingressBurst: 80_000 }
+  // Nothing is mixed: the runtime's limit of what the pod sends does not count.
+  const result = await add(small, own)
+  expect(result).toEqual(attached)
+  expect((await shapers()).map(({ dev, options }) => [dev, options.rate])).toEqual([[peer, 2000]])
+  await silently(call('CHECK', small, result, own))
+  await leavesNothing()
+  // Half a limit is not completed by the runtime's other half, and a limit of nothing is none.
+  expect(errorOf(await call('ADD', small, attached, { ingressRate: 16_000 }))).toMatchObject({
+    code: 7,
+    msg: expect.stringMatching(/^Cannot use ingressRate 16000 without ingressBurst/),
+  })
+  expect(await add(small, { ingressRate: 0, ingressBurst: 0 })).toEqual(attached)
+  expect(await shapers()).toEqual([])
+  await leavesNothing()
+})
+
+test('B6: keys are taken in any case, as the Go plugin takes them', async () => {
+  const { ingressRate: IngressRate, ingressBurst: INGRESSBURST } = small
+  const spelt = { runtimeConfig: { bandWidth: { IngressRate, INGRESSBURST } } }
+  const { stdout } = await call('ADD', undefined, attached, spelt)
+  expect(JSON.parse(stdout)).toEqual(attached)
+  expect((await shapers()).map(({ dev, options }) => [dev, options.rate])).toEqual([[peer, 1000]])
+  await silently(call('CHECK', undefined, attached, spelt))
   await leavesNothing()
 })
 
@@ -174,15 +219,15 @@ const fromPod: Stream = { from: one, to: null, address: BRIDGE.v4, port: 5001 }
 const bits = (mbit: number) => [Math.round(mbit * 1e6), Math.round(mbit * 250_000)] as const
 
 test('B10: TCP gets its rate in both directions, a neighbour gets what it had', async () => {
-  const plain = Math.min(await unlimited(lab, toPod), await unlimited(lab, fromPod))
+  const plain = Math.min(await unlimited(meter, toPod), await unlimited(meter, fromPod))
   const mbit = limitFor(plain)
   const [rate, burst] = bits(mbit)
   await attachToBridge(lab, runtime, two)
   await add({ ingressRate: rate, ingressBurst: burst, egressRate: rate, egressBurst: burst })
   const settled = { seconds: 5, warmUp: 2 }
   const verdicts = {
-    toPod: await look(lab, [{ ...toPod, ...settled }], mbit, [90, 105]),
-    fromPod: await look(lab, [{ ...fromPod, ...settled }], mbit, [90, 105]),
+    toPod: await look(meter, [{ ...toPod, ...settled }], mbit, [90, 105]),
+    fromPod: await look(meter, [{ ...fromPod, ...settled }], mbit, [90, 105]),
   }
   console.info(
     `unlimited ${plain} Mbit/s, limit ${mbit}: ${Object.entries(verdicts)
@@ -195,11 +240,11 @@ test('B10: TCP gets its rate in both directions, a neighbour gets what it had', 
   }
   // Twice the limit is far from a limit, and what this machine gives an unlimited stream at any time.
   const neighbour = { ...toPod, to: two, address: PODS[two].v4 }
-  expect((await look(lab, [neighbour], mbit, [200, 1e6])).percent).toBeGreaterThan(200)
+  expect((await look(meter, [neighbour], mbit, [200, 1e6])).percent).toBeGreaterThan(200)
 }, 400_000)
 
 test('one limit is one limit: IPv4 and IPv6, mapped and direct, together and offered twice of it', async () => {
-  const plain = await unlimited(lab, { ...toPod, udpMbit: 1000 })
+  const plain = await unlimited(meter, { ...toPod, udpMbit: 1000 })
   const mbit = limitFor(plain)
   const [rate, burst] = bits(mbit)
   const both = plugin({}, { bandwidth: true, portMappings: true })
@@ -214,7 +259,7 @@ test('one limit is one limit: IPv4 and IPv6, mapped and direct, together and off
     // The node's own address, mapped to the pod's port 53.
     { ...udp, address: BRIDGE.v4, sendPort: 5353, port: 53 },
   ]
-  const { percent, looks } = await look(lab, streams, mbit, [90, 105])
+  const { percent, looks } = await look(meter, streams, mbit, [90, 105])
   console.info(`unlimited ${plain} Mbit/s, limit ${mbit}: three streams together ${looks.join(', ')} %`)
   expect(percent).toBeGreaterThanOrEqual(90)
   expect(percent).toBeLessThanOrEqual(105)

@@ -16,7 +16,7 @@ import {
   staticIpam,
   testRuntime,
 } from '../support/plugins.ts'
-import type { Stream } from '../support/rate.ts'
+import { type Meter, type Stream, startMeter } from '../support/rate.ts'
 import { loadSimnic, unloadSimnic } from '../support/simnic.ts'
 import { diffSnapshot, type Snapshot, snapshot } from '../support/snapshot.ts'
 import {
@@ -40,6 +40,7 @@ type Bandwidth = Partial<Record<'ingressRate' | 'ingressBurst' | 'egressRate' | 
 
 describe.each(['igb', 'simnic'] as const)('a VF of %s in legacy mode', (nic) => {
   let lab: Lab
+  let meter: Meter
   let runtime: Runtime
   let net: Topology
   let before: Snapshot
@@ -57,10 +58,12 @@ describe.each(['igb', 'simnic'] as const)('a VF of %s in legacy mode', (nic) => 
     if (nic === 'simnic') await unloadSimnic(lab)
   })
   beforeEach(async () => {
+    meter = startMeter(lab)
     await newPod(lab, POD)
     before = await snapshot(lab)
   })
   afterEach(async () => {
+    await meter.end()
     await runtime.del(list, pod())
     await deletePod(lab, POD)
   })
@@ -105,7 +108,7 @@ describe.each(['igb', 'simnic'] as const)('a VF of %s in legacy mode', (nic) => 
     const result = await runtime.add({ ...use(), plugins: list.plugins.slice(0, 1) }, pod())
     await linkIsReady(lab, POD)
     await isReachable(lab, CLIENT_A.namespace, [POD4, POD6])
-    const plain = Math.min(await unlimited(lab, toPod), await unlimited(lab, fromPod))
+    const plain = Math.min(await unlimited(meter, toPod), await unlimited(meter, fromPod))
     // On igb a rate that is no whole number of Mbit/s, so that the pod's own shaper does it.
     const mbit = nic === 'igb' ? limitFor(plain) + 0.45 : limitFor(plain)
     const [rate, burst] = [Math.round(mbit * 1e6), Math.round(mbit * 250_000)]
@@ -113,9 +116,9 @@ describe.each(['igb', 'simnic'] as const)('a VF of %s in legacy mode', (nic) => 
     const added = await ours('ADD', bandwidth, result)
     if (added.code !== 0) throw new Error(`ADD: ${added.stdout}${added.stderr}`)
     const verdicts = {
-      toPod: await look(lab, [{ ...toPod, ...settled }], mbit, [90, 105]),
-      toPod6: await look(lab, [{ ...toPod, ...settled, address: POD6 }], mbit, [90, 105]),
-      fromPod: await look(lab, [{ ...fromPod, ...settled }], mbit, [90, 105]),
+      toPod: await look(meter, [{ ...toPod, ...settled }], mbit, [90, 105]),
+      toPod6: await look(meter, [{ ...toPod, ...settled, address: POD6 }], mbit, [90, 105]),
+      fromPod: await look(meter, [{ ...fromPod, ...settled }], mbit, [90, 105]),
     }
     console.info(
       `${nic}: unlimited ${plain} Mbit/s, limit ${mbit}: ${Object.entries(verdicts)

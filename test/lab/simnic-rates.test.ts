@@ -2,8 +2,8 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 import type { Lab } from '../../hack/lab/lab.ts'
 import { lab } from '../support/lab.ts'
-import { DATAGRAM, limitFor, look, SEGMENT, unlimited } from '../support/limits.ts'
-import { LAST_WORDS, measure, type Stream } from '../support/rate.ts'
+import { DATAGRAM, datagramsOf, limitFor, look, SEGMENT, unlimited } from '../support/limits.ts'
+import { LAST_WORDS, type Meter, type Stream, startMeter } from '../support/rate.ts'
 import {
   type Card,
   cardCounters,
@@ -22,6 +22,7 @@ import { deletePod, newPod } from '../support/topology.ts'
 vi.setConfig({ testTimeout: 400_000 })
 
 let vm: Lab
+let meter: Meter
 let card: Card
 let trouble: () => Promise<string[]>
 /** Far below what gets through without a limit, in whole Mbit/s: all rates here. */
@@ -29,8 +30,6 @@ let rate: number
 
 const NAMESPACES = ['wire', 'pod0', 'pod1'] as const
 const PORT = 5001
-/** Of datagrams of test/support/rate.ts, as many over IPv4 as over IPv6: payload, and the frames that carry it. */
-const DATAGRAMS46 = 2_000 / (1_042 + 1_062)
 
 const fromPod = (vf: number, more: Partial<Stream> = {}): Stream => ({
   from: `pod${vf}`,
@@ -49,6 +48,7 @@ const toPod = (more: Partial<Stream> = {}): Stream => ({
 
 beforeAll(async () => {
   vm = await lab()
+  meter = startMeter(vm)
   trouble = await watchKernelLog(vm)
   ;[card] = (await loadSimnic(vm)) as [Card]
   await setVfs(vm, card, 2)
@@ -73,11 +73,12 @@ beforeAll(async () => {
       done
     done`)
   // Datagrams cost this machine more than segments; a receiver must be far from what it can.
-  const plain = [await unlimited(vm, fromPod(0)), await unlimited(vm, fromPod(0, { udpMbit: 1_000 }))]
+  const plain = [await unlimited(meter, fromPod(0)), await unlimited(meter, fromPod(0, { udpMbit: 1_000 }))]
   rate = Math.max(2, limitFor(Math.min(...plain)))
   console.info(`unlimited ${plain.map(Math.round).join(' and ')} Mbit/s, rate ${rate}`)
 })
 afterAll(async () => {
+  await meter.end()
   for (const ns of NAMESPACES) await deletePod(vm, ns)
   await vm.must(`until [ -e /sys/class/net/${card.wire} ]; do sleep 0.05; done`)
   await unloadSimnic(vm)
@@ -91,7 +92,7 @@ async function expectLimited(
   payload = 1,
   limit = rate,
 ) {
-  const verdict = await look(vm, streams, limit * payload, [low, high])
+  const verdict = await look(meter, streams, limit * payload, [low, high])
   console.info(`limit ${limit} Mbit/s: ${verdict.looks.join(', ')} %`)
   expectBetween(verdict.percent, low, high)
   return verdict
@@ -114,7 +115,7 @@ describe('legacy mode: max_tx_rate', () => {
     const before = await vfCounters(0)
     await expectLimited([fromPod(0)], [90, 105])
     // Beside it, the other VF has what it had: far more than the limit.
-    const [, neighbour] = await measure(vm, [fromPod(0), fromPod(1)])
+    const [, neighbour] = await meter.measure([fromPod(0), fromPod(1)])
     expect(neighbour?.mbit).toBeGreaterThan(1.5 * rate)
     const after = await vfCounters(0)
     expect(after.tx_delayed ?? 0).toBeGreaterThan(before.tx_delayed ?? 0)
@@ -247,7 +248,7 @@ describe('switchdev mode', () => {
     const { rates } = await expectLimited(
       [toPod({ udpMbit: rate }), toPod({ udpMbit: rate, address: 'fd00:1::20', port: PORT + 1 })],
       [95, 105],
-      DATAGRAMS46,
+      datagramsOf(1, 1),
     )
     expect(Math.min(...rates.map(({ mbit }) => mbit))).toBeGreaterThan(0)
 
@@ -307,7 +308,7 @@ describe('switchdev mode', () => {
       expect(one?.text).toMatch(new RegExp(`limit ${rate} Mbit/s$`))
       expect(one?.packets).toBeGreaterThan(0)
       await vm.must(`tc filter delete dev ${card.pf}rep0 ingress prio 1`)
-      const [free] = await measure(vm, [fromPod(0, { seconds: 2 })])
+      const [free] = await meter.measure([fromPod(0, { seconds: 2 })])
       expect(free?.mbit).toBeGreaterThan(1.5 * rate)
     })
 

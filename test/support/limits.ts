@@ -1,16 +1,20 @@
 // Limits of bandwidth, judged. Figures belong to one machine in one minute: a limit is a fifth of what the same path gave
 // without one, and a look that a busy machine has spoilt is repeated.
-import type { Lab } from '../../hack/lab/lab.ts'
-import { measure, type Rate, type Stream } from './rate.ts'
+import type { Meter, Rate, Stream } from './rate.ts'
 
 /** Of a datagram of rate.ts over IPv4, and of a full segment: payload, and the frame that carries it. */
 export const DATAGRAM = 1_000 / 1_042
 export const SEGMENT = 1_448 / 1_514
 
+/** The same of so many equal flows of datagrams over IPv4 and IPv6 together. */
+export function datagramsOf(v4: number, v6: number): number {
+  return (1_000 * (v4 + v6)) / (1_042 * v4 + 1_062 * v6)
+}
+
 /** Mbit/s of payload that a path lets through without a limit: the least of two looks. */
-export async function unlimited(lab: Lab, stream: Stream): Promise<number> {
-  const [first] = await measure(lab, [stream])
-  const [second] = await measure(lab, [stream])
+export async function unlimited(meter: Meter, stream: Stream): Promise<number> {
+  const [first] = await meter.measure([stream])
+  const [second] = await meter.measure([stream])
   return Math.min(first?.mbit ?? 0, second?.mbit ?? 0)
 }
 
@@ -39,7 +43,7 @@ export interface Verdict {
  * the machine did not run for a while is no fault of the limit. Payload is counted, as the user has it.
  */
 export async function look(
-  lab: Lab,
+  meter: Meter,
   streams: readonly Stream[],
   mbit: number,
   [low, high]: readonly [number, number],
@@ -49,7 +53,7 @@ export async function look(
   let rates: Rate[] = []
   let [received, sent] = [0, 0]
   for (let attempt = 0; attempt < attempts; attempt++) {
-    rates = await measure(lab, streams)
+    rates = await meter.measure(streams)
     for (const rate of rates) {
       received += rate.received
       sent += rate.sent

@@ -1,10 +1,9 @@
-// Program for the guest, part of test/driver, run inside a namespace; rate.ts starts it.
-//   receive tcp|udp PORT               prints `ready`; when the sender is done, one line of JSON: what arrived when
-//   send tcp ADDRESS PORT SECONDS      prints `ready`, sends as fast as it goes from the moment that FILE exists
-//   send udp ADDRESS PORT SECONDS MBIT the same with datagrams of 1,000 bytes at an even pace
-// FILE is $RATE_GO. Both print how many bytes they sent.
-import { existsSync } from 'node:fs'
-import { connect, createServer } from 'node:net'
+// Program for the guest, part of test/driver, run inside a namespace; rate.ts starts it. Prints `ready`, then takes orders on
+// standard input, one a line, and answers each with a line when it is done. Orders are carried out at the same time.
+import { connect, createServer, type Socket } from 'node:net'
+import { setPriority } from 'node:os'
+import { createInterface } from 'node:readline'
+import type { RateOrder, RateReply } from './rate.ts'
 
 /** When how many bytes came: milliseconds since the first of them. */
 class Arrivals {
@@ -21,57 +20,93 @@ class Arrivals {
   }
 }
 
-const [mode, protocol, ...rest] = process.argv.slice(2)
+interface Listening {
+  /** What came, when the sender is done. */
+  readonly done: Promise<Arrivals>
+  /** Ends it now. */
+  stop(): void
+}
+
 const DATAGRAM = 1_000
-const LAST = 'end'
 /** As rate.ts has it. */
 const LAST_WORDS = 10
+const listening = new Map<number, Listening>()
 
-if (mode === 'receive') {
-  const arrived = protocol === 'tcp' ? await receiveTcp(Number(rest[0])) : await receiveUdp(Number(rest[0]))
-  console.log(JSON.stringify(arrived))
-} else {
-  const [address = '', port, seconds, mbit] = rest
-  console.log('ready')
-  while (!existsSync(process.env.RATE_GO ?? '/')) await Bun.sleep(5)
-  const sent =
-    protocol === 'tcp'
-      ? await sendTcp(address, Number(port), Number(seconds))
-      : await sendUdp(address, Number(port), Number(seconds), Number(mbit))
-  console.log(JSON.stringify({ sent }))
+process.stdout.write('ready\n')
+for await (const line of createInterface({ input: process.stdin })) {
+  const order = JSON.parse(line) as RateOrder & { readonly id: number }
+  const { id } = order
+  const say = (reply: Omit<RateReply, 'id'>) => process.stdout.write(`${JSON.stringify({ id, ...reply })}\n`)
+  carryOut(order).then(say, (error) => say({ error: String(error) }))
 }
-process.exit(0)
 
-function receiveTcp(port: number): Promise<Arrivals['list']> {
+async function carryOut(order: RateOrder & { readonly id: number }): Promise<Omit<RateReply, 'id'>> {
+  switch (order.do) {
+    case 'listen': {
+      // First of all: what it reads late it would count as fast.
+      setPriority(0, -10)
+      const { id, protocol, port, last } = order
+      listening.set(id, await (protocol === 'tcp' ? receiveTcp(port) : receiveUdp(port, last)))
+      return {}
+    }
+    case 'arrivals': {
+      const receiver = listening.get(order.of)
+      listening.delete(order.of)
+      if (order.stop === true) receiver?.stop()
+      return { arrivals: (await receiver?.done)?.list ?? [] }
+    }
+    case 'send': {
+      setPriority(0, 0)
+      const { address, port, seconds, udpMbit, last } = order
+      const sent =
+        udpMbit === undefined
+          ? await sendTcp(address, port, seconds)
+          : await sendUdp(address, port, seconds, udpMbit, last)
+      return { sent }
+    }
+  }
+}
+
+function receiveTcp(port: number): Promise<Listening> {
+  const done = Promise.withResolvers<Arrivals>()
   return new Promise((resolve, reject) => {
     const arrivals = new Arrivals()
+    let sockets: readonly Socket[] = []
+    const stop = (): void => {
+      for (const socket of sockets) socket.destroy()
+      server.close()
+      done.resolve(arrivals)
+    }
     const server = createServer((socket) => {
+      sockets = [...sockets, socket]
       socket.on('data', (data) => arrivals.add(data.length))
-      socket.on('error', reject)
-      socket.on('close', () => resolve(arrivals.list))
+      socket.on('error', done.reject)
+      socket.on('close', stop)
     })
     server.on('error', reject)
-    server.listen(port, '::', () => console.log('ready'))
+    server.listen(port, '::', () => resolve({ done: done.promise, stop }))
   })
 }
 
-async function receiveUdp(port: number): Promise<Arrivals['list']> {
+async function receiveUdp(port: number, last: string): Promise<Listening> {
   const arrivals = new Arrivals()
-  const ended = Promise.withResolvers<void>()
-  await Bun.udpSocket({
+  const ended = Promise.withResolvers<Arrivals>()
+  const socket = await Bun.udpSocket({
     hostname: '::',
     port,
     socket: {
       data: (_, data) => {
         if (data.length === DATAGRAM) arrivals.add(data.length)
-        else if (data.toString() === LAST) ended.resolve()
+        else if (data.toString() === last) stop()
       },
       error: () => undefined,
     },
   })
-  console.log('ready')
-  await ended.promise
-  return arrivals.list
+  const stop = (): void => {
+    socket.close()
+    ended.resolve(arrivals)
+  }
+  return { done: ended.promise, stop }
 }
 
 function sendTcp(host: string, port: number, seconds: number): Promise<number> {
@@ -95,7 +130,13 @@ function sendTcp(host: string, port: number, seconds: number): Promise<number> {
 }
 
 // Bun's own socket: the one of node:dgram never sends again once the kernel's buffer was full.
-async function sendUdp(hostname: string, port: number, seconds: number, mbit: number): Promise<number> {
+async function sendUdp(
+  hostname: string,
+  port: number,
+  seconds: number,
+  mbit: number,
+  last: string,
+): Promise<number> {
   let drained: () => void = () => undefined
   const socket = await Bun.udpSocket({
     hostname: hostname.includes(':') ? '::' : '0.0.0.0',
@@ -130,8 +171,9 @@ async function sendUdp(hostname: string, port: number, seconds: number, mbit: nu
   }
   // The last word may be dropped too.
   for (let at = 0; at < LAST_WORDS; at++) {
-    await send(LAST)
+    await send(last)
     await Bun.sleep(40)
   }
+  socket.close()
   return sent * DATAGRAM
 }

@@ -1,8 +1,9 @@
 // How fast bytes get from one namespace to another in the guest. In: who sends to whom. Out: Mbit/s of payload, as the
 // receiver saw it. Nothing here judges: what is right depends on what limits the way.
-import type { Lab, LabProcess } from '../../hack/lab/lab.ts'
+import type { Lab } from '../../hack/lab/lab.ts'
 import { DRIVER } from './driver.ts'
-import { inNamespace, type Namespace, startedWhen } from './traffic.ts'
+import { type Orders, type Reply, startOrders } from './orders.ts'
+import { inNamespace, type Namespace } from './traffic.ts'
 
 /** A stream in one direction. */
 export interface Stream {
@@ -14,7 +15,7 @@ export interface Stream {
   readonly sendPort?: number
   /** Where the receiver listens. */
   readonly port: number
-  /** For so long, default 2.5. */
+  /** For so long by the guest's clock, default 2.5. */
   readonly seconds?: number
   /** UDP at this pace, in Mbit/s of payload; without it TCP, as fast as it goes. */
   readonly udpMbit?: number
@@ -30,61 +31,86 @@ export interface Rate {
   readonly sent: number
 }
 
-/** Sends the streams, all from the same moment on, and measures each at its receiver. */
-export async function measure(lab: Lab, streams: readonly Stream[]): Promise<Rate[]> {
-  const go = `/run/rate-go-${process.pid}-${++measurements}`
-  const started: LabProcess[] = []
-  const start = async (place: Namespace, argv: readonly string[], nice = 0): Promise<LabProcess> => {
-    const child = await startedWhen(
-      lab,
-      inNamespace(place, ['nice', '-n', `${nice}`, 'env', `RATE_GO=${go}`, ...PROGRAM, ...argv]),
-      (one) => one.stdout().includes('ready'),
-    )
-    started.push(child)
-    return child
-  }
-  // What waits for a receiver that the machine does not run for a moment must find room: it has passed the limit.
-  const room = (await lab.must('sysctl -n net.core.rmem_default')).trim()
-  await lab.must(`sysctl -qw net.core.rmem_default=${8 << 20}`)
-  try {
-    const pairs = await Promise.all(
-      streams.map(async (stream) => {
-        const { from, to, address, port, sendPort = port, seconds = SECONDS, udpMbit } = stream
-        const protocol = udpMbit === undefined ? 'tcp' : 'udp'
-        const pace = udpMbit === undefined ? [] : [`${udpMbit}`]
-        const [receiver, sender] = await Promise.all([
-          // First of all: what it reads late it would count as fast.
-          start(to, ['receive', protocol, `${port}`], -10),
-          start(from, ['send', protocol, address, `${sendPort}`, `${seconds}`, ...pace]),
-        ])
-        return { stream, receiver, sender }
-      }),
-    )
-    await lab.writeFile(go, '')
-    return await Promise.all(
-      pairs.map(async ({ stream, receiver, sender }) => {
-        const { code, stdout, stderr } = await sender.wait()
-        if (code !== 0) throw new Error(`Cannot send to ${stream.address} port ${stream.port}: ${stderr}`)
-        const { sent } = JSON.parse(lastLine(stdout)) as { sent: number }
-        const arrivals = JSON.parse(lastLine((await receiver.wait()).stdout)) as Arrival[]
-        return { ...rateOf(arrivals, stream), sent }
-      }),
-    )
-  } finally {
-    for (const child of started) child.kill('SIGKILL')
-    await lab.must(`rm -f ${go}; sysctl -qw net.core.rmem_default=${room}`)
-  }
+/** A line on standard input of rate-guest.ts. `last` is what a UDP sender ends its stream with. */
+export type RateOrder =
+  | { readonly do: 'listen'; readonly protocol: 'tcp' | 'udp'; readonly port: number; readonly last: string }
+  /** Waits until the sender of what the order `of` listens for is done, or ends it. */
+  | { readonly do: 'arrivals'; readonly of: number; readonly stop: boolean }
+  | ({ readonly do: 'send'; readonly last: string } & Pick<Stream, 'address' | 'port' | 'udpMbit'> &
+      Required<Pick<Stream, 'seconds'>>)
+
+/** A line of its answers. */
+export interface RateReply extends Reply {
+  /** To `arrivals`: milliseconds since the first bytes, and how many came. */
+  readonly arrivals?: readonly Arrival[]
+  /** To `send`: bytes of payload. */
+  readonly sent?: number
+}
+
+type Arrival = readonly [at: number, bytes: number]
+
+/** Measures as often as it is told; a process stays in each namespace that was part of it, until the end. */
+export interface Meter {
+  /** Sends the streams, all from the same moment on, and measures each at its receiver. */
+  measure(streams: readonly Stream[]): Promise<Rate[]>
+  /** Must be called before a namespace is to go. */
+  end(): Promise<void>
 }
 
 /** Short datagrams by which a sender ends its stream: any one is enough, and a policer may drop some. */
 export const LAST_WORDS = 10
 
 const SECONDS = 2.5
-let measurements = 0
 
-type Arrival = readonly [at: number, bytes: number]
-
-const lastLine = (text: string): string => text.trim().split('\n').at(-1) ?? ''
+/** Starts nothing yet. */
+export function startMeter(lab: Lab): Meter {
+  const places = new Map<Namespace, Promise<Orders<RateOrder, RateReply>>>()
+  let room: Promise<string> | undefined
+  let count = 0
+  const at = (place: Namespace) => {
+    // What waits for a receiver that the machine does not run for a moment must find room: it has passed the limit.
+    room ??= lab.must(`sysctl -n net.core.rmem_default; sysctl -qw net.core.rmem_default=${8 << 20}`)
+    const known = places.get(place)
+    if (known !== undefined) return known
+    const argv = inNamespace(place, ['env', 'BUN_JSC_useJIT=0', DRIVER, 'rate'])
+    const started = room.then(() =>
+      startOrders<RateOrder, RateReply>(lab, `The meter in ${place ?? 'the host'}`, argv),
+    )
+    places.set(place, started)
+    return started
+  }
+  return {
+    measure: async (streams) => {
+      const pairs = await Promise.all(
+        streams.map(async (stream) => {
+          const [receiver, sender] = await Promise.all([at(stream.to), at(stream.from)])
+          const protocol = stream.udpMbit === undefined ? 'tcp' : 'udp'
+          const last = `end ${++count}`
+          const { id } = await receiver.order({ do: 'listen', protocol, port: stream.port, last })
+          return { stream, receiver, sender, last, id }
+        }),
+      )
+      return Promise.all(
+        pairs.map(async ({ stream, receiver, sender, last, id }) => {
+          const { address, port, sendPort = port, seconds = SECONDS, udpMbit } = stream
+          const pace = udpMbit === undefined ? {} : { udpMbit }
+          const send = { do: 'send', address, port: sendPort, seconds, last, ...pace } as const
+          const { sent = 0 } = await sender.order(send)
+          // What TCP has left in buffers and queues may be megabytes, which at the rate of a limit take very long.
+          const stop = udpMbit === undefined
+          const { arrivals = [] } = await receiver.order({ do: 'arrivals', of: id, stop })
+          return { ...rateOf(arrivals, stream), sent }
+        }),
+      )
+    },
+    end: async () => {
+      for (const place of places.values()) await (await place).end()
+      if (room !== undefined) await lab.must(`sysctl -qw net.core.rmem_default=${(await room).trim()}`)
+      places.clear()
+      room = undefined
+    },
+  }
+}
 
 // From one arrival to another, so that it does not matter in which portions the receiver was told of bytes. What comes
 // after the sender has ended is the rest of a queue, at the same rate, but without others that ended too.
@@ -96,5 +122,3 @@ function rateOf(arrivals: readonly Arrival[], stream: Stream): Omit<Rate, 'sent'
   const mbit = milliseconds > 0 ? (sum(counted.slice(1)) * 8) / (milliseconds * 1_000) : 0
   return { mbit, received: sum(arrivals) }
 }
-
-const PROGRAM = ['env', 'BUN_JSC_useJIT=0', DRIVER, 'rate'] as const
