@@ -13,7 +13,7 @@
  * The last line is `N passed, N failed`: a sequence, a config and a case of the fault table count as one each, and so
  * does a test of vf-offload.
  */
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -175,7 +175,8 @@ function soakOffload(): void {
   )
   const folder = mkdtempSync(join(tmpdir(), 'vf-soak-'))
   try {
-    const output = join(folder, 'report.json')
+    const [output, rows] = [join(folder, 'report.json'), join(folder, 'rows')]
+    writeFileSync(rows, '')
     const { exitCode } = execaSync(
       join(top, 'node_modules/.bin/vitest'),
       [
@@ -195,6 +196,7 @@ function soakOffload(): void {
           VF_SOAK_SEQUENCES: String(portSequenceCount),
           VF_SOAK_CONFIGS: String(configCount),
           VF_SOAK_FAULTS: faults,
+          VF_SOAK_ROWS: rows,
         },
       },
     )
@@ -203,6 +205,11 @@ function soakOffload(): void {
       numFailedTests: number
     }
     const bad = Math.max(report.numFailedTests, exitCode === 0 ? 0 : 1)
+    const row = (cells: readonly string[]) =>
+      cells.map((cell, column) => cell.padEnd([14, 10, 6, 7][column] ?? 0)).join(' ')
+    console.log(row(['port', 'what', 'count', 'failed', 'seconds']))
+    for (const line of readFileSync(rows, 'utf8').split('\n').filter(Boolean))
+      console.log(row(line.split(' ')))
     tally('tests of vf-offload', report.numPassedTests + bad, bad, [])
   } finally {
     rmSync(folder, { recursive: true, force: true })

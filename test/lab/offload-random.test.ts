@@ -1,5 +1,6 @@
 // vf-offload in random sequences with crashes and with random configs, for pods behind a bridge; with VF_TEST_ALL=1 on VFs of
 // a simulated NIC too (simnic in both modes, from source, not hardware). docs/testing.md says how to replay.
+import { appendFileSync } from 'node:fs'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { runOffloadFuzz } from '../soak/offload-fuzz.ts'
 import { runOffloadSequences } from '../soak/offload-sequences.ts'
@@ -8,7 +9,7 @@ import { lab } from '../support/lab.ts'
 import { type KindName, makeBed, type PortBed } from '../support/port-bed.ts'
 import { makeNode, type Node } from '../support/port-node.ts'
 
-const { VF_TEST_ALL, VF_SOAK_COUNT, VF_SOAK_SEQUENCES, VF_SOAK_CONFIGS } = process.env
+const { VF_TEST_ALL, VF_SOAK_COUNT, VF_SOAK_SEQUENCES, VF_SOAK_CONFIGS, VF_SOAK_ROWS } = process.env
 const kinds: readonly KindName[] =
   VF_TEST_ALL === '1' ? ['bridge', 'simnic-legacy', 'simnic-full'] : ['bridge']
 const seed = seedOf(process.env)
@@ -31,7 +32,8 @@ describe.each(kinds)('%s', (kind) => {
 
   test('random sequences with crashes leave nothing', long, async () => {
     const started = Date.now()
-    const { verbs, failures } = await runOffloadSequences(bed, seed, sequences)
+    const { verbs, failures, failedSeeds } = await runOffloadSequences(bed, seed, sequences)
+    row(kind, 'sequences', sequences, failedSeeds, started)
     console.log(
       `sequences of vf-offload, ${kind}, seed ${seed}: ${sequences} in ${since(started)} s, verbs ${JSON.stringify(verbs)}`,
     )
@@ -41,7 +43,8 @@ describe.each(kinds)('%s', (kind) => {
 
   test('any config and any prevResult: an answer, and nothing left', long, async () => {
     const started = Date.now()
-    const { runs, accepted, refused, failures } = await runOffloadFuzz(bed, seed, configs)
+    const { runs, accepted, refused, failures, failedCases } = await runOffloadFuzz(bed, seed, configs)
+    row(kind, 'configs', runs, failedCases, started)
     console.log(
       `configs of vf-offload, ${kind}, seed ${seed}: ${accepted} of ${runs} accepted, refused: ${JSON.stringify(refused)}, in ${since(started)} s`,
     )
@@ -50,6 +53,12 @@ describe.each(kinds)('%s', (kind) => {
     await bed.expectClean()
   })
 })
+
+/** A row of the table that `npm run test:soak` prints in the end. */
+function row(kind: KindName, what: string, count: number, failed: number, started: number): void {
+  if (VF_SOAK_ROWS !== undefined)
+    appendFileSync(VF_SOAK_ROWS, `${[kind, what, count, failed, since(started)].join(' ')}\n`)
+}
 
 function since(started: number): number {
   return Math.round((Date.now() - started) / 1000)
