@@ -35,7 +35,9 @@ async function ruleset(namespace: string): Promise<Record<string, Record<string,
 
 /** Reserved ports as `ADDRESS PROTOCOL PORT -> ADDRESS PORT (OWNER)`. */
 async function reserved(): Promise<string[]> {
-  const maps = (await ruleset(on)).flatMap(({ map }) => (map === undefined ? [] : [map]))
+  const maps = (await ruleset(on)).flatMap(({ map }) =>
+    String(map?.name).startsWith('ports') ? [map ?? {}] : [],
+  )
   const entries = maps.flatMap(({ elem = [] }) => elem as [Elem, { concat: string[] }][])
   return entries
     .map(([{ elem }, to]) => `${elem.val.concat.join(' ')} -> ${to.concat.join(' ')} (${elem.comment})`)
@@ -193,7 +195,7 @@ test('the guard of 127/8 stands as long as somebody has a port there; hundreds g
   await drive(vm, [run(reserve(owners[1], key('10.1.0.1', 'tcp', 1)))], { on })
   expect(await chains()).toEqual(usual)
   await drive(vm, [run({ ...reserve(owners[0], ...many, local(1)), masquerade })], { on })
-  expect(await chains()).toEqual(['guard', ...usual])
+  expect(await chains()).toEqual([sourceChain(owners[0]), 'guard', ...usual])
   await drive(vm, [ask('releasePorts', cookies[0])], { on })
   expect(await chains()).toEqual(usual)
   expect(await reserved()).toHaveLength(1)

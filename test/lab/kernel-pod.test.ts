@@ -73,6 +73,7 @@ test('interfaces, addresses and routes are what ip says, on each side', async ()
     up: true,
     carrier: true,
     lower: port?.ifindex,
+    lowerNetns: expect.any(Number),
     kind: 'veth',
     ...{ alias: '', promisc: false, allmulti: false, txqlen: 1000, xdp: [] },
   })

@@ -181,7 +181,10 @@ test('a refusal to offload keeps the words of the driver, and the rule runs on t
     refusal: 'EOPNOTSUPP: TC offload is disabled on net device',
     handle: expect.any(Number),
   })
-  expect(again.error).toMatchObject({ code: 'EEXIST' })
+  expect(again.error).toMatchObject({
+    name: 'PortTaken',
+    message: expect.stringContaining(`with cookie ${steer.rule.cookie}`),
+  })
   const filters = (await json(vm, `tc -j filter show dev ${net.pf} ingress`)).filter(
     (filter) => 'options' in filter,
   )

@@ -171,8 +171,11 @@ describe('a pod on a bridge', () => {
       code: 100,
       msg: expect.stringContaining('"pod-one/eth0"'),
     })
-    // Whatever took the older one's reservation away: the port is the newer one's now.
+    // The record tells of it too.
     await lab.must('nft delete table inet vf-flower')
+    expect(errorOf(await tryOffload(runtime, 'ADD', 'pod-two', second))).toMatchObject({ code: 100 })
+    // Whatever took both away: the port is the newer one's now.
+    await lab.must('nft delete table inet vf-flower; rm /var/lib/cni/vf-flower/offload/*.json')
     await offload(runtime, 'ADD', 'pod-two', second)
     await start('pod-two')
     await offload(runtime, 'DEL', 'pod-one', { prevResult: one })
