@@ -1,5 +1,5 @@
 /**
- * `npm test`: types, lint, build, then every test in one run of vitest with up to two virtual machines. The last line is
+ * `npm test`: types, lint, build, then every test in one run of vitest with up to three virtual machines. The last line is
  * `N passed, N failed` for all of it, each check before the tests counted as one.
  *
  * Words after `--` are handed to vitest: `npm test -- --project unit`.

@@ -5,12 +5,13 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node'
 import { excluded } from './left-out.ts'
 
 /**
- * Virtual machines of a run: VF_LABS (1-8), or one for each processor, at most two. A machine keeps about 0.7 processors
- * busy and takes 4 GB.
+ * Virtual machines of a run: VF_LABS (1-8), or three for two processors, at most three. A machine keeps about 0.65
+ * processors busy and takes 4 GB.
  */
 function machines(env: Readonly<Record<string, string | undefined>>): number {
   const wish = env.VF_LABS
-  if (wish === undefined) return Math.max(1, Math.min(2, availableParallelism(), Math.floor(freemem() / 5e9)))
+  if (wish === undefined)
+    return Math.max(1, Math.min(3, Math.ceil(1.5 * availableParallelism()), Math.floor(freemem() / 5e9)))
   if (!/^[1-8]$/.test(wish)) throw new Error(`Cannot use VF_LABS=${wish}: must be 1 to 8`)
   return Number(wish)
 }
