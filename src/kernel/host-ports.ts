@@ -12,6 +12,7 @@ import { batchEnds } from '../netlink/nf/nfnetlink.ts'
 import { createElements, NFT_JUMP } from '../netlink/nf/rules.ts'
 import {
   commentOf,
+  commentStarts,
   decodeElements,
   deleteElements,
   deleteTable,
@@ -188,11 +189,11 @@ function look(socket: NetlinkSocket, cookie: string): { own: Element[]; others: 
 
 /** Cookies that begin with `prefix` (hex) of all who have something reserved. */
 export function reservedCookies(socket: NetlinkSocket, prefix: string): string[] {
-  const cookies = dumpSets(socket).flatMap(({ message }) =>
-    elementsWith(message, prefix).found.map((raw) => commentOf(raw).split(' ')[0] ?? ''),
-  )
-  return [...new Set(cookies)].filter((cookie) => cookie.length === 32 && cookie.startsWith(prefix))
+  const cookies = dumpSets(socket).flatMap(({ message }) => [...commentStarts(message, prefix, cookieLength)])
+  return [...new Set(cookies)].filter((cookie) => /^[0-9a-f]+$/.test(cookie))
 }
+
+const cookieLength = 32
 
 /** Of the table, or of its guard. */
 function isLastUse(own: readonly Element[], others: Others): boolean {

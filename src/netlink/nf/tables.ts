@@ -99,6 +99,21 @@ export function elementsWith(
 /** struct nfgenmsg */
 const headerSize = 4
 
+/**
+ * The first `length` bytes of each comment in a message that begins with `prefix`, once: found by a look at the bytes, as
+ * above. `prefix` must be ASCII.
+ */
+export function commentStarts({ payload }: Message, prefix: string, length: number): Set<string> {
+  const bytes = Buffer.from(payload.buffer, payload.byteOffset, payload.length)
+  const starts = new Set<string>()
+  for (let at = bytes.indexOf(prefix); at >= 0; at = bytes.indexOf(prefix, at + 1)) {
+    // Before a comment stand its type, 0, and its length with the NUL.
+    if (bytes[at - 2] === 0 && (bytes[at - 1] ?? 0) > length)
+      starts.add(bytes.toString('latin1', at, at + length))
+  }
+  return starts
+}
+
 /** Deletes elements by their keys, as a listing gave them. At most some hundred: they stand in one attribute. */
 export function deleteElements(table: string, set: string, elements: readonly NftElement[]): Request {
   return elementMessage.request('NFT_MSG_DELSETELEM', nft(NFT_MSG.NFT_MSG_DELSETELEM), 0, {
