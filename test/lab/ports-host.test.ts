@@ -166,6 +166,37 @@ test('localhost: the node reaches its pods at 127.0.0.1, and nobody outside reac
   expect(diffSnapshot(attached, await snapshot(lab))).toEqual([])
 })
 
+test('localhost: an interface that was renamed meanwhile is closed all the same', async () => {
+  const prevResult = await attachToBridge(lab, runtime, 'pod-one')
+  const setting = (bridge: string) => lab.must(`cat /proc/sys/net/ipv4/conf/${bridge}/route_localnet`)
+  await offload(runtime, 'ADD', 'pod-one', { config: { localhost: true }, prevResult })
+  expect(await setting('cni0')).toBe('1\n')
+  await lab.must('ip link set cni0 name renamed0')
+  try {
+    await offload(runtime, 'DEL', 'pod-one', { prevResult })
+    expect(await setting('renamed0')).toBe('0\n')
+  } finally {
+    await lab.must('ip link set renamed0 name cni0')
+  }
+})
+
+test('the rules of the node were flushed: the next ADD puts reservations back, and no port changes hands', async () => {
+  const one = await attachToBridge(lab, runtime, 'pod-one')
+  const two = await attachToBridge(lab, runtime, 'pod-two')
+  await offload(runtime, 'ADD', 'pod-one', { prevResult: one })
+  await start('pod-one', 'pod-one', ['http', 80])
+  await lab.must('nft flush ruleset')
+  const question = { protocol: 'http', address: HOST.v4, port: 8080 } as const
+  expect(await answering(CLIENT_A.namespace, question)).not.toBe('pod-one')
+  expect(errorOf(await tryOffload(runtime, 'ADD', 'pod-two', { prevResult: two }))).toMatchObject({
+    code: 100,
+    msg: expect.stringMatching(/port (8080|5353) is taken by container\/interface "pod-one\/eth0"/),
+  })
+  expect(await answering(CLIENT_A.namespace, question)).toBe('pod-one')
+  await offload(runtime, 'DEL', 'pod-one', { prevResult: one })
+  await offload(runtime, 'ADD', 'pod-two', { prevResult: two })
+})
+
 test('one port number thrice: at 127.0.0.1, at an address of the node, and for UDP (K1)', async () => {
   const ports = (hostIP: string, protocol = 'tcp') => [
     { hostPort: 54_323, containerPort: 8080, protocol, hostIP },
