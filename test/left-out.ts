@@ -37,11 +37,6 @@ export const leftOut: readonly { readonly file: string; readonly reason: string 
       '12 minutes on a busy machine; no filter was left, but reports of lost records were, which GC takes now: not run since',
   },
   {
-    file: 'attach-sequences',
-    reason:
-      'long (4 to 10 minutes); passed three times, but not twice in a row: once the first try failed, for a reason not known yet',
-  },
-  {
     file: 'rates-veth',
     reason:
       '12 of 13 passed; B5, B6 and B15 are new; measures by processes that stay since; not run in the lab with them yet',
