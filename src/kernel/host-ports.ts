@@ -29,6 +29,7 @@ import {
   guardRequests,
   hostTable,
   hostTableRequests,
+  masqueradedKeys,
   masquerades,
   needGuard,
   ports,
@@ -61,7 +62,7 @@ export function reservePorts(
       ),
       ...create(
         masquerades[family],
-        byKey(masquerade)
+        masqueradedKeys(masquerade)
           .filter(inFamily)
           .map((key) => ({ ...keyOf(key), NFTA_SET_ELEM_DATA: { NFTA_DATA_VERDICT: jump }, ...userdata })),
       ),
@@ -77,11 +78,6 @@ export function reservePorts(
     const taken = findTaken(elements(socket), keys) ?? findTaken(elements(socket), keys)
     throw taken === undefined ? error : new PortTaken(...taken)
   }
-}
-
-/** Each key whose clients have their addresses replaced, once. */
-function byKey(masquerade: readonly Masquerade[]): Masquerade[] {
-  return [...new Map(masquerade.map((one) => [keyText(one), one])).values()]
 }
 
 /** The key of an element: each part filled up to words of four bytes. */
@@ -121,7 +117,8 @@ const maxRounds = 20
  * again until two in a row show none, or until all of `known` was found.
  */
 export function releasePorts(socket: NetlinkSocket, cookie: string, known?: Reservation): FreedKey[] {
-  const expected = known === undefined ? undefined : known.keys.length + byKey(known.masquerade).length
+  const expected =
+    known === undefined ? undefined : known.keys.length + masqueradedKeys(known.masquerade).length
   const freed: FreedKey[] = []
   let removed = 0
   let quiet = 0

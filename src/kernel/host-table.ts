@@ -101,6 +101,11 @@ export function sourceChain(owner: string): string {
   return `from-${owner.slice(0, 32)}`
 }
 
+/** Each key whose clients have their addresses replaced, once, whatever the number of their networks. */
+export function masqueradedKeys(masquerade: readonly Masquerade[]): Masquerade[] {
+  return [...new Map(masquerade.map((one) => [`${one.address} . ${one.proto} . ${one.port}`, one])).values()]
+}
+
 /** Each network that is named, once. */
 function sourcesOf(masquerade: readonly Masquerade[]): Cidr[] {
   return [...new Set(masquerade.map(({ source }) => source))].map((source) => networkOf(parseCidr(source)))

@@ -8,7 +8,7 @@ import type { Op, PortKey, RouteSpec, RuleSpec, Side, SteerSpec } from '../ops/o
 import { readText } from '../sys/files.ts'
 import { allRoutes } from './addressing.ts'
 import { filterLine } from './filter-text.ts'
-import { hostChains, hostTable, masquerades, ports, sourceChain } from './host-table.ts'
+import { hostChains, hostTable, masqueradedKeys, masquerades, ports, sourceChain } from './host-table.ts'
 import type { Difference, DoneOp } from './kernel.ts'
 import { allLinks, findLink } from './links.ts'
 import type { NftResult, RunNft } from './nft.ts'
@@ -108,10 +108,9 @@ function verifyPorts(nft: RunNft, { keys, masquerade, owner }: Reservation): Fou
     const expected = `table inet ${hostTable}: ${wanted}`
     return [{ expected, found: found === undefined ? 'no such element' : lineText(found) }]
   }
-  const translated = new Map(masquerade.map((one) => [`${one.address} ${one.proto} ${one.port}`, one]))
   const elements = [
     ...keys.flatMap((key) => element(ports[ipFamily(key.address)], key, `${key.toAddress} . ${key.toPort}`)),
-    ...[...translated.values()].flatMap((key) =>
+    ...masqueradedKeys(masquerade).flatMap((key) =>
       element(masquerades[ipFamily(key.address)], key, `jump ${sourceChain(owner)}`),
     ),
   ]
