@@ -102,6 +102,15 @@ async function served(config: Record<string, unknown> = {}): Promise<string> {
   return result.stderr
 }
 
+/** A client's bytes come back whole from the pod by the mapped port; the message says what the filters counted. */
+async function expectBytes(): Promise<void> {
+  const server = await serve(vm, 'pod-one', [{ name: 'pod', protocol: 'tcp', port: 80 }])
+  const question = { protocol: 'tcp', address: HOST.v4, port: 8080, bytes: 20_000 } as const
+  const [answer] = await tryAsk(vm, CLIENT_A.namespace, [{ ...question, timeoutMs: 60_000 }])
+  expect(answer, await vm.must(`tc -s filter show dev ${card.pf} ingress`)).toMatchObject({ ok: true })
+  await server.stop()
+}
+
 /** Nothing of what the tests hung on the uplink, and of what was made beside it, is left after all of a mode. */
 function compareAround(prepare: () => Promise<void>): void {
   let before: Snapshot
@@ -201,11 +210,7 @@ describe('legacy mode, where rules run in software', () => {
     const before = await snapshot(vm)
     expect(await add()).toMatchObject({ code: 0 })
     await linkIsReady(vm, 'pod-one')
-    const server = await serve(vm, 'pod-one', [{ name: 'pod', protocol: 'tcp', port: 80 }])
-    const question = { protocol: 'tcp', address: HOST.v4, port: 8080, bytes: 20_000 } as const
-    const [answer] = await tryAsk(vm, CLIENT_A.namespace, [{ ...question, timeoutMs: 60_000 }])
-    expect(answer, await vm.must(`tc -s filter show dev ${card.pf} ingress`)).toMatchObject({ ok: true })
-    await server.stop()
+    await expectBytes()
     await del()
     expect(diffSnapshot(before, await snapshot(vm))).toEqual([])
   })
@@ -286,11 +291,7 @@ describe('switchdev mode', () => {
       // Nobody else carries the pod's questions for its neighbours from the representor to the wire.
       await vm.must(`ip -n pod-one neigh replace ${CLIENT_A.v4} dev net1 \
         lladdr $(ip netns exec ${CLIENT_A.namespace} cat /sys/class/net/eth0/address)`)
-      const server = await serve(vm, 'pod-one', [{ name: 'pod', protocol: 'tcp', port: 80 }])
-      const question = { protocol: 'tcp', address: HOST.v4, port: 8080, bytes: 20_000 } as const
-      const [answer] = await tryAsk(vm, CLIENT_A.namespace, [{ ...question, timeoutMs: 60_000 }])
-      expect(answer, await vm.must(`tc -s filter show dev ${card.pf} ingress`)).toMatchObject({ ok: true })
-      await server.stop()
+      await expectBytes()
       await del()
       expect(diffSnapshot(before, await snapshot(vm))).toEqual([])
       await vm.must(`tc qdisc del dev ${card.pf} clsact`)
