@@ -26,6 +26,16 @@ export function driverOf({ vf }: Port): string | undefined {
   return vf === undefined ? undefined : readPciFunction(vf.pf)?.driver
 }
 
+/** That a driver accepts an action of this kind and ignores it, in words; undefined when nothing such is known of it. */
+export function ignoredBy(driver: string | undefined, kind: string): string | undefined {
+  const liar = driver === undefined ? undefined : liars[driver]
+  return liar?.ignores.includes(kind) === true ? words(driver, kind, liar) : undefined
+}
+
+function words(driver: string | undefined, kinds: string, { source }: Liar): string {
+  return `driver "${driver}" accepts and ignores action ${kinds} (${source})`
+}
+
 /**
  * The plans whose rules mean what the driver does, the first one with a note on those that were left out.
  * @throws CniError 101 when none is left
@@ -37,10 +47,10 @@ export function honestPlans(plans: readonly OffloadPlan[], driver: string | unde
   const honest = plans.filter((_, at) => needs[at]?.length === 0)
   const kinds = [...new Set(needs.flat())].join(', ')
   if (kinds === '') return honest
-  const words = `driver "${driver}" accepts and ignores action ${kinds} (${liar.source})`
+  const reason = words(driver, kinds, liar)
   const [first, ...others] = honest
-  if (first === undefined) throw new CniError(code.offloadRefused, `Cannot translate in the NIC: ${words}`)
-  return [{ ...first, notes: [...first.notes, `not with nat "nic": ${words}`] }, ...others]
+  if (first === undefined) throw new CniError(code.offloadRefused, `Cannot translate in the NIC: ${reason}`)
+  return [{ ...first, notes: [...first.notes, `not with nat "nic": ${reason}`] }, ...others]
 }
 
 /** Kinds of actions without which the plan's rules would do something else. */

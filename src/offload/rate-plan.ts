@@ -9,11 +9,14 @@ import { type DirectWay, isOpenVswitch } from './direct.ts'
 import type { RateIdentity } from './identity.ts'
 import type { Port } from './port.ts'
 import type { Limit, RateWishes } from './rate-config.ts'
+import { ignoredPolice, policedByPort, rateStep } from './rate-drivers.ts'
 import { bytesOfMegabits, megabits, policerNumbers, shaperNumbers } from './rate-rules.ts'
 
 /** What a plan goes by, beside the port itself. */
 export interface RateFacts {
   readonly port: Port
+  /** The driver of a VF's PF. */
+  readonly driver: string | undefined
   /** The host's end of a veth pair; undefined where there is none, or it is not on the host. */
   readonly peer: LinkFacts | undefined
   /** What the PF had the VF limited to before the limits of others; undefined where it does not say. */
@@ -115,10 +118,12 @@ function waysToPod(limit: Limit, facts: RateFacts, identity: RateIdentity): Ways
  * frames to its MAC address.
  */
 function meteredWays(limit: Limit, facts: RateFacts, identity: RateIdentity): Ways {
-  const { port, direct, unmetered, mapped, steersInNic, takenLimiters } = facts
+  const { port, driver, direct, unmetered, mapped, steersInNic, takenLimiters } = facts
   const representor = port.wire?.representor
   if (port.wire === undefined || representor === undefined) return { ways: [], passedOver: [] }
   const without = (reason: string): Ways => ({ ways: [], passedOver: [`police: ${reason}`] })
+  const ignored = ignoredPolice(driver)
+  if (ignored !== undefined) return without(ignored)
   if (unmetered !== undefined) return without(unmetered)
   if (!steersInNic) return without('port mappings are steered in software (offload "off")')
   if (direct === undefined && !mapped) {
@@ -167,47 +172,17 @@ function waysFromPod(limit: Limit, facts: RateFacts, identity: RateIdentity): Wa
 }
 
 function nicWays(limit: Limit, facts: RateFacts, identity: RateIdentity): Ways {
-  const { port, vfRate, portRates, portBefore } = facts
+  const { port } = facts
   if (port.vf === undefined || port.wire === undefined) return { ways: [], passedOver: [] }
   const { uplink, representor } = port.wire
-  const whole = megabits(limit)
-  const rounding = `${limit.rate} bit/s is no whole number of Mbit/s, not even within 5 %`
-  if (representor === undefined) {
-    if (whole === undefined) return { ways: [], passedOver: [`max_tx_rate: ${rounding}`] }
-    const was = vfRate ?? { min: 0, max: 0 }
-    const max = lower(was.max, whole)
-    const set = { min: was.min > max ? 0 : was.min, max }
-    const op: Op = {
-      do: 'vf.set',
-      pf: uplink.name,
-      vf: port.vf.index,
-      set: { rate: set },
-      was: { rate: was },
-    }
-    return {
-      ways: [{ where: 'nic', means: 'max_tx_rate', ops: [op], notes: notesOf(limit, whole, max) }],
-      passedOver: [],
-    }
-  }
-  const ways: RateWay[] = []
-  const passedOver: string[] = []
-  if (portRates === undefined) passedOver.push('tx_max: the driver has no devlink rates')
-  else if (whole === undefined) passedOver.push(`tx_max: ${rounding}`)
-  else {
-    const { handle, ...now } = portRates
-    const was = portBefore ?? now
-    const set = { max: lower(was.max, bytesOfMegabits(whole)), share: was.share }
-    const op: Op = {
-      ...{ do: 'devlink.rate.set', handle, set, was },
-      ...(portBefore === undefined ? {} : { now }),
-    }
-    const notes = notesOf(limit, whole, set.max / bytesOfMegabits(1))
-    ways.push({ where: 'nic', means: 'tx_max', ops: [op], notes })
-  }
-  if (isOpenVswitch(representor)) {
-    passedOver.push(`police: "${representor.name}" is a port of Open vSwitch`)
-    return { ways, passedOver }
-  }
+  if (representor === undefined) return vfWays(limit, facts, uplink, port.vf.index)
+  const byPort = portWays(limit, facts)
+  const reason = policeHindrance(limit, facts, representor)
+  // A reason why the second best is not there concerns who has not got the best.
+  if (reason !== undefined)
+    return byPort.ways.length > 0
+      ? byPort
+      : { ways: [], passedOver: [...byPort.passedOver, `police: ${reason}`] }
   const { spec, notes } = policerNumbers(limit, representor.mtu, 'egress')
   const police: Op = {
     do: 'police.add',
@@ -215,8 +190,57 @@ function nicWays(limit: Limit, facts: RateFacts, identity: RateIdentity): Ways {
     offload: 'require',
   }
   const ops = facts.hasIngress.representor ? [police] : [clsact('host', representor), police]
-  ways.push({ where: 'nic', means: 'police', ops, notes })
-  return { ways, passedOver }
+  return {
+    ways: [...byPort.ways, { where: 'nic', means: 'police', ops, notes }],
+    passedOver: byPort.passedOver,
+  }
+}
+
+/** By the PF, in legacy mode. */
+function vfWays(limit: Limit, { vfRate, driver }: RateFacts, uplink: LinkFacts, vf: number): Ways {
+  const step = rateStep(driver)
+  const whole = megabits(limit, step)
+  if (whole === undefined) return { ways: [], passedOver: [`max_tx_rate: ${notWhole(limit, step)}`] }
+  const was = vfRate ?? { min: 0, max: 0 }
+  const max = lower(was.max, whole)
+  const set = { min: was.min > max ? 0 : was.min, max }
+  const op: Op = { do: 'vf.set', pf: uplink.name, vf, set: { rate: set }, was: { rate: was } }
+  const notes = notesOf(limit, whole, max, step)
+  return { ways: [{ where: 'nic', means: 'max_tx_rate', ops: [op], notes }], passedOver: [] }
+}
+
+/** By the VF's devlink port. */
+function portWays(limit: Limit, { portRates, portBefore }: RateFacts): Ways {
+  if (portRates === undefined) return { ways: [], passedOver: ['tx_max: the driver has no devlink rates'] }
+  const whole = megabits(limit)
+  if (whole === undefined) return { ways: [], passedOver: [`tx_max: ${notWhole(limit)}`] }
+  const { handle, ...now } = portRates
+  const was = portBefore ?? now
+  const set = { max: lower(was.max, bytesOfMegabits(whole)), share: was.share }
+  const op: Op = {
+    ...{ do: 'devlink.rate.set', handle, set, was },
+    ...(portBefore === undefined ? {} : { now }),
+  }
+  const notes = notesOf(limit, whole, set.max / bytesOfMegabits(1))
+  return { ways: [{ where: 'nic', means: 'tx_max', ops: [op], notes }], passedOver: [] }
+}
+
+/** Why no policer on the representor would do; undefined where one may. */
+function policeHindrance(
+  limit: Limit,
+  { driver, portRates }: RateFacts,
+  representor: LinkFacts,
+): string | undefined {
+  if (isOpenVswitch(representor)) return `"${representor.name}" is a port of Open vSwitch`
+  const byPort = policedByPort(driver)
+  if (byPort !== undefined)
+    return portRates !== undefined || megabits(limit) === undefined ? byPort : undefined
+  return ignoredPolice(driver)
+}
+
+function notWhole({ rate }: Limit, step = 1): string {
+  const what = step === 1 ? 'whole number of' : `multiple of ${step}`
+  return `${rate} bit/s is no ${what} Mbit/s, not even within 5 %`
 }
 
 /** A limit that is there already (0 = none) is not raised: whoever set it meant it. */
@@ -225,9 +249,10 @@ function lower(already: number, wanted: number): number {
 }
 
 /** What is not as it was asked for: `whole` Mbit/s were to be set, `used` are. */
-function notesOf({ rate }: Limit, whole: number, used: number): string[] {
+function notesOf({ rate }: Limit, whole: number, used: number, step = 1): string[] {
   if (used < whole) return [`egressRate ${rate}: the VF is limited to ${used} Mbit/s already, which stays`]
-  return rate === whole * 1e6 ? [] : [`egressRate ${rate}: the NIC takes whole Mbit/s; ${whole} are used`]
+  const takes = step === 1 ? 'whole Mbit/s' : `multiples of ${step} Mbit/s`
+  return rate === whole * 1e6 ? [] : [`egressRate ${rate}: the NIC takes ${takes}; ${whole} are used`]
 }
 
 /** A tbf that an interface sends through. */

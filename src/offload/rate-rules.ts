@@ -63,9 +63,9 @@ export function policerNumbers(limit: Limit, mtu: number, name: string): Numbers
   return { spec: { bytesPerSecond, burst }, notes }
 }
 
-/** The limit in whole Mbit/s; undefined where that would be off by more than 5 %. */
-export function megabits({ rate }: Limit): number | undefined {
-  const rounded = Math.round(rate / megabit)
+/** The limit in Mbit/s, as a multiple of `step`; undefined where that would be off by more than 5 %. */
+export function megabits({ rate }: Limit, step = 1): number | undefined {
+  const rounded = Math.round(rate / (step * megabit)) * step
   const isNear = rounded >= 1 && rounded <= u32 && Math.abs(rounded * megabit - rate) <= mostRounding * rate
   return isNear ? rounded : undefined
 }

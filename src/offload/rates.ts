@@ -12,6 +12,7 @@ import { invert, type Op } from '../ops/op.ts'
 import { type DirectWay, directWay } from './direct.ts'
 import { removeFilters } from './filters.ts'
 import { rateIdentityOf } from './identity.ts'
+import { driverOf } from './liars.ts'
 import type { AddContext, Part, Planned, Removal, Shared, TraceContext } from './part.ts'
 import type { Port, Wire } from './port.ts'
 import { planRates, type RateFacts, type RateGoal, type RateWay } from './rate-plan.ts'
@@ -88,6 +89,7 @@ function readRateFacts({ kernel, port, config, others, ratesBefore }: AddContext
   const before = ratesBefore({ vf, port: portRates })
   return {
     port,
+    driver: driverOf(port),
     peer,
     vfRate: before.vf,
     portRates,

@@ -65,6 +65,7 @@ function factsOf(
   }
   return {
     port,
+    driver: undefined,
     peer: kind === 'veth' ? linkOf('veth1', 7, { mtu: 9000 }) : undefined,
     vfRate: isVf ? { min: 0, max: 0 } : undefined,
     portRates: hasRepresentor ? { handle: 'pci/0000:3b:00.0/65539', max: 0, share: 0 } : undefined,
@@ -175,6 +176,83 @@ group('each kind of port', () => {
       'tx_max: the driver has no devlink rates',
       'police: "pf0vf3" is a port of Open vSwitch',
     ])
+    // Where tx_max serves nobody misses it.
+    const [served] = ways({ fromPod: limit, outside: false }, { ...facts, port })
+    expect([served?.ways.map(([first]) => first), served?.passedOver]).toEqual([
+      ['nic tx_max', 'pod tbf'],
+      [],
+    ])
+  })
+
+  group(
+    'a policer that is the port’s own limit by another name (mlx5): rounded, and with it every limit would go',
+    () => {
+      const said = /^police: driver "mlx5_core" carries it out by the port's own limit, in whole Mbit\/s \(/
+      const egress = (rate: number, change: Partial<RateFacts> = {}) =>
+        ways(
+          { fromPod: { rate, burst: rate }, outside: false },
+          factsOf('representor', { driver: 'mlx5_core', ...change }),
+        )[0]
+      const firsts = (goal: ReturnType<typeof egress>) => goal?.ways.map(([first]) => first)
+
+      test('tx_max, without a word about what nobody needs', () => {
+        const goal = egress(100_000_000)
+        expect([firsts(goal), goal?.passedOver]).toEqual([['nic tx_max', 'pod tbf'], []])
+      })
+
+      test('a rate that would be off by more than 5 %: in the pod, or nowhere', () => {
+        const goal = egress(1_500_000)
+        expect(firsts(goal)).toEqual(['pod tbf'])
+        expect(goal?.passedOver).toEqual([
+          'tx_max: 1500000 bit/s is no whole number of Mbit/s, not even within 5 %',
+          expect.stringMatching(said),
+        ])
+        const wishes = { fromPod: { rate: 1_500_000, burst: 80_000 }, outside: true }
+        const facts = factsOf('representor', { driver: 'mlx5_core' })
+        expect(refusalOf(() => ways(wishes, facts))).toMatchObject({ code: 7 })
+      })
+
+      test('where it has no devlink rates the policer is what there is, for whole Mbit/s', () => {
+        expect(firsts(egress(100_000_000, { portRates: undefined }))).toEqual(['nic police', 'pod tbf'])
+        expect(firsts(egress(1_500_000, { portRates: undefined }))).toEqual(['pod tbf'])
+      })
+
+      test('what comes to the pod is policed by another thing, and can be', () => {
+        const goals = planRates(both, factsOf('representor', { driver: 'mlx5_core' }), identity)
+        expect(goals[0]?.ways.map(({ where }) => where)).toEqual(['nic', 'pod'])
+      })
+    },
+  )
+
+  test('a driver that takes policers and ignores them is asked for none', () => {
+    const goals = ways(both, factsOf('representor', { driver: 'bnxt_en', portRates: undefined }))
+    const said = expect.stringMatching(/^police: driver "bnxt_en" accepts and ignores action police \(/)
+    expect(goals.map(({ ways, passedOver }) => [ways.map(([first]) => first), passedOver])).toEqual([
+      [['pod ifb'], [said]],
+      [['pod tbf'], ['tx_max: the driver has no devlink rates', said]],
+    ])
+  })
+
+  test('max_tx_rate that is counted in 50 Mbit/s (i40e): a multiple within 5 %, else in the pod', () => {
+    const egress = (rate: number) =>
+      planRates(
+        { fromPod: { rate, burst: rate }, outside: false },
+        factsOf('legacy', { driver: 'i40e' }),
+        identity,
+      )[0]
+    expect(egress(100_000_000)?.ways[0]?.ops).toMatchObject([{ set: { rate: { max: 100 } } }])
+    const near = egress(98_000_000)?.ways[0]
+    expect([near?.ops, near?.notes]).toMatchObject([
+      [{ set: { rate: { max: 100 } } }],
+      ['egressRate 98000000: the NIC takes multiples of 50 Mbit/s; 100 are used'],
+    ])
+    for (const rate of [10_000_000, 74_000_000, 1_000_000]) {
+      const far = egress(rate)
+      expect(far?.ways.map(({ means }) => means)).toEqual(['tbf'])
+      expect(far?.passedOver).toEqual([
+        `max_tx_rate: ${rate} bit/s is no multiple of 50 Mbit/s, not even within 5 %`,
+      ])
+    }
   })
 
   test('a VF that a program drives: what PF or eSwitch can do, and nothing else', () => {
