@@ -1,7 +1,7 @@
 /** Shapers: tbf at the root of an interface, and the ifb that one stands in which is for what an interface receives. */
 import { shaperHandle } from '../lib/rate-numbers.ts'
 import { decodeLink, deleteLink, getLink, IFF, newLink } from '../netlink/rtnl/link.ts'
-import type { NetlinkSocket } from '../netlink/socket.ts'
+import { NetlinkError, type NetlinkSocket } from '../netlink/socket.ts'
 import { TC_H } from '../netlink/tc/msg.ts'
 import { bytesOfTicks, rateOf } from '../netlink/tc/police.ts'
 import { decodeQdisc, deleteRootQdisc, dumpQdiscs, newTbf, tbfOf } from '../netlink/tc/qdisc.ts'
@@ -9,9 +9,25 @@ import type { TbfSpec } from '../netlink/tc/tbf.ts'
 import type { ShaperFacts } from './facts.ts'
 import { tolerate } from './refusals.ts'
 
-/** Adds a tbf as the root qdisc; EEXIST when the interface has one that somebody made. */
+/** Adds a tbf as the root qdisc; EEXIST, which names it, when the interface has one that somebody made. */
 export function addShaper(socket: NetlinkSocket, ifindex: number, spec: TbfSpec): void {
-  socket.request(newTbf(ifindex, shaperHandle, spec))
+  try {
+    socket.request(newTbf(ifindex, shaperHandle, spec))
+  } catch (error) {
+    const there = error instanceof NetlinkError && error.code === 'EEXIST' && rootOf(socket, ifindex)
+    if (!there) throw error
+    const { operation, errno } = error
+    throw new NetlinkError({ operation, errno, extack: `there is a root qdisc already, ${there}` })
+  }
+}
+
+/** Kind and handle of the root qdisc that somebody made, as tc prints them. The default one has no handle. */
+function rootOf(socket: NetlinkSocket, ifindex: number): string | undefined {
+  const found = socket
+    .dump(dumpQdiscs(ifindex))
+    .map(decodeQdisc)
+    .find((one) => one.tcm_ifindex === ifindex && one.tcm_parent === TC_H.TC_H_ROOT && one.tcm_handle !== 0)
+  return found && `${found.TCA_KIND} ${(found.tcm_handle >>> 16).toString(16)}:`
 }
 
 /** The tbf of ours at the root of an interface. */

@@ -141,7 +141,7 @@ function* portDifferences(
     return
   }
   yield* kindDifferences(journal, port)
-  const { rules, keys } = journal
+  const { rules, keys, limits = [] } = journal
   const { wire } = port
   // Of several rules with an old MAC one is enough to say it.
   const [to, from] = [new Set<string>(), new Set<string>()]
@@ -149,6 +149,8 @@ function* portDifferences(
     if (rule.dstMac !== undefined) to.add(rule.dstMac)
     if (rule.srcMac !== undefined) from.add(rule.srcMac)
   }
+  // A policer is passed by frames to another MAC.
+  for (const op of limits.flatMap(({ ops }) => ops)) if (op.do === 'meter.add') to.add(op.meter.mac)
   for (const mac of to) {
     if (port.mac !== mac) yield `interface "${port.name}" has MAC ${port.mac}, rules send to ${mac}`
   }

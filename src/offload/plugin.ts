@@ -23,7 +23,8 @@ import { collectOrphans } from './orphans.ts'
 import type { Part } from './part.ts'
 import { type OffloadName, offloadNames, partsOf } from './parts.ts'
 import { portsPart } from './ports.ts'
-import { checkRates } from './rate-check.ts'
+import { checkRates, wishedOtherwise } from './rate-check.ts'
+import type { RateWishes } from './rate-config.ts'
 import { ratesPart } from './rates.ts'
 import { anyJournal, type OffloadJournal, offloadJournal } from './record.ts'
 import { removeAttachment } from './remove.ts'
@@ -129,16 +130,19 @@ function check(of: Instance, request: Request): void {
     const ips = podAddressesOf(prevResult, request.ifname).map(({ ip }) => ip)
     const mine = wanted.includes(portsPart) ? config : { ...config, mappings: [] }
     const journal = checkAttachment(kernel, pod, records(of, config.stateDir), request, mine, ips)
-    if (wanted.includes(ratesPart)) checkLimits(kernel, journal)
+    if (wanted.includes(ratesPart)) checkLimits(kernel, journal, config.rates)
   } finally {
     kernel.close()
     pod.close()
   }
 }
 
-function checkLimits(kernel: Kernel, journal: OffloadJournal | undefined): void {
+function checkLimits(kernel: Kernel, journal: OffloadJournal | undefined, wishes: RateWishes): void {
   const { limits, uplink } = journal ?? {}
-  const findings = limits === undefined ? ['the ADD made none'] : checkRates(kernel, limits, uplink)
+  const findings =
+    limits === undefined
+      ? ['the ADD made none']
+      : [...wishedOtherwise(wishes, limits), ...checkRates(kernel, limits, uplink)]
   const [first, ...others] = findings
   if (first === undefined) return
   throw new CniError(code.checkFailed, `Attachment is not limited as ADD left it: ${first}`, {

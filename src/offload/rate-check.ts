@@ -3,6 +3,7 @@ import type { LinkFacts } from '../kernel/facts.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import { describe } from '../ops/describe.ts'
 import type { Op, RateSpec, Side } from '../ops/op.ts'
+import type { Limit, RateWishes } from './rate-config.ts'
 import { isAsSet } from './rates.ts'
 import type { LimitRecord } from './record.ts'
 
@@ -20,6 +21,27 @@ export function checkRates(
           return found === undefined ? [] : [`${found}: ${describe(op)}`]
         }),
   )
+}
+
+/** A sentence for each limit that is asked for and was not made so, and for each that was made and is not asked for. */
+export function wishedOtherwise(wishes: RateWishes, limits: readonly LimitRecord[]): string[] {
+  return (['toPod', 'fromPod'] as const).flatMap((direction) => {
+    const [wished, made] = [wishes[direction], limits.find((limit) => limit.direction === direction)]
+    const what = `what ${phrase[direction]}`
+    if (made === undefined)
+      return wished === undefined ? [] : [`no limit was made for ${what}, and ${bits(wished)} are asked for`]
+    const limited = `${what} was limited to ${bits(made)}`
+    if (wished === undefined) return [`${limited}, and no limit is asked for`]
+    if (wished.rate !== made.rate || wished.burst !== made.burst)
+      return [`${limited}, and ${bits(wished)} are asked for`]
+    return wishes.outside && made.where === 'pod'
+      ? [`${what} is limited in the pod, and bandwidth.require is "outside"`]
+      : []
+  })
+}
+
+function bits({ rate, burst }: Limit): string {
+  return `${rate} bit/s with a burst of ${burst}`
 }
 
 const phrase = { toPod: 'comes to the pod', fromPod: 'the pod sends' } as const
@@ -102,9 +124,15 @@ function onLink(
   return link === undefined ? `there is no "${name}"` : look(link)
 }
 
-/** A burst comes back from ticks of 64 ns: one tick's worth of bytes, and a rounding, may be missing or over. */
+/**
+ * A burst comes back from ticks of 64 ns: one tick's worth of bytes, and a rounding, may be missing or over. And before the
+ * ticks the kernel multiplies by the time of a byte, of which it has 32 bits, or fewer for rates beyond 4 GB/s
+ * (psched_ratecfg_precompute()).
+ */
 function rateDifference(wanted: RateSpec, found: RateSpec): string | undefined {
-  const slack = 1 + Math.ceil(wanted.bytesPerSecond * 64e-9)
+  const { bytesPerSecond, burst } = wanted
+  const precision = Math.max(2 ** -31, bytesPerSecond / (1e9 * 2 ** 34))
+  const slack = 1 + Math.ceil(bytesPerSecond * 64e-9) + Math.ceil(burst * precision)
   return (
     different('rate', wanted.bytesPerSecond, found.bytesPerSecond) ??
     (Math.abs(wanted.burst - found.burst) <= slack

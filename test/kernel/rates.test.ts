@@ -58,7 +58,13 @@ describe('shapers', () => {
     addShaper(socket, 3, shaper)
     expect(names(asked)).toEqual(['RTM_NEWQDISC'])
     expect(asked[0]?.flags).toBe(0x605)
-    expect(() => addShaper(answering(() => ({ errno: 17 })).socket, 3, shaper)).toThrow('EEXIST')
+    const taken = (there: Answer) =>
+      answering(({ type }) => (type === RTM.RTM_NEWQDISC ? { errno: 17 } : there)).socket
+    const other = { tcm_handle: 0x8a0000, TCA_KIND: 'htb', TCA_OPTIONS: new Uint8Array(4) }
+    expect(() => addShaper(taken(qdisc(other)), 3, shaper)).toThrow(
+      /EEXIST.*there is a root qdisc already, htb 8a:$/,
+    )
+    expect(() => addShaper(taken(qdisc({ tcm_ifindex: 4 })), 3, shaper)).toThrow('EEXIST')
   })
 
   test('are told by kind, handle and place; rate and burst come back', () => {

@@ -1,8 +1,11 @@
 // CHECK of limits against a kernel that shows what each test says.
+import fc from 'fast-check'
 import { expect, describe as group, test } from 'vitest'
 import type { LimiterFacts, LinkFacts } from '../../src/kernel/facts.ts'
 import type { Kernel, RateKernel } from '../../src/kernel/kernel.ts'
-import { checkRates } from '../../src/offload/rate-check.ts'
+import { bytesOfTicks } from '../../src/netlink/tc/police.ts'
+import { checkRates, wishedOtherwise } from '../../src/offload/rate-check.ts'
+import { shaperNumbers } from '../../src/offload/rate-rules.ts'
 import type { LimitRecord } from '../../src/offload/record.ts'
 import type { Op } from '../../src/ops/op.ts'
 
@@ -94,5 +97,77 @@ group('interfaces that were renamed since', () => {
     expect(
       check(kernelWith(rates, links.slice(2)), ...ops).map((line) => line.replace(/: [a-z]+ .*/, '')),
     ).toEqual(['there is no "rep0"', 'there is no "rep0"', 'there is no "rep0"', 'the rate is another one'])
+  })
+})
+
+group('a shaper that the kernel shows in its own numbers', () => {
+  /** Ticks of a burst as Linux 6.12 comes to them: psched_ratecfg_precompute(), psched_l2t_ns(), PSCHED_NS2TICKS(). */
+  function shownBurst(bytesPerSecond: number, burst: number): number {
+    let [factor, shift] = [1_000_000_000n, 0n]
+    const perByte = () => factor / BigInt(bytesPerSecond)
+    while ((perByte() & (1n << 31n)) === 0n && (factor & (1n << 63n)) === 0n) {
+      factor <<= 1n
+      shift++
+    }
+    const ticks = Number(((BigInt(burst) * perByte()) >> shift) >> 6n)
+    expect(ticks).toBeLessThanOrEqual(0xffffffff)
+    return bytesOfTicks(ticks, bytesPerSecond)
+  }
+  const differences = (bytesPerSecond: number, burst: number, shown: number) =>
+    check(kernelWith({ shaper: () => ({ bytesPerSecond, burst: shown, limit: 9 }) }, [{ name: 'net1' }]), {
+      do: 'shaper.add',
+      shaper: { side: 'pod', link: 'net1', bytesPerSecond, burst, limit: 9 },
+    })
+
+  test('is as it was made, whatever rate and burst were asked for', () => {
+    // One that has come back as 4294967100.
+    expect(shownBurst(29_929_511, 4_294_967_104)).toBe(4_294_967_100)
+    expect(differences(29_929_511, 4_294_967_104, 4_294_967_100)).toEqual([])
+    const rate = fc.double({ min: 3, max: 15, noNaN: true }).map((exponent) => Math.floor(10 ** exponent))
+    const burst = fc.double({ min: 0, max: 10.5, noNaN: true }).map((exponent) => Math.floor(10 ** exponent))
+    fc.assert(
+      fc.property(rate, burst, (bits, wish) => {
+        const { spec } = shaperNumbers({ rate: bits, burst: Math.min(wish, 34_359_738_359) }, 1500, 'ingress')
+        expect(
+          differences(spec.bytesPerSecond, spec.burst, shownBurst(spec.bytesPerSecond, spec.burst)),
+        ).toEqual([])
+      }),
+      { seed: 8, numRuns: 2000 },
+    )
+  })
+
+  test('is another one where a thousandth of the burst is missing', () => {
+    expect(differences(1000, 5000, 4990)).toHaveLength(1)
+    expect(differences(125_000_000, 12_500_000, 12_487_500)).toHaveLength(1)
+    expect(differences(50e9, 4_294_967_295, 4_290_672_327)).toHaveLength(1)
+  })
+})
+
+group('what CHECK is asked for', () => {
+  const made = (direction: LimitRecord['direction'], where: 'nic' | 'pod'): LimitRecord => ({
+    ...{ direction, rate: 5_000_000, burst: 800_000, where, ops: [] },
+  })
+  const limit = { rate: 5_000_000, burst: 800_000 }
+  const both = [made('toPod', 'pod'), made('fromPod', 'nic')]
+
+  test('is what the ADD was asked for', () => {
+    expect(wishedOtherwise({ toPod: limit, fromPod: limit, outside: false }, both)).toEqual([])
+    expect(wishedOtherwise({ fromPod: limit, outside: true }, [made('fromPod', 'nic')])).toEqual([])
+  })
+
+  test('is another limit, one more, one less, or another place', () => {
+    const other = { ...limit, rate: 6_000_000 }
+    const wishes = { toPod: { ...limit, burst: 900_000 }, fromPod: other, outside: false }
+    expect(wishedOtherwise(wishes, both)).toEqual([
+      'what comes to the pod was limited to 5000000 bit/s with a burst of 800000, and 5000000 bit/s with a burst of 900000 are asked for',
+      'what the pod sends was limited to 5000000 bit/s with a burst of 800000, and 6000000 bit/s with a burst of 800000 are asked for',
+    ])
+    expect(wishedOtherwise({ toPod: limit, outside: false }, [made('fromPod', 'nic')])).toEqual([
+      'no limit was made for what comes to the pod, and 5000000 bit/s with a burst of 800000 are asked for',
+      'what the pod sends was limited to 5000000 bit/s with a burst of 800000, and no limit is asked for',
+    ])
+    expect(wishedOtherwise({ toPod: limit, fromPod: limit, outside: true }, both)).toEqual([
+      'what comes to the pod is limited in the pod, and bandwidth.require is "outside"',
+    ])
   })
 })
