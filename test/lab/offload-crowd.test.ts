@@ -30,7 +30,7 @@ beforeAll(async () => {
 })
 afterEach(() => rest())
 afterAll(async () => {
-  await node?.lab.must(`umount ${path} 2>/dev/null; rm -f ${path}`)
+  await node?.lab.must(`umount ${path} 2>/dev/null; rm -f ${path} /run/churn`)
   await bed?.end()
   await node?.end()
 })

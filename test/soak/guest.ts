@@ -21,6 +21,12 @@ import {
   type Step,
 } from './script.ts'
 
+/** In place of a look that would show nothing that matters. */
+const nothingSeen: LookAnswer = {
+  ...{ do: 'look', vfinfo: {}, host: [], pods: {}, records: {}, addresses: {}, text: '' },
+  leftOut: true,
+}
+
 const order = JSON.parse(readFileSync(0, 'utf8')) as Order
 for (const job of order.lane.jobs) print(`${JSON.stringify(runJob(order.lane.place, job))}\n`)
 for (const file of [traceOf(order.lane.place), logOf(order.lane.place)]) rmSync(file, { force: true })
@@ -57,11 +63,6 @@ function runJob(place: Place, job: Job): JobAnswer {
   } catch (error) {
     return { id: job.id, answers, ms: ms(), error: String(error) }
   }
-}
-
-const nothingSeen: LookAnswer = {
-  ...{ do: 'look', vfinfo: {}, host: [], pods: {}, records: {}, addresses: {}, text: '' },
-  leftOut: true,
 }
 
 function isMoot({ ifRefused }: Look, answers: readonly Answer[]): boolean {

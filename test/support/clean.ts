@@ -47,6 +47,8 @@ if [ -n "$(nft list tables)" ]; then echo 'nftables'; nft flush ruleset; fi
 # made from then on would forward too.
 echo 0 >/proc/sys/net/ipv4/ip_forward
 echo 0 >/proc/sys/net/ipv6/conf/all/forwarding
+# A note about the clsact of an interface that went with its namespace is for the next GC to clear: nothing is said.
+rm -f /run/vf-flower/clsact-*
 for record in /var/lib/cni/vf-flower/attach/* /var/lib/cni/vf-flower/offload/* /var/lib/cni/vf-flower/portmap/* /var/lib/cni/vf-flower/bandwidth/* /var/lib/cni/vf-flower/*/report/* /var/lib/cni/sriov/*-* /var/lib/cni/sriov/pci/*:*; do
   [ ! -f "$record" ] || { echo "record $record"; rm "$record"; }
 done

@@ -30,6 +30,8 @@ interface Listening {
 const DATAGRAM = 1_000
 /** As rate.ts has it. */
 const LAST_WORDS = 10
+/** How long a receiver waits for a last word after its sender has ended: what is queued on the way comes within a second. */
+const PATIENCE_MS = 10_000
 const listening = new Map<number, Listening>()
 
 process.stdout.write('ready\n')
@@ -52,8 +54,11 @@ async function carryOut(order: RateOrder & { readonly id: number }): Promise<Omi
     case 'arrivals': {
       const receiver = listening.get(order.of)
       listening.delete(order.of)
-      if (order.stop === true) receiver?.stop()
-      return { arrivals: (await receiver?.done)?.list ?? [] }
+      // All of the last words may be lost, as where a way does not work at all: the look says so then.
+      const patience = setTimeout(() => receiver?.stop(), order.stop ? 0 : PATIENCE_MS)
+      const arrivals = (await receiver?.done)?.list ?? []
+      clearTimeout(patience)
+      return { arrivals }
     }
     case 'send': {
       setPriority(0, 0)

@@ -34,7 +34,7 @@ export interface Rate {
 /** A line on standard input of rate-guest.ts. `last` is what a UDP sender ends its stream with. */
 export type RateOrder =
   | { readonly do: 'listen'; readonly protocol: 'tcp' | 'udp'; readonly port: number; readonly last: string }
-  /** Waits until the sender of what the order `of` listens for is done, or ends it. */
+  /** Waits for the last word of what the order `of` listens for, not for ever, or ends it at once. */
   | { readonly do: 'arrivals'; readonly of: number; readonly stop: boolean }
   | ({ readonly do: 'send'; readonly last: string } & Pick<Stream, 'address' | 'port' | 'udpMbit'> &
       Required<Pick<Stream, 'seconds'>>)
