@@ -1,6 +1,8 @@
 /** What `vfctl show` prints for people. Pure. */
-import type { Passed } from '../kernel/counters.ts'
+import type { FilterCounters, Passed } from '../kernel/counters.ts'
+import type { LimitCounters } from '../kernel/limit-counters.ts'
 import type { Showing, Shown, ShownRule } from './show.ts'
+import type { LimitPart } from './show-limits.ts'
 
 /** A paragraph for each attachment. */
 export function showText({ attachments }: Showing): string {
@@ -30,10 +32,10 @@ function paragraph(shown: Shown): string[] {
     lines.push(...own.flatMap(ruleLines))
     if (isOneWay(own)) lines.push(oneWayWords)
   }
-  for (const { direction, rate, where = 'nowhere', means = 'not finished', refusals = [] } of limits) {
+  for (const { direction, rate, where = 'nowhere', means = 'not finished', refusals = [], parts } of limits) {
     const what = direction === 'toPod' ? 'what comes to the pod' : 'what the pod sends'
     lines.push(`  ${what} is limited to ${rate} bit/s: ${places[where]} (${means})`)
-    lines.push(...refusals.map((words) => `    not otherwise: ${words}`))
+    lines.push(...refusals.map((words) => `    not otherwise: ${words}`), ...parts.flatMap(partLines))
   }
   return lines
 }
@@ -62,14 +64,39 @@ function isOneWay(rules: readonly ShownRule[]): boolean {
 /** A TCP client that gets no answer sends as many within seconds. */
 const enoughRequests = 3n
 
-function ruleLines({ line, counters }: ShownRule): string[] {
-  if (counters === undefined) return [`    ${line}`, '      is not there']
-  const { hardware, software, inHw } = counters
+function partLines(part: LimitPart): string[] {
+  const words = part.kind === 'setting' ? settingWords(part) : limitWords(part.counters)
+  return [`    ${part.line}`, `      ${words}`]
+}
+
+/** Nobody counts what a rate of VF or port lets pass: all that there is to show is whether it is still set. */
+function settingWords({ wanted, now }: Extract<LimitPart, { kind: 'setting' }>): string {
+  if (now === undefined) return 'can not be read back; no counters'
+  const is = now === 0 ? 'no limit' : `${now} bit/s`
+  return now === wanted ? `set to ${is}; no counters` : `set to ${is} now, not ${wanted} bit/s; no counters`
+}
+
+function limitWords(counters: LimitCounters | undefined): string {
+  if (counters === undefined) return 'is not there'
+  const { dropped, conformed, overLimit, waiting } = counters
   const parts = [
-    inHw || hardware.packets > 0n ? `hardware ${passed(hardware)}` : '',
-    `software ${passed(software)}`,
+    placeWords(counters),
+    conformed === undefined ? '' : `${conformed} packets let through`,
+    `${dropped} packets dropped`,
+    overLimit === undefined ? '' : `waited ${overLimit} times`,
+    waiting === undefined ? '' : `${passed(waiting)} waiting`,
   ]
-  return [`    ${line}`, `      ${parts.filter((part) => part !== '').join(', ')}`]
+  return parts.filter((words) => words !== '').join(', ')
+}
+
+function ruleLines({ line, counters }: ShownRule): string[] {
+  return [`    ${line}`, `      ${counters === undefined ? 'is not there' : placeWords(counters)}`]
+}
+
+/** Hardware where there is some, and software. */
+function placeWords({ hardware, software, inHw }: FilterCounters): string {
+  const counted = `software ${passed(software)}`
+  return inHw || hardware.packets > 0n ? `hardware ${passed(hardware)}, ${counted}` : counted
 }
 
 function passed({ packets, bytes }: Passed): string {

@@ -7,10 +7,11 @@ import type { FilterCounters, LinkCounters } from '../kernel/counters.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import type { Machine } from '../kernel/machine.ts'
 import { type OffloadJournal, offloadJournal } from '../offload/record.ts'
-import { limitsOf, mappingsOf, type ReportedLimit, type ReportedMapping } from '../offload/report.ts'
+import { mappingsOf, type ReportedMapping } from '../offload/report.ts'
 import { openOwnersNetns } from '../ops/owner-netns.ts'
 import { type PluginRecord, RecordError } from '../ops/record.ts'
 import { type RecordName, type RecordStore, recordStore } from '../ops/record-store.ts'
+import { type ShownLimit, shownLimits } from './show-limits.ts'
 
 /** Which attachments to show: those of a container or pod, and of one interface of it. */
 export interface Selection {
@@ -39,7 +40,7 @@ export interface Shown {
   /** Mappings, with the node addresses that they are served on; a veth pod's have no filters. */
   readonly mappings: readonly Pick<ReportedMapping, 'mapping' | 'served'>[]
   readonly rules: readonly ShownRule[]
-  readonly limits: readonly ReportedLimit[]
+  readonly limits: readonly ShownLimit[]
 }
 
 /** The device of vf-attach. */
@@ -150,14 +151,14 @@ function eachRecord<J>(
 function shownAttach(machine: Machine, record: PluginRecord<AttachJournal>): Shown {
   const { device } = record.journal
   const { id, pfPci: pf, vfIndex: vf, driver } = device
-  return {
-    ...common(machine, record),
+  return withNode(machine, record, (_, common) => ({
+    ...common,
     device: { id, pf, vf, driver },
     report: undefined,
     mappings: [],
     rules: [],
     limits: [],
-  }
+  }))
 }
 
 function shownOffload(
@@ -166,50 +167,42 @@ function shownOffload(
   report: string | undefined,
 ): Shown {
   const { rules } = record.journal
-  const counters = withKernel(machine, undefined, (kernel) => kernel.filterCounters(rules))
-  return {
-    ...common(machine, record),
-    device: undefined,
-    report: parsed(report),
-    mappings: mappingsOf(record.journal).map(({ mapping, served }) => ({ mapping, served })),
-    limits: limitsOf(record.journal),
-    rules: rules.map(({ mapping, line, where, refusal, rule }, at) => ({
-      ...{ mapping, line, where },
-      direction: rule.side === 'src' ? 'from' : 'to',
-      ...(refusal === undefined ? {} : { refusal }),
-      counters: counters[at],
-    })),
-  }
+  return withNode(machine, record, (kernel, common) => {
+    const counters = kernel.filterCounters(rules)
+    return {
+      ...common,
+      device: undefined,
+      report: parsed(report),
+      mappings: mappingsOf(record.journal).map(({ mapping, served }) => ({ mapping, served })),
+      limits: shownLimits(kernel, record.journal, common.alive),
+      rules: rules.map(({ mapping, line, where, refusal, rule }, at) => ({
+        ...{ mapping, line, where },
+        direction: rule.side === 'src' ? 'from' : 'to',
+        ...(refusal === undefined ? {} : { refusal }),
+        counters: counters[at],
+      })),
+    }
+  })
 }
 
-function common(
+/** What both plugins' records have, and what the pod's interface has counted; `show` adds the rest. */
+function withNode(
   machine: Machine,
   { plugin, phase, owner }: PluginRecord<unknown>,
-): Omit<Shown, 'device' | 'report' | 'mappings' | 'rules' | 'limits'> {
+  show: (kernel: Kernel, common: Omit<Shown, 'device' | 'report' | 'mappings' | 'rules' | 'limits'>) => Shown,
+): Shown {
   const { containerID, ifname, network, netns } = owner
   const pod = openOwnersNetns(machine, owner, netns)
-  try {
-    const traffic =
-      pod === undefined ? undefined : withKernel(machine, pod, (kernel) => kernel.linkCounters('pod', ifname))
-    return {
-      ...{ plugin, containerID, ifname, network, netns, traffic },
-      alive: pod !== undefined,
-      complete: phase === 'attached',
-    }
-  } finally {
-    pod?.close()
-  }
-}
-
-function withKernel<T>(
-  machine: Machine,
-  pod: Parameters<Machine['openKernel']>[0],
-  action: (kernel: Kernel) => T,
-): T {
   const kernel = machine.openKernel(pod)
   try {
-    return action(kernel)
+    return show(kernel, {
+      ...{ plugin, containerID, ifname, network, netns },
+      traffic: pod === undefined ? undefined : kernel.linkCounters('pod', ifname),
+      alive: pod !== undefined,
+      complete: phase === 'attached',
+    })
   } finally {
     kernel.close()
+    pod?.close()
   }
 }

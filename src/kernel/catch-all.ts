@@ -139,7 +139,7 @@ export function policeDifferences(
 }
 
 /** The filter in a priority of ours whose first action has the cookie. */
-function findMatchall(
+export function findMatchall(
   socket: NetlinkSocket,
   ifindex: number,
   priority: number,

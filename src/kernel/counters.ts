@@ -3,7 +3,7 @@
 import { decodeLink, getLink } from '../netlink/rtnl/link.ts'
 import { NetlinkError, type NetlinkSocket } from '../netlink/socket.ts'
 import { actionsOf, decodeFilter, getFilter, isInHardware } from '../netlink/tc/filter.ts'
-import { countersOf } from '../netlink/tc/stats.ts'
+import { countersOf, type Stats } from '../netlink/tc/stats.ts'
 import type { SteerSpec } from '../ops/op.ts'
 import { steerPlace } from './steer.ts'
 
@@ -24,6 +24,8 @@ export interface FilterCounters {
 export interface LinkCounters {
   readonly received: Passed
   readonly sent: Passed
+  /** Packets that it dropped on the way in and out. */
+  readonly dropped: bigint
 }
 
 /** A filter by what made it, and its handle. */
@@ -46,11 +48,15 @@ export function filterCounters(
     if (message === undefined) return undefined
     const filter = decodeFilter(message)
     // Of the actions every one counts the same frames, but those that no driver counts for (csum); the last one is counted.
-    const stats = actionsOf(filter).at(-1)?.TCA_ACT_STATS ?? []
-    const { all, hardware } = countersOf(stats)
-    const software = { packets: all.packets - hardware.packets, bytes: all.bytes - hardware.bytes }
-    return { inHw: isInHardware(filter), hardware, software }
+    return { inHw: isInHardware(filter), ...apart(actionsOf(filter).at(-1)?.TCA_ACT_STATS ?? []) }
   })
+}
+
+/** What was counted in hardware, and what in software: the rest. */
+export function apart(stats: Stats): Pick<FilterCounters, 'hardware' | 'software'> {
+  const { all, hardware } = countersOf(stats)
+  const software = { packets: all.packets - hardware.packets, bytes: all.bytes - hardware.bytes }
+  return { hardware, software }
 }
 
 /** Counters of an interface by its name; undefined when it is not there. struct rtnl_link_stats64 of linux/if_link.h. */
@@ -58,10 +64,14 @@ export function linkCounters(socket: NetlinkSocket, name: string): LinkCounters 
   try {
     const [message] = socket.request(getLink(name)).messages
     const stats = message === undefined ? undefined : decodeLink(message).IFLA_STATS64
-    if (stats === undefined || stats.length < 32) return undefined
+    if (stats === undefined || stats.length < 64) return undefined
     const view = new DataView(stats.buffer, stats.byteOffset, stats.length)
     const at = (field: number) => view.getBigUint64(8 * field, true)
-    return { received: { packets: at(0), bytes: at(2) }, sent: { packets: at(1), bytes: at(3) } }
+    return {
+      received: { packets: at(0), bytes: at(2) },
+      sent: { packets: at(1), bytes: at(3) },
+      dropped: at(6) + at(7),
+    }
   } catch (error) {
     if (error instanceof NetlinkError && error.code === 'ENODEV') return undefined
     throw error

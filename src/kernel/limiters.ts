@@ -54,9 +54,7 @@ function limiterAction({ index, bytesPerSecond, burst, cookie }: LimiterSpec, in
 
 /** What of a policer in the NIC is not as addLimiter() left it; none for one that is gone. */
 export function limiterDifferences(socket: NetlinkSocket, spec: LimiterSpec): readonly string[] {
-  const stored = policersOf(socket).find(
-    (action) => (action.TCA_ACT_OPTIONS as Police).TCA_POLICE_TBF?.index === spec.index,
-  )
+  const stored = policerOf(socket, spec.index)
   return stored === undefined ? [] : compareActions(limiterAction(spec, true), stored)
 }
 
@@ -82,6 +80,13 @@ export function policerIndexes(socket: NetlinkSocket): number[] {
 /** Removes a policer; fine when it is gone. EPERM while filters use it. */
 export function removeLimiter(socket: NetlinkSocket, index: number): void {
   tolerate(['ENOENT', 'EINVAL'], () => socket.request(deleteAction('police', index)))
+}
+
+/** The policer that filters share by this index. */
+export function policerOf(socket: NetlinkSocket, index: number): Action | undefined {
+  return policersOf(socket).find(
+    (action) => (action.TCA_ACT_OPTIONS as Police).TCA_POLICE_TBF?.index === index,
+  )
 }
 
 function policersOf(socket: NetlinkSocket): Action[] {
@@ -117,7 +122,7 @@ export function removeMeter(socket: NetlinkSocket, spec: MeterSpec): void {
 }
 
 /** Filters in the meters' priority that have the spec's MAC address and cookie. */
-function metersOf(socket: NetlinkSocket, spec: MeterSpec): Tc[] {
+export function metersOf(socket: NetlinkSocket, spec: MeterSpec): Tc[] {
   const { ifindex, mac, cookie } = spec
   const found = tolerate(['EINVAL', 'ENODEV'], () => socket.dump(dumpFilters(ifindex))) ?? []
   return found.map(decodeFilter).filter((filter) => {

@@ -225,6 +225,7 @@ export function openLinuxKernel(pod?: OpenNetns): Kernel {
     rivals: (link, specs, ownPrefix) => offload().rivalsOf(socket('host'), link, specs, ownPrefix),
     isVepa: (ifindex) => isVepa(socket('host'), ifindex),
     filterCounters: (rules) => looks().filterCounters(socket('host'), rules, (name) => indexOf('host', name)),
+    limitCounters: (op) => looks().limitCounters(sides, op),
     linkCounters: (side, name) => looks().linkCounters(socket(side), name),
     tcOffload: (ifindex) => looks().tcOffloadOf(socket('host', NETLINK_GENERIC), ifindex),
     missingNeeds: (wanted) => looks().missingNeeds(wanted, runNft),

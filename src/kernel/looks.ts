@@ -1,5 +1,6 @@
 /** What only CHECK, STATUS and vfctl ask for; linux.ts loads it when one does. */
 export { filterCounters, linkCounters } from './counters.ts'
 export { tcOffloadOf } from './ethtool.ts'
+export { limitCounters } from './limit-counters.ts'
 export { missingNeeds } from './needs.ts'
 export { verify } from './verify.ts'

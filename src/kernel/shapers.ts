@@ -2,7 +2,7 @@
 import { shaperHandle } from '../lib/rate-numbers.ts'
 import { decodeLink, deleteLink, getLink, IFF, newLink } from '../netlink/rtnl/link.ts'
 import { NetlinkError, type NetlinkSocket } from '../netlink/socket.ts'
-import { TC_H } from '../netlink/tc/msg.ts'
+import { TC_H, type Tc } from '../netlink/tc/msg.ts'
 import { bytesOfTicks, rateOf } from '../netlink/tc/police.ts'
 import { decodeQdisc, deleteRootQdisc, dumpQdiscs, newTbf, tbfOf } from '../netlink/tc/qdisc.ts'
 import type { TbfSpec } from '../netlink/tc/tbf.ts'
@@ -32,15 +32,22 @@ function rootOf(socket: NetlinkSocket, ifindex: number): string | undefined {
 
 /** The tbf of ours at the root of an interface. */
 export function shaperOn(socket: NetlinkSocket, ifindex: number): ShaperFacts | undefined {
-  for (const message of socket.dump(dumpQdiscs(ifindex))) {
-    const qdisc = decodeQdisc(message)
-    const { TCA_TBF_PARMS: parms, TCA_TBF_RATE64: rate64 } = tbfOf(qdisc) ?? {}
-    if (qdisc.tcm_ifindex !== ifindex || qdisc.tcm_parent !== TC_H.TC_H_ROOT) continue
-    if (qdisc.tcm_handle !== shaperHandle || parms === undefined) continue
-    const bytesPerSecond = rateOf(parms.rate, rate64)
-    return { bytesPerSecond, burst: bytesOfTicks(parms.buffer, bytesPerSecond), limit: parms.limit }
-  }
-  return undefined
+  const found = findShaper(socket, ifindex)
+  const { TCA_TBF_PARMS: parms, TCA_TBF_RATE64: rate64 } = (found && tbfOf(found)) ?? {}
+  if (parms === undefined) return undefined
+  const bytesPerSecond = rateOf(parms.rate, rate64)
+  return { bytesPerSecond, burst: bytesOfTicks(parms.buffer, bytesPerSecond), limit: parms.limit }
+}
+
+/** The qdisc itself, with all that the kernel says of it. */
+export function findShaper(socket: NetlinkSocket, ifindex: number): Tc | undefined {
+  return socket
+    .dump(dumpQdiscs(ifindex))
+    .map(decodeQdisc)
+    .find((qdisc) => {
+      if (qdisc.tcm_ifindex !== ifindex || qdisc.tcm_parent !== TC_H.TC_H_ROOT) return false
+      return qdisc.tcm_handle === shaperHandle && tbfOf(qdisc)?.TCA_TBF_PARMS !== undefined
+    })
 }
 
 /** Removes our tbf from the root of an interface; fine when it, or the interface, is gone. */

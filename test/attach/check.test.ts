@@ -73,6 +73,7 @@ function podWith(
       isVepa: never,
       filterCounters: never,
       linkCounters: never,
+      limitCounters: never,
       reservedCookies: never,
       tcOffload: never,
       missingNeeds: never,

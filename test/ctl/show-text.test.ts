@@ -30,7 +30,7 @@ test('a device, its traffic, rules in the NIC and in software, and what is not a
     ...shown,
     plugin: 'vf-attach',
     device: { id: '0000:3b:02.1', pf: '0000:3b:00.0', vf: 3, driver: 'mlx5_core' },
-    traffic: { received: { packets: 5n, bytes: 500n }, sent: { packets: 4n, bytes: 400n } },
+    traffic: { received: { packets: 5n, bytes: 500n }, sent: { packets: 4n, bytes: 400n }, dropped: 0n },
   }
   const rules: Shown = {
     ...shown,
@@ -101,7 +101,14 @@ test('requests that the NIC counts and no reply: it may ignore a part of the rul
 })
 
 test('limits: how much, where, by what, and what was refused', () => {
-  const limit = { direction: 'toPod', rate: 100_000_000, burst: 1, where: 'pod', means: 'ifb' } as const
+  const limit = {
+    direction: 'toPod',
+    rate: 100_000_000,
+    burst: 1,
+    where: 'pod',
+    means: 'ifb',
+    parts: [],
+  } as const
   const limits: Shown['limits'] = [
     limit,
     { ...limit, direction: 'fromPod', where: 'nic', means: 'max_tx_rate', refusals: ['tx_max: EOPNOTSUPP'] },
@@ -113,4 +120,51 @@ test('limits: how much, where, by what, and what was refused', () => {
   expect(text).toContain(
     'what the pod sends is limited to 100000000 bit/s: in the NIC (max_tx_rate)\n    not otherwise: tx_max: EOPNOTSUPP\n',
   )
+})
+
+test('limits: what each part of them has counted, or is set to now', () => {
+  const [none, some] = [
+    { packets: 0n, bytes: 0n },
+    { packets: 12n, bytes: 900n },
+  ]
+  const soft = { inHw: false, hardware: none, software: some, dropped: 3n }
+  const parts: Shown['limits'][number]['parts'] = [
+    {
+      kind: 'counters',
+      line: 'tbf',
+      counters: { ...soft, overLimit: 7n, waiting: { packets: 1n, bytes: 60n } },
+    },
+    {
+      kind: 'counters',
+      line: 'police',
+      counters: { ...soft, inHw: true, hardware: some, software: none, conformed: 9n },
+    },
+    { kind: 'counters', line: 'ifb', counters: undefined },
+    { kind: 'setting', line: 'rate A', wanted: 1_000_000, now: 1_000_000 },
+    { kind: 'setting', line: 'rate B', wanted: 1_000_000, now: 2_000_000 },
+    { kind: 'setting', line: 'rate C', wanted: 1_000_000, now: 0 },
+    { kind: 'setting', line: 'rate D', wanted: 1_000_000, now: undefined },
+  ]
+  const limits: Shown['limits'] = [
+    { direction: 'toPod', rate: 1_000_000, burst: 1, where: 'host', means: 'any', parts },
+  ]
+  expect(
+    showText({ attachments: [{ ...shown, limits }], errors: [] }),
+  ).toBe(`c0ffee net1, network vf-net, by vf-offload
+  what comes to the pod is limited to 1000000 bit/s: on the host (any)
+    tbf
+      software 12 packets 900 bytes, 3 packets dropped, waited 7 times, 1 packets 60 bytes waiting
+    police
+      hardware 12 packets 900 bytes, software 0 packets 0 bytes, 9 packets let through, 3 packets dropped
+    ifb
+      is not there
+    rate A
+      set to 1000000 bit/s; no counters
+    rate B
+      set to 2000000 bit/s now, not 1000000 bit/s; no counters
+    rate C
+      set to no limit now, not 1000000 bit/s; no counters
+    rate D
+      can not be read back; no counters
+`)
 })

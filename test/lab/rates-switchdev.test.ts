@@ -4,7 +4,14 @@ import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest
 import type { CniResult, ConfigList, Runtime } from '../../hack/lab/cni-runtime.ts'
 import type { Lab } from '../../hack/lab/lab.ts'
 import { lab } from '../support/lab.ts'
-import { DATAGRAM, datagramsOf, limitFor, look, unlimited } from '../support/limits.ts'
+import {
+  type ShownLimit as CountedLimit,
+  DATAGRAM,
+  datagramsOf,
+  limitFor,
+  look,
+  unlimited,
+} from '../support/limits.ts'
 import {
   attachConfig,
   attachment,
@@ -117,7 +124,7 @@ async function limits(): Promise<string[][]> {
 }
 
 /** Where each limit is enforced, as `vfctl show` says it: the text's lines, and the same of --json and of the report. */
-async function shownLimits(): Promise<{ lines: string[]; limits: string[][] }> {
+async function shownLimits(): Promise<{ lines: string[]; limits: string[][]; parts: ShownPart[] }> {
   const vfctl = `${pluginPath[0]}/vfctl show`
   const lines = (await vm.must(`${vfctl} pod-one net1`))
     .split('\n')
@@ -128,7 +135,8 @@ async function shownLimits(): Promise<{ lines: string[]; limits: string[][] }> {
     report: { limits: ShownLimit[] } | undefined
   }[]
   const [own] = all.filter(({ plugin }) => plugin === 'vf-offload')
-  expect(own?.report?.limits).toEqual(own?.limits)
+  const withoutParts = own?.limits.map(({ parts: _, ...rest }) => rest)
+  expect(own?.report?.limits).toEqual(withoutParts)
   return {
     lines: lines.map((line) => line.trim()),
     limits: (own?.limits ?? []).map(({ direction, rate, where, means }) => [
@@ -137,11 +145,12 @@ async function shownLimits(): Promise<{ lines: string[]; limits: string[][] }> {
       where,
       means,
     ]),
+    parts: (own?.limits ?? []).flatMap(({ parts }) => parts),
   }
 }
 
-interface ShownLimit {
-  readonly direction: string
+type ShownPart = CountedLimit['parts'][number]
+interface ShownLimit extends CountedLimit {
   readonly rate: number
   readonly where: string
   readonly means: string
@@ -171,7 +180,7 @@ test('both limits in the NIC: one for mapped and direct, IPv4 and IPv6; TCP from
     ['fromPod', 'nic', 'tx_max'],
   ])
   await silently(ours('CHECK', wishes, result))
-  expect(await shownLimits()).toEqual({
+  expect(await shownLimits()).toMatchObject({
     lines: [
       `what comes to the pod is limited to ${down}000000 bit/s: in the NIC (police)`,
       `what the pod sends is limited to ${up}000000 bit/s: in the NIC (tx_max)`,
@@ -201,6 +210,13 @@ test('both limits in the NIC: one for mapped and direct, IPv4 and IPv6; TCP from
   )
   expect(policer?.stats.hw_packets).toBeGreaterThan(0)
   expect(policer?.stats.drops).toBeGreaterThan(0)
+  const { parts } = await shownLimits()
+  expect(parts.find(({ line }) => line.startsWith('tc actions add'))?.counters).toMatchObject({
+    hardware: { packets: expect.toSatisfy((count: number) => count >= (policer?.stats.hw_packets ?? 0)) },
+    ...{ software: { packets: 0, bytes: 0 }, dropped: policer?.stats.drops },
+  })
+  expect(parts.filter(({ line }) => line.includes('dst_mac'))).toHaveLength(2)
+  expect(parts.find(({ line }) => line.includes('tx_max'))).toMatchObject({ wanted: up * 1e6, now: up * 1e6 })
 
   await delLeavesNothing()
 }, 400_000)
@@ -274,7 +290,7 @@ test('a rate that is no whole number of Mbit/s is policed on the representor', a
   const result = await attach()
   await add({ egressRate: 1_500_000, egressBurst: 400_000 }, result)
   expect(await limits()).toEqual([['fromPod', 'nic', 'police']])
-  expect(await shownLimits()).toEqual({
+  expect(await shownLimits()).toMatchObject({
     lines: [
       'what the pod sends is limited to 1500000 bit/s: in the NIC (police)',
       expect.stringMatching(/^not otherwise: tx_max: 1500000 bit\/s is no whole/),
@@ -290,6 +306,10 @@ test('a rate that is no whole number of Mbit/s is policed on the representor', a
   )
   expect(percent).toBeGreaterThanOrEqual(95)
   expect(percent).toBeLessThanOrEqual(105)
+  const [police] = (await shownLimits()).parts
+  expect(police?.line).toContain('action police')
+  expect(police?.counters?.hardware.packets).toBeGreaterThan(0)
+  expect(police?.counters?.dropped).toBeGreaterThan(0)
   await delLeavesNothing()
 }, 400_000)
 

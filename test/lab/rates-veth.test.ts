@@ -13,7 +13,7 @@ import {
   webAndDns,
 } from '../support/bridge-bed.ts'
 import { lab as sharedLab } from '../support/lab.ts'
-import { limitFor, look, unlimited } from '../support/limits.ts'
+import { limitFor, look, type ShownLimit, unlimited } from '../support/limits.ts'
 import { errorOf, json, pluginPath, silently, testRuntime } from '../support/plugins.ts'
 import { type Meter, type Stream, startMeter } from '../support/rate.ts'
 import { diffSnapshot, type Snapshot, snapshot } from '../support/snapshot.ts'
@@ -218,12 +218,53 @@ const fromPod: Stream = { from: one, to: null, address: BRIDGE.v4, port: 5001 }
 /** Mbit/s as a rate and a quarter of a second of it as a burst, in bits. */
 const bits = (mbit: number) => [Math.round(mbit * 1e6), Math.round(mbit * 250_000)] as const
 
+interface Counted {
+  readonly bytes: number
+  readonly packets: number
+  readonly drops: number
+}
+
+async function shaperOn(dev: string): Promise<Counted> {
+  const [tbf] = await json(lab, `tc -s -j qdisc show dev ${dev} root`)
+  return tbf as unknown as Counted
+}
+
+/** What vfctl shows of both limits is what tc shows, before and after, and more than was received through each. */
+async function counted(toPod: number, fromPod: number, ifb: string): Promise<void> {
+  const ways = [
+    ['toPod', peer, toPod],
+    ['fromPod', ifb, fromPod],
+  ] as const
+  const earlier = await Promise.all(ways.map(([, dev]) => shaperOn(dev)))
+  const [shown] = JSON.parse(await lab.must(`${pluginPath[0]}/vfctl show --json`)) as [
+    { limits: ShownLimit[] },
+  ]
+  for (const [at, [direction, dev, received]] of ways.entries()) {
+    const later = await shaperOn(dev)
+    const parts = shown.limits.find((one) => one.direction === direction)?.parts ?? []
+    const counters = parts.find(({ line }) => line.includes(' tbf '))?.counters
+    expect(counters?.hardware).toEqual({ packets: 0, bytes: 0 })
+    for (const [value, field] of [
+      [counters?.software.bytes, 'bytes'],
+      [counters?.software.packets, 'packets'],
+      [counters?.dropped, 'drops'],
+    ] as const) {
+      expect(value).toBeGreaterThanOrEqual(earlier[at]?.[field] ?? Number.NaN)
+      expect(value).toBeLessThanOrEqual(later[field])
+    }
+    // The shaper, and from the pod the filter that leads to its ifb and the ifb itself.
+    expect(parts).toHaveLength(direction === 'toPod' ? 1 : 3)
+    for (const one of parts) expect(one.counters?.software.bytes).toBeGreaterThan(received)
+  }
+}
+
 test('B10: TCP gets its rate in both directions, a neighbour gets what it had', async () => {
   const plain = Math.min(await unlimited(meter, toPod), await unlimited(meter, fromPod))
   const mbit = limitFor(plain)
   const [rate, burst] = bits(mbit)
   await attachToBridge(lab, runtime, two)
-  await add({ ingressRate: rate, ingressBurst: burst, egressRate: rate, egressBurst: burst })
+  const limits = { ingressRate: rate, ingressBurst: burst, egressRate: rate, egressBurst: burst }
+  const result = await add(limits)
   const settled = { seconds: 5, warmUp: 2 }
   const verdicts = {
     toPod: await look(meter, [{ ...toPod, ...settled }], mbit, [90, 105]),
@@ -238,6 +279,7 @@ test('B10: TCP gets its rate in both directions, a neighbour gets what it had', 
     expect(percent).toBeGreaterThanOrEqual(90)
     expect(percent).toBeLessThanOrEqual(105)
   }
+  await counted(verdicts.toPod.received, verdicts.fromPod.received, result.interfaces?.at(-1)?.name ?? '')
   // Twice the limit is far from a limit, and what this machine gives an unlimited stream at any time.
   const neighbour = { ...toPod, to: two, address: PODS[two].v4 }
   expect((await look(meter, [neighbour], mbit, [200, 1e6])).percent).toBeGreaterThan(200)

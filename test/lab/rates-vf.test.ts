@@ -12,6 +12,7 @@ import {
   errorOf,
   json,
   listOf,
+  pluginPath,
   silently,
   staticIpam,
   testRuntime,
@@ -158,7 +159,12 @@ describe.each(['igb', 'simnic'] as const)('a VF of %s in legacy mode', (nic) => 
 
   test('a rate that somebody has changed since is left to them', async () => {
     const result = await add({ egressRate: 99_000_000, egressBurst: 8_000_000 })
+    const shown = () => lab.must(`${pluginPath[0]}/vfctl show`)
+    expect(await shown()).toContain(
+      'max_tx_rate 99 min_tx_rate 0\n      set to 99000000 bit/s; no counters\n',
+    )
     await lab.must(`ip link set ${net.pf} vf 0 max_tx_rate 77`)
+    expect(await shown()).toContain('      set to 77000000 bit/s now, not 99000000 bit/s; no counters\n')
     await silently(ours('DEL', undefined, result))
     expect(await vfRate()).toMatchObject({ max_tx: 77 })
     await delLeavesNothing()

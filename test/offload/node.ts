@@ -57,6 +57,7 @@ export class Node implements Machine {
         isVepa: never,
         filterCounters: never,
         linkCounters: never,
+        limitCounters: never,
         tcOffload: never,
         missingNeeds: never,
       },

@@ -26,6 +26,19 @@ export function limitFor(plain: number): number {
   return Math.max(1, Math.min(3, Math.round(plain / 5)))
 }
 
+/** Limits as `vfctl show --json` has them: what each is made of, and what that has counted or is set to. */
+export interface ShownLimit {
+  readonly direction: 'toPod' | 'fromPod'
+  readonly parts: readonly {
+    readonly line: string
+    readonly counters?: Readonly<Record<'hardware' | 'software', { packets: number; bytes: number }>> & {
+      readonly dropped: number
+    }
+    readonly wanted?: number
+    readonly now?: number
+  }[]
+}
+
 /** How a look at a limit came out. */
 export interface Verdict {
   /** The last one, in percent of the limit. */

@@ -42,6 +42,12 @@ export const stats = ordered('TCA_STATS', () => ({
 }))
 export type Stats = Value<typeof stats>
 
+/** Of a qdisc or an action: what waits and what it dropped; undefined when the list does not say. */
+export function queueOf(list: Stats): Value<typeof gnet_stats_queue> | undefined {
+  for (const [name, value] of list) if (name === 'TCA_STATS_QUEUE') return value
+  return undefined
+}
+
 /** Bytes (without the Ethernet header on ingress) and packets. */
 export interface Count {
   readonly bytes: bigint
