@@ -1,7 +1,7 @@
 /** What `vfctl show` prints for people. Pure. */
 import type { FilterCounters, Passed } from '../kernel/counters.ts'
 import type { LimitCounters } from '../kernel/limit-counters.ts'
-import type { Showing, Shown, ShownRule } from './show.ts'
+import type { ServedByHost, Showing, Shown, ShownRule } from './show.ts'
 import type { LimitPart } from './show-limits.ts'
 
 /** A paragraph for each attachment. */
@@ -22,14 +22,13 @@ function paragraph(shown: Shown): string[] {
   }
   if (traffic !== undefined)
     lines.push(`  ${ifname} in the pod received ${passed(traffic.received)}, sent ${passed(traffic.sent)}`)
-  for (const { mapping, served } of mappings) {
+  for (const { mapping, host } of mappings) {
     const own = rules.filter((rule) => rule.mapping === mapping)
     const isNic = own.length > 0 && own.every(({ where }) => where === 'nic')
     lines.push(`  ${mapping}: ${isNic ? 'in the NIC' : 'in software'}`)
-    if (own.length === 0) lines.push(...served.map((line) => `    by the host's nftables: ${line}`))
     for (const refusal of new Set(own.flatMap((rule) => rule.refusal ?? [])))
       lines.push(`    the NIC did not take it: ${refusal}`)
-    lines.push(...own.flatMap(ruleLines))
+    lines.push(...own.flatMap(ruleLines), ...host.map(hostLine))
     if (isOneWay(own)) lines.push(oneWayWords)
   }
   for (const { direction, rate, where = 'nowhere', means = 'not finished', refusals = [], parts } of limits) {
@@ -63,6 +62,12 @@ function isOneWay(rules: readonly ShownRule[]): boolean {
 
 /** A TCP client that gets no answer sends as many within seconds. */
 const enoughRequests = 3n
+
+/** The kernel counts a connection when it is opened: no packet after the first one is looked up. */
+function hostLine({ line, isThere, connections }: ServedByHost): string {
+  const counted = connections === undefined ? 'not counted' : `${connections} connections`
+  return `    by the host's nftables: ${line}, ${isThere ? counted : 'is not there'}`
+}
 
 function partLines(part: LimitPart): string[] {
   const words = part.kind === 'setting' ? settingWords(part) : limitWords(part.counters)

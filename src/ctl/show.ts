@@ -6,8 +6,9 @@ import { type AttachJournal, attachJournal } from '../attach/record.ts'
 import type { FilterCounters, LinkCounters } from '../kernel/counters.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import type { Machine } from '../kernel/machine.ts'
+import { identityOf } from '../offload/identity.ts'
 import { type OffloadJournal, offloadJournal } from '../offload/record.ts'
-import { mappingsOf, type ReportedMapping } from '../offload/report.ts'
+import { mappingName, mappingsOf, type ReportedMapping, servedLine } from '../offload/report.ts'
 import { openOwnersNetns } from '../ops/owner-netns.ts'
 import { type PluginRecord, RecordError } from '../ops/record.ts'
 import { type RecordName, type RecordStore, recordStore } from '../ops/record-store.ts'
@@ -37,8 +38,8 @@ export interface Shown {
   readonly device: ShownDevice | undefined
   /** The account that vf-offload wrote at ADD. */
   readonly report: unknown
-  /** Mappings, with the node addresses that they are served on; a veth pod's have no filters. */
-  readonly mappings: readonly Pick<ReportedMapping, 'mapping' | 'served'>[]
+  /** Mappings, with the node addresses that they are served on. */
+  readonly mappings: readonly ShownMapping[]
   readonly rules: readonly ShownRule[]
   readonly limits: readonly ShownLimit[]
 }
@@ -49,6 +50,20 @@ export interface ShownDevice {
   readonly pf: string | undefined
   readonly vf: number | undefined
   readonly driver: string | undefined
+}
+
+/** A mapping, and what of it the host's nftables serve: all for a pod behind a veth, for others what no filter takes. */
+export interface ShownMapping extends Pick<ReportedMapping, 'mapping' | 'served'> {
+  readonly host: readonly ServedByHost[]
+}
+
+/** An address and port of the node in the host's port map. */
+export interface ServedByHost {
+  /** `10.1.0.1:80 -> 10.2.0.5:80` */
+  readonly line: string
+  readonly isThere: boolean
+  /** Connections that it has led to the pod; absent where the map does not count. */
+  readonly connections?: bigint
 }
 
 /** A filter, and what it has seen; undefined counters: it is not there any more. */
@@ -173,7 +188,7 @@ function shownOffload(
       ...common,
       device: undefined,
       report: parsed(report),
-      mappings: mappingsOf(record.journal).map(({ mapping, served }) => ({ mapping, served })),
+      mappings: shownMappings(machine, kernel, record),
       limits: shownLimits(kernel, record.journal, common.alive),
       rules: rules.map(({ mapping, line, where, refusal, rule }, at) => ({
         ...{ mapping, line, where },
@@ -183,6 +198,32 @@ function shownOffload(
       })),
     }
   })
+}
+
+/** The host's map has all addresses of a mapping, whoever else serves them. */
+function shownMappings(
+  machine: Machine,
+  kernel: Kernel,
+  { owner, journal }: PluginRecord<OffloadJournal>,
+): ShownMapping[] {
+  const { keys } = journal
+  const { cookie } = identityOf(owner, machine.sha256)
+  const opened = keys.length === 0 ? [] : kernel.openedPorts(cookie, keys.length)
+  return mappingsOf(journal).map(({ mapping, served }) => ({
+    ...{ mapping, served },
+    host: keys
+      .filter((key) => mappingName(key) === mapping)
+      .map((key) => {
+        const found = opened.find(
+          ({ address, proto, port }) => address === key.address && proto === key.proto && port === key.port,
+        )
+        const connections = found?.opened
+        return {
+          ...{ line: servedLine(key), isThere: found !== undefined },
+          ...(connections === undefined ? {} : { connections }),
+        }
+      }),
+  }))
 }
 
 /** What both plugins' records have, and what the pod's interface has counted; `show` adds the rest. */

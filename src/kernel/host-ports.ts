@@ -5,25 +5,30 @@
  * caught. Chains are written anew with every reservation, in the same transaction: what somebody did to them ends there.
  * By netlink, without the nft program: starting that would be most of what a DEL costs.
  */
-import { ipFamily, ipFromBytes, ipToBytes } from '../lib/ip.ts'
+import { ipFamily, ipToBytes } from '../lib/ip.ts'
 import { PortTaken } from '../lib/port-taken.ts'
-import type { Message, Request } from '../netlink/message.ts'
+import type { Request } from '../netlink/message.ts'
 import { batchEnds } from '../netlink/nf/nfnetlink.ts'
 import { createElements, NFT_JUMP } from '../netlink/nf/rules.ts'
 import {
-  commentOf,
-  commentStarts,
-  decodeElements,
   deleteElements,
   deleteTable,
   dropChain,
-  dumpElements,
   elementsWith,
   type NftElement,
   userdataOf,
 } from '../netlink/nf/tables.ts'
 import { NetlinkError, type NetlinkSocket } from '../netlink/socket.ts'
 import type { Masquerade, PortKey, Proto } from '../ops/op.ts'
+import {
+  dumpSets,
+  type Element,
+  elementOf,
+  elements,
+  elementsOf,
+  keyText,
+  setNames,
+} from './host-elements.ts'
 import {
   guardChain,
   guardRequests,
@@ -70,8 +75,15 @@ export function reservePorts(
   })
   const sources = masquerade.length > 0 ? sourceRequests(masquerade, owner) : []
   const guard = needGuard(keys) ? guardRequests() : []
+  const reserve = (counted: boolean) =>
+    socket.transaction(batchEnds(), [...hostTableRequests(counted), ...guard, ...sources, ...requests])
   try {
-    socket.transaction(batchEnds(), [...hostTableRequests(), ...guard, ...sources, ...requests])
+    try {
+      reserve(true)
+    } catch (error) {
+      if (!(error instanceof NetlinkError) || error.operation !== 'NFT_MSG_NEWSET') throw error
+      reserve(false)
+    }
   } catch (error) {
     if (!(error instanceof NetlinkError) || error.code !== 'EEXIST') throw error
     // A dump may leave out the very one.
@@ -184,14 +196,6 @@ function look(socket: NetlinkSocket, cookie: string): { own: Element[]; others: 
   return { own: list, others }
 }
 
-/** Cookies that begin with `prefix` (hex) of all who have something reserved. */
-export function reservedCookies(socket: NetlinkSocket, prefix: string): string[] {
-  const cookies = dumpSets(socket).flatMap(({ message }) => [...commentStarts(message, prefix, cookieLength)])
-  return [...new Set(cookies)].filter((cookie) => /^[0-9a-f]+$/.test(cookie))
-}
-
-const cookieLength = 32
-
 /** Of the table, or of its guard. */
 function isLastUse(own: readonly Element[], others: Others): boolean {
   return !others.any || (own.some(isLocal) && !others.local)
@@ -221,66 +225,6 @@ function removal(own: readonly Element[], others: Others): Request[] {
 
 /** An attribute of netlink holds 64 KiB. */
 const elementsInMessage = 200
-const setNames = [...Object.values(ports), ...Object.values(masquerades)]
-
-interface Element {
-  /** Set and key. */
-  readonly name: string
-  readonly set: string
-  readonly comment: string
-  /** What it reserves; undefined for one that says whom to masquerade. */
-  readonly reserved: FreedKey | undefined
-  readonly raw: NftElement
-}
-
-/** Without such a table, and from a kernel that has no nf_tables (EINVAL: nfnetlink knows no such subsystem). */
-const absent: ReadonlySet<string> = new Set(['ENOENT', 'EINVAL', 'EOPNOTSUPP'])
-
-/** What a dump of one set says. */
-interface Shown {
-  readonly set: string
-  readonly message: Message
-}
-
-/** Every set of the table; nothing when the table does not exist. */
-function dumpSets(socket: NetlinkSocket): Shown[] {
-  return setNames.flatMap((set) => {
-    try {
-      return socket.dump(dumpElements(hostTable, set)).map((message) => ({ set, message }))
-    } catch (error) {
-      if (error instanceof NetlinkError && absent.has(error.code)) return []
-      throw error
-    }
-  })
-}
-
-/** The elements, each once. */
-function elementsOf(shown: readonly Shown[]): Element[] {
-  const all = shown.flatMap(({ set, message }) => decodeElements(message).map((raw) => elementOf(set, raw)))
-  return [...new Map(all.map((one) => [one.name, one])).values()]
-}
-
-function elementOf(set: string, raw: NftElement): Element {
-  const name = `${set} ${raw.NFTA_SET_ELEM_KEY?.NFTA_DATA_VALUE ?? ''}`
-  return { name, set, raw, comment: commentOf(raw), reserved: reservedBy(set, raw) }
-}
-
-/** Every element of the table; none when the table does not exist. */
-function elements(socket: NetlinkSocket): Element[] {
-  return elementsOf(dumpSets(socket))
-}
-
-const protocols: Readonly<Record<number, Proto>> = { 6: 'tcp', 17: 'udp', 132: 'sctp' }
-
-/** The key of a map: address, protocol and port, each in as many words of four bytes as it needs. */
-function reservedBy(set: string, { NFTA_SET_ELEM_KEY: key }: NftElement): FreedKey | undefined {
-  const bytes = key?.NFTA_DATA_VALUE
-  const size = set === ports[4] ? 4 : set === ports[6] ? 16 : 0
-  if (bytes === undefined || size === 0 || bytes.length < size + 8) return undefined
-  const proto = protocols[bytes[size] ?? 0]
-  const port = ((bytes[size + 4] ?? 0) << 8) | (bytes[size + 5] ?? 0)
-  return proto === undefined ? undefined : { address: ipFromBytes(bytes, 0, size), proto, port }
-}
 
 function findTaken(present: readonly Element[], keys: readonly PortKey[]): [PortKey, string] | undefined {
   const owners = new Map(
@@ -299,8 +243,4 @@ function findTaken(present: readonly Element[], keys: readonly PortKey[]): [Port
 function ownerName(comment: string): string {
   const name = /^[0-9a-f]{32} (.+)$/.exec(comment)?.[1]
   return name === undefined ? `an element with comment "${comment}"` : `container/interface "${name}"`
-}
-
-function keyText({ address, proto, port }: Pick<PortKey, 'address' | 'proto' | 'port'>): string {
-  return `${address} . ${proto} . ${port}`
 }

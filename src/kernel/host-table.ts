@@ -116,11 +116,14 @@ export function needGuard(keys: readonly Pick<PortKey, 'address'>[]): boolean {
   return keys.some(({ address }) => address.startsWith('127.'))
 }
 
-/** Makes the table, or completes it, and writes its chains anew. */
-export function hostTableRequests(): Request[] {
+/**
+ * Makes the table, or completes it, and writes its chains anew. `counted`: maps of reservations count the connections to
+ * each port. The kernel refuses (EEXIST) a map that is there and does not count, as earlier versions made it.
+ */
+export function hostTableRequests(counted: boolean): Request[] {
   return [
     newTable(hostTable),
-    ...([4, 6] as const).flatMap((family) => setsOf(family).map(newSet)),
+    ...([4, 6] as const).flatMap((family) => setsOf(family, counted).map(newSet)),
     ...chains.flatMap(([name, hook, priority]) =>
       freshChain(hostTable, name, { type: 'nat', hook, priority }),
     ),
@@ -165,7 +168,7 @@ export function sourceRequests(masquerade: readonly Masquerade[], owner: string)
   ]
 }
 
-function setsOf(family: 4 | 6): NftSet[] {
+function setsOf(family: 4 | 6, counted: boolean): NftSet[] {
   const size = family === 4 ? 4 : 16
   const [address, proto, service] = [types[family], types.proto, types.service]
   const map = (name: string) => ({
@@ -176,6 +179,8 @@ function setsOf(family: 4 | 6): NftSet[] {
     {
       ...map(ports[family]),
       ...{ NFTA_SET_DATA_TYPE: concat(address, service), NFTA_SET_DATA_LEN: size + 4, NFTA_SET_ID: family },
+      // Of a connection only the first packet comes to the chains: its whole cost.
+      ...(counted ? { NFTA_SET_EXPR: { NFTA_EXPR_NAME: 'counter', NFTA_EXPR_DATA: {} } } : {}),
     },
     { ...map(masquerades[family]), NFTA_SET_DATA_TYPE: NFT_DATA_VERDICT, NFTA_SET_ID: 10 + family },
   ]

@@ -25,6 +25,7 @@ import type {
   ShaperFacts,
   SourceRuleFacts,
 } from './facts.ts'
+import type { OpenedPort } from './host-elements.ts'
 import type { LimitCounters } from './limit-counters.ts'
 import type { Listener } from './listeners.ts'
 import type { Rival } from './rivals.ts'
@@ -167,6 +168,8 @@ export interface Kernel extends Runner {
   filterCounters(rules: readonly CountedRule[]): readonly (FilterCounters | undefined)[]
   /** What has passed through what an operation on a limit made; undefined when it is not there, or counts nothing. */
   limitCounters(op: Op): LimitCounters | undefined
+  /** Ports of the host's port map that have the cookie, and how many connections went through each; `expected` are there. */
+  openedPorts(cookie: string, expected: number): readonly OpenedPort[]
   /** What an interface has received and sent; undefined when it is not there. */
   linkCounters(side: Side, name: string): LinkCounters | undefined
   /** Whether a host interface hands filters to its NIC (`hw-tc-offload` of ethtool). */

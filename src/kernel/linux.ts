@@ -226,6 +226,8 @@ export function openLinuxKernel(pod?: OpenNetns): Kernel {
     isVepa: (ifindex) => isVepa(socket('host'), ifindex),
     filterCounters: (rules) => looks().filterCounters(socket('host'), rules, (name) => indexOf('host', name)),
     limitCounters: (op) => looks().limitCounters(sides, op),
+    openedPorts: (cookie, expected) =>
+      netfilter('host', (opened) => looks().openedPorts(opened, cookie, expected), []),
     linkCounters: (side, name) => looks().linkCounters(socket(side), name),
     tcOffload: (ifindex) => looks().tcOffloadOf(socket('host', NETLINK_GENERIC), ifindex),
     missingNeeds: (wanted) => looks().missingNeeds(wanted, runNft),

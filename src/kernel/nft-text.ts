@@ -105,10 +105,16 @@ function elementWords(words: readonly string[]): string[] {
     .sort()
 }
 
-/** `10.1.0.1 . 6 . 80` is `10.1.0.1 . tcp . 80`: a number between two others is a protocol. */
+/**
+ * `10.1.0.1 . 6 . 80 counter` is `10.1.0.1 . tcp . 80`: a number between two others is a protocol, and whether an element
+ * counts says nothing of where it leads.
+ */
 function elementText(words: readonly string[]): string {
   const isProtocol = (at: number) => words[at - 1] === '.' && words[at + 1] === '.'
-  return words.map((word, at) => (isProtocol(at) ? (protocols[word] ?? word) : word)).join(' ')
+  return words
+    .map((word, at) => (isProtocol(at) ? (protocols[word] ?? word) : word))
+    .filter((word) => word !== 'counter')
+    .join(' ')
 }
 
 function statement(place: string, words: readonly string[]): NftLine[] {

@@ -93,15 +93,13 @@ export function limitsOf({ limits = [] }: OffloadJournal): ReportedLimit[] {
 
 /** What became of each wish, by the record. */
 export function mappingsOf({ keys, rules }: OffloadJournal): ReportedMapping[] {
-  const names = new Set(keys.map(nameOf))
+  const names = new Set(keys.map(mappingName))
   return [...names].map((mapping) => {
     const own = rules.filter((rule) => rule.mapping === mapping)
     return {
       mapping,
       where: own.length > 0 && own.every(({ where }) => where === 'nic') ? 'nic' : 'host',
-      served: keys
-        .filter((key) => nameOf(key) === mapping)
-        .map((key) => `${endpoint(key.address, key.port)} -> ${endpoint(key.toAddress, key.toPort)}`),
+      served: keys.filter((key) => mappingName(key) === mapping).map(servedLine),
       rules: own.map(({ line, where, refusal }) => ({
         line,
         where,
@@ -111,8 +109,14 @@ export function mappingsOf({ keys, rules }: OffloadJournal): ReportedMapping[] {
   })
 }
 
-function nameOf({ proto, port, toPort }: OffloadJournal['keys'][number]): string {
+/** The mapping that a key is of, as people write it: `tcp 8080 -> 80`. */
+export function mappingName({ proto, port, toPort }: OffloadJournal['keys'][number]): string {
   return `${proto} ${port} -> ${toPort}`
+}
+
+/** The node's address and port, and where they lead. */
+export function servedLine({ address, port, toAddress, toPort }: OffloadJournal['keys'][number]): string {
+  return `${endpoint(address, port)} -> ${endpoint(toAddress, toPort)}`
 }
 
 function endpoint(address: string, port: number): string {

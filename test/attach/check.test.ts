@@ -74,6 +74,7 @@ function podWith(
       filterCounters: never,
       linkCounters: never,
       limitCounters: never,
+      openedPorts: never,
       reservedCookies: never,
       tcOffload: never,
       missingNeeds: never,

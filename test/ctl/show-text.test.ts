@@ -37,9 +37,18 @@ test('a device, its traffic, rules in the NIC and in software, and what is not a
     alive: false,
     complete: false,
     mappings: [
-      { mapping: 'tcp 80 -> 80', served: [] },
-      { mapping: 'udp 53 -> 53', served: [] },
-      { mapping: 'tcp 22 -> 22', served: ['10.1.0.1:22 -> 10.2.0.5:22'] },
+      { mapping: 'tcp 80 -> 80', served: [], host: [] },
+      {
+        ...{ mapping: 'udp 53 -> 53', served: [] },
+        host: [{ line: '10.1.0.1:53 -> 10.2.0.5:53', isThere: true }],
+      },
+      {
+        ...{ mapping: 'tcp 22 -> 22', served: [] },
+        host: [
+          { line: '10.1.0.1:22 -> 10.2.0.5:22', isThere: true, connections: 3n },
+          { line: '10.1.0.2:22 -> 10.2.0.5:22', isThere: false },
+        ],
+      },
     ],
     rules: [
       { mapping: 'tcp 80 -> 80', direction: 'to', line: 'tc filter add A', where: 'nic', counters },
@@ -79,8 +88,10 @@ c0ffee net1, network vf-net, by vf-offload
       software 1 packets 60 bytes
     tc filter add C
       is not there
+    by the host's nftables: 10.1.0.1:53 -> 10.2.0.5:53, not counted
   tcp 22 -> 22: in software
-    by the host's nftables: 10.1.0.1:22 -> 10.2.0.5:22
+    by the host's nftables: 10.1.0.1:22 -> 10.2.0.5:22, 3 connections
+    by the host's nftables: 10.1.0.2:22 -> 10.2.0.5:22, is not there
 `)
 })
 
@@ -89,7 +100,7 @@ test('requests that the NIC counts and no reply: it may ignore a part of the rul
   const words = 'not one reply'
   const text = (...rules: Shown['rules']) =>
     showText({
-      attachments: [{ ...shown, mappings: [{ mapping: rule.mapping, served: [] }], rules }],
+      attachments: [{ ...shown, mappings: [{ mapping: rule.mapping, served: [], host: [] }], rules }],
       errors: [],
     })
   const none = { ...counters, hardware: { packets: 0n, bytes: 0n } }

@@ -1,5 +1,6 @@
 import { beforeEach, expect, describe as group, test } from 'vitest'
-import { releasePorts, reservedCookies } from '../../src/kernel/host-ports.ts'
+import { openedPorts, reservedCookies } from '../../src/kernel/host-elements.ts'
+import { releasePorts, reservePorts } from '../../src/kernel/host-ports.ts'
 import type { Message, Request } from '../../src/netlink/message.ts'
 import { createElements } from '../../src/netlink/nf/rules.ts'
 import { decodeElements, dumpElements, type NftElement, userdataOf } from '../../src/netlink/nf/tables.ts'
@@ -138,4 +139,55 @@ test('cookies of all who have something reserved, each once', () => {
   const found = (prefix: string) => reservedCookies(tables as unknown as NetlinkSocket, prefix)
   expect(found('766601').toSorted()).toEqual([mine, others])
   expect(found(others)).toEqual([others])
+})
+
+group('connections that were opened to ports', () => {
+  const counting = (port: number, cookie: string, packets: bigint): NftElement => ({
+    ...element(port, cookie),
+    NFTA_SET_ELEM_EXPR: {
+      NFTA_EXPR_NAME: 'counter',
+      NFTA_EXPR_DATA: { NFTA_COUNTER_BYTES: 60n * packets, NFTA_COUNTER_PACKETS: packets },
+    },
+  })
+  const opened = (expected: number) => openedPorts(tables as unknown as NetlinkSocket, mine, expected)
+  const key = (port: number) => ({ address: '10.1.0.1', proto: 'tcp', port })
+
+  test('of one cookie; none is told of a map that does not count', () => {
+    tables.content.ports4 = [counting(80, mine, 7n), element(81), counting(90, others, 9n)]
+    expect(opened(2)).toEqual([
+      { ...key(80), opened: 7n },
+      { ...key(81), opened: undefined },
+    ])
+  })
+
+  test('a dump that leaves some out is repeated, once', () => {
+    tables.content.ports4 = [counting(80, mine, 7n), counting(81, mine, 8n)]
+    tables.looks = [([first]) => [first] as NftElement[]]
+    expect(opened(2).map(({ port }) => port)).toEqual([80, 81])
+    tables.dumps = 0
+    expect(opened(3)).toHaveLength(2)
+    expect(tables.dumps).toBe(4)
+  })
+})
+
+test('maps count; those of an earlier version, which do not, are taken as they are', () => {
+  const [asked, wanted]: [Request[][], Parameters<typeof reservePorts>[1]] = [
+    [],
+    [{ address: '10.1.0.1', proto: 'tcp', port: 80, toAddress: '10.2.0.5', toPort: 80 }],
+  ]
+  const isCounting = (requests: readonly Request[] = []) =>
+    requests.some(({ payload }) => Buffer.from(payload).includes('counter'))
+  const socketOf = (refusal: string | undefined) => {
+    const transaction = (_ends: unknown, requests: Request[]) => {
+      asked.push(requests)
+      if (refusal !== undefined && isCounting(requests))
+        throw new NetlinkError({ operation: refusal, errno: 17 })
+    }
+    return { transaction, dump: () => [] } as unknown as NetlinkSocket
+  }
+  reservePorts(socketOf(undefined), wanted, [], `${mine} a/b`)
+  expect(asked.map(isCounting)).toEqual([true])
+  reservePorts(socketOf('NFT_MSG_NEWSET'), wanted, [], `${mine} a/b`)
+  expect(asked.map(isCounting)).toEqual([true, true, false])
+  expect(() => reservePorts(socketOf('NFT_MSG_NEWSETELEM'), wanted, [], `${mine} a/b`)).toThrow('EEXIST')
 })

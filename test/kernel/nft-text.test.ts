@@ -19,7 +19,7 @@ const listed = `table inet vf-flower-abc {
 	map ports4 {
 		type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service
 		elements = { 10.1.0.1 . 17 . 53 : 10.1.0.5 . 53,
-			     10.1.0.1 . 6 . 80 comment "c, { } d" : 10.1.0.5 . 80 }
+			     10.1.0.1 . 6 . 80 counter comment "c, { } d" : 10.1.0.5 . 80 }
 	}
 
 	chain prerouting {

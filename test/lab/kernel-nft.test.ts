@@ -133,8 +133,8 @@ test('the table is what nft makes of the same words', async () => {
   const [comment, chain] = [`comment "${owners[0]}"`, sourceChain(owners[0])]
   const words = `
     table inet vf-flower {
-      map ports4 { type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service; }
-      map ports6 { type ipv6_addr . inet_proto . inet_service : ipv6_addr . inet_service; }
+      map ports4 { type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service; counter; }
+      map ports6 { type ipv6_addr . inet_proto . inet_service : ipv6_addr . inet_service; counter; }
       map snat4 { type ipv4_addr . inet_proto . inet_service : verdict; }
       map snat6 { type ipv6_addr . inet_proto . inet_service : verdict; }
     }

@@ -195,7 +195,7 @@ describe('nat pod', () => {
 
   test('the reservation: gone, of somebody else, leading elsewhere', async () => {
     const listed = await vm.must('nft list table inet vf-flower')
-    const comment = / \. 8080 comment "([^"]*)"/.exec(listed)?.[1] ?? ''
+    const comment = / \. 8080 [^":]*comment "([^"]*)"/.exec(listed)?.[1] ?? ''
     const [v4, v6] = [HOST.v4, HOST.v6]
     await vm.must(`{ for chain in output prerouting; do echo flush chain inet vf-flower $chain; done
       for chain in output prerouting; do nft list chain inet vf-flower $chain; done; } >/run/host`)

@@ -53,7 +53,7 @@ const reload = 'nft delete table inet vf-flower 2>/dev/null; nft -f /run/table'
 /** Takes an element away, or leads it elsewhere: the first that starts so, with its comment. */
 const element = (set: string, start: string, change: string) => `set -e
   element=$(nft list map inet vf-flower ${set} | grep -o '${start} [^,{}]*' | head -n 1 | sed 's/ *$//')
-  [ -n "$element" ]; key=\${element%% comment *}
+  [ -n "$element" ]; key=$(echo "$element" | sed 's/ counter .*//; s/ comment .*//')
   nft delete element inet vf-flower ${set} "{ $key }"
   ${change}`
 

@@ -84,6 +84,18 @@ async function seen(from: Namespace, ...addresses: string[]): Promise<string[]> 
   return [...new Set(answers.map(({ peer }) => peer.address))]
 }
 
+/** Connections to the pod's mappings by `vfctl show`: `tcp 10.1.0.1:8080`. */
+async function connections(pod: string): Promise<Map<string, number>> {
+  const [shown] = JSON.parse(await lab.must(`${pluginPath[0]}/vfctl show --json ${pod}`)) as [
+    { mappings: { mapping: string; host: { line: string; connections: number }[] }[] },
+  ]
+  return new Map(
+    shown.mappings.flatMap(({ mapping, host }) =>
+      host.map(({ line, connections: count }) => [`${mapping.split(' ')[0]} ${line.split(' ')[0]}`, count]),
+    ),
+  )
+}
+
 describe('a pod on a bridge', () => {
   test('clients, the node, the pod itself and a neighbour reach every address of the node', async () => {
     await attach('pod-two')
@@ -104,6 +116,15 @@ describe('a pod on a bridge', () => {
       )
       await ask(lab, from, direct)
     }
+    // Of five askers two asked for the node's address on the wire alone.
+    const before = await connections('pod-one')
+    expect(before.get(`tcp ${HOST.v4}:8080`)).toBeGreaterThanOrEqual(5)
+    expect(before.get(`udp ${BRIDGE.v4}:5353`)).toBeGreaterThanOrEqual(3)
+    await ask(lab, CLIENT_A.namespace, [{ protocol: 'http', address: HOST.v4, port: 8080, bytes: 50_000 }])
+    await ask(lab, null, [{ protocol: 'udp', address: BRIDGE.v6, port: 5353 }])
+    const after = await connections('pod-one')
+    const more = [...after].flatMap(([name, count]) => (count > (before.get(name) ?? 0) ? [name] : []))
+    expect(more.sort()).toEqual([`tcp ${HOST.v4}:8080`, `udp [${BRIDGE.v6}]:5353`])
     const rules = await lab.must('nft list table inet vf-flower')
     expect(rules.match(/dnat ip6? to/g)).toHaveLength(4)
     await offload(runtime, 'CHECK', 'pod-one', { prevResult: result })

@@ -58,6 +58,7 @@ export class Node implements Machine {
         filterCounters: never,
         linkCounters: never,
         limitCounters: never,
+        openedPorts: never,
         tcOffload: never,
         missingNeeds: never,
       },

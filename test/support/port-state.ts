@@ -38,7 +38,7 @@ link show type ifb
 END
     echo '= rest'
     devlink port function rate show
-    nft list ruleset
+    nft -s list ruleset
     find /var/lib/cni/vf-flower/offload /run/vf-flower -type f ! -name lock ! -name '*-lock*' ! -name '.*.tmp' 2>/dev/null
     read -r localnet </proc/sys/net/ipv4/conf/${pf}/route_localnet; echo "route_localnet $localnet"
     echo '${PODS}'
@@ -51,7 +51,7 @@ rule show
 route show table all
 END
       done
-      ip netns exec $pod nft list ruleset
+      ip netns exec $pod nft -s list ruleset
       echo '= qdiscs of a pod'
       tc -n $pod qdisc show
       echo '= links of a pod'

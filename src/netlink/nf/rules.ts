@@ -5,7 +5,7 @@ import { repeated } from '../lists.ts'
 import { family, NLM_F, type Request } from '../message.ts'
 import { be32, cstr, u8, type Value } from '../wire.ts'
 import { NFNL_SUBSYS, NFPROTO, nfgenmsg, typeOf } from './nfnetlink.ts'
-import { type NftElement, nftData, nftElements, nftTable } from './tables.ts'
+import { type NftElement, nftData, nftElements, nftStateful, nftTable } from './tables.ts'
 
 /** NFT_MSG_*: the lower byte of a message's type. */
 export const NFT_NEW = {
@@ -106,6 +106,7 @@ export const nftSet = attrs('NFTA_SET', () => ({
   NFTA_SET_DATA_TYPE: [6, be32],
   NFTA_SET_DATA_LEN: [7, be32],
   NFTA_SET_ID: [10, be32],
+  NFTA_SET_EXPR: [17, nftStateful],
 }))
 /** A set or map to make. */
 export type NftSet = Value<typeof nftSet>

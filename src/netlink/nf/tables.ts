@@ -1,10 +1,10 @@
 // Tables, chains and set elements of nf_tables: linux/netfilter/nf_tables.h. As far as listing elements and deleting
 // needs it; what is made, nft makes.
-import { attrs } from '../attrs.ts'
+import { attrs, byKind } from '../attrs.ts'
 import { repeated } from '../lists.ts'
 import { family, type Message, NLM_F, type Request } from '../message.ts'
 import { eachAttribute } from '../tlv.ts'
-import { be32, bytes, cstr, type Value } from '../wire.ts'
+import { be32, be64, bytes, cstr, type Value } from '../wire.ts'
 import { NFNL_SUBSYS, NFPROTO, nfgenmsg, typeOf } from './nfnetlink.ts'
 
 /** NFT_MSG_*: the lower byte of a message's type. */
@@ -33,12 +33,23 @@ export const nftData = attrs('NFTA_DATA', {
   NFTA_DATA_VALUE: [1, bytes()],
   NFTA_DATA_VERDICT: [2, nftVerdict],
 })
+/** NFTA_COUNTER_* */
+export const nftCounter = attrs('NFTA_COUNTER', {
+  NFTA_COUNTER_BYTES: [1, be64],
+  NFTA_COUNTER_PACKETS: [2, be64],
+})
+/** NFTA_EXPR_* of what keeps a state: the one that elements of a set have each for themselves. */
+export const nftStateful = attrs('NFTA_EXPR', () => ({
+  NFTA_EXPR_NAME: [1, cstr(32)],
+  NFTA_EXPR_DATA: [2, byKind('NFTA_EXPR_NAME', { counter: nftCounter })],
+}))
 /** NFTA_SET_ELEM_* */
 export const nftElement = attrs('NFTA_SET_ELEM', {
   NFTA_SET_ELEM_KEY: [1, nftData],
   NFTA_SET_ELEM_DATA: [2, nftData],
   NFTA_SET_ELEM_FLAGS: [3, be32],
   NFTA_SET_ELEM_USERDATA: [6, bytes()],
+  NFTA_SET_ELEM_EXPR: [7, nftStateful],
 })
 /** NFTA_SET_ELEM_LIST_* */
 export const nftElements = attrs('NFTA_SET_ELEM_LIST', {
@@ -151,6 +162,12 @@ export function commentOf({ NFTA_SET_ELEM_USERDATA: data }: NftElement): string 
     at += 2 + length
   }
   return ''
+}
+
+/** How often the element was looked up with success; undefined in a set that does not count. */
+export function hitsOf({ NFTA_SET_ELEM_EXPR: state }: NftElement): bigint | undefined {
+  const counter = state?.NFTA_EXPR_DATA
+  return counter === undefined || counter instanceof Uint8Array ? undefined : counter.NFTA_COUNTER_PACKETS
 }
 
 /** {@link commentOf} the other way: at most 253 bytes of text. */
