@@ -74,14 +74,19 @@ export interface RateKernel {
   ratesOfPort(handle: string): PortRateFacts | undefined
 }
 
-/**
- * What missingNeeds() tries out: what port mappings are made of, with `steering` also those of VFs and NICs, what limits are,
- * and policers.
- */
+/** What missingNeeds() tries out: what that is made of which a pod can ask for. */
 export interface Needs {
+  /** Port mappings. */
   readonly ports: boolean
+  /** ... of VFs and NICs. */
   readonly steering: boolean
+  /** ... that the NIC translates. */
+  readonly translation: boolean
+  /** ... of VFs with a representor, on addresses in a VLAN. */
+  readonly tags: boolean
+  /** Limits. */
   readonly rates: boolean
+  /** ... by policers. */
   readonly police: boolean
 }
 

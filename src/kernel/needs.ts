@@ -42,6 +42,16 @@ const table = `table inet vf-flower-probe {
 }
 `
 
+/** What things are needed for, as a line about a missing one says it. */
+const purposes = {
+  ports: 'port mappings',
+  steering: 'port mappings of VFs and NICs',
+  translation: 'port mappings that the NIC translates',
+  tags: 'port mappings on addresses in a VLAN',
+  rates: 'limits',
+  police: 'limits outside the pod',
+} as const satisfies Readonly<Record<keyof Needs, string>>
+
 /** One line for each thing that is missing, in the kernel's or nft's words; none when an ADD can work. */
 export function missingNeeds(wanted: Needs, nft: RunNft): string[] {
   if (!wanted.ports && !wanted.rates) return []
@@ -51,7 +61,7 @@ export function missingNeeds(wanted: Needs, nft: RunNft): string[] {
       return [
         ...(wanted.steering || wanted.rates ? missingOnClsact(socket, wanted) : []),
         ...(wanted.rates ? missingShapers(socket) : []),
-        ...(wanted.ports ? missingNft(nft) : []),
+        ...(wanted.ports ? missing('nftables', 'ports', () => loadTable(nft, table)) : []),
       ]
     } finally {
       socket.close()
@@ -59,50 +69,70 @@ export function missingNeeds(wanted: Needs, nft: RunNft): string[] {
   })
 }
 
-/** An action, its name for people, and the options that a rule of ours could have. */
-type Trial = readonly [name: string, action: Action]
+/** A line when `action` is refused. */
+function missing(what: string, purpose: keyof Needs, action: () => void): string[] {
+  try {
+    action()
+    return []
+  } catch (error) {
+    if (!(error instanceof NetlinkError || error instanceof NftError)) throw error
+    return [`${what}, for ${purposes[purpose]}: ${error.message}`]
+  }
+}
 
-const mirred: Trial = ['mirred', redirectTo(lo)]
+/** An action, its name for people, what it is for, and the options that a rule of ours could have. */
+type Trial = readonly [name: string, purpose: keyof Needs, action: () => Action]
+
+const redirecting = (purpose: keyof Needs): Trial => ['mirred', purpose, () => redirectTo(lo)]
 
 /** Of port mappings. */
-const mappers = (): Trial[] => [
-  mirred,
-  ['pedit', rewrite(peditRewrite({ ethDst: '02:00:00:00:00:01' }, TC_ACT.TC_ACT_PIPE))],
-  ['csum', updateChecksums(TCA_CSUM_UPDATE_FLAG.TCA_CSUM_UPDATE_FLAG_TCP)],
-  ['vlan', popVlan()],
+const mappers: readonly Trial[] = [
+  redirecting('steering'),
+  ['pedit', 'steering', () => rewrite(peditRewrite({ ethDst: '02:00:00:00:00:01' }, TC_ACT.TC_ACT_PIPE))],
+  ['csum', 'translation', () => updateChecksums(TCA_CSUM_UPDATE_FLAG.TCA_CSUM_UPDATE_FLAG_TCP)],
+  ['vlan', 'tags', () => popVlan()],
 ]
 
-const policer = (): Trial[] => [
-  ['police', limitRate({ bytesPerSecond: 125_000, burst: 20_000, mtu: 1500, conform: TC_ACT.TC_ACT_PIPE })],
+/** Of limits. */
+const limiters: readonly Trial[] = [
+  redirecting('rates'),
+  [
+    'police',
+    'police',
+    () => limitRate({ bytesPerSecond: 125_000, burst: 20_000, mtu: 1500, conform: TC_ACT.TC_ACT_PIPE }),
+  ],
 ]
 
 /** Without a qdisc every filter would be refused for want of it. */
 function missingOnClsact(socket: NetlinkSocket, wanted: Needs): string[] {
-  const qdisc = refusal(() => socket.request(newClsact(lo)))
-  return qdisc === undefined ? missingFilters(socket, wanted) : [`qdisc clsact (sch_ingress): ${qdisc}`]
-}
-
-function missingFilters(socket: NetlinkSocket, { steering, rates, police }: Needs): string[] {
-  const byFlower = steering ? missingActions(socket, 'flower', mappers()) : []
-  const trials = [...(steering ? [] : [mirred]), ...(police ? policer() : [])]
-  const byMatchall = rates ? missingActions(socket, 'matchall', trials) : []
-  return [...byFlower, ...byMatchall]
+  const purpose = wanted.steering ? 'steering' : 'rates'
+  const qdisc = missing('qdisc clsact (sch_ingress)', purpose, () => socket.request(newClsact(lo)))
+  if (qdisc.length > 0) return qdisc
+  // What was tried once need not be tried again.
+  const others = wanted.steering ? limiters.filter(([name]) => name !== 'mirred') : limiters
+  return [
+    ...(wanted.steering ? missingActions(socket, 'flower', 'steering', wanted, mappers) : []),
+    ...(wanted.rates ? missingActions(socket, 'matchall', 'rates', wanted, others) : []),
+  ]
 }
 
 /** Without its classifier an action can't be tried. */
 function missingActions(
   socket: NetlinkSocket,
   kind: 'flower' | 'matchall',
+  purpose: keyof Needs,
+  wanted: Needs,
   trials: readonly Trial[],
 ): string[] {
   let tried = 0
-  const missing = (action: Action) => refusal(() => socket.request(probeFilter(kind, ++tried, action)))
-  const classifier = missing(verdict(TC_ACT.TC_ACT_OK))
-  if (classifier !== undefined) return [`classifier ${kind} (cls_${kind}): ${classifier}`]
-  return trials.flatMap(([name, action]) => {
-    const words = missing(action)
-    return words === undefined ? [] : [`action ${name} (act_${name}): ${words}`]
-  })
+  const request = (action: Action) => () => {
+    socket.request(probeFilter(kind, ++tried, action))
+  }
+  const classifier = missing(`classifier ${kind} (cls_${kind})`, purpose, request(verdict(TC_ACT.TC_ACT_OK)))
+  if (classifier.length > 0) return classifier
+  return trials
+    .filter(([, reason]) => wanted[reason])
+    .flatMap(([name, reason, action]) => missing(`action ${name} (act_${name})`, reason, request(action())))
 }
 
 /** A filter that is none of those before: each has a number, which is its priority too. */
@@ -128,25 +158,10 @@ function probeFilter(kind: 'flower' | 'matchall', number: number, action: Action
 }
 
 function missingShapers(socket: NetlinkSocket): string[] {
-  const tbf = refusal(() => addShaper(socket, lo, { bytesPerSecond: 125_000, burst: 20_000, limit: 40_000 }))
-  const ifb = refusal(() => addIfb(socket, { name: 'vf-probe', mac: '76:66:00:00:00:00', mtu: 1500 }))
+  const shaper = { bytesPerSecond: 125_000, burst: 20_000, limit: 40_000 }
+  const ifb = { name: 'vf-probe', mac: '76:66:00:00:00:00', mtu: 1500 }
   return [
-    ...(tbf === undefined ? [] : [`qdisc tbf (sch_tbf): ${tbf}`]),
-    ...(ifb === undefined ? [] : [`interface of kind ifb (ifb): ${ifb}`]),
+    ...missing('qdisc tbf (sch_tbf)', 'rates', () => addShaper(socket, lo, shaper)),
+    ...missing('interface of kind ifb (ifb)', 'rates', () => addIfb(socket, ifb)),
   ]
-}
-
-function missingNft(nft: RunNft): string[] {
-  const words = refusal(() => loadTable(nft, table))
-  return words === undefined ? [] : [words]
-}
-
-function refusal(action: () => void): string | undefined {
-  try {
-    action()
-    return undefined
-  } catch (error) {
-    if (!(error instanceof NetlinkError || error instanceof NftError)) throw error
-    return error.message
-  }
 }

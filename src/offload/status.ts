@@ -1,11 +1,12 @@
 import { CniError, code } from '../cni/error.ts'
 import { requireAnswers } from '../cni/ready.ts'
-import type { Kernel } from '../kernel/kernel.ts'
+import type { Kernel, Needs } from '../kernel/kernel.ts'
 import type { Machine } from '../kernel/machine.ts'
 import type { PciAddress } from '../lib/pci-address.ts'
-import { pfsWithVfs, readPciFunction, uplinkOf } from '../nic/pci.ts'
+import { pfsWithVfs, readPciFunction, uplinkOf, vfsOf } from '../nic/pci.ts'
 import type { RecordStore } from '../ops/record-store.ts'
 import type { OffloadConfig } from './config.ts'
+import { uplinkAddresses } from './host-addresses.ts'
 import type { OffloadJournal } from './record.ts'
 
 /** What the config can be asked for by a pod. */
@@ -31,15 +32,46 @@ export function requireReady(
     if (config.uplink !== undefined) requireLink(kernel, config.uplink, `uplink "${config.uplink}"`)
     const named = config.device === undefined ? undefined : pfOf(config.device, config.uplink !== undefined)
     const pfs = named ?? pfsWithVfs()
-    // Elsewhere a limit that no policer can have is kept by a shaper.
-    const police = rates && config.rates.outside && pfs.some((pf) => kernel.isSwitchdev(pf))
-    // Pods behind a bridge, all that there can be on other nodes, are served without any filter.
-    const steering = ports && (pfs.length > 0 || config.device !== undefined || config.uplink !== undefined)
-    const missing = kernel.missingNeeds({ ports, steering, rates, police })
+    const missing = kernel.missingNeeds(needsOf(kernel, config, pfs, { ports, rates }))
     if (missing.length > 0) throw new CniError(code.pluginNotAvailable, missing.join('; '))
     for (const pf of named ?? []) requireLink(kernel, uplinkOf(pf), `network interface of the PF "${pf}"`)
     if (ports && (config.offload === 'require' || config.nat === 'nic')) requireOffload(kernel, config, pfs)
   })
+}
+
+/** What pods can ask for, on this node as it is now, that an ADD would fail without. */
+function needsOf(
+  kernel: Kernel,
+  config: Pick<OffloadConfig, 'device' | 'uplink' | 'offload' | 'nat' | 'rates'>,
+  pfs: readonly PciAddress[],
+  { ports, rates }: Serves,
+): Needs {
+  // Pods behind a bridge, all that there can be on other nodes, are served without any filter.
+  const steering = ports && (pfs.length > 0 || config.device !== undefined || config.uplink !== undefined)
+  // Elsewhere frames keep their tags, and addresses are translated in the pod; `auto` does that too where the NIC can't.
+  const switches = pfs.filter((pf) => kernel.isSwitchdev(pf))
+  const inNic =
+    config.nat === 'nic' || (config.nat === 'auto' && switches.some((pf) => hasPrograms(config, pf)))
+  return {
+    ...{ ports, steering, rates },
+    translation: steering && config.offload !== 'off' && switches.length > 0 && inNic,
+    tags: steering && switches.some((pf) => hasTags(kernel, pf)),
+    // Elsewhere a limit that no policer can have is kept by a shaper.
+    police: rates && config.rates.outside && switches.length > 0,
+  }
+}
+
+/** A VF that a pod can get is driven by a program, so that nobody but the NIC can translate. */
+function hasPrograms({ device }: Pick<OffloadConfig, 'device'>, pf: PciAddress): boolean {
+  const candidates = device === undefined ? vfsOf(pf).map(({ address }) => address) : [device]
+  return candidates.some((address) => readPciFunction(address)?.userspace === true)
+}
+
+/** Mapped ports can be on an address whose frames the uplink has in a VLAN. */
+function hasTags(kernel: Kernel, pf: PciAddress): boolean {
+  const name = uplinkOf(pf)
+  const uplink = name === undefined ? undefined : kernel.link('host', name)
+  return uplink !== undefined && uplinkAddresses(kernel, uplink).some(({ vlan }) => vlan !== 0)
 }
 
 /** The PF of a device that the config names; none of a NIC of its own, for which it must name an uplink too. */

@@ -70,10 +70,25 @@ test('what only limits need is asked for where limits can be: by the capability,
   expect(codes).toEqual([0, 0, 1, 1, 1])
 })
 
+test('in legacy mode the pod translates and tags stay: what neither needs may be missing', async () => {
+  const [take = '', give = ''] = modules('act_csum', 'act_vlan', 'cls_matchall', 'act_police')
+  await vm.must(take)
+  const result = await status({ deviceID: igb.vfs[0]?.pci })
+  await vm.must(give)
+  expect(result).toMatchObject({ code: 0, stdout: '', stderr: '' })
+})
+
 test.each([
-  ['classifier', ...modules('cls_flower'), /classifier flower \(cls_flower\): RTM_NEWTFILTER: ENOENT/],
-  ['action', ...modules('act_csum'), /action csum \(act_csum\): RTM_NEWTFILTER: ENOENT/],
-  ['two actions', ...modules('act_pedit', 'act_vlan'), /act_pedit.*; action vlan \(act_vlan\)/],
+  [
+    'classifier',
+    ...modules('cls_flower'),
+    /classifier flower \(cls_flower\), for port mappings of VFs and NICs: RTM_NEWTFILTER: ENOENT/,
+  ],
+  [
+    'two actions',
+    ...modules('act_pedit', 'act_mirred'),
+    /action mirred \(act_mirred\), for port [^;]*: ENOENT[^;]*; action pedit \(act_pedit\), for port/,
+  ],
   [
     'nft',
     'mv /usr/sbin/nft /usr/sbin/nft.away',
@@ -87,12 +102,12 @@ test.each([
     /ENOTDIR|EEXIST/,
     { stateDir: '/var/lib/cni/file' },
   ],
-  ['shaper', ...modules('sch_tbf'), /qdisc tbf \(sch_tbf\): RTM_NEWQDISC: ENOENT/, limits],
-  ['ifb', ...modules('ifb'), /interface of kind ifb \(ifb\): RTM_NEWLINK: EOPNOTSUPP/, limits],
+  ['shaper', ...modules('sch_tbf'), /qdisc tbf \(sch_tbf\), for limits: RTM_NEWQDISC: ENOENT/, limits],
+  ['ifb', ...modules('ifb'), /interface of kind ifb \(ifb\), for limits: RTM_NEWLINK: EOPNOTSUPP/, limits],
   [
     'classifier of limits',
     ...modules('cls_matchall'),
-    /classifier matchall \(cls_matchall\): RTM_NEWTFILTER: ENOENT/,
+    /classifier matchall \(cls_matchall\), for limits: RTM_NEWTFILTER: ENOENT/,
     limits,
   ],
   ['device', 'true', 'true', /no PCI device "0000:99:00\.1"/, { deviceID: '0000:99:00.1' }],
@@ -134,6 +149,36 @@ test('rules must be in the NIC: legacy mode and hw-tc-offload off are code 51', 
   const vf = (await vm.must(`basename $(readlink /sys/class/net/${card.pf}/device/virtfn0)`)).trim()
   expect(await status({ offload: 'require', deviceID: vf })).toMatchObject({ code: 0, stdout: '' })
   expect(await status({ offload: 'require' })).toMatchObject({ code: 0, stdout: '' })
+  // Only the NIC's translation needs checksums, and only VLANs tags.
+  const inVlan = `ip link add link ${card.pf} name vlan20 type vlan id 20; ip address add 192.0.2.1/24 dev vlan20`
+  const asked: [string, number, string][] = []
+  for (const [module, action, config] of [
+    ['act_csum', 'true', {}],
+    ['act_csum', 'true', { nat: 'nic' }],
+    ['act_vlan', 'true', {}],
+    ['act_vlan', inVlan, {}],
+  ] as const) {
+    const [away = '', back = ''] = modules(module)
+    await vm.must(`${action}\n${away}`)
+    const { code, stdout } = await status({ deviceID: vf, ...config })
+    await vm.must(back)
+    asked.push([module, code, stdout])
+  }
+  await vm.must('ip link del vlan20')
+  expect(asked).toEqual([
+    ['act_csum', 0, ''],
+    [
+      'act_csum',
+      1,
+      expect.stringContaining('action csum (act_csum), for port mappings that the NIC translates'),
+    ],
+    ['act_vlan', 0, ''],
+    [
+      'act_vlan',
+      1,
+      expect.stringContaining('action vlan (act_vlan), for port mappings on addresses in a VLAN'),
+    ],
+  ])
   // A limit outside the pod can only be a policer there.
   const outside = { ...limits, bandwidth: { require: 'outside' }, deviceID: vf }
   const [take = '', give = ''] = modules('act_police')
@@ -142,7 +187,9 @@ test('rules must be in the NIC: legacy mode and hw-tc-offload off are code 51', 
   await vm.must(give)
   expect(police).toMatchObject({
     code: 50,
-    msg: expect.stringContaining('action police (act_police): RTM_NEWTFILTER: ENOENT'),
+    msg: expect.stringContaining(
+      'action police (act_police), for limits outside the pod: RTM_NEWTFILTER: ENOENT',
+    ),
   })
   expect(inPod).toMatchObject({ code: 0, stdout: '' })
   await vm.must(`ethtool -K ${card.pf} hw-tc-offload off`)

@@ -1,5 +1,5 @@
 // What STATUS asks of the kernel. This machine has no PF with VFs.
-import { expect, test, vi } from 'vitest'
+import { beforeEach, expect, test, vi } from 'vitest'
 import type { Kernel, Needs } from '../../src/kernel/kernel.ts'
 import type { Machine } from '../../src/kernel/machine.ts'
 import type { OffloadConfig } from '../../src/offload/config.ts'
@@ -7,23 +7,41 @@ import type { OffloadJournal } from '../../src/offload/record.ts'
 import { requireReady, type Serves } from '../../src/offload/status.ts'
 import type { RecordStore } from '../../src/ops/record-store.ts'
 
+const [pf, free, driven] = ['0000:3b:00.0', '0000:3b:02.0', '0000:3b:02.1'] as const
 let pfs: readonly string[] = []
+/** VFs of the PF, which are its first and second. */
+let vfs: readonly string[] = []
 vi.mock('../../src/nic/pci.ts', () => ({
   pfsWithVfs: () => pfs,
-  readPciFunction: () => ({ vf: { pf: '0000:3b:00.0', index: 0 } }),
+  readPciFunction: (address: string) => ({ vf: { pf, index: 0 }, userspace: address === driven }),
   uplinkOf: () => 'pf0',
+  vfsOf: () => vfs.map((address, index) => ({ address, index })),
 }))
+
+let isSwitchdev = false
+/** Of an interface above the uplink. */
+let vlanId: number | undefined
+beforeEach(() => {
+  pfs = [pf]
+  vfs = [free, driven]
+  isSwitchdev = true
+  vlanId = undefined
+})
 
 const config = { offload: 'prefer', nat: 'auto', rates: { outside: false } } as OffloadConfig
 const store = { probe: () => undefined } as RecordStore<OffloadJournal>
 
 function asked(change: Partial<OffloadConfig>, serves: Serves): Needs | undefined {
   let needs: Needs | undefined
+  const uplink = { ifindex: 2, name: 'pf0', up: true }
   const kernel = {
     probe: () => undefined,
     close: () => undefined,
-    isSwitchdev: () => false,
-    link: (_side: string, name: string) => ({ name, up: true }),
+    isSwitchdev: () => isSwitchdev,
+    tcOffload: () => 'on',
+    link: () => uplink,
+    links: () => [uplink, { ifindex: 3, name: 'above', up: true, kind: 'vlan', lower: 2, vlanId }],
+    addresses: () => [{ ifindex: 3, address: '192.0.2.1/24', scope: 0 }],
     missingNeeds: (wanted: Needs) => {
       needs = wanted
       return []
@@ -34,13 +52,49 @@ function asked(change: Partial<OffloadConfig>, serves: Serves): Needs | undefine
 }
 
 const ports = { ports: true, rates: false }
+const none = { ports: false, steering: false, translation: false, tags: false, rates: false, police: false }
 
 test('filters are needed where pods can have more than a veth: VFs, an uplink, a device', () => {
+  isSwitchdev = false
   pfs = []
-  expect(asked({}, ports)).toEqual({ ports: true, steering: false, rates: false, police: false })
+  expect(asked({}, ports)).toEqual({ ...none, ports: true })
   expect(asked({ uplink: 'eth1' }, ports)).toMatchObject({ steering: true })
-  expect(asked({ device: '0000:3b:02.0' }, ports)).toMatchObject({ steering: true })
-  pfs = ['0000:3b:00.0']
+  expect(asked({ device: free as OffloadConfig['device'] }, ports)).toMatchObject({ steering: true })
+  pfs = [pf]
   expect(asked({}, ports)).toMatchObject({ ports: true, steering: true })
-  expect(asked({}, { ports: false, rates: true })).toMatchObject({ ports: false, steering: false })
+  expect(asked({}, { ports: false, rates: true })).toEqual({ ...none, rates: true })
+})
+
+test('checksums are needed where nobody but the NIC can translate', () => {
+  const translates = (change: Partial<OffloadConfig>) => asked(change, ports)?.translation
+  expect(translates({ nat: 'nic' })).toBe(true)
+  // A VF that a program drives, unless the config names another one.
+  expect(translates({})).toBe(true)
+  expect(translates({ device: free as OffloadConfig['device'] })).toBe(false)
+  expect(translates({ device: driven as OffloadConfig['device'] })).toBe(true)
+  for (const change of [{ offload: 'off' }, { nat: 'pod' }] as const) expect(translates(change)).toBe(false)
+  vfs = [free]
+  expect(translates({})).toBe(false)
+  expect(translates({ directSubnets: ['192.0.2.0/24'] })).toBe(false)
+  isSwitchdev = false
+  vfs = [driven]
+  expect(translates({})).toBe(false)
+})
+
+test('tags are changed where a representor serves an address in a VLAN', () => {
+  const changesTags = () => asked({}, ports)?.tags
+  expect(changesTags()).toBe(false)
+  vlanId = 20
+  expect(changesTags()).toBe(true)
+  isSwitchdev = false
+  expect(changesTags()).toBe(false)
+})
+
+test('policers are needed where a limit must be outside the pod and there is an eSwitch', () => {
+  const rates = { outside: true }
+  const limits = { ports: false, rates: true }
+  expect(asked({ rates }, limits)).toEqual({ ...none, rates: true, police: true })
+  expect(asked({}, limits)?.police).toBe(false)
+  isSwitchdev = false
+  expect(asked({ rates }, limits)?.police).toBe(false)
 })
