@@ -7,6 +7,7 @@ import {
   decodeElements,
   dumpElements,
   elementsWith,
+  hasComment,
   hitsOf,
   type NftElement,
 } from '../netlink/nf/tables.ts'
@@ -18,10 +19,28 @@ import type { FreedKey } from './kernel.ts'
 /** All sets of the table. */
 export const setNames = [...Object.values(ports), ...Object.values(masquerades)]
 
+/** Of a reservation: what else the table has goes with these. */
+const reservations = Object.values(ports)
+
 /** Cookies that begin with `prefix` (hex) of all who have something reserved. */
 export function reservedCookies(socket: NetlinkSocket, prefix: string): string[] {
-  const cookies = dumpSets(socket).flatMap(({ message }) => [...commentStarts(message, prefix, cookieLength)])
+  const cookies = dumpSets(socket, reservations).flatMap(({ message }) => [
+    ...commentStarts(message, prefix, cookieLength),
+  ])
   return [...new Set(cookies)].filter((cookie) => /^[0-9a-f]+$/.test(cookie))
+}
+
+/** Whether anybody has something reserved whose cookie begins with `prefix`, and whether `cookie` has. */
+export function reservedBy(
+  socket: NetlinkSocket,
+  prefix: string,
+  cookie: string,
+): { readonly anybody: boolean; readonly cookie: boolean } {
+  const messages = dumpSets(socket, reservations).map(({ message }) => message)
+  return {
+    anybody: messages.some((message) => hasComment(message, prefix, cookieLength)),
+    cookie: messages.some((message) => hasComment(message, cookie, cookieLength)),
+  }
 }
 
 const cookieLength = 32
@@ -38,9 +57,9 @@ export interface OpenedPort extends FreedKey {
 export function openedPorts(socket: NetlinkSocket, cookie: string, expected: number): OpenedPort[] {
   const found = new Map<string, OpenedPort>()
   for (let look = 0; look < 2 && found.size < expected; look++) {
-    for (const { set, message } of dumpSets(socket, Object.values(ports))) {
+    for (const { set, message } of dumpSets(socket, reservations)) {
       for (const raw of elementsWith(message, cookie).found) {
-        const key = reservedBy(set, raw)
+        const key = keyIn(set, raw)
         if (key !== undefined && commentOf(raw).startsWith(cookie))
           found.set(keyText(key), { ...key, opened: hitsOf(raw) })
       }
@@ -90,18 +109,18 @@ export function elementsOf(shown: readonly Shown[]): Element[] {
 /** One element, from the bytes of its set. */
 export function elementOf(set: string, raw: NftElement): Element {
   const name = `${set} ${raw.NFTA_SET_ELEM_KEY?.NFTA_DATA_VALUE ?? ''}`
-  return { name, set, raw, comment: commentOf(raw), reserved: reservedBy(set, raw) }
+  return { name, set, raw, comment: commentOf(raw), reserved: keyIn(set, raw) }
 }
 
-/** Every element of the table; none when the table does not exist. */
-export function elements(socket: NetlinkSocket): Element[] {
-  return elementsOf(dumpSets(socket))
+/** All that is reserved; nothing when the table does not exist. */
+export function reservedElements(socket: NetlinkSocket): Element[] {
+  return elementsOf(dumpSets(socket, reservations))
 }
 
 const protocols: Readonly<Record<number, Proto>> = { 6: 'tcp', 17: 'udp', 132: 'sctp' }
 
 /** The key of a map: address, protocol and port, each in as many words of four bytes as it needs. */
-function reservedBy(set: string, { NFTA_SET_ELEM_KEY: key }: NftElement): FreedKey | undefined {
+function keyIn(set: string, { NFTA_SET_ELEM_KEY: key }: NftElement): FreedKey | undefined {
   const bytes = key?.NFTA_DATA_VALUE
   const size = set === ports[4] ? 4 : set === ports[6] ? 16 : 0
   if (bytes === undefined || size === 0 || bytes.length < size + 8) return undefined

@@ -24,9 +24,9 @@ import {
   dumpSets,
   type Element,
   elementOf,
-  elements,
   elementsOf,
   keyText,
+  reservedElements,
   setNames,
 } from './host-elements.ts'
 import {
@@ -87,7 +87,7 @@ export function reservePorts(
   } catch (error) {
     if (!(error instanceof NetlinkError) || error.code !== 'EEXIST') throw error
     // A dump may leave out the very one.
-    const taken = findTaken(elements(socket), keys) ?? findTaken(elements(socket), keys)
+    const taken = findTaken(reservedElements(socket), keys) ?? findTaken(reservedElements(socket), keys)
     throw taken === undefined ? error : new PortTaken(...taken)
   }
 }

@@ -154,6 +154,8 @@ export interface Kernel extends Runner {
   sysctl(side: Side, key: string): string | undefined
   /** Cookies that begin with `prefix` (hex) of those who have host ports reserved. */
   reservedCookies(prefix: string): readonly string[]
+  /** Whether anybody has host ports reserved whose cookie begins with `prefix` (hex), and whether `cookie` has. */
+  reservedBy(prefix: string, cookie: string): { readonly anybody: boolean; readonly cookie: boolean }
   /** True when the interface (of the host by default) has a clsact or ingress qdisc. */
   hasIngress(ifindex: number, side?: Side): boolean
   /** Removes an interface's clsact if no filter is left on it. The caller knows whether it is ours. */

@@ -221,6 +221,11 @@ export function openLinuxKernel(pod?: OpenNetns): Kernel {
     hasIngress: (ifindex, side = 'host') => offload().hasIngress(socket(side), ifindex),
     dropEmptyClsact: (ifindex) => offload().dropEmptyClsact(socket('host'), ifindex),
     reservedCookies: (prefix) => netfilter('host', (opened) => offload().reservedCookies(opened, prefix), []),
+    reservedBy: (prefix, cookie) =>
+      netfilter('host', (opened) => offload().reservedBy(opened, prefix, cookie), {
+        anybody: false,
+        cookie: false,
+      }),
     isSwitchdev: (pci) => isSwitchdev(socket('host', NETLINK_GENERIC), pci),
     rivals: (link, specs, ownPrefix) => offload().rivalsOf(socket('host'), link, specs, ownPrefix),
     isVepa: (ifindex) => isVepa(socket('host'), ifindex),

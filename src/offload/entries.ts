@@ -5,7 +5,7 @@
 import { CniError, code } from '../cni/error.ts'
 import type { PluginRecord } from '../ops/record.ts'
 import type { OffloadSetting } from './add.ts'
-import { type Attachment, cookiePrefix } from './identity.ts'
+import { type Attachment, cookiePrefix, identityOf } from './identity.ts'
 import { restoreReservations } from './owners.ts'
 import type { Part } from './part.ts'
 import { portsPart } from './ports.ts'
@@ -62,12 +62,15 @@ export function otherEntries(
 function refuseTraces(setting: OffloadSetting, attachment: Attachment, wanted: readonly Part[]): void {
   const { machine, kernel, parts } = setting
   const isElsewhere = otherEntries(setting, attachment).length > 0
-  const reserved = kernel.reservedCookies(cookiePrefix)
+  const { anybody, cookie: reserved } = kernel.reservedBy(
+    cookiePrefix,
+    identityOf(attachment, machine.sha256).cookie,
+  )
   for (const part of isElsewhere ? wanted : parts) {
     const trace = part.trace({ machine, kernel, attachment, reserved })
     if (trace !== undefined) throw servedAlready(attachment, `its record is lost, ${trace}`)
   }
-  if (reserved.length === 0 && wanted.includes(portsPart)) restoreReservations(setting)
+  if (!anybody && wanted.includes(portsPart)) restoreReservations(setting)
 }
 
 function servedAlready({ containerID, ifname, network }: Attachment, details: string | undefined): CniError {

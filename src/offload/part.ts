@@ -29,8 +29,8 @@ export interface AddContext {
 
 /** What a part looks for its own things with. */
 export interface TraceContext extends Pick<AddContext, 'machine' | 'kernel' | 'attachment'> {
-  /** Cookies (hex) of all who have host ports. */
-  readonly reserved: readonly string[]
+  /** The attachment has host ports. */
+  readonly reserved: boolean
 }
 
 /** What parts tell each other while they are carried out, in their order. */

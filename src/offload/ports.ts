@@ -20,8 +20,7 @@ export const portsPart: Part = {
   recorded: ({ keys }) => keys.length > 0,
   plan: planOf,
   cookie: (attachment, sha256) => identityOf(attachment, sha256).cookie,
-  trace: ({ machine, attachment, reserved }) =>
-    reserved.includes(identityOf(attachment, machine.sha256).cookie) ? 'its ports are reserved' : undefined,
+  trace: ({ reserved }) => (reserved ? 'its ports are reserved' : undefined),
   remove: removePorts,
 }
 

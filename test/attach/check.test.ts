@@ -76,6 +76,7 @@ function podWith(
       limitCounters: never,
       openedPorts: never,
       reservedCookies: never,
+      reservedBy: never,
       tcOffload: never,
       missingNeeds: never,
       links: never,

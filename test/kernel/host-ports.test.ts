@@ -1,5 +1,5 @@
 import { beforeEach, expect, describe as group, test } from 'vitest'
-import { openedPorts, reservedCookies } from '../../src/kernel/host-elements.ts'
+import { openedPorts, reservedBy, reservedCookies } from '../../src/kernel/host-elements.ts'
 import { releasePorts, reservePorts } from '../../src/kernel/host-ports.ts'
 import type { Message, Request } from '../../src/netlink/message.ts'
 import { createElements } from '../../src/netlink/nf/rules.ts'
@@ -139,6 +139,15 @@ test('cookies of all who have something reserved, each once', () => {
   const found = (prefix: string) => reservedCookies(tables as unknown as NetlinkSocket, prefix)
   expect(found('766601').toSorted()).toEqual([mine, others])
   expect(found(others)).toEqual([others])
+  const by = (prefix: string, cookie: string) =>
+    reservedBy(tables as unknown as NetlinkSocket, prefix, cookie)
+  tables.dumps = 0
+  expect(by('766601', mine)).toEqual({ anybody: true, cookie: true })
+  // Who is masqueraded has a port reserved.
+  expect(tables.dumps).toBe(2)
+  expect(by('766601', mine.replaceAll('a', 'c'))).toEqual({ anybody: true, cookie: false })
+  tables.content.ports4 = []
+  expect(by('766601', mine)).toEqual({ anybody: false, cookie: false })
 })
 
 group('connections that were opened to ports', () => {

@@ -143,7 +143,7 @@ describe('ADD', () => {
   test('policers in the NIC are known by their cookie', () => {
     const attachment = { network: 'net', containerID: 'container', ifname: 'net1' }
     const trace = () =>
-      ratesPart.trace({ machine: node, kernel: node.openKernel(), attachment, reserved: [] })
+      ratesPart.trace({ machine: node, kernel: node.openKernel(), attachment, reserved: false })
     expect(trace()).toBeUndefined()
     node.limiters.push({ index: limiter, cookie, bytesPerSecond: 1, burst: 1, users: 0 })
     expect(trace()).toBe('there is its policer in the NIC')

@@ -107,6 +107,10 @@ export class Node implements Machine {
       forgetConnections: () => undefined,
       sysctl: () => undefined,
       reservedCookies: (prefix) => [...this.ports].filter((cookie) => cookie.startsWith(prefix)),
+      reservedBy: (prefix, cookie) => ({
+        anybody: [...this.ports].some((one) => one.startsWith(prefix)),
+        cookie: this.ports.has(cookie),
+      }),
       hasIngress: (ifindex) => this.qdiscs.has(ifindex),
       dropEmptyClsact: (ifindex) => {
         if (!this.filters.some((one) => one.ifindex === ifindex)) this.qdiscs.delete(ifindex)

@@ -117,12 +117,23 @@ const headerSize = 4
 export function commentStarts({ payload }: Message, prefix: string, length: number): Set<string> {
   const bytes = Buffer.from(payload.buffer, payload.byteOffset, payload.length)
   const starts = new Set<string>()
-  for (let at = bytes.indexOf(prefix); at >= 0; at = bytes.indexOf(prefix, at + 1)) {
-    // Before a comment stand its type, 0, and its length with the NUL.
-    if (bytes[at - 2] === 0 && (bytes[at - 1] ?? 0) > length)
-      starts.add(bytes.toString('latin1', at, at + length))
-  }
+  for (let at = commentAt(bytes, prefix, length, 0); at >= 0; at = commentAt(bytes, prefix, length, at + 1))
+    starts.add(bytes.toString('latin1', at, at + length))
   return starts
+}
+
+/** True when a comment of `length` bytes or more begins with `prefix`. */
+export function hasComment({ payload }: Message, prefix: string, length: number): boolean {
+  return commentAt(Buffer.from(payload.buffer, payload.byteOffset, payload.length), prefix, length, 0) >= 0
+}
+
+/** Where the next one begins; -1 for none. */
+function commentAt(bytes: Buffer, prefix: string, length: number, from: number): number {
+  for (let at = bytes.indexOf(prefix, from); at >= 0; at = bytes.indexOf(prefix, at + 1)) {
+    // Before a comment stand its type, 0, and its length with the NUL.
+    if (bytes[at - 2] === 0 && (bytes[at - 1] ?? 0) > length) return at
+  }
+  return -1
 }
 
 /** Deletes elements by their keys, as a listing gave them. At most some hundred: they stand in one attribute. */
