@@ -129,6 +129,7 @@ const maxRounds = 20
  * again until two in a row show none, or until all of `known` was found.
  */
 export function releasePorts(socket: NetlinkSocket, cookie: string, known?: Reservation): FreedKey[] {
+  if (known !== undefined && releaseKnown(socket, cookie, known)) return [...known.keys]
   const expected =
     known === undefined ? undefined : known.keys.length + masqueradedKeys(known.masquerade).length
   const freed: FreedKey[] = []
@@ -143,16 +144,41 @@ export function releasePorts(socket: NetlinkSocket, cookie: string, known?: Rese
     quiet = 0
     let rest = others()
     // Before something goes that others need, one look is not enough.
-    if (isLastUse(own, rest)) {
-      const again = look(socket, cookie).others()
-      rest = { any: rest.any || again.any, local: rest.local || again.local }
-    }
+    if (isLastUse(own, rest)) rest = either(rest, look(socket, cookie).others())
     if (tolerate(['ENOENT'], () => remove(socket, own, rest)) === undefined) continue
     freed.push(...own.flatMap(({ reserved }) => reserved ?? []))
     removed += own.length
     if (!rest.any || removed === expected) return freed
   }
   throw new RestlessTable(cookie)
+}
+
+/**
+ * Removes what the record says, if all of it is there with the cookie: a look at the families that it has keys of is enough
+ * then. Whom to masquerade was written with the keys, and goes with them. False when something else is there than the
+ * record says: nothing was removed.
+ */
+function releaseKnown(socket: NetlinkSocket, cookie: string, { keys, masquerade }: Reservation): boolean {
+  const families = new Set(keys.map(({ address }) => ipFamily(address)))
+  const { own, others } = look(
+    socket,
+    cookie,
+    [...families].map((family) => ports[family]),
+  )
+  const found = new Set(own.flatMap(({ reserved }) => (reserved === undefined ? [] : keyText(reserved))))
+  if (own.length !== keys.length || !keys.every((key) => found.has(keyText(key)))) return false
+  let rest = others()
+  if (isLastUse(own, rest)) rest = either(rest, look(socket, cookie).others())
+  const [comment = ''] = own.map((one) => one.comment)
+  const masqueraded = masqueradedKeys(masquerade).map((key) => {
+    const set = masquerades[ipFamily(key.address)]
+    return elementOf(set, { ...keyOf(key), NFTA_SET_ELEM_USERDATA: userdataOf(comment) })
+  })
+  return tolerate(['ENOENT'], () => remove(socket, [...own, ...masqueraded], rest)) !== undefined
+}
+
+function either(one: Others, other: Others): Others {
+  return { any: one.any || other.any, local: one.local || other.local }
 }
 
 /** Somebody makes elements of ours as fast as they are deleted. */
@@ -177,20 +203,24 @@ interface Others {
 }
 
 /** The elements of a cookie, each once. What others have is looked at when it is asked for. */
-function look(socket: NetlinkSocket, cookie: string): { own: Element[]; others: () => Others } {
-  const shown = dumpSets(socket)
+function look(
+  socket: NetlinkSocket,
+  cookie: string,
+  sets?: readonly string[],
+): { own: Element[]; others: () => Others } {
+  const shown = dumpSets(socket, sets)
   const isMine = ({ comment }: Element) => comment.startsWith(cookie)
   const own = new Map<string, Element>()
-  let strange = 0
+  let any = false
   for (const { set, message } of shown) {
-    const { found, count } = elementsWith(message, cookie)
+    const { found, hasOthers } = elementsWith(message, cookie)
     const mine = found.map((raw) => elementOf(set, raw)).filter(isMine)
     for (const one of mine) own.set(one.name, one)
-    strange += count - mine.length
+    if (hasOthers || mine.length < found.length) any = true
   }
   const list = [...own.values()]
   const others = () => ({
-    any: strange > 0,
+    any,
     local: list.some(isLocal) && elementsOf(shown).some((one) => !isMine(one) && isLocal(one)),
   })
   return { own: list, others }

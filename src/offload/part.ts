@@ -98,6 +98,8 @@ export interface Part {
    * change: where it says nothing of a part, that one has nothing to remove.
    */
   recorded(journal: OffloadJournal): boolean
+  /** False when a record says that this part never has filters on the host: nobody need look for them. */
+  filters(journal: OffloadJournal): boolean
   /** The plan; undefined when there is nothing to do. @throws CniError for what can't be had */
   plan(context: AddContext): Planned | undefined
   /** The cookie (hex) that its filters carry; `sha256` returns hex. */

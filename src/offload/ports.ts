@@ -14,10 +14,12 @@ import { claimLocalnet, releaseLocalnet } from './localnet.ts'
 import { type AddContext, LimiterInTheWay, type Part, type Planned, type Removal } from './part.ts'
 import { type OffloadPlan, planPorts } from './plan.ts'
 import { isLoopback } from './port-rules.ts'
+import type { OffloadJournal } from './record.ts'
 
 export const portsPart: Part = {
   wanted: ({ mappings }) => mappings.length > 0,
   recorded: ({ keys }) => keys.length > 0,
+  filters: (journal) => !isOnHost(journal),
   plan: planOf,
   cookie: (attachment, sha256) => identityOf(attachment, sha256).cookie,
   trace: ({ reserved }) => (reserved ? 'its ports are reserved' : undefined),
@@ -109,13 +111,18 @@ function localnet(machine: Machine, kernel: Kernel, keys: readonly PortKey[], co
   return link === undefined ? [] : claimLocalnet(machine, kernel, link, cookie)
 }
 
+/** The host's map does it all: no filter and nothing in the pod. So it is planned for a veth, or not at all. */
+function isOnHost({ nat }: OffloadJournal): boolean {
+  return nat === 'host'
+}
+
 /**
  * With the filters gone no frame is steered to a pod that is being taken apart. The reservation goes last, so that nobody
  * else gets the port while a filter for it may still be there: a port is released only when its filters are gone.
  */
 function removePorts({ machine, kernel, attachment, pod, journal, step, filtersGone }: Removal): void {
   const identity = identityOf(attachment, machine.sha256)
-  if (pod !== undefined) {
+  if (pod !== undefined && !(journal !== undefined && isOnHost(journal))) {
     step(() => kernel.removeTable(identity.routeTable, rulePriority))
     step(() => kernel.dropPodNat(identity.podTable))
   }

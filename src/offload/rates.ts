@@ -21,6 +21,7 @@ import type { LimitRecord, OffloadJournal } from './record.ts'
 export const ratesPart: Part = {
   wanted: ({ rates }) => rates.toPod !== undefined || rates.fromPod !== undefined,
   recorded: ({ limits }) => limits !== undefined,
+  filters: ({ limits = [] }) => limits.some(hasFilters),
   plan: planOf,
   cookie: (attachment, sha256) => rateIdentityOf(attachment, sha256).cookie,
   trace: traceOf,
@@ -249,6 +250,16 @@ function removeRates(removal: Removal): void {
     } else if (isPodClsact(op) && link !== undefined)
       step(() => kernel.run({ ...op, do: 'clsact.del', ifindex: link.ifindex }))
   }
+}
+
+/** Where an ADD has not come to its end nobody knows. */
+function hasFilters({ where, ops }: LimitRecord): boolean {
+  return where === undefined || ops.some(isHostFilter)
+}
+
+function isHostFilter(op: Op): boolean {
+  if (op.do === 'detour.add') return op.detour.side === 'host'
+  return op.do === 'police.add' || op.do === 'meter.add'
 }
 
 function opsOf(journal: OffloadJournal | undefined): readonly Op[] {

@@ -111,7 +111,9 @@ export function sweep(
   const expected = found !== undefined
   try {
     const parts = partsIn(setting, attachment, journal)
-    const cookies = parts.map((part) => part.cookie(attachment, machine.sha256))
+    const cookies = parts
+      .filter((part) => journal === undefined || part.filters(journal))
+      .map((part) => part.cookie(attachment, machine.sha256))
     const removed = step(() => (cookies.length === 0 ? [] : removeFilters(kernel, cookies)))
     for (const { ifindex } of removed ?? []) touched(ifindex)
     const taken = (device: string) => isTakenOver(setting, attachment, device)

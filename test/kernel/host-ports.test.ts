@@ -134,6 +134,57 @@ test('all sets; the guard goes with the last on 127.0.0.1, the table with the la
   expect(release()).toEqual([])
 })
 
+group('with a record', () => {
+  const key = (port: number, address = '10.1.0.1') => ({
+    ...({ address, proto: 'tcp', port, toAddress: '10.2.0.5', toPort: 80 } as const),
+  })
+  const source = (port: number) =>
+    ({ address: '10.1.0.1', proto: 'tcp', port, source: '10.2.0.0/24' }) as const
+  const releaseKnown = (ports: readonly number[], masqueraded: readonly number[] = ports) =>
+    releasePorts(tables as unknown as NetlinkSocket, mine, {
+      keys: ports.map((port) => key(port)),
+      masquerade: masqueraded.map(source),
+    })
+
+  test('one look at the map that it has ports in is enough, and whom to masquerade goes with them', () => {
+    tables.content.ports4 = [element(80), element(81), element(90, others)]
+    tables.content.snat4 = [element(80), element(81), element(90, others)]
+    expect(releaseKnown([80, 81]).map(({ port }) => port)).toEqual([80, 81])
+    expect(tables.dumps).toBe(1)
+    expect(owners()).toEqual(['others', 'others'])
+  })
+
+  test('what nobody else needs goes after a look at all maps', () => {
+    tables.content.ports4 = [element(80)]
+    tables.content.ports6 = [element(90, others)]
+    expect(releaseKnown([80], [])).toHaveLength(1)
+    expect(owners()).toEqual(['others'])
+    expect(tables.exists).toBe(true)
+    tables.content.ports6 = []
+    tables.content.ports4 = [element(80)]
+    releaseKnown([80], [])
+    expect(tables.exists).toBe(false)
+  })
+
+  test.each([
+    ['more than it says', [80], [80, 81], [80, 81]],
+    ['fewer', [80, 81, 82], [80, 81], [80]],
+    ['nobody to masquerade any more', [80, 81], [80, 81], []],
+    ['nothing', [80], [], []],
+  ])('of what is there it has %s: by cookie in all maps', (_, known, inPorts, inMasquerades) => {
+    tables.content.ports4 = [...inPorts.map((port) => element(port)), element(90, others)]
+    tables.content.snat4 = inMasquerades.map((port) => element(port))
+    expect(releaseKnown(known).map(({ port }) => port)).toEqual(inPorts)
+    expect(owners()).toEqual(['others'])
+  })
+
+  test('a port that another attachment has by now stays with it', () => {
+    tables.content.ports4 = [element(80, others), element(81)]
+    releaseKnown([80, 81])
+    expect(owners()).toEqual(['others'])
+  })
+})
+
 test('cookies of all who have something reserved, each once', () => {
   tables.content.ports4 = [element(80), element(81), element(90, others)]
   const found = (prefix: string) => reservedCookies(tables as unknown as NetlinkSocket, prefix)

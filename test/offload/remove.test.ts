@@ -66,6 +66,17 @@ describe('DEL', () => {
     expect(store.list()).toEqual([])
   })
 
+  test('looks neither for filters nor into the pod where the host’s map did it all', () => {
+    const { record, tables } = attach('container', 'net', '4:1', { nat: 'host' })
+    node.filters = []
+    tables.clear()
+    remove()
+    expect(node.steps).toEqual(['ports'])
+    expect(node.dumps).toBe(0)
+    expectNothingLeft()
+    expect(store.read(record)).toBeUndefined()
+  })
+
   test('a second one has nothing to do and succeeds', () => {
     attach()
     remove()

@@ -83,28 +83,33 @@ export function decodeElements(message: Message): readonly NftElement[] {
 }
 
 /**
- * Of the elements in one message those with `text` in their bytes, and how many there are in all. Decoding takes far longer
+ * Of the elements in one message those with `text` in their bytes, and whether there are others. Decoding takes far longer
  * than a look at the bytes, and a node may have thousands that are of others.
  */
 export function elementsWith(
   { payload }: Message,
   text: string,
-): { readonly found: NftElement[]; readonly count: number } {
+): { readonly found: NftElement[]; readonly hasOthers: boolean } {
   const places: number[] = []
   const bytes = Buffer.from(payload.buffer, payload.byteOffset, payload.length)
   for (let at = bytes.indexOf(text); at >= 0; at = bytes.indexOf(text, at + 1)) places.push(at)
   const found: NftElement[] = []
-  let count = 0
+  let hasOthers = false
   let next = 0
   eachAttribute('NFTA_SET_ELEM_LIST', payload, headerSize, payload.length, (type, _flags, start, stop) => {
-    if (type !== nftElements.table.NFTA_SET_ELEM_LIST_ELEMENTS[0]) return
+    if (type !== nftElements.table.NFTA_SET_ELEM_LIST_ELEMENTS[0] || start === stop) return
+    // None of them: not even their number matters.
+    if (places.length === 0) {
+      hasOthers = true
+      return
+    }
     eachAttribute('NFTA_LIST_ELEM', payload, start, stop, (_type, _bits, first, end) => {
-      count++
       while ((places[next] ?? end) < first) next++
       if ((places[next] ?? end) < end) found.push(nftElement.read(payload, first, end))
+      else hasOthers = true
     })
   })
-  return { found, count }
+  return { found, hasOthers }
 }
 
 /** struct nfgenmsg */
