@@ -15,8 +15,8 @@ export interface Numbers<T extends RateSpec> {
 const fillers: ReadonlySet<number> = new Set([2 ** 31 - 1, 2 ** 32 - 1, 8 * (2 ** 32 - 1) - 1])
 
 const u32 = 0xffffffff
-/** Bursts are counted in 32 bits of 64 ns ticks: 274.8 s. */
-const mostSeconds = 274
+/** Bursts are counted in 32 bits of ticks, in seconds: 274.8 s. */
+const [tick, mostSeconds] = [64e-9, 274]
 /** A shaper's burst: what may go at once where nobody said; and so much that timers need not be finer. */
 const [shaperFill, shaperLeast] = [0.1, 0.01]
 /** How long bytes may wait in a shaper. */
@@ -59,7 +59,9 @@ export function shaperNumbers(
 export function policerNumbers(limit: Limit, mtu: number, name: string): Numbers<RateSpec> {
   const bytesPerSecond = bytesOf(limit)
   const least = Math.max(mtu + headers, Math.ceil(bytesPerSecond * policerLeast))
-  const { burst, notes } = clamp(limit, least, least, name)
+  // From ticks, which are rounded up, the kernel makes bytes again, of which drivers are told 32 bits (tcf_police_burst()).
+  const most = u32 - Math.ceil(bytesPerSecond * tick)
+  const { burst, notes } = clamp(limit, least, least, name, most)
   return { spec: { bytesPerSecond, burst }, notes }
 }
 
@@ -84,9 +86,10 @@ function clamp(
   fill: number,
   least: number,
   name: string,
+  mostBytes = u32,
 ): { readonly burst: number; readonly notes: readonly string[] } {
   const bytesPerSecond = bytesOf({ rate, burst: bits })
-  const most = Math.min(u32, Math.floor(bytesPerSecond * mostSeconds))
+  const most = Math.min(mostBytes, Math.floor(bytesPerSecond * mostSeconds))
   const isFiller = fillers.has(bits)
   const wished = isFiller ? Math.ceil(fill) : Math.floor(bits / 8)
   const burst = Math.min(Math.max(wished, least), most)
@@ -94,7 +97,9 @@ function clamp(
   if (isFiller) return { burst, notes: [`${name}Burst ${bits}: what runtimes send for none; ${used}`] }
   if (burst > wished) return { burst, notes: [`${name}Burst ${bits}: too small for ${rate} bit/s; ${used}`] }
   if (burst < wished) {
-    return { burst, notes: [`${name}Burst ${bits}: more than ${mostSeconds} s at ${rate} bit/s; ${used}`] }
+    const what =
+      most < mostBytes ? `more than ${mostSeconds} s at ${rate} bit/s` : 'more bytes than 32 bits count'
+    return { burst, notes: [`${name}Burst ${bits}: ${what}; ${used}`] }
   }
   return { burst, notes: [] }
 }

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { ticksOf } from '../../src/netlink/tc/police.ts'
+import { bytesOfTicks, ticksOf } from '../../src/netlink/tc/police.ts'
 import { bytesOfMegabits, megabits, policerNumbers, shaperNumbers } from '../../src/offload/rate-rules.ts'
 
 const u32 = 0xffffffff
@@ -30,6 +30,9 @@ describe('for any rate, burst and MTU', () => {
           expect(ticksOf(spec.burst, spec.bytesPerSecond)).toBeLessThanOrEqual(u32)
           expect(spec.burst).toBeGreaterThanOrEqual(mtu)
         }
+        // What the kernel counts in ticks it hands to drivers, and tc shows it, as 32 bits of bytes.
+        const { bytesPerSecond } = policer
+        expect(bytesOfTicks(ticksOf(policer.burst, bytesPerSecond), bytesPerSecond)).toBeLessThanOrEqual(u32)
         expect(Number.isInteger(shaper.limit)).toBe(true)
         expect(shaper.limit).toBeLessThanOrEqual(u32)
         expect(shaper.limit).toBeGreaterThanOrEqual(8 * mtu)
@@ -99,6 +102,13 @@ test('what the ticks can not hold is cut to 274 s', () => {
   expect(notes).toEqual([
     'ingressBurst 3000000000: more than 274 s at 1000000 bit/s; 34250000 bytes are used',
   ])
+})
+
+test('what a driver is told as 32 bits of bytes is cut to them, with its last tick', () => {
+  expect(policerNumbers({ rate: 400e9, burst: 34_359_738_352 }, 1500, 'egress')).toEqual({
+    spec: { bytesPerSecond: 50e9, burst: 0xffffffff - 3200 },
+    notes: ['egressBurst 34359738352: more bytes than 32 bits count; 4294964095 bytes are used'],
+  })
 })
 
 test('at a rate that is too low for one frame a note says so', () => {
