@@ -28,7 +28,7 @@ import type {
 import type { OpenedPort } from './host-elements.ts'
 import type { LimitCounters } from './limit-counters.ts'
 import type { Listener } from './listeners.ts'
-import type { Rival } from './rivals.ts'
+import type { EveryFrame, Rival } from './rivals.ts'
 
 /** A host port, whatever it led to. */
 export type FreedKey = Pick<PortKey, 'address' | 'proto' | 'port'>
@@ -168,7 +168,7 @@ export interface Kernel extends Runner {
    */
   verify(done: readonly DoneOp[]): readonly Difference[]
   /** Who may take frames that `link` receives from filters of ours, which are to be there, before they see them. */
-  rivals(link: LinkFacts, specs: readonly SteerSpec[], ownPrefix: string): readonly Rival[]
+  rivals(link: LinkFacts, specs: readonly SteerSpec[] | EveryFrame, ownPrefix: string): readonly Rival[]
   /** True when the switch inside a NIC hands frames between its ports to the switch outside (bridge mode VEPA). */
   isVepa(ifindex: number): boolean
   /** What each of these filters has seen; undefined for one that is not there. */

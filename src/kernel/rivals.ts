@@ -32,6 +32,11 @@ export interface Rival {
   readonly certain: boolean
 }
 
+/** A filter of ours for every frame, and its priority. */
+export interface EveryFrame {
+  readonly everyFrameAt: number
+}
+
 const XDP_PASS = 2
 /** TCX_NEXT, and of a filter TC_ACT_UNSPEC: the next one is asked. */
 const goOn = -1
@@ -40,10 +45,10 @@ const goOn = -1
 export function rivalsOf(
   socket: NetlinkSocket,
   link: LinkFacts,
-  specs: readonly SteerSpec[],
+  specs: readonly SteerSpec[] | EveryFrame,
   ownPrefix: string,
 ): Rival[] {
-  if (specs.length === 0) return []
+  if (!('everyFrameAt' in specs) && specs.length === 0) return []
   const programs = [
     ...link.xdp.flatMap((id) => programRival('XDP', id, XDP_PASS)),
     ...tcxIngressPrograms(link.ifindex).flatMap((id) => programRival('tcx', id, goOn)),
@@ -66,11 +71,14 @@ function programRival(hook: 'XDP' | 'tcx', id: number, harmless: number): Rival[
 function filterRivals(
   socket: NetlinkSocket,
   ifindex: number,
-  specs: readonly SteerSpec[],
+  specs: readonly SteerSpec[] | EveryFrame,
   ownPrefix: string,
   nameOf: NameOf,
 ): Rival[] {
-  const last = Math.max(...specs.map(({ prio }) => prio))
+  const last = 'everyFrameAt' in specs ? specs.everyFrameAt : Math.max(...specs.map(({ prio }) => prio))
+  const takesOurs = (filter: Tc, prio: number) =>
+    'everyFrameAt' in specs ||
+    specs.some((spec) => prio <= spec.prio && mayShareFrames(filter, ifindex, spec))
   const ownCookie = Buffer.from([20, 0, 6, 0, ...fromHex(ownPrefix)])
   const rivals: Rival[] = []
   for (const { payload } of socket.dump(dumpFilters(ifindex, { chain: 0 }))) {
@@ -80,7 +88,7 @@ function filterRivals(
       continue
     const filter = decodeFilter({ type: 0, flags: 0, seq: 0, pid: 0, payload })
     if (filter.TCA_OPTIONS === undefined) continue
-    if (!specs.some((spec) => prio <= spec.prio && mayShareFrames(filter, ifindex, spec))) continue
+    if (!takesOurs(filter, prio)) continue
     const verdict = verdictOf(filter)
     if (verdict === 'goes on') continue
     const flags = flowerOf(filter)?.TCA_FLOWER_FLAGS ?? matchallOf(filter)?.TCA_MATCHALL_FLAGS ?? 0

@@ -5,13 +5,14 @@ import type { LinkFacts } from '../kernel/facts.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import { OffloadRefused } from '../lib/offload-refused.ts'
 import { parsePciAddress } from '../lib/pci-address.ts'
+import { ratePriority } from '../lib/rate-numbers.ts'
 import { readPciFunction, uplinkOf } from '../nic/pci.ts'
 import { ApplyError, type Transaction } from '../ops/apply.ts'
 import { describe } from '../ops/describe.ts'
 import { invert, type Op } from '../ops/op.ts'
 import { type DirectWay, directWay } from './direct.ts'
 import { removeFilters } from './filters.ts'
-import { rateIdentityOf } from './identity.ts'
+import { cookiePrefix, rateIdentityOf } from './identity.ts'
 import { driverOf } from './liars.ts'
 import type { AddContext, Part, Planned, Removal, Shared, TraceContext } from './part.ts'
 import type { Port, Wire } from './port.ts'
@@ -43,6 +44,7 @@ function planOf(context: AddContext): Planned {
   const goals = planRates(config.rates, facts, identity)
   refuseShaped(kernel, port, facts, goals)
   const ways = goals.flatMap((goal) => goal.ways)
+  const passed = facts.peer === undefined ? [] : passedBy(kernel, facts.peer, ways)
   const created = ways.flatMap(({ ops }) =>
     ops.flatMap((op) => (op.do === 'ifb.add' && op.side === 'host' ? [op] : [])),
   )
@@ -52,7 +54,7 @@ function planOf(context: AddContext): Planned {
       const limits = goals.map((goal) => applyGoal(transaction, goal, shared))
       return {
         limits,
-        notes: limits.flatMap(({ notes = [] }) => notes),
+        notes: [...limits.flatMap(({ notes = [] }) => notes), ...passed],
       }
     },
     amend: (result) =>
@@ -79,6 +81,19 @@ function refuseShaped(kernel: Kernel, { link }: Port, { peer }: RateFacts, goals
       `Cannot limit "${at.name}": it has a limit of ours already, which needs a DEL first`,
     )
   }
+}
+
+/** What takes frames of the pod before the filter sees them that leads to the ifb: that comes last, and has no limit for them. */
+function passedBy(kernel: Kernel, peer: LinkFacts, ways: readonly RateWay[]): string[] {
+  const isLed = ways.some(({ ops }) => ops.some((op) => op.do === 'detour.add' && op.detour.side === 'host'))
+  if (!isLed) return []
+  return kernel
+    .rivals(peer, { everyFrameAt: ratePriority.detour }, cookiePrefix)
+    .filter(({ software }) => software)
+    .map(
+      ({ name }) =>
+        `what the pod sends is not limited as far as others take it first on "${peer.name}": ${name}`,
+    )
 }
 
 /** Asks the kernel for what concerns this kind of port. */
