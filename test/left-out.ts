@@ -7,7 +7,7 @@ export const leftOut: readonly { readonly file: string; readonly reason: string 
   {
     file: 'simnic-rates',
     reason:
-      '8 of 11 passed with higher rates; measures by processes that stay since; not run in the lab with them yet',
+      '7 of 11 passed, of the others one for an address that a test had lost and three on a machine too busy to measure; not run since',
   },
   {
     file: 'offload-coexist',
@@ -39,7 +39,7 @@ export const leftOut: readonly { readonly file: string; readonly reason: string 
   {
     file: 'rates-veth',
     reason:
-      '12 of 13 passed; B5, B6 and B15 are new; measures by processes that stay since; not run in the lab with them yet',
+      'passed whole once, with limits of a fifth, on a very busy machine; counters of vfctl and two tests are new; not twice yet',
   },
   {
     file: 'rates-vf',
@@ -51,6 +51,7 @@ export const leftOut: readonly { readonly file: string; readonly reason: string 
     reason:
       'passed whole once, on a busy machine; what vfctl shows is new; measures by processes that stay since; not run in the lab with them yet',
   },
+  { file: 'rates-mlx5', reason: 'new; not run in the lab to its end yet' },
   {
     file: 'rates-kinds',
     reason:

@@ -24,10 +24,10 @@ import {
   testRuntime,
 } from '../support/plugins.ts'
 import { type Meter, type Stream, startMeter } from '../support/rate.ts'
-import { type Card, knob, loadSimnic, setMode, unloadSimnic } from '../support/simnic.ts'
+import { makeRateBed, RATE_BRIDGE, type RateBed, recordedLimits } from '../support/rate-bed.ts'
+import { type Card, knob } from '../support/simnic.ts'
 import { diffSnapshot, type Snapshot, snapshot } from '../support/snapshot.ts'
 import {
-  buildTopology,
   CLIENT_A,
   deletePod,
   HOST,
@@ -35,7 +35,6 @@ import {
   linkIsReady,
   newPod,
   type Topology,
-  tearDown,
 } from '../support/topology.ts'
 
 const POD = 'pod-one'
@@ -48,29 +47,17 @@ let meter: Meter
 let runtime: Runtime
 let card: Card
 let net: Topology
+let bed: RateBed
 let before: Snapshot
 let list: ConfigList
 
 beforeAll(async () => {
   vm = await lab()
   runtime = testRuntime(vm)
-  ;[card] = (await loadSimnic(vm)) as [Card]
-  net = await buildTopology(vm, card, 2)
-  await setMode(vm, card, 'switchdev')
-  // The node's addresses on a bridge that has the uplink, as a node has them whose VMs and pods are on one network.
-  await vm.must(`set -e
-    ip link add br-rate address ${net.pfMac} up type bridge stp_state 0 forward_delay 0 mcast_snooping 0
-    ip address flush dev ${card.pf}
-    ip link set ${card.pf} master br-rate
-    ip address add ${HOST.v4}/24 dev br-rate; ip address add ${HOST.v6}/64 dev br-rate nodad`)
-  await isReachable(vm, CLIENT_A.namespace, [HOST.v4, HOST.v6])
+  bed = await makeRateBed(vm)
+  ;({ card, net } = bed)
 })
-afterAll(async () => {
-  await vm.must('ip link del br-rate')
-  await setMode(vm, card, 'legacy')
-  await tearDown(vm, card)
-  await unloadSimnic(vm)
-})
+afterAll(() => bed?.end())
 beforeEach(async () => {
   meter = startMeter(vm)
   await newPod(vm, POD)
@@ -92,7 +79,7 @@ async function attach(config: object = {}): Promise<CniResult> {
   const device = net.vfs[0]?.pci ?? ''
   const ipam = { ...staticIpam(`${POD4}/24`, `${POD6}/64`), routes: [{ dst: '0.0.0.0/0' }, { dst: '::/0' }] }
   const capabilities = { bandwidth: true, portMappings: true }
-  list = listOf(attachConfig(device, { ipam, bridge: 'br-rate' }), {
+  list = listOf(attachConfig(device, { ipam, bridge: RATE_BRIDGE }), {
     type: 'vf-offload',
     deviceID: device,
     capabilities,
@@ -116,12 +103,7 @@ async function add(bandwidth: object, result: CniResult): Promise<string> {
   return stderr
 }
 
-async function limits(): Promise<string[][]> {
-  const { journal } = JSON.parse(await vm.must("cat '/var/lib/cni/vf-flower/offload/'*.json")) as {
-    journal: { limits: { direction: string; where: string; means: string }[] }
-  }
-  return journal.limits.map(({ direction, where, means }) => [direction, where, means])
-}
+const limits = () => recordedLimits(vm)
 
 /** Where each limit is enforced, as `vfctl show` says it: the text's lines, and the same of --json and of the report. */
 async function shownLimits(): Promise<{ lines: string[]; limits: string[][]; parts: ShownPart[] }> {
@@ -160,6 +142,12 @@ async function delLeavesNothing(): Promise<void> {
   await runtime.del(list, pod())
   expect(diffSnapshot(before, await snapshot(vm))).toEqual([])
   expect((await vm.must('tc actions list action police')).trim()).toBe('')
+}
+
+/** All policers of the node, as tc shows them: bytes per second and bytes. */
+async function policers(): Promise<{ readonly rate: number; readonly burst: number }[]> {
+  const shown = await json(vm, 'tc -j actions list action police')
+  return shown.flatMap(({ actions = [] }) => actions as { rate: number; burst: number }[])
 }
 
 const udp = (mbit: number) => ({ from: CLIENT_A.namespace, to: POD, udpMbit: mbit, seconds: 4, warmUp: 1.5 })
@@ -246,6 +234,48 @@ test('B14: CHECK names what in the NIC is not as the ADD left it', async () => {
     await silently(ours('DEL', undefined, result))
     await vm.must(`devlink port function rate set ${card.devlink}/1 tx_max 0`)
   }
+  // The policer goes by the pod's MAC address.
+  await add(nic, result)
+  const { mac = '' } = result.interfaces?.find(({ name }) => name === 'net1') ?? {}
+  await vm.must(`ip -n ${POD} link set net1 address 02:00:00:00:99:01`)
+  expect(errorOf(await ours('CHECK', nic, result))).toMatchObject({
+    code: 104,
+    msg: expect.stringContaining(`"net1" has MAC 02:00:00:00:99:01, rules send to ${mac}`),
+  })
+  await vm.must(`ip -n ${POD} link set net1 address ${mac}`)
+  await silently(ours('CHECK', nic, result))
+  await delLeavesNothing()
+}, 400_000)
+
+test('B11: policers of any rate with the bursts of runtimes are shown as they were made, no counter wraps', async () => {
+  const result = await attach()
+  const [kubelet, containerd, crio] = [2_147_483_647, 4_294_967_295, 34_359_738_359]
+  for (const [rate, burst] of [
+    // Too slow for the port's rate, no whole number of Mbit/s, and more than the port can: the representor has a policer too.
+    [8e3, containerd],
+    [1.5e6, crio],
+    [400e9, kubelet],
+  ] as const) {
+    const wishes = { ingressRate: rate, ingressBurst: burst, egressRate: rate, egressBurst: burst }
+    const said = await add(wishes, result)
+    for (const way of ['ingress', 'egress'])
+      expect(said).toContain(`${way}Burst ${burst}: what runtimes send for none`)
+    expect(await limits()).toEqual([
+      ['toPod', 'nic', 'police'],
+      ['fromPod', 'nic', 'police'],
+    ])
+    // One in a filter is listed too.
+    const found = await policers()
+    expect(found).toHaveLength(2)
+    const tick = Math.ceil((rate / 8) * 64e-9)
+    const wanted = Math.min(Math.max((rate / 8) * 0.16, 1518), 0xffffffff - tick)
+    for (const shown of found) {
+      expect(shown.rate).toBe(rate / 8)
+      expect(Math.abs(shown.burst - wanted)).toBeLessThanOrEqual(1 + tick)
+    }
+    await silently(ours('CHECK', wishes, result))
+    await silently(ours('DEL', undefined, result))
+  }
   await delLeavesNothing()
 }, 400_000)
 
@@ -314,7 +344,7 @@ test('a rate that is no whole number of Mbit/s is policed on the representor', a
 }, 400_000)
 
 test('a bridge that sorts frames by VLAN: untagged frames have the limit, and a limit opens no way into another VLAN', async () => {
-  await vm.must('ip link set br-rate type bridge vlan_filtering 1')
+  await vm.must(`ip link set ${RATE_BRIDGE} type bridge vlan_filtering 1`)
   const result = await attach()
   const wishes = { ingressRate: 5_000_000, ingressBurst: 800_000 }
   const metersAre = async (count: number) => {
@@ -342,6 +372,6 @@ test('a bridge that sorts frames by VLAN: untagged frames have the limit, and a 
   await vm.must(`ip netns exec ${CLIENT_A.namespace} ping -c 3 -i 0.2 -W 1 ${POD4} || true`)
   expect(await echoes()).toBe(heard)
   await vm.must(`set -- $(ip -n ${CLIENT_A.namespace} neigh show ${POD4}); ip -n ${CLIENT_A.namespace} neigh del ${POD4} dev $3
-    ip link set br-rate type bridge vlan_filtering 0`)
+    ip link set ${RATE_BRIDGE} type bridge vlan_filtering 0`)
   await delLeavesNothing()
 }, 400_000)

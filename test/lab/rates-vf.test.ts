@@ -5,7 +5,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import type { CniResult, ConfigList, Runtime } from '../../hack/lab/cni-runtime.ts'
 import type { Lab } from '../../hack/lab/lab.ts'
 import { lab as sharedLab } from '../support/lab.ts'
-import { limitFor, look, unlimited } from '../support/limits.ts'
+import { datagramsOf, limitFor, look, unlimited } from '../support/limits.ts'
 import {
   attachConfig,
   attachment,
@@ -18,12 +18,14 @@ import {
   testRuntime,
 } from '../support/plugins.ts'
 import { type Meter, type Stream, startMeter } from '../support/rate.ts'
+import { recordedLimits } from '../support/rate-bed.ts'
 import { loadSimnic, unloadSimnic } from '../support/simnic.ts'
 import { diffSnapshot, type Snapshot, snapshot } from '../support/snapshot.ts'
 import {
   buildTopology,
   CLIENT_A,
   deletePod,
+  HOST,
   isReachable,
   linkIsReady,
   loadIgb,
@@ -130,14 +132,41 @@ describe.each(['igb', 'simnic'] as const)('a VF of %s in legacy mode', (nic) => 
       expect(percent).toBeGreaterThanOrEqual(90)
       expect(percent).toBeLessThanOrEqual(105)
     }
-    const record = JSON.parse(await lab.must("cat '/var/lib/cni/vf-flower/offload/'*.json")) as {
-      journal: { limits: { direction: string; where: string; means: string }[] }
-    }
-    expect(record.journal.limits.map(({ direction, where, means }) => [direction, where, means])).toEqual([
+    expect(await recordedLimits(lab)).toEqual([
       ['toPod', 'pod', 'ifb'],
       nic === 'igb' ? ['fromPod', 'pod', 'tbf'] : ['fromPod', 'nic', 'max_tx_rate'],
     ])
     await silently(ours('CHECK', bandwidth, result))
+    await delLeavesNothing()
+  }, 400_000)
+
+  test('one limit is one limit: IPv4 and IPv6, mapped and direct, together and offered twice of it', async () => {
+    const portMappings = [{ hostPort: 5353, containerPort: 53, protocol: 'udp' }]
+    const both = use({}, { capabilities: { bandwidth: true, portMappings: true } })
+    const [, plugin] = both.plugins
+    if (plugin === undefined) throw new Error('no plugin')
+    const result = await runtime.add({ ...both, plugins: both.plugins.slice(0, 1) }, pod())
+    await linkIsReady(lab, POD)
+    await isReachable(lab, CLIENT_A.namespace, [POD4, POD6])
+    const udp = { from: CLIENT_A.namespace, to: POD, udpMbit: 1000, seconds: 4, warmUp: 1.5 }
+    const plain = await unlimited(meter, { ...udp, address: POD4, port: 6000 })
+    const mbit = limitFor(plain)
+    const bandwidth = { ingressRate: mbit * 1e6, ingressBurst: mbit * 250_000 }
+    const called = { ...pod(), capabilityArgs: { portMappings, bandwidth } }
+    const added = await runtime.call('ADD', both, plugin, called, { prevResult: result })
+    if (added.code !== 0) throw new Error(`ADD: ${added.stdout}${added.stderr}`)
+    const offered = { ...udp, udpMbit: (2 * mbit) / 3 }
+    const streams: Stream[] = [
+      { ...offered, address: POD4, port: 6000 },
+      { ...offered, address: POD6, port: 6001 },
+      { ...offered, address: HOST.v4, sendPort: 5353, port: 53 },
+    ]
+    const { percent, looks, rates } = await look(meter, streams, mbit * datagramsOf(2, 1), [90, 105])
+    console.info(`${nic}: unlimited ${plain} Mbit/s, limit ${mbit}: three streams together ${looks} %`)
+    expect(percent).toBeGreaterThanOrEqual(90)
+    expect(percent).toBeLessThanOrEqual(105)
+    // Each of them has got something.
+    for (const { mbit: one } of rates) expect(one).toBeGreaterThan(0.02 * mbit)
     await delLeavesNothing()
   }, 400_000)
 

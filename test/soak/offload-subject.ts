@@ -65,8 +65,7 @@ export function offloadSubject(
   wishes: JsonObject = { portMappings: mappings },
 ): Subject {
   const path = `/run/netns/other-${port.name}`
-  // The container that vf-attach has given the interface to: of another one's VF the limits are left as they are.
-  const container = port.name
+  const container = 'faulty'
   const plugin = {
     cniVersion: '1.0.0',
     name: offloadPlace.network,

@@ -19,11 +19,11 @@ export async function unlimited(meter: Meter, stream: Stream): Promise<number> {
 }
 
 /**
- * The limit to try where `plain` Mbit/s get through without one, in whole Mbit/s: a fifth of it, and at most 3. A machine
- * that is several times slower a minute later must still be able to offer twice of it.
+ * The limit to try where `plain` Mbit/s get through without one, in whole Mbit/s: a fifth of it. A machine that is half as
+ * fast a minute later can still offer twice of it.
  */
 export function limitFor(plain: number): number {
-  return Math.max(1, Math.min(3, Math.round(plain / 5)))
+  return Math.max(1, Math.round(plain / 5))
 }
 
 /** Limits as `vfctl show --json` has them: what each is made of, and what that has counted or is set to. */
@@ -52,20 +52,21 @@ export interface Verdict {
 }
 
 /**
- * Looks until the streams together are between `low` and `high` percent of `mbit`, at most `attempts` times: a sender that
- * the machine did not run for a while is no fault of the limit. Payload is counted, as the user has it.
+ * Looks until the streams together are between `low` and `high` percent of `mbit`, and `isFair` finds what each has got
+ * right, at most six times: a sender that the machine did not run for a while is no fault of the limit. Payload is counted,
+ * as the user has it.
  */
 export async function look(
   meter: Meter,
   streams: readonly Stream[],
   mbit: number,
   [low, high]: readonly [number, number],
-  attempts = 6,
+  isFair: (rates: readonly Rate[]) => boolean = () => true,
 ): Promise<Verdict> {
   const looks: number[] = []
   let rates: Rate[] = []
   let [received, sent] = [0, 0]
-  for (let attempt = 0; attempt < attempts; attempt++) {
+  for (let attempt = 0; attempt < 6; attempt++) {
     rates = await meter.measure(streams)
     for (const rate of rates) {
       received += rate.received
@@ -73,7 +74,7 @@ export async function look(
     }
     const percent = (rates.reduce((sum, rate) => sum + rate.mbit, 0) / mbit) * 100
     looks.push(Math.round(percent * 10) / 10)
-    if (percent >= low && percent <= high) break
+    if (percent >= low && percent <= high && isFair(rates)) break
   }
   return { percent: looks.at(-1) ?? 0, looks, rates, received, sent }
 }
