@@ -65,7 +65,8 @@ export function offloadSubject(
   wishes: JsonObject = { portMappings: mappings },
 ): Subject {
   const path = `/run/netns/other-${port.name}`
-  const container = 'faulty'
+  // The container that vf-attach has given the interface to: of another one's VF the limits are left as they are.
+  const container = port.name
   const plugin = {
     cniVersion: '1.0.0',
     name: offloadPlace.network,

@@ -140,6 +140,9 @@ export async function makeBed(
     const list = listOf(mainPlugin(node, kind, index))
     const result = await runtime.add(list, { containerID: name, netns, ifname: 'net1' })
     await linkIsReady(lab, name)
+    // The Go plugins make pairs without a queue length, and the kernel gives them one with their first shaper, for good.
+    const peer = result.interfaces?.find((one) => one.name.startsWith('veth'))?.name
+    if (peer !== undefined) await lab.must(`ip link set ${peer} txqueuelen 1000`)
     const agent = await startAgent(lab, name)
     await agent.serve(
       SERVED.map((listen) => ({ ...listen, name: `${name} ${listen.protocol} ${listen.port}` })),
