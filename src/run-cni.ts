@@ -20,6 +20,10 @@ async function load(name: PluginName): Promise<() => Plugin> {
   try {
     const { linuxMachine } = await import('./kernel/linux-machine.ts')
     if (name === 'vf-offload' || name === 'portmap' || name === 'bandwidth') {
+      if (process.env.CNI_COMMAND === 'DEL') {
+        const { offloadDel } = await import('./offload/teardown.ts')
+        return () => ({ ...nothing, name, del: offloadDel(linuxMachine, name) })
+      }
       const { offloadPlugin } = await import('./offload/plugin.ts')
       return () => offloadPlugin(linuxMachine, name)
     }
@@ -34,8 +38,11 @@ async function load(name: PluginName): Promise<() => Plugin> {
 }
 
 function never(): never {
-  throw new Error('VERSION needs no plugin')
+  throw new Error('VERSION needs no plugin, DEL no other verb')
 }
+
+/** A plugin that serves nothing yet. */
+const nothing = { name: '', about: '', add: never, del: never, check: never, gc: never, status: never }
 
 const surroundings: Process = {
   env: process.env,

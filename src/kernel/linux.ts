@@ -32,8 +32,11 @@ import type { NftResult, RunNft } from './nft.ts'
 import type { Sides } from './rate-ops.ts'
 import { setVf } from './vfs.ts'
 
-/** Half of what lies below the plugins: loaded by calls that touch filters, rates or ports, not by those that attach. */
+/** Half of what lies below the plugins: loaded by calls that touch filters or rates, not by those that attach. */
 const offload = () => require('./offload.ts') as typeof import('./offload.ts')
+
+/** What port mappings need beside: the whole of it for a pod behind a veth. */
+const tables = () => require('./tables.ts') as typeof import('./tables.ts')
 
 /** What only CHECK, STATUS and vfctl ask for. */
 const looks = () => require('./looks.ts') as typeof import('./looks.ts')
@@ -66,7 +69,7 @@ export function openLinuxKernel(pod?: OpenNetns): Kernel {
   const netfilter = <T>(side: Side, action: (socket: NetlinkSocket) => T, nothing: T): T => {
     let opened: NetlinkSocket
     try {
-      opened = socket(side, offload().NETLINK_NETFILTER)
+      opened = socket(side, tables().NETLINK_NETFILTER)
     } catch (error) {
       if (error instanceof SystemError && error.code === 'EPROTONOSUPPORT') return nothing
       throw error
@@ -166,20 +169,20 @@ export function openLinuxKernel(pod?: OpenNetns): Kernel {
       case 'devlink.rate.set':
         return offload().runRateOp(sides, op)
       case 'ports.reserve':
-        offload().reservePorts(socket('host', offload().NETLINK_NETFILTER), op.keys, op.masquerade, op.owner)
+        tables().reservePorts(socket('host', tables().NETLINK_NETFILTER), op.keys, op.masquerade, op.owner)
         return {}
       case 'ports.release':
-        offload().releasePorts(
-          socket('host', offload().NETLINK_NETFILTER),
+        tables().releasePorts(
+          socket('host', tables().NETLINK_NETFILTER),
           op.owner.split(' ')[0] ?? op.owner,
           op,
         )
         return {}
       case 'nft.load':
-        offload().loadTable(nft(op.side), op.text)
+        tables().loadTable(nft(op.side), op.text)
         return {}
       case 'nft.drop':
-        offload().dropTable(socket(op.side, offload().NETLINK_NETFILTER), op.table)
+        tables().dropTable(socket(op.side, tables().NETLINK_NETFILTER), op.table)
         return {}
       case 'neigh.use':
         useNeighbour(socket(op.side), indexOf(op.side, op.link), op.address)
@@ -207,22 +210,22 @@ export function openLinuxKernel(pod?: OpenNetns): Kernel {
     ownFilters: (prefix, side = 'host') => offload().findOwnFilters(socket(side), prefix),
     removeFilter: (filter, side = 'host') => offload().deleteOwnFilter(socket(side), filter),
     removeTable: (table, priority) => offload().removeTable(socket('pod'), table, priority),
-    dropPodNat: (table) => netfilter('pod', (opened) => offload().dropTable(opened, table), undefined),
+    dropPodNat: (table) => netfilter('pod', (opened) => tables().dropTable(opened, table), undefined),
     releasePorts: (cookie, known) =>
-      netfilter('host', (opened) => offload().releasePorts(opened, cookie, known), []),
+      netfilter('host', (opened) => tables().releasePorts(opened, cookie, known), []),
     forgetConnections: (keys) => {
       if (keys.some(({ proto }) => proto === 'udp'))
-        netfilter('host', (opened) => offload().forgetConnections(opened, keys), undefined)
+        netfilter('host', (opened) => tables().forgetConnections(opened, keys), undefined)
     },
-    listeners: (proto) => offload().listenersOf(socket('host', offload().NETLINK_SOCK_DIAG), proto),
-    programWith: (inode) => offload().programWith(inode),
+    listeners: (proto) => tables().listenersOf(socket('host', tables().NETLINK_SOCK_DIAG), proto),
+    programWith: (inode) => tables().programWith(inode),
     interfaceTo: (address) => interfaceTo(socket('host'), address),
     sysctl: (side, key) => inside(side, () => readText(`/proc/sys/${key}`)?.trim()),
     hasIngress: (ifindex, side = 'host') => offload().hasIngress(socket(side), ifindex),
     dropEmptyClsact: (ifindex) => offload().dropEmptyClsact(socket('host'), ifindex),
-    reservedCookies: (prefix) => netfilter('host', (opened) => offload().reservedCookies(opened, prefix), []),
+    reservedCookies: (prefix) => netfilter('host', (opened) => tables().reservedCookies(opened, prefix), []),
     reservedBy: (prefix, cookie) =>
-      netfilter('host', (opened) => offload().reservedBy(opened, prefix, cookie), {
+      netfilter('host', (opened) => tables().reservedBy(opened, prefix, cookie), {
         anybody: false,
         cookie: false,
       }),
@@ -239,7 +242,7 @@ export function openLinuxKernel(pod?: OpenNetns): Kernel {
     verify: (done) => looks().verify({ socket, nft, inside }, done),
     probe: (what) => {
       mustFindLink(socket('host'), 'lo')
-      if (what.nft) offload().probeNft(nft('host'))
+      if (what.nft) tables().probeNft(nft('host'))
     },
     close: () => {
       for (const opened of sockets.values()) opened.close()

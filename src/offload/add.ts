@@ -10,10 +10,11 @@ import { ApplyError, Transaction } from '../ops/apply.ts'
 import { type PluginRecord, recordSchemaVersion } from '../ops/record.ts'
 import { notingClsact } from './clsact.ts'
 import type { OffloadConfig } from './config.ts'
-import { earlierEntries, joined, merged, otherEntries } from './entries.ts'
+import { earlierEntries, joined, merged } from './entries.ts'
 import { type RatesNow, ratesBefore } from './handover.ts'
+import { otherEntries } from './other-entries.ts'
 import { withOwner } from './owners.ts'
-import { LimiterInTheWay, type Planned, type Shared } from './part.ts'
+import { LimiterInTheWay, type Part, type Planned, type Shared } from './part.ts'
 import { type Port, readPort } from './port.ts'
 import { emptyJournal, type OffloadJournal } from './record.ts'
 import { type RemovalSetting, sweep } from './remove.ts'
@@ -21,6 +22,7 @@ import { reportOf } from './report.ts'
 
 /** What a verb works with. */
 export interface OffloadSetting extends RemovalSetting {
+  readonly parts: readonly Part[]
   readonly kernel: Kernel
   readonly pod: OpenNetns
 }

@@ -11,9 +11,9 @@ import { formatCidr, networkOf, tryParseCidr, tryParseIp } from '../lib/ip.ts'
 import { isObject, type JsonObject, type JsonValue, normalise, stringify } from '../lib/json.ts'
 import { type PciAddress, parsePciAddress } from '../lib/pci-address.ts'
 import type { Offload, Proto } from '../ops/op.ts'
-import { defaultStateDir } from '../ops/record-store.ts'
 import { checkPortmapKeys } from './portmap-keys.ts'
 import { bandwidthKeys, type RateWishes, rateKeys, readRates, servesRates } from './rate-config.ts'
+import { stateDirOf } from './teardown-config.ts'
 
 /** One wish: a port of the node that leads to a port of the container. */
 export interface PortMapping {
@@ -141,12 +141,6 @@ export function readOffloadConfig(request: Request): OffloadConfig {
   }
 }
 
-/** What DEL and GC need; nothing in it can fail. */
-export function readTeardown(request: Request): { readonly stateDir: string; readonly gcLive: boolean } {
-  const config = normalise(request.config, known)
-  return { stateDir: stateDirOf(config), gcLive: config.gcLive === true }
-}
-
 function readMappings(value: JsonValue | undefined): PortMapping[] {
   if (value === undefined) return []
   if (!Array.isArray(value)) throw invalid('runtimeConfig.portMappings', value, 'an array')
@@ -270,11 +264,4 @@ function chosenStateDir(config: JsonObject): string {
     stateDir === undefined || stateDir === '' || (typeof stateDir === 'string' && stateDir[0] === '/')
   if (!usable) throw invalid('stateDir', stateDir, 'an absolute path')
   return stateDirOf(config)
-}
-
-/** The state folder, the default one in place of a value that an ADD refuses. */
-function stateDirOf(config: JsonObject): string {
-  return typeof config.stateDir === 'string' && config.stateDir.startsWith('/')
-    ? config.stateDir
-    : defaultStateDir
 }

@@ -6,6 +6,7 @@ import { CniError, code } from '../cni/error.ts'
 import type { PluginRecord } from '../ops/record.ts'
 import type { OffloadSetting } from './add.ts'
 import { type Attachment, cookiePrefix, identityOf } from './identity.ts'
+import { otherEntries } from './other-entries.ts'
 import { restoreReservations } from './owners.ts'
 import type { Part } from './part.ts'
 import { portsPart } from './ports.ts'
@@ -37,21 +38,6 @@ export function earlierEntries(
   const isWhole = record.phase === 'attached' && record.owner.netnsId === pod.id
   if (isWhole && !wanted.some((part) => part.recorded(record.journal))) return record
   throw servedAlready(attachment, own?.path)
-}
-
-/** What entries of other names have made for the attachment since the last boot. A record that can't be read tells nothing. */
-export function otherEntries(
-  { machine, otherStores }: Pick<OffloadSetting, 'machine' | 'otherStores'>,
-  { network, containerID, ifname }: Attachment,
-): OffloadJournal[] {
-  return otherStores.flatMap((store) => {
-    try {
-      const record = store.read(store.nameOf(network, containerID, ifname))
-      return record?.owner.bootId === machine.bootId() ? [record.journal] : []
-    } catch {
-      return []
-    }
-  })
 }
 
 /**

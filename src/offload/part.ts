@@ -89,10 +89,8 @@ export interface Removal {
   touched(ifindex: number): void
 }
 
-/** One part of the plugin. */
-export interface Part {
-  /** True when the config wishes for something of this part. */
-  wanted(config: OffloadConfig): boolean
+/** The half of a part that DEL needs: it loads nothing else. */
+export interface RemovalPart {
   /**
    * True when a record says that something of this part was made, or was about to be. It is written before the first
    * change: where it says nothing of a part, that one has nothing to remove.
@@ -100,15 +98,21 @@ export interface Part {
   recorded(journal: OffloadJournal): boolean
   /** False when a record says that this part never has filters on the host: nobody need look for them. */
   filters(journal: OffloadJournal): boolean
-  /** The plan; undefined when there is nothing to do. @throws CniError for what can't be had */
-  plan(context: AddContext): Planned | undefined
   /** The cookie (hex) that its filters carry; `sha256` returns hex. */
   cookie(attachment: Attachment, sha256: (text: string) => string): string
+  /** Removes everything of the attachment that belongs to this part, whatever is left of it, but for filters of the host. */
+  remove(removal: Removal): void
+}
+
+/** One part of the plugin. */
+export interface Part extends RemovalPart {
+  /** True when the config wishes for something of this part. */
+  wanted(config: OffloadConfig): boolean
+  /** The plan; undefined when there is nothing to do. @throws CniError for what can't be had */
+  plan(context: AddContext): Planned | undefined
   /**
    * What an ADD of this attachment has made before and bears its mark, in words for people; undefined when there is no
    * such thing. Asked where no record speaks of that ADD.
    */
   trace(context: TraceContext): string | undefined
-  /** Removes everything of the attachment that belongs to this part, whatever is left of it, but for filters of the host. */
-  remove(removal: Removal): void
 }

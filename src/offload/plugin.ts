@@ -6,40 +6,30 @@
 import { checkAddresses } from '../cni/addresses.ts'
 import type { Plugin } from '../cni/dispatch.ts'
 import { CniError, code } from '../cni/error.ts'
-import { failure, throwJoined } from '../cni/failure.ts'
+import { throwJoined } from '../cni/failure.ts'
 import { openPod } from '../cni/open-pod.ts'
 import type { Request } from '../cni/request.ts'
 import type { Result } from '../cni/result.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import type { Machine } from '../kernel/machine.ts'
 import { notice } from '../lib/notice.ts'
-import { recordStore } from '../ops/record-store.ts'
 import { addAttachment } from './add.ts'
 import { checkAttachment } from './check.ts'
-import { readOffloadConfig, readTeardown } from './config.ts'
+import { readOffloadConfig } from './config.ts'
 import { podAddressesOf } from './facts.ts'
 import { collectGarbage } from './gc.ts'
+import { type OffloadName, offloadNames } from './names.ts'
 import { collectOrphans } from './orphans.ts'
 import type { Part } from './part.ts'
-import { type OffloadName, offloadNames, partsOf } from './parts.ts'
+import { partsOf } from './parts.ts'
 import { portsPart } from './ports.ts'
 import { checkRates, wishedOtherwise } from './rate-check.ts'
 import type { RateWishes } from './rate-config.ts'
 import { ratesPart } from './rates.ts'
-import { anyJournal, type OffloadJournal, offloadJournal } from './record.ts'
-import { removeAttachment } from './remove.ts'
+import type { OffloadJournal } from './record.ts'
 import { requireReady } from './status.ts'
-
-/** How long a verb waits for its turn, in milliseconds. Turns are short: no IPAM, no other process but nft. */
-const lockMilliseconds = 10_000
-
-/**
- * One lock for all of the node, wherever a network keeps its records: the host's port map and the clsact qdiscs are
- * shared by all attachments.
- */
-function withSharedLock<T>(machine: Machine, action: () => T): T {
-  return machine.withLock(`${machine.sharedDir}/lock`, lockMilliseconds, action)
-}
+import { explained, offloadDel, recordsOf, storesOf, withSharedLock } from './teardown.ts'
+import { readTeardown } from './teardown-config.ts'
 
 /** The plugin on a given machine, under one of its names. */
 export function offloadPlugin(machine: Machine, name: OffloadName = 'vf-offload'): Plugin {
@@ -49,43 +39,18 @@ export function offloadPlugin(machine: Machine, name: OffloadName = 'vf-offload'
     about:
       'vf-offload: CNI chain plugin that maps node ports to pods and limits their bandwidth, in the NIC where it can',
     add: (request) => explained(() => add(of, request)),
-    del: (request) => explained(() => del(of, request)),
+    del: offloadDel(machine, name),
     check: (request) => explained(() => check(of, request)),
     gc: (request) => explained(() => gc(of, request)),
     status: (request) => explained(() => status(of, request)),
   }
 }
 
-/** Runs a verb; whatever it throws leaves as the error object's code and words. */
-function explained<T>(verb: () => T): T {
-  try {
-    return verb()
-  } catch (error) {
-    throw failure(error)
-  }
-}
-
-/**
- * The plugin under one name. Two of one list keep their records apart, so that each has its own ADD and DEL.
- */
+/** The plugin under one name. */
 interface Instance {
   readonly machine: Machine
   readonly name: OffloadName
   readonly parts: readonly Part[]
-}
-
-function records({ name }: Pick<Instance, 'name'>, stateDir: string) {
-  return recordStore(stateDir, name === 'vf-offload' ? 'offload' : name, offloadJournal)
-}
-
-/** The records of this name, those of the others, and vf-attach's. */
-function storesOf({ name }: Pick<Instance, 'name'>, stateDir: string) {
-  const others = offloadNames.filter((other) => other !== name)
-  return {
-    store: records({ name }, stateDir),
-    otherStores: others.map((other) => records({ name: other }, stateDir)),
-    attachStore: recordStore(stateDir, 'attach', anyJournal),
-  }
 }
 
 /** Without a wish the plugin prints prevResult and touches nothing. */
@@ -100,18 +65,12 @@ function add(of: Instance, request: Request): Result {
   const pod = openPod(machine, request.netns)
   const kernel = machine.openKernel(pod)
   try {
-    const setting = { machine, kernel, pod, ...storesOf(of, config.stateDir), parts }
+    const setting = { machine, kernel, pod, ...storesOf(of.name, config.stateDir), parts }
     return withSharedLock(machine, () => addAttachment(setting, request, config, prevResult))
   } finally {
     kernel.close()
     pod.close()
   }
-}
-
-function del(of: Instance, request: Request): void {
-  const { machine, parts } = of
-  const { stateDir } = readTeardown(request)
-  withSharedLock(machine, () => removeAttachment({ machine, ...storesOf(of, stateDir), parts }, request))
 }
 
 function check(of: Instance, request: Request): void {
@@ -129,7 +88,7 @@ function check(of: Instance, request: Request): void {
   try {
     const ips = podAddressesOf(prevResult, request.ifname).map(({ ip }) => ip)
     const mine = wanted.includes(portsPart) ? config : { ...config, mappings: [] }
-    const journal = checkAttachment(kernel, pod, records(of, config.stateDir), request, mine, ips)
+    const journal = checkAttachment(kernel, pod, recordsOf(of.name, config.stateDir), request, mine, ips)
     if (wanted.includes(ratesPart)) checkLimits(kernel, journal, config.rates)
   } finally {
     kernel.close()
@@ -154,9 +113,9 @@ function gc(of: Instance, request: Request): void {
   const { machine, parts } = of
   const { stateDir, gcLive } = readTeardown(request)
   const errors = withSharedLock(machine, () => {
-    const all = offloadNames.map((name) => records({ name }, stateDir))
+    const all = offloadNames.map((name) => recordsOf(name, stateDir))
     return [
-      ...collectGarbage({ machine, ...storesOf(of, stateDir), parts }, request, gcLive),
+      ...collectGarbage({ machine, ...storesOf(of.name, stateDir), parts }, request, gcLive),
       ...collectOrphans(machine, all, request, gcLive),
     ]
   })
@@ -165,7 +124,7 @@ function gc(of: Instance, request: Request): void {
 
 function status(of: Instance, request: Request): void {
   const config = readOffloadConfig(request)
-  requireReady(of.machine, records(of, config.stateDir), config, {
+  requireReady(of.machine, recordsOf(of.name, config.stateDir), config, {
     ports: of.parts.includes(portsPart),
     rates: of.parts.includes(ratesPart) && (config.servesRates || of.name === 'bandwidth'),
   })

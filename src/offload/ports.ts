@@ -1,4 +1,4 @@
-/** Port mappings as a part of the plugin: facts, plan and rules on ADD, and their removal by cookie. */
+/** Port mappings as a part of the plugin: facts, plan and rules on ADD. Their removal is in ports-removal.ts. */
 import { CniError, code } from '../cni/error.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import type { Machine } from '../kernel/machine.ts'
@@ -6,24 +6,21 @@ import { notice } from '../lib/notice.ts'
 import type { Op, PortKey } from '../ops/op.ts'
 import { prepareGround } from './coexist.ts'
 import { podAddressesOf, readOffloadFacts } from './facts.ts'
-import { identityOf, rulePriority } from './identity.ts'
+import { identityOf } from './identity.ts'
 import { applyBest, type Installed } from './install.ts'
 import { driverOf, honestPlans } from './liars.ts'
 import { refuseListened } from './listened.ts'
-import { claimLocalnet, releaseLocalnet } from './localnet.ts'
-import { type AddContext, LimiterInTheWay, type Part, type Planned, type Removal } from './part.ts'
+import { claimLocalnet } from './localnet.ts'
+import { type AddContext, LimiterInTheWay, type Part, type Planned } from './part.ts'
 import { type OffloadPlan, planPorts } from './plan.ts'
 import { isLoopback } from './port-rules.ts'
-import type { OffloadJournal } from './record.ts'
+import { portsRemoval } from './ports-removal.ts'
 
 export const portsPart: Part = {
+  ...portsRemoval,
   wanted: ({ mappings }) => mappings.length > 0,
-  recorded: ({ keys }) => keys.length > 0,
-  filters: (journal) => !isOnHost(journal),
   plan: planOf,
-  cookie: (attachment, sha256) => identityOf(attachment, sha256).cookie,
   trace: ({ reserved }) => (reserved ? 'its ports are reserved' : undefined),
-  remove: removePorts,
 }
 
 function planOf(context: AddContext): Planned | undefined {
@@ -109,31 +106,4 @@ function localnet(machine: Machine, kernel: Kernel, keys: readonly PortKey[], co
   const key = keys.find(({ address }) => isLoopback(address))
   const link = key === undefined ? undefined : kernel.interfaceTo(key.toAddress)
   return link === undefined ? [] : claimLocalnet(machine, kernel, link, cookie)
-}
-
-/** The host's map does it all: no filter and nothing in the pod. So it is planned for a veth, or not at all. */
-function isOnHost({ nat }: OffloadJournal): boolean {
-  return nat === 'host'
-}
-
-/**
- * With the filters gone no frame is steered to a pod that is being taken apart. The reservation goes last, so that nobody
- * else gets the port while a filter for it may still be there: a port is released only when its filters are gone.
- */
-function removePorts({ machine, kernel, attachment, pod, journal, step, filtersGone }: Removal): void {
-  const identity = identityOf(attachment, machine.sha256)
-  if (pod !== undefined && !(journal !== undefined && isOnHost(journal))) {
-    step(() => kernel.removeTable(identity.routeTable, rulePriority))
-    step(() => kernel.dropPodNat(identity.podTable))
-  }
-  // The guard against the wire goes with the reservation: never while the setting that it is for stands.
-  const closed = step(() => {
-    releaseLocalnet(machine, kernel, identity.cookie)
-    return true
-  })
-  if (filtersGone && closed === true) {
-    const [known] = journal?.ops.flatMap((op) => (op.do === 'ports.reserve' ? [op] : [])) ?? []
-    const freed = step(() => kernel.releasePorts(identity.cookie, known))
-    if (freed !== undefined) kernel.forgetConnections(freed)
-  }
 }

@@ -4,7 +4,7 @@ import type { Kernel } from '../kernel/kernel.ts'
 import { describe } from '../ops/describe.ts'
 import type { Op, RateSpec, Side } from '../ops/op.ts'
 import type { Limit, RateWishes } from './rate-config.ts'
-import { isAsSet } from './rates.ts'
+import { isAsSet } from './rates-removal.ts'
 import type { LimitRecord } from './record.ts'
 
 /** A sentence for each thing that is not as the ADD left it, with the command that made it; none when all is. */

@@ -8,16 +8,16 @@ import { openOwnersNetns } from '../ops/owner-netns.ts'
 import { type PluginRecord, RecordError } from '../ops/record.ts'
 import type { RecordName, RecordStore } from '../ops/record-store.ts'
 import { releaseClsact } from './clsact.ts'
-import { otherEntries } from './entries.ts'
 import { removeFilters } from './filters.ts'
 import { type DeviceRecords, isTakenOver } from './handover.ts'
 import type { Attachment } from './identity.ts'
-import type { Part } from './part.ts'
+import { otherEntries } from './other-entries.ts'
+import type { RemovalPart } from './part.ts'
 import type { OffloadJournal } from './record.ts'
 
 /** What a removal works with. */
 export interface RemovalSetting extends DeviceRecords {
-  readonly parts: readonly Part[]
+  readonly parts: readonly RemovalPart[]
 }
 
 /**
@@ -138,7 +138,7 @@ function partsIn(
   { machine, parts, otherStores }: RemovalSetting,
   attachment: Attachment,
   journal: OffloadJournal | undefined,
-): readonly Part[] {
+): readonly RemovalPart[] {
   if (journal !== undefined) return parts.filter((part) => part.recorded(journal))
   const others = otherEntries({ machine, otherStores }, attachment)
   return parts.filter((part) => !others.some((other) => part.recorded(other)))

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { readOffloadConfig, readTeardown } from '../../src/offload/config.ts'
+import { readOffloadConfig } from '../../src/offload/config.ts'
+import { readTeardown } from '../../src/offload/teardown-config.ts'
 import { refusalOf, requestOf } from '../support/request.ts'
 
 const read = (config: Record<string, unknown>) => readOffloadConfig(requestOf(config))

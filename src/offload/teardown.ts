@@ -1,0 +1,66 @@
+/**
+ * DEL of `vf-offload`, and what all verbs share: where records are, and the lock. It has an entry of its own, because a process
+ * that serves one DEL would load more code for planning than for removing.
+ */
+import { failure } from '../cni/failure.ts'
+import type { Request } from '../cni/request.ts'
+import type { Machine } from '../kernel/machine.ts'
+import { recordStore } from '../ops/record-store.ts'
+import { type OffloadName, offloadNames } from './names.ts'
+import type { RemovalPart } from './part.ts'
+import { portsRemoval } from './ports-removal.ts'
+import { ratesRemoval } from './rates-removal.ts'
+import { anyJournal, offloadJournal } from './record.ts'
+import { removeAttachment } from './remove.ts'
+import { readTeardown } from './teardown-config.ts'
+
+/** How long a verb waits for its turn, in milliseconds. Turns are short: no IPAM, no other process but nft. */
+const lockMilliseconds = 10_000
+
+/**
+ * One lock for all of the node, wherever a network keeps its records: the host's port map and the clsact qdiscs are
+ * shared by all attachments.
+ */
+export function withSharedLock<T>(machine: Machine, action: () => T): T {
+  return machine.withLock(`${machine.sharedDir}/lock`, lockMilliseconds, action)
+}
+
+/** Runs a verb; whatever it throws leaves as the error object's code and words. */
+export function explained<T>(verb: () => T): T {
+  try {
+    return verb()
+  } catch (error) {
+    throw failure(error)
+  }
+}
+
+/** The records of a name: two of one list keep theirs apart, so that each has its own ADD and DEL. */
+export function recordsOf(name: OffloadName, stateDir: string) {
+  return recordStore(stateDir, name === 'vf-offload' ? 'offload' : name, offloadJournal)
+}
+
+/** The records of this name, those of the others, and vf-attach's. */
+export function storesOf(name: OffloadName, stateDir: string) {
+  const others = offloadNames.filter((other) => other !== name)
+  return {
+    store: recordsOf(name, stateDir),
+    otherStores: others.map((other) => recordsOf(other, stateDir)),
+    attachStore: recordStore(stateDir, 'attach', anyJournal),
+  }
+}
+
+/** The removing halves of the parts that a name stands for, in the order of parts.ts. */
+function removalsOf(name: OffloadName): readonly RemovalPart[] {
+  if (name === 'vf-offload') return [ratesRemoval, portsRemoval]
+  return name === 'portmap' ? [portsRemoval] : [ratesRemoval]
+}
+
+/** Serves DEL under one of the plugin's names. */
+export function offloadDel(machine: Machine, name: OffloadName): (request: Request) => void {
+  return (request) =>
+    explained(() => {
+      const { stateDir } = readTeardown(request)
+      const setting = { machine, ...storesOf(name, stateDir), parts: removalsOf(name) }
+      withSharedLock(machine, () => removeAttachment(setting, request))
+    })
+}
