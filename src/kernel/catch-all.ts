@@ -49,7 +49,7 @@ export function addDetour(
   return { where: 'host', handle: addMatchall(socket, detour(ifindex, through, spec)) }
 }
 
-/** Drops what an interface receives over the rate. Offload as addSteer() has it. */
+/** Drops what an interface receives over the rate. Offload as addSteers() has it. */
 export function addPolice(
   socket: NetlinkSocket,
   ifindex: number,

@@ -5,7 +5,7 @@ import { NetlinkError, type NetlinkSocket } from '../netlink/socket.ts'
 import { actionsOf, decodeFilter, getFilter, isInHardware } from '../netlink/tc/filter.ts'
 import { countersOf, type Stats } from '../netlink/tc/stats.ts'
 import type { SteerSpec } from '../ops/op.ts'
-import { steerPlace } from './steer.ts'
+import { steerPlace } from './steer-filter.ts'
 
 /** Packets and bytes. */
 export interface Passed {

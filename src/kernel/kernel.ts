@@ -131,8 +131,8 @@ export interface Kernel extends Runner {
    * out when filters change meanwhile.
    */
   ownFilters(cookiePrefix: string | readonly string[], side?: Side): readonly OwnFilter[]
-  /** Removes one filter by what a dump said; succeeds when it is gone. */
-  removeFilter(filter: OwnFilter, side?: Side): void
+  /** Removes filters by what a dump said; succeeds when they are gone. */
+  removeFilters(filters: readonly OwnFilter[], side?: Side): void
   /** Removes the rules and routes of `table` from the pod; succeeds when there are none. */
   removeTable(table: number, priority: number): void
   /** Removes the NAT table of that name from the pod; succeeds when there is none. */

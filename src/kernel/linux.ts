@@ -4,7 +4,7 @@
  */
 import { notice } from '../lib/notice.ts'
 import { NetlinkSocket } from '../netlink/socket.ts'
-import type { Announce, Op, Outcome, Side } from '../ops/op.ts'
+import type { Announce, Op, Outcome, Side, SteerOp } from '../ops/op.ts'
 import { SystemError } from '../sys/errno.ts'
 import { readText, writeValue } from '../sys/files.ts'
 import { withNetns } from '../sys/namespaces.ts'
@@ -100,6 +100,14 @@ export function openLinuxKernel(pod?: OpenNetns): Kernel {
     forget: () => known.clear(),
   }
 
+  const runAll = (ops: readonly SteerOp[]): (Outcome | Error)[] => {
+    const steers = ops.map(({ rule, offload }) => {
+      return { ifindex: rule.ifindex ?? indexOf('host', rule.link), spec: rule, offload }
+    })
+    const { addSteers, removeSteers } = offload()
+    return (ops[0]?.do === 'steer.add' ? addSteers : removeSteers)(socket('host'), steers)
+  }
+
   const run = (op: Op): Outcome => {
     switch (op.do) {
       case 'vf.set':
@@ -145,15 +153,11 @@ export function openLinuxKernel(pod?: OpenNetns): Kernel {
         offload().dropEmptyClsact(socket(op.side), op.ifindex ?? indexOf(op.side, op.link))
         return {}
       case 'steer.add':
-        return offload().addSteer(
-          socket('host'),
-          op.rule.ifindex ?? indexOf('host', op.rule.link),
-          op.rule,
-          op.offload,
-        )
-      case 'steer.del':
-        offload().removeSteer(socket('host'), op.rule.ifindex ?? indexOf('host', op.rule.link), op.rule)
-        return {}
+      case 'steer.del': {
+        const [result] = runAll([op])
+        if (result instanceof Error) throw result
+        return result ?? {}
+      }
       case 'shaper.add':
       case 'shaper.del':
       case 'ifb.add':
@@ -195,6 +199,7 @@ export function openLinuxKernel(pod?: OpenNetns): Kernel {
 
   return {
     run,
+    runAll,
     link: (side, name, options) => {
       const found = findLink(socket(side), name, options?.vfs === true)
       if (found === undefined) known.delete(`${side} ${name}`)
@@ -208,7 +213,7 @@ export function openLinuxKernel(pod?: OpenNetns): Kernel {
     sourceRules: (side, family) => offload().sourceRules(socket(side), family),
     rates: () => offload().rateKernel(sides),
     ownFilters: (prefix, side = 'host') => offload().findOwnFilters(socket(side), prefix),
-    removeFilter: (filter, side = 'host') => offload().deleteOwnFilter(socket(side), filter),
+    removeFilters: (filters, side = 'host') => offload().deleteOwnFilters(socket(side), filters),
     removeTable: (table, priority) => offload().removeTable(socket('pod'), table, priority),
     dropPodNat: (table) => netfilter('pod', (opened) => tables().dropTable(opened, table), undefined),
     releasePorts: (cookie, known) =>

@@ -4,10 +4,10 @@ export { rivalsOf } from './rivals.ts'
 export { changeRule, removeTable, sourceRules } from './rules.ts'
 export {
   addClsact,
-  addSteer,
-  deleteOwnFilter,
+  addSteers,
+  deleteOwnFilters,
   dropEmptyClsact,
   findOwnFilters,
   hasIngress,
-  removeSteer,
+  removeSteers,
 } from './steer.ts'

@@ -15,7 +15,7 @@ import { bpfProgram, tcxIngressPrograms } from '../sys/bpf.ts'
 import { exitValues } from './bpf-exits.ts'
 import type { LinkFacts } from './facts.ts'
 import { filterLine, type NameOf } from './filter-text.ts'
-import { steerKey, steerPlace } from './steer.ts'
+import { steerKey, steerPlace } from './steer-filter.ts'
 import { keepsFrames, verdictsOf } from './verdicts.ts'
 
 /** Somebody who may take frames before our filters see them. */

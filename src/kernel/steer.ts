@@ -1,81 +1,96 @@
 /** Steering filters: flower on clsact ingress, MAC rewrite, redirect. Offload is tried first and its refusal kept. */
-import { fromHex, toHex } from '../lib/hex.ts'
-import { type Cidr, ipFamily, networkOf, parseCidr, parseIp } from '../lib/ip.ts'
 import { PortTaken } from '../lib/port-taken.ts'
-import type { Message } from '../netlink/message.ts'
-import type { NetlinkSocket } from '../netlink/socket.ts'
-import { NetlinkError } from '../netlink/socket.ts'
-import {
-  type Action,
-  actionList,
-  limitByIndex,
-  popVlan,
-  pushVlan,
-  redirectTo,
-  rewrite,
-  updateChecksums,
-} from '../netlink/tc/action.ts'
-import { TCA_CSUM_UPDATE_FLAG } from '../netlink/tc/csum.ts'
-import { compareEcho } from '../netlink/tc/echo.ts'
+import { NetlinkError, type NetlinkSocket, type Reply } from '../netlink/socket.ts'
 import {
   actionsOf,
   decodeFilter,
   deleteFilter,
   dumpFilters,
-  type FilterPlace,
   flowerOf,
   isInHardware,
   newFlower,
   placeOf,
 } from '../netlink/tc/filter.ts'
-import { type Flower, TCA_CLS_FLAGS } from '../netlink/tc/flower.ts'
-import { TC_ACT } from '../netlink/tc/gact.ts'
-import { CLSACT_EGRESS, CLSACT_INGRESS, filterInfo, type Tc } from '../netlink/tc/msg.ts'
-import { peditRewrite, type Rewrite } from '../netlink/tc/pedit.ts'
+import type { Flower } from '../netlink/tc/flower.ts'
+import { CLSACT_EGRESS, CLSACT_INGRESS, type Tc } from '../netlink/tc/msg.ts'
 import { decodeQdisc, deleteClsact, dumpQdiscs, newClsact } from '../netlink/tc/qdisc.ts'
-import { ETH_P, IPPROTO } from '../netlink/tc/rule.ts'
 import { countersOf } from '../netlink/tc/stats.ts'
-import type { Offload, Outcome, Proto, SteerSpec } from '../ops/op.ts'
+import type { Offload, Outcome, SteerSpec } from '../ops/op.ts'
 import type { OwnFilter } from './kernel.ts'
 import { EchoMismatch, offered } from './refusals.ts'
+import { cookieOf, steerDifferences, steerKey, steerOptions, steerPlace } from './steer-filter.ts'
 
-/**
- * Adds a steering filter. `prefer` asks for skip_sw first and falls back to skip_hw with the driver's words; `require`
- * has no fallback. The kernel's echo must be what was asked for, and with skip_sw say in_hw.
- */
-export function addSteer(socket: NetlinkSocket, ifindex: number, spec: SteerSpec, offload: Offload): Outcome {
-  return offered(offload, (inHardware) => add(socket, ifindex, spec, inHardware))
+/** A filter that is wanted, or to be taken back. */
+export interface Steer {
+  readonly ifindex: number
+  readonly spec: SteerSpec
 }
 
-/** Removes the filter with the key of `spec` and its cookie; used to take back an addition. Fine when it is gone. */
-export function removeSteer(socket: NetlinkSocket, ifindex: number, spec: SteerSpec): void {
-  // A dump can lose entries, so one that does not show the filter proves nothing.
+/** One that is wanted, in the NIC or not. */
+export interface WantedSteer extends Steer {
+  readonly offload: Offload
+}
+
+/**
+ * Adds steering filters, in order and in few datagrams: the outcome of each, or why there is none. `prefer` asks for skip_sw
+ * and, when all have had that try, falls back to skip_hw with the driver's words; `require` has no fallback. The kernel's
+ * echo must be what was asked for, and with skip_sw say in_hw.
+ */
+export function addSteers(socket: NetlinkSocket, wanted: readonly WantedSteer[]): (Outcome | Error)[] {
+  const isAsked = ({ offload }: WantedSteer) => offload !== 'off'
+  const first = addAll(
+    socket,
+    wanted.map((steer) => ({ ...steer, inHardware: isAsked(steer) })),
+  )
+  return wanted.map((steer, at) => {
+    const handle = (inHardware: boolean) =>
+      succeeded(inHardware === isAsked(steer) ? first[at] : addAll(socket, [{ ...steer, inHardware }])[0])
+    return settled(() => offered(steer.offload, handle))
+  })
+}
+
+/**
+ * Removes the filters with the keys of `steers` and their cookies, in few datagrams; used to take back additions. Fine when
+ * one is gone; an error in its place says why one is still there.
+ */
+export function removeSteers(socket: NetlinkSocket, steers: readonly Steer[]): (Outcome | Error)[] {
+  const found = new Map<Steer, Tc>()
+  // A dump can lose entries, so one that does not show a filter proves nothing.
   for (let look = 0; look < 2; look++) {
-    const found = filtersWithKey(socket, ifindex, spec).find((filter) => cookieOf(filter) === spec.cookie)
-    if (found === undefined) continue
-    socket.request(deleteFilter(placeOf(found), 'flower'))
-    return
+    const filtersWithKey = lookAt(socket)
+    for (const steer of steers) {
+      if (found.has(steer)) continue
+      const own = filtersWithKey(steer).find((filter) => cookieOf(filter) === steer.spec.cookie)
+      if (own !== undefined) found.set(steer, own)
+    }
+  }
+  const replies = socket.batch([...found.values()].map((own) => deleteFilter(placeOf(own), 'flower')))
+  const refusals = new Map([...found.keys()].map((steer, at) => [steer, replies[at]]))
+  return steers.map((steer) => {
+    const reply = refusals.get(steer)
+    return reply instanceof NetlinkError && reply.code !== 'ENOENT' ? reply : {}
+  })
+}
+
+/** Filters that match what a wanted one matches, at its priority. Each interface is looked at once, when it is asked for. */
+function lookAt(socket: NetlinkSocket): (steer: Steer) => Tc[] {
+  const shown = new Map<number, Tc[]>()
+  return ({ ifindex, spec }) => {
+    const filters = shown.get(ifindex) ?? socket.dump(dumpFilters(ifindex)).map(decodeFilter)
+    shown.set(ifindex, filters)
+    // Behind a VLAN tag the kernel shows the inner EtherType; the slot's protocol is the outer one.
+    const { TCA_FLOWER_KEY_ETH_TYPE: protocol, ...wanted } = steerKey(spec)
+    const keys = Object.entries(wanted)
+    return filters.filter((filter) => {
+      const [place, found] = [placeOf(filter), flowerOf(filter)]
+      if (found === undefined || place.priority !== spec.prio || place.protocol !== protocol) return false
+      return keys.every(([key, value]) => found[key as keyof Flower] === value)
+    })
   }
 }
 
-/** Filters that match what `spec` matches, at its priority. */
-function filtersWithKey(socket: NetlinkSocket, ifindex: number, spec: SteerSpec): Tc[] {
-  // Behind a VLAN tag the kernel shows the inner EtherType; the slot's protocol is the outer one.
-  const { TCA_FLOWER_KEY_ETH_TYPE: protocol, ...wanted } = steerKey(spec)
-  return socket
-    .dump(dumpFilters(ifindex))
-    .map(decodeFilter)
-    .filter((filter) => {
-      const [place, found] = [placeOf(filter), flowerOf(filter)]
-      if (found === undefined || place.priority !== spec.prio || place.protocol !== protocol) return false
-      return Object.entries(wanted).every(([key, value]) => found[key as keyof Flower] === value)
-    })
-}
-
 /** Who has the key of a filter that the kernel refused for it (EEXIST). */
-function takenBy(socket: NetlinkSocket, ifindex: number, spec: SteerSpec): PortTaken | undefined {
-  const [other] = filtersWithKey(socket, ifindex, spec)
-  if (other === undefined) return undefined
+function takenBy(spec: SteerSpec, other: Tc): PortTaken {
   const cookie = cookieOf(other)
   const whose = cookie === undefined ? 'that is not of a mapping' : `with cookie ${cookie}`
   return new PortTaken(spec, `a filter of priority ${spec.prio} on "${spec.link}" ${whose}`, cookie)
@@ -110,14 +125,13 @@ export function findOwnFilters(socket: NetlinkSocket, cookiePrefix: string | rea
   return [...seen.values()]
 }
 
-/** Deletes one filter that a dump showed; one that is gone, with its qdisc or its interface, is fine. */
-export function deleteOwnFilter(socket: NetlinkSocket, filter: OwnFilter): void {
-  const { ifindex, prio: priority, handle, protocol, kind } = filter
-  try {
-    socket.request(deleteFilter({ ifindex, priority, handle, protocol }, kind))
-  } catch (error) {
-    const code = error instanceof NetlinkError ? error.code : undefined
-    if (code !== 'ENOENT' && code !== 'EINVAL' && code !== 'ENODEV') throw error
+/** Deletes filters that a dump showed, in few datagrams; one that is gone, with its qdisc or its interface, is fine. */
+export function deleteOwnFilters(socket: NetlinkSocket, filters: readonly OwnFilter[]): void {
+  const requests = filters.map(({ ifindex, prio: priority, handle, protocol, kind }) =>
+    deleteFilter({ ifindex, priority, handle, protocol }, kind),
+  )
+  for (const reply of socket.batch(requests)) {
+    if (reply instanceof NetlinkError && !['ENOENT', 'EINVAL', 'ENODEV'].includes(reply.code)) throw reply
   }
 }
 
@@ -147,138 +161,57 @@ export function dropEmptyClsact(socket: NetlinkSocket, ifindex: number): void {
   socket.request(deleteClsact(ifindex))
 }
 
-/** Where the filter of `spec` is, or with its handle: which one it is. */
-export function steerPlace(ifindex: number, spec: SteerSpec, handle?: number): FilterPlace {
-  const place = { ifindex, priority: spec.prio, protocol: etherTypeOf(spec) }
-  return handle === undefined ? place : { ...place, handle }
+/** The handle of each filter, or why it is not there. */
+function addAll(
+  socket: NetlinkSocket,
+  wanted: readonly (Steer & { readonly inHardware: boolean })[],
+): (number | Error)[] {
+  const replies = socket.batch(
+    wanted.map(({ ifindex, spec, inHardware }) =>
+      newFlower(steerPlace(ifindex, spec), steerOptions(ifindex, spec, inHardware)),
+    ),
+  )
+  const filtersWithKey = lookAt(socket)
+  return wanted.map((steer, at) =>
+    settled(() => {
+      const reply = replies[at]
+      if (reply instanceof NetlinkError && reply.code === 'EEXIST') {
+        const [other] = filtersWithKey(steer)
+        throw other === undefined ? reply : takenBy(steer.spec, other)
+      }
+      return handleOf(socket, steer, succeeded(reply))
+    }),
+  )
 }
 
-/** What of a filter of the kernel's is not as `spec` wants it: keys, actions with every byte of a rewrite, cookies, flags. */
-export function steerDifferences(
-  ifindex: number,
-  spec: SteerSpec,
-  inHardware: boolean,
-  stored: Tc,
-): string[] {
-  const asked = {
-    tcm_ifindex: ifindex,
-    tcm_parent: CLSACT_INGRESS,
-    tcm_info: filterInfo(spec.prio, etherTypeOf(spec)),
-    TCA_KIND: 'flower',
-    TCA_OPTIONS: steerOptions(ifindex, spec, inHardware),
-  }
-  const differences = compareEcho(asked, stored)
-  if (inHardware && !isInHardware(stored)) differences.push('in_hw: missing')
-  return differences
-}
-
-function steerOptions(ifindex: number, spec: SteerSpec, inHardware: boolean): Flower {
-  const { TCA_CLS_FLAGS_SKIP_HW: skipHw, TCA_CLS_FLAGS_SKIP_SW: skipSw } = TCA_CLS_FLAGS
-  return {
-    ...steerKey(spec),
-    TCA_FLOWER_ACT: actionList(actionsFor(spec, ifindex)),
-    TCA_FLOWER_FLAGS: inHardware ? skipSw : skipHw,
-  }
-}
-
-function add(socket: NetlinkSocket, ifindex: number, spec: SteerSpec, inHardware: boolean): number {
-  const echo = send(socket, ifindex, spec, inHardware)
+/** @throws EchoMismatch when the kernel has stored another filter, which is taken away */
+function handleOf(
+  socket: NetlinkSocket,
+  { ifindex, spec, inHardware }: Steer & { readonly inHardware: boolean },
+  { echo }: Reply,
+): number {
   if (echo === undefined) throw new EchoMismatch(['no echo'])
   const stored = decodeFilter(echo)
   const differences = steerDifferences(ifindex, spec, inHardware, stored)
-  if (differences.length > 0) {
-    socket.request(deleteFilter(placeOf(stored), 'flower'))
-    throw new EchoMismatch(differences)
-  }
-  return stored.tcm_handle
+  if (differences.length === 0) return stored.tcm_handle
+  socket.request(deleteFilter(placeOf(stored), 'flower'))
+  throw new EchoMismatch(differences)
 }
 
-/** Returns the kernel's echo. */
-function send(
-  socket: NetlinkSocket,
-  ifindex: number,
-  spec: SteerSpec,
-  inHardware: boolean,
-): Message | undefined {
+/** What `action` returns or throws. */
+function settled<T>(action: () => T): T | Error {
   try {
-    return socket.request(newFlower(steerPlace(ifindex, spec), steerOptions(ifindex, spec, inHardware))).echo
+    return action()
   } catch (error) {
-    if (!(error instanceof NetlinkError) || error.code !== 'EEXIST') throw error
-    throw takenBy(socket, ifindex, spec) ?? error
+    if (error instanceof Error) return error
+    throw error
   }
 }
 
-/** In the order in which drivers take them: tag off, rewrite, sums, tag on, out. */
-function actionsFor(spec: SteerSpec, ifindex: number): Action[] {
-  const cookie = fromHex(spec.cookie)
-  const actions: Action[] = []
-  if (spec.pop === true) actions.push(popVlan(cookie))
-  const { dstMac, srcMac, to } = spec
-  const proto = spec.proto === 'tcp' ? 6 : 17
-  const ports =
-    spec.side === 'src'
-      ? { ipSrc: to?.address, portSrc: to?.port }
-      : { ipDst: to?.address, portDst: to?.port }
-  if (dstMac !== undefined || srcMac !== undefined || to !== undefined) {
-    const words: Rewrite = {
-      ...(dstMac === undefined ? {} : { ethDst: dstMac }),
-      ...(srcMac === undefined ? {} : { ethSrc: srcMac }),
-      ...(to === undefined ? {} : ({ ...ports, proto } as Rewrite)),
-    }
-    actions.push(rewrite(peditRewrite(words, TC_ACT.TC_ACT_PIPE), cookie))
-  }
-  if (to !== undefined) {
-    const { TCA_CSUM_UPDATE_FLAG_IPV4HDR: header, ...flags } = TCA_CSUM_UPDATE_FLAG
-    const transport = spec.proto === 'tcp' ? flags.TCA_CSUM_UPDATE_FLAG_TCP : flags.TCA_CSUM_UPDATE_FLAG_UDP
-    actions.push(updateChecksums(ipFamily(spec.address) === 4 ? header | transport : transport, cookie))
-  }
-  // Without a cookie: a shared action would take it for its own.
-  if (spec.limiter !== undefined) actions.push(limitByIndex(spec.limiter))
-  if (spec.push !== undefined) actions.push(pushVlan(spec.push, cookie))
-  actions.push(redirectTo(spec.out?.ifindex ?? ifindex, cookie))
-  return actions
-}
-
-/** One mask shape per family for the life of the program: only then the kernel refuses equal keys (EEXIST). */
-export function steerKey(spec: SteerSpec): Flower {
-  const v4 = ipFamily(spec.address) === 4
-  const network = v4 ? ETH_P.ETH_P_IP : ETH_P.ETH_P_IPV6
-  const isSource = spec.side === 'src'
-  const [own, other] = isSource ? (['SRC', 'DST'] as const) : (['DST', 'SRC'] as const)
-  const family = v4 ? 'IPV4' : 'IPV6'
-  const peer = spec.peer === undefined ? undefined : networkOf(parseCidr(spec.peer))
-  const proto = spec.proto.toUpperCase() as Uppercase<Proto>
-  return {
-    TCA_FLOWER_KEY_ETH_TYPE: etherTypeOf(spec),
-    ...(spec.vlan === undefined
-      ? {}
-      : { TCA_FLOWER_KEY_VLAN_ID: spec.vlan, TCA_FLOWER_KEY_VLAN_ETH_TYPE: network }),
-    TCA_FLOWER_KEY_IP_PROTO: IPPROTO[`IPPROTO_${proto}`],
-    [`TCA_FLOWER_KEY_${family}_${own}`]: spec.address,
-    ...(peer === undefined
-      ? {}
-      : {
-          [`TCA_FLOWER_KEY_${family}_${other}`]: peer.ip,
-          [`TCA_FLOWER_KEY_${family}_${other}_MASK`]: maskOf(peer),
-        }),
-    [`TCA_FLOWER_KEY_${proto}_${own}`]: spec.port,
-  }
-}
-
-function maskOf({ ip, prefix }: Cidr): string {
-  const all = parseIp(ipFamily(ip) === 4 ? '255.255.255.255' : 'ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff')
-  return networkOf({ ip: all, prefix }).ip
-}
-
-function etherTypeOf(spec: SteerSpec): number {
-  if (spec.vlan !== undefined) return ETH_P.ETH_P_8021Q
-  return ipFamily(spec.address) === 4 ? ETH_P.ETH_P_IP : ETH_P.ETH_P_IPV6
-}
-
-function cookieOf(filter: Tc): string | undefined {
-  // The last one: a policer that filters share has a cookie of its own.
-  const cookie = actionsOf(filter).findLast((action) => action.TCA_ACT_COOKIE !== undefined)?.TCA_ACT_COOKIE
-  return cookie === undefined ? undefined : toHex(cookie)
+/** The other way round. */
+function succeeded<T>(result: T | undefined): Exclude<T, Error> {
+  if (result instanceof Error) throw result
+  return result as Exclude<T, Error>
 }
 
 function ingressDevices(socket: NetlinkSocket): number[] {

@@ -14,7 +14,9 @@ export function claimClsact(machine: Machine, ifindex: number): void {
 
 /** Runs what `kernel` runs, with a note for every clsact of the host that is made, until it is taken back. */
 export function notingClsact(machine: Machine, kernel: Kernel): Runner {
+  const { runAll } = kernel
   return {
+    ...(runAll === undefined ? {} : { runAll }),
     run: (op) => {
       const ifindex = 'side' in op && op.side === 'host' && 'ifindex' in op ? op.ifindex : undefined
       if (ifindex !== undefined && op.do === 'clsact.del') {

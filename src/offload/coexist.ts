@@ -70,6 +70,7 @@ function surveyGround(kernel: Kernel, links: readonly LinkFacts[], rules: readon
     if (taken.length === 0) return undefined
     return taken.map(({ link, rival }) => `on "${link.name}": ${rival.name}`).join('; ')
   }
+  let off: readonly LinkFacts[] | undefined
   return {
     software: words((rival) => rival.software),
     hardware: words((rival) => rival.hardware),
@@ -77,7 +78,7 @@ function surveyGround(kernel: Kernel, links: readonly LinkFacts[], rules: readon
       .filter(({ rival }) => !rival.certain)
       .map(({ link, rival }) => `may take frames on "${link.name}" before our rules do: ${rival.name}`),
     explain: (refusal) => {
-      const off = links.filter((link) => kernel.tcOffload(link.ifindex) !== 'on')
+      off ??= links.filter((link) => kernel.tcOffload(link.ifindex) !== 'on')
       const names = off.map((link) => `"${link.name}"`).join(' and ')
       return off.length === 0 ? refusal : `${refusal} (hw-tc-offload of ${names} is off)`
     },

@@ -20,7 +20,7 @@ export function removeFilters(
   let quiet = 0
   for (let round = 0; round < maxRounds; round++) {
     const found = kernel.ownFilters(cookies, side)
-    for (const filter of found) kernel.removeFilter(filter, side)
+    kernel.removeFilters(found, side)
     removed.push(...found)
     quiet = found.length === 0 ? quiet + 1 : 0
     if (quiet === 2) return removed

@@ -47,6 +47,16 @@ export function applyBest(
   throw new RangeError('Cannot install port mappings without a plan')
 }
 
+/** What became of a mapping in the NIC: of each rule, or why the NIC did not take it. Neither: it was not asked. */
+interface Tried {
+  readonly outcomes?: readonly Outcome[]
+  readonly refusal?: string
+}
+
+/**
+ * The rules of all mappings go to the NIC at once, then those of the refused ones to software: a pod may have hundreds, and
+ * each request by itself waits for its answer.
+ */
 function applyPlan(
   transaction: Transaction,
   config: OffloadConfig,
@@ -54,48 +64,70 @@ function applyPlan(
   plan: OffloadPlan,
   ground: Ground,
 ): OffloadJournal['rules'] {
+  const { groups } = plan
   transaction.apply(plan.ops)
-  const report: OffloadJournal['rules'] = []
-  // Without representors every driver refuses every rule, and in the same words: once is enough.
-  let known: string | undefined
-  for (const group of plan.groups) {
-    const refusal =
-      config.offload === 'off' ? undefined : (known ?? tryHardware(transaction, plan, group, report, ground))
-    if (config.offload !== 'off' && refusal === undefined) continue
-    if (facts.port.wire?.representor === undefined) known = refusal
-    refuseTaken(ground, ground.hardware === undefined ? refusal : undefined)
-    const outcomes = transaction.apply(group.rules.map((rule) => steer(rule, 'off')))
-    report.push(...group.rules.map((rule, at) => ruleReport(group, rule, outcomes[at], refusal)))
-  }
-  return report
+  const tried = config.offload === 'off' ? [] : tryHardware(transaction, facts, plan, ground)
+  const mappings = groups.map((group, at) => ({ group, ...tried[at] }))
+  const inSoftware = mappings.filter(({ outcomes }) => outcomes === undefined)
+  const [first] = inSoftware
+  if (first !== undefined) refuseTaken(ground, ground.hardware === undefined ? first.refusal : undefined)
+  const rules = inSoftware.flatMap(({ group }) => group.rules)
+  const rest = transaction.apply(rules.map((rule) => steer(rule, 'off')))
+  return mappings.flatMap(({ group, outcomes, refusal }) =>
+    group.rules.map((rule, at) =>
+      ruleReport(group, rule, outcomes === undefined ? rest.shift() : outcomes[at], refusal),
+    ),
+  )
 }
 
-/** Why the NIC did not take a mapping's rules; undefined when it did, and they stand in the report. */
+/** Offers all mappings to the NIC. @throws as refusalOf() */
 function tryHardware(
   transaction: Transaction,
+  facts: OffloadFacts,
   plan: OffloadPlan,
-  group: RuleGroup,
-  report: OffloadJournal['rules'],
   ground: Ground,
-): string | undefined {
+): readonly Tried[] {
+  const { groups } = plan
   if (ground.hardware !== undefined) {
     const taken = `frames are taken in the NIC before our rules see them ${ground.hardware}`
-    const refused = refusedBy(plan, group, taken, taken)
-    // In software the policer, which is in the NIC only, would be refused (EINVAL).
-    if (ground.software === undefined && isLimited(group)) throw new LimiterInTheWay(taken)
-    return refused
+    return groups.map((group) => {
+      const refusal = refusedBy(plan, group, taken, taken)
+      // In software the policer, which is in the NIC only, would be refused (EINVAL).
+      if (ground.software === undefined && isLimited(group)) throw new LimiterInTheWay(taken)
+      return { refusal }
+    })
   }
-  try {
-    const outcomes = transaction.attempt(group.rules.map((rule) => steer(rule, 'require')))
-    report.push(...group.rules.map((rule, at) => ruleReport(group, rule, outcomes[at], undefined)))
-    return undefined
-  } catch (error) {
-    if (!(error instanceof ApplyError) || !(error.cause instanceof OffloadRefused)) throw error
-    const refusal = ground.explain(error.cause.refusal)
-    if (isLimited(group)) throw new LimiterInTheWay(refusal, error)
-    const details = error.op.do === 'steer.add' ? steerLine(error.op.rule, 'skip_sw') : undefined
-    return refusedBy(plan, group, refusal, undefined, { details, cause: error })
+  const offer = (some: readonly RuleGroup[]): Tried[] => {
+    const lists = some.map(({ rules }) => rules.map((rule) => steer(rule, 'require')))
+    const results = transaction.attemptEach(lists)
+    return some.map((group, at) => {
+      const result = results[at]
+      return result instanceof ApplyError
+        ? { refusal: refusalOf(plan, group, result, ground) }
+        : { outcomes: result ?? [] }
+    })
   }
+  // The first one by itself: a NIC that takes none is not to refuse hundreds.
+  const first = offer(groups.slice(0, 1))
+  const refusal = first[0]?.refusal
+  // Without representors every driver refuses every rule, and in the same words: once is enough.
+  if (refusal !== undefined && facts.port.wire?.representor === undefined)
+    return groups.map(() => ({ refusal }))
+  return [...first, ...offer(groups.slice(1))]
+}
+
+/**
+ * Why the NIC did not take a mapping's rules.
+ * @throws the error if it is about something else
+ * @throws LimiterInTheWay for rules that have a policer
+ * @throws CniError 101 where the rules must be in the NIC
+ */
+function refusalOf(plan: OffloadPlan, group: RuleGroup, error: ApplyError, ground: Ground): string {
+  if (!(error.cause instanceof OffloadRefused)) throw error
+  const refusal = ground.explain(error.cause.refusal)
+  if (isLimited(group)) throw new LimiterInTheWay(refusal, error)
+  const details = error.op.do === 'steer.add' ? steerLine(error.op.rule, 'skip_sw') : undefined
+  return refusedBy(plan, group, refusal, undefined, { details, cause: error })
 }
 
 function isLimited({ rules }: RuleGroup): boolean {

@@ -1,8 +1,8 @@
 /** One loop that carries operations out and one rollback; nothing else in the program rolls back. */
+import { batchesOf, runBatch } from './batch.ts'
 import { describe } from './describe.ts'
-import { faultPoint } from './fault.ts'
-import { runLogged } from './logged.ts'
-import { invert, type Op, type Outcome } from './op.ts'
+import type { FaultKind } from './fault.ts'
+import { invert, type Op, type Outcome, type SteerOp } from './op.ts'
 
 /**
  * Carries out one operation, whole or not at all; throws with the kernel's own words. What an outcome says to have
@@ -10,6 +10,11 @@ import { invert, type Op, type Outcome } from './op.ts'
  */
 export interface Runner {
   run(op: Op): Outcome
+  /**
+   * Several operations, all additions or all removals, in their order and each whatever became of the others: what it came
+   * to, or the error that `run` would have thrown. Without it each is run by itself, up to the first that fails.
+   */
+  runAll?(ops: readonly SteerOp[]): (Outcome | Error)[]
 }
 
 /** An operation failed. `cause` is the kernel's error; `stuck` says what could not be taken back. */
@@ -43,19 +48,12 @@ export class Transaction {
     this.#runner = runner
   }
 
-  /** Carries out `ops` in order. Throws ApplyError at the first that fails, after everything done is taken back. */
+  /**
+   * Carries out `ops` in order. Throws ApplyError at the first that fails, after everything done is taken back: those after
+   * it too that were on their way to the kernel together with it.
+   */
   apply(ops: readonly Op[]): Outcome[] {
-    return ops.map((op) => {
-      try {
-        faultPoint('op', 'before')
-        const outcome = runLogged(this.#runner, op)
-        if (outcome.existed !== true) this.#done.push(op)
-        faultPoint('op', 'after')
-        return outcome
-      } catch (cause) {
-        throw new ApplyError(op, cause, this.rollback())
-      }
-    })
+    return batchesOf(this.#runner, ops).flatMap((batch) => this.#succeed(batch, this.#run(batch)))
   }
 
   /** As `apply`, but a failure takes back only these operations; all done before stay done. */
@@ -64,6 +62,47 @@ export class Transaction {
     const outcomes = inner.apply(ops)
     this.#done.push(...inner.#done)
     return outcomes
+  }
+
+  /**
+   * As `attempt` with each list in turn, an ApplyError in place of the outcomes of one that failed; but all at once where
+   * the runner can. Then a list may fail because of what an earlier one had left until it was taken back: that one gets
+   * another try by itself.
+   */
+  attemptEach(lists: readonly (readonly Op[])[]): (Outcome[] | ApplyError)[] {
+    const all = lists.flat()
+    const alone = (ops: readonly Op[]) => applyError(() => this.attempt(ops))
+    // After a failure nothing more of its list is to be run.
+    if (batchesOf(this.#runner, all).length !== 1) return lists.map(alone)
+    const together = new Transaction(this.#runner)
+    const results = together.#run(all)
+    const done = new Set(together.#done)
+    let wasInTheWay = false
+    return lists.map((ops) => {
+      const own = results.splice(0, ops.length)
+      const inner = new Transaction(this.#runner)
+      inner.#done.push(...ops.filter((op) => done.has(op)))
+      const left = inner.#done.length
+      const outcomes = applyError(() => inner.#succeed(ops, own))
+      this.#done.push(...inner.#done)
+      if (!(outcomes instanceof ApplyError)) return outcomes
+      if (wasInTheWay) return alone(ops)
+      wasInTheWay = left > 0
+      return outcomes
+    })
+  }
+
+  /** Carries out one batch and notes what was done. */
+  #run(batch: readonly Op[]): (Outcome | Error)[] {
+    return runBatch(this.#runner, 'op', batch, (op) => this.#done.push(op))
+  }
+
+  /** The outcomes. @throws ApplyError for the first that is none, after everything done is taken back */
+  #succeed(ops: readonly Op[], results: readonly (Outcome | Error)[]): Outcome[] {
+    return results.map((result, at) => {
+      if (result instanceof Error) throw new ApplyError(ops[at] as Op, result, this.rollback())
+      return result
+    })
   }
 
   /** Where the transaction is now: what a later rollback() may leave done. */
@@ -80,11 +119,7 @@ export class Transaction {
       .splice(mark)
       .reverse()
       .flatMap((op) => invert(op) ?? [])
-    const lines = runEach(inverses, (op) => {
-      faultPoint('undo', 'before')
-      runLogged(this.#runner, op)
-      faultPoint('undo', 'after')
-    })
+    const lines = runEach(this.#runner, 'undo', inverses)
     return lines.map((line) => `not undone: ${line}`)
   }
 }
@@ -94,30 +129,37 @@ export class Transaction {
  * go. Returns a line for each that failed.
  */
 export function applyAll(runner: Runner, ops: readonly Op[]): string[] {
-  return runEach(ops, (op) => {
-    faultPoint('op', 'before')
-    runLogged(runner, op)
-    faultPoint('op', 'after')
-  })
+  return runEach(runner, 'op', ops)
 }
 
 /**
  * Runs each operation; a line for each that failed. After a move that failed, operations on the name that the interface
  * should have got are passed over: whatever has that name now is somebody else's.
  */
-function runEach(ops: readonly Op[], run: (op: Op) => void): string[] {
+function runEach(runner: Runner, kind: FaultKind, ops: readonly Op[]): string[] {
   const errors: string[] = []
   const strangers = new Set<string>()
-  for (const op of ops) {
-    if (isOnLink(op) && strangers.has(`${op.side} ${op.name}`)) continue
-    try {
-      run(op)
-    } catch (error) {
+  for (const batch of batchesOf(runner, ops)) {
+    const [first] = batch
+    if (first !== undefined && isOnLink(first) && strangers.has(`${first.side} ${first.name}`)) continue
+    for (const [at, result] of runBatch(runner, kind, batch).entries()) {
+      const op = batch[at] as Op
+      if (!(result instanceof Error)) continue
       if (op.do === 'link.move') strangers.add(`${op.to} ${op.newName}`)
-      errors.push(`${describe(op)}: ${error instanceof Error ? error.message : String(error)}`)
+      errors.push(`${describe(op)}: ${result.message}`)
     }
   }
   return errors
+}
+
+/** What `action` returns, or the ApplyError that it throws. */
+function applyError<T>(action: () => T): T | ApplyError {
+  try {
+    return action()
+  } catch (error) {
+    if (error instanceof ApplyError) return error
+    throw error
+  }
 }
 
 function isOnLink(op: Op): op is Extract<Op, { do: 'link.set' | 'altname.add' | 'altname.del' }> {

@@ -18,17 +18,18 @@ export type FaultKind = 'op' | 'undo' | 'file' | 'ipam'
 
 const counts: Record<FaultKind, number> = { op: 0, undo: 0, file: 0, ipam: 0 }
 
-/** Marks a step. `before` counts it; `after` belongs to the same number. */
-export function faultPoint(kind: FaultKind, when: 'before' | 'after'): void {
+/** Marks a step. `before` counts it; `after` belongs to the last one counted, or with `back` to one so many before it. */
+export function faultPoint(kind: FaultKind, when: 'before' | 'after', back = 0): void {
   if (typeof VF_FLOWER_TEST_BUILD === 'undefined' || !VF_FLOWER_TEST_BUILD) return
   if (when === 'before') counts[kind]++
+  const number = counts[kind] - back
   const trace = process.env.VF_FLOWER_FAULT_TRACE
-  if (trace !== undefined) appendFileSync(trace, `${kind}:${counts[kind]}:${when}\n`)
+  if (trace !== undefined) appendFileSync(trace, `${kind}:${number}:${when}\n`)
   for (const fault of (process.env.VF_FLOWER_FAULT ?? '').split(',')) {
     const [wantedKind, wantedNumber, wantedWhen, what] = fault.split(':')
-    if (wantedKind !== kind || Number(wantedNumber) !== counts[kind] || wantedWhen !== when) continue
+    if (wantedKind !== kind || Number(wantedNumber) !== number || wantedWhen !== when) continue
     if (what === 'SIGKILL') process.kill(process.pid, 'SIGKILL')
-    throw new InjectedFault(what ?? 'EIO', `${kind} ${counts[kind]} ${when}`)
+    throw new InjectedFault(what ?? 'EIO', `${kind} ${number} ${when}`)
   }
 }
 

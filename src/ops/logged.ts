@@ -1,26 +1,45 @@
 import { isLogged, log } from '../lib/log.ts'
-import { since, step } from '../lib/steps.ts'
+import { beginStep, since } from '../lib/steps.ts'
 import type { Runner } from './apply.ts'
 import { describe } from './describe.ts'
-import type { Op, Outcome } from './op.ts'
+import { isSteer, type Op, type Outcome } from './op.ts'
 
-/** Runs one operation as a step of the verb; at debug level a line says what was run, how long it took and what came of it. */
-export function runLogged(runner: Runner, op: Op): Outcome {
-  return step(op.do, () => {
-    if (!isLogged('debug')) return runner.run(op)
-    const command = describe(op)
-    const started = performance.now()
-    try {
-      const outcome = runner.run(op)
-      log.debug({ op: op.do, command, result: 'ok', outcome, ms: since(started) }, command)
-      return outcome
-    } catch (error) {
-      const msg = error instanceof Error ? error.message : String(error)
-      log.debug(
-        { op: op.do, command, result: 'error', error: { msg }, ms: since(started) },
-        `${command}: ${msg}`,
-      )
-      throw error
-    }
-  })
+/**
+ * Runs a batch (batch.ts) as one step of the verb: what each operation came to, or its error. At debug level a line for each
+ * says what was run, how long it took, with all that ran together with it, and what came of it.
+ */
+export function runLogged(runner: Runner, batch: readonly Op[]): (Outcome | Error)[] {
+  const [first] = batch
+  if (first === undefined) return []
+  const end = beginStep(first.do)
+  const started = performance.now()
+  const results = run(runner, batch)
+  if (isLogged('debug')) {
+    const ms = since(started)
+    for (const [at, op] of batch.entries()) tell(op, results[at], ms)
+  }
+  end(results.some((result) => result instanceof Error))
+  return results
+}
+
+function run(runner: Runner, batch: readonly Op[]): (Outcome | Error)[] {
+  try {
+    if (runner.runAll !== undefined && batch.length > 1 && batch.every(isSteer)) return runner.runAll(batch)
+    return batch.map((op) => runner.run(op))
+  } catch (error) {
+    return batch.map(() => asError(error))
+  }
+}
+
+function tell(op: Op, result: Outcome | Error | undefined, ms: number): void {
+  const command = describe(op)
+  if (result instanceof Error) {
+    const msg = result.message
+    log.debug({ op: op.do, command, result: 'error', error: { msg }, ms }, `${command}: ${msg}`)
+  } else log.debug({ op: op.do, command, result: 'ok', outcome: result, ms }, command)
+}
+
+/** What was thrown, as an Error. */
+export function asError(thrown: unknown): Error {
+  return thrown instanceof Error ? thrown : new TypeError(String(thrown))
 }

@@ -270,6 +270,14 @@ export type Op =
    */
   | { do: 'neigh.use'; side: Side; link: string; address: string }
 
+/** A change of a steering filter: pods have them by the hundred. */
+export type SteerOp = Extract<Op, { do: 'steer.add' | 'steer.del' }>
+
+/** True for one. */
+export function isSteer(op: Op): op is SteerOp {
+  return op.do === 'steer.add' || op.do === 'steer.del'
+}
+
 /** What an operation reported back beside success: where a rule runs and, if not in the NIC, the driver's words. */
 export interface Outcome {
   /** What was to be added was there before, and is not ours to take back. */

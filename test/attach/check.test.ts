@@ -82,7 +82,7 @@ function podWith(
       links: never,
       routes: never,
       ownFilters: never,
-      removeFilter: never,
+      removeFilters: never,
       removeTable: never,
       bridgeVlans: never,
     },

@@ -4,7 +4,7 @@ import { readdirSync, readlinkSync } from 'node:fs'
 import type { Request } from '../../src/cni/request.ts'
 import type { Kernel } from '../../src/kernel/kernel.ts'
 import { linuxMachine } from '../../src/kernel/linux-machine.ts'
-import { findOwnFilters, removeSteer } from '../../src/kernel/steer.ts'
+import { findOwnFilters, removeSteers } from '../../src/kernel/steer.ts'
 import { NetlinkSocket } from '../../src/netlink/socket.ts'
 import { partsOf } from '../../src/offload/parts.ts'
 import { offloadJournal } from '../../src/offload/record.ts'
@@ -148,7 +148,7 @@ export function removeAttachment(
 /** Takes a steering filter back, as a rollback does. */
 export function takeBack(ifindex: number, rule: SteerSpec, disturbance: Disturbance): void {
   const socket = new NetlinkSocket(disturbed(disturbance))
-  removeSteer(socket, ifindex, rule)
+  removeSteers(socket, [{ ifindex, spec: rule }])
   socket.close()
 }
 

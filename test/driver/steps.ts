@@ -1,6 +1,7 @@
 // The language of the driver: a list of steps in, a list of results out, both packed by json.ts. Types only, so that
 // tests on Node can import it.
 import type { Kernel } from '../../src/kernel/kernel.ts'
+import type { Runner } from '../../src/ops/apply.ts'
 import type { Op, Side } from '../../src/ops/op.ts'
 import type * as builders from './builders.ts'
 import type * as probes from './probes.ts'
@@ -8,7 +9,7 @@ import type * as probes from './probes.ts'
 export type Builders = typeof builders
 export type Probes = typeof probes
 /** Questions that a kernel answers, and removals that it makes. */
-export type Questions = Omit<Kernel, 'run' | 'close'>
+export type Questions = Omit<Kernel, keyof Runner | 'close'>
 
 /** A netlink message by the name of its builder and the builder's arguments. */
 export interface Draft {

@@ -1,5 +1,5 @@
 // A netlink socket whose other end is a function: it sees each request and says what the kernel answers.
-import { extack, type Message, NLM_F } from '../../src/netlink/message.ts'
+import { extack, type Message, NLM_F, parseDatagram } from '../../src/netlink/message.ts'
 import { NetlinkSocket } from '../../src/netlink/socket.ts'
 import { ack, done, join, message } from '../netlink/script.ts'
 
@@ -16,29 +16,29 @@ export interface Answering {
   readonly socket: NetlinkSocket
   /** Every request, in order. */
   readonly asked: readonly Message[]
+  /** Datagrams in which they came. */
+  readonly datagrams: () => number
 }
 
 /** Dumps are answered in as many datagrams as they have messages. */
 export function answering(answer: (request: Message) => Answer): Answering {
   const asked: Message[] = []
   const waiting: Uint8Array[] = []
+  let datagrams = 0
+  const take = (request: Message): void => {
+    const { type, flags, seq } = request
+    asked.push(request)
+    const { messages = [], errno = 0, text } = answer(request)
+    const isDump = (type & 3) === 2 && (flags & NLM_F.NLM_F_DUMP) === NLM_F.NLM_F_DUMP
+    const parts = messages.map((one) => message(one.type, isDump ? NLM_F.NLM_F_MULTI : 0, seq, one.payload))
+    const words = text === undefined ? new Uint8Array() : extack.encode({ NLMSGERR_ATTR_MSG: text })
+    if (isDump && errno === 0) waiting.push(...parts, done(request))
+    else waiting.push(join(...parts, ack(request, -errno, words)))
+  }
   const socket = new NetlinkSocket({
     send: (datagram) => {
-      // One request in each datagram: nothing here asks for a batch.
-      const [type, flags] = [
-        new DataView(datagram.buffer).getUint16(4, true),
-        new DataView(datagram.buffer).getUint16(6, true),
-      ]
-      const seq = new DataView(datagram.buffer).getUint32(8, true)
-      const length = new DataView(datagram.buffer).getUint32(0, true)
-      const request = { type, flags, seq, pid: 0, payload: datagram.slice(16, length) }
-      asked.push(request)
-      const { messages = [], errno = 0, text } = answer(request)
-      const isDump = (type & 3) === 2 && (flags & NLM_F.NLM_F_DUMP) === NLM_F.NLM_F_DUMP
-      const parts = messages.map((one) => message(one.type, isDump ? NLM_F.NLM_F_MULTI : 0, seq, one.payload))
-      const words = text === undefined ? new Uint8Array() : extack.encode({ NLMSGERR_ATTR_MSG: text })
-      if (isDump && errno === 0) waiting.push(...parts, done(request))
-      else waiting.push(join(...parts, ack(request, -errno, words)))
+      datagrams++
+      for (const request of parseDatagram(datagram)) take(request)
     },
     recv: () => {
       const next = waiting.shift()
@@ -47,5 +47,5 @@ export function answering(answer: (request: Message) => Answer): Answering {
     },
     close: () => undefined,
   })
-  return { socket, asked }
+  return { socket, asked, datagrams: () => datagrams }
 }

@@ -11,12 +11,16 @@ export const { TCA_CLS_FLAGS_IN_HW: inHw, TCA_CLS_FLAGS_NOT_IN_HW: notInHw } = T
 
 /**
  * `takes`: whether a driver takes filters into the NIC, or its
- * words of refusal. `spoil` changes what is stored, as a kernel does that ignores an attribute.
+ * words of refusal. `room`: how many filters fit there. `spoil` changes what is stored, as a kernel does that ignores an
+ * attribute.
  */
 export class Sched {
   readonly filters: Tc[] = []
   readonly qdiscs = new Map<number, string>()
   takes: true | string
+  /** Handle of a filter that can't be deleted. */
+  busy: number | undefined
+  room = Number.POSITIVE_INFINITY
   spoil: (filter: Tc) => Tc = (filter) => filter
   #handles = 0
   readonly #kernel = answering((request) => this.#answer(request))
@@ -28,6 +32,10 @@ export class Sched {
 
   count(type: number): number {
     return this.#kernel.asked.filter((request) => request.type === type).length
+  }
+
+  datagrams(): number {
+    return this.#kernel.datagrams()
   }
 
   #answer(request: Message): Answer {
@@ -52,6 +60,7 @@ export class Sched {
           (one) => JSON.stringify(placeOf(one)) === JSON.stringify(placeOf(asked)),
         )
         if (found === undefined) return { errno: this.qdiscs.has(ifindex) ? 2 : 22 }
+        if (found.tcm_handle === this.busy) return { errno: 16 }
         this.#drop(found)
         return {}
       }
@@ -69,6 +78,8 @@ export class Sched {
       return { errno: 17, text: 'Filter already exists' }
     const flags = flowerOf(asked)?.TCA_FLOWER_FLAGS ?? 0
     if (flags & skipSw && this.takes !== true) return { errno: 95, text: this.takes }
+    const inNic = this.filters.filter((one) => (flowerOf(one)?.TCA_FLOWER_FLAGS ?? 0) & skipSw)
+    if (flags & skipSw && inNic.length >= this.room) return { errno: 28, text: 'the table is full' }
     const stored = this.spoil({
       ...asked,
       tcm_handle: ++this.#handles,

@@ -1,4 +1,5 @@
 import { expect, describe as group, test } from 'vitest'
+import { OffloadRefused } from '../../src/lib/offload-refused.ts'
 import type { Ground } from '../../src/offload/coexist.ts'
 import type { OffloadConfig } from '../../src/offload/config.ts'
 import type { OffloadFacts } from '../../src/offload/facts.ts'
@@ -6,7 +7,7 @@ import { applyBest } from '../../src/offload/install.ts'
 import { LimiterInTheWay } from '../../src/offload/part.ts'
 import type { OffloadPlan } from '../../src/offload/plan.ts'
 import { Transaction } from '../../src/ops/apply.ts'
-import type { Op, SteerSpec } from '../../src/ops/op.ts'
+import type { Op, Outcome, SteerOp, SteerSpec } from '../../src/ops/op.ts'
 import { refusalOf } from '../support/request.ts'
 
 const rule = (more: Partial<SteerSpec> = {}): SteerSpec => ({
@@ -63,5 +64,97 @@ group('another filter takes the frames in the NIC', () => {
     const both = [inNic, planOf([rule()])]
     expect(refusalOf(() => install({ hardware, software: hardware }, both)).code).toBe(106)
     expect(install({ hardware }, both).done.plan.nat).toBe('pod')
+  })
+})
+
+group('many mappings', () => {
+  const count = 200
+  const mappings = Array.from({ length: count }, (_, at) => ({
+    mapping: `tcp ${at} -> 80`,
+    rules: [rule({ port: at, side: 'src' }), rule({ port: at })],
+  }))
+  const many = (more: Partial<OffloadPlan> = {}) => [planOf([], { groups: mappings, ...more })]
+
+  /** A NIC with so much room, asked for several rules at a time. */
+  function installIn(room: number, plans: readonly OffloadPlan[], on = facts, wish = config) {
+    const inNic = new Set<string>()
+    const keyOf = ({ rule: { side, port } }: SteerOp) => `${side} ${port}`
+    const calls: SteerOp[][] = []
+    const runAll = (ops: readonly SteerOp[]) => {
+      calls.push([...ops])
+      return ops.map((op): Outcome | Error => {
+        if (op.do === 'steer.del') inNic.delete(keyOf(op))
+        if (op.do === 'steer.del' || op.offload === 'off') return { where: 'host', handle: op.rule.port }
+        if (inNic.size >= room) return new OffloadRefused('ENOSPC: the table is full')
+        inNic.add(keyOf(op))
+        return { where: 'nic', handle: op.rule.port }
+      })
+    }
+    const run = (op: Op): Outcome => {
+      const [result] = op.do === 'steer.add' || op.do === 'steer.del' ? runAll([op]) : []
+      if (result instanceof Error) throw result
+      return result ?? {}
+    }
+    const transaction = new Transaction({ run, runAll })
+    const install_ = () => applyBest(transaction, wish, on, plans, free)
+    return { install: install_, calls, inNic, transaction }
+  }
+
+  test('in few calls, and each rule has its own outcome in the report', () => {
+    const { install, calls } = installIn(1000, many())
+    const { rules } = install()
+    expect(calls).toHaveLength(2)
+    expect(rules.map(({ where, handle }) => [where, handle])).toEqual(
+      mappings.flatMap((_, at) => [
+        ['nic', at],
+        ['nic', at],
+      ]),
+    )
+  })
+
+  test.each([100, 101])(
+    'a table with room for %i rules: each mapping whole in the NIC or not at all',
+    (room) => {
+      const { install, inNic, transaction } = installIn(room, many())
+      const { rules } = install()
+      expect(inNic.size).toBe(100)
+      expect(rules.map(({ where, rule: { port } }) => where === (port < 50 ? 'nic' : 'host'))).not.toContain(
+        false,
+      )
+      expect(rules.map(({ handle, mapping }) => `tcp ${handle} -> 80` === mapping)).not.toContain(false)
+      expect(rules.filter(({ refusal }) => refusal === 'ENOSPC: the table is full')).toHaveLength(300)
+      transaction.rollback()
+      expect(inNic.size).toBe(0)
+    },
+  )
+
+  test('that must be in the NIC: the first that is refused is named', () => {
+    const { install } = installIn(101, many({ hardwareOnly: true }))
+    expect(refusalOf(install).message).toBe(
+      'Cannot map tcp 50 -> 80 in the NIC: the driver said "ENOSPC: the table is full"',
+    )
+  })
+
+  test('a NIC that takes none hears of the first alone', () => {
+    const { install, calls } = installIn(0, many({ hardwareOnly: true }))
+    expect(refusalOf(install).code).toBe(101)
+    expect(calls.map((ops) => ops.length)).toEqual([2])
+  })
+
+  test('without representors one refusal is enough for all', () => {
+    const legacy = { port: { wire: {} } } as unknown as OffloadFacts
+    const { install, calls } = installIn(0, many(), legacy)
+    expect(install().rules.every(({ where, refusal }) => where === 'host' && refusal !== undefined)).toBe(
+      true,
+    )
+    expect(calls.map((ops) => ops.length)).toEqual([2, 2 * count])
+  })
+
+  test('offload off asks no NIC', () => {
+    const { install, calls } = installIn(1000, many(), facts, { offload: 'off' } as OffloadConfig)
+    expect(install().rules.every(({ where, refusal }) => where === 'host' && refusal === undefined)).toBe(
+      true,
+    )
+    expect(calls.map((ops) => ops.length)).toEqual([2 * count])
   })
 })

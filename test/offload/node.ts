@@ -87,9 +87,9 @@ export class Node implements Machine {
         if (this.blindDumps-- > 0) return []
         return this.filters.filter(({ cookie }) => [prefix].flat().some((one) => cookie.startsWith(one)))
       },
-      removeFilter: (filter) => {
-        this.steps.push('filter')
-        this.filters = this.filters.filter((one) => one !== filter)
+      removeFilters: (filters) => {
+        for (const _ of filters) this.steps.push('filter')
+        this.filters = this.filters.filter((one) => !filters.includes(one))
       },
       removeTable: (table) => {
         this.steps.push('routes')

@@ -142,7 +142,7 @@ describe('DEL', () => {
     attach()
     node.openKernel = () => ({
       ...Node.prototype.openKernel.call(node),
-      removeFilter: () => {
+      removeFilters: () => {
         throw new Error('RTM_DELTFILTER: EBUSY')
       },
     })

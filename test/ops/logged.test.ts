@@ -1,9 +1,10 @@
 import { afterEach, describe, expect, test } from 'vitest'
 import { recordedSteps, startSteps } from '../../src/lib/steps.ts'
-import { applyAll, Transaction } from '../../src/ops/apply.ts'
+import { applyAll, type Runner, Transaction } from '../../src/ops/apply.ts'
 import { describe as describeOp } from '../../src/ops/describe.ts'
 import type { Op } from '../../src/ops/op.ts'
 import { logged } from '../support/log.ts'
+import { steer } from './examples.ts'
 
 afterEach(() => startSteps(false))
 
@@ -42,6 +43,27 @@ describe('at debug', () => {
       ['altname.add', 'ok'],
     ])
   })
+})
+
+test('of several that run at once each is a line, and all are one step', () => {
+  const add = (port: number): Op => ({ do: 'steer.add', offload: 'off', rule: { ...steer, port } })
+  const several: Runner = {
+    run: () => ({}),
+    runAll: (ops) => ops.map(({ rule: { port } }) => (port === 2 ? new TypeError('no') : { handle: port })),
+  }
+  const lines = logged('debug', () => {
+    startSteps(true)
+    expect(() => new Transaction(several).apply([add(1), add(2), add(3)])).toThrow('no')
+  })
+  expect(lines.map(({ op, result, outcome, error }) => [op, result, outcome ?? error])).toMatchObject([
+    ['steer.add', 'ok', { handle: 1 }],
+    ['steer.add', 'error', { msg: 'no' }],
+    ['steer.add', 'ok', { handle: 3 }],
+    ['steer.del', 'ok', { handle: 3 }],
+    ['steer.del', 'ok', { handle: 1 }],
+  ])
+  expect(lines.map(({ command }) => command)).toContain(describeOp(add(2)))
+  expect(recordedSteps()).toMatchObject([{ step: 'steer.add', failed: true }, { step: 'steer.del' }])
 })
 
 test('at info nothing is written, and every operation is a step', () => {
