@@ -51,6 +51,7 @@ let net: Topology
 const host = new Baseline()
 let list: ConfigList
 let server: Server | undefined
+let wished: readonly object[] = portMappings
 
 beforeAll(async () => {
   vm = await lab()
@@ -74,13 +75,14 @@ afterEach(async ({ task }) => {
   await server?.stop()
   server = undefined
   await runtime.del(list, pod())
+  wished = portMappings
   await deletePod(vm, 'pod-one')
   await knob(vm, card, 'profile', 'full')
   await knob(vm, card, 'max_rules', 0)
   await knob(vm, card, 'liar', '')
 })
 
-const pod = () => attachment('/run/netns/pod-one', { capabilityArgs: { portMappings } })
+const pod = () => attachment('/run/netns/pod-one', { capabilityArgs: { portMappings: wished } })
 
 function use(config: Record<string, unknown>): ConfigList {
   const vf = net.vfs[0]?.pci ?? ''
@@ -203,6 +205,31 @@ test('a table that is full halfway: one mapping in the card, the other in softwa
   expect(await account()).toMatchObject({ nic: 4, host: 4 })
   await mappedPortsAnswer()
   await clean()
+})
+
+test('200 mappings: all in the card; half of them where it has no room for more, the others in software', async () => {
+  wished = Array.from({ length: 200 }, (_, at) => {
+    return { hostPort: 20_000 + at, containerPort: 80, protocol: 'tcp', hostIP: HOST.v4 }
+  })
+  for (const [room, nic] of [
+    [0, 400],
+    [200, 200],
+  ] as const) {
+    await knob(vm, card, 'max_rules', room)
+    await add({ nat: 'pod' })
+    expect(await account()).toMatchObject({ nic, host: 400 - nic })
+    expect(await hardwareRules(vm, card)).toHaveLength(nic)
+    const ports = [20_000, 20_099, 20_100, 20_199]
+    const questions = ports.map(
+      (port) => ({ protocol: 'tcp', address: HOST.v4, port, bytes: 1_000 }) as const,
+    )
+    for (const client of [CLIENT_A, CLIENT_B]) {
+      const answers = await ask(vm, client.namespace, questions)
+      expect(answers.map(({ peer }) => peer.address)).toEqual(ports.map(() => client.v4))
+    }
+    await runtime.check(list, pod(), await result())
+    await clean()
+  }
 })
 
 test('steer-only: prefer and require steer in the card, the pod translates; auto says why not the NIC', async () => {
