@@ -101,8 +101,8 @@ export function openLinuxKernel(pod?: OpenNetns): Kernel {
   }
 
   const runAll = (ops: readonly SteerOp[]): (Outcome | Error)[] => {
-    const steers = ops.map(({ rule, offload }) => {
-      return { ifindex: rule.ifindex ?? indexOf('host', rule.link), spec: rule, offload }
+    const steers = ops.map(({ rule, ...op }) => {
+      return { ...op, ifindex: rule.ifindex ?? indexOf('host', rule.link), spec: rule }
     })
     const { addSteers, removeSteers } = offload()
     return (ops[0]?.do === 'steer.add' ? addSteers : removeSteers)(socket('host'), steers)

@@ -6,6 +6,7 @@ import {
   decodeFilter,
   deleteFilter,
   dumpFilters,
+  type FilterPlace,
   flowerOf,
   isInHardware,
   newFlower,
@@ -20,10 +21,11 @@ import type { OwnFilter } from './kernel.ts'
 import { EchoMismatch, offered } from './refusals.ts'
 import { cookieOf, steerDifferences, steerKey, steerOptions, steerPlace } from './steer-filter.ts'
 
-/** A filter that is wanted, or to be taken back. */
+/** A filter that is wanted, or to be taken back: then with its number, where that is known. */
 export interface Steer {
   readonly ifindex: number
   readonly spec: SteerSpec
+  readonly handle?: number
 }
 
 /** One that is wanted, in the NIC or not. */
@@ -50,21 +52,25 @@ export function addSteers(socket: NetlinkSocket, wanted: readonly WantedSteer[])
 }
 
 /**
- * Removes the filters with the keys of `steers` and their cookies, in few datagrams; used to take back additions. Fine when
- * one is gone; an error in its place says why one is still there.
+ * Removes filters by their numbers or, without one, by key and cookie, in few datagrams; used to take back additions. Fine
+ * when one is gone; an error in its place says why one is still there.
  */
 export function removeSteers(socket: NetlinkSocket, steers: readonly Steer[]): (Outcome | Error)[] {
-  const found = new Map<Steer, Tc>()
+  const found = new Map<Steer, FilterPlace>()
+  for (const steer of steers) {
+    const { ifindex, spec, handle } = steer
+    if (handle !== undefined) found.set(steer, steerPlace(ifindex, spec, handle))
+  }
   // A dump can lose entries, so one that does not show a filter proves nothing.
   for (let look = 0; look < 2; look++) {
     const filtersWithKey = lookAt(socket)
     for (const steer of steers) {
       if (found.has(steer)) continue
       const own = filtersWithKey(steer).find((filter) => cookieOf(filter) === steer.spec.cookie)
-      if (own !== undefined) found.set(steer, own)
+      if (own !== undefined) found.set(steer, placeOf(own))
     }
   }
-  const replies = socket.batch([...found.values()].map((own) => deleteFilter(placeOf(own), 'flower')))
+  const replies = socket.batch([...found.values()].map((place) => deleteFilter(place, 'flower')))
   const refusals = new Map([...found.keys()].map((steer, at) => [steer, replies[at]]))
   return steers.map((steer) => {
     const reply = refusals.get(steer)

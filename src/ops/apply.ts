@@ -53,7 +53,12 @@ export class Transaction {
    * it too that were on their way to the kernel together with it.
    */
   apply(ops: readonly Op[]): Outcome[] {
-    return batchesOf(this.#runner, ops).flatMap((batch) => this.#succeed(batch, this.#run(batch)))
+    return batchesOf(this.#runner, ops).flatMap((batch) =>
+      this.#succeed(
+        batch,
+        runBatch(this.#runner, 'op', batch, (op) => this.#done.push(op)),
+      ),
+    )
   }
 
   /** As `apply`, but a failure takes back only these operations; all done before stay done. */
@@ -74,14 +79,15 @@ export class Transaction {
     const alone = (ops: readonly Op[]) => applyError(() => this.attempt(ops))
     // After a failure nothing more of its list is to be run.
     if (batchesOf(this.#runner, all).length !== 1) return lists.map(alone)
-    const together = new Transaction(this.#runner)
-    const results = together.#run(all)
-    const done = new Set(together.#done)
+    const done: (Op | undefined)[] = all.map(() => undefined)
+    const results = runBatch(this.#runner, 'op', all, (op, at) => {
+      done[at] = op
+    })
     let wasInTheWay = false
     return lists.map((ops) => {
       const own = results.splice(0, ops.length)
       const inner = new Transaction(this.#runner)
-      inner.#done.push(...ops.filter((op) => done.has(op)))
+      inner.#done.push(...done.splice(0, ops.length).flatMap((op) => op ?? []))
       const left = inner.#done.length
       const outcomes = applyError(() => inner.#succeed(ops, own))
       this.#done.push(...inner.#done)
@@ -90,11 +96,6 @@ export class Transaction {
       wasInTheWay = left > 0
       return outcomes
     })
-  }
-
-  /** Carries out one batch and notes what was done. */
-  #run(batch: readonly Op[]): (Outcome | Error)[] {
-    return runBatch(this.#runner, 'op', batch, (op) => this.#done.push(op))
   }
 
   /** The outcomes. @throws ApplyError for the first that is none, after everything done is taken back */

@@ -17,7 +17,7 @@ export function batchesOf(runner: Runner, ops: readonly Op[]): Op[][] {
 
 /**
  * Carries out one batch: what became of each, in its place. `done` hears of every operation that is to be taken back after a
- * failure, in order.
+ * failure, in order, with its place in the batch.
  *
  * Fault points are passed before the whole batch and after it. An errno before an operation leaves out that one, as a
  * refusal of the kernel does. A process that is killed before one has done nothing of the batch, after one all of it: what
@@ -27,20 +27,25 @@ export function runBatch(
   runner: Runner,
   kind: FaultKind,
   batch: readonly Op[],
-  done: (op: Op) => void = () => undefined,
+  done: (op: Op, at: number) => void = () => undefined,
 ): (Outcome | Error)[] {
   const struck = batch.map(() => errorOf(() => faultPoint(kind, 'before')))
   const run = batch.filter((_, at) => struck[at] === undefined)
   const answers = runLogged(runner, run)
   const results = struck.map((error) => error ?? (answers.shift() as Outcome | Error))
   for (const [at, result] of results.entries()) {
-    if (!(result instanceof Error) && result.existed !== true) done(batch[at] as Op)
+    if (!(result instanceof Error) && result.existed !== true) done(made(batch[at] as Op, result), at)
   }
   return results.map((result, at) =>
     result instanceof Error
       ? result
       : (errorOf(() => faultPoint(kind, 'after', batch.length - 1 - at)) ?? result),
   )
+}
+
+/** A filter is taken back by its number: a search would go through those of all pods. */
+function made(op: Op, { handle }: Outcome): Op {
+  return op.do === 'steer.add' && handle !== undefined ? { ...op, handle } : op
 }
 
 /** What `action` throws, as an Error. */

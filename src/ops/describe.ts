@@ -34,7 +34,7 @@ export function describe(op: Op): string {
       return steerLine(op.rule, flagOf(op.offload))
     case 'steer.del':
       // Without a handle tc would delete every filter of this priority, those of other pods too.
-      return `tc filter del dev ${op.rule.link} ingress prio ${op.rule.prio} handle ? flower # ${portWords(op.rule)}`
+      return `tc filter del dev ${op.rule.link} ingress prio ${op.rule.prio} handle ${numberWord(op.handle)} flower # ${portWords(op.rule)}`
     case 'shaper.add': {
       const { side, link, limit } = op.shaper
       return `${prefix(side)}tc qdisc add dev ${link} root handle ${(shaperHandle >>> 16).toString(16)}: tbf ${rateWords(op.shaper)} limit ${limit}b`
@@ -155,6 +155,10 @@ function verb(name: string): string {
 
 function prefix(side: Side): string {
   return side === 'pod' ? 'pod:' : ''
+}
+
+function numberWord(handle: number | undefined): string {
+  return handle === undefined ? '?' : `0x${handle.toString(16)}`
 }
 
 function portWords(rule: SteerSpec): string {

@@ -236,7 +236,8 @@ export type Op =
   /** `mayFail`: kernels without the setting do without it. */
   | { do: 'sysctl.set'; side: Side; key: string; value: string; was: string; mayFail?: boolean }
   | { do: 'clsact.add' | 'clsact.del'; side: Side; link: string; ifindex?: number }
-  | { do: 'steer.add' | 'steer.del'; rule: SteerSpec; offload: Offload }
+  /** `handle` of one that is there: its number, where it is known. */
+  | { do: 'steer.add' | 'steer.del'; rule: SteerSpec; offload: Offload; handle?: number }
   | {
       do: 'ports.reserve' | 'ports.release'
       keys: readonly PortKey[]

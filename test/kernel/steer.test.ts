@@ -227,6 +227,18 @@ describe('several at once', () => {
     expect(sched.filters).toEqual([])
   })
 
+  test('are taken back by their numbers without a look', () => {
+    const sched = withClsact()
+    addSteers(sched.socket, wanted([1, 2, 3], 'off'))
+    const numbered = wanted([1, 2]).map((steer, at) => ({ ...steer, handle: at + 1 }))
+    expect(removeSteers(sched.socket, numbered)).toEqual([{}, {}])
+    expect(removeSteers(sched.socket, numbered)).toEqual([{}, {}])
+    expect(sched.count(RTM.RTM_GETTFILTER)).toBe(0)
+    expect(ports(sched)).toEqual([3])
+    expect(removeSteers(sched.socket, [...numbered, ...wanted([3])])).toEqual([{}, {}, {}])
+    expect(sched.filters).toEqual([])
+  })
+
   test('a deletion that fails is the error of that one; the others are gone', () => {
     const sched = withClsact()
     addSteers(sched.socket, wanted([1, 2, 3], 'off'))

@@ -4,7 +4,7 @@ import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import type { ApplyError, Runner, Transaction } from '../../src/ops/apply.ts'
 import { describe as describeOp } from '../../src/ops/describe.ts'
-import type { Op, Outcome } from '../../src/ops/op.ts'
+import type { Op, Outcome, SteerOp } from '../../src/ops/op.ts'
 import { steer } from './examples.ts'
 
 /** A table of filters with so much room; some ports are refused. `calls` are what it was asked for at a time. */
@@ -84,6 +84,25 @@ describe('apply', () => {
     expect(table.calls.splice(0)).toEqual([['+1', '+2'], ['-0'], ['+3']])
     expect(transaction.rollback()).toEqual([])
     expect(table.calls).toEqual([['-3'], ['-0'], ['-2', '-1']])
+  })
+
+  test('a filter is taken back by its number, alone and among others', () => {
+    const undone: Op[] = []
+    const table = new Table()
+    const runner: Runner = {
+      run: (op) => {
+        if (op.do === 'steer.del') undone.push(op)
+        return table.alone.run(op)
+      },
+    }
+    for (const way of [runner, { ...runner, runAll: (ops: readonly SteerOp[]) => ops.map(runner.run) }]) {
+      const transaction = new apply.Transaction(way)
+      transaction.apply(adds(7, 8))
+      transaction.rollback()
+      expect(undone.splice(0)).toEqual(
+        [8, 7].map((port) => ({ ...add(port), do: 'steer.del', handle: port })),
+      )
+    }
   })
 
   test('a refusal takes back all that was added, after it too; the error is of the first', () => {

@@ -84,6 +84,12 @@ group('describe', () => {
     )
   })
 
+  test('a filter whose number is known is deleted by it', () => {
+    expect(describe({ ...examples['steer.del'], handle: 26 })).toBe(
+      'tc filter del dev pf0 ingress prio 10 handle 0x1a flower # tcp 10.1.0.1 port 8080',
+    )
+  })
+
   test('`off` shows as skip_hw', () => {
     expect(describe({ ...examples['steer.add'], offload: 'off' })).toContain(' skip_hw ')
     expect(describe({ ...examples['steer.add'], offload: 'require' })).toContain(' skip_sw ')
