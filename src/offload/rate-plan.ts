@@ -21,6 +21,8 @@ export interface RateFacts {
   readonly peer: LinkFacts | undefined
   /** What the PF had the VF limited to before the limits of others; undefined where it does not say. */
   readonly vfRate: VfAttributes['rate']
+  /** The PF says that the VF is limited, and not as its devlink port has it: the PF's limit is the one in force. */
+  readonly vfLimited: boolean
   /** What the devlink port of the VF's representor is limited to now. */
   readonly portRates: PortRateFacts | undefined
   /** What it was limited to before those of others that are in force still; undefined: to that. */
@@ -176,7 +178,8 @@ function nicWays(limit: Limit, facts: RateFacts, identity: RateIdentity): Ways {
   if (port.vf === undefined || port.wire === undefined) return { ways: [], passedOver: [] }
   const { uplink, representor } = port.wire
   if (representor === undefined) return vfWays(limit, facts, uplink, port.vf.index)
-  const byPort = portWays(limit, facts)
+  // Drivers have one limiter for both: tx_max would take the place of what the PF was told, and DEL take it away.
+  const byPort = facts.vfLimited ? vfWays(limit, facts, uplink, port.vf.index) : portWays(limit, facts)
   const reason = policeHindrance(limit, facts, representor)
   // A reason why the second best is not there concerns who has not got the best.
   if (reason !== undefined)
@@ -196,7 +199,7 @@ function nicWays(limit: Limit, facts: RateFacts, identity: RateIdentity): Ways {
   }
 }
 
-/** By the PF, in legacy mode. */
+/** By the PF: in legacy mode, and where it has limited the VF before. */
 function vfWays(limit: Limit, { vfRate, driver }: RateFacts, uplink: LinkFacts, vf: number): Ways {
   const step = rateStep(driver)
   const whole = megabits(limit, step)
@@ -228,14 +231,13 @@ function portWays(limit: Limit, { portRates, portBefore }: RateFacts): Ways {
 /** Why no policer on the representor would do; undefined where one may. */
 function policeHindrance(
   limit: Limit,
-  { driver, portRates }: RateFacts,
+  { driver, portRates, vfLimited }: RateFacts,
   representor: LinkFacts,
 ): string | undefined {
   if (isOpenVswitch(representor)) return `"${representor.name}" is a port of Open vSwitch`
   const byPort = policedByPort(driver)
-  if (byPort !== undefined)
-    return portRates !== undefined || megabits(limit) === undefined ? byPort : undefined
-  return ignoredPolice(driver)
+  if (byPort === undefined) return ignoredPolice(driver)
+  return portRates !== undefined || vfLimited || megabits(limit) === undefined ? byPort : undefined
 }
 
 function notWhole({ rate }: Limit, step = 1): string {

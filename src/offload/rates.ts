@@ -13,6 +13,7 @@ import { driverOf } from './liars.ts'
 import type { AddContext, Part, Planned, Shared, TraceContext } from './part.ts'
 import type { Port, Wire } from './port.ts'
 import { planRates, type RateFacts, type RateGoal, type RateWay } from './rate-plan.ts'
+import { bytesOfMegabits } from './rate-rules.ts'
 import { isRestorable, peerOf, ratesRemoval } from './rates-removal.ts'
 import type { LimitRecord, OffloadJournal } from './record.ts'
 
@@ -97,11 +98,13 @@ function readRateFacts({ kernel, port, config, others, ratesBefore }: AddContext
   const portRates = representor === undefined ? undefined : kernel.rates().portRates(representor.ifindex)
   const vf = port.vf && { index: port.vf.index, rate: port.wire?.uplink.vfs?.get(port.vf.index)?.rate }
   const before = ratesBefore({ vf, port: portRates })
+  const vfMax = vf?.rate?.max ?? 0
   return {
     port,
     driver: driverOf(port),
     peer,
     vfRate: before.vf,
+    vfLimited: vfMax > 0 && bytesOfMegabits(vfMax) !== portRates?.max,
     portRates,
     portBefore: before.port,
     ...(port.wire === undefined || representor === undefined || config.rates.toPod === undefined

@@ -75,11 +75,11 @@ const pod = (bandwidth?: object) =>
     capabilityArgs: bandwidth === undefined ? {} : { portMappings, bandwidth },
   })
 
-async function attach(config: object = {}): Promise<CniResult> {
+async function attach(config: object = {}, more: object = {}): Promise<CniResult> {
   const device = net.vfs[0]?.pci ?? ''
   const ipam = { ...staticIpam(`${POD4}/24`, `${POD6}/64`), routes: [{ dst: '0.0.0.0/0' }, { dst: '::/0' }] }
   const capabilities = { bandwidth: true, portMappings: true }
-  list = listOf(attachConfig(device, { ipam, bridge: RATE_BRIDGE }), {
+  list = listOf(attachConfig(device, { ipam, bridge: RATE_BRIDGE, ...more }), {
     type: 'vf-offload',
     deviceID: device,
     capabilities,
@@ -318,6 +318,27 @@ test('a card that takes no policer: in the pod, and the reason is said; outside 
     msg: expect.stringContaining('Cannot limit what comes to the pod in the NIC: police: the driver said'),
   })
   expect(diffSnapshot(attached, await snapshot(vm))).toEqual([])
+  await delLeavesNothing()
+}, 400_000)
+
+test('a rate that the PF has given the VF is lowered there and comes back; one that is lower stays', async () => {
+  const result = await attach({}, { max_tx_rate: 7 })
+  const vfRate = async () =>
+    /max_tx_rate \d+/.exec(await vm.must(`ip link show dev ${card.pf} | grep 'vf 0 '`))?.[0]
+  expect(await vfRate()).toBe('max_tx_rate 7')
+  for (const [mbit, now] of [
+    [3, 'max_tx_rate 3'],
+    [100, 'max_tx_rate 7'],
+  ] as const) {
+    const wishes = { egressRate: mbit * 1e6, egressBurst: mbit * 100_000 }
+    const said = await add(wishes, result)
+    expect(said.includes('the VF is limited to 7 Mbit/s already, which stays')).toBe(mbit > 7)
+    expect(await limits()).toEqual([['fromPod', 'nic', 'max_tx_rate']])
+    expect(await vfRate()).toBe(now)
+    await silently(ours('CHECK', wishes, result))
+    await silently(ours('DEL', undefined, result))
+    expect(await vfRate()).toBe('max_tx_rate 7')
+  }
   await delLeavesNothing()
 }, 400_000)
 

@@ -67,7 +67,7 @@ function factsOf(
     port,
     driver: undefined,
     peer: kind === 'veth' ? linkOf('veth1', 7, { mtu: 9000 }) : undefined,
-    vfRate: isVf ? { min: 0, max: 0 } : undefined,
+    ...{ vfRate: isVf ? { min: 0, max: 0 } : undefined, vfLimited: false },
     portRates: hasRepresentor ? { handle: 'pci/0000:3b:00.0/65539', max: 0, share: 0 } : undefined,
     ...{ direct: undefined, unmetered: undefined, mapped: true, steersInNic: true, takenLimiters: [] },
     portBefore: undefined,
@@ -410,6 +410,40 @@ test('what another attachment has left on VF or port is no limit, and not what D
     },
   ])
 })
+
+group(
+  'a VF with a representor that its PF has limited (vf-attach, or ip link set vf), which devlink does not show',
+  () => {
+    const capped = (change: Partial<RateFacts> = {}) =>
+      factsOf('representor', { vfRate: { min: 0, max: 5 }, vfLimited: true, ...change })
+    const egress = (rate: number, facts: RateFacts) =>
+      planRates({ fromPod: { rate, burst: rate }, outside: false }, facts, identity)[0]
+
+    test('is limited there, not by tx_max, which would take its place: a lower limit stays, DEL brings it back', () => {
+      const [way, ...others] = egress(100_000_000, capped())?.ways ?? []
+      expect([way?.means, way?.ops, way?.notes]).toEqual([
+        'max_tx_rate',
+        [
+          {
+            ...{ do: 'vf.set', pf: 'pf0', vf: 3 },
+            set: { rate: { min: 0, max: 5 } },
+            was: { rate: { min: 0, max: 5 } },
+          },
+        ],
+        ['egressRate 100000000: the VF is limited to 5 Mbit/s already, which stays'],
+      ])
+      expect(others.map(({ means }) => means)).toEqual(['police', 'tbf'])
+      expect(egress(2_000_000, capped())?.ways[0]?.ops).toMatchObject([{ set: { rate: { max: 2 } } }])
+    })
+
+    test('mlx5: by nothing else in the NIC, with or without devlink rates', () => {
+      for (const change of [{}, { portRates: undefined }]) {
+        const goal = egress(100_000_000, capped({ driver: 'mlx5_core', ...change }))
+        expect(goal?.ways.map(({ means }) => means)).toEqual(['max_tx_rate', 'tbf'])
+      }
+    })
+  },
+)
 
 group('a lower limit that is there already stays, and is said', () => {
   const ask = (rate: number, change: Partial<RateFacts>, kind: PortKind) => {
