@@ -127,27 +127,42 @@ group('a device is taken over', () => {
   })
 })
 
-test('the late DEL of the first leaves the rate, the DEL of the second brings back what was before both', () => {
-  let now = 100
-  const uplink = { name: 'pf0', vfs: new Map([[3, rate(100)]]) } as unknown as LinkFacts
+/** A PF that limits VF 3 to so much: reads what it is now. */
+function limitedTo(first: number): () => number {
+  let now = first
   const openKernel = node.openKernel.bind(node)
   node.openKernel = (pod) => ({
     ...openKernel(pod),
-    link: () => ({ ...uplink, vfs: new Map([[3, rate(now)]]) }),
+    link: () => ({ name: 'pf0', vfs: new Map([[3, rate(now)]]) }) as unknown as LinkFacts,
     run: (op) => {
       if (op.do === 'vf.set') now = op.set.rate?.max ?? -1
       return {}
     },
   })
+  return () => now
+}
+
+function del(where: keyof typeof stores, containerID: string): void {
+  const { [where]: store, ...others } = stores
+  removeAttachment(
+    { ...setting(), store, otherStores: Object.values(others), parts: partsOf('bandwidth') },
+    requestOf({}, { CNI_COMMAND: 'DEL', CNI_CONTAINERID: containerID, CNI_NETNS: '' }),
+  )
+}
+
+test('the late DEL of the first leaves the rate, the DEL of the second brings back what was before both', () => {
+  const now = limitedTo(100)
   record('a', vfSet(100, 7), 'offload', false)
   record('b', vfSet(100, 7), 'bandwidth', true)
-  const del = (store: RecordStore<OffloadJournal>, other: RecordStore<OffloadJournal>, containerID: string) =>
-    removeAttachment(
-      { ...setting(), store, otherStores: [other], parts: partsOf('bandwidth') },
-      requestOf({}, { CNI_COMMAND: 'DEL', CNI_CONTAINERID: containerID, CNI_NETNS: '' }),
-    )
-  del(stores.offload, stores.bandwidth, 'a')
-  expect(now).toBe(100)
-  del(stores.bandwidth, stores.offload, 'b')
-  expect(now).toBe(7)
+  del('offload', 'a')
+  expect(now()).toBe(100)
+  del('bandwidth', 'b')
+  expect(now()).toBe(7)
+})
+
+test('DEL leaves a rate that somebody else has set since', () => {
+  const now = limitedTo(55)
+  record('a', vfSet(100, 7), 'offload', false)
+  del('offload', 'a')
+  expect(now()).toBe(55)
 })
