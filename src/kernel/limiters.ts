@@ -106,7 +106,7 @@ export function addMeter(socket: NetlinkSocket, spec: MeterSpec): Outcome {
     if (echo !== undefined) removeStored(socket, decodeFilter(echo))
     throw new OffloadRefused('the kernel stored another filter than asked for')
   } catch (error) {
-    if (!(error instanceof NetlinkError) || error.code === 'EEXIST') throw error
+    if (!(error instanceof NetlinkError) || error.code === 'EEXIST' || error.isLost) throw error
     throw new OffloadRefused(wordsOf(error), error)
   }
 }

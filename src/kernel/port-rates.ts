@@ -50,7 +50,7 @@ export function setPortRates(generic: NetlinkSocket, handle: string, set: PortRa
   try {
     generic.request(setRate(family, bus, device, Number(port), rates))
   } catch (error) {
-    if (error instanceof NetlinkError) throw new OffloadRefused(wordsOf(error), error)
+    if (error instanceof NetlinkError && !error.isLost) throw new OffloadRefused(wordsOf(error), error)
     throw error
   }
 }

@@ -30,11 +30,13 @@ export function offered(offload: Offload, add: (inHardware: boolean) => number):
 
 /**
  * Why the NIC has not taken a filter, in its driver's words; undefined for an error that is not about the NIC. EEXIST is
- * about the key: another filter has it, with whatever flags.
+ * about the key: another filter has it, with whatever flags. One that got no answer may be in the NIC.
  */
 function refusalOf(error: unknown): string | undefined {
   if (error instanceof EchoMismatch) return error.message
-  return error instanceof NetlinkError && error.code !== 'EEXIST' ? wordsOf(error) : undefined
+  return error instanceof NetlinkError && error.code !== 'EEXIST' && !error.isLost
+    ? wordsOf(error)
+    : undefined
 }
 
 /** A refusal in the words of kernel or driver, with the name of its errno. */

@@ -51,9 +51,12 @@ export function addSteers(socket: NetlinkSocket, wanted: readonly WantedSteer[])
   })
 }
 
+/** Of a filter that is to go: it is gone, its interface is, its qdisc. */
+const gone: ReadonlySet<string> = new Set(['ENOENT', 'ENODEV', 'EINVAL'])
+
 /**
  * Removes filters by their numbers or, without one, by key and cookie, in few datagrams; used to take back additions. Fine
- * when one is gone; an error in its place says why one is still there.
+ * when one is gone, also with its qdisc or interface; an error in its place says why one is still there.
  */
 export function removeSteers(socket: NetlinkSocket, steers: readonly Steer[]): (Outcome | Error)[] {
   const found = new Map<Steer, FilterPlace>()
@@ -74,7 +77,7 @@ export function removeSteers(socket: NetlinkSocket, steers: readonly Steer[]): (
   const refusals = new Map([...found.keys()].map((steer, at) => [steer, replies[at]]))
   return steers.map((steer) => {
     const reply = refusals.get(steer)
-    return reply instanceof NetlinkError && reply.code !== 'ENOENT' ? reply : {}
+    return reply instanceof NetlinkError && !gone.has(reply.code) ? reply : {}
   })
 }
 
@@ -137,7 +140,7 @@ export function deleteOwnFilters(socket: NetlinkSocket, filters: readonly OwnFil
     deleteFilter({ ifindex, priority, handle, protocol }, kind),
   )
   for (const reply of socket.batch(requests)) {
-    if (reply instanceof NetlinkError && !['ENOENT', 'EINVAL', 'ENODEV'].includes(reply.code)) throw reply
+    if (reply instanceof NetlinkError && !gone.has(reply.code)) throw reply
   }
 }
 

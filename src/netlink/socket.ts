@@ -45,6 +45,7 @@ export interface NetlinkErrorDetails {
   readonly offset?: number
   /** The attribute there or the missing one: `TCA_OPTIONS > TCA_FLOWER_KEY_ETH_TYPE`. */
   readonly attribute?: string
+  /** Of a request that got no answer: what the transport threw. */
   readonly cause?: unknown
 }
 
@@ -58,6 +59,8 @@ export class NetlinkError extends Error {
   readonly extack?: string
   readonly offset?: number
   readonly attribute?: string
+  /** The kernel has not answered: whether it has carried out the request is unknown. */
+  readonly isLost: boolean
 
   constructor(details: NetlinkErrorDetails) {
     const { operation, errno, extack, offset, attribute, cause } = details
@@ -69,6 +72,7 @@ export class NetlinkError extends Error {
     this.errno = errno
     this.errnoName = errnoName(errno)
     this.code = this.errnoName
+    this.isLost = cause !== undefined
     if (extack !== undefined) this.extack = extack
     if (offset !== undefined) this.offset = offset
     if (attribute !== undefined) this.attribute = attribute

@@ -40,7 +40,8 @@ export function applyBest(
     } catch (error) {
       if (!(error instanceof CniError) || error.code !== code.offloadRefused || at === plans.length - 1)
         throw error
-      transaction.rollback(mark)
+      // A rule that stays would translate beside the next plan's.
+      if (transaction.rollback(mark).length > 0) throw error
       notes.push(`not with nat "${plan.nat}": ${error.message}`)
     }
   }
@@ -102,6 +103,8 @@ function tryHardware(
     const results = transaction.attemptEach(lists)
     return some.map((group, at) => {
       const result = results[at]
+      // What is left of it has the key that its rule in software needs.
+      if (result instanceof ApplyError && result.stuck.length > 0) throw result
       return result instanceof ApplyError
         ? { refusal: refusalOf(plan, group, result, ground) }
         : { outcomes: result ?? [] }

@@ -11,7 +11,8 @@ import type { LimitRecord, OffloadJournal } from './record.ts'
 
 export const ratesRemoval: RemovalPart = {
   recorded: ({ limits }) => limits !== undefined,
-  filters: ({ limits = [] }) => limits.some(hasFilters),
+  filters: ({ limits = [], representor }) =>
+    limits.some((limit) => hasFilters(limit, representor !== undefined)),
   cookie: (attachment, sha256) => rateIdentityOf(attachment, sha256).cookie,
   remove: removeRates,
 }
@@ -57,9 +58,12 @@ function removeRates(removal: Removal): void {
   }
 }
 
-/** Where an ADD has not come to its end nobody knows. */
-function hasFilters({ where, ops }: LimitRecord): boolean {
-  return where === undefined || ops.some(isHostFilter)
+/**
+ * Where an ADD has not come to its end nobody knows. The same goes for ways that it has given up on a representor: taking
+ * one back can have failed, and the record has the way that serves alone.
+ */
+function hasFilters({ where, ops, refusals }: LimitRecord, hasRepresentor: boolean): boolean {
+  return where === undefined || (hasRepresentor && refusals !== undefined) || ops.some(isHostFilter)
 }
 
 function isHostFilter(op: Op): boolean {

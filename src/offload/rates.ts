@@ -3,6 +3,7 @@ import { CniError, code } from '../cni/error.ts'
 import type { Result } from '../cni/result.ts'
 import type { LinkFacts } from '../kernel/facts.ts'
 import type { Kernel } from '../kernel/kernel.ts'
+import { isLostAnswer } from '../lib/lost-answer.ts'
 import { OffloadRefused } from '../lib/offload-refused.ts'
 import { ratePriority } from '../lib/rate-numbers.ts'
 import { ApplyError, type Transaction } from '../ops/apply.ts'
@@ -160,6 +161,8 @@ export function applyGoal(transaction: Transaction, goal: RateGoal, shared: Shar
       }
     } catch (error) {
       if (way.where !== 'nic' || !(error instanceof ApplyError)) throw error
+      // What may be left of it no record of another way would speak of: the ADD ends, with a look at what is there.
+      if (isLostAnswer(error.cause) || error.stuck.length > 0) throw error
       const words = wordsOf(error)
       refusals.push(`${way.means}: ${words}`)
       if (at === ways.length - 1) {

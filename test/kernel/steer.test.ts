@@ -12,7 +12,7 @@ import {
 } from '../../src/kernel/steer.ts'
 import type { Message } from '../../src/netlink/message.ts'
 import { RTM } from '../../src/netlink/rtnl/const.ts'
-import type { NetlinkSocket } from '../../src/netlink/socket.ts'
+import { NetlinkSocket } from '../../src/netlink/socket.ts'
 import { compareEcho } from '../../src/netlink/tc/echo.ts'
 import { actionsOf, flowerOf, placeOf } from '../../src/netlink/tc/filter.ts'
 import type { Flower } from '../../src/netlink/tc/flower.ts'
@@ -237,6 +237,35 @@ describe('several at once', () => {
     expect(ports(sched)).toEqual([3])
     expect(removeSteers(sched.socket, [...numbered, ...wanted([3])])).toEqual([{}, {}, {}])
     expect(sched.filters).toEqual([])
+  })
+
+  test('are gone with their qdisc or interface: by their numbers that is as fine as by a look', () => {
+    const sched = withClsact()
+    addSteers(sched.socket, wanted([1], 'off'))
+    sched.qdiscs.clear()
+    sched.filters.length = 0
+    const steers = wanted([1]).map((steer) => ({ ...steer, handle: 1 }))
+    expect(removeSteers(sched.socket, steers)).toEqual([{}])
+    const { socket } = answering(() => ({ errno: 19 }))
+    expect(removeSteers(socket, steers)).toEqual([{}])
+  })
+
+  test('an answer that is lost is no refusal: the filter may be in the NIC', () => {
+    for (const offload of ['prefer', 'require'] as const) {
+      let sent = 0
+      const socket = new NetlinkSocket({
+        send: () => {
+          sent++
+        },
+        recv: () => {
+          throw Object.assign(new Error('recv'), { errno: 105 })
+        },
+        close: () => undefined,
+      })
+      const results = addSteers(socket, wanted([1, 2], offload))
+      for (const result of results) expect(result).toMatchObject({ name: 'NetlinkError', code: 'ENOBUFS' })
+      expect(sent).toBe(1)
+    }
   })
 
   test('a deletion that fails is the error of that one; the others are gone', () => {

@@ -135,6 +135,29 @@ group('many mappings', () => {
     )
   })
 
+  test('what can not be taken back ends it: it would be in the way of what comes next, or do more than that', () => {
+    const pair = [rule({ port: 1, side: 'src' }), rule({ port: 1 })]
+    const groups = [{ mapping: 'tcp 1 -> 80', rules: pair }]
+    const stuckIn = (refused: number, plans: readonly OffloadPlan[]) => {
+      let added = 0
+      const transaction = new Transaction({
+        run: (op) => {
+          if (op.do === 'steer.del') throw new Error('EBUSY')
+          if (op.do === 'steer.add' && op.offload === 'require' && ++added === refused)
+            throw new OffloadRefused('ENOSPC: the table is full')
+          return { where: 'nic', handle: 1 }
+        },
+      })
+      return () => applyBest(transaction, config, facts, plans, free)
+    }
+    // Half a mapping, and a mapping of a plan that is given up.
+    expect(stuckIn(2, [planOf([], { groups })])).toThrow('ENOSPC: the table is full')
+    const both = [...groups, { mapping: 'tcp 2 -> 80', rules: [rule({ port: 2 })] }]
+    expect(stuckIn(3, [planOf([], { groups: both, hardwareOnly: true }), planOf([rule()])])).toThrow(
+      'Cannot map tcp 2 -> 80 in the NIC',
+    )
+  })
+
   test('a NIC that takes none hears of the first alone', () => {
     const { install, calls } = installIn(0, many({ hardwareOnly: true }))
     expect(refusalOf(install).code).toBe(101)

@@ -160,6 +160,31 @@ describe('DEL', () => {
     expect(node.ifbs.size).toBe(1)
   })
 
+  test.each([
+    ['where the NIC has refused another way, whose filter may have stayed: it goes', ['police: EBUSY'], 0],
+    ['where no other way was tried: nobody looks', undefined, 1],
+  ])('a limit in the pod of a VF with a representor, %s', (_, refusals, left) => {
+    const limit = {
+      direction: 'fromPod',
+      rate: 8000,
+      burst: 80,
+      where: 'pod',
+      means: 'tbf',
+      ops: [],
+    } as const
+    attach('container', 'net', '4:1', {
+      ...{ keys: [], representor: { name: 'pf0vf1', ifindex: 77 } },
+      limits: [{ ...limit, ops: [], ...(refusals === undefined ? {} : { refusals }) }],
+    })
+    const own = { network: 'net', containerID: 'container', ifname: 'net1' }
+    const { cookie } = rateIdentityOf(own, (text) => node.sha256(text))
+    const place = { ifindex: 77, prio: 60_000, handle: 1, protocol: 3 }
+    node.filters = [{ ...place, kind: 'matchall', cookie, packets: 0n, inHw: true }]
+    node.namespaces.delete(path)
+    remove(del({ CNI_NETNS: '' }))
+    expect(node.filters).toHaveLength(left)
+  })
+
   test('without a record and without a filter a reservation is looked for all the same', () => {
     attach()
     for (const name of store.list()) store.remove(name)

@@ -1,0 +1,51 @@
+import { expect, describe as group, test } from 'vitest'
+import { VfRefusal } from '../../src/kernel/vfs.ts'
+import { NetlinkError } from '../../src/netlink/socket.ts'
+import { applyGoal } from '../../src/offload/rates.ts'
+import { Transaction } from '../../src/ops/apply.ts'
+import type { Op } from '../../src/ops/op.ts'
+
+group('a limit by the PF', () => {
+  const set: Op = { do: 'vf.set', pf: 'pf0', vf: 1, set: { rate: { min: 0, max: 9 } }, was: {} }
+  const limiter = { index: 9, bytesPerSecond: 1, burst: 1, cookie: '7666' }
+  const police: Op = { do: 'limiter.add', limiter, offload: 'require' }
+  const limitBy = (ops: readonly Op[], answer: (op: Op) => void) => {
+    const ways = [
+      { where: 'nic', means: 'max_tx_rate', ops, notes: [] },
+      { where: 'pod', means: 'tbf', ops: [], notes: [] },
+    ] as const
+    const transaction = new Transaction({
+      run: (op) => {
+        answer(op)
+        return {}
+      },
+    })
+    const shared = { limiter: undefined, isUsed: false, noLimiter: undefined }
+    const goal = { passedOver: [], direction: 'fromPod', limit: { rate: 1, burst: 1 } } as const
+    return () => applyGoal(transaction, { ...goal, ways }, shared).means
+  }
+  const refusal = (cause?: unknown) => new NetlinkError({ operation: 'RTM_SETLINK', errno: 105, cause })
+
+  test('that is refused is given up', () => {
+    const refused = limitBy([set], () => {
+      throw new VfRefusal('max_tx_rate', '9', refusal())
+    })
+    expect(refused()).toBe('tbf')
+  })
+
+  test('without an answer may be in force: no other way is a way out', () => {
+    const lost = limitBy([set], () => {
+      throw new VfRefusal('max_tx_rate', '9', refusal(new Error('recv')))
+    })
+    expect(lost).toThrow('ENOBUFS')
+  })
+
+  test('of which something stays is none that another one may follow', () => {
+    const refusing = (...refused: readonly Op['do'][]) =>
+      limitBy([police, set], (op) => {
+        if (refused.includes(op.do)) throw refusal()
+      })
+    expect(refusing('vf.set')()).toBe('tbf')
+    expect(refusing('vf.set', 'limiter.del')).toThrow('ENOBUFS')
+  })
+})
