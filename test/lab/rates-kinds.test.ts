@@ -1,7 +1,7 @@
 // Limits on interfaces of any other kind, all in the pod: a macvlan, and a NIC of its own that host-device has moved; and a
 // VF that a program drives, which the kernel can't shape. Main plugins are the distribution's, the card is simulated
 // (simnic, from source, not hardware).
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from 'vitest'
 import type { CniResult, ConfigList, PluginConfig, Runtime } from '../../hack/lab/cni-runtime.ts'
 import type { Lab } from '../../hack/lab/lab.ts'
 import { lab as sharedLab } from '../support/lab.ts'
@@ -19,6 +19,9 @@ import { type Meter, type Stream, startMeter } from '../support/rate.ts'
 import { type Card, loadSimnic, setVfs, unloadSimnic } from '../support/simnic.ts'
 import { diffSnapshot, snapshot } from '../support/snapshot.ts'
 import { deletePod, isReachable, linkIsReady, newPod, vethWire } from '../support/topology.ts'
+
+// A look that a busy machine has spoilt is repeated, each for some seconds.
+vi.setConfig({ testTimeout: 400_000 })
 
 const POD = 'pod-one'
 const POD4 = '10.1.0.5'
@@ -78,57 +81,53 @@ const fromPod: Stream = { ...toPod, from: POD, to: FAR, address: FAR4, port: 500
 test.each([
   ['a macvlan', { type: 'macvlan', master: 'up0', ipam }, (): string => 'far0'],
   ['a NIC of its own', { type: 'host-device', ipam }, (): string => card.wire],
-] as const)(
-  'B9: %s is limited in the pod, both ways, and "outside" is refused',
-  { timeout: 400_000 },
-  async (_, main, wire) => {
-    const device = main.type === 'host-device' ? { device: card.pf } : {}
-    use({ ...main, ...device })
-    await lab.must(`ip link set ${main.type === 'host-device' ? card.pf : 'up0'} up
+] as const)('B9: %s is limited in the pod, both ways, and "outside" is refused', async (_, main, wire) => {
+  const device = main.type === 'host-device' ? { device: card.pf } : {}
+  use({ ...main, ...device })
+  await lab.must(`ip link set ${main.type === 'host-device' ? card.pf : 'up0'} up
       for dev in $(ip -n ${FAR} -br link | cut -d@ -f1 | cut -d' ' -f1); do ip -n ${FAR} -4 address flush dev $dev; done
       ip link set ${wire()} netns ${FAR}
       ip -n ${FAR} link set ${wire()} up; ip -n ${FAR} address add ${FAR4}/24 dev ${wire()}`)
-    const result = await attach()
-    await linkIsReady(lab, POD)
-    await isReachable(lab, FAR, [POD4])
-    const plain = Math.min(await unlimited(meter, toPod), await unlimited(meter, fromPod))
-    const mbit = limitFor(plain)
-    const wishes = {
-      ...{ ingressRate: mbit * 1e6, ingressBurst: mbit * 250_000 },
-      ...{ egressRate: mbit * 1e6, egressBurst: mbit * 250_000 },
-    }
-    // Without a queue length the kernel gives the interface one with its first qdisc.
-    await lab.must(`ip -n ${POD} link set net1 txqueuelen 1000`)
-    const inside = await snapshot(lab, { namespace: POD })
+  const result = await attach()
+  await linkIsReady(lab, POD)
+  await isReachable(lab, FAR, [POD4])
+  const plain = Math.min(await unlimited(meter, toPod), await unlimited(meter, fromPod))
+  const mbit = limitFor(plain)
+  const wishes = {
+    ...{ ingressRate: mbit * 1e6, ingressBurst: mbit * 250_000 },
+    ...{ egressRate: mbit * 1e6, egressBurst: mbit * 250_000 },
+  }
+  // Without a queue length the kernel gives the interface one with its first qdisc.
+  await lab.must(`ip -n ${POD} link set net1 txqueuelen 1000`)
+  const inside = await snapshot(lab, { namespace: POD })
 
-    const refused = errorOf(await ours('ADD', wishes, result, { bandwidth: { require: 'outside' } }))
-    expect([refused.code, refused.msg]).toEqual([
-      7,
-      expect.stringMatching(/ingressRate \d+ of a (nic|other) port: only inside the pod/),
-    ])
-    expect(diffSnapshot(inside, await snapshot(lab, { namespace: POD }))).toEqual([])
+  const refused = errorOf(await ours('ADD', wishes, result, { bandwidth: { require: 'outside' } }))
+  expect([refused.code, refused.msg]).toEqual([
+    7,
+    expect.stringMatching(/ingressRate \d+ of a (nic|other) port: only inside the pod/),
+  ])
+  expect(diffSnapshot(inside, await snapshot(lab, { namespace: POD }))).toEqual([])
 
-    const added = await ours('ADD', wishes, result)
-    if (added.code !== 0) throw new Error(`ADD: ${added.stdout}${added.stderr}`)
-    const looks = {
-      toPod: await look(meter, [toPod], mbit, [90, 105]),
-      fromPod: await look(meter, [fromPod], mbit, [90, 105]),
-    }
-    console.info(
-      `unlimited ${plain} Mbit/s, limit ${mbit}: ${looks.toPod.looks} to the pod, ${looks.fromPod.looks} from it, %`,
-    )
-    for (const { percent } of Object.values(looks)) {
-      expect(percent).toBeGreaterThanOrEqual(90)
-      expect(percent).toBeLessThanOrEqual(105)
-    }
-    await silently(ours('CHECK', wishes, result))
-    const shown = await lab.must(`${pluginPath[0]}/vfctl show`)
-    expect(shown).toContain(`what comes to the pod is limited to ${mbit}000000 bit/s: in the pod,`)
-    expect(shown).toMatch(/what the pod sends is limited to \d+ bit\/s: in the pod.*\(tbf\)/)
-    await silently(ours('DEL', undefined, result))
-    expect(diffSnapshot(inside, await snapshot(lab, { namespace: POD }))).toEqual([])
-  },
-)
+  const added = await ours('ADD', wishes, result)
+  if (added.code !== 0) throw new Error(`ADD: ${added.stdout}${added.stderr}`)
+  const looks = {
+    toPod: await look(meter, [toPod], mbit, [90, 105]),
+    fromPod: await look(meter, [fromPod], mbit, [90, 105]),
+  }
+  console.info(
+    `unlimited ${plain} Mbit/s, limit ${mbit}: ${looks.toPod.looks} to the pod, ${looks.fromPod.looks} from it, %`,
+  )
+  for (const { percent } of Object.values(looks)) {
+    expect(percent).toBeGreaterThanOrEqual(90)
+    expect(percent).toBeLessThanOrEqual(105)
+  }
+  await silently(ours('CHECK', wishes, result))
+  const shown = await lab.must(`${pluginPath[0]}/vfctl show`)
+  expect(shown).toContain(`what comes to the pod is limited to ${mbit}000000 bit/s: in the pod,`)
+  expect(shown).toMatch(/what the pod sends is limited to \d+ bit\/s: in the pod.*\(tbf\)/)
+  await silently(ours('DEL', undefined, result))
+  expect(diffSnapshot(inside, await snapshot(lab, { namespace: POD }))).toEqual([])
+})
 
 test('a VF that a program drives: what the PF can do, and the rest is refused with the reason', async () => {
   const vf = `${card.pci.slice(0, -1)}1`

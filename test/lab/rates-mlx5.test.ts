@@ -1,6 +1,6 @@
 // Limits on a card with the driver name and the limits of mlx5 (simnic, from source, not hardware): what it does otherwise
 // than it is asked to is not asked for. And a VF there that a program drives, and a neighbour on the same card.
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from 'vitest'
 import type { CniResult, ConfigList, Runtime } from '../../hack/lab/cni-runtime.ts'
 import type { Lab } from '../../hack/lab/lab.ts'
 import { lab } from '../support/lab.ts'
@@ -18,6 +18,9 @@ import { type Meter, type Rate, startMeter } from '../support/rate.ts'
 import { makeRateBed, RATE_BRIDGE, type RateBed, recordedLimits } from '../support/rate-bed.ts'
 import { diffSnapshot, type Snapshot, snapshot } from '../support/snapshot.ts'
 import { CLIENT_A, deletePod, HOST, isReachable, linkIsReady, newPod } from '../support/topology.ts'
+
+// A look that a busy machine has spoilt is repeated, each for some seconds.
+vi.setConfig({ testTimeout: 400_000 })
 
 const pods = {
   'pod-one': { vf: 0, v4: '10.1.0.5', v6: 'fd00:1::5' },

@@ -1,6 +1,6 @@
 // Bandwidth of a pod whose VF has a representor on a bridge with the uplink (simnic, from source, not hardware): from the
 // pod by the port's rate, to the pod by one policer in the eSwitch; in software where the card takes neither.
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from 'vitest'
 import type { CniResult, ConfigList, Runtime } from '../../hack/lab/cni-runtime.ts'
 import type { Lab } from '../../hack/lab/lab.ts'
 import { lab } from '../support/lab.ts'
@@ -36,6 +36,9 @@ import {
   newPod,
   type Topology,
 } from '../support/topology.ts'
+
+// A look that a busy machine has spoilt is repeated, each for some seconds.
+vi.setConfig({ testTimeout: 400_000 })
 
 const POD = 'pod-one'
 const POD4 = '10.1.0.5'

@@ -1,6 +1,6 @@
 // Bandwidth of pods behind the distribution's Go bridge plugin: shapers on the host's end of the veth, both ways. What gets
 // through is compared with what did before on the same path; nothing may stay behind.
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from 'vitest'
 import { type CniResult, cniRuntime, type PluginConfig, type Runtime } from '../../hack/lab/cni-runtime.ts'
 import type { ExecResult, Lab } from '../../hack/lab/lab.ts'
 import {
@@ -18,6 +18,9 @@ import { errorOf, json, pluginPath, silently, testRuntime } from '../support/plu
 import { type Meter, type Rate, type Stream, startMeter } from '../support/rate.ts'
 import { diffSnapshot, type Snapshot, snapshot } from '../support/snapshot.ts'
 import { deletePod, newPod } from '../support/topology.ts'
+
+// A look that a busy machine has spoilt is repeated, each for some seconds.
+vi.setConfig({ testTimeout: 400_000 })
 
 type Bandwidth = Partial<Record<'ingressRate' | 'ingressBurst' | 'egressRate' | 'egressBurst', number>>
 const pods = ['pod-one', 'pod-two'] as const

@@ -1,7 +1,7 @@
 // Bandwidth of pods with a VF of a card in legacy mode: from the pod by the PF, or in the pod where the rate is none that the
 // PF has; to the pod by an ifb in front of its interface. QEMU's igb takes VF rates and does not keep them, so what they do
 // is measured on simnic (from source, not hardware).
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 import type { CniResult, ConfigList, Runtime } from '../../hack/lab/cni-runtime.ts'
 import type { Lab } from '../../hack/lab/lab.ts'
 import { lab as sharedLab } from '../support/lab.ts'
@@ -33,6 +33,9 @@ import {
   type Topology,
   tearDown,
 } from '../support/topology.ts'
+
+// A look that a busy machine has spoilt is repeated, each for some seconds.
+vi.setConfig({ testTimeout: 400_000 })
 
 const POD = 'pod-one'
 const POD4 = '10.1.0.5'
