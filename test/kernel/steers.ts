@@ -1,0 +1,53 @@
+// What the tests of steering filters share: a filter, one at a time, and the tables that it goes to.
+import { expect } from 'vitest'
+import { addClsact, addSteers, removeSteers } from '../../src/kernel/steer.ts'
+import type { NetlinkSocket } from '../../src/netlink/socket.ts'
+import { flowerOf } from '../../src/netlink/tc/filter.ts'
+import type { Flower } from '../../src/netlink/tc/flower.ts'
+import type { Tc } from '../../src/netlink/tc/msg.ts'
+import type { Offload, Outcome, SteerSpec } from '../../src/ops/op.ts'
+import { Sched } from './sched.ts'
+
+export const pf = 2
+export const spec: SteerSpec = {
+  link: 'pf0',
+  prio: 10,
+  address: '10.1.0.1',
+  proto: 'tcp',
+  port: 8080,
+  dstMac: '02:00:00:00:00:05',
+  srcMac: '02:00:00:00:00:01',
+  cookie: '76660101aabbccdd0011223344556677',
+}
+
+/** One filter by itself; throws what became of it. */
+export function addSteer(
+  socket: NetlinkSocket,
+  ifindex: number,
+  wanted: SteerSpec,
+  offload: Offload,
+): Outcome {
+  const [result] = addSteers(socket, [{ ifindex, spec: wanted, offload }])
+  if (result instanceof Error || result === undefined) throw result
+  return result
+}
+
+export function removeSteer(socket: NetlinkSocket, ifindex: number, unwanted: SteerSpec): void {
+  expect(removeSteers(socket, [{ ifindex, spec: unwanted }])).toEqual([{}])
+}
+
+export function withClsact(takes?: true | string): Sched {
+  const sched = new Sched(takes)
+  addClsact(sched.socket, pf)
+  return sched
+}
+
+export const prefix = '766601'
+
+/** The filter with other options. */
+export function change(filter: Tc, options: { [K in keyof Flower]: Flower[K] | undefined }): Tc {
+  const entries = Object.entries({ ...flowerOf(filter), ...options }).filter(
+    ([, value]) => value !== undefined,
+  )
+  return { ...filter, TCA_OPTIONS: Object.fromEntries(entries) as Flower }
+}
