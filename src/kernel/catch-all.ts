@@ -18,7 +18,7 @@ import { TC_ACT } from '../netlink/tc/gact.ts'
 import { CLSACT_INGRESS, filterInfo, type Tc } from '../netlink/tc/msg.ts'
 import { ETH_P } from '../netlink/tc/rule.ts'
 import type { DetourSpec, Offload, Outcome, PoliceSpec } from '../ops/op.ts'
-import { offered, tolerate } from './refusals.ts'
+import { offered, tolerate, unseenFilter } from './refusals.ts'
 
 /** A filter for every frame that an interface receives, as it is asked for. */
 interface Wanted {
@@ -70,10 +70,11 @@ function addMatchall(socket: NetlinkSocket, wanted: Wanted): number {
     .dump(dumpFilters(ifindex))
     .map(decodeFilter)
     .find((filter) => placeOf(filter).priority === priority && actionsOf(filter).length > 0)
-  const differences = stored === undefined ? ['nothing'] : matchallDifferences(wanted, stored)
-  if (inHardware && stored !== undefined && !isInHardware(stored)) differences.push('in_hw: missing')
-  if (differences.length === 0 && stored !== undefined) return stored.tcm_handle
-  if (stored !== undefined) removeStored(socket, stored)
+  if (stored === undefined) throw unseenFilter()
+  const differences = matchallDifferences(wanted, stored)
+  if (inHardware && !isInHardware(stored)) differences.push('in_hw: missing')
+  if (differences.length === 0) return stored.tcm_handle
+  removeStored(socket, stored)
   throw new NetlinkError({
     operation: 'RTM_NEWTFILTER',
     errno: 71,

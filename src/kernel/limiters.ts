@@ -35,7 +35,7 @@ import { ETH_P } from '../netlink/tc/rule.ts'
 import type { LimiterSpec, MeterSpec, Offload, Outcome } from '../ops/op.ts'
 import { removeStored } from './catch-all.ts'
 import type { LimiterFacts } from './facts.ts'
-import { offered, tolerate, wordsOf } from './refusals.ts'
+import { offered, tolerate, unseenFilter, wordsOf } from './refusals.ts'
 
 /** Makes a policer that filters share. With skip_sw the driver must take it, and only filters with skip_sw may use it. */
 export function addLimiter(socket: NetlinkSocket, spec: LimiterSpec, offload: Offload): Outcome {
@@ -101,9 +101,10 @@ export function addMeter(socket: NetlinkSocket, spec: MeterSpec): Outcome {
   const { place, options } = meterRequest(spec)
   try {
     const { echo } = socket.request(newFlower(place, options))
-    if (echo !== undefined && isMeter(spec, decodeFilter(echo)))
-      return { where: 'nic', handle: decodeFilter(echo).tcm_handle }
-    if (echo !== undefined) removeStored(socket, decodeFilter(echo))
+    if (echo === undefined) throw unseenFilter()
+    const stored = decodeFilter(echo)
+    if (isMeter(spec, stored)) return { where: 'nic', handle: stored.tcm_handle }
+    removeStored(socket, stored)
     throw new OffloadRefused('the kernel stored another filter than asked for')
   } catch (error) {
     if (!(error instanceof NetlinkError) || error.code === 'EEXIST' || error.isLost) throw error

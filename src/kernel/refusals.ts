@@ -12,6 +12,16 @@ export class EchoMismatch extends Error {
   }
 }
 
+/** A filter was made that the kernel does not show (an echo or a part of a dump is lost): what it is, and where, is unknown. */
+export function unseenFilter(): NetlinkError {
+  return new NetlinkError({
+    operation: 'RTM_NEWTFILTER',
+    errno: 105,
+    extack: 'the kernel does not show the filter that it has made',
+    cause: new Error('neither echo nor dump has it'),
+  })
+}
+
 /**
  * Tries the NIC first, as far as `offload` wants it, and says where it is and why; `add` comes back with a handle.
  * @throws OffloadRefused with the driver's words when it must be the NIC

@@ -18,7 +18,7 @@ import { decodeQdisc, deleteClsact, dumpQdiscs, newClsact } from '../netlink/tc/
 import { countersOf } from '../netlink/tc/stats.ts'
 import type { Offload, Outcome, SteerSpec } from '../ops/op.ts'
 import type { OwnFilter } from './kernel.ts'
-import { EchoMismatch, offered } from './refusals.ts'
+import { EchoMismatch, offered, unseenFilter } from './refusals.ts'
 import { cookieOf, steerDifferences, steerKey, steerOptions, steerPlace } from './steer-filter.ts'
 
 /** A filter that is wanted, or to be taken back: then with its number, where that is known. */
@@ -199,7 +199,7 @@ function handleOf(
   { ifindex, spec, inHardware }: Steer & { readonly inHardware: boolean },
   { echo }: Reply,
 ): number {
-  if (echo === undefined) throw new EchoMismatch(['no echo'])
+  if (echo === undefined) throw unseenFilter()
   const stored = decodeFilter(echo)
   const differences = steerDifferences(ifindex, spec, inHardware, stored)
   if (differences.length === 0) return stored.tcm_handle
