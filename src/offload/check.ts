@@ -57,7 +57,7 @@ export function checkAttachment(
 }
 
 /** All that the record says was done, filters included. */
-export function doneOps({ ops, rules }: OffloadJournal): DoneOp[] {
+function doneOps({ ops, rules }: OffloadJournal): DoneOp[] {
   return [
     ...ops.map((op) => ({ op })),
     ...rules.map(({ rule, handle, where }) => ({
