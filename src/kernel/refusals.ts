@@ -18,7 +18,7 @@ export function unseenFilter(): NetlinkError {
     operation: 'RTM_NEWTFILTER',
     errno: 105,
     extack: 'the kernel does not show the filter that it has made',
-    cause: new Error('neither echo nor dump has it'),
+    isLost: true,
   })
 }
 

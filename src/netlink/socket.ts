@@ -47,6 +47,8 @@ export interface NetlinkErrorDetails {
   readonly attribute?: string
   /** Of a request that got no answer: what the transport threw. */
   readonly cause?: unknown
+  /** What has become of the request is unknown, by default where there is such a cause. */
+  readonly isLost?: boolean
 }
 
 /** A refused or unanswered request: `RTM_NEWTFILTER: EOPNOTSUPP: TC offload is disabled on net device`. */
@@ -59,11 +61,11 @@ export class NetlinkError extends Error {
   readonly extack?: string
   readonly offset?: number
   readonly attribute?: string
-  /** The kernel has not answered: whether it has carried out the request is unknown. */
+  /** The answer is lost, or says too little: what the kernel has made of the request is unknown. */
   readonly isLost: boolean
 
   constructor(details: NetlinkErrorDetails) {
-    const { operation, errno, extack, offset, attribute, cause } = details
+    const { operation, errno, extack, offset, attribute, cause, isLost = cause !== undefined } = details
     const text = extack === undefined ? '' : `: ${extack}`
     const where = attribute === undefined ? '' : ` (${attribute})`
     super(`${operation}: ${errnoName(errno)}${text}${where}`, cause === undefined ? undefined : { cause })
@@ -72,7 +74,7 @@ export class NetlinkError extends Error {
     this.errno = errno
     this.errnoName = errnoName(errno)
     this.code = this.errnoName
-    this.isLost = cause !== undefined
+    this.isLost = isLost
     if (extack !== undefined) this.extack = extack
     if (offset !== undefined) this.offset = offset
     if (attribute !== undefined) this.attribute = attribute
