@@ -5,14 +5,15 @@ import { setPriority } from 'node:os'
 import { createInterface } from 'node:readline'
 import type { RateOrder, RateReply } from './rate.ts'
 
-/** When how many bytes came: milliseconds since the first of them. */
+/** When how many bytes came: milliseconds since the first of them, which is at `begin` by the machine's clock. */
 class Arrivals {
   readonly list: [at: number, bytes: number][] = []
-  #begin = 0
+  begin = 0
   add(bytes: number): void {
-    const now = performance.now()
-    if (this.#begin === 0) this.#begin = now
-    const at = Math.round((now - this.#begin) * 10) / 10
+    // One clock for all processes.
+    const now = performance.timeOrigin + performance.now()
+    if (this.begin === 0) this.begin = now
+    const at = Math.round((now - this.begin) * 10) / 10
     const last = this.list.at(-1)
     // What came at once, as far as anybody can tell here, is one entry: a list of thousands takes its time too.
     if (last !== undefined && this.list.length > 1 && at - last[0] < 1) last[1] += bytes
@@ -56,9 +57,9 @@ async function carryOut(order: RateOrder & { readonly id: number }): Promise<Omi
       listening.delete(order.of)
       // All of the last words may be lost, as where a way does not work at all: the look says so then.
       const patience = setTimeout(() => receiver?.stop(), order.stop ? 0 : PATIENCE_MS)
-      const arrivals = (await receiver?.done)?.list ?? []
+      const { list = [], begin = 0 } = (await receiver?.done) ?? {}
       clearTimeout(patience)
-      return { arrivals }
+      return { arrivals: list, begin }
     }
     case 'send': {
       setPriority(0, 0)

@@ -43,6 +43,8 @@ export type RateOrder =
 export interface RateReply extends Reply {
   /** To `arrivals`: milliseconds since the first bytes, and how many came. */
   readonly arrivals?: readonly Arrival[]
+  /** To `arrivals`: when the first bytes came, in milliseconds of the guest's clock. */
+  readonly begin?: number
   /** To `send`: bytes of payload. */
   readonly sent?: number
 }
@@ -51,7 +53,7 @@ type Arrival = readonly [at: number, bytes: number]
 
 /** Measures as often as it is told; a process stays in each namespace that was part of it, until the end. */
 export interface Meter {
-  /** Sends the streams, all from the same moment on, and measures each at its receiver. */
+  /** Sends the streams, all from the same moment on, and measures each at its receiver: several while all of them run. */
   measure(streams: readonly Stream[]): Promise<Rate[]>
   /** Must be called before a namespace is to go. */
   end(): Promise<void>
@@ -90,7 +92,7 @@ export function startMeter(lab: Lab): Meter {
           return { stream, receiver, sender, last, id }
         }),
       )
-      return Promise.all(
+      const received = await Promise.all(
         pairs.map(async ({ stream, receiver, sender, last, id }) => {
           const { address, port, sendPort = port, seconds = SECONDS, udpMbit } = stream
           const pace = udpMbit === undefined ? {} : { udpMbit }
@@ -98,10 +100,21 @@ export function startMeter(lab: Lab): Meter {
           const { sent = 0 } = await sender.order(send)
           // What TCP has left in buffers and queues may be megabytes, which at the rate of a limit take very long.
           const stop = udpMbit === undefined
-          const { arrivals = [] } = await receiver.order({ do: 'arrivals', of: id, stop })
-          return { ...rateOf(arrivals, stream), sent }
+          const { arrivals = [], begin = 0 } = await receiver.order({ do: 'arrivals', of: id, stop })
+          return {
+            stream,
+            sent,
+            begin,
+            arrivals: arrivals.map(([at, bytes]) => [begin + at, bytes] as const),
+          }
         }),
       )
+      const [from, to] = windowOf(received)
+      return received.map(({ arrivals, sent }) => ({
+        mbit: received.length === 1 ? rateOf(arrivals, from, to) : shareOf(arrivals, from, to),
+        received: sum(arrivals),
+        sent,
+      }))
     },
     end: async () => {
       for (const place of places.values()) await (await place).end()
@@ -112,13 +125,34 @@ export function startMeter(lab: Lab): Meter {
   }
 }
 
+interface Received {
+  readonly stream: Stream
+  readonly begin: number
+}
+
+/** While all streams run, without what is not counted of each at its beginning. */
+function windowOf(received: readonly Received[]): [from: number, to: number] {
+  return [
+    Math.max(...received.map(({ stream: { warmUp = 0.5 }, begin }) => begin + warmUp * 1_000)),
+    Math.min(...received.map(({ stream: { seconds = SECONDS }, begin }) => begin + seconds * 1_000)),
+  ]
+}
+
+const within = (arrivals: readonly Arrival[], from: number, to: number) =>
+  arrivals.filter(([at]) => at >= from && at <= to)
+const sum = (arrivals: readonly Arrival[]) => arrivals.reduce((total, [, bytes]) => total + bytes, 0)
+const mbitOf = (bytes: number, milliseconds: number) =>
+  milliseconds > 0 ? (bytes * 8) / (milliseconds * 1_000) : 0
+
 // From one arrival to another, so that it does not matter in which portions the receiver was told of bytes. What comes
 // after the sender has ended is the rest of a queue, at the same rate, but without others that ended too.
-function rateOf(arrivals: readonly Arrival[], stream: Stream): Omit<Rate, 'sent'> {
-  const { seconds = SECONDS, warmUp = 0.5 } = stream
-  const counted = arrivals.filter(([at]) => at >= warmUp * 1_000 && at <= seconds * 1_000)
-  const sum = (list: readonly Arrival[]) => list.reduce((total, [, bytes]) => total + bytes, 0)
-  const milliseconds = (counted.at(-1)?.[0] ?? 0) - (counted[0]?.[0] ?? 0)
-  const mbit = milliseconds > 0 ? (sum(counted.slice(1)) * 8) / (milliseconds * 1_000) : 0
-  return { mbit, received: sum(arrivals) }
+function rateOf(arrivals: readonly Arrival[], from: number, to: number): number {
+  const counted = within(arrivals, from, to)
+  return mbitOf(sum(counted.slice(1)), (counted.at(-1)?.[0] ?? 0) - (counted[0]?.[0] ?? 0))
+}
+
+// One that stood still for a while has let others have its share: the same time for all, or together they seem to be faster
+// than the way.
+function shareOf(arrivals: readonly Arrival[], from: number, to: number): number {
+  return mbitOf(sum(within(arrivals, from, to)), to - from)
 }
