@@ -182,7 +182,9 @@ function soakOffload(): void {
       [
         ...['run', '--config', join(top, 'test/vitest.config.ts'), '--project', 'lab', '--retry', '0'],
         ...['--reporter=verbose', '--reporter=json', `--outputFile.json=${output}`],
-        ...(values.scenarios === 'none' ? [] : ['test/lab/offload-scenarios']),
+        ...(values.scenarios === 'none'
+          ? []
+          : ['test/lab/offload-scenarios', 'test/lab/offload-crowd.test.ts']),
         ...(portSequenceCount + configCount === 0 ? [] : ['test/lab/offload-random.test.ts']),
         ...(faults === 'none' ? [] : ['test/lab/offload-faults.test.ts', 'test/lab/rates-faults.test.ts']),
       ],

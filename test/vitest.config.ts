@@ -19,7 +19,7 @@ function machines(env: Readonly<Record<string, string | undefined>>): number {
 /** Small files that take minutes: begun last, as their size would have it, one machine would wait for the other. */
 const LONG = [
   ...['attach-faults', 'attach-property', 'attach-races', 'offload-del', 'ports-host', 'attach-del'],
-  ...['attach-sequences', 'offload-random', 'rates-faults', 'offload-crowd', 'offload-faults'],
+  ...['attach-sequences', 'offload-random', 'offload-crowd', 'offload-faults', 'rates-faults'],
   ...['switchdev', 'veth', 'legacy', 'igb'].map((nodes) => `offload-scenarios-${nodes}`),
 ]
 

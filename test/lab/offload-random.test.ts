@@ -14,7 +14,7 @@ const kinds: readonly KindName[] =
   VF_TEST_ALL === '1' ? ['bridge', 'simnic-legacy', 'simnic-full'] : ['bridge']
 const seed = seedOf(process.env)
 const sequences = Number(VF_SOAK_COUNT ?? VF_SOAK_SEQUENCES ?? 50)
-const configs = Number(VF_SOAK_COUNT ?? VF_SOAK_CONFIGS ?? 60)
+const configs = Number(VF_SOAK_COUNT ?? VF_SOAK_CONFIGS ?? 40)
 const long = { timeout: 7_200_000, retry: 0 } as const
 let node: Node
 let bed: PortBed
