@@ -49,3 +49,18 @@ export function answering(answer: (request: Message) => Answer): Answering {
   })
   return { socket, asked, datagrams: () => datagrams }
 }
+
+/** The kernel takes what is sent, and its answers are lost. */
+export function deaf(): { readonly socket: NetlinkSocket; readonly sent: () => number } {
+  let sent = 0
+  const socket = new NetlinkSocket({
+    send: () => {
+      sent++
+    },
+    recv: () => {
+      throw Object.assign(new Error('recv'), { errno: 105 })
+    },
+    close: () => undefined,
+  })
+  return { socket, sent: () => sent }
+}

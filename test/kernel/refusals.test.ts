@@ -5,28 +5,13 @@ import { addLimiter, addMeter } from '../../src/kernel/limiters.ts'
 import { addSteers } from '../../src/kernel/steer.ts'
 import { isLostAnswer } from '../../src/lib/lost-answer.ts'
 import { OffloadRefused } from '../../src/lib/offload-refused.ts'
-import { NetlinkError, NetlinkSocket } from '../../src/netlink/socket.ts'
+import { NetlinkError, type NetlinkSocket } from '../../src/netlink/socket.ts'
 import type { Offload, SteerSpec } from '../../src/ops/op.ts'
-import { answering } from './answers.ts'
+import { answering, deaf } from './answers.ts'
 
 const cookie = '76660101aabbccdd0011223344556677'
 const spec: SteerSpec = { link: 'pf0', prio: 10, address: '10.1.0.1', proto: 'tcp', port: 8080, cookie }
 const rate = { bytesPerSecond: 1_000_000, burst: 20_000 }
-
-/** The kernel takes what is sent, and its answers are lost. */
-function deaf() {
-  let sent = 0
-  const socket = new NetlinkSocket({
-    send: () => {
-      sent++
-    },
-    recv: () => {
-      throw Object.assign(new Error('recv'), { errno: 105 })
-    },
-    close: () => undefined,
-  })
-  return { socket, sent: () => sent }
-}
 
 const additions: readonly (readonly [string, (socket: NetlinkSocket, offload: Offload) => unknown])[] = [
   ['steering', (socket, offload) => addSteers(socket, [{ ifindex: 2, spec, offload }])[0]],

@@ -3,10 +3,9 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { addSteers, deleteOwnFilters, findOwnFilters, removeSteers } from '../../src/kernel/steer.ts'
 import { RTM } from '../../src/netlink/rtnl/const.ts'
-import { NetlinkSocket } from '../../src/netlink/socket.ts'
 import { flowerOf } from '../../src/netlink/tc/filter.ts'
 import type { Offload, Outcome } from '../../src/ops/op.ts'
-import { answering } from './answers.ts'
+import { answering, deaf } from './answers.ts'
 import { conditions, type Sched, skipSw } from './sched.ts'
 import { addSteer, change, pf, prefix, spec, withClsact } from './steers.ts'
 
@@ -124,19 +123,10 @@ describe('several at once', () => {
 
   test('an answer that is lost is no refusal: the filter may be in the NIC', () => {
     for (const offload of ['prefer', 'require'] as const) {
-      let sent = 0
-      const socket = new NetlinkSocket({
-        send: () => {
-          sent++
-        },
-        recv: () => {
-          throw Object.assign(new Error('recv'), { errno: 105 })
-        },
-        close: () => undefined,
-      })
+      const { socket, sent } = deaf()
       const results = addSteers(socket, wanted([1, 2], offload))
       for (const result of results) expect(result).toMatchObject({ name: 'NetlinkError', code: 'ENOBUFS' })
-      expect(sent).toBe(1)
+      expect(sent()).toBe(1)
     }
   })
 

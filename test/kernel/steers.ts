@@ -8,17 +8,9 @@ import type { Tc } from '../../src/netlink/tc/msg.ts'
 import type { Offload, Outcome, SteerSpec } from '../../src/ops/op.ts'
 import { Sched } from './sched.ts'
 
+export { steer as spec } from '../ops/examples.ts'
+
 export const pf = 2
-export const spec: SteerSpec = {
-  link: 'pf0',
-  prio: 10,
-  address: '10.1.0.1',
-  proto: 'tcp',
-  port: 8080,
-  dstMac: '02:00:00:00:00:05',
-  srcMac: '02:00:00:00:00:01',
-  cookie: '76660101aabbccdd0011223344556677',
-}
 
 /** One filter by itself; throws what became of it. */
 export function addSteer(
