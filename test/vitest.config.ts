@@ -3,6 +3,7 @@ import { fileURLToPath } from 'node:url'
 import { defineConfig } from 'vitest/config'
 import { BaseSequencer, type TestSpecification } from 'vitest/node'
 import { excluded } from './left-out.ts'
+import { place } from './support/placement.ts'
 
 /**
  * Virtual machines of a run: VF_LABS (1-8), or three for two processors, at most three. A machine keeps about 0.65
@@ -23,6 +24,8 @@ const LONG = [
   ...['switchdev', 'veth', 'legacy', 'igb'].map((nodes) => `offload-scenarios-${nodes}`),
 ]
 
+const placement = place(process.env)
+
 class LongFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
     const isLong = ({ moduleId }: TestSpecification) =>
@@ -42,7 +45,7 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['test/**/*.test.ts'],
-          exclude: ['test/lab/**'],
+          exclude: ['test/lab/**', 'test/native/**'],
           // Property tests on a machine that is busy with something else.
           testTimeout: 60_000,
           sequence: { groupOrder: 0 },
@@ -50,8 +53,20 @@ export default defineConfig({
       },
       {
         test: {
+          name: 'native',
+          include: [...placement.native],
+          globalSetup: ['test/support/native-setup.ts'],
+          // A file waits most of its time: for timers, for the kernel's workers, for programs to start.
+          maxWorkers: 2 * availableParallelism(),
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
+          sequence: { groupOrder: 1 },
+        },
+      },
+      {
+        test: {
           name: 'lab',
-          include: ['test/lab/**/*.test.ts'],
+          include: ['test/lab/**/*.test.ts', ...placement.lab.keys()],
           exclude: excluded(process.env),
           globalSetup: ['test/support/lab-setup.ts'],
           // Two files at once in one kernel would see each other's changes: as many machines as workers.
@@ -62,7 +77,7 @@ export default defineConfig({
           // Emulated hardware on a busy machine: drivers give up on a mailbox in 100 ms. What passed only at the second
           // try is listed at the end of `npm test`, with what went wrong at the first.
           retry: 1,
-          sequence: { groupOrder: 1 },
+          sequence: { groupOrder: 2 },
         },
       },
     ],

@@ -12,6 +12,8 @@ export interface SnapshotOptions {
   readonly namespace?: Namespace
   /** Folders listed with modes, sizes and content, beside {@link STATE_FOLDERS}. */
   readonly folders?: readonly string[]
+  /** False leaves {@link STATE_FOLDERS} out. */
+  readonly state?: boolean
 }
 
 /** Listed in every snapshot. `/run` without the namespaces in `/run/netns`, which have a section of their own. */
@@ -135,8 +137,8 @@ export const MAY_DIFFER: readonly Difference[] = [
 ]
 
 /** Looks at everything once, in one command. Fails when one of the tools fails. */
-export async function snapshot(lab: Lab, options: SnapshotOptions = {}): Promise<Snapshot> {
-  const folders = [...STATE_FOLDERS, ...(options.folders ?? [])]
+export async function snapshot(lab: Pick<Lab, 'exec'>, options: SnapshotOptions = {}): Promise<Snapshot> {
+  const folders = [...(options.state === false ? [] : STATE_FOLDERS), ...(options.folders ?? [])]
   const argv = inNamespace(options.namespace ?? null, ['sh', '-c', SCRIPT, 'snapshot', ...folders])
   const { code, stdout, stderr } = await lab.exec(argv)
   if (code !== 0) throw new Error(`Cannot take a snapshot: code ${code}: ${stderr}`)
@@ -348,12 +350,12 @@ echo '== batch vlan|fdb'
 printf '%s\\n' vlan fdb | bridge -j -batch -
 echo '== nft'; nft -j list ruleset
 echo '== namespace'; ls /run/netns 2>/dev/null || true
-echo '== driver'; find /sys/bus/pci/devices/*/ -maxdepth 1 -name driver -printf '%h\\t%l\\n'
+echo '== driver'; find /sys/bus/pci/devices/ -mindepth 2 -maxdepth 2 -name driver -printf '%h\\t%l\\n' 2>/dev/null || true
 grep -Hs . /sys/bus/pci/devices/*/driver_override /sys/bus/pci/devices/*/sriov_numvfs | sed 's/:\\([^:]*\\)$/\\t\\1/' || true
 }
 others() {
-echo '== devlink port'; devlink -j port show
-for dev in $(devlink dev show | cut -d' ' -f1); do
+echo '== devlink port'; devlink -j port show 2>/dev/null || echo '[]'
+for dev in $(devlink dev show 2>/dev/null | cut -d' ' -f1); do
   echo "== devlink $dev"; devlink -j dev eswitch show "$dev" 2>/dev/null || echo '[]'
 done
 sections=qdisc lines='qdisc show'

@@ -1,5 +1,6 @@
 // Port mappings of pods behind the distribution's Go plugins bridge and ptp: one nftables table on the host serves clients
 // on the wire, the node itself, the pod and its neighbours. Bytes must arrive, from whom they are said to come.
+// needs: veth, bridge, nft
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { type CniResult, cniRuntime, type Runtime } from '../../hack/lab/cni-runtime.ts'
 import type { Lab } from '../../hack/lab/lab.ts'
