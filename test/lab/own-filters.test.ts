@@ -43,7 +43,7 @@ beforeAll(async () => {
   vm = await lab()
   await newPod(vm, on)
   await vm.must(`ip -n ${on} link add d0 address 02:00:00:00:00:01 up type dummy; ip -n ${on} link add d1 up type dummy
-    ip -n ${on} link add d2 up type dummy; tc -n ${on} qdisc add dev d1 ingress`)
+    tc -n ${on} qdisc add dev d1 ingress`)
   const [link] = await json<{ ifindex: number }>(vm, `ip -n ${on} -j link show dev d0`)
   d0 = link?.ifindex ?? 0
 })
@@ -171,30 +171,4 @@ test('none of ours is left while another program adds and removes its own all th
   await churner.wait()
   const { prios, mine, theirs } = await listed()
   expect({ mine, theirs, foreign: prios[2] }).toEqual({ mine: 0, theirs: 3, foreign })
-})
-
-test('clsact goes with the last filter, and never with one of somebody else', async () => {
-  const link = { side: 'host', link: 'd2' } as const
-  const ingress = async () => (await vm.must(`tc -n ${on} qdisc show dev d2`)).includes('clsact')
-  const index = (await json<{ ifindex: number }>(vm, `ip -n ${on} -j link show dev d2`))[0]?.ifindex ?? 0
-  const [, twice] = await drive(
-    vm,
-    [apply({ do: 'clsact.add', ...link }), apply({ do: 'clsact.add', ...link })],
-    { on },
-  )
-  expect(twice).toEqual([{}])
-  await vm.must(`tc -n ${on} filter add dev d2 egress protocol ip prio 1 flower ip_proto tcp action pass`)
-  const [has] = await drive(
-    vm,
-    [ask('hasIngress', index), ask('dropEmptyClsact', index), apply({ do: 'clsact.del', ...link })],
-    { on },
-  )
-  expect([has, await ingress()]).toEqual([true, true])
-  await vm.must(`tc -n ${on} filter del dev d2 egress prio 1`)
-  const [, none] = await drive(
-    vm,
-    [ask('dropEmptyClsact', index), ask('hasIngress', index), ask('dropEmptyClsact', index)],
-    { on },
-  )
-  expect([none, await ingress()]).toEqual([false, false])
 })
