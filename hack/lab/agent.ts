@@ -1,7 +1,6 @@
 // Runs in the virtual machine, or in a node made of namespaces (by Bun, as a child of guest.sh or node.sh). In: requests from
-// the host over a virtio serial port, or over the socket whose number is LAB_FD. Out: what the started processes print, how they
-// end, and a heartbeat. Imports node: modules and the frame format only; it must start fast without a JIT. Ends when the port
-// closes.
+// the host over a virtio serial port, or over the socket whose number is LAB_FD. Out: what the started processes print, how they end, and a heartbeat. Imports node: modules and the
+// frame format only; it must start fast without a JIT. Ends when the port closes.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { constants, openSync, read as readFd, write as writeFd } from 'node:fs'
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
@@ -22,7 +21,7 @@ const PIECE_BYTES = 64 * 1024
 
 const children = new Map<string, ChildProcess>()
 const { LAB_FD } = process.env
-// A number, not a FileHandle: the collector closes the file of a handle that nobody holds.
+// Open as a number: a FileHandle that nobody holds is closed by the garbage collector.
 const port = LAB_FD === undefined ? openSync(await findPort('lab'), constants.O_RDWR) : Number(LAB_FD)
 let writing = Promise.resolve()
 
