@@ -25,12 +25,7 @@ import {
   removeBridgePlaces,
 } from '../test/soak/attach-bridge-subject.ts'
 import { attachSubject } from '../test/soak/attach-subject.ts'
-import {
-  isOfSoftware,
-  makeVethPlaces,
-  removeVethPlaces,
-  vethSubject,
-} from '../test/soak/attach-veth-subject.ts'
+import { makeVethPlaces, removeVethPlaces, vethSubject } from '../test/soak/attach-veth-subject.ts'
 import { type FaultOptions, faultTable, missedRows, runFaultTable } from '../test/soak/faults.ts'
 import { makeFields, removeFields } from '../test/soak/fields.ts'
 import { runProperty } from '../test/soak/property.ts'
@@ -38,7 +33,7 @@ import { leaveGuest, placesOf, prepareGuest } from '../test/soak/run.ts'
 import { seedOf } from '../test/soak/seed.ts'
 import { runSequences } from '../test/soak/sequences.ts'
 import { diffSnapshot, snapshot } from '../test/support/snapshot.ts'
-import type { Topology } from '../test/support/topology.ts'
+import { loadIgb, type Topology } from '../test/support/topology.ts'
 import { makeVfs, removeVfs, resetVfs } from '../test/support/vfs.ts'
 import { bootLab, type Lab } from './lab/lab.ts'
 
@@ -84,6 +79,7 @@ async function soakAttach(): Promise<void> {
   const lab = await bootLab({ processors: 1 })
   started = Date.now()
   try {
+    await loadIgb(lab)
     await prepareGuest(lab)
     const topology = await makeVfs(lab, 6)
     const before = await snapshot(lab)
@@ -121,12 +117,12 @@ async function soakAttach(): Promise<void> {
 
 /** The fault tables: a VF in legacy mode, one in switchdev mode, a software interface. */
 async function soakFaults(lab: Lab, topology: Topology): Promise<void> {
-  const full = faults === 'full'
+  const extent = faults === 'full' ? 'full' : 'short'
   const table = async (device: string, options: Pick<FaultOptions, 'subject' | 'places' | 'chosen'>) => {
     console.log(`== fault table (${faults}), ${device}, seed ${seed}`)
     const only = values['fault-cases']
     const report = await timed(() =>
-      runFaultTable(lab, { ...options, seed, full, only, wayBack: true, onCase: progress() }),
+      runFaultTable(lab, { ...options, seed, extent, only, wayBack: true, onCase: progress() }),
     )
     console.log(faultTable(report.rows).join('\n'))
     for (const name of report.retried) console.log(`not hit at the first try: ${name}`)
@@ -138,12 +134,13 @@ async function soakFaults(lab: Lab, topology: Topology): Promise<void> {
   if (wanted('legacy')) await table('legacy', { subject: attachSubject, places: placesOf(topology, 2, 1) })
   if (wanted('switchdev')) {
     const places = await makeBridgePlaces(lab, 2)
-    await table('switchdev', { subject: bridgeSubject, places, chosen: isOfRepresentor })
+    const chosen = faults === 'full' ? {} : { chosen: isOfRepresentor }
+    await table('switchdev', { subject: bridgeSubject, places, ...chosen })
     await removeBridgePlaces(lab)
   }
   if (wanted('software')) {
     const places = await makeVethPlaces(lab, 2)
-    await table('software', { subject: vethSubject, places, chosen: isOfSoftware })
+    await table('software', { subject: vethSubject, places })
     await removeVethPlaces(lab)
   }
 }
