@@ -28,7 +28,7 @@ import { attachSubject } from '../test/soak/attach-subject.ts'
 import { makeVethPlaces, removeVethPlaces, vethSubject } from '../test/soak/attach-veth-subject.ts'
 import { type FaultOptions, faultTable, missedRows, runFaultTable } from '../test/soak/faults.ts'
 import { makeFields, removeFields } from '../test/soak/fields.ts'
-import { runProperty } from '../test/soak/property.ts'
+import { runProperty, softwareDevices, vfDevices } from '../test/soak/property.ts'
 import { leaveGuest, placesOf, prepareGuest } from '../test/soak/run.ts'
 import { seedOf } from '../test/soak/seed.ts'
 import { runSequences } from '../test/soak/sequences.ts'
@@ -157,7 +157,9 @@ function progress(): NonNullable<FaultOptions['onCase']> {
 async function soakConfigs(lab: Lab, topology: Topology): Promise<void> {
   console.log(`== configs: ${configCount}, seed ${seed}`)
   const fields = await makeFields(lab, topology, 2)
-  const configs = await timed(() => runProperty(lab, fields, seed, configCount))
+  const configs = await timed(() =>
+    runProperty(lab, fields, [...vfDevices, ...softwareDevices], seed, configCount),
+  )
   await removeFields(lab, fields)
   await resetVfs(lab, topology)
   console.log(`accepted: ${configs.accepted} of ${configs.runs}, refused: ${JSON.stringify(configs.refused)}`)

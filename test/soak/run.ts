@@ -32,7 +32,7 @@ export async function leaveGuest(lab: Lab): Promise<void> {
 }
 
 /** Shares a PF's VFs out among `count` lanes, `each` for every one. */
-export function placesOf({ pf, vfs }: Topology, count: number, each: number): Place[] {
+export function placesOf({ pf, vfs }: Pick<Topology, 'pf' | 'vfs'>, count: number, each: number): Place[] {
   return Array.from({ length: count }, (_, lane) => ({
     pf,
     vfs: vfs.slice(lane * each, (lane + 1) * each).map(({ index, pci }) => ({ index, pci })),
