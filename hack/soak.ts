@@ -31,6 +31,7 @@ import { makeFields, removeFields } from '../test/soak/fields.ts'
 import { runProperty, softwareDevices, vfDevices } from '../test/soak/property.ts'
 import { leaveGuest, placesOf, prepareGuest } from '../test/soak/run.ts'
 import { seedOf } from '../test/soak/seed.ts'
+import { vfKind } from '../test/soak/sequence-devices.ts'
 import { runSequences } from '../test/soak/sequences.ts'
 import { diffSnapshot, snapshot } from '../test/support/snapshot.ts'
 import { loadIgb, type Topology } from '../test/support/topology.ts'
@@ -87,11 +88,11 @@ async function soakAttach(): Promise<void> {
 
     console.log(`== sequences: ${sequenceCount}, seeds ${seed} to ${seed + sequenceCount - 1}`)
     const sequences = await timed(() =>
-      runSequences(lab, placesOf(topology, 2, 3), seed, sequenceCount, (ended) => {
+      runSequences(lab, vfKind, placesOf(topology, 2, 3), seed, sequenceCount, (ended) => {
         if (ended % 50 === 0) console.log(`${ended} sequences in ${seconds()} s`)
       }),
     )
-    left.VFs += sequences.left.vfs
+    left.VFs += sequences.left.devices
     left.addresses += sequences.left.addresses
     left.records += sequences.left.records
     console.log(`verbs: ${JSON.stringify(sequences.verbs)}`)
