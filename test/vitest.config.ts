@@ -4,6 +4,7 @@ import { defineConfig } from 'vitest/config'
 import { BaseSequencer, type TestSpecification } from 'vitest/node'
 import { excluded } from './left-out.ts'
 import { place } from './support/placement.ts'
+import { rebuildWhenChanged } from './support/rebuild.ts'
 
 /**
  * Virtual machines of a run: VF_LABS (1-8), or three for two processors, at most three. A machine keeps about 0.65
@@ -36,6 +37,7 @@ class LongFirst extends BaseSequencer {
 }
 
 export default defineConfig({
+  plugins: [rebuildWhenChanged()],
   root: fileURLToPath(new URL('..', import.meta.url)),
   test: {
     // For all projects: vitest asks only here.
@@ -74,9 +76,6 @@ export default defineConfig({
           // The guest runs without hardware virtualisation.
           testTimeout: 120_000,
           hookTimeout: 240_000,
-          // Emulated hardware on a busy machine: drivers give up on a mailbox in 100 ms. What passed only at the second
-          // try is listed at the end of `npm test`, with what went wrong at the first.
-          retry: 1,
           sequence: { groupOrder: 2 },
         },
       },

@@ -14,7 +14,9 @@ import './lab-setup.ts'
 let shared: Promise<Lab> | undefined
 let claimed: string | undefined
 
-afterAll(async () => {
+// biome-ignore lint/correctness/noEmptyPattern: vitest reads from the pattern which fixtures a hook wants
+afterAll(async ({}, file) => {
+  if (claimed !== undefined) file.meta.machine = (inject('labSockets') ?? []).indexOf(claimed) + 1
   const used = shared
   shared = undefined
   try {
