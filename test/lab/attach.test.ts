@@ -89,7 +89,7 @@ async function vfInfo(index: number): Promise<Record<string, unknown>> {
 describe('ADD and DEL', () => {
   test('gives the VF with all its attributes to the pod and everything back', async () => {
     const wishes = { mac: '02:00:00:00:00:42', spoofchk: 'off', trust: 'on', max_tx_rate: 300, mtu: 1400 }
-    const list = listOf(attachConfig(vf().pci, { ...wishes, ipam: ipamWithRoute }))
+    const list = listOf(attachConfig(vf().pci, { ...wishes, mac: '02-00-00-00-00-42', ipam: ipamWithRoute }))
     const result = await runtime.add(list, attachment(pod))
 
     expect(result.interfaces).toEqual([
