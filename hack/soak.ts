@@ -180,11 +180,10 @@ function soakOffload(): void {
     const { exitCode } = execaSync(
       join(top, 'node_modules/.bin/vitest'),
       [
-        ...['run', '--config', join(top, 'test/vitest.config.ts'), '--project', 'lab', '--retry', '0'],
+        ...['run', '--config', join(top, 'test/vitest.config.ts')],
+        ...['--project', 'native', '--project', 'lab', '--retry', '0'],
         ...['--reporter=verbose', '--reporter=json', `--outputFile.json=${output}`],
-        ...(values.scenarios === 'none'
-          ? []
-          : ['test/lab/offload-scenarios', 'test/lab/offload-crowd.test.ts']),
+        ...(values.scenarios === 'none' ? [] : ['/offload-scenarios', 'test/lab/offload-crowd.test.ts']),
         ...(portSequenceCount + configCount === 0 ? [] : ['test/lab/offload-random.test.ts']),
         ...(faults === 'none' ? [] : ['test/lab/offload-faults.test.ts', 'test/lab/rates-faults.test.ts']),
       ],

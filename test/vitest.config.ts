@@ -22,7 +22,7 @@ function machines(env: Readonly<Record<string, string | undefined>>): number {
 const LONG = [
   ...['attach-faults', 'attach-property', 'attach-races', 'offload-del', 'ports-host', 'attach-del'],
   ...['attach-sequences', 'offload-random', 'offload-crowd', 'offload-faults', 'rates-faults'],
-  ...['switchdev', 'veth', 'legacy', 'igb'].map((nodes) => `offload-scenarios-${nodes}`),
+  ...['simnic', 'igb', 'bridge', 'ptp'].map((nodes) => `offload-scenarios-${nodes}`),
 ]
 
 const placement = place(process.env)

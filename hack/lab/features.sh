@@ -71,3 +71,11 @@ table inet probe2 {
 END
 has conntrack conntrack -L
 has sctp grep -qs . /proc/net/sctp/eps
+# What the distribution's plugin portmap makes.
+has iptables sh -ec '
+  for tables in iptables ip6tables; do
+    $tables -t nat -N probe
+    $tables -t nat -A probe -m addrtype --dst-type LOCAL -p tcp -m multiport --dports 80 -m comment --comment probe -j MARK --set-xmark 0x2000/0x2000
+    $tables -t nat -A probe -m mark --mark 0x2000/0x2000 -j MASQUERADE
+    $tables -t nat -A probe -p tcp --dport 80 -j DNAT --to-destination :8080
+  done'

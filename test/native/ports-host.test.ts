@@ -1,6 +1,6 @@
 // What port mappings owe the node: programs that listen, clients that go on, the loopback address, names of owners. With
 // pods on a bridge, so that it needs no hardware.
-// needs: veth, bridge, nft
+// needs: veth, bridge, nft, conntrack
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
 import type { Runtime } from '../../hack/lab/cni-runtime.ts'
 import type { Lab } from '../../hack/lab/lab.ts'
@@ -196,28 +196,6 @@ test('the rules of the node were flushed: the next ADD puts reservations back, a
   expect(await answering(CLIENT_A.namespace, question)).toBe('pod-one')
   await offload(runtime, 'DEL', 'pod-one', { prevResult: one })
   await offload(runtime, 'ADD', 'pod-two', { prevResult: two })
-})
-
-test('one port number thrice: at 127.0.0.1, at an address of the node, and for UDP (K1)', async () => {
-  const ports = (hostIP: string, protocol = 'tcp') => [
-    { hostPort: 54_323, containerPort: 8080, protocol, hostIP },
-  ]
-  const wishes = [
-    ['pod-one', ports('127.0.0.1')],
-    ['pod-two', ports(HOST.v4)],
-    ['pod-three', ports(HOST.v4, 'udp')],
-  ] as const
-  for (const [pod, mappings] of wishes) {
-    await offload(runtime, 'ADD', pod, {
-      ports: mappings,
-      prevResult: await attachToBridge(lab, runtime, pod),
-    })
-    await start(pod, pod, ['tcp', 8080], ['udp', 8080])
-  }
-  const from = { protocol: 'tcp', port: 54_323, sourceAddress: HOST.v4 } as const
-  expect(await answering(null, { ...from, address: '127.0.0.1' })).toBe('pod-one')
-  expect(await answering(null, { ...from, address: HOST.v4 })).toBe('pod-two')
-  expect(await answering(null, { protocol: 'udp', address: HOST.v4, port: 54_323 })).toBe('pod-three')
 })
 
 test('ADD killed after each of its steps, or refused one: DEL leads back', async () => {

@@ -1,5 +1,6 @@
 // The same mappings of one pod behind a bridge, by the distribution's Go plugin portmap (iptables) and by vf-offload: the
 // same askers reach it, and clients keep their addresses with both.
+// needs: veth, bridge, nft, iptables
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { reachability } from '../scenarios/matrix.ts'
 import { USUAL } from '../scenarios/scenario.ts'
@@ -11,7 +12,7 @@ import { makeNode, type Node } from '../support/port-node.ts'
 let node: Node
 let bed: PortBed
 beforeAll(async () => {
-  node = await makeNode(await lab(), 'simnic')
+  node = await makeNode(await lab(), 'veth')
   bed = await makeBed(node, 'bridge')
 })
 afterAll(async () => {
