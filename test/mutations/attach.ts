@@ -186,7 +186,7 @@ export const attach: readonly Mutation[] = [
     mistake: 'Keys of the config count only in their official spelling.',
     old: 'Object.entries(normalise(request.config, spelling))',
     now: 'Object.entries(request.config)',
-    test: ['attach/config.test.ts', 'keys as Go matches them in any case'],
+    test: ['attach/config.test.ts', 'in any case'],
     tier: 'quick',
   },
   {

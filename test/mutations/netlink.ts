@@ -35,7 +35,7 @@ export const netlink: readonly Mutation[] = [
     mistake: 'A filter is added without NLM_F_EXCL, so that it takes the place of another one with its key.',
     old: 'NLM_F.NLM_F_CREATE | NLM_F.NLM_F_EXCL | (echo',
     now: 'NLM_F.NLM_F_CREATE | (echo',
-    test: ['netlink/tc/filter.test.ts', 'newFlower() sends what tc sends, and reads it flower-nat'],
+    test: ['netlink/tc/filter.test.ts', 'newFlower() sends what tc sends, and reads it'],
     tier: 'quick',
   },
   {
@@ -63,7 +63,7 @@ export const netlink: readonly Mutation[] = [
     mistake: 'A dump that the kernel calls inconsistent is not repeated.',
     old: '          if (message.flags & NLM_F.NLM_F_DUMP_INTR) interrupted = true\n',
     now: '',
-    test: ['netlink/socket-dump.test.ts', 'starts again when a part says that it is inconsistent'],
+    test: ['netlink/socket-dump.test.ts', 'says that it is inconsistent'],
     tier: 'quick',
   },
   {
@@ -90,7 +90,7 @@ export const netlink: readonly Mutation[] = [
     mistake: 'The destination port of a filter is sent in host order.',
     old: 'TCA_FLOWER_KEY_TCP_DST: [19, be16]',
     now: 'TCA_FLOWER_KEY_TCP_DST: [19, u16]',
-    test: ['netlink/tc/filter.test.ts', 'newFlower() sends what tc sends, and reads it flower-nat'],
+    test: ['netlink/tc/filter.test.ts', 'newFlower() sends what tc sends, and reads it'],
     tier: 'quick',
   },
   {

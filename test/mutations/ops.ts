@@ -108,7 +108,7 @@ export const ops: readonly Mutation[] = [
     mistake: 'The look whether a namespace lives leaves it open.',
     old: '  opened?.close()\n',
     now: '',
-    test: ['attach/check.test.ts', 'GC alive, no list'],
+    test: ['attach/check.test.ts', 'alive, no list'],
     tier: 'quick',
     undo: true,
   },

@@ -64,7 +64,7 @@ export const sys: readonly Mutation[] = [
     mistake: 'A verb that has waited in vain for a lock goes on without it.',
     old: 'if (Date.now() >= deadline) throw new LockTimeout(path, milliseconds)',
     now: 'if (Date.now() >= deadline) break',
-    test: ['sys.test.ts', 'a lock is waited for, but not for ever'],
+    test: ['sys.test.ts', 'is waited for, but not for ever'],
     tier: 'quick',
   },
   {
@@ -73,7 +73,7 @@ export const sys: readonly Mutation[] = [
     mistake: 'The lock is never asked for.',
     old: 'while (!flock(fd, LOCK_EX | LOCK_NB)) {',
     now: 'while (fd < 0) {',
-    test: ['sys.test.ts', 'a lock is the one that flock(1) takes, and private to root'],
+    test: ['sys.test.ts', 'is the one that flock(1) takes, and private to root'],
     tier: 'quick',
   },
   {
@@ -82,7 +82,7 @@ export const sys: readonly Mutation[] = [
     mistake: 'The thread stays in the namespace of the pod after an error.',
     old: '    try {\n      return action()\n    } finally {\n      try {\n        setns(home.fd, CLONE_NEWNET)\n',
     now: '    let failed = true\n    try {\n      const result = action()\n      failed = false\n      return result\n    } finally {\n      try {\n        if (!failed) setns(home.fd, CLONE_NEWNET)\n',
-    test: ['sys.test.ts', 'a visit to a network namespace is inside and comes home, also from an error'],
+    test: ['sys.test.ts', 'is inside and comes home, also from an error'],
     tier: 'quick',
   },
   {
@@ -118,7 +118,7 @@ export const sys: readonly Mutation[] = [
     mistake: 'Any file counts as a network namespace.',
     old: '  if (stat.dev !== statSync(own).dev) {',
     now: '  if (stat.dev !== stat.dev) {',
-    test: ['sys.test.ts', 'a visit to a network namespace that is none changes nothing and says why'],
+    test: ['sys.test.ts', 'that is none changes nothing and says why'],
     tier: 'quick',
   },
 ]
