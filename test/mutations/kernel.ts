@@ -8,7 +8,7 @@ export const kernel: readonly Mutation[] = [
     mistake: 'The checksum of the IPv4 header is not made anew after a translation.',
     old: 'ipFamily(spec.address) === 4 ? header | transport : transport',
     now: 'transport',
-    test: ['kernel/filter-text.test.ts', 'a translating filter of each family reads as tc takes it'],
+    test: ['kernel/steer.test.ts', 'and the sums that it makes wrong'],
     tier: 'quick',
   },
   {
@@ -17,7 +17,7 @@ export const kernel: readonly Mutation[] = [
     mistake: 'Checksums are not made anew when only the source is translated.',
     old: '  if (to !== undefined) {\n    const { TCA_CSUM_UPDATE_FLAG_IPV4HDR: header',
     now: "  if (to !== undefined && spec.side !== 'src') {\n    const { TCA_CSUM_UPDATE_FLAG_IPV4HDR: header",
-    test: ['kernel/filter-text.test.ts', 'a translating filter of each family reads as tc takes it'],
+    test: ['kernel/steer.test.ts', 'and the sums that it makes wrong'],
     tier: 'quick',
   },
   {
@@ -61,7 +61,7 @@ export const kernel: readonly Mutation[] = [
     undo: true,
   },
   {
-    id: 'kernel-batch-first-only',
+    id: 'kernel-refusal-passed-over',
     file: 'src/kernel/steer.ts',
     mistake: 'A refusal to remove one of many filters is passed over.',
     old: 'return reply instanceof NetlinkError && !gone.has(reply.code) ? reply : {}',
@@ -203,9 +203,9 @@ export const kernel: readonly Mutation[] = [
     undo: true,
   },
   {
-    id: 'kernel-route-taken-back',
+    id: 'kernel-route-metric',
     file: 'src/kernel/addressing.ts',
-    mistake: 'A route with the metric that the config wants is added without it.',
+    mistake: 'A route is added without the metric that the config wants.',
     old: '...(spec.metric === undefined ? {} : { RTA_PRIORITY: spec.metric }),',
     now: '',
     test: ['kernel/addressing.test.ts', 'with everything'],

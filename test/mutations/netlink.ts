@@ -17,7 +17,7 @@ export const netlink: readonly Mutation[] = [
     mistake: 'The next attribute is looked for right behind the one before, without its padding.',
     old: 'next += (length + 3) & ~3',
     now: 'next += length',
-    test: ['netlink/fixtures.test.ts', 'reads a refusal whose request is attached'],
+    test: ['netlink/attrs.test.ts', 'reads options by their kind, wherever that stands'],
     tier: 'quick',
   },
   {

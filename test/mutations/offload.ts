@@ -190,7 +190,7 @@ export const offload: readonly Mutation[] = [
     tier: 'quick',
   },
   {
-    id: 'offload-half-a-mapping',
+    id: 'offload-rollback-too-far',
     file: 'src/offload/install.ts',
     mistake: 'A plan that the NIC refuses takes back what other parts have done before it.',
     old: 'if (transaction.rollback(mark).length > 0) throw error',

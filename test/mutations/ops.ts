@@ -43,7 +43,7 @@ export const ops: readonly Mutation[] = [
     undo: true,
   },
   {
-    id: 'ops-rollback-failed-one',
+    id: 'ops-stuck-unsaid',
     file: 'src/ops/apply.ts',
     mistake: 'An error does not say what could not be taken back.',
     old: 'this.stuck = stuck\n',

@@ -59,6 +59,15 @@ export const sys: readonly Mutation[] = [
     tier: 'quick',
   },
   {
+    id: 'sys-lock-shared',
+    file: 'src/sys/flock.ts',
+    mistake: 'The lock is one that several can hold at once.',
+    old: 'const LOCK_EX = 2',
+    now: 'const LOCK_EX = 1',
+    test: ['conformance/lock.test.ts', 'who holds the lock keeps out who would'],
+    tier: 'quick',
+  },
+  {
     id: 'sys-lock-given-up',
     file: 'src/sys/flock.ts',
     mistake: 'A verb that has waited in vain for a lock goes on without it.',
@@ -73,7 +82,7 @@ export const sys: readonly Mutation[] = [
     mistake: 'The lock is never asked for.',
     old: 'while (!flock(fd, LOCK_EX | LOCK_NB)) {',
     now: 'while (fd < 0) {',
-    test: ['sys.test.ts', 'is the one that flock(1) takes, and private to root'],
+    test: ['conformance/lock.test.ts', 'who holds the lock keeps out who would'],
     tier: 'quick',
   },
   {
@@ -115,9 +124,9 @@ export const sys: readonly Mutation[] = [
   {
     id: 'sys-wrong-namespace',
     file: 'src/sys/namespaces.ts',
-    mistake: 'Any file counts as a network namespace.',
+    mistake: 'Any file that is no folder counts as a network namespace.',
     old: '  if (stat.dev !== statSync(own).dev) {',
-    now: '  if (stat.dev !== stat.dev) {',
+    now: '  if (stat.isDirectory()) {',
     test: ['sys.test.ts', 'that is none changes nothing and says why'],
     tier: 'quick',
   },
