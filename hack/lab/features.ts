@@ -8,19 +8,8 @@ import { CHECKOUT } from './qemu.ts'
 /** What a test file may ask for; hack/lab/features.sh tries each. `namespaces` is what a node is made of. */
 export const FEATURES = [
   ...['namespaces', 'veth', 'bridge', 'bridge-vlan', 'dummy', 'bond', 'vlan', 'macvlan', 'ifb'],
-  ...[
-    'clsact',
-    'tbf',
-    'u32',
-    'matchall',
-    'flower',
-    'police',
-    'nft',
-    'nft-fib',
-    'conntrack',
-    'iptables',
-    'sctp',
-  ],
+  ...['clsact', 'tbf', 'u32', 'matchall', 'flower', 'police', 'pedit'],
+  ...['nft', 'nft-fib', 'conntrack', 'iptables', 'sctp'],
 ] as const
 
 /** One of {@link FEATURES}. */

@@ -1,4 +1,4 @@
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
@@ -25,7 +25,7 @@ function journalled(routes: readonly object[], has: (route: RouteSpec) => boolea
   const answer = JSON.stringify({ cniVersion: '1.1.0', ips, routes })
   writeFileSync(
     join(folder, 'ledger'),
-    `#!/bin/sh\ncat >/dev/null\n[ $CNI_COMMAND != ADD ] || echo '${answer}'\n`,
+    `#!/bin/sh\ncat >/dev/null\necho $CNI_COMMAND >>${folder}/log\n[ $CNI_COMMAND != ADD ] || echo '${answer}'\n`,
   )
   chmodSync(join(folder, 'ledger'), 0o755)
   const request = requestOf({ deviceID: '0000:3b:02.3', ipam: { type: 'ledger' } }, { CNI_PATH: folder })
@@ -71,4 +71,12 @@ test('a route that IPAM names twice is ours all the same, another one to its des
   expect(journalled(routes, () => asked++ > 0)).toEqual([
     { othersRoutes: [{ dst: '10.2.0.0/16', gw: '10.1.0.9' }] },
   ])
+})
+
+test('a failure after IPAM has its addresses freed', () => {
+  const refuse = () => {
+    throw new TypeError('no such route')
+  }
+  expect(() => journalled([{ dst: '10.2.0.0/16' }], refuse)).toThrow('no such route')
+  expect(readFileSync(join(folder, 'log'), 'utf8')).toBe('ADD\nDEL\n')
 })

@@ -298,7 +298,10 @@ describe('GC', () => {
     live = false,
     meanwhile = () => {},
   ) => {
-    const attachments = valid?.map((containerID) => ({ containerID, ifname: 'net1' }))
+    const attachments = valid?.map((one) => {
+      const [containerID, ifname = 'net1'] = one.split('/')
+      return { containerID, ifname }
+    })
     const config = {
       name,
       ...(attachments === undefined ? {} : { 'cni.dev/valid-attachments': attachments }),
@@ -324,6 +327,7 @@ describe('GC', () => {
     ['alive, listed', '4:1', ['container'], ['container']],
     ['dead, listed', undefined, ['container'], ['container']],
     ['dead, not listed', undefined, ['other'], []],
+    ['dead, another interface of the same container is listed', undefined, ['container/net2'], []],
     ['its path recycled, not listed', '4:99', ['other'], []],
   ])('%s', (_, netnsId, valid, left) => {
     own()

@@ -81,7 +81,7 @@ group('a dump of a hash table that is resized meanwhile', () => {
 
   test('leaves elements out: it is asked again until two in a row show none', () => {
     tables.content.ports4 = [element(80), element(81), element(82), element(90, others)]
-    tables.looks = [([a, , , o]) => [a, o] as NftElement[], ([, o]) => [o] as NftElement[]]
+    tables.looks = [([a, , , o]) => [a, o] as NftElement[], (all) => all.slice(-1)]
     expect(
       release()
         .map(({ port }) => port)

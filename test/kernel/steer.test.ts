@@ -13,6 +13,7 @@ import { compareEcho } from '../../src/netlink/tc/echo.ts'
 import { actionsOf, flowerOf, placeOf } from '../../src/netlink/tc/filter.ts'
 import type { Flower } from '../../src/netlink/tc/flower.ts'
 import { CLSACT_EGRESS, CLSACT_INGRESS, type Tc, tcMessage } from '../../src/netlink/tc/msg.ts'
+import { peditRewrite } from '../../src/netlink/tc/pedit.ts'
 import type { SteerSpec } from '../../src/ops/op.ts'
 import { fixture, payloadOf } from '../netlink/fixtures.ts'
 import { answering } from './answers.ts'
@@ -158,6 +159,41 @@ describe('what is asked for', () => {
     })
   })
 
+  // Numbers of linux/tc_act/tc_csum.h: header 1, TCP 8, UDP 16.
+  test.each<[string, Partial<SteerSpec>, Parameters<typeof peditRewrite>[0], number]>([
+    ['what comes by TCP and IPv4', {}, { ipDst: '10.1.0.5', portDst: 80, proto: 6 }, 1 | 8],
+    [
+      'what leaves by UDP and IPv4',
+      { proto: 'udp', side: 'src' },
+      { ipSrc: '10.1.0.5', portSrc: 80, proto: 17 },
+      1 | 16,
+    ],
+    [
+      'what leaves by TCP and IPv6',
+      { address: 'fd00::1', side: 'src' },
+      { ipSrc: 'fd00::5', portSrc: 80, proto: 6 },
+      8,
+    ],
+    [
+      'what comes by UDP and IPv6',
+      { address: 'fd00::1', proto: 'udp' },
+      { ipDst: 'fd00::5', portDst: 80, proto: 17 },
+      16,
+    ],
+  ])('a translation of %s, and the sums that it makes wrong', (_, change_, words, sums) => {
+    const { dstMac: _dst, srcMac: _src, ...bare } = spec
+    const to = { address: change_.address === undefined ? '10.1.0.5' : 'fd00::5', port: 80 }
+    const sched = withClsact()
+    addSteer(sched.socket, pf, { ...bare, ...change_, to }, 'off')
+    const [pedit, csum, ...rest] = actionsOf(sched.filters[0] as Tc)
+    expect(pedit?.TCA_ACT_OPTIONS).toEqual(peditRewrite(words, 3))
+    expect(csum).toMatchObject({
+      TCA_ACT_KIND: 'csum',
+      TCA_ACT_OPTIONS: { TCA_CSUM_PARMS: { update_flags: sums } },
+    })
+    expect(rest.map(({ TCA_ACT_KIND: kind }) => kind)).toEqual(['mirred'])
+  })
+
   test('is what tc asks for with the same words', () => {
     // flower-steer: tc filter add ... pedit of both MACs, redirect, written by tc itself.
     const theirs = tcMessage.decode(payloadOf('flower-steer'))
@@ -182,7 +218,8 @@ describe('what is asked for', () => {
 
 describe('finding and removing', () => {
   const other = { ...spec, port: 81, cookie: '76660101aabbccdd8899aabbccddeeff' }
-  const foreign = { ...spec, port: 82, cookie: '0102030405060708' }
+  // Ours is how a cookie begins, not what it holds.
+  const foreign = { ...spec, port: 82, cookie: `0102${prefix}060708` }
 
   function three(): Sched {
     const sched = withClsact()

@@ -15,7 +15,7 @@ import {
   testRuntime,
 } from '../support/plugins.ts'
 import { type Card, loadSimnic, setMode, setVfs, unloadSimnic } from '../support/simnic.ts'
-import { diffSnapshot, type Snapshot, snapshot } from '../support/snapshot.ts'
+import { diffSnapshot, snapshot } from '../support/snapshot.ts'
 import { deletePod, newPod } from '../support/topology.ts'
 
 const HOST = '10.1.0.1'
@@ -31,9 +31,6 @@ let card: Card
 let vf: string
 let list: ConfigList
 let attached: CniResult
-/** Host and pod with the VF attached, before vf-offload came. */
-let host: Snapshot
-let inPod: Snapshot
 
 beforeAll(async () => {
   vm = await lab()
@@ -52,10 +49,6 @@ beforeEach(async () => {
   const attach = attachConfig(vf, { ipam: staticIpam('10.1.0.5/24'), announce: { count: 0 } })
   list = listOf(attach, offloadConfig(vf))
   attached = await runtime.add(listOf(attach), pod())
-  host = await snapshot(vm)
-  inPod = await snapshot(vm, { namespace: 'pod-one' })
-  const done = await runtime.call('ADD', list, offloadConfig(vf), pod(), { prevResult: attached })
-  expect(done).toMatchObject({ code: 0 })
 })
 
 afterEach(async () => {
@@ -67,10 +60,18 @@ afterAll(async () => {
   await vm.must('rm -rf /run/churn')
 })
 
+/** The ADD of vf-offload: the VF is attached, and nothing is mapped yet. */
+async function mapPorts(): Promise<void> {
+  const done = await runtime.call('ADD', list, offloadConfig(vf), pod(), { prevResult: attached })
+  expect(done).toMatchObject({ code: 0 })
+}
+
 const pod = () => attachment('/run/netns/pod-one', { capabilityArgs: { portMappings } })
 const del = () => silently(runtime.call('DEL', list, offloadConfig(vf), attachment('/run/netns/pod-one')))
 
 test('record lost, report left, uplink renamed: all of ours goes, in the pod too', async () => {
+  const [host, inPod] = [await snapshot(vm), await snapshot(vm, { namespace: 'pod-one' })]
+  await mapPorts()
   await vm.must(`rm ${records}/*.json; ls ${records}/report/*.json
     ip link set ${card.pf} down; ip link set ${card.pf} name other0 up`)
   await del()
@@ -80,6 +81,7 @@ test('record lost, report left, uplink renamed: all of ours goes, in the pod too
 })
 
 test('record lost, then another ADD: code 11, and what the first made stays whole', async () => {
+  await mapPorts()
   await vm.must(`rm ${records}/*.json`)
   const looks = async () => [await snapshot(vm), await snapshot(vm, { namespace: 'pod-one' })] as const
   const [before, beforeInPod] = await looks()
@@ -90,6 +92,8 @@ test('record lost, then another ADD: code 11, and what the first made stays whol
 })
 
 test('record lost, eSwitch in the other mode: the uplink’s filters, which lead nowhere, go', async () => {
+  const inPod = await snapshot(vm, { namespace: 'pod-one' })
+  await mapPorts()
   await setMode(vm, card, 'legacy')
   expect(await vm.must(`tc filter show dev ${card.pf} ingress`)).toContain('dst_port 8080')
   await vm.must(`rm ${records}/*.json`)
@@ -104,6 +108,7 @@ test('record lost, eSwitch in the other mode: the uplink’s filters, which lead
 })
 
 test('record lost and the card gone, with all filters: the reservation and the pod’s part go', async () => {
+  await mapPorts()
   await vm.must(`rm ${records}/*.json`)
   await unloadSimnic(vm)
   expect(await vm.must('nft list table inet vf-flower')).toContain('8080')
@@ -117,6 +122,7 @@ test('record lost and the card gone, with all filters: the reservation and the p
 })
 
 test('the card gone, the record there: DEL succeeds and leaves nothing', async () => {
+  await mapPorts()
   await unloadSimnic(vm)
   await del()
   expect(await vm.must('nft list tables; ip netns exec pod-one nft list tables')).toBe('')
@@ -124,6 +130,7 @@ test('the card gone, the record there: DEL succeeds and leaves nothing', async (
 })
 
 test('GC with the record lost, while others add and remove filters on the same device all the time', async () => {
+  await mapPorts()
   const words = (prio: number) => `dev ${card.pf} ingress protocol ip prio ${prio}`
   const churn = [1, 3, 4, 5].flatMap((prio) => [
     `filter add ${words(prio)} flower ip_proto udp dst_port 7 action pass`,

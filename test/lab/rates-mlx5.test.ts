@@ -47,7 +47,6 @@ beforeEach(async () => {
   meter = startMeter(vm)
   attached = []
   for (const pod of [one, two]) await newPod(vm, pod)
-  before = await snapshot(vm)
 })
 afterEach(async () => {
   await meter.end()

@@ -38,7 +38,10 @@ const attach = (containerID: string, network = 'net', netnsId = '4:1', more: Par
   attached(node, store, { containerID, network, netnsId }, more)
 
 function gc(valid?: readonly string[], name = 'net', gcLive = false) {
-  const attachments = valid?.map((containerID) => ({ containerID, ifname: 'net1' }))
+  const attachments = valid?.map((one) => {
+    const [containerID, ifname = 'net1'] = one.split('/')
+    return { containerID, ifname }
+  })
   const config = {
     name,
     ...(attachments === undefined ? {} : { 'cni.dev/valid-attachments': attachments }),
@@ -76,6 +79,13 @@ describe('GC', () => {
     expect(gc(['dead'])).toEqual([])
     expect(left()).toEqual(['dead'])
     expect(gc([])).toEqual([])
+    expect(left()).toEqual([])
+  })
+
+  test('one of which another interface of the same container is valid goes', () => {
+    attach('dead')
+    node.namespaces.clear()
+    expect(gc(['dead/net2'])).toEqual([])
     expect(left()).toEqual([])
   })
 

@@ -67,6 +67,24 @@ group('another filter takes the frames in the NIC', () => {
   })
 })
 
+test('a plan that is refused leaves what other parts have done', () => {
+  const before: Op = { do: 'ifb.add', side: 'host', name: 'vfr0', mac: '76:66:00:00:00:00', mtu: 1500 }
+  const undone: Op[] = []
+  const transaction = new Transaction({
+    run: (op) => {
+      if (op.do.endsWith('.del')) undone.push(op)
+      if (op.do === 'steer.add' && op.offload === 'require' && op.rule.port === 80)
+        throw new OffloadRefused('ENOSPC: the table is full')
+      return {}
+    },
+  })
+  transaction.apply([before])
+  const qdisc: Op = { do: 'clsact.add', side: 'host', link: 'pf0', ifindex: 2 }
+  const inNic = planOf([rule()], { nat: 'nic', hardwareOnly: true, ops: [qdisc] })
+  expect(applyBest(transaction, config, facts, [inNic, planOf([rule()])], free).plan.nat).toBe('pod')
+  expect(undone).toEqual([{ ...qdisc, do: 'clsact.del' }])
+})
+
 group('many mappings', () => {
   const count = 200
   const mappings = Array.from({ length: count }, (_, at) => ({

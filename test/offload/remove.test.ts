@@ -7,6 +7,7 @@ import { rateIdentityOf } from '../../src/offload/identity.ts'
 import { partsOf } from '../../src/offload/parts.ts'
 import { type OffloadJournal, offloadJournal } from '../../src/offload/record.ts'
 import { removeAttachment } from '../../src/offload/remove.ts'
+import { offloadDel } from '../../src/offload/teardown.ts'
 import { noteAt, type RecordStore, recordStore } from '../../src/ops/record-store.ts'
 import { refusalOf, requestOf } from '../support/request.ts'
 import { attached, path, pf } from './attached.ts'
@@ -75,6 +76,20 @@ describe('DEL', () => {
     expect(node.dumps).toBe(0)
     expectNothingLeft()
     expect(store.read(record)).toBeUndefined()
+  })
+
+  test('works under the lock of the node from its first step to its last', () => {
+    attach()
+    const left: number[] = []
+    node.withLock = (lock, _milliseconds, action) => {
+      expect(lock).toBe(join(node.sharedDir, 'lock'))
+      left.push(node.filters.length + store.list().length)
+      const result = action()
+      left.push(node.filters.length + store.list().length)
+      return result
+    }
+    offloadDel(node, 'vf-offload')(del())
+    expect(left).toEqual([2, 0])
   })
 
   test('a second one has nothing to do and succeeds', () => {

@@ -1,7 +1,7 @@
 // Before and after the files of the project `native`: looks at the machine itself. Whatever they do happens in nodes of their own;
 // a difference fails the run.
 import { execa } from 'execa'
-import type { ExecResult } from '../../hack/lab/lab.ts'
+import type { ExecOptions, ExecResult } from '../../hack/lab/lab.ts'
 import { diffSnapshot, snapshot } from './snapshot.ts'
 
 /** What nodes could reach if they were not closed; the rest of /run belongs to programs of the machine. */
@@ -17,8 +17,8 @@ export default async function setup(): Promise<() => Promise<void>> {
   }
 }
 
-async function exec(argv: readonly string[]): Promise<ExecResult> {
+async function exec(argv: readonly string[], { env = {} }: ExecOptions = {}): Promise<ExecResult> {
   const [file = '', ...args] = argv
-  const { exitCode = 1, stdout, stderr } = await execa(file, args, { reject: false, stdin: 'ignore' })
+  const { exitCode = 1, stdout, stderr } = await execa(file, args, { reject: false, stdin: 'ignore', env })
   return { code: exitCode, signal: null, stdout, stderr, stdoutBytes: new TextEncoder().encode(stdout) }
 }

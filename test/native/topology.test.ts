@@ -1,3 +1,5 @@
+// The network of every mapping test, on a veth pair in place of a wire: VFs on a real one are in test/lab/kernel-vf.
+// needs: veth, bridge
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Lab } from '../../hack/lab/lab.ts'
 import { capture } from '../support/capture.ts'
@@ -9,10 +11,10 @@ import {
   CLIENT_B,
   deletePod,
   HOST,
-  loadIgb,
   newPod,
   type Topology,
   tearDown,
+  vethWire,
   WIRE,
 } from '../support/topology.ts'
 import { ask, type Listen, serve, tryAsk } from '../support/traffic.ts'
@@ -22,15 +24,9 @@ let net: Topology
 
 beforeAll(async () => {
   vm = await lab()
-  net = await buildTopology(vm, await loadIgb(vm), 3)
+  net = await buildTopology(vm, await vethWire(vm), 0)
 })
 afterAll(() => tearDown(vm, net))
-
-test('the PF has the VFs that were asked for, behind a root port', () => {
-  expect(net.pfPci).toBe('0000:01:00.0')
-  expect(net.vfs.map((vf) => vf.pci)).toEqual(['0000:01:10.0', '0000:01:10.2', '0000:01:10.4'])
-  for (const vf of net.vfs) expect(vf.netdev).toMatch(/^eth\d$/)
-})
 
 test('both clients exchange bytes with the host over both families, seen by their own addresses', async () => {
   const listeners: Listen[] = [
@@ -69,35 +65,6 @@ test('a capture on the wire shows the frames between client and host, and only t
     expect([frame.source, frame.destination]).toContain(net.pfMac)
     expect(frame).toMatchObject({ vlan: null, length: 98 })
   }
-})
-
-test('a VF in a pod reaches the clients, tagged with its VLAN if it has one', async () => {
-  const [vf] = net.vfs
-  await newPod(vm, 'pod-vf')
-  await vm.must(`
-    ip link set ${vf?.netdev} netns pod-vf
-    ip -n pod-vf link set ${vf?.netdev} name net1 up
-    ip -n pod-vf address add 10.1.0.5/24 dev net1`)
-  const server = await serve(vm, 'pod-vf', [{ name: 'pod', protocol: 'tcp', port: 80 }])
-  await vm.must(
-    `until [ "$(ip netns exec pod-vf cat /sys/class/net/net1/carrier)" = 1 ]; do sleep 0.05; done`,
-  )
-  const [answer] = await ask(vm, CLIENT_A.namespace, [{ protocol: 'tcp', address: '10.1.0.5', port: 80 }])
-  expect(answer?.peer.address).toBe(CLIENT_A.v4)
-  await server.stop()
-
-  await vm.must(`ip link set ${net.pf} vf ${vf?.index} vlan 100`)
-  const seen = await capture(vm, WIRE.namespace, net.wire, 'vlan and arp')
-  await vm.sh('ip netns exec pod-vf arping -c 1 -w 2 -I net1 10.1.0.77')
-  const [frame] = await seen.stop()
-  expect(frame).toMatchObject({ vlan: 100, destination: 'ff:ff:ff:ff:ff:ff' })
-  expect(frame?.text).toMatch(/who-has 10\.1\.0\.77/)
-
-  await vm.must(
-    `ip link set ${net.pf} vf ${vf?.index} vlan 0; ip -n pod-vf link set net1 down name ${vf?.netdev}`,
-  )
-  await vm.must(`ip -n pod-vf link set ${vf?.netdev} netns 1`)
-  await deletePod(vm, 'pod-vf')
 })
 
 test('a pod with a cluster interface has its default route there and reaches the host by it', async () => {

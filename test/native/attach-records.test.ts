@@ -1,16 +1,20 @@
-// What DEL and ADD make of records that a reboot, a crash of the disk, a newer version or a full file system left.
+// What DEL and ADD make of records that a reboot, a crash of the disk, a newer version or a full file system left, whatever
+// kind of interface they are about. What only a VF can show is in test/lab/attach-del.test.ts.
+// needs: veth, bridge
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
-import { type Bed, localIpam, makeBed, onVf } from '../support/attach-bed.ts'
+import { BED_FOLDER, localIpam } from '../support/attach-calls.ts'
+import { makeNativeBed, type NativeBed, onNic } from '../support/attach-native-bed.ts'
 
 const folder = '/var/lib/cni/vf-flower/attach'
 
-let bed: Bed
-/** Nothing on the PF's side: what a broken record knows of that is lost. */
+let bed: NativeBed
 const plain = (index = 0, more: Record<string, unknown> = {}) =>
-  onVf(bed.vf(index), { ipam: localIpam(), ...more })
+  onNic(bed.nic(index), { ipam: localIpam(), ...more })
+const recordPath = (index: number, container: string) =>
+  `${folder}/netdev:${bed.nic(index).netdev} ${container}@net1.json`
 
 beforeAll(async () => {
-  bed = await makeBed(2, ['pod-one', 'pod-two'])
+  bed = await makeNativeBed(2, ['pod-one', 'pod-two'])
 })
 afterAll(() => bed?.end())
 afterEach(async ({ task }) => {
@@ -18,44 +22,30 @@ afterEach(async ({ task }) => {
 })
 
 test('a record from before a reboot: DEL and the next ADD drop it and touch nothing', async () => {
-  await bed.add(plain(0, { vlan: 9 }), 'pod-one')
+  const { netdev, mac } = bed.nic()
+  await bed.add(plain(0, { mtu: 1400 }), 'pod-one')
   const record = await bed.recordOf('pod-one')
   const text = await bed.lab.readFile(record)
   await bed.del(plain(), 'pod-one')
   await bed.expectUnchanged()
-  // After a reboot the operator has configured the VFs by himself.
-  await bed.lab.must(`ip link set ${bed.topology.pf} vf ${bed.vf().index} trust on`)
+  // After a reboot the operator has configured the interface by himself.
+  await bed.lab.must(`ip link set ${netdev} address 02:00:00:00:0b:01 mtu 1420 alias 'of the operator'`)
   await bed.remember()
   const old = text.replace(/"bootId": "[^"]*"/, '"bootId": "00000000-0000-4000-8000-000000000000"')
   expect(old).not.toBe(text)
-  await bed.lab.writeFile(record, old)
+  await bed.lab.writeFile(record, old, 0o600)
   await bed.del(plain(), 'pod-one')
   await bed.expectUnchanged()
-  await bed.lab.writeFile(record, old)
+  await bed.lab.writeFile(record, old, 0o600)
   await bed.add(plain(), 'pod-two')
   await bed.del(plain(), 'pod-two')
   await bed.expectUnchanged()
-  await bed.lab.must(`ip link set ${bed.topology.pf} vf ${bed.vf().index} trust off`)
+  await bed.lab.must(`ip link set ${netdev} address ${mac} mtu 1500 alias ''`)
   await bed.remember()
 })
 
-test('a record that is cut off: DEL brings the VF home under a spare name and puts the file aside', async () => {
-  await bed.add(plain(), 'pod-one')
-  const record = await bed.recordOf('pod-one')
-  await bed.lab.must(`truncate -s 100 '${record}'`)
-  const broken = await bed.refused('ADD', plain(), 'pod-two')
-  expect(broken).toMatchObject({ code: 11, msg: expect.stringContaining('it is not JSON') })
-  const result = await bed.call('DEL', plain(), 'pod-one')
-  expect(result).toMatchObject({ code: 0, stdout: '' })
-  expect(result.stderr).toContain(`${record}.broken`)
-  const spare = `vf${bed.vf().pci.replaceAll(/[:.]/g, '')}`
-  expect(await bed.link(null, spare)).toMatchObject({ address: bed.vf().mac })
-  await bed.lab.must(`rm '${record}.broken'; ip link set ${spare} name ${bed.vf().netdev}`)
-  await bed.expectUnchanged()
-})
-
-test('a record that is cut off, of a VF that is on the host: ADD puts it aside', async () => {
-  const record = `${folder}/${bed.vf().pci} old@net1.json`
+test('a record that is cut off, of an interface that is on the host: ADD puts it aside', async () => {
+  const record = recordPath(0, 'old')
   await bed.lab.writeFile(record, '{ "schema": 1, "plug', 0o600)
   await bed.add(plain(), 'pod-one')
   await bed.del(plain(), 'pod-one')
@@ -63,30 +53,34 @@ test('a record that is cut off, of a VF that is on the host: ADD puts it aside',
   await bed.expectUnchanged()
 })
 
-test('a record of a newer version: reported, kept, and no other pod is kept from its VF', async () => {
+test('a record of a newer version: reported, kept, and no other pod is kept from its interface', async () => {
   await bed.add(plain(), 'pod-one')
   const record = await bed.recordOf('pod-one')
+  // It can't be found by its name then: of what is in a pod only the record knows that.
+  const { netdev } = bed.nic()
   await bed.lab.must(`sed -i 's/"schema": 1,/"schema": 99,/' '${record}'`)
   await bed.add(plain(1), 'pod-two')
   await bed.del(plain(1), 'pod-two')
   const words = 'schema 99 is newer'
+  // Somebody has made another interface of the name meanwhile.
+  await bed.lab.must(`ip link add ${netdev} type bridge`)
   const add = await bed.refused('ADD', plain(), 'pod-two')
   expect(add).toMatchObject({ code: 11, msg: expect.stringContaining(words) })
+  await bed.lab.must(`ip link del ${netdev}`)
   const del = await bed.refused('DEL', plain(), 'pod-one')
   expect(`${del.msg} ${del.details}`).toContain(words)
-  expect(await bed.link('pod-one', 'net1')).toMatchObject({ parentdev: bed.vf().pci })
+  expect(await bed.link('pod-one', 'net1')).toMatchObject({ address: bed.nic().mac })
   await bed.lab.must(`sed -i 's/"schema": 99,/"schema": 1,/' '${record}'`)
   await bed.del(plain(), 'pod-one')
   await bed.expectUnchanged()
 })
 
-test('GC: records that can’t be read are no error; a broken one goes aside unless its VF may be in a pod', async () => {
+test('GC: records that can’t be read are no error; a broken one goes aside unless its interface may be in a pod', async () => {
   await bed.add(plain(0), 'pod-one')
   const record = await bed.recordOf('pod-one')
   const text = await bed.lab.readFile(record)
   await bed.lab.writeFile(record, text.slice(0, 100), 0o600)
-  const broken = `${folder}/${bed.vf(1).pci} old@net1.json`
-  const newer = `${folder}/${bed.vf(1).pci} new@net1.json`
+  const [broken, newer] = [recordPath(1, 'old'), recordPath(1, 'new')]
   await bed.lab.writeFile(broken, '{ "schema": 1, "plug', 0o600)
   await bed.lab.writeFile(newer, '{ "schema": 99 }', 0o600)
   const gc = () => {
@@ -103,7 +97,7 @@ test('GC: records that can’t be read are no error; a broken one goes aside unl
     expect(stderr).toContain(`Cannot read record "${record}": it is not JSON; it is kept`)
     expect(stderr).toContain(`Cannot read record "${newer}": schema 99 is newer than 1`)
   }
-  expect(await bed.link('pod-one', 'net1')).toMatchObject({ parentdev: bed.vf(0).pci })
+  expect(await bed.link('pod-one', 'net1')).toMatchObject({ address: bed.nic(0).mac })
   await bed.lab.must(`rm '${broken}.broken' '${newer}'`)
   await bed.lab.writeFile(record, text, 0o600)
   await bed.del(plain(0), 'pod-one')
@@ -111,21 +105,22 @@ test('GC: records that can’t be read are no error; a broken one goes aside unl
 })
 
 test('the folder of records is gone: DEL frees the address and succeeds, ADD makes it anew', async () => {
+  const away = `${BED_FOLDER}/away`
   await bed.lab.must('rm -rf /var/lib/cni/vf-flower')
   await bed.add(plain(), 'pod-one')
-  await bed.lab.must('mv /var/lib/cni/vf-flower /tmp/attach-bed/away')
+  await bed.lab.must(`mv /var/lib/cni/vf-flower ${away}`)
   await bed.del(plain(), 'pod-one')
   expect(await bed.lab.must('ls /var/lib/cni/networks/lab-net')).not.toMatch(/^10\./m)
   await bed.add(plain(1), 'pod-two')
   await bed.del(plain(1), 'pod-two')
-  await bed.lab.must('rm -r /var/lib/cni/vf-flower; mv /tmp/attach-bed/away /var/lib/cni/vf-flower')
+  await bed.lab.must(`rm -r /var/lib/cni/vf-flower; mv ${away} /var/lib/cni/vf-flower`)
   await bed.del(plain(), 'pod-one')
   await bed.expectUnchanged()
 })
 
 test('no room for a record: code 5 before anything changes; DEL needs no room', async () => {
-  const disk = '/tmp/attach-bed/disk'
-  const config = plain(0, { vlan: 9, stateDir: `${disk}/state` })
+  const disk = `${BED_FOLDER}/disk`
+  const config = plain(0, { mtu: 1400, stateDir: `${disk}/state` })
   await bed.lab.must(`mkdir -p ${disk}; mount -t tmpfs -o size=64k tmpfs ${disk}`)
   const fill = `dd if=/dev/zero of=${disk}/full bs=4k 2>/dev/null; true`
   try {

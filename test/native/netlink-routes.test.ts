@@ -1,5 +1,6 @@
 // Routes and policy rules against the kernel, with iproute2 as the judge: what our messages make is read by `ip -j`, what
 // `ip` makes is read by our decoders. All in a namespace of its own.
+// needs: ifb
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Lab } from '../../hack/lab/lab.ts'
 import { AF } from '../../src/netlink/rtnl/const.ts'
@@ -14,9 +15,10 @@ let vm: Lab
 
 beforeAll(async () => {
   vm = await lab()
+  await vm.load('ifb numifbs=0')
   await newPod(vm, on)
   await vm.must(`ip -n ${on} -b - <<END
-    link add d0 address 02:00:00:00:00:01 up type dummy
+    link add d0 address 02:00:00:00:00:01 up type ifb
     address add 10.5.0.1/24 dev d0
     address add fd05::1/64 dev d0 nodad
 END`)

@@ -1,4 +1,5 @@
 // The boundary to libc, as compiled: namespaces, locks, files and datagrams, judged by stat, flock, strace and ip.
+// needs: ifb
 import { resolve } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Lab } from '../../hack/lab/lab.ts'
@@ -12,6 +13,7 @@ let pod: string
 beforeAll(async () => {
   vm = await lab()
   pod = await newPod(vm, 'sys')
+  await vm.load('ifb numifbs=0')
   await vm.must('mkdir -p /run/sys')
 })
 afterAll(async () => {
@@ -191,7 +193,7 @@ describe('datagrams of the kernel', () => {
     // Alternative names are the cheapest way to a link message of more than 64 KiB: 496 are all that one device takes.
     const script = `
       set -e
-      ip -n sys link add big type dummy
+      ip -n sys link add big type ifb
       seq -f '%03g' 496 | sed "s/.*/link property add dev big altname &$(printf 'x%.0s' $(seq 124))/" | ip -n sys -b -`
     await vm.must(script)
     const [seen] = await json<{ altnames: string[] }>(vm, 'ip -n sys -j link show dev big')
@@ -204,7 +206,7 @@ describe('datagrams of the kernel', () => {
 
   test('are all read when a dump has thousands of entries', async () => {
     await vm.must(`
-      ip -n sys link add many type dummy
+      ip -n sys link add many type ifb
       for net in 1 2 3 4 5 6 7 8; do seq -f "address add 10.77.$net.%g/24 dev many" 250; done | ip -n sys -b -`)
     const [{ ifindex, addr_info }] = (await json(vm, 'ip -n sys -j address show dev many')) as [
       { ifindex: number; addr_info: { local: string; prefixlen: number }[] },

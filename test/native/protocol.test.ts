@@ -1,5 +1,6 @@
 // The part of the protocol that needs a device, from outside: every version's result of a real ADD, which verbs a
-// version has, and what GC takes. On dummy interfaces, which need no hardware. The rest is in test/conformance.
+// version has, and what GC takes. On interfaces without hardware. The rest is in test/conformance.
+// needs: ifb
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { ConfigList, PluginConfig, Runtime } from '../../hack/lab/cni-runtime.ts'
 import type { Lab } from '../../hack/lab/lab.ts'
@@ -20,8 +21,8 @@ beforeAll(async () => {
   lab = await sharedLab()
   runtime = testRuntime(lab)
   pod = await newPod(lab, 'proto')
-  await lab.must(`modprobe dummy numdummies=0
-    for device in ${devices.join(' ')}; do ip link add $device type dummy; done`)
+  await lab.load('ifb numifbs=0')
+  await lab.must(`for device in ${devices.join(' ')}; do ip link add $device type ifb; done`)
 })
 afterAll(async () => {
   if (pod !== undefined) await deletePod(lab, 'proto')
@@ -91,7 +92,7 @@ describe('S11: GC', () => {
 
       const valid = { ...gcLive, [key]: [{ containerID: 'stays', ifname: 'net1' }] }
       const names = async (where: string) =>
-        (await json(lab, `ip ${where} -j link show type dummy`)).map(({ ifname }) => ifname).sort()
+        (await json(lab, `ip ${where} -j link show type ifb`)).map(({ ifname }) => ifname).sort()
       for (const _ of ['once', 'again']) {
         await silently((held[1] as (typeof held)[number])('GC', valid))
         expect(await names('-n proto')).toEqual(['net1', 'net2'])

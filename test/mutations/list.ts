@@ -1,0 +1,19 @@
+import { attach } from './attach.ts'
+import { cni } from './cni.ts'
+import { kernel } from './kernel.ts'
+import type { Mutation } from './mutation.ts'
+import { netlink } from './netlink.ts'
+import { offload } from './offload.ts'
+import { ops } from './ops.ts'
+import { sys } from './sys.ts'
+
+/** All mutations. */
+export const mutations: readonly Mutation[] = [
+  ...attach,
+  ...offload,
+  ...kernel,
+  ...netlink,
+  ...ops,
+  ...cni,
+  ...sys,
+]

@@ -1,0 +1,70 @@
+// A node with a pod behind a veth pair, for ADDs of vf-offload that go through all of its layers but the kernel.
+import type { LinkFacts } from '../../src/kernel/facts.ts'
+import type { Kernel } from '../../src/kernel/kernel.ts'
+import { PortTaken } from '../../src/lib/port-taken.ts'
+import { describe } from '../../src/ops/describe.ts'
+import type { Op, PortKey } from '../../src/ops/op.ts'
+import { Node } from './node.ts'
+
+const link = (name: string, ifindex: number, more: Partial<LinkFacts> = {}) =>
+  ({
+    name,
+    ifindex,
+    mac: '02:00:00:00:00:05',
+    mtu: 1500,
+    up: true,
+    xdp: [],
+    altnames: [],
+    ...more,
+  }) as LinkFacts
+
+/** A node with a pod behind a veth pair; operations are written down. */
+export class VethNode extends Node {
+  readonly lines: string[] = []
+  /** An operation that has this in its line fails. */
+  refused = '-'
+  /** One of this kind is carried out, and its answer lost. */
+  lost: Op['do'] | undefined
+  /** Called before each operation. */
+  look: () => void = () => undefined
+  addresses = ['192.0.2.1/24']
+  readonly #host = [link('eth0', 2), link('veth1', 7, { kind: 'veth', lower: 3, lowerNetns: 0 })]
+  readonly #pod = [link('net1', 3, { kind: 'veth', lower: 7, lowerNetns: 1 })]
+
+  readonly #owners = new Map<string, string>()
+
+  #reserve(keys: readonly PortKey[], owner: string): void {
+    for (const key of keys) {
+      const before = this.#owners.get(`${key.address} ${key.port}`)
+      if (before !== undefined && this.ports.has(before.slice(0, 32))) throw new PortTaken(key, before)
+    }
+    for (const key of keys) this.#owners.set(`${key.address} ${key.port}`, owner)
+    this.ports.add(owner.slice(0, 32))
+  }
+
+  override openKernel(...pod: Parameters<Node['openKernel']>): Kernel {
+    const of = (side: string) => (side === 'pod' ? this.#pod : this.#host)
+    return {
+      ...super.openKernel(...pod),
+      link: (side, name) => of(side).find((one) => one.name === name),
+      links: (side) => of(side),
+      addresses: () => this.addresses.map((address) => ({ ifindex: 2, address, scope: 0 })),
+      listeners: () => [],
+      rivals: () => [],
+      verify: () => [],
+      run: (op) => {
+        this.look()
+        const line = describe(op)
+        if (line.includes(this.refused)) throw new Error(`refused: ${line}`)
+        this.lines.push(line)
+        if (op.do === 'ports.reserve') this.#reserve(op.keys, op.owner)
+        if (op.do === 'detour.add') {
+          const place = { ifindex: 7, prio: 60_000, handle: 1, protocol: 3, kind: 'matchall' } as const
+          this.filters.push({ ...place, cookie: op.detour.cookie, packets: 0n, inHw: false })
+        }
+        if (op.do === this.lost) throw new Error(`the answer is lost: ${line}`)
+        return {}
+      },
+    }
+  }
+}
