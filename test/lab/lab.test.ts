@@ -64,7 +64,7 @@ describe('commands in the guest', () => {
     const vm = await lab()
     const cat = await vm.spawn(['cat'])
     cat.write('one\n')
-    await expect.poll(() => cat.stdout()).toBe('one\n')
+    await expect.poll(() => cat.stdout(), { timeout: 30_000 }).toBe('one\n')
     cat.kill('SIGINT')
     expect(await cat.wait()).toMatchObject({ code: 130, signal: 'SIGINT', stdout: 'one\n' })
   })

@@ -167,10 +167,10 @@ test('none of ours is left while another program adds and removes its own all th
   const churner = await vm.spawn(['sh', '-c', `while tc -n ${on} -b /run/churn; do echo -n .; done`], {
     timeoutMs: 0,
   })
-  await expect.poll(() => churner.stdout().length).toBeGreaterThan(1)
+  await expect.poll(() => churner.stdout().length, { timeout: 30_000 }).toBeGreaterThan(1)
   const before = churner.stdout().length
   await drive(vm, [probe('removeAttachment', attachment, stateDir)], { on })
-  await expect.poll(() => churner.stdout().length).toBeGreaterThan(before)
+  await expect.poll(() => churner.stdout().length, { timeout: 30_000 }).toBeGreaterThan(before)
   churner.kill()
   await churner.wait()
   const { prios, mine, theirs } = await listed()

@@ -141,7 +141,7 @@ describe('legacy mode: max_tx_rate', () => {
     const before = await vfCounters(0)
     await vm.must(`ip link set ${card.pf} vf 0 max_tx_rate 0`)
     await expect
-      .poll(async () => (await vfCounters(0)).tx_packets)
+      .poll(async () => (await vfCounters(0)).tx_packets, { timeout: 30_000 })
       .toBeGreaterThanOrEqual(before.tx_packets ?? 0)
     await vm.must('ip netns exec pod0 ping -q -c 1 -W 2 10.1.0.10')
     await vm.must(`ip link set ${card.pf} vf 0 max_tx_rate 1`)
@@ -170,13 +170,14 @@ describe('switchdev mode', () => {
   const FORWARD = 50
   /** Everything between wire and pods in hardware, behind the rules of a test. */
   const forward = async () => {
-    for (const vf of [0, 1]) {
-      const mac = (await vm.must(`ip netns exec pod${vf} cat /sys/class/net/net1/address`)).trim()
-      await rule(
-        `protocol all prio ${FORWARD} flower skip_sw dst_mac ${mac} action mirred egress redirect dev REP${vf}`,
-      )
-      await rule(`protocol all prio ${FORWARD} flower skip_sw ${TO_WIRE()}`, `${card.pf}rep${vf}`)
-    }
+    const both = [0, 1].flatMap((vf) => [
+      `mac=$(ip netns exec pod${vf} cat /sys/class/net/net1/address)`,
+      add(
+        `protocol all prio ${FORWARD} flower skip_sw dst_mac $mac action mirred egress redirect dev REP${vf}`,
+      ),
+      add(`protocol all prio ${FORWARD} flower skip_sw ${TO_WIRE()}`, `${card.pf}rep${vf}`),
+    ])
+    await vm.must(['set -e', ...both].join('\n'))
   }
   const police = (tail: string, mbit = rate) =>
     `action police rate ${mbit}mbit burst ${Math.ceil(mbit * 12_500)} mtu 65535 conform-exceed ${tail}`
