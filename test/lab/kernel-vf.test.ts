@@ -26,7 +26,11 @@ beforeAll(async () => {
   vm = await lab()
   net = await buildTopology(vm, await loadIgb(vm), 3)
 })
-afterAll(() => tearDown(vm, net))
+afterAll(async () => {
+  // A VF that got its driver again has taken the name that the end of the wire wants back.
+  await vm.must(`echo 0 >/sys/class/net/${net.pf}/device/sriov_numvfs`)
+  await tearDown(vm, net)
+})
 
 test('the PF has the VFs that were asked for, behind a root port', () => {
   expect(net.pfPci).toBe('0000:01:00.0')

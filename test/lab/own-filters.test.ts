@@ -14,7 +14,7 @@ const attachment = { network: 'lab-net', containerID: 'pod-one', ifname: 'net1' 
 const neighbour = { ...attachment, containerID: 'pod-two' }
 const stateDir = '/run/own-filters'
 /** More than the kernel has ready when we have read one part of a dump. */
-const foreign = 300
+const foreign = 600
 let vm: Lab
 let d0: number
 
