@@ -301,10 +301,9 @@ describe('switchdev mode', () => {
   test('matchall polices all that comes in, on the uplink and on a representor', async () => {
     await rule(`protocol all prio 1 matchall skip_sw ${police('drop/continue')}`)
     await rule(`protocol all prio 1 matchall skip_sw ${police('drop/continue')}`, `${card.pf}rep0`)
-    const both = [toPod({ udpMbit: 2 * rate }), fromPod(0, { udpMbit: 2 * rate })]
-    const areLimited = (rates: readonly Rate[]) => rates.every((one) => isLimited(one, [95, 105], DATAGRAM))
-    const { rates } = await expectLimited(both, [190, 210], DATAGRAM, areLimited)
-    expect(areLimited(rates)).toBe(true)
+    for (const stream of [toPod({ udpMbit: 2 * rate }), fromPod(0, { udpMbit: 2 * rate })]) {
+      await expectLimited([stream], [95, 105], DATAGRAM)
+    }
     for (const one of (await hardwareRules(vm, card)).filter(({ prio }) => prio === 1)) {
       expect(one.drops).toBeGreaterThan(0)
     }
