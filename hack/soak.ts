@@ -184,7 +184,7 @@ function soakOffload(): void {
         ...['--reporter=verbose', '--reporter=json', `--outputFile.json=${output}`],
         ...(values.scenarios === 'none'
           ? []
-          : ['test/lab/offload-scenarios', 'test/lab/offload-crowd.test.ts']),
+          : ['test/lab/offload-scenarios', 'test/soak/lab/offload-crowd.test.ts']),
         ...(portSequenceCount + configCount === 0 ? [] : ['test/lab/offload-random.test.ts']),
         ...(faults === 'none' ? [] : ['test/lab/offload-faults.test.ts', 'test/lab/rates-faults.test.ts']),
       ],
