@@ -183,7 +183,7 @@ function soakOffload(): void {
         ...['run', '--config', join(top, 'test/vitest.config.ts')],
         ...['--project', 'native', '--project', 'lab', '--retry', '0'],
         ...['--reporter=verbose', '--reporter=json', `--outputFile.json=${output}`],
-        ...(values.scenarios === 'none' ? [] : ['/offload-scenarios', 'test/lab/offload-crowd.test.ts']),
+        ...(values.scenarios === 'none' ? [] : ['/offload-scenarios', 'test/soak/lab/offload-crowd.test.ts']),
         ...(portSequenceCount + configCount === 0 ? [] : ['test/lab/offload-random.test.ts']),
         ...(faults === 'none' ? [] : ['test/lab/offload-faults.test.ts', 'test/lab/rates-faults.test.ts']),
       ],
