@@ -2,8 +2,8 @@
 // the host over a virtio serial port, or over the socket whose number is LAB_FD. Out: what the started processes print, how they end, and a heartbeat. Imports node: modules and the
 // frame format only; it must start fast without a JIT. Ends when the port closes.
 import { type ChildProcess, spawn } from 'node:child_process'
-import { constants, read as readFd, write as writeFd } from 'node:fs'
-import { mkdir, open, readdir, readFile, writeFile } from 'node:fs/promises'
+import { constants, openSync, read as readFd, write as writeFd } from 'node:fs'
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { release } from 'node:os'
 import { dirname } from 'node:path'
 import { promisify } from 'node:util'
@@ -21,7 +21,8 @@ const PIECE_BYTES = 64 * 1024
 
 const children = new Map<string, ChildProcess>()
 const { LAB_FD } = process.env
-const port = LAB_FD === undefined ? (await open(await findPort('lab'), constants.O_RDWR)).fd : Number(LAB_FD)
+// Open as a number: a FileHandle that nobody holds is closed by the garbage collector.
+const port = LAB_FD === undefined ? openSync(await findPort('lab'), constants.O_RDWR) : Number(LAB_FD)
 let writing = Promise.resolve()
 
 setInterval(() => send({ t: 'beat' }), BEAT_MS)
