@@ -70,7 +70,6 @@ afterAll(async () => {
     await deletePod(vm, pod.name)
   }
   await unloadSimnic(vm)
-  await vm.must('rm -rf /run/churn')
 })
 
 const vfOf = (pod: Pod) => vfs[pods.indexOf(pod)] ?? ''
@@ -159,7 +158,7 @@ describe('the card there', () => {
     const left = await vm.must(`tc filter show dev ${card.pf} ingress; nft list tables`)
     expect(left).toMatch(/pref 2 flower.*ip_proto icmp/s)
     expect(left).not.toContain('vf-flower')
-    await vm.must(`tc qdisc del dev ${card.pf} clsact 2>/dev/null || true`)
+    await vm.must(`tc qdisc del dev ${card.pf} clsact; rm /run/churn`)
   })
 
   test('record lost, eSwitch in the other mode: the uplink’s filters, which lead nowhere, go', async () => {

@@ -132,7 +132,7 @@ async function mappedPortsAnswer(bytes = 60_000): Promise<void> {
       vm,
       client.namespace,
       families.flatMap((family) => [
-        { protocol: 'digest', address: HOST[family], port: 8080, bytes, timeoutMs: 300_000 } as const,
+        { protocol: 'digest', address: HOST[family], port: 8080, bytes, timeoutMs: 600_000 } as const,
         { protocol: 'udp', address: HOST[family], port: 5353 } as const,
       ]),
     )

@@ -102,19 +102,12 @@ const of = ({ name }: Pod, portMappings: unknown = mappings) =>
 
 /** All that port mappings change on the host and in the first pod. */
 const lookAtState = () => lab.must(stateScript(topology.pf, [ONE]))
-const isAsAttached = async (words?: string) =>
-  expect(stateDifferences(state, await lookAtState()), words).toEqual([])
+const isAsAttached = async () => expect(stateDifferences(state, await lookAtState())).toEqual([])
 
 /** A call of ours for the first pod. */
-const call = (
-  command: string,
-  config: Record<string, unknown> = {},
-  ports: unknown = mappings,
-  env: Record<string, string> = {},
-) =>
+const call = (command: string, config: Record<string, unknown> = {}, ports: unknown = mappings) =>
   runtime.call(command, listFor(ONE), offloadConfig(vf(ONE), config), of(ONE, ports), {
     prevResult: attached,
-    env,
   })
 async function add(): Promise<void> {
   const { code, stdout, stderr } = await call('ADD')
@@ -274,27 +267,6 @@ describe('DEL needs next to nothing', () => {
       await lab.must(`tc qdisc del dev ${topology.pf} clsact`)
     }
   })
-
-  test('ADD killed after each of its steps, or refused one: DEL leads back', {
-    timeout: 300_000,
-  }, async () => {
-    const ports = [{ hostPort: 8080, containerPort: 80, hostIP: HOST.v4 }]
-    const trace = '/tmp/offload-trace'
-    await lab.must(`rm -f ${trace}`)
-    expect((await call('ADD', {}, ports, { VF_FLOWER_FAULT_TRACE: trace })).code).toBe(0)
-    await del()
-    const points = (await lab.readFile(trace)).trim().split('\n')
-    expect(points.filter((point) => point.startsWith('op:')).length).toBeGreaterThanOrEqual(14)
-    for (const [index, point] of points.filter((name) => name.endsWith(':after')).entries()) {
-      const isKilled = index % 2 === 0
-      const fault = isKilled ? `${point}:SIGKILL` : `${point.replace(':after', ':before')}:ENOSPC`
-      const ended = await call('ADD', {}, ports, { VF_FLOWER_FAULT: fault })
-      expect(ended.code, fault).not.toBe(0)
-      if (!isKilled) await isAsAttached(fault)
-      await del()
-      if (isKilled) await isAsAttached(fault)
-    }
-  })
 })
 
 describe('refusals leave nothing behind', () => {
@@ -333,6 +305,7 @@ describe('a pod that is attached in another way', () => {
       code: 100,
       msg: expect.stringContaining('"pod-one/net1"'),
     })
+    await runtime.del(list, withPorts())
     expect(stateDifferences(owned, await lookAtState())).toEqual([])
   })
 
@@ -393,7 +366,7 @@ END`)
     })
   })
 
-  test('a pod in a VLAN is served on the node address of that VLAN, and its node address outside is refused: both are named', async () => {
+  test('a pod in a VLAN is served on the node address of that VLAN', async () => {
     await lab.must(`set -e
       ip -b - <<END
 link add link ${topology.pf} name ${topology.pf}.7 type vlan id 7
@@ -408,22 +381,52 @@ END`)
     try {
       const ipam = { type: 'static', addresses: [{ address: '10.7.0.6/24' }] }
       list = listFor(TWO, { vlan: 7, ipam })
-      const outside = [{ hostPort: 8080, containerPort: 80, hostIP: HOST.v4 }]
-      await expect(runtime.add(list, withPorts(outside))).rejects.toMatchObject({
-        code: 7,
-        msg: expect.stringMatching(new RegExp(`${topology.pf}.* without VLAN.*VLAN 7`)),
-      })
-      await runtime.del(list, withPorts())
       await runtime.add(list, withPorts())
       await linkIsReady(lab, TWO.name)
-      server = await serve(lab, TWO.name, [
-        { name: 'pod', protocol: 'http', port: 80 },
-        { name: 'pod', protocol: 'udp', port: 53 },
-      ])
+      await startServer(TWO, ['10.7.0.6'])
       await ask(lab, CLIENT_A.namespace, questions('10.7.0.1', '10.7.0.6'))
       await runtime.del(list, withPorts())
     } finally {
       await lab.must(`ip link del ${topology.pf}.7; ip -n client-a link del eth0.7`)
+    }
+  })
+
+  test('a VF in a VLAN and a node address outside it: both are named', async () => {
+    list = listFor(TWO, { vlan: 9, ipam: staticIpam(`${TWO.v4}/24`) })
+    const ports = [{ hostPort: 8080, containerPort: 80, hostIP: HOST.v4 }]
+    await expect(runtime.add(list, withPorts(ports))).rejects.toMatchObject({
+      code: 7,
+      msg: expect.stringMatching(new RegExp(`${topology.pf}.* without VLAN.*VLAN 9`)),
+    })
+  })
+
+  test('ADD killed after each of its steps, or refused one: DEL leads back', {
+    timeout: 300_000,
+  }, async () => {
+    // Without a default route by the VF, so that the pod gets its own rule and table.
+    list = listFor(TWO, { ipam: staticIpam(`${TWO.v4}/24`) })
+    const ports = withPorts([{ hostPort: 8080, containerPort: 80, hostIP: HOST.v4 }])
+    const prevResult = await runtime.add({ ...list, plugins: list.plugins.slice(0, 1) }, of(TWO))
+    const trace = '/tmp/offload-trace'
+    const ours = (command: string, env: Record<string, string> = {}) =>
+      runtime.call(command, list, offloadConfig(vf(TWO)), ports, { prevResult, env })
+    const look = () => lab.must(stateScript(topology.pf, [ONE, TWO]))
+    const before = await look()
+    const isAsBefore = async (words: string) =>
+      expect(stateDifferences(before, await look()), words).toEqual([])
+    await lab.must(`rm -f ${trace}`)
+    expect((await ours('ADD', { VF_FLOWER_FAULT_TRACE: trace })).code).toBe(0)
+    await silently(ours('DEL'))
+    const points = (await lab.readFile(trace)).trim().split('\n')
+    expect(points.filter((point) => point.startsWith('op:')).length).toBeGreaterThanOrEqual(14)
+    for (const [index, point] of points.filter((name) => name.endsWith(':after')).entries()) {
+      const isKilled = index % 2 === 0
+      const fault = isKilled ? `${point}:SIGKILL` : `${point.replace(':after', ':before')}:ENOSPC`
+      const ended = await ours('ADD', { VF_FLOWER_FAULT: fault })
+      expect(ended.code, fault).not.toBe(0)
+      if (!isKilled) await isAsBefore(fault)
+      await silently(ours('DEL'))
+      if (isKilled) await isAsBefore(fault)
     }
   })
 })
