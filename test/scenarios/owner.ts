@@ -62,7 +62,9 @@ export const ownerScenarios: readonly Scenario[] = [
       await addBystander(scene)
       for (const pod of [one, two, one]) {
         // What it sends while nobody has the port must not stand in the way afterwards.
-        for (const { agent } of node.clients) await expectNobody(agent, bothFamilies(HOST, persistent))
+        await Promise.all(
+          node.clients.map(({ agent }) => expectNobody(agent, bothFamilies(HOST, persistent))),
+        )
         await add(pod, USUAL, { config: natConfig })
         for (const { agent } of node.clients) {
           await expectServer(agent, bothFamilies(HOST, persistent), `${pod.name} udp 53`)
