@@ -20,15 +20,16 @@ import {
 import { tmpdir } from 'node:os'
 import { dirname, join, relative } from 'node:path'
 import { parseArgs, stripVTControlCharacters } from 'node:util'
-import { execaSync } from 'execa'
+import { execa, execaSync } from 'execa'
 import { mutations } from '../test/mutations/list.ts'
 import type { Mutation, TestName } from '../test/mutations/mutation.ts'
 import { isCompiled, lineOf, mutated, namePattern, pathOfTest } from '../test/mutations/place.ts'
 
 const top = join(import.meta.dirname, '..')
 const tiers = ['quick', 'lab'] as const
-/** A mistake can make a test wait for ever. */
-const milliseconds = { quick: 180_000, lab: 1_800_000 } as const
+/** A mistake can make a test wait for ever: so long a run may take, and so much longer for each test in it, in seconds. */
+const patience = { quick: 180, lab: 1800 } as const
+const patienceForOne = { quick: 20, lab: 300 } as const
 
 const { values, positionals } = parseArgs({ options: { tier: { type: 'string' } }, allowPositionals: true })
 const chosen = choose(positionals, values.tier)
@@ -56,8 +57,14 @@ interface Ended {
 
 const copy = mkdtempSync(join(tmpdir(), 'vf-mutations-'))
 const ended: Ended[] = []
+/** Number of the vitest that runs now; it leads a process group. */
+let running: number | undefined
 // A run that is broken off leaves nothing either.
-for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130))
+for (const signal of ['SIGINT', 'SIGTERM'] as const)
+  process.once(signal, () => {
+    endGroup()
+    process.exit(130)
+  })
 process.once('exit', () => rmSync(copy, { recursive: true, force: true }))
 
 makeCopy()
@@ -65,7 +72,7 @@ const tests = readdirSync(join(copy, 'test'), { recursive: true, encoding: 'utf8
   (file) => `test/${file}`,
 )
 for (const tier of tiers)
-  runTier(
+  await runTier(
     tier,
     chosen.filter((one) => one.tier === tier),
   )
@@ -107,7 +114,7 @@ function makeCopy(): void {
 }
 
 /** Runs the tests of a tier as they are, then with each mistake. */
-function runTier(tier: Mutation['tier'], list: readonly Mutation[]): void {
+async function runTier(tier: Mutation['tier'], list: readonly Mutation[]): Promise<void> {
   if (list.length === 0) return
   console.log(`== ${tier}: ${list.length} mutations, the tests without them first`)
   const needsBuild = (one: Mutation) => isCompiled(pathOfTest(tests, one.test[0]) ?? '')
@@ -115,10 +122,10 @@ function runTier(tier: Mutation['tier'], list: readonly Mutation[]): void {
   const inOrder = [...list.filter((one) => !needsBuild(one)), ...list.filter(needsBuild)]
   if (list.some(needsBuild)) build()
   const named = list.map(({ test }) => test).filter((test) => tier === 'lab' || !needsMachine(test))
-  const before = run(tier, named)
+  const before = await run(tier, named)
   for (const mutation of inOrder) {
     const started = Date.now()
-    const reason = unusable(mutation, before) ?? judge(mutation, needsBuild(mutation))
+    const reason = unusable(mutation, before) ?? (await judge(mutation, needsBuild(mutation)))
     const seconds = ((Date.now() - started) / 1000).toFixed(1)
     ended.push({ mutation, reason })
     const { id, file, test } = mutation
@@ -140,7 +147,7 @@ function unusable({ test, tier }: Mutation, before: Outcome): string | undefined
 }
 
 /** Makes the mistake, runs its test and takes the mistake back. Why the mutation counts as failed; undefined when it is caught. */
-function judge(mutation: Mutation, needsBuild: boolean): string | undefined {
+async function judge(mutation: Mutation, needsBuild: boolean): Promise<string | undefined> {
   const { file, test, tier } = mutation
   const text = textOf(file)
   const wrong = mutated(text, mutation)
@@ -148,7 +155,7 @@ function judge(mutation: Mutation, needsBuild: boolean): string | undefined {
   writeFileSync(join(copy, file), wrong)
   try {
     if (needsBuild) build()
-    const outcome = run(tier, [test])
+    const outcome = await run(tier, [test])
     const [broken] = outcome.broken.values()
     if (broken !== undefined) return `${test[0]} fails as a whole: ${short(broken)}`
     const own = casesOf(test, outcome)
@@ -182,26 +189,43 @@ function build(): void {
 }
 
 /** Runs tests in the copy. @throws Error when vitest leaves no report in time */
-function run(tier: Mutation['tier'], names: readonly TestName[]): Outcome {
+async function run(tier: Mutation['tier'], names: readonly TestName[]): Promise<Outcome> {
   const output = join(copy, 'report.json')
   rmSync(output, { force: true })
   const files = names.map(([file]) => pathOfTest(tests, file)).filter((file) => file !== undefined)
-  const { timedOut, stderr } = execaSync(
+  if (files.length === 0) return { cases: [], broken: new Map() }
+  const child = execa(
     join(copy, 'node_modules/.bin/vitest'),
     [
       ...['run', '--config', join(copy, 'test/vitest.config.ts'), '--retry', '0'],
       ...['--reporter=json', `--outputFile=${output}`, '-t', namePattern(names.map(([, title]) => title))],
       ...new Set(files),
     ],
-    {
-      cwd: copy,
-      reject: false,
-      timeout: milliseconds[tier] * Math.max(1, names.length / 10),
-      killSignal: 'SIGKILL',
-    },
+    { cwd: copy, reject: false, detached: true },
   )
-  if (timedOut) throw new Error('it did not end in time')
-  return outcomeIn(output, stderr)
+  running = child.pid
+  let isLate = false
+  const late = setTimeout(
+    () => {
+      isLate = true
+      endGroup()
+    },
+    1000 * (patience[tier] + names.length * patienceForOne[tier]),
+  )
+  const { stderr, shortMessage } = await child
+  clearTimeout(late)
+  running = undefined
+  if (isLate) throw new Error('it did not end in time')
+  return outcomeIn(output, stderr || shortMessage || '')
+}
+
+/** Ends vitest with all that it has started: a worker that turns in a circle hears nothing else. */
+function endGroup(): void {
+  try {
+    if (running !== undefined) process.kill(-running, 'SIGKILL')
+  } catch {
+    // It has ended by itself.
+  }
 }
 
 function outcomeIn(output: string, words: string): Outcome {

@@ -2,7 +2,6 @@ import { availableParallelism, freemem } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { defineConfig } from 'vitest/config'
 import { BaseSequencer, type TestSpecification } from 'vitest/node'
-import { excluded } from './left-out.ts'
 import { place } from './support/placement.ts'
 import { rebuildWhenChanged } from './support/rebuild.ts'
 
@@ -26,6 +25,8 @@ const LONG = [
 ]
 
 const placement = place(process.env)
+/** What takes minutes in emulation and is shown natively too: for `npm run test:soak`, which asks for everything. */
+const soakOnly = process.env.VF_TEST_ALL === '1' ? ['test/soak/lab/**/*.test.ts'] : []
 
 class LongFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
@@ -47,7 +48,7 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['test/**/*.test.ts'],
-          exclude: ['test/lab/**', 'test/native/**'],
+          exclude: ['test/lab/**', 'test/native/**', 'test/soak/lab/**'],
           // Property tests on a machine that is busy with something else.
           testTimeout: 60_000,
           sequence: { groupOrder: 0 },
@@ -68,8 +69,7 @@ export default defineConfig({
       {
         test: {
           name: 'lab',
-          include: ['test/lab/**/*.test.ts', ...placement.lab.keys()],
-          exclude: excluded(process.env),
+          include: ['test/lab/**/*.test.ts', ...soakOnly, ...placement.lab.keys()],
           globalSetup: ['test/support/lab-setup.ts'],
           // Two files at once in one kernel would see each other's changes: as many machines as workers.
           maxWorkers: machines(process.env),

@@ -56,6 +56,9 @@ describe('a VF in legacy mode', () => {
     for (const verb of ['ADD', 'DEL']) expect(countOf(own, verb, 'op')).toBeGreaterThanOrEqual(2)
     expect(countOf(own, 'GC', 'op')).toBeGreaterThanOrEqual(8)
     expect(countOf(own, 'failed ADD', 'undo')).toBeGreaterThanOrEqual(2)
+    // The claim.
+    const files = ['ADD', 'DEL', 'GC', 'failed ADD'].map((verb) => countOf(own, verb, 'file'))
+    expect(files).toEqual([1, 1, 1, 1])
   })
 })
 

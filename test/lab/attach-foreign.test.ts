@@ -68,12 +68,20 @@ async function expectUnchanged(): Promise<void> {
   expect(await host.changes(lab)).toEqual([])
 }
 
-/** All that an attachment of sriov-cni consists of, wherever its interface is. */
+/** All that an attachment of sriov-cni consists of, wherever its interface is, but for what changes by itself: carrier, addresses. */
 async function theirState(name: string): Promise<unknown> {
-  const links = await lab.must(`
-    ip -n ${name} -d link; ip -n ${name} address; ip -d link show dev ${vf().netdev} 2>/dev/null
-    grep . ${inUse()} ${folder}/${name}-net1; ls /var/lib/cni/vf-flower/attach 2>/dev/null; true`)
-  return { links, vf: await vfInfo() }
+  const links = async (where: string) =>
+    (await json(lab, `ip ${where} -d -j link`)).map(
+      ({ ifname, address, mtu, promiscuity, ifalias, flags }) => ({
+        ...{ ifname, address, mtu, promiscuity, ifalias },
+        up: (flags as string[]).includes('UP'),
+      }),
+    )
+  const files = `grep . ${inUse()} ${folder}/${name}-net1; ls /var/lib/cni/vf-flower/attach 2>/dev/null; true`
+  return {
+    ...{ pod: await links(`-n ${name}`), host: await links('') },
+    ...{ vf: await vfInfo(), files: await lab.must(files) },
+  }
 }
 
 /** The VF as `ip -d -j link show PF` shows it. */

@@ -1,14 +1,26 @@
-// vf-attach on a PF with as many VFs as there can be, on the simulated NIC.
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { cniRuntime, type Runtime } from '../../hack/lab/cni-runtime.ts'
+// vf-attach on a PF with as many VFs as there can be, on the simulated NIC, and what neighbours hear of an IPv6 address, on igb
+// with a wire that hands multicast back. What they hear of any interface is in test/native/attach-announce.test.ts.
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { cniRuntime, type PluginConfig, type Runtime } from '../../hack/lab/cni-runtime.ts'
 import type { Lab } from '../../hack/lab/lab.ts'
+import { type CapturedFrame, capture } from '../support/capture.ts'
 import { lab as sharedLab } from '../support/lab.ts'
-import { attachConfig, attachment, json, listOf, pluginPath, testRuntime } from '../support/plugins.ts'
+import {
+  attachConfig,
+  attachment,
+  json,
+  listOf,
+  pluginPath,
+  staticIpam,
+  testRuntime,
+} from '../support/plugins.ts'
 import { type Card, loadSimnic, setVfs, unloadSimnic } from '../support/simnic.ts'
-import { deletePod, newPod } from '../support/topology.ts'
+import { deletePod, linkIsReady, newPod, type Topology } from '../support/topology.ts'
+import { makeVfs, removeVfs } from '../support/vfs.ts'
 
 const POD = 'pod-one'
 const MAC = '02:00:00:00:00:71'
+const V6 = 'fd00:1::5'
 
 let lab: Lab
 let runtime: Runtime
@@ -98,4 +110,76 @@ END`)
     expect(result.interfaces?.[0]?.pciID).toBe(last.trim())
     await runtime.del(list, attachment(pod), result)
   })
+})
+
+describe('an IPv6 address on a NIC whose wire hands multicast back', () => {
+  let topology: Topology
+  let device: string
+
+  beforeAll(async () => {
+    topology = await makeVfs(lab, 1)
+    device = topology.vfs[0]?.pci ?? ''
+    pod = await newPod(lab, POD)
+    await lab.must(`set -e
+      modprobe sch_ingress; modprobe cls_flower; modprobe act_mirred
+      tc qdisc add dev ${topology.wire} clsact
+      tc filter add dev ${topology.wire} ingress protocol ipv6 flower dst_mac 33:33:00:00:00:00/ff:ff:00:00:00:00 \
+        action mirred egress mirror dev ${topology.wire}`)
+  })
+
+  afterEach(() => runtime.del(listOf(attachConfig(device)), attachment(pod)))
+
+  afterAll(async () => {
+    await deletePod(lab, POD)
+    await lab.must(`tc qdisc del dev ${topology.wire} clsact`)
+    await removeVfs(lab, topology)
+  })
+
+  const isAdvertised = ({ destination, text }: CapturedFrame) =>
+    destination === '33:33:00:00:00:01' &&
+    text.includes('neighbor advertisement') &&
+    text.includes(`tgt is ${V6}`)
+
+  test.each([
+    ['by default', undefined, true],
+    ['with a count', { count: 3 }, true],
+    ['with count 0', { count: 0 }, false],
+  ])(
+    'is announced after duplicate address detection and never its own duplicate: %s',
+    async (_, announce, announced) => {
+      const plugin: PluginConfig = attachConfig(device, {
+        mac: MAC,
+        ipam: staticIpam(`${V6}/64`),
+        ...(announce === undefined ? {} : { announce }),
+      })
+      const wire = await capture(lab, null, topology.wire, `icmp6 and ether src ${MAC}`)
+      await runtime.add(listOf(plugin), attachment(pod))
+      const heard = await capture(lab, POD, 'net1', `inbound and icmp6 and ether src ${MAC}`)
+      try {
+        await linkIsReady(lab, POD)
+        if (announced) {
+          await expect.poll(() => wire.frames().some(isAdvertised), { timeout: 30_000 }).toBe(true)
+        }
+        const hearsItself = async () => {
+          await lab.sh(`ip netns exec ${POD} ping -6 -q -c 1 -W 1 -I net1 ff02::1`)
+          return heard.frames().length > 0
+        }
+        await expect.poll(hearsItself, { timeout: 60_000 }).toBe(true)
+        const [link] = await json(lab, `ip -n ${POD} -6 -j address show dev net1`)
+        const addresses = (link?.addr_info ?? []) as Record<string, unknown>[]
+        const found = addresses.find(({ local }) => local === V6)
+        expect(found).toMatchObject({ local: V6, prefixlen: 64 })
+        expect(found).not.toHaveProperty('dadfailed')
+        expect(found).not.toHaveProperty('tentative')
+      } finally {
+        await heard.stop()
+      }
+      const seen = await wire.stop()
+      const solicited = seen.findIndex(({ text }) => text.includes(`who has ${V6}`))
+      expect(solicited).toBeGreaterThanOrEqual(0)
+      const advertised = seen.findIndex(isAdvertised)
+      if (announced) expect(advertised).toBeGreaterThan(solicited)
+      else expect(advertised).toBe(-1)
+    },
+  )
 })

@@ -27,8 +27,8 @@ afterAll(async () => {
   await leaveGuest(lab)
 })
 
-test('6 random sequences with crashes leave nothing', { timeout: 1_800_000 }, async () => {
+test('4 random sequences with crashes leave nothing', { timeout: 1_800_000 }, async () => {
   const before = await snapshot(lab)
-  await expectSequences(lab, vfKind, placesOf(topology, 2, 2), 6)
+  await expectSequences(lab, vfKind, placesOf(topology, 2, 2), 4)
   expect(diffSnapshot(before, await snapshot(lab))).toEqual([])
 })

@@ -14,7 +14,7 @@ const attachment = { network: 'lab-net', containerID: 'pod-one', ifname: 'net1' 
 const neighbour = { ...attachment, containerID: 'pod-two' }
 const stateDir = '/run/own-filters'
 /** More than the kernel has ready when we have read one part of a dump. */
-const foreign = 300
+const foreign = 600
 let vm: Lab
 let d0: number
 
@@ -167,10 +167,10 @@ test('none of ours is left while another program adds and removes its own all th
   const churner = await vm.spawn(['sh', '-c', `while tc -n ${on} -b /run/churn; do echo -n .; done`], {
     timeoutMs: 0,
   })
-  await expect.poll(() => churner.stdout().length).toBeGreaterThan(1)
+  await expect.poll(() => churner.stdout().length, { timeout: 30_000 }).toBeGreaterThan(1)
   const before = churner.stdout().length
   await drive(vm, [probe('removeAttachment', attachment, stateDir)], { on })
-  await expect.poll(() => churner.stdout().length).toBeGreaterThan(before)
+  await expect.poll(() => churner.stdout().length, { timeout: 30_000 }).toBeGreaterThan(before)
   churner.kill()
   await churner.wait()
   const { prios, mine, theirs } = await listed()

@@ -168,7 +168,7 @@ describe('a VF in a VLAN', () => {
       ],
       { stdin: '' },
     )
-    await expect.poll(() => tagged.stderr()).toMatch(/listening/)
+    await expect.poll(() => tagged.stderr(), { timeout: 30_000 }).toMatch(/listening/)
     const lost = [reaches('pod0', ADDRESS[1]), reaches('pod0', '10.1.0.10'), reaches('pod1', ADDRESS[0])]
     expect(await Promise.all(lost)).toEqual([false, false, false])
     expect((await tagged.wait()).stdout).toMatch(/vlan 100, p 3, ethertype ARP/)

@@ -141,7 +141,7 @@ describe('legacy mode: max_tx_rate', () => {
     const before = await vfCounters(0)
     await vm.must(`ip link set ${card.pf} vf 0 max_tx_rate 0`)
     await expect
-      .poll(async () => (await vfCounters(0)).tx_packets)
+      .poll(async () => (await vfCounters(0)).tx_packets, { timeout: 30_000 })
       .toBeGreaterThanOrEqual(before.tx_packets ?? 0)
     await vm.must('ip netns exec pod0 ping -q -c 1 -W 2 10.1.0.10')
     await vm.must(`ip link set ${card.pf} vf 0 max_tx_rate 1`)
@@ -170,13 +170,14 @@ describe('switchdev mode', () => {
   const FORWARD = 50
   /** Everything between wire and pods in hardware, behind the rules of a test. */
   const forward = async () => {
-    for (const vf of [0, 1]) {
-      const mac = (await vm.must(`ip netns exec pod${vf} cat /sys/class/net/net1/address`)).trim()
-      await rule(
-        `protocol all prio ${FORWARD} flower skip_sw dst_mac ${mac} action mirred egress redirect dev REP${vf}`,
-      )
-      await rule(`protocol all prio ${FORWARD} flower skip_sw ${TO_WIRE()}`, `${card.pf}rep${vf}`)
-    }
+    const both = [0, 1].flatMap((vf) => [
+      `mac=$(ip netns exec pod${vf} cat /sys/class/net/net1/address)`,
+      add(
+        `protocol all prio ${FORWARD} flower skip_sw dst_mac $mac action mirred egress redirect dev REP${vf}`,
+      ),
+      add(`protocol all prio ${FORWARD} flower skip_sw ${TO_WIRE()}`, `${card.pf}rep${vf}`),
+    ])
+    await vm.must(['set -e', ...both].join('\n'))
   }
   const police = (tail: string, mbit = rate) =>
     `action police rate ${mbit}mbit burst ${Math.ceil(mbit * 12_500)} mtu 65535 conform-exceed ${tail}`
@@ -300,10 +301,9 @@ describe('switchdev mode', () => {
   test('matchall polices all that comes in, on the uplink and on a representor', async () => {
     await rule(`protocol all prio 1 matchall skip_sw ${police('drop/continue')}`)
     await rule(`protocol all prio 1 matchall skip_sw ${police('drop/continue')}`, `${card.pf}rep0`)
-    const both = [toPod({ udpMbit: 2 * rate }), fromPod(0, { udpMbit: 2 * rate })]
-    const areLimited = (rates: readonly Rate[]) => rates.every((one) => isLimited(one, [95, 105], DATAGRAM))
-    const { rates } = await expectLimited(both, [190, 210], DATAGRAM, areLimited)
-    expect(areLimited(rates)).toBe(true)
+    for (const stream of [toPod({ udpMbit: 2 * rate }), fromPod(0, { udpMbit: 2 * rate })]) {
+      await expectLimited([stream], [95, 105], DATAGRAM)
+    }
     for (const one of (await hardwareRules(vm, card)).filter(({ prio }) => prio === 1)) {
       expect(one.drops).toBeGreaterThan(0)
     }

@@ -182,13 +182,13 @@ describe('ports', () => {
       return [card.pf, card.wire, 'simpf0vf0'].map((name) => all[name]?.operstate)
     }
     await vm.must('ip link set simpf0vf0 up')
-    await expect.poll(states).toEqual(['UP', 'UP', 'UP'])
+    await expect.poll(states, { timeout: 30_000 }).toEqual(['UP', 'UP', 'UP'])
     expect(await vm.must(`ethtool ${card.pf}`)).toMatch(/Speed: 25000Mb\/s[\s\S]*Link detected: yes/)
     await vm.must(`ip link set ${card.wire} down`)
-    await expect.poll(states).toEqual(['DOWN', 'DOWN', 'DOWN'])
+    await expect.poll(states, { timeout: 30_000 }).toEqual(['DOWN', 'DOWN', 'DOWN'])
     expect(await vm.must(`ethtool ${card.pf}`)).toMatch(/Speed: Unknown![\s\S]*Link detected: no/)
     await vm.must(`ip link set ${card.wire} up`)
-    await expect.poll(states).toEqual(['UP', 'UP', 'UP'])
+    await expect.poll(states, { timeout: 30_000 }).toEqual(['UP', 'UP', 'UP'])
   })
 
   test('of VFs return from a namespace that dies, with their address', async () => {

@@ -1,5 +1,5 @@
 // Reservations of host ports and tables of pods, by the nft program; read back by `nft -j list ruleset`.
-// needs: veth, bridge, nft
+// needs: nft
 import { createHash } from 'node:crypto'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Lab } from '../../hack/lab/lab.ts'

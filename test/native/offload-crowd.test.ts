@@ -44,21 +44,21 @@ test('thirty ADDs at once, then DEL and GC, with and without records, behind a b
   )
   await node.lab.writeFile(
     '/run/churn-tc',
-    `filter add ${words} u32 match ip dport 7 0xffff action pass\nfilter del ${words}\n`,
+    `filter add ${words} u32 match ip dport 7 0xffff flowid 1:1\nfilter del ${words}\n`,
   )
   await runCrowd(bed, {
-    stay: `tc qdisc add dev ${node.net.pf} clsact
-      tc filter add ${words.replace('prio 7', 'prio 2')} u32 match ip dport 9 0xffff action pass
+    stay: `set -e; tc qdisc add dev ${node.net.pf} clsact
+      tc filter add ${words.replace('prio 7', 'prio 2')} u32 match ip dport 9 0xffff flowid 1:1
       nft -f - <<'END'
       table inet stays {
         map ports { type inet_service : inet_service; elements = { ${Array.from({ length: 100 }, (_, port) => `${port + 1} : 9`).join(', ')} } }
         chain in { type nat hook prerouting priority dstnat + 1; redirect to :tcp dport map @ports; }
       }
 END`,
-    leave: `tc qdisc del dev ${node.net.pf} clsact; nft delete table inet stays`,
+    leave: `tc qdisc del dev ${node.net.pf} clsact; nft delete table inet stays; rm /run/churn /run/churn-tc`,
     change: 'nft -f /run/churn && tc -b /run/churn-tc',
     calm: `tc filter del ${words} 2>/dev/null; nft delete table inet other 2>/dev/null`,
-    standing: `nft list table inet stays; nft list tables | grep -v vf-flower; tc filter show dev ${node.net.pf} ingress | grep -v ^$`,
+    standing: `nft list table inet stays; nft list tables | grep -v vf-flower; tc filter show dev ${node.net.pf} ingress`,
     ours,
   })
 })

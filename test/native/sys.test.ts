@@ -92,7 +92,7 @@ describe('a lock', () => {
 
   test('is waited for, but not for ever', async () => {
     const holder = await vm.spawn(['flock', path, 'sh', '-c', 'echo held; cat'])
-    await expect.poll(() => holder.stdout()).toBe('held\n')
+    await expect.poll(() => holder.stdout(), { timeout: 30_000 }).toBe('held\n')
     const [late] = await tryDrive(vm, [probe('lockAndRun', path, 100, ['true'])])
     expect(late.error).toMatchObject({
       name: 'LockTimeout',

@@ -141,7 +141,7 @@ export const ownerScenarios: readonly Scenario[] = [
   {
     id: 'P30',
     title: `${CROWD} ADDs at once map ${CROWD} ports, and as many DELs take them back`,
-    // test/lab/offload-crowd.test.ts has as many on VFs.
+    // test/soak/lab/offload-crowd.test.ts has as many on VFs.
     run: async ({ one, call, del, natConfig, node }) => {
       // Behind one address of a pod each stands for a container: what they share is the node.
       const ports = Array.from({ length: CROWD }, (_, index) => 9000 + index)

@@ -38,11 +38,12 @@ const struckOn: Readonly<Partial<Record<Op['do'], 'software' | 'VF'>>> = {
 }
 
 /**
- * What only a VF has: the attributes that its PF keeps. And what is another thing for a VF: a move, and all that GC restores,
+ * What only a VF has: the attributes that its PF keeps, and the claim that tells other plugins of it. And what is another thing for a VF: a move, and all that GC restores,
  * as a VF comes home from a namespace that dies, where a software interface dies with it.
  */
-export function isOfVf({ verb, op }: Point): boolean {
-  return op === 'vf.set' || op === 'link.move' || (verb === 'GC' && op !== undefined)
+export function isOfVf({ verb, op, what }: Point): boolean {
+  if (op === undefined) return what.startsWith('note.')
+  return op === 'vf.set' || op === 'link.move' || verb === 'GC'
 }
 
 /** Runs a table, prints it and fails unless every case led back and every step was hit. */

@@ -46,7 +46,7 @@ export function describeOffloadFaults({ nic, what, tables, ...usual }: OffloadTa
     : usual
   const once = extent === 'once'
   const title = {
-    ports: '%s > killed or failed before or after each step: DEL or GC leads back',
+    ports: '%s: killed or failed before or after each step: DEL or GC leads back',
     limits: '%s: limits killed or failed before or after each step',
   }[what]
   let node: Node

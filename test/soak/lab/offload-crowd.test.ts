@@ -44,7 +44,7 @@ test('thirty ADDs at once, then DEL and GC, with and without records, beside a p
   ])
   await node.lab.writeFile('/run/churn', `${lines.join('\n')}\n`)
   await runCrowd(bed, {
-    stay: `tc qdisc add dev ${node.net.pf} clsact
+    stay: `set -e; tc qdisc add dev ${node.net.pf} clsact
       seq -f 'filter add ${words(2)} flower ip_proto tcp dst_port %g action pass' ${FOREIGN} | tc -b -`,
     leave: `tc qdisc del dev ${node.net.pf} clsact`,
     change: 'tc -b /run/churn',
