@@ -10,6 +10,7 @@ import { tmpdir } from 'node:os'
 import { join, relative } from 'node:path'
 import { stripVTControlCharacters } from 'node:util'
 import { execaSync } from 'execa'
+import { testsOf } from '../test/covers.ts'
 import { place } from '../test/support/placement.ts'
 
 const top = join(import.meta.dirname, '..')
@@ -67,7 +68,7 @@ try {
       '--reporter=json',
       `--outputFile.json=${output}`,
       ...(isQuick ? ['--project', 'unit', '--project', 'native'] : []),
-      ...words.filter((word) => word !== QUICK),
+      ...words.filter((word) => word !== QUICK).flatMap((word) => testsOf(word) ?? [word]),
     ],
     { cwd: top, stdio: 'inherit', reject: false },
   )
