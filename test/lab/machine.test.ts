@@ -49,7 +49,7 @@ test('a processor without AVX2 runs the agent, the released executable and the d
     expect(crash).rejects.toThrow(/Kernel panic/),
   ])
   await expect(machine.sh('true')).rejects.toThrow(/the virtual machine ended/)
-})
+}, 240_000)
 
 test('npm run lab passes arguments, standard input, both outputs and the exit code', async () => {
   const script = 'cat; echo "$1" >&2; ls /sys/class/iommu; exit 9'
