@@ -6,7 +6,16 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import type { ConfigList, PluginConfig, Runtime } from '../../hack/lab/cni-runtime.ts'
 import type { Lab } from '../../hack/lab/lab.ts'
 import { lab as sharedLab } from '../support/lab.ts'
-import { attachConfig, attachment, errorOf, json, listOf, silently, testRuntime } from '../support/plugins.ts'
+import {
+  attachConfig,
+  attachment,
+  errorOf,
+  inTurn,
+  json,
+  listOf,
+  silently,
+  testRuntime,
+} from '../support/plugins.ts'
 import { Baseline } from '../support/snapshot.ts'
 import { addClusterInterface, deletePod, newPod, type Topology } from '../support/topology.ts'
 import { serveToWhoDoesNotRead } from '../support/traffic.ts'
@@ -366,12 +375,12 @@ describe('sriov-cni is told', () => {
     // -o: it alone has the file open, its child does not.
     await lab.spawn(['flock', '-o', lock, 'sh', '-c', untilTold])
     await lab.must('until [ -e /tmp/locked ]; do sleep 0.05; done')
-    const waiting = runtime.add(plain(), attachment(pod))
+    const waiting = inTurn(() => runtime.call('ADD', plain(), pluginOf(plain()), attachment(pod)))
     const openers = `ls -l /proc/[0-9]*/fd 2>/dev/null | grep -c '${lock}$'`
     await lab.must(`until [ "$(${openers})" -gt 1 ]; do sleep 0.05; done`)
     expect(await json(lab, `ip -j link show dev ${vf().netdev}`)).toHaveLength(1)
     await lab.must('touch /tmp/unlock')
-    await waiting
+    expect(await waiting).toMatchObject({ code: 0 })
     await runtime.del(plain(), attachment(pod))
     await expectUnchanged()
   })
