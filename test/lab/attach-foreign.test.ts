@@ -87,10 +87,7 @@ async function theirState(name: string): Promise<unknown> {
       }),
     )
   const files = `grep . ${inUse()} ${folder}/${name}-net1; ls /var/lib/cni/vf-flower/attach 2>/dev/null; true`
-  return {
-    ...{ pod: await links(`-n ${name}`), host: await links('') },
-    ...{ vf: await vfInfo(), files: await lab.must(files) },
-  }
+  return [await links(`-n ${name}`), await links(''), await vfInfo(), await lab.must(files)]
 }
 
 /** The VF as `ip -d -j link show PF` shows it. */
