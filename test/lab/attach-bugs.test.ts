@@ -4,7 +4,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { type Bed, makeBed, onVf } from '../support/attach-bed.ts'
 import { BED_FOLDER, FLAKY, localIpam } from '../support/attach-calls.ts'
-import { staticIpam } from '../support/plugins.ts'
+import { inTurn, staticIpam } from '../support/plugins.ts'
 import { CLIENT_A, isReachable, linkIsReady } from '../support/topology.ts'
 
 let bed: Bed
@@ -74,7 +74,8 @@ describe('several pods at once', () => {
     // -o: it alone has the file open, its child does not.
     const holder = await bed.lab.spawn(['flock', '-o', lock, 'sh', '-c', script], { timeoutMs: 0 })
     await bed.lab.must(`until [ -e ${BED_FOLDER}/locked ]; do sleep 0.05; done`)
-    const waiting = bed.call('ADD', waits, 'pod-two')
+    // On a busy machine the others may take longer than an ADD waits.
+    const waiting = inTurn(() => bed.call('ADD', waits, 'pod-two'))
     try {
       const openers = `ls -l /proc/[0-9]*/fd 2>/dev/null | grep -c '${lock}$'`
       await bed.lab.must(`until [ "$(${openers})" -gt 1 ]; do sleep 0.05; done`)

@@ -6,7 +6,16 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import type { ConfigList, PluginConfig, Runtime } from '../../hack/lab/cni-runtime.ts'
 import type { Lab } from '../../hack/lab/lab.ts'
 import { lab as sharedLab } from '../support/lab.ts'
-import { attachConfig, attachment, errorOf, json, listOf, silently, testRuntime } from '../support/plugins.ts'
+import {
+  attachConfig,
+  attachment,
+  errorOf,
+  inTurn,
+  json,
+  listOf,
+  silently,
+  testRuntime,
+} from '../support/plugins.ts'
 import { Baseline } from '../support/snapshot.ts'
 import { addClusterInterface, deletePod, newPod, type Topology } from '../support/topology.ts'
 import { serveToWhoDoesNotRead } from '../support/traffic.ts'
@@ -78,10 +87,9 @@ async function theirState(name: string): Promise<unknown> {
       }),
     )
   const files = `grep . ${inUse()} ${folder}/${name}-net1; ls /var/lib/cni/vf-flower/attach 2>/dev/null; true`
-  return {
-    ...{ pod: await links(`-n ${name}`), host: await links('') },
-    ...{ vf: await vfInfo(), files: await lab.must(files) },
-  }
+  // A PF of igb reports the VF's own MAC some time after the VF has gone up.
+  const { address: _, ...held } = (await vfInfo()) ?? {}
+  return [await links(`-n ${name}`), await links(''), held, await lab.must(files)]
 }
 
 /** The VF as `ip -d -j link show PF` shows it. */
@@ -185,7 +193,7 @@ describe('an attachment of sriov-cni', () => {
   })
 
   test('is restored by DEL: PF side, name, MAC, MTU; its files go, and its address is freed', async () => {
-    const { netdev, pci } = vf()
+    const { netdev } = vf()
     const mac = '02:00:00:00:00:51'
     // igb lets a VF set its own MAC only as long as the PF has set none.
     await lab.must(`ip link set ${netdev} address ${mac}`)
@@ -209,7 +217,6 @@ describe('an attachment of sriov-cni', () => {
     expect(await lab.readFile(inUse())).toBe(pod)
     await runtime.del(list, attachment(pod))
     await expectUnchanged()
-    expect(pci).toBe(vf().pci)
   })
 
   test.each([
@@ -233,7 +240,7 @@ describe('an attachment of sriov-cni', () => {
       ip -n filler address add 10.244.7.1/24 dev cluster7; ip -n filler link set cluster7 up`)
     await serveToWhoDoesNotRead(lab, 'pod-one', '10.244.7.2', 'filler')
     await lab.must(
-      `ip -n filler link set cluster7 down; kill -9 $(ip netns pids pod-one); ip netns del pod-one`,
+      'ip -n filler link set cluster7 down; kill -9 $(ip netns pids pod-one); ip netns del pod-one',
     )
     const result = await runtime.call('DEL', plain(), pluginOf(plain()), attachment(''))
     await lab.must('kill -9 $(ip netns pids filler); ip netns del filler')
@@ -366,12 +373,12 @@ describe('sriov-cni is told', () => {
     // -o: it alone has the file open, its child does not.
     await lab.spawn(['flock', '-o', lock, 'sh', '-c', untilTold])
     await lab.must('until [ -e /tmp/locked ]; do sleep 0.05; done')
-    const waiting = runtime.add(plain(), attachment(pod))
+    const waiting = inTurn(() => runtime.call('ADD', plain(), pluginOf(plain()), attachment(pod)))
     const openers = `ls -l /proc/[0-9]*/fd 2>/dev/null | grep -c '${lock}$'`
     await lab.must(`until [ "$(${openers})" -gt 1 ]; do sleep 0.05; done`)
     expect(await json(lab, `ip -j link show dev ${vf().netdev}`)).toHaveLength(1)
     await lab.must('touch /tmp/unlock')
-    await waiting
+    expect(await waiting).toMatchObject({ code: 0 })
     await runtime.del(plain(), attachment(pod))
     await expectUnchanged()
   })
@@ -387,7 +394,7 @@ describe('an attachment of host-device', () => {
     expect(await json(lab, 'ip -n pod-one -j link show dev net1')).toMatchObject([{ ifalias: vf().netdev }])
     await runtime.del(ours({ pciBusID: vf(1).pci }), attachment(pod))
     expect(await json(lab, 'ip -n pod-one -j link show dev net1')).toMatchObject([{ ifalias: vf().netdev }])
-    for (let time = 0; time < 2; time++) await runtime.del(ours(selection), attachment(pod))
+    for (const plugin of [selection, selection]) await runtime.del(ours(plugin), attachment(pod))
     await expectUnchanged()
   })
 })
