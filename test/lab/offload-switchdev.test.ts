@@ -241,7 +241,7 @@ test('direct networks reach the pod’s own ports beside the mapped ones, in the
     ip -n client-a neigh replace ${POD.v6} lladdr ${vfMac} dev eth0`)
   for (const family of ['v4', 'v6'] as const) {
     const direct = await ask(vm, CLIENT_A.namespace, [
-      { protocol: 'tcp', address: POD[family], port: 81, bytes: 60_000 },
+      { protocol: 'digest', address: POD[family], port: 80, bytes: 60_000 },
       { protocol: 'udp', address: POD[family], port: 53 },
     ])
     expect(direct.map(({ server: name }) => name)).toEqual(['pod', 'pod'])
