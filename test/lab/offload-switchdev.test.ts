@@ -214,7 +214,7 @@ test('200 mappings and room for half of them: those are in the card, the others 
   }
   await silently(call('CHECK', { nat: 'pod' }))
   await clean()
-})
+}, 400_000)
 
 test('steer-only: prefer and require steer in the card, the pod translates; auto says why not the NIC', async () => {
   await knob(vm, card, 'profile', 'steer-only')
