@@ -38,6 +38,7 @@ let attached: CniResult
 /** The host then, and what rules and limits change. */
 let host: Snapshot
 let state: string
+let hostState: string
 
 beforeAll(async () => {
   lab = await sharedLab()
@@ -69,6 +70,7 @@ beforeAll(async () => {
   attached = await runtime.add(listOf(main), own)
   host = await snapshot(lab)
   state = await lookAtState()
+  hostState = await lookAtState([])
 })
 afterAll(async () => {
   try {
@@ -83,7 +85,7 @@ afterAll(async () => {
 })
 
 /** All that rules and limits change on the host and in the pod. */
-const lookAtState = () => lab.must(stateScript(card.pf, [{ name: pod }]))
+const lookAtState = (pods = [{ name: pod }]) => lab.must(stateScript(card.pf, pods))
 
 const add = (capabilityArgs: Record<string, unknown>) =>
   runtime.call('ADD', list, plugin, { ...own, capabilityArgs }, { prevResult: attached })
@@ -120,8 +122,11 @@ test.each([
     expect(stateDifferences(there, await lookAtState())).toEqual([])
     expect(await lab.must('tc actions list action police')).toContain('police 0x')
     await silently(gc([], { gcLive: true }))
-    expect(stateDifferences(state, await lookAtState())).toEqual([])
+    expect(stateDifferences(hostState, await lookAtState([]))).toEqual([])
     expect(await hardwareRules(lab, card)).toEqual([])
     expect((await lab.must(`tc actions list action police; find ${records} -type f`)).trim()).toBe('')
+    // What is in the pod goes with the pod, or by DEL.
+    await silently(runtime.call('DEL', list, plugin, own))
+    expect(stateDifferences(state, await lookAtState())).toEqual([])
   },
 )

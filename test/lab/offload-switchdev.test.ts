@@ -214,7 +214,7 @@ test('200 mappings and room for half of them: those are in the card, the others 
   }
   await silently(call('CHECK', { nat: 'pod' }))
   await clean()
-})
+}, 400_000)
 
 test('steer-only: prefer and require steer in the card, the pod translates; auto says why not the NIC', async () => {
   await knob(vm, card, 'profile', 'steer-only')
@@ -241,7 +241,7 @@ test('direct networks reach the pod’s own ports beside the mapped ones, in the
     ip -n client-a neigh replace ${POD.v6} lladdr ${vfMac} dev eth0`)
   for (const family of ['v4', 'v6'] as const) {
     const direct = await ask(vm, CLIENT_A.namespace, [
-      { protocol: 'tcp', address: POD[family], port: 81, bytes: 60_000 },
+      { protocol: 'digest', address: POD[family], port: 80, bytes: 60_000 },
       { protocol: 'udp', address: POD[family], port: 53 },
     ])
     expect(direct.map(({ server: name }) => name)).toEqual(['pod', 'pod'])
