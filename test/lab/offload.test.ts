@@ -298,7 +298,7 @@ describe('a pod that is attached in another way', () => {
 
   test('a host port that another pod has: code 100, and its owner is named', async () => {
     await add()
-    const owned = await lookAtState()
+    const owned = await snapshot(lab)
     list = listFor(TWO)
     await expect(runtime.add(list, withPorts())).rejects.toMatchObject({
       plugin: 'vf-offload',
@@ -306,7 +306,7 @@ describe('a pod that is attached in another way', () => {
       msg: expect.stringContaining('"pod-one/net1"'),
     })
     await runtime.del(list, withPorts())
-    expect(stateDifferences(owned, await lookAtState())).toEqual([])
+    expect(diffSnapshot(owned, await snapshot(lab))).toEqual([])
   })
 
   test('replies leave by the VF when the pod has its default route elsewhere', async () => {
@@ -407,6 +407,7 @@ END`)
     list = listFor(TWO, { ipam: staticIpam(`${TWO.v4}/24`) })
     const ports = withPorts([{ hostPort: 8080, containerPort: 80, hostIP: HOST.v4 }])
     const prevResult = await runtime.add({ ...list, plugins: list.plugins.slice(0, 1) }, of(TWO))
+    await linkIsReady(lab, TWO.name)
     const trace = '/tmp/offload-trace'
     const ours = (command: string, env: Record<string, string> = {}) =>
       runtime.call(command, list, offloadConfig(vf(TWO)), ports, { prevResult, env })

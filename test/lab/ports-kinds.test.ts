@@ -219,6 +219,7 @@ test('a NIC of its own is served by the uplink that the config names, and by non
   const [attach, ours] = list.plugins
   if (attach === undefined || ours === undefined) throw new Error('no plugins')
   const result = await runtime.add({ ...list, plugins: [attach] }, pod())
+  await linkIsReady(vm, 'pod-one')
   const attached = await lookAtState()
   const add = (config: Record<string, unknown>) =>
     runtime.call('ADD', list, { ...ours, ...config }, pod(), { prevResult: result })
@@ -232,7 +233,6 @@ test('a NIC of its own is served by the uplink that the config names, and by non
   expect(errorOf(await add({ masqAll: true }))).toMatchObject({ code: 2 })
   expect(stateDifferences(attached, await lookAtState())).toEqual([])
   expect((await add({})).code).toBe(0)
-  await linkIsReady(vm, 'pod-one')
   await startServer()
   await mappedPortsAnswer()
   const { port, nat } = await journal()
