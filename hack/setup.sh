@@ -24,7 +24,8 @@ pciutils lspci
 conntrack connection tracking tables
 iputils-ping ping
 socat SCTP connections
-iputils-arping duplicate address checks'
+iputils-arping duplicate address checks
+perl-base looks at a host before and after a test'
 # The headers of the kernel itself are unpacked by the lab, for the kernel that it boots.
 module_packages='gcc-14 compiles the kernel module
 binutils links and strips it

@@ -25,20 +25,16 @@ import {
   removeBridgePlaces,
 } from '../test/soak/attach-bridge-subject.ts'
 import { attachSubject } from '../test/soak/attach-subject.ts'
-import {
-  isOfSoftware,
-  makeVethPlaces,
-  removeVethPlaces,
-  vethSubject,
-} from '../test/soak/attach-veth-subject.ts'
+import { makeVethPlaces, removeVethPlaces, vethSubject } from '../test/soak/attach-veth-subject.ts'
 import { type FaultOptions, faultTable, missedRows, runFaultTable } from '../test/soak/faults.ts'
 import { makeFields, removeFields } from '../test/soak/fields.ts'
-import { runProperty } from '../test/soak/property.ts'
+import { runProperty, softwareDevices, vfDevices } from '../test/soak/property.ts'
 import { leaveGuest, placesOf, prepareGuest } from '../test/soak/run.ts'
 import { seedOf } from '../test/soak/seed.ts'
+import { vfKind } from '../test/soak/sequence-devices.ts'
 import { runSequences } from '../test/soak/sequences.ts'
 import { diffSnapshot, snapshot } from '../test/support/snapshot.ts'
-import type { Topology } from '../test/support/topology.ts'
+import { loadIgb, type Topology } from '../test/support/topology.ts'
 import { makeVfs, removeVfs, resetVfs } from '../test/support/vfs.ts'
 import { bootLab, type Lab } from './lab/lab.ts'
 
@@ -84,6 +80,7 @@ async function soakAttach(): Promise<void> {
   const lab = await bootLab({ processors: 1 })
   started = Date.now()
   try {
+    await loadIgb(lab)
     await prepareGuest(lab)
     const topology = await makeVfs(lab, 6)
     const before = await snapshot(lab)
@@ -91,11 +88,11 @@ async function soakAttach(): Promise<void> {
 
     console.log(`== sequences: ${sequenceCount}, seeds ${seed} to ${seed + sequenceCount - 1}`)
     const sequences = await timed(() =>
-      runSequences(lab, placesOf(topology, 2, 3), seed, sequenceCount, (ended) => {
+      runSequences(lab, vfKind, placesOf(topology, 2, 3), seed, sequenceCount, (ended) => {
         if (ended % 50 === 0) console.log(`${ended} sequences in ${seconds()} s`)
       }),
     )
-    left.VFs += sequences.left.vfs
+    left.VFs += sequences.left.devices
     left.addresses += sequences.left.addresses
     left.records += sequences.left.records
     console.log(`verbs: ${JSON.stringify(sequences.verbs)}`)
@@ -121,12 +118,12 @@ async function soakAttach(): Promise<void> {
 
 /** The fault tables: a VF in legacy mode, one in switchdev mode, a software interface. */
 async function soakFaults(lab: Lab, topology: Topology): Promise<void> {
-  const full = faults === 'full'
+  const extent = faults === 'full' ? 'full' : 'short'
   const table = async (device: string, options: Pick<FaultOptions, 'subject' | 'places' | 'chosen'>) => {
     console.log(`== fault table (${faults}), ${device}, seed ${seed}`)
     const only = values['fault-cases']
     const report = await timed(() =>
-      runFaultTable(lab, { ...options, seed, full, only, wayBack: true, onCase: progress() }),
+      runFaultTable(lab, { ...options, seed, extent, only, wayBack: true, onCase: progress() }),
     )
     console.log(faultTable(report.rows).join('\n'))
     for (const name of report.retried) console.log(`not hit at the first try: ${name}`)
@@ -138,12 +135,13 @@ async function soakFaults(lab: Lab, topology: Topology): Promise<void> {
   if (wanted('legacy')) await table('legacy', { subject: attachSubject, places: placesOf(topology, 2, 1) })
   if (wanted('switchdev')) {
     const places = await makeBridgePlaces(lab, 2)
-    await table('switchdev', { subject: bridgeSubject, places, chosen: isOfRepresentor })
+    const chosen = faults === 'full' ? {} : { chosen: isOfRepresentor }
+    await table('switchdev', { subject: bridgeSubject, places, ...chosen })
     await removeBridgePlaces(lab)
   }
   if (wanted('software')) {
     const places = await makeVethPlaces(lab, 2)
-    await table('software', { subject: vethSubject, places, chosen: isOfSoftware })
+    await table('software', { subject: vethSubject, places })
     await removeVethPlaces(lab)
   }
 }
@@ -160,7 +158,9 @@ function progress(): NonNullable<FaultOptions['onCase']> {
 async function soakConfigs(lab: Lab, topology: Topology): Promise<void> {
   console.log(`== configs: ${configCount}, seed ${seed}`)
   const fields = await makeFields(lab, topology, 2)
-  const configs = await timed(() => runProperty(lab, fields, seed, configCount))
+  const configs = await timed(() =>
+    runProperty(lab, fields, [...vfDevices, ...softwareDevices], seed, configCount),
+  )
   await removeFields(lab, fields)
   await resetVfs(lab, topology)
   console.log(`accepted: ${configs.accepted} of ${configs.runs}, refused: ${JSON.stringify(configs.refused)}`)
@@ -180,13 +180,12 @@ function soakOffload(): void {
     const { exitCode } = execaSync(
       join(top, 'node_modules/.bin/vitest'),
       [
-        ...['run', '--config', join(top, 'test/vitest.config.ts'), '--project', 'lab', '--retry', '0'],
+        ...['run', '--config', join(top, 'test/vitest.config.ts')],
+        ...['--project', 'native', '--project', 'lab', '--retry', '0'],
         ...['--reporter=verbose', '--reporter=json', `--outputFile.json=${output}`],
-        ...(values.scenarios === 'none'
-          ? []
-          : ['test/lab/offload-scenarios', 'test/lab/offload-crowd.test.ts']),
-        ...(portSequenceCount + configCount === 0 ? [] : ['test/lab/offload-random.test.ts']),
-        ...(faults === 'none' ? [] : ['test/lab/offload-faults.test.ts', 'test/lab/rates-faults.test.ts']),
+        ...(values.scenarios === 'none' ? [] : ['/offload-scenarios', '/offload-crowd.test.ts']),
+        ...(portSequenceCount + configCount === 0 ? [] : ['/offload-random.test.ts']),
+        ...(faults === 'none' ? [] : ['/offload-faults.test.ts', '/rates-faults.test.ts']),
       ],
       {
         cwd: top,

@@ -1,18 +1,24 @@
 /**
- * `npm test`: types, lint, build, then every test in one run of vitest with up to three virtual machines. The last line is
- * `N passed, N failed` for all of it, each check before the tests counted as one.
+ * `npm test`: types, lint, build, then every test in one run of vitest: first what needs no virtual machine, then what needs one,
+ * in up to three of them. The last line is `N passed, N failed` for all of it, each check before the tests counted as one.
  *
- * Words after `--` are handed to vitest: `npm test -- --project unit`.
+ *     npm test -- attach-del          files whose path holds a word, and any option of vitest
+ *     npm run test:quick              without a virtual machine
  */
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, relative } from 'node:path'
 import { stripVTControlCharacters } from 'node:util'
 import { execaSync } from 'execa'
-import { excluded, leftOut } from '../test/left-out.ts'
+import { testsOf } from '../test/covers.ts'
+import { place } from '../test/support/placement.ts'
 
 const top = join(import.meta.dirname, '..')
 const bin = join(top, 'node_modules/.bin')
+
+const QUICK = '--quick'
+const words = process.argv.slice(2)
+const isQuick = words.includes(QUICK)
 
 /** What must hold before a test is worth running. Each is a command; its output is shown. */
 const checks: readonly (readonly [name: string, file: string, ...args: string[]])[] = [
@@ -58,10 +64,11 @@ try {
       'run',
       '--config',
       join(top, 'test/vitest.config.ts'),
-      '--reporter=default',
+      `--reporter=${join(top, 'test/support/progress.ts')}`,
       '--reporter=json',
       `--outputFile.json=${output}`,
-      ...process.argv.slice(2),
+      ...(isQuick ? ['--project', 'unit', '--project', 'native'] : []),
+      ...words.filter((word) => word !== QUICK).flatMap((word) => testsOf(word) ?? [word]),
     ],
     { cwd: top, stdio: 'inherit', reject: false },
   )
@@ -70,8 +77,13 @@ try {
   rmSync(folder, { recursive: true, force: true })
 }
 
-if (excluded(process.env).length > 0) {
-  for (const { file, reason } of leftOut) console.log(`left out: test/lab/${file}.test.ts: ${reason}`)
+const { lab, nowhere } = place(process.env)
+if (isQuick) {
+  for (const [file, lacking] of lab)
+    console.log(`left to npm test: ${file}: this kernel lacks ${lacking.join(', ')}`)
+}
+for (const file of nowhere) {
+  console.log(`left out: ${file}: is about nodes of namespaces, and this machine gives none`)
 }
 console.log(`${passed} passed, ${failed} failed`)
 process.exitCode = failed === 0 ? 0 : 1
@@ -113,14 +125,6 @@ function count(report: Report | undefined, exitCode: number): void {
   )
   // A test that is passed over proves nothing: it must say why in its title, and it is listed.
   for (const test of skipped) console.log(`not run: ${test.fullName}`)
-  const shaky = report.testResults.flatMap((file) =>
-    file.assertionResults.filter(
-      ({ status, failureMessages }) => status === 'passed' && (failureMessages ?? []).length > 0,
-    ),
-  )
-  for (const test of shaky) {
-    console.log(`passed at the second try: ${test.fullName}: ${short(test.failureMessages?.[0])}`)
-  }
   const failures = report.numFailedTests + broken.length
   failed += failures > 0 ? failures : exitCode === 0 ? 0 : 1
 }

@@ -2,7 +2,8 @@ import { availableParallelism, freemem } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { defineConfig } from 'vitest/config'
 import { BaseSequencer, type TestSpecification } from 'vitest/node'
-import { excluded } from './left-out.ts'
+import { place } from './support/placement.ts'
+import { rebuildWhenChanged } from './support/rebuild.ts'
 
 /**
  * Virtual machines of a run: VF_LABS (1-8), or three for two processors, at most three. A machine keeps about 0.65
@@ -20,8 +21,12 @@ function machines(env: Readonly<Record<string, string | undefined>>): number {
 const LONG = [
   ...['attach-faults', 'attach-property', 'attach-races', 'offload-del', 'ports-host', 'attach-del'],
   ...['attach-sequences', 'offload-random', 'offload-crowd', 'offload-faults', 'rates-faults'],
-  ...['switchdev', 'veth', 'legacy', 'igb'].map((nodes) => `offload-scenarios-${nodes}`),
+  ...['simnic', 'igb', 'bridge', 'ptp'].map((nodes) => `offload-scenarios-${nodes}`),
 ]
+
+const placement = place(process.env)
+/** What takes minutes in emulation and is shown natively too: for `npm run test:soak`, which asks for everything. */
+const soakOnly = process.env.VF_TEST_ALL === '1' ? ['test/soak/lab/**/*.test.ts'] : []
 
 class LongFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
@@ -33,6 +38,7 @@ class LongFirst extends BaseSequencer {
 }
 
 export default defineConfig({
+  plugins: [rebuildWhenChanged()],
   root: fileURLToPath(new URL('..', import.meta.url)),
   test: {
     // For all projects: vitest asks only here.
@@ -42,7 +48,7 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['test/**/*.test.ts'],
-          exclude: ['test/lab/**'],
+          exclude: ['test/lab/**', 'test/native/**', 'test/soak/lab/**'],
           // Property tests on a machine that is busy with something else.
           testTimeout: 60_000,
           sequence: { groupOrder: 0 },
@@ -50,19 +56,27 @@ export default defineConfig({
       },
       {
         test: {
+          name: 'native',
+          include: [...placement.native],
+          globalSetup: ['test/support/native-setup.ts'],
+          // A file waits most of its time: for timers, for the kernel's workers, for programs to start.
+          maxWorkers: 2 * availableParallelism(),
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
+          sequence: { groupOrder: 1 },
+        },
+      },
+      {
+        test: {
           name: 'lab',
-          include: ['test/lab/**/*.test.ts'],
-          exclude: excluded(process.env),
+          include: ['test/lab/**/*.test.ts', ...soakOnly, ...placement.lab.keys()],
           globalSetup: ['test/support/lab-setup.ts'],
           // Two files at once in one kernel would see each other's changes: as many machines as workers.
           maxWorkers: machines(process.env),
           // The guest runs without hardware virtualisation.
           testTimeout: 120_000,
           hookTimeout: 240_000,
-          // Emulated hardware on a busy machine: drivers give up on a mailbox in 100 ms. What passed only at the second
-          // try is listed at the end of `npm test`, with what went wrong at the first.
-          retry: 1,
-          sequence: { groupOrder: 1 },
+          sequence: { groupOrder: 2 },
         },
       },
     ],

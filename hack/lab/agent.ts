@@ -1,9 +1,9 @@
-// Runs in the virtual machine (by Bun, as a child of guest.sh). In: requests from the host over a virtio serial
-// port. Out: what the started processes print, how they end, and a heartbeat. Imports node: modules and the
+// Runs in the virtual machine, or in a node made of namespaces (by Bun, as a child of guest.sh or node.sh). In: requests from
+// the host over a virtio serial port, or over the socket whose number is LAB_FD. Out: what the started processes print, how they end, and a heartbeat. Imports node: modules and the
 // frame format only; it must start fast without a JIT. Ends when the port closes.
 import { type ChildProcess, spawn } from 'node:child_process'
-import { constants, read as readFd, write as writeFd } from 'node:fs'
-import { mkdir, open, readdir, readFile, writeFile } from 'node:fs/promises'
+import { constants, openSync, read as readFd, write as writeFd } from 'node:fs'
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { release } from 'node:os'
 import { dirname } from 'node:path'
 import { promisify } from 'node:util'
@@ -20,7 +20,9 @@ const BEAT_MS = 2_000
 const PIECE_BYTES = 64 * 1024
 
 const children = new Map<string, ChildProcess>()
-const port = await open(await findPort('lab'), constants.O_RDWR)
+const { LAB_FD } = process.env
+// Open as a number: a FileHandle that nobody holds is closed by the garbage collector.
+const port = LAB_FD === undefined ? openSync(await findPort('lab'), constants.O_RDWR) : Number(LAB_FD)
 let writing = Promise.resolve()
 
 setInterval(() => send({ t: 'beat' }), BEAT_MS)
@@ -32,7 +34,7 @@ async function serve(): Promise<void> {
   const decode = frameDecoder<Request>()
   const buffer = new Uint8Array(PIECE_BYTES)
   for (;;) {
-    const { bytesRead } = await read(port.fd, buffer, 0, buffer.length, null)
+    const { bytesRead } = await read(port, buffer, 0, buffer.length, null)
     if (bytesRead === 0) process.exit(0)
     for (const frame of decode(buffer.subarray(0, bytesRead))) handle(frame)
   }
@@ -70,6 +72,7 @@ function start({ id, argv, env, cleanEnv, cwd, timeoutMs }: SpawnHeader): void {
   const [program = '', ...args] = argv
   const base: NodeJS.ProcessEnv = { ...process.env }
   delete base.BUN_JSC_useJIT
+  delete base.LAB_FD
   let child: ChildProcess
   try {
     // A session of its own, so that a signal reaches the process and all that it started.
@@ -148,7 +151,7 @@ function send(header: Reply, data?: Uint8Array): Promise<void> {
   const write = promisify(writeFd)
   writing = writing.then(async () => {
     for (let at = 0; at < bytes.length; ) {
-      at += (await write(port.fd, bytes, at, bytes.length - at, null)).bytesWritten
+      at += (await write(port, bytes, at, bytes.length - at, null)).bytesWritten
     }
   })
   return writing

@@ -1,8 +1,9 @@
 // DEL brings a VF home from every state in which a pod, an operator, a driver or a crash may have left it. On igb VFs; the
-// judge is the host's snapshot from before ADD.
+// judge is the host's snapshot from before ADD. What any interface can show is in test/native/attach-del.test.ts and
+// test/native/attach-records.test.ts.
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
-import type { CniResult } from '../../hack/lab/cni-runtime.ts'
-import { BED_FOLDER, type Bed, FLAKY, localIpam, makeBed, onVf } from '../support/attach-bed.ts'
+import { type Bed, makeBed, onVf, spareNameOf } from '../support/attach-bed.ts'
+import { addressOf, localIpam } from '../support/attach-calls.ts'
 import { CLIENT_A, isReachable, linkIsReady, WIRE } from '../support/topology.ts'
 import { serveToWhoDoesNotRead } from '../support/traffic.ts'
 
@@ -13,17 +14,12 @@ let bed: Bed
 const full = (more: Record<string, unknown> = {}) => onVf(bed.vf(), { ...wishes, ipam: localIpam(), ...more })
 
 beforeAll(async () => {
-  bed = await makeBed(3, ['pod-one', 'pod-two'])
+  bed = await makeBed(1, ['pod-one', 'pod-two'])
 })
 afterAll(() => bed?.end())
 afterEach(async ({ task }) => {
   if (task.result?.state === 'fail') await bed.rebuild()
 })
-
-/** The address that host-local gave, which goes on to the next one each time. */
-function addressOf({ ips }: CniResult): string {
-  return ips?.[0]?.address.replace('/24', '') ?? ''
-}
 
 /** The pod's namespace with whatever the pod made in it goes, and comes back empty. */
 async function freshPod(pod = 'pod-one'): Promise<void> {
@@ -33,11 +29,6 @@ async function freshPod(pod = 'pod-one'): Promise<void> {
 
 describe('what a pod did to its interface', () => {
   test.each([
-    ['took it down and renamed it', 'ip -n pod-one link set net1 down name mine'],
-    [
-      'made it a port of a bridge',
-      'ip -n pod-one link add br0 type bridge; ip -n pod-one link set net1 master br0',
-    ],
     [
       'made it part of a bond, which gives it another MAC',
       `modprobe bonding; ip -n pod-one link add bond0 address 02:00:00:00:08:77 type bond mode active-backup fail_over_mac none
@@ -63,34 +54,16 @@ describe('what a pod did to its interface', () => {
 })
 
 describe('calls that come twice, too late or without a namespace', () => {
-  test('DEL after DEL, after an ADD that failed, and of what was never added', async () => {
-    await bed.add(full(), 'pod-one')
-    for (let time = 0; time < 3; time++) await bed.del(full(), 'pod-one')
-    expect(await bed.refused('ADD', full({ min_tx_rate: 5, max_tx_rate: 9 }), 'pod-one')).toMatchObject({
-      code: 102,
-    })
-    for (const pod of ['pod-one', 'pod-two']) await bed.del(full(), pod)
-    // A runtime may have forgotten what it wanted.
-    await bed.del({ type: 'vf-attach' }, 'pod-one')
-    await bed.expectUnchanged()
-  })
-
-  test('CNI_NETNS is empty and the namespace lives', async () => {
-    await bed.add(full(), 'pod-one')
-    await bed.del(full(), 'pod-one', { netns: '' })
-    await bed.expectUnchanged()
-  })
-
   test("the namespace is gone, and the host has an interface of the pod's name", async () => {
     await bed.lab.must('ip link add net1 type dummy')
-    await bed.remember()
+    const stranger = await bed.link(null, 'net1')
     await bed.add(full(), 'pod-one')
     await bed.podDies('pod-one')
     await bed.del(full(), 'pod-one')
     await bed.podIsBack('pod-one')
-    await bed.expectUnchanged()
+    expect(await bed.link(null, 'net1')).toEqual(stranger)
     await bed.lab.must('ip link del net1')
-    await bed.remember()
+    await bed.expectUnchanged()
   })
 
   test('the namespace is gone but held by unsent data of a server that was killed', async () => {
@@ -112,34 +85,6 @@ describe('calls that come twice, too late or without a namespace', () => {
 })
 
 describe('what happened on the host meanwhile', () => {
-  test('an altname of the VF was given to another interface: that keeps it', async () => {
-    await bed.lab.must(`ip link property add dev ${bed.vf().netdev} altname vf-zero altname vf-null`)
-    await bed.remember()
-    await bed.add(full(), 'pod-one')
-    await bed.lab.must('ip link add other type dummy; ip link property add dev other altname vf-zero')
-    await bed.del(full(), 'pod-one')
-    expect(await bed.link(null, 'other')).toMatchObject({ altnames: ['vf-zero'] })
-    expect(await bed.link(null, bed.vf().netdev)).toMatchObject({ altnames: ['vf-null'] })
-    await bed.lab.must(`ip link del other; ip link property add dev ${bed.vf().netdev} altname vf-zero
-      ip link property del dev ${bed.vf().netdev} altname vf-null; ip link property add dev ${bed.vf().netdev} altname vf-null`)
-    await bed.expectUnchanged()
-    await bed.lab.must(`ip link property del dev ${bed.vf().netdev} altname vf-zero altname vf-null`)
-    await bed.remember()
-  })
-
-  test('the IPAM plugin fails: the VF is home all the same, and a retry frees the address', async () => {
-    const config = full({ ipam: localIpam(FLAKY) })
-    const address = addressOf(await bed.add(config, 'pod-one'))
-    await bed.lab.must(`touch ${BED_FOLDER}/fail`)
-    const error = await bed.refused('DEL', config, 'pod-one')
-    expect(error.msg).toContain('the database is away')
-    expect(await bed.link(null, bed.vf().netdev)).toMatchObject({ address: bed.vf().mac })
-    expect(await bed.lab.must('ls /var/lib/cni/networks/lab-net')).toContain(address)
-    await bed.lab.must(`rm ${BED_FOLDER}/fail`)
-    await bed.del(config, 'pod-one')
-    await bed.expectUnchanged()
-  })
-
   test('the PF has another name', async () => {
     const { pf } = bed.topology
     await bed.add(full(), 'pod-one')
@@ -164,6 +109,28 @@ describe('what happened on the host meanwhile', () => {
     await bed.expectUnchanged()
   })
 
+  test('the record was cut off: GC keeps it, DEL brings the VF home under a spare name and puts the file aside', async () => {
+    // Nothing on the PF's side: what a broken record knows of that is lost.
+    const plain = onVf(bed.vf(), { ipam: localIpam() })
+    await bed.add(plain, 'pod-one')
+    const record = await bed.recordOf('pod-one')
+    await bed.lab.must(`truncate -s 100 '${record}'`)
+    const broken = await bed.refused('ADD', plain, 'pod-two')
+    expect(broken).toMatchObject({ code: 11, msg: expect.stringContaining('it is not JSON') })
+    const nothingValid = { cniVersion: '1.1.0', config: { 'cni.dev/valid-attachments': [] } }
+    const kept = await bed.call('GC', { type: 'vf-attach' }, 'pod-two', nothingValid)
+    expect(kept).toMatchObject({ code: 0, stdout: '' })
+    expect(kept.stderr).toContain(`Cannot read record "${record}": it is not JSON; it is kept`)
+    expect(await bed.link('pod-one', 'net1')).toMatchObject({ parentdev: bed.vf().pci })
+    const result = await bed.call('DEL', plain, 'pod-one')
+    expect(result).toMatchObject({ code: 0, stdout: '' })
+    expect(result.stderr).toContain(`${record}.broken`)
+    const spare = spareNameOf(bed.vf())
+    expect(await bed.link(null, spare)).toMatchObject({ address: bed.vf().mac })
+    await bed.lab.must(`rm '${record}.broken'; ip link set ${spare} name ${bed.vf().netdev}`)
+    await bed.expectUnchanged()
+  })
+
   test('the VF was given to another pod: its DEL and ours do not touch each other', async () => {
     await bed.add(full(), 'pod-one')
     await bed.podDies('pod-one')
@@ -181,27 +148,26 @@ describe('what happened on the host meanwhile', () => {
     await bed.expectUnchanged()
   })
 
+  // The last one: the VF that it leaves is a new one.
   test('the VF is gone, and one of its address comes later: it works for the next pod', async () => {
     const plain = onVf(bed.vf(), { ipam: localIpam() })
     const { netdev } = bed.vf()
     await bed.add(full(), 'pod-one')
     await bed.setVfs(0)
     await bed.del(full(), 'pod-one')
-    await bed.setVfs(3)
-    await bed.remember()
+    await bed.setVfs(1)
     await bed.add(full(), 'pod-one')
     await bed.setVfs(0)
-    await bed.setVfs(3)
+    await bed.setVfs(1)
     await bed.del(full(), 'pod-one')
     expect(JSON.stringify((await bed.vfInfo(0)).vlan_list)).not.toContain('vlan')
     const address = addressOf(await bed.add(plain, 'pod-two'))
     await linkIsReady(bed.lab, 'pod-two')
     await isReachable(bed.lab, CLIENT_A.namespace, [address])
     await bed.del(plain, 'pod-two')
-    expect(bed.vf().netdev).toBe(netdev)
+    await bed.lab.must(`[ -e /sys/bus/pci/devices/${bed.vf().pci}/net/${netdev} ]`)
     expect(
       await bed.lab.must('ls /var/lib/cni/vf-flower/attach /var/lib/cni/networks/lab-net'),
     ).not.toContain('pod-')
-    await bed.remember()
   })
 })

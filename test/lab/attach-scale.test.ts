@@ -1,5 +1,5 @@
-// vf-attach on a PF with as many VFs as there can be, and what neighbours hear of an ADD: on the simulated NIC, whose
-// link is up when we say so, and on igb with a wire that hands multicast back.
+// vf-attach on a PF with as many VFs as there can be, on the simulated NIC, and what neighbours hear of an IPv6 address, on igb
+// with a wire that hands multicast back. What they hear of any interface is in test/native/attach-announce.test.ts.
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { cniRuntime, type PluginConfig, type Runtime } from '../../hack/lab/cni-runtime.ts'
 import type { Lab } from '../../hack/lab/lab.ts'
@@ -15,12 +15,12 @@ import {
   testRuntime,
 } from '../support/plugins.ts'
 import { type Card, loadSimnic, setVfs, unloadSimnic } from '../support/simnic.ts'
-import { addClusterInterface, deletePod, linkIsReady, newPod, type Topology } from '../support/topology.ts'
+import { deletePod, linkIsReady, newPod, type Topology } from '../support/topology.ts'
 import { makeVfs, removeVfs } from '../support/vfs.ts'
 
 const POD = 'pod-one'
 const MAC = '02:00:00:00:00:71'
-const [V4, V6] = ['10.1.0.5', 'fd00:1::5']
+const V6 = 'fd00:1::5'
 
 let lab: Lab
 let runtime: Runtime
@@ -109,91 +109,6 @@ END`)
     expect(link).toMatchObject({ parentdev: last.trim() })
     expect(result.interfaces?.[0]?.pciID).toBe(last.trim())
     await runtime.del(list, attachment(pod), result)
-  })
-})
-
-describe('an announcement', () => {
-  const ipam = staticIpam(`${V4}/24`)
-  let card: Card
-  let device: string
-
-  beforeAll(async () => {
-    ;[card] = (await loadSimnic(lab, { totalVfs: 1 })) as [Card]
-    await setVfs(lab, card, 1)
-    device = `${card.pci.slice(0, -1)}1`
-    await lab.must(`ip link set ${card.wire} up; ip link set ${card.pf} up`)
-    pod = await newPod(lab, POD)
-    await addClusterInterface(lab, POD, 7)
-  })
-
-  afterEach(async () => {
-    await runtime.del(listOf(attachConfig(device)), attachment(pod))
-    await lab.must(`ip link set ${card.pf} up`)
-  })
-
-  afterAll(async () => {
-    await deletePod(lab, POD)
-    await unloadSimnic(lab)
-  })
-
-  const config = (announce: Record<string, number> | undefined) =>
-    attachConfig(device, { mac: MAC, ipam, ...(announce === undefined ? {} : { announce }) })
-
-  /** Counts gratuitous ARP of the pod's address. */
-  function gratuitous(frames: readonly CapturedFrame[]) {
-    const own = frames.filter(({ source }) => source === MAC)
-    const count = (words: string) => own.filter(({ text }) => text.includes(words)).length
-    return {
-      requests:
-        count(`Request who-has ${V4} tell ${V4}`) + count(`Request who-has ${V4} (${MAC}) tell ${V4}`),
-      replies: count(`Reply ${V4} is-at ${MAC}`),
-    }
-  }
-
-  /** A frame of the pod that comes after all that ADD has sent. */
-  async function fence(): Promise<void> {
-    await lab.sh(`ip netns exec ${POD} ping -q -c 1 -W 1 10.1.0.99`)
-  }
-
-  test.each([
-    [{ count: 3, interval: 10 }, 3],
-    [{ count: 1 }, 1],
-    [{ count: 0 }, 0],
-  ])('%j: both forms leave by the VF so often, and by no other interface', async (announce, times) => {
-    const [wire, elsewhere] = await Promise.all([
-      capture(lab, null, card.wire, 'arp'),
-      capture(lab, null, 'cluster7', `host ${V4} or ether src ${MAC}`),
-    ])
-    const result = await runtime.add(listOf(config(announce)), attachment(pod))
-    await fence()
-    expect(gratuitous(await wire.stop())).toEqual({ requests: times, replies: times })
-    expect(await elsewhere.stop()).toEqual([])
-    expect(result.ips).toHaveLength(1)
-  })
-
-  test('is made by default', async () => {
-    const wire = await capture(lab, null, card.wire, 'arp')
-    await runtime.add(listOf(config(undefined)), attachment(pod))
-    await expect.poll(() => gratuitous(wire.frames()).requests, { timeout: 30_000 }).toBeGreaterThan(0)
-    await wire.stop()
-  })
-
-  test('waits for the carrier as long as it is told, and ADD succeeds without one', async () => {
-    // Takes the carrier of the wire and of the VF.
-    await lab.must(`ip link set ${card.pf} down`)
-    const result = await runtime.add(listOf(config({ count: 2, carrier: 0 })), attachment(pod))
-    expect(result.ips).toHaveLength(1)
-    await runtime.del(listOf(config(undefined)), attachment(pod))
-
-    const wire = await capture(lab, null, card.wire, 'arp')
-    const plugin = config({ count: 2, carrier: 10_000 })
-    const adding = runtime.call('ADD', listOf(plugin), plugin, attachment(pod))
-    // The address is the last thing before the wait.
-    await lab.must(`until ip -n ${POD} address show dev net1 2>/dev/null | grep -q ${V4}; do sleep 0.05; done
-      ip link set ${card.pf} up`)
-    expect((await adding).code).toBe(0)
-    await fence()
-    expect(gratuitous(await wire.stop())).toEqual({ requests: 2, replies: 2 })
   })
 })
 

@@ -1,15 +1,12 @@
-// STATUS of vf-attach: what an ADD needs is taken away, one thing at a time, and STATUS says so with 50, or with 51 where
-// running pods are cut off too; it asks the IPAM plugin as well and changes nothing. On the simulated NIC, whose carrier is
-// ours to take.
+// STATUS of vf-attach where a PF is concerned: its VFs are taken away, and STATUS says so with 50, or its link, with 51: running
+// pods are cut off too. On the simulated NIC, whose carrier is ours to take. The rest is in test/native/attach-status.test.ts.
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { cniRuntime, type Runtime } from '../../hack/lab/cni-runtime.ts'
+import type { Runtime } from '../../hack/lab/cni-runtime.ts'
 import type { Lab } from '../../hack/lab/lab.ts'
 import { lab as sharedLab } from '../support/lab.ts'
-import { attachment, errorOf, listOf, pluginPath } from '../support/plugins.ts'
+import { attachment, errorOf, listOf, testRuntime } from '../support/plugins.ts'
 import { type Card, loadSimnic, setVfs, unloadSimnic } from '../support/simnic.ts'
 import { diffSnapshot, snapshot } from '../support/snapshot.ts'
-
-const FOLDER = '/run/attach-status'
 
 let lab: Lab
 let runtime: Runtime
@@ -17,24 +14,12 @@ let card: Card
 
 beforeAll(async () => {
   lab = await sharedLab()
-  runtime = cniRuntime(lab, [FOLDER, ...pluginPath])
+  runtime = testRuntime(lab)
   ;[card] = (await loadSimnic(lab, { totalVfs: 1 })) as [Card]
   await setVfs(lab, card, 1)
-  // An IPAM plugin that is ready while it has a database, and that keeps what it was asked.
-  await lab.writeFile(
-    `${FOLDER}/ledger`,
-    `#!/bin/sh
-cat >${FOLDER}/asked
-[ ! -e ${FOLDER}/away ] || { echo '{"code":50,"msg":"the database is away"}'; exit 1; }
-`,
-    0o755,
-  )
   await isUp()
 })
-afterAll(async () => {
-  await unloadSimnic(lab)
-  await lab.must(`rm -rf ${FOLDER}`)
-})
+afterAll(() => unloadSimnic(lab))
 
 /** Both ends of the wire up, and the PF with a carrier. */
 async function isUp(): Promise<void> {
@@ -80,32 +65,6 @@ test.each([
   }
 })
 
-test.each([
-  ['device', { deviceID: '0000:99:00.1' }, /no such PCI device/],
-  ['PF', { pf: 'none0' }, /pf "none0": no physical function/],
-  ['interface', { device: 'none0' }, /device "none0": no interface of the host/],
-  ['MAC', { hwaddr: '02:00:00:00:99:99' }, /hwaddr "02:00:00:00:99:99": no interface of the host/],
-  ['folder in sysfs', { kernelpath: '/sys/devices/none' }, /kernelpath "\/sys\/devices\/none"/],
-  ['auxiliary device', { deviceID: 'mlx5_core.sf.99' }, /no such device on the auxiliary bus/],
-  ['folder of state', { stateDir: '/etc/hostname/state' }, /ENOTDIR/],
-])('%s missing: code 50', async (_, config, words) => {
-  const { code, msg, details = '' } = errorOf(await status(config))
-  expect(`${msg} ${details}`).toMatch(words)
-  expect(msg).toContain('Cannot serve an ADD')
-  expect(code).toBe(50)
-})
-
-test.each([
-  ['a value', { vlan: 5000 }, 'Cannot use vlan 5000: must be'],
-  ['a word', { deviceID: '0000:99:00.1', spoofchk: 'yes' }, 'Cannot use spoofchk "yes": must be'],
-  ['another device than the rest', { device: 'simwire0' }, 'they must be the same'],
-])('%s that an ADD would refuse: code 50', async (_, more, words) => {
-  const { code, msg } = errorOf(await status({ deviceID: vf(), ...more }))
-  expect(msg).toContain('Cannot serve an ADD')
-  expect(msg).toContain(words)
-  expect(code).toBe(50)
-})
-
 test('a PF whose VFs were taken away: code 50', async () => {
   await lab.must(`echo 0 >/sys/class/net/${card.pf}/device/sriov_numvfs`)
   try {
@@ -115,16 +74,4 @@ test('a PF whose VFs were taken away: code 50', async () => {
   } finally {
     await setVfs(lab, card, 1)
   }
-})
-
-test('the IPAM plugin is asked with the whole config, and its answer is passed on', async () => {
-  const config = { deviceID: vf(), ipam: { type: 'ledger', book: 7 } }
-  expect(await status(config)).toMatchObject({ code: 0, stdout: '' })
-  expect(JSON.parse(await lab.readFile(`${FOLDER}/asked`))).toMatchObject(config)
-  await lab.must(`touch ${FOLDER}/away`)
-  expect(errorOf(await status(config))).toMatchObject({
-    code: 50,
-    msg: expect.stringContaining('the database is away'),
-  })
-  await lab.must(`rm ${FOLDER}/away`)
 })

@@ -1,8 +1,10 @@
-// Steering filters at work: a frame that matches goes out of the same interface again with both MAC addresses
-// rewritten, every other one is left alone; seen by tcpdump at the other end, counted by tc.
+// Steering filters: each is what the command line that describes it makes, and its inverse takes it back. At work a frame that
+// matches goes out of the same interface again with both MAC addresses rewritten, every other one is left alone; seen by tcpdump
+// at the other end, counted by tc.
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Lab } from '../../hack/lab/lab.ts'
-import type { SteerSpec } from '../../src/ops/op.ts'
+import { describe as lineOf } from '../../src/ops/describe.ts'
+import { invert, type Op, type SteerSpec } from '../../src/ops/op.ts'
 import { type CapturedFrame, capture } from '../support/capture.ts'
 import { apply, ask, drive, json, run } from '../support/driver.ts'
 import { lab } from '../support/lab.ts'
@@ -18,6 +20,9 @@ beforeAll(async () => {
   await newPod(vm, on)
   await newPod(vm, peer)
   await vm.must(`ip -n ${on} link add uplink address ${uplinkMac} up type veth peer name port netns ${peer}
+    ip -n ${on} link add plain index 11 type dummy
+    ip -n ${peer} link add plain index 11 type dummy
+    for ns in ${on} ${peer}; do tc -n $ns qdisc add dev plain clsact; done
     ip -n ${peer} -b - <<END
       link set port address 02:00:00:00:00:02 up
       address add 10.5.0.2/24 dev port
@@ -50,6 +55,23 @@ const rules: readonly SteerSpec[] = [
   { ...common, prio: 12, address: '10.6.0.1', proto: 'udp', port: 53, vlan: 100 },
   { ...common, prio: 12, address: 'fd06::1', proto: 'udp', port: 53, vlan: 100 },
 ]
+
+test('steering operations do what their command lines do, and their inverses take all of it back', async () => {
+  const ops = rules.map((rule): Op => ({ do: 'steer.add', offload: 'off', rule: { ...rule, link: 'plain' } }))
+  const listing = (namespace: string) => vm.must(`tc -n ${namespace} -d filter show dev plain ingress`)
+  const outcomes = await drive(vm, ops.map(run), { on })
+  await vm.must(`ip netns exec ${peer} sh -e -c '${ops.map(lineOf).join('\n')}'`)
+  const [ours, theirs] = [await listing(on), await listing(peer)]
+  // Actions are numbered through a namespace.
+  expect(ours).toBe(theirs)
+  expect(ours.match(/action order 2: mirred/g)).toHaveLength(ops.length)
+  expect(outcomes).toEqual(ops.map(() => ({ where: 'host', handle: expect.any(Number) })))
+
+  const inverses = ops.flatMap((op) => invert(op) ?? []).reverse()
+  expect(inverses).toHaveLength(ops.length)
+  await drive(vm, inverses.map(run), { on })
+  expect(await listing(on)).toBe('')
+})
 
 /** A datagram from the peer, or the first segment of a connection that nobody accepts. */
 const frame = (proto: string, address: string, port: number) =>

@@ -170,8 +170,9 @@ test('our filters look to tc as those of its own command lines do', async () => 
     cases.map((one) => request(draft('newFlower', placeOn(ours, one), one.options()))),
     { on },
   )
-  for (const { line } of cases)
-    await vm.must(`tc -n ${on} filter add dev theirs ${line.replaceAll('\n', ' ')}`)
+  await vm.must(`tc -n ${on} -b - <<END
+${cases.map(({ line }) => `filter add dev theirs ${line.replaceAll('\n', ' ')}`).join('\n')}
+END`)
   for (const side of ['ingress', 'egress']) {
     const mine = await shown('ours', side)
     expect(mine).toHaveLength(cases.filter((one) => (one.side ?? 'ingress') === side).length)

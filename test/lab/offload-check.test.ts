@@ -51,7 +51,7 @@ async function add(config: Record<string, unknown>): Promise<void> {
   const vf = net.vfs[0]?.pci ?? ''
   // Without a default route by the VF, so that the pod gets its own rule and table.
   const ipam = staticIpam(`${POD}/24`, 'fd00:1::5/64')
-  list = listOf(attachConfig(vf, { ipam }), offloadConfig(vf, config))
+  list = listOf(attachConfig(vf, { ipam, announce: { count: 0 } }), offloadConfig(vf, config))
   result = await runtime.add(list, pod())
 }
 

@@ -207,12 +207,12 @@ describe('legacy mode, where rules run in software', () => {
     await vm.must(
       `tc qdisc add dev ${card.pf} ingress; ${filter('protocol ip prio 30 flower ip_proto icmp action ok')}`,
     )
-    const before = await snapshot(vm)
+    const before = await look()
     expect(await add()).toMatchObject({ code: 0 })
     await linkIsReady(vm, 'pod-one')
     await expectBytes()
     await del()
-    expect(diffSnapshot(before, await snapshot(vm))).toEqual([])
+    expect(stateDifferences(before, await look())).toEqual([])
   })
 
   test('VEPA, a port of Open vSwitch, and an uplink that is down', async () => {
@@ -283,7 +283,7 @@ describe('switchdev mode', () => {
     for (const action of ['trap', 'ok']) {
       await vm.must(`tc qdisc add dev ${card.pf} clsact; ${inNic(action)}`)
       await refused(101, /frames are taken in the NIC/, { offload: 'require' })
-      const before = await snapshot(vm)
+      const before = await look()
       const result = await add()
       expect(result, result.stderr).toMatchObject({ code: 0 })
       expect(result.stderr).toMatch(/frames are taken in the NIC/)
@@ -293,7 +293,7 @@ describe('switchdev mode', () => {
         lladdr $(ip netns exec ${CLIENT_A.namespace} cat /sys/class/net/eth0/address)`)
       await expectBytes()
       await del()
-      expect(diffSnapshot(before, await snapshot(vm))).toEqual([])
+      expect(stateDifferences(before, await look())).toEqual([])
       await vm.must(`tc qdisc del dev ${card.pf} clsact`)
     }
   })

@@ -1,7 +1,8 @@
 // DEL and GC of vf-offload when there is nothing left to go by but cookies: the record lost, the uplink under another
-// name, in another mode or gone, and other programs at work on the same device. On simnic (from source, not hardware).
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
-import type { CniResult, ConfigList, Runtime } from '../../hack/lab/cni-runtime.ts'
+// name, in another mode or gone, and other programs at work on the same device. On simnic (from source, not hardware), which
+// is there once for all tests: the last ones take it away.
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import type { CniResult, Runtime } from '../../hack/lab/cni-runtime.ts'
 import type { Lab } from '../../hack/lab/lab.ts'
 import { lab } from '../support/lab.ts'
 import {
@@ -14,148 +15,193 @@ import {
   staticIpam,
   testRuntime,
 } from '../support/plugins.ts'
+import { stateDifferences, stateScript } from '../support/port-state.ts'
 import { type Card, loadSimnic, setMode, setVfs, unloadSimnic } from '../support/simnic.ts'
 import { diffSnapshot, type Snapshot, snapshot } from '../support/snapshot.ts'
 import { deletePod, newPod } from '../support/topology.ts'
 
 const HOST = '10.1.0.1'
-const portMappings = [
-  { hostPort: 8080, containerPort: 80, protocol: 'tcp' },
-  { hostPort: 5353, containerPort: 53, protocol: 'udp' },
-]
 const records = '/var/lib/cni/vf-flower/offload'
+/** Each with a VF of its own; the second is there for the end. */
+const pods = [
+  { name: 'pod-one', address: '10.1.0.5', ports: [8080, 5353] },
+  { name: 'pod-two', address: '10.1.0.6', ports: [8081, 5354] },
+] as const
+type Pod = (typeof pods)[number]
+const [one, two] = pods
 
 let vm: Lab
 let runtime: Runtime
 let card: Card
-let vf: string
-let list: ConfigList
-let attached: CniResult
-/** Host and pod with the VF attached, before vf-offload came. */
+let vfs: readonly string[]
+const attached = new Map<Pod, CniResult>()
+/** Host and pod with both VFs attached, before vf-offload came. */
 let host: Snapshot
 let inPod: Snapshot
 
 beforeAll(async () => {
   vm = await lab()
   runtime = testRuntime(vm)
-})
-
-beforeEach(async () => {
   ;[card] = (await loadSimnic(vm)) as [Card]
-  await setVfs(vm, card, 1)
+  await setVfs(vm, card, 2)
   await setMode(vm, card, 'switchdev')
-  await vm.must(
-    `ip link set ${card.pf} up; ip link set ${card.pf}rep0 up; ip address add ${HOST}/24 dev ${card.pf}`,
+  vfs = (
+    await vm.must(`set -e
+      ip -b - <<END
+link set ${card.pf} up
+link set ${card.pf}rep0 up
+link set ${card.pf}rep1 up
+address add ${HOST}/24 dev ${card.pf}
+END
+      for vf in 0 1; do basename $(readlink /sys/class/net/${card.pf}/device/virtfn$vf); done`)
   )
-  vf = (await vm.must(`basename $(readlink /sys/class/net/${card.pf}/device/virtfn0)`)).trim()
-  await newPod(vm, 'pod-one')
-  const attach = attachConfig(vf, { ipam: staticIpam('10.1.0.5/24'), announce: { count: 0 } })
-  list = listOf(attach, offloadConfig(vf))
-  attached = await runtime.add(listOf(attach), pod())
+    .trim()
+    .split('\n')
+  for (const pod of pods) {
+    await newPod(vm, pod.name)
+    attached.set(pod, await runtime.add(listOf(mainOf(pod)), of(pod)))
+  }
   host = await snapshot(vm)
-  inPod = await snapshot(vm, { namespace: 'pod-one' })
-  const done = await runtime.call('ADD', list, offloadConfig(vf), pod(), { prevResult: attached })
-  expect(done).toMatchObject({ code: 0 })
-})
-
-afterEach(async () => {
-  await runtime.del(list, pod())
-  await deletePod(vm, 'pod-one')
-  await unloadSimnic(vm)
+  inPod = await snapshot(vm, { namespace: one.name })
 })
 afterAll(async () => {
-  await vm.must('rm -rf /run/churn')
-})
-
-const pod = () => attachment('/run/netns/pod-one', { capabilityArgs: { portMappings } })
-const del = () => silently(runtime.call('DEL', list, offloadConfig(vf), attachment('/run/netns/pod-one')))
-
-test('record lost, report left, uplink renamed: all of ours goes, in the pod too', async () => {
-  await vm.must(`rm ${records}/*.json; ls ${records}/report/*.json
-    ip link set ${card.pf} down; ip link set ${card.pf} name other0 up`)
-  await del()
-  await vm.must(`ip link set other0 down; ip link set other0 name ${card.pf} up`)
-  expect(diffSnapshot(host, await snapshot(vm))).toEqual([])
-  expect(diffSnapshot(inPod, await snapshot(vm, { namespace: 'pod-one' }))).toEqual([])
-})
-
-test('record lost, then another ADD: code 11, and what the first made stays whole', async () => {
-  await vm.must(`rm ${records}/*.json`)
-  const looks = async () => [await snapshot(vm), await snapshot(vm, { namespace: 'pod-one' })] as const
-  const [before, beforeInPod] = await looks()
-  const again = runtime.call('ADD', list, offloadConfig(vf), pod(), { prevResult: attached })
-  expect(errorOf(await again)).toMatchObject({ code: 11, details: expect.stringContaining('record is lost') })
-  const [after, afterInPod] = await looks()
-  expect([diffSnapshot(before, after), diffSnapshot(beforeInPod, afterInPod)]).toEqual([[], []])
-})
-
-test('record lost, eSwitch in the other mode: the uplink’s filters, which lead nowhere, go', async () => {
-  await setMode(vm, card, 'legacy')
-  expect(await vm.must(`tc filter show dev ${card.pf} ingress`)).toContain('dst_port 8080')
-  await vm.must(`rm ${records}/*.json`)
-  await del()
-  expect(await vm.must(`tc filter show dev ${card.pf} ingress; nft list tables`)).toBe('')
-  expect(await vm.must('ip -n pod-one rule; ip -n pod-one -6 rule')).not.toContain('30000')
-  // The change of mode has taken the VF's carrier. Without record nobody knows whose the note about a representor's clsact was.
-  const left = diffSnapshot(inPod, await snapshot(vm, { namespace: 'pod-one' }))
-  expect(
-    left.filter((line) => !/linkdown|NO-CARRIER|operstate|"dev":"net1".*"flags":\[\]|clsact-\d+:/.test(line)),
-  ).toEqual([])
-})
-
-test('record lost and the card gone, with all filters: the reservation and the pod’s part go', async () => {
-  await vm.must(`rm ${records}/*.json`)
+  for (const pod of pods) {
+    await runtime.del(listOf(mainOf(pod), ours(pod)), of(pod))
+    await deletePod(vm, pod.name)
+  }
   await unloadSimnic(vm)
-  expect(await vm.must('nft list table inet vf-flower')).toContain('8080')
-  await del()
-  expect(
-    await vm.must(
-      'nft list tables; ip netns exec pod-one nft list tables; ip -n pod-one rule | grep -c lookup',
-    ),
-  ).toBe('3\n')
-  expect((await vm.must(`find ${records} -type f`)).trim()).toBe('')
 })
 
-test('the card gone, the record there: DEL succeeds and leaves nothing', async () => {
-  await unloadSimnic(vm)
-  await del()
-  expect(await vm.must('nft list tables; ip netns exec pod-one nft list tables')).toBe('')
-  expect((await vm.must(`find ${records} -type f`)).trim()).toBe('')
-})
+const vfOf = (pod: Pod) => vfs[pods.indexOf(pod)] ?? ''
+const mainOf = (pod: Pod) =>
+  attachConfig(vfOf(pod), { ipam: staticIpam(`${pod.address}/24`), announce: { count: 0 } })
+const ours = (pod: Pod, more: Record<string, unknown> = {}) => offloadConfig(vfOf(pod), more)
+const list = () => listOf(mainOf(one), ours(one))
 
-test('GC with the record lost, while others add and remove filters on the same device all the time', async () => {
-  const words = (prio: number) => `dev ${card.pf} ingress protocol ip prio ${prio}`
-  const churn = [1, 3, 4, 5].flatMap((prio) => [
-    `filter add ${words(prio)} flower ip_proto udp dst_port 7 action pass`,
-    `filter del ${words(prio)}`,
-  ])
-  await vm.writeFile('/run/churn', `${churn.join('\n')}\n`)
-  await vm.must(`tc filter add ${words(2)} flower ip_proto icmp action pass`)
-  const churner = await vm.spawn(['sh', '-c', 'while tc -b /run/churn; do echo -n .; done'], { timeoutMs: 0 })
-  await expect.poll(() => churner.stdout().length).toBeGreaterThan(1)
-  const gc = (valid: readonly { containerID: string; ifname: string }[]) =>
-    // By its report the pod lives.
-    runtime.call(
-      'GC',
-      { ...list, cniVersion: '1.1.0' },
-      offloadConfig(vf, { gcLive: true }),
-      attachment(''),
-      {
+const of = ({ name, ports: [web, dns] }: Pod) =>
+  attachment(`/run/netns/${name}`, {
+    containerID: name,
+    capabilityArgs: {
+      portMappings: [
+        { hostPort: web, containerPort: 80, protocol: 'tcp' },
+        { hostPort: dns, containerPort: 53, protocol: 'udp' },
+      ],
+    },
+  })
+const add = (pod: Pod) => {
+  const prevResult = attached.get(pod)
+  return runtime.call('ADD', list(), ours(pod), of(pod), { prevResult })
+}
+const del = (pod: Pod = one) =>
+  silently(
+    runtime.call('DEL', list(), ours(pod), {
+      ...attachment(`/run/netns/${pod.name}`),
+      containerID: pod.name,
+    }),
+  )
+const recordOf = ({ name }: Pod) => `'${records}/lab-net ${name}@net1.json'`
+
+describe('the card there', () => {
+  beforeEach(async () => {
+    expect((await add(one)).code).toBe(0)
+  })
+
+  test('record lost, report left, uplink renamed: all of ours goes, in the pod too', async () => {
+    await vm.must(`rm ${records}/*.json; ls ${records}/report/*.json
+      ip link set ${card.pf} down; ip link set ${card.pf} name other0 up`)
+    await del()
+    await vm.must(`ip link set other0 down; ip link set other0 name ${card.pf} up`)
+    expect(diffSnapshot(host, await snapshot(vm))).toEqual([])
+    expect(diffSnapshot(inPod, await snapshot(vm, { namespace: one.name }))).toEqual([])
+  })
+
+  test('record lost, then another ADD: code 11, and what the first made stays whole', async () => {
+    await vm.must(`rm ${records}/*.json`)
+    const look = () => vm.must(stateScript(card.pf, pods))
+    const before = await look()
+    expect(errorOf(await add(one))).toMatchObject({
+      code: 11,
+      details: expect.stringContaining('record is lost'),
+    })
+    expect(stateDifferences(before, await look())).toEqual([])
+    await del()
+  })
+
+  test('GC with the record lost, while others add and remove filters on the same device all the time', async () => {
+    const words = (prio: number) => `dev ${card.pf} ingress protocol ip prio ${prio}`
+    const churn = [1, 3, 4, 5].flatMap((prio) => [
+      `filter add ${words(prio)} flower ip_proto udp dst_port 7 action pass`,
+      `filter del ${words(prio)}`,
+    ])
+    await vm.writeFile('/run/churn', `${churn.join('\n')}\n`)
+    await vm.must(`tc filter add ${words(2)} flower ip_proto icmp action pass`)
+    const churner = await vm.spawn(['sh', '-c', 'while tc -b /run/churn; do echo -n .; done'], {
+      timeoutMs: 0,
+    })
+    await expect.poll(() => churner.stdout().length).toBeGreaterThan(1)
+    const gc = (valid: readonly { containerID: string; ifname: string }[]) =>
+      // By its report the pod lives.
+      runtime.call('GC', { ...list(), cniVersion: '1.1.0' }, ours(one, { gcLive: true }), attachment(''), {
         config: { 'cni.dev/valid-attachments': valid },
-      },
+      })
+    await vm.must(`rm ${records}/*.json`)
+    await silently(gc([{ containerID: one.name, ifname: 'net1' }]))
+    const filters = async () =>
+      (
+        await vm.must(`tc filter show dev ${card.pf} ingress; tc filter show dev ${card.pf}rep0 ingress`)
+      ).split('cookie 7666').length - 1
+    expect(await filters()).toBeGreaterThan(0)
+    await silently(gc([]))
+    churner.kill()
+    await churner.wait()
+    expect(await filters()).toBe(0)
+    const left = await vm.must(`tc filter show dev ${card.pf} ingress; nft list tables`)
+    expect(left).toMatch(/pref 2 flower.*ip_proto icmp/s)
+    expect(left).not.toContain('vf-flower')
+    await vm.must(`tc qdisc del dev ${card.pf} clsact; rm /run/churn`)
+  })
+
+  test('record lost, eSwitch in the other mode: the uplink’s filters, which lead nowhere, go', async () => {
+    await setMode(vm, card, 'legacy')
+    expect(await vm.must(`tc filter show dev ${card.pf} ingress`)).toContain('dst_port 8080')
+    await vm.must(`rm ${records}/*.json`)
+    await del()
+    expect(await vm.must(`tc filter show dev ${card.pf} ingress; nft list tables`)).toBe('')
+    expect(await vm.must('ip -n pod-one rule; ip -n pod-one -6 rule')).not.toContain('30000')
+    // The change of mode has taken the VF's carrier. Without record nobody knows whose the note about a representor's clsact was.
+    const left = diffSnapshot(inPod, await snapshot(vm, { namespace: one.name }))
+    expect(
+      left.filter(
+        (line) => !/linkdown|NO-CARRIER|operstate|"dev":"net1".*"flags":\[\]|clsact-\d+:/.test(line),
+      ),
+    ).toEqual([])
+    await setMode(vm, card, 'switchdev')
+    await vm.must(`ip link set ${card.pf}rep0 up; ip link set ${card.pf}rep1 up`)
+  })
+})
+
+describe('the card gone', () => {
+  // It goes once for both: one pod has lost its record, the other has not.
+  beforeAll(async () => {
+    expect((await add(one)).code).toBe(0)
+    expect((await add(two)).code).toBe(0)
+    await vm.must(`rm ${recordOf(one)}`)
+    await unloadSimnic(vm)
+    expect(await vm.must('nft list table inet vf-flower')).toMatch(/8080[\s\S]*8081|8081[\s\S]*8080/)
+  })
+
+  test('with all filters, and the record lost: the reservation and the pod’s part go', async () => {
+    await del(one)
+    expect(await vm.must('nft list table inet vf-flower')).not.toContain('8080')
+    expect(await vm.must('ip netns exec pod-one nft list tables; ip -n pod-one rule | grep -c lookup')).toBe(
+      '3\n',
     )
-  await vm.must(`rm ${records}/*.json`)
-  await silently(gc([{ containerID: 'pod-one', ifname: 'net1' }]))
-  const ours = async () =>
-    (await vm.must(`tc filter show dev ${card.pf} ingress; tc filter show dev ${card.pf}rep0 ingress`)).split(
-      'cookie 7666',
-    ).length - 1
-  expect(await ours()).toBeGreaterThan(0)
-  await silently(gc([]))
-  churner.kill()
-  await churner.wait()
-  expect(await ours()).toBe(0)
-  const left = await vm.must(`tc filter show dev ${card.pf} ingress; nft list tables`)
-  expect(left).toMatch(/pref 2 flower.*ip_proto icmp/s)
-  expect(left).not.toContain('vf-flower')
+    expect(await vm.must(`find ${records} -type f -name '*pod-one*'`)).toBe('')
+  })
+
+  test('the record there: DEL succeeds and leaves nothing', async () => {
+    await del(two)
+    expect(await vm.must('nft list tables; ip netns exec pod-two nft list tables')).toBe('')
+    expect(await vm.must(`find ${records} -type f`)).toBe('')
+  })
 })

@@ -15,6 +15,7 @@ import {
   staticIpam,
   testRuntime,
 } from '../support/plugins.ts'
+import { stateDifferences, stateScript } from '../support/port-state.ts'
 import { type SctpServer, serveSctp } from '../support/sctp.ts'
 import { type Card, hardwareRules, knob, loadSimnic, setMode, unloadSimnic } from '../support/simnic.ts'
 import { diffSnapshot, snapshot } from '../support/snapshot.ts'
@@ -82,6 +83,9 @@ const pod = (portMappings: unknown = webAndDns) =>
 const journal = async () =>
   (JSON.parse(await vm.must('cat /var/lib/cni/vf-flower/offload/*.json')) as { journal: Journal }).journal
 
+/** All that port mappings change on the host and in the pod. */
+const lookAtState = () => vm.must(stateScript(card.pf, [{ name: 'pod-one' }]))
+
 interface Journal {
   readonly port: string
   readonly nat: string
@@ -102,14 +106,14 @@ async function bind(driver: string): Promise<void> {
 
 /** What no rule of ours is for where the representor is attached to nothing: questions for neighbours. */
 async function tellNeighbours(): Promise<void> {
-  const mac = async (ns: string, dev: string) =>
-    (await vm.must(`ip netns exec ${ns} cat /sys/class/net/${dev}/address`)).trim()
-  const [client, router] = [await mac(CLIENT_A.namespace, 'eth0'), await mac(ROUTER.namespace, 'near')]
-  await vm.must(`ip -n pod-one -b - <<END
-    neigh replace ${CLIENT_A.v4} lladdr ${client} dev net1
-    neigh replace ${CLIENT_A.v6} lladdr ${client} dev net1
-    neigh replace ${ROUTER.v4} lladdr ${router} dev net1
-    neigh replace ${ROUTER.v6} lladdr ${router} dev net1
+  await vm.must(`set -e
+    client=$(ip netns exec ${CLIENT_A.namespace} cat /sys/class/net/eth0/address)
+    router=$(ip netns exec ${ROUTER.namespace} cat /sys/class/net/near/address)
+    ip -n pod-one -b - <<END
+neigh replace ${CLIENT_A.v4} lladdr $client dev net1
+neigh replace ${CLIENT_A.v6} lladdr $client dev net1
+neigh replace ${ROUTER.v4} lladdr $router dev net1
+neigh replace ${ROUTER.v6} lladdr $router dev net1
 END`)
 }
 
@@ -124,13 +128,14 @@ async function startServer(): Promise<void> {
 
 async function mappedPortsAnswer(): Promise<void> {
   for (const client of [CLIENT_A, CLIENT_B]) {
-    for (const family of families) {
-      const answers = await ask(vm, client.namespace, [
-        { protocol: 'tcp', address: HOST[family], port: 8080, bytes: 60_000 },
-        { protocol: 'udp', address: HOST[family], port: 5353 },
-      ])
-      expect(answers.map(({ peer }) => peer.address)).toEqual([client[family], client[family]])
-    }
+    const questions = families.flatMap((family) => [
+      { protocol: 'tcp', address: HOST[family], port: 8080, bytes: 60_000 } as const,
+      { protocol: 'udp', address: HOST[family], port: 5353 } as const,
+    ])
+    const answers = await ask(vm, client.namespace, questions)
+    expect(answers.map(({ peer }) => peer.address)).toEqual(
+      families.flatMap((family) => [client[family], client[family]]),
+    )
   }
 }
 
@@ -140,7 +145,7 @@ test('a VF that a program drives: the card translates, whatever sends and receiv
   list = listOf(attachConfig(vf(), { mac: MAC, ipam }), offloadConfig(vf()))
   try {
     const result = await runtime.add({ ...list, plugins: list.plugins.slice(0, 1) }, pod())
-    const attached = await snapshot(vm)
+    const attached = await lookAtState()
     const add = (config: Record<string, unknown>) =>
       runtime.call('ADD', list, offloadConfig(vf(), config), pod(), { prevResult: result })
     for (const [config, words] of [
@@ -156,10 +161,10 @@ test('a VF that a program drives: the card translates, whatever sends and receiv
         msg: expect.stringContaining('driver said'),
       })
     await knob(vm, card, 'max_rules', 0)
-    expect(diffSnapshot(attached, await snapshot(vm))).toEqual([])
+    expect(stateDifferences(attached, await lookAtState())).toEqual([])
     expect((await add({ offload: 'require' })).code).toBe(0)
     await silently(runtime.call('DEL', list, offloadConfig(vf()), pod(), { prevResult: result }))
-    expect(diffSnapshot(attached, await snapshot(vm))).toEqual([])
+    expect(stateDifferences(attached, await lookAtState())).toEqual([])
     expect((await add({})).code).toBe(0)
     const { port, nat, rules } = await journal()
     expect({ port, nat, where: [...new Set(rules.map(({ where }) => where))] }).toEqual({
@@ -214,7 +219,7 @@ test('a NIC of its own is served by the uplink that the config names, and by non
   const [attach, ours] = list.plugins
   if (attach === undefined || ours === undefined) throw new Error('no plugins')
   const result = await runtime.add({ ...list, plugins: [attach] }, pod())
-  const attached = await snapshot(vm)
+  const attached = await lookAtState()
   const add = (config: Record<string, unknown>) =>
     runtime.call('ADD', list, { ...ours, ...config }, pod(), { prevResult: result })
   for (const [config, words] of [
@@ -225,7 +230,7 @@ test('a NIC of its own is served by the uplink that the config names, and by non
   ] as const)
     expect(errorOf(await add(config))).toMatchObject({ code: 7, msg: expect.stringContaining(words) })
   expect(errorOf(await add({ masqAll: true }))).toMatchObject({ code: 2 })
-  expect(diffSnapshot(attached, await snapshot(vm))).toEqual([])
+  expect(stateDifferences(attached, await lookAtState())).toEqual([])
   expect((await add({})).code).toBe(0)
   await linkIsReady(vm, 'pod-one')
   await startServer()
@@ -234,7 +239,7 @@ test('a NIC of its own is served by the uplink that the config names, and by non
   expect({ port, nat }).toEqual({ port: 'nic', nat: 'pod' })
   for (const server of servers.splice(0)) await server.stop()
   await silently(runtime.call('DEL', list, ours, pod(), { prevResult: result }))
-  expect(diffSnapshot(attached, await snapshot(vm))).toEqual([])
+  expect(stateDifferences(attached, await lookAtState())).toEqual([])
 })
 
 test('SCTP by a representor: translated in the pod, and refused by name where the NIC would have to', async () => {

@@ -1,11 +1,12 @@
-// Limits on interfaces of any other kind, all in the pod: a macvlan, and a NIC of its own that host-device has moved; and a
-// VF that a program drives, which the kernel can't shape. Main plugins are the distribution's, the card is simulated
-// (simnic, from source, not hardware).
+// Limits on interfaces of other kinds than rates-vf and rates-veth have: a macvlan and a NIC of its own that host-device has
+// moved, both limited in the pod; a VF in legacy mode whose PF keeps what it is told; and a VF that a program drives, which the
+// kernel can't shape. Main plugins are the distribution's and vf-attach, the card is simulated (simnic, from source, not
+// hardware).
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from 'vitest'
 import type { CniResult, ConfigList, PluginConfig, Runtime } from '../../hack/lab/cni-runtime.ts'
 import type { Lab } from '../../hack/lab/lab.ts'
 import { lab as sharedLab } from '../support/lab.ts'
-import { limitFor, look, unlimited } from '../support/limits.ts'
+import { expectWithin, limitFor, look, SETTLED_TCP, unlimited } from '../support/limits.ts'
 import {
   attachConfig,
   attachment,
@@ -16,6 +17,7 @@ import {
   testRuntime,
 } from '../support/plugins.ts'
 import { type Meter, type Stream, startMeter } from '../support/rate.ts'
+import { recordedLimits } from '../support/rate-bed.ts'
 import { type Card, loadSimnic, setVfs, unloadSimnic } from '../support/simnic.ts'
 import { diffSnapshot, snapshot } from '../support/snapshot.ts'
 import { deletePod, isReachable, linkIsReady, newPod, vethWire } from '../support/topology.ts'
@@ -25,8 +27,8 @@ vi.setConfig({ testTimeout: 400_000 })
 
 const POD = 'pod-one'
 const POD4 = '10.1.0.5'
-/** Who is at the other end of the wire. */
-const FAR = 'far'
+/** Who is at the other end of the wire: of the macvlan's, and of the card's. */
+const [BEYOND, FAR] = ['beyond', 'far'] as const
 const FAR4 = '10.1.0.10'
 
 let lab: Lab
@@ -41,10 +43,22 @@ beforeAll(async () => {
   ;[card] = (await loadSimnic(lab, { totalVfs: 1 })) as [Card]
   await setVfs(lab, card, 1)
   await vethWire(lab)
-  await newPod(lab, FAR)
+  for (const name of [BEYOND, FAR]) await newPod(lab, name)
+  await lab.must(`set -e
+    modprobe uio_pci_generic
+    ip link set far0 netns ${BEYOND}; ip link set ${card.wire} netns ${FAR}
+    ip link set up0 up
+    ip -n ${BEYOND} -b - <<END
+link set far0 up
+address add ${FAR4}/24 dev far0
+END
+    ip -n ${FAR} -b - <<END
+link set ${card.wire} up
+address add ${FAR4}/24 dev ${card.wire}
+END`)
 })
 afterAll(async () => {
-  await deletePod(lab, FAR)
+  for (const name of [BEYOND, FAR]) await deletePod(lab, name)
   await lab.must(`[ ! -e /sys/class/net/up0 ] || ip link delete up0
     until [ -e /sys/class/net/${card.wire} ]; do sleep 0.05; done`)
   await unloadSimnic(lab)
@@ -52,6 +66,8 @@ afterAll(async () => {
 beforeEach(async () => {
   meter = startMeter(lab)
   await newPod(lab, POD)
+  // The main plugin that moves it lets it down.
+  await lab.must(`ip link set ${card.pf} up`)
 })
 afterEach(async () => {
   await meter.end()
@@ -74,29 +90,36 @@ function ours(command: string, bandwidth: object | undefined, prevResult: CniRes
   return runtime.call(command, list, { ...plugin, ...config }, pod(bandwidth), { prevResult })
 }
 
+async function add(bandwidth: object, prevResult: CniResult): Promise<void> {
+  const { code, stdout, stderr } = await ours('ADD', bandwidth, prevResult)
+  if (code !== 0) throw new Error(`ADD: ${stdout}${stderr}`)
+}
+
+const vfPci = () => `${card.pci.slice(0, -1)}1`
+const vfRate = async () =>
+  /max_tx_rate \d+/.exec(await lab.must(`ip link show ${card.pf} | grep 'vf 0'`))?.[0]
+
 const ipam = { type: 'static', addresses: [{ address: `${POD4}/24` }] }
-const toPod: Stream = { from: FAR, to: POD, address: POD4, port: 5000, seconds: 4, warmUp: 1.5 }
-const fromPod: Stream = { ...toPod, from: POD, to: FAR, address: FAR4, port: 5001 }
+const streams = (far: string) => {
+  const toPod: Stream = { from: far, to: POD, address: POD4, port: 5000, ...SETTLED_TCP }
+  return { toPod, fromPod: { ...toPod, from: POD, to: far, address: FAR4, port: 5001 } }
+}
+/** A rate and a quarter of a second of it as a burst. */
+const egress = (mbit: number) => ({ egressRate: mbit * 1e6, egressBurst: mbit * 250_000 })
+const ingress = (mbit: number) => ({ ingressRate: mbit * 1e6, ingressBurst: mbit * 250_000 })
 
 test.each([
-  ['a macvlan', { type: 'macvlan', master: 'up0', ipam }, (): string => 'far0'],
-  ['a NIC of its own', { type: 'host-device', ipam }, (): string => card.wire],
-] as const)('B9: %s is limited in the pod, both ways, and "outside" is refused', async (_, main, wire) => {
-  const device = main.type === 'host-device' ? { device: card.pf } : {}
-  use({ ...main, ...device })
-  await lab.must(`ip link set ${main.type === 'host-device' ? card.pf : 'up0'} up
-      for dev in $(ip -n ${FAR} -br link | cut -d@ -f1 | cut -d' ' -f1); do ip -n ${FAR} -4 address flush dev $dev; done
-      ip link set ${wire()} netns ${FAR}
-      ip -n ${FAR} link set ${wire()} up; ip -n ${FAR} address add ${FAR4}/24 dev ${wire()}`)
+  ['a macvlan', () => ({ type: 'macvlan', master: 'up0', ipam }), BEYOND],
+  ['a NIC of its own', () => ({ type: 'host-device', device: card.pf, ipam }), FAR],
+] as const)('B9: %s is limited in the pod, both ways, and "outside" is refused', async (_, main, far) => {
+  use(main())
   const result = await attach()
   await linkIsReady(lab, POD)
-  await isReachable(lab, FAR, [POD4])
+  await isReachable(lab, far, [POD4])
+  const { toPod, fromPod } = streams(far)
   const plain = Math.min(await unlimited(meter, toPod), await unlimited(meter, fromPod))
   const mbit = limitFor(plain)
-  const wishes = {
-    ...{ ingressRate: mbit * 1e6, ingressBurst: mbit * 250_000 },
-    ...{ egressRate: mbit * 1e6, egressBurst: mbit * 250_000 },
-  }
+  const wishes = { ...ingress(mbit), ...egress(mbit) }
   // Without a queue length the kernel gives the interface one with its first qdisc.
   await lab.must(`ip -n ${POD} link set net1 txqueuelen 1000`)
   const inside = await snapshot(lab, { namespace: POD })
@@ -108,8 +131,7 @@ test.each([
   ])
   expect(diffSnapshot(inside, await snapshot(lab, { namespace: POD }))).toEqual([])
 
-  const added = await ours('ADD', wishes, result)
-  if (added.code !== 0) throw new Error(`ADD: ${added.stdout}${added.stderr}`)
+  await add(wishes, result)
   const looks = {
     toPod: await look(meter, [toPod], mbit, [90, 105]),
     fromPod: await look(meter, [fromPod], mbit, [90, 105]),
@@ -117,10 +139,7 @@ test.each([
   console.info(
     `unlimited ${plain} Mbit/s, limit ${mbit}: ${looks.toPod.looks} to the pod, ${looks.fromPod.looks} from it, %`,
   )
-  for (const { percent } of Object.values(looks)) {
-    expect(percent).toBeGreaterThanOrEqual(90)
-    expect(percent).toBeLessThanOrEqual(105)
-  }
+  for (const verdict of Object.values(looks)) expectWithin(verdict, [90, 105])
   await silently(ours('CHECK', wishes, result))
   const shown = await lab.must(`${pluginPath[0]}/vfctl show`)
   expect(shown).toContain(`what comes to the pod is limited to ${mbit}000000 bit/s: in the pod,`)
@@ -129,15 +148,31 @@ test.each([
   expect(diffSnapshot(inside, await snapshot(lab, { namespace: POD }))).toEqual([])
 })
 
+test('B9: a VF in legacy mode is limited by the PF in what it sends, and in the pod in what comes to it', async () => {
+  use(attachConfig(vfPci(), { ipam }), { deviceID: vfPci() })
+  const result = await attach()
+  await linkIsReady(lab, POD)
+  await isReachable(lab, FAR, [POD4])
+  const { fromPod } = streams(FAR)
+  const mbit = limitFor(await unlimited(meter, fromPod))
+  const wishes = { ...ingress(mbit), ...egress(mbit) }
+  await add(wishes, result)
+  expect(await recordedLimits(lab)).toEqual([
+    ['toPod', 'pod', 'ifb'],
+    ['fromPod', 'nic', 'max_tx_rate'],
+  ])
+  expectWithin(await look(meter, [fromPod], mbit, [90, 105]), [90, 105])
+  await silently(ours('CHECK', wishes, result))
+  await silently(ours('DEL', undefined, result))
+  expect(await vfRate()).toBeUndefined()
+})
+
 test('a VF that a program drives: what the PF can do, and the rest is refused with the reason', async () => {
-  const vf = `${card.pci.slice(0, -1)}1`
+  const vf = vfPci()
   const bind = (driver: string) =>
     lab.must(`cd /sys/bus/pci/devices/${vf} || exit
       echo ${driver} >driver_override; [ ! -e driver ] || echo ${vf} >driver/unbind
       echo ${vf} >/sys/bus/pci/drivers_probe; echo >driver_override`)
-  const rate = async () =>
-    /max_tx_rate \d+/.exec(await lab.must(`ip link show ${card.pf} | grep 'vf 0'`))?.[0]
-  await lab.must(`modprobe uio_pci_generic; ip link set ${card.pf} up`)
   await bind('uio_pci_generic')
   use(attachConfig(vf, { mac: '02:00:00:00:00:61' }), { deviceID: vf })
   const result = await attach()
@@ -153,8 +188,8 @@ test('a VF that a program drives: what the PF can do, and the rest is refused wi
     ])
   }
   const limit = { egressRate: 9_000_000, egressBurst: 900_000 }
-  expect((await ours('ADD', limit, result)).code).toBe(0)
-  expect(await rate()).toBe('max_tx_rate 9')
+  await add(limit, result)
+  expect(await vfRate()).toBe('max_tx_rate 9')
   await silently(ours('CHECK', limit, result))
   await silently(ours('DEL', undefined, result))
   expect(diffSnapshot(before, await snapshot(lab))).toEqual([])

@@ -1,6 +1,8 @@
 // What the system sees of the card: PCI, names, devlink, ethtool; binding, namespaces, and its absence.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Lab } from '../../hack/lab/lab.ts'
+import { representorOf } from '../../src/nic/representor.ts'
+import { ask, drive, json } from '../support/driver.ts'
 import { lab } from '../support/lab.ts'
 import {
   type Card,
@@ -21,7 +23,7 @@ let trouble: () => Promise<string[]>
 beforeAll(async () => {
   vm = await lab()
   trouble = await watchKernelLog(vm)
-  ;[card, second] = (await loadSimnic(vm, { cards: 2, driverName: 'nic_core' })) as [Card, Card]
+  ;[card, second] = (await loadSimnic(vm, { cards: 2, totalVfs: 12, driverName: 'nic_core' })) as [Card, Card]
   await vm.must(`ip link set ${card.pf} up; ip link set ${card.wire} up`)
 })
 afterAll(async () => {
@@ -57,7 +59,7 @@ describe('PCI', () => {
     const shown = await vm.must(`lspci -vv -s ${card.pci}`)
     expect(shown).toMatch(/Ethernet controller/)
     expect(shown).toMatch(/Express \(v2\) Root Complex Integrated Endpoint/)
-    expect(shown).toMatch(/Initial VFs: 8, Total VFs: 8, Number of VFs: 0/)
+    expect(shown).toMatch(/Initial VFs: 12, Total VFs: 12, Number of VFs: 0/)
     expect(shown).toMatch(/Kernel driver in use: nic_core/)
     expect(shown).not.toMatch(/access denied|unknown header|\?\?/i)
     for (const command of ['ethtool -i', 'devlink dev info']) {
@@ -68,7 +70,7 @@ describe('PCI', () => {
 
   test('sriov_numvfs makes and removes VFs, with links both ways', async () => {
     const device = `/sys/class/net/${card.pf}/device`
-    for (const count of [8, 3]) {
+    for (const count of [12, 3]) {
       await setVfs(vm, card, count)
       const virtfns = await vm.must(`cd ${device}; for vf in virtfn*; do basename "$(readlink $vf)"; done`)
       const expected = Array.from({ length: count }, (_, vf) => `${card.pci.slice(0, -4)}00.${vf + 1}`)
@@ -78,9 +80,9 @@ describe('PCI', () => {
         `basename "$(readlink ${device}/virtfn0/physfn)"; cat ${device}/sriov_numvfs`,
       )
       expect(physfn.trim().split('\n')).toEqual([card.pci, `${count}`])
-      expect(Object.keys(await links()).filter((name) => /^simpf0vf\d$/.test(name))).toHaveLength(count)
+      expect(Object.keys(await links()).filter((name) => /^simpf0vf\d+$/.test(name))).toHaveLength(count)
     }
-    expect(await refusal(vm, `/bin/echo 9 >${device}/sriov_numvfs`)).toMatch(/Numerical result out of range/)
+    expect(await refusal(vm, `/bin/echo 13 >${device}/sriov_numvfs`)).toMatch(/Numerical result out of range/)
     expect(await vm.must(`lspci -vv -s ${card.pci.slice(0, -2)}.1`)).toMatch(/BusMaster\+[\s\S]*nic_core/)
     await vm.must(`echo 0 >${device}/sriov_numvfs`)
     expect(await pciFunctions()).toEqual([card.pci, second.pci])
@@ -180,13 +182,13 @@ describe('ports', () => {
       return [card.pf, card.wire, 'simpf0vf0'].map((name) => all[name]?.operstate)
     }
     await vm.must('ip link set simpf0vf0 up')
-    await expect.poll(states).toEqual(['UP', 'UP', 'UP'])
+    await expect.poll(states, { timeout: 30_000 }).toEqual(['UP', 'UP', 'UP'])
     expect(await vm.must(`ethtool ${card.pf}`)).toMatch(/Speed: 25000Mb\/s[\s\S]*Link detected: yes/)
     await vm.must(`ip link set ${card.wire} down`)
-    await expect.poll(states).toEqual(['DOWN', 'DOWN', 'DOWN'])
+    await expect.poll(states, { timeout: 30_000 }).toEqual(['DOWN', 'DOWN', 'DOWN'])
     expect(await vm.must(`ethtool ${card.pf}`)).toMatch(/Speed: Unknown![\s\S]*Link detected: no/)
     await vm.must(`ip link set ${card.wire} up`)
-    await expect.poll(states).toEqual(['UP', 'UP', 'UP'])
+    await expect.poll(states, { timeout: 30_000 }).toEqual(['UP', 'UP', 'UP'])
   })
 
   test('of VFs return from a namespace that dies, with their address', async () => {
@@ -205,5 +207,34 @@ describe('ports', () => {
     await vm.must(`echo 0 >/sys/class/net/${card.pf}/device/sriov_numvfs`)
     expect(await vm.must('ip -n short -br link')).not.toMatch(/net1/)
     await deletePod(vm, 'short')
+  })
+})
+
+describe('representors of two cards in switchdev mode', () => {
+  beforeAll(async () => {
+    for (const each of [card, second]) {
+      await setVfs(vm, each, 12)
+      await setMode(vm, each, 'switchdev')
+    }
+  })
+  test('each VF has its own, by switch id and port name as ip shows them', async () => {
+    const [links] = await drive(vm, [ask('links', 'host')])
+    const shown = await json(vm, 'ip -d -j link')
+    for (const link of links) {
+      const same = shown.find(({ ifindex }) => ifindex === link.ifindex)
+      const { physSwitchId, physPortName, parent, parentBus, alias, txqlen } = link
+      expect({ physSwitchId, physPortName, parent, parentBus, alias, txqlen }).toEqual({
+        ...{ physSwitchId: same?.phys_switch_id, physPortName: same?.phys_port_name },
+        ...{ parent: same?.parentdev, parentBus: same?.parentbus, alias: same?.ifalias ?? '' },
+        txqlen: same?.txqlen,
+      })
+    }
+    for (const [at, each] of [card, second].entries()) {
+      const uplink = links.find(({ name }) => name === each.pf)
+      if (uplink === undefined) throw new Error(`no ${each.pf}`)
+      expect(uplink.physPortName).toMatch(/^p\d+$/)
+      const found = [0, 1, 9, 10, 11, 12].map((vf) => representorOf(links, uplink, vf, each.pci)?.name)
+      expect(found).toEqual([0, 1, 9, 10, 11].map((vf) => `simpf${at}rep${vf}`).concat([undefined as never]))
+    }
   })
 })

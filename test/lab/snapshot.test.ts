@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Lab } from '../../hack/lab/lab.ts'
 import { lab } from '../support/lab.ts'
-import { diffSnapshot, snapshot } from '../support/snapshot.ts'
+import { diffSnapshot, parseSnapshot, type Snapshot, snapshot } from '../support/snapshot.ts'
 import { buildTopology, deletePod, loadIgb, newPod, type Topology, tearDown } from '../support/topology.ts'
 
 let vm: Lab
@@ -22,6 +22,27 @@ async function seen(change: string, undo: string): Promise<string[]> {
   expect(diffSnapshot(before, await snapshot(vm))).toEqual([])
   return lines
 }
+
+/** All settings of interfaces, of which a snapshot has to say the same as the files. */
+async function settingsAsFiles(): Promise<Snapshot> {
+  const folders = '/proc/sys/net/ipv4/conf /proc/sys/net/ipv6/conf'
+  const files = parseSnapshot(`== sysctl\n${await vm.must(`grep -rs . ${folders} | sed 's/:/\\t/'`)}`)
+  const facts = [...(await snapshot(vm))].filter(([name]) => /^sysctl .*\/conf\//.test(name))
+  expect(diffSnapshot(files, new Map(facts))).toEqual([])
+  expect(files.size).toBeGreaterThan(500)
+  return files
+}
+
+// The shell would read such a file byte by byte, of which only the first is given.
+const CHANGE_ALL = `perl -e '
+  sub text { open my $file, "<", $_[0]; scalar <$file> }
+  for my $path (glob "/proc/sys/net/ipv[46]/conf/probe/*") {
+    my $was = text($path);
+    for my $value ("1", "0", "2", "1400", "fd00::1") {
+      open my $file, ">", $path;
+      syswrite $file, $value and text($path) ne $was and last;
+    }
+  }'`
 
 describe('a snapshot', () => {
   test('stays the same while nothing but traffic happens', async () => {
@@ -86,6 +107,66 @@ describe('a snapshot', () => {
     expect(all).toMatch(/only after: route .*"10\.8\.0\.0\/24"/)
     expect(all).toMatch(/sysctl .*route_localnet: 0 -> 1/)
     expect(all).toMatch(/only after: namespace probe/)
+  })
+
+  test('shows settings of IPv4 and IPv6, those of all and of new interfaces too', async () => {
+    const files = ['ipv4', 'ipv6'].flatMap((family) =>
+      [net.pf, 'all', 'default'].map(
+        (link) => `${family}/conf/${link}/${family === 'ipv4' ? 'arp' : 'ndisc'}_notify`,
+      ),
+    )
+    const write = (value: number) =>
+      `cd /proc/sys/net; for file in ${files.join(' ')}; do echo ${value} >$file; done`
+    // What nobody has set on an interface follows the IPv4 default.
+    expect(await seen(write(1), write(0))).toEqual(
+      expect.arrayContaining(files.map((file) => `sysctl /proc/sys/net/${file}: 0 -> 1`)),
+    )
+  })
+
+  test('shows every setting of an interface as its file does, whatever it is', async () => {
+    await vm.must('[ ! -e /sys/class/net/probe ] || ip link delete probe; ip link add probe type dummy')
+    const before = await settingsAsFiles()
+    await vm.must(CHANGE_ALL)
+    const after = await settingsAsFiles()
+    const same = [...after].filter(([name, value]) => name.includes('/probe/') && before.get(name) === value)
+    // Made by a daemon that routes multicast.
+    expect(same.map(([name]) => name)).toEqual([
+      'sysctl /proc/sys/net/ipv4/conf/probe/mc_forwarding',
+      'sysctl /proc/sys/net/ipv6/conf/probe/mc_forwarding',
+    ])
+    expect(after.has('sysctl /proc/sys/net/ipv6/conf/probe/stable_secret')).toBe(true)
+    await vm.must('ip link delete probe')
+  })
+
+  test('shows the content of large files, and other kinds than files', async () => {
+    const name = '/var/lib/cni/state'
+    await vm.must(`mkdir ${name}; head -c 100000 /dev/zero >${name}/large; ln -s here ${name}/link`)
+    const lines = await seen(
+      `echo -n x | dd of=${name}/large conv=notrunc; ln -sfn there ${name}/link; mkfifo ${name}/pipe`,
+      `head -c 100000 /dev/zero >${name}/large; ln -sfn here ${name}/link; rm ${name}/pipe`,
+    )
+    expect(lines).toHaveLength(3)
+    expect(lines[0]).toMatch(
+      /^file \S+\/large: f \d+ 0:0 {2}100000 bytes (\w{64}) -> f .* bytes (?!\1)\w{64}$/,
+    )
+    expect(lines[1]).toMatch(/^file \S+\/link: l 777 0:0 here -> l 777 0:0 there$/)
+    expect(lines[2]).toMatch(/^only after: file \S+\/pipe: p \d+ 0:0 $/)
+    await vm.must(`rm -r ${name}`)
+  })
+
+  test('shows features of a card, a driver, and an action without a filter', async () => {
+    const pci = net.vfs[1]?.pci
+    const lines = await seen(
+      `ethtool -K ${net.pf} gro off; tc actions add action gact drop index 7
+       echo pci-stub >/sys/bus/pci/devices/${pci}/driver_override`,
+      `ethtool -K ${net.pf} gro on; tc actions flush action gact
+       echo >/sys/bus/pci/devices/${pci}/driver_override`,
+    )
+    const all = lines.join('\n')
+    expect(lines).toContain(`feature ${net.pf}.rx-gro: on -> off`)
+    expect(all).toMatch(/^only after: action gact .*"index":7/m)
+    expect(all).toMatch(/^driver \S+driver_override: \(null\) -> pci-stub$/m)
+    expect(all).not.toMatch(/^only (before|after): failed/m)
   })
 
   test('shows files by mode and content', async () => {

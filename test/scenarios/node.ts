@@ -6,6 +6,7 @@ import { serveSctp } from '../support/sctp.ts'
 import { HOST } from '../support/topology.ts'
 import type { Ask } from '../support/traffic.ts'
 import {
+  at,
   bothFamilies,
   expectNobody,
   expectServer,
@@ -41,6 +42,7 @@ export const nodeScenarios: readonly Scenario[] = [
     title:
       'programs of the node reach the mapped ports at its address, and at 127.0.0.1 where that is asked for',
     holds: tracked,
+    shown: [at('simnic-steer-only'), at('ptp')],
     run: async ({ one, add, del, natConfig, node }) => {
       await add(one, USUAL, { config: natConfig })
       await expectServer(
@@ -64,6 +66,7 @@ export const nodeScenarios: readonly Scenario[] = [
     id: 'P9',
     title: 'a neighbour in the pod’s subnet reaches it by the node’s address',
     holds: tracked,
+    shown: [at('simnic-legacy'), at('ptp')],
     run: async ({ one, two, add, natConfig }) => {
       await add(one, USUAL, { config: natConfig })
       await expectServer(
@@ -76,7 +79,9 @@ export const nodeScenarios: readonly Scenario[] = [
   {
     id: 'P18',
     title: 'SCTP is mapped',
+    sctp: true,
     holds: tracked,
+    shown: [at('simnic-full')],
     run: async ({ one, lab, add, natConfig, node }) => {
       await add(one, [{ hostPort: 7000, containerPort: 7001, protocol: 'sctp' }], { config: natConfig })
       for (const family of FAMILIES) {
@@ -92,6 +97,7 @@ export const nodeScenarios: readonly Scenario[] = [
     id: 'P18',
     title: 'SCTP, which the NIC can’t translate, is refused by name',
     holds: (_, nat) => nat === 'nic',
+    shown: [at('simnic-full', 'nic')],
     run: async ({ one, refused, natConfig }) => {
       const mapping = { hostPort: 7000, containerPort: 7001, protocol: 'sctp' }
       const error = await refused('ADD', one, [mapping], { config: natConfig })
@@ -103,6 +109,7 @@ export const nodeScenarios: readonly Scenario[] = [
     id: 'P21',
     title: 'masqAll: the pod sees an address of the node for everybody',
     holds: isVeth,
+    shown: [at('ptp')],
     run: async ({ one, add, node }) => {
       await add(one, USUAL, { config: { masqAll: true } })
       for (const { agent } of node.clients) {
@@ -120,6 +127,7 @@ export const nodeScenarios: readonly Scenario[] = [
     id: 'P21',
     title: 'masqAll is refused by name where clients keep their addresses by nature',
     holds: (kind) => !isVeth(kind),
+    shown: [at('simnic-steer-only')],
     run: refusedKeys({ masqAll: true }, 2, 'masqAll true'),
   },
   {
@@ -148,6 +156,7 @@ export const nodeScenarios: readonly Scenario[] = [
     id: 'K1',
     title: 'one port for 127.0.0.1, for the node’s address and for UDP leads to three pods (conformance)',
     holds: tracked,
+    shown: [at('igb')],
     run: async ({ one, two, add, natConfig, node }) => {
       const port = K1_PORT
       const third = { config: natConfig, containerID: 'pod-three' }
@@ -174,6 +183,7 @@ export const nodeScenarios: readonly Scenario[] = [
     id: 'K2',
     title: 'with localhost nobody on the wire reaches a service that the node has on 127.0.0.1 alone',
     holds: tracked,
+    shown: [at('simnic-legacy'), at('ptp')],
     run: async (scene) => {
       const { one, lab, add, natConfig, node } = scene
       const [{ agent }] = node.clients

@@ -5,6 +5,7 @@ import { type PortBed, portOf } from '../support/port-bed.ts'
 import { HOST } from '../support/topology.ts'
 import type { Ask } from '../support/traffic.ts'
 import {
+  at,
   bothFamilies,
   expectNobody,
   expectServer,
@@ -55,12 +56,15 @@ export const ownerScenarios: readonly Scenario[] = [
   {
     id: 'P25',
     title: 'a client that never stops sending from one port reaches each pod that gets the host port',
+    shown: [at('igb')],
     run: async (scene) => {
       const { one, two, add, del, natConfig, node } = scene
       await addBystander(scene)
       for (const pod of [one, two, one]) {
         // What it sends while nobody has the port must not stand in the way afterwards.
-        for (const { agent } of node.clients) await expectNobody(agent, bothFamilies(HOST, persistent))
+        await Promise.all(
+          node.clients.map(({ agent }) => expectNobody(agent, bothFamilies(HOST, persistent))),
+        )
         await add(pod, USUAL, { config: natConfig })
         for (const { agent } of node.clients) {
           await expectServer(agent, bothFamilies(HOST, persistent), `${pod.name} udp 53`)
@@ -72,6 +76,7 @@ export const ownerScenarios: readonly Scenario[] = [
   {
     id: 'P26',
     title: 'after DEL a program of the host on that UDP port hears the client that sent before',
+    shown: [at('simnic-legacy')],
     run: async (scene) => {
       const { one, add, del, natConfig, node } = scene
       await addBystander(scene)
@@ -93,6 +98,7 @@ export const ownerScenarios: readonly Scenario[] = [
   {
     id: 'P27',
     title: 'a host port that another pod has is refused and its owner named; neither DEL harms the other pod',
+    shown: [at('simnic-full')],
     run: async (scene) => {
       const { one, two, add, del, refused, natConfig } = scene
       await add(one, USUAL, { config: natConfig })
@@ -135,8 +141,7 @@ export const ownerScenarios: readonly Scenario[] = [
   {
     id: 'P30',
     title: `${CROWD} ADDs at once map ${CROWD} ports, and as many DELs take them back`,
-    // test/lab/offload-crowd.test.ts has as many on VFs.
-    shortOn: 'bridge',
+    // test/soak/lab/offload-crowd.test.ts has as many on VFs.
     run: async ({ one, call, del, natConfig, node }) => {
       // Behind one address of a pod each stands for a container: what they share is the node.
       const ports = Array.from({ length: CROWD }, (_, index) => 9000 + index)
@@ -188,6 +193,7 @@ export const ownerScenarios: readonly Scenario[] = [
   {
     id: 'P32',
     title: 'two interfaces of one container are two attachments: DEL of one keeps the other’s ports',
+    shown: [at('simnic-legacy'), at('ptp')],
     run: async ({ one, add, del, addInterface, natConfig, node }) => {
       const { port, remove } = await addInterface(one)
       const other = { config: natConfig, ifname: 'net2' }

@@ -6,6 +6,7 @@ import { SECOND } from '../support/port-node.ts'
 import { CLIENT_B, HOST, ROUTER } from '../support/topology.ts'
 import type { Ask } from '../support/traffic.ts'
 import {
+  at,
   bothFamilies,
   expectNobody,
   expectServer,
@@ -45,6 +46,7 @@ export const podScenarios: readonly Scenario[] = [
   {
     id: 'N1',
     title: 'a firewall in the pod with connection tracking and policy drop sees ordinary connections',
+    shown: [at('simnic-steer-only')],
     run: async (scene) => {
       const { one, lab, add, natConfig, node, nat } = scene
       const inPod = (command: string) => lab.must(`ip netns exec ${one.name} nft ${command}`)
@@ -73,6 +75,7 @@ export const podScenarios: readonly Scenario[] = [
     id: 'N2',
     title: 'a UDP answer of 4,000 bytes arrives, from the address that was asked',
     holds: tracked,
+    shown: [at('simnic-steer-only')],
     run: async ({ one, add, natConfig, node }) => {
       await add(one, [udp(5400, 4000)], { config: natConfig })
       const ask = (address: string): Ask[] => [
@@ -87,6 +90,7 @@ export const podScenarios: readonly Scenario[] = [
     id: 'N3',
     title: 'who asks a closed port of the pod is told so at once, TCP and UDP',
     holds: tracked,
+    shown: [at('host-nic')],
     run: async ({ one, add, natConfig, node }) => {
       await add(one, [tcp(5999, 5999), udp(5999, 5999)], { config: natConfig })
       for (const { agent } of node.clients) {
@@ -105,6 +109,7 @@ export const podScenarios: readonly Scenario[] = [
     id: 'N4',
     title: 'a pod that redirects its own inbound traffic does so for direct connections, not for mapped ones',
     holds: (kind, nat) => nat === 'pod' && portOf[kind] !== 'veth',
+    shown: [at('simnic-full')],
     run: (scene) => redirected(scene, `${scene.one.name} tcp 80`),
   },
   {
@@ -117,6 +122,7 @@ export const podScenarios: readonly Scenario[] = [
     id: 'N5',
     title: 'a datagram in fragments reaches the pod itself and, by the host’s stack, the mapped port',
     holds: tracked,
+    shown: [at('igb')],
     run: async ({ one, add, natConfig, node, kind }) => {
       await add(one, USUAL, { config: natConfig })
       for (const client of node.clients) {
@@ -136,6 +142,7 @@ export const podScenarios: readonly Scenario[] = [
     id: 'N5',
     title: 'without connections a datagram in fragments does not reach the mapped port',
     holds: (_, nat) => nat === 'nic',
+    shown: [at('simnic-full', 'nic')],
     run: async ({ one, add, natConfig, node }) => {
       await add(one, USUAL, { config: natConfig })
       const [{ agent }] = node.clients
@@ -149,6 +156,7 @@ export const podScenarios: readonly Scenario[] = [
     id: 'N6',
     title: 'a narrow link on the way: direct and mapped connections learn of it',
     holds: (kind) => portOf[kind] === 'veth',
+    shown: [at('ptp')],
     run: (scene) =>
       behindNarrowLink(scene, async (agent, direct, mapped) => {
         await expectServer(agent, [...direct, ...mapped], `${scene.one.name} tcp 80`)
@@ -159,6 +167,7 @@ export const podScenarios: readonly Scenario[] = [
     title:
       'a narrow link on the way: direct connections learn of it, mapped ones by probing (tcp_mtu_probing)',
     holds: (kind) => portOf[kind] !== 'veth',
+    shown: [at('simnic-steer-only')],
     run: (scene) =>
       behindNarrowLink(scene, async (agent, direct, mapped) => {
         const server = `${scene.one.name} tcp 80`

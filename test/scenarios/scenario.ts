@@ -1,6 +1,6 @@
 /**
  * Scenarios of port mappings: what users of such plugins expect, each with traffic. In: a bed with two attached pods.
- * test/lab runs each at least once, the soak tests run all in every kind of port and place of translation.
+ * all.ts says where `npm test` shows each; the soak tests run all in every kind of port and place of translation.
  */
 import { expect } from 'vitest'
 import type { Agent } from '../support/agent.ts'
@@ -16,6 +16,15 @@ export interface Scene extends PortBed {
   readonly natConfig: Readonly<Record<string, unknown>>
 }
 
+/** A kind of port, and where its translation is. */
+export interface Place {
+  readonly kind: KindName
+  readonly nat: Nat
+}
+
+/** A place by name. */
+export const at = (kind: KindName, nat: Nat = 'pod'): Place => ({ kind, nat })
+
 export interface Scenario {
   /** `P6` */
   readonly id: string
@@ -24,8 +33,13 @@ export interface Scenario {
   readonly holds?: (kind: KindName, nat: Nat) => boolean
   /** The node has its second addresses also where the NIC translates; the scenario names those that it means. */
   readonly namesAddresses?: true
-  /** What is long is tried on this kind of port in the short program, where it costs least; by turns if absent. */
-  readonly shortOn?: KindName
+  /**
+   * Where the short program shows it beside `bridge`, which has all that hold there: the kind of port that tells most of
+   * what only filters, a NIC or the translation in a pod can show, and ptp where that is another way than by a bridge.
+   */
+  readonly shown?: readonly Place[]
+  /** The pods need SCTP of the kernel, which the machine's own may not have: in the virtual machine only. */
+  readonly sctp?: true
   readonly run: (scene: Scene) => Promise<void>
 }
 

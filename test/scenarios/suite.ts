@@ -1,38 +1,39 @@
-/** Makes lab tests of the scenarios and of the table of offload and NAT, for some kinds of port on one node. */
+/** Makes tests of the scenarios and of the table of offload and NAT: a test file's share, on one node. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { lab } from '../support/lab.ts'
 import { type KindName, makeBed, type PortBed } from '../support/port-bed.ts'
 import { makeNode, type Node } from '../support/port-node.ts'
 import { diffSnapshot, type Snapshot, snapshot } from '../support/snapshot.ts'
-import { programOf, sceneName } from './all.ts'
+import { type NodeOfKinds, nodes, sceneName, shareOf } from './all.ts'
 import { cellName, runCell } from './cells.ts'
 import { play } from './scenario.ts'
 
-/** VF_TEST_ALL=1: everything wherever it holds, else each scenario and cell of the table in one place, by turns. */
+/** VF_TEST_ALL=1: everything wherever it holds, else each scenario and cell of the table where it tells most. */
 const all = process.env.VF_TEST_ALL === '1'
 /** P30 begins thirty programs at once. */
 const LIMIT_MS = 600_000
 
-/** Which NIC the node has, how many more for pods, and which kinds of port its pods get, one after the other. */
-export interface NodeOfKinds {
-  readonly nic: 'igb' | 'simnic'
-  readonly others?: number
-  readonly kinds: readonly KindName[]
-}
-
-/** One node for all kinds, one bed for all tests of a kind. */
-export function describeScenarios({ nic, others, kinds }: NodeOfKinds): void {
+/** The share of a test file: one node for all kinds, one bed for all tests of a kind. */
+export function describeScenarios(file: keyof typeof nodes): void {
+  const { kinds, ...rest }: NodeOfKinds = nodes[file]
   let node: Node
   let before: Snapshot
   beforeAll(async () => {
-    node = await makeNode(await lab(), nic, others)
+    node = await makeNode(await lab(), rest.nic, rest.others)
     before = await snapshot(node.lab)
   })
-  afterAll(() => node?.end())
+  afterAll(async () => {
+    try {
+      if (before !== undefined) expect(diffSnapshot(before, await snapshot(node.lab))).toEqual([])
+    } finally {
+      await node?.end()
+    }
+  })
   for (const kind of kinds) describeKind(kind)
 
   function describeKind(kind: KindName): void {
-    const { scenes, cells } = programOf(kind, all)
+    const { scenes, cells } = shareOf(nodes[file], kind, all)
+    if (scenes.length + cells.length === 0) return
     describe(kind, () => {
       let bed: PortBed
       let running: Promise<void> = Promise.resolve()
@@ -56,10 +57,7 @@ export function describeScenarios({ nic, others, kinds }: NodeOfKinds): void {
           throw error
         }
       }, LIMIT_MS)
-      afterAll(async () => {
-        await bed?.end()
-        expect(diffSnapshot(before, await snapshot(node.lab))).toEqual([])
-      })
+      afterAll(() => bed?.end())
       for (const { scenario, nat } of scenes) {
         test(sceneName(scenario, kind, nat), { timeout: LIMIT_MS }, () => run(play(scenario, bed, nat)))
       }

@@ -4,6 +4,7 @@ import { BEYOND, FAMILIES, SECOND } from '../support/port-node.ts'
 import { HOST } from '../support/topology.ts'
 import type { Ask } from '../support/traffic.ts'
 import {
+  at,
   bothFamilies,
   expectNobody,
   expectServer,
@@ -30,6 +31,7 @@ export const trafficScenarios: readonly Scenario[] = [
     id: 'P6',
     title: 'every client reaches the mapped ports and the pod itself, also from one port for both',
     holds: tracked,
+    shown: [at('igb'), at('ptp')],
     run: async (scene) => {
       const { one, add, check, natConfig, node } = scene
       const result = await add(one, USUAL, { config: natConfig })
@@ -56,6 +58,7 @@ export const trafficScenarios: readonly Scenario[] = [
     id: 'P6',
     title: 'without connections all clients reach the mapped ports, and nobody the pod’s own',
     holds: (_, nat) => nat === 'nic',
+    shown: [at('simnic-full', 'nic')],
     run: async (scene) => {
       const { one, add, check, natConfig, node } = scene
       await add(one, USUAL, { config: natConfig })
@@ -69,6 +72,7 @@ export const trafficScenarios: readonly Scenario[] = [
     id: 'P6',
     title: 'clients of directSubnets reach the pod itself, all others the mapped ports',
     holds: (_, nat) => nat === 'nic',
+    shown: [at('simnic-full', 'nic')],
     run: async ({ one, add, natConfig, node }) => {
       const config = { ...natConfig, directSubnets: ['10.1.0.0/24', 'fd00:1::/64'] }
       await add(one, USUAL, { config })
@@ -89,6 +93,7 @@ export const trafficScenarios: readonly Scenario[] = [
     id: 'P8',
     title: 'the pod reaches itself by the node’s address',
     holds: tracked,
+    shown: [at('host-nic'), at('ptp')],
     run: async ({ one, add, natConfig }) => {
       await add(one, USUAL, { config: natConfig })
       await expectServer(
@@ -101,6 +106,7 @@ export const trafficScenarios: readonly Scenario[] = [
   {
     id: 'P10',
     title: 'one host port for TCP and for UDP leads to different ports',
+    shown: [at('simnic-full', 'nic')],
     run: async ({ one, add, natConfig, node }) => {
       await add(one, [tcp(8080, 80), udp(8080, 81)], { config: natConfig })
       const ask = (address: string): Ask[] => [
@@ -117,6 +123,7 @@ export const trafficScenarios: readonly Scenario[] = [
     id: 'P11',
     title: 'two host ports lead to one port of the pod, also at once from one client port',
     holds: tracked,
+    shown: [at('igb')],
     run: async ({ one, add, natConfig, node }) => {
       await add(one, [tcp(8080, 80), tcp(8081, 80), udp(5353, 53), udp(5354, 53)], { config: natConfig })
       for (const { agent } of node.clients) {
@@ -133,6 +140,7 @@ export const trafficScenarios: readonly Scenario[] = [
     id: 'P11',
     title: 'without connections two host ports on one port of the pod are refused, and both are named',
     holds: (_, nat) => nat === 'nic',
+    shown: [at('simnic-full', 'nic')],
     run: async ({ one, refused, natConfig }) => {
       const error = await refused('ADD', one, [tcp(8080, 80), tcp(8081, 80)], { config: natConfig })
       expect(error.code).toBe(7)
@@ -142,6 +150,7 @@ export const trafficScenarios: readonly Scenario[] = [
   {
     id: 'P12',
     title: 'a hostIP is mapped and the node’s other addresses are not',
+    shown: [at('igb')],
     namesAddresses: true,
     run: async (scene) => {
       const { one, add, natConfig, node } = scene
@@ -172,6 +181,7 @@ export const trafficScenarios: readonly Scenario[] = [
     title:
       'without connections a mapping for two addresses of one family is refused, and hostIP is the way out',
     holds: (_, nat) => nat === 'nic',
+    shown: [at('simnic-full', 'nic')],
     namesAddresses: true,
     run: async (scene) => {
       const { one, add, refused, expectClean, natConfig } = scene
@@ -229,6 +239,7 @@ export const trafficScenarios: readonly Scenario[] = [
   {
     id: 'P19',
     title: 'what the node only forwards is not mapped, nor another pod’s port of the same number',
+    shown: [at('simnic-legacy')],
     run: async ({ one, two, add, natConfig, node }) => {
       await add(one, USUAL, { config: natConfig })
       const [{ agent }] = node.clients

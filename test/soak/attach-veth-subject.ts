@@ -3,8 +3,8 @@
  * announces. It dies with the namespace that it is in.
  */
 import type { Lab } from '../../hack/lab/lab.ts'
+import type { JsonObject } from '../../src/lib/json.ts'
 import { attachSubjectOn, ifnameOf, laneOf } from './attach-subject.ts'
-import type { Point } from './fault-cases.ts'
 import type { Subject } from './faults.ts'
 import type { Place } from './script.ts'
 import { laneDifferences } from './state.ts'
@@ -14,20 +14,27 @@ export const vethBridge = 'br-veth'
 const vethOf = ({ devices }: Place) => devices[0] ?? ''
 const peerOf = (place: Place) => `soakp${laneOf(place)}`
 
-export const vethSubject: Subject = attachSubjectOn({
-  keys: (place) => ({ device: vethOf(place) }),
-  dressUp: make,
-  undress: (place) => `ip link del ${vethOf(place)}`,
-  // Its namespace took it along, maybe a while after its name was free again.
-  revive: (place) => `[ -e /sys/class/net/${vethOf(place)} ] || {
+/** Its addresses are announced by the kernel, as long as the config says nothing of that. */
+export const vethSubject: Subject = subjectOf({})
+/** Its addresses are announced by frames of the plugin's own. */
+export const announcedSubject: Subject = subjectOf({ announce: { count: 1, interval: 0, carrier: 0 } })
+
+function subjectOf(keys: JsonObject): Subject {
+  return attachSubjectOn({
+    keys: (place) => ({ device: vethOf(place), ...keys }),
+    dressUp: make,
+    undress: (place) => `ip link del ${vethOf(place)}`,
+    // Its namespace took it along, maybe a while after its name was free again.
+    revive: (place) => `[ -e /sys/class/net/${vethOf(place)} ] || {
     ip link del ${peerOf(place)} 2>/dev/null
     ${make(place)}
   }`,
-  differences: (place, before, now, by) => {
-    const isGone = by === 'GC' && !now.host.some(({ ifname }) => ifname === vethOf(place))
-    return laneDifferences(place, before, isGone ? { ...now, host: before.host } : now)
-  },
-})
+    differences: (place, before, now, by) => {
+      const isGone = by === 'GC' && !now.host.some(({ ifname }) => ifname === vethOf(place))
+      return laneDifferences(place, before, isGone ? { ...now, host: before.host } : now)
+    },
+  })
+}
 
 function make(place: Place): string {
   const [veth, peer] = [vethOf(place), peerOf(place)]
@@ -35,11 +42,6 @@ function make(place: Place): string {
     ip link property add dev ${veth} altname ${ifnameOf(place)}
     ip link set dev ${peer} up
     ip link set dev ${veth} alias uplink txqueuelen 500 mtu 1450 master ${vethBridge} up || exit 1`
-}
-
-/** What the tables of VFs have not: the bridge that the interface itself leaves, and the kernel's own announcement. */
-export function isOfSoftware({ op, what }: Point): boolean {
-  return op === 'neigh.use' || op === 'link.move' || / master |nomaster/.test(what)
 }
 
 /** Makes the bridge for `count` lanes. */

@@ -25,6 +25,7 @@ export interface Point {
   readonly first?: string
 }
 
+/** How much of the table is run; see {@link planCases}. */
 export type Extent = 'full' | 'short' | 'sparse' | 'once'
 
 export interface Case {

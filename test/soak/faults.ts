@@ -4,7 +4,7 @@
  * seed. Out: what was hit, and a line for whatever was not as it must be.
  */
 import type { Lab } from '../../hack/lab/lab.ts'
-import { type Case, type Point, planCases, type Verb } from './fault-cases.ts'
+import { type Case, type Extent, type Point, planCases, type Verb } from './fault-cases.ts'
 import { explore } from './fault-points.ts'
 import { type RunOptions, runLanes } from './run.ts'
 import type { CallAnswer, Call as CallStep, Job, JobAnswer, LookAnswer, Place, Step } from './script.ts'
@@ -42,13 +42,10 @@ export interface FaultOptions {
   /** One VF each. */
   readonly places: readonly Place[]
   readonly seed: number
-  /** All faults at every point; else one, in turn, the first by the seed. */
-  readonly full: boolean
-  /** One fault at every point, before or after it in turn: half of what is done otherwise. */
-  readonly once?: boolean
+  readonly extent: Extent
   /** Also the way back of an ADD whose last operation was refused. */
   readonly wayBack?: boolean
-  /** Only these points, unless `full`: what no other table hits. */
+  /** Only these points: what no other table hits. */
   readonly chosen?: (point: Point) => boolean
   /** Only cases whose names hold this, to look at a failure again. */
   readonly only?: string | undefined
@@ -58,13 +55,12 @@ export interface FaultOptions {
 
 /** Runs the table. */
 export async function runFaultTable(lab: Lab, options: FaultOptions): Promise<FaultReport> {
-  const { subject, places, seed, full, only, once = false, wayBack = false, chosen } = options
+  const { subject, places, seed, extent, only, wayBack = false, chosen } = options
   if (places.length === 0) throw new Error('no VF to work on')
   await lab.must(places.map((place) => subject.dressUp(place)).join('\n'))
   try {
     const { points: all, before } = await explore(lab, subject, places, wayBack)
-    const points = full || chosen === undefined ? all : all.filter(chosen)
-    const extent = full ? 'full' : once ? 'once' : chosen === undefined ? 'short' : 'sparse'
+    const points = chosen === undefined ? all : all.filter(chosen)
     const cases = planCases(points, seed, extent).filter(
       ({ name }) => only === undefined || name.includes(only),
     )
@@ -92,12 +88,12 @@ export async function runFaultTable(lab: Lab, options: FaultOptions): Promise<Fa
 /** Carries cases out, shared out among the places; what was wrong with each goes into `outcomes`, nothing as a rule. */
 async function playCases(
   lab: Lab,
-  { subject, places, full, onCase = () => undefined }: FaultOptions,
+  { subject, places, extent, onCase = () => undefined }: FaultOptions,
   cases: readonly Case[],
   before: ReadonlyMap<Place, LookAnswer>,
   outcomes: Map<Case, readonly string[]>,
 ): Promise<void> {
-  const quick = subject.quick === true && !full
+  const quick = subject.quick === true && extent !== 'full'
   const lanes = places
     .map((place, lane) => ({ place, cases: cases.filter((_, index) => index % places.length === lane) }))
     .filter(({ cases: own }) => own.length > 0)

@@ -45,24 +45,23 @@ export interface Sequence {
 const containerCount = 4
 const errnos = ['EBUSY', 'EEXIST', 'ENODEV', 'ENOSPC'] as const
 
-/** Runs `count` sequences with the seeds `seed`, `seed` + 1, ...; `onProgress` hears how many have ended. */
+/** Which limits a machine can set for any kind of port: what comes from a pod behind a veth takes a filter `matchall`. */
+export type Limited = 'both ways' | 'to the pod'
+
+/** Runs `count` sequences with the seeds `seed`, `seed` + 1, ... */
 export async function runOffloadSequences(
   bed: PortBed,
   seed: number,
   count: number,
-  onProgress: (ended: number) => void = () => undefined,
+  limited: Limited,
 ): Promise<OffloadSequenceReport> {
-  const sequences = Array.from({ length: count }, (_, index) => planSequence(seed + index))
+  const sequences = Array.from({ length: count }, (_, index) => planSequence(seed + index, limited))
   // Each sequence begins with what the one before it has left.
   const jobs = [
     { id: 'before', steps: [offloadLook(bed)] },
     ...sequences.map((sequence) => jobOf(bed, sequence)),
   ]
-  let done = -1
-  const answers = await runLanes(bed.lab, [{ place: offloadPlace, jobs }], {
-    plugin: 'vf-offload',
-    onAnswer: () => onProgress(++done),
-  })
+  const answers = await runLanes(bed.lab, [{ place: offloadPlace, jobs }], { plugin: 'vf-offload' })
   // Half a record of a process that was killed while it wrote it; the next call clears that away, but after ten minutes only.
   await bed.lab.must('rm -f /var/lib/cni/vf-flower/offload/.*.tmp /run/vf-flower/.*.tmp')
   const verbs = { succeeded: 0, failed: 0, killed: 0 }
@@ -81,7 +80,7 @@ export async function runOffloadSequences(
 }
 
 /** The sequence of a seed. */
-function planSequence(seed: number): Sequence {
+function planSequence(seed: number, limited: Limited): Sequence {
   const random = randomFrom(seed)
   // One interface has one limit: of those behind a pod only the first may have some.
   const mayBeLimited = new Set<Container['pod']>(['one', 'two'])
@@ -91,7 +90,7 @@ function planSequence(seed: number): Sequence {
     )
     const ports = all.filter(() => random.chance(35))
     const pod = random.pick(['one', 'two'] as const)
-    const bandwidth = mayBeLimited.delete(pod) && random.chance(60) ? limitsOf(random) : undefined
+    const bandwidth = mayBeLimited.delete(pod) && random.chance(60) ? limitsOf(random, limited) : undefined
     return {
       id: `s${seed}-${index}`,
       pod,
@@ -108,13 +107,14 @@ function planSequence(seed: number): Sequence {
 }
 
 /** In one direction or both, by whatever can do it. */
-function limitsOf(random: Random): NonNullable<Container['bandwidth']> {
+function limitsOf(random: Random, limited: Limited): NonNullable<Container['bandwidth']> {
   const { ingressRate, ingressBurst, egressRate, egressBurst } = random.pick([limits.nic, limits.software])
   const [toPod, fromPod] = [
     { ingressRate, ingressBurst },
     { egressRate, egressBurst },
   ]
-  return random.pick([toPod, fromPod, { ...toPod, ...fromPod }] as Record<string, number>[])
+  const wish = random.pick([toPod, fromPod, { ...toPod, ...fromPod }] as Record<string, number>[])
+  return limited === 'both ways' ? wish : toPod
 }
 
 function hurtOf(random: Random): Pick<Act, 'fault' | 'killAfterMs'> {

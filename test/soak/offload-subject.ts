@@ -12,9 +12,12 @@ import type { LookAnswer, Place, Step } from './script.ts'
 /** One place for all: what a node's port mappings share can't be split among lanes. */
 export const offloadPlace: Place = { pf: '', vfs: [], devices: [], network: 'lab-net' }
 
-/** A look at all that port mappings change. */
-export function offloadLook({ node, one, two }: PortBed): Step & { readonly do: 'look' } {
-  return { do: 'look', pods: [], script: stateScript(node.net.pf, [one, two]) }
+/** A look at all that port mappings and limits change, in both pods unless others are named. */
+export function offloadLook(
+  { node, one, two }: PortBed,
+  pods: readonly BedPod[] = [one, two],
+): Step & { readonly do: 'look' } {
+  return { do: 'look', pods: [], script: stateScript(node.net.pf, pods) }
 }
 
 /** Lines of two looks' texts that differ; without those of the pods when they are said to have died. */
@@ -94,7 +97,7 @@ export function offloadSubject(
           : plugin,
       ...more,
     }),
-    look: () => offloadLook(bed),
+    look: () => offloadLook(bed, [port]),
     kill: () => ({ do: 'sh', script: unbind }),
     revive: () => ({ do: 'sh', script: `${bind}\n${cleanPod(port)}` }),
     differences: (_, before, now, by) => [

@@ -9,11 +9,10 @@ import { runLanes } from './run.ts'
 import { ipBatch, type Job, type JobAnswer, type Place } from './script.ts'
 import { laneDifferences } from './state.ts'
 
-/** A lane with what its devices are called on the host. */
+/** A lane, and its VF if there is one, with what that is called on the host. */
 export interface Field {
   readonly place: Place
-  readonly netdev: string
-  readonly mac: string
+  readonly vf?: { readonly netdev: string; readonly mac: string }
 }
 
 export interface PropertyReport {
@@ -25,21 +24,23 @@ export interface PropertyReport {
   readonly failures: readonly string[]
 }
 
-/** Names of a lane's software interfaces; `peer` stays on the host. */
+/** Names of a lane's software interfaces, and the MAC of one; `peer` stays on the host. */
 export const softwareOf = (lane: number) => ({
-  dummy: `soakd${lane}`,
+  ifb: `soaki${lane}`,
   veth: `soakv${lane}`,
+  vethMac: `02:00:00:00:48:0${lane}`,
   peer: `soakw${lane}`,
 })
 
-/** Runs `count` random configs, the same ones for the same seed. */
+/** Runs `count` random configs on `devices`, the same ones for the same seed. */
 export async function runProperty(
   lab: Lab,
   fields: readonly Field[],
+  devices: readonly Device[],
   seed: number,
   count: number,
 ): Promise<PropertyReport> {
-  const cases = fc.sample(scenario, { seed, numRuns: count })
+  const cases = fc.sample(scenarioOn(devices), { seed, numRuns: count })
   const pods = fields.map(({ place }) => `pod-${place.network}`)
   await lab.must(pods.map((pod) => `ip netns add ${pod}`).join(' && '))
   try {
@@ -71,7 +72,7 @@ export async function runProperty(
 }
 
 interface Scenario {
-  readonly device: (typeof devices)[number]
+  readonly device: Device
   readonly ifname: string
   readonly vf: JsonObject
   readonly plain: JsonObject
@@ -86,16 +87,14 @@ interface Scenario {
   }
 }
 
-const devices = [
-  'deviceID',
-  'pciBusID',
-  'runtimeConfig',
-  'device',
-  'hwaddr',
-  'both',
-  'dummy',
-  'veth',
-] as const
+/** How a config names a VF, each of these in its own way. */
+export const vfDevices = ['deviceID', 'pciBusID', 'runtimeConfig', 'device', 'hwaddr', 'both'] as const
+/** Software interfaces, and how a config names them. */
+export const softwareDevices = ['ifb', 'veth', 'vethMac'] as const
+/** What a config is about. */
+export type Device = (typeof vfDevices)[number] | (typeof softwareDevices)[number]
+
+const isSoftware = (device: Device) => softwareDevices.some((one) => one === device)
 const ipams = ['none', 'static4', 'static6', 'host-local'] as const
 const optional: { requiredKeys: never[] } = { requiredKeys: [] }
 
@@ -119,60 +118,61 @@ const vlan = fc.oneof(
 )
 const rare = <T>(arbitrary: fc.Arbitrary<T>) =>
   fc.oneof({ weight: 11, arbitrary: fc.constant(undefined) }, { weight: 1, arbitrary })
-const scenario: fc.Arbitrary<Scenario> = fc.record({
-  device: fc.constantFrom(...devices),
-  ifname: name,
-  vf: fc
-    .tuple(
-      fc.option(vlan, { nil: {} }),
-      fc.record(
-        {
-          spoofchk: fc.constantFrom('on', 'off', true, false),
-          trust: fc.constantFrom('on', 'off', true, false),
-          max_tx_rate: fc.integer({ min: 0, max: 1000 }),
-        },
-        optional,
+const scenarioOn = (devices: readonly Device[]): fc.Arbitrary<Scenario> =>
+  fc.record({
+    device: fc.constantFrom(...devices),
+    ifname: name,
+    vf: fc
+      .tuple(
+        fc.option(vlan, { nil: {} }),
+        fc.record(
+          {
+            spoofchk: fc.constantFrom('on', 'off', true, false),
+            trust: fc.constantFrom('on', 'off', true, false),
+            max_tx_rate: fc.integer({ min: 0, max: 1000 }),
+          },
+          optional,
+        ),
+        rare(fc.constantFrom('auto', 'enable', 'disable')),
+      )
+      .map(
+        ([tag, others, state]): JsonObject => ({
+          ...tag,
+          ...others,
+          ...(state === undefined ? {} : { link_state: state }),
+        }),
       ),
-      rare(fc.constantFrom('auto', 'enable', 'disable')),
-    )
-    .map(
-      ([tag, others, state]): JsonObject => ({
-        ...tag,
-        ...others,
-        ...(state === undefined ? {} : { link_state: state }),
-      }),
-    ),
-  plain: fc.record(
-    {
-      mac,
-      mtu: fc.oneof(
-        { weight: 4, arbitrary: fc.integer({ min: 1280, max: 1500 }) },
-        { weight: 1, arbitrary: fc.integer({ min: 68, max: 9000 }) },
-      ),
-      announce: fc.record({
-        count: fc.integer({ min: 0, max: 2 }),
-        carrier: fc.integer({ min: 0, max: 20 }),
-      }),
-      dns: fc.constant({ nameservers: ['10.0.0.1'] }),
-    },
-    optional,
-  ) as fc.Arbitrary<JsonObject>,
-  ipam: fc.constantFrom(...ipams),
-  cniVersion: fc.constantFrom('0.3.1', '0.4.0', '1.0.0'),
-  host: fc.record({
-    up: fc.boolean(),
-    alias: fc.option(fc.stringMatching(/^[a-z ]{1,20}$/)),
-    altnames: fc.uniqueArray(fc.stringMatching(/^[a-z][a-z0-9]{16,30}$/), { maxLength: 2 }),
-    txqlen: fc.integer({ min: 1, max: 2000 }),
-    mtu: fc.integer({ min: 1280, max: 1500 }),
-  }),
-})
+    plain: fc.record(
+      {
+        mac,
+        mtu: fc.oneof(
+          { weight: 4, arbitrary: fc.integer({ min: 1280, max: 1500 }) },
+          { weight: 1, arbitrary: fc.integer({ min: 68, max: 9000 }) },
+        ),
+        announce: fc.record({
+          count: fc.integer({ min: 0, max: 2 }),
+          carrier: fc.integer({ min: 0, max: 20 }),
+        }),
+        dns: fc.constant({ nameservers: ['10.0.0.1'] }),
+      },
+      optional,
+    ) as fc.Arbitrary<JsonObject>,
+    ipam: fc.constantFrom(...ipams),
+    cniVersion: fc.constantFrom('0.3.1', '0.4.0', '1.0.0'),
+    host: fc.record({
+      up: fc.boolean(),
+      alias: fc.option(fc.stringMatching(/^[a-z ]{1,20}$/)),
+      altnames: fc.uniqueArray(fc.stringMatching(/^[a-z][a-z0-9]{16,30}$/), { maxLength: 2 }),
+      txqlen: fc.integer({ min: 1, max: 2000 }),
+      mtu: fc.integer({ min: 1280, max: 1500 }),
+    }),
+  })
 
 function jobOf(field: Field, lane: number, index: number, one: Scenario): Job {
   const { place } = field
   const software = softwareOf(lane)
-  const target =
-    one.device === 'dummy' ? software.dummy : one.device === 'veth' ? software.veth : field.netdev
+  const soft = one.device === 'ifb' ? software.ifb : software.veth
+  const target = isSoftware(one.device) ? soft : vfOf(field).netdev
   const { up, alias, altnames, txqlen, mtu } = one.host
   const dress = [
     ...altnames.map((altname) => `link property add dev ${target} altname ${altname}`),
@@ -202,21 +202,29 @@ function jobOf(field: Field, lane: number, index: number, one: Scenario): Job {
   }
 }
 
-function configOf({ place, netdev, mac: ownMac }: Field, lane: number, one: Scenario): JsonObject {
-  const pci = place.vfs[0]?.pci ?? ''
-  const software = softwareOf(lane)
-  const isVf = one.device !== 'dummy' && one.device !== 'veth'
-  const selector = {
+function vfOf({ vf, place }: Field): NonNullable<Field['vf']> {
+  if (vf === undefined) throw new Error(`${place.network} has no VF`)
+  return vf
+}
+
+function selectorOf(field: Field, lane: number, device: Device): JsonObject {
+  const { ifb, veth, vethMac } = softwareOf(lane)
+  if (device === 'ifb') return { device: ifb }
+  if (device === 'veth') return { device: veth }
+  if (device === 'vethMac') return { hwaddr: vethMac }
+  const pci = field.place.vfs[0]?.pci ?? ''
+  const { netdev, mac: ownMac } = vfOf(field)
+  return {
     deviceID: { deviceID: pci },
     pciBusID: { pciBusID: pci },
     runtimeConfig: { capabilities: { deviceID: true }, runtimeConfig: { deviceID: pci } },
     device: { device: netdev },
     hwaddr: { hwaddr: ownMac },
-
     both: { deviceID: pci, device: netdev },
-    dummy: { device: software.dummy },
-    veth: { device: software.veth },
-  }[one.device]
+  }[device]
+}
+
+function configOf(field: Field, lane: number, one: Scenario): JsonObject {
   const ipam = {
     none: undefined,
     static4: {
@@ -233,10 +241,10 @@ function configOf({ place, netdev, mac: ownMac }: Field, lane: number, one: Scen
   }[one.ipam]
   return {
     cniVersion: one.cniVersion,
-    name: place.network,
+    name: field.place.network,
     type: 'vf-attach',
-    ...selector,
-    ...(isVf ? one.vf : {}),
+    ...selectorOf(field, lane, one.device),
+    ...(isSoftware(one.device) ? {} : one.vf),
     ...one.plain,
     ...(ipam === undefined ? {} : { ipam }),
   }

@@ -5,7 +5,7 @@
 import { fileURLToPath } from 'node:url'
 import type { Lab } from '../../hack/lab/lab.ts'
 import type { JsonObject } from '../../src/lib/json.ts'
-import { loadIgb, type Topology } from '../support/topology.ts'
+import type { Topology } from '../support/topology.ts'
 import type { JobAnswer, Lane, Order, Place } from './script.ts'
 
 const top = fileURLToPath(new URL('../..', import.meta.url))
@@ -14,12 +14,11 @@ const toolFolder = '/run/vf-soak'
 const stateFolder = '/var/lib/cni/vf-flower'
 
 /**
- * Prepares the guest once: IPv6 off for what appears on the host, so that no interface waits for duplicate address
- * detection there, and an address manager that knows GC.
+ * Prepares the machine once: IPv6 off for what appears on the host, so that no interface waits for duplicate address
+ * detection there, and an address manager that knows GC. Whoever needs igb loads it before: its ends would be born without
+ * IPv6 and stay so for every file after this one.
  */
 export async function prepareGuest(lab: Lab): Promise<void> {
-  // Its ends would be born without IPv6 and stay so for every file after this one.
-  await loadIgb(lab)
   await lab.must('echo 1 >/proc/sys/net/ipv6/conf/default/disable_ipv6')
   await lab.writeFile(`${toolFolder}/host-local`, HOST_LOCAL, 0o755)
   await lab.writeFile(`${toolFolder}/quick/host-local`, QUICK_LOCAL, 0o755)
@@ -33,7 +32,7 @@ export async function leaveGuest(lab: Lab): Promise<void> {
 }
 
 /** Shares a PF's VFs out among `count` lanes, `each` for every one. */
-export function placesOf({ pf, vfs }: Topology, count: number, each: number): Place[] {
+export function placesOf({ pf, vfs }: Pick<Topology, 'pf' | 'vfs'>, count: number, each: number): Place[] {
   return Array.from({ length: count }, (_, lane) => ({
     pf,
     vfs: vfs.slice(lane * each, (lane + 1) * each).map(({ index, pci }) => ({ index, pci })),

@@ -1,16 +1,18 @@
 /**
  * What must hold in a sequence, told from looks alone. In: what was done, and what the guest answered. Out: a line for each
- * violation. Records say who owns what: never two of one VF, none forgotten, and whoever's pod lives is not touched.
+ * violation. Records say who owns what: never two of one device, none forgotten, and whoever's pod lives is not touched.
  */
 import type { JsonObject } from '../../src/lib/json.ts'
 import type { CallAnswer, JobAnswer, LookAnswer } from './script.ts'
+import type { DeviceKind } from './sequence-devices.ts'
 import { type Act, actWords, type Container, type Sequence } from './sequence-plan.ts'
-import { laneDifferences, stable, vfDifferences, vfState } from './state.ts'
+import { laneDifferences, stable, vfDifferences } from './state.ts'
 
 interface Held {
   readonly file: string
   readonly text: string
-  readonly pci: string
+  /** What the record calls the device. */
+  readonly subject: string
   readonly container: string
   readonly netns: string
   readonly netnsId: string
@@ -21,16 +23,16 @@ interface Held {
 export interface Verdict {
   readonly violations: readonly string[]
   /** What it left behind. */
-  readonly left: { readonly vfs: number; readonly addresses: number; readonly records: number }
+  readonly left: { readonly devices: number; readonly addresses: number; readonly records: number }
   /** Verbs that succeeded, failed and were killed. */
   readonly ended: Readonly<Record<'succeeded' | 'failed' | 'killed', number>>
 }
 
 /** Judges one sequence by its answers. */
 export function judgeSequence(sequence: Sequence, answer: JobAnswer | undefined): Verdict {
-  const { place, acts, containers, end } = sequence
+  const { place, kind, acts, containers, end } = sequence
   const ended = { succeeded: 0, failed: 0, killed: 0 }
-  const none = { violations: ['no answer'], left: { vfs: 0, addresses: 0, records: 0 }, ended }
+  const none = { violations: ['no answer'], left: { devices: 0, addresses: 0, records: 0 }, ended }
   if (answer?.error !== undefined) return { ...none, violations: [answer.error] }
   const looks = (answer?.answers ?? []).filter((one) => one.do === 'look')
   const [first] = looks
@@ -57,9 +59,9 @@ export function judgeSequence(sequence: Sequence, answer: JobAnswer | undefined)
     if (call.code !== 0) violations.push(`last ${end} failed${heard(call)}`)
   }
   violations.push(...laneDifferences(place, first, last).map((line) => `in the end: ${line}`))
-  const stuck = place.vfs.filter((vf) => vfDifferences(vfState(first, vf), vfState(last, vf)).length > 0)
+  const stuck = kind.devices(place).filter((device) => changes(sequence, device, first, last).length > 0)
   const left = {
-    vfs: stuck.length,
+    devices: stuck.length,
     addresses: Object.keys(last.addresses).length,
     records: Object.keys(last.records).length,
   }
@@ -75,6 +77,17 @@ interface Story {
   readonly intact: Set<Container>
 }
 
+/** Lines that say how a device differs from what it was. */
+function changes(
+  { place, kind }: Sequence,
+  device: string,
+  before: LookAnswer,
+  now: LookAnswer,
+  own?: string,
+): string[] {
+  return vfDifferences(kind.state(place, device, before), kind.state(place, device, now), own)
+}
+
 /** What holds after every act, whatever it was. */
 function* invariants(story: Story, act: Act, before: LookAnswer, now: LookAnswer): Iterable<string> {
   const { sequence, original, dead } = story
@@ -82,13 +95,13 @@ function* invariants(story: Story, act: Act, before: LookAnswer, now: LookAnswer
   for (const name of Object.keys(now.records)) {
     if (!records.some(({ file }) => file === name)) yield `"${name}" is no record`
   }
-  for (const vf of sequence.place.vfs) {
-    const owners = records.filter(({ pci }) => pci === vf.pci)
-    if (owners.length > 1) yield `${vf.pci} has several records`
-    // Nobody's VF is as it was in the beginning.
+  const { place, kind } = sequence
+  for (const device of kind.devices(place)) {
+    const owners = records.filter(({ subject }) => subject === kind.subject(device))
+    if (owners.length > 1) yield `${device} has several records`
+    // Nobody's device is as it was in the beginning.
     if (owners.length > 0) continue
-    for (const line of vfDifferences(vfState(original, vf), vfState(now, vf)))
-      yield `nobody's ${vf.pci}: ${line}`
+    for (const line of changes(sequence, device, original, now)) yield `nobody's ${device}: ${line}`
   }
   for (const container of sequence.containers) {
     const own = records.filter(({ container: id }) => id === container.id)
@@ -96,10 +109,11 @@ function* invariants(story: Story, act: Act, before: LookAnswer, now: LookAnswer
   }
   for (const [pod, { links }] of Object.entries(now.pods)) {
     const owners = sequence.containers.filter((container) => container.pod === pod && !dead.has(container))
-    for (const { ifname, parentdev } of links) {
-      if (records.some((one) => one.pci === parentdev && owners.some(({ id }) => id === one.container)))
+    for (const link of links) {
+      const subject = kind.subject(kind.deviceOf(link))
+      if (records.some((one) => one.subject === subject && owners.some(({ id }) => id === one.container)))
         continue
-      yield `${pod} has ${JSON.stringify(ifname)} and no record`
+      yield `${pod} has ${JSON.stringify(link.ifname)} and no record`
     }
   }
   // Whoever lives and is not spoken to keeps everything as it is.
@@ -118,13 +132,14 @@ function* untouched(
   before: LookAnswer,
   now: LookAnswer,
 ): Iterable<string> {
-  const name = `${container.id}, which owns ${one.pci}`
+  const { place, kind } = sequence
+  const name = `${container.id}, which owns ${one.subject}`
   if (now.records[one.file] !== one.text) yield `${name}, lost its record or has another one`
-  for (const vf of sequence.place.vfs.filter(({ pci }) => pci === one.pci)) {
-    const own = vfState(original, vf).mac
-    for (const line of vfDifferences(vfState(before, vf), vfState(now, vf), own)) yield `${name}: ${line}`
+  for (const device of kind.devices(place).filter((each) => kind.subject(each) === one.subject)) {
+    const own = kind.state(place, device, original).mac
+    for (const line of changes(sequence, device, before, now, own)) yield `${name}: ${line}`
   }
-  const [old, live] = [before, now].map((look) => podLink(look, container, one.pci))
+  const [old, live] = [before, now].map((look) => podLink(kind, look, container, one.subject))
   if (old !== live) yield `${name}: ${old} -> ${live}`
 }
 
@@ -148,7 +163,7 @@ function* judgeAct(
   if (call.signal !== null && isWhole) yield `ended by ${call.signal}`
   if (call.code !== 0 && call.signal === null && typeof call.object?.code !== 'number')
     yield 'no error object'
-  if (act.do === 'ADD') yield* judgeAdd(story, act.container, act.pci, call, before, now, isWhole)
+  if (act.do === 'ADD') yield* judgeAdd(story, act.container, act.device, call, before, now, isWhole)
   if (act.do === 'DEL') {
     intact.delete(act.container)
     if (isWhole && call.code !== 0) yield 'failed'
@@ -163,27 +178,29 @@ function* judgeAct(
 }
 
 function* judgeAdd(
-  { intact }: Story,
+  { intact, sequence: { kind } }: Story,
   container: Container,
-  pci: string,
+  device: string,
   call: CallAnswer,
   before: LookAnswer,
   now: LookAnswer,
   isWhole: boolean,
 ): Iterable<string> {
-  const owners = held(before).filter((one) => one.pci === pci || one.container === container.id)
+  const subject = kind.subject(device)
+  const owners = held(before).filter((one) => one.subject === subject || one.container === container.id)
   const taken = owners.some((one) => isAlive(one, before))
-  if (taken && call.code === 0) yield 'succeeded though somebody owns the VF or the container has one'
+  if (taken && call.code === 0) yield 'succeeded though somebody owns the device or the container has one'
   if (taken && isWhole && call.object?.code !== 11) yield 'not refused with code 11'
   // An address that a killed DEL left: host-local refuses another one until the next DEL.
   const addressLeft = addressesOf(container, before).length > 0
   if (!taken && !addressLeft && isWhole && call.code !== 0) yield 'failed'
-  // Its next CHECK comes with the config of this ADD, and has to name the other VF.
-  if (owners.some((one) => one.container === container.id && one.pci !== pci)) intact.delete(container)
+  // Its next CHECK comes with the config of this ADD, and has to name the other device.
+  if (owners.some((one) => one.container === container.id && one.subject !== subject))
+    intact.delete(container)
   if (call.code === 0) {
-    const mine = held(now).find((one) => one.pci === pci)
+    const mine = held(now).find((one) => one.subject === subject)
     if (mine?.container !== container.id || !mine.attached) yield 'no record of success'
-    if (podLink(now, container, pci) === undefined) yield 'the pod has no interface'
+    if (podLink(kind, now, container, subject) === undefined) yield 'the pod has no interface'
     intact.add(container)
   }
 }
@@ -206,8 +223,9 @@ function* judgeGc(
     if ((isListed(one.container) || alive) && !stays) yield `${one.container} lost its record`
     if (isListed(one.container) || alive || !isWhole) continue
     if (stays) yield `${one.container} is dead and keeps its record`
-    for (const vf of sequence.place.vfs.filter(({ pci }) => pci === one.pci)) {
-      for (const line of vfDifferences(vfState(original, vf), vfState(now, vf))) yield `${vf.pci}: ${line}`
+    const { place, kind } = sequence
+    for (const device of kind.devices(place).filter((each) => kind.subject(each) === one.subject)) {
+      for (const line of changes(sequence, device, original, now)) yield `${device}: ${line}`
     }
   }
   if (isWhole && kept !== (call.code !== 0)) yield kept ? 'is silent about a pod that lives' : 'failed'
@@ -217,7 +235,7 @@ function* judgeGc(
       if (old !== live) yield `${container.id} lost its address: ${old} -> ${live}`
       continue
     }
-    // Its addresses are free now, whatever became of its VF: the list has said so.
+    // Its addresses are free now, whatever became of its device: the list has said so.
     intact.delete(container)
     if (isWhole && addressesOf(container, now).length > 0) yield `${container.id} keeps its address`
   }
@@ -234,9 +252,9 @@ function held({ records }: LookAnswer): Held[] {
     const parts = /^(\S+) (\S+)@net1\.json$/.exec(file)
     if (parts === null) return []
     const { owner, phase } = JSON.parse(text) as { owner: JsonObject; phase: string }
-    const [, pci = '', container = ''] = parts
+    const [, subject = '', container = ''] = parts
     const place = { netns: String(owner.netns), netnsId: String(owner.netnsId) }
-    return [{ file, text, pci, container, ...place, attached: phase === 'attached' }]
+    return [{ file, text, subject, container, ...place, attached: phase === 'attached' }]
   })
 }
 
@@ -245,8 +263,13 @@ function isAlive({ netns, netnsId }: Held, look: LookAnswer): boolean {
   return look.pods[netns.replace('/run/netns/', '')]?.id === netnsId
 }
 
-function podLink(look: LookAnswer, { pod }: Container, pci: string): string | undefined {
-  const link = look.pods[pod]?.links.find(({ parentdev }) => parentdev === pci)
+function podLink(
+  kind: DeviceKind,
+  look: LookAnswer,
+  { pod }: Container,
+  subject: string,
+): string | undefined {
+  const link = look.pods[pod]?.links.find((each) => kind.subject(kind.deviceOf(each)) === subject)
   if (link === undefined) return undefined
   // Whether an IPv6 address is tentative still, and its lifetimes, are a matter of time.
   const { addr_info, ...rest } = link

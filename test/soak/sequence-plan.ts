@@ -6,6 +6,7 @@ import type { JsonObject } from '../../src/lib/json.ts'
 import { addressesFor } from './run.ts'
 import { type Call, ipBatch, type Job, type Place, type Step } from './script.ts'
 import { type Random, randomFrom } from './seed.ts'
+import type { DeviceKind } from './sequence-devices.ts'
 
 /** A container of a sequence. */
 export interface Container {
@@ -20,7 +21,7 @@ export type Act =
   | {
       readonly do: 'ADD' | 'DEL' | 'CHECK'
       readonly container: Container
-      readonly pci: string
+      readonly device: string
       readonly hurt: Hurt | undefined
     }
   | { readonly do: 'GC'; readonly valid: readonly Container[]; readonly hurt: Hurt | undefined }
@@ -33,6 +34,7 @@ export type Hurt = { readonly fault: string } | { readonly killAfterMs: number }
 export interface Sequence {
   readonly seed: number
   readonly place: Place
+  readonly kind: DeviceKind
   readonly acts: readonly Act[]
   /** All containers that there ever were. */
   readonly containers: readonly Container[]
@@ -45,12 +47,12 @@ const ifname = 'net1'
 const errnos = ['EBUSY', 'EEXIST', 'ENODEV', 'ENOSPC'] as const
 
 /** The sequence of a seed. */
-export function planSequence(seed: number, place: Place): Sequence {
+export function planSequence(seed: number, place: Place, kind: DeviceKind): Sequence {
   const random = randomFrom(seed)
   const containers: Container[] = []
   const newContainer = (pod?: string): Container => {
     const id = `s${seed}-${containers.length}`
-    const container = { id, pod: pod ?? `${place.network}-${id}`, config: wishes(random, place) }
+    const container = { id, pod: pod ?? `${place.network}-${id}`, config: wishes(random, place, kind) }
     containers.push(container)
     return container
   }
@@ -58,13 +60,13 @@ export function planSequence(seed: number, place: Place): Sequence {
   const acts: Act[] = []
   const length = 4 + random.below(5)
   while (acts.length < length) {
-    const kind = random.below(100)
-    const pci = random.pick(place.vfs).pci
-    const hurt = random.chance(35) ? hurtOf(random) : undefined
-    if (kind < 45) acts.push({ do: 'ADD', container: random.pick(pods), pci, hurt })
-    else if (kind < 62) acts.push({ do: 'DEL', container: random.pick(containers), pci, hurt })
-    else if (kind < 74) acts.push({ do: 'CHECK', container: random.pick(pods), pci, hurt })
-    else if (kind < 86) {
+    const turn = random.below(100)
+    const device = random.pick(kind.devices(place))
+    const hurt = random.chance(35) ? hurtOf(random, kind) : undefined
+    if (turn < 45) acts.push({ do: 'ADD', container: random.pick(pods), device, hurt })
+    else if (turn < 62) acts.push({ do: 'DEL', container: random.pick(containers), device, hurt })
+    else if (turn < 74) acts.push({ do: 'CHECK', container: random.pick(pods), device, hurt })
+    else if (turn < 86) {
       const valid = random.chance(70) ? [...pods] : containers.filter(() => random.chance(50))
       acts.push({ do: 'GC', valid, hurt })
     } else {
@@ -75,25 +77,25 @@ export function planSequence(seed: number, place: Place): Sequence {
       acts.push({ do: 'die', container, next })
     }
   }
-  return { seed, place, acts, containers, end: random.chance(60) ? 'DEL' : 'GC' }
+  return { seed, place, kind, acts, containers, end: random.chance(60) ? 'DEL' : 'GC' }
 }
 
 /**
  * The sequence as a job: a look, then each act and a look, then the end and a look. The first answer is that of the
  * namespaces' making.
  */
-export function jobOf({ seed, place, acts, containers, end }: Sequence): Job {
+export function jobOf({ seed, place, kind, acts, containers, end }: Sequence): Job {
   const first = containers.slice(0, podCount).map(({ pod }) => pod)
-  const steps: Step[] = [namespaces(first.map((pod) => `add ${pod}`)), { do: 'look', pods: first }]
-  const pciOf = new Map<Container, string>()
+  const steps: Step[] = [shell(kind.change(place, [], first)), { do: 'look', pods: first }]
+  const deviceOf = new Map<Container, string>()
   const live = new Set(first)
-  const call = (verb: Call['verb'], container: Container, hurt: Hurt | undefined, pci: string): Call => ({
+  const call = (verb: Call['verb'], container: Container, hurt: Hurt | undefined, device: string): Call => ({
     do: 'call',
     verb,
     container: container.id,
     netns: live.has(container.pod) ? `/run/netns/${container.pod}` : '',
     ifname,
-    config: { ...container.config, deviceID: pci },
+    config: { ...container.config, ...kind.keys(device) },
     ...(verb === 'CHECK' ? { prev: true } : {}),
     ...hurt,
   })
@@ -101,20 +103,21 @@ export function jobOf({ seed, place, acts, containers, end }: Sequence): Job {
     if (act.do === 'die') {
       live.delete(act.container.pod)
       live.add(act.next.pod)
-      steps.push(namespaces([`del ${act.container.pod}`, `add ${act.next.pod}`]))
+      steps.push(shell(kind.change(place, [act.container.pod], [act.next.pod])))
     } else if (act.do === 'GC') {
       steps.push({ ...collect(place, act.valid), ...act.hurt })
     } else {
       // A runtime sends the config of the ADD with every later call.
-      if (act.do === 'ADD') pciOf.set(act.container, act.pci)
-      steps.push(call(act.do, act.container, act.hurt, pciOf.get(act.container) ?? act.pci))
+      if (act.do === 'ADD') deviceOf.set(act.container, act.device)
+      steps.push(call(act.do, act.container, act.hurt, deviceOf.get(act.container) ?? act.device))
     }
     steps.push({ do: 'look', pods: [...live] })
   }
-  const gone = namespaces([...live].map((pod) => `del ${pod}`))
-  if (end === 'GC') steps.push(gone, collect(place, []))
+  const gone = namespacesGone([...live])
+  // What has died is there again after GC, which may find it or not.
+  if (end === 'GC') steps.push(gone, collect(place, []), shell(kind.revive(place)))
   else {
-    for (const [container, pci] of pciOf) steps.push(call('DEL', container, undefined, pci))
+    for (const [container, device] of deviceOf) steps.push(call('DEL', container, undefined, device))
     steps.push(gone)
   }
   steps.push({ do: 'look', pods: [] })
@@ -126,7 +129,7 @@ export function actWords(act: Act): string {
   if (act.do === 'die') return `${act.container.id} dies, ${act.next.id} comes at ${act.next.pod}`
   const hurt = act.hurt === undefined ? '' : ` ${JSON.stringify(act.hurt)}`
   if (act.do === 'GC') return `GC [${act.valid.map(({ id }) => id).join(', ')}]${hurt}`
-  return `${act.do} ${act.container.id}${act.do === 'ADD' ? ` ${act.pci}` : ''}${hurt}`
+  return `${act.do} ${act.container.id}${act.do === 'ADD' ? ` ${act.device}` : ''}${hurt}`
 }
 
 function collect(place: Place, valid: readonly Container[]): Call {
@@ -141,30 +144,20 @@ function collect(place: Place, valid: readonly Container[]): Call {
   return { do: 'call', verb: 'GC', container: 'gc', netns: '', ifname, config }
 }
 
-/** One program for all: starting one is most of what it costs in software emulation. */
-function namespaces(lines: readonly string[]): Step {
-  return { do: 'sh', script: ipBatch(lines.map((line) => `netns ${line}`)) }
+function shell(script: string): Step {
+  return { do: 'sh', script }
 }
 
-function wishes(random: Random, place: Place): JsonObject {
-  const mac = `02:00:00:${[0, 0, 0].map(() => random.below(256).toString(16).padStart(2, '0')).join(':')}`
-  return {
-    cniVersion: '1.0.0',
-    name: place.network,
-    type: 'vf-attach',
-    announce: { count: random.below(2), interval: 0, carrier: 0 },
-    ...(random.chance(50) ? { mac } : {}),
-    ...(random.chance(40) ? { vlan: random.below(4095) } : {}),
-    ...(random.chance(40) ? { trust: random.pick(['on', 'off']) } : {}),
-    ...(random.chance(40) ? { spoofchk: random.pick(['on', 'off']) } : {}),
-    ...(random.chance(30) ? { max_tx_rate: random.below(900) } : {}),
-    ...(random.chance(30) ? { mtu: 1300 + random.below(200) } : {}),
-    ...(random.chance(60) ? { ipam: addressesFor(place) } : {}),
-  }
+function namespacesGone(pods: readonly string[]): Step {
+  return shell(ipBatch(pods.map((pod) => `netns del ${pod}`)))
 }
 
-function hurtOf(random: Random): Hurt {
-  if (random.chance(25)) return { killAfterMs: random.below(800) }
+function wishes(random: Random, place: Place, kind: DeviceKind): JsonObject {
+  return { cniVersion: '1.0.0', name: place.network, type: 'vf-attach', ...kind.wishes(random, place) }
+}
+
+function hurtOf(random: Random, { killWithinMs }: DeviceKind): Hurt {
+  if (random.chance(25)) return { killAfterMs: random.below(killWithinMs) }
   const kind = random.pick(['op', 'op', 'op', 'file', 'ipam'] as const)
   const number = 1 + random.below(kind === 'op' ? 12 : kind === 'file' ? 2 : 1)
   const what = random.chance(60) ? 'SIGKILL' : random.pick(errnos)

@@ -5,8 +5,8 @@ import { bootLab } from '../../hack/lab/lab.ts'
 
 declare module 'vitest' {
   interface ProvidedContext {
-    /** Sockets of the running machines; test files claim one through `lab()` of test/support/lab.ts. */
-    readonly labSockets: readonly string[]
+    /** Sockets of the running machines, none in the project `native`; test files claim one through `lab()` of test/support/lab.ts. */
+    readonly labSockets: readonly string[] | undefined
   }
 }
 

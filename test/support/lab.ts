@@ -1,5 +1,5 @@
-// The shared virtual machine, for test files of the project `lab`: each worker of vitest has one, where its files run one
-// after the other. Processes that a file leaves running in the guest are killed when the file is done; what it changed in
+// The machine of a test file. In the project `native` that is a node made of namespaces, new for each file. In the project `lab` it
+// is a shared virtual machine: each worker of vitest has one, where its files run one after the other. Processes that a file leaves running in the guest are killed when the file is done; what it changed in
 // the guest's kernel is its own to undo. What a file that broke down has left is taken away before the next one starts, and
 // said.
 import { existsSync } from 'node:fs'
@@ -7,13 +7,16 @@ import { readFile, rm, writeFile } from 'node:fs/promises'
 import { setTimeout } from 'node:timers/promises'
 import { afterAll, inject } from 'vitest'
 import { bootLab, type Lab } from '../../hack/lab/lab.ts'
+import { bootNode } from '../../hack/lab/node.ts'
 import { cleanGuest } from './clean.ts'
 import './lab-setup.ts'
 
 let shared: Promise<Lab> | undefined
 let claimed: string | undefined
 
-afterAll(async () => {
+// biome-ignore lint/correctness/noEmptyPattern: vitest reads from the pattern which fixtures a hook wants
+afterAll(async ({}, file) => {
+  if (claimed !== undefined) file.meta.machine = (inject('labSockets') ?? []).indexOf(claimed) + 1
   const used = shared
   shared = undefined
   try {
@@ -24,14 +27,16 @@ afterAll(async () => {
   }
 })
 
-/** The machine that runs for all test files of this worker; attaches at the first call of a file. */
+/** The machine that this file runs on; started, or attached to, at the first call. */
 export function lab(): Promise<Lab> {
   shared ??= attach()
   return shared
 }
 
 async function attach(): Promise<Lab> {
-  claimed = await claim(inject('labSockets'))
+  const sockets = inject('labSockets')
+  if (sockets === undefined) return bootNode()
+  claimed = await claim(sockets)
   const machine = await bootLab({ attach: claimed })
   const left = await cleanGuest(machine)
   if (left.length > 0) console.warn(`left by a file before this one: ${left.join(', ')}`)

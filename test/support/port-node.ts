@@ -13,6 +13,7 @@ import {
   newPod,
   type Topology,
   tearDown,
+  vethWire,
   WIRE,
 } from './topology.ts'
 
@@ -42,7 +43,7 @@ export interface Client {
 export interface Node {
   readonly lab: Lab
   readonly net: Topology
-  /** The simulated card; undefined on igb. */
+  /** The simulated card; undefined on igb and on a veth. */
   readonly card: Card | undefined
   /** Simulated NICs of their own on the same wire, for pods. */
   readonly nics: readonly Card[]
@@ -82,10 +83,17 @@ export async function settled(lab: Lab): Promise<void> {
     ip -6 address >&2; exit 1`)
 }
 
-/** Builds it with three VFs and, of simnic, so many NICs beside the one with the node's addresses (0-7). */
-export async function makeNode(lab: Lab, nic: 'igb' | 'simnic', others = 0): Promise<Node> {
+/** The uplink of a node: a card, or one end of a veth pair, for pods behind a bridge or ptp, which need no card. */
+export type Nic = 'igb' | 'simnic' | 'veth'
+
+/**
+ * Builds it with three VFs, if the uplink is a card, and, of simnic, so many NICs beside the one with the node's addresses
+ * (0-7).
+ */
+export async function makeNode(lab: Lab, nic: Nic, others = 0): Promise<Node> {
   const [card, ...nics] = nic === 'simnic' ? await loadSimnic(lab, { cards: 1 + others }) : []
-  const net = await buildTopology(lab, card ?? (await loadIgb(lab)), 3)
+  const ends = card ?? (nic === 'veth' ? await vethWire(lab) : await loadIgb(lab))
+  const net = await buildTopology(lab, ends, nic === 'veth' ? 0 : 3)
   await newPod(lab, BEYOND.namespace)
   await lab.must(`set -e
     for wire in ${nics.map(({ wire }) => wire).join(' ')}; do
@@ -164,6 +172,7 @@ END`)
         cat /run/before-forwarding >/proc/sys/net/ipv6/conf/all/forwarding; rm /run/before-*`)
       await tearDown(lab, net)
       if (card !== undefined) await unloadSimnic(lab)
+      if (nic === 'veth') await lab.must(`ip link delete ${net.pf}`)
     },
   }
 }

@@ -44,18 +44,17 @@ END
     echo '${PODS}'
     echo "$shapers"
     for pod in ${pods.map(({ name }) => name).join(' ')}; do
+      nsenter --net=/run/netns/$pod sh -s <<'END'
       echo '= rest'
       for family in -4 -6; do
-        ip $family -n $pod -force -b - <<END
-rule show
-route show table all
-END
+        printf 'rule show\\nroute show table all\\n' | ip $family -force -b -
       done
-      ip netns exec $pod nft -s list ruleset
+      nft -s list ruleset
       echo '= qdiscs of a pod'
-      tc -n $pod qdisc show
+      tc qdisc show
       echo '= links of a pod'
-      ip -n $pod -o link show
+      ip -o link show
+END
     done
     true`
 }

@@ -1,6 +1,8 @@
-// What a host looks like, taken with ip, tc, nft, bridge, devlink, ethtool and find, for tests that say "identical
-// before and after". In: a Lab. Out: a flat map, and the differences of two as lines. Never uses the decoders of
-// src/: a mistake there would hide the difference that it made.
+// What a host looks like, taken with ip, tc, nft, bridge and devlink by snapshot.pl, for tests that say
+// "identical before and after". In: a Lab. Out: a flat map, and the differences of two as lines. Never uses the decoders
+// of src/: a mistake there would hide the difference that it made.
+import { createHash } from 'node:crypto'
+import { fileURLToPath } from 'node:url'
 import type { Lab } from '../../hack/lab/lab.ts'
 import { inNamespace, type Namespace } from './traffic.ts'
 
@@ -12,6 +14,8 @@ export interface SnapshotOptions {
   readonly namespace?: Namespace
   /** Folders listed with modes, sizes and content, beside {@link STATE_FOLDERS}. */
   readonly folders?: readonly string[]
+  /** False leaves {@link STATE_FOLDERS} out. */
+  readonly state?: boolean
 }
 
 /** Listed in every snapshot. `/run` without the namespaces in `/run/netns`, which have a section of their own. */
@@ -107,6 +111,7 @@ export const MAY_DIFFER: readonly Difference[] = [
     path: /\.(installed|last_used|first_used|expires|stats)(\..*)?$/,
     reason: 'timers, counters',
   },
+  { section: 'nft', path: /^\{"metainfo":/, reason: 'the version of nft, told when there are tables' },
   { section: 'nft', path: /\.counter\.(packets|bytes)$/, reason: 'counters' },
   { section: 'nft', path: /\.elem\.expires$/, reason: 'timers of set elements' },
   { section: 'fdb', path: /\.(used|updated)$/, reason: 'timers' },
@@ -134,11 +139,17 @@ export const MAY_DIFFER: readonly Difference[] = [
   },
 ]
 
-/** Looks at everything once, in one command. Fails when one of the tools fails. */
-export async function snapshot(lab: Lab, options: SnapshotOptions = {}): Promise<Snapshot> {
-  const folders = [...STATE_FOLDERS, ...(options.folders ?? [])]
-  const argv = inNamespace(options.namespace ?? null, ['sh', '-c', SCRIPT, 'snapshot', ...folders])
-  const { code, stdout, stderr } = await lab.exec(argv)
+const PROGRAM = ['perl', fileURLToPath(new URL('snapshot.pl', import.meta.url))]
+
+/**
+ * Looks at everything once, in one command. Fails when nobody can list the interfaces. Another tool that fails makes
+ * a fact, e.g. `failed devlink port`: for ever where a kernel has no such thing, a difference where it happens once.
+ */
+export async function snapshot(lab: Pick<Lab, 'exec'>, options: SnapshotOptions = {}): Promise<Snapshot> {
+  const folders = [...(options.state === false ? [] : STATE_FOLDERS), ...(options.folders ?? [])]
+  const argv = inNamespace(options.namespace ?? null, [...PROGRAM, ...folders])
+  // Without LC_ALL, a fifth of the time would go into a look for translations.
+  const { code, stdout, stderr } = await lab.exec(argv, { env: { LC_ALL: 'C' } })
   if (code !== 0) throw new Error(`Cannot take a snapshot: code ${code}: ${stderr}`)
   return parseSnapshot(stdout)
 }
@@ -187,8 +198,9 @@ export function diffSnapshot(before: Snapshot, after: Snapshot): string[] {
 }
 
 /**
- * Turns what the script printed (`== SECTION CONTEXT`, then JSON or lines) into facts. `== batch SECTION CONTEXT|...`
- * is followed by a JSON document for each.
+ * Turns what the program printed (`== SECTION CONTEXT`, then JSON or lines) into facts. `== batch SECTION CONTEXT|...`
+ * is followed by a JSON document for each, `== sysctl FOLDER NAME...` and `== feature NAME...` by a line of numbers for
+ * each interface.
  */
 export function parseSnapshot(output: string): Snapshot {
   const facts = new Map<string, string>()
@@ -196,8 +208,10 @@ export function parseSnapshot(output: string): Snapshot {
     const end = part.indexOf('\n')
     const [section = '', ...context] = part.slice(0, end).split(' ')
     const body = part.slice(end + 1)
-    if (section === 'feature') addJson(facts, section, '', featuresOf(body, context))
+    if (section === 'feature') addFeatures(facts, context, body)
     else if (section === 'batch') addBatch(facts, context.join(' '), body)
+    else if (section === 'failed') facts.set(`failed ${context.join(' ')}`, '')
+    else if (section === 'sysctl' && context.length > 0) addSettings(facts, context, body)
     else if (section in JSON_SECTIONS) addJson(facts, section as JsonSection, context.join(' '), body)
     else addLines(facts, section, body)
   }
@@ -225,12 +239,21 @@ const JSON_SECTIONS = {
   vlan: { as: 'whole', name: () => '' },
   fdb: { as: 'whole', name: () => '' },
   devlink: { as: 'whole', name: () => '' },
-  feature: { as: 'fields', name: (entry: Json) => text(entry, 'ifname') },
 } as const
 
-// Of cards: those of a bridge follow its ports'.
-function featuresOf(body: string, cards: readonly string[]): string {
-  return JSON.stringify((JSON.parse(body) as Json[]).filter((one) => cards.includes(text(one, 'ifname'))))
+// Four masks for every 32 names, see snapshot.pl.
+function addFeatures(facts: Map<string, string>, names: readonly string[], body: string): void {
+  for (const line of body.split('\n').filter((one) => one !== '')) {
+    const [link = '', ...masks] = line.split(' ')
+    for (const [index, name] of names.entries()) {
+      if (name === '-') continue
+      const [isFree, isWished, isOn, isNever] = [0, 1, 2, 3].map(
+        (mask) => ((Number(masks[4 * (index >> 5) + mask]) >>> (index & 31)) & 1) === 1,
+      )
+      const notes = [!isFree || isNever ? ' fixed' : '', isWished === isOn ? '' : ' against the wish']
+      facts.set(`feature ${link}.${name}`, `${isOn ? 'on' : 'off'}${notes.join('')}`)
+    }
+  }
 }
 
 function addBatch(facts: Map<string, string>, names: string, body: string): void {
@@ -313,14 +336,42 @@ function addFields(facts: Map<string, string>, path: string, value: Json): void 
   for (const [key, one] of Object.entries(value)) addFields(facts, `${path}.${key}`, one)
 }
 
-// The file and sysctl sections: `NAME TAB VALUE`, or a name alone.
+// Milliseconds for netlink, seconds in the file.
+const IN_SECONDS =
+  /^router_(solicitation_interval|solicitation_max_interval|solicitation_delay|probe_interval)$/
+const UNSIGNED = /^(ra_defrtr_metric|ioam6_id_wide)$/
+
+// What the files say that the numbers stand for.
+function addSettings(facts: Map<string, string>, header: readonly string[], body: string): void {
+  const [folder = '', ...names] = header
+  for (const line of body.split('\n').filter((one) => one !== '')) {
+    const [link = '', ...values] = line.split(' ')
+    for (const [index, name] of names.entries()) {
+      const value = Number(values[index])
+      if (name === '-' || Number.isNaN(value)) continue
+      const shown = IN_SECONDS.test(name)
+        ? Math.floor(value / 1000)
+        : UNSIGNED.test(name)
+          ? value >>> 0
+          : value
+      facts.set(`sysctl ${folder}/${link}/${name}`, String(shown))
+    }
+  }
+}
+
+// The other sections: `NAME TAB VALUE`, or a name alone. A value that begins with `=` is the content of a file.
 function addLines(facts: Map<string, string>, section: string, body: string): void {
   for (const line of body.split('\n')) {
     const [name = '', ...rest] = line.split('\t')
     if (name === '' || mayDiffer(section, name)) continue
     const key = `${section} ${name}`
-    facts.set(key, [facts.get(key), ...rest].filter((part) => part !== undefined).join(' '))
+    const values = rest.map((part) => (part.startsWith('=') ? checksum(part.slice(1)) : part))
+    facts.set(key, [facts.get(key), ...values].filter((part) => part !== undefined).join(' '))
   }
+}
+
+function checksum(hexadecimal: string): string {
+  return createHash('sha256').update(Buffer.from(hexadecimal, 'hex')).digest('hex')
 }
 
 function addOnce(facts: Map<string, string>, key: string): void {
@@ -333,76 +384,3 @@ function text(entry: Json, key: string): string {
   const value = entry !== null && typeof entry === 'object' && !Array.isArray(entry) ? entry[key] : undefined
   return typeof value === 'string' ? value : ''
 }
-
-// Few processes: under software emulation the start of one takes 20 to 30 ms, more than what it does. Two halves at
-// once, for machines with two processors; each fails for itself.
-const SCRIPT = `
-set -e
-links() {
-echo '== link'; ip -d -j link
-echo '== batch address|route|rule v4|nexthop|neighbour'
-printf '%s\\n' address 'route show table all' rule nexthop neigh | ip -j -batch -
-echo '== rule v6'; ip -6 -j rule
-echo '== bridge'; bridge -j -d link
-echo '== batch vlan|fdb'
-printf '%s\\n' vlan fdb | bridge -j -batch -
-echo '== nft'; nft -j list ruleset
-echo '== namespace'; ls /run/netns 2>/dev/null || true
-echo '== driver'; find /sys/bus/pci/devices/*/ -maxdepth 1 -name driver -printf '%h\\t%l\\n'
-grep -Hs . /sys/bus/pci/devices/*/driver_override /sys/bus/pci/devices/*/sriov_numvfs | sed 's/:\\([^:]*\\)$/\\t\\1/' || true
-}
-others() {
-echo '== devlink port'; devlink -j port show
-for dev in $(devlink dev show | cut -d' ' -f1); do
-  echo "== devlink $dev"; devlink -j dev eswitch show "$dev" 2>/dev/null || echo '[]'
-done
-sections=qdisc lines='qdisc show'
-look() { sections="$sections|$1"; lines="$lines
-$2"; }
-tc qdisc show >"$list"
-while read -r _ kind _ _ dev _; do
-  case $kind in
-    clsact) for hook in ingress egress; do look "filter $dev $hook" "filter show dev $dev $hook"; done ;;
-    ingress) look "filter $dev ingress" "filter show dev $dev ingress" ;;
-    noqueue | noop | mq | fq_codel | pfifo_fast) ;;
-    *) look "class $dev" "class show dev $dev"; look "filter $dev root" "filter show dev $dev" ;;
-  esac
-done <"$list"
-for action in gact mirred pedit csum police ct vlan skbedit; do
-  if [ -e /sys/module/act_$action ]; then look "action $action" "actions list action $action"; fi
-done
-echo "== batch $sections"; echo "$lines" | tc -j -batch -
-cards=
-for device in /sys/class/net/*/device; do
-  if [ -e "$device" ]; then device=\${device%/device}; cards="$cards \${device##*/}"; fi
-done
-echo "== feature$cards"; ethtool --json -k '*'
-echo '== sysctl'
-grep -rs . /proc/sys/net/ipv4/conf /proc/sys/net/ipv6/conf /proc/sys/net/ipv4/ip_forward | sed 's/:/\\t/' || true
-echo '== file'
-find "$@" -xdev ! -path '/run/netns/*' -printf '%p\\t%y %m %U:%G %l\\n' -type f -printf '%p\\t%s bytes\\n' \
-  -exec sha256sum {} + 2>/dev/null | sed 's/^\\([0-9a-f]\\{64\\}\\)  \\(.*\\)/\\2\\t\\1/' || true
-}
-# A carrier that came or went is told to the stack by a worker of the kernel, up to a second later; then duplicate address
-# detection (flag 40) takes its time, at whose end there are routes.
-tries=0 pending=yes
-while [ -n "$pending" ] && [ $tries -lt 30 ]; do
-  [ $tries = 0 ] || sleep 0.1
-  tries=$((tries + 1)) pending=
-  for link in /sys/class/net/*; do
-    { read -r carrier <"$link/carrier"; } 2>/dev/null || continue
-    read -r state <"$link/operstate"
-    case $carrier$state in 1down | 1lowerlayerdown | 0up) pending=yes ;; esac
-  done
-  while read -r _ _ _ _ flags name; do
-    case $flags in [4567cdef]?) { read -r carrier <"/sys/class/net/$name/carrier"; } 2>/dev/null || continue ;; *) continue ;; esac
-    [ "$carrier" = 0 ] || pending=yes
-  done </proc/net/if_inet6
-done
-half=$(mktemp) list=$(mktemp)
-trap 'rm -f "$half" "$list"' EXIT
-others "$@" >"$half" &
-links
-wait $!
-cat "$half"
-`

@@ -12,11 +12,11 @@ export interface Transfer {
   readonly card: Card
   /** Name of the pod's namespace; its interface is `net1` on the card's first VF. */
   readonly pod: string
-  /** The TCP port that frames have at the pod's interface: the pod's own if the card translates, else the mapped one. */
-  readonly port: number
+  /** The ports that frames have at the pod's interface: the pod's own if the card translates, else the mapped ones. */
+  readonly inPod: { readonly tcp: number; readonly udp: number }
   /** Ports of a frame before and behind the card, as tcpdump takes them. */
   readonly ports: string
-  /** Bytes that `send` sends. */
+  /** Bytes that `send` sends by TCP. */
   readonly bytes: number
   /** Sends them, and fails unless they arrive. */
   send(): Promise<void>
@@ -27,17 +27,28 @@ export async function expectInHardware({
   lab,
   card,
   pod,
-  port,
+  inPod,
   ports,
   bytes,
   send,
 }: Transfer): Promise<void> {
-  const count = (side: string, family: string, key: string) =>
-    `tc -n ${pod} filter add dev net1 ${side} protocol ${family} flower ip_proto tcp ${key} ${port} action ok`
+  const counts = (['tcp', 'udp'] as const).flatMap((protocol, at) =>
+    ['ip', 'ipv6'].flatMap((family) =>
+      [
+        ['ingress', 'dst_port'],
+        ['egress', 'src_port'],
+      ].map(
+        ([side, key]) =>
+          `filter add dev net1 ${side} prio ${2 * at + (family === 'ip' ? 1 : 2)} protocol ${family} flower ip_proto ${protocol} ${key} ${inPod[protocol]} action ok`,
+      ),
+    ),
+  )
   await lab.must(`set -e
     ip netns exec ${pod} ethtool -K net1 gro off gso off tso off
-    tc -n ${pod} qdisc add dev net1 clsact
-    ${['ip', 'ipv6'].flatMap((family) => [count('ingress', family, 'dst_port'), count('egress', family, 'src_port')]).join('\n')}`)
+    tc -n ${pod} -b - <<END
+qdisc add dev net1 clsact
+${counts.join('\n')}
+END`)
   try {
     const captures = [
       await capture(lab, null, card.pf, ports),

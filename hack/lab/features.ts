@@ -1,0 +1,27 @@
+// What the machine's own kernel can do for a test. In: nothing. Out: words. A test file that needs no more than this runs in a
+// node made of namespaces, every other one in the virtual machine. Imports node: modules and this folder.
+import { spawnSync } from 'node:child_process'
+import { join } from 'node:path'
+import { UNSHARE } from './node.ts'
+import { CHECKOUT } from './qemu.ts'
+
+/** What a test file may ask for; hack/lab/features.sh tries each. `namespaces` is what a node is made of. */
+export const FEATURES = [
+  ...['namespaces', 'veth', 'bridge', 'bridge-vlan', 'dummy', 'bond', 'vlan', 'macvlan', 'ifb'],
+  ...['clsact', 'tbf', 'u32', 'matchall', 'flower', 'police', 'pedit'],
+  ...['nft', 'nft-fib', 'conntrack', 'iptables', 'sctp'],
+] as const
+
+/** One of {@link FEATURES}. */
+export type Feature = (typeof FEATURES)[number]
+
+/** The features of this machine's kernel; none without root. */
+export function machineFeatures(): ReadonlySet<Feature> {
+  if (process.getuid?.() !== 0) return new Set()
+  const { stdout } = spawnSync('unshare', [...UNSHARE, 'sh', join(CHECKOUT, 'hack/lab/features.sh')], {
+    encoding: 'utf8',
+    timeout: 30_000,
+  })
+  const words: readonly string[] = (stdout ?? '').split('\n')
+  return new Set(FEATURES.filter((feature) => words.includes(feature)))
+}

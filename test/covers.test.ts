@@ -1,0 +1,39 @@
+// Each source file has tests that a reader finds by its name, or by the list of those that have none of their own name.
+import { execFileSync } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
+import { covers, testsOf } from './covers.ts'
+
+const top = join(import.meta.dirname, '..')
+const list = ['-c', 'safe.directory=*', 'ls-files', '--cached', '--others', '--exclude-standard', 'src']
+const sources = execFileSync('git', list, { cwd: top, encoding: 'utf8' })
+  .split('\n')
+  .filter((file) => file.endsWith('.ts') && existsSync(join(top, file)))
+
+test('each file of src has a test of its name, or stands in the list', () => {
+  expect(sources.length).toBeGreaterThan(150)
+  const without = sources.filter((file) => {
+    const name = file.slice('src/'.length, -'.ts'.length)
+    return !(name in covers) && !existsSync(join(top, `test/${name}.test.ts`))
+  })
+  expect(without).toEqual([])
+})
+
+test('the list has no file that is gone, or that has a test of its name', () => {
+  const needless = Object.keys(covers).filter(
+    (name) => !sources.includes(`src/${name}.ts`) || existsSync(join(top, `test/${name}.test.ts`)),
+  )
+  expect(needless).toEqual([])
+})
+
+test('the list names tests that exist', () => {
+  const all = Object.keys(covers).flatMap((name) => testsOf(`src/${name}.ts`) ?? [])
+  expect(all.filter((file) => !existsSync(join(top, file)))).toEqual([])
+})
+
+test('a file of src stands for its tests, any other word for itself', () => {
+  expect(testsOf('src/lib/mac.ts')).toEqual(['test/lib/mac.test.ts'])
+  expect(testsOf('src/sys/flock.ts')).toEqual(['test/native/sys.test.ts'])
+  expect(testsOf('attach-del')).toBeUndefined()
+})

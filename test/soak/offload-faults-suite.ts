@@ -1,0 +1,90 @@
+/**
+ * Makes the tests of fault tables of vf-offload, for port mappings or limits. In: a node, kinds of port, how much of the
+ * table. Out: tests for vitest. VF_SOAK_FAULTS asks for another extent, of all steps; VF_FAULT_CASE for some cases.
+ */
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { countOf, expectFaultTable } from '../support/fault-report.ts'
+import { lab } from '../support/lab.ts'
+import { type KindName, makeBed, type PortBed } from '../support/port-bed.ts'
+import { makeNode, type Nic, type Node } from '../support/port-node.ts'
+import type { Extent, Point } from './fault-cases.ts'
+import { type FaultRow, runFaultTable } from './faults.ts'
+import { offloadPlace, offloadSubject } from './offload-subject.ts'
+import { seedOf } from './seed.ts'
+
+const { VF_SOAK_FAULTS, VF_FAULT_CASE } = process.env
+const seed = seedOf(process.env)
+
+/** What is asked of one kind of port, and what its table must have. */
+export interface OffloadTable {
+  readonly kind: KindName
+  /** What the runtime asks for, by what the machine can do; port mappings if absent. */
+  readonly wishes?: (bed: PortBed) => Promise<{ readonly bandwidth: Readonly<Record<string, number>> }>
+  /** Scripts that give the VF or its port something to come back to, and take that back. */
+  readonly dressUp?: (node: Node) => string
+  readonly undress?: (node: Node) => string
+  /** Looks at the rows, unless only some cases were run. */
+  readonly expectRows: (rows: readonly FaultRow[], bed: PortBed) => Promise<void> | void
+}
+
+/** Which tables are run, and how much of each as long as VF_SOAK_FAULTS asks for nothing else. */
+export interface OffloadTables {
+  readonly nic: Nic
+  /** What the tables are about, as the title of each has it after its kind. */
+  readonly what: 'ports' | 'limits'
+  readonly tables: readonly OffloadTable[]
+  readonly extent: Extent
+  /** Only these steps. */
+  readonly chosen?: (point: Point) => boolean
+}
+
+/** One node for all tables, a bed for each. */
+export function describeOffloadFaults({ nic, what, tables, ...usual }: OffloadTables): void {
+  const isLong = VF_SOAK_FAULTS === 'full' || VF_SOAK_FAULTS === 'short'
+  const { extent, chosen }: Pick<OffloadTables, 'extent' | 'chosen'> = isLong
+    ? { extent: VF_SOAK_FAULTS }
+    : usual
+  const once = extent === 'once'
+  const title = {
+    ports: '%s: killed or failed before or after each step: DEL or GC leads back',
+    limits: '%s: limits killed or failed before or after each step',
+  }[what]
+  let node: Node
+
+  beforeAll(async () => {
+    node = await makeNode(await lab(), nic)
+  })
+  afterAll(() => node?.end())
+
+  const rows = tables.map((table) => [table.kind, table] as const)
+  test.each(rows)(title, { timeout: 7_200_000 }, async (kind, table) => {
+    const bed = await makeBed(node, kind, { compares: isLong || extent === 'full' })
+    const { port, remove } = await bed.addInterface(bed.one)
+    await bed.lab.must(table.dressUp?.(node) ?? 'true')
+    const started = Date.now()
+    const report = await runFaultTable(bed.lab, {
+      subject: offloadSubject(bed, port, {}, await table.wishes?.(bed)),
+      places: [offloadPlace],
+      seed,
+      extent,
+      only: VF_FAULT_CASE,
+      ...(chosen === undefined ? {} : { chosen }),
+    })
+    await bed.lab.must(table.undress?.(node) ?? 'true')
+    await remove()
+    const name = what === 'ports' ? 'vf-offload' : 'limits'
+    expectFaultTable(`fault table of ${name}, ${kind}, seed ${seed}`, report, started, VF_FAULT_CASE, once)
+    if (VF_FAULT_CASE === undefined) await table.expectRows(report.rows, bed)
+    await bed.expectClean()
+    await bed.end()
+  })
+}
+
+/** At least so many operations of an ADD, and so many writes of files by ADD, DEL and GC. */
+export function expectAtLeast(rows: readonly FaultRow[], ops: number, files: readonly number[]): void {
+  expect(countOf(rows, 'ADD', 'op')).toBeGreaterThanOrEqual(ops)
+  expect(countOf(rows, 'DEL', 'op')).toBeGreaterThanOrEqual(2)
+  expect(countOf(rows, 'GC', 'op')).toBeGreaterThanOrEqual(2)
+  const counted = ['ADD', 'DEL', 'GC'].map((verb) => countOf(rows, verb, 'file'))
+  expect(counted.map((count, at) => count >= (files[at] ?? 0))).toEqual([true, true, true])
+}

@@ -1,0 +1,59 @@
+// Where each file of test/native runs: in a node made of namespaces, or, when the machine's kernel lacks what the file needs, in
+// the virtual machine. In: the files, the kernel's features. Out: lists of paths.
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { FEATURES, type Feature, machineFeatures } from '../../hack/lab/features.ts'
+
+const top = join(import.meta.dirname, '../..')
+const FOLDER = 'test/native'
+
+/** Paths from the top, of files of test/native. */
+export interface Placement {
+  readonly native: readonly string[]
+  /** With what the machine's kernel lacks for each. */
+  readonly lab: ReadonlyMap<string, readonly Feature[]>
+  /** Files about nodes of namespaces themselves, on a kernel that does not give any: no virtual machine shows their claims. */
+  readonly nowhere: readonly string[]
+}
+
+/** Places all files. VF_NATIVE=0 sends every one to the virtual machine, as a kernel without namespaces would. */
+export function place(env: Readonly<Record<string, string | undefined>>): Placement {
+  const has = env.VF_NATIVE === '0' ? new Set<Feature>() : machineFeatures()
+  return placeFiles(new Map(nativeFiles().map((file) => [file, readFileSync(join(top, file), 'utf8')])), has)
+}
+
+/** Where files belong, by path and text, when a kernel has these features. */
+export function placeFiles(files: ReadonlyMap<string, string>, has: ReadonlySet<Feature>): Placement {
+  const native: string[] = []
+  const lab = new Map<string, Feature[]>()
+  const nowhere: string[] = []
+  for (const [file, text] of files) {
+    const needs = needsOf(text, file)
+    const lacking = ['namespaces' as const, ...needs.filter((one) => one !== 'namespaces')].filter(
+      (one) => !has.has(one),
+    )
+    if (lacking.length === 0) native.push(file)
+    else if (needs.includes('namespaces')) nowhere.push(file)
+    else lab.set(file, lacking)
+  }
+  return { native, lab, nowhere }
+}
+
+/** All test files of test/native, as paths from the top. */
+export function nativeFiles(): string[] {
+  return readdirSync(join(top, FOLDER))
+    .filter((name) => name.endsWith('.test.ts'))
+    .map((name) => `${FOLDER}/${name}`)
+}
+
+/** What a file asks for by its line `// needs: bridge, nft`. `namespaces` is for a file about nodes themselves: every one runs in one. */
+export function needsOf(text: string, file: string): Feature[] {
+  const words = /^\/\/ needs: (.+)$/m.exec(text)?.[1]?.split(', ')
+  if (words === undefined)
+    throw new Error(`${file} has no line "// needs: ...": name what it needs of the kernel`)
+  return words.map((word) => {
+    const feature = FEATURES.find((one) => one === word)
+    if (feature === undefined) throw new Error(`${file} needs ${word}: must be one of ${FEATURES.join(', ')}`)
+    return feature
+  })
+}

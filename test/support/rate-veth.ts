@@ -1,0 +1,130 @@
+// A pod behind the distribution's Go bridge plugin, for tests of its limits. In: a Lab. Out: calls of vf-offload for it, the
+// shapers on the host, and whether the host is as it was before ours came.
+import { expect } from 'vitest'
+import type { Attachment, CniResult, PluginConfig, Runtime } from '../../hack/lab/cni-runtime.ts'
+import type { ExecResult, Lab } from '../../hack/lab/lab.ts'
+import { attachToBridge, bridgeList, mainOnly, type PodName, podOf } from './bridge-bed.ts'
+import { json, silently } from './plugins.ts'
+import { diffSnapshot, type Snapshot, snapshot } from './snapshot.ts'
+import { deletePod, newPod } from './topology.ts'
+
+/** Limits as a runtime hands them over, in bit/s and bits. */
+export type Bandwidth = Partial<Record<'ingressRate' | 'ingressBurst' | 'egressRate' | 'egressBurst', number>>
+
+/** A limit of what comes to the pod, and one of what it sends: slower than any traffic, a burst too small for a frame. */
+export const SMALL = { ingressRate: 8000, ingressBurst: 80, egressRate: 8000, egressBurst: 80 } as const
+/** The half of {@link SMALL} that a shaper on the pair is enough for. */
+export const SMALL_TO_POD = { ingressRate: 8000, ingressBurst: 80 } as const
+/** The half of {@link SMALL} that needs an interface of its own. */
+export const SMALL_FROM_POD = { egressRate: 8000, egressBurst: 80 } as const
+
+/** Bursts that runtimes send for none. */
+export const BURSTS = { kubelet: 2_147_483_647, containerd: 4_294_967_295, crio: 34_359_738_359 } as const
+
+/** A shaper as `tc -j qdisc show` has it. */
+export interface Shaper {
+  readonly dev: string
+  readonly kind: string
+  readonly handle: string
+  readonly options: { readonly rate: number; readonly burst: number; readonly lim?: number }
+}
+
+/** vf-offload in a list, for limits. */
+export const limiting = (
+  config: object = {},
+  capabilities: Record<string, boolean> = { bandwidth: true },
+): PluginConfig => ({ type: 'vf-offload', capabilities, ...config })
+
+/** All shapers of the host. */
+export async function shapersOf(lab: Lab): Promise<Shaper[]> {
+  const all = (await json(lab, 'tc -j qdisc show')) as unknown as Shaper[]
+  return all.filter(({ kind }) => kind === 'tbf')
+}
+
+/** The bytes of burst that a shaper of `rate` bit/s gets where none is asked for, and how much the kernel's ticks may take off. */
+export function standardBurst(rate: number): { readonly bytes: number; readonly tick: number } {
+  return { bytes: Math.min(Math.max((rate / 8) * 0.1, 1518), 0xffffffff), tick: (rate / 8) * 64e-9 + 1 }
+}
+
+/** One pod, attached to the bridge by the main plugin alone. */
+export class RatePod {
+  readonly #lab: Lab
+  readonly #runtime: Runtime
+  readonly pod: PodName
+  /** What the bridge plugin answered. */
+  readonly attached: CniResult
+  /** The host's end of the pod's veth. */
+  readonly peer: string
+  #before: Snapshot | undefined
+
+  private constructor(lab: Lab, runtime: Runtime, pod: PodName, attached: CniResult) {
+    this.#lab = lab
+    this.#runtime = runtime
+    this.pod = pod
+    this.attached = attached
+    this.peer = attached.interfaces?.find(({ name }) => name.startsWith('veth'))?.name ?? ''
+  }
+
+  /** Makes the namespace and attaches it. */
+  static async attach(lab: Lab, runtime: Runtime, pod: PodName): Promise<RatePod> {
+    await newPod(lab, pod)
+    const made = new RatePod(lab, runtime, pod, await attachToBridge(lab, runtime, pod))
+    // The bridge plugin makes pairs without a queue length, and the kernel gives them one with their first qdisc.
+    await lab.must(`ip link set ${made.peer} txqueuelen 1000`)
+    return made
+  }
+
+  /** The attachment as a runtime names it. */
+  attachment(capabilityArgs: Record<string, unknown> = {}): Attachment {
+    return { ...podOf(this.pod), capabilityArgs }
+  }
+
+  /** One call of ours. */
+  call(
+    command: string,
+    bandwidth: Bandwidth | undefined,
+    prevResult = this.attached,
+    config: object = {},
+  ): Promise<ExecResult> {
+    const attachment = this.attachment(bandwidth === undefined ? {} : { bandwidth })
+    return this.#runtime.call(command, bridgeList(this.pod), limiting(config), attachment, { prevResult })
+  }
+
+  /** ADD that must succeed. */
+  async add(bandwidth: Bandwidth, config: object = {}): Promise<CniResult> {
+    const { code, stdout, stderr } = await this.call('ADD', bandwidth, this.attached, config)
+    if (code !== 0) throw new Error(`ADD: ${stdout}${stderr}`)
+    return JSON.parse(stdout) as CniResult
+  }
+
+  /** DEL as a runtime calls it that has forgotten everything. */
+  async del(more: Partial<Attachment> = {}): Promise<void> {
+    const attachment = { ...this.attachment(), ...more }
+    await silently(this.#runtime.call('DEL', bridgeList(this.pod), limiting(), attachment))
+  }
+
+  /** Looks at the host as it is to be after {@link leavesNothing}. */
+  async remember(): Promise<Snapshot> {
+    this.#before = await snapshot(this.#lab)
+    return this.#before
+  }
+
+  /** The host is as it was. */
+  async isAsBefore(): Promise<void> {
+    if (this.#before === undefined) throw new Error('Nobody has looked before')
+    expect(diffSnapshot(this.#before, await snapshot(this.#lab))).toEqual([])
+  }
+
+  /** {@link del}, and the host is as it was. */
+  async leavesNothing(): Promise<void> {
+    await this.del()
+    await this.isAsBefore()
+  }
+
+  /** Takes the pod away, whatever is left of it. */
+  async end(): Promise<void> {
+    await this.del()
+    await this.#runtime.del(mainOnly(bridgeList(this.pod)), podOf(this.pod))
+    await deletePod(this.#lab, this.pod)
+  }
+}
