@@ -173,7 +173,9 @@ async function judge(mutation: Mutation, needsBuild: boolean): Promise<string | 
 
 /** False for what a mistake of ours in the list looks like: text that does not compile, a name that is not there, a time-out. */
 function isAboutBehaviour(message: string): boolean {
-  return !/^(SyntaxError|ReferenceError)|is not a function|is not defined|(Hook|Test) timed out/.test(message)
+  return !/^(SyntaxError|ReferenceError)|is not a function|is not defined|Cannot read prop|(Hook|Test) timed out/.test(
+    message,
+  )
 }
 
 function needsMachine([file]: TestName): boolean {

@@ -97,6 +97,7 @@ test('DEL frees the addresses although the device could not be restored', () => 
   const [log, ledger] = [join(stateDir, 'log'), join(stateDir, 'ledger')]
   writeFileSync(ledger, `#!/bin/sh\ncat >/dev/null\necho $CNI_COMMAND >>${log}\n`)
   chmodSync(ledger, 0o755)
+  writeFileSync(log, '')
   look = (where) => {
     if (where === 'link.move') throw new Error('no')
   }

@@ -52,6 +52,14 @@ test('every mutation names one test file, and the title of a test in it', () => 
   expect(bad.map(({ id }) => id)).toEqual([])
 })
 
+test('what has its test in the virtual machine is of the tier lab, and nothing else is', () => {
+  const bad = mutations.filter(({ test: [end], tier }) => {
+    const isInMachine = pathOfTest(tests, end)?.startsWith('test/lab/') === true
+    return isInMachine !== (tier === 'lab')
+  })
+  expect(bad.map(({ id }) => id)).toEqual([])
+})
+
 describe('places', () => {
   test('an old text that is not there, or twice, is not changed', () => {
     expect(mutated('a b c', { old: 'b', now: '$&x' })).toBe('a $&x c')

@@ -136,7 +136,7 @@ export const netlink: readonly Mutation[] = [
     old: "  if (value.IFLA_IFALIAS !== undefined) rememberBare(value, 'IFLA_IFALIAS')\n",
     now: '',
     test: [
-      'kernel-link.test.ts',
+      'native/kernel-link.test.ts',
       'sets what ip shows, facts say the same, and its inverse takes all of it back',
     ],
     tier: 'quick',

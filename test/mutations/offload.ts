@@ -186,7 +186,10 @@ export const offload: readonly Mutation[] = [
       'The source address of every client is replaced, also where its reply would come back by itself.',
     old: "const isOpen = masqAll || port.kind !== 'veth'",
     now: 'const isOpen = true',
-    test: ['ports-veth.test.ts', 'clients, the node, the pod itself and a neighbour reach every address'],
+    test: [
+      'native/ports-veth.test.ts',
+      'clients, the node, the pod itself and a neighbour reach every address',
+    ],
     tier: 'quick',
   },
   {
@@ -205,7 +208,7 @@ export const offload: readonly Mutation[] = [
     mistake: 'DEL leaves the policer in the NIC.',
     old: 'if (journal === undefined || journal.representor !== undefined) {',
     now: 'if (journal === undefined) {',
-    test: ['rates-switchdev.test.ts', 'both limits in the NIC: one for mapped and direct'],
+    test: ['lab/rates-switchdev.test.ts', 'both limits in the NIC: one for mapped and direct'],
     tier: 'lab',
     undo: true,
   },
