@@ -121,6 +121,15 @@ export const netlink: readonly Mutation[] = [
     tier: 'quick',
   },
   {
+    id: 'netlink-element-excl',
+    file: 'src/netlink/nf/rules.ts',
+    mistake: 'A host port is reserved without NLM_F_EXCL, so that one that somebody has is no error.',
+    old: 'nft(NFT_NEW.NFT_MSG_NEWSETELEM), CREATE | EXCL, {',
+    now: 'nft(NFT_NEW.NFT_MSG_NEWSETELEM), CREATE, {',
+    test: ['native/kernel-nft.test.ts', 'reserves all ports or none, names the owner of a taken one'],
+    tier: 'quick',
+  },
+  {
     id: 'netlink-lost-answer',
     file: 'src/netlink/socket.ts',
     mistake: 'A lost answer counts as a refusal, after which nothing is looked for.',
@@ -130,16 +139,12 @@ export const netlink: readonly Mutation[] = [
     tier: 'quick',
   },
   {
-    id: 'netlink-empty-alias',
+    id: 'netlink-alias-zero',
     file: 'src/netlink/rtnl/link.ts',
-    mistake: 'An alias is sent with its ending zero, with which an empty one takes nothing away.',
+    mistake: 'An alias is sent with its ending zero, which the kernel counts.',
     old: "  if (value.IFLA_IFALIAS !== undefined) rememberBare(value, 'IFLA_IFALIAS')\n",
     now: '',
-    test: [
-      'native/kernel-link.test.ts',
-      'sets what ip shows, facts say the same, and its inverse takes all of it back',
-    ],
+    test: ['native/kernel-link.test.ts', 'an alias has up to 255 bytes'],
     tier: 'quick',
-    undo: true,
   },
 ]

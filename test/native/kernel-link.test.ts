@@ -225,6 +225,22 @@ describe('a transaction', () => {
     expect(after).toMatchObject({ mtu: 1500, address: before[0]?.address })
   })
 
+  test('goes by who has a name now, whoever had it when it was looked up', async () => {
+    const inHost = { do: 'link.move', from: 'host', to: 'host' } as const
+    await drive(
+      vm,
+      [
+        ask('link', 'host', 'd0'),
+        run({ ...inHost, name: 'd0', ifindex: 50, newName: 'renamed' }),
+        run({ ...inHost, name: 'd1', ifindex: 51, newName: 'd0' }),
+        run({ ...d0, set: { alias: 'x' }, was: { alias: '' } }),
+      ],
+      options,
+    )
+    expect(await shown('d0')).toMatchObject({ address: '02:00:00:00:00:02', ifalias: 'x' })
+    expect((await shown('renamed')).ifalias).toBeUndefined()
+  })
+
   test('leaves a route that was there before', async () => {
     await vm.must(`ip -n ${on} -b - <<END
       link set d0 up

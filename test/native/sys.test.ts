@@ -1,7 +1,7 @@
 // The boundary to libc, as compiled: namespaces, locks, files and datagrams, judged by stat, flock, strace and ip.
 // needs: ifb
 import { resolve } from 'node:path'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import type { Lab } from '../../hack/lab/lab.ts'
 import { argvOf, ask, drive, json, probe, programOf, tryDrive } from '../support/driver.ts'
 import { lab } from '../support/lab.ts'
@@ -83,6 +83,9 @@ describe('a visit to a network namespace', () => {
 describe('a lock', () => {
   const path = '/run/sys/lock/device'
 
+  // Each begins without a lock, so that each can run alone.
+  beforeEach(() => vm.must('rm -rf /run/sys/lock'))
+
   test('is the one that flock(1) takes, and private to root', async () => {
     const [inside] = await drive(vm, [probe('lockAndRun', path, 0, ['flock', '-n', path, 'true'])])
     expect(inside).toBe(1)
@@ -91,6 +94,7 @@ describe('a lock', () => {
   })
 
   test('is waited for, but not for ever', async () => {
+    await vm.must('mkdir /run/sys/lock')
     const holder = await vm.spawn(['flock', path, 'sh', '-c', 'echo held; cat'])
     await expect.poll(() => holder.stdout(), { timeout: 30_000 }).toBe('held\n')
     const [late] = await tryDrive(vm, [probe('lockAndRun', path, 100, ['true'])])
