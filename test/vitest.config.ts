@@ -17,23 +17,57 @@ function machines(env: Readonly<Record<string, string | undefined>>): number {
   return Number(wish)
 }
 
-/** Small files that take minutes: begun last, as their size would have it, one machine would wait for the other. */
-const LONG = [
-  ...['attach-faults', 'attach-property', 'attach-races', 'offload-del', 'ports-host', 'attach-del'],
-  ...['attach-sequences', 'offload-random', 'offload-crowd', 'offload-faults', 'rates-faults'],
-  ...['simnic', 'igb', 'bridge', 'ptp'].map((nodes) => `offload-scenarios-${nodes}`),
+/** Files that take longest, the longest first: begun last, as their size would have it, one machine would wait for the other. */
+const LONGEST = [
+  ...[
+    'lab/offload-scenarios-simnic',
+    'lab/offload-faults',
+    'lab/offload-coexist',
+    'lab/offload',
+    'lab/attach-faults',
+  ],
+  ...[
+    'lab/attach-del',
+    'lab/offload-switchdev',
+    'lab/rates-faults',
+    'lab/rates-switchdev',
+    'lab/attach-foreign',
+  ],
+  ...[
+    'native/rates-detour',
+    'lab/offload-random',
+    'lab/simnic-rates',
+    'lab/attach-userspace',
+    'lab/rates-kinds',
+  ],
+  ...[
+    'lab/simnic-robust',
+    'lab/ports-kinds',
+    'lab/rates-vf',
+    'lab/attach-switchdev',
+    'lab/offload-scenarios-igb',
+  ],
+  ...['lab/attach-select', 'lab/simnic-legacy', 'lab/machine', 'lab/attach', 'lab/attach-property'],
+  ...['native/rates-faults', 'native/offload-faults', 'native/offload-random', 'native/attach-sequences'],
+  ...[
+    'native/attach-faults',
+    'native/offload-scenarios-bridge',
+    'native/ports-host',
+    'native/attach-property',
+  ],
 ]
 
 const placement = place(process.env)
 /** What takes minutes in emulation and is shown natively too: for `npm run test:soak`, which asks for everything. */
 const soakOnly = process.env.VF_TEST_ALL === '1' ? ['test/soak/lab/**/*.test.ts'] : []
 
-class LongFirst extends BaseSequencer {
+class LongestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
-    const isLong = ({ moduleId }: TestSpecification) =>
-      LONG.some((name) => moduleId.endsWith(`/${name}.test.ts`))
-    const sorted = await super.sort(files)
-    return [...sorted.filter(isLong), ...sorted.filter((file) => !isLong(file))]
+    const rank = ({ moduleId }: TestSpecification) => {
+      const index = LONGEST.findIndex((name) => moduleId.endsWith(`/test/${name}.test.ts`))
+      return index === -1 ? LONGEST.length : index
+    }
+    return (await super.sort(files)).sort((a, b) => rank(a) - rank(b))
   }
 }
 
@@ -42,7 +76,7 @@ export default defineConfig({
   root: fileURLToPath(new URL('..', import.meta.url)),
   test: {
     // For all projects: vitest asks only here.
-    sequence: { sequencer: LongFirst },
+    sequence: { sequencer: LongestFirst },
     projects: [
       {
         test: {
