@@ -1,6 +1,6 @@
 // Each source file has tests that a reader finds by its name, or by the list of those that have none of their own name.
 import { execFileSync } from 'node:child_process'
-import { existsSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { covers, testsOf } from './covers.ts'
@@ -36,4 +36,19 @@ test('a file of src stands for its tests, any other word for itself', () => {
   expect(testsOf('src/lib/mac.ts')).toEqual(['test/lib/mac.test.ts'])
   expect(testsOf('src/sys/flock.ts')).toEqual(['test/native/sys.test.ts'])
   expect(testsOf('attach-del')).toBeUndefined()
+})
+
+test('docs/testing.md says of each file of the kernel tests which claim it shows', () => {
+  const text = readFileSync(join(top, 'docs/testing.md'), 'utf8')
+  const start = text.indexOf('## Where each claim is shown')
+  const rows = text.slice(start, text.indexOf('\n## ', start + 1)).split('\n')
+  const named = (column: number) =>
+    rows.flatMap((row) => [...(row.split('|')[column] ?? '').matchAll(/`([\w-]+)`/g)].map(([, name]) => name))
+  const filesOf = (folder: string) =>
+    readdirSync(join(top, 'test', folder))
+      .filter((name) => name.endsWith('.test.ts'))
+      .map((name) => name.slice(0, -'.test.ts'.length))
+      .sort()
+  expect([...new Set(named(2))].sort()).toEqual(filesOf('native'))
+  expect([...new Set(named(3))].sort()).toEqual(filesOf('lab'))
 })
