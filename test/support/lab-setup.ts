@@ -11,6 +11,8 @@ declare module 'vitest' {
 }
 
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+  // `vitest list` starts no test.
+  if (process.argv[2] === 'list') return async () => undefined
   // Before the boot: afterwards it is too late to take a kernel whose headers can still be had.
   await kernelHeaders()
   // Once, for all machines.
