@@ -156,7 +156,7 @@ async function wirePackets(side: string): Promise<number[]> {
 }
 
 describe('port mappings on a legacy VF', () => {
-  /** Rules at the wire's far end count frames by these: ingress is what the host and its VFs sent, egress what they got. */
+  /** Counts frames from these MACs at the wire's far end: ingress is what the host and its VFs sent, egress what they got. */
   async function countFramesOf(macs: readonly string[]): Promise<void> {
     const count = (side: string, mac: string) =>
       `filter add dev ${topology.wire} ${side} protocol all flower src_mac ${mac} action ok`
@@ -294,7 +294,7 @@ describe('a pod that is attached in another way', () => {
 
   test('a host port that another pod has: code 100, and its owner is named', async () => {
     await add()
-    // Not the state alone: igb gives VF 1 its first address here, which a snapshot leaves out.
+    // A snapshot, since it leaves out the MAC that igb gives VF 1 with the first attachment.
     const owned = await snapshot(lab)
     list = listFor(TWO)
     await expect(runtime.add(list, withPorts())).rejects.toMatchObject({
