@@ -1,7 +1,7 @@
 // vf-offload on an uplink that others work on too: what stands in the way is named, what does not is left in peace, and
 // after DEL everything of others is as it was. On a card of a driver that is known to ignore actions (simnic as bnxt_en,
 // from source, not hardware), in both modes.
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import type { CniResult, ConfigList, Runtime } from '../../hack/lab/cni-runtime.ts'
 import type { Lab } from '../../hack/lab/lab.ts'
 import { drive, probe } from '../support/driver.ts'
@@ -41,12 +41,17 @@ let card: Card
 let net: Topology
 let list: ConfigList
 let attached: CniResult
+/** The uplink's index. */
+let index: number
+/** What port mappings change, before a test puts something in the way. */
+let state: string
 
 beforeAll(async () => {
   vm = await lab()
   runtime = testRuntime(vm)
   ;[card] = (await loadSimnic(vm, { driverName: 'bnxt_en' })) as [Card]
   net = await buildTopology(vm, card, 1)
+  index = Number(await vm.must(`cat /sys/class/net/${card.pf}/ifindex`))
 })
 afterAll(async () => {
   await tearDown(vm, card)
@@ -73,33 +78,35 @@ async function detachPod(): Promise<void> {
   await deletePod(vm, 'pod-one')
 }
 
-const uplink = async () => {
-  const [link] = await json(vm, `ip -j link show dev ${card.pf}`)
-  return Number(link?.ifindex)
-}
 const probes = async (...steps: Parameters<typeof drive>[1][number][]) => drive(vm, steps)
 
 /** All that port mappings change, and filters of others; the whole host is compared around all tests of a mode. */
 const look = () => vm.must(stateScript(card.pf, [{ name: 'pod-one' }]))
 
-/** ADD is refused with `code` and `words`, and leaves everything as it was. */
+/** What a test put in the way is away, and nothing of ours is there. */
+const isAsBefore = async () => expect(stateDifferences(state, await look())).toEqual([])
+
+/** ADD is refused with `code` and `words`; tests that end with it look at what was left. */
 async function refused(code: number, words: RegExp, config: Record<string, unknown> = {}): Promise<void> {
-  const before = await look()
   const error = errorOf(await add(config))
   expect(error.msg).toMatch(words)
   expect(error.code).toBe(code)
-  expect(stateDifferences(before, await look())).toEqual([])
 }
 
-/** ADD works beside what is there, and DEL leaves that as it was. Returns what ADD said on stderr. */
+/** ADD works beside what is there, and DEL follows. Returns what ADD said on stderr. */
 async function served(config: Record<string, unknown> = {}): Promise<string> {
-  const before = await look()
   const result = await add(config)
   expect(result.stdout, result.stderr).toContain('cniVersion')
   expect(result).toMatchObject({ code: 0 })
   await del()
-  expect(stateDifferences(before, await look())).toEqual([])
   return result.stderr
+}
+
+/** Runs calls that leave nothing of ours, and all of others. They end with a refusal or a DEL: a DEL after a refusal would hide what it left. */
+async function unchanged(calls: () => Promise<void>): Promise<void> {
+  const before = await look()
+  await calls()
+  expect(stateDifferences(before, await look())).toEqual([])
 }
 
 /** A client's bytes come back whole from the pod by the mapped port; the message says what the filters counted. */
@@ -117,6 +124,8 @@ function compareAround(prepare: () => Promise<void>): void {
   beforeAll(async () => {
     await prepare()
     before = await snapshot(vm)
+    await linkIsReady(vm, 'pod-one')
+    state = await look()
   })
   afterAll(async () => {
     try {
@@ -130,11 +139,12 @@ function compareAround(prepare: () => Promise<void>): void {
 /** What a test that failed has left: each would make all after it fail. */
 async function tidy(): Promise<void> {
   await del()
-  const index = await uplink()
   await probes(probe('detachTcx', index), probe('setXdp', index, undefined, ''), probe('removeOvs', DATAPATH))
   await vm.must(`for kind in clsact ingress; do tc qdisc del dev ${card.pf} $kind 2>/dev/null; done
     bridge link set dev ${card.pf} hwmode veb
-    [ $(($(cat /sys/class/net/${card.pf}/flags) & 1)) = 1 ] || { ${raiseUplink()}; }`)
+    [ $(($(cat /sys/class/net/${card.pf}/flags) & 1)) = 1 ] || { ${raiseUplink()}; }
+    echo 0 >${card.debugfs}/max_rules
+    ethtool -K ${card.pf} hw-tc-offload on; ethtool -K ${card.pf}rep0 hw-tc-offload on; true`)
 }
 
 /** Up again, with what an interface loses when it goes down. */
@@ -145,21 +155,20 @@ const filter = (words: string) => `tc filter add dev ${card.pf} ingress ${words}
 
 describe('legacy mode, where rules run in software', () => {
   compareAround(attachPod)
-  afterEach(tidy)
+  beforeEach(({ onTestFailed }) => onTestFailed(tidy))
 
   test('tcx: a program that ends processing is named; one that lets frames go on is no hindrance', async () => {
-    const index = await uplink()
     await probes(probe('attachTcx', index, -1, 'counts'))
     expect(await served()).not.toContain('counts')
     await probes(probe('attachTcx', index, 0, 'from_netdev'))
     await refused(106, /in software: frames are taken .* on "simpf0": tcx program \d+ "from_netdev"/)
     await probes(probe('detachTcx', index), probe('attachTcx', index, -1, 'riddle', true))
     await refused(106, /tcx program \d+ "riddle"/)
+    await isAsBefore()
     expect(await probes(probe('detachTcx', index))).toEqual([1])
   })
 
   test('XDP: a program that may drop is said, and does not hinder', async () => {
-    const index = await uplink()
     await probes(probe('setXdp', index, 1, 'filter'))
     expect(await served()).toMatch(
       /may take frames on "simpf0" before our rules do: XDP program \d+ "filter"/,
@@ -169,17 +178,28 @@ describe('legacy mode, where rules run in software', () => {
     await probes(probe('setXdp', index, undefined, ''))
     const [link] = await json(vm, `ip -j link show dev ${card.pf}`)
     expect(link).not.toHaveProperty('xdp')
+    await isAsBefore()
   })
 
   test('filters of others at an earlier priority: those that take our frames, and those that do not', async () => {
-    await vm.must(`tc qdisc add dev ${card.pf} clsact
-      ${filter('protocol ip prio 2 flower ip_proto tcp dst_port 22 action ok')}
-      ${filter('protocol ip prio 3 flower ip_proto udp action drop')}
-      ${filter('protocol ipv6 prio 4 flower action drop')}
-      ${filter(`protocol ip prio 5 flower dst_ip ${HOST.v4} action continue`)}
-      ${filter('protocol all prio 50 matchall action drop')}
-      ${filter('protocol ip prio 6 u32 match ip dport 22 0xffff action ok')}`)
-    await probes(probe('addBpfFilter', await uplink(), 1, -1, 'observer'))
+    const filters = [
+      'protocol ip prio 2 flower ip_proto tcp dst_port 22 action ok',
+      'protocol ip prio 3 flower ip_proto udp action drop',
+      'protocol ipv6 prio 4 flower action drop',
+      `protocol ip prio 5 flower dst_ip ${HOST.v4} action continue`,
+      'protocol all prio 50 matchall action drop',
+      'protocol ip prio 6 u32 match ip dport 22 0xffff action ok',
+    ]
+    await vm.must(`tc -b - <<END
+qdisc add dev ${card.pf} clsact
+${filters.map((words) => `filter add dev ${card.pf} ingress ${words}`).join('\n')}
+END`)
+    await probes(probe('addBpfFilter', index, 1, -1, 'observer'))
+    await unchanged(aroundFilters)
+    await vm.must(`tc qdisc del dev ${card.pf} clsact`)
+  })
+
+  async function aroundFilters(): Promise<void> {
     const said = await served()
     expect(said).toMatch(/may take frames .*: tc filter add dev simpf0 ingress protocol ip prio 6 .*u32/)
     expect(said).not.toMatch(/prio [1-5] /)
@@ -198,21 +218,22 @@ describe('legacy mode, where rules run in software', () => {
       await refused(106, named)
       await vm.must(`tc filter del dev ${card.pf} ingress ${words.split(' ').slice(0, 4).join(' ')}`)
     }
-    await probes(probe('addBpfFilter', await uplink(), 8, 0, 'from_host'))
+    await probes(probe('addBpfFilter', index, 8, 0, 'from_host'))
     await refused(106, /prio 8 .*bpf/)
-  })
+    await vm.must(`tc filter del dev ${card.pf} ingress protocol all prio 8`)
+  }
 
   // After programs on tcx and XDP and filters of all kinds have come and gone: nothing of them is left that takes frames.
   test('an ingress qdisc in place of clsact is used and stays; the mapped port answers', async () => {
     await vm.must(
       `tc qdisc add dev ${card.pf} ingress; ${filter('protocol ip prio 30 flower ip_proto icmp action ok')}`,
     )
-    const before = await look()
-    expect(await add()).toMatchObject({ code: 0 })
-    await linkIsReady(vm, 'pod-one')
-    await expectBytes()
-    await del()
-    expect(stateDifferences(before, await look())).toEqual([])
+    await unchanged(async () => {
+      expect(await add()).toMatchObject({ code: 0 })
+      await expectBytes()
+      await del()
+    })
+    await vm.must(`tc qdisc del dev ${card.pf} ingress`)
   })
 
   test('VEPA, a port of Open vSwitch, and an uplink that is down', async () => {
@@ -226,6 +247,8 @@ describe('legacy mode, where rules run in software', () => {
     await probes(probe('removeOvs', DATAPATH))
     await vm.must(`ip link set ${card.pf} down`)
     await refused(7, /uplink "simpf0": it is down/)
+    await vm.must(raiseUplink())
+    await isAsBefore()
   })
 })
 
@@ -239,26 +262,24 @@ describe('switchdev mode', () => {
         ! ip -6 address show tentative | grep -q inet6; do sleep 0.1; done`)
     await attachPod()
   })
-  afterEach(async () => {
-    await tidy()
-    await knob(vm, card, 'max_rules', 0)
-    await vm.must(`ethtool -K ${card.pf} hw-tc-offload on; ethtool -K ${card.pf}rep0 hw-tc-offload on`)
-  })
+  beforeEach(({ onTestFailed }) => onTestFailed(tidy))
 
   test('a driver that ignores the checksum action: nat nic is refused, auto translates in the pod and says why', async () => {
-    await refused(101, /driver "bnxt_en" accepts and ignores action csum .*bnxt_tc\.c/, { nat: 'nic' })
     const said = await served({ directSubnets: ['10.9.0.0/24'] })
+    await refused(101, /driver "bnxt_en" accepts and ignores action csum .*bnxt_tc\.c/, { nat: 'nic' })
     expect(said).toMatch(/not with nat "nic": driver "bnxt_en" accepts and ignores action csum/)
+    await isAsBefore()
   })
 
   test('tcx does not hinder the NIC, and is named where rules would have to run in software', async () => {
-    const index = await uplink()
     await probes(probe('attachTcx', index, 0, 'from_netdev'))
     await served({ offload: 'require' })
     await served()
     await knob(vm, card, 'max_rules', 1)
     await refused(106, /tcx program \d+ "from_netdev", and the driver said "ENOSPC/)
+    await isAsBefore()
     await probes(probe('detachTcx', index))
+    await knob(vm, card, 'max_rules', 0)
   })
 
   const inNic = (action: string) =>
@@ -267,43 +288,50 @@ describe('switchdev mode', () => {
   test('a filter of others in the NIC that keeps the frames: no rule would ever see one', async () => {
     for (const action of ['drop', `mirred egress redirect dev ${card.pf}rep0`]) {
       await vm.must(`tc qdisc add dev ${card.pf} clsact; ${inNic(action)}`)
-      await refused(101, /frames are taken in the NIC .* on "simpf0": tc filter .* prio 2 .* skip_sw in_hw/, {
-        offload: 'require',
+      await unchanged(async () => {
+        await refused(
+          101,
+          /frames are taken in the NIC .* on "simpf0": tc filter .* prio 2 .* skip_sw in_hw/,
+          {
+            offload: 'require',
+          },
+        )
+        await refused(
+          106,
+          /in software: frames are taken .* on "simpf0": tc filter .* prio 2 .* skip_sw in_hw action/,
+        )
       })
-      await refused(
-        106,
-        /in software: frames are taken .* on "simpf0": tc filter .* prio 2 .* skip_sw in_hw action/,
-      )
       expect(await hardwareRules(vm, card)).toHaveLength(1)
       await vm.must(`tc qdisc del dev ${card.pf} clsact`)
     }
   })
 
   test('a filter of others in the NIC that hands frames to the host: rules in software serve the port', async () => {
+    // Nobody else carries the pod's questions for its neighbours from the representor to the wire.
+    await vm.must(`ip -n pod-one neigh replace ${CLIENT_A.v4} dev net1 \
+      lladdr $(ip netns exec ${CLIENT_A.namespace} cat /sys/class/net/eth0/address)`)
     for (const action of ['trap', 'ok']) {
       await vm.must(`tc qdisc add dev ${card.pf} clsact; ${inNic(action)}`)
-      await refused(101, /frames are taken in the NIC/, { offload: 'require' })
-      const before = await look()
-      const result = await add()
-      expect(result, result.stderr).toMatchObject({ code: 0 })
-      expect(result.stderr).toMatch(/frames are taken in the NIC/)
-      await linkIsReady(vm, 'pod-one')
-      // Nobody else carries the pod's questions for its neighbours from the representor to the wire.
-      await vm.must(`ip -n pod-one neigh replace ${CLIENT_A.v4} dev net1 \
-        lladdr $(ip netns exec ${CLIENT_A.namespace} cat /sys/class/net/eth0/address)`)
-      await expectBytes()
-      await del()
-      expect(stateDifferences(before, await look())).toEqual([])
+      await unchanged(async () => {
+        const result = await add()
+        expect(result, result.stderr).toMatchObject({ code: 0 })
+        expect(result.stderr).toMatch(/frames are taken in the NIC/)
+        await expectBytes()
+        await del()
+        await refused(101, /frames are taken in the NIC/, { offload: 'require' })
+      })
       await vm.must(`tc qdisc del dev ${card.pf} clsact`)
     }
   })
 
   test('hw-tc-offload is off: it is said beside the driver’s refusal, and never switched on', async () => {
     await vm.must(`ethtool -K ${card.pf} hw-tc-offload off; ethtool -K ${card.pf}rep0 hw-tc-offload off`)
+    expect(await served()).toMatch(/hw-tc-offload of "simpf0" and "simpf0rep0" is off/)
     await refused(101, /the driver said ".*\(hw-tc-offload of "simpf0" and "simpf0rep0" is off\)/, {
       offload: 'require',
     })
-    expect(await served()).toMatch(/hw-tc-offload of "simpf0" and "simpf0rep0" is off/)
+    await isAsBefore()
     expect(await vm.must(`ethtool -k ${card.pf}`)).toContain('hw-tc-offload: off')
+    await vm.must(`ethtool -K ${card.pf} hw-tc-offload on; ethtool -K ${card.pf}rep0 hw-tc-offload on`)
   })
 })

@@ -156,9 +156,27 @@ async function wirePackets(side: string): Promise<number[]> {
 }
 
 describe('port mappings on a legacy VF', () => {
-  test('clients on both sides of the router reach hostIP:hostPort and podIP:containerPort at once', async () => {
-    await add()
+  /** Counts frames from these MACs at the wire's far end: ingress is what the host and its VFs sent, egress what they got. */
+  async function countFramesOf(macs: readonly string[]): Promise<void> {
+    const count = (side: string, mac: string) =>
+      `filter add dev ${topology.wire} ${side} protocol all flower src_mac ${mac} action ok`
+    await lab.must(`tc -n wire -b - <<END
+qdisc add dev ${topology.wire} clsact
+${macs.flatMap((mac) => [count('ingress', mac), count('egress', mac)]).join('\n')}
+END`)
+  }
+
+  test('clients on both sides of the router reach hostIP:hostPort and podIP:containerPort at once; the filters count, no frame with a client MAC leaves the host, and the record says why each rule runs there', async () => {
+    const withTcp = [...mappings, { hostPort: 8081, containerPort: 81, protocol: 'tcp' }]
+    expect((await call('ADD', {}, withTcp)).code).toBe(0)
     await startServer(ONE)
+    const macs = (
+      await lab.must(`ip netns exec ${CLIENT_A.namespace} cat /sys/class/net/eth0/address
+        ip netns exec ${ROUTER.namespace} cat /sys/class/net/near/address`)
+    )
+      .trim()
+      .split('\n')
+    await countFramesOf(macs)
     for (const client of [CLIENT_A, CLIENT_B]) {
       await isReachable(lab, client.namespace, [ONE.v4, ONE.v6])
       const answers = await ask(lab, client.namespace, bothFamilies(ONE))
@@ -168,41 +186,21 @@ describe('port mappings on a legacy VF', () => {
     }
     // One client port used for both ways in at the same time.
     const shared = { protocol: 'tcp', sourcePort: 40_000 } as const
-    await del()
-    const toTcp = [{ hostPort: 8080, containerPort: 81, protocol: 'tcp' }]
-    expect((await call('ADD', {}, toTcp)).code).toBe(0)
     await ask(lab, CLIENT_A.namespace, [
-      { ...shared, address: HOST.v4, port: 8080 },
+      { ...shared, address: HOST.v4, port: 8081 },
       { ...shared, address: ONE.v4, port: 81 },
     ])
-    await silently(call('CHECK', {}, toTcp))
+    expect(await wirePackets('egress')).toEqual(macs.map(() => expect.toSatisfy((n: number) => n > 10)))
+    expect(await wirePackets('ingress')).toEqual(macs.map(() => 0))
+    await lab.must(`tc -n wire qdisc del dev ${topology.wire} clsact`)
+    await filtersHaveCounted()
+    await recordSaysWhy(6)
+    await silently(call('CHECK', {}, withTcp))
     await del()
     await isAsAttached()
   })
 
-  test('no frame with a client MAC leaves the host, and the filters have counted what came', async () => {
-    await add()
-    await startServer(ONE)
-    const macs = (
-      await lab.must(`ip netns exec ${CLIENT_A.namespace} cat /sys/class/net/eth0/address
-        ip netns exec ${ROUTER.namespace} cat /sys/class/net/near/address`)
-    )
-      .trim()
-      .split('\n')
-    // At the wire's far end, ingress is what the host and its VFs sent, egress what they got.
-    const count = (side: string, mac: string) =>
-      `filter add dev ${topology.wire} ${side} protocol all flower src_mac ${mac} action ok`
-    await lab.must(`tc -n wire -b - <<END
-qdisc add dev ${topology.wire} clsact
-${macs.flatMap((mac) => [count('ingress', mac), count('egress', mac)]).join('\n')}
-END`)
-    for (const client of [CLIENT_A, CLIENT_B]) {
-      await ask(lab, client.namespace, questions(HOST.v4, ONE.v4))
-    }
-    expect(await wirePackets('egress')).toEqual(macs.map(() => expect.toSatisfy((n: number) => n > 10)))
-    expect(await wirePackets('ingress')).toEqual(macs.map(() => 0))
-    await lab.must(`tc -n wire qdisc del dev ${topology.wire} clsact`)
-
+  async function filtersHaveCounted(): Promise<void> {
     const filters = await json(lab, `tc -s -j filter show dev ${topology.pf} ingress`)
     const counted = filters.flatMap((filter) => {
       const options = filter.options as
@@ -216,29 +214,27 @@ END`)
     for (const [, packets] of counted.filter(([port]) => port === 8080).slice(0, 1)) {
       expect(Math.min(...packets)).toBeGreaterThan(0)
     }
-  })
+  }
 
-  test('the record says where each rule runs, and why not in the NIC', async () => {
-    await add()
+  async function recordSaysWhy(rules: number): Promise<void> {
     const record = JSON.parse(
       await lab.must("cat '/var/lib/cni/vf-flower/offload/lab-net pod-one@net1.json'"),
     ) as { journal: { rules: { line: string; where: string; refusal?: string }[] } }
-    expect(record.journal.rules).toHaveLength(4)
+    expect(record.journal.rules).toHaveLength(rules)
     for (const rule of record.journal.rules) {
       expect(rule.where).toBe('host')
       expect(rule.refusal).toMatch(/^EOPNOTSUPP: TC offload is disabled on net device/)
       expect(rule.line).toMatch(/^tc filter add dev .* flower .* action mirred egress redirect/)
     }
-  })
+  }
 })
 
 describe('DEL needs next to nothing', () => {
   test('no runtimeConfig, no prevResult, no namespace: everything is gone, also in the pod', async () => {
-    const before = await snapshot(lab)
     const inPod = await snapshot(lab, { namespace: ONE.name })
     await add()
     await del('')
-    expect(diffSnapshot(before, await snapshot(lab))).toEqual([])
+    await isAsAttached()
     expect(diffSnapshot(inPod, await snapshot(lab, { namespace: ONE.name }))).toEqual([])
     await del('')
   })
@@ -298,6 +294,7 @@ describe('a pod that is attached in another way', () => {
 
   test('a host port that another pod has: code 100, and its owner is named', async () => {
     await add()
+    // A snapshot, since it leaves out the MAC that igb gives VF 1 with the first attachment.
     const owned = await snapshot(lab)
     list = listFor(TWO)
     await expect(runtime.add(list, withPorts())).rejects.toMatchObject({
@@ -341,8 +338,14 @@ END`)
       [
         'leave by the VF when another interface has a route to them',
         byVf,
-        `ip -n ${TWO.name} route del default dev eth0; ip -n ${TWO.name} -6 route del default dev eth0
-         ip -n ${TWO.name} route add ${far.v4} via 10.244.1.1; ip -n ${TWO.name} route add ${far.v6} via fd00:244:1::1`,
+        `ip -n ${TWO.name} -b - <<END
+route del default dev eth0
+route add ${far.v4} via 10.244.1.1
+END
+         ip -n ${TWO.name} -6 -b - <<END
+route del default dev eth0
+route add ${far.v6} via fd00:244:1::1
+END`,
       ],
     ])('%s', async (_title, routes, before) => {
       await lab.must(`set -e\n${before}`)
@@ -400,7 +403,7 @@ END`)
     })
   })
 
-  test('ADD killed after each of its steps, or refused one: DEL leads back', {
+  test('ADD killed after some of its steps, or refused one: DEL leads back', {
     timeout: 300_000,
   }, async () => {
     // Without a default route by the VF, so that the pod gets its own rule and table.
@@ -420,14 +423,15 @@ END`)
     await silently(ours('DEL'))
     const points = (await lab.readFile(trace)).trim().split('\n')
     expect(points.filter((point) => point.startsWith('op:')).length).toBeGreaterThanOrEqual(14)
-    for (const [index, point] of points.filter((name) => name.endsWith(':after')).entries()) {
+    // The last and each fourth before: test/lab/offload-faults.test.ts strikes every step, on another card.
+    const struck = points.filter((name) => name.endsWith(':after')).toReversed()
+    for (const [index, point] of struck.filter((_, at) => at % 4 === 0).entries()) {
       const isKilled = index % 2 === 0
       const fault = isKilled ? `${point}:SIGKILL` : `${point.replace(':after', ':before')}:ENOSPC`
       const ended = await ours('ADD', { VF_FLOWER_FAULT: fault })
       expect(ended.code, fault).not.toBe(0)
-      if (!isKilled) await isAsBefore(fault)
-      await silently(ours('DEL'))
-      if (isKilled) await isAsBefore(fault)
+      if (isKilled) await silently(ours('DEL'))
+      await isAsBefore(fault)
     }
   })
 })
