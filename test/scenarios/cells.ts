@@ -122,6 +122,16 @@ export async function runCell(bed: PortBed, { config, maxRules, becomes }: Cell)
   }
 }
 
+/** Nothing is to come of it. */
+export function isRefused({ becomes }: Cell): boolean {
+  return 'code' in becomes
+}
+
+/** {@link runCell} for each, of which none may leave anything. */
+export async function runCells(bed: PortBed, some: readonly Cell[]): Promise<void> {
+  for (const cell of some) await runCell(bed, cell)
+}
+
 /** What the record says. */
 async function account({ lab, kind }: PortBed): Promise<Served> {
   const record = JSON.parse(await lab.must('cat /var/lib/cni/vf-flower/offload/*.json')) as {

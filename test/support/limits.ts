@@ -27,7 +27,7 @@ export async function unlimited(meter: Meter, stream: Stream): Promise<number> {
 }
 
 /** The highest limit that is tried: a faster one says no more, and keeps a processor busy that others need. */
-const MOST = 20
+const MOST = 10
 
 /**
  * The limit to try where `plain` Mbit/s get through without one, in whole Mbit/s: a fifth of it, at most {@link MOST}. A
@@ -38,10 +38,10 @@ export function limitFor(plain: number): number {
 }
 
 /** How long TCP runs under a limit, and how much of it is not counted: the burst has passed and TCP found its window. */
-export const SETTLED_TCP = { seconds: 3, warmUp: 1 } as const
+export const SETTLED_TCP = { seconds: 2.5, warmUp: 0.8 } as const
 
 /** The same for datagrams at a given pace, of which the burst alone is not counted. */
-export const SETTLED_UDP = { seconds: 2.5, warmUp: 0.8 } as const
+export const SETTLED_UDP = { seconds: 2, warmUp: 0.6 } as const
 
 /** Fails unless the last look is within bounds, with all looks. */
 export function expectWithin(

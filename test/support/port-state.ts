@@ -46,9 +46,11 @@ END
     for pod in ${pods.map(({ name }) => name).join(' ')}; do
       nsenter --net=/run/netns/$pod sh -s <<'END'
       echo '= rest'
-      for family in -4 -6; do
-        printf 'rule show\\nroute show table all\\n' | ip $family -force -b -
-      done
+      ip -force -b - <<'LINES'
+rule show
+route show table all
+LINES
+      ip -6 rule show
       nft -s list ruleset
       echo '= qdiscs of a pod'
       tc qdisc show

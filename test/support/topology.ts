@@ -123,11 +123,13 @@ END`)
 export async function linkIsReady(lab: Lab, pod: string, device = 'net1'): Promise<void> {
   await lab.must(`set -e
     ${WAIT_UNTIL}
-    carrier() { [ "$(ip netns exec '${pod}' cat /sys/class/net/${device}/carrier)" = 1 ]; }
+    carrier() { case "$(ip -n '${pod}' link show dev ${device})" in *LOWER_UP*) ;; *) return 1 ;; esac; }
     settled() {
-      [ "$(ip netns exec '${pod}' cat /proc/sys/net/ipv6/conf/${device}/disable_ipv6)" = 1 ] ||
-        { ip -n '${pod}' -6 address show dev ${device} scope link | grep -q inet6 &&
-          [ -z "$(ip -n '${pod}' -6 address show dev ${device} tentative)" ]; }
+      case "$(ip -n '${pod}' -6 address show dev ${device})" in
+        *tentative*) return 1 ;;
+        *'scope link'*) ;;
+        *) [ "$(nsenter --net='/run/netns/${pod}' cat /proc/sys/net/ipv6/conf/${device}/disable_ipv6)" = 1 ] ;;
+      esac
     }
     wait_until carrier
     wait_until settled`)
@@ -137,7 +139,7 @@ export async function linkIsReady(lab: Lab, pod: string, device = 'net1'): Promi
 export async function isReachable(lab: Lab, client: string, addresses: readonly string[]): Promise<void> {
   await lab.must(`set -e
     ${WAIT_UNTIL}
-    reach() { ip netns exec '${client}' ping -q -c 1 -W 1 "$1"; }
+    reach() { nsenter --net='/run/netns/${client}' ping -q -c 1 -W 1 "$1"; }
     for address in ${addresses.join(' ')}; do wait_until reach $address; done`)
 }
 
