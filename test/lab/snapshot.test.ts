@@ -150,12 +150,12 @@ describe('a snapshot', () => {
        echo -n first >one; chmod 600 one; rmdir /run/new`,
     )
     expect(lines).toEqual([
+      expect.stringMatching(/^only after: file \/run\/new: d /),
       expect.stringMatching(
         /^file \S+\/large: f \d+ 0:0 {2}100000 bytes (\w{64}) -> f .* bytes (?!\1)\w{64}$/,
       ),
       expect.stringMatching(/^file \S+\/link: l 777 0:0 here -> l 777 0:0 there$/),
       expect.stringMatching(/^file \S+\/one: f 600 .* 5 bytes .* -> f 644 .* 5 bytes /),
-      expect.stringMatching(/^only after: file \/run\/new: d /),
       expect.stringMatching(/^only after: file \S+\/pipe: p \d+ 0:0 $/),
     ])
   })
