@@ -5,7 +5,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { type Bed, makeBed, onVf } from '../support/attach-bed.ts'
 import { BED_FOLDER, FLAKY, localIpam } from '../support/attach-calls.ts'
 import { inTurn, staticIpam } from '../support/plugins.ts'
-import { CLIENT_A, isReachable, linkIsReady } from '../support/topology.ts'
+import { CLIENT_A, isReachable } from '../support/topology.ts'
 
 let bed: Bed
 
@@ -57,7 +57,6 @@ describe('a DEL that comes late, early or fails', () => {
     const result = await bed.add(plain, 'pod-two')
     expect(result.interfaces).toMatchObject([{ mac: bed.vf().mac, mtu: 1500 }])
     expect(JSON.stringify((await bed.vfInfo(bed.vf().index)).vlan_list)).not.toContain('vlan')
-    await linkIsReady(bed.lab, 'pod-two')
     await isReachable(bed.lab, CLIENT_A.namespace, ['10.1.0.5'])
     await bed.del(plain, 'pod-two')
     await bed.podIsBack('pod-one')

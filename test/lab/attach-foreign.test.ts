@@ -33,7 +33,7 @@ let pod: string
 beforeAll(async () => {
   lab = await sharedLab()
   runtime = testRuntime(lab)
-  card = await makeVfs(lab, 2)
+  card = await makeVfs(lab, 3)
 })
 
 afterAll(async () => {
@@ -93,10 +93,10 @@ async function theirState(name: string): Promise<unknown> {
 }
 
 /** The VF as `ip -d -j link show PF` shows it. */
-async function vfInfo(): Promise<Record<string, unknown> | undefined> {
+async function vfInfo(index = 0): Promise<Record<string, unknown> | undefined> {
   const [link] = await json(lab, `ip -d -j link show dev ${card.pf}`)
   const list = (link?.vfinfo_list ?? []) as Record<string, unknown>[]
-  return list.find((info) => info.vf === vf().index)
+  return list.find((info) => info.vf === vf(index).index)
 }
 
 /** What sriov-cni would have in its file about the VF as it was before. */
@@ -166,13 +166,16 @@ async function homeByHand(): Promise<void> {
 }
 
 describe('an attachment of sriov-cni', () => {
-  test('holds its VF: code 11 names the namespace, and nothing is touched', async () => {
+  test('holds its VF: code 11 names the namespace, and neither ADD nor GC touches anything', async () => {
     const two = await newPod(lab, 'pod-two')
     await addAsSriov('pod-one', ['vlan 100'], cacheOf({ vlan: 100 }))
     let before = await theirState('pod-one')
     const other = attachment(two, { containerID: 'pod-two' })
     const error = errorOf(await runtime.call('ADD', plain(), pluginOf(plain()), other))
     expect(error.code).toBe(11)
+    const list: ConfigList = { ...plain(), cniVersion: '1.1.0' }
+    const nothingValid = { config: { 'cni.dev/valid-attachments': [] } }
+    await silently(runtime.call('GC', list, pluginOf(list), other, nothingValid))
     expect(await theirState('pod-one')).toEqual(before)
 
     // Also when the interface is on the host, as with a user space driver that was taken off again.
@@ -219,40 +222,54 @@ describe('an attachment of sriov-cni', () => {
     await expectUnchanged()
   })
 
-  test.each([
-    ['as release 2.10 saves it', (state: object) => state],
-    ['as an early release saved it, without its MTU', ({ MTU, ...state }: Record<string, unknown>) => state],
-  ])('is restored when its namespace is gone, %s', async (_, saved) => {
-    const cache = cacheOf({ vlan: 100, trust: 'on' })
-    const OrigVfState = saved(cache.OrigVfState as Record<string, unknown>)
-    await addAsSriov('pod-one', ['vlan 100', 'trust on'], { ...cache, OrigVfState })
+  test('is restored when its namespace is gone, as an early release saved it, without its MTU', async () => {
+    const { OrigVfState, ...cache } = cacheOf({ vlan: 100, trust: 'on' })
+    const { MTU: _, ...saved } = OrigVfState as Record<string, unknown>
+    await addAsSriov('pod-one', ['vlan 100', 'trust on'], { ...cache, OrigVfState: saved })
     await deletePod(lab, 'pod-one')
     await runtime.del(plain(), attachment(pod))
     await newPod(lab, 'pod-one')
     await expectUnchanged()
   })
 
-  test('is restored when its namespace is gone but held by unsent data of a server that was killed', async () => {
+  test('is restored when its namespace is gone but held by unsent data of a server that was killed; so is ours, and one that its pod moved to a namespace of its own', async () => {
+    const held = listOf(attachConfig(vf(1).pci, { ipam }))
+    const wishes = { mac: '02:00:00:00:08:01', vlan: 9, trust: 'on', mtu: 1400 }
+    const moved = listOf(attachConfig(vf(2).pci, { ...wishes, ipam }))
+    const atTwo = { containerID: 'pod-two', ifname: 'net1' }
+    const two = await newPod(lab, 'pod-two')
     await addClusterInterface(lab, 'pod-one', 7)
     await addAsSriov('pod-one', ['vlan 100', 'trust on'], cacheOf({ vlan: 100, trust: 'on' }))
+    await runtime.add(held, attachment(pod, { ifname: 'net2' }))
+    await runtime.add(moved, attachment(two, atTwo))
     await newPod(lab, 'filler')
-    await lab.must(`ip link set cluster7 netns filler
+    await lab.must(`ip -n pod-two link set net1 netns filler name inner
+      ip link set cluster7 netns filler
       ip -n filler address add 10.244.7.1/24 dev cluster7; ip -n filler link set cluster7 up`)
     await serveToWhoDoesNotRead(lab, 'pod-one', '10.244.7.2', 'filler')
     await lab.must(
       'ip -n filler link set cluster7 down; kill -9 $(ip netns pids pod-one); ip netns del pod-one',
     )
-    const result = await runtime.call('DEL', plain(), pluginOf(plain()), attachment(''))
-    await lab.must('kill -9 $(ip netns pids filler); ip netns del filler')
-    expect(result).toMatchObject({ code: 0, stdout: '' })
-    expect(result.stderr).toContain('its driver igbvf is bound anew')
+    // All at once: each waits for its VF to come home by itself.
+    const results = await Promise.all([
+      runtime.call('DEL', plain(), pluginOf(plain()), attachment('')),
+      runtime.call('DEL', held, pluginOf(held), attachment('', { ifname: 'net2' })),
+      runtime.call('DEL', moved, pluginOf(moved), attachment(two, atTwo)),
+    ])
+    await lab.must('kill -9 $(ip netns pids filler); ip netns del filler; ip netns del pod-two')
+    for (const result of results) {
+      expect(result).toMatchObject({ code: 0, stdout: '' })
+      expect(result.stderr).toContain('its driver igbvf is bound anew')
+    }
     await newPod(lab, 'pod-one')
     await expectUnchanged()
+    expect(['00:00:00:00:00:00', vf(2).mac]).toContain((await vfInfo(2))?.address)
     expect(await exists(`${folder}/pod-one-net1`)).toBe(false)
   })
 
-  test('waits, for its PF side, for whoever changes something on the PF', async () => {
-    await addAsSriov('pod-one', ['vlan 100'], cacheOf({ vlan: 100 }))
+  test('is restored when its namespace is gone, as release 2.10 saves it, and waits, for its PF side, for whoever changes something on the PF', async () => {
+    await addAsSriov('pod-one', ['vlan 100', 'trust on'], cacheOf({ vlan: 100, trust: 'on' }))
+    await deletePod(lab, 'pod-one')
     const lock = `/run/vf-flower/pf-lock ${card.pfPci}`
     const untilTold = 'touch /tmp/locked; until [ -e /tmp/unlock ]; do sleep 0.05; done'
     await lab.must('mkdir -p /run/vf-flower; rm -f /tmp/locked /tmp/unlock')
@@ -268,6 +285,7 @@ describe('an attachment of sriov-cni', () => {
     await holder.wait()
     expect(meanwhile).toMatchObject({ vlan_list: [{ vlan: 100 }] })
     expect(await deleting).toMatchObject({ code: 0, stdout: '' })
+    await newPod(lab, 'pod-one')
     await expectUnchanged()
   })
 
@@ -281,15 +299,6 @@ describe('an attachment of sriov-cni', () => {
     expect(error).toMatchObject({ code: 5, msg: expect.stringContaining(`${folder}/pod-one-net1`) })
     expect(await theirState('pod-one')).toEqual(untouched)
     expect(await lab.must('ls /var/lib/cni/networks/lab-net')).not.toMatch(/^10\./m)
-  })
-
-  test('is left alone by GC', async () => {
-    await addAsSriov('pod-one', ['vlan 100'], cacheOf({ vlan: 100 }))
-    const before = await theirState('pod-one')
-    const list: ConfigList = { ...plain(), cniVersion: '1.1.0' }
-    const nothingValid = { config: { 'cni.dev/valid-attachments': [] } }
-    await silently(runtime.call('GC', list, pluginOf(list), attachment(pod), nothingValid))
-    expect(await theirState('pod-one')).toEqual(before)
   })
 })
 
@@ -351,14 +360,6 @@ describe('a late DEL', () => {
 })
 
 describe('sriov-cni is told', () => {
-  test('which VFs we have, in its form, as long as we have them', async () => {
-    await runtime.add(plain(), attachment(pod))
-    expect(await lab.readFile(inUse())).toBe(pod)
-    expect((await lab.must(`stat -c %a ${inUse()}`)).trim()).toBe('600')
-    await runtime.del(plain(), attachment(pod))
-    expect(await exists(inUse())).toBe(false)
-  })
-
   test('nothing of an ADD that failed', async () => {
     const broken = plain({ ipam: { type: 'static', addresses: [{ address: 'bogus' }] } })
     errorOf(await runtime.call('ADD', broken, pluginOf(broken), attachment(pod)))
@@ -366,7 +367,7 @@ describe('sriov-cni is told', () => {
     expect(await exists(inUse())).toBe(false)
   })
 
-  test('to wait: its lock is held while we work, and waited for', async () => {
+  test('to wait: its lock is held while we work, and waited for; then which VFs we have, in its form, as long as we have them', async () => {
     const lock = `${folder}/pci/vf_lock/${vf().pci}.lock`
     await lab.must(`mkdir -p ${folder}/pci/vf_lock && rm -f /tmp/locked /tmp/unlock`)
     const untilTold = 'touch /tmp/locked; until [ -e /tmp/unlock ]; do sleep 0.05; done'
@@ -379,7 +380,10 @@ describe('sriov-cni is told', () => {
     expect(await json(lab, `ip -j link show dev ${vf().netdev}`)).toHaveLength(1)
     await lab.must('touch /tmp/unlock')
     expect(await waiting).toMatchObject({ code: 0 })
+    expect(await lab.readFile(inUse())).toBe(pod)
+    expect((await lab.must(`stat -c %a ${inUse()}`)).trim()).toBe('600')
     await runtime.del(plain(), attachment(pod))
+    expect(await exists(inUse())).toBe(false)
     await expectUnchanged()
   })
 })

@@ -140,9 +140,9 @@ describe('an IPv6 address on a NIC whose wire hands multicast back', () => {
     text.includes('neighbor advertisement') &&
     text.includes(`tgt is ${V6}`)
 
+  // By default it is announced three times: more than once, which could meet its own copy.
   test.each([
     ['by default', undefined, true],
-    ['with a count', { count: 3 }, true],
     ['with count 0', { count: 0 }, false],
   ])(
     'is announced after duplicate address detection and never its own duplicate: %s',

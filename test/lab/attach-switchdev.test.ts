@@ -189,8 +189,8 @@ describe('a bridge', () => {
       expect(await link(representor(pod.vf))).toMatchObject({ master: BRIDGE })
       expect(await vlansOf(representor(pod.vf))).toEqual([`${pod.vlan} PVID,Egress Untagged`])
       await runtime.check(listOf(config(pod)), at(pod.name), result)
-      await linkIsReady(lab, pod.name)
     }
+    for (const { name } of pods) await linkIsReady(lab, name)
     const [a, b, c] = pods
     const [heardByB, heardByC] = await Promise.all([
       capture(lab, b.name, 'net1', 'arp and inbound'),
@@ -198,7 +198,7 @@ describe('a bridge', () => {
     ])
     await isReachable(lab, a.name, [b.address])
     await isReachable(lab, b.name, [a.address])
-    const deaf = await lab.sh(`ip netns exec ${a.name} ping -q -c 2 -i 0.2 -W 1 ${c.address}`)
+    const deaf = await lab.sh(`ip netns exec ${a.name} ping -q -c 1 -W 1 ${c.address}`)
     expect(deaf.code).toBe(1)
     const seen = (await heardByB.stop()).map(({ text }) => text)
     expect(seen).toContainEqual(expect.stringContaining(`who-has ${c.address}`))
@@ -210,7 +210,6 @@ describe('a bridge', () => {
   test.each([
     [1, 1, 1],
     [0, 10, 10],
-    [7, 10, 10],
     [7, undefined, 7],
     [1, 0, 1],
   ])('with default VLAN %i, vlan %s: the port has VLAN %i alone', async (byDefault, vlan, only) => {

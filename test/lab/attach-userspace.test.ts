@@ -1,6 +1,6 @@
 // vf-attach with VFs that a user space driver holds: no network interface to move, only the PF's side to set and to
 // restore. The simulated NIC with uio_pci_generic, and igb with vfio-pci in a machine of its own, which has an IOMMU: there
-// only what depends on the driver of the PF or of the VF.
+// what depends on the driver of the PF or of the VF.
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import type { PluginConfig, Runtime } from '../../hack/lab/cni-runtime.ts'
 import { bootLab, type Lab } from '../../hack/lab/lab.ts'
@@ -17,7 +17,7 @@ import {
 import { type Card, loadSimnic, setMode, setVfs, unloadSimnic } from '../support/simnic.ts'
 import { diffSnapshot, isCarrierOf, type Snapshot, snapshot } from '../support/snapshot.ts'
 import { deletePod, newPod } from '../support/topology.ts'
-import { makeVfs, removeVfs } from '../support/vfs.ts'
+import { makeVfs } from '../support/vfs.ts'
 
 interface Nic {
   readonly lab: Lab
@@ -28,7 +28,7 @@ interface Nic {
   readonly kernel: string
   /** The driver that hands it to user space. */
   readonly user: string
-  readonly remove: () => Promise<void>
+  readonly remove: () => Promise<unknown>
 }
 
 const POD = 'pod-one'
@@ -61,11 +61,7 @@ async function emulated(): Promise<Nic> {
   const lab = await bootLab({ iommu: true, memory: 1536, processors: 1 })
   const topology = await makeVfs(lab, 1)
   const vf = topology.vfs[0]?.pci ?? ''
-  const remove = async () => {
-    await removeVfs(lab, topology)
-    await lab.close()
-  }
-  return { lab, pf: topology.pf, vf, kernel: 'igbvf', user: 'vfio-pci', remove }
+  return { lab, pf: topology.pf, vf, kernel: 'igbvf', user: 'vfio-pci', remove: () => lab.close() }
 }
 
 describe.each([
@@ -95,10 +91,9 @@ describe.each([
     if ((await driver()) !== nic.user) await bind(nic.user)
   })
 
+  // Of a machine of its own nothing is used again.
   afterAll(async () => {
-    await deletePod(lab, POD)
-    await lab.must(`ip link set ${nic.pf} mtu 1500`)
-    await bind(nic.kernel)
+    if (user === 'uio_pci_generic') await deletePod(lab, POD)
     await nic.remove()
   })
 
@@ -173,43 +168,47 @@ describe.each([
     await expectUnchanged()
   })
 
-  test('since ADD: DEL restores the PF side and leaves the VF where it is', async () => {
-    await bind(nic.kernel)
-    const before = await vfInfo()
-    const list = listOf(attachConfig(nic.vf, WISHES))
-    await runtime.add(list, attachment(pod))
-    expect(await json(lab, `ip -n ${POD} -j link show dev net1`)).toHaveLength(1)
-    await bind(nic.user)
-    await runtime.del(list, attachment(pod))
-    expect(await driver()).toBe(nic.user)
-    const { address, ...others } = before
-    const { address: now, ...left } = await vfInfo()
-    expect(left).toEqual(others)
-    expect([address, '00:00:00:00:00:00']).toContain(now)
-  })
-
-  test('at ADD and not at DEL: its new interface stays on the host', async () => {
-    const before = await vfInfo()
-    const list = listOf(attachConfig(nic.vf, WISHES))
-    const [plugin] = list.plugins as [PluginConfig]
-    const result = await runtime.add(list, attachment(pod))
-    await bind(nic.kernel)
-    const [name = 'none'] = await netdevs()
-    const failed = errorOf(await runtime.call('CHECK', list, plugin, attachment(pod), { prevResult: result }))
-    expect(failed).toMatchObject({
-      code: 104,
-      msg: expect.stringContaining(`is bound to ${nic.kernel}, not to ${nic.user}`),
+  // igbvf, which takes a MAC from its PF when it starts, shows more than the simulated driver.
+  if (user !== 'uio_pci_generic') {
+    test('since ADD: DEL restores the PF side and leaves the VF where it is', async () => {
+      await bind(nic.kernel)
+      const before = await vfInfo()
+      const list = listOf(attachConfig(nic.vf, WISHES))
+      await runtime.add(list, attachment(pod))
+      expect(await json(lab, `ip -n ${POD} -j link show dev net1`)).toHaveLength(1)
+      await bind(nic.user)
+      await runtime.del(list, attachment(pod))
+      expect(await driver()).toBe(nic.user)
+      const { address, ...others } = before
+      const { address: now, ...left } = await vfInfo()
+      expect(left).toEqual(others)
+      expect([address, '00:00:00:00:00:00']).toContain(now)
     })
-    await runtime.del(list, attachment(pod))
-    expect(await netdevs()).toEqual([name])
-    const { address: _, ...left } = await vfInfo()
-    const { address, ...others } = before
-    expect(left).toEqual(others)
-    await bind(nic.user)
-    expect((await vfInfo()).address).toBe(address)
-  })
 
-  if (user !== 'uio_pci_generic') return
+    test('at ADD and not at DEL: its new interface stays on the host', async () => {
+      const before = await vfInfo()
+      const list = listOf(attachConfig(nic.vf, WISHES))
+      const [plugin] = list.plugins as [PluginConfig]
+      const result = await runtime.add(list, attachment(pod))
+      await bind(nic.kernel)
+      const [name = 'none'] = await netdevs()
+      const failed = errorOf(
+        await runtime.call('CHECK', list, plugin, attachment(pod), { prevResult: result }),
+      )
+      expect(failed).toMatchObject({
+        code: 104,
+        msg: expect.stringContaining(`is bound to ${nic.kernel}, not to ${nic.user}`),
+      })
+      await runtime.del(list, attachment(pod))
+      expect(await netdevs()).toEqual([name])
+      const { address: _, ...left } = await vfInfo()
+      const { address, ...others } = before
+      expect(left).toEqual(others)
+      await bind(nic.user)
+      expect((await vfInfo()).address).toBe(address)
+    })
+    return
+  }
 
   test('without wishes keeps what an operator has set, and the result has that MAC', async () => {
     await lab.must(`ip link set ${nic.pf} vf 0 mac 02:00:00:00:00:62 trust on`)
@@ -224,7 +223,7 @@ describe.each([
     await runtime.del(list, attachment(pod), result)
     expect(await vfInfo()).toEqual(set)
     await lab.must(`ip link set ${nic.pf} vf 0 mac ${before.vf.address} trust off`)
-    await expectUnchanged()
+    expect(await vfInfo()).toEqual(before.vf)
   })
 
   test('belongs to its pod until DEL, also when the namespace is gone', async () => {
@@ -241,7 +240,7 @@ describe.each([
     await deletePod(lab, POD)
     await runtime.del(list, attachment(''))
     await newPod(lab, POD)
-    await expectUnchanged()
+    expect(await vfInfo()).toEqual(before.vf)
   })
 
   test('has no MTU to set, and leaves nothing behind when its PF refuses or IPAM fails', async () => {
@@ -259,32 +258,27 @@ describe.each([
     }
     await expectUnchanged()
   })
-})
 
-test('in switchdev mode a VF on uio_pci_generic has its representor attached all the same', async () => {
-  const { lab, vf, remove } = await simulated()
-  try {
-    const runtime = testRuntime(lab)
+  // The last one: the card stays in that mode.
+  test('has its representor attached all the same in switchdev mode', async () => {
     await setMode(lab, card, 'switchdev')
-    await lab.must(`modprobe uio_pci_generic; cd /sys/bus/pci/devices/${vf}
-      echo uio_pci_generic >driver_override; echo ${vf} >driver/unbind; echo ${vf} >/sys/bus/pci/drivers_probe
-      ip link add br-vf address 02:00:00:00:00:b0 type bridge vlan_filtering 1
+    await lab.must(`ip link add br-vf address 02:00:00:00:00:b0 type bridge vlan_filtering 1
       echo 1 >/proc/sys/net/ipv6/conf/br-vf/disable_ipv6; ip link set br-vf up`)
-    const pod = await newPod(lab, POD)
-    const before = await snapshot(lab)
-    const rep = `${card.pf}rep0`
-    const list = listOf(attachConfig(vf, { mac: WISHES.mac, bridge: 'br-vf', vlan: 10 }))
-    const result = await runtime.add(list, attachment(pod))
-    expect(result.interfaces?.map(({ name }) => name)).toEqual(['net1', rep])
-    expect((await json(lab, `ip -j link show dev ${rep}`))[0]).toMatchObject({ master: 'br-vf', mtu: 1500 })
-    expect(await lab.must(`bridge vlan show dev ${rep}`)).toMatch(/ 10 PVID Egress Untagged/)
-    await runtime.check(list, attachment(pod), result)
-    await runtime.del(list, attachment(pod))
-    const lines = diffSnapshot(before, await snapshot(lab))
-    expect(lines.filter((line) => !isCarrierOf('br-vf', line))).toEqual([])
-  } finally {
-    await deletePod(lab, POD)
-    await lab.must('ip link del br-vf')
-    await remove()
-  }
+    try {
+      const before = await snapshot(lab)
+      const rep = `${card.pf}rep0`
+      const list = listOf(attachConfig(nic.vf, { mac: WISHES.mac, bridge: 'br-vf', vlan: 10 }))
+      const result = await runtime.add(list, attachment(pod))
+      expect(result.interfaces?.map(({ name }) => name)).toEqual(['net1', rep])
+      const [link] = await json(lab, `ip -j link show dev ${rep}`)
+      expect(link).toMatchObject({ master: 'br-vf', mtu: 1500 })
+      expect(await lab.must(`bridge vlan show dev ${rep}`)).toMatch(/ 10 PVID Egress Untagged/)
+      await runtime.check(list, attachment(pod), result)
+      await runtime.del(list, attachment(pod))
+      const lines = diffSnapshot(before, await snapshot(lab))
+      expect(lines.filter((line) => !isCarrierOf('br-vf', line))).toEqual([])
+    } finally {
+      await lab.must('ip link del br-vf')
+    }
+  })
 })

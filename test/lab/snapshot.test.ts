@@ -4,22 +4,32 @@ import { lab } from '../support/lab.ts'
 import { diffSnapshot, parseSnapshot, type Snapshot, snapshot } from '../support/snapshot.ts'
 import { buildTopology, deletePod, loadIgb, newPod, type Topology, tearDown } from '../support/topology.ts'
 
+const STATE = '/var/lib/cni/state'
+
 let vm: Lab
 let net: Topology
+/** The host without the topology, and with it: what every change is compared with, and comes back to. */
+let bare: Snapshot
+let clean: Snapshot
 
 beforeAll(async () => {
   vm = await lab()
-  net = await buildTopology(vm, await loadIgb(vm), 2)
+  const ends = await loadIgb(vm)
+  bare = await snapshot(vm)
+  net = await buildTopology(vm, ends, 2)
+  await newPod(vm, 'snap')
+  await vm.writeFile(`${STATE}/one`, 'first', 0o600)
+  await vm.must(`head -c 100000 /dev/zero >${STATE}/large; ln -s here ${STATE}/link`)
+  clean = await snapshot(vm)
 })
 afterAll(() => tearDown(vm, net))
 
 /** The lines that `change` makes; `undo` has to take all of them back. */
 async function seen(change: string, undo: string): Promise<string[]> {
-  const before = await snapshot(vm)
   await vm.must(change)
-  const lines = diffSnapshot(before, await snapshot(vm))
+  const lines = diffSnapshot(clean, await snapshot(vm))
   await vm.must(undo)
-  expect(diffSnapshot(before, await snapshot(vm))).toEqual([])
+  expect(diffSnapshot(clean, await snapshot(vm))).toEqual([])
   return lines
 }
 
@@ -46,33 +56,27 @@ const CHANGE_ALL = `perl -e '
 
 describe('a snapshot', () => {
   test('stays the same while nothing but traffic happens', async () => {
-    const before = await snapshot(vm)
     await vm.must(
       'ip netns exec client-b ping -q -c 3 -i 0.2 10.1.0.1; ip netns exec client-a ping -q -c 1 fd00:1::1',
     )
-    expect(diffSnapshot(before, await snapshot(vm))).toEqual([])
-    expect(before.get(`link ${net.pf}.address`)).toBe(`"${net.pfMac}"`)
-    expect(before.size).toBeGreaterThan(500)
+    expect(diffSnapshot(clean, await snapshot(vm))).toEqual([])
+    expect(clean.get(`link ${net.pf}.address`)).toBe(`"${net.pfMac}"`)
+    expect(clean.size).toBeGreaterThan(500)
   })
 
-  test('shows an alternative name, MTU and flags of a VF', async () => {
-    const dev = net.vfs[0]?.netdev
+  test('shows an alternative name, MTU and flags of a VF, and what the PF holds for it', async () => {
+    const [dev, pf] = [net.vfs[1]?.netdev, net.pf]
     const lines = await seen(
-      `ip link property add dev ${dev} altname other; ip link set ${dev} mtu 1400 allmulticast on`,
-      `ip link property del dev ${dev} altname other; ip link set ${dev} mtu 1500 allmulticast off`,
+      `ip link property add dev ${dev} altname other; ip link set ${dev} mtu 1400 allmulticast on
+       ip link set ${pf} vf 1 vlan 100 qos 3 spoofchk off trust on max_tx_rate 100`,
+      `ip link property del dev ${dev} altname other; ip link set ${dev} mtu 1500 allmulticast off
+       ip link set ${pf} vf 1 vlan 0 spoofchk on trust off max_tx_rate 0`,
     )
-    expect(lines).toContain(`only after: link ${dev}.altnames: ["other"]`)
-    expect(lines).toContain(`link ${dev}.mtu: 1500 -> 1400`)
     expect(lines.filter((line) => line.startsWith(`link ${dev}.flags: `))).toHaveLength(1)
-  })
-
-  test('shows what the PF holds for a VF', async () => {
-    const lines = await seen(
-      `ip link set ${net.pf} vf 1 vlan 100 qos 3; ip link set ${net.pf} vf 1 spoofchk off; ip link set ${net.pf} vf 1 trust on; ip link set ${net.pf} vf 1 max_tx_rate 100`,
-      `ip link set ${net.pf} vf 1 vlan 0; ip link set ${net.pf} vf 1 spoofchk on; ip link set ${net.pf} vf 1 trust off; ip link set ${net.pf} vf 1 max_tx_rate 0`,
-    )
-    const at = `link ${net.pf}.vfinfo_list.1`
+    const at = `link ${pf}.vfinfo_list.1`
     for (const line of [
+      `only after: link ${dev}.altnames: ["other"]`,
+      `link ${dev}.mtu: 1500 -> 1400`,
       `${at}.rate.max_tx: 0 -> 100`,
       `${at}.spoofchk: true -> false`,
       `${at}.trust: false -> true`,
@@ -138,20 +142,22 @@ describe('a snapshot', () => {
     await vm.must('ip link delete probe')
   })
 
-  test('shows the content of large files, and other kinds than files', async () => {
-    const name = '/var/lib/cni/state'
-    await vm.must(`mkdir ${name}; head -c 100000 /dev/zero >${name}/large; ln -s here ${name}/link`)
+  test('shows files by mode and content, that of large files too, and other kinds than files', async () => {
     const lines = await seen(
-      `echo -n x | dd of=${name}/large conv=notrunc; ln -sfn there ${name}/link; mkfifo ${name}/pipe`,
-      `head -c 100000 /dev/zero >${name}/large; ln -sfn here ${name}/link; rm ${name}/pipe`,
+      `cd ${STATE}; echo -n x | dd of=large conv=notrunc; ln -sfn there link; mkfifo pipe
+       echo -n other >one; chmod 644 one; mkdir /run/new`,
+      `cd ${STATE}; head -c 100000 /dev/zero >large; ln -sfn here link; rm pipe
+       echo -n first >one; chmod 600 one; rmdir /run/new`,
     )
-    expect(lines).toHaveLength(3)
-    expect(lines[0]).toMatch(
-      /^file \S+\/large: f \d+ 0:0 {2}100000 bytes (\w{64}) -> f .* bytes (?!\1)\w{64}$/,
-    )
-    expect(lines[1]).toMatch(/^file \S+\/link: l 777 0:0 here -> l 777 0:0 there$/)
-    expect(lines[2]).toMatch(/^only after: file \S+\/pipe: p \d+ 0:0 $/)
-    await vm.must(`rm -r ${name}`)
+    expect(lines).toEqual([
+      expect.stringMatching(/^only after: file \/run\/new: d /),
+      expect.stringMatching(
+        /^file \S+\/large: f \d+ 0:0 {2}100000 bytes (\w{64}) -> f .* bytes (?!\1)\w{64}$/,
+      ),
+      expect.stringMatching(/^file \S+\/link: l 777 0:0 here -> l 777 0:0 there$/),
+      expect.stringMatching(/^file \S+\/one: f 600 .* 5 bytes .* -> f 644 .* 5 bytes /),
+      expect.stringMatching(/^only after: file \S+\/pipe: p \d+ 0:0 $/),
+    ])
   })
 
   test('shows features of a card, a driver, and an action without a filter', async () => {
@@ -169,22 +175,8 @@ describe('a snapshot', () => {
     expect(all).not.toMatch(/^only (before|after): failed/m)
   })
 
-  test('shows files by mode and content', async () => {
-    await vm.writeFile('/var/lib/cni/state/one', 'first', 0o600)
-    const lines = await seen(
-      'echo -n other >/var/lib/cni/state/one; chmod 644 /var/lib/cni/state/one; mkdir /run/new',
-      'echo -n first >/var/lib/cni/state/one; chmod 600 /var/lib/cni/state/one; rmdir /run/new',
-    )
-    expect(lines).toHaveLength(2)
-    const all = lines.join('\n')
-    expect(all).toMatch(/^file \/var\/lib\/cni\/state\/one: f 600 .* 5 bytes .* -> f 644 .* 5 bytes /m)
-    expect(all).toMatch(/^only after: file \/run\/new: d /m)
-    await vm.must('rm -r /var/lib/cni/state')
-  })
-
   test('shows a VF that is in a pod as missing, and itself again when it is back', async () => {
     const dev = net.vfs[0]?.netdev
-    await newPod(vm, 'snap')
     const lines = await seen(
       `ip link set ${dev} netns snap name net1`,
       `ip -n snap link set net1 netns 1 name ${dev}`,
@@ -193,16 +185,13 @@ describe('a snapshot', () => {
     const inside = await snapshot(vm, { namespace: 'snap', folders: [] })
     expect([...inside.keys()].filter((key) => key.startsWith('link lo.')).length).toBeGreaterThan(5)
     expect(inside.has(`link ${net.pf}.mtu`)).toBe(false)
-    await deletePod(vm, 'snap')
   })
 })
 
 test('tearing the topology down leaves the host as it was before', async () => {
+  expect(diffSnapshot(bare, clean).length).toBeGreaterThan(100)
+  await deletePod(vm, 'snap')
+  await vm.must(`rm -r ${STATE}`)
   await tearDown(vm, net)
-  const before = await snapshot(vm)
-  net = await buildTopology(vm, net, 2)
-  expect(diffSnapshot(before, await snapshot(vm)).length).toBeGreaterThan(100)
-  await tearDown(vm, net)
-  expect(diffSnapshot(before, await snapshot(vm))).toEqual([])
-  net = await buildTopology(vm, net, 1)
+  expect(diffSnapshot(bare, await snapshot(vm))).toEqual([])
 })
