@@ -83,6 +83,8 @@ export default defineConfig({
           name: 'unit',
           include: ['test/**/*.test.ts'],
           exclude: ['test/lab/**', 'test/native/**', 'test/soak/lab/**'],
+          // Vitest leaves one processor to itself, which is half of two.
+          maxWorkers: availableParallelism(),
           // Property tests on a machine that is busy with something else.
           testTimeout: 60_000,
           sequence: { groupOrder: 0 },

@@ -3,4 +3,4 @@
 // needs: veth, bridge, nft, tbf
 import { describeRandom } from '../soak/random-suite.ts'
 
-describeRandom({ nic: 'veth', kinds: ['bridge'], sequences: 60, configs: 60 })
+describeRandom({ nic: 'veth', kinds: ['bridge'], sequences: 50, configs: 50 })
