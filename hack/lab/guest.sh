@@ -2,7 +2,7 @@
 # Second program of the virtual machine, process 1 in the overlay of the host's root folder: mounts what an
 # init would mount, hides the host's own state, then runs the agent (or a shell on the terminal) and ends the
 # machine with it. $1 is the run folder of this machine; guest.env there comes from qemu.ts.
-export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8
+export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C
 . "$1/guest.env"
 
 mkdir -p /dev/pts /dev/shm
@@ -20,6 +20,8 @@ for folder in /run /var/lib/cni /etc/cni; do
   mkdir -p "$folder"
   mount -t tmpfs -o mode=0755 tmpfs "$folder"
 done
+# A file of the overlay is copied into memory when it is changed.
+tr '\n' '\0' <"$1/hot-files" | xargs -0 touch -c -a
 mkdir -p /run/netns /run/lock "/lib/modules/$(uname -r)"
 mount --bind "$LAB_MODULES" "/lib/modules/$(uname -r)"
 

@@ -7,6 +7,7 @@ import { release, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { execa } from 'execa'
+import { hotFiles } from './hot-files.ts'
 import { initramfs } from './initramfs.ts'
 import { cacheFolder, type Kernel } from './kernel.ts'
 
@@ -50,6 +51,7 @@ export function consolePath(run: string): string {
 /** Starts the machine. It ends with this process, however this process ends. */
 export async function startQemu(start: Start): Promise<ChildProcess> {
   await writeFile(join(start.run, 'guest.env'), guestEnvironment(start))
+  await writeFile(join(start.run, 'hot-files'), (await hotFiles()).join('\n'))
   const shell = start.mode === 'shell'
   const qemu = spawnQemu(
     [
