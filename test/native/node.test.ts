@@ -108,6 +108,17 @@ function mountsNamed(word: string): string[] {
     .filter((line) => line.includes(word))
 }
 
+test('state of programs on the machine does not leak in: the folders of plugins and runtimes are new, in memory and empty', async () => {
+  const fresh = await bootNode()
+  try {
+    for (const folder of ['/run', '/var/lib/cni', '/etc/cni', '/etc/vf-flower'])
+      expect(await fresh.must(`stat -f -c '${folder} %T' ${folder}`)).toBe(`${folder} tmpfs\n`)
+    expect(await fresh.must('find /run /var/lib/cni /etc/cni /etc/vf-flower -type f')).toBe('')
+  } finally {
+    await fresh.close()
+  }
+})
+
 test('what is not its own is read-only: /proc/sys without net, /sys without interfaces', async () => {
   for (const path of ['/proc/sys/kernel/panic', '/proc/sys/vm/drop_caches', '/proc/sys/fs/file-max']) {
     const { code, stderr } = await node.sh(`echo 1 >${path}`)
