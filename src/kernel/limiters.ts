@@ -33,6 +33,7 @@ import { filterInfo, type Tc } from '../netlink/tc/msg.ts'
 import { bytesOfTicks, type Police, rateOf } from '../netlink/tc/police.ts'
 import { ETH_P } from '../netlink/tc/rule.ts'
 import type { LimiterSpec, MeterSpec, Offload, Outcome } from '../ops/op.ts'
+import { sleep } from '../sys/sleep.ts'
 import { removeStored } from './catch-all.ts'
 import type { LimiterFacts } from './facts.ts'
 import { offered, tolerate, unseenFilter, wordsOf } from './refusals.ts'
@@ -77,9 +78,28 @@ export function policerIndexes(socket: NetlinkSocket): number[] {
   )
 }
 
-/** Removes a policer; fine when it is gone. EPERM while filters use it. */
-export function removeLimiter(socket: NetlinkSocket, index: number): void {
-  tolerate(['ENOENT', 'EINVAL'], () => socket.request(deleteAction('police', index)))
+/**
+ * The kernel lets go of a filter's actions in its own time: the release is queued work (tcf_queue_work, net/sched/cls_api.c), and on
+ * a busy machine that work may wait.
+ */
+const RELEASE_MS = 2_000
+const RELEASE_POLL_MS = 10
+
+/**
+ * Removes a policer; fine when it is gone. Waits up to `patienceMs` milliseconds for filters that were removed just before to let
+ * go of it. @throws NetlinkError EPERM while other filters use it
+ */
+export function removeLimiter(socket: NetlinkSocket, index: number, patienceMs = RELEASE_MS): void {
+  for (let waited = 0; ; waited += RELEASE_POLL_MS) {
+    try {
+      tolerate(['ENOENT', 'EINVAL'], () => socket.request(deleteAction('police', index)))
+      return
+    } catch (error) {
+      const isHeld = error instanceof NetlinkError && error.code === 'EPERM'
+      if (!isHeld || waited >= patienceMs) throw error
+    }
+    sleep(RELEASE_POLL_MS)
+  }
 }
 
 /** The policer that filters share by this index. */

@@ -204,7 +204,14 @@ describe('policers', () => {
     }))
     expect(limitersOf(dump.socket, '766601')).toEqual([{ index: 9, cookie, ...limit, users: 0 }])
     expect(() => removeLimiter(answering(() => ({ errno: 2 })).socket, 9)).not.toThrow()
-    expect(() => removeLimiter(answering(() => ({ errno: 1 })).socket, 9)).toThrow('EPERM')
+    expect(() => removeLimiter(answering(() => ({ errno: 1 })).socket, 9, 20)).toThrow('EPERM')
+  })
+
+  test('that a filter removed just before still holds is removed as soon as the kernel lets go of it', () => {
+    let held = 2
+    const kernel = answering(() => (held-- > 0 ? { errno: 1, text: 'Failed to delete TC action' } : {}))
+    removeLimiter(kernel.socket, 9)
+    expect(kernel.asked).toHaveLength(3)
   })
 })
 

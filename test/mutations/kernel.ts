@@ -224,4 +224,18 @@ export const kernel: readonly Mutation[] = [
     tier: 'quick',
     undo: true,
   },
+  {
+    id: 'kernel-policer-still-held',
+    file: 'src/kernel/limiters.ts',
+    mistake:
+      'A policer counts as in use by others while the kernel has not yet let go of the filter removed just before.',
+    old: 'if (!isHeld || waited >= patienceMs) throw error',
+    now: 'if (isHeld || waited >= patienceMs) throw error',
+    test: [
+      'kernel/rates.test.ts',
+      'that a filter removed just before still holds is removed as soon as the kernel lets go of it',
+    ],
+    tier: 'quick',
+    undo: true,
+  },
 ]
