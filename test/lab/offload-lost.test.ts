@@ -19,7 +19,7 @@ import {
 import { stateDifferences, stateScript } from '../support/port-state.ts'
 import { type Card, hardwareRules, loadSimnic, setMode, setVfs, unloadSimnic } from '../support/simnic.ts'
 import { diffSnapshot, type Snapshot, snapshot } from '../support/snapshot.ts'
-import { deletePod, newPod } from '../support/topology.ts'
+import { deletePod, linkIsReady, newPod } from '../support/topology.ts'
 
 const records = '/var/lib/cni/vf-flower/offload'
 const pod = 'pod-one'
@@ -68,6 +68,7 @@ beforeAll(async () => {
   }
   list = listOf(main, plugin)
   attached = await runtime.add(listOf(main), own)
+  await linkIsReady(lab, pod)
   host = await snapshot(lab)
   state = await lookAtState()
   hostState = await lookAtState([])
