@@ -82,15 +82,15 @@ export function policerIndexes(socket: NetlinkSocket): number[] {
  * The kernel lets go of a filter's actions in its own time: the release is queued work (tcf_queue_work, net/sched/cls_api.c), and on
  * a busy machine that work may wait.
  */
-const RELEASE_MS = 2_000
-const RELEASE_POLL_MS = 10
+const releaseMs = 2_000
+const releasePollMs = 10
 
 /**
  * Removes a policer; fine when it is gone. Waits up to `patienceMs` milliseconds for filters that were removed just before to let
  * go of it. @throws NetlinkError EPERM while other filters use it
  */
-export function removeLimiter(socket: NetlinkSocket, index: number, patienceMs = RELEASE_MS): void {
-  for (let waited = 0; ; waited += RELEASE_POLL_MS) {
+export function removeLimiter(socket: NetlinkSocket, index: number, patienceMs = releaseMs): void {
+  for (let waited = 0; ; waited += releasePollMs) {
     try {
       tolerate(['ENOENT', 'EINVAL'], () => socket.request(deleteAction('police', index)))
       return
@@ -98,7 +98,7 @@ export function removeLimiter(socket: NetlinkSocket, index: number, patienceMs =
       const isHeld = error instanceof NetlinkError && error.code === 'EPERM'
       if (!isHeld || waited >= patienceMs) throw error
     }
-    sleep(RELEASE_POLL_MS)
+    sleep(releasePollMs)
   }
 }
 

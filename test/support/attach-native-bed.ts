@@ -69,7 +69,14 @@ export async function makeNativeBed(nics: number, pods: readonly string[]): Prom
       if (lines.length > 0) throw new Error([`The host is not as before ${point}:`, ...lines].join('\n'))
     },
     nicIsBack: async (index) => {
-      await lab.must(makeNics([nic(index)]))
+      const one = nic(index)
+      // The kernel takes a dead namespace apart in its own time, and the pair with it.
+      await lab.must(`for try in $(seq 600); do
+          ip -n ${WIRE.namespace} link show dev ${one.peer} >/dev/null 2>&1 || exit 0
+          sleep 0.05
+        done
+        echo "${one.peer} is still there after 30 s" >&2; exit 1`)
+      await lab.must(makeNics([one]))
     },
     rebuild: async () => {
       for (const pod of pods) await deletePod(lab, pod)
