@@ -5,7 +5,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
 import type { Runtime } from '../../hack/lab/cni-runtime.ts'
 import type { Lab } from '../../hack/lab/lab.ts'
-import { bridgeList, warmBridge, webAndDns } from '../support/bridge-bed.ts'
+import { bridgeIsIdle, bridgeList, warmBridge, webAndDns } from '../support/bridge-bed.ts'
 import { lab as sharedLab } from '../support/lab.ts'
 import { attachment, errorOf, silently, testRuntime } from '../support/plugins.ts'
 import { RatePod, SMALL_TO_POD } from '../support/rate-veth.ts'
@@ -83,6 +83,7 @@ test('port mappings whose record is lost: another ADD is refused, GC takes them 
   expect(await lab.must('nft list table inet vf-flower')).toContain('8080')
   await silently(gc())
   expect(await lab.must(`nft list tables; find ${records} -type f`)).toBe('')
+  await bridgeIsIdle(lab)
   expect(diffSnapshot(before, await snapshot(lab))).toEqual([])
 })
 
@@ -101,5 +102,6 @@ test('the node comes back after a crash, with records and without anything that 
   await silently(gc())
   expect(await lab.must(`nft list tables; find ${records} -type f`)).toBe('')
   await bed.del()
+  await bridgeIsIdle(lab)
   expect(diffSnapshot(before, await snapshot(lab))).toEqual([])
 })

@@ -68,6 +68,15 @@ export async function attachToBridge(lab: Lab, runtime: Runtime, pod: PodName): 
   return result
 }
 
+/** Waits until the bridge, whose last pod is gone, has no carrier: a worker of the kernel finds that out, in its own time. */
+export async function bridgeIsIdle(lab: Lab): Promise<void> {
+  await lab.must(`for try in $(seq 600); do
+      case "$(ip -br link show dev cni0)" in *NO-CARRIER*) exit 0 ;; esac
+      sleep 0.05
+    done
+    echo 'cni0 has a carrier after 30 s' >&2; exit 1`)
+}
+
 /** One call of ours. */
 export interface OffloadCall {
   readonly config?: Record<string, unknown>
