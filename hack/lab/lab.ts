@@ -23,7 +23,8 @@ export interface LabOptions extends Hardware {
   readonly hangMs?: number
 }
 
-const HANG_MS = 90_000
+/** Milliseconds of silence after which a machine counts as hung, unless told otherwise. */
+export const HANG_MS = 90_000
 
 /** Boots a machine, or attaches to one. Fails with the end of the console log when no guest answers in 3 minutes. */
 export async function bootLab(options: LabOptions = {}): Promise<Lab> {

@@ -6,13 +6,12 @@ import { rm, writeFile } from 'node:fs/promises'
 import type { Socket } from 'node:net'
 import { join } from 'node:path'
 import { type Lab, open } from './connection.ts'
-import { ended, newRunFolder } from './lab.ts'
+import { ended, HANG_MS, newRunFolder } from './lab.ts'
 import { frameDecoder, type Reply } from './protocol.ts'
 import { CHECKOUT, consolePath } from './qemu.ts'
 
 /** The agent's end of the socket to us, as node.sh gets it. */
 const AGENT_FD = 3
-const HANG_MS = 90_000
 const SCRIPT = join(CHECKOUT, 'hack/lab/node.sh')
 
 /** Options of unshare(1) that make the node: all that it does stays inside, and its first process takes all others along. */

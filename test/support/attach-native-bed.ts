@@ -6,7 +6,16 @@ import type { Lab } from '../../hack/lab/lab.ts'
 import { type AttachCalls, attachCalls, FORGET_CALLS } from './attach-calls.ts'
 import { lab as sharedLab } from './lab.ts'
 import { diffSnapshot, type Snapshot, snapshot } from './snapshot.ts'
-import { buildTopology, deletePod, newPod, type Topology, tearDown, vethWire, WIRE } from './topology.ts'
+import {
+  buildTopology,
+  deletePod,
+  newPod,
+  type Topology,
+  tearDown,
+  vethWire,
+  WAIT_UNTIL,
+  WIRE,
+} from './topology.ts'
 
 /** An interface for a pod. */
 export interface BedNic {
@@ -71,11 +80,9 @@ export async function makeNativeBed(nics: number, pods: readonly string[]): Prom
     nicIsBack: async (index) => {
       const one = nic(index)
       // The kernel takes a dead namespace apart in its own time, and the pair with it.
-      await lab.must(`for try in $(seq 600); do
-          ip -n ${WIRE.namespace} link show dev ${one.peer} >/dev/null 2>&1 || exit 0
-          sleep 0.05
-        done
-        echo "${one.peer} is still there after 30 s" >&2; exit 1`)
+      await lab.must(`${WAIT_UNTIL}
+        is_gone() { ! ip -n ${WIRE.namespace} link show dev ${one.peer}; }
+        wait_until is_gone`)
       await lab.must(makeNics([one]))
     },
     rebuild: async () => {

@@ -3,7 +3,7 @@
 import type { CniResult, ConfigList, PluginConfig, Runtime } from '../../hack/lab/cni-runtime.ts'
 import type { ExecResult, Lab } from '../../hack/lab/lab.ts'
 import { attachment, listOf } from './plugins.ts'
-import { linkIsReady } from './topology.ts'
+import { linkIsReady, WAIT_UNTIL } from './topology.ts'
 
 /** An address of each family. */
 export interface Dual {
@@ -70,11 +70,9 @@ export async function attachToBridge(lab: Lab, runtime: Runtime, pod: PodName): 
 
 /** Waits until the bridge, whose last pod is gone, has no carrier: a worker of the kernel finds that out, in its own time. */
 export async function bridgeIsIdle(lab: Lab): Promise<void> {
-  await lab.must(`for try in $(seq 600); do
-      case "$(ip -br link show dev cni0)" in *NO-CARRIER*) exit 0 ;; esac
-      sleep 0.05
-    done
-    echo 'cni0 has a carrier after 30 s' >&2; exit 1`)
+  await lab.must(`${WAIT_UNTIL}
+    is_idle() { case "$(ip -br link show dev cni0)" in *NO-CARRIER*) ;; *) return 1 ;; esac; }
+    wait_until is_idle`)
 }
 
 /** One call of ours. */

@@ -160,8 +160,8 @@ export async function describe(lab: Lab, ends: WireEnds): Promise<Topology> {
   return { ...ends, pfMac, pfPci, vfs: vfs.sort((a, b) => a.index - b.index) }
 }
 
-// Tries every 50 ms, at most 1,200 times.
-const WAIT_UNTIL = `
+/** Shell function `wait_until COMMAND...`: tries every 50 ms, at most 1,200 times. */
+export const WAIT_UNTIL = `
 wait_until() {
   tries=0
   until "$@" >/dev/null 2>&1; do
