@@ -53,8 +53,17 @@ export const attachJournal = () =>
       pci: z.optional(z.string()),
       pfPci: z.optional(z.string()),
       vfIndex: z.optional(z.int()),
+      /** Its number on the host before ADD. */
       ifindex: z.optional(z.int()),
+      /** Its number in the pod. Former versions left the choice to the kernel and wrote none down. */
+      podIfindex: z.optional(z.int()),
+      /** The number that a DEL chose for it on the host, written before the move home. */
+      homeIfindex: z.optional(z.int()),
+      /** IFLA_LINK: the number of a veth's peer, or of what a macvlan is on, in that one's namespace. */
+      lower: z.optional(z.int()),
       permanentMac: z.optional(z.string()),
+      /** IFLA_PHYS_PORT_NAME of one of several interfaces of a function. */
+      portName: z.optional(z.string()),
       driver: z.optional(z.string()),
       /** Names under which the interface reports its parent device (IFLA_PARENT_DEV_NAME); none for software. */
       parents: z.array(z.string()),
