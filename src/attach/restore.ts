@@ -126,12 +126,21 @@ export function restoreDevice(
     const { homeIfindex } = live
     if (homeIfindex !== undefined && !isSole(journal)) {
       journal = { ...journal, device: { ...journal.device, homeIfindex } }
-      keep(journal)
+      noted(keep, journal)
     }
     errors = applyAll(runner, ops)
     live = readLive(kernel, journal, view)
   }
   if (live !== 'gone') requireRestored(journal, live, errors)
+}
+
+/** A DEL needs no room: without the note a DEL that is killed now leaves its repetition to go by name and MAC. */
+function noted(keep: (journal: AttachJournal) => void, journal: AttachJournal): void {
+  try {
+    keep(journal)
+  } catch (error) {
+    notice(`vf-attach: Cannot note the number that "${journal.device.id}" gets on the host: ${String(error)}`)
+  }
 }
 
 function requireRestored(journal: AttachJournal, live: LiveState, errors: readonly string[]): void {
