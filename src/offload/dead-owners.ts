@@ -61,12 +61,15 @@ function ownersInTheWay(records: DeviceRecords, port: Port, error: unknown): rea
   return isExisting(cause) ? alongPort(records, port) : []
 }
 
-/** Attachments whose records name the port's device, or the uplink that is its wire. */
-function alongPort({ store, otherStores }: DeviceRecords, { device, wire }: Port): readonly Recorded[] {
+/** Attachments of this boot whose records name the port's device, or the uplink that is its wire. */
+function alongPort(
+  { machine, store, otherStores }: DeviceRecords,
+  { device, wire }: Port,
+): readonly Recorded[] {
   return [store, ...otherStores].flatMap((one) =>
     one.list().flatMap((name) => {
-      const { journal } = readable(one, name) ?? {}
-      if (journal === undefined) return []
+      const { owner, journal } = readable(one, name) ?? {}
+      if (journal === undefined || owner?.bootId !== machine.bootId()) return []
       const isAlong =
         (device !== undefined && journal.device === device) ||
         (wire !== undefined && journal.uplink?.ifindex === wire.uplink.ifindex)

@@ -138,6 +138,10 @@ test('what has the place of a filter, by no name, is looked for along the port: 
     expect([isHeldByDead(records(), port), clear(port), clear(port)]).toEqual([true, true, false])
     expect(owners()).toEqual([[], [], []])
   }
+  // Numbers and settings of a boot before this one mean nothing.
+  onVf('dead', false)
+  node.boot = 'boot-2'
+  expect(clear(portOn('0000:3b:02.1', 2))).toBe(false)
   onVf('alive', true)
   const port = portOn('0000:3b:02.1', 2)
   expect([isHeldByDead(records(), port), clear(port)]).toEqual([false, false])
