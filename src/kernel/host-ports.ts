@@ -256,7 +256,11 @@ function removal(own: readonly Element[], others: Others): Request[] {
 /** An attribute of netlink holds 64 KiB. */
 const elementsInMessage = 200
 
-function findTaken(present: readonly Element[], keys: readonly PortKey[]): [PortKey, string] | undefined {
+/** The first key that somebody has, whose it is, and the cookie where it is of ours. */
+function findTaken(
+  present: readonly Element[],
+  keys: readonly PortKey[],
+): [PortKey, string, string | undefined] | undefined {
   const owners = new Map(
     present.flatMap(({ reserved, comment }) =>
       reserved === undefined ? [] : [[keyText(reserved), comment] as const],
@@ -264,7 +268,7 @@ function findTaken(present: readonly Element[], keys: readonly PortKey[]): [Port
   )
   for (const key of keys) {
     const comment = owners.get(keyText(key))
-    if (comment !== undefined) return [key, ownerName(comment)]
+    if (comment !== undefined) return [key, ownerName(comment), /^[0-9a-f]{32}(?= )/.exec(comment)?.[0]]
   }
   return undefined
 }

@@ -9,7 +9,7 @@ interface Key {
 export class PortTaken extends Error {
   readonly key: Key
   readonly owner: string
-  /** Of the filter that has the key, where that is all that is known of the owner. */
+  /** Of the filter or the reservation that has the key, where it has one. */
   readonly cookie: string | undefined
 
   constructor(key: Key, owner: string, cookie?: string) {
@@ -19,4 +19,9 @@ export class PortTaken extends Error {
     this.owner = owner
     this.cookie = cookie
   }
+}
+
+/** True for a refusal of the kernel (EEXIST) that says that somebody has what was to be made. */
+export function isExisting(cause: unknown): boolean {
+  return cause instanceof Error && 'code' in cause && cause.code === 'EEXIST'
 }

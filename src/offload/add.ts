@@ -11,6 +11,7 @@ import { ownerMarks } from '../ops/owner-netns.ts'
 import { type PluginRecord, recordSchemaVersion } from '../ops/record.ts'
 import { notingClsact } from './clsact.ts'
 import type { OffloadConfig } from './config.ts'
+import { clearTheWay, isHeldByDead } from './dead-owners.ts'
 import { earlierEntries, joined, merged } from './entries.ts'
 import { type RatesNow, ratesBefore } from './handover.ts'
 import { otherEntries } from './other-entries.ts'
@@ -30,7 +31,8 @@ export interface OffloadSetting extends RemovalSetting {
 
 /**
  * ADD with the lock held: the port, the plan of every part that is wished for, record, changes, report. A failure of any
- * takes back all. Returns the result with what was made.
+ * takes back all; where something of dead attachments was the reason, that is removed and the ADD begins anew. Returns the
+ * result with what was made.
  */
 export function addAttachment(
   setting: OffloadSetting,
@@ -67,7 +69,7 @@ export function addAttachment(
   const name = store.write(network, record)
   const transaction = new Transaction(notingClsact(machine, kernel))
   try {
-    const journal = applyAllParts(transaction, planned, own)
+    const journal = applyAllParts(transaction, planned, own, () => isHeldByDead(setting, port))
     const written = { ...record, phase: 'attached', journal: joined(earlier?.journal, journal) } as const
     store.write(network, written, 'volatile')
     const report = reportOf(written, config, request.args)
@@ -91,6 +93,9 @@ export function addAttachment(
       const { message, details } = failure(second)
       stuck.push(`${message}: ${details ?? ''}`)
     }
+    // Each turn removes at least one record, so there is a last one.
+    if (stuck.length === 0 && clearTheWay(setting, attachment, port, error))
+      return addAttachment(setting, request, config, prevResult)
     const known = withOwner(error, setting)
     throw failure(known instanceof ApplyError ? new ApplyError(known.op, known.cause, []) : known, stuck)
   }
@@ -101,9 +106,10 @@ function applyAllParts(
   transaction: Transaction,
   planned: readonly Planned[],
   journal: OffloadJournal,
+  isHeldByDead: () => boolean,
 ): OffloadJournal {
   const apply = (noLimiter: string | undefined) => {
-    const shared: Shared = { limiter: undefined, isUsed: false, noLimiter }
+    const shared: Shared = { limiter: undefined, isUsed: false, noLimiter, isHeldByDead }
     const after = planned.map((part) => ({ ...part.journal, ...part.apply(transaction, shared) }))
     if (shared.limiter !== undefined && !shared.isUsed) throw new LimiterInTheWay('no filter came to have it')
     return after

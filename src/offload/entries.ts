@@ -3,11 +3,14 @@
  * share a record, and each has parts of its own in it. DEL of any takes all: runtimes delete whole lists.
  */
 import { CniError, code } from '../cni/error.ts'
+import { isGone } from '../ops/held-netns.ts'
 import { isOwnersNetns } from '../ops/owner-netns.ts'
 import type { PluginRecord } from '../ops/record.ts'
+import type { RecordName } from '../ops/record-store.ts'
 import type { OffloadSetting } from './add.ts'
+import { removeDead } from './dead-owners.ts'
 import { type Attachment, cookiePrefix, identityOf } from './identity.ts'
-import { otherEntries } from './other-entries.ts'
+import { otherRecords } from './other-entries.ts'
 import { restoreReservations } from './owners.ts'
 import type { Part } from './part.ts'
 import { portsPart } from './ports.ts'
@@ -16,7 +19,8 @@ import { emptyJournal, type OffloadJournal } from './record.ts'
 /**
  * The record of the entries before this one, which is to bring `wanted`; undefined when there are none. A second ADD of a
  * part without a DEL between would go by the same cookie and names as the first: what takes it back when it fails would take
- * back both. The first is known by its record, and by what it has made where that was lost.
+ * back both. The first is known by its record, and by what it has made where that was lost. One whose namespace is gone holds
+ * nothing: what it has left is removed.
  * @throws CniError 11
  */
 export function earlierEntries(
@@ -29,7 +33,10 @@ export function earlierEntries(
   const own = store
     .list()
     .find((name) => name.subject === network && name.containerID === containerID && name.ifname === ifname)
-  const record = own === undefined ? undefined : store.read(own)
+  const found = own === undefined ? undefined : store.read(own)
+  const isDead =
+    own !== undefined && found !== undefined && removeIfDead(setting, attachment, store, own, found)
+  const record = isDead ? undefined : found
   if (record === undefined) {
     refuseTraces(setting, attachment, wanted)
     return undefined
@@ -48,16 +55,32 @@ export function earlierEntries(
  */
 function refuseTraces(setting: OffloadSetting, attachment: Attachment, wanted: readonly Part[]): void {
   const { machine, kernel, parts } = setting
-  const isElsewhere = otherEntries(setting, attachment).length > 0
+  const elsewhere = otherRecords(setting, attachment).filter(
+    ({ store, name, record }) => !removeIfDead(setting, attachment, store, name, record),
+  )
   const { anybody, cookie: reserved } = kernel.reservedBy(
     cookiePrefix,
     identityOf(attachment, machine.sha256).cookie,
   )
-  for (const part of isElsewhere ? wanted : parts) {
+  for (const part of elsewhere.length > 0 ? wanted : parts) {
     const trace = part.trace({ machine, kernel, attachment, reserved })
     if (trace !== undefined) throw servedAlready(attachment, `its record is lost, ${trace}`)
   }
   if (!anybody && wanted.includes(portsPart)) restoreReservations(setting)
+}
+
+/** Removes what an ADD of the same attachment has left whose namespace is gone, and not this one's. True when it did. */
+function removeIfDead(
+  setting: OffloadSetting,
+  attachment: Attachment,
+  store: OffloadSetting['store'],
+  name: RecordName,
+  { owner }: PluginRecord<OffloadJournal>,
+): boolean {
+  const { machine, pod } = setting
+  if (owner.bootId !== machine.bootId() || isOwnersNetns(owner, pod) || !isGone(machine, owner)) return false
+  removeDead(setting, attachment, { store, name })
+  return true
 }
 
 function servedAlready({ containerID, ifname, network }: Attachment, details: string | undefined): CniError {

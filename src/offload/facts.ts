@@ -1,6 +1,6 @@
 /** What port mappings must know about the node beside the pod's port: addresses on both sides, and the pod's routes. */
 import type { Result } from '../cni/result.ts'
-import type { RouteFacts, SourceRuleFacts } from '../kernel/facts.ts'
+import type { AddressFacts, RouteFacts, SourceRuleFacts } from '../kernel/facts.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import { ipFamily, parseCidr } from '../lib/ip.ts'
 import { nodeAddresses, uplinkAddresses } from './host-addresses.ts'
@@ -29,6 +29,8 @@ export interface OffloadFacts {
   readonly port: Port
   /** Of the uplink and what is above it; of the whole node for a veth. */
   readonly hostAddresses: readonly HostAddress[]
+  /** Every address that is the node's alone, on whichever interface: all but link-local ones, which others have too. */
+  readonly ownAddresses: ReadonlySet<string>
   readonly podAddresses: readonly PodAddress[]
   readonly podRoutes: readonly RouteFacts[]
   /** Of the families in which replies may need a rule. */
@@ -48,6 +50,13 @@ export function podAddressesOf(result: Result, ifname: string): PodAddress[] {
   })
 }
 
+/** RT_SCOPE_LINK, linux/rtnetlink.h. */
+const scopeLink = 253
+
+function isOfNode({ scope }: AddressFacts): boolean {
+  return scope !== scopeLink
+}
+
 /** Asks the kernel for what concerns this kind of port. */
 export function readOffloadFacts(
   kernel: Kernel,
@@ -55,14 +64,17 @@ export function readOffloadFacts(
   podAddresses: readonly PodAddress[],
 ): OffloadFacts {
   const { wire } = port
-  const hostAddresses = wire === undefined ? nodeAddresses(kernel) : uplinkAddresses(kernel, wire.uplink)
+  const onHost = kernel.addresses('host')
+  const hostAddresses =
+    wire === undefined ? nodeAddresses(kernel, onHost) : uplinkAddresses(kernel, wire.uplink, onHost)
+  const ownAddresses = new Set(onHost.filter(isOfNode).map(({ address }) => parseCidr(address).ip))
   if (wire === undefined || port.link === undefined)
-    return { port, hostAddresses, podAddresses, podRoutes: [], podRules: [] }
+    return { port, hostAddresses, ownAddresses, podAddresses, podRoutes: [], podRules: [] }
   const { link } = port
   const podRoutes = kernel.routes('pod')
   const podRules = familiesOf(podAddresses).flatMap((family) => {
     const routes = podRoutes.filter(({ dst }) => ipFamily(dst) === family)
     return onlyWayIs(routes, link) ? [] : kernel.sourceRules('pod', family)
   })
-  return { port, hostAddresses, podAddresses, podRoutes, podRules }
+  return { port, hostAddresses, ownAddresses, podAddresses, podRoutes, podRules }
 }

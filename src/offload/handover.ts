@@ -19,6 +19,8 @@ export interface DeviceRecords {
   readonly otherStores: readonly RecordStore<OffloadJournal>[]
   /** Those of vf-attach, whose names begin with the device. */
   readonly attachStore: Pick<RecordStore<unknown>, 'list' | 'read'>
+  /** Who is about to get what is removed, and has set nothing yet: a device that vf-attach has given it is taken by nobody. */
+  readonly heir?: Holder
 }
 
 /** Rates of a VF on its PF, and of the devlink port of its representor. */
@@ -67,11 +69,13 @@ export function ratesBefore(
  * attachment's, else when another one lives of which vf-attach or this plugin says so.
  */
 export function isTakenOver(records: DeviceRecords, attachment: Attachment, device: string): boolean {
-  const { machine, attachStore } = records
+  const { machine, attachStore, heir } = records
   const attached = attachStore.list().filter(({ subject }) => subject === device)
   if (attached.some((name) => isSame(name, attachment))) return false
   const others = [
-    ...attached.flatMap((name) => readable(attachStore, name)),
+    ...attached
+      .filter((name) => heir === undefined || !isSame(name, heir))
+      .flatMap((name) => readable(attachStore, name)),
     ...othersOf(records, attachment, device),
   ]
   return others.some(({ owner }) => isAlive(machine, owner))
@@ -102,9 +106,9 @@ function othersOf(
   )
 }
 
-function isSame(
-  one: Pick<Attachment, 'containerID' | 'ifname'>,
-  { containerID, ifname }: Attachment,
-): boolean {
-  return one.containerID === containerID && one.ifname === ifname
+/** One container and interface. */
+type Holder = Pick<Attachment, 'containerID' | 'ifname'>
+
+function isSame(one: Holder, other: Holder): boolean {
+  return one.containerID === other.containerID && one.ifname === other.ifname
 }

@@ -14,9 +14,16 @@ interface Holder {
   readonly vlan: number
 }
 
-/** Global addresses on the uplink and above it. One address can be there twice, in two VLANs. */
-export function uplinkAddresses(kernel: Kernel, uplink: LinkFacts): HostAddress[] {
-  const all = globalAddresses(kernel)
+/**
+ * Global addresses on the uplink and above it. One address can be there twice, in two VLANs. `known` are those of the host,
+ * where the caller has asked for them already.
+ */
+export function uplinkAddresses(
+  kernel: Kernel,
+  uplink: LinkFacts,
+  known: readonly AddressFacts[] = kernel.addresses('host'),
+): HostAddress[] {
+  const all = globalAddresses(known)
   return holders(kernel, kernel.links('host'), { link: uplink, vlan: 0 }).flatMap(({ link, vlan }) =>
     all.filter(({ ifindex }) => ifindex === link.ifindex).map((one) => hostAddress(one, link.name, vlan)),
   )
@@ -24,12 +31,15 @@ export function uplinkAddresses(kernel: Kernel, uplink: LinkFacts): HostAddress[
 
 /**
  * Global addresses of the node, as they are now. Those on interfaces that are down are not its own: kube-proxy (IPVS) keeps
- * the addresses of services on one.
+ * the addresses of services on one. `known` as above.
  */
-export function nodeAddresses(kernel: Kernel): HostAddress[] {
+export function nodeAddresses(
+  kernel: Kernel,
+  known: readonly AddressFacts[] = kernel.addresses('host'),
+): HostAddress[] {
   const up = new Map<number, string>()
   for (const link of kernel.links('host')) if (link.up) up.set(link.ifindex, link.name)
-  return globalAddresses(kernel).flatMap((one) => {
+  return globalAddresses(known).flatMap((one) => {
     const link = up.get(one.ifindex)
     return link === undefined ? [] : [hostAddress(one, link, 0)]
   })
@@ -40,8 +50,8 @@ function hostAddress({ address, temporary }: AddressFacts, link: string, vlan: n
   return temporary === true ? { ...found, temporary } : found
 }
 
-function globalAddresses(kernel: Kernel): AddressFacts[] {
-  return kernel.addresses('host').filter(({ scope, duplicate }) => scope === 0 && duplicate !== true)
+function globalAddresses(known: readonly AddressFacts[]): AddressFacts[] {
+  return known.filter(({ scope, duplicate }) => scope === 0 && duplicate !== true)
 }
 
 function holders(kernel: Kernel, links: readonly LinkFacts[], from: Holder): Holder[] {

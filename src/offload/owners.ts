@@ -3,9 +3,9 @@
 import { notice } from '../lib/notice.ts'
 import { PortTaken } from '../lib/port-taken.ts'
 import { ApplyError } from '../ops/apply.ts'
-import type { RecordName } from '../ops/record-store.ts'
+import type { RecordName, RecordStore } from '../ops/record-store.ts'
 import type { OffloadSetting } from './add.ts'
-import { identityOf } from './identity.ts'
+import { cookiePrefix, identityOf } from './identity.ts'
 import type { OffloadJournal } from './record.ts'
 
 type Records = Pick<OffloadSetting, 'machine' | 'store' | 'otherStores'>
@@ -35,18 +35,34 @@ function reservationsIn({ ops }: OffloadJournal): OffloadJournal['ops'] {
   return ops.filter((op) => op.do === 'ports.reserve')
 }
 
-/** An error that knows of the owner of a port only the cookie of a filter, with the owner's name as the records have it. */
-export function withOwner(error: unknown, { machine, store, otherStores }: Records): unknown {
+/**
+ * An error that a port is taken, with the owner's name as the records have it. Where none of them speaks of the owner nobody
+ * can tell whether its pod lives: that is said.
+ */
+export function withOwner(error: unknown, records: Records): unknown {
   if (!(error instanceof ApplyError) || !(error.cause instanceof PortTaken)) return error
-  const { key, cookie } = error.cause
-  const owner = [store, ...otherStores]
-    .flatMap((one) => one.list())
-    .find(({ subject, containerID, ifname }) => {
+  const { key, owner, cookie } = error.cause
+  if (cookie?.startsWith(cookiePrefix) !== true) return error
+  const found = ownerOf(records, cookie)
+  const words =
+    found === undefined
+      ? `${owner}, of which there is no record here: only its DEL, or GC, frees the port`
+      : nameOf(found.name)
+  return new ApplyError(error.op, new PortTaken(key, words), error.stuck)
+}
+
+/** The attachment whose port mappings bear the cookie, and the records among which its own is. */
+export function ownerOf(
+  { machine, store, otherStores }: Records,
+  cookie: string,
+): { readonly store: RecordStore<OffloadJournal>; readonly name: RecordName } | undefined {
+  for (const one of [store, ...otherStores]) {
+    const name = one.list().find(({ subject, containerID, ifname }) => {
       return identityOf({ network: subject, containerID, ifname }, machine.sha256).cookie === cookie
     })
-  return owner === undefined
-    ? error
-    : new ApplyError(error.op, new PortTaken(key, nameOf(owner)), error.stuck)
+    if (name !== undefined) return { store: one, name }
+  }
+  return undefined
 }
 
 function nameOf({ containerID, ifname }: RecordName): string {

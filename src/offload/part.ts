@@ -41,6 +41,8 @@ export interface Shared {
   isUsed: boolean
   /** Why no such policer may be used. */
   readonly noLimiter: string | undefined
+  /** What has the place of a thing on the pod's wire may be a dead attachment's. Looks at records: for a conflict only. */
+  isHeldByDead(): boolean
 }
 
 /**

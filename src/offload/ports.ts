@@ -13,6 +13,7 @@ import { refuseListened } from './listened.ts'
 import { claimLocalnet } from './localnet.ts'
 import { type AddContext, LimiterInTheWay, type Part, type Planned } from './part.ts'
 import { type OffloadPlan, planPorts } from './plan.ts'
+import { requirePodAddresses } from './pod-addresses.ts'
 import { isLoopback } from './port-rules.ts'
 import { portsRemoval } from './ports-removal.ts'
 
@@ -37,6 +38,7 @@ function planOf(context: AddContext): Planned | undefined {
     for (const note of plan?.notes ?? []) notice(`vf-offload: ${note}`)
     return undefined
   }
+  requirePodAddresses(kernel, facts, plan.keys)
   if (!config.allowListening) refuseListened(kernel, plan.keys)
   const earlier = policerOf(context)
   const ground = prepareGround(kernel, config, port, [plan, ...others])

@@ -5,6 +5,7 @@ import type { LinkFacts } from '../kernel/facts.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import { isLostAnswer } from '../lib/lost-answer.ts'
 import { OffloadRefused } from '../lib/offload-refused.ts'
+import { isExisting } from '../lib/port-taken.ts'
 import { ratePriority } from '../lib/rate-numbers.ts'
 import { ApplyError, type Transaction } from '../ops/apply.ts'
 import { describe } from '../ops/describe.ts'
@@ -163,6 +164,8 @@ export function applyGoal(transaction: Transaction, goal: RateGoal, shared: Shar
       if (way.where !== 'nic' || !(error instanceof ApplyError)) throw error
       // What may be left of it no record of another way would speak of: the ADD ends, with a look at what is there.
       if (isLostAnswer(error.cause) || error.stuck.length > 0) throw error
+      // What a dead attachment has left is no reason for another way: it goes, and this one is tried again.
+      if (isExisting(error.cause) && shared.isHeldByDead()) throw error
       const words = wordsOf(error)
       refusals.push(`${way.means}: ${words}`)
       if (at === ways.length - 1) {

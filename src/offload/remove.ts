@@ -4,6 +4,7 @@ import type { Request } from '../cni/request.ts'
 import type { OpenNetns } from '../kernel/machine.ts'
 import { notice } from '../lib/notice.ts'
 import { faultPoint } from '../ops/fault.ts'
+import { isGone } from '../ops/held-netns.ts'
 import { openOwnersNetns } from '../ops/owner-netns.ts'
 import { type PluginRecord, RecordError } from '../ops/record.ts'
 import type { RecordName, RecordStore } from '../ops/record-store.ts'
@@ -21,18 +22,25 @@ export interface RemovalSetting extends DeviceRecords {
 }
 
 /**
- * Removes everything of the request's attachment. Needs no record, prevResult, runtimeConfig or namespace. Records of
- * the same container and interface under another network name are taken too: the network may have been renamed.
+ * Removes everything of the request's attachment. Needs no record, prevResult, runtimeConfig or namespace. What another
+ * network has made for the same container and interface stays as long as the pod lives: a runtime may repeat the DEL of a
+ * network that the pod has left for another one. Once the pod is gone it goes too: the network may have been renamed.
  * @throws CniError 103 when something could not be removed
  */
 export function removeAttachment(setting: RemovalSetting, request: Request): void {
   const { machine, store } = setting
   const { containerId: containerID, ifname, name: network } = request
   const mine = store.list().filter((name) => name.containerID === containerID && name.ifname === ifname)
-  const exact = mine.filter(({ subject }) => subject === network)
-  const names = exact.length > 0 ? exact : mine
-  if (names.length === 0) {
-    const pod = openOwnersNetns(machine, undefined, request.netns)
+  const names = mine.filter((name) => name.subject === network || isDead(setting, store, name))
+  if (!mine.some(({ subject }) => subject === network)) {
+    const stays = mine.filter((name) => !names.includes(name))
+    for (const { subject } of stays) {
+      notice(
+        `vf-offload: network "${network}" has no record of container "${containerID}", interface "${ifname}"; what network "${subject}" has made for it stays until a DEL of that network, because the pod lives`,
+      )
+    }
+    // What is in the pod may be that of the other network, whose names there do not tell the two apart.
+    const pod = stays.length > 0 ? undefined : openOwnersNetns(machine, undefined, request.netns)
     try {
       sweep(setting, { network, containerID, ifname }, pod, undefined)
     } finally {
@@ -42,6 +50,20 @@ export function removeAttachment(setting: RemovalSetting, request: Request): voi
     store.remove(store.nameOf(network, containerID, ifname))
   }
   for (const name of names) removeRecorded(setting, name, request.netns)
+}
+
+/** True when the record can be read and says that its owner's namespace is gone. */
+export function isDead(
+  { machine }: Pick<RemovalSetting, 'machine'>,
+  store: RecordStore<OffloadJournal>,
+  name: RecordName,
+): boolean {
+  try {
+    const record = store.read(name)
+    return record !== undefined && isGone(machine, record.owner)
+  } catch {
+    return false
+  }
 }
 
 /** Removes everything of the attachment that has a record at `name`, and the record. @throws CniError 103 */
@@ -57,7 +79,12 @@ export function removeRecorded(setting: RemovalSetting, name: RecordName, netns:
     pod?.close()
   }
   // The rates of VF and devlink port that a record spoke of bear no cookie: whoever can read it may want to look.
-  if (read === 'broken') notice(`vf-offload: the record is put aside as "${store.putAside(name)}"`)
+  if (read === 'broken') {
+    const aside = store.putAside(name)
+    notice(
+      `vf-offload: the record is put aside as "${aside}"; a rate of the VF or its devlink port, if it spoke of one, is as it was set`,
+    )
+  }
   store.remove(name)
 }
 

@@ -167,4 +167,14 @@ export const ops: readonly Mutation[] = [
     test: ['ops/record.test.ts', 'every name that a runtime can give comes back in its parts'],
     tier: 'quick',
   },
+  {
+    id: 'ops-held-by-process',
+    file: 'src/ops/held-netns.ts',
+    mistake: 'A namespace counts as gone although a process is in it.',
+    old: '    if (linkOf(path) === wanted) yield path\n',
+    now: '',
+    test: ['ops/held-netns.test.ts', 'lives as long as a process is in it'],
+    tier: 'quick',
+    undo: true,
+  },
 ]

@@ -121,6 +121,15 @@ group('a device is taken over', () => {
     expect(taken('b')).toBe(false)
   })
 
+  test('by nobody for the one that has it now and has set nothing yet', () => {
+    owns('b')
+    node.namespaces.set('/run/netns/b', 'b')
+    const takenFor = (heir: string) => isTakenOver({ ...setting(), heir: me(heir) }, me('a'), device)
+    expect([takenFor('b'), takenFor('c')]).toEqual([false, true])
+    record('b', vfSet(100, 0), 'bandwidth', true)
+    expect(takenFor('b')).toBe(true)
+  })
+
   test('not by a dead one whose record vf-attach still has: another plugin may have given it on', () => {
     owns('a')
     expect(taken('b')).toBe(false)

@@ -78,6 +78,7 @@ const port: Port = {
 const facts: OffloadFacts = {
   port,
   hostAddresses: [uplinkAddress],
+  ownAddresses: new Set(),
   podAddresses: [{ ip: '10.1.0.5', address: '10.1.0.5/24', gateway: '10.1.0.254' }],
   podRoutes: [route('0.0.0.0/0', 3)],
   podRules: [],

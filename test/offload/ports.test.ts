@@ -49,7 +49,9 @@ function install(others: readonly OffloadJournal[], more: object = {}, refusal?:
   const limiters: (number | undefined)[] = []
   const kernel = {
     ...machine.openKernel(),
-    addresses: () => [{ ifindex: 2, address: '10.1.0.1/24', scope: 0 }],
+    addresses: (side: string) => [
+      { ifindex: 2, address: side === 'pod' ? '10.1.0.5/24' : '10.1.0.1/24', scope: 0 },
+    ],
     links: () => [pf0, rep0],
     ...{
       routes: () => [],
@@ -72,7 +74,7 @@ function install(others: readonly OffloadJournal[], more: object = {}, refusal?:
     attachment: { network: 'net', containerID: 'container', ifname: 'net1' },
   }
   portsPart.plan(context)?.apply(new Transaction(kernel), {
-    ...{ limiter: undefined, isUsed: false, noLimiter: undefined },
+    ...{ limiter: undefined, isUsed: false, noLimiter: undefined, isHeldByDead: () => false },
   })
   return limiters
 }

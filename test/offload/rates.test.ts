@@ -9,7 +9,7 @@ group('a limit by the PF', () => {
   const set: Op = { do: 'vf.set', pf: 'pf0', vf: 1, set: { rate: { min: 0, max: 9 } }, was: {} }
   const limiter = { index: 9, bytesPerSecond: 1, burst: 1, cookie: '7666' }
   const police: Op = { do: 'limiter.add', limiter, offload: 'require' }
-  const limitBy = (ops: readonly Op[], answer: (op: Op) => void) => {
+  const limitBy = (ops: readonly Op[], answer: (op: Op) => void, isHeldByDead = false) => {
     const ways = [
       { where: 'nic', means: 'max_tx_rate', ops, notes: [] },
       { where: 'pod', means: 'tbf', ops: [], notes: [] },
@@ -20,7 +20,12 @@ group('a limit by the PF', () => {
         return {}
       },
     })
-    const shared = { limiter: undefined, isUsed: false, noLimiter: undefined }
+    const shared = {
+      limiter: undefined,
+      isUsed: false,
+      noLimiter: undefined,
+      isHeldByDead: () => isHeldByDead,
+    }
     const goal = { passedOver: [], direction: 'fromPod', limit: { rate: 1, burst: 1 } } as const
     return () => applyGoal(transaction, { ...goal, ways }, shared).means
   }
@@ -47,5 +52,19 @@ group('a limit by the PF', () => {
       })
     expect(refusing('vf.set')()).toBe('tbf')
     expect(refusing('vf.set', 'limiter.del')).toThrow('ENOBUFS')
+  })
+
+  test('whose place is taken is given up, but not for what a dead attachment has left', () => {
+    const exists = new NetlinkError({ operation: 'RTM_NEWTFILTER', errno: 17 })
+    const taken = (isHeldByDead: boolean) =>
+      limitBy(
+        [police],
+        () => {
+          throw exists
+        },
+        isHeldByDead,
+      )
+    expect(taken(false)()).toBe('tbf')
+    expect(taken(true)).toThrow('EEXIST')
   })
 })

@@ -1,7 +1,8 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { log } from '../../src/lib/log.ts'
 import { claimClsact, releaseClsact } from '../../src/offload/clsact.ts'
 import { rateIdentityOf } from '../../src/offload/identity.ts'
 import { partsOf } from '../../src/offload/parts.ts'
@@ -213,8 +214,13 @@ describe('DEL', () => {
     store.writeReport(record, '{}')
     writeFileSync(record.path, '{"schema":1')
     node.filters = []
+    const said = vi.spyOn(log, 'warn').mockReturnValue(undefined)
     remove()
     expectNothingLeft()
+    expect(said.mock.calls.join()).toContain(
+      `put aside as "${record.path}.broken"; a rate of the VF or its devlink port, if it spoke of one, is as it was set`,
+    )
+    said.mockRestore()
     // What it said of rates is lost to the program, not to people.
     expect(readFileSync(`${record.path}.broken`, 'utf8')).toBe('{"schema":1')
     expect(store.readReport(record)).toBeUndefined()
@@ -266,14 +272,18 @@ describe('DEL', () => {
     expectNothingLeft()
   })
 
-  test('a record under another network name is taken too, one of the same name alone if there is one', () => {
-    attach('container', 'before')
+  test('what another network has made for the same container and interface stays while the pod lives', () => {
+    const { tables } = attach('container', 'other')
+    remove()
+    expect(store.list().map(({ subject }) => subject)).toEqual(['other'])
+    expect([node.filters.length, node.ports.size, tables.size]).toEqual([1, 1, 2])
+    expect(node.steps).not.toContain('routes')
+    attach('container', 'net')
+    remove()
+    expect(store.list().map(({ subject }) => subject)).toEqual(['other'])
+    node.namespaces.clear()
     remove()
     expectNothingLeft()
-    attach('container', 'before', '4:2')
-    attach('container', 'net', '4:3')
-    remove()
-    expect(store.list().map(({ subject }) => subject)).toEqual(['before'])
   })
 
   test('other attachments stay', () => {

@@ -25,7 +25,14 @@ interface Pod {
 }
 
 function replies({ routes, addresses = [address4], rules = [] }: Pod) {
-  const facts = { port, hostAddresses: [], podAddresses: addresses, podRoutes: routes, podRules: rules }
+  const facts = {
+    port,
+    hostAddresses: [],
+    ownAddresses: new Set<string>(),
+    podAddresses: addresses,
+    podRoutes: routes,
+    podRules: rules,
+  }
   const { ops, notes } = planReplies(facts, identity)
   return {
     lines: ops.map((op) => describe(op).replace('pod:ip ', '').replace(` table ${table}`, '')),
@@ -152,7 +159,13 @@ group('nothing', () => {
   })
 
   test('without an interface in the pod, and without a wire on the host', () => {
-    const facts = { hostAddresses: [], podAddresses: [address4], podRoutes: [], podRules: [] }
+    const facts = {
+      hostAddresses: [],
+      ownAddresses: new Set<string>(),
+      podAddresses: [address4],
+      podRoutes: [],
+      podRules: [],
+    }
     const nothing = { ops: [], notes: [] }
     expect(planReplies({ ...facts, port: { ...port, link: undefined } }, identity)).toEqual(nothing)
     expect(planReplies({ ...facts, port: { ...port, wire: undefined } }, identity)).toEqual(nothing)

@@ -28,6 +28,7 @@ export class VethNode extends Node {
   /** Called before each operation. */
   look: () => void = () => undefined
   addresses = ['192.0.2.1/24']
+  podAddresses = ['10.88.0.5/16']
   readonly #host = [link('eth0', 2), link('veth1', 7, { kind: 'veth', lower: 3, lowerNetns: 0 })]
   readonly #pod = [link('net1', 3, { kind: 'veth', lower: 7, lowerNetns: 1 })]
 
@@ -36,7 +37,8 @@ export class VethNode extends Node {
   #reserve(keys: readonly PortKey[], owner: string): void {
     for (const key of keys) {
       const before = this.#owners.get(`${key.address} ${key.port}`)
-      if (before !== undefined && this.ports.has(before.slice(0, 32))) throw new PortTaken(key, before)
+      if (before !== undefined && this.ports.has(before.slice(0, 32)))
+        throw new PortTaken(key, before, before.slice(0, 32))
     }
     for (const key of keys) this.#owners.set(`${key.address} ${key.port}`, owner)
     this.ports.add(owner.slice(0, 32))
@@ -48,7 +50,10 @@ export class VethNode extends Node {
       ...super.openKernel(...pod),
       link: (side, name) => of(side).find((one) => one.name === name),
       links: (side) => of(side),
-      addresses: () => this.addresses.map((address) => ({ ifindex: 2, address, scope: 0 })),
+      addresses: (side) =>
+        side === 'pod'
+          ? this.podAddresses.map((address) => ({ ifindex: 3, address, scope: 0 }))
+          : this.addresses.map((address) => ({ ifindex: 2, address, scope: 0 })),
       listeners: () => [],
       rivals: () => [],
       verify: () => [],

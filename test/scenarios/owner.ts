@@ -220,10 +220,13 @@ export const ownerScenarios: readonly Scenario[] = [
   },
   {
     id: 'P33',
-    title: 'a network that was renamed between ADD and DEL leaves nothing',
-    run: async ({ one, add, call, expectClean, natConfig }) => {
+    title: 'DEL for another network of the same interface takes nothing of a pod that lives',
+    run: async (scene) => {
+      const { one, add, call, del, expectClean, natConfig } = scene
       await add(one, USUAL, { config: natConfig })
-      await silently(call('DEL', one, USUAL, { network: 'renamed-net' }))
+      await silently(call('DEL', one, USUAL, { network: 'other-net' }))
+      await expectUsual(scene, one)
+      await del(one)
       await expectClean()
     },
   },

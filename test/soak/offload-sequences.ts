@@ -1,13 +1,16 @@
 /**
- * Random sequences of ADD, DEL, CHECK and GC of vf-offload with crashes: containers behind two pods want the same few host
- * ports, and some of them limits. In: a bed, a seed. Out: a line for whatever was not as a model of who owns which port has it.
+ * Random sequences of ADD, DEL, CHECK and GC of vf-offload with crashes and with containers that die without DEL: containers behind
+ * two pods want the same few host ports, and some of them limits. In: a bed, a seed. Out: a line for whatever was not as a
+ * model of who owns which port has it.
  */
 import type { JsonObject } from '../../src/lib/json.ts'
 import type { BedPod, PortBed } from '../support/port-bed.ts'
+import { portOf } from '../support/port-bed.ts'
 import { HOST } from '../support/topology.ts'
-import { limits, offloadLook, offloadPlace, textDifferences } from './offload-subject.ts'
+import { judge, words } from './offload-sequence-model.ts'
+import { limits, offloadLook, offloadPlace } from './offload-subject.ts'
 import { runLanes } from './run.ts'
-import type { Answer, Call, CallAnswer, Job, JobAnswer, LookAnswer, Step } from './script.ts'
+import type { Call, Job, Step } from './script.ts'
 import { type Random, randomFrom } from './seed.ts'
 
 export interface OffloadSequenceReport {
@@ -26,9 +29,9 @@ export interface Container {
   readonly bandwidth?: Readonly<Record<string, number>>
 }
 
-/** One call of a sequence. */
+/** One call of a sequence, or the death of a container. */
 export interface Act {
-  readonly verb: Call['verb']
+  readonly verb: Call['verb'] | 'die'
   /** Of a GC those that are valid, of other verbs the one that is spoken to. */
   readonly containers: readonly Container[]
   /** Value of VF_FLOWER_FAULT. */
@@ -55,7 +58,9 @@ export async function runOffloadSequences(
   count: number,
   limited: Limited,
 ): Promise<OffloadSequenceReport> {
-  const sequences = Array.from({ length: count }, (_, index) => planSequence(seed + index, limited))
+  // What a dead container had in its pod goes with the namespace: only where nothing is there can one be played dead.
+  const mayDie = portOf[bed.kind] === 'veth'
+  const sequences = Array.from({ length: count }, (_, index) => planSequence(seed + index, limited, mayDie))
   // Each sequence begins with what the one before it has left.
   const jobs = [
     { id: 'before', steps: [offloadLook(bed)] },
@@ -80,7 +85,7 @@ export async function runOffloadSequences(
 }
 
 /** The sequence of a seed. */
-function planSequence(seed: number, limited: Limited): Sequence {
+function planSequence(seed: number, limited: Limited, mayDie: boolean): Sequence {
   const random = randomFrom(seed)
   // One interface has one limit: of those behind a pod only the first may have some.
   const mayBeLimited = new Set<Container['pod']>(['one', 'two'])
@@ -100,6 +105,9 @@ function planSequence(seed: number, limited: Limited): Sequence {
   })
   const acts = Array.from({ length: 4 + random.below(4) }, (): Act => {
     const verb = random.pick(['ADD', 'ADD', 'ADD', 'DEL', 'DEL', 'CHECK', 'GC'] as const)
+    const mortal = containers.filter(({ bandwidth }) => bandwidth === undefined)
+    if (mayDie && mortal.length > 0 && random.chance(20))
+      return { verb: 'die', containers: [random.pick(mortal)], fault: undefined, killAfterMs: undefined }
     const named = verb === 'GC' ? containers.filter(() => random.chance(50)) : [random.pick(containers)]
     return { verb, containers: named, ...hurtOf(random) }
   })
@@ -130,16 +138,31 @@ function jobOf(bed: PortBed, { seed, containers, acts }: Sequence): Job {
   const look: Step = offloadLook(bed)
   // All of it is looked at in the end; between acts the node's tables tell who has what.
   const glance: Step = { do: 'look', pods: [], script: 'nft list ruleset' }
-  const steps = acts.flatMap((act): Step[] => [callOf(bed, act), glance])
+  const steps = acts.flatMap((act): Step[] => [stepOf(bed, act), glance])
   const ends = containers.map(
     (container): Call => ({ ...callOf(bed, { verb: 'DEL', containers: [container] }), ifRecord: true }),
   )
   return { id: String(seed), steps: [...steps, ...ends, look] }
 }
 
+/** A container is dead when its record speaks of a namespace that nobody finds: this one's never was. */
+function stepOf(bed: PortBed, { verb, containers, ...hurt }: Act): Step {
+  if (verb !== 'die') return callOf(bed, { verb, containers, ...hurt })
+  const record = `/var/lib/cni/vf-flower/offload/${offloadPlace.network} ${containers[0]?.id}@net1.json`
+  return {
+    do: 'sh',
+    script: `[ ! -e '${record}' ] || sed -i 's/"netnsId": "[^"]*"/"netnsId": "0:1"/' '${record}'`,
+  }
+}
+
 function callOf(
   bed: PortBed,
-  { verb, containers, fault, killAfterMs }: Pick<Act, 'verb' | 'containers'> & Partial<Act>,
+  {
+    verb,
+    containers,
+    fault,
+    killAfterMs,
+  }: Pick<Call, 'verb'> & Pick<Act, 'containers'> & Partial<Omit<Act, 'verb'>>,
 ): Call {
   const [first] = containers
   const pod: BedPod = bed[first?.pod ?? 'one']
@@ -172,107 +195,4 @@ function callOf(
     ...(fault === undefined ? {} : { fault }),
     ...(killAfterMs === undefined ? {} : { killAfterMs }),
   }
-}
-
-/** What is known of a container: nothing of it, all of it, or whatever a call that was cut short has left. */
-type Known = 'absent' | 'attached' | 'unknown'
-
-/** What was not as it must be; `verbs` is counted up. */
-export function judge(
-  { containers, acts }: Sequence,
-  before: Answer | undefined,
-  answer: JobAnswer | undefined,
-  verbs: Record<'succeeded' | 'failed' | 'killed', number>,
-): string[] {
-  if (answer === undefined || answer.error !== undefined) return [answer?.error ?? 'no answer']
-  const steps = answer.answers
-  const last = steps.at(-1)
-  if (before?.do !== 'look' || last?.do !== 'look') return ['cut short']
-  const known = new Map<Container, Known>(containers.map((container) => [container, 'absent']))
-  const lines: string[] = []
-  for (const [index, act] of acts.entries()) {
-    const [call, now] = steps.slice(2 * index)
-    if (call?.do !== 'call' || now?.do !== 'look') return [...lines, 'cut short']
-    verbs[call.signal !== null ? 'killed' : call.code === 0 ? 'succeeded' : 'failed']++
-    const told = [...judgeAct(act, call, known), ...invariants(known, now)]
-    lines.push(...told.map((line) => `act ${index + 1}, ${words(act)}: ${line}${heard(call)}`))
-  }
-  for (const call of steps.slice(2 * acts.length)) {
-    if (call.do === 'call' && call.code !== 0) lines.push(`the last DEL failed${heard(call)}`)
-  }
-  return [...lines, ...textDifferences(before, last).map((line) => `in the end: ${line}`)]
-}
-
-/** What a call may have answered; `known` is brought up to date. */
-function* judgeAct(
-  { verb, containers, fault, killAfterMs }: Act,
-  call: CallAnswer,
-  known: Map<Container, Known>,
-) {
-  const isHurt = fault !== undefined || killAfterMs !== undefined
-  if (!isHurt && call.signal !== null) yield `ended by ${call.signal}`
-  if (call.code !== 0 && call.signal === null && typeof call.object?.code !== 'number')
-    yield 'no error object'
-  if (call.object?.code === 199) yield 'a defect'
-  const [container] = containers
-  // Whoever's namespace lives is kept by GC, which says so when it is not listed.
-  if (verb === 'GC' || container === undefined) return
-  const was = known.get(container) ?? 'absent'
-  if (verb === 'CHECK') {
-    if (!isHurt && was === 'attached' && call.code !== 0) yield 'failed though nothing has changed'
-    if (was === 'absent' && call.code === 0) yield 'succeeded for one that has nothing'
-    return
-  }
-  if (verb === 'DEL') {
-    if (!isHurt && call.code !== 0) yield 'failed'
-    known.set(container, call.code === 0 ? 'absent' : 'unknown')
-    return
-  }
-  const others = [...known].filter(([other]) => other !== container && sharesPort(other, container))
-  const isTaken = others.some(([, state]) => state === 'attached')
-  const mayBeTaken = others.some(([, state]) => state === 'unknown')
-  if (call.code === 0 && was === 'attached') yield 'succeeded a second time'
-  if (call.code === 0 && isTaken) yield 'succeeded though another container has the port'
-  if (!isHurt && was === 'attached' && call.object?.code !== 11) yield 'not refused with code 11'
-  if (!isHurt && was === 'absent' && isTaken && call.object?.code !== 100) yield 'not refused with code 100'
-  if (!isHurt && was === 'absent' && !isTaken && !mayBeTaken && call.code !== 0) yield 'failed'
-  if (call.code === 0) known.set(container, 'attached')
-  // A refusal of a second ADD takes nothing away; any other that was not cut short takes all back.
-  else if (was === 'absent' && isHurt) known.set(container, 'unknown')
-}
-
-/** Whoever is attached has all its ports in the node's map, whoever is absent none. */
-function* invariants(known: ReadonlyMap<Container, Known>, now: LookAnswer): Iterable<string> {
-  for (const [container, state] of known) {
-    // One port stands in the map, and in the set of those whose clients get another source address.
-    const held = [
-      ...new Set(
-        [...now.text.matchAll(/ \. (tcp|udp) \. (\d+) [^{},]*comment "[0-9a-f]{32} ([^/"]+)\//g)]
-          .filter(([, , , id]) => id === container.id)
-          .map(([, protocol, hostPort]) => `${protocol} ${hostPort}`),
-      ),
-    ].sort()
-    const wanted = container.ports.map(({ protocol, hostPort }) => `${protocol} ${hostPort}`).sort()
-    const isWhole = held.join() === wanted.join()
-    if (state === 'attached' && !isWhole) yield `${container.id} has ${held.join()} of ${wanted.join()}`
-    if (state === 'absent' && held.length > 0) yield `${container.id} has ${held.join()} and no right to it`
-  }
-}
-
-function sharesPort(one: Container, other: Container): boolean {
-  return one.ports.some(({ hostPort, protocol }) =>
-    other.ports.some((port) => port.hostPort === hostPort && port.protocol === protocol),
-  )
-}
-
-function words({ verb, containers, fault, killAfterMs }: Act): string {
-  const ids = containers.map(({ id, ports, bandwidth = {} }) =>
-    `${id} ${ports.map(({ hostPort, protocol }) => `${protocol}${hostPort}`)} ${Object.keys(bandwidth)}`.trim(),
-  )
-  const hurt = fault ?? (killAfterMs === undefined ? '' : `killed after ${killAfterMs} ms`)
-  return `${verb} ${verb === 'GC' ? `valid ${ids.join(', ')}` : ids.join()} ${hurt}`.trim()
-}
-
-function heard({ signal, code, object, stderr }: CallAnswer): string {
-  return `; it ended with ${signal ?? code}, ${JSON.stringify(object)} ${stderr}`.slice(0, 500)
 }

@@ -37,7 +37,7 @@ export async function makeRateBed(vm: Lab, options: SimnicOptions = {}): Promise
 /** The limits that the one record of vf-offload speaks of: direction, place and means of each. */
 export async function recordedLimits(vm: Lab): Promise<string[][]> {
   const { journal } = JSON.parse(await vm.must("cat '/var/lib/cni/vf-flower/offload/'*.json")) as {
-    journal: { limits: { direction: string; where: string; means: string }[] }
+    journal: { limits?: { direction: string; where: string; means: string }[] }
   }
-  return journal.limits.map(({ direction, where, means }) => [direction, where, means])
+  return (journal.limits ?? []).map(({ direction, where, means }) => [direction, where, means])
 }

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
-import { type Act, type Container, judge } from './offload-sequences.ts'
-import type { CallAnswer, LookAnswer } from './script.ts'
+import { judge } from './offload-sequence-model.ts'
+import type { Act, Container } from './offload-sequences.ts'
+import type { CallAnswer, LookAnswer, ShellAnswer } from './script.ts'
 
 const one: Container = { id: 'a', pod: 'one', ports: [{ hostPort: 8080, protocol: 'tcp' }] }
 const two: Container = { id: 'b', pod: 'two', ports: [{ hostPort: 8080, protocol: 'tcp' }] }
@@ -12,7 +13,7 @@ const look = (...owners: readonly Container[]): LookAnswer => ({
   ...{ do: 'look', vfinfo: {}, host: [], pods: {}, records: {}, addresses: {} },
   text: owners
     .map(({ id }) => `10.1.0.1 . tcp . 8080 comment "${'0'.repeat(32)} ${id}/net1" : 10.1.0.5 . 80`)
-    .join('\n'),
+    .join(',\n'),
 })
 const ended = (code: number, object?: CallAnswer['object']): CallAnswer => ({
   ...{ do: 'call', code, signal: null, stderr: '', object },
@@ -21,7 +22,7 @@ const killed: CallAnswer = { do: 'call', code: -1, signal: 'SIGKILL', stderr: ''
 
 /** Judges acts with their answers; the last DELs succeed and leave nothing unless said otherwise. */
 function judged(
-  steps: readonly (readonly [Act, CallAnswer, LookAnswer])[],
+  steps: readonly (readonly [Act, CallAnswer | ShellAnswer, LookAnswer])[],
   last: LookAnswer = look(),
 ): string[] {
   const answers = [...steps.flatMap(([, call, now]) => [call, now]), ended(0), ended(0), last]
@@ -43,7 +44,34 @@ test('a story that is as it must be', () => {
   ).toEqual([])
 })
 
+const dies: [Act, ShellAnswer, LookAnswer] = [act('die', one), { do: 'sh', stdout: '' }, look(one)]
+
+test('a container that dies gives way, to itself too, and a GC takes it', () => {
+  const added: [Act, CallAnswer, LookAnswer] = [act('ADD', one), ended(0), look(one)]
+  expect(
+    judged([
+      added,
+      dies,
+      [act('CHECK', one), ended(1, { code: 104 }), look(one)],
+      [act('ADD', two), ended(0), look(two)],
+      [act('ADD', one), ended(1, { code: 100 }), look(two)],
+    ]),
+  ).toEqual([])
+  expect(judged([added, dies, added])).toEqual([])
+  expect(judged([added, dies, [act('GC', two), ended(0), look()], added])).toEqual([])
+})
+
 test.each([
+  [
+    'a dead container that keeps a port',
+    [[act('ADD', one), ended(0), look(one)], dies, [act('ADD', two), ended(1, { code: 100 }), look(one)]],
+    'failed',
+  ],
+  [
+    'a dead container of which something is left',
+    [[act('ADD', one), ended(0), look(one)], dies, [act('ADD', two), ended(0), look(one, two)]],
+    'no right to it',
+  ],
   ['a port that is missing', [[act('ADD', one), ended(0), look()]], 'has  of tcp 8080'],
   [
     'a port that two have',

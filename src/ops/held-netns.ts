@@ -1,0 +1,48 @@
+/** Namespaces that live although no path leads to them any more: processes and mounts keep them. */
+import { linkName, listFolder, readText } from '../sys/files.ts'
+import { isAlive } from './owner-netns.ts'
+import type { Owner } from './record.ts'
+
+/**
+ * True when nothing shows that the namespace of a record's owner lives: neither the path of the ADD nor any process or mount
+ * that can be seen leads to it. Looks at every process of the node where the path leads nowhere, so it is for calls that
+ * take away what the owner has for the sake of somebody else. `proc` is the folder of procfs.
+ */
+export function isGone(machine: Parameters<typeof isAlive>[0], owner: Owner, proc = '/proc'): boolean {
+  // After a boot no namespace is left of those before.
+  if (owner.bootId !== machine.bootId()) return true
+  if (isAlive(machine, owner)) return false
+  for (const netns of pathsOf(owner.netnsId, proc)) if (isAlive(machine, { ...owner, netns })) return false
+  return true
+}
+
+/**
+ * Paths that lead to namespaces with this device and inode. `/proc/PID/ns/net` is a link to `net:[INODE]`; a mounted one
+ * has that text as its root in mountinfo (proc_pid_mountinfo(5)).
+ */
+function* pathsOf(netnsId: string, proc: string): Iterable<string> {
+  const wanted = `net:[${netnsId.split(':')[1] ?? ''}]`
+  for (const line of (readText(`${proc}/self/mountinfo`) ?? '').split('\n')) {
+    const [, , , root, mounted = ''] = line.split(' ')
+    if (root === wanted) yield unescaped(mounted)
+  }
+  for (const pid of listFolder(proc)) {
+    if (!/^\d+$/.test(pid)) continue
+    const path = `${proc}/${pid}/ns/net`
+    if (linkOf(path) === wanted) yield path
+  }
+}
+
+/** Blanks and backslashes stand in mountinfo as octal numbers. */
+function unescaped(path: string): string {
+  return path.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)))
+}
+
+/** A process may end while it is looked at, or be none of ours to look at. */
+function linkOf(path: string): string | undefined {
+  try {
+    return linkName(path)
+  } catch {
+    return undefined
+  }
+}
