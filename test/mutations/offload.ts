@@ -212,4 +212,13 @@ export const offload: readonly Mutation[] = [
     tier: 'lab',
     undo: true,
   },
+  {
+    id: 'offload-policy-ports',
+    file: 'src/offload/config.ts',
+    mistake: "A network's own list of host ports takes the place of the operator's.",
+    old: '  if (!hasPort(allowedHostPorts, hostPort)) throw',
+    now: '  if (allowed === allPorts && !hasPort(allowedHostPorts, hostPort)) throw',
+    test: ['native/policy.test.ts', 'allowedHostPorts of the policy bind configs'],
+    tier: 'quick',
+  },
 ]

@@ -119,9 +119,9 @@ test('the folder of records is gone: DEL frees the address and succeeds, ADD mak
 })
 
 test('no room for a record: code 5 before anything changes; DEL needs no room', async () => {
-  const disk = `${BED_FOLDER}/disk`
+  const disk = '/run/attach-records'
   const config = plain(0, { mtu: 1400, stateDir: `${disk}/state` })
-  await bed.lab.must(`mkdir -p ${disk}; mount -t tmpfs -o size=64k tmpfs ${disk}`)
+  await bed.lab.must(`mkdir -p ${disk}; mount -t tmpfs -o size=64k,mode=0755 tmpfs ${disk}`)
   const fill = `dd if=/dev/zero of=${disk}/full bs=4k 2>/dev/null; true`
   try {
     await bed.lab.must(fill)
