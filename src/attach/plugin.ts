@@ -24,7 +24,7 @@ import { attachJournal } from './record.ts'
 import { restoreAttachment } from './restore.ts'
 import { selectDevice } from './select.ts'
 import { type AttachSetting, withDeviceLock, withPatience } from './setting.ts'
-import { countedSpawn } from './spawn.ts'
+import { awaitIpam, countedSpawn } from './spawn.ts'
 import { requireReady } from './status.ts'
 
 /** The plugin on a given machine; `name` is what it was called as. */
@@ -92,7 +92,10 @@ function del(node: Machine, request: Request): void {
   attempt(() =>
     name === undefined
       ? restoreForeign({ machine, isOurs, locked }, request, readWanted(request).selectors)
-      : locked(name.subject, () => restoreAttachment(machine, store, name, request.netns)),
+      : locked(name.subject, () => {
+          if (hasIpam) awaitIpam(machine, name)
+          restoreAttachment(machine, store, name, request.netns)
+        }),
   )
   if (hasIpam) attempt(() => ipamDel(request, countedSpawn))
   throwJoined(errors)
