@@ -67,9 +67,8 @@ function collectOne(
   if (!isDue()) return
   // The same container may have got the device anew while the lock was waited for (a restart keeps its ID).
   locked(machine, name.subject, () => {
-    if (!isDue()) return
     awaitIpam(machine, name)
-    restoreAttachment(machine, store, name, '')
+    if (isDue()) restoreAttachment(machine, store, name, '')
   })
 }
 

@@ -167,4 +167,14 @@ export const ops: readonly Mutation[] = [
     test: ['ops/record.test.ts', 'every name that a runtime can give comes back in its parts'],
     tier: 'quick',
   },
+  {
+    id: 'ops-debris-never-due',
+    file: 'src/ops/debris.ts',
+    mistake: 'Without a GC what killed calls have left is never cleared again.',
+    old: 'age >= 0 && age < halfDay',
+    now: 'age >= 0 && age !== halfDay',
+    test: ['native/debris.test.ts', 'without a GC an ADD clears it twice a day'],
+    tier: 'quick',
+    undo: true,
+  },
 ]
