@@ -21,12 +21,12 @@ export function spawnHolding({ withLock }: Pick<Machine, 'withLock'>, { path }: 
   return (file, stdin, env) => withLock(path, 0, (held) => countedSpawn(file, stdin, env, held))
 }
 
-/** How long DEL and GC wait for it, in milliseconds. */
+/** How long DEL, GC and the ADD of a next owner wait for it, in milliseconds. */
 const ipamMilliseconds = 10_000
 
 /**
  * Waits until no IPAM plugin of an attachment's ADD runs any more. To be called before the record goes, with the device's lock
- * held, so that no ADD is at it. One that does not end is waited for {@link ipamMilliseconds} at most, and told.
+ * held, so that no ADD of its own is at it. One that does not end is waited for {@link ipamMilliseconds} at most, and told.
  */
 export function awaitIpam({ withLock }: Pick<Machine, 'withLock'>, name: RecordName): void {
   try {

@@ -295,4 +295,15 @@ export const attach: readonly Mutation[] = [
     tier: 'quick',
     undo: true,
   },
+  {
+    id: 'attach-ipam-next-owner',
+    file: 'src/attach/ownership.ts',
+    mistake:
+      'The ADD of a next owner removes the record by which DEL would know of an IPAM plugin that still runs.',
+    old: '      awaitIpam(machine, name)\n',
+    now: '',
+    test: ['native/attach-ipam.test.ts', 'an ADD of the next owner, too, waits'],
+    tier: 'quick',
+    undo: true,
+  },
 ]

@@ -6,7 +6,7 @@ import type { ExecResult } from '../../hack/lab/lab.ts'
 import { BED_FOLDER, localIpam } from '../support/attach-calls.ts'
 import { makeNativeBed, type NativeBed, onNic } from '../support/attach-native-bed.ts'
 
-const pod = 'pod-one'
+const [pod, next] = ['pod-one', 'pod-two']
 const LEASES = '/var/lib/cni/networks/lab-net'
 /** An IPAM plugin whose ADD says who started it and waits while there is a file; then it is host-local. */
 const LATE = `#!/bin/sh
@@ -20,7 +20,7 @@ exec /usr/lib/cni/host-local
 
 let bed: NativeBed
 beforeAll(async () => {
-  bed = await makeNativeBed(1, [pod])
+  bed = await makeNativeBed(1, [pod, next])
   await bed.lab.writeFile(`${BED_FOLDER}/late`, LATE, 0o755)
   // Where the plugin lies is looked up once; host-local's folder stays.
   await bed.add(config(), pod)
@@ -94,6 +94,23 @@ test('GC, too, waits before it gives up the record', async () => {
   expect(await leases()).toHaveLength(1)
   await bed.del(config(), pod)
   expect(await leases()).toEqual([])
+  await bed.expectUnchanged()
+})
+
+test('an ADD of the next owner, too, waits before it takes the record of a dead one away', async () => {
+  const { plugin, letGo } = await killedAdd()
+  // As hardware comes home when its namespace dies.
+  await bed.lab.must(`ip -n ${pod} link set net1 netns 1 name ${bed.nic().netdev}`)
+  await bed.podDies(pod)
+  const add = bed.call('ADD', onNic(bed.nic()), next)
+  await endedOrWaiting(add)
+  expect(await Promise.race([add.then(() => 'has ended'), letGo()])).toBe(undefined)
+  expect(await add).toMatchObject({ code: 0 })
+  await plugin
+  await bed.del(config(), pod)
+  expect(await leases()).toEqual([])
+  await bed.del(onNic(bed.nic()), next)
+  await bed.podIsBack(pod)
   await bed.expectUnchanged()
 })
 
