@@ -1,6 +1,6 @@
 /**
- * Writes the tables of docs/configuration.md that stand in the sources: the keys of vf-attach (src/attach/keys.ts) and
- * the error codes (src/cni/error.ts). A test fails when the page is behind them.
+ * Writes the tables of docs/configuration.md that stand in the sources: the keys of vf-attach (src/attach/keys.ts), those of
+ * the operator's policy (src/cni/policy-file.ts) and the error codes (src/cni/error.ts). A test fails when the page is behind them.
  *
  *     sh hack/bun.sh hack/docs.ts
  */
@@ -8,10 +8,11 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { keys } from '../src/attach/keys.ts'
 import { code, type ErrorName, meaning } from '../src/cni/error.ts'
+import { policyKeys } from '../src/cni/policy-file.ts'
 
 /** The page with its tables as the sources have them. */
 export function withTables(page: string): string {
-  const tables = { keys: keyTable(), codes: codeTable() }
+  const tables = { keys: keyTable(), policy: policyTable(), codes: codeTable() }
   return Object.entries(tables).reduce((text, [name, lines]) => {
     const begin = `<!-- ${name}: from the sources, by hack/docs.ts -->\n`
     const end = `<!-- end of ${name} -->`
@@ -26,6 +27,13 @@ function keyTable(): string[] {
     ([name, { allowed, effect }]) => `| \`${name}\` | ${allowed} | ${effect} |`,
   )
   return ['| key | value | effect |', '|---|---|---|', ...rows]
+}
+
+function policyTable(): string[] {
+  const rows = Object.entries(policyKeys).map(
+    ([name, { allowed, absent, effect }]) => `| \`${name}\` | ${allowed} | ${absent} | ${effect} |`,
+  )
+  return ['| key | value | without the key | effect |', '|---|---|---|---|', ...rows]
 }
 
 function codeTable(): string[] {

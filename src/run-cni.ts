@@ -1,6 +1,7 @@
 /** Puts a CNI plugin, the protocol and this process together. */
-import { readFileSync, writeSync } from 'node:fs'
+import { lstatSync, mkdirSync, readFileSync, writeFileSync, writeSync } from 'node:fs'
 import { type Plugin, type Process, runPlugin } from './cni/dispatch.ts'
+import { defaultPolicy, type PolicySource } from './cni/policy.ts'
 import { isOwnNetns } from './sys/own-netns.ts'
 
 /**
@@ -11,8 +12,45 @@ export type PluginName = 'vf-attach' | 'sriov' | 'host-device' | 'vf-offload' | 
 
 /** Serves one call as the plugin `name`; returns the exit code. */
 export async function runCni(name: PluginName): Promise<number> {
-  const plugin = process.env.CNI_COMMAND === 'VERSION' ? never : await load(name)
-  return runPlugin(plugin, { ...surroundings, plugin: name, logOverride: '/etc/vf-flower/log.json' })
+  const isVersion = process.env.CNI_COMMAND === 'VERSION'
+  const plugin = isVersion ? never : await load(name)
+  return runPlugin(plugin, {
+    ...surroundings,
+    plugin: name,
+    logOverride: `${settingsFolder}/log.json`,
+    ...(isVersion ? {} : { policy: await loadPolicy() }),
+  })
+}
+
+/** Where the node's operator sets what network configs can't. */
+const settingsFolder = '/etc/vf-flower'
+
+/** The look whether there is a file is all that most calls pay. */
+async function loadPolicy(): Promise<PolicySource> {
+  const source = { file: `${settingsFolder}/policy.json`, isFirst: isFirstSinceBoot }
+  if (isAbsent(source.file)) return { ...source, read: () => defaultPolicy }
+  const { readPolicy } = await import('./cni/policy-file.ts')
+  return { ...source, read: () => readPolicy(source.file) }
+}
+
+/** False for whatever is there, and for what can't be looked at: reading it will say why. */
+function isAbsent(file: string): boolean {
+  try {
+    return lstatSync(file, { throwIfNoEntry: false }) === undefined
+  } catch {
+    return false
+  }
+}
+
+/** Leaves a mark in a folder that a boot empties. Where that can't be, each caller is the first. */
+function isFirstSinceBoot(): boolean {
+  try {
+    mkdirSync('/run/vf-flower', { recursive: true, mode: 0o700 })
+    writeFileSync('/run/vf-flower/no-policy', '', { flag: 'wx', mode: 0o600 })
+    return true
+  } catch (error) {
+    return !(error instanceof Error && 'code' in error && error.code === 'EEXIST')
+  }
 }
 
 // `import` here and not above: a VERSION needs neither the kernel nor libc. Nothing is awaited once work has begun.

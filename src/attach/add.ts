@@ -23,6 +23,7 @@ import { restoreDevice } from './restore.ts'
 import { resultOf } from './result.ts'
 import type { Device } from './select.ts'
 import { type AttachSetting, onePfChangeAtATime } from './setting.ts'
+import { spawnHolding } from './spawn.ts'
 
 /**
  * ADD, with the device's lock held; `select` looks the device up. Facts, plan, record, changes, addresses, result. Whatever fails, everything done
@@ -80,7 +81,7 @@ export function addLocked(
       const journal = { ...record.journal, ...done }
       store.write(chosen.id, { ...record, phase: 'attached', journal }, 'volatile')
     }
-    const ipam = addAddresses(request, config, link, transaction, finish)
+    const ipam = addAddresses(request, config, link, transaction, finish, spawnHolding(machine, name))
     return resultOf(request, config, facts, link, ipam)
   } catch (error) {
     transaction.rollback()

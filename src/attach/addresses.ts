@@ -1,5 +1,5 @@
 import { checkAddresses } from '../cni/addresses.ts'
-import { ipamAdd, ipamDel } from '../cni/delegate.ts'
+import { ipamAdd, ipamDel, type Spawn } from '../cni/delegate.ts'
 import { CniError, code } from '../cni/error.ts'
 import { failure } from '../cni/failure.ts'
 import type { Request } from '../cni/request.ts'
@@ -13,7 +13,7 @@ import { othersRoutes } from './routes.ts'
 import { countedSpawn } from './spawn.ts'
 
 /**
- * Asks IPAM, gives the addresses to the interface and runs `finish` with what the journal has to know of that. A failure
+ * Asks IPAM by `spawn`, gives the addresses to the interface and runs `finish` with what the journal has to know of that. A failure
  * after IPAM's ADD is followed by its DEL, as the spec wants it. Without an interface (user space driver) the addresses are only reported. Returns what IPAM said.
  */
 export function addAddresses(
@@ -22,8 +22,9 @@ export function addAddresses(
   link: LinkFacts | undefined,
   transaction: Transaction,
   finish: (done: Pick<AttachJournal, 'othersRoutes'>) => void,
+  spawn: Spawn,
 ): Result | undefined {
-  const ipam = ipamAdd(request, countedSpawn)
+  const ipam = ipamAdd(request, spawn)
   let done: Pick<AttachJournal, 'othersRoutes'> = {}
   try {
     if (ipam !== undefined) {

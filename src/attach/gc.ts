@@ -9,6 +9,7 @@ import { passOver } from './broken.ts'
 import type { AttachJournal } from './record.ts'
 import { restoreAttachment } from './restore.ts'
 import { withPatience } from './setting.ts'
+import { awaitIpam } from './spawn.ts'
 
 /** Runs an action under the locks of a device. */
 export type Locked = (machine: Machine, subject: string, action: () => void) => void
@@ -66,6 +67,7 @@ function collectOne(
   if (!isDue()) return
   // The same container may have got the device anew while the lock was waited for (a restart keeps its ID).
   locked(machine, name.subject, () => {
+    awaitIpam(machine, name)
     if (isDue()) restoreAttachment(machine, store, name, '')
   })
 }

@@ -120,7 +120,8 @@ export const keys: Readonly<Record<string, Key>> = {
   stateDir: {
     schema: () => z.string().check(z.regex(/^\/./)),
     allowed: 'an absolute path',
-    effect: 'records and their locks, default `/var/lib/cni/vf-flower`',
+    effect:
+      "records and their locks, default `/var/lib/cni/vf-flower`; where else is the [policy](#policy)'s to say",
   },
   gcLive: {
     schema: () => z.boolean(),

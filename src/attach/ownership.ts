@@ -13,6 +13,7 @@ import type { AttachJournal } from './record.ts'
 import { restoreAttachment } from './restore.ts'
 import type { Device } from './select.ts'
 import { type AttachSetting, withDeviceLock } from './setting.ts'
+import { awaitIpam } from './spawn.ts'
 
 /** The attachment has left another device, which has to be restored under the lock of its own, before this one is locked. */
 class LeftBehind extends Error {
@@ -67,6 +68,7 @@ export function requireUnowned(setting: AttachSetting, request: Request, device:
           : `vf-attach: the namespace of ${ownerWords(record)} is gone, "${name.subject}" is restored first`,
       )
       if (name.subject !== device.id) throw new LeftBehind(name)
+      awaitIpam(machine, name)
       restoreAttachment(machine, store, name, '')
       if (!isOld) isRestored = true
       continue

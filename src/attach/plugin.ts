@@ -16,6 +16,7 @@ import { recordStore } from '../ops/record-store.ts'
 import { addLocked } from './add.ts'
 import { checkAttachment } from './check.ts'
 import { readAttachConfig, readStatusConfig, readTeardownConfig, readWanted } from './config.ts'
+import { clearDebris, clearDebrisWhenDue } from './debris.ts'
 import { restoreForeign } from './foreign/restore.ts'
 import { addFreeVf } from './free-vf.ts'
 import { collectGarbage } from './gc.ts'
@@ -24,7 +25,7 @@ import { attachJournal } from './record.ts'
 import { restoreAttachment } from './restore.ts'
 import { selectDevice } from './select.ts'
 import { type AttachSetting, withDeviceLock, withPatience } from './setting.ts'
-import { countedSpawn } from './spawn.ts'
+import { awaitIpam, countedSpawn } from './spawn.ts'
 import { requireReady } from './status.ts'
 
 /** The plugin on a given machine; `name` is what it was called as. */
@@ -54,7 +55,7 @@ function add(node: Machine, request: Request): Result {
   const kernel = machine.openKernel(pod)
   try {
     const setting: AttachSetting = { machine, kernel, pod, store: records(config.stateDir) }
-    return withoutLeftovers(setting, config.stateDir, () => {
+    const result = withoutLeftovers(setting, config.stateDir, () => {
       if (config.pf !== undefined) return addFreeVf(setting, request, config, config.pf)
       const select = () => selectDevice(kernel, setting.store, config.selectors)
       const [first] = config.selectors
@@ -63,6 +64,8 @@ function add(node: Machine, request: Request): Result {
       const id = isNamed ? first.address : select().id
       return withDeviceLock(machine, config.stateDir, id, () => addLocked(setting, request, config, select))
     })
+    clearDebrisWhenDue(machine, config.stateDir)
+    return result
   } catch (error) {
     throw failure(error)
   } finally {
@@ -92,7 +95,10 @@ function del(node: Machine, request: Request): void {
   attempt(() =>
     name === undefined
       ? restoreForeign({ machine, isOurs, locked }, request, readWanted(request).selectors)
-      : locked(name.subject, () => restoreAttachment(machine, store, name, request.netns)),
+      : locked(name.subject, () => {
+          if (hasIpam) awaitIpam(machine, name)
+          restoreAttachment(machine, store, name, request.netns)
+        }),
   )
   if (hasIpam) attempt(() => ipamDel(request, countedSpawn))
   throwJoined(errors)
@@ -118,6 +124,11 @@ function gc(machine: Machine, request: Request): void {
   const locked = (patient: Machine, subject: string, action: () => void) =>
     withDeviceLock(patient, stateDir, subject, action)
   const errors = collectGarbage(machine, records(stateDir), request, gcLive, locked)
+  try {
+    clearDebris(machine, stateDir)
+  } catch (error) {
+    errors.push(failure(error))
+  }
   if (hasIpam) {
     try {
       ipamGc(request, countedSpawn)

@@ -40,9 +40,9 @@ export function withPatience(machine: Machine): Machine {
         waits = false
       }
       try {
-        return machine.withLock(path, Math.min(milliseconds, left), () => {
+        return machine.withLock(path, Math.min(milliseconds, left), (held) => {
           end()
-          return action()
+          return action(held)
         })
       } finally {
         end()

@@ -1,10 +1,41 @@
+/**
+ * Runs the IPAM plugin. One that an ADD has started can outlive it, when the ADD is killed, and lease an address later. So while
+ * it runs it holds a lock on the attachment's record: DEL waits for the end of it before it frees the addresses.
+ */
 import { type Spawn, spawnChild } from '../cni/delegate.ts'
+import type { Machine } from '../kernel/machine.ts'
+import { notice } from '../lib/notice.ts'
 import { faultPoint } from '../ops/fault.ts'
+import type { RecordName } from '../ops/record-store.ts'
 
 /** Runs the IPAM plugin, as a step that tests can make fail. */
-export const countedSpawn: Spawn = (file, stdin, env) => {
+export const countedSpawn: Spawn = (file, stdin, env, held) => {
   faultPoint('ipam', 'before')
-  const ended = spawnChild(file, stdin, env)
+  const ended = spawnChild(file, stdin, env, held)
   faultPoint('ipam', 'after')
   return ended
+}
+
+/** The same for an ADD whose record is written: the plugin holds the lock that {@link awaitIpam} waits for. */
+export function spawnHolding({ withLock }: Pick<Machine, 'withLock'>, { path }: RecordName): Spawn {
+  return (file, stdin, env) => withLock(path, 0, (held) => countedSpawn(file, stdin, env, held))
+}
+
+/** How long DEL, GC and the ADD of a next owner wait for it, in milliseconds. */
+const ipamMilliseconds = 10_000
+
+/**
+ * Waits until no IPAM plugin of an attachment's ADD runs any more. To be called before the record goes, with the device's lock
+ * held, so that no ADD of its own is at it. One that does not end is waited for {@link ipamMilliseconds} at most, and told.
+ */
+export function awaitIpam({ withLock }: Pick<Machine, 'withLock'>, name: RecordName): void {
+  try {
+    // Where somebody has removed the record meanwhile this makes an empty one, which whoever reads it removes.
+    withLock(name.path, ipamMilliseconds, () => undefined)
+  } catch (error) {
+    if (!(error instanceof Error) || error.name !== 'LockTimeout') throw error
+    notice(
+      `vf-attach: the IPAM plugin that an ADD of container "${name.containerID}", interface "${name.ifname}" has started still runs; what it leases after this will not be freed`,
+    )
+  }
 }

@@ -9,6 +9,7 @@ import { isLogConfigured, log } from '../lib/log.ts'
 import { step } from '../lib/steps.ts'
 import { type Environment, readEnvironment, type Variables } from './environment.ts'
 import { CniError, code } from './error.ts'
+import { bounded, type CallPolicy, callPolicy, type PolicySource, unboundedWords } from './policy.ts'
 import { configVersion, makeRequest, type Request, readConfig } from './request.ts'
 import { printResult, type Result } from './result.ts'
 import { startVerbLog, type VerbLog } from './verb-log.ts'
@@ -33,6 +34,8 @@ export interface Process {
   readonly plugin?: string
   /** Path of the file by which a node's operator sets the log of all calls; it need not exist. */
   readonly logOverride?: string
+  /** The operator's policy; without it network configs may name any path. */
+  readonly policy?: PolicySource
   /** True if the path names our own network namespace; false if it names another one or none at all. */
   sameNetns(path: string): boolean
   /** Everything up to the end of stdin. */
@@ -86,10 +89,21 @@ function readRequest(sys: Process, call: Call): Request {
   const environment = readEnvironment(sys.env)
   const stdin = readStdin(sys)
   const config = readConfig(stdin)
-  call.log?.configured(config)
+  const policy = sys.policy === undefined ? undefined : callPolicy(sys.policy)
+  call.log?.configured(config, policy)
   call.cniVersion = configVersion(config)
   const { environment: allowed, env } = withoutOwnNetns(environment, sys)
-  return makeRequest(allowed, env, stdin, config, (line) => warn(sys, line))
+  const request = makeRequest(allowed, env, stdin, config, (line) => warn(sys, line))
+  return policy === undefined ? request : withPolicy(request, policy, sys)
+}
+
+function withPolicy(request: Request, policy: CallPolicy, sys: Process): Request {
+  const tell = (line: string) => warn(sys, `${sys.plugin ?? request.type}: ${line}`)
+  const within = bounded(request, policy, tell)
+  if (request.command !== 'ADD' || sys.policy === undefined) return within
+  const words = unboundedWords(policy, sys.policy.file, request.config)
+  if (words !== undefined && sys.policy.isFirst()) tell(words)
+  return within
 }
 
 function perform(plugin: Plugin, request: Request, sys: Process): void {

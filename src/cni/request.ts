@@ -1,6 +1,7 @@
 import { get, isObject, type JsonObject, type JsonValue, parse } from '../lib/json.ts'
 import { type Command, type Environment, isIdentifier, type Variables } from './environment.ts'
 import { CniError, code } from './error.ts'
+import { defaultPolicy, type Policy } from './policy.ts'
 import { parseResult, type Result } from './result.ts'
 import { checkVersion, versionWhenAbsent } from './version.ts'
 
@@ -29,6 +30,8 @@ export interface Request extends Omit<Environment, 'netnsOverride'> {
   readonly prevResult: Result | undefined
   /** GC only. Undefined when the runtime sent no list (or null), which is not the same as an empty one. */
   readonly validAttachments: readonly Attachment[] | undefined
+  /** What the node's operator allows. */
+  readonly policy: Policy
   /** All variables that are set, for delegated plugins. */
   readonly env: Readonly<Record<string, string>>
 }
@@ -98,6 +101,7 @@ export function makeRequest(
     stdin,
     prevResult: readPrevResult(config, cniVersion, command, warn),
     validAttachments: command === 'GC' ? readAttachments(config) : undefined,
+    policy: defaultPolicy,
     env: defined(variables),
   }
 }

@@ -8,23 +8,29 @@ export interface Ended {
   readonly error?: (Error & { readonly code?: string }) | undefined
 }
 
-/** Runs a program with `stdin` as its input and only `env` as its environment, and waits for its end. */
-export type Spawn = (file: string, stdin: string, env: Readonly<Record<string, string>>) => Ended
+/**
+ * Runs a program with `stdin` as its input and only `env` as its environment, and waits for its end. The program gets the
+ * descriptor `held`, if given, as its fourth: what that one locks stays locked until the program ends, whatever becomes of us.
+ */
+export type Spawn = (
+  file: string,
+  stdin: string,
+  env: Readonly<Record<string, string>>,
+  held?: number,
+) => Ended
 
 /** Bytes; a result is a few hundred. */
 export const maxOutput = 16 << 20
 
 /** The {@link Spawn} that runs a child; it writes to our stderr. */
-export const spawnChild: Spawn = (file, stdin, env) =>
-  typeof Bun === 'undefined' ? spawnInNode(file, stdin, env) : spawnInBun(file, stdin, env)
+export const spawnChild: Spawn = (file, stdin, env, held) =>
+  typeof Bun === 'undefined' ? spawnInNode(file, stdin, env, held) : spawnInBun(file, stdin, env, held)
 
 /** Bun's own call: to load its node:child_process takes 3 ms, as long as a whole Go plugin. */
-const spawnInBun: Spawn = (file, stdin, env) => {
+const spawnInBun: Spawn = (file, stdin, env, held) => {
   try {
     const child = Bun.spawnSync([file], {
-      stdin: new TextEncoder().encode(stdin),
-      stdout: 'pipe',
-      stderr: 'inherit',
+      stdio: [new TextEncoder().encode(stdin), 'pipe', 'inherit', ...(held === undefined ? [] : [held])],
       env: { ...env },
       maxBuffer: maxOutput,
     })
@@ -39,12 +45,12 @@ const spawnInBun: Spawn = (file, stdin, env) => {
   }
 }
 
-const spawnInNode: Spawn = (file, stdin, env) => {
+const spawnInNode: Spawn = (file, stdin, env, held) => {
   const { spawnSync } = process.getBuiltinModule('node:child_process')
   const { status, signal, stdout, error } = spawnSync(file, [], {
     input: stdin,
     env: { ...env },
-    stdio: ['pipe', 'pipe', 'inherit'],
+    stdio: ['pipe', 'pipe', 'inherit', ...(held === undefined ? [] : [held])],
     encoding: 'utf8',
     maxBuffer: maxOutput,
   })

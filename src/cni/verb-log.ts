@@ -4,6 +4,7 @@ import { logSettings } from '../lib/log-settings.ts'
 import { recordedSteps, since, startSteps, verbFields } from '../lib/steps.ts'
 import type { Variables } from './environment.ts'
 import { type CniError, code } from './error.ts'
+import { boundedLogFile, type CallPolicy } from './policy.ts'
 
 /** What a call's lines are about. */
 export interface LoggedCall {
@@ -16,8 +17,8 @@ export interface LoggedCall {
 
 /** The log of one verb: one line when it has ended. */
 export interface VerbLog {
-  /** To be called once the config is decoded: it may hold log settings. */
-  configured(config: JsonObject): void
+  /** To be called once the config is decoded: it may hold log settings. Its log file must be within `policy`, if there is one. */
+  configured(config: JsonObject, policy?: CallPolicy): void
   /** To be called once the call is known to be one. */
   parsed(): void
   succeeded(): void
@@ -30,9 +31,10 @@ export function startVerbLog({ env, plugin, nodeFile }: LoggedCall): VerbLog {
   const started = performance.now()
   const verb = env.CNI_COMMAND ?? ''
   let config: JsonObject | undefined
+  let bounds: ((path: string) => string) | undefined
   let isConfigShown = false
   startSteps(true)
-  startLog(() => logSettings({ nodeFile, env, config }), {
+  startLog(() => logSettings({ nodeFile, env, config, bounds }), {
     plugin,
     verb,
     containerID: env.CNI_CONTAINERID,
@@ -45,8 +47,9 @@ export function startVerbLog({ env, plugin, nodeFile }: LoggedCall): VerbLog {
   })
   const times = () => ({ ms: since(started), steps: recordedSteps() })
   return {
-    configured: (decoded) => {
+    configured: (decoded, policy) => {
       config = decoded
+      if (policy !== undefined) bounds = (path) => boundedLogFile(policy, path)
       addLogFields({
         ...(plugin === undefined ? { plugin: get(config, 'type') } : {}),
         network: get(config, 'name'),

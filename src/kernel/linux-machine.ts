@@ -18,12 +18,12 @@ export const linuxMachine: Machine = {
 }
 
 /** The wait is a step of the verb; what is done under the lock is not part of it. */
-function waitForLock<T>(path: string, milliseconds: number, action: () => T): T {
+function waitForLock<T>(path: string, milliseconds: number, action: (held?: number) => T): T {
   const end = beginStep('lock')
   try {
-    return withLock(path, milliseconds, () => {
+    return withLock(path, milliseconds, (held) => {
       end()
-      return action()
+      return action(held)
     })
   } finally {
     // Too late for a lock that was had.

@@ -22,8 +22,11 @@ export interface Machine {
   openKernel(pod?: OpenNetns): Kernel
   /** Throws with ENOENT when `path` is gone and EINVAL when it is no network namespace. */
   openNetns(path: string): OpenNetns
-  /** Runs `action` under an exclusive lock; throws LockTimeout after `milliseconds`. */
-  withLock<T>(path: string, milliseconds: number, action: () => T): T
+  /**
+   * Runs `action` under an exclusive lock; throws LockTimeout after `milliseconds`. `held` is the descriptor that has it: a child
+   * that gets it keeps the lock, too.
+   */
+  withLock<T>(path: string, milliseconds: number, action: (held?: number) => T): T
   /** Changes with every boot (random/boot_id of procfs). */
   bootId(): string
   /** SHA-256 of a text, as hex. */

@@ -1,6 +1,8 @@
 /** Which lines are written and where: a file of the node, before the environment, before the network config. Throws nothing. */
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync } from 'node:fs'
+import { OutOfBounds } from './bounded-path.ts'
 import { get, isObject, type JsonObject, parse } from './json.ts'
+import { readTrusted } from './trusted-file.ts'
 
 /** From the rarest to the most talkative; the names of sriov-cni's `logLevel`. */
 export const levels = ['panic', 'error', 'warning', 'info', 'debug'] as const
@@ -15,6 +17,8 @@ export interface LogSources {
   readonly env?: Readonly<Record<string, string | undefined>>
   /** `logLevel` and `logFile` count. */
   readonly config?: JsonObject | undefined
+  /** Where the config's `logFile` leads; throws OutOfBounds where it must not. Without it the config is trusted as the others are. */
+  readonly bounds?: ((path: string) => string) | undefined
 }
 
 /** What came out of them. */
@@ -23,6 +27,8 @@ export interface LogSettings {
   readonly level: Level
   /** Absolute path; undefined is stderr. */
   readonly file: string | undefined
+  /** The path is the network config's: a file that is there must be a log of ours, for root only. */
+  readonly isStrict?: boolean
   /** False if no source names a level or a file: then warnings are plain lines on stderr, and nothing else is written. */
   readonly configured: boolean
   /** What could not be used, one line each. */
@@ -38,7 +44,7 @@ export const defaultSettings: LogSettings = {
 }
 
 /** The settings of a call. A value that can't be used counts as not given, and is named in `warnings`. */
-export function logSettings({ nodeFile, env = {}, config = {} }: LogSources): LogSettings {
+export function logSettings({ nodeFile, env = {}, config = {}, bounds }: LogSources): LogSettings {
   const warnings: string[] = []
   const node = nodeFile === undefined ? {} : readNodeFile(nodeFile, warnings)
   const first = <T>(
@@ -63,20 +69,35 @@ export function logSettings({ nodeFile, env = {}, config = {} }: LogSources): Lo
     levelOf,
     'panic, error, warning, info or debug',
   )
-  const file = first(
+  const trusted = first(
     [
       [`file in ${nodeFile}:`, get(node, 'file')],
       ['VF_FLOWER_LOG_FILE', env.VF_FLOWER_LOG_FILE],
-      ['logFile', get(config, 'logFile')],
     ],
     pathOf,
-    'an absolute path',
+    pathWords,
   )
+  const own =
+    trusted === undefined ? first([['logFile', get(config, 'logFile')]], pathOf, pathWords) : undefined
+  const file = trusted ?? (own === undefined ? undefined : within(own, bounds, warnings))
   return {
     level: level ?? defaultSettings.level,
     file,
+    ...(trusted === undefined && file !== undefined && bounds !== undefined ? { isStrict: true } : {}),
     configured: level !== undefined || file !== undefined,
     warnings,
+  }
+}
+
+const pathWords = 'an absolute path'
+
+function within(path: string, bounds: LogSources['bounds'], warnings: string[]): string | undefined {
+  try {
+    return bounds === undefined ? path : bounds(path)
+  } catch (error) {
+    if (!(error instanceof OutOfBounds)) throw error
+    warnings.push(`Cannot use logFile ${shown(path)}: ${error.message}`)
+    return undefined
   }
 }
 
@@ -95,7 +116,7 @@ function readNodeFile(path: string, warnings: string[]): JsonObject {
   try {
     // The usual answer, and cheaper than an exception.
     if (!existsSync(path)) return {}
-    const value = parse(readFileSync(path, 'utf8'))
+    const value = parse(readTrusted(path))
     if (isObject(value)) return value
     warnings.push(`Cannot use ${path}: must be a JSON object`)
   } catch (error) {

@@ -73,10 +73,12 @@ function write(level: Level, fields: Fields, message: string): void {
   }
 }
 
-function makeLogger({ file }: LogSettings): pino.Logger {
+function makeLogger({ file, isStrict }: LogSettings): pino.Logger {
   const pino = load()
   const write =
-    file === undefined ? writeStderr : fileWriter(file, (line) => log.error({}, `${line}; logging to stderr`))
+    file === undefined
+      ? writeStderr
+      : fileWriter(file, (line) => log.error({}, `${line}; logging to stderr`), isStrict)
   return pino(
     {
       // What is not wanted does not come this far.

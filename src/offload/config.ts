@@ -10,6 +10,7 @@ import type { Request } from '../cni/request.ts'
 import { formatCidr, networkOf, tryParseCidr, tryParseIp } from '../lib/ip.ts'
 import { isObject, type JsonObject, type JsonValue, normalise, stringify } from '../lib/json.ts'
 import { type PciAddress, parsePciAddress } from '../lib/pci-address.ts'
+import { allowedRanges, hasPort, type PortRange, showRanges, tryParseRanges } from '../lib/port-ranges.ts'
 import type { Offload, Proto } from '../ops/op.ts'
 import { checkPortmapKeys } from './portmap-keys.ts'
 import { bandwidthKeys, type RateWishes, rateKeys, readRates, servesRates } from './rate-config.ts'
@@ -44,18 +45,12 @@ export interface OffloadConfig {
   readonly masqAll: boolean
   /** Programs of the node reach mapped ports at 127.0.0.1 too. */
   readonly localhost: boolean
-  /** Host ports that may be mapped, in ascending ranges; both ends belong to them. */
+  /** Host ports that the config allows; the operator's policy may allow fewer. */
   readonly allowedHostPorts: readonly PortRange[]
   /** A program of the node may listen on a port that is mapped. */
   readonly allowListening: boolean
   readonly stateDir: string
   readonly warnings: readonly string[]
-}
-
-/** Ports from `first` to `last`, both included. */
-export interface PortRange {
-  readonly first: number
-  readonly last: number
 }
 
 const mappingSchema = z.looseObject({
@@ -115,7 +110,7 @@ export function readOffloadConfig(request: Request): OffloadConfig {
   const warnings = checkPortmapKeys(config)
   const allowedHostPorts = readRanges(config.allowedHostPorts)
   const mappings = readMappings(runtime.portMappings)
-  for (const { hostPort } of mappings) refuseForeignPort(hostPort, allowedHostPorts)
+  for (const { hostPort } of mappings) refuseForeignPort(hostPort, allowedHostPorts, request)
   const [snat, localhost] = [flag(config, 'snat', true), flag(config, 'localhost', false)]
   if (localhost && !snat)
     throw invalid('localhost', true, 'false with snat false: from 127.0.0.1 no reply comes back untranslated')
@@ -174,24 +169,25 @@ function readProtocol(value: JsonValue | undefined, key: string): Proto {
   return found
 }
 
-function refuseForeignPort(hostPort: number, allowed: readonly PortRange[]): void {
-  if (allowed.some(({ first, last }) => first <= hostPort && hostPort <= last)) return
-  const list = allowed.map(({ first, last }) => (first === last ? `${first}` : `${first}-${last}`)).join(', ')
-  throw invalid('hostPort', hostPort, `one of allowedHostPorts: ${list === '' ? 'none' : list}`)
+/** Both lists count: a network's config narrows what the operator allows. */
+function refuseForeignPort(
+  hostPort: number,
+  allowed: readonly PortRange[],
+  { policy: { file, allowedHostPorts = allPorts } }: Request,
+): void {
+  const refusal = (ranges: readonly PortRange[], where: string) =>
+    invalid('hostPort', hostPort, `one of allowedHostPorts${where}: ${showRanges(ranges)}`)
+  if (!hasPort(allowed, hostPort)) throw refusal(allowed, '')
+  if (!hasPort(allowedHostPorts, hostPort)) throw refusal(allowedHostPorts, ` of ${file}`)
 }
 
-/** Numbers and texts such as "30000-32767"; all ports where the key is absent. */
-function readRanges(value: JsonValue | undefined): PortRange[] {
-  if (value === undefined || value === '') return [{ first: 1, last: 65535 }]
-  const list: readonly JsonValue[] = Array.isArray(value) ? value : [value]
-  return list.map((entry) => {
-    const [, from = '', to = from] = /^(\d{1,5})(?:-(\d{1,5}))?$/.exec(String(entry)) ?? []
-    const [first, last] = [Number(from), Number(to)]
-    const isText = typeof entry === 'string' || typeof entry === 'number'
-    if (!isText || from === '' || first < 1 || last > 65535 || first > last)
-      throw invalid('allowedHostPorts', value, 'ports and ranges such as [8080, "30000-32767"]')
-    return { first, last }
-  })
+const allPorts: readonly PortRange[] = [{ first: 1, last: 65535 }]
+
+function readRanges(value: JsonValue | undefined): readonly PortRange[] {
+  if (value === undefined || value === '') return allPorts
+  const ranges = tryParseRanges(value)
+  if (ranges === undefined) throw invalid('allowedHostPorts', value, allowedRanges)
+  return ranges
 }
 
 function flag(config: JsonObject, key: string, absent: boolean): boolean {

@@ -16,6 +16,7 @@ import { notice } from '../lib/notice.ts'
 import { addAttachment } from './add.ts'
 import { checkAttachment } from './check.ts'
 import { readOffloadConfig } from './config.ts'
+import { clearDebris, clearDebrisWhenDue } from './debris.ts'
 import { podAddressesOf } from './facts.ts'
 import { collectGarbage } from './gc.ts'
 import { type OffloadName, offloadNames } from './names.ts'
@@ -66,7 +67,11 @@ function add(of: Instance, request: Request): Result {
   const kernel = machine.openKernel(pod)
   try {
     const setting = { machine, kernel, pod, ...storesOf(of.name, config.stateDir), parts }
-    return withSharedLock(machine, () => addAttachment(setting, request, config, prevResult))
+    return withSharedLock(machine, () => {
+      const result = addAttachment(setting, request, config, prevResult)
+      clearDebrisWhenDue(machine, config.stateDir)
+      return result
+    })
   } finally {
     kernel.close()
     pod.close()
@@ -117,6 +122,7 @@ function gc(of: Instance, request: Request): void {
     return [
       ...collectGarbage({ machine, ...storesOf(of.name, stateDir), parts }, request, gcLive),
       ...collectOrphans(machine, all, request, gcLive),
+      ...clearDebris(machine, stateDir),
     ]
   })
   throwJoined(errors)

@@ -10,12 +10,16 @@ import {
   removeIfOlder,
   renameFile,
   replaceFile,
+  touch,
 } from '../sys/files.ts'
 import { faultPoint } from './fault.ts'
 import { type PluginRecord, parseRecord, parseRecordFileName, recordFileName } from './record.ts'
 
 /** Default folder of all state; mode 0700. */
 export const defaultStateDir = '/var/lib/cni/vf-flower'
+
+/** What STATUS writes to see that records can be written; a temporary file that becomes nothing. */
+export const probeName = 'probe'
 
 /** A write takes milliseconds: what is older was left by a process that was killed in it. */
 const abandonedMilliseconds = 600_000
@@ -30,6 +34,8 @@ export interface RecordName {
 
 /** The records of one plugin. */
 export interface RecordStore<J> {
+  /** Where records lie, and reports. */
+  readonly folders: readonly string[]
   /** All records, by name only. Clears away what a process that was killed while it wrote one has left. */
   list(): readonly RecordName[]
   /** The record at a name. Undefined when it is gone or empty; throws RecordError when it can't be used. */
@@ -77,6 +83,7 @@ export function recordStore<S extends z.ZodMiniType>(
     return { subject, containerID, ifname, path }
   }
   return {
+    folders: [folder, `${folder}/report`],
     list: () =>
       listFolder(folder).flatMap((file) => {
         if (isTemporary(file)) removeIfOlder(`${folder}/${file}`, abandonedMilliseconds)
@@ -129,8 +136,9 @@ export function recordStore<S extends z.ZodMiniType>(
       return path
     },
     probe: () => {
-      const path = `${folder}/.probe`
-      replaceFile(path, '', 'volatile')
+      // Never renamed: whoever clears the folder may take it away at any time.
+      const path = `${folder}/.${probeName}.${process.pid}.tmp`
+      touch(path)
       removeFile(path, 'volatile')
     },
   }

@@ -3,6 +3,7 @@ import {
   closeSync,
   constants,
   fsyncSync,
+  futimesSync,
   mkdirSync,
   openSync,
   readdirSync,
@@ -48,13 +49,36 @@ export function replaceFile(path: string, text: string, durability: Durability =
 
 /** True for the name of a file that {@link replaceFile} writes before it takes its place. */
 export function isTemporary(name: string): boolean {
-  return /^\..+\.\d+\.tmp$/.test(name)
+  return temporaryOf(name) !== undefined
+}
+
+/** The file that a temporary one was to become, by its name; undefined for other names. */
+export function temporaryOf(name: string): string | undefined {
+  return /^\.(.+)\.\d+\.tmp$/.exec(name)?.[1]
 }
 
 /** Removes a file that was last written more than `milliseconds` ago. */
 export function removeIfOlder(path: string, milliseconds: number): void {
+  const age = ageOf(path)
+  if (age !== undefined && age > milliseconds) removeFile(path, 'volatile')
+}
+
+/** Milliseconds since a file was last written, by the node's clock; undefined when it does not exist. */
+export function ageOf(path: string): number | undefined {
   const written = statSync(path, { throwIfNoEntry: false })?.mtimeMs
-  if (written !== undefined && Date.now() - written > milliseconds) removeFile(path, 'volatile')
+  return written === undefined ? undefined : Date.now() - written
+}
+
+/** Makes a file count as written now; makes it, empty and for root only, where there is none. */
+export function touch(path: string): void {
+  mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
+  const fd = openSync(path, constants.O_WRONLY | constants.O_CREAT, 0o600)
+  try {
+    const now = Date.now() / 1000
+    futimesSync(fd, now, now)
+  } finally {
+    closeSync(fd)
+  }
 }
 
 /** Removes a file and makes that durable, unless told that it need not be. Succeeds when it does not exist. */

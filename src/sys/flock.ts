@@ -23,9 +23,9 @@ export class LockTimeout extends Error {
 /**
  * Runs `action` while holding an exclusive lock on the file `path` (created, mode 0600, never removed: removing it
  * would let two processes hold "the" lock). Waits at most `milliseconds`, then throws LockTimeout. The kernel drops
- * the lock when the process dies.
+ * the lock when the process dies. `held` is the locked descriptor: who inherits it keeps the lock too.
  */
-export function withLock<T>(path: string, milliseconds: number, action: () => T): T {
+export function withLock<T>(path: string, milliseconds: number, action: (held: number) => T): T {
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
   const fd = openSync(path, constants.O_RDWR | constants.O_CREAT, 0o600)
   try {
@@ -35,7 +35,7 @@ export function withLock<T>(path: string, milliseconds: number, action: () => T)
       if (Date.now() >= deadline) throw new LockTimeout(path, milliseconds)
       sleep(pollInterval)
     }
-    return action()
+    return action(fd)
   } finally {
     closeSync(fd)
   }

@@ -5,6 +5,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest'
 import { addAddresses } from '../../src/attach/addresses.ts'
 import { readAttachConfig } from '../../src/attach/config.ts'
 import type { AttachJournal } from '../../src/attach/record.ts'
+import { spawnChild } from '../../src/cni/spawn.ts'
 import { Transaction } from '../../src/ops/apply.ts'
 import type { RouteSpec } from '../../src/ops/op.ts'
 import { requestOf } from '../support/request.ts'
@@ -34,7 +35,7 @@ function journalled(routes: readonly object[], has: (route: RouteSpec) => boolea
     run: (op) => (op.do === 'route.add' && has(op.route) ? { existed: true } : {}),
   })
   const told: Partial<AttachJournal>[] = []
-  addAddresses(request, readAttachConfig(request), link, transaction, (done) => told.push(done))
+  addAddresses(request, readAttachConfig(request), link, transaction, (done) => told.push(done), spawnChild)
   return told
 }
 

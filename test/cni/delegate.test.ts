@@ -22,6 +22,7 @@ import {
   ipamType,
   spawnChild,
 } from '../../src/cni/delegate.ts'
+import { defaultPolicy } from '../../src/cni/policy.ts'
 import type { Request } from '../../src/cni/request.ts'
 import { type JsonObject, stringify } from '../../src/lib/json.ts'
 
@@ -66,6 +67,7 @@ function requestFor(ipam: unknown, more: JsonObject = {}): Request {
     stdin: `${stringify(config)}\n`,
     prevResult: undefined,
     validAttachments: undefined,
+    policy: defaultPolicy,
     env: { ...env, PATH: process.env.PATH ?? '' },
   }
 }

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import { defaultPolicy } from '../../src/cni/policy.ts'
 import type { Request } from '../../src/cni/request.ts'
 import { get, isObject } from '../../src/lib/json.ts'
 import {
@@ -44,6 +45,7 @@ test('a request holds the parameters, the config as written, and stdin byte for 
     config: { Name: 'net', TYPE: 'vf-attach', cniVersion: '1.1.0', Vlan: 5 },
     stdin,
     prevResult: undefined,
+    policy: defaultPolicy,
     validAttachments: undefined,
     env: { ...addEnv, CNI_ARGS: 'A=1', HOME: '/root' },
   })

@@ -43,6 +43,19 @@ const config = (more: object = {}) =>
 const added = { exitCode: 0, object: { cniVersion: '1.0.0' } }
 const info = { VF_FLOWER_LOG_LEVEL: 'info' }
 
+/** Runs an ADD on a node whose /etc holds nothing but these files of ours, and whose /var/log is the test's folder. */
+const onNode = (
+  files: Readonly<Record<string, string>>,
+  options: { env: Record<string, string>; stdin: string },
+) => {
+  const etc = join(folder, 'etc')
+  mkdirSync(etc, { recursive: true })
+  for (const [name, content] of Object.entries(files)) writeFileSync(join(etc, name), content)
+  const mounts = `mount -t tmpfs none /etc && cp -r ${etc} /etc/vf-flower && rm -r ${etc} && mount --bind ${folder} /var/log`
+  const env = { ...options.env, PATH: process.env.PATH }
+  return callByShell(`exec unshare -m /bin/sh -c '${mounts} && exec "$0"' "$0"`, offload, { ...options, env })
+}
+
 const ms = expect.any(Number)
 const line = {
   level: 'info',
@@ -75,7 +88,8 @@ describe('an ADD', () => {
   })
 
   test('says it in the file of its config, for root only', async () => {
-    const outcome = await call(offload, { env: addEnv, stdin: config({ logLevel: 'info', logFile: file }) })
+    const stdin = config({ logLevel: 'info', logFile: '/var/log/vf.log' })
+    const outcome = await onNode({ 'policy.json': '{}' }, { env: addEnv, stdin })
     expect(outcome).toMatchObject({ ...added, stderr: '' })
     expect(linesIn(file)).toMatchObject([line])
     expect((statSync(file).mode & 0o7777).toString(8)).toBe('600')
@@ -106,8 +120,9 @@ describe('an ADD', () => {
 
   test('twenty at once write whole lines', async () => {
     const prevResult = { cniVersion: '1.0.0', 'x.padding': 'x'.repeat(10_000) }
-    const stdin = config({ logLevel: 'debug', logFile: file, prevResult })
-    await Promise.all(Array.from({ length: 20 }, () => call(offload, { env: addEnv, stdin })))
+    const stdin = config({ logLevel: 'debug', prevResult })
+    const env = { ...addEnv, VF_FLOWER_LOG_FILE: file }
+    await Promise.all(Array.from({ length: 20 }, () => call(offload, { env, stdin })))
     const lines = linesIn(file)
     expect(lines).toHaveLength(40)
     expect(lines.filter(({ result }) => result === 'ok')).toHaveLength(20)
@@ -115,25 +130,21 @@ describe('an ADD', () => {
 })
 
 describe("the node's file", () => {
-  /** Runs an ADD on a node whose /etc holds our file and nothing else. */
-  const onNode = (content: string, options: { env: Record<string, string>; stdin: string }) => {
-    writeFileSync(join(folder, 'log.json'), content)
-    const etc = `mount -t tmpfs none /etc && mkdir /etc/vf-flower && cp ${folder}/log.json /etc/vf-flower/`
-    const env = { ...options.env, PATH: process.env.PATH }
-    return callByShell(`exec unshare -m /bin/sh -c '${etc} && exec "$0"' "$0"`, offload, { ...options, env })
-  }
-
   test('wins over environment and config', async () => {
     const env = { ...addEnv, VF_FLOWER_LOG_LEVEL: 'error', VF_FLOWER_LOG_FILE: `${folder}/by-env` }
-    const stdin = config({ logLevel: 'panic', logFile: `${folder}/by-config` })
-    const outcome = await onNode(JSON.stringify({ level: 'debug', file }), { env, stdin })
+    const stdin = config({ logLevel: 'panic', logFile: '/var/log/by-config' })
+    const files = { 'log.json': JSON.stringify({ level: 'debug', file }), 'policy.json': '{}' }
+    const outcome = await onNode(files, { env, stdin })
     expect(outcome).toMatchObject({ ...added, stderr: '' })
     expect(linesIn(file)).toMatchObject([{ level: 'debug', config: { logLevel: 'panic' } }, line])
-    expect(readdirSync(folder).sort()).toEqual(['log.json', 'vf.log'])
+    expect(readdirSync(folder)).toEqual(['vf.log'])
   })
 
   test('that is broken is named, and the rest counts', async () => {
-    const outcome = await onNode('{"level":', { env: { ...addEnv, ...info }, stdin: config() })
+    const outcome = await onNode(
+      { 'log.json': '{"level":' },
+      { env: { ...addEnv, ...info }, stdin: config() },
+    )
     expect(outcome).toMatchObject(added)
     const msg =
       'vf-offload: Cannot use /etc/vf-flower/log.json: line 1, column 10: found the end, expected a value'
@@ -148,7 +159,8 @@ describe('a file that can not be', () => {
   ] as const
   test.each(refusals)('opened (%s): stderr, which says so', async (_, below, errno) => {
     const path = `${folder}${below}`
-    const outcome = await call(offload, { env: { ...addEnv, ...info }, stdin: config({ logFile: path }) })
+    const env = { ...addEnv, ...info, VF_FLOWER_LOG_FILE: path }
+    const outcome = await call(offload, { env, stdin: config() })
     expect(outcome).toMatchObject(added)
     expect(linesOf(outcome.stderr)).toMatchObject([
       {
@@ -161,9 +173,10 @@ describe('a file that can not be', () => {
   })
 
   test('written (the disk is full): stderr, which says so', async () => {
-    const outcome = await call(offload, {
-      env: { ...addEnv, ...info },
-      stdin: config({ logFile: '/dev/full' }),
+    const disk = `mount -t tmpfs -o size=4k none ${folder} && head -c 4096 /dev/zero >${file}`
+    const outcome = await callByShell(`exec unshare -m /bin/sh -c '${disk} && exec "$0"' "$0"`, offload, {
+      env: { ...addEnv, ...info, VF_FLOWER_LOG_FILE: file, PATH: process.env.PATH },
+      stdin: config(),
     })
     expect(outcome).toMatchObject(added)
     expect(linesOf(outcome.stderr)).toMatchObject([

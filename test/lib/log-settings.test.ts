@@ -1,7 +1,9 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { OutOfBounds } from '../../src/lib/bounded-path.ts'
 import type { JsonObject } from '../../src/lib/json.ts'
 import { levels, logSettings } from '../../src/lib/log-settings.ts'
 
@@ -78,6 +80,39 @@ describe('file', () => {
   })
 })
 
+describe('bounds', () => {
+  const bounds = (path: string): string => {
+    if (path.startsWith('/etc/')) throw new OutOfBounds('must be below /var/log')
+    return `/real${path}`
+  }
+
+  test('a file of the config counts as what they make of it, and is held to more', () => {
+    expect(logSettings({ config: { logFile: '/l' }, bounds })).toEqual({
+      ...silent,
+      file: '/real/l',
+      isStrict: true,
+      configured: true,
+    })
+  })
+
+  test('one out of them is named and counts as not given', () => {
+    expect(logSettings({ config: { logFile: '/etc/l', logLevel: 'info' }, bounds })).toEqual({
+      ...silent,
+      level: 'info',
+      configured: true,
+      warnings: ['Cannot use logFile "/etc/l": must be below /var/log'],
+    })
+  })
+
+  test('the files of the node and of the environment have none', () => {
+    const env = { VF_FLOWER_LOG_FILE: '/etc/l' }
+    const expected = { ...silent, file: '/etc/l', configured: true }
+    expect(logSettings({ config: { logFile: '/etc/x' }, env, bounds })).toEqual(expected)
+    writeFileSync(nodeFile, JSON.stringify({ file: '/etc/l' }))
+    expect(logSettings({ nodeFile, bounds })).toEqual(expected)
+  })
+})
+
 describe('precedence', () => {
   const config = { logLevel: 'error', logFile: '/config' }
   const env = { VF_FLOWER_LOG_LEVEL: 'info', VF_FLOWER_LOG_FILE: '/env' }
@@ -115,7 +150,23 @@ describe("the node's file", () => {
     mkdirSync(nodeFile)
     expect(logSettings({ nodeFile })).toMatchObject({
       configured: false,
-      warnings: [expect.stringContaining('EISDIR')],
+      warnings: [`Cannot use ${nodeFile}: it is a folder, must be a regular file`],
+    })
+  })
+
+  test('that is a FIFO is named and passed over, at once', () => {
+    execFileSync('mkfifo', [nodeFile])
+    expect(logSettings({ nodeFile }).warnings).toEqual([
+      `Cannot use ${nodeFile}: it is a FIFO, must be a regular file`,
+    ])
+  })
+
+  test('that others may write is named and passed over', () => {
+    writeFileSync(nodeFile, '{"level":"debug"}')
+    chmodSync(nodeFile, 0o666)
+    expect(logSettings({ nodeFile })).toMatchObject({
+      configured: false,
+      warnings: [expect.stringContaining('others may write it (mode 0666)')],
     })
   })
 })

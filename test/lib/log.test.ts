@@ -1,5 +1,17 @@
 import { execFileSync } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  chownSync,
+  closeSync,
+  constants,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
@@ -130,5 +142,60 @@ describe('fileWriter', () => {
     execFileSync('mkfifo', [file])
     writer(file)('')
     expect(complaints).toEqual([expect.stringContaining('ENXIO')])
+  })
+
+  test('complains of a FIFO that somebody reads, and of a device: neither is a file', () => {
+    execFileSync('mkfifo', [file])
+    const reader = openSync(file, constants.O_RDONLY | constants.O_NONBLOCK)
+    writer(file)('')
+    writer('/dev/null')('')
+    closeSync(reader)
+    expect(complaints).toEqual([
+      expect.stringContaining('it is a FIFO, must be a regular file'),
+      expect.stringContaining('it is a device, must be a regular file'),
+    ])
+  })
+
+  describe('whose path is a network config’s', () => {
+    const strict = (path: string) => fileWriter(path, (line) => complaints.push(line), true)
+
+    test('makes the file, and appends to a log of ours', () => {
+      strict(file)('{"level":"info","n":1}\n')
+      strict(file)('{"level":"info","n":2}\n')
+      expect(readFileSync(file, 'utf8')).toBe('{"level":"info","n":1}\n{"level":"info","n":2}\n')
+      expect((statSync(file).mode & 0o7777).toString(8)).toBe('600')
+      expect(complaints).toEqual([])
+    })
+
+    test('takes a file that is there and empty, as one is after a rotation', () => {
+      writeFileSync(file, '', { mode: 0o600 })
+      strict(file)('{"level":"info"}\n')
+      expect(complaints).toEqual([])
+    })
+
+    test.each([
+      ['that others may read', '', 0o640, 'its mode is 0640, must be 0600'],
+      ['of somebody else’s words', 'type=LOGIN msg=audit\n', 0o600, 'it is there already and is no log'],
+      ['that is shorter than any line of ours', '{', 0o600, 'it is there already and is no log'],
+    ])('leaves a file %s as it is', (_, text, mode, words) => {
+      writeFileSync(file, text)
+      chmodSync(file, mode)
+      strict(file)('x')
+      expect(readFileSync(file, 'utf8')).toBe(text)
+      expect(complaints).toEqual([expect.stringContaining(words)])
+    })
+
+    test('leaves a file of another user, and follows no link', () => {
+      writeFileSync(file, '', { mode: 0o600 })
+      symlinkSync('log', join(folder, 'link'))
+      strict(join(folder, 'link'))('x')
+      chownSync(file, 65534, 0)
+      strict(file)('x')
+      expect(readFileSync(file, 'utf8')).toBe('')
+      expect(complaints).toEqual([
+        expect.stringContaining('ELOOP'),
+        expect.stringContaining('it belongs to user 65534, must belong to root'),
+      ])
+    })
   })
 })

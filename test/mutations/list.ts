@@ -1,6 +1,7 @@
 import { attach } from './attach.ts'
 import { cni } from './cni.ts'
 import { kernel } from './kernel.ts'
+import { lib } from './lib.ts'
 import type { Mutation } from './mutation.ts'
 import { netlink } from './netlink.ts'
 import { offload } from './offload.ts'
@@ -16,4 +17,5 @@ export const mutations: readonly Mutation[] = [
   ...ops,
   ...cni,
   ...sys,
+  ...lib,
 ]

@@ -177,4 +177,14 @@ export const ops: readonly Mutation[] = [
     tier: 'quick',
     undo: true,
   },
+  {
+    id: 'ops-debris-never-due',
+    file: 'src/ops/debris.ts',
+    mistake: 'Without a GC what killed calls have left is never cleared again.',
+    old: 'age >= 0 && age < halfDay',
+    now: 'age >= 0 && age !== halfDay',
+    test: ['native/debris.test.ts', 'without a GC an ADD clears it twice a day'],
+    tier: 'quick',
+    undo: true,
+  },
 ]

@@ -120,6 +120,8 @@ test('the folder of records is gone: DEL frees the address and succeeds, ADD mak
 
 test('no room for a record: code 5 before anything changes; DEL needs no room', async () => {
   const disk = `${BED_FOLDER}/disk`
+  const policy = '/etc/vf-flower/policy.json'
+  await bed.lab.writeFile(policy, JSON.stringify({ stateDirs: [disk] }), 0o600)
   const config = plain(0, { mtu: 1400, stateDir: `${disk}/state` })
   await bed.lab.must(`mkdir -p ${disk}; mount -t tmpfs -o size=64k tmpfs ${disk}`)
   const fill = `dd if=/dev/zero of=${disk}/full bs=4k 2>/dev/null; true`
@@ -135,6 +137,6 @@ test('no room for a record: code 5 before anything changes; DEL needs no room', 
     expect(await bed.lab.must(`ls ${disk}/state/attach`)).toBe('')
     await bed.expectUnchanged()
   } finally {
-    await bed.lab.must(`umount ${disk}; rmdir ${disk}`)
+    await bed.lab.must(`umount ${disk}; rmdir ${disk}; rm ${policy}`)
   }
 })

@@ -51,7 +51,7 @@ test.each([
   ['MAC', { hwaddr: '02:00:00:00:99:99' }, /hwaddr "02:00:00:00:99:99": no interface of the host/],
   ['folder in sysfs', { kernelpath: '/sys/devices/none' }, /kernelpath "\/sys\/devices\/none"/],
   ['auxiliary device', { deviceID: 'mlx5_core.sf.99' }, /no such device on the auxiliary bus/],
-  ['folder of state', { stateDir: '/etc/hostname/state' }, /ENOTDIR/],
+  ['folder of state', { stateDir: `${FOLDER}/ledger/state` }, /ENOTDIR/],
 ])('%s missing: code 50', async (_, config, words) => {
   const { code, msg, details = '' } = errorOf(await status(config))
   expect(`${msg} ${details}`).toMatch(words)

@@ -245,6 +245,21 @@ describe('allowedHostPorts', () => {
     expect(code).toBe(7)
   })
 
+  test('the operator’s list counts too, and says where it stands', () => {
+    const request = requestOf({
+      allowedHostPorts: [80, '8000-8080'],
+      runtimeConfig: { portMappings: [{ hostPort: 8080, containerPort: 80 }] },
+    })
+    const policy = { ...request.policy, file: '/policy.json' }
+    const within = (first: number, last: number) =>
+      readOffloadConfig({ ...request, policy: { ...policy, allowedHostPorts: [{ first, last }] } })
+    expect(within(8080, 9000).mappings).toHaveLength(1)
+    expect(refusalOf(() => within(1, 100))).toMatchObject({
+      code: 7,
+      message: 'Cannot use hostPort 8080: must be one of allowedHostPorts of /policy.json: 1-100',
+    })
+  })
+
   test.each([['x'], [0], [65536], ['10-5'], ['1-70000'], [{}], [['1,2']], [[true]]])(
     '%j is none',
     (allowed) => {

@@ -69,8 +69,9 @@ export const MAY_DIFFER: readonly Difference[] = [
   },
   {
     section: 'file',
-    path: /^\/run\/vf-flower(\/lock|\/pf-lock [^/]+)?$/,
-    reason: 'the locks that all port mappings and all changes of a PF share, and their folder',
+    path: /^\/run\/vf-flower(\/lock|\/no-policy|\/pf-lock [^/]+)?$/,
+    reason:
+      'the locks that all port mappings and all changes of a PF share, the mark of what is told once in a boot, and their folder',
   },
   {
     section: 'file',

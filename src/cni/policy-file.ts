@@ -1,0 +1,91 @@
+/**
+ * The operator's policy file, /etc/vf-flower/policy.json. Loaded only where there is one. The table of keys is the one source
+ * for the check here and for the page of the configuration (hack/docs.ts).
+ */
+import '../lib/zod-settings.ts'
+import * as z from 'zod/mini'
+import { isObject, type JsonObject, parse, stringify } from '../lib/json.ts'
+import { allowedRanges, tryParseRanges } from '../lib/port-ranges.ts'
+import { readTrusted } from '../lib/trusted-file.ts'
+import { CniError, code } from './error.ts'
+import { defaultPolicy, type Policy } from './policy.ts'
+
+/** One key of the file. */
+export interface PolicyKey {
+  readonly schema: z.ZodMiniType
+  /** What is allowed, as an error says it after "must be". */
+  readonly allowed: string
+  /** What counts where the key is absent. */
+  readonly absent: string
+  readonly effect: string
+}
+
+const folders = z.array(z.string().check(z.regex(/^\/(?!(?:.*\/)?\.\.(?:\/|$))[^\0]*$/)))
+const listOfFolders = 'an array of absolute paths without ".."'
+
+/** All keys. A switch for something new gets a line here and a field in Policy. */
+export const policyKeys = {
+  logFiles: {
+    schema: folders,
+    allowed: listOfFolders,
+    absent: defaultPolicy.logFiles.join(', '),
+    effect: '`logFile` of a network config must lie below one of these folders, or be one of these files',
+  },
+  stateDirs: {
+    schema: folders,
+    allowed: listOfFolders,
+    absent: defaultPolicy.stateDirs.join(', '),
+    effect: '`stateDir` of a network config must be one of these folders or lie below one',
+  },
+  allowNodeDevice: {
+    schema: z.boolean(),
+    allowed: 'true or false',
+    absent: String(defaultPolicy.allowNodeDevice),
+    effect: 'a network config may say `allowNodeDevice: true`',
+  },
+  allowedHostPorts: {
+    schema: z.custom<unknown>((value) => Array.isArray(value) && tryParseRanges(value) !== undefined),
+    allowed: allowedRanges,
+    absent: 'all',
+    effect: 'host ports that vf-offload may map; `allowedHostPorts` of a network config narrows them',
+  },
+} as const satisfies Readonly<Record<string, PolicyKey>>
+
+/**
+ * Reads the file. It must be there, and be of {@link readTrusted}'s kind. A key that is not known is refused: it could be a bound
+ * that somebody relies on.
+ * @throws CniError 7 with the path and the reason
+ */
+export function readPolicy(file: string): Policy {
+  const config = decode(file)
+  for (const [key, value] of Object.entries(config)) {
+    const known = Object.hasOwn(policyKeys, key) ? policyKeys[key as keyof typeof policyKeys] : undefined
+    if (known === undefined)
+      throw invalid(file, `key "${key}" is not known, known are ${Object.keys(policyKeys).join(', ')}`)
+    if (!known.schema.safeParse(value).success)
+      throw invalid(file, `${key} ${stringify(value)}: must be ${known.allowed}`)
+  }
+  const given = config as Partial<Pick<Policy, 'logFiles' | 'stateDirs' | 'allowNodeDevice'>>
+  const ports = config.allowedHostPorts
+  return {
+    ...defaultPolicy,
+    ...given,
+    file,
+    allowedHostPorts: ports === undefined ? undefined : tryParseRanges(ports),
+  }
+}
+
+function decode(file: string): JsonObject {
+  let value: unknown
+  try {
+    value = parse(readTrusted(file))
+  } catch (error) {
+    throw invalid(file, (error as Error).message)
+  }
+  if (!isObject(value)) throw invalid(file, 'must be a JSON object')
+  return value
+}
+
+function invalid(file: string, reason: string): CniError {
+  return new CniError(code.invalidConfig, `Cannot use ${file}: ${reason}`)
+}
