@@ -3,8 +3,9 @@ import { CniError, code } from '../cni/error.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import type { Machine } from '../kernel/machine.ts'
 import { notice } from '../lib/notice.ts'
-import { parsePciAddress } from '../lib/pci-address.ts'
+import { type PciAddress, parsePciAddress } from '../lib/pci-address.ts'
 import { addVerbFields, step } from '../lib/steps.ts'
+import { readPciFunction } from '../nic/pci.ts'
 import { applyAll } from '../ops/apply.ts'
 import { describe } from '../ops/describe.ts'
 import { openOwnersNetns } from '../ops/owner-netns.ts'
@@ -67,7 +68,11 @@ export function restoreAttachment(
   store.remove(name)
 }
 
-/** A broken record must not keep its pod from being deleted: what can be done without it is done, and it is put aside. */
+/**
+ * A broken record must not keep its pod from being deleted: what can be done without it is done, and it is put aside. It stays as
+ * long as hardware is in a pod that this call can't reach: once that pod is gone the kernel brings the interface home.
+ * @throws CniError 103
+ */
 function readOrSalvage(machine: Machine, store: RecordStore<AttachJournal>, name: RecordName, netns: string) {
   try {
     return store.read(name)
@@ -78,10 +83,25 @@ function readOrSalvage(machine: Machine, store: RecordStore<AttachJournal>, name
       restoreDevice(machine, kernel, journal, { pod: true, ifname: name.ifname }),
     )
     const address = parsePciAddress(name.subject)
-    if (address !== undefined) release(address, netns)
+    if (address !== undefined) {
+      requireAtHome(machine, address, error)
+      release(address, netns)
+    }
     notice(`vf-attach: the record is put aside as "${store.putAside(name)}"`)
     return undefined
   }
+}
+
+/** @throws CniError 103 for a function whose interface does not come home */
+function requireAtHome(machine: Machine, address: PciAddress, cause: RecordError): void {
+  for (let waited = 0; ; waited += pollMilliseconds) {
+    const pci = readPciFunction(address)
+    if (pci?.driver === undefined || pci.userspace || pci.netdevs.length > 0) return
+    if (waited >= returnMilliseconds) break
+    machine.sleep(pollMilliseconds)
+  }
+  const words = `Cannot restore "${address}": it is in a pod that this DEL does not name`
+  throw new CniError(code.notRestored, words, { details: cause.message, cause })
 }
 
 /**

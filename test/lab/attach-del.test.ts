@@ -100,6 +100,13 @@ describe('what happened on the host meanwhile', () => {
     expect(kept).toMatchObject({ code: 0, stdout: '' })
     expect(kept.stderr).toContain(`Cannot read record "${record}": it is not JSON; it is kept`)
     expect(await bed.link('pod-one', 'net1')).toMatchObject({ parentdev: bed.vf().pci })
+    // Without the pod's path it can't be brought home: the record stays, and nothing is reported as done.
+    const unreached = await bed.refused('DEL', plain, 'pod-one', { netns: '' })
+    expect(unreached).toMatchObject({
+      code: 103,
+      msg: expect.stringContaining('in a pod that this DEL does not name'),
+    })
+    expect(await bed.recordOf('pod-one')).toBe(record)
     const result = await bed.call('DEL', plain, 'pod-one')
     expect(result).toMatchObject({ code: 0, stdout: '' })
     expect(result.stderr).toContain(`${record}.broken`)
