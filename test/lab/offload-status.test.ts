@@ -18,7 +18,7 @@ let card: Card
 beforeAll(async () => {
   vm = await lab()
   // Also installed as `bandwidth`, as an operator does it who has no other plugin of the name.
-  await vm.must(`mkdir -p /run/names && ln -sf ${pluginPath[0]}/vf-flower /run/names/bandwidth`)
+  await vm.must(`mkdir -p /run/names && ln -sf ${pluginPath[0]}/vf-offload /run/names/bandwidth`)
   runtime = cniRuntime(vm, ['/run/names', ...pluginPath])
   igb = await makeVfs(vm, 1)
 })
