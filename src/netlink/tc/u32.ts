@@ -1,7 +1,20 @@
 // The filter that matches words of a packet: TCA_U32_* and struct tc_u32_sel of linux/pkt_cls.h.
 import { type AttrsOf, attrs } from '../attrs.ts'
-import { type StructOf, struct } from '../struct.ts'
-import { Base, be16, be32, bytes, cstr, s16, s32, u8, u16, type Writer, u32 as word } from '../wire.ts'
+import { array, type StructOf, struct } from '../struct.ts'
+import {
+  Base,
+  be16,
+  be32,
+  bytes,
+  cstr,
+  type Piece,
+  s16,
+  s32,
+  u8,
+  u16,
+  type Writer,
+  u32 as word,
+} from '../wire.ts'
 import { actions } from './action.ts'
 
 /** TC_U32_* of linux/pkt_cls.h, for `flags` of a selection. Only a TERMINAL one ends with what its actions say. */
@@ -57,6 +70,14 @@ class SelectionCodec extends Base<U32Selection> {
       return tc_u32_key.read(from, start, start + tc_u32_key.size)
     })
     return { flags, offshift, offmask, off, offoff, hoff, hmask, keys }
+  }
+
+  pieces(_from: Uint8Array, at: number, end: number): readonly Piece[] {
+    const first = Math.min(end, at + tc_u32_sel.size)
+    return [
+      [tc_u32_sel, at, first],
+      [array(tc_u32_key), first, end],
+    ]
   }
 }
 
