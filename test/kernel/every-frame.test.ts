@@ -49,17 +49,20 @@ function kernelWith(
 }
 
 describe('a detour', () => {
-  test.each(classifiers)('is made by %s where the kernel has none of those before', (classifier) => {
-    const { socket, tried } = kernelWith([classifier])
-    const outcome = addDetour(socket, 7, 9, spec)
-    expect(tried()).toEqual(classifiers.slice(0, classifiers.indexOf(classifier) + 1))
-    expect(outcome).toMatchObject({ where: 'host', handle: 0x80000800 })
-    if (classifier === 'matchall') expect(outcome).not.toHaveProperty('classifier')
-    else {
-      expect(outcome.classifier).toBe(classifier)
-      expect(outcome.reason).toContain('matchall: RTM_NEWTFILTER: ENOENT: TC classifier not found')
-    }
-  })
+  test.each(['matchall', 'flower', 'u32', 'basic'] as const)(
+    'is made by %s where the kernel has none of those before',
+    (classifier) => {
+      const { socket, tried } = kernelWith([classifier])
+      const outcome = addDetour(socket, 7, 9, spec)
+      expect(tried()).toEqual(classifiers.slice(0, classifiers.indexOf(classifier) + 1))
+      expect(outcome).toMatchObject({ where: 'host', handle: 0x80000800 })
+      if (classifier === 'matchall') expect(outcome).not.toHaveProperty('classifier')
+      else {
+        expect(outcome.classifier).toBe(classifier)
+        expect(outcome.reason).toContain('matchall: RTM_NEWTFILTER: ENOENT: TC classifier not found')
+      }
+    },
+  )
 
   test('is refused with what the kernel said to each, where it has none', () => {
     const { socket, tried } = kernelWith([], { words: 'Failed to load TC action module' })

@@ -69,6 +69,7 @@ const every = { ...none, shapers: true }
 const limit = { rate: 8000, burst: 80 }
 
 test('a declared capability is no wish: what a pod that asks would miss is said, and the node stays ready', () => {
+  pfs = []
   for (const serves of [ports, limits]) {
     expect(asked({}, serves, ['classifier none, for a test: ENOENT'])).toHaveLength(1)
     expect(said).toEqual([expect.stringContaining('an ADD would fail: classifier none, for a test: ENOENT')])

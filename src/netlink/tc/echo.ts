@@ -3,6 +3,7 @@
 import { hexOctets } from '../../lib/mac.ts'
 import type { Row } from '../tlv.ts'
 import type { Action } from './action.ts'
+import type { Basic } from './basic.ts'
 import { actionsOf, basicOf, flagsOf, flowerOf, matchallOf, u32Of } from './filter.ts'
 import { type Flower, flower, TCA_CLS_FLAGS } from './flower.ts'
 import { priorityOf, protocolOf, type Tc, type TcRequest } from './msg.ts'
@@ -33,12 +34,14 @@ export function compareEcho(requested: TcRequest, echoed: Tc): string[] {
     matchallOf(echoed)?.TCA_MATCHALL_CLASSID,
   )
   for (const key of u32Conditions) expect(key, u32Of(requested)?.[key], u32Of(echoed)?.[key])
-  for (const key of ['TCA_BASIC_CLASSID', 'TCA_BASIC_EMATCHES', 'TCA_BASIC_POLICE'] as const)
-    expect(key, basicOf(requested)?.[key], basicOf(echoed)?.[key])
-  const stored = actionsOf(echoed)
-  expect('number of actions', actionsOf(requested).length, stored.length)
+  const [basic, stored] = [basicOf(requested), basicOf(echoed)]
+  for (const key of ['TCA_BASIC_CLASSID', 'TCA_BASIC_POLICE'] as const)
+    expect(key, basic?.[key], stored?.[key])
+  expect('TCA_BASIC_EMATCHES', expressionOf(basic), expressionOf(stored))
+  const actions = actionsOf(echoed)
+  expect('number of actions', actionsOf(requested).length, actions.length)
   actionsOf(requested).forEach((action, i) => {
-    const other = stored[i]
+    const other = actions[i]
     if (other !== undefined) compareAction(`action ${i + 1} (${action.TCA_ACT_KIND})`, action, other, expect)
   })
   return differences
@@ -70,6 +73,12 @@ function comparePlace(requested: TcRequest, echoed: Tc, expect: Expect): void {
   if (priorityOf(tcm_info) !== 0) expect('priority', priorityOf(tcm_info), priorityOf(echoed.tcm_info))
   expect('protocol', protocolOf(tcm_info), protocolOf(echoed.tcm_info))
   expect('TCA_CHAIN', requested.TCA_CHAIN ?? 0, echoed.TCA_CHAIN ?? 0)
+}
+
+/** The condition of a basic filter; undefined for every packet. */
+function expressionOf(basic: Basic | undefined): Basic['TCA_BASIC_EMATCHES'] {
+  const tree = basic?.TCA_BASIC_EMATCHES
+  return tree?.TCA_EMATCH_TREE_HDR?.nmatches === 0 ? undefined : tree
 }
 
 /** What a u32 filter matches, and where it leads. The kernel chooses the hash table. */
