@@ -51,7 +51,12 @@ function compile(entry: string, outfile: string, testBuild: boolean): void {
 function compileShim(outfile: string): string | undefined {
   rmSync(outfile, { force: true })
   const compiler = process.env.CC ?? 'cc'
-  const flags = ['-std=gnu17', '-O2', '-static', '-s', '-Wall', '-Wextra', '-Werror']
+  const flags = [
+    ...['-std=gnu17', '-O2', '-Wall', '-Wextra', '-Werror', '-s'],
+    // Without a C library, and without calls of its functions that a compiler makes of loops.
+    ...['-static', '-nostdlib', '-no-pie', '-fno-pie', '-ffreestanding'],
+    ...['-fno-stack-protector', '-fno-tree-loop-distribute-patterns'],
+  ]
   const { failed, code, stderr } = execaSync(compiler, [...flags, '-o', outfile, 'src/shim/shim.c'], {
     cwd: top,
     reject: false,
@@ -97,5 +102,5 @@ for (const folder of folders) {
 if (reason === undefined) console.log(`built ${cniNames.map((name) => `dist/${name}`).join(', ')}`)
 else
   console.warn(
-    `${cniNames.join(' and ')} are links to vf-flower, not the program of src/shim: ${reason}. Multus 4.1 or newer as a daemon ("thick") cannot use what was built here: it runs plugins in a working directory outside of their root. Variables such as BUN_OPTIONS in a runtime's environment reach the program, and limits that are too low end it without a word. Install a C compiler with a static C library (Debian: gcc, libc6-dev) and build again.`,
+    `${cniNames.join(' and ')} are links to vf-flower, not the program of src/shim: ${reason}. Multus 4.1 or newer as a daemon ("thick") cannot use what was built here: it runs plugins in a working directory outside of their root. Variables such as BUN_OPTIONS in a runtime's environment reach the program, and limits that are too low end it without a word. Install a C compiler and the kernel's headers (Debian: gcc, linux-libc-dev) and build again.`,
   )

@@ -4,18 +4,11 @@
  * descriptors, same name. Bun looks at its working directory, its environment and its limits before our first line of
  * TypeScript, so that nothing there could mend them or say what is wrong.
  *
- * Static, because what LD_PRELOAD and LD_LIBRARY_PATH name is loaded before main() of a dynamic program.
+ * Static, because what LD_PRELOAD and LD_LIBRARY_PATH name is loaded before the first line of a dynamic program.
  */
-#define _GNU_SOURCE
-#include <errno.h>
-#include <limits.h>
-#include <stdbool.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/auxv.h>
-#include <sys/resource.h>
-#include <sys/stat.h>
-#include <unistd.h>
+#include "linux.h"
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 /* The program that does the work, in the folder of this one. */
 static const char program[] = "vf-flower";
@@ -33,20 +26,34 @@ static const struct need {
 	/* The setting of a systemd unit. */
 	const char *unit;
 	/* Bytes, or descriptors. */
-	rlim_t least;
+	unsigned long long least;
 } needs[] = {
 	/* Below 2.3 GiB the engine finds no room for the code that calls libc. */
-	{ RLIMIT_AS, "RLIMIT_AS", "LimitAS", 3UL << 30 },
-	{ RLIMIT_DATA, "RLIMIT_DATA", "LimitDATA", 3UL << 30 },
+	{ RLIMIT_AS, "RLIMIT_AS", "LimitAS", 3ULL << 30 },
+	{ RLIMIT_DATA, "RLIMIT_DATA", "LimitDATA", 3ULL << 30 },
 	/* With 128 KiB the engine crashes. */
-	{ RLIMIT_STACK, "RLIMIT_STACK", "LimitSTACK", 512UL << 10 },
+	{ RLIMIT_STACK, "RLIMIT_STACK", "LimitSTACK", 512ULL << 10 },
 	/* STATUS needs 8, an ADD a few more. */
 	{ RLIMIT_NOFILE, "RLIMIT_NOFILE", "LimitNOFILE", 64 },
 };
 
+/* Errors that a program which is being installed, or was installed in part, gives. */
+static const struct reason {
+	long number;
+	const char *words;
+} reasons[] = {
+	{ ENOENT, "ENOENT (No such file or directory)" },
+	{ EACCES, "EACCES (Permission denied)" },
+	{ ENOEXEC, "ENOEXEC (Exec format error)" },
+	{ ETXTBSY, "ETXTBSY (Text file busy)" },
+	{ ENOMEM, "ENOMEM (Cannot allocate memory)" },
+	{ ELOOP, "ELOOP (Too many levels of symbolic links)" },
+	{ EIO, "EIO (Input/output error)" },
+};
+
 /* A text that is written at once; what does not fit is cut off. */
 static char text[4 * PATH_MAX];
-static size_t length;
+static unsigned long length;
 
 static void add_byte(char byte)
 {
@@ -60,10 +67,10 @@ static void add(const char *part)
 		add_byte(*part++);
 }
 
-static void add_number(rlim_t number)
+static void add_number(unsigned long long number)
 {
 	char digits[24];
-	size_t count = 0;
+	int count = 0;
 
 	do
 		digits[count++] = (char)('0' + number % 10);
@@ -82,30 +89,42 @@ static void add_quoted(const char *part)
 	}
 }
 
+/* The words of a negative result of a system call. */
+static void add_reason(long result)
+{
+	for (unsigned long i = 0; i < COUNT(reasons); i++) {
+		if (reasons[i].number != -result)
+			continue;
+		add(reasons[i].words);
+		return;
+	}
+	add("errno ");
+	add_number((unsigned long long)-result);
+}
+
 /* Begins an error object of the CNI specification 1.1.0, code 50: the plugin is not available. */
 static void begin_error(const char *name)
 {
-	length = 0;
 	add("{\"cniVersion\":\"1.1.0\",\"code\":50,\"msg\":\"Cannot start ");
 	add_quoted(name);
 	add(": ");
 }
 
 /* Ends the error object and the process: exit code 1, as every CNI error. */
-static void fail(void)
+static void __attribute__((noreturn)) fail(void)
 {
-	size_t done = 0;
+	unsigned long done = 0;
 
 	add("\"}\n");
 	while (done < length) {
-		ssize_t count = write(STDOUT_FILENO, text + done, length - done);
+		long count = sys_write(1, text + done, length - done);
 
-		if (count < 0 && errno != EINTR)
+		if (count < 0 && count != -EINTR)
 			break;
 		if (count > 0)
-			done += (size_t)count;
+			done += (unsigned long)count;
 	}
-	_exit(1);
+	sys_exit(1);
 }
 
 /*
@@ -114,15 +133,15 @@ static void fail(void)
  */
 static void require_limits(const char *name)
 {
-	for (size_t i = 0; i < sizeof(needs) / sizeof(needs[0]); i++) {
+	for (unsigned long i = 0; i < COUNT(needs); i++) {
 		const struct need *need = &needs[i];
-		struct rlimit limit;
+		struct rlimit64 limit;
 
-		if (getrlimit(need->resource, &limit) != 0 || limit.rlim_cur >= need->least)
+		if (sys_limit(need->resource, 0, &limit) != 0 || limit.rlim_cur >= need->least)
 			continue;
 		if (limit.rlim_max >= need->least) {
 			limit.rlim_cur = need->least;
-			if (setrlimit(need->resource, &limit) == 0)
+			if (sys_limit(need->resource, &limit, 0) == 0)
 				continue;
 		}
 		begin_error(name);
@@ -138,98 +157,102 @@ static void require_limits(const char *name)
 	}
 }
 
-static bool is_kept(const char *variable)
+static int begins_with(const char *word, const char *beginning)
 {
-	for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++)
-		if (strncmp(variable, kept[i], strlen(kept[i])) == 0)
-			return true;
-	return false;
+	while (*beginning != '\0')
+		if (*word++ != *beginning++)
+			return 0;
+	return 1;
+}
+
+static int is_kept(const char *variable)
+{
+	for (unsigned long i = 0; i < COUNT(kept); i++)
+		if (begins_with(variable, kept[i]))
+			return 1;
+	return 0;
 }
 
 static void clean(char **variables)
 {
 	char **end = variables;
 
-	for (; *variables != NULL; variables++)
+	for (; *variables != 0; variables++)
 		if (is_kept(*variables))
 			*end++ = *variables;
-	*end = NULL;
+	*end = 0;
 }
 
-/* Puts the path of vf-flower in the folder of `file` into `path`; false if it is too long. */
-static bool beside(const char *file, char path[PATH_MAX])
+/* What follows the last slash of a path. */
+static char *base_name(char *path)
 {
-	const char *slash = strrchr(file, '/');
-	size_t folder = slash == NULL ? 0 : (size_t)(slash - file) + 1;
+	char *base = path;
 
-	if (folder + sizeof(program) > PATH_MAX)
-		return false;
-	memmove(path, file, folder);
-	memcpy(path + folder, program, sizeof(program));
-	return true;
+	for (; *path != '\0'; path++)
+		if (*path == '/')
+			base = path + 1;
+	return base;
 }
 
-/*
- * Where vf-flower is: beside this file, whatever symbolic links lead to it. The kernel knows by /proc, and where that is
- * not mounted, by the path that was executed. Must run before the working directory changes, for that path may be relative.
- */
-static bool find_program(char path[PATH_MAX])
+/* Replaces the last part of `path`, the absolute path of this file in a buffer that is `room` bytes longer. */
+static void put_beside(char *path, unsigned long room)
 {
-	static char own[PATH_MAX];
-	ssize_t count = readlink("/proc/self/exe", own, sizeof(own) - 1);
+	char *base = base_name(path);
 
-	if (count > 0) {
-		own[count] = '\0';
-		if (beside(own, path) && access(path, F_OK) == 0)
-			return true;
-	}
-	const char *executed = (const char *)getauxval(AT_EXECFN);
-
-	return executed != NULL && realpath(executed, own) != NULL && beside(own, path);
+	for (unsigned long i = 0; i < sizeof(program) && i < room; i++)
+		base[i] = program[i];
 }
 
 /* Whoever copied a file over a link may have put this program in the place of vf-flower: it would start itself for ever. */
-static bool is_this_program(const char *path)
+static int is_this_program(const char *path)
 {
-	struct stat own, other;
+	static struct statx own, other;
 
-	return stat("/proc/self/exe", &own) == 0 && stat(path, &other) == 0 && own.st_dev == other.st_dev &&
-	       own.st_ino == other.st_ino;
+	return sys_stat("/proc/self/exe", &own) == 0 && sys_stat(path, &other) == 0 &&
+	       own.stx_dev_major == other.stx_dev_major && own.stx_dev_minor == other.stx_dev_minor &&
+	       own.stx_ino == other.stx_ino;
 }
 
-int main(int argc, char **argv)
+/* `stack` is what the kernel hands over: argc, argv and a null, environment and a null. */
+void __attribute__((noreturn)) start(long *stack);
+void start(long *stack)
 {
-	static char path[PATH_MAX];
-	const char *name = argc > 0 ? argv[0] : program;
-	const char *slash = strrchr(name, '/');
+	static char path[PATH_MAX + sizeof(program)];
+	static char unnamed[] = "vf-flower";
+	char **argv = (char **)(stack + 1);
+	char **environment = argv + stack[0] + 1;
+	char *name = stack[0] > 0 ? base_name(argv[0]) : unnamed;
+	/* Where this file is, whatever symbolic links lead to it. */
+	long found = sys_readlink("/proc/self/exe", path, PATH_MAX - 1);
 
-	if (slash != NULL)
-		name = slash + 1;
-	if (!find_program(path)) {
+	if (found <= 0) {
 		begin_error(name);
-		add("cannot find out in which folder it is: /proc is not mounted");
+		add("readlink /proc/self/exe: ");
+		add_reason(found);
+		add("; /proc must be mounted");
 		fail();
 	}
 	/* Multus changes its root and not its working directory, which then is outside of the root; others delete theirs. */
-	if (chdir("/") != 0) {
+	long changed = sys_chdir("/");
+
+	if (changed != 0) {
 		begin_error(name);
 		add("chdir /: ");
-		add_quoted(strerror(errno));
+		add_reason(changed);
 		fail();
 	}
 	require_limits(name);
-	clean(environ);
-	if (is_this_program(path))
-		errno = ELOOP;
-	else
-		execve(path, argv, environ);
-	int reason = errno;
+	clean(environment);
+	put_beside(path, sizeof(program));
+	long refused = is_this_program(path) ? 0 : sys_execve(path, argv, environment);
 
 	begin_error(name);
 	add("cannot execute ");
 	add_quoted(path);
 	add(": ");
-	add_quoted(reason == ELOOP ? "it is a copy of this very file; install vf-flower of the same build there" : strerror(reason));
+	if (refused == 0)
+		add("it is a copy of this very file; install vf-flower of the same build there");
+	else
+		add_reason(refused);
 	fail();
-	return 1;
 }

@@ -36,7 +36,7 @@ test('there is one program; what runtimes call is the small one in front of it, 
   for (const name of files) expect(lstatSync(join(folder, name)).mode & 0o170777).toBe(0o100755)
   for (const name of plugins) {
     const front = readFileSync(join(folder, name))
-    expect(front.length).toBeLessThan(1 << 20)
+    expect(front.length).toBeLessThan(1 << 17)
     // An interpreter in the program's headers would load what LD_PRELOAD names.
     expect(front.includes('/lib64/ld-linux')).toBe(false)
   }

@@ -86,6 +86,18 @@ describe.each(['vf-attach', 'vf-offload'])('%s', (name) => {
 })
 
 describe('where vf-flower is', () => {
+  test('can not be told without /proc, where the engine would crash', async () => {
+    const shell = `exec unshare -m --propagation private /bin/sh -c 'mount -t tmpfs none /proc && exec "$0"' "$0"`
+    const env = { ...status.env, PATH: process.env.PATH }
+    const { exitCode, object, stderr } = await callByShell(shell, executable('vf-attach'), { ...status, env })
+    expect({ exitCode, stderr }).toEqual({ exitCode: 1, stderr: '' })
+    expect(object).toEqual({
+      cniVersion: currentVersion,
+      code: code.pluginNotAvailable,
+      msg: 'Cannot start vf-attach: readlink /proc/self/exe: ENOENT (No such file or directory); /proc must be mounted',
+    })
+  })
+
   test('beside the file, through symbolic links, by a relative path and through PATH', async () => {
     const [links, far] = [join(folder, 'vf-attach'), join(folder, 'sriov')]
     symlinkSync(executable('vf-attach'), links)
