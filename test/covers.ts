@@ -124,6 +124,8 @@ export const covers: Readonly<Record<string, readonly string[]>> = {
   'ops/fault': ['native/attach-faults'],
   'ops/owner-netns': ['native/attach-records'],
   'run-cni': ['conformance/protocol'],
+  'shim/linux': ['conformance/shim', 'native/shim'],
+  'shim/shim': ['conformance/shim', 'native/shim'],
   'sys/bpf': ['lab/offload-coexist'],
   'sys/ffi': ['native/sys'],
   'sys/flock': ['native/sys'],
@@ -135,7 +137,7 @@ export const covers: Readonly<Record<string, readonly string[]>> = {
 
 /** Paths of the tests that cover a source file, from the top; undefined when `path` is no file of src or device-plugin. */
 export function testsOf(path: string): readonly string[] | undefined {
-  const name = /^src\/(.+)\.ts$/.exec(path)?.[1]
+  const name = /^src\/(.+)\.(?:ts|c|h)$/.exec(path)?.[1]
   if (name === undefined) return undefined
   return (covers[name] ?? [name]).map((test) => `test/${test}.test.ts`)
 }
