@@ -50,20 +50,22 @@ function compile(entry: string, outfile: string, testBuild: boolean): void {
  */
 function compileShim(outfile: string): string | undefined {
   rmSync(outfile, { force: true })
-  const compiler = process.env.CC ?? 'cc'
+  // Debian's package gcc-14 alone brings no other name.
+  const compilers = process.env.CC === undefined ? ['cc', 'gcc', 'gcc-14'] : [process.env.CC]
   const flags = [
     ...['-std=gnu17', '-O2', '-Wall', '-Wextra', '-Werror', '-s'],
     // Without a C library, and without calls of its functions that a compiler makes of loops.
     ...['-static', '-nostdlib', '-no-pie', '-fno-pie', '-ffreestanding'],
     ...['-fno-stack-protector', '-fno-tree-loop-distribute-patterns'],
   ]
-  const { failed, code, stderr } = execaSync(compiler, [...flags, '-o', outfile, 'src/shim/shim.c'], {
-    cwd: top,
-    reject: false,
-  })
-  if (!failed) return undefined
-  rmSync(outfile, { force: true })
-  return code === 'ENOENT' ? `there is no C compiler "${compiler}"` : `"${compiler}" failed: ${stderr}`
+  for (const compiler of compilers) {
+    const argv = [...flags, '-o', outfile, 'src/shim/shim.c']
+    const { failed, code, stderr } = execaSync(compiler, argv, { cwd: top, reject: false })
+    if (!failed) return undefined
+    rmSync(outfile, { force: true })
+    if (code !== 'ENOENT') return `"${compiler}" failed: ${stderr}`
+  }
+  return `there is no C compiler (${compilers.join(', ')})`
 }
 
 function link(folder: string, names: readonly string[]): void {
