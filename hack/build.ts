@@ -1,13 +1,16 @@
 /**
- * Builds the one executable and its names: `dist/` for release, `dist/test/` the same sources with the fault hook, and
- * the test driver. Run by the pinned Bun: `npm run build`.
+ * Builds the program `vf-flower` and its names: `dist/` for release, `dist/test/` the same sources with the fault hook, and
+ * the test driver. The names that runtimes call are a small program in C (src/shim), or links where no C compiler is. Run by
+ * the pinned Bun: `npm run build`.
  */
-import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
+import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { execaSync } from 'execa'
 
 const top = join(import.meta.dirname, '..')
-const names = ['vf-attach', 'vf-offload', 'vfctl', 'vf-device-plugin']
+/** What container runtimes execute, in whatever surroundings they have. */
+const cniNames = ['vf-attach', 'vf-offload']
+const otherNames = ['vfctl', 'vf-device-plugin']
 const { version } = JSON.parse(readFileSync(join(top, 'package.json'), 'utf8')) as { version: string }
 
 /** Loaded by `require`, by name and only for a line to write; inside the program it would slow every start. */
@@ -41,7 +44,31 @@ function compile(entry: string, outfile: string, testBuild: boolean): void {
   console.log(`built ${outfile.slice(top.length + 1)}`)
 }
 
-function link(folder: string): void {
+/**
+ * Compiles the program that stands under the names of CNI plugins to `outfile`.
+ * @returns why it could not be made, for people; undefined when it is there
+ */
+function compileShim(outfile: string): string | undefined {
+  rmSync(outfile, { force: true })
+  // Debian's package gcc-14 alone brings no other name.
+  const compilers = process.env.CC === undefined ? ['cc', 'gcc', 'gcc-14'] : [process.env.CC]
+  const flags = [
+    ...['-std=gnu17', '-O2', '-Wall', '-Wextra', '-Werror', '-s'],
+    // Without a C library, and without calls of its functions that a compiler makes of loops.
+    ...['-static', '-nostdlib', '-no-pie', '-fno-pie', '-ffreestanding'],
+    ...['-fno-stack-protector', '-fno-tree-loop-distribute-patterns'],
+  ]
+  for (const compiler of compilers) {
+    const argv = [...flags, '-o', outfile, 'src/shim/shim.c']
+    const { failed, code, stderr } = execaSync(compiler, argv, { cwd: top, reject: false })
+    if (!failed) return undefined
+    rmSync(outfile, { force: true })
+    if (code !== 'ENOENT') return `"${compiler}" failed: ${stderr}`
+  }
+  return `there is no C compiler (${compilers.join(', ')})`
+}
+
+function link(folder: string, names: readonly string[]): void {
   for (const name of names) {
     const path = join(folder, name)
     rmSync(path, { force: true })
@@ -49,12 +76,33 @@ function link(folder: string): void {
   }
 }
 
+/** Puts a copy of the file `shim` under each name of a CNI plugin. */
+function copyShim(shim: string, folder: string): void {
+  for (const path of cniNames.map((name) => join(folder, name)).filter((path) => path !== shim)) {
+    // Not through a link of an earlier build into vf-flower.
+    rmSync(path, { force: true })
+    copyFileSync(shim, path)
+  }
+}
+
 const dist = join(top, 'dist')
+const folders = [dist]
 compile('src/main.ts', join(dist, 'vf-flower'), false)
-link(dist)
 if (process.argv.includes('--with-tests')) {
+  folders.push(join(dist, 'test'))
   compile('src/main.ts', join(dist, 'test/vf-flower'), true)
-  link(join(dist, 'test'))
   if (existsSync(join(top, 'test/driver/start.ts')))
     compile('test/driver/start.ts', join(dist, 'test/driver'), true)
 }
+const shim = join(dist, 'vf-attach')
+const reason = compileShim(shim)
+for (const folder of folders) {
+  link(folder, otherNames)
+  if (reason === undefined) copyShim(shim, folder)
+  else link(folder, cniNames)
+}
+if (reason === undefined) console.log(`built ${cniNames.map((name) => `dist/${name}`).join(', ')}`)
+else
+  console.warn(
+    `${cniNames.join(' and ')} are links to vf-flower, not the program of src/shim: ${reason}. Multus 4.1 or newer as a daemon ("thick") cannot use what was built here: it runs plugins in a working directory outside of their root. Variables such as BUN_OPTIONS in a runtime's environment reach the program, and limits that are too low end it without a word. Install a C compiler and the kernel's headers (Debian: gcc, linux-libc-dev) and build again.`,
+  )

@@ -243,6 +243,24 @@ const filters: readonly Case[] = [
       'tc filter add dev lo ingress prio 1 matchall skip_sw action police rate 100mbit burst 2m mtu 65535 conform-exceed drop/continue cookie 0102',
     type: 'RTM_NEWTFILTER',
   },
+  {
+    name: 'u32',
+    command:
+      'tc filter add dev lo ingress protocol all prio 60000 u32 match u32 0 0 skip_hw action mirred egress redirect dev lo cookie 0102',
+    type: 'RTM_NEWTFILTER',
+  },
+  {
+    name: 'u32-keys',
+    command:
+      'tc filter add dev lo ingress protocol ip prio 2 u32 match ip dst 10.0.0.0/8 match u16 0x50 0xffff at nexthdr+2 classid 1:5',
+    type: 'RTM_NEWTFILTER',
+  },
+  {
+    name: 'basic',
+    command:
+      'tc filter add dev lo ingress protocol all prio 60000 basic action mirred egress redirect dev lo cookie 0102',
+    type: 'RTM_NEWTFILTER',
+  },
   flower(
     'police-index',
     'ingress protocol all prio 4 flower dst_mac 02:00:00:00:00:05 action police index 9 pipe action mirred egress redirect dev lo',
@@ -281,6 +299,14 @@ const filters: readonly Case[] = [
 ]
 
 const here: readonly Case[] = [
+  {
+    name: 'answer-u32-dump',
+    setup:
+      'ip link add v0 type veth peer name v1\ntc qdisc add dev v0 clsact\ntc filter add dev v0 ingress protocol all prio 60000 u32 match u32 0 0 skip_hw action mirred egress redirect dev v1 cookie 0102',
+    command: 'tc -s filter show dev v0 ingress',
+    type: 'RTM_GETTFILTER',
+    answer: true,
+  },
   {
     name: 'answer-link-dump',
     setup:

@@ -30,6 +30,7 @@ import * as rule from '../src/netlink/rtnl/rule.ts'
 import * as vf from '../src/netlink/rtnl/vf.ts'
 import { List, Struct } from '../src/netlink/struct.ts'
 import * as action from '../src/netlink/tc/action.ts'
+import * as basic from '../src/netlink/tc/basic.ts'
 import * as bpf from '../src/netlink/tc/bpf.ts'
 import * as csum from '../src/netlink/tc/csum.ts'
 import * as flower from '../src/netlink/tc/flower.ts'
@@ -42,6 +43,7 @@ import * as police from '../src/netlink/tc/police.ts'
 import * as check from '../src/netlink/tc/rule.ts'
 import * as stats from '../src/netlink/tc/stats.ts'
 import * as tbf from '../src/netlink/tc/tbf.ts'
+import * as u32 from '../src/netlink/tc/u32.ts'
 import * as vlan from '../src/netlink/tc/vlan.ts'
 import * as tlv from '../src/netlink/tlv.ts'
 
@@ -50,6 +52,7 @@ export const modules: Readonly<Record<string, object>> = {
   ...{
     addr,
     action,
+    basic,
     bpf,
     bridge,
     check,
@@ -69,7 +72,7 @@ export const modules: Readonly<Record<string, object>> = {
     neigh,
   },
   ...{ nfnetlink, nfrules, tables },
-  ...{ pedit, police, route, rtnl, rule, stats, tbf, tlv, vf, vlan },
+  ...{ pedit, police, route, rtnl, rule, stats, tbf, tlv, u32, vf, vlan },
 }
 
 export interface Uapi {

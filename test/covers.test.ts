@@ -7,22 +7,22 @@ import { covers, testsOf } from './covers.ts'
 
 const top = join(import.meta.dirname, '..')
 const list = ['-c', 'safe.directory=*', 'ls-files', '--cached', '--others', '--exclude-standard', 'src']
+/** Paths below src without their ending. */
 const sources = execFileSync('git', list, { cwd: top, encoding: 'utf8' })
   .split('\n')
-  .filter((file) => file.endsWith('.ts') && existsSync(join(top, file)))
+  .flatMap((file) => (existsSync(join(top, file)) ? (/^src\/(.+)\.(?:ts|c|h)$/.exec(file)?.[1] ?? []) : []))
 
 test('each file of src has a test of its name, or stands in the list', () => {
   expect(sources.length).toBeGreaterThan(150)
-  const without = sources.filter((file) => {
-    const name = file.slice('src/'.length, -'.ts'.length)
-    return !(name in covers) && !existsSync(join(top, `test/${name}.test.ts`))
-  })
+  const without = sources.filter(
+    (name) => !(name in covers) && !existsSync(join(top, `test/${name}.test.ts`)),
+  )
   expect(without).toEqual([])
 })
 
 test('the list has no file that is gone, or that has a test of its name', () => {
   const needless = Object.keys(covers).filter(
-    (name) => !sources.includes(`src/${name}.ts`) || existsSync(join(top, `test/${name}.test.ts`)),
+    (name) => !sources.includes(name) || existsSync(join(top, `test/${name}.test.ts`)),
   )
   expect(needless).toEqual([])
 })

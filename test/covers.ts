@@ -52,6 +52,7 @@ export const covers: Readonly<Record<string, readonly string[]>> = {
   'kernel/rivals': ['offload/coexist', 'lab/offload-coexist'],
   'kernel/rules': ['kernel/addressing', 'native/kernel-pod'],
   'kernel/shapers': ['kernel/rates', 'native/rates-detour'],
+  'kernel/shown-filters': ['kernel/every-frame', 'native/rates-detour'],
   'kernel/steer-filter': ['kernel/steer', 'lab/kernel-steer'],
   'kernel/tables': ['native/kernel-nft'],
   'lib/log-file': ['lib/log'],
@@ -89,6 +90,7 @@ export const covers: Readonly<Record<string, readonly string[]>> = {
   'netlink/tc/csum': ['netlink/fixtures', 'lab/netlink-tc'],
   'netlink/tc/flower': ['netlink/tc/filter', 'netlink/tc/rule'],
   'netlink/tc/gact': ['netlink/tc/filter'],
+  'netlink/tc/basic': ['netlink/tc/u32', 'netlink/fixtures'],
   'netlink/tc/matchall': ['netlink/fixtures', 'lab/netlink-tc'],
   'netlink/tc/mirred': ['netlink/fixtures', 'lab/netlink-tc'],
   'netlink/tc/msg': ['netlink/tc/filter'],
@@ -123,6 +125,8 @@ export const covers: Readonly<Record<string, readonly string[]>> = {
   'offload/teardown': ['offload/remove'],
   'ops/fault': ['native/attach-faults'],
   'run-cni': ['conformance/protocol'],
+  'shim/linux': ['conformance/shim', 'native/shim'],
+  'shim/shim': ['conformance/shim', 'native/shim'],
   'sys/bpf': ['lab/offload-coexist'],
   'sys/ffi': ['native/sys'],
   'sys/flock': ['native/sys'],
@@ -134,7 +138,7 @@ export const covers: Readonly<Record<string, readonly string[]>> = {
 
 /** Paths of the tests that cover a source file, from the top; undefined when `path` is no file of src or device-plugin. */
 export function testsOf(path: string): readonly string[] | undefined {
-  const name = /^src\/(.+)\.ts$/.exec(path)?.[1]
+  const name = /^src\/(.+)\.(?:ts|c|h)$/.exec(path)?.[1]
   if (name === undefined) return undefined
   return (covers[name] ?? [name]).map((test) => `test/${test}.test.ts`)
 }

@@ -89,8 +89,11 @@ export interface CallExtra {
   readonly timeoutMs?: number
 }
 
-/** A runtime whose plugins lie in the folders of `path` (of the guest, which sees the host's files). */
-export function cniRuntime(lab: Lab, path: readonly string[]): Runtime {
+/**
+ * A runtime whose plugins lie in the folders of `path` (of the guest, which sees the host's files). `front` is a command that
+ * executes the plugin, which is its last argument.
+ */
+export function cniRuntime(lab: Lab, path: readonly string[], front: readonly string[] = []): Runtime {
   const call: Runtime['call'] = async (command, list, plugin, attachment, extra = {}) => {
     const file = await findPlugin(lab, path, plugin.type)
     const config = {
@@ -112,7 +115,7 @@ export function cniRuntime(lab: Lab, path: readonly string[]): Runtime {
     }
     const { timeoutMs } = extra
     const limit = timeoutMs === undefined ? {} : { timeoutMs }
-    return lab.exec([file], { env, cleanEnv: true, stdin: JSON.stringify(config), ...limit })
+    return lab.exec([...front, file], { env, cleanEnv: true, stdin: JSON.stringify(config), ...limit })
   }
   const succeed = async (...parameters: Parameters<Runtime['call']>): Promise<ExecResult> => {
     const result = await call(...parameters)

@@ -1,7 +1,7 @@
-import { CniError, code } from '../cni/error.ts'
 import { requireAnswers } from '../cni/ready.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import type { Machine } from '../kernel/machine.ts'
+import { notice } from '../lib/notice.ts'
 import type { PciAddress } from '../lib/pci-address.ts'
 import { readPciFunction, uplinkOf } from '../nic/pci.ts'
 import type { RecordStore } from '../ops/record-store.ts'
@@ -11,9 +11,8 @@ import { selectDevice, vfsBelow } from './select.ts'
 
 /**
  * STATUS as far as it is ours: netlink answers, records can be written, and the config, which `read` reads, is one that an
- * ADD would take, with a device or PF that exists.
- * @throws CniError 50 with the reason when an ADD would fail, 51 when it would not but the PF is down or has no
- *   carrier, so that running pods reach nobody either (CNI specification 1.1.0, "STATUS")
+ * ADD would take, with a device or PF that exists. A PF that is down or has no carrier is a notice: an ADD succeeds.
+ * @throws CniError 50 with the reason when every ADD of this config would fail (CNI specification 1.1.0, "STATUS")
  */
 export function requireReady(
   machine: Machine,
@@ -22,7 +21,7 @@ export function requireReady(
 ): void {
   requireAnswers(machine, store, (kernel) => {
     const pf = pfOf(kernel, store, read())
-    if (pf !== undefined) requireLink(kernel, pf)
+    if (pf !== undefined) noteLink(kernel, pf)
   })
 }
 
@@ -39,10 +38,10 @@ function pfOf(
   return selectors.length === 0 ? undefined : selectDevice(kernel, store, selectors).pci?.vf?.pf
 }
 
-function requireLink(kernel: Kernel, pf: PciAddress): void {
+function noteLink(kernel: Kernel, pf: PciAddress): void {
   const name = uplinkOf(pf)
   const link = name === undefined ? undefined : kernel.link('host', name)
   if (link === undefined || (link.up && link.carrier)) return
   const words = link.up ? 'has no carrier' : 'is down'
-  throw new CniError(code.limitedConnectivity, `PF "${link.name}" ${words}: its VFs reach nobody`)
+  notice(`vf-attach: PF "${link.name}" ${words}: its VFs reach nobody`)
 }

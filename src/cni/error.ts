@@ -37,9 +37,10 @@ export const meaning: Readonly<Record<ErrorName, string>> = {
   invalidConfig: 'the network config is JSON but asks for something invalid',
   invalidNetns: 'CNI_NETNS is no network namespace, or is the namespace of the plugin itself',
   tryAgainLater: 'the device or a lock is in use right now; repeat the call',
-  pluginNotAvailable: 'STATUS: ADD can not be served',
+  pluginNotAvailable:
+    'the plugin is not available: STATUS, every ADD of this config would fail; or the program can not run in its surroundings',
   limitedConnectivity:
-    'STATUS: what ADD would set up reaches nobody, or not in the way that is asked for, and running containers may have limited connectivity',
+    'of an IPAM plugin: STATUS, it is not available and running containers may have limited connectivity',
   portTaken: 'a host port is mapped to another container; the message names the owner',
   offloadRefused: 'offload is required and the NIC or its driver refused; the message keeps its words',
   kernelRefused: 'the kernel refused a change; the message keeps its words and the errno',

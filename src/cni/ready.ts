@@ -3,8 +3,7 @@ import { failure } from './failure.ts'
 
 /**
  * The part of STATUS that every plugin has: netlink answers, records can be written; then what `ask` asks of the kernel.
- * @throws CniError 50 with the reason for whatever was thrown: an ADD would fail too; one with code 51, for running pods
- *   suffer as well, as it is (CNI specification 1.1.0, "STATUS")
+ * @throws CniError 50 with the reason for whatever was thrown: an ADD would fail too (CNI specification 1.1.0, "STATUS")
  */
 export function requireAnswers<K extends { probe(what: { readonly nft: boolean }): void; close(): void }>(
   machine: { openKernel(): K },
@@ -17,7 +16,6 @@ export function requireAnswers<K extends { probe(what: { readonly nft: boolean }
     store.probe()
     ask(kernel)
   } catch (error) {
-    if (error instanceof CniError && error.code === code.limitedConnectivity) throw error
     const { message, details } = failure(error)
     throw new CniError(code.pluginNotAvailable, `Cannot serve an ADD: ${message}`, { details, cause: error })
   } finally {

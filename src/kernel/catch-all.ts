@@ -1,4 +1,4 @@
-/** Matchall filters of rate limits: the detour through an ifb, and the policer of what a representor receives. */
+/** Filters for every frame, of rate limits: the detour through an ifb, and the policer of what a representor receives. */
 import { fromHex, toHex } from '../lib/hex.ts'
 import { policeMtu, ratePriority } from '../lib/rate-numbers.ts'
 import { NetlinkError, type NetlinkSocket } from '../netlink/socket.ts'
@@ -7,46 +7,64 @@ import { compareEcho } from '../netlink/tc/echo.ts'
 import {
   actionsOf,
   decodeFilter,
-  deleteFilter,
   dumpFilters,
   isInHardware,
-  newMatchall,
+  newFilter,
   placeOf,
 } from '../netlink/tc/filter.ts'
-import { TCA_CLS_FLAGS } from '../netlink/tc/flower.ts'
 import { TC_ACT } from '../netlink/tc/gact.ts'
 import { CLSACT_INGRESS, filterInfo, type Tc } from '../netlink/tc/msg.ts'
 import { ETH_P } from '../netlink/tc/rule.ts'
-import type { DetourSpec, Offload, Outcome, PoliceSpec } from '../ops/op.ts'
+import type { Classifier, DetourSpec, Offload, Outcome, PoliceSpec } from '../ops/op.ts'
+import { classifiers, everyFrameOptions } from './every-frame.ts'
 import { offered, tolerate, unseenFilter } from './refusals.ts'
+import { deleteShown } from './shown-filters.ts'
 
 /** A filter for every frame that an interface receives, as it is asked for. */
 interface Wanted {
   readonly ifindex: number
   readonly priority: number
+  readonly classifier: Classifier
   readonly action: Action
   readonly inHardware: boolean
 }
 
-function detour(ifindex: number, through: number, { cookie }: DetourSpec): Wanted {
+function detour(ifindex: number, through: number, { cookie, classifier = 'matchall' }: DetourSpec): Wanted {
   const action = redirectTo(through, fromHex(cookie))
-  return { ifindex, priority: ratePriority.detour, action, inHardware: false }
+  return { ifindex, priority: ratePriority.detour, classifier, action, inHardware: false }
 }
 
 /** What conforms goes on to the next filter (`continue`, the form that mlx5 takes). */
 function police(ifindex: number, { bytesPerSecond, burst, cookie }: PoliceSpec, inHardware: boolean): Wanted {
   const spec = { bytesPerSecond, burst, mtu: policeMtu, conform: TC_ACT.TC_ACT_UNSPEC }
-  return { ifindex, priority: ratePriority.police, action: limitRate(spec, fromHex(cookie)), inHardware }
+  const action = limitRate(spec, fromHex(cookie))
+  return { ifindex, priority: ratePriority.police, classifier: 'matchall', action, inHardware }
 }
 
-/** Sends all that an interface receives through an ifb. */
+/**
+ * Sends all that an interface receives through an ifb, by the first classifier that the kernel has. The outcome names one
+ * other than matchall, and why.
+ * @throws NetlinkError ENOENT with what the kernel said to each where it has none, or no action mirred
+ */
 export function addDetour(
   socket: NetlinkSocket,
   ifindex: number,
   through: number,
   spec: DetourSpec,
 ): Outcome {
-  return { where: 'host', handle: addMatchall(socket, detour(ifindex, through, spec)) }
+  const refusals: string[] = []
+  for (const classifier of classifiers) {
+    try {
+      const handle = addEveryFrame(socket, detour(ifindex, through, { ...spec, classifier }))
+      const instead = refusals.length === 0 ? {} : { classifier, reason: refusals.join('; ') }
+      return { where: 'host', handle, ...instead }
+    } catch (error) {
+      // What the kernel, or one of its modules, has not got.
+      if (!(error instanceof NetlinkError && error.code === 'ENOENT')) throw error
+      refusals.push(`${classifier}: ${error.message}`)
+    }
+  }
+  throw new NetlinkError({ operation: 'RTM_NEWTFILTER', errno: 2, extack: refusals.join('; ') })
 }
 
 /** Drops what an interface receives over the rate. Offload as addSteers() has it. */
@@ -56,25 +74,23 @@ export function addPolice(
   spec: PoliceSpec,
   offload: Offload,
 ): Outcome {
-  return offered(offload, (inHardware) => addMatchall(socket, police(ifindex, spec, inHardware)))
+  return offered(offload, (inHardware) => addEveryFrame(socket, police(ifindex, spec, inHardware)))
 }
 
 /**
  * Adds a filter for every frame; its handle. The kernel echoes new matchall filters without their options, so what it
  * has stored is asked for.
  */
-function addMatchall(socket: NetlinkSocket, wanted: Wanted): number {
+function addEveryFrame(socket: NetlinkSocket, wanted: Wanted): number {
   const { ifindex, priority, inHardware } = wanted
-  socket.request(newMatchall({ ifindex, priority, protocol: ETH_P.ETH_P_ALL }, optionsOf(wanted)))
-  const stored = socket
-    .dump(dumpFilters(ifindex))
-    .map(decodeFilter)
-    .find((filter) => placeOf(filter).priority === priority && actionsOf(filter).length > 0)
+  socket.request(newFilter(requestOf(wanted), false))
+  const dump = socket.dump(dumpFilters(ifindex)).map(decodeFilter)
+  const stored = dump.find((filter) => placeOf(filter).priority === priority && actionsOf(filter).length > 0)
   if (stored === undefined) throw unseenFilter()
-  const differences = matchallDifferences(wanted, stored)
+  const differences = compareEcho(requestOf(wanted), stored)
   if (inHardware && !isInHardware(stored)) differences.push('in_hw: missing')
   if (differences.length === 0) return stored.tcm_handle
-  removeStored(socket, stored)
+  socket.request(deleteShown(stored, dump))
   throw new NetlinkError({
     operation: 'RTM_NEWTFILTER',
     errno: 71,
@@ -82,24 +98,18 @@ function addMatchall(socket: NetlinkSocket, wanted: Wanted): number {
   })
 }
 
-function optionsOf({ action, inHardware }: Wanted) {
-  const { TCA_CLS_FLAGS_SKIP_HW: skipHw, TCA_CLS_FLAGS_SKIP_SW: skipSw } = TCA_CLS_FLAGS
-  return { TCA_MATCHALL_ACT: actionList([action]), TCA_MATCHALL_FLAGS: inHardware ? skipSw : skipHw }
-}
-
-function matchallDifferences(wanted: Wanted, stored: Tc): string[] {
-  const asked = {
-    tcm_ifindex: wanted.ifindex,
+function requestOf({ ifindex, priority, classifier, action, inHardware }: Wanted) {
+  return {
+    tcm_ifindex: ifindex,
     tcm_parent: CLSACT_INGRESS,
-    tcm_info: filterInfo(wanted.priority, ETH_P.ETH_P_ALL),
-    TCA_KIND: 'matchall',
-    TCA_OPTIONS: optionsOf(wanted),
+    tcm_info: filterInfo(priority, ETH_P.ETH_P_ALL),
+    TCA_KIND: classifier,
+    TCA_OPTIONS: everyFrameOptions(classifier, actionList([action]), inHardware),
   }
-  return compareEcho(asked, stored)
 }
 
-/** Takes back the one matchall filter in a priority of ours that has the cookie. */
-export function removeMatchall(
+/** Takes back the one filter in a priority of ours that has the cookie. */
+export function removeEveryFrame(
   socket: NetlinkSocket,
   ifindex: number,
   priority: number,
@@ -107,12 +117,11 @@ export function removeMatchall(
 ): void {
   // A dump can lose entries, so one that does not show the filter proves nothing.
   for (let look = 0; look < 2; look++) {
-    for (const filter of socket.dump(dumpFilters(ifindex)).map(decodeFilter)) {
-      const own = actionsOf(filter)[0]?.TCA_ACT_COOKIE
-      if (placeOf(filter).priority !== priority || own === undefined || toHex(own) !== cookie) continue
-      removeStored(socket, filter)
-      return
-    }
+    const dump = socket.dump(dumpFilters(ifindex)).map(decodeFilter)
+    const own = dump.find((filter) => isOwn(filter, priority, cookie))
+    if (own === undefined) continue
+    socket.request(deleteShown(own, dump))
+    return
   }
 }
 
@@ -123,8 +132,8 @@ export function detourDifferences(
   through: number,
   spec: DetourSpec,
 ): readonly string[] | undefined {
-  const stored = findMatchall(socket, ifindex, ratePriority.detour, spec.cookie)
-  return stored && matchallDifferences(detour(ifindex, through, spec), stored)
+  const stored = findEveryFrame(socket, ifindex, ratePriority.detour, spec.cookie)
+  return stored && compareEcho(requestOf(detour(ifindex, through, spec)), stored)
 }
 
 /** What is not as addPolice() left it in the NIC; undefined when there is no filter of ours. */
@@ -133,27 +142,24 @@ export function policeDifferences(
   ifindex: number,
   spec: PoliceSpec,
 ): readonly string[] | undefined {
-  const stored = findMatchall(socket, ifindex, ratePriority.police, spec.cookie)
+  const stored = findEveryFrame(socket, ifindex, ratePriority.police, spec.cookie)
   if (stored === undefined) return undefined
-  const differences = matchallDifferences(police(ifindex, spec, true), stored)
+  const differences = compareEcho(requestOf(police(ifindex, spec, true)), stored)
   return isInHardware(stored) ? differences : [...differences, 'it is not in the NIC any more']
 }
 
 /** The filter in a priority of ours whose first action has the cookie. */
-export function findMatchall(
+export function findEveryFrame(
   socket: NetlinkSocket,
   ifindex: number,
   priority: number,
   cookie: string,
 ): Tc | undefined {
   const found = tolerate(['EINVAL', 'ENODEV'], () => socket.dump(dumpFilters(ifindex))) ?? []
-  return found.map(decodeFilter).find((filter) => {
-    const own = actionsOf(filter)[0]?.TCA_ACT_COOKIE
-    return placeOf(filter).priority === priority && own !== undefined && toHex(own) === cookie
-  })
+  return found.map(decodeFilter).find((filter) => isOwn(filter, priority, cookie))
 }
 
-/** Removes a filter that the kernel has shown. */
-export function removeStored(socket: NetlinkSocket, filter: Tc): void {
-  socket.request(deleteFilter(placeOf(filter), filter.TCA_KIND ?? 'matchall'))
+function isOwn(filter: Tc, priority: number, cookie: string): boolean {
+  const own = actionsOf(filter)[0]?.TCA_ACT_COOKIE
+  return placeOf(filter).priority === priority && own !== undefined && toHex(own) === cookie
 }

@@ -6,7 +6,7 @@ import { toHex } from '../lib/hex.ts'
 import { ipFromBytes } from '../lib/ip.ts'
 import { hexOctets } from '../lib/mac.ts'
 import type { Action } from '../netlink/tc/action.ts'
-import { actionsOf, flowerOf, matchallOf, placeOf } from '../netlink/tc/filter.ts'
+import { actionsOf, flagsOf, flowerOf, placeOf, u32Of } from '../netlink/tc/filter.ts'
 import { type Flower, TCA_CLS_FLAGS } from '../netlink/tc/flower.ts'
 import { CLSACT_EGRESS, type Tc } from '../netlink/tc/msg.ts'
 import type { Pedit } from '../netlink/tc/pedit.ts'
@@ -18,7 +18,6 @@ export type NameOf = (ifindex: number) => string | undefined
 export function filterLine(filter: Tc, nameOf: NameOf): string {
   const { ifindex, parent, chain, priority, handle, protocol } = placeOf(filter)
   const flower = flowerOf(filter)
-  const flags = flower?.TCA_FLOWER_FLAGS ?? matchallOf(filter)?.TCA_MATCHALL_FLAGS ?? 0
   const actions = actionsOf(filter).map((action) => actionWords(action, nameOf))
   return [
     `tc filter add dev ${device(ifindex, nameOf)} ${parent === CLSACT_EGRESS ? 'egress' : 'ingress'}`,
@@ -26,11 +25,17 @@ export function filterLine(filter: Tc, nameOf: NameOf): string {
     handle === 0 ? '' : `handle ${hex(handle)}`,
     filter.TCA_KIND ?? '',
     flower === undefined ? '' : keyWords(flower),
-    flagWords(flags),
+    ...(u32Of(filter)?.TCA_U32_SEL?.keys ?? []).map(wordMatch),
+    flagWords(flagsOf(filter)),
     ...actions,
   ]
     .filter((part) => part !== '')
     .join(' ')
+}
+
+/** A condition of u32. */
+function wordMatch({ val, mask, off }: { val: number; mask: number; off: number }): string {
+  return `match u32 ${hex(val)} ${hex(mask)} at ${off}`
 }
 
 const etherTypes: Readonly<Record<number, string>> = {

@@ -5,6 +5,7 @@
 import type { Runner } from '../ops/apply.ts'
 import type {
   BridgeVlan,
+  Classifier,
   DetourSpec,
   LimiterSpec,
   MeterSpec,
@@ -40,7 +41,9 @@ export interface OwnFilter {
   readonly handle: number
   readonly protocol: number
   /** TCA_KIND. */
-  readonly kind: 'flower' | 'matchall'
+  readonly kind: 'flower' | Classifier
+  /** It is the last filter of its slot, and goes with that: by itself it would leave a hash table. */
+  readonly withSlot?: boolean
   readonly cookie: string
   /** As tc prints them: packets and bytes that ran through, software and hardware. */
   readonly packets: bigint
@@ -84,8 +87,10 @@ export interface Needs {
   readonly translation: boolean
   /** ... of VFs with a representor, on addresses in a VLAN. */
   readonly tags: boolean
-  /** Limits. */
+  /** Limits of whatever port and direction. */
   readonly rates: boolean
+  /** ... as far as a shaper on an interface is all that they are made of. */
+  readonly shapers: boolean
   /** ... by policers. */
   readonly police: boolean
 }

@@ -6,7 +6,7 @@ import { actionsOf, isInHardware } from '../netlink/tc/filter.ts'
 import type { Tc } from '../netlink/tc/msg.ts'
 import { countersOf, queueOf } from '../netlink/tc/stats.ts'
 import type { Op } from '../ops/op.ts'
-import { findMatchall } from './catch-all.ts'
+import { findEveryFrame } from './catch-all.ts'
 import { apart, type FilterCounters, linkCounters, type Passed } from './counters.ts'
 import { metersOf, policerOf } from './limiters.ts'
 import { findLink } from './links.ts'
@@ -42,13 +42,13 @@ export function limitCounters({ route }: Pick<Sides, 'route'>, op: Op): LimitCou
     case 'detour.add': {
       const { side, link, ifindex, cookie } = op.detour
       return at(route(side), link, ifindex, (socket, index) =>
-        filterCounters(findMatchall(socket, index, ratePriority.detour, cookie)),
+        filterCounters(findEveryFrame(socket, index, ratePriority.detour, cookie)),
       )
     }
     case 'police.add': {
       const { link, ifindex, cookie } = op.police
       return at(route('host'), link, ifindex, (socket, index) =>
-        filterCounters(findMatchall(socket, index, ratePriority.police, cookie)),
+        filterCounters(findEveryFrame(socket, index, ratePriority.police, cookie)),
       )
     }
     case 'limiter.add': {

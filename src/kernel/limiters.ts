@@ -20,6 +20,7 @@ import { compareActions, compareEcho } from '../netlink/tc/echo.ts'
 import {
   actionsOf,
   decodeFilter,
+  deleteFilter,
   dumpFilters,
   type FilterPlace,
   flowerOf,
@@ -34,7 +35,6 @@ import { bytesOfTicks, type Police, rateOf } from '../netlink/tc/police.ts'
 import { ETH_P } from '../netlink/tc/rule.ts'
 import type { LimiterSpec, MeterSpec, Offload, Outcome } from '../ops/op.ts'
 import { sleep } from '../sys/sleep.ts'
-import { removeStored } from './catch-all.ts'
 import type { LimiterFacts } from './facts.ts'
 import { offered, tolerate, unseenFilter, wordsOf } from './refusals.ts'
 
@@ -124,7 +124,7 @@ export function addMeter(socket: NetlinkSocket, spec: MeterSpec): Outcome {
     if (echo === undefined) throw unseenFilter()
     const stored = decodeFilter(echo)
     if (isMeter(spec, stored)) return { where: 'nic', handle: stored.tcm_handle }
-    removeStored(socket, stored)
+    socket.request(deleteFilter(placeOf(stored), 'flower'))
     throw new OffloadRefused('the kernel stored another filter than asked for')
   } catch (error) {
     if (!(error instanceof NetlinkError) || error.code === 'EEXIST' || error.isLost) throw error
@@ -139,7 +139,7 @@ export function meterOn(socket: NetlinkSocket, spec: MeterSpec): boolean {
 
 /** Takes back the filter for this MAC address. */
 export function removeMeter(socket: NetlinkSocket, spec: MeterSpec): void {
-  for (const filter of metersOf(socket, spec)) removeStored(socket, filter)
+  for (const filter of metersOf(socket, spec)) socket.request(deleteFilter(placeOf(filter), 'flower'))
 }
 
 /** Filters in the meters' priority that have the spec's MAC address and cookie. */

@@ -12,17 +12,18 @@ import {
   redirectTo,
   rewrite,
   updateChecksums,
-  verdict,
 } from '../netlink/tc/action.ts'
 import { TCA_CSUM_UPDATE_FLAG } from '../netlink/tc/csum.ts'
-import { newFlower, newMatchall } from '../netlink/tc/filter.ts'
-import { TCA_CLS_FLAGS } from '../netlink/tc/flower.ts'
+import { newFilter } from '../netlink/tc/filter.ts'
 import { TC_ACT } from '../netlink/tc/gact.ts'
+import { CLSACT_INGRESS, filterInfo } from '../netlink/tc/msg.ts'
 import { peditRewrite } from '../netlink/tc/pedit.ts'
 import { newClsact } from '../netlink/tc/qdisc.ts'
 import { ETH_P, IPPROTO } from '../netlink/tc/rule.ts'
+import type { Classifier } from '../ops/op.ts'
 import { inNewNetns } from '../sys/namespaces.ts'
 import { openNetlink } from '../sys/netlink.ts'
+import { classifiers, everyFrameOptions } from './every-frame.ts'
 import type { Needs } from './kernel.ts'
 import { loadTable, NftError, type RunNft } from './nft.ts'
 import { addIfb, addShaper } from './shapers.ts'
@@ -49,18 +50,20 @@ const purposes = {
   translation: 'port mappings that the NIC translates',
   tags: 'port mappings on addresses in a VLAN',
   rates: 'limits',
+  shapers: 'limits',
   police: 'limits outside the pod',
 } as const satisfies Readonly<Record<keyof Needs, string>>
 
 /** One line for each thing that is missing, in the kernel's or nft's words; none when an ADD can work. */
 export function missingNeeds(wanted: Needs, nft: RunNft): string[] {
-  if (!wanted.ports && !wanted.rates) return []
+  if (!wanted.ports && !wanted.rates && !wanted.shapers) return []
   return inNewNetns(() => {
     const socket = new NetlinkSocket(openNetlink(0))
     try {
       return [
         ...(wanted.steering || wanted.rates ? missingOnClsact(socket, wanted) : []),
-        ...(wanted.rates ? missingShapers(socket) : []),
+        ...(wanted.shapers ? missingShaper(socket) : []),
+        ...(wanted.rates ? missingIfb(socket) : []),
         ...(wanted.ports ? missing('nftables', 'ports', () => loadTable(nft, table)) : []),
       ]
     } finally {
@@ -94,8 +97,10 @@ const mappers: readonly Trial[] = [
 ]
 
 /** Of limits. */
-const limiters: readonly Trial[] = [
-  redirecting('rates'),
+const limiters: readonly Trial[] = [redirecting('rates')]
+
+/** Of limits outside the pod. */
+const policers: readonly Trial[] = [
   [
     'police',
     'police',
@@ -111,57 +116,66 @@ function missingOnClsact(socket: NetlinkSocket, wanted: Needs): string[] {
   // What was tried once need not be tried again.
   const others = wanted.steering ? limiters.filter(([name]) => name !== 'mirred') : limiters
   return [
-    ...(wanted.steering ? missingActions(socket, 'flower', 'steering', wanted, mappers) : []),
-    ...(wanted.rates ? missingActions(socket, 'matchall', 'rates', wanted, others) : []),
+    ...(wanted.steering ? missingActions(socket, ['flower'], 'steering', wanted, mappers) : []),
+    ...(wanted.rates ? missingActions(socket, classifiers, 'rates', wanted, others) : []),
+    // A NIC takes a policer of every frame by matchall alone.
+    ...(wanted.police ? missingActions(socket, ['matchall'], 'police', wanted, policers) : []),
   ]
 }
 
-/** Without its classifier an action can't be tried. */
+/** None when one of `kinds` is there with the actions. Without a classifier an action can't be tried. */
 function missingActions(
   socket: NetlinkSocket,
-  kind: 'flower' | 'matchall',
+  kinds: readonly Classifier[],
   purpose: keyof Needs,
   wanted: Needs,
   trials: readonly Trial[],
 ): string[] {
-  let tried = 0
-  const request = (action: Action) => () => {
-    socket.request(probeFilter(kind, ++tried, action))
+  const refusals: string[] = []
+  for (const kind of kinds) {
+    const request = (action?: Action) => () => {
+      socket.request(probeFilter(kind, action))
+    }
+    const classifier = missing(`classifier ${kind} (cls_${kind})`, purpose, request())
+    if (classifier.length === 0)
+      return trials
+        .filter(([, reason]) => wanted[reason])
+        .flatMap(([name, reason, action]) =>
+          missing(`action ${name} (act_${name})`, reason, request(action())),
+        )
+    refusals.push(...classifier)
   }
-  const classifier = missing(`classifier ${kind} (cls_${kind})`, purpose, request(verdict(TC_ACT.TC_ACT_OK)))
-  if (classifier.length > 0) return classifier
-  return trials
-    .filter(([, reason]) => wanted[reason])
-    .flatMap(([name, reason, action]) => missing(`action ${name} (act_${name})`, reason, request(action())))
+  return refusals.length < 2 ? refusals : [`one of ${kinds.join(', ')}: ${refusals.join(', ')}`]
 }
 
-/** A filter that is none of those before: each has a number, which is its priority too. */
-function probeFilter(kind: 'flower' | 'matchall', number: number, action: Action): Request {
-  const actions = actionList([action])
-  if (kind === 'matchall') {
-    const place = { ifindex: lo, priority: 100 + number, protocol: ETH_P.ETH_P_ALL }
-    return newMatchall(place, {
-      TCA_MATCHALL_ACT: actions,
-      TCA_MATCHALL_FLAGS: TCA_CLS_FLAGS.TCA_CLS_FLAGS_SKIP_HW,
-    })
-  }
-  return newFlower(
-    { ifindex: lo, priority: number, protocol: ETH_P.ETH_P_IP },
-    {
-      TCA_FLOWER_KEY_ETH_TYPE: ETH_P.ETH_P_IP,
-      TCA_FLOWER_KEY_IP_PROTO: IPPROTO.IPPROTO_TCP,
-      TCA_FLOWER_KEY_TCP_DST: 1,
-      TCA_FLOWER_ACT: actions,
-      TCA_FLOWER_FLAGS: TCA_CLS_FLAGS.TCA_CLS_FLAGS_SKIP_HW,
-    },
-  )
+/** Number of filters tried so far, which is the priority of the next one: none is in the way of another. */
+let tried = 0
+
+function probeFilter(kind: Classifier, action: Action | undefined): Request {
+  const options = everyFrameOptions(kind, action && actionList([action]))
+  const isMapping = kind === 'flower' && action !== undefined
+  return newFilter({
+    tcm_ifindex: lo,
+    tcm_parent: CLSACT_INGRESS,
+    tcm_info: filterInfo(++tried, isMapping ? ETH_P.ETH_P_IP : ETH_P.ETH_P_ALL),
+    TCA_KIND: kind,
+    TCA_OPTIONS: isMapping
+      ? {
+          ...options,
+          TCA_FLOWER_KEY_ETH_TYPE: ETH_P.ETH_P_IP,
+          TCA_FLOWER_KEY_IP_PROTO: IPPROTO.IPPROTO_TCP,
+          TCA_FLOWER_KEY_TCP_DST: 1,
+        }
+      : options,
+  })
 }
 
-function missingShapers(socket: NetlinkSocket): string[] {
+function missingShaper(socket: NetlinkSocket): string[] {
   const shaper = { bytesPerSecond: 125_000, burst: 20_000, limit: 40_000 }
+  return missing('qdisc tbf (sch_tbf)', 'shapers', () => addShaper(socket, lo, shaper))
+}
+
+function missingIfb(socket: NetlinkSocket): string[] {
   const ifb = { name: 'vf-probe', mac: '76:66:00:00:00:00', mtu: 1500 }
-  return [
-    ...missing('qdisc tbf (sch_tbf)', 'rates', () => addShaper(socket, lo, shaper)),
-    ...missing('interface of kind ifb (ifb)', 'rates', () => addIfb(socket, ifb)),
-  ]
+  return missing('interface of kind ifb (ifb)', 'rates', () => addIfb(socket, ifb))
 }

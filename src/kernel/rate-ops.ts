@@ -2,7 +2,7 @@
 import { ratePriority } from '../lib/rate-numbers.ts'
 import type { NetlinkSocket } from '../netlink/socket.ts'
 import type { Op, Outcome, Side } from '../ops/op.ts'
-import { addDetour, addPolice, detourDifferences, policeDifferences, removeMatchall } from './catch-all.ts'
+import { addDetour, addPolice, detourDifferences, policeDifferences, removeEveryFrame } from './catch-all.ts'
 import type { RateKernel } from './kernel.ts'
 import {
   addLimiter,
@@ -54,14 +54,14 @@ export function runRateOp({ route, generic, indexOf, forget }: Sides, op: RateOp
     }
     case 'detour.del': {
       const { side, cookie } = op.detour
-      removeMatchall(route(side), at(op.detour), ratePriority.detour, cookie)
+      removeEveryFrame(route(side), at(op.detour), ratePriority.detour, cookie)
       return {}
     }
     case 'police.add':
       return addPolice(route('host'), at(op.police), op.police, op.offload)
     case 'police.del': {
       const { cookie } = op.police
-      removeMatchall(route('host'), at(op.police), ratePriority.police, cookie)
+      removeEveryFrame(route('host'), at(op.police), ratePriority.police, cookie)
       return {}
     }
     case 'limiter.add':

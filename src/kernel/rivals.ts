@@ -5,7 +5,15 @@
 import { fromHex } from '../lib/hex.ts'
 import type { NetlinkSocket } from '../netlink/socket.ts'
 import { TCA_BPF_FLAG } from '../netlink/tc/bpf.ts'
-import { decodeFilter, dumpFilters, flowerOf, matchallOf, placeOf } from '../netlink/tc/filter.ts'
+import {
+  decodeFilter,
+  dumpFilters,
+  flagsOf,
+  flowerOf,
+  isSlotOnly,
+  matchallOf,
+  placeOf,
+} from '../netlink/tc/filter.ts'
 import { type Flower, flower as flowerTable, TCA_CLS_FLAGS } from '../netlink/tc/flower.ts'
 import { TC_ACT } from '../netlink/tc/gact.ts'
 import type { Tc } from '../netlink/tc/msg.ts'
@@ -87,11 +95,11 @@ function filterRivals(
     if (prio > last || Buffer.from(payload.buffer, payload.byteOffset, payload.length).includes(ownCookie))
       continue
     const filter = decodeFilter({ type: 0, flags: 0, seq: 0, pid: 0, payload })
-    if (filter.TCA_OPTIONS === undefined) continue
+    if (isSlotOnly(filter)) continue
     if (!takesOurs(filter, prio)) continue
     const verdict = verdictOf(filter)
     if (verdict === 'goes on') continue
-    const flags = flowerOf(filter)?.TCA_FLOWER_FLAGS ?? matchallOf(filter)?.TCA_MATCHALL_FLAGS ?? 0
+    const flags = flagsOf(filter)
     const hardware = (flags & TCA_CLS_FLAGS.TCA_CLS_FLAGS_IN_HW) !== 0
     rivals.push({
       name: filterLine(filter, nameOf),

@@ -5,6 +5,7 @@ import {
   actionsOf,
   decodeFilter,
   deleteFilter,
+  deleteSlot,
   dumpFilters,
   type FilterPlace,
   flowerOf,
@@ -19,6 +20,7 @@ import { countersOf } from '../netlink/tc/stats.ts'
 import type { Offload, Outcome, SteerSpec } from '../ops/op.ts'
 import type { OwnFilter } from './kernel.ts'
 import { EchoMismatch, offered, unseenFilter } from './refusals.ts'
+import { kindOf, leavesSlot } from './shown-filters.ts'
 import { cookieOf, steerDifferences, steerKey, steerOptions, steerPlace } from './steer-filter.ts'
 
 /** A filter that is wanted, or to be taken back: then with its number, where that is known. */
@@ -110,11 +112,10 @@ export function findOwnFilters(socket: NetlinkSocket, cookiePrefix: string | rea
   const prefixes = typeof cookiePrefix === 'string' ? [cookiePrefix] : cookiePrefix
   const seen = new Map<string, OwnFilter>()
   for (const ifindex of ingressDevices(socket)) {
-    for (const message of socket.dump(dumpFilters(ifindex))) {
-      const filter = decodeFilter(message)
+    const dump = socket.dump(dumpFilters(ifindex)).map(decodeFilter)
+    for (const filter of dump) {
       const cookie = cookieOf(filter)
       if (cookie === undefined || !prefixes.some((prefix) => cookie.startsWith(prefix))) continue
-      const kind = filter.TCA_KIND === 'matchall' ? 'matchall' : 'flower'
       const { priority: prio, handle, protocol } = placeOf(filter)
       const stats = actionsOf(filter)[0]?.TCA_ACT_STATS
       const packets = stats === undefined ? 0n : countersOf(stats).all.packets
@@ -124,7 +125,8 @@ export function findOwnFilters(socket: NetlinkSocket, cookiePrefix: string | rea
         prio,
         handle,
         protocol,
-        kind,
+        kind: kindOf(filter),
+        ...(leavesSlot(filter, dump) ? { withSlot: true } : {}),
         cookie,
         packets,
         inHw: isInHardware(filter),
@@ -136,9 +138,10 @@ export function findOwnFilters(socket: NetlinkSocket, cookiePrefix: string | rea
 
 /** Deletes filters that a dump showed, in few datagrams; one that is gone, with its qdisc or its interface, is fine. */
 export function deleteOwnFilters(socket: NetlinkSocket, filters: readonly OwnFilter[]): void {
-  const requests = filters.map(({ ifindex, prio: priority, handle, protocol, kind }) =>
-    deleteFilter({ ifindex, priority, handle, protocol }, kind),
-  )
+  const requests = filters.map(({ ifindex, prio: priority, handle, protocol, kind, withSlot = false }) => {
+    const place = { ifindex, priority, handle, protocol }
+    return withSlot ? deleteSlot(place, kind) : deleteFilter(place, kind)
+  })
   for (const reply of socket.batch(requests)) {
     if (reply instanceof NetlinkError && !gone.has(reply.code)) throw reply
   }

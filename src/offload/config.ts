@@ -13,7 +13,15 @@ import { type PciAddress, parsePciAddress } from '../lib/pci-address.ts'
 import { allowedRanges, hasPort, type PortRange, showRanges, tryParseRanges } from '../lib/port-ranges.ts'
 import type { Offload, Proto } from '../ops/op.ts'
 import { checkPortmapKeys } from './portmap-keys.ts'
-import { bandwidthKeys, type RateWishes, rateKeys, readRates, servesRates } from './rate-config.ts'
+import {
+  bandwidthKeys,
+  declares,
+  type Limited,
+  limitedPods,
+  type RateWishes,
+  rateKeys,
+  readRates,
+} from './rate-config.ts'
 import { stateDirOf } from './teardown-config.ts'
 
 /** One wish: a port of the node that leads to a port of the container. */
@@ -29,8 +37,9 @@ export interface PortMapping {
 export interface OffloadConfig {
   readonly mappings: readonly PortMapping[]
   readonly rates: RateWishes
-  /** A pod can ask for limits: the list declares the capability, or the config has some itself. */
-  readonly servesRates: boolean
+  /** The list declares the capability, so that pods can ask for port mappings. */
+  readonly servesPorts: boolean
+  readonly limited: Limited
   readonly offload: Offload
   readonly nat: 'auto' | 'pod' | 'nic'
   /** Networks (CIDR) whose hosts talk to the pod's own address and port; only they may when the NIC translates. */
@@ -120,7 +129,8 @@ export function readOffloadConfig(request: Request): OffloadConfig {
   return {
     mappings,
     rates: readRates(config, runtime),
-    servesRates: servesRates(config),
+    servesPorts: declares(config, 'portMappings'),
+    limited: limitedPods(config),
     offload: choice(config, 'offload', ['prefer', 'require', 'off']) ?? 'prefer',
     nat: choice(config, 'nat', ['auto', 'pod', 'nic']) ?? 'auto',
     directSubnets: readSubnets(config.directSubnets),

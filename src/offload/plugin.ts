@@ -131,7 +131,7 @@ function gc(of: Instance, request: Request): void {
 function status(of: Instance, request: Request): void {
   const config = readOffloadConfig(request)
   requireReady(of.machine, recordsOf(of.name, config.stateDir), config, {
-    ports: of.parts.includes(portsPart),
-    rates: of.parts.includes(ratesPart) && (config.servesRates || of.name === 'bandwidth'),
+    ports: of.parts.includes(portsPart) && config.servesPorts,
+    limited: of.parts.includes(ratesPart) ? config.limited : 'none',
   })
 }

@@ -55,11 +55,19 @@ export function readRates(config: JsonObject, runtime: JsonObject): RateWishes {
   }
 }
 
-/** True when runtimes will hand limits of pods over, or the config itself has a key of limits. */
-export function servesRates(config: JsonObject): boolean {
-  const { capabilities } = config
-  if (isObject(capabilities ?? null) && (capabilities as JsonObject).bandwidth === true) return true
-  return Object.keys(rateKeys).some((key) => config[key] !== undefined)
+/** Which pods a config limits: every one, by its own keys; those that ask, by the capability; or none. */
+export type Limited = 'every' | 'asking' | 'none'
+
+/** Reads {@link Limited} from a config that readRates() takes. */
+export function limitedPods(config: JsonObject): Limited {
+  const own = Object.keys(rateKeys).flatMap((key) => config[key] ?? [])
+  if (own.length > 0) return own.some((value) => value !== 0) ? 'every' : 'none'
+  return declares(config, 'bandwidth') ? 'asking' : 'none'
+}
+
+/** True when the config declares a capability, so that runtimes hand on what pods ask for. */
+export function declares({ capabilities }: JsonObject, capability: string): boolean {
+  return isObject(capabilities ?? null) && (capabilities as JsonObject)[capability] === true
 }
 
 function readRequire(value: JsonValue | undefined): boolean {

@@ -9,6 +9,7 @@ import { isExisting } from '../lib/port-taken.ts'
 import { ratePriority } from '../lib/rate-numbers.ts'
 import { ApplyError, type Transaction } from '../ops/apply.ts'
 import { describe } from '../ops/describe.ts'
+import type { Op, Outcome } from '../ops/op.ts'
 import { type DirectWay, directWay } from './direct.ts'
 import { cookiePrefix, rateIdentityOf } from './identity.ts'
 import { driverOf } from './liars.ts'
@@ -146,7 +147,8 @@ export function applyGoal(transaction: Transaction, goal: RateGoal, shared: Shar
   const ways = goal.ways.filter(isOpen)
   for (const [at, way] of ways.entries()) {
     try {
-      transaction.attempt(way.ops)
+      const outcomes = transaction.attempt(way.ops)
+      const ops = way.ops.map((op, index) => asMade(op, outcomes[index]))
       if (way.limiter !== undefined) shared.limiter = way.limiter
       if (way.ops.some((op) => op.do === 'meter.add')) shared.isUsed = true
       return {
@@ -155,10 +157,10 @@ export function applyGoal(transaction: Transaction, goal: RateGoal, shared: Shar
         burst: limit.burst,
         where: way.where,
         means: way.means,
-        lines: way.ops.map(describe),
-        ops: [...way.ops],
+        lines: ops.map(describe),
+        ops,
         ...(refusals.length === 0 ? {} : { refusals }),
-        notes: [...notesOf(direction, way, refusals), ...way.notes],
+        notes: [...notesOf(direction, way, refusals), ...way.notes, ...outcomes.flatMap(classifierNote)],
       }
     } catch (error) {
       if (way.where !== 'nic' || !(error instanceof ApplyError)) throw error
@@ -184,6 +186,19 @@ export function applyGoal(transaction: Transaction, goal: RateGoal, shared: Shar
 }
 
 const phrase = { toPod: 'comes to the pod', fromPod: 'the pod sends' } as const
+
+/** The operation with what the kernel made its filter of, where that is not what is asked for first. */
+function asMade(op: Op, outcome: Outcome | undefined): Op {
+  const classifier = outcome?.classifier
+  if (op.do !== 'detour.add' || classifier === undefined) return op
+  return { ...op, detour: { ...op.detour, classifier } }
+}
+
+function classifierNote({ classifier, reason }: Outcome): string[] {
+  return classifier === undefined
+    ? []
+    : [`the filter that leads to the ifb is made by classifier ${classifier}; not by ${reason}`]
+}
 
 /** Every way that was given up is said, with its reason. */
 function notesOf(

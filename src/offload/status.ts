@@ -2,49 +2,97 @@ import { CniError, code } from '../cni/error.ts'
 import { requireAnswers } from '../cni/ready.ts'
 import type { Kernel, Needs } from '../kernel/kernel.ts'
 import type { Machine } from '../kernel/machine.ts'
+import { notice } from '../lib/notice.ts'
 import type { PciAddress } from '../lib/pci-address.ts'
 import { pfsWithVfs, readPciFunction, uplinkOf, vfsOf } from '../nic/pci.ts'
 import type { RecordStore } from '../ops/record-store.ts'
 import type { OffloadConfig } from './config.ts'
 import { uplinkAddresses } from './host-addresses.ts'
+import type { Limited } from './rate-config.ts'
 import type { OffloadJournal } from './record.ts'
 
-/** What the config can be asked for by a pod. */
+/** What the config lets pods have: port mappings by the capability, limits as {@link Limited} says. */
 export interface Serves {
   readonly ports: boolean
-  readonly rates: boolean
+  readonly limited: Limited
 }
 
+type StatusConfig = Pick<OffloadConfig, 'device' | 'uplink' | 'offload' | 'nat' | 'rates'>
+
 /**
- * STATUS: netlink answers, records can be written, the kernel has the qdiscs, classifiers and actions that rules and
- * limits are made of and nft its part, the device that the config names has an uplink. The kernel is asked for nothing
- * that the config does not serve.
- * @throws CniError 50 with the reason when an ADD would fail, 51 when it would because the uplink is down, or rules must
- *   be in the NIC and the NIC takes none now: running pods suffer from that too
+ * STATUS: netlink answers, records can be written, and every ADD of this config gets what it needs. A declared capability
+ * is no wish: a pod that asks for nothing is served without anything, so that what only a pod that asks would miss is a
+ * notice, not an error. Runtimes take the whole node for not ready after an error.
+ * @throws CniError 50 with the reason when every ADD of this config would fail (CNI specification 1.1.0, "STATUS"). Never
+ *   51, which says the same and that running pods suffer too: a link that is down keeps no ADD from succeeding.
  */
 export function requireReady(
   machine: Machine,
   store: RecordStore<OffloadJournal>,
-  config: Pick<OffloadConfig, 'device' | 'uplink' | 'offload' | 'nat' | 'rates'>,
-  { ports, rates }: Serves,
+  config: StatusConfig,
+  serves: Serves,
 ): void {
   requireAnswers(machine, store, (kernel) => {
-    if (config.uplink !== undefined) requireLink(kernel, config.uplink, `uplink "${config.uplink}"`)
-    const named = config.device === undefined ? undefined : pfOf(config.device, config.uplink !== undefined)
-    const pfs = named ?? pfsWithVfs()
-    const missing = kernel.missingNeeds(needsOf(kernel, config, pfs, { ports, rates }))
-    if (missing.length > 0) throw new CniError(code.pluginNotAvailable, missing.join('; '))
-    for (const pf of named ?? []) requireLink(kernel, uplinkOf(pf), `network interface of the PF "${pf}"`)
-    if (ports && (config.offload === 'require' || config.nat === 'nic')) requireOffload(kernel, config, pfs)
+    requireForEvery(kernel, config, serves)
+    for (const line of hindrances(kernel, config, serves)) notice(`vf-offload: ${line}`)
   })
+}
+
+/** Of limits that the config itself has, which no ADD goes without. */
+function requireForEvery(kernel: Kernel, { device, rates }: StatusConfig, { limited }: Serves): void {
+  if (limited !== 'every') return
+  if (device !== undefined && readPciFunction(device) === undefined)
+    throw new CniError(code.pluginNotAvailable, noDevice(device))
+  // A VF in legacy mode can have its limit of what it sends by its PF, one with a representor both by the NIC.
+  const pfs = pfsWithVfs()
+  const byNic = pfs.some((pf) => rates.toPod === undefined || kernel.isSwitchdev(pf))
+  const missing = byNic ? [] : kernel.missingNeeds({ ...nothing, shapers: true })
+  if (missing.length > 0) throw new CniError(code.pluginNotAvailable, missing.join('; '))
+}
+
+/** A line for each thing for want of which an ADD that asks for ports or limits would fail, or reach nobody. */
+function hindrances(kernel: Kernel, config: StatusConfig, { ports, limited }: Serves): string[] {
+  const rates = limited !== 'none'
+  if (!ports && !rates) return []
+  const { device, uplink } = config
+  const found = device === undefined ? undefined : readPciFunction(device)
+  const isStrange = device !== undefined && found === undefined
+  // Of a NIC of its own, for which the config must name an uplink too, there is no PF.
+  const named = device === undefined ? undefined : found?.vf === undefined ? [] : [found.vf.pf]
+  const pfs = named ?? pfsWithVfs()
+  const needs = needsOf(kernel, config, pfs, { ports, rates })
+  return [
+    ...(isStrange ? [noDevice(device)] : []),
+    ...kernel.missingNeeds(needs).map((line) => `an ADD would fail: ${line}`),
+    ...(ports && !isStrange && device !== undefined && named?.length === 0 && uplink === undefined
+      ? [`"${device}" is no virtual function: ports are mapped to it only with the key "uplink"`]
+      : []),
+    ...(ports && uplink !== undefined ? linkHindrance(kernel, uplink, `uplink "${uplink}"`) : []),
+    ...(named ?? []).flatMap((pf) =>
+      linkHindrance(kernel, uplinkOf(pf), `network interface of the PF "${pf}"`),
+    ),
+    ...(ports && (config.offload === 'require' || config.nat === 'nic')
+      ? offloadHindrance(kernel, config, pfs)
+      : []),
+  ]
+}
+
+function noDevice(device: PciAddress): string {
+  return `no pod can have deviceID "${device}": the host has no PCI device of that address`
+}
+
+/** None of all that can be asked for. */
+const nothing: Needs = {
+  ...{ ports: false, steering: false, translation: false, tags: false },
+  ...{ rates: false, shapers: false, police: false },
 }
 
 /** What pods can ask for, on this node as it is now, that an ADD would fail without. */
 function needsOf(
   kernel: Kernel,
-  config: Pick<OffloadConfig, 'device' | 'uplink' | 'offload' | 'nat' | 'rates'>,
+  config: StatusConfig,
   pfs: readonly PciAddress[],
-  { ports, rates }: Serves,
+  { ports, rates }: { readonly ports: boolean; readonly rates: boolean },
 ): Needs {
   // Pods behind a bridge, all that there can be on other nodes, are served without any filter.
   const steering = ports && (pfs.length > 0 || config.device !== undefined || config.uplink !== undefined)
@@ -53,7 +101,7 @@ function needsOf(
   const inNic =
     config.nat === 'nic' || (config.nat === 'auto' && switches.some((pf) => hasPrograms(config, pf)))
   return {
-    ...{ ports, steering, rates },
+    ...{ ports, steering, rates, shapers: rates },
     translation: steering && config.offload !== 'off' && switches.length > 0 && inNic,
     tags: steering && switches.some((pf) => hasTags(kernel, pf)),
     // Elsewhere a limit that no policer can have is kept by a shaper.
@@ -74,37 +122,23 @@ function hasTags(kernel: Kernel, pf: PciAddress): boolean {
   return uplink !== undefined && uplinkAddresses(kernel, uplink).some(({ vlan }) => vlan !== 0)
 }
 
-/** The PF of a device that the config names; none of a NIC of its own, for which it must name an uplink too. */
-function pfOf(device: PciAddress, hasUplink: boolean): PciAddress[] {
-  const found = readPciFunction(device)
-  if (found === undefined) throw new CniError(code.pluginNotAvailable, `no PCI device "${device}"`)
-  if (found.vf !== undefined) return [found.vf.pf]
-  if (hasUplink) return []
-  throw new CniError(
-    code.pluginNotAvailable,
-    `"${device}" is no virtual function: the key "uplink" must name the interface of the host on the same wire`,
-  )
-}
-
-function requireLink(kernel: Kernel, name: string | undefined, what: string): void {
+function linkHindrance(kernel: Kernel, name: string | undefined, what: string): string[] {
   const link = name === undefined ? undefined : kernel.link('host', name)
-  if (link === undefined) throw new CniError(code.pluginNotAvailable, `the host has no ${what}`)
-  if (!link.up) {
-    throw new CniError(code.limitedConnectivity, `Cannot serve an ADD: the uplink "${link.name}" is down`)
-  }
+  if (link === undefined) return [`the host has no ${what}`]
+  return link.up ? [] : [`uplink "${link.name}" is down: what is mapped or limited on it reaches nobody`]
 }
 
-/** At least one of the PFs that a pod's VF can be of takes rules. */
-function requireOffload(
+/** A line unless one of the PFs that a pod's VF can be of takes rules. */
+function offloadHindrance(
   kernel: Kernel,
   { offload }: Pick<OffloadConfig, 'offload'>,
   pfs: readonly PciAddress[],
-): void {
+): string[] {
   const reasons = pfs.map((pf) => hindrance(kernel, pf))
-  if (reasons.includes(undefined)) return
+  if (reasons.includes(undefined)) return []
   const wish = offload === 'require' ? 'offload "require"' : 'nat "nic"'
   const words = reasons.length === 0 ? 'there are no virtual functions' : reasons.join('; ')
-  throw new CniError(code.limitedConnectivity, `Cannot serve an ADD with ${wish}: ${words}`)
+  return [`an ADD of port mappings with ${wish} would fail: ${words}`]
 }
 
 /** Why a PF's eSwitch takes no rules; undefined when nothing is known against it. */

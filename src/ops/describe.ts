@@ -1,7 +1,17 @@
 /** One `ip`, `tc` or `nft` line for each operation: what a log, an error and a report show, and what one can type. */
 import { ipFamily } from '../lib/ip.ts'
 import { meterPriority, policeMtu, ratePriority, shaperHandle } from '../lib/rate-numbers.ts'
-import type { LinkAttributes, Offload, Op, RateSpec, RouteSpec, Side, SteerSpec, VfAttributes } from './op.ts'
+import type {
+  Classifier,
+  LinkAttributes,
+  Offload,
+  Op,
+  RateSpec,
+  RouteSpec,
+  Side,
+  SteerSpec,
+  VfAttributes,
+} from './op.ts'
 
 /** The operation as a command line. `pod:` in front of it means: inside the pod's network namespace. */
 export function describe(op: Op): string {
@@ -46,11 +56,11 @@ export function describe(op: Op): string {
     case 'ifb.del':
       return `${prefix(op.side)}ip link del ${op.name}`
     case 'detour.add': {
-      const { side, link, through, cookie } = op.detour
-      return `${prefix(side)}tc filter add dev ${link} ingress prio ${ratePriority.detour} matchall skip_hw action mirred egress redirect dev ${through} cookie ${cookie}`
+      const { side, link, through, cookie, classifier = 'matchall' } = op.detour
+      return `${prefix(side)}tc filter add dev ${link} ingress prio ${ratePriority.detour} ${everyFrame[classifier]} action mirred egress redirect dev ${through} cookie ${cookie}`
     }
     case 'detour.del':
-      return `${prefix(op.detour.side)}tc filter del dev ${op.detour.link} ingress prio ${ratePriority.detour} matchall`
+      return `${prefix(op.detour.side)}tc filter del dev ${op.detour.link} ingress prio ${ratePriority.detour} ${op.detour.classifier ?? 'matchall'}`
     case 'police.add': {
       const { link, cookie } = op.police
       return `tc filter add dev ${link} ingress prio ${ratePriority.police} matchall ${flagOf(op.offload)} action police ${policeWords(op.police, 'continue')} cookie ${cookie}`
@@ -134,6 +144,14 @@ function rewriteWords({ dstMac, srcMac, to, address, proto }: SteerSpec, own: st
   ]
     .filter((part) => part !== '')
     .join(' ')
+}
+
+/** A filter for every frame, in software. */
+const everyFrame: Readonly<Record<Classifier, string>> = {
+  matchall: 'matchall skip_hw',
+  flower: 'flower skip_hw',
+  u32: 'u32 match u32 0 0 skip_hw',
+  basic: 'basic',
 }
 
 function flagOf(offload: Offload): string {

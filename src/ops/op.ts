@@ -118,7 +118,12 @@ export interface DetourSpec {
   readonly through: string
   /** TCA_ACT_COOKIE, hex. */
   readonly cookie: string
+  /** matchall unless the kernel had none when it was made. */
+  readonly classifier?: Classifier
 }
+
+/** TCA_KIND of a filter for every frame. */
+export type Classifier = 'matchall' | 'flower' | 'u32' | 'basic'
 
 /** A filter that drops what `link`, a host interface, receives over the rate. */
 export interface PoliceSpec extends RateSpec {
@@ -286,6 +291,9 @@ export interface Outcome {
   readonly where?: 'nic' | 'host'
   readonly refusal?: string
   readonly handle?: number
+  /** Of a filter for every frame: which one the kernel has instead of matchall, and what it said to those before. */
+  readonly classifier?: Classifier
+  readonly reason?: string
 }
 
 const opposite = {

@@ -24,13 +24,22 @@ test('the release has no fault hook; the test build, of the same sources, has it
   expect({ withHook, without }).toEqual({ withHook: true, without: false })
 })
 
-test('there is one file; the programs are links to it', () => {
+test('there is one program; what runtimes call is the small one in front of it, the others are links', () => {
   const folder = dirname(executable('vf-flower'))
-  const names = ['vf-attach', 'vf-device-plugin', 'vf-offload', 'vfctl']
-  for (const name of names) expect(readlinkSync(join(folder, name))).toBe('vf-flower')
-  const rest = readdirSync(folder).filter((name) => !names.includes(name) && name !== 'test')
-  expect(rest).toEqual(['vf-flower'])
-  expect(lstatSync(join(folder, 'vf-flower')).mode & 0o777).toBe(0o755)
+  const [plugins, links] = [
+    ['vf-attach', 'vf-offload'],
+    ['vf-device-plugin', 'vfctl'],
+  ]
+  for (const name of links) expect(readlinkSync(join(folder, name))).toBe('vf-flower')
+  const files = readdirSync(folder).filter((name) => !links.includes(name) && name !== 'test')
+  expect(files.sort()).toEqual([...plugins, 'vf-flower'].sort())
+  for (const name of files) expect(lstatSync(join(folder, name)).mode & 0o170777).toBe(0o100755)
+  for (const name of plugins) {
+    const front = readFileSync(join(folder, name))
+    expect(front.length).toBeLessThan(1 << 17)
+    // An interpreter in the program's headers would load what LD_PRELOAD names.
+    expect(front.includes('/lib64/ld-linux')).toBe(false)
+  }
 })
 
 describe('the name decides', () => {
@@ -52,8 +61,8 @@ describe('the name decides', () => {
     const folder = mkdtempSync(join(tmpdir(), 'named-'))
     try {
       const env = { CNI_COMMAND: 'VERSION', PATH: folder }
-      for (const name of ['sriov', 'host-device', 'vf-flower'])
-        copyFileSync(executable('vf-flower'), join(folder, name))
+      copyFileSync(executable('vf-flower'), join(folder, 'vf-flower'))
+      for (const name of ['sriov', 'host-device']) copyFileSync(executable('vf-attach'), join(folder, name))
       for (const path of [join(folder, 'sriov'), './host-device', 'sriov'])
         expect(await call(path, { env, cwd: folder })).toMatchObject({
           exitCode: 0,

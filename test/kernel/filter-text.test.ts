@@ -119,4 +119,7 @@ test('a dump of the kernel, and a matchall filter', () => {
     /^tc filter add dev d0 ingress protocol ip prio 1 handle 0x1 flower ip_proto tcp dst_port 8080 dst_ip 10\.0\.0\.1 action pedit ex munge eth dst set 02:00:00:00:00:05 munge eth src set 02:00:00:00:00:01 pipe action mirred egress redirect dev d0 cookie 00112233445566778899aabbccddeeff$/,
   )
   expect(dump('answer-matchall-dump').at(-1)).toContain(' matchall ')
+  expect(dump('answer-u32-dump').at(-1)).toBe(
+    'tc filter add dev d0 ingress protocol all prio 60000 handle 0x80000800 u32 match u32 0x0 0x0 at 0 skip_hw action mirred egress redirect dev d0 cookie 0102',
+  )
 })

@@ -3,6 +3,25 @@ import type { Mutation } from './mutation.ts'
 /** Mistakes in src/kernel. */
 export const kernel: readonly Mutation[] = [
   {
+    id: 'kernel-classifier-matchall',
+    file: 'src/kernel/every-frame.ts',
+    mistake: 'A kernel that has neither matchall nor flower can not limit what pods send.',
+    old: "['matchall', 'flower', 'u32', 'basic']",
+    now: "['matchall', 'flower']",
+    test: ['kernel/every-frame.test.ts', 'where the kernel has none of those before'],
+    tier: 'quick',
+  },
+  {
+    id: 'kernel-hash-table-stays',
+    file: 'src/kernel/shown-filters.ts',
+    mistake: 'A u32 filter is removed by its handle, and its hash table stays beside those of others.',
+    old: "filter.TCA_KIND === 'u32' && isAloneInSlot(filter, dump)",
+    now: "filter.TCA_KIND === 'none' && isAloneInSlot(filter, dump)",
+    test: ['native/rates-detour.test.ts', 'B12: clsact and filters of others survive ADD and DEL'],
+    tier: 'quick',
+    undo: true,
+  },
+  {
     id: 'kernel-csum-header',
     file: 'src/kernel/steer-filter.ts',
     mistake: 'The checksum of the IPv4 header is not made anew after a translation.',

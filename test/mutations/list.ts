@@ -6,6 +6,7 @@ import type { Mutation } from './mutation.ts'
 import { netlink } from './netlink.ts'
 import { offload } from './offload.ts'
 import { ops } from './ops.ts'
+import { shim } from './shim.ts'
 import { sys } from './sys.ts'
 
 /** All mutations. */
@@ -18,4 +19,5 @@ export const mutations: readonly Mutation[] = [
   ...cni,
   ...sys,
   ...lib,
+  ...shim,
 ]

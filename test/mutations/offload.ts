@@ -3,6 +3,25 @@ import type { Mutation } from './mutation.ts'
 /** Mistakes in src/offload. */
 export const offload: readonly Mutation[] = [
   {
+    id: 'offload-status-capability',
+    file: 'src/offload/status.ts',
+    mistake: 'STATUS takes a declared capability for a wish of every pod, and the node is not ready.',
+    old: "if (limited !== 'every') return",
+    now: "if (limited === 'none') return",
+    test: ['offload/status.test.ts', 'a declared capability is no wish'],
+    tier: 'quick',
+  },
+  {
+    id: 'offload-classifier-not-recorded',
+    file: 'src/offload/rates.ts',
+    mistake:
+      'The record does not say by which classifier the filter of a limit was made, and CHECK takes it for another one.',
+    old: "if (op.do !== 'detour.add' || classifier === undefined) return op",
+    now: "if (op.do !== 'detour.add' || classifier !== 'matchall') return op",
+    test: ['native/rates-detour.test.ts', 'a kernel without matchall has the filter by another classifier'],
+    tier: 'quick',
+  },
+  {
     id: 'offload-directions-swapped',
     file: 'src/offload/steering.ts',
     mistake: 'Requests are steered on the representor and to the uplink.',

@@ -242,7 +242,7 @@ test('a pod behind ptp, called by the name of portmap: the same', async () => {
   const ipam = { type: 'static', addresses, routes: [{ dst: '0.0.0.0/0' }] }
   const list = listOf({ type: 'ptp', ipam }, chained({ backend: 'iptables', snat: true }, 'portmap'))
   // Installed under that name, as an operator does it who has no other plugin of the name.
-  await lab.must(`mkdir -p /run/names && ln -sf ${pluginPath[0]}/vf-flower /run/names/portmap`)
+  await lab.must(`mkdir -p /run/names && ln -sf ${pluginPath[0]}/vf-offload /run/names/portmap`)
   const runtime = cniRuntime(lab, ['/run/names', ...pluginPath])
   const result = await runtime.add(list, podOf('pod-one'))
   const [, ours] = list.plugins

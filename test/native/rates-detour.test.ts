@@ -1,6 +1,7 @@
 // Limits of what a pod behind the distribution's Go bridge plugin sends: a filter on the host's end of its veth leads to an ifb
-// with a shaper. Alone and together with the limit of what comes to the pod, which rates-veth has. Nothing may stay behind.
-// needs: veth, bridge, tbf, ifb, clsact, matchall, flower, nft
+// with a shaper. Alone and together with the limit of what comes to the pod, which rates-veth has. Nothing may stay behind. The
+// filter is of the first classifier that the kernel has: matchall, flower, u32 or basic; rates-classifiers in test/lab has each.
+// needs: veth, bridge, tbf, ifb, clsact, u32, nft
 import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest'
 import { cniRuntime, type PluginConfig, type Runtime } from '../../hack/lab/cni-runtime.ts'
 import type { Lab } from '../../hack/lab/lab.ts'
@@ -93,6 +94,20 @@ test('B11: what runtimes send for a burst wraps no counter, both ways, from 8 kb
   }
 })
 
+test('a kernel without matchall has the filter by another classifier, which ADD, the report and vfctl name', async () => {
+  const { code, stdout, stderr } = await bed.call('ADD', SMALL_FROM_POD)
+  const shown = await lab.must(`tc filter show dev ${bed.peer} ingress`)
+  const [, classifier = ''] = /pref 60000 (\w+)/.exec(shown) ?? []
+  expect(code).toBe(0)
+  if (classifier === 'matchall') expect(stderr).not.toContain('classifier')
+  else expect(stderr).toMatch(new RegExp(`made by classifier ${classifier}; not by matchall: .*ENOENT`))
+  const line = new RegExp(`tc filter add dev ${bed.peer} ingress prio 60000 ${classifier} .*action mirred`)
+  expect(await lab.must(`${pluginPath[0]}/vfctl show`)).toMatch(line)
+  expect(await lab.must(`cat ${records}/report/*.json`)).toMatch(line)
+  await silently(bed.call('CHECK', SMALL_FROM_POD, JSON.parse(stdout)))
+  await bed.leavesNothing()
+})
+
 interface Counted {
   readonly bytes: number
   readonly packets: number
@@ -138,18 +153,19 @@ test('B10, B11: TCP from the pod gets its rate with the burst of a runtime', asy
 
 test('B12: clsact and filters of others survive ADD and DEL, and see every frame before ours, which is said', async () => {
   const { peer } = bed
+  // Filters of u32 share hash tables: ours must leave none of its own behind.
   await lab.must(`tc qdisc add dev ${peer} clsact
-    tc filter add dev ${peer} ingress protocol ip prio 5 flower ip_proto icmp action pass`)
+    tc filter add dev ${peer} ingress protocol ip prio 5 u32 match ip protocol 1 0xff action mirred egress mirror dev lo`)
   const foreign = await snapshot(lab)
   const { code, stderr } = await bed.call('ADD', SMALL)
   expect([code, stderr]).toEqual([
     0,
     expect.stringMatching(
-      /is not limited as far as others take it first on "veth.*": tc filter .*prio 5 .*flower/,
+      /is not limited as far as others take it first on "veth.*": tc filter .*prio 5 .*u32 match u32 /,
     ),
   ])
   expect(await lab.must(`tc filter show dev ${peer} ingress`)).toMatch(
-    /pref 5 flower[\s\S]*pref 60000 matchall/,
+    /pref 5 u32[\s\S]*pref 60000 (matchall|flower|u32|basic)/,
   )
   await bed.del()
   expect(diffSnapshot(foreign, await snapshot(lab))).toEqual([])
@@ -169,7 +185,7 @@ test('B14: CHECK names whatever of filter, ifb and its shaper is not as the ADD 
     [
       `cookie=$(tc filter show dev ${peer} ingress | sed -n 's/.*cookie \\([0-9a-f]*\\).*/\\1/p')
       tc filter del dev ${peer} ingress
-      tc filter add dev ${peer} ingress prio 60000 matchall skip_hw action mirred egress mirror dev ${ifb} cookie $cookie`,
+      tc filter add dev ${peer} ingress prio 60000 u32 match u32 0 0 skip_hw action mirred egress mirror dev ${ifb} cookie $cookie`,
       `the filter on "${peer}" is another one`,
     ],
     [`tc filter del dev ${peer} ingress`, `"${peer}" has no filter of ours`],
@@ -202,7 +218,7 @@ test('bandwidth and portmap beside each other in one list, each by its own name'
   const portmap: PluginConfig = { type: 'vf-offload', capabilities: { portMappings: true } }
   const bandwidth: PluginConfig = { type: 'bandwidth', capabilities: { bandwidth: true } }
   // Installed under that name, as an operator does it who has no other plugin of the name.
-  await lab.must(`mkdir -p /run/rate-names && ln -sf ${pluginPath[0]}/vf-flower /run/rate-names/bandwidth`)
+  await lab.must(`mkdir -p /run/rate-names && ln -sf ${pluginPath[0]}/vf-offload /run/rate-names/bandwidth`)
   const named = cniRuntime(lab, ['/run/rate-names', ...pluginPath])
   await silently(named.call('STATUS', { ...list, cniVersion: '1.1.0' }, bandwidth, attachment))
   const first = await named.call('ADD', list, portmap, attachment, { prevResult })

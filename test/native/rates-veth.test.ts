@@ -74,7 +74,7 @@ test('B3, B15: nothing asked for is nothing done, and CHECK has nothing to say, 
   await silently(bed.call('DEL', undefined))
   // Without an ADD, and with somebody else's shaper there, as on a node that was set up by other means.
   await lab.must(`tc qdisc add dev ${bed.peer} root handle 5: tbf rate 1gbit burst 1mb latency 50ms`)
-  await lab.must(`mkdir -p /run/rate-names && ln -sf ${pluginPath[0]}/vf-flower /run/rate-names/bandwidth`)
+  await lab.must(`mkdir -p /run/rate-names && ln -sf ${pluginPath[0]}/vf-offload /run/rate-names/bandwidth`)
   const named = cniRuntime(lab, ['/run/rate-names', ...pluginPath])
   for (const type of [limiting(), limiting({ type: 'bandwidth' })]) {
     await silently(named.call('CHECK', bridgeList(one), type, bed.attachment(), { prevResult: bed.attached }))

@@ -67,6 +67,15 @@ const special: Readonly<Record<string, () => Arbitrary<unknown>>> = {
         maxLength: 4,
       }),
     }),
+  tc_u32_sel: () =>
+    fc.record({
+      ...{ flags: leaf('u8'), offshift: leaf('u8'), offmask: leaf('be16'), off: leaf('u16') },
+      ...{ offoff: leaf('s16'), hoff: leaf('s16'), hmask: leaf('be32') },
+      keys: fc.array(
+        fc.record({ mask: leaf('be32'), val: leaf('be32'), off: leaf('s32'), offmask: leaf('s32') }),
+        { maxLength: 4 },
+      ),
+    }),
   'rtnexthop[]': () =>
     fc.array(
       fc.record(

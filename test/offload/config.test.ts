@@ -12,7 +12,8 @@ test('a config without mappings wants nothing', () => {
   expect(read({})).toEqual({
     mappings: [],
     rates: { outside: false },
-    servesRates: false,
+    servesPorts: false,
+    limited: 'none',
     offload: 'prefer',
     nat: 'auto',
     directSubnets: [],

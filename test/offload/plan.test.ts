@@ -19,7 +19,8 @@ const http: PortMapping = { proto: 'tcp', hostPort: 8080, containerPort: 80, hos
 const config: OffloadConfig = {
   mappings: [http],
   rates: { outside: false },
-  servesRates: false,
+  servesPorts: false,
+  limited: 'none',
   offload: 'prefer',
   nat: 'auto',
   directSubnets: [],

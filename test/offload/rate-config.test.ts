@@ -11,13 +11,16 @@ const limits = {
   outside: false,
 }
 
-test('limits are to be expected where the list declares the capability, or has some itself', () => {
-  const serves = (config: Readonly<Record<string, unknown>>) =>
-    readOffloadConfig(requestOf(config)).servesRates
-  expect(serves({ capabilities: { bandwidth: true } })).toBe(true)
-  expect(serves({ ingressRate: 8000, ingressBurst: 80 })).toBe(true)
+test('a pod asks for limits where the list declares the capability; keys of the config limit every pod', () => {
+  const limited = (config: Readonly<Record<string, unknown>>) => readOffloadConfig(requestOf(config)).limited
+  const capabilities = { bandwidth: true }
+  expect(limited({ capabilities })).toBe('asking')
+  expect(limited({ ingressRate: 8000, ingressBurst: 80 })).toBe('every')
+  expect(limited({ egressRate: 8000, egressBurst: 80, capabilities })).toBe('every')
   for (const config of [{}, { capabilities: { portMappings: true } }, { capabilities: { bandwidth: false } }])
-    expect(serves(config)).toBe(false)
+    expect(limited(config)).toBe('none')
+  // Keys of the config win over those of the runtime, whatever they say.
+  expect(limited({ ingressRate: 0, ingressBurst: 0, capabilities })).toBe('none')
 })
 
 describe('where the wishes stand', () => {

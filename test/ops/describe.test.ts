@@ -126,3 +126,17 @@ group.each(canTry ? [['iproute2']] : [])('%s', () => {
     expect([0, 2]).not.toContain(inNamespace(`${setup} && ${line}`).status)
   })
 })
+
+test.each([
+  ['flower', 'flower skip_hw'],
+  ['u32', 'u32 match u32 0 0 skip_hw'],
+  ['basic', 'basic'],
+] as const)('a detour by classifier %s', (classifier, words) => {
+  const { 'detour.add': add } = examples
+  if (add.do !== 'detour.add') throw new TypeError('no detour')
+  const detour = { ...add.detour, classifier }
+  expect(describe({ do: 'detour.add', detour })).toContain(`ingress prio 60000 ${words} action mirred`)
+  expect(describe({ do: 'detour.del', detour })).toBe(
+    `tc filter del dev veth1 ingress prio 60000 ${classifier}`,
+  )
+})

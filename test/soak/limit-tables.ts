@@ -2,21 +2,21 @@
 import { expect } from 'vitest'
 import { countOf } from '../support/fault-report.ts'
 import type { Node } from '../support/port-node.ts'
+import { canLeadToIfb } from './every-frame.ts'
 import type { FaultRow } from './faults.ts'
-import { hasMatchall } from './matchall.ts'
 import type { OffloadTable } from './offload-faults-suite.ts'
 import { limits } from './offload-subject.ts'
 
 const { ingressRate, ingressBurst } = limits.software
 
-/** On the host a shaper, an ifb with another one, a clsact and the filter that leads there; without matchall the shaper. */
+/** On the host a shaper, an ifb with another one, a clsact and the filter that leads there; the shaper alone where the kernel has no such filter. */
 export const bridgeTable: OffloadTable = {
   kind: 'bridge',
   wishes: async ({ lab }) => ({
-    bandwidth: (await hasMatchall(lab)) ? limits.software : { ingressRate, ingressBurst },
+    bandwidth: (await canLeadToIfb(lab)) ? limits.software : { ingressRate, ingressBurst },
   }),
   expectRows: async (rows, { lab }) => {
-    const [added, removed] = (await hasMatchall(lab)) ? [5, 3] : [1, 1]
+    const [added, removed] = (await canLeadToIfb(lab)) ? [5, 3] : [1, 1]
     expectOperations(rows, added, removed)
   },
 }

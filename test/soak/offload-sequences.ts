@@ -48,7 +48,7 @@ export interface Sequence {
 const containerCount = 4
 const errnos = ['EBUSY', 'EEXIST', 'ENODEV', 'ENOSPC'] as const
 
-/** Which limits a machine can set for any kind of port: what comes from a pod behind a veth takes a filter `matchall`. */
+/** Which limits a machine can set for any kind of port: what comes from a pod behind a veth takes a filter of every frame. */
 export type Limited = 'both ways' | 'to the pod'
 
 /** Runs `count` sequences with the seeds `seed`, `seed` + 1, ... */

@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { lab } from '../support/lab.ts'
 import { type KindName, makeBed, type PortBed } from '../support/port-bed.ts'
 import { makeNode, type Nic, type Node } from '../support/port-node.ts'
-import { hasMatchall } from './matchall.ts'
+import { canLeadToIfb } from './every-frame.ts'
 import { runOffloadFuzz } from './offload-fuzz.ts'
 import { runOffloadSequences } from './offload-sequences.ts'
 import { seedOf } from './seed.ts'
@@ -44,7 +44,7 @@ export function describeRandom({ nic, kinds, ...usual }: RandomOptions): void {
 
     test('random sequences with crashes leave nothing', long, async () => {
       const started = Date.now()
-      const limited = (await hasMatchall(bed.lab)) ? 'both ways' : 'to the pod'
+      const limited = (await canLeadToIfb(bed.lab)) ? 'both ways' : 'to the pod'
       const { verbs, failures, failedSeeds } = await runOffloadSequences(bed, seed, sequences, limited)
       row(kind, 'sequences', sequences, failedSeeds, started)
       console.log(

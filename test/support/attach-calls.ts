@@ -70,7 +70,7 @@ export async function attachCalls(lab: Lab): Promise<AttachCalls> {
   const runtime = cniRuntime(lab, [BED_FOLDER, ...pluginPath])
   await lab.writeFile(`${BED_FOLDER}/${FLAKY}`, FLAKY_SCRIPT, 0o755)
   await lab.must(
-    `cd ${BED_FOLDER}; for name in sriov host-device; do ln -sf ${pluginPath[0]}/vf-flower $name; done`,
+    `cd ${BED_FOLDER}; for name in sriov host-device; do ln -sf ${pluginPath[0]}/vf-attach $name; done`,
   )
   const call: AttachCalls['call'] = (command, plugin, pod, more = {}) => {
     const { netns = `/run/netns/${pod}`, ifname = 'net1', capabilityArgs, args, cniVersion, ...extra } = more

@@ -3,11 +3,13 @@
 import { hexOctets } from '../../lib/mac.ts'
 import type { Row } from '../tlv.ts'
 import type { Action } from './action.ts'
-import { actionsOf, flowerOf, matchallOf } from './filter.ts'
+import type { Basic } from './basic.ts'
+import { actionsOf, basicOf, flagsOf, flowerOf, matchallOf, u32Of } from './filter.ts'
 import { type Flower, flower, TCA_CLS_FLAGS } from './flower.ts'
 import { priorityOf, protocolOf, type Tc, type TcRequest } from './msg.ts'
 import { type Police, rateOf } from './police.ts'
 import { innerEtherType } from './rule.ts'
+import type { U32Filter } from './u32.ts'
 
 /**
  * What of `requested` is different or missing in `echoed`, and which conditions the kernel has added; empty if it does
@@ -31,10 +33,15 @@ export function compareEcho(requested: TcRequest, echoed: Tc): string[] {
     matchallOf(requested)?.TCA_MATCHALL_CLASSID,
     matchallOf(echoed)?.TCA_MATCHALL_CLASSID,
   )
-  const stored = actionsOf(echoed)
-  expect('number of actions', actionsOf(requested).length, stored.length)
+  for (const key of u32Conditions) expect(key, u32Of(requested)?.[key], u32Of(echoed)?.[key])
+  const [basic, stored] = [basicOf(requested), basicOf(echoed)]
+  for (const key of ['TCA_BASIC_CLASSID', 'TCA_BASIC_POLICE'] as const)
+    expect(key, basic?.[key], stored?.[key])
+  expect('TCA_BASIC_EMATCHES', expressionOf(basic), expressionOf(stored))
+  const actions = actionsOf(echoed)
+  expect('number of actions', actionsOf(requested).length, actions.length)
   actionsOf(requested).forEach((action, i) => {
-    const other = stored[i]
+    const other = actions[i]
     if (other !== undefined) compareAction(`action ${i + 1} (${action.TCA_ACT_KIND})`, action, other, expect)
   })
   return differences
@@ -67,6 +74,22 @@ function comparePlace(requested: TcRequest, echoed: Tc, expect: Expect): void {
   expect('protocol', protocolOf(tcm_info), protocolOf(echoed.tcm_info))
   expect('TCA_CHAIN', requested.TCA_CHAIN ?? 0, echoed.TCA_CHAIN ?? 0)
 }
+
+/** The condition of a basic filter; undefined for every packet. */
+function expressionOf(basic: Basic | undefined): Basic['TCA_BASIC_EMATCHES'] {
+  const tree = basic?.TCA_BASIC_EMATCHES
+  return tree?.TCA_EMATCH_TREE_HDR?.nmatches === 0 ? undefined : tree
+}
+
+/** What a u32 filter matches, and where it leads. The kernel chooses the hash table. */
+const u32Conditions = [
+  'TCA_U32_SEL',
+  'TCA_U32_MARK',
+  'TCA_U32_INDEV',
+  'TCA_U32_LINK',
+  'TCA_U32_CLASSID',
+  'TCA_U32_POLICE',
+] as const satisfies readonly (keyof U32Filter)[]
 
 /** Attributes of flower that are no conditions, or compared elsewhere. */
 const elsewhere: ReadonlySet<string> = new Set([
@@ -105,8 +128,7 @@ function condition(options: Flower, name: string): string | undefined {
 
 /** The offload flags that a request can have, without what only the kernel sets; VERBOSE isn't a property of the filter. */
 function userFlags(filter: TcRequest): number {
-  const flags = flowerOf(filter)?.TCA_FLOWER_FLAGS ?? matchallOf(filter)?.TCA_MATCHALL_FLAGS ?? 0
-  return flags & (TCA_CLS_FLAGS.TCA_CLS_FLAGS_SKIP_HW | TCA_CLS_FLAGS.TCA_CLS_FLAGS_SKIP_SW)
+  return flagsOf(filter) & (TCA_CLS_FLAGS.TCA_CLS_FLAGS_SKIP_HW | TCA_CLS_FLAGS.TCA_CLS_FLAGS_SKIP_SW)
 }
 
 function compareAction(name: string, wanted: Action, got: Action, expect: Expect): void {

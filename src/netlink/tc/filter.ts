@@ -3,6 +3,7 @@
 import { type Message, NLM_F, type Request } from '../message.ts'
 import { RTM } from '../rtnl/const.ts'
 import type { Action, Actions } from './action.ts'
+import type { Basic } from './basic.ts'
 import { type Flower, TCA_CLS_FLAGS } from './flower.ts'
 import type { Matchall } from './matchall.ts'
 import {
@@ -16,6 +17,10 @@ import {
   tcMessage,
 } from './msg.ts'
 import { checkFilter } from './rule.ts'
+import type { U32Filter } from './u32.ts'
+
+/** Kinds of filters whose options are read and written here. */
+export type FilterKind = 'flower' | 'matchall' | 'u32' | 'basic'
 
 /** Where a filter is. `ifindex`, `parent`, `chain`, `priority`, `handle` name one filter; `protocol` is the EtherType of its slot. */
 export interface FilterPlace {
@@ -62,6 +67,13 @@ export function deleteFilter(place: FilterPlace, kind: string): Request {
   return tcMessage.request('RTM_DELTFILTER', RTM.RTM_DELTFILTER, 0, { ...header(place), TCA_KIND: kind })
 }
 
+/** Removes all filters of a kind in a slot, and the slot; ENOENT if there is none. */
+export function deleteSlot({ handle: _, ...place }: FilterPlace, kind: FilterKind): Request {
+  if (!place.priority)
+    throw new RangeError('Cannot delete a slot without priority: the kernel would delete all of them')
+  return tcMessage.request('RTM_DELTFILTER', RTM.RTM_DELTFILTER, 0, { ...header(place), TCA_KIND: kind })
+}
+
 /** For dump(): the filters below a parent of a device, of all chains unless one is given. Presence only: see NetlinkSocket.dump. */
 export function dumpFilters(
   ifindex: number,
@@ -96,30 +108,75 @@ export function placeOf(filter: Tc): Required<FilterPlace> {
 
 /** The flower options of a filter; undefined for one of another kind, and for the head of a slot that a dump shows without options. */
 export function flowerOf(filter: TcRequest): Flower | undefined {
-  const { TCA_KIND: kind, TCA_OPTIONS: options } = filter
-  return kind === 'flower' && options !== undefined && !(options instanceof Uint8Array)
-    ? (options as Flower)
-    : undefined
+  return optionsOf<Flower>(filter, 'flower')
 }
 
 /** The matchall options of a filter; undefined for one of another kind. */
 export function matchallOf(filter: TcRequest): Matchall | undefined {
-  const { TCA_KIND: kind, TCA_OPTIONS: options } = filter
-  return kind === 'matchall' && options !== undefined && !(options instanceof Uint8Array)
-    ? (options as Matchall)
+  return optionsOf<Matchall>(filter, 'matchall')
+}
+
+/** The u32 options of a filter, or of a hash table, which has a TCA_U32_DIVISOR; undefined for another kind. */
+export function u32Of(filter: TcRequest): U32Filter | undefined {
+  return optionsOf<U32Filter>(filter, 'u32')
+}
+
+/** The basic options of a filter; undefined for one of another kind. */
+export function basicOf(filter: TcRequest): Basic | undefined {
+  return optionsOf<Basic>(filter, 'basic')
+}
+
+function optionsOf<T>(
+  { TCA_KIND: kind, TCA_OPTIONS: options }: TcRequest,
+  wanted: FilterKind,
+): T | undefined {
+  return kind === wanted && options !== undefined && !(options instanceof Uint8Array)
+    ? (options as T)
     : undefined
 }
 
-/** The actions of a flower or matchall filter in their order. */
+/** The actions of a filter of a {@link FilterKind} in their order. */
 export function actionsOf(filter: TcRequest): readonly Action[] {
-  const list: Actions = flowerOf(filter)?.TCA_FLOWER_ACT ?? matchallOf(filter)?.TCA_MATCHALL_ACT ?? []
+  const list: Actions =
+    flowerOf(filter)?.TCA_FLOWER_ACT ??
+    matchallOf(filter)?.TCA_MATCHALL_ACT ??
+    u32Of(filter)?.TCA_U32_ACT ??
+    basicOf(filter)?.TCA_BASIC_ACT ??
+    []
   return list.map(([, action]) => action)
+}
+
+/** TCA_CLS_FLAGS of a filter; 0 for a kind that has none. */
+export function flagsOf(filter: TcRequest): number {
+  return (
+    flowerOf(filter)?.TCA_FLOWER_FLAGS ??
+    matchallOf(filter)?.TCA_MATCHALL_FLAGS ??
+    u32Of(filter)?.TCA_U32_FLAGS ??
+    0
+  )
 }
 
 /** True if a driver says that it has the filter. It stays set after an eSwitch mode change: not a proof by itself. */
 export function isInHardware(filter: TcRequest): boolean {
-  const flags = flowerOf(filter)?.TCA_FLOWER_FLAGS ?? matchallOf(filter)?.TCA_MATCHALL_FLAGS ?? 0
-  return (flags & TCA_CLS_FLAGS.TCA_CLS_FLAGS_IN_HW) !== 0
+  return (flagsOf(filter) & TCA_CLS_FLAGS.TCA_CLS_FLAGS_IN_HW) !== 0
+}
+
+/** True for what a dump shows of a slot besides its filters: its head, and the hash tables of u32. */
+export function isSlotOnly(filter: Tc): boolean {
+  return filter.TCA_OPTIONS === undefined || u32Of(filter)?.TCA_U32_DIVISOR !== undefined
+}
+
+/**
+ * True when no other filter of `dump` is in the slot of this one: same interface, parent, chain, priority and protocol. Then
+ * one of u32 has to go by {@link deleteSlot}: by its handle it would leave its hash table where another slot has u32 too.
+ */
+export function isAloneInSlot(filter: Tc, dump: readonly Tc[]): boolean {
+  const slotOf = ({ tcm_ifindex, tcm_parent, tcm_info, TCA_CHAIN = 0 }: Tc) =>
+    [tcm_ifindex, tcm_parent, tcm_info, TCA_CHAIN].join()
+  return !dump.some(
+    (other) =>
+      !isSlotOnly(other) && other.tcm_handle !== filter.tcm_handle && slotOf(other) === slotOf(filter),
+  )
 }
 
 function header(place: FilterPlace): TcRequest {

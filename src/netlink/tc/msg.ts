@@ -4,11 +4,13 @@ import { type FamilyRequest, family } from '../message.ts'
 import { struct } from '../struct.ts'
 import { bytes, cstr, s32, u8, u32, type Value } from '../wire.ts'
 import { nla_bitfield32 } from './action.ts'
+import { basic } from './basic.ts'
 import { bpf } from './bpf.ts'
 import { flower } from './flower.ts'
 import { matchall } from './matchall.ts'
 import { stats } from './stats.ts'
 import { tbf } from './tbf.ts'
+import { u32Filter } from './u32.ts'
 
 /**
  * struct tcmsg, linux/rtnetlink.h. tcm_info of a filter is priority and protocol (filterInfo), of a qdisc a count.
@@ -44,7 +46,10 @@ export const tca = attrs('TCA', () => ({
   TCA_KIND: [1, cstr(16)],
   TCA_OPTIONS: [
     2,
-    byKind('TCA_KIND', { flower, matchall, bpf, tbf, clsact: noOptions, ingress: noOptions }),
+    byKind('TCA_KIND', {
+      ...{ flower, matchall, u32: u32Filter, basic, bpf },
+      ...{ tbf, clsact: noOptions, ingress: noOptions },
+    }),
     'noflag',
   ],
   TCA_STATS: [3, bytes()],

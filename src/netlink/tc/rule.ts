@@ -1,11 +1,13 @@
 // Refuses filters that the kernel would take and then not do: net/sched ignores attributes that it doesn't know, keys
 // whose layer isn't matched, masks without a key, actions whose numbers have a gap. In comes a request, out a RangeError.
 import { type Action, type Actions, TC_COOKIE_MAX_SIZE, TCA_ACT_MAX_PRIO } from './action.ts'
+import type { Basic } from './basic.ts'
 import { type Flower, TCA_CLS_FLAGS } from './flower.ts'
 import { TC_ACT } from './gact.ts'
 import type { Matchall } from './matchall.ts'
 import { TCA_MIRRED_EACTION } from './mirred.ts'
 import { protocolOf, type TcRequest } from './msg.ts'
+import { TC_U32, type U32Filter } from './u32.ts'
 import { TCA_VLAN_ACT } from './vlan.ts'
 
 /** linux/if_ether.h */
@@ -31,7 +33,7 @@ export function checkFilter(filter: TcRequest): void {
   const { TCA_KIND: kind, TCA_OPTIONS: options } = filter
   refuseUnknown('filter', filter)
   if (kind === undefined) refuse('TCA_KIND is missing')
-  if (kind !== 'flower' && kind !== 'matchall') return
+  if (kind !== 'flower' && kind !== 'matchall' && kind !== 'u32' && kind !== 'basic') return
   if (options === undefined || options instanceof Uint8Array)
     refuse(`TCA_OPTIONS must be the attributes of ${kind}`)
   refuseUnknown(kind, options)
@@ -40,11 +42,19 @@ export function checkFilter(filter: TcRequest): void {
     checkKeys(flower, protocolOf(filter.tcm_info ?? 0))
     checkFlags('TCA_FLOWER_FLAGS', flower.TCA_FLOWER_FLAGS)
     checkActions(flower.TCA_FLOWER_ACT)
-  } else {
+  } else if (kind === 'matchall') {
     const matchall = options as Matchall
     checkFlags('TCA_MATCHALL_FLAGS', matchall.TCA_MATCHALL_FLAGS)
     checkActions(matchall.TCA_MATCHALL_ACT)
-  }
+  } else if (kind === 'u32') checkU32(options as U32Filter)
+  else checkActions((options as Basic).TCA_BASIC_ACT)
+}
+
+function checkU32({ TCA_U32_SEL: selection, TCA_U32_FLAGS: flags, TCA_U32_ACT: list }: U32Filter): void {
+  if (list !== undefined && ((selection?.flags ?? 0) & TC_U32.TC_U32_TERMINAL) === 0)
+    refuse('TCA_U32_ACT needs TC_U32_TERMINAL in TCA_U32_SEL: without it the actions are never run')
+  checkFlags('TCA_U32_FLAGS', flags)
+  checkActions(list)
 }
 
 /** Throws RangeError for actions that the kernel would leave out or not carry out as asked. */

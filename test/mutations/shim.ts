@@ -1,0 +1,41 @@
+import type { Mutation } from './mutation.ts'
+
+/** Mistakes in src/shim. */
+export const shim: readonly Mutation[] = [
+  {
+    id: 'shim-directory',
+    file: 'src/shim/shim.c',
+    mistake: 'The working directory stays where the runtime has it, be it outside of the root.',
+    old: 'long changed = sys_chdir("/");',
+    now: 'long changed = sys_chdir(".");',
+    test: ['native/shim.test.ts', 'ADD, CHECK and DEL of both plugins, IPAM among them, and GC'],
+    tier: 'quick',
+  },
+  {
+    id: 'shim-environment',
+    file: 'src/shim/shim.c',
+    mistake: 'Variables that change the engine are handed on.',
+    old: '"VF_FLOWER_" };',
+    now: '"VF_FLOWER_", "BUN_" };',
+    test: ['conformance/shim.test.ts', 'in the environment has no effect'],
+    tier: 'quick',
+  },
+  {
+    id: 'shim-soft-limit',
+    file: 'src/shim/shim.c',
+    mistake: 'A soft limit that is too low for the engine stays.',
+    old: 'limit.rlim_cur >= need->least)',
+    now: 'limit.rlim_max >= need->least)',
+    test: ['conformance/shim.test.ts', 'that is too low is raised'],
+    tier: 'quick',
+  },
+  {
+    id: 'shim-starts-itself',
+    file: 'src/shim/shim.c',
+    mistake: 'Where vf-flower should be lies the program in front, and it starts itself for ever.',
+    old: 'own.stx_ino == other.stx_ino;',
+    now: 'own.stx_ino != other.stx_ino;',
+    test: ['conformance/shim.test.ts', 'or a copy of the program in front'],
+    tier: 'quick',
+  },
+]
