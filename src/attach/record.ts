@@ -1,12 +1,24 @@
 /** What `vf-attach` writes down before its first change: which device, and everything needed to put it back. */
 import '../lib/zod-settings.ts'
 import * as z from 'zod/mini'
+import { isLinkName } from '../lib/interface-name.ts'
+import { tryParseMac } from '../lib/mac.ts'
+import { parsePciAddress } from '../lib/pci-address.ts'
+
+// Values that no request to the kernel can be made of are found when the record is read, not half-way through a DEL.
+const from = (low: number, high: number) => z.int().check(z.gte(low), z.lte(high))
+const u32 = () => from(0, 0xffffffff)
+const linkName = () => z.string().check(z.refine(isLinkName))
+const pciAddress = () => z.string().check(z.refine((text) => parsePciAddress(text) !== undefined))
+const mac = () => z.string().check(z.refine((text) => tryParseMac(text) !== undefined))
+/** As long as the kind of link has it: none, or 20 octets. */
+const linkAddress = () => z.string().check(z.regex(/^([0-9a-f]{2}(:[0-9a-f]{2})*)?$/))
 
 const vfAttributes = () =>
   z.object({
-    mac: z.optional(z.string()),
-    vlan: z.optional(z.object({ id: z.int(), qos: z.int(), proto: z.int() })),
-    rate: z.optional(z.object({ min: z.int(), max: z.int() })),
+    mac: z.optional(mac()),
+    vlan: z.optional(z.object({ id: from(0, 4095), qos: from(0, 7), proto: from(0, 0xffff) })),
+    rate: z.optional(z.object({ min: u32(), max: u32() })),
     spoofchk: z.optional(z.boolean()),
     trust: z.optional(z.boolean()),
     linkState: z.optional(z.enum(['auto', 'enable', 'disable'])),
@@ -21,23 +33,23 @@ const original = () =>
     /** The interface as it was; absent for a device without one (user space driver). */
     link: z.optional(
       z.object({
-        name: z.string(),
-        altnames: z.array(z.string()),
-        mac: z.string(),
-        mtu: z.int(),
+        name: linkName(),
+        altnames: z.array(linkName()),
+        mac: linkAddress(),
+        mtu: u32(),
         up: z.boolean(),
         // Absent in what other plugins wrote: then it is not restored.
         alias: z.optional(z.string()),
         promisc: z.optional(z.boolean()),
         allmulti: z.optional(z.boolean()),
-        txqlen: z.optional(z.int()),
+        txqlen: z.optional(u32()),
         /** Name of the bridge, bond or VRF it was attached to. */
-        master: z.optional(z.string()),
+        master: z.optional(linkName()),
       }),
     ),
     /** The VF's representor (switchdev mode), as far as ADD changes it. */
     representor: z.optional(
-      z.object({ name: z.string(), up: z.boolean(), mtu: z.int(), master: z.optional(z.string()) }),
+      z.object({ name: linkName(), up: z.boolean(), mtu: u32(), master: z.optional(linkName()) }),
     ),
   })
 
@@ -50,10 +62,10 @@ export const attachJournal = () =>
     device: z.object({
       /** The record's subject: PCI address, name on the auxiliary bus, or `netdev:NAME` for software interfaces. */
       id: z.string(),
-      pci: z.optional(z.string()),
-      pfPci: z.optional(z.string()),
-      vfIndex: z.optional(z.int()),
-      ifindex: z.optional(z.int()),
+      pci: z.optional(pciAddress()),
+      pfPci: z.optional(pciAddress()),
+      vfIndex: z.optional(u32()),
+      ifindex: z.optional(from(1, 0x7fffffff)),
       permanentMac: z.optional(z.string()),
       driver: z.optional(z.string()),
       /** Names under which the interface reports its parent device (IFLA_PARENT_DEV_NAME); none for software. */
@@ -65,7 +77,7 @@ export const attachJournal = () =>
     /** ADD sets an administrative MAC on the PF. */
     macSet: z.optional(z.boolean()),
     /** VLAN that ADD gives the representor on its bridge. */
-    bridgeVlan: z.optional(z.int()),
+    bridgeVlan: z.optional(from(0, 4095)),
     /** Routes that IPAM wanted and the pod had already: not ours, and not missed when they go. */
     othersRoutes: z.optional(
       z.array(

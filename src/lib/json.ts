@@ -55,6 +55,17 @@ export function stringify(value: unknown): string {
   return `{${members.join(',')}}`
 }
 
+/** How much of a value a message shows, in characters. */
+const mostShown = 200
+
+/** A value as a message shows it: as JSON, and no more than its beginning where it is long. */
+export function shown(value: unknown): string {
+  if (typeof value === 'string' && value.length > mostShown)
+    return `${JSON.stringify(value.slice(0, mostShown))} ...`
+  const text = stringify(value)
+  return text.length > mostShown ? `${text.slice(0, mostShown)} ...` : text
+}
+
 /** True for a JSON object, false for null, arrays and scalars. */
 export function isObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value)

@@ -1,18 +1,28 @@
 /** Where records lie on disk. Every write and removal is atomic and a point at which tests can make it fail. */
 import type * as z from 'zod/mini'
+import { notice } from '../lib/notice.ts'
 import { step } from '../lib/steps.ts'
+import { errorCode } from '../sys/errno.ts'
 import {
   type Durability,
   isTemporary,
+  isThere,
   listFolder,
-  readText,
+  readOwnText,
   removeFile,
   removeIfOlder,
   renameFile,
   replaceFile,
 } from '../sys/files.ts'
 import { faultPoint } from './fault.ts'
-import { type PluginRecord, parseRecord, parseRecordFileName, recordFileName } from './record.ts'
+import {
+  type PluginRecord,
+  parseRecord,
+  parseRecordFileName,
+  RecordError,
+  recordFileName,
+  requireFileName,
+} from './record.ts'
 
 /** Default folder of all state; mode 0700. */
 export const defaultStateDir = '/var/lib/cni/vf-flower'
@@ -37,6 +47,7 @@ export interface RecordStore<J> {
   /**
    * Writes or replaces a record, whole or not at all whenever the process is killed. `durable`, the default: it also
    * survives a crash of the machine from when this returns.
+   * @throws NamesTooLong
    */
   write(subject: string, record: PluginRecord<J>, durability?: Durability): RecordName
   /** Removes a record and the report beside it; succeeds when they are gone already. */
@@ -84,7 +95,7 @@ export function recordStore<S extends z.ZodMiniType>(
         return parts === undefined ? [] : [{ ...parts, path: `${folder}/${file}` }]
       }),
     read: (name) => {
-      const text = readText(name.path)
+      const text = readRecord(name.path)
       if (text === undefined) return undefined
       if (/^\0*$/.test(text)) {
         // Nobody writes that: it is what a crash of the machine leaves of a file that had not reached the disk.
@@ -94,7 +105,9 @@ export function recordStore<S extends z.ZodMiniType>(
       return parseRecord(name.path, text, typeof journal === 'function' ? journal() : journal)
     },
     write: (subject, record, durability) => {
-      const name = nameOf(subject, record.owner.containerID, record.owner.ifname)
+      const { containerID, ifname } = record.owner
+      requireFileName(subject, containerID, ifname)
+      const name = nameOf(subject, containerID, ifname)
       step('record.write', () => {
         faultPoint('file', 'before')
         replaceFile(name.path, `${JSON.stringify(record, undefined, 2)}\n`, durability)
@@ -108,7 +121,7 @@ export function recordStore<S extends z.ZodMiniType>(
         faultPoint('file', 'before')
         // One that a crash of the machine brings back is from before the boot.
         removeFile(name.path, 'volatile')
-        removeFile(reportPath(name), 'volatile')
+        removeReport(reportPath(name))
         faultPoint('file', 'after')
       }),
     writeReport: (name, text) => {
@@ -120,9 +133,9 @@ export function recordStore<S extends z.ZodMiniType>(
       listFolder(`${folder}/report`).flatMap((file) => {
         const parts = parseRecordFileName(file)
         const path = `${folder}/${file}`
-        return parts === undefined || readText(path) !== undefined ? [] : [{ ...parts, path }]
+        return parts === undefined || isThere(path) ? [] : [{ ...parts, path }]
       }),
-    readReport: (name) => readText(reportPath(name)),
+    readReport: (name) => readReport(reportPath(name)),
     putAside: (name) => {
       const path = `${name.path}.broken`
       renameFile(name.path, path)
@@ -130,9 +143,48 @@ export function recordStore<S extends z.ZodMiniType>(
     },
     probe: () => {
       const path = `${folder}/.probe`
-      replaceFile(path, '', 'volatile')
+      // An empty file finds room on a full disk; the smallest record needs a block.
+      replaceFile(path, ' '.repeat(blockBytes), 'volatile')
       removeFile(path, 'volatile')
     },
+  }
+}
+
+/** What a file takes at least where it takes anything, in bytes. */
+const blockBytes = 4096
+
+/** The text of a record. @throws RecordError for what is no file, and for one that nobody of us has written */
+function readRecord(path: string): string | undefined {
+  try {
+    return readOwnText(path)
+  } catch (error) {
+    if (isNoFile(error)) throw new RecordError(path, (error as Error).message)
+    throw error
+  }
+}
+
+/** The text of a report; whatever else stands in its place is none. */
+function readReport(path: string): string | undefined {
+  try {
+    return readOwnText(path)
+  } catch (error) {
+    if (isNoFile(error)) return undefined
+    throw error
+  }
+}
+
+function isNoFile(error: unknown): boolean {
+  return ['EINVAL', 'EFBIG'].includes(errorCode(error) ?? '')
+}
+
+/** Nothing depends on a report: one that can't be removed fails no verb. */
+function removeReport(path: string): void {
+  try {
+    removeFile(path, 'volatile')
+  } catch (error) {
+    notice(
+      `vf-flower: Cannot remove the report "${path}": ${error instanceof Error ? error.message : String(error)}`,
+    )
   }
 }
 
@@ -144,7 +196,7 @@ function reportPath({ path }: RecordName): string {
 /** The note at `path`, about something that attachments share. `volatile`: worth nothing after a boot, no fsync. */
 export function noteAt(path: string, durability: Durability = 'durable'): Note {
   return {
-    get: () => readText(path),
+    get: () => readOwnText(path),
     set: (text) =>
       step('note.write', () => {
         faultPoint('file', 'before')
