@@ -120,7 +120,6 @@ export const covers: Readonly<Record<string, readonly string[]>> = {
   'offload/teardown-config': ['offload/config'],
   'offload/teardown': ['offload/remove'],
   'ops/fault': ['native/attach-faults'],
-  'ops/owner-netns': ['native/attach-records'],
   'run-cni': ['conformance/protocol'],
   'sys/bpf': ['lab/offload-coexist'],
   'sys/ffi': ['native/sys'],

@@ -7,6 +7,7 @@ import type { Kernel } from '../kernel/kernel.ts'
 import { notice } from '../lib/notice.ts'
 import { addVerbFields, step } from '../lib/steps.ts'
 import { Transaction, withoutStuck } from '../ops/apply.ts'
+import { ownerMarks } from '../ops/owner-netns.ts'
 import { type PluginRecord, recordSchemaVersion } from '../ops/record.ts'
 import { addAddresses } from './addresses.ts'
 import type { AttachConfig } from './config.ts'
@@ -51,7 +52,7 @@ export function addLocked(
       ifname: request.ifname,
       network: request.name,
       netns: request.netns,
-      netnsId: pod.id,
+      ...ownerMarks(pod),
       bootId: machine.bootId(),
     },
     journal: journalOf(config, facts),

@@ -4,6 +4,7 @@ import type { Request } from '../cni/request.ts'
 import type { Result } from '../cni/result.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import type { OpenNetns } from '../kernel/machine.ts'
+import { isOwnersNetns } from '../ops/owner-netns.ts'
 import type { PluginRecord } from '../ops/record.ts'
 import type { RecordStore } from '../ops/record-store.ts'
 import { addressingDifferences } from './check-addressing.ts'
@@ -21,7 +22,7 @@ import type { AttachJournal } from './record.ts'
  */
 export function checkAttachment(
   kernel: Kernel,
-  pod: Pick<OpenNetns, 'id' | 'path'>,
+  pod: Omit<OpenNetns, 'fd' | 'close'>,
   store: RecordStore<AttachJournal>,
   request: Request,
   config: AttachConfig,
@@ -59,11 +60,11 @@ function differs(what: readonly string[]): CniError {
 
 function* recordDifferences(
   { owner, journal, phase }: PluginRecord<AttachJournal>,
-  pod: Pick<OpenNetns, 'id' | 'path'>,
+  pod: Omit<OpenNetns, 'fd' | 'close'>,
   config: AttachConfig,
 ): Iterable<string> {
   if (phase !== 'attached') yield 'its ADD never came to an end'
-  if (owner.netnsId !== pod.id) yield `"${pod.path}" is not the namespace of the ADD`
+  if (!isOwnersNetns(owner, pod)) yield `"${pod.path}" is not the namespace of the ADD`
   for (const selector of config.selectors) {
     if (selector.by === 'pci' && journal.device.pci !== selector.address) {
       yield `${selector.key} is "${selector.address}", the record's device "${journal.device.id}"`

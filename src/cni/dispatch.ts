@@ -88,9 +88,8 @@ function readRequest(sys: Process, call: Call): Request {
   const config = readConfig(stdin)
   call.log?.configured(config)
   call.cniVersion = configVersion(config)
-  const request = makeRequest(environment, sys.env, stdin, config, (line) => warn(sys, line))
-  refuseOwnNetns(environment, sys)
-  return request
+  const { environment: allowed, env } = withoutOwnNetns(environment, sys)
+  return makeRequest(allowed, env, stdin, config, (line) => warn(sys, line))
 }
 
 function perform(plugin: Plugin, request: Request, sys: Process): void {
@@ -139,10 +138,24 @@ function add(plugin: Plugin, request: Request, sys: Process): void {
 /**
  * A plugin that worked on its own namespace would take the host's interfaces apart, hence before it does anything
  * (the Go skeleton looks afterwards). A namespace that is gone can't be ours; whether that is an error depends on the verb.
+ *
+ * For DEL such a path means that the pod is gone: the path of a dead process leads to the host's namespace as soon as a
+ * process of the host has its number. Nothing of the pod is left to be touched, and the DEL goes on without a namespace,
+ * that of an IPAM plugin too.
+ * @throws CniError 8
  */
-function refuseOwnNetns({ command, netns, netnsOverride }: Environment, sys: Process): void {
-  if (command === 'GC' || command === 'STATUS' || netns === '' || netnsOverride) return
-  if (!sys.sameNetns(netns)) return
+function withoutOwnNetns(
+  environment: Environment,
+  sys: Process,
+): { readonly environment: Environment; readonly env: Variables } {
+  const { command, netns, netnsOverride } = environment
+  const asGiven = { environment, env: sys.env }
+  if (command === 'GC' || command === 'STATUS' || netns === '' || netnsOverride) return asGiven
+  if (!sys.sameNetns(netns)) return asGiven
+  if (command === 'DEL') {
+    warn(sys, `CNI_NETNS "${netns}" is the host's own namespace now: the pod's counts as gone`)
+    return { environment: { ...environment, netns: '' }, env: { ...sys.env, CNI_NETNS: '' } }
+  }
   throw new CniError(code.invalidNetns, "plugin's netns and netns from CNI_NETNS should not be the same", {
     details: netns,
   })

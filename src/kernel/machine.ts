@@ -1,9 +1,15 @@
 import type { Kernel } from './kernel.ts'
 
-/** An open network namespace; keeps it alive until closed. `id` is device and inode of its nsfs file. */
+/**
+ * An open network namespace; keeps it alive until closed. `id` is device and inode of its nsfs file, which the kernel gives
+ * to the next namespace once this one is gone; `cookie` is its alone (SO_NETNS_COOKIE, Linux 5.14).
+ */
 export interface OpenNetns {
   readonly fd: number
   readonly id: string
+  readonly cookie?: string | undefined
+  /** The namespace that this process runs in: no pod's. */
+  readonly isHost?: boolean
   readonly path: string
   close(): void
 }

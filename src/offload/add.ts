@@ -7,6 +7,7 @@ import { log } from '../lib/log.ts'
 import { notice } from '../lib/notice.ts'
 import { addVerbFields, step } from '../lib/steps.ts'
 import { ApplyError, Transaction } from '../ops/apply.ts'
+import { ownerMarks } from '../ops/owner-netns.ts'
 import { type PluginRecord, recordSchemaVersion } from '../ops/record.ts'
 import { notingClsact } from './clsact.ts'
 import type { OffloadConfig } from './config.ts'
@@ -60,7 +61,7 @@ export function addAttachment(
     schema: recordSchemaVersion,
     plugin: 'vf-offload',
     phase: 'applying',
-    owner: { ...attachment, netns: request.netns, netnsId: pod.id, bootId: machine.bootId() },
+    owner: { ...attachment, netns: request.netns, ...ownerMarks(pod), bootId: machine.bootId() },
     journal: joined(earlier?.journal, own),
   }
   const name = store.write(network, record)

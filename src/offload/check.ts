@@ -7,6 +7,7 @@ import { ipFamily } from '../lib/ip.ts'
 import { log } from '../lib/log.ts'
 import { notice } from '../lib/notice.ts'
 import { describe, steerLine } from '../ops/describe.ts'
+import { isOwnersNetns } from '../ops/owner-netns.ts'
 import type { PluginRecord } from '../ops/record.ts'
 import type { RecordStore } from '../ops/record-store.ts'
 import type { OffloadConfig, PortMapping } from './config.ts'
@@ -28,7 +29,7 @@ const mostNamed = 10
  */
 export function checkAttachment(
   kernel: Kernel,
-  pod: Pick<OpenNetns, 'id' | 'path'>,
+  pod: Omit<OpenNetns, 'fd' | 'close'>,
   store: RecordStore<OffloadJournal>,
   request: Request,
   config: OffloadConfig,
@@ -88,10 +89,10 @@ function lineOf(done: DoneOp | undefined): string {
 
 function* recordDifferences(
   { owner, phase }: PluginRecord<OffloadJournal>,
-  pod: Pick<OpenNetns, 'id' | 'path'>,
+  pod: Omit<OpenNetns, 'fd' | 'close'>,
 ): Iterable<string> {
   if (phase !== 'attached') yield 'its ADD never came to an end'
-  if (owner.netnsId !== pod.id) yield `"${pod.path}" is not the namespace of the ADD`
+  if (!isOwnersNetns(owner, pod)) yield `"${pod.path}" is not the namespace of the ADD`
 }
 
 /** Every mapping asked for is one that ADD made, and the other way round. */

@@ -3,6 +3,7 @@
  * share a record, and each has parts of its own in it. DEL of any takes all: runtimes delete whole lists.
  */
 import { CniError, code } from '../cni/error.ts'
+import { isOwnersNetns } from '../ops/owner-netns.ts'
 import type { PluginRecord } from '../ops/record.ts'
 import type { OffloadSetting } from './add.ts'
 import { type Attachment, cookiePrefix, identityOf } from './identity.ts'
@@ -35,7 +36,7 @@ export function earlierEntries(
   }
   // Of what was there before the last boot nothing is left.
   if (record.owner.bootId !== machine.bootId()) return undefined
-  const isWhole = record.phase === 'attached' && record.owner.netnsId === pod.id
+  const isWhole = record.phase === 'attached' && isOwnersNetns(record.owner, pod)
   if (isWhole && !wanted.some((part) => part.recorded(record.journal))) return record
   throw servedAlready(attachment, own?.path)
 }

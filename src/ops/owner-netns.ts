@@ -1,18 +1,52 @@
 import type { Owner } from './record.ts'
 
-/** What of a machine is needed to find a namespace again; `id` is device and inode. */
-interface Namespaces<N extends { readonly id: string; close(): void }> {
+/** What tells one network namespace from another. */
+export interface NamespaceMarks {
+  /** Device and inode of its nsfs file. */
+  readonly id: string
+  /** SO_NETNS_COOKIE; undefined where the kernel has none. */
+  readonly cookie?: string | undefined
+  /** The namespace that this process runs in. */
+  readonly isHost?: boolean
+}
+
+/** What of a machine is needed to find a namespace again. */
+interface Namespaces<N extends NamespaceMarks & { close(): void }> {
   /** Throws when there is no namespace at `path`. */
   openNetns(path: string): N
   bootId(): string
 }
 
+/** The fields by which a record's owner says which namespace is meant. */
+export function ownerMarks({ id, cookie }: NamespaceMarks): Pick<Owner, 'netnsId' | 'netnsCookie'> {
+  return cookie === undefined ? { netnsId: id } : { netnsId: id, netnsCookie: cookie }
+}
+
+/**
+ * True when `netns` is the namespace that a record's owner had, in the same boot. An inode comes back as soon as its namespace
+ * is gone, so the cookie decides where both sides have one. A record without a cookie never means the host's namespace,
+ * to which the path of a dead process can lead.
+ */
+export function isOwnersNetns(
+  { netnsId, netnsCookie }: Pick<Owner, 'netnsId' | 'netnsCookie'>,
+  netns: NamespaceMarks,
+): boolean {
+  if (netnsId !== netns.id) return false
+  if (netnsCookie === undefined) return netns.isHost !== true
+  return netns.cookie === undefined || netnsCookie === netns.cookie
+}
+
+/** True when both are the same living namespace; false without a second one. */
+export function isSameNetns(one: NamespaceMarks, other: NamespaceMarks | undefined): boolean {
+  return other !== undefined && one.id === other.id && one.cookie === other.cookie
+}
+
 /**
  * Opens the namespace that a record's owner had: at the path of this call or at that of the ADD, and only if it is the
- * same one, because paths are recycled. Without an owner whatever is at `path`. Undefined when it is gone. The caller
- * closes it.
+ * same one, because paths are recycled. Without an owner whatever is at `path`, the host's own namespace apart. Undefined
+ * when it is gone. The caller closes it.
  */
-export function openOwnersNetns<N extends { readonly id: string; close(): void }>(
+export function openOwnersNetns<N extends NamespaceMarks & { close(): void }>(
   machine: Namespaces<N>,
   owner: Owner | undefined,
   path: string,
@@ -22,14 +56,14 @@ export function openOwnersNetns<N extends { readonly id: string; close(): void }
     if (candidate === '') continue
     const opened = tryOpen(machine, candidate)
     if (opened === undefined) continue
-    if (owner === undefined || opened.id === owner.netnsId) return opened
+    if (owner === undefined ? opened.isHost !== true : isOwnersNetns(owner, opened)) return opened
     opened.close()
   }
   return undefined
 }
 
 /** True when the namespace that a record's owner had is there. */
-export function isAlive<N extends { readonly id: string; close(): void }>(
+export function isAlive<N extends NamespaceMarks & { close(): void }>(
   machine: Namespaces<N>,
   owner: Owner,
 ): boolean {
@@ -38,8 +72,8 @@ export function isAlive<N extends { readonly id: string; close(): void }>(
   return opened !== undefined
 }
 
-function tryOpen<N extends { readonly id: string; close(): void }>(
-  machine: Namespaces<N>,
+function tryOpen<N extends { close(): void }>(
+  machine: { openNetns(path: string): N },
   path: string,
 ): N | undefined {
   try {

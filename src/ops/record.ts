@@ -21,8 +21,10 @@ const owner = () =>
     network: z.string(),
     /** CNI_NETNS as given; only a hint, paths are recycled. */
     netns: z.string(),
-    /** Device and inode of the namespace, valid within one boot. */
+    /** Device and inode of the namespace. The kernel gives them to the next one once the namespace is gone. */
     netnsId: z.string(),
+    /** SO_NETNS_COOKIE of the namespace, valid within one boot; absent where the kernel or a former version had none. */
+    netnsCookie: z.optional(z.string()),
     bootId: z.string(),
   })
 

@@ -13,6 +13,7 @@ const signatures = {
   socket: { args: ['i32', 'i32', 'i32'], returns: 'i32' },
   bind: { args: ['i32', 'ptr', 'u32'], returns: 'i32' },
   setsockopt: { args: ['i32', 'i32', 'i32', 'ptr', 'u32'], returns: 'i32' },
+  getsockopt: { args: ['i32', 'i32', 'i32', 'ptr', 'ptr'], returns: 'i32' },
   sendto: { args: ['i32', 'ptr', 'u64', 'i32', 'ptr', 'u32'], returns: FFIType.i64_fast },
   recv: { args: ['i32', 'ptr', 'u64', 'i32'], returns: FFIType.i64_fast },
   close: { args: ['i32'], returns: 'i32' },
@@ -63,6 +64,11 @@ export function bind(fd: number, address: Uint8Array): void {
 /** setsockopt(2) with an option value of raw bytes. */
 export function setsockopt(fd: number, level: number, option: number, value: Uint8Array): void {
   check('setsockopt', libc().setsockopt(fd, level, option, ptr(value), value.length))
+}
+
+/** getsockopt(2) into `value`, which the option fills. */
+export function getsockopt(fd: number, level: number, option: number, value: Uint8Array): void {
+  check('getsockopt', libc().getsockopt(fd, level, option, ptr(value), ptr(new Uint32Array([value.length]))))
 }
 
 /** sendto(2). Without `address` it is send(2). Restarted on EINTR; a short write of a datagram does not exist. */

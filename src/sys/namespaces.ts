@@ -4,17 +4,30 @@
  */
 import { closeSync, constants, fstatSync, openSync, statSync } from 'node:fs'
 import { SystemError } from './errno.ts'
-import { setns, unshare } from './ffi.ts'
+import { close, getsockopt, setns, socket, unshare } from './ffi.ts'
 import { own } from './own-netns.ts'
 
 /** CLONE_NEWNET, linux/sched.h. */
 const CLONE_NEWNET = 0x40000000
+/** linux/socket.h, asm-generic/socket.h */
+const AF_UNIX = 1
+const SOCK_DGRAM = 2
+const SOCK_CLOEXEC = 0o2000000
+const SOL_SOCKET = 1
+const SO_NETNS_COOKIE = 71
 
 /** An open network namespace; keeps it alive until closed. */
 export interface Netns {
   readonly fd: number
-  /** Device and inode of the nsfs file, `4:4026531840`: survives renames of the path, valid within one boot. */
+  /** Device and inode of the nsfs file, `4:4026531840`: the kernel gives it to the next namespace once this one is gone. */
   readonly id: string
+  /**
+   * SO_NETNS_COOKIE, decimal: no other namespace has it until the next boot. Undefined where the kernel has none (before
+   * Linux 5.14). Asked for on first use.
+   */
+  readonly cookie: string | undefined
+  /** The namespace that this process runs in. */
+  readonly isHost: boolean
   readonly path: string
   close(): void
 }
@@ -27,12 +40,53 @@ export function openNetns(path: string): Netns {
   // Not blocking: whatever else stands at that path, a FIFO too, is opened only to be refused.
   const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)
   const stat = fstatSync(fd)
+  const host = statSync(own)
   // All namespace files live on one file system, nsfs.
-  if (stat.dev !== statSync(own).dev) {
+  if (stat.dev !== host.dev) {
     closeSync(fd)
     throw new SystemError('openNetns', 22, `"${path}" is not a network namespace`)
   }
-  return { fd, id: `${stat.dev}:${stat.ino}`, path, close: () => closeSync(fd) }
+  const isHost = stat.ino === host.ino
+  return new OpenedNetns(fd, `${stat.dev}:${stat.ino}`, isHost, path)
+}
+
+class OpenedNetns implements Netns {
+  readonly fd: number
+  readonly id: string
+  readonly isHost: boolean
+  readonly path: string
+  #cookie: string | undefined
+
+  constructor(fd: number, id: string, isHost: boolean, path: string) {
+    this.fd = fd
+    this.id = id
+    this.isHost = isHost
+    this.path = path
+  }
+
+  get cookie(): string | undefined {
+    this.#cookie ??= cookieOf(this)
+    return this.#cookie
+  }
+
+  close(): void {
+    closeSync(this.fd)
+  }
+}
+
+/** A socket belongs to the namespace in which it was made, and tells the cookie of that one. */
+function cookieOf(netns: Pick<Netns, 'fd'>): string | undefined {
+  const fd = withNetns(netns, () => socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0))
+  try {
+    const value = new Uint8Array(8)
+    getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, value)
+    return String(new DataView(value.buffer).getBigUint64(0, true))
+  } catch (error) {
+    if (error instanceof SystemError && error.code === 'ENOPROTOOPT') return undefined
+    throw error
+  } finally {
+    close(fd)
+  }
 }
 
 /** The namespace of the calling thread. */
@@ -45,7 +99,7 @@ export function ownNetns(): Netns {
  * way back fails the process ends at once: going on would change the wrong namespace. `action` must be synchronous.
  * Throws SystemError EINVAL when `target` is not a network namespace.
  */
-export function withNetns<T>(target: Netns, action: () => T): T {
+export function withNetns<T>(target: Pick<Netns, 'fd'>, action: () => T): T {
   return away(() => setns(target.fd, CLONE_NEWNET), action)
 }
 

@@ -39,7 +39,7 @@ export interface NetlinkTransport {
  * checking of dump requests. With `netns` the socket belongs to that namespace and the thread is back before it
  * returns. The caller closes it: an open socket keeps a deleted namespace, and the VF in it, alive.
  */
-export function openNetlink(protocol: number, netns?: Netns): NetlinkTransport {
+export function openNetlink(protocol: number, netns?: Pick<Netns, 'fd'>): NetlinkTransport {
   const open = () => socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol)
   const fd = netns === undefined ? open() : withNetns(netns, open)
   try {

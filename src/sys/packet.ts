@@ -15,7 +15,7 @@ const SLL_IFINDEX_OFFSET = 4
  * Sends whole Ethernet frames out of one interface of a namespace, past its qdiscs. The socket has protocol 0, so it
  * receives nothing, and is bound to the interface (struct sockaddr_ll), so a pod's routes have no say in it.
  */
-export function sendFrames(netns: Netns, ifindex: number, frames: readonly Uint8Array[]): void {
+export function sendFrames(netns: Pick<Netns, 'fd'>, ifindex: number, frames: readonly Uint8Array[]): void {
   const fd = withNetns(netns, () => socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0))
   try {
     const on = new Uint8Array([1, 0, 0, 0])

@@ -165,12 +165,25 @@ describe('versions', () => {
 describe('the guard of the own namespace', () => {
   const own = { ownNetns: addEnv.CNI_NETNS, stdin: config('1.1.0') }
 
-  test.each(['ADD', 'DEL', 'CHECK'])('refuses %s before the plugin is even loaded', (command) => {
+  test.each(['ADD', 'CHECK'])('refuses %s before the plugin is even loaded', (command) => {
     const load = () => {
       throw new Error('loaded')
     }
     const answer = runVerb(load, { ...own, env: env(command) })
     expect(answer).toMatchObject({ exitCode: 1, object: { code: 8, details: addEnv.CNI_NETNS } })
+  })
+
+  test('lets a DEL go on without a namespace, that of an IPAM plugin too, and says so', () => {
+    let seen: unknown
+    const plugin = fakePlugin({
+      del: ({ netns, env: { CNI_NETNS } }) => {
+        seen = [netns, CNI_NETNS]
+      },
+    })
+    const answer = runVerb(plugin, { ...own, env: env('DEL') })
+    expect(seen).toEqual(['', ''])
+    expect(answer).toMatchObject({ exitCode: 0, stdout: '' })
+    expect(answer.stderr).toContain(`"${addEnv.CNI_NETNS}" is the host's own namespace now`)
   })
 
   test.each(['1', 'true', 'TRUE'])('is off with CNI_NETNS_OVERRIDE=%s', (value) => {

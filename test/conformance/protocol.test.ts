@@ -133,16 +133,19 @@ describe.each(programs)('%s', (name, file) => {
     })
   })
 
-  test.each(['ADD', 'DEL', 'CHECK'])(
-    '%s in the namespace of the plugin itself is error 8',
-    async (command) => {
-      const outcome = await call(file, {
-        env: as(command, { CNI_NETNS: '/proc/self/ns/net' }),
-        stdin: config('1.0.0'),
-      })
-      expect(outcome).toMatchObject({ exitCode: 1, object: { code: 8 } })
-    },
-  )
+  test.each(['ADD', 'CHECK'])('%s in the namespace of the plugin itself is error 8', async (command) => {
+    const outcome = await call(file, {
+      env: as(command, { CNI_NETNS: '/proc/self/ns/net' }),
+      stdin: config('1.0.0'),
+    })
+    expect(outcome).toMatchObject({ exitCode: 1, object: { code: 8 } })
+  })
+
+  test('DEL in the namespace of the plugin itself goes on without one: the pod is gone', async () => {
+    const env = as('DEL', { CNI_NETNS: '/proc/self/ns/net' })
+    const outcome = await call(file, { env, stdin: config('1.0.0') })
+    expect(outcome).toMatchObject({ exitCode: 0, stdout: '' })
+  })
 
   test.each([
     ['missing', '/nowhere'],

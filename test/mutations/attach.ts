@@ -202,7 +202,7 @@ export const attach: readonly Mutation[] = [
     id: 'attach-check-path',
     file: 'src/attach/check.ts',
     mistake: 'CHECK compares the path of the namespace, which can be recycled.',
-    old: 'if (owner.netnsId !== pod.id) yield `',
+    old: 'if (!isOwnersNetns(owner, pod)) yield `',
     now: 'if (owner.netns !== pod.path) yield `',
     test: ['attach/check.test.ts', 'code 104 for another namespace at the same path'],
     tier: 'quick',

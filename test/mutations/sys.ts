@@ -125,7 +125,7 @@ export const sys: readonly Mutation[] = [
     id: 'sys-wrong-namespace',
     file: 'src/sys/namespaces.ts',
     mistake: 'Any file that is no folder counts as a network namespace.',
-    old: '  if (stat.dev !== statSync(own).dev) {',
+    old: '  if (stat.dev !== host.dev) {',
     now: '  if (stat.isDirectory()) {',
     test: ['native/sys.test.ts', 'that is none changes nothing and says why'],
     tier: 'quick',

@@ -8,12 +8,13 @@ import type { Machine, OpenNetns } from '../../kernel/machine.ts'
 import { notice } from '../../lib/notice.ts'
 import { parsePciAddress } from '../../lib/pci-address.ts'
 import { readPciFunction } from '../../nic/pci.ts'
+import { isSameNetns } from '../../ops/owner-netns.ts'
 import type { Selector } from '../config.ts'
 import { readLive } from '../live.ts'
 import type { AttachJournal } from '../record.ts'
 import { findDevice, restoreDevice } from '../restore.ts'
 import { type BusDevice, hostDeviceJournal } from './host-device.ts'
-import { forget, inUse, sriovDir } from './sriov.ts'
+import { forget, holds, type InUse, inUse, sriovDir } from './sriov.ts'
 import { readCache, removeCache, type SriovCache, sriovJournal } from './sriov-cache.ts'
 
 /** What a DEL without a record of ours works with. */
@@ -69,7 +70,8 @@ function restoreSriovs(setting: ForeignSetting, request: Request, cache: SriovCa
   const { containerId, ifname } = request
   withPod(machine, request.netns, (kernel, pod) => {
     const used = inUse(machine, cache.pci, dir)
-    const isElsewhere = used !== undefined && used.netnsId !== pod?.id
+    const isElsewhere =
+      used !== undefined && !isSameNetns(used.netns, pod) && mayBeThere(machine, used, cache)
     if (isElsewhere || setting.isOurs(cache.pci)) {
       const owner = used === undefined ? 'a newer attachment' : `"${used.netnsPath}"`
       notice(`vf-attach: "${cache.pci}" belongs to ${owner} now, "${cache.path}" is dropped`)
@@ -81,6 +83,16 @@ function restoreSriovs(setting: ForeignSetting, request: Request, cache: SriovCa
     }
   })
   removeCache(containerId, ifname, dir)
+}
+
+/**
+ * False when the namespace of an in-use record does not have the VF's interface: then its path was recycled. A VF that a
+ * user space driver holds has none to tell.
+ */
+function mayBeThere(machine: Machine, { netnsPath }: InUse, { pci }: SriovCache): boolean {
+  const present = readPciFunction(pci)
+  if (present === undefined || present.userspace) return true
+  return holds(machine, netnsPath, present.parents)
 }
 
 /** What an interface has whose driver starts anew (ETH_DATA_LEN of linux/if_ether.h). */

@@ -7,6 +7,7 @@
 import type { Machine } from '../../kernel/machine.ts'
 import { notice } from '../../lib/notice.ts'
 import type { PciAddress } from '../../lib/pci-address.ts'
+import { isOwnersNetns, type NamespaceMarks } from '../../ops/owner-netns.ts'
 import type { Owner } from '../../ops/record.ts'
 import { noteAt } from '../../ops/record-store.ts'
 
@@ -16,14 +17,14 @@ export const sriovDir = '/var/lib/cni/sriov'
 /** An in-use record whose namespace is there. */
 export interface InUse {
   readonly netnsPath: string
-  /** Device and inode of what is at the path now. */
-  readonly netnsId: string
+  /** The namespace that is at the path now. */
+  readonly netns: NamespaceMarks
 }
 
 /**
  * Who has the VF `pci` by sriov-cni's in-use record; undefined when nobody has.
  *
- * Its own check is "the path opens", and nothing but the path is written down: a path that was recycled for another
+ * Its own check is "the path opens", and nothing but the path is written down. The host's own namespace is nobody's; a path that was recycled for another
  * namespace (`/proc/<pid>/ns/net`) can't be told from the first one. So this may see a VF as taken that is free, until
  * that namespace goes too, but never a taken one as free. A record that can't be read or is empty (early
  * releases locked that file itself) is reported and counts as free, as it does for sriov-cni.
@@ -49,8 +50,10 @@ export function inUse(
   }
   try {
     const netns = machine.openNetns(netnsPath)
+    const { id, cookie } = netns
     netns.close()
-    return { netnsPath, netnsId: netns.id }
+    // The path of a process that is gone leads to the host's namespace once a process of the host has its number.
+    return netns.isHost === true ? undefined : { netnsPath, netns: { id, cookie } }
   } catch {
     return undefined // gone: sriov-cni, too, takes such a record for stale
   }
@@ -94,11 +97,12 @@ export function isTakenOver(
   const used = inUse(machine, pci, dir)
   if (used === undefined) return false
   if (used.netnsPath !== owner.netns) return true
-  if (used.netnsId === owner.netnsId && owner.bootId === machine.bootId()) return false
+  if (isOwnersNetns(owner, used.netns) && owner.bootId === machine.bootId()) return false
   return holds(machine, used.netnsPath, parents)
 }
 
-function holds(
+/** True when an interface of the device with these parents is in the namespace at a path. */
+export function holds(
   machine: Pick<Machine, 'openNetns' | 'openKernel'>,
   netnsPath: string,
   parents: readonly string[],

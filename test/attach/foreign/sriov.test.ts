@@ -27,12 +27,16 @@ import type { OpenNetns } from '../../../src/kernel/machine.ts'
 const pci = '0000:3b:02.1'
 const alive = '/proc/self/ns/net'
 
+/** What the namespace of the test's process counts as. */
+let isHost = false
+
 /** Opens namespaces as the real machine does, which needs Bun: whatever is no namespace file is refused. */
 const machine = {
   openNetns(path: string): OpenNetns {
     const fd = openSync(path, 'r')
     const { dev, ino } = fstatSync(fd)
-    if (dev === statSync(alive).dev) return { fd, id: `${dev}:${ino}`, path, close: () => closeSync(fd) }
+    if (dev === statSync(alive).dev)
+      return { fd, id: `${dev}:${ino}`, cookie: '7', isHost, path, close: () => closeSync(fd) }
     closeSync(fd)
     throw new TypeError(`"${path}" is not a network namespace`)
   },
@@ -42,6 +46,7 @@ let dir: string
 let record: string
 
 beforeEach(() => {
+  isHost = false
   dir = join(mkdtempSync(join(tmpdir(), 'sriov-')), 'cni/sriov')
   record = join(dir, 'pci', pci)
 })
@@ -69,13 +74,22 @@ describe('the in-use record', () => {
   test('with a namespace that is there', () => {
     write(record, alive)
     const { dev, ino } = statSync(alive)
-    expect(look()).toEqual({ used: { netnsPath: alive, netnsId: `${dev}:${ino}` }, lines: [] })
+    expect(look()).toEqual({
+      used: { netnsPath: alive, netns: { id: `${dev}:${ino}`, cookie: '7' } },
+      lines: [],
+    })
   })
 
   test.each(['/run/netns/gone', '/proc/self/status', '/proc/self/ns'])('with %s is stale', (path) => {
     write(record, path)
     expect(look()).toEqual({ used: undefined, lines: [] })
     expect(readFileSync(record, 'utf8')).toBe(path)
+  })
+
+  test("whose path leads to the host's own namespace is nobody's", () => {
+    isHost = true
+    write(record, alive)
+    expect(look()).toEqual({ used: undefined, lines: [] })
   })
 
   test('of another VF is none of ours', () => {
@@ -149,6 +163,7 @@ describe('a VF of one of our records is taken over by sriov-cni', () => {
     network: 'n',
     netns: alive,
     netnsId: `${dev}:${ino}`,
+    netnsCookie: '7',
     bootId: 'boot',
   }
   /** The VF lies in the namespace at `place`, whichever that is. */
@@ -176,7 +191,7 @@ describe('a VF of one of our records is taken over by sriov-cni', () => {
 
   test('with our path in another namespace, or before the last boot: if the VF is there', () => {
     write(record, alive)
-    for (const changed of [{ netnsId: '4:1' }, { bootId: 'before' }]) {
+    for (const changed of [{ netnsId: '4:1' }, { netnsCookie: '6' }, { bootId: 'before' }]) {
       expect(takenOver(changed)).toBe(false)
       expect(takenOver(changed, ['0000:3b:02.2'])).toBe(false)
       expect(takenOver(changed, ['0000:3b:02.2', pci])).toBe(true)
