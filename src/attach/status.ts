@@ -4,7 +4,7 @@ import type { Kernel } from '../kernel/kernel.ts'
 import type { Machine } from '../kernel/machine.ts'
 import type { PciAddress } from '../lib/pci-address.ts'
 import { readPciFunction, uplinkOf } from '../nic/pci.ts'
-import type { RecordStore } from '../ops/record-store.ts'
+import { probeFolder, type RecordStore } from '../ops/record-store.ts'
 import type { AttachConfig } from './config.ts'
 import type { AttachJournal } from './record.ts'
 import { selectDevice, vfsBelow } from './select.ts'
@@ -18,10 +18,14 @@ import { selectDevice, vfsBelow } from './select.ts'
 export function requireReady(
   machine: Machine,
   store: RecordStore<AttachJournal>,
-  read: () => Pick<AttachConfig, 'selectors' | 'pf'>,
+  read: () => Pick<AttachConfig, 'selectors' | 'pf' | 'vf' | 'rate'>,
 ): void {
   requireAnswers(machine, store, (kernel) => {
-    const pf = pfOf(kernel, store, read())
+    const config = read()
+    const pf = pfOf(kernel, store, config)
+    // Where the lock of a PF is, under which its settings are changed.
+    if (pf !== undefined && (config.rate !== undefined || Object.keys(config.vf).length > 0))
+      probeFolder(machine.sharedDir)
     if (pf !== undefined) requireLink(kernel, pf)
   })
 }

@@ -62,7 +62,7 @@ export interface RecordStore<J> {
   readReport(name: RecordName): string | undefined
   /** Renames a record that can't be used, so that it is kept for people and counts no more. Returns its new path. */
   putAside(name: RecordName): string
-  /** Makes sure that records can be written: creates the folder. @throws SystemError what the file system answers */
+  /** Makes sure that records can be written: creates the folder. @throws as {@link probeFolder} */
   probe(): void
 }
 
@@ -141,17 +141,23 @@ export function recordStore<S extends z.ZodMiniType>(
       renameFile(name.path, path)
       return path
     },
-    probe: () => {
-      const path = `${folder}/.probe`
-      // An empty file finds room on a full disk; the smallest record needs a block.
-      replaceFile(path, ' '.repeat(blockBytes), 'volatile')
-      removeFile(path, 'volatile')
-    },
+    probe: () => probeFolder(folder),
   }
 }
 
 /** What a file takes at least where it takes anything, in bytes. */
 const blockBytes = 4096
+
+/**
+ * Makes sure that files can be made in a folder, which is made too.
+ * @throws FileError, and Node's errors of files
+ */
+export function probeFolder(folder: string): void {
+  const path = `${folder}/.probe`
+  // An empty file finds room on a full disk; the smallest record needs a block.
+  replaceFile(path, ' '.repeat(blockBytes), 'volatile')
+  removeFile(path, 'volatile')
+}
 
 /** The text of a record. @throws RecordError for what is no file, and for one that nobody of us has written */
 function readRecord(path: string): string | undefined {
