@@ -37,13 +37,16 @@ export function writeAll(fd: number, text: string, patience = 10_000): void {
 }
 
 function whenReady(patience: number, words: string, action: () => number): number {
-  for (let waited = 0; ; waited += pause) {
+  let began: number | undefined
+  for (;;) {
     try {
       return action()
     } catch (error) {
       if (errorCode(error) !== 'EAGAIN') throw error
     }
-    if (waited >= patience) throw new SystemError('poll', ETIMEDOUT, `${words} for ${patience} ms`)
+    began ??= performance.now()
+    if (performance.now() - began >= patience)
+      throw new SystemError('poll', ETIMEDOUT, `${words} for ${patience} ms`)
     sleep(pause)
   }
 }

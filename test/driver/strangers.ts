@@ -19,7 +19,9 @@ export function forgeAnswer(): { forged: string; answered: string } {
 /** Of all rtnetlink sockets of our namespace: the second column is the protocol, the third the port id. */
 function portIds(): number[] {
   const lines = readFileSync('/proc/self/net/netlink', 'utf8').trim().split('\n').slice(1)
-  return lines.map((line) => line.split(/\s+/)).flatMap(([, protocol, id]) => (protocol === '0' ? [Number(id)] : []))
+  return lines
+    .map((line) => line.split(/\s+/))
+    .flatMap(([, protocol, id]) => (protocol === '0' ? [Number(id)] : []))
 }
 
 /** NLMSG_ERROR with EPERM for the request with this sequence number. */
