@@ -127,6 +127,7 @@ export const covers: Readonly<Record<string, readonly string[]>> = {
   'sys/namespaces': ['native/sys'],
   'sys/netlink': ['native/sys'],
   'sys/packet': ['native/attach-announce'],
+  'sys/stdio': ['conformance/stdio'],
   'sys/sleep': ['native/attach-races'],
 }
 
