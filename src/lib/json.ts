@@ -79,7 +79,9 @@ export function isObject(value: unknown): value is JsonObject {
 export function get(object: JsonObject, name: string): JsonValue | undefined {
   const folded = fold(name)
   let found: string | undefined
-  for (const key of Object.keys(object)) if (key === name || fold(key) === folded) found = key
+  // Folding keeps the length of whatever it makes equal to an ASCII name.
+  for (const key of Object.keys(object))
+    if (key === name || (key.length === name.length && fold(key) === folded)) found = key
   return found === undefined ? undefined : object[found]
 }
 
