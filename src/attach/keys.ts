@@ -120,7 +120,8 @@ export const keys: Readonly<Record<string, Key>> = {
   dns: {
     schema: () => z.looseObject({}),
     allowed: 'an object',
-    effect: 'in the result where IPAM says nothing',
+    effect:
+      'in the result where IPAM says nothing: `nameservers`, `search` and `options`, arrays of strings, and `domain`, a string',
   },
   stateDir: {
     schema: () => fits(isFolderPath),

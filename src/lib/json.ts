@@ -60,10 +60,11 @@ const mostShown = 200
 
 /** A value as a message shows it: as JSON, and no more than its beginning where it is long. */
 export function shown(value: unknown): string {
-  if (typeof value === 'string' && value.length > mostShown)
-    return `${JSON.stringify(value.slice(0, mostShown))} ...`
-  const text = stringify(value)
-  return text.length > mostShown ? `${text.slice(0, mostShown)} ...` : text
+  // The quotes around a text stay, so that its end is seen.
+  const isText = typeof value === 'string'
+  const text = isText ? value : stringify(value)
+  const beginning = text.slice(0, mostShown)
+  return `${isText ? JSON.stringify(beginning) : beginning}${text.length > mostShown ? ' ...' : ''}`
 }
 
 /** True for a JSON object, false for null, arrays and scalars. */

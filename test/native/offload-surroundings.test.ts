@@ -143,6 +143,8 @@ describe('folders that are read-only', () => {
   }
 
   test('of the records: a DEL that has nothing to do succeeds, an ADD is code 5 and changes nothing', async () => {
+    // What is there already: of a folder that is not, the kernel says so first.
+    await lab.must(`mkdir -p ${folder}/report`)
     await readOnly('/var/lib/cni/vf-flower', async () => {
       await silently(tryOffload(runtime, 'DEL', pod, { prevResult }))
       const { code, msg } = errorOf(await tryOffload(runtime, 'ADD', pod, { prevResult }))
@@ -164,6 +166,7 @@ describe('folders that are read-only', () => {
         chained(),
         podOf(pod),
       )
+      expect(status.code).toBe(1)
       expect(errorOf(status)).toMatchObject({
         code: 50,
         msg: expect.stringMatching(/EROFS: .*\/run\/vf-flower\//),
