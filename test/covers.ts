@@ -119,6 +119,7 @@ export const covers: Readonly<Record<string, readonly string[]>> = {
   'offload/steering': ['offload/plan'],
   'offload/teardown-config': ['offload/config'],
   'offload/teardown': ['offload/remove'],
+  'ops/checks': ['ops/shape'],
   'ops/fault': ['native/attach-faults'],
   'run-cni': ['conformance/protocol'],
   'sys/bpf': ['lab/offload-coexist'],

@@ -159,13 +159,13 @@ export function probeFolder(folder: string): void {
   removeFile(path, 'volatile')
 }
 
-/** The text of a record. @throws RecordError for what is no file, and for one that nobody of us has written */
+/** The text of a record. @throws RecordError for what nobody of us has written */
 function readRecord(path: string): string | undefined {
   try {
     return readOwnText(path)
   } catch (error) {
-    if (isNoFile(error)) throw new RecordError(path, (error as Error).message)
-    throw error
+    const reason = reasonOf(error)
+    throw reason === undefined ? error : new RecordError(path, reason)
   }
 }
 
@@ -174,13 +174,16 @@ function readReport(path: string): string | undefined {
   try {
     return readOwnText(path)
   } catch (error) {
-    if (isNoFile(error)) return undefined
+    if (reasonOf(error) !== undefined) return undefined
     throw error
   }
 }
 
-function isNoFile(error: unknown): boolean {
-  return ['EINVAL', 'EFBIG'].includes(errorCode(error) ?? '')
+/** Why nobody of us has written what is there; undefined for an error that says nothing of that. */
+function reasonOf(error: unknown): string | undefined {
+  const errno = errorCode(error)
+  if (errno === 'EFBIG') return 'it is larger than any record'
+  return errno === 'EINVAL' ? 'it is no regular file' : undefined
 }
 
 /** Nothing depends on a report: one that can't be removed fails no verb. */

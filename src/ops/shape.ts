@@ -1,17 +1,39 @@
 /**
  * What an operation looks like that was read from a file. A record outlives the program that wrote it and lies where others
- * can write: what is wrong in it must be found here, before it is a TypeError half-way through a DEL. By hand and not by
- * zod: a DEL would pay for the schemas of all operations.
+ * can write: what is wrong in it must be found here, before it is a TypeError half-way through a DEL. A field that an operation
+ * gets in a later version is `maybe` here, since records of former versions lack it. By hand and not by zod: a DEL would pay
+ * for the schemas of all operations.
  */
-import { isInterfaceName, isLinkName } from '../lib/interface-name.ts'
-import { tryParseCidr, tryParseIp } from '../lib/ip.ts'
-import { tryParseMac } from '../lib/mac.ts'
-import { parsePciAddress } from '../lib/pci-address.ts'
+import {
+  amount,
+  cidr,
+  type Fields,
+  flag,
+  hasFields,
+  hex,
+  ifindex,
+  integer,
+  ip,
+  isRecord,
+  list,
+  mac,
+  maybe,
+  named,
+  newName,
+  object,
+  offload,
+  oneOf,
+  pci,
+  port,
+  proto,
+  side,
+  sysctl,
+  text,
+  u32,
+  vlanId,
+} from './checks.ts'
 import type { Op, SteerSpec } from './op.ts'
 
-type Check = (value: unknown) => boolean
-/** A check for each field of T, those that may be absent too. */
-type Fields<T> = { readonly [K in keyof T]-?: Check }
 type OpFields<T, D> = T extends { readonly do: infer K }
   ? D extends K
     ? Fields<Omit<T, 'do'>>
@@ -28,67 +50,6 @@ export function isOp(value: unknown): value is Op {
 export function isSteerSpec(value: unknown): value is SteerSpec {
   return steer(value)
 }
-
-function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null
-}
-
-function hasFields(
-  value: Readonly<Record<string, unknown>>,
-  fields: Readonly<Record<string, Check>>,
-): boolean {
-  return Object.entries(fields).every(([key, check]) => check(value[key]))
-}
-
-function object<T>(fields: Fields<T>): Check {
-  return (value) => isRecord(value) && hasFields(value, fields)
-}
-
-function parsed(parse: (text: string) => unknown): Check {
-  return (value) => typeof value === 'string' && parse(value) !== undefined
-}
-
-const maybe =
-  (check: Check): Check =>
-  (value) =>
-    value === undefined || check(value)
-const list =
-  (check: Check): Check =>
-  (value) =>
-    Array.isArray(value) && value.every(check)
-const integer =
-  (low: number, high: number): Check =>
-  (value) =>
-    typeof value === 'number' && Number.isInteger(value) && value >= low && value <= high
-const oneOf =
-  (...words: readonly string[]): Check =>
-  (value) =>
-    typeof value === 'string' && words.includes(value)
-const text: Check = (value) => typeof value === 'string' && !value.includes('\0')
-const flag: Check = (value) => typeof value === 'boolean'
-const named: Check = (value) => typeof value === 'string' && isLinkName(value)
-const newName: Check = (value) => typeof value === 'string' && isInterfaceName(value)
-
-const u32 = integer(0, 0xffffffff)
-/** struct ifinfomsg has it with a sign. */
-const ifindex = integer(1, 0x7fffffff)
-const port = integer(0, 65535)
-const vlanId = integer(0, 4095)
-/** Rates and bursts: the kernel counts them in 64 bits, plans in whole numbers. */
-const amount: Check = (value) => typeof value === 'number' && Number.isFinite(value) && value >= 0
-const ip = parsed(tryParseIp)
-const cidr = parsed(tryParseCidr)
-const mac = parsed(tryParseMac)
-const side = oneOf('host', 'pod')
-const proto = oneOf('tcp', 'udp', 'sctp')
-const offload = oneOf('off', 'prefer', 'require')
-const hex: Check = (value) => typeof value === 'string' && /^([0-9a-f]{2}){1,16}$/.test(value)
-/** Below /proc/sys and nowhere else. */
-const sysctl: Check = (value) =>
-  typeof value === 'string' &&
-  value.startsWith('net/') &&
-  !value.includes('\0') &&
-  !/(^|\/)\.\.(\/|$)/.test(value)
 
 const end = object<{ link: string; ifindex: number }>({ link: named, ifindex })
 const steer = object<SteerSpec>({
@@ -291,7 +252,7 @@ const ops: { readonly [D in Op['do']]: OpFields<Op, D> } = {
   'devlink.rate.set': { handle: text, set: portRates, was: portRates, now: maybe(portRates) },
   'bridge.vlan.add': bridgeVlan,
   'bridge.vlan.del': bridgeVlan,
-  'driver.rebind': { pci: parsed(parsePciAddress), driver: text },
+  'driver.rebind': { pci, driver: text },
   announce: {
     link: named,
     mac,
