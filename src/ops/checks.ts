@@ -31,25 +31,32 @@ function parsed(parse: (text: string) => unknown): Check {
   return (value) => typeof value === 'string' && parse(value) !== undefined
 }
 
+/** What may be absent. */
 export const maybe =
   (check: Check): Check =>
   (value) =>
     value === undefined || check(value)
+/** An array of such values. */
 export const list =
   (check: Check): Check =>
   (value) =>
     Array.isArray(value) && value.every(check)
+/** An integer from `low` to `high`, both included. */
 export const integer =
   (low: number, high: number): Check =>
   (value) =>
     typeof value === 'number' && Number.isInteger(value) && value >= low && value <= high
+/** One of these words. */
 export const oneOf =
   (...words: readonly string[]): Check =>
   (value) =>
     typeof value === 'string' && words.includes(value)
+/** Text that a C string can hold. */
 export const text: Check = (value) => typeof value === 'string' && !value.includes('\0')
 export const flag: Check = (value) => typeof value === 'boolean'
+/** What an interface can be asked for by. */
 export const named: Check = (value) => typeof value === 'string' && isLinkName(value)
+/** What an interface can be called. */
 export const newName: Check = (value) => typeof value === 'string' && isInterfaceName(value)
 
 export const u32 = integer(0, 0xffffffff)
@@ -65,6 +72,7 @@ export const mac = parsed(tryParseMac)
 export const side = oneOf('host', 'pod')
 export const proto = oneOf('tcp', 'udp', 'sctp')
 export const offload = oneOf('off', 'prefer', 'require')
+/** A cookie: 1 to 16 bytes (TCA_ACT_COOKIE). */
 export const hex: Check = (value) => typeof value === 'string' && /^([0-9a-f]{2}){1,16}$/.test(value)
 /** Below /proc/sys and nowhere else. */
 export const sysctl: Check = (value) =>

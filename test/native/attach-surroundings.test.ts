@@ -152,7 +152,9 @@ describe('a state folder', () => {
       dd if=/dev/zero of=${disk}/full bs=4k 2>/dev/null; true`)
     try {
       const status = () => bed.call('STATUS', config, 'pod-one', { cniVersion: '1.1.0' })
-      const { code, msg } = errorOf(await status())
+      const full = await status()
+      expect(full.code).toBe(1)
+      const { code, msg } = errorOf(full)
       expect(msg).toMatch(/^Cannot serve an ADD: ENOSPC: .*'\/tmp\/attach-bed\/disk\/state\/attach\/.probe'/)
       expect(code).toBe(50)
       const add = await bed.refused('ADD', config, 'pod-one')
