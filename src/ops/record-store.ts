@@ -13,6 +13,7 @@ import {
   removeIfOlder,
   renameFile,
   replaceFile,
+  tryToWrite,
 } from '../sys/files.ts'
 import { faultPoint } from './fault.ts'
 import {
@@ -145,7 +146,10 @@ export function recordStore<S extends z.ZodMiniType>(
   }
 }
 
-/** What a file takes at least where it takes anything, in bytes. */
+/** Whose place the file seems to be for with which STATUS tries a folder: nothing has that name. */
+export const probeName = 'probe'
+
+/** What a file takes at least where it takes anything, in bytes: an empty one finds room on a full disk, no record does. */
 const blockBytes = 4096
 
 /**
@@ -153,10 +157,7 @@ const blockBytes = 4096
  * @throws FileError, and Node's errors of files
  */
 export function probeFolder(folder: string): void {
-  const path = `${folder}/.probe`
-  // An empty file finds room on a full disk; the smallest record needs a block.
-  replaceFile(path, ' '.repeat(blockBytes), 'volatile')
-  removeFile(path, 'volatile')
+  tryToWrite(folder, probeName, blockBytes)
 }
 
 /** The text of a record. @throws RecordError for what nobody of us has written */

@@ -59,6 +59,23 @@ function temporaryName(name: string): string {
   return `.${start}${end}`
 }
 
+/**
+ * Makes a file of so many bytes in a folder, which is made too, and takes it away. Its name is that of one that
+ * {@link replaceFile} is about to put in the place of `name`: whoever clears the folder may take it away at any time.
+ * @throws FileError, and Node's errors of files, where there is no room or nothing may be written
+ */
+export function tryToWrite(folder: string, name: string, bytes: number): void {
+  mkdirSync(folder, { recursive: true, mode: 0o700 })
+  const path = `${folder}/${temporaryName(name)}`
+  try {
+    writeFileSync(path, new Uint8Array(bytes), { mode: 0o600 })
+  } catch (error) {
+    throw FileError.at(path, error)
+  } finally {
+    removeFile(path, 'volatile')
+  }
+}
+
 /** True for the name of a file that {@link replaceFile} writes before it takes its place. */
 export function isTemporary(name: string): boolean {
   return /^\..+\.\d+\.tmp$/.test(name)

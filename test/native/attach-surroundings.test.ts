@@ -155,7 +155,9 @@ describe('a state folder', () => {
       const full = await status()
       expect(full.code).toBe(1)
       const { code, msg } = errorOf(full)
-      expect(msg).toMatch(/^Cannot serve an ADD: ENOSPC: .*'\/tmp\/attach-bed\/disk\/state\/attach\/.probe'/)
+      expect(msg).toMatch(
+        /^Cannot serve an ADD: ENOSPC: .*'\/tmp\/attach-bed\/disk\/state\/attach\/\.probe\.\d+\.tmp'/,
+      )
       expect(code).toBe(50)
       const add = await bed.refused('ADD', config, 'pod-one')
       expect(add).toMatchObject({ code: 5, msg: expect.stringContaining(`'${disk}/state/attach/netdev:`) })

@@ -24,6 +24,7 @@ import {
   readText,
   removeFile,
   replaceFile,
+  tryToWrite,
   writeValue,
 } from '../../src/sys/files.ts'
 
@@ -99,6 +100,13 @@ describe('replaceFile', () => {
     expect(readFileSync(file, 'utf8')).toBe('old')
     expect(readdirSync(folder)).toEqual(['record'])
   })
+})
+
+test('tryToWrite leaves nothing, and says what the file system says', () => {
+  tryToWrite(join(folder, 'a/b'), 'probe', 4096)
+  expect(readdirSync(join(folder, 'a/b'))).toEqual([])
+  writeFileSync(file, '')
+  expect(() => tryToWrite(file, 'probe', 1)).toThrow('EEXIST')
 })
 
 describe('removeFile', () => {
