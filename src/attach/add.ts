@@ -14,6 +14,7 @@ import type { AttachConfig } from './config.ts'
 import { type AttachFacts, readAttachFacts } from './facts.ts'
 import { claim, release } from './foreign/sriov.ts'
 import { journalOf } from './journal.ts'
+import { freeIfindex } from './live.ts'
 import { requireUnowned } from './ownership.ts'
 import { planAdd } from './plan.ts'
 import type { AttachJournal } from './record.ts'
@@ -41,6 +42,8 @@ export function addLocked(
   refuseTakenName(kernel, request.ifname)
   const facts = step('facts', () => readAttachFacts(kernel, chosen, config.bridge?.name))
   refuseImpossible(kernel, config, facts)
+  const podIfindex =
+    facts.port === undefined ? undefined : freeIfindex(kernel, 'pod', facts.port.link.ifindex)
   for (const line of warningsOf(config, facts)) notice(`vf-attach: ${line}`)
 
   const record: PluginRecord<AttachJournal> = {
@@ -55,7 +58,7 @@ export function addLocked(
       ...ownerMarks(pod),
       bootId: machine.bootId(),
     },
-    journal: journalOf(config, facts),
+    journal: journalOf(config, facts, podIfindex),
   }
   // After a boot nothing of a VF is as this ADD left it, so no record needs to outlive one: none waits for a disk.
   const name = store.write(chosen.id, record, 'volatile')
@@ -71,8 +74,8 @@ export function addLocked(
   })
   try {
     if (claimed !== undefined) claim(claimed, request.netns)
-    transaction.apply(planAdd(config, facts, request.ifname))
-    const link = facts.port === undefined ? undefined : movedLink(kernel, request.ifname)
+    transaction.apply(planAdd(config, facts, request.ifname, podIfindex))
+    const link = podIfindex === undefined ? undefined : movedLink(kernel, podIfindex, request.ifname)
     const finish = (done: Partial<AttachJournal>) => {
       const journal = { ...record.journal, ...done }
       store.write(chosen.id, { ...record, phase: 'attached', journal }, 'volatile')
@@ -83,7 +86,11 @@ export function addLocked(
     transaction.rollback()
     // The rollback undid step by step; what a driver changed behind our back only the journal knows.
     const stuck = restored(() => {
-      restoreDevice(machine, kernel, record.journal, { pod: true, ifname: request.ifname, moved })
+      restoreDevice(machine, kernel, record.journal, {
+        pod: true,
+        ifname: request.ifname,
+        moved: moved ? undefined : false,
+      })
       if (claimed !== undefined) release(claimed, request.netns)
       store.remove(name)
     })
@@ -92,9 +99,9 @@ export function addLocked(
   }
 }
 
-function movedLink(kernel: Kernel, ifname: string): LinkFacts {
-  const link = kernel.link('pod', ifname)
-  if (link !== undefined) return link
+function movedLink(kernel: Kernel, ifindex: number, ifname: string): LinkFacts {
+  const link = kernel.link('pod', ifindex)
+  if (link?.name === ifname) return link
   throw new CniError(code.kernelRefused, `Cannot find "${ifname}" in the pod after the move`)
 }
 

@@ -2,6 +2,7 @@ import { checkAddresses } from '../cni/addresses.ts'
 import { CniError, code } from '../cni/error.ts'
 import type { Request } from '../cni/request.ts'
 import type { Result } from '../cni/result.ts'
+import type { LinkFacts } from '../kernel/facts.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import type { OpenNetns } from '../kernel/machine.ts'
 import { isOwnersNetns } from '../ops/owner-netns.ts'
@@ -10,6 +11,7 @@ import type { RecordStore } from '../ops/record-store.ts'
 import { addressingDifferences } from './check-addressing.ts'
 import type { AttachConfig } from './config.ts'
 import { readVfFacts, type VfFacts } from './facts.ts'
+import { isInPod, isOfDevice } from './identity.ts'
 import { limitsOfChain } from './limits.ts'
 import { pciOf } from './live.ts'
 import { gatewaysOf, planAddressing, wishedVf } from './plan.ts'
@@ -121,24 +123,28 @@ export function* pfDifferences(
   }
 }
 
+/** Of an interface that is not the device's. */
+function whatItIs(link: LinkFacts, journal: AttachJournal): string {
+  if (isOfDevice(link, journal)) return `another one, with number ${link.ifindex}`
+  if (link.parent !== undefined) return `"${link.parent}"`
+  return link.kind === undefined ? 'no software interface' : `of kind "${link.kind}"`
+}
+
 function* podDifferences(
   kernel: Kernel,
-  { device, othersRoutes = [] }: AttachJournal,
+  journal: AttachJournal,
   config: AttachConfig,
   { ifname }: Request,
   prevResult: Result,
 ): Iterable<string> {
+  const { device, othersRoutes = [] } = journal
   const link = kernel.link('pod', ifname)
   if (link === undefined) {
     yield `interface "${ifname}" is not in the pod`
     return
   }
-  if (device.parents.length > 0 && link.parent !== undefined && !device.parents.includes(link.parent)) {
-    yield `interface "${ifname}" is "${link.parent}", not "${device.id}"`
-  }
-  // Where the kernel tells no parent (before Linux 5.14) a software interface still tells what it is.
-  if (link.parent === undefined && link.kind !== device.kind) {
-    yield `interface "${ifname}" is ${link.kind === undefined ? 'no software interface' : `of kind "${link.kind}"`}, not "${device.id}"`
+  if (!isInPod(link, journal, ifname, true)) {
+    yield `interface "${ifname}" is ${whatItIs(link, journal)}, not "${device.id}"`
   }
   if (!link.up) yield `interface "${ifname}" is down`
   const index = (prevResult.interfaces ?? []).findIndex(

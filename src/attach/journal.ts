@@ -1,9 +1,10 @@
+import type { LinkFacts } from '../kernel/facts.ts'
 import type { AttachConfig } from './config.ts'
 import type { AttachFacts } from './facts.ts'
 import type { AttachJournal } from './record.ts'
 
-/** What must be known to put everything back that an ADD with these facts may change. */
-export function journalOf(config: AttachConfig, facts: AttachFacts): AttachJournal {
+/** What must be known to put everything back that an ADD with these facts may change; `podIfindex` is planAdd's. */
+export function journalOf(config: AttachConfig, facts: AttachFacts, podIfindex?: number): AttachJournal {
   const { device, vf, port } = facts
   const representor = vf?.representor
   return {
@@ -13,9 +14,8 @@ export function journalOf(config: AttachConfig, facts: AttachFacts): AttachJourn
       ...(device.pci === undefined ? {} : { pci: device.pci.address }),
       ...(device.pci?.driver === undefined ? {} : { driver: device.pci.driver }),
       ...(vf === undefined ? {} : { pfPci: vf.pfPci, vfIndex: vf.index }),
-      ...(port === undefined ? {} : { ifindex: port.link.ifindex }),
-      ...(port?.link.permanentMac === undefined ? {} : { permanentMac: port.link.permanentMac }),
-      ...(port?.link.kind === undefined ? {} : { kind: port.link.kind }),
+      ...(port === undefined ? {} : marksOf(port.link)),
+      ...(podIfindex === undefined ? {} : { podIfindex }),
     },
     original: {
       ...(vf === undefined ? {} : { vf: { ...vf.attributes }, switchdev: vf.switchdev }),
@@ -33,6 +33,17 @@ export function journalOf(config: AttachConfig, facts: AttachFacts): AttachJourn
     },
     ...(vf !== undefined && config.mac !== undefined ? { macSet: true } : {}),
     ...(config.bridge?.vlan === undefined ? {} : { bridgeVlan: config.bridge.vlan }),
+  }
+}
+
+/** By which the interface is known again. */
+function marksOf({ ifindex, permanentMac, physPortName, lower, kind }: LinkFacts) {
+  return {
+    ifindex,
+    ...(permanentMac === undefined ? {} : { permanentMac }),
+    ...(physPortName === undefined ? {} : { portName: physPortName }),
+    ...(lower === undefined ? {} : { lower }),
+    ...(kind === undefined ? {} : { kind }),
   }
 }
 

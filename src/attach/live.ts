@@ -3,8 +3,10 @@ import type { LinkFacts } from '../kernel/facts.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import { parsePciAddress } from '../lib/pci-address.ts'
 import { type PciFunction, readAuxDevice, readPciFunction } from '../nic/pci.ts'
+import type { Side } from '../ops/op.ts'
 import { readVfFacts } from './facts.ts'
-import type { LiveState } from './plan-restore.ts'
+import { isAtHome, isInPod, isSoftware, isSole, type Moved } from './identity.ts'
+import { type LiveState, spareNames } from './plan-restore.ts'
 import type { AttachJournal } from './record.ts'
 
 /** What of the pod can be looked at: `pod` is false when its namespace is gone. */
@@ -13,7 +15,7 @@ export interface PodView {
   /** CNI_IFNAME. */
   readonly ifname: string
   /** False in an ADD that fails before its move: an interface that is on neither side then was taken by somebody else. */
-  readonly moved?: boolean
+  readonly moved?: Moved
 }
 
 /** `gone` when the device does not exist any more: a removed VF, a software interface that died with its namespace. */
@@ -21,34 +23,42 @@ export function readLive(kernel: Kernel, journal: AttachJournal, view: PodView):
   const { device, original } = journal
   const pci = pciOf(journal)
   const netdevs = pci?.netdevs ?? readAuxDevice(device.id)?.netdevs
-  const isSoftware = device.pci === undefined && device.parents.length === 0
   // Hardware on another bus (USB, a platform's own) is known by its interface alone.
   const isKnown = netdevs !== undefined || (device.pci === undefined && device.id.startsWith('netdev:'))
   if (!isKnown) return 'gone'
 
-  const onHost = original.link === undefined ? undefined : findOnHost(kernel, journal, netdevs ?? [])
-  const inPod = onHost === undefined && view.pod ? findInPod(kernel, journal, view.ifname) : undefined
-  if (isSoftware && onHost === undefined && inPod === undefined) return 'gone'
+  const link = original.link === undefined ? undefined : findLink(kernel, journal, view, netdevs ?? [])
+  if (isSoftware(journal) && link === undefined) return 'gone'
 
   const vf = pci === undefined || original.vf === undefined ? undefined : readVfFacts(kernel, pci)
-  const names = [original.link?.name ?? [], original.link?.altnames ?? []].flat()
-  const own = onHost?.ifindex
-  const taken = names.filter((name) => {
+  const own = link?.side === 'host' ? link.facts.ifindex : undefined
+  const isTaken = (name: string) => {
     const holder = kernel.link('host', name)
     return holder !== undefined && holder.ifindex !== own
-  })
+  }
+  const names = [original.link?.name ?? [], original.link?.altnames ?? []].flat()
+  const taken = new Set(names.filter(isTaken))
+  const master = link?.side === 'host' ? link.facts.master : undefined
   return {
     vf,
     representor: vf?.representor,
-    taken: new Set(taken),
-    link:
-      onHost !== undefined
-        ? { side: 'host', facts: onHost }
-        : inPod !== undefined
-          ? { side: 'pod', facts: inPod }
-          : undefined,
-    master: onHost?.master === undefined ? undefined : masterName(kernel, onHost.master),
+    taken,
+    spare: taken.has(original.link?.name ?? '')
+      ? spareNames(device).find((name) => !isTaken(name))
+      : undefined,
+    homeIfindex:
+      link?.side === 'pod'
+        ? freeIfindex(kernel, 'host', device.homeIfindex ?? device.ifindex ?? link.facts.ifindex)
+        : undefined,
+    link,
+    master: master === undefined ? undefined : masterName(kernel, master),
   }
+}
+
+/** A number that no interface of the side has: `wanted`, or one above all that are there. */
+export function freeIfindex(kernel: Kernel, side: Side, wanted: number): number {
+  if (kernel.link(side, wanted) === undefined) return wanted
+  return Math.max(...kernel.links(side).map(({ ifindex }) => ifindex)) + 1
 }
 
 /** The PCI function of a journal's device; undefined for other devices and for one that is gone. */
@@ -57,42 +67,62 @@ export function pciOf({ device }: AttachJournal): PciFunction | undefined {
   return address === undefined ? undefined : readPciFunction(address)
 }
 
+/**
+ * A function with one interface is looked for on the host first: sysfs has told already. Of everything else the pod comes
+ * first: a record that names a number there is surer than anything on the host.
+ */
+function findLink(
+  kernel: Kernel,
+  journal: AttachJournal,
+  view: PodView,
+  netdevs: readonly string[],
+): LiveState['link'] {
+  const onHost = (): LiveState['link'] => {
+    const facts = findOnHost(kernel, journal, view, netdevs)
+    return facts === undefined ? undefined : { side: 'host', facts }
+  }
+  const inPod = (): LiveState['link'] => {
+    const facts = view.pod ? findInPod(kernel, journal, view) : undefined
+    return facts === undefined ? undefined : { side: 'pod', facts }
+  }
+  return isSole(journal) ? (onHost() ?? inPod()) : (inPod() ?? onHost())
+}
+
 function findOnHost(
   kernel: Kernel,
   journal: AttachJournal,
+  { moved, pod }: PodView,
   netdevs: readonly string[],
 ): LinkFacts | undefined {
   const { device, original } = journal
-  const ownName = device.id.startsWith('netdev:')
-  if (!ownName) return netdevs[0] === undefined ? undefined : kernel.link('host', netdevs[0])
-  // One of several interfaces of a function, or a software interface: the number says which, as long as it has kept it.
-  const name = original.link?.name ?? ''
-  const candidates = [
-    kernel.link('host', name),
-    ...(device.parents.length === 0 ? [] : netdevs.map((one) => kernel.link('host', one))),
-  ]
-  return candidates.find(
-    (link) => link !== undefined && isDevice(link, journal) && isSame(link, journal, name),
-  )
+  const isIt = (link: LinkFacts) => isAtHome(link, journal, moved, pod)
+  if (isSole(journal)) {
+    const [name] = netdevs
+    const link = name === undefined ? undefined : kernel.link('host', name)
+    return link !== undefined && isIt(link) ? link : undefined
+  }
+  const numbers = [device.homeIfindex, device.ifindex].filter((number) => number !== undefined)
+  const candidates = [...numbers, original.link?.name ?? '', ...(device.parents.length === 0 ? [] : netdevs)]
+  for (const candidate of candidates) {
+    const link = candidate === '' ? undefined : kernel.link('host', candidate)
+    if (link !== undefined && isIt(link)) return link
+  }
+  return undefined
 }
 
-function findInPod(kernel: Kernel, journal: AttachJournal, ifname: string): LinkFacts | undefined {
-  const candidates = kernel.links('pod').filter((link) => isDevice(link, journal))
-  if (candidates.length === 1 && journal.device.parents.length > 0) return candidates[0]
-  return candidates.find((link) => isSame(link, journal, ifname))
-}
-
-/** True when an interface belongs to the journal's device, as far as its parent and kind tell. */
-function isDevice(link: LinkFacts, { device }: AttachJournal): boolean {
-  if (device.parents.length > 0) return link.parent !== undefined && device.parents.includes(link.parent)
-  return link.parent === undefined && link.kind === device.kind
-}
-
-/** Of several interfaces that it could be: the one with its number, its name or its permanent MAC. */
-function isSame(link: LinkFacts, { device, original }: AttachJournal, name: string): boolean {
-  if (link.ifindex === device.ifindex) return true
-  if (device.permanentMac !== undefined) return link.permanentMac === device.permanentMac
-  return link.name === name && (device.parents.length > 0 || link.mac === original.link?.mac)
+function findInPod(
+  kernel: Kernel,
+  journal: AttachJournal,
+  { ifname, moved }: PodView,
+): LinkFacts | undefined {
+  const isIt = (link: LinkFacts) => isInPod(link, journal, ifname, moved)
+  const { podIfindex } = journal.device
+  const numbered = podIfindex === undefined ? undefined : kernel.link('pod', podIfindex)
+  if (numbered !== undefined && isIt(numbered)) return numbered
+  // Software is found by its number or not at all; hardware may have been away and come back.
+  if (podIfindex !== undefined && journal.device.parents.length === 0) return undefined
+  const found = kernel.links('pod').filter(isIt)
+  return found.length === 1 ? found[0] : found.find(({ name }) => name === ifname)
 }
 
 function masterName(kernel: Kernel, ifindex: number): string | undefined {

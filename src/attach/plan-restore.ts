@@ -21,6 +21,10 @@ export interface LiveState {
   readonly representor: { readonly link: LinkFacts; readonly master: string | undefined } | undefined
   /** Name of what the interface is enslaved to on the host. */
   readonly master?: string | undefined
+  /** A name that no interface of the host has, where that of the interface is taken. */
+  readonly spare?: string | undefined
+  /** For an interface in the pod: the number that it gets on the host, which no other interface there has. */
+  readonly homeIfindex?: number | undefined
   /** Of the interface's names before ADD, those that another interface of the host has now. */
   readonly taken: ReadonlySet<string>
 }
@@ -62,9 +66,11 @@ export function planRestore(journal: AttachJournal, live: LiveState, first: bool
   ops.push(...planRepresentorRestore(journal, live.representor))
   if (live.link !== undefined && original.link !== undefined) {
     const altnames = original.link.altnames.filter((altname) => !live.taken.has(altname))
-    const name = live.taken.has(original.link.name) ? spareName(journal.device) : original.link.name
+    const name = live.taken.has(original.link.name)
+      ? (live.spare ?? spareName(journal.device))
+      : original.link.name
     const home = { ...original.link, name, altnames }
-    ops.push(...planLinkRestore(home, live.link.side, live.link.facts, live.master, clearMac))
+    ops.push(...planLinkRestore(home, live, live.link, clearMac))
   }
   if (clearMac && setLast !== undefined && live.vf !== undefined) {
     const { pfName, index } = live.vf
@@ -103,14 +109,19 @@ export function spareName({ pci, ifindex }: AttachJournal['device']): string {
   return pci === undefined ? `vf-if${ifindex ?? 0}` : `vf${pci.replaceAll(/[:.]/g, '')}`
 }
 
+/** That name and others like it, for when it is taken too. */
+export function spareNames(device: AttachJournal['device']): readonly string[] {
+  const name = spareName(device)
+  return [name, ...[1, 2, 3, 4, 5, 6, 7, 8, 9].map((number) => `${name.slice(0, 13)}-${number}`)]
+}
+
 /** What a PF reports for a VF without an administrative MAC. */
 const noMac = '00:00:00:00:00:00'
 
 function planLinkRestore(
   original: NonNullable<Original['link']>,
-  side: 'host' | 'pod',
-  now: LinkFacts,
-  master: string | undefined,
+  { master, homeIfindex }: LiveState,
+  { side, facts: now }: NonNullable<LiveState['link']>,
   tellMac: boolean,
 ): Op[] {
   const ops: Op[] = []
@@ -133,7 +144,9 @@ function planLinkRestore(
   }
   if (Object.keys(leave).length > 0) ops.push({ do: 'link.set', ...here, set: leave, was: { up: now.up } })
   if (moves) {
-    ops.push({ do: 'link.move', from: side, name: now.name, ifindex: now.ifindex, to: 'host', newName: name })
+    const number = side === 'host' || homeIfindex === undefined ? {} : { newIfindex: homeIfindex }
+    const move = { from: side, name: now.name, ifindex: now.ifindex, to: 'host', newName: name } as const
+    ops.push({ do: 'link.move', ...move, ...number })
   }
   const plain = { alias: now.alias, promisc: now.promisc, allmulti: now.allmulti, txqlen: now.txqlen }
   const set: LinkAttributes = {
@@ -142,8 +155,8 @@ function planLinkRestore(
     ...changed(plain, original),
   }
   const was = { mac: now.mac, mtu: now.mtu, ...plain }
-  // By name after a move: the number may be another one then.
-  const home = moves ? ({ side: 'host', name } as const) : here
+  const number = side === 'host' ? now.ifindex : homeIfindex
+  const home = { side: 'host', name, ...(number === undefined ? {} : { ifindex: number }) } as const
   if (Object.keys(set).length > 0) ops.push({ do: 'link.set', ...home, set, was: pick(was, set) })
   const up = isDown ? false : now.up
   const last: LinkAttributes = {

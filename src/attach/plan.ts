@@ -14,9 +14,15 @@ import type { AttachFacts, VfFacts } from './facts.ts'
  * PF side first: a VF's driver may refuse or lose a MAC that its PF does not know yet. Then one request that moves and
  * renames, so that no udev rule ever sees a foreign name on the host. The first operation changes little but carries
  * the interface's whole old state, so that a rollback restores the MAC last, after the PF side (drivers refuse a VF's
- * own MAC change while the PF's old setting stands).
+ * own MAC change while the PF's old setting stands). `podIfindex` is the number that the interface gets in the pod, by
+ * which every operation there knows it: a name in a pod is the pod's to give.
  */
-export function planAdd(config: AttachConfig, facts: AttachFacts, ifname: string): Op[] {
+export function planAdd(
+  config: AttachConfig,
+  facts: AttachFacts,
+  ifname: string,
+  podIfindex = facts.port?.link.ifindex,
+): Op[] {
   const ops: Op[] = []
   const { vf } = facts
   const link = facts.port?.link
@@ -45,20 +51,16 @@ export function planAdd(config: AttachConfig, facts: AttachFacts, ifname: string
     // The kernel moves the interface and only then finds the new name taken, by the interface's own altname.
     ops.push({ do: 'altname.del', ...host, altname: ifname })
   }
-  ops.push({
-    do: 'link.move',
-    from: 'host',
-    name: link.name,
-    ifindex: link.ifindex,
-    to: 'pod',
-    newName: ifname,
-  })
+  const inPod = podIfindex ?? link.ifindex
+  const move = { from: 'host', name: link.name, ifindex: link.ifindex, to: 'pod', newName: ifname } as const
+  ops.push({ do: 'link.move', ...move, newIfindex: inPod })
   const set: LinkAttributes = {
     ...(config.mac === undefined ? {} : { mac: config.mac }),
     ...(config.mtu === undefined ? {} : { mtu: config.mtu }),
     up: true,
   }
-  ops.push({ do: 'link.set', side: 'pod', name: ifname, set, was: { up: false }, ifDifferent: true })
+  const place = { side: 'pod', name: ifname, ifindex: inPod } as const
+  ops.push({ do: 'link.set', ...place, set, was: { up: false }, ifDifferent: true })
   return ops
 }
 

@@ -8,6 +8,8 @@ import { parsePciAddress } from '../lib/pci-address.ts'
 // Values that no request to the kernel can be made of are found when the record is read, not half-way through a DEL.
 const from = (low: number, high: number) => z.int().check(z.gte(low), z.lte(high))
 const u32 = () => from(0, 0xffffffff)
+/** Of an interface: struct ifinfomsg has it with a sign. */
+const number = () => from(1, 0x7fffffff)
 const linkName = () => z.string().check(z.refine(isLinkName))
 const pciAddress = () => z.string().check(z.refine((text) => parsePciAddress(text) !== undefined))
 const mac = () => z.string().check(z.refine((text) => tryParseMac(text) !== undefined))
@@ -65,8 +67,17 @@ export const attachJournal = () =>
       pci: z.optional(pciAddress()),
       pfPci: z.optional(pciAddress()),
       vfIndex: z.optional(u32()),
-      ifindex: z.optional(from(1, 0x7fffffff)),
+      /** Its number on the host before ADD. */
+      ifindex: z.optional(number()),
+      /** Its number in the pod. Former versions left the choice to the kernel and wrote none down. */
+      podIfindex: z.optional(number()),
+      /** The number that a DEL chose for it on the host, written before the move home. */
+      homeIfindex: z.optional(number()),
+      /** IFLA_LINK: the number of a veth's peer, or of what a macvlan is on, in that one's namespace. */
+      lower: z.optional(z.int()),
       permanentMac: z.optional(z.string()),
+      /** IFLA_PHYS_PORT_NAME of one of several interfaces of a function. */
+      portName: z.optional(z.string()),
       driver: z.optional(z.string()),
       /** Names under which the interface reports its parent device (IFLA_PARENT_DEV_NAME); none for software. */
       parents: z.array(z.string()),

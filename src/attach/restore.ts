@@ -11,6 +11,7 @@ import { openOwnersNetns } from '../ops/owner-netns.ts'
 import { RecordError } from '../ops/record.ts'
 import type { RecordName, RecordStore } from '../ops/record-store.ts'
 import { isTakenOver, release } from './foreign/sriov.ts'
+import { isSoftware, isSole } from './identity.ts'
 import { type PodView, pciOf, readLive } from './live.ts'
 import { keptByMode, type LiveState, planRestore } from './plan-restore.ts'
 import type { AttachJournal } from './record.ts'
@@ -51,7 +52,12 @@ export function restoreAttachment(
   try {
     // After a reboot no VF carries anything of ours: numbers, names and settings all start anew.
     if (record.owner.bootId === machine.bootId()) {
-      restoreDevice(machine, kernel, record.journal, { pod: pod !== undefined, ifname: record.owner.ifname })
+      const { journal, owner } = record
+      const moved = record.phase === 'attached' ? true : undefined
+      const view = { pod: pod !== undefined, ifname: owner.ifname, moved }
+      restoreDevice(machine, kernel, journal, view, (now) =>
+        store.write(name.subject, { ...record, journal: now }, 'volatile'),
+      )
     }
   } finally {
     kernel.close()
@@ -80,14 +86,27 @@ function readOrSalvage(machine: Machine, store: RecordStore<AttachJournal>, name
 
 /**
  * Leads the device back to its journal, in as many rounds as it takes: a driver may change one side when the other is
- * set (igb's PF reports the MAC that a VF gives itself), so only a look afterwards tells.
+ * set (igb's PF reports the MAC that a VF gives itself), so only a look afterwards tells. `keep` writes the journal down
+ * before an interface moves home that nothing but its number there tells from others.
  * @throws CniError 103
  */
-export function restoreDevice(machine: Machine, kernel: Kernel, journal: AttachJournal, view: PodView): void {
+export function restoreDevice(
+  machine: Machine,
+  kernel: Kernel,
+  before: AttachJournal,
+  view: PodView,
+  keep: (journal: AttachJournal) => void = () => undefined,
+): void {
+  let journal = before
   const runner = onePfChangeAtATime(machine, kernel, journal.device.pfPci)
   addVerbFields({ device: journal.device.id })
   const wait = view.moved === false ? 0 : returnMilliseconds
   let live = step('find', () => waitForDevice(machine, kernel, journal, view, wait))
+  if (live === 'gone' && isSoftware(journal) && view.moved !== false) {
+    notice(
+      `vf-attach: "${journal.device.id}" is neither in the pod nor on the host: it has ended, or somebody has taken it`,
+    )
+  }
   if (view.moved === false && live !== 'gone' && isMissing(journal, live)) {
     notice(`vf-attach: "${journal.device.id}" was taken to another namespace meanwhile and is left there`)
     return
@@ -104,10 +123,24 @@ export function restoreDevice(machine: Machine, kernel: Kernel, journal: AttachJ
   for (let round = 0; round < maxRounds && live !== 'gone'; round++) {
     const ops = planRestore(journal, live, round === 0)
     if (ops.length === 0) break
+    const { homeIfindex } = live
+    if (homeIfindex !== undefined && !isSole(journal)) {
+      journal = { ...journal, device: { ...journal.device, homeIfindex } }
+      noted(keep, journal)
+    }
     errors = applyAll(runner, ops)
     live = readLive(kernel, journal, view)
   }
   if (live !== 'gone') requireRestored(journal, live, errors)
+}
+
+/** A DEL needs no room: without the note a DEL that is killed now leaves its repetition to go by name and MAC. */
+function noted(keep: (journal: AttachJournal) => void, journal: AttachJournal): void {
+  try {
+    keep(journal)
+  } catch (error) {
+    notice(`vf-attach: Cannot note the number that "${journal.device.id}" gets on the host: ${String(error)}`)
+  }
 }
 
 function requireRestored(journal: AttachJournal, live: LiveState, errors: readonly string[]): void {
@@ -127,14 +160,23 @@ function requireRestored(journal: AttachJournal, live: LiveState, errors: readon
         `vf-attach: the PF of "${device.id}" has changed to ${mode} mode since ADD, ${kept.join(', ')} of its VF ${kept.length === 1 ? 'stays' : 'stay'} as set now`,
       )
     }
-    for (const name of live.taken) {
-      notice(`vf-attach: "${device.id}" had the name "${name}" before ADD, another interface has it now`)
-    }
+    for (const line of changesAtHome(journal, live)) notice(`vf-attach: ${line}`)
     return
   }
   throw new CniError(code.notRestored, `Cannot restore "${device.id}" to its state before ADD`, {
     details: [...missing, ...errors, ...left.map((op) => `still to do: ${describe(op)}`)].join('; '),
   })
+}
+
+/** What an interface that is home again could not get back: names and a number that others have now. */
+function* changesAtHome({ device, original }: AttachJournal, { link, taken }: LiveState): Iterable<string> {
+  const now = link?.side === 'host' ? link.facts : undefined
+  for (const name of taken) {
+    const instead = name === original.link?.name && now !== undefined ? `; it is "${now.name}" now` : ''
+    yield `"${device.id}" had the name "${name}" before ADD, another interface has it now${instead}`
+  }
+  if (now === undefined || device.ifindex === undefined || now.ifindex === device.ifindex) return
+  yield `"${device.id}" had the number ${device.ifindex} before ADD, "${now.name}" has ${now.ifindex} now`
 }
 
 /** True when the device should have an interface and none is found. Under a user space driver it has none to restore. */

@@ -111,8 +111,8 @@ export interface Difference {
 
 /** The two sides of a node, open for one verb. Every method is synchronous and throws what the kernel refuses. */
 export interface Kernel extends Runner {
-  /** The interface with this name or altname; undefined when there is none. `vfs` asks for the VFs below it. */
-  link(side: Side, name: string, options?: { readonly vfs?: boolean }): LinkFacts | undefined
+  /** The interface with this number, name or altname; undefined when there is none. `vfs` asks for the VFs below it. */
+  link(side: Side, by: number | string, options?: { readonly vfs?: boolean }): LinkFacts | undefined
   /** All interfaces of a side. */
   links(side: Side): readonly LinkFacts[]
   /** Addresses on the interface with `ifindex`, or on all. */

@@ -200,10 +200,10 @@ export function openLinuxKernel(pod?: OpenNetns): Kernel {
   return {
     run,
     runAll,
-    link: (side, name, options) => {
-      const found = findLink(socket(side), name, options?.vfs === true)
-      if (found === undefined) known.delete(`${side} ${name}`)
-      else known.set(`${side} ${name}`, found.ifindex)
+    link: (side, by, options) => {
+      const found = findLink(socket(side), by, options?.vfs === true)
+      if (found !== undefined) known.set(`${side} ${typeof by === 'number' ? found.name : by}`, found.ifindex)
+      else if (typeof by === 'string') known.delete(`${side} ${by}`)
       return found
     },
     links: (side) => allLinks(socket(side)),

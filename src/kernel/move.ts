@@ -24,8 +24,8 @@ export function moveLink(socket: (side: Side) => NetlinkSocket, pod: OpenNetns |
 
 /**
  * Moves the interface with this number without having looked at it. It keeps the number (IFLA_NEW_IFINDEX, Linux 5.13),
- * by which it is known in both namespaces whatever its name is. False, and nothing done, when the number is taken over
- * there.
+ * by which it is known in both namespaces whatever its name is, or gets the one that is asked for. False, and nothing done,
+ * when its number is taken over there and no other was asked for.
  */
 function movedAsItIs(
   socket: (side: Side) => NetlinkSocket,
@@ -39,8 +39,8 @@ function movedAsItIs(
     return true
   } catch (error) {
     const code = error instanceof NetlinkError ? error.code : undefined
-    if (code === 'EBUSY') return false
-    if (code === 'ENODEV' || findLink(socket(op.from), ifindex) !== undefined) throw error
+    if (code === 'EBUSY' && op.newIfindex === undefined) return false
+    if (code === 'EBUSY' || code === 'ENODEV' || findLink(socket(op.from), ifindex) !== undefined) throw error
     try {
       const stray = findLink(socket(op.to), there)
       // The kernel shuts an interface down to move it.

@@ -196,7 +196,7 @@ export interface LinkSet {
 
 /**
  * To another namespace or, with `from` equal to `to`, to another name only. `ifindex` as in LinkSet; `newIfindex` the
- * number to have there, if it is free. `up`: the interface is up now; where a refused move by number has to be taken
+ * number to have there: a move to a number that is taken is refused (EBUSY). `up`: the interface is up now; where a refused move by number has to be taken
  * back it is set up again.
  */
 export interface LinkMove {

@@ -117,7 +117,6 @@ describe('CHECK', () => {
   test('an attachment as ADD left it', () => {
     own()
     expect(() => check(podWith(net1))).not.toThrow()
-    expect(() => check(podWith({ ...net1, parent: undefined }))).not.toThrow()
     const bare = { ...prevResult, interfaces: [{ name: 'net1', sandbox }] }
     expect(() => check(podWith({ ...net1, mtu: 9000 }), bare)).not.toThrow()
     // Addresses of other interfaces are theirs.
@@ -128,6 +127,8 @@ describe('CHECK', () => {
   test.each<[string, LinkFacts | undefined, string[], object]>([
     ['interface "net1" is not in the pod', undefined, [], prevResult],
     ['interface "net1" is "0000:3b:02.2"', { ...net1, parent: '0000:3b:02.2' }, [], prevResult],
+    ['interface "net1" is no software interface', { ...net1, parent: undefined }, [], prevResult],
+    ['interface "net1" is of kind "veth"', { ...net1, parent: undefined, kind: 'veth' }, [], prevResult],
     ['interface "net1" is down', { ...net1, up: false }, [], prevResult],
     ['prevResult does not list interface "net1"', net1, [], { ...prevResult, interfaces: [] }],
     ['prevResult does not list', net1, [], { ...prevResult, interfaces: [{ name: 'net1', sandbox: '' }] }],

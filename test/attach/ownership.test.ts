@@ -47,9 +47,9 @@ function nodeWith(record: string, meanwhile: (id: string) => void = () => undefi
       if (op.do === 'link.move') side = op.to
       return {}
     },
-    link: (asked, name) => {
-      const present = side === 'host' ? 'dev0' : 'net1'
-      return asked === side && name === present ? { ...link, name } : undefined
+    link: (asked, by) => {
+      const name = side === 'host' ? 'dev0' : 'net1'
+      return asked === side && (by === name || by === link.ifindex) ? { ...link, name } : undefined
     },
     links: () => [],
     close: () => undefined,

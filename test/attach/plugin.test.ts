@@ -36,7 +36,7 @@ function machine(): Machine {
       look(op.do)
       return model.run(op)
     },
-    link: (side, name) => linksOn(side).find((link) => link.name === name),
+    link: (side, by) => linksOn(side).find((link) => link.name === by || link.ifindex === by),
     links: linksOn,
     close: () => undefined,
   }

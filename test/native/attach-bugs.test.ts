@@ -78,11 +78,14 @@ describe('a DEL that comes late, early or fails', () => {
     const config = onNic(bed.nic(), { mtu: 1400, ipam: localIpam() })
     await bed.add(config, 'pod-one')
     const spare = `vf-if${(await bed.link('pod-one', 'net1')).ifindex}`
-    await bed.lab.must(`ip link add ${netdev} type ifb; ip link add ${spare} type ifb`)
+    const taken = [netdev, spare, ...[1, 2, 3, 4, 5, 6, 7, 8, 9].map((number) => `${spare}-${number}`)].join(
+      ' ',
+    )
+    await bed.lab.must(`for name in ${taken}; do ip link add $name type ifb; done`)
     for (let time = 0; time < 2; time++) {
       expect(await bed.refused('DEL', config, 'pod-one')).toMatchObject({ code: 103 })
     }
-    await bed.lab.must(`ip link del ${netdev}; ip link del ${spare}`)
+    await bed.lab.must(`for name in ${taken}; do ip link del $name; done`)
     await bed.del(config, 'pod-one')
     await bed.expectUnchanged()
   })

@@ -17,6 +17,25 @@ afterEach(async ({ task }) => {
   if (task.result?.state === 'fail') await bed.rebuild()
 })
 
+test('a record of a former version, without cookie and numbers: CHECK, and DEL past the look-alikes', async () => {
+  const { netdev, mac } = bed.nic()
+  const number = (await bed.lab.must(`cat /sys/class/net/${netdev}/ifindex`)).trim()
+  await bed.lab.must(`ip -n pod-one link add eth0 index ${number} type veth peer name other`)
+  const prevResult = await bed.add(plain(), 'pod-one')
+  const path = await bed.recordOf('pod-one')
+  const { owner, journal, ...rest } = JSON.parse(await bed.lab.readFile(path))
+  const { netnsCookie: _, ...oldOwner } = owner
+  const { podIfindex: __, lower: ___, ...device } = journal.device
+  const old = { ...rest, owner: oldOwner, journal: { ...journal, device } }
+  await bed.lab.writeFile(path, JSON.stringify(old), 0o600)
+  expect(await bed.call('CHECK', plain(), 'pod-one', { config: { prevResult } })).toMatchObject({ code: 0 })
+  await bed.del(plain(), 'pod-one')
+  expect(await bed.link(null, netdev)).toMatchObject({ address: mac })
+  expect(await bed.link('pod-one', 'eth0')).toMatchObject({ ifindex: Number(number) })
+  await bed.lab.must('ip -n pod-one link del eth0')
+  await bed.expectUnchanged()
+})
+
 /** Has the dead owner's namespace in the record get the inode of the one that is at its path now, as the kernel gives it. */
 async function reuseInode(record: string): Promise<void> {
   await bed.podIsBack('pod-one')

@@ -3,7 +3,7 @@
  * JSON on stdin. Out: one JobAnswer a line, as the jobs end. Judges nothing. Synchronous, as a lane does one thing after
  * the other; in software emulation that halves the cost of every program that is run.
  */
-import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, rmSync, writeSync } from 'node:fs'
 import type { JsonObject } from '../../src/lib/json.ts'
 import { openNetns, withNetns } from '../../src/sys/namespaces.ts'
 import { sleep } from '../../src/sys/sleep.ts'
@@ -174,12 +174,12 @@ function look(place: Place, { pods, script }: Look): LookAnswer {
   for (const pod of pods) {
     const path = `/run/netns/${pod}`
     if (!existsSync(path)) continue
-    const { dev, ino } = statSync(path)
     // Not `ip -n`, which mounts a /sys of its own each time.
     const netns = openNetns(path)
     const all = withNetns(netns, () => (isEmpty() ? [] : ip(['-d', 'address'])))
+    const { cookie = '' } = netns
     netns.close()
-    seen[pod] = { id: `${dev}:${ino}`, links: all.filter(({ ifname }) => ifname !== 'lo') }
+    seen[pod] = { id: cookie, links: all.filter(({ ifname }) => ifname !== 'lo') }
   }
   return {
     do: 'look',

@@ -102,7 +102,7 @@ export interface LookAnswer {
   readonly vfinfo: Readonly<Record<string, JsonObject>>
   /** The lane's interfaces on the host. */
   readonly host: readonly JsonObject[]
-  /** Pods that exist: identity of the namespace (device:inode) and all interfaces but lo. */
+  /** Pods that exist: the namespace's cookie (SO_NETNS_COOKIE), which no other one gets, and all interfaces but lo. */
   readonly pods: Readonly<Record<string, { readonly id: string; readonly links: readonly JsonObject[] }>>
   /** Records of the lane's network by file name, and every other file there that is not a folder. */
   readonly records: Readonly<Record<string, string>>

@@ -22,6 +22,8 @@ export interface DeviceKind {
   state(place: Place, device: string, look: LookAnswer): VfState
   /** Which device an interface is, wherever it is and whatever its name. */
   deviceOf(link: JsonObject): string
+  /** Script: an interface of this kind in a pod, by {@link lookAlike}. */
+  alike(device: string, pod: string): string
   /** Script: namespaces go and come, and what died with the former is there again. */
   change(place: Place, gone: readonly string[], come: readonly string[]): string
   /** A call that is killed at any time is killed within so many milliseconds: about as long as one takes. */
@@ -55,9 +57,19 @@ export const vfKind: DeviceKind = {
   subject: (pci) => pci,
   state: (place, pci, look) => vfState(look, place.vfs.find((vf) => vf.pci === pci) ?? { index: -1, pci }),
   deviceOf: ({ parentdev }) => String(parentdev),
+  alike: (pci, pod) => lookAlike(`$(ls /sys/bus/pci/devices/${pci}/net)`, pod, 'dummy'),
   change: (_, gone, come) => namespaces(gone, come),
   killWithinMs: 800,
   revive: () => 'true',
+}
+
+/**
+ * Script: an interface `alike` in the pod, with the number that `netdev` has on the host; nothing where that is in a pod, or
+ * the pod has such a number or such an interface.
+ */
+function lookAlike(netdev: string, pod: string, type: string): string {
+  return `number=$(cat /sys/class/net/${netdev}/ifindex 2>/dev/null) || exit 0
+      ip -n ${pod} link add alike index $number type ${type} 2>/dev/null || true`
 }
 
 const peerOf = (veth: string) => `${veth}p`
@@ -79,6 +91,7 @@ export const vethKind: DeviceKind = {
     return { info: '', pfMac: '00:00:00:00:00:00', link: told, mac: String(link?.address) }
   },
   deviceOf: ({ ifalias }) => String(ifalias),
+  alike: (device, pod) => lookAlike(device, pod, 'veth peer name alikep'),
   change: (place, gone, come) => {
     const dying = gone.map((pod) => `ip -n ${pod} link show`).join('; ')
     return `dying=$({ ${dying || 'true'}; } | sed -n 's/^ *alias //p')

@@ -30,8 +30,8 @@ const owned: LookAnswer = {
 const success = { do: 'call', code: 0, signal: null, stderr: '' } as const
 const add: Act = { do: 'ADD', container: one, device: pci, hurt: undefined }
 
-function record(container: Container, netnsId: string, subject = pci): Record<string, string> {
-  const owner = { network: 'soak-0', netns: `/run/netns/${container.pod}`, netnsId }
+function record(container: Container, netnsCookie: string, subject = pci): Record<string, string> {
+  const owner = { network: 'soak-0', netns: `/run/netns/${container.pod}`, netnsCookie }
   return { [`${subject} ${container.id}@net1.json`]: JSON.stringify({ phase: 'attached', owner }) }
 }
 
@@ -47,6 +47,19 @@ describe('the model of sequences', () => {
     expect(violations).toEqual([])
     expect(left).toEqual({ devices: 0, addresses: 0, records: 0 })
     expect(ended).toEqual({ succeeded: 2, failed: 0, killed: 0 })
+  })
+
+  test('has something against a pod whose own interface was taken for the device', () => {
+    const alike = { ifname: 'alike', ifindex: 7, flags: [] }
+    const before = { ...clean, pods: { ...clean.pods, 'pod-one': { id: '4:1', links: [alike] } } }
+    const acts: Act[] = [
+      { do: 'alike', container: one, device: pci },
+      { ...add, do: 'DEL' },
+    ]
+    const sh = { do: 'sh', stdout: '' } as const
+    expect(judge(acts, [sh, before, success, before]).violations).toEqual([])
+    const { violations } = judge(acts, [sh, before, success, clean])
+    expect(violations).toEqual([expect.stringContaining('its own alike became undefined')])
   })
 
   test('lets CHECK complain of a config that asks for another VF than the attachment has', () => {
@@ -183,9 +196,10 @@ describe('planSequence', () => {
 
   test('makes all kinds of acts', () => {
     const kinds = Array.from({ length: 50 }, (_, seed) => planSequence(seed, place, vfKind).acts).flat()
-    for (const kind of ['ADD', 'DEL', 'CHECK', 'GC', 'die'])
+    for (const kind of ['ADD', 'DEL', 'CHECK', 'GC', 'alike', 'die'])
       expect(kinds.some((act) => act.do === kind)).toBe(true)
-    expect(kinds.some((act) => act.do !== 'die' && act.hurt !== undefined)).toBe(true)
+    expect(kinds.some((act) => 'hurt' in act && act.hurt !== undefined)).toBe(true)
+    expect(kinds.some((act) => act.do === 'DEL' && act.atHost === true)).toBe(true)
   })
 })
 

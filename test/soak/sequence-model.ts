@@ -5,7 +5,7 @@
 import type { JsonObject } from '../../src/lib/json.ts'
 import type { CallAnswer, JobAnswer, LookAnswer } from './script.ts'
 import type { DeviceKind } from './sequence-devices.ts'
-import { type Act, actWords, type Container, type Sequence } from './sequence-plan.ts'
+import { type Act, actWords, type Container, isLookAlike, type Sequence } from './sequence-plan.ts'
 import { laneDifferences, stable, vfDifferences } from './state.ts'
 
 interface Held {
@@ -15,7 +15,7 @@ interface Held {
   readonly subject: string
   readonly container: string
   readonly netns: string
-  readonly netnsId: string
+  readonly netnsCookie: string
   readonly attached: boolean
 }
 
@@ -110,18 +110,34 @@ function* invariants(story: Story, act: Act, before: LookAnswer, now: LookAnswer
   for (const [pod, { links }] of Object.entries(now.pods)) {
     const owners = sequence.containers.filter((container) => container.pod === pod && !dead.has(container))
     for (const link of links) {
+      if (isLookAlike(link)) continue
       const subject = kind.subject(kind.deviceOf(link))
       if (records.some((one) => one.subject === subject && owners.some(({ id }) => id === one.container)))
         continue
       yield `${pod} has ${JSON.stringify(link.ifname)} and no record`
     }
   }
+  yield* strangers(before, now)
   // Whoever lives and is not spoken to keeps everything as it is.
   for (const one of held(before)) {
     const container = sequence.containers.find(({ id }) => id === one.container)
     if (container === undefined || dead.has(container)) continue
-    if ('container' in act && act.do !== 'CHECK' && act.container === container) continue
+    if ('container' in act && act.do !== 'CHECK' && act.do !== 'alike' && act.container === container)
+      continue
     yield* untouched(story, one, container, before, now)
+  }
+}
+
+/** Interfaces that a pod has made by itself, like a device in number and kind, are nobody's business. */
+function* strangers(before: LookAnswer, now: LookAnswer): Iterable<string> {
+  for (const [pod, { id, links }] of Object.entries(before.pods)) {
+    const after = now.pods[pod]
+    if (after?.id !== id) continue
+    for (const link of links.filter(isLookAlike)) {
+      const live = after.links.find(({ ifname }) => ifname === link.ifname)
+      if (stable(link) !== (live && stable(live)))
+        yield `${pod}: its own ${link.ifname} became ${JSON.stringify(live)}`
+    }
   }
 }
 
@@ -155,6 +171,7 @@ function* judgeAct(
     intact.delete(act.container)
     return
   }
+  if (act.do === 'alike') return
   if (call === undefined) {
     yield 'no answer'
     return
@@ -253,14 +270,14 @@ function held({ records }: LookAnswer): Held[] {
     if (parts === null) return []
     const { owner, phase } = JSON.parse(text) as { owner: JsonObject; phase: string }
     const [, subject = '', container = ''] = parts
-    const place = { netns: String(owner.netns), netnsId: String(owner.netnsId) }
+    const place = { netns: String(owner.netns), netnsCookie: String(owner.netnsCookie) }
     return [{ file, text, subject, container, ...place, attached: phase === 'attached' }]
   })
 }
 
-/** True when the namespace at the record's path is the one of its ADD, as far as device and inode tell. */
-function isAlive({ netns, netnsId }: Held, look: LookAnswer): boolean {
-  return look.pods[netns.replace('/run/netns/', '')]?.id === netnsId
+/** True when the namespace at the record's path is the one of its ADD: paths and inodes come back, cookies don't. */
+function isAlive({ netns, netnsCookie }: Held, look: LookAnswer): boolean {
+  return look.pods[netns.replace('/run/netns/', '')]?.id === netnsCookie
 }
 
 function podLink(

@@ -23,8 +23,12 @@ export type Act =
       readonly container: Container
       readonly device: string
       readonly hurt: Hurt | undefined
+      /** Of a DEL whose pod is gone: its path leads to the host's own namespace. */
+      readonly atHost?: boolean
     }
   | { readonly do: 'GC'; readonly valid: readonly Container[]; readonly hurt: Hurt | undefined }
+  /** The pod makes an interface of the device's kind, with the number that the device has on the host just now. */
+  | { readonly do: 'alike'; readonly container: Container; readonly device: string }
   /** The namespace dies, with all that is in it; `next` takes its place. */
   | { readonly do: 'die'; readonly container: Container; readonly next: Container }
 
@@ -64,8 +68,10 @@ export function planSequence(seed: number, place: Place, kind: DeviceKind): Sequ
     const device = random.pick(kind.devices(place))
     const hurt = random.chance(35) ? hurtOf(random, kind) : undefined
     if (turn < 45) acts.push({ do: 'ADD', container: random.pick(pods), device, hurt })
-    else if (turn < 62) acts.push({ do: 'DEL', container: random.pick(containers), device, hurt })
-    else if (turn < 74) acts.push({ do: 'CHECK', container: random.pick(pods), device, hurt })
+    else if (turn < 62) {
+      acts.push({ do: 'DEL', container: random.pick(containers), device, hurt, atHost: random.chance(50) })
+    } else if (turn < 67) acts.push({ do: 'alike', container: random.pick(pods), device })
+    else if (turn < 76) acts.push({ do: 'CHECK', container: random.pick(pods), device, hurt })
     else if (turn < 86) {
       const valid = random.chance(70) ? [...pods] : containers.filter(() => random.chance(50))
       acts.push({ do: 'GC', valid, hurt })
@@ -89,11 +95,17 @@ export function jobOf({ seed, place, kind, acts, containers, end }: Sequence): J
   const steps: Step[] = [shell(kind.change(place, [], first)), { do: 'look', pods: first }]
   const deviceOf = new Map<Container, string>()
   const live = new Set(first)
-  const call = (verb: Call['verb'], container: Container, hurt: Hurt | undefined, device: string): Call => ({
+  const call = (
+    verb: Call['verb'],
+    container: Container,
+    hurt: Hurt | undefined,
+    device: string,
+    gone = '',
+  ): Call => ({
     do: 'call',
     verb,
     container: container.id,
-    netns: live.has(container.pod) ? `/run/netns/${container.pod}` : '',
+    netns: live.has(container.pod) ? `/run/netns/${container.pod}` : gone,
     ifname,
     config: { ...container.config, ...kind.keys(device) },
     ...(verb === 'CHECK' ? { prev: true } : {}),
@@ -104,12 +116,15 @@ export function jobOf({ seed, place, kind, acts, containers, end }: Sequence): J
       live.delete(act.container.pod)
       live.add(act.next.pod)
       steps.push(shell(kind.change(place, [act.container.pod], [act.next.pod])))
+    } else if (act.do === 'alike') {
+      steps.push(shell(kind.alike(act.device, act.container.pod)))
     } else if (act.do === 'GC') {
       steps.push({ ...collect(place, act.valid), ...act.hurt })
     } else {
       // A runtime sends the config of the ADD with every later call.
       if (act.do === 'ADD') deviceOf.set(act.container, act.device)
-      steps.push(call(act.do, act.container, act.hurt, deviceOf.get(act.container) ?? act.device))
+      const gone = act.atHost === true ? '/proc/self/ns/net' : ''
+      steps.push(call(act.do, act.container, act.hurt, deviceOf.get(act.container) ?? act.device, gone))
     }
     steps.push({ do: 'look', pods: [...live] })
   }
@@ -124,9 +139,15 @@ export function jobOf({ seed, place, kind, acts, containers, end }: Sequence): J
   return { id: String(seed), steps }
 }
 
+/** True for an interface that the act `alike` has made. */
+export function isLookAlike({ ifname }: JsonObject): boolean {
+  return String(ifname).startsWith('alike')
+}
+
 /** An act in a few words. */
 export function actWords(act: Act): string {
   if (act.do === 'die') return `${act.container.id} dies, ${act.next.id} comes at ${act.next.pod}`
+  if (act.do === 'alike') return `${act.container.id} makes one like ${act.device}`
   const hurt = act.hurt === undefined ? '' : ` ${JSON.stringify(act.hurt)}`
   if (act.do === 'GC') return `GC [${act.valid.map(({ id }) => id).join(', ')}]${hurt}`
   return `${act.do} ${act.container.id}${act.do === 'ADD' ? ` ${act.device}` : ''}${hurt}`

@@ -44,7 +44,7 @@ export function hostDeviceJournal(link: HostDeviceLink, wish: HostDeviceWish): A
   return {
     device: {
       ...deviceOf(link, wish),
-      ifindex: link.ifindex,
+      podIfindex: link.ifindex,
       ...(link.permanentMac === undefined ? {} : { permanentMac: link.permanentMac }),
       ...(kind === undefined ? {} : { kind }),
     },

@@ -59,7 +59,7 @@ export function restoreForeign(
     setting.locked(id, () => {
       if (setting.isOurs(id)) return
       notice(`vf-attach: "${ifname}" was attached by host-device, it goes home as "${link.alias}"`)
-      restoreDevice(setting.machine, kernel, journal, { pod: true, ifname })
+      restoreDevice(setting.machine, kernel, journal, { pod: true, ifname, moved: true })
     })
   })
 }

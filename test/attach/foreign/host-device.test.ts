@@ -25,7 +25,7 @@ describe('an interface that host-device moved', () => {
   test('goes home under its alias, down, and loses the alias; what nobody wrote down stays', () => {
     const journal = hostDeviceJournal(link, { devices: [device(pci)] })
     expect(journal).toEqual({
-      device: { id: pci, pci, parents: [pci], ifindex: 7, permanentMac: link.permanentMac },
+      device: { id: pci, pci, parents: [pci], podIfindex: 7, permanentMac: link.permanentMac },
       original: {
         link: { name: 'ens1f0', altnames: ['enp59s0f0v1'], mac: link.mac, mtu: 1400, up: false, alias: '' },
       },
@@ -78,7 +78,7 @@ describe('an interface that host-device moved', () => {
     expect(hostDeviceJournal(veth, { devices: [], device: 'ens1f0' })?.device).toEqual({
       id: 'netdev:ens1f0',
       parents: [],
-      ifindex: 7,
+      podIfindex: 7,
       kind: 'veth',
     })
   })
