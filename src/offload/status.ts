@@ -4,7 +4,7 @@ import type { Kernel, Needs } from '../kernel/kernel.ts'
 import type { Machine } from '../kernel/machine.ts'
 import type { PciAddress } from '../lib/pci-address.ts'
 import { pfsWithVfs, readPciFunction, uplinkOf, vfsOf } from '../nic/pci.ts'
-import { probeFolder, type RecordStore } from '../ops/record-store.ts'
+import type { RecordStore } from '../ops/record-store.ts'
 import type { OffloadConfig } from './config.ts'
 import { uplinkAddresses } from './host-addresses.ts'
 import type { OffloadJournal } from './record.ts'
@@ -29,8 +29,6 @@ export function requireReady(
   { ports, rates }: Serves,
 ): void {
   requireAnswers(machine, store, (kernel) => {
-    // Where the lock is, and notes of what attachments share.
-    probeFolder(machine.sharedDir)
     if (config.uplink !== undefined) requireLink(kernel, config.uplink, `uplink "${config.uplink}"`)
     const named = config.device === undefined ? undefined : pfOf(config.device, config.uplink !== undefined)
     const pfs = named ?? pfsWithVfs()

@@ -224,9 +224,9 @@ export const offload: readonly Mutation[] = [
   },
   {
     id: 'offload-shared-not-tried',
-    file: 'src/offload/status.ts',
+    file: 'src/offload/plugin.ts',
     mistake: 'STATUS does not try the folder of what attachments share.',
-    old: '    probeFolder(machine.sharedDir)\n',
+    old: '    probeFolder(sharedDir)\n',
     now: '',
     test: ['native/offload-surroundings.test.ts', 'STATUS is 50, and DEL succeeds'],
     tier: 'quick',
