@@ -97,6 +97,7 @@ const headers = [
     'sys/file.h',
     'sys/time.h',
     'linux/sched.h',
+    'linux/nsfs.h',
     'linux/if.h',
     'linux/if_arp.h',
     'linux/if_ether.h',

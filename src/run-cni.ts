@@ -1,8 +1,9 @@
 /** Puts a CNI plugin, the protocol and this process together. */
-import { lstatSync, mkdirSync, readFileSync, writeFileSync, writeSync } from 'node:fs'
+import { lstatSync, mkdirSync, writeFileSync } from 'node:fs'
 import { type Plugin, type Process, runPlugin } from './cni/dispatch.ts'
 import { defaultPolicy, type PolicySource } from './cni/policy.ts'
 import { isOwnNetns } from './sys/own-netns.ts'
+import { readAll, writeAll } from './sys/stdio.ts'
 
 /**
  * Names that this program answers to as a CNI plugin: `sriov` and `host-device` are vf-attach, `portmap` and `bandwidth` are
@@ -82,23 +83,13 @@ function never(): never {
 /** A plugin that serves nothing yet. */
 const nothing = { name: '', about: '', add: never, del: never, check: never, gc: never, status: never }
 
+/** How long a full stderr is waited for: nobody may be there who reads it. */
+const stderrMilliseconds = 100
+
 const surroundings: Process = {
   env: process.env,
   sameNetns: isOwnNetns,
-  readStdin: () => readFileSync(0, 'utf8'),
+  readStdin: () => readAll(0),
   writeStdout: (text) => writeAll(1, text),
-  writeStderr: (text) => writeAll(2, text),
-}
-
-/** Plain write(2): Node's stream classes cost several milliseconds to load. */
-function writeAll(fd: number, text: string): void {
-  let rest: Uint8Array = new TextEncoder().encode(text)
-  while (rest.length > 0) {
-    try {
-      rest = rest.subarray(writeSync(fd, rest))
-    } catch (error) {
-      // A pipe that was set to non-blocking by whoever holds its other end.
-      if (!(error instanceof Error && 'code' in error && error.code === 'EAGAIN')) throw error
-    }
-  }
+  writeStderr: (text) => writeAll(2, text, stderrMilliseconds),
 }

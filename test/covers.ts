@@ -123,6 +123,7 @@ export const covers: Readonly<Record<string, readonly string[]>> = {
   'offload/steering': ['offload/plan'],
   'offload/teardown-config': ['offload/config'],
   'offload/teardown': ['offload/remove'],
+  'ops/checks': ['ops/shape'],
   'ops/fault': ['native/attach-faults'],
   'run-cni': ['conformance/protocol'],
   'shim/linux': ['conformance/shim', 'native/shim'],
@@ -133,6 +134,7 @@ export const covers: Readonly<Record<string, readonly string[]>> = {
   'sys/namespaces': ['native/sys'],
   'sys/netlink': ['native/sys'],
   'sys/packet': ['native/attach-announce'],
+  'sys/stdio': ['conformance/stdio'],
   'sys/sleep': ['native/attach-races'],
 }
 

@@ -5,8 +5,10 @@
  */
 import { CniError, code } from '../cni/error.ts'
 import type { Request } from '../cni/request.ts'
-import { isObject, type JsonObject, type JsonValue, normalise, stringify } from '../lib/json.ts'
+import { type Dns, readDns } from '../cni/result.ts'
+import { isObject, type JsonObject, type JsonValue, normalise, shown } from '../lib/json.ts'
 import { isMulticast, isZero, tryParseMac } from '../lib/mac.ts'
+import { isFolderPath } from '../lib/path.ts'
 import { type PciAddress, parsePciAddress } from '../lib/pci-address.ts'
 import type { VfAttributes } from '../ops/op.ts'
 import { defaultStateDir } from '../ops/record-store.ts'
@@ -48,7 +50,7 @@ export interface AttachConfig {
   readonly hasIpam: boolean
   readonly stateDir: string
   /** What the result says where the IPAM plugin says nothing. */
-  readonly dns: JsonObject | undefined
+  readonly dns: Dns | undefined
   /** Lines for the operator: keys that have no effect. */
   readonly warnings: readonly string[]
 }
@@ -104,12 +106,12 @@ function read(request: Request, device: typeof chosenDevice): AttachConfig {
     announce: announceWish(config),
     hasIpam: hasIpam(config),
     stateDir: stateDirOf(config),
-    dns: config.dns as JsonObject | undefined,
+    dns: dnsWish(config),
     warnings: [
       ...(config.ipMasq === true ? ['key "ipMasq" has no effect: a VF does not pass the host\'s stack'] : []),
       ...Object.keys(config)
         .filter((key) => !Object.hasOwn(spelling, key) && !key.startsWith('cni.dev/'))
-        .map((key) => `key "${key}" is not known and has no effect`),
+        .map((key) => `key ${shown(key)} is not known and has no effect`),
     ],
   }
 }
@@ -141,7 +143,7 @@ function given(request: Request): JsonObject {
 }
 
 function invalid(key: string, value: JsonValue, allowed: string): CniError {
-  return new CniError(code.invalidConfig, `Cannot use ${key} ${stringify(value)}: must be ${allowed}`)
+  return new CniError(code.invalidConfig, `Cannot use ${key} ${shown(value)}: must be ${allowed}`)
 }
 
 function runtimeConfig(config: JsonObject): JsonObject {
@@ -181,7 +183,7 @@ function namedDevice(config: JsonObject, runtime: JsonObject): Pick<AttachConfig
   )
   const pf = typeof config.pf === 'string' ? config.pf : undefined
   if (pf !== undefined && selectors[0] !== undefined) {
-    const words = `Cannot choose a device: pf "${pf}" must stand alone, and ${selectors[0].key} is given too`
+    const words = `Cannot choose a device: pf ${shown(pf)} must stand alone, and ${selectors[0].key} is given too`
     throw new CniError(code.invalidConfig, words)
   }
   const addresses = new Map(selectors.flatMap((one) => (one.by === 'pci' ? [[one.key, one.address]] : [])))
@@ -276,13 +278,18 @@ function switchWish(config: JsonObject, key: 'spoofchk' | 'trust'): boolean | un
   return value === undefined ? undefined : value === 'on' || value === true
 }
 
+/** Checked by the reader of results: CHECK gets it back in one. */
+function dnsWish(config: JsonObject): Dns | undefined {
+  return readDns(config.dns, 'dns', invalid)
+}
+
 function hasIpam(config: JsonObject): boolean {
   const type = isObject(config.ipam) ? normalise(config.ipam, { type: true }).type : undefined
   return typeof type === 'string' && type !== ''
 }
 
 function stateDirOf(config: JsonObject): string {
-  return typeof config.stateDir === 'string' && config.stateDir.startsWith('/')
+  return typeof config.stateDir === 'string' && isFolderPath(config.stateDir)
     ? config.stateDir
     : defaultStateDir
 }

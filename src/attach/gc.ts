@@ -1,5 +1,6 @@
 import { CniError, code } from '../cni/error.ts'
 import { failure } from '../cni/failure.ts'
+import { type IsListed, listedBy } from '../cni/listed.ts'
 import type { Request } from '../cni/request.ts'
 import type { Machine } from '../kernel/machine.ts'
 import { isAlive } from '../ops/owner-netns.ts'
@@ -27,6 +28,7 @@ export function collectGarbage(
   locked: Locked,
 ): CniError[] {
   const errors: CniError[] = []
+  const isListed = listedBy(request)
   const attempt = (action: () => void) => {
     try {
       action()
@@ -39,31 +41,32 @@ export function collectGarbage(
     const patient = withPatience(machine)
     attempt(() => {
       try {
-        collectOne(patient, store, request, gcLive, name, locked)
+        collectOne(patient, store, { request, isListed, gcLive }, name, locked)
       } catch (error) {
         if (!(error instanceof RecordError)) throw error
         // Whose network it is can't be known.
-        passOver(patient, store, name, error, isListed(request, name) === true, locked)
+        passOver(patient, store, name, error, isListed(name) === true, locked)
       }
     })
   }
   return errors
 }
 
-/** Undefined when the runtime sent no list. */
-function isListed({ validAttachments }: Request, { containerID, ifname }: RecordName): boolean | undefined {
-  return validAttachments?.some((one) => one.containerID === containerID && one.ifname === ifname)
+/** What one GC goes by. */
+interface Rule {
+  readonly request: Request
+  readonly isListed: IsListed
+  readonly gcLive: boolean
 }
 
 function collectOne(
   machine: Machine,
   store: RecordStore<AttachJournal>,
-  request: Request,
-  gcLive: boolean,
+  rule: Rule,
   name: RecordName,
   locked: Locked,
 ): void {
-  const isDue = () => mustGo(machine, store, request, gcLive, name)
+  const isDue = () => mustGo(machine, store, rule, name)
   if (!isDue()) return
   // The same container may have got the device anew while the lock was waited for (a restart keeps its ID).
   locked(machine, name.subject, () => {
@@ -76,13 +79,12 @@ function collectOne(
 function mustGo(
   machine: Machine,
   store: RecordStore<AttachJournal>,
-  request: Request,
-  gcLive: boolean,
+  { request, isListed, gcLive }: Rule,
   name: RecordName,
 ): boolean {
   const record = store.read(name)
   if (record === undefined || record.owner.network !== request.name) return false
-  if (isListed(request, name) === true) return false
+  if (isListed(name) === true) return false
   if (!isAlive(machine, record.owner)) return true
   if (request.validAttachments === undefined) return false
   if (gcLive) return true

@@ -4,6 +4,8 @@
  */
 import '../lib/zod-settings.ts'
 import * as z from 'zod/mini'
+import { isInterfaceName, isLinkName } from '../lib/interface-name.ts'
+import { isFolderPath } from '../lib/path.ts'
 
 /** One key of the config. */
 export interface Key {
@@ -14,6 +16,9 @@ export interface Key {
   readonly effect: string
 }
 
+const fits = (judge: (text: string) => boolean) => z.string().check(z.refine(judge))
+/** The kernel would make a number of a `%` in a name that it is to give (dev_alloc_name). */
+const interfaceName = () => fits((name) => isInterfaceName(name) && !name.includes('%'))
 const onOff = () => z.union([z.literal('on'), z.literal('off'), z.boolean()])
 const pciAddress = 'a PCI address such as 0000:3b:02.1'
 const rate = 'an integer from 0 to 4294967295 (Mbit/s, 0 = no limit)'
@@ -28,7 +33,7 @@ export const keys: Readonly<Record<string, Key>> = {
   },
   pciBusID: { schema: () => z.string(), allowed: pciAddress, effect: 'the device, as host-device names it' },
   device: {
-    schema: () => z.string().check(z.regex(/^[^\s/:%]{1,15}$/)),
+    schema: interfaceName,
     allowed: 'the name of a network interface of the host',
     effect: 'the device by the name of its interface; software interfaces (veth, VLAN) too',
   },
@@ -39,12 +44,12 @@ export const keys: Readonly<Record<string, Key>> = {
       'the device by the MAC of its interface, permanent or present; hardware is preferred to a VLAN or bridge above it',
   },
   kernelpath: {
-    schema: () => z.string().check(z.regex(/^\/sys\/devices\/./)),
+    schema: () => fits((path) => path.startsWith('/sys/devices/') && isFolderPath(path)),
     allowed: 'an absolute path below /sys/devices/',
     effect: 'the device by its folder in sysfs',
   },
   pf: {
-    schema: () => z.string(),
+    schema: () => fits(isLinkName),
     allowed: "a physical function's interface name or PCI address",
     effect: 'the first free VF of this PF, for users without a device plugin; no other selector beside it',
   },
@@ -92,7 +97,7 @@ export const keys: Readonly<Record<string, Key>> = {
     effect: "MTU of the interface in the pod in bytes; at most the PF's; with an IPv6 address 1280 or more",
   },
   bridge: {
-    schema: () => z.string().check(z.regex(/^[^\s/:%]{1,15}$/)),
+    schema: interfaceName,
     allowed: 'the name of a Linux bridge',
     effect: "switchdev mode: the bridge that the VF's representor is attached to until DEL",
   },
@@ -115,10 +120,11 @@ export const keys: Readonly<Record<string, Key>> = {
   dns: {
     schema: () => z.looseObject({}),
     allowed: 'an object',
-    effect: 'in the result where IPAM says nothing',
+    effect:
+      'in the result where IPAM says nothing: `nameservers`, `search` and `options`, arrays of strings, and `domain`, a string',
   },
   stateDir: {
-    schema: () => z.string().check(z.regex(/^\/./)),
+    schema: () => fits(isFolderPath),
     allowed: 'an absolute path',
     effect:
       "records and their locks, default `/var/lib/cni/vf-flower`; where else is the [policy](#policy)'s to say",

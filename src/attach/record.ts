@@ -1,12 +1,26 @@
 /** What `vf-attach` writes down before its first change: which device, and everything needed to put it back. */
 import '../lib/zod-settings.ts'
 import * as z from 'zod/mini'
+import { isLinkName } from '../lib/interface-name.ts'
+import { tryParseMac } from '../lib/mac.ts'
+import { parsePciAddress } from '../lib/pci-address.ts'
+
+// Values that no request to the kernel can be made of are found when the record is read, not half-way through a DEL.
+const from = (low: number, high: number) => z.int().check(z.gte(low), z.lte(high))
+const u32 = () => from(0, 0xffffffff)
+/** Of an interface: struct ifinfomsg has it with a sign. */
+const number = () => from(1, 0x7fffffff)
+const linkName = () => z.string().check(z.refine(isLinkName))
+const pciAddress = () => z.string().check(z.refine((text) => parsePciAddress(text) !== undefined))
+const mac = () => z.string().check(z.refine((text) => tryParseMac(text) !== undefined))
+/** As long as the kind of link has it: none, or 20 octets. */
+const linkAddress = () => z.string().check(z.regex(/^([0-9a-f]{2}(:[0-9a-f]{2})*)?$/))
 
 const vfAttributes = () =>
   z.object({
-    mac: z.optional(z.string()),
-    vlan: z.optional(z.object({ id: z.int(), qos: z.int(), proto: z.int() })),
-    rate: z.optional(z.object({ min: z.int(), max: z.int() })),
+    mac: z.optional(mac()),
+    vlan: z.optional(z.object({ id: from(0, 4095), qos: from(0, 7), proto: from(0, 0xffff) })),
+    rate: z.optional(z.object({ min: u32(), max: u32() })),
     spoofchk: z.optional(z.boolean()),
     trust: z.optional(z.boolean()),
     linkState: z.optional(z.enum(['auto', 'enable', 'disable'])),
@@ -21,23 +35,23 @@ const original = () =>
     /** The interface as it was; absent for a device without one (user space driver). */
     link: z.optional(
       z.object({
-        name: z.string(),
-        altnames: z.array(z.string()),
-        mac: z.string(),
-        mtu: z.int(),
+        name: linkName(),
+        altnames: z.array(linkName()),
+        mac: linkAddress(),
+        mtu: u32(),
         up: z.boolean(),
         // Absent in what other plugins wrote: then it is not restored.
         alias: z.optional(z.string()),
         promisc: z.optional(z.boolean()),
         allmulti: z.optional(z.boolean()),
-        txqlen: z.optional(z.int()),
+        txqlen: z.optional(u32()),
         /** Name of the bridge, bond or VRF it was attached to. */
-        master: z.optional(z.string()),
+        master: z.optional(linkName()),
       }),
     ),
     /** The VF's representor (switchdev mode), as far as ADD changes it. */
     representor: z.optional(
-      z.object({ name: z.string(), up: z.boolean(), mtu: z.int(), master: z.optional(z.string()) }),
+      z.object({ name: linkName(), up: z.boolean(), mtu: u32(), master: z.optional(linkName()) }),
     ),
   })
 
@@ -50,15 +64,15 @@ export const attachJournal = () =>
     device: z.object({
       /** The record's subject: PCI address, name on the auxiliary bus, or `netdev:NAME` for software interfaces. */
       id: z.string(),
-      pci: z.optional(z.string()),
-      pfPci: z.optional(z.string()),
-      vfIndex: z.optional(z.int()),
+      pci: z.optional(pciAddress()),
+      pfPci: z.optional(pciAddress()),
+      vfIndex: z.optional(u32()),
       /** Its number on the host before ADD. */
-      ifindex: z.optional(z.int()),
+      ifindex: z.optional(number()),
       /** Its number in the pod. Former versions left the choice to the kernel and wrote none down. */
-      podIfindex: z.optional(z.int()),
+      podIfindex: z.optional(number()),
       /** The number that a DEL chose for it on the host, written before the move home. */
-      homeIfindex: z.optional(z.int()),
+      homeIfindex: z.optional(number()),
       /** IFLA_LINK: the number of a veth's peer, or of what a macvlan is on, in that one's namespace. */
       lower: z.optional(z.int()),
       permanentMac: z.optional(z.string()),
@@ -74,7 +88,7 @@ export const attachJournal = () =>
     /** ADD sets an administrative MAC on the PF. */
     macSet: z.optional(z.boolean()),
     /** VLAN that ADD gives the representor on its bridge. */
-    bridgeVlan: z.optional(z.int()),
+    bridgeVlan: z.optional(from(0, 4095)),
     /** Routes that IPAM wanted and the pod had already: not ours, and not missed when they go. */
     othersRoutes: z.optional(
       z.array(

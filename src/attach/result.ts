@@ -1,5 +1,5 @@
 import type { Request } from '../cni/request.ts'
-import type { Dns, Interface, Result } from '../cni/result.ts'
+import type { Interface, Result } from '../cni/result.ts'
 import type { LinkFacts } from '../kernel/facts.ts'
 import type { AttachConfig } from './config.ts'
 import type { AttachFacts } from './facts.ts'
@@ -30,7 +30,7 @@ export function resultOf(
   const representor = vf?.representor?.link
   const interfaces: Interface[] =
     representor === undefined ? [container] : [container, { name: representor.name, mac: representor.mac }]
-  const dns = Object.keys(ipam?.dns ?? {}).length > 0 ? ipam?.dns : (config.dns as Dns | undefined)
+  const dns = Object.keys(ipam?.dns ?? {}).length > 0 ? ipam?.dns : config.dns
   const named = dns === undefined ? {} : { dns }
   if (ipam === undefined) return { interfaces, ...named }
   return { ...ipam, ...named, interfaces, ips: (ipam.ips ?? []).map((ip) => ({ ...ip, interface: 0 })) }

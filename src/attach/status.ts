@@ -4,7 +4,7 @@ import type { Machine } from '../kernel/machine.ts'
 import { notice } from '../lib/notice.ts'
 import type { PciAddress } from '../lib/pci-address.ts'
 import { readPciFunction, uplinkOf } from '../nic/pci.ts'
-import type { RecordStore } from '../ops/record-store.ts'
+import { probeFolder, type RecordStore } from '../ops/record-store.ts'
 import type { AttachConfig } from './config.ts'
 import type { AttachJournal } from './record.ts'
 import { selectDevice, vfsBelow } from './select.ts'
@@ -17,10 +17,14 @@ import { selectDevice, vfsBelow } from './select.ts'
 export function requireReady(
   machine: Machine,
   store: RecordStore<AttachJournal>,
-  read: () => Pick<AttachConfig, 'selectors' | 'pf'>,
+  read: () => Pick<AttachConfig, 'selectors' | 'pf' | 'vf' | 'rate'>,
 ): void {
   requireAnswers(machine, store, (kernel) => {
-    const pf = pfOf(kernel, store, read())
+    const config = read()
+    const pf = pfOf(kernel, store, config)
+    // Where the lock of a PF is, under which its settings are changed.
+    if (pf !== undefined && (config.rate !== undefined || Object.keys(config.vf).length > 0))
+      probeFolder(machine.sharedDir)
     if (pf !== undefined) noteLink(kernel, pf)
   })
 }

@@ -1,11 +1,12 @@
 /** Judges the addresses in a result: the protocol passes any text on, but who hands one to the kernel must know better. */
 import { tryParseCidr, tryParseIp } from '../lib/ip.ts'
-import { stringify } from '../lib/json.ts'
+import { shown } from '../lib/json.ts'
 import { CniError, code } from './error.ts'
 import type { Result } from './result.ts'
 
 /**
- * Makes sure that every address and destination has its prefix length and every gateway is an address.
+ * Makes sure that every address and destination has its prefix length, every gateway is an address, and the numbers of
+ * every route are ones that the kernel takes.
  * @param source what the result is, for the message: `prevResult`
  * @throws CniError 6 that names the first one that is not
  */
@@ -14,10 +15,26 @@ export function checkAddresses(source: string, { ips = [], routes = [] }: Result
     needCidr(`${source}.ips[${index}].address`, address)
     if (gateway !== undefined) needIp(`${source}.ips[${index}].gateway`, gateway)
   }
-  for (const [index, { dst, gw }] of routes.entries()) {
-    needCidr(`${source}.routes[${index}].dst`, dst)
-    if (gw !== undefined) needIp(`${source}.routes[${index}].gw`, gw)
+  for (const [index, route] of routes.entries()) {
+    const at = `${source}.routes[${index}]`
+    needCidr(`${at}.dst`, route.dst)
+    if (route.gw !== undefined) needIp(`${at}.gw`, route.gw)
+    for (const [key, highest] of numbers) needNumber(`${at}.${key}`, route[key], highest)
   }
+}
+
+/** What a route of the kernel has room for: rtm_scope has 8 bits, the others 32 (linux/rtnetlink.h). */
+const numbers = [
+  ['mtu', 0xffffffff],
+  ['advmss', 0xffffffff],
+  ['priority', 0xffffffff],
+  ['table', 0xffffffff],
+  ['scope', 255],
+] as const
+
+function needNumber(at: string, value: number | undefined, highest: number): void {
+  if (value === undefined || (value >= 0 && value <= highest)) return
+  throw undecodable(at, value, `an integer from 0 to ${highest}`)
 }
 
 function needCidr(at: string, text: string): void {
@@ -28,6 +45,6 @@ function needIp(at: string, text: string): void {
   if (tryParseIp(text) === undefined) throw undecodable(at, text, 'an address')
 }
 
-function undecodable(at: string, text: string, wanted: string): CniError {
-  return new CniError(code.decodeFailure, `Cannot use ${at} ${stringify(text)}: must be ${wanted}`)
+function undecodable(at: string, value: string | number, wanted: string): CniError {
+  return new CniError(code.decodeFailure, `Cannot use ${at} ${shown(value)}: must be ${wanted}`)
 }

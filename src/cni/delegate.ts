@@ -4,7 +4,7 @@
  * A config without `ipam.type` wants no addresses: nothing is run then.
  */
 import { accessSync, constants, statSync } from 'node:fs'
-import { get, isObject, parse } from '../lib/json.ts'
+import { get, isObject, parse, shown } from '../lib/json.ts'
 import { log } from '../lib/log.ts'
 import { since, step } from '../lib/steps.ts'
 import { CniError, code } from './error.ts'
@@ -72,29 +72,27 @@ export function ipamStatus(request: Request, spawn: Spawn = spawnChild): void {
 }
 
 /**
- * The executable of a plugin: the first of CNI_PATH's folders that holds a regular file of that name which may be run.
+ * The executable of a plugin: the first of CNI_PATH's folders that holds a regular file of that name which may be run. What
+ * is no folder, or can't be looked into, is passed over.
  * @throws CniError 7 for a name that is no file name, 4 without CNI_PATH, 105 if there is none
  */
 export function findPlugin(type: string, path: readonly string[]): string {
   if (type.includes('/') || type.includes('\0') || type === '.' || type === '..') {
-    throw new CniError(
-      code.invalidConfig,
-      `Cannot use ipam.type ${JSON.stringify(type)}: must be a file name`,
-    )
+    throw new CniError(code.invalidConfig, `Cannot use ipam.type ${shown(type)}: must be a file name`)
   }
   if (path.length === 0) {
-    throw new CniError(code.invalidEnvironment, `Cannot find IPAM plugin "${type}": CNI_PATH is missing`)
+    throw new CniError(code.invalidEnvironment, `Cannot find IPAM plugin ${shown(type)}: CNI_PATH is missing`)
   }
   const unusable: string[] = []
   for (const folder of path) {
     const file = `${folder}/${type}`
-    if (!statSync(file, { throwIfNoEntry: false })?.isFile()) continue
-    if (mayRun(file)) return file
-    unusable.push(`${file} is not executable`)
+    const hindrance = hindranceTo(file)
+    if (hindrance === undefined) return file
+    if (hindrance !== '') unusable.push(`${file} ${hindrance}`)
   }
   throw new CniError(
     code.delegateFailed,
-    `Cannot find IPAM plugin "${type}" in CNI_PATH: ${path.join(', ')}`,
+    `Cannot find IPAM plugin ${shown(type)} in CNI_PATH: ${path.join(', ')}`,
     {
       details: unusable.join('; '),
     },
@@ -160,13 +158,25 @@ function reported(type: string, stdout: string): CniError | undefined {
     const object = parse(stdout)
     if (!isObject(object)) return undefined
     const [number, msg, details] = ['code', 'msg', 'details'].map((key) => get(object, key) ?? undefined)
-    if (typeof number !== 'number' || typeof msg !== 'string') return undefined
-    return new CniError(number, `IPAM plugin "${type}": ${msg}`, {
-      details: typeof details === 'string' ? details : undefined,
+    if (typeof msg !== 'string' || (typeof number !== 'number' && typeof number !== 'bigint'))
+      return undefined
+    const words = typeof details === 'string' ? details : undefined
+    const said = `IPAM plugin "${type}": ${msg}`
+    if (isErrorCode(number)) return new CniError(number, said, { details: words })
+    const strange = `its code is ${number}, which must be an integer from 1 to ${highestCode}`
+    return new CniError(code.delegateFailed, said, {
+      details: [strange, words].filter((part) => part !== undefined).join('; '),
     })
   } catch {
     return undefined
   }
+}
+
+/** Runtimes in Go read a code into an unsigned integer; 0 is what a success has. */
+const highestCode = 0xffffffff
+
+function isErrorCode(number: number | bigint): number is number {
+  return typeof number === 'number' && Number.isInteger(number) && number >= 1 && number <= highestCode
 }
 
 function end({ status, signal, stdout, error }: Ended): string {
@@ -180,9 +190,7 @@ function end({ status, signal, stdout, error }: Ended): string {
 
 /** Foreign output in quotes, cut where it gets long. */
 function seen(stdout: string): string {
-  return stdout === ''
-    ? 'nothing'
-    : `${JSON.stringify(stdout.slice(0, 200))}${stdout.length > 200 ? ' ...' : ''}`
+  return stdout === '' ? 'nothing' : shown(stdout)
 }
 
 /** Undoes what a failed ADD may have left; the ADD's error stays the one that is reported. */
@@ -199,11 +207,15 @@ function withoutTrace(failure: unknown, undo: () => void): CniError {
   }
 }
 
-function mayRun(file: string): boolean {
+/** Why a file can't be run, '' where it is just not there; undefined when it can. */
+function hindranceTo(file: string): string | undefined {
   try {
+    const found = statSync(file, { throwIfNoEntry: false })
+    if (found?.isFile() !== true) return ''
     accessSync(file, constants.X_OK)
-    return true
-  } catch {
-    return false
+    return undefined
+  } catch (error) {
+    const { code: errno = '' } = error as { code?: string }
+    return errno === 'EACCES' ? 'is not executable' : `can't be looked at (${errno})`
   }
 }

@@ -109,7 +109,7 @@ function withPolicy(request: Request, policy: CallPolicy, sys: Process): Request
 function perform(plugin: Plugin, request: Request, sys: Process): void {
   switch (request.command) {
     case 'ADD':
-      write(printResult(plugin.add(request), request.cniVersion), sys)
+      add(plugin, request, sys)
       break
     case 'DEL':
       plugin.del(request)
@@ -123,6 +123,29 @@ function perform(plugin: Plugin, request: Request, sys: Process): void {
     case 'STATUS':
       plugin.status(request)
       break
+  }
+}
+
+/**
+ * A runtime that has got no result takes the ADD for failed and may never call DEL: what can't be printed or written is
+ * taken back, as its DEL would.
+ */
+function add(plugin: Plugin, request: Request, sys: Process): void {
+  const result = plugin.add(request)
+  try {
+    write(printResult(result, request.cniVersion), sys)
+  } catch (failure) {
+    warn(sys, `${plugin.name}: ${CniError.from(failure).message}; the ADD is undone`)
+    try {
+      plugin.del({ ...request, command: 'DEL', env: { ...request.env, CNI_COMMAND: 'DEL' } })
+    } catch (second) {
+      const { message, details } = CniError.from(second)
+      warn(
+        sys,
+        `${plugin.name}: Cannot undo the ADD: ${message}${details === undefined ? '' : `: ${details}`}`,
+      )
+    }
+    throw failure
   }
 }
 
@@ -168,7 +191,14 @@ function write(document: string, sys: Process): void {
   try {
     sys.writeStdout(`${document}\n`)
   } catch (cause) {
-    throw new CniError(code.ioFailure, `error writing to stdout: ${(cause as Error).message}`, { cause })
+    throw new DeafStdout(cause as Error)
+  }
+}
+
+/** stdout takes nothing: what is to be said has to go elsewhere. */
+class DeafStdout extends CniError {
+  constructor(cause: Error) {
+    super(code.ioFailure, `error writing to stdout: ${cause.message}`, { cause })
   }
 }
 
@@ -178,10 +208,14 @@ function reportError(thrown: unknown, { cniVersion, log }: Call, sys: Process): 
   const isLogged = log?.failed(error) ?? false
   const isDefect = error.code === code.internal && thrown instanceof Error
   if (isDefect && !isLogged) tell(sys, `${thrown.stack ?? thrown.message}\n`)
+  // Nobody takes stdout: the exit code has to do, and stderr if that is still there.
+  if (error instanceof DeafStdout) {
+    tell(sys, `${error.message}\n`)
+    return
+  }
   try {
     write(stringify(error.toObject(cniVersion)), sys)
   } catch (unwritten) {
-    // Nobody takes stdout: the exit code has to do, and stderr if that is still there.
     tell(sys, `${error.message}; ${(unwritten as Error).message}\n`)
   }
 }

@@ -1,4 +1,5 @@
 import { isInterfaceName } from '../lib/interface-name.ts'
+import { shown } from '../lib/json.ts'
 import { CniError, code } from './error.ts'
 
 export type Command = 'ADD' | 'DEL' | 'CHECK' | 'GC' | 'STATUS' | 'VERSION'
@@ -69,11 +70,11 @@ function checkContainerId(id: string): void {
 
 function checkIfname(name: string, isNew: boolean): void {
   const allowed = "must be 1-15 bytes, not '.' or '..', without '/', ':' or white space"
-  if (!isInterfaceName(name)) throw invalid(`Cannot use CNI_IFNAME ${JSON.stringify(name)}: ${allowed}`)
+  if (!isInterfaceName(name)) throw invalid(`Cannot use CNI_IFNAME ${shown(name)}: ${allowed}`)
   // The kernel gives no interface settings under these names (sysctl_dev_name_is_allowed): ours would go to every one.
   if (isNew && (name === 'all' || name === 'default')) {
     const words = '/proc/sys/net has the settings of all interfaces under that name'
-    throw invalid(`Cannot use CNI_IFNAME ${JSON.stringify(name)}: ${words}`)
+    throw invalid(`Cannot use CNI_IFNAME ${shown(name)}: ${words}`)
   }
 }
 
@@ -84,7 +85,7 @@ function readArgs(text: string, strict: boolean): ReadonlyMap<string, string> {
     const equals = pair.indexOf('=')
     if (equals > 0) args.set(pair.slice(0, equals), pair.slice(equals + 1))
     else if (strict && pair !== '')
-      throw invalid(`Cannot use CNI_ARGS pair ${JSON.stringify(pair)}: must be KEY=VALUE`)
+      throw invalid(`Cannot use CNI_ARGS pair ${shown(pair)}: must be KEY=VALUE`)
   }
   return args
 }

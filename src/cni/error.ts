@@ -72,9 +72,9 @@ export class CniError extends Error {
     msg: string,
     options?: { readonly details?: string | undefined; readonly cause?: unknown },
   ) {
-    super(msg, options?.cause === undefined ? undefined : { cause: options.cause })
+    super(cut(msg), options?.cause === undefined ? undefined : { cause: options.cause })
     this.code = code
-    this.details = options?.details
+    this.details = options?.details === undefined ? undefined : cut(options.details)
   }
 
   /** What goes to stdout. `cniVersion` is the one of the config, or the newest we know when that is unknown. */
@@ -88,6 +88,13 @@ export class CniError extends Error {
     if (thrown instanceof CniError) return thrown
     return new CniError(code.internal, `Internal error: ${textOf(thrown)}`, { cause: thrown })
   }
+}
+
+/** The most characters that a message or its details have: runtimes copy them into events and logs. */
+const mostCharacters = 16_000
+
+function cut(text: string): string {
+  return text.length > mostCharacters ? `${text.slice(0, mostCharacters)} ...` : text
 }
 
 function textOf(thrown: unknown): string {

@@ -36,6 +36,8 @@ export function failure(thrown: unknown, stuck: readonly string[] = []): CniErro
 
 function codeFor(error: Error): number | undefined {
   if (error.name === 'RecordError') return code.ioFailure
+  if (error.name === 'NamesTooLong')
+    return 'part' in error && error.part === 'subject' ? code.invalidConfig : code.invalidEnvironment
   const cause = error.name === 'ApplyError' ? error.cause : error
   // That of a PF is taken for one operation.
   if (cause instanceof Error && cause.name === 'LockTimeout') return code.tryAgainLater

@@ -1,4 +1,4 @@
-import { get, isObject, type JsonObject, type JsonValue, parse } from '../lib/json.ts'
+import { get, isObject, type JsonObject, type JsonValue, parse, shown } from '../lib/json.ts'
 import { type Command, type Environment, isIdentifier, type Variables } from './environment.ts'
 import { CniError, code } from './error.ts'
 import { defaultPolicy, type Policy } from './policy.ts'
@@ -86,7 +86,7 @@ export function makeRequest(
   }
   const type = text(config, 'type')
   if (type.includes('/')) {
-    throw new CniError(code.invalidConfig, `Cannot use type ${JSON.stringify(type)}: must not contain '/'`)
+    throw new CniError(code.invalidConfig, `Cannot use type ${shown(type)}: must not contain '/'`)
   }
   const cniVersion = configVersion(config)
   const { netnsOverride: _, ...parameters } = environment

@@ -5,6 +5,7 @@ import {
   type Keys,
   normalise,
   setMember,
+  shown,
   stringify,
 } from '../lib/json.ts'
 import { CniError, code } from './error.ts'
@@ -84,10 +85,33 @@ export function parseResult(json: JsonValue, version: string): Result {
   if (typeof own !== 'string') throw undecodable('cniVersion', 'a string')
   const from = own || version
   if (!isSupported(from))
-    throw new CniError(code.incompatibleVersion, `Cannot read a result of cniVersion ${JSON.stringify(from)}`)
+    throw new CniError(code.incompatibleVersion, `Cannot read a result of cniVersion ${shown(from)}`)
   const current = from < '0.3.0' ? fromIp4AndIp6(rest) : rest
   checkFields(current)
   return (from < '1.0.0' ? withoutIpVersion(current) : { ...current }) as Result
+}
+
+/**
+ * The name service in a result or a config, its known keys in their official spelling; undefined where there is none.
+ * @param refuse makes the error that is thrown for the value at a key, of what it must be
+ */
+export function readDns(
+  value: JsonValue | undefined,
+  at: string,
+  refuse: (at: string, value: JsonValue, wanted: string) => CniError,
+): Dns | undefined {
+  if (value === undefined || value === null) return undefined
+  if (!isObject(value)) throw refuse(at, value, 'an object')
+  const dns = normalise(value, dnsKeys)
+  if (dns.domain !== undefined && typeof dns.domain !== 'string')
+    throw refuse(`${at}.domain`, dns.domain, 'a string')
+  for (const key of ['nameservers', 'search', 'options']) {
+    const list = dns[key]
+    if (list === undefined || (Array.isArray(list) && list.every((text) => typeof text === 'string')))
+      continue
+    throw refuse(`${at}.${key}`, list, 'an array of strings')
+  }
+  return dns as Dns
 }
 
 /**
@@ -216,14 +240,7 @@ function checkFields(result: JsonObject): void {
     mayBeString(entry, 'gw', at)
     for (const key of ['mtu', 'advmss', 'priority', 'table', 'scope']) mayBeInteger(entry, key, at)
   }
-  const dns = result.dns ?? {}
-  if (!isObject(dns)) throw undecodable('dns', 'an object')
-  mayBeString(dns, 'domain', 'dns')
-  for (const key of ['nameservers', 'search', 'options']) {
-    const list = dns[key] ?? []
-    const isStrings = Array.isArray(list) && list.every((text) => typeof text === 'string')
-    if (!isStrings) throw undecodable(`dns.${key}`, 'an array of strings')
-  }
+  readDns(result.dns, 'dns', (at, _value, wanted) => undecodable(at, wanted))
 }
 
 function entries(result: JsonObject, key: string): [at: string, entry: JsonObject][] {

@@ -1,3 +1,4 @@
+import { shown } from '../lib/json.ts'
 import { CniError, code } from './error.ts'
 
 /** All versions of the CNI specification, oldest first; every plugin of ours serves all of them. */
@@ -32,10 +33,7 @@ export function checkVersion(version: string, command: string): void {
   }
   if (isSupported(version)) return
   const ours = JSON.stringify(supportedVersions).replaceAll(',', ' ')
-  throw incompatible(
-    'incompatible CNI versions',
-    `config is ${JSON.stringify(version)}, plugin supports ${ours}`,
-  )
+  throw incompatible('incompatible CNI versions', `config is ${shown(version)}, plugin supports ${ours}`)
 }
 
 function incompatible(msg: string, details?: string): CniError {
@@ -56,7 +54,7 @@ function numbers(version: string): number[] {
   if (!/^[0-9]{1,9}(\.[0-9]{1,9}){0,2}$/.test(version)) {
     throw new CniError(
       code.decodeFailure,
-      `Cannot use cniVersion ${JSON.stringify(version)}: must be like "${currentVersion}"`,
+      `Cannot use cniVersion ${shown(version)}: must be like "${currentVersion}"`,
     )
   }
   return version.split('.').map(Number)

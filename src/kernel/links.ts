@@ -19,6 +19,7 @@ import { sleep } from '../sys/sleep.ts'
 import type { LinkFacts } from './facts.ts'
 import { vfAttributesOf } from './vfs.ts'
 
+const EBUSY = 16
 const ENODEV = 19
 const ETH_P_8021Q = 0x8100
 
@@ -90,6 +91,13 @@ export function allLinks(socket: NetlinkSocket): LinkFacts[] {
 const macAttempts = 3
 const macPause = 20
 
+/**
+ * Some drivers answer EBUSY to "up" while they are busy with a reset that somebody else has asked for, as of the PF
+ * (iavf_open of drivers/net/ethernet/intel/iavf): so often is it asked again, so many milliseconds apart, 2 s in all.
+ */
+const upAttempts = 40
+const upPause = 50
+
 /** The ifindex of an interface by its name or altname; throws MissingLink. */
 export type IndexOf = (name: string) => number
 
@@ -107,9 +115,15 @@ export function setLinkAttributes(socket: NetlinkSocket, op: LinkSet, indexOf: I
       send(socket, ifindex, set, indexOf)
       return
     } catch (error) {
-      if (set.mac !== undefined && op.mayFail !== true && attempt < macAttempts) {
-        sleep(macPause)
-        continue
+      if (op.mayFail !== true) {
+        if (set.mac !== undefined && attempt < macAttempts) {
+          sleep(macPause)
+          continue
+        }
+        if (attempt < upAttempts && isBusy(error) && isDoneUpToFlags(socket, ifindex, set, indexOf)) {
+          sleep(upPause)
+          continue
+        }
       }
       if (op.mayFail !== true && takesMacOnReset(socket, ifindex, set, indexOf)) return
       takeBack(socket, ifindex, op, indexOf)
@@ -117,6 +131,24 @@ export function setLinkAttributes(socket: NetlinkSocket, op: LinkSet, indexOf: I
       throw error
     }
   }
+}
+
+function isBusy(error: unknown): boolean {
+  return error instanceof Error && 'errno' in error && error.errno === EBUSY
+}
+
+/** True when of a refused request only going up is left: what the kernel takes before the flags is as asked for. */
+function isDoneUpToFlags(
+  socket: NetlinkSocket,
+  ifindex: number,
+  { mac, mtu, master, up }: LinkAttributes,
+  indexOf: IndexOf,
+): boolean {
+  const link = up === true ? findLink(socket, ifindex) : undefined
+  if (link === undefined || link.up) return false
+  if (mac !== undefined && link.mac !== mac) return false
+  if (mtu !== undefined && link.mtu !== mtu) return false
+  return master === undefined || (link.master ?? 0) === masterIndex(master, indexOf)
 }
 
 /**

@@ -80,6 +80,12 @@ export function ipFamily(ip: string): 4 | 6 {
   return ip.includes(':') ? 6 : 4
 }
 
+/** The IPv4 address that an IPv4-mapped IPv6 address (`::ffff:192.0.2.1`) stands for, as Go reads those; others as they are. */
+export function withoutMapping(ip: Ip): Ip {
+  const prefix = '::ffff:'
+  return ip.startsWith(prefix) && ip.includes('.') ? parseIpv4(ip.slice(prefix.length)) : ip
+}
+
 /** Order for sorting: IPv4 before IPv6, then by number. */
 export function compareIp(a: Ip, b: Ip): number {
   const left = ipToBytes(a)

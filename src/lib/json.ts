@@ -55,6 +55,18 @@ export function stringify(value: unknown): string {
   return `{${members.join(',')}}`
 }
 
+/** How much of a value a message shows, in characters. */
+const mostShown = 200
+
+/** A value as a message shows it: as JSON, and no more than its beginning where it is long. */
+export function shown(value: unknown): string {
+  // The quotes around a text stay, so that its end is seen.
+  const isText = typeof value === 'string'
+  const text = isText ? value : stringify(value)
+  const beginning = text.slice(0, mostShown)
+  return `${isText ? JSON.stringify(beginning) : beginning}${text.length > mostShown ? ' ...' : ''}`
+}
+
 /** True for a JSON object, false for null, arrays and scalars. */
 export function isObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
@@ -68,7 +80,9 @@ export function isObject(value: unknown): value is JsonObject {
 export function get(object: JsonObject, name: string): JsonValue | undefined {
   const folded = fold(name)
   let found: string | undefined
-  for (const key of Object.keys(object)) if (key === name || fold(key) === folded) found = key
+  // Folding keeps the length of whatever it makes equal to an ASCII name.
+  for (const key of Object.keys(object))
+    if (key === name || (key.length === name.length && fold(key) === folded)) found = key
   return found === undefined ? undefined : object[found]
 }
 

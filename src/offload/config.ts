@@ -7,8 +7,10 @@ import '../lib/zod-settings.ts'
 import * as z from 'zod/mini'
 import { CniError, code } from '../cni/error.ts'
 import type { Request } from '../cni/request.ts'
-import { formatCidr, networkOf, tryParseCidr, tryParseIp } from '../lib/ip.ts'
-import { isObject, type JsonObject, type JsonValue, normalise, stringify } from '../lib/json.ts'
+import { isLinkName } from '../lib/interface-name.ts'
+import { formatCidr, networkOf, tryParseCidr, tryParseIp, withoutMapping } from '../lib/ip.ts'
+import { isObject, type JsonObject, type JsonValue, normalise, shown } from '../lib/json.ts'
+import { isFolderPath } from '../lib/path.ts'
 import { type PciAddress, parsePciAddress } from '../lib/pci-address.ts'
 import { allowedRanges, hasPort, type PortRange, showRanges, tryParseRanges } from '../lib/port-ranges.ts'
 import type { Offload, Proto } from '../ops/op.ts'
@@ -142,7 +144,7 @@ export function readOffloadConfig(request: Request): OffloadConfig {
     allowedHostPorts,
     allowListening: flag(config, 'allowListening', false),
     stateDir: chosenStateDir(config),
-    warnings: [...warnings, ...strangers.map((key) => `key "${key}" is not known and has no effect`)],
+    warnings: [...warnings, ...strangers.map((key) => `key ${shown(key)} is not known and has no effect`)],
   }
 }
 
@@ -211,7 +213,7 @@ function readHostIp(value: JsonValue | undefined, key: string): string | undefin
   if (value === undefined || value === null || value === '') return undefined
   const ip = typeof value === 'string' ? tryParseIp(value) : undefined
   if (ip === undefined) throw invalid(key, value, 'an IPv4 or IPv6 address')
-  return ip
+  return withoutMapping(ip)
 }
 
 /** The device may be named three ways, all filled by Multus at once; they must agree. */
@@ -248,7 +250,8 @@ function readSubnets(value: JsonValue | undefined): string[] {
 
 function readUplink(value: JsonValue | undefined): string | undefined {
   if (value === undefined || value === '') return undefined
-  if (typeof value !== 'string') throw invalid('uplink', value, 'the name of a network interface of the host')
+  if (typeof value !== 'string' || !isLinkName(value))
+    throw invalid('uplink', value, 'the name of a network interface of the host')
   return value
 }
 
@@ -261,13 +264,13 @@ function choice<T extends string>(config: JsonObject, key: string, allowed: read
 }
 
 function invalid(key: string, value: JsonValue, allowed: string): CniError {
-  return new CniError(code.invalidConfig, `Cannot use ${key} ${stringify(value)}: must be ${allowed}`)
+  return new CniError(code.invalidConfig, `Cannot use ${key} ${shown(value)}: must be ${allowed}`)
 }
 
 function chosenStateDir(config: JsonObject): string {
   const { stateDir } = config
   const usable =
-    stateDir === undefined || stateDir === '' || (typeof stateDir === 'string' && stateDir[0] === '/')
+    stateDir === undefined || stateDir === '' || (typeof stateDir === 'string' && isFolderPath(stateDir))
   if (!usable) throw invalid('stateDir', stateDir, 'an absolute path')
   return stateDirOf(config)
 }

@@ -1,6 +1,7 @@
 /** GC of what has a record. A pod that lives keeps its mappings and limits: to take them from it would be an outage. */
 import { CniError, code } from '../cni/error.ts'
 import { failure } from '../cni/failure.ts'
+import { listedBy } from '../cni/listed.ts'
 import type { Request } from '../cni/request.ts'
 import type { LinkFacts } from '../kernel/facts.ts'
 import type { Machine } from '../kernel/machine.ts'
@@ -17,23 +18,16 @@ import { type RemovalSetting, removeRecorded } from './remove.ts'
  */
 export function collectGarbage(setting: RemovalSetting, request: Request, gcLive: boolean): CniError[] {
   const errors: CniError[] = []
+  const isListed = listedBy(request)
   for (const name of setting.store.list().filter(({ subject }) => subject === request.name)) {
     try {
-      if (isListed(request, name) === true) continue
+      if (isListed(name) === true) continue
       if (mustGo(setting, request, gcLive, name)) removeRecorded(setting, name, '')
     } catch (error) {
       errors.push(failure(error))
     }
   }
   return errors
-}
-
-/** Undefined when the runtime sent no list. */
-function isListed(
-  { validAttachments }: Request,
-  { containerID, ifname }: Pick<RecordName, 'containerID' | 'ifname'>,
-): boolean | undefined {
-  return validAttachments?.some((one) => one.containerID === containerID && one.ifname === ifname)
 }
 
 /** @throws CniError 103 for one that is not valid, lives and must not be cut off */

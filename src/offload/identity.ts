@@ -39,7 +39,7 @@ export function identityOf(attachment: Attachment, sha256: (text: string) => str
   const { network, containerID, ifname } = attachment
   // Neither part can hold a NUL, so no two pairs give the same text.
   const ownHash = sha256(`${containerID}\0${ifname}`)
-  const cookie = `${networkPrefix(network, sha256)}${ownHash.slice(0, 16)}`
+  const cookie = `${networkPrefix(network, sha256)}${ownHash.slice(0, ownerDigits)}`
   return {
     cookie,
     podTable: `vf-flower-${cookie.slice(8)}`,
@@ -66,13 +66,37 @@ export interface RateIdentity {
 /** The identity of an attachment's rate limits. `sha256` returns hex. */
 export function rateIdentityOf(attachment: Attachment, sha256: (text: string) => string): RateIdentity {
   const { network, containerID, ifname } = attachment
-  const ownHash = sha256(`${containerID}\0${ifname}`).slice(0, 16)
+  const ownHash = ownerHash({ containerID, ifname }, sha256)
   return {
     cookie: `${rateNetworkPrefix(network, sha256)}${ownHash}`,
     limiter: 0x70000000 + Number.parseInt(ownHash.slice(-6), 16),
     ifbMac: ifbMacOf(network, sha256),
-    ifb: `vfr${sha256(`${network}\0${containerID}\0${ifname}`).slice(0, 12)}`,
+    ifb: ifbOf(attachment, sha256),
   }
+}
+
+/** The name of an attachment's ifb. */
+export function ifbOf(
+  { network, containerID, ifname }: Attachment,
+  sha256: (text: string) => string,
+): string {
+  return `vfr${sha256(`${network}\0${containerID}\0${ifname}`).slice(0, 12)}`
+}
+
+/** Hexadecimal digits at the end of a cookie that say whose it is within its network. */
+const ownerDigits = 16
+
+/** What the cookies of an attachment, of whatever kind, end in. */
+export function ownerHash(
+  { containerID, ifname }: Pick<Attachment, 'containerID' | 'ifname'>,
+  sha256: (text: string) => string,
+): string {
+  return sha256(`${containerID}\0${ifname}`).slice(0, ownerDigits)
+}
+
+/** What a cookie ends in: as {@link ownerHash} of its attachment. */
+export function ownerOf(cookie: string): string {
+  return cookie.slice(-ownerDigits)
 }
 
 /** The MAC address of all ifbs of a network. */

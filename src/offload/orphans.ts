@@ -1,5 +1,6 @@
 import type { CniError } from '../cni/error.ts'
 import { failure } from '../cni/failure.ts'
+import { listedBy } from '../cni/listed.ts'
 import type { Request } from '../cni/request.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import type { Machine } from '../kernel/machine.ts'
@@ -7,7 +8,7 @@ import type { RecordName, RecordStore } from '../ops/record-store.ts'
 import { forgetClsact, releaseClsact } from './clsact.ts'
 import { removeFilters } from './filters.ts'
 import { livesByReport, livesOn } from './gc.ts'
-import { identityOf, ifbMacOf, networkPrefix, rateIdentityOf, rateNetworkPrefix } from './identity.ts'
+import { ifbMacOf, ifbOf, networkPrefix, ownerHash, ownerOf, rateNetworkPrefix } from './identity.ts'
 import { releaseLocalnet } from './localnet.ts'
 import type { OffloadJournal } from './record.ts'
 
@@ -19,16 +20,17 @@ import type { OffloadJournal } from './record.ts'
 export function collectOrphans(
   machine: Machine,
   stores: readonly RecordStore<OffloadJournal>[],
-  { name: network, validAttachments }: Request,
+  request: Request,
   gcLive: boolean,
 ): CniError[] {
+  const { name: network, validAttachments } = request
   if (validAttachments === undefined) return []
   const errors: CniError[] = []
-  const listed = new Set(validAttachments.map(({ containerID, ifname }) => `${containerID} ${ifname}`))
+  const isListed = listedBy(request)
   const living: RecordName[] = []
   for (const store of stores) {
     for (const name of store.lone()) {
-      if (name.subject !== network || listed.has(`${name.containerID} ${name.ifname}`)) continue
+      if (name.subject !== network || isListed(name) === true) continue
       if (gcLive || !livesByReport(machine, store, name)) store.remove(name)
       else living.push(name)
     }
@@ -36,17 +38,7 @@ export function collectOrphans(
   errors.push(...living.map(livesOn))
   const recorded = stores.flatMap((store) => store.list()).filter(({ subject }) => subject === network)
   const { sha256 } = machine
-  const attachments = [...recorded, ...validAttachments, ...living].map(({ containerID, ifname }) => ({
-    network,
-    containerID,
-    ifname,
-  }))
-  const limits = attachments.map((one) => rateIdentityOf(one, sha256))
-  const known = new Set([
-    ...attachments.map((one) => identityOf(one, sha256).cookie),
-    ...limits.map(({ cookie }) => cookie),
-  ])
-  const knownIfbs = new Set(limits.map(({ ifb }) => ifb))
+  const known = [recorded, validAttachments, living]
   const kernel = machine.openKernel()
   const step = (action: () => void): void => {
     try {
@@ -61,23 +53,53 @@ export function collectOrphans(
       ({ cookie }) => cookie,
     )
     const cookies = new Set([...found, ...kernel.reservedCookies(ports)])
+    const strange = unknown(cookies, known, ownerOf, (one) => ownerHash(one, sha256))
     // Port mappings first: the kernel keeps a policer as long as a filter of theirs uses it.
     const isRate = (cookie: string) => cookie.startsWith(rates)
-    const orphans = [...cookies].filter((cookie) => !known.has(cookie))
+    const orphans = [...strange.values()].flat()
     for (const cookie of [...orphans.filter((one) => !isRate(one)), ...orphans.filter(isRate)])
       step(() => (isRate(cookie) ? removeLimits : removeMappings)(machine, kernel, cookie))
     // After the filters: one that leads to an ifb that is gone would drop everything.
     const mac = ifbMacOf(network, sha256)
-    for (const link of kernel.links('host')) {
-      if (link.kind === 'ifb' && link.mac === mac && !knownIfbs.has(link.name))
-        step(() => kernel.rates().removeIfb('host', link.name))
-    }
+    const ifbs = kernel
+      .links('host')
+      .flatMap(({ kind, mac: has, name }) => (kind === 'ifb' && has === mac ? name : []))
+    for (const name of unknown(
+      ifbs,
+      known,
+      (ifb) => ifb,
+      (one) => ifbOf({ ...one, network }, sha256),
+    ).keys())
+      step(() => kernel.rates().removeIfb('host', name))
     step(() => forgetClsact(machine, kernel))
     return errors
   } finally {
     kernel.close()
   }
 }
+
+/**
+ * Of the marks that were found, by what they say of their attachment, those that no known one has. The known ones can be hundreds
+ * of thousands, what was found never: so nothing is kept of each, and nothing computed where nothing was found.
+ */
+function unknown(
+  found: Iterable<string>,
+  known: readonly (readonly Owned[])[],
+  said: (mark: string) => string,
+  own: (one: Owned) => string,
+): ReadonlyMap<string, readonly string[]> {
+  const marks = new Map<string, string[]>()
+  for (const mark of found) marks.set(said(mark), [...(marks.get(said(mark)) ?? []), mark])
+  for (const list of known) {
+    for (const one of list) {
+      if (marks.size === 0) return marks
+      marks.delete(own(one))
+    }
+  }
+  return marks
+}
+
+type Owned = Pick<RecordName, 'containerID' | 'ifname'>
 
 function removeMappings(machine: Machine, kernel: Kernel, cookie: string): void {
   const removed = removeFilters(kernel, [cookie])

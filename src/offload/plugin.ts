@@ -13,6 +13,7 @@ import type { Result } from '../cni/result.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import type { Machine } from '../kernel/machine.ts'
 import { notice } from '../lib/notice.ts'
+import { probeFolder, type RecordStore } from '../ops/record-store.ts'
 import { addAttachment } from './add.ts'
 import { checkAttachment } from './check.ts'
 import { readOffloadConfig } from './config.ts'
@@ -130,8 +131,18 @@ function gc(of: Instance, request: Request): void {
 
 function status(of: Instance, request: Request): void {
   const config = readOffloadConfig(request)
-  requireReady(of.machine, recordsOf(of.name, config.stateDir), config, {
+  const store = withShared(of.machine, recordsOf(of.name, config.stateDir))
+  requireReady(of.machine, store, config, {
     ports: of.parts.includes(portsPart) && config.servesPorts,
     limited: of.parts.includes(ratesPart) ? config.limited : 'none',
   })
+}
+
+/** The store, of which a probe also tries the folder of what attachments share: the lock, and notes. */
+function withShared({ sharedDir }: Machine, store: RecordStore<OffloadJournal>): RecordStore<OffloadJournal> {
+  const probe = () => {
+    store.probe()
+    probeFolder(sharedDir)
+  }
+  return { ...store, probe }
 }

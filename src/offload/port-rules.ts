@@ -72,6 +72,8 @@ function addressesFor(
   // An interface may have one address twice, with two prefix lengths.
   const served = [...new Set(host.served.map(({ address }) => address))]
   if (hostIP !== undefined && hostIP !== '0.0.0.0' && hostIP !== '::') {
+    // Whoever asks for that address gets nothing, whatever addresses the pod has: never in silence.
+    if (hostIP === '::1') throw unreachable(`hostIP "${hostIP}"`, hostIP, host)
     if (podIPs.every((ip) => ipFamily(ip) !== ipFamily(hostIP))) return []
     if (served.includes(hostIP) || (isLoopback(hostIP) && ipFamily(hostIP) === 4)) return [hostIP]
     throw unreachable(`hostIP "${hostIP}"`, hostIP, host)

@@ -3,7 +3,7 @@
  * where programs may look for those; without effect otherwise. What would restrict who reaches a pod is refused.
  */
 import { CniError, code } from '../cni/error.ts'
-import { type JsonObject, type JsonValue, stringify } from '../lib/json.ts'
+import { type JsonObject, type JsonValue, shown } from '../lib/json.ts'
 
 const iptablesOnly = ['externalSetMarkChain', 'conditionsV4', 'conditionsV6'] as const
 
@@ -14,12 +14,12 @@ const iptablesOnly = ['externalSetMarkChain', 'conditionsV4', 'conditionsV6'] as
 export function checkPortmapKeys(config: JsonObject): string[] {
   const { backend, markMasqBit, externalSetMarkChain } = config
   if (isSet(backend) && backend !== 'iptables' && backend !== 'nftables')
-    throw new CniError(code.invalidConfig, `unrecognized backend ${stringify(backend)}`)
+    throw new CniError(code.invalidConfig, `unrecognized backend ${shown(backend)}`)
   if (isSet(markMasqBit) && isSet(externalSetMarkChain))
     throw new CniError(code.invalidConfig, 'Cannot specify externalSetMarkChain and markMasqBit')
   if (isSet(markMasqBit) && !isBit(markMasqBit))
     throw new CniError(code.invalidConfig, 'MasqMarkBit must be between 0 and 31', {
-      details: `markMasqBit is ${stringify(markMasqBit)}`,
+      details: `markMasqBit is ${shown(markMasqBit)}`,
     })
   const foreign = iptablesOnly.filter((key) => isSet(config[key]) && !isNftCondition(key, config[key]))
   if (backend === 'nftables' && foreign.length > 0) {
@@ -31,7 +31,7 @@ export function checkPortmapKeys(config: JsonObject): string[] {
   for (const key of ['conditionsV4', 'conditionsV6'] as const) {
     const value = config[key]
     if (isSet(value) && !(Array.isArray(value) && value.length === 0))
-      throw new CniError(code.unsupportedField, `Cannot use ${key} ${stringify(value)}: not supported`)
+      throw new CniError(code.unsupportedField, `Cannot use ${key} ${shown(value)}: not supported`)
   }
   return ['backend', 'markMasqBit', 'externalSetMarkChain']
     .filter((key) => isSet(config[key]))

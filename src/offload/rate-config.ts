@@ -3,7 +3,7 @@
  * `runtimeConfig.bandwidth`, and our own key `bandwidth`. Rates in bits per second, bursts in bits.
  */
 import { CniError, code } from '../cni/error.ts'
-import { isObject, type JsonObject, type JsonValue, stringify } from '../lib/json.ts'
+import { isObject, type JsonObject, type JsonValue, shown } from '../lib/json.ts'
 
 /** A limit as it was asked for, in one direction: bits per second and bits. */
 export interface Limit {
@@ -115,5 +115,5 @@ function alone(key: string, value: number, other: string): CniError {
 }
 
 function invalid(key: string, value: JsonValue, allowed: string): CniError {
-  return new CniError(code.invalidConfig, `Cannot use ${key} ${stringify(value)}: must be ${allowed}`)
+  return new CniError(code.invalidConfig, `Cannot use ${key} ${shown(value)}: must be ${allowed}`)
 }

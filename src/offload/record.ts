@@ -1,15 +1,15 @@
 /** What `vf-offload` writes down: the wishes and what became of them. Feeds CHECK, error messages and reports. */
 import '../lib/zod-settings.ts'
 import * as z from 'zod/mini'
+import { tryParseIp } from '../lib/ip.ts'
 import type { Op, SteerSpec } from '../ops/op.ts'
+import { isOp, isSteerSpec } from '../ops/shape.ts'
 
 /** Operations and rules are written as the plan had them; the record's schema version says which form they have. */
-const op = z.custom<Op>((value) => hasText(value, 'do'))
-const steerSpec = z.custom<SteerSpec>((value) => hasText(value, 'link') && hasText(value, 'cookie'))
-
-function hasText(value: unknown, key: string): boolean {
-  return typeof value === 'object' && value !== null && typeof Reflect.get(value, key) === 'string'
-}
+const op = z.custom<Op>(isOp)
+const steerSpec = z.custom<SteerSpec>(isSteerSpec)
+const ip = z.string().check(z.refine((text) => tryParseIp(text) !== undefined))
+const portNumber = z.int().check(z.gte(1), z.lte(65535))
 
 /** One rule as an operator would type it, and where it runs. */
 const rule = z.object({
@@ -52,11 +52,11 @@ export const offloadJournal = z.object({
   representor: z.optional(z.object({ name: z.string(), ifindex: z.int() })),
   keys: z.array(
     z.object({
-      address: z.string(),
+      address: ip,
       proto: z.enum(['tcp', 'udp', 'sctp']),
-      port: z.int(),
-      toAddress: z.string(),
-      toPort: z.int(),
+      port: portNumber,
+      toAddress: ip,
+      toPort: portNumber,
     }),
   ),
   /** Where addresses and ports are translated; absent without port mappings. */

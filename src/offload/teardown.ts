@@ -5,6 +5,7 @@
 import { failure } from '../cni/failure.ts'
 import type { Request } from '../cni/request.ts'
 import type { Machine } from '../kernel/machine.ts'
+import { notice } from '../lib/notice.ts'
 import { recordStore } from '../ops/record-store.ts'
 import { type OffloadName, offloadNames } from './names.ts'
 import type { RemovalPart } from './part.ts'
@@ -61,6 +62,32 @@ export function offloadDel(machine: Machine, name: OffloadName): (request: Reque
     explained(() => {
       const { stateDir } = readTeardown(request)
       const setting = { machine, ...storesOf(name, stateDir), parts: removalsOf(name) }
-      withSharedLock(machine, () => removeAttachment(setting, request))
+      withLockOrNone(machine, () => removeAttachment(setting, request))
     })
+}
+
+/**
+ * The shared lock, or none where there can be no file for it: then nobody else has it either. An ADD can't begin there, and
+ * a DEL must not fail for that.
+ */
+function withLockOrNone(machine: Machine, action: () => void): void {
+  let isLocked = false
+  try {
+    withSharedLock(machine, () => {
+      isLocked = true
+      action()
+    })
+  } catch (error) {
+    if (isLocked || !(error instanceof Error) || !hasNoPlace(error)) throw error
+    notice(`vf-offload: DEL goes on without the node's lock: ${error.message}`)
+    action()
+  }
+}
+
+/** What the kernel answers where a file can't be made. */
+function hasNoPlace(error: Error): boolean {
+  const code = 'code' in error ? String(error.code) : ''
+  return ['EROFS', 'ENOENT', 'ENOTDIR', 'EISDIR', 'ELOOP', 'ENOSPC', 'EDQUOT', 'EACCES', 'EPERM'].includes(
+    code,
+  )
 }

@@ -1,25 +1,32 @@
 /** Where records lie on disk. Every write and removal is atomic and a point at which tests can make it fail. */
 import type * as z from 'zod/mini'
+import { notice } from '../lib/notice.ts'
 import { step } from '../lib/steps.ts'
+import { errorCode } from '../sys/errno.ts'
 import {
   type Durability,
   isTemporary,
+  isThere,
   listFolder,
-  readText,
+  readOwnText,
   removeFile,
   removeIfOlder,
   renameFile,
   replaceFile,
-  touch,
+  tryToWrite,
 } from '../sys/files.ts'
 import { faultPoint } from './fault.ts'
-import { type PluginRecord, parseRecord, parseRecordFileName, recordFileName } from './record.ts'
+import {
+  type PluginRecord,
+  parseRecord,
+  parseRecordFileName,
+  RecordError,
+  recordFileName,
+  requireFileName,
+} from './record.ts'
 
 /** Default folder of all state; mode 0700. */
 export const defaultStateDir = '/var/lib/cni/vf-flower'
-
-/** What STATUS writes to see that records can be written; a temporary file that becomes nothing. */
-export const probeName = 'probe'
 
 /** A write takes milliseconds: what is older was left by a process that was killed in it. */
 const abandonedMilliseconds = 600_000
@@ -43,6 +50,7 @@ export interface RecordStore<J> {
   /**
    * Writes or replaces a record, whole or not at all whenever the process is killed. `durable`, the default: it also
    * survives a crash of the machine from when this returns.
+   * @throws NamesTooLong
    */
   write(subject: string, record: PluginRecord<J>, durability?: Durability): RecordName
   /** Removes a record and the report beside it; succeeds when they are gone already. */
@@ -57,7 +65,7 @@ export interface RecordStore<J> {
   readReport(name: RecordName): string | undefined
   /** Renames a record that can't be used, so that it is kept for people and counts no more. Returns its new path. */
   putAside(name: RecordName): string
-  /** Makes sure that records can be written: creates the folder. @throws SystemError what the file system answers */
+  /** Makes sure that records can be written: creates the folder. @throws as {@link probeFolder} */
   probe(): void
 }
 
@@ -91,7 +99,7 @@ export function recordStore<S extends z.ZodMiniType>(
         return parts === undefined ? [] : [{ ...parts, path: `${folder}/${file}` }]
       }),
     read: (name) => {
-      const text = readText(name.path)
+      const text = readRecord(name.path)
       if (text === undefined) return undefined
       if (/^\0*$/.test(text)) {
         // Nobody writes that: it is what a crash of the machine leaves of a file that had not reached the disk.
@@ -101,7 +109,9 @@ export function recordStore<S extends z.ZodMiniType>(
       return parseRecord(name.path, text, typeof journal === 'function' ? journal() : journal)
     },
     write: (subject, record, durability) => {
-      const name = nameOf(subject, record.owner.containerID, record.owner.ifname)
+      const { containerID, ifname } = record.owner
+      requireFileName(subject, containerID, ifname)
+      const name = nameOf(subject, containerID, ifname)
       step('record.write', () => {
         faultPoint('file', 'before')
         replaceFile(name.path, `${JSON.stringify(record, undefined, 2)}\n`, durability)
@@ -115,7 +125,7 @@ export function recordStore<S extends z.ZodMiniType>(
         faultPoint('file', 'before')
         // One that a crash of the machine brings back is from before the boot.
         removeFile(name.path, 'volatile')
-        removeFile(reportPath(name), 'volatile')
+        removeReport(reportPath(name))
         faultPoint('file', 'after')
       }),
     writeReport: (name, text) => {
@@ -127,20 +137,67 @@ export function recordStore<S extends z.ZodMiniType>(
       listFolder(`${folder}/report`).flatMap((file) => {
         const parts = parseRecordFileName(file)
         const path = `${folder}/${file}`
-        return parts === undefined || readText(path) !== undefined ? [] : [{ ...parts, path }]
+        return parts === undefined || isThere(path) ? [] : [{ ...parts, path }]
       }),
-    readReport: (name) => readText(reportPath(name)),
+    readReport: (name) => readReport(reportPath(name)),
     putAside: (name) => {
       const path = `${name.path}.broken`
       renameFile(name.path, path)
       return path
     },
-    probe: () => {
-      // Never renamed: whoever clears the folder may take it away at any time.
-      const path = `${folder}/.${probeName}.${process.pid}.tmp`
-      touch(path)
-      removeFile(path, 'volatile')
-    },
+    probe: () => probeFolder(folder),
+  }
+}
+
+/** Whose place the file seems to be for with which STATUS tries a folder: nothing has that name. */
+export const probeName = 'probe'
+
+/** What a file takes at least where it takes anything, in bytes: an empty one finds room on a full disk, no record does. */
+const blockBytes = 4096
+
+/**
+ * Makes sure that files can be made in a folder, which is made too.
+ * @throws FileError, and Node's errors of files
+ */
+export function probeFolder(folder: string): void {
+  tryToWrite(folder, probeName, blockBytes)
+}
+
+/** The text of a record. @throws RecordError for what nobody of us has written */
+function readRecord(path: string): string | undefined {
+  try {
+    return readOwnText(path)
+  } catch (error) {
+    const reason = reasonOf(error)
+    throw reason === undefined ? error : new RecordError(path, reason)
+  }
+}
+
+/** The text of a report; whatever else stands in its place is none. */
+function readReport(path: string): string | undefined {
+  try {
+    return readOwnText(path)
+  } catch (error) {
+    if (reasonOf(error) !== undefined) return undefined
+    throw error
+  }
+}
+
+/** Why nobody of us has written what is there; undefined for an error that says nothing of that. */
+function reasonOf(error: unknown): string | undefined {
+  const errno = errorCode(error)
+  if (errno === 'EFBIG') return 'it is larger than any record'
+  return errno === 'EINVAL' ? 'it is no regular file' : undefined
+}
+
+/** Nothing depends on a report: one that can't be removed fails no verb. */
+function removeReport(path: string): void {
+  try {
+    removeFile(path, 'volatile')
+  } catch (error) {
+    notice(
+      `vf-flower: Cannot remove the report "${path}": ${error instanceof Error ? error.message : String(error)}`,
+    )
   }
 }
 
@@ -152,7 +209,7 @@ function reportPath({ path }: RecordName): string {
 /** The note at `path`, about something that attachments share. `volatile`: worth nothing after a boot, no fsync. */
 export function noteAt(path: string, durability: Durability = 'durable'): Note {
   return {
-    get: () => readText(path),
+    get: () => readOwnText(path),
     set: (text) =>
       step('note.write', () => {
         faultPoint('file', 'before')

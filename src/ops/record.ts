@@ -9,6 +9,7 @@
  */
 import '../lib/zod-settings.ts'
 import * as z from 'zod/mini'
+import { shown } from '../lib/json.ts'
 
 /** Version of the format. A reader refuses newer ones by name and never guesses. */
 export const recordSchemaVersion = 1
@@ -58,6 +59,35 @@ export function recordFileName(subject: string, containerID: string, ifname: str
   return `${subject} ${containerID}@${ifname}.json`
 }
 
+/**
+ * The most bytes that a record's file name may have: NAME_MAX of linux/limits.h less the `.broken` of one that is put aside.
+ */
+const longestName = 255 - '.broken'.length
+
+/** An attachment's names do not fit into the name of a file together, so that it can have no record. */
+export class NamesTooLong extends Error {
+  /** The longer of the two, which is to blame. */
+  readonly part: 'containerID' | 'subject'
+
+  constructor(subject: string, containerID: string, excess: number) {
+    const part = subject.length > containerID.length ? 'subject' : 'containerID'
+    const [key, value, other] =
+      part === 'subject'
+        ? ['name', subject, 'the container ID']
+        : ['CNI_CONTAINERID', containerID, shown(subject)]
+    const words = `must have at most ${value.length - excess} characters beside ${other} in the name of a record`
+    super(`Cannot use ${key} ${shown(value)} of ${value.length} characters: ${words}`)
+    this.name = 'NamesTooLong'
+    this.part = part
+  }
+}
+
+/** Makes sure that an attachment can have a record. @throws NamesTooLong */
+export function requireFileName(subject: string, containerID: string, ifname: string): void {
+  const excess = Buffer.byteLength(recordFileName(subject, containerID, ifname)) - longestName
+  if (excess > 0) throw new NamesTooLong(subject, containerID, excess)
+}
+
 /** The parts of a record's file name; undefined for any other file (locks, temporary files, strangers). */
 export function parseRecordFileName(
   name: string,
@@ -100,12 +130,14 @@ export function parseRecord<S extends z.ZodMiniType>(
     )
   }
   const parsed = z.object({ ...base(), journal }).safeParse(json)
-  if (!parsed.success) {
-    const issue = parsed.error.issues[0]
-    throw new RecordError(
-      path,
-      `${issue?.path.join('.') ?? ''}: ${issue?.message ?? 'it does not fit the schema'}`,
-    )
-  }
+  if (!parsed.success) throw new RecordError(path, misfit(parsed.error.issues[0]))
   return parsed.data as PluginRecord<z.infer<S>>
+}
+
+/** What of the form is wrong, and where: zod's own words name no type (zod-settings.ts loads none of its languages). */
+function misfit(issue: z.core.$ZodIssue | undefined): string {
+  const at = issue === undefined || issue.path.length === 0 ? 'the whole' : issue.path.join('.')
+  if (issue?.code === 'invalid_type') return `${at} must be of type ${issue.expected}`
+  if (issue?.code === 'invalid_value') return `${at} must be ${issue.values.map(String).join(' or ')}`
+  return `${at} is not as this program writes it`
 }

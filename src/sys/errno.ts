@@ -15,6 +15,31 @@ export class SystemError extends Error {
   }
 }
 
+/** A file could not be used: Node's words, with the path, which Node leaves out where it works on a descriptor. */
+export class FileError extends Error {
+  readonly code: string
+  readonly path: string
+
+  private constructor(path: string, code: string, words: string, cause?: unknown) {
+    super(words, cause === undefined ? undefined : { cause })
+    this.name = 'FileError'
+    this.code = code
+    this.path = path
+  }
+
+  /** What was thrown, with the path if it is the error of a file and does not have it yet. */
+  static at(path: string, thrown: unknown): unknown {
+    const code = errorCode(thrown)
+    if (!(thrown instanceof Error) || code === undefined || thrown.message.includes(path)) return thrown
+    return new FileError(path, code, `${thrown.message} '${path}'`, thrown)
+  }
+
+  /** Something else stands where a file of ours belongs. */
+  static notRegular(path: string): FileError {
+    return new FileError(path, 'EINVAL', `EINVAL: '${path}' is no regular file`)
+  }
+}
+
 /** The errno name of any thrown value that has one (SystemError, Node's file errors); undefined otherwise. */
 export function errorCode(error: unknown): string | undefined {
   if (typeof error !== 'object' || error === null || !('code' in error)) return undefined

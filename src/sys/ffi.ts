@@ -31,16 +31,33 @@ let bound: Libc | undefined
 /** The bound functions of the system's libc, glibc or musl. Throws SystemError ENOENT when neither can be opened. */
 function libc(): Libc {
   if (bound !== undefined) return bound
+  const refusals: string[] = []
   for (const name of sonames) {
     try {
       bound = dlopen(name, signatures).symbols
       return bound
-    } catch {
-      // not this libc: try the next soname
+    } catch (error) {
+      // Not this libc: try the next soname. But it can be this one, and no memory left for it.
+      refusals.push(`${name} (${error instanceof Error ? error.message : String(error)})`)
     }
   }
-  throw new SystemError('dlopen', 2, `no C library found: tried ${sonames.join(', ')}`)
+  throw new SystemError('dlopen', 2, `no C library could be opened: ${refusals.join('; ')}`)
 }
+
+/** A system call for which libc has no function bound here: binding costs start time, and each is called once or twice. */
+function systemCall(
+  name: 'bpf' | 'connect' | 'ioctl',
+  first: number,
+  pointer: Uint8Array | number,
+  last: number,
+): number {
+  const [x64, arm64] = callNumbers[name]
+  const second = typeof pointer === 'number' ? (pointer as Pointer) : ptr(pointer)
+  return check(name, libc().syscall(process.arch === 'arm64' ? arm64 : x64, first, second, last))
+}
+
+/** Of x86-64 and of arm64 (asm/unistd_64.h, asm-generic/unistd.h). */
+const callNumbers = { bpf: [321, 280], connect: [42, 203], ioctl: [16, 29] } as const
 
 /** Returns `result`, or throws a SystemError with the calling thread's errno when it is negative. */
 function check(call: string, result: number | bigint): number {
@@ -111,8 +128,17 @@ export function unshare(kinds: number): void {
 
 /** bpf(2), for which no libc has a function: `attr` is a union bpf_attr. Returns a descriptor or 0. */
 export function bpf(command: number, attr: Uint8Array): number {
-  const number = process.arch === 'arm64' ? 280 : 321
-  return check('bpf', libc().syscall(number, command, ptr(attr), attr.length))
+  return systemCall('bpf', command, attr, attr.length)
+}
+
+/** connect(2) to a raw struct sockaddr. */
+export function connect(fd: number, address: Uint8Array): void {
+  systemCall('connect', fd, address, address.length)
+}
+
+/** ioctl(2) of a request that has no argument. Returns what the kernel returns. */
+export function ioctl(fd: number, request: number): number {
+  return systemCall('ioctl', fd, request, 0)
 }
 
 /** Where a buffer lies, for structures that hold addresses; the caller keeps the buffer until the call is over. */

@@ -2,6 +2,7 @@
 import {
   closeSync,
   constants,
+  fstatSync,
   fsyncSync,
   futimesSync,
   mkdirSync,
@@ -9,6 +10,7 @@ import {
   readdirSync,
   readFileSync,
   readlinkSync,
+  readSync,
   realpathSync,
   renameSync,
   statSync,
@@ -16,7 +18,7 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { basename, dirname } from 'node:path'
-import { errorCode } from './errno.ts'
+import { errorCode, FileError } from './errno.ts'
 
 /** What a file must survive: a crash of the machine, or only one of this process (worth nothing after a boot). */
 export type Durability = 'durable' | 'volatile'
@@ -29,7 +31,7 @@ export type Durability = 'durable' | 'volatile'
 export function replaceFile(path: string, text: string, durability: Durability = 'durable'): void {
   const folder = dirname(path)
   mkdirSync(folder, { recursive: true, mode: 0o700 })
-  const temporary = `${folder}/.${basename(path)}.${process.pid}.tmp`
+  const temporary = `${folder}/${temporaryName(basename(path))}`
   const fd = openSync(temporary, constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC, 0o600)
   try {
     try {
@@ -42,9 +44,37 @@ export function replaceFile(path: string, text: string, durability: Durability =
     renameSync(temporary, path)
   } catch (error) {
     removeFile(temporary, 'volatile')
-    throw error
+    throw FileError.at(path, error)
   }
   if (durability === 'durable') syncFolder(folder)
+}
+
+/** NAME_MAX of linux/limits.h: the bytes that the name of a file may have. */
+const longestName = 255
+
+/** The name of the file that takes the place of `name`; it is no longer than a name may be. */
+function temporaryName(name: string): string {
+  const end = `.${process.pid}.tmp`
+  let start = name
+  while (Buffer.byteLength(start) > longestName - 1 - end.length) start = start.slice(0, -1)
+  return `.${start}${end}`
+}
+
+/**
+ * Makes a file of so many bytes in a folder, which is made too, and takes it away. Its name is that of one that
+ * {@link replaceFile} is about to put in the place of `name`: whoever clears the folder may take it away at any time.
+ * @throws FileError, and Node's errors of files, where there is no room or nothing may be written
+ */
+export function tryToWrite(folder: string, name: string, bytes: number): void {
+  mkdirSync(folder, { recursive: true, mode: 0o700 })
+  const path = `${folder}/${temporaryName(name)}`
+  try {
+    writeFileSync(path, new Uint8Array(bytes), { mode: 0o600 })
+  } catch (error) {
+    throw FileError.at(path, error)
+  } finally {
+    removeFile(path, 'volatile')
+  }
 }
 
 /** True for the name of a file that {@link replaceFile} writes before it takes its place. */
@@ -81,12 +111,13 @@ export function touch(path: string): void {
   }
 }
 
-/** Removes a file and makes that durable, unless told that it need not be. Succeeds when it does not exist. */
+/** Removes a file and makes that durable, unless told that it need not be. Succeeds when it can't exist. */
 export function removeFile(path: string, durability: Durability = 'durable'): void {
   try {
     unlinkSync(path)
   } catch (error) {
-    if (errorCode(error) === 'ENOENT') return
+    // A file system that is read-only says so before it looks whether there is such a file.
+    if (isAbsent(error) || (errorCode(error) === 'EROFS' && !isThere(path))) return
     throw error
   }
   if (durability === 'durable') syncFolder(dirname(path))
@@ -97,20 +128,63 @@ export function renameFile(from: string, to: string): void {
   try {
     renameSync(from, to)
   } catch (error) {
-    if (errorCode(error) === 'ENOENT') return
+    if (isAbsent(error)) return
     throw error
   }
   syncFolder(dirname(to))
 }
 
-/** Content of a text file without the trailing newline; undefined when it does not exist (ENOENT, ENOTDIR, ENODEV). */
+/** Content of a file of sysfs or procfs without the trailing newline; undefined when there can be none. */
 export function readText(path: string): string | undefined {
   try {
     return readFileSync(path, 'utf8').replace(/\n$/, '')
   } catch (error) {
     if (isAbsent(error)) return undefined
-    throw error
+    throw FileError.at(path, error)
   }
+}
+
+/** The most bytes that a file of ours may have: a record of a thousand port mappings has a few million. */
+const mostBytes = 64 << 20
+
+/**
+ * Content of a file of ours without the trailing newline; undefined when there can be none. Never waits, whatever somebody
+ * has put in its place: a FIFO, a device.
+ * @throws FileError EINVAL for what is no regular file, EFBIG for more than 64 MiB
+ */
+export function readOwnText(path: string): string | undefined {
+  let fd: number
+  try {
+    fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY)
+  } catch (error) {
+    if (isAbsent(error)) return undefined
+    throw FileError.at(path, error)
+  }
+  try {
+    const text = readToEnd(fd)
+    // A FIFO without a writer is empty too. Only then is it worth the question.
+    if (text === '' && !fstatSync(fd).isFile()) throw FileError.notRegular(path)
+    return text.replace(/\n$/, '')
+  } catch (error) {
+    const isUnready = ['EAGAIN', 'EISDIR'].includes(errorCode(error) ?? '')
+    throw isUnready ? FileError.notRegular(path) : FileError.at(path, error)
+  } finally {
+    closeSync(fd)
+  }
+}
+
+function readToEnd(fd: number): string {
+  const parts: Uint8Array[] = []
+  for (let size = 0; ; ) {
+    const part = Buffer.allocUnsafe(size === 0 ? 16 << 10 : 1 << 20)
+    const length = readSync(fd, part)
+    if (length === 0) break
+    size += length
+    if (size > mostBytes)
+      throw Object.assign(new RangeError(`EFBIG: more than ${mostBytes} bytes`), { code: 'EFBIG' })
+    parts.push(part.subarray(0, length))
+  }
+  return Buffer.concat(parts).toString('utf8')
 }
 
 /** Writes a sysfs or procfs value in one write(2). Throws what the kernel answered. */
@@ -148,9 +222,20 @@ export function realPath(path: string): string | undefined {
   }
 }
 
+/** True for what the kernel says of a path where nothing can be: also one that is too long, or goes round in links. */
 function isAbsent(error: unknown): boolean {
-  const code = errorCode(error)
-  return code === 'ENOENT' || code === 'ENOTDIR' || code === 'ENODEV'
+  const code = errorCode(error) ?? ''
+  return ['ENOENT', 'ENOTDIR', 'ENODEV', 'ENAMETOOLONG', 'ELOOP'].includes(code)
+}
+
+/** True where something is at `path`, a link that leads nowhere apart. */
+export function isThere(path: string): boolean {
+  try {
+    return statSync(path, { throwIfNoEntry: false }) !== undefined
+  } catch (error) {
+    if (isAbsent(error)) return false
+    throw error
+  }
 }
 
 function syncFolder(folder: string): void {

@@ -1,6 +1,8 @@
 import { closeSync, constants, mkdirSync, openSync } from 'node:fs'
 import { dirname } from 'node:path'
+import { errorCode } from './errno.ts'
 import { flock } from './ffi.ts'
+import { isThere } from './files.ts'
 import { sleep } from './sleep.ts'
 
 /** flock(2) operations, asm-generic/fcntl.h. */
@@ -26,8 +28,7 @@ export class LockTimeout extends Error {
  * the lock when the process dies. `held` is the locked descriptor: who inherits it keeps the lock too.
  */
 export function withLock<T>(path: string, milliseconds: number, action: (held: number) => T): T {
-  mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
-  const fd = openSync(path, constants.O_RDWR | constants.O_CREAT, 0o600)
+  const fd = openLock(path)
   try {
     // Polling instead of a blocking flock: a blocking one could only be bounded by a signal handler.
     const deadline = Date.now() + milliseconds
@@ -38,5 +39,17 @@ export function withLock<T>(path: string, milliseconds: number, action: (held: n
     return action(fd)
   } finally {
     closeSync(fd)
+  }
+}
+
+/** @throws Node's errors of files, with the path */
+function openLock(path: string): number {
+  mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
+  try {
+    return openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_NOCTTY, 0o600)
+  } catch (error) {
+    // A lock is no change: one that is there can be taken on a read-only file system too.
+    if (errorCode(error) !== 'EROFS' || !isThere(path)) throw error
+    return openSync(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY)
   }
 }

@@ -4,7 +4,7 @@
  */
 import { closeSync, constants, fstatSync, openSync, statSync } from 'node:fs'
 import { SystemError } from './errno.ts'
-import { close, getsockopt, setns, socket, unshare } from './ffi.ts'
+import { close, getsockopt, ioctl, setns, socket, unshare } from './ffi.ts'
 import { own } from './own-netns.ts'
 
 /** CLONE_NEWNET, linux/sched.h. */
@@ -15,6 +15,8 @@ const SOCK_DGRAM = 2
 const SOCK_CLOEXEC = 0o2000000
 const SOL_SOCKET = 1
 const SO_NETNS_COOKIE = 71
+/** linux/nsfs.h: which CLONE_NEW* a namespace is of. */
+const NS_GET_NSTYPE = 0xb703
 
 /** An open network namespace; keeps it alive until closed. */
 export interface Netns {
@@ -34,15 +36,15 @@ export interface Netns {
 
 /**
  * Opens the network namespace at `path`. Throws SystemError/Node file error ENOENT when the path is gone and EINVAL
- * when it is not a namespace file (a bind mount that was lost leaves an empty regular file behind).
+ * when it is not the file of a network namespace (a bind mount that was lost leaves an empty regular file behind).
  */
 export function openNetns(path: string): Netns {
   // Not blocking: whatever else stands at that path, a FIFO too, is opened only to be refused.
   const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)
   const stat = fstatSync(fd)
   const host = statSync(own)
-  // All namespace files live on one file system, nsfs.
-  if (stat.dev !== host.dev) {
+  // All namespace files live on one file system, nsfs; the file says which kind of namespace it is.
+  if (stat.dev !== host.dev || (path !== own && ioctl(fd, NS_GET_NSTYPE) !== CLONE_NEWNET)) {
     closeSync(fd)
     throw new SystemError('openNetns', 22, `"${path}" is not a network namespace`)
   }

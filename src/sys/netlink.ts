@@ -1,5 +1,5 @@
 import { SystemError } from './errno.ts'
-import { bind, close, recv, sendto, setsockopt, socket } from './ffi.ts'
+import { close, connect, recv, sendto, setsockopt, socket } from './ffi.ts'
 import { type Netns, withNetns } from './namespaces.ts'
 
 /** linux/socket.h, linux/netlink.h, asm-generic/socket.h */
@@ -36,7 +36,7 @@ export interface NetlinkTransport {
 
 /**
  * Opens a netlink socket of `protocol` (0 NETLINK_ROUTE, 16 NETLINK_GENERIC) with extended ACKs, short ACKs and strict
- * checking of dump requests. With `netns` the socket belongs to that namespace and the thread is back before it
+ * checking of dump requests; it takes answers from the kernel alone. With `netns` the socket belongs to that namespace and the thread is back before it
  * returns. The caller closes it: an open socket keeps a deleted namespace, and the VF in it, alive.
  */
 export function openNetlink(protocol: number, netns?: Pick<Netns, 'fd'>): NetlinkTransport {
@@ -78,10 +78,11 @@ function configure(fd: number): void {
   const timeout = new Uint8Array(TIMEVAL_SIZE)
   new DataView(timeout.buffer).setBigInt64(0, BigInt(answerSeconds), true)
   setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, timeout)
-  // Port 0: the kernel chooses the port id.
+  // To port 0, which is the kernel: it refuses the datagrams of everybody else from now on (netlink_getsockbyportid of
+  // net/netlink/af_netlink.c). Without a bind(2) before it chooses our port id too.
   const address = new Uint8Array(SOCKADDR_NL_SIZE)
   new DataView(address.buffer).setUint16(0, AF_NETLINK, true)
-  bind(fd, address)
+  connect(fd, address)
 }
 
 function int32(value: number): Uint8Array {

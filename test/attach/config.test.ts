@@ -375,3 +375,40 @@ describe('teardown', () => {
     }
   })
 })
+
+describe('names that are none', () => {
+  const strangers = ['a\0b', 'a\ud800', 'é'.repeat(15), 'a b', '.']
+  test.each(['device', 'bridge'])('of an interface are refused: %s', (key) => {
+    for (const name of [...strangers, 'eth%d']) {
+      const { code, message } = refusalOf(() => read({ [key]: name }))
+      expect(message).toContain(`Cannot use ${key} ${JSON.stringify(name)}: must be the name of a`)
+      expect(code).toBe(7)
+    }
+  })
+
+  test('of a PF are refused, alternative names are not', () => {
+    const pf = (name: string) => readAttachConfig(requestOf({ ...vfs, deviceID: '', pf: name })).pf
+    for (const name of ['a\0b', 'a\ud800', 'x'.repeat(128)]) expect(refusalOf(() => pf(name)).code).toBe(7)
+    expect(pf('enp59s0f0np0-of-the-storage')).toBe('enp59s0f0np0-of-the-storage')
+  })
+
+  test('of folders are refused by ADD, and DEL goes to the default', () => {
+    for (const stateDir of ['/run/a\0b', `/${'x'.repeat(256)}`, '/x'.repeat(2_000), '/run/\ud800']) {
+      expect(refusalOf(() => read({ stateDir })).code).toBe(7)
+      expect(readTeardownConfig(requestOf({ stateDir }, { CNI_COMMAND: 'DEL' })).stateDir).toBe(
+        '/var/lib/cni/vf-flower',
+      )
+    }
+  })
+})
+
+test('a dns that no result may have is refused with its key', () => {
+  const dns = { Nameservers: ['10.1.0.53'], domain: null, search: [], options: ['ndots:1'], more: 7 }
+  expect(read({ dns }).dns).toEqual({ nameservers: ['10.1.0.53'], search: [], options: ['ndots:1'], more: 7 })
+  for (const [wrong, words] of [
+    [{ nameservers: '10.1.0.53' }, 'Cannot use dns.nameservers "10.1.0.53": must be an array of strings'],
+    [{ options: [7] }, 'Cannot use dns.options [7]: must be an array of strings'],
+    [{ domain: 7 }, 'Cannot use dns.domain 7: must be a string'],
+  ] as const)
+    expect(refusalOf(() => read({ dns: wrong }))).toMatchObject({ code: 7, message: words })
+})

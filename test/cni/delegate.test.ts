@@ -118,6 +118,17 @@ describe('findPlugin', () => {
     expect(findPlugin('x', [join(folder, 'missing'), a, b, c, d])).toBe(join(c, 'x'))
   })
 
+  test('passes over what is no folder, or can’t be looked into', () => {
+    const file = script('exit 0', 'x')
+    symlinkSync('loop', join(folder, 'loop'))
+    const strange = [file, join(folder, 'loop'), `/${'y'.repeat(300)}`, `${folder}/loop/${'/z'.repeat(3000)}`]
+    expect(findPlugin('x', [...strange, folder])).toBe(file)
+    expect(failure(() => findPlugin('x', strange.slice(1)))).toMatchObject({
+      code: 105,
+      details: expect.stringMatching(/loop.x can't be looked at .ELOOP.*ENAMETOOLONG/),
+    })
+  })
+
   test('names what it found that is not executable', () => {
     writeFileSync(join(folder, 'x'), '', { mode: 0o644 })
     expect(failure(() => findPlugin('x', [folder]))).toMatchObject({
@@ -244,6 +255,9 @@ describe('an ADD that fails', () => {
       'failed with exit code 2 and printed no error object: "boo\\n"',
     ],
     ['fails with JSON that is no error', `echo '{"code":"x"}'; exit 2`, 105, 'printed no error object'],
+    ['fails with code 0', `echo '{"code":0,"msg":"m"}'; exit 2`, 105, 'IPAM plugin "fake-ipam": m'],
+    ['fails with half a code', `echo '{"code":-1.5,"msg":"m"}'; exit 2`, 105, 'IPAM plugin "fake-ipam": m'],
+    ['fails with a vast code', `echo '{"code":1e300,"msg":"m"}'; exit 2`, 105, 'IPAM plugin "fake-ipam": m'],
     ['fails in silence', 'exit 2', 105, 'failed with exit code 2 and said nothing on stdout'],
     ['dies', 'kill -9 $$', 105, 'was ended by SIGKILL'],
     ['has a long tail', 'head -c 5000 /dev/zero | tr "\\0" a', 105, `${'a'.repeat(200)}" ...`],
@@ -251,6 +265,13 @@ describe('an ADD that fails', () => {
     script(`${record}; [ $CNI_COMMAND = DEL ] && exit 0; ${body}`)
     expect(failure(() => ipamAdd(fake()))).toMatchObject({ code, message: expect.stringContaining(message) })
     expect(log()).toBe('ADD\nDEL\n')
+  })
+
+  test('says which code it was that is none', () => {
+    script(`[ $CNI_COMMAND = DEL ] && exit 0; echo '{"code":4294967296,"msg":"m","details":"d"}'; exit 1`)
+    expect(failure(() => ipamAdd(fake()))).toMatchObject({
+      details: 'its code is 4294967296, which must be an integer from 1 to 4294967295; d',
+    })
   })
 
   test('keeps its own error when the DEL after it fails too', () => {

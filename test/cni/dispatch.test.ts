@@ -100,13 +100,49 @@ describe('ADD', () => {
     const stdout = () => {
       throw new Error('EPIPE')
     }
-    const answer = runVerb(fakePlugin({ add: () => ({}) }), {
-      env: env('ADD'),
-      stdin: config('1.1.0'),
-      stdout,
-    })
+    const call = { env: env('ADD'), stdin: config('1.1.0', { more: 1 }), stdout }
+    const undone: Request[] = []
+    const plugin = fakePlugin({ add: () => ({}), del: (request) => void undone.push(request) })
+    const answer = runVerb(plugin, call)
     expect(answer).toMatchObject({ exitCode: 1, stdout: '' })
-    expect(answer.stderr).toBe('error writing to stdout: EPIPE; error writing to stdout: EPIPE\n')
+    expect(answer.stderr).toBe(
+      'fake: error writing to stdout: EPIPE; the ADD is undone\nerror writing to stdout: EPIPE\n',
+    )
+    expect(undone).toMatchObject([
+      {
+        command: 'DEL',
+        name: 'net',
+        containerId: 'some-container',
+        env: { CNI_COMMAND: 'DEL' },
+        stdin: call.stdin,
+      },
+    ])
+  })
+
+  test('whose result nobody takes, and that can’t be undone, says both', () => {
+    const stdout = () => {
+      throw new Error('EPIPE')
+    }
+    const del = () => {
+      throw new CniError(103, 'Cannot restore "x"', { details: 'still to do: y' })
+    }
+    const plugin = fakePlugin({ add: () => ({}), del })
+    const { exitCode, stderr } = runVerb(plugin, { env: env('ADD'), stdin: config('1.1.0'), stdout })
+    expect(exitCode).toBe(1)
+    expect(stderr.split('\n')[1]).toBe('fake: Cannot undo the ADD: Cannot restore "x": still to do: y')
+  })
+
+  test('whose result can’t be printed is undone too', () => {
+    let isUndone = false
+    const plugin = fakePlugin({
+      add: () => ({ mtu: Number.NaN }),
+      del() {
+        isUndone = true
+      },
+    })
+    const answer = runVerb(plugin, { env: env('ADD'), stdin: config('1.1.0') })
+    expect(answer).toMatchObject({ exitCode: 1, object: { code: 199 } })
+    expect(isUndone).toBe(true)
   })
 })
 

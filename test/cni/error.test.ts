@@ -44,3 +44,8 @@ test('from keeps a CniError and makes code 199 of everything else', () => {
     expect(CniError.from(thrown).message).toMatch(/^Internal error: ./)
   }
 })
+
+test('a message of many megabytes is cut', () => {
+  const { message, details } = new CniError(7, 'x'.repeat(1 << 20), { details: 'y'.repeat(1 << 20) })
+  expect([message.length, details?.length]).toEqual([16_004, 16_004])
+})

@@ -5,7 +5,7 @@ import { VfRefusal } from '../../src/kernel/vfs.ts'
 import { NetlinkError } from '../../src/netlink/socket.ts'
 import { ApplyError } from '../../src/ops/apply.ts'
 import type { Op } from '../../src/ops/op.ts'
-import { RecordError } from '../../src/ops/record.ts'
+import { NamesTooLong, RecordError } from '../../src/ops/record.ts'
 import { SystemError } from '../../src/sys/errno.ts'
 
 const op: Op = { do: 'altname.add', side: 'host', name: 'pf0', altname: 'x' }
@@ -20,6 +20,8 @@ describe('code', () => {
   test.each([
     ['a lock that was not free', named('LockTimeout', 'Cannot lock "x"'), 11],
     ['a broken record', new RecordError('/x', 'it is not JSON'), 5],
+    ['a container ID that fits into no record', new NamesTooLong('net', 'c'.repeat(250), 20), 4],
+    ['a network name that fits into no record', new NamesTooLong('n'.repeat(250), 'c', 20), 7],
     ['a full disk', fileError('ENOSPC'), 5],
     ['a busy file', fileError('EBUSY'), 11],
     ['a refusal of the kernel', refusal(95, 'not here'), 102],

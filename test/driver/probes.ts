@@ -182,3 +182,4 @@ function run(command: string[]): void {
 }
 
 export * from './rivals.ts'
+export * from './strangers.ts'

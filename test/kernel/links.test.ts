@@ -257,6 +257,34 @@ describe('link.set', () => {
     expect(stateOf(links)).toMatchObject({ IFLA_ADDRESS: other })
   })
 
+  test('a driver that is busy when it is to go up is asked again', () => {
+    const links = new Links(net1)
+    let busy = 3
+    links.refuses = (change, link) => {
+      if (change.ifi_flags !== IFF.IFF_UP || busy === 0) return 0
+      busy--
+      // The kernel takes MAC and MTU first.
+      links.links[0] = { ...link, IFLA_ADDRESS: mac, IFLA_MTU: 9000 }
+      return 16
+    }
+    setLinkAttributes(links.socket, op({ mac, mtu: 9000, up: true }), links.indexOf)
+    expect(stateOf(links)).toMatchObject({ IFLA_ADDRESS: mac, IFLA_MTU: 9000, ifi_flags: IFF.IFF_UP })
+  })
+
+  test('what is busy with something else than going up is asked once', () => {
+    const links = new Links(net1)
+    links.refuses = () => 16
+    expect(() => setLinkAttributes(links.socket, op({ mtu: 9000, up: true }), links.indexOf)).toThrow('EBUSY')
+    expect(links.changes()).toHaveLength(1)
+  })
+
+  test('one that stays busy is an error in the end', () => {
+    const links = new Links(net1)
+    links.refuses = () => 16
+    expect(() => setLinkAttributes(links.socket, op({ up: true }), links.indexOf)).toThrow('EBUSY')
+    expect(links.changes().length).toBeGreaterThan(10)
+  })
+
   test('a VF that takes no MAC but has the PF’s after a reset is reset', () => {
     const links = new Links(net1)
     links.refuses = (change, link) => {

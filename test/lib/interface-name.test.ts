@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { isInterfaceName } from '../../src/lib/interface-name.ts'
+import { isInterfaceName, isLinkName } from '../../src/lib/interface-name.ts'
 
 test.each(['a', 'net1', 'enp59s0f0v1', 'a.b', '...', '123456789012345', 'é%d', 'a@b'])(
   '%j is one',
@@ -8,9 +8,26 @@ test.each(['a', 'net1', 'enp59s0f0v1', 'a.b', '...', '123456789012345', 'é%d', 
   },
 )
 
-test.each(['', '.', '..', '1234567890123456', 'ééééééééé', 'a/b', 'a:0', 'a b', 'a\tb', 'a\n'])(
-  '%j is none',
-  (name) => {
-    expect(isInterfaceName(name)).toBe(false)
-  },
-)
+test.each([
+  '',
+  '.',
+  '..',
+  '1234567890123456',
+  'ééééééééé',
+  'a/b',
+  'a:0',
+  'a b',
+  'a\tb',
+  'a\n',
+  'a\0',
+  'a\ud800',
+])('%j is none', (name) => {
+  expect(isInterfaceName(name)).toBe(false)
+})
+
+test('an alternative name may be longer, and is text too', () => {
+  for (const name of ['a', 'enp59s0f0np0-of-the-storage', 'a/b', 'x'.repeat(127)])
+    expect(isLinkName(name)).toBe(true)
+  for (const name of ['', 'x'.repeat(128), 'é'.repeat(64), 'a\0', '\udc00a'])
+    expect(isLinkName(name)).toBe(false)
+})

@@ -8,6 +8,7 @@ import {
   normalise,
   parse,
   setMember,
+  shown,
   stringify,
 } from '../../src/lib/json.ts'
 
@@ -188,6 +189,13 @@ describe('normalise', () => {
   test('leaves a value alone that is no object where one is expected', () => {
     expect(normalise(object('{"runtimeConfig":"x"}'), keys)).toEqual({ runtimeConfig: 'x' })
   })
+})
+
+test('shown shows the beginning of a long value', () => {
+  expect(shown({ a: 'é' })).toBe('{"a":"é"}')
+  expect(shown('x'.repeat(200))).toBe(`"${'x'.repeat(200)}"`)
+  expect(shown('x'.repeat(201))).toBe(`"${'x'.repeat(200)}" ...`)
+  expect(shown(Array.from({ length: 1_000 }, () => 'y'))).toHaveLength(204)
 })
 
 test('setMember moves a repeated member behind the others', () => {

@@ -257,4 +257,13 @@ export const kernel: readonly Mutation[] = [
     tier: 'quick',
     undo: true,
   },
+  {
+    id: 'kernel-busy-going-up',
+    file: 'src/kernel/links.ts',
+    mistake: 'A driver that is busy when an interface is to go up is asked once.',
+    old: 'if (attempt < upAttempts && isBusy(error)',
+    now: 'if (attempt < 1 && isBusy(error)',
+    test: ['kernel/links.test.ts', 'a driver that is busy when it is to go up is asked again'],
+    tier: 'quick',
+  },
 ]

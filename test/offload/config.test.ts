@@ -48,6 +48,14 @@ describe('mappings', () => {
       { ...http, proto: 'udp', hostIP: undefined },
     ],
     [
+      { ...http, hostIP: '::ffff:192.0.2.1' },
+      { ...http, proto: 'tcp', hostIP: '192.0.2.1' },
+    ],
+    [
+      { ...http, hostIP: '::FFFF:c000:201' },
+      { ...http, proto: 'tcp', hostIP: '192.0.2.1' },
+    ],
+    [
       { ...http, protocol: 'TCP', hostIP: '10.1.0.1' },
       { ...http, proto: 'tcp', hostIP: '10.1.0.1' },
     ],

@@ -65,6 +65,17 @@ function gc(valid?: readonly string[], name = 'net', gcLive = false) {
 const left = () => store.list().map(({ containerID }) => containerID)
 
 describe('GC', () => {
+  test('of a node where nothing was found computes nothing for the attachments of the list', () => {
+    let hashes = 0
+    const { sha256 } = node
+    node.sha256 = (text) => {
+      hashes++
+      return sha256(text)
+    }
+    gc(Array.from({ length: 1_000 }, (_, index) => `c${index}`))
+    expect(hashes).toBeLessThan(20)
+  })
+
   test('without a list only what is dead goes', () => {
     attach('alive')
     attach('dead', 'net', '4:2')

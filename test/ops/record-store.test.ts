@@ -1,4 +1,5 @@
-import { mkdtempSync, readdirSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
@@ -103,11 +104,58 @@ describe('records', () => {
     expect(code).toBe(5)
   })
 
-  test('a name that is too long for a file is code 5, and nothing stays behind', () => {
+  test('names that are too long for a file are code 4 or 7, by what is to blame, and nothing stays behind', () => {
     store.write('0000:3b:02.1', recordOf('net1'))
-    const error = thrownBy(() => store.write('0000:3b:02.1', recordOf('net1', 'c'.repeat(253))))
-    expect(failure(error)).toMatchObject({ code: 5, message: expect.stringContaining('ENAMETOOLONG') })
+    const refused = (subject: string, containerID: string) =>
+      failure(thrownBy(() => store.write(subject, recordOf('net1', containerID))))
+    expect(refused('0000:3b:02.1', 'c'.repeat(226))).toMatchObject({
+      code: 4,
+      message: `Cannot use CNI_CONTAINERID "${'c'.repeat(200)}" ... of 226 characters: must have at most 225 characters beside "0000:3b:02.1" in the name of a record`,
+    })
+    expect(refused('n'.repeat(240), 'c')).toMatchObject({
+      code: 7,
+      message: expect.stringMatching(/^Cannot use name "n{200}" ... of 240 characters: must have at most/),
+    })
     expect(readdirSync(join(stateDir, 'attach'))).toHaveLength(1)
+  })
+
+  test('the longest names that a record can have are written, replaced, put aside and removed', () => {
+    const record = recordOf('net1', 'c'.repeat(225))
+    const name = store.write('0000:3b:02.1', record)
+    store.write('0000:3b:02.1', { ...record, phase: 'attached' })
+    expect(store.list()).toEqual([name])
+    expect(store.read(name)?.phase).toBe('attached')
+    expect(basename(store.putAside(name))).toHaveLength(255)
+    store.remove(name)
+    expect(store.list()).toEqual([])
+  })
+
+  test('names that could never have had a record are nobody’s: there is nothing to read or remove', () => {
+    const name = store.nameOf('net', 'c'.repeat(10_000), 'net1')
+    expect(store.read(name)).toBeUndefined()
+    expect(store.readReport(name)).toBeUndefined()
+    store.remove(name)
+  })
+
+  test.each(['mkfifo', 'mkdir', 'ln -s /dev/zero'])(
+    'what %s makes in its place can’t be read, and says so at once',
+    (command) => {
+      const name = store.write('0000:3b:02.1', recordOf('net1'))
+      store.remove(name)
+      execFileSync('sh', ['-c', `${command} "$0"`, name.path])
+      const error = thrownBy(() => store.read(name))
+      expect(error).toMatchObject({ name: 'RecordError', message: expect.stringContaining(name.path) })
+      store.putAside(name)
+      expect(store.list()).toEqual([])
+    },
+  )
+
+  test('a report that can’t be removed keeps nobody from removing the record', () => {
+    const name = store.write('0000:3b:02.1', recordOf('net1'))
+    mkdirSync(join(stateDir, 'attach/report', basename(name.path)), { recursive: true })
+    store.remove(name)
+    expect(store.list()).toEqual([])
+    expect(store.readReport(name)).toBeUndefined()
   })
 })
 

@@ -1,9 +1,12 @@
-import { spawnSync } from 'node:child_process'
+import { execFileSync, spawnSync } from 'node:child_process'
 import {
   chmodSync,
+  closeSync,
+  constants,
   existsSync,
   mkdirSync,
   mkdtempSync,
+  openSync,
   readdirSync,
   readFileSync,
   rmSync,
@@ -12,9 +15,18 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { linkName, listFolder, readText, removeFile, replaceFile, writeValue } from '../../src/sys/files.ts'
+import {
+  linkName,
+  listFolder,
+  readOwnText,
+  readText,
+  removeFile,
+  replaceFile,
+  tryToWrite,
+  writeValue,
+} from '../../src/sys/files.ts'
 
 let folder: string
 let file: string
@@ -67,6 +79,13 @@ describe('replaceFile', () => {
     expect(readdirSync(folder)).toEqual(['record'])
   })
 
+  test('may have the longest name that there is', () => {
+    const path = join(folder, 'é'.repeat(127))
+    replaceFile(path, 'x')
+    expect(readFileSync(path, 'utf8')).toBe('x')
+    expect(readdirSync(folder)).toEqual([basename(path)])
+  })
+
   test('a disk that takes a part only: an error, the old content, no leftovers', () => {
     replaceFile(file, 'old')
     // A limit on file sizes makes write(2) do what a full disk does: take a part, and refuse with the next call.
@@ -74,13 +93,20 @@ describe('replaceFile', () => {
       expect(spawnSync('prlimit', ['--pid', String(process.pid), `--fsize=${soft}:`]).status).toBe(0)
     limit('4096')
     try {
-      expect(() => replaceFile(file, 'x'.repeat(10_000))).toThrow('EFBIG')
+      expect(() => replaceFile(file, 'x'.repeat(10_000))).toThrow(`EFBIG: file too large, write '${file}'`)
     } finally {
       limit('unlimited')
     }
     expect(readFileSync(file, 'utf8')).toBe('old')
     expect(readdirSync(folder)).toEqual(['record'])
   })
+})
+
+test('tryToWrite leaves nothing, and says what the file system says', () => {
+  tryToWrite(join(folder, 'a/b'), 'probe', 4096)
+  expect(readdirSync(join(folder, 'a/b'))).toEqual([])
+  writeFileSync(file, '')
+  expect(() => tryToWrite(file, 'probe', 1)).toThrow('EEXIST')
 })
 
 describe('removeFile', () => {
@@ -90,6 +116,9 @@ describe('removeFile', () => {
     expect(existsSync(file)).toBe(false)
     removeFile(file)
     removeFile(join(folder, 'no/such/folder'))
+    removeFile(join(folder, 'x'.repeat(300)))
+    writeFileSync(file, '')
+    removeFile(join(file, 'below-a-file'))
   })
 
   test('anything else is an error', () => {
@@ -116,6 +145,37 @@ describe('readText', () => {
     expect(readText(join(folder, 'gone'))).toBeUndefined()
     expect(readText(join(file, 'below-a-file'))).toBeUndefined()
     expect(() => readText(folder)).toThrow('EISDIR')
+  })
+})
+
+describe('readOwnText', () => {
+  test('reads a file of any size whole', () => {
+    for (const text of ['', 'x', 'é'.repeat(20_000), 'y'.repeat(3 << 20)]) {
+      writeFileSync(file, `${text}\n`)
+      expect(readOwnText(file)).toBe(text)
+    }
+  })
+
+  test('where there can be none it is undefined', () => {
+    writeFileSync(file, '')
+    symlinkSync('loop', join(folder, 'loop'))
+    const paths = ['gone', 'record/below', 'loop', 'x'.repeat(300), '/x'.repeat(3000)]
+    expect(paths.map((path) => readOwnText(join(folder, path)))).toEqual(paths.map(() => undefined))
+  })
+
+  test('what is no file is an error that names it, at once: a FIFO, a folder', () => {
+    execFileSync('mkfifo', [file])
+    const refusal = { code: 'EINVAL', message: `EINVAL: '${file}' is no regular file` }
+    expect(() => readOwnText(file)).toThrow(expect.objectContaining(refusal))
+    const fd = openSync(file, constants.O_RDWR | constants.O_NONBLOCK)
+    expect(() => readOwnText(file)).toThrow(expect.objectContaining(refusal))
+    closeSync(fd)
+    expect(() => readOwnText(folder)).toThrow(`EINVAL: '${folder}' is no regular file`)
+  })
+
+  test('a file without an end is an error', () => {
+    symlinkSync('/dev/zero', file)
+    expect(() => readOwnText(file)).toThrow(`EFBIG: more than 67108864 bytes '${file}'`)
   })
 })
 

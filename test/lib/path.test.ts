@@ -1,0 +1,23 @@
+import { expect, test } from 'vitest'
+import { isFolderPath } from '../../src/lib/path.ts'
+
+test.each(['/a', '/var/lib/cni/vf-flower', '/a//b/../c/', `/${'x'.repeat(255)}`, '/x'.repeat(1792)])(
+  '%j is one',
+  (path) => {
+    expect(isFolderPath(path)).toBe(true)
+  },
+)
+
+test.each([
+  '',
+  '/',
+  'a',
+  './a',
+  '/a\0',
+  '/a\ud800',
+  `/${'x'.repeat(256)}`,
+  `/${'é'.repeat(128)}`,
+  '/x'.repeat(1793),
+])('%j is none', (path) => {
+  expect(isFolderPath(path)).toBe(false)
+})
