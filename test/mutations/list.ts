@@ -3,6 +3,7 @@ import { cni } from './cni.ts'
 import { kernel } from './kernel.ts'
 import type { Mutation } from './mutation.ts'
 import { netlink } from './netlink.ts'
+import { nic } from './nic.ts'
 import { offload } from './offload.ts'
 import { ops } from './ops.ts'
 import { sys } from './sys.ts'
@@ -13,6 +14,7 @@ export const mutations: readonly Mutation[] = [
   ...offload,
   ...kernel,
   ...netlink,
+  ...nic,
   ...ops,
   ...cni,
   ...sys,
