@@ -31,6 +31,8 @@ export interface Holding {
  * program has ended: `enable` counts that (vfio_pci_core_enable of drivers/vfio/pci/vfio_pci_core.c). A program that has
  * only the group open can open the device at any time; a group can be open once (vfio_group_fops_open of
  * drivers/vfio/group.c), so a try tells. Neither reads what processes have open, unless one of them says that somebody has.
+ * `/dev/vfio/devices/vfioN` (Linux 6.6, CONFIG_VFIO_DEVICE_CDEV) any number may have open before one binds it to an IOMMU: where
+ * it is there, descriptors are looked at.
  *
  * A UIO driver has the function enabled always, and any number of programs may open it. So all descriptors and all mapped
  * files of the machine are looked at, those of the function's BARs too, which need no UIO.
@@ -45,13 +47,17 @@ export function holdingOf(pci: PciFunction, places: Places = here): Holding | un
 function vfioHolding(folder: string, { nodes, proc }: Places): Holding | undefined {
   const group = linkName(`${folder}/iommu_group`)
   const groups = group === undefined ? [] : [`vfio/${group}`, `vfio/noiommu-${group}`]
-  const enabled = Number(readText(`${folder}/enable`) ?? 0)
-  const busy = enabled > 0 ? undefined : groups.find((node) => isBusy(`${nodes}/${node}`))
-  if (enabled === 0 && busy === undefined) return undefined
-  const devices = listFolder(`${folder}/vfio-dev`).map((name) => `vfio/devices/${name}`)
-  const ends = [...groups, ...devices].map((node) => `/${node}`)
-  const sign = busy === undefined ? 'its device is enabled' : `/dev/${busy} is busy`
-  return { sign, process: processWith((path) => ends.some((end) => path.endsWith(end)), { proc }) }
+  const devices = listFolder(`${folder}/vfio-dev`)
+  const ends = [...groups, ...devices.map((name) => `vfio/devices/${name}`)].map((node) => `/${node}`)
+  const holder = () => processWith((path) => ends.some((end) => path.endsWith(end)), { proc })
+
+  const isEnabled = Number(readText(`${folder}/enable`) ?? 0) > 0
+  if (isEnabled) return { sign: 'its device is enabled', process: holder() }
+  const busy = groups.find((node) => isBusy(`${nodes}/${node}`))
+  if (busy !== undefined) return { sign: `/dev/${busy} is busy`, process: holder() }
+  const offered = listFolder(`${nodes}/vfio/devices`).find((name) => devices.includes(name))
+  const process = offered === undefined ? undefined : holder()
+  return process === undefined ? undefined : { sign: `/dev/vfio/devices/${offered} is open`, process }
 }
 
 function uioHolding({ address }: PciFunction, uio: readonly string[], { proc }: Places): Holding | undefined {

@@ -15,9 +15,8 @@ export const nic: readonly Mutation[] = [
     id: 'nic-vfio-by-process',
     file: 'src/nic/holders.ts',
     mistake: 'A function that is open counts as closed when its process is not to be seen.',
-    old: 'return { sign, process: processWith((path) => ends.some((end) => path.endsWith(end)), { proc }) }',
-    now: `const process = processWith((path) => ends.some((end) => path.endsWith(end)), { proc })
-  return process === undefined ? undefined : { sign, process }`,
+    old: 'if (isEnabled) return',
+    now: 'if (isEnabled && holder() !== undefined) return',
     test: ['nic/holders.test.ts', 'is open also when no process is seen to have it'],
     tier: 'quick',
   },
@@ -26,8 +25,8 @@ export const nic: readonly Mutation[] = [
     file: 'src/nic/holders.ts',
     mistake:
       'A function whose group a program has open, with which it can open the function, counts as closed.',
-    old: 'if (enabled === 0 && busy === undefined) return undefined',
-    now: 'if (enabled === 0) return undefined',
+    old: 'if (busy !== undefined) return',
+    now: 'if (busy !== undefined && isEnabled) return',
     test: ['lab/attach-open.test.ts', 'is refused while a program has'],
     tier: 'lab',
   },

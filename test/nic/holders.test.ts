@@ -69,6 +69,19 @@ describe('a function on vfio', () => {
     expect(found()).toBeUndefined()
   })
 
+  test('that can be opened without its group is open when a process has it so, not yet enabled', () => {
+    bound('vfio-pci', 0, 'vfio-dev/vfio3')
+    process(12, ['/dev/vfio/devices/vfio3'])
+    expect(found()).toBeUndefined()
+    mkdirSync(join(places.nodes, 'vfio/devices/vfio3'), { recursive: true })
+    expect(found()).toEqual({
+      ...{ sign: '/dev/vfio/devices/vfio3 is open', process: { pid: 12, comm: 'program-12' } },
+    })
+    rmSync(join(places.proc, '12'), { recursive: true })
+    process(13, ['/dev/vfio/devices/vfio4'])
+    expect(found()).toBeUndefined()
+  })
+
   test('of another driver is known by its vfio device', () => {
     bound('mlx5_vfio_pci', 1, 'vfio-dev/vfio3')
     expect(found()).toBeDefined()
