@@ -71,7 +71,10 @@ execaSync(process.execPath, [join(top, 'hack/build.ts'), '--with-tests'], { cwd:
 let passed = 0
 let failed = 0
 let started = Date.now()
-if (values.plugin !== 'offload') await soakAttach()
+if (values.plugin !== 'offload') {
+  await soakAttach()
+  soakDpdk()
+}
 if (values.plugin !== 'attach') soakOffload()
 console.log(`${passed} passed, ${failed} failed`)
 process.exitCode = failed === 0 ? 0 : 1
@@ -166,6 +169,20 @@ async function soakConfigs(lab: Lab, topology: Topology): Promise<void> {
   console.log(`accepted: ${configs.accepted} of ${configs.runs}, refused: ${JSON.stringify(configs.refused)}`)
   const tooFew = configs.accepted < 0.3 * configs.runs ? ['fewer than 30 % of the configs were accepted'] : []
   tally('configs', configCount, configs.failedCases, [...configs.failures, ...tooFew])
+}
+
+/** A DPDK program that outlives its pod, in a machine with an IOMMU. */
+function soakDpdk(): void {
+  console.log('== vf-attach: a VF that DPDK drives')
+  const { exitCode } = execaSync(
+    join(top, 'node_modules/.bin/vitest'),
+    [
+      ...['run', '--config', join(top, 'test/vitest.config.ts'), '--project', 'lab', '--retry', '0'],
+      '/attach-dpdk.test.ts',
+    ],
+    { cwd: top, stdio: 'inherit', reject: false, env: { VF_TEST_ALL: '1', VF_LABS: '1' } },
+  )
+  tally('DPDK', 1, exitCode === 0 ? 0 : 1, [])
 }
 
 /** The lab's own tests of vf-offload with all that `npm test` leaves out: one machine, run by vitest. */

@@ -38,6 +38,7 @@ const LONGEST = [
     'lab/offload-random',
     'lab/simnic-rates',
     'lab/attach-userspace',
+    'lab/attach-open',
     'lab/rates-kinds',
   ],
   ...[

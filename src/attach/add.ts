@@ -24,6 +24,7 @@ import { resultOf } from './result.ts'
 import type { Device } from './select.ts'
 import { type AttachSetting, onePfChangeAtATime } from './setting.ts'
 import { spawnHolding } from './spawn.ts'
+import { pfDownWarnings, requireClosed, withoutToldMac } from './userspace.ts'
 
 /**
  * ADD, with the device's lock held; `select` looks the device up. Facts, plan, record, changes, addresses, result. Whatever fails, everything done
@@ -41,11 +42,13 @@ export function addLocked(
   const isRestored = step('owner', () => requireUnowned(setting, request, found))
   const chosen = isRestored ? select() : found
   refuseTakenName(kernel, request.ifname)
-  const facts = step('facts', () => readAttachFacts(kernel, chosen, config.bridge?.name))
-  refuseImpossible(kernel, config, facts)
+  requireClosed(chosen.pci)
+  const seen = step('facts', () => readAttachFacts(kernel, chosen, config.bridge?.name))
+  refuseImpossible(kernel, config, seen)
+  const facts = withoutToldMac(setting, seen)
   const podIfindex =
     facts.port === undefined ? undefined : freeIfindex(kernel, 'pod', facts.port.link.ifindex)
-  for (const line of warningsOf(config, facts)) notice(`vf-attach: ${line}`)
+  for (const line of [...warningsOf(config, facts), ...pfDownWarnings(facts)]) notice(`vf-attach: ${line}`)
 
   const record: PluginRecord<AttachJournal> = {
     schema: recordSchemaVersion,

@@ -43,7 +43,7 @@ export function checkAttachment(
   const vf = pci === undefined ? undefined : readVfFacts(kernel, pci)
   const { owner, journal } = record
   const limits = () => limitsOfChain(config.stateDir, owner.bootId, request, journal.device.id)
-  differences.push(...pfDifferences(kernel, journal, config, vf, limits))
+  differences.push(...pfDifferences(kernel, journal, config, vf, limits, pci?.userspace))
   const { device } = record.journal
   if (record.journal.original.link === undefined) {
     const now = pci?.driver
@@ -66,6 +66,7 @@ function* recordDifferences(
   config: AttachConfig,
 ): Iterable<string> {
   if (phase !== 'attached') yield 'its ADD never came to an end'
+  if (journal.pendingClose === true) yield 'its DEL was called'
   if (!isOwnersNetns(owner, pod)) yield `"${pod.path}" is not the namespace of the ADD`
   for (const selector of config.selectors) {
     if (selector.by === 'pci' && journal.device.pci !== selector.address) {
@@ -76,7 +77,7 @@ function* recordDifferences(
 
 /**
  * PF-side attributes that were asked for, and the representor. `limits` are rates that another plugin of ours has set
- * instead; they are asked for only when the rate differs.
+ * instead; they are asked for only when the rate differs. `userspace`: a program drives the VF.
  */
 export function* pfDifferences(
   kernel: Kernel,
@@ -84,6 +85,7 @@ export function* pfDifferences(
   config: AttachConfig,
   vf: VfFacts | undefined,
   limits: () => ReturnType<typeof limitsOfChain>,
+  userspace = false,
 ): Iterable<string> {
   if (original.vf === undefined) return
   if (vf === undefined) {
@@ -95,6 +97,8 @@ export function* pfDifferences(
     const now = vf.attributes[key as keyof typeof vf.attributes]
     // What the driver does not report can't be compared.
     if (now === undefined || isEqual(now, wish)) continue
+    // A PF lets a VF that it trusts choose its MAC, and reports that one.
+    if (key === 'mac' && userspace && vf.attributes.trust === true) continue
     if (key === 'rate' && limits().some((rate) => isEqual(now, { min: rate.min, max: rate.max }))) continue
     yield `${place} has ${key} ${words(now)}, not ${words(wish)}`
   }

@@ -21,6 +21,8 @@ export interface VfFacts {
   readonly pfPci: PciAddress
   readonly pfName: string
   readonly pfMtu: number
+  /** Administratively up. */
+  readonly pfUp: boolean
   readonly attributes: VfAttributes
   /** The PF's eSwitch is in switchdev mode; `representor` is undefined when none was found. */
   readonly switchdev: boolean
@@ -85,6 +87,7 @@ export function readVfFacts(kernel: Kernel, pci: PciFunction): VfFacts | undefin
     pfPci,
     pfName,
     pfMtu: pf.mtu,
+    pfUp: pf.up,
     attributes,
     switchdev,
     representor: switchdev ? readRepresentor(kernel, pf, index, pfPci) : undefined,

@@ -1,19 +1,23 @@
 import { CniError, code } from '../cni/error.ts'
 import type { Request } from '../cni/request.ts'
 import type { Result } from '../cni/result.ts'
+import type { Machine } from '../kernel/machine.ts'
 import type { PciAddress } from '../lib/pci-address.ts'
-import { isAlive } from '../ops/owner-netns.ts'
+import { holdingOf } from '../nic/holders.ts'
+import type { RecordName, RecordStore } from '../ops/record-store.ts'
 import { addLocked } from './add.ts'
 import type { AttachConfig } from './config.ts'
 import { inUse } from './foreign/sriov.ts'
-import { pciDevice, vfsBelow } from './select.ts'
+import type { AttachJournal } from './record.ts'
+import { type Device, pciDevice, vfsBelow } from './select.ts'
 import { type AttachSetting, withDeviceLock } from './setting.ts'
+import { isOwned } from './userspace.ts'
 
 /**
  * ADD with the first free VF of a PF, for runtimes without a device plugin. A VF is free when nobody holds its lock, no
  * living attachment of ours or of sriov-cni has it, and its interface is on the host, with no address and in no bridge:
- * what a host uses is not given away. Those that a dead attachment has left come last, because they have to be restored
- * first.
+ * what a host uses is not given away. Those that a dead attachment has left come later, because they have to be restored
+ * first. Last come those that a user space driver holds and no program has open: most pods want an interface.
  * @throws CniError 11 when none is
  */
 export function addFreeVf(
@@ -25,12 +29,22 @@ export function addFreeVf(
   const vfs = vfsBelow(setting.kernel, pf)
   const recorded = new Set(setting.store.list().map(({ subject }) => subject))
   const inOrder = [...vfs.filter((vf) => !recorded.has(vf)), ...vfs.filter((vf) => recorded.has(vf))]
+  const later: PciAddress[] = []
+  const attempt = (address: PciAddress, isLast: boolean) =>
+    tryLock(setting, config.stateDir, address, () => {
+      const device = freeDevice(setting, address)
+      if (device === undefined) return undefined
+      if (isLast || device.pci?.userspace !== true)
+        return addLocked(setting, request, config, () => pciDevice(address, 'pf'))
+      later.push(address)
+      return undefined
+    })
   for (const address of inOrder) {
-    const result = tryLock(setting, config.stateDir, address, () =>
-      isFree(setting, address)
-        ? addLocked(setting, request, config, () => pciDevice(address, 'pf'))
-        : undefined,
-    )
+    const result = attempt(address, false)
+    if (result !== undefined) return result
+  }
+  for (const address of later) {
+    const result = attempt(address, true)
     if (result !== undefined) return result
   }
   throw new CniError(
@@ -59,21 +73,27 @@ function tryLock<T>(
   }
 }
 
-/** True when the VF, looked at now that its lock is held, is nobody's, or was somebody's whose namespace is gone. */
-function isFree({ machine, kernel, store }: AttachSetting, address: PciAddress): boolean {
-  if (inUse(machine, address) !== undefined) return false
-  for (const name of store.list()) {
-    if (name.subject !== address) continue
-    try {
-      const record = store.read(name)
-      return record !== undefined && !isAlive(machine, record.owner)
-    } catch {
-      return false // whose it is can't be read: not for anybody who would be as happy with another
-    }
-  }
+/** The VF, looked at now that its lock is held, if it is nobody's, or was somebody's whose namespace is gone. */
+function freeDevice({ machine, kernel, store }: AttachSetting, address: PciAddress): Device | undefined {
+  if (inUse(machine, address) !== undefined) return undefined
+  const name = store.list().find(({ subject }) => subject === address)
+  if (name !== undefined && !isLeft(machine, store, name)) return undefined
   const device = pciDevice(address, 'pf')
-  if (device.netdevs.length !== 1) return false
+  if (device.pci?.userspace === true) return holdingOf(device.pci) === undefined ? device : undefined
+  if (name !== undefined) return device
+  if (device.netdevs.length !== 1) return undefined
   const link = kernel.link('host', device.netdevs[0] ?? '')
-  if (link === undefined || link.master !== undefined) return false
-  return kernel.addresses('host', link.ifindex).every(({ scope }) => scope !== 0)
+  if (link === undefined || link.master !== undefined) return undefined
+  const used = kernel.addresses('host', link.ifindex).some(({ scope }) => scope === 0)
+  return used ? undefined : device
+}
+
+/** True when a record's owner is gone. */
+function isLeft(machine: Machine, store: RecordStore<AttachJournal>, name: RecordName): boolean {
+  try {
+    const record = store.read(name)
+    return record !== undefined && !isOwned(machine, record)
+  } catch {
+    return false // whose it is can't be read: not for anybody who would be as happy with another
+  }
 }

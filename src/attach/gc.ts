@@ -4,19 +4,21 @@ import { type IsListed, listedBy } from '../cni/listed.ts'
 import type { Request } from '../cni/request.ts'
 import type { Machine } from '../kernel/machine.ts'
 import { isAlive } from '../ops/owner-netns.ts'
-import { RecordError } from '../ops/record.ts'
+import { type PluginRecord, RecordError } from '../ops/record.ts'
 import type { RecordName, RecordStore } from '../ops/record-store.ts'
 import { passOver } from './broken.ts'
 import type { AttachJournal } from './record.ts'
 import { restoreAttachment } from './restore.ts'
 import { withPatience } from './setting.ts'
 import { awaitIpam } from './spawn.ts'
+import { holderWords, holdingOfRecord } from './userspace.ts'
 
 /** Runs an action under the locks of a device. */
 export type Locked = (machine: Machine, subject: string, action: () => void) => void
 
 /**
- * Restores devices of this network whose attachment is not valid any more. A namespace that lives keeps its device:
+ * Restores devices of this network whose attachment is not valid any more. A namespace that lives keeps its device, and so does a
+ * program in user space that has it open:
  * without a list nothing alive is touched, and an attachment that is missing from the list but alive is reported
  * instead of being taken from a running pod, unless `gcLive` is set. Goes on after an error; returns all of them.
  */
@@ -84,13 +86,23 @@ function mustGo(
 ): boolean {
   const record = store.read(name)
   if (record === undefined || record.owner.network !== request.name) return false
+  // Its DEL was called.
+  if (record.journal.pendingClose === true) return true
   if (isListed(name) === true) return false
-  if (!isAlive(machine, record.owner)) return true
+  const alive = signOfLife(machine, record)
+  if (alive === undefined) return true
   if (request.validAttachments === undefined) return false
   if (gcLive) return true
   throw new CniError(
     code.notRestored,
-    `Cannot collect "${name.subject}": it is not a valid attachment, but its namespace lives; key "gcLive" has it taken all the same`,
+    `Cannot collect "${name.subject}": it is not a valid attachment, but ${alive}; key "gcLive" has it taken all the same`,
     { details: name.path },
   )
+}
+
+/** Why an attachment counts as alive; undefined when it does not. */
+function signOfLife(machine: Machine, record: PluginRecord<AttachJournal>): string | undefined {
+  if (isAlive(machine, record.owner)) return 'its namespace lives'
+  const holding = holdingOfRecord(machine, record)
+  return holding === undefined ? undefined : holderWords(holding)
 }

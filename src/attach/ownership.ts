@@ -5,15 +5,16 @@
 import { CniError, code } from '../cni/error.ts'
 import type { Request } from '../cni/request.ts'
 import { notice } from '../lib/notice.ts'
-import { isAlive } from '../ops/owner-netns.ts'
 import { type PluginRecord, RecordError } from '../ops/record.ts'
 import type { RecordName } from '../ops/record-store.ts'
 import { inUse, sriovDir } from './foreign/sriov.ts'
+import { pciOf } from './live.ts'
 import type { AttachJournal } from './record.ts'
 import { restoreAttachment } from './restore.ts'
 import type { Device } from './select.ts'
 import { type AttachSetting, withDeviceLock } from './setting.ts'
 import { awaitIpam } from './spawn.ts'
+import { isOwned, requireClosed } from './userspace.ts'
 
 /** The attachment has left another device, which has to be restored under the lock of its own, before this one is locked. */
 class LeftBehind extends Error {
@@ -40,8 +41,9 @@ export function withoutLeftovers<T>(setting: AttachSetting, stateDir: string, ad
       withDeviceLock(machine, stateDir, name.subject, () => {
         // Whoever had the lock before may have restored it, or given it to its next owner.
         const record = store.read(name)
-        if (record !== undefined && !isAlive(machine, record.owner))
-          restoreAttachment(machine, store, name, '')
+        if (record === undefined || isOwned(machine, record)) return
+        requireClosed(pciOf(record.journal))
+        restoreAttachment(machine, store, name, '')
       })
     }
   }
@@ -60,12 +62,13 @@ export function requireUnowned(setting: AttachSetting, request: Request, device:
     if (name.subject !== device.id && !same) continue
     const record = readRecord(setting, name, device)
     if (record === undefined) continue
-    if (!isAlive(machine, record.owner)) {
+    if (!isOwned(machine, record)) {
       const isOld = record.owner.bootId !== machine.bootId()
+      if (!isOld) requireClosed(pciOf(record.journal))
       notice(
         isOld
           ? `vf-attach: record "${name.path}" is from before the last boot, it is dropped`
-          : `vf-attach: the namespace of ${ownerWords(record)} is gone, "${name.subject}" is restored first`,
+          : `vf-attach: ${whyLeft(record)}, "${name.subject}" is restored first`,
       )
       if (name.subject !== device.id) throw new LeftBehind(name)
       awaitIpam(machine, name)
@@ -120,6 +123,12 @@ function readRecord(
     notice(`vf-attach: ${error.message}; it is put aside as "${store.putAside(name)}"`)
     return undefined
   }
+}
+
+function whyLeft(record: PluginRecord<AttachJournal>): string {
+  return record.journal.pendingClose === true
+    ? `a program had "${record.journal.device.id}" open at the DEL of ${ownerWords(record)}`
+    : `the namespace of ${ownerWords(record)} is gone`
 }
 
 function ownerWords({ owner }: PluginRecord<AttachJournal>): string {

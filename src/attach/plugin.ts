@@ -94,7 +94,7 @@ function del(node: Machine, request: Request): void {
     .find((record) => record.containerID === request.containerId && record.ifname === request.ifname)
   attempt(() =>
     name === undefined
-      ? restoreForeign({ machine, isOurs, locked }, request, readWanted(request).selectors)
+      ? restoreForeign({ machine, store, isOurs, locked }, request, readWanted(request).selectors)
       : locked(name.subject, () => {
           if (hasIpam) awaitIpam(machine, name)
           restoreAttachment(machine, store, name, request.netns)

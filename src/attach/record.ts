@@ -85,6 +85,8 @@ export const attachJournal = () =>
       kind: z.optional(z.string()),
     }),
     original: original(),
+    /** A DEL or GC found the VF still open: it is nobody's and has to be restored when it is closed. */
+    pendingClose: z.optional(z.boolean()),
     /** ADD sets an administrative MAC on the PF. */
     macSet: z.optional(z.boolean()),
     /** VLAN that ADD gives the representor on its bridge. */

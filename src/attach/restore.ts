@@ -18,6 +18,7 @@ import { keptByMode, type LiveState, planRestore } from './plan-restore.ts'
 import type { AttachJournal } from './record.ts'
 import { salvage } from './salvage.ts'
 import { onePfChangeAtATime } from './setting.ts'
+import { keptWhileOpen } from './userspace.ts'
 
 /** How long to wait for the kernel to hand an interface back from a namespace that died, in milliseconds. */
 const returnMilliseconds = 5_000
@@ -31,6 +32,7 @@ const maxRounds = 4
 /**
  * Restores the device of one record and removes the record once a second look finds nothing left to restore. The
  * device's lock is held by the caller. `netns` is the path that this call named; it may be empty or stale.
+ * The record stays, too, while a program in user space has the device open: then it is restored later.
  * @throws CniError 103 with every reason when something differs in the end; the record stays then
  */
 export function restoreAttachment(
@@ -56,6 +58,7 @@ export function restoreAttachment(
       const { journal, owner } = record
       const moved = record.phase === 'attached' ? true : undefined
       const view = { pod: pod !== undefined, ifname: owner.ifname, moved }
+      if (keptWhileOpen(machine, kernel, store, record, view)) return
       restoreDevice(machine, kernel, journal, view, (now) =>
         store.write(name.subject, { ...record, journal: now }, 'volatile'),
       )

@@ -15,6 +15,8 @@ function paragraph(shown: Shown): string[] {
     shown
   const lines = [`${containerID} ${ifname}, network ${network}, by ${plugin}`]
   if (!complete) lines.push('  its ADD never came to an end')
+  if (shown.pendingClose === true)
+    lines.push('  its DEL was called while a program had the device open: it is restored when it is closed')
   if (!alive) lines.push('  its network namespace is gone')
   if (device !== undefined) {
     const place = device.vf === undefined ? '' : ` (VF ${device.vf} of ${device.pf ?? 'a PF that is gone'})`

@@ -33,6 +33,8 @@ export interface Shown {
   readonly alive: boolean
   /** False: the ADD never came to an end. */
   readonly complete: boolean
+  /** Its DEL was called while a program had the device open, which is restored when it is closed. */
+  readonly pendingClose?: boolean
   /** Of the interface in the pod; undefined when it is not to be seen. */
   readonly traffic: LinkCounters | undefined
   readonly device: ShownDevice | undefined
@@ -164,11 +166,12 @@ function eachRecord<J>(
 }
 
 function shownAttach(machine: Machine, record: PluginRecord<AttachJournal>): Shown {
-  const { device } = record.journal
+  const { device, pendingClose } = record.journal
   const { id, pfPci: pf, vfIndex: vf, driver } = device
   return withNode(machine, record, (_, common) => ({
     ...common,
     device: { id, pf, vf, driver },
+    ...(pendingClose === true ? { pendingClose } : {}),
     report: undefined,
     mappings: [],
     rules: [],

@@ -1,4 +1,4 @@
-/** Taking a PCI function from its driver and giving it back, by sysfs: its network interface starts anew on the host. */
+/** What starts a PCI function anew, by sysfs: a driver that lets go of it and takes it again, and a reset. */
 import { parsePciAddress } from '../lib/pci-address.ts'
 import { errorCode, SystemError } from '../sys/errno.ts'
 import { linkName, writeValue } from '../sys/files.ts'
@@ -49,4 +49,14 @@ export function rebindDriver(pci: string, driver: string, bus = '/sys/bus/pci'):
       sleep(pause)
     }
   }
+}
+
+/**
+ * Resets the function by the first of the ways that it has (`reset` of sysfs, Documentation/ABI/testing/sysfs-bus-pci): a VF
+ * by FLR, which takes a tenth of a second or more. Its PF sees that and forgets what the VF has told it. Throws the
+ * kernel's refusal, and SystemError EINVAL for what is no address.
+ */
+export function resetFunction(pci: string, bus = '/sys/bus/pci'): void {
+  if (parsePciAddress(pci) !== pci) throw new SystemError('function.reset', 22, `"${pci}" is no PCI address`)
+  writeValue(`${bus}/devices/${pci}/reset`, '1')
 }

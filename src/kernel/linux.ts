@@ -23,7 +23,7 @@ import {
 import { announcements } from './announce.ts'
 import { bridgeVlansOf, changeBridgeVlan, isVepa } from './bridge.ts'
 import { isSwitchdev } from './devlink.ts'
-import { rebindDriver } from './driver.ts'
+import { rebindDriver, resetFunction } from './driver.ts'
 import type { Kernel } from './kernel.ts'
 import { allLinks, changeAltname, findLink, mustFindLink, setLinkAttributes } from './links.ts'
 import type { OpenNetns } from './machine.ts'
@@ -145,6 +145,9 @@ export function openLinuxKernel(pod?: OpenNetns): Kernel {
         return {}
       case 'driver.rebind':
         renaming(() => rebindDriver(op.pci, op.driver))
+        return {}
+      case 'function.reset':
+        resetFunction(op.pci)
         return {}
       case 'clsact.add':
         offload().addClsact(socket(op.side), op.ifindex ?? indexOf(op.side, op.link))

@@ -11,7 +11,7 @@ export const pciDevices = '/sys/bus/pci/devices'
 /** Where auxiliary devices are listed: subfunctions of a NIC among others. */
 export const auxDevices = '/sys/bus/auxiliary/devices'
 
-/** Drivers that hand a function to a program in user space: such a function has no network interface. */
+/** Drivers that hand a function to a program in user space, as far as they are known by name. */
 const userspaceDrivers: ReadonlySet<string> = new Set(['vfio-pci', 'uio_pci_generic', 'igb_uio'])
 
 /**
@@ -21,6 +21,7 @@ const userspaceDrivers: ReadonlySet<string> = new Set(['vfio-pci', 'uio_pci_gene
 export interface PciFunction {
   readonly address: PciAddress
   readonly driver: string | undefined
+  /** Its driver hands it to a program in user space: it has no network interface. */
   readonly userspace: boolean
   readonly netdevs: readonly string[]
   readonly parents: readonly string[]
@@ -52,7 +53,7 @@ export function readPciFunction(address: PciAddress, folder = pciDevices): PciFu
   return {
     address,
     driver,
-    userspace: driver !== undefined && userspaceDrivers.has(driver),
+    userspace: driver !== undefined && (userspaceDrivers.has(driver) || isHandedOut(entries)),
     netdevs: [path, ...virtios.map((child) => `${path}/${child}`)].flatMap((parent) =>
       listFolder(`${parent}/net`),
     ),
@@ -62,6 +63,19 @@ export function readPciFunction(address: PciAddress, folder = pciDevices): PciFu
       ? { sriovNumvfs: Number(readText(`${path}/sriov_numvfs`) ?? 0) }
       : {}),
   }
+}
+
+/**
+ * True for a function of whatever vfio driver (`vfio-dev`, Linux 6.1), and of a UIO driver. A network driver may offer UIO
+ * beside its interface (bnx2x does for iSCSI): `net` stays in such a folder, also while the interface is in a pod.
+ */
+function isHandedOut(entries: readonly string[]): boolean {
+  return entries.includes('vfio-dev') || (entries.includes('uio') && !entries.includes('net'))
+}
+
+/** The driver that a function is bound to; undefined when it has none, or is gone. One readlink(2). */
+export function driverOf(address: PciAddress, folder = pciDevices): string | undefined {
+  return linkName(`${folder}/${address}/driver`)
 }
 
 /** The VFs of a PF, by index. */

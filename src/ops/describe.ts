@@ -100,6 +100,8 @@ export function describe(op: Op): string {
     }
     case 'driver.rebind':
       return `echo ${op.pci} | tee ${['unbind', 'bind'].map((file) => `/sys/bus/pci/drivers/${op.driver}/${file}`).join(' ')}`
+    case 'function.reset':
+      return `echo 1 > /sys/bus/pci/devices/${op.pci}/reset`
     case 'neigh.use':
       return `${prefix(op.side)}ip neigh replace ${op.address} dev ${op.link} nud none use`
     case 'announce':

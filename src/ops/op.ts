@@ -269,6 +269,8 @@ export type Op =
   | { do: 'bridge.vlan.add' | 'bridge.vlan.del'; side: Side; link: string; vlan: BridgeVlan }
   /** Takes a PCI function from its driver and gives it back, so that its interface starts anew on the host. */
   | { do: 'driver.rebind'; pci: string; driver: string }
+  /** A function level reset of a PCI function that nobody uses. */
+  | { do: 'function.reset'; pci: string }
   | Announce
   /**
    * Has the kernel ask for a neighbour (NTF_USE). For an address of the interface's own the question is a gratuitous
@@ -331,7 +333,7 @@ const opposite = {
 
 /**
  * The operation that takes `op` back; undefined for one that leaves nothing to take back (an announcement, a driver that
- * has its device again). A move may have given the interface another number: its inverse goes by the name, and asks for
+ * has its device again, a reset). A move may have given the interface another number: its inverse goes by the name, and asks for
  * the number before, by which other operations may know the interface.
  */
 export function invert(op: Op): Op | undefined {
@@ -349,6 +351,7 @@ export function invert(op: Op): Op | undefined {
     case 'announce':
     case 'neigh.use':
     case 'driver.rebind':
+    case 'function.reset':
       return undefined
     default:
       return { ...op, do: opposite[op.do] } as Op

@@ -254,6 +254,7 @@ const ops: { readonly [D in Op['do']]: OpFields<Op, D> } = {
   'bridge.vlan.add': bridgeVlan,
   'bridge.vlan.del': bridgeVlan,
   'driver.rebind': { pci, driver: text },
+  'function.reset': { pci },
   announce: {
     link: named,
     mac,

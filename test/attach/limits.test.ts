@@ -42,6 +42,19 @@ function differences(now: { min: number; max: number }, least = 0): string[] {
   return [...pfDifferences({} as Kernel, journal, readAttachConfig(request), vf, others)]
 }
 
+test('a MAC that its program has chosen is no difference where the PF trusts the VF', () => {
+  const request = requestOf({ deviceID: device, mac: '02:00:00:00:00:01' })
+  const journal = { device: { id: device, pci: device, parents: [device] }, original: { vf: {} } }
+  const macs = (trust: boolean, userspace?: boolean) => {
+    const vf = { index: 3, pfName: 'pf0', attributes: { mac: '02:00:00:00:00:02', trust } }
+    const facts = vf as unknown as VfFacts
+    return [...pfDifferences({} as Kernel, journal, readAttachConfig(request), facts, () => [], userspace)]
+  }
+  expect(macs(true, true)).toEqual([])
+  for (const found of [macs(false, true), macs(true), macs(true, false)])
+    expect(found).toEqual(['VF 3 of "pf0" has mac 02:00:00:00:00:02, not 02:00:00:00:00:01'])
+})
+
 test('without a record of a limit another rate is a difference', () => {
   expect(differences({ min: 0, max: 200 })).toEqual([])
   expect(differences({ min: 0, max: 99 })).toEqual([

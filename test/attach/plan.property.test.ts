@@ -73,7 +73,7 @@ function factsAt({ vf: attributes, link }: State): AttachFacts {
   return {
     device: { id: '0000:3b:02.3', pci: undefined, parents: ['0000:3b:02.3'], netdevs: ['pf0v3'] },
     vf: {
-      ...{ index: 3, pfPci: '0000:3b:00.0', pfName: 'pf0', pfMtu: 9000, attributes },
+      ...{ index: 3, pfPci: '0000:3b:00.0', pfName: 'pf0', pfMtu: 9000, pfUp: true, attributes },
       ...{ switchdev: false, representor: undefined },
     },
     port: { link: factsOf(link), master: undefined },

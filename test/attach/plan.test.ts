@@ -42,7 +42,7 @@ function facts(
       attributes === null
         ? undefined
         : {
-            ...{ index: 3, pfPci: '0000:3b:00.0', pfName: 'pf0', pfMtu: 9000, attributes },
+            ...{ index: 3, pfPci: '0000:3b:00.0', pfName: 'pf0', pfMtu: 9000, pfUp: true, attributes },
             ...{ switchdev: false, representor: undefined },
           },
     port: { link: factsOf({ ...link, ...change }), master: undefined },

@@ -25,6 +25,14 @@ test('nothing', () => {
   expect(showText({ attachments: [], errors: [] })).toBe('no attachments\n')
 })
 
+test('a device that a program had open at DEL', () => {
+  const device = { id: '0000:3b:02.1', pf: '0000:3b:00.0', vf: 3, driver: 'vfio-pci' }
+  const attach: Shown = { ...shown, plugin: 'vf-attach', device, pendingClose: true }
+  expect(showText({ attachments: [attach], errors: [] })).toContain(
+    '\n  its DEL was called while a program had the device open: it is restored when it is closed\n',
+  )
+})
+
 test('a device, its traffic, rules in the NIC and in software, and what is not as it should be', () => {
   const attach: Shown = {
     ...shown,

@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSyn
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { rebindDriver } from '../../src/kernel/driver.ts'
+import { rebindDriver, resetFunction } from '../../src/kernel/driver.ts'
 
 const pci = '0000:3b:02.3'
 let bus: string
@@ -65,5 +65,21 @@ describe('a rebind', () => {
   ])('never follows %j or %j anywhere', (driver, address) => {
     expect(() => rebindDriver(address, driver, bus)).toThrow('driver.rebind: EINVAL')
     expect([written('unbind'), written('bind')]).toEqual(['', ''])
+  })
+})
+
+describe('a reset', () => {
+  test('writes to the function, and passes a refusal on', () => {
+    const file = join(bus, 'devices', pci, 'reset')
+    writeFileSync(file, '')
+    resetFunction(pci, bus)
+    expect(readFileSync(file, 'utf8')).toBe('1')
+    rmSync(file)
+    mkdirSync(file)
+    expect(() => resetFunction(pci, bus)).toThrow('EISDIR')
+  })
+
+  test('goes to no other place', () => {
+    expect(() => resetFunction('../x', bus)).toThrow('function.reset: EINVAL')
   })
 })

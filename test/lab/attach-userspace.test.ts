@@ -3,8 +3,7 @@
 // what depends on the driver of the PF or of the VF.
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import type { PluginConfig, Runtime } from '../../hack/lab/cni-runtime.ts'
-import { bootLab, type Lab } from '../../hack/lab/lab.ts'
-import { lab as sharedLab } from '../support/lab.ts'
+import type { Lab } from '../../hack/lab/lab.ts'
 import {
   attachConfig,
   attachment,
@@ -14,22 +13,10 @@ import {
   staticIpam,
   testRuntime,
 } from '../support/plugins.ts'
-import { type Card, loadSimnic, setMode, setVfs, unloadSimnic } from '../support/simnic.ts'
+import { setMode } from '../support/simnic.ts'
 import { diffSnapshot, isCarrierOf, type Snapshot, snapshot } from '../support/snapshot.ts'
 import { deletePod, newPod } from '../support/topology.ts'
-import { makeVfs } from '../support/vfs.ts'
-
-interface Nic {
-  readonly lab: Lab
-  readonly pf: string
-  /** VF 0. */
-  readonly vf: string
-  /** Its driver in the kernel. */
-  readonly kernel: string
-  /** The driver that hands it to user space. */
-  readonly user: string
-  readonly remove: () => Promise<unknown>
-}
+import { bindTo, emulated, type Nic, simulated, vfInfo as vfInfoOf } from '../support/userspace-bed.ts'
 
 const POD = 'pod-one'
 const WISHES = {
@@ -42,31 +29,9 @@ const WISHES = {
 }
 const ipam = staticIpam('10.1.0.5/24', 'fd00:1::5/64')
 
-let card: Card
-
-async function simulated(): Promise<Nic> {
-  const lab = await sharedLab()
-  ;[card] = (await loadSimnic(lab, { totalVfs: 1 })) as [Card]
-  await setVfs(lab, card, 1)
-  // Its own addresses would come some time after the first look at the host.
-  await lab.must(`for name in ${card.wire} ${card.pf}; do
-      echo 1 >/proc/sys/net/ipv6/conf/$name/disable_ipv6; ip link set $name up
-    done`)
-  const vf = `${card.pci.slice(0, -1)}1`
-  const drivers = { kernel: 'simnic', user: 'uio_pci_generic' }
-  return { lab, pf: card.pf, vf, ...drivers, remove: () => unloadSimnic(lab) }
-}
-
-async function emulated(): Promise<Nic> {
-  const lab = await bootLab({ iommu: true, memory: 1536, processors: 1 })
-  const topology = await makeVfs(lab, 1)
-  const vf = topology.vfs[0]?.pci ?? ''
-  return { lab, pf: topology.pf, vf, kernel: 'igbvf', user: 'vfio-pci', remove: () => lab.close() }
-}
-
 describe.each([
   ['uio_pci_generic', simulated],
-  ['vfio-pci', emulated],
+  ['vfio-pci', () => emulated()],
 ])('a VF on %s', (user, setUp) => {
   let nic: Nic
   let lab: Lab
@@ -97,21 +62,8 @@ describe.each([
     await nic.remove()
   })
 
-  /** Gives the VF to a driver; with that of the kernel its network interface appears. */
-  async function bind(name: string): Promise<void> {
-    await lab.must(
-      `cd /sys/bus/pci/devices/$VF
-      if [ $DRIVER = ${nic.kernel} ]; then echo >driver_override; else echo $DRIVER >driver_override; fi
-      [ ! -e driver ] || echo $VF >driver/unbind
-      echo $VF >/sys/bus/pci/drivers_probe
-      [ "$(basename "$(readlink driver)")" = $DRIVER ] || { echo "no $DRIVER on $VF" >&2; exit 1; }
-      tries=0
-      while [ $DRIVER = ${nic.kernel} ] && ! ls net/* >/dev/null 2>&1; do
-        tries=$((tries + 1)); [ $tries -lt 600 ] || exit 1; sleep 0.05
-      done`,
-      { env: { VF: nic.vf, DRIVER: name } },
-    )
-  }
+  const bind = (name: string): Promise<void> => bindTo(nic, name)
+  const vfInfo = (): Promise<Record<string, unknown>> => vfInfoOf(nic)
 
   async function driver(): Promise<string> {
     return (await lab.must(`basename "$(readlink /sys/bus/pci/devices/${nic.vf}/driver)"`)).trim()
@@ -121,12 +73,6 @@ describe.each([
   async function netdevs(): Promise<string[]> {
     const list = await lab.must(`ls /sys/bus/pci/devices/${nic.vf}/net 2>/dev/null || true`)
     return list.split('\n').filter((name) => name !== '')
-  }
-
-  async function vfInfo(): Promise<Record<string, unknown>> {
-    const [link] = await json(lab, `ip -d -j link show dev ${nic.pf}`)
-    const [info] = (link?.vfinfo_list ?? []) as Record<string, unknown>[]
-    return info ?? {}
   }
 
   async function expectUnchanged(): Promise<void> {
@@ -261,12 +207,13 @@ describe.each([
 
   // The last one: the card stays in that mode.
   test('has its representor attached all the same in switchdev mode', async () => {
-    await setMode(lab, card, 'switchdev')
+    if (nic.card === undefined) throw new TypeError('no card of simnic')
+    await setMode(lab, nic.card, 'switchdev')
     await lab.must(`ip link add br-vf address 02:00:00:00:00:b0 type bridge vlan_filtering 1
       echo 1 >/proc/sys/net/ipv6/conf/br-vf/disable_ipv6; ip link set br-vf up`)
     try {
       const before = await snapshot(lab)
-      const rep = `${card.pf}rep0`
+      const rep = `${nic.pf}rep0`
       const list = listOf(attachConfig(nic.vf, { mac: WISHES.mac, bridge: 'br-vf', vlan: 10 }))
       const result = await runtime.add(list, attachment(pod))
       expect(result.interfaces?.map(({ name }) => name)).toEqual(['net1', rep])

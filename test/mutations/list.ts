@@ -4,6 +4,7 @@ import { kernel } from './kernel.ts'
 import { lib } from './lib.ts'
 import type { Mutation } from './mutation.ts'
 import { netlink } from './netlink.ts'
+import { nic } from './nic.ts'
 import { offload } from './offload.ts'
 import { ops } from './ops.ts'
 import { shim } from './shim.ts'
@@ -15,6 +16,7 @@ export const mutations: readonly Mutation[] = [
   ...offload,
   ...kernel,
   ...netlink,
+  ...nic,
   ...ops,
   ...cni,
   ...sys,

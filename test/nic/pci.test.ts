@@ -84,6 +84,22 @@ describe('a function', () => {
     expect(read(pf)).toMatchObject({ driver, userspace, netdevs: [] })
   })
 
+  test.each([
+    ['mlx5_vfio_pci', 'vfio-dev/vfio0', true],
+    ['some_uio', 'uio/uio0', true],
+    ['some_uio', 'msi_irqs', false],
+  ])('driver %s with %s belongs to user space: %s', (driver, child, userspace) => {
+    mkdirSync(join(addFunction(pf, { driver }), child), { recursive: true })
+    expect(read(pf)).toMatchObject({ userspace })
+  })
+
+  test('with UIO beside an interface belongs to the kernel, also while the interface is in a pod', () => {
+    const folder = addFunction(pf, { driver: 'bnx2x' })
+    mkdirSync(join(folder, 'uio/uio0'), { recursive: true })
+    mkdirSync(join(folder, 'net'))
+    expect(read(pf)).toMatchObject({ userspace: false, netdevs: [] })
+  })
+
   test('with several interfaces lists them in order', () => {
     addFunction(pf, { driver: 'mlx4_core', netdevs: ['eth3', 'eth10', 'eth1'] })
     expect(read(pf)?.netdevs).toEqual(['eth1', 'eth10', 'eth3'])

@@ -29,6 +29,7 @@ const lines: Readonly<Record<Op['do'], string>> = {
   'bridge.vlan.del': 'bridge vlan del dev pf0vf3 vid 100 pvid untagged',
   'driver.rebind':
     'echo 0000:3b:02.3 | tee /sys/bus/pci/drivers/igbvf/unbind /sys/bus/pci/drivers/igbvf/bind',
+  'function.reset': 'echo 1 > /sys/bus/pci/devices/0000:3b:02.3/reset',
   'clsact.add': 'tc qdisc add dev pf0 clsact',
   'clsact.del': 'tc qdisc del dev pf0 clsact',
   'steer.add': `tc filter add dev pf0 ingress protocol ip prio 10 flower ip_proto tcp dst_ip 10.1.0.1 dst_port 8080 skip_sw ${macs} ${redirect}`,

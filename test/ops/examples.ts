@@ -117,6 +117,7 @@ export const examples: Examples = {
   },
   'bridge.vlan.add': { do: 'bridge.vlan.add', ...bridgeVlan },
   'bridge.vlan.del': { do: 'bridge.vlan.del', ...bridgeVlan },
+  'function.reset': { do: 'function.reset', pci: '0000:3b:02.3' },
   'driver.rebind': { do: 'driver.rebind', pci: '0000:3b:02.3', driver: 'igbvf' },
   'clsact.add': { do: 'clsact.add', ...clsact },
   'clsact.del': { do: 'clsact.del', ...clsact },

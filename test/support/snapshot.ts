@@ -75,6 +75,11 @@ export const MAY_DIFFER: readonly Difference[] = [
   },
   {
     section: 'file',
+    path: /^\/run\/vf-flower\/administrative-mac [^/]+$/,
+    reason: 'the MAC of a VF that a reset has shown to be administrative: no ADD resets the VF for it again',
+  },
+  {
+    section: 'file',
     path: /^\/var\/lib\/cni\/vf-flower(\/(attach|(offload|portmap|bandwidth)(\/report)?|lock(\/[^/ ]+)?))?$/,
     reason:
       'folders of records and reports, and lock files, stay: removing a lock file would let two processes hold the lock',

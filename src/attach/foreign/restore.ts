@@ -8,11 +8,14 @@ import type { Machine, OpenNetns } from '../../kernel/machine.ts'
 import { notice } from '../../lib/notice.ts'
 import { parsePciAddress } from '../../lib/pci-address.ts'
 import { readPciFunction } from '../../nic/pci.ts'
-import { isSameNetns } from '../../ops/owner-netns.ts'
+import { isSameNetns, ownerMarks } from '../../ops/owner-netns.ts'
+import { type PluginRecord, recordSchemaVersion } from '../../ops/record.ts'
+import type { RecordStore } from '../../ops/record-store.ts'
 import type { Selector } from '../config.ts'
 import { readLive } from '../live.ts'
 import type { AttachJournal } from '../record.ts'
 import { findDevice, restoreDevice } from '../restore.ts'
+import { keptWhileOpen } from '../userspace.ts'
 import { type BusDevice, hostDeviceJournal } from './host-device.ts'
 import { forget, holds, type InUse, inUse, sriovDir } from './sriov.ts'
 import { readCache, removeCache, type SriovCache, sriovJournal } from './sriov-cache.ts'
@@ -20,6 +23,8 @@ import { readCache, removeCache, type SriovCache, sriovJournal } from './sriov-c
 /** What a DEL without a record of ours works with. */
 export interface ForeignSetting {
   readonly machine: Machine
+  /** Our records: of a device that is still open one is written, by which it is restored later. */
+  readonly store: RecordStore<AttachJournal>
   /** True when one of our records is about the device. */
   readonly isOurs: (id: string) => boolean
   /** Runs an action under the locks of a device. */
@@ -78,11 +83,27 @@ function restoreSriovs(setting: ForeignSetting, request: Request, cache: SriovCa
     } else {
       notice(`vf-attach: "${cache.pci}" was attached by sriov-cni, it is restored from "${cache.path}"`)
       const view = { pod: pod !== undefined, ifname }
-      restoreDevice(machine, kernel, journalNow(machine, kernel, cache, view), view)
+      const journal = journalNow(machine, kernel, cache, view)
+      const record = foreignRecord(machine, request, pod, journal)
+      if (!keptWhileOpen(machine, kernel, setting.store, record, view)) {
+        restoreDevice(machine, kernel, journal, view)
+      }
       forget(cache.pci, dir)
     }
   })
   removeCache(containerId, ifname, dir)
+}
+
+/** The attachment as one of ours. */
+function foreignRecord(
+  machine: Machine,
+  { containerId: containerID, ifname, name: network, netns }: Request,
+  pod: OpenNetns | undefined,
+  journal: AttachJournal,
+): PluginRecord<AttachJournal> {
+  const marks = pod === undefined ? { netnsId: '' } : ownerMarks(pod)
+  const owner = { containerID, ifname, network, netns, ...marks, bootId: machine.bootId() }
+  return { schema: recordSchemaVersion, plugin: 'vf-attach', phase: 'attached', owner, journal }
 }
 
 /**
