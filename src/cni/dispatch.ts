@@ -85,13 +85,18 @@ function serve(loadPlugin: () => Plugin, sys: Process, call: Call): void {
   perform(loadPlugin(), request, sys)
 }
 
+/** Characters that a version may have: those of the specification have five. */
+const longestVersion = 40
+
 function readRequest(sys: Process, call: Call): Request {
   const environment = readEnvironment(sys.env)
   const stdin = readStdin(sys)
   const config = readConfig(stdin)
   const policy = sys.policy === undefined ? undefined : callPolicy(sys.policy)
   call.log?.configured(config, policy)
-  call.cniVersion = configVersion(config)
+  const version = configVersion(config)
+  // An error object repeats it: of what is no version at all it has ours.
+  if (version.length <= longestVersion) call.cniVersion = version
   const { environment: allowed, env } = withoutOwnNetns(environment, sys)
   const request = makeRequest(allowed, env, stdin, config, (line) => warn(sys, line))
   return policy === undefined ? request : withPolicy(request, policy, sys)

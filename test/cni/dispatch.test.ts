@@ -74,6 +74,15 @@ describe('ADD', () => {
     })
   })
 
+  test('of a cniVersion of many characters does not repeat it', () => {
+    const { object, stdout } = runVerb(nothing, {
+      env: env('ADD'),
+      stdin: config(`0.${'x'.repeat(100_000)}`),
+    })
+    expect(object).toMatchObject({ code: 1, cniVersion: '1.1.0' })
+    expect(stdout.length).toBeLessThan(1_000)
+  })
+
   test('that hits a defect prints code 199, with the stack on stderr only', () => {
     const plugin = fakePlugin({
       add() {
