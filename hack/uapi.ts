@@ -42,6 +42,7 @@ import * as police from '../src/netlink/tc/police.ts'
 import * as check from '../src/netlink/tc/rule.ts'
 import * as stats from '../src/netlink/tc/stats.ts'
 import * as tbf from '../src/netlink/tc/tbf.ts'
+import * as tcm from '../src/netlink/tc/tcm.ts'
 import * as vlan from '../src/netlink/tc/vlan.ts'
 import * as tlv from '../src/netlink/tlv.ts'
 
@@ -69,7 +70,7 @@ export const modules: Readonly<Record<string, object>> = {
     neigh,
   },
   ...{ nfnetlink, nfrules, tables },
-  ...{ pedit, police, route, rtnl, rule, stats, tbf, tlv, vf, vlan },
+  ...{ pedit, police, route, rtnl, rule, stats, tbf, tcm, tlv, vf, vlan },
 }
 
 export interface Uapi {

@@ -9,6 +9,7 @@ import { addVerbFields, step } from '../lib/steps.ts'
 import { Transaction, withoutStuck } from '../ops/apply.ts'
 import { type PluginRecord, recordSchemaVersion } from '../ops/record.ts'
 import { addAddresses } from './addresses.ts'
+import { readCarried } from './carried.ts'
 import type { AttachConfig } from './config.ts'
 import { type AttachFacts, readAttachFacts } from './facts.ts'
 import { claim, release } from './foreign/sriov.ts'
@@ -40,6 +41,7 @@ export function addLocked(
   refuseTakenName(kernel, request.ifname)
   const facts = step('facts', () => readAttachFacts(kernel, chosen, config.bridge?.name))
   refuseImpossible(kernel, config, facts)
+  const carried = step('carried', () => readCarried(kernel, config, facts, request.ifname))
   for (const line of warningsOf(config, facts)) notice(`vf-attach: ${line}`)
 
   const record: PluginRecord<AttachJournal> = {
@@ -54,7 +56,7 @@ export function addLocked(
       netnsId: pod.id,
       bootId: machine.bootId(),
     },
-    journal: journalOf(config, facts),
+    journal: { ...journalOf(config, facts), ...carried },
   }
   // After a boot nothing of a VF is as this ADD left it, so no record needs to outlive one: none waits for a disk.
   const name = store.write(chosen.id, record, 'volatile')

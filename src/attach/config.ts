@@ -47,6 +47,8 @@ export interface AttachConfig {
     | undefined
   readonly hasIpam: boolean
   readonly stateDir: string
+  /** A device by which the node lives may be taken. */
+  readonly allowNodeDevice: boolean
   /** What the result says where the IPAM plugin says nothing. */
   readonly dns: JsonObject | undefined
   /** Lines for the operator: keys that have no effect. */
@@ -104,6 +106,7 @@ function read(request: Request, device: typeof chosenDevice): AttachConfig {
     announce: announceWish(config),
     hasIpam: hasIpam(config),
     stateDir: stateDirOf(config),
+    allowNodeDevice: config.allowNodeDevice === true,
     dns: config.dns as JsonObject | undefined,
     warnings: [
       ...(config.ipMasq === true ? ['key "ipMasq" has no effect: a VF does not pass the host\'s stack'] : []),

@@ -18,7 +18,7 @@ const onOff = () => z.union([z.literal('on'), z.literal('off'), z.boolean()])
 const pciAddress = 'a PCI address such as 0000:3b:02.1'
 const rate = 'an integer from 0 to 4294967295 (Mbit/s, 0 = no limit)'
 
-/** Keys of sriov-cni and host-device, and ours: `pf`, `mtu`, `bridge`, `announce`, `stateDir`, `gcLive`. */
+/** Keys of sriov-cni and host-device, and ours: `pf`, `mtu`, `bridge`, `announce`, `stateDir`, `allowNodeDevice`, `gcLive`. */
 export const keys: Readonly<Record<string, Key>> = {
   deviceID: {
     schema: () => z.string(),
@@ -121,6 +121,12 @@ export const keys: Readonly<Record<string, Key>> = {
     schema: () => z.string().check(z.regex(/^\/./)),
     allowed: 'an absolute path',
     effect: 'records and their locks, default `/var/lib/cni/vf-flower`',
+  },
+  allowNodeDevice: {
+    schema: () => z.boolean(),
+    allowed: 'true or false',
+    effect:
+      "gives a pod also a device by which the node lives: with a default route, the node's only address, ports or interfaces on it. What it carries is given back by DEL",
   },
   gcLive: {
     schema: () => z.boolean(),

@@ -62,6 +62,19 @@ export const attachJournal = () =>
       kind: z.optional(z.string()),
     }),
     original: original(),
+    /** What the interface carried, and when that was read (milliseconds since 1970); absent = nothing. */
+    carried: z.optional(
+      z.object({
+        at: z.int(),
+        items: z.array(
+          z.object({
+            what: z.enum(['address', 'route', 'neighbour']),
+            words: z.string(),
+            message: z.string(),
+          }),
+        ),
+      }),
+    ),
     /** ADD sets an administrative MAC on the PF. */
     macSet: z.optional(z.boolean()),
     /** VLAN that ADD gives the representor on its bridge. */

@@ -17,6 +17,9 @@ import type { AttachJournal } from './record.ts'
 import { salvage } from './salvage.ts'
 import { onePfChangeAtATime } from './setting.ts'
 
+/** Few interfaces carry anything. */
+const giving = () => require('./give-back.ts') as typeof import('./give-back.ts')
+
 /** How long to wait for the kernel to hand an interface back from a namespace that died, in milliseconds. */
 const returnMilliseconds = 5_000
 /** The same after the driver was told to start anew. */
@@ -107,7 +110,10 @@ export function restoreDevice(machine: Machine, kernel: Kernel, journal: AttachJ
     errors = applyAll(runner, ops)
     live = readLive(kernel, journal, view)
   }
-  if (live !== 'gone') requireRestored(journal, live, errors)
+  if (live === 'gone') return
+  requireRestored(journal, live, errors)
+  if (journal.carried !== undefined && live.link !== undefined)
+    giving().giveBack(kernel, runner, journal, live.link.facts)
 }
 
 function requireRestored(journal: AttachJournal, live: LiveState, errors: readonly string[]): void {

@@ -18,8 +18,10 @@ import type { CountedRule, FilterCounters, LinkCounters } from './counters.ts'
 import type { TcOffload } from './ethtool.ts'
 import type {
   AddressFacts,
+  CarriedFacts,
   LimiterFacts,
   LinkFacts,
+  MoveFacts,
   PortRateFacts,
   RouteFacts,
   ShaperFacts,
@@ -117,6 +119,10 @@ export interface Kernel extends Runner {
   links(side: Side): readonly LinkFacts[]
   /** Addresses on the interface with `ifindex`, or on all. */
   addresses(side: Side, ifindex?: number): readonly AddressFacts[]
+  /** What a move of the host's interface `link` into the pod, as `newName`, would meet. Nothing is changed. */
+  lookBeforeMove(link: LinkFacts, newName: string): MoveFacts
+  /** What the host's interface `link` carries. */
+  carried(link: LinkFacts): CarriedFacts
   /** VLANs of the bridge port with `ifindex`, by VID; none when it is no port of a bridge. */
   bridgeVlans(side: Side, ifindex: number): readonly BridgeVlan[]
   /** Unicast routes of both families in every table. */

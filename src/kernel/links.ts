@@ -45,6 +45,7 @@ export function linkFacts(link: Link): LinkFacts {
     kind: info?.IFLA_INFO_KIND,
     vlanId: data === undefined || data instanceof Uint8Array ? undefined : vlanIdOf(data),
     slaveKind: info?.IFLA_INFO_SLAVE_KIND,
+    ...(link.IFLA_QDISC === undefined ? {} : { qdisc: link.IFLA_QDISC }),
     xdp: xdpPrograms(link.IFLA_XDP),
     parent: link.IFLA_PARENT_DEV_NAME,
     parentBus: link.IFLA_PARENT_DEV_BUS_NAME,

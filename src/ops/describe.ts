@@ -1,7 +1,17 @@
 /** One `ip`, `tc` or `nft` line for each operation: what a log, an error and a report show, and what one can type. */
 import { ipFamily } from '../lib/ip.ts'
 import { meterPriority, policeMtu, ratePriority, shaperHandle } from '../lib/rate-numbers.ts'
-import type { LinkAttributes, Offload, Op, RateSpec, RouteSpec, Side, SteerSpec, VfAttributes } from './op.ts'
+import type {
+  CarriedOp,
+  LinkAttributes,
+  Offload,
+  Op,
+  RateSpec,
+  RouteSpec,
+  Side,
+  SteerSpec,
+  VfAttributes,
+} from './op.ts'
 
 /** The operation as a command line. `pod:` in front of it means: inside the pod's network namespace. */
 export function describe(op: Op): string {
@@ -90,11 +100,19 @@ export function describe(op: Op): string {
     }
     case 'driver.rebind':
       return `echo ${op.pci} | tee ${['unbind', 'bind'].map((file) => `/sys/bus/pci/drivers/${op.driver}/${file}`).join(' ')}`
+    case 'carried.give':
+      return givenLine(op)
     case 'neigh.use':
       return `${prefix(op.side)}ip neigh replace ${op.address} dev ${op.link} nud none use`
     case 'announce':
       return `pod:arping -U -c ${op.count} -I ${op.link} ${op.addresses.join(' ')}`
   }
+}
+
+function givenLine({ what, words, link }: CarriedOp): string {
+  const isEntry = what === 'neighbour' && / (self|master)$/.test(words)
+  const command = { address: 'ip address add', route: 'ip route append', neighbour: 'ip neigh add' }[what]
+  return `${isEntry ? 'bridge fdb add' : command} ${words} dev ${link}`
 }
 
 /** A steering filter as the `tc` command that makes it. `flag` is skip_sw, skip_hw or empty. */

@@ -65,6 +65,8 @@ function podWith(
   return {
     ...{
       run: never,
+      lookBeforeMove: never,
+      carried: never,
       rates: never,
       sourceRules: never,
       probe: never,

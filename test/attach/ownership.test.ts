@@ -52,6 +52,7 @@ function nodeWith(record: string, meanwhile: (id: string) => void = () => undefi
       return asked === side && name === present ? { ...link, name } : undefined
     },
     links: () => [],
+    lookBeforeMove: () => ({ refusal: undefined, qdiscs: [], isBare: true }),
     close: () => undefined,
   }
   const machine: Machine = {

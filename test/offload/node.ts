@@ -42,6 +42,8 @@ export class Node implements Machine {
     return {
       ...{
         run: never,
+        lookBeforeMove: never,
+        carried: never,
 
         addresses: never,
         routes: never,

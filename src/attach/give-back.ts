@@ -1,0 +1,59 @@
+/** Gives an interface that is home again what it carried before ADD. */
+import type { LinkFacts } from '../kernel/facts.ts'
+import type { Kernel } from '../kernel/kernel.ts'
+import { notice } from '../lib/notice.ts'
+import { applyAll, type Runner } from '../ops/apply.ts'
+import type { CarriedItem } from '../ops/op.ts'
+import type { AttachJournal } from './record.ts'
+
+/**
+ * Gives back what of the journal `link`, an interface of the host, does not have: addresses first, with which the kernel makes
+ * routes by itself, then the rest. What can't be given back is said on stderr with the kernel's words; it is no reason to fail:
+ * the interface is home, and the next try would fare no better.
+ */
+export function giveBack(kernel: Kernel, runner: Runner, { carried }: AttachJournal, link: LinkFacts): void {
+  if (carried === undefined) return
+  const age = Math.max(0, Math.floor((Date.now() - carried.at) / 1000))
+  const isAddress = ({ what }: CarriedItem) => what === 'address'
+  const addresses = missing(kernel, carried.items.filter(isAddress), link)
+  const moved = elsewhere(kernel, addresses, link)
+  for (const { words } of moved) {
+    notice(`vf-attach: "${link.name}" had the address ${words} before ADD, another interface has it now`)
+  }
+  give(addresses.filter((item) => !moved.includes(item)))
+  give(
+    missing(
+      kernel,
+      carried.items.filter((item) => !isAddress(item)),
+      link,
+    ),
+  )
+
+  function give(items: readonly CarriedItem[]): void {
+    const { name, ifindex } = link
+    const ops = items.map((item) => ({ do: 'carried.give', link: name, ifindex, ...item, age }) as const)
+    for (const line of applyAll(runner, ops)) notice(`vf-attach: Cannot give back: ${line}`)
+  }
+}
+
+function missing(kernel: Kernel, items: readonly CarriedItem[], link: LinkFacts): readonly CarriedItem[] {
+  if (items.length === 0) return []
+  const key = ({ what, words }: CarriedItem) => `${what} ${words}`
+  const there = new Set(kernel.carried(link).items.map(key))
+  return items.filter((item) => !there.has(key(item)))
+}
+
+/** Addresses that somebody has given to another interface meanwhile: the node must not have them twice. */
+function elsewhere(
+  kernel: Kernel,
+  items: readonly CarriedItem[],
+  { ifindex }: LinkFacts,
+): readonly CarriedItem[] {
+  if (items.length === 0) return []
+  const bare = (words: string) => words.split(/[ /]/, 1)[0]
+  const others = new Set(
+    kernel.addresses('host').flatMap((one) => (one.ifindex === ifindex ? [] : [bare(one.address)])),
+  )
+  // A link-local address is of its link alone.
+  return items.filter(({ words }) => !words.startsWith('fe80:') && others.has(bare(words)))
+}
