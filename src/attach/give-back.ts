@@ -6,34 +6,38 @@ import { applyAll, type Runner } from '../ops/apply.ts'
 import type { CarriedItem } from '../ops/op.ts'
 import type { AttachJournal } from './record.ts'
 
+/** Looks and tries before giving up: a route may need one that comes later, and a refusal may be over at the next try. */
+const maxRounds = 4
+
 /**
  * Gives back what of the journal `link`, an interface of the host, does not have: addresses first, with which the kernel makes
  * routes by itself, then the rest. What can't be given back is said on stderr with the kernel's words; it is no reason to fail:
- * the interface is home, and the next try would fare no better.
+ * the interface is home, and the next call would fare no better.
  */
 export function giveBack(kernel: Kernel, runner: Runner, { carried }: AttachJournal, link: LinkFacts): void {
   if (carried === undefined) return
+  const { name, ifindex } = link
   const age = Math.max(0, Math.floor((Date.now() - carried.at) / 1000))
-  const isAddress = ({ what }: CarriedItem) => what === 'address'
-  const addresses = missing(kernel, carried.items.filter(isAddress), link)
-  const moved = elsewhere(kernel, addresses, link)
+  const first = missing(kernel, carried.items, link)
+  const moved = elsewhere(kernel, first.filter(isAddress), link)
   for (const { words } of moved) {
-    notice(`vf-attach: "${link.name}" had the address ${words} before ADD, another interface has it now`)
+    notice(`vf-attach: "${name}" had the address ${words} before ADD, another interface has it now`)
   }
-  give(addresses.filter((item) => !moved.includes(item)))
-  give(
-    missing(
-      kernel,
-      carried.items.filter((item) => !isAddress(item)),
-      link,
-    ),
-  )
+  const wanted = carried.items.filter((item) => !moved.includes(item))
+  let left: readonly CarriedItem[] = first.filter((item) => !moved.includes(item))
+  let errors: readonly string[] = []
+  for (let round = 0; round < maxRounds && left.length > 0; round++) {
+    const addresses = left.filter(isAddress)
+    const next = addresses.length > 0 && round === 0 ? addresses : left
+    const ops = next.map((item) => ({ do: 'carried.give', link: name, ifindex, ...item, age }) as const)
+    errors = applyAll(runner, ops)
+    left = missing(kernel, wanted, link)
+  }
+  for (const line of errors) notice(`vf-attach: Cannot give back what "${name}" had before ADD: ${line}`)
+}
 
-  function give(items: readonly CarriedItem[]): void {
-    const { name, ifindex } = link
-    const ops = items.map((item) => ({ do: 'carried.give', link: name, ifindex, ...item, age }) as const)
-    for (const line of applyAll(runner, ops)) notice(`vf-attach: Cannot give back: ${line}`)
-  }
+function isAddress({ what }: CarriedItem): boolean {
+  return what === 'address'
 }
 
 function missing(kernel: Kernel, items: readonly CarriedItem[], link: LinkFacts): readonly CarriedItem[] {

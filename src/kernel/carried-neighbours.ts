@@ -47,11 +47,12 @@ function neighbourItem(found: Neigh): CarriedItem {
   const { NDA_CACHEINFO: _, NDA_PROBES: _probes, NDA_MASTER: _master, ...rest } = found
   const place = found.ndm_flags & (NTF.NTF_SELF | NTF.NTF_MASTER)
   // An entry of a bridge is told without the flag that a request needs.
-  const flags = found.ndm_family === AF.AF_BRIDGE && place === 0 ? NTF.NTF_MASTER : 0
+  const isEntry = found.ndm_family === AF.AF_BRIDGE
+  const flags = isEntry && place === 0 ? NTF.NTF_MASTER : 0
   const message = neighMessage.encode({ ...rest, ndm_ifindex: 0, ndm_flags: found.ndm_flags | flags })
   const words = [
     ...(found.NDA_DST === undefined ? [] : [found.NDA_DST]),
-    ...(found.NDA_LLADDR === undefined ? [] : [`lladdr ${found.NDA_LLADDR}`]),
+    ...(found.NDA_LLADDR === undefined ? [] : [`${isEntry ? '' : 'lladdr '}${found.NDA_LLADDR}`]),
     ...(found.NDA_VLAN === undefined ? [] : [`vlan ${found.NDA_VLAN}`]),
     ...(found.ndm_family === AF.AF_BRIDGE
       ? [(found.ndm_flags & NTF.NTF_SELF) === 0 ? 'master' : 'self']
