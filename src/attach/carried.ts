@@ -16,7 +16,7 @@ import { selectorWords } from './select.ts'
 const takingBack: readonly (string | undefined)[] = ['bridge', 'bond', 'vrf', 'team', 'batadv']
 
 /**
- * What the device's interface carries, for the journal; empty for one that carries nothing.
+ * What the device's interface carries, for the journal: its settings, and the rest where there is any.
  * @throws CniError 7 when the kernel does not move it, when the node lives by it, and for what nobody could give back; 102 when
  *   the kernel refuses its names in the pod
  */
@@ -25,16 +25,17 @@ export function readCarried(
   config: AttachConfig,
   { port }: AttachFacts,
   ifname: string,
-): Pick<AttachJournal, 'carried'> {
+): Pick<AttachJournal, 'carried' | 'settings'> {
   if (port === undefined) return {}
   const move = kernel.lookBeforeMove(port.link, ifname)
   const carried = move.isBare ? undefined : kernel.carried(port.link)
   refuseNodeDevice(kernel, config, port, carried)
   refuseUnmovable(config, port, move)
   refuseLasting(config, port, move, carried)
-  if (carried === undefined || carried.items.length === 0) return {}
+  const settings = kernel.settings(port.link)
+  if (carried === undefined || carried.items.length === 0) return { settings }
   tell(port, carried)
-  return { carried: { at: Date.now(), items: [...carried.items] } }
+  return { settings, carried: { at: Date.now(), items: [...carried.items] } }
 }
 
 function refuseNodeDevice(

@@ -3,18 +3,20 @@ import type { LinkFacts } from '../kernel/facts.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import { notice } from '../lib/notice.ts'
 import { applyAll, type Runner } from '../ops/apply.ts'
-import type { CarriedItem } from '../ops/op.ts'
+import type { CarriedItem, Op } from '../ops/op.ts'
 import type { AttachJournal } from './record.ts'
 
 /** Looks and tries before giving up: a route may need one that comes later, and a refusal may be over at the next try. */
 const maxRounds = 4
 
 /**
- * Gives back what of the journal `link`, an interface of the host, does not have: addresses first, with which the kernel makes
+ * Gives back what of the journal `link`, an interface of the host, does not have: settings and addresses first, with which the kernel makes
  * routes by itself, then the rest. What can't be given back is said on stderr with the kernel's words; it is no reason to fail:
  * the interface is home, and the next call would fare no better.
  */
-export function giveBack(kernel: Kernel, runner: Runner, { carried }: AttachJournal, link: LinkFacts): void {
+export function giveBack(kernel: Kernel, runner: Runner, journal: AttachJournal, link: LinkFacts): void {
+  const { carried, settings } = journal
+  if (settings !== undefined) tell(link, applyTwice(runner, kernel.settingOps(link, settings)))
   if (carried === undefined) return
   const { name, ifindex } = link
   const age = Math.max(0, Math.floor((Date.now() - carried.at) / 1000))
@@ -33,6 +35,15 @@ export function giveBack(kernel: Kernel, runner: Runner, { carried }: AttachJour
     errors = applyAll(runner, ops)
     left = missing(kernel, wanted, link)
   }
+  tell(link, errors)
+}
+
+/** Runs operations, those that are refused once more: what stood in the way may be over. */
+function applyTwice(runner: Runner, ops: readonly Op[]): readonly string[] {
+  return ops.flatMap((op) => (applyAll(runner, [op]).length === 0 ? [] : applyAll(runner, [op])))
+}
+
+function tell({ name }: LinkFacts, errors: readonly string[]): void {
   for (const line of errors) notice(`vf-attach: Cannot give back what "${name}" had before ADD: ${line}`)
 }
 

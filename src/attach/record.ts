@@ -62,6 +62,8 @@ export const attachJournal = () =>
       kind: z.optional(z.string()),
     }),
     original: original(),
+    /** Settings of the interface below net/ipv4/conf and net/ipv6/conf, as the kernel's arrays, hex; absent = unknown. */
+    settings: z.optional(z.object({ v4: z.optional(z.string()), v6: z.optional(z.string()) })),
     /** What the interface carried, and when that was read (milliseconds since 1970); absent = nothing. */
     carried: z.optional(
       z.object({

@@ -1,5 +1,6 @@
 /** DEL's half that concerns the device: from whatever state it is in back to the one in the journal, verified. */
 import { CniError, code } from '../cni/error.ts'
+import type { LinkFacts } from '../kernel/facts.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import type { Machine } from '../kernel/machine.ts'
 import { notice } from '../lib/notice.ts'
@@ -112,8 +113,18 @@ export function restoreDevice(machine: Machine, kernel: Kernel, journal: AttachJ
   }
   if (live === 'gone') return
   requireRestored(journal, live, errors)
-  if (journal.carried !== undefined && live.link !== undefined)
-    giving().giveBack(kernel, runner, journal, live.link.facts)
+  const link = live.link?.facts
+  if (link !== undefined && lacksSomething(kernel, journal, link)) {
+    giving().giveBack(kernel, runner, journal, link)
+  }
+}
+
+/** True when the interface may not have all that it had beside itself. */
+function lacksSomething(kernel: Kernel, { carried, settings }: AttachJournal, link: LinkFacts): boolean {
+  if (carried !== undefined) return true
+  if (settings === undefined) return false
+  const now = kernel.settings(link)
+  return now.v4 !== settings.v4 || now.v6 !== settings.v6
 }
 
 function requireRestored(journal: AttachJournal, live: LiveState, errors: readonly string[]): void {

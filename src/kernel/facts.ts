@@ -34,6 +34,8 @@ export interface LinkFacts {
   readonly slaveKind: string | undefined
   /** Kind of the root qdisc: `noqueue`, `mq`, `tbf`; `noop` for one that was never up. */
   readonly qdisc?: string
+  /** IFLA_AF_SPEC as it came: settings of both families. */
+  readonly afSpec?: Uint8Array
   /** Numbers of the XDP programs on it. */
   readonly xdp: readonly number[]
   /** The bus address of the device behind it (IFLA_PARENT_DEV_NAME, Linux 5.14), also visible inside a pod. */
@@ -46,6 +48,12 @@ export interface LinkFacts {
   readonly physPortName: string | undefined
   /** Present when asked for: attributes of the VFs below a PF, by VF index. */
   readonly vfs: ReadonlyMap<number, VfAttributes> | undefined
+}
+
+/** Settings of an interface below net/ipv4/conf and net/ipv6/conf: arrays of 32-bit numbers, hex. */
+export interface LinkSettings {
+  readonly v4?: string | undefined
+  readonly v6?: string | undefined
 }
 
 /** An address on an interface, CIDR form. `scope` as in linux/rtnetlink.h, 0 = global. */

@@ -21,6 +21,7 @@ import type {
   CarriedFacts,
   LimiterFacts,
   LinkFacts,
+  LinkSettings,
   MoveFacts,
   PortRateFacts,
   RouteFacts,
@@ -123,6 +124,10 @@ export interface Kernel extends Runner {
   lookBeforeMove(link: LinkFacts, newName: string): MoveFacts
   /** What the host's interface `link` carries. */
   carried(link: LinkFacts): CarriedFacts
+  /** Settings below net/ipv4/conf and net/ipv6/conf, as a look at `link` found them. */
+  settings(link: LinkFacts): LinkSettings
+  /** Operations that lead the host's interface `link`, as a look found it, to the settings that it had. */
+  settingOps(link: LinkFacts, was: LinkSettings): readonly Op[]
   /** VLANs of the bridge port with `ifindex`, by VID; none when it is no port of a bridge. */
   bridgeVlans(side: Side, ifindex: number): readonly BridgeVlan[]
   /** Unicast routes of both families in every table. */

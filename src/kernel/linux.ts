@@ -44,6 +44,9 @@ const looks = () => require('./looks.ts') as typeof import('./looks.ts')
 /** What of it only an interface needs that carries something. */
 const carried = () => require('./carried.ts') as typeof import('./carried.ts')
 
+/** What only an interface has that vf-attach moves. */
+const settings = () => require('./settings.ts') as typeof import('./settings.ts')
+
 /** What only an ADD asks. */
 const preflight = () => require('./preflight.ts') as typeof import('./preflight.ts')
 
@@ -221,6 +224,8 @@ export function openLinuxKernel(pod?: OpenNetns): Kernel {
     addresses: (side, ifindex) => addressesOn(socket(side), ifindex),
     lookBeforeMove: (link, newName) => preflight().lookBeforeMove(socket('host'), podNetns(), link, newName),
     carried: (link) => carried().carriedBy(socket('host'), link),
+    settings: (link) => settings().settingsOf(link),
+    settingOps: (link, was) => settings().settingOps(link.name, was, settings().settingsOf(link)),
     bridgeVlans: (side, ifindex) => bridgeVlansOf(socket(side), ifindex),
     routes: (side) => allRoutes(socket(side)),
     sourceRules: (side, family) => offload().sourceRules(socket(side), family),

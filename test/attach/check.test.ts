@@ -67,6 +67,8 @@ function podWith(
       run: never,
       lookBeforeMove: never,
       carried: never,
+      settings: never,
+      settingOps: never,
       rates: never,
       sourceRules: never,
       probe: never,

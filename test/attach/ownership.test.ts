@@ -53,6 +53,7 @@ function nodeWith(record: string, meanwhile: (id: string) => void = () => undefi
     },
     links: () => [],
     lookBeforeMove: () => ({ refusal: undefined, qdiscs: [], isBare: true }),
+    settings: () => ({}),
     close: () => undefined,
   }
   const machine: Machine = {

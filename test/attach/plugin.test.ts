@@ -39,6 +39,7 @@ function machine(): Machine {
     link: (side, name) => linksOn(side).find((link) => link.name === name),
     links: linksOn,
     lookBeforeMove: () => ({ refusal: undefined, qdiscs: [], isBare: true }),
+    settings: () => ({}),
     close: () => undefined,
   }
   return {

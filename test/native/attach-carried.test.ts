@@ -36,6 +36,8 @@ ip neigh add 2001:db8::1 lladdr 02:00:00:00:09:02 dev nic0 nud permanent router
 ip neigh add proxy 192.0.2.77 dev nic0
 ip neigh add proxy 2001:db8::77 dev nic0
 bridge fdb add 02:00:00:00:09:03 dev nic0 self
+echo 0 >/proc/sys/net/ipv6/conf/nic0/accept_ra; echo 7 >/proc/sys/net/ipv6/conf/nic0/router_solicitation_interval
+echo 2 >/proc/sys/net/ipv4/conf/nic0/rp_filter; echo 1 >/proc/sys/net/ipv4/conf/nic0/arp_ignore
 ip rule add iif nic0 lookup 1000 priority 1000
 ip rule add oif nic0 lookup 1000 priority 1001`
 const UNLOAD = `ip rule del priority 1000; ip rule del priority 1001; ip addr flush dev nic0 scope global
@@ -99,6 +101,16 @@ describe('an interface with something of each kind', () => {
     await bed.lab.must(LOAD)
     await bed.expectUnchanged()
   })
+})
+
+test('settings of an interface that carries nothing else are there again after DEL', async () => {
+  await bed.lab.must(`echo 1 >/proc/sys/net/ipv6/conf/nic0/disable_ipv6; echo 1 >/proc/sys/net/ipv4/conf/nic0/proxy_arp
+    echo 3 >/proc/sys/net/ipv6/conf/nic0/router_probe_interval`)
+  await bed.remember()
+  await bed.add(onNic(bed.nic()), 'pod-one')
+  await bed.del(onNic(bed.nic()), 'pod-one')
+  await bed.expectUnchanged()
+  await bed.lab.must('echo 0 >/proc/sys/net/ipv6/conf/nic0/disable_ipv6')
 })
 
 describe('a port of a bridge', () => {

@@ -44,6 +44,8 @@ export class Node implements Machine {
         run: never,
         lookBeforeMove: never,
         carried: never,
+        settings: never,
+        settingOps: never,
 
         addresses: never,
         routes: never,

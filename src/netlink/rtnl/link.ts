@@ -123,6 +123,13 @@ export const xdp = attrs('IFLA_XDP', () => ({
 /** IFLA_PROP_LIST: alternative names. */
 export const propList = repeated('IFLA_ALT_IFNAME', [53, cstr(128)])
 
+/** IFLA_INET_*, IFLA_INET6_* of linux/if_link.h: settings of an interface, the kernel's arrays of int. */
+const inetSpec = attrs('IFLA_INET', () => ({ IFLA_INET_CONF: [1, bytes()] }))
+const inet6Spec = attrs('IFLA_INET6', () => ({ IFLA_INET6_CONF: [2, bytes()] }))
+
+/** IFLA_AF_SPEC of a link message of family AF_UNSPEC, by address family. Large, so it is decoded where it is wanted. */
+export const afSpec = attrs('AF', () => ({ AF_INET: [2, inetSpec], AF_INET6: [10, inet6Spec] }))
+
 /** IFLA_* of linux/if_link.h; types from ifla_policy and rtnl_fill_ifinfo, net/core/rtnetlink.c. */
 export const link = attrs('IFLA', () => ({
   IFLA_ADDRESS: [1, lladdr],
