@@ -26,6 +26,54 @@ describe('a failed ADD', () => {
   })
 })
 
+describe('a VF with addresses, routes and settings of its own', () => {
+  test('has them again after an ADD that failed half-way, after DEL, and when its pod has died without one', async () => {
+    const { netdev, pci } = bed.vf()
+    await bed.lab.must(`set -e
+      echo 0 >/proc/sys/net/ipv6/conf/${netdev}/accept_ra; ip link set ${netdev} up
+      ip addr add 192.0.2.5/24 dev ${netdev}; ip addr add 2001:db8::5/64 dev ${netdev} nodad
+      ip route add 198.18.0.0/16 via 192.0.2.1; ip -6 route add 2001:db8:ff::/48 via 2001:db8::1 metric 77
+      ip neigh add 192.0.2.1 lladdr 02:00:00:00:09:01 dev ${netdev} nud permanent
+      until ip -6 addr show dev ${netdev} scope link -tentative | grep -q fe80; do sleep 0.1; done`)
+    await bed.remember()
+    const mac = '02:00:00:00:0a:08'
+    await bed.refused('ADD', onVf(bed.vf(), { mac, vlan: 50, link_state: 'enable' }), 'pod-one')
+    await bed.expectUnchanged('after an attribute was refused')
+    const ipam = { type: 'static', addresses: [] }
+    await bed.refused('ADD', onVf(bed.vf(), { mac, mtu: 1400, ipam }), 'pod-one')
+    await bed.expectUnchanged('after IPAM failed')
+    await bed.add(onVf(bed.vf(), { mac }), 'pod-one')
+    await bed.del(onVf(bed.vf(), { mac }), 'pod-one')
+    await bed.expectUnchanged('after DEL')
+    await bed.add(onVf(bed.vf(), { mac }), 'pod-one')
+    await bed.podDies('pod-one')
+    await bed.lab.must(`until [ -e /sys/bus/pci/devices/${pci}/net/net1 ]; do sleep 0.1; done`)
+    await bed.podIsBack('pod-one')
+    await bed.del(onVf(bed.vf(), { mac }), 'pod-one', { netns: '' })
+    await bed.expectUnchanged('after the pod has died')
+    await bed.lab.must(`ip addr flush dev ${netdev}; ip link set ${netdev} down
+      echo 1 >/proc/sys/net/ipv6/conf/${netdev}/accept_ra`)
+    await bed.remember()
+  })
+
+  test.each([
+    ['bond', 'bond-node', 'ip link add bond-node type bond'],
+    ['bridge', 'br-node', 'ip link add br-node type bridge'],
+  ])('a %s belongs to its namespace, and keeps what it has', async (_, device, make) => {
+    await bed.lab.must(`set -e; ${make}; ip link set ${device} up
+      ip addr add 192.0.2.5/24 dev ${device}; ip addr add 2001:db8::5/64 dev ${device} nodad
+      ip route add 198.18.0.0/16 via 192.0.2.1`)
+    await bed.remember()
+    expect(await bed.refused('ADD', { type: 'vf-attach', device }, 'pod-one')).toMatchObject({
+      code: 7,
+      details: expect.stringContaining('EINVAL'),
+    })
+    await bed.expectUnchanged()
+    await bed.lab.must(`ip link del ${device}`)
+    await bed.remember()
+  })
+})
+
 describe('a DEL that comes late, early or fails', () => {
   test('#219, #313: DEL of an old pod, slow in IPAM, neither holds up nor resets the next pod on its VF', async () => {
     const old = onVf(bed.vf(), { vlan: 51, trust: 'on', ipam: localIpam(FLAKY) })
