@@ -57,7 +57,6 @@ export const covers: Readonly<Record<string, readonly string[]>> = {
   'kernel/rate-ops': ['kernel/rates', 'native/rates-faults'],
   'kernel/rivals': ['offload/coexist', 'lab/offload-coexist'],
   'kernel/rules': ['kernel/addressing', 'native/kernel-pod'],
-  'kernel/settings': ['native/attach-carried'],
   'kernel/shapers': ['kernel/rates', 'native/rates-detour'],
   'kernel/steer-filter': ['kernel/steer', 'lab/kernel-steer'],
   'kernel/tables': ['native/kernel-nft'],
