@@ -64,6 +64,7 @@ export const covers: Readonly<Record<string, readonly string[]>> = {
   'lib/lost-answer': ['kernel/refusals'],
   'lib/notice': ['lib/log'],
   'lib/offload-refused': ['kernel/refusals', 'offload/install'],
+  'lib/own-cookie': ['lab/attach-bugs', 'native/offload-lost'],
   'lib/pick': ['lib/log'],
   'lib/pino': ['conformance/log'],
   'lib/port-taken': ['offload/entries'],

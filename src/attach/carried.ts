@@ -6,6 +6,7 @@ import { CniError, code } from '../cni/error.ts'
 import type { CarriedFacts, MoveFacts } from '../kernel/facts.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import { notice } from '../lib/notice.ts'
+import { cookiePrefix } from '../lib/own-cookie.ts'
 import type { AttachConfig } from './config.ts'
 import type { AttachFacts, PortFacts } from './facts.ts'
 import { mayTakeNodeDevice, nodeLife } from './node-life.ts'
@@ -31,7 +32,7 @@ export function readCarried(
   const carried = move.isBare ? undefined : kernel.carried(port.link)
   refuseNodeDevice(kernel, config, port, carried)
   refuseUnmovable(config, port, move)
-  refuseLasting(config, port, move, carried)
+  refuseLasting(kernel, config, port, move, carried)
   const settings = kernel.settings(port.link)
   if (carried === undefined || carried.items.length === 0) return { settings }
   tell(port, carried)
@@ -64,6 +65,7 @@ function refuseUnmovable(config: AttachConfig, { link }: PortFacts, { refusal }:
 }
 
 function refuseLasting(
+  kernel: Kernel,
   config: AttachConfig,
   { link, master }: PortFacts,
   { qdiscs }: MoveFacts,
@@ -71,6 +73,9 @@ function refuseLasting(
 ): void {
   const reasons = [
     ...qdiscs.map((kind) => `somebody has given it the qdisc ${kind}, which a move destroys`),
+    ...(qdiscs.length > 0 && isUplink(kernel, link.ifindex)
+      ? ['port mappings or limits of vf-offload go by it']
+      : []),
     ...(carried?.shared ?? []).map((route) => `it has a part in the route ${route}`),
     ...(master !== undefined && !takingBack.includes(link.slaveKind)
       ? [`its master "${master}" (${link.slaveKind ?? 'of an unknown kind'}) would not take it back`]
@@ -78,6 +83,11 @@ function refuseLasting(
   ]
   if (reasons.length === 0) return
   throw refused(config, `"${link.name}" could not be given back as it is: ${reasons.join('; ')}`)
+}
+
+/** True when filters of vf-offload are on the interface. */
+function isUplink(kernel: Kernel, ifindex: number): boolean {
+  return kernel.ownFilters(cookiePrefix).some((filter) => filter.ifindex === ifindex)
 }
 
 /** By name: an operator who looks for an address must find who has it. */

@@ -56,6 +56,19 @@ describe('a VF with addresses, routes and settings of its own', () => {
     await bed.remember()
   })
 
+  test('is refused while filters of vf-offload are on it', async () => {
+    const { netdev } = bed.vf()
+    await bed.lab.must(`tc qdisc add dev ${netdev} clsact && tc filter add dev ${netdev} ingress protocol ip flower \
+      ip_proto tcp dst_port 80 action pass cookie 76660101020304050607080910111213`)
+    await bed.remember()
+    const { code, msg } = await bed.refused('ADD', onVf(bed.vf()), 'pod-one')
+    expect(code).toBe(7)
+    expect(msg).toContain('the qdisc clsact, which a move destroys; port mappings or limits of vf-offload')
+    await bed.expectUnchanged()
+    await bed.lab.must(`tc qdisc del dev ${netdev} clsact`)
+    await bed.remember()
+  })
+
   test.each([
     ['bond', 'bond-node', 'ip link add bond-node type bond'],
     ['bridge', 'br-node', 'ip link add br-node type bridge'],
