@@ -34,6 +34,7 @@ export const covers: Readonly<Record<string, readonly string[]>> = {
   'ctl/show': ['ctl/show-text', 'conformance/vfctl'],
   'kernel/carried': ['native/attach-carried'],
   'kernel/carried-neighbours': ['native/attach-carried'],
+  'kernel/carried-port': ['native/attach-carried'],
   'kernel/carried-routes': ['native/attach-carried'],
   'kernel/catch-all': ['kernel/rates', 'lab/rates-switchdev'],
   'kernel/conntrack': ['native/offload-scenarios-bridge'],

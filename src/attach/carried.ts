@@ -36,7 +36,8 @@ export function readCarried(
   const settings = kernel.settings(port.link)
   if (carried === undefined || carried.items.length === 0) return { settings }
   tell(port, carried)
-  return { settings, carried: { at: Date.now(), items: [...carried.items] } }
+  const vlans = carried.vlans.length === 0 ? {} : { vlans: [...carried.vlans] }
+  return { settings, carried: { at: Date.now(), ...vlans, items: [...carried.items] } }
 }
 
 function refuseNodeDevice(
@@ -92,7 +93,9 @@ function isUplink(kernel: Kernel, ifindex: number): boolean {
 
 /** By name: an operator who looks for an address must find who has it. */
 function tell({ link }: PortFacts, { items }: CarriedFacts): void {
-  const list = items.filter(({ words }) => !words.includes(' proto 2 ')).map(({ words }) => words)
+  const list = items
+    .filter(({ what, words }) => what !== 'port' && !words.includes(' proto 2 '))
+    .map(({ words }) => words)
   if (list.length > 0) notice(`vf-attach: until DEL "${link.name}" is without ${list.join(', ')}`)
 }
 

@@ -3,7 +3,7 @@ import type { LinkFacts } from '../kernel/facts.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import { notice } from '../lib/notice.ts'
 import { applyAll, type Runner } from '../ops/apply.ts'
-import type { CarriedItem, Op } from '../ops/op.ts'
+import type { BridgeVlan, CarriedItem, Op } from '../ops/op.ts'
 import type { AttachJournal } from './record.ts'
 
 /** Looks and tries before giving up: a route may need one that comes later, and a refusal may be over at the next try. */
@@ -19,6 +19,7 @@ export function giveBack(kernel: Kernel, runner: Runner, journal: AttachJournal,
   if (settings !== undefined) tell(link, applyTwice(runner, kernel.settingOps(link, settings)))
   if (carried === undefined) return
   const { name, ifindex } = link
+  if (carried.vlans !== undefined) tell(link, applyTwice(runner, vlanOps(kernel, carried.vlans, link)))
   const age = Math.max(0, Math.floor((Date.now() - carried.at) / 1000))
   const first = missing(kernel, carried.items, link)
   const moved = elsewhere(kernel, first.filter(isAddress), link)
@@ -36,6 +37,22 @@ export function giveBack(kernel: Kernel, runner: Runner, journal: AttachJournal,
     left = missing(kernel, wanted, link)
   }
   tell(link, errors)
+}
+
+/** Operations that lead a bridge port from the VLANs that it has, those of every new port, to its own. */
+function vlanOps(kernel: Kernel, wanted: readonly BridgeVlan[], { name, ifindex }: LinkFacts): Op[] {
+  const now = kernel.bridgeVlans('host', ifindex)
+  const isIn = (list: readonly BridgeVlan[], { vid, pvid, untagged }: BridgeVlan) =>
+    list.some((one) => one.vid === vid && one.pvid === pvid && one.untagged === untagged)
+  const place = { side: 'host', link: name } as const
+  return [
+    ...now
+      .filter(({ vid }) => !wanted.some((one) => one.vid === vid))
+      .map((vlan) => ({ do: 'bridge.vlan.del', ...place, vlan }) as const),
+    ...wanted
+      .filter((vlan) => !isIn(now, vlan))
+      .map((vlan) => ({ do: 'bridge.vlan.add', ...place, vlan }) as const),
+  ]
 }
 
 /** Runs operations, those that are refused once more: what stood in the way may be over. */

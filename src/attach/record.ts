@@ -68,9 +68,11 @@ export const attachJournal = () =>
     carried: z.optional(
       z.object({
         at: z.int(),
+        /** As a port of a bridge; absent for what is none. */
+        vlans: z.optional(z.array(z.object({ vid: z.int(), pvid: z.boolean(), untagged: z.boolean() }))),
         items: z.array(
           z.object({
-            what: z.enum(['address', 'route', 'neighbour']),
+            what: z.enum(['port', 'address', 'route', 'neighbour']),
             words: z.string(),
             message: z.string(),
           }),

@@ -13,11 +13,14 @@ import {
   newAddr,
 } from '../netlink/rtnl/addr.ts'
 import { AF } from '../netlink/rtnl/const.ts'
+import { changeLink, linkMessage } from '../netlink/rtnl/link.ts'
 import { neighMessage, newNeigh } from '../netlink/rtnl/neigh.ts'
 import { putRoute, RT_SCOPE, routeMessage } from '../netlink/rtnl/route.ts'
 import { NetlinkError, type NetlinkSocket } from '../netlink/socket.ts'
 import type { CarriedItem, CarriedOp, Outcome } from '../ops/op.ts'
+import { bridgeVlansOf } from './bridge.ts'
 import { carriedNeighbours } from './carried-neighbours.ts'
+import { carriedPort } from './carried-port.ts'
 import { carriedRoutes } from './carried-routes.ts'
 import type { CarriedFacts, LinkFacts } from './facts.ts'
 
@@ -51,10 +54,12 @@ export function carriedBy(socket: NetlinkSocket, link: LinkFacts): CarriedFacts 
   )
   return {
     items: [
+      ...carriedPort(link),
       ...lasting.map((found) => addressItem(found, link.name)),
       ...carriedNeighbours(socket, link, lasting.length > 0),
       ...routes.items,
     ],
+    vlans: link.slaveKind === 'bridge' ? bridgeVlansOf(socket, ifindex) : [],
     globals: globals.map((found) => `${addressOf(found)}/${found.ifa_prefixlen}`),
     ...{ defaults: routes.defaults, shared: routes.shared, sources: routes.sources },
   }
@@ -72,7 +77,9 @@ export function giveCarried(socket: NetlinkSocket, ifindex: number, op: CarriedO
       ? addressAgain(payload, ifindex, op.age)
       : op.what === 'route'
         ? routeAgain(payload, ifindex, op.age)
-        : newNeigh({ ...neighMessage.decode(payload), ndm_ifindex: ifindex })
+        : op.what === 'port'
+          ? changeLink({ ...linkMessage.decode(payload), ifi_index: ifindex })
+          : newNeigh({ ...neighMessage.decode(payload), ndm_ifindex: ifindex })
   if (request === undefined) return {}
   try {
     socket.request(request)

@@ -1,5 +1,5 @@
 /** What the kernel says about interfaces, in plain values: the vocabulary between kernel/ and the plans. */
-import type { CarriedItem, PortRates, VfAttributes } from '../ops/op.ts'
+import type { BridgeVlan, CarriedItem, PortRates, VfAttributes } from '../ops/op.ts'
 
 /** One network interface, from RTM_GETLINK. MTU in bytes; MACs lower case. */
 export interface LinkFacts {
@@ -34,6 +34,8 @@ export interface LinkFacts {
   readonly slaveKind: string | undefined
   /** Kind of the root qdisc: `noqueue`, `mq`, `tbf`; `noop` for one that was never up. */
   readonly qdisc?: string
+  /** IFLA_INFO_SLAVE_DATA as it came: what its master keeps for it. */
+  readonly slaveData?: Uint8Array
   /** IFLA_AF_SPEC as it came: settings of both families. */
   readonly afSpec?: Uint8Array
   /** Numbers of the XDP programs on it. */
@@ -73,7 +75,7 @@ export interface MoveFacts {
   readonly refusal: Error | undefined
   /** Kinds of the qdiscs that somebody has given it, which a move destroys; the kernel's own are none. */
   readonly qdiscs: readonly string[]
-  /** It is down and has no address but the link-local one of IPv6: nothing that a move would take from it. */
+  /** It is down, no port of anything, and has no address but the link-local one of IPv6: it has no routes, and hardly anything else that a move would take. */
   readonly isBare: boolean
 }
 
@@ -81,6 +83,8 @@ export interface MoveFacts {
 export interface CarriedFacts {
   /** In the order in which they are given back. */
   readonly items: readonly CarriedItem[]
+  /** Its VLANs as a port of a bridge. */
+  readonly vlans: readonly BridgeVlan[]
   /** Addresses of all scopes but the link's own, CIDR form. */
   readonly globals: readonly string[]
   /** Default routes by it, in any table. */

@@ -46,6 +46,7 @@ export function linkFacts(link: Link): LinkFacts {
     vlanId: data === undefined || data instanceof Uint8Array ? undefined : vlanIdOf(data),
     slaveKind: info?.IFLA_INFO_SLAVE_KIND,
     ...(link.IFLA_QDISC === undefined ? {} : { qdisc: link.IFLA_QDISC }),
+    ...(info?.IFLA_INFO_SLAVE_DATA === undefined ? {} : { slaveData: info.IFLA_INFO_SLAVE_DATA }),
     ...(link.IFLA_AF_SPEC === undefined ? {} : { afSpec: link.IFLA_AF_SPEC }),
     xdp: xdpPrograms(link.IFLA_XDP),
     parent: link.IFLA_PARENT_DEV_NAME,

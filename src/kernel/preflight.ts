@@ -43,7 +43,7 @@ export function lookBeforeMove(
       const { handle, kind } = message === undefined ? { handle: 0, kind: '' } : qdiscName(message)
       return handle === 0 ? [] : [kind]
     }),
-    isBare: !link.up && isWithoutAddresses(socket, ifindex),
+    isBare: !link.up && link.master === undefined && isWithoutAddresses(socket, ifindex),
   }
 }
 

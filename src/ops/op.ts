@@ -226,11 +226,11 @@ export interface Announce {
 
 /**
  * Something that an interface carries and that a move, or setting it down, takes from it. `message` is the kernel's own (the
- * payload of RTM_NEWADDR, RTM_NEWROUTE or RTM_NEWNEIGH, hex) as it is sent again: the interface's number is 0 in it, and
+ * payload of RTM_NEWLINK, RTM_NEWADDR, RTM_NEWROUTE or RTM_NEWNEIGH, hex) as it is sent again: the interface's number is 0 in it, and
  * what only the kernel can set is left out. Equal `words`, those of `ip`, mean the same thing.
  */
 export interface CarriedItem {
-  readonly what: 'address' | 'route' | 'neighbour'
+  readonly what: 'port' | 'address' | 'route' | 'neighbour'
   readonly words: string
   readonly message: string
 }

@@ -56,6 +56,24 @@ describe('a VF with addresses, routes and settings of its own', () => {
     await bed.remember()
   })
 
+  test('that is a port of a bridge has its VLANs and its settings there again', async () => {
+    const { netdev } = bed.vf()
+    await bed.lab.must(`set -e
+      ip link add br-node address 02:00:00:00:0a:09 type bridge vlan_filtering 1; ip link set br-node up
+      ip link set ${netdev} master br-node; bridge vlan del dev ${netdev} vid 1
+      bridge vlan add dev ${netdev} vid 7 pvid untagged; bridge vlan add dev ${netdev} vid 9
+      bridge fdb add 02:00:00:00:09:05 dev ${netdev} master static vlan 9
+      ip link set ${netdev} type bridge_slave isolated on`)
+    await bed.remember()
+    await bed.refused('ADD', onVf(bed.vf(), { ipam: { type: 'static', addresses: [] } }), 'pod-one')
+    await bed.expectUnchanged('after a failed ADD')
+    await bed.add(onVf(bed.vf()), 'pod-one')
+    await bed.del(onVf(bed.vf()), 'pod-one')
+    await bed.expectUnchanged('after DEL')
+    await bed.lab.must('ip link del br-node')
+    await bed.remember()
+  })
+
   test('is refused while filters of vf-offload are on it', async () => {
     const { netdev } = bed.vf()
     await bed.lab.must(`tc qdisc add dev ${netdev} clsact && tc filter add dev ${netdev} ingress protocol ip flower \

@@ -258,4 +258,14 @@ export const kernel: readonly Mutation[] = [
     tier: 'quick',
     undo: true,
   },
+  {
+    id: 'kernel-carried-port',
+    file: 'src/kernel/carried.ts',
+    mistake: 'What a bridge keeps for its port is lost when the port leaves it.',
+    old: '      ...carriedPort(link),\n',
+    now: '',
+    test: ['native/attach-carried.test.ts', 'its entries in the bridge'],
+    tier: 'quick',
+    undo: true,
+  },
 ]

@@ -117,7 +117,8 @@ describe('a port of a bridge', () => {
   test('its entries in the bridge and its addresses are there after an ADD that failed, and after DEL', async () => {
     await bed.lab.must(`ip link add br-node type bridge && ip link set br-node up
       ip link set nic0 master br-node up && ip addr add 2001:db8::5/64 dev nic0 nodad
-      bridge fdb add 02:00:00:00:09:04 dev nic0 master static`)
+      bridge fdb add 02:00:00:00:09:04 dev nic0 master static
+      ip link set nic0 type bridge_slave isolated on hairpin on learning off priority 5 cost 77`)
     await bed.remember()
     await bed.refused('ADD', onNic(bed.nic(), { ipam: failing }), 'pod-one')
     await bed.expectUnchanged('after a failed ADD')
