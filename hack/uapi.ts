@@ -25,6 +25,7 @@ import * as bridge from '../src/netlink/rtnl/bridge.ts'
 import * as rtnl from '../src/netlink/rtnl/const.ts'
 import * as link from '../src/netlink/rtnl/link.ts'
 import * as neigh from '../src/netlink/rtnl/neigh.ts'
+import * as nexthop from '../src/netlink/rtnl/nexthop.ts'
 import * as route from '../src/netlink/rtnl/route.ts'
 import * as rule from '../src/netlink/rtnl/rule.ts'
 import * as vf from '../src/netlink/rtnl/vf.ts'
@@ -70,7 +71,7 @@ export const modules: Readonly<Record<string, object>> = {
     neigh,
   },
   ...{ nfnetlink, nfrules, tables },
-  ...{ pedit, police, route, rtnl, rule, stats, tbf, tcm, tlv, vf, vlan },
+  ...{ nexthop, pedit, police, route, rtnl, rule, stats, tbf, tcm, tlv, vf, vlan },
 }
 
 export interface Uapi {
@@ -129,7 +130,7 @@ const headers = [
     'linux/netfilter/nfnetlink_conntrack.h',
     'linux/netfilter/nf_tables.h',
   ],
-  ...['linux/sock_diag.h', 'linux/inet_diag.h'],
+  ...['linux/sock_diag.h', 'linux/inet_diag.h', 'linux/nexthop.h'],
 ]
 
 /** What our names mean in C where the headers have another one. */

@@ -89,6 +89,7 @@ export const covers: Readonly<Record<string, readonly string[]>> = {
   'netlink/rtnl/addr': ['netlink/rtnl/addr-route', 'native/netlink'],
   'netlink/rtnl/const': ['netlink/rtnl/addr-route'],
   'netlink/rtnl/neigh': ['netlink/rtnl/rule-neigh', 'native/netlink'],
+  'netlink/rtnl/nexthop': ['native/attach-carried'],
   'netlink/rtnl/route': ['netlink/rtnl/addr-route', 'native/netlink-routes'],
   'netlink/rtnl/rule': ['netlink/rtnl/rule-neigh', 'native/netlink-routes'],
   'netlink/struct': ['netlink/attrs'],

@@ -77,7 +77,7 @@ function refuseLasting(
     ...(qdiscs.length > 0 && isUplink(kernel, link.ifindex)
       ? ['port mappings or limits of vf-offload go by it']
       : []),
-    ...(carried?.shared ?? []).map((route) => `it has a part in the route ${route}`),
+    ...(carried?.shared ?? []).map((whole) => `it has a part in ${whole}`),
     ...(master !== undefined && !takingBack.includes(link.slaveKind)
       ? [`its master "${master}" (${link.slaveKind ?? 'of an unknown kind'}) would not take it back`]
       : []),

@@ -1,6 +1,7 @@
 /** Routes that go with an interface, or with its addresses. */
 import { toHex } from '../lib/hex.ts'
 import { AF } from '../netlink/rtnl/const.ts'
+import { decodeNexthop, dumpNexthops } from '../netlink/rtnl/nexthop.ts'
 import {
   decodeRoute,
   dumpRoutes,
@@ -64,9 +65,20 @@ export function carriedRoutes(
       ...sources.filter(isPlain).map((route) => routeItem(route, route.RTA_OIF ?? 0)),
     ],
     defaults: own.filter(isDefault).map(wordsOf),
-    shared: shared.map(wordsOf),
+    shared: [
+      ...shared.map((route) => `the route ${wordsOf(route)}`),
+      ...nexthopsOf(socket, link.ifindex).map((id) => `the nexthop object ${id}`),
+    ],
     sources: sources.map(wordsOf),
   }
+}
+
+/** Nexthop objects by an interface, which go with it. */
+function nexthopsOf(socket: NetlinkSocket, ifindex: number): number[] {
+  return socket
+    .dump(dumpNexthops(ifindex))
+    .map(decodeNexthop)
+    .flatMap((found) => (found.ifindex === ifindex && found.id !== undefined ? [found.id] : []))
 }
 
 function isBy({ RTA_OIF, RTA_MULTIPATH }: Route, ifindex: number): boolean {

@@ -89,7 +89,7 @@ export interface CarriedFacts {
   readonly globals: readonly string[]
   /** Default routes by it, in any table. */
   readonly defaults: readonly string[]
-  /** Routes by other interfaces too, and those by a nexthop object: nobody could give back its part alone. */
+  /** Routes by other interfaces too, and nexthop objects with their routes: nobody could give back its part alone. */
   readonly shared: readonly string[]
   /** Routes by other interfaces that have one of its addresses as their source. */
   readonly sources: readonly string[]

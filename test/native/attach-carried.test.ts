@@ -244,6 +244,12 @@ describe('refused before the first change', () => {
       'ip nexthop del id 7',
       'nhid 7',
     ],
+    [
+      'a nexthop object that no route uses',
+      'ip nexthop add id 8 via 192.0.2.1 dev nic0',
+      'ip nexthop del id 8',
+      'the nexthop object 8',
+    ],
   ])('%s', (_, make, undo, words) =>
     refuses(`ip link set nic0 up; ip addr add 192.0.2.5/24 dev nic0; ${make}`, undo, words),
   )
