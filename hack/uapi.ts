@@ -25,6 +25,7 @@ import * as bridge from '../src/netlink/rtnl/bridge.ts'
 import * as rtnl from '../src/netlink/rtnl/const.ts'
 import * as link from '../src/netlink/rtnl/link.ts'
 import * as neigh from '../src/netlink/rtnl/neigh.ts'
+import * as nexthop from '../src/netlink/rtnl/nexthop.ts'
 import * as route from '../src/netlink/rtnl/route.ts'
 import * as rule from '../src/netlink/rtnl/rule.ts'
 import * as vf from '../src/netlink/rtnl/vf.ts'
@@ -43,6 +44,7 @@ import * as police from '../src/netlink/tc/police.ts'
 import * as check from '../src/netlink/tc/rule.ts'
 import * as stats from '../src/netlink/tc/stats.ts'
 import * as tbf from '../src/netlink/tc/tbf.ts'
+import * as tcm from '../src/netlink/tc/tcm.ts'
 import * as u32 from '../src/netlink/tc/u32.ts'
 import * as vlan from '../src/netlink/tc/vlan.ts'
 import * as tlv from '../src/netlink/tlv.ts'
@@ -72,7 +74,7 @@ export const modules: Readonly<Record<string, object>> = {
     neigh,
   },
   ...{ nfnetlink, nfrules, tables },
-  ...{ pedit, police, route, rtnl, rule, stats, tbf, tlv, u32, vf, vlan },
+  ...{ nexthop, pedit, police, route, rtnl, rule, stats, tbf, tcm, tlv, u32, vf, vlan },
 }
 
 export interface Uapi {
@@ -132,7 +134,7 @@ const headers = [
     'linux/netfilter/nfnetlink_conntrack.h',
     'linux/netfilter/nf_tables.h',
   ],
-  ...['linux/sock_diag.h', 'linux/inet_diag.h'],
+  ...['linux/sock_diag.h', 'linux/inet_diag.h', 'linux/nexthop.h'],
 ]
 
 /** What our names mean in C where the headers have another one. */

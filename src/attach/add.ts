@@ -10,6 +10,7 @@ import { Transaction, withoutStuck } from '../ops/apply.ts'
 import { ownerMarks } from '../ops/owner-netns.ts'
 import { type PluginRecord, recordSchemaVersion } from '../ops/record.ts'
 import { addAddresses } from './addresses.ts'
+import { readCarried } from './carried.ts'
 import type { AttachConfig } from './config.ts'
 import { type AttachFacts, readAttachFacts } from './facts.ts'
 import { claim, release } from './foreign/sriov.ts'
@@ -46,6 +47,7 @@ export function addLocked(
   const seen = step('facts', () => readAttachFacts(kernel, chosen, config.bridge?.name))
   refuseImpossible(kernel, config, seen)
   const facts = withoutToldMac(setting, seen)
+  const carried = step('carried', () => readCarried(kernel, config, facts, request.ifname))
   const podIfindex =
     facts.port === undefined ? undefined : freeIfindex(kernel, 'pod', facts.port.link.ifindex)
   for (const line of [...warningsOf(config, facts), ...pfDownWarnings(facts)]) notice(`vf-attach: ${line}`)
@@ -62,7 +64,7 @@ export function addLocked(
       ...ownerMarks(pod),
       bootId: machine.bootId(),
     },
-    journal: journalOf(config, facts, podIfindex),
+    journal: { ...journalOf(config, facts, podIfindex), ...carried },
   }
   // After a boot nothing of a VF is as this ADD left it, so no record needs to outlive one: none waits for a disk.
   const name = store.write(chosen.id, record, 'volatile')

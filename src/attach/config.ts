@@ -49,6 +49,8 @@ export interface AttachConfig {
     | undefined
   readonly hasIpam: boolean
   readonly stateDir: string
+  /** A device by which the node lives may be taken: config and policy both say so. */
+  readonly allowNodeDevice: boolean
   /** What the result says where the IPAM plugin says nothing. */
   readonly dns: Dns | undefined
   /** Lines for the operator: keys that have no effect. */
@@ -106,6 +108,7 @@ function read(request: Request, device: typeof chosenDevice): AttachConfig {
     announce: announceWish(config),
     hasIpam: hasIpam(config),
     stateDir: stateDirOf(config),
+    allowNodeDevice: config.allowNodeDevice === true && request.policy.allowNodeDevice,
     dns: dnsWish(config),
     warnings: [
       ...(config.ipMasq === true ? ['key "ipMasq" has no effect: a VF does not pass the host\'s stack'] : []),

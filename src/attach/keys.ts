@@ -23,7 +23,7 @@ const onOff = () => z.union([z.literal('on'), z.literal('off'), z.boolean()])
 const pciAddress = 'a PCI address such as 0000:3b:02.1'
 const rate = 'an integer from 0 to 4294967295 (Mbit/s, 0 = no limit)'
 
-/** Keys of sriov-cni and host-device, and ours: `pf`, `mtu`, `bridge`, `announce`, `stateDir`, `gcLive`. */
+/** Keys of sriov-cni and host-device, and ours: `pf`, `mtu`, `bridge`, `announce`, `stateDir`, `allowNodeDevice`, `gcLive`. */
 export const keys: Readonly<Record<string, Key>> = {
   deviceID: {
     schema: () => z.string(),
@@ -128,6 +128,12 @@ export const keys: Readonly<Record<string, Key>> = {
     allowed: 'an absolute path',
     effect:
       "records and their locks, default `/var/lib/cni/vf-flower`; where else is the [policy](#policy)'s to say",
+  },
+  allowNodeDevice: {
+    schema: () => z.boolean(),
+    allowed: 'true or false',
+    effect:
+      "gives a pod also a device by which the node lives, if the [policy](#policy) says so too: with a default route, the node's only address, ports or interfaces on it. What it carries is given back by DEL",
   },
   gcLive: {
     schema: () => z.boolean(),

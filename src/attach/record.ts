@@ -87,6 +87,23 @@ export const attachJournal = () =>
     original: original(),
     /** A DEL or GC found the VF still open: it is nobody's and has to be restored when it is closed. */
     pendingClose: z.optional(z.boolean()),
+    /** Settings of the interface below net/ipv4/conf and net/ipv6/conf, as the kernel's arrays, hex; absent = unknown. */
+    settings: z.optional(z.object({ v4: z.optional(z.string()), v6: z.optional(z.string()) })),
+    /** What the interface carried, and when that was read (milliseconds since 1970); absent = nothing. */
+    carried: z.optional(
+      z.object({
+        at: z.int(),
+        /** As a port of a bridge; absent for what is none. */
+        vlans: z.optional(z.array(z.object({ vid: z.int(), pvid: z.boolean(), untagged: z.boolean() }))),
+        items: z.array(
+          z.object({
+            what: z.enum(['port', 'address', 'route', 'neighbour']),
+            words: z.string(),
+            message: z.string(),
+          }),
+        ),
+      }),
+    ),
     /** ADD sets an administrative MAC on the PF. */
     macSet: z.optional(z.boolean()),
     /** VLAN that ADD gives the representor on its bridge. */

@@ -1,5 +1,6 @@
 /** DEL's half that concerns the device: from whatever state it is in back to the one in the journal, verified. */
 import { CniError, code } from '../cni/error.ts'
+import type { LinkFacts } from '../kernel/facts.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import type { Machine } from '../kernel/machine.ts'
 import { notice } from '../lib/notice.ts'
@@ -19,6 +20,9 @@ import type { AttachJournal } from './record.ts'
 import { salvage } from './salvage.ts'
 import { onePfChangeAtATime } from './setting.ts'
 import { keptWhileOpen } from './userspace.ts'
+
+/** Few interfaces carry anything. */
+const giving = () => require('./give-back.ts') as typeof import('./give-back.ts')
 
 /** How long to wait for the kernel to hand an interface back from a namespace that died, in milliseconds. */
 const returnMilliseconds = 5_000
@@ -154,7 +158,20 @@ export function restoreDevice(
     errors = applyAll(runner, ops)
     live = readLive(kernel, journal, view)
   }
-  if (live !== 'gone') requireRestored(journal, live, errors)
+  if (live === 'gone') return
+  requireRestored(journal, live, errors)
+  const link = live.link?.facts
+  if (link !== undefined && lacksSomething(kernel, journal, link)) {
+    giving().giveBack(kernel, runner, journal, link)
+  }
+}
+
+/** True when the interface may not have all that it had beside itself. */
+function lacksSomething(kernel: Kernel, { carried, settings }: AttachJournal, link: LinkFacts): boolean {
+  if (carried !== undefined) return true
+  if (settings === undefined) return false
+  const now = kernel.settings(link)
+  return now.v4 !== settings.v4 || now.v6 !== settings.v6
 }
 
 /** A DEL needs no room: without the note a DEL that is killed now leaves its repetition to go by name and MAC. */

@@ -167,18 +167,22 @@ function attached(
 }
 
 function nothing(selector: Selector): CniError {
-  return new CniError(code.invalidConfig, `Cannot use ${words(selector)}: no interface of the host is that`)
+  return new CniError(
+    code.invalidConfig,
+    `Cannot use ${selectorWords(selector)}: no interface of the host is that`,
+  )
 }
 
 function ambiguous(selector: Selector, links: readonly (LinkFacts | undefined)[]): CniError {
   const names = links.map((link) => link?.name ?? '').join(', ')
   return new CniError(
     code.invalidConfig,
-    `Cannot use ${words(selector)}: it means several interfaces: ${names}`,
+    `Cannot use ${selectorWords(selector)}: it means several interfaces: ${names}`,
   )
 }
 
-function words(selector: Selector): string {
+/** A selector as the config has it: key and value. */
+export function selectorWords(selector: Selector): string {
   const value =
     selector.by === 'hwaddr'
       ? selector.mac

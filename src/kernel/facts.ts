@@ -1,5 +1,5 @@
 /** What the kernel says about interfaces, in plain values: the vocabulary between kernel/ and the plans. */
-import type { PortRates, VfAttributes } from '../ops/op.ts'
+import type { BridgeVlan, CarriedItem, PortRates, VfAttributes } from '../ops/op.ts'
 
 /** One network interface, from RTM_GETLINK. MTU in bytes; MACs lower case. */
 export interface LinkFacts {
@@ -32,6 +32,12 @@ export interface LinkFacts {
   readonly vlanId: number | undefined
   /** IFLA_INFO_SLAVE_KIND: of what its master is, `bridge`, `bond`, `openvswitch`. */
   readonly slaveKind: string | undefined
+  /** Kind of the root qdisc: `noqueue`, `mq`, `tbf`; `noop` for one that was never up. */
+  readonly qdisc?: string
+  /** IFLA_INFO_SLAVE_DATA as it came: what its master keeps for it. */
+  readonly slaveData?: Uint8Array
+  /** IFLA_AF_SPEC as it came: settings of both families. */
+  readonly afSpec?: Uint8Array
   /** Numbers of the XDP programs on it. */
   readonly xdp: readonly number[]
   /** The bus address of the device behind it (IFLA_PARENT_DEV_NAME, Linux 5.14), also visible inside a pod. */
@@ -46,6 +52,12 @@ export interface LinkFacts {
   readonly vfs: ReadonlyMap<number, VfAttributes> | undefined
 }
 
+/** Settings of an interface below net/ipv4/conf and net/ipv6/conf: arrays of 32-bit numbers, hex. */
+export interface LinkSettings {
+  readonly v4?: string | undefined
+  readonly v6?: string | undefined
+}
+
 /** An address on an interface, CIDR form. `scope` as in linux/rtnetlink.h, 0 = global. */
 export interface AddressFacts {
   readonly ifindex: number
@@ -55,6 +67,32 @@ export interface AddressFacts {
   readonly temporary?: true
   /** Of IPv6: somebody else on the link has it, so that it is not used (IFA_F_DADFAILED). */
   readonly duplicate?: true
+}
+
+/** What a move of an interface into the pod would meet. */
+export interface MoveFacts {
+  /** Why the kernel would not move it, in its words. */
+  readonly refusal: Error | undefined
+  /** Kinds of the qdiscs that somebody has given it, which a move destroys; the kernel's own are none. */
+  readonly qdiscs: readonly string[]
+  /** It is down, no port of anything, and has no address but the link-local one of IPv6: it has no routes, and hardly anything else that a move would take. */
+  readonly isBare: boolean
+}
+
+/** What an interface carries. */
+export interface CarriedFacts {
+  /** In the order in which they are given back. */
+  readonly items: readonly CarriedItem[]
+  /** Its VLANs as a port of a bridge. */
+  readonly vlans: readonly BridgeVlan[]
+  /** Addresses of all scopes but the link's own, CIDR form. */
+  readonly globals: readonly string[]
+  /** Default routes by it, in any table. */
+  readonly defaults: readonly string[]
+  /** Routes by other interfaces too, and nexthop objects with their routes: nobody could give back its part alone. */
+  readonly shared: readonly string[]
+  /** Routes by other interfaces that have one of its addresses as their source. */
+  readonly sources: readonly string[]
 }
 
 /** A tbf of ours at the root of an interface, as the kernel has it: bytes/s and bytes. */

@@ -19,8 +19,11 @@ import type { CountedRule, FilterCounters, LinkCounters } from './counters.ts'
 import type { TcOffload } from './ethtool.ts'
 import type {
   AddressFacts,
+  CarriedFacts,
   LimiterFacts,
   LinkFacts,
+  LinkSettings,
+  MoveFacts,
   PortRateFacts,
   RouteFacts,
   ShaperFacts,
@@ -122,6 +125,14 @@ export interface Kernel extends Runner {
   links(side: Side): readonly LinkFacts[]
   /** Addresses on the interface with `ifindex`, or on all. */
   addresses(side: Side, ifindex?: number): readonly AddressFacts[]
+  /** What a move of the host's interface `link` into the pod, as `newName`, would meet. Nothing is changed. */
+  lookBeforeMove(link: LinkFacts, newName: string): MoveFacts
+  /** What the host's interface `link` carries. */
+  carried(link: LinkFacts): CarriedFacts
+  /** Settings below net/ipv4/conf and net/ipv6/conf, as a look at `link` found them. */
+  settings(link: LinkFacts): LinkSettings
+  /** Operations that lead the host's interface `link`, as a look found it, to the settings that it had. */
+  settingOps(link: LinkFacts, was: LinkSettings): readonly Op[]
   /** VLANs of the bridge port with `ifindex`, by VID; none when it is no port of a bridge. */
   bridgeVlans(side: Side, ifindex: number): readonly BridgeVlan[]
   /** Unicast routes of both families in every table. */

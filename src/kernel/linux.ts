@@ -41,6 +41,15 @@ const tables = () => require('./tables.ts') as typeof import('./tables.ts')
 /** What only CHECK, STATUS and vfctl ask for. */
 const looks = () => require('./looks.ts') as typeof import('./looks.ts')
 
+/** What of it only an interface needs that carries something. */
+const carried = () => require('./carried.ts') as typeof import('./carried.ts')
+
+/** What only an interface has that vf-attach moves. */
+const settings = () => require('./settings.ts') as typeof import('./settings.ts')
+
+/** What only an ADD asks. */
+const preflight = () => require('./preflight.ts') as typeof import('./preflight.ts')
+
 const NETLINK_ROUTE = 0
 const NETLINK_GENERIC = 16
 
@@ -50,12 +59,15 @@ const carrierPoll = 5
 /** Opens the kernel. Sockets are made when first used; `close` closes them. */
 export function openLinuxKernel(pod?: OpenNetns): Kernel {
   const sockets = new Map<string, NetlinkSocket>()
+  const podNetns = (): OpenNetns => {
+    if (pod !== undefined) return pod
+    throw new Error('Cannot reach the pod: no namespace was given')
+  }
   const socket = (side: Side, protocol = NETLINK_ROUTE): NetlinkSocket => {
     const key = `${side} ${protocol}`
     const known = sockets.get(key)
     if (known !== undefined) return known
-    if (side === 'pod' && pod === undefined) throw new Error('Cannot reach the pod: no namespace was given')
-    const opened = new NetlinkSocket(openNetlink(protocol, side === 'pod' ? pod : undefined))
+    const opened = new NetlinkSocket(openNetlink(protocol, side === 'pod' ? podNetns() : undefined))
     sockets.set(key, opened)
     return opened
   }
@@ -132,6 +144,8 @@ export function openLinuxKernel(pod?: OpenNetns): Kernel {
       case 'route.add':
       case 'route.del':
         return changeRoute(socket(op.side), verb(op.do), indexOf(op.side, op.route.link), op.route)
+      case 'carried.give':
+        return carried().giveCarried(socket('host'), op.ifindex, op)
       case 'rule.add':
       case 'rule.del':
         offload().changeRule(socket(op.side), verb(op.do), op.rule)
@@ -211,6 +225,10 @@ export function openLinuxKernel(pod?: OpenNetns): Kernel {
     },
     links: (side) => allLinks(socket(side)),
     addresses: (side, ifindex) => addressesOn(socket(side), ifindex),
+    lookBeforeMove: (link, newName) => preflight().lookBeforeMove(socket('host'), podNetns(), link, newName),
+    carried: (link) => carried().carriedBy(socket('host'), link),
+    settings: (link) => settings().settingsOf(link),
+    settingOps: (link, was) => settings().settingOps(link.name, was, settings().settingsOf(link)),
     bridgeVlans: (side, ifindex) => bridgeVlansOf(socket(side), ifindex),
     routes: (side) => allRoutes(socket(side)),
     sourceRules: (side, family) => offload().sourceRules(socket(side), family),

@@ -1,6 +1,6 @@
 /** What sysfs says about network interfaces of this namespace. Files only, no netlink; folders are parameters for tests. */
 import { type PciAddress, parsePciAddress } from '../lib/pci-address.ts'
-import { linkName, readText, realPath } from '../sys/files.ts'
+import { linkName, listFolder, readText, realPath } from '../sys/files.ts'
 
 /** The hardware behind an interface. */
 export type Behind =
@@ -38,4 +38,24 @@ export function tagProtocol(bridge: string, folder = '/sys/class/net'): string |
 /** True when a bridge sorts frames by VLAN (`vlan_filtering` of its sysfs folder). */
 export function filtersVlans(bridge: string, folder = '/sys/class/net'): boolean {
   return readText(`${folder}/${bridge}/bridge/vlan_filtering`) === '1'
+}
+
+/** What lies on an interface and what is enslaved to it, by name and as far as it is in this namespace. */
+export interface Stack {
+  /** VLANs, macvlans and the like; without its master. */
+  readonly uppers: readonly string[]
+  /** Ports of a bridge, slaves of a bond, members of a VRF. */
+  readonly ports: readonly string[]
+}
+
+/** The stack around an interface: `upper_NAME` and `lower_NAME` of its sysfs folder. */
+export function stackOf(netdev: string, master: string | undefined, folder = '/sys/class/net'): Stack {
+  const files = listFolder(`${folder}/${netdev}`)
+  const named = (prefix: string) =>
+    files.flatMap((file) => (file.startsWith(prefix) ? [file.slice(prefix.length)] : []))
+  return {
+    uppers: named('upper_').filter((name) => name !== master),
+    // What a VLAN or macvlan lies on is below it too, and not enslaved.
+    ports: named('lower_').filter((name) => masterOf(name, folder) === netdev),
+  }
 }

@@ -1,4 +1,5 @@
 /** The names by which `vf-offload` finds its own things again: tc cookies, nft tables, routing tables. Pure. */
+import { cookiePrefix } from '../lib/own-cookie.ts'
 
 /** Who an attachment's rules belong to. */
 export interface Attachment {
@@ -22,8 +23,7 @@ export interface Identity {
   readonly owner: string
 }
 
-/** First bytes of every cookie: magic, version 1. */
-export const cookiePrefix = '766601'
+export { cookiePrefix }
 
 /** Kinds of what a cookie stands on: port mappings, rate limits. */
 const [kindPorts, kindRate] = ['01', '02']

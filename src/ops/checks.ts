@@ -74,6 +74,8 @@ export const proto = oneOf('tcp', 'udp', 'sctp')
 export const offload = oneOf('off', 'prefer', 'require')
 /** A cookie: 1 to 16 bytes (TCA_ACT_COOKIE). */
 export const hex: Check = (value) => typeof value === 'string' && /^([0-9a-f]{2}){1,16}$/.test(value)
+/** A message of netlink, without its header. */
+export const message: Check = (value) => typeof value === 'string' && /^([0-9a-f]{2})+$/.test(value)
 /** Below /proc/sys and nowhere else. */
 export const sysctl: Check = (value) =>
   typeof value === 'string' &&

@@ -2,6 +2,7 @@
 import { ipFamily } from '../lib/ip.ts'
 import { meterPriority, policeMtu, ratePriority, shaperHandle } from '../lib/rate-numbers.ts'
 import type {
+  CarriedOp,
   Classifier,
   LinkAttributes,
   Offload,
@@ -102,11 +103,20 @@ export function describe(op: Op): string {
       return `echo ${op.pci} | tee ${['unbind', 'bind'].map((file) => `/sys/bus/pci/drivers/${op.driver}/${file}`).join(' ')}`
     case 'function.reset':
       return `echo 1 > /sys/bus/pci/devices/${op.pci}/reset`
+    case 'carried.give':
+      return givenLine(op)
     case 'neigh.use':
       return `${prefix(op.side)}ip neigh replace ${op.address} dev ${op.link} nud none use`
     case 'announce':
       return `pod:arping -U -c ${op.count} -I ${op.link} ${op.addresses.join(' ')}`
   }
+}
+
+function givenLine({ what, words, link }: CarriedOp): string {
+  if (what === 'port') return `ip link set dev ${link} type bridge_slave ${words}`
+  const isEntry = what === 'neighbour' && / (self|master)$/.test(words)
+  const command = { address: 'ip address add', route: 'ip route append', neighbour: 'ip neigh add' }[what]
+  return `${isEntry ? 'bridge fdb add' : command} ${words} dev ${link}`
 }
 
 /** A steering filter as the `tc` command that makes it. `flag` is skip_sw, skip_hw or empty. */

@@ -229,6 +229,25 @@ export interface Announce {
   readonly carrierMs: number
 }
 
+/**
+ * Something that an interface carries and that a move, or setting it down, takes from it. `message` is the kernel's own (the
+ * payload of RTM_NEWLINK, RTM_NEWADDR, RTM_NEWROUTE or RTM_NEWNEIGH, hex) as it is sent again: the interface's number is 0 in it, and
+ * what only the kernel can set is left out. Equal `words`, those of `ip`, mean the same thing.
+ */
+export interface CarriedItem {
+  readonly what: 'port' | 'address' | 'route' | 'neighbour'
+  readonly words: string
+  readonly message: string
+}
+
+/** Gives the interface with that number back what it carried, `age` seconds after it was read. */
+export interface CarriedOp extends CarriedItem {
+  readonly do: 'carried.give'
+  readonly link: string
+  readonly ifindex: number
+  readonly age: number
+}
+
 /** One change to a kernel. */
 export type Op =
   | { do: 'vf.set'; pf: string; vf: number; set: VfAttributes; was: VfAttributes }
@@ -272,6 +291,7 @@ export type Op =
   /** A function level reset of a PCI function that nobody uses. */
   | { do: 'function.reset'; pci: string }
   | Announce
+  | CarriedOp
   /**
    * Has the kernel ask for a neighbour (NTF_USE). For an address of the interface's own the question is a gratuitous
    * ARP request, which the kernel repeats every second, three times, while we are gone (mcast_solicit, retrans_time_ms).
@@ -333,7 +353,7 @@ const opposite = {
 
 /**
  * The operation that takes `op` back; undefined for one that leaves nothing to take back (an announcement, a driver that
- * has its device again, a reset). A move may have given the interface another number: its inverse goes by the name, and asks for
+ * has its device again, a reset), and for one that is itself a way back. A move may have given the interface another number: its inverse goes by the name, and asks for
  * the number before, by which other operations may know the interface.
  */
 export function invert(op: Op): Op | undefined {
@@ -352,6 +372,7 @@ export function invert(op: Op): Op | undefined {
     case 'neigh.use':
     case 'driver.rebind':
     case 'function.reset':
+    case 'carried.give':
       return undefined
     default:
       return { ...op, do: opposite[op.do] } as Op

@@ -18,6 +18,7 @@ import {
   list,
   mac,
   maybe,
+  message,
   named,
   newName,
   object,
@@ -262,6 +263,14 @@ const ops: { readonly [D in Op['do']]: OpFields<Op, D> } = {
     count: u32,
     intervalMs: u32,
     carrierMs: u32,
+  },
+  'carried.give': {
+    link: named,
+    ifindex,
+    what: oneOf('port', 'address', 'route', 'neighbour'),
+    words: text,
+    message,
+    age: amount,
   },
   'neigh.use': { side, link: named, address: ip },
 }

@@ -65,6 +65,10 @@ function podWith(
   return {
     ...{
       run: never,
+      lookBeforeMove: never,
+      carried: never,
+      settings: never,
+      settingOps: never,
       rates: never,
       sourceRules: never,
       probe: never,

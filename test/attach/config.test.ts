@@ -19,6 +19,7 @@ test('a config that names only a device wants nothing else', () => {
     mtu: undefined,
     hasIpam: false,
     stateDir: '/var/lib/cni/vf-flower',
+    allowNodeDevice: false,
     warnings: [],
   })
 })
@@ -39,6 +40,7 @@ test('a config with every key', () => {
     mtu: 9000,
     announce: { count: 3, interval: 50, carrier: 0 },
     gcLive: true,
+    allowNodeDevice: true,
     ipam: { type: 'host-local' },
     dns: { nameservers: ['10.1.0.53'] },
     ipMasq: true,
@@ -69,8 +71,19 @@ test('a config with every key', () => {
     hasIpam: true,
     dns: { nameservers: ['10.1.0.53'] },
     stateDir: '/run/vf-flower',
+    allowNodeDevice: false,
     warnings: [expect.stringContaining('"ipMasq" has no effect')],
   })
+})
+
+test('a config takes a device by which the node lives only where the policy lets it', () => {
+  const given = (wish: boolean, isAllowed: boolean) => {
+    const request = requestOf({ deviceID: device, allowNodeDevice: wish })
+    return readAttachConfig({ ...request, policy: { ...request.policy, allowNodeDevice: isAllowed } })
+  }
+  expect(given(true, true).allowNodeDevice).toBe(true)
+  expect(given(true, false).allowNodeDevice).toBe(false)
+  expect(given(false, true).allowNodeDevice).toBe(false)
 })
 
 const pci = 'a PCI address such as 0000:3b:02.1'
@@ -120,6 +133,7 @@ describe('refused, code 7, with key, value and what is allowed', () => {
     ['announce', { carrier: -1 }, 'an object of count (0-10)'],
     ['bridge', 'br/0', 'the name of a Linux bridge'],
     ['gcLive', 'yes', 'true or false'],
+    ['allowNodeDevice', 'yes', 'true or false'],
     ['device', 'a b', 'the name of a network interface of the host'],
     ['device', 'this-is-too-long', 'the name of a network interface of the host'],
     ['hwaddr', '02:00', 'a MAC address'],

@@ -52,6 +52,8 @@ function nodeWith(record: string, meanwhile: (id: string) => void = () => undefi
       return asked === side && (by === name || by === link.ifindex) ? { ...link, name } : undefined
     },
     links: () => [],
+    lookBeforeMove: () => ({ refusal: undefined, qdiscs: [], isBare: true }),
+    settings: () => ({}),
     close: () => undefined,
   }
   const machine: Machine = {

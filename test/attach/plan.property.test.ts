@@ -65,6 +65,7 @@ const wishes: fc.Arbitrary<AttachConfig> = fc
     hasIpam: false,
     dns: undefined,
     stateDir: '/s',
+    allowNodeDevice: false,
     warnings: [],
   }))
 const ifname = fc.constantFrom('net1', 'eth0', 'pf0v3')

@@ -29,6 +29,7 @@ const nothing: AttachConfig = {
   hasIpam: false,
   dns: undefined,
   stateDir: '/s',
+  allowNodeDevice: false,
   warnings: [],
 }
 

@@ -38,6 +38,8 @@ function machine(): Machine {
     },
     link: (side, by) => linksOn(side).find((link) => link.name === by || link.ifindex === by),
     links: linksOn,
+    lookBeforeMove: () => ({ refusal: undefined, qdiscs: [], isBare: true }),
+    settings: () => ({}),
     close: () => undefined,
   }
   return {

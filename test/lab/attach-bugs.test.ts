@@ -26,6 +26,85 @@ describe('a failed ADD', () => {
   })
 })
 
+describe('a VF with addresses, routes and settings of its own', () => {
+  test('has them again after an ADD that failed half-way, after DEL, and when its pod has died without one', async () => {
+    const { netdev, pci } = bed.vf()
+    await bed.lab.must(`set -e
+      echo 0 >/proc/sys/net/ipv6/conf/${netdev}/accept_ra; ip link set ${netdev} up
+      ip addr add 192.0.2.5/24 dev ${netdev}; ip addr add 2001:db8::5/64 dev ${netdev} nodad
+      ip route add 198.18.0.0/16 via 192.0.2.1; ip -6 route add 2001:db8:ff::/48 via 2001:db8::1 metric 77
+      ip neigh add 192.0.2.1 lladdr 02:00:00:00:09:01 dev ${netdev} nud permanent
+      until ip -6 addr show dev ${netdev} scope link -tentative | grep -q fe80; do sleep 0.1; done`)
+    await bed.remember()
+    const mac = '02:00:00:00:0a:08'
+    await bed.refused('ADD', onVf(bed.vf(), { mac, vlan: 50, link_state: 'enable' }), 'pod-one')
+    await bed.expectUnchanged('after an attribute was refused')
+    const ipam = { type: 'static', addresses: [] }
+    await bed.refused('ADD', onVf(bed.vf(), { mac, mtu: 1400, ipam }), 'pod-one')
+    await bed.expectUnchanged('after IPAM failed')
+    await bed.add(onVf(bed.vf(), { mac }), 'pod-one')
+    await bed.del(onVf(bed.vf(), { mac }), 'pod-one')
+    await bed.expectUnchanged('after DEL')
+    await bed.add(onVf(bed.vf(), { mac }), 'pod-one')
+    await bed.podDies('pod-one')
+    await bed.lab.must(`until [ -e /sys/bus/pci/devices/${pci}/net/net1 ]; do sleep 0.1; done`)
+    await bed.podIsBack('pod-one')
+    await bed.del(onVf(bed.vf(), { mac }), 'pod-one', { netns: '' })
+    await bed.expectUnchanged('after the pod has died')
+    await bed.lab.must(`ip addr flush dev ${netdev}; ip link set ${netdev} down
+      echo 1 >/proc/sys/net/ipv6/conf/${netdev}/accept_ra`)
+    await bed.remember()
+  })
+
+  test('that is a port of a bridge has its VLANs and its settings there again', async () => {
+    const { netdev } = bed.vf()
+    await bed.lab.must(`set -e
+      ip link add br-node address 02:00:00:00:0a:09 type bridge vlan_filtering 1; ip link set br-node up
+      ip link set ${netdev} master br-node; bridge vlan del dev ${netdev} vid 1
+      bridge vlan add dev ${netdev} vid 7 pvid untagged; bridge vlan add dev ${netdev} vid 9
+      bridge fdb add 02:00:00:00:09:05 dev ${netdev} master static vlan 9
+      ip link set ${netdev} type bridge_slave isolated on`)
+    await bed.remember()
+    await bed.refused('ADD', onVf(bed.vf(), { ipam: { type: 'static', addresses: [] } }), 'pod-one')
+    await bed.expectUnchanged('after a failed ADD')
+    await bed.add(onVf(bed.vf()), 'pod-one')
+    await bed.del(onVf(bed.vf()), 'pod-one')
+    await bed.expectUnchanged('after DEL')
+    await bed.lab.must('ip link del br-node')
+    await bed.remember()
+  })
+
+  test('is refused while filters of vf-offload are on it', async () => {
+    const { netdev } = bed.vf()
+    await bed.lab.must(`tc qdisc add dev ${netdev} clsact && tc filter add dev ${netdev} ingress protocol ip flower \
+      ip_proto tcp dst_port 80 action pass cookie 76660101020304050607080910111213`)
+    await bed.remember()
+    const { code, msg } = await bed.refused('ADD', onVf(bed.vf()), 'pod-one')
+    expect(code).toBe(7)
+    expect(msg).toContain('the qdisc clsact, which a move destroys; port mappings or limits of vf-offload')
+    await bed.expectUnchanged()
+    await bed.lab.must(`tc qdisc del dev ${netdev} clsact`)
+    await bed.remember()
+  })
+
+  test.each([
+    ['bond', 'bond-node', 'ip link add bond-node type bond'],
+    ['bridge', 'br-node', 'ip link add br-node type bridge'],
+  ])('a %s belongs to its namespace, and keeps what it has', async (_, device, make) => {
+    await bed.lab.must(`set -e; ${make}; ip link set ${device} up
+      ip addr add 192.0.2.5/24 dev ${device}; ip addr add 2001:db8::5/64 dev ${device} nodad
+      ip route add 198.18.0.0/16 via 192.0.2.1`)
+    await bed.remember()
+    expect(await bed.refused('ADD', { type: 'vf-attach', device }, 'pod-one')).toMatchObject({
+      code: 7,
+      details: expect.stringContaining('EINVAL'),
+    })
+    await bed.expectUnchanged()
+    await bed.lab.must(`ip link del ${device}`)
+    await bed.remember()
+  })
+})
+
 describe('a DEL that comes late, early or fails', () => {
   test('#219, #313: DEL of an old pod, slow in IPAM, neither holds up nor resets the next pod on its VF', async () => {
     const old = onVf(bed.vf(), { vlan: 51, trust: 'on', ipam: localIpam(FLAKY) })

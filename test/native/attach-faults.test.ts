@@ -51,6 +51,9 @@ test('a software interface: killed or failed before and after each step: DEL or 
   expect(count('DEL', 'op')).toBeGreaterThanOrEqual(5)
   expect([count('ADD', 'file'), count('DEL', 'file'), count('GC', 'file')]).toEqual([2, 2, 1])
   expect(['ADD', 'CHECK', 'DEL', 'GC'].map((verb) => count(verb, 'ipam'))).toEqual([1, 1, 1, 1])
+  // What a move takes is given back: six things.
+  const given = (verb: string) => own.filter((row) => row.verb === verb && row.op === 'carried.give').length
+  expect([given('DEL'), given('failed ADD')]).toEqual([6, 6])
   // On the way back: operations taken back, the addresses and the record.
   expect(count('failed ADD', 'undo')).toBeGreaterThanOrEqual(10)
   expect([count('failed ADD', 'ipam'), count('failed ADD', 'file')]).toEqual([1, 1])

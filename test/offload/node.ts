@@ -42,6 +42,10 @@ export class Node implements Machine {
     return {
       ...{
         run: never,
+        lookBeforeMove: never,
+        carried: never,
+        settings: never,
+        settingOps: never,
 
         addresses: never,
         routes: never,

@@ -27,6 +27,7 @@ const lines: Readonly<Record<Op['do'], string>> = {
   'sysctl.set': 'pod:sysctl -w net/ipv6/conf/net1/optimistic_dad=1',
   'bridge.vlan.add': 'bridge vlan add dev pf0vf3 vid 100 pvid untagged',
   'bridge.vlan.del': 'bridge vlan del dev pf0vf3 vid 100 pvid untagged',
+  'carried.give': 'ip address add 192.0.2.5/24 noprefixroute dev pf0',
   'driver.rebind':
     'echo 0000:3b:02.3 | tee /sys/bus/pci/drivers/igbvf/unbind /sys/bus/pci/drivers/igbvf/bind',
   'function.reset': 'echo 1 > /sys/bus/pci/devices/0000:3b:02.3/reset',

@@ -118,6 +118,11 @@ export const examples: Examples = {
   'bridge.vlan.add': { do: 'bridge.vlan.add', ...bridgeVlan },
   'bridge.vlan.del': { do: 'bridge.vlan.del', ...bridgeVlan },
   'function.reset': { do: 'function.reset', pci: '0000:3b:02.3' },
+  'carried.give': {
+    do: 'carried.give',
+    ...{ link: 'pf0', ifindex: 2, what: 'address', words: '192.0.2.5/24 noprefixroute', age: 0 },
+    message: '02180000000000000800010009000001',
+  },
   'driver.rebind': { do: 'driver.rebind', pci: '0000:3b:02.3', driver: 'igbvf' },
   'clsact.add': { do: 'clsact.add', ...clsact },
   'clsact.del': { do: 'clsact.del', ...clsact },

@@ -19,10 +19,16 @@ export const IFA_F = {
   IFA_F_SECONDARY: 1,
   IFA_F_NODAD: 2,
   IFA_F_DADFAILED: 8,
+  IFA_F_HOMEADDRESS: 0x10,
   IFA_F_TENTATIVE: 0x40,
   IFA_F_PERMANENT: 0x80,
+  IFA_F_MANAGETEMPADDR: 0x100,
   IFA_F_NOPREFIXROUTE: 0x200,
+  IFA_F_MCAUTOJOIN: 0x400,
 } as const
+
+/** IFAPROT_* of linux/if_addr.h for IFA_PROTO (Linux 5.18): who has made an address. */
+export const IFAPROT = { IFAPROT_KERNEL_LL: 3 } as const
 
 /** struct ifa_cacheinfo, linux/if_addr.h. Lifetimes in seconds, 0xffffffff = for ever; stamps in 1/100 s. */
 export const ifa_cacheinfo = struct('ifa_cacheinfo', [

@@ -96,6 +96,34 @@ export const bridgeAfSpec = ordered('IFLA_BRIDGE', () => ({
   IFLA_BRIDGE_VLAN_INFO: [2, bridge_vlan_info],
 }))
 
+/** IFLA_BRPORT_* of linux/if_link.h: IFLA_INFO_SLAVE_DATA of a port of a bridge, as far as a request can set it. */
+export const brportData = attrs('IFLA_BRPORT', () => ({
+  IFLA_BRPORT_PRIORITY: [2, u16],
+  IFLA_BRPORT_COST: [3, u32],
+  IFLA_BRPORT_MODE: [4, u8],
+  IFLA_BRPORT_GUARD: [5, u8],
+  IFLA_BRPORT_PROTECT: [6, u8],
+  IFLA_BRPORT_FAST_LEAVE: [7, u8],
+  IFLA_BRPORT_LEARNING: [8, u8],
+  IFLA_BRPORT_UNICAST_FLOOD: [9, u8],
+  IFLA_BRPORT_PROXYARP: [10, u8],
+  IFLA_BRPORT_PROXYARP_WIFI: [12, u8],
+  IFLA_BRPORT_MULTICAST_ROUTER: [25, u8],
+  IFLA_BRPORT_MCAST_FLOOD: [27, u8],
+  IFLA_BRPORT_MCAST_TO_UCAST: [28, u8],
+  IFLA_BRPORT_VLAN_TUNNEL: [29, u8],
+  IFLA_BRPORT_BCAST_FLOOD: [30, u8],
+  IFLA_BRPORT_GROUP_FWD_MASK: [31, u16],
+  IFLA_BRPORT_NEIGH_SUPPRESS: [32, u8],
+  IFLA_BRPORT_ISOLATED: [33, u8],
+  IFLA_BRPORT_BACKUP_PORT: [34, u32],
+  IFLA_BRPORT_MCAST_EHT_HOSTS_LIMIT: [37, u32],
+  IFLA_BRPORT_LOCKED: [39, u8],
+  IFLA_BRPORT_MAB: [40, u8],
+  IFLA_BRPORT_MCAST_MAX_GROUPS: [42, u32],
+  IFLA_BRPORT_NEIGH_VLAN_SUPPRESS: [43, u8],
+}))
+
 /** IFLA_INFO_* of linux/if_link.h. */
 export const linkInfo = attrs('IFLA_INFO', () => ({
   IFLA_INFO_KIND: [1, cstr(64)],
@@ -122,6 +150,13 @@ export const xdp = attrs('IFLA_XDP', () => ({
 
 /** IFLA_PROP_LIST: alternative names. */
 export const propList = repeated('IFLA_ALT_IFNAME', [53, cstr(128)])
+
+/** IFLA_INET_*, IFLA_INET6_* of linux/if_link.h: settings of an interface, the kernel's arrays of int. */
+const inetSpec = attrs('IFLA_INET', () => ({ IFLA_INET_CONF: [1, bytes()] }))
+const inet6Spec = attrs('IFLA_INET6', () => ({ IFLA_INET6_CONF: [2, bytes()] }))
+
+/** IFLA_AF_SPEC of a link message of family AF_UNSPEC, by address family. Large, so it is decoded where it is wanted. */
+export const afSpec = attrs('AF', () => ({ AF_INET: [2, inetSpec], AF_INET6: [10, inet6Spec] }))
 
 /** IFLA_* of linux/if_link.h; types from ifla_policy and rtnl_fill_ifinfo, net/core/rtnetlink.c. */
 export const link = attrs('IFLA', () => ({

@@ -18,7 +18,7 @@ import {
   type Value,
   type Writer,
 } from '../wire.ts'
-import { RTM } from './const.ts'
+import { AF, RTM } from './const.ts'
 
 /** struct rtmsg, linux/rtnetlink.h. Tables above 255 are in RTA_TABLE, then rtm_table is RT_TABLE_COMPAT. */
 export const rtmsg = struct('rtmsg', [
@@ -68,6 +68,8 @@ export const RTN = {
   RTN_PROHIBIT: 8,
   RTN_THROW: 9,
 } as const
+/** RTM_F_CLONED of linux/rtnetlink.h, among rtm_flags: what the kernel remembers of a path, and no route. */
+export const RTM_F = { RTM_F_CLONED: 0x200 } as const
 export const RTNH_F = { RTNH_F_DEAD: 1, RTNH_F_ONLINK: 4, RTNH_F_OFFLOAD: 8, RTNH_F_LINKDOWN: 16 } as const
 
 /** RTAX_* of linux/rtnetlink.h: RTA_METRICS. */
@@ -230,6 +232,17 @@ export type RouteRequest = FamilyRequest<(typeof rtmsg)['fields'], (typeof route
 /** Adds a route; EEXIST if there is one to the same destination with the same priority. */
 export function newRoute(value: RouteRequest): Request {
   return routeMessage.request('RTM_NEWROUTE', RTM.RTM_NEWROUTE, NLM_F.NLM_F_CREATE | NLM_F.NLM_F_EXCL, value)
+}
+
+/**
+ * Adds a route beside those to the same destination with the same priority, behind them for IPv4; EEXIST if it is there.
+ * `replaces`: in place of the first of them.
+ */
+export function putRoute(value: RouteRequest, replaces: boolean): Request {
+  // IPv6 takes APPEND for another hop of a route that is there.
+  const append = value.rtm_family === AF.AF_INET ? NLM_F.NLM_F_APPEND : 0
+  const flags = NLM_F.NLM_F_CREATE | (replaces ? NLM_F.NLM_F_REPLACE : append)
+  return routeMessage.request('RTM_NEWROUTE', RTM.RTM_NEWROUTE, flags, value)
 }
 
 /** Removes the first route that agrees with the fields given; ESRCH if none does. */

@@ -1,8 +1,7 @@
 // What qdiscs, chains and filters share: struct tcmsg and TCA_* of linux/rtnetlink.h, handles of linux/pkt_sched.h.
 import { attrs, byKind } from '../attrs.ts'
 import { type FamilyRequest, family } from '../message.ts'
-import { struct } from '../struct.ts'
-import { bytes, cstr, s32, u8, u32, type Value } from '../wire.ts'
+import { bytes, cstr, u8, u32, type Value } from '../wire.ts'
 import { nla_bitfield32 } from './action.ts'
 import { basic } from './basic.ts'
 import { bpf } from './bpf.ts'
@@ -10,23 +9,11 @@ import { flower } from './flower.ts'
 import { matchall } from './matchall.ts'
 import { stats } from './stats.ts'
 import { tbf } from './tbf.ts'
+import { tcmsg } from './tcm.ts'
 import { u32Filter } from './u32.ts'
 
-/**
- * struct tcmsg, linux/rtnetlink.h. tcm_info of a filter is priority and protocol (filterInfo), of a qdisc a count.
- * In a shared block tcm_ifindex is -1 (TCM_IFINDEX_MAGIC_BLOCK) and tcm_parent the block's number.
- */
-export const tcmsg = struct('tcmsg', [
-  ['tcm_family', u8],
-  ['_pad', bytes(3)],
-  ['tcm_ifindex', s32],
-  ['tcm_handle', u32],
-  ['tcm_parent', u32],
-  ['tcm_info', u32],
-])
+export { TC_H, tcmsg } from './tcm.ts'
 
-/** TC_H_* of linux/pkt_sched.h: parents. */
-export const TC_H = { TC_H_ROOT: 0xffffffff, TC_H_INGRESS: 0xfffffff1, TC_H_CLSACT: 0xfffffff1 } as const
 /** Minor numbers below TC_H_CLSACT's major one: where filters of a clsact or ingress qdisc hang. */
 export const TC_H_MIN = { TC_H_MIN_INGRESS: 0xfff2, TC_H_MIN_EGRESS: 0xfff3 } as const
 /** TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_INGRESS): the parent of filters on what a device receives. */

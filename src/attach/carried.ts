@@ -1,0 +1,112 @@
+/**
+ * What an interface carries when a pod gets it. In: the facts of an ADD; out: an error where it can't be moved or not be given
+ * back as it was, else what has to be written down. All this is looked at before the first change.
+ */
+import { CniError, code } from '../cni/error.ts'
+import type { CarriedFacts, MoveFacts } from '../kernel/facts.ts'
+import type { Kernel } from '../kernel/kernel.ts'
+import { notice } from '../lib/notice.ts'
+import { cookiePrefix } from '../lib/own-cookie.ts'
+import type { AttachConfig } from './config.ts'
+import type { AttachFacts, PortFacts } from './facts.ts'
+import { nodeLife } from './node-life.ts'
+import type { AttachJournal } from './record.ts'
+import { selectorWords } from './select.ts'
+
+/** IFLA_INFO_SLAVE_KIND of masters that take an interface back by RTM_NEWLINK; Open vSwitch has its own way. */
+const takingBack: readonly (string | undefined)[] = ['bridge', 'bond', 'vrf', 'team', 'batadv']
+
+/**
+ * What the device's interface carries, for the journal: its settings, and the rest where there is any.
+ * @throws CniError 7 when the kernel does not move it, when the node lives by it, and for what nobody could give back; 102 when
+ *   the kernel refuses its names in the pod
+ */
+export function readCarried(
+  kernel: Kernel,
+  config: AttachConfig,
+  { port }: AttachFacts,
+  ifname: string,
+): Pick<AttachJournal, 'carried' | 'settings'> {
+  if (port === undefined) return {}
+  const move = kernel.lookBeforeMove(port.link, ifname)
+  const carried = move.isBare ? undefined : kernel.carried(port.link)
+  refuseNodeDevice(kernel, config, port, carried)
+  refuseUnmovable(config, port, move)
+  refuseLasting(kernel, config, port, move, carried)
+  const settings = kernel.settings(port.link)
+  if (carried === undefined || carried.items.length === 0) return { settings }
+  tell(port, carried)
+  const vlans = carried.vlans.length === 0 ? {} : { vlans: [...carried.vlans] }
+  return { settings, carried: { at: Date.now(), ...vlans, items: [...carried.items] } }
+}
+
+function refuseNodeDevice(
+  kernel: Kernel,
+  config: AttachConfig,
+  port: PortFacts,
+  carried: CarriedFacts | undefined,
+): void {
+  const reasons = nodeLife(kernel, port, carried)
+  if (reasons.length === 0) return
+  const words = reasons.join('; ')
+  if (!config.allowNodeDevice) {
+    throw refused(
+      config,
+      `the node lives by "${port.link.name}": ${words}; a pod may have it only where allowNodeDevice is true in the config and in the node's policy`,
+    )
+  }
+  notice(`vf-attach: the node lives by "${port.link.name}", which allowNodeDevice gives to a pod: ${words}`)
+}
+
+function refuseUnmovable(config: AttachConfig, { link }: PortFacts, { refusal }: MoveFacts): void {
+  if (refusal === undefined) return
+  const isFixed = 'code' in refusal && refusal.code === 'EINVAL'
+  const words = `the kernel does not move "${link.name}" to the pod`
+  throw refused(config, words, isFixed ? code.invalidConfig : code.kernelRefused, refusal)
+}
+
+function refuseLasting(
+  kernel: Kernel,
+  config: AttachConfig,
+  { link, master }: PortFacts,
+  { qdiscs }: MoveFacts,
+  carried: CarriedFacts | undefined,
+): void {
+  const reasons = [
+    ...qdiscs.map((kind) => `somebody has given it the qdisc ${kind}, which a move destroys`),
+    ...(qdiscs.length > 0 && isUplink(kernel, link.ifindex)
+      ? ['port mappings or limits of vf-offload go by it']
+      : []),
+    ...(carried?.shared ?? []).map((whole) => `it has a part in ${whole}`),
+    ...(master !== undefined && !takingBack.includes(link.slaveKind)
+      ? [`its master "${master}" (${link.slaveKind ?? 'of an unknown kind'}) would not take it back`]
+      : []),
+  ]
+  if (reasons.length === 0) return
+  throw refused(config, `"${link.name}" could not be given back as it is: ${reasons.join('; ')}`)
+}
+
+/** True when filters of vf-offload are on the interface. */
+function isUplink(kernel: Kernel, ifindex: number): boolean {
+  return kernel.ownFilters(cookiePrefix).some((filter) => filter.ifindex === ifindex)
+}
+
+/** By name: an operator who looks for an address must find who has it. */
+function tell({ link }: PortFacts, { items }: CarriedFacts): void {
+  const list = items
+    .filter(({ what, words }) => what !== 'port' && !words.includes(' proto 2 '))
+    .map(({ words }) => words)
+  if (list.length > 0) notice(`vf-attach: until DEL "${link.name}" is without ${list.join(', ')}`)
+}
+
+function refused(
+  config: AttachConfig,
+  why: string,
+  number: number = code.invalidConfig,
+  cause?: Error,
+): CniError {
+  const [selector] = config.selectors
+  const what = selector === undefined ? `pf "${config.pf ?? ''}"` : selectorWords(selector)
+  const details = cause === undefined ? {} : { details: cause.message, cause }
+  return new CniError(number, `Cannot use ${what}: ${why}`, details)
+}

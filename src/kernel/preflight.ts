@@ -1,0 +1,64 @@
+/** What a move of an interface would meet, asked before the first change, with nothing changed. */
+
+import { decodeAddr, dumpAddrs } from '../netlink/rtnl/addr.ts'
+import { AF } from '../netlink/rtnl/const.ts'
+import { changeLink } from '../netlink/rtnl/link.ts'
+import { RT_SCOPE } from '../netlink/rtnl/route.ts'
+import { NetlinkError, type NetlinkSocket } from '../netlink/socket.ts'
+import { getQdisc, qdiscName, TC_H } from '../netlink/tc/tcm.ts'
+import type { LinkFacts, MoveFacts } from './facts.ts'
+import type { OpenNetns } from './machine.ts'
+
+/** The number of `lo`, which every namespace has. */
+const takenIfindex = 1
+
+/**
+ * Asks for a move of the host's interface `link` to a number that is taken there for sure. The kernel looks at that last, after
+ * it has looked whether the interface may leave its namespace at all and whether its names are free there
+ * (__dev_change_net_namespace, net/core/dev.c): EBUSY says that nothing else is in the way. No attribute of an interface tells
+ * that on every kernel.
+ */
+export function lookBeforeMove(
+  socket: NetlinkSocket,
+  pod: OpenNetns,
+  link: LinkFacts,
+  newName: string,
+): MoveFacts {
+  const { ifindex } = link
+  const move = {
+    ifi_index: ifindex,
+    IFLA_NET_NS_FD: pod.fd,
+    IFLA_IFNAME: newName,
+    IFLA_NEW_IFINDEX: takenIfindex,
+  }
+  const [moved, ...qdiscs] = socket.batch([
+    changeLink(move),
+    getQdisc(ifindex, TC_H.TC_H_INGRESS),
+    ...(isBuiltIn(link.qdisc) ? [] : [getQdisc(ifindex, TC_H.TC_H_ROOT)]),
+  ])
+  return {
+    refusal: moved instanceof NetlinkError && moved.code !== 'EBUSY' ? moved : undefined,
+    qdiscs: qdiscs.flatMap((found) => {
+      const [message] = found instanceof NetlinkError ? [] : found.messages
+      const { handle, kind } = message === undefined ? { handle: 0, kind: '' } : qdiscName(message)
+      return handle === 0 ? [] : [kind]
+    }),
+    isBare: !link.up && link.master === undefined && isWithoutAddresses(socket, ifindex),
+  }
+}
+
+/** Qdiscs that nobody can give an interface or take from it. */
+function isBuiltIn(kind: string | undefined): boolean {
+  return kind === 'noop' || kind === 'noqueue'
+}
+
+function isWithoutAddresses(socket: NetlinkSocket, ifindex: number): boolean {
+  const addresses = socket
+    .dump(dumpAddrs({ ifa_index: ifindex }))
+    .map(decodeAddr)
+    .filter(({ ifa_index }) => ifa_index === ifindex)
+  const [first] = addresses
+  if (first === undefined) return true
+  const { ifa_family: family, ifa_scope: scope } = first
+  return addresses.length === 1 && family === AF.AF_INET6 && scope === RT_SCOPE.RT_SCOPE_LINK
+}

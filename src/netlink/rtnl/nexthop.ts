@@ -1,0 +1,34 @@
+// Nexthop objects, by which routes go: RTM_GETNEXTHOP, struct nhmsg and NHA_* of linux/nexthop.h.
+import { attrs } from '../attrs.ts'
+import { family, type Message, type Request } from '../message.ts'
+import { struct } from '../struct.ts'
+import { u8, u32 } from '../wire.ts'
+import { RTM } from './const.ts'
+
+/** struct nhmsg, linux/nexthop.h */
+export const nhmsg = struct('nhmsg', [
+  ['nh_family', u8],
+  ['nh_scope', u8],
+  ['nh_protocol', u8],
+  ['_resvd', u8],
+  ['nh_flags', u32],
+])
+
+/** NHA_* of linux/nexthop.h: the few that are looked at. */
+export const nexthop = attrs('NHA', () => ({ NHA_ID: [1, u32], NHA_OIF: [5, u32] }))
+
+const nexthopMessage = family(nhmsg, nexthop)
+
+/** For dump(): the nexthop objects by one interface. EOPNOTSUPP before Linux 5.3. */
+export function dumpNexthops(ifindex: number): Request {
+  return nexthopMessage.request('RTM_GETNEXTHOP', RTM.RTM_GETNEXTHOP, 0, { NHA_OIF: ifindex })
+}
+
+/** Number and interface of the nexthop object in a message of RTM_NEWNEXTHOP. */
+export function decodeNexthop(message: Message): {
+  readonly id: number | undefined
+  readonly ifindex: number | undefined
+} {
+  const { NHA_ID: id, NHA_OIF: ifindex } = nexthopMessage.decode(message.payload)
+  return { id, ifindex }
+}

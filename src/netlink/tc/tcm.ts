@@ -1,0 +1,44 @@
+// What messages about qdiscs, chains and filters begin with, and the one question about qdiscs that needs no more than that:
+// loaded without the codecs of all kinds of filters.
+import { attrs } from '../attrs.ts'
+import { family, type Message, NLM_F, type Request } from '../message.ts'
+import { RTM } from '../rtnl/const.ts'
+import { struct } from '../struct.ts'
+import { bytes, cstr, s32, u8, u32 } from '../wire.ts'
+
+/**
+ * struct tcmsg, linux/rtnetlink.h. tcm_info of a filter is priority and protocol (filterInfo), of a qdisc a count.
+ * In a shared block tcm_ifindex is -1 (TCM_IFINDEX_MAGIC_BLOCK) and tcm_parent the block's number.
+ */
+export const tcmsg = struct('tcmsg', [
+  ['tcm_family', u8],
+  ['_pad', bytes(3)],
+  ['tcm_ifindex', s32],
+  ['tcm_handle', u32],
+  ['tcm_parent', u32],
+  ['tcm_info', u32],
+])
+
+/** TC_H_* of linux/pkt_sched.h: parents. */
+export const TC_H = { TC_H_ROOT: 0xffffffff, TC_H_INGRESS: 0xfffffff1, TC_H_CLSACT: 0xfffffff1 } as const
+
+/** Of TCA_* of linux/rtnetlink.h what a question about a qdisc needs. */
+export const tcaName = attrs('TCA', () => ({ TCA_KIND: [1, cstr(16)] }))
+
+const nameMessage = family(tcmsg, tcaName)
+
+/**
+ * Asks for one qdisc of a device: that at TC_H_ROOT or at TC_H_INGRESS. The answer has no message for a root qdisc that is
+ * built in (noop, noqueue); ENOENT or EINVAL where nothing is at TC_H_INGRESS.
+ */
+export function getQdisc(ifindex: number, parent: number): Request {
+  const which = { tcm_ifindex: ifindex, tcm_parent: parent }
+  // Without ECHO the answer goes to those alone who listen to changes (qdisc_notify, net/sched/sch_api.c).
+  return nameMessage.request('RTM_GETQDISC', RTM.RTM_GETQDISC, NLM_F.NLM_F_ECHO, which)
+}
+
+/** Number and kind of the qdisc in a message of RTM_NEWQDISC. The kernel gives those that it makes by itself the number 0. */
+export function qdiscName(message: Message): { readonly handle: number; readonly kind: string } {
+  const { tcm_handle: handle, TCA_KIND: kind = '' } = nameMessage.decode(message.payload)
+  return { handle, kind }
+}
