@@ -33,7 +33,8 @@ export function awaitIpam({ withLock }: Pick<Machine, 'withLock'>, name: RecordN
     // Where somebody has removed the record meanwhile this makes an empty one, which whoever reads it removes.
     withLock(name.path, ipamMilliseconds, () => undefined)
   } catch (error) {
-    if (!(error instanceof Error) || error.name !== 'LockTimeout') throw error
+    // What is no file, or can't be opened, no plugin of ours has locked; who reads the record says what is wrong with it.
+    if (!(error instanceof Error) || error.name !== 'LockTimeout') return
     notice(
       `vf-attach: the IPAM plugin that an ADD of container "${name.containerID}", interface "${name.ifname}" has started still runs; what it leases after this will not be freed`,
     )

@@ -53,11 +53,11 @@ async function killedAdd(): Promise<{ plugin: Promise<ExecResult>; letGo(): Prom
   }
 }
 
-/** Waits until a call has ended, or a vf-attach has the attachment's record open and waits. */
+/** Waits until a call has ended, or a call of ours has the attachment's record open and waits. */
 async function endedOrWaiting(call: Promise<unknown>): Promise<void> {
   const record = await bed.recordOf(pod)
   const isOpen = `for process in /proc/[0-9]*; do
-      [ "$(cat $process/comm 2>/dev/null)" = vf-attach ] && ls -l $process/fd 2>/dev/null | grep -qF '${record}' && exit 0
+      [ "$(cat $process/comm 2>/dev/null)" = vf-flower ] && ls -l $process/fd 2>/dev/null | grep -qF '${record}' && exit 0
     done; exit 1`
   let ended = false
   const end = () => {

@@ -148,6 +148,8 @@ describe('a state folder', () => {
 
   test('that is full: STATUS is 50 and names the file, as ADD does', async () => {
     const config = onNic(bed.nic(), { stateDir: `${disk}/state` })
+    const policy = '/etc/vf-flower/policy.json'
+    await bed.lab.writeFile(policy, JSON.stringify({ stateDirs: [disk] }), 0o600)
     await bed.lab.must(`mkdir -p ${disk}; mount -t tmpfs -o size=64k tmpfs ${disk}; mkdir -p ${disk}/state/attach
       dd if=/dev/zero of=${disk}/full bs=4k 2>/dev/null; true`)
     try {
@@ -165,7 +167,7 @@ describe('a state folder', () => {
       expect(await status()).toMatchObject({ code: 0, stdout: '' })
       expect(await bed.lab.must(`ls -A ${disk}/state/attach`)).toBe('')
     } finally {
-      await bed.lab.must(`umount ${disk}; rmdir ${disk}`)
+      await bed.lab.must(`umount ${disk}; rmdir ${disk}; rm ${policy}`)
     }
   })
 
