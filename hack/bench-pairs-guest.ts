@@ -29,15 +29,18 @@ export type PairTimes = Readonly<
   Record<string, Readonly<Record<string, { readonly clock: number[]; readonly processor: number[] }>>>
 >
 
+/** Rounds before the first one that counts. */
+const WARM_UP = 2
+
 if (import.meta.main) console.log(JSON.stringify(run(JSON.parse(await Bun.stdin.text()) as PairSeries)))
 
 function run({ rounds, builds, steps, netns, path }: PairSeries): PairTimes {
   const empty = () => Object.fromEntries(steps.map(({ verb }) => [verb, { clock: [], processor: [] }]))
   const times: PairTimes = Object.fromEntries(Object.keys(builds).map((build) => [build, empty()]))
   const orders = ordersOf(Object.keys(builds))
-  // What fills caches is not counted: one round in each order.
-  for (let round = -orders.length; round < rounds; round++) {
-    for (const build of orders[(round + orders.length) % orders.length] ?? []) {
+  // What fills caches is not counted.
+  for (let round = -WARM_UP; round < rounds; round++) {
+    for (const build of orders[(round + WARM_UP) % orders.length] ?? []) {
       let prevResult: unknown
       for (const { verb, name, ifname, config } of steps) {
         const env = {

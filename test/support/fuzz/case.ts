@@ -50,7 +50,7 @@ const WEIGHTS: Readonly<Partial<Record<Name, number>>> = {
 
 /** The case with this number. */
 export function fuzzCase(plugin: Plugin, seed: number, number: number): FuzzCase {
-  const random = caseRandom(seed, number)
+  const random = randomFrom(mixed(plugin, seed, number) ^ 0x5bd1e995)
   const kind = weighted(random, KINDS)
   const verb =
     { first: 'ADD', nothing: 'DEL', record: random.pick(['DEL', 'DEL', 'CHECK', 'ADD', 'GC']) }[
@@ -72,7 +72,7 @@ export function draftOf(
   other?: string,
 ): Draft {
   // The same numbers for each verb: DEL has the config of the ADD.
-  const draft = plainDraft(plugin, verb, randomFrom(mixed(seed, number)))
+  const draft = plainDraft(plugin, verb, randomFrom(mixed(plugin, seed, number)))
   // An IPAM plugin that can't be found is a reason to fail.
   if (kind === 'nothing') draft.config = withValue(draft.config, ['ipam'], undefined)
   if (other !== undefined) draft.env.CNI_COMMAND = other
@@ -119,10 +119,8 @@ function weighted<T>(random: Random, list: readonly (readonly [T, number])[]): T
   throw new Error('Cannot draw from an empty list')
 }
 
-function caseRandom(seed: number, number: number): Random {
-  return randomFrom(mixed(seed, number) ^ 0x5bd1e995)
-}
-
-function mixed(seed: number, number: number): number {
-  return (Math.imul(seed + 1, 0x9e3779b1) ^ Math.imul(number + 1, 0x85ebca6b)) >>> 0
+// Each plugin has cases of its own.
+function mixed(plugin: Plugin, seed: number, number: number): number {
+  const start = plugin === 'vf-attach' ? 1 : 0x40000001
+  return (Math.imul(seed + start, 0x9e3779b1) ^ Math.imul(number + 1, 0x85ebca6b)) >>> 0
 }

@@ -4,7 +4,7 @@ import { readFileSync, writeSync } from 'node:fs'
 import { CLEAR, MAKE, NEIGHBOUR } from './bed.ts'
 import { draftOf, type FuzzCase, fuzzCase, type Kind, spoiltDraft } from './case.ts'
 import { CONTAINER, callOf, type Draft, GOOD_PATH, type Plugin, type RealCall } from './draft.ts'
-import { canAnswer, type Ended, judge, objectOf } from './judge.ts'
+import { canAnswer, type Ended, HUNG_MS, judge, objectOf } from './judge.ts'
 import { callCount, differences, ipamAsked, type Look, look, make, sh, spoilRecord } from './node.ts'
 import type { Mutation } from './spoil-config.ts'
 import { type Tree, valueAt, withValue } from './tree.ts'
@@ -49,7 +49,7 @@ function runAll({ plugin, seed, from, to, enough }: Order): Report {
     // A long run is silent otherwise.
     if ((number - from) % 1_000 === 999)
       console.error(`${plugin}: ${number + 1 - from} spoilt calls, ${failures.length} failed`)
-    if (outcome.lines.length > 0) failures.push(report(one))
+    if (outcome.lines.length > 0) failures.push(report(one, outcome))
   }
   failures.push(...neighbourLives())
   const ms = Math.round(performance.now() - started)
@@ -102,18 +102,16 @@ function neighbourDraft(plugin: Plugin, ifname: string, config: Tree, verb: stri
 }
 
 /** One failing case as text: the fewest mutations that show it, what did not hold, and the call. */
-function report(one: FuzzCase): string {
+function report(one: FuzzCase, first: Outcome): string {
   let mutations = one.mutations
-  for (const left of one.mutations) {
+  let outcome = first
+  // Each try of a call that hangs takes as long as the first one.
+  for (const left of first.isHung ? [] : one.mutations) {
     const fewer = mutations.filter((mutation) => mutation !== left)
-    begin()
-    if (tryCase(one, fewer).lines.length > 0) mutations = fewer
+    const again = tryCase(one, fewer)
+    if (again.lines.length > 0) [mutations, outcome] = [fewer, again]
   }
-  begin()
-  const { lines, call, draft } = tryCase(one, mutations)
-  begin()
-  if (lines.length === 0)
-    return `seed ${one.seed}, case ${one.number} (${one.kind}): failed once and not again`
+  const { lines, call, draft } = outcome
   const told = [...lines.slice(0, 8), ...(lines.length > 8 ? [`and ${lines.length - 8} more`] : [])]
   return [
     `seed ${one.seed}, case ${one.number} (${one.kind} of ${one.plugin}): ${mutations.map(({ name }) => name).join('; ') || 'nothing spoilt'}`,
@@ -134,6 +132,7 @@ interface Outcome {
   readonly lines: readonly string[]
   /** `ok`, the error's code, or what it ended by. */
   readonly end: string
+  readonly isHung: boolean
   readonly call: RealCall
   readonly draft: Draft
 }
@@ -172,7 +171,7 @@ function tryCase(one: FuzzCase, mutations: readonly Mutation[]): Outcome {
   ipamAsked()
   const end = ended.signal ?? (ended.code === 0 ? 'ok' : String(objectOf(ended)?.code ?? 'silent'))
   if (lines.length > 0) begin()
-  return { lines, end, call, draft }
+  return { lines, end, isHung: ended.ms >= HUNG_MS, call, draft }
 }
 
 /** Whether node and pod must be as they were before the spoilt call. */

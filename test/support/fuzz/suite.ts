@@ -15,7 +15,7 @@ export async function expectFuzz(plugin: Plugin, calls: number): Promise<void> {
   const number = numberOf('VF_FUZZ_CASE')
   const count = number === undefined ? (numberOf('VF_FUZZ_CALLS') ?? calls) : 1
   const from = number ?? 0
-  const order: Order = { plugin, seed, from, to: from + count, enough: 20 }
+  const order: Order = { plugin, seed, from, to: from + count, enough: 10 }
   const argv = ['sh', 'hack/bun.sh', 'test/support/fuzz/guest.ts']
   const { code, stdout, stderr } = await (await lab()).exec(argv, {
     ...{ stdin: JSON.stringify(order), timeoutMs: 0 },
@@ -27,7 +27,7 @@ export async function expectFuzz(plugin: Plugin, calls: number): Promise<void> {
   console.log(
     `${plugin}, seed ${seed}: ${spoilt} spoilt calls of ${all} in ${Math.round(ms / 1000)} s: ${kinds.map(([kind, times]) => `${kind}: ${times}`).join(', ')}`,
   )
-  expect(failures, failures.join('\n')).toEqual([])
+  expect(failures.length, failures.join('\n')).toBe(0)
   expect(spoilt).toBe(count)
 }
 
