@@ -97,6 +97,7 @@ describe('a call', () => {
     expect(judge(call, well)).toEqual([])
     expect(judge(call, error(refused))).toEqual([])
     expect(judge(call, error({ ...refused, code: 999 }))).toEqual([])
+    expect(judge(call, error({ ...refused, code: 1_000, msg: 'IPAM plugin "x": no' }))).toEqual([])
     expect(judge({ ...call, env: { CNI_COMMAND: 'DEL' } }, { ...well, stdout: '' })).toEqual([])
   })
 
@@ -111,6 +112,7 @@ describe('a call', () => {
     ['code 199', error({ ...refused, code: 199 })],
     ['code 1000', error({ ...refused, code: 1000 })],
     ['code 0', error({ ...refused, code: 0 })],
+    ['code 4294967296', error({ ...refused, code: 2 ** 32, msg: 'IPAM plugin "x": no' })],
     ['code 1.5', error({ ...refused, code: 1.5 })],
     ['without words', error({ ...refused, msg: '' })],
     ['without cniVersion', error({ code: 7, msg: 'x' })],

@@ -65,12 +65,18 @@ function failure(ended: Ended): string[] {
     return [`failed without an error object: "${short(ended.stdout)}", ${short(ended.stderr)}`]
   const { code, msg, cniVersion } = object
   const lines: string[] = []
-  if (typeof code !== 'number' || !Number.isInteger(code) || code < 1 || code > 999 || code === 199)
-    lines.push(`failed with code ${JSON.stringify(code)}: ${short(String(msg))}`)
+  // What an IPAM plugin says is passed on with its own code.
+  const isOthers = typeof msg === 'string' && msg.startsWith('IPAM plugin "')
+  const isKnown = isOthers ? isCode(code, 0xffffffff) : isCode(code, 999) && code !== 199
+  if (!isKnown) lines.push(`failed with code ${JSON.stringify(code)}: ${short(String(msg))}`)
   if (typeof msg !== 'string' || msg === '') lines.push(`failed without words: ${short(ended.stdout)}`)
   if (typeof cniVersion !== 'string') lines.push(`an error without cniVersion: ${short(ended.stdout)}`)
   if (ended.stdout.length > 20_000) lines.push(`an error of ${ended.stdout.length} characters`)
   return lines
+}
+
+function isCode(code: unknown, highest: number): boolean {
+  return typeof code === 'number' && Number.isInteger(code) && code >= 1 && code <= highest
 }
 
 function short(text: string): string {
