@@ -29,6 +29,9 @@ const VERBS = ['VERSION', 'ADD', 'CHECK', 'DEL'] as const
 export async function benchAgainst({ against, rounds, places }: PairOptions): Promise<void> {
   const other = programsIn(resolve(against))
   console.log(`other build: ${other}`)
+  // A run that was killed has left its copies.
+  for (const name of readdirSync(join(top, 'dist')))
+    if (name.startsWith(COPY)) rmSync(join(top, 'dist', name), { recursive: true, force: true })
   const folder = mkdtempSync(join(top, 'dist', COPY))
   const copies: Copies = () => {
     const piece = mkdtempSync(join(folder, 'piece-'))

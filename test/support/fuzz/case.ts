@@ -42,8 +42,8 @@ const WEIGHTS: Readonly<Partial<Record<Name, number>>> = {
   newKey: 12,
   text: 10,
   variable: 16,
-  descriptor: 7,
-  handicap: 8,
+  descriptor: 8,
+  handicap: 10,
   surrounding: 8,
   inTheWay: 3,
 }

@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest'
 import { fuzzCase, spoiltDraft } from './case.ts'
 import { callOf, type Plugin } from './draft.ts'
 import { canAnswer, type Ended, HUNG_MS, judge } from './judge.ts'
-import { REDIRECTIONS } from './surroundings.ts'
+import { HANDICAPS, REDIRECTIONS } from './surroundings.ts'
 import { againKey, pathsOf, printTree, rawValue, withAgain, withValue } from './tree.ts'
 
 const PLUGINS: readonly Plugin[] = ['vf-attach', 'vf-offload']
@@ -128,6 +128,8 @@ describe('a call', () => {
     expect(silent).toEqual([
       ...['>&-', '>/dev/full', '1</dev/null', '>/dev/null', '<&- >&- 2>&-', '>/dev/full 2>/dev/full'],
     ])
+    const lines = HANDICAPS.filter((one) => !canAnswer(`${one}; exec "$0" `))
+    expect(lines.map((line) => line.replace(/.*; /, ''))).toEqual(['exec 1>&4 4>&-'])
     expect(judge({ ...call, shell: 'exec "$0" >/dev/full' }, { ...well, code: 1, stdout: '' })).toEqual([])
   })
 })

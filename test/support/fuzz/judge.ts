@@ -45,8 +45,8 @@ export function judge({ env, shell = '' }: RealCall, ended: Ended): string[] {
 
 /** Whether what the program writes to its stdout can be seen. */
 export function canAnswer(shell: string): boolean {
-  const [, redirections = ''] = shell.split('exec "$0"')
-  return !redirections.split(' ').some((one) => /^1?>|^1</.test(one))
+  const redirections = shell.split('; ').filter((line) => line.startsWith('exec '))
+  return !redirections.flatMap((line) => line.split(' ')).some((one) => /^1?>|^1</.test(one))
 }
 
 function success(verb = '', ended: Ended): string[] {

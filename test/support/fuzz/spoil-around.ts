@@ -109,7 +109,10 @@ export function inTheWay(random: Random, draft: Draft): Mutation {
   const config = draft.config as { device?: Tree }
   const subject = draft.plugin === 'vf-attach' ? `netdev:${String(config.device)}` : 'fuzz'
   const at = atRecord(draft.plugin, subject, draft.env.CNI_IFNAME ?? '')
-  return { name, apply: (one) => changeNode(one, `${at}; ${prepare}`, `${at}; ${restore}`) }
+  return {
+    name,
+    apply: (one) => changeNode(one, `${at}; [ -e "$at" ] || [ -L "$at" ] || ${prepare}`, `${at}; ${restore}`),
+  }
 }
 
 // One change of the node at a time: two would hide each other, or be put back in the wrong order.

@@ -9,8 +9,15 @@ export const REDIRECTIONS: readonly string[] = [
   ...['2>&-', '2>/dev/full', '2</dev/null', '<&- 2>&-', '<&- >&- 2>&-', '>/dev/full 2>/dev/full'],
 ]
 
+const PIPE = `${FUZZ}/pipe`
+/** stdin that is read without waiting, and says nothing at first. */
+const LATE = `exec 3<&0; mkfifo ${PIPE}; (sleep 0.1; cat <&3) >${PIPE} & exec <${PIPE} 3<&-; rm ${PIPE}; perl -MFcntl -e 'fcntl(STDIN, F_SETFL, O_NONBLOCK)'`
+/** A pipe that nobody reads from any more, in place of a descriptor. */
+const unread = (fd: 1 | 2) => `mkfifo ${PIPE}; exec 3<>${PIPE} 4>${PIPE} 3<&-; rm ${PIPE}; exec ${fd}>&4 4>&-`
+
 /** Lines of sh that take something from the process itself. The program starts under each of these limits. */
 export const HANDICAPS: readonly string[] = [
+  ...[LATE, unread(1), unread(2)],
   ...[
     'ulimit -n 64',
     'ulimit -n 20',
@@ -115,27 +122,27 @@ export const SURROUNDINGS: readonly Surrounding[] = [
 export const IN_THE_WAY: readonly Surrounding[] = [
   {
     name: 'a FIFO at the record',
-    prepare: '[ -e "$at" ] || mkfifo "$at"',
+    prepare: 'mkfifo "$at"',
     restore: '[ ! -p "$at" ] || rm "$at"; rm -rf "$at.broken"',
   },
   {
     name: 'a folder at the record',
-    prepare: '[ -e "$at" ] || mkdir "$at"',
+    prepare: 'mkdir "$at"',
     restore: '[ ! -d "$at" ] || rm -rf "$at"; rm -rf "$at.broken"',
   },
   {
     name: 'a link at the record',
-    prepare: '[ -e "$at" ] || ln -s /nope/nope "$at"',
+    prepare: 'ln -s /nope/nope "$at"',
     restore: '[ ! -L "$at" ] || rm "$at"; rm -rf "$at.broken"',
   },
   {
     name: 'a link at the record',
-    prepare: `[ -e "$at" ] || ln -s ${FUZZ}/file "$at"`,
+    prepare: `ln -s ${FUZZ}/file "$at"`,
     restore: '[ ! -L "$at" ] || rm "$at"; rm -rf "$at.broken"',
   },
   {
     name: 'a device at the record',
-    prepare: '[ -e "$at" ] || mknod "$at" c 1 7',
+    prepare: 'mknod "$at" c 1 7',
     restore: '[ ! -c "$at" ] || rm "$at"; rm -rf "$at.broken"',
   },
 ]
