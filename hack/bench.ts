@@ -2,12 +2,14 @@
  * `npm run bench`: what a call costs beside the distribution's Go plugins, interleaved in one run so that both meet
  * the same machine. Natively the start of a process; in the lab an ADD and a DEL of the same VF. Prints tables with
  * versions; the ratios are what counts, the milliseconds belong to this machine. BENCH_ONLY=limits and BENCH_ONLY=ports
- * print those tables alone.
+ * print those tables alone. With `-- --against DIR` this build is measured beside another one instead.
  */
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { execaSync } from 'execa'
 import { buildTopology, deletePod, loadIgb, newPod, tearDown } from '../test/support/topology.ts'
+import { benchAgainst } from './bench-against.ts'
+import { pairOptions } from './bench-pairs.ts'
 import { portsInLab } from './bench-ports.ts'
 import { median, minimum, ms, ratio, table } from './bench-table.ts'
 import { bootLab, type Lab } from './lab/lab.ts'
@@ -18,11 +20,13 @@ const nativeRounds = Number(process.env.BENCH_ROUNDS ?? 60)
 const attachRounds = Number(process.env.BENCH_ATTACH_ROUNDS ?? 30)
 const labRounds = Number(process.env.BENCH_LAB_ROUNDS ?? 15)
 
+const pair = pairOptions(process.argv.slice(2))
 execaSync(process.execPath, [join(top, 'hack/build.ts')], { stdio: 'inherit' })
 const { version } = JSON.parse(readFileSync(join(top, 'package.json'), 'utf8')) as { version: string }
 console.log(`vf-flower ${version}, Bun ${Bun.version}; containernetworking-plugins ${goVersion()}`)
 const only = process.env.BENCH_ONLY
-if (only === 'limits' || only === 'ports') await partInLab(only)
+if (pair !== undefined) await benchAgainst(pair)
+else if (only === 'limits' || only === 'ports') await partInLab(only)
 else if (only !== undefined) throw new Error(`Cannot use BENCH_ONLY=${only}: must be limits or ports`)
 else {
   native()

@@ -6,12 +6,14 @@
  *     npm run test:soak -- [--seed N] [--plugin attach|offload|both]
  *                          [--sequences N] [--port-sequences N] [--configs N] [--faults full|short|none]
  *                          [--fault-devices legacy,switchdev,software] [--fault-cases TEXT]
- *                          [--scenarios full|none]
+ *                          [--scenarios full|none] [--fuzz N]
  *
  * `--fault-cases 'DEL '` takes those cases of vf-attach's fault tables whose names hold the text, for a run in pieces.
  *
- * The last line is `N passed, N failed`: a sequence, a config and a case of the fault table count as one each, and so
- * does a test of vf-offload.
+ * `--fuzz 50000` (0 = none) is for spoilt calls, shared out to both plugins, which are made natively.
+ *
+ * The last line is `N passed, N failed`: a sequence, a config, a case of the fault table and a spoilt call count as one each, and
+ * so does a test of vf-offload.
  */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -37,6 +39,7 @@ import { diffSnapshot, snapshot } from '../test/support/snapshot.ts'
 import { loadIgb, type Topology } from '../test/support/topology.ts'
 import { makeVfs, removeVfs, resetVfs } from '../test/support/vfs.ts'
 import { bootLab, type Lab } from './lab/lab.ts'
+import { soakFuzz } from './soak-fuzz.ts'
 
 const top = join(import.meta.dirname, '..')
 const { values } = parseArgs({
@@ -50,6 +53,7 @@ const { values } = parseArgs({
     'fault-cases': { type: 'string' },
     scenarios: { type: 'string', default: 'full' },
     'fault-devices': { type: 'string' },
+    fuzz: { type: 'string', default: '50000' },
   },
 })
 const given = values.seed ?? process.env.VF_SOAK_SEED
@@ -57,6 +61,7 @@ const seed = seedOf({ VF_SOAK_SEED: given ?? String(Math.floor(Math.random() * 2
 const sequenceCount = count('sequences', values.sequences)
 const portSequenceCount = count('port-sequences', values['port-sequences'])
 const configCount = count('configs', values.configs)
+const fuzzCount = count('fuzz', values.fuzz)
 const faults = values.faults
 if (!['full', 'short', 'none'].includes(faults))
   throw new Error(`Cannot use --faults ${faults}: must be full, short or none`)
@@ -76,6 +81,7 @@ if (values.plugin !== 'offload') {
   soakDpdk()
 }
 if (values.plugin !== 'attach') soakOffload()
+if (fuzzCount > 0) fuzz()
 console.log(`${passed} passed, ${failed} failed`)
 process.exitCode = failed === 0 ? 0 : 1
 
@@ -232,6 +238,14 @@ function soakOffload(): void {
   } finally {
     rmSync(folder, { recursive: true, force: true })
   }
+}
+
+/** Spoilt calls of the plugins that are asked for. */
+function fuzz(): void {
+  const plugins = (['attach', 'offload'] as const).filter((one) => ['both', one].includes(values.plugin))
+  console.log(`== spoilt calls: ${fuzzCount}, seed ${seed}`)
+  const ended = soakFuzz(plugins, Math.ceil(fuzzCount / plugins.length), seed)
+  tally('spoilt calls', ended.passed + ended.failed, ended.failed, [])
 }
 
 /** Adds to the last line; failures are told with the seed that replays them. */

@@ -147,6 +147,7 @@ export const covers: Readonly<Record<string, readonly string[]>> = {
   'sys/netlink': ['native/sys'],
   'sys/packet': ['native/attach-announce'],
   'sys/stdio': ['conformance/stdio'],
+  'sys/stdio-wait': ['conformance/stdio'],
   'sys/sleep': ['native/attach-races'],
 }
 

@@ -49,6 +49,7 @@ const LONGEST = [
     'lab/offload-scenarios-igb',
   ],
   ...['lab/attach-select', 'lab/simnic-legacy', 'lab/machine', 'lab/attach', 'lab/attach-property'],
+  ...['native/fuzz-offload', 'native/fuzz-attach'],
   ...['native/rates-faults', 'native/offload-faults', 'native/offload-random', 'native/attach-sequences'],
   ...[
     'native/attach-faults',

@@ -79,7 +79,8 @@ export class CniError extends Error {
 
   /** What goes to stdout. `cniVersion` is the one of the config, or the newest we know when that is unknown. */
   toObject(cniVersion: string): ErrorObject {
-    const object = { cniVersion, code: this.code, msg: this.message }
+    // What a config has in its place need not be a version.
+    const object = { cniVersion: cniVersion.slice(0, 64), code: this.code, msg: this.message }
     return this.details ? { ...object, details: this.details } : object
   }
 

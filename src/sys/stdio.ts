@@ -3,12 +3,12 @@
  * non-blocking, and may be late. Plain read(2) and write(2): Node's stream classes cost several milliseconds to load.
  */
 import { readSync, writeSync } from 'node:fs'
-import { errorCode, SystemError } from './errno.ts'
-import { sleep } from './sleep.ts'
 
-/** How often a descriptor that is not ready is tried again, in milliseconds. */
-const pause = 5
-const ETIMEDOUT = 110
+/** Loaded by calls that have to wait: every call pays for what stands above. */
+const waiting = () => require('./stdio-wait.ts') as typeof import('./stdio-wait.ts')
+
+/** Bytes that are read at once: more than most configs have. */
+const pieceBytes = 64 << 10
 
 /**
  * Everything up to the end of `fd`, as UTF-8.
@@ -16,12 +16,13 @@ const ETIMEDOUT = 110
  * @throws SystemError ETIMEDOUT after that; what read(2) answers
  */
 export function readAll(fd: number, patience = 30_000): string {
-  const parts: Uint8Array[] = []
+  const decoder = new TextDecoder('utf-8', { ignoreBOM: true })
+  const piece = new Uint8Array(pieceBytes)
+  let text = ''
   for (;;) {
-    const part = Buffer.allocUnsafe(64 << 10)
-    const length = whenReady(patience, 'nothing came', () => readSync(fd, part))
-    if (length === 0) return Buffer.concat(parts).toString('utf8')
-    parts.push(part.subarray(0, length))
+    const length = whenReady(patience, 'nothing came', () => readSync(fd, piece))
+    if (length === 0) return text + decoder.decode()
+    text += decoder.decode(piece.subarray(0, length), { stream: true })
   }
 }
 
@@ -37,16 +38,9 @@ export function writeAll(fd: number, text: string, patience = 10_000): void {
 }
 
 function whenReady(patience: number, words: string, action: () => number): number {
-  let began: number | undefined
-  for (;;) {
-    try {
-      return action()
-    } catch (error) {
-      if (errorCode(error) !== 'EAGAIN') throw error
-    }
-    began ??= performance.now()
-    if (performance.now() - began >= patience)
-      throw new SystemError('poll', ETIMEDOUT, `${words} for ${patience} ms`)
-    sleep(pause)
+  try {
+    return action()
+  } catch (error) {
+    return waiting().whenReady(error, patience, words, action)
   }
 }

@@ -19,6 +19,11 @@ test('toObject has the four members of the specification, details only if there 
   expect(new CniError(7, 'x', { details: '' }).toObject('0.4.0')).not.toHaveProperty('details')
 })
 
+test('toObject says a version back, and of what is none and long the beginning only', () => {
+  expect(new CniError(1, 'x').toObject('4.3.2')).toHaveProperty('cniVersion', '4.3.2')
+  expect(new CniError(1, 'x').toObject('1'.repeat(100_000))).toHaveProperty('cniVersion', '1'.repeat(64))
+})
+
 test('from keeps a CniError and makes code 199 of everything else', () => {
   const error = new CniError(11, 'busy')
   expect(CniError.from(error)).toBe(error)

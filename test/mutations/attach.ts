@@ -167,6 +167,16 @@ export const attach: readonly Mutation[] = [
     tier: 'quick',
   },
   {
+    id: 'attach-failed-add-keeps-record',
+    file: 'src/attach/add.ts',
+    mistake: 'An ADD that fails after its record was written leaves the record.',
+    old: '      store.remove(name)\n',
+    now: '',
+    test: ['native/fuzz-attach.test.ts', 'spoilt calls of vf-attach are answered'],
+    tier: 'quick',
+    undo: true,
+  },
+  {
     id: 'attach-owner-alive',
     file: 'src/attach/ownership.ts',
     mistake:

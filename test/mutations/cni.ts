@@ -122,6 +122,15 @@ export const cni: readonly Mutation[] = [
     tier: 'quick',
   },
   {
+    id: 'cni-error-long-version',
+    file: 'src/cni/error.ts',
+    mistake: 'An error object has all of a text that stands in the place of a version, however long it is.',
+    old: 'cniVersion: cniVersion.slice(0, 64), code',
+    now: 'cniVersion, code',
+    test: ['cni/error.test.ts', 'of what is none and long the beginning only'],
+    tier: 'quick',
+  },
+  {
     id: 'cni-check-version',
     file: 'src/cni/version.ts',
     mistake: 'CHECK is served for configs of versions that do not have it.',

@@ -1,0 +1,42 @@
+/**
+ * The long form of the tests that call the plugins with what nobody should: natively, both plugins beside each other. In: how
+ * many calls. Out: how many passed and failed.
+ */
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { execaSync } from 'execa'
+
+const top = join(import.meta.dirname, '..')
+
+/**
+ * Makes `calls` spoilt calls of each plugin. Prints what vitest prints, with each call that showed something.
+ * @returns calls of which nothing is to be said, and failures; a run that broke down is one failure
+ */
+export function soakFuzz(
+  plugins: readonly ('attach' | 'offload')[],
+  calls: number,
+  seed: number,
+): { passed: number; failed: number } {
+  const folder = mkdtempSync(join(tmpdir(), 'vf-soak-'))
+  try {
+    const output = join(folder, 'report.json')
+    const { exitCode } = execaSync(
+      join(top, 'node_modules/.bin/vitest'),
+      [
+        ...['run', '--config', join(top, 'test/vitest.config.ts'), '--project', 'native', '--project', 'lab'],
+        ...['--retry', '0', '--reporter=verbose', '--reporter=json', `--outputFile.json=${output}`],
+        ...plugins.map((plugin) => `/fuzz-${plugin}.test.ts`),
+      ],
+      {
+        ...{ cwd: top, stdio: 'inherit', reject: false },
+        env: { VF_SOAK_SEED: String(seed), VF_FUZZ_CALLS: String(calls) },
+      },
+    )
+    const { numFailedTests } = JSON.parse(readFileSync(output, 'utf8')) as { numFailedTests: number }
+    const failed = Math.max(numFailedTests, exitCode === 0 ? 0 : 1)
+    return { passed: calls * Math.max(0, plugins.length - failed), failed }
+  } finally {
+    rmSync(folder, { recursive: true, force: true })
+  }
+}
