@@ -20,6 +20,7 @@ export const covers: Readonly<Record<string, readonly string[]>> = {
   'attach/node-life': ['native/attach-carried'],
   'attach/plan-restore': ['attach/plan', 'attach/plan.property'],
   'attach/record': ['native/attach-records'],
+  'attach/records': ['native/attach-records'],
   'attach/refusals': ['native/attach', 'lab/attach-bugs'],
   'attach/restore': ['native/attach-del', 'native/attach-faults'],
   'attach/result': ['native/attach'],

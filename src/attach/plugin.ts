@@ -12,7 +12,6 @@ import type { Request } from '../cni/request.ts'
 import type { Result } from '../cni/result.ts'
 import type { Machine } from '../kernel/machine.ts'
 import { notice } from '../lib/notice.ts'
-import { recordStore } from '../ops/record-store.ts'
 import { addLocked } from './add.ts'
 import { checkAttachment } from './check.ts'
 import { readAttachConfig, readStatusConfig, readTeardownConfig, readWanted } from './config.ts'
@@ -21,7 +20,7 @@ import { restoreForeign } from './foreign/restore.ts'
 import { addFreeVf } from './free-vf.ts'
 import { collectGarbage } from './gc.ts'
 import { withoutLeftovers } from './ownership.ts'
-import { attachJournal } from './record.ts'
+import { records } from './records.ts'
 import { restoreAttachment } from './restore.ts'
 import { selectDevice } from './select.ts'
 import { type AttachSetting, withDeviceLock, withPatience } from './setting.ts'
@@ -40,11 +39,6 @@ export function attachPlugin(machine: Machine, name = 'vf-attach'): Plugin {
     gc: (request) => gc(machine, request),
     status: (request) => status(machine, request),
   }
-}
-
-/** The records of this plugin. */
-function records(stateDir: string) {
-  return recordStore(stateDir, 'attach', attachJournal)
 }
 
 function add(node: Machine, request: Request): Result {

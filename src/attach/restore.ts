@@ -13,6 +13,7 @@ import { openOwnersNetns } from '../ops/owner-netns.ts'
 import { RecordError } from '../ops/record.ts'
 import type { RecordName, RecordStore } from '../ops/record-store.ts'
 import { isTakenOver, release } from './foreign/sriov.ts'
+import { giveBack } from './give-back.ts'
 import { isSoftware, isSole } from './identity.ts'
 import { type PodView, pciOf, readLive } from './live.ts'
 import { keptByMode, type LiveState, planRestore } from './plan-restore.ts'
@@ -20,9 +21,6 @@ import type { AttachJournal } from './record.ts'
 import { salvage } from './salvage.ts'
 import { onePfChangeAtATime } from './setting.ts'
 import { keptWhileOpen } from './userspace.ts'
-
-/** Few interfaces carry anything. */
-const giving = () => require('./give-back.ts') as typeof import('./give-back.ts')
 
 /** How long to wait for the kernel to hand an interface back from a namespace that died, in milliseconds. */
 const returnMilliseconds = 5_000
@@ -162,7 +160,7 @@ export function restoreDevice(
   requireRestored(journal, live, errors)
   const link = live.link?.facts
   if (link !== undefined && lacksSomething(kernel, journal, link)) {
-    giving().giveBack(kernel, runner, journal, link)
+    giveBack(kernel, runner, journal, link)
   }
 }
 

@@ -2,7 +2,8 @@
  * `vfctl show`: attachments of both plugins from their records, with what the kernel has counted since. Reads only. In:
  * the machine and arguments; out: plain values, which show-text.ts makes readable.
  */
-import { type AttachJournal, attachJournal } from '../attach/record.ts'
+import type { AttachJournal } from '../attach/record.ts'
+import { records as attachRecords } from '../attach/records.ts'
 import type { FilterCounters, LinkCounters } from '../kernel/counters.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import type { Machine } from '../kernel/machine.ts'
@@ -92,7 +93,7 @@ const offloadFolders = ['offload', 'portmap', 'bandwidth'] as const
 export function readShowing(machine: Machine, selection: Selection): Showing {
   const { stateDir } = selection
   const errors: string[] = []
-  const attach = recordStore(stateDir, 'attach', attachJournal)
+  const attach = attachRecords(stateDir)
   const offload = offloadFolders.map((folder) => recordStore(stateDir, folder, offloadJournal))
   const chosen = chosenBy(selection, offload)
   const shown = [

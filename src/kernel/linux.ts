@@ -29,7 +29,9 @@ import { allLinks, changeAltname, findLink, mustFindLink, setLinkAttributes } fr
 import type { OpenNetns } from './machine.ts'
 import { moveLink } from './move.ts'
 import type { NftResult, RunNft } from './nft.ts'
+import { lookBeforeMove } from './preflight.ts'
 import type { Sides } from './rate-ops.ts'
+import { settingOps, settingsOf } from './settings.ts'
 import { setVf } from './vfs.ts'
 
 /** Half of what lies below the plugins: loaded by calls that touch filters or rates, not by those that attach. */
@@ -43,12 +45,6 @@ const looks = () => require('./looks.ts') as typeof import('./looks.ts')
 
 /** What of it only an interface needs that carries something. */
 const carried = () => require('./carried.ts') as typeof import('./carried.ts')
-
-/** What only an interface has that vf-attach moves. */
-const settings = () => require('./settings.ts') as typeof import('./settings.ts')
-
-/** What only an ADD asks. */
-const preflight = () => require('./preflight.ts') as typeof import('./preflight.ts')
 
 const NETLINK_ROUTE = 0
 const NETLINK_GENERIC = 16
@@ -225,10 +221,10 @@ export function openLinuxKernel(pod?: OpenNetns): Kernel {
     },
     links: (side) => allLinks(socket(side)),
     addresses: (side, ifindex) => addressesOn(socket(side), ifindex),
-    lookBeforeMove: (link, newName) => preflight().lookBeforeMove(socket('host'), podNetns(), link, newName),
+    lookBeforeMove: (link, newName) => lookBeforeMove(socket('host'), podNetns(), link, newName),
     carried: (link) => carried().carriedBy(socket('host'), link),
-    settings: (link) => settings().settingsOf(link),
-    settingOps: (link, was) => settings().settingOps(link.name, was, settings().settingsOf(link)),
+    settings: (link) => settingsOf(link),
+    settingOps: (link, was) => settingOps(link.name, was, settingsOf(link)),
     bridgeVlans: (side, ifindex) => bridgeVlansOf(socket(side), ifindex),
     routes: (side) => allRoutes(socket(side)),
     sourceRules: (side, family) => offload().sourceRules(socket(side), family),

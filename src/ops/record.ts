@@ -109,11 +109,12 @@ export class RecordError extends Error {
   }
 }
 
-/** Parses a record's text against the journal's schema. Throws RecordError. */
+/** Parses a record's text against the journal's schema, and against `wrongField`, which names one. @throws RecordError */
 export function parseRecord<S extends z.ZodMiniType>(
   path: string,
   text: string,
   journal: S,
+  wrongField?: (journal: z.infer<S>) => string | undefined,
 ): PluginRecord<z.infer<S>> {
   let json: unknown
   try {
@@ -131,13 +132,18 @@ export function parseRecord<S extends z.ZodMiniType>(
   }
   const parsed = z.object({ ...base(), journal }).safeParse(json)
   if (!parsed.success) throw new RecordError(path, misfit(parsed.error.issues[0]))
-  return parsed.data as PluginRecord<z.infer<S>>
+  const record = parsed.data as PluginRecord<z.infer<S>>
+  const wrong = wrongField?.(record.journal)
+  if (wrong !== undefined) throw new RecordError(path, `journal.${wrong} ${notOurs}`)
+  return record
 }
+
+const notOurs = 'is not as this program writes it'
 
 /** What of the form is wrong, and where: zod's own words name no type (zod-settings.ts loads none of its languages). */
 function misfit(issue: z.core.$ZodIssue | undefined): string {
   const at = issue === undefined || issue.path.length === 0 ? 'the whole' : issue.path.join('.')
   if (issue?.code === 'invalid_type') return `${at} must be of type ${issue.expected}`
   if (issue?.code === 'invalid_value') return `${at} must be ${issue.values.map(String).join(' or ')}`
-  return `${at} is not as this program writes it`
+  return `${at} ${notOurs}`
 }

@@ -2,10 +2,10 @@
  * Network namespaces. A namespace belongs to a thread, so everything that runs inside one is synchronous: after an
  * `await` the program could go on in the wrong one.
  */
-import { closeSync, constants, fstatSync, openSync, statSync } from 'node:fs'
+import { closeSync, constants, fstatSync, openSync } from 'node:fs'
 import { SystemError } from './errno.ts'
 import { close, getsockopt, ioctl, setns, socket, unshare } from './ffi.ts'
-import { own } from './own-netns.ts'
+import { hostStat, own } from './own-netns.ts'
 
 /** CLONE_NEWNET, linux/sched.h. */
 const CLONE_NEWNET = 0x40000000
@@ -42,7 +42,7 @@ export function openNetns(path: string): Netns {
   // Not blocking: whatever else stands at that path, a FIFO too, is opened only to be refused.
   const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)
   const stat = fstatSync(fd)
-  const host = statSync(own)
+  const host = hostStat()
   // All namespace files live on one file system, nsfs; the file says which kind of namespace it is.
   if (stat.dev !== host.dev || (path !== own && ioctl(fd, NS_GET_NSTYPE) !== CLONE_NEWNET)) {
     closeSync(fd)
@@ -111,20 +111,20 @@ export function inNewNetns<T>(action: () => T): T {
 }
 
 function away<T>(leave: () => void, action: () => T): T {
-  const home = ownNetns()
+  const home = openSync(own, constants.O_RDONLY)
   try {
     leave()
     try {
       return action()
     } finally {
       try {
-        setns(home.fd, CLONE_NEWNET)
+        setns(home, CLONE_NEWNET)
       } catch (error) {
         console.error(`Cannot return to the host's network namespace: ${String(error)}`)
         process.abort()
       }
     }
   } finally {
-    home.close()
+    closeSync(home)
   }
 }

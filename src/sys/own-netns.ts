@@ -1,7 +1,15 @@
-import { statSync } from 'node:fs'
+import { type Stats, statSync } from 'node:fs'
 
 /** The network namespace of the calling thread. */
 export const own = '/proc/thread-self/ns/net'
+
+let home: Stats | undefined
+
+/** Device and inode of the namespace that this process runs in; looked at once, when no thread is away from it. */
+export function hostStat(): Stats {
+  home ??= statSync(own)
+  return home
+}
 
 /**
  * Identity of the namespace at `path`; undefined when nothing can be found there: it is gone, or the path is one that
@@ -18,6 +26,6 @@ export function netnsIdAt(path: string): string | undefined {
 
 /** True when `path` is the network namespace that this process runs in. */
 export function isOwnNetns(path: string): boolean {
-  const id = netnsIdAt(path)
-  return id !== undefined && id === netnsIdAt(own)
+  const { dev, ino } = hostStat()
+  return netnsIdAt(path) === `${dev}:${ino}`
 }
