@@ -17,7 +17,7 @@ export const kernel: readonly Mutation[] = [
     mistake: 'A u32 filter is removed by its handle, and its hash table stays beside those of others.',
     old: "filter.TCA_KIND === 'u32' && isAloneInSlot(filter, dump)",
     now: "filter.TCA_KIND === 'none' && isAloneInSlot(filter, dump)",
-    test: ['native/rates-detour.test.ts', 'B12: clsact and filters of others survive ADD and DEL'],
+    test: ['kernel/every-frame.test.ts', 'goes by handle, or with its slot where nobody else is in it'],
     tier: 'quick',
     undo: true,
   },

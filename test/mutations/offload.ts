@@ -18,7 +18,7 @@ export const offload: readonly Mutation[] = [
       'The record does not say by which classifier the filter of a limit was made, and CHECK takes it for another one.',
     old: "if (op.do !== 'detour.add' || classifier === undefined) return op",
     now: "if (op.do !== 'detour.add' || classifier !== 'matchall') return op",
-    test: ['native/rates-detour.test.ts', 'a kernel without matchall has the filter by another classifier'],
+    test: ['offload/rates.test.ts', 'a limit is recorded with the classifier that its filter was made by'],
     tier: 'quick',
   },
   {

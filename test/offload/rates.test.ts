@@ -3,7 +3,7 @@ import { VfRefusal } from '../../src/kernel/vfs.ts'
 import { NetlinkError } from '../../src/netlink/socket.ts'
 import { applyGoal } from '../../src/offload/rates.ts'
 import { Transaction } from '../../src/ops/apply.ts'
-import type { Op } from '../../src/ops/op.ts'
+import type { Op, Outcome } from '../../src/ops/op.ts'
 
 group('a limit by the PF', () => {
   const set: Op = { do: 'vf.set', pf: 'pf0', vf: 1, set: { rate: { min: 0, max: 9 } }, was: {} }
@@ -66,5 +66,28 @@ group('a limit by the PF', () => {
       )
     expect(taken(false)()).toBe('tbf')
     expect(taken(true)).toThrow('EEXIST')
+  })
+})
+
+test('a limit is recorded with the classifier that its filter was made by, and says why', () => {
+  const detour = { side: 'host', link: 'veth1', through: 'vfr0', cookie: '7666' } as const
+  const ops: Op[] = [
+    { do: 'ifb.add', side: 'host', name: 'vfr0', mac: '02:00:00:00:00:01', mtu: 1500 },
+    { do: 'detour.add', detour },
+  ]
+  const made = (outcome: Outcome) => {
+    const run = (op: Op) => (op.do === 'detour.add' ? outcome : {})
+    const shared = { limiter: undefined, isUsed: false, noLimiter: undefined }
+    const ways = [{ where: 'host', means: 'ifb', ops, notes: [] }] as const
+    const limit = { rate: 8000, burst: 80 }
+    const goal = { passedOver: [], direction: 'fromPod', limit, ways } as const
+    return applyGoal(new Transaction({ run }), goal, shared)
+  }
+  expect(made({ where: 'host', handle: 1 })).toMatchObject({ ops, notes: [] })
+  const reason = 'matchall: RTM_NEWTFILTER: ENOENT'
+  expect(made({ where: 'host', handle: 1, classifier: 'u32', reason })).toMatchObject({
+    ops: [ops[0], { do: 'detour.add', detour: { ...detour, classifier: 'u32' } }],
+    lines: [expect.any(String), expect.stringContaining('prio 60000 u32 match u32 0 0')],
+    notes: [`the filter that leads to the ifb is made by classifier u32; not by ${reason}`],
   })
 })
