@@ -24,8 +24,8 @@ export function netnsIdAt(path: string): string | undefined {
   }
 }
 
-/** True when `path` is the network namespace that this process runs in. */
+/** True when `path` is the network namespace of the calling thread. */
 export function isOwnNetns(path: string): boolean {
-  const { dev, ino } = hostStat()
-  return netnsIdAt(path) === `${dev}:${ino}`
+  const id = netnsIdAt(path)
+  return id !== undefined && id === netnsIdAt(own)
 }

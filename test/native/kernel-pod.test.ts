@@ -66,6 +66,8 @@ test('interfaces, addresses and routes are what ip says, on each side', async ()
   expect(host.map(({ ifindex, name }) => `${ifindex} ${name}`)).toEqual(await names(on))
   expect(inside.map(({ ifindex, name }) => `${ifindex} ${name}`)).toEqual(await names(pod))
   expect(byAltname).toEqual({
+    afSpec: expect.any(Object),
+    qdisc: 'noqueue',
     ifindex: index('net1'),
     name: 'net1',
     altnames: ['other'],
