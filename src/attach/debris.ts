@@ -7,6 +7,7 @@ import { parseRecordFileName } from '../ops/record.ts'
 import { probeName } from '../ops/record-store.ts'
 import { sriovDir } from './foreign/sriov.ts'
 import { withDeviceLock } from './setting.ts'
+import { administrativeMacNote } from './userspace.ts'
 
 /** Removes what is not in use: what of a device is being written has the device's lock. */
 export function clearDebris(machine: Machine, stateDir: string): void {
@@ -15,6 +16,11 @@ export function clearDebris(machine: Machine, stateDir: string): void {
     else clearUnlessLocked(machine, stateDir, parseRecordFileName(one.name)?.subject, one)
   }
   for (const one of temporariesIn(`${sriovDir}/pci`)) clearUnlessLocked(machine, stateDir, one.name, one)
+  for (const one of temporariesIn(machine.sharedDir)) {
+    if (one.name === probeName) clear(one)
+    else if (one.name.startsWith(administrativeMacNote))
+      clearUnlessLocked(machine, stateDir, one.name.slice(administrativeMacNote.length), one)
+  }
 }
 
 /** The same after an ADD, twice a day; what goes wrong is told and is no failure of the ADD. */

@@ -8,6 +8,7 @@
  * the move.
  */
 import type { LinkFacts } from '../kernel/facts.ts'
+import { spareNames } from './plan-restore.ts'
 import type { AttachJournal } from './record.ts'
 
 /** Whether ADD has moved the device: undefined where the ADD was killed and nobody knows. */
@@ -50,13 +51,14 @@ export function isAtHome(link: LinkFacts, journal: AttachJournal, moved: Moved, 
   if (!isOfDevice(link, journal)) return false
   if (isSole(journal)) return true
   const { device, original } = journal
-  if (device.homeIfindex !== undefined && link.ifindex === device.homeIfindex)
-    return !contradicts(link, journal)
   if (hasUniqueMark(link, journal)) return true
   if (contradicts(link, journal)) return false
   const names = [original.link?.name ?? '', ...(original.link?.altnames ?? [])]
   const isNamed = names.includes(link.name)
   const isMarked = hasOwnMac(link, journal)
+  // A DEL that was killed between its note and the move leaves the number to whoever comes.
+  if (device.homeIfindex !== undefined && link.ifindex === device.homeIfindex)
+    return isNamed || isMarked || spareNames(device).includes(link.name)
   // It was never away, so that it still has its number.
   if (moved !== true) return link.ifindex === device.ifindex && (isNamed || isMarked)
   // Somebody else has taken it home. What died with its namespace nobody can have.
@@ -65,8 +67,10 @@ export function isAtHome(link: LinkFacts, journal: AttachJournal, moved: Moved, 
 
 /** A mark that no other interface of the function, or of the node, has. */
 function hasUniqueMark(link: LinkFacts, { device }: AttachJournal): boolean {
-  if (device.permanentMac !== undefined && link.permanentMac === device.permanentMac) return true
-  return device.parents.length > 0 && device.portName !== undefined && link.physPortName === device.portName
+  // Ports of one function may have the same permanent MAC.
+  if (device.parents.length > 0 && device.portName !== undefined && link.physPortName !== undefined)
+    return link.physPortName === device.portName
+  return device.permanentMac !== undefined && link.permanentMac === device.permanentMac
 }
 
 /** A mark that can't have changed is another one. */

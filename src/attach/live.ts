@@ -39,10 +39,13 @@ export function readLive(kernel: Kernel, journal: AttachJournal, view: PodView):
   const names = [original.link?.name ?? [], original.link?.altnames ?? []].flat()
   const taken = new Set(names.filter(isTaken))
   const master = link?.side === 'host' ? link.facts.master : undefined
+  const masters = [original.link?.master ?? [], original.representor?.master ?? []].flat()
+  const lost = masters.filter((name) => name !== '' && kernel.link('host', name) === undefined)
   return {
     vf,
     representor: vf?.representor,
     taken,
+    ...(lost.length === 0 ? {} : { lostMasters: new Set(lost) }),
     spare: taken.has(original.link?.name ?? '')
       ? spareNames(device).find((name) => !isTaken(name))
       : undefined,

@@ -25,6 +25,8 @@ export interface LiveState {
   readonly spare?: string | undefined
   /** For an interface in the pod: the number that it gets on the host, which no other interface there has. */
   readonly homeIfindex?: number | undefined
+  /** Masters before ADD that the host does not have any more. */
+  readonly lostMasters?: ReadonlySet<string>
   /** Of the interface's names before ADD, those that another interface of the host has now. */
   readonly taken: ReadonlySet<string>
 }
@@ -63,13 +65,15 @@ export function planRestore(journal: AttachJournal, live: LiveState, first: bool
       ops.push({ do: 'vf.set', pf: live.vf.pfName, vf: live.vf.index, set: one, was })
     }
   }
-  ops.push(...planRepresentorRestore(journal, live.representor))
+  ops.push(...planRepresentorRestore(journal, live))
   if (live.link !== undefined && original.link !== undefined) {
     const altnames = original.link.altnames.filter((altname) => !live.taken.has(altname))
     const name = live.taken.has(original.link.name)
       ? (live.spare ?? spareName(journal.device))
       : original.link.name
-    const home = { ...original.link, name, altnames }
+    const { master, ...own } = original.link
+    const port = master === undefined || live.lostMasters?.has(master) === true ? {} : { master }
+    const home = { ...own, ...port, name, altnames }
     ops.push(...planLinkRestore(home, live, live.link, clearMac))
   }
   if (clearMac && setLast !== undefined && live.vf !== undefined) {
@@ -182,10 +186,12 @@ function changed(now: LinkAttributes, original: NonNullable<Original['link']>): 
 }
 
 /** The representor leaves the bridge that ADD made it join, which takes its VLANs away, and is as before. */
-function planRepresentorRestore({ original }: AttachJournal, now: LiveState['representor']): Op[] {
+function planRepresentorRestore({ original }: AttachJournal, live: LiveState): Op[] {
+  const { representor: now } = live
   if (original.representor === undefined || now === undefined) return []
   const { up, mtu } = original.representor
-  const master = original.representor.master ?? ''
+  const former = original.representor.master ?? ''
+  const master = live.lostMasters?.has(former) === true ? '' : former
   const place = { side: 'host', name: now.link.name, ifindex: now.link.ifindex } as const
   const set: LinkAttributes = {
     ...((now.master ?? '') === master ? {} : { master }),

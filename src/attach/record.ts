@@ -12,6 +12,7 @@ import {
   maybe,
   message,
   named,
+  newName,
   object,
   oneOf,
   pci,
@@ -20,6 +21,7 @@ import {
   vlanId,
 } from '../ops/checks.ts'
 import type { BridgeVlan, CarriedItem } from '../ops/op.ts'
+import type { PluginRecord } from '../ops/record.ts'
 
 const vfAttributes = () =>
   z.object({
@@ -81,7 +83,8 @@ export interface OthersRoute {
 }
 
 // By hand, as below: most records have none of these, and each schema of its own costs every call that reads one.
-const isSettings = object<{ v4: string; v6: string }>({ v4: maybe(text), v6: maybe(text) })
+const hexText: Check = (value) => typeof value === 'string' && /^([0-9a-f]{2})*$/.test(value)
+const isSettings = object<{ v4: string; v6: string }>({ v4: maybe(hexText), v6: maybe(hexText) })
 const isCarried = object<Carried>({
   at: amount,
   vlans: maybe(list(object<BridgeVlan>({ vid: vlanId, pvid: flag, untagged: flag }))),
@@ -145,15 +148,29 @@ export type AttachJournal = z.infer<ReturnType<typeof attachJournal>>
 /** As long as the kind of link has it: none, or 20 octets. */
 const linkAddress: Check = (value) =>
   typeof value === 'string' && /^([0-9a-f]{2}(:[0-9a-f]{2})*)?$/.test(value)
+/** A name that the kernel takes as it is: it makes one of its own out of one with a %. */
+const linkName: Check = (value) => newName(value) && !String(value).includes('%')
+/** IFALIASZ of linux/if.h less the end of the string. */
+const alias: Check = (value) => text(value) && Buffer.byteLength(String(value)) <= 255
+/** Device and inode; empty for a namespace that was gone when somebody else's attachment became one of ours. */
+const netnsId: Check = (value) => typeof value === 'string' && /^(\d+:\d+)?$/.test(value)
+const cookie: Check = (value) => typeof value === 'string' && /^\d+$/.test(value)
 
 /**
  * The first field, with its path, whose value no request to the kernel can be made of: that is found when a record is read, not
  * half-way through a DEL. By hand, because a schema that says so costs a call half a millisecond.
  */
-export function wrongField({ device, original, bridgeVlan }: AttachJournal): string | undefined {
+export function wrongField(
+  { owner, journal }: PluginRecord<AttachJournal>,
+  subject: string,
+): string | undefined {
+  const { device, original, bridgeVlan } = journal
   const { vf, link, representor } = original
   const fields: readonly (readonly [string, Check, unknown])[] = [
+    ['device.id', (value) => value === subject, device.id],
     ['device.pci', maybe(pci), device.pci],
+    ['device.permanentMac', maybe(linkAddress), device.permanentMac],
+    ['device.kind', maybe(text), device.kind],
     ['device.pfPci', maybe(pci), device.pfPci],
     ['device.vfIndex', maybe(u32), device.vfIndex],
     ['device.ifindex', maybe(ifindex), device.ifindex],
@@ -166,7 +183,8 @@ export function wrongField({ device, original, bridgeVlan }: AttachJournal): str
     ['original.vf.vlan.proto', maybe(integer(0, 0xffff)), vf?.vlan?.proto],
     ['original.vf.rate.min', maybe(u32), vf?.rate?.min],
     ['original.vf.rate.max', maybe(u32), vf?.rate?.max],
-    ['original.link.name', maybe(named), link?.name],
+    ['original.link.name', maybe(linkName), link?.name],
+    ['original.link.alias', maybe(alias), link?.alias],
     ['original.link.altnames', (value) => (value as string[]).every(named), link?.altnames ?? []],
     ['original.link.mac', maybe(linkAddress), link?.mac],
     ['original.link.mtu', maybe(u32), link?.mtu],
@@ -176,5 +194,8 @@ export function wrongField({ device, original, bridgeVlan }: AttachJournal): str
     ['original.representor.mtu', maybe(u32), representor?.mtu],
     ['original.representor.master', maybe(named), representor?.master],
   ]
-  return fields.find(([, isFitting, value]) => !isFitting(value))?.[0]
+  const wrong = fields.find(([, isFitting, value]) => !isFitting(value))?.[0]
+  if (wrong !== undefined) return `journal.${wrong}`
+  if (!netnsId(owner.netnsId)) return 'owner.netnsId'
+  return maybe(cookie)(owner.netnsCookie) ? undefined : 'owner.netnsCookie'
 }

@@ -207,7 +207,12 @@ function requireRestored(journal: AttachJournal, live: LiveState, errors: readon
 }
 
 /** What an interface that is home again could not get back: names and a number that others have now. */
-function* changesAtHome({ device, original }: AttachJournal, { link, taken }: LiveState): Iterable<string> {
+function* changesAtHome(
+  { device, original }: AttachJournal,
+  { link, taken, lostMasters = new Set() }: LiveState,
+): Iterable<string> {
+  for (const name of lostMasters)
+    yield `"${device.id}" was attached to "${name}" before ADD, which the host does not have any more`
   const now = link?.side === 'host' ? link.facts : undefined
   for (const name of taken) {
     const instead = name === original.link?.name && now !== undefined ? `; it is "${now.name}" now` : ''

@@ -78,14 +78,14 @@ export interface Note {
 
 /**
  * The store of `plugin`'s records below `stateDir`; nothing is created before the first write. The schema of the journal
- * may be given as a function, which is called when a record is read; `wrongField` tells what of a journal of that form is
+ * may be given as a function, which is called when a record is read; `wrongField` tells what of a record of that form is
  * nothing that can be worked with.
  */
 export function recordStore<S extends z.ZodMiniType>(
   stateDir: string,
   plugin: string,
   journal: S | (() => S),
-  wrongField?: (journal: z.infer<S>) => string | undefined,
+  wrongField?: (record: PluginRecord<z.infer<S>>, subject: string) => string | undefined,
 ): RecordStore<z.infer<S>> {
   const folder = `${stateDir}/${plugin}`
   const nameOf = (subject: string, containerID: string, ifname: string): RecordName => {
@@ -108,7 +108,8 @@ export function recordStore<S extends z.ZodMiniType>(
         removeFile(name.path, 'volatile')
         return undefined
       }
-      return parseRecord(name.path, text, typeof journal === 'function' ? journal() : journal, wrongField)
+      const schema = typeof journal === 'function' ? journal() : journal
+      return parseRecord(name.path, text, schema, (record) => wrongField?.(record, name.subject))
     },
     write: (subject, record, durability) => {
       const { containerID, ifname } = record.owner

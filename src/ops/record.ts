@@ -114,7 +114,7 @@ export function parseRecord<S extends z.ZodMiniType>(
   path: string,
   text: string,
   journal: S,
-  wrongField?: (journal: z.infer<S>) => string | undefined,
+  wrongField?: (record: PluginRecord<z.infer<S>>) => string | undefined,
 ): PluginRecord<z.infer<S>> {
   let json: unknown
   try {
@@ -133,8 +133,8 @@ export function parseRecord<S extends z.ZodMiniType>(
   const parsed = z.object({ ...base(), journal }).safeParse(json)
   if (!parsed.success) throw new RecordError(path, misfit(parsed.error.issues[0]))
   const record = parsed.data as PluginRecord<z.infer<S>>
-  const wrong = wrongField?.(record.journal)
-  if (wrong !== undefined) throw new RecordError(path, `journal.${wrong} ${notOurs}`)
+  const wrong = wrongField?.(record)
+  if (wrong !== undefined) throw new RecordError(path, `${wrong} ${notOurs}`)
   return record
 }
 

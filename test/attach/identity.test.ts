@@ -68,6 +68,9 @@ describe('on the host a software interface is known', () => {
   test('by the number that a DEL gave it there', () => {
     const home = journal({ homeIfindex: 12 })
     expect(isAtHome(soft({ ifindex: 12, name: 'vf-if7', mac: other }), home, true, true)).toBe(true)
+    expect(isAtHome(soft({ ifindex: 12, name: 'vf-if7-1', mac: other }), home, true, true)).toBe(true)
+    // The move never came, and somebody else has the number.
+    expect(isAtHome(soft({ ifindex: 12, name: 'x', mac: other }), home, true, true)).toBe(false)
     expect(isAtHome(soft({ ifindex: 12, kind: 'ifb' }), home, true, true)).toBe(false)
   })
 
@@ -96,6 +99,12 @@ describe('one of several interfaces of a function is known', () => {
       expect(isInPod(port({ ...sibling, ifindex: 8 }), device, 'net1', true)).toBe(false)
     }
   })
+})
+
+test('ports of a function with one permanent MAC are told apart by their port names', () => {
+  const device = ofFunction({ permanentMac: mac, portName: 'p0' })
+  expect(isAtHome(port({ permanentMac: mac, physPortName: 'p1' }), device, true, false)).toBe(false)
+  expect(isAtHome(port({ permanentMac: mac, physPortName: 'p0' }), device, true, false)).toBe(true)
 })
 
 test('the only interface of a function is known by its parent alone', () => {

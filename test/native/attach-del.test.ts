@@ -42,6 +42,19 @@ describe('what a pod did to its interface', () => {
   })
 })
 
+test('the bridge of an interface is gone: it comes home all the same, and DEL says so', async () => {
+  const { netdev } = bed.nic()
+  await bed.lab.must(`ip link add gone type bridge; ip link set ${netdev} master gone up`)
+  await bed.add(full(), 'pod-one')
+  await bed.lab.must('ip link del gone')
+  const del = await bed.call('DEL', full(), 'pod-one')
+  expect(del).toMatchObject({ code: 0, stdout: '' })
+  expect(del.stderr).toContain('was attached to "gone" before ADD, which the host does not have any more')
+  expect(await bed.link(null, netdev)).toMatchObject({ address: bed.nic().mac, mtu: 1500 })
+  await bed.lab.must(`ip link set ${netdev} down`)
+  await bed.expectUnchanged()
+})
+
 describe('calls that come twice, too late or without a namespace', () => {
   test('DEL after DEL, after an ADD that failed, and of what was never added', async () => {
     await bed.add(full(), 'pod-one')

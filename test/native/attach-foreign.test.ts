@@ -35,6 +35,23 @@ describe('an attachment of host-device', () => {
     await bed.expectUnchanged()
   })
 
+  test.each([
+    ['name', () => ({ device: bed.nic().netdev })],
+    ['MAC', () => ({ hwaddr: bed.nic().mac })],
+  ])(
+    'is not an interface of the pod with such an alias: what the config names by %s is on the host',
+    async (_, selection) => {
+      const { netdev } = bed.nic()
+      await bed.lab.must(
+        `ip -n pod-one link add net1 type veth peer name far; ip -n pod-one link set net1 alias ${netdev}`,
+      )
+      await bed.del(ours(selection()), 'pod-one')
+      expect(await bed.link('pod-one', 'net1')).toMatchObject({ ifalias: netdev })
+      await bed.lab.must('ip -n pod-one link del net1')
+      await bed.expectUnchanged()
+    },
+  )
+
   test('also of a macvlan', async () => {
     await bed.lab.must(`ip link add theirs link ${bed.nic(1).netdev} type macvlan mode bridge`)
     await bed.remember()

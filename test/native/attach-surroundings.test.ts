@@ -111,6 +111,10 @@ describe('in the place of a record', () => {
     ['a name with a NUL', '.journal.original.link.name = "a\\u0000b"', 'journal.original.link.name'],
     ['a MAC address that is none', '.journal.original.link.mac = "x"', 'journal.original.link.mac'],
     ['an MTU below zero', '.journal.original.link.mtu = -1', 'journal.original.link.mtu'],
+    ['a pattern for a name', '.journal.original.link.name = "a%d"', 'journal.original.link.name'],
+    ['settings that are no bytes', '.journal.settings.v4 = "zz"', 'journal.settings'],
+    ['another device than its file', '.journal.device.id = "../../x"', 'journal.device.id'],
+    ['a namespace that is none', '.owner.netnsCookie = "x"', 'owner.netnsCookie'],
   ])('%s: DEL names the field and goes on', async (_, change, field) => {
     await bed.add(plain(), 'pod-one')
     const record = await bed.recordOf('pod-one')

@@ -40,6 +40,8 @@ const ofAttach = [
   `${STATE}/attach/.0000:99:00.1 old@net1.json.18.tmp`,
   `${STATE}/attach/.probe.19.tmp`,
   '/var/lib/cni/sriov/pci/.0000:99:00.1.18.tmp',
+  '/run/vf-flower/.administrative-mac 0000:99:00.1.18.tmp',
+  '/run/vf-flower/.probe.19.tmp',
 ]
 const ofOffload = [
   '/run/vf-flower/.clsact-7.17.tmp',

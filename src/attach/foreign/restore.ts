@@ -59,13 +59,30 @@ export function restoreForeign(
       device: name?.by === 'name' ? name.name : undefined,
       hwaddr: hwaddr?.by === 'hwaddr' ? hwaddr.mac : undefined,
     })
-    if (journal === undefined) return
+    if (journal === undefined || isOnHost(kernel, journal, name, hwaddr)) return
     const { id } = journal.device
     setting.locked(id, () => {
       if (setting.isOurs(id)) return
       notice(`vf-attach: "${ifname}" was attached by host-device, it goes home as "${link.alias}"`)
       restoreDevice(setting.machine, kernel, journal, { pod: true, ifname, moved: true })
     })
+  })
+}
+
+/**
+ * True when what the config names by an interface's name or MAC is on the host: then nobody has it in the pod, and an interface
+ * there with that alias is the pod's own.
+ */
+function isOnHost(
+  kernel: Kernel,
+  { device }: AttachJournal,
+  name: Selector | undefined,
+  hwaddr: Selector | undefined,
+): boolean {
+  if (device.parents.length > 0) return false
+  return kernel.links('host').some((link) => {
+    const isNamed = name?.by === 'name' && [link.name, ...link.altnames].includes(name.name)
+    return isNamed || (hwaddr?.by === 'hwaddr' && [link.mac, link.permanentMac].includes(hwaddr.mac))
   })
 }
 
