@@ -6,8 +6,7 @@ import { clear, isDue, type Temporary, temporariesIn } from '../ops/debris.ts'
 import { parseRecordFileName } from '../ops/record.ts'
 import { probeName } from '../ops/record-store.ts'
 import { sriovDir } from './foreign/sriov.ts'
-import { withDeviceLock } from './setting.ts'
-import { administrativeMacNote } from './userspace.ts'
+import { macNotePrefix, withDeviceLock } from './setting.ts'
 
 /** Removes what is not in use: what of a device is being written has the device's lock. */
 export function clearDebris(machine: Machine, stateDir: string): void {
@@ -18,8 +17,8 @@ export function clearDebris(machine: Machine, stateDir: string): void {
   for (const one of temporariesIn(`${sriovDir}/pci`)) clearUnlessLocked(machine, stateDir, one.name, one)
   for (const one of temporariesIn(machine.sharedDir)) {
     if (one.name === probeName) clear(one)
-    else if (one.name.startsWith(administrativeMacNote))
-      clearUnlessLocked(machine, stateDir, one.name.slice(administrativeMacNote.length), one)
+    else if (one.name.startsWith(macNotePrefix))
+      clearUnlessLocked(machine, stateDir, one.name.slice(macNotePrefix.length), one)
   }
 }
 

@@ -6,7 +6,7 @@
 import { ipamCheck, ipamDel, ipamGc, ipamStatus } from '../cni/delegate.ts'
 import type { Plugin } from '../cni/dispatch.ts'
 import type { CniError } from '../cni/error.ts'
-import { failure, throwJoined } from '../cni/failure.ts'
+import { explained, failure, throwJoined } from '../cni/failure.ts'
 import { openPod } from '../cni/open-pod.ts'
 import type { Request } from '../cni/request.ts'
 import type { Result } from '../cni/result.ts'
@@ -34,9 +34,9 @@ export function attachPlugin(machine: Machine, name = 'vf-attach'): Plugin {
     name: 'vf-attach',
     about: `${called}: CNI main plugin that gives an SR-IOV virtual function or a host NIC to a container`,
     add: (request) => add(machine, request),
-    del: (request) => del(machine, request),
+    del: (request) => explained(() => del(machine, request)),
     check: (request) => check(machine, request),
-    gc: (request) => gc(machine, request),
+    gc: (request) => explained(() => gc(machine, request)),
     status: (request) => status(machine, request),
   }
 }

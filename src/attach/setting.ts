@@ -15,6 +15,9 @@ export interface AttachSetting {
   readonly store: RecordStore<AttachJournal>
 }
 
+/** How the names of notes begin that a VF's MAC is administrative (userspace.ts); its PCI address follows. */
+export const macNotePrefix = 'administrative-mac '
+
 /** How long a verb waits for others that work on the same device or PF, in milliseconds. */
 const lockMilliseconds = 10_000
 

@@ -20,10 +20,7 @@ import { type AttachFacts, readVfFacts } from './facts.ts'
 import { type PodView, pciOf, readLive } from './live.ts'
 import type { LiveState } from './plan-restore.ts'
 import type { AttachJournal } from './record.ts'
-import { type AttachSetting, onePfChangeAtATime } from './setting.ts'
-
-/** Begins the name of the note of what a reset has proven, in the folder that all share; the PCI address follows. */
-export const administrativeMacNote = 'administrative-mac '
+import { type AttachSetting, macNotePrefix, onePfChangeAtATime } from './setting.ts'
 
 /** True while the device of a record is its owner's: the namespace lives, and no DEL has been called. */
 export function isOwned(machine: Machine, { owner, journal }: PluginRecord<AttachJournal>): boolean {
@@ -148,7 +145,7 @@ export function withoutToldMac({ machine, kernel }: AttachSetting, facts: Attach
   const mac = vf?.attributes.mac ?? noMac
   // A PF that is down does not see the reset.
   if (pci?.userspace !== true || port !== undefined || vf?.pfUp !== true || mac === noMac) return facts
-  const note = noteAt(`${machine.sharedDir}/${administrativeMacNote}${pci.address}`, 'volatile')
+  const note = noteAt(`${machine.sharedDir}/${macNotePrefix}${pci.address}`, 'volatile')
   if (note.get() === mac) return facts
   const [refusal] = applyAll(kernel, [{ do: 'function.reset', pci: pci.address }])
   if (refusal !== undefined) {

@@ -34,6 +34,15 @@ export function failure(thrown: unknown, stuck: readonly string[] = []): CniErro
   return new CniError(internal, message, { details, cause: thrown })
 }
 
+/** Runs a verb; whatever it throws leaves as the error object's code and words. */
+export function explained<T>(verb: () => T): T {
+  try {
+    return verb()
+  } catch (error) {
+    throw failure(error)
+  }
+}
+
 function codeFor(error: Error): number | undefined {
   if (error.name === 'RecordError') return code.ioFailure
   if (error.name === 'NamesTooLong')

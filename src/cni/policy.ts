@@ -2,8 +2,9 @@
  * What the node's operator allows network configs to ask for. A config's author may be a tenant (Multus), the policy is the
  * operator's: it is the bound, and a config can only narrow it. policy-file.ts reads the file.
  */
+import { existsSync } from 'node:fs'
 import { boundedPath, OutOfBounds } from '../lib/bounded-path.ts'
-import { fold, get, type JsonObject } from '../lib/json.ts'
+import { fold, get, type JsonObject, shown } from '../lib/json.ts'
 import type { PortRange } from '../lib/port-ranges.ts'
 import { CniError, code } from './error.ts'
 import type { Request } from './request.ts'
@@ -78,14 +79,36 @@ export function bounded(
   // Other values are the plugin's to refuse.
   if (typeof stateDir !== 'string' || !stateDir.startsWith('/')) return { ...request, policy }
   try {
-    const real = boundedPath(stateDir, policy.stateDirs)
+    const real = isOfFormerVersion(command, stateDir, policy, problem)
+      ? boundedPath(stateDir, ['/'])
+      : boundedPath(stateDir, policy.stateDirs)
+    // Locks of it would lie in /run/lock, where anybody may write.
+    if (policy.file === undefined && policy.stateDirs.includes(real))
+      throw new OutOfBounds(`must be a folder below ${policy.stateDirs.join(' or ')}`)
     return { ...request, policy, config: real === stateDir ? config : withStateDir(config, real) }
   } catch (error) {
     if (!(error instanceof OutOfBounds)) throw error
-    const words = `Cannot use stateDir ${JSON.stringify(stateDir)}: ${error.message}${source(policy)}`
+    const words = `Cannot use stateDir ${shown(stateDir)}: ${error.message}${source(policy)}`
     refuse(new CniError(code.invalidConfig, words), 'the default folder')
     return { ...request, policy, config: withStateDir(config, undefined) }
   }
+}
+
+/** Names of the folders with records that a state folder has. */
+const recordFolders = ['attach', 'offload', 'portmap', 'bandwidth']
+
+/**
+ * Former versions wrote records wherever a config said. Where no operator has set bounds, DEL and GC take away what lies there, if
+ * nobody but root can have written it.
+ */
+function isOfFormerVersion(
+  command: Request['command'],
+  stateDir: string,
+  { file }: Policy,
+  problem: CniError | undefined,
+): boolean {
+  if ((command !== 'DEL' && command !== 'GC') || file !== undefined || problem !== undefined) return false
+  return recordFolders.some((name) => existsSync(`${stateDir}/${name}`))
 }
 
 /**

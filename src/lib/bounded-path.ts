@@ -51,6 +51,7 @@ function realOf(path: string): string | undefined {
     return realpathSync(path)
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException
+    if (code === 'ENAMETOOLONG') throw new OutOfBounds('ENAMETOOLONG: it is longer than a path may be')
     if (code !== 'ENOENT' && code !== 'ENOTDIR') throw new OutOfBounds(message)
   }
   if (statOf(path)?.isSymbolicLink() === true)

@@ -1,7 +1,7 @@
 /** Which lines are written and where: a file of the node, before the environment, before the network config. Throws nothing. */
 import { existsSync } from 'node:fs'
 import { OutOfBounds } from './bounded-path.ts'
-import { get, isObject, type JsonObject, parse } from './json.ts'
+import { shown as asJson, get, isObject, type JsonObject, parse } from './json.ts'
 import { readTrusted } from './trusted-file.ts'
 
 /** From the rarest to the most talkative; the names of sriov-cni's `logLevel`. */
@@ -127,6 +127,6 @@ function readNodeFile(path: string, warnings: string[]): JsonObject {
 
 function shown(value: unknown): string {
   return typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean'
-    ? JSON.stringify(value)
+    ? asJson(value)
     : `of type ${Array.isArray(value) ? 'array' : typeof value}`
 }

@@ -5,7 +5,7 @@
 import type { Kernel } from '../kernel/kernel.ts'
 import type { Machine } from '../kernel/machine.ts'
 import type { Runner } from '../ops/apply.ts'
-import { noteAt, notesIn } from '../ops/record-store.ts'
+import { noteAt, notesIn, textOrNone } from '../ops/record-store.ts'
 
 /** Notes that the clsact of `ifindex` is ours; called before it is made, so that a crash leaves no unknown one. */
 export function claimClsact(machine: Machine, ifindex: number): void {
@@ -32,7 +32,7 @@ export function notingClsact(machine: Machine, kernel: Kernel): Runner {
 /** Removes the clsact of `ifindex` if it is ours and empty. */
 export function releaseClsact(machine: Machine, kernel: Kernel, ifindex: number): void {
   const note = noteAt(notePath(machine, ifindex))
-  const boot = note.get()
+  const boot = textOrNone(notePath(machine, ifindex))
   if (boot === undefined) return
   // Interface numbers start anew with every boot: an old note speaks of another interface.
   if (boot === machine.bootId()) kernel.dropEmptyClsact(ifindex)
@@ -41,14 +41,15 @@ export function releaseClsact(machine: Machine, kernel: Kernel, ifindex: number)
 
 /** Clears notes about interfaces that are gone: nobody asks for those any more when a record was lost. */
 export function forgetClsact(machine: Machine, kernel: Kernel): void {
-  const notes = notesIn(machine.sharedDir, prefix)
+  const notes = notesIn(machine.sharedDir, clsactPrefix)
   if (notes.length === 0) return
-  const there = new Set(kernel.links('host').map(({ ifindex }) => `${prefix}${ifindex}`))
+  const there = new Set(kernel.links('host').map(({ ifindex }) => `${clsactPrefix}${ifindex}`))
   for (const name of notes) if (!there.has(name)) noteAt(`${machine.sharedDir}/${name}`).clear()
 }
 
-const prefix = 'clsact-'
+/** How the names of its notes begin. */
+export const clsactPrefix = 'clsact-'
 
 function notePath(machine: Machine, ifindex: number): string {
-  return `${machine.sharedDir}/${prefix}${ifindex}`
+  return `${machine.sharedDir}/${clsactPrefix}${ifindex}`
 }

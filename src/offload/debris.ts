@@ -3,15 +3,19 @@ import type { CniError } from '../cni/error.ts'
 import { failure } from '../cni/failure.ts'
 import type { Machine } from '../kernel/machine.ts'
 import { notice } from '../lib/notice.ts'
-import { clearFolder, isDue } from '../ops/debris.ts'
+import { clear, clearFolder, isDue, temporariesIn } from '../ops/debris.ts'
 import { openOwnersNetns } from '../ops/owner-netns.ts'
+import { probeName } from '../ops/record-store.ts'
+import { clsactPrefix } from './clsact.ts'
+import { localnetPrefix } from './localnet.ts'
 import { offloadNames } from './names.ts'
 import { recordsOf } from './teardown.ts'
 
 /** Removes it. The node's lock, under which all of that is written, is held by the caller. Returns what went wrong, an error at most. */
 export function clearDebris(machine: Machine, stateDir: string): CniError[] {
   try {
-    clearFolder(machine.sharedDir)
+    // Beside our notes lie those of vf-attach, which are written under the lock of a device.
+    for (const one of temporariesIn(machine.sharedDir)) if (isOwnNote(one.name)) clear(one)
     for (const name of offloadNames) {
       const store = recordsOf(name, stateDir)
       for (const folder of store.folders) clearFolder(folder)
@@ -34,6 +38,10 @@ export function clearDebrisWhenDue(machine: Machine, stateDir: string): void {
   }
   for (const { message } of errors)
     notice(`vf-offload: Cannot clear what killed calls have left in "${stateDir}": ${message}`)
+}
+
+function isOwnNote(name: string): boolean {
+  return name === probeName || [clsactPrefix, localnetPrefix].some((prefix) => name.startsWith(prefix))
 }
 
 function isOfTheDead(machine: Machine, report: string | undefined): boolean {

@@ -5,7 +5,8 @@ import { listedBy } from '../cni/listed.ts'
 import type { Request } from '../cni/request.ts'
 import type { LinkFacts } from '../kernel/facts.ts'
 import type { Machine } from '../kernel/machine.ts'
-import { isAlive, openOwnersNetns } from '../ops/owner-netns.ts'
+import { isGone } from '../ops/held-netns.ts'
+import { openOwnersNetns } from '../ops/owner-netns.ts'
 import { type Owner, RecordError } from '../ops/record.ts'
 import type { RecordName, RecordStore } from '../ops/record-store.ts'
 import type { OffloadJournal } from './record.ts'
@@ -45,7 +46,7 @@ function mustGo(
     if (hasList && !gcLive && livesByReport(machine, store, name)) throw livesOn(name)
     return hasList
   }
-  if (!isAlive(machine, found.owner)) return true
+  if (isGone(machine, found.owner)) return true
   if (!hasList) return false
   if (!gcLive && isInPod(machine, found.owner, found.journal)) throw livesOn(name)
   return true
@@ -97,7 +98,10 @@ function reportedBy(text: string): { readonly netns?: string; readonly device?: 
 
 function isInPod(machine: Machine, owner: Owner, { port, device }: OffloadJournal): boolean {
   // A program that drives a VF has no interface to look for.
-  return port === 'userspace' || isIn(machine, openOwnersNetns(machine, owner, ''), owner.ifname, device)
+  if (port === 'userspace') return true
+  const pod = openOwnersNetns(machine, owner, '')
+  // Processes keep a namespace to which no path leads: what is in it can't be seen from here.
+  return pod === undefined || isIn(machine, pod, owner.ifname, device)
 }
 
 /** Looks for the interface, whatever the pod calls it now; closes the namespace. */

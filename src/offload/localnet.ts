@@ -7,9 +7,10 @@ import type { LinkFacts } from '../kernel/facts.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import type { Machine } from '../kernel/machine.ts'
 import type { Op } from '../ops/op.ts'
-import { noteAt, notesIn } from '../ops/record-store.ts'
+import { noteAt, notesIn, textOrNone } from '../ops/record-store.ts'
 
-const prefix = 'localnet-'
+/** How the names of its notes begin. */
+export const localnetPrefix = 'localnet-'
 
 /** Boot, value before, then the cookies of those who need it, a line each. */
 interface Users {
@@ -30,8 +31,9 @@ export function claimLocalnet(
 ): Op[] {
   const key = keyOf(name)
   const now = kernel.sysctl('host', key) ?? '0'
-  const note = noteAt(`${machine.sharedDir}/${prefix}${ifindex}`, 'volatile')
-  const known = read(note.get(), machine.bootId())
+  const path = `${machine.sharedDir}/${localnetPrefix}${ifindex}`
+  const note = noteAt(path, 'volatile')
+  const known = read(textOrNone(path), machine.bootId())
   const users = known ?? { boot: machine.bootId(), was: now, cookies: [] }
   note.set(write({ ...users, cookies: [...users.cookies, cookie] }))
   return now === '1' ? [] : [{ do: 'sysctl.set', side: 'host', key, value: '1', was: now }]
@@ -39,9 +41,10 @@ export function claimLocalnet(
 
 /** Takes `cookie` out of every note; the setting goes back with its last user, and stays if somebody else changed it. */
 export function releaseLocalnet(machine: Machine, kernel: Kernel, cookie: string): void {
-  for (const name of notesIn(machine.sharedDir, prefix)) {
-    const note = noteAt(`${machine.sharedDir}/${name}`, 'volatile')
-    const users = read(note.get(), machine.bootId())
+  for (const name of notesIn(machine.sharedDir, localnetPrefix)) {
+    const path = `${machine.sharedDir}/${name}`
+    const note = noteAt(path, 'volatile')
+    const users = read(textOrNone(path), machine.bootId())
     // Every setting is as it was after a boot, and the interface may be another one.
     if (users === undefined) {
       note.clear()
@@ -54,7 +57,9 @@ export function releaseLocalnet(machine: Machine, kernel: Kernel, cookie: string
       continue
     }
     // By its number: with the name that it had, an interface that was renamed would stay open to its neighbours.
-    const link = kernel.links('host').find(({ ifindex }) => ifindex === Number(name.slice(prefix.length)))
+    const link = kernel
+      .links('host')
+      .find(({ ifindex }) => ifindex === Number(name.slice(localnetPrefix.length)))
     const key = link === undefined ? undefined : keyOf(link.name)
     if (key !== undefined && users.was !== '1' && kernel.sysctl('host', key) === '1')
       kernel.run({ do: 'sysctl.set', side: 'host', key, value: users.was, was: '1' })

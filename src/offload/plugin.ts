@@ -6,7 +6,7 @@
 import { checkAddresses } from '../cni/addresses.ts'
 import type { Plugin } from '../cni/dispatch.ts'
 import { CniError, code } from '../cni/error.ts'
-import { throwJoined } from '../cni/failure.ts'
+import { explained, throwJoined } from '../cni/failure.ts'
 import { openPod } from '../cni/open-pod.ts'
 import type { Request } from '../cni/request.ts'
 import type { Result } from '../cni/result.ts'
@@ -30,7 +30,7 @@ import type { RateWishes } from './rate-config.ts'
 import { ratesPart } from './rates.ts'
 import type { OffloadJournal } from './record.ts'
 import { requireReady } from './status.ts'
-import { explained, offloadDel, recordsOf, storesOf, withSharedLock } from './teardown.ts'
+import { offloadDel, recordsOf, storesOf, withSharedLock } from './teardown.ts'
 import { readTeardown } from './teardown-config.ts'
 
 /** The plugin on a given machine, under one of its names. */

@@ -2,7 +2,7 @@
  * DEL of `vf-offload`, and what all verbs share: where records are, and the lock. It has an entry of its own, because a process
  * that serves one DEL would load more code for planning than for removing.
  */
-import { failure } from '../cni/failure.ts'
+import { explained } from '../cni/failure.ts'
 import type { Request } from '../cni/request.ts'
 import type { Machine } from '../kernel/machine.ts'
 import { notice } from '../lib/notice.ts'
@@ -24,15 +24,6 @@ const lockMilliseconds = 10_000
  */
 export function withSharedLock<T>(machine: Machine, action: () => T): T {
   return machine.withLock(`${machine.sharedDir}/lock`, lockMilliseconds, action)
-}
-
-/** Runs a verb; whatever it throws leaves as the error object's code and words. */
-export function explained<T>(verb: () => T): T {
-  try {
-    return verb()
-  } catch (error) {
-    throw failure(error)
-  }
 }
 
 /** The records of a name: two of one list keep theirs apart, so that each has its own ADD and DEL. */
@@ -87,7 +78,17 @@ function withLockOrNone(machine: Machine, action: () => void): void {
 /** What the kernel answers where a file can't be made. */
 function hasNoPlace(error: Error): boolean {
   const code = 'code' in error ? String(error.code) : ''
-  return ['EROFS', 'ENOENT', 'ENOTDIR', 'EISDIR', 'ELOOP', 'ENOSPC', 'EDQUOT', 'EACCES', 'EPERM'].includes(
-    code,
-  )
+  return [
+    'EROFS',
+    'EEXIST',
+    'ENXIO',
+    'ENOENT',
+    'ENOTDIR',
+    'EISDIR',
+    'ELOOP',
+    'ENOSPC',
+    'EDQUOT',
+    'EACCES',
+    'EPERM',
+  ].includes(code)
 }

@@ -2,7 +2,7 @@
  * What calls that were killed have left: temporary files beside records, reports and notes. A temporary file is in use only under the
  * lock under which its file is written, so whoever has that lock may remove it.
  */
-import { ageOf, listFolder, removeFile, temporaryOf, touch } from '../sys/files.ts'
+import { ageOf, listFolder, removeLeftover, temporaryOf, touch } from '../sys/files.ts'
 import { lockPath } from './record-store.ts'
 
 /** A temporary file, and the name of the file that it was to become. */
@@ -21,12 +21,12 @@ export function temporariesIn(folder: string): readonly Temporary[] {
 
 /** Removes the temporary files of a folder. The lock under which all of it is written is held by the caller. */
 export function clearFolder(folder: string): void {
-  for (const { path } of temporariesIn(folder)) removeFile(path, 'volatile')
+  for (const one of temporariesIn(folder)) clear(one)
 }
 
 /** Removes one; succeeds when it is gone. */
 export function clear({ path }: Temporary): void {
-  removeFile(path, 'volatile')
+  removeLeftover(path)
 }
 
 /** Nothing is to be older than a day: runtimes that never call GC have it cleared twice a day, by an ADD. */

@@ -142,7 +142,7 @@ export function recordStore<S extends z.ZodMiniType>(
         const path = `${folder}/${file}`
         return parts === undefined || isThere(path) ? [] : [{ ...parts, path }]
       }),
-    readReport: (name) => readReport(reportPath(name)),
+    readReport: (name) => textOrNone(reportPath(name)),
     putAside: (name) => {
       const path = `${name.path}.broken`
       renameFile(name.path, path)
@@ -176,8 +176,8 @@ function readRecord(path: string): string | undefined {
   }
 }
 
-/** The text of a report; whatever else stands in its place is none. */
-function readReport(path: string): string | undefined {
+/** The text of a report or a note; whatever else stands in its place is none. */
+export function textOrNone(path: string): string | undefined {
   try {
     return readOwnText(path)
   } catch (error) {
@@ -222,7 +222,12 @@ export function noteAt(path: string, durability: Durability = 'durable'): Note {
     clear: () =>
       step('note.remove', () => {
         faultPoint('file', 'before')
-        removeFile(path, durability)
+        try {
+          removeFile(path, durability)
+        } catch (error) {
+          if (errorCode(error) !== 'EISDIR') throw error
+          notice(`vf-flower: "${path}" is a folder where a note belongs: it stays`)
+        }
         faultPoint('file', 'after')
       }),
   }

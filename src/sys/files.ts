@@ -90,7 +90,16 @@ export function temporaryOf(name: string): string | undefined {
 /** Removes a file that was last written more than `milliseconds` ago. */
 export function removeIfOlder(path: string, milliseconds: number): void {
   const age = ageOf(path)
-  if (age !== undefined && age > milliseconds) removeFile(path, 'volatile')
+  if (age !== undefined && age > milliseconds) removeLeftover(path)
+}
+
+/** Removes a file that nobody uses any more. A folder of that name is none of ours: it stays. */
+export function removeLeftover(path: string): void {
+  try {
+    removeFile(path, 'volatile')
+  } catch (error) {
+    if (errorCode(error) !== 'EISDIR') throw error
+  }
 }
 
 /** Milliseconds since a file was last written, by the node's clock; undefined when it does not exist. */
@@ -102,7 +111,8 @@ export function ageOf(path: string): number | undefined {
 /** Makes a file count as written now; makes it, empty and for root only, where there is none. */
 export function touch(path: string): void {
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
-  const fd = openSync(path, constants.O_WRONLY | constants.O_CREAT, 0o600)
+  // Not blocking: a FIFO in its place is refused (ENXIO), not waited for.
+  const fd = openSync(path, constants.O_WRONLY | constants.O_CREAT | constants.O_NONBLOCK, 0o600)
   try {
     const now = Date.now() / 1000
     futimesSync(fd, now, now)
