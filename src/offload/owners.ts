@@ -3,6 +3,7 @@
 import { notice } from '../lib/notice.ts'
 import { PortTaken } from '../lib/port-taken.ts'
 import { ApplyError } from '../ops/apply.ts'
+import { isGone } from '../ops/held-netns.ts'
 import type { RecordName, RecordStore } from '../ops/record-store.ts'
 import type { OffloadSetting } from './add.ts'
 import { cookiePrefix, identityOf } from './identity.ts'
@@ -11,7 +12,7 @@ import type { OffloadJournal } from './record.ts'
 type Records = Pick<OffloadSetting, 'machine' | 'store' | 'otherStores'>
 
 /**
- * Puts the reservations of all other attachments back into a table that has none: who flushes the node's rules takes
+ * Puts the reservations of all other attachments whose pods live back into a table that has none: who flushes the node's rules takes
  * them away, and the next ADD would get a port that somebody has. What can't be restored is told, and fails no ADD.
  */
 export function restoreReservations({ machine, kernel, store, otherStores }: OffloadSetting): void {
@@ -19,7 +20,7 @@ export function restoreReservations({ machine, kernel, store, otherStores }: Off
     for (const name of one.list()) {
       try {
         const record = one.read(name)
-        if (record === undefined || record.owner.bootId !== machine.bootId()) continue
+        if (record === undefined || isGone(machine, record.owner)) continue
         const lost = reservationsIn(record.journal)
         for (const op of lost) kernel.run(op)
         if (lost.length > 0)

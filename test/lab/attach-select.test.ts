@@ -52,12 +52,17 @@ test('hwaddr is the present MAC, and means the NIC where a VLAN above has the sa
   await bed.lab.must(
     `ip link set dev ${netdev} address ${hwaddr}; ip link add link ${netdev} name above type vlan id 5`,
   )
+  // The NIC it is that the node needs for the VLAN.
+  expect(await bed.refused('ADD', by({ hwaddr }), 'pod-one')).toMatchObject({
+    code: 7,
+    msg: expect.stringContaining(`the node lives by "${netdev}": "above" lies on it`),
+  })
+  await bed.lab.must('ip link del above')
   const result = await bed.add(by({ hwaddr }), 'pod-one')
   expect(result.interfaces).toMatchObject([{ mac: hwaddr, pciID: pci }])
-  expect(await bed.link(null, 'above')).toMatchObject({ address: hwaddr })
   await bed.del(by({ hwaddr }), 'pod-one')
   expect(await bed.link(null, netdev)).toMatchObject({ address: hwaddr })
-  await bed.lab.must(`ip link del above; ip link set dev ${netdev} address ${mac}`)
+  await bed.lab.must(`ip link set dev ${netdev} address ${mac}`)
   await bed.expectUnchanged()
 })
 
