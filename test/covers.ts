@@ -11,7 +11,7 @@ export const covers: Readonly<Record<string, readonly string[]>> = {
   'attach/debris': ['native/debris'],
   'attach/facts': ['attach/plan'],
   'attach/foreign/restore': ['lab/attach-foreign', 'native/attach-foreign'],
-  'attach/free-vf': ['lab/attach-select', 'lab/attach-open'],
+  'attach/free-vf': ['native/attach-free-vf', 'lab/attach-select', 'lab/attach-open'],
   'attach/gc': ['native/attach-sequences', 'native/protocol'],
   'attach/give-back': ['native/attach-carried', 'native/attach-faults'],
   'attach/journal': ['attach/plan', 'native/attach-faults'],

@@ -13,12 +13,27 @@ import { nodeLife } from './node-life.ts'
 import type { AttachJournal } from './record.ts'
 import { selectorWords } from './select.ts'
 
+/** A device that is not to be given to a pod as it is. Nothing was changed. */
+export class Unusable extends CniError {
+  /** The reason alone, without what the config calls the device. */
+  readonly why: string
+  constructor(
+    number: number,
+    what: string,
+    why: string,
+    more: { readonly details?: string; readonly cause?: Error } = {},
+  ) {
+    super(number, `Cannot use ${what}: ${why}`, more)
+    this.why = why
+  }
+}
+
 /** IFLA_INFO_SLAVE_KIND of masters that take an interface back by RTM_NEWLINK; Open vSwitch has its own way. */
 const takingBack: readonly (string | undefined)[] = ['bridge', 'bond', 'vrf', 'team', 'batadv']
 
 /**
  * What the device's interface carries, for the journal: its settings, and the rest where there is any.
- * @throws CniError 7 when the kernel does not move it, when the node lives by it, and for what nobody could give back; 102 when
+ * @throws Unusable 7 when the kernel does not move it, when the node lives by it, and for what nobody could give back; 102 when
  *   the kernel refuses its names in the pod
  */
 export function readCarried(
@@ -49,6 +64,8 @@ function refuseNodeDevice(
   const reasons = nodeLife(kernel, port, carried)
   if (reasons.length === 0) return
   const words = reasons.join('; ')
+  // With `pf` it is we who choose, and nobody has named this one.
+  if (config.pf !== undefined) throw refused(config, `the node lives by "${port.link.name}": ${words}`)
   if (!config.allowNodeDevice) {
     throw refused(
       config,
@@ -104,9 +121,9 @@ function refused(
   why: string,
   number: number = code.invalidConfig,
   cause?: Error,
-): CniError {
+): Unusable {
   const [selector] = config.selectors
   const what = selector === undefined ? `pf "${config.pf ?? ''}"` : selectorWords(selector)
   const details = cause === undefined ? {} : { details: cause.message, cause }
-  return new CniError(number, `Cannot use ${what}: ${why}`, details)
+  return new Unusable(number, what, why, details)
 }

@@ -4,6 +4,7 @@
  */
 import { CniError, code } from '../cni/error.ts'
 import type { Request } from '../cni/request.ts'
+import type { Machine } from '../kernel/machine.ts'
 import { notice } from '../lib/notice.ts'
 import { type PluginRecord, RecordError } from '../ops/record.ts'
 import type { RecordName } from '../ops/record-store.ts'
@@ -42,7 +43,8 @@ export function withoutLeftovers<T>(setting: AttachSetting, stateDir: string, ad
         // Whoever had the lock before may have restored it, or given it to its next owner.
         const record = store.read(name)
         if (record === undefined || isOwned(machine, record)) return
-        requireClosed(pciOf(record.journal))
+        if (!isFromBefore(machine, record)) requireClosed(pciOf(record.journal))
+        awaitIpam(machine, name)
         restoreAttachment(machine, store, name, '')
       })
     }
@@ -63,7 +65,7 @@ export function requireUnowned(setting: AttachSetting, request: Request, device:
     const record = readRecord(setting, name, device)
     if (record === undefined) continue
     if (!isOwned(machine, record)) {
-      const isOld = record.owner.bootId !== machine.bootId()
+      const isOld = isFromBefore(machine, record)
       if (!isOld) requireClosed(pciOf(record.journal))
       notice(
         isOld
@@ -123,6 +125,11 @@ function readRecord(
     notice(`vf-attach: ${error.message}; it is put aside as "${store.putAside(name)}"`)
     return undefined
   }
+}
+
+/** True for a record from before the last boot: what it says of the device is over, whoever has that open now. */
+function isFromBefore(machine: Machine, { owner }: PluginRecord<AttachJournal>): boolean {
+  return owner.bootId !== machine.bootId()
 }
 
 function whyLeft(record: PluginRecord<AttachJournal>): string {

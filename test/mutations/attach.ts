@@ -403,8 +403,8 @@ export const attach: readonly Mutation[] = [
     file: 'src/attach/ownership.ts',
     mistake:
       'The ADD of a next owner removes the record by which DEL would know of an IPAM plugin that still runs.',
-    old: '      awaitIpam(machine, name)\n',
-    now: '',
+    old: '      awaitIpam(machine, name)\n      restoreAttachment',
+    now: '      restoreAttachment',
     test: ['native/attach-ipam.test.ts', 'an ADD of the next owner, too, waits'],
     tier: 'quick',
     undo: true,

@@ -1,4 +1,5 @@
 import { attach } from './attach.ts'
+import { attachOwners } from './attach-owners.ts'
 import { cni } from './cni.ts'
 import { kernel } from './kernel.ts'
 import { lib } from './lib.ts'
@@ -13,6 +14,7 @@ import { sys } from './sys.ts'
 /** All mutations. */
 export const mutations: readonly Mutation[] = [
   ...attach,
+  ...attachOwners,
   ...offload,
   ...kernel,
   ...netlink,

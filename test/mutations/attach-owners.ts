@@ -1,0 +1,42 @@
+import type { Mutation } from './mutation.ts'
+
+/** Mistakes in what src/attach knows of whose a device is. */
+export const attachOwners: readonly Mutation[] = [
+  {
+    id: 'attach-pf-own-claim',
+    file: 'src/attach/free-vf.ts',
+    mistake: "ADD with `pf` takes our own claim of an owner that is gone for somebody's.",
+    old: '(left === undefined || isAnothers(machine, address, left))',
+    now: 'true',
+    test: ['native/attach-free-vf.test.ts', 'another namespace has the path of its owner'],
+    tier: 'quick',
+  },
+  {
+    id: 'attach-pf-unusable',
+    file: 'src/attach/free-vf.ts',
+    mistake: 'ADD with `pf` fails for one VF that the host uses.',
+    old: '        if (!(error instanceof Unusable)) throw error\n',
+    now: '        if (error instanceof Unusable) throw error\n',
+    test: ['native/attach-free-vf.test.ts', 'a VF that the host uses is passed over'],
+    tier: 'quick',
+  },
+  {
+    id: 'attach-owner-ipam',
+    file: 'src/attach/ownership.ts',
+    mistake:
+      'What an attachment has left of another device is restored while an IPAM plugin of it still runs.',
+    old: '        awaitIpam(machine, name)\n',
+    now: '',
+    test: ['attach/ownership.test.ts', 'restored under the lock of that one'],
+    tier: 'quick',
+  },
+  {
+    id: 'attach-owner-boot',
+    file: 'src/attach/ownership.ts',
+    mistake: 'A record from before the last boot stands in the way while somebody has its device open now.',
+    old: 'if (!isFromBefore(machine, record)) requireClosed',
+    now: 'requireClosed',
+    test: ['native/attach-free-vf.test.ts', 'from before the last boot'],
+    tier: 'quick',
+  },
+]
