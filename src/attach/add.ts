@@ -47,7 +47,7 @@ export function addLocked(
   const seen = step('facts', () => readAttachFacts(kernel, chosen, config.bridge?.name))
   refuseImpossible(kernel, config, seen)
   const facts = withoutToldMac(setting, seen)
-  const carried = step('carried', () => readCarried(kernel, config, facts, request.ifname))
+  const carried = step('carried', () => readCarried(kernel, config, facts))
   const podIfindex =
     facts.port === undefined ? undefined : freeIfindex(kernel, 'pod', facts.port.link.ifindex)
   for (const line of [...warningsOf(config, facts), ...pfDownWarnings(facts)]) notice(`vf-attach: ${line}`)

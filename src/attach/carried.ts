@@ -7,6 +7,7 @@ import type { CarriedFacts, MoveFacts } from '../kernel/facts.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import { notice } from '../lib/notice.ts'
 import { cookiePrefix } from '../lib/own-cookie.ts'
+import type { CarriedItem } from '../ops/op.ts'
 import type { AttachConfig } from './config.ts'
 import type { AttachFacts, PortFacts } from './facts.ts'
 import { nodeLife } from './node-life.ts'
@@ -31,6 +32,11 @@ export class Unusable extends CniError {
 /** IFLA_INFO_SLAVE_KIND of masters that take an interface back by RTM_NEWLINK; Open vSwitch has its own way. */
 const takingBack: readonly (string | undefined)[] = ['bridge', 'bond', 'vrf', 'team', 'batadv']
 
+/** The most things that a record takes: with these it has a few MB, which each DEL and GC reads. */
+const mostItems = 10_000
+/** The most of them that one line on stderr names. */
+const mostNamed = 20
+
 /**
  * What the device's interface carries, for the journal: its settings, and the rest where there is any.
  * @throws Unusable 7 when the kernel does not move it, when the node lives by it, and for what nobody could give back; 102 when
@@ -40,18 +46,20 @@ export function readCarried(
   kernel: Kernel,
   config: AttachConfig,
   { port }: AttachFacts,
-  ifname: string,
 ): Pick<AttachJournal, 'carried' | 'settings'> {
   if (port === undefined) return {}
-  const move = kernel.lookBeforeMove(port.link, ifname)
+  const move = kernel.lookBeforeMove(port.link)
   const carried = move.isBare ? undefined : kernel.carried(port.link)
   refuseNodeDevice(kernel, config, port, carried)
   refuseUnmovable(config, port, move)
   refuseLasting(kernel, config, port, move, carried)
   const settings = kernel.settings(port.link)
-  if (carried === undefined || carried.items.length === 0) return { settings }
-  tell(port, carried)
-  const vlans = carried.vlans.length === 0 ? {} : { vlans: [...carried.vlans] }
+  if (carried === undefined || (carried.items.length === 0 && carried.vlans === undefined))
+    return { settings }
+  const words = lossWords(carried.items)
+  if (words !== undefined) notice(`vf-attach: until DEL "${port.link.name}" is without ${words}`)
+  // A new port of a bridge is in a VLAN at once: one that was in none has to be known as such.
+  const vlans = carried.vlans === undefined ? {} : { vlans: [...carried.vlans] }
   return { settings, carried: { at: Date.now(), ...vlans, items: [...carried.items] } }
 }
 
@@ -95,6 +103,11 @@ function refuseLasting(
       ? ['port mappings or limits of vf-offload go by it']
       : []),
     ...(carried?.shared ?? []).map((whole) => `it has a part in ${whole}`),
+    ...(carried !== undefined && carried.items.length > mostItems
+      ? [
+          `it carries ${carried.items.length} addresses, routes and neighbours, and a record takes ${mostItems} at most`,
+        ]
+      : []),
     ...(master !== undefined && !takingBack.includes(link.slaveKind)
       ? [`its master "${master}" (${link.slaveKind ?? 'of an unknown kind'}) would not take it back`]
       : []),
@@ -108,12 +121,17 @@ function isUplink(kernel: Kernel, ifindex: number): boolean {
   return kernel.ownFilters(cookiePrefix).some((filter) => filter.ifindex === ifindex)
 }
 
-/** By name: an operator who looks for an address must find who has it. */
-function tell({ link }: PortFacts, { items }: CarriedFacts): void {
+/**
+ * What the node is without, by name: an operator who looks for an address must find who has it. Undefined for nothing: settings
+ * of a port and routes that come and go with an address are not named.
+ */
+export function lossWords(items: readonly CarriedItem[]): string | undefined {
   const list = items
     .filter(({ what, words }) => what !== 'port' && !words.includes(' proto 2 '))
     .map(({ words }) => words)
-  if (list.length > 0) notice(`vf-attach: until DEL "${link.name}" is without ${list.join(', ')}`)
+  if (list.length === 0) return undefined
+  const rest = list.length - mostNamed
+  return `${list.slice(0, mostNamed).join(', ')}${rest > 0 ? ` and ${rest} more` : ''}`
 }
 
 function refused(

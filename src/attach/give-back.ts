@@ -34,7 +34,8 @@ export function giveBack(kernel: Kernel, runner: Runner, journal: AttachJournal,
     const next = addresses.length > 0 && round === 0 ? addresses : left
     const ops = next.map((item) => ({ do: 'carried.give', link: name, ifindex, ...item, age }) as const)
     errors = applyAll(runner, ops)
-    left = missing(kernel, wanted, link)
+    // Some of it stands in the answer about the interface itself.
+    left = missing(kernel, wanted, kernel.link('host', ifindex) ?? link)
   }
   tell(link, errors)
 }

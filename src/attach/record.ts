@@ -89,7 +89,11 @@ const isCarried = object<Carried>({
   at: amount,
   vlans: maybe(list(object<BridgeVlan>({ vid: vlanId, pvid: flag, untagged: flag }))),
   items: list(
-    object<CarriedItem>({ what: oneOf('port', 'address', 'route', 'neighbour'), words: text, message }),
+    object<CarriedItem>({
+      what: oneOf('port', 'token', 'address', 'route', 'neighbour'),
+      words: text,
+      message,
+    }),
   ),
 })
 const isOthersRoute = object<OthersRoute>({

@@ -15,10 +15,10 @@ import type { CarriedItem } from '../ops/op.ts'
 import type { LinkFacts } from './facts.ts'
 
 /**
- * Permanent neighbours of both families, MAC addresses that the interface's filter or its bridge was given, and (`proxies`)
- * addresses that it answers for. What is learned is none of them.
+ * Permanent neighbours of both families, MAC addresses that the interface's filter or its bridge was given, and addresses that it
+ * answers for. What is learned is none of them.
  */
-export function carriedNeighbours(socket: NetlinkSocket, link: LinkFacts, proxies: boolean): CarriedItem[] {
+export function carriedNeighbours(socket: NetlinkSocket, link: LinkFacts): CarriedItem[] {
   const { ifindex } = link
   const ask = (filter: NeighRequest) =>
     socket
@@ -28,7 +28,7 @@ export function carriedNeighbours(socket: NetlinkSocket, link: LinkFacts, proxie
   const neighbours = ask({ NDA_IFINDEX: ifindex }).filter(
     ({ ndm_family, ndm_state }) => ndm_family !== AF.AF_BRIDGE && (ndm_state & NUD.NUD_PERMANENT) !== 0,
   )
-  const answers = proxies ? ask({ ndm_flags: NTF.NTF_PROXY, NDA_IFINDEX: ifindex }) : []
+  const answers = ask({ ndm_flags: NTF.NTF_PROXY, NDA_IFINDEX: ifindex })
   const entries = ask({ ndm_family: AF.AF_BRIDGE, ndm_ifindex: ifindex }).filter((found) =>
     isGiven(found, link.mac),
   )

@@ -22,6 +22,7 @@ import { bridgeVlansOf } from './bridge.ts'
 import { carriedNeighbours } from './carried-neighbours.ts'
 import { carriedPort } from './carried-port.ts'
 import { carriedRoutes } from './carried-routes.ts'
+import { carriedToken } from './carried-token.ts'
 import type { CarriedFacts, LinkFacts } from './facts.ts'
 
 /** IFA_F_* that a request can set; the others say what the kernel makes of an address. */
@@ -55,11 +56,12 @@ export function carriedBy(socket: NetlinkSocket, link: LinkFacts): CarriedFacts 
   return {
     items: [
       ...carriedPort(link),
+      ...carriedToken(link),
       ...lasting.map((found) => addressItem(found, link.name)),
-      ...carriedNeighbours(socket, link, lasting.length > 0),
+      ...carriedNeighbours(socket, link),
       ...routes.items,
     ],
-    vlans: link.slaveKind === 'bridge' ? bridgeVlansOf(socket, ifindex) : [],
+    vlans: link.slaveKind === 'bridge' ? bridgeVlansOf(socket, ifindex) : undefined,
     globals: globals.map((found) => `${addressOf(found)}/${found.ifa_prefixlen}`),
     ...{ defaults: routes.defaults, shared: routes.shared, sources: routes.sources },
   }
@@ -77,7 +79,7 @@ export function giveCarried(socket: NetlinkSocket, ifindex: number, op: CarriedO
       ? addressAgain(payload, ifindex, op.age)
       : op.what === 'route'
         ? routeAgain(payload, ifindex, op.age)
-        : op.what === 'port'
+        : op.what === 'port' || op.what === 'token'
           ? changeLink({ ...linkMessage.decode(payload), ifi_index: ifindex })
           : newNeigh({ ...neighMessage.decode(payload), ndm_ifindex: ifindex })
   if (request === undefined) return {}

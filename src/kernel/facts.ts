@@ -83,8 +83,8 @@ export interface MoveFacts {
 export interface CarriedFacts {
   /** In the order in which they are given back. */
   readonly items: readonly CarriedItem[]
-  /** Its VLANs as a port of a bridge. */
-  readonly vlans: readonly BridgeVlan[]
+  /** Its VLANs as a port of a bridge, none where somebody has taken it out of all; undefined for what is no such port. */
+  readonly vlans: readonly BridgeVlan[] | undefined
   /** Addresses of all scopes but the link's own, CIDR form. */
   readonly globals: readonly string[]
   /** Default routes by it, in any table. */

@@ -125,8 +125,8 @@ export interface Kernel extends Runner {
   links(side: Side): readonly LinkFacts[]
   /** Addresses on the interface with `ifindex`, or on all. */
   addresses(side: Side, ifindex?: number): readonly AddressFacts[]
-  /** What a move of the host's interface `link` into the pod, as `newName`, would meet. Nothing is changed. */
-  lookBeforeMove(link: LinkFacts, newName: string): MoveFacts
+  /** What a move of the host's interface `link` into the pod, as whatever is free there, would meet. Nothing is changed. */
+  lookBeforeMove(link: LinkFacts): MoveFacts
   /** What the host's interface `link` carries. */
   carried(link: LinkFacts): CarriedFacts
   /** Settings below net/ipv4/conf and net/ipv6/conf, as a look at `link` found them. */

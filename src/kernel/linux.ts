@@ -221,7 +221,7 @@ export function openLinuxKernel(pod?: OpenNetns): Kernel {
     },
     links: (side) => allLinks(socket(side)),
     addresses: (side, ifindex) => addressesOn(socket(side), ifindex),
-    lookBeforeMove: (link, newName) => lookBeforeMove(socket('host'), podNetns(), link, newName),
+    lookBeforeMove: (link) => lookBeforeMove(socket('host'), () => socket('pod'), podNetns(), link),
     carried: (link) => carried().carriedBy(socket('host'), link),
     settings: (link) => settingsOf(link),
     settingOps: (link, was) => settingOps(link.name, was, settingsOf(link)),

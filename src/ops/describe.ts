@@ -114,6 +114,7 @@ export function describe(op: Op): string {
 
 function givenLine({ what, words, link }: CarriedOp): string {
   if (what === 'port') return `ip link set dev ${link} type bridge_slave ${words}`
+  if (what === 'token') return `ip ${words.replace(' ', ' set ')} dev ${link}`
   const isEntry = what === 'neighbour' && / (self|master)$/.test(words)
   const command = { address: 'ip address add', route: 'ip route append', neighbour: 'ip neigh add' }[what]
   return `${isEntry ? 'bridge fdb add' : command} ${words} dev ${link}`

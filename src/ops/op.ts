@@ -235,7 +235,7 @@ export interface Announce {
  * what only the kernel can set is left out. Equal `words`, those of `ip`, mean the same thing.
  */
 export interface CarriedItem {
-  readonly what: 'port' | 'address' | 'route' | 'neighbour'
+  readonly what: 'port' | 'token' | 'address' | 'route' | 'neighbour'
   readonly words: string
   readonly message: string
 }

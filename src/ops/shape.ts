@@ -267,7 +267,7 @@ const ops: { readonly [D in Op['do']]: OpFields<Op, D> } = {
   'carried.give': {
     link: named,
     ifindex,
-    what: oneOf('port', 'address', 'route', 'neighbour'),
+    what: oneOf('port', 'token', 'address', 'route', 'neighbour'),
     words: text,
     message,
     age: amount,

@@ -495,4 +495,14 @@ export const attach: readonly Mutation[] = [
     tier: 'quick',
     undo: true,
   },
+  {
+    id: 'attach-carried-no-vlan',
+    file: 'src/attach/carried.ts',
+    mistake: 'A port that was in no VLAN of its bridge comes home in the VLAN of new ports.',
+    old: 'const vlans = carried.vlans === undefined ? {}',
+    now: 'const vlans = carried.vlans === undefined || carried.vlans.length === 0 ? {}',
+    test: ['attach/carried.test.ts', 'in none'],
+    tier: 'quick',
+    undo: true,
+  },
 ]

@@ -296,4 +296,13 @@ export const kernel: readonly Mutation[] = [
     tier: 'quick',
     undo: true,
   },
+  {
+    id: 'kernel-preflight-name',
+    file: 'src/kernel/preflight.ts',
+    mistake: "ADD refuses a device because the pod has an interface of the device's name on the host.",
+    old: '  return !isTaken(name) ||',
+    now: '  return isTaken(name) ||',
+    test: ['kernel/preflight.test.ts', "the pod has the interface's name"],
+    tier: 'quick',
+  },
 ]

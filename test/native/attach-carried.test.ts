@@ -113,6 +113,32 @@ test('settings of an interface that carries nothing else are there again after D
   await bed.lab.must('echo 0 >/proc/sys/net/ipv6/conf/nic0/disable_ipv6')
 })
 
+test('an interface that is up and has no address of its own keeps its proxy entries of both families and its token', async () => {
+  const proxies = ['192.0.2.78', '2001:db8::78']
+  await bed.lab.must(`set -e; ip link set nic0 up; echo 2 >/proc/sys/net/ipv6/conf/nic0/accept_ra
+    for address in ${proxies.join(' ')}; do ip neigh add proxy $address dev nic0; done; ip token set ::5 dev nic0`)
+  await bed.remember()
+  const { code, stderr } = await bed.call('ADD', onNic(bed.nic()), 'pod-one')
+  expect(code).toBe(0)
+  for (const words of [...proxies, 'token ::5']) expect(stderr).toContain(words)
+  await bed.del(onNic(bed.nic()), 'pod-one')
+  await bed.expectUnchanged()
+  const shown = await bed.lab.must('ip neigh show proxy dev nic0; ip -6 neigh show proxy dev nic0')
+  for (const address of proxies) expect(shown).toContain(address)
+  expect(await bed.lab.must('ip token get dev nic0')).toContain('token ::5 ')
+  await bed.lab.must(`for address in ${proxies.join(' ')}; do ip neigh del proxy $address dev nic0; done
+    ip token del dev nic0; echo 0 >/proc/sys/net/ipv6/conf/nic0/accept_ra; ip link set nic0 down`)
+})
+
+test("an interface of the pod that has the device's name on the host is in nobody's way", async () => {
+  await bed.lab.must('ip link set nic0 up; ip -n pod-one link add nic0 type ifb')
+  await bed.remember()
+  await bed.add(onNic(bed.nic()), 'pod-one')
+  await bed.del(onNic(bed.nic()), 'pod-one')
+  await bed.expectUnchanged()
+  await bed.lab.must('ip -n pod-one link del nic0; ip link set nic0 down')
+})
+
 describe('a port of a bridge', () => {
   test('its entries in the bridge and its addresses are there after an ADD that failed, and after DEL', async () => {
     await bed.lab.must(`ip link add br-node type bridge && ip link set br-node up
@@ -259,6 +285,15 @@ describe('refused before the first change', () => {
       `ip link set nic0 up; ip addr add 2001:db8::5/64 dev nic0 nodad; ip link property add dev nic0 altname pods-own
        ip -n pod-one link add pods-own type ifb`,
       'ip -n pod-one link del pods-own; ip link property del dev nic0 altname pods-own',
+      'EEXIST',
+      { code: 102 },
+    ))
+
+  test("an altname that the pod has, beside an interface of the device's name", () =>
+    refuses(
+      `ip link property add dev nic0 altname pods-own; ip -n pod-one link add pods-own type ifb
+       ip -n pod-one link add nic0 type ifb`,
+      `ip -n pod-one link del pods-own; ip -n pod-one link del nic0; ip link property del dev nic0 altname pods-own`,
       'EEXIST',
       { code: 102 },
     ))

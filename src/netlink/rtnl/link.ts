@@ -4,7 +4,7 @@ import { ordered, repeated } from '../lists.ts'
 import { type FamilyRequest, family, type Message, NLM_F, type Request } from '../message.ts'
 import { struct } from '../struct.ts'
 import { rememberBare } from '../tlv.ts'
-import { be16, bytes, cstr, lladdr, s32, u8, u16, u32, type Value } from '../wire.ts'
+import { be16, bytes, cstr, ip, lladdr, s32, u8, u16, u32, type Value } from '../wire.ts'
 import { RTM } from './const.ts'
 import { vfInfoList } from './vf.ts'
 
@@ -153,7 +153,7 @@ export const propList = repeated('IFLA_ALT_IFNAME', [53, cstr(128)])
 
 /** IFLA_INET_*, IFLA_INET6_* of linux/if_link.h: settings of an interface, the kernel's arrays of int. */
 const inetSpec = attrs('IFLA_INET', () => ({ IFLA_INET_CONF: [1, bytes()] }))
-const inet6Spec = attrs('IFLA_INET6', () => ({ IFLA_INET6_CONF: [2, bytes()] }))
+const inet6Spec = attrs('IFLA_INET6', () => ({ IFLA_INET6_CONF: [2, bytes()], IFLA_INET6_TOKEN: [7, ip] }))
 
 /** IFLA_AF_SPEC of a link message of family AF_UNSPEC, by address family. Large, so it is decoded where it is wanted. */
 export const afSpec = attrs('AF', () => ({ AF_INET: [2, inetSpec], AF_INET6: [10, inet6Spec] }))
