@@ -89,7 +89,8 @@ export async function runCrowd(bed: PortBed, others: Others): Promise<void> {
     await collect(bed, [...dead, ...orphans])
     expect(await others.ours()).toEqual([...dead, ...orphans].flatMap(portsOf))
     await lab.must(`umount ${path}; rm ${path}`)
-    await collect(bed, [])
+    // The pod lives on by another path.
+    await collect(bed, [], { gcLive: true })
     console.log(
       `${CROWD} removed in ${Date.now() - quiet} ms beside ${await rest()} rounds of another program`,
     )
@@ -116,14 +117,14 @@ async function together(ids: readonly string[], call: (id: string) => Promise<Ex
   }
 }
 
-/** GC with a list of those that are valid. */
-function collect(bed: PortBed, valid: readonly string[]): Promise<void> {
+/** GC with a list of those that are valid, and more keys. */
+function collect(bed: PortBed, valid: readonly string[], more: { gcLive?: boolean } = {}): Promise<void> {
   const { device } = bed.one
   const plugin = { type: 'vf-offload', ...(device === undefined ? {} : { deviceID: device }) }
   const attachments = valid.map((containerID) => ({ containerID, ifname: 'net1' }))
   return silently(
     bed.runtime.call('GC', { ...listOf(), cniVersion: '1.1.0' }, plugin, attachment(''), {
-      config: { 'cni.dev/valid-attachments': attachments },
+      config: { ...more, 'cni.dev/valid-attachments': attachments },
     }),
   )
 }

@@ -79,6 +79,11 @@ export function offloadSubject(
     runtimeConfig: { ...wishes },
     prevResult: port.result as unknown as JsonObject,
   }
+  // The pod lives on by another path.
+  const collecting = {
+    ...{ runtimeConfig: {}, cniVersion: '1.1.0', gcLive: true },
+    'cni.dev/valid-attachments': [],
+  }
   const bind = `touch ${path} && mount --bind ${port.netns} ${path}`
   const unbind = `umount ${path} && rm ${path}`
   return {
@@ -91,10 +96,7 @@ export function offloadSubject(
       container,
       netns: verb === 'GC' ? '' : path,
       ifname: 'net2',
-      config:
-        verb === 'GC'
-          ? { ...plugin, runtimeConfig: {}, cniVersion: '1.1.0', 'cni.dev/valid-attachments': [] }
-          : plugin,
+      config: verb === 'GC' ? { ...plugin, ...collecting } : plugin,
       ...more,
     }),
     look: () => offloadLook(bed, [port]),
