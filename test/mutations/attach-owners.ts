@@ -39,4 +39,32 @@ export const attachOwners: readonly Mutation[] = [
     test: ['native/attach-free-vf.test.ts', 'from before the last boot'],
     tier: 'quick',
   },
+  {
+    id: 'attach-lost-master',
+    file: 'src/attach/live.ts',
+    mistake: 'DEL fails as long as the bridge that an interface had before ADD is gone.',
+    old: "name !== '' && kernel.link('host', name) === undefined)",
+    now: "name === '?' && kernel.link('host', name) === undefined)",
+    test: ['native/attach-del.test.ts', 'the bridge of an interface is gone'],
+    tier: 'quick',
+  },
+  {
+    id: 'attach-foreign-alias',
+    file: 'src/attach/foreign/restore.ts',
+    mistake:
+      "A pod's own interface goes to the host because its alias is the name of a device that is there.",
+    old: 'journal === undefined || isOnHost(kernel, journal, name, hwaddr)',
+    now: 'journal === undefined',
+    test: ['native/attach-foreign.test.ts', 'is not an interface of the pod with such an alias'],
+    tier: 'quick',
+  },
+  {
+    id: 'attach-policy-node-device',
+    file: 'src/attach/config.ts',
+    mistake: "A network's config takes a device by which the node lives, whatever the policy says.",
+    old: 'config.allowNodeDevice === true && request.policy.allowNodeDevice',
+    now: 'config.allowNodeDevice === true',
+    test: ['attach/config.test.ts', 'only where the policy lets it'],
+    tier: 'quick',
+  },
 ]
