@@ -4,7 +4,7 @@
  */
 import '../lib/zod-settings.ts'
 import * as z from 'zod/mini'
-import { isInterfaceName, isLinkName } from '../lib/interface-name.ts'
+import { isLinkName, isPlainName } from '../lib/interface-name.ts'
 import { isFolderPath } from '../lib/path.ts'
 
 /** One key of the config. */
@@ -17,8 +17,7 @@ export interface Key {
 }
 
 const fits = (judge: (text: string) => boolean) => z.string().check(z.refine(judge))
-/** The kernel would make a number of a `%` in a name that it is to give (dev_alloc_name). */
-const interfaceName = () => fits((name) => isInterfaceName(name) && !name.includes('%'))
+const interfaceName = () => fits(isPlainName)
 const onOff = () => z.union([z.literal('on'), z.literal('off'), z.boolean()])
 const pciAddress = 'a PCI address such as 0000:3b:02.1'
 const rate = 'an integer from 0 to 4294967295 (Mbit/s, 0 = no limit)'

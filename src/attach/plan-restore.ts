@@ -120,7 +120,7 @@ export function spareNames(device: AttachJournal['device']): readonly string[] {
 }
 
 /** What a PF reports for a VF without an administrative MAC. */
-const noMac = '00:00:00:00:00:00'
+export const noMac = '00:00:00:00:00:00'
 
 function planLinkRestore(
   original: NonNullable<Original['link']>,

@@ -17,12 +17,7 @@ import type { AttachFacts, VfFacts } from './facts.ts'
  * own MAC change while the PF's old setting stands). `podIfindex` is the number that the interface gets in the pod, by
  * which every operation there knows it: a name in a pod is the pod's to give.
  */
-export function planAdd(
-  config: AttachConfig,
-  facts: AttachFacts,
-  ifname: string,
-  podIfindex = facts.port?.link.ifindex,
-): Op[] {
+export function planAdd(config: AttachConfig, facts: AttachFacts, ifname: string, podIfindex?: number): Op[] {
   const ops: Op[] = []
   const { vf } = facts
   const link = facts.port?.link

@@ -1,4 +1,5 @@
 /** What `vf-attach` writes down before its first change: which device, and everything needed to put it back. */
+import { isPlainName } from '../lib/interface-name.ts'
 import '../lib/zod-settings.ts'
 import * as z from 'zod/mini'
 import {
@@ -12,7 +13,6 @@ import {
   maybe,
   message,
   named,
-  newName,
   object,
   oneOf,
   pci,
@@ -152,8 +152,7 @@ export type AttachJournal = z.infer<ReturnType<typeof attachJournal>>
 /** As long as the kind of link has it: none, or 20 octets. */
 const linkAddress: Check = (value) =>
   typeof value === 'string' && /^([0-9a-f]{2}(:[0-9a-f]{2})*)?$/.test(value)
-/** A name that the kernel takes as it is: it makes one of its own out of one with a %. */
-const linkName: Check = (value) => newName(value) && !String(value).includes('%')
+const linkName: Check = (value) => typeof value === 'string' && isPlainName(value)
 /** IFALIASZ of linux/if.h less the end of the string. */
 const alias: Check = (value) => text(value) && Buffer.byteLength(String(value)) <= 255
 /** Device and inode; empty for a namespace that was gone when somebody else's attachment became one of ours. */

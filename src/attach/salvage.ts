@@ -1,9 +1,10 @@
 /** What a DEL can do for a device whose record is broken: bring it home, under a name that nobody has. */
 import type { Kernel } from '../kernel/kernel.ts'
-import type { Machine, OpenNetns } from '../kernel/machine.ts'
+import type { Machine } from '../kernel/machine.ts'
 import { notice } from '../lib/notice.ts'
 import { parsePciAddress } from '../lib/pci-address.ts'
 import { readPciFunction } from '../nic/pci.ts'
+import { openNetnsAt } from '../ops/owner-netns.ts'
 import type { RecordName } from '../ops/record-store.ts'
 import { spareName } from './plan-restore.ts'
 import type { AttachJournal } from './record.ts'
@@ -20,7 +21,8 @@ export function salvage(
 ): void {
   const address = parsePciAddress(name.subject)
   const pci = address === undefined ? undefined : readPciFunction(address)
-  const pod = pci === undefined ? undefined : tryOpen(machine, netns)
+  // Without a namespace the kernel has brought the interface home, or will.
+  const pod = pci === undefined ? undefined : openNetnsAt(machine, netns)
   if (pci === undefined || pod === undefined) return
   const kernel = machine.openKernel(pod)
   try {
@@ -38,13 +40,5 @@ export function salvage(
   } finally {
     kernel.close()
     pod.close()
-  }
-}
-
-function tryOpen(machine: Machine, path: string): OpenNetns | undefined {
-  try {
-    return machine.openNetns(path)
-  } catch {
-    return undefined // gone: then the kernel has brought the interface home, or will
   }
 }

@@ -18,7 +18,7 @@ import type { PluginRecord } from '../ops/record.ts'
 import { noteAt, type RecordStore } from '../ops/record-store.ts'
 import { type AttachFacts, readVfFacts } from './facts.ts'
 import { type PodView, pciOf, readLive } from './live.ts'
-import type { LiveState } from './plan-restore.ts'
+import { type LiveState, noMac } from './plan-restore.ts'
 import type { AttachJournal } from './record.ts'
 import { type AttachSetting, macNotePrefix, onePfChangeAtATime } from './setting.ts'
 
@@ -129,9 +129,6 @@ export function pfDownWarnings({ device, vf, port }: AttachFacts): string[] {
     `PF "${vf.pfName}" is down: until it is up, the program of "${device.id}" is not told its MAC address and may use any`,
   ]
 }
-
-/** What a PF reports for a VF without a MAC. */
-const noMac = '00:00:00:00:00:00'
 
 /**
  * The facts without a MAC that only the VF's last driver in the kernel had told its PF. A PF reports that as it reports an

@@ -1,6 +1,14 @@
 /** Addresses, routes and policy rules: operations on them and what the kernel has. */
 import { ipFamily, ipFromBytes, ipToBytes, parseCidr, parseIp } from '../lib/ip.ts'
-import { type AddrRequest, decodeAddr, deleteAddr, dumpAddrs, IFA_F, newAddr } from '../netlink/rtnl/addr.ts'
+import {
+  type Addr,
+  type AddrRequest,
+  decodeAddr,
+  deleteAddr,
+  dumpAddrs,
+  IFA_F,
+  newAddr,
+} from '../netlink/rtnl/addr.ts'
 import { AF } from '../netlink/rtnl/const.ts'
 import { useNeigh } from '../netlink/rtnl/neigh.ts'
 import {
@@ -98,12 +106,19 @@ export function useNeighbour(socket: NetlinkSocket, ifindex: number, address: st
   socket.request(useNeigh({ ndm_family, ndm_ifindex: ifindex, NDA_DST }))
 }
 
-/** Addresses on one interface. */
+/** Addresses on one interface, or on all, as the kernel tells them. */
+export function dumpedAddresses(socket: NetlinkSocket, ifindex?: number): Addr[] {
+  return socket
+    .dump(dumpAddrs(ifindex === undefined ? {} : { ifa_index: ifindex }))
+    .map(decodeAddr)
+    .filter(({ ifa_index }) => ifindex === undefined || ifa_index === ifindex)
+}
+
+/** The same in plain values. */
 export function addressesOn(socket: NetlinkSocket, ifindex?: number): AddressFacts[] {
-  return socket.dump(dumpAddrs(ifindex === undefined ? {} : { ifa_index: ifindex })).flatMap((message) => {
-    const found = decodeAddr(message)
+  return dumpedAddresses(socket, ifindex).flatMap((found) => {
     const address = found.IFA_LOCAL ?? found.IFA_ADDRESS
-    if (address === undefined || (ifindex !== undefined && found.ifa_index !== ifindex)) return []
+    if (address === undefined) return []
     const { ifa_index, ifa_prefixlen, ifa_scope: scope } = found
     const flags = found.IFA_FLAGS ?? found.ifa_flags
     // The first bit is IFA_F_TEMPORARY of IPv6; of IPv4 it says that an address is the second one of its subnet.

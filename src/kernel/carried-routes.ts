@@ -44,7 +44,8 @@ export function carriedRoutes(
       .filter(({ rtm_family, rtm_flags }) => rtm_family === family && (rtm_flags & RTM_F.RTM_F_CLONED) === 0),
   )
   const own = found.filter((route) => isBy(route, link.ifindex) && !isKernels(route))
-  const shared = own.filter(({ RTA_MULTIPATH, RTA_NH_ID }) => (RTA_MULTIPATH ?? RTA_NH_ID) !== undefined)
+  const isPlain = ({ RTA_MULTIPATH, RTA_NH_ID }: Route) => (RTA_MULTIPATH ?? RTA_NH_ID) === undefined
+  const shared = own.filter((route) => !isPlain(route))
   const sources = found.filter(
     (route) =>
       !isBy(route, link.ifindex) &&
@@ -57,8 +58,7 @@ export function carriedRoutes(
     // A gateway must be reachable before a route by it is: those without one first.
     ...own.filter((route) => !hasGateway(route)),
     ...own.filter(hasGateway),
-  ].filter((route) => !shared.includes(route))
-  const isPlain = ({ RTA_MULTIPATH, RTA_NH_ID }: Route) => (RTA_MULTIPATH ?? RTA_NH_ID) === undefined
+  ].filter(isPlain)
   return {
     items: [
       ...items.map((route) => routeItem(route, 0)),

@@ -3,21 +3,14 @@
  * kernel are kept as they came, with attributes that nobody here knows, as `ip route save` does.
  */
 import { fromHex, toHex } from '../lib/hex.ts'
-import {
-  type Addr,
-  addrMessage,
-  decodeAddr,
-  dumpAddrs,
-  IFA_F,
-  IFAPROT,
-  newAddr,
-} from '../netlink/rtnl/addr.ts'
+import { type Addr, addrMessage, IFA_F, IFAPROT, newAddr } from '../netlink/rtnl/addr.ts'
 import { AF } from '../netlink/rtnl/const.ts'
 import { changeLink, linkMessage } from '../netlink/rtnl/link.ts'
 import { neighMessage, newNeigh } from '../netlink/rtnl/neigh.ts'
 import { putRoute, RT_SCOPE, routeMessage } from '../netlink/rtnl/route.ts'
 import { NetlinkError, type NetlinkSocket } from '../netlink/socket.ts'
 import type { CarriedItem, CarriedOp, Outcome } from '../ops/op.ts'
+import { dumpedAddresses } from './addressing.ts'
 import { bridgeVlansOf } from './bridge.ts'
 import { carriedNeighbours } from './carried-neighbours.ts'
 import { carriedPort } from './carried-port.ts'
@@ -38,10 +31,7 @@ const forEver = 0xffffffff
 /** All that an interface carries. Each table of the kernel is asked for what is of this interface, where it can be asked so. */
 export function carriedBy(socket: NetlinkSocket, link: LinkFacts): CarriedFacts {
   const { ifindex } = link
-  const all = socket
-    .dump(dumpAddrs({ ifa_index: ifindex }))
-    .map(decodeAddr)
-    .filter((found) => found.ifa_index === ifindex)
+  const all = dumpedAddresses(socket, ifindex)
   const isV4 = ({ ifa_family }: Addr) => ifa_family === AF.AF_INET
   // Each address of IPv6 stands in front of those that were there before.
   const lasting = [...all.filter(isV4), ...all.filter((found) => !isV4(found)).reverse()].filter(

@@ -1,11 +1,11 @@
 /** What a move of an interface would meet, asked before the first change, with nothing changed. */
 
-import { decodeAddr, dumpAddrs } from '../netlink/rtnl/addr.ts'
 import { AF } from '../netlink/rtnl/const.ts'
 import { changeLink } from '../netlink/rtnl/link.ts'
 import { RT_SCOPE } from '../netlink/rtnl/route.ts'
 import { NetlinkError, type NetlinkSocket } from '../netlink/socket.ts'
 import { getQdisc, qdiscName, TC_H } from '../netlink/tc/tcm.ts'
+import { dumpedAddresses } from './addressing.ts'
 import type { LinkFacts, MoveFacts } from './facts.ts'
 import { findLink } from './links.ts'
 import type { OpenNetns } from './machine.ts'
@@ -66,10 +66,7 @@ function isBuiltIn(kind: string | undefined): boolean {
 }
 
 function isWithoutAddresses(socket: NetlinkSocket, ifindex: number): boolean {
-  const addresses = socket
-    .dump(dumpAddrs({ ifa_index: ifindex }))
-    .map(decodeAddr)
-    .filter(({ ifa_index }) => ifa_index === ifindex)
+  const addresses = dumpedAddresses(socket, ifindex)
   const [first] = addresses
   if (first === undefined) return true
   const { ifa_family: family, ifa_scope: scope } = first

@@ -7,6 +7,11 @@ export function isInterfaceName(name: string): boolean {
   return name !== '.' && name !== '..' && !/[/:\s\u0085]/.test(name)
 }
 
+/** True for an interface's name that the kernel gives as it is: it makes a number of a `%` (dev_alloc_name of net/core/dev.c). */
+export function isPlainName(name: string): boolean {
+  return isInterfaceName(name) && !name.includes('%')
+}
+
 /**
  * True for what an interface of the kernel can be asked for by: its name, or an alternative name of 1-127 bytes
  * (ALTIFNAMSIZ). Text that UTF-8 can't express is no name: it would reach the kernel as another one.

@@ -9,6 +9,7 @@ import { probeName } from '../ops/record-store.ts'
 import { clsactPrefix } from './clsact.ts'
 import { localnetPrefix } from './localnet.ts'
 import { offloadNames } from './names.ts'
+import { reportedBy } from './report.ts'
 import { recordsOf } from './teardown.ts'
 
 /** Removes it. The node's lock, under which all of that is written, is held by the caller. Returns what went wrong, an error at most. */
@@ -45,16 +46,7 @@ function isOwnNote(name: string): boolean {
 }
 
 function isOfTheDead(machine: Machine, report: string | undefined): boolean {
-  const netns = openOwnersNetns(machine, undefined, netnsOf(report))
+  const netns = openOwnersNetns(machine, undefined, reportedBy(report ?? '').netns ?? '')
   netns?.close()
   return netns === undefined
-}
-
-function netnsOf(report = ''): string {
-  try {
-    const { netns }: Readonly<Record<string, unknown>> = JSON.parse(report)
-    return typeof netns === 'string' ? netns : ''
-  } catch {
-    return ''
-  }
 }

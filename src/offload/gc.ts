@@ -11,6 +11,7 @@ import { type Owner, RecordError } from '../ops/record.ts'
 import type { RecordName, RecordStore } from '../ops/record-store.ts'
 import type { OffloadJournal } from './record.ts'
 import { type RemovalSetting, removeRecorded } from './remove.ts'
+import { reportedBy } from './report.ts'
 
 /**
  * Removes what attachments of this network left behind that are not valid any more and whose namespace is gone. Without a
@@ -82,18 +83,6 @@ export function livesByReport(
 ): boolean {
   const { netns, device } = reportedBy(store.readReport(name) ?? '')
   return netns !== undefined && isIn(machine, openOwnersNetns(machine, undefined, netns), name.ifname, device)
-}
-
-function reportedBy(text: string): { readonly netns?: string; readonly device?: string } {
-  try {
-    const { netns, device }: Readonly<Record<string, unknown>> = JSON.parse(text)
-    return {
-      ...(typeof netns === 'string' ? { netns } : {}),
-      ...(typeof device === 'string' ? { device } : {}),
-    }
-  } catch {
-    return {}
-  }
 }
 
 function isInPod(machine: Machine, owner: Owner, { port, device }: OffloadJournal): boolean {

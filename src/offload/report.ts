@@ -122,3 +122,16 @@ export function servedLine({ address, port, toAddress, toPort }: OffloadJournal[
 function endpoint(address: string, port: number): string {
   return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`
 }
+
+/** Which pod a report, or what is left of one, is about; nothing for text that does not say so. */
+export function reportedBy(text: string): { readonly netns?: string; readonly device?: string } {
+  try {
+    const { netns, device }: Readonly<Record<string, unknown>> = JSON.parse(text)
+    return {
+      ...(typeof netns === 'string' ? { netns } : {}),
+      ...(typeof device === 'string' ? { device } : {}),
+    }
+  } catch {
+    return {}
+  }
+}

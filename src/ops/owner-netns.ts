@@ -54,7 +54,7 @@ export function openOwnersNetns<N extends NamespaceMarks & { close(): void }>(
   if (owner !== undefined && owner.bootId !== machine.bootId()) return undefined
   for (const candidate of new Set([path, owner?.netns ?? ''])) {
     if (candidate === '') continue
-    const opened = tryOpen(machine, candidate)
+    const opened = openNetnsAt(machine, candidate)
     if (opened === undefined) continue
     if (owner === undefined ? opened.isHost !== true : isOwnersNetns(owner, opened)) return opened
     opened.close()
@@ -72,10 +72,8 @@ export function isAlive<N extends NamespaceMarks & { close(): void }>(
   return opened !== undefined
 }
 
-function tryOpen<N extends { close(): void }>(
-  machine: { openNetns(path: string): N },
-  path: string,
-): N | undefined {
+/** Opens whatever namespace is at `path`, the host's own too; undefined when none is there. The caller closes it. */
+export function openNetnsAt<N>(machine: { openNetns(path: string): N }, path: string): N | undefined {
   try {
     return machine.openNetns(path)
   } catch {

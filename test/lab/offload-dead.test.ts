@@ -10,7 +10,7 @@ import { lab as sharedLab } from '../support/lab.ts'
 import { attachConfig, attachment, listOf, staticIpam, testRuntime } from '../support/plugins.ts'
 import { stateDifferences, stateScript } from '../support/port-state.ts'
 import { recordedLimits } from '../support/rate-bed.ts'
-import { type Card, hardwareRules, loadSimnic, setMode, setVfs, unloadSimnic } from '../support/simnic.ts'
+import { bridgedVf, type Card, hardwareRules, loadSimnic, unloadSimnic } from '../support/simnic.ts'
 import { deletePod, linkIsReady, newPod } from '../support/topology.ts'
 
 const pods = ['pod-one', 'pod-two'] as const
@@ -32,16 +32,7 @@ beforeAll(async () => {
   lab = await sharedLab()
   runtime = testRuntime(lab)
   ;[card] = (await loadSimnic(lab)) as [Card]
-  await setVfs(lab, card, 1)
-  await setMode(lab, card, 'switchdev')
-  const vf = (
-    await lab.must(`set -e
-      ip link add br-dead up type bridge stp_state 0 forward_delay 0 mcast_snooping 0
-      ip link set ${card.pf} master br-dead up
-      ip link set ${card.pf}rep0 up
-      ip address add 10.1.0.1/24 dev br-dead
-      basename $(readlink /sys/class/net/${card.pf}/device/virtfn0)`)
-  ).trim()
+  const vf = await bridgedVf(lab, card, 'br-dead')
   // Every pod that gets the VF has one and the same MAC address: the place of a filter.
   const more = { ipam: staticIpam('10.1.0.5/24'), announce: { count: 0 }, mac: '02:00:00:00:00:77' }
   list = listOf(attachConfig(vf, { ...more, bridge: 'br-dead' }), {

@@ -17,7 +17,7 @@ import {
   testRuntime,
 } from '../support/plugins.ts'
 import { stateDifferences, stateScript } from '../support/port-state.ts'
-import { type Card, hardwareRules, loadSimnic, setMode, setVfs, unloadSimnic } from '../support/simnic.ts'
+import { bridgedVf, type Card, hardwareRules, loadSimnic, unloadSimnic } from '../support/simnic.ts'
 import { diffSnapshot, type Snapshot, snapshot } from '../support/snapshot.ts'
 import { deletePod, linkIsReady, newPod } from '../support/topology.ts'
 
@@ -44,16 +44,7 @@ beforeAll(async () => {
   lab = await sharedLab()
   runtime = testRuntime(lab)
   ;[card] = (await loadSimnic(lab)) as [Card]
-  await setVfs(lab, card, 1)
-  await setMode(lab, card, 'switchdev')
-  const vf = (
-    await lab.must(`set -e
-      ip link add br-lost up type bridge stp_state 0 forward_delay 0 mcast_snooping 0
-      ip link set ${card.pf} master br-lost up
-      ip link set ${card.pf}rep0 up
-      ip address add 10.1.0.1/24 dev br-lost
-      basename $(readlink /sys/class/net/${card.pf}/device/virtfn0)`)
-  ).trim()
+  const vf = await bridgedVf(lab, card, 'br-lost')
   await newPod(lab, pod)
   const main = attachConfig(vf, {
     ipam: staticIpam('10.1.0.5/24'),

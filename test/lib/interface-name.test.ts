@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { isInterfaceName, isLinkName } from '../../src/lib/interface-name.ts'
+import { isInterfaceName, isLinkName, isPlainName } from '../../src/lib/interface-name.ts'
 
 test.each(['a', 'net1', 'enp59s0f0v1', 'a.b', '...', '123456789012345', 'é%d', 'a@b'])(
   '%j is one',
@@ -23,6 +23,11 @@ test.each([
   'a\ud800',
 ])('%j is none', (name) => {
   expect(isInterfaceName(name)).toBe(false)
+})
+
+test('a name that the kernel would make another one of is not plain', () => {
+  for (const name of ['a', 'net1', 'a.b', 'a@b']) expect(isPlainName(name)).toBe(true)
+  for (const name of ['a%d', '%', 'a/b', '']) expect(isPlainName(name)).toBe(false)
 })
 
 test('an alternative name may be longer, and is text too', () => {

@@ -14,17 +14,9 @@ import { ApplyError } from '../../src/ops/apply.ts'
 import { recordStore } from '../../src/ops/record-store.ts'
 import { refusalOf, requestOf } from '../support/request.ts'
 import { attached } from './attached.ts'
-import { VethNode } from './veth-node.ts'
+import { bandwidth, path, portMappings, prevResult, VethNode } from './veth-node.ts'
 
-const path = '/var/run/netns/pod'
 const old = '/var/run/netns/old'
-const prevResult = {
-  cniVersion: '1.1.0',
-  interfaces: [{ name: 'net1', sandbox: path }],
-  ips: [{ address: '10.88.0.5/16', interface: 0 }],
-}
-const portMappings = [{ hostPort: 8080, containerPort: 80, protocol: 'tcp' }]
-const bandwidth = { egressRate: 8_000_000, egressBurst: 80_000 }
 
 let stateDir: string
 let node: VethNode

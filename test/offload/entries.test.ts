@@ -19,16 +19,7 @@ import { ApplyError } from '../../src/ops/apply.ts'
 import type { Op } from '../../src/ops/op.ts'
 import { notesIn, recordStore } from '../../src/ops/record-store.ts'
 import { refusalOf, requestOf } from '../support/request.ts'
-import { VethNode } from './veth-node.ts'
-
-const path = '/var/run/netns/pod'
-const prevResult = {
-  cniVersion: '1.1.0',
-  interfaces: [{ name: 'net1', sandbox: path }],
-  ips: [{ address: '10.88.0.5/16', interface: 0 }],
-}
-const portMappings = [{ hostPort: 8080, containerPort: 80, protocol: 'tcp' }]
-const bandwidth = { egressRate: 8_000_000, egressBurst: 80_000 }
+import { bandwidth, path, portMappings, prevResult, VethNode } from './veth-node.ts'
 
 let stateDir: string
 let node: VethNode

@@ -4,7 +4,19 @@ import type { Kernel } from '../../src/kernel/kernel.ts'
 import { PortTaken } from '../../src/lib/port-taken.ts'
 import { describe } from '../../src/ops/describe.ts'
 import type { Op, PortKey } from '../../src/ops/op.ts'
+import { path } from './attached.ts'
 import { Node } from './node.ts'
+
+export { path }
+/** What the main plugin says of its pod. */
+export const prevResult = {
+  cniVersion: '1.1.0',
+  interfaces: [{ name: 'net1', sandbox: path }],
+  ips: [{ address: '10.88.0.5/16', interface: 0 }],
+}
+/** A mapping and a limit for it. */
+export const portMappings = [{ hostPort: 8080, containerPort: 80, protocol: 'tcp' }]
+export const bandwidth = { egressRate: 8_000_000, egressBurst: 80_000 }
 
 const link = (name: string, ifindex: number, more: Partial<LinkFacts> = {}) =>
   ({

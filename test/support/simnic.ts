@@ -76,6 +76,22 @@ export async function setVfs(lab: Lab, card: Card, count: number): Promise<void>
   await lab.must(`cd /sys/class/net/${card.pf}/device; echo 0 >sriov_numvfs; echo ${count} >sriov_numvfs`)
 }
 
+/**
+ * Puts the card in switchdev mode with one VF, and the PF in a new bridge `bridge` that has the address 10.1.0.1/24; the VF's
+ * PCI address.
+ */
+export async function bridgedVf(lab: Lab, card: Card, bridge: string): Promise<string> {
+  await setVfs(lab, card, 1)
+  await setMode(lab, card, 'switchdev')
+  const vf = await lab.must(`set -e
+    ip link add ${bridge} up type bridge stp_state 0 forward_delay 0 mcast_snooping 0
+    ip link set ${card.pf} master ${bridge} up
+    ip link set ${card.pf}rep0 up
+    ip address add 10.1.0.1/24 dev ${bridge}
+    basename $(readlink /sys/class/net/${card.pf}/device/virtfn0)`)
+  return vf.trim()
+}
+
 /** Writes a knob: `max_rules`, `profile`, `liar`, `fail_next` or `tx_capacity` (see hack/simnic/README.md). */
 export async function knob(lab: Lab, card: Card, name: string, value: string | number): Promise<void> {
   await lab.must(`echo '${value}' >${card.debugfs}/${name}`)

@@ -4,7 +4,7 @@
  * config's selection in, the journal of a restore out, or nothing when the interface is none of that network's.
  */
 import type { LinkFacts } from '../../kernel/facts.ts'
-import { isInterfaceName } from '../../lib/interface-name.ts'
+import { isPlainName } from '../../lib/interface-name.ts'
 import { parsePciAddress } from '../../lib/pci-address.ts'
 import type { AttachJournal } from '../record.ts'
 
@@ -38,8 +38,7 @@ export type HostDeviceLink = Pick<
  */
 export function hostDeviceJournal(link: HostDeviceLink, wish: HostDeviceWish): AttachJournal | undefined {
   const { alias, mac, mtu, kind } = link
-  // The kernel would expand a % to a number.
-  if (!isInterfaceName(alias) || alias.includes('%') || !isSelected(link, wish)) return undefined
+  if (!isPlainName(alias) || !isSelected(link, wish)) return undefined
   const altnames = link.altnames.filter((altname) => altname !== alias && altname !== link.name)
   return {
     device: {

@@ -8,7 +8,7 @@ import type { Machine, OpenNetns } from '../../kernel/machine.ts'
 import { notice } from '../../lib/notice.ts'
 import { parsePciAddress } from '../../lib/pci-address.ts'
 import { readPciFunction } from '../../nic/pci.ts'
-import { isSameNetns, ownerMarks } from '../../ops/owner-netns.ts'
+import { isSameNetns, openNetnsAt, ownerMarks } from '../../ops/owner-netns.ts'
 import { type PluginRecord, recordSchemaVersion } from '../../ops/record.ts'
 import type { RecordStore } from '../../ops/record-store.ts'
 import type { Selector } from '../config.ts'
@@ -180,27 +180,18 @@ function busDevice(selector: Selector): BusDevice[] {
   }
 }
 
-/** The two sides, the pod's only if there is a namespace at its path. */
+/** The two sides, the pod's only if there is a namespace at its path: without one the kernel brings the interface home. */
 function withPod(
   machine: Machine,
   path: string,
   action: (kernel: Kernel, pod: OpenNetns | undefined) => void,
 ): void {
-  const pod = tryOpen(machine, path)
+  const pod = path === '' ? undefined : openNetnsAt(machine, path)
   const kernel = machine.openKernel(pod)
   try {
     action(kernel, pod)
   } finally {
     kernel.close()
     pod?.close()
-  }
-}
-
-function tryOpen(machine: Machine, path: string): OpenNetns | undefined {
-  if (path === '') return undefined
-  try {
-    return machine.openNetns(path)
-  } catch {
-    return undefined // gone: the kernel brings the interface home
   }
 }

@@ -4,9 +4,10 @@ import { ipFamily, ipToBytes } from '../../lib/ip.ts'
 import { macToBytes } from '../../lib/mac.ts'
 import { type AttrsOf, attrs } from '../attrs.ts'
 import { repeated } from '../lists.ts'
-import { array, type StructOf, struct } from '../struct.ts'
-import { Base, bytes, type Codec, type Piece, u8, u16, u32, type Writer } from '../wire.ts'
+import { struct } from '../struct.ts'
+import { bytes, u8, u16, u32, type Value } from '../wire.ts'
 import { tc_gen, tcf_t } from './gact.ts'
+import { selection } from './selection.ts'
 
 /** enum pedit_header_type: which header an offset counts from. */
 export const TCA_PEDIT_KEY_EX_HDR_TYPE = {
@@ -37,46 +38,9 @@ export const tc_pedit_sel = struct('tc_pedit_sel', [
   ['_pad', bytes(2)],
 ])
 
-type Key = StructOf<(typeof tc_pedit_key)['fields']>
+const peditSelection = selection(tc_pedit_sel, tc_pedit_key)
 /** struct tc_pedit_sel with its keys. */
-export type Selection = Omit<StructOf<(typeof tc_pedit_sel)['fields']>, 'nkeys' | '#tail'> & {
-  readonly keys: readonly Key[]
-}
-
-/** struct tc_pedit_sel with its flexible array. */
-class SelectionCodec extends Base<Selection> {
-  readonly kind = 'tc_pedit_sel'
-
-  write(out: Writer, value: Selection): void {
-    tc_pedit_sel.writeFields(out, { ...value, nkeys: value.keys.length }, false)
-    for (const key of value.keys) tc_pedit_key.write(out, key)
-  }
-
-  read(from: Uint8Array, at: number, end: number): Selection {
-    const { nkeys, index, capab, action, refcnt, bindcnt, flags } = tc_pedit_sel.read(
-      from,
-      at,
-      Math.min(end, at + tc_pedit_sel.size),
-    )
-    const first = at + tc_pedit_sel.size
-    if (end - first !== nkeys * tc_pedit_key.size)
-      throw new RangeError(`Cannot decode ${this.kind}: ${nkeys} keys in ${end - first} bytes`)
-    const keys: Key[] = []
-    for (let next = first; next < end; next += tc_pedit_key.size)
-      keys.push(tc_pedit_key.read(from, next, next + tc_pedit_key.size))
-    return { index, capab, action, refcnt, bindcnt, flags, keys }
-  }
-
-  pieces(_from: Uint8Array, at: number, end: number): readonly Piece[] {
-    const first = Math.min(end, at + tc_pedit_sel.size)
-    return [
-      [tc_pedit_sel, at, first],
-      [array(tc_pedit_key), first, end],
-    ]
-  }
-}
-
-const selection: Codec<Selection> = new SelectionCodec()
+export type Selection = Value<typeof peditSelection>
 
 /** TCA_PEDIT_KEY_EX_* of linux/tc_act/tc_pedit.h: what the key of the same place means. */
 export const keyEx = attrs('TCA_PEDIT_KEY_EX', () => ({
@@ -90,9 +54,9 @@ export const keysEx = repeated('TCA_PEDIT_KEY_EX', [6, keyEx])
 /** TCA_PEDIT_* of linux/tc_act/tc_pedit.h. PARMS without KEYS_EX is the old form that no NIC takes. */
 export const pedit = attrs('TCA_PEDIT', () => ({
   TCA_PEDIT_TM: [1, tcf_t],
-  TCA_PEDIT_PARMS: [2, selection],
+  TCA_PEDIT_PARMS: [2, peditSelection],
   TCA_PEDIT_PAD: [3, bytes()],
-  TCA_PEDIT_PARMS_EX: [4, selection],
+  TCA_PEDIT_PARMS_EX: [4, peditSelection],
   TCA_PEDIT_KEYS_EX: [5, keysEx],
 }))
 export type Pedit = AttrsOf<(typeof pedit)['table']>
