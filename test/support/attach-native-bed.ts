@@ -87,10 +87,15 @@ export async function makeNativeBed(nics: number, pods: readonly string[]): Prom
     },
     rebuild: async () => {
       for (const pod of pods) await deletePod(lab, pod)
-      await lab.must(`${FORGET_CALLS}
-        for link in $(ip -n ${WIRE.namespace} -br link | grep -o '^nic-wire[0-9]*'); do
-          ip -n ${WIRE.namespace} link del $link
-        done`)
+      // A pair whose other end was in a pod goes with the pod's namespace, in the kernel's own time: maybe just before the
+      // deletion here. What counts is that none is left.
+      await lab.must(`${FORGET_CALLS}${WAIT_UNTIL}
+        wires() { ip -n ${WIRE.namespace} -br link | grep -o '^nic-wire[0-9]*'; }
+        for link in $(wires); do
+          ip -n ${WIRE.namespace} link del $link || echo "$link had gone"
+        done
+        none_left() { ! wires; }
+        wait_until none_left`)
       await lab.must(makeNics(all))
       for (const pod of pods) await newPod(lab, pod)
       await remember()
