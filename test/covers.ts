@@ -132,6 +132,7 @@ export const covers: Readonly<Record<string, readonly string[]>> = {
   'offload/rates-removal': ['offload/handover', 'native/rates-detour'],
   'offload/record': ['ops/record'],
   'offload/steering': ['offload/plan'],
+  'offload/sweep': ['offload/remove', 'native/offload-owners'],
   'offload/teardown-config': ['offload/config'],
   'offload/teardown': ['offload/remove'],
   'ops/checks': ['ops/shape'],

@@ -118,7 +118,7 @@ function refuseLasting(
 
 /** True when filters of vf-offload are on the interface. */
 function isUplink(kernel: Kernel, ifindex: number): boolean {
-  return kernel.ownFilters(cookiePrefix).some((filter) => filter.ifindex === ifindex)
+  return kernel.ownFilters(cookiePrefix, 'host', [{ ifindex }]).length > 0
 }
 
 /**

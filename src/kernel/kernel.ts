@@ -12,6 +12,8 @@ import type {
   Op,
   PoliceSpec,
   PortKey,
+  RouteSpec,
+  RuleSpec,
   Side,
   SteerSpec,
 } from '../ops/op.ts'
@@ -37,17 +39,27 @@ import type { EveryFrame, Rival } from './rivals.ts'
 /** A host port, whatever it led to. */
 export type FreedKey = Pick<PortKey, 'address' | 'proto' | 'port'>
 
-/** One filter of ours that a dump found. */
-export interface OwnFilter {
+/** Where filters of ours may be: an interface, or some priorities of it. */
+export interface OwnPlace {
+  readonly ifindex: number
+  readonly priorities?: readonly number[]
+}
+
+/** Where a filter of ours is, or was. */
+export interface PlacedFilter {
   readonly ifindex: number
   readonly prio: number
   readonly handle: number
   readonly protocol: number
   /** TCA_KIND. */
   readonly kind: 'flower' | Classifier
+  readonly cookie: string
+}
+
+/** One filter of ours that a look found. */
+export interface OwnFilter extends PlacedFilter {
   /** It is the last filter of its slot, and goes with that: by itself it would leave a hash table. */
   readonly withSlot?: boolean
-  readonly cookie: string
   /** As tc prints them: packets and bytes that ran through, software and hardware. */
   readonly packets: bigint
   readonly inHw: boolean
@@ -55,9 +67,15 @@ export interface OwnFilter {
 
 /** Rate limits: what is there, and what a DEL removes by what it finds. Removals succeed when there is nothing. */
 export interface RateKernel {
-  /** The tbf of ours at the root of an interface; undefined when it has none, or another qdisc. */
-  shaper(side: Side, ifindex: number): ShaperFacts | undefined
-  removeShaper(side: Side, ifindex: number): void
+  /**
+   * The tbf of the limit with this cookie at the root of an interface; undefined when it has none, or another's. Without a cookie one
+   * that a version before has made, which marked none.
+   */
+  shaper(side: Side, ifindex: number, cookie: string | undefined): ShaperFacts | undefined
+  /** True when the root of an interface is a tbf of ours, of whichever attachment. */
+  isShaped(side: Side, ifindex: number): boolean
+  /** Removes the tbf that {@link shaper} shows. */
+  removeShaper(side: Side, ifindex: number, cookie: string | undefined): void
   /** What of a detour through the interface `through` is not as it was asked for; undefined when `ifindex` has no filter of ours. */
   detourDifferences(ifindex: number, through: number, spec: DetourSpec): readonly string[] | undefined
   /** The same of a policer in the NIC. */
@@ -68,6 +86,8 @@ export interface RateKernel {
   removeIfb(side: Side, name: string): void
   /** Policers that filters share whose cookie starts with `cookiePrefix` (hex). */
   limiters(cookiePrefix: string): readonly LimiterFacts[]
+  /** Those of the policers with these indexes that have this cookie (hex): each is asked for, and no dump. */
+  limitersAt(indexes: readonly number[], cookie: string): readonly LimiterFacts[]
   /** What of a policer that filters share is not as it was asked for in the NIC; none for one that is gone. */
   limiterDifferences(spec: LimiterSpec): readonly string[]
   /** Indexes of all policers of the host, whoever made them. */
@@ -142,13 +162,21 @@ export interface Kernel extends Runner {
   /** Rate limits. */
   rates(): RateKernel
   /**
-   * Filters on clsact or ingress of any interface of a side (`host` by default) whose action cookie starts with
-   * `cookiePrefix` (hex), or with one of several. A dump proves presence, never absence: the kernel can leave entries
-   * out when filters change meanwhile.
+   * Filters on clsact or ingress of any interface of a side (`host` by default), or in `places`, whose action
+   * cookie starts with `cookiePrefix` (hex), or with one of several. A dump proves presence, never absence: the kernel can
+   * leave entries out when filters change meanwhile.
    */
-  ownFilters(cookiePrefix: string | readonly string[], side?: Side): readonly OwnFilter[]
+  ownFilters(
+    cookiePrefix: string | readonly string[],
+    side?: Side,
+    places?: readonly OwnPlace[],
+  ): readonly OwnFilter[]
+  /** Those of the host's filters that are there, each asked for by place and number: the others are gone, or another's now. */
+  placedFilters(filters: readonly PlacedFilter[]): readonly OwnFilter[]
   /** Removes filters by what a dump said; succeeds when they are gone. */
   removeFilters(filters: readonly OwnFilter[], side?: Side): void
+  /** Removes these rules and routes from the pod, by table and not by interface; succeeds when they are gone. Reads nothing. */
+  removeReplies(rules: readonly RuleSpec[], routes: readonly RouteSpec[]): void
   /** Removes the rules and routes of `table` from the pod; succeeds when there are none. */
   removeTable(table: number, priority: number): void
   /** Removes the NAT table of that name from the pod; succeeds when there is none. */

@@ -32,8 +32,10 @@ export interface LimitCounters extends FilterCounters {
 export function limitCounters({ route }: Pick<Sides, 'route'>, op: Op): LimitCounters | undefined {
   switch (op.do) {
     case 'shaper.add': {
-      const { side, link, ifindex } = op.shaper
-      return at(route(side), link, ifindex, (socket, index) => shaperCounters(findShaper(socket, index)))
+      const { side, link, ifindex, cookie } = op.shaper
+      return at(route(side), link, ifindex, (socket, index) =>
+        shaperCounters(findShaper(socket, index, cookie)),
+      )
     }
     case 'ifb.add': {
       const counted = linkCounters(route(op.side), op.name)

@@ -9,6 +9,7 @@ import {
   decodeActions,
   deleteAction,
   dumpActions,
+  getAction,
   limitByIndex,
   limitRate,
   newActions,
@@ -61,7 +62,28 @@ export function limiterDifferences(socket: NetlinkSocket, spec: LimiterSpec): re
 
 /** Policers of ours, by the beginning of their cookie. */
 export function limitersOf(socket: NetlinkSocket, cookiePrefix: string): LimiterFacts[] {
-  return policersOf(socket).flatMap((action) => {
+  return factsOf(policersOf(socket), cookiePrefix)
+}
+
+/** Those of the policers with these indexes that have this cookie. No dump: filters of others may have any number of policers. */
+export function limitersAt(
+  socket: NetlinkSocket,
+  indexes: readonly number[],
+  cookie: string,
+): LimiterFacts[] {
+  const replies = socket.batch(indexes.map((index) => getAction('police', index)))
+  return replies.flatMap((reply) => {
+    if (reply instanceof NetlinkError) {
+      // EINVAL where the kernel has no policers.
+      if (reply.code === 'ENOENT' || reply.code === 'EINVAL') return []
+      throw reply
+    }
+    return reply.echo === undefined ? [] : factsOf(decodeActions(reply.echo), cookie)
+  })
+}
+
+function factsOf(actions: readonly Action[], cookiePrefix: string): LimiterFacts[] {
+  return actions.filter(isDecoded).flatMap((action) => {
     const cookie = action.TCA_ACT_COOKIE === undefined ? '' : toHex(action.TCA_ACT_COOKIE)
     const { TCA_POLICE_TBF: parms, TCA_POLICE_RATE64: rate64 } = action.TCA_ACT_OPTIONS as Police
     if (parms === undefined || !cookie.startsWith(cookiePrefix)) return []
@@ -110,10 +132,11 @@ export function policerOf(socket: NetlinkSocket, index: number): Action | undefi
 }
 
 function policersOf(socket: NetlinkSocket): Action[] {
-  return socket
-    .dump(dumpActions('police'))
-    .flatMap(decodeActions)
-    .filter(({ TCA_ACT_OPTIONS: options }) => options !== undefined && !(options instanceof Uint8Array))
+  return socket.dump(dumpActions('police')).flatMap(decodeActions).filter(isDecoded)
+}
+
+function isDecoded({ TCA_ACT_OPTIONS: options }: Action): boolean {
+  return options !== undefined && !(options instanceof Uint8Array)
 }
 
 /** A filter for one MAC address, in the NIC or not at all. @throws OffloadRefused with the driver's words */

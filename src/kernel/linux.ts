@@ -59,14 +59,18 @@ export function openLinuxKernel(pod?: OpenNetns): Kernel {
     if (pod !== undefined) return pod
     throw new Error('Cannot reach the pod: no namespace was given')
   }
+  const open = (side: Side, protocol: number): NetlinkSocket =>
+    new NetlinkSocket(openNetlink(protocol, side === 'pod' ? podNetns() : undefined))
   const socket = (side: Side, protocol = NETLINK_ROUTE): NetlinkSocket => {
     const key = `${side} ${protocol}`
     const known = sockets.get(key)
     if (known !== undefined) return known
-    const opened = new NetlinkSocket(openNetlink(protocol, side === 'pod' ? podNetns() : undefined))
+    const opened = open(side, protocol)
     sockets.set(key, opened)
     return opened
   }
+  /** One that its user closes. */
+  const openRoute = (side: Side): NetlinkSocket => open(side, NETLINK_ROUTE)
   const inside = <T>(side: Side, action: () => T): T =>
     side === 'pod' && pod !== undefined ? withNetns(pod, action) : action()
   const nft =
@@ -163,7 +167,7 @@ export function openLinuxKernel(pod?: OpenNetns): Kernel {
         offload().addClsact(socket(op.side), op.ifindex ?? indexOf(op.side, op.link))
         return {}
       case 'clsact.del':
-        offload().dropEmptyClsact(socket(op.side), op.ifindex ?? indexOf(op.side, op.link))
+        offload().dropEmptyClsact(() => openRoute(op.side), op.ifindex ?? indexOf(op.side, op.link))
         return {}
       case 'steer.add':
       case 'steer.del': {
@@ -229,8 +233,11 @@ export function openLinuxKernel(pod?: OpenNetns): Kernel {
     routes: (side) => allRoutes(socket(side)),
     sourceRules: (side, family) => offload().sourceRules(socket(side), family),
     rates: () => offload().rateKernel(sides),
-    ownFilters: (prefix, side = 'host') => offload().findOwnFilters(socket(side), prefix),
+    ownFilters: (prefix, side = 'host', places) =>
+      offload().findOwnFilters(() => openRoute(side), prefix, places),
+    placedFilters: (filters) => offload().findPlaced(socket('host'), filters),
     removeFilters: (filters, side = 'host') => offload().deleteOwnFilters(socket(side), filters),
+    removeReplies: (rules, routes) => offload().removeReplies(socket('pod'), rules, routes),
     removeTable: (table, priority) => offload().removeTable(socket('pod'), table, priority),
     dropPodNat: (table) => netfilter('pod', (opened) => tables().dropTable(opened, table), undefined),
     releasePorts: (cookie, known) =>
@@ -244,7 +251,7 @@ export function openLinuxKernel(pod?: OpenNetns): Kernel {
     interfaceTo: (address) => interfaceTo(socket('host'), address),
     sysctl: (side, key) => inside(side, () => readText(`/proc/sys/${key}`)?.trim()),
     hasIngress: (ifindex, side = 'host') => offload().hasIngress(socket(side), ifindex),
-    dropEmptyClsact: (ifindex) => offload().dropEmptyClsact(socket('host'), ifindex),
+    dropEmptyClsact: (ifindex) => offload().dropEmptyClsact(() => openRoute('host'), ifindex),
     reservedCookies: (prefix) => netfilter('host', (opened) => tables().reservedCookies(opened, prefix), []),
     reservedBy: (prefix, cookie) =>
       netfilter('host', (opened) => tables().reservedBy(opened, prefix, cookie), {

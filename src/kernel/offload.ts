@@ -1,13 +1,13 @@
 /** All that only calls with filters or rates need, loaded as one piece when the first of them is wanted. */
-export { rateKernel, runRateOp } from './rate-ops.ts'
-export { rivalsOf } from './rivals.ts'
-export { changeRule, removeTable, sourceRules } from './rules.ts'
+
 export {
-  addClsact,
-  addSteers,
   deleteOwnFilters,
   dropEmptyClsact,
   findOwnFilters,
+  findPlaced,
   hasIngress,
-  removeSteers,
-} from './steer.ts'
+} from './own-filters.ts'
+export { rateKernel, runRateOp } from './rate-ops.ts'
+export { rivalsOf } from './rivals.ts'
+export { changeRule, removeReplies, removeTable, sourceRules } from './rules.ts'
+export { addClsact, addSteers, removeSteers } from './steer.ts'

@@ -8,6 +8,7 @@ import {
   addLimiter,
   addMeter,
   limiterDifferences,
+  limitersAt,
   limitersOf,
   meterOn,
   policerIndexes,
@@ -15,7 +16,7 @@ import {
   removeMeter,
 } from './limiters.ts'
 import { portRatesOf, ratesOfPort, setPortRates } from './port-rates.ts'
-import { addIfb, addShaper, removeIfb, removeShaper, shaperOn } from './shapers.ts'
+import { addIfb, addShaper, isShaped, removeIfb, removeShaper, shaperOn } from './shapers.ts'
 
 type RateKind = 'shaper' | 'ifb' | 'detour' | 'police' | 'limiter' | 'meter'
 /** An operation on a rate limit. */
@@ -39,7 +40,7 @@ export function runRateOp({ route, generic, indexOf, forget }: Sides, op: RateOp
       addShaper(route(op.shaper.side), at(op.shaper), op.shaper)
       return {}
     case 'shaper.del':
-      removeShaper(route(op.shaper.side), at(op.shaper))
+      removeShaper(route(op.shaper.side), at(op.shaper), op.shaper.cookie)
       return {}
     case 'ifb.add':
       addIfb(route(op.side), op)
@@ -83,14 +84,16 @@ export function runRateOp({ route, generic, indexOf, forget }: Sides, op: RateOp
 /** The questions, and the removals that a DEL without plan needs. */
 export function rateKernel({ route, generic }: Sides): RateKernel {
   return {
-    shaper: (side, ifindex) => shaperOn(route(side), ifindex),
-    removeShaper: (side, ifindex) => removeShaper(route(side), ifindex),
+    shaper: (side, ifindex, cookie) => shaperOn(route(side), ifindex, cookie),
+    isShaped: (side, ifindex) => isShaped(route(side), ifindex),
+    removeShaper: (side, ifindex, cookie) => removeShaper(route(side), ifindex, cookie),
     meter: (spec) => meterOn(route('host'), spec),
     detourDifferences: (ifindex, through, spec) =>
       detourDifferences(route(spec.side), ifindex, through, spec),
     policeDifferences: (ifindex, spec) => policeDifferences(route('host'), ifindex, spec),
     limiterDifferences: (spec) => limiterDifferences(route('host'), spec),
     removeIfb: (side, name) => removeIfb(route(side), name),
+    limitersAt: (indexes, cookie) => limitersAt(route('host'), indexes, cookie),
     limiters: (cookie) => limitersOf(route('host'), cookie),
     policerIndexes: () => policerIndexes(route('host')),
     removeLimiter: (index) => removeLimiter(route('host'), index),

@@ -1,25 +1,38 @@
 /** Policy rules of a pod and the routing tables behind them. */
-import { ipFamily } from '../lib/ip.ts'
+import { ipFamily, networkOf, parseCidr } from '../lib/ip.ts'
+import type { Message } from '../netlink/message.ts'
 import { AF } from '../netlink/rtnl/const.ts'
-import { decodeRoute, deleteRoute, dumpRoutes, RTPROT } from '../netlink/rtnl/route.ts'
+import {
+  decodeRoute,
+  deleteRoute,
+  dumpRoutes,
+  type RouteRequest,
+  RT_SCOPE,
+  RT_TABLE,
+  RTPROT,
+} from '../netlink/rtnl/route.ts'
 import { decodeRule, deleteRule, dumpRules, FR_ACT, newRule, type RuleRequest } from '../netlink/rtnl/rule.ts'
 import { NetlinkError, type NetlinkSocket } from '../netlink/socket.ts'
-import type { RuleSpec } from '../ops/op.ts'
+import type { RouteSpec, RuleSpec } from '../ops/op.ts'
 import type { SourceRuleFacts } from './facts.ts'
 
 /** Adds or removes `from SRC lookup TABLE`. */
 export function changeRule(socket: NetlinkSocket, verb: 'add' | 'del', spec: RuleSpec): void {
-  const v4 = ipFamily(spec.src) === 4
-  const request: RuleRequest = {
+  const request = ruleOf(spec)
+  socket.request(verb === 'add' ? newRule(request) : deleteRule(request))
+}
+
+function ruleOf({ src, table, priority }: RuleSpec): RuleRequest {
+  const v4 = ipFamily(src) === 4
+  return {
     family: v4 ? AF.AF_INET : AF.AF_INET6,
     src_len: v4 ? 32 : 128,
     action: FR_ACT.FR_ACT_TO_TBL,
-    FRA_SRC: spec.src,
-    FRA_TABLE: spec.table,
-    FRA_PRIORITY: spec.priority,
+    FRA_SRC: src,
+    FRA_TABLE: table,
+    FRA_PRIORITY: priority,
     FRA_PROTOCOL: RTPROT.RTPROT_STATIC,
   }
-  socket.request(verb === 'add' ? newRule(request) : deleteRule(request))
 }
 
 /** Rules of a family that lead to a table and go by the source address alone. */
@@ -49,27 +62,82 @@ const others = [
   'FRA_DSCP',
 ] as const
 
-/** Removes every rule that leads to `table` with `priority`, then every route in it. Succeeds when there are none. */
-export function removeTable(socket: NetlinkSocket, table: number, priority: number): void {
-  for (const family of [AF.AF_INET, AF.AF_INET6]) {
-    for (const message of socket.dump(dumpRules(family))) {
-      const rule = decodeRule(message)
-      if (rule.FRA_TABLE === table && rule.FRA_PRIORITY === priority)
-        tolerate(() => socket.request(deleteRule(rule)))
-    }
-  }
-  for (const message of socket.dump(dumpRoutes())) {
-    const route = decodeRoute(message)
-    // A multicast route of IPv6 (ff00::/8) appears in every table by itself and goes with the interface.
-    if (route.RTA_TABLE === table) tolerate(() => socket.request(deleteRoute(route)))
+/**
+ * Removes rules, and routes by destination, metric and table, whatever interface they lead to by now: its name may be another one.
+ * What is gone is fine. The rules first: without them the routes mean nothing.
+ */
+export function removeReplies(
+  socket: NetlinkSocket,
+  rules: readonly RuleSpec[],
+  routes: readonly RouteSpec[],
+): void {
+  const requests = [
+    ...rules.map((rule) => deleteRule(ruleOf(rule))),
+    ...routes.flatMap((route) =>
+      route.table === undefined ? [] : [deleteRoute(routeOf(route, route.table))],
+    ),
+  ]
+  for (const reply of socket.batch(requests)) {
+    if (reply instanceof NetlinkError && !gone.has(reply.code)) throw reply
   }
 }
 
-/** Runs a removal; what is gone already is fine. */
-function tolerate(remove: () => void): void {
+function routeOf({ dst, metric }: RouteSpec, table: number): RouteRequest {
+  const { ip, prefix } = networkOf(parseCidr(dst))
+  return {
+    rtm_family: ipFamily(ip) === 4 ? AF.AF_INET : AF.AF_INET6,
+    rtm_dst_len: prefix,
+    rtm_table: RT_TABLE.RT_TABLE_UNSPEC,
+    // Whatever scope it has.
+    rtm_scope: RT_SCOPE.RT_SCOPE_NOWHERE,
+    rtm_protocol: RTPROT.RTPROT_BOOT,
+    ...(prefix === 0 ? {} : { RTA_DST: ip }),
+    RTA_TABLE: table,
+    ...(metric === undefined ? {} : { RTA_PRIORITY: metric }),
+  }
+}
+
+/** Of a family, more than ever have led to a table of ours. */
+const mostRules = 1_000
+
+/**
+ * Removes every rule that leads to `table` with `priority`, then every route in it. Succeeds when there are none. The rules are not
+ * listed: a pod can have any number of others. Nor are the routes of other tables.
+ */
+export function removeTable(socket: NetlinkSocket, table: number, priority: number): void {
+  for (const family of [AF.AF_INET, AF.AF_INET6]) {
+    const rule = {
+      family,
+      action: FR_ACT.FR_ACT_TO_TBL,
+      FRA_TABLE: table,
+      FRA_PRIORITY: priority,
+    }
+    for (let n = 0; n < mostRules && removed(() => socket.request(deleteRule(rule))); n++);
+    for (const message of routesIn(socket, family, table))
+      removed(() => socket.request(deleteRoute(decodeRoute(message))))
+  }
+}
+
+/** The kernel refuses to list a table that nobody has made. */
+function routesIn(socket: NetlinkSocket, rtm_family: number, table: number): readonly Message[] {
+  try {
+    return socket.dump(dumpRoutes({ rtm_family, RTA_TABLE: table }))
+  } catch (error) {
+    if (!(error instanceof NetlinkError && error.code === 'ENOENT')) throw error
+    return []
+  }
+}
+
+/** Of a rule, a route: it is gone. */
+const gone: ReadonlySet<string> = new Set(['ENOENT', 'ESRCH'])
+
+/** Runs a removal; false when there was nothing. */
+function removed(remove: () => void): boolean {
   try {
     remove()
+    return true
   } catch (error) {
-    if (!(error instanceof NetlinkError && (error.code === 'ENOENT' || error.code === 'ESRCH'))) throw error
+    if (!(error instanceof NetlinkError && gone.has(error.code))) throw error
+    return false
   }
 }

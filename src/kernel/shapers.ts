@@ -1,20 +1,24 @@
 /** Shapers: tbf at the root of an interface, and the ifb that one stands in which is for what an interface receives. */
-import { shaperHandle } from '../lib/rate-numbers.ts'
+import { isShaperMark, shaperMark } from '../lib/rate-numbers.ts'
 import { decodeLink, deleteLink, getLink, IFF, newLink } from '../netlink/rtnl/link.ts'
 import { NetlinkError, type NetlinkSocket } from '../netlink/socket.ts'
 import { TC_H, type Tc } from '../netlink/tc/msg.ts'
 import { bytesOfTicks, rateOf } from '../netlink/tc/police.ts'
-import { decodeQdisc, deleteRootQdisc, dumpQdiscs, newTbf, tbfOf } from '../netlink/tc/qdisc.ts'
-import type { TbfSpec } from '../netlink/tc/tbf.ts'
+import { decodeQdisc, deleteRootQdisc, getQdisc, newTbf, tbfOf } from '../netlink/tc/qdisc.ts'
+import type { ShaperSpec } from '../ops/op.ts'
 import type { ShaperFacts } from './facts.ts'
 import { tolerate } from './refusals.ts'
 
+/** What of a spec the qdisc itself is made from. */
+type Shape = Pick<ShaperSpec, 'bytesPerSecond' | 'burst' | 'limit' | 'cookie'>
+
 /** Adds a tbf as the root qdisc; EEXIST, which names it, when the interface has one that somebody made. */
-export function addShaper(socket: NetlinkSocket, ifindex: number, spec: TbfSpec): void {
+export function addShaper(socket: NetlinkSocket, ifindex: number, spec: Shape): void {
+  const { handle, mark } = shaperMark(spec.cookie)
   try {
-    socket.request(newTbf(ifindex, shaperHandle, spec))
+    socket.request(newTbf(ifindex, handle, { ...spec, mark }))
   } catch (error) {
-    const there = error instanceof NetlinkError && error.code === 'EEXIST' && rootOf(socket, ifindex)
+    const there = error instanceof NetlinkError && error.code === 'EEXIST' && rootName(socket, ifindex)
     if (!there) throw error
     const { operation, errno } = error
     throw new NetlinkError({ operation, errno, extack: `there is a root qdisc already, ${there}` })
@@ -22,37 +26,61 @@ export function addShaper(socket: NetlinkSocket, ifindex: number, spec: TbfSpec)
 }
 
 /** Kind and handle of the root qdisc that somebody made, as tc prints them. The default one has no handle. */
-function rootOf(socket: NetlinkSocket, ifindex: number): string | undefined {
-  const found = socket
-    .dump(dumpQdiscs(ifindex))
-    .map(decodeQdisc)
-    .find((one) => one.tcm_ifindex === ifindex && one.tcm_parent === TC_H.TC_H_ROOT && one.tcm_handle !== 0)
-  return found && `${found.TCA_KIND} ${(found.tcm_handle >>> 16).toString(16)}:`
+function rootName(socket: NetlinkSocket, ifindex: number): string | undefined {
+  const found = rootOf(socket, ifindex)
+  if (found === undefined || found.tcm_handle === 0) return undefined
+  return `${found.TCA_KIND} ${(found.tcm_handle >>> 16).toString(16)}:`
 }
 
-/** The tbf of ours at the root of an interface. */
-export function shaperOn(socket: NetlinkSocket, ifindex: number): ShaperFacts | undefined {
-  const found = findShaper(socket, ifindex)
+/** The root qdisc of an interface; undefined without one, and without the interface. */
+function rootOf(socket: NetlinkSocket, ifindex: number): Tc | undefined {
+  const reply = tolerate(['ENOENT', 'EINVAL', 'ENODEV'], () =>
+    socket.request(getQdisc(ifindex, TC_H.TC_H_ROOT)),
+  )
+  const found = reply?.echo && decodeQdisc(reply.echo)
+  return found?.tcm_ifindex === ifindex && found.tcm_parent === TC_H.TC_H_ROOT ? found : undefined
+}
+
+/** The tbf of `cookie` at the root of an interface. */
+export function shaperOn(
+  socket: NetlinkSocket,
+  ifindex: number,
+  cookie: string | undefined,
+): ShaperFacts | undefined {
+  const found = findShaper(socket, ifindex, cookie)
   const { TCA_TBF_PARMS: parms, TCA_TBF_RATE64: rate64 } = (found && tbfOf(found)) ?? {}
   if (parms === undefined) return undefined
   const bytesPerSecond = rateOf(parms.rate, rate64)
   return { bytesPerSecond, burst: bytesOfTicks(parms.buffer, bytesPerSecond), limit: parms.limit }
 }
 
-/** The qdisc itself, with all that the kernel says of it. */
-export function findShaper(socket: NetlinkSocket, ifindex: number): Tc | undefined {
-  return socket
-    .dump(dumpQdiscs(ifindex))
-    .map(decodeQdisc)
-    .find((qdisc) => {
-      if (qdisc.tcm_ifindex !== ifindex || qdisc.tcm_parent !== TC_H.TC_H_ROOT) return false
-      return qdisc.tcm_handle === shaperHandle && tbfOf(qdisc)?.TCA_TBF_PARMS !== undefined
-    })
+/**
+ * The qdisc itself, with all that the kernel says of it. `cookie` is that of the limit, undefined for a shaper of a version
+ * that marked none. A `tc qdisc change` takes the mark away that stands beside the handle; another's mark is another's shaper.
+ */
+export function findShaper(
+  socket: NetlinkSocket,
+  ifindex: number,
+  cookie: string | undefined,
+): Tc | undefined {
+  const { handle, mark } = shaperMark(cookie)
+  const root = rootOf(socket, ifindex)
+  const parms = root?.tcm_handle === handle ? tbfOf(root)?.TCA_TBF_PARMS : undefined
+  return parms !== undefined && (parms.mtu === 0 || parms.mtu === mark) ? root : undefined
 }
 
-/** Removes our tbf from the root of an interface; fine when it, or the interface, is gone. */
-export function removeShaper(socket: NetlinkSocket, ifindex: number): void {
-  tolerate(['ENOENT', 'EINVAL', 'ENODEV'], () => socket.request(deleteRootQdisc(ifindex, shaperHandle)))
+/** True when the root of an interface is a tbf of whichever attachment. */
+export function isShaped(socket: NetlinkSocket, ifindex: number): boolean {
+  const root = rootOf(socket, ifindex)
+  const parms = root && tbfOf(root)?.TCA_TBF_PARMS
+  return parms !== undefined && isShaperMark({ handle: root?.tcm_handle ?? 0, mark: parms.mtu })
+}
+
+/** Removes the tbf of `cookie` from the root of an interface; fine when it, or the interface, is gone. Another one's stays. */
+export function removeShaper(socket: NetlinkSocket, ifindex: number, cookie: string | undefined): void {
+  const found = findShaper(socket, ifindex, cookie)
+  if (found === undefined) return
+  tolerate(['ENOENT', 'EINVAL', 'ENODEV'], () => socket.request(deleteRootQdisc(ifindex, found.tcm_handle)))
 }
 
 /** Makes an ifb and sets it up, in one request. */

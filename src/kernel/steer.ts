@@ -2,25 +2,20 @@
 import { PortTaken } from '../lib/port-taken.ts'
 import { NetlinkError, type NetlinkSocket, type Reply } from '../netlink/socket.ts'
 import {
-  actionsOf,
   decodeFilter,
   deleteFilter,
-  deleteSlot,
   dumpFilters,
   type FilterPlace,
   flowerOf,
-  isInHardware,
   newFlower,
   placeOf,
 } from '../netlink/tc/filter.ts'
 import type { Flower } from '../netlink/tc/flower.ts'
-import { CLSACT_EGRESS, CLSACT_INGRESS, type Tc } from '../netlink/tc/msg.ts'
-import { decodeQdisc, deleteClsact, dumpQdiscs, newClsact } from '../netlink/tc/qdisc.ts'
-import { countersOf } from '../netlink/tc/stats.ts'
+import type { Tc } from '../netlink/tc/msg.ts'
+import { newClsact } from '../netlink/tc/qdisc.ts'
 import type { Offload, Outcome, SteerSpec } from '../ops/op.ts'
-import type { OwnFilter } from './kernel.ts'
+import { gone } from './own-filters.ts'
 import { EchoMismatch, offered, unseenFilter } from './refusals.ts'
-import { kindOf, leavesSlot } from './shown-filters.ts'
 import { cookieOf, steerDifferences, steerKey, steerOptions, steerPlace } from './steer-filter.ts'
 
 /** A filter that is wanted, or to be taken back: then with its number, where that is known. */
@@ -52,9 +47,6 @@ export function addSteers(socket: NetlinkSocket, wanted: readonly WantedSteer[])
     return settled(() => offered(steer.offload, handle))
   })
 }
-
-/** Of a filter that is to go: it is gone, its interface is, its qdisc. */
-const gone: ReadonlySet<string> = new Set(['ENOENT', 'ENODEV', 'EINVAL'])
 
 /**
  * Removes filters by their numbers or, without one, by key and cookie, in few datagrams; used to take back additions. Fine
@@ -107,51 +99,6 @@ function takenBy(spec: SteerSpec, other: Tc): PortTaken {
   return new PortTaken(spec, `a filter of priority ${spec.prio} on "${spec.link}" ${whose}`, cookie)
 }
 
-/** Our filters on every clsact or ingress qdisc of the namespace, by the beginning of their cookie, or several of them. */
-export function findOwnFilters(socket: NetlinkSocket, cookiePrefix: string | readonly string[]): OwnFilter[] {
-  const prefixes = typeof cookiePrefix === 'string' ? [cookiePrefix] : cookiePrefix
-  const seen = new Map<string, OwnFilter>()
-  for (const ifindex of ingressDevices(socket)) {
-    const dump = socket.dump(dumpFilters(ifindex)).map(decodeFilter)
-    for (const filter of dump) {
-      const cookie = cookieOf(filter)
-      if (cookie === undefined || !prefixes.some((prefix) => cookie.startsWith(prefix))) continue
-      const { priority: prio, handle, protocol } = placeOf(filter)
-      const stats = actionsOf(filter)[0]?.TCA_ACT_STATS
-      const packets = stats === undefined ? 0n : countersOf(stats).all.packets
-      // A dump that filters change under can also show one twice.
-      seen.set(`${ifindex} ${prio} ${handle}`, {
-        ifindex,
-        prio,
-        handle,
-        protocol,
-        kind: kindOf(filter),
-        ...(leavesSlot(filter, dump) ? { withSlot: true } : {}),
-        cookie,
-        packets,
-        inHw: isInHardware(filter),
-      })
-    }
-  }
-  return [...seen.values()]
-}
-
-/** Deletes filters that a dump showed, in few datagrams; one that is gone, with its qdisc or its interface, is fine. */
-export function deleteOwnFilters(socket: NetlinkSocket, filters: readonly OwnFilter[]): void {
-  const requests = filters.map(({ ifindex, prio: priority, handle, protocol, kind, withSlot = false }) => {
-    const place = { ifindex, priority, handle, protocol }
-    return withSlot ? deleteSlot(place, kind) : deleteFilter(place, kind)
-  })
-  for (const reply of socket.batch(requests)) {
-    if (reply instanceof NetlinkError && !gone.has(reply.code)) throw reply
-  }
-}
-
-/** True when the interface has a clsact or ingress qdisc. */
-export function hasIngress(socket: NetlinkSocket, ifindex: number): boolean {
-  return ingressDevices(socket).includes(ifindex)
-}
-
 /** Adds clsact; one that is there, or an `ingress` qdisc in its place, serves as well. */
 export function addClsact(socket: NetlinkSocket, ifindex: number): void {
   try {
@@ -159,18 +106,6 @@ export function addClsact(socket: NetlinkSocket, ifindex: number): void {
   } catch (error) {
     if (!(error instanceof NetlinkError && error.code === 'EEXIST')) throw error
   }
-}
-
-/** Removes clsact if no filter is on either of its sides; two dumps must agree, because one can lose entries. */
-export function dropEmptyClsact(socket: NetlinkSocket, ifindex: number): void {
-  const sides = [CLSACT_INGRESS, CLSACT_EGRESS]
-  for (let look = 0; look < 2; look++) {
-    for (const parent of sides) {
-      if (!hasIngress(socket, ifindex)) return
-      if (socket.dump(dumpFilters(ifindex, { parent })).length > 0) return
-    }
-  }
-  socket.request(deleteClsact(ifindex))
 }
 
 /** The handle of each filter, or why it is not there. */
@@ -224,11 +159,4 @@ function settled<T>(action: () => T): T | Error {
 function succeeded<T>(result: T | undefined): Exclude<T, Error> {
   if (result instanceof Error) throw result
   return result as Exclude<T, Error>
-}
-
-function ingressDevices(socket: NetlinkSocket): number[] {
-  return socket.dump(dumpQdiscs()).flatMap((message) => {
-    const qdisc = decodeQdisc(message)
-    return qdisc.TCA_KIND === 'clsact' || qdisc.TCA_KIND === 'ingress' ? [qdisc.tcm_ifindex] : []
-  })
 }

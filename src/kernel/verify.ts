@@ -13,7 +13,7 @@ import type { Difference, DoneOp } from './kernel.ts'
 import { allLinks, findLink } from './links.ts'
 import type { NftResult, RunNft } from './nft.ts'
 import { compareNft, lineText, type NftLine, nftLines } from './nft-text.ts'
-import { hasIngress } from './steer.ts'
+import { hasIngress } from './own-filters.ts'
 import { steerDifferences, steerPlace } from './steer-filter.ts'
 
 /** How to reach the two sides. */

@@ -14,6 +14,7 @@ import {
   parseDatagram,
   type Request,
 } from './message.ts'
+import { firstOf, sieve } from './sieve.ts'
 
 /** A connected netlink socket with NETLINK_EXT_ACK and NETLINK_CAP_ACK. Errors that it throws have a positive `errno`. */
 export interface Transport {
@@ -31,6 +32,16 @@ export interface Reply {
   readonly echo?: Message
   /** A success can come with a text, as with TCA_CLS_FLAGS_VERBOSE the driver's reason for not offloading. */
   readonly warning?: string
+}
+
+/** What a look through a dump has shown. */
+export interface Scanned {
+  /** The messages that were looked for. */
+  readonly found: readonly Message[]
+  /** The first object of the dump, whatever it holds. */
+  readonly first?: Message
+  /** False when there is more. */
+  readonly isWhole: boolean
 }
 
 /** What a NetlinkError is made from. */
@@ -149,9 +160,22 @@ export class NetlinkSocket {
    * anybody removes between two parts of the dump can hide all that follow it (tcf_chain_dump resumes by index).
    */
   dump(request: Request): Message[] {
+    return [...this.#dump(request, parseDatagram).found]
+  }
+
+  /**
+   * The objects of a dump that hold one of `needles`, as {@link dump} has them; the others are not even decoded. Gives up after `most`
+   * datagrams: if the result is not whole, the socket is of no use any more but to be closed, because the kernel goes on with
+   * that dump and begins no other one on it.
+   */
+  scan(request: Request, needles: readonly Uint8Array[], most = Number.POSITIVE_INFINITY): Scanned {
+    return this.#dump(request, (datagram) => sieve(datagram, needles), most)
+  }
+
+  #dump(request: Request, take: (datagram: Uint8Array) => Message[], most?: number): Scanned {
     let failure: NetlinkError | undefined
     for (let attempt = 0; attempt < dumpAttempts; attempt++) {
-      const result = this.#dumpOnce(request)
+      const result = this.#dumpOnce(request, take, most)
       if (!(result instanceof NetlinkError)) return result
       failure = result
     }
@@ -162,29 +186,37 @@ export class NetlinkSocket {
     this.#transport.close()
   }
 
-  #dumpOnce(request: Request): Message[] | NetlinkError {
+  #dumpOnce(
+    request: Request,
+    take: (datagram: Uint8Array) => Message[],
+    most = Number.POSITIVE_INFINITY,
+  ): Scanned | NetlinkError {
     const sequence = this.#nextSequences(1)
-    const messages: Message[] = []
+    const found: Message[] = []
+    let first: { readonly first?: Message } | undefined
     let interrupted = false
     try {
       this.#transport.send(encodeRequest(request, NLM_F.NLM_F_REQUEST | NLM_F.NLM_F_DUMP, sequence))
-      for (;;) {
-        for (const message of this.#receive()) {
+      for (let datagrams = 1; ; datagrams++) {
+        const datagram = this.#receive()
+        first ??= firstObject(datagram)
+        for (const message of take(datagram)) {
           if (message.type === NLMSG.NLMSG_OVERRUN) throw new Overrun()
           if (message.seq !== sequence) continue
           if (message.flags & NLM_F.NLM_F_DUMP_INTR) interrupted = true
           if (message.type === NLMSG.NLMSG_ERROR || message.type === NLMSG.NLMSG_DONE) {
             const ack = parseAck(message)
             if (ack.error < 0) throw refusal(request, ack)
-            if (!interrupted) return messages
+            if (!interrupted) return { found, ...first, isWhole: true }
             return new NetlinkError({
               operation: request.name,
               errno: EINTR,
               extack: 'changes interrupted the dump',
             })
           }
-          if (message.type !== NLMSG.NLMSG_NOOP) messages.push(message)
+          if (message.type !== NLMSG.NLMSG_NOOP) found.push(message)
         }
+        if (datagrams >= most) return { found, ...first, isWhole: false }
       }
     } catch (error) {
       const failure = unanswered(request, error)
@@ -214,7 +246,7 @@ export class NetlinkSocket {
         ),
       )
       while (open > 0) {
-        for (const message of this.#receive()) {
+        for (const message of parseDatagram(this.#receive())) {
           if (message.type === NLMSG.NLMSG_OVERRUN) throw new Overrun()
           const i = message.seq - first
           const request = requests[i]
@@ -242,10 +274,10 @@ export class NetlinkSocket {
     return results as (Reply | NetlinkError)[]
   }
 
-  #receive(): Message[] {
+  #receive(): Uint8Array {
     const datagram = this.#transport.recv()
     if (datagram.length === 0) throw new RangeError('Cannot decode netlink message: the datagram is empty')
-    return parseDatagram(datagram)
+    return datagram
   }
 
   /** Takes `count` consecutive sequence numbers and returns the first. Never 0: that is what notifications have. */
@@ -254,6 +286,12 @@ export class NetlinkSocket {
     this.#sequence = first + count - 1
     return first
   }
+}
+
+/** The first message of a dump, if it is an object. */
+function firstObject(datagram: Uint8Array): { readonly first?: Message } {
+  const first = firstOf(datagram)
+  return first === undefined || first.type < NLMSG.NLMSG_MIN_TYPE ? {} : { first }
 }
 
 /** NLMSG_OVERRUN: the same as ENOBUFS from recv. */

@@ -19,8 +19,8 @@ import { withOwner } from './owners.ts'
 import { LimiterInTheWay, type Part, type Planned, type Shared } from './part.ts'
 import { type Port, readPort } from './port.ts'
 import { emptyJournal, type OffloadJournal } from './record.ts'
-import { type RemovalSetting, sweep } from './remove.ts'
 import { reportOf } from './report.ts'
+import { type RemovalSetting, sweep } from './sweep.ts'
 
 /** What a verb works with. */
 export interface OffloadSetting extends RemovalSetting {
@@ -86,7 +86,7 @@ export function addAttachment(
     // The last word is a sweep by cookie, as DEL does it: a step whose outcome is unknown is in no list of things done.
     const stuck: string[] = []
     try {
-      sweep(setting, attachment, pod, { journal: own })
+      sweep(setting, attachment, pod, { journal: own, phase: 'applying' })
       if (earlier === undefined) store.remove(name)
       else store.write(network, earlier, 'volatile')
     } catch (second) {

@@ -10,26 +10,52 @@ import { openOwnersNetns } from '../ops/owner-netns.ts'
 import { type Owner, RecordError } from '../ops/record.ts'
 import type { RecordName, RecordStore } from '../ops/record-store.ts'
 import type { OffloadJournal } from './record.ts'
-import { type RemovalSetting, removeRecorded } from './remove.ts'
+import { removeNamed } from './remove.ts'
 import { reportedBy } from './report.ts'
+import type { Locked, RemovalSetting } from './sweep.ts'
 
 /**
  * Removes what attachments of this network left behind that are not valid any more and whose namespace is gone. Without a
  * list of valid ones that is all; one that is missing from the list goes too when its interface is not in its namespace, is
- * reported when it is, and with `gcLive` goes all the same. Returns the errors, after having tried all.
+ * reported when it is, and with `gcLive` goes all the same. Pods are looked at without the lock, and each attachment is removed in a
+ * turn of its own. Returns the errors, after having tried all.
  */
-export function collectGarbage(setting: RemovalSetting, request: Request, gcLive: boolean): CniError[] {
+export function collectGarbage(
+  setting: RemovalSetting,
+  request: Request,
+  gcLive: boolean,
+  locked: Locked,
+): CniError[] {
   const errors: CniError[] = []
   const isListed = listedBy(request)
   for (const name of setting.store.list().filter(({ subject }) => subject === request.name)) {
     try {
       if (isListed(name) === true) continue
-      if (mustGo(setting, request, gcLive, name)) removeRecorded(setting, name, '')
+      const judged = readable(setting.store, name)
+      if (!mustGo(setting, request, gcLive, name, judged)) continue
+      removeNamed(setting, name, '', (action) =>
+        locked(() => {
+          // An ADD may have served the same name anew.
+          const now = readable(setting.store, name)
+          if (isOther(judged, now) && !mustGo(setting, request, gcLive, name, now)) throw new Unneeded()
+          return action()
+        }),
+      )
     } catch (error) {
+      if (error instanceof Unneeded) continue
+      if (error instanceof Error && error.name === 'LockTimeout') throw error
       errors.push(failure(error))
     }
   }
   return errors
+}
+
+/** What was to go has come back. */
+class Unneeded extends Error {}
+
+function isOther(one: Read, other: Read): boolean {
+  const ownerIn = (read: Read) => (typeof read === 'string' ? read : JSON.stringify(read.owner))
+  return ownerIn(one) !== ownerIn(other)
 }
 
 /** @throws CniError 103 for one that is not valid, lives and must not be cut off */
@@ -38,9 +64,9 @@ function mustGo(
   request: Request,
   gcLive: boolean,
   name: RecordName,
+  found: Read,
 ): boolean {
   const hasList = request.validAttachments !== undefined
-  const found = readable(store, name)
   if (found === 'nothing') return false
   if (found === 'broken') {
     // Only the report beside it may tell whose it is, and nothing says whether it is dead.
@@ -53,11 +79,11 @@ function mustGo(
   return true
 }
 
+/** What became of reading a record. */
+type Read = { readonly owner: Owner; readonly journal: OffloadJournal } | 'broken' | 'nothing'
+
 /** The record's content; a newer version's is an error. */
-function readable(
-  store: RecordStore<OffloadJournal>,
-  name: RecordName,
-): { readonly owner: Owner; readonly journal: OffloadJournal } | 'broken' | 'nothing' {
+function readable(store: RecordStore<OffloadJournal>, name: RecordName): Read {
   try {
     return store.read(name) ?? 'nothing'
   } catch (error) {

@@ -1,6 +1,8 @@
 /** The names by which `vf-offload` finds its own things again: tc cookies, nft tables, routing tables. Pure. */
 import { cookiePrefix } from '../lib/own-cookie.ts'
 
+export { filterPriority } from '../lib/own-slots.ts'
+
 /** Who an attachment's rules belong to. */
 export interface Attachment {
   readonly network: string
@@ -14,7 +16,7 @@ export interface Identity {
   readonly cookie: string
   /** Name of the nftables table in the pod. */
   readonly podTable: string
-  /** Routing table in the pod for replies: 0x70000000 and above, where no administrator counts to. */
+  /** Routing table in the pod for replies, the network's own: 0x70000000 and above, where no administrator counts to. */
   readonly routeTable: number
   /**
    * Comment on elements of the host's port map: the cookie, then words for people. At most 127 bytes (nft's limit for
@@ -31,9 +33,6 @@ const [kindPorts, kindRate] = ['01', '02']
 /** Priority of our `ip rule`: before main (32766), after what an administrator puts first. */
 export const rulePriority = 30_000
 
-/** Fixed filter priorities, one per protocol: a priority holds one only, and equal keys collide within one. */
-export const filterPriority = { 4: 10, 6: 11, vlan: 12, direct4: 7, direct6: 8, directVlan: 9 } as const
-
 /** The identity of an attachment. `sha256` returns hex. */
 export function identityOf(attachment: Attachment, sha256: (text: string) => string): Identity {
   const { network, containerID, ifname } = attachment
@@ -43,9 +42,26 @@ export function identityOf(attachment: Attachment, sha256: (text: string) => str
   return {
     cookie,
     podTable: `vf-flower-${cookie.slice(8)}`,
-    routeTable: 0x70000000 + Number.parseInt(ownHash.slice(0, 7), 16),
+    routeTable:
+      firstRouteTable + Number.parseInt(sha256(`${network}\0${containerID}\0${ifname}`).slice(0, 7), 16),
     owner: `${cookie} ${containerID.slice(0, 64)}/${ifname.replaceAll('"', "'")}`,
   }
+}
+
+/** 0x70000000 and 2**28 more are ours. */
+const firstRouteTable = 0x70000000
+
+/** The table that a version before used, for all networks of a container's interface. */
+export function formerRouteTable(
+  { containerID, ifname }: Attachment,
+  sha256: (text: string) => string,
+): number {
+  return firstRouteTable + Number.parseInt(sha256(`${containerID}\0${ifname}`).slice(0, 7), 16)
+}
+
+/** True for the number of a table that some attachment of ours has in a pod. */
+export function isRouteTable(table: number): boolean {
+  return table >= firstRouteTable && table < firstRouteTable + 2 ** 28
 }
 
 /** The names of an attachment's rate limits. */

@@ -6,76 +6,126 @@ import type { Kernel } from '../kernel/kernel.ts'
 import type { Machine } from '../kernel/machine.ts'
 import type { RecordName, RecordStore } from '../ops/record-store.ts'
 import { forgetClsact, releaseClsact } from './clsact.ts'
-import { removeFilters } from './filters.ts'
+import { untilQuiet } from './filters.ts'
 import { livesByReport, livesOn } from './gc.ts'
 import { ifbMacOf, ifbOf, networkPrefix, ownerHash, ownerOf, rateNetworkPrefix } from './identity.ts'
 import { releaseLocalnet } from './localnet.ts'
 import type { OffloadJournal } from './record.ts'
+import type { Locked } from './sweep.ts'
 
 /**
  * What belongs to attachments of this network that have no record: it was lost, and what it spoke of is found by its marks.
  * Whose they are nobody knows any more, so that only a list of the runtime can say that they are not valid; a report that is
- * left tells of a pod that lives. `stores` are those of all names that the plugin answers to. Returns the errors, after having tried all.
+ * left tells of a pod that lives. `stores` are those of all names that the plugin answers to. Filters are looked for without the
+ * lock, and what was found is looked at again under it. Returns the errors, after having tried all.
  */
 export function collectOrphans(
   machine: Machine,
   stores: readonly RecordStore<OffloadJournal>[],
   request: Request,
   gcLive: boolean,
+  locked: Locked,
 ): CniError[] {
   const { name: network, validAttachments } = request
   if (validAttachments === undefined) return []
-  const errors: CniError[] = []
-  const isListed = listedBy(request)
-  const living: RecordName[] = []
-  for (const store of stores) {
-    for (const name of store.lone()) {
-      if (name.subject !== network || isListed(name) === true) continue
-      if (gcLive || !livesByReport(machine, store, name)) store.remove(name)
-      else living.push(name)
-    }
-  }
-  errors.push(...living.map(livesOn))
-  const recorded = stores.flatMap((store) => store.list()).filter(({ subject }) => subject === network)
+  const living = lone(machine, stores, request, gcLive, locked)
   const { sha256 } = machine
-  const known = [recorded, validAttachments, living]
+  const [ports, rates] = [networkPrefix(network, sha256), rateNetworkPrefix(network, sha256)]
+  /** With the lock: those of the marks that nobody has. An ADD may have come since they were found. */
+  const strange: Strange = (found, said, own) => {
+    const recorded = stores.flatMap((store) => store.list()).filter(({ subject }) => subject === network)
+    return unknown(found, [recorded, validAttachments, living], said, own)
+  }
+  const cookiesIn = (found: Iterable<string>) =>
+    [...strange(found, ownerOf, (one) => ownerHash(one, sha256)).values()].flat()
+  const errors = living.map(livesOn)
   const kernel = machine.openKernel()
-  const step = (action: () => void): void => {
+  const step = <T>(action: () => T): T | undefined => {
     try {
-      action()
+      return action()
     } catch (error) {
+      if (error instanceof Error && error.name === 'LockTimeout') throw error
       errors.push(failure(error))
+      return undefined
     }
   }
   try {
-    const [ports, rates] = [networkPrefix(network, sha256), rateNetworkPrefix(network, sha256)]
-    const found = [...kernel.ownFilters([ports, rates]), ...kernel.rates().limiters(rates)].map(
-      ({ cookie }) => cookie,
+    const filters = step(() =>
+      untilQuiet(
+        () => kernel.ownFilters([ports, rates]),
+        (found) =>
+          locked(() => {
+            const orphans = new Set(cookiesIn(found.map(({ cookie }) => cookie)))
+            const theirs = found.filter(({ cookie }) => orphans.has(cookie))
+            kernel.removeFilters(kernel.placedFilters(theirs))
+            return theirs
+          }),
+        'Cannot remove the filters of attachments without a record',
+      ),
     )
-    const cookies = new Set([...found, ...kernel.reservedCookies(ports)])
-    const strange = unknown(cookies, known, ownerOf, (one) => ownerHash(one, sha256))
-    // Port mappings first: the kernel keeps a policer as long as a filter of theirs uses it.
-    const isRate = (cookie: string) => cookie.startsWith(rates)
-    const orphans = [...strange.values()].flat()
-    for (const cookie of [...orphans.filter((one) => !isRate(one)), ...orphans.filter(isRate)])
-      step(() => (isRate(cookie) ? removeLimits : removeMappings)(machine, kernel, cookie))
-    // After the filters: one that leads to an ifb that is gone would drop everything.
-    const mac = ifbMacOf(network, sha256)
-    const ifbs = kernel
-      .links('host')
-      .flatMap(({ kind, mac: has, name }) => (kind === 'ifb' && has === mac ? name : []))
-    for (const name of unknown(
-      ifbs,
-      known,
-      (ifb) => ifb,
-      (one) => ifbOf({ ...one, network }, sha256),
-    ).keys())
-      step(() => kernel.rates().removeIfb('host', name))
-    step(() => forgetClsact(machine, kernel))
+    const limiters = step(() => kernel.rates().limiters(rates)) ?? []
+    locked(() => {
+      for (const cookie of cookiesIn(limiters.map((one) => one.cookie))) {
+        const indexes = limiters.flatMap((one) => (one.cookie === cookie ? [one.index] : []))
+        for (const { index } of step(() => kernel.rates().limitersAt(indexes, cookie)) ?? [])
+          step(() => kernel.rates().removeLimiter(index))
+      }
+      // A port is given away only when no filter for it is left.
+      if (filters !== undefined)
+        for (const cookie of cookiesIn(new Set(kernel.reservedCookies(ports))))
+          step(() => releaseMappings(machine, kernel, cookie))
+      for (const ifindex of new Set(filters?.map((filter) => filter.ifindex)))
+        step(() => releaseClsact(machine, kernel, ifindex))
+      // After the filters: one that leads to an ifb that is gone would drop everything.
+      for (const name of strange(
+        ifbsOf(kernel, ifbMacOf(network, sha256)),
+        (ifb) => ifb,
+        (one) => ifbOf({ ...one, network }, sha256),
+      ).keys())
+        step(() => kernel.rates().removeIfb('host', name))
+      step(() => forgetClsact(machine, kernel))
+    })
     return errors
   } finally {
     kernel.close()
   }
+}
+
+type Strange = (
+  found: Iterable<string>,
+  said: (mark: string) => string,
+  own: (one: Owned) => string,
+) => ReadonlyMap<string, readonly string[]>
+
+/** Removes reports that have lost their record, and returns those that tell of a pod that lives. */
+function lone(
+  machine: Machine,
+  stores: readonly RecordStore<OffloadJournal>[],
+  request: Request,
+  gcLive: boolean,
+  locked: Locked,
+): RecordName[] {
+  const isListed = listedBy(request)
+  const found = stores.flatMap((store) =>
+    store
+      .lone()
+      .filter((name) => name.subject === request.name && isListed(name) !== true)
+      .map((name) => ({ store, name, lives: !gcLive && livesByReport(machine, store, name) })),
+  )
+  const dead = found.filter(({ lives }) => !lives)
+  if (dead.length > 0) {
+    locked(() => {
+      for (const { store, name } of dead)
+        if (store.lone().some(({ path }) => path === name.path)) store.remove(name)
+    })
+  }
+  return found.flatMap(({ name, lives }) => (lives ? [name] : []))
+}
+
+function ifbsOf(kernel: Kernel, mac: string): string[] {
+  return kernel
+    .links('host')
+    .flatMap(({ kind, mac: has, name }) => (kind === 'ifb' && has === mac ? [name] : []))
 }
 
 /**
@@ -101,17 +151,7 @@ function unknown(
 
 type Owned = Pick<RecordName, 'containerID' | 'ifname'>
 
-function removeMappings(machine: Machine, kernel: Kernel, cookie: string): void {
-  const removed = removeFilters(kernel, [cookie])
+function releaseMappings(machine: Machine, kernel: Kernel, cookie: string): void {
   releaseLocalnet(machine, kernel, cookie)
   kernel.forgetConnections(kernel.releasePorts(cookie))
-  for (const ifindex of new Set(removed.map((filter) => filter.ifindex)))
-    releaseClsact(machine, kernel, ifindex)
-}
-
-function removeLimits(machine: Machine, kernel: Kernel, cookie: string): void {
-  const removed = removeFilters(kernel, [cookie])
-  for (const { index } of kernel.rates().limiters(cookie)) kernel.rates().removeLimiter(index)
-  for (const ifindex of new Set(removed.map((filter) => filter.ifindex)))
-    releaseClsact(machine, kernel, ifindex)
 }

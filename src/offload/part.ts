@@ -8,6 +8,7 @@ import type { Kernel } from '../kernel/kernel.ts'
 import type { Machine, OpenNetns } from '../kernel/machine.ts'
 import type { Transaction } from '../ops/apply.ts'
 import type { OffloadConfig } from './config.ts'
+import type { FilterPlaces } from './filters.ts'
 import type { RatesNow, ratesBefore } from './handover.ts'
 import type { Attachment } from './identity.ts'
 import type { Port } from './port.ts'
@@ -79,10 +80,10 @@ export interface Removal {
   readonly pod: OpenNetns | undefined
   /** The record's journal; undefined when there is none or it can't be read. */
   readonly journal: OffloadJournal | undefined
+  /** The journal has all that was done: its ADD has come to an end. */
+  readonly isWhole: boolean
   /** No filter of the attachment is left on the host: all parts' filters have gone before the first part's turn. */
   readonly filtersGone: boolean
-  /** There was a record: something of this attachment is to be expected, whether or not the record could be read. */
-  readonly expected: boolean
   /** True when another attachment has the device: what is set on it now may be that one's. */
   isTakenOver(device: string): boolean
   /** Runs an action; undefined when it failed. */
@@ -100,9 +101,13 @@ export interface RemovalPart {
   recorded(journal: OffloadJournal): boolean
   /** False when a record says that this part never has filters on the host: nobody need look for them. */
   filters(journal: OffloadJournal): boolean
+  /** Where its filters on the host are, by a record. `isWhole` as {@link Removal} has it. */
+  places(journal: OffloadJournal, isWhole: boolean): FilterPlaces
   /** The cookie (hex) that its filters carry; `sha256` returns hex. */
   cookie(attachment: Attachment, sha256: (text: string) => string): string
-  /** Removes everything of the attachment that belongs to this part, whatever is left of it, but for filters of the host. */
+  /** Removes what of this part is in the pod; nothing when its namespace is gone. */
+  removeFromPod(removal: Removal): void
+  /** Removes everything else of the attachment that belongs to this part, whatever is left of it, but for filters of the host. */
   remove(removal: Removal): void
 }
 

@@ -30,6 +30,7 @@ import type { RateWishes } from './rate-config.ts'
 import { ratesPart } from './rates.ts'
 import type { OffloadJournal } from './record.ts'
 import { requireReady } from './status.ts'
+import type { Locked } from './sweep.ts'
 import { offloadDel, recordsOf, storesOf, withSharedLock } from './teardown.ts'
 import { readTeardown } from './teardown-config.ts'
 
@@ -118,15 +119,13 @@ function checkLimits(kernel: Kernel, journal: OffloadJournal | undefined, wishes
 function gc(of: Instance, request: Request): void {
   const { machine, parts } = of
   const { stateDir, gcLive } = readTeardown(request)
-  const errors = withSharedLock(machine, () => {
-    const all = offloadNames.map((name) => recordsOf(name, stateDir))
-    return [
-      ...collectGarbage({ machine, ...storesOf(of.name, stateDir), parts }, request, gcLive),
-      ...collectOrphans(machine, all, request, gcLive),
-      ...clearDebris(machine, stateDir),
-    ]
-  })
-  throwJoined(errors)
+  const all = offloadNames.map((name) => recordsOf(name, stateDir))
+  const locked: Locked = (action) => withSharedLock(machine, action)
+  throwJoined([
+    ...collectGarbage({ machine, ...storesOf(of.name, stateDir), parts }, request, gcLive, locked),
+    ...collectOrphans(machine, all, request, gcLive, locked),
+    ...locked(() => clearDebris(machine, stateDir)),
+  ])
 }
 
 function status(of: Instance, request: Request): void {

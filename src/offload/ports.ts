@@ -43,7 +43,13 @@ function planOf(context: AddContext): Planned | undefined {
   const earlier = policerOf(context)
   const ground = prepareGround(kernel, config, port, [plan, ...others])
   return {
-    journal: { keys: [...plan.keys], nat: plan.nat, notes: [...plan.notes, ...ground.notes] },
+    journal: {
+      keys: [...plan.keys],
+      nat: plan.nat,
+      // By these a DEL finds them without reading what else is in the pod.
+      ops: plan.ops.filter(({ do: kind }) => kind === 'rule.add' || kind === 'route.add'),
+      notes: [...plan.notes, ...ground.notes],
+    },
     apply: (transaction, shared) => {
       const limiter = shared.limiter ?? earlier
       const plans = [plan, ...others].map((one) => policed(one, limiter))

@@ -51,7 +51,7 @@ function differenceOf(kernel: Kernel, op: Op, uplink: number | undefined): strin
     case 'shaper.add': {
       const { side, link: name } = op.shaper
       return onLink(kernel, side, op.shaper, (link) => {
-        const shaper = kernel.rates().shaper(side, link.ifindex)
+        const shaper = kernel.rates().shaper(side, link.ifindex, op.shaper.cookie)
         if (shaper === undefined) return `"${name}" has no shaper of ours`
         const { limit } = op.shaper
         return rateDifference(op.shaper, shaper) ?? different('limit', limit, shaper.limit)

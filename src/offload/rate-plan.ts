@@ -105,7 +105,7 @@ function goal(
 function waysToPod(limit: Limit, facts: RateFacts, identity: RateIdentity): Ways {
   const { port, peer } = facts
   if (port.kind === 'veth' && peer !== undefined) {
-    return { ways: [shaperWay('host', peer, limit, 'ingress')], passedOver: [] }
+    return { ways: [shaperWay('host', peer, limit, 'ingress', identity)], passedOver: [] }
   }
   const nic = meteredWays(limit, facts, identity)
   const inPod =
@@ -169,7 +169,7 @@ function waysFromPod(limit: Limit, facts: RateFacts, identity: RateIdentity): Wa
     }
   }
   const nic = nicWays(limit, facts, identity)
-  const shaper = port.link === undefined ? [] : [shaperWay('pod', port.link, limit, 'egress')]
+  const shaper = port.link === undefined ? [] : [shaperWay('pod', port.link, limit, 'egress', identity)]
   return { ways: [...nic.ways, ...shaper], passedOver: nic.passedOver }
 }
 
@@ -258,9 +258,16 @@ function notesOf({ rate }: Limit, whole: number, used: number, step = 1): string
 }
 
 /** A tbf that an interface sends through. */
-function shaperWay(side: Side, link: LinkFacts, limit: Limit, name: string): RateWay {
+function shaperWay(
+  side: Side,
+  link: LinkFacts,
+  limit: Limit,
+  name: string,
+  { cookie }: RateIdentity,
+): RateWay {
   const { spec, notes } = shaperNumbers(limit, link.mtu, name)
-  const op: Op = { do: 'shaper.add', shaper: { side, link: link.name, ifindex: link.ifindex, ...spec } }
+  const on = { side, link: link.name, ifindex: link.ifindex }
+  const op: Op = { do: 'shaper.add', shaper: { ...on, ...spec, cookie } }
   return { where: side, means: 'tbf', ops: [op], notes }
 }
 
@@ -279,7 +286,7 @@ function detourWay(
     means: 'ifb',
     ops: [
       { do: 'ifb.add', side, name: ifb, mac: ifbMac, mtu: link.mtu },
-      { do: 'shaper.add', shaper: { side, link: ifb, ...spec } },
+      { do: 'shaper.add', shaper: { side, link: ifb, ...spec, cookie } },
       ...(hasIngress ? [] : [clsact(side, link)]),
       { do: 'detour.add', detour: { side, link: link.name, ifindex: link.ifindex, through: ifb, cookie } },
     ],

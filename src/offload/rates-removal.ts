@@ -1,10 +1,11 @@
 /** Removal of rate limits, by what is there. */
 import type { LinkFacts } from '../kernel/facts.ts'
-import type { Kernel } from '../kernel/kernel.ts'
+import type { Kernel, OwnPlace } from '../kernel/kernel.ts'
 import { parsePciAddress } from '../lib/pci-address.ts'
+import { meterPriorities, ratePriority } from '../lib/rate-numbers.ts'
 import { readPciFunction, uplinkOf } from '../nic/pci.ts'
 import { invert, type Op } from '../ops/op.ts'
-import { removeFilters } from './filters.ts'
+import { type FilterPlaces, removeFilters } from './filters.ts'
 import { rateIdentityOf } from './identity.ts'
 import type { Removal, RemovalPart } from './part.ts'
 import type { LimitRecord, OffloadJournal } from './record.ts'
@@ -13,8 +14,42 @@ export const ratesRemoval: RemovalPart = {
   recorded: ({ limits }) => limits !== undefined,
   filters: ({ limits = [], representor }) =>
     limits.some((limit) => hasFilters(limit, representor !== undefined)),
+  places: placesOf,
   cookie: (attachment, sha256) => rateIdentityOf(attachment, sha256).cookie,
+  removeFromPod,
   remove: removeRates,
+}
+
+/**
+ * By the record only what it names is touched: which interface has a shaper is not asked of the pod, which can make itself look like
+ * another one. What it names bears the attachment's mark, if a later ADD has not got the interface's number.
+ */
+function removeFromPod({ machine, kernel, attachment, pod, journal, step }: Removal): void {
+  if (pod === undefined) return
+  const { cookie, ifb } = rateIdentityOf(attachment, machine.sha256)
+  const rates = kernel.rates()
+  const link = () => kernel.link('pod', attachment.ifname)
+  if (journal === undefined || isOpen(journal)) {
+    step(() => removeFilters(kernel, [cookie], 'pod'))
+    step(() => rates.removeIfb('pod', ifb))
+    const found = step(link)
+    for (const mark of journal === undefined ? [cookie] : [cookie, undefined])
+      if (found !== undefined) step(() => rates.removeShaper('pod', found.ifindex, mark))
+  }
+  const ops = opsOf(journal).filter(isInPod)
+  const led = ops.flatMap((op) => (op.do === 'detour.add' ? placeOf(op.detour, detours) : []))
+  if (led.length > 0) step(() => removeFilters(kernel, [cookie], 'pod', led))
+  if (ops.some((op) => op.do === 'ifb.add')) step(() => rates.removeIfb('pod', ifb))
+  for (const op of ops) {
+    if (op.do === 'shaper.add')
+      for (const ifindex of numberOf(op.shaper))
+        step(() => rates.removeShaper('pod', ifindex, op.shaper.cookie))
+    // A clsact in the pod leaves no note on the host that it is ours.
+    if (op.do === 'clsact.add') {
+      const found = step(link)
+      if (found !== undefined) step(() => kernel.run({ ...op, do: 'clsact.del', ifindex: found.ifindex }))
+    }
+  }
 }
 
 /**
@@ -22,40 +57,83 @@ export const ratesRemoval: RemovalPart = {
  * what it was only where it still is as we set it, and no newer attachment has the device: else it is somebody else's.
  */
 function removeRates(removal: Removal): void {
-  const { machine, kernel, attachment, pod, journal, expected, step, touched } = removal
-  const { cookie, ifb } = rateIdentityOf(attachment, machine.sha256)
+  const { machine, kernel, attachment, pod, journal, step, touched } = removal
+  const { cookie, ifb, limiter } = rateIdentityOf(attachment, machine.sha256)
   const rates = kernel.rates()
-  const sides = pod === undefined ? (['host'] as const) : (['host', 'pod'] as const)
-  for (const side of sides) {
-    if (side === 'pod') step(() => removeFilters(kernel, [cookie], side))
-    step(() => rates.removeIfb(side, ifb))
-  }
+  const ops = opsOf(journal).filter((op) => !isInPod(op))
+  const unknown = journal === undefined || isOpen(journal)
+  if (unknown || ops.some((op) => op.do === 'ifb.add')) step(() => rates.removeIfb('host', ifb))
   // Filters of port mappings that had it are gone: DEL takes the parts in reverse order.
   if (journal === undefined || journal.representor !== undefined) {
-    for (const { index } of step(() => rates.limiters(cookie)) ?? []) step(() => rates.removeLimiter(index))
+    const named = ops.flatMap((op) => (op.do === 'limiter.add' ? [op.limiter.index] : []))
+    const near = Array.from({ length: limiterTries }, (_, at) => limiter + at)
+    for (const { index } of step(() => rates.limitersAt([...new Set([...named, ...near])], cookie)) ?? [])
+      step(() => rates.removeLimiter(index))
   }
-  const link = pod === undefined ? undefined : step(() => kernel.link('pod', attachment.ifname))
-  if (link !== undefined) {
-    step(() => rates.removeShaper('pod', link.ifindex))
-    const peer = link.kind === 'veth' ? step(() => peerOf(kernel, link)) : undefined
-    if (peer !== undefined) {
-      step(() => rates.removeShaper('host', peer.ifindex))
-      touched(peer.ifindex)
+  for (const op of ops) {
+    if (op.do === 'shaper.add') {
+      for (const ifindex of numberOf(op.shaper)) {
+        step(() => rates.removeShaper('host', ifindex, op.shaper.cookie))
+        touched(ifindex)
+      }
     }
+    // With its filters and the pod gone only the record knows the other end of a veth.
+    if (op.do === 'clsact.add') for (const ifindex of numberOf(op)) touched(ifindex)
   }
-  // With its filters and the pod gone only the record knows the other end of a veth.
-  for (const op of opsOf(journal)) {
-    if (op.do === 'clsact.add' && op.side === 'host' && op.ifindex !== undefined) touched(op.ifindex)
+  const peer = unknown && pod !== undefined ? step(() => peerOfPod(kernel, attachment.ifname)) : undefined
+  if (peer !== undefined) {
+    for (const mark of journal === undefined ? [cookie] : [cookie, undefined])
+      step(() => rates.removeShaper('host', peer.ifindex, mark))
+    touched(peer.ifindex)
   }
-  if (!expected) return
   const device = journal?.device
   const isOurs = device === undefined || !removal.isTakenOver(device)
-  for (const op of opsOf(journal)) {
-    if (isRestorable(op)) {
-      if (isOurs) step(() => restore(kernel, onUplinkNow(op, device)))
-    } else if (isPodClsact(op) && link !== undefined)
-      step(() => kernel.run({ ...op, do: 'clsact.del', ifindex: link.ifindex }))
-  }
+  for (const op of ops) if (isRestorable(op) && isOurs) step(() => restore(kernel, onUplinkNow(op, device)))
+}
+
+/** How many indexes an ADD has gone on at most from the one that the attachment gives it; each was taken by another's policer. */
+const limiterTries = 16
+
+/** The interface of an operation that knows its number. That of an ifb it does not, and what is on that goes with it. */
+function numberOf({ ifindex }: { readonly ifindex?: number }): number[] {
+  return ifindex === undefined ? [] : [ifindex]
+}
+
+function isInPod(op: Op): boolean {
+  if (op.do === 'detour.add') return op.detour.side === 'pod'
+  if (op.do === 'shaper.add') return op.shaper.side === 'pod'
+  return 'side' in op && op.side === 'pod'
+}
+
+/** Each interface is looked at in the priority that a filter of its kind has. */
+function placesOf(journal: OffloadJournal): FilterPlaces {
+  const { uplink, representor, limits = [] } = journal
+  const interfaces = opsOf(journal).flatMap((op): OwnPlace[] => {
+    if (op.do === 'detour.add' && op.detour.side === 'host') return placeOf(op.detour, detours)
+    if (op.do === 'police.add') return placeOf(op.police, [ratePriority.police])
+    return op.do === 'meter.add' ? placeOf(op.meter, meterPriorities) : []
+  })
+  // A way that was given up is in no list.
+  const isAnyGone = limits.some(({ refusals }) => refusals !== undefined)
+  if (isAnyGone && representor !== undefined) interfaces.push(...placeOf(representor, [ratePriority.police]))
+  if (isAnyGone && uplink !== undefined) interfaces.push(...placeOf(uplink, meterPriorities))
+  return { placed: [], interfaces, isOpen: isOpen(journal) }
+}
+
+const detours = [ratePriority.detour]
+
+function placeOf(on: { readonly ifindex?: number }, priorities: readonly number[]): OwnPlace[] {
+  return numberOf(on).map((ifindex) => ({ ifindex, priorities }))
+}
+
+/**
+ * True where a limit of which the ADD has not come to its end does not name what it may have made: versions before wrote down only
+ * what DEL must put back.
+ */
+function isOpen({ limits = [] }: OffloadJournal): boolean {
+  return limits.some(
+    ({ where, ops }) => where === undefined && ops.every((op) => isRestorable(op) || op.do === 'clsact.add'),
+  )
 }
 
 /**
@@ -73,6 +151,11 @@ function isHostFilter(op: Op): boolean {
 
 function opsOf(journal: OffloadJournal | undefined): readonly Op[] {
   return (journal?.limits ?? []).flatMap(({ ops }) => ops)
+}
+
+function peerOfPod(kernel: Kernel, ifname: string): LinkFacts | undefined {
+  const link = kernel.link('pod', ifname)
+  return link?.kind === 'veth' ? peerOf(kernel, link) : undefined
 }
 
 /** A PF may have got another name since the ADD. */
@@ -106,18 +189,13 @@ export function isAsSet(kernel: Kernel, op: Op): boolean {
  * have the other in its own namespace.
  */
 export function peerOf(kernel: Kernel, link: LinkFacts): LinkFacts | undefined {
-  if (link.lowerNetns === undefined) return undefined
-  return kernel.links('host').find(({ ifindex, kind, lower, lowerNetns }) => {
-    return kind === 'veth' && ifindex === link.lower && lower === link.ifindex && lowerNetns !== undefined
-  })
+  if (link.lowerNetns === undefined || link.lower === undefined) return undefined
+  const peer = kernel.link('host', link.lower)
+  const isPeer = peer?.kind === 'veth' && peer.lower === link.ifindex && peer.lowerNetns !== undefined
+  return isPeer ? peer : undefined
 }
 
 /** Settings that were there before, and had a value: the others are made by us, and found by their names. */
 export function isRestorable(op: Op): boolean {
   return op.do === 'vf.set' || op.do === 'devlink.rate.set'
-}
-
-/** A clsact in the pod leaves no note on the host that it is ours. */
-function isPodClsact(op: Op): op is Extract<Op, { do: 'clsact.add' | 'clsact.del' }> {
-  return op.do === 'clsact.add' && op.side === 'pod'
 }

@@ -17,7 +17,7 @@ import type { AddContext, Part, Planned, Shared, TraceContext } from './part.ts'
 import type { Port, Wire } from './port.ts'
 import { planRates, type RateFacts, type RateGoal, type RateWay } from './rate-plan.ts'
 import { bytesOfMegabits } from './rate-rules.ts'
-import { isRestorable, peerOf, ratesRemoval } from './rates-removal.ts'
+import { peerOf, ratesRemoval } from './rates-removal.ts'
 import type { LimitRecord, OffloadJournal } from './record.ts'
 
 export const ratesPart: Part = {
@@ -61,8 +61,7 @@ function planOf(context: AddContext): Planned {
 }
 
 /**
- * An interface has one limit. A shaper of ours bears no attachment's name, only that it is ours: whoever lost the record
- * of it, or wants a second one, must have the first removed; and nothing that takes back this ADD may take it along.
+ * An interface has one limit: whoever lost the record of it, or wants a second one, must have the first removed.
  */
 function refuseShaped(kernel: Kernel, { link }: Port, { peer }: RateFacts, goals: readonly RateGoal[]): void {
   const wanted = goals.flatMap(({ ways }) => ways.flatMap(({ ops }) => ops))
@@ -73,7 +72,7 @@ function refuseShaped(kernel: Kernel, { link }: Port, { peer }: RateFacts, goals
     const isMeant = wanted.some(
       (op) => op.do === 'shaper.add' && op.shaper.side === side && op.shaper.link === at?.name,
     )
-    if (!isMeant || at === undefined || kernel.rates().shaper(side, at.ifindex) === undefined) continue
+    if (!isMeant || at === undefined || !kernel.rates().isShaped(side, at.ifindex)) continue
     throw new CniError(
       code.tryAgainLater,
       `Cannot limit "${at.name}": it has a limit of ours already, which needs a DEL first`,
@@ -130,10 +129,9 @@ function wayPast(kernel: Kernel, wire: Wire, others: readonly OffloadJournal[]):
     : directWay(kernel, wire)
 }
 
-/** What a DEL must get along with when the ADD dies on the way: what may have been changed, and to what. */
+/** What a DEL must get along with when the ADD dies on the way: what may have been made or changed, on which interfaces, and from what. */
 function beforehand({ direction, limit, ways }: RateGoal): LimitRecord {
-  const ops = ways.flatMap((way) => way.ops).filter((op) => isRestorable(op) || op.do === 'clsact.add')
-  return { direction, rate: limit.rate, burst: limit.burst, ops }
+  return { direction, rate: limit.rate, burst: limit.burst, ops: ways.flatMap((way) => way.ops) }
 }
 
 /**

@@ -1,25 +1,12 @@
-/** DEL finds everything of an attachment by cookie; the record only makes it quicker and names the pod. */
-import { CniError, code } from '../cni/error.ts'
+/** DEL finds everything of an attachment by its record or, without one, by cookie; and the pod by either. */
 import type { Request } from '../cni/request.ts'
-import type { OpenNetns } from '../kernel/machine.ts'
 import { notice } from '../lib/notice.ts'
-import { faultPoint } from '../ops/fault.ts'
 import { isGone } from '../ops/held-netns.ts'
 import { openOwnersNetns } from '../ops/owner-netns.ts'
 import { type PluginRecord, RecordError } from '../ops/record.ts'
 import type { RecordName, RecordStore } from '../ops/record-store.ts'
-import { releaseClsact } from './clsact.ts'
-import { removeFilters } from './filters.ts'
-import { type DeviceRecords, isTakenOver } from './handover.ts'
-import type { Attachment } from './identity.ts'
-import { otherEntries } from './other-entries.ts'
-import type { RemovalPart } from './part.ts'
 import type { OffloadJournal } from './record.ts'
-
-/** What a removal works with. */
-export interface RemovalSetting extends DeviceRecords {
-  readonly parts: readonly RemovalPart[]
-}
+import { type Locked, type RemovalSetting, sweep, sweepUnrecorded } from './sweep.ts'
 
 /**
  * Removes everything of the request's attachment. Needs no record, prevResult, runtimeConfig or namespace. What another
@@ -27,29 +14,29 @@ export interface RemovalSetting extends DeviceRecords {
  * network that the pod has left for another one. Once the pod is gone it goes too: the network may have been renamed.
  * @throws CniError 103 when something could not be removed
  */
-export function removeAttachment(setting: RemovalSetting, request: Request): void {
-  const { machine, store } = setting
-  const { containerId: containerID, ifname, name: network } = request
+export function removeAttachment(setting: RemovalSetting, request: Request, locked: Locked): void {
+  const { store } = setting
+  const { containerId: containerID, ifname, name: network, netns } = request
+  const own = store.nameOf(network, containerID, ifname)
+  removeNamed(setting, own, netns, locked, () => {
+    for (const name of store.list()) {
+      const isOther = name.containerID === containerID && name.ifname === ifname && name.subject !== network
+      if (isOther && isDead(setting, store, name)) removeRecorded(setting, name, netns)
+    }
+  })
+}
+
+/** Says what stays of other networks, where this one has no record. */
+function tellOfOthers(setting: RemovalSetting, { subject, containerID, ifname }: RecordName): void {
+  const { store } = setting
   const mine = store.list().filter((name) => name.containerID === containerID && name.ifname === ifname)
-  const names = mine.filter((name) => name.subject === network || isDead(setting, store, name))
-  if (!mine.some(({ subject }) => subject === network)) {
-    const stays = mine.filter((name) => !names.includes(name))
-    for (const { subject } of stays) {
-      notice(
-        `vf-offload: network "${network}" has no record of container "${containerID}", interface "${ifname}"; what network "${subject}" has made for it stays until a DEL of that network, because the pod lives`,
-      )
-    }
-    // What is in the pod may be that of the other network, whose names there do not tell the two apart.
-    const pod = stays.length > 0 ? undefined : openOwnersNetns(machine, undefined, request.netns)
-    try {
-      sweep(setting, { network, containerID, ifname }, pod, undefined)
-    } finally {
-      pod?.close()
-    }
-    // Its report is not lost with it.
-    store.remove(store.nameOf(network, containerID, ifname))
+  if (mine.some((name) => name.subject === subject)) return
+  for (const name of mine) {
+    if (isDead(setting, store, name)) continue
+    notice(
+      `vf-offload: network "${subject}" has no record of container "${containerID}", interface "${ifname}"; what network "${name.subject}" has made for it stays until a DEL of that network, because the pod lives`,
+    )
   }
-  for (const name of names) removeRecorded(setting, name, request.netns)
 }
 
 /** True when the record can be read and says that its owner's namespace is gone. */
@@ -66,20 +53,73 @@ export function isDead(
   }
 }
 
-/** Removes everything of the attachment that has a record at `name`, and the record. @throws CniError 103 */
+/** Removes everything of the attachment that has a record at `name`, and the record. The lock is held. @throws CniError 103 */
 export function removeRecorded(setting: RemovalSetting, name: RecordName, netns: string): void {
+  const record = usable(setting.store, name)
+  if (record === undefined) removeNamed(setting, name, netns, (action) => action())
+  else removeBy(setting, name, record, netns)
+}
+
+/**
+ * Removes everything of the attachment that has, or had, a record at `name`. The lock is not held: it is taken for what is done by the
+ * record and, where that is of no use, for what a look without it has found. `more` is run under it, in the end.
+ * @throws CniError 103
+ */
+export function removeNamed(
+  setting: RemovalSetting,
+  name: RecordName,
+  netns: string,
+  locked: Locked,
+  more: () => void = () => undefined,
+): void {
   const { machine, store } = setting
-  const read = readUsable(store, name)
-  const record = read === 'broken' ? undefined : read
-  const pod = openOwnersNetns(machine, record?.owner, netns)
+  const byRecord = (): boolean => {
+    const record = usable(store, name)
+    if (record === undefined) return false
+    removeBy(setting, name, record, netns)
+    more()
+    return true
+  }
+  if (isListed(store, name) && locked(byRecord)) return
+  const pod = openOwnersNetns(machine, undefined, netns)
   try {
-    const attachment = { network: name.subject, containerID: name.containerID, ifname: name.ifname }
-    sweep(setting, attachment, pod, { journal: record?.journal })
+    const isRecorded = () => usable(store, name) !== undefined
+    sweepUnrecorded(setting, attachmentOf(name), pod, locked, isRecorded, () => {
+      if (byRecord()) return
+      tellOfOthers(setting, name)
+      dropRecord(store, name)
+      more()
+    })
   } finally {
     pod?.close()
   }
-  // The rates of VF and devlink port that a record spoke of bear no cookie: whoever can read it may want to look.
-  if (read === 'broken') {
+}
+
+function removeBy(
+  setting: RemovalSetting,
+  name: RecordName,
+  record: PluginRecord<OffloadJournal>,
+  netns: string,
+): void {
+  const pod = openOwnersNetns(setting.machine, record.owner, netns)
+  try {
+    sweep(setting, attachmentOf(name), pod, record)
+  } finally {
+    pod?.close()
+  }
+  setting.store.remove(name)
+}
+
+function attachmentOf({ subject: network, containerID, ifname }: RecordName) {
+  return { network, containerID, ifname }
+}
+
+/** Removes what there is of a record that is of no use, and its report. */
+function dropRecord(store: RecordStore<OffloadJournal>, name: RecordName): void {
+  const read = isListed(store, name) ? readOrWhy(store, name) : undefined
+  if (typeof read === 'string') {
+    notice(`vf-offload: ${read}; what it spoke of is looked for by cookie`)
+    // The rates of VF and devlink port that a record spoke of bear no cookie: whoever can read it may want to look.
     const aside = store.putAside(name)
     notice(
       `vf-offload: the record is put aside as "${aside}"; a rate of the VF or its devlink port, if it spoke of one, is as it was set`,
@@ -88,85 +128,31 @@ export function removeRecorded(setting: RemovalSetting, name: RecordName, netns:
   store.remove(name)
 }
 
-/** The record, or that it can't be read: nearly all that matters can be found without it. */
-function readUsable(
+/** By its name: one that is too long for a file is in no list, and can't be opened. */
+function isListed(store: RecordStore<OffloadJournal>, { subject, containerID, ifname }: RecordName): boolean {
+  return store
+    .list()
+    .some((one) => one.subject === subject && one.containerID === containerID && one.ifname === ifname)
+}
+
+/** The record; undefined without one that can be read. Nearly all that matters can be found without it. */
+function usable(
   store: RecordStore<OffloadJournal>,
   name: RecordName,
-): PluginRecord<OffloadJournal> | 'broken' | undefined {
+): PluginRecord<OffloadJournal> | undefined {
+  const read = isListed(store, name) ? readOrWhy(store, name) : undefined
+  return typeof read === 'string' ? undefined : read
+}
+
+/** The record, or why it can't be read. @throws RecordError for a newer version's */
+function readOrWhy(
+  store: RecordStore<OffloadJournal>,
+  name: RecordName,
+): PluginRecord<OffloadJournal> | string | undefined {
   try {
     return store.read(name)
   } catch (error) {
     if (!(error instanceof RecordError) || error.isNewer) throw error
-    notice(`vf-offload: ${error.message}; what it spoke of is looked for by cookie`)
-    return 'broken'
+    return error.message
   }
-}
-
-/**
- * Removes everything of an attachment: the filters of all parts in one search, since a dump is of all filters of the
- * host; then the rest, part by part. `found` is its record; without one each part goes by what the kernel shows. Cookies
- * do not tell entries of one list apart: what the record does not speak of, and in its absence what another name's does, is
- * another entry's. Each step is tried whatever became of the others.
- * @throws CniError 103 with all that could not be removed
- */
-export function sweep(
-  setting: RemovalSetting,
-  attachment: Attachment,
-  pod: OpenNetns | undefined,
-  found: { readonly journal: OffloadJournal | undefined } | undefined,
-): void {
-  const { machine } = setting
-  const kernel = machine.openKernel(pod)
-  const errors: string[] = []
-  const step = <T>(action: () => T): T | undefined => {
-    try {
-      faultPoint('op', 'before')
-      const result = action()
-      faultPoint('op', 'after')
-      return result
-    } catch (error) {
-      errors.push(error instanceof Error ? error.message : String(error))
-      return undefined
-    }
-  }
-  const { journal } = found ?? {}
-  const links = new Set<number>()
-  for (const link of [journal?.uplink, journal?.representor]) if (link !== undefined) links.add(link.ifindex)
-  const touched = (ifindex: number) => {
-    links.add(ifindex)
-  }
-  const expected = found !== undefined
-  try {
-    const parts = partsIn(setting, attachment, journal)
-    const cookies = parts
-      .filter((part) => journal === undefined || part.filters(journal))
-      .map((part) => part.cookie(attachment, machine.sha256))
-    const removed = step(() => (cookies.length === 0 ? [] : removeFilters(kernel, cookies)))
-    for (const { ifindex } of removed ?? []) touched(ifindex)
-    const taken = (device: string) => isTakenOver(setting, attachment, device)
-    const removal = { machine, kernel, attachment, pod, journal, expected, isTakenOver: taken, step, touched }
-    for (const part of parts.toReversed()) part.remove({ ...removal, filtersGone: removed !== undefined })
-    for (const ifindex of links) step(() => releaseClsact(machine, kernel, ifindex))
-  } finally {
-    kernel.close()
-  }
-  if (errors.length > 0) {
-    const { containerID, ifname } = attachment
-    throw new CniError(
-      code.notRestored,
-      `Cannot remove everything of container "${containerID}", interface "${ifname}"`,
-      { details: errors.join('; ') },
-    )
-  }
-}
-
-/** The parts that are this entry's to remove. */
-function partsIn(
-  { machine, parts, otherStores }: RemovalSetting,
-  attachment: Attachment,
-  journal: OffloadJournal | undefined,
-): readonly RemovalPart[] {
-  if (journal !== undefined) return parts.filter((part) => part.recorded(journal))
-  const others = otherEntries({ machine, otherStores }, attachment)
-  return parts.filter((part) => !others.some((other) => part.recorded(other)))
 }

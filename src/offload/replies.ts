@@ -6,7 +6,7 @@ import type { LinkFacts, RouteFacts, SourceRuleFacts } from '../kernel/facts.ts'
 import { contains, formatCidr, ipFamily, networkOf, parseCidr, parseIp } from '../lib/ip.ts'
 import type { Op, RouteSpec } from '../ops/op.ts'
 import type { OffloadFacts, PodAddress } from './facts.ts'
-import { type Identity, rulePriority } from './identity.ts'
+import { type Identity, isRouteTable, rulePriority } from './identity.ts'
 
 /** Number of the routing table that everybody uses who names none. */
 const mainTable = 254
@@ -71,6 +71,8 @@ function leadsOut(
   link: LinkFacts,
 ): boolean {
   const src = parseCidr(rule.src)
+  // Another network of this pod may have one, which goes with that network.
+  if (isRouteTable(rule.table)) return false
   if (rule.table === mainTable || ipFamily(src.ip) !== ipFamily(ip) || !contains(src, parseIp(ip)))
     return false
   const ways = routes.filter((route) => route.table === rule.table && !isLocal(route))

@@ -53,7 +53,7 @@ export function offloadDel(machine: Machine, name: OffloadName): (request: Reque
     explained(() => {
       const { stateDir } = readTeardown(request)
       const setting = { machine, ...storesOf(name, stateDir), parts: removalsOf(name) }
-      withLockOrNone(machine, () => removeAttachment(setting, request))
+      removeAttachment(setting, request, (action) => withLockOrNone(machine, action))
     })
 }
 
@@ -61,17 +61,17 @@ export function offloadDel(machine: Machine, name: OffloadName): (request: Reque
  * The shared lock, or none where there can be no file for it: then nobody else has it either. An ADD can't begin there, and
  * a DEL must not fail for that.
  */
-function withLockOrNone(machine: Machine, action: () => void): void {
+function withLockOrNone<T>(machine: Machine, action: () => T): T {
   let isLocked = false
   try {
-    withSharedLock(machine, () => {
+    return withSharedLock(machine, () => {
       isLocked = true
-      action()
+      return action()
     })
   } catch (error) {
     if (isLocked || !(error instanceof Error) || !hasNoPlace(error)) throw error
     notice(`vf-offload: DEL goes on without the node's lock: ${error.message}`)
-    action()
+    return action()
   }
 }
 

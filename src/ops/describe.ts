@@ -1,6 +1,6 @@
 /** One `ip`, `tc` or `nft` line for each operation: what a log, an error and a report show, and what one can type. */
 import { ipFamily } from '../lib/ip.ts'
-import { meterPriority, policeMtu, ratePriority, shaperHandle } from '../lib/rate-numbers.ts'
+import { meterPriority, policeMtu, ratePriority, shaperMark } from '../lib/rate-numbers.ts'
 import type {
   CarriedOp,
   Classifier,
@@ -9,6 +9,7 @@ import type {
   Op,
   RateSpec,
   RouteSpec,
+  ShaperSpec,
   Side,
   SteerSpec,
   VfAttributes,
@@ -48,10 +49,10 @@ export function describe(op: Op): string {
       return `tc filter del dev ${op.rule.link} ingress prio ${op.rule.prio} handle ${numberWord(op.handle)} flower # ${portWords(op.rule)}`
     case 'shaper.add': {
       const { side, link, limit } = op.shaper
-      return `${prefix(side)}tc qdisc add dev ${link} root handle ${(shaperHandle >>> 16).toString(16)}: tbf ${rateWords(op.shaper)} limit ${limit}b`
+      return `${prefix(side)}tc qdisc add dev ${link} root handle ${handleOf(op.shaper)} tbf ${rateWords(op.shaper)} limit ${limit}b`
     }
     case 'shaper.del':
-      return `${prefix(op.shaper.side)}tc qdisc del dev ${op.shaper.link} root handle ${(shaperHandle >>> 16).toString(16)}:`
+      return `${prefix(op.shaper.side)}tc qdisc del dev ${op.shaper.link} root handle ${handleOf(op.shaper)}`
     case 'ifb.add':
       return `${prefix(op.side)}ip link add ${op.name} address ${op.mac} mtu ${op.mtu} up type ifb`
     case 'ifb.del':
@@ -182,6 +183,11 @@ function policeWords(spec: RateSpec, conform: string): string {
 
 function verb(name: string): string {
   return name.slice(name.lastIndexOf('.') + 1)
+}
+
+/** A qdisc's handle as tc has it. */
+function handleOf({ cookie }: Pick<ShaperSpec, 'cookie'>): string {
+  return `${(shaperMark(cookie).handle >>> 16).toString(16)}:`
 }
 
 function prefix(side: Side): string {

@@ -107,6 +107,8 @@ export interface ShaperSpec extends RateSpec {
   /** Its number, where it is known: a name may change. */
   readonly ifindex?: number
   readonly limit: number
+  /** Cookie of the limit, hex, which its handle is made from; absent in records of versions whose shapers bore nobody's mark. */
+  readonly cookie?: string
 }
 
 /** A filter that sends everything that `link` receives through another interface of the same side, an ifb. */

@@ -150,6 +150,7 @@ const shaper = {
     link: named,
     ifindex: maybe(ifindex),
     limit: amount,
+    cookie: maybe(hex),
   }),
 }
 const ifb = { side, name: newName, mac, mtu: u32 }

@@ -87,6 +87,8 @@ function podWith(
       routes: never,
       ownFilters: never,
       removeFilters: never,
+      placedFilters: never,
+      removeReplies: never,
       removeTable: never,
       bridgeVlans: never,
     },

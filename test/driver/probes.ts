@@ -4,7 +4,8 @@ import { readdirSync, readlinkSync } from 'node:fs'
 import type { Request } from '../../src/cni/request.ts'
 import type { Kernel } from '../../src/kernel/kernel.ts'
 import { linuxMachine } from '../../src/kernel/linux-machine.ts'
-import { findOwnFilters, removeSteers } from '../../src/kernel/steer.ts'
+import { findOwnFilters } from '../../src/kernel/own-filters.ts'
+import { removeSteers } from '../../src/kernel/steer.ts'
 import { NetlinkSocket } from '../../src/netlink/socket.ts'
 import { partsOf } from '../../src/offload/parts.ts'
 import { offloadJournal } from '../../src/offload/record.ts'
@@ -114,17 +115,13 @@ export function removeAttachment(
     ...linuxMachine,
     openKernel: (): Kernel => {
       const kernel = linuxMachine.openKernel()
-      const socket = new NetlinkSocket(disturbed(disturbance))
+      const disturb = disturbed(disturbance)
       return {
         ...kernel,
         ownFilters: (prefix) => {
-          const found = findOwnFilters(socket, prefix)
+          const found = findOwnFilters(() => new NetlinkSocket(disturb()), prefix)
           counts.push(found.length)
           return found
-        },
-        close: () => {
-          socket.close()
-          kernel.close()
         },
       }
     },
@@ -141,38 +138,39 @@ export function removeAttachment(
       parts: partsOf('vf-offload'),
     },
     request,
+    (action) => action(),
   )
   return counts
 }
 
 /** Takes a steering filter back, as a rollback does. */
 export function takeBack(ifindex: number, rule: SteerSpec, disturbance: Disturbance): void {
-  const socket = new NetlinkSocket(disturbed(disturbance))
+  const socket = new NetlinkSocket(disturbed(disturbance)())
   removeSteers(socket, [{ ifindex, spec: rule }])
   socket.close()
 }
 
 const RTM_GETTFILTER = 46
 
-/** A transport with another program at work between the first datagram of a dump of filters and the second. */
-function disturbed(
-  { times, command }: Disturbance = { times: 0, command: [] },
-): ReturnType<typeof openNetlink> {
-  const transport = openNetlink(0)
+/** Opens transports with another program at work between the first datagram of a dump of filters and the second. */
+function disturbed({ times, command }: Disturbance = { times: 0, command: [] }) {
   let left = times
-  let isFirst = false
-  return {
-    ...transport,
-    send: (message) => {
-      isFirst = message[4] === RTM_GETTFILTER
-      transport.send(message)
-    },
-    recv: () => {
-      const datagram = transport.recv()
-      if (isFirst && left-- > 0) run([...command])
-      isFirst = false
-      return datagram
-    },
+  return (): ReturnType<typeof openNetlink> => {
+    const transport = openNetlink(0)
+    let isFirst = false
+    return {
+      ...transport,
+      send: (message) => {
+        isFirst = message[4] === RTM_GETTFILTER
+        transport.send(message)
+      },
+      recv: () => {
+        const datagram = transport.recv()
+        if (isFirst && left-- > 0) run([...command])
+        isFirst = false
+        return datagram
+      },
+    }
   }
 }
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { addressesOn, allRoutes, changeAddress, changeRoute } from '../../src/kernel/addressing.ts'
-import { changeRule, removeTable, sourceRules } from '../../src/kernel/rules.ts'
+import { changeRule, removeReplies, removeTable, sourceRules } from '../../src/kernel/rules.ts'
 import type { Message } from '../../src/netlink/message.ts'
 import { addrMessage } from '../../src/netlink/rtnl/addr.ts'
 import { AF, RTM } from '../../src/netlink/rtnl/const.ts'
@@ -234,22 +234,34 @@ describe('rules', () => {
       { rtm_family: AF.AF_INET, rtm_dst_len: 24, RTA_DST: '10.2.0.0', RTA_TABLE: 254, RTA_OIF: 7 },
     ]
     const answer = ({ type, payload }: Message): Answer => {
-      if (type === RTM.RTM_GETRULE) {
-        const { family } = ruleMessage.decode(payload)
-        const found = rules.filter((rule) => family === 0 || rule.family === family)
+      if (type === RTM.RTM_GETROUTE) {
+        const { rtm_family: family, RTA_TABLE: table } = routeMessage.decode(payload)
+        const found = routes.filter((one) => one.rtm_family === family && one.RTA_TABLE === table)
+        if (found.length === 0) return { errno: 2, text: 'ipv4: FIB table does not exist' }
         return {
-          messages: found.map((rule) => ({ type: RTM.RTM_NEWRULE, payload: ruleMessage.encode(rule) })),
+          messages: found.map((route) => ({ type: RTM.RTM_NEWROUTE, payload: routeMessage.encode(route) })),
         }
       }
-      if (type === RTM.RTM_GETROUTE)
-        return {
-          messages: routes.map((route) => ({ type: RTM.RTM_NEWROUTE, payload: routeMessage.encode(route) })),
-        }
+      if (type !== RTM.RTM_DELRULE && type !== RTM.RTM_DELROUTE) throw new TypeError('nothing else is read')
       if (gone) return { errno: type === RTM.RTM_DELRULE ? 2 : 3 }
       const isRule = type === RTM.RTM_DELRULE
+      const [rule, route] = [ruleMessage.decode(payload), routeMessage.decode(payload)]
+      // The first that agrees with all that is given, as the kernel has it.
       const at = isRule
-        ? rules.findIndex(({ FRA_SRC: src }) => src === ruleMessage.decode(payload).FRA_SRC)
-        : routes.findIndex(({ RTA_DST: dst }) => dst === routeMessage.decode(payload).RTA_DST)
+        ? rules.findIndex(
+            (one) =>
+              one.family === rule.family &&
+              one.FRA_TABLE === rule.FRA_TABLE &&
+              one.FRA_PRIORITY === rule.FRA_PRIORITY &&
+              (rule.FRA_SRC === undefined || one.FRA_SRC === rule.FRA_SRC),
+          )
+        : routes.findIndex(
+            (one) =>
+              one.rtm_family === route.rtm_family &&
+              one.RTA_DST === route.RTA_DST &&
+              one.RTA_TABLE === route.RTA_TABLE,
+          )
+      if (at < 0) return { errno: isRule ? 2 : 3 }
       ;(isRule ? rules : routes).splice(at, 1)
       return {}
     }
@@ -269,18 +281,30 @@ describe('rules', () => {
   })
 
   test('another refusal is not', () => {
-    const { socket } = answering(({ type }) =>
-      type === RTM.RTM_GETRULE
-        ? {
-            messages: [
-              {
-                type: RTM.RTM_NEWRULE,
-                payload: ruleMessage.encode({ family: 2, FRA_TABLE: 77, FRA_PRIORITY: 1 }),
-              },
-            ],
-          }
-        : { errno: 1 },
-    )
+    const { socket } = answering(() => ({ errno: 1 }))
     expect(() => removeTable(socket, 77, 1)).toThrow('EPERM')
+  })
+
+  test('what a record has goes one by one, and nothing is listed', () => {
+    const { rules, routes, socket, asked } = tables()
+    const ours = [
+      { src: '10.1.0.5', table: 77, priority: 30_000 },
+      { src: '2001:db8::5', table: 77, priority: 30_000 },
+    ]
+    const ways = [
+      { dst: '10.1.0.0/24', link: 'net1', table: 77 },
+      { dst: '2001:db8::/64', link: 'net1', table: 77 },
+      // It went with its interface.
+      { dst: '0.0.0.0/0', gw: '10.1.0.1', link: 'net1', table: 77 },
+      // Of the main table nothing is ours.
+      { dst: '10.2.0.0/24', link: 'net1' },
+    ]
+    removeReplies(socket, ours, ways)
+    expect(rules.map(({ FRA_SRC: src }) => src)).toEqual(['10.1.0.9', '10.1.0.7'])
+    expect(routes.map(({ RTA_DST: dst }) => dst)).toEqual(['10.2.0.0'])
+    expect(new Set(asked.map(({ type }) => type))).toEqual(new Set([RTM.RTM_DELRULE, RTM.RTM_DELROUTE]))
+    removeReplies(socket, ours, ways)
+    const refusing = answering(() => ({ errno: 1 }))
+    expect(() => removeReplies(refusing.socket, ours, [])).toThrow('EPERM')
   })
 })

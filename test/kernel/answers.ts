@@ -14,6 +14,8 @@ export interface Answer {
 
 export interface Answering {
   readonly socket: NetlinkSocket
+  /** The same as if it were newly opened: what was on its way is not any more. */
+  readonly open: () => NetlinkSocket
   /** Every request, in order. */
   readonly asked: readonly Message[]
   /** Datagrams in which they came. */
@@ -47,7 +49,11 @@ export function answering(answer: (request: Message) => Answer): Answering {
     },
     close: () => undefined,
   })
-  return { socket, asked, datagrams: () => datagrams }
+  const open = () => {
+    waiting.length = 0
+    return socket
+  }
+  return { socket, open, asked, datagrams: () => datagrams }
 }
 
 /** The kernel takes what is sent, and its answers are lost. */

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { addDetour, removeEveryFrame } from '../../src/kernel/catch-all.ts'
 import { classifiers, everyFrameOptions } from '../../src/kernel/every-frame.ts'
-import { deleteOwnFilters, findOwnFilters } from '../../src/kernel/steer.ts'
+import { deleteOwnFilters, findOwnFilters } from '../../src/kernel/own-filters.ts'
 import { fromHex } from '../../src/lib/hex.ts'
 import { RTM } from '../../src/netlink/rtnl/const.ts'
 import { actionList, redirectTo } from '../../src/netlink/tc/action.ts'
@@ -24,7 +24,7 @@ function kernelWith(
 ) {
   const filters: Uint8Array[] = []
   const removed: { handle: number; kind: string | undefined }[] = []
-  const { socket, asked } = answering(({ type, payload }) => {
+  const { socket, open, asked } = answering(({ type, payload }) => {
     const wanted = tcMessage.decode(payload)
     if (type === RTM.RTM_NEWTFILTER) {
       if (!kinds.some((kind) => kind === wanted.TCA_KIND)) return { errno: 2, text: words }
@@ -45,7 +45,7 @@ function kernelWith(
   })
   const tried = () =>
     asked.flatMap((one) => (one.type === RTM.RTM_NEWTFILTER ? decodeFilter(one).TCA_KIND : []))
-  return { socket, tried, removed }
+  return { socket, open, tried, removed }
 }
 
 describe('a detour', () => {
@@ -83,10 +83,10 @@ describe.each([
   ['u32', true, 0x80000800],
 ] as const)('%s, with a filter of others in its slot: %s', (classifier, shared, handle) => {
   test('goes by handle, or with its slot where nobody else is in it: by its attachment and by a search', () => {
-    const { socket, removed } = kernelWith([classifier], { shared })
+    const { socket, open, removed } = kernelWith([classifier], { shared })
     addDetour(socket, 7, 9, spec)
     removeEveryFrame(socket, 7, 60_000, cookie)
-    const own = findOwnFilters(socket, cookie)
+    const own = findOwnFilters(open, cookie)
     expect(own).toMatchObject([{ ifindex: 7, prio: 60_000, kind: classifier, cookie }])
     deleteOwnFilters(socket, own)
     expect(removed).toEqual([

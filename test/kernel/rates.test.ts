@@ -68,14 +68,14 @@ describe('shapers', () => {
   })
 
   test('are told by kind, handle and place; rate and burst come back', () => {
-    expect(shaperOn(answering(() => qdisc({})).socket, 3)).toEqual({ ...limit, limit: 2_600_000 })
+    expect(shaperOn(answering(() => qdisc({})).socket, 3, undefined)).toEqual({ ...limit, limit: 2_600_000 })
     for (const other of [
       { tcm_handle: 0x10000 },
       { tcm_ifindex: 4 },
       { tcm_parent: 0x10000 },
       { TCA_KIND: 'fq_codel', TCA_OPTIONS: new Uint8Array(4) },
     ])
-      expect(shaperOn(answering(() => qdisc(other)).socket, 3)).toBeUndefined()
+      expect(shaperOn(answering(() => qdisc(other)).socket, 3, undefined)).toBeUndefined()
   })
 
   test.each([
@@ -84,7 +84,7 @@ describe('shapers', () => {
     [19, undefined],
     [1, 'EPERM'],
   ])('a removal that is answered with errno %s', (errno, thrown) => {
-    const remove = () => removeShaper(answering(() => ({ errno })).socket, 3)
+    const remove = () => removeShaper(answering(() => ({ errno })).socket, 3, undefined)
     if (thrown === undefined) expect(remove).not.toThrow()
     else expect(remove).toThrow(thrown)
   })

@@ -1,5 +1,5 @@
 // The tables of net/sched as far as clsact and flower go, behind a socket.
-import type { Message } from '../../src/netlink/message.ts'
+import { type Message, NLM_F } from '../../src/netlink/message.ts'
 import { RTM } from '../../src/netlink/rtnl/const.ts'
 import { flowerOf, placeOf } from '../../src/netlink/tc/filter.ts'
 import { type Flower, TCA_CLS_FLAGS } from '../../src/netlink/tc/flower.ts'
@@ -25,6 +25,7 @@ export class Sched {
   #handles = 0
   readonly #kernel = answering((request) => this.#answer(request))
   readonly socket = this.#kernel.socket
+  readonly open = this.#kernel.open
 
   constructor(takes: true | string = 'driver has no flow tables') {
     this.takes = takes
@@ -50,15 +51,21 @@ export class Sched {
         for (const filter of this.filters.filter((one) => one.tcm_ifindex === ifindex)) this.#drop(filter)
         return this.qdiscs.delete(ifindex) ? {} : { errno: 22 }
       case RTM.RTM_GETQDISC:
+        if (!isDump(request)) {
+          const kind = this.qdiscs.get(ifindex)
+          return kind === undefined ? { errno: 2 } : { messages: [this.#qdisc(ifindex, kind)] }
+        }
         return { messages: [...this.qdiscs].map(([index, kind]) => this.#qdisc(index, kind)) }
       case RTM.RTM_GETTFILTER: {
-        const found = this.filters.filter((one) => one.tcm_ifindex === ifindex && one.tcm_parent === parent)
+        const isWanted = isDump(request) ? isShown : isSame
+        const found = this.filters.filter(
+          (one) => one.tcm_ifindex === ifindex && one.tcm_parent === parent && isWanted(one, asked),
+        )
+        if (!isDump(request) && found.length === 0) return { errno: this.qdiscs.has(ifindex) ? 2 : 22 }
         return { messages: found.map((one) => message(RTM.RTM_NEWTFILTER, one)) }
       }
       case RTM.RTM_DELTFILTER: {
-        const found = this.filters.find(
-          (one) => JSON.stringify(placeOf(one)) === JSON.stringify(placeOf(asked)),
-        )
+        const found = this.filters.find((one) => isSame(one, asked))
         if (found === undefined) return { errno: this.qdiscs.has(ifindex) ? 2 : 22 }
         if (found.tcm_handle === this.busy) return { errno: 16 }
         this.#drop(found)
@@ -96,6 +103,24 @@ export class Sched {
   #qdisc(ifindex: number, kind: string) {
     return message(RTM.RTM_NEWQDISC, { tcm_ifindex: ifindex, tcm_parent: 0xfffffff1, TCA_KIND: kind })
   }
+}
+
+function isDump({ flags }: Message): boolean {
+  return (flags & NLM_F.NLM_F_DUMP) === NLM_F.NLM_F_DUMP
+}
+
+function isSame(one: Tc, asked: Tc): boolean {
+  return JSON.stringify(placeOf(one)) === JSON.stringify(placeOf(asked))
+}
+
+/** As tcf_chain_dump() has it: of a priority and a protocol, where they are asked for. */
+function isShown(one: Tc, asked: Tc): boolean {
+  const [{ priority, protocol, chain }, wanted] = [placeOf(one), placeOf(asked)]
+  return (
+    (wanted.priority === 0 || wanted.priority === priority) &&
+    (wanted.protocol === 0 || wanted.protocol === protocol) &&
+    (asked.TCA_CHAIN === undefined || asked.TCA_CHAIN === chain)
+  )
 }
 
 /** A message as an answer holds it. */

@@ -1,7 +1,8 @@
 // Steering filters, many at once: few datagrams, and what becomes of each is what becomes of it by itself.
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { addSteers, deleteOwnFilters, findOwnFilters, removeSteers } from '../../src/kernel/steer.ts'
+import { deleteOwnFilters, findOwnFilters } from '../../src/kernel/own-filters.ts'
+import { addSteers, removeSteers } from '../../src/kernel/steer.ts'
 import { RTM } from '../../src/netlink/rtnl/const.ts'
 import { flowerOf } from '../../src/netlink/tc/filter.ts'
 import type { Offload, Outcome } from '../../src/ops/op.ts'
@@ -139,13 +140,13 @@ describe('several at once', () => {
       expect.objectContaining({ message: 'RTM_DELTFILTER: EBUSY' }),
       {},
     ])
-    expect(() => deleteOwnFilters(sched.socket, findOwnFilters(sched.socket, prefix))).toThrow('EBUSY')
+    expect(() => deleteOwnFilters(sched.socket, findOwnFilters(sched.open, prefix))).toThrow('EBUSY')
   })
 
   test('ours are deleted in few datagrams, those after one that is gone too', () => {
     const sched = withClsact()
     addSteers(sched.socket, wanted(counted(300), 'off'))
-    const found = findOwnFilters(sched.socket, prefix)
+    const found = findOwnFilters(sched.open, prefix)
     sched.filters.splice(5, 1)
     const before = sched.datagrams()
     deleteOwnFilters(sched.socket, found)

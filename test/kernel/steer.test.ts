@@ -1,31 +1,23 @@
 import { describe, expect, test } from 'vitest'
 import { failure } from '../../src/cni/failure.ts'
-import {
-  addClsact,
-  deleteOwnFilters,
-  dropEmptyClsact,
-  findOwnFilters,
-  hasIngress,
-} from '../../src/kernel/steer.ts'
-import type { Message } from '../../src/netlink/message.ts'
+import { findOwnFilters } from '../../src/kernel/own-filters.ts'
 import { RTM } from '../../src/netlink/rtnl/const.ts'
 import { compareEcho } from '../../src/netlink/tc/echo.ts'
 import { actionsOf, flowerOf, placeOf } from '../../src/netlink/tc/filter.ts'
 import type { Flower } from '../../src/netlink/tc/flower.ts'
-import { CLSACT_EGRESS, CLSACT_INGRESS, type Tc, tcMessage } from '../../src/netlink/tc/msg.ts'
+import { CLSACT_INGRESS, type Tc, tcMessage } from '../../src/netlink/tc/msg.ts'
 import { peditRewrite } from '../../src/netlink/tc/pedit.ts'
 import type { SteerSpec } from '../../src/ops/op.ts'
 import { fixture, payloadOf } from '../netlink/fixtures.ts'
-import { answering } from './answers.ts'
-import { conditions, inHw, message, notInHw, Sched, skipHw, skipSw } from './sched.ts'
-import { addSteer, change, pf, prefix, removeSteer, spec, withClsact } from './steers.ts'
+import { conditions, inHw, notInHw, Sched, skipHw, skipSw } from './sched.ts'
+import { addSteer, change, pf, prefix, spec, withClsact } from './steers.ts'
 
 describe('adding', () => {
   test('a NIC that takes it: skip_sw, in hardware', () => {
     const sched = withClsact(true)
     expect(addSteer(sched.socket, pf, spec, 'prefer')).toEqual({ where: 'nic', handle: 1 })
     expect(flowerOf(sched.filters[0] as Tc)?.TCA_FLOWER_FLAGS).toBe(skipSw | inHw)
-    expect(findOwnFilters(sched.socket, prefix)).toEqual([
+    expect(findOwnFilters(sched.open, prefix)).toEqual([
       {
         ifindex: pf,
         prio: 10,
@@ -213,130 +205,6 @@ describe('what is asked for', () => {
       rest.filter((line) => !/cookie|flags|pedit|mirred/i.test(line)),
       fixture('flower-steer').command,
     ).toEqual([])
-  })
-})
-
-describe('finding and removing', () => {
-  const other = { ...spec, port: 81, cookie: '76660101aabbccdd8899aabbccddeeff' }
-  // Ours is how a cookie begins, not what it holds.
-  const foreign = { ...spec, port: 82, cookie: `0102${prefix}060708` }
-
-  function three(): Sched {
-    const sched = withClsact()
-    for (const one of [spec, other, foreign]) addSteer(sched.socket, pf, one, 'off')
-    return sched
-  }
-
-  test('by the beginning of the cookie, never a stranger’s', () => {
-    const sched = three()
-    const found = (start: string) => findOwnFilters(sched.socket, start).map(({ cookie }) => cookie)
-    expect(found(prefix)).toEqual([spec.cookie, other.cookie])
-    expect(found(other.cookie)).toEqual([other.cookie])
-    expect(found('7666020')).toEqual([])
-    expect(findOwnFilters(sched.socket, ['7666020', other.cookie])).toHaveLength(1)
-    expect(findOwnFilters(sched.socket, [])).toEqual([])
-  })
-
-  test('on every interface with clsact or ingress, and on no other', () => {
-    const sched = three()
-    sched.qdiscs.set(5, 'ingress')
-    sched.qdiscs.set(6, 'fq_codel')
-    addSteer(sched.socket, 5, spec, 'off')
-    sched.qdiscs.set(7, 'clsact')
-    addSteer(sched.socket, 7, spec, 'off')
-    expect(findOwnFilters(sched.socket, spec.cookie).map(({ ifindex }) => ifindex)).toEqual([pf, 5, 7])
-    expect([pf, 5, 6, 7, 8].map((index) => hasIngress(sched.socket, index))).toEqual([
-      true,
-      true,
-      false,
-      true,
-      false,
-    ])
-  })
-
-  test('a filter that a dump shows twice is one', () => {
-    const sched = three()
-    sched.filters.push(sched.filters[0] as Tc)
-    expect(findOwnFilters(sched.socket, prefix)).toHaveLength(2)
-  })
-
-  test('one that is gone is fine, with its qdisc too', () => {
-    const sched = three()
-    const [first] = findOwnFilters(sched.socket, prefix)
-    if (first === undefined) throw new Error('no filter')
-    deleteOwnFilters(sched.socket, [first])
-    deleteOwnFilters(sched.socket, [first])
-    sched.qdiscs.clear()
-    deleteOwnFilters(sched.socket, [first])
-    expect(findOwnFilters(sched.socket, prefix)).toEqual([])
-  })
-
-  test('taking one back needs its key and its cookie', () => {
-    const sched = three()
-    removeSteer(sched.socket, pf, { ...spec, cookie: other.cookie })
-    removeSteer(sched.socket, pf, { ...spec, port: 81 })
-    removeSteer(sched.socket, pf, { ...spec, proto: 'udp' })
-    expect(sched.filters).toHaveLength(3)
-    removeSteer(sched.socket, pf, spec)
-    expect(findOwnFilters(sched.socket, prefix).map(({ cookie }) => cookie)).toEqual([other.cookie])
-  })
-
-  test('reads what a real kernel dumps: the head of a priority, a filter with a cookie on its second action', () => {
-    const dump = fixture('answer-filter-dump').messages.filter(({ type }) => type === RTM.RTM_NEWTFILTER)
-    const ifindex = tcMessage.decode((dump[0] as Message).payload).tcm_ifindex
-    const { socket } = answering(({ type }) => {
-      if (type !== RTM.RTM_GETQDISC) return { messages: dump }
-      const qdisc = { tcm_ifindex: ifindex, tcm_parent: 0xfffffff1, TCA_KIND: 'clsact' }
-      return { messages: [message(RTM.RTM_NEWQDISC, qdisc)] }
-    })
-    expect(findOwnFilters(socket, '00112233')).toEqual([
-      {
-        ...{ ifindex, prio: 1, handle: 1, protocol: 0x0800, kind: 'flower', packets: 0n, inHw: false },
-        cookie: '00112233445566778899aabbccddeeff',
-      },
-    ])
-  })
-})
-
-describe('clsact', () => {
-  test('one that is there serves as well', () => {
-    const sched = withClsact()
-    addClsact(sched.socket, pf)
-    expect([...sched.qdiscs]).toEqual([[pf, 'clsact']])
-  })
-
-  test('goes when it is empty', () => {
-    const sched = withClsact()
-    dropEmptyClsact(sched.socket, pf)
-    expect(sched.qdiscs.size).toBe(0)
-    dropEmptyClsact(sched.socket, pf)
-  })
-
-  test.each([
-    ['ingress', CLSACT_INGRESS],
-    ['egress', CLSACT_EGRESS],
-  ])('stays while a filter is on its %s side', (_, parent) => {
-    const sched = withClsact()
-    addSteer(sched.socket, pf, spec, 'off')
-    sched.filters.push({ ...(sched.filters.pop() as Tc), tcm_parent: parent })
-    dropEmptyClsact(sched.socket, pf)
-    expect(sched.qdiscs.size).toBe(1)
-  })
-
-  test('is believed to be empty only after two looks', () => {
-    const sched = withClsact()
-    addSteer(sched.socket, pf, spec, 'off')
-    const [filter] = sched.filters.splice(0)
-    let looks = 0
-    const kernel = answering(({ type }) => {
-      if (type === RTM.RTM_GETQDISC)
-        return { messages: [message(RTM.RTM_NEWQDISC, { tcm_ifindex: pf, TCA_KIND: 'clsact' })] }
-      if (type !== RTM.RTM_GETTFILTER) throw new TypeError('removed')
-      // The first dump loses the filter, as one does that another program's changes interrupt.
-      return { messages: ++looks === 3 ? [message(RTM.RTM_NEWTFILTER, filter as Tc)] : [] }
-    })
-    dropEmptyClsact(kernel.socket, pf)
-    expect(looks).toBe(3)
   })
 })
 

@@ -15,29 +15,39 @@ export function attached(
   store: RecordStore<OffloadJournal>,
   who: { readonly containerID: string; readonly network: string; readonly netnsId: string },
   more: Partial<OffloadJournal> = {},
+  phase: 'applying' | 'attached' = 'attached',
 ) {
   const { network, netnsId } = who
   const owner = { ...who, ifname: 'net1', netns: path, bootId: node.boot }
+  const identity = identityOf(owner, (text) => node.sha256(text))
+  const { cookie } = identity
+  const handle = node.filters.length + 1
+  const at = { link: 'pf0', ifindex: pf, prio: 10, address: '10.1.0.1', proto: 'tcp', port: 8080 } as const
+  const rule = { ...at, cookie }
   const journal: OffloadJournal = {
     ...{
       device: '0000:3b:02.1',
       uplink: { name: 'pf0', ifindex: pf },
       nat: 'pod',
-      ops: [],
-      rules: [],
+      ops: [
+        {
+          do: 'rule.add',
+          side: 'pod',
+          rule: { src: '10.1.0.5', table: identity.routeTable, priority: 30_000 },
+        },
+      ],
+      rules: [{ line: '', where: 'host', mapping: 'tcp 8080 -> 80', rule, prio: 10, handle }],
       notes: [],
     },
     keys: [{ address: '10.1.0.1', proto: 'tcp', port: 8080, toAddress: '10.1.0.5', toPort: 80 }],
     ...more,
   }
-  const record = store.write(network, { schema: 1, plugin: 'vf-offload', phase: 'attached', owner, journal })
-  const identity = identityOf(owner, (text) => node.sha256(text))
-  const { cookie } = identity
+  const record = store.write(network, { schema: 1, plugin: 'vf-offload', phase, owner, journal })
   node.namespaces.set(path, netnsId)
   node.filters.push({
     ifindex: pf,
     prio: 10,
-    handle: node.filters.length + 1,
+    handle,
     protocol: 0x800,
     kind: 'flower',
     cookie,

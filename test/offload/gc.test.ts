@@ -10,6 +10,7 @@ import { rateIdentityOf } from '../../src/offload/identity.ts'
 import { collectOrphans } from '../../src/offload/orphans.ts'
 import { partsOf } from '../../src/offload/parts.ts'
 import { type OffloadJournal, offloadJournal } from '../../src/offload/record.ts'
+import type { Locked } from '../../src/offload/sweep.ts'
 import { noteAt, type RecordStore, recordStore } from '../../src/ops/record-store.ts'
 import { requestOf } from '../support/request.ts'
 import { attached, path } from './attached.ts'
@@ -37,6 +38,8 @@ afterEach(() => rmSync(stateDir, { recursive: true }))
 const attach = (containerID: string, network = 'net', netnsId = '4:1', more: Partial<OffloadJournal> = {}) =>
   attached(node, store, { containerID, network, netnsId }, more)
 
+const locked: Locked = (action) => node.withLock('', 0, action)
+
 function gc(valid?: readonly string[], name = 'net', gcLive = false) {
   const attachments = valid?.map((one) => {
     const [containerID, ifname = 'net1'] = one.split('/')
@@ -58,8 +61,9 @@ function gc(valid?: readonly string[], name = 'net', gcLive = false) {
       },
       request,
       gcLive,
+      locked,
     ),
-    ...collectOrphans(node, [store], request, gcLive),
+    ...collectOrphans(node, [store], request, gcLive, locked),
   ]
 }
 const left = () => store.list().map(({ containerID }) => containerID)
@@ -163,7 +167,7 @@ describe('GC', () => {
     expect(noteAt(`${node.sharedDir}/clsact-78`).get()).toBeUndefined()
     expect(node.limiters.map(({ cookie }) => cookie)).toEqual(cookies)
     // Filters of port mappings may use the policer.
-    expect(node.steps).toEqual(['filter', 'ports', 'filter', 'limiter'])
+    expect(node.steps).toEqual(['filter', 'filter', 'limiter', 'ports'])
   })
 
   test('goes on after an error', () => {

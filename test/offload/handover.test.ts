@@ -156,6 +156,7 @@ function del(where: keyof typeof stores, containerID: string): void {
   removeAttachment(
     { ...setting(), store, otherStores: Object.values(others), parts: partsOf('bandwidth') },
     requestOf({}, { CNI_COMMAND: 'DEL', CNI_CONTAINERID: containerID, CNI_NETNS: '' }),
+    (action) => action(),
   )
 }
 

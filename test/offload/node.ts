@@ -19,13 +19,17 @@ export class Node implements Machine {
   limiters: LimiterFacts[] = []
   /** Interfaces beside the ifbs. */
   readonly interfaces: { side: Side; link: LinkFacts }[] = []
-  /** Shapers of ours by the number of their interface, on whichever side. */
-  readonly shapers = new Map<number, ShaperFacts>()
+  /** Shapers of ours by the number of their interface, on whichever side, with the cookie of whose they are. */
+  readonly shapers = new Map<number, ShaperFacts & { readonly cookie?: string }>()
   readonly steps: string[] = []
   /** Dumps of the host's filters so far. */
   dumps = 0
   /** Dumps to come that lose everything. */
   blindDumps = 0
+  /** Of those, dumps of all interfaces that were made while the lock was held. */
+  dumpsWithLock = 0
+  /** How often the lock is held now: never more than once. */
+  locks = 0
   open = 0
   boot = 'boot-1'
   readonly sharedDir: string
@@ -66,7 +70,7 @@ export class Node implements Machine {
         tcOffload: never,
         missingNeeds: never,
       },
-      link: (side, name) => this.#links(side).find((link) => link.name === name),
+      link: (side, by) => this.#links(side).find((link) => link.name === by || link.ifindex === by),
       links: (side) => this.#links(side),
       rates: () => ({
         limiters: (cookie) => this.limiters.filter((one) => one.cookie.startsWith(cookie)),
@@ -77,23 +81,46 @@ export class Node implements Machine {
         ...{ meter: never, policerIndexes: never, portRates: never, ratesOfPort: never },
         detourDifferences: () => undefined,
         ...{ policeDifferences: () => undefined, limiterDifferences: () => [] },
-        shaper: (_side, ifindex) => this.shapers.get(ifindex),
-        removeShaper: (_side, ifindex) => {
+        shaper: (_side, ifindex, cookie) => {
+          const found = this.shapers.get(ifindex)
+          return found?.cookie === cookie ? found : undefined
+        },
+        isShaped: (_side, ifindex) => this.shapers.has(ifindex),
+        removeShaper: (_side, ifindex, cookie) => {
+          if (!this.shapers.has(ifindex) || this.shapers.get(ifindex)?.cookie !== cookie) return
           this.steps.push('shaper')
           this.shapers.delete(ifindex)
         },
+        limitersAt: (indexes, cookie) =>
+          this.limiters.filter((one) => indexes.includes(one.index) && one.cookie === cookie),
         removeIfb: (_side, name) => {
           this.ifbs.delete(name)
         },
       }),
-      ownFilters: (prefix, side = 'host') => {
+      ownFilters: (prefix, side = 'host', places) => {
         if (side === 'host') this.dumps++
+        if (places === undefined && this.locks > 0) this.dumpsWithLock++
         if (this.blindDumps-- > 0) return []
-        return this.filters.filter(({ cookie }) => [prefix].flat().some((one) => cookie.startsWith(one)))
+        const isIn = ({ ifindex, prio }: OwnFilter) =>
+          places?.some((one) => one.ifindex === ifindex && one.priorities?.includes(prio) !== false) !== false
+        return this.filters
+          .filter(isIn)
+          .filter(({ cookie }) => [prefix].flat().some((one) => cookie.startsWith(one)))
       },
+      placedFilters: (placed) =>
+        this.filters.filter((one) =>
+          placed.some(({ ifindex, prio, handle, cookie }) => {
+            const isThere = one.ifindex === ifindex && one.prio === prio && one.handle === handle
+            return isThere && one.cookie === cookie
+          }),
+        ),
       removeFilters: (filters) => {
         for (const _ of filters) this.steps.push('filter')
         this.filters = this.filters.filter((one) => !filters.includes(one))
+      },
+      removeReplies: (rules, routes) => {
+        this.steps.push('replies')
+        for (const { table } of [...rules, ...routes]) if (table !== undefined) tables.delete(table)
       },
       removeTable: (table) => {
         this.steps.push('routes')
@@ -140,7 +167,12 @@ export class Node implements Machine {
   }
 
   withLock<T>(_path: string, _milliseconds: number, action: () => T): T {
-    return action()
+    this.locks++
+    try {
+      return action()
+    } finally {
+      this.locks--
+    }
   }
 
   bootId(): string {

@@ -1,5 +1,6 @@
 import { expect, describe as group, test } from 'vitest'
 import type { LinkFacts } from '../../src/kernel/facts.ts'
+import { shaperMark } from '../../src/lib/rate-numbers.ts'
 import { type Attachment, identityOf, rateIdentityOf } from '../../src/offload/identity.ts'
 import type { Port, PortKind, Wire } from '../../src/offload/port.ts'
 import type { RateWishes } from '../../src/offload/rate-config.ts'
@@ -84,22 +85,24 @@ const ways = (wishes: RateWishes, facts: RateFacts) =>
     passedOver,
   }))
 const rate = 'rate 100000000bit burst 1000000b'
+/** Of shapers whose limit has the cookie. */
+const major = (shaperMark(cookie).handle >>> 16).toString(16)
 
 const podDetour = [
   'pod ifb',
   'pod:ip link add vfr0123456789ab address 76:66:01:02:03:04 mtu 1500 up type ifb',
-  `pod:tc qdisc add dev vfr0123456789ab root handle 7666: tbf ${rate} limit 690536b`,
+  `pod:tc qdisc add dev vfr0123456789ab root handle ${major}: tbf ${rate} limit 690536b`,
   'pod:tc qdisc add dev net1 clsact',
   `pod:tc filter add dev net1 ingress prio 60000 matchall skip_hw action mirred egress redirect dev vfr0123456789ab cookie ${cookie}`,
 ]
-const podShaper = ['pod tbf', `pod:tc qdisc add dev net1 root handle 7666: tbf ${rate} limit 690536b`]
+const podShaper = ['pod tbf', `pod:tc qdisc add dev net1 root handle ${major}: tbf ${rate} limit 690536b`]
 
 group('each kind of port', () => {
   test('veth: both limits on the host, where the pod can not reach them, with the MTU of the pair', () => {
     expect(ways(both, factsOf('veth'))).toEqual([
       {
         direction: 'toPod',
-        ways: [['host tbf', `tc qdisc add dev veth1 root handle 7666: tbf ${rate} limit 690536b`]],
+        ways: [['host tbf', `tc qdisc add dev veth1 root handle ${major}: tbf ${rate} limit 690536b`]],
         passedOver: [],
       },
       {
@@ -108,7 +111,7 @@ group('each kind of port', () => {
           [
             'host ifb',
             'ip link add vfr0123456789ab address 76:66:01:02:03:04 mtu 9000 up type ifb',
-            `tc qdisc add dev vfr0123456789ab root handle 7666: tbf ${rate} limit 690536b`,
+            `tc qdisc add dev vfr0123456789ab root handle ${major}: tbf ${rate} limit 690536b`,
             'tc qdisc add dev veth1 clsact',
             `tc filter add dev veth1 ingress prio 60000 matchall skip_hw action mirred egress redirect dev vfr0123456789ab cookie ${cookie}`,
           ],

@@ -35,12 +35,14 @@ const attach = (
   network = 'net',
   netnsId = '4:1',
   more: Partial<OffloadJournal> = {},
-) => attached(node, store, { containerID, network, netnsId }, more)
+  phase: 'applying' | 'attached' = 'attached',
+) => attached(node, store, { containerID, network, netnsId }, more, phase)
 
 const remove = (request = del()) =>
   removeAttachment(
     { machine: node, store, otherStores: [], attachStore: { list: () => [], read: () => undefined }, parts },
     request,
+    (action) => node.withLock('', 0, action),
   )
 
 function expectNothingLeft(): void {
@@ -53,7 +55,7 @@ describe('DEL', () => {
   test('takes filters, then the pod’s half, then the reservation, then the record', () => {
     const { tables } = attach()
     remove()
-    expect(node.steps).toEqual(['filter', 'routes', 'nat', 'ports'])
+    expect(node.steps).toEqual(['filter', 'replies', 'nat', 'ports'])
     expect([...tables]).toEqual([])
     expectNothingLeft()
     expect(node.open).toBe(0)
@@ -136,8 +138,57 @@ describe('DEL', () => {
     expect([...node.ifbs.keys()]).toEqual([other])
   })
 
-  test('filters of both parts are looked for in the same dumps', () => {
-    attach('container', 'net', '4:1', { limits: [] })
+  test('with a whole record each filter is asked for by its number, and nobody looks through those of others', () => {
+    const own = { network: 'net', containerID: 'container', ifname: 'net1' }
+    const { cookie } = rateIdentityOf(own, (text) => node.sha256(text))
+    const detour = { side: 'host', link: 'veth1', ifindex: 77, through: 'vfr0', cookie } as const
+    const limit = { direction: 'fromPod', rate: 1, burst: 1, where: 'host', means: 'ifb', notes: [] } as const
+    attach('container', 'net', '4:1', {
+      limits: [{ ...limit, notes: [], ops: [{ do: 'detour.add', detour }] }],
+    })
+    const place = { ifindex: 77, prio: 60_000, handle: 1, protocol: 3, kind: 'matchall' } as const
+    const rate = { ...place, cookie, packets: 0n, inHw: false }
+    const elsewhere = { ...rate, ifindex: 78 }
+    node.filters.push(rate, elsewhere)
+    const looked: unknown[] = []
+    const { openKernel } = node
+    node.openKernel = (pod) => {
+      const kernel = openKernel.call(node, pod)
+      return {
+        ...kernel,
+        ownFilters: (prefix, side, places) => {
+          looked.push(places)
+          return kernel.ownFilters(prefix, side, places)
+        },
+      }
+    }
+    remove()
+    expect(node.filters).toEqual([elsewhere])
+    // The filter of a limit bears a mark and no number: it is looked for in its priority, until two looks show none.
+    const where = [{ ifindex: 77, priorities: [60_000] }]
+    expect(looked).toEqual([where, where, where])
+  })
+
+  test('with a record of an ADD that was cut short: on the interfaces that it names', () => {
+    attach(
+      'container',
+      'net',
+      '4:1',
+      { rules: [], ops: [], representor: { name: 'pf0vf1', ifindex: 77 } },
+      'applying',
+    )
+    const [filter] = node.filters
+    if (filter === undefined) throw new Error('no filter')
+    node.filters.push({ ...filter, ifindex: 77 })
+    remove()
+    expectNothingLeft()
+    expect(node.dumpsWithLock).toBe(0)
+    expect(node.steps).toEqual(['filter', 'filter', 'routes', 'routes', 'nat', 'ports'])
+  })
+
+  test('without a record filters of both parts are looked for in the same dumps, and nobody waits for the lock meanwhile', () => {
+    const { record } = attach('container', 'net', '4:1', { limits: [] })
+    store.remove(record)
     const { cookie } = rateIdentityOf({ network: 'net', containerID: 'container', ifname: 'net1' }, (text) =>
       node.sha256(text),
     )
@@ -148,10 +199,56 @@ describe('DEL', () => {
       remove(del({ CNI_NETNS: netns }))
       return node.dumps
     }
-    // One that shows them, two that show that they are gone; of an attachment with nothing left, two.
+    // One that shows them, two that show that they are gone; of an attachment with nothing left, two. And two of the pod.
     expect(dumps(path)).toBe(3)
     expectNothingLeft()
     expect(dumps('')).toBe(2)
+    expect(node.dumpsWithLock).toBe(0)
+  })
+
+  test('without a record what a look has shown is asked for again under the lock: it may be another one’s by then', () => {
+    const { record } = attach()
+    store.remove(record)
+    const [filter] = node.filters
+    if (filter === undefined) throw new Error('no filter')
+    const { openKernel } = node
+    node.openKernel = (pod) => {
+      const kernel = openKernel.call(node, pod)
+      return {
+        ...kernel,
+        ownFilters: (...which) => {
+          const found = kernel.ownFilters(...which)
+          // Somebody empties the table, and the next ADD gets the same number.
+          if (which[1] !== 'pod') node.filters = [{ ...filter, cookie: `${filter.cookie.slice(0, 30)}ff` }]
+          return found
+        },
+      }
+    }
+    remove()
+    expect(node.filters).toHaveLength(1)
+  })
+
+  test('an ADD that comes while a DEL without a record looks around is removed by its record', () => {
+    const { record } = attach()
+    store.remove(record)
+    const { openKernel } = node
+    let isNew = true
+    node.openKernel = (pod) => {
+      const kernel = openKernel.call(node, pod)
+      return {
+        ...kernel,
+        ownFilters: (...which) => {
+          if (isNew) {
+            isNew = false
+            attach()
+          }
+          return kernel.ownFilters(...which)
+        },
+      }
+    }
+    remove()
+    expect(store.list()).toEqual([])
+    expect([...node.ports]).toEqual([])
   })
 
   test('a port whose filters could not be removed is not given away', () => {
@@ -194,7 +291,7 @@ describe('DEL', () => {
     })
     const own = { network: 'net', containerID: 'container', ifname: 'net1' }
     const { cookie } = rateIdentityOf(own, (text) => node.sha256(text))
-    const place = { ifindex: 77, prio: 60_000, handle: 1, protocol: 3 }
+    const place = { ifindex: 77, prio: 1, handle: 1, protocol: 3 }
     node.filters = [{ ...place, kind: 'matchall', cookie, packets: 0n, inHw: true }]
     node.namespaces.delete(path)
     remove(del({ CNI_NETNS: '' }))
@@ -277,7 +374,6 @@ describe('DEL', () => {
     remove()
     expect(store.list().map(({ subject }) => subject)).toEqual(['other'])
     expect([node.filters.length, node.ports.size, tables.size]).toEqual([1, 1, 2])
-    expect(node.steps).not.toContain('routes')
     attach('container', 'net')
     remove()
     expect(store.list().map(({ subject }) => subject)).toEqual(['other'])
@@ -303,7 +399,7 @@ describe('DEL', () => {
   })
 
   test('filters that keep coming back end in code 103, and the record stays', () => {
-    const { identity } = attach()
+    const { identity } = attach('container', 'net', '4:1', {}, 'applying')
     const kernel = node.openKernel()
     const [filter] = kernel.ownFilters(identity.cookie)
     node.openKernel = () => ({ ...kernel, ownFilters: () => (filter === undefined ? [] : [filter]) })

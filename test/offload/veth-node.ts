@@ -60,7 +60,7 @@ export class VethNode extends Node {
     const of = (side: string) => (side === 'pod' ? this.#pod : this.#host)
     return {
       ...super.openKernel(...pod),
-      link: (side, name) => of(side).find((one) => one.name === name),
+      link: (side, by) => of(side).find((one) => one.name === by || one.ifindex === by),
       links: (side) => of(side),
       addresses: (side) =>
         side === 'pod'

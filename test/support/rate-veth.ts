@@ -29,6 +29,9 @@ export interface Shaper {
   readonly options: { readonly rate: number; readonly burst: number; readonly lim?: number }
 }
 
+/** What the handle of a shaper of ours is like, whatever attachment it follows from. */
+export const OWN_HANDLE = /^[4-7][0-9a-f]{3}:$/
+
 /** vf-offload in a list, for limits. */
 export const limiting = (
   config: object = {},

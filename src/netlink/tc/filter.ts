@@ -74,16 +74,25 @@ export function deleteSlot({ handle: _, ...place }: FilterPlace, kind: FilterKin
   return tcMessage.request('RTM_DELTFILTER', RTM.RTM_DELTFILTER, 0, { ...header(place), TCA_KIND: kind })
 }
 
-/** For dump(): the filters below a parent of a device, of all chains unless one is given. Presence only: see NetlinkSocket.dump. */
-export function dumpFilters(
-  ifindex: number,
-  options: { readonly parent?: number; readonly chain?: number; readonly terse?: boolean } = {},
-): Request {
-  const { parent = CLSACT_INGRESS, chain, terse = false } = options
+/** Which filters a dump shows. */
+export interface DumpedFilters {
+  /** CLSACT_INGRESS by default. */
+  readonly parent?: number
+  /** All chains without it. */
+  readonly chain?: number
+  /** Those of one priority and EtherType alone: the kernel passes the others over (tcf_chain_dump of net/sched/cls_api.c). */
+  readonly slot?: Pick<FilterPlace, 'priority' | 'protocol'>
+  readonly terse?: boolean
+}
+
+/** For dump(): the filters below a parent of a device. Presence only: see NetlinkSocket.dump. */
+export function dumpFilters(ifindex: number, options: DumpedFilters = {}): Request {
+  const { parent = CLSACT_INGRESS, chain, slot, terse = false } = options
   const bit = TCA_DUMP_FLAGS.TCA_DUMP_FLAGS_TERSE
   return tcMessage.request('RTM_GETTFILTER', RTM.RTM_GETTFILTER, 0, {
     tcm_ifindex: ifindex,
     tcm_parent: parent,
+    ...(slot === undefined ? {} : { tcm_info: filterInfo(slot.priority, slot.protocol) }),
     ...(chain === undefined ? {} : { TCA_CHAIN: chain }),
     ...(terse ? { TCA_DUMP_FLAGS: { value: bit, selector: bit } } : {}),
   })

@@ -61,6 +61,18 @@ export function tbfOf(qdisc: Tc): Tbf | undefined {
     : undefined
 }
 
+/**
+ * Asks for the qdisc at a parent of a device: TC_H_ROOT, or TC_H_CLSACT for clsact and ingress. The reply's first message;
+ * none for a default one that has no handle. ENOENT if there is none, ENODEV without the device. Kernels before 6.8 answer
+ * only a request for an echo.
+ */
+export function getQdisc(ifindex: number, parent: number): Request {
+  return tcMessage.request('RTM_GETQDISC', RTM.RTM_GETQDISC, NLM_F.NLM_F_ECHO, {
+    tcm_ifindex: ifindex,
+    tcm_parent: parent,
+  })
+}
+
 /** For dump(): the qdiscs of all devices (the kernel filters by none but `ifindex` 0 = all). */
 export function dumpQdiscs(ifindex = 0): Request {
   return tcMessage.request('RTM_GETQDISC', RTM.RTM_GETQDISC, 0, { tcm_ifindex: ifindex })

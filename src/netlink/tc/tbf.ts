@@ -31,16 +31,18 @@ export interface TbfSpec {
   readonly bytesPerSecond: number
   readonly burst: number
   readonly limit: number
+  /** `mtu` of the qdisc, 26 bits: without a peak rate it means nothing to the kernel, which keeps it and tells it. */
+  readonly mark?: number
 }
 
 /** Options of a tbf qdisc. @throws RangeError for a burst that the kernel's ticks can't hold: its dump would be wrapped */
-export function tbfOptions({ bytesPerSecond, burst, limit }: TbfSpec): Tbf {
+export function tbfOptions({ bytesPerSecond, burst, limit, mark = 0 }: TbfSpec): Tbf {
   const { spec, rate64 } = rateSpec(bytesPerSecond)
   const buffer = ticksOf(burst, bytesPerSecond)
   if (buffer > 0xffffffff)
     throw new RangeError(`Cannot make tc_tbf_qopt: a burst of ${burst} bytes is more than 32 bits of ticks`)
   return {
-    TCA_TBF_PARMS: { rate: spec, peakrate: noRate, limit, buffer, mtu: 0 },
+    TCA_TBF_PARMS: { rate: spec, peakrate: noRate, limit, buffer, mtu: mark },
     TCA_TBF_BURST: burst,
     ...(rate64 === undefined ? {} : { TCA_TBF_RATE64: rate64 }),
   }

@@ -1,0 +1,140 @@
+// Which filters are ours, how they are found among those of others, and how they go.
+import { describe, expect, test } from 'vitest'
+import {
+  deleteOwnFilters,
+  dropEmptyClsact,
+  findOwnFilters,
+  hasIngress,
+} from '../../src/kernel/own-filters.ts'
+import { addClsact } from '../../src/kernel/steer.ts'
+import type { Message } from '../../src/netlink/message.ts'
+import { RTM } from '../../src/netlink/rtnl/const.ts'
+import { CLSACT_EGRESS, CLSACT_INGRESS, type Tc, tcMessage } from '../../src/netlink/tc/msg.ts'
+import { fixture } from '../netlink/fixtures.ts'
+import { answering } from './answers.ts'
+import { message, type Sched } from './sched.ts'
+import { addSteer, pf, prefix, removeSteer, spec, withClsact } from './steers.ts'
+
+describe('finding and removing', () => {
+  const other = { ...spec, port: 81, cookie: '76660101aabbccdd8899aabbccddeeff' }
+  // Ours is how a cookie begins, not what it holds.
+  const foreign = { ...spec, port: 82, cookie: `0102${prefix}060708` }
+
+  function three(): Sched {
+    const sched = withClsact()
+    for (const one of [spec, other, foreign]) addSteer(sched.socket, pf, one, 'off')
+    return sched
+  }
+
+  test('by the beginning of the cookie, never a stranger’s', () => {
+    const sched = three()
+    const found = (start: string) => findOwnFilters(sched.open, start).map(({ cookie }) => cookie)
+    expect(found(prefix)).toEqual([spec.cookie, other.cookie])
+    expect(found(other.cookie)).toEqual([other.cookie])
+    expect(found('7666020')).toEqual([])
+    expect(findOwnFilters(sched.open, ['7666020', other.cookie])).toHaveLength(1)
+    expect(findOwnFilters(sched.open, [])).toEqual([])
+  })
+
+  test('on every interface with clsact or ingress, and on no other', () => {
+    const sched = three()
+    sched.qdiscs.set(5, 'ingress')
+    sched.qdiscs.set(6, 'fq_codel')
+    addSteer(sched.socket, 5, spec, 'off')
+    sched.qdiscs.set(7, 'clsact')
+    addSteer(sched.socket, 7, spec, 'off')
+    expect(findOwnFilters(sched.open, spec.cookie).map(({ ifindex }) => ifindex)).toEqual([pf, 5, 7])
+    expect([pf, 5, 6, 7, 8].map((index) => hasIngress(sched.socket, index))).toEqual([
+      true,
+      true,
+      false,
+      true,
+      false,
+    ])
+  })
+
+  test('a filter that a dump shows twice is one', () => {
+    const sched = three()
+    sched.filters.push(sched.filters[0] as Tc)
+    expect(findOwnFilters(sched.open, prefix)).toHaveLength(2)
+  })
+
+  test('one that is gone is fine, with its qdisc too', () => {
+    const sched = three()
+    const [first] = findOwnFilters(sched.open, prefix)
+    if (first === undefined) throw new Error('no filter')
+    deleteOwnFilters(sched.socket, [first])
+    deleteOwnFilters(sched.socket, [first])
+    sched.qdiscs.clear()
+    deleteOwnFilters(sched.socket, [first])
+    expect(findOwnFilters(sched.open, prefix)).toEqual([])
+  })
+
+  test('taking one back needs its key and its cookie', () => {
+    const sched = three()
+    removeSteer(sched.socket, pf, { ...spec, cookie: other.cookie })
+    removeSteer(sched.socket, pf, { ...spec, port: 81 })
+    removeSteer(sched.socket, pf, { ...spec, proto: 'udp' })
+    expect(sched.filters).toHaveLength(3)
+    removeSteer(sched.socket, pf, spec)
+    expect(findOwnFilters(sched.open, prefix).map(({ cookie }) => cookie)).toEqual([other.cookie])
+  })
+
+  test('reads what a real kernel dumps: the head of a priority, a filter with a cookie on its second action', () => {
+    const dump = fixture('answer-filter-dump').messages.filter(({ type }) => type === RTM.RTM_NEWTFILTER)
+    const ifindex = tcMessage.decode((dump[0] as Message).payload).tcm_ifindex
+    const { open } = answering(({ type }) => {
+      if (type !== RTM.RTM_GETQDISC) return { messages: dump }
+      const qdisc = { tcm_ifindex: ifindex, tcm_parent: 0xfffffff1, TCA_KIND: 'clsact' }
+      return { messages: [message(RTM.RTM_NEWQDISC, qdisc)] }
+    })
+    expect(findOwnFilters(open, '00112233')).toEqual([
+      {
+        ...{ ifindex, prio: 1, handle: 1, protocol: 0x0800, kind: 'flower', packets: 0n, inHw: false },
+        cookie: '00112233445566778899aabbccddeeff',
+      },
+    ])
+  })
+})
+
+describe('clsact', () => {
+  test('one that is there serves as well', () => {
+    const sched = withClsact()
+    addClsact(sched.socket, pf)
+    expect([...sched.qdiscs]).toEqual([[pf, 'clsact']])
+  })
+
+  test('goes when it is empty', () => {
+    const sched = withClsact()
+    dropEmptyClsact(sched.open, pf)
+    expect(sched.qdiscs.size).toBe(0)
+    dropEmptyClsact(sched.open, pf)
+  })
+
+  test.each([
+    ['ingress', CLSACT_INGRESS],
+    ['egress', CLSACT_EGRESS],
+  ])('stays while a filter is on its %s side', (_, parent) => {
+    const sched = withClsact()
+    addSteer(sched.socket, pf, spec, 'off')
+    sched.filters.push({ ...(sched.filters.pop() as Tc), tcm_parent: parent })
+    dropEmptyClsact(sched.open, pf)
+    expect(sched.qdiscs.size).toBe(1)
+  })
+
+  test('is believed to be empty only after two looks', () => {
+    const sched = withClsact()
+    addSteer(sched.socket, pf, spec, 'off')
+    const [filter] = sched.filters.splice(0)
+    let looks = 0
+    const kernel = answering(({ type }) => {
+      if (type === RTM.RTM_GETQDISC)
+        return { messages: [message(RTM.RTM_NEWQDISC, { tcm_ifindex: pf, TCA_KIND: 'clsact' })] }
+      if (type !== RTM.RTM_GETTFILTER) throw new TypeError('removed')
+      // The first dump loses the filter, as one does that another program's changes interrupt.
+      return { messages: ++looks === 3 ? [message(RTM.RTM_NEWTFILTER, filter as Tc)] : [] }
+    })
+    dropEmptyClsact(kernel.open, pf)
+    expect(looks).toBe(3)
+  })
+})
