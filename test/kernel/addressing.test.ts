@@ -4,8 +4,8 @@ import { changeRule, removeReplies, removeTable, sourceRules } from '../../src/k
 import type { Message } from '../../src/netlink/message.ts'
 import { addrMessage } from '../../src/netlink/rtnl/addr.ts'
 import { AF, RTM } from '../../src/netlink/rtnl/const.ts'
-import { routeMessage } from '../../src/netlink/rtnl/route.ts'
-import { ruleMessage } from '../../src/netlink/rtnl/rule.ts'
+import { type Route, routeMessage } from '../../src/netlink/rtnl/route.ts'
+import { type Rule, ruleMessage } from '../../src/netlink/rtnl/rule.ts'
 import type { RouteSpec } from '../../src/ops/op.ts'
 import { fixture, payloadOf } from '../netlink/fixtures.ts'
 import { type Answer, answering } from './answers.ts'
@@ -245,22 +245,20 @@ describe('rules', () => {
       if (type !== RTM.RTM_DELRULE && type !== RTM.RTM_DELROUTE) throw new TypeError('nothing else is read')
       if (gone) return { errno: type === RTM.RTM_DELRULE ? 2 : 3 }
       const isRule = type === RTM.RTM_DELRULE
-      const [rule, route] = [ruleMessage.decode(payload), routeMessage.decode(payload)]
       // The first that agrees with all that is given, as the kernel has it.
-      const at = isRule
-        ? rules.findIndex(
-            (one) =>
-              one.family === rule.family &&
-              one.FRA_TABLE === rule.FRA_TABLE &&
-              one.FRA_PRIORITY === rule.FRA_PRIORITY &&
-              (rule.FRA_SRC === undefined || one.FRA_SRC === rule.FRA_SRC),
-          )
-        : routes.findIndex(
-            (one) =>
-              one.rtm_family === route.rtm_family &&
-              one.RTA_DST === route.RTA_DST &&
-              one.RTA_TABLE === route.RTA_TABLE,
-          )
+      const ruleAt = ({ family, FRA_TABLE, FRA_PRIORITY, FRA_SRC }: Rule) =>
+        rules.findIndex(
+          (one) =>
+            one.family === family &&
+            one.FRA_TABLE === FRA_TABLE &&
+            one.FRA_PRIORITY === FRA_PRIORITY &&
+            (FRA_SRC === undefined || one.FRA_SRC === FRA_SRC),
+        )
+      const routeAt = ({ rtm_family, RTA_DST, RTA_TABLE }: Route) =>
+        routes.findIndex(
+          (one) => one.rtm_family === rtm_family && one.RTA_DST === RTA_DST && one.RTA_TABLE === RTA_TABLE,
+        )
+      const at = isRule ? ruleAt(ruleMessage.decode(payload)) : routeAt(routeMessage.decode(payload))
       if (at < 0) return { errno: isRule ? 2 : 3 }
       ;(isRule ? rules : routes).splice(at, 1)
       return {}
