@@ -148,8 +148,7 @@ export function openLinuxKernel(pod?: OpenNetns): Kernel {
         return carried().giveCarried(socket('host'), op.ifindex, op)
       case 'rule.add':
       case 'rule.del':
-        offload().changeRule(socket(op.side), verb(op.do), op.rule)
-        return {}
+        return offload().changeRule(socket(op.side), verb(op.do), op.rule)
       case 'sysctl.set':
         inside(op.side, () => setSysctl(op))
         return {}

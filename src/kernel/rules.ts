@@ -13,13 +13,19 @@ import {
 } from '../netlink/rtnl/route.ts'
 import { decodeRule, deleteRule, dumpRules, FR_ACT, newRule, type RuleRequest } from '../netlink/rtnl/rule.ts'
 import { NetlinkError, type NetlinkSocket } from '../netlink/socket.ts'
-import type { RouteSpec, RuleSpec } from '../ops/op.ts'
+import type { Outcome, RouteSpec, RuleSpec } from '../ops/op.ts'
 import type { SourceRuleFacts } from './facts.ts'
 
-/** Adds or removes `from SRC lookup TABLE`. */
-export function changeRule(socket: NetlinkSocket, verb: 'add' | 'del', spec: RuleSpec): void {
+/** Adds or removes `from SRC lookup TABLE`. One that is there already is of an ADD whose record was lost, and serves as well. */
+export function changeRule(socket: NetlinkSocket, verb: 'add' | 'del', spec: RuleSpec): Outcome {
   const request = ruleOf(spec)
-  socket.request(verb === 'add' ? newRule(request) : deleteRule(request))
+  try {
+    socket.request(verb === 'add' ? newRule(request) : deleteRule(request))
+    return {}
+  } catch (error) {
+    if (verb === 'add' && error instanceof NetlinkError && error.code === 'EEXIST') return { existed: true }
+    throw error
+  }
 }
 
 function ruleOf({ src, table, priority }: RuleSpec): RuleRequest {

@@ -179,6 +179,13 @@ describe('routes', () => {
 })
 
 describe('rules', () => {
+  test('one that is there serves as well, and any other refusal is one', () => {
+    const add = (errno: number) => () =>
+      changeRule(answering(() => ({ errno })).socket, 'add', { src: '10.1.0.5', table: 77, priority: 1 })
+    expect(add(17)()).toEqual({ existed: true })
+    expect(add(1)).toThrow('EPERM')
+  })
+
   test.each([
     ['10.1.0.5', AF.AF_INET, 32],
     ['2001:db8::5', AF.AF_INET6, 128],
@@ -251,7 +258,7 @@ describe('rules', () => {
           (one) =>
             one.family === family &&
             one.FRA_TABLE === FRA_TABLE &&
-            one.FRA_PRIORITY === FRA_PRIORITY &&
+            (FRA_PRIORITY === undefined || one.FRA_PRIORITY === FRA_PRIORITY) &&
             (FRA_SRC === undefined || one.FRA_SRC === FRA_SRC),
         )
       const routeAt = ({ rtm_family, RTA_DST, RTA_TABLE }: Route) =>

@@ -4,12 +4,14 @@ import {
   deleteOwnFilters,
   dropEmptyClsact,
   findOwnFilters,
+  findPlaced,
   hasIngress,
 } from '../../src/kernel/own-filters.ts'
 import { addClsact } from '../../src/kernel/steer.ts'
-import type { Message } from '../../src/netlink/message.ts'
+import { type Message, NLM_F } from '../../src/netlink/message.ts'
 import { RTM } from '../../src/netlink/rtnl/const.ts'
-import { CLSACT_EGRESS, CLSACT_INGRESS, type Tc, tcMessage } from '../../src/netlink/tc/msg.ts'
+import { placeOf } from '../../src/netlink/tc/filter.ts'
+import { CLSACT_EGRESS, CLSACT_INGRESS, filterInfo, type Tc, tcMessage } from '../../src/netlink/tc/msg.ts'
 import { fixture } from '../netlink/fixtures.ts'
 import { answering } from './answers.ts'
 import { message, type Sched } from './sched.ts'
@@ -57,6 +59,57 @@ describe('finding and removing', () => {
     const sched = three()
     sched.filters.push(sched.filters[0] as Tc)
     expect(findOwnFilters(sched.open, prefix)).toHaveLength(2)
+  })
+
+  /** Priorities and protocols of the dumps that were asked for. */
+  const slotsAsked = (asked: readonly Message[]) =>
+    asked
+      .filter(({ type }) => type === RTM.RTM_GETTFILTER)
+      .map(({ payload }) => placeOf(tcMessage.decode(payload)))
+      .map(({ priority, protocol }) => `${priority} ${protocol}`)
+
+  test('where an interface has many, in the slots alone that ours can be in; one that is full of another kind is given up', () => {
+    const u32 = (handle: number, priority: number): Tc => ({
+      ...tcMessage.decode(tcMessage.encode({ tcm_ifindex: pf, tcm_parent: CLSACT_INGRESS, TCA_KIND: 'u32' })),
+      ...{ tcm_handle: handle, tcm_info: filterInfo(priority, 0x0800) },
+    })
+    const others = [u32(0x80000800, 7), u32(0x80000801, 7), u32(0x80000802, 7)]
+    const sched = three()
+    sched.filters.unshift(...others, u32(0x80000803, 100))
+    expect(findOwnFilters(sched.open, prefix)).toHaveLength(2)
+    const asked = slotsAsked(sched.asked)
+    expect(asked).toContain('0 0')
+    expect(asked.filter((slot) => slot === '7 2048')).toHaveLength(1)
+    // Of ours there is more, too: they are what is looked for.
+    expect(asked.filter((slot) => slot === '10 2048')).toHaveLength(2)
+    expect(asked).not.toContain('100 2048')
+  })
+
+  test('in the places alone that the caller knows', () => {
+    const sched = three()
+    sched.qdiscs.set(5, 'clsact')
+    addSteer(sched.socket, 5, spec, 'off')
+    const at = (priority: number) =>
+      findOwnFilters(sched.open, spec.cookie, [{ ifindex: 5, priorities: [priority] }])
+    expect(at(spec.prio)).toMatchObject([{ ifindex: 5 }])
+    const before = slotsAsked(sched.asked).length
+    expect(at(11)).toEqual([])
+    expect(slotsAsked(sched.asked).slice(before)).toEqual(['11 34525'])
+  })
+
+  test('by their numbers, as far as they are the same ones: no dump', () => {
+    const sched = three()
+    const [first, second] = findOwnFilters(sched.open, prefix)
+    if (first === undefined || second === undefined) throw new Error('no filter')
+    const dumps = slotsAsked(sched.asked).length
+    const moved = { ...first, cookie: second.cookie }
+    const gone = { ...first, handle: 77 }
+    const elsewhere = { ...first, ifindex: 99 }
+    expect(findPlaced(sched.socket, [second, moved, gone, elsewhere])).toEqual([second])
+    expect(slotsAsked(sched.asked.slice(0)).length - dumps).toBe(4)
+    expect(sched.asked.slice(-4).every(({ flags }) => (flags & NLM_F.NLM_F_DUMP) === 0)).toBe(true)
+    const refusing = answering(() => ({ errno: 1 }))
+    expect(() => findPlaced(refusing.socket, [first])).toThrow('EPERM')
   })
 
   test('one that is gone is fine, with its qdisc too', () => {

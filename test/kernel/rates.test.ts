@@ -8,8 +8,9 @@ import {
   removeLimiter,
 } from '../../src/kernel/limiters.ts'
 import { portRatesOf, setPortRates } from '../../src/kernel/port-rates.ts'
-import { addIfb, addShaper, removeIfb, removeShaper, shaperOn } from '../../src/kernel/shapers.ts'
+import { addIfb, addShaper, isShaped, removeIfb, removeShaper, shaperOn } from '../../src/kernel/shapers.ts'
 import { fromHex } from '../../src/lib/hex.ts'
+import { shaperMark } from '../../src/lib/rate-numbers.ts'
 import { devlink, devlinkMessage } from '../../src/netlink/genl/devlink.ts'
 import { ctrlMessage, GENL_ID_CTRL } from '../../src/netlink/genl/genl.ts'
 import type { Message } from '../../src/netlink/message.ts'
@@ -76,6 +77,41 @@ describe('shapers', () => {
       { TCA_KIND: 'fq_codel', TCA_OPTIONS: new Uint8Array(4) },
     ])
       expect(shaperOn(answering(() => qdisc(other)).socket, 3, undefined)).toBeUndefined()
+  })
+
+  test('of another attachment, or of one whose mark somebody has changed to that, are not this one’s', () => {
+    const own = shaperMark(cookie)
+    const root = (tcm_handle: number, mark: number) =>
+      answering(() => qdisc({ tcm_handle, TCA_OPTIONS: tbfOptions({ ...shaper, mark }) }))
+    for (const [handle, mark, isOwn] of [
+      [own.handle, own.mark, true],
+      // A `tc qdisc change` takes the mark away, and the handle stays.
+      [own.handle, 0, true],
+      [own.handle, own.mark ^ 1, false],
+      [own.handle + 0x10000, own.mark, false],
+      [0x76660000, 0, false],
+    ] as const) {
+      const { socket, asked } = root(handle, mark)
+      expect(shaperOn(socket, 3, cookie) !== undefined).toBe(isOwn)
+      removeShaper(socket, 3, cookie)
+      expect(names(asked).includes('RTM_DELQDISC')).toBe(isOwn)
+      expect(isShaped(socket, 3)).toBe(handle === 0x76660000 || mark !== 0)
+      expect(shaperOn(socket, 3, undefined) !== undefined).toBe(handle === 0x76660000)
+    }
+  })
+
+  test('bear marks that stay off what others count to, and differ', () => {
+    const marks = Array.from({ length: 2_000 }, (_, n) => shaperMark(`${cookie.slice(0, 24)}${1e7 + n}`))
+    for (const { handle, mark } of marks) {
+      expect(handle >>> 16).toBeGreaterThanOrEqual(0x4000)
+      expect(handle >>> 16).toBeLessThan(0x8000)
+      expect([handle & 0xffff, handle === 0x76660000]).toEqual([0, false])
+      // The kernel has 32 bits of nanoseconds for it, 64 to a tick.
+      expect(mark).toBeGreaterThan(0)
+      expect(mark).toBeLessThan(2 ** 26)
+    }
+    expect(new Set(marks.map(({ handle, mark }) => `${handle} ${mark}`)).size).toBe(marks.length)
+    expect(new Set(marks.map(({ handle }) => handle)).size).toBeGreaterThan(1_800)
   })
 
   test.each([

@@ -26,6 +26,7 @@ export class Sched {
   readonly #kernel = answering((request) => this.#answer(request))
   readonly socket = this.#kernel.socket
   readonly open = this.#kernel.open
+  readonly asked = this.#kernel.asked
 
   constructor(takes: true | string = 'driver has no flow tables') {
     this.takes = takes

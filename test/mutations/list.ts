@@ -8,6 +8,7 @@ import { netlink } from './netlink.ts'
 import { nic } from './nic.ts'
 import { offload } from './offload.ts'
 import { ops } from './ops.ts'
+import { owners } from './owners.ts'
 import { shim } from './shim.ts'
 import { sys } from './sys.ts'
 
@@ -24,4 +25,5 @@ export const mutations: readonly Mutation[] = [
   ...sys,
   ...lib,
   ...shim,
+  ...owners,
 ]

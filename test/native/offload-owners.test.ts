@@ -89,7 +89,13 @@ test.each([
   }
   const list = { 'cni.dev/valid-attachments': [] }
   await silently(
-    runtime.call('GC', { ...bridgeList(one), name: 'elsewhere', cniVersion: '1.1.0' }, { ...both, ...list }, podOf(one), {}),
+    runtime.call(
+      'GC',
+      { ...bridgeList(one), name: 'elsewhere', cniVersion: '1.1.0' },
+      { ...both, ...list },
+      podOf(one),
+      {},
+    ),
   )
   expect(diffSnapshot(before, await snapshot(lab))).toEqual([])
   expect([await inPod(one), await filters()]).toEqual([pod, filter])

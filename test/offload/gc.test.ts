@@ -170,6 +170,37 @@ describe('GC', () => {
     expect(node.steps).toEqual(['filter', 'filter', 'limiter', 'ports'])
   })
 
+  test('nobody waits for the lock while GC looks around, and each removal has a turn of its own', () => {
+    attach('dead')
+    attach('lost', 'net', '4:2')
+    attach('other', 'net', '4:3')
+    for (const name of store.list()) if (name.containerID === 'lost') store.remove(name)
+    node.namespaces.clear()
+    let turns = 0
+    const { withLock } = node
+    node.withLock = (path, milliseconds, action) => {
+      turns++
+      return withLock.call(node, path, milliseconds, action) as ReturnType<typeof action>
+    }
+    expect(gc([])).toEqual([])
+    expect([left(), node.filters]).toEqual([[], []])
+    expect([node.dumpsWithLock, node.locks]).toEqual([0, 0])
+    // Two with a record, the filters of the one without, and what else that one has.
+    expect(turns).toBe(4)
+  })
+
+  test('one that an ADD has served anew since GC looked at it stays', () => {
+    attach('dead')
+    node.namespaces.clear()
+    const { withLock } = node
+    node.withLock = (path, milliseconds, action) => {
+      if (node.namespaces.size === 0) attach('dead', 'net', '4:9')
+      return withLock.call(node, path, milliseconds, action) as ReturnType<typeof action>
+    }
+    expect(gc()).toEqual([])
+    expect(left()).toEqual(['dead'])
+  })
+
   test('goes on after an error', () => {
     const { record } = attach('newer')
     writeFileSync(record.path, readFileSync(record.path, 'utf8').replace('"schema": 1', '"schema": 99'))

@@ -4,6 +4,11 @@ import type { Kernel, OwnFilter } from '../../src/kernel/kernel.ts'
 import type { Machine, OpenNetns } from '../../src/kernel/machine.ts'
 import type { Side } from '../../src/ops/op.ts'
 
+/** What the kernel removes a filter by. */
+function placeOf({ ifindex, prio, handle }: OwnFilter): string {
+  return [ifindex, prio, handle].join()
+}
+
 /** What is there. Removal changes it; every step is noted in `steps`. */
 export class Node implements Machine {
   /** Namespaces by path. */
@@ -116,7 +121,8 @@ export class Node implements Machine {
         ),
       removeFilters: (filters) => {
         for (const _ of filters) this.steps.push('filter')
-        this.filters = this.filters.filter((one) => !filters.includes(one))
+        const places = filters.map(placeOf)
+        this.filters = this.filters.filter((one) => !places.includes(placeOf(one)))
       },
       removeReplies: (rules, routes) => {
         this.steps.push('replies')

@@ -51,6 +51,15 @@ group('by a table of their own', () => {
     })
   })
 
+  test('also where another network of the pod has made such a rule: it goes with that one', () => {
+    const routes = [route('0.0.0.0/0', 9), route('10.1.0.0/24'), route('0.0.0.0/0', 3, { table: 0x70000007 })]
+    const { lines } = replies({ routes, rules: [{ src: '10.1.0.5/32', table: 0x70000007 }] })
+    expect(lines).toContain(rule4)
+    // As it is where somebody who is not ours has done the same.
+    const elsewhere = routes.map((one) => (one.table === 0x70000007 ? { ...one, table: 100 } : one))
+    expect(replies({ routes: elsewhere, rules: [{ src: '10.1.0.5/32', table: 100 }] }).lines).toEqual([])
+  })
+
   test('which has every route that the main table has by the interface', () => {
     const routes = [
       route('0.0.0.0/0', 9),
