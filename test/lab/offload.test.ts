@@ -306,8 +306,9 @@ describe('a pod that is attached in another way', () => {
     expect(diffSnapshot(owned, await snapshot(lab))).toEqual([])
   })
 
-  test('replies leave by the VF when the pod has its default route elsewhere', async () => {
-    await lab.must(`set -e
+  /** Gives the pod a default route by another interface. */
+  const otherWay = () =>
+    lab.must(`set -e
       ip link add elsewhere type veth peer name eth0 netns ${TWO.name}
       ip link set elsewhere up
       ip -n ${TWO.name} -b - <<END
@@ -315,6 +316,30 @@ link set eth0 up
 address add 172.16.0.2/24 dev eth0
 route add default via 172.16.0.1
 END`)
+
+  test('replies for one network stay when another one of the same interface goes', async () => {
+    await otherWay()
+    list = listFor(TWO, { ipam: staticIpam(`${TWO.v4}/24`) })
+    const prevResult = await runtime.add(
+      list,
+      withPorts([{ hostPort: 9090, containerPort: 80, protocol: 'tcp' }]),
+    )
+    await linkIsReady(lab, TWO.name)
+    const second = { ...list, name: 'second' }
+    const plugin = offloadConfig(vf(TWO))
+    const { code, stdout } = await runtime.call('ADD', second, plugin, withPorts(), { prevResult })
+    expect(code, stdout).toBe(0)
+    await startServer(TWO, [TWO.v4])
+    await ask(lab, CLIENT_B.namespace, questions(HOST.v4, TWO.v4))
+    // The first one's rule led its replies too, if the second had none of its own.
+    await silently(runtime.call('DEL', list, plugin, withPorts()))
+    await ask(lab, CLIENT_B.namespace, questions(HOST.v4, TWO.v4))
+    await silently(runtime.call('DEL', second, plugin, withPorts()))
+    expect(await json(lab, `ip -n ${TWO.name} -j rule`)).toHaveLength(3)
+  })
+
+  test('replies leave by the VF when the pod has its default route elsewhere', async () => {
+    await otherWay()
     list = listFor(TWO, { ipam: staticIpam(`${TWO.v4}/24`) })
     await runtime.add(list, withPorts())
     await linkIsReady(lab, TWO.name)

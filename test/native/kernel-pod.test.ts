@@ -215,6 +215,46 @@ test('removing a table takes its routes and rules of both families and nothing e
   expect(await state()).toBe(before)
 })
 
+test('rules and routes that a record has go one by one, by their table, whatever their interface is called by now', async () => {
+  const replies = (table: number) => {
+    const on = { link: 'net1', table }
+    const routes = [
+      { dst: '10.1.0.0/24', ...on },
+      { dst: '10.9.0.0/16', gw: '10.1.0.253', metric: 7, ...on },
+      { dst: '0.0.0.0/0', gw: '10.1.0.254', ...on },
+      { dst: 'fd00:1::/64', ...on },
+      { dst: '::/0', gw: 'fd00:1::fe', ...on },
+    ]
+    const rules = ['10.1.0.5', 'fd00:1::5'].map((src) => ({ src, table, priority: 30_000 }))
+    const ops: Op[] = [
+      ...routes.map((route): Op => ({ do: 'route.add', side, route })),
+      ...rules.map((rule): Op => ({ do: 'rule.add', side, rule })),
+    ]
+    return { routes, rules, ops }
+  }
+  const [mine, theirs] = [replies(0x70000001), replies(0x70000002)]
+  const none = await state()
+  await drive(vm, [apply(...theirs.ops)], { on, netns })
+  const before = await state()
+  // The rules are there already, as an ADD finds them whose predecessor's record was lost.
+  const [, again] = await drive(vm, [apply(...mine.ops), apply(...mine.ops)], { on, netns })
+  expect(again).toEqual(mine.ops.map(() => ({ existed: true })))
+  await vm.must(
+    `ip -n ${pod} link set net1 down; ip -n ${pod} link set net1 name moved; ip -n ${pod} link set moved up`,
+  )
+  await vm.must(`ip -n ${pod} route add 10.1.0.0/24 dev moved table ${0x70000001} proto boot`)
+  const remove = ask('removeReplies', mine.rules, mine.routes)
+  await drive(vm, [remove, remove], { on, netns })
+  expect(await vm.must(`ip -n ${pod} route show table ${0x70000001} 2>&1 || true`)).not.toContain('10.1.0.0')
+  expect(await vm.must(`ip -n ${pod} rule; ip -n ${pod} -6 rule`)).not.toContain(`lookup ${0x70000001}`)
+  await vm.must(
+    `ip -n ${pod} link set moved down; ip -n ${pod} link set moved name net1; ip -n ${pod} link set net1 up`,
+  )
+  expect(before).not.toBe(none)
+  await drive(vm, [ask('removeReplies', theirs.rules, theirs.routes)], { on, netns })
+  expect(await vm.must(`ip -n ${pod} rule; ip -n ${pod} -6 rule`)).not.toContain(`lookup ${0x70000002}`)
+})
+
 test('an announcement is gratuitous ARP, request and reply, and an unsolicited advertisement, each round of it', async () => {
   const seen = await capture(vm, on, 'port', '-vv ether src 02:00:00:00:00:12')
   const addresses = ['10.1.0.5', 'fd00:1::5']
