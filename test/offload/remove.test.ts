@@ -2,6 +2,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import type { LinkFacts } from '../../src/kernel/facts.ts'
 import { log } from '../../src/lib/log.ts'
 import { claimClsact, releaseClsact } from '../../src/offload/clsact.ts'
 import { rateIdentityOf } from '../../src/offload/identity.ts'
@@ -129,13 +130,31 @@ describe('DEL', () => {
       const place = { ifindex: 77, prio: 60_000, handle: node.filters.length + 1, protocol: 3 }
       node.filters.push({ ...place, kind: 'matchall', cookie, packets: 0n, inHw: false })
       node.ifbs.set(ifb, ifbMac)
-      return ifb
+      // Both wanted the same index, and the second took the next one.
+      const index = rateIdentityOf(own, sha256).limiter + node.limiters.length
+      node.limiters.push({ index, cookie, bytesPerSecond: 1, burst: 1, users: 0 })
+      node.shapers.set(index, { bytesPerSecond: 1, burst: 1, limit: 1, cookie })
+      return { ifb, index }
     }
-    limitsOf('container')
     const other = limitsOf('other')
+    const mine = limitsOf('container')
+    // The pod of the call has, or looks as if it had, the veth pair of the other.
+    const veth = { kind: 'veth', lowerNetns: 0 } as const
+    const [net1, peer] = [mine.index, other.index]
+    node.interfaces.push({
+      side: 'pod',
+      link: { ...veth, name: 'net1', ifindex: net1, lower: peer } as LinkFacts,
+    })
+    node.interfaces.push({
+      side: 'host',
+      link: { ...veth, name: 'veth1', ifindex: peer, lower: net1 } as LinkFacts,
+    })
+    node.namespaces.set(path, '4:1')
     remove()
     expect(node.filters).toHaveLength(1)
-    expect([...node.ifbs.keys()]).toEqual([other])
+    expect([...node.ifbs.keys()]).toEqual([other.ifb])
+    expect(node.limiters.map(({ index }) => index)).toEqual([other.index])
+    expect([...node.shapers.keys()]).toEqual([other.index])
   })
 
   test('with a whole record each filter is asked for by its number, and nobody looks through those of others', () => {
