@@ -1,0 +1,149 @@
+/**
+ * The line of those who wait for one lock. Who comes locks a byte of the lock's file whose number is the time of its coming,
+ * and has its turn when nobody has a byte before that one. So the kernel itself keeps the line: whoever dies has left it, the
+ * text of the file is nobody's business, and those who know only flock stand beside the line, as before.
+ */
+import { lockByte, lockedByte, shareByte, sinceBoot, unlockByte } from './byte-locks.ts'
+import { SystemError } from './errno.ts'
+import { sleep } from './sleep.ts'
+
+/** What waits in line goes by. */
+export interface Line {
+  /** The lock's file, open for writing. */
+  readonly fd: number
+  /** performance.now() at which to give up. */
+  readonly deadline: number
+  /** Tries to have the lock; true when it is had. */
+  take(): boolean
+  /** True when nobody has the lock. */
+  isFree(): boolean
+}
+
+/** Above all times of coming, which are microseconds since the boot: here begin the bytes that say who is passed by. */
+const marks = 2 ** 52
+
+/** How long the first in line may leave a free lock alone before the others pass it by, in milliseconds: it was stopped. */
+const patience = 300
+
+/** True when somebody waits in line, or nobody can tell. */
+export function hasLine(fd: number): boolean {
+  try {
+    return lockedByte(fd, 0, marks) !== undefined
+  } catch (error) {
+    return noLine(error)
+  }
+}
+
+/**
+ * Waits for the turn and takes the lock; false when the deadline came first. A file system that has no such locks, and a file that
+ * may only be read, has no line: the lock is tried again and again then.
+ */
+export function waitInLine(line: Line): boolean {
+  const ticket = draw(line.fd)
+  if (ticket === undefined) return retry(line)
+  const lookAhead = lookerAhead(line, ticket)
+  try {
+    for (;;) {
+      const pause = lookAhead()
+      if (pause === 'had') return true
+      const left = line.deadline - performance.now()
+      // Whoever has come to the end of its time has waited longest.
+      if (left <= 0) return line.take()
+      sleep(Math.min(pause, left))
+    }
+  } finally {
+    // A child that inherits the descriptor would stand in line.
+    unlockByte(line.fd, ticket)
+  }
+}
+
+/** The place in line. Two that come within a microsecond stand one behind the other. */
+function draw(fd: number): number | undefined {
+  try {
+    for (let byte = sinceBoot(); ; byte++) if (lockByte(fd, byte)) return byte
+  } catch (error) {
+    noLine(error)
+    return undefined
+  }
+}
+
+/** Nothing, where the reason is that there can be no line. */
+function noLine(error: unknown): false {
+  if (error instanceof SystemError) return false
+  throw error
+}
+
+/** How often a lock is looked at where there is no line, in milliseconds. */
+const pollInterval = 10
+
+function retry({ deadline, take }: Line): boolean {
+  for (;;) {
+    if (take()) return true
+    const left = deadline - performance.now()
+    if (left <= 0) return false
+    sleep(Math.min(pollInterval, left))
+  }
+}
+
+/** So many before us are counted: who is farther back looks as seldom as the one behind the last of them. */
+const farthest = 50
+
+/**
+ * Returns a function that takes the lock if it is our turn, else says in how many milliseconds to look again: the nearer the
+ * turn the sooner, so that a long line costs no more than a short one.
+ */
+function lookerAhead(line: Line, ticket: number): () => number | 'had' {
+  const { fd, take } = line
+  const passed = new Set<number>()
+  const ahead = (from: number, to: number): number | undefined => {
+    const found = lockedByte(fd, from, to)
+    if (found === undefined || !passed.has(found)) return found
+    return ahead(from, found) ?? ahead(found + 1, to)
+  }
+  const passBy = (one: number) => {
+    passed.add(one)
+    shareByte(fd, marks + one)
+  }
+  let head: number | undefined = ticket
+  let since = performance.now()
+  let watch = newWatch(line)
+  return () => {
+    for (;;) {
+      const first = ahead(0, ticket)
+      if (first !== head) {
+        head = first
+        since = performance.now()
+        watch = newWatch(line)
+      }
+      const spent = performance.now() - since
+      if (first === undefined) return take() ? 'had' : Math.min(10, Math.max(1, spent / 100))
+      let count = 1
+      for (let next = ahead(first + 1, ticket); next !== undefined && count < farthest; count++)
+        next = ahead(next + 1, ticket)
+      const pause = 2 * count
+      // The nearest begins to watch, unless it is stopped, too.
+      if (spent < (patience / 3) * Math.min(count, 10)) return pause
+      // Whoever has found out says so to all, as long as it waits: each turn would else begin with finding out.
+      if (lockedByte(fd, marks + first, marks + first + 1) === undefined && !watch())
+        return Math.max(pause, 10)
+      passBy(first)
+    }
+  }
+}
+
+/**
+ * Returns a function that says whether the lock has been free for {@link patience}, whenever it was asked. A look takes the lock for
+ * a moment: it is for those who have reason to think that the first in line does not want it.
+ */
+function newWatch({ isFree }: Line): () => boolean {
+  let began = 0
+  let last = Number.NEGATIVE_INFINITY
+  return () => {
+    const now = performance.now()
+    const isFreeNow = isFree()
+    // Who has not looked for a while, having been stopped itself, knows nothing of the time between.
+    if (!isFreeNow || now - last > patience) began = now
+    last = now
+    return isFreeNow && now - began >= patience
+  }
+}
