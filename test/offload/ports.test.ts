@@ -73,9 +73,12 @@ function install(others: readonly OffloadJournal[], more: object = {}, refusal?:
     ratesBefore: ({ vf }) => ({ vf: vf?.rate, port: undefined }),
     attachment: { network: 'net', containerID: 'container', ifname: 'net1' },
   }
-  portsPart.plan(context)?.apply(new Transaction(kernel), {
-    ...{ limiter: undefined, isUsed: false, noLimiter: undefined, isHeldByDead: () => false },
-  })
+  portsPart
+    .look(context)
+    ?.plan(context)
+    .apply(new Transaction(kernel), {
+      ...{ limiter: undefined, isUsed: false, noLimiter: undefined, isHeldByDead: () => false },
+    })
   return limiters
 }
 
