@@ -1,6 +1,6 @@
 /**
  * The line of those who wait for one lock. Who comes locks a byte of the lock's file whose number is the time of its coming,
- * and has its turn when nobody has a byte before that one. So the kernel itself keeps the line: whoever dies has left it, the
+ * and has its turn when hardly anybody has a byte before that one. So the kernel itself keeps the line: whoever dies has left it, the
  * text of the file is nobody's business, and those who know only flock stand beside the line, as before.
  */
 import { lockByte, lockedByte, shareByte, sinceBoot, unlockByte } from './byte-locks.ts'
@@ -22,7 +22,7 @@ export interface Line {
 /** Above all times of coming, which are microseconds since the boot: here begin the bytes that say who is passed by. */
 const marks = 2 ** 52
 
-/** How long the first in line may leave a free lock alone before the others pass it by, in milliseconds: it was stopped. */
+/** How long those in front may leave a free lock alone before the others pass them by, in milliseconds: they were stopped. */
 const patience = 300
 
 /** True when somebody waits in line, or nobody can tell. */
@@ -85,8 +85,14 @@ function retry({ deadline, take }: Line): boolean {
   }
 }
 
+/**
+ * So many in front try to have the lock, the first of them most often. A processor that others are on would else let a free lock
+ * lie until the first in line gets to run, at every turn.
+ */
+const front = 4
+
 /** So many before us are counted: who is farther back looks as seldom as the one behind the last of them. */
-const farthest = 50
+const farthest = 25
 
 /**
  * Returns a function that takes the lock if it is our turn, else says in how many milliseconds to look again: the nearer the
@@ -100,15 +106,19 @@ function lookerAhead(line: Line, ticket: number): () => number | 'had' {
     if (found === undefined || !passed.has(found)) return found
     return ahead(from, found) ?? ahead(found + 1, to)
   }
-  const passBy = (one: number) => {
-    passed.add(one)
-    shareByte(fd, marks + one)
+  const count = () => {
+    let number = 0
+    for (let one = ahead(0, ticket); one !== undefined && number < farthest; one = ahead(one + 1, ticket))
+      number++
+    return number
   }
-  let head: number | undefined = ticket
+  let head: number | undefined
   let since = performance.now()
   let watch = newWatch(line)
   return () => {
     for (;;) {
+      const place = count()
+      if (place < front && take()) return 'had'
       const first = ahead(0, ticket)
       if (first !== head) {
         head = first
@@ -116,17 +126,14 @@ function lookerAhead(line: Line, ticket: number): () => number | 'had' {
         watch = newWatch(line)
       }
       const spent = performance.now() - since
-      if (first === undefined) return take() ? 'had' : Math.min(10, Math.max(1, spent / 100))
-      let count = 1
-      for (let next = ahead(first + 1, ticket); next !== undefined && count < farthest; count++)
-        next = ahead(next + 1, ticket)
-      const pause = 2 * count
+      const pause = Math.max(1, 4 * place, Math.min(10, spent / 100))
       // The nearest begins to watch, unless it is stopped, too.
-      if (spent < (patience / 3) * Math.min(count, 10)) return pause
+      if (first === undefined || spent < (patience / 3) * Math.min(place, 10)) return pause
       // Whoever has found out says so to all, as long as it waits: each turn would else begin with finding out.
       if (lockedByte(fd, marks + first, marks + first + 1) === undefined && !watch())
         return Math.max(pause, 10)
-      passBy(first)
+      passed.add(first)
+      shareByte(fd, marks + first)
     }
   }
 }
