@@ -18,9 +18,11 @@ class Watched extends VethNode {
   readonly under: string[] = []
   /** What others do while the lock is waited for. */
   meanwhile: () => void = () => undefined
+  readonly waits: (readonly [string, number])[] = []
   #held = false
 
-  override withLock<T>(_path: string, _milliseconds: number, action: () => T): T {
+  override withLock<T>(lock: string, milliseconds: number, action: () => T): T {
+    this.waits.push([lock, milliseconds])
     this.meanwhile()
     this.#held = true
     try {
@@ -66,6 +68,8 @@ describe('an ADD', () => {
     expect(node.under).toContain('run')
     expect(node.under.filter((name) => costly.includes(name))).toEqual([])
     expect(node.lines.filter((line) => line.includes('clsact'))).toHaveLength(1)
+    // Some hundred others may come at once, each for some hundredths of a second.
+    expect(node.waits).toEqual([[`${node.sharedDir}/lock`, 30_000]])
   })
 
   test('uses a qdisc that another one has made while it waited for the lock', () => {
