@@ -20,8 +20,19 @@ export function sinceBoot(): number {
   return microseconds(CLOCK_MONOTONIC)
 }
 
+/** The first byte of the upper half of those that are locked. */
+export const lowerHalf = 2 ** 52
+
 /** struct flock, asm-generic/fcntl.h: two 16-bit fields, 4 bytes of nothing, start, length (0 = to the end), PID. */
 const lock = new Int32Array(8)
+
+/** True when somebody else has locked a byte of the lower half. Every call asks for that, so it is asked without reckoning. */
+export function hasLockBelow(fd: number): boolean {
+  // A length of 2^52.
+  const below = Int32Array.of(F_WRLCK, 0, 0, 0, 0, 2 ** 20, 0, 0)
+  fcntl(fd, F_OFD_GETLK, below)
+  return below[0] !== F_UNLCK
+}
 
 function fill(type: number, start: number, length: number): void {
   // l_type and SEEK_SET.

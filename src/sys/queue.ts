@@ -3,7 +3,15 @@
  * and has its turn when hardly anybody has a byte before that one. So the kernel itself keeps the line: whoever dies has left it, the
  * text of the file is nobody's business, and those who know only flock stand beside the line, as before.
  */
-import { lockByte, lockedByte, shareByte, sinceBoot, unlockByte } from './byte-locks.ts'
+import {
+  hasLockBelow,
+  lockByte,
+  lockedByte,
+  lowerHalf as marks,
+  shareByte,
+  sinceBoot,
+  unlockByte,
+} from './byte-locks.ts'
 import { SystemError } from './errno.ts'
 import { sleep } from './sleep.ts'
 
@@ -19,16 +27,13 @@ export interface Line {
   isFree(): boolean
 }
 
-/** Above all times of coming, which are microseconds since the boot: here begin the bytes that say who is passed by. */
-const marks = 2 ** 52
-
 /** How long those in front may leave a free lock alone before the others pass them by, in milliseconds: they were stopped. */
 const patience = 300
 
 /** True when somebody waits in line, or nobody can tell. */
 export function hasLine(fd: number): boolean {
   try {
-    return lockedByte(fd, 0, marks) !== undefined
+    return hasLockBelow(fd)
   } catch (error) {
     return noLine(error)
   }
