@@ -7,7 +7,7 @@ import {
   hasLockBelow,
   lockByte,
   lockedByte,
-  lowerHalf as marks,
+  lowerHalf,
   shareByte,
   sinceBoot,
   unlockByte,
@@ -27,10 +27,13 @@ export interface Line {
   isFree(): boolean
 }
 
+/** In the upper half of the bytes those who wait say which places of the lower half they pass by. */
+const marks = lowerHalf
+
 /** How long those in front may leave a free lock alone before the others pass them by, in milliseconds: they were stopped. */
 const patience = 300
 
-/** True when somebody waits in line, or nobody can tell. */
+/** True when somebody waits in line; where nobody can tell there is none. */
 export function hasLine(fd: number): boolean {
   try {
     return hasLockBelow(fd)
