@@ -98,6 +98,7 @@ const headers = [
     'sys/socket.h',
     'sys/file.h',
     'sys/time.h',
+    'time.h',
     'linux/sched.h',
     'linux/nsfs.h',
     'linux/if.h',
@@ -223,6 +224,8 @@ export function probed(names: Uapi = declared()): Uapi {
     }
   }
   const source = [
+    // glibc has some of fcntl.h for those alone who ask for all it has.
+    '#define _GNU_SOURCE',
     ...headers.map((header) => `#include <${header}>`),
     'static void constant(const char *name, long long value) { printf("constant %s %lld\\n", name, value); }',
     'int main(void) {',

@@ -141,6 +141,7 @@ export const covers: Readonly<Record<string, readonly string[]>> = {
   'shim/linux': ['conformance/shim', 'native/shim'],
   'shim/shim': ['conformance/shim', 'native/shim'],
   'sys/bpf': ['lab/offload-coexist'],
+  'sys/byte-locks': ['native/lock-line'],
   'sys/device-node': ['lab/attach-open'],
   'sys/ffi': ['native/sys'],
   'sys/flock': ['native/sys'],
@@ -149,6 +150,7 @@ export const covers: Readonly<Record<string, readonly string[]>> = {
   'sys/packet': ['native/attach-announce'],
   'sys/stdio': ['conformance/stdio'],
   'sys/stdio-wait': ['conformance/stdio'],
+  'sys/queue': ['native/lock-line'],
   'sys/sleep': ['native/attach-races'],
 }
 

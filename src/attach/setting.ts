@@ -19,7 +19,7 @@ export interface AttachSetting {
 export const macNotePrefix = 'administrative-mac '
 
 /** How long a verb waits for others that work on the same device or PF, in milliseconds. */
-const lockMilliseconds = 10_000
+const lockMilliseconds = 30_000
 
 /**
  * The machine for one device in one verb: its waits for locks take {@link lockMilliseconds} at most together, though a VF has

@@ -1,11 +1,10 @@
 import { failure } from '../cni/failure.ts'
-import type { Request } from '../cni/request.ts'
 import type { Result } from '../cni/result.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import type { OpenNetns } from '../kernel/machine.ts'
 import { log } from '../lib/log.ts'
 import { notice } from '../lib/notice.ts'
-import { addVerbFields, step } from '../lib/steps.ts'
+import { step } from '../lib/steps.ts'
 import { ApplyError, Transaction } from '../ops/apply.ts'
 import { ownerMarks } from '../ops/owner-netns.ts'
 import { type PluginRecord, recordSchemaVersion } from '../ops/record.ts'
@@ -14,10 +13,11 @@ import type { OffloadConfig } from './config.ts'
 import { clearTheWay, isHeldByDead } from './dead-owners.ts'
 import { earlierEntries, joined, merged } from './entries.ts'
 import { type RatesNow, ratesBefore } from './handover.ts'
+import { type View, viewNow } from './look.ts'
 import { otherEntries } from './other-entries.ts'
 import { withOwner } from './owners.ts'
 import { LimiterInTheWay, type Part, type Planned, type Shared } from './part.ts'
-import { type Port, readPort } from './port.ts'
+import type { Port } from './port.ts'
 import { emptyJournal, type OffloadJournal } from './record.ts'
 import { reportOf } from './report.ts'
 import { type RemovalSetting, sweep } from './sweep.ts'
@@ -30,30 +30,25 @@ export interface OffloadSetting extends RemovalSetting {
 }
 
 /**
- * ADD with the lock held: the port, the plan of every part that is wished for, record, changes, report. A failure of any
- * takes back all; where something of dead attachments was the reason, that is removed and the ADD begins anew. Returns the
- * result with what was made.
+ * ADD with the lock held, after a look around without it: the plan of every part that has something to do, record, changes,
+ * report. A failure of any takes back all; where something of dead attachments was the reason, that is removed and this begins
+ * anew. Returns the result with what was made.
  */
-export function addAttachment(
-  setting: OffloadSetting,
-  request: Request,
-  config: OffloadConfig,
-  prevResult: Result,
-): Result {
+export function addAttachment(setting: OffloadSetting, seen: View, prevResult: Result): Result {
   const { machine, kernel, pod, store, parts } = setting
-  const { containerId: containerID, ifname, name: network } = request
-  const attachment = { containerID, ifname, network }
+  const { attachment, config, request } = seen
+  const { network } = attachment
   const wanted = parts.filter((part) => part.wanted(config))
   const earlier = earlierEntries(setting, attachment, wanted)
-  const port = step('port', () => readPort(kernel, request, config))
-  addVerbFields({ port: port.kind, device: port.device, uplink: port.wire?.uplink.name })
+  const view = viewNow(setting, seen)
+  const { port } = view
   const others =
     port.wire?.representor === undefined
       ? []
       : [...(earlier === undefined ? [] : [earlier.journal]), ...otherEntries(setting, attachment)]
-  const before = (now: RatesNow) => ratesBefore(setting, attachment, port.device, now)
-  const context = { machine, kernel, request, config, attachment, port, others, ratesBefore: before }
-  const planned = step('plan', () => wanted.flatMap((part) => part.plan(context) ?? []))
+  const ratesOf = (now: RatesNow) => ratesBefore(setting, attachment, port.device, now)
+  const context = { ...view, others, ratesBefore: ratesOf }
+  const planned = step('plan', () => view.parts.map((part) => part.plan(context)))
   if (planned.length === 0) return prevResult
   const own = merged(
     journalOf(port, config),
@@ -95,7 +90,7 @@ export function addAttachment(
     }
     // Each turn removes at least one record, so there is a last one.
     if (stuck.length === 0 && clearTheWay(setting, attachment, port, error))
-      return addAttachment(setting, request, config, prevResult)
+      return addAttachment(setting, seen, prevResult)
     const known = withOwner(error, setting)
     throw failure(known instanceof ApplyError ? new ApplyError(known.op, known.cause, []) : known, stuck)
   }

@@ -14,14 +14,18 @@ import type { Attachment } from './identity.ts'
 import type { Port } from './port.ts'
 import type { OffloadJournal } from './record.ts'
 
-/** What a part plans from. The lock is held. */
-export interface AddContext {
+/** What a part looks around with, before the node's lock is asked for. */
+export interface LookContext {
   readonly machine: Machine
   readonly kernel: Kernel
   readonly request: Request
   readonly config: OffloadConfig
   readonly attachment: Attachment
   readonly port: Port
+}
+
+/** What a part plans from. The lock is held, and `port` has been read again since. */
+export interface AddContext extends LookContext {
   /** Of a VF with a representor: what other entries of the list have made for the attachment. */
   readonly others: readonly OffloadJournal[]
   /** The rates before the limits of attachments that have had the pod's device. */
@@ -59,6 +63,15 @@ export class LimiterInTheWay extends Error {
     this.name = 'LimiterInTheWay'
     this.reason = reason
   }
+}
+
+/** What a part has seen. */
+export interface Looked {
+  /**
+   * The plan, with the lock held: of what other calls of this plugin may have changed since the look, it asks again.
+   * @throws CniError for what can't be had
+   */
+  plan(context: AddContext): Planned
 }
 
 /** What a part is going to do. Nothing is changed before all parts have planned. */
@@ -115,8 +128,11 @@ export interface RemovalPart {
 export interface Part extends RemovalPart {
   /** True when the config wishes for something of this part. */
   wanted(config: OffloadConfig): boolean
-  /** The plan; undefined when there is nothing to do. @throws CniError for what can't be had */
-  plan(context: AddContext): Planned | undefined
+  /**
+   * Looks at all that no other call of this plugin changes, which takes most of the time of an ADD: the lock, for which others
+   * wait, is not held. undefined when there is nothing to do. @throws CniError for what can't be had
+   */
+  look(context: LookContext): Looked | undefined
   /**
    * What an ADD of this attachment has made before and bears its mark, in words for people; undefined when there is no
    * such thing. Asked where no record speaks of that ADD.

@@ -68,6 +68,32 @@ export function readPort(kernel: Kernel, request: Request, config: OffloadConfig
   return { ...base, kind: 'nic', wire: isNamed ? nicWire(kernel, name, config) : undefined }
 }
 
+/**
+ * The port again, by a few questions, for those who have waited since it was read: with the qdiscs and rates that other calls may have
+ * changed meanwhile. undefined when it is not the same any more.
+ */
+export function portNow(kernel: Kernel, port: Port): Port | undefined {
+  const { name, link, vf, wire } = port
+  const now = kernel.link('pod', name)
+  if (now?.ifindex !== link?.ifindex || now?.mac !== link?.mac || now?.parent !== link?.parent)
+    return undefined
+  if (wire === undefined) return port
+  const { ifindex } = wire.uplink
+  const uplink = kernel.link('host', ifindex, vf === undefined ? {} : { vfs: true })
+  if (uplink === undefined || uplink.name !== wire.uplink.name || !uplink.up) return undefined
+  if (vf !== undefined && (uplink.vfs?.get(vf.index)?.vlan?.id ?? 0) !== wire.vlan) return undefined
+  const { representor } = wire
+  return {
+    ...port,
+    wire: {
+      ...wire,
+      uplink,
+      uplinkHasIngress: kernel.hasIngress(ifindex),
+      representorHasIngress: representor !== undefined && kernel.hasIngress(representor.ifindex),
+    },
+  }
+}
+
 /** The wire of a NIC of its own is not to be found out: the operator vouches for one shared segment. */
 function nicWire(kernel: Kernel, name: string, config: OffloadConfig): Wire {
   if (config.uplink === undefined) {

@@ -4,27 +4,36 @@ import type { Kernel } from '../kernel/kernel.ts'
 import type { Machine } from '../kernel/machine.ts'
 import { notice } from '../lib/notice.ts'
 import type { Op, PortKey } from '../ops/op.ts'
-import { prepareGround } from './coexist.ts'
-import { podAddressesOf, readOffloadFacts } from './facts.ts'
-import { identityOf } from './identity.ts'
+import { type Ground, prepareGround } from './coexist.ts'
+import { type OffloadFacts, podAddressesOf, readOffloadFacts } from './facts.ts'
+import { type Identity, identityOf } from './identity.ts'
 import { applyBest, type Installed } from './install.ts'
 import { driverOf, honestPlans } from './liars.ts'
 import { refuseListened } from './listened.ts'
 import { claimLocalnet } from './localnet.ts'
-import { type AddContext, LimiterInTheWay, type Part, type Planned } from './part.ts'
+import {
+  type AddContext,
+  LimiterInTheWay,
+  type LookContext,
+  type Looked,
+  type Part,
+  type Planned,
+} from './part.ts'
 import { type OffloadPlan, planPorts } from './plan.ts'
 import { requirePodAddresses } from './pod-addresses.ts'
+import type { Port } from './port.ts'
 import { isLoopback } from './port-rules.ts'
 import { portsRemoval } from './ports-removal.ts'
 
 export const portsPart: Part = {
   ...portsRemoval,
   wanted: ({ mappings }) => mappings.length > 0,
-  plan: planOf,
+  look: lookAround,
   trace: ({ reserved }) => (reserved ? 'its ports are reserved' : undefined),
 }
 
-function planOf(context: AddContext): Planned | undefined {
+/** All but the qdiscs of the port's wire, and what other entries have made, is nothing that calls of ours change. */
+function lookAround(context: LookContext): Looked | undefined {
   const { machine, kernel, request, config, attachment, port } = context
   const addresses = podAddressesOf(request.prevResult ?? {}, request.ifname)
   if (addresses.length === 0) {
@@ -33,15 +42,41 @@ function planOf(context: AddContext): Planned | undefined {
   }
   const facts = readOffloadFacts(kernel, port, addresses)
   const identity = identityOf(attachment, machine.sha256)
-  const [plan, ...others] = honestPlans(planPorts(config, facts, identity), driverOf(port))
+  const plansFor = (now: Port) =>
+    honestPlans(planPorts(config, { ...facts, port: now }, identity), driverOf(port))
+  const plans = plansFor(port)
+  const [plan] = plans
   if (plan === undefined || plan.ops.length === 0) {
     for (const note of plan?.notes ?? []) notice(`vf-offload: ${note}`)
     return undefined
   }
   requirePodAddresses(kernel, facts, plan.keys)
   if (!config.allowListening) refuseListened(kernel, plan.keys)
+  const ground = prepareGround(kernel, config, port, plans)
+  return {
+    plan: (locked) => {
+      const { port: now } = locked
+      const isSame = qdiscsOf(now) === qdiscsOf(port)
+      return planned(locked, { ...facts, port: now }, isSame ? plans : plansFor(now), ground, identity)
+    },
+  }
+}
+
+/** What a plan goes by that another call may have changed. */
+function qdiscsOf({ wire }: Port): string {
+  return `${wire?.uplinkHasIngress} ${wire?.representorHasIngress}`
+}
+
+function planned(
+  context: AddContext,
+  facts: OffloadFacts,
+  plans: readonly OffloadPlan[],
+  ground: Ground,
+  { cookie }: Identity,
+): Planned {
+  const { machine, kernel, config } = context
+  const [plan] = plans as [OffloadPlan]
   const earlier = policerOf(context)
-  const ground = prepareGround(kernel, config, port, [plan, ...others])
   return {
     journal: {
       keys: [...plan.keys],
@@ -52,12 +87,12 @@ function planOf(context: AddContext): Planned | undefined {
     },
     apply: (transaction, shared) => {
       const limiter = shared.limiter ?? earlier
-      const plans = [plan, ...others].map((one) => policed(one, limiter))
-      const install = () => applyBest(transaction, config, facts, plans, ground)
+      const wanted = plans.map((one) => policed(one, limiter))
+      const install = () => applyBest(transaction, config, facts, wanted, ground)
       const done = earlier === undefined ? install() : withLimitOfOthers(install)
       if (done.rules.some(({ rule }) => rule.limiter !== undefined)) shared.isUsed = true
       const { nat, notes, ops } = done.plan
-      const local = config.localhost ? localnet(machine, kernel, plan.keys, identity.cookie) : []
+      const local = config.localhost ? localnet(machine, kernel, plan.keys, cookie) : []
       transaction.apply(local)
       kernel.forgetConnections(plan.keys)
       return {

@@ -13,8 +13,8 @@ import type { Op, Outcome } from '../ops/op.ts'
 import { type DirectWay, directWay } from './direct.ts'
 import { cookiePrefix, rateIdentityOf } from './identity.ts'
 import { driverOf } from './liars.ts'
-import type { AddContext, Part, Planned, Shared, TraceContext } from './part.ts'
-import type { Port, Wire } from './port.ts'
+import type { AddContext, LookContext, Looked, Part, Planned, Shared, TraceContext } from './part.ts'
+import type { Port } from './port.ts'
 import { planRates, type RateFacts, type RateGoal, type RateWay } from './rate-plan.ts'
 import { bytesOfMegabits } from './rate-rules.ts'
 import { peerOf, ratesRemoval } from './rates-removal.ts'
@@ -23,7 +23,7 @@ import type { LimitRecord, OffloadJournal } from './record.ts'
 export const ratesPart: Part = {
   ...ratesRemoval,
   wanted: ({ rates }) => rates.toPod !== undefined || rates.fromPod !== undefined,
-  plan: planOf,
+  look: lookAround,
   trace: traceOf,
 }
 
@@ -35,14 +35,32 @@ function traceOf({ machine, kernel, attachment }: TraceContext): string | undefi
   return kernel.rates().limiters(cookie).length > 0 ? 'there is its policer in the NIC' : undefined
 }
 
-function planOf(context: AddContext): Planned {
+/** What a limit goes by beside its port that no call of ours changes. */
+interface Surroundings {
+  readonly peer: LinkFacts | undefined
+  readonly driver: string | undefined
+  /** undefined where no frames come by an eSwitch that a policer could limit. */
+  readonly way: DirectWay | undefined
+}
+
+function lookAround({ kernel, config, port }: LookContext): Looked {
+  const { link, wire } = port
+  const peer = port.kind === 'veth' && link !== undefined ? peerOf(kernel, link) : undefined
+  const metered = wire?.representor === undefined || config.rates.toPod === undefined ? undefined : wire
+  const way = metered && directWay(kernel, metered)
+  const surroundings = { peer, driver: driverOf(port), way }
+  // The only way to limit what such a pod sends: a filter that leads to an ifb.
+  const passed = peer === undefined || config.rates.fromPod === undefined ? [] : passedBy(kernel, peer)
+  return { plan: (context) => planned(context, surroundings, passed) }
+}
+
+function planned(context: AddContext, surroundings: Surroundings, passed: readonly string[]): Planned {
   const { machine, kernel, config, attachment, port } = context
   const identity = rateIdentityOf(attachment, machine.sha256)
-  const facts = readRateFacts(context)
+  const facts = readRateFacts(context, surroundings)
   const goals = planRates(config.rates, facts, identity)
   refuseShaped(kernel, port, facts, goals)
   const ways = goals.flatMap((goal) => goal.ways)
-  const passed = facts.peer === undefined ? [] : passedBy(kernel, facts.peer, ways)
   const created = ways.flatMap(({ ops }) =>
     ops.flatMap((op) => (op.do === 'ifb.add' && op.side === 'host' ? [op] : [])),
   )
@@ -81,9 +99,7 @@ function refuseShaped(kernel: Kernel, { link }: Port, { peer }: RateFacts, goals
 }
 
 /** What takes frames of the pod before the filter sees them that leads to the ifb: that comes last, and has no limit for them. */
-function passedBy(kernel: Kernel, peer: LinkFacts, ways: readonly RateWay[]): string[] {
-  const isLed = ways.some(({ ops }) => ops.some((op) => op.do === 'detour.add' && op.detour.side === 'host'))
-  if (!isLed) return []
+function passedBy(kernel: Kernel, peer: LinkFacts): string[] {
   return kernel
     .rivals(peer, { everyFrameAt: ratePriority.detour }, cookiePrefix)
     .filter(({ software }) => software)
@@ -93,9 +109,11 @@ function passedBy(kernel: Kernel, peer: LinkFacts, ways: readonly RateWay[]): st
     )
 }
 
-/** Asks the kernel for what concerns this kind of port. */
-function readRateFacts({ kernel, port, config, others, ratesBefore }: AddContext): RateFacts {
-  const peer = port.kind === 'veth' && port.link !== undefined ? peerOf(kernel, port.link) : undefined
+/** Asks the kernel for what limits of others are in force on this kind of port. */
+function readRateFacts(
+  { kernel, port, config, others, ratesBefore }: AddContext,
+  { peer, driver, way }: Surroundings,
+): RateFacts {
   const representor = port.wire?.representor
   const portRates = representor === undefined ? undefined : kernel.rates().portRates(representor.ifindex)
   const vf = port.vf && { index: port.vf.index, rate: port.wire?.uplink.vfs?.get(port.vf.index)?.rate }
@@ -103,15 +121,15 @@ function readRateFacts({ kernel, port, config, others, ratesBefore }: AddContext
   const vfMax = vf?.rate?.max ?? 0
   return {
     port,
-    driver: driverOf(port),
+    driver,
     peer,
     vfRate: before.vf,
     vfLimited: vfMax > 0 && bytesOfMegabits(vfMax) !== portRates?.max,
     portRates,
     portBefore: before.port,
-    ...(port.wire === undefined || representor === undefined || config.rates.toPod === undefined
+    ...(way === undefined
       ? { direct: undefined, unmetered: undefined, takenLimiters: [] }
-      : { ...wayPast(kernel, port.wire, others), takenLimiters: kernel.rates().policerIndexes() }),
+      : { ...wayPast(way, others), takenLimiters: kernel.rates().policerIndexes() }),
     mapped: config.mappings.length > 0,
     steersInNic: config.mappings.length === 0 || config.offload !== 'off',
     hasIngress: {
@@ -123,10 +141,10 @@ function readRateFacts({ kernel, port, config, others, ratesBefore }: AddContext
 }
 
 /** Port mappings that another entry has made have no policer, and get none any more. */
-function wayPast(kernel: Kernel, wire: Wire, others: readonly OffloadJournal[]): DirectWay {
+function wayPast(way: DirectWay, others: readonly OffloadJournal[]): DirectWay {
   return others.some(({ keys }) => keys.length > 0)
     ? { direct: undefined, unmetered: 'port mappings of another entry, made before, have none' }
-    : directWay(kernel, wire)
+    : way
 }
 
 /** What a DEL must get along with when the ADD dies on the way: what may have been made or changed, on which interfaces, and from what. */

@@ -15,8 +15,8 @@ import { anyJournal, offloadJournal } from './record.ts'
 import { removeAttachment } from './remove.ts'
 import { readTeardown } from './teardown-config.ts'
 
-/** How long a verb waits for its turn, in milliseconds. Turns are short: no IPAM, no other process but nft. */
-const lockMilliseconds = 10_000
+/** How long a verb waits for its turn, in milliseconds. Turns are short, but hundreds may come at once: no IPAM, no other process but nft. */
+const lockMilliseconds = 30_000
 
 /**
  * One lock for all of the node, wherever a network keeps its records: the host's port map and the clsact qdiscs are

@@ -20,7 +20,7 @@ const signatures = {
   setns: { args: ['i32', 'i32'], returns: 'i32' },
   unshare: { args: ['i32'], returns: 'i32' },
   flock: { args: ['i32', 'i32'], returns: 'i32' },
-  syscall: { args: ['i64', 'i32', 'ptr', 'u32'], returns: FFIType.i64_fast },
+  syscall: { args: ['i64', 'i32', 'ptr', 'ptr'], returns: FFIType.i64_fast },
   __errno_location: { args: [], returns: 'ptr' },
 } as const
 
@@ -46,18 +46,29 @@ function libc(): Libc {
 
 /** A system call for which libc has no function bound here: binding costs start time, and each is called once or twice. */
 function systemCall(
-  name: 'bpf' | 'connect' | 'ioctl',
+  name: keyof typeof callNumbers,
   first: number,
-  pointer: Uint8Array | number,
-  last: number,
+  second: NodeJS.TypedArray | number,
+  third: NodeJS.TypedArray | number,
 ): number {
   const [x64, arm64] = callNumbers[name]
-  const second = typeof pointer === 'number' ? (pointer as Pointer) : ptr(pointer)
-  return check(name, libc().syscall(process.arch === 'arm64' ? arm64 : x64, first, second, last))
+  const number = process.arch === 'arm64' ? arm64 : x64
+  return check(name, libc().syscall(number, first, word(second), word(third)))
+}
+
+/** An argument that fills a register: where a buffer lies, or a number. */
+function word(value: NodeJS.TypedArray | number): Pointer {
+  return typeof value === 'number' ? (value as Pointer) : ptr(value)
 }
 
 /** Of x86-64 and of arm64 (asm/unistd_64.h, asm-generic/unistd.h). */
-const callNumbers = { bpf: [321, 280], connect: [42, 203], ioctl: [16, 29] } as const
+const callNumbers = {
+  bpf: [321, 280],
+  clock_gettime: [228, 113],
+  connect: [42, 203],
+  fcntl: [72, 25],
+  ioctl: [16, 29],
+} as const
 
 /** Returns `result`, or throws a SystemError with the calling thread's errno when it is negative. */
 function check(call: string, result: number | bigint): number {
@@ -139,6 +150,22 @@ export function connect(fd: number, address: Uint8Array): void {
 /** ioctl(2) of a request that has no argument. Returns what the kernel returns. */
 export function ioctl(fd: number, request: number): number {
   return systemCall('ioctl', fd, request, 0)
+}
+
+/**
+ * fcntl(2) with a struct flock, which `lock` holds and the kernel changes; of a file on whose offsets 64 bits are spent, as on
+ * both processors that this runs on.
+ */
+export function fcntl(fd: number, command: number, lock: Int32Array): void {
+  systemCall('fcntl', fd, command, lock)
+}
+
+/** clock_gettime(2): microseconds of a clock (CLOCK_* of linux/time.h), whole. */
+export function microseconds(clock: number): number {
+  const time = new BigInt64Array(2)
+  systemCall('clock_gettime', clock, time, 0)
+  const [seconds = 0n, nanoseconds = 0n] = time
+  return Number(seconds) * 1e6 + Math.floor(Number(nanoseconds) / 1e3)
 }
 
 /** Where a buffer lies, for structures that hold addresses; the caller keeps the buffer until the call is over. */

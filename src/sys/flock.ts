@@ -3,20 +3,20 @@ import { dirname } from 'node:path'
 import { errorCode } from './errno.ts'
 import { flock } from './ffi.ts'
 import { isThere } from './files.ts'
-import { sleep } from './sleep.ts'
+import { lockHolder } from './lock-holder.ts'
+import { hasLine, waitInLine } from './queue.ts'
 
 /** flock(2) operations, asm-generic/fcntl.h. */
+const LOCK_SH = 1
 const LOCK_EX = 2
 const LOCK_NB = 4
-
-/** How often a taken lock is looked at again, in milliseconds. */
-const pollInterval = 10
+const LOCK_UN = 8
 
 /** Thrown by `withLock` when the lock could not be had in time. */
 export class LockTimeout extends Error {
   readonly path: string
-  constructor(path: string, milliseconds: number) {
-    super(`Cannot lock "${path}": another process has held it for ${milliseconds} ms`)
+  constructor(path: string, milliseconds: number, holder: string | undefined) {
+    super(`Cannot lock "${path}" within ${milliseconds} ms: ${holder ?? 'another process'} holds it`)
     this.name = 'LockTimeout'
     this.path = path
   }
@@ -24,18 +24,20 @@ export class LockTimeout extends Error {
 
 /**
  * Runs `action` while holding an exclusive lock on the file `path` (created, mode 0600, never removed: removing it
- * would let two processes hold "the" lock). Waits at most `milliseconds`, then throws LockTimeout. The kernel drops
+ * would let two processes hold "the" lock). Waits at most `milliseconds`, in the order of coming, then throws LockTimeout; with
+ * 0 it takes the lock if that is free, whoever waits for it. The kernel drops
  * the lock when the process dies. `held` is the locked descriptor: who inherits it keeps the lock too.
  */
 export function withLock<T>(path: string, milliseconds: number, action: (held: number) => T): T {
   const fd = openLock(path)
   try {
-    // Polling instead of a blocking flock: a blocking one could only be bounded by a signal handler.
-    const deadline = Date.now() + milliseconds
-    while (!flock(fd, LOCK_EX | LOCK_NB)) {
-      if (Date.now() >= deadline) throw new LockTimeout(path, milliseconds)
-      sleep(pollInterval)
-    }
+    // Never a blocking flock: that one could only be bounded by a signal handler.
+    const take = () => flock(fd, LOCK_EX | LOCK_NB)
+    const isFree = () => flock(fd, LOCK_SH | LOCK_NB) && flock(fd, LOCK_UN)
+    const deadline = performance.now() + milliseconds
+    const had =
+      milliseconds <= 0 ? take() : (!hasLine(fd) && take()) || waitInLine({ fd, deadline, take, isFree })
+    if (!had) throw new LockTimeout(path, milliseconds, lockHolder(fd))
     return action(fd)
   } finally {
     closeSync(fd)

@@ -33,27 +33,27 @@ function machineWith(held: Readonly<Record<string, number>>) {
 
 describe('all waits of a verb for locks together', () => {
   test('are bounded; what is done under a lock does not count', () => {
-    const { machine, asked } = machineWith({ a: 4_000, b: 5_000 })
+    const { machine, asked } = machineWith({ a: 12_000, b: 15_000 })
     const patient = withPatience(machine)
-    const value = patient.withLock('a', 10_000, () => {
+    const value = patient.withLock('a', 30_000, () => {
       vi.advanceTimersByTime(60_000)
-      return patient.withLock('b', 10_000, () => patient.withLock('c', 10_000, () => 7))
+      return patient.withLock('b', 30_000, () => patient.withLock('c', 30_000, () => 7))
     })
     expect(value).toBe(7)
     expect(asked).toEqual([
-      ['a', 10_000],
-      ['b', 6_000],
-      ['c', 1_000],
+      ['a', 30_000],
+      ['b', 18_000],
+      ['c', 3_000],
     ])
   })
 
   test('one that was not to be had has used up its part, and a free one is still had', () => {
     const { machine, asked } = machineWith({ a: 60_000 })
     const patient = withPatience(machine)
-    expect(() => patient.withLock('a', 10_000, () => 0)).toThrow(LockTimeout)
-    expect(() => patient.withLock('a', 10_000, () => 0)).toThrow(LockTimeout)
-    expect(patient.withLock('b', 10_000, () => 7)).toBe(7)
-    expect(asked.map(([, milliseconds]) => milliseconds)).toEqual([10_000, 0, 0])
+    expect(() => patient.withLock('a', 30_000, () => 0)).toThrow(LockTimeout)
+    expect(() => patient.withLock('a', 30_000, () => 0)).toThrow(LockTimeout)
+    expect(patient.withLock('b', 30_000, () => 7)).toBe(7)
+    expect(asked.map(([, milliseconds]) => milliseconds)).toEqual([30_000, 0, 0])
   })
 
   test('a shorter wait stays as short, and an error under a lock is passed on', () => {
@@ -68,7 +68,7 @@ describe('all waits of a verb for locks together', () => {
 
   test('the locks of a device and of its PF are such', () => {
     const lock = '/state/lock/netdev:dev0'
-    const { machine, asked } = machineWith({ [lock]: 4_000, '/shared/pf-lock 0000:3b:00.0': 5_000 })
+    const { machine, asked } = machineWith({ [lock]: 12_000, '/shared/pf-lock 0000:3b:00.0': 15_000 })
     const patient = withPatience(machine)
     const kernel: Partial<Kernel> = { run: () => ({}) }
     const change: Op = { do: 'vf.set', pf: 'pf0', vf: 0, set: { trust: true }, was: { trust: false } }
@@ -78,6 +78,6 @@ describe('all waits of a verb for locks together', () => {
       runner.run({ do: 'link.set', side: 'host', name: 'vf0', set: { up: true }, was: { up: false } })
       expect(() => runner.run(change)).toThrow(LockTimeout)
     })
-    expect(asked.map(([, milliseconds]) => milliseconds)).toEqual([10_000, 6_000, 1_000])
+    expect(asked.map(([, milliseconds]) => milliseconds)).toEqual([30_000, 18_000, 3_000])
   })
 })

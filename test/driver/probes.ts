@@ -49,6 +49,13 @@ export function lockAndRun(path: string, milliseconds: number, argv: string[]): 
   return withLock(path, milliseconds, () => Bun.spawnSync(argv).exitCode)
 }
 
+/** Takes the lock, gives it to a child that runs `argv`, and leaves it to that one. */
+export function lockAndHandOn(path: string, milliseconds: number, argv: string[]): void {
+  withLock(path, milliseconds, (held) => {
+    Bun.spawn(argv, { stdio: ['ignore', 'ignore', 'ignore', held] }).unref()
+  })
+}
+
 /** Replaces a file; nothing else of this process touches it. */
 export function replaceFile(path: string, text: string): void {
   files.replaceFile(path, text)

@@ -3,6 +3,7 @@ import { attachOwners } from './attach-owners.ts'
 import { cni } from './cni.ts'
 import { kernel } from './kernel.ts'
 import { lib } from './lib.ts'
+import { lock } from './lock.ts'
 import type { Mutation } from './mutation.ts'
 import { netlink } from './netlink.ts'
 import { nic } from './nic.ts'
@@ -26,4 +27,5 @@ export const mutations: readonly Mutation[] = [
   ...lib,
   ...shim,
   ...owners,
+  ...lock,
 ]

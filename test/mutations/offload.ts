@@ -226,7 +226,7 @@ export const offload: readonly Mutation[] = [
     id: 'offload-dead-keeps-port',
     file: 'src/offload/add.ts',
     mistake: 'A pod that died without DEL keeps its host ports.',
-    old: '    if (stuck.length === 0 && clearTheWay(setting, attachment, port, error))\n      return addAttachment(setting, request, config, prevResult)\n',
+    old: '    if (stuck.length === 0 && clearTheWay(setting, attachment, port, error))\n      return addAttachment(setting, seen, prevResult)\n',
     now: '',
     test: ['offload/dead-owners.test.ts', 'host ports of a dead one, made under the name'],
     tier: 'quick',

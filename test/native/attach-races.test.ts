@@ -102,7 +102,7 @@ test("the distribution's host-device wants the same interface at the same time: 
   await bed.expectUnchanged()
 })
 
-test('whoever holds the lock of an interface is waited for, 10 seconds at most: then code 11 names the lock', async () => {
+test('whoever holds the lock of an interface is waited for, 30 seconds at most: then code 11 names the lock', async () => {
   const lock = `/var/lib/cni/vf-flower/lock/netdev:${bed.nic().netdev}`
   const script = `touch ${BED_FOLDER}/locked; while [ -e ${BED_FOLDER}/locked ]; do sleep 0.05; done`
   // -o: it alone has the file open, its child does not.

@@ -97,7 +97,7 @@ describe('a lock', () => {
     const [late] = await tryDrive(vm, [probe('lockAndRun', path, 100, ['true'])])
     expect(late.error).toMatchObject({
       name: 'LockTimeout',
-      message: `Cannot lock "${path}": another process has held it for 100 ms`,
+      message: `Cannot lock "${path}" within 100 ms: process ${holder.pid} ("flock") holds it`,
     })
     const waiting = await vm.spawn(argvOf(), {
       stdin: programOf([probe('lockAndRun', path, 90_000, ['true'])]),

@@ -7,6 +7,7 @@ import type { LinkFacts } from '../../src/kernel/facts.ts'
 import { addAttachment } from '../../src/offload/add.ts'
 import { readOffloadConfig } from '../../src/offload/config.ts'
 import { rateIdentityOf } from '../../src/offload/identity.ts'
+import { lookAround } from '../../src/offload/look.ts'
 import { partsOf } from '../../src/offload/parts.ts'
 import { offloadPlugin } from '../../src/offload/plugin.ts'
 import { ratesPart } from '../../src/offload/rates.ts'
@@ -45,7 +46,11 @@ describe('ADD', () => {
       attachStore: { list: () => [], read: () => undefined },
       parts,
     }
-    return addAttachment(setting, request(wishes), readOffloadConfig(request(wishes)), {})
+    return addAttachment(
+      setting,
+      lookAround(setting, request(wishes), readOffloadConfig(request(wishes))),
+      {},
+    )
   }
   /** A pod behind a pair of which the host has the other end. */
   const plug = () => {
@@ -64,8 +69,9 @@ describe('ADD', () => {
     (text) => new Node('').sha256(text),
   )
 
-  test('a second one without a DEL is refused before anything is looked at, and keeps its hands off the first', () => {
+  test('a second one without a DEL is refused before anything is changed, and keeps its hands off the first', () => {
     attach()
+    plug()
     const { code, message } = refusalOf(() => add())
     expect(message).toBe(
       'Cannot serve container "container", interface "net1", network "net": it is served already and needs a DEL first',

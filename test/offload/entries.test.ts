@@ -8,9 +8,10 @@ import { log } from '../../src/lib/log.ts'
 import { PortTaken } from '../../src/lib/port-taken.ts'
 import { addAttachment } from '../../src/offload/add.ts'
 import { readOffloadConfig } from '../../src/offload/config.ts'
+import { lookAround } from '../../src/offload/look.ts'
 import type { OffloadName } from '../../src/offload/names.ts'
 import { withOwner } from '../../src/offload/owners.ts'
-import type { Part, Planned } from '../../src/offload/part.ts'
+import type { Looked, Part, Planned } from '../../src/offload/part.ts'
 import { partsOf } from '../../src/offload/parts.ts'
 import { offloadPlugin } from '../../src/offload/plugin.ts'
 import { applyGoal } from '../../src/offload/rates.ts'
@@ -214,16 +215,16 @@ group('one limit of what comes to the pod, in the NIC', () => {
       { where: 'nic', means: 'police', ops: [], notes: [], limiter: 9 },
       { where: 'pod', means: 'ifb', ops: [], notes: [] },
     ] as const
-    const planned = (apply: Planned['apply']): Planned => ({ journal: {}, apply })
+    const planned = (apply: Planned['apply']): Looked => ({ plan: () => ({ journal: {}, apply }) })
     return [
       {
         ...rates,
-        plan: () =>
+        look: () =>
           planned((transaction, shared) => ({ limits: [applyGoal(transaction, { ...goal, ways }, shared)] })),
       },
       {
         ...ports,
-        plan: () =>
+        look: () =>
           planned((_, shared) => {
             if (shared.limiter !== undefined && rules > 0) shared.isUsed = true
             return { keys: [] }
@@ -244,7 +245,7 @@ group('one limit of what comes to the pod, in the NIC', () => {
       attachStore: { list: () => [], read: () => undefined },
       parts: partsWith(rules),
     }
-    addAttachment(setting, request, readOffloadConfig(request), prevResult)
+    addAttachment(setting, lookAround(setting, request, readOffloadConfig(request)), prevResult)
     return journals()[0]?.limits?.map(({ where, refusals }) => [where, refusals])
   }
 
@@ -286,9 +287,9 @@ test('a clsact is noted as ours when it is made, and no more when its way was gi
       attachStore: { list: () => [], read: () => undefined },
     },
     store: recordStore(stateDir, 'offload', offloadJournal),
-    parts: [{ ...part, plan }],
+    parts: [{ ...part, look: () => ({ plan }) }],
   }
-  addAttachment(setting, request, readOffloadConfig(request), prevResult)
+  addAttachment(setting, lookAround(setting, request, readOffloadConfig(request)), prevResult)
   look()
   expect(notes).toEqual([['clsact-5'], [], ['clsact-6']])
   expect(node.qdiscs.has(5)).toBe(false)

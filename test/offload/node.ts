@@ -66,7 +66,6 @@ export class Node implements Machine {
         programWith: never,
         interfaceTo: never,
         verify: never,
-        rivals: never,
         isVepa: never,
         filterCounters: never,
         linkCounters: never,
@@ -141,6 +140,7 @@ export class Node implements Machine {
         this.ports.delete(cookie)
         return []
       },
+      rivals: () => [],
       forgetConnections: () => undefined,
       sysctl: () => undefined,
       reservedCookies: (prefix) => [...this.ports].filter((cookie) => cookie.startsWith(prefix)),

@@ -5,7 +5,7 @@ import type { Kernel } from '../../src/kernel/kernel.ts'
 import { OffloadRefused } from '../../src/lib/offload-refused.ts'
 import { readOffloadConfig } from '../../src/offload/config.ts'
 import type { AddContext } from '../../src/offload/part.ts'
-import type { Port } from '../../src/offload/port.ts'
+import type { Port, Wire } from '../../src/offload/port.ts'
 import { portsPart } from '../../src/offload/ports.ts'
 import { emptyJournal, type OffloadJournal } from '../../src/offload/record.ts'
 import { Transaction } from '../../src/ops/apply.ts'
@@ -41,31 +41,22 @@ const limited: OffloadJournal = {
   ],
 }
 
-/** Policers of the filters that are made, of a kernel whose NIC says `refusal` to them. */
-function install(others: readonly OffloadJournal[], more: object = {}, refusal?: string) {
+/** A kernel in which `run` sees what is done, and what a part looks and plans with. */
+function around(others: readonly OffloadJournal[], more: object, seen: (op: Op) => unknown) {
   const runtimeConfig = { portMappings: [{ hostPort: 8080, containerPort: 80, protocol: 'tcp' }] }
   const request = requestOf({ prevResult, runtimeConfig, ...more })
   const machine = new Node('/nowhere')
-  const limiters: (number | undefined)[] = []
   const kernel = {
     ...machine.openKernel(),
     addresses: (side: string) => [
       { ifindex: 2, address: side === 'pod' ? '10.1.0.5/24' : '10.1.0.1/24', scope: 0 },
     ],
     links: () => [pf0, rep0],
-    ...{
-      routes: () => [],
-      sourceRules: () => [],
-      listeners: () => [],
-      rivals: () => [],
-      bridgeVlans: () => [],
-    },
+    ...{ routes: () => [], sourceRules: () => [], listeners: () => [], bridgeVlans: () => [] },
     tcOffload: () => 'on',
     run: (op: Op) => {
-      if (op.do !== 'steer.add') return {}
-      if (refusal !== undefined && op.offload === 'require') throw new OffloadRefused(refusal)
-      if (op.rule.side !== 'src') limiters.push(op.rule.limiter)
-      return { where: 'nic', handle: 1 }
+      seen(op)
+      return op.do === 'steer.add' ? { where: 'nic', handle: 1 } : {}
     },
   } as unknown as Kernel
   const context: AddContext = {
@@ -73,11 +64,42 @@ function install(others: readonly OffloadJournal[], more: object = {}, refusal?:
     ratesBefore: ({ vf }) => ({ vf: vf?.rate, port: undefined }),
     attachment: { network: 'net', containerID: 'container', ifname: 'net1' },
   }
-  portsPart.plan(context)?.apply(new Transaction(kernel), {
-    ...{ limiter: undefined, isUsed: false, noLimiter: undefined, isHeldByDead: () => false },
+  return { kernel, context }
+}
+
+/** What other parts tell this one: nothing. */
+const alone = { limiter: undefined, isUsed: false, noLimiter: undefined, isHeldByDead: () => false }
+
+/** Policers of the filters that are made, of a kernel whose NIC says `refusal` to them. */
+function install(others: readonly OffloadJournal[], more: object = {}, refusal?: string) {
+  const limiters: (number | undefined)[] = []
+  const { kernel, context } = around(others, more, (op) => {
+    if (op.do !== 'steer.add') return
+    if (refusal !== undefined && op.offload === 'require') throw new OffloadRefused(refusal)
+    if (op.rule.side !== 'src') limiters.push(op.rule.limiter)
   })
+  portsPart
+    .look(context)
+    ?.plan(context)
+    .apply(new Transaction(kernel), { ...alone })
   return limiters
 }
+
+test('a qdisc that another one has made or removed since the look is taken as it is', () => {
+  const made = (meanwhile: Partial<Wire>) => {
+    const ops: Op[] = []
+    const { kernel, context } = around([], {}, (op) => ops.push(op))
+    const wire = { ...(port.wire as Wire), ...meanwhile }
+    const then = { ...port, wire: { ...wire, uplinkHasIngress: false, representorHasIngress: false } }
+    const seen = portsPart.look({ ...context, port: then })
+    seen?.plan({ ...context, port: { ...port, wire } }).apply(new Transaction(kernel), { ...alone })
+    return ops.flatMap((op) => (op.do === 'clsact.add' ? [op.link] : []))
+  }
+  expect(made({ uplinkHasIngress: false, representorHasIngress: false })).toEqual(['pf0', 'rep0'])
+  expect(made({ representorHasIngress: false })).toEqual(['rep0'])
+  expect(made({ uplinkHasIngress: false })).toEqual(['pf0'])
+  expect(made({})).toEqual([])
+})
 
 group('a limit in the NIC that another entry has made', () => {
   test('is the mapped frames’ limit too', () => {

@@ -42,7 +42,8 @@ export class VethNode extends Node {
   addresses = ['192.0.2.1/24']
   podAddresses = ['10.88.0.5/16']
   readonly #host = [link('eth0', 2), link('veth1', 7, { kind: 'veth', lower: 3, lowerNetns: 0 })]
-  readonly #pod = [link('net1', 3, { kind: 'veth', lower: 7, lowerNetns: 1 })]
+  /** Interfaces of the pod. */
+  readonly inPod = [link('net1', 3, { kind: 'veth', lower: 7, lowerNetns: 1 })]
 
   readonly #owners = new Map<string, string>()
 
@@ -57,7 +58,7 @@ export class VethNode extends Node {
   }
 
   override openKernel(...pod: Parameters<Node['openKernel']>): Kernel {
-    const of = (side: string) => (side === 'pod' ? this.#pod : this.#host)
+    const of = (side: string) => (side === 'pod' ? this.inPod : this.#host)
     return {
       ...super.openKernel(...pod),
       link: (side, by) => of(side).find((one) => one.name === by || one.ifindex === by),
@@ -67,7 +68,6 @@ export class VethNode extends Node {
           ? this.podAddresses.map((address) => ({ ifindex: 3, address, scope: 0 }))
           : this.addresses.map((address) => ({ ifindex: 2, address, scope: 0 })),
       listeners: () => [],
-      rivals: () => [],
       verify: () => [],
       run: (op) => {
         this.look()
