@@ -20,7 +20,6 @@ import {
   type NftSet,
   newRule,
   newSet,
-  newTable,
   step,
 } from '../netlink/nf/rules.ts'
 import type { Masquerade, PortKey } from '../ops/op.ts'
@@ -55,16 +54,19 @@ const chains = [
 
 /**
  * The table's chains as nft lists them after a reservation: the guard is there for keys of 127/8, the owner's own chain
- * where addresses are replaced.
+ * where addresses are replaced. `isFormer`: as a former version made them, which did not ask whether the node has the address.
  */
 export function hostChains(
   keys: readonly Pick<PortKey, 'address'>[],
   masquerade: readonly Masquerade[] = [],
   owner = '',
+  isFormer = false,
 ): string {
   const both = (rule: (ip: string, family: 4 | 6) => string) => [rule('ip', 4), rule('ip6', 6)]
+  // An address of the map may have left the node since: whoever has it now is who is meant.
+  const local = isFormer ? '' : 'fib daddr type local '
   const translate = both(
-    (ip, family) => `dnat ${ip} to ${ip} daddr . meta l4proto . th dport map @${ports[family]}`,
+    (ip, family) => `${local}dnat ${ip} to ${ip} daddr . meta l4proto . th dport map @${ports[family]}`,
   )
   const lookUp = both((ip, family) => {
     const asked = `ct original ${ip} daddr . meta l4proto . ct original proto-dst`
@@ -117,12 +119,11 @@ export function needGuard(keys: readonly Pick<PortKey, 'address'>[]): boolean {
 }
 
 /**
- * Makes the table, or completes it, and writes its chains anew. `counted`: maps of reservations count the connections to
+ * Completes a table that is there, or is made in the same transaction, and writes its chains anew. `counted`: maps of reservations count the connections to
  * each port. The kernel refuses (EEXIST) a map that is there and does not count, as earlier versions made it.
  */
 export function hostTableRequests(counted: boolean): Request[] {
   return [
-    newTable(hostTable),
     ...([4, 6] as const).flatMap((family) => setsOf(family, counted).map(newSet)),
     ...chains.flatMap(([name, hook, priority]) =>
       freshChain(hostTable, name, { type: 'nat', hook, priority }),
@@ -159,7 +160,7 @@ export function guardRequests(): Request[] {
   ]
 }
 
-/** Makes an owner's chain, or writes it anew. */
+/** Makes an owner's chain, or writes it anew. Without anybody to masquerade it is empty: its name says that the owner has ports. */
 export function sourceRequests(masquerade: readonly Masquerade[], owner: string): Request[] {
   const name = sourceChain(owner)
   return [
@@ -200,6 +201,7 @@ function translation(family: 4 | 6): NftExpression[] {
   const nfproto = family === 4 ? NFPROTO.NFPROTO_IPV4 : NFPROTO.NFPROTO_IPV6
   return [
     ...onlyFamily(family),
+    ...step.toNode(),
     step.payload(NFT_PAYLOAD.NFT_PAYLOAD_NETWORK_HEADER, offset, size, 1),
     step.meta(NFT_META.NFT_META_L4PROTO, word(next)),
     step.payload(NFT_PAYLOAD.NFT_PAYLOAD_TRANSPORT_HEADER, 2, 2, word(next + 1)),

@@ -11,6 +11,7 @@ import { livesByReport, livesOn } from './gc.ts'
 import { ifbMacOf, ifbOf, networkPrefix, ownerHash, ownerOf, rateNetworkPrefix } from './identity.ts'
 import { releaseLocalnet } from './localnet.ts'
 import type { OffloadJournal } from './record.ts'
+import { releaseWhole, type TableSetting } from './whole-table.ts'
 
 /**
  * What belongs to attachments of this network that have no record: it was lost, and what it spoke of is found by its marks.
@@ -58,7 +59,11 @@ export function collectOrphans(
     const isRate = (cookie: string) => cookie.startsWith(rates)
     const orphans = [...strange.values()].flat()
     for (const cookie of [...orphans.filter((one) => !isRate(one)), ...orphans.filter(isRate)])
-      step(() => (isRate(cookie) ? removeLimits : removeMappings)(machine, kernel, cookie))
+      step(() =>
+        isRate(cookie)
+          ? removeLimits(machine, kernel, cookie)
+          : removeMappings(machine, kernel, cookie, stores[0]),
+      )
     // After the filters: one that leads to an ifb that is gone would drop everything.
     const mac = ifbMacOf(network, sha256)
     const ifbs = kernel
@@ -101,10 +106,15 @@ function unknown(
 
 type Owned = Pick<RecordName, 'containerID' | 'ifname'>
 
-function removeMappings(machine: Machine, kernel: Kernel, cookie: string): void {
+function removeMappings(
+  machine: Machine,
+  kernel: Kernel,
+  cookie: string,
+  store: TableSetting['store'] = { folders: [] },
+): void {
   const removed = removeFilters(kernel, [cookie])
   releaseLocalnet(machine, kernel, cookie)
-  kernel.forgetConnections(kernel.releasePorts(cookie))
+  kernel.forgetConnections(releaseWhole({ machine, store }, kernel, cookie))
   for (const ifindex of new Set(removed.map((filter) => filter.ifindex)))
     releaseClsact(machine, kernel, ifindex)
 }

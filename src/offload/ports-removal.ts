@@ -3,6 +3,7 @@ import { identityOf, rulePriority } from './identity.ts'
 import { releaseLocalnet } from './localnet.ts'
 import type { Removal, RemovalPart } from './part.ts'
 import type { OffloadJournal } from './record.ts'
+import { releaseWhole } from './whole-table.ts'
 
 export const portsRemoval: RemovalPart = {
   recorded: ({ keys }) => keys.length > 0,
@@ -20,7 +21,8 @@ function isOnHost({ nat }: OffloadJournal): boolean {
  * With the filters gone no frame is steered to a pod that is being taken apart. The reservation goes last, so that nobody
  * else gets the port while a filter for it may still be there: a port is released only when its filters are gone.
  */
-function removePorts({ machine, kernel, attachment, pod, journal, step, filtersGone }: Removal): void {
+function removePorts(removal: Removal): void {
+  const { machine, kernel, attachment, pod, journal, step, filtersGone } = removal
   const identity = identityOf(attachment, machine.sha256)
   if (pod !== undefined && !(journal !== undefined && isOnHost(journal))) {
     step(() => kernel.removeTable(identity.routeTable, rulePriority))
@@ -33,7 +35,7 @@ function removePorts({ machine, kernel, attachment, pod, journal, step, filtersG
   })
   if (filtersGone && closed === true) {
     const [known] = journal?.ops.flatMap((op) => (op.do === 'ports.reserve' ? [op] : [])) ?? []
-    const freed = step(() => kernel.releasePorts(identity.cookie, known))
+    const freed = step(() => releaseWhole(removal, kernel, identity.cookie, known))
     if (freed !== undefined) kernel.forgetConnections(freed)
   }
 }

@@ -115,7 +115,7 @@ export function sweep(
   pod: OpenNetns | undefined,
   found: { readonly journal: OffloadJournal | undefined } | undefined,
 ): void {
-  const { machine } = setting
+  const { machine, store } = setting
   const kernel = machine.openKernel(pod)
   const errors: string[] = []
   const step = <T>(action: () => T): T | undefined => {
@@ -144,7 +144,8 @@ export function sweep(
     const removed = step(() => (cookies.length === 0 ? [] : removeFilters(kernel, cookies)))
     for (const { ifindex } of removed ?? []) touched(ifindex)
     const taken = (device: string) => isTakenOver(setting, attachment, device)
-    const removal = { machine, kernel, attachment, pod, journal, expected, isTakenOver: taken, step, touched }
+    const told = { expected, isTakenOver: taken, step, touched }
+    const removal = { machine, store, kernel, attachment, pod, journal, ...told }
     for (const part of parts.toReversed()) part.remove({ ...removal, filtersGone: removed !== undefined })
     for (const ifindex of links) step(() => releaseClsact(machine, kernel, ifindex))
   } finally {
