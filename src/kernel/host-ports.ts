@@ -12,11 +12,13 @@ import type { Request } from '../netlink/message.ts'
 import { batchEnds } from '../netlink/nf/nfnetlink.ts'
 import { createElements, createTable, newTable } from '../netlink/nf/rules.ts'
 import {
+  decodeChain,
   decodeTable,
   deleteChain,
   deleteElements,
   deleteTable,
   dropChain,
+  dumpChains,
   elementsWith,
   getChain,
   getTable,
@@ -45,6 +47,7 @@ import {
   needGuard,
   ports,
   sourceChain,
+  sourcePrefix,
   sourceRequests,
 } from './host-table.ts'
 import type { FreedKey, PortTable, Released, Reserved } from './kernel.ts'
@@ -153,7 +156,7 @@ export function releasePorts(
 ): Released {
   const isWhole = typeof table === 'object'
   const release = new Release(socket, cookie, table)
-  if (isWhole && isCrowded(table)) {
+  if (isWhole && (isCrowded(table) || hasOtherOwners(socket, cookie))) {
     if (known !== undefined && release.byKey(known)) return { keys: [...known.keys], tableGone: false }
   } else if (known !== undefined && release.byMap(known))
     return { keys: [...known.keys], tableGone: release.tableGone }
@@ -182,6 +185,15 @@ function isCrowded({ use }: PortTable): boolean {
   return use > 20
 }
 
+/** The same by the names of the chains: those of an owner may be few, and its elements thousands. */
+function hasOtherOwners(socket: NetlinkSocket, cookie: string): boolean {
+  const own = sourceChain(cookie)
+  return socket.dump(dumpChains()).some((message) => {
+    const { NFTA_CHAIN_TABLE: table, NFTA_CHAIN_NAME: name = '' } = decodeChain(message)
+    return table === hostTable && name.startsWith(sourcePrefix) && !name.startsWith(own)
+  })
+}
+
 /** What is removed of one cookie. */
 class Release {
   readonly #socket: NetlinkSocket
@@ -200,7 +212,7 @@ class Release {
     const own = this.#ownOf(known)
     if (own === undefined) return false
     const isGuarded = own.some(isLocal)
-    const local = () => this.#look().others().local
+    const local = () => this.#look().others(true).local
     // Before the guard goes that others need, one look is not enough.
     const rest = { any: true, local: isGuarded && (local() || local()) }
     return this.#remove(withMasquerades(own, known), rest)
@@ -257,7 +269,7 @@ class Release {
   }
 
   /** The elements of the cookie, each once. What others have is looked at when it is asked for. */
-  #look(sets?: readonly string[]): { own: Element[]; others: () => Others } {
+  #look(sets?: readonly string[]): { own: Element[]; others: (isGuarded?: boolean) => Others } {
     const shown = dumpSets(this.#socket, sets)
     const isMine = ({ comment }: Element) => comment.startsWith(this.#cookie)
     const own = new Map<string, Element>()
@@ -269,9 +281,9 @@ class Release {
       if (hasOthers || mine.length < found.length) any = true
     }
     const list = [...own.values()]
-    const others = () => ({
+    const others = (isGuarded = list.some(isLocal)) => ({
       any,
-      local: elementsOf(shown).some((one) => !isMine(one) && isLocal(one)),
+      local: isGuarded && elementsOf(shown).some((one) => !isMine(one) && isLocal(one)),
     })
     return { own: list, others }
   }

@@ -100,8 +100,11 @@ export function hostChains(
 
 /** The chain with the sources of an owner, whose text begins with a cookie of 32 hexadecimal digits. */
 export function sourceChain(owner: string): string {
-  return `from-${owner.slice(0, 32)}`
+  return `${sourcePrefix}${owner.slice(0, 32)}`
 }
+
+/** How the names of the chains of owners begin. */
+export const sourcePrefix = 'from-'
 
 /** Each key whose clients have their addresses replaced, once, whatever the number of their networks. */
 export function masqueradedKeys(masquerade: readonly Masquerade[]): Masquerade[] {

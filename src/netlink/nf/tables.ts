@@ -98,6 +98,16 @@ export function getChain(table: string, name: string): Request {
   })
 }
 
+/** All chains of all tables for both families. */
+export function dumpChains(): Request {
+  return chainMessage.request('NFT_MSG_GETCHAIN', nft(NFT_MSG.NFT_MSG_GETCHAIN), 0, inet)
+}
+
+/** Which chain a message is about. */
+export function decodeChain({ payload }: Message): Value<typeof nftChain> {
+  return chainMessage.decode(payload)
+}
+
 /**
  * The elements with these keys, a message each, in their order. The kernel ends with ENOENT at the first one that is not there.
  */
