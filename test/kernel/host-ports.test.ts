@@ -243,3 +243,44 @@ test('maps count; those of an earlier version, which do not, are taken as they a
   expect(asked.map(isCounting)).toEqual([true, true, false])
   expect(() => reservePorts(socketOf('NFT_MSG_NEWSETELEM'), wanted)).toThrow('EEXIST')
 })
+
+group('a reservation in a table that the caller knows', () => {
+  const keys = [{ address: '10.1.0.1', proto: 'tcp', port: 80, toAddress: '10.2.0.5', toPort: 80 }] as const
+  const wanted = { keys, masquerade: [], owner: `${mine} a/b` }
+  const refusing = (operation: string | undefined, errno: number, owner?: string) => {
+    const asked: string[] = []
+    const transaction = (_ends: unknown, requests: Request[]) => {
+      asked.push(...requests.map(({ name }) => name))
+      if (operation !== undefined) throw new NetlinkError({ operation, errno })
+      return [{ messages: [] }]
+    }
+    const found =
+      owner === undefined ? [] : [asMessage(createElements(table, 'ports4', [element(80, owner)]))]
+    const batch = (all: readonly Request[]) => all.map(() => ({ messages: found }))
+    return { asked, socket: { transaction, batch } as unknown as NetlinkSocket }
+  }
+
+  test('is made in that one alone: a table that is to be there is not made, one that is not may not be', () => {
+    const [there, none] = [refusing(undefined, 0), refusing(undefined, 0)]
+    expect(reservePorts(there.socket, wanted, 'present')).toEqual({ made: undefined })
+    expect(there.asked).not.toContain('NFT_MSG_NEWTABLE')
+    reservePorts(none.socket, wanted, 'absent')
+    expect(none.asked[0]).toBe('NFT_MSG_NEWTABLE')
+  })
+
+  test.each([
+    ['is gone', 'present', 'NFT_MSG_NEWCHAIN', 2],
+    ['has come', 'absent', 'NFT_MSG_NEWTABLE', 17],
+    ['has lost the element that was in the way', 'present', 'NFT_MSG_NEWSETELEM', 17],
+  ] as const)('is another try’s where the table %s', (_, expected, operation, errno) => {
+    const { changed } = reservePorts(refusing(operation, errno).socket, wanted, expected)
+    expect(changed).toMatchObject({ operation, errno })
+  })
+
+  test('names who has the port', () => {
+    const { socket } = refusing('NFT_MSG_NEWSETELEM', 17, others)
+    expect(() => reservePorts(socket, wanted, 'present')).toThrow(
+      'port 80 is taken by container/interface "container/net1"',
+    )
+  })
+})
