@@ -156,8 +156,10 @@ export function releasePorts(
 ): Released {
   const isWhole = typeof table === 'object'
   const release = new Release(socket, cookie, table)
-  if (isWhole && (isCrowded(table) || hasOtherOwners(socket, cookie))) {
-    if (known !== undefined && release.byKey(known)) return { keys: [...known.keys], tableGone: false }
+  const isAmongMany = isWhole && isCrowded(table)
+  if (isAmongMany || (isWhole && hasOtherOwners(socket, cookie))) {
+    if (known !== undefined && release.byKey(known, isAmongMany))
+      return { keys: [...known.keys], tableGone: false }
   } else if (known !== undefined && release.byMap(known))
     return { keys: [...known.keys], tableGone: release.tableGone }
   // A flush has taken it, and whoever is dead was not restored; or nothing was ever reserved.
@@ -207,14 +209,17 @@ class Release {
     this.#table = table
   }
 
-  /** Others are there for certain. Removes what the record says if all of it is there with the cookie; false when it is not. */
-  byKey(known: Pick<Reservation, 'keys' | 'masquerade'>): boolean {
+  /**
+   * Others are there for certain. Removes what the record says if all of it is there with the cookie; false when it is not. Among
+   * many the guard stays: the kernel takes seconds to show hundreds of thousands of elements.
+   */
+  byKey(known: Pick<Reservation, 'keys' | 'masquerade'>, isAmongMany: boolean): boolean {
     const own = this.#ownOf(known)
     if (own === undefined) return false
     const isGuarded = own.some(isLocal)
     const local = () => this.#look().others(true).local
     // Before the guard goes that others need, one look is not enough.
-    const rest = { any: true, local: isGuarded && (local() || local()) }
+    const rest = { any: true, local: isAmongMany || (isGuarded && (local() || local())) }
     return this.#remove(withMasquerades(own, known), rest)
   }
 

@@ -4,9 +4,9 @@
  */
 import type { Request } from '../netlink/message.ts'
 import { createElements, createTable, newChain } from '../netlink/nf/rules.ts'
-import { deleteElements, type NftElement } from '../netlink/nf/tables.ts'
+import { deleteElements, eachElement, type NftElement } from '../netlink/nf/tables.ts'
 import { NetlinkError, type NetlinkSocket } from '../netlink/socket.ts'
-import { dumpSets, type Element, elementOf, elementsOf } from './host-elements.ts'
+import { dumpSets, setNames } from './host-elements.ts'
 import { elementsOfReservation, inParts, type Reservation } from './host-keys.ts'
 import { handleIn, inTable, isOtherTable, ownerRequests, portTable } from './host-ports.ts'
 import { guardRequests, hostTable, hostTableRequests, needGuard, sourceChain } from './host-table.ts'
@@ -58,11 +58,10 @@ function complete(
   restored: Set<string>,
   refused: Map<string, string>,
 ): bigint | undefined {
-  const present = before === undefined ? [] : elementsOf(dumpSets(socket))
-  const owners = new Map(present.map((one) => [one.name, one]))
+  const present: Present = before === undefined ? new Map() : presentIn(socket)
   const known = new Set(wanted.map(({ owner }) => owner))
   const todo = wanted.flatMap((one) => {
-    const missing = missingOf(one, owners, known)
+    const missing = missingOf(one, present, known)
     if (missing === undefined) refused.set(one.owner, 'another attachment has one of its ports')
     else if (missing.requests.length > 0) return [{ ...one, ...missing }]
     return []
@@ -107,7 +106,7 @@ function sendAlone(send: () => void, { owner }: Reservation, refused: Map<string
 /** What makes a reservation whole; undefined where another one that is wanted has one of its keys. */
 function missingOf(
   reservation: Reservation,
-  owners: ReadonlyMap<string, Element>,
+  present: Present,
   wanted: ReadonlySet<string>,
 ): { readonly requests: Request[]; readonly size: number } | undefined {
   const { owner } = reservation
@@ -116,9 +115,10 @@ function missingOf(
   for (const [set, elements] of elementsOfReservation(reservation)) {
     const [gone, create]: [NftElement[], NftElement[]] = [[], []]
     for (const raw of elements) {
-      const there = owners.get(elementOf(set, raw).name)
-      if (there?.comment === owner && leadsAlike(there.raw, raw)) continue
-      if (there !== undefined && there.comment !== owner && wanted.has(there.comment)) return undefined
+      const there = present.get(placeOf(set, latin1(raw.NFTA_SET_ELEM_KEY?.NFTA_DATA_VALUE)))
+      const isOwn = there?.comment === owner
+      if (isOwn && there.data === latin1(raw.NFTA_SET_ELEM_DATA?.NFTA_DATA_VALUE)) continue
+      if (there !== undefined && !isOwn && wanted.has(there.comment)) return undefined
       if (there !== undefined) gone.push(raw)
       create.push(raw)
     }
@@ -129,15 +129,43 @@ function missingOf(
   return { requests: requests.length === 0 ? [] : [...ownerRequests(reservation), ...requests], size }
 }
 
-function leadsAlike(there: NftElement, wanted: NftElement): boolean {
-  const [one, other] = [there, wanted].map((raw) => raw.NFTA_SET_ELEM_DATA?.NFTA_DATA_VALUE)
-  return Buffer.from(one ?? []).equals(Buffer.from(other ?? []))
+/** What is there, by map and key. */
+type Present = ReadonlyMap<string, { readonly comment: string; readonly data: string }>
+
+function presentIn(socket: NetlinkSocket): Present {
+  const present = new Map<string, { comment: string; data: string }>()
+  // Thousands of elements have one comment.
+  const comments = new Map<string, string>()
+  for (const set of setNames) {
+    for (const { message } of dumpSets(socket, [set])) {
+      eachElement(message, (key, data, text) => {
+        const comment = comments.get(text) ?? text
+        comments.set(comment, comment)
+        present.set(placeOf(set, key), { comment, data })
+      })
+    }
+  }
+  return present
+}
+
+function placeOf(set: string, key: string): string {
+  return `${set} ${key}`
+}
+
+function latin1(bytes: Uint8Array | undefined): string {
+  return bytes === undefined
+    ? ''
+    : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1')
 }
 
 /** The chain of everybody who has elements: former versions made none where nobody's address is replaced. */
-function chainsOf(present: readonly Element[]): Request[] {
-  const cookies = present.flatMap(({ comment }) => /^[0-9a-f]{32}(?= )/.exec(comment)?.[0] ?? [])
-  return [...new Set(cookies)].map((cookie) => newChain(hostTable, sourceChain(cookie)))
+function chainsOf(present: Present): Request[] {
+  const cookies = new Set<string>()
+  for (const comment of new Set([...present.values()].map((one) => one.comment))) {
+    const cookie = /^[0-9a-f]{32}(?= )/.exec(comment)?.[0]
+    if (cookie !== undefined) cookies.add(cookie)
+  }
+  return [...cookies].map((cookie) => newChain(hostTable, sourceChain(cookie)))
 }
 
 /** At least one, for the frame. */

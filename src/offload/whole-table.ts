@@ -37,6 +37,9 @@ interface Note {
 /** Name of the note in the folder that all attachments share. */
 export const tableNote = 'table'
 
+/** So many of those who got their ports back are named. */
+const mostNamed = 10
+
 /** How often a reservation is begun anew because somebody flushes the rules of the node meanwhile. */
 const maxRounds = 10
 
@@ -61,8 +64,11 @@ export function wholeTable(setting: TableSetting, kernel: Kernel, except?: strin
   const inUse = known.flatMap((one) => (one.isUsed || one.folder === folder ? [one.folder] : []))
   if (table !== undefined) writeNote(machine, { handle: table.handle, folders: inUse })
   else if (note !== undefined) clearNote(machine)
-  for (const owner of restored)
-    notice(`vf-offload: host ports of ${nameOf(owner)} were reserved no more, and are again`)
+  if (restored.length > 0) {
+    const more = restored.length > mostNamed ? ` and ${restored.length - mostNamed} more` : ''
+    const named = restored.slice(0, mostNamed).map(nameOf).join(', ')
+    notice(`vf-offload: host ports of ${named}${more} were reserved no more, and are again`)
+  }
   for (const { owner, reason } of refused)
     notice(`vf-offload: Cannot reserve the host ports of ${nameOf(owner)} again: ${reason}`)
   return table

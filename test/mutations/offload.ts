@@ -140,7 +140,7 @@ export const offload: readonly Mutation[] = [
     id: 'offload-reservation-kept',
     file: 'src/offload/ports-removal.ts',
     mistake: 'DEL does not release the reservation of the host ports.',
-    old: 'const freed = step(() => kernel.releasePorts(identity.cookie, known))',
+    old: 'const freed = step(() => releaseWhole(removal, kernel, identity.cookie, known))',
     now: 'const freed = known?.keys',
     test: [
       'offload/remove.test.ts',

@@ -139,6 +139,38 @@ export function decodeElements(message: Message): readonly NftElement[] {
 }
 
 /**
+ * Key, data (nothing for a verdict) and comment of each element in one message, as strings of bytes: of a table that has hundreds of thousands, objects
+ * of all attributes would fill the memory.
+ */
+export function eachElement(
+  { payload }: Message,
+  visit: (key: string, data: string, comment: string) => void,
+): void {
+  const bytes = Buffer.from(payload.buffer, payload.byteOffset, payload.length)
+  const of = nftElement.table
+  const valueIn = (start: number, stop: number): string => {
+    let value = ''
+    eachAttribute('NFTA_DATA', payload, start, stop, (type, _flags, first, end) => {
+      if (type === nftData.table.NFTA_DATA_VALUE[0]) value = bytes.toString('latin1', first, end)
+    })
+    return value
+  }
+  eachAttribute('NFTA_SET_ELEM_LIST', payload, headerSize, payload.length, (list, _flags, start, stop) => {
+    if (list !== nftElements.table.NFTA_SET_ELEM_LIST_ELEMENTS[0]) return
+    eachAttribute('NFTA_LIST_ELEM', payload, start, stop, (_type, _bits, first, end) => {
+      let [key, data, comment] = ['', '', '']
+      eachAttribute('NFTA_SET_ELEM', payload, first, end, (type, _more, from, to) => {
+        if (type === of.NFTA_SET_ELEM_KEY[0]) key = valueIn(from, to)
+        else if (type === of.NFTA_SET_ELEM_DATA[0]) data = valueIn(from, to)
+        else if (type === of.NFTA_SET_ELEM_USERDATA[0])
+          comment = commentOf({ NFTA_SET_ELEM_USERDATA: payload.subarray(from, to) })
+      })
+      visit(key, data, comment)
+    })
+  })
+}
+
+/**
  * Of the elements in one message those with `text` in their bytes, and whether there are others. Decoding takes far longer
  * than a look at the bytes, and a node may have thousands that are of others.
  */
