@@ -23,6 +23,7 @@ import {
   step,
 } from '../netlink/nf/rules.ts'
 import type { Masquerade, PortKey } from '../ops/op.ts'
+import { isThere } from '../sys/files.ts'
 
 /** The table's name. */
 export const hostTable = 'vf-flower'
@@ -54,7 +55,7 @@ const chains = [
 
 /**
  * The table's chains as nft lists them after a reservation: the guard is there for keys of 127/8, the owner's own chain
- * where addresses are replaced. `isFormer`: as a former version made them, which did not ask whether the node has the address.
+ * where addresses are replaced. `isFormer`: as a former version made them, and as they are beside VRFs, without asking whether the node has the address.
  */
 export function hostChains(
   keys: readonly Pick<PortKey, 'address'>[],
@@ -123,17 +124,18 @@ export function needGuard(keys: readonly Pick<PortKey, 'address'>[]): boolean {
 
 /**
  * Completes a table that is there, or is made in the same transaction, and writes its chains anew. `counted`: maps of reservations count the connections to
- * each port. The kernel refuses (EEXIST) a map that is there and does not count, as earlier versions made it.
+ * each port. The kernel refuses (EEXIST) a map that is there and does not count, as earlier versions made it. `asksNode`:
+ * only addresses that the node has when a connection comes are translated.
  */
-export function hostTableRequests(counted: boolean): Request[] {
+export function hostTableRequests(counted: boolean, asksNode = !hasVrfs()): Request[] {
   return [
     ...([4, 6] as const).flatMap((family) => setsOf(family, counted).map(newSet)),
     ...chains.flatMap(([name, hook, priority]) =>
       freshChain(hostTable, name, { type: 'nat', hook, priority }),
     ),
     ...([4, 6] as const).flatMap((family) => [
-      newRule(hostTable, 'prerouting', translation(family)),
-      newRule(hostTable, 'output', translation(family)),
+      newRule(hostTable, 'prerouting', translation(family, asksNode)),
+      newRule(hostTable, 'output', translation(family, asksNode)),
       newRule(hostTable, 'postrouting', sourceLookUp(family)),
     ]),
   ]
@@ -198,13 +200,19 @@ function onlyFamily(family: 4 | 6): NftExpression[] {
   return [step.meta(NFT_META.NFT_META_NFPROTO, 1), step.compare(NFT_CMP.NFT_CMP_EQ, Uint8Array.of(nfproto))]
 }
 
-function translation(family: 4 | 6): NftExpression[] {
+/** The kernel looks for an address in the main table of local ones, where those of interfaces in a VRF are not. */
+function hasVrfs(): boolean {
+  // The setting strict_mode of net.vrf is there as soon as the module is.
+  return isThere('/proc/sys/net/vrf')
+}
+
+function translation(family: 4 | 6, asksNode: boolean): NftExpression[] {
   const [offset, size] = family === 4 ? [16, 4] : [24, 16]
   const next = size / 4
   const nfproto = family === 4 ? NFPROTO.NFPROTO_IPV4 : NFPROTO.NFPROTO_IPV6
   return [
     ...onlyFamily(family),
-    ...step.toNode(),
+    ...(asksNode ? step.toNode() : []),
     step.payload(NFT_PAYLOAD.NFT_PAYLOAD_NETWORK_HEADER, offset, size, 1),
     step.meta(NFT_META.NFT_META_L4PROTO, word(next)),
     step.payload(NFT_PAYLOAD.NFT_PAYLOAD_TRANSPORT_HEADER, 2, 2, word(next + 1)),

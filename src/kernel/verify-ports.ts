@@ -28,7 +28,7 @@ export function verifyPorts(socket: NetlinkSocket, nft: RunNft, reservation: Res
   const [now, former] = [false, true].map((isFormer) =>
     compareChains(nftLines(hostChains(keys, masquerade, owner, isFormer)), present),
   )
-  // Until the next call that changes the table its chains are as the version made them that wrote them last.
+  // Until the next call that changes the table its chains are as the version made them that wrote them last; beside VRFs for good.
   const chains = former?.length === 0 ? [] : (now ?? [])
   return [
     ...elements,

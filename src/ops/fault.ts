@@ -32,10 +32,17 @@ export function faultPoint(kind: FaultKind, when: 'before' | 'after', back = 0):
     const [wantedKind, wantedNumber, wantedWhen, what] = fault.split(':')
     if (wantedKind !== kind || Number(wantedNumber) !== number || wantedWhen !== when) continue
     if (what === 'SIGKILL') process.kill(process.pid, 'SIGKILL')
-    if (what === 'FLUSH')
-      process.getBuiltinModule('node:child_process').spawnSync('nft', ['flush', 'ruleset'])
-    else throw new InjectedFault(what ?? 'EIO', `${kind} ${number} ${when}`)
+    if (what !== 'FLUSH') throw new InjectedFault(what ?? 'EIO', `${kind} ${number} ${when}`)
+    flushRules()
   }
+}
+
+/** As a firewall does it that is reloaded. */
+function flushRules(): void {
+  const { spawnSync } = process.getBuiltinModule('node:child_process')
+  const env = { PATH: '/usr/sbin:/sbin:/usr/bin:/bin' }
+  const { status } = spawnSync('nft', ['flush', 'ruleset'], { env })
+  if (status !== 0) throw new InjectedFault('EIO', 'nft flush ruleset')
 }
 
 class InjectedFault extends Error {

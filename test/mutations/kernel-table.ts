@@ -60,7 +60,7 @@ export const kernelTable: readonly Mutation[] = [
     id: 'kernel-table-former-address',
     file: 'src/kernel/host-table.ts',
     mistake: 'An address that has left the node is translated all the same.',
-    old: '    ...step.toNode(),\n',
+    old: '    ...(asksNode ? step.toNode() : []),\n',
     now: '',
     test: ['native/ports-moved.test.ts', ': it is served while the node has it'],
     tier: 'quick',

@@ -1,6 +1,6 @@
 // Pods that want the same ports come and go at the same time, by chance, while the rules of the node are flushed all the time:
 // no port ever has two owners, no call fails but for a port that somebody has, and what stands in the end stands. The seed is
-// printed; VF_SOAK_SEED has another run, VF_FLUSH_CALLS a longer one (hack/soak-flush.ts).
+// printed; VF_SOAK_SEED has another run, VF_FLUSH_CALLS a longer one.
 // needs: veth, bridge, nft
 import { setTimeout as delay } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, test } from 'vitest'

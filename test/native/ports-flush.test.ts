@@ -94,9 +94,11 @@ test('at every step of an ADD: it ends as if nothing had been, and so does what 
   const points = await pointsOf('ADD', 'pod-two', 30_001)
   await del('pod-two')
   expect(points.filter((point) => point.startsWith('table:')).length).toBeGreaterThan(1)
+  const said: string[] = []
   for (const point of points) {
     const added = await call('ADD', 'pod-two', 30_001, { VF_FLOWER_FAULT: `${point}:FLUSH` }, localhost)
     expect(added.code, `${point}: ${added.stdout}`).toBe(0)
+    said.push(added.stderr)
     // What goes before the end of an ADD is seen to by itself; after its last look the next call does it.
     if (/^(op|table):/.test(point)) {
       await isWhole('pod-one', 30_000, localhost)
@@ -109,6 +111,7 @@ test('at every step of an ADD: it ends as if nothing had been, and so does what 
     expect(await table()).toContain('chain guard')
     await del('pod-two')
   }
+  expect(said.join()).toContain('flushed during the ADD')
   await del('pod-one')
 })
 
