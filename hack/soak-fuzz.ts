@@ -1,6 +1,6 @@
 /**
- * The long form of the tests that call the plugins with what nobody should: natively, both plugins beside each other. In: how
- * many calls. Out: how many passed and failed.
+ * The long form of the tests that call the plugins with what nobody should: natively, both plugins beside each other, and beside
+ * them calls of vf-offload while the node's rules are flushed. In: how many calls. Out: how many passed and failed.
  */
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -27,10 +27,14 @@ export function soakFuzz(
         ...['run', '--config', join(top, 'test/vitest.config.ts'), '--project', 'native', '--project', 'lab'],
         ...['--retry', '0', '--reporter=verbose', '--reporter=json', `--outputFile.json=${output}`],
         ...plugins.map((plugin) => `/fuzz-${plugin}.test.ts`),
+        ...(plugins.includes('offload') ? ['/ports-flush-chaos.test.ts'] : []),
       ],
       {
         ...{ cwd: top, stdio: 'inherit', reject: false },
-        env: { VF_SOAK_SEED: String(seed), VF_FUZZ_CALLS: String(calls) },
+        env: {
+          ...{ VF_SOAK_SEED: String(seed), VF_FUZZ_CALLS: String(calls) },
+          VF_FLUSH_CALLS: String(Math.ceil(calls / 25)),
+        },
       },
     )
     const { numFailedTests } = JSON.parse(readFileSync(output, 'utf8')) as { numFailedTests: number }

@@ -7,12 +7,13 @@ import {
   decodeElements,
   dumpElements,
   elementsWith,
-  hasComment,
+  getElements,
   hitsOf,
   type NftElement,
 } from '../netlink/nf/tables.ts'
 import { NetlinkError, type NetlinkSocket } from '../netlink/socket.ts'
 import type { PortKey, Proto } from '../ops/op.ts'
+import { inParts } from './host-keys.ts'
 import { hostTable, masquerades, ports } from './host-table.ts'
 import type { FreedKey } from './kernel.ts'
 
@@ -20,7 +21,7 @@ import type { FreedKey } from './kernel.ts'
 export const setNames = [...Object.values(ports), ...Object.values(masquerades)]
 
 /** Of a reservation: what else the table has goes with these. */
-const reservations = Object.values(ports)
+const reservations: readonly string[] = Object.values(ports)
 
 /** Cookies that begin with `prefix` (hex) of all who have something reserved. */
 export function reservedCookies(socket: NetlinkSocket, prefix: string): string[] {
@@ -28,19 +29,6 @@ export function reservedCookies(socket: NetlinkSocket, prefix: string): string[]
     ...commentStarts(message, prefix, cookieLength),
   ])
   return [...new Set(cookies)].filter((cookie) => /^[0-9a-f]+$/.test(cookie))
-}
-
-/** Whether anybody has something reserved whose cookie begins with `prefix`, and whether `cookie` has. */
-export function reservedBy(
-  socket: NetlinkSocket,
-  prefix: string,
-  cookie: string,
-): { readonly anybody: boolean; readonly cookie: boolean } {
-  const messages = dumpSets(socket, reservations).map(({ message }) => message)
-  return {
-    anybody: messages.some((message) => hasComment(message, prefix, cookieLength)),
-    cookie: messages.some((message) => hasComment(message, cookie, cookieLength)),
-  }
 }
 
 const cookieLength = 32
@@ -74,13 +62,15 @@ export interface Element {
   readonly name: string
   readonly set: string
   readonly comment: string
-  /** What it reserves; undefined for one that says whom to masquerade. */
+  /** Address, protocol and port; undefined for a key that is none of ours. */
+  readonly key: FreedKey | undefined
+  /** What it reserves: its key; undefined for one that says whom to masquerade. */
   readonly reserved: FreedKey | undefined
   readonly raw: NftElement
 }
 
 /** Without such a table, and from a kernel that has no nf_tables (EINVAL: nfnetlink knows no such subsystem). */
-const absent: ReadonlySet<string> = new Set(['ENOENT', 'EINVAL', 'EOPNOTSUPP'])
+export const absent: readonly string[] = ['ENOENT', 'EINVAL', 'EOPNOTSUPP']
 
 /** What a dump of one set says. */
 export interface Shown {
@@ -94,10 +84,45 @@ export function dumpSets(socket: NetlinkSocket, sets: readonly string[] = setNam
     try {
       return socket.dump(dumpElements(hostTable, set)).map((message) => ({ set, message }))
     } catch (error) {
-      if (error instanceof NetlinkError && absent.has(error.code)) return []
+      if (error instanceof NetlinkError && absent.includes(error.code)) return []
       throw error
     }
   })
+}
+
+/** So many answers stand in the receive buffer at once, each with room for more than an element. */
+const keysInQuestion = 60
+
+/**
+ * The elements with these keys, in their order; undefined for one that is not there. The kernel looks up each by itself:
+ * what else is in the map costs nothing.
+ */
+export function elementsByKey(
+  socket: NetlinkSocket,
+  set: string,
+  raws: readonly NftElement[],
+): (Element | undefined)[] {
+  return inParts(raws, keysInQuestion).flatMap((part) => {
+    const [all] = socket.batch([getElements(hostTable, set, part)])
+    if (all !== undefined && !(all instanceof NetlinkError)) {
+      const found = all.messages.flatMap((message) => decodeElements(message))
+      return part.map((_, at) => (found[at] === undefined ? undefined : elementOf(set, found[at])))
+    }
+    // It ends at the first one that is not there.
+    return socket
+      .batch(part.map((raw) => getElements(hostTable, set, [raw])))
+      .map((reply) => (reply instanceof NetlinkError ? nothing(reply) : shownIn(set, reply.messages)))
+  })
+}
+
+function shownIn(set: string, messages: readonly Message[]): Element | undefined {
+  const [raw] = messages.flatMap((message) => decodeElements(message))
+  return raw === undefined ? undefined : elementOf(set, raw)
+}
+
+function nothing(error: NetlinkError): undefined {
+  if (!absent.includes(error.code)) throw error
+  return undefined
 }
 
 /** The elements, each once. */
@@ -109,12 +134,15 @@ export function elementsOf(shown: readonly Shown[]): Element[] {
 /** One element, from the bytes of its set. */
 export function elementOf(set: string, raw: NftElement): Element {
   const name = `${set} ${raw.NFTA_SET_ELEM_KEY?.NFTA_DATA_VALUE ?? ''}`
-  return { name, set, raw, comment: commentOf(raw), reserved: keyIn(set, raw) }
-}
-
-/** All that is reserved; nothing when the table does not exist. */
-export function reservedElements(socket: NetlinkSocket): Element[] {
-  return elementsOf(dumpSets(socket, reservations))
+  const key = keyIn(set, raw)
+  return {
+    name,
+    set,
+    raw,
+    comment: commentOf(raw),
+    key,
+    reserved: reservations.includes(set) ? key : undefined,
+  }
 }
 
 const protocols: Readonly<Record<number, Proto>> = { 6: 'tcp', 17: 'udp', 132: 'sctp' }
@@ -122,8 +150,8 @@ const protocols: Readonly<Record<number, Proto>> = { 6: 'tcp', 17: 'udp', 132: '
 /** The key of a map: address, protocol and port, each in as many words of four bytes as it needs. */
 function keyIn(set: string, { NFTA_SET_ELEM_KEY: key }: NftElement): FreedKey | undefined {
   const bytes = key?.NFTA_DATA_VALUE
-  const size = set === ports[4] ? 4 : set === ports[6] ? 16 : 0
-  if (bytes === undefined || size === 0 || bytes.length < size + 8) return undefined
+  const size = set === ports[4] || set === masquerades[4] ? 4 : 16
+  if (bytes === undefined || bytes.length < size + 8) return undefined
   const proto = protocols[bytes[size] ?? 0]
   const port = ((bytes[size + 4] ?? 0) << 8) | (bytes[size + 5] ?? 0)
   return proto === undefined ? undefined : { address: ipFromBytes(bytes, 0, size), proto, port }

@@ -3,32 +3,40 @@
  * whatever their number. Its maps are the node's reservation and the data path at once: prerouting for what the host
  * receives, output for its own programs. Only exact addresses of the node are in them, so nothing in transit is ever
  * caught. Chains are written anew with every reservation, in the same transaction: what somebody did to them ends there.
- * By netlink, without the nft program: starting that would be most of what a DEL costs.
+ * By netlink, without the nft program: starting that would be most of what a DEL costs. Nothing that is asked for by its key
+ * takes longer when others have more: a node may have hundreds of thousands of elements.
  */
-import { ipFamily, ipToBytes } from '../lib/ip.ts'
+import { ipFamily } from '../lib/ip.ts'
 import { PortTaken } from '../lib/port-taken.ts'
 import type { Request } from '../netlink/message.ts'
 import { batchEnds } from '../netlink/nf/nfnetlink.ts'
-import { createElements, NFT_JUMP } from '../netlink/nf/rules.ts'
+import { createElements, createTable, newTable } from '../netlink/nf/rules.ts'
 import {
+  decodeChain,
+  decodeTable,
+  deleteChain,
   deleteElements,
   deleteTable,
   dropChain,
+  dumpChains,
   elementsWith,
-  type NftElement,
+  getChain,
+  getTable,
   userdataOf,
 } from '../netlink/nf/tables.ts'
-import { NetlinkError, type NetlinkSocket } from '../netlink/socket.ts'
-import type { Masquerade, PortKey, Proto } from '../ops/op.ts'
+import { NetlinkError, type NetlinkSocket, type Reply } from '../netlink/socket.ts'
+import type { PortKey } from '../ops/op.ts'
 import {
+  absent,
   dumpSets,
   type Element,
   elementOf,
+  elementsByKey,
   elementsOf,
   keyText,
-  reservedElements,
   setNames,
 } from './host-elements.ts'
+import { elementsOfReservation, inParts, keyOf, type Reservation } from './host-keys.ts'
 import {
   guardChain,
   guardRequests,
@@ -39,85 +47,96 @@ import {
   needGuard,
   ports,
   sourceChain,
+  sourcePrefix,
   sourceRequests,
 } from './host-table.ts'
-import type { FreedKey } from './kernel.ts'
+import type { FreedKey, PortTable, Released, Reserved } from './kernel.ts'
 import { tolerate } from './refusals.ts'
+
+/** The table as it is at this moment; undefined when there is none. */
+export function portTable(socket: NetlinkSocket): PortTable | undefined {
+  const answer = ask(() => socket.request(getTable(hostTable)).echo)
+  return answer === undefined ? undefined : facts(decodeTable(answer))
+}
+
+function facts({ NFTA_TABLE_HANDLE: handle = 0n, NFTA_TABLE_USE: use = 0 }: TableAttributes): PortTable {
+  return { handle, use }
+}
+
+type TableAttributes = ReturnType<typeof decodeTable>
+
+/** Handle of a table that a transaction has made. */
+export function handleIn(replies: readonly Reply[]): bigint | undefined {
+  const echo = replies[0]?.echo
+  return echo === undefined ? undefined : facts(decodeTable(echo)).handle
+}
+
+/** True when the owner with this cookie (32 hexadecimal digits) has something reserved. */
+export function hasReservation(socket: NetlinkSocket, cookie: string): boolean {
+  return ask(() => socket.request(getChain(hostTable, sourceChain(cookie)))) !== undefined
+}
+
+function ask<T>(question: () => T): T | undefined {
+  return tolerate(absent, question)
+}
 
 /**
  * Reserves all keys or none: elements are created, never added, in one transaction, and the kernel refuses one that
- * exists. Throws PortTaken with the owner's name.
+ * exists. `table` is what the caller knows of the table: where it is otherwise by now, as after a flush of the node's rules,
+ * nothing is done and `changed` has the refusal. Throws PortTaken with the owner's name.
  */
 export function reservePorts(
   socket: NetlinkSocket,
-  keys: readonly PortKey[],
-  masquerade: readonly Masquerade[],
-  owner: string,
-): void {
-  const userdata = { NFTA_SET_ELEM_USERDATA: userdataOf(owner) }
-  const jump = { NFTA_VERDICT_CODE: NFT_JUMP >>> 0, NFTA_VERDICT_CHAIN: sourceChain(owner) }
-  const create = (set: string, elements: readonly NftElement[]) =>
-    inParts(elements).map((part) => createElements(hostTable, set, part))
-  const requests = ([4, 6] as const).flatMap((family) => {
-    const inFamily = ({ address }: { readonly address: string }) => ipFamily(address) === family
-    return [
-      ...create(
-        ports[family],
-        keys.filter(inFamily).map((key) => ({ ...keyOf(key), ...target(key), ...userdata })),
-      ),
-      ...create(
-        masquerades[family],
-        masqueradedKeys(masquerade)
-          .filter(inFamily)
-          .map((key) => ({ ...keyOf(key), NFTA_SET_ELEM_DATA: { NFTA_DATA_VERDICT: jump }, ...userdata })),
-      ),
-    ]
-  })
-  const sources = masquerade.length > 0 ? sourceRequests(masquerade, owner) : []
-  const guard = needGuard(keys) ? guardRequests() : []
-  const reserve = (counted: boolean) =>
-    socket.transaction(batchEnds(), [...hostTableRequests(counted), ...guard, ...sources, ...requests])
+  reservation: Reservation,
+  table: 'absent' | 'present' | 'unknown' = 'unknown',
+): Reserved {
+  const { keys } = reservation
+  const create = elementsOfReservation(reservation).flatMap(([set, elements]) =>
+    inParts(elements).map((part) => createElements(hostTable, set, part)),
+  )
+  const first = { absent: [createTable(hostTable)], present: [], unknown: [newTable(hostTable)] }[table]
+  const chains = [...(needGuard(keys) ? guardRequests() : []), ...ownerRequests(reservation)]
   try {
-    try {
-      reserve(true)
-    } catch (error) {
-      if (!(error instanceof NetlinkError) || error.operation !== 'NFT_MSG_NEWSET') throw error
-      reserve(false)
-    }
+    const replies = inTable(socket, (counted) => [
+      ...first,
+      ...hostTableRequests(counted),
+      ...chains,
+      ...create,
+    ])
+    return { made: table === 'absent' ? handleIn(replies) : undefined }
   } catch (error) {
-    if (!(error instanceof NetlinkError) || error.code !== 'EEXIST') throw error
-    // A dump may leave out the very one.
-    const taken = findTaken(reservedElements(socket), keys) ?? findTaken(reservedElements(socket), keys)
-    throw taken === undefined ? error : new PortTaken(...taken)
+    if (!(error instanceof NetlinkError)) throw error
+    if (error.code === 'EEXIST' && error.operation === 'NFT_MSG_NEWSETELEM') {
+      const taken = findTaken(socket, keys)
+      if (taken !== undefined) throw taken
+    } else if (!isOtherTable(error)) throw error
+    // Whoever has made an element without the lock, or flushed the rules since, is to be looked at anew.
+    if (table === 'unknown') throw error
+    return { changed: error }
   }
 }
 
-/** The key of an element: each part filled up to words of four bytes. */
-function keyOf({ address, proto, port }: Pick<PortKey, 'address' | 'proto' | 'port'>): NftElement {
-  return { NFTA_SET_ELEM_KEY: words(ipToBytes(address), protoByte(proto), portBytes(port)) }
+/** The table that a transaction spoke of is gone, or one is there that it wanted to make. */
+export function isOtherTable(error: unknown): boolean {
+  if (!(error instanceof NetlinkError)) return false
+  return error.code === 'ENOENT' || (error.code === 'EEXIST' && error.operation === 'NFT_MSG_NEWTABLE')
 }
 
-function target({ toAddress, toPort }: PortKey): NftElement {
-  return { NFTA_SET_ELEM_DATA: words(ipToBytes(toAddress), portBytes(toPort)) }
+/** Sends a transaction that writes the table's sets and chains; maps that are there as earlier versions made them stay so. */
+export function inTable(socket: NetlinkSocket, requests: (counted: boolean) => Request[]): Reply[] {
+  const send = (counted: boolean) => socket.transaction(batchEnds(), requests(counted))
+  try {
+    return send(true)
+  } catch (error) {
+    if (!(error instanceof NetlinkError) || error.operation !== 'NFT_MSG_NEWSET' || error.code !== 'EEXIST')
+      throw error
+    return send(false)
+  }
 }
 
-function words(...parts: readonly Uint8Array[]): { readonly NFTA_DATA_VALUE: Uint8Array } {
-  const bytes = parts.flatMap((part) => [...part, ...Array<number>((4 - (part.length % 4)) % 4).fill(0)])
-  return { NFTA_DATA_VALUE: Uint8Array.from(bytes) }
-}
-
-function protoByte(proto: Proto): Uint8Array {
-  return Uint8Array.of({ tcp: 6, udp: 17, sctp: 132 }[proto])
-}
-
-function portBytes(port: number): Uint8Array {
-  return Uint8Array.of(port >> 8, port & 0xff)
-}
-
-function inParts<T>(list: readonly T[]): T[][] {
-  return Array.from({ length: Math.ceil(list.length / elementsInMessage) }, (_, part) =>
-    list.slice(part * elementsInMessage, (part + 1) * elementsInMessage),
-  )
+/** Makes an owner's chain, which tells by its name alone that the owner has something reserved. */
+export function ownerRequests({ masquerade, owner }: Reservation): Request[] {
+  return sourceRequests(masquerade, owner)
 }
 
 /** Rounds of dump and delete before giving up on a table that never comes to rest. */
@@ -126,55 +145,182 @@ const maxRounds = 20
 /**
  * Removes all elements whose comment starts with `cookie`, and the table with the last reservation. Returns the keys that
  * were reserved. A dump of a hash table that the kernel resizes meanwhile shows elements twice or not at all: it is asked
- * again until two in a row show none, or until all of `known` was found.
+ * again until two in a row show none, or until all of `known` was found. `table`: the table, which is known to hold every
+ * reservation; `incomplete`: others may have lost theirs, so that it stays even where it is empty.
  */
-export function releasePorts(socket: NetlinkSocket, cookie: string, known?: Reservation): FreedKey[] {
-  if (known !== undefined && releaseKnown(socket, cookie, known)) return [...known.keys]
+export function releasePorts(
+  socket: NetlinkSocket,
+  cookie: string,
+  known?: Pick<Reservation, 'keys' | 'masquerade'>,
+  table: PortTable | 'incomplete' | 'unknown' = 'unknown',
+): Released {
+  const isWhole = typeof table === 'object'
+  const release = new Release(socket, cookie, table)
+  const isAmongMany = isWhole && isCrowded(table)
+  if (isAmongMany || (isWhole && hasOtherOwners(socket, cookie))) {
+    if (known !== undefined && release.byKey(known, isAmongMany))
+      return { keys: [...known.keys], tableGone: false }
+  } else if (known !== undefined && release.byMap(known))
+    return { keys: [...known.keys], tableGone: release.tableGone }
+  // A flush has taken it, and whoever is dead was not restored; or nothing was ever reserved.
+  if (isWhole && isCookie.test(cookie) && !hasReservation(socket, cookie))
+    return { keys: [...(known?.keys ?? [])], tableGone: false }
   const expected =
     known === undefined ? undefined : known.keys.length + masqueradedKeys(known.masquerade).length
-  const freed: FreedKey[] = []
-  let removed = 0
-  let quiet = 0
-  for (let round = 0; round < maxRounds; round++) {
-    const { own, others } = look(socket, cookie)
-    if (own.length === 0) {
-      if (++quiet === 2) return freed
-      continue
-    }
-    quiet = 0
-    let rest = others()
-    // Before something goes that others need, one look is not enough.
-    if (isLastUse(own, rest)) rest = either(rest, look(socket, cookie).others())
-    if (tolerate(['ENOENT'], () => remove(socket, own, rest)) === undefined) continue
-    freed.push(...own.flatMap(({ reserved }) => reserved ?? []))
-    removed += own.length
-    if (!rest.any || removed === expected) return freed
-  }
-  throw new RestlessTable(cookie)
+  const freed = release.byCookie(expected)
+  if (freed.length > 0) return { keys: freed, tableGone: release.tableGone }
+  // Rules that were loaded again from a file may have the chain of somebody who has nothing any more.
+  if (isWhole && isCookie.test(cookie))
+    tolerate(['ENOENT', 'EBUSY'], () =>
+      socket.transaction(batchEnds(), [deleteChain(hostTable, sourceChain(cookie))]),
+    )
+  return { keys: [...(known?.keys ?? [])], tableGone: release.tableGone }
 }
 
+const isCookie = /^[0-9a-f]{32}$/
+
 /**
- * Removes what the record says, if all of it is there with the cookie: a look at the families that it has keys of is enough
- * then. Whom to masquerade was written with the keys, and goes with them. False when something else is there than the
- * record says: nothing was removed.
+ * More sets and chains than the table has without owners, and more than a few: each owner has a chain, so there are others
+ * beside the one that goes.
  */
-function releaseKnown(socket: NetlinkSocket, cookie: string, { keys, masquerade }: Reservation): boolean {
-  const families = new Set(keys.map(({ address }) => ipFamily(address)))
-  const { own, others } = look(
-    socket,
-    cookie,
-    [...families].map((family) => ports[family]),
-  )
-  const found = new Set(own.flatMap(({ reserved }) => (reserved === undefined ? [] : keyText(reserved))))
-  if (own.length !== keys.length || !keys.every((key) => found.has(keyText(key)))) return false
-  let rest = others()
-  if (isLastUse(own, rest)) rest = either(rest, look(socket, cookie).others())
-  const [comment = ''] = own.map((one) => one.comment)
-  const masqueraded = masqueradedKeys(masquerade).map((key) => {
-    const set = masquerades[ipFamily(key.address)]
-    return elementOf(set, { ...keyOf(key), NFTA_SET_ELEM_USERDATA: userdataOf(comment) })
+function isCrowded({ use }: PortTable): boolean {
+  return use > 20
+}
+
+/** The same by the names of the chains: those of an owner may be few, and its elements thousands. */
+function hasOtherOwners(socket: NetlinkSocket, cookie: string): boolean {
+  const own = sourceChain(cookie)
+  return socket.dump(dumpChains()).some((message) => {
+    const { NFTA_CHAIN_TABLE: table, NFTA_CHAIN_NAME: name = '' } = decodeChain(message)
+    return table === hostTable && name.startsWith(sourcePrefix) && !name.startsWith(own)
   })
-  return tolerate(['ENOENT'], () => remove(socket, [...own, ...masqueraded], rest)) !== undefined
+}
+
+/** What is removed of one cookie. */
+class Release {
+  readonly #socket: NetlinkSocket
+  readonly #cookie: string
+  #table: PortTable | 'incomplete' | 'unknown'
+  tableGone = false
+
+  constructor(socket: NetlinkSocket, cookie: string, table: PortTable | 'incomplete' | 'unknown') {
+    this.#socket = socket
+    this.#cookie = cookie
+    this.#table = table
+  }
+
+  /**
+   * Others are there for certain. Removes what the record says if all of it is there with the cookie; false when it is not. Among
+   * many the guard stays: the kernel takes seconds to show hundreds of thousands of elements.
+   */
+  byKey(known: Pick<Reservation, 'keys' | 'masquerade'>, isAmongMany: boolean): boolean {
+    const own = this.#ownOf(known)
+    if (own === undefined) return false
+    const isGuarded = own.some(isLocal)
+    const local = () => this.#look().others(true).local
+    // Before the guard goes that others need, one look is not enough.
+    const rest = { any: true, local: isAmongMany || (isGuarded && (local() || local())) }
+    return this.#remove(withMasquerades(own, known), rest)
+  }
+
+  #ownOf({ keys }: Pick<Reservation, 'keys'>): Element[] | undefined {
+    const own: Element[] = []
+    for (const family of [4, 6] as const) {
+      const raws = keys.filter(({ address }) => ipFamily(address) === family).map(keyOf)
+      for (const found of elementsByKey(this.#socket, ports[family], raws)) {
+        if (found?.comment.startsWith(this.#cookie) !== true) return undefined
+        own.push(found)
+      }
+    }
+    return own
+  }
+
+  /**
+   * The same by dumps of the families that it has keys of, which show whether others are there. Whom to masquerade was
+   * written with the keys, and goes with them. False when something else is there than the record says: nothing was removed.
+   */
+  byMap(known: Pick<Reservation, 'keys' | 'masquerade'>): boolean {
+    const { keys } = known
+    const families = new Set(keys.map(({ address }) => ipFamily(address)))
+    const { own, others } = this.#look([...families].map((family) => ports[family]))
+    const found = new Set(own.flatMap(({ reserved }) => (reserved === undefined ? [] : keyText(reserved))))
+    if (own.length !== keys.length || !keys.every((key) => found.has(keyText(key)))) return false
+    let rest = others()
+    if (isLastUse(own, rest)) rest = either(rest, this.#look().others())
+    return this.#remove(withMasquerades(own, known), rest)
+  }
+
+  /** Whatever a look at all maps shows of the cookie, again and again. Returns the keys. */
+  byCookie(expected: number | undefined): FreedKey[] {
+    const freed: FreedKey[] = []
+    let removed = 0
+    let quiet = 0
+    for (let round = 0; round < maxRounds; round++) {
+      const { own, others } = this.#look()
+      if (own.length === 0) {
+        if (++quiet === 2) return freed
+        continue
+      }
+      quiet = 0
+      let rest = others()
+      // Before something goes that others need, one look is not enough.
+      if (isLastUse(own, rest)) rest = either(rest, this.#look().others())
+      if (!this.#remove(own, rest)) continue
+      freed.push(...own.flatMap(({ reserved }) => reserved ?? []))
+      removed += own.length
+      if (!rest.any || removed === expected) return freed
+    }
+    throw new RestlessTable(this.#cookie)
+  }
+
+  /** The elements of the cookie, each once. What others have is looked at when it is asked for. */
+  #look(sets?: readonly string[]): { own: Element[]; others: (isGuarded?: boolean) => Others } {
+    const shown = dumpSets(this.#socket, sets)
+    const isMine = ({ comment }: Element) => comment.startsWith(this.#cookie)
+    const own = new Map<string, Element>()
+    let any = false
+    for (const { set, message } of shown) {
+      const { found, hasOthers } = elementsWith(message, this.#cookie)
+      const mine = found.map((raw) => elementOf(set, raw)).filter(isMine)
+      for (const one of mine) own.set(one.name, one)
+      if (hasOthers || mine.length < found.length) any = true
+    }
+    const list = [...own.values()]
+    const others = (isGuarded = list.some(isLocal)) => ({
+      any,
+      local: isGuarded && elementsOf(shown).some((one) => !isMine(one) && isLocal(one)),
+    })
+    return { own: list, others }
+  }
+
+  /** False when it is not there any more, as it was seen: nothing was removed. */
+  #remove(own: readonly Element[], others: Others): boolean {
+    const table = this.#table
+    const isLast = !others.any && table !== 'incomplete'
+    const handle = typeof table === 'object' ? table.handle : undefined
+    const requests = isLast ? [deleteTable(hostTable, handle)] : removal(own, others)
+    const send = () => {
+      this.#socket.transaction(batchEnds(), requests)
+      return true
+    }
+    const done = tolerate(['ENOENT'], send)
+    if (done !== undefined) this.tableGone = isLast
+    // Another table is there, or none: what it should hold nobody knows.
+    else if (handle !== undefined) this.#table = 'incomplete'
+    return done !== undefined
+  }
+}
+
+function withMasquerades(
+  own: readonly Element[],
+  { masquerade }: Pick<Reservation, 'masquerade'>,
+): Element[] {
+  const [comment = ''] = own.map((one) => one.comment)
+  const userdata = { NFTA_SET_ELEM_USERDATA: userdataOf(comment) }
+  const masqueraded = masqueradedKeys(masquerade).map((key) =>
+    elementOf(masquerades[ipFamily(key.address)], { ...keyOf(key), ...userdata }),
+  )
+  return [...own, ...masqueraded]
 }
 
 function either(one: Others, other: Others): Others {
@@ -190,40 +336,10 @@ class RestlessTable extends Error {
   }
 }
 
-/** What was reserved. */
-interface Reservation {
-  readonly keys: readonly PortKey[]
-  readonly masquerade: readonly Masquerade[]
-}
-
 /** Whether others have elements, and whether they have any of 127/8. */
 interface Others {
   readonly any: boolean
   readonly local: boolean
-}
-
-/** The elements of a cookie, each once. What others have is looked at when it is asked for. */
-function look(
-  socket: NetlinkSocket,
-  cookie: string,
-  sets?: readonly string[],
-): { own: Element[]; others: () => Others } {
-  const shown = dumpSets(socket, sets)
-  const isMine = ({ comment }: Element) => comment.startsWith(cookie)
-  const own = new Map<string, Element>()
-  let any = false
-  for (const { set, message } of shown) {
-    const { found, hasOthers } = elementsWith(message, cookie)
-    const mine = found.map((raw) => elementOf(set, raw)).filter(isMine)
-    for (const one of mine) own.set(one.name, one)
-    if (hasOthers || mine.length < found.length) any = true
-  }
-  const list = [...own.values()]
-  const others = () => ({
-    any,
-    local: list.some(isLocal) && elementsOf(shown).some((one) => !isMine(one) && isLocal(one)),
-  })
-  return { own: list, others }
 }
 
 /** Of the table, or of its guard. */
@@ -235,40 +351,32 @@ function isLocal({ reserved }: Element): boolean {
   return reserved?.address.startsWith('127.') === true
 }
 
-function remove(socket: NetlinkSocket, own: readonly Element[], others: Others): true {
-  socket.transaction(batchEnds(), others.any ? removal(own, others) : [deleteTable(hostTable)])
-  return true
-}
-
 function removal(own: readonly Element[], others: Others): Request[] {
   const requests = setNames.flatMap((set) => {
     const mine = own.filter((one) => one.set === set).map(({ raw }) => raw)
     return inParts(mine).map((part) => deleteElements(hostTable, set, part))
   })
   // A cookie's own chain goes with what leads there; of several cookies where only the beginning was asked for.
-  const chains = new Set(
-    own.filter(({ reserved }) => reserved === undefined).map(({ comment }) => sourceChain(comment)),
-  )
+  const chains = new Set(own.map(({ comment }) => sourceChain(comment)))
   if (isLastUse(own, others)) chains.add(guardChain)
   return [...requests, ...[...chains].flatMap((chain) => dropChain(hostTable, chain))]
 }
 
-/** An attribute of netlink holds 64 KiB. */
-const elementsInMessage = 200
-
-/** The first key that somebody has, whose it is, and the cookie where it is of ours. */
-function findTaken(
-  present: readonly Element[],
-  keys: readonly PortKey[],
-): [PortKey, string, string | undefined] | undefined {
-  const owners = new Map(
-    present.flatMap(({ reserved, comment }) =>
-      reserved === undefined ? [] : [[keyText(reserved), comment] as const],
-    ),
-  )
+/** The first of the keys that somebody has, as an error with the owner's name, and the cookie where it is of ours. */
+function findTaken(socket: NetlinkSocket, keys: readonly PortKey[]): PortTaken | undefined {
+  const owners = new Map<PortKey, string>()
+  for (const family of [4, 6] as const) {
+    const own = keys.filter(({ address }) => ipFamily(address) === family)
+    const found = elementsByKey(socket, ports[family], own.map(keyOf))
+    for (const [at, key] of own.entries()) {
+      const element = found[at]
+      if (element !== undefined) owners.set(key, element.comment)
+    }
+  }
   for (const key of keys) {
-    const comment = owners.get(keyText(key))
-    if (comment !== undefined) return [key, ownerName(comment), /^[0-9a-f]{32}(?= )/.exec(comment)?.[0]]
+    const comment = owners.get(key)
+    if (comment !== undefined)
+      return new PortTaken(key, ownerName(comment), /^[0-9a-f]{32}(?= )/.exec(comment)?.[0])
   }
   return undefined
 }

@@ -20,10 +20,10 @@ import {
   type NftSet,
   newRule,
   newSet,
-  newTable,
   step,
 } from '../netlink/nf/rules.ts'
 import type { Masquerade, PortKey } from '../ops/op.ts'
+import { isThere } from '../sys/files.ts'
 
 /** The table's name. */
 export const hostTable = 'vf-flower'
@@ -55,16 +55,19 @@ const chains = [
 
 /**
  * The table's chains as nft lists them after a reservation: the guard is there for keys of 127/8, the owner's own chain
- * where addresses are replaced.
+ * where addresses are replaced. `isFormer`: as a former version made them, and as they are beside VRFs, without asking whether the node has the address.
  */
 export function hostChains(
   keys: readonly Pick<PortKey, 'address'>[],
   masquerade: readonly Masquerade[] = [],
   owner = '',
+  isFormer = false,
 ): string {
   const both = (rule: (ip: string, family: 4 | 6) => string) => [rule('ip', 4), rule('ip6', 6)]
+  // An address of the map may have left the node since: whoever has it now is who is meant.
+  const local = isFormer ? '' : 'fib daddr type local '
   const translate = both(
-    (ip, family) => `dnat ${ip} to ${ip} daddr . meta l4proto . th dport map @${ports[family]}`,
+    (ip, family) => `${local}dnat ${ip} to ${ip} daddr . meta l4proto . th dport map @${ports[family]}`,
   )
   const lookUp = both((ip, family) => {
     const asked = `ct original ${ip} daddr . meta l4proto . ct original proto-dst`
@@ -98,8 +101,11 @@ export function hostChains(
 
 /** The chain with the sources of an owner, whose text begins with a cookie of 32 hexadecimal digits. */
 export function sourceChain(owner: string): string {
-  return `from-${owner.slice(0, 32)}`
+  return `${sourcePrefix}${owner.slice(0, 32)}`
 }
+
+/** How the names of the chains of owners begin. */
+export const sourcePrefix = 'from-'
 
 /** Each key whose clients have their addresses replaced, once, whatever the number of their networks. */
 export function masqueradedKeys(masquerade: readonly Masquerade[]): Masquerade[] {
@@ -117,19 +123,19 @@ export function needGuard(keys: readonly Pick<PortKey, 'address'>[]): boolean {
 }
 
 /**
- * Makes the table, or completes it, and writes its chains anew. `counted`: maps of reservations count the connections to
- * each port. The kernel refuses (EEXIST) a map that is there and does not count, as earlier versions made it.
+ * Completes a table that is there, or is made in the same transaction, and writes its chains anew. `counted`: maps of reservations count the connections to
+ * each port. The kernel refuses (EEXIST) a map that is there and does not count, as earlier versions made it. `asksNode`:
+ * only addresses that the node has when a connection comes are translated.
  */
-export function hostTableRequests(counted: boolean): Request[] {
+export function hostTableRequests(counted: boolean, asksNode = !hasVrfs()): Request[] {
   return [
-    newTable(hostTable),
     ...([4, 6] as const).flatMap((family) => setsOf(family, counted).map(newSet)),
     ...chains.flatMap(([name, hook, priority]) =>
       freshChain(hostTable, name, { type: 'nat', hook, priority }),
     ),
     ...([4, 6] as const).flatMap((family) => [
-      newRule(hostTable, 'prerouting', translation(family)),
-      newRule(hostTable, 'output', translation(family)),
+      newRule(hostTable, 'prerouting', translation(family, asksNode)),
+      newRule(hostTable, 'output', translation(family, asksNode)),
       newRule(hostTable, 'postrouting', sourceLookUp(family)),
     ]),
   ]
@@ -159,7 +165,7 @@ export function guardRequests(): Request[] {
   ]
 }
 
-/** Makes an owner's chain, or writes it anew. */
+/** Makes an owner's chain, or writes it anew. Without anybody to masquerade it is empty: its name says that the owner has ports. */
 export function sourceRequests(masquerade: readonly Masquerade[], owner: string): Request[] {
   const name = sourceChain(owner)
   return [
@@ -194,12 +200,19 @@ function onlyFamily(family: 4 | 6): NftExpression[] {
   return [step.meta(NFT_META.NFT_META_NFPROTO, 1), step.compare(NFT_CMP.NFT_CMP_EQ, Uint8Array.of(nfproto))]
 }
 
-function translation(family: 4 | 6): NftExpression[] {
+/** The kernel looks for an address in the main table of local ones, where those of interfaces in a VRF are not. */
+function hasVrfs(): boolean {
+  // The setting strict_mode of net.vrf is there as soon as the module is.
+  return isThere('/proc/sys/net/vrf')
+}
+
+function translation(family: 4 | 6, asksNode: boolean): NftExpression[] {
   const [offset, size] = family === 4 ? [16, 4] : [24, 16]
   const next = size / 4
   const nfproto = family === 4 ? NFPROTO.NFPROTO_IPV4 : NFPROTO.NFPROTO_IPV6
   return [
     ...onlyFamily(family),
+    ...(asksNode ? step.toNode() : []),
     step.payload(NFT_PAYLOAD.NFT_PAYLOAD_NETWORK_HEADER, offset, size, 1),
     step.meta(NFT_META.NFT_META_L4PROTO, word(next)),
     step.payload(NFT_PAYLOAD.NFT_PAYLOAD_TRANSPORT_HEADER, 2, 2, word(next + 1)),

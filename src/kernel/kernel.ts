@@ -39,6 +39,41 @@ import type { EveryFrame, Rival } from './rivals.ts'
 /** A host port, whatever it led to. */
 export type FreedKey = Pick<PortKey, 'address' | 'proto' | 'port'>
 
+/** The host's port map as it is: whoever flushes the node's rules takes it away, and one that is made then has another handle. */
+export interface PortTable {
+  /** NFTA_TABLE_HANDLE: no other table of the namespace has it, before or after. */
+  readonly handle: bigint
+  /** Its chains and sets: each owner has a chain. */
+  readonly use: number
+}
+
+/** What became of a reservation: it stands (`made`: the handle of the table that was made for it), or was not made. */
+export interface Reserved {
+  readonly made?: bigint | undefined
+  /** Why it was not: the table is not what the caller took it for. */
+  readonly changed?: Error
+}
+
+/** What a release has freed. */
+export interface Released {
+  readonly keys: readonly FreedKey[]
+  /** The table went with the last reservation. */
+  readonly tableGone: boolean
+}
+
+/** What has become of reservations that were to be there. */
+export interface Completed {
+  /** undefined: there is none, because nobody has anything reserved. */
+  readonly table: PortTable | undefined
+  /** Owners of whom something was missing, and is there now. */
+  readonly restored: readonly string[]
+  /** Owners whose reservation could not be put back, each with the reason. */
+  readonly refused: readonly { readonly owner: string; readonly reason: string }[]
+}
+
+/** The reservation of one attachment. */
+export type Reservation = Omit<Extract<Op, { do: 'ports.reserve' | 'ports.release' }>, 'do'>
+
 /** Where filters of ours may be: an interface, or some priorities of it. */
 export interface OwnPlace {
   readonly ifindex: number
@@ -183,9 +218,23 @@ export interface Kernel extends Runner {
   dropPodNat(table: string): void
   /**
    * Removes every element of the host's port map whose comment starts with `cookie`, and the table with its last one.
-   * Returns the keys that are free now. `known` is the reservation if there is a record of it: one look is enough then.
+   * Returns the keys that are free now. `known` is the reservation if there is a record of it: it is asked for by its keys
+   * then. `table` is the table if it holds the reservations of all; `incomplete`: it stays, because others may miss theirs.
    */
-  releasePorts(cookie: string, known?: Extract<Op, { owner: string }>): readonly FreedKey[]
+  releasePorts(
+    cookie: string,
+    known?: Omit<Reservation, 'owner'>,
+    table?: PortTable | 'incomplete' | 'unknown',
+  ): Released
+  /** The host's port map as it is now; undefined when there is none. */
+  portTable(): PortTable | undefined
+  /**
+   * Reserves host ports, all or none, in the table that is there or in a new one; throws PortTaken. Nothing is done, and
+   * `changed` returned, where the table is not as `table` says.
+   */
+  reservePorts(reservation: Reservation, table: 'absent' | 'present'): Reserved
+  /** Puts back what is missing of these reservations, and writes the chains anew. What others have is left. */
+  completeTable(wanted: readonly Reservation[]): Completed
   /** Has the kernel forget UDP connections to these host ports; tells what fails. */
   forgetConnections(keys: readonly FreedKey[]): void
   /** Sockets of the host's programs that wait for a protocol's connections or datagrams. */
@@ -198,8 +247,8 @@ export interface Kernel extends Runner {
   sysctl(side: Side, key: string): string | undefined
   /** Cookies that begin with `prefix` (hex) of those who have host ports reserved. */
   reservedCookies(prefix: string): readonly string[]
-  /** Whether anybody has host ports reserved whose cookie begins with `prefix` (hex), and whether `cookie` has. */
-  reservedBy(prefix: string, cookie: string): { readonly anybody: boolean; readonly cookie: boolean }
+  /** Whether the attachment with this cookie (32 digits) has host ports reserved. */
+  hasReservation(cookie: string): boolean
   /** True when the interface (of the host by default) has a clsact or ingress qdisc. */
   hasIngress(ifindex: number, side?: Side): boolean
   /** Removes an interface's clsact if no filter is left on it. The caller knows whether it is ours. */

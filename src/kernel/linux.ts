@@ -189,7 +189,7 @@ export function openLinuxKernel(pod?: OpenNetns): Kernel {
       case 'devlink.rate.set':
         return offload().runRateOp(sides, op)
       case 'ports.reserve':
-        tables().reservePorts(socket('host', tables().NETLINK_NETFILTER), op.keys, op.masquerade, op.owner)
+        tables().reservePorts(socket('host', tables().NETLINK_NETFILTER), op)
         return {}
       case 'ports.release':
         tables().releasePorts(
@@ -239,8 +239,18 @@ export function openLinuxKernel(pod?: OpenNetns): Kernel {
     removeReplies: (rules, routes) => offload().removeReplies(socket('pod'), rules, routes),
     removeTable: (table, priority) => offload().removeTable(socket('pod'), table, priority),
     dropPodNat: (table) => netfilter('pod', (opened) => tables().dropTable(opened, table), undefined),
-    releasePorts: (cookie, known) =>
-      netfilter('host', (opened) => tables().releasePorts(opened, cookie, known), []),
+    releasePorts: (cookie, known, table) =>
+      netfilter('host', (opened) => tables().releasePorts(opened, cookie, known, table), {
+        keys: [],
+        tableGone: false,
+      }),
+    portTable: () => netfilter('host', (opened) => tables().portTable(opened), undefined),
+    reservePorts: (reservation, table) =>
+      tables().reservePorts(socket('host', tables().NETLINK_NETFILTER), reservation, table),
+    completeTable: (wanted) =>
+      netfilter('host', (opened) => tables().completeTable(opened, wanted), {
+        ...{ table: undefined, restored: [], refused: [] },
+      }),
     forgetConnections: (keys) => {
       if (keys.some(({ proto }) => proto === 'udp'))
         netfilter('host', (opened) => tables().forgetConnections(opened, keys), undefined)
@@ -252,11 +262,7 @@ export function openLinuxKernel(pod?: OpenNetns): Kernel {
     hasIngress: (ifindex, side = 'host') => offload().hasIngress(socket(side), ifindex),
     dropEmptyClsact: (ifindex) => offload().dropEmptyClsact(() => openRoute('host'), ifindex),
     reservedCookies: (prefix) => netfilter('host', (opened) => tables().reservedCookies(opened, prefix), []),
-    reservedBy: (prefix, cookie) =>
-      netfilter('host', (opened) => tables().reservedBy(opened, prefix, cookie), {
-        anybody: false,
-        cookie: false,
-      }),
+    hasReservation: (cookie) => netfilter('host', (opened) => tables().hasReservation(opened, cookie), false),
     isSwitchdev: (pci) => isSwitchdev(socket('host', NETLINK_GENERIC), pci),
     rivals: (link, specs, ownPrefix) => offload().rivalsOf(socket('host'), link, specs, ownPrefix),
     isVepa: (ifindex) => isVepa(socket('host'), ifindex),
@@ -267,7 +273,10 @@ export function openLinuxKernel(pod?: OpenNetns): Kernel {
     linkCounters: (side, name) => looks().linkCounters(socket(side), name),
     tcOffload: (ifindex) => looks().tcOffloadOf(socket('host', NETLINK_GENERIC), ifindex),
     missingNeeds: (wanted) => looks().missingNeeds(wanted, runNft),
-    verify: (done) => looks().verify({ socket, nft, inside }, done),
+    verify: (done) => {
+      const netfilterSocket = () => socket('host', tables().NETLINK_NETFILTER)
+      return looks().verify({ socket, netfilter: netfilterSocket, nft, inside }, done)
+    },
     probe: (what) => {
       mustFindLink(socket('host'), 'lo')
       if (what.nft) tables().probeNft(nft('host'))

@@ -4,21 +4,24 @@ import { AF } from '../netlink/rtnl/const.ts'
 import { decodeRule, dumpRules } from '../netlink/rtnl/rule.ts'
 import { NetlinkError, type NetlinkSocket } from '../netlink/socket.ts'
 import { decodeFilter, getFilter } from '../netlink/tc/filter.ts'
-import type { Op, PortKey, RouteSpec, RuleSpec, Side, SteerSpec } from '../ops/op.ts'
+import type { Op, RouteSpec, RuleSpec, Side, SteerSpec } from '../ops/op.ts'
 import { readText } from '../sys/files.ts'
 import { allRoutes } from './addressing.ts'
 import { filterLine } from './filter-text.ts'
-import { hostChains, hostTable, masqueradedKeys, masquerades, ports, sourceChain } from './host-table.ts'
 import type { Difference, DoneOp } from './kernel.ts'
 import { allLinks, findLink } from './links.ts'
-import type { NftResult, RunNft } from './nft.ts'
-import { compareNft, lineText, type NftLine, nftLines } from './nft-text.ts'
+import type { RunNft } from './nft.ts'
+import { listTable } from './nft-list.ts'
+import { compareNft, nftLines } from './nft-text.ts'
 import { hasIngress } from './own-filters.ts'
 import { steerDifferences, steerPlace } from './steer-filter.ts'
+import { verifyPorts } from './verify-ports.ts'
 
 /** How to reach the two sides. */
 export interface Reach {
   socket(side: Side): NetlinkSocket
+  /** One of the host's netfilter. */
+  netfilter(): NetlinkSocket
   nft(side: Side): RunNft
   inside<T>(side: Side, action: () => T): T
 }
@@ -36,7 +39,7 @@ type Found = Omit<Difference, 'at'>
 function verifyOne(reach: Reach, op: Op): Found[] {
   switch (op.do) {
     case 'ports.reserve':
-      return verifyPorts(reach.nft('host'), op)
+      return verifyPorts(reach.netfilter(), reach.nft('host'), op)
     case 'nft.load':
       return verifyTable(reach.nft(op.side), op)
     case 'route.add':
@@ -98,60 +101,12 @@ function absence(reply: unknown): string {
   throw reply
 }
 
-/** The elements of a reservation, and the chains that lead packets to them; what else is in the maps is of others. */
-function verifyPorts(nft: RunNft, { keys, masquerade, owner }: Reservation): Found[] {
-  const present = listTable(nft, hostTable)
-  const element = (map: string, key: Pick<PortKey, 'address' | 'proto' | 'port'>, to: string): Found[] => {
-    const start = `{ ${key.address} . ${key.proto} . ${key.port} `
-    const found = present.find(({ place, text }) => place === `map ${map}` && text.includes(start))
-    const wanted = `${start}comment "${owner}" : ${to} }`
-    if (found?.text.endsWith(wanted) === true) return []
-    const expected = `table inet ${hostTable}: ${wanted}`
-    return [{ expected, found: found === undefined ? 'no such element' : lineText(found) }]
-  }
-  const elements = [
-    ...keys.flatMap((key) => element(ports[ipFamily(key.address)], key, `${key.toAddress} . ${key.toPort}`)),
-    ...masqueradedKeys(masquerade).flatMap((key) =>
-      element(masquerades[ipFamily(key.address)], key, `jump ${sourceChain(owner)}`),
-    ),
-  ]
-  const wanted = nftLines(hostChains(keys, masquerade, owner))
-  const places = new Set(wanted.map(({ place }) => place))
-  const chains = compareNft(
-    wanted,
-    present.filter(({ place }) => places.has(place)),
-  )
-  return [
-    ...elements,
-    ...chains.map((one) => ({ ...one, expected: `table inet ${hostTable} ${one.expected}` })),
-  ]
-}
-
-type Reservation = Extract<Op, { owner: string }>
-
 function verifyTable(nft: RunNft, op: Extract<Op, { text: string }>): Found[] {
   const wanted = nftLines(op.text)
   const found = listTable(nft, op.table)
   if (found.length === 0 && wanted.length > 0) return [{ found: 'no such table' }]
   const where = `${op.side === 'pod' ? 'pod:' : ''}table inet ${op.table} `
   return compareNft(wanted, found).map((one) => ({ ...one, expected: `${where}${one.expected}` }))
-}
-
-/** A table's statements, without counters; none when it does not exist. */
-function listTable(nft: RunNft, table: string): NftLine[] {
-  const result: NftResult = nft(['-s', '-y', 'list', 'table', 'inet', table], '')
-  if (result.status === 0) return nftLines(result.stdout)
-  if (result.error === undefined && result.stderr.includes('No such file or directory')) return []
-  throw new NftListError(table, result)
-}
-
-/** nft could not list a table that may be there. */
-class NftListError extends Error {
-  readonly code = 'EIO'
-  constructor(table: string, result: NftResult) {
-    super(`nft list table inet ${table}: ${result.stderr.split('\n')[0] || String(result.error)}`)
-    this.name = 'NftError'
-  }
 }
 
 function verifyRoute(reach: Reach, op: Extract<Op, { route: RouteSpec }>): Found[] {

@@ -143,13 +143,16 @@ export class NetlinkSocket {
   }
 
   /**
-   * Sends a transaction of a family that knows such a thing: between its two ends, all is done or nothing. Throws the first
-   * refusal.
+   * Sends a transaction of a family that knows such a thing: between its two ends, all is done or nothing. Returns what the
+   * kernel answered to each request; throws the first refusal.
    */
-  transaction([begin, end]: readonly [begin: Request, end: Request], requests: readonly Request[]): void {
-    for (const result of this.#exchange([begin, ...requests, end])) {
-      if (result instanceof NetlinkError) throw result
-    }
+  transaction([begin, end]: readonly [begin: Request, end: Request], requests: readonly Request[]): Reply[] {
+    return this.#exchange([begin, ...requests, end])
+      .map((result) => {
+        if (result instanceof NetlinkError) throw result
+        return result
+      })
+      .slice(1, -1)
   }
 
   /**

@@ -21,6 +21,7 @@ import type { Port } from './port.ts'
 import { emptyJournal, type OffloadJournal } from './record.ts'
 import { reportOf } from './report.ts'
 import { type RemovalSetting, sweep } from './sweep.ts'
+import { keepingTable, settleTable } from './whole-table.ts'
 
 /** What a verb works with. */
 export interface OffloadSetting extends RemovalSetting {
@@ -62,9 +63,10 @@ export function addAttachment(setting: OffloadSetting, seen: View, prevResult: R
     journal: joined(earlier?.journal, own),
   }
   const name = store.write(network, record)
-  const transaction = new Transaction(notingClsact(machine, kernel))
+  const transaction = new Transaction(keepingTable(setting, kernel, notingClsact(machine, kernel)))
   try {
     const journal = applyAllParts(transaction, planned, own, () => isHeldByDead(setting, port))
+    settleTable(setting, kernel, journal.ops)
     const written = { ...record, phase: 'attached', journal: joined(earlier?.journal, journal) } as const
     store.write(network, written, 'volatile')
     const report = reportOf(written, config, request.args)

@@ -3,6 +3,7 @@ import { CniError, code } from '../cni/error.ts'
 import type { Request } from '../cni/request.ts'
 import type { Difference, DoneOp, Kernel } from '../kernel/kernel.ts'
 import type { OpenNetns } from '../kernel/machine.ts'
+import { grouped } from '../lib/grouped.ts'
 import { ipFamily } from '../lib/ip.ts'
 import { log } from '../lib/log.ts'
 import { notice } from '../lib/notice.ts'
@@ -105,14 +106,18 @@ function* wishDifferences({ keys }: OffloadJournal, { mappings }: OffloadConfig)
     (mapping.hostIP === undefined ||
       mapping.hostIP === key.address ||
       (isWildcard(mapping.hostIP) && ipFamily(mapping.hostIP) === ipFamily(key.address)))
-  const podIPs = keys.map(({ toAddress }) => toAddress)
+  const podIPs = [...new Set(keys.map(({ toAddress }) => toAddress))]
+  const place = ({ proto }: Pick<Key, 'proto'>, port: number) => `${proto} ${port}`
+  const keysAt = grouped(keys, (key) => place(key, key.port))
+  const mappingsAt = grouped(mappings, (mapping) => place(mapping, mapping.hostPort))
   for (const mapping of mappings) {
     const { proto, hostIP = '', hostPort, containerPort } = mapping
-    if (!isMeantFor(mapping, podIPs) || keys.some((key) => isFor(mapping, key))) continue
+    const found = keysAt.get(place(mapping, hostPort))
+    if (!isMeantFor(mapping, podIPs) || found?.some((key) => isFor(mapping, key)) === true) continue
     yield `${proto} ${hostIP}${hostIP === '' ? '' : ' '}port ${hostPort} to ${containerPort} is asked for and was not mapped`
   }
   for (const key of keys) {
-    if (mappings.some((mapping) => isFor(mapping, key))) continue
+    if (mappingsAt.get(place(key, key.port))?.some((mapping) => isFor(mapping, key)) === true) continue
     yield `${key.proto} ${key.address} port ${key.port} to ${key.toPort} was mapped and is not asked for`
   }
 }

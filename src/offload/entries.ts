@@ -9,11 +9,9 @@ import type { PluginRecord } from '../ops/record.ts'
 import type { RecordName } from '../ops/record-store.ts'
 import type { OffloadSetting } from './add.ts'
 import { removeDead } from './dead-owners.ts'
-import { type Attachment, cookiePrefix, identityOf } from './identity.ts'
+import { type Attachment, identityOf } from './identity.ts'
 import { otherRecords } from './other-entries.ts'
-import { restoreReservations } from './owners.ts'
 import type { Part } from './part.ts'
-import { portsPart } from './ports.ts'
 import { emptyJournal, type OffloadJournal } from './record.ts'
 
 /**
@@ -50,23 +48,18 @@ export function earlierEntries(
 
 /**
  * The wishes of the one that lost its record may have been others than these; but a part that is not wished for may also be
- * another entry's of the same list, which has its record under another name. A table without any reservation gets those of
- * all records back.
+ * another entry's of the same list, which has its record under another name.
  */
 function refuseTraces(setting: OffloadSetting, attachment: Attachment, wanted: readonly Part[]): void {
   const { machine, kernel, parts } = setting
   const elsewhere = otherRecords(setting, attachment).filter(
     ({ store, name, record }) => !removeIfDead(setting, attachment, store, name, record),
   )
-  const { anybody, cookie: reserved } = kernel.reservedBy(
-    cookiePrefix,
-    identityOf(attachment, machine.sha256).cookie,
-  )
+  const reserved = kernel.hasReservation(identityOf(attachment, machine.sha256).cookie)
   for (const part of elsewhere.length > 0 ? wanted : parts) {
     const trace = part.trace({ machine, kernel, attachment, reserved })
     if (trace !== undefined) throw servedAlready(attachment, `its record is lost, ${trace}`)
   }
-  if (!anybody && wanted.includes(portsPart)) restoreReservations(setting)
 }
 
 /** Removes what an ADD of the same attachment has left whose namespace is gone, and not this one's. True when it did. */

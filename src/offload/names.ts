@@ -1,3 +1,8 @@
 /** Names that the chain plugin answers to: under a peer's name it does what the peer does. */
 export const offloadNames = ['vf-offload', 'portmap', 'bandwidth'] as const
 export type OffloadName = (typeof offloadNames)[number]
+
+/** The folder of a name's records: two of one list keep theirs apart, so that each has its own ADD and DEL. */
+export function folderOf(name: OffloadName): string {
+  return name === 'vf-offload' ? 'offload' : name
+}

@@ -12,6 +12,7 @@ import { ifbMacOf, ifbOf, networkPrefix, ownerHash, ownerOf, rateNetworkPrefix }
 import { releaseLocalnet } from './localnet.ts'
 import type { OffloadJournal } from './record.ts'
 import type { Locked } from './sweep.ts'
+import { releaseWhole, type TableSetting } from './whole-table.ts'
 
 /**
  * What belongs to attachments of this network that have no record: it was lost, and what it spoke of is found by its marks.
@@ -73,7 +74,7 @@ export function collectOrphans(
       // A port is given away only when no filter for it is left.
       if (filters !== undefined)
         for (const cookie of cookiesIn(new Set(kernel.reservedCookies(ports))))
-          step(() => releaseMappings(machine, kernel, cookie))
+          step(() => releaseMappings(machine, kernel, cookie, stores[0]))
       for (const ifindex of new Set(filters?.map((filter) => filter.ifindex)))
         step(() => releaseClsact(machine, kernel, ifindex))
       // After the filters: one that leads to an ifb that is gone would drop everything.
@@ -151,7 +152,12 @@ function unknown(
 
 type Owned = Pick<RecordName, 'containerID' | 'ifname'>
 
-function releaseMappings(machine: Machine, kernel: Kernel, cookie: string): void {
+function releaseMappings(
+  machine: Machine,
+  kernel: Kernel,
+  cookie: string,
+  store: TableSetting['store'] = { folders: [] },
+): void {
   releaseLocalnet(machine, kernel, cookie)
-  kernel.forgetConnections(kernel.releasePorts(cookie))
+  kernel.forgetConnections(releaseWhole({ machine, store }, kernel, cookie))
 }

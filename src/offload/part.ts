@@ -13,6 +13,7 @@ import type { RatesNow, ratesBefore } from './handover.ts'
 import type { Attachment } from './identity.ts'
 import type { Port } from './port.ts'
 import type { OffloadJournal } from './record.ts'
+import type { TableSetting } from './whole-table.ts'
 
 /** What a part looks around with, before the node's lock is asked for. */
 export interface LookContext {
@@ -85,8 +86,7 @@ export interface Planned {
 }
 
 /** What a part removes by. A step that fails is noted, and the others are tried all the same. */
-export interface Removal {
-  readonly machine: Machine
+export interface Removal extends TableSetting {
   readonly kernel: Kernel
   readonly attachment: Attachment
   /** undefined when the namespace is gone. */

@@ -2,6 +2,7 @@
  * What `vf-offload` does to a node for port mappings, in which order and why. Pure: config and facts in, operations out.
  * Which wishes a kind of port can fulfil is translators.ts, what frames become is steering.ts.
  */
+import { grouped } from '../lib/grouped.ts'
 import { formatCidr, ipFamily, networkOf, parseCidr } from '../lib/ip.ts'
 import type { Masquerade, Op, PortKey, SteerSpec } from '../ops/op.ts'
 import type { OffloadConfig } from './config.ts'
@@ -103,12 +104,14 @@ function masquerades(
   keys: readonly PortKey[],
 ): Masquerade[] {
   const isOpen = masqAll || port.kind !== 'veth'
+  const subnets = grouped(
+    podAddresses.map((one) => formatCidr(networkOf(parseCidr(one.address)))),
+    ipFamily,
+  )
   return keys.flatMap(({ address, proto, port: hostPort }) => {
     const family = ipFamily(address)
-    const subnets = podAddresses
-      .filter(({ ip }) => ipFamily(ip) === family)
-      .map((one) => formatCidr(networkOf(parseCidr(one.address))))
-    const sources = snat ? (isOpen ? [everyone[family]] : [...new Set(subnets)]) : []
+    const own = isOpen ? [everyone[family]] : [...new Set(subnets.get(family))]
+    const sources = snat ? own : []
     if (isLoopback(address) && !sources.includes(everyone[family])) sources.push('127.0.0.0/8')
     return sources.map((source) => ({ source, address, proto, port: hostPort }))
   })

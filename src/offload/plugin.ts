@@ -6,7 +6,7 @@
 import { checkAddresses } from '../cni/addresses.ts'
 import type { Plugin } from '../cni/dispatch.ts'
 import { CniError, code } from '../cni/error.ts'
-import { explained, throwJoined } from '../cni/failure.ts'
+import { explained, failure, throwJoined } from '../cni/failure.ts'
 import { openPod } from '../cni/open-pod.ts'
 import type { Request } from '../cni/request.ts'
 import type { Result } from '../cni/result.ts'
@@ -32,8 +32,9 @@ import { ratesPart } from './rates.ts'
 import type { OffloadJournal } from './record.ts'
 import { requireReady } from './status.ts'
 import type { Locked } from './sweep.ts'
-import { offloadDel, recordsOf, storesOf, withSharedLock } from './teardown.ts'
+import { offloadDel, recordsOf, storesOf, withFreeLock, withSharedLock } from './teardown.ts'
 import { readTeardown } from './teardown-config.ts'
+import { lacksReservations, type TableSetting, wholeTable } from './whole-table.ts'
 
 /** The plugin on a given machine, under one of its names. */
 export function offloadPlugin(machine: Machine, name: OffloadName = 'vf-offload'): Plugin {
@@ -122,12 +123,27 @@ function gc(of: Instance, request: Request): void {
   const { machine, parts } = of
   const { stateDir, gcLive } = readTeardown(request)
   const all = offloadNames.map((name) => recordsOf(name, stateDir))
+  const setting = { machine, ...storesOf(of.name, stateDir), parts }
   const locked: Locked = (action) => withSharedLock(machine, action)
   throwJoined([
-    ...collectGarbage({ machine, ...storesOf(of.name, stateDir), parts }, request, gcLive, locked),
+    ...collectGarbage(setting, request, gcLive, locked),
     ...collectOrphans(machine, all, request, gcLive, locked),
+    ...(parts.includes(portsPart) ? locked(() => completeTable(setting)) : []),
     ...locked(() => clearDebris(machine, stateDir)),
   ])
+}
+
+/** What a flush of the node's rules has taken from those who stay is put back. Returns the errors. */
+function completeTable(setting: TableSetting): CniError[] {
+  const kernel = setting.machine.openKernel()
+  try {
+    wholeTable(setting, kernel)
+    return []
+  } catch (error) {
+    return [failure(error)]
+  } finally {
+    kernel.close()
+  }
 }
 
 function status(of: Instance, request: Request): void {
@@ -137,6 +153,24 @@ function status(of: Instance, request: Request): void {
     ports: of.parts.includes(portsPart) && config.servesPorts,
     limited: of.parts.includes(ratesPart) ? config.limited : 'none',
   })
+  if (of.parts.includes(portsPart)) mendTable({ machine: of.machine, store })
+}
+
+/**
+ * Runtimes ask for the status every few seconds: what a flush of the node's rules has taken need not wait for the next pod.
+ * A call that has the lock looks at it by itself, and the answer does not depend on it.
+ */
+function mendTable(setting: TableSetting): void {
+  const { machine } = setting
+  const kernel = machine.openKernel()
+  try {
+    if (lacksReservations(machine, kernel)) withFreeLock(machine, () => wholeTable(setting, kernel))
+  } catch (error) {
+    const isBusy = error instanceof Error && error.name === 'LockTimeout'
+    if (!isBusy) notice(`vf-offload: ${failure(error).message}`)
+  } finally {
+    kernel.close()
+  }
 }
 
 /** The store, of which a probe also tries the folder of what attachments share: the lock, and notes. */

@@ -33,9 +33,12 @@ export function portKeys(
   host: HostAddresses,
 ): PortKey[] {
   const keys = mappings.flatMap((mapping) => keysOf(mapping, podIPs, host))
+  const order = orderOf(keys)
   keys.sort(
     (a, b) =>
-      compareIp(parseIp(a.address), parseIp(b.address)) || a.port - b.port || compare(a.proto, b.proto),
+      (order.get(a.address) ?? 0) - (order.get(b.address) ?? 0) ||
+      a.port - b.port ||
+      compare(a.proto, b.proto),
   )
   for (const [index, key] of keys.entries()) {
     const next = keys[index + 1]
@@ -52,6 +55,12 @@ export function portKeys(
     }
   }
   return keys
+}
+
+/** The place of each address among all: thousands of keys have few addresses. */
+function orderOf(keys: readonly PortKey[]): ReadonlyMap<string, number> {
+  const addresses = [...new Set(keys.map(({ address }) => address))].map(parseIp)
+  return new Map(addresses.toSorted(compareIp).map((address, at) => [address, at]))
 }
 
 function keysOf(mapping: PortMapping, podIPs: readonly string[], host: HostAddresses): PortKey[] {

@@ -5,6 +5,7 @@ import { filterPriority, formerRouteTable, identityOf, rulePriority } from './id
 import { releaseLocalnet } from './localnet.ts'
 import type { Removal, RemovalPart } from './part.ts'
 import type { OffloadJournal } from './record.ts'
+import { releaseWhole } from './whole-table.ts'
 
 export const portsRemoval: RemovalPart = {
   recorded: ({ keys }) => keys.length > 0,
@@ -62,7 +63,8 @@ function removeFromPod({ machine, kernel, attachment, pod, journal, isWhole, ste
  * With the filters gone no frame is steered to a pod that is being taken apart. The reservation goes last, so that nobody
  * else gets the port while a filter for it may still be there: a port is released only when its filters are gone.
  */
-function removePorts({ machine, kernel, attachment, journal, step, filtersGone }: Removal): void {
+function removePorts(removal: Removal): void {
+  const { machine, kernel, attachment, journal, step, filtersGone } = removal
   const { cookie } = identityOf(attachment, machine.sha256)
   // The guard against the wire goes with the reservation: never while the setting that it is for stands.
   const closed = step(() => {
@@ -71,7 +73,7 @@ function removePorts({ machine, kernel, attachment, journal, step, filtersGone }
   })
   if (filtersGone && closed === true) {
     const [known] = journal?.ops.flatMap((op) => (op.do === 'ports.reserve' ? [op] : [])) ?? []
-    const freed = step(() => kernel.releasePorts(cookie, known))
+    const freed = step(() => releaseWhole(removal, kernel, cookie, known))
     if (freed !== undefined) kernel.forgetConnections(freed)
   }
 }

@@ -1,5 +1,6 @@
 /** What became of an attachment's wishes, for people and other programs: a file beside the record, and a line of the log. Pure. */
 import type { Request } from '../cni/request.ts'
+import { grouped } from '../lib/grouped.ts'
 import { describe } from '../ops/describe.ts'
 import type { PluginRecord } from '../ops/record.ts'
 import type { OffloadConfig } from './config.ts'
@@ -93,13 +94,14 @@ export function limitsOf({ limits = [] }: OffloadJournal): ReportedLimit[] {
 
 /** What became of each wish, by the record. */
 export function mappingsOf({ keys, rules }: OffloadJournal): ReportedMapping[] {
-  const names = new Set(keys.map(mappingName))
-  return [...names].map((mapping) => {
-    const own = rules.filter((rule) => rule.mapping === mapping)
+  // A pod may have a thousand mappings, on tens of addresses.
+  const rulesOf = grouped(rules, ({ mapping }) => mapping)
+  return [...grouped(keys, mappingName)].map(([mapping, served]) => {
+    const own = rulesOf.get(mapping) ?? []
     return {
       mapping,
       where: own.length > 0 && own.every(({ where }) => where === 'nic') ? 'nic' : 'host',
-      served: keys.filter((key) => mappingName(key) === mapping).map(servedLine),
+      served: served.map(servedLine),
       rules: own.map(({ line, where, refusal }) => ({
         line,
         where,

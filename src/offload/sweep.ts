@@ -171,7 +171,7 @@ class Sweeping {
   #removal() {
     const [kernel, attachment, pod] = [this.#kernel, this.#attachment, this.#pod]
     return {
-      ...{ machine: this.#setting.machine, kernel, attachment, pod },
+      ...{ machine: this.#setting.machine, store: this.#setting.store, kernel, attachment, pod },
       ...{ journal: this.#found?.journal, isWhole: this.#isWhole, filtersGone: this.#filtersGone },
       isTakenOver: (device: string) => isTakenOver(this.#setting, attachment, device),
       step: <T>(action: () => T) => this.#step(action),

@@ -7,7 +7,7 @@ import type { Request } from '../cni/request.ts'
 import type { Machine } from '../kernel/machine.ts'
 import { notice } from '../lib/notice.ts'
 import { recordStore } from '../ops/record-store.ts'
-import { type OffloadName, offloadNames } from './names.ts'
+import { folderOf, type OffloadName, offloadNames } from './names.ts'
 import type { RemovalPart } from './part.ts'
 import { portsRemoval } from './ports-removal.ts'
 import { ratesRemoval } from './rates-removal.ts'
@@ -23,12 +23,21 @@ const lockMilliseconds = 30_000
  * shared by all attachments.
  */
 export function withSharedLock<T>(machine: Machine, action: () => T): T {
-  return machine.withLock(`${machine.sharedDir}/lock`, lockMilliseconds, action)
+  return machine.withLock(sharedLock(machine), lockMilliseconds, action)
 }
 
-/** The records of a name: two of one list keep theirs apart, so that each has its own ADD and DEL. */
+/** Runs `action` under that lock if nobody has it at this moment. @throws LockTimeout */
+export function withFreeLock<T>(machine: Machine, action: () => T): T {
+  return machine.withLock(sharedLock(machine), 0, action)
+}
+
+function sharedLock({ sharedDir }: Machine): string {
+  return `${sharedDir}/lock`
+}
+
+/** The records of a name. */
 export function recordsOf(name: OffloadName, stateDir: string) {
-  return recordStore(stateDir, name === 'vf-offload' ? 'offload' : name, offloadJournal)
+  return recordStore(stateDir, folderOf(name), offloadJournal)
 }
 
 /** The records of this name, those of the others, and vf-attach's. */

@@ -4,8 +4,8 @@
  *
  *     VF_FLOWER_FAULT=KIND:N:WHEN:WHAT[,...]    e.g. op:3:after:SIGKILL, file:1:before:ENOSPC, ipam:1:after:EBUSY
  *
- * KIND is what is counted (op, undo, file, ipam), N counts from 1 in one process, WHEN is before or after, WHAT is SIGKILL
- * or an errno name. Several, with commas, reach what only a failure leads to: op:9:before:EBUSY,undo:2:after:SIGKILL.
+ * KIND is what is counted (op, undo, file, ipam, table), N counts from 1 in one process, WHEN is before or after, WHAT is SIGKILL,
+ * an errno name, or FLUSH: the node's rules are flushed, and the step goes on. Several, with commas, reach what only a failure leads to: op:9:before:EBUSY,undo:2:after:SIGKILL.
  * VF_FLOWER_FAULT_TRACE=FILE appends every point that was passed, so that a test knows them all.
  */
 import { appendFileSync } from 'node:fs'
@@ -13,10 +13,13 @@ import { errnoNumber } from '../lib/errno.ts'
 
 declare const VF_FLOWER_TEST_BUILD: boolean | undefined
 
-/** Kinds of steps that can fail; `undo` is an operation that takes another one back after a failure. */
-export type FaultKind = 'op' | 'undo' | 'file' | 'ipam'
+/**
+ * Kinds of steps that can fail; `undo` is an operation that takes another one back after a failure, `table` a change of the host's
+ * port map, by which what was seen of it before may not hold any more.
+ */
+export type FaultKind = 'op' | 'undo' | 'file' | 'ipam' | 'table'
 
-const counts: Record<FaultKind, number> = { op: 0, undo: 0, file: 0, ipam: 0 }
+const counts: Record<FaultKind, number> = { op: 0, undo: 0, file: 0, ipam: 0, table: 0 }
 
 /** Marks a step. `before` counts it; `after` belongs to the last one counted, or with `back` to one so many before it. */
 export function faultPoint(kind: FaultKind, when: 'before' | 'after', back = 0): void {
@@ -29,8 +32,17 @@ export function faultPoint(kind: FaultKind, when: 'before' | 'after', back = 0):
     const [wantedKind, wantedNumber, wantedWhen, what] = fault.split(':')
     if (wantedKind !== kind || Number(wantedNumber) !== number || wantedWhen !== when) continue
     if (what === 'SIGKILL') process.kill(process.pid, 'SIGKILL')
-    throw new InjectedFault(what ?? 'EIO', `${kind} ${number} ${when}`)
+    if (what !== 'FLUSH') throw new InjectedFault(what ?? 'EIO', `${kind} ${number} ${when}`)
+    flushRules()
   }
+}
+
+/** As a firewall does it that is reloaded. */
+function flushRules(): void {
+  const { spawnSync } = process.getBuiltinModule('node:child_process')
+  const env = { PATH: '/usr/sbin:/sbin:/usr/bin:/bin' }
+  const { status } = spawnSync('nft', ['flush', 'ruleset'], { env })
+  if (status !== 0) throw new InjectedFault('EIO', 'nft flush ruleset')
 }
 
 class InjectedFault extends Error {

@@ -9,6 +9,7 @@ const SOCK_CLOEXEC = 0o2000000
 const SOL_SOCKET = 1
 const SOL_NETLINK = 270
 const SO_RCVTIMEO = 20
+const SO_SNDBUFFORCE = 32
 const SO_RCVBUFFORCE = 33
 const NETLINK_CAP_ACK = 10
 const NETLINK_EXT_ACK = 11
@@ -51,7 +52,14 @@ export function openNetlink(protocol: number, netns?: Pick<Netns, 'fd'>): Netlin
   let buffer = new Uint8Array(firstBufferBytes)
   return {
     send: (message) => {
-      sendto(fd, message)
+      try {
+        sendto(fd, message)
+      } catch (error) {
+        // A transaction is one datagram, whatever its size: it must fit into the send buffer (netlink_sendmsg).
+        if (!(error instanceof SystemError) || error.code !== 'EMSGSIZE') throw error
+        growSendBuffer(fd, message.length, error)
+        sendto(fd, message)
+      }
     },
     recv: () => {
       const length = recv(fd, buffer, MSG_PEEK | MSG_TRUNC)
@@ -83,6 +91,16 @@ function configure(fd: number): void {
   const address = new Uint8Array(SOCKADDR_NL_SIZE)
   new DataView(address.buffer).setUint16(0, AF_NETLINK, true)
   connect(fd, address)
+}
+
+/** Needs CAP_NET_ADMIN in the first user namespace. @throws the error of the datagram that is too long without it */
+function growSendBuffer(fd: number, bytes: number, tooLong: SystemError): void {
+  try {
+    // The kernel doubles the number and keeps a little of it for itself.
+    setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, int32(bytes))
+  } catch {
+    throw tooLong
+  }
 }
 
 function int32(value: number): Uint8Array {

@@ -2,6 +2,7 @@ import { attach } from './attach.ts'
 import { attachOwners } from './attach-owners.ts'
 import { cni } from './cni.ts'
 import { kernel } from './kernel.ts'
+import { kernelTable } from './kernel-table.ts'
 import { lib } from './lib.ts'
 import { lock } from './lock.ts'
 import type { Mutation } from './mutation.ts'
@@ -19,6 +20,7 @@ export const mutations: readonly Mutation[] = [
   ...attachOwners,
   ...offload,
   ...kernel,
+  ...kernelTable,
   ...netlink,
   ...nic,
   ...ops,

@@ -131,7 +131,7 @@ export const offload: readonly Mutation[] = [
     id: 'offload-reservation-kept',
     file: 'src/offload/ports-removal.ts',
     mistake: 'DEL does not release the reservation of the host ports.',
-    old: 'const freed = step(() => kernel.releasePorts(cookie, known))',
+    old: 'const freed = step(() => releaseWhole(removal, kernel, cookie, known))',
     now: 'const freed = known?.keys',
     test: [
       'offload/remove.test.ts',

@@ -1,6 +1,6 @@
 // A node of which vf-offload's removal sees filters, tables, reservations and namespaces, and nothing else.
 import type { LimiterFacts, LinkFacts, ShaperFacts } from '../../src/kernel/facts.ts'
-import type { Kernel, OwnFilter } from '../../src/kernel/kernel.ts'
+import type { Kernel, OwnFilter, PortTable } from '../../src/kernel/kernel.ts'
 import type { Machine, OpenNetns } from '../../src/kernel/machine.ts'
 import type { Side } from '../../src/ops/op.ts'
 
@@ -38,6 +38,7 @@ export class Node implements Machine {
   open = 0
   boot = 'boot-1'
   readonly sharedDir: string
+  #handle = 0n
 
   constructor(sharedDir: string) {
     this.sharedDir = sharedDir
@@ -138,22 +139,38 @@ export class Node implements Machine {
       releasePorts: (cookie) => {
         this.steps.push('ports')
         this.ports.delete(cookie)
-        return []
+        return { keys: [], tableGone: this.ports.size === 0 }
+      },
+      portTable: () => this.table(),
+      reservePorts: never,
+      completeTable: (wanted) => {
+        for (const { owner } of wanted) this.reserve(owner)
+        return { table: this.table(), restored: [], refused: [] }
       },
       rivals: () => [],
       forgetConnections: () => undefined,
       sysctl: () => undefined,
       reservedCookies: (prefix) => [...this.ports].filter((cookie) => cookie.startsWith(prefix)),
-      reservedBy: (prefix, cookie) => ({
-        anybody: [...this.ports].some((one) => one.startsWith(prefix)),
-        cookie: this.ports.has(cookie),
-      }),
+      hasReservation: (cookie) => this.ports.has(cookie),
       hasIngress: (ifindex) => this.qdiscs.has(ifindex),
       dropEmptyClsact: (ifindex) => {
         if (!this.filters.some((one) => one.ifindex === ifindex)) this.qdiscs.delete(ifindex)
       },
       close: () => undefined,
     }
+  }
+
+  /** The host's table is there while anybody has something reserved; each that is made has a handle of its own. */
+  table(): PortTable | undefined {
+    return this.ports.size === 0 ? undefined : { handle: this.#handle, use: 8 + this.ports.size }
+  }
+
+  /** Returns the handle of the table if it was made for this one. */
+  reserve(owner: string): bigint | undefined {
+    const isFirst = this.ports.size === 0
+    if (isFirst) this.#handle++
+    this.ports.add(owner.slice(0, 32))
+    return isFirst ? this.#handle : undefined
   }
 
   /** The ifbs are on the host. */

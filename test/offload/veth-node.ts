@@ -47,14 +47,25 @@ export class VethNode extends Node {
 
   readonly #owners = new Map<string, string>()
 
-  #reserve(keys: readonly PortKey[], owner: string): void {
+  #reserve(keys: readonly PortKey[], owner: string): bigint | undefined {
     for (const key of keys) {
       const before = this.#owners.get(`${key.address} ${key.port}`)
       if (before !== undefined && this.ports.has(before.slice(0, 32)))
         throw new PortTaken(key, before, before.slice(0, 32))
     }
     for (const key of keys) this.#owners.set(`${key.address} ${key.port}`, owner)
-    this.ports.add(owner.slice(0, 32))
+    return this.reserve(owner)
+  }
+
+  /** Writes an operation down that is carried out by `action`. */
+  #done<T>(op: Op, action: () => T): T {
+    this.look()
+    const line = describe(op)
+    if (line.includes(this.refused)) throw new Error(`refused: ${line}`)
+    this.lines.push(line)
+    const result = action()
+    if (op.do === this.lost) throw new Error(`the answer is lost: ${line}`)
+    return result
   }
 
   override openKernel(...pod: Parameters<Node['openKernel']>): Kernel {
@@ -69,19 +80,28 @@ export class VethNode extends Node {
           : this.addresses.map((address) => ({ ifindex: 2, address, scope: 0 })),
       listeners: () => [],
       verify: () => [],
-      run: (op) => {
-        this.look()
-        const line = describe(op)
-        if (line.includes(this.refused)) throw new Error(`refused: ${line}`)
-        this.lines.push(line)
-        if (op.do === 'ports.reserve') this.#reserve(op.keys, op.owner)
-        if (op.do === 'detour.add') {
-          const place = { ifindex: 7, prio: 60_000, handle: 1, protocol: 3, kind: 'matchall' } as const
-          this.filters.push({ ...place, cookie: op.detour.cookie, packets: 0n, inHw: false })
-        }
-        if (op.do === this.lost) throw new Error(`the answer is lost: ${line}`)
-        return {}
+      reservePorts: (reservation, table) => {
+        if ((table === 'absent') !== (this.table() === undefined)) return { changed: new Error('changed') }
+        const op = { do: 'ports.reserve', ...reservation } as const
+        return { made: this.#done(op, () => this.#reserve(op.keys, op.owner)) }
       },
+      completeTable: (wanted) => {
+        const refused: { owner: string; reason: string }[] = []
+        for (const { keys, owner, ...rest } of wanted) {
+          const line = describe({ do: 'ports.reserve', keys, owner, ...rest })
+          if (line.includes(this.refused)) refused.push({ owner, reason: `refused: ${line}` })
+          else this.#reserve(keys, owner)
+        }
+        return { table: this.table(), restored: [], refused }
+      },
+      run: (op) =>
+        this.#done(op, () => {
+          if (op.do === 'detour.add') {
+            const place = { ifindex: 7, prio: 60_000, handle: 1, protocol: 3, kind: 'matchall' } as const
+            this.filters.push({ ...place, cookie: op.detour.cookie, packets: 0n, inHw: false })
+          }
+          return {}
+        }),
     }
   }
 }

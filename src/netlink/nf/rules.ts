@@ -37,6 +37,10 @@ export const NFT_CMP = { NFT_CMP_EQ: 0, NFT_CMP_NEQ: 1 } as const
 export const NFT_PAYLOAD = { NFT_PAYLOAD_NETWORK_HEADER: 1, NFT_PAYLOAD_TRANSPORT_HEADER: 2 } as const
 /** NFT_NAT_* */
 export const NFT_NAT = { NFT_NAT_DNAT: 1 } as const
+/** NFT_FIB_RESULT_*, NFTA_FIB_F_* */
+export const NFT_FIB = { NFT_FIB_RESULT_ADDRTYPE: 3, NFTA_FIB_F_DADDR: 2 } as const
+/** RTN_LOCAL, linux/rtnetlink.h: an address of the node itself. */
+const RTN_LOCAL = 2
 /** NF_INET_*, linux/netfilter.h. */
 export const NF_INET = { NF_INET_PRE_ROUTING: 0, NF_INET_LOCAL_OUT: 3, NF_INET_POST_ROUTING: 4 } as const
 
@@ -70,6 +74,11 @@ const expressions = {
     NFTA_BITWISE_XOR: [5, nftData],
   }),
   masq: attrs('NFTA_MASQ', { NFTA_MASQ_FLAGS: [1, be32] }),
+  fib: attrs('NFTA_FIB', {
+    NFTA_FIB_DREG: [1, be32],
+    NFTA_FIB_RESULT: [2, be32],
+    NFTA_FIB_FLAGS: [3, be32],
+  }),
   immediate: attrs('NFTA_IMMEDIATE', { NFTA_IMMEDIATE_DREG: [1, be32], NFTA_IMMEDIATE_DATA: [2, nftData] }),
 } as const
 
@@ -128,6 +137,15 @@ export function newTable(name: string): Request {
   })
 }
 
+/** Makes a table and has the kernel tell it with its handle; EEXIST when it is there. */
+export function createTable(name: string): Request {
+  const flags = CREATE | EXCL | NLM_F.NLM_F_ECHO
+  return tableMessage.request('NFT_MSG_NEWTABLE', nft(NFT_NEW.NFT_MSG_NEWTABLE), flags, {
+    ...inet,
+    NFTA_TABLE_NAME: name,
+  })
+}
+
 /** Makes a set or map; one of the same kind that is there is fine. */
 export function newSet(set: NftSet): Request {
   return setMessage.request('NFT_MSG_NEWSET', nft(NFT_NEW.NFT_MSG_NEWSET), CREATE, { ...inet, ...set })
@@ -155,13 +173,15 @@ export function freshChain(
 
 /** Makes a chain that others jump to, or leaves one that is there, and empties it. */
 export function emptyChain(table: string, name: string): Request[] {
-  return [
-    chainMessage.request('NFT_MSG_NEWCHAIN', nft(NFT_NEW.NFT_MSG_NEWCHAIN), CREATE, {
-      ...inet,
-      ...{ NFTA_CHAIN_TABLE: table, NFTA_CHAIN_NAME: name },
-    }),
-    flushChain(table, name),
-  ]
+  return [newChain(table, name), flushChain(table, name)]
+}
+
+/** Makes a chain that others jump to; one that is there is fine. */
+export function newChain(table: string, name: string): Request {
+  return chainMessage.request('NFT_MSG_NEWCHAIN', nft(NFT_NEW.NFT_MSG_NEWCHAIN), CREATE, {
+    ...inet,
+    ...{ NFTA_CHAIN_TABLE: table, NFTA_CHAIN_NAME: name },
+  })
 }
 
 function flushChain(table: string, name: string): Request {
@@ -248,6 +268,19 @@ export const step = {
       NFTA_BITWISE_XOR: { NFTA_DATA_VALUE: new Uint8Array(mask.length) },
     },
   }),
+  /** The destination is an address that the node has at this moment: the rule ends where it is not. */
+  toNode: (register = 1): NftExpression[] => [
+    {
+      NFTA_EXPR_NAME: 'fib',
+      NFTA_EXPR_DATA: {
+        NFTA_FIB_DREG: register,
+        NFTA_FIB_RESULT: NFT_FIB.NFT_FIB_RESULT_ADDRTYPE,
+        NFTA_FIB_FLAGS: NFT_FIB.NFTA_FIB_F_DADDR,
+      },
+    },
+    // The register holds a number in the machine's byte order.
+    step.compare(NFT_CMP.NFT_CMP_EQ, new Uint8Array(new Uint32Array([RTN_LOCAL]).buffer), register),
+  ],
   masquerade: (): NftExpression => ({ NFTA_EXPR_NAME: 'masq', NFTA_EXPR_DATA: {} }),
   /** NF_DROP is 0. */
   drop: (): NftExpression => ({

@@ -9,15 +9,24 @@ import { NFNL_SUBSYS, NFPROTO, nfgenmsg, typeOf } from './nfnetlink.ts'
 
 /** NFT_MSG_*: the lower byte of a message's type. */
 export const NFT_MSG = {
+  NFT_MSG_GETTABLE: 1,
   NFT_MSG_DELTABLE: 2,
   NFT_MSG_NEWCHAIN: 3,
+  NFT_MSG_GETCHAIN: 4,
   NFT_MSG_DELCHAIN: 5,
   NFT_MSG_GETSETELEM: 13,
   NFT_MSG_DELSETELEM: 14,
 } as const
 
-/** NFTA_TABLE_* */
-export const nftTable = attrs('NFTA_TABLE', { NFTA_TABLE_NAME: [1, cstr(256)] })
+/**
+ * NFTA_TABLE_*. USE is the number of chains and sets (and of what else a table can hold). HANDLE is given to no other table of the
+ * network namespace, neither before nor after: who has seen it knows a table that was made anew.
+ */
+export const nftTable = attrs('NFTA_TABLE', {
+  NFTA_TABLE_NAME: [1, cstr(256)],
+  NFTA_TABLE_USE: [3, be32],
+  NFTA_TABLE_HANDLE: [4, be64],
+})
 /** NFTA_CHAIN_* */
 export const nftChain = attrs('NFTA_CHAIN', {
   NFTA_CHAIN_TABLE: [1, cstr(256)],
@@ -68,6 +77,53 @@ export type NftElement = Value<typeof nftElement>
 const nft = (message: number) => typeOf(NFNL_SUBSYS.NFNL_SUBSYS_NFTABLES, message)
 const inet = { nfgen_family: NFPROTO.NFPROTO_INET } as const
 
+/** One table; ENOENT when there is none. */
+export function getTable(name: string): Request {
+  return tableMessage.request('NFT_MSG_GETTABLE', nft(NFT_MSG.NFT_MSG_GETTABLE), 0, {
+    ...inet,
+    NFTA_TABLE_NAME: name,
+  })
+}
+
+/** What the kernel says of a table. */
+export function decodeTable({ payload }: Message): Value<typeof nftTable> {
+  return tableMessage.decode(payload)
+}
+
+/** One chain; ENOENT when there is none. */
+export function getChain(table: string, name: string): Request {
+  return chainMessage.request('NFT_MSG_GETCHAIN', nft(NFT_MSG.NFT_MSG_GETCHAIN), 0, {
+    ...inet,
+    ...{ NFTA_CHAIN_TABLE: table, NFTA_CHAIN_NAME: name },
+  })
+}
+
+/** All chains of all tables for both families. */
+export function dumpChains(): Request {
+  return chainMessage.request('NFT_MSG_GETCHAIN', nft(NFT_MSG.NFT_MSG_GETCHAIN), 0, inet)
+}
+
+/** Which chain a message is about. */
+export function decodeChain({ payload }: Message): Value<typeof nftChain> {
+  return chainMessage.decode(payload)
+}
+
+/**
+ * The elements with these keys, a message each, in their order. The kernel ends with ENOENT at the first one that is not there.
+ */
+export function getElements(table: string, set: string, elements: readonly NftElement[]): Request {
+  return elementMessage.request('NFT_MSG_GETSETELEM', nft(NFT_MSG.NFT_MSG_GETSETELEM), 0, {
+    ...inet,
+    NFTA_SET_ELEM_LIST_TABLE: table,
+    NFTA_SET_ELEM_LIST_SET: set,
+    NFTA_SET_ELEM_LIST_ELEMENTS: elements.map(onlyKey),
+  })
+}
+
+function onlyKey({ NFTA_SET_ELEM_KEY: key }: NftElement): NftElement {
+  return key === undefined ? {} : { NFTA_SET_ELEM_KEY: key }
+}
+
 /** All elements of a set; ENOENT when the table or the set does not exist. */
 export function dumpElements(table: string, set: string): Request {
   return elementMessage.request('NFT_MSG_GETSETELEM', nft(NFT_MSG.NFT_MSG_GETSETELEM), 0, {
@@ -80,6 +136,38 @@ export function dumpElements(table: string, set: string): Request {
 /** The elements in one message of the answer. */
 export function decodeElements(message: Message): readonly NftElement[] {
   return elementMessage.decode(message.payload).NFTA_SET_ELEM_LIST_ELEMENTS ?? []
+}
+
+/**
+ * Key, data (nothing for a verdict) and comment of each element in one message, as strings of bytes: of a table that has hundreds of thousands, objects
+ * of all attributes would fill the memory.
+ */
+export function eachElement(
+  { payload }: Message,
+  visit: (key: string, data: string, comment: string) => void,
+): void {
+  const bytes = Buffer.from(payload.buffer, payload.byteOffset, payload.length)
+  const of = nftElement.table
+  const valueIn = (start: number, stop: number): string => {
+    let value = ''
+    eachAttribute('NFTA_DATA', payload, start, stop, (type, _flags, first, end) => {
+      if (type === nftData.table.NFTA_DATA_VALUE[0]) value = bytes.toString('latin1', first, end)
+    })
+    return value
+  }
+  eachAttribute('NFTA_SET_ELEM_LIST', payload, headerSize, payload.length, (list, _flags, start, stop) => {
+    if (list !== nftElements.table.NFTA_SET_ELEM_LIST_ELEMENTS[0]) return
+    eachAttribute('NFTA_LIST_ELEM', payload, start, stop, (_type, _bits, first, end) => {
+      let [key, data, comment] = ['', '', '']
+      eachAttribute('NFTA_SET_ELEM', payload, first, end, (type, _more, from, to) => {
+        if (type === of.NFTA_SET_ELEM_KEY[0]) key = valueIn(from, to)
+        else if (type === of.NFTA_SET_ELEM_DATA[0]) data = valueIn(from, to)
+        else if (type === of.NFTA_SET_ELEM_USERDATA[0])
+          comment = commentOf({ NFTA_SET_ELEM_USERDATA: payload.subarray(from, to) })
+      })
+      visit(key, data, comment)
+    })
+  })
 }
 
 /**
@@ -127,11 +215,6 @@ export function commentStarts({ payload }: Message, prefix: string, length: numb
   return starts
 }
 
-/** True when a comment of `length` bytes or more begins with `prefix`. */
-export function hasComment({ payload }: Message, prefix: string, length: number): boolean {
-  return commentAt(Buffer.from(payload.buffer, payload.byteOffset, payload.length), prefix, length, 0) >= 0
-}
-
 /** Where the next one begins; -1 for none. */
 function commentAt(bytes: Buffer, prefix: string, length: number, from: number): number {
   for (let at = bytes.indexOf(prefix, from); at >= 0; at = bytes.indexOf(prefix, at + 1)) {
@@ -147,17 +230,16 @@ export function deleteElements(table: string, set: string, elements: readonly Nf
     ...inet,
     NFTA_SET_ELEM_LIST_TABLE: table,
     NFTA_SET_ELEM_LIST_SET: set,
-    NFTA_SET_ELEM_LIST_ELEMENTS: elements.map(({ NFTA_SET_ELEM_KEY: key }) =>
-      key === undefined ? {} : { NFTA_SET_ELEM_KEY: key },
-    ),
+    NFTA_SET_ELEM_LIST_ELEMENTS: elements.map(onlyKey),
   })
 }
 
-/** Deletes a table with all in it; ENOENT when there is none. */
-export function deleteTable(name: string): Request {
+/** Deletes a table with all in it, with `handle` only the one that has it; ENOENT when there is none. */
+export function deleteTable(name: string, handle?: bigint): Request {
   return tableMessage.request('NFT_MSG_DELTABLE', nft(NFT_MSG.NFT_MSG_DELTABLE), 0, {
     ...inet,
-    NFTA_TABLE_NAME: name,
+    // The kernel goes by the handle alone where there is one.
+    ...(handle === undefined ? { NFTA_TABLE_NAME: name } : { NFTA_TABLE_HANDLE: handle }),
   })
 }
 
@@ -166,8 +248,16 @@ export function dropChain(table: string, name: string): Request[] {
   const chain = { ...inet, NFTA_CHAIN_TABLE: table, NFTA_CHAIN_NAME: name }
   return [
     chainMessage.request('NFT_MSG_NEWCHAIN', nft(NFT_MSG.NFT_MSG_NEWCHAIN), NLM_F.NLM_F_CREATE, chain),
-    chainMessage.request('NFT_MSG_DELCHAIN', nft(NFT_MSG.NFT_MSG_DELCHAIN), 0, chain),
+    deleteChain(table, name),
   ]
+}
+
+/** Deletes a chain with its rules; ENOENT when there is none, EBUSY when something leads to it. */
+export function deleteChain(table: string, name: string): Request {
+  return chainMessage.request('NFT_MSG_DELCHAIN', nft(NFT_MSG.NFT_MSG_DELCHAIN), 0, {
+    ...inet,
+    ...{ NFTA_CHAIN_TABLE: table, NFTA_CHAIN_NAME: name },
+  })
 }
 
 /** NFTNL_UDATA_SET_ELEM_COMMENT: type, length with the NUL, text. nft's own form, which the kernel keeps as it is. */

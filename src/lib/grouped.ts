@@ -1,0 +1,11 @@
+/** The elements of a list by what `keyOf` says of them, keys and elements in their order. */
+export function grouped<T, K>(list: readonly T[], keyOf: (element: T) => K): Map<K, T[]> {
+  const groups = new Map<K, T[]>()
+  for (const element of list) {
+    const key = keyOf(element)
+    const group = groups.get(key)
+    if (group === undefined) groups.set(key, [element])
+    else group.push(element)
+  }
+  return groups
+}
