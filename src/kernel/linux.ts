@@ -40,6 +40,9 @@ const offload = () => require('./offload.ts') as typeof import('./offload.ts')
 /** What port mappings need beside: the whole of it for a pod behind a veth. */
 const tables = () => require('./tables.ts') as typeof import('./tables.ts')
 
+/** The guard of an interface by which programs at 127.0.0.1 reach a pod. */
+const guard = () => require('./loopback-guard.ts') as typeof import('./loopback-guard.ts')
+
 /** What only CHECK, STATUS and vfctl ask for. */
 const looks = () => require('./looks.ts') as typeof import('./looks.ts')
 
@@ -185,6 +188,11 @@ export function openLinuxKernel(pod?: OpenNetns): Kernel {
       case 'limiter.del':
       case 'devlink.rate.set':
         return offload().runRateOp(sides, op)
+      case 'guard.add':
+        return guard().addGuard(socket('host'), op.ifindex)
+      case 'guard.del':
+        guard().removeGuard(socket('host'), op.ifindex)
+        return {}
       case 'ports.reserve':
         tables().reservePorts(socket('host', tables().NETLINK_NETFILTER), op.keys, op.masquerade, op.owner)
         return {}
@@ -245,6 +253,7 @@ export function openLinuxKernel(pod?: OpenNetns): Kernel {
     sysctl: (side, key) => inside(side, () => readText(`/proc/sys/${key}`)?.trim()),
     hasIngress: (ifindex, side = 'host') => offload().hasIngress(socket(side), ifindex),
     dropEmptyClsact: (ifindex) => offload().dropEmptyClsact(socket('host'), ifindex),
+    guardFacts: (ifindex) => guard().guardFacts(socket('host'), ifindex),
     reservedCookies: (prefix) => netfilter('host', (opened) => tables().reservedCookies(opened, prefix), []),
     reservedBy: (prefix, cookie) =>
       netfilter('host', (opened) => tables().reservedBy(opened, prefix, cookie), {
@@ -261,7 +270,10 @@ export function openLinuxKernel(pod?: OpenNetns): Kernel {
     linkCounters: (side, name) => looks().linkCounters(socket(side), name),
     tcOffload: (ifindex) => looks().tcOffloadOf(socket('host', NETLINK_GENERIC), ifindex),
     missingNeeds: (wanted) => looks().missingNeeds(wanted, runNft),
-    verify: (done) => looks().verify({ socket, nft, inside }, done),
+    verify: (done) => {
+      const guardOf = (ifindex: number) => guard().guardDifferences(socket('host'), ifindex)
+      return looks().verify({ socket, nft, inside, guard: guardOf }, done)
+    },
     probe: (what) => {
       mustFindLink(socket('host'), 'lo')
       if (what.nft) tables().probeNft(nft('host'))

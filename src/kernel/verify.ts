@@ -21,6 +21,8 @@ export interface Reach {
   socket(side: Side): NetlinkSocket
   nft(side: Side): RunNft
   inside<T>(side: Side, action: () => T): T
+  /** What of the guard of a host interface is not as it was made. */
+  guard(ifindex: number): readonly string[]
 }
 
 /** Kernel.verify */
@@ -48,6 +50,8 @@ function verifyOne(reach: Reach, op: Op): Found[] {
       if (found === op.value || (found === undefined && op.mayFail === true)) return []
       return [{ found: found === undefined ? 'no such setting' : `${op.key}=${found}` }]
     }
+    case 'guard.add':
+      return reach.guard(op.ifindex).map((found) => ({ found }))
     case 'clsact.add': {
       const link = findLink(reach.socket('host'), op.ifindex ?? op.link)
       if (link === undefined) return [{ found: 'no such interface' }]

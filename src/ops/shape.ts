@@ -247,6 +247,8 @@ const ops: { readonly [D in Op['do']]: OpFields<Op, D> } = {
   'detour.del': detour,
   'police.add': police,
   'police.del': police,
+  'guard.add': { link: named, ifindex },
+  'guard.del': { link: named, ifindex },
   'meter.add': meter,
   'meter.del': meter,
   'limiter.add': limiter,
