@@ -189,7 +189,7 @@ export function openLinuxKernel(pod?: OpenNetns): Kernel {
       case 'devlink.rate.set':
         return offload().runRateOp(sides, op)
       case 'guard.add':
-        return guard().addGuard(socket('host'), op.ifindex)
+        return guard().addGuard(socket('host'), op.ifindex, op.isBridge)
       case 'guard.del':
         guard().removeGuard(socket('host'), op.ifindex)
         return {}
@@ -271,7 +271,8 @@ export function openLinuxKernel(pod?: OpenNetns): Kernel {
     tcOffload: (ifindex) => looks().tcOffloadOf(socket('host', NETLINK_GENERIC), ifindex),
     missingNeeds: (wanted) => looks().missingNeeds(wanted, runNft),
     verify: (done) => {
-      const guardOf = (ifindex: number) => guard().guardDifferences(socket('host'), ifindex)
+      const guardOf = (ifindex: number, isBridge: boolean) =>
+        guard().guardDifferences(socket('host'), ifindex, isBridge)
       return looks().verify({ socket, nft, inside, guard: guardOf }, done)
     },
     probe: (what) => {

@@ -46,8 +46,8 @@ function isShown(reply: ReturnType<NetlinkSocket['batch']>[number] | undefined):
  * Makes the guard. In the place of one that is there comes this one, at once.
  * @throws SystemError when the kernel does not load the program, NetlinkError when it takes no such filter
  */
-export function addGuard(socket: NetlinkSocket, ifindex: number): Outcome {
-  return withClassifier(guardProgram(), loopbackGuard.name, (fd) => {
+export function addGuard(socket: NetlinkSocket, ifindex: number, isBridge: boolean): Outcome {
+  return withClassifier(guardProgram(isBridge), loopbackGuard.name, (fd) => {
     try {
       socket.request(newGuard(ifindex, fd, NLM_F.NLM_F_EXCL))
       return {}
@@ -65,12 +65,12 @@ export function removeGuard(socket: NetlinkSocket, ifindex: number): void {
 }
 
 /** What is not as addGuard() left it: `no such filter`, or another program in its place. */
-export function guardDifferences(socket: NetlinkSocket, ifindex: number): string[] {
+export function guardDifferences(socket: NetlinkSocket, ifindex: number, isBridge: boolean): string[] {
   const reply = tolerate(nothing, () => socket.request(getFilter(placeOn(ifindex), 'bpf')))
   const [message] = reply?.messages ?? []
   if (message === undefined) return ['no such filter']
   const options = optionsOf(decodeFilter(message))
-  const tag = withClassifier(guardProgram(), loopbackGuard.name, programTag)
+  const tag = withClassifier(guardProgram(isBridge), loopbackGuard.name, programTag)
   const isSame =
     options?.TCA_BPF_FLAGS === TCA_BPF_FLAG.TCA_BPF_FLAG_ACT_DIRECT &&
     options.TCA_BPF_TAG !== undefined &&

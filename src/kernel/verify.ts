@@ -22,7 +22,7 @@ export interface Reach {
   nft(side: Side): RunNft
   inside<T>(side: Side, action: () => T): T
   /** What of the guard of a host interface is not as it was made. */
-  guard(ifindex: number): readonly string[]
+  guard(ifindex: number, isBridge: boolean): readonly string[]
 }
 
 /** Kernel.verify */
@@ -51,7 +51,7 @@ function verifyOne(reach: Reach, op: Op): Found[] {
       return [{ found: found === undefined ? 'no such setting' : `${op.key}=${found}` }]
     }
     case 'guard.add':
-      return reach.guard(op.ifindex).map((found) => ({ found }))
+      return reach.guard(op.ifindex, op.isBridge).map((found) => ({ found }))
     case 'clsact.add': {
       const link = findLink(reach.socket('host'), op.ifindex ?? op.link)
       if (link === undefined) return [{ found: 'no such interface' }]

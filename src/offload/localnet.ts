@@ -47,7 +47,7 @@ export function claimLocalnet(machine: Machine, kernel: Kernel, link: LinkFacts,
   const known = read(textOrNone(path), machine.bootId())
   const users = known ?? { boot: machine.bootId(), was: now, cookies: [] }
   note.set(write({ ...users, cookies: [...users.cookies, cookie] }))
-  const guarded: Op = { do: 'guard.add', link: name, ifindex }
+  const guarded: Op = { do: 'guard.add', link: name, ifindex, isBridge: isBridge(link) }
   const open: Op = { do: 'sysctl.set', side: 'host', key, value: '1', was: now }
   return {
     ops: [
@@ -109,9 +109,13 @@ function close(machine: Machine, kernel: Kernel, ifindex: number, { was }: Users
     const key = keyOf(link.name)
     if (was !== '1' && kernel.sysctl('host', key) === '1')
       kernel.run({ do: 'sysctl.set', side: 'host', key, value: was, was: '1' })
-    kernel.run({ do: 'guard.del', link: link.name, ifindex })
+    kernel.run({ do: 'guard.del', link: link.name, ifindex, isBridge: isBridge(link) })
   }
   releaseClsact(machine, kernel, ifindex)
+}
+
+function isBridge({ kind }: LinkFacts): boolean {
+  return kind === 'bridge'
 }
 
 function keyOf(link: string): string {

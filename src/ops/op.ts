@@ -275,7 +275,7 @@ export type Op =
   | { do: 'detour.add' | 'detour.del'; detour: DetourSpec }
   | { do: 'police.add' | 'police.del'; police: PoliceSpec; offload: Offload }
   /** The filter of a host interface that drops what comes from or goes to 127.0.0.0/8 (lib/loopback-guard.ts). */
-  | { do: 'guard.add' | 'guard.del'; link: string; ifindex: number }
+  | { do: 'guard.add' | 'guard.del'; link: string; ifindex: number; isBridge: boolean }
   | { do: 'meter.add' | 'meter.del'; meter: MeterSpec }
   | { do: 'limiter.add' | 'limiter.del'; limiter: LimiterSpec; offload: Offload }
   /** Of a devlink port, `handle` as `pci/0000:3b:00.0/65539`. */

@@ -7,10 +7,10 @@ import { openNetns } from '../../src/sys/namespaces.ts'
 import { sendFrames } from '../../src/sys/packet.ts'
 import { sleep } from '../../src/sys/sleep.ts'
 
-/** How many packets came to UDP and TCP. */
+/** Whether a frame came to a socket of UDP, or to the end of it for want of one; and to TCP. */
 export interface Delivered {
-  readonly udp: number
-  readonly tcp: number
+  readonly udp: boolean
+  readonly tcp: boolean
 }
 
 /** For the last frame, in milliseconds. */
@@ -18,7 +18,7 @@ const patience = 5_000
 
 /**
  * Sends each frame (hex) out of `ifname` of the namespace `netns`, and behind it `control`, an echo request that must arrive; what
- * had come to UDP ports that nobody has, and to TCP, by then.
+ * had come by then. The sockets of UDP on port 9999 are those of somebody who never reads.
  */
 export function deliveredOf(
   netns: string,
@@ -55,7 +55,7 @@ function deliveredOne(sender: OpenNetns, ifindex: number, frame: string, control
     sleep(1)
   }
   const after = counters()
-  return { udp: after.udp - before.udp, tcp: after.tcp - before.tcp }
+  return { udp: after.udp !== before.udp || after.waiting !== before.waiting, tcp: after.tcp !== before.tcp }
 }
 
 function counters() {
@@ -75,6 +75,17 @@ function counters() {
   return {
     udp: (values.get('Udp:NoPorts') ?? 0) + Number(v6.get('Udp6NoPorts') ?? 0),
     tcp: values.get('Tcp:InSegs') ?? 0,
+    waiting: ['udp', 'udp6'].map(waitingIn).join(),
     echoes: values.get('Icmp:InEchos') ?? 0,
   }
+}
+
+/** What waits in the sockets on port 9999, and what was too much for them: `SL: ADDRESS:PORT REMOTE STATE TX:RX ... DROPS`. */
+function waitingIn(table: string): string {
+  const lines = readFileSync(`/proc/thread-self/net/${table}`, 'utf8').split('\n')
+  return lines
+    .map((line) => line.trim().split(/\s+/))
+    .filter((words) => words[1]?.endsWith(':270F'))
+    .map((words) => `${words[4]} ${words.at(-1)}`)
+    .join()
 }

@@ -3,7 +3,7 @@
 // needs: veth, bridge, nft, u32
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import type { CniResult, PluginConfig, Runtime } from '../../hack/lab/cni-runtime.ts'
-import type { Lab } from '../../hack/lab/lab.ts'
+import type { Lab, LabProcess } from '../../hack/lab/lab.ts'
 import {
   attachToBridge,
   BRIDGE,
@@ -22,7 +22,15 @@ import { errorOf, listOf, testRuntime } from '../support/plugins.ts'
 import { echoRequest, type RawFrame, rawFrame } from '../support/raw-frames.ts'
 import { diffSnapshot, snapshot } from '../support/snapshot.ts'
 import { buildTopology, deletePod, linkIsReady, newPod, tearDown, vethWire } from '../support/topology.ts'
-import { type Ask, type Namespace, type Server, serve, tryAsk } from '../support/traffic.ts'
+import {
+  type Ask,
+  type Namespace,
+  PROGRAM,
+  type Server,
+  serve,
+  startedWhen,
+  tryAsk,
+} from '../support/traffic.ts'
 
 const names = ['pod-one', 'pod-two'] as const
 /** Somebody on a wire that is a port of the bridge. */
@@ -32,6 +40,8 @@ const [Q, AD] = [0x8100, 0x88a8]
 let lab: Lab
 let runtime: Runtime
 const servers: Server[] = []
+/** A program of the node that listens on port 9999 of all addresses and takes nothing from there. */
+let victim: LabProcess | undefined
 
 beforeAll(async () => {
   lab = await sharedLab()
@@ -42,8 +52,14 @@ beforeAll(async () => {
   await lab.must(`set -e
     ip link add wired0 type veth peer name eth0 netns ${WIRED}
     ip link set wired0 master cni0 up; ip -n ${WIRED} link set eth0 up`)
+  const listeners = (['tcp', 'udp'] as const).map((protocol) => ({ name: 'victim', protocol, port: 9999 }))
+  victim = await startedWhen(lab, [...PROGRAM, 'serve', JSON.stringify(listeners)], (child) =>
+    child.stdout().includes('ready'),
+  )
+  victim.kill('SIGSTOP')
 })
 afterAll(async () => {
+  victim?.kill('SIGKILL')
   await deletePod(lab, WIRED)
   await tearDown(lab, { pf: 'up0', wire: 'far0' })
   await lab.must('ip link del cni0; ip link del up0')
@@ -140,7 +156,7 @@ async function gotIn(
   const [delivered] = await drive(lab, [
     probe('deliveredOf', `/run/netns/${namespace}`, 'eth0', bytes, control),
   ])
-  return frames.filter((_, at) => (delivered[at]?.udp ?? 0) + (delivered[at]?.tcp ?? 0) > 0)
+  return frames.filter((_, at) => delivered[at]?.udp === true || delivered[at]?.tcp === true)
 }
 
 /** All frames, from a neighbour pod and from the wire. */
