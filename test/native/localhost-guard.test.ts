@@ -2,7 +2,7 @@
 // wire, before and after the node's nftables are flushed, with each of the two guards alone, and with none, when they get in.
 // needs: veth, bridge, nft, u32
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import type { CniResult, PluginConfig, Runtime } from '../../hack/lab/cni-runtime.ts'
+import { type CniResult, cniRuntime, type PluginConfig, type Runtime } from '../../hack/lab/cni-runtime.ts'
 import type { Lab, LabProcess } from '../../hack/lab/lab.ts'
 import {
   attachToBridge,
@@ -18,7 +18,7 @@ import {
 } from '../support/bridge-bed.ts'
 import { ask, drive, probe } from '../support/driver.ts'
 import { lab as sharedLab } from '../support/lab.ts'
-import { errorOf, listOf, testRuntime } from '../support/plugins.ts'
+import { errorOf, listOf, pluginPath } from '../support/plugins.ts'
 import { echoRequest, type RawFrame, rawFrame } from '../support/raw-frames.ts'
 import { diffSnapshot, snapshot } from '../support/snapshot.ts'
 import { buildTopology, deletePod, linkIsReady, newPod, tearDown, vethWire } from '../support/topology.ts'
@@ -45,7 +45,9 @@ let victim: LabProcess | undefined
 
 beforeAll(async () => {
   lab = await sharedLab()
-  runtime = testRuntime(lab)
+  // Installed under the other name too, in front of the plugin of that name.
+  await lab.must(`mkdir -p /run/names && ln -sf ${pluginPath[0]}/vf-offload /run/names/portmap`)
+  runtime = cniRuntime(lab, ['/run/names', ...pluginPath])
   await buildTopology(lab, await vethWire(lab), 0)
   await warmBridge(lab, runtime)
   await newPod(lab, WIRED)
@@ -62,7 +64,7 @@ afterAll(async () => {
   victim?.kill('SIGKILL')
   await deletePod(lab, WIRED)
   await tearDown(lab, { pf: 'up0', wire: 'far0' })
-  await lab.must('ip link del cni0; ip link del up0')
+  await lab.must('ip link del cni0; ip link del up0; rm -r /run/names')
 })
 beforeEach(async () => {
   for (const pod of names) await newPod(lab, pod)
