@@ -68,6 +68,8 @@ afterAll(async () => {
 })
 beforeEach(async () => {
   for (const pod of names) await newPod(lab, pod)
+  // A pod has the address of one before, and another MAC.
+  await lab.must('ip neigh flush dev cni0')
 })
 afterEach(async () => {
   for (const server of servers.splice(0)) await server.stop()
