@@ -3,6 +3,7 @@ import { attachOwners } from './attach-owners.ts'
 import { cni } from './cni.ts'
 import { kernel } from './kernel.ts'
 import { lib } from './lib.ts'
+import { localhost } from './localhost.ts'
 import type { Mutation } from './mutation.ts'
 import { netlink } from './netlink.ts'
 import { nic } from './nic.ts'
@@ -16,6 +17,7 @@ export const mutations: readonly Mutation[] = [
   ...attach,
   ...attachOwners,
   ...offload,
+  ...localhost,
   ...kernel,
   ...netlink,
   ...nic,

@@ -317,6 +317,30 @@ describe('behind a bridge, without a word of localhost', () => {
     await offload(runtime, 'DEL', 'pod-one', { prevResult: one })
   })
 
+  test('hostIP 127.0.0.1, an address of IPv4 in the form of IPv6, and ::1', async () => {
+    const wish = (hostIP: string, hostPort = 8080) => ({ hostIP, hostPort, containerPort: 80 })
+    const refused = await tryOffload(runtime, 'ADD', 'pod-one', { ports: [wish('::1')], prevResult: one })
+    expect(errorOf(refused)).toMatchObject({ code: 7, msg: expect.stringContaining('hostIP "::1"') })
+    const ports = [wish('127.0.0.1'), wish(`::ffff:${BRIDGE.v4}`, 8081)]
+    const { stderr } = await offload(runtime, 'ADD', 'pod-one', { ports, prevResult: one })
+    expect(stderr).toBe('')
+    servers.push(await serve(lab, 'pod-one', [{ name: 'pod-one', protocol: 'http', port: 80 }]))
+    expect(await answering(null, local)).toBe('pod-one')
+    expect(await answering('pod-two', { ...local, address: BRIDGE.v4, port: 8081 })).toBe('pod-one')
+    expect(await answering('pod-two', { ...local, address: BRIDGE.v4 })).toBe('ECONNREFUSED')
+    await offload(runtime, 'DEL', 'pod-one', { ports, prevResult: one })
+  })
+
+  test('conditions are refused for a mapping that would have them, and only for such a one', async () => {
+    const config = { conditionsV6: ['ip6 daddr ::1'] }
+    const refused = await tryOffload(runtime, 'ADD', 'pod-one', { config, prevResult: one })
+    expect(errorOf(refused)).toMatchObject({ code: 2, msg: expect.stringContaining('conditionsV6') })
+    await offload(runtime, 'ADD', 'pod-one', { config, ports: [], prevResult: one })
+    const ports = [{ hostPort: 8080, containerPort: 80, hostIP: '0.0.0.0' }]
+    await offload(runtime, 'ADD', 'pod-one', { config, ports, prevResult: one })
+    await offload(runtime, 'DEL', 'pod-one', { config, ports, prevResult: one })
+  })
+
   const others: readonly (readonly [string, () => Promise<unknown>, () => Promise<unknown>, RegExp])[] = [
     [
       'a tcx program',
