@@ -40,6 +40,9 @@ const offload = () => require('./offload.ts') as typeof import('./offload.ts')
 /** What port mappings need beside: the whole of it for a pod behind a veth. */
 const tables = () => require('./tables.ts') as typeof import('./tables.ts')
 
+/** The qdisc that filters hang on. */
+const clsact = () => require('./clsact.ts') as typeof import('./clsact.ts')
+
 /** The guard of an interface by which programs at 127.0.0.1 reach a pod. */
 const guard = () => require('./loopback-guard.ts') as typeof import('./loopback-guard.ts')
 
@@ -163,10 +166,10 @@ export function openLinuxKernel(pod?: OpenNetns): Kernel {
         resetFunction(op.pci)
         return {}
       case 'clsact.add':
-        offload().addClsact(socket(op.side), op.ifindex ?? indexOf(op.side, op.link))
+        clsact().addClsact(socket(op.side), op.ifindex ?? indexOf(op.side, op.link))
         return {}
       case 'clsact.del':
-        offload().dropEmptyClsact(socket(op.side), op.ifindex ?? indexOf(op.side, op.link))
+        clsact().dropEmptyClsact(socket(op.side), op.ifindex ?? indexOf(op.side, op.link))
         return {}
       case 'steer.add':
       case 'steer.del': {
@@ -251,8 +254,8 @@ export function openLinuxKernel(pod?: OpenNetns): Kernel {
     programWith: (inode) => tables().programWith(inode),
     interfaceTo: (address) => interfaceTo(socket('host'), address),
     sysctl: (side, key) => inside(side, () => readText(`/proc/sys/${key}`)?.trim()),
-    hasIngress: (ifindex, side = 'host') => offload().hasIngress(socket(side), ifindex),
-    dropEmptyClsact: (ifindex) => offload().dropEmptyClsact(socket('host'), ifindex),
+    hasIngress: (ifindex, side = 'host') => clsact().hasIngress(socket(side), ifindex),
+    dropEmptyClsact: (ifindex) => clsact().dropEmptyClsact(socket('host'), ifindex),
     guardFacts: (ifindex) => guard().guardFacts(socket('host'), ifindex),
     reservedCookies: (prefix) => netfilter('host', (opened) => tables().reservedCookies(opened, prefix), []),
     reservedBy: (prefix, cookie) =>

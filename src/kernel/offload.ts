@@ -3,11 +3,8 @@ export { rateKernel, runRateOp } from './rate-ops.ts'
 export { rivalsOf } from './rivals.ts'
 export { changeRule, removeTable, sourceRules } from './rules.ts'
 export {
-  addClsact,
   addSteers,
   deleteOwnFilters,
-  dropEmptyClsact,
   findOwnFilters,
-  hasIngress,
   removeSteers,
 } from './steer.ts'

@@ -14,8 +14,8 @@ import {
   placeOf,
 } from '../netlink/tc/filter.ts'
 import type { Flower } from '../netlink/tc/flower.ts'
-import { CLSACT_EGRESS, CLSACT_INGRESS, type Tc } from '../netlink/tc/msg.ts'
-import { decodeQdisc, deleteClsact, dumpQdiscs, newClsact } from '../netlink/tc/qdisc.ts'
+import type { Tc } from '../netlink/tc/msg.ts'
+import { decodeQdisc, dumpQdiscs } from '../netlink/tc/qdisc.ts'
 import { countersOf } from '../netlink/tc/stats.ts'
 import type { Offload, Outcome, SteerSpec } from '../ops/op.ts'
 import type { OwnFilter } from './kernel.ts'
@@ -145,32 +145,6 @@ export function deleteOwnFilters(socket: NetlinkSocket, filters: readonly OwnFil
   for (const reply of socket.batch(requests)) {
     if (reply instanceof NetlinkError && !gone.has(reply.code)) throw reply
   }
-}
-
-/** True when the interface has a clsact or ingress qdisc. */
-export function hasIngress(socket: NetlinkSocket, ifindex: number): boolean {
-  return ingressDevices(socket).includes(ifindex)
-}
-
-/** Adds clsact; one that is there, or an `ingress` qdisc in its place, serves as well. */
-export function addClsact(socket: NetlinkSocket, ifindex: number): void {
-  try {
-    socket.request(newClsact(ifindex))
-  } catch (error) {
-    if (!(error instanceof NetlinkError && error.code === 'EEXIST')) throw error
-  }
-}
-
-/** Removes clsact if no filter is on either of its sides; two dumps must agree, because one can lose entries. */
-export function dropEmptyClsact(socket: NetlinkSocket, ifindex: number): void {
-  const sides = [CLSACT_INGRESS, CLSACT_EGRESS]
-  for (let look = 0; look < 2; look++) {
-    for (const parent of sides) {
-      if (!hasIngress(socket, ifindex)) return
-      if (socket.dump(dumpFilters(ifindex, { parent })).length > 0) return
-    }
-  }
-  socket.request(deleteClsact(ifindex))
 }
 
 /** The handle of each filter, or why it is not there. */

@@ -40,8 +40,9 @@ export function claimLocalnet(machine: Machine, kernel: Kernel, link: LinkFacts,
   const { name, ifindex } = link
   const key = keyOf(name)
   const now = kernel.sysctl('host', key) ?? '0'
-  const { qdisc, guard } = kernel.guardFacts(ifindex)
-  if (!guard) refusePassed(kernel, link)
+  const { qdisc, guard, tcx } = kernel.guardFacts(ifindex)
+  // Without a qdisc there is no filter.
+  if (!guard && (qdisc || tcx)) refusePassed(kernel, link)
   const path = `${machine.sharedDir}/${localnetPrefix}${ifindex}`
   const note = noteAt(path, 'volatile')
   const known = read(textOrNone(path), machine.bootId())

@@ -50,7 +50,7 @@ export class Sched {
         for (const filter of this.filters.filter((one) => one.tcm_ifindex === ifindex)) this.#drop(filter)
         return this.qdiscs.delete(ifindex) ? {} : { errno: 22 }
       case RTM.RTM_GETQDISC:
-        return { messages: [...this.qdiscs].map(([index, kind]) => this.#qdisc(index, kind)) }
+        return { messages: this.#qdiscsOf(ifindex, parent).map(([index, kind]) => this.#qdisc(index, kind)) }
       case RTM.RTM_GETTFILTER: {
         const found = this.filters.filter((one) => one.tcm_ifindex === ifindex && one.tcm_parent === parent)
         return { messages: found.map((one) => message(RTM.RTM_NEWTFILTER, one)) }
@@ -87,6 +87,12 @@ export class Sched {
     })
     this.filters.push(stored)
     return { messages: [message(RTM.RTM_NEWTFILTER, stored)] }
+  }
+
+  /** All, or the one of an interface where filters hang. */
+  #qdiscsOf(ifindex: number, parent: number): [number, string][] {
+    if (parent === 0) return [...this.qdiscs]
+    return [...this.qdiscs].filter(([index, kind]) => index === ifindex && kind !== 'fq_codel')
   }
 
   #drop(filter: Tc): void {

@@ -1,12 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { failure } from '../../src/cni/failure.ts'
-import {
-  addClsact,
-  deleteOwnFilters,
-  dropEmptyClsact,
-  findOwnFilters,
-  hasIngress,
-} from '../../src/kernel/steer.ts'
+import { addClsact, dropEmptyClsact, hasIngress } from '../../src/kernel/clsact.ts'
+import { deleteOwnFilters, findOwnFilters } from '../../src/kernel/steer.ts'
 import type { Message } from '../../src/netlink/message.ts'
 import { RTM } from '../../src/netlink/rtnl/const.ts'
 import { compareEcho } from '../../src/netlink/tc/echo.ts'

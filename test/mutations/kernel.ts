@@ -71,10 +71,10 @@ export const kernel: readonly Mutation[] = [
   },
   {
     id: 'kernel-clsact-egress',
-    file: 'src/kernel/steer.ts',
+    file: 'src/kernel/clsact.ts',
     mistake: 'A clsact is removed although somebody has a filter on its egress side.',
-    old: 'const sides = [CLSACT_INGRESS, CLSACT_EGRESS]',
-    now: 'const sides = [CLSACT_INGRESS]',
+    old: 'of [CLSACT_INGRESS, CLSACT_EGRESS])',
+    now: 'of [CLSACT_INGRESS])',
     test: ['kernel/steer.test.ts', 'stays while a filter is on its'],
     tier: 'quick',
     undo: true,

@@ -15,7 +15,7 @@ export const localhost: readonly Mutation[] = [
     tier: 'quick',
   },
   {
-    id: 'offload-localhost-source',
+    id: 'kernel-localhost-source',
     file: 'src/kernel/guard-program.ts',
     mistake: 'The guard looks at the destination of packets alone.',
     old: "  loadByte(1, 10, buffer + 12),\n  jumpIf(1, 127, 'drop'),\n",
@@ -24,7 +24,7 @@ export const localhost: readonly Mutation[] = [
     tier: 'quick',
   },
   {
-    id: 'offload-localhost-tags',
+    id: 'kernel-localhost-tags',
     file: 'src/kernel/guard-program.ts',
     mistake: 'The guard does not look behind priority tags.',
     old: "  loadWord(1, packet, skb.vlan_present),\n  jumpIf(1, 0, 'type'),\n",
@@ -33,7 +33,7 @@ export const localhost: readonly Mutation[] = [
     tier: 'quick',
   },
   {
-    id: 'offload-localhost-mapped',
+    id: 'kernel-localhost-mapped',
     file: 'src/kernel/guard-program.ts',
     mistake: 'The guard lets a source of ::ffff:127.0.0.0/104 pass.',
     old: "  ...dropMapped(8, 'source'),\n",
@@ -73,7 +73,7 @@ export const localhost: readonly Mutation[] = [
     id: 'offload-localhost-passed',
     file: 'src/offload/localnet.ts',
     mistake: 'The setting is made although others take packets before the guard.',
-    old: '  if (!guard) refusePassed(kernel, link)\n',
+    old: '  if (!guard && (qdisc || tcx)) refusePassed(kernel, link)\n',
     now: '',
     test: [guard, 'takes packets first'],
     tier: 'quick',

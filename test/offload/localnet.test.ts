@@ -25,7 +25,9 @@ const kernel = {
     return found === undefined ? undefined : ({ name: found[0], ifindex: by } as LinkFacts)
   },
   sysctl: (_side, key) => links.get(nameIn(key))?.setting,
-  guardFacts: (ifindex) => ({ qdisc: guards.has(ifindex), guard: guards.has(ifindex) }),
+  guardFacts: (ifindex) => ({
+    ...{ qdisc: guards.has(ifindex), guard: guards.has(ifindex), tcx: rivals.length > 0 },
+  }),
   rivals: () => rivals,
   dropEmptyClsact: () => undefined,
   hasIngress: () => false,

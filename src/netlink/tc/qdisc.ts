@@ -4,30 +4,7 @@ import { RTM } from '../rtnl/const.ts'
 import { TC_H, type Tc, tcMessage } from './msg.ts'
 import { type Tbf, type TbfSpec, tbfOptions } from './tbf.ts'
 
-/** Handle of a clsact or ingress qdisc: ffff: */
-const clsactHandle = 0xffff0000
-
-/** Makes the clsact qdisc of a device; EEXIST if it has one or `ingress`. */
-export function newClsact(ifindex: number): Request {
-  const value = {
-    tcm_ifindex: ifindex,
-    tcm_handle: clsactHandle,
-    tcm_parent: TC_H.TC_H_CLSACT,
-    TCA_KIND: 'clsact',
-  }
-  return tcMessage.request('RTM_NEWQDISC', RTM.RTM_NEWQDISC, NLM_F.NLM_F_CREATE | NLM_F.NLM_F_EXCL, value)
-}
-
-/** Removes the clsact qdisc of a device with all its filters; EINVAL or ENOENT if there is none. */
-export function deleteClsact(ifindex: number): Request {
-  const value = {
-    tcm_ifindex: ifindex,
-    tcm_handle: clsactHandle,
-    tcm_parent: TC_H.TC_H_CLSACT,
-    TCA_KIND: 'clsact',
-  }
-  return tcMessage.request('RTM_DELQDISC', RTM.RTM_DELQDISC, 0, value)
-}
+export { deleteClsact, newClsact } from './tcm.ts'
 
 /**
  * Makes a tbf the root qdisc of a device, in place of the default one that every device has; EEXIST if somebody has
