@@ -41,6 +41,7 @@ import * as mirred from '../src/netlink/tc/mirred.ts'
 import * as msg from '../src/netlink/tc/msg.ts'
 import * as pedit from '../src/netlink/tc/pedit.ts'
 import * as police from '../src/netlink/tc/police.ts'
+import * as program from '../src/netlink/tc/program.ts'
 import * as check from '../src/netlink/tc/rule.ts'
 import * as stats from '../src/netlink/tc/stats.ts'
 import * as tbf from '../src/netlink/tc/tbf.ts'
@@ -74,7 +75,7 @@ export const modules: Readonly<Record<string, object>> = {
     neigh,
   },
   ...{ nfnetlink, nfrules, tables },
-  ...{ nexthop, pedit, police, route, rtnl, rule, stats, tbf, tcm, tlv, u32, vf, vlan },
+  ...{ nexthop, pedit, police, program, route, rtnl, rule, stats, tbf, tcm, tlv, u32, vf, vlan },
 }
 
 export interface Uapi {

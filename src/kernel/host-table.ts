@@ -80,8 +80,8 @@ export function hostChains(
     base(name, `type nat hook ${name} priority ${priority}`, name === 'postrouting' ? lookUp : translate),
   )
   if (needGuard(keys)) {
-    const rule = 'iifname != "lo" ip daddr 127.0.0.0/8 drop'
-    texts.push(base(guardChain, 'type filter hook prerouting priority raw', [rule]))
+    const rules = ['meta iifkind "vrf" accept', ...guarded.map(([, word]) => `iifname != "lo" ${word} drop`)]
+    texts.push(base(guardChain, 'type filter hook prerouting priority raw', rules))
   }
   if (masquerade.length > 0) {
     const rules = sourcesOf(masquerade).map((source) => {
@@ -142,12 +142,23 @@ export function hostTableRequests(counted: boolean, asksNode = !hasVrfs()): Requ
 }
 
 /**
+ * What no packet from outside may have: its family, the words of nft, where it lies behind the network header, and its bytes. Sockets
+ * of both families show ::ffff:127.0.0.1 as the same, and kernels deliver it as a source from anywhere.
+ */
+const mapped = Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 127)
+const guarded = [
+  [4, 'ip daddr 127.0.0.0/8', 16, Uint8Array.of(127)],
+  [4, 'ip saddr 127.0.0.0/8', 12, Uint8Array.of(127)],
+  [6, 'ip6 daddr ::ffff:127.0.0.0/104', 24, mapped],
+  [6, 'ip6 saddr ::ffff:127.0.0.0/104', 8, mapped],
+] as const
+
+/**
  * Keeps what the host's programs serve on 127/8 to themselves where the kernel routes such addresses for the sake of a
- * mapping (route_localnet, CVE-2020-8558): nothing from outside gets there.
+ * mapping (route_localnet, CVE-2020-8558): nothing from outside gets there, and nothing comes from there. What a VRF delivers to
+ * itself has such addresses too; packets from its wires have met this rule before, as those of the wire.
  */
 export function guardRequests(): Request[] {
-  const loopback = new Uint8Array(16)
-  loopback.set(new TextEncoder().encode('lo'))
   return [
     ...freshChain(hostTable, guardChain, {
       type: 'filter',
@@ -155,14 +166,28 @@ export function guardRequests(): Request[] {
       priority: raw,
     }),
     newRule(hostTable, guardChain, [
-      step.meta(NFT_META.NFT_META_IIFNAME, 1),
-      step.compare(NFT_CMP.NFT_CMP_NEQ, loopback),
-      ...onlyFamily(4),
-      step.payload(NFT_PAYLOAD.NFT_PAYLOAD_NETWORK_HEADER, 16, 1, 1),
-      step.compare(NFT_CMP.NFT_CMP_EQ, Uint8Array.of(127)),
-      step.drop(),
+      step.meta(NFT_META.NFT_META_IIFKIND, 1),
+      step.compare(NFT_CMP.NFT_CMP_EQ, nameBytes('vrf')),
+      step.accept(),
     ]),
+    ...guarded.map(([family, , offset, bytes]) =>
+      newRule(hostTable, guardChain, [
+        step.meta(NFT_META.NFT_META_IIFNAME, 1),
+        step.compare(NFT_CMP.NFT_CMP_NEQ, nameBytes('lo')),
+        ...onlyFamily(family),
+        step.payload(NFT_PAYLOAD.NFT_PAYLOAD_NETWORK_HEADER, offset, bytes.length, 1),
+        step.compare(NFT_CMP.NFT_CMP_EQ, bytes),
+        step.drop(),
+      ]),
+    ),
   ]
+}
+
+/** A name as the kernel compares it: 16 bytes, filled up with zeros. */
+function nameBytes(name: string): Uint8Array {
+  const bytes = new Uint8Array(16)
+  bytes.set(new TextEncoder().encode(name))
+  return bytes
 }
 
 /** Makes an owner's chain, or writes it anew. Without anybody to masquerade it is empty: its name says that the owner has ports. */

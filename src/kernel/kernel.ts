@@ -34,6 +34,7 @@ import type {
 import type { OpenedPort } from './host-elements.ts'
 import type { LimitCounters } from './limit-counters.ts'
 import type { Listener } from './listeners.ts'
+import type { GuardFacts } from './loopback-guard.ts'
 import type { EveryFrame, Rival } from './rivals.ts'
 
 /** A host port, whatever it led to. */
@@ -245,6 +246,8 @@ export interface Kernel extends Runner {
   interfaceTo(address: string): LinkFacts | undefined
   /** A setting below /proc/sys; undefined when this kernel does not have it. */
   sysctl(side: Side, key: string): string | undefined
+  /** What a host interface has of a guard against 127.0.0.0/8 from outside. */
+  guardFacts(ifindex: number): GuardFacts
   /** Cookies that begin with `prefix` (hex) of those who have host ports reserved. */
   reservedCookies(prefix: string): readonly string[]
   /** Whether the attachment with this cookie (32 digits) has host ports reserved. */

@@ -40,6 +40,12 @@ const offload = () => require('./offload.ts') as typeof import('./offload.ts')
 /** What port mappings need beside: the whole of it for a pod behind a veth. */
 const tables = () => require('./tables.ts') as typeof import('./tables.ts')
 
+/** The qdisc that filters hang on. */
+const clsact = () => require('./clsact.ts') as typeof import('./clsact.ts')
+
+/** The guard of an interface by which programs at 127.0.0.1 reach a pod. */
+const guard = () => require('./loopback-guard.ts') as typeof import('./loopback-guard.ts')
+
 /** What only CHECK, STATUS and vfctl ask for. */
 const looks = () => require('./looks.ts') as typeof import('./looks.ts')
 
@@ -163,10 +169,10 @@ export function openLinuxKernel(pod?: OpenNetns): Kernel {
         resetFunction(op.pci)
         return {}
       case 'clsact.add':
-        offload().addClsact(socket(op.side), op.ifindex ?? indexOf(op.side, op.link))
+        clsact().addClsact(socket(op.side), op.ifindex ?? indexOf(op.side, op.link))
         return {}
       case 'clsact.del':
-        offload().dropEmptyClsact(() => openRoute(op.side), op.ifindex ?? indexOf(op.side, op.link))
+        clsact().dropEmptyClsact(() => openRoute(op.side), op.ifindex ?? indexOf(op.side, op.link))
         return {}
       case 'steer.add':
       case 'steer.del': {
@@ -188,6 +194,11 @@ export function openLinuxKernel(pod?: OpenNetns): Kernel {
       case 'limiter.del':
       case 'devlink.rate.set':
         return offload().runRateOp(sides, op)
+      case 'guard.add':
+        return guard().addGuard(socket('host'), op.ifindex, op.isBridge)
+      case 'guard.del':
+        guard().removeGuard(socket('host'), op.ifindex)
+        return {}
       case 'ports.reserve':
         tables().reservePorts(socket('host', tables().NETLINK_NETFILTER), op)
         return {}
@@ -259,8 +270,9 @@ export function openLinuxKernel(pod?: OpenNetns): Kernel {
     programWith: (inode) => tables().programWith(inode),
     interfaceTo: (address) => interfaceTo(socket('host'), address),
     sysctl: (side, key) => inside(side, () => readText(`/proc/sys/${key}`)?.trim()),
-    hasIngress: (ifindex, side = 'host') => offload().hasIngress(socket(side), ifindex),
-    dropEmptyClsact: (ifindex) => offload().dropEmptyClsact(() => openRoute('host'), ifindex),
+    hasIngress: (ifindex, side = 'host') => clsact().hasIngress(socket(side), ifindex),
+    dropEmptyClsact: (ifindex) => clsact().dropEmptyClsact(() => openRoute('host'), ifindex),
+    guardFacts: (ifindex) => guard().guardFacts(socket('host'), ifindex),
     reservedCookies: (prefix) => netfilter('host', (opened) => tables().reservedCookies(opened, prefix), []),
     hasReservation: (cookie) => netfilter('host', (opened) => tables().hasReservation(opened, cookie), false),
     isSwitchdev: (pci) => isSwitchdev(socket('host', NETLINK_GENERIC), pci),
@@ -274,8 +286,10 @@ export function openLinuxKernel(pod?: OpenNetns): Kernel {
     tcOffload: (ifindex) => looks().tcOffloadOf(socket('host', NETLINK_GENERIC), ifindex),
     missingNeeds: (wanted) => looks().missingNeeds(wanted, runNft),
     verify: (done) => {
+      const guardOf = (ifindex: number, isBridge: boolean) =>
+        guard().guardDifferences(socket('host'), ifindex, isBridge)
       const netfilterSocket = () => socket('host', tables().NETLINK_NETFILTER)
-      return looks().verify({ socket, netfilter: netfilterSocket, nft, inside }, done)
+      return looks().verify({ socket, netfilter: netfilterSocket, nft, inside, guard: guardOf }, done)
     },
     probe: (what) => {
       mustFindLink(socket('host'), 'lo')

@@ -17,16 +17,13 @@ import {
   isInHardware,
   placeOf,
 } from '../netlink/tc/filter.ts'
-import { CLSACT_EGRESS, CLSACT_INGRESS, TC_H, type Tc } from '../netlink/tc/msg.ts'
-import { decodeQdisc, deleteClsact, dumpQdiscs, getQdisc } from '../netlink/tc/qdisc.ts'
+import type { Tc } from '../netlink/tc/msg.ts'
+import { decodeQdisc, dumpQdiscs } from '../netlink/tc/qdisc.ts'
 import { countersOf } from '../netlink/tc/stats.ts'
+import type { OpenSocket } from './clsact.ts'
 import type { OwnFilter, OwnPlace, PlacedFilter } from './kernel.ts'
-import { tolerate } from './refusals.ts'
 import { kindOf, leavesSlot } from './shown-filters.ts'
 import { cookieOf } from './steer-filter.ts'
-
-/** Opens a socket of its own, for dumps that may be given up. */
-export type OpenSocket = () => NetlinkSocket
 
 /** Of a filter that is to go: it is gone, its interface is, its qdisc. */
 export const gone: ReadonlySet<string> = new Set(['ENOENT', 'ENODEV', 'EINVAL'])
@@ -91,28 +88,6 @@ export function deleteOwnFilters(socket: NetlinkSocket, filters: readonly OwnFil
   }
 }
 
-/** True when the interface has a clsact or ingress qdisc. */
-export function hasIngress(socket: NetlinkSocket, ifindex: number): boolean {
-  const reply = tolerate([...gone], () => socket.request(getQdisc(ifindex, TC_H.TC_H_CLSACT)))
-  const kind = reply?.echo && decodeQdisc(reply.echo).TCA_KIND
-  return kind === 'clsact' || kind === 'ingress'
-}
-
-/** Removes clsact if no filter is on either of its sides; two looks must agree, because a dump can lose entries. */
-export function dropEmptyClsact(open: OpenSocket, ifindex: number): void {
-  const looks = new Looks(open)
-  try {
-    for (let look = 0; look < 2; look++) {
-      for (const parent of [CLSACT_INGRESS, CLSACT_EGRESS]) {
-        if (!hasIngress(looks.socket, ifindex) || looks.hasFilter(ifindex, parent)) return
-      }
-    }
-    looks.socket.request(deleteClsact(ifindex))
-  } finally {
-    looks.close()
-  }
-}
-
 /** Dumps that are given up when they show more than is wanted, and the socket with them. */
 class Looks {
   readonly #open: OpenSocket
@@ -142,11 +117,6 @@ class Looks {
     }
     const slots = ownSlots.filter(({ priority }) => priorities?.includes(priority) !== false)
     return slots.flatMap((slot) => this.#inSlot(ifindex, slot, needles))
-  }
-
-  /** True when a filter is there, or the slot of one. One datagram says it. */
-  hasFilter(ifindex: number, parent: number): boolean {
-    return this.#scan(ifindex, { parent }, [], 1).first !== undefined
   }
 
   /** Every interface with clsact or ingress. */

@@ -3,6 +3,7 @@
  * programs at an earlier priority. In: the filters that we are about to make. Out: those that may take frames from them.
  */
 import { fromHex } from '../lib/hex.ts'
+import { loopbackGuard } from '../lib/loopback-guard.ts'
 import type { NetlinkSocket } from '../netlink/socket.ts'
 import { TCA_BPF_FLAG } from '../netlink/tc/bpf.ts'
 import {
@@ -30,6 +31,7 @@ import { keepsFrames, verdictsOf } from './verdicts.ts'
 export interface Rival {
   /** For people: `tcx program 12 "from_netdev"`, or a filter as a `tc` line. */
   readonly name: string
+  readonly hook: 'XDP' | 'tcx' | 'filter'
   /** Takes them from filters that run in software (also in the NIC, for good), and from those that run in the NIC. */
   readonly software: boolean
   readonly hardware: boolean
@@ -73,7 +75,7 @@ function programRival(hook: 'XDP' | 'tcx', id: number, harmless: number): Rival[
   const name = `${hook} program ${id}${program === undefined ? '' : ` "${program.name}"`}`
   // Both come after the NIC's own rules. Most XDP programs let most frames pass; one on tcx that can end with a verdict
   // decides about every frame, in the way of a network that keeps the interface to itself.
-  return [{ name, software: true, hardware: false, certain: hook === 'tcx' }]
+  return [{ name, hook, software: true, hardware: false, certain: hook === 'tcx' }]
 }
 
 function filterRivals(
@@ -95,7 +97,9 @@ function filterRivals(
     if (prio > last || Buffer.from(payload.buffer, payload.byteOffset, payload.length).includes(ownCookie))
       continue
     const filter = decodeFilter({ type: 0, flags: 0, seq: 0, pid: 0, payload })
-    if (isSlotOnly(filter)) continue
+    // The guard takes only what comes from or goes to 127.0.0.0/8, which no rule of ours is about.
+    if (isSlotOnly(filter) || (prio === loopbackGuard.priority && filter.tcm_handle === loopbackGuard.handle))
+      continue
     if (!takesOurs(filter, prio)) continue
     const verdict = verdictOf(filter)
     if (verdict === 'goes on') continue
@@ -103,6 +107,7 @@ function filterRivals(
     const hardware = (flags & TCA_CLS_FLAGS.TCA_CLS_FLAGS_IN_HW) !== 0
     rivals.push({
       name: filterLine(filter, nameOf),
+      hook: 'filter',
       software: (flags & TCA_CLS_FLAGS.TCA_CLS_FLAGS_SKIP_SW) === 0 || (hardware && keepsFrames(filter)),
       hardware,
       certain: verdict !== 'nobody knows',

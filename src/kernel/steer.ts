@@ -12,7 +12,6 @@ import {
 } from '../netlink/tc/filter.ts'
 import type { Flower } from '../netlink/tc/flower.ts'
 import type { Tc } from '../netlink/tc/msg.ts'
-import { newClsact } from '../netlink/tc/qdisc.ts'
 import type { Offload, Outcome, SteerSpec } from '../ops/op.ts'
 import { gone } from './own-filters.ts'
 import { EchoMismatch, offered, unseenFilter } from './refusals.ts'
@@ -97,15 +96,6 @@ function takenBy(spec: SteerSpec, other: Tc): PortTaken {
   const cookie = cookieOf(other)
   const whose = cookie === undefined ? 'that is not of a mapping' : `with cookie ${cookie}`
   return new PortTaken(spec, `a filter of priority ${spec.prio} on "${spec.link}" ${whose}`, cookie)
-}
-
-/** Adds clsact; one that is there, or an `ingress` qdisc in its place, serves as well. */
-export function addClsact(socket: NetlinkSocket, ifindex: number): void {
-  try {
-    socket.request(newClsact(ifindex))
-  } catch (error) {
-    if (!(error instanceof NetlinkError && error.code === 'EEXIST')) throw error
-  }
 }
 
 /** The handle of each filter, or why it is not there. */

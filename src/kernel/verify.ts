@@ -7,13 +7,13 @@ import { decodeFilter, getFilter } from '../netlink/tc/filter.ts'
 import type { Op, RouteSpec, RuleSpec, Side, SteerSpec } from '../ops/op.ts'
 import { readText } from '../sys/files.ts'
 import { allRoutes } from './addressing.ts'
+import { hasIngress } from './clsact.ts'
 import { filterLine } from './filter-text.ts'
 import type { Difference, DoneOp } from './kernel.ts'
 import { allLinks, findLink } from './links.ts'
 import type { RunNft } from './nft.ts'
 import { listTable } from './nft-list.ts'
 import { compareNft, nftLines } from './nft-text.ts'
-import { hasIngress } from './own-filters.ts'
 import { steerDifferences, steerPlace } from './steer-filter.ts'
 import { verifyPorts } from './verify-ports.ts'
 
@@ -24,6 +24,8 @@ export interface Reach {
   netfilter(): NetlinkSocket
   nft(side: Side): RunNft
   inside<T>(side: Side, action: () => T): T
+  /** What of the guard of a host interface is not as it was made. */
+  guard(ifindex: number, isBridge: boolean): readonly string[]
 }
 
 /** Kernel.verify */
@@ -51,6 +53,8 @@ function verifyOne(reach: Reach, op: Op): Found[] {
       if (found === op.value || (found === undefined && op.mayFail === true)) return []
       return [{ found: found === undefined ? 'no such setting' : `${op.key}=${found}` }]
     }
+    case 'guard.add':
+      return reach.guard(op.ifindex, op.isBridge).map((found) => ({ found }))
     case 'clsact.add': {
       const link = findLink(reach.socket('host'), op.ifindex ?? op.link)
       if (link === undefined) return [{ found: 'no such interface' }]

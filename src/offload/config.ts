@@ -54,8 +54,10 @@ export interface OffloadConfig {
   readonly snat: boolean
   /** ... and all others too (veth only). */
   readonly masqAll: boolean
-  /** Programs of the node reach mapped ports at 127.0.0.1 too. */
-  readonly localhost: boolean
+  /** Programs of the node reach mapped ports at 127.0.0.1 too; undefined = as is usual for the kind of port. */
+  readonly localhost: boolean | undefined
+  /** Families whose mappings are to have conditions of iptables or nftables, which are not made here, and the conditions. */
+  readonly conditions: ReadonlyMap<4 | 6, string>
   /** Host ports that the config allows; the operator's policy may allow fewer. */
   readonly allowedHostPorts: readonly PortRange[]
   /** A program of the node may listen on a port that is mapped. */
@@ -118,12 +120,12 @@ export function readOffloadConfig(request: Request): OffloadConfig {
   const config = normalise(request.config, known)
   const runtime = config.runtimeConfig ?? {}
   if (!isObject(runtime)) throw invalid('runtimeConfig', runtime, 'an object')
-  const warnings = checkPortmapKeys(config)
+  const { warnings, conditions } = checkPortmapKeys(config)
   const allowedHostPorts = readRanges(config.allowedHostPorts)
   const mappings = readMappings(runtime.portMappings)
   for (const { hostPort } of mappings) refuseForeignPort(hostPort, allowedHostPorts, request)
-  const [snat, localhost] = [flag(config, 'snat', true), flag(config, 'localhost', false)]
-  if (localhost && !snat)
+  const [snat, localhost] = [flag(config, 'snat', true), flag(config, 'localhost', undefined)]
+  if (localhost === true && !snat)
     throw invalid('localhost', true, 'false with snat false: from 127.0.0.1 no reply comes back untranslated')
   const strangers = Object.keys(config).filter(
     (key) => !Object.hasOwn(known, key) && !key.startsWith('cni.dev/'),
@@ -141,6 +143,7 @@ export function readOffloadConfig(request: Request): OffloadConfig {
     snat,
     masqAll: flag(config, 'masqAll', false),
     localhost,
+    conditions,
     allowedHostPorts,
     allowListening: flag(config, 'allowListening', false),
     stateDir: chosenStateDir(config),
@@ -202,7 +205,7 @@ function readRanges(value: JsonValue | undefined): readonly PortRange[] {
   return ranges
 }
 
-function flag(config: JsonObject, key: string, absent: boolean): boolean {
+function flag<T>(config: JsonObject, key: string, absent: T): boolean | T {
   const value = config[key]
   if (value === undefined || value === null) return absent
   if (typeof value !== 'boolean') throw invalid(key, value, 'true or false')

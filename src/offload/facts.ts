@@ -3,6 +3,7 @@ import type { Result } from '../cni/result.ts'
 import type { AddressFacts, RouteFacts, SourceRuleFacts } from '../kernel/facts.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import { ipFamily, parseCidr } from '../lib/ip.ts'
+import type { PortMapping } from './config.ts'
 import { nodeAddresses, uplinkAddresses } from './host-addresses.ts'
 import type { Port } from './port.ts'
 import { familiesOf, onlyWayIs } from './replies.ts'
@@ -35,6 +36,8 @@ export interface OffloadFacts {
   readonly podRoutes: readonly RouteFacts[]
   /** Of the families in which replies may need a rule. */
   readonly podRules: readonly SourceRuleFacts[]
+  /** Mappings whose port a program of the node serves at 127.0.0.1, and who it is. */
+  readonly servedLocally?: ReadonlyMap<PortMapping, string>
 }
 
 /**

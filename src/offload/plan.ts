@@ -9,7 +9,15 @@ import type { OffloadConfig } from './config.ts'
 import type { HostAddress, OffloadFacts } from './facts.ts'
 import type { Identity } from './identity.ts'
 import type { Port, Wire } from './port.ts'
-import { type HostAddresses, isLoopback, podNatTable, portKeys } from './port-rules.ts'
+import {
+  type HostAddresses,
+  isLoopback,
+  localhost,
+  podNatTable,
+  portKeys,
+  servesLocalhost,
+} from './port-rules.ts'
+import { refuseConditions } from './portmap-keys.ts'
 import { planReplies } from './replies.ts'
 import { rulesFor } from './steering.ts'
 import { type Translator, translators } from './translators.ts'
@@ -48,6 +56,7 @@ export function planPorts(config: OffloadConfig, facts: OffloadFacts, identity: 
     facts.podAddresses.map(({ ip }) => ip),
     hostSide(config, facts),
   )
+  refuseConditions(config, keys)
   const choices = translators(config, port, keys)
   if (keys.length === 0) {
     const notes = ['no mapping fits an address family of the pod']
@@ -70,15 +79,19 @@ export function planPorts(config: OffloadConfig, facts: OffloadFacts, identity: 
       ...replies.notes,
       ...choices.notes,
       ...(nat === 'nic' ? nicNotes(config) : []),
-      ...loopbackNotes(config, keys),
+      ...loopbackNotes(config, facts, keys),
     ],
   })
   return choices.nat.map(plan)
 }
 
 /** Which of the host's addresses this port's mappings can be served on. */
-function hostSide({ localhost }: OffloadConfig, { port, hostAddresses }: OffloadFacts): HostAddresses {
+function hostSide(
+  config: OffloadConfig,
+  { port, hostAddresses, servedLocally }: OffloadFacts,
+): HostAddresses {
   const { wire } = port
+  const isServedAtLocalhost = servesLocalhost(config, port)
   const isServed = ({ vlan }: HostAddress) =>
     wire === undefined || wire.representor !== undefined || vlan === wire.vlan
   return {
@@ -86,7 +99,7 @@ function hostSide({ localhost }: OffloadConfig, { port, hostAddresses }: Offload
     elsewhere: hostAddresses.filter((address) => !isServed(address)),
     vlan: wire?.vlan ?? 0,
     uplink: wire?.uplink.name,
-    localhost,
+    localhost: (mapping) => isServedAtLocalhost && servedLocally?.has(mapping) !== true,
   }
 }
 
@@ -117,10 +130,19 @@ function masquerades(
   })
 }
 
-function loopbackNotes({ localhost }: OffloadConfig, keys: readonly PortKey[]): string[] {
-  const key = localhost ? undefined : keys.find(({ address }) => isLoopback(address))
-  if (key === undefined) return []
+function loopbackNotes(
+  config: OffloadConfig,
+  { port, servedLocally = new Map() }: OffloadFacts,
+  keys: readonly PortKey[],
+): string[] {
+  const kept = [...servedLocally].map(
+    ([{ proto, hostPort }, program]) =>
+      `${proto} port ${hostPort} of ${localhost} stays with ${program}, which listens there`,
+  )
+  const key = servesLocalhost(config, port) ? undefined : keys.find(({ address }) => isLoopback(address))
+  if (key === undefined) return kept
   return [
+    ...kept,
     `hostIP ${key.address}: without localhost true only programs that use another source address reach the pod`,
   ]
 }

@@ -2,8 +2,9 @@
 import { CniError, code } from '../cni/error.ts'
 import { compareIp, ipFamily, parseIp } from '../lib/ip.ts'
 import type { PortKey } from '../ops/op.ts'
-import type { PortMapping } from './config.ts'
+import type { OffloadConfig, PortMapping } from './config.ts'
 import type { HostAddress } from './facts.ts'
+import type { Port } from './port.ts'
 
 /** The node's side of a mapping: addresses of the uplink in the VF's VLAN, and those it has elsewhere (for errors). */
 export interface HostAddresses {
@@ -14,8 +15,22 @@ export interface HostAddresses {
   /** undefined = all of the node serves (veth). */
   readonly uplink: string | undefined
   /** A wish for every address of IPv4 includes 127.0.0.1. */
-  readonly localhost: boolean
+  localhost(mapping: PortMapping): boolean
 }
+
+/**
+ * Whether programs of the node reach mapped ports at 127.0.0.1: what the config says, and without a word of it behind a veth, as
+ * with the portmap plugin. There, as here, it takes snat.
+ */
+export function servesLocalhost(
+  { localhost, snat }: Pick<OffloadConfig, 'localhost' | 'snat'>,
+  { kind }: Pick<Port, 'kind'>,
+): boolean {
+  return localhost ?? (snat && kind === 'veth')
+}
+
+/** Where programs of a node look for what it serves. */
+export const localhost = '127.0.0.1'
 
 /** True for an address of the host's loopback interface: only its own programs reach a port there. */
 export function isLoopback(address: string): boolean {
@@ -93,7 +108,7 @@ function addressesFor(
   const lasting = new Set(host.served.flatMap((one) => (one.temporary === true ? [] : one.address)))
   const found = served.filter((address) => lasting.has(address) && wanted.includes(ipFamily(address)))
   if (found.length === 0) throw unreachable(`hostPort ${mapping.hostPort}`, undefined, host)
-  return host.localhost && wanted.includes(4) ? [...found, '127.0.0.1'] : found
+  return wanted.includes(4) && host.localhost(mapping) ? [...found, localhost] : found
 }
 
 function unreachable(what: string, hostIP: string | undefined, host: HostAddresses): CniError {

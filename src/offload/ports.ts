@@ -1,16 +1,16 @@
 /** Port mappings as a part of the plugin: facts, plan and rules on ADD. Their removal is in ports-removal.ts. */
 import { CniError, code } from '../cni/error.ts'
-import type { Kernel } from '../kernel/kernel.ts'
-import type { Machine } from '../kernel/machine.ts'
 import { notice } from '../lib/notice.ts'
+import { ApplyError, type Transaction } from '../ops/apply.ts'
 import type { Op, PortKey } from '../ops/op.ts'
 import { type Ground, prepareGround } from './coexist.ts'
+import type { PortMapping } from './config.ts'
 import { type OffloadFacts, podAddressesOf, readOffloadFacts } from './facts.ts'
 import { type Identity, identityOf } from './identity.ts'
 import { applyBest, type Installed } from './install.ts'
 import { driverOf, honestPlans } from './liars.ts'
-import { refuseListened } from './listened.ts'
-import { claimLocalnet } from './localnet.ts'
+import { type Listeners, listenersOf, refuseListened, servedLocally } from './listened.ts'
+import { claimLocalnet, PassedGuard, releaseLocalnet } from './localnet.ts'
 import {
   type AddContext,
   LimiterInTheWay,
@@ -22,7 +22,7 @@ import {
 import { type OffloadPlan, planPorts } from './plan.ts'
 import { requirePodAddresses } from './pod-addresses.ts'
 import type { Port } from './port.ts'
-import { isLoopback } from './port-rules.ts'
+import { isLoopback, localhost, servesLocalhost } from './port-rules.ts'
 import { portsRemoval } from './ports-removal.ts'
 
 export const portsPart: Part = {
@@ -40,7 +40,11 @@ function lookAround(context: LookContext): Looked | undefined {
     notice('vf-offload: prevResult has no address for this interface, no port is mapped')
     return undefined
   }
-  const facts = readOffloadFacts(kernel, port, addresses)
+  const listeners = listenersOf(kernel)
+  const facts = {
+    ...readOffloadFacts(kernel, port, addresses),
+    servedLocally: keptFromUs(context, listeners),
+  }
   const identity = identityOf(attachment, machine.sha256)
   const plansFor = (now: Port) =>
     honestPlans(planPorts(config, { ...facts, port: now }, identity), driverOf(port))
@@ -51,7 +55,7 @@ function lookAround(context: LookContext): Looked | undefined {
     return undefined
   }
   requirePodAddresses(kernel, facts, plan.keys)
-  if (!config.allowListening) refuseListened(kernel, plan.keys)
+  if (!config.allowListening) refuseListened(kernel, listeners, plan.keys)
   const ground = prepareGround(kernel, config, port, plans)
   return {
     plan: (locked) => {
@@ -74,7 +78,7 @@ function planned(
   ground: Ground,
   { cookie }: Identity,
 ): Planned {
-  const { machine, kernel, config } = context
+  const { kernel, config } = context
   const [plan] = plans as [OffloadPlan]
   const earlier = policerOf(context)
   return {
@@ -92,13 +96,12 @@ function planned(
       const done = earlier === undefined ? install() : withLimitOfOthers(install)
       if (done.rules.some(({ rule }) => rule.limiter !== undefined)) shared.isUsed = true
       const { nat, notes, ops } = done.plan
-      const local = config.localhost ? localnet(machine, kernel, plan.keys, cookie) : []
-      transaction.apply(local)
+      const local = openLocalhost(context, transaction, plan.keys, cookie)
       kernel.forgetConnections(plan.keys)
       return {
         nat,
-        ops: [...ops, ...local],
-        notes: [...notes, ...done.notes, ...ground.notes],
+        ops: [...ops, ...local.holds],
+        notes: [...notes, ...done.notes, ...ground.notes, ...local.notes],
         rules: done.rules,
       }
     },
@@ -144,9 +147,54 @@ function policed(plan: OffloadPlan, limiter: number | undefined): OffloadPlan {
   return { ...plan, groups }
 }
 
-/** What lets programs of the node reach the keys of its loopback address, on the interface that leads to the pod. */
-function localnet(machine: Machine, kernel: Kernel, keys: readonly PortKey[], cookie: string): readonly Op[] {
-  const key = keys.find(({ address }) => isLoopback(address))
+/** Ports that the node's programs have at 127.0.0.1, where that address was not asked for. */
+function keptFromUs(
+  { kernel, config, port }: LookContext,
+  listeners: Listeners,
+): ReadonlyMap<PortMapping, string> {
+  const isUnasked = config.localhost === undefined && servesLocalhost(config, port)
+  return isUnasked && !config.allowListening ? servedLocally(kernel, listeners, config.mappings) : new Map()
+}
+
+/**
+ * Lets programs of the node reach the keys of its loopback address, by the interface that leads to the pod. Where the kernel has
+ * no guard for that interface, or others take packets before it, the node stays closed: who has asked for the address gets an
+ * error, others a note. What must be there for CHECK comes back.
+ * @throws CniError 106 where others come first
+ */
+function openLocalhost(
+  { machine, kernel, config, port }: AddContext,
+  transaction: Transaction,
+  keys: readonly PortKey[],
+  cookie: string,
+): { readonly holds: readonly Op[]; readonly notes: readonly string[] } {
+  const key = servesLocalhost(config, port) ? keys.find(({ address }) => isLoopback(address)) : undefined
   const link = key === undefined ? undefined : kernel.interfaceTo(key.toAddress)
-  return link === undefined ? [] : claimLocalnet(machine, kernel, link, cookie)
+  if (link === undefined) return { holds: [], notes: [] }
+  try {
+    const { ops, holds } = claimLocalnet(machine, kernel, link, cookie)
+    transaction.attempt(ops)
+    return { holds, notes: [] }
+  } catch (error) {
+    const reason = whyUnguarded(error)
+    if (reason === undefined) throw error
+    if (config.localhost === undefined) {
+      releaseLocalnet(machine, kernel, cookie)
+      return { holds: [], notes: [`no program at ${localhost} reaches the pod: ${reason}`] }
+    }
+    if (!(error instanceof PassedGuard)) throw error
+    throw new CniError(code.uplinkTaken, `Cannot use localhost true: ${reason}`, { cause: error })
+  }
+}
+
+/** What a kernel says that has no bpf(2), no classifier for programs, or no place for one; not: that something went wrong. */
+const lacks: ReadonlySet<unknown> = new Set(['ENOENT', 'EINVAL', 'ENOSYS', 'EPERM', 'EACCES', 'EOPNOTSUPP'])
+
+/** Why an interface can have no guard; undefined for errors that are about something else, and where anything is left of it. */
+function whyUnguarded(error: unknown): string | undefined {
+  if (error instanceof PassedGuard) return error.message
+  if (!(error instanceof ApplyError) || error.stuck.length > 0 || error.op.do === 'sysctl.set')
+    return undefined
+  const { cause } = error
+  return cause instanceof Error && 'code' in cause && lacks.has(cause.code) ? error.message : undefined
 }

@@ -1,5 +1,6 @@
 /** One `ip`, `tc` or `nft` line for each operation: what a log, an error and a report show, and what one can type. */
 import { ipFamily } from '../lib/ip.ts'
+import { loopbackGuard } from '../lib/loopback-guard.ts'
 import { meterPriority, policeMtu, ratePriority, shaperMark } from '../lib/rate-numbers.ts'
 import type {
   CarriedOp,
@@ -63,6 +64,13 @@ export function describe(op: Op): string {
     }
     case 'detour.del':
       return `${prefix(op.detour.side)}tc filter del dev ${op.detour.link} ingress prio ${ratePriority.detour} ${op.detour.classifier ?? 'matchall'}`
+    case 'guard.add':
+    case 'guard.del': {
+      const { priority, handle, name } = loopbackGuard
+      const how = op.do === 'guard.add' ? 'bpf direct-action' : 'bpf'
+      // tc takes a program from a file alone: the line says what it would be.
+      return `tc filter ${verb(op.do)} dev ${op.link} ingress protocol all prio ${priority} handle ${numberWord(handle)} ${how} # ${name}: drops 127.0.0.0/8`
+    }
     case 'police.add': {
       const { link, cookie } = op.police
       return `tc filter add dev ${link} ingress prio ${ratePriority.police} matchall ${flagOf(op.offload)} action police ${policeWords(op.police, 'continue')} cookie ${cookie}`

@@ -276,6 +276,8 @@ export type Op =
   | { do: 'ifb.add' | 'ifb.del'; side: Side; name: string; mac: string; mtu: number }
   | { do: 'detour.add' | 'detour.del'; detour: DetourSpec }
   | { do: 'police.add' | 'police.del'; police: PoliceSpec; offload: Offload }
+  /** The filter of a host interface that drops what comes from or goes to 127.0.0.0/8 (lib/loopback-guard.ts). */
+  | { do: 'guard.add' | 'guard.del'; link: string; ifindex: number; isBridge: boolean }
   | { do: 'meter.add' | 'meter.del'; meter: MeterSpec }
   | { do: 'limiter.add' | 'limiter.del'; limiter: LimiterSpec; offload: Offload }
   /** Of a devlink port, `handle` as `pci/0000:3b:00.0/65539`. */
@@ -343,6 +345,8 @@ const opposite = {
   'detour.del': 'detour.add',
   'police.add': 'police.del',
   'police.del': 'police.add',
+  'guard.add': 'guard.del',
+  'guard.del': 'guard.add',
   'limiter.add': 'limiter.del',
   'limiter.del': 'limiter.add',
   'meter.add': 'meter.del',

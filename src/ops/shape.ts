@@ -248,6 +248,8 @@ const ops: { readonly [D in Op['do']]: OpFields<Op, D> } = {
   'detour.del': detour,
   'police.add': police,
   'police.del': police,
+  'guard.add': { link: named, ifindex, isBridge: flag },
+  'guard.del': { link: named, ifindex, isBridge: flag },
   'meter.add': meter,
   'meter.del': meter,
   'limiter.add': limiter,

@@ -1,13 +1,16 @@
-/** bpf(2), as far as it takes to see which programs look at an interface's frames. Reads only. */
+/** bpf(2), as far as it takes to see which programs look at an interface's frames, and to load a classifier. */
 import { errorCode } from './errno.ts'
 import { bpf, close, pointerTo } from './ffi.ts'
 
 /** enum bpf_cmd of linux/bpf.h. */
+const BPF_PROG_LOAD = 5
 const BPF_PROG_GET_FD_BY_ID = 13
 const BPF_OBJ_GET_INFO_BY_FD = 15
 const BPF_PROG_QUERY = 16
 /** enum bpf_attach_type of linux/bpf.h. */
 const BPF_TCX_INGRESS = 46
+/** enum bpf_prog_type of linux/bpf.h. */
+const BPF_PROG_TYPE_SCHED_CLS = 3
 
 /** The kernel takes no more than this at one hook (BPF_MPROG_MAX). */
 const mostPrograms = 64
@@ -63,7 +66,33 @@ export function bpfProgram(id: number): BpfProgram | undefined {
   }
 }
 
-/** struct bpf_prog_info up to the name: xlated_prog_len at 20, xlated_prog_insns at 32, name at 64. */
+/**
+ * Loads a classifier (struct bpf_insn, 8 bytes each) for as long as `use` runs; what `use` hangs it on keeps it. `name` has at most
+ * 15 bytes. @throws SystemError with the kernel's refusal: EPERM without CAP_BPF, EINVAL or EACCES from its verifier
+ */
+export function withClassifier<T>(instructions: Uint8Array, name: string, use: (fd: number) => T): T {
+  // A program that calls no helper of the GPL's may have any licence.
+  const license = new TextEncoder().encode('Apache-2.0\0')
+  const attr = new DataView(new ArrayBuffer(72))
+  attr.setUint32(0, BPF_PROG_TYPE_SCHED_CLS, true)
+  attr.setUint32(4, instructions.length / 8, true)
+  attr.setBigUint64(8, pointerTo(instructions), true)
+  attr.setBigUint64(16, pointerTo(license), true)
+  new Uint8Array(attr.buffer, 48, 15).set(new TextEncoder().encode(name))
+  const fd = bpf(BPF_PROG_LOAD, new Uint8Array(attr.buffer))
+  try {
+    return use(fd)
+  } finally {
+    close(fd)
+  }
+}
+
+/** The tag of a loaded program, a hash of its instructions. */
+export function programTag(fd: number): Uint8Array {
+  return new Uint8Array(infoOf(fd).buffer, 8, 8)
+}
+
+/** struct bpf_prog_info up to the name: tag at 8, xlated_prog_len at 20, xlated_prog_insns at 32, name at 64. */
 function infoOf(fd: number, instructions?: Uint8Array): DataView {
   const info = new DataView(new ArrayBuffer(80))
   if (instructions !== undefined) {

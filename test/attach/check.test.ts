@@ -74,6 +74,7 @@ function podWith(
       probe: never,
       verify: never,
       rivals: never,
+      guardFacts: never,
       isVepa: never,
       filterCounters: never,
       linkCounters: never,

@@ -186,5 +186,6 @@ function run(command: string[]): void {
   if (exitCode !== 0) throw new Error(`'${command.join(' ')}' ended with code ${exitCode}: ${stderr}`)
 }
 
+export * from './raw-frames.ts'
 export * from './rivals.ts'
 export * from './strangers.ts'

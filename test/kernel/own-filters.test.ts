@@ -1,17 +1,11 @@
 // Which filters are ours, how they are found among those of others, and how they go.
 import { describe, expect, test } from 'vitest'
-import {
-  deleteOwnFilters,
-  dropEmptyClsact,
-  findOwnFilters,
-  findPlaced,
-  hasIngress,
-} from '../../src/kernel/own-filters.ts'
-import { addClsact } from '../../src/kernel/steer.ts'
+import { hasIngress } from '../../src/kernel/clsact.ts'
+import { deleteOwnFilters, findOwnFilters, findPlaced } from '../../src/kernel/own-filters.ts'
 import { type Message, NLM_F } from '../../src/netlink/message.ts'
 import { RTM } from '../../src/netlink/rtnl/const.ts'
 import { placeOf } from '../../src/netlink/tc/filter.ts'
-import { CLSACT_EGRESS, CLSACT_INGRESS, filterInfo, type Tc, tcMessage } from '../../src/netlink/tc/msg.ts'
+import { CLSACT_INGRESS, filterInfo, type Tc, tcMessage } from '../../src/netlink/tc/msg.ts'
 import { fixture } from '../netlink/fixtures.ts'
 import { answering } from './answers.ts'
 import { message, type Sched } from './sched.ts'
@@ -147,47 +141,5 @@ describe('finding and removing', () => {
         cookie: '00112233445566778899aabbccddeeff',
       },
     ])
-  })
-})
-
-describe('clsact', () => {
-  test('one that is there serves as well', () => {
-    const sched = withClsact()
-    addClsact(sched.socket, pf)
-    expect([...sched.qdiscs]).toEqual([[pf, 'clsact']])
-  })
-
-  test('goes when it is empty', () => {
-    const sched = withClsact()
-    dropEmptyClsact(sched.open, pf)
-    expect(sched.qdiscs.size).toBe(0)
-    dropEmptyClsact(sched.open, pf)
-  })
-
-  test.each([
-    ['ingress', CLSACT_INGRESS],
-    ['egress', CLSACT_EGRESS],
-  ])('stays while a filter is on its %s side', (_, parent) => {
-    const sched = withClsact()
-    addSteer(sched.socket, pf, spec, 'off')
-    sched.filters.push({ ...(sched.filters.pop() as Tc), tcm_parent: parent })
-    dropEmptyClsact(sched.open, pf)
-    expect(sched.qdiscs.size).toBe(1)
-  })
-
-  test('is believed to be empty only after two looks', () => {
-    const sched = withClsact()
-    addSteer(sched.socket, pf, spec, 'off')
-    const [filter] = sched.filters.splice(0)
-    let looks = 0
-    const kernel = answering(({ type }) => {
-      if (type === RTM.RTM_GETQDISC)
-        return { messages: [message(RTM.RTM_NEWQDISC, { tcm_ifindex: pf, TCA_KIND: 'clsact' })] }
-      if (type !== RTM.RTM_GETTFILTER) throw new TypeError('removed')
-      // The first dump loses the filter, as one does that another program's changes interrupt.
-      return { messages: ++looks === 3 ? [message(RTM.RTM_NEWTFILTER, filter as Tc)] : [] }
-    })
-    dropEmptyClsact(kernel.open, pf)
-    expect(looks).toBe(3)
   })
 })

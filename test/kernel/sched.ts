@@ -56,7 +56,7 @@ export class Sched {
           const kind = this.qdiscs.get(ifindex)
           return kind === undefined ? { errno: 2 } : { messages: [this.#qdisc(ifindex, kind)] }
         }
-        return { messages: [...this.qdiscs].map(([index, kind]) => this.#qdisc(index, kind)) }
+        return { messages: this.#qdiscsOf(ifindex, parent).map(([index, kind]) => this.#qdisc(index, kind)) }
       case RTM.RTM_GETTFILTER: {
         const isWanted = isDump(request) ? isShown : isSame
         const found = this.filters.filter(
@@ -95,6 +95,12 @@ export class Sched {
     })
     this.filters.push(stored)
     return { messages: [message(RTM.RTM_NEWTFILTER, stored)] }
+  }
+
+  /** All, or the one of an interface where filters hang. */
+  #qdiscsOf(ifindex: number, parent: number): [number, string][] {
+    if (parent === 0) return [...this.qdiscs]
+    return [...this.qdiscs].filter(([index, kind]) => index === ifindex && kind !== 'fq_codel')
   }
 
   #drop(filter: Tc): void {

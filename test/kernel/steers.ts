@@ -1,6 +1,7 @@
 // What the tests of steering filters share: a filter, one at a time, and the tables that it goes to.
 import { expect } from 'vitest'
-import { addClsact, addSteers, removeSteers } from '../../src/kernel/steer.ts'
+import { addClsact } from '../../src/kernel/clsact.ts'
+import { addSteers, removeSteers } from '../../src/kernel/steer.ts'
 import type { NetlinkSocket } from '../../src/netlink/socket.ts'
 import { flowerOf } from '../../src/netlink/tc/filter.ts'
 import type { Flower } from '../../src/netlink/tc/flower.ts'

@@ -27,6 +27,7 @@ function found(name: string | undefined, qdisc: string | undefined) {
     netfilter: () => socket,
     nft: () => () => ({ status: 0, stdout: '', stderr: '' }),
     inside: <T>(_: unknown, action: () => T) => action(),
+    guard: () => ['no such filter'],
   }
   const op: Op = { do: 'clsact.add', side: 'host', link: 'pf0', ifindex: 2 }
   return verify(reach, [{ op }]).map((one) => one.found)

@@ -4,6 +4,7 @@ import { cni } from './cni.ts'
 import { kernel } from './kernel.ts'
 import { kernelTable } from './kernel-table.ts'
 import { lib } from './lib.ts'
+import { localhost } from './localhost.ts'
 import { lock } from './lock.ts'
 import type { Mutation } from './mutation.ts'
 import { netlink } from './netlink.ts'
@@ -19,6 +20,7 @@ export const mutations: readonly Mutation[] = [
   ...attach,
   ...attachOwners,
   ...offload,
+  ...localhost,
   ...kernel,
   ...kernelTable,
   ...netlink,

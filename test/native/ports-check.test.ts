@@ -23,7 +23,6 @@ import { buildTopology, deletePod, HOST, newPod, tearDown, vethWire } from '../s
 const { v4: pod } = PODS['pod-one']
 const config = { localhost: true }
 const setting = '/proc/sys/net/ipv4/conf/cni0/route_localnet'
-const guard = 'iifname != "lo" ip daddr 127.0.0.0/8 drop'
 let lab: Lab
 let runtime: Runtime
 let prevResult: CniResult
@@ -102,12 +101,12 @@ const rows: readonly (readonly [string, string, readonly RegExp[], string])[] = 
     [
       /table inet vf-flower chain guard: iifname != "?lo"? ip daddr 127\.0\.0\.0\/8 drop", found "nothing like it"/,
     ],
-    `nft add rule inet vf-flower guard '${guard}'`,
+    reload,
   ],
   [
     'the guard of the loopback addresses behind a rule that lets everything pass',
-    `nft insert rule inet vf-flower guard accept`,
-    [/nothing else", found "chain guard: accept"/],
+    `nft insert rule inet vf-flower guard counter accept`,
+    [/nothing else", found "chain guard: counter[^"]* accept"/],
     reload,
   ],
   [
@@ -155,6 +154,22 @@ describe('behind a bridge, with localhost', () => {
     await lab.must(`ip address add ${HOST.v4}/24 dev up0; ip route replace 10.2.0.0/24 via 10.1.0.254`)
     expect(result).toMatchObject({ code: 0, stdout: '' })
     expect(result.stderr).toContain('the node does not have address 10.1.0.1 any more')
+  })
+
+  test('the guard on the interface that leads to the pod, gone and another one in its place', async () => {
+    const guard = 'dev cni0 ingress pref 1 protocol all'
+    const expected =
+      /expected "tc filter add dev cni0 ingress protocol all prio 1 handle 0x76660001 bpf direct-action # vf_loopback: drops 127\.0\.0\.0\/8", found "(.*?)"(?=$|;)/
+    const found = async () => expected.exec(errorOf(await check()).msg)?.[1]
+    await lab.must(`tc filter del ${guard}`)
+    expect(await found()).toBe('no such filter')
+    await lab.must(`tc filter add ${guard} handle 0x76660001 bpf bytecode '1,6 0 0 0'`)
+    expect(await found()).toMatch(/^bpf filter .* with another program$/)
+    await lab.must(`tc filter del ${guard}`)
+    await offload(runtime, 'DEL', 'pod-one', { config, prevResult })
+    await offload(runtime, 'ADD', 'pod-one', { config, prevResult })
+    await lab.must('nft list table inet vf-flower >/run/table')
+    expect(await check()).toMatchObject({ code: 0, stdout: '' })
   })
 
   test.each(rows)('%s', async (_, change, words, mend) => {

@@ -135,7 +135,7 @@ test('localhost: the node reaches its pods at 127.0.0.1, and nobody outside reac
   const attached = await snapshot(lab)
   const config = { localhost: true }
   const local: Ask = { protocol: 'http', address: '127.0.0.1', port: 8080 }
-  await offload(runtime, 'ADD', 'pod-one', { prevResult: one })
+  await offload(runtime, 'ADD', 'pod-one', { config: { localhost: false }, prevResult: one })
   await start('pod-one', 'pod-one', ['http', 80], ['udp', 53])
   expect(await answering(null, local)).not.toBe('pod-one')
   await offload(runtime, 'DEL', 'pod-one', { prevResult: one })
@@ -155,7 +155,10 @@ test('localhost: the node reaches its pods at 127.0.0.1, and nobody outside reac
     ip -n pod-two route add 127.0.0.1 via ${BRIDGE.v4} src ${PODS['pod-two'].v4}`)
   const attack: Ask = { protocol: 'http', address: '127.0.0.1', port: 9999 }
   expect(await answering('pod-two', attack)).toBe('ETIMEDOUT')
+  // Two keep it away: each alone, too.
   await lab.must('nft flush chain inet vf-flower guard')
+  expect(await answering('pod-two', attack)).toBe('ETIMEDOUT')
+  await lab.must('tc filter del dev cni0 ingress pref 1')
   expect(await answering('pod-two', attack)).toBe('host')
 
   const setting = () => lab.must('cat /proc/sys/net/ipv4/conf/cni0/route_localnet')

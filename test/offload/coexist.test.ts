@@ -15,7 +15,7 @@ const rule = (ifindex: number): SteerSpec => ({
 })
 const plans = [{ groups: [{ mapping: 'm', rules: [rule(2), rule(3)] }] }] as unknown as OffloadPlan[]
 const rival = (name: string, more: Partial<Rival> = {}): Rival => ({
-  ...{ name, software: true, hardware: false, certain: true },
+  ...{ name, hook: 'filter', software: true, hardware: false, certain: true },
   ...more,
 })
 

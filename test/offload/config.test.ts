@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { readOffloadConfig } from '../../src/offload/config.ts'
+import { refuseConditions } from '../../src/offload/portmap-keys.ts'
 import { readTeardown } from '../../src/offload/teardown-config.ts'
 import { refusalOf, requestOf } from '../support/request.ts'
 
@@ -19,7 +20,8 @@ test('a config without mappings wants nothing', () => {
     directSubnets: [],
     device: undefined,
     uplink: undefined,
-    ...{ snat: true, masqAll: false, localhost: false, allowListening: false },
+    ...{ snat: true, masqAll: false, localhost: undefined, allowListening: false },
+    conditions: new Map(),
     allowedHostPorts: [{ first: 1, last: 65535 }],
     stateDir: '/var/lib/cni/vf-flower',
     warnings: [],
@@ -192,10 +194,15 @@ describe('keys of the portmap and bandwidth plugins', () => {
   test.each([
     [{ conditionsV4: ['-s', '10.0.0.0/8'] }, 'conditionsV4 ["-s","10.0.0.0/8"]: not supported'],
     [{ conditionsV6: 'x' }, 'conditionsV6 "x": not supported'],
-  ])('%j restricts, so it is refused with code 2', (config, message) => {
-    const refusal = refusalOf(() => read(config))
+  ])('%j restricts, so a mapping of its family is refused with code 2, and no other', (config, message) => {
+    const wishes = read(config)
+    const [v4, v6] = [{ address: '192.0.2.1' }, { address: '2001:db8::1' }]
+    const [own, other] = 'conditionsV4' in config ? [v4, v6] : [v6, v4]
+    const refusal = refusalOf(() => refuseConditions(wishes, [other, own]))
     expect(refusal.message).toBe(`Cannot use ${message}`)
     expect(refusal.code).toBe(2)
+    refuseConditions(wishes, [])
+    refuseConditions(wishes, [other])
   })
 
   test('their empty forms are accepted', () => {

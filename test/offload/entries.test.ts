@@ -55,7 +55,10 @@ group('two entries of vf-offload, one for ports and one for limits', () => {
     expect(node.ports.size).toBe(1)
     const [journal, ...more] = journals()
     expect(more).toEqual([])
-    expect(journal?.keys.map(({ address, port }) => [address, port])).toEqual([['192.0.2.1', 8080]])
+    expect(journal?.keys.map(({ address, port }) => [address, port])).toEqual([
+      ['127.0.0.1', 8080],
+      ['192.0.2.1', 8080],
+    ])
     expect(journal?.limits?.map(({ where, means }) => [where, means])).toEqual([['host', 'ifb']])
     call({ portMappings }, 'CHECK')
     call({}, 'DEL')

@@ -34,7 +34,7 @@ test('the record is there before the first change, and says what is to come', ()
   }
   add({ portMappings, bandwidth })
   expect(seen.length).toBeGreaterThan(1)
-  for (const one of seen) expect(one).toEqual(['applying', 1])
+  for (const one of seen) expect(one).toEqual(['applying', 2])
   expect(records().map(({ phase }) => phase)).toEqual(['attached'])
 })
 

@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest'
 import type { Kernel } from '../../src/kernel/kernel.ts'
 import type { Listener } from '../../src/kernel/listeners.ts'
-import { hears, refuseListened } from '../../src/offload/listened.ts'
+import type { PortMapping } from '../../src/offload/config.ts'
+import { hears, listenersOf, refuseListened, servedLocally } from '../../src/offload/listened.ts'
 import type { PortKey } from '../../src/ops/op.ts'
 import { refusalOf } from '../support/request.ts'
 
@@ -35,12 +36,29 @@ test('only protocols that are mapped are asked for, and the first clash is named
   const key = (port: number, proto: PortKey['proto'] = 'tcp'): PortKey => ({
     ...{ address: '10.1.0.1', proto, port, toAddress: '10.1.0.5', toPort: 80 },
   })
-  refuseListened(kernel, [key(8080, 'udp'), key(7000, 'sctp')])
+  const listeners = listenersOf(kernel)
+  refuseListened(kernel, listeners, [key(8080, 'udp'), key(7000, 'sctp')])
   expect(asked).toEqual(['udp'])
-  refuseListened(kernel, [key(8081)])
-  expect(refusalOf(() => refuseListened(kernel, [key(8081), key(8080)]))).toMatchObject({
+  refuseListened(kernel, listeners, [key(8081)])
+  expect(asked).toEqual(['udp', 'tcp'])
+  expect(refusalOf(() => refuseListened(kernel, listeners, [key(8081), key(8080)]))).toMatchObject({
     code: 100,
     message:
       'Cannot map tcp 10.1.0.1 port 8080: a program of the node listens on 0.0.0.0 port 8080; allowListening true maps it all the same',
   })
+})
+
+test('a program that listens at 127.0.0.1 alone keeps a port of which nobody has said that address', () => {
+  const kernel = {
+    listeners: (proto: string) =>
+      proto === 'tcp' ? [on('127.0.0.1', 8080), on('::ffff:127.0.0.1', 8081), on('0.0.0.0', 8082)] : [],
+    programWith: (inode: number) => `program ${inode}`,
+  } as unknown as Kernel
+  const mapping = (hostPort: number, hostIP?: string): PortMapping => ({
+    ...{ proto: 'tcp', hostPort, containerPort: 80, hostIP },
+  })
+  const kept = [mapping(8080), mapping(8080, '0.0.0.0'), mapping(8081)]
+  const others = [mapping(8082), mapping(8083), mapping(8080, '127.0.0.1'), mapping(8080, '::')]
+  const found = servedLocally(kernel, listenersOf(kernel), [...kept, ...others])
+  expect([...found]).toEqual(kept.map((one) => [one, 'program 7']))
 })

@@ -5,30 +5,50 @@ import { afterEach, beforeEach, expect, test } from 'vitest'
 import type { LinkFacts } from '../../src/kernel/facts.ts'
 import type { Kernel } from '../../src/kernel/kernel.ts'
 import type { Machine } from '../../src/kernel/machine.ts'
-import { claimLocalnet, releaseLocalnet } from '../../src/offload/localnet.ts'
+import type { Rival } from '../../src/kernel/rivals.ts'
+import { claimLocalnet, PassedGuard, releaseLocalnet } from '../../src/offload/localnet.ts'
 
 let folder: string
 let boot: string
 /** Interfaces by name: number and setting. */
 let links: Map<string, { readonly ifindex: number; setting: string }>
+/** Numbers of those that have a guard, and what was done, in order. */
+let guards: Set<number>
+let steps: string[]
+let rivals: Rival[]
 const machine = () => ({ sharedDir: folder, bootId: () => boot }) as Machine
 
 const nameIn = (key: string) => /^net\/ipv4\/conf\/(.+)\/route_localnet$/.exec(key)?.[1] ?? ''
 const kernel = {
-  links: () => [...links].map(([name, { ifindex }]) => ({ name, ifindex }) as LinkFacts),
+  link: (_side, by) => {
+    const found = [...links].find(([, { ifindex }]) => ifindex === by)
+    return found === undefined ? undefined : ({ name: found[0], ifindex: by } as LinkFacts)
+  },
   sysctl: (_side, key) => links.get(nameIn(key))?.setting,
+  guardFacts: (ifindex) => ({
+    ...{ qdisc: guards.has(ifindex), guard: guards.has(ifindex), tcx: rivals.length > 0 },
+  }),
+  rivals: () => rivals,
+  dropEmptyClsact: () => undefined,
+  hasIngress: () => false,
   run: (op) => {
-    if (op.do !== 'sysctl.set') throw new TypeError(op.do)
-    const link = links.get(nameIn(op.key))
-    if (link === undefined) throw new Error(`ENOENT: ${op.key}`)
-    link.setting = op.value
+    steps.push(op.do === 'sysctl.set' ? `${op.do} ${op.value}` : op.do)
+    if (op.do === 'guard.add') guards.add(op.ifindex)
+    else if (op.do === 'guard.del') guards.delete(op.ifindex)
+    else if (op.do === 'sysctl.set') {
+      const link = links.get(nameIn(op.key))
+      if (link === undefined) throw new Error(`ENOENT: ${op.key}`)
+      // The guard stands whenever the setting is made or taken back.
+      expect(guards).toContain(link.ifindex)
+      link.setting = op.value
+    } else if (op.do !== 'clsact.add') throw new TypeError(op.do)
     return {}
   },
 } as Partial<Kernel> as Kernel
 
 const claim = (cookie: string, name = 'pf0') => {
   const link = { name, ifindex: links.get(name)?.ifindex } as LinkFacts
-  for (const op of claimLocalnet(machine(), kernel, link, cookie)) kernel.run(op)
+  for (const op of claimLocalnet(machine(), kernel, link, cookie).ops) kernel.run(op)
 }
 const release = (cookie: string) => releaseLocalnet(machine(), kernel, cookie)
 const setting = (name = 'pf0') => links.get(name)?.setting
@@ -36,6 +56,9 @@ const setting = (name = 'pf0') => links.get(name)?.setting
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'localnet-'))
   boot = 'boot-1'
+  guards = new Set()
+  steps = []
+  rivals = []
   links = new Map([
     ['pf0', { ifindex: 2, setting: '0' }],
     ['pf1', { ifindex: 3, setting: '0' }],
@@ -55,6 +78,44 @@ test('the last who needs the setting takes it back', () => {
   expect(setting()).toBe('0')
   expect(setting('pf1')).toBe('0')
   expect(readdirSync(folder)).toEqual([])
+  expect(guards).toEqual(new Set())
+  expect(steps).toEqual(['clsact.add', 'guard.add', 'sysctl.set 1', 'sysctl.set 0', 'guard.del'])
+})
+
+test('everybody’s record says what must be there, whoever has made it', () => {
+  const link = { name: 'pf0', ifindex: 2 } as LinkFacts
+  const holds = ['guard.add', 'sysctl.set']
+  for (const cookie of ['a', 'b']) {
+    const local = claimLocalnet(machine(), kernel, link, cookie)
+    for (const op of local.ops) kernel.run(op)
+    expect(local.holds.map((op) => op.do)).toEqual(holds)
+  }
+})
+
+test('a guard or a setting that somebody has taken away comes back with the next one', () => {
+  claim('a')
+  guards.clear()
+  claim('b')
+  expect(guards).toEqual(new Set([2]))
+  links.set('pf0', { ifindex: 2, setting: '0' })
+  steps = []
+  claim('c')
+  expect(steps).toEqual(['sysctl.set 1'])
+})
+
+test('the setting is never made where others take packets before the guard; XDP comes before it and takes none past it', () => {
+  const rival = { software: true, hardware: false, certain: true }
+  rivals = [{ ...rival, hook: 'tcx', name: 'tcx program 7' }]
+  expect(() => claim('a')).toThrow(PassedGuard)
+  expect(() => claim('a')).toThrow('"pf0" before a guard of 127.0.0.0/8 sees them: tcx program 7')
+  expect(setting()).toBe('0')
+  expect(readdirSync(folder)).toEqual([])
+  rivals = [
+    { ...rival, hook: 'XDP', name: 'XDP program 8' },
+    { ...rival, hook: 'filter', software: false, name: 'a filter in the NIC' },
+  ]
+  claim('a')
+  expect(setting()).toBe('1')
 })
 
 test('an interface that was renamed is the same one, whoever has its name now', () => {

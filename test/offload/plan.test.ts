@@ -27,6 +27,7 @@ const config: OffloadConfig = {
   device: undefined,
   uplink: undefined,
   ...{ snat: true, masqAll: false, localhost: false, allowListening: false },
+  conditions: new Map(),
   allowedHostPorts: [{ first: 1, last: 65535 }],
   stateDir: '/s',
   warnings: [],

@@ -16,7 +16,7 @@ const hostOf = (
   elsewhere,
   vlan,
   uplink: 'pf0',
-  localhost: false,
+  localhost: () => false,
 })
 const two = hostOf([on('10.1.0.1'), on('10.1.0.2'), on('2001:db8::1')])
 const v4 = ['10.1.0.5']

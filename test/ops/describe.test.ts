@@ -46,6 +46,10 @@ const lines: Readonly<Record<Op['do'], string>> = {
   'police.add':
     'tc filter add dev pf0vf3 ingress prio 1 matchall skip_sw action police rate 100000000bit burst 250000b mtu 65535 conform-exceed drop/continue cookie 76660102aabbccdd0011223344556677',
   'police.del': 'tc filter del dev pf0vf3 ingress prio 1 matchall',
+  'guard.add':
+    'tc filter add dev cni0 ingress protocol all prio 1 handle 0x76660001 bpf direct-action # vf_loopback: drops 127.0.0.0/8',
+  'guard.del':
+    'tc filter del dev cni0 ingress protocol all prio 1 handle 0x76660001 bpf # vf_loopback: drops 127.0.0.0/8',
   'limiter.add':
     'tc actions add action police rate 100000000bit burst 250000b mtu 65535 conform-exceed drop/pipe index 1879052852 skip_sw cookie 76660102aabbccdd0011223344556677',
   'limiter.del': 'tc actions del action police index 1879052852',

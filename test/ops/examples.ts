@@ -136,6 +136,8 @@ export const examples: Examples = {
   'detour.del': { do: 'detour.del', detour },
   'police.add': { do: 'police.add', police, offload: 'require' },
   'police.del': { do: 'police.del', police, offload: 'require' },
+  'guard.add': { do: 'guard.add', link: 'cni0', ifindex: 7, isBridge: true },
+  'guard.del': { do: 'guard.del', link: 'cni0', ifindex: 7, isBridge: true },
   'limiter.add': { do: 'limiter.add', limiter, offload: 'prefer' },
   'limiter.del': { do: 'limiter.del', limiter, offload: 'prefer' },
   'meter.add': { do: 'meter.add', meter },

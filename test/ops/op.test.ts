@@ -65,6 +65,7 @@ describe('invert', () => {
     ['ifb.add', 'ifb.del'],
     ['detour.add', 'detour.del'],
     ['police.add', 'police.del'],
+    ['guard.add', 'guard.del'],
     ['limiter.add', 'limiter.del'],
     ['meter.add', 'meter.del'],
     ['ports.reserve', 'ports.release'],

@@ -5,7 +5,7 @@ import { FAMILIES } from '../support/port-node.ts'
 import { HOST } from '../support/topology.ts'
 import { usual } from './scenario.ts'
 
-/** By asker, protocol and family: who answered and, for clients on the wire, whether they kept their address. */
+/** By asker, protocol and family, and at 127.0.0.1 by the node: who answered and, for clients on the wire, whether they kept their address. */
 export async function reachability({ node, one, two }: PortBed): Promise<Record<string, string>> {
   const [a, b] = node.clients
   const askers: readonly (readonly [string, Agent, typeof a?])[] = [
@@ -28,5 +28,8 @@ export async function reachability({ node, one, two }: PortBed): Promise<Record<
         outcome?.ok === true ? `${outcome.server}${kept ? ' sees the client' : ''}` : 'nobody'
     }
   }
+  const local = usual('127.0.0.1', { timeoutMs: 4_000 })
+  for (const [index, outcome] of (await node.host.tryAsk(local)).entries())
+    table[`the node at 127.0.0.1, ${local[index]?.protocol}`] = outcome.ok ? outcome.server : 'nobody'
   return table
 }

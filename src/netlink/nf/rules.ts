@@ -23,7 +23,12 @@ export const NFT_DATA_VERDICT = 0xffffff00
 /** NFT_JUMP: the verdict that goes on in another chain. */
 export const NFT_JUMP = -3
 /** NFT_META_* */
-export const NFT_META = { NFT_META_IIFNAME: 6, NFT_META_NFPROTO: 15, NFT_META_L4PROTO: 16 } as const
+export const NFT_META = {
+  NFT_META_IIFNAME: 6,
+  NFT_META_NFPROTO: 15,
+  NFT_META_L4PROTO: 16,
+  NFT_META_IIFKIND: 26,
+} as const
 /** NFT_CT_* */
 export const NFT_CT = {
   NFT_CT_STATUS: 2,
@@ -282,12 +287,17 @@ export const step = {
     step.compare(NFT_CMP.NFT_CMP_EQ, new Uint8Array(new Uint32Array([RTN_LOCAL]).buffer), register),
   ],
   masquerade: (): NftExpression => ({ NFTA_EXPR_NAME: 'masq', NFTA_EXPR_DATA: {} }),
-  /** NF_DROP is 0. */
-  drop: (): NftExpression => ({
+  drop: (): NftExpression => verdict(0),
+  accept: (): NftExpression => verdict(1),
+}
+
+/** NF_DROP or NF_ACCEPT, linux/netfilter.h. */
+function verdict(code: number): NftExpression {
+  return {
     NFTA_EXPR_NAME: 'immediate',
     NFTA_EXPR_DATA: {
       NFTA_IMMEDIATE_DREG: 0,
-      NFTA_IMMEDIATE_DATA: { NFTA_DATA_VERDICT: { NFTA_VERDICT_CODE: 0 } },
+      NFTA_IMMEDIATE_DATA: { NFTA_DATA_VERDICT: { NFTA_VERDICT_CODE: code } },
     },
-  }),
+  }
 }

@@ -1,4 +1,4 @@
-// Filters that are BPF programs: TCA_BPF_* of linux/pkt_cls.h. Read only.
+// Filters that are BPF programs: TCA_BPF_* of linux/pkt_cls.h.
 import { attrs } from '../attrs.ts'
 import { bytes, cstr, u16, u32 } from '../wire.ts'
 import { actions } from './action.ts'

@@ -12,14 +12,10 @@ import { tbf } from './tbf.ts'
 import { tcmsg } from './tcm.ts'
 import { u32Filter } from './u32.ts'
 
-export { TC_H, tcmsg } from './tcm.ts'
+export { CLSACT_EGRESS, CLSACT_INGRESS, filterInfo, priorityOf, protocolOf, TC_H, tcmsg } from './tcm.ts'
 
 /** Minor numbers below TC_H_CLSACT's major one: where filters of a clsact or ingress qdisc hang. */
 export const TC_H_MIN = { TC_H_MIN_INGRESS: 0xfff2, TC_H_MIN_EGRESS: 0xfff3 } as const
-/** TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_INGRESS): the parent of filters on what a device receives. */
-export const CLSACT_INGRESS = 0xfffffff2
-/** TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_EGRESS): the parent of filters on what a device sends. */
-export const CLSACT_EGRESS = 0xfffffff3
 /** TCM_IFINDEX_MAGIC_BLOCK as the signed number that tcm_ifindex is. */
 export const BLOCK_IFINDEX = -1
 /** TCA_DUMP_FLAGS_TERSE: a dump with handles, cookies, flags and counters only. */
@@ -59,29 +55,3 @@ export const tca = attrs('TCA', () => ({
 export const tcMessage = family(tcmsg, tca)
 export type Tc = Value<typeof tcMessage>
 export type TcRequest = FamilyRequest<(typeof tcmsg)['fields'], (typeof tca)['table']>
-
-/** tcm_info of a filter: `priority` 0-65535 (0: the kernel chooses) and `protocol`, the EtherType (0 in some requests). */
-export function filterInfo(priority: number, protocol: number): number {
-  for (const [name, value] of [
-    ['priority', priority],
-    ['protocol', protocol],
-  ] as const) {
-    if (!Number.isInteger(value) || value < 0 || value > 0xffff)
-      throw new RangeError(`Cannot make tcm_info: ${name} ${value} must be 0-65535`)
-  }
-  return priority * 0x10000 + swap16(protocol)
-}
-
-/** The priority in tcm_info. */
-export function priorityOf(info: number): number {
-  return info >>> 16
-}
-
-/** The EtherType in tcm_info, where it lies in network order. */
-export function protocolOf(info: number): number {
-  return swap16(info & 0xffff)
-}
-
-function swap16(value: number): number {
-  return ((value & 0xff) << 8) | (value >> 8)
-}

@@ -4,30 +4,7 @@ import { RTM } from '../rtnl/const.ts'
 import { TC_H, type Tc, tcMessage } from './msg.ts'
 import { type Tbf, type TbfSpec, tbfOptions } from './tbf.ts'
 
-/** Handle of a clsact or ingress qdisc: ffff: */
-const clsactHandle = 0xffff0000
-
-/** Makes the clsact qdisc of a device; EEXIST if it has one or `ingress`. */
-export function newClsact(ifindex: number): Request {
-  const value = {
-    tcm_ifindex: ifindex,
-    tcm_handle: clsactHandle,
-    tcm_parent: TC_H.TC_H_CLSACT,
-    TCA_KIND: 'clsact',
-  }
-  return tcMessage.request('RTM_NEWQDISC', RTM.RTM_NEWQDISC, NLM_F.NLM_F_CREATE | NLM_F.NLM_F_EXCL, value)
-}
-
-/** Removes the clsact qdisc of a device with all its filters; EINVAL or ENOENT if there is none. */
-export function deleteClsact(ifindex: number): Request {
-  const value = {
-    tcm_ifindex: ifindex,
-    tcm_handle: clsactHandle,
-    tcm_parent: TC_H.TC_H_CLSACT,
-    TCA_KIND: 'clsact',
-  }
-  return tcMessage.request('RTM_DELQDISC', RTM.RTM_DELQDISC, 0, value)
-}
+export { deleteClsact, getQdisc, newClsact } from './tcm.ts'
 
 /**
  * Makes a tbf the root qdisc of a device, in place of the default one that every device has; EEXIST if somebody has
@@ -59,18 +36,6 @@ export function tbfOf(qdisc: Tc): Tbf | undefined {
   return kind === 'tbf' && options !== undefined && !(options instanceof Uint8Array)
     ? (options as Tbf)
     : undefined
-}
-
-/**
- * Asks for the qdisc at a parent of a device: TC_H_ROOT, or TC_H_CLSACT for clsact and ingress. The reply's first message;
- * none for a default one that has no handle. ENOENT if there is none, ENODEV without the device. Kernels before 6.8 answer
- * only a request for an echo.
- */
-export function getQdisc(ifindex: number, parent: number): Request {
-  return tcMessage.request('RTM_GETQDISC', RTM.RTM_GETQDISC, NLM_F.NLM_F_ECHO, {
-    tcm_ifindex: ifindex,
-    tcm_parent: parent,
-  })
 }
 
 /** For dump(): the qdiscs of all devices (the kernel filters by none but `ifindex` 0 = all). */

@@ -1,5 +1,5 @@
-// What messages about qdiscs, chains and filters begin with, and the one question about qdiscs that needs no more than that:
-// loaded without the codecs of all kinds of filters.
+// What messages about qdiscs, chains and filters begin with, and the requests that need no more than that: loaded without the
+// codecs of all kinds of filters.
 import { attrs } from '../attrs.ts'
 import { family, type Message, NLM_F, type Request } from '../message.ts'
 import { RTM } from '../rtnl/const.ts'
@@ -41,4 +41,58 @@ export function getQdisc(ifindex: number, parent: number): Request {
 export function qdiscName(message: Message): { readonly handle: number; readonly kind: string } {
   const { tcm_handle: handle, TCA_KIND: kind = '' } = nameMessage.decode(message.payload)
   return { handle, kind }
+}
+
+/** Handle of a clsact or ingress qdisc: ffff: */
+const clsactHandle = 0xffff0000
+const clsactOn = (ifindex: number) => ({
+  ...{ tcm_ifindex: ifindex, tcm_handle: clsactHandle, tcm_parent: TC_H.TC_H_CLSACT, TCA_KIND: 'clsact' },
+})
+
+/** Makes the clsact qdisc of a device; EEXIST if it has one or `ingress`. */
+export function newClsact(ifindex: number): Request {
+  const flags = NLM_F.NLM_F_CREATE | NLM_F.NLM_F_EXCL
+  return nameMessage.request('RTM_NEWQDISC', RTM.RTM_NEWQDISC, flags, clsactOn(ifindex))
+}
+
+/** Removes the clsact qdisc of a device with all its filters; EINVAL or ENOENT if there is none. */
+export function deleteClsact(ifindex: number): Request {
+  return nameMessage.request('RTM_DELQDISC', RTM.RTM_DELQDISC, 0, clsactOn(ifindex))
+}
+
+/** For dump(): what filters are below a parent of a device, of whatever kind. */
+export function anyFilters(ifindex: number, parent: number): Request {
+  const which = { tcm_ifindex: ifindex, tcm_parent: parent }
+  return nameMessage.request('RTM_GETTFILTER', RTM.RTM_GETTFILTER, 0, which)
+}
+
+/** TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_INGRESS): the parent of filters on what a device receives. */
+export const CLSACT_INGRESS = 0xfffffff2
+/** TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_EGRESS): the parent of filters on what a device sends. */
+export const CLSACT_EGRESS = 0xfffffff3
+
+/** tcm_info of a filter: `priority` 0-65535 (0: the kernel chooses) and `protocol`, the EtherType (0 in some requests). */
+export function filterInfo(priority: number, protocol: number): number {
+  for (const [name, value] of [
+    ['priority', priority],
+    ['protocol', protocol],
+  ] as const) {
+    if (!Number.isInteger(value) || value < 0 || value > 0xffff)
+      throw new RangeError(`Cannot make tcm_info: ${name} ${value} must be 0-65535`)
+  }
+  return priority * 0x10000 + swap16(protocol)
+}
+
+/** The priority in tcm_info. */
+export function priorityOf(info: number): number {
+  return info >>> 16
+}
+
+/** The EtherType in tcm_info, where it lies in network order. */
+export function protocolOf(info: number): number {
+  return swap16(info & 0xffff)
+}
+
+function swap16(value: number): number {
+  return ((value & 0xff) << 8) | (value >> 8)
 }
