@@ -6,6 +6,7 @@ import { attributeAt } from './inspect.ts'
 import {
   type Ack,
   encodeRequest,
+  lookOver,
   type Message,
   NLM_F,
   NLMSG,
@@ -20,6 +21,8 @@ export interface Transport {
   send(message: Uint8Array): void
   /** One datagram, whole and never truncated: the implementer looks at its size first (MSG_PEEK | MSG_TRUNC). */
   recv(): Uint8Array
+  /** As recv(), of a datagram of at most 64 KiB, in a buffer that the next call uses again; it begins at a multiple of four. */
+  view?(): Uint8Array
   close(): void
 }
 
@@ -158,8 +161,49 @@ export class NetlinkSocket {
     throw failure
   }
 
+  /**
+   * A dump that is too long to be decoded message by message: `look` finds what it wants in the bytes of each datagram, which are
+   * gone after it, and returns that. Repeated as {@link dump} is.
+   */
+  scan<T>(request: Request, look: (datagram: Uint8Array) => readonly T[]): T[] {
+    let failure: NetlinkError | undefined
+    for (let attempt = 0; attempt < dumpAttempts; attempt++) {
+      const result = this.#scanOnce(request, look)
+      if (!(result instanceof NetlinkError)) return result
+      failure = result
+    }
+    throw failure
+  }
+
   close(): void {
     this.#transport.close()
+  }
+
+  #scanOnce<T>(request: Request, look: (datagram: Uint8Array) => readonly T[]): T[] | NetlinkError {
+    const sequence = this.#nextSequences(1)
+    const found: T[] = []
+    let interrupted = false
+    try {
+      this.#transport.send(encodeRequest(request, NLM_F.NLM_F_REQUEST | NLM_F.NLM_F_DUMP, sequence))
+      for (;;) {
+        const datagram = this.#transport.view?.() ?? this.#transport.recv()
+        const { flags, end } = lookOver(datagram, sequence)
+        if (flags & NLM_F.NLM_F_DUMP_INTR) interrupted = true
+        const messages = end === undefined ? datagram : datagram.subarray(0, end)
+        if (messages.length > 0) for (const one of look(messages)) found.push(one)
+        if (end === undefined) continue
+        for (const message of parseDatagram(datagram.subarray(end))) {
+          if (message.type === NLMSG.NLMSG_OVERRUN) throw new Overrun()
+          const ack = parseAck(message)
+          if (ack.error < 0) throw refusal(request, ack)
+        }
+        return interrupted ? interruption(request) : found
+      }
+    } catch (error) {
+      const failure = unanswered(request, error)
+      if (errnoOf(error) === ENOBUFS && failure instanceof NetlinkError && failure !== error) return failure
+      throw failure
+    }
   }
 
   #dumpOnce(request: Request): Message[] | NetlinkError {
@@ -177,11 +221,7 @@ export class NetlinkSocket {
             const ack = parseAck(message)
             if (ack.error < 0) throw refusal(request, ack)
             if (!interrupted) return messages
-            return new NetlinkError({
-              operation: request.name,
-              errno: EINTR,
-              extack: 'changes interrupted the dump',
-            })
+            return interruption(request)
           }
           if (message.type !== NLMSG.NLMSG_NOOP) messages.push(message)
         }
@@ -254,6 +294,10 @@ export class NetlinkSocket {
     this.#sequence = first + count - 1
     return first
   }
+}
+
+function interruption({ name: operation }: Request): NetlinkError {
+  return new NetlinkError({ operation, errno: EINTR, extack: 'changes interrupted the dump' })
 }
 
 /** NLMSG_OVERRUN: the same as ENOBUFS from recv. */

@@ -60,6 +60,8 @@ export interface OffloadConfig {
   readonly allowedHostPorts: readonly PortRange[]
   /** A program of the node may listen on a port that is mapped. */
   readonly allowListening: boolean
+  /** A port may be mapped that others translate, as far as the operator's policy goes. */
+  readonly allowServicePorts: boolean
   readonly stateDir: string
   readonly warnings: readonly string[]
 }
@@ -90,6 +92,7 @@ const known = {
   localhost: true,
   allowedHostPorts: true,
   allowListening: true,
+  allowServicePorts: true,
   stateDir: true,
   gcLive: true,
   snat: true,
@@ -143,6 +146,7 @@ export function readOffloadConfig(request: Request): OffloadConfig {
     localhost,
     allowedHostPorts,
     allowListening: flag(config, 'allowListening', false),
+    allowServicePorts: flag(config, 'allowServicePorts', false) && request.policy.allowServicePorts,
     stateDir: chosenStateDir(config),
     warnings: [...warnings, ...strangers.map((key) => `key ${shown(key)} is not known and has no effect`)],
   }

@@ -16,6 +16,7 @@ import { type OffloadPlan, planPorts } from './plan.ts'
 import { requirePodAddresses } from './pod-addresses.ts'
 import { isLoopback } from './port-rules.ts'
 import { portsRemoval } from './ports-removal.ts'
+import { refuseServed } from './services.ts'
 
 export const portsPart: Part = {
   ...portsRemoval,
@@ -40,6 +41,7 @@ function planOf(context: AddContext): Planned | undefined {
   }
   requirePodAddresses(kernel, facts, plan.keys)
   if (!config.allowListening) refuseListened(kernel, plan.keys)
+  if (!config.allowServicePorts) refuseServed(kernel, plan.keys, request.policy)
   const earlier = policerOf(context)
   const ground = prepareGround(kernel, config, port, [plan, ...others])
   return {

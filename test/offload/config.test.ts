@@ -19,7 +19,7 @@ test('a config without mappings wants nothing', () => {
     directSubnets: [],
     device: undefined,
     uplink: undefined,
-    ...{ snat: true, masqAll: false, localhost: false, allowListening: false },
+    ...{ snat: true, masqAll: false, localhost: false, allowListening: false, allowServicePorts: false },
     allowedHostPorts: [{ first: 1, last: 65535 }],
     stateDir: '/var/lib/cni/vf-flower',
     warnings: [],

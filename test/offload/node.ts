@@ -54,6 +54,7 @@ export class Node implements Machine {
         isSwitchdev: never,
         probe: never,
         listeners: never,
+        foreignNat: never,
         programWith: never,
         interfaceTo: never,
         verify: never,
