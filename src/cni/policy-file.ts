@@ -58,7 +58,7 @@ export const policyKeys = {
   nodePortRange: {
     schema: z.custom<unknown>((value) => tryParseRanges(value) !== undefined),
     allowed: allowedRanges,
-    absent: showRanges(defaultPolicy.nodePorts),
+    absent: showRanges(defaultPolicy.nodePortRange),
     effect:
       'host ports that kube-proxy gives to services: refused where it runs, whether or not one has them yet',
   },
@@ -78,16 +78,16 @@ export function readPolicy(file: string): Policy {
     if (!known.schema.safeParse(value).success)
       throw invalid(file, `${key} ${stringify(value)}: must be ${known.allowed}`)
   }
-  const { nodePortRange, ...given } = config as JsonObject &
-    Partial<Pick<Policy, 'logFiles' | 'stateDirs' | 'allowNodeDevice' | 'allowServicePorts'>>
-  const ports = config.allowedHostPorts
-  const nodePorts = nodePortRange === undefined ? undefined : tryParseRanges(nodePortRange)
+  const given = config as Partial<
+    Pick<Policy, 'logFiles' | 'stateDirs' | 'allowNodeDevice' | 'allowServicePorts'>
+  >
+  const { allowedHostPorts: ports, nodePortRange: range } = config
   return {
     ...defaultPolicy,
     ...given,
     file,
     allowedHostPorts: ports === undefined ? undefined : tryParseRanges(ports),
-    nodePorts: nodePorts ?? defaultPolicy.nodePorts,
+    nodePortRange: tryParseRanges(range) ?? defaultPolicy.nodePortRange,
   }
 }
 

@@ -24,7 +24,7 @@ export interface Policy {
   /** A config may map ports that others on the node translate. */
   readonly allowServicePorts: boolean
   /** Ports that kube-proxy gives to services, where it runs. */
-  readonly nodePorts: readonly PortRange[]
+  readonly nodePortRange: readonly PortRange[]
 }
 
 /** Without a file, and for each key that a file does not have. */
@@ -36,7 +36,7 @@ export const defaultPolicy: Policy = {
   allowNodeDevice: false,
   allowedHostPorts: undefined,
   allowServicePorts: true,
-  nodePorts: [{ first: 30_000, last: 32_767 }],
+  nodePortRange: [{ first: 30_000, last: 32_767 }],
 }
 
 /** Where a call's policy comes from. */

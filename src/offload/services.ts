@@ -39,10 +39,10 @@ function keyWords({ proto, address, port }: FreedKey): string {
 function rangeWords(
   { kubeProxy }: ForeignNat,
   { port }: FreedKey,
-  { nodePorts }: Policy,
+  { nodePortRange }: Policy,
 ): string | undefined {
-  if (kubeProxy === undefined || !hasPort(nodePorts, port)) return undefined
-  return `kube-proxy (${kubeProxy}) may give ${showRanges(nodePorts)} to services`
+  if (kubeProxy === undefined || !hasPort(nodePortRange, port)) return undefined
+  return `kube-proxy (${kubeProxy}) may give ${showRanges(nodePortRange)} to services`
 }
 
 function remedy({ file, allowServicePorts }: Policy): string {

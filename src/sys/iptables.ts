@@ -8,11 +8,12 @@ const AF_INET6 = 10
 const SOCK_RAW = 3
 const SOCK_CLOEXEC = 0o2000000
 const IPPROTO_RAW = 255
-const SOL_IP = 0
-const SOL_IPV6 = 41
+/** SOL_IP and SOL_IPV6. */
+const ipLevel = 0
+const ip6Level = 41
 /** IPT_SO_GET_INFO and IPT_SO_GET_ENTRIES; those of IPv6 have the same numbers. */
-const GET_INFO = 64
-const GET_ENTRIES = 65
+const IPT_SO_GET_INFO = 64
+const IPT_SO_GET_ENTRIES = 65
 /** Of struct ipt_getinfo, and of struct ipt_get_entries before its first entry. */
 const infoSize = 84
 const entriesAt = 40
@@ -38,7 +39,7 @@ export function legacyTable(family: 4 | 6, name: string): LegacyTable | undefine
   try {
     for (let attempt = 1; ; attempt++) {
       try {
-        return readTable(fd, family === 4 ? SOL_IP : SOL_IPV6, name)
+        return readTable(fd, family === 4 ? ipLevel : ip6Level, name)
       } catch (error) {
         if (!(error instanceof SystemError) || error.code !== 'EAGAIN' || attempt === attempts) throw error
       }
@@ -51,13 +52,13 @@ export function legacyTable(family: 4 | 6, name: string): LegacyTable | undefine
 function readTable(fd: number, level: number, name: string): LegacyTable {
   const info = new Uint8Array(infoSize)
   info.set(new TextEncoder().encode(name))
-  getsockopt(fd, level, GET_INFO, info)
+  getsockopt(fd, level, IPT_SO_GET_INFO, info)
   const view = new DataView(info.buffer)
   const [valid, size] = [view.getUint32(32, true), view.getUint32(80, true)]
   const answer = new Uint8Array(entriesAt + size)
   answer.set(info.subarray(0, 32))
   new DataView(answer.buffer).setUint32(32, size, true)
-  getsockopt(fd, level, GET_ENTRIES, answer)
+  getsockopt(fd, level, IPT_SO_GET_ENTRIES, answer)
   return {
     hooks: Array.from({ length: hooks }, (_, hook) =>
       (valid & (1 << hook)) === 0 ? undefined : view.getUint32(36 + hook * 4, true),

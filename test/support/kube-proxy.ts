@@ -45,31 +45,32 @@ export function iptablesMode(services: readonly Service[], family: 4 | 6 = 4): s
   const pods = family === 4 ? '10.244.0.0/16' : 'fd00:244::/48'
   const [chains, rules, dispatch, nodePorts]: [string[], string[], string[], string[]] = [[], [], [], []]
   services.forEach(({ name, proto, clusterIP, port, nodePort, externalIP, endpoint }, index) => {
+    const full = `${name}:p${port}`
     const [svc, ext, sep] = ['SVC', 'EXT', 'SEP'].map((kind) => `KUBE-${kind}-${hashed(index)}`)
     const to = `${family === 4 ? endpoint.address : `[${endpoint.address}]`}:${endpoint.port}`
     const match = `-p ${proto} -m ${proto}`
     chains.push(`:${svc} - [0:0]`, `:${sep} - [0:0]`)
     rules.push(
-      `-A ${svc} -d ${clusterIP} ! -s ${pods} ${match} --dport ${port} -m comment --comment "${name} cluster IP" -j KUBE-MARK-MASQ`,
-      `-A ${svc} -m comment --comment "${name} -> ${to}" -j ${sep}`,
-      `-A ${sep} -s ${endpoint.address} -m comment --comment ${name} -j KUBE-MARK-MASQ`,
-      `-A ${sep} ${match} -m comment --comment ${name} -j DNAT --to-destination ${to}`,
+      `-A ${svc} -d ${clusterIP} ! -s ${pods} ${match} --dport ${port} -m comment --comment "${full} cluster IP" -j KUBE-MARK-MASQ`,
+      `-A ${svc} -m comment --comment "${full} -> ${to}" -j ${sep}`,
+      `-A ${sep} -s ${endpoint.address} -m comment --comment ${full} -j KUBE-MARK-MASQ`,
+      `-A ${sep} ${match} -m comment --comment ${full} -j DNAT --to-destination ${to}`,
     )
     dispatch.push(
-      `-A KUBE-SERVICES -m comment --comment "${name} cluster IP" ${match} -d ${clusterIP} --dport ${port} -j ${svc}`,
+      `-A KUBE-SERVICES -m comment --comment "${full} cluster IP" ${match} -d ${clusterIP} --dport ${port} -j ${svc}`,
     )
     if (nodePort === undefined && externalIP === undefined) return
     chains.push(`:${ext} - [0:0]`)
     rules.push(
-      `-A ${ext} -m comment --comment "masquerade traffic for ${name} external destinations" -j KUBE-MARK-MASQ`,
+      `-A ${ext} -m comment --comment "masquerade traffic for ${full} external destinations" -j KUBE-MARK-MASQ`,
       `-A ${ext} -j ${svc}`,
     )
     if (externalIP !== undefined)
       dispatch.push(
-        `-A KUBE-SERVICES -m comment --comment "${name} external IP" ${match} -d ${externalIP} --dport ${port} -j ${ext}`,
+        `-A KUBE-SERVICES -m comment --comment "${full} external IP" ${match} -d ${externalIP} --dport ${port} -j ${ext}`,
       )
     if (nodePort !== undefined)
-      nodePorts.push(`-A KUBE-NODEPORTS -m comment --comment ${name} ${match} --dport ${nodePort} -j ${ext}`)
+      nodePorts.push(`-A KUBE-NODEPORTS -m comment --comment ${full} ${match} --dport ${nodePort} -j ${ext}`)
   })
   const last = '"kubernetes service nodeports; NOTE: this must be the last rule in this chain"'
   return [
@@ -146,6 +147,108 @@ export function nftablesMode(
     chain nat-prerouting { type nat hook prerouting priority -100; jump services; }
     chain nat-output { type nat hook output priority -100; jump services; }
     chain nat-postrouting { type nat hook postrouting priority 100; jump masquerading; }
+  }
+`
+}
+
+/**
+ * Mode IPVS, one family: what goes in by `ipset restore`, `iptables-restore --noflush` and `ipvsadm --restore`. The addresses of
+ * services lie on the interface kube-ipvs0, which the caller makes; `nodeIPs` are those on which node ports are.
+ */
+export function ipvsMode(
+  services: readonly Service[],
+  nodeIPs: readonly string[],
+): { readonly sets: string; readonly rules: string; readonly services: string } {
+  const within = services.map(
+    ({ clusterIP, proto, port }) => `add KUBE-CLUSTER-IP ${clusterIP},${proto}:${port}`,
+  )
+  const onNode = services.flatMap(({ proto, nodePort }) =>
+    nodePort === undefined ? [] : [`${proto}:${nodePort}`],
+  )
+  const virtual = services.flatMap(({ proto, clusterIP, port, nodePort, endpoint }) => {
+    const addresses = [
+      `${clusterIP}:${port}`,
+      ...(nodePort === undefined ? [] : nodeIPs.map((ip) => `${ip}:${nodePort}`)),
+    ]
+    const kind = proto === 'tcp' ? '-t' : '-u'
+    return addresses.flatMap((address) => [
+      `-A ${kind} ${address} -s rr`,
+      `-a ${kind} ${address} -r ${endpoint.address}:${endpoint.port} -m -w 1`,
+    ])
+  })
+  return {
+    sets: [
+      'create KUBE-CLUSTER-IP hash:ip,port family inet hashsize 1024 maxelem 65536',
+      'create KUBE-NODE-PORT-TCP bitmap:port range 0-65535',
+      ...within,
+      ...onNode.flatMap((one) => (one.startsWith('tcp:') ? [`add KUBE-NODE-PORT-TCP ${one.slice(4)}`] : [])),
+      '',
+    ].join('\n'),
+    rules: [
+      '*nat',
+      ...['KUBE-SERVICES', 'KUBE-NODE-PORT', 'KUBE-POSTROUTING', 'KUBE-MARK-MASQ'].map(
+        (name) => `:${name} - [0:0]`,
+      ),
+      '-A PREROUTING -m comment --comment "kubernetes service portals" -j KUBE-SERVICES',
+      '-A OUTPUT -m comment --comment "kubernetes service portals" -j KUBE-SERVICES',
+      '-A POSTROUTING -m comment --comment "kubernetes postrouting rules" -j KUBE-POSTROUTING',
+      '-A KUBE-SERVICES -s 127.0.0.0/8 -j RETURN',
+      '-A KUBE-SERVICES ! -s 10.244.0.0/16 -m comment --comment "Kubernetes service cluster ip + port for masquerade purpose" -m set --match-set KUBE-CLUSTER-IP dst,dst -j KUBE-MARK-MASQ',
+      '-A KUBE-SERVICES -m addrtype --dst-type LOCAL -j KUBE-NODE-PORT',
+      '-A KUBE-SERVICES -m set --match-set KUBE-CLUSTER-IP dst,dst -j ACCEPT',
+      '-A KUBE-NODE-PORT -p tcp -m comment --comment "Kubernetes nodeport TCP port for masquerade purpose" -m set --match-set KUBE-NODE-PORT-TCP dst -j KUBE-MARK-MASQ',
+      '-A KUBE-POSTROUTING -m mark ! --mark 0x4000/0x4000 -j RETURN',
+      '-A KUBE-POSTROUTING -j MARK --xor-mark 0x4000',
+      '-A KUBE-POSTROUTING -j MASQUERADE --random-fully',
+      '-A KUBE-MARK-MASQ -j MARK --or-mark 0x4000',
+      'COMMIT',
+      '',
+    ].join('\n'),
+    services: [...virtual, ''].join('\n'),
+  }
+}
+
+/** A published port as docker's bridge driver makes it: input for `iptables-restore --noflush`. */
+export function dockerPort(
+  hostPort: number,
+  to: { readonly address: string; readonly port: number },
+): string {
+  return [
+    '*nat',
+    ':DOCKER - [0:0]',
+    '-A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER',
+    '-A OUTPUT ! -d 127.0.0.0/8 -m addrtype --dst-type LOCAL -j DOCKER',
+    '-A POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE',
+    '-A DOCKER -i docker0 -j RETURN',
+    `-A DOCKER ! -i docker0 -p tcp -m tcp --dport ${hostPort} -j DNAT --to-destination ${to.address}:${to.port}`,
+    'COMMIT',
+    '',
+  ].join('\n')
+}
+
+/** Mappings of portmap 1.6 and later with `backend: nftables`: input for `nft -f`. */
+export function portmapNftables(
+  mappings: readonly { readonly hostIP?: string; readonly hostPort: number; readonly to: string }[],
+  containerID: string,
+): string {
+  const rules = (isBound: boolean) =>
+    mappings
+      .filter(({ hostIP }) => (hostIP !== undefined) === isBound)
+      .map(({ hostIP, hostPort, to }) => {
+        const address = hostIP === undefined ? '' : `ip daddr ${hostIP} `
+        return `${address}tcp dport ${hostPort} dnat to ${to} comment "${containerID}"`
+      })
+      .join('\n')
+  return `table ip cni_hostport {
+    comment "CNI portmap plugin"
+    chain hostports {
+      ${rules(false)}
+    }
+    chain hostip_hostports {
+      ${rules(true)}
+    }
+    chain prerouting { type nat hook prerouting priority dstnat; jump hostip_hostports; jump hostports; }
+    chain output { type nat hook output priority dstnat; jump hostip_hostports; fib daddr type local jump hostports; }
   }
 `
 }
