@@ -86,6 +86,7 @@ const outside: Service = {
   name: 'shop/api',
   clusterIP: '172.30.0.8',
   port: 6443,
+  nodePort: 30_443,
   externalIP: HOST.v4,
 }
 const load = async (program: string, text: string) => {
@@ -185,9 +186,9 @@ const makers: readonly (readonly [string, () => Promise<void>, number, RegExp])[
   ],
   [
     'a redirection for the clients of one interface',
-    () => load('nft -f -', chain('iifname "up0" meta l4proto tcp redirect to :3128')),
+    () => load('nft -f -', chain('iifname "up0" tcp dport 8084 redirect to :3128')),
     8084,
-    /table ip other chain pre: iifname "up0" meta l4proto tcp redirect to :3128/,
+    /table ip other chain pre: iifname "up0" meta l4proto tcp dport 8084 redirect to :3128/,
   ],
   [
     'a map by port and the client’s network',
@@ -205,7 +206,7 @@ const makers: readonly (readonly [string, () => Promise<void>, number, RegExp])[
 ]
 
 function chain(rule: string, others = ''): string {
-  return `table ip other { ${others}\nchain pre { type nat hook prerouting priority dstnat; ${rule}; } }\n`
+  return `table ip other {\n${others}\nchain pre {\ntype nat hook prerouting priority dstnat\n${rule}\n}\n}\n`
 }
 
 describe('is refused with the rule’s text, before any change, and the service goes on', () => {

@@ -225,7 +225,7 @@ describe('keys of the portmap and bandwidth plugins', () => {
       code: 7,
       message: expect.stringContaining('snat false'),
     })
-    for (const key of ['snat', 'masqAll', 'localhost', 'allowListening'])
+    for (const key of ['snat', 'masqAll', 'localhost', 'allowListening', 'allowServicePorts'])
       expect(refusalOf(() => read({ [key]: 'yes' })).message).toBe(
         `Cannot use ${key} "yes": must be true or false`,
       )

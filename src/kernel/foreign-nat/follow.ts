@@ -97,7 +97,10 @@ export function follow(source: Source, bases: readonly Place[], packet: Packet):
 function words(way: readonly Stage[], packet: Packet, to: string): string {
   const last = way[way.length - 1]
   const telling =
-    way.find(({ rule, element }) => names(rule, packet.port) || namesIn(element, packet.port)) ?? last
+    way.find(({ rule, element }) => names(rule, packet.port) || namesIn(element, packet.port)) ??
+    // Its key is a range.
+    way.find(({ element }) => element !== undefined) ??
+    last
   if (telling === undefined) return to
   const text = `${placeWords(telling.rule)}: ${ruleWords(telling.rule, telling.element, telling === last ? to : undefined)}`
   return telling === last ? text : `${text}, which ends in ${to}`
