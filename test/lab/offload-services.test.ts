@@ -4,7 +4,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { CniResult, Runtime } from '../../hack/lab/cni-runtime.ts'
 import type { Lab } from '../../hack/lab/lab.ts'
-import { iptablesMode, ipvsMode, manyServices, type Service } from '../support/kube-proxy.ts'
+import { iptablesMode, ipvsMode, type Service } from '../support/kube-proxy.ts'
 import { lab as sharedLab } from '../support/lab.ts'
 import {
   attachConfig,
@@ -40,7 +40,6 @@ let lab: Lab
 let runtime: Runtime
 let topology: Topology
 let prevResult: CniResult
-let state: string
 const servers: Server[] = []
 
 beforeAll(async () => {
@@ -57,7 +56,6 @@ beforeAll(async () => {
     sysctl -qw net.ipv4.ip_forward=1`)
   servers.push(await serve(lab, name, [{ name: 'service', protocol: 'http', port: 8080 }]))
   servers.push(await serve(lab, pod, [{ name: pod, protocol: 'http', port: 80 }]))
-  state = await lookAtState()
 })
 afterAll(async () => {
   for (const server of servers) await server.stop()
@@ -121,6 +119,7 @@ describe.each([
 
   test('its node port is refused before any change, and goes on', async () => {
     expect(await who()).toBe('service')
+    const state = await lookAtState()
     const error = errorOf(await call('ADD'))
     expect(error).toMatchObject({ code: 100, msg: expect.stringMatching(words) })
     expect(stateDifferences(state, await lookAtState())).toEqual([])
@@ -145,23 +144,4 @@ describe.each([
     await call('DEL')
     expect(await who()).toBe('service')
   })
-})
-
-test('five thousand services of IPVS cost an ADD a question, not a list', async () => {
-  const add = async (): Promise<number> => {
-    const times: number[] = []
-    for (let round = 0; round < 5; round++) {
-      const started = performance.now()
-      expect(await call('ADD', 8080)).toMatchObject({ code: 0 })
-      times.push(performance.now() - started)
-      await call('DEL', 8080)
-    }
-    return times.sort((left, right) => left - right)[2] ?? 0
-  }
-  await lab.must('modprobe -a ip_vs ip_vs_rr')
-  const before = await add()
-  await load('ipvsadm --restore', ipvsMode(manyServices(5_000), [HOST.v4]).services)
-  const after = await add()
-  await lab.must('ipvsadm --clear; rmmod ip_vs_rr ip_vs')
-  console.log(`ADD beside 5,000 services of IPVS: ${(after / before).toFixed(2)} of what it takes without`)
 })

@@ -8,6 +8,7 @@ import { netlink } from './netlink.ts'
 import { nic } from './nic.ts'
 import { offload } from './offload.ts'
 import { ops } from './ops.ts'
+import { services } from './services.ts'
 import { shim } from './shim.ts'
 import { sys } from './sys.ts'
 
@@ -23,5 +24,6 @@ export const mutations: readonly Mutation[] = [
   ...cni,
   ...sys,
   ...lib,
+  ...services,
   ...shim,
 ]

@@ -56,33 +56,36 @@ export function legacyNat(wanted: Wanted): LegacyNat | undefined {
   return table === undefined ? undefined : readLegacy(wanted, table)
 }
 
-/** A table that was read, by the offsets at which its chains begin: those of hooks, and those that rules jump to. */
+/** A table that was read. Chains are known by the offset of their first rule, which is all that jumps have; names are for people. */
 export function readLegacy(wanted: Wanted, { hooks, entries }: LegacyTable): LegacyNat {
   const { family } = wanted
   const nfproto = family === 4 ? NFPROTO.NFPROTO_IPV4 : NFPROTO.NFPROTO_IPV6
   const view = new DataView(entries.buffer, entries.byteOffset, entries.length)
-  const names = chainNames(family, view)
-  const hookNames = new Map([
-    [hooks[NF_INET.NF_INET_PRE_ROUTING], 'PREROUTING'],
-    [hooks[NF_INET.NF_INET_LOCAL_OUT], 'OUTPUT'],
-  ])
-  const starts = new Map([
-    ...[...names].map(([start, name]) => [name, start] as const),
-    ...[...hookNames].flatMap(([start, name]) => (start === undefined ? [] : [[name, start] as const])),
-  ])
-  const place = (name: string): Place => ({ family: nfproto, table: 'nat (iptables-legacy)', name })
+  const starts = [NF_INET.NF_INET_PRE_ROUTING, NF_INET.NF_INET_LOCAL_OUT].map((hook) => hooks[hook])
+  const [prerouting, output] = starts
+  let names: ReadonlyMap<number, string> | undefined
+  const nameOf = (chain: string): string => {
+    const start = Number(chain)
+    if (start === prerouting) return 'PREROUTING'
+    if (start === output) return 'OUTPUT'
+    names ??= chainNames(family, view)
+    return names.get(start) ?? chain
+  }
+  const place = (start: number): Place => ({
+    ...{ family: nfproto, table: 'nat (iptables-legacy)', name: String(start) },
+  })
   const known = new Map<string, readonly Rule[]>()
   const rules = ({ name }: Place): readonly Rule[] => {
-    const start = starts.get(name)
-    const list =
-      known.get(name) ?? (start === undefined ? [] : chainAt(wanted, view, start, place(name), names))
+    const start = Number(name)
+    const list = known.get(name) ?? chainAt(wanted, view, start, place(start), nameOf)
     known.set(name, list)
     return list
   }
+  const bytes = Buffer.from(entries.buffer, entries.byteOffset, entries.length)
   return {
-    bases: [...hookNames].flatMap(([start, name]) => (start === undefined ? [] : [place(name)])),
+    bases: starts.flatMap((start) => (start === undefined ? [] : [place(start)])),
     source: { rules, find: () => ({ answer: 'no', elements: [] }) },
-    kubeProxy: starts.has('KUBE-NODEPORTS') ? 'chain KUBE-NODEPORTS' : undefined,
+    kubeProxy: bytes.includes('\0KUBE-NODEPORTS\0') ? 'chain KUBE-NODEPORTS' : undefined,
   }
 }
 
@@ -96,11 +99,19 @@ function chainNames(family: 4 | 6, view: DataView): Map<number, string> {
       at + view.getUint16(at + form.next, true),
     ]
     if (next <= at) break
-    if (text(view, target + 2) === 'ERROR') names.set(next, text(view, target + headerSize))
+    if (isError(view, target)) names.set(next, text(view, target + headerSize))
     at = next
   }
   return names
 }
+
+/** The name of a target begins behind its size; that of no other one begins so. */
+function isError(view: DataView, target: number): boolean {
+  return view.getUint16(target + 2) === ER && text(view, target + 2) === 'ERROR'
+}
+
+/** "ER" */
+const ER = 0x4552
 
 /** The rules of a chain that may match a key: up to the one that ends it, which returns or carries out its policy. */
 function chainAt(
@@ -108,7 +119,7 @@ function chainAt(
   view: DataView,
   start: number,
   place: Place,
-  names: ReadonlyMap<number, string>,
+  nameOf: (chain: string) => string,
 ): Rule[] {
   const { family } = wanted
   const form = forms[family]
@@ -118,13 +129,10 @@ function chainAt(
       at + view.getUint16(at + form.target, true),
       at + view.getUint16(at + form.next, true),
     ]
-    if (next <= at || text(view, target + 2) === 'ERROR') break
+    if (next <= at || isError(view, target)) break
     if (mayMatch(wanted, view, at, target)) {
-      const expressions = [
-        ...conditions(family, view, at, target),
-        ...effect(family, view, at, target, next, names),
-      ]
-      rules.push({ place, expressions, comment: undefined })
+      const expressions = [...conditions(family, view, at, target), ...effect(family, view, at, target, next)]
+      rules.push({ place, expressions, comment: undefined, nameOf })
     }
     at = next
   }
@@ -201,14 +209,7 @@ function conditions(family: 4 | 6, view: DataView, at: number, target: number): 
 }
 
 /** What an entry does with a packet: the standard target has a verdict or where to go on, 0 bytes of a name. */
-function effect(
-  family: 4 | 6,
-  view: DataView,
-  at: number,
-  target: number,
-  next: number,
-  names: ReadonlyMap<number, string>,
-): SeenExpression[] {
+function effect(family: 4 | 6, view: DataView, at: number, target: number, next: number): SeenExpression[] {
   const name = text(view, target + 2)
   if (name !== '') {
     const info = new Uint8Array(
@@ -232,7 +233,7 @@ function effect(
   if (code === next) return []
   if (code >= 0) {
     const isGoto = (view.getUint8(at + forms[family].flags) & forms[family].goto) !== 0
-    return [verdict(isGoto ? VERDICT.NFT_GOTO : VERDICT.NFT_JUMP, names.get(code) ?? '')]
+    return [verdict(isGoto ? VERDICT.NFT_GOTO : VERDICT.NFT_JUMP, String(code))]
   }
   return [verdict(code === standard.return ? VERDICT.NFT_RETURN : VERDICT.NF_ACCEPT)]
 }

@@ -27,6 +27,8 @@ export interface Rule {
   readonly place: Place
   readonly expressions: readonly SeenExpression[]
   readonly comment: string | undefined
+  /** What people call a chain; by itself where its name is that. */
+  readonly nameOf?: (chain: string) => string
 }
 
 /** How a rule ends. */

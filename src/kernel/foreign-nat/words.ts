@@ -14,8 +14,9 @@ const families: Readonly<Record<number, string>> = { 1: 'inet', 2: 'ip', 10: 'ip
 const protocols: Readonly<Record<number, string>> = { 6: 'tcp', 17: 'udp', 132: 'sctp' }
 
 /** `table ip nat chain KUBE-NODEPORTS`. */
-export function placeWords({ place }: Rule): string {
-  return `table ${families[place.family] ?? place.family} ${place.table} chain ${place.name}`
+export function placeWords({ place, nameOf }: Rule): string {
+  const name = nameOf?.(place.name) ?? place.name
+  return `table ${families[place.family] ?? place.family} ${place.table} chain ${name}`
 }
 
 /** A rule in one line. `element` is the one of its map by which it was followed, `to` where it leads. */
@@ -24,7 +25,7 @@ export function ruleWords(rule: Rule, element: NftElement | undefined, to: strin
   let loaded = ''
   for (const { NFTA_EXPR_NAME: name = '', NFTA_EXPR_DATA: data = new Uint8Array() } of rule.expressions) {
     try {
-      const said = expressionWords(name, data, loaded, element)
+      const said = expressionWords(name, data, loaded, element, rule.nameOf)
       if (said.loaded !== undefined) loaded = said.loaded
       if (said.words !== '') words.push(said.words)
     } catch (error) {
@@ -43,6 +44,7 @@ function expressionWords(
   data: Uint8Array,
   loaded: string,
   element: NftElement | undefined,
+  nameOf: Rule['nameOf'],
 ): { readonly words: string; readonly loaded?: string } {
   switch (name) {
     case 'counter':
@@ -82,7 +84,7 @@ function expressionWords(
     }
     case 'immediate': {
       const verdict = seen.immediate.decode(data).NFTA_IMMEDIATE_DATA?.NFTA_DATA_VERDICT
-      return { words: verdict === undefined ? '' : verdictWords(verdict) }
+      return { words: verdict === undefined ? '' : verdictWords(verdict, nameOf) }
     }
     case 'match': {
       const {
@@ -97,8 +99,9 @@ function expressionWords(
   }
 }
 
-function verdictWords(given: Value<typeof nftVerdict>): string {
-  const { NFTA_VERDICT_CODE: code = 0, NFTA_VERDICT_CHAIN: chain = '' } = given
+function verdictWords(given: Value<typeof nftVerdict>, nameOf?: Rule['nameOf']): string {
+  const { NFTA_VERDICT_CODE: code = 0, NFTA_VERDICT_CHAIN: target = '' } = given
+  const chain = nameOf?.(target) ?? target
   const words: Readonly<Record<number, string>> = {
     [VERDICT.NF_ACCEPT]: 'accept',
     [VERDICT.NF_DROP]: 'drop',
