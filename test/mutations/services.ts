@@ -74,7 +74,7 @@ export const services: readonly Mutation[] = [
       'The rule of iptables-legacy that ends a chain ends all: what stands behind the jump is not read.',
     old: 'verdict(code === standard.return ? VERDICT.NFT_RETURN : VERDICT.NF_ACCEPT)',
     now: 'verdict(VERDICT.NF_ACCEPT)',
-    test: ['native/offload-services.test.ts', 'docker (iptables-legacy)'],
+    test: ['native/offload-services.test.ts', 'kube-proxy, mode iptables (iptables-legacy)'],
     tier: 'quick',
   },
   {

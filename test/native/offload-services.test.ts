@@ -225,6 +225,28 @@ describe('is refused with the rule’s text, before any change, and the service 
   })
 })
 
+test('IPv6 is asked for by itself', async () => {
+  const to = { address: PODS['pod-two'].v6, port: 8080 }
+  const six: Service = { ...web, clusterIP: 'fd00:30::7', endpoint: to }
+  const makes: readonly (readonly [string, string])[] = [
+    ['ip6tables-nft-restore --noflush', iptablesMode([six], 6)],
+    ['ip6tables-legacy-restore --noflush', iptablesMode([six], 6)],
+    ['nft -f -', nftablesMode([six], { family: 6 })],
+  ]
+  for (const [program, text] of makes) {
+    await load(program, text)
+    const { code, msg } = errorOf(await add(port(30_080, { hostIP: HOST.v6 })))
+    expect([program, code]).toEqual([program, 100])
+    expect(msg).toMatch(
+      /^Cannot map tcp fd00:1::1 port 30080: table ip6 .*which ends in dnat to \[fd00:88::6\]:8080; /,
+    )
+    // kube-proxy gives out node ports in both families.
+    const other = errorOf(await add(port(30_080, { hostIP: HOST.v4 })))
+    expect(other.msg).toMatch(/^Cannot map tcp 10\.1\.0\.1 port 30080: kube-proxy/)
+    await lab.must(forget)
+  }
+})
+
 test('a service of kube-proxy keeps its client', async () => {
   await load('iptables-nft-restore --noflush', iptablesMode([web]))
   expect(await answering(30_080)).toBe('service')

@@ -10,6 +10,8 @@ export interface Source {
   /** Rules of a chain, as far as they may match one of the keys that are asked about. */
   rules(place: Place, family: 4 | 6): readonly Rule[]
   readonly find: FindElements
+  /** True when a chain was gone that a rule leads to: the rules have been replaced since the first were read. */
+  readonly isOutdated?: () => boolean
 }
 
 /** What a packet's way led to. */
@@ -28,6 +30,8 @@ interface Stage {
   readonly rule: Rule
   readonly element: NftElement | undefined
   readonly unread: readonly string[]
+  /** A set or map that the rule asks has the port. */
+  readonly isNamed: boolean
 }
 
 /** Follows a packet from each of the chains, as the kernel goes through them. */
@@ -41,8 +45,10 @@ export function follow(source: Source, bases: readonly Place[], packet: Packet):
     const name = `${place.family} ${place.table} ${place.name}`
     const known = done.get(name)
     if (known !== undefined || path.length > deepest) return known ?? 'returns'
+    const unreadBefore = unread.length
     const end = steps(place, path)
-    if (typeof end === 'string') done.set(name, end)
+    // What was passed over on this way may be read on another one.
+    if (typeof end === 'string' && unread.length === unreadBefore) done.set(name, end)
     return end
   }
   const steps = (place: Place, path: readonly Stage[]): 'returns' | 'ends' | { readonly text: string } => {
@@ -50,7 +56,7 @@ export function follow(source: Source, bases: readonly Place[], packet: Packet):
       const tried = tryRule(rule, packet, source.find)
       const isRead = tried.unread.length === 0
       for (const match of tried.matches) {
-        const way = [...path, { rule, element: match.element, unread: tried.unread }]
+        const way = [...path, { rule, element: match.element, unread: tried.unread, isNamed: tried.isNamed }]
         const end = goOn(match, place, way)
         if (typeof end === 'object') return end
         if (end !== undefined && match.isSure && isRead) return end
@@ -68,7 +74,7 @@ export function follow(source: Source, bases: readonly Place[], packet: Packet):
         const text = words(way, packet, verdict.to)
         if (
           way.every((stage) => stage.unread.length === 0) ||
-          way.some(({ rule }) => names(rule, packet.port))
+          way.some(({ rule, isNamed }) => isNamed || names(rule, packet.port))
         )
           return { text }
         unread.push(`${text} (can't read ${[...new Set(way.flatMap((stage) => stage.unread))].join(', ')})`)

@@ -53,16 +53,18 @@ function withWays(
   hasLegacy: boolean,
 ): ForeignNat {
   const { basesOf, follow, ipvsServices, legacyNat, nftSource, packetTo } = ways()
-  const wanted = ([4, 6] as const)
-    .map((family) => wantedOf(family, keys))
-    .filter(({ ports }) => ports.size > 0)
+  const both = ([4, 6] as const).map((family) => wantedOf(family, keys))
+  const wanted = both.filter(({ ports }) => ports.size > 0)
   const bases = basesOf(messages)
-  const legacy = hasLegacy ? wanted.flatMap((one) => legacyNat(one) ?? []) : []
+  // kube-proxy gives out ports in both families, wherever it is seen.
+  const legacy = hasLegacy ? both.flatMap((one) => legacyNat(one) ?? []) : []
   const service = ipvsServices(generic)
-  const sources: [Source, readonly Place[]][] = [
-    ...(netfilter === undefined ? [] : [[nftSource(netfilter, wanted), bases] as [Source, readonly Place[]]]),
-    ...legacy.map(({ source, bases: own }) => [source, own] as [Source, readonly Place[]]),
-  ]
+  const nft = () => (netfilter === undefined ? undefined : nftSource(netfilter, wanted))
+  const sources: { read: Source; readonly own: readonly Place[]; readonly again?: typeof nft }[] = legacy.map(
+    ({ source: read, bases: own }) => ({ read, own }),
+  )
+  const first = nft()
+  if (first !== undefined) sources.unshift({ read: first, own: bases, again: nft })
   const unread = new Set<string>()
   return {
     kubeProxy:
@@ -71,9 +73,14 @@ function withWays(
       (service !== undefined && hasLink('kube-ipvs0') ? 'interface kube-ipvs0' : undefined),
     taker: (key) => {
       const packet = packetTo(key)
-      for (const [source, own] of sources) {
-        const inFamily = own.filter(({ family }) => isOf(family, packet.family))
-        const found = follow(source, inFamily, packet)
+      for (const source of sources) {
+        const inFamily = source.own.filter(({ family }) => isOf(family, packet.family))
+        let found = follow(source.read, inFamily, packet)
+        // Whoever replaces rules while they are read has them whole before and after.
+        for (let attempt = 0; attempt < attempts && source.read.isOutdated?.() === true; attempt++) {
+          source.read = source.again?.() ?? source.read
+          found = follow(source.read, inFamily, packet)
+        }
         for (const line of found.unread) unread.add(line)
         if (found.taken !== undefined) return found.taken
       }
@@ -82,6 +89,9 @@ function withWays(
     unread: () => [...unread],
   }
 }
+
+/** How often rules are read again that somebody replaces meanwhile. */
+const attempts = 5
 
 /** Tables of NFPROTO_INET are for both families. */
 function isOf(nfproto: number, family: 4 | 6): boolean {

@@ -39,18 +39,20 @@ export function basesOf(messages: readonly Uint8Array[]): Place[] {
 /** Rules and sets as the kernel shows them; each chain is asked for once. */
 export function nftSource(socket: NetlinkSocket, wanted: readonly Wanted[]): Source {
   const rules = new Map<string, readonly Rule[]>()
+  let isOutdated = false
   const rulesOf = (place: Place, family: 4 | 6): readonly Rule[] => {
     const name = `${place.family} ${place.table} ${place.name}`
     const known = rules.get(`${family} ${name}`)
     if (known !== undefined) return known
     const mine = wanted.find((one) => one.family === family)
     const left =
-      mine === undefined ? [] : (tolerate(absent, () => socket.scan(dumpRules(place), skimmer(mine))) ?? [])
-    const read = left.flatMap((payload) => readRule(place, payload))
+      mine === undefined ? [] : tolerate(absent, () => socket.scan(dumpRules(place), skimmer(mine)))
+    if (left === undefined) isOutdated = true
+    const read = (left ?? []).flatMap((payload) => readRule(place, payload))
     rules.set(`${family} ${name}`, read)
     return read
   }
-  return { rules: rulesOf, find: finder(socket) }
+  return { rules: rulesOf, find: finder(socket), isOutdated: () => isOutdated }
 }
 
 function readRule(place: Place, payload: Uint8Array): Rule[] {

@@ -52,6 +52,8 @@ export interface Tried {
   readonly matches: readonly Match[]
   /** Expressions that nobody here can read: the rule may match. */
   readonly unread: readonly string[]
+  /** A set or map has the packet's port in the key that the rule asks for. */
+  readonly isNamed: boolean
 }
 
 /** A look into a set or map: the elements that a key may have, and whether it has one. */
@@ -81,6 +83,7 @@ class Attempt {
   readonly #registers = new Registers()
   readonly #unread: string[] = []
   #isSure = true
+  #isNamed = false
   #matches: Match[] | undefined
 
   constructor(rule: Rule, packet: Packet, find: FindElements) {
@@ -99,12 +102,12 @@ class Attempt {
         // Bytes that are not laid out as in the kernels that this was written by.
         if (!(error instanceof RangeError)) throw error
       }
-      if (answer === 'no') return { matches: [], unread: [] }
+      if (answer === 'no') return { matches: [], unread: [], isNamed: false }
       if (answer === undefined) this.#unread.push(name)
       if (answer !== 'yes') this.#isSure = false
       if (this.#matches !== undefined) break
     }
-    return { matches: this.#matches ?? [], unread: this.#unread }
+    return { matches: this.#matches ?? [], unread: this.#unread, isNamed: this.#isNamed }
   }
 
   /** Whether the packet gets beyond an expression; undefined for one that can't be read. */
@@ -260,9 +263,14 @@ class Attempt {
       NFTA_LOOKUP_FLAGS: flags = 0,
     } = read(seen.lookup, data)
     if (name === undefined || from === undefined) return undefined
-    const { answer, elements } = this.#find({ ...this.#rule.place, name }, (length) =>
-      this.#registers.load(from, length),
-    )
+    let key = unknown(0)
+    const { answer, elements } = this.#find({ ...this.#rule.place, name }, (length) => {
+      key = this.#registers.load(from, length)
+      return key
+    })
+    const isPort = (at: number) => key.known[at] === 1 && key.bytes[at] === this.#packet.port >> 8
+    if (key.bytes.some((_, at) => isPort(at) && key.bytes[at + 1] === (this.#packet.port & 0xff)))
+      this.#isNamed = true
     if (to === undefined) return (flags & NFT_SEEN.NFT_LOOKUP_F_INV) === 0 ? answer : not(answer)
     if (answer === 'no') return answer
     if (to !== 0) {

@@ -150,6 +150,20 @@ describe('sets and maps', () => {
     ])
   })
 
+  test('a set that has the port names it', () => {
+    const place = { family: 2, table: 't', name: 'c' }
+    const named = (find: FindElements, ...expressions: SeenExpression[]) =>
+      tryRule({ place, expressions: [...expressions, lookup(), redirect], comment: undefined }, packet, find)
+        .isNamed
+    const asked: FindElements = (_, key) => ({
+      answer: key(4).bytes.length === 4 ? 'yes' : 'no',
+      elements: [],
+    })
+    expect(named(asked, port)).toBe(true)
+    expect(named(asked, load(1, 16, 4))).toBe(false)
+    expect(named(found('yes'), port)).toBe(false)
+  })
+
   test('verdicts of a map: each that may be is a way', () => {
     const jump = (chain: string): NftElement => ({
       NFTA_SET_ELEM_DATA: { NFTA_DATA_VERDICT: { NFTA_VERDICT_CODE: -3 >>> 0, NFTA_VERDICT_CHAIN: chain } },
