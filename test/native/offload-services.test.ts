@@ -1,7 +1,7 @@
 // No port of a service is taken: kube-proxy's in each mode that this kernel has, docker's, portmap's and netavark's are refused
 // with the rule's text before anything is changed, and a service that comes after the ADD is named by CHECK. Pods are on a
 // bridge; whose filters would take a port is no part of it, and offload-services in the virtual machine has VFs.
-// needs: veth, bridge, nft, nft-fib, iptables, conntrack
+// needs: veth, bridge, nft, nft-fib, iptables, iptables-legacy
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import type { CniResult, Runtime } from '../../hack/lab/cni-runtime.ts'
 import type { Lab } from '../../hack/lab/lab.ts'
@@ -18,6 +18,7 @@ import {
 import {
   dockerPort,
   iptablesMode,
+  manyServices,
   nftablesMode,
   portmapNftables,
   type Service,
@@ -223,6 +224,21 @@ describe('is refused with the rule’s text, before any change, and the service 
     await offload(runtime, 'DEL', 'pod-one', { prevResult })
     expect(await add({ ...port(hostPort), config: { allowServicePorts: true } })).toMatchObject({ code: 0 })
   })
+})
+
+test.each([
+  ['iptables-nft', 'iptables-nft-restore --noflush', iptablesMode],
+  ['iptables-legacy', 'iptables-legacy-restore --noflush', iptablesMode],
+  ['nftables', 'nft -f -', nftablesMode],
+] as const)('one service of many is told from the others: %s', async (_, program, rules) => {
+  // More rules than a datagram of a dump has.
+  await load(program, rules([...manyServices(200, [30_150]), { ...web, nodePort: 40_000 }]))
+  for (const hostPort of [30_000, 30_199, 40_000]) {
+    const { code, msg } = errorOf(await add(port(hostPort, { hostIP: HOST.v4 })))
+    expect([code, msg]).toEqual([100, expect.stringMatching(/: table ip .*, which ends in dnat to 10\./)])
+  }
+  expect(errorOf(await add(port(30_150))).msg).toContain('kube-proxy (')
+  expect(await add(port(40_001))).toMatchObject({ code: 0, stderr: '' })
 })
 
 test('IPv6 is asked for by itself', async () => {

@@ -44,8 +44,12 @@ export function portBytes(port: number): Uint8Array {
   return Uint8Array.of(port >> 8, port & 0xff)
 }
 
-/** So many bytes, none of which is known. */
+/** More than any register or header has. */
+const mostBytes = 128
+
+/** So many bytes, none of which is known. Throws RangeError for more than there can be. */
 export function unknown(length: number): Partly {
+  if (length > mostBytes) throw new RangeError(`Cannot load ${length} bytes: at most ${mostBytes}`)
   return { bytes: new Uint8Array(length), known: new Uint8Array(length) }
 }
 

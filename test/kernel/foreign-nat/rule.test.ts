@@ -1,7 +1,9 @@
 // What a rule of nf_tables does with a packet, expression by expression; nft's own rules are followed in test/native.
+import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { packetTo } from '../../../src/kernel/foreign-nat/packet.ts'
 import { type FindElements, tryRule } from '../../../src/kernel/foreign-nat/rule.ts'
+import { ruleWords } from '../../../src/kernel/foreign-nat/words.ts'
 import { type SeenExpression, seen } from '../../../src/netlink/nf/others.ts'
 import type { NftElement } from '../../../src/netlink/nf/tables.ts'
 
@@ -177,6 +179,26 @@ describe('sets and maps', () => {
     expect(tryRule(rule, packet, found('yes', jump('a'))).matches).toMatchObject([{ isSure: true }])
     expect(tryRule(rule, packet, found('no')).matches).toEqual([])
   })
+})
+
+test('whatever bytes an expression has, a rule is followed to its end and printed', () => {
+  const place = { family: 2, table: 't', name: 'c' }
+  const expression = fc.record({
+    NFTA_EXPR_NAME: fc.constantFrom(...Object.keys(seen), 'ct', 'socket', 'counter', 'novelty'),
+    NFTA_EXPR_DATA: fc.oneof(
+      fc.uint8Array({ maxLength: 60 }),
+      // Attributes whose lengths fit.
+      fc
+        .array(fc.tuple(fc.nat(7), fc.uint8Array({ minLength: 4, maxLength: 4 })), { maxLength: 6 })
+        .map((list) => Uint8Array.from(list.flatMap(([type, value]) => [8, 0, type, 0, ...value]))),
+    ),
+  })
+  const property = fc.property(fc.array(expression, { maxLength: 6 }), (expressions) => {
+    const rule = { place, expressions, comment: undefined }
+    expect(tryRule(rule, packet, nothing).matches.length).toBeLessThan(2)
+    expect(typeof ruleWords(rule, undefined, undefined)).toBe('string')
+  })
+  fc.assert(property, { numRuns: 2_000 })
 })
 
 test('where a translation leads, as far as the rule says it', () => {
