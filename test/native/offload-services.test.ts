@@ -232,7 +232,10 @@ test.each([
   ['nftables', 'nft -f -', nftablesMode],
 ] as const)('one service of many is told from the others: %s', async (_, program, rules) => {
   // More rules than a datagram of a dump has.
-  await load(program, rules([...manyServices(200, [30_150]), { ...web, nodePort: 40_000 }]))
+  await load(
+    program,
+    rules([...manyServices(200, [30_150]), { ...web, clusterIP: '172.31.0.7', nodePort: 40_000 }]),
+  )
   for (const hostPort of [30_000, 30_199, 40_000]) {
     const { code, msg } = errorOf(await add(port(hostPort, { hostIP: HOST.v4 })))
     expect([code, msg]).toEqual([100, expect.stringMatching(/: table ip .*, which ends in dnat to 10\./)])
