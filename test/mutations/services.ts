@@ -81,7 +81,7 @@ export const services: readonly Mutation[] = [
     id: 'kernel-foreign-unread-free',
     file: 'src/kernel/foreign-nat/follow.ts',
     mistake: 'A rule that can’t be read is passed over although it names the port.',
-    old: 'way.some(({ rule }) => names(rule, packet.port))',
+    old: 'way.some(({ rule, isNamed }) => isNamed || names(rule, packet.port))',
     now: 'way.length === 0',
     test: ['native/offload-services.test.ts', 'what can’t be read is refused where it names the port'],
     tier: 'quick',

@@ -107,11 +107,11 @@ function chainNames(family: 4 | 6, view: DataView): Map<number, string> {
 
 /** The name of a target begins behind its size; that of no other one begins so. */
 function isError(view: DataView, target: number): boolean {
-  return view.getUint16(target + 2) === ER && text(view, target + 2) === 'ERROR'
+  return view.getUint16(target + 2) === firstLetters && text(view, target + 2) === 'ERROR'
 }
 
 /** "ER" */
-const ER = 0x4552
+const firstLetters = 0x4552
 
 /** The rules of a chain that may match a key: up to the one that ends it, which returns or carries out its policy. */
 function chainAt(
