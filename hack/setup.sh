@@ -22,6 +22,10 @@ containernetworking-plugins the plugins that ours are compared with, and host-lo
 tcpdump captures on the wire
 pciutils lspci
 conntrack connection tracking tables
+iptables rules of other programs, in both of its forms
+ipset sets of kube-proxy in mode IPVS
+ipvsadm services of IPVS
+netavark port mappings of podman
 iputils-ping ping
 socat SCTP connections
 iputils-arping duplicate address checks

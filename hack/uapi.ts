@@ -13,11 +13,13 @@ import * as inet from '../src/netlink/diag/inet.ts'
 import * as devlink from '../src/netlink/genl/devlink.ts'
 import * as ethtool from '../src/netlink/genl/ethtool.ts'
 import * as genl from '../src/netlink/genl/genl.ts'
+import * as ipvs from '../src/netlink/genl/ipvs.ts'
 import { Indexed, Ordered, Repeated } from '../src/netlink/lists.ts'
 import * as message from '../src/netlink/message.ts'
 import { Family } from '../src/netlink/message.ts'
 import * as conntrack from '../src/netlink/nf/conntrack.ts'
 import * as nfnetlink from '../src/netlink/nf/nfnetlink.ts'
+import * as others from '../src/netlink/nf/others.ts'
 import * as nfrules from '../src/netlink/nf/rules.ts'
 import * as tables from '../src/netlink/nf/tables.ts'
 import * as addr from '../src/netlink/rtnl/addr.ts'
@@ -74,7 +76,7 @@ export const modules: Readonly<Record<string, object>> = {
     msg,
     neigh,
   },
-  ...{ nfnetlink, nfrules, tables },
+  ...{ ipvs, nfnetlink, nfrules, others, tables },
   ...{ nexthop, pedit, police, program, route, rtnl, rule, stats, tbf, tcm, tlv, u32, vf, vlan },
 }
 
@@ -134,6 +136,9 @@ const headers = [
     'linux/netfilter.h',
     'linux/netfilter/nfnetlink.h',
     'linux/netfilter/nfnetlink_conntrack.h',
+    'linux/netfilter/nf_tables_compat.h',
+    'linux/ip_vs.h',
+    'linux/netfilter_ipv4/ip_tables.h',
     'linux/netfilter/nf_tables.h',
   ],
   ...['linux/sock_diag.h', 'linux/inet_diag.h', 'linux/nexthop.h'],

@@ -79,3 +79,8 @@ has iptables sh -ec '
     $tables -t nat -A probe -m mark --mark 0x2000/0x2000 -j MASQUERADE
     $tables -t nat -A probe -p tcp --dport 80 -j DNAT --to-destination :8080
   done'
+# Tables of its own in the kernel.
+has iptables-legacy sh -ec '
+  for tables in iptables-legacy ip6tables-legacy; do
+    $tables -t nat -A OUTPUT -p tcp -m multiport --dports 80 -m addrtype --dst-type LOCAL -m comment --comment probe -j DNAT --to-destination :8080
+  done'

@@ -41,7 +41,8 @@ export const meaning: Readonly<Record<ErrorName, string>> = {
     'the plugin is not available: STATUS, every ADD of this config would fail; or the program can not run in its surroundings',
   limitedConnectivity:
     'of an IPAM plugin: STATUS, it is not available and running containers may have limited connectivity',
-  portTaken: 'a host port is mapped to another container; the message names the owner',
+  portTaken:
+    'a host port belongs to another container, a program or a service of the node; the message names it',
   offloadRefused: 'offload is required and the NIC or its driver refused; the message keeps its words',
   kernelRefused: 'the kernel refused a change; the message keeps its words and the errno',
   notRestored: 'the original state could not be restored completely; the record is kept, repeat DEL',

@@ -5,7 +5,7 @@
 import '../lib/zod-settings.ts'
 import * as z from 'zod/mini'
 import { isObject, type JsonObject, parse, stringify } from '../lib/json.ts'
-import { allowedRanges, tryParseRanges } from '../lib/port-ranges.ts'
+import { allowedRanges, showRanges, tryParseRanges } from '../lib/port-ranges.ts'
 import { readTrusted } from '../lib/trusted-file.ts'
 import { CniError, code } from './error.ts'
 import { defaultPolicy, type Policy } from './policy.ts'
@@ -49,6 +49,19 @@ export const policyKeys = {
     absent: 'all',
     effect: 'host ports that vf-offload may map; `allowedHostPorts` of a network config narrows them',
   },
+  allowServicePorts: {
+    schema: z.boolean(),
+    allowed: 'true or false',
+    absent: String(defaultPolicy.allowServicePorts),
+    effect: 'a network config may say `allowServicePorts: true`',
+  },
+  nodePortRange: {
+    schema: z.custom<unknown>((value) => tryParseRanges(value) !== undefined),
+    allowed: allowedRanges,
+    absent: showRanges(defaultPolicy.nodePortRange),
+    effect:
+      'host ports that kube-proxy gives to services: refused where it runs, whether or not one has them yet',
+  },
 } as const satisfies Readonly<Record<string, PolicyKey>>
 
 /**
@@ -65,13 +78,16 @@ export function readPolicy(file: string): Policy {
     if (!known.schema.safeParse(value).success)
       throw invalid(file, `${key} ${stringify(value)}: must be ${known.allowed}`)
   }
-  const given = config as Partial<Pick<Policy, 'logFiles' | 'stateDirs' | 'allowNodeDevice'>>
-  const ports = config.allowedHostPorts
+  const given = config as Partial<
+    Pick<Policy, 'logFiles' | 'stateDirs' | 'allowNodeDevice' | 'allowServicePorts'>
+  >
+  const { allowedHostPorts: ports, nodePortRange: range } = config
   return {
     ...defaultPolicy,
     ...given,
     file,
     allowedHostPorts: ports === undefined ? undefined : tryParseRanges(ports),
+    nodePortRange: tryParseRanges(range) ?? defaultPolicy.nodePortRange,
   }
 }
 

@@ -21,6 +21,10 @@ export interface Policy {
   readonly allowNodeDevice: boolean
   /** Host ports that may be mapped; undefined = all. */
   readonly allowedHostPorts: readonly PortRange[] | undefined
+  /** A config may map ports that others on the node translate. */
+  readonly allowServicePorts: boolean
+  /** Ports that kube-proxy gives to services, where it runs. */
+  readonly nodePortRange: readonly PortRange[]
 }
 
 /** Without a file, and for each key that a file does not have. */
@@ -31,6 +35,8 @@ export const defaultPolicy: Policy = {
   stateDirs: ['/var/lib/cni', '/run'],
   allowNodeDevice: false,
   allowedHostPorts: undefined,
+  allowServicePorts: true,
+  nodePortRange: [{ first: 30_000, last: 32_767 }],
 }
 
 /** Where a call's policy comes from. */

@@ -31,6 +31,7 @@ import type {
   ShaperFacts,
   SourceRuleFacts,
 } from './facts.ts'
+import type { ForeignNat } from './foreign-nat/look.ts'
 import type { OpenedPort } from './host-elements.ts'
 import type { LimitCounters } from './limit-counters.ts'
 import type { Listener } from './listeners.ts'
@@ -240,6 +241,8 @@ export interface Kernel extends Runner {
   forgetConnections(keys: readonly FreedKey[]): void
   /** Sockets of the host's programs that wait for a protocol's connections or datagrams. */
   listeners(proto: 'tcp' | 'udp'): readonly Listener[]
+  /** Who else translates what comes to host ports, on the host; `keys` are all that will be asked about. */
+  foreignNat(keys: readonly FreedKey[]): ForeignNat
   /** Name of a program that holds a socket; undefined when none can be seen. */
   programWith(inode: number): string | undefined
   /** The host's interface by which it reaches `address`; undefined when it has no route. */

@@ -267,6 +267,15 @@ export function openLinuxKernel(pod?: OpenNetns): Kernel {
         netfilter('host', (opened) => tables().forgetConnections(opened, keys), undefined)
     },
     listeners: (proto) => tables().listenersOf(socket('host', tables().NETLINK_SOCK_DIAG), proto),
+    foreignNat: (keys) =>
+      tables().foreignNat(
+        {
+          netfilter: netfilter<NetlinkSocket | undefined>('host', (opened) => opened, undefined),
+          generic: () => socket('host', NETLINK_GENERIC),
+          hasLink: (name) => findLink(socket('host'), name) !== undefined,
+        },
+        keys,
+      ),
     programWith: (inode) => tables().programWith(inode),
     interfaceTo: (address) => interfaceTo(socket('host'), address),
     sysctl: (side, key) => inside(side, () => readText(`/proc/sys/${key}`)?.trim()),

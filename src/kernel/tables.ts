@@ -2,6 +2,7 @@
 export { NETLINK_SOCK_DIAG } from '../netlink/diag/inet.ts'
 export { NETLINK_NETFILTER } from '../netlink/nf/nfnetlink.ts'
 export { forgetConnections } from './conntrack.ts'
+export { foreignNat } from './foreign-nat/look.ts'
 export { reservedCookies } from './host-elements.ts'
 export { hasReservation, portTable, releasePorts, reservePorts } from './host-ports.ts'
 export { completeTable } from './host-restore.ts'

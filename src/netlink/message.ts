@@ -140,6 +140,34 @@ export function parseDatagram(datagram: Uint8Array): Message[] {
   return messages
 }
 
+/**
+ * Of a datagram of a dump: all flags that its messages of this sequence number have, and where the message begins that ends the
+ * dump, if it has that. Of a long dump this is most of what is looked at, so it reads words. Throws as parseDatagram(). The
+ * datagram begins at a multiple of four bytes.
+ */
+export function lookOver(
+  datagram: Uint8Array,
+  sequence: number,
+): { readonly flags: number; readonly end: number | undefined } {
+  const { length } = datagram
+  const words = new Uint32Array(datagram.buffer, datagram.byteOffset, length >> 2)
+  let flags = 0
+  let at = 0
+  while (at < length) {
+    const size = length - at < nlmsghdr.size ? 0 : (words[at >> 2] as number)
+    if (size < nlmsghdr.size || size > length - at)
+      throw new RangeError(`Cannot decode netlink message: it says ${size} bytes, ${length - at} are there`)
+    if (words[(at >> 2) + 2] === sequence) {
+      const kind = words[(at >> 2) + 1] as number
+      flags |= kind >>> 16
+      const type = kind & 0xffff
+      if (type < NLMSG.NLMSG_MIN_TYPE && type !== NLMSG.NLMSG_NOOP) return { flags, end: at }
+    }
+    at += (size + 3) & ~3
+  }
+  return { flags, end: undefined }
+}
+
 /** Reads NLMSG_ERROR or NLMSG_DONE. Both may carry extended ACK attributes; an ACK that is not capped has the request before them. */
 export function parseAck(message: Message): Ack {
   const { payload, flags } = message

@@ -6,6 +6,7 @@ import { attributeAt } from './inspect.ts'
 import {
   type Ack,
   encodeRequest,
+  lookOver,
   type Message,
   NLM_F,
   NLMSG,
@@ -21,6 +22,8 @@ export interface Transport {
   send(message: Uint8Array): void
   /** One datagram, whole and never truncated: the implementer looks at its size first (MSG_PEEK | MSG_TRUNC). */
   recv(): Uint8Array
+  /** As recv(), of a datagram of at most 64 KiB, in a buffer that the next call uses again; it begins at a multiple of four. */
+  view?(): Uint8Array
   close(): void
 }
 
@@ -176,17 +179,46 @@ export class NetlinkSocket {
   }
 
   #dump(request: Request, take: (datagram: Uint8Array) => Message[], most?: number): Scanned {
-    let failure: NetlinkError | undefined
-    for (let attempt = 0; attempt < dumpAttempts; attempt++) {
-      const result = this.#dumpOnce(request, take, most)
-      if (!(result instanceof NetlinkError)) return result
-      failure = result
-    }
-    throw failure
+    return repeated(() => this.#dumpOnce(request, take, most))
+  }
+
+  /**
+   * A dump that is too long to be decoded message by message: `look` finds what it wants in the bytes of each datagram, which are
+   * gone after it, and returns that. Repeated as {@link dump} is.
+   */
+  skim<T>(request: Request, look: (datagram: Uint8Array) => readonly T[]): T[] {
+    return repeated(() => this.#skimOnce(request, look))
   }
 
   close(): void {
     this.#transport.close()
+  }
+
+  #skimOnce<T>(request: Request, look: (datagram: Uint8Array) => readonly T[]): T[] | NetlinkError {
+    const sequence = this.#nextSequences(1)
+    const found: T[] = []
+    let interrupted = false
+    try {
+      this.#transport.send(encodeRequest(request, NLM_F.NLM_F_REQUEST | NLM_F.NLM_F_DUMP, sequence))
+      for (;;) {
+        const datagram = this.#transport.view?.() ?? this.#transport.recv()
+        const { flags, end } = lookOver(datagram, sequence)
+        if (flags & NLM_F.NLM_F_DUMP_INTR) interrupted = true
+        const messages = end === undefined ? datagram : datagram.subarray(0, end)
+        if (messages.length > 0) for (const one of look(messages)) found.push(one)
+        if (end === undefined) continue
+        for (const message of parseDatagram(datagram.subarray(end))) {
+          if (message.type === NLMSG.NLMSG_OVERRUN) throw new Overrun()
+          const ack = parseAck(message)
+          if (ack.error < 0) throw refusal(request, ack)
+        }
+        return interrupted ? interruption(request) : found
+      }
+    } catch (error) {
+      const failure = unanswered(request, error)
+      if (errnoOf(error) === ENOBUFS && failure instanceof NetlinkError && failure !== error) return failure
+      throw failure
+    }
   }
 
   #dumpOnce(
@@ -210,12 +242,7 @@ export class NetlinkSocket {
           if (message.type === NLMSG.NLMSG_ERROR || message.type === NLMSG.NLMSG_DONE) {
             const ack = parseAck(message)
             if (ack.error < 0) throw refusal(request, ack)
-            if (!interrupted) return { found, ...first, isWhole: true }
-            return new NetlinkError({
-              operation: request.name,
-              errno: EINTR,
-              extack: 'changes interrupted the dump',
-            })
+            return interrupted ? interruption(request) : { found, ...first, isWhole: true }
           }
           if (message.type !== NLMSG.NLMSG_NOOP) found.push(message)
         }
@@ -295,6 +322,21 @@ export class NetlinkSocket {
 function firstObject(datagram: Uint8Array): { readonly first?: Message } {
   const first = firstOf(datagram)
   return first === undefined || first.type < NLMSG.NLMSG_MIN_TYPE ? {} : { first }
+}
+
+/** What a dump shows that nothing has interrupted. @throws the last interruption */
+function repeated<T>(once: () => T | NetlinkError): T {
+  let failure: NetlinkError | undefined
+  for (let attempt = 0; attempt < dumpAttempts; attempt++) {
+    const result = once()
+    if (!(result instanceof NetlinkError)) return result
+    failure = result
+  }
+  throw failure
+}
+
+function interruption({ name: operation }: Request): NetlinkError {
+  return new NetlinkError({ operation, errno: EINTR, extack: 'changes interrupted the dump' })
 }
 
 /** NLMSG_OVERRUN: the same as ENOBUFS from recv. */

@@ -17,6 +17,7 @@ import { nodeAddresses, uplinkAddresses } from './host-addresses.ts'
 import { type Port, readPort } from './port.ts'
 import { isLoopback } from './port-rules.ts'
 import type { OffloadJournal } from './record.ts'
+import { servedDifferences } from './services.ts'
 
 /** So many differences stand in the error object; the log has all. */
 const mostNamed = 10
@@ -52,6 +53,7 @@ export function checkAttachment(
     ...recordDifferences(record, pod),
     ...wishDifferences(journal, config),
     ...portDifferences(kernel, journal, request, config),
+    ...(config.allowServicePorts ? [] : servedDifferences(kernel, journal.keys)),
     ...kernel.verify(done).map((one) => words(done, one)),
   ]
   if (differences.length > 0) throw differs(differences)

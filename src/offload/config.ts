@@ -62,6 +62,8 @@ export interface OffloadConfig {
   readonly allowedHostPorts: readonly PortRange[]
   /** A program of the node may listen on a port that is mapped. */
   readonly allowListening: boolean
+  /** A port may be mapped that others translate, as far as the operator's policy goes. */
+  readonly allowServicePorts: boolean
   readonly stateDir: string
   readonly warnings: readonly string[]
 }
@@ -92,6 +94,7 @@ const known = {
   localhost: true,
   allowedHostPorts: true,
   allowListening: true,
+  allowServicePorts: true,
   stateDir: true,
   gcLive: true,
   snat: true,
@@ -146,6 +149,7 @@ export function readOffloadConfig(request: Request): OffloadConfig {
     conditions,
     allowedHostPorts,
     allowListening: flag(config, 'allowListening', false),
+    allowServicePorts: flag(config, 'allowServicePorts', false) && request.policy.allowServicePorts,
     stateDir: chosenStateDir(config),
     warnings: [...warnings, ...strangers.map((key) => `key ${shown(key)} is not known and has no effect`)],
   }

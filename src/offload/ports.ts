@@ -24,6 +24,7 @@ import { requirePodAddresses } from './pod-addresses.ts'
 import type { Port } from './port.ts'
 import { isLoopback, localhost, servesLocalhost } from './port-rules.ts'
 import { portsRemoval } from './ports-removal.ts'
+import { refuseServed } from './services.ts'
 
 export const portsPart: Part = {
   ...portsRemoval,
@@ -56,6 +57,7 @@ function lookAround(context: LookContext): Looked | undefined {
   }
   requirePodAddresses(kernel, facts, plan.keys)
   if (!config.allowListening) refuseListened(kernel, listeners, plan.keys)
+  if (!config.allowServicePorts) refuseServed(kernel, plan.keys, request.policy)
   const ground = prepareGround(kernel, config, port, plans)
   return {
     plan: (locked) => {

@@ -32,6 +32,8 @@ const answerSeconds = 30
 export interface NetlinkTransport {
   send(message: Uint8Array): void
   recv(): Uint8Array
+  /** The same of a datagram of at most 64 KiB, without a copy: the next call uses its buffer again. */
+  view(): Uint8Array
   close(): void
 }
 
@@ -68,6 +70,11 @@ export function openNetlink(protocol: number, netns?: Pick<Netns, 'fd'>): Netlin
       if (got > buffer.length) throw new SystemError('recv', 90, `datagram of ${got} bytes truncated`)
       // A copy: decoded values may keep views into the datagram after the buffer is used again.
       return buffer.slice(0, got)
+    },
+    view: () => {
+      const got = recv(fd, buffer, MSG_TRUNC)
+      if (got > buffer.length) throw new SystemError('recv', 90, `datagram of ${got} bytes truncated`)
+      return buffer.subarray(0, got)
     },
     close: () => close(fd),
   }

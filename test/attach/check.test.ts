@@ -101,6 +101,7 @@ function podWith(
       releasePorts: never,
       forgetConnections: never,
       listeners: never,
+      foreignNat: never,
       programWith: never,
       interfaceTo: never,
       hasIngress: never,

@@ -29,16 +29,20 @@ test('keys that are absent count as without a file', () => {
 })
 
 test('all keys', () => {
-  const policy = { logFiles: [], stateDirs: ['/', '/data/cni'], allowNodeDevice: true }
-  expect(read({ ...policy, allowedHostPorts: [80, '8000-8080'] })).toEqual({
+  const policy = {
+    ...{ logFiles: [], stateDirs: ['/', '/data/cni'], allowNodeDevice: true, allowServicePorts: false },
+  }
+  expect(read({ ...policy, allowedHostPorts: [80, '8000-8080'], nodePortRange: '20000-21000' })).toEqual({
     ...policy,
     file,
+    nodePortRange: [{ first: 20_000, last: 21_000 }],
     allowedHostPorts: [
       { first: 80, last: 80 },
       { first: 8000, last: 8080 },
     ],
   })
   expect(read({ allowedHostPorts: [] }).allowedHostPorts).toEqual([])
+  expect(read({ nodePortRange: [] }).nodePortRange).toEqual([])
 })
 
 describe('is refused with code 7, the path and the reason', () => {
@@ -52,6 +56,8 @@ describe('is refused with code 7, the path and the reason', () => {
     [{ allowedHostPorts: [0] }, 'allowedHostPorts [0]: must be ports and ranges such as'],
     [{ allowedHostPorts: '80' }, 'allowedHostPorts "80": must be ports and ranges such as'],
     [{ LogFiles: [] }, 'key "LogFiles" is not known, known are logFiles, stateDirs,'],
+    [{ allowServicePorts: 1 }, 'allowServicePorts 1: must be true or false'],
+    [{ nodePortRange: '80-' }, 'nodePortRange "80-": must be ports and ranges such as'],
     [{ constructor: 1 }, 'key "constructor" is not known'],
     ['[]', 'must be a JSON object'],
     ['{"logFiles":', 'line 1, column 13: found the end, expected a value'],

@@ -12,6 +12,7 @@ import { nic } from './nic.ts'
 import { offload } from './offload.ts'
 import { ops } from './ops.ts'
 import { owners } from './owners.ts'
+import { services } from './services.ts'
 import { shim } from './shim.ts'
 import { sys } from './sys.ts'
 
@@ -29,6 +30,7 @@ export const mutations: readonly Mutation[] = [
   ...cni,
   ...sys,
   ...lib,
+  ...services,
   ...shim,
   ...owners,
   ...lock,

@@ -13,6 +13,53 @@ const setMtu = linkMessage.request('RTM_NEWLINK', 16, 0, {
 const last = (requests: readonly Message[]) => requests.at(-1) as Message
 const byte = (value: number) => Uint8Array.of(value, 0, 0, 0)
 
+describe('NetlinkSocket.skim()', () => {
+  const part = (sent: readonly Message[], value: number, flags = 0) =>
+    message(16, NLM_F.NLM_F_MULTI | flags, last(sent).seq, byte(value))
+  const scan = (...steps: Step[]) => {
+    const lengths: number[] = []
+    const transport = script(...steps)
+    const found = new NetlinkSocket(transport).skim(small, (datagram) => {
+      lengths.push(datagram.length)
+      return [datagram[16]]
+    })
+    return { found, lengths, requests: transport.sent.length }
+  }
+
+  test('shows each datagram, without the message that ends the dump', () => {
+    const alone = scan(
+      (sent) => join(part(sent, 1), part(sent, 2)),
+      (sent) => part(sent, 3),
+      (sent) => done(last(sent)),
+    )
+    expect(alone).toEqual({ found: [1, 3], lengths: [40, 20], requests: 1 })
+    expect(scan((sent) => join(part(sent, 1), done(last(sent))))).toMatchObject({ found: [1], lengths: [20] })
+  })
+
+  test.each([
+    ['a part', (sent: readonly Message[]) => join(part(sent, 1, NLM_F.NLM_F_DUMP_INTR), done(last(sent)))],
+    [
+      'the end',
+      (sent: readonly Message[]) => join(part(sent, 1), done(last(sent), 0, NLM_F.NLM_F_DUMP_INTR)),
+    ],
+  ])('is repeated, and forgets what it found, when %s says that something has changed', (_, first) => {
+    const again = (sent: readonly Message[]) => join(part(sent, 2), done(last(sent)))
+    expect(scan(first, again)).toMatchObject({ found: [2], requests: 2 })
+  })
+
+  test.each([
+    ['an error', (sent: readonly Message[]) => ack(last(sent), -95)],
+    ['the errno of DONE', (sent: readonly Message[]) => done(last(sent), -95)],
+  ])('throws %s', (_, step) => {
+    expect(() => scan(step)).toThrow('RTM_GETLINK: EOPNOTSUPP')
+  })
+
+  test('throws for a length that does not fit', () => {
+    const cut = (sent: readonly Message[]) => part(sent, 1).subarray(0, 18)
+    expect(() => scan(cut)).toThrow('Cannot decode netlink message: it says 20 bytes, 18 are there')
+  })
+})
+
 describe('NetlinkSocket.dump()', () => {
   const part = (sent: readonly Message[], value: number, flags = 0) =>
     message(16, NLM_F.NLM_F_MULTI | flags, last(sent).seq, byte(value))

@@ -46,6 +46,8 @@ export class Node implements Machine {
 
   openKernel(pod?: OpenNetns): Kernel {
     const tables = this.podTables.get(pod?.id ?? '') ?? new Set()
+    // Nobody else translates.
+    const nobody = { kubeProxy: undefined, taker: () => undefined, unread: () => [] }
     const never = (): never => {
       throw new TypeError('no removal asks for this')
     }
@@ -64,6 +66,7 @@ export class Node implements Machine {
         isSwitchdev: never,
         probe: never,
         listeners: never,
+        foreignNat: () => nobody,
         programWith: never,
         interfaceTo: () => undefined,
         verify: never,

@@ -59,6 +59,7 @@ export const nftElement = attrs('NFTA_SET_ELEM', {
   NFTA_SET_ELEM_FLAGS: [3, be32],
   NFTA_SET_ELEM_USERDATA: [6, bytes()],
   NFTA_SET_ELEM_EXPR: [7, nftStateful],
+  NFTA_SET_ELEM_KEY_END: [10, nftData],
 })
 /** NFTA_SET_ELEM_LIST_* */
 export const nftElements = attrs('NFTA_SET_ELEM_LIST', {

@@ -1,0 +1,40 @@
+/** Services of IPVS: what is for one of them never reaches a program of the node, nor anybody's translation. */
+import { ctrlMessage, getFamily } from '../../netlink/genl/genl.ts'
+import { getService, ipvsFamily, schedulerOf } from '../../netlink/genl/ipvs.ts'
+import { AF } from '../../netlink/rtnl/const.ts'
+import { NetlinkError, type NetlinkSocket } from '../../netlink/socket.ts'
+import { isThere } from '../../sys/files.ts'
+import { tolerate } from '../refusals.ts'
+import type { Packet } from './packet.ts'
+
+/** The question for a family by its name has the kernel load a module for it: where there is none, nobody asks. */
+const loaded = '/proc/net/ip_vs'
+
+/** The service that has a key, in words of ipvsadm. */
+export type FindService = (packet: Packet) => string | undefined
+
+/** How to look for services; undefined where the kernel does not have IPVS loaded. `socket` opens one of generic netlink. */
+export function ipvsServices(socket: () => NetlinkSocket): FindService | undefined {
+  if (!isThere(loaded)) return undefined
+  const [answer] = tolerate(['ENOENT'], () => socket().request(getFamily(ipvsFamily)).messages) ?? []
+  const id = answer === undefined ? undefined : ctrlMessage.decode(answer.payload).CTRL_ATTR_FAMILY_ID
+  if (id === undefined) return undefined
+  return ({ family, proto, address, port, key }) => {
+    const af = family === 4 ? AF.AF_INET : AF.AF_INET6
+    const wanted = [port, 0].map((one) => getService(id, { af, protocol: proto, address, port: one }))
+    for (const [index, result] of socket().batch(wanted).entries()) {
+      if (result instanceof NetlinkError) {
+        if (!absent.has(result.code)) throw result
+        continue
+      }
+      const [message] = result.messages
+      const scheduler = message === undefined ? undefined : schedulerOf(message)
+      const shown = family === 4 ? key.address : `[${key.address}]`
+      return `IPVS service ${key.proto} ${shown}:${index === 0 ? port : 0}${scheduler === undefined ? '' : ` ${scheduler}`}`
+    }
+    return undefined
+  }
+}
+
+/** ESRCH: no such service. */
+const absent: ReadonlySet<string> = new Set(['ESRCH', 'ENOENT'])

@@ -1,0 +1,108 @@
+/**
+ * What else on the node translates new connections to host ports: nat chains of nf_tables and of iptables-legacy, and IPVS. The
+ * kernel is asked, no program is run. A node where nobody does costs one dump of chains and a look at three files.
+ */
+import { ipFamily, ipToBytes } from '../../lib/ip.ts'
+import type { Place } from '../../netlink/nf/others.ts'
+import type { NetlinkSocket } from '../../netlink/socket.ts'
+import { isThere, readText } from '../../sys/files.ts'
+import type { FreedKey } from '../kernel.ts'
+import { type NatChains, natChains } from './chains.ts'
+import type { Source } from './follow.ts'
+import type { Wanted } from './skim.ts'
+
+/** What others do with connections to host ports. */
+export interface ForeignNat {
+  /** What shows that kube-proxy gives out node ports on this node; undefined where nothing does. */
+  readonly kubeProxy: string | undefined
+  /** The rule or service that takes what comes to a key, in words; undefined when none does. */
+  taker(key: FreedKey): string | undefined
+  /** Rules that were met and can't be read, and that do not name the port. */
+  unread(): readonly string[]
+}
+
+/** Sockets, opened when one is needed, and the look for an interface. */
+export interface ForeignSockets {
+  /** Undefined where the kernel has no netfilter. */
+  readonly netfilter: NetlinkSocket | undefined
+  generic(): NetlinkSocket
+  hasLink(name: string): boolean
+}
+
+/** Looks who translates; `keys` are all that will be asked about. */
+export function foreignNat(sockets: ForeignSockets, keys: readonly FreedKey[]): ForeignNat {
+  const { netfilter } = sockets
+  const chains = netfilter === undefined ? { messages: [], kubeProxy: undefined } : natChains(netfilter)
+  const hasLegacy = [4, 6].some((family) => hasNat(family === 4 ? 'ip' : 'ip6'))
+  const hasIpvs = isThere('/proc/net/ip_vs')
+  if (chains.messages.length === 0 && !hasLegacy && !hasIpvs)
+    return { kubeProxy: chains.kubeProxy, taker: () => undefined, unread: () => [] }
+  return withWays(sockets, keys, chains, hasLegacy)
+}
+
+function hasNat(family: 'ip' | 'ip6'): boolean {
+  return readText(`/proc/net/${family}_tables_names`)?.split('\n').includes('nat') === true
+}
+
+const ways = () => require('./ways.ts') as typeof import('./ways.ts')
+
+function withWays(
+  { netfilter, generic, hasLink }: ForeignSockets,
+  keys: readonly FreedKey[],
+  { messages, kubeProxy }: NatChains,
+  hasLegacy: boolean,
+): ForeignNat {
+  const { basesOf, follow, ipvsServices, legacyNat, nftSource, packetTo } = ways()
+  const both = ([4, 6] as const).map((family) => wantedOf(family, keys))
+  const wanted = both.filter(({ ports }) => ports.size > 0)
+  const bases = basesOf(messages)
+  // kube-proxy gives out ports in both families, wherever it is seen.
+  const legacy = hasLegacy ? both.flatMap((one) => legacyNat(one) ?? []) : []
+  const service = ipvsServices(generic)
+  const nft = () => (netfilter === undefined ? undefined : nftSource(netfilter, wanted))
+  const sources: { read: Source; readonly own: readonly Place[]; readonly again?: typeof nft }[] = legacy.map(
+    ({ source: read, bases: own }) => ({ read, own }),
+  )
+  const first = nft()
+  if (first !== undefined) sources.unshift({ read: first, own: bases, again: nft })
+  const unread = new Set<string>()
+  return {
+    kubeProxy:
+      kubeProxy ??
+      legacy.find((one) => one.kubeProxy !== undefined)?.kubeProxy ??
+      (service !== undefined && hasLink('kube-ipvs0') ? 'interface kube-ipvs0' : undefined),
+    taker: (key) => {
+      const packet = packetTo(key)
+      for (const source of sources) {
+        const inFamily = source.own.filter(({ family }) => isOf(family, packet.family))
+        let found = follow(source.read, inFamily, packet)
+        // Whoever replaces rules while they are read has them whole before and after.
+        for (let attempt = 0; attempt < attempts && source.read.isOutdated?.() === true; attempt++) {
+          source.read = source.again?.() ?? source.read
+          found = follow(source.read, inFamily, packet)
+        }
+        for (const line of found.unread) unread.add(line)
+        if (found.taken !== undefined) return found.taken
+      }
+      return service?.(packet)
+    },
+    unread: () => [...unread],
+  }
+}
+
+/** How often rules are read again that somebody replaces meanwhile. */
+const attempts = 5
+
+/** Tables of NFPROTO_INET are for both families. */
+function isOf(nfproto: number, family: 4 | 6): boolean {
+  return nfproto === 1 || nfproto === (family === 4 ? 2 : 10)
+}
+
+function wantedOf(family: 4 | 6, keys: readonly FreedKey[]): Wanted {
+  const own = keys.filter(({ address }) => ipFamily(address) === family)
+  return {
+    family,
+    addresses: new Set(own.map(({ address }) => Buffer.from(ipToBytes(address)).toString('latin1'))),
+    ports: new Set(own.map(({ port }) => port)),
+  }
+}

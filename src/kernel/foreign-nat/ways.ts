@@ -1,0 +1,6 @@
+/** What is loaded where somebody else translates. */
+export { follow, type Source } from './follow.ts'
+export { ipvsServices } from './ipvs.ts'
+export { legacyNat } from './legacy.ts'
+export { basesOf, nftSource } from './nft.ts'
+export { packetTo } from './packet.ts'

@@ -1,0 +1,234 @@
+/**
+ * Matches and targets of x_tables, in nf_tables rules that iptables-nft makes and in those of iptables-legacy: structures of
+ * linux/netfilter/xt_*.h and linux/netfilter_ipv4/ipt_*.h, numbers in the machine's order.
+ */
+import { toWords } from './leads-to.ts'
+import { all, type Packet } from './packet.ts'
+import { type Answer, between } from './registers.ts'
+
+/** Matches that say nothing about a packet. */
+const always: ReadonlySet<string> = new Set(['comment', 'nfacct'])
+/** Matches of which only the packet tells, who sends it, when, or what else goes on. */
+const undecided: ReadonlySet<string> = new Set([
+  ...[
+    'mark',
+    'connmark',
+    'conntrack',
+    'state',
+    'statistic',
+    'limit',
+    'hashlimit',
+    'recent',
+    'time',
+    'random',
+  ],
+  ...[
+    'physdev',
+    'mac',
+    'owner',
+    'cgroup',
+    'tos',
+    'dscp',
+    'ttl',
+    'hl',
+    'length',
+    'pkttype',
+    'realm',
+    'policy',
+  ],
+  ...['socket', 'rpfilter', 'connlimit', 'connbytes', 'helper', 'quota', 'cpu', 'devgroup', 'ecn', 'tcpmss'],
+])
+
+/** Whether a match holds for a packet; undefined for one that can't be read here. */
+export function xtMatch(
+  name: string,
+  revision: number,
+  info: Uint8Array,
+  packet: Packet,
+): Answer | undefined {
+  if (always.has(name)) return 'yes'
+  if (undecided.has(name)) return 'maybe'
+  const view = new DataView(info.buffer, info.byteOffset, info.length)
+  switch (`${name} ${revision}`) {
+    case 'tcp 0':
+    case 'udp 0': {
+      const flags = view.getUint8(name === 'tcp' ? 11 : 8)
+      const isPlain = name === 'udp' || (view.getUint8(8) === 0 && view.getUint8(9) === 0)
+      return portsMatch(
+        view,
+        { source: 0, destination: 4 },
+        { flags, source: 1, destination: 2 },
+        packet,
+        isPlain,
+      )
+    }
+    case 'sctp 0': {
+      // struct xt_sctp_info: two ranges of ports, chunks, then the flags of what counts and what is inverted.
+      const [flags, inverted] = [view.getUint32(60, true), view.getUint32(64, true)]
+      if ((flags & 2) === 0) return flags === 0 ? 'yes' : 'maybe'
+      const isIn = view.getUint16(0, true) <= packet.port && packet.port <= view.getUint16(2, true)
+      return isIn === ((inverted & 2) !== 0) ? 'no' : flags === 2 ? 'yes' : 'maybe'
+    }
+    case 'multiport 0':
+    case 'multiport 1':
+      return multiport(view, revision, packet)
+    case 'addrtype 0':
+    case 'addrtype 1':
+      return addressType(view, revision)
+    case 'iprange 1':
+      return addressRange(view, info, packet)
+    default:
+      return undefined
+  }
+}
+
+function portsMatch(
+  view: DataView,
+  at: { readonly source: number; readonly destination: number },
+  bits: { readonly flags: number; readonly source: number; readonly destination: number },
+  { port }: Packet,
+  isPlain: boolean,
+): Answer {
+  const range = (from: number) => [view.getUint16(from, true), view.getUint16(from + 2, true)] as const
+  const [first, last] = range(at.destination)
+  if ((first <= port && port <= last) === ((bits.flags & bits.destination) !== 0)) return 'no'
+  const [from, to] = range(at.source)
+  const isAnySource = from === 0 && to === 0xffff && (bits.flags & bits.source) === 0
+  return isAnySource && isPlain ? 'yes' : 'maybe'
+}
+
+/** struct xt_multiport and xt_multiport_v1: in the second a port may begin a range that the next one ends. */
+function multiport(view: DataView, revision: number, { port }: Packet): Answer {
+  const [flags, ranges] = [view.getUint8(0), portRanges(view, revision)]
+  const inverted = revision === 1 && view.getUint8(47) !== 0
+  // Of the source alone, or of either.
+  if (flags === 0) return 'maybe'
+  const isIn = ranges.some(([first, last]) => first <= port && port <= last)
+  if (flags === 2) return isIn && !inverted ? 'yes' : 'maybe'
+  return isIn === inverted ? 'no' : 'yes'
+}
+
+function portRanges(view: DataView, revision: number): (readonly [number, number])[] {
+  const count = Math.min(view.getUint8(1), 15)
+  const ranges: (readonly [number, number])[] = []
+  for (let index = 0; index < count; index++) {
+    const first = view.getUint16(2 + index * 2, true)
+    const isRange = revision === 1 && view.getUint8(32 + index) !== 0
+    if (isRange) index++
+    ranges.push([first, isRange ? view.getUint16(2 + index * 2, true) : first])
+  }
+  return ranges
+}
+
+/** struct xt_addrtype_info and _v1, linux/netfilter/xt_addrtype.h; sets of 1 << RTN_*. */
+function addressType(view: DataView, revision: number): Answer {
+  const [source, destination] = [view.getUint16(0, true), view.getUint16(2, true)]
+  const inverted = revision === 1 ? (view.getUint32(4, true) & 2) !== 0 : view.getUint32(8, true) !== 0
+  const local = 1 << 2
+  // One that is limited to an interface finds an address local that this interface has.
+  const isLimited = revision === 1 && (view.getUint32(4, true) & 12) !== 0
+  if (destination !== 0 && !isLimited && ((destination & local) !== 0) === inverted) return 'no'
+  return source !== 0 || isLimited ? 'maybe' : 'yes'
+}
+
+/** struct xt_iprange_mtinfo: source from and to, destination from and to, each of 16 bytes. */
+function addressRange(view: DataView, info: Uint8Array, { address }: Packet): Answer {
+  const flags = view.getUint8(64)
+  if ((flags & 2) !== 0) {
+    const [first, last] = [32, 48].map((at) => info.subarray(at, at + address.length)) as [
+      Uint8Array,
+      Uint8Array,
+    ]
+    const isIn = between(all(address), first, last) === 'yes'
+    if (isIn === ((flags & 32) !== 0)) return 'no'
+  }
+  return (flags & 1) === 0 ? 'yes' : 'maybe'
+}
+
+const going: ReadonlySet<string> = new Set([
+  ...[
+    'MARK',
+    'CONNMARK',
+    'LOG',
+    'NFLOG',
+    'ULOG',
+    'TRACE',
+    'TEE',
+    'CT',
+    'NOTRACK',
+    'TCPMSS',
+    'CLASSIFY',
+    'AUDIT',
+  ],
+  ...[
+    'SET',
+    'HMARK',
+    'TOS',
+    'DSCP',
+    'TTL',
+    'HL',
+    'ECN',
+    'CHECKSUM',
+    'RATEEST',
+    'LED',
+    'IDLETIMER',
+    'SECMARK',
+  ],
+  ...['CONNSECMARK', 'TCPOPTSTRIP', 'CONTINUE'],
+])
+const ending: ReadonlySet<string> = new Set([
+  'ACCEPT',
+  'DROP',
+  'REJECT',
+  'NFQUEUE',
+  'QUEUE',
+  'MASQUERADE',
+  'SNAT',
+])
+const translating: ReadonlySet<string> = new Set(['DNAT', 'REDIRECT', 'NETMAP'])
+
+/** What a target does; undefined for one that is not known here, which may translate. */
+export function xtTarget(name: string): 'goes on' | 'ends' | 'translates' | undefined {
+  if (going.has(name)) return 'goes on'
+  if (ending.has(name)) return 'ends'
+  return translating.has(name) ? 'translates' : undefined
+}
+
+/** Where a target leads, in words: struct nf_nat_ipv4_multi_range_compat and nf_nat_range, linux/netfilter/nf_nat.h. */
+export function xtTranslation(name: string, revision: number, info: Uint8Array, family: 4 | 6): string {
+  if (!translating.has(name)) return `target ${name}`
+  const isOld = revision === 0 && family === 4
+  const [flagsAt, addressAt, portAt] = isOld ? [4, 8, 16] : [0, 4, 36]
+  const size = family === 4 ? 4 : 16
+  if (info.length < portAt + 2) return `target ${name}`
+  const flags = new DataView(info.buffer, info.byteOffset, info.length).getUint32(flagsAt, true)
+  const port = (flags & 2) === 0 ? undefined : info.subarray(portAt, portAt + 2)
+  if (name === 'REDIRECT') return toWords(undefined, port)
+  return toWords((flags & 1) === 0 ? new Uint8Array() : info.subarray(addressAt, addressAt + size), port)
+}
+
+/** A match in words of iptables; empty for one that says nothing. */
+export function xtMatchWords(name: string, revision: number, info: Uint8Array): string {
+  const view = new DataView(info.buffer, info.byteOffset, info.length)
+  switch (name) {
+    case 'comment':
+      return `comment "${Buffer.from(info).toString('utf8').replace(/\0.*$/s, '')}"`
+    case 'tcp':
+    case 'udp': {
+      const [first, last] = [view.getUint16(4, true), view.getUint16(6, true)]
+      const sign = (view.getUint8(name === 'tcp' ? 11 : 8) & 2) === 0 ? '' : '!= '
+      return first === 0 && last === 0xffff
+        ? ''
+        : `dport ${sign}${first === last ? first : `${first}-${last}`}`
+    }
+    case 'multiport': {
+      const sides = ['sports', 'dports', 'ports']
+      const list = portRanges(view, revision).map(([from, to]) => (from === to ? `${from}` : `${from}-${to}`))
+      return `multiport ${sides[view.getUint8(0)] ?? '…'} ${list.join(',')}`
+    }
+    case 'addrtype':
+      return (view.getUint16(2, true) & 4) === 0 ? 'addrtype …' : 'addrtype dst LOCAL'
+    default:
+      return `${name} …`
+  }
+}
