@@ -31,8 +31,15 @@ const [kindPorts, kindRate] = ['01', '02']
 /** Priority of our `ip rule`: before main (32766), after what an administrator puts first. */
 export const rulePriority = 30_000
 
-/** Fixed filter priorities, one per protocol: a priority holds one only, and equal keys collide within one. */
-export const filterPriority = { 4: 10, 6: 11, vlan: 12, direct4: 7, direct6: 8, directVlan: 9 } as const
+/**
+ * Fixed filter priorities, one per protocol: a priority holds one only, and equal keys collide within one. None above 16, the
+ * last that every mlx5 card has.
+ */
+export const filterPriority = {
+  ...{ untranslated4: 5, untranslated6: 6 },
+  ...{ direct4: 7, direct6: 8, directVlan: 9 },
+  ...{ 4: 10, 6: 11, vlan: 12 },
+} as const
 
 /** The identity of an attachment. `sha256` returns hex. */
 export function identityOf(attachment: Attachment, sha256: (text: string) => string): Identity {

@@ -47,7 +47,7 @@ function planOf(context: AddContext): Planned | undefined {
     apply: (transaction, shared) => {
       const limiter = shared.limiter ?? earlier
       const plans = [plan, ...others].map((one) => policed(one, limiter))
-      const install = () => applyBest(transaction, config, facts, plans, ground)
+      const install = () => applyBest(transaction, config, plans, ground)
       const done = earlier === undefined ? install() : withLimitOfOthers(install)
       if (done.rules.some(({ rule }) => rule.limiter !== undefined)) shared.isUsed = true
       const { nat, notes, ops } = done.plan

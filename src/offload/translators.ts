@@ -2,6 +2,7 @@
 import { CniError, code } from '../cni/error.ts'
 import type { PortKey } from '../ops/op.ts'
 import type { OffloadConfig } from './config.ts'
+import { untested } from './plan-notes.ts'
 import type { Port } from './port.ts'
 
 /** Where addresses and ports are translated: in the pod, in the eSwitch, or on the host (veth). */
@@ -50,17 +51,20 @@ function vethChoice(config: OffloadConfig, port: Port): Choice {
   return { nat: ['host'], notes }
 }
 
-/** With no representor the NIC has nothing that a rule could redirect to: its refusal is certain. */
-function wireChoice(config: OffloadConfig, { kind, name, wire }: Port): Choice {
+/** With no representor there is nothing that a rule could redirect to but the port that the frame came by. */
+function wireChoice(config: OffloadConfig, port: Port): Choice {
   refuseNicInSoftware(config)
-  const wish =
-    config.offload === 'require' ? 'offload "require"' : config.nat === 'nic' ? 'nat "nic"' : undefined
-  if (wish === undefined) return { nat: ['pod'], notes: [] }
-  throw invalid(
-    kind === 'nic'
-      ? `Cannot use ${wish} on "${name}": it is a NIC of its own, not a VF of "${wire?.uplink.name}" with its eSwitch in switchdev mode`
-      : `Cannot use ${wish} on "${wire?.uplink.name}": its eSwitch is in legacy mode, which has no representors`,
-  )
+  const { kind, name, wire } = port
+  if (config.nat === 'nic') {
+    throw invalid(
+      kind === 'nic'
+        ? `Cannot use nat "nic" on "${name}": it is a NIC of its own, not a VF of "${wire?.uplink.name}" with its eSwitch in switchdev mode`
+        : `Cannot use nat "nic" on "${wire?.uplink.name}": its eSwitch is in legacy mode, which has no representors`,
+    )
+  }
+  if (config.offload === 'require')
+    throw new CniError(code.offloadRefused, `Cannot use offload "require": ${untested(port)}`)
+  return { nat: ['pod'], notes: [] }
 }
 
 /** Nothing in the pod can translate: the eSwitch must. */
@@ -85,7 +89,7 @@ function representorChoice(config: OffloadConfig, keys: readonly PortKey[]): Cho
   }
   if (config.nat === 'pod' || config.offload === 'off' || config.directSubnets.length === 0)
     return { nat: ['pod'], notes: [] }
-  const reason = ambiguousReplies(keys) ?? untranslatable(keys)
+  const reason = ambiguousReplies(keys) ?? untranslatable(keys) ?? fragmented(keys)
   return reason === undefined
     ? { nat: ['nic', 'pod'], notes: [] }
     : { nat: ['pod'], notes: [`not with nat "nic": ${reason}`] }
@@ -110,6 +114,14 @@ function untranslatable(keys: readonly PortKey[]): string | undefined {
   return key === undefined
     ? undefined
     : `protocol "sctp" (hostPort ${key.port}) can't be translated by the NIC`
+}
+
+/** Only who has asked for the NIC by name does without. */
+function fragmented(keys: readonly PortKey[]): string | undefined {
+  const key = keys.find(({ proto }) => proto === 'udp')
+  return key === undefined
+    ? undefined
+    : `answers of protocol "udp" (hostPort ${key.port}) that the pod sends in fragments can't be translated by the NIC`
 }
 
 /** A reply carries the pod's port only: without connections one that stands for two host ports, or addresses, can't be told. */

@@ -72,6 +72,34 @@ describe('adding', () => {
     expect(sched.filters).toHaveLength(1)
   })
 
+  test('a filter without a port that is there is taken by its address', () => {
+    const sched = withClsact()
+    const { proto: _, port: __, ...rule } = spec
+    addSteer(sched.socket, pf, rule, 'off')
+    expect(() => addSteer(sched.socket, pf, { ...rule, cookie: 'f'.repeat(32) }, 'off')).toThrow(
+      `ip 10.1.0.1 is taken by a filter of priority 10 on "pf0" with cookie ${spec.cookie}`,
+    )
+  })
+
+  test('the condition on fragments makes another key; one of both is found again by its own', () => {
+    const sched = withClsact()
+    const whole: SteerSpec = { ...spec, fragments: 'none' }
+    for (const rule of [whole, spec]) addSteer(sched.socket, pf, rule, 'off')
+    const fragmentsOf = () =>
+      sched.filters.map((filter) => {
+        const { TCA_FLOWER_KEY_FLAGS: flags, TCA_FLOWER_KEY_FLAGS_MASK: mask } = flowerOf(filter) ?? {}
+        return [flags, mask]
+      })
+    expect(fragmentsOf()).toEqual([
+      [0, 1],
+      [undefined, undefined],
+    ])
+    removeSteer(sched.socket, pf, spec)
+    expect(fragmentsOf()).toEqual([[0, 1]])
+    removeSteer(sched.socket, pf, whole)
+    expect(fragmentsOf()).toEqual([])
+  })
+
   test('without a qdisc the kernel’s words come through', () => {
     expect(() => addSteer(new Sched().socket, pf, spec, 'prefer')).toThrow(
       "EINVAL: Parent Qdisc doesn't exists",

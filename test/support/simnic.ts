@@ -92,7 +92,7 @@ export async function bridgedVf(lab: Lab, card: Card, bridge: string): Promise<s
   return vf.trim()
 }
 
-/** Writes a knob: `max_rules`, `profile`, `liar`, `fail_next` or `tx_capacity` (see hack/simnic/README.md). */
+/** Writes a knob: `max_rules`, `profile`, `liar`, `fail_next`, `fragments` or `tx_capacity` (see hack/simnic/README.md). */
 export async function knob(lab: Lab, card: Card, name: string, value: string | number): Promise<void> {
   await lab.must(`echo '${value}' >${card.debugfs}/${name}`)
 }
