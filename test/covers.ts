@@ -131,6 +131,7 @@ export const covers: Readonly<Record<string, readonly string[]>> = {
   'offload/rate-drivers': ['offload/rate-plan'],
   'offload/rates-removal': ['offload/handover', 'native/rates-detour'],
   'offload/record': ['ops/record'],
+  'offload/neighbours': ['offload/shared-rules', 'offload/translators'],
   'offload/offer': ['offload/install', 'lab/offload-fragments'],
   'offload/steering': ['offload/plan'],
   'offload/teardown-config': ['offload/config'],

@@ -7,21 +7,10 @@ import type { Port } from './port.ts'
 import { isLoopback } from './port-rules.ts'
 
 /** Of a translation in the NIC. */
-export function nicNotes(
-  { directSubnets }: Pick<OffloadConfig, 'directSubnets'>,
-  { port: { vf, wire } }: Pick<OffloadFacts, 'port'>,
-): string[] {
+export function nicNotes({ directSubnets }: Pick<OffloadConfig, 'directSubnets'>): string[] {
   const who = ['the node', 'VFs of the same card', ...directSubnets].join(', ')
-  const unknown = [...(wire?.uplink.vfs ?? [])].flatMap(([index, { mac }]) =>
-    index !== vf?.index && (mac === undefined || /^[0:]+$/.test(mac)) ? [index] : [],
-  )
   return [
     `the NIC translates without connections: only ${who} reach the pod's own ports directly; ICMP errors are not translated, and what the pod sends in fragments to others is dropped`,
-    ...(unknown.length === 0
-      ? []
-      : [
-          `VF ${unknown.join(', ')} of the same card: the PF knows no MAC of theirs, so they do not reach the pod's own ports`,
-        ]),
   ]
 }
 

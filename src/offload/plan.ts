@@ -76,7 +76,7 @@ export function planPorts(config: OffloadConfig, facts: OffloadFacts, identity: 
     notes: [
       ...replies.notes,
       ...choices.notes,
-      ...(nat === 'nic' ? nicNotes(config, facts) : []),
+      ...(nat === 'nic' ? nicNotes(config) : []),
       ...uplinkNotes(config, facts, keys),
       ...loopbackNotes(config, keys),
     ],

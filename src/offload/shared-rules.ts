@@ -5,6 +5,7 @@
 import { ipFamily } from '../lib/ip.ts'
 import type { PortKey, SteerSpec } from '../ops/op.ts'
 import { filterPriority } from './identity.ts'
+import { neighbourMacs } from './neighbours.ts'
 import type { Port, Wire } from './port.ts'
 import { isLoopback } from './port-rules.ts'
 import { on } from './steering.ts'
@@ -67,7 +68,7 @@ function untranslated(
   keys: readonly PortKey[],
   { port, wire, cookie, nodeAddresses }: SharedContext,
 ): SteerSpec[] {
-  const macs = neighbourMacs(port, wire)
+  const macs = neighbourMacs(port)
   return podAddresses(keys).flatMap((address): SteerSpec[] => {
     const family = ipFamily(address)
     const rule: SteerSpec = {
@@ -116,15 +117,6 @@ function fragmentsKept(
 function podAddresses(keys: readonly PortKey[]): string[] {
   return [...new Set(keys.map(({ toAddress }) => toAddress))]
 }
-
-/** MACs of the PF's other VFs, as far as the PF knows them. */
-function neighbourMacs({ vf, mac: own }: Port, { uplink }: Wire): string[] {
-  const macs = [...(uplink.vfs ?? [])].flatMap(([index, { mac }]) => (index === vf?.index ? [] : (mac ?? [])))
-  return [...new Set(macs)].filter((mac) => mac !== own && mac !== noMac)
-}
-
-/** What PFs say of a VF whose MAC nobody has set. */
-const noMac = '00:00:00:00:00:00'
 
 function onRepresentor({ representor, uplink }: Wire): ReturnType<typeof on> {
   return on(representor ?? uplink)

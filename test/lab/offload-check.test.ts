@@ -13,7 +13,7 @@ import {
   staticIpam,
   testRuntime,
 } from '../support/plugins.ts'
-import { type Card, loadSimnic, setMode, unloadSimnic } from '../support/simnic.ts'
+import { type Card, loadSimnic, setMode, setVfMacs, unloadSimnic } from '../support/simnic.ts'
 import { buildTopology, deletePod, HOST, newPod, type Topology, tearDown } from '../support/topology.ts'
 
 const portMappings = [
@@ -35,6 +35,7 @@ beforeAll(async () => {
   ;[card] = (await loadSimnic(vm)) as [Card]
   net = await buildTopology(vm, card, 2)
   await setMode(vm, card, 'switchdev')
+  await setVfMacs(vm, card)
   await vm.must(`ip link set ${card.pf}rep0 up; ip link set ${card.pf}rep1 up`)
 })
 afterAll(async () => {

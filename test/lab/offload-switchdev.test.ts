@@ -16,7 +16,15 @@ import {
   testRuntime,
 } from '../support/plugins.ts'
 import { stateDifferences, stateScript } from '../support/port-state.ts'
-import { type Card, hardwareRules, knob, loadSimnic, setMode, unloadSimnic } from '../support/simnic.ts'
+import {
+  type Card,
+  hardwareRules,
+  knob,
+  loadSimnic,
+  setMode,
+  setVfMacs,
+  unloadSimnic,
+} from '../support/simnic.ts'
 import { diffSnapshot, type Snapshot, snapshot } from '../support/snapshot.ts'
 import {
   buildTopology,
@@ -65,6 +73,7 @@ beforeAll(async () => {
   ;[card] = (await loadSimnic(vm)) as [Card]
   net = await buildTopology(vm, card, 2)
   await setMode(vm, card, 'switchdev')
+  await setVfMacs(vm, card)
   await vm.must(`ip link set ${card.pf}rep0 up; ip link set ${card.pf}rep1 up`)
   await newPod(vm, 'pod-one')
   host = await snapshot(vm)

@@ -17,7 +17,15 @@ import {
 } from '../support/plugins.ts'
 import { stateDifferences, stateScript } from '../support/port-state.ts'
 import { type SctpServer, serveSctp } from '../support/sctp.ts'
-import { type Card, hardwareRules, knob, loadSimnic, setMode, unloadSimnic } from '../support/simnic.ts'
+import {
+  type Card,
+  hardwareRules,
+  knob,
+  loadSimnic,
+  setMode,
+  setVfMacs,
+  unloadSimnic,
+} from '../support/simnic.ts'
 import { diffSnapshot, snapshot } from '../support/snapshot.ts'
 import {
   buildTopology,
@@ -53,6 +61,7 @@ beforeAll(async () => {
   ;[card, second] = (await loadSimnic(vm, { cards: 2 })) as [Card, Card]
   net = await buildTopology(vm, card, 2)
   await setMode(vm, card, 'switchdev')
+  await setVfMacs(vm, card)
   // Addresses of their own would come some time after the first look at the host.
   await vm.must(`modprobe uio_pci_generic
     for rep in 0 1; do echo 1 >/proc/sys/net/ipv6/conf/${card.pf}rep$rep/disable_ipv6; done
