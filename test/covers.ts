@@ -116,7 +116,6 @@ export const covers: Readonly<Record<string, readonly string[]>> = {
   'offload/check': ['native/ports-check', 'lab/offload-check'],
   'offload/clsact': ['offload/remove', 'offload/gc'],
   'offload/debris': ['native/debris'],
-  'offload/facts': ['offload/plan'],
   'offload/filters': ['offload/remove'],
   'offload/liars': ['offload/report', 'lab/offload-coexist'],
   'offload/names': ['offload/entries'],

@@ -96,6 +96,6 @@ function aroundUplink(
   { name, slaveKind }: LinkFacts,
 ): Pick<OffloadFacts, 'forwards' | 'bond'> {
   const isOn = (family: 4 | 6) => kernel.sysctl('host', forwardKeys[family]) !== '0'
-  const bond = bonds.has(slaveKind) ? masterOf(name) : undefined
+  const bond = bonds.has(slaveKind) ? (masterOf(name) ?? `a ${slaveKind}`) : undefined
   return { forwards: { 4: isOn(4), 6: isOn(6) }, ...(bond === undefined ? {} : { bond }) }
 }

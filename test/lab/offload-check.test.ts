@@ -35,7 +35,6 @@ beforeAll(async () => {
   ;[card] = (await loadSimnic(vm)) as [Card]
   net = await buildTopology(vm, card, 2)
   await setMode(vm, card, 'switchdev')
-  await setVfMacs(vm, card)
   await vm.must(`ip link set ${card.pf}rep0 up; ip link set ${card.pf}rep1 up`)
 })
 afterAll(async () => {
@@ -288,6 +287,7 @@ describe('nat pod', () => {
 })
 
 test('nat nic: every byte of a translation, and its checksums', async () => {
+  await setVfMacs(vm, card)
   await add({ nat: 'nic' })
   expect(await check()).toMatchObject({ code: 0, stdout: '', stderr: '' })
   await rulesNamed([

@@ -313,6 +313,14 @@ describe('switchdev mode', () => {
       expect(await hardwareRules(vm, card)).toHaveLength(1)
       await vm.must(`tc qdisc del dev ${card.pf} clsact`)
     }
+    // Ours are for no fragment.
+    await vm.must(
+      `tc qdisc add dev ${card.pf} clsact; ${inNic('drop').replace('skip_sw', 'skip_sw ip_flags frag')}`,
+    )
+    await unchanged(async () => {
+      await served({ offload: 'require' })
+    })
+    await vm.must(`tc qdisc del dev ${card.pf} clsact`)
   })
 
   test('a filter of others in the NIC that hands frames to the host: rules in software serve the port', async () => {

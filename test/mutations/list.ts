@@ -7,6 +7,7 @@ import type { Mutation } from './mutation.ts'
 import { netlink } from './netlink.ts'
 import { nic } from './nic.ts'
 import { offload } from './offload.ts'
+import { offloadSteering } from './offload-steering.ts'
 import { ops } from './ops.ts'
 import { shim } from './shim.ts'
 import { sys } from './sys.ts'
@@ -16,6 +17,7 @@ export const mutations: readonly Mutation[] = [
   ...attach,
   ...attachOwners,
   ...offload,
+  ...offloadSteering,
   ...kernel,
   ...netlink,
   ...nic,

@@ -156,6 +156,13 @@ group('one mapping', () => {
     ])
   })
 
+  test('legacy mode is not offered to the NIC, a representor is', () => {
+    expect(plan().unoffered).toBe(true)
+    const representor = linkOf('pf0vf0', 7, '02:00:00:00:00:77')
+    const switchdev = { ...wired({ representor }), kind: 'representor' as const }
+    expect(plan({ port: switchdev }).unoffered).toBeUndefined()
+  })
+
   test('the reservation is taken back last', () => {
     const back = plan().ops.map(invert).reverse()
     expect(back.map((op) => op?.do)).toEqual(['steer.del', 'clsact.del', 'nft.drop', 'ports.release'])

@@ -17,7 +17,7 @@ const vfs: LinkFacts['vfs'] = new Map<number, VfAttributes>([
   [4, {}],
 ])
 const wire = { uplink: link('pf0', 2, { vfs }), vlan: 0, representor: link('rep0', 7) } as Wire
-const port = { vf: { pf: '0000:3b:00.0', index: 0 }, mac: own } as Port
+const port = { vf: { pf: '0000:3b:00.0', index: 0 }, mac: own, wire } as Port
 const v4: PortKey = { address: '10.1.0.1', proto: 'udp', port: 5353, toAddress: '10.1.0.5', toPort: 53 }
 const v6: PortKey = { ...v4, address: 'fd00:1::1', toAddress: 'fd00:1::5' }
 const tcp: PortKey = { ...v4, proto: 'tcp', port: 8080, toPort: 80 }

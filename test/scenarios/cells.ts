@@ -114,7 +114,7 @@ export async function runCell(bed: PortBed, { config, maxRules, becomes }: Cell)
       const busy = 'rules' in becomes && becomes.rules === 'nic'
       // Rules that let pass are for the node and for neighbours.
       const inTable = (await hardwareRules(lab, card))
-        .filter(({ text }) => !text.endsWith('pass'))
+        .filter(({ text }) => !text.endsWith(' ok'))
         .map(({ packets }) => packets > 0)
       expect(inTable).toEqual(busy ? inTable.map(() => true) : [])
     }

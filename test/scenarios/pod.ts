@@ -122,7 +122,7 @@ export const podScenarios: readonly Scenario[] = [
     id: 'N5',
     title: 'a datagram in fragments reaches the pod itself and, by the host’s stack, the mapped port',
     holds: tracked,
-    shown: [at('igb'), at('simnic-full')],
+    shown: [at('igb')],
     run: async ({ one, add, natConfig, node, kind }) => {
       await add(one, USUAL, { config: natConfig })
       for (const client of node.clients) {
