@@ -17,7 +17,7 @@ export const offloadSteering: readonly Mutation[] = [
     mistake: 'As offload-first-fragment, on a card: the datagram does not arrive.',
     old: "const whole = { fragments: 'none' } as const",
     now: 'const whole = {} as const',
-    test: ['lab/offload-fragments.test.ts', 'fragments: first; {}'],
+    test: ['lab/offload-fragments.test.ts', 'datagrams of every size arrive'],
     tier: 'lab',
   },
   {
@@ -50,7 +50,7 @@ export const offloadSteering: readonly Mutation[] = [
   {
     id: 'offload-auto-fragments',
     file: 'src/offload/translators.ts',
-    mistake: 'nat "auto" has the NIC translate UDP, and answers in fragments are lost.',
+    mistake: 'With nat "auto" the NIC translates UDP, and answers in fragments are lost.',
     old: ' ?? fragmented(keys)',
     now: '',
     test: ['offload/plan.test.ts', 'auto: in the NIC where direct networks are named'],
@@ -62,7 +62,7 @@ export const offloadSteering: readonly Mutation[] = [
     mistake: 'With nat "nic" the pod’s answers to the node are translated and sent to the wire.',
     old: '      ...peers.map((one) => ({ ...rule, peer:',
     now: '      ...peers.slice(1).map((one) => ({ ...rule, peer:',
-    test: ['lab/offload-nic.test.ts', 'direct networks: nobody'],
+    test: ['lab/offload-nic.test.ts', 'reach all ports, past the wire'],
     tier: 'lab',
   },
   {
@@ -77,7 +77,7 @@ export const offloadSteering: readonly Mutation[] = [
   {
     id: 'offload-neighbour-unknown',
     file: 'src/offload/translators.ts',
-    mistake: 'nat "nic" is accepted although nobody knows the MAC of a VF of the card.',
+    mistake: 'ADD takes nat "nic" although nobody knows the MAC of a VF of the card.',
     old: 'ambiguousReplies(keys) ?? strangers(port)\n',
     now: 'ambiguousReplies(keys)\n',
     test: ['offload/translators.test.ts', 'whose MAC nobody has set'],
@@ -102,7 +102,7 @@ export const offloadSteering: readonly Mutation[] = [
     tier: 'quick',
   },
   {
-    id: 'offload-fragment-key-lost',
+    id: 'kernel-fragment-key-lost',
     file: 'src/kernel/steer-filter.ts',
     mistake: 'The condition on fragments does not come to the kernel.',
     old: '...(spec.fragments === undefined ? {} : fragmentKeys[spec.fragments]),',
