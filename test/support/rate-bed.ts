@@ -1,7 +1,7 @@
 // A simulated card in switchdev mode for limits: its uplink is a port of a bridge that has the node's addresses, as a node
 // has them whose VMs and pods are on one network.
 import type { Lab } from '../../hack/lab/lab.ts'
-import { type Card, loadSimnic, type SimnicOptions, setMode, setVfMacs, unloadSimnic } from './simnic.ts'
+import { type Card, loadSimnic, type SimnicOptions, setMode, unloadSimnic } from './simnic.ts'
 import { buildTopology, CLIENT_A, HOST, isReachable, type Topology, tearDown } from './topology.ts'
 
 /** The bridge's name. */
@@ -19,7 +19,6 @@ export async function makeRateBed(vm: Lab, options: SimnicOptions = {}): Promise
   const [card] = (await loadSimnic(vm, options)) as [Card]
   const net = await buildTopology(vm, card, 2)
   await setMode(vm, card, 'switchdev')
-  await setVfMacs(vm, card)
   await vm.must(`set -e
     ip link add ${RATE_BRIDGE} address ${net.pfMac} up type bridge stp_state 0 forward_delay 0 mcast_snooping 0
     ip address flush dev ${card.pf}
