@@ -250,6 +250,33 @@ test('a NIC of its own is served by the uplink that the config names, and by non
   expect(stateDifferences(attached, await lookAtState())).toEqual([])
 })
 
+test('an uplink that is a port of a bond: that a failover ends the mappings is said and written down', async () => {
+  list = listOf(attachConfig('', { deviceID: undefined, device: second.pf, ipam }), {
+    ...{ type: 'vf-offload', capabilities: { portMappings: true }, uplink: 'slave0' },
+  })
+  const [attach, ours] = list.plugins
+  if (attach === undefined || ours === undefined) throw new Error('no plugins')
+  await vm.must(`set -e
+    ip link add slave0 type dummy
+    ip link add bond7 type bond mode active-backup miimon 100
+    ip link set slave0 master bond7
+    ip link set bond7 up
+    ip address add 192.0.2.77/24 dev bond7`)
+  try {
+    const result = await runtime.add({ ...list, plugins: [attach] }, pod())
+    const ports = [{ hostPort: 8080, containerPort: 80, protocol: 'tcp', hostIP: '192.0.2.77' }]
+    const { code, stdout, stderr } = await runtime.call('ADD', list, ours, pod(ports), { prevResult: result })
+    expect({ code, stdout }).toMatchObject({ code: 0 })
+    const words = '"slave0" is a port of "bond7": the mappings are on this port alone'
+    expect(stderr).toContain(words)
+    const report = await vm.must('cat /var/lib/cni/vf-flower/offload/report/*.json')
+    expect((JSON.parse(report) as { notes: string[] }).notes.join()).toContain(words)
+    await silently(runtime.call('DEL', list, ours, pod(ports), { prevResult: result }))
+  } finally {
+    await vm.must('ip link del bond7; ip link del slave0')
+  }
+})
+
 // Scenario P18 (test/lab/offload-scenarios-simnic.test.ts) has the bytes, and the refusal where the NIC would have to translate.
 test('SCTP by a representor with offload "require": steered in the NIC, translated in the pod', async () => {
   const ports = [{ hostPort: 7000, containerPort: 7001, protocol: 'sctp' }]
