@@ -58,20 +58,22 @@ function applyPlan(
 ): Pick<Installed, 'rules' | 'notes'> {
   const { groups, inSoftware = [] } = plan
   transaction.apply(plan.ops)
+  // Before all others: nothing that these keep back may leave meanwhile.
+  const kept = transaction.apply(inSoftware.flatMap(({ rules }) => rules.map((rule) => steer(rule, 'off'))))
   const isAsked = config.offload !== 'off' && plan.unoffered !== true
   const { tried, notes } = isAsked ? offerAll(transaction, plan, ground) : { tried: [], notes: [] }
   const mappings = groups.map((group, at): Tried => tried[at] ?? { group })
   const left = mappings.filter(({ outcomes }) => outcomes === undefined)
   const [first] = left
   if (first !== undefined) refuseTaken(ground, ground.hardware === undefined ? first.refusal : undefined)
-  const all = [...inSoftware.map((group): Tried => ({ group })), ...mappings]
-  const rules = all.flatMap(({ group, outcomes }) => (outcomes === undefined ? group.rules : []))
-  const rest = transaction.apply(rules.map((rule) => steer(rule, 'off')))
+  const rules = left.flatMap(({ group }) => group.rules)
+  const rest = [...kept, ...transaction.apply(rules.map((rule) => steer(rule, 'off')))]
   return {
-    rules: all.flatMap(({ group, outcomes, refusal }) =>
-      group.rules.map((rule, at) =>
-        ruleReport(group, rule, outcomes === undefined ? rest.shift() : outcomes[at], refusal),
-      ),
+    rules: [...inSoftware.map((group): Tried => ({ group })), ...mappings].flatMap(
+      ({ group, outcomes, refusal }) =>
+        group.rules.map((rule, at) =>
+          ruleReport(group, rule, outcomes === undefined ? rest.shift() : outcomes[at], refusal),
+        ),
     ),
     notes,
   }

@@ -262,8 +262,8 @@ test('rules for software are made there, and their place says nothing of the map
   const inSoftware = [{ mapping: 'fragments', rules: [rule({ fragments: 'only' })] }]
   const { done, asked } = install({}, [planOf([rule()], { inSoftware })])
   expect(asked.map((op) => op.do === 'steer.add' && [op.rule.fragments, op.offload])).toEqual([
-    [undefined, 'require'],
     ['only', 'off'],
+    [undefined, 'require'],
   ])
   expect(done.rules.map(({ mapping, where, refusal }) => [mapping, where, refusal])).toEqual([
     ['fragments', 'host', undefined],
