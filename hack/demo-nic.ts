@@ -35,6 +35,7 @@ const BYTES = 100_000
 interface Shown {
   readonly plugin: string
   readonly rules: readonly {
+    readonly mapping: string
     readonly line: string
     readonly where: string
     readonly counters: { readonly hardware: Counted; readonly software: Counted }
@@ -140,8 +141,9 @@ async function report(lab: Lab, card: Card, nat: 'pod' | 'nic'): Promise<void> {
   step('vfctl show: where each rule runs, with its counters')
   console.log(indent(await lab.must(`${dist}/vfctl show ${POD.name}`)))
   const shown = JSON.parse(await lab.must(`${dist}/vfctl show --json ${POD.name}`)) as Shown[]
-  const rules = shown.flatMap((one) => one.rules)
-  const table = await hardwareRules(lab, card)
+  // Others are for fragments, and for what goes to the node.
+  const rules = shown.flatMap((one) => one.rules.filter(({ mapping }) => mapping.includes(' -> ')))
+  const table = (await hardwareRules(lab, card)).filter(({ text }) => !text.endsWith(' ok'))
   // Both families in both directions.
   if (rules.length !== 4) throw new Error(`there are ${rules.length} rules, expected 4`)
   for (const { line, where, counters } of rules) {

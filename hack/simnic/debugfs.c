@@ -82,6 +82,31 @@ static int simnic_profile_set(struct simnic_knobs *knobs, char *text)
 }
 SIMNIC_KNOB(profile);
 
+static const char * const simnic_fragments_names[SIMNIC_FRAGMENTS] = {
+	[SIMNIC_FRAGMENTS_FIRST] = "first",
+	[SIMNIC_FRAGMENTS_NONE] = "none",
+	[SIMNIC_FRAGMENTS_REFUSE] = "refuse",
+};
+
+static int simnic_fragments_show(struct seq_file *s, void *unused)
+{
+	struct simnic_hw *hw = s->private;
+
+	seq_printf(s, "%s\n", simnic_fragments_names[hw->knobs.fragments]);
+	return 0;
+}
+
+static int simnic_fragments_set(struct simnic_knobs *knobs, char *text)
+{
+	int fragments = match_string(simnic_fragments_names, SIMNIC_FRAGMENTS, text);
+
+	if (fragments < 0)
+		return -EINVAL;
+	WRITE_ONCE(knobs->fragments, fragments);
+	return 0;
+}
+SIMNIC_KNOB(fragments);
+
 static int simnic_liar_show(struct seq_file *s, void *unused)
 {
 	struct simnic_hw *hw = s->private;
@@ -210,6 +235,7 @@ void simnic_debugfs_add(struct simnic_hw *hw)
 	hw->debugfs = dir;
 	debugfs_create_u32("max_rules", 0600, dir, &hw->knobs.max_rules);
 	debugfs_create_file("profile", 0600, dir, hw, &simnic_profile_fops);
+	debugfs_create_file("fragments", 0600, dir, hw, &simnic_fragments_fops);
 	debugfs_create_file("liar", 0600, dir, hw, &simnic_liar_fops);
 	debugfs_create_file("fail_next", 0600, dir, hw, &simnic_fail_next_fops);
 	debugfs_create_file_unsafe("tx_capacity", 0600, dir, hw, &simnic_tx_capacity_fops);

@@ -19,8 +19,10 @@ static void simnic_parse_ports(struct simnic_pass *pass, unsigned int off)
 	if (pass->key.ip_proto != IPPROTO_TCP && pass->key.ip_proto != IPPROTO_UDP &&
 	    pass->key.ip_proto != IPPROTO_SCTP)
 		return;
-	/* Ports are in the first fragment only. */
-	if (pass->key.fragment && !pass->key.first_fragment)
+	/* Ports are in the first fragment only, and some cards do not look there. */
+	if (pass->key.fragment &&
+	    (!pass->key.first_fragment ||
+	     READ_ONCE(pass->hw->knobs.fragments) == SIMNIC_FRAGMENTS_NONE))
 		return;
 	if (!simnic_has(pass, off, 8))
 		return;

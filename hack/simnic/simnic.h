@@ -144,9 +144,18 @@ enum simnic_profile {
 	SIMNIC_PROFILES
 };
 
+/* What the card makes of fragments */
+enum simnic_fragments {
+	SIMNIC_FRAGMENTS_FIRST,		/* ports are read in the first one */
+	SIMNIC_FRAGMENTS_NONE,		/* in none */
+	SIMNIC_FRAGMENTS_REFUSE,	/* in the first one, and rules cannot ask for fragments */
+	SIMNIC_FRAGMENTS
+};
+
 /* Refusal knobs, all through debugfs; under hw->knobs_lock */
 struct simnic_knobs {
 	u32 max_rules;
+	enum simnic_fragments fragments;
 	enum simnic_profile profile;
 	u32 fail_count;
 	int fail_errno;			/* positive */

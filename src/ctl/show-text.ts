@@ -33,6 +33,10 @@ function paragraph(shown: Shown): string[] {
     lines.push(...own.flatMap(ruleLines), ...host.map(hostLine))
     if (isOneWay(own)) lines.push(oneWayWords)
   }
+  const names = new Set(mappings.map(({ mapping }) => mapping))
+  const shared = rules.filter(({ mapping }) => !names.has(mapping))
+  for (const name of new Set(shared.map(({ mapping }) => mapping)))
+    lines.push(`  ${name}:`, ...shared.filter(({ mapping }) => mapping === name).flatMap(ruleLines))
   for (const { direction, rate, where = 'nowhere', means = 'not finished', refusals = [], parts } of limits) {
     const what = direction === 'toPod' ? 'what comes to the pod' : 'what the pod sends'
     lines.push(`  ${what} is limited to ${rate} bit/s: ${places[where]} (${means})`)

@@ -7,7 +7,7 @@ import { ipFromBytes } from '../lib/ip.ts'
 import { hexOctets } from '../lib/mac.ts'
 import type { Action } from '../netlink/tc/action.ts'
 import { actionsOf, flagsOf, flowerOf, placeOf, u32Of } from '../netlink/tc/filter.ts'
-import { type Flower, TCA_CLS_FLAGS } from '../netlink/tc/flower.ts'
+import { type Flower, TCA_CLS_FLAGS, TCA_FLOWER_KEY_FLAGS } from '../netlink/tc/flower.ts'
 import { CLSACT_EGRESS, type Tc } from '../netlink/tc/msg.ts'
 import type { Pedit } from '../netlink/tc/pedit.ts'
 
@@ -85,7 +85,16 @@ function keyWords(flower: Flower): string {
     const shown = format === undefined ? show(value) : format(value as never)
     return [`${word} ${shown}${mask === undefined || allOnes.has(mask) ? '' : `/${show(mask)}`}`]
   })
+  const [flags, bits] = [take('TCA_FLOWER_KEY_FLAGS'), take('TCA_FLOWER_KEY_FLAGS_MASK')]
+  if (flags !== undefined) words.push(fragmentWords(flags, bits))
   return [...words, ...[...left].map(([name, value]) => `${name} ${show(value)}`)].join(' ')
+}
+
+/** tc's words of the condition that our own filters have; of others the numbers. */
+function fragmentWords(flags: unknown, bits: unknown): string {
+  const { TCA_FLOWER_KEY_FLAGS_IS_FRAGMENT: bit } = TCA_FLOWER_KEY_FLAGS
+  if (bits === bit) return `ip_flags ${flags === bit ? 'frag' : 'nofrag'}`
+  return `TCA_FLOWER_KEY_FLAGS ${show(flags)}${bits === undefined ? '' : `/${show(bits)}`}`
 }
 
 function flagWords(flags: number): string {

@@ -12,6 +12,7 @@ import {
   redirectTo,
   rewrite,
   updateChecksums,
+  verdict,
 } from '../netlink/tc/action.ts'
 import { TCA_CSUM_UPDATE_FLAG } from '../netlink/tc/csum.ts'
 import { newFilter } from '../netlink/tc/filter.ts'
@@ -92,6 +93,7 @@ const redirecting = (purpose: keyof Needs): Trial => ['mirred', purpose, () => r
 const mappers: readonly Trial[] = [
   redirecting('steering'),
   ['pedit', 'steering', () => rewrite(peditRewrite({ ethDst: '02:00:00:00:00:01' }, TC_ACT.TC_ACT_PIPE))],
+  ['gact', 'translation', () => verdict(TC_ACT.TC_ACT_OK)],
   ['csum', 'translation', () => updateChecksums(TCA_CSUM_UPDATE_FLAG.TCA_CSUM_UPDATE_FLAG_TCP)],
   ['vlan', 'tags', () => popVlan()],
 ]

@@ -10,11 +10,12 @@ import {
   redirectTo,
   rewrite,
   updateChecksums,
+  verdict,
 } from '../netlink/tc/action.ts'
 import { TCA_CSUM_UPDATE_FLAG } from '../netlink/tc/csum.ts'
 import { compareEcho } from '../netlink/tc/echo.ts'
 import { actionsOf, type FilterPlace, isInHardware } from '../netlink/tc/filter.ts'
-import { type Flower, TCA_CLS_FLAGS } from '../netlink/tc/flower.ts'
+import { type Flower, TCA_CLS_FLAGS, TCA_FLOWER_KEY_FLAGS } from '../netlink/tc/flower.ts'
 import { TC_ACT } from '../netlink/tc/gact.ts'
 import { CLSACT_INGRESS, filterInfo, type Tc } from '../netlink/tc/msg.ts'
 import { peditRewrite, type Rewrite } from '../netlink/tc/pedit.ts'
@@ -83,11 +84,22 @@ function actionsFor(spec: SteerSpec, ifindex: number): Action[] {
   // Without a cookie: a shared action would take it for its own.
   if (spec.limiter !== undefined) actions.push(limitByIndex(spec.limiter))
   if (spec.push !== undefined) actions.push(pushVlan(spec.push, cookie))
-  actions.push(redirectTo(spec.out?.ifindex ?? ifindex, cookie))
+  actions.push(
+    spec.verdict === undefined
+      ? redirectTo(spec.out?.ifindex ?? ifindex, cookie)
+      : verdict(verdicts[spec.verdict], cookie),
+  )
   return actions
 }
 
-/** One mask shape per family for the life of the program: only then the kernel refuses equal keys (EEXIST). */
+const verdicts = { pass: TC_ACT.TC_ACT_OK, drop: TC_ACT.TC_ACT_SHOT } as const
+
+/**
+ * The kernel refuses equal keys (EEXIST) only within one mask, so keys of the same kind have one mask for the life of the
+ * program. The exception are filters with and without the condition on fragments, which a NIC may not know: of two with the
+ * same port the kernel takes both. That no port has two owners is ensured before any filter by the reservation in the host's
+ * table (host-ports.ts), which knows no masks.
+ */
 export function steerKey(spec: SteerSpec): Flower {
   const v4 = ipFamily(spec.address) === 4
   const network = v4 ? ETH_P.ETH_P_IP : ETH_P.ETH_P_IPV6
@@ -95,13 +107,14 @@ export function steerKey(spec: SteerSpec): Flower {
   const [own, other] = isSource ? (['SRC', 'DST'] as const) : (['DST', 'SRC'] as const)
   const family = v4 ? 'IPV4' : 'IPV6'
   const peer = spec.peer === undefined ? undefined : networkOf(parseCidr(spec.peer))
-  const proto = spec.proto.toUpperCase() as Uppercase<Proto>
+  const proto = spec.proto?.toUpperCase() as Uppercase<Proto> | undefined
   return {
     TCA_FLOWER_KEY_ETH_TYPE: etherTypeOf(spec),
+    ...(spec.mac === undefined ? {} : { TCA_FLOWER_KEY_ETH_DST: spec.mac }),
     ...(spec.vlan === undefined
       ? {}
       : { TCA_FLOWER_KEY_VLAN_ID: spec.vlan, TCA_FLOWER_KEY_VLAN_ETH_TYPE: network }),
-    TCA_FLOWER_KEY_IP_PROTO: IPPROTO[`IPPROTO_${proto}`],
+    ...(proto === undefined ? {} : { TCA_FLOWER_KEY_IP_PROTO: IPPROTO[`IPPROTO_${proto}`] }),
     [`TCA_FLOWER_KEY_${family}_${own}`]: spec.address,
     ...(peer === undefined
       ? {}
@@ -109,9 +122,18 @@ export function steerKey(spec: SteerSpec): Flower {
           [`TCA_FLOWER_KEY_${family}_${other}`]: peer.ip,
           [`TCA_FLOWER_KEY_${family}_${other}_MASK`]: maskOf(peer),
         }),
-    [`TCA_FLOWER_KEY_${proto}_${own}`]: spec.port,
+    ...(proto === undefined || spec.port === undefined
+      ? {}
+      : { [`TCA_FLOWER_KEY_${proto}_${own}`]: spec.port }),
+    ...(spec.fragments === undefined ? {} : fragmentKeys[spec.fragments]),
   }
 }
+
+const { TCA_FLOWER_KEY_FLAGS_IS_FRAGMENT: isFragment } = TCA_FLOWER_KEY_FLAGS
+const fragmentKeys = {
+  none: { TCA_FLOWER_KEY_FLAGS: 0, TCA_FLOWER_KEY_FLAGS_MASK: isFragment },
+  only: { TCA_FLOWER_KEY_FLAGS: isFragment, TCA_FLOWER_KEY_FLAGS_MASK: isFragment },
+} as const
 
 function maskOf({ ip, prefix }: Cidr): string {
   const all = parseIp(ipFamily(ip) === 4 ? '255.255.255.255' : 'ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff')

@@ -83,12 +83,20 @@ function lookAt(socket: NetlinkSocket): (steer: Steer) => Tc[] {
     // Behind a VLAN tag the kernel shows the inner EtherType; the slot's protocol is the outer one.
     const { TCA_FLOWER_KEY_ETH_TYPE: protocol, ...wanted } = steerKey(spec)
     const keys = Object.entries(wanted)
+    const conditions = new Set(Object.keys(wanted))
     return filters.filter((filter) => {
       const [place, found] = [placeOf(filter), flowerOf(filter)]
       if (found === undefined || place.priority !== spec.prio || place.protocol !== protocol) return false
-      return keys.every(([key, value]) => found[key as keyof Flower] === value)
+      // One with more conditions is another filter, whatever it has in common with this one.
+      const isSame = Object.keys(found).every((key) => !isCondition(key) || conditions.has(key))
+      return isSame && keys.every(([key, value]) => found[key as keyof Flower] === value)
     })
   }
+}
+
+/** The EtherType is not compared: see above. Of a mask the kernel shows also what nobody gave it. */
+function isCondition(name: string): boolean {
+  return name.startsWith('TCA_FLOWER_KEY_') && name !== 'TCA_FLOWER_KEY_ETH_TYPE' && !name.endsWith('_MASK')
 }
 
 /** Who has the key of a filter that the kernel refused for it (EEXIST). */

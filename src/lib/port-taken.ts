@@ -1,8 +1,8 @@
-/** Protocol, address and port. */
+/** Protocol, address and port; without these all of the address. */
 interface Key {
-  readonly proto: string
+  readonly proto?: string
   readonly address: string
-  readonly port: number
+  readonly port?: number
 }
 
 /** A host port belongs to somebody else already. */
@@ -13,7 +13,8 @@ export class PortTaken extends Error {
   readonly cookie: string | undefined
 
   constructor(key: Key, owner: string, cookie?: string) {
-    super(`${key.proto} ${key.address} port ${key.port} is taken by ${owner}`)
+    const { proto = 'ip', address, port } = key
+    super(`${proto} ${address}${port === undefined ? '' : ` port ${port}`} is taken by ${owner}`)
     this.name = 'PortTaken'
     this.key = key
     this.owner = owner

@@ -1,10 +1,12 @@
 /** What port mappings must know about the node beside the pod's port: addresses on both sides, and the pod's routes. */
 import type { Result } from '../cni/result.ts'
-import type { AddressFacts, RouteFacts, SourceRuleFacts } from '../kernel/facts.ts'
+import type { AddressFacts, LinkFacts, RouteFacts, SourceRuleFacts } from '../kernel/facts.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import { ipFamily, parseCidr } from '../lib/ip.ts'
+import { masterOf } from '../nic/netdev.ts'
 import type { PortMapping } from './config.ts'
 import { nodeAddresses, uplinkAddresses } from './host-addresses.ts'
+import { forwardKeys } from './plan-notes.ts'
 import type { Port } from './port.ts'
 import { familiesOf, onlyWayIs } from './replies.ts'
 
@@ -38,6 +40,10 @@ export interface OffloadFacts {
   readonly podRules: readonly SourceRuleFacts[]
   /** Mappings whose port a program of the node serves at 127.0.0.1, and who it is. */
   readonly servedLocally?: ReadonlyMap<PortMapping, string>
+  /** Whether the node forwards packets of each family; absent where nothing depends on it. */
+  readonly forwards?: Readonly<Record<4 | 6, boolean>>
+  /** The bond or team that the uplink is a port of. */
+  readonly bond?: string
 }
 
 /**
@@ -71,13 +77,28 @@ export function readOffloadFacts(
   const hostAddresses =
     wire === undefined ? nodeAddresses(kernel, onHost) : uplinkAddresses(kernel, wire.uplink, onHost)
   const ownAddresses = new Set(onHost.filter(isOfNode).map(({ address }) => parseCidr(address).ip))
-  if (wire === undefined || port.link === undefined)
-    return { port, hostAddresses, ownAddresses, podAddresses, podRoutes: [], podRules: [] }
+  const base = {
+    ...{ port, hostAddresses, ownAddresses, podAddresses },
+    ...(wire === undefined ? {} : aroundUplink(kernel, wire.uplink)),
+  }
+  if (wire === undefined || port.link === undefined) return { ...base, podRoutes: [], podRules: [] }
   const { link } = port
   const podRoutes = kernel.routes('pod')
   const podRules = familiesOf(podAddresses).flatMap((family) => {
     const routes = podRoutes.filter(({ dst }) => ipFamily(dst) === family)
     return onlyWayIs(routes, link) ? [] : kernel.sourceRules('pod', family)
   })
-  return { port, hostAddresses, ownAddresses, podAddresses, podRoutes, podRules }
+  return { ...base, podRoutes, podRules }
+}
+
+/** Masters that use one of their ports, or some, at a time. */
+const bonds: ReadonlySet<string | undefined> = new Set(['bond', 'team'])
+
+function aroundUplink(
+  kernel: Kernel,
+  { name, slaveKind }: LinkFacts,
+): Pick<OffloadFacts, 'forwards' | 'bond'> {
+  const isOn = (family: 4 | 6) => kernel.sysctl('host', forwardKeys[family]) !== '0'
+  const bond = bonds.has(slaveKind) ? (masterOf(name) ?? `a ${slaveKind}`) : undefined
+  return { forwards: { 4: isOn(4), 6: isOn(6) }, ...(bond === undefined ? {} : { bond }) }
 }

@@ -8,6 +8,7 @@ import type { Masquerade, Op, PortKey, SteerSpec } from '../ops/op.ts'
 import type { OffloadConfig } from './config.ts'
 import type { HostAddress, OffloadFacts } from './facts.ts'
 import type { Identity } from './identity.ts'
+import { nicNotes, uplinkNotes } from './plan-notes.ts'
 import type { Port, Wire } from './port.ts'
 import {
   type HostAddresses,
@@ -19,12 +20,13 @@ import {
 } from './port-rules.ts'
 import { refuseConditions } from './portmap-keys.ts'
 import { planReplies } from './replies.ts'
+import { sharedRules } from './shared-rules.ts'
 import { rulesFor } from './steering.ts'
 import { type Translator, translators } from './translators.ts'
 
-/** The rules of one mapping: all of them run in the NIC or none does. */
+/** The rules of one mapping, or what several share: all of them run in the NIC or none does. */
 export interface RuleGroup {
-  /** The mapping for people: `tcp 8080 -> 80`. */
+  /** The mapping for people, `tcp 8080 -> 80`, or what else the rules are for. */
   readonly mapping: string
   readonly rules: readonly SteerSpec[]
 }
@@ -37,6 +39,10 @@ export interface OffloadPlan {
   /** Before the rules: the reservation, the pod's part, qdiscs. */
   readonly ops: readonly Op[]
   readonly groups: readonly RuleGroup[]
+  /** Rules that the NIC is not asked for, whatever becomes of the others. */
+  readonly inSoftware?: readonly RuleGroup[]
+  /** The NIC is not asked for any rule. */
+  readonly unoffered?: true
   /** The rules must be in the NIC: a refusal is an error, or under `nat: auto` the reason for another plan. */
   readonly hardwareOnly: boolean
   /** Facts an operator should know about this plan: limits, and what was left out. */
@@ -64,6 +70,7 @@ export function planPorts(config: OffloadConfig, facts: OffloadFacts, identity: 
   }
   const replies = planReplies(facts, identity)
   const served = hostSide(config, facts).served
+  const { wire } = port
   const plan = (nat: Translator): OffloadPlan => ({
     keys,
     nat,
@@ -71,14 +78,16 @@ export function planPorts(config: OffloadConfig, facts: OffloadFacts, identity: 
       { do: 'ports.reserve', keys, masquerade: masquerades(config, facts, keys), owner: identity.owner },
       ...(nat === 'pod' ? [podNat(keys, identity)] : []),
       ...replies.ops,
-      ...(port.wire === undefined ? [] : qdiscs(port.wire)),
+      ...(wire === undefined ? [] : qdiscs(wire)),
     ],
-    groups: port.wire === undefined ? [] : groupsOf(config, port, port.wire, served, identity, keys, nat),
+    ...(wire === undefined ? { groups: [] } : groupsOf(config, port, wire, served, identity, keys, nat)),
+    ...(wire?.representor === undefined ? { unoffered: true } : {}),
     hardwareOnly: nat === 'nic' || config.offload === 'require',
     notes: [
       ...replies.notes,
       ...choices.notes,
       ...(nat === 'nic' ? nicNotes(config) : []),
+      ...uplinkNotes(config, facts, keys),
       ...loopbackNotes(config, facts, keys),
     ],
   })
@@ -147,13 +156,6 @@ function loopbackNotes(
   ]
 }
 
-function nicNotes({ directSubnets }: OffloadConfig): string[] {
-  const who = directSubnets.length === 0 ? 'nobody reaches' : `only ${directSubnets.join(', ')} reach`
-  return [
-    `the NIC translates without connections: ${who} the pod's own ports directly; fragments and ICMP errors are not translated`,
-  ]
-}
-
 /** A qdisc that is there is used and, on DEL, left: it is somebody else's. */
 function qdiscs(wire: Wire): Op[] {
   const { uplink, representor } = wire
@@ -175,14 +177,26 @@ function groupsOf(
   { cookie }: Identity,
   keys: readonly PortKey[],
   nat: Translator,
-): RuleGroup[] {
+): Pick<OffloadPlan, 'groups' | 'inSoftware'> {
+  const { directSubnets } = config
+  const vlanOf = (wanted: string) => served.find(({ address }) => address === wanted)?.vlan ?? 0
   const groups = new Map<string, SteerSpec[]>()
   // What is for the host's loopback never comes by the uplink.
   for (const key of keys.filter(({ address }) => !isLoopback(address))) {
     const mapping = `${key.proto} ${key.port} -> ${key.toPort}`
-    const vlan = served.find(({ address }) => address === key.address)?.vlan ?? 0
-    const rules = rulesFor(key, { port, wire, vlan, cookie, nat, directSubnets: config.directSubnets })
+    const rules = rulesFor(key, { port, wire, vlan: vlanOf(key.address), cookie, nat, directSubnets })
     groups.set(mapping, [...(groups.get(mapping) ?? []), ...rules])
   }
-  return [...groups].map(([mapping, rules]) => ({ mapping, rules }))
+  const nodeAddresses = served.map(({ address }) => address)
+  const shared = sharedRules(keys, { port, wire, cookie, nat, directSubnets, nodeAddresses, vlanOf })
+  const named = (mapping: string, rules: readonly SteerSpec[]) =>
+    rules.length === 0 ? [] : [{ mapping, rules }]
+  return {
+    // Before those of the mappings: no reply to the node may leave by the wire meanwhile.
+    groups: [...named(passing, shared.nic), ...[...groups].map(([mapping, rules]) => ({ mapping, rules }))],
+    inSoftware: named('fragments', shared.host),
+  }
 }
+
+/** What rules of no mapping are for. */
+const passing = 'replies to the node and to VFs of the same card'

@@ -5,7 +5,7 @@ import { ApplyError, type Transaction } from '../ops/apply.ts'
 import type { Op, PortKey } from '../ops/op.ts'
 import { type Ground, prepareGround } from './coexist.ts'
 import type { PortMapping } from './config.ts'
-import { type OffloadFacts, podAddressesOf, readOffloadFacts } from './facts.ts'
+import { podAddressesOf, readOffloadFacts } from './facts.ts'
 import { type Identity, identityOf } from './identity.ts'
 import { applyBest, type Installed } from './install.ts'
 import { driverOf, honestPlans } from './liars.ts'
@@ -63,7 +63,7 @@ function lookAround(context: LookContext): Looked | undefined {
     plan: (locked) => {
       const { port: now } = locked
       const isSame = qdiscsOf(now) === qdiscsOf(port)
-      return planned(locked, { ...facts, port: now }, isSame ? plans : plansFor(now), ground, identity)
+      return planned(locked, isSame ? plans : plansFor(now), ground, identity)
     },
   }
 }
@@ -75,7 +75,6 @@ function qdiscsOf({ wire }: Port): string {
 
 function planned(
   context: AddContext,
-  facts: OffloadFacts,
   plans: readonly OffloadPlan[],
   ground: Ground,
   { cookie }: Identity,
@@ -94,7 +93,7 @@ function planned(
     apply: (transaction, shared) => {
       const limiter = shared.limiter ?? earlier
       const wanted = plans.map((one) => policed(one, limiter))
-      const install = () => applyBest(transaction, config, facts, wanted, ground)
+      const install = () => applyBest(transaction, config, wanted, ground)
       const done = earlier === undefined ? install() : withLimitOfOthers(install)
       if (done.rules.some(({ rule }) => rule.limiter !== undefined)) shared.isUsed = true
       const { nat, notes, ops } = done.plan

@@ -75,13 +75,16 @@ export function reportOf(
     nat: journal.nat,
     mappings: mappingsOf(journal),
     limits: limitsOf(journal),
-    others: journal.ops.map((op) => ({
-      line:
-        op.do === 'nft.load'
-          ? `${op.side === 'pod' ? 'pod:' : ''}nft -f - <<END\n${op.text}END`
-          : describe(op),
-      where: 'side' in op && op.side === 'pod' ? 'pod' : 'host',
-    })),
+    others: [
+      ...journal.ops.map((op) => ({
+        line:
+          op.do === 'nft.load'
+            ? `${op.side === 'pod' ? 'pod:' : ''}nft -f - <<END\n${op.text}END`
+            : describe(op),
+        where: 'side' in op && op.side === 'pod' ? ('pod' as const) : ('host' as const),
+      })),
+      ...sharedRules(journal).map(reportedRule),
+    ],
     refusals: [...new Set(refusals)],
     notes: journal.notes,
   }
@@ -102,13 +105,19 @@ export function mappingsOf({ keys, rules }: OffloadJournal): ReportedMapping[] {
       mapping,
       where: own.length > 0 && own.every(({ where }) => where === 'nic') ? 'nic' : 'host',
       served: served.map(servedLine),
-      rules: own.map(({ line, where, refusal }) => ({
-        line,
-        where,
-        ...(refusal === undefined ? {} : { refusal }),
-      })),
+      rules: own.map(reportedRule),
     }
   })
+}
+
+/** Rules that no single mapping has: for fragments, and for what must not be translated. */
+function sharedRules({ keys, rules }: OffloadJournal): OffloadJournal['rules'] {
+  const names = new Set(keys.map(mappingName))
+  return rules.filter(({ mapping }) => !names.has(mapping))
+}
+
+function reportedRule({ line, where, refusal }: OffloadJournal['rules'][number]): ReportedRule {
+  return { line, where, ...(refusal === undefined ? {} : { refusal }) }
 }
 
 /** The mapping that a key is of, as people write it: `tcp 8080 -> 80`. */

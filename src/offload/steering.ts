@@ -1,4 +1,7 @@
-/** What becomes of the frames of one mapping on the uplink and the representor. Pure. */
+/**
+ * What becomes of the frames of one mapping on the uplink and the representor; what all mappings of a pod share is in
+ * shared-rules.ts. Pure.
+ */
 import type { LinkFacts } from '../kernel/facts.ts'
 import { ipFamily } from '../lib/ip.ts'
 import type { PortKey, SteerSpec } from '../ops/op.ts'
@@ -32,6 +35,7 @@ function wireRule(key: PortKey, { port, wire, vlan, cookie }: SteeringContext): 
   return {
     ...on(wire.uplink),
     prio: vlan === 0 ? filterPriority[ipFamily(key.address)] : filterPriority.vlan,
+    // Not with `fragments`: software, where these filters run, reads ports of no fragment.
     ...matching(key),
     ...(vlan === 0 ? {} : { vlan }),
     dstMac: port.mac,
@@ -43,7 +47,8 @@ function wireRule(key: PortKey, { port, wire, vlan, cookie }: SteeringContext): 
 /**
  * In switchdev mode. Requests come in by the uplink and go to the representor's VF; replies come in by the representor
  * and go out with the uplink's MAC. `nat: nic` translates on the way, both ways; hosts of the direct networks pass as
- * they are, by rules that come before.
+ * they are, by rules that come before. A frame that is part of a datagram in fragments is for none of them, since a NIC
+ * that finds the port in the first fragment would part it from the others: all take their way through the host's stack.
  */
 function representorRules(
   key: PortKey,
@@ -57,14 +62,15 @@ function representorRules(
   const toVf = { ...on(uplink), out: on(representor), ...untag, cookie }
   const toWire = { ...on(representor), out: on(uplink), ...tag, cookie }
   const macs = { dstMac: port.mac, srcMac: uplink.mac }
-  const pod = { address: key.toAddress, proto: key.proto, port: key.toPort }
+  const pod = { address: key.toAddress, proto: key.proto, port: key.toPort, ...whole }
+  const host = { ...matching(key), ...whole }
   const inPrio = vlan === 0 ? filterPriority[family] : filterPriority.vlan
   const outPrio = filterPriority[family]
   const outside = { address: key.address, port: key.port }
   if (nat === 'pod') {
     return [
-      { ...toWire, prio: outPrio, ...matching(key), side: 'src', srcMac: uplink.mac },
-      { ...toVf, prio: inPrio, ...matching(key), ...macs },
+      { ...toWire, prio: outPrio, ...host, side: 'src', srcMac: uplink.mac },
+      { ...toVf, prio: inPrio, ...host, ...macs },
     ]
   }
   const direct = directSubnets
@@ -79,11 +85,14 @@ function representorRules(
   return [
     ...direct,
     { ...toWire, prio: outPrio, ...pod, side: 'src', srcMac: uplink.mac, to: outside },
-    { ...toVf, prio: inPrio, ...matching(key), ...macs, to: { address: key.toAddress, port: key.toPort } },
+    { ...toVf, prio: inPrio, ...host, ...macs, to: { address: key.toAddress, port: key.toPort } },
   ]
 }
 
-function on({ name, ifindex }: LinkFacts): { readonly link: string; readonly ifindex: number } {
+const whole = { fragments: 'none' } as const
+
+/** The place of a filter on an interface. */
+export function on({ name, ifindex }: LinkFacts): { readonly link: string; readonly ifindex: number } {
   return { link: name, ifindex }
 }
 

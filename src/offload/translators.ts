@@ -2,6 +2,8 @@
 import { CniError, code } from '../cni/error.ts'
 import type { PortKey } from '../ops/op.ts'
 import type { OffloadConfig } from './config.ts'
+import { unknownNeighbours } from './neighbours.ts'
+import { untested } from './plan-notes.ts'
 import type { Port } from './port.ts'
 
 /** Where addresses and ports are translated: in the pod, in the eSwitch, or on the host (veth). */
@@ -33,7 +35,7 @@ export function translators(config: OffloadConfig, port: Port, keys: readonly Po
     case 'userspace':
       return userspaceChoice(config, port, keys)
     case 'representor':
-      return representorChoice(config, keys)
+      return representorChoice(config, port, keys)
     case 'other':
       throw invalid(`Cannot map ports to "${port.name}": it is no VF, no NIC and no end of a veth pair`)
   }
@@ -50,17 +52,20 @@ function vethChoice(config: OffloadConfig, port: Port): Choice {
   return { nat: ['host'], notes }
 }
 
-/** With no representor the NIC has nothing that a rule could redirect to: its refusal is certain. */
-function wireChoice(config: OffloadConfig, { kind, name, wire }: Port): Choice {
+/** With no representor there is nothing that a rule could redirect to but the port that the frame came by. */
+function wireChoice(config: OffloadConfig, port: Port): Choice {
   refuseNicInSoftware(config)
-  const wish =
-    config.offload === 'require' ? 'offload "require"' : config.nat === 'nic' ? 'nat "nic"' : undefined
-  if (wish === undefined) return { nat: ['pod'], notes: [] }
-  throw invalid(
-    kind === 'nic'
-      ? `Cannot use ${wish} on "${name}": it is a NIC of its own, not a VF of "${wire?.uplink.name}" with its eSwitch in switchdev mode`
-      : `Cannot use ${wish} on "${wire?.uplink.name}": its eSwitch is in legacy mode, which has no representors`,
-  )
+  const { kind, name, wire } = port
+  if (config.nat === 'nic') {
+    throw invalid(
+      kind === 'nic'
+        ? `Cannot use nat "nic" on "${name}": it is a NIC of its own, not a VF of "${wire?.uplink.name}" with its eSwitch in switchdev mode`
+        : `Cannot use nat "nic" on "${wire?.uplink.name}": its eSwitch is in legacy mode, which has no representors`,
+    )
+  }
+  if (config.offload === 'require')
+    throw new CniError(code.offloadRefused, `Cannot use offload "require": ${untested(port)}`)
+  return { nat: ['pod'], notes: [] }
 }
 
 /** Nothing in the pod can translate: the eSwitch must. */
@@ -73,19 +78,19 @@ function userspaceChoice(config: OffloadConfig, port: Port, keys: readonly PortK
   }
   if (config.offload === 'off') throw invalid(`${what}, which offload "off" forbids`)
   if (config.nat === 'pod') throw invalid(`${what}, not the pod (nat "pod")`)
-  refuseUntranslatable(keys, what)
+  refuseUntranslatable(keys, port, what)
   return { nat: ['nic'], notes: [] }
 }
 
-function representorChoice(config: OffloadConfig, keys: readonly PortKey[]): Choice {
+function representorChoice(config: OffloadConfig, port: Port, keys: readonly PortKey[]): Choice {
   refuseNicInSoftware(config)
   if (config.nat === 'nic') {
-    refuseUntranslatable(keys, 'Cannot use nat "nic"')
+    refuseUntranslatable(keys, port, 'Cannot use nat "nic"')
     return { nat: ['nic'], notes: [] }
   }
   if (config.nat === 'pod' || config.offload === 'off' || config.directSubnets.length === 0)
     return { nat: ['pod'], notes: [] }
-  const reason = ambiguousReplies(keys) ?? untranslatable(keys)
+  const reason = ambiguousReplies(keys) ?? untranslatable(keys) ?? fragmented(keys) ?? strangers(port)
   return reason === undefined
     ? { nat: ['nic', 'pod'], notes: [] }
     : { nat: ['pod'], notes: [`not with nat "nic": ${reason}`] }
@@ -97,8 +102,8 @@ function refuseNicInSoftware(config: OffloadConfig): void {
   }
 }
 
-function refuseUntranslatable(keys: readonly PortKey[], what: string): void {
-  const clash = ambiguousReplies(keys)
+function refuseUntranslatable(keys: readonly PortKey[], port: Port, what: string): void {
+  const clash = ambiguousReplies(keys) ?? strangers(port)
   if (clash !== undefined) throw invalid(`${what}: ${clash}`)
   const proto = untranslatable(keys)
   if (proto !== undefined) throw new CniError(code.unsupportedField, `${what}: ${proto}`)
@@ -110,6 +115,23 @@ function untranslatable(keys: readonly PortKey[]): string | undefined {
   return key === undefined
     ? undefined
     : `protocol "sctp" (hostPort ${key.port}) can't be translated by the NIC`
+}
+
+/** Only who has asked for the NIC by name does without. */
+function fragmented(keys: readonly PortKey[]): string | undefined {
+  const key = keys.find(({ proto }) => proto === 'udp')
+  return key === undefined
+    ? undefined
+    : `answers of protocol "udp" (hostPort ${key.port}) that the pod sends in fragments can't be translated by the NIC`
+}
+
+/** What the pod answers another VF must not be translated, nor leave by the wire, and it is known by that one's MAC. */
+function strangers(port: Port): string | undefined {
+  const [first, ...others] = unknownNeighbours(port)
+  if (first === undefined) return undefined
+  const uplink = port.wire?.uplink.name
+  const more = others.length === 0 ? '' : ` and of ${others.length} more`
+  return `the MAC of VF ${first} of "${uplink}"${more} is not set, so answers to it can't be told from those to the wire (ip link set dev ${uplink} vf ${first} mac ...)`
 }
 
 /** A reply carries the pod's port only: without connections one that stands for two host ports, or addresses, can't be told. */

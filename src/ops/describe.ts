@@ -141,8 +141,12 @@ export function steerLine(rule: SteerSpec, flag: string): string {
   const rewrite = rewriteWords(rule, own)
   return [
     `tc filter add dev ${rule.link} ingress ${match}`,
-    `ip_proto ${rule.proto} ${own}_ip ${rule.address} ${own}_port ${rule.port}`,
+    rule.mac === undefined ? '' : `dst_mac ${rule.mac}`,
+    rule.proto === undefined ? '' : `ip_proto ${rule.proto}`,
+    `${own}_ip ${rule.address}`,
+    rule.port === undefined ? '' : `${own}_port ${rule.port}`,
     rule.peer === undefined ? '' : `${other}_ip ${rule.peer}`,
+    rule.fragments === undefined ? '' : `ip_flags ${fragmentWords[rule.fragments]}`,
     flag,
     rule.pop === true ? `action vlan pop pipe ${cookie}` : '',
     rewrite === '' ? '' : `action pedit ex ${rewrite} pipe ${cookie}`,
@@ -151,11 +155,16 @@ export function steerLine(rule: SteerSpec, flag: string): string {
       : `action csum ${family === 'ip' ? 'ip4h and ' : ''}${rule.proto} pipe ${cookie}`,
     rule.limiter === undefined ? '' : `action police index ${rule.limiter}`,
     rule.push === undefined ? '' : `action vlan push id ${rule.push} pipe ${cookie}`,
-    `action mirred egress redirect dev ${rule.out?.link ?? rule.link} ${cookie}`,
+    rule.verdict === undefined
+      ? `action mirred egress redirect dev ${rule.out?.link ?? rule.link} ${cookie}`
+      : `action ${rule.verdict} ${cookie}`,
   ]
     .filter((part) => part !== '')
     .join(' ')
 }
+
+/** tc's words of TCA_FLOWER_KEY_FLAGS_IS_FRAGMENT. */
+const fragmentWords = { none: 'nofrag', only: 'frag' } as const
 
 function rewriteWords({ dstMac, srcMac, to, address, proto }: SteerSpec, own: string | undefined): string {
   return [
@@ -206,8 +215,16 @@ function numberWord(handle: number | undefined): string {
   return handle === undefined ? '?' : `0x${handle.toString(16)}`
 }
 
-function portWords(rule: SteerSpec): string {
-  return `${rule.proto} ${rule.side === 'src' ? 'from ' : ''}${rule.address} port ${rule.port}`
+function portWords({ proto, side, address, port, peer, mac }: SteerSpec): string {
+  const from = side === 'src' ? 'from ' : ''
+  const other = port === undefined ? (mac ?? peer) : undefined
+  return [
+    `${proto ?? 'ip'} ${from}${address}`,
+    port === undefined ? '' : `port ${port}`,
+    other === undefined ? '' : `${side === 'src' ? 'to' : 'from'} ${other}`,
+  ]
+    .filter((part) => part !== '')
+    .join(' ')
 }
 
 function vfWords(set: VfAttributes): string {

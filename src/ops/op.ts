@@ -62,7 +62,7 @@ export interface BridgeVlan {
 
 /**
  * What a filter does with frames to (or with `side`, from) one address and port: new MACs, with `to` another address and
- * port instead (stateless translation), then out of an interface.
+ * port instead (stateless translation), then out of an interface. Without a port: with all frames of the address.
  */
 export interface SteerSpec {
   /** The interface it is attached to (clsact ingress); its number, where known, saves asking for it. */
@@ -71,13 +71,20 @@ export interface SteerSpec {
   /** Where the frame goes out; absent = by `link` again, behind which the NIC's own switch delivers it. */
   readonly out?: { readonly link: string; readonly ifindex: number }
   readonly prio: number
-  /** Matched address, protocol and port: the frame's destination, or its source where `side` says so. */
+  /** Matched address, protocol and port: the frame's destination, or its source where `side` says so. Absent = any. */
   readonly address: string
-  readonly proto: Proto
-  readonly port: number
+  readonly proto?: Proto
+  readonly port?: number
   readonly side?: 'src'
+  /**
+   * `none`: only frames that are no part of a datagram in fragments; `only`: only those that are. Absent = both. Where ports
+   * are read from the first fragment, a filter with a port and without this takes that one and misses the others.
+   */
+  readonly fragments?: 'none' | 'only'
   /** The other end of the frame must be in this network (CIDR). */
   readonly peer?: string
+  /** The frame must be for this MAC. */
+  readonly mac?: string
   /** VLAN id that the frame must carry; absent = untagged. It keeps its tag, unless `pop` is set. */
   readonly vlan?: number
   readonly pop?: boolean
@@ -90,6 +97,8 @@ export interface SteerSpec {
   readonly limiter?: number
   /** New address and port in place of the matched ones. */
   readonly to?: { readonly address: string; readonly port: number }
+  /** Instead of a way out: the frame goes on as if there were no filter, or goes nowhere. */
+  readonly verdict?: 'pass' | 'drop'
   /** TCA_ACT_COOKIE of every action, hex. */
   readonly cookie: string
 }

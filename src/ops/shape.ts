@@ -59,10 +59,12 @@ const steer = object<SteerSpec>({
   out: maybe(end),
   prio: integer(1, 65535),
   address: ip,
-  proto,
-  port,
+  proto: maybe(proto),
+  port: maybe(port),
   side: maybe(oneOf('src')),
+  fragments: maybe(oneOf('none', 'only')),
   peer: maybe(cidr),
+  mac: maybe(mac),
   vlan: maybe(vlanId),
   pop: maybe(flag),
   push: maybe(vlanId),
@@ -70,6 +72,7 @@ const steer = object<SteerSpec>({
   srcMac: maybe(mac),
   limiter: maybe(u32),
   to: maybe(object<{ address: string; port: number }>({ address: ip, port })),
+  verdict: maybe(oneOf('pass', 'drop')),
   cookie: hex,
 })
 const rate = { bytesPerSecond: amount, burst: amount }

@@ -187,3 +187,29 @@ test('limits: what each part of them has counted, or is set to now', () => {
       can not be read back; no counters
 `)
 })
+
+test('rules that no single mapping has stand by themselves, and say nothing of where a mapping is', () => {
+  const own = { mapping: 'tcp 80 -> 80', direction: 'to', line: 'tc filter of 80', where: 'nic' } as const
+  const rules: Shown['rules'] = [
+    { ...own, counters },
+    {
+      ...own,
+      mapping: 'fragments',
+      direction: 'from',
+      line: 'tc filter of all',
+      where: 'host',
+      counters: undefined,
+    },
+  ]
+  const mappings = [{ mapping: 'tcp 80 -> 80', served: [], host: [] }]
+  expect(showText({ attachments: [{ ...shown, mappings, rules }], errors: [] })).toContain(
+    [
+      '  tcp 80 -> 80: in the NIC',
+      '    tc filter of 80',
+      '      hardware 12 packets 900 bytes, software 1 packets 60 bytes',
+      '  fragments:',
+      '    tc filter of all',
+      '      is not there',
+    ].join('\n'),
+  )
+})

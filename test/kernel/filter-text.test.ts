@@ -123,3 +123,20 @@ test('a dump of the kernel, and a matchall filter', () => {
     'tc filter add dev d0 ingress protocol all prio 60000 handle 0x80000800 u32 match u32 0x0 0x0 at 0 skip_hw action mirred egress redirect dev d0 cookie 0102',
   )
 })
+
+test('the condition on fragments, and the verdict of a filter without a port', () => {
+  const words = (TCA_FLOWER_KEY_FLAGS: number, TCA_FLOWER_KEY_FLAGS_MASK: number) =>
+    filterLine(
+      filter({
+        ...{ TCA_FLOWER_KEY_ETH_TYPE: 0x800, TCA_FLOWER_KEY_ETH_DST: '02:00:00:00:00:06' },
+        ...{ TCA_FLOWER_KEY_FLAGS, TCA_FLOWER_KEY_FLAGS_MASK },
+        TCA_FLOWER_ACT: actionList([verdict(0)]),
+      }),
+      nameOf,
+    )
+  const start =
+    'tc filter add dev eth0 ingress protocol ip prio 10 handle 0x1 flower dst_mac 02:00:00:00:00:06'
+  expect(words(0, 1)).toBe(`${start} ip_flags nofrag action ok`)
+  expect(words(1, 1)).toBe(`${start} ip_flags frag action ok`)
+  expect(words(2, 3)).toBe(`${start} TCA_FLOWER_KEY_FLAGS 2/3 action ok`)
+})

@@ -10,7 +10,7 @@ import { peditRewrite } from '../../src/netlink/tc/pedit.ts'
 import type { SteerSpec } from '../../src/ops/op.ts'
 import { fixture, payloadOf } from '../netlink/fixtures.ts'
 import { conditions, inHw, notInHw, Sched, skipHw, skipSw } from './sched.ts'
-import { addSteer, change, pf, prefix, spec, withClsact } from './steers.ts'
+import { addSteer, change, pf, prefix, removeSteer, spec, withClsact } from './steers.ts'
 
 describe('adding', () => {
   test('a NIC that takes it: skip_sw, in hardware', () => {
@@ -62,6 +62,34 @@ describe('adding', () => {
     )
     expect(sched.count(RTM.RTM_NEWTFILTER)).toBe(2)
     expect(sched.filters).toHaveLength(1)
+  })
+
+  test('a filter without a port that is there is taken by its address', () => {
+    const sched = withClsact()
+    const { proto: _, port: __, ...rule } = spec
+    addSteer(sched.socket, pf, rule, 'off')
+    expect(() => addSteer(sched.socket, pf, { ...rule, cookie: 'f'.repeat(32) }, 'off')).toThrow(
+      `ip 10.1.0.1 is taken by a filter of priority 10 on "pf0" with cookie ${spec.cookie}`,
+    )
+  })
+
+  test('the condition on fragments makes another key; one of both is found again by its own', () => {
+    const sched = withClsact()
+    const whole: SteerSpec = { ...spec, fragments: 'none' }
+    for (const rule of [whole, spec]) addSteer(sched.socket, pf, rule, 'off')
+    const fragmentsOf = () =>
+      sched.filters.map((filter) => {
+        const { TCA_FLOWER_KEY_FLAGS: flags, TCA_FLOWER_KEY_FLAGS_MASK: mask } = flowerOf(filter) ?? {}
+        return [flags, mask]
+      })
+    expect(fragmentsOf()).toEqual([
+      [0, 1],
+      [undefined, undefined],
+    ])
+    removeSteer(sched.socket, pf, spec)
+    expect(fragmentsOf()).toEqual([[0, 1]])
+    removeSteer(sched.socket, pf, whole)
+    expect(fragmentsOf()).toEqual([])
   })
 
   test('without a qdisc the kernel’s words come through', () => {

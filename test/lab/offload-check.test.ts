@@ -13,7 +13,7 @@ import {
   staticIpam,
   testRuntime,
 } from '../support/plugins.ts'
-import { type Card, loadSimnic, setMode, unloadSimnic } from '../support/simnic.ts'
+import { type Card, loadSimnic, setMode, setVfMacs, unloadSimnic } from '../support/simnic.ts'
 import { buildTopology, deletePod, HOST, newPod, type Topology, tearDown } from '../support/topology.ts'
 
 const portMappings = [
@@ -287,6 +287,7 @@ describe('nat pod', () => {
 })
 
 test('nat nic: every byte of a translation, and its checksums', async () => {
+  await setVfMacs(vm, card)
   await add({ nat: 'nic' })
   expect(await check()).toMatchObject({ code: 0, stdout: '', stderr: '' })
   await rulesNamed([

@@ -18,7 +18,15 @@ import {
   testRuntime,
 } from '../support/plugins.ts'
 import { stateDifferences, stateScript } from '../support/port-state.ts'
-import { type Card, hardwareRules, knob, loadSimnic, setMode, unloadSimnic } from '../support/simnic.ts'
+import {
+  type Card,
+  hardwareRules,
+  knob,
+  loadSimnic,
+  setMode,
+  setVfMacs,
+  unloadSimnic,
+} from '../support/simnic.ts'
 import { diffSnapshot, type Snapshot, snapshot } from '../support/snapshot.ts'
 import {
   buildTopology,
@@ -256,6 +264,7 @@ describe('switchdev mode', () => {
   afterAll(() => setMode(vm, card, 'legacy'))
   compareAround(async () => {
     await setMode(vm, card, 'switchdev')
+    await setVfMacs(vm, card)
     // What a new representor gets by itself comes with duplicate address detection, in its own time.
     await vm.must(`ip link set ${card.pf}rep0 up
       until ip -6 address show dev ${card.pf}rep0 scope link | grep -q inet6 &&
@@ -304,6 +313,14 @@ describe('switchdev mode', () => {
       expect(await hardwareRules(vm, card)).toHaveLength(1)
       await vm.must(`tc qdisc del dev ${card.pf} clsact`)
     }
+    // Ours are for no fragment.
+    await vm.must(
+      `tc qdisc add dev ${card.pf} clsact; ${inNic('drop').replace('skip_sw', 'skip_sw ip_flags frag')}`,
+    )
+    await unchanged(async () => {
+      await served({ offload: 'require' })
+    })
+    await vm.must(`tc qdisc del dev ${card.pf} clsact`)
   })
 
   test('a filter of others in the NIC that hands frames to the host: rules in software serve the port', async () => {

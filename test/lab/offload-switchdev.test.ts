@@ -16,7 +16,15 @@ import {
   testRuntime,
 } from '../support/plugins.ts'
 import { stateDifferences, stateScript } from '../support/port-state.ts'
-import { type Card, hardwareRules, knob, loadSimnic, setMode, unloadSimnic } from '../support/simnic.ts'
+import {
+  type Card,
+  hardwareRules,
+  knob,
+  loadSimnic,
+  setMode,
+  setVfMacs,
+  unloadSimnic,
+} from '../support/simnic.ts'
 import { diffSnapshot, type Snapshot, snapshot } from '../support/snapshot.ts'
 import {
   buildTopology,
@@ -42,6 +50,7 @@ const SERVED = [
   { name: 'pod', protocol: 'digest', port: 80 },
   { name: 'pod', protocol: 'tcp', port: 81 },
   { name: 'pod', protocol: 'udp', port: 53 },
+  { name: 'pod', protocol: 'udp', port: 54, padding: 20_000 },
 ] as const
 /** Mapped ports and those of the pod, as tcpdump takes them. */
 const OURS = 'port 8080 or port 5353 or port 80 or port 53'
@@ -65,6 +74,7 @@ beforeAll(async () => {
   ;[card] = (await loadSimnic(vm)) as [Card]
   net = await buildTopology(vm, card, 2)
   await setMode(vm, card, 'switchdev')
+  await setVfMacs(vm, card)
   await vm.must(`ip link set ${card.pf}rep0 up; ip link set ${card.pf}rep1 up`)
   await newPod(vm, 'pod-one')
   host = await snapshot(vm)
@@ -151,12 +161,13 @@ async function clean(): Promise<void> {
   expect(stateDifferences(state, await lookAtState())).toEqual([])
 }
 
-/** Where the record says that the rules run, and how many there are. */
+/** Where the record says that the rules of mappings run, and how many there are. */
 async function account(): Promise<{ nat: string; nic: number; host: number; refusals: string[] }> {
   const record = JSON.parse(await vm.must('cat /var/lib/cni/vf-flower/offload/*.json')) as {
-    journal: { nat: string; rules: { where: string; refusal?: string }[] }
+    journal: { nat: string; rules: { mapping: string; where: string; refusal?: string }[] }
   }
-  const { nat, rules } = record.journal
+  const { nat, rules: all } = record.journal
+  const rules = all.filter(({ mapping }) => mapping.includes(' -> '))
   const on = (where: string) => rules.filter((rule) => rule.where === where).length
   const refusals = [...new Set(rules.flatMap(({ refusal }) => refusal ?? []))]
   return { nat, nic: on('nic'), host: on('host'), refusals }
@@ -173,7 +184,8 @@ test.each([
     // From the pod's own subnet and from behind the router, over both families.
     const send = () => mappedPortsAnswer(1_000_000)
     await expectInHardware({ lab: vm, card, pod: 'pod-one', inPod, ports: OURS, bytes: 4_000_000, send })
-    const rules = await hardwareRules(vm, card)
+    // Others let pass what is for the node and for the card.
+    const rules = (await hardwareRules(vm, card)).filter(({ text }) => !text.endsWith(' ok'))
     expect(rules).toHaveLength(8)
     for (const { text, packets } of rules) expect({ text, busy: packets > 1 }).toEqual({ text, busy: true })
     await reported(nat)
@@ -222,12 +234,38 @@ test('60 mappings and room for half of them: those are in the card, the others i
 
 test('steer-only: prefer and require steer in the card, the pod translates; auto says why not the NIC', async () => {
   await knob(vm, card, 'profile', 'steer-only')
-  await add({ offload: 'require', directSubnets: ['10.9.0.0/24'] })
+  const config = { offload: 'require', directSubnets: ['10.9.0.0/24'] }
+  const why = async () => {
+    const record = await vm.must('cat /var/lib/cni/vf-flower/offload/*.json')
+    return /not with nat \\"nic\\": .*/.exec(record)?.[0]
+  }
+  wished = portMappings.slice(0, 1)
+  await add(config)
+  expect(await account()).toMatchObject({ nat: 'pod', nic: 4, host: 0 })
+  expect(await why()).toContain('Cannot map')
+  await clean()
+  wished = portMappings
+  await add(config)
   expect(await account()).toMatchObject({ nat: 'pod', nic: 8, host: 0 })
-  const record = await vm.must('cat /var/lib/cni/vf-flower/offload/*.json')
-  expect(record).toContain('not with nat \\"nic\\": Cannot map')
+  expect(await why()).toContain('in fragments')
   await mappedPortsAnswer()
   await clean()
+})
+
+test('an answer in fragments leaves by the uplink, whatever the representor is attached to', async () => {
+  wished = [{ hostPort: 5400, containerPort: 54, protocol: 'udp' }]
+  for (const config of [{}, { offload: 'off' }]) {
+    await add(config)
+    for (const client of [CLIENT_A, CLIENT_B]) {
+      const questions = (['v4', 'v6'] as const).map(
+        (family) =>
+          ({ protocol: 'udp', address: HOST[family], port: 5400, bytes: 100, padding: 20_000 }) as const,
+      )
+      const answers = await ask(vm, client.namespace, questions)
+      expect(answers.map(({ peer }) => peer.address)).toEqual([client.v4, client.v6])
+    }
+    await clean()
+  }
 })
 
 test('off: all in software', async () => {
@@ -238,7 +276,13 @@ test('off: all in software', async () => {
 })
 
 test('direct networks reach the pod’s own ports beside the mapped ones, in the card', async () => {
-  await add({ directSubnets: ['10.1.0.0/24', 'fd00:1::/64'] })
+  const directSubnets = ['10.1.0.0/24', 'fd00:1::/64']
+  wished = portMappings.slice(0, 1)
+  await add({ directSubnets })
+  expect(await account()).toMatchObject({ nat: 'nic', host: 0 })
+  await clean()
+  wished = portMappings
+  await add({ nat: 'nic', directSubnets })
   expect(await account()).toMatchObject({ nat: 'nic', host: 0 })
   const vfMac = (await vm.must('ip netns exec pod-one cat /sys/class/net/net1/address')).trim()
   await vm.must(`ip -n client-a -b - <<END
@@ -301,6 +345,7 @@ interface ShownAttachment {
   }
   readonly traffic: { readonly received: { readonly packets: number } }
   readonly rules: readonly {
+    readonly where: string
     readonly counters: {
       readonly hardware: { readonly packets: number }
       readonly software: { readonly packets: number }
@@ -316,7 +361,9 @@ async function shownCounters(): Promise<ShownAttachment | undefined> {
   const shown = JSON.parse(await vm.must(`${vfctl} --json pod-one net1`)) as ShownAttachment[]
   expect(shown.map(({ plugin }) => plugin).sort()).toEqual(['vf-attach', 'vf-offload'])
   const offload = shown.find(({ plugin }) => plugin === 'vf-offload')
-  const counted = (offload?.rules ?? []).map(({ counters }) => counters)
+  const counted = (offload?.rules ?? [])
+    .filter(({ where }) => where === 'nic')
+    .map(({ counters }) => counters)
   expect(counted.map(({ software }) => software.packets)).toEqual(inCard.map(() => 0))
   const sorted = (numbers: readonly number[]) => numbers.toSorted((a, b) => a - b)
   expect(sorted(counted.map(({ hardware }) => hardware.packets))).toEqual(

@@ -17,7 +17,15 @@ import {
 } from '../support/plugins.ts'
 import { stateDifferences, stateScript } from '../support/port-state.ts'
 import { type SctpServer, serveSctp } from '../support/sctp.ts'
-import { type Card, hardwareRules, knob, loadSimnic, setMode, unloadSimnic } from '../support/simnic.ts'
+import {
+  type Card,
+  hardwareRules,
+  knob,
+  loadSimnic,
+  setMode,
+  setVfMacs,
+  unloadSimnic,
+} from '../support/simnic.ts'
 import { diffSnapshot, snapshot } from '../support/snapshot.ts'
 import {
   buildTopology,
@@ -53,6 +61,7 @@ beforeAll(async () => {
   ;[card, second] = (await loadSimnic(vm, { cards: 2 })) as [Card, Card]
   net = await buildTopology(vm, card, 2)
   await setMode(vm, card, 'switchdev')
+  await setVfMacs(vm, card)
   // Addresses of their own would come some time after the first look at the host.
   await vm.must(`modprobe uio_pci_generic
     for rep in 0 1; do echo 1 >/proc/sys/net/ipv6/conf/${card.pf}rep$rep/disable_ipv6; done
@@ -89,7 +98,7 @@ const lookAtState = () => vm.must(stateScript(card.pf, [{ name: 'pod-one' }]))
 interface Journal {
   readonly port: string
   readonly nat: string
-  readonly rules: readonly { where: string }[]
+  readonly rules: readonly { mapping: string; where: string }[]
 }
 
 /** Gives VF 0 to a driver; the kernel's own makes an interface of it. */
@@ -165,7 +174,8 @@ test('a VF that a program drives: the card translates, whatever sends and receiv
     await silently(runtime.call('DEL', list, offloadConfig(vf()), pod(), { prevResult: result }))
     expect((await add({})).code).toBe(0)
     const { port, nat, rules } = await journal()
-    expect({ port, nat, where: [...new Set(rules.map(({ where }) => where))] }).toEqual({
+    const ofMappings = rules.filter(({ mapping }) => mapping.includes(' -> '))
+    expect({ port, nat, where: [...new Set(ofMappings.map(({ where }) => where))] }).toEqual({
       ...{ port: 'userspace', nat: 'nic', where: ['nic'] },
     })
     // The kernel's own driver plays the program: an interface with the VF's MAC and the pod's addresses.
@@ -187,7 +197,7 @@ END`)
     await startServer()
     await mappedPortsAnswer()
     for (const { text, packets } of await hardwareRules(vm, card))
-      expect({ text, busy: packets > 1 }).toEqual({ text, busy: true })
+      expect({ text, busy: packets > 1 }).toEqual({ text, busy: !text.endsWith(' ok') })
     for (const server of servers.splice(0)) await server.stop()
     await vm.must('ip -n pod-one link set net1 netns 1')
     await bind('uio_pci_generic')
@@ -221,13 +231,13 @@ test('a NIC of its own is served by the uplink that the config names, and by non
   const attached = await lookAtState()
   const add = (config: Record<string, unknown>) =>
     runtime.call('ADD', list, { ...ours, ...config }, pod(), { prevResult: result })
-  for (const [config, words] of [
-    [{ uplink: '' }, 'key "uplink"'],
-    [{ uplink: 'nowhere0' }, 'uplink "nowhere0"'],
-    [{ offload: 'require' }, 'switchdev mode'],
-    [{ nat: 'nic' }, 'switchdev mode'],
+  for (const [config, code, words] of [
+    [{ uplink: '' }, 7, 'key "uplink"'],
+    [{ uplink: 'nowhere0' }, 7, 'uplink "nowhere0"'],
+    [{ offload: 'require' }, 101, 'no card was seen to deliver'],
+    [{ nat: 'nic' }, 7, 'switchdev mode'],
   ] as const)
-    expect(errorOf(await add(config))).toMatchObject({ code: 7, msg: expect.stringContaining(words) })
+    expect(errorOf(await add(config))).toMatchObject({ code, msg: expect.stringContaining(words) })
   expect(errorOf(await add({ masqAll: true }))).toMatchObject({ code: 2 })
   expect(stateDifferences(attached, await lookAtState())).toEqual([])
   expect((await add({})).code).toBe(0)
@@ -238,6 +248,33 @@ test('a NIC of its own is served by the uplink that the config names, and by non
   for (const server of servers.splice(0)) await server.stop()
   await silently(runtime.call('DEL', list, ours, pod(), { prevResult: result }))
   expect(stateDifferences(attached, await lookAtState())).toEqual([])
+})
+
+test('an uplink that is a port of a bond: that a failover ends the mappings is said and written down', async () => {
+  list = listOf(attachConfig('', { deviceID: undefined, device: second.pf, ipam }), {
+    ...{ type: 'vf-offload', capabilities: { portMappings: true }, uplink: 'slave0' },
+  })
+  const [attach, ours] = list.plugins
+  if (attach === undefined || ours === undefined) throw new Error('no plugins')
+  await vm.must(`set -e
+    ip link add slave0 type dummy
+    ip link add bond7 type bond mode active-backup miimon 100
+    ip link set slave0 master bond7
+    ip link set bond7 up
+    ip address add 192.0.2.77/24 dev bond7`)
+  try {
+    const result = await runtime.add({ ...list, plugins: [attach] }, pod())
+    const ports = [{ hostPort: 8080, containerPort: 80, protocol: 'tcp', hostIP: '192.0.2.77' }]
+    const { code, stdout, stderr } = await runtime.call('ADD', list, ours, pod(ports), { prevResult: result })
+    expect({ code, stdout }).toMatchObject({ code: 0 })
+    const words = '"slave0" is a port of "bond7": the mappings are on this port alone'
+    expect(stderr).toContain(words)
+    const report = await vm.must('cat /var/lib/cni/vf-flower/offload/report/*.json')
+    expect((JSON.parse(report) as { notes: string[] }).notes.join()).toContain(words)
+    await silently(runtime.call('DEL', list, ours, pod(ports), { prevResult: result }))
+  } finally {
+    await vm.must('ip link del bond7; ip link del slave0')
+  }
 })
 
 // Scenario P18 (test/lab/offload-scenarios-simnic.test.ts) has the bytes, and the refusal where the NIC would have to translate.

@@ -7,7 +7,9 @@ import {
   type Card,
   cardCounters,
   hardwareRules,
+  knob,
   loadSimnic,
+  refusal,
   setMode,
   setVfs,
   unloadSimnic,
@@ -142,6 +144,29 @@ test('matches MAC addresses, prefixes, ports, fragments and SCTP ports', async (
     [3, 3],
     [4, 1],
   ])
+
+  // Cards differ in what they make of fragments.
+  const packetsOf = async (wanted: number) =>
+    (await hardwareRules(vm, card)).find(({ prio }) => prio === wanted)?.packets
+  for (const prio of [3, 4]) await vm.must(`tc filter del dev ${card.pf} ingress prio ${prio}`)
+  try {
+    await rule(`prio 4 protocol ip flower skip_sw ip_proto udp dst_port 12 action drop`)
+    for (const [value, dropped] of [
+      ['first', 1],
+      ['none', 1],
+      ['refuse', 2],
+    ] as const) {
+      await knob(vm, card, 'fragments', value)
+      await arrivals(null, () => send([12], 3_000), 'ip')
+      expect([value, await packetsOf(4)]).toEqual([value, dropped])
+    }
+    const nofrag = `protocol ip prio 6 flower skip_sw ip_flags nofrag ip_proto udp action drop`
+    expect(await refusal(vm, `tc filter add dev ${card.pf} ingress ${nofrag}`)).toContain(
+      'cannot match on control flags 0x1',
+    )
+  } finally {
+    await knob(vm, card, 'fragments', 'first')
+  }
 
   // Ports of a protocol that nobody here speaks: the wire relabels UDP, whose ports are in the same place.
   await rule(`prio 5 protocol ip flower skip_sw ip_proto sctp dst_port 13 action drop`)

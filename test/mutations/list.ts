@@ -10,6 +10,7 @@ import type { Mutation } from './mutation.ts'
 import { netlink } from './netlink.ts'
 import { nic } from './nic.ts'
 import { offload } from './offload.ts'
+import { offloadSteering } from './offload-steering.ts'
 import { ops } from './ops.ts'
 import { owners } from './owners.ts'
 import { services } from './services.ts'
@@ -22,6 +23,7 @@ export const mutations: readonly Mutation[] = [
   ...attachOwners,
   ...offload,
   ...localhost,
+  ...offloadSteering,
   ...kernel,
   ...kernelTable,
   ...netlink,

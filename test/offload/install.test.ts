@@ -2,7 +2,6 @@ import { expect, describe as group, test } from 'vitest'
 import { OffloadRefused } from '../../src/lib/offload-refused.ts'
 import type { Ground } from '../../src/offload/coexist.ts'
 import type { OffloadConfig } from '../../src/offload/config.ts'
-import type { OffloadFacts } from '../../src/offload/facts.ts'
 import { applyBest } from '../../src/offload/install.ts'
 import { LimiterInTheWay } from '../../src/offload/part.ts'
 import type { OffloadPlan } from '../../src/offload/plan.ts'
@@ -14,7 +13,6 @@ const rule = (more: Partial<SteerSpec> = {}): SteerSpec => ({
   ...{ link: 'pf0', prio: 10, address: '10.1.0.1', proto: 'tcp', port: 80, cookie: '7666' },
   ...more,
 })
-const facts = { port: { wire: { representor: {} } } } as unknown as OffloadFacts
 const config = { offload: 'prefer' } as OffloadConfig
 const free: Ground = { software: undefined, hardware: undefined, notes: [], explain: (words) => words }
 
@@ -32,7 +30,7 @@ function install(ground: Partial<Ground>, plans: readonly OffloadPlan[]) {
       return op.do === 'steer.add' && op.offload === 'require' ? { where: 'nic' } : { where: 'host' }
     },
   })
-  return { done: applyBest(transaction, config, facts, plans, { ...free, ...ground }), asked }
+  return { done: applyBest(transaction, config, plans, { ...free, ...ground }), asked }
 }
 
 group('another filter takes the frames in the NIC', () => {
@@ -81,7 +79,7 @@ test('a plan that is refused leaves what other parts have done', () => {
   transaction.apply([before])
   const qdisc: Op = { do: 'clsact.add', side: 'host', link: 'pf0', ifindex: 2 }
   const inNic = planOf([rule()], { nat: 'nic', hardwareOnly: true, ops: [qdisc] })
-  expect(applyBest(transaction, config, facts, [inNic, planOf([rule()])], free).plan.nat).toBe('pod')
+  expect(applyBest(transaction, config, [inNic, planOf([rule()])], free).plan.nat).toBe('pod')
   expect(undone).toEqual([{ ...qdisc, do: 'clsact.del' }])
 })
 
@@ -94,7 +92,7 @@ group('many mappings', () => {
   const many = (more: Partial<OffloadPlan> = {}) => [planOf([], { groups: mappings, ...more })]
 
   /** A NIC with so much room, asked for several rules at a time. */
-  function installIn(room: number, plans: readonly OffloadPlan[], on = facts, wish = config) {
+  function installIn(room: number, plans: readonly OffloadPlan[], wish = config) {
     const inNic = new Set<string>()
     const keyOf = ({ rule: { side, port } }: SteerOp) => `${side} ${port}`
     const calls: SteerOp[][] = []
@@ -102,10 +100,10 @@ group('many mappings', () => {
       calls.push([...ops])
       return ops.map((op): Outcome | Error => {
         if (op.do === 'steer.del') inNic.delete(keyOf(op))
-        if (op.do === 'steer.del' || op.offload === 'off') return { where: 'host', handle: op.rule.port }
+        if (op.do === 'steer.del' || op.offload === 'off') return { where: 'host', handle: op.rule.port ?? 0 }
         if (inNic.size >= room) return new OffloadRefused('ENOSPC: the table is full')
         inNic.add(keyOf(op))
-        return { where: 'nic', handle: op.rule.port }
+        return { where: 'nic', handle: op.rule.port ?? 0 }
       })
     }
     const run = (op: Op): Outcome => {
@@ -114,7 +112,7 @@ group('many mappings', () => {
       return result ?? {}
     }
     const transaction = new Transaction({ run, runAll })
-    const install_ = () => applyBest(transaction, wish, on, plans, free)
+    const install_ = () => applyBest(transaction, wish, plans, free)
     return { install: install_, calls, inNic, transaction }
   }
 
@@ -136,9 +134,9 @@ group('many mappings', () => {
       const { install, inNic, transaction } = installIn(room, many())
       const { rules } = install()
       expect(inNic.size).toBe(100)
-      expect(rules.map(({ where, rule: { port } }) => where === (port < 50 ? 'nic' : 'host'))).not.toContain(
-        false,
-      )
+      expect(
+        rules.map(({ where, rule: { port = 0 } }) => where === (port < 50 ? 'nic' : 'host')),
+      ).not.toContain(false)
       expect(rules.map(({ handle, mapping }) => `tcp ${handle} -> 80` === mapping)).not.toContain(false)
       expect(rules.filter(({ refusal }) => refusal === 'ENOSPC: the table is full')).toHaveLength(300)
       transaction.rollback()
@@ -166,7 +164,7 @@ group('many mappings', () => {
           return { where: 'nic', handle: 1 }
         },
       })
-      return () => applyBest(transaction, config, facts, plans, free)
+      return () => applyBest(transaction, config, plans, free)
     }
     // Half a mapping, and a mapping of a plan that is given up.
     expect(stuckIn(2, [planOf([], { groups })])).toThrow('ENOSPC: the table is full')
@@ -182,20 +180,93 @@ group('many mappings', () => {
     expect(calls.map((ops) => ops.length)).toEqual([2])
   })
 
-  test('without representors one refusal is enough for all', () => {
-    const legacy = { port: { wire: {} } } as unknown as OffloadFacts
-    const { install, calls } = installIn(0, many(), legacy)
-    expect(install().rules.every(({ where, refusal }) => where === 'host' && refusal !== undefined)).toBe(
-      true,
-    )
-    expect(calls.map((ops) => ops.length)).toEqual([2, 2 * count])
-  })
-
-  test('offload off asks no NIC', () => {
-    const { install, calls } = installIn(1000, many(), facts, { offload: 'off' } as OffloadConfig)
+  test('a plan whose rules are not to be offered asks no NIC, and says nothing of a refusal', () => {
+    const { install, calls } = installIn(1000, many({ unoffered: true }))
     expect(install().rules.every(({ where, refusal }) => where === 'host' && refusal === undefined)).toBe(
       true,
     )
     expect(calls.map((ops) => ops.length)).toEqual([2 * count])
   })
+
+  test('offload off asks no NIC', () => {
+    const { install, calls } = installIn(1000, many(), { offload: 'off' } as OffloadConfig)
+    expect(install().rules.every(({ where, refusal }) => where === 'host' && refusal === undefined)).toBe(
+      true,
+    )
+    expect(calls.map((ops) => ops.length)).toEqual([2 * count])
+  })
+})
+
+group('a NIC that does not know the condition on fragments', () => {
+  const words = 'EOPNOTSUPP: cannot match on control flags 0x1'
+  const whole = (more: Partial<SteerSpec>) => rule({ fragments: 'none', ...more })
+  const tcp = { mapping: 'tcp 80 -> 80', rules: [whole({ side: 'src' }), whole({})] }
+  const udp = { mapping: 'udp 53 -> 53', rules: [whole({ proto: 'udp', port: 53 })] }
+
+  /** Refuses the key, and with a limit all but what has none. */
+  function installOn(plan: Partial<OffloadPlan>, others: readonly OffloadPlan[] = []) {
+    const asked: string[] = []
+    const transaction = new Transaction({
+      run: (op) => {
+        if (op.do !== 'steer.add') return {}
+        asked.push(`${op.rule.proto} ${op.rule.fragments ?? 'all'} ${op.offload}`)
+        if (op.offload === 'off') return { where: 'host' }
+        if (op.rule.fragments !== undefined) throw new OffloadRefused(words)
+        return { where: 'nic' }
+      },
+    })
+    const plans = [planOf([], { groups: [tcp, udp], ...plan }), ...others]
+    return { asked, install: () => applyBest(transaction, config, plans, free) }
+  }
+
+  test('TCP without it in the NIC, UDP with it in software, and the words of the driver', () => {
+    const { asked, install } = installOn({})
+    const { rules, notes } = install()
+    expect(asked).toEqual([
+      ...['tcp none require', 'tcp all require', 'tcp all require', 'udp none require', 'udp none off'],
+    ])
+    expect(rules.map((one) => [one.mapping, one.where, one.rule.fragments, one.refusal])).toEqual([
+      ['tcp 80 -> 80', 'nic', undefined, undefined],
+      ['tcp 80 -> 80', 'nic', undefined, undefined],
+      ['udp 53 -> 53', 'host', 'none', words],
+    ])
+    expect(rules.map(({ line }) => line.includes('ip_flags nofrag'))).toEqual([false, false, true])
+    expect(notes).toEqual([
+      expect.stringContaining(`("${words}"): what comes in fragments may be lost for tcp`),
+    ])
+  })
+
+  test('offload "require": UDP is refused, code 101, in the words of the driver', () => {
+    const error = refusalOf(installOn({ hardwareOnly: true }).install)
+    expect(error).toMatchObject({ code: 101, message: expect.stringContaining(`udp 53 -> 53 in the NIC`) })
+    expect(error.message).toContain(words)
+  })
+
+  test('nat "nic": both without it, which is said', () => {
+    const { rules, notes } = installOn({ nat: 'nic', hardwareOnly: true }).install()
+    expect(rules.map(({ where, rule: { fragments } }) => [where, fragments])).toEqual(
+      Array(3).fill(['nic', undefined]),
+    )
+    expect(notes).toEqual([expect.stringMatching(/nofrag.* lost for tcp 80 -> 80, udp 53 -> 53$/)])
+  })
+
+  test('a limit does without the NIC only when both forms are refused', () => {
+    const limited = { ...tcp, rules: [whole({ limiter: 7 })] }
+    expect(installOn({ groups: [limited] }).install().rules[0]).toMatchObject({ where: 'nic' })
+    const datagrams = { ...udp, rules: [whole({ proto: 'udp', limiter: 7 })] }
+    expect(installOn({ groups: [datagrams] }).install).toThrow(LimiterInTheWay)
+  })
+})
+
+test('rules for software are made there, and their place says nothing of the mappings', () => {
+  const inSoftware = [{ mapping: 'fragments', rules: [rule({ fragments: 'only' })] }]
+  const { done, asked } = install({}, [planOf([rule()], { inSoftware })])
+  expect(asked.map((op) => op.do === 'steer.add' && [op.rule.fragments, op.offload])).toEqual([
+    ['only', 'off'],
+    [undefined, 'require'],
+  ])
+  expect(done.rules.map(({ mapping, where, refusal }) => [mapping, where, refusal])).toEqual([
+    ['fragments', 'host', undefined],
+    ['tcp 80 -> 80', 'nic', undefined],
+  ])
 })

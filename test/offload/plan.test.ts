@@ -118,7 +118,7 @@ group('one mapping', () => {
     expect(keys).toEqual([
       { address: '10.1.0.1', proto: 'tcp', port: 8080, toAddress: '10.1.0.5', toPort: 80 },
     ])
-    expect(notes).toEqual([])
+    expect(notes).toEqual([expect.stringMatching(/^in software: the eSwitch of "pf0" is in legacy mode/)])
     expect(ops[0]).toMatchObject({ owner: identity.owner })
     expect(ops[1]).toMatchObject({ text: expect.stringContaining('10.1.0.1 . 8080 : 10.1.0.5 . 80') })
   })
@@ -157,6 +157,13 @@ group('one mapping', () => {
     ])
   })
 
+  test('legacy mode is not offered to the NIC, a representor is', () => {
+    expect(plan().unoffered).toBe(true)
+    const representor = linkOf('pf0vf0', 7, '02:00:00:00:00:77')
+    const switchdev = { ...wired({ representor }), kind: 'representor' as const }
+    expect(plan({ port: switchdev }).unoffered).toBeUndefined()
+  })
+
   test('the reservation is taken back last', () => {
     const back = plan().ops.map(invert).reverse()
     expect(back.map((op) => op?.do)).toEqual(['steer.del', 'clsact.del', 'nft.drop', 'ports.release'])
@@ -177,21 +184,20 @@ group('no mapping', () => {
 test('hostIP 127.0.0.1 without localhost: who can use it is told', () => {
   const mappings = [{ ...http, hostIP: '127.0.0.1' }]
   expect(plan({}, { mappings }).notes.join()).toContain('127.0.0.1: without localhost true only programs')
-  expect(plan({}, { mappings, localhost: true }).notes).toEqual([])
+  expect(plan({}, { mappings, localhost: true, offload: 'off' }).notes).toEqual([])
 })
 
 group('refused, code 7', () => {
-  test.each([
-    [{ offload: 'require' }, 'offload "require"'],
-    [{ nat: 'nic' }, 'nat "nic"'],
-    [{ offload: 'require', nat: 'nic' }, 'offload "require"'],
-  ] as const)('%j without an eSwitch in switchdev mode', (wishes, words) => {
-    const { code, message } = refusalOf(() => plan({}, wishes))
-    expect(message).toBe(
-      `Cannot use ${words} on "pf0": its eSwitch is in legacy mode, which has no representors`,
-    )
-    expect(code).toBe(7)
-  })
+  test.each([{ nat: 'nic' }, { offload: 'require', nat: 'nic' }] as const)(
+    '%j without an eSwitch in switchdev mode',
+    (wishes) => {
+      const { code, message } = refusalOf(() => plan({}, wishes))
+      expect(message).toBe(
+        'Cannot use nat "nic" on "pf0": its eSwitch is in legacy mode, which has no representors',
+      )
+      expect(code).toBe(7)
+    },
+  )
 
   test('a VF in a VLAN in which the uplink has no address', () => {
     expect(refusalOf(() => plan({ port: wired({ vlan: 100 }) })).message).toBe(
@@ -216,8 +222,8 @@ group('a representor', () => {
 
   test('steers to the VF, and replies leave with the uplink’s MAC', () => {
     expect(rules({}, {})).toEqual([
-      'pf0vf0 ingress protocol ip prio 10 flower ip_proto tcp src_ip 10.1.0.1 src_port 8080 skip_sw action pedit ex munge eth src set 02:00:00:00:00:01 pipe action mirred egress redirect dev pf0',
-      'pf0 ingress protocol ip prio 10 flower ip_proto tcp dst_ip 10.1.0.1 dst_port 8080 skip_sw action pedit ex munge eth dst set 02:00:00:00:00:05 munge eth src set 02:00:00:00:00:01 pipe action mirred egress redirect dev pf0vf0',
+      'pf0vf0 ingress protocol ip prio 10 flower ip_proto tcp src_ip 10.1.0.1 src_port 8080 ip_flags nofrag skip_sw action pedit ex munge eth src set 02:00:00:00:00:01 pipe action mirred egress redirect dev pf0',
+      'pf0 ingress protocol ip prio 10 flower ip_proto tcp dst_ip 10.1.0.1 dst_port 8080 ip_flags nofrag skip_sw action pedit ex munge eth dst set 02:00:00:00:00:05 munge eth src set 02:00:00:00:00:01 pipe action mirred egress redirect dev pf0vf0',
     ])
     const { ops, nat, hardwareOnly } = plan(switchdev)
     expect(lines(ops).filter((line) => line.includes('qdisc'))).toEqual([
@@ -230,8 +236,9 @@ group('a representor', () => {
 
   test('nat nic: translates both ways in the NIC, nothing in the pod', () => {
     expect(rules({}, { nat: 'nic' })).toEqual([
-      'pf0vf0 ingress protocol ip prio 10 flower ip_proto tcp src_ip 10.1.0.5 src_port 80 skip_sw action pedit ex munge eth src set 02:00:00:00:00:01 munge ip src set 10.1.0.1 munge tcp sport set 8080 pipe action csum ip4h and tcp pipe action mirred egress redirect dev pf0',
-      'pf0 ingress protocol ip prio 10 flower ip_proto tcp dst_ip 10.1.0.1 dst_port 8080 skip_sw action pedit ex munge eth dst set 02:00:00:00:00:05 munge eth src set 02:00:00:00:00:01 munge ip dst set 10.1.0.5 munge tcp dport set 80 pipe action csum ip4h and tcp pipe action mirred egress redirect dev pf0vf0',
+      'pf0vf0 ingress protocol ip prio 5 flower src_ip 10.1.0.5 dst_ip 10.1.0.1/32 skip_sw action pass',
+      'pf0vf0 ingress protocol ip prio 10 flower ip_proto tcp src_ip 10.1.0.5 src_port 80 ip_flags nofrag skip_sw action pedit ex munge eth src set 02:00:00:00:00:01 munge ip src set 10.1.0.1 munge tcp sport set 8080 pipe action csum ip4h and tcp pipe action mirred egress redirect dev pf0',
+      'pf0 ingress protocol ip prio 10 flower ip_proto tcp dst_ip 10.1.0.1 dst_port 8080 ip_flags nofrag skip_sw action pedit ex munge eth dst set 02:00:00:00:00:05 munge eth src set 02:00:00:00:00:01 munge ip dst set 10.1.0.5 munge tcp dport set 80 pipe action csum ip4h and tcp pipe action mirred egress redirect dev pf0vf0',
     ])
     const { ops, hardwareOnly } = plan(switchdev, { nat: 'nic' })
     expect(lines(ops).some((line) => line.includes('nft add table'))).toBe(false)
@@ -241,6 +248,7 @@ group('a representor', () => {
   test('the tag of the address’s VLAN goes on the way in and comes on the way out', () => {
     const hostAddresses = [{ address: '10.100.0.1', link: 'pf0.100', vlan: 100 }]
     expect(rules({ hostAddresses }, { nat: 'nic' })).toEqual([
+      expect.stringContaining('prio 5 flower src_ip 10.1.0.5 dst_ip 10.100.0.1/32 '),
       expect.stringMatching(/^pf0vf0 .* csum .* action vlan push id 100 pipe action mirred .* dev pf0$/),
       expect.stringMatching(
         /^pf0 .* protocol 802.1Q prio 12 flower vlan_id 100 .* skip_sw action vlan pop pipe/,
@@ -249,9 +257,9 @@ group('a representor', () => {
   })
 
   test('hosts of the direct networks pass as they are, by rules that come before', () => {
-    expect(rules({}, { nat: 'nic', directSubnets: ['10.1.0.0/24', '2001:db8::/64'] }).slice(0, 2)).toEqual([
-      'pf0vf0 ingress protocol ip prio 7 flower ip_proto tcp src_ip 10.1.0.5 src_port 80 dst_ip 10.1.0.0/24 skip_sw action mirred egress redirect dev pf0',
-      'pf0 ingress protocol ip prio 7 flower ip_proto tcp dst_ip 10.1.0.5 dst_port 80 src_ip 10.1.0.0/24 skip_sw action mirred egress redirect dev pf0vf0',
+    expect(rules({}, { nat: 'nic', directSubnets: ['10.1.0.0/24', '2001:db8::/64'] }).slice(1, 3)).toEqual([
+      'pf0vf0 ingress protocol ip prio 7 flower ip_proto tcp src_ip 10.1.0.5 src_port 80 dst_ip 10.1.0.0/24 ip_flags nofrag skip_sw action mirred egress redirect dev pf0',
+      'pf0 ingress protocol ip prio 7 flower ip_proto tcp dst_ip 10.1.0.5 dst_port 80 src_ip 10.1.0.0/24 ip_flags nofrag skip_sw action mirred egress redirect dev pf0vf0',
     ])
   })
 
@@ -263,6 +271,10 @@ group('a representor', () => {
     const two = [http, { ...http, hostPort: 81 }]
     expect(kinds({ directSubnets: ['10.1.0.0/24'], mappings: two })).toEqual(['pod'])
     expect(kinds({ nat: 'nic' })).toEqual(['nic'])
+    const dns: PortMapping = { ...http, proto: 'udp', hostPort: 53, containerPort: 53 }
+    expect(kinds({ directSubnets: ['10.1.0.0/24'], mappings: [http, dns] })).toEqual(['pod'])
+    const [{ notes } = { notes: [] }] = plans(switchdev, { directSubnets: ['10.1.0.0/24'], mappings: [dns] })
+    expect(notes.join()).toMatch(/not with nat "nic": .*"udp" \(hostPort 53\).* in fragments/)
   })
 
   test('two host ports on one of the pod: the NIC can’t tell their replies apart, code 7', () => {

@@ -34,6 +34,7 @@ test('each wish has its rules, the place where they run, and the words of the dr
         { ...entry, mapping: 'tcp 8080 -> 80', where: 'nic' },
         { ...entry, mapping: 'udp 53 -> 53', where: 'host', refusal: 'ENOSPC: table full' },
         { ...entry, mapping: 'udp 53 -> 53', where: 'host', refusal: 'ENOSPC: table full' },
+        { ...entry, line: 'tc filter of all', mapping: 'fragments', where: 'host' },
       ],
       ops: [
         { do: 'clsact.add', side: 'host', link: 'pf0' },
@@ -68,6 +69,7 @@ test('each wish has its rules, the place where they run, and the words of the dr
     ['host', 'tc qdisc add dev pf0 clsact'],
     ['pod', 'pod:ip rule add from 10.1.0.5 lookup 7 priority 30000'],
     ['pod', 'pod:nft -f - <<END\ntable inet t {\n}\nEND'],
+    ['host', 'tc filter of all'],
   ])
   expect(JSON.parse(JSON.stringify(report))).toEqual(JSON.parse(JSON.stringify({ ...report })))
 })

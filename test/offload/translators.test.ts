@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest'
 import type { OffloadConfig } from '../../src/offload/config.ts'
 import type { Port, PortKind } from '../../src/offload/port.ts'
 import { translators } from '../../src/offload/translators.ts'
-import type { PortKey, Proto } from '../../src/ops/op.ts'
+import type { PortKey, Proto, VfAttributes } from '../../src/ops/op.ts'
 
 const key = (port: number, toPort: number, proto: Proto = 'tcp'): PortKey => ({
   ...{ address: '10.1.0.1', proto, port, toAddress: '10.1.0.5', toPort },
@@ -11,9 +11,17 @@ const pf0 = { name: 'pf0', ifindex: 2 }
 const rep = { name: 'pf0vf0', ifindex: 7 }
 
 /** A port of which only the kind, and whether it has a representor, is known. */
-function portOf(kind: PortKind | 'userspace legacy'): Port {
-  const wire = { uplink: pf0, representor: kind === 'representor' || kind === 'userspace' ? rep : undefined }
-  const base = { name: 'net1', device: '0000:3b:02.1', wire: kind === 'veth' ? undefined : wire }
+function portOf(kind: PortKind | 'userspace legacy', vfs = new Map<number, VfAttributes>()): Port {
+  const wire = {
+    uplink: { ...pf0, vfs },
+    representor: kind === 'representor' || kind === 'userspace' ? rep : undefined,
+  }
+  const base = {
+    name: 'net1',
+    vf: { pf: '', index: 0 },
+    device: '0000:3b:02.1',
+    wire: kind === 'veth' ? undefined : wire,
+  }
   return { ...base, kind: kind === 'userspace legacy' ? 'userspace' : kind } as unknown as Port
 }
 
@@ -22,11 +30,11 @@ function cell(
   kind: PortKind | 'userspace legacy',
   nat: OffloadConfig['nat'],
   offload: OffloadConfig['offload'],
-  { directSubnets = [] as string[], keys = [key(8080, 80)] } = {},
+  { directSubnets = [] as string[], keys = [key(8080, 80)], vfs = new Map<number, VfAttributes>() } = {},
 ): string {
   try {
     const config = { nat, offload, directSubnets } as unknown as OffloadConfig
-    return translators(config, portOf(kind), keys).nat.join(' ')
+    return translators(config, portOf(kind, vfs), keys).nat.join(' ')
   } catch (error) {
     const { code, message } = error as { code: number; message: string }
     return `${code}: ${message}`
@@ -40,11 +48,11 @@ describe('what each kind of port can give', () => {
     ['representor', 'pod', ['pod', 'pod', 'pod']],
     ['representor', 'nic', [/^7: .*offload "off"/, 'nic', 'nic']],
     ['representor', 'auto', ['pod', 'pod', 'pod']],
-    ['legacy', 'pod', ['pod', 'pod', /^7: .*offload "require".*legacy mode/]],
-    ['legacy', 'auto', ['pod', 'pod', /^7: .*legacy mode/]],
+    ['legacy', 'pod', ['pod', 'pod', /^101: .*offload "require".*legacy mode.* no card was seen/]],
+    ['legacy', 'auto', ['pod', 'pod', /^101: .*legacy mode/]],
     ['legacy', 'nic', [/^7: /, /^7: .*nat "nic".*legacy mode/, /^7: .*legacy mode/]],
-    ['nic', 'pod', ['pod', 'pod', /^7: .*NIC of its own.*switchdev mode/]],
-    ['nic', 'auto', ['pod', 'pod', /^7: .*switchdev mode/]],
+    ['nic', 'pod', ['pod', 'pod', /^101: .*NIC of its own.* no card was seen/]],
+    ['nic', 'auto', ['pod', 'pod', /^101: .*NIC of its own/]],
     ['nic', 'nic', [/^7: /, /^7: .*nat "nic"/, /^7: /]],
     ['veth', 'auto', ['host', 'host', /^7: .*veth/]],
     ['veth', 'pod', ['host', 'host', /^7: .*veth/]],
@@ -68,6 +76,27 @@ describe('what each kind of port can give', () => {
     expect(cell('representor', 'auto', 'prefer', { ...subnets, keys: two })).toBe('pod')
     expect(cell('representor', 'nic', 'prefer', { keys: two })).toMatch(/^7: .*can't tell apart/)
     expect(cell('userspace', 'auto', 'prefer', { keys: two })).toMatch(/^7: .*can't tell apart/)
+  })
+
+  test('a VF of the card whose MAC nobody has set: refused by name, or left to the pod', () => {
+    const unset = { mac: '00:00:00:00:00:00' }
+    const vfs = new Map<number, VfAttributes>([
+      [0, unset],
+      [1, { mac: '02:00:00:00:00:06' }],
+      [2, unset],
+      [5, {}],
+    ])
+    for (const kind of ['representor', 'userspace'] as const)
+      expect(cell(kind, 'nic', 'prefer', { vfs })).toMatch(
+        /^7: .*the MAC of VF 2 of "pf0" and of 1 more is not set, .*\(ip link set dev pf0 vf 2 mac \.\.\.\)$/,
+      )
+    expect(cell('representor', 'auto', 'prefer', { ...subnets, vfs })).toBe('pod')
+    expect(cell('representor', 'pod', 'prefer', { vfs })).toBe('pod')
+    const known = new Map<number, VfAttributes>([
+      [0, unset],
+      [1, { mac: '02:00:00:00:00:06' }],
+    ])
+    expect(cell('representor', 'nic', 'prefer', { vfs: known })).toBe('nic')
   })
 
   test('SCTP is never translated by a NIC: refused by name, or left to the pod', () => {

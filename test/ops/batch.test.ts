@@ -52,7 +52,7 @@ class Table {
 function portOf(op: Op): number {
   if (op.do === 'clsact.add' || op.do === 'clsact.del') return 0
   if (op.do !== 'steer.add' && op.do !== 'steer.del') throw new TypeError(`no ${op.do} here`)
-  return op.rule.port
+  return op.rule.port ?? 0
 }
 
 const add = (port: number): Op => ({ do: 'steer.add', offload: 'require', rule: { ...steer, port } })

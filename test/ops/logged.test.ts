@@ -49,7 +49,8 @@ test('of several that run at once each is a line, and all are one step', () => {
   const add = (port: number): Op => ({ do: 'steer.add', offload: 'off', rule: { ...steer, port } })
   const several: Runner = {
     run: () => ({}),
-    runAll: (ops) => ops.map(({ rule: { port } }) => (port === 2 ? new TypeError('no') : { handle: port })),
+    runAll: (ops) =>
+      ops.map(({ rule: { port = 0 } }) => (port === 2 ? new TypeError('no') : { handle: port })),
   }
   const lines = logged('debug', () => {
     startSteps(true)

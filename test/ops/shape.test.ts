@@ -46,6 +46,11 @@ test('isSteerSpec is about the filter alone', () => {
   expect(isSteerSpec(steer)).toBe(true)
   expect(isSteerSpec({ ...steer, address: '10.1.0' })).toBe(false)
   expect(isSteerSpec({ link: 'pf0', cookie: 'aa' })).toBe(false)
+  const { proto: _, port: __, ...ofAddress } = steer
+  const shared = { ...ofAddress, fragments: 'only', mac: '02:00:00:00:00:06', verdict: 'drop' }
+  expect(isSteerSpec(shared)).toBe(true)
+  for (const wrong of [{ fragments: 'first' }, { mac: 'x' }, { verdict: 'ok' }])
+    expect(isSteerSpec({ ...shared, ...wrong })).toBe(false)
 })
 
 /** Every field that is a value of its own. */

@@ -43,6 +43,7 @@ const translated = { nat: 'nic', rules: 'nic' } as const
 const byHost = { nat: 'host', rules: 'none' } as const
 const isLegacy = { code: 7, words: 'legacy mode' } as const
 const isOwn = { code: 7, words: 'a NIC of its own' } as const
+const untested = { code: 101, words: 'no card was seen to deliver' } as const
 const needsNic = { code: 7, words: 'offload "off"' } as const
 
 export const cells: readonly Cell[] = [
@@ -68,21 +69,20 @@ export const cells: readonly Cell[] = [
   },
   { kinds: representors, config: {}, becomes: steered },
   { kinds: representors, config: { offload: 'off', directSubnets }, becomes: inPod },
-  { kinds: full, config: { directSubnets }, becomes: translated },
+  // Of UDP an answer in fragments can be translated in the pod only.
+  { kinds: full, config: { directSubnets }, becomes: steered },
   { kinds: ['simnic-steer-only'], config: { directSubnets }, becomes: steered },
   { kinds: ['simnic-steer-only'], config: { directSubnets, offload: 'require' }, becomes: steered },
   { kinds: bySoftware, config: { nat: 'pod', offload: 'off' }, becomes: inPod },
   { kinds: bySoftware, config: { nat: 'pod' }, becomes: inPod },
   { kinds: bySoftware, config: { nat: 'nic', offload: 'off' }, becomes: needsNic },
   { kinds: bySoftware, config: { directSubnets }, becomes: inPod },
-  ...(['pod', 'nic'] as const).flatMap((nat): Cell[] => [
-    { kinds: legacy, config: { nat, offload: 'require' }, becomes: isLegacy },
-    { kinds: ownNic, config: { nat, offload: 'require' }, becomes: isOwn },
-  ]),
+  { kinds: bySoftware, config: { nat: 'pod', offload: 'require' }, becomes: untested },
+  { kinds: legacy, config: { nat: 'nic', offload: 'require' }, becomes: isLegacy },
+  { kinds: ownNic, config: { nat: 'nic', offload: 'require' }, becomes: isOwn },
   { kinds: legacy, config: { nat: 'nic' }, becomes: isLegacy },
   { kinds: ownNic, config: { nat: 'nic' }, becomes: isOwn },
-  { kinds: legacy, config: { directSubnets, offload: 'require' }, becomes: isLegacy },
-  { kinds: ownNic, config: { directSubnets, offload: 'require' }, becomes: isOwn },
+  { kinds: bySoftware, config: { directSubnets, offload: 'require' }, becomes: untested },
   { kinds: veth, config: { offload: 'off' }, becomes: byHost },
   { kinds: veth, config: {}, becomes: byHost },
   { kinds: veth, config: { offload: 'require' }, becomes: { code: 7, words: 'offload "require"' } },
@@ -112,10 +112,11 @@ export async function runCell(bed: PortBed, { config, maxRules, becomes }: Cell)
     }
     if (card !== undefined && portOf[bed.kind] === 'representor') {
       const busy = 'rules' in becomes && becomes.rules === 'nic'
-      const inTable = (await hardwareRules(lab, card)).map(({ packets }) => packets > 0)
-      // Nobody is in the direct networks, whose rules are for nobody then.
-      if (busy && config.directSubnets !== undefined) expect(inTable).toContain(true)
-      else expect(inTable).toEqual(busy ? inTable.map(() => true) : [])
+      // Rules that let pass are for the node and for neighbours.
+      const inTable = (await hardwareRules(lab, card))
+        .filter(({ text }) => !text.endsWith(' ok'))
+        .map(({ packets }) => packets > 0)
+      expect(inTable).toEqual(busy ? inTable.map(() => true) : [])
     }
   } finally {
     if (card !== undefined) await knob(lab, card, 'max_rules', 0)
@@ -135,9 +136,11 @@ export async function runCells(bed: PortBed, some: readonly Cell[]): Promise<voi
 /** What the record says. */
 async function account({ lab, kind }: PortBed): Promise<Served> {
   const record = JSON.parse(await lab.must('cat /var/lib/cni/vf-flower/offload/*.json')) as {
-    journal: { nat?: 'pod' | 'nic' | 'host'; rules?: { where: 'nic' | 'host'; refusal?: string }[] }
+    journal: { nat?: 'pod' | 'nic' | 'host'; rules?: { mapping: string; where: 'nic' | 'host' }[] }
   }
-  const { nat = 'host', rules = [] } = record.journal
+  const { nat = 'host', rules: all = [] } = record.journal
+  // Those that mappings share are in software anyway.
+  const rules = all.filter(({ mapping }) => mapping.includes(' -> '))
   const places = new Set(rules.map(({ where }) => where))
   if (places.size > 1) throw new Error(`rules in ${[...places].join(' and ')}`)
   if (portOf[kind] !== 'veth') expect(rules.length).toBeGreaterThan(0)

@@ -41,7 +41,6 @@ export const nodeScenarios: readonly Scenario[] = [
     id: 'P7',
     title:
       'programs of the node reach the mapped ports at its address, and at 127.0.0.1 where that is asked for',
-    holds: tracked,
     shown: [at('simnic-steer-only'), at('ptp')],
     run: async ({ kind, one, add, del, natConfig, node }) => {
       await add(one, USUAL, { config: { ...natConfig, localhost: false } })
@@ -67,7 +66,6 @@ export const nodeScenarios: readonly Scenario[] = [
   {
     id: 'P9',
     title: 'a neighbour in the pod’s subnet reaches it by the node’s address',
-    holds: tracked,
     shown: [at('simnic-legacy'), at('ptp')],
     run: async ({ one, two, add, natConfig }) => {
       await add(one, USUAL, { config: natConfig })

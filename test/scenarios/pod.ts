@@ -140,15 +140,23 @@ export const podScenarios: readonly Scenario[] = [
   },
   {
     id: 'N5',
-    title: 'without connections a datagram in fragments does not reach the mapped port',
+    title:
+      'without connections a datagram in fragments reaches the mapped port by the host’s stack; an answer in fragments is lost',
     holds: (_, nat) => nat === 'nic',
     shown: [at('simnic-full', 'nic')],
     run: async ({ one, add, natConfig, node }) => {
-      await add(one, USUAL, { config: natConfig })
+      await add(one, [...USUAL, udp(5400, 4000)], { config: natConfig })
       const [{ agent }] = node.clients
-      await expectNobody(
+      await expectServer(
         agent,
         bothFamilies(HOST, (address) => large(address, 5353)),
+        `${one.name} udp 53`,
+      )
+      await expectNobody(
+        agent,
+        bothFamilies(HOST, (address) => [
+          { protocol: 'udp', address, port: 5400, bytes: 100, padding: 4000 },
+        ]),
       )
     },
   },

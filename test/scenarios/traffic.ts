@@ -92,7 +92,6 @@ export const trafficScenarios: readonly Scenario[] = [
   {
     id: 'P8',
     title: 'the pod reaches itself by the node’s address',
-    holds: tracked,
     shown: [at('host-nic'), at('ptp')],
     run: async ({ one, add, natConfig }) => {
       await add(one, USUAL, { config: natConfig })

@@ -13,7 +13,7 @@ import { type Agent, startAgent } from './agent.ts'
 import { attachConfig, type ErrorObject, errorOf, inTurn, listOf, pluginPath, staticIpam } from './plugins.ts'
 import { type Family, type Node, settled } from './port-node.ts'
 import { SCRUB, stateDifferences, stateScript } from './port-state.ts'
-import { knob, setMode } from './simnic.ts'
+import { knob, setMode, setVfMacs } from './simnic.ts'
 import { diffSnapshot, type Snapshot, snapshot } from './snapshot.ts'
 import { deletePod, linkIsReady, newPod } from './topology.ts'
 import type { Listen } from './traffic.ts'
@@ -349,6 +349,7 @@ async function enterMode(node: Node, kind: KindName): Promise<() => Promise<void
   }
   await knob(lab, card, 'profile', kind === 'simnic-steer-only' ? 'steer-only' : 'full')
   await setMode(lab, card, 'switchdev')
+  await setVfMacs(lab, card)
   // In a new bridge nobody waits: no spanning tree, no learning of groups.
   await lab.must(`ip link add ${BRIDGE} address ${net.pfMac} up type bridge stp_state 0 forward_delay 0 mcast_snooping 0
     ip link set ${net.pf} master ${BRIDGE}`)

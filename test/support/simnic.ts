@@ -71,6 +71,19 @@ export async function setMode(lab: Lab, card: Card, mode: EswitchMode): Promise<
   await lab.must(`devlink dev eswitch set ${card.devlink} mode ${mode}`)
 }
 
+/**
+ * Tells the PF the MAC of each VF that has an interface on the host, as an operator does for whom the NIC translates addresses: it
+ * knows none by itself.
+ */
+export async function setVfMacs(lab: Lab, card: Card): Promise<void> {
+  await lab.must(`set -e
+    for path in /sys/class/net/${card.pf}/device/virtfn*/net/*; do
+      [ -e "$path" ] || continue
+      vf=\${path#*virtfn}
+      ip link set ${card.pf} vf "\${vf%%/*}" mac "$(cat "$path/address")"
+    done`)
+}
+
 /** Writes `sriov_numvfs`; from one number to another by way of 0. */
 export async function setVfs(lab: Lab, card: Card, count: number): Promise<void> {
   await lab.must(`cd /sys/class/net/${card.pf}/device; echo 0 >sriov_numvfs; echo ${count} >sriov_numvfs`)
@@ -92,7 +105,7 @@ export async function bridgedVf(lab: Lab, card: Card, bridge: string): Promise<s
   return vf.trim()
 }
 
-/** Writes a knob: `max_rules`, `profile`, `liar`, `fail_next` or `tx_capacity` (see hack/simnic/README.md). */
+/** Writes a knob: `max_rules`, `profile`, `liar`, `fail_next`, `fragments` or `tx_capacity` (see hack/simnic/README.md). */
 export async function knob(lab: Lab, card: Card, name: string, value: string | number): Promise<void> {
   await lab.must(`echo '${value}' >${card.debugfs}/${name}`)
 }
