@@ -206,7 +206,9 @@ function soakOffload(): void {
         ...['run', '--config', join(top, 'test/vitest.config.ts')],
         ...['--project', 'native', '--project', 'lab', '--retry', '0'],
         ...['--reporter=verbose', '--reporter=json', `--outputFile.json=${output}`],
-        ...(values.scenarios === 'none' ? [] : ['/offload-scenarios', '/offload-crowd.test.ts', '/offload-herd.test.ts']),
+        ...(values.scenarios === 'none'
+          ? []
+          : ['/offload-scenarios', '/offload-crowd.test.ts', '/offload-herd.test.ts']),
         ...(portSequenceCount + configCount === 0 ? [] : ['/offload-random.test.ts']),
         ...(faults === 'none' ? [] : ['/offload-faults.test.ts', '/rates-faults.test.ts']),
       ],
