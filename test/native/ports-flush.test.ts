@@ -115,6 +115,23 @@ test('at every step of an ADD: it ends as if nothing had been, and so does what 
   await del('pod-one')
 })
 
+test('an ADD that is killed at any step, before a flush: others keep their ports, and DEL leads back', async () => {
+  await add('pod-one', 30_000, localhost)
+  const points = await pointsOf('ADD', 'pod-two', 30_001)
+  await del('pod-two')
+  for (const point of points) {
+    const killed = await call('ADD', 'pod-two', 30_001, { VF_FLOWER_FAULT: `${point}:SIGKILL` }, localhost)
+    expect(killed.code, point).not.toBe(0)
+    await flush()
+    await isRefused('pod-three', 30_000, 'pod-one')
+    await isWhole('pod-one', 30_000, localhost)
+    await del('pod-two')
+    await add('pod-three', 30_001)
+    await del('pod-three')
+  }
+  await del('pod-one')
+})
+
 test('at every step of a DEL: it takes its own, and the next call gives back what others had', async () => {
   await add('pod-one', 30_000, localhost)
   await add('pod-two', 30_001, localhost)
