@@ -41,6 +41,7 @@ has clsact tc qdisc add dev near clsact
 has tbf tc qdisc add dev near root tbf rate 1mbit burst 10k latency 50ms
 # Each kind of filter with the action that is wanted of it.
 has u32 tc filter add dev near ingress protocol all prio 1 u32 match u32 0 0 action mirred egress redirect dev far
+has bpf tc filter add dev near ingress protocol all prio 4 bpf bytecode '1,6 0 0 0'
 has matchall tc filter add dev near ingress protocol all prio 2 matchall action mirred egress redirect dev far
 has flower tc filter add dev near ingress protocol ip prio 3 flower ip_proto tcp dst_port 80 action pass
 has police tc actions add action police rate 1mbit burst 10k index 77

@@ -8,7 +8,7 @@ import { CHECKOUT } from './qemu.ts'
 /** What a test file may ask for; hack/lab/features.sh tries each. `namespaces` is what a node is made of. */
 export const FEATURES = [
   ...['namespaces', 'veth', 'bridge', 'bridge-vlan', 'dummy', 'bond', 'vlan', 'macvlan', 'ifb'],
-  ...['clsact', 'tbf', 'u32', 'matchall', 'flower', 'police', 'pedit'],
+  ...['clsact', 'tbf', 'u32', 'bpf', 'matchall', 'flower', 'police', 'pedit'],
   ...['nft', 'nft-fib', 'conntrack', 'iptables', 'iptables-legacy', 'sctp'],
 ] as const
 

@@ -1,6 +1,6 @@
 // What port mappings owe the node: programs that listen, clients that go on, the loopback address, names of owners. With
 // pods on a bridge, so that it needs no hardware.
-// needs: veth, bridge, nft, conntrack
+// needs: veth, bridge, nft, conntrack, bpf
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
 import type { Runtime } from '../../hack/lab/cni-runtime.ts'
 import type { Lab } from '../../hack/lab/lab.ts'
