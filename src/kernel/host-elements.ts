@@ -15,9 +15,10 @@ import { NetlinkError, type NetlinkSocket } from '../netlink/socket.ts'
 import type { PortKey, Proto } from '../ops/op.ts'
 import { hostTable, masquerades, ports } from './host-table.ts'
 import type { FreedKey } from './kernel.ts'
+import { steered } from './steered.ts'
 
 /** All sets of the table. */
-export const setNames = [...Object.values(ports), ...Object.values(masquerades)]
+export const setNames = [...Object.values(ports), ...Object.values(masquerades), ...Object.values(steered)]
 
 /** Of a reservation: what else the table has goes with these. */
 const reservations = Object.values(ports)
@@ -74,7 +75,7 @@ export interface Element {
   readonly name: string
   readonly set: string
   readonly comment: string
-  /** What it reserves; undefined for one that says whom to masquerade. */
+  /** What it reserves; undefined for one that says whom to masquerade, or what is steered. */
   readonly reserved: FreedKey | undefined
   readonly raw: NftElement
 }

@@ -43,6 +43,10 @@ import {
 } from './host-table.ts'
 import type { FreedKey } from './kernel.ts'
 import { tolerate } from './refusals.ts'
+import { steered, steeredKeys } from './steered.ts'
+
+/** What only ports on a wire need. */
+const keeping = () => require('./keeping.ts') as typeof import('./keeping.ts')
 
 /**
  * Reserves all keys or none: elements are created, never added, in one transaction, and the kernel refuses one that
@@ -53,6 +57,7 @@ export function reservePorts(
   keys: readonly PortKey[],
   masquerade: readonly Masquerade[],
   owner: string,
+  isSteered = false,
 ): void {
   const userdata = { NFTA_SET_ELEM_USERDATA: userdataOf(owner) }
   const jump = { NFTA_VERDICT_CODE: NFT_JUMP >>> 0, NFTA_VERDICT_CHAIN: sourceChain(owner) }
@@ -71,12 +76,23 @@ export function reservePorts(
           .filter(inFamily)
           .map((key) => ({ ...keyOf(key), NFTA_SET_ELEM_DATA: { NFTA_DATA_VERDICT: jump }, ...userdata })),
       ),
+      ...create(
+        steered[family],
+        (isSteered ? steeredKeys(keys) : []).filter(inFamily).map((key) => ({ ...keyOf(key), ...userdata })),
+      ),
     ]
   })
+  const kept = isSteered ? keeping().keptOffRequests(hostTable) : []
   const sources = masquerade.length > 0 ? sourceRequests(masquerade, owner) : []
   const guard = needGuard(keys) ? guardRequests() : []
   const reserve = (counted: boolean) =>
-    socket.transaction(batchEnds(), [...hostTableRequests(counted), ...guard, ...sources, ...requests])
+    socket.transaction(batchEnds(), [
+      ...hostTableRequests(counted),
+      ...guard,
+      ...kept,
+      ...sources,
+      ...requests,
+    ])
   try {
     try {
       reserve(true)
@@ -131,7 +147,9 @@ const maxRounds = 20
 export function releasePorts(socket: NetlinkSocket, cookie: string, known?: Reservation): FreedKey[] {
   if (known !== undefined && releaseKnown(socket, cookie, known)) return [...known.keys]
   const expected =
-    known === undefined ? undefined : known.keys.length + masqueradedKeys(known.masquerade).length
+    known === undefined
+      ? undefined
+      : known.keys.length + masqueradedKeys(known.masquerade).length + steeredOf(known).length
   const freed: FreedKey[] = []
   let removed = 0
   let quiet = 0
@@ -158,15 +176,17 @@ export function releasePorts(socket: NetlinkSocket, cookie: string, known?: Rese
  * then. Whom to masquerade was written with the keys, and goes with them. False when something else is there than the
  * record says: nothing was removed.
  */
-function releaseKnown(socket: NetlinkSocket, cookie: string, { keys, masquerade }: Reservation): boolean {
+function releaseKnown(socket: NetlinkSocket, cookie: string, known: Reservation): boolean {
+  const { keys, masquerade } = known
   const families = new Set(keys.map(({ address }) => ipFamily(address)))
-  const { own, others } = look(
-    socket,
-    cookie,
-    [...families].map((family) => ports[family]),
-  )
+  const { own, others } = look(socket, cookie, [
+    ...[...families].map((family) => ports[family]),
+    // Of others too: the last one's chains go with it.
+    ...(known.steered === true ? Object.values(steered) : []),
+  ])
   const found = new Set(own.flatMap(({ reserved }) => (reserved === undefined ? [] : keyText(reserved))))
-  if (own.length !== keys.length || !keys.every((key) => found.has(keyText(key)))) return false
+  const isWhole = own.length === keys.length + steeredOf(known).length
+  if (!isWhole || !keys.every((key) => found.has(keyText(key)))) return false
   let rest = others()
   if (isLastUse(own, rest)) rest = either(rest, look(socket, cookie).others())
   const [comment = ''] = own.map((one) => one.comment)
@@ -178,7 +198,11 @@ function releaseKnown(socket: NetlinkSocket, cookie: string, { keys, masquerade 
 }
 
 function either(one: Others, other: Others): Others {
-  return { any: one.any || other.any, local: one.local || other.local }
+  return {
+    any: one.any || other.any,
+    local: one.local || other.local,
+    steered: one.steered || other.steered,
+  }
 }
 
 /** Somebody makes elements of ours as fast as they are deleted. */
@@ -194,12 +218,18 @@ class RestlessTable extends Error {
 interface Reservation {
   readonly keys: readonly PortKey[]
   readonly masquerade: readonly Masquerade[]
+  readonly steered?: boolean
 }
 
-/** Whether others have elements, and whether they have any of 127/8. */
+function steeredOf({ keys, steered: isSteered }: Reservation): PortKey[] {
+  return isSteered === true ? steeredKeys(keys) : []
+}
+
+/** Whether others have elements, and whether they have any of 127/8, and any that is steered. */
 interface Others {
   readonly any: boolean
   readonly local: boolean
+  readonly steered: boolean
 }
 
 /** The elements of a cookie, each once. What others have is looked at when it is asked for. */
@@ -222,13 +252,30 @@ function look(
   const others = () => ({
     any,
     local: list.some(isLocal) && elementsOf(shown).some((one) => !isMine(one) && isLocal(one)),
+    steered: list.some(isSteered) && elementsOf(shown).some((one) => !isMine(one) && isSteered(one)),
   })
   return { own: list, others }
 }
 
-/** Of the table, or of its guard. */
+/** Of the table, of its guard, or of what keeps connections off steered ports. */
 function isLastUse(own: readonly Element[], others: Others): boolean {
-  return !others.any || (own.some(isLocal) && !others.local)
+  return (
+    !others.any || needNoMore(own, others, isLocal, 'local') || needNoMore(own, others, isSteered, 'steered')
+  )
+}
+
+/** True where these have a thing of a kind that others have none of. */
+function needNoMore(
+  own: readonly Element[],
+  others: Others,
+  isOfKind: (one: Element) => boolean,
+  kind: 'local' | 'steered',
+): boolean {
+  return own.some(isOfKind) && !others[kind]
+}
+
+function isSteered({ set }: Element): boolean {
+  return set === steered[4] || set === steered[6]
 }
 
 function isLocal({ reserved }: Element): boolean {
@@ -247,10 +294,13 @@ function removal(own: readonly Element[], others: Others): Request[] {
   })
   // A cookie's own chain goes with what leads there; of several cookies where only the beginning was asked for.
   const chains = new Set(
-    own.filter(({ reserved }) => reserved === undefined).map(({ comment }) => sourceChain(comment)),
+    own
+      .filter((one) => one.reserved === undefined && !isSteered(one))
+      .map(({ comment }) => sourceChain(comment)),
   )
-  if (isLastUse(own, others)) chains.add(guardChain)
-  return [...requests, ...[...chains].flatMap((chain) => dropChain(hostTable, chain))]
+  if (needNoMore(own, others, isLocal, 'local')) chains.add(guardChain)
+  const kept = needNoMore(own, others, isSteered, 'steered') ? keeping().keptOffRemoval(hostTable) : []
+  return [...requests, ...kept, ...[...chains].flatMap((chain) => dropChain(hostTable, chain))]
 }
 
 /** An attribute of netlink holds 64 KiB. */

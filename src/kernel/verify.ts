@@ -1,5 +1,6 @@
 /** What operations have left, held against what they were: the half of CHECK that looks at the kernel. */
 import { ipFamily, networkOf, parseCidr, parseIp } from '../lib/ip.ts'
+import { formatPortSet } from '../lib/port-set.ts'
 import { AF } from '../netlink/rtnl/const.ts'
 import { decodeRule, dumpRules } from '../netlink/rtnl/rule.ts'
 import { NetlinkError, type NetlinkSocket } from '../netlink/socket.ts'
@@ -9,12 +10,15 @@ import { readText } from '../sys/files.ts'
 import { allRoutes } from './addressing.ts'
 import { filterLine } from './filter-text.ts'
 import { hostChains, hostTable, masqueradedKeys, masquerades, ports, sourceChain } from './host-table.ts'
+import { keptOffChains } from './kept-off.ts'
 import type { Difference, DoneOp } from './kernel.ts'
 import { allLinks, findLink } from './links.ts'
+import { reservedLocalPorts } from './local-ports.ts'
 import type { NftResult, RunNft } from './nft.ts'
 import { compareNft, lineText, type NftLine, nftLines } from './nft-text.ts'
 import { hasIngress } from './steer.ts'
 import { steerDifferences, steerPlace } from './steer-filter.ts'
+import { steered, steeredKeys } from './steered.ts'
 
 /** How to reach the two sides. */
 export interface Reach {
@@ -37,6 +41,12 @@ function verifyOne(reach: Reach, op: Op): Found[] {
   switch (op.do) {
     case 'ports.reserve':
       return verifyPorts(reach.nft('host'), op)
+    case 'localports.reserve': {
+      const now = reach.inside('host', reservedLocalPorts)
+      const missing = op.ports.filter((port) => !now.has(port))
+      if (missing.length === 0) return []
+      return [{ found: `net.ipv4.ip_local_reserved_ports without ${formatPortSet(missing)}` }]
+    }
     case 'nft.load':
       return verifyTable(reach.nft(op.side), op)
     case 'route.add':
@@ -99,12 +109,14 @@ function absence(reply: unknown): string {
 }
 
 /** The elements of a reservation, and the chains that lead packets to them; what else is in the maps is of others. */
-function verifyPorts(nft: RunNft, { keys, masquerade, owner }: Reservation): Found[] {
+function verifyPorts(nft: RunNft, op: Reservation): Found[] {
+  const { keys, masquerade, owner } = op
   const present = listTable(nft, hostTable)
-  const element = (map: string, key: Pick<PortKey, 'address' | 'proto' | 'port'>, to: string): Found[] => {
+  const element = (set: string, key: Pick<PortKey, 'address' | 'proto' | 'port'>, to?: string): Found[] => {
     const start = `{ ${key.address} . ${key.proto} . ${key.port} `
-    const found = present.find(({ place, text }) => place === `map ${map}` && text.includes(start))
-    const wanted = `${start}comment "${owner}" : ${to} }`
+    const of = `${to === undefined ? 'set' : 'map'} ${set}`
+    const found = present.find(({ place, text }) => place === of && text.includes(start))
+    const wanted = `${start}comment "${owner}" ${to === undefined ? '' : `: ${to} `}}`
     if (found?.text.endsWith(wanted) === true) return []
     const expected = `table inet ${hostTable}: ${wanted}`
     return [{ expected, found: found === undefined ? 'no such element' : lineText(found) }]
@@ -114,8 +126,14 @@ function verifyPorts(nft: RunNft, { keys, masquerade, owner }: Reservation): Fou
     ...masqueradedKeys(masquerade).flatMap((key) =>
       element(masquerades[ipFamily(key.address)], key, `jump ${sourceChain(owner)}`),
     ),
+    ...(op.steered === true ? steeredKeys(keys) : []).flatMap((key) =>
+      element(steered[ipFamily(key.address)], key),
+    ),
   ]
-  const wanted = nftLines(hostChains(keys, masquerade, owner))
+  const wanted = [
+    ...nftLines(hostChains(keys, masquerade, owner)),
+    ...(op.steered === true ? nftLines(keptOffChains(hostTable)) : []),
+  ]
   const places = new Set(wanted.map(({ place }) => place))
   const chains = compareNft(
     wanted,

@@ -9,6 +9,7 @@ import { forgetClsact, releaseClsact } from './clsact.ts'
 import { removeFilters } from './filters.ts'
 import { livesByReport, livesOn } from './gc.ts'
 import { ifbMacOf, ifbOf, networkPrefix, ownerHash, ownerOf, rateNetworkPrefix } from './identity.ts'
+import { localPortsCookies, releaseLocalPorts } from './local-ports.ts'
 import { releaseLocalnet } from './localnet.ts'
 import type { OffloadJournal } from './record.ts'
 
@@ -52,7 +53,11 @@ export function collectOrphans(
     const found = [...kernel.ownFilters([ports, rates]), ...kernel.rates().limiters(rates)].map(
       ({ cookie }) => cookie,
     )
-    const cookies = new Set([...found, ...kernel.reservedCookies(ports)])
+    const cookies = new Set([
+      ...found,
+      ...kernel.reservedCookies(ports),
+      ...localPortsCookies(machine, ports),
+    ])
     const strange = unknown(cookies, known, ownerOf, (one) => ownerHash(one, sha256))
     // Port mappings first: the kernel keeps a policer as long as a filter of theirs uses it.
     const isRate = (cookie: string) => cookie.startsWith(rates)
@@ -104,6 +109,7 @@ type Owned = Pick<RecordName, 'containerID' | 'ifname'>
 function removeMappings(machine: Machine, kernel: Kernel, cookie: string): void {
   const removed = removeFilters(kernel, [cookie])
   releaseLocalnet(machine, kernel, cookie)
+  releaseLocalPorts(machine, kernel, cookie)
   kernel.forgetConnections(kernel.releasePorts(cookie))
   for (const ifindex of new Set(removed.map((filter) => filter.ifindex)))
     releaseClsact(machine, kernel, ifindex)

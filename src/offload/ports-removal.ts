@@ -1,5 +1,6 @@
 /** Removal of port mappings, by cookie. */
 import { identityOf, rulePriority } from './identity.ts'
+import { releaseLocalPorts } from './local-ports.ts'
 import { releaseLocalnet } from './localnet.ts'
 import type { Removal, RemovalPart } from './part.ts'
 import type { OffloadJournal } from './record.ts'
@@ -32,6 +33,9 @@ function removePorts({ machine, kernel, attachment, pod, journal, step, filtersG
     return true
   })
   if (filtersGone && closed === true) {
+    // By the table where the note is lost: before the reservation goes.
+    if (journal === undefined || !isOnHost(journal))
+      step(() => releaseLocalPorts(machine, kernel, identity.cookie))
     const [known] = journal?.ops.flatMap((op) => (op.do === 'ports.reserve' ? [op] : [])) ?? []
     const freed = step(() => kernel.releasePorts(identity.cookie, known))
     if (freed !== undefined) kernel.forgetConnections(freed)

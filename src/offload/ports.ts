@@ -5,11 +5,13 @@ import type { Machine } from '../kernel/machine.ts'
 import { notice } from '../lib/notice.ts'
 import type { Op, PortKey } from '../ops/op.ts'
 import { prepareGround } from './coexist.ts'
+import { refuseConnected } from './connected.ts'
 import { podAddressesOf, readOffloadFacts } from './facts.ts'
 import { identityOf } from './identity.ts'
 import { applyBest, type Installed } from './install.ts'
 import { driverOf, honestPlans } from './liars.ts'
 import { refuseListened } from './listened.ts'
+import { claimLocalPorts } from './local-ports.ts'
 import { claimLocalnet } from './localnet.ts'
 import { type AddContext, LimiterInTheWay, type Part, type Planned } from './part.ts'
 import { type OffloadPlan, planPorts } from './plan.ts'
@@ -40,6 +42,12 @@ function planOf(context: AddContext): Planned | undefined {
   }
   requirePodAddresses(kernel, facts, plan.keys)
   if (!config.allowListening) refuseListened(kernel, plan.keys)
+  // Behind a veth the host's stack tells replies from requests.
+  const isSteered = port.wire !== undefined
+  const look = () => {
+    if (isSteered && !config.allowConnected) refuseConnected(kernel, plan.keys)
+  }
+  look()
   const earlier = policerOf(context)
   const ground = prepareGround(kernel, config, port, [plan, ...others])
   return {
@@ -47,7 +55,10 @@ function planOf(context: AddContext): Planned | undefined {
     apply: (transaction, shared) => {
       const limiter = shared.limiter ?? earlier
       const plans = [plan, ...others].map((one) => policed(one, limiter))
-      const install = () => applyBest(transaction, config, facts, plans, ground)
+      const kept = isSteered ? claimLocalPorts(machine, kernel, plan.keys, identity.cookie) : []
+      transaction.apply(kept)
+      // What has been opened since the first look: from now on nothing more can be.
+      const install = () => applyBest(transaction, config, facts, plans, ground, look)
       const done = earlier === undefined ? install() : withLimitOfOthers(install)
       if (done.rules.some(({ rule }) => rule.limiter !== undefined)) shared.isUsed = true
       const { nat, notes, ops } = done.plan
@@ -56,7 +67,7 @@ function planOf(context: AddContext): Planned | undefined {
       kernel.forgetConnections(plan.keys)
       return {
         nat,
-        ops: [...ops, ...local],
+        ops: [...kept, ...ops, ...local],
         notes: [...notes, ...done.notes, ...ground.notes],
         rules: done.rules,
       }

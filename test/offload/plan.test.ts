@@ -26,7 +26,7 @@ const config: OffloadConfig = {
   directSubnets: [],
   device: undefined,
   uplink: undefined,
-  ...{ snat: true, masqAll: false, localhost: false, allowListening: false },
+  ...{ snat: true, masqAll: false, localhost: false, allowListening: false, allowConnected: false },
   allowedHostPorts: [{ first: 1, last: 65535 }],
   stateDir: '/s',
   warnings: [],

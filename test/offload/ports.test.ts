@@ -1,5 +1,8 @@
 // Port mappings of a VF with a representor, beside what another entry of the list has made.
-import { expect, describe as group, test } from 'vitest'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, expect, describe as group, test } from 'vitest'
 import type { LinkFacts } from '../../src/kernel/facts.ts'
 import type { Kernel } from '../../src/kernel/kernel.ts'
 import { OffloadRefused } from '../../src/lib/offload-refused.ts'
@@ -41,11 +44,14 @@ const limited: OffloadJournal = {
   ],
 }
 
+const folder = mkdtempSync(join(tmpdir(), 'ports-'))
+afterAll(() => rmSync(folder, { recursive: true }))
+
 /** Policers of the filters that are made, of a kernel whose NIC says `refusal` to them. */
 function install(others: readonly OffloadJournal[], more: object = {}, refusal?: string) {
   const runtimeConfig = { portMappings: [{ hostPort: 8080, containerPort: 80, protocol: 'tcp' }] }
   const request = requestOf({ prevResult, runtimeConfig, ...more })
-  const machine = new Node('/nowhere')
+  const machine = new Node(folder)
   const limiters: (number | undefined)[] = []
   const kernel = {
     ...machine.openKernel(),
@@ -57,6 +63,7 @@ function install(others: readonly OffloadJournal[], more: object = {}, refusal?:
       routes: () => [],
       sourceRules: () => [],
       listeners: () => [],
+      openConnections: () => [],
       rivals: () => [],
       bridgeVlans: () => [],
     },
