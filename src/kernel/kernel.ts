@@ -174,7 +174,7 @@ export interface Kernel extends Runner {
   /** Connections that are open from one of these addresses and ports: of the host's programs, and what it translates to them. */
   openConnections(keys: readonly FreedKey[]): readonly OpenConnection[]
   /** Ports that the kernel gives to no program of the host by itself (net.ipv4.ip_local_reserved_ports). */
-  localPorts(): ReadonlySet<number>
+  localPorts(): readonly number[]
   /** Host ports that filters of ours steer, by the host's table. */
   steeredPorts(): readonly SteeredPort[]
   /** The host's interface by which it reaches `address`; undefined when it has no route. */

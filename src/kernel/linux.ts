@@ -262,7 +262,7 @@ export function openLinuxKernel(pod?: OpenNetns): Kernel {
         (action) => netfilter('host', action, []),
         keys,
       ),
-    localPorts: () => keeping().reservedLocalPorts(),
+    localPorts: () => [...keeping().reservedLocalPorts()],
     steeredPorts: () => netfilter('host', (opened) => keeping().steeredPorts(opened), []),
     interfaceTo: (address) => interfaceTo(socket('host'), address),
     sysctl: (side, key) => inside(side, () => readText(`/proc/sys/${key}`)?.trim()),

@@ -41,7 +41,7 @@ export function claimLocalPorts(
 ): Op[] {
   const own = new Set(wireKeys(keys).map(({ port }) => port))
   if (own.size === 0) return []
-  const now = kernel.localPorts()
+  const now = new Set(kernel.localPorts())
   const book = merged(bookOf(machine, kernel, now), now)
   const users = new Map(book.users).set(cookie, own)
   const wanted = allOf(book.operator, users)
@@ -62,7 +62,7 @@ export function releaseLocalPorts(machine: Machine, kernel: Kernel, cookie: stri
     if (known === undefined && users.size === 0) forgetOld(machine, note)
     return
   }
-  const now = kernel.localPorts()
+  const now = new Set(kernel.localPorts())
   const book = merged(known ?? rebuilt(users, now), now)
   const others = new Map(users)
   others.delete(cookie)

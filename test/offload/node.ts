@@ -55,7 +55,7 @@ export class Node implements Machine {
         probe: never,
         listeners: never,
         openConnections: never,
-        localPorts: () => new Set<number>(),
+        localPorts: () => [],
         steeredPorts: () => [],
         programWith: never,
         interfaceTo: never,
