@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { afterAll, expect, describe as group, test } from 'vitest'
 import type { LinkFacts } from '../../src/kernel/facts.ts'
 import type { Kernel } from '../../src/kernel/kernel.ts'
+import type { OpenConnection } from '../../src/kernel/open-connections.ts'
 import { OffloadRefused } from '../../src/lib/offload-refused.ts'
 import { readOffloadConfig } from '../../src/offload/config.ts'
 import type { AddContext } from '../../src/offload/part.ts'
@@ -48,7 +49,13 @@ const folder = mkdtempSync(join(tmpdir(), 'ports-'))
 afterAll(() => rmSync(folder, { recursive: true }))
 
 /** Policers of the filters that are made, of a kernel whose NIC says `refusal` to them. */
-function install(others: readonly OffloadJournal[], more: object = {}, refusal?: string) {
+function install(
+  others: readonly OffloadJournal[],
+  more: object = {},
+  refusal?: string,
+  looks: (readonly OpenConnection[])[] = [],
+  done: string[] = [],
+) {
   const runtimeConfig = { portMappings: [{ hostPort: 8080, containerPort: 80, protocol: 'tcp' }] }
   const request = requestOf({ prevResult, runtimeConfig, ...more })
   const machine = new Node(folder)
@@ -63,12 +70,13 @@ function install(others: readonly OffloadJournal[], more: object = {}, refusal?:
       routes: () => [],
       sourceRules: () => [],
       listeners: () => [],
-      openConnections: () => [],
+      openConnections: () => looks.shift() ?? [],
       rivals: () => [],
       bridgeVlans: () => [],
     },
     tcOffload: () => 'on',
     run: (op: Op) => {
+      done.push(op.do)
       if (op.do !== 'steer.add') return {}
       if (refusal !== undefined && op.offload === 'require') throw new OffloadRefused(refusal)
       if (op.rule.side !== 'src') limiters.push(op.rule.limiter)
@@ -107,5 +115,26 @@ group('a limit in the NIC that another entry has made', () => {
         'the driver said "no police here"; port mappings and bandwidth must be in one',
       ),
     })
+  })
+})
+
+group('what is open from a port', () => {
+  const open: OpenConnection = {
+    ...{ proto: 'tcp', local: { address: '10.1.0.1', port: 8080 } },
+    peer: { address: '10.2.0.2', port: 443 },
+  }
+
+  test('is a reason to refuse before the first change', () => {
+    const done: string[] = []
+    expect(refusalOf(() => install([], {}, undefined, [[open]], done))).toMatchObject({ code: 100 })
+    expect(done).toEqual([])
+    expect(install([], { allowConnected: true }, undefined, [[open]])).toEqual([undefined])
+  })
+
+  test('and so is what was opened meanwhile, before the first rule', () => {
+    const done: string[] = []
+    expect(refusalOf(() => install([], {}, undefined, [[], [open]], done))).toMatchObject({ code: 100 })
+    expect(done.filter((op) => op.endsWith('.reserve'))).toEqual(['localports.reserve', 'ports.reserve'])
+    expect(done).not.toContain('steer.add')
   })
 })
