@@ -8,6 +8,7 @@ import { netlink } from './netlink.ts'
 import { nic } from './nic.ts'
 import { offload } from './offload.ts'
 import { ops } from './ops.ts'
+import { ownConnections } from './own-connections.ts'
 import { shim } from './shim.ts'
 import { sys } from './sys.ts'
 
@@ -16,6 +17,7 @@ export const mutations: readonly Mutation[] = [
   ...attach,
   ...attachOwners,
   ...offload,
+  ...ownConnections,
   ...kernel,
   ...netlink,
   ...nic,
