@@ -41,7 +41,8 @@ export function describeOwnConnections(extent: Extent): void {
       } finally {
         await pod.end()
         await bed.lab.must(`nft delete table inet others; cat /run/before-range >/proc/sys/net/ipv4/ip_local_port_range
-          cat /run/before-reuse >/proc/sys/net/ipv4/tcp_tw_reuse; echo >${setting}`)
+          cat /run/before-reuse >/proc/sys/net/ipv4/tcp_tw_reuse; echo >${setting}
+          rm /run/before-range /run/before-reuse`)
       }
       await bed.reset()
       await bed.end()
@@ -89,7 +90,7 @@ async function loseNone(bed: PortBed, pod: Agent, extent: Extent, where: 'nic' |
   await bed.add(one, first)
   await bed.add(two, second)
   const rules = await lab.must(`tc filter show dev ${node.net.pf} ingress`)
-  expect(rules.includes('in_hw\n') || /\bin_hw\b/.test(rules)).toBe(where === 'nic')
+  expect(/\bin_hw\b/.test(rules)).toBe(where === 'nic')
   // The mappings are served.
   const [port = 0] = mapped
   await client.agent.ask(
