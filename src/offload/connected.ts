@@ -13,7 +13,7 @@ import { wireKeys } from './local-ports.ts'
 export function refuseConnected(kernel: Kernel, keys: readonly PortKey[]): void {
   const own = wireKeys(keys)
   if (own.length === 0) return
-  const open = kernel.openConnections(own).flatMap((one) => {
+  const open = lookAt(kernel, own).flatMap((one) => {
     const key = own.find((candidate) => isFrom(one, candidate))
     return key === undefined ? [] : [{ key, one }]
   })
@@ -27,6 +27,20 @@ export function refuseConnected(kernel: Kernel, keys: readonly PortKey[]): void 
     code.portTaken,
     `Cannot map ${proto} ${address} port ${port}: ${words(kernel, found.one)}; allowConnected true maps it all the same, and its replies are lost`,
   )
+}
+
+/** @throws CniError 102 with the kernel's words where it tracks connections and does not tell which */
+function lookAt(kernel: Kernel, keys: readonly PortKey[]): readonly OpenConnection[] {
+  try {
+    return kernel.openConnections(keys)
+  } catch (error) {
+    const words = error instanceof Error ? error.message : String(error)
+    throw new CniError(
+      code.kernelRefused,
+      `Cannot see what is open from ports that are to be mapped: ${words}; allowConnected true maps them all the same`,
+      { cause: error },
+    )
+  }
 }
 
 function isFrom(one: OpenConnection, key: PortKey): boolean {

@@ -81,6 +81,18 @@ test.each([
   },
 )
 
+test('a kernel that does not tell is a reason to refuse, with its words and the key', () => {
+  const kernel = {
+    openConnections: () => {
+      throw new Error('IPCTNL_MSG_CT_GET: EPERM')
+    },
+  } as unknown as Kernel
+  expect(refusalOf(() => refuseConnected(kernel, [key(80)]))).toMatchObject({
+    code: 102,
+    message: expect.stringMatching(/: IPCTNL_MSG_CT_GET: EPERM; allowConnected true/),
+  })
+})
+
 test('what is for the loopback address comes by no wire: nothing is asked', () => {
   const asked: unknown[] = []
   refuseConnected(kernelWith([], asked), [key(80, '127.0.0.1')])

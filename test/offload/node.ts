@@ -14,6 +14,8 @@ export class Node implements Machine {
   /** Reservations by cookie. */
   readonly ports = new Set<string>()
   readonly qdiscs = new Set<number>()
+  /** The setting ip_local_reserved_ports. */
+  readonly localPorts = new Set<number>()
   /** MAC addresses by name; their numbers count from 100. */
   readonly ifbs = new Map<string, string>()
   limiters: LimiterFacts[] = []
@@ -41,7 +43,6 @@ export class Node implements Machine {
     }
     return {
       ...{
-        run: never,
         lookBeforeMove: never,
         carried: never,
         settings: never,
@@ -55,7 +56,6 @@ export class Node implements Machine {
         probe: never,
         listeners: never,
         openConnections: never,
-        localPorts: () => [],
         steeredPorts: () => [],
         programWith: never,
         interfaceTo: never,
@@ -69,6 +69,13 @@ export class Node implements Machine {
         tcOffload: never,
         missingNeeds: never,
       },
+      run: (op) => {
+        if (op.do !== 'localports.release') return never()
+        this.steps.push('local ports')
+        for (const port of op.ports) this.localPorts.delete(port)
+        return {}
+      },
+      localPorts: () => [...this.localPorts],
       link: (side, name) => this.#links(side).find((link) => link.name === name),
       links: (side) => this.#links(side),
       rates: () => ({
