@@ -4,9 +4,16 @@
  */
 import { ipFamily, ipFromBytes } from '../lib/ip.ts'
 import { decodeSocket, dumpSockets, localPortOf } from '../netlink/diag/inet.ts'
-import { type Connection, decodeConnection, dumpReplies, TCP_CONNTRACK } from '../netlink/nf/conntrack.ts'
+import type { Request } from '../netlink/message.ts'
+import {
+  type Connection,
+  decodeConnection,
+  dumpRepliesOf,
+  dumpRepliesTo,
+  TCP_CONNTRACK,
+} from '../netlink/nf/conntrack.ts'
 import { AF } from '../netlink/rtnl/const.ts'
-import { NetlinkError, type NetlinkSocket } from '../netlink/socket.ts'
+import type { NetlinkSocket } from '../netlink/socket.ts'
 import type { Proto } from '../ops/op.ts'
 import { readText } from '../sys/files.ts'
 import type { FreedKey } from './kernel.ts'
@@ -61,9 +68,7 @@ export function openConnections(
   return [
     ...socketsOn(diag, 'tcp', of('tcp')),
     ...socketsOn(diag, 'udp', of('udp')),
-    ...conntrack((socket) =>
-      (['tcp', 'udp', 'sctp'] as const).flatMap((proto) => translatedTo(socket, proto, of(proto))),
-    ),
+    ...conntrack((socket) => translatedTo(socket, keys)),
   ]
 }
 
@@ -102,29 +107,28 @@ function isAt(key: Endpoint, { address, port }: Endpoint): boolean {
   return key.port === port && key.address === address
 }
 
-/** Connections whose replies end at a key and that were opened from elsewhere: their source was replaced. */
-function translatedTo(socket: NetlinkSocket, proto: Proto, keys: readonly FreedKey[]): OpenConnection[] {
-  return [...new Set(keys.map(({ address }) => address))].flatMap((address) => {
-    const own = keys.filter((key) => key.address === address)
-    const asked = own.length > fewPorts ? [undefined] : own.map(({ port }) => port)
-    return asked.flatMap((port) => {
-      const family = ipFamily(address) === 4 ? AF.AF_INET : AF.AF_INET6
-      return tracked(socket, { family, address, protocol: protocols[proto], port })
-        .filter((one) => !isOver(one))
-        .flatMap((one) => translated(one, proto, own) ?? [])
-    })
-  })
+/**
+ * Connections whose replies end at a key and that were opened from elsewhere: their source was replaced. For each question the
+ * kernel goes through the whole of its table, which takes milliseconds, whatever is in it.
+ */
+function translatedTo(socket: NetlinkSocket, keys: readonly FreedKey[]): OpenConnection[] {
+  const count = readText('/proc/sys/net/netfilter/nf_conntrack_count')
+  // A kernel that tracks nothing translates nothing.
+  if (keys.length === 0 || count === undefined || count.trim() === '0') return []
+  return questions(keys)
+    .flatMap((question) => socket.dump(question).map(decodeConnection))
+    .filter((one) => !isOver(one))
+    .flatMap((one) => translated(one, keys) ?? [])
 }
 
-/** A kernel that tracks nothing translates nothing. @throws what the kernel refuses where it tracks connections */
-function tracked(socket: NetlinkSocket, to: Parameters<typeof dumpReplies>[0]): Connection[] {
-  try {
-    return socket.dump(dumpReplies(to)).map(decodeConnection)
-  } catch (error) {
-    const count = readText('/proc/sys/net/netfilter/nf_conntrack_count')
-    if (error instanceof NetlinkError && (count === undefined || count.trim() === '0')) return []
-    throw error
-  }
+/** One for each port of a family, or one for each address where there are many ports: whichever are fewer. */
+function questions(keys: readonly FreedKey[]): Request[] {
+  const familyOf = ({ address }: FreedKey) => (ipFamily(address) === 4 ? AF.AF_INET : AF.AF_INET6)
+  const ports = new Map(keys.map((key) => [`${familyOf(key)} ${key.proto} ${key.port}`, key]))
+  const addresses = new Map(keys.map((key) => [familyOf(key) === AF.AF_INET ? key.address : 'IPv6', key]))
+  if (ports.size <= addresses.size)
+    return [...ports.values()].map((key) => dumpRepliesTo(familyOf(key), protocols[key.proto], key.port))
+  return [...addresses.values()].map((key) => dumpRepliesOf(familyOf(key), key.address))
 }
 
 function isOver({ CTA_PROTOINFO: info }: Connection): boolean {
@@ -134,14 +138,15 @@ function isOver({ CTA_PROTOINFO: info }: Connection): boolean {
 
 function translated(
   { CTA_TUPLE_ORIG: original, CTA_TUPLE_REPLY: reply }: Connection,
-  proto: Proto,
   keys: readonly FreedKey[],
 ): OpenConnection | undefined {
   const [source, peer, local] = [endOf(original, 'SRC'), endOf(reply, 'SRC'), endOf(reply, 'DST')]
-  if (reply?.CTA_TUPLE_PROTO?.CTA_PROTO_NUM !== protocols[proto]) return undefined
-  if (source === undefined || local === undefined || !keys.some((key) => isAt(key, local))) return undefined
+  const number = reply?.CTA_TUPLE_PROTO?.CTA_PROTO_NUM
+  const key = keys.find((one) => local !== undefined && isAt(one, local) && protocols[one.proto] === number)
   // A program's own: its socket tells whether it is open.
-  return isAt(source, local) ? undefined : { proto, local, peer, source }
+  if (source === undefined || local === undefined || key === undefined || isAt(source, local))
+    return undefined
+  return { proto: key.proto, local, peer, source }
 }
 
 function endOf(tuple: Connection['CTA_TUPLE_ORIG'], end: 'SRC' | 'DST'): Endpoint | undefined {

@@ -47,7 +47,6 @@ function planOf(context: AddContext): Planned | undefined {
   const look = () => {
     if (isSteered && !config.allowConnected) refuseConnected(kernel, plan.keys)
   }
-  look()
   const earlier = policerOf(context)
   const ground = prepareGround(kernel, config, port, [plan, ...others])
   return {
@@ -57,7 +56,7 @@ function planOf(context: AddContext): Planned | undefined {
       const plans = [plan, ...others].map((one) => policed(one, limiter))
       const kept = isSteered ? claimLocalPorts(machine, kernel, plan.keys, identity.cookie) : []
       transaction.apply(kept)
-      // What has been opened since the first look: from now on nothing more can be.
+      // Not before: from now on nothing more can be opened from these ports, so that one look is enough.
       const install = () => applyBest(transaction, config, facts, plans, ground, look)
       const done = earlier === undefined ? install() : withLimitOfOthers(install)
       if (done.rules.some(({ rule }) => rule.limiter !== undefined)) shared.isUsed = true

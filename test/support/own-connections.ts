@@ -31,7 +31,9 @@ export function describeOwnConnections(extent: Extent): void {
     ['simnic-full', 'simnic', 'nic'],
   ]
   group.each(kinds)('%s', (kind, nic, where) => {
-    test('the node and a pod that it masquerades lose no connection to mapped ports', async () => {
+    test('the node and a pod that it masquerades lose no connection to mapped ports', {
+      timeout: 900_000,
+    }, async () => {
       const node = await makeNode(await lab(), nic)
       const bed = await makeBed(node, kind)
       const pod = await startAgent(bed.lab, BEYOND.namespace)

@@ -84,30 +84,29 @@ export function dumpConnections(to: {
   })
 }
 
-/**
- * Connections of which replies come to this address, of IPv4, and, where one is given, to this port; and some of which they do
- * not, for the same reasons: the caller compares.
- */
-export function dumpReplies(to: {
-  readonly family: number
-  readonly address: string
-  readonly protocol: number
-  readonly port: number | undefined
-}): Request {
-  const isV4 = to.family === 2
+/** Connections of a family whose replies come to this port; a kernel before 5.8 lists all. The caller compares. */
+export function dumpRepliesTo(nfgen_family: number, protocol: number, port: number): Request {
   return ctMessage.request('IPCTNL_MSG_CT_GET', ctnetlink(IPCTNL_MSG_CT.IPCTNL_MSG_CT_GET), 0, {
-    nfgen_family: to.family,
-    CTA_TUPLE_REPLY: {
-      CTA_TUPLE_IP: isV4 ? { CTA_IP_V4_DST: to.address } : { CTA_IP_V6_DST: to.address },
-      CTA_TUPLE_PROTO: { CTA_PROTO_NUM: to.protocol, CTA_PROTO_DST_PORT: to.port ?? 0 },
-    },
+    nfgen_family,
+    CTA_TUPLE_REPLY: { CTA_TUPLE_PROTO: { CTA_PROTO_NUM: protocol, CTA_PROTO_DST_PORT: port } },
     CTA_FILTER: {
       CTA_FILTER_ORIG_FLAGS: 0,
-      CTA_FILTER_REPLY_FLAGS:
-        (isV4 ? filterFlags.destination : 0) |
-        filterFlags.protocol |
-        (to.port === undefined ? 0 : filterFlags.destinationPort),
+      CTA_FILTER_REPLY_FLAGS: filterFlags.protocol | filterFlags.destinationPort,
     },
+  })
+}
+
+/** Connections of a family whose replies come to this address, if it is of IPv4: of IPv6 all, for the reason above. */
+export function dumpRepliesOf(nfgen_family: number, address: string): Request {
+  const isV4 = nfgen_family === 2
+  return ctMessage.request('IPCTNL_MSG_CT_GET', ctnetlink(IPCTNL_MSG_CT.IPCTNL_MSG_CT_GET), 0, {
+    nfgen_family,
+    ...(isV4
+      ? {
+          CTA_TUPLE_REPLY: { CTA_TUPLE_IP: { CTA_IP_V4_DST: address } },
+          CTA_FILTER: { CTA_FILTER_ORIG_FLAGS: 0, CTA_FILTER_REPLY_FLAGS: filterFlags.destination },
+        }
+      : {}),
   })
 }
 
