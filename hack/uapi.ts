@@ -133,6 +133,8 @@ const headers = [
     'linux/netfilter.h',
     'linux/netfilter/nfnetlink.h',
     'linux/netfilter/nfnetlink_conntrack.h',
+    'linux/netfilter/nf_conntrack_tcp.h',
+    'linux/netfilter/nf_nat.h',
     'linux/netfilter/nf_tables.h',
   ],
   ...['linux/sock_diag.h', 'linux/inet_diag.h', 'linux/nexthop.h'],

@@ -40,6 +40,9 @@ const offload = () => require('./offload.ts') as typeof import('./offload.ts')
 /** What port mappings need beside: the whole of it for a pod behind a veth. */
 const tables = () => require('./tables.ts') as typeof import('./tables.ts')
 
+/** What port mappings on a wire need beside, to keep the node's own connections. */
+const keeping = () => require('./keeping.ts') as typeof import('./keeping.ts')
+
 /** What only CHECK, STATUS and vfctl ask for. */
 const looks = () => require('./looks.ts') as typeof import('./looks.ts')
 
@@ -198,6 +201,12 @@ export function openLinuxKernel(pod?: OpenNetns): Kernel {
           op,
         )
         return {}
+      case 'localports.reserve':
+        keeping().reserveLocalPorts(op.ports)
+        return {}
+      case 'localports.release':
+        keeping().releaseLocalPorts(op.ports.filter((port) => !op.were.includes(port)))
+        return {}
       case 'nft.load':
         tables().loadTable(nft(op.side), op.text)
         return {}
@@ -257,6 +266,14 @@ export function openLinuxKernel(pod?: OpenNetns): Kernel {
     },
     listeners: (proto) => tables().listenersOf(socket('host', tables().NETLINK_SOCK_DIAG), proto),
     programWith: (inode) => tables().programWith(inode),
+    openConnections: (keys) =>
+      keeping().openConnections(
+        socket('host', tables().NETLINK_SOCK_DIAG),
+        (action) => netfilter('host', action, []),
+        keys,
+      ),
+    localPorts: () => [...keeping().reservedLocalPorts()],
+    steeredPorts: () => netfilter('host', (opened) => keeping().steeredPorts(opened), []),
     interfaceTo: (address) => interfaceTo(socket('host'), address),
     sysctl: (side, key) => inside(side, () => readText(`/proc/sys/${key}`)?.trim()),
     hasIngress: (ifindex, side = 'host') => offload().hasIngress(socket(side), ifindex),

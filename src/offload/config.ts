@@ -60,6 +60,8 @@ export interface OffloadConfig {
   readonly allowedHostPorts: readonly PortRange[]
   /** A program of the node may listen on a port that is mapped. */
   readonly allowListening: boolean
+  /** Something may be open from a port that is mapped on a wire: its replies are lost then. */
+  readonly allowConnected: boolean
   readonly stateDir: string
   readonly warnings: readonly string[]
 }
@@ -90,6 +92,7 @@ const known = {
   localhost: true,
   allowedHostPorts: true,
   allowListening: true,
+  allowConnected: true,
   stateDir: true,
   gcLive: true,
   snat: true,
@@ -143,6 +146,7 @@ export function readOffloadConfig(request: Request): OffloadConfig {
     localhost,
     allowedHostPorts,
     allowListening: flag(config, 'allowListening', false),
+    allowConnected: flag(config, 'allowConnected', false),
     stateDir: chosenStateDir(config),
     warnings: [...warnings, ...strangers.map((key) => `key ${shown(key)} is not known and has no effect`)],
   }

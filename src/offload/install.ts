@@ -21,6 +21,7 @@ export interface Installed {
 
 /**
  * Carries out the first plan that the NIC takes. A plan that it refuses is taken back before the next one is tried.
+ * `beforeRules` is called when all but the rules is done, and may throw what keeps them from being made.
  * @throws LimiterInTheWay when it refuses rules that have a policer
  * @throws CniError 101 with the driver's words when rules that must be in the NIC are refused and no plan is left
  */
@@ -30,13 +31,14 @@ export function applyBest(
   facts: OffloadFacts,
   plans: readonly OffloadPlan[],
   ground: Ground,
+  beforeRules: () => void = () => undefined,
 ): Installed {
   const notes: string[] = []
   // What other parts have done (rate limits) stays done.
   const mark = transaction.mark()
   for (const [at, plan] of plans.entries()) {
     try {
-      return { plan, rules: applyPlan(transaction, config, facts, plan, ground), notes }
+      return { plan, rules: applyPlan(transaction, config, facts, plan, ground, beforeRules), notes }
     } catch (error) {
       if (!(error instanceof CniError) || error.code !== code.offloadRefused || at === plans.length - 1)
         throw error
@@ -64,9 +66,11 @@ function applyPlan(
   facts: OffloadFacts,
   plan: OffloadPlan,
   ground: Ground,
+  beforeRules: () => void,
 ): OffloadJournal['rules'] {
   const { groups } = plan
   transaction.apply(plan.ops)
+  beforeRules()
   const tried = config.offload === 'off' ? [] : tryHardware(transaction, facts, plan, ground)
   const mappings = groups.map((group, at) => ({ group, ...tried[at] }))
   const inSoftware = mappings.filter(({ outcomes }) => outcomes === undefined)

@@ -5,11 +5,13 @@ import type { Machine } from '../kernel/machine.ts'
 import { notice } from '../lib/notice.ts'
 import type { Op, PortKey } from '../ops/op.ts'
 import { type Ground, prepareGround } from './coexist.ts'
+import { refuseConnected } from './connected.ts'
 import { type OffloadFacts, podAddressesOf, readOffloadFacts } from './facts.ts'
 import { type Identity, identityOf } from './identity.ts'
 import { applyBest, type Installed } from './install.ts'
 import { driverOf, honestPlans } from './liars.ts'
 import { refuseListened } from './listened.ts'
+import { claimLocalPorts } from './local-ports.ts'
 import { claimLocalnet } from './localnet.ts'
 import {
   type AddContext,
@@ -77,6 +79,11 @@ function planned(
   const { machine, kernel, config } = context
   const [plan] = plans as [OffloadPlan]
   const earlier = policerOf(context)
+  // Behind a veth the host's stack tells replies from requests.
+  const isSteered = facts.port.wire !== undefined
+  const refuse = () => {
+    if (isSteered && !config.allowConnected) refuseConnected(kernel, plan.keys)
+  }
   return {
     journal: {
       keys: [...plan.keys],
@@ -88,7 +95,10 @@ function planned(
     apply: (transaction, shared) => {
       const limiter = shared.limiter ?? earlier
       const wanted = plans.map((one) => policed(one, limiter))
-      const install = () => applyBest(transaction, config, facts, wanted, ground)
+      const kept = isSteered ? claimLocalPorts(machine, kernel, plan.keys, cookie) : []
+      transaction.apply(kept)
+      // Not before: from now on nothing more can be opened from these ports, so that one look is enough.
+      const install = () => applyBest(transaction, config, facts, wanted, ground, refuse)
       const done = earlier === undefined ? install() : withLimitOfOthers(install)
       if (done.rules.some(({ rule }) => rule.limiter !== undefined)) shared.isUsed = true
       const { nat, notes, ops } = done.plan
@@ -97,7 +107,7 @@ function planned(
       kernel.forgetConnections(plan.keys)
       return {
         nat,
-        ops: [...ops, ...local],
+        ops: [...kept, ...ops, ...local],
         notes: [...notes, ...done.notes, ...ground.notes],
         rules: done.rules,
       }

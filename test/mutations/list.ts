@@ -10,6 +10,7 @@ import { netlink } from './netlink.ts'
 import { nic } from './nic.ts'
 import { offload } from './offload.ts'
 import { ops } from './ops.ts'
+import { ownConnections } from './own-connections.ts'
 import { owners } from './owners.ts'
 import { shim } from './shim.ts'
 import { sys } from './sys.ts'
@@ -19,6 +20,7 @@ export const mutations: readonly Mutation[] = [
   ...attach,
   ...attachOwners,
   ...offload,
+  ...ownConnections,
   ...kernel,
   ...kernelTable,
   ...netlink,

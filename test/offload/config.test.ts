@@ -19,7 +19,7 @@ test('a config without mappings wants nothing', () => {
     directSubnets: [],
     device: undefined,
     uplink: undefined,
-    ...{ snat: true, masqAll: false, localhost: false, allowListening: false },
+    ...{ snat: true, masqAll: false, localhost: false, allowListening: false, allowConnected: false },
     allowedHostPorts: [{ first: 1, last: 65535 }],
     stateDir: '/var/lib/cni/vf-flower',
     warnings: [],
@@ -225,7 +225,7 @@ describe('keys of the portmap and bandwidth plugins', () => {
       code: 7,
       message: expect.stringContaining('snat false'),
     })
-    for (const key of ['snat', 'masqAll', 'localhost', 'allowListening'])
+    for (const key of ['snat', 'masqAll', 'localhost', 'allowListening', 'allowConnected', 'allowConnected'])
       expect(refusalOf(() => read({ [key]: 'yes' })).message).toBe(
         `Cannot use ${key} "yes": must be true or false`,
       )

@@ -19,6 +19,8 @@ export class Node implements Machine {
   /** Reservations by cookie. */
   readonly ports = new Set<string>()
   readonly qdiscs = new Set<number>()
+  /** The setting ip_local_reserved_ports. */
+  readonly localPorts = new Set<number>()
   /** MAC addresses by name; their numbers count from 100. */
   readonly ifbs = new Map<string, string>()
   limiters: LimiterFacts[] = []
@@ -51,7 +53,6 @@ export class Node implements Machine {
     }
     return {
       ...{
-        run: never,
         lookBeforeMove: never,
         carried: never,
         settings: never,
@@ -64,6 +65,8 @@ export class Node implements Machine {
         isSwitchdev: never,
         probe: never,
         listeners: never,
+        openConnections: never,
+        steeredPorts: () => [],
         programWith: never,
         interfaceTo: never,
         verify: never,
@@ -75,6 +78,13 @@ export class Node implements Machine {
         tcOffload: never,
         missingNeeds: never,
       },
+      run: (op) => {
+        if (op.do !== 'localports.release') return never()
+        this.steps.push('local ports')
+        for (const port of op.ports) this.localPorts.delete(port)
+        return {}
+      },
+      localPorts: () => [...this.localPorts],
       link: (side, by) => this.#links(side).find((link) => link.name === by || link.ifindex === by),
       links: (side) => this.#links(side),
       rates: () => ({

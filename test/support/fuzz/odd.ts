@@ -189,6 +189,7 @@ export const KEYS: readonly string[] = [
     'localhost',
     'allowedHostPorts',
     'allowListening',
+    'allowConnected',
     'backend',
     'markMasqBit',
   ],
