@@ -139,6 +139,8 @@ const headers = [
     'linux/netfilter/nf_tables_compat.h',
     'linux/ip_vs.h',
     'linux/netfilter_ipv4/ip_tables.h',
+    'linux/netfilter/nf_conntrack_tcp.h',
+    'linux/netfilter/nf_nat.h',
     'linux/netfilter/nf_tables.h',
   ],
   ...['linux/sock_diag.h', 'linux/inet_diag.h', 'linux/nexthop.h'],

@@ -16,9 +16,13 @@ import type { PortKey, Proto } from '../ops/op.ts'
 import { inParts } from './host-keys.ts'
 import { hostTable, masquerades, ports } from './host-table.ts'
 import type { FreedKey } from './kernel.ts'
+import { steered } from './steered.ts'
 
-/** All sets of the table. */
-export const setNames = [...Object.values(ports), ...Object.values(masquerades)]
+/** The sets that every table has. */
+export const plainSets: readonly string[] = [...Object.values(ports), ...Object.values(masquerades)]
+
+/** All sets of the table: those of ports on a wire are made with the first of these. */
+export const setNames: readonly string[] = [...plainSets, ...Object.values(steered)]
 
 /** Of a reservation: what else the table has goes with these. */
 const reservations: readonly string[] = Object.values(ports)
@@ -64,7 +68,7 @@ export interface Element {
   readonly comment: string
   /** Address, protocol and port; undefined for a key that is none of ours. */
   readonly key: FreedKey | undefined
-  /** What it reserves: its key; undefined for one that says whom to masquerade. */
+  /** What it reserves: its key; undefined for one that says whom to masquerade, or what is steered. */
   readonly reserved: FreedKey | undefined
   readonly raw: NftElement
 }
@@ -147,10 +151,10 @@ export function elementOf(set: string, raw: NftElement): Element {
 
 const protocols: Readonly<Record<number, Proto>> = { 6: 'tcp', 17: 'udp', 132: 'sctp' }
 
-/** The key of a map: address, protocol and port, each in as many words of four bytes as it needs. */
+/** The key of a set: address, protocol and port, each in as many words of four bytes as it needs. */
 function keyIn(set: string, { NFTA_SET_ELEM_KEY: key }: NftElement): FreedKey | undefined {
   const bytes = key?.NFTA_DATA_VALUE
-  const size = set === ports[4] || set === masquerades[4] ? 4 : 16
+  const size = set === ports[4] || set === masquerades[4] || set === steered[4] ? 4 : 16
   if (bytes === undefined || bytes.length < size + 8) return undefined
   const proto = protocols[bytes[size] ?? 0]
   const port = ((bytes[size + 4] ?? 0) << 8) | (bytes[size + 5] ?? 0)

@@ -1,14 +1,17 @@
-/** Keys, targets and owners of the host's maps (host-table.ts) in the kernel's bytes. */
+/** Keys, targets and owners of the host's sets (host-table.ts) in the kernel's bytes. */
 import { ipFamily, ipToBytes } from '../lib/ip.ts'
 import { NFT_JUMP } from '../netlink/nf/rules.ts'
 import { type NftElement, userdataOf } from '../netlink/nf/tables.ts'
 import type { Masquerade, PortKey, Proto } from '../ops/op.ts'
 import { masqueradedKeys, masquerades, ports, sourceChain } from './host-table.ts'
+import { steered, steeredKeys } from './steered.ts'
 
 /** What an owner has, or wants. */
 export interface Reservation {
   readonly keys: readonly PortKey[]
   readonly masquerade: readonly Masquerade[]
+  /** Filters take frames for these keys past the host's stack. */
+  readonly steered?: boolean
   /** The comment of the elements: a cookie of 32 hexadecimal digits, then words for people. */
   readonly owner: string
 }
@@ -39,12 +42,16 @@ function putPort(bytes: Uint8Array, at: number, port: number): void {
   bytes[at + 1] = port & 0xff
 }
 
-/** All elements of a reservation by the names of their maps, as they are created. */
-export function elementsOfReservation({
-  keys,
-  masquerade,
-  owner,
-}: Reservation): readonly (readonly [set: string, elements: NftElement[]])[] {
+/** The keys of a reservation whose frames filters take: none behind a veth. */
+export function steeredOf({ keys, steered: isSteered }: Omit<Reservation, 'owner'>): PortKey[] {
+  return isSteered === true ? steeredKeys(keys) : []
+}
+
+/** All elements of a reservation by the names of their sets, as they are created. */
+export function elementsOfReservation(
+  reservation: Reservation,
+): readonly (readonly [set: string, elements: NftElement[]])[] {
+  const { keys, masquerade, owner } = reservation
   const userdata = { NFTA_SET_ELEM_USERDATA: userdataOf(owner) }
   const jump = {
     NFTA_SET_ELEM_DATA: {
@@ -52,6 +59,7 @@ export function elementsOfReservation({
     },
   }
   const masqueraded = masqueradedKeys(masquerade)
+  const taken = steeredOf(reservation)
   return ([4, 6] as const).flatMap((family) => {
     const inFamily = ({ address }: { readonly address: string }) => ipFamily(address) === family
     return [
@@ -67,6 +75,7 @@ export function elementsOfReservation({
         masquerades[family],
         masqueraded.filter(inFamily).map((key) => ({ ...keyOf(key), ...jump, ...userdata })),
       ] as const,
+      [steered[family], taken.filter(inFamily).map((key) => ({ ...keyOf(key), ...userdata }))] as const,
     ]
   })
 }

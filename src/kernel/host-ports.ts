@@ -34,9 +34,10 @@ import {
   elementsByKey,
   elementsOf,
   keyText,
+  plainSets,
   setNames,
 } from './host-elements.ts'
-import { elementsOfReservation, inParts, keyOf, type Reservation } from './host-keys.ts'
+import { elementsOfReservation, inParts, keyOf, type Reservation, steeredOf } from './host-keys.ts'
 import {
   guardChain,
   guardRequests,
@@ -52,6 +53,10 @@ import {
 } from './host-table.ts'
 import type { FreedKey, PortTable, Released, Reserved } from './kernel.ts'
 import { tolerate } from './refusals.ts'
+import { steered } from './steered.ts'
+
+/** What only ports on a wire need. */
+const keeping = () => require('./keeping.ts') as typeof import('./keeping.ts')
 
 /** The table as it is at this moment; undefined when there is none. */
 export function portTable(socket: NetlinkSocket): PortTable | undefined {
@@ -95,7 +100,7 @@ export function reservePorts(
     inParts(elements).map((part) => createElements(hostTable, set, part)),
   )
   const first = { absent: [createTable(hostTable)], present: [], unknown: [newTable(hostTable)] }[table]
-  const chains = [...(needGuard(keys) ? guardRequests() : []), ...ownerRequests(reservation)]
+  const chains = [...sharedRequests([reservation]), ...ownerRequests(reservation)]
   try {
     const replies = inTable(socket, (counted) => [
       ...first,
@@ -134,6 +139,14 @@ export function inTable(socket: NetlinkSocket, requests: (counted: boolean) => R
   }
 }
 
+/** Makes what only some reservations need: the guard, and what keeps the node's own connections off steered ports. */
+export function sharedRequests(reservations: readonly Reservation[]): Request[] {
+  return [
+    ...(reservations.some(({ keys }) => needGuard(keys)) ? guardRequests() : []),
+    ...(reservations.some((one) => one.steered === true) ? keeping().keptOffRequests(hostTable) : []),
+  ]
+}
+
 /** Makes an owner's chain, which tells by its name alone that the owner has something reserved. */
 export function ownerRequests({ masquerade, owner }: Reservation): Request[] {
   return sourceRequests(masquerade, owner)
@@ -151,7 +164,7 @@ const maxRounds = 20
 export function releasePorts(
   socket: NetlinkSocket,
   cookie: string,
-  known?: Pick<Reservation, 'keys' | 'masquerade'>,
+  known?: Omit<Reservation, 'owner'>,
   table: PortTable | 'incomplete' | 'unknown' = 'unknown',
 ): Released {
   const isWhole = typeof table === 'object'
@@ -166,7 +179,9 @@ export function releasePorts(
   if (isWhole && isCookie.test(cookie) && !hasReservation(socket, cookie))
     return { keys: [...(known?.keys ?? [])], tableGone: false }
   const expected =
-    known === undefined ? undefined : known.keys.length + masqueradedKeys(known.masquerade).length
+    known === undefined
+      ? undefined
+      : known.keys.length + masqueradedKeys(known.masquerade).length + steeredOf(known).length
   const freed = release.byCookie(expected)
   if (freed.length > 0) return { keys: freed, tableGone: release.tableGone }
   // Rules that were loaded again from a file may have the chain of somebody who has nothing any more.
@@ -180,11 +195,11 @@ export function releasePorts(
 const isCookie = /^[0-9a-f]{32}$/
 
 /**
- * More sets and chains than the table has without owners, and more than a few: each owner has a chain, so there are others
+ * More sets and chains than the table has without owners (16 at most), and more than a few: each owner has a chain, so there are others
  * beside the one that goes.
  */
 function isCrowded({ use }: PortTable): boolean {
-  return use > 20
+  return use > 28
 }
 
 /** The same by the names of the chains: those of an owner may be few, and its elements thousands. */
@@ -211,16 +226,26 @@ class Release {
 
   /**
    * Others are there for certain. Removes what the record says if all of it is there with the cookie; false when it is not. Among
-   * many the guard stays: the kernel takes seconds to show hundreds of thousands of elements.
+   * many the guard stays, and what keeps connections off steered ports: the kernel takes seconds to show hundreds of thousands
+   * of elements.
    */
-  byKey(known: Pick<Reservation, 'keys' | 'masquerade'>, isAmongMany: boolean): boolean {
-    const own = this.#ownOf(known)
-    if (own === undefined) return false
-    const isGuarded = own.some(isLocal)
-    const local = () => this.#look().others(true).local
-    // Before the guard goes that others need, one look is not enough.
-    const rest = { any: true, local: isAmongMany || (isGuarded && (local() || local())) }
-    return this.#remove(withMasquerades(own, known), rest)
+  byKey(known: Omit<Reservation, 'owner'>, isAmongMany: boolean): boolean {
+    const found = this.#ownOf(known)
+    if (found === undefined) return false
+    const own = withRest(found, known)
+    if (isAmongMany) return this.#remove(own, { any: true, local: true, steered: true })
+    const shared = [
+      ...(own.some(isLocal) ? [ports[4]] : []),
+      ...(own.some(isSteered) ? Object.values(steered) : []),
+    ]
+    const others = () => {
+      const { local, steered: steers } = this.#look(shared).others(own)
+      return { any: true, local, steered: steers }
+    }
+    let rest = others()
+    // Before something goes that others need, one look is not enough.
+    if (isLastUse(own, rest)) rest = either(rest, others())
+    return this.#remove(own, rest)
   }
 
   #ownOf({ keys }: Pick<Reservation, 'keys'>): Element[] | undefined {
@@ -236,18 +261,25 @@ class Release {
   }
 
   /**
-   * The same by dumps of the families that it has keys of, which show whether others are there. Whom to masquerade was
-   * written with the keys, and goes with them. False when something else is there than the record says: nothing was removed.
+   * The same by dumps of the families that it has keys of, which show whether others are there. What else is of the
+   * reservation was written with the keys, and goes with them. False when something else is there than the record says:
+   * nothing was removed.
    */
-  byMap(known: Pick<Reservation, 'keys' | 'masquerade'>): boolean {
+  byMap(known: Omit<Reservation, 'owner'>): boolean {
     const { keys } = known
     const families = new Set(keys.map(({ address }) => ipFamily(address)))
-    const { own, others } = this.#look([...families].map((family) => ports[family]))
+    const isOnWire = known.steered === true
+    const { own, others } = this.#look([
+      ...[...families].map((family) => ports[family]),
+      // Of others too: the last one's chains go with it.
+      ...(isOnWire ? Object.values(steered) : []),
+    ])
     const found = new Set(own.flatMap(({ reserved }) => (reserved === undefined ? [] : keyText(reserved))))
-    if (own.length !== keys.length || !keys.every((key) => found.has(keyText(key)))) return false
+    const isWhole = own.length === keys.length + steeredOf(known).length
+    if (!isWhole || !keys.every((key) => found.has(keyText(key)))) return false
     let rest = others()
-    if (isLastUse(own, rest)) rest = either(rest, this.#look().others())
-    return this.#remove(withMasquerades(own, known), rest)
+    if (isLastUse(own, rest)) rest = either(rest, this.#look(isOnWire ? setNames : plainSets).others(own))
+    return this.#remove(withRest(own, known), rest)
   }
 
   /** Whatever a look at all maps shows of the cookie, again and again. Returns the keys. */
@@ -273,8 +305,11 @@ class Release {
     throw new RestlessTable(this.#cookie)
   }
 
-  /** The elements of the cookie, each once. What others have is looked at when it is asked for. */
-  #look(sets?: readonly string[]): { own: Element[]; others: (isGuarded?: boolean) => Others } {
+  /**
+   * The elements of the cookie, each once. What others have is looked at when it is asked for: `of` says what goes, by default
+   * these.
+   */
+  #look(sets?: readonly string[]): { own: Element[]; others: (of?: readonly Element[]) => Others } {
     const shown = dumpSets(this.#socket, sets)
     const isMine = ({ comment }: Element) => comment.startsWith(this.#cookie)
     const own = new Map<string, Element>()
@@ -286,9 +321,12 @@ class Release {
       if (hasOthers || mine.length < found.length) any = true
     }
     const list = [...own.values()]
-    const others = (isGuarded = list.some(isLocal)) => ({
+    const haveOthers = (of: readonly Element[], isOfKind: (one: Element) => boolean) =>
+      of.some(isOfKind) && elementsOf(shown).some((one) => !isMine(one) && isOfKind(one))
+    const others = (of: readonly Element[] = list) => ({
       any,
-      local: isGuarded && elementsOf(shown).some((one) => !isMine(one) && isLocal(one)),
+      local: haveOthers(of, isLocal),
+      steered: haveOthers(of, isSteered),
     })
     return { own: list, others }
   }
@@ -311,20 +349,25 @@ class Release {
   }
 }
 
-function withMasquerades(
-  own: readonly Element[],
-  { masquerade }: Pick<Reservation, 'masquerade'>,
-): Element[] {
+/** With all that the record says beside the keys, each once. */
+function withRest(own: readonly Element[], known: Omit<Reservation, 'owner'>): Element[] {
   const [comment = ''] = own.map((one) => one.comment)
   const userdata = { NFTA_SET_ELEM_USERDATA: userdataOf(comment) }
-  const masqueraded = masqueradedKeys(masquerade).map((key) =>
-    elementOf(masquerades[ipFamily(key.address)], { ...keyOf(key), ...userdata }),
-  )
-  return [...own, ...masqueraded]
+  const beside = (sets: Record<4 | 6, string>, keys: readonly Parameters<typeof keyOf>[0][]) =>
+    keys.map((key) => elementOf(sets[ipFamily(key.address)], { ...keyOf(key), ...userdata }))
+  return [
+    ...own.filter((one) => !isSteered(one)),
+    ...beside(masquerades, masqueradedKeys(known.masquerade)),
+    ...beside(steered, steeredOf(known)),
+  ]
 }
 
 function either(one: Others, other: Others): Others {
-  return { any: one.any || other.any, local: one.local || other.local }
+  return {
+    any: one.any || other.any,
+    local: one.local || other.local,
+    steered: one.steered || other.steered,
+  }
 }
 
 /** Somebody makes elements of ours as fast as they are deleted. */
@@ -336,15 +379,28 @@ class RestlessTable extends Error {
   }
 }
 
-/** Whether others have elements, and whether they have any of 127/8. */
+/** Whether others have elements, and whether they have any of 127/8, and any that is steered. */
 interface Others {
   readonly any: boolean
   readonly local: boolean
+  readonly steered: boolean
 }
 
-/** Of the table, or of its guard. */
+/** Of the table, of its guard, or of what keeps connections off steered ports. */
 function isLastUse(own: readonly Element[], others: Others): boolean {
-  return !others.any || (own.some(isLocal) && !others.local)
+  return !others.any || needNoGuard(own, others) || needNoKeeping(own, others)
+}
+
+function needNoGuard(own: readonly Element[], others: Others): boolean {
+  return own.some(isLocal) && !others.local
+}
+
+function needNoKeeping(own: readonly Element[], others: Others): boolean {
+  return own.some(isSteered) && !others.steered
+}
+
+function isSteered({ set }: Element): boolean {
+  return set === steered[4] || set === steered[6]
 }
 
 function isLocal({ reserved }: Element): boolean {
@@ -358,8 +414,9 @@ function removal(own: readonly Element[], others: Others): Request[] {
   })
   // A cookie's own chain goes with what leads there; of several cookies where only the beginning was asked for.
   const chains = new Set(own.map(({ comment }) => sourceChain(comment)))
-  if (isLastUse(own, others)) chains.add(guardChain)
-  return [...requests, ...[...chains].flatMap((chain) => dropChain(hostTable, chain))]
+  if (!others.any || needNoGuard(own, others)) chains.add(guardChain)
+  const kept = needNoKeeping(own, others) ? keeping().keptOffRemoval(hostTable) : []
+  return [...requests, ...kept, ...[...chains].flatMap((chain) => dropChain(hostTable, chain))]
 }
 
 /** The first of the keys that somebody has, as an error with the owner's name, and the cookie where it is of ours. */

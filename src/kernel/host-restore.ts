@@ -6,10 +6,10 @@ import type { Request } from '../netlink/message.ts'
 import { createElements, createTable, newChain } from '../netlink/nf/rules.ts'
 import { deleteElements, eachElement, type NftElement } from '../netlink/nf/tables.ts'
 import { NetlinkError, type NetlinkSocket } from '../netlink/socket.ts'
-import { dumpSets, setNames } from './host-elements.ts'
+import { dumpSets, plainSets, setNames } from './host-elements.ts'
 import { elementsOfReservation, inParts, type Reservation } from './host-keys.ts'
-import { handleIn, inTable, isOtherTable, ownerRequests, portTable } from './host-ports.ts'
-import { guardRequests, hostTable, hostTableRequests, needGuard, sourceChain } from './host-table.ts'
+import { handleIn, inTable, isOtherTable, ownerRequests, portTable, sharedRequests } from './host-ports.ts'
+import { hostTable, hostTableRequests, sourceChain } from './host-table.ts'
 import type { Completed, PortTable } from './kernel.ts'
 
 /** Attempts before giving up on rules that are flushed all the time. */
@@ -58,7 +58,8 @@ function complete(
   restored: Set<string>,
   refused: Map<string, string>,
 ): bigint | undefined {
-  const present: Present = before === undefined ? new Map() : presentIn(socket)
+  const sets = wanted.some((one) => one.steered === true) ? setNames : plainSets
+  const present: Present = before === undefined ? new Map() : presentIn(socket, sets)
   const known = new Set(wanted.map(({ owner }) => owner))
   const todo = wanted.flatMap((one) => {
     const missing = missingOf(one, present, known)
@@ -69,7 +70,7 @@ function complete(
   const frame = (counted: boolean): Request[] => [
     ...(before === undefined ? [createTable(hostTable)] : []),
     ...hostTableRequests(counted),
-    ...(wanted.some(({ keys }) => needGuard(keys)) ? guardRequests() : []),
+    ...sharedRequests(wanted),
     ...chainsOf(present),
   ]
   let handle = before?.handle
@@ -129,14 +130,14 @@ function missingOf(
   return { requests: requests.length === 0 ? [] : [...ownerRequests(reservation), ...requests], size }
 }
 
-/** What is there, by map and key. */
+/** What is there, by set and key. */
 type Present = ReadonlyMap<string, { readonly comment: string; readonly data: string }>
 
-function presentIn(socket: NetlinkSocket): Present {
+function presentIn(socket: NetlinkSocket, sets: readonly string[]): Present {
   const present = new Map<string, { comment: string; data: string }>()
   // Thousands of elements have one comment.
   const comments = new Map<string, string>()
-  for (const set of setNames) {
+  for (const set of sets) {
     for (const { message } of dumpSets(socket, [set])) {
       eachElement(message, (key, data, text) => {
         const comment = comments.get(text) ?? text

@@ -36,10 +36,17 @@ import type { OpenedPort } from './host-elements.ts'
 import type { LimitCounters } from './limit-counters.ts'
 import type { Listener } from './listeners.ts'
 import type { GuardFacts } from './loopback-guard.ts'
+import type { OpenConnection } from './open-connections.ts'
 import type { EveryFrame, Rival } from './rivals.ts'
 
 /** A host port, whatever it led to. */
 export type FreedKey = Pick<PortKey, 'address' | 'proto' | 'port'>
+
+/** A host port whose frames filters take past the host's stack. */
+export interface SteeredPort {
+  readonly cookie: string
+  readonly port: number
+}
 
 /** The host's port map as it is: whoever flushes the node's rules takes it away, and one that is made then has another handle. */
 export interface PortTable {
@@ -245,6 +252,12 @@ export interface Kernel extends Runner {
   foreignNat(keys: readonly FreedKey[]): ForeignNat
   /** Name of a program that holds a socket; undefined when none can be seen. */
   programWith(inode: number): string | undefined
+  /** Connections that are open from one of these addresses and ports: of the host's programs, and what it translates to them. */
+  openConnections(keys: readonly FreedKey[]): readonly OpenConnection[]
+  /** Ports that the kernel gives to no program of the host by itself (net.ipv4.ip_local_reserved_ports). */
+  localPorts(): readonly number[]
+  /** Host ports that filters of ours steer, by the host's table. */
+  steeredPorts(): readonly SteeredPort[]
   /** The host's interface by which it reaches `address`; undefined when it has no route. */
   interfaceTo(address: string): LinkFacts | undefined
   /** A setting below /proc/sys; undefined when this kernel does not have it. */

@@ -46,6 +46,9 @@ const clsact = () => require('./clsact.ts') as typeof import('./clsact.ts')
 /** The guard of an interface by which programs at 127.0.0.1 reach a pod. */
 const guard = () => require('./loopback-guard.ts') as typeof import('./loopback-guard.ts')
 
+/** What port mappings on a wire need beside, to keep the node's own connections. */
+const keeping = () => require('./keeping.ts') as typeof import('./keeping.ts')
+
 /** What only CHECK, STATUS and vfctl ask for. */
 const looks = () => require('./looks.ts') as typeof import('./looks.ts')
 
@@ -209,6 +212,12 @@ export function openLinuxKernel(pod?: OpenNetns): Kernel {
           op,
         )
         return {}
+      case 'localports.reserve':
+        keeping().reserveLocalPorts(op.ports)
+        return {}
+      case 'localports.release':
+        keeping().releaseLocalPorts(op.ports.filter((port) => !op.were.includes(port)))
+        return {}
       case 'nft.load':
         tables().loadTable(nft(op.side), op.text)
         return {}
@@ -277,6 +286,14 @@ export function openLinuxKernel(pod?: OpenNetns): Kernel {
         keys,
       ),
     programWith: (inode) => tables().programWith(inode),
+    openConnections: (keys) =>
+      keeping().openConnections(
+        socket('host', tables().NETLINK_SOCK_DIAG),
+        (action) => netfilter('host', action, []),
+        keys,
+      ),
+    localPorts: () => [...keeping().reservedLocalPorts()],
+    steeredPorts: () => netfilter('host', (opened) => keeping().steeredPorts(opened), []),
     interfaceTo: (address) => interfaceTo(socket('host'), address),
     sysctl: (side, key) => inside(side, () => readText(`/proc/sys/${key}`)?.trim()),
     hasIngress: (ifindex, side = 'host') => clsact().hasIngress(socket(side), ifindex),

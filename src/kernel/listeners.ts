@@ -85,7 +85,8 @@ function readTable(proto: 'tcp' | 'udp', family: number): Listener[] {
     })
 }
 
-function givenOut(): readonly [number, number] {
+/** The ports that the kernel gives to programs by itself: the first and the last. */
+export function givenOut(): readonly [number, number] {
   const [first, last] = (readText('/proc/sys/net/ipv4/ip_local_port_range') ?? '').trim().split(/\s+/)
   return [Number(first ?? 32_768), Number(last ?? 60_999)]
 }

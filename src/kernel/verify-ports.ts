@@ -4,29 +4,33 @@ import type { NetlinkSocket } from '../netlink/socket.ts'
 import { type Element, elementOf, elementsByKey } from './host-elements.ts'
 import { elementsOfReservation, type Reservation } from './host-keys.ts'
 import { hostChains, hostTable } from './host-table.ts'
+import { keptOffChains } from './kept-off.ts'
 import type { Difference } from './kernel.ts'
 import type { RunNft } from './nft.ts'
 import { listTable } from './nft-list.ts'
 import { compareNft, type NftLine, nftLines } from './nft-text.ts'
+import { steered } from './steered.ts'
 
 type Found = Omit<Difference, 'at'>
 
 /** The elements of a reservation, and the chains that lead packets to them; what else is in the maps is of others. */
 export function verifyPorts(socket: NetlinkSocket, nft: RunNft, reservation: Reservation): Found[] {
-  const { keys, masquerade, owner } = reservation
+  const { keys, masquerade, owner, steered: isSteered } = reservation
   const elements = elementsOfReservation(reservation).flatMap(([set, raws]) => {
     const found = elementsByKey(socket, set, raws)
     return raws.flatMap((raw, at) => {
       const wanted = text(elementOf(set, raw))
       const there = found[at]
       if (there !== undefined && text(there) === wanted) return []
-      const instead = there === undefined ? 'no such element' : `map ${set}: elements = ${text(there)}`
+      const instead =
+        there === undefined ? 'no such element' : `${kindOf(there)} ${set}: elements = ${text(there)}`
       return [{ expected: `table inet ${hostTable}: ${wanted}`, found: instead }]
     })
   })
   const present = listTable(nft, hostTable, true)
+  const kept = isSteered === true ? nftLines(keptOffChains(hostTable)) : []
   const [now, former] = [false, true].map((isFormer) =>
-    compareChains(nftLines(hostChains(keys, masquerade, owner, isFormer)), present),
+    compareChains([...nftLines(hostChains(keys, masquerade, owner, isFormer)), ...kept], present),
   )
   // Until the next call that changes the table its chains are as the version made them that wrote them last; beside VRFs for good.
   const chains = former?.length === 0 ? [] : (now ?? [])
@@ -45,9 +49,15 @@ function compareChains(wanted: readonly NftLine[], present: readonly NftLine[]) 
 }
 
 /** An element as nft lists it. */
-function text({ key, comment, raw }: Element): string {
+function text(element: Element): string {
+  const { key, comment, raw } = element
   const name = key === undefined ? '?' : `${key.address} . ${key.proto} . ${key.port}`
-  return `{ ${name}${comment === '' ? '' : ` comment "${comment}"`} : ${target(raw)} }`
+  const to = kindOf(element) === 'set' ? '' : ` : ${target(raw)}`
+  return `{ ${name}${comment === '' ? '' : ` comment "${comment}"`}${to} }`
+}
+
+function kindOf({ set }: Element): 'map' | 'set' {
+  return set === steered[4] || set === steered[6] ? 'set' : 'map'
 }
 
 function target({ NFTA_SET_ELEM_DATA: data }: Element['raw']): string {

@@ -1,5 +1,6 @@
 /** What operations have left, held against what they were: the half of CHECK that looks at the kernel. */
 import { ipFamily, networkOf, parseCidr, parseIp } from '../lib/ip.ts'
+import { formatPortSet } from '../lib/port-set.ts'
 import { AF } from '../netlink/rtnl/const.ts'
 import { decodeRule, dumpRules } from '../netlink/rtnl/rule.ts'
 import { NetlinkError, type NetlinkSocket } from '../netlink/socket.ts'
@@ -11,6 +12,7 @@ import { hasIngress } from './clsact.ts'
 import { filterLine } from './filter-text.ts'
 import type { Difference, DoneOp } from './kernel.ts'
 import { allLinks, findLink } from './links.ts'
+import { reservedLocalPorts } from './local-ports.ts'
 import type { RunNft } from './nft.ts'
 import { listTable } from './nft-list.ts'
 import { compareNft, nftLines } from './nft-text.ts'
@@ -42,6 +44,12 @@ function verifyOne(reach: Reach, op: Op): Found[] {
   switch (op.do) {
     case 'ports.reserve':
       return verifyPorts(reach.netfilter(), reach.nft('host'), op)
+    case 'localports.reserve': {
+      const now = reach.inside('host', reservedLocalPorts)
+      const missing = op.ports.filter((port) => !now.has(port))
+      if (missing.length === 0) return []
+      return [{ found: `net.ipv4.ip_local_reserved_ports without ${formatPortSet(missing)}` }]
+    }
     case 'nft.load':
       return verifyTable(reach.nft(op.side), op)
     case 'route.add':

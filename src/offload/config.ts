@@ -64,6 +64,8 @@ export interface OffloadConfig {
   readonly allowListening: boolean
   /** A port may be mapped that others translate, as far as the operator's policy goes. */
   readonly allowServicePorts: boolean
+  /** Something may be open from a port that is mapped on a wire: its replies are lost then. */
+  readonly allowConnected: boolean
   readonly stateDir: string
   readonly warnings: readonly string[]
 }
@@ -95,6 +97,7 @@ const known = {
   allowedHostPorts: true,
   allowListening: true,
   allowServicePorts: true,
+  allowConnected: true,
   stateDir: true,
   gcLive: true,
   snat: true,
@@ -150,6 +153,7 @@ export function readOffloadConfig(request: Request): OffloadConfig {
     allowedHostPorts,
     allowListening: flag(config, 'allowListening', false),
     allowServicePorts: flag(config, 'allowServicePorts', false) && request.policy.allowServicePorts,
+    allowConnected: flag(config, 'allowConnected', false),
     stateDir: chosenStateDir(config),
     warnings: [...warnings, ...strangers.map((key) => `key ${shown(key)} is not known and has no effect`)],
   }

@@ -7,6 +7,7 @@ import { clear, clearFolder, isDue, temporariesIn } from '../ops/debris.ts'
 import { openOwnersNetns } from '../ops/owner-netns.ts'
 import { probeName } from '../ops/record-store.ts'
 import { clsactPrefix } from './clsact.ts'
+import { localPortsNote } from './local-ports.ts'
 import { localnetPrefix } from './localnet.ts'
 import { offloadNames } from './names.ts'
 import { reportedBy } from './report.ts'
@@ -42,7 +43,10 @@ export function clearDebrisWhenDue(machine: Machine, stateDir: string): void {
 }
 
 function isOwnNote(name: string): boolean {
-  return name === probeName || [clsactPrefix, localnetPrefix].some((prefix) => name.startsWith(prefix))
+  return (
+    name === probeName ||
+    [clsactPrefix, localnetPrefix, localPortsNote].some((prefix) => name.startsWith(prefix))
+  )
 }
 
 function isOfTheDead(machine: Machine, report: string | undefined): boolean {

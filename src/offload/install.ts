@@ -19,6 +19,7 @@ export interface Installed {
 
 /**
  * Carries out the first plan that the NIC takes. A plan that it refuses is taken back before the next one is tried.
+ * `beforeRules` is called when all but the rules is done, and may throw what keeps them from being made.
  * @throws LimiterInTheWay when it refuses rules that have a policer
  * @throws CniError 101 with the driver's words when rules that must be in the NIC are refused and no plan is left
  */
@@ -27,13 +28,14 @@ export function applyBest(
   config: OffloadConfig,
   plans: readonly OffloadPlan[],
   ground: Ground,
+  beforeRules: () => void = () => undefined,
 ): Installed {
   const notes: string[] = []
   // What other parts have done (rate limits) stays done.
   const mark = transaction.mark()
   for (const [at, plan] of plans.entries()) {
     try {
-      const { rules, notes: more } = applyPlan(transaction, config, plan, ground)
+      const { rules, notes: more } = applyPlan(transaction, config, plan, ground, beforeRules)
       return { plan, rules, notes: [...notes, ...more] }
     } catch (error) {
       if (!(error instanceof CniError) || error.code !== code.offloadRefused || at === plans.length - 1)
@@ -55,9 +57,11 @@ function applyPlan(
   config: OffloadConfig,
   plan: OffloadPlan,
   ground: Ground,
+  beforeRules: () => void,
 ): Pick<Installed, 'rules' | 'notes'> {
   const { groups, inSoftware = [] } = plan
   transaction.apply(plan.ops)
+  beforeRules()
   // Before all others: nothing that these keep back may leave meanwhile.
   const kept = transaction.apply(inSoftware.flatMap(({ rules }) => rules.map((rule) => steer(rule, 'off'))))
   const isAsked = config.offload !== 'off' && plan.unoffered !== true

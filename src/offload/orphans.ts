@@ -9,6 +9,7 @@ import { forgetClsact, releaseClsact } from './clsact.ts'
 import { untilQuiet } from './filters.ts'
 import { livesByReport, livesOn } from './gc.ts'
 import { ifbMacOf, ifbOf, networkPrefix, ownerHash, ownerOf, rateNetworkPrefix } from './identity.ts'
+import { localPortsCookies, releaseLocalPorts } from './local-ports.ts'
 import { releaseLocalnet } from './localnet.ts'
 import type { OffloadJournal } from './record.ts'
 import type { Locked } from './sweep.ts'
@@ -73,7 +74,9 @@ export function collectOrphans(
       }
       // A port is given away only when no filter for it is left.
       if (filters !== undefined)
-        for (const cookie of cookiesIn(new Set(kernel.reservedCookies(ports))))
+        for (const cookie of cookiesIn(
+          new Set([...kernel.reservedCookies(ports), ...localPortsCookies(machine, ports)]),
+        ))
           step(() => releaseMappings(machine, kernel, cookie, stores[0]))
       for (const ifindex of new Set(filters?.map((filter) => filter.ifindex)))
         step(() => releaseClsact(machine, kernel, ifindex))
@@ -159,5 +162,6 @@ function releaseMappings(
   store: TableSetting['store'] = { folders: [] },
 ): void {
   releaseLocalnet(machine, kernel, cookie)
+  releaseLocalPorts(machine, kernel, cookie)
   kernel.forgetConnections(releaseWhole({ machine, store }, kernel, cookie))
 }

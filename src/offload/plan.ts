@@ -75,7 +75,10 @@ export function planPorts(config: OffloadConfig, facts: OffloadFacts, identity: 
     keys,
     nat,
     ops: [
-      { do: 'ports.reserve', keys, masquerade: masquerades(config, facts, keys), owner: identity.owner },
+      {
+        ...{ do: 'ports.reserve', keys, masquerade: masquerades(config, facts, keys), owner: identity.owner },
+        ...(port.wire === undefined ? {} : { steered: true }),
+      },
       ...(nat === 'pod' ? [podNat(keys, identity)] : []),
       ...replies.ops,
       ...(wire === undefined ? [] : qdiscs(wire)),

@@ -2,6 +2,7 @@
 import { ipFamily } from '../lib/ip.ts'
 import type { FilterPlaces } from './filters.ts'
 import { filterPriority, formerRouteTable, identityOf, rulePriority } from './identity.ts'
+import { releaseLocalPorts } from './local-ports.ts'
 import { releaseLocalnet } from './localnet.ts'
 import type { Removal, RemovalPart } from './part.ts'
 import type { OffloadJournal } from './record.ts'
@@ -72,6 +73,8 @@ function removePorts(removal: Removal): void {
     return true
   })
   if (filtersGone && closed === true) {
+    // By the table where the note is lost: before the reservation goes.
+    if (journal === undefined || !isOnHost(journal)) step(() => releaseLocalPorts(machine, kernel, cookie))
     const [known] = journal?.ops.flatMap((op) => (op.do === 'ports.reserve' ? [op] : [])) ?? []
     const freed = step(() => releaseWhole(removal, kernel, cookie, known))
     if (freed !== undefined) kernel.forgetConnections(freed)

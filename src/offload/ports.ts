@@ -5,11 +5,13 @@ import { ApplyError, type Transaction } from '../ops/apply.ts'
 import type { Op, PortKey } from '../ops/op.ts'
 import { type Ground, prepareGround } from './coexist.ts'
 import type { PortMapping } from './config.ts'
+import { refuseConnected } from './connected.ts'
 import { podAddressesOf, readOffloadFacts } from './facts.ts'
 import { type Identity, identityOf } from './identity.ts'
 import { applyBest, type Installed } from './install.ts'
 import { driverOf, honestPlans } from './liars.ts'
 import { type Listeners, listenersOf, refuseListened, servedLocally } from './listened.ts'
+import { claimLocalPorts } from './local-ports.ts'
 import { claimLocalnet, PassedGuard, releaseLocalnet } from './localnet.ts'
 import {
   type AddContext,
@@ -79,9 +81,14 @@ function planned(
   ground: Ground,
   { cookie }: Identity,
 ): Planned {
-  const { kernel, config } = context
+  const { machine, kernel, config, port } = context
   const [plan] = plans as [OffloadPlan]
   const earlier = policerOf(context)
+  // Behind a veth the host's stack tells replies from requests.
+  const isSteered = port.wire !== undefined
+  const refuse = () => {
+    if (isSteered && !config.allowConnected) refuseConnected(kernel, plan.keys)
+  }
   return {
     journal: {
       keys: [...plan.keys],
@@ -93,7 +100,10 @@ function planned(
     apply: (transaction, shared) => {
       const limiter = shared.limiter ?? earlier
       const wanted = plans.map((one) => policed(one, limiter))
-      const install = () => applyBest(transaction, config, wanted, ground)
+      const kept = isSteered ? claimLocalPorts(machine, kernel, plan.keys, cookie) : []
+      transaction.apply(kept)
+      // Not before: from now on nothing more can be opened from these ports, so that one look is enough.
+      const install = () => applyBest(transaction, config, wanted, ground, refuse)
       const done = earlier === undefined ? install() : withLimitOfOthers(install)
       if (done.rules.some(({ rule }) => rule.limiter !== undefined)) shared.isUsed = true
       const { nat, notes, ops } = done.plan
@@ -101,7 +111,7 @@ function planned(
       kernel.forgetConnections(plan.keys)
       return {
         nat,
-        ops: [...ops, ...local.holds],
+        ops: [...kept, ...ops, ...local.holds],
         notes: [...notes, ...done.notes, ...ground.notes, ...local.notes],
         rules: done.rules,
       }

@@ -1,6 +1,7 @@
 /** One `ip`, `tc` or `nft` line for each operation: what a log, an error and a report show, and what one can type. */
 import { ipFamily } from '../lib/ip.ts'
 import { loopbackGuard } from '../lib/loopback-guard.ts'
+import { formatPortSet } from '../lib/port-set.ts'
 import { meterPriority, policeMtu, ratePriority, shaperMark } from '../lib/rate-numbers.ts'
 import type {
   CarriedOp,
@@ -15,6 +16,8 @@ import type {
   SteerSpec,
   VfAttributes,
 } from './op.ts'
+
+const localPorts = 'net.ipv4.ip_local_reserved_ports'
 
 /** The operation as a command line. `pod:` in front of it means: inside the pod's network namespace. */
 export function describe(op: Op): string {
@@ -98,6 +101,10 @@ export function describe(op: Op): string {
     case 'ports.reserve':
     case 'ports.release':
       return `nft ${op.do === 'ports.reserve' ? 'create' : 'delete'} element ${op.keys.map((key) => `${key.address}:${key.port}/${key.proto}`).join(', ')}`
+    case 'localports.reserve':
+      return `sysctl -w ${localPorts}="${formatPortSet(op.ports)},$(sysctl -n ${localPorts})"`
+    case 'localports.release':
+      return `sysctl -w ${localPorts}="$(sysctl -n ${localPorts})" # without ${formatPortSet(op.ports.filter((port) => !op.were.includes(port)))}`
     case 'nft.load':
       return `${prefix(op.side)}nft add table inet ${op.table}`
     case 'nft.drop':

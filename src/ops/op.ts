@@ -278,7 +278,11 @@ export type Op =
       keys: readonly PortKey[]
       masquerade: readonly Masquerade[]
       owner: string
+      /** Filters are to take frames for these keys past the host's stack: its own connections are kept off them. */
+      steered?: boolean
     }
+  /** Ports that the kernel gives to no program of the host by itself; `were`: those of them that it gave to none before. */
+  | { do: 'localports.reserve' | 'localports.release'; ports: readonly number[]; were: readonly number[] }
   | { do: 'nft.load' | 'nft.drop'; side: Side; table: string; text: string }
   | { do: 'shaper.add' | 'shaper.del'; shaper: ShaperSpec }
   /** An ifb, set up: what is sent to it takes its qdisc and goes on where it came from. MTU in bytes. */
@@ -362,6 +366,8 @@ const opposite = {
   'meter.del': 'meter.add',
   'ports.reserve': 'ports.release',
   'ports.release': 'ports.reserve',
+  'localports.reserve': 'localports.release',
+  'localports.release': 'localports.reserve',
   'nft.load': 'nft.drop',
   'nft.drop': 'nft.load',
 } as const

@@ -144,7 +144,9 @@ const ports = {
     }),
   ),
   owner: text,
+  steered: maybe(flag),
 }
+const localports = { ports: list(port), were: list(port) }
 const table = { side, table: text, text }
 const shaper = {
   shaper: object<Extract<Op, { do: 'shaper.add' | 'shaper.del' }>['shaper']>({
@@ -241,6 +243,8 @@ const ops: { readonly [D in Op['do']]: OpFields<Op, D> } = {
   'steer.del': steering,
   'ports.reserve': ports,
   'ports.release': ports,
+  'localports.reserve': localports,
+  'localports.release': localports,
   'nft.load': table,
   'nft.drop': table,
   'shaper.add': shaper,

@@ -7,7 +7,7 @@ import { decodeElements, dumpElements, type NftElement, userdataOf } from '../..
 import { NetlinkError, type NetlinkSocket } from '../../src/netlink/socket.ts'
 
 const table = 'vf-flower'
-const sets = ['ports4', 'ports6', 'snat4', 'snat6'] as const
+const sets = ['ports4', 'ports6', 'snat4', 'snat6', 'steered4', 'steered6'] as const
 type SetName = (typeof sets)[number]
 
 const [mine, others] = ['76660101'.padEnd(32, 'a'), '76660101'.padEnd(32, 'b')]
@@ -24,7 +24,9 @@ const element = (port: number, cookie = mine, address = [10, 1, 0, 1]): NftEleme
 
 /** nf_tables with what is in it, and dumps to come that show something else of a set. */
 class Tables {
-  content: Record<SetName, NftElement[]> = { ports4: [], ports6: [], snat4: [], snat6: [] }
+  content: Record<SetName, NftElement[]> = {
+    ...{ ports4: [], ports6: [], snat4: [], snat6: [], steered4: [], steered6: [] },
+  }
   /** What the next dumps of ports4 show; all that is there when there is none left. */
   looks: ((elements: readonly NftElement[]) => readonly NftElement[])[] = []
   exists = true

@@ -12,6 +12,7 @@ import { nic } from './nic.ts'
 import { offload } from './offload.ts'
 import { offloadSteering } from './offload-steering.ts'
 import { ops } from './ops.ts'
+import { ownConnections } from './own-connections.ts'
 import { owners } from './owners.ts'
 import { services } from './services.ts'
 import { shim } from './shim.ts'
@@ -24,6 +25,7 @@ export const mutations: readonly Mutation[] = [
   ...offload,
   ...localhost,
   ...offloadSteering,
+  ...ownConnections,
   ...kernel,
   ...kernelTable,
   ...netlink,

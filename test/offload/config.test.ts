@@ -20,7 +20,8 @@ test('a config without mappings wants nothing', () => {
     directSubnets: [],
     device: undefined,
     uplink: undefined,
-    ...{ snat: true, masqAll: false, localhost: undefined, allowListening: false, allowServicePorts: false },
+    ...{ snat: true, masqAll: false, localhost: undefined, allowListening: false },
+    ...{ allowServicePorts: false, allowConnected: false },
     conditions: new Map(),
     allowedHostPorts: [{ first: 1, last: 65535 }],
     stateDir: '/var/lib/cni/vf-flower',
@@ -232,7 +233,14 @@ describe('keys of the portmap and bandwidth plugins', () => {
       code: 7,
       message: expect.stringContaining('snat false'),
     })
-    for (const key of ['snat', 'masqAll', 'localhost', 'allowListening', 'allowServicePorts'])
+    for (const key of [
+      'snat',
+      'masqAll',
+      'localhost',
+      'allowListening',
+      'allowServicePorts',
+      'allowConnected',
+    ])
       expect(refusalOf(() => read({ [key]: 'yes' })).message).toBe(
         `Cannot use ${key} "yes": must be true or false`,
       )

@@ -6,7 +6,8 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { LinkFacts } from '../../src/kernel/facts.ts'
 import { claimClsact } from '../../src/offload/clsact.ts'
 import { collectGarbage } from '../../src/offload/gc.ts'
-import { rateIdentityOf } from '../../src/offload/identity.ts'
+import { identityOf, rateIdentityOf } from '../../src/offload/identity.ts'
+import { claimLocalPorts } from '../../src/offload/local-ports.ts'
 import { collectOrphans } from '../../src/offload/orphans.ts'
 import { partsOf } from '../../src/offload/parts.ts'
 import { type OffloadJournal, offloadJournal } from '../../src/offload/record.ts'
@@ -136,6 +137,25 @@ describe('GC', () => {
     expect(node.filters).toHaveLength(2)
     expect(node.ports.size).toBe(2)
     expect(left()).toEqual(['other', 'valid'])
+  })
+
+  test('ports of which a note alone tells, where an ADD was killed before it had more', () => {
+    const { cookie } = identityOf({ network: 'net', containerID: 'lost', ifname: 'net1' }, node.sha256)
+    const key = {
+      address: '10.1.0.1',
+      proto: 'tcp',
+      port: 50_050,
+      toAddress: '10.1.0.5',
+      toPort: 80,
+    } as const
+    claimLocalPorts(node, node.openKernel(), [key], cookie)
+    for (const port of [7000, 50_050]) node.localPorts.add(port)
+    gc()
+    gc(['lost'])
+    gc([], 'other')
+    expect([...node.localPorts]).toEqual([7000, 50_050])
+    expect(gc([])).toEqual([])
+    expect([...node.localPorts]).toEqual([7000])
   })
 
   test('rate limits that lost their record: filters, ifb, policer, also where the filter has gone with its interface; those of others stay', () => {

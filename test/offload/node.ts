@@ -19,6 +19,8 @@ export class Node implements Machine {
   /** Reservations by cookie. */
   readonly ports = new Set<string>()
   readonly qdiscs = new Set<number>()
+  /** The setting ip_local_reserved_ports. */
+  readonly localPorts = new Set<number>()
   /** MAC addresses by name; their numbers count from 100. */
   readonly ifbs = new Map<string, string>()
   limiters: LimiterFacts[] = []
@@ -53,7 +55,6 @@ export class Node implements Machine {
     }
     return {
       ...{
-        run: never,
         lookBeforeMove: never,
         carried: never,
         settings: never,
@@ -67,6 +68,8 @@ export class Node implements Machine {
         probe: never,
         listeners: never,
         foreignNat: () => nobody,
+        openConnections: never,
+        steeredPorts: () => [],
         programWith: never,
         interfaceTo: () => undefined,
         verify: never,
@@ -79,6 +82,13 @@ export class Node implements Machine {
         missingNeeds: never,
         guardFacts: never,
       },
+      run: (op) => {
+        if (op.do !== 'localports.release') return never()
+        this.steps.push('local ports')
+        for (const port of op.ports) this.localPorts.delete(port)
+        return {}
+      },
+      localPorts: () => [...this.localPorts],
       link: (side, by) => this.#links(side).find((link) => link.name === by || link.ifindex === by),
       links: (side) => this.#links(side),
       rates: () => ({

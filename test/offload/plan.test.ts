@@ -26,7 +26,8 @@ const config: OffloadConfig = {
   directSubnets: [],
   device: undefined,
   uplink: undefined,
-  ...{ snat: true, masqAll: false, localhost: false, allowListening: false, allowServicePorts: false },
+  ...{ snat: true, masqAll: false, localhost: false, allowListening: false },
+  ...{ allowServicePorts: false, allowConnected: false },
   conditions: new Map(),
   allowedHostPorts: [{ first: 1, last: 65535 }],
   stateDir: '/s',
@@ -121,6 +122,15 @@ group('one mapping', () => {
     expect(notes).toEqual([expect.stringMatching(/^in software: the eSwitch of "pf0" is in legacy mode/)])
     expect(ops[0]).toMatchObject({ owner: identity.owner })
     expect(ops[1]).toMatchObject({ text: expect.stringContaining('10.1.0.1 . 8080 : 10.1.0.5 . 80') })
+  })
+
+  test('says of ports on a wire alone that filters take them past the stack', () => {
+    const reserved = (of: Port) =>
+      plan({ port: of, ownAddresses: new Set() }).ops.find(({ do: what }) => what === 'ports.reserve')
+    expect(reserved(port)).toMatchObject({ steered: true })
+    expect(
+      reserved({ ...port, kind: 'veth', vf: undefined, device: undefined, wire: undefined }),
+    ).not.toHaveProperty('steered')
   })
 
   test('a clsact that is there is used, so that nothing takes it away', () => {

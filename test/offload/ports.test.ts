@@ -1,7 +1,11 @@
 // Port mappings of a VF with a representor, beside what another entry of the list has made.
-import { expect, describe as group, test } from 'vitest'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, expect, describe as group, test } from 'vitest'
 import type { LinkFacts } from '../../src/kernel/facts.ts'
 import type { Kernel } from '../../src/kernel/kernel.ts'
+import type { OpenConnection } from '../../src/kernel/open-connections.ts'
 import { OffloadRefused } from '../../src/lib/offload-refused.ts'
 import { readOffloadConfig } from '../../src/offload/config.ts'
 import type { AddContext } from '../../src/offload/part.ts'
@@ -41,11 +45,19 @@ const limited: OffloadJournal = {
   ],
 }
 
+const folder = mkdtempSync(join(tmpdir(), 'ports-'))
+afterAll(() => rmSync(folder, { recursive: true }))
+
 /** A kernel in which `run` sees what is done, and what a part looks and plans with. */
-function around(others: readonly OffloadJournal[], more: object, seen: (op: Op) => unknown) {
+function around(
+  others: readonly OffloadJournal[],
+  more: object,
+  seen: (op: Op) => unknown,
+  looks: (readonly OpenConnection[])[] = [],
+) {
   const runtimeConfig = { portMappings: [{ hostPort: 8080, containerPort: 80, protocol: 'tcp' }] }
   const request = requestOf({ prevResult, runtimeConfig, ...more })
-  const machine = new Node('/nowhere')
+  const machine = new Node(folder)
   const kernel = {
     ...machine.openKernel(),
     addresses: (side: string) => [
@@ -53,6 +65,7 @@ function around(others: readonly OffloadJournal[], more: object, seen: (op: Op) 
     ],
     links: () => [pf0, rep0],
     ...{ routes: () => [], sourceRules: () => [], listeners: () => [], bridgeVlans: () => [] },
+    openConnections: () => looks.shift() ?? [],
     tcOffload: () => 'on',
     run: (op: Op) => {
       seen(op)
@@ -71,13 +84,21 @@ function around(others: readonly OffloadJournal[], more: object, seen: (op: Op) 
 const alone = { limiter: undefined, isUsed: false, noLimiter: undefined, isHeldByDead: () => false }
 
 /** Policers of the filters that are made, of a kernel whose NIC says `refusal` to them. */
-function install(others: readonly OffloadJournal[], more: object = {}, refusal?: string) {
+function install(
+  others: readonly OffloadJournal[],
+  more: object = {},
+  refusal?: string,
+  looks: (readonly OpenConnection[])[] = [],
+  done: string[] = [],
+) {
   const limiters: (number | undefined)[] = []
-  const { kernel, context } = around(others, more, (op) => {
+  const seen = (op: Op) => {
+    done.push(op.do)
     if (op.do !== 'steer.add') return
     if (refusal !== undefined && op.offload === 'require') throw new OffloadRefused(refusal)
     if (op.rule.side !== 'src') limiters.push(op.rule.limiter)
-  })
+  }
+  const { kernel, context } = around(others, more, seen, looks)
   portsPart
     .look(context)
     ?.plan(context)
@@ -122,5 +143,20 @@ group('a limit in the NIC that another entry has made', () => {
         'the driver said "no police here"; port mappings and bandwidth must be in one',
       ),
     })
+  })
+})
+
+group('what is open from a port', () => {
+  const open: OpenConnection = {
+    ...{ proto: 'tcp', local: { address: '10.1.0.1', port: 8080 } },
+    peer: { address: '10.2.0.2', port: 443 },
+  }
+
+  test('is looked at when nothing more can be opened, and before the first rule', () => {
+    const done: string[] = []
+    expect(install([], { allowConnected: true }, undefined, [[open]])).toEqual([undefined])
+    expect(refusalOf(() => install([], {}, undefined, [[open]], done))).toMatchObject({ code: 100 })
+    expect(done.filter((op) => op.endsWith('.reserve'))).toEqual(['localports.reserve', 'ports.reserve'])
+    expect(done).not.toContain('steer.add')
   })
 })

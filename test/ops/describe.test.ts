@@ -60,6 +60,10 @@ const lines: Readonly<Record<Op['do'], string>> = {
     'devlink port function rate set pci/0000:3b:00.0/65539 tx_share 0Bps tx_max 12500000Bps',
   'ports.reserve': 'nft create element 10.1.0.1:8080/tcp, 2001:db8::1:8080/udp',
   'ports.release': 'nft delete element 10.1.0.1:8080/tcp, 2001:db8::1:8080/udp',
+  'localports.reserve':
+    'sysctl -w net.ipv4.ip_local_reserved_ports="8080,50050-50051,$(sysctl -n net.ipv4.ip_local_reserved_ports)"',
+  'localports.release':
+    'sysctl -w net.ipv4.ip_local_reserved_ports="$(sysctl -n net.ipv4.ip_local_reserved_ports)" # without 50050-50051',
   'nft.load': 'pod:nft add table inet vf-flower-aabb',
   'nft.drop': 'pod:nft delete table inet vf-flower-aabb',
   'neigh.use': 'pod:ip neigh replace 10.1.0.5 dev net1 nud none use',

@@ -57,7 +57,11 @@ const meter = {
   ...{ limiter: limiter.index, cookie: rateCookie },
 } as const
 
+const localPorts = { ports: [8080, 50_050, 50_051], were: [8080] } as const
+
 export const examples: Examples = {
+  'localports.reserve': { do: 'localports.reserve', ...localPorts },
+  'localports.release': { do: 'localports.release', ...localPorts },
   'vf.set': {
     do: 'vf.set',
     ...vf,

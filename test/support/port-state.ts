@@ -41,6 +41,7 @@ END
     nft -s list ruleset
     find /var/lib/cni/vf-flower/offload /run/vf-flower -type f ! -name lock ! -name '*-lock*' ! -name '.*.tmp' 2>/dev/null
     read -r localnet </proc/sys/net/ipv4/conf/${pf}/route_localnet; echo "route_localnet $localnet"
+    read -r reserved </proc/sys/net/ipv4/ip_local_reserved_ports; echo "ip_local_reserved_ports $reserved"
     echo '${PODS}'
     echo "$shapers"
     for pod in ${pods.map(({ name }) => name).join(' ')}; do
@@ -85,6 +86,7 @@ function compared(text: string): string[] {
 /** Takes away from a node all that plugins may have left when nothing else helps; pods have to be gone before. */
 export const SCRUB = `
   nft flush ruleset
+  echo >/proc/sys/net/ipv4/ip_local_reserved_ports
   for dev in $(tc qdisc show | grep -E 'clsact|ingress' | sed 's/.* dev \\([^ ]*\\) .*/\\1/'); do
     tc qdisc del dev $dev clsact 2>/dev/null || tc qdisc del dev $dev ingress
   done

@@ -182,7 +182,7 @@ sub ethtool {
 # `== sysctl FOLDER NAME...`, then a line for each interface: its name, and a number for each NAME, `-` for those to be
 # passed over. The files of what is no interface, and those that the arrays leave out, are read: `PATH TAB VALUE`.
 sub sysctls {
-  my $read = file_fact('/proc/sys/net/ipv4/ip_forward');
+  my $read = file_fact('/proc/sys/net/ipv4/ip_forward') . file_fact('/proc/sys/net/ipv4/ip_local_reserved_ports');
   for my $family ($INET, $INET6) {
     my $folder = $folder{$family};
     my %left = map { $_, 1 } entries("$folder/default");

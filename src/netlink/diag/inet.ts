@@ -51,16 +51,29 @@ const answer = family(inet_diag_msg, inetDiag)
 /** A socket as the kernel lists it; addresses have 16 bytes, of which IPv4 uses 4. */
 export type InetSocket = Value<typeof answer>
 
-/** Sockets of a family (AF_INET, AF_INET6) and protocol in the given states (1 << TCP_LISTEN ...). */
-export function dumpSockets(sdiag_family: number, sdiag_protocol: number, idiag_states: number): Request {
+/**
+ * Sockets of a family (AF_INET, AF_INET6) and protocol in the given states (1 << TCP_LISTEN ...), and with the given local
+ * port where it is not 0.
+ */
+export function dumpSockets(
+  sdiag_family: number,
+  sdiag_protocol: number,
+  idiag_states: number,
+  idiag_sport = 0,
+): Request {
   const nothing = new Uint8Array(16)
   return request.request('SOCK_DIAG_BY_FAMILY', SOCK_DIAG.SOCK_DIAG_BY_FAMILY, 0, {
     ...{ sdiag_family, sdiag_protocol, idiag_states },
     id: {
-      ...{ idiag_sport: 0, idiag_dport: 0, idiag_src: nothing, idiag_dst: nothing, idiag_if: 0 },
+      ...{ idiag_sport, idiag_dport: 0, idiag_src: nothing, idiag_dst: nothing, idiag_if: 0 },
       idiag_cookie: new Uint8Array(8),
     },
   })
+}
+
+/** The local port of a listed socket, which can be read without the rest: most of a thousand are of no interest. */
+export function localPortOf({ payload }: Message): number {
+  return ((payload[4] ?? 0) << 8) | (payload[5] ?? 0)
 }
 
 /** A listed socket. */

@@ -27,6 +27,12 @@ export const ctaTuple = attrs('CTA_TUPLE', {
   CTA_TUPLE_PROTO: [2, ctaProto],
   CTA_TUPLE_ZONE: [3, be16],
 })
+/** CTA_PROTOINFO_TCP_*; the state is one of TCP_CONNTRACK_*. */
+export const ctaProtoinfoTcp = attrs('CTA_PROTOINFO_TCP', { CTA_PROTOINFO_TCP_STATE: [1, u8] })
+/** CTA_PROTOINFO_* */
+export const ctaProtoinfo = attrs('CTA_PROTOINFO', { CTA_PROTOINFO_TCP: [1, ctaProtoinfoTcp] })
+/** TCP_CONNTRACK_* of a connection that is over, linux/netfilter/nf_conntrack_tcp.h. */
+export const TCP_CONNTRACK = { TCP_CONNTRACK_TIME_WAIT: 7, TCP_CONNTRACK_CLOSE: 8 } as const
 /** CTA_FILTER_*, Linux 5.8: which parts of the tuples in a dump request count. Before, they count for nothing. */
 export const ctaFilter = attrs('CTA_FILTER', {
   CTA_FILTER_ORIG_FLAGS: [1, u32],
@@ -36,6 +42,7 @@ export const ctaFilter = attrs('CTA_FILTER', {
 export const cta = attrs('CTA', {
   CTA_TUPLE_ORIG: [1, ctaTuple],
   CTA_TUPLE_REPLY: [2, ctaTuple],
+  CTA_PROTOINFO: [4, ctaProtoinfo],
   CTA_ID: [12, be32],
   CTA_ZONE: [18, be16],
   CTA_FILTER: [25, ctaFilter],
@@ -74,6 +81,32 @@ export function dumpConnections(to: {
         (isV4 ? filterFlags.destination : 0) | filterFlags.protocol | filterFlags.destinationPort,
       CTA_FILTER_REPLY_FLAGS: 0,
     },
+  })
+}
+
+/** Connections of a family whose replies come to this port; a kernel before 5.8 lists all. The caller compares. */
+export function dumpRepliesTo(nfgen_family: number, protocol: number, port: number): Request {
+  return ctMessage.request('IPCTNL_MSG_CT_GET', ctnetlink(IPCTNL_MSG_CT.IPCTNL_MSG_CT_GET), 0, {
+    nfgen_family,
+    CTA_TUPLE_REPLY: { CTA_TUPLE_PROTO: { CTA_PROTO_NUM: protocol, CTA_PROTO_DST_PORT: port } },
+    CTA_FILTER: {
+      CTA_FILTER_ORIG_FLAGS: 0,
+      CTA_FILTER_REPLY_FLAGS: filterFlags.protocol | filterFlags.destinationPort,
+    },
+  })
+}
+
+/** Connections of a family whose replies come to this address, if it is of IPv4: of IPv6 all, for the reason above. */
+export function dumpRepliesOf(nfgen_family: number, address: string): Request {
+  const isV4 = nfgen_family === 2
+  return ctMessage.request('IPCTNL_MSG_CT_GET', ctnetlink(IPCTNL_MSG_CT.IPCTNL_MSG_CT_GET), 0, {
+    nfgen_family,
+    ...(isV4
+      ? {
+          CTA_TUPLE_REPLY: { CTA_TUPLE_IP: { CTA_IP_V4_DST: address } },
+          CTA_FILTER: { CTA_FILTER_ORIG_FLAGS: 0, CTA_FILTER_REPLY_FLAGS: filterFlags.destination },
+        }
+      : {}),
   })
 }
 

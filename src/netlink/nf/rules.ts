@@ -3,7 +3,7 @@
 import { attrs, byKind } from '../attrs.ts'
 import { repeated } from '../lists.ts'
 import { family, NLM_F, type Request } from '../message.ts'
-import { be32, cstr, u8, type Value } from '../wire.ts'
+import { be32, be64, cstr, u8, type Value } from '../wire.ts'
 import { NFNL_SUBSYS, NFPROTO, nfgenmsg, typeOf } from './nfnetlink.ts'
 import { type NftElement, nftData, nftElements, nftStateful, nftTable } from './tables.ts'
 
@@ -17,7 +17,7 @@ export const NFT_NEW = {
   NFT_MSG_NEWSETELEM: 12,
 } as const
 /** NFT_SET_* */
-export const NFT_SET = { NFT_SET_MAP: 8 } as const
+export const NFT_SET = { NFT_SET_MAP: 8, NFT_SET_TIMEOUT: 16, NFT_SET_EVAL: 32 } as const
 /** What a map of verdicts has in place of a type of its data. */
 export const NFT_DATA_VERDICT = 0xffffff00
 /** NFT_JUMP: the verdict that goes on in another chain. */
@@ -25,6 +25,7 @@ export const NFT_JUMP = -3
 /** NFT_META_* */
 export const NFT_META = {
   NFT_META_IIFNAME: 6,
+  NFT_META_OIFNAME: 7,
   NFT_META_NFPROTO: 15,
   NFT_META_L4PROTO: 16,
   NFT_META_IIFKIND: 26,
@@ -32,8 +33,11 @@ export const NFT_META = {
 /** NFT_CT_* */
 export const NFT_CT = {
   NFT_CT_STATUS: 2,
+  NFT_CT_PROTO_SRC: 11,
   NFT_CT_PROTO_DST: 12,
+  NFT_CT_SRC_IP: 19,
   NFT_CT_DST_IP: 20,
+  NFT_CT_SRC_IP6: 21,
   NFT_CT_DST_IP6: 22,
 } as const
 /** NFT_CMP_* */
@@ -41,11 +45,15 @@ export const NFT_CMP = { NFT_CMP_EQ: 0, NFT_CMP_NEQ: 1 } as const
 /** NFT_PAYLOAD_* */
 export const NFT_PAYLOAD = { NFT_PAYLOAD_NETWORK_HEADER: 1, NFT_PAYLOAD_TRANSPORT_HEADER: 2 } as const
 /** NFT_NAT_* */
-export const NFT_NAT = { NFT_NAT_DNAT: 1 } as const
+export const NFT_NAT = { NFT_NAT_SNAT: 0, NFT_NAT_DNAT: 1 } as const
 /** NFT_FIB_RESULT_*, NFTA_FIB_F_* */
 export const NFT_FIB = { NFT_FIB_RESULT_ADDRTYPE: 3, NFTA_FIB_F_DADDR: 2 } as const
 /** RTN_LOCAL, linux/rtnetlink.h: an address of the node itself. */
 const RTN_LOCAL = 2
+/** NFT_DYNSET_OP_* */
+export const NFT_DYNSET_OP = { NFT_DYNSET_OP_UPDATE: 1 } as const
+/** NF_NAT_RANGE_*, linux/netfilter/nf_nat.h. */
+export const NF_NAT_RANGE = { NF_NAT_RANGE_PROTO_RANDOM_FULLY: 16 } as const
 /** NF_INET_*, linux/netfilter.h. */
 export const NF_INET = { NF_INET_PRE_ROUTING: 0, NF_INET_LOCAL_OUT: 3, NF_INET_POST_ROUTING: 4 } as const
 
@@ -69,6 +77,7 @@ const expressions = {
     NFTA_NAT_FAMILY: [2, be32],
     NFTA_NAT_REG_ADDR_MIN: [3, be32],
     NFTA_NAT_REG_PROTO_MIN: [5, be32],
+    NFTA_NAT_FLAGS: [7, be32],
   }),
   ct: attrs('NFTA_CT', { NFTA_CT_DREG: [1, be32], NFTA_CT_KEY: [2, be32], NFTA_CT_DIRECTION: [3, u8] }),
   bitwise: attrs('NFTA_BITWISE', {
@@ -77,6 +86,12 @@ const expressions = {
     NFTA_BITWISE_LEN: [3, be32],
     NFTA_BITWISE_MASK: [4, nftData],
     NFTA_BITWISE_XOR: [5, nftData],
+  }),
+  dynset: attrs('NFTA_DYNSET', {
+    NFTA_DYNSET_SET_NAME: [1, cstr(256)],
+    NFTA_DYNSET_OP: [3, be32],
+    NFTA_DYNSET_SREG_KEY: [4, be32],
+    NFTA_DYNSET_SREG_DATA: [5, be32],
   }),
   masq: attrs('NFTA_MASQ', { NFTA_MASQ_FLAGS: [1, be32] }),
   fib: attrs('NFTA_FIB', {
@@ -110,6 +125,8 @@ export const nftBaseChain = attrs('NFTA_CHAIN', () => ({
   NFTA_CHAIN_HOOK: [4, nftHook],
   NFTA_CHAIN_TYPE: [7, cstr(16)],
 }))
+/** NFTA_SET_DESC_* */
+export const nftSetDesc = attrs('NFTA_SET_DESC', { NFTA_SET_DESC_SIZE: [1, be32] })
 /** NFTA_SET_*. Types are numbers of nft's own (src/datatype.c), six bits for each part of a concatenation. */
 export const nftSet = attrs('NFTA_SET', () => ({
   NFTA_SET_TABLE: [1, cstr(256)],
@@ -119,7 +136,10 @@ export const nftSet = attrs('NFTA_SET', () => ({
   NFTA_SET_KEY_LEN: [5, be32],
   NFTA_SET_DATA_TYPE: [6, be32],
   NFTA_SET_DATA_LEN: [7, be32],
+  NFTA_SET_DESC: [9, nftSetDesc],
   NFTA_SET_ID: [10, be32],
+  /** How long an element stays, in milliseconds. */
+  NFTA_SET_TIMEOUT: [11, be64],
   NFTA_SET_EXPR: [17, nftStateful],
 }))
 /** A set or map to make. */
@@ -287,17 +307,37 @@ export const step = {
     step.compare(NFT_CMP.NFT_CMP_EQ, new Uint8Array(new Uint32Array([RTN_LOCAL]).buffer), register),
   ],
   masquerade: (): NftExpression => ({ NFTA_EXPR_NAME: 'masq', NFTA_EXPR_DATA: {} }),
-  drop: (): NftExpression => verdict(0),
-  accept: (): NftExpression => verdict(1),
+  /** NF_DROP is 0. */
+  drop: (): NftExpression => verdict({ NFTA_VERDICT_CODE: 0 }),
+  /** NF_ACCEPT is 1: the packet goes on at the next chain of the hook. */
+  accept: (): NftExpression => verdict({ NFTA_VERDICT_CODE: 1 }),
+  jump: (chain: string): NftExpression =>
+    verdict({ NFTA_VERDICT_CODE: NFT_JUMP >>> 0, NFTA_VERDICT_CHAIN: chain }),
+  /** Another source address, from a register, and a port by chance. */
+  newSource: (nfproto: number, address: number): NftExpression => ({
+    NFTA_EXPR_NAME: 'nat',
+    NFTA_EXPR_DATA: {
+      NFTA_NAT_TYPE: NFT_NAT.NFT_NAT_SNAT,
+      NFTA_NAT_FAMILY: nfproto,
+      NFTA_NAT_REG_ADDR_MIN: address,
+      NFTA_NAT_FLAGS: NF_NAT_RANGE.NF_NAT_RANGE_PROTO_RANDOM_FULLY,
+    },
+  }),
+  /** Puts key and data into a map, or has what is there stay as long as a new one. */
+  update: (set: string, key: number, data: number): NftExpression => ({
+    NFTA_EXPR_NAME: 'dynset',
+    NFTA_EXPR_DATA: {
+      NFTA_DYNSET_SET_NAME: set,
+      NFTA_DYNSET_OP: NFT_DYNSET_OP.NFT_DYNSET_OP_UPDATE,
+      NFTA_DYNSET_SREG_KEY: key,
+      NFTA_DYNSET_SREG_DATA: data,
+    },
+  }),
 }
 
-/** NF_DROP or NF_ACCEPT, linux/netfilter.h. */
-function verdict(code: number): NftExpression {
+function verdict(value: { NFTA_VERDICT_CODE: number; NFTA_VERDICT_CHAIN?: string }): NftExpression {
   return {
     NFTA_EXPR_NAME: 'immediate',
-    NFTA_EXPR_DATA: {
-      NFTA_IMMEDIATE_DREG: 0,
-      NFTA_IMMEDIATE_DATA: { NFTA_DATA_VERDICT: { NFTA_VERDICT_CODE: code } },
-    },
+    NFTA_EXPR_DATA: { NFTA_IMMEDIATE_DREG: 0, NFTA_IMMEDIATE_DATA: { NFTA_DATA_VERDICT: value } },
   }
 }

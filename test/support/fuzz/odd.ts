@@ -190,6 +190,7 @@ export const KEYS: readonly string[] = [
     'allowedHostPorts',
     'allowListening',
     'allowServicePorts',
+    'allowConnected',
     'backend',
     'markMasqBit',
   ],
