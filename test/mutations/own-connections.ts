@@ -16,8 +16,8 @@ export const ownConnections: readonly Mutation[] = [
     id: 'offload-own-look',
     file: 'src/offload/ports.ts',
     mistake: 'Nobody looks what is open from the ports.',
-    old: 'applyBest(transaction, config, facts, wanted, ground, refuse)',
-    now: 'applyBest(transaction, config, facts, wanted, ground)',
+    old: 'applyBest(transaction, config, wanted, ground, refuse)',
+    now: 'applyBest(transaction, config, wanted, ground)',
     test: [
       'offload/ports.test.ts',
       'is looked at when nothing more can be opened, and before the first rule',

@@ -463,6 +463,8 @@ describe('with ptp, which gives each pod an interface of its own', () => {
     }
     await offload(runtime, 'DEL', 'pod-one', { prevResult: one })
     expect([await setting(veth(one)), await setting(veth(two))]).toEqual(['0', '1'])
+    // That DEL has put the guard of nftables back.
+    await lab.must('nft flush ruleset')
     await removeGuard(veth(two))
     const frames = loopbackFrames(gateway, addresses['pod-two'])
     expect(await gotIn('pod-two', veth(two), frames, [addresses['pod-two'], gateway])).toHaveLength(

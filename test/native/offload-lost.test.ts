@@ -97,7 +97,8 @@ test('port mappings whose record is lost: DEL takes them, with next to nothing t
 test('the node comes back after a crash, with records and without anything that they speak of: DEL and GC clear them', async () => {
   await add({ ...ports, ...limit })
   // As a node is after it was switched off and on, but for the pod, which the runtime makes anew.
-  await lab.must(`nft flush ruleset; rm -rf /run/vf-flower; tc qdisc del dev ${bed.peer} root`)
+  await lab.must(`nft flush ruleset; rm -rf /run/vf-flower; tc qdisc del dev ${bed.peer} root
+    tc qdisc del dev cni0 clsact; echo 0 >/proc/sys/net/ipv4/conf/cni0/route_localnet`)
   await deletePod(lab, pod)
   await silently(gc())
   expect(await lab.must(`nft list tables; find ${records} -type f`)).toBe('')

@@ -40,12 +40,14 @@ afterAll(async () => {
   await lab.must('ip link del nic0; ip link del cni0')
 })
 
-test('a thousand mappings on twenty addresses and the bridge’s', { timeout: 240_000 }, async () => {
+test('a thousand mappings on twenty addresses, the bridge’s and 127.0.0.1', {
+  timeout: 240_000,
+}, async () => {
   const before = await snapshot(lab)
   const [mine, theirs] = results as [CniResult, CniResult]
   await offload(runtime, 'ADD', pod, { ports, prevResult: mine })
   const listed = await lab.must('nft list map inet vf-flower ports4')
-  expect(listed.match(/ comment "/g)).toHaveLength(21_000)
+  expect(listed.match(/ comment "/g)).toHaveLength(22_000)
   const server = await serve(lab, pod, [{ name: 'pod', protocol: 'http', port: 1_999 }])
   try {
     const question = { protocol: 'http', address: '192.0.2.20', port: 20_999 } as const
