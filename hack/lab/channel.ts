@@ -109,7 +109,7 @@ export function channel(
           reject(new Error(`Cannot ${what}: ${header.message}`))
         } else if (header.t === 'exit') {
           pending.delete(id)
-          const result = resultOf(header.code, header.signal, concat(...out), concat(...err))
+          const result = resultOf(header.code, header.signal, Buffer.concat(out), Buffer.concat(err))
           if (header.timedOut)
             reject(new Error(`Cannot ${what}: no end after ${timeoutMs} ms${printed(result)}`))
           else end(result)
