@@ -1,6 +1,6 @@
 // Commands over one connection to the agent. In: calls, and frames that arrive. Out: frames to send, and the
 // results. Knows neither QEMU nor sockets. Imports the frame format only.
-import { concat, type Frame, type Reply, type Request } from './protocol.ts'
+import type { Frame, Reply, Request } from './protocol.ts'
 
 /** How a process ended and what it printed. `code` is 128 + the signal's number when a signal ended it. */
 export interface ExecResult {
@@ -126,8 +126,8 @@ export function channel(
         kill: (signal = 'SIGTERM') => send({ t: 'kill', id, signal }),
         write: (data) => inputPieces(id, data),
         end: () => send({ t: 'eof', id }),
-        stdout: () => text(concat(...out)),
-        stderr: () => text(concat(...err)),
+        stdout: () => text(Buffer.concat(out)),
+        stderr: () => text(Buffer.concat(err)),
         wait: () => ended,
       })
     })
@@ -152,7 +152,7 @@ export function channel(
         if (header.t === 'out') parts.push(data)
         if (header.t !== 'done' && header.t !== 'failed') return
         pending.delete(id)
-        if (header.t === 'done') resolve(concat(...parts))
+        if (header.t === 'done') resolve(Buffer.concat(parts))
         else reject(new Error(`Cannot ${what}: ${header.message}`))
       }
       const id = request(what, make, { receive, reject })

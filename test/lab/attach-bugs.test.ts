@@ -76,7 +76,7 @@ describe('a VF with addresses, routes and settings of its own', () => {
 
   test('is refused while filters of vf-offload are on it', async () => {
     const { netdev } = bed.vf()
-    await bed.lab.must(`tc qdisc add dev ${netdev} clsact && tc filter add dev ${netdev} ingress protocol ip flower \
+    await bed.lab.must(`tc qdisc add dev ${netdev} clsact && tc filter add dev ${netdev} ingress protocol ip pref 10 flower \
       ip_proto tcp dst_port 80 action pass cookie 76660101020304050607080910111213`)
     await bed.remember()
     const { code, msg } = await bed.refused('ADD', onVf(bed.vf()), 'pod-one')
