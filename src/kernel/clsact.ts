@@ -10,6 +10,7 @@ import {
   qdiscName,
   TC_H,
 } from '../netlink/tc/tcm.ts'
+import type { Outcome } from '../ops/op.ts'
 import { tolerate } from './refusals.ts'
 
 /** True when the interface has a clsact or ingress qdisc. */
@@ -20,12 +21,14 @@ export function hasIngress(socket: NetlinkSocket, ifindex: number): boolean {
   return (reply?.messages ?? []).some((message) => ['clsact', 'ingress'].includes(qdiscName(message).kind))
 }
 
-/** Adds clsact; one that is there, or an `ingress` qdisc in its place, serves as well. */
-export function addClsact(socket: NetlinkSocket, ifindex: number): void {
+/** Adds clsact; one that is there, or an `ingress` qdisc in its place, serves as well, and is not ours. */
+export function addClsact(socket: NetlinkSocket, ifindex: number): Outcome {
   try {
     socket.request(newClsact(ifindex))
+    return {}
   } catch (error) {
     if (!(error instanceof NetlinkError && error.code === 'EEXIST')) throw error
+    return { existed: true }
   }
 }
 

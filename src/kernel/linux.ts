@@ -172,8 +172,7 @@ export function openLinuxKernel(pod?: OpenNetns): Kernel {
         resetFunction(op.pci)
         return {}
       case 'clsact.add':
-        clsact().addClsact(socket(op.side), op.ifindex ?? indexOf(op.side, op.link))
-        return {}
+        return clsact().addClsact(socket(op.side), op.ifindex ?? indexOf(op.side, op.link))
       case 'clsact.del':
         clsact().dropEmptyClsact(() => openRoute(op.side), op.ifindex ?? indexOf(op.side, op.link))
         return {}

@@ -23,8 +23,13 @@ export function notingClsact(machine: Machine, kernel: Kernel): Runner {
         releaseClsact(machine, kernel, ifindex)
         return {}
       }
-      if (ifindex !== undefined && op.do === 'clsact.add') claimClsact(machine, ifindex)
-      return kernel.run(op)
+      if (ifindex === undefined || op.do !== 'clsact.add') return kernel.run(op)
+      const isKnown = textOrNone(notePath(machine, ifindex)) === machine.bootId()
+      claimClsact(machine, ifindex)
+      const outcome = kernel.run(op)
+      // Somebody has made it since the look.
+      if (outcome.existed === true && !isKnown) noteAt(notePath(machine, ifindex)).clear()
+      return outcome
     },
   }
 }

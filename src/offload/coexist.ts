@@ -35,7 +35,9 @@ export function prepareGround(
   const { uplink, representor } = wire ?? {}
   if (uplink !== undefined) refuseOccupied(kernel, uplink, kind === 'legacy')
   const links = [uplink, representor].filter((link) => link !== undefined)
-  const rules = plans.flatMap(({ groups }) => groups.flatMap((group) => group.rules))
+  const rules = plans.flatMap(({ groups, inSoftware = [] }) =>
+    [...groups, ...inSoftware].flatMap((group) => group.rules),
+  )
   const ground = step('ground', () => surveyGround(kernel, links, rules))
   // What can run in software only needs no try.
   if (representor === undefined || config.offload === 'off') refuseTaken(ground, undefined)

@@ -2,6 +2,7 @@
 import { batchesOf, runBatch } from './batch.ts'
 import { describe } from './describe.ts'
 import type { FaultKind } from './fault.ts'
+import { isNeededUntil, leavesOpen } from './gates.ts'
 import { invert, type Op, type Outcome, type SteerOp } from './op.ts'
 
 /**
@@ -135,17 +136,25 @@ export function applyAll(runner: Runner, ops: readonly Op[]): string[] {
 
 /**
  * Runs each operation; a line for each that failed. After a move that failed, operations on the name that the interface
- * should have got are passed over: whatever has that name now is somebody else's.
+ * should have got are passed over: whatever has that name now is somebody else's. What is needed until something is done that failed
+ * (gates.ts) stays.
  */
 function runEach(runner: Runner, kind: FaultKind, ops: readonly Op[]): string[] {
   const errors: string[] = []
+  const open: Op[] = []
   const strangers = new Set<string>()
   for (const batch of batchesOf(runner, ops)) {
     const [first] = batch
     if (first !== undefined && isOnLink(first) && strangers.has(`${first.side} ${first.name}`)) continue
+    const needing = first === undefined ? undefined : open.find((one) => isNeededUntil(first, one))
+    if (first !== undefined && needing !== undefined) {
+      errors.push(`${describe(first)}: is needed until "${describe(needing)}" is done`)
+      continue
+    }
     for (const [at, result] of runBatch(runner, kind, batch).entries()) {
       const op = batch[at] as Op
       if (!(result instanceof Error)) continue
+      if (leavesOpen(op)) open.push(op)
       if (op.do === 'link.move') strangers.add(`${op.to} ${op.newName}`)
       errors.push(`${describe(op)}: ${result.message}`)
     }

@@ -3,6 +3,16 @@ import type { Mutation } from './mutation.ts'
 /** Mistakes in src/ops. */
 export const ops: readonly Mutation[] = [
   {
+    id: 'ops-guard-before-setting',
+    file: 'src/ops/gates.ts',
+    mistake: 'A rollback removes the guard of 127.0.0.0/8 although the setting could not be put back.',
+    old: "return kind === (open.do === 'steer.del' ? 'localports.release' : 'guard.del')",
+    now: "return kind === (open.do === 'steer.del' ? 'localports.release' : 'guard.add')",
+    test: ['ops/gates.test.ts', 'a guard stays while the setting can’t be put back'],
+    tier: 'quick',
+    undo: true,
+  },
+  {
     id: 'ops-rollback-order',
     file: 'src/ops/apply.ts',
     mistake: 'A rollback goes in the order in which things were done.',
