@@ -28,10 +28,11 @@ describeOffloadFaults({
 
 /**
  * What a pod behind a bridge has not, nor the other family once more: records and the node's table are struck natively. DEL says of its
- * operations no more than their numbers, and GC goes the way of DEL: of GC some.
+ * operations no more than their numbers: of these every other one. GC goes the way of DEL: of GC some.
  */
 function isOfVf({ verb, point, what }: Point): boolean {
   if (what.startsWith('record.')) return false
   if (verb === 'GC') return ['op:2', 'op:4', 'file:1'].includes(point)
+  if (verb === 'DEL') return Number(point.split(':')[1]) % 2 === 1
   return !/^nft |^pod:ip (-6 rule|route add (fd00|::))/.test(what)
 }

@@ -6,6 +6,6 @@ import { describeRandom } from '../soak/random-suite.ts'
 describeRandom({
   nic: 'simnic',
   kinds: process.env.VF_TEST_ALL === '1' ? ['bridge', 'simnic-legacy', 'simnic-full'] : ['simnic-full'],
-  sequences: 3,
-  configs: 6,
+  sequences: 2,
+  configs: 4,
 })
