@@ -58,7 +58,6 @@ export const covers: Readonly<Record<string, readonly string[]>> = {
   'kernel/foreign-nat/words': ['native/offload-services'],
   'kernel/host-elements': ['kernel/host-ports'],
   'kernel/host-keys': ['kernel/host-ports', 'native/kernel-nft'],
-  'kernel/host-restore': ['native/ports-flush', 'native/ports-flush-chaos'],
   'kernel/host-table': ['native/kernel-nft', 'kernel/host-ports'],
   'kernel/keeping': ['native/kept-off'],
   'kernel/kept-off': ['native/kept-off'],

@@ -20,7 +20,7 @@ const elementsInTransaction = 4_000
 /**
  * Puts back what is missing of `wanted`, and writes the chains anew. A key of theirs that somebody else has, of whom nobody
  * knows, goes to the one that is wanted: the kernel has granted it once. Other elements stay. An owner whose reservation the
- * kernel refuses keeps nobody else from theirs.
+ * kernel refuses keeps nobody else from theirs. Of two that want one key it goes to whoever has it, else to the first.
  */
 export function completeTable(socket: NetlinkSocket, wanted: readonly Reservation[]): Completed {
   const refused = new Map<string, string>()
@@ -30,7 +30,7 @@ export function completeTable(socket: NetlinkSocket, wanted: readonly Reservatio
     if (before === undefined && wanted.length === 0) return completed(undefined, restored, refused)
     try {
       const todo = wanted.filter(({ owner }) => !refused.has(owner))
-      const handle = complete(socket, before, todo, restored, refused)
+      const handle = complete(socket, before, todo, restored, refused, round === maxRounds)
       const after = portTable(socket)
       if (after !== undefined && after.handle === handle) return completed(after, restored, refused)
     } catch (error) {
@@ -50,19 +50,24 @@ function completed(
   return { table, restored: [...restored].filter((owner) => !refused.has(owner)), refused: reasons }
 }
 
-/** One attempt. Returns the handle of the table that it has worked on. */
+/**
+ * One attempt. Returns the handle of the table that it has worked on. An element that is there, and was not shown, asks for
+ * another attempt; in the last one its owner is refused.
+ */
 function complete(
   socket: NetlinkSocket,
   before: PortTable | undefined,
   wanted: readonly Reservation[],
   restored: Set<string>,
   refused: Map<string, string>,
+  isLastRound: boolean,
 ): bigint | undefined {
   const sets = wanted.some((one) => one.steered === true) ? setNames : plainSets
   const present: Present = before === undefined ? new Map() : presentIn(socket, sets)
   const known = new Set(wanted.map(({ owner }) => owner))
+  const claimed = new Map<string, Shown>()
   const todo = wanted.flatMap((one) => {
-    const missing = missingOf(one, present, known)
+    const missing = missingOf(one, present, known, claimed)
     if (missing === undefined) refused.set(one.owner, 'another attachment has one of its ports')
     else if (missing.requests.length > 0) return [{ ...one, ...missing }]
     return []
@@ -86,7 +91,7 @@ function complete(
     try {
       send(part, at === 0)
     } catch (error) {
-      if (part.length === 0 || isOtherTable(error) || isTaken(error)) throw error
+      if (part.length === 0 || isOtherTable(error) || (isTaken(error) && !isLastRound)) throw error
       if (!(error instanceof NetlinkError) || error.isLost) throw error
       if (at === 0) send([], true)
       for (const one of part) sendAlone(() => send([one], false), one, refused)
@@ -104,37 +109,54 @@ function sendAlone(send: () => void, { owner }: Reservation, refused: Map<string
   }
 }
 
-/** What makes a reservation whole; undefined where another one that is wanted has one of its keys. */
+/**
+ * What makes a reservation whole; undefined where another one that is wanted has one of its keys, or is among those that get
+ * theirs, which `claimed` tells. What it gets itself is claimed then.
+ */
 function missingOf(
   reservation: Reservation,
   present: Present,
   wanted: ReadonlySet<string>,
+  claimed: Map<string, Shown>,
 ): { readonly requests: Request[]; readonly size: number } | undefined {
   const { owner } = reservation
   const requests: Request[] = []
+  const claims = new Map<string, Shown>()
   let size = 0
   for (const [set, elements] of elementsOfReservation(reservation)) {
     const [gone, create]: [NftElement[], NftElement[]] = [[], []]
     for (const raw of elements) {
-      const there = present.get(placeOf(set, latin1(raw.NFTA_SET_ELEM_KEY?.NFTA_DATA_VALUE)))
+      const place = placeOf(set, latin1(raw.NFTA_SET_ELEM_KEY?.NFTA_DATA_VALUE))
+      const data = latin1(raw.NFTA_SET_ELEM_DATA?.NFTA_DATA_VALUE)
+      const granted = claimed.get(place)
+      const there = granted ?? present.get(place)
       const isOwn = there?.comment === owner
-      if (isOwn && there.data === latin1(raw.NFTA_SET_ELEM_DATA?.NFTA_DATA_VALUE)) continue
+      if (isOwn && there.data === data) continue
+      if (granted !== undefined) return undefined
       if (there !== undefined && !isOwn && wanted.has(there.comment)) return undefined
       if (there !== undefined) gone.push(raw)
       create.push(raw)
+      claims.set(place, { comment: owner, data })
     }
     requests.push(...inParts(gone).map((part) => deleteElements(hostTable, set, part)))
     requests.push(...inParts(create).map((part) => createElements(hostTable, set, part)))
     size += create.length
   }
+  for (const [place, claim] of claims) claimed.set(place, claim)
   return { requests: requests.length === 0 ? [] : [...ownerRequests(reservation), ...requests], size }
 }
 
+/** An element: its owner, and where it leads. */
+interface Shown {
+  readonly comment: string
+  readonly data: string
+}
+
 /** What is there, by set and key. */
-type Present = ReadonlyMap<string, { readonly comment: string; readonly data: string }>
+type Present = ReadonlyMap<string, Shown>
 
 function presentIn(socket: NetlinkSocket, sets: readonly string[]): Present {
-  const present = new Map<string, { comment: string; data: string }>()
+  const present = new Map<string, Shown>()
   // Thousands of elements have one comment.
   const comments = new Map<string, string>()
   for (const set of sets) {

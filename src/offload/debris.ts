@@ -12,6 +12,7 @@ import { localnetPrefix } from './localnet.ts'
 import { offloadNames } from './names.ts'
 import { reportedBy } from './report.ts'
 import { recordsOf } from './teardown.ts'
+import { tableNote } from './whole-table.ts'
 
 /** Removes it. The node's lock, under which all of that is written, is held by the caller. Returns what went wrong, an error at most. */
 export function clearDebris(machine: Machine, stateDir: string): CniError[] {
@@ -44,7 +45,7 @@ export function clearDebrisWhenDue(machine: Machine, stateDir: string): void {
 
 function isOwnNote(name: string): boolean {
   return (
-    name === probeName ||
+    [probeName, tableNote].includes(name) ||
     [clsactPrefix, localnetPrefix, localPortsNote].some((prefix) => name.startsWith(prefix))
   )
 }

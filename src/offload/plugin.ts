@@ -164,7 +164,7 @@ function mendTable(setting: TableSetting): void {
   const { machine } = setting
   const kernel = machine.openKernel()
   try {
-    if (lacksReservations(machine, kernel)) withFreeLock(machine, () => wholeTable(setting, kernel))
+    if (lacksReservations(setting, kernel)) withFreeLock(machine, () => wholeTable(setting, kernel))
   } catch (error) {
     const isBusy = error instanceof Error && error.name === 'LockTimeout'
     if (!isBusy) notice(`vf-offload: ${failure(error).message}`)

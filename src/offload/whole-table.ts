@@ -52,11 +52,10 @@ export function wholeTable(setting: TableSetting, kernel: Kernel, except?: strin
   const now = kernel.portTable()
   const note = readNote(machine)
   const folder = folderOfStore(setting)
-  if (now !== undefined && note?.handle === now.handle) {
-    if (!note.folders.includes(folder)) writeNote(machine, { ...note, folders: [...note.folders, folder] })
-    return now
-  }
-  const folders = new Set([defaultStateDir, folder, ...(note?.folders ?? [])])
+  // The records of a folder that the note lacks had no part in the table: it may have come back without them, or lost them.
+  if (now !== undefined && note?.handle === now.handle && hasFolder(note, folder)) return now
+  const own = folder === undefined ? [] : [folder]
+  const folders = new Set([defaultStateDir, ...own, ...(note?.folders ?? [])])
   const known = [...folders].map((one) => ({ folder: one, ...reservationsIn(machine, one) }))
   const wanted = known.flatMap(({ living }) => living)
   const others = wanted.filter(({ owner }) => except === undefined || !owner.startsWith(except))
@@ -74,11 +73,15 @@ export function wholeTable(setting: TableSetting, kernel: Kernel, except?: strin
   return table
 }
 
-/** True when the table is not the one that held all reservations: somebody has flushed it, or loaded an older one. */
-export function lacksReservations(machine: Machine, kernel: Kernel): boolean {
-  const note = readNote(machine)
+/**
+ * True when the table is not the one that held all reservations: somebody has flushed it, or loaded an older one. Or nobody
+ * has looked at the records of this state folder when it was made whole.
+ */
+export function lacksReservations(setting: TableSetting, kernel: Kernel): boolean {
+  const note = readNote(setting.machine)
   const now = kernel.portTable()
-  return note === undefined ? now !== undefined : note.handle !== now?.handle
+  if (note === undefined) return now !== undefined
+  return note.handle !== now?.handle || !hasFolder(note, folderOfStore(setting))
 }
 
 /**
@@ -111,6 +114,8 @@ export function releaseWhole(
 ): Released['keys'] {
   let table: PortTable | undefined
   try {
+    // Most calls of a node without host ports: the records of all would be read for nothing, under the node's lock.
+    if (known === undefined && isUnused(setting.machine, kernel)) return []
     table = wholeTable(setting, kernel, cookie)
   } catch (error) {
     notice(`vf-offload: ${error instanceof Error ? error.message : String(error)}`)
@@ -158,7 +163,18 @@ const cookieDigits = 32
 
 function remember(setting: TableSetting, handle: bigint): void {
   const { folders = [] } = readNote(setting.machine) ?? {}
-  writeNote(setting.machine, { handle, folders: [...new Set([...folders, folderOfStore(setting)])] })
+  const folder = folderOfStore(setting)
+  const own = folder === undefined ? [] : [folder]
+  writeNote(setting.machine, { handle, folders: [...new Set([...folders, ...own])] })
+}
+
+/** No table, and none is known to have been: what a lost reservation needs is for the next ADD or GC to see. */
+function isUnused(machine: Machine, kernel: Kernel): boolean {
+  return readNote(machine) === undefined && kernel.portTable() === undefined
+}
+
+function hasFolder({ folders }: Note, folder: string | undefined): boolean {
+  return folder === undefined || folders.includes(folder)
 }
 
 function readNote(machine: Machine): Note | undefined {
@@ -190,7 +206,7 @@ function noteOf({ sharedDir }: Machine): StoredNote {
   return noteAt(`${sharedDir}/${tableNote}`, 'volatile')
 }
 
-/** Without the note, or with an old one, the next call looks at all records: that it can't be written fails nothing. */
+/** Without the note, or with an old one, the next reservation looks at all records: that it can't be written fails nothing. */
 function tell(action: () => void): void {
   try {
     action()
@@ -226,10 +242,10 @@ function reservationsIn(
   return { living, isUsed }
 }
 
-/** `<stateDir>/offload` */
-function folderOfStore({ store }: TableSetting): string {
-  const [folder = ''] = store.folders
-  return folder.slice(0, folder.lastIndexOf('/'))
+/** Of `<stateDir>/offload`; undefined for a caller that has no records. */
+function folderOfStore({ store }: TableSetting): string | undefined {
+  const [folder] = store.folders
+  return folder?.slice(0, folder.lastIndexOf('/'))
 }
 
 function nameOf(owner: string): string {

@@ -46,6 +46,7 @@ const ofAttach = [
 const ofOffload = [
   '/run/vf-flower/.clsact-7.17.tmp',
   '/run/vf-flower/.localnet-7.17.tmp',
+  '/run/vf-flower/.table.17.tmp',
   ...['offload', 'portmap', 'bandwidth'].flatMap((folder) => [
     `${STATE}/${folder}/.lab-net old@net1.json.17.tmp`,
     `${STATE}/${folder}/.probe.19.tmp`,

@@ -24,6 +24,7 @@ import { deletePod, HOST, newPod } from '../support/topology.ts'
 const names = Object.keys(PODS) as PodName[]
 const localhost = { localhost: true }
 const trace = '/run/flush-trace'
+const broken = '/var/lib/cni/vf-flower/offload/lab-net broken@eth0.json'
 let lab: Lab
 let runtime: Runtime
 let results: Record<PodName, CniResult>
@@ -45,7 +46,7 @@ beforeAll(async () => {
 })
 afterEach(async () => {
   for (const pod of names) await del(pod)
-  await lab.must(`rm -rf ${trace} /run/other-records`)
+  await lab.must(`rm -rf ${trace} /run/other-records '${broken}'`)
   expect(diffSnapshot(before, await snapshot(lab))).toEqual([])
 })
 afterAll(async () => {
@@ -73,8 +74,8 @@ const check = (pod: PodName, port: number, config: Record<string, unknown> = {})
 const del = (pod: PodName, config: Record<string, unknown> = {}) =>
   offload(runtime, 'DEL', pod, { config, prevResult: results[pod] })
 
-const isRefused = async (pod: PodName, port: number, owner: PodName) =>
-  expect(errorOf(await tryAdd(pod, port))).toMatchObject({
+const isRefused = async (pod: PodName, port: number, owner: PodName, config = {}) =>
+  expect(errorOf(await tryAdd(pod, port, config))).toMatchObject({
     code: 100,
     msg: expect.stringContaining(`port ${port} is taken by container/interface "${owner}/eth0"`),
   })
@@ -163,11 +164,12 @@ test.each<[string, (setting: TestSetting) => Promise<unknown>]>([
     code: 104,
     msg: expect.stringContaining('no such element'),
   })
-  const gcOf = { 'cni.dev/valid-attachments': names.map((pod) => ({ containerID: pod, ifname: 'eth0' })) }
   await next({ add, del, gc: () => succeed('GC', gcOf), status: () => succeed('STATUS', {}) })
   await isWhole('pod-one', 30_000, localhost)
   if (verb !== 'DEL') await isWhole('pod-two', 30_001)
 })
+
+const gcOf = { 'cni.dev/valid-attachments': names.map((pod) => ({ containerID: pod, ifname: 'eth0' })) }
 
 interface TestSetting {
   readonly add: typeof add
@@ -195,13 +197,58 @@ test.each([
   expect([code, msg]).toEqual([104, expect.stringContaining(words)])
 })
 
+const elsewhere = { stateDir: '/run/other-records' }
+
 test('records in another folder count', async () => {
-  const elsewhere = { stateDir: '/run/other-records' }
   await add('pod-one', 30_000, elsewhere)
   await flush()
   await isRefused('pod-two', 30_000, 'pod-one')
   await del('pod-one', elsewhere)
   await add('pod-two', 30_000)
+})
+
+test.each([
+  ['ADD', () => isRefused('pod-three', 30_000, 'pod-one', elsewhere)],
+  ['STATUS', () => succeed('STATUS', elsewhere)],
+])('a call (%s) from a folder that the note lacks gives back what its records have', async (_, next) => {
+  await add('pod-one', 30_000, elsewhere)
+  await lab.must('rm /run/vf-flower/table')
+  await add('pod-two', 30_001)
+  await flush()
+  await del('pod-three')
+  await next()
+  await isWhole('pod-one', 30_000, elsewhere)
+  await isWhole('pod-two', 30_001)
+  await del('pod-one', elsewhere)
+})
+
+test('two living records have one port: one of them gets it after a flush, and all others get theirs', async () => {
+  await add('pod-one', 30_000, elsewhere)
+  // Nobody knows of the folder, so that the port is given away.
+  await lab.must('rm /run/vf-flower/table')
+  await flush()
+  await add('pod-two', 30_000)
+  await add('pod-three', 30_001)
+  const refusal =
+    'Cannot reserve the host ports of container/interface "pod-one/eth0" again: another attachment has one of its ports'
+  expect((await succeed('STATUS', elsewhere)).stderr).toContain(refusal)
+  await flush()
+  expect((await succeed('GC', gcOf)).stderr).toContain(refusal)
+  await isWhole('pod-two', 30_000)
+  await isWhole('pod-three', 30_001)
+  expect(errorOf(await check('pod-one', 30_000, elsewhere))).toMatchObject({ code: 104 })
+  await del('pod-one', elsewhere)
+  await isWhole('pod-two', 30_000)
+})
+
+test('a DEL of what nobody has made opens no records where no port is reserved', async () => {
+  // Whoever reads it tells of it.
+  await lab.must(`mkdir -p -m 700 '${broken.replace(/\/[^/]*$/, '')}'; echo broken >'${broken}'`)
+  expect((await del('pod-three')).stderr).toBe('')
+  await add('pod-one', 30_000)
+  await flush()
+  expect((await del('pod-three')).stderr).toContain('"broken/eth0"')
+  await isWhole('pod-one', 30_000)
 })
 
 test('rules that were saved earlier and loaded again lack what came since, and have what has gone', async () => {

@@ -1,5 +1,5 @@
 // Which table holds all reservations: what the note says, what the kernel shows, and a flush in between.
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, describe as group, test } from 'vitest'
@@ -97,16 +97,26 @@ test.each([
   if (boot !== undefined) node.boot = boot
   table = now()
   asked = []
-  expect(lacksReservations(node, kernel())).toBe(true)
+  expect(lacksReservations(setting(), kernel())).toBe(true)
   wholeTable(setting(), kernel())
   wholeTable(setting(), kernel())
-  expect([asked, lacksReservations(node, kernel())]).toEqual([['complete 0'], false])
+  expect([asked, lacksReservations(setting(), kernel())]).toEqual([['complete 0'], false])
 })
 
 test('the note names each state folder in use; what is none of ours in its place is as none', () => {
   reserveWhole(setting(), kernel(), own)
-  wholeTable({ machine: node, store: { folders: ['/run/else/portmap'] } }, kernel())
-  expect(note()).toContain(`["${folder}/state","/run/else"]`)
+  const elsewhere = { machine: node, store: { folders: [`${folder}/else/portmap`] } }
+  mkdirSync(`${folder}/state/offload`, { recursive: true })
+  writeFileSync(`${folder}/state/offload/lab-net a@eth0.json`, '')
+  expect(lacksReservations(elsewhere, kernel())).toBe(true)
+  asked = []
+  wholeTable(elsewhere, kernel())
+  // Its records had no part in the table.
+  expect([asked, lacksReservations(elsewhere, kernel())]).toEqual([['complete 0'], false])
+  expect(note()).toContain(`["${folder}/else","${folder}/state"]`)
+  // Who has no records asks for none.
+  wholeTable({ machine: node, store: { folders: [] } }, kernel())
+  expect(asked).toEqual(['complete 0'])
   asked = []
   for (const text of ['boot-1\nseven\n[]\n', 'boot-1', '']) {
     writeFileSync(`${node.sharedDir}/${tableNote}`, text)
@@ -127,7 +137,8 @@ group('a release', () => {
   test('of what a flush has taken frees its ports', () => {
     expect(releaseWhole(setting(), kernel(), cookie, own)).toEqual([key])
     expect(releaseWhole(setting(), kernel(), cookie)).toEqual([])
-    expect(asked).toEqual(['complete 0', 'complete 0'])
+    // Without table, note and record the records of others are not asked for.
+    expect(asked).toEqual(['complete 0'])
   })
 
   test('goes on where others can’t be given back what they had, and leaves the table', () => {
