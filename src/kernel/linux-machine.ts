@@ -6,6 +6,9 @@ import { sleep } from '../sys/sleep.ts'
 import { openLinuxKernel } from './linux.ts'
 import type { Machine } from './machine.ts'
 
+/** The kernel makes it up once, when it starts. */
+let bootId: string | undefined
+
 /** The machine this process runs on. */
 export const linuxMachine: Machine = {
   sharedDir: '/run/vf-flower',
@@ -14,7 +17,10 @@ export const linuxMachine: Machine = {
   withLock: waitForLock,
   sleep,
   sha256: (text) => new Bun.CryptoHasher('sha256').update(text).digest('hex'),
-  bootId: () => readText('/proc/sys/kernel/random/boot_id') ?? '',
+  bootId: () => {
+    bootId ??= readText('/proc/sys/kernel/random/boot_id') ?? ''
+    return bootId
+  },
 }
 
 /** The wait is a step of the verb; what is done under the lock is not part of it. */

@@ -40,7 +40,7 @@ export function addAttachment(setting: OffloadSetting, seen: View, prevResult: R
   const { attachment, config, request } = seen
   const { network } = attachment
   const wanted = parts.filter((part) => part.wanted(config))
-  const earlier = earlierEntries(setting, attachment, wanted)
+  const earlier = earlierEntries(setting, attachment, wanted, seen.port.wire?.representor !== undefined)
   const view = viewNow(setting, seen)
   const { port } = view
   const others =

@@ -18,13 +18,14 @@ import { emptyJournal, type OffloadJournal } from './record.ts'
  * The record of the entries before this one, which is to bring `wanted`; undefined when there are none. A second ADD of a
  * part without a DEL between would go by the same cookie and names as the first: what takes it back when it fails would take
  * back both. The first is known by its record, and by what it has made where that was lost. One whose namespace is gone holds
- * nothing: what it has left is removed.
+ * nothing: what it has left is removed. `hasEswitch`: the pod's frames pass one.
  * @throws CniError 11
  */
 export function earlierEntries(
   setting: OffloadSetting,
   attachment: Attachment,
   wanted: readonly Part[],
+  hasEswitch: boolean,
 ): PluginRecord<OffloadJournal> | undefined {
   const { machine, store, pod } = setting
   const { network, containerID, ifname } = attachment
@@ -36,7 +37,7 @@ export function earlierEntries(
     own !== undefined && found !== undefined && removeIfDead(setting, attachment, store, own, found)
   const record = isDead ? undefined : found
   if (record === undefined) {
-    refuseTraces(setting, attachment, wanted)
+    refuseTraces(setting, attachment, wanted, hasEswitch)
     return undefined
   }
   // Of what was there before the last boot nothing is left.
@@ -50,14 +51,19 @@ export function earlierEntries(
  * The wishes of the one that lost its record may have been others than these; but a part that is not wished for may also be
  * another entry's of the same list, which has its record under another name.
  */
-function refuseTraces(setting: OffloadSetting, attachment: Attachment, wanted: readonly Part[]): void {
+function refuseTraces(
+  setting: OffloadSetting,
+  attachment: Attachment,
+  wanted: readonly Part[],
+  hasEswitch: boolean,
+): void {
   const { machine, kernel, parts } = setting
   const elsewhere = otherRecords(setting, attachment).filter(
     ({ store, name, record }) => !removeIfDead(setting, attachment, store, name, record),
   )
   const reserved = kernel.hasReservation(identityOf(attachment, machine.sha256).cookie)
   for (const part of elsewhere.length > 0 ? wanted : parts) {
-    const trace = part.trace({ machine, kernel, attachment, reserved })
+    const trace = part.trace({ machine, kernel, attachment, reserved, hasEswitch })
     if (trace !== undefined) throw servedAlready(attachment, `its record is lost, ${trace}`)
   }
 }

@@ -37,6 +37,8 @@ export interface AddContext extends LookContext {
 export interface TraceContext extends Pick<AddContext, 'machine' | 'kernel' | 'attachment'> {
   /** The attachment has host ports. */
   readonly reserved: boolean
+  /** Its frames pass an eSwitch, where a policer can be: nobody else need look for one. */
+  readonly hasEswitch: boolean
 }
 
 /** What parts tell each other while they are carried out, in their order. */

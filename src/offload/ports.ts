@@ -93,8 +93,10 @@ function planned(
     journal: {
       keys: [...plan.keys],
       nat: plan.nat,
-      // By these a DEL finds them without reading what else is in the pod.
-      ops: plan.ops.filter(({ do: kind }) => kind === 'rule.add' || kind === 'route.add'),
+      // By these a DEL finds them without reading what else is in the pod, and a flush takes no port from who was killed.
+      ops: plan.ops.filter(
+        ({ do: kind }) => kind === 'rule.add' || kind === 'route.add' || kind === 'ports.reserve',
+      ),
       notes: [...plan.notes, ...ground.notes],
     },
     apply: (transaction, shared) => {

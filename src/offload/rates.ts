@@ -28,11 +28,13 @@ export const ratesPart: Part = {
 }
 
 /** By cookie, or by the name that follows from the attachment. The rate of a VF, or of its port, bears no mark. */
-function traceOf({ machine, kernel, attachment }: TraceContext): string | undefined {
+function traceOf({ machine, kernel, attachment, hasEswitch }: TraceContext): string | undefined {
   const { cookie, ifb } = rateIdentityOf(attachment, machine.sha256)
   for (const side of ['host', 'pod'] as const)
     if (kernel.link(side, ifb) !== undefined) return `there is its "${ifb}"`
-  return kernel.rates().limiters(cookie).length > 0 ? 'there is its policer in the NIC' : undefined
+  return hasEswitch && kernel.rates().limiters(cookie).length > 0
+    ? 'there is its policer in the NIC'
+    : undefined
 }
 
 /** What a limit goes by beside its port that no call of ours changes. */

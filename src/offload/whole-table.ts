@@ -64,6 +64,9 @@ export function wholeTable(setting: TableSetting, kernel: Kernel, except?: strin
   if (table !== undefined) writeNote(machine, { handle: table.handle, folders: inUse })
   else if (note !== undefined) clearNote(machine)
   if (restored.length > 0) {
+    const back = new Set(restored)
+    // Who went on sending meanwhile is known to the kernel as a client of the node's own.
+    kernel.forgetConnections(others.filter(({ owner }) => back.has(owner)).flatMap(({ keys }) => keys))
     const more = restored.length > mostNamed ? ` and ${restored.length - mostNamed} more` : ''
     const named = restored.slice(0, mostNamed).map(nameOf).join(', ')
     notice(`vf-offload: host ports of ${named}${more} were reserved no more, and are again`)
@@ -90,7 +93,7 @@ export function lacksReservations(setting: TableSetting, kernel: Kernel): boolea
  */
 export function reserveWhole(setting: TableSetting, kernel: Kernel, reservation: Reservation): void {
   for (let round = 0; ; round++) {
-    const table = wholeTable(setting, kernel)
+    const table = wholeTable(setting, kernel, reservation.owner.slice(0, cookieDigits))
     faultPoint('table', 'before')
     const { made, changed } = kernel.reservePorts(reservation, table === undefined ? 'absent' : 'present')
     faultPoint('table', 'after')
@@ -140,6 +143,7 @@ export function settleTable(setting: TableSetting, kernel: Kernel, ops: readonly
     if (note !== undefined && note.handle === kernel.portTable()?.handle) continue
     releaseWhole(setting, kernel, op.owner.slice(0, cookieDigits), op)
     reserveWhole(setting, kernel, op)
+    kernel.forgetConnections(op.keys)
     notice('vf-offload: the rules of the node were flushed during the ADD: its host ports are reserved again')
   }
 }
@@ -231,7 +235,9 @@ function reservationsIn(
         const record = store.read(one)
         if (record === undefined) continue
         const own = record.journal.ops.flatMap((op) => (op.do === 'ports.reserve' ? [op] : []))
-        if (own.length > 0 && !isGone(machine, record.owner)) living.push(...own)
+        // The filters of a dead one stand until somebody clears its way: until then its ports are taken.
+        const isSteered = record.journal.uplink !== undefined && record.owner.bootId === machine.bootId()
+        if (own.length > 0 && (isSteered || !isGone(machine, record.owner))) living.push(...own)
       } catch (error) {
         notice(
           `vf-offload: Cannot reserve the host ports of container/interface "${one.containerID}/${one.ifname}" again: ${String(error)}`,

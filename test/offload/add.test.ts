@@ -149,7 +149,13 @@ describe('ADD', () => {
   test('policers in the NIC are known by their cookie', () => {
     const attachment = { network: 'net', containerID: 'container', ifname: 'net1' }
     const trace = () =>
-      ratesPart.trace({ machine: node, kernel: node.openKernel(), attachment, reserved: false })
+      ratesPart.trace({
+        machine: node,
+        kernel: node.openKernel(),
+        attachment,
+        reserved: false,
+        hasEswitch: true,
+      })
     expect(trace()).toBeUndefined()
     node.limiters.push({ index: limiter, cookie, bytesPerSecond: 1, burst: 1, users: 0 })
     expect(trace()).toBe('there is its policer in the NIC')

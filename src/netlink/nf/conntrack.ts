@@ -61,24 +61,29 @@ const ctnetlink = (message: number) => typeOf(NFNL_SUBSYS.NFNL_SUBSYS_CTNETLINK,
 /**
  * Connections whose original destination is this one, and some that it is not: kernels to this day list those of other IPv6
  * addresses instead (ctnetlink_filter_match_tuple() takes ipv6_addr_cmp() for a test of equality), so IPv6 is asked for by
- * port alone, and one before 5.8 lists all. The caller compares.
+ * port alone, and one before 5.8 lists all. The caller compares. Without address or port: to all of them.
  */
 export function dumpConnections(to: {
   readonly family: number
-  readonly address: string
+  readonly address?: string | undefined
   readonly protocol: number
-  readonly port: number
+  readonly port?: number | undefined
 }): Request {
-  const isV4 = to.family === 2
+  const hasAddress = to.family === 2 && to.address !== undefined
   return ctMessage.request('IPCTNL_MSG_CT_GET', ctnetlink(IPCTNL_MSG_CT.IPCTNL_MSG_CT_GET), 0, {
     nfgen_family: to.family,
     CTA_TUPLE_ORIG: {
-      CTA_TUPLE_IP: isV4 ? { CTA_IP_V4_DST: to.address } : { CTA_IP_V6_DST: to.address },
-      CTA_TUPLE_PROTO: { CTA_PROTO_NUM: to.protocol, CTA_PROTO_DST_PORT: to.port },
+      ...(hasAddress ? { CTA_TUPLE_IP: { CTA_IP_V4_DST: to.address } } : {}),
+      CTA_TUPLE_PROTO: {
+        CTA_PROTO_NUM: to.protocol,
+        ...(to.port === undefined ? {} : { CTA_PROTO_DST_PORT: to.port }),
+      },
     },
     CTA_FILTER: {
       CTA_FILTER_ORIG_FLAGS:
-        (isV4 ? filterFlags.destination : 0) | filterFlags.protocol | filterFlags.destinationPort,
+        (hasAddress ? filterFlags.destination : 0) |
+        filterFlags.protocol |
+        (to.port === undefined ? 0 : filterFlags.destinationPort),
       CTA_FILTER_REPLY_FLAGS: 0,
     },
   })
