@@ -45,7 +45,6 @@ export const covers: Readonly<Record<string, readonly string[]>> = {
   'kernel/facts': [],
   'kernel/guard-program': ['native/localhost-guard'],
   'kernel/foreign-nat/chains': ['native/offload-services'],
-  'kernel/foreign-nat/follow': ['native/offload-services'],
   'kernel/foreign-nat/ipvs': ['lab/offload-services'],
   'kernel/foreign-nat/leads-to': ['kernel/foreign-nat/xt', 'kernel/foreign-nat/rule'],
   'kernel/foreign-nat/legacy': ['native/offload-services'],

@@ -46,10 +46,12 @@ const raw = -300
 /** IPS_DST_NAT, linux/netfilter/nf_conntrack_common.h. */
 const destinationTranslated = 1 << 5
 
-/** After the chains of kube-proxy and others at `dstnat` (-100): a service keeps its port. Before theirs at `srcnat` (100). */
+/** Priority at which host ports are translated: after the chains of kube-proxy and others at `dstnat` (-100), a service keeps its port. */
+export const translatesAt = -95
+/** Postrouting is before theirs at `srcnat` (100). */
 const chains = [
-  ['prerouting', NF_INET.NF_INET_PRE_ROUTING, -95],
-  ['output', NF_INET.NF_INET_LOCAL_OUT, -95],
+  ['prerouting', NF_INET.NF_INET_PRE_ROUTING, translatesAt],
+  ['output', NF_INET.NF_INET_LOCAL_OUT, translatesAt],
   ['postrouting', NF_INET.NF_INET_POST_ROUTING, 95],
 ] as const
 

@@ -116,8 +116,8 @@ export interface RateKernel {
    * that a version before has made, which marked none.
    */
   shaper(side: Side, ifindex: number, cookie: string | undefined): ShaperFacts | undefined
-  /** True when the root of an interface is a tbf of ours, of whichever attachment. */
-  isShaped(side: Side, ifindex: number): boolean
+  /** Handle of the tbf of ours at the root of an interface, of whichever attachment; undefined when there is none. */
+  shapedBy(side: Side, ifindex: number): number | undefined
   /** Removes the tbf that {@link shaper} shows. */
   removeShaper(side: Side, ifindex: number, cookie: string | undefined): void
   /** What of a detour through the interface `through` is not as it was asked for; undefined when `ifindex` has no filter of ours. */

@@ -16,7 +16,7 @@ import {
   removeMeter,
 } from './limiters.ts'
 import { portRatesOf, ratesOfPort, setPortRates } from './port-rates.ts'
-import { addIfb, addShaper, isShaped, removeIfb, removeShaper, shaperOn } from './shapers.ts'
+import { addIfb, addShaper, removeIfb, removeShaper, shapedBy, shaperOn } from './shapers.ts'
 
 type RateKind = 'shaper' | 'ifb' | 'detour' | 'police' | 'limiter' | 'meter'
 /** An operation on a rate limit. */
@@ -85,7 +85,7 @@ export function runRateOp({ route, generic, indexOf, forget }: Sides, op: RateOp
 export function rateKernel({ route, generic }: Sides): RateKernel {
   return {
     shaper: (side, ifindex, cookie) => shaperOn(route(side), ifindex, cookie),
-    isShaped: (side, ifindex) => isShaped(route(side), ifindex),
+    shapedBy: (side, ifindex) => shapedBy(route(side), ifindex),
     removeShaper: (side, ifindex, cookie) => removeShaper(route(side), ifindex, cookie),
     meter: (spec) => meterOn(route('host'), spec),
     detourDifferences: (ifindex, through, spec) =>

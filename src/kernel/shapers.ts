@@ -69,11 +69,12 @@ export function findShaper(
   return parms !== undefined && (parms.mtu === 0 || parms.mtu === mark) ? root : undefined
 }
 
-/** True when the root of an interface is a tbf of whichever attachment. */
-export function isShaped(socket: NetlinkSocket, ifindex: number): boolean {
+/** Handle of the tbf of whichever attachment at the root of an interface; undefined when there is none. */
+export function shapedBy(socket: NetlinkSocket, ifindex: number): number | undefined {
   const root = rootOf(socket, ifindex)
   const parms = root && tbfOf(root)?.TCA_TBF_PARMS
-  return parms !== undefined && isShaperMark({ handle: root?.tcm_handle ?? 0, mark: parms.mtu })
+  const handle = root?.tcm_handle ?? 0
+  return parms !== undefined && isShaperMark({ handle, mark: parms.mtu }) ? handle : undefined
 }
 
 /** Removes the tbf of `cookie` from the root of an interface; fine when it, or the interface, is gone. Another one's stays. */

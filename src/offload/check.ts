@@ -53,7 +53,7 @@ export function checkAttachment(
     ...recordDifferences(record, pod),
     ...wishDifferences(journal, config),
     ...portDifferences(kernel, journal, request, config),
-    ...(config.allowServicePorts ? [] : servedDifferences(kernel, journal.keys)),
+    ...(config.allowServicePorts ? [] : servedDifferences(kernel, journal.keys, journal.nat === 'host')),
     ...kernel.verify(done).map((one) => words(done, one)),
   ]
   if (differences.length > 0) throw differs(differences)

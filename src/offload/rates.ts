@@ -6,7 +6,7 @@ import type { Kernel } from '../kernel/kernel.ts'
 import { isLostAnswer } from '../lib/lost-answer.ts'
 import { OffloadRefused } from '../lib/offload-refused.ts'
 import { isExisting } from '../lib/port-taken.ts'
-import { ratePriority } from '../lib/rate-numbers.ts'
+import { ratePriority, unownedShaperHandle } from '../lib/rate-numbers.ts'
 import { ApplyError, type Transaction } from '../ops/apply.ts'
 import { describe } from '../ops/describe.ts'
 import type { Op, Outcome } from '../ops/op.ts'
@@ -92,12 +92,21 @@ function refuseShaped(kernel: Kernel, { link }: Port, { peer }: RateFacts, goals
     const isMeant = wanted.some(
       (op) => op.do === 'shaper.add' && op.shaper.side === side && op.shaper.link === at?.name,
     )
-    if (!isMeant || at === undefined || !kernel.rates().isShaped(side, at.ifindex)) continue
+    const handle = isMeant && at !== undefined ? kernel.rates().shapedBy(side, at.ifindex) : undefined
+    if (at === undefined || handle === undefined) continue
     throw new CniError(
       code.tryAgainLater,
-      `Cannot limit "${at.name}": it has a limit of ours already, which needs a DEL first`,
+      `Cannot limit "${at.name}": it has a limit of ours already, ${remedy(handle, side, at.name)}`,
     )
   }
+}
+
+/** How to be rid of a shaper. Those that versions before made bear no mark of their owner: a DEL finds them by its record only. */
+function remedy(handle: number, side: 'host' | 'pod', name: string): string {
+  const shown = `handle ${(handle >>> 16).toString(16)}:, which needs a DEL first`
+  if (handle !== unownedShaperHandle) return shown
+  const where = side === 'pod' ? ' in the pod' : ''
+  return `${shown}; where the record of that one is lost, "tc qdisc del dev ${name} root"${where} removes it`
 }
 
 /** What takes frames of the pod before the filter sees them that leads to the ifb: that comes last, and has no limit for them. */

@@ -8,6 +8,7 @@ import type { ForeignNat } from '../kernel/foreign-nat/look.ts'
 import type { FreedKey, Kernel } from '../kernel/kernel.ts'
 import { notice } from '../lib/notice.ts'
 import { hasPort, showRanges } from '../lib/port-ranges.ts'
+import type { PortKey } from '../ops/op.ts'
 
 /** @throws CniError 100 with the rule's text for a key that others translate, or that kube-proxy may give to a service */
 export function refuseServed(kernel: Kernel, keys: readonly FreedKey[], policy: Policy): void {
@@ -21,14 +22,26 @@ export function refuseServed(kernel: Kernel, keys: readonly FreedKey[], policy: 
   tellUnread(others)
 }
 
-/** What CHECK says of keys that others translate now: a service that came after the ADD. */
-export function* servedDifferences(kernel: Kernel, keys: readonly FreedKey[]): Iterable<string> {
+/**
+ * What CHECK says of keys that others translate now: a service that came after the ADD. `isHosts`: the host's table translates the
+ * keys. What takes only some of a port's packets is told, and does not make the pod a broken one.
+ */
+export function* servedDifferences(
+  kernel: Kernel,
+  keys: readonly PortKey[],
+  isHosts: boolean,
+): Iterable<string> {
   if (keys.length === 0) return
   const others = kernel.foreignNat(keys)
+  const told = new Map<string, PortKey>()
   for (const key of keys) {
-    const taker = others.taker(key)
-    if (taker !== undefined) yield `${keyWords(key)} is taken by ${taker}`
+    const { all, some } = others.losses(key, isHosts)
+    if (all !== undefined) yield `${keyWords(key)} is taken by ${all}`
+    // Once, however many addresses have the port.
+    else for (const rule of some) if (!told.has(rule)) told.set(rule, key)
   }
+  for (const [rule, key] of told)
+    notice(`vf-offload: some of what comes to ${keyWords(key)} may be taken by ${rule}`)
   tellUnread(others)
 }
 

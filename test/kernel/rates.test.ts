@@ -8,7 +8,7 @@ import {
   removeLimiter,
 } from '../../src/kernel/limiters.ts'
 import { portRatesOf, setPortRates } from '../../src/kernel/port-rates.ts'
-import { addIfb, addShaper, isShaped, removeIfb, removeShaper, shaperOn } from '../../src/kernel/shapers.ts'
+import { addIfb, addShaper, removeIfb, removeShaper, shapedBy, shaperOn } from '../../src/kernel/shapers.ts'
 import { fromHex } from '../../src/lib/hex.ts'
 import { shaperMark } from '../../src/lib/rate-numbers.ts'
 import { devlink, devlinkMessage } from '../../src/netlink/genl/devlink.ts'
@@ -95,7 +95,7 @@ describe('shapers', () => {
       expect(shaperOn(socket, 3, cookie) !== undefined).toBe(isOwn)
       removeShaper(socket, 3, cookie)
       expect(names(asked).includes('RTM_DELQDISC')).toBe(isOwn)
-      expect(isShaped(socket, 3)).toBe(handle === 0x76660000 || mark !== 0)
+      expect(shapedBy(socket, 3)).toBe(handle === 0x76660000 || mark !== 0 ? handle : undefined)
       expect(shaperOn(socket, 3, undefined) !== undefined).toBe(handle === 0x76660000)
     }
   })

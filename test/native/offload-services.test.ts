@@ -15,16 +15,10 @@ import {
   tryOffload,
   warmBridge,
 } from '../support/bridge-bed.ts'
-import {
-  dockerPort,
-  iptablesMode,
-  manyServices,
-  nftablesMode,
-  portmapNftables,
-  type Service,
-} from '../support/kube-proxy.ts'
+import { iptablesMode, manyServices, nftablesMode, type Service } from '../support/kube-proxy.ts'
 import { lab as sharedLab } from '../support/lab.ts'
 import { errorOf, testRuntime } from '../support/plugins.ts'
+import { chain, makersBy, web } from '../support/services-bed.ts'
 import { diffSnapshot, snapshot } from '../support/snapshot.ts'
 import {
   buildTopology,
@@ -77,23 +71,11 @@ afterEach(async () => {
 /** Takes everybody's rules away; iptables-legacy keeps its table, empty. */
 const forget = `nft flush ruleset; rm -f ${POLICY}
   for tables in iptables ip6tables; do $tables-legacy -t nat -F 2>/dev/null; $tables-legacy -t nat -X 2>/dev/null; done; true`
-const web: Service = {
-  ...{ name: 'shop/web', proto: 'tcp', clusterIP: '172.30.0.7', port: 80, nodePort: 30_080 },
-  endpoint: { address: PODS['pod-two'].v4, port: 8080 },
-}
-/** A service that is reached at an address of the node, by its own port. */
-const outside: Service = {
-  ...web,
-  name: 'shop/api',
-  clusterIP: '172.30.0.8',
-  port: 6443,
-  nodePort: 30_443,
-  externalIP: HOST.v4,
-}
 const load = async (program: string, text: string) => {
   await lab.writeFile('/run/rules', text, 0o600)
   await lab.must(`${program} </run/rules && rm /run/rules`)
 }
+const makers = makersBy(load)
 const port = (hostPort: number, more: Record<string, unknown> = {}) => ({
   ports: [{ hostPort, containerPort: 80, ...more }],
   prevResult,
@@ -105,109 +87,6 @@ const answering = async (hostPort: number): Promise<string> => {
     { protocol: 'http', address: HOST.v4, port: hostPort, timeoutMs: 3_000 },
   ])
   return answer?.ok === true ? answer.server : 'nobody'
-}
-
-/** Who translates, how that is made, the port, and the rule's text. */
-const makers: readonly (readonly [string, () => Promise<void>, number, RegExp])[] = [
-  [
-    'kube-proxy, mode iptables (iptables-nft)',
-    () => load('iptables-nft-restore --noflush', iptablesMode([web, outside])),
-    30_080,
-    /table ip nat chain KUBE-NODEPORTS: .*"shop\/web:p80".* dport 30080 jump KUBE-EXT-\w+, which ends in dnat to 10\.88\.0\.6:8080/,
-  ],
-  [
-    'kube-proxy, mode iptables: an address of its own',
-    () => load('iptables-nft-restore --noflush', iptablesMode([web, outside])),
-    6443,
-    /table ip nat chain KUBE-SERVICES: daddr 10\.1\.0\.1 .*"shop\/api:p6443 external IP".* dport 6443 jump KUBE-EXT-\w+/,
-  ],
-  [
-    'kube-proxy, mode iptables (iptables-legacy)',
-    () => load('iptables-legacy-restore --noflush', iptablesMode([web, outside])),
-    30_080,
-    /table ip nat \(iptables-legacy\) chain KUBE-NODEPORTS: .* dport 30080 jump KUBE-EXT-\w+, which ends in dnat to 10\.88\.0\.6:8080/,
-  ],
-  [
-    'kube-proxy, mode nftables, on all local addresses',
-    () => load('nft -f -', nftablesMode([web, outside])),
-    30_080,
-    /table ip kube-proxy chain services: .* vmap @service-nodeports \(goto external-\w+-shop\/web\/tcp\/p80\), which ends in dnat to 10\.88\.0\.6:8080/,
-  ],
-  [
-    'kube-proxy, mode nftables, on named addresses',
-    () => load('nft -f -', nftablesMode([web, outside], { nodePortIPs: [HOST.v4] })),
-    30_080,
-    /table ip kube-proxy chain services: daddr @nodeport-ips .* vmap @service-nodeports \(goto external-/,
-  ],
-  [
-    'kube-proxy, mode nftables: an address of its own',
-    () => load('nft -f -', nftablesMode([web, outside])),
-    6443,
-    /table ip kube-proxy chain services: .* vmap @service-ips \(goto external-\w+-shop\/api\/tcp\/p6443\)/,
-  ],
-  [
-    'docker (iptables-nft)',
-    () => load('iptables-nft-restore --noflush', dockerPort(8082, web.endpoint)),
-    8082,
-    /table ip nat chain DOCKER: iifname != "docker0" .* dport 8082 dnat to 10\.88\.0\.6:8080/,
-  ],
-  [
-    'docker (iptables-legacy)',
-    () => load('iptables-legacy-restore --noflush', dockerPort(8082, web.endpoint)),
-    8082,
-    /table ip nat \(iptables-legacy\) chain DOCKER: iifname != "docker0" .* dport 8082 dnat to 10\.88\.0\.6:8080/,
-  ],
-  [
-    'portmap, backend nftables',
-    () => load('nft -f -', portmapNftables([{ hostPort: 8083, to: '10.88.0.6:8080' }], 'their-container')),
-    8083,
-    /table ip cni_hostport chain hostports: .* dport 8083 dnat to 10\.88\.0\.6:8080 comment "their-container"/,
-  ],
-  [
-    'portmap, backend nftables, with a hostIP',
-    () =>
-      load(
-        'nft -f -',
-        portmapNftables([{ hostIP: HOST.v4, hostPort: 8083, to: '10.88.0.6:8080' }], 'their-container'),
-      ),
-    8083,
-    /chain hostip_hostports: daddr 10\.1\.0\.1 .*dport 8083 dnat to/,
-  ],
-  [
-    'a range of ports in a set',
-    () => load('nft -f -', chain('tcp dport { 100, 8080-8090 } dnat to 10.88.0.6:8080')),
-    8084,
-    /table ip other chain pre: meta l4proto tcp dport @__set\d+ dnat to 10\.88\.0\.6:8080/,
-  ],
-  [
-    'a range of ports',
-    () => load('nft -f -', chain('tcp dport 8080-8090 dnat to 10.88.0.6:8080')),
-    8084,
-    /table ip other chain pre: meta l4proto tcp .*dnat to 10\.88\.0\.6:8080/,
-  ],
-  [
-    'a redirection for the clients of one interface',
-    () => load('nft -f -', chain('iifname "up0" tcp dport 8084 redirect to :3128')),
-    8084,
-    /table ip other chain pre: iifname "up0" meta l4proto tcp dport 8084 redirect to :3128/,
-  ],
-  [
-    'a map by port and the client’s network',
-    () =>
-      load(
-        'nft -f -',
-        chain(
-          'ip saddr . tcp dport vmap { 10.0.0.0/8 . 8000-8090 : goto web }',
-          'chain web { meta l4proto tcp dnat to 10.88.0.6:8080; }',
-        ),
-      ),
-    8084,
-    /vmap @__map\d+ \(goto web\), which ends in dnat to 10\.88\.0\.6:8080/,
-  ],
-]
-
-function chain(rule: string, others = ''): string {
-  return `table ip other {\n${others}\nchain pre {\ntype nat hook prerouting priority dstnat\n${rule}\n}\n}\n`
 }
 
 describe('is refused with the rule’s text, before any change, and the service goes on', () => {
@@ -287,6 +166,7 @@ test('portmap and netavark themselves', async () => {
       /table ip nat chain CNI-HOSTPORT-DNAT: .*multiport dports 8085 .*jump CNI-DN-\w+, which ends in dnat to 10\.88\.0\.6:8080/,
     ),
   })
+  await expectChecked(8085)
   await runtime.call('DEL', list, portmap, theirs, { prevResult: result, env })
   await lab.must(`echo 0 >/proc/sys/net/ipv4/conf/cni0/route_localnet; ${forget}`)
 
@@ -312,9 +192,17 @@ test('portmap and netavark themselves', async () => {
       /table inet netavark chain NETAVARK-HOSTPORT-DNAT: .*dport 8086 jump nv_\w+_dnat, which ends in dnat to 10\.89\.0\.5:80/,
     ),
   })
+  await expectChecked(8086)
   await netavark('teardown')
   await lab.must('ip netns del theirs; rm -rf /run/netavark /run/container')
 })
+
+/** Maps a port that somebody has all the same, and CHECK names who. */
+async function expectChecked(hostPort: number): Promise<void> {
+  expect(await add({ ...port(hostPort), config: { allowServicePorts: true } })).toMatchObject({ code: 0 })
+  expect(errorOf(await tryOffload(runtime, 'CHECK', 'pod-one', port(hostPort)))).toMatchObject({ code: 104 })
+  await offload(runtime, 'DEL', 'pod-one', { prevResult })
+}
 
 /** The result of the other pod's attachment, as the runtime would hand it on. */
 async function attachAgain(): Promise<CniResult> {

@@ -139,7 +139,9 @@ describe('ADD', () => {
     node.shapers.set(77, { bytesPerSecond: 1, burst: 1, limit: 1 })
     expect(refusalOf(() => add({ bandwidth: toPod }))).toMatchObject({
       code: 11,
-      message: 'Cannot limit "veth77": it has a limit of ours already, which needs a DEL first',
+      message:
+        'Cannot limit "veth77": it has a limit of ours already, handle 7666:, which needs a DEL first; ' +
+        'where the record of that one is lost, "tc qdisc del dev veth77 root" removes it',
     })
     expect([...node.shapers.keys()]).toEqual([77])
     expect(node.steps).toEqual([])

@@ -49,7 +49,12 @@ export class Node implements Machine {
   openKernel(pod?: OpenNetns): Kernel {
     const tables = this.podTables.get(pod?.id ?? '') ?? new Set()
     // Nobody else translates.
-    const nobody = { kubeProxy: undefined, taker: () => undefined, unread: () => [] }
+    const nobody = {
+      kubeProxy: undefined,
+      taker: () => undefined,
+      losses: () => ({ all: undefined, some: [] }),
+      unread: () => [],
+    }
     const never = (): never => {
       throw new TypeError('no removal asks for this')
     }
@@ -104,7 +109,7 @@ export class Node implements Machine {
           const found = this.shapers.get(ifindex)
           return found?.cookie === cookie ? found : undefined
         },
-        isShaped: (_side, ifindex) => this.shapers.has(ifindex),
+        shapedBy: (_side, ifindex) => (this.shapers.has(ifindex) ? 0x76660000 : undefined),
         removeShaper: (_side, ifindex, cookie) => {
           if (!this.shapers.has(ifindex) || this.shapers.get(ifindex)?.cookie !== cookie) return
           this.steps.push('shaper')

@@ -1,6 +1,12 @@
 /** Where a translation leads, in words. */
 import { ipFromBytes } from '../../lib/ip.ts'
 
+/** The one address and port that a translation gives. */
+export interface Destination {
+  readonly address: Uint8Array
+  readonly port: Uint8Array
+}
+
 /** What is not shown. */
 export const more = '…'
 

@@ -6,14 +6,14 @@ import { NFPROTO } from '../../netlink/nf/nfnetlink.ts'
 import { type Place, type SeenExpression, seen, VERDICT } from '../../netlink/nf/others.ts'
 import { NF_INET, NFT_CMP, NFT_META } from '../../netlink/nf/rules.ts'
 import { type LegacyTable, legacyTable } from '../../sys/iptables.ts'
-import type { Source } from './follow.ts'
+import type { Base, Source } from './follow.ts'
 import { layout } from './packet.ts'
 import type { Rule } from './rule.ts'
 import { isOtherXt, type Wanted } from './skim.ts'
 
 /** The table that translates, and where a packet's ways through it begin. */
 export interface LegacyNat {
-  readonly bases: readonly Place[]
+  readonly bases: readonly Base[]
   readonly source: Source
   readonly kubeProxy: string | undefined
 }
@@ -47,6 +47,9 @@ const forms = {
 const headerSize = 32
 /** IPT_INV_*; those of IPv6 are the same. */
 const inverted = { in: 1, source: 8, destination: 16, proto: 64 } as const
+/** The table's hooks before routing, and its priority there (NF_IP_PRI_NAT_DST). */
+const before = [NF_INET.NF_INET_PRE_ROUTING, NF_INET.NF_INET_LOCAL_OUT] as const
+const dstnat = -100
 /** Verdicts of the standard target are written as -NF_* - 1, and RETURN as -NF_REPEAT - 1. */
 const standard = { drop: -1, accept: -2, queue: -4, return: -5 } as const
 
@@ -61,7 +64,7 @@ export function readLegacy(wanted: Wanted, { hooks, entries }: LegacyTable): Leg
   const { family } = wanted
   const nfproto = family === 4 ? NFPROTO.NFPROTO_IPV4 : NFPROTO.NFPROTO_IPV6
   const view = new DataView(entries.buffer, entries.byteOffset, entries.length)
-  const starts = [NF_INET.NF_INET_PRE_ROUTING, NF_INET.NF_INET_LOCAL_OUT].map((hook) => hooks[hook])
+  const starts = before.map((hook) => hooks[hook])
   const [prerouting, output] = starts
   let names: ReadonlyMap<number, string> | undefined
   const nameOf = (chain: string): string => {
@@ -83,7 +86,10 @@ export function readLegacy(wanted: Wanted, { hooks, entries }: LegacyTable): Leg
   }
   const bytes = Buffer.from(entries.buffer, entries.byteOffset, entries.length)
   return {
-    bases: starts.flatMap((start) => (start === undefined ? [] : [place(start)])),
+    bases: before.flatMap((hook) => {
+      const start = hooks[hook]
+      return start === undefined ? [] : [{ ...place(start), hook, priority: dstnat }]
+    }),
     source: { rules, find: () => ({ answer: 'no', elements: [] }) },
     kubeProxy: bytes.includes('\0KUBE-NODEPORTS\0') ? 'chain KUBE-NODEPORTS' : undefined,
   }

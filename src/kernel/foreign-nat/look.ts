@@ -3,12 +3,14 @@
  * kernel is asked, no program is run. A node where nobody does costs one dump of chains and a look at three files.
  */
 import { ipFamily, ipToBytes } from '../../lib/ip.ts'
-import type { Place } from '../../netlink/nf/others.ts'
 import type { NetlinkSocket } from '../../netlink/socket.ts'
+import type { PortKey } from '../../ops/op.ts'
 import { isThere, readText } from '../../sys/files.ts'
+import { translatesAt } from '../host-table.ts'
 import type { FreedKey } from '../kernel.ts'
 import { type NatChains, natChains } from './chains.ts'
-import type { Source } from './follow.ts'
+import type { Base, Found, Mapped, Source } from './follow.ts'
+import type { Packet } from './packet.ts'
 import type { Wanted } from './skim.ts'
 
 /** What others do with connections to host ports. */
@@ -17,8 +19,18 @@ export interface ForeignNat {
   readonly kubeProxy: string | undefined
   /** The rule or service that takes what comes to a key, in words; undefined when none does. */
   taker(key: FreedKey): string | undefined
+  /** What others take of a port that is mapped; `isHosts`: the host's table translates it, in its turn among all chains. */
+  losses(key: PortKey, isHosts: boolean): Losses
   /** Rules that were met and can't be read, and that do not name the port. */
   unread(): readonly string[]
+}
+
+/** What does not come to the pod although its port is mapped. */
+export interface Losses {
+  /** The rule or service that takes nearly every packet, in words; undefined when none does. */
+  readonly all: string | undefined
+  /** Rules that take what some send: it depends on the sender, an interface, a mark or chance. */
+  readonly some: readonly string[]
 }
 
 /** Sockets, opened when one is needed, and the look for an interface. */
@@ -36,7 +48,12 @@ export function foreignNat(sockets: ForeignSockets, keys: readonly FreedKey[]): 
   const hasLegacy = [4, 6].some((family) => hasNat(family === 4 ? 'ip' : 'ip6'))
   const hasIpvs = isThere('/proc/net/ip_vs')
   if (chains.messages.length === 0 && !hasLegacy && !hasIpvs)
-    return { kubeProxy: chains.kubeProxy, taker: () => undefined, unread: () => [] }
+    return {
+      kubeProxy: chains.kubeProxy,
+      taker: () => undefined,
+      losses: () => ({ all: undefined, some: [] }),
+      unread: () => [],
+    }
   return withWays(sockets, keys, chains, hasLegacy)
 }
 
@@ -52,7 +69,7 @@ function withWays(
   { messages, kubeProxy }: NatChains,
   hasLegacy: boolean,
 ): ForeignNat {
-  const { basesOf, follow, ipvsServices, legacyNat, nftSource, packetTo } = ways()
+  const { basesOf, follow, ipvsServices, legacyNat, nftSource, packetTo, portBytes } = ways()
   const both = ([4, 6] as const).map((family) => wantedOf(family, keys))
   const wanted = both.filter(({ ports }) => ports.size > 0)
   const bases = basesOf(messages)
@@ -60,12 +77,23 @@ function withWays(
   const legacy = hasLegacy ? both.flatMap((one) => legacyNat(one) ?? []) : []
   const service = ipvsServices(generic)
   const nft = () => (netfilter === undefined ? undefined : nftSource(netfilter, wanted))
-  const sources: { read: Source; readonly own: readonly Place[]; readonly again?: typeof nft }[] = legacy.map(
+  const sources: { read: Source; readonly own: readonly Base[]; readonly again?: typeof nft }[] = legacy.map(
     ({ source: read, bases: own }) => ({ read, own }),
   )
   const first = nft()
   if (first !== undefined) sources.unshift({ read: first, own: bases, again: nft })
   const unread = new Set<string>()
+  const followed = (source: (typeof sources)[number], packet: Packet, mapped?: Mapped): Found => {
+    const inFamily = source.own.filter(({ family }) => isOf(family, packet.family))
+    let found = follow(source.read, inFamily, packet, mapped)
+    // Whoever replaces rules while they are read has them whole before and after.
+    for (let attempt = 0; attempt < attempts && source.read.isOutdated?.() === true; attempt++) {
+      source.read = source.again?.() ?? source.read
+      found = follow(source.read, inFamily, packet, mapped)
+    }
+    for (const line of found.unread) unread.add(line)
+    return found
+  }
   return {
     kubeProxy:
       kubeProxy ??
@@ -74,17 +102,23 @@ function withWays(
     taker: (key) => {
       const packet = packetTo(key)
       for (const source of sources) {
-        const inFamily = source.own.filter(({ family }) => isOf(family, packet.family))
-        let found = follow(source.read, inFamily, packet)
-        // Whoever replaces rules while they are read has them whole before and after.
-        for (let attempt = 0; attempt < attempts && source.read.isOutdated?.() === true; attempt++) {
-          source.read = source.again?.() ?? source.read
-          found = follow(source.read, inFamily, packet)
-        }
-        for (const line of found.unread) unread.add(line)
-        if (found.taken !== undefined) return found.taken
+        const { taken } = followed(source, packet)
+        if (taken !== undefined) return taken
       }
       return service?.(packet)
+    },
+    losses: (key, isHosts) => {
+      const packet = packetTo(key)
+      const target = { address: ipToBytes(key.toAddress), port: portBytes(key.toPort) }
+      // A filter takes the port from whoever translates it, however early.
+      const mapped = { target, upTo: isHosts ? translatesAt : Number.POSITIVE_INFINITY }
+      const some: string[] = []
+      for (const source of sources) {
+        const found = followed(source, packet, mapped)
+        some.push(...found.some)
+        if (found.taken !== undefined) return { all: found.taken, some }
+      }
+      return { all: service?.(packet), some }
     },
     unread: () => [...unread],
   }

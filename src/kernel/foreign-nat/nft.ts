@@ -15,7 +15,7 @@ import { NF_INET } from '../../netlink/nf/rules.ts'
 import { commentOf, decodeElements, type NftElement } from '../../netlink/nf/tables.ts'
 import { NetlinkError, type NetlinkSocket } from '../../netlink/socket.ts'
 import { tolerate } from '../refusals.ts'
-import type { Source } from './follow.ts'
+import type { Base, Source } from './follow.ts'
 import { isKnown, type Partly, part } from './packet.ts'
 import { type Answer, between, equal } from './registers.ts'
 import type { FindElements, Rule } from './rule.ts'
@@ -25,14 +25,15 @@ import { skimmer, type Wanted } from './skim.ts'
 const absent = ['ENOENT', 'EINVAL', 'EOPNOTSUPP'] as const
 
 /** Chains of type nat that new connections pass before they are routed, from messages of chains. */
-export function basesOf(messages: readonly Uint8Array[]): Place[] {
+export function basesOf(messages: readonly Uint8Array[]): Base[] {
   return messages.flatMap((message) => {
     const { nfgen_family: family, ...chain } = decodeChain(message)
     const hook = chain.NFTA_CHAIN_HOOK?.NFTA_HOOK_HOOKNUM
     const [table, name] = [chain.NFTA_CHAIN_TABLE, chain.NFTA_CHAIN_NAME]
     const isBefore = hook === NF_INET.NF_INET_PRE_ROUTING || hook === NF_INET.NF_INET_LOCAL_OUT
     if (chain.NFTA_CHAIN_TYPE !== 'nat' || !isBefore || table === undefined || name === undefined) return []
-    return [{ family, table, name }]
+    const priority = (chain.NFTA_CHAIN_HOOK?.NFTA_HOOK_PRIORITY ?? 0) | 0
+    return [{ family, table, name, hook, priority }]
   })
 }
 

@@ -66,6 +66,12 @@ export function part({ bytes, known }: Partly, at: number, length: number): Part
   return taken
 }
 
+/** True for equal bytes, and where there are none of either. */
+export function isSame(one: Uint8Array | undefined, other: Uint8Array | undefined): boolean {
+  if (one === undefined || other === undefined) return one === other
+  return one.length === other.length && one.every((byte, at) => byte === other[at])
+}
+
 /** Writes known bytes. */
 export function put(into: Partly, at: number, bytes: Uint8Array): void {
   into.bytes.set(bytes, at)

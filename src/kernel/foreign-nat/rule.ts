@@ -6,8 +6,8 @@ import { NFT_CMP, NFT_META, NFT_NAT } from '../../netlink/nf/rules.ts'
 import type { NftElement, nftVerdict } from '../../netlink/nf/tables.ts'
 import { eachAttribute } from '../../netlink/tlv.ts'
 import { be32, type Value } from '../../netlink/wire.ts'
-import { toWords } from './leads-to.ts'
-import { all, type Packet, type Partly, part, unknown } from './packet.ts'
+import { type Destination, toWords } from './leads-to.ts'
+import { all, isSame, type Packet, type Partly, part, portBytes, unknown } from './packet.ts'
 import {
   type Answer,
   between,
@@ -20,7 +20,7 @@ import {
   swapped,
 } from './registers.ts'
 
-import { xtMatch, xtTarget, xtTranslation } from './xt.ts'
+import { xtDestination, xtMatch, xtTarget, xtTranslation } from './xt.ts'
 
 /** A rule, and the chain that it stands in. */
 export interface Rule {
@@ -33,7 +33,12 @@ export interface Rule {
 
 /** How a rule ends. */
 export type Verdict =
-  | { readonly do: 'translate'; readonly to: string }
+  | {
+      readonly do: 'translate'
+      readonly to: string
+      /** Undefined where it is not one address that the rule gives. */
+      readonly destination: Destination | undefined
+    }
   | { readonly do: 'jump' | 'goto'; readonly chain: string }
   | { readonly do: 'end' | 'return' }
 
@@ -42,6 +47,8 @@ export interface Match {
   readonly verdict: Verdict
   /** The packet takes this way whoever sent it. */
   readonly isSure: boolean
+  /** Nearly all senders' packets take this way, or one that chance picks of ways that are all given. */
+  readonly isForMost: boolean
   /** The element of a map that says so. */
   readonly element: NftElement | undefined
 }
@@ -71,6 +78,12 @@ const loading: Readonly<Record<string, number>> = {
   ...{ socket: 2, hash: 2, tunnel: 2 },
 }
 
+/** Of those that chance decides, the number of the attribute that says how many outcomes there are (NFTA_NG_MODULUS, NFTA_HASH_MODULUS). */
+const chances: Readonly<Record<string, number | undefined>> = { numgen: 2, hash: 4 }
+
+/** What is in a register that nobody can know before there is a packet. */
+type Loaded = { readonly of: 'interface' } | { readonly of: 'chance'; readonly outcomes: number }
+
 /** Follows a rule with a packet. */
 export function tryRule(rule: Rule, packet: Packet, find: FindElements): Tried {
   return new Attempt(rule, packet, find).run()
@@ -81,8 +94,12 @@ class Attempt {
   readonly #packet: Packet
   readonly #find: FindElements
   readonly #registers = new Registers()
+  readonly #loaded = new Map<number, Loaded>()
   readonly #unread: string[] = []
   #isSure = true
+  #isForMost = true
+  /** What the last expression does not know concerns few packets. */
+  #isNearlySure = false
   #isNamed = false
   #matches: Match[] | undefined
 
@@ -96,6 +113,7 @@ class Attempt {
     for (const { NFTA_EXPR_NAME: name = '', NFTA_EXPR_DATA: data = new Uint8Array() } of this.#rule
       .expressions) {
       let answer: Answer | undefined
+      this.#isNearlySure = false
       try {
         answer = this.#step(name, data)
       } catch (error) {
@@ -105,6 +123,7 @@ class Attempt {
       if (answer === 'no') return { matches: [], unread: [], isNamed: false }
       if (answer === undefined) this.#unread.push(name)
       if (answer !== 'yes') this.#isSure = false
+      if (answer !== 'yes' && !this.#isNearlySure) this.#isForMost = false
       if (this.#matches !== undefined) break
     }
     return { matches: this.#matches ?? [], unread: this.#unread, isNamed: this.#isNamed }
@@ -143,19 +162,23 @@ class Attempt {
         const {
           NFTA_NAT_TYPE: type,
           NFTA_NAT_REG_ADDR_MIN: address,
+          NFTA_NAT_REG_ADDR_MAX: lastAddress,
           NFTA_NAT_REG_PROTO_MIN: port,
+          NFTA_NAT_REG_PROTO_MAX: lastPort,
         } = read(seen.nat, data)
         const isTranslated = type === NFT_NAT.NFT_NAT_DNAT
-        return this.#end(isTranslated ? this.#translation(address, port) : { do: 'end' })
+        return this.#end(
+          isTranslated ? this.#translation([address, lastAddress], [port, lastPort]) : { do: 'end' },
+        )
       }
       case 'redir':
-        return this.#end(this.#translation(undefined, read(seen.redir, data).NFTA_REDIR_REG_PROTO_MIN))
+        return this.#end(this.#translation([], [read(seen.redir, data).NFTA_REDIR_REG_PROTO_MIN]))
       case 'masq':
         return this.#end({ do: 'end' })
       case 'target':
         return this.#target(data)
       default:
-        return this.#load(data, Object.hasOwn(loading, name) ? loading[name] : undefined)
+        return this.#load(data, Object.hasOwn(loading, name) ? loading[name] : undefined, chances[name])
     }
   }
 
@@ -169,7 +192,10 @@ class Attempt {
       [NFT_SEEN.NFT_META_PROTOCOL, all(family === 4 ? Uint8Array.of(0x08, 0) : Uint8Array.of(0x86, 0xdd))],
     ] as [number, Partly][])
     // Names of interfaces have 16 bytes.
-    if (to !== undefined) this.#registers.store(to, known.get(key ?? -1) ?? unknown(16))
+    if (to === undefined) return 'yes'
+    this.#put(to, known.get(key ?? -1) ?? unknown(16))
+    if (key === NFT_META.NFT_META_IIFNAME || key === NFT_SEEN.NFT_META_IIF)
+      this.#loaded.set(to, { of: 'interface' })
     return 'yes'
   }
 
@@ -179,10 +205,7 @@ class Attempt {
     if (to === undefined) return 'yes'
     const length = at.NFTA_PAYLOAD_LEN ?? 0
     const header = this.#packet.headers[(base ?? 0) - 1]
-    this.#registers.store(
-      to,
-      header === undefined ? unknown(length) : part(header, at.NFTA_PAYLOAD_OFFSET ?? 0, length),
-    )
+    this.#put(to, header === undefined ? unknown(length) : part(header, at.NFTA_PAYLOAD_OFFSET ?? 0, length))
     return 'yes'
   }
 
@@ -193,7 +216,7 @@ class Attempt {
       result === NFT_SEEN.NFT_FIB_RESULT_ADDRTYPE &&
       (flags & NFT_SEEN.NFTA_FIB_F_DADDR) !== 0 &&
       (flags & NFT_SEEN.NFTA_FIB_F_SADDR) === 0
-    if (to !== undefined) this.#registers.store(to, isLocal ? hostNumber(RTN_LOCAL) : unknown(16))
+    if (to !== undefined) this.#put(to, isLocal ? hostNumber(RTN_LOCAL) : unknown(16))
     return 'yes'
   }
 
@@ -201,7 +224,7 @@ class Attempt {
     const { NFTA_IMMEDIATE_DREG: to, NFTA_IMMEDIATE_DATA: given } = read(seen.immediate, data)
     if (given?.NFTA_DATA_VERDICT !== undefined) return this.#verdict(given.NFTA_DATA_VERDICT)
     if (to === undefined || given?.NFTA_DATA_VALUE === undefined) return undefined
-    this.#registers.store(to, all(given.NFTA_DATA_VALUE))
+    this.#put(to, all(given.NFTA_DATA_VALUE))
     return 'yes'
   }
 
@@ -219,7 +242,7 @@ class Attempt {
     if (from === undefined || value === undefined) return undefined
     const loaded = this.#registers.load(from, value.length)
     if (operator === NFT_CMP.NFT_CMP_EQ) return equal(loaded, value)
-    if (operator === NFT_CMP.NFT_CMP_NEQ) return not(equal(loaded, value))
+    if (operator === NFT_CMP.NFT_CMP_NEQ) return this.#allBut(from, equal(loaded, value))
     const found = order(loaded, value)
     if (found === undefined) return 'maybe'
     const holds = {
@@ -239,7 +262,7 @@ class Attempt {
         ...how
       } = read(seen.byteorder, data)
       const loaded = this.#registers.load(from, how.NFTA_BYTEORDER_LEN ?? 0)
-      this.#registers.store(to, swapped(loaded, how.NFTA_BYTEORDER_SIZE ?? 1))
+      this.#put(to, swapped(loaded, how.NFTA_BYTEORDER_SIZE ?? 1))
       return 'yes'
     }
     const { NFTA_BITWISE_SREG: from = 1, NFTA_BITWISE_DREG: to = 1, ...how } = read(seen.bitwise, data)
@@ -247,10 +270,7 @@ class Attempt {
     const mask = how.NFTA_BITWISE_MASK?.NFTA_DATA_VALUE
     const xor = how.NFTA_BITWISE_XOR?.NFTA_DATA_VALUE
     const isMask = (how.NFTA_BITWISE_OP ?? 0) === 0 && mask !== undefined && xor !== undefined
-    this.#registers.store(
-      to,
-      isMask ? masked(this.#registers.load(from, length), mask, xor) : unknown(length),
-    )
+    this.#put(to, isMask ? masked(this.#registers.load(from, length), mask, xor) : unknown(length))
     return 'yes'
   }
 
@@ -271,27 +291,50 @@ class Attempt {
     const isPort = (at: number) => key.known[at] === 1 && key.bytes[at] === this.#packet.port >> 8
     if (key.bytes.some((_, at) => isPort(at) && key.bytes[at + 1] === (this.#packet.port & 0xff)))
       this.#isNamed = true
-    if (to === undefined) return (flags & NFT_SEEN.NFT_LOOKUP_F_INV) === 0 ? answer : not(answer)
+    if (to === undefined)
+      return (flags & NFT_SEEN.NFT_LOOKUP_F_INV) === 0 ? answer : this.#allBut(from, answer)
     if (answer === 'no') return answer
+    const picked = this.#loaded.get(from)
+    // Whatever chance says, the map has an element for it.
+    this.#isNearlySure =
+      picked?.of === 'chance' && key.bytes.length === 4 && elements.length === picked.outcomes
     if (to !== 0) {
       const [only] = elements
       const value = only?.NFTA_SET_ELEM_DATA?.NFTA_DATA_VALUE
-      this.#registers.store(to, value !== undefined && elements.length === 1 ? all(value) : unknown(16))
+      this.#put(to, value !== undefined && elements.length === 1 ? all(value) : unknown(16))
       return answer
     }
-    const isSure = this.#isSure && answer === 'yes' && elements.length === 1
+    const isOne = answer === 'yes' && elements.length === 1
+    const isSure = this.#isSure && isOne
+    const isForMost = this.#isForMost && (isOne || this.#isNearlySure)
     for (const element of elements) {
       const verdict = element.NFTA_SET_ELEM_DATA?.NFTA_DATA_VERDICT
-      if (verdict !== undefined) this.#verdict(verdict, { isSure, element })
+      if (verdict !== undefined) this.#verdict(verdict, { isSure, isForMost, element })
     }
     return answer
   }
 
-  #load(data: Uint8Array, attribute: number | undefined): Answer | undefined {
+  /** All packets but those that have a value: of interfaces a node has many. */
+  #allBut(register: number, answer: Answer): Answer {
+    this.#isNearlySure = this.#loaded.get(register)?.of === 'interface'
+    return not(answer)
+  }
+
+  #put(register: number, value: Partly): void {
+    this.#loaded.delete(register)
+    this.#registers.store(register, value)
+  }
+
+  #load(data: Uint8Array, attribute: number | undefined, modulus: number | undefined): Answer | undefined {
     if (attribute === undefined) return undefined
+    let [to, outcomes]: (number | undefined)[] = []
     eachAttribute('NFTA_EXPR_DATA', data, 0, data.length, (type, _flags, start, stop) => {
-      if (type === attribute) this.#registers.store(be32.read(data, start, stop), unknown(16))
+      if (type === attribute) to = be32.read(data, start, stop)
+      if (type === modulus) outcomes = be32.read(data, start, stop)
     })
+    if (to === undefined) return 'yes'
+    this.#put(to, unknown(16))
+    if (outcomes !== undefined) this.#loaded.set(to, { of: 'chance', outcomes })
     return 'yes'
   }
 
@@ -307,22 +350,32 @@ class Attempt {
     this.#end({
       do: 'translate',
       to: xtTranslation(name, revision, info ?? new Uint8Array(), this.#packet.family),
+      destination: xtDestination(name, revision, info ?? new Uint8Array(), this.#packet),
     })
     return effect === undefined ? undefined : 'yes'
   }
 
-  #translation(address: number | undefined, port: number | undefined): Verdict {
+  /** `last` registers: ends of ranges, by themselves the same as the first. */
+  #translation(
+    [address, lastAddress = address]: readonly (number | undefined)[],
+    [port, lastPort = port]: readonly (number | undefined)[],
+  ): Verdict {
     const load = (register: number, length: number) => {
       const { bytes, known } = this.#registers.load(register, length)
       return known.includes(0) ? undefined : bytes
     }
     const size = this.#packet.address.length
+    const given = (register: number | undefined, length: number) =>
+      register === undefined ? undefined : (load(register, length) ?? unseen)
+    const [to, at] = [given(address, size), given(port, 2)]
+    const isOne = isSame(to, given(lastAddress, size)) && isSame(at, given(lastPort, 2))
     return {
       do: 'translate',
-      to: toWords(
-        address === undefined ? undefined : (load(address, size) ?? unseen),
-        port === undefined ? undefined : (load(port, 2) ?? unseen),
-      ),
+      to: toWords(to, at),
+      destination:
+        isOne && to !== undefined && to !== unseen && at !== unseen
+          ? { address: to, port: at ?? portBytes(this.#packet.port) }
+          : undefined,
     }
   }
 
@@ -344,7 +397,7 @@ class Attempt {
   }
 
   #how(): Omit<Match, 'verdict'> {
-    return { isSure: this.#isSure, element: undefined }
+    return { isSure: this.#isSure, isForMost: this.#isForMost, element: undefined }
   }
 
   #end(verdict: Verdict, how: Omit<Match, 'verdict'> = this.#how()): Answer {

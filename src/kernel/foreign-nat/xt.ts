@@ -2,8 +2,8 @@
  * Matches and targets of x_tables, in nf_tables rules that iptables-nft makes and in those of iptables-legacy: structures of
  * linux/netfilter/xt_*.h and linux/netfilter_ipv4/ipt_*.h, numbers in the machine's order.
  */
-import { toWords } from './leads-to.ts'
-import { all, type Packet } from './packet.ts'
+import { type Destination, toWords } from './leads-to.ts'
+import { all, isSame, type Packet, portBytes } from './packet.ts'
 import { type Answer, between } from './registers.ts'
 
 /** Matches that say nothing about a packet. */
@@ -205,6 +205,27 @@ export function xtTranslation(name: string, revision: number, info: Uint8Array, 
   const port = (flags & 2) === 0 ? undefined : info.subarray(portAt, portAt + 2)
   if (name === 'REDIRECT') return toWords(undefined, port)
   return toWords((flags & 1) === 0 ? new Uint8Array() : info.subarray(addressAt, addressAt + size), port)
+}
+
+/** The one address and port that a DNAT gives; undefined for ranges, and for targets that take them from the packet. */
+export function xtDestination(
+  name: string,
+  revision: number,
+  info: Uint8Array,
+  { family, port: ownPort }: Packet,
+): Destination | undefined {
+  if (name !== 'DNAT') return undefined
+  const isOld = revision === 0 && family === 4
+  const [flagsAt, addressAt, lastAt, portAt] = isOld ? [4, 8, 12, 16] : [0, 4, 20, 36]
+  if (info.length < portAt + 4) return undefined
+  const flags = new DataView(info.buffer, info.byteOffset, info.length).getUint32(flagsAt, true)
+  if ((flags & 1) === 0) return undefined
+  const size = family === 4 ? 4 : 16
+  const address = info.subarray(addressAt, addressAt + size)
+  if (!isSame(address, info.subarray(lastAt, lastAt + size))) return undefined
+  if ((flags & 2) === 0) return { address, port: portBytes(ownPort) }
+  const port = info.subarray(portAt, portAt + 2)
+  return isSame(port, info.subarray(portAt + 2, portAt + 4)) ? { address, port } : undefined
 }
 
 /** A match in words of iptables; empty for one that says nothing. */

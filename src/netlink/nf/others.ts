@@ -20,6 +20,7 @@ export const NFT_SEEN = {
   NFT_CMP_LTE: 3,
   NFT_CMP_GT: 4,
   NFT_CMP_GTE: 5,
+  NFT_META_IIF: 4,
   NFT_FIB_RESULT_ADDRTYPE: 3,
   NFTA_FIB_F_SADDR: 1,
   NFTA_FIB_F_DADDR: 2,
@@ -119,7 +120,9 @@ export const seen = {
     NFTA_NAT_TYPE: [1, be32],
     NFTA_NAT_FAMILY: [2, be32],
     NFTA_NAT_REG_ADDR_MIN: [3, be32],
+    NFTA_NAT_REG_ADDR_MAX: [4, be32],
     NFTA_NAT_REG_PROTO_MIN: [5, be32],
+    NFTA_NAT_REG_PROTO_MAX: [6, be32],
   }),
   redir: attrs('NFTA_REDIR', { NFTA_REDIR_REG_PROTO_MIN: [1, be32] }),
   match: attrs('NFTA_MATCH', {

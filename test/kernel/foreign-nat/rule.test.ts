@@ -217,6 +217,7 @@ test('where a translation leads, as far as the rule says it', () => {
   expect(verdict(immediate(1, 10, 0, 0, 2), immediate(2, 0, 80), dnat)).toEqual({
     do: 'translate',
     to: 'dnat to 10.0.0.2:80',
+    destination: { address: Uint8Array.of(10, 0, 0, 2), port: Uint8Array.of(0, 80) },
   })
   expect(verdict(load(1, 12, 4), immediate(2, 0, 80), dnat)).toEqual({ do: 'translate', to: 'dnat to …:80' })
   expect(verdict(immediate(1, 10, 0, 0, 2), snat)).toEqual({ do: 'end' })
