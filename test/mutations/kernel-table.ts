@@ -147,4 +147,22 @@ export const kernelTable: readonly Mutation[] = [
     test: ['native/debris.test.ts', 'clears its temporary files, however new'],
     tier: 'quick',
   },
+  {
+    id: 'offload-table-dead-filters',
+    file: 'src/offload/whole-table.ts',
+    mistake: 'After a flush the ports of a dead attachment are given away although its filters stand.',
+    old: 'if (own.length > 0 && (isSteered || !isGone(machine, record.owner))) living.push(...own)',
+    now: 'if (own.length > 0 && !isGone(machine, record.owner)) living.push(...own)',
+    test: ['offload/whole-table.test.ts', 'a dead attachment keeps its ports as long as its filters stand'],
+    tier: 'quick',
+  },
+  {
+    id: 'offload-table-gap-remembered',
+    file: 'src/offload/whole-table.ts',
+    mistake: 'A client that sent while the rules were flushed is led to the node for ever.',
+    old: 'kernel.forgetConnections(others.filter(({ owner }) => back.has(owner)).flatMap(({ keys }) => keys))',
+    now: 'kernel.forgetConnections(others.filter(({ owner }) => !back.has(owner)).flatMap(({ keys }) => keys))',
+    test: ['offload/whole-table.test.ts', 'who has sent in the gap is forgotten'],
+    tier: 'quick',
+  },
 ]

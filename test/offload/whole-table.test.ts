@@ -164,3 +164,54 @@ test('an ADD’s own reservation is made again if the table is another one in th
   runner.run({ ...op, do: 'ports.release' })
   expect(asked.at(-1)).toBe('release 7')
 })
+
+group('after a flush', () => {
+  const owner = {
+    containerID: 'a',
+    ifname: 'eth0',
+    network: 'lab-net',
+    netns: '/run/netns/gone',
+    netnsId: '4:1',
+    bootId: 'boot-1',
+  }
+  const record = (journal: object) => {
+    mkdirSync(`${folder}/state/offload`, { recursive: true })
+    const ops = [{ do: 'ports.reserve', ...own }]
+    const whole = { keys: [], rules: [], notes: [], ops, ...journal }
+    const text = JSON.stringify({ schema: 1, plugin: 'vf-offload', phase: 'attached', owner, journal: whole })
+    writeFileSync(`${folder}/state/offload/lab-net a@eth0.json`, text)
+  }
+  const back = (forgotten: string[] = []) =>
+    ({
+      ...kernel(),
+      completeTable: (wanted: readonly Reservation[]) => {
+        asked.push(`complete ${wanted.length}`)
+        return { table: { handle: 7n, use: 9 }, restored: wanted.map((one) => one.owner), refused: [] }
+      },
+      forgetConnections: (keys: readonly { port: number }[]) => {
+        forgotten.push(...keys.map(({ port }) => String(port)))
+      },
+    }) as Kernel
+
+  test('a dead attachment keeps its ports as long as its filters stand, and one without filters has none', () => {
+    record({})
+    wholeTable(setting(), back())
+    record({ uplink: { name: 'pf0', ifindex: 2 } })
+    rmSync(`${node.sharedDir}/${tableNote}`)
+    wholeTable(setting(), back())
+    expect(asked).toEqual(['complete 0', 'complete 1'])
+  })
+
+  test('who has sent in the gap is forgotten, for what comes back and for the ADD’s own', () => {
+    record({ uplink: { name: 'pf0', ifindex: 2 } })
+    const forgotten: string[] = []
+    wholeTable(setting(), back(forgotten))
+    expect(forgotten).toEqual(['80'])
+    table = { handle: 7n, use: 9 }
+    reserveWhole(setting(), kernel(), own)
+    table = undefined
+    const settling = { ...kernel(), forgetConnections: back(forgotten).forgetConnections }
+    settleTable(setting(), settling, [{ do: 'ports.reserve', ...own }])
+    expect(forgotten).toEqual(['80', '80'])
+  })
+})
