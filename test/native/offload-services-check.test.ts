@@ -126,7 +126,9 @@ describe('that comes after the ADD is named by CHECK', () => {
   ])('%s', async (_, rule, chains) => {
     expect(await add(port(8080))).toMatchObject({ code: 0 })
     await load('nft -f -', chain(rule, chains))
-    expect(errorOf(await check(8080))).toMatchObject({
+    const checked = await check(8080)
+    expect(checked).toMatchObject({ code: 1 })
+    expect(errorOf(checked)).toMatchObject({
       code: 104,
       msg: expect.stringContaining('tcp 10.1.0.1 port 8080 is taken by table ip other chain '),
     })
