@@ -151,7 +151,6 @@ export const covers: Readonly<Record<string, readonly string[]>> = {
   'offload/parts': ['offload/add'],
   'offload/plugin': ['offload/add', 'offload/entries'],
   'offload/portmap-keys': ['offload/config'],
-  'offload/ports-removal': ['offload/remove'],
   'offload/rate-drivers': ['offload/rate-plan'],
   'offload/rates-removal': ['offload/handover', 'native/rates-detour'],
   'offload/record': ['ops/record'],

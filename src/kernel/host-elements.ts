@@ -15,7 +15,7 @@ import { NetlinkError, type NetlinkSocket } from '../netlink/socket.ts'
 import type { PortKey, Proto } from '../ops/op.ts'
 import { inParts } from './host-keys.ts'
 import { hostTable, masquerades, ports } from './host-table.ts'
-import type { FreedKey } from './kernel.ts'
+import type { FreedKey, LoopbackPort } from './kernel.ts'
 import { steered } from './steered.ts'
 
 /** The sets that every table has. */
@@ -36,6 +36,17 @@ export function reservedCookies(socket: NetlinkSocket, prefix: string): string[]
 }
 
 const cookieLength = 32
+
+/** The keys of 127.0.0.0/8 that lead to pods, each with its owner's cookie and the pod's address. */
+export function loopbackPorts(socket: NetlinkSocket): LoopbackPort[] {
+  return elementsOf(dumpSets(socket, [ports[4]])).flatMap(({ key, comment, raw }) => {
+    const cookie = /^[0-9a-f]{32}(?= )/.exec(comment)?.[0]
+    const target = raw.NFTA_SET_ELEM_DATA?.NFTA_DATA_VALUE
+    const isLoopback = key?.address.startsWith('127.') === true
+    if (!isLoopback || cookie === undefined || target === undefined || target.length < 4) return []
+    return [{ cookie, toAddress: ipFromBytes(target, 0, 4) }]
+  })
+}
 
 /** A reserved port, and how many connections were opened to it: undefined in a map that does not count. */
 export interface OpenedPort extends FreedKey {

@@ -48,6 +48,12 @@ export interface SteeredPort {
   readonly port: number
 }
 
+/** A host port of 127.0.0.0/8, and the pod's address that it leads to. */
+export interface LoopbackPort {
+  readonly cookie: string
+  readonly toAddress: string
+}
+
 /** The host's port map as it is: whoever flushes the node's rules takes it away, and one that is made then has another handle. */
 export interface PortTable {
   /** NFTA_TABLE_HANDLE: no other table of the namespace has it, before or after. */
@@ -258,6 +264,8 @@ export interface Kernel extends Runner {
   localPorts(): readonly number[]
   /** Host ports that filters of ours steer, by the host's table. */
   steeredPorts(): readonly SteeredPort[]
+  /** Host ports of 127.0.0.0/8 that lead to pods, by the host's table. */
+  loopbackPorts(): readonly LoopbackPort[]
   /** The host's interface by which it reaches `address`; undefined when it has no route. */
   interfaceTo(address: string): LinkFacts | undefined
   /** A setting below /proc/sys; undefined when this kernel does not have it. */

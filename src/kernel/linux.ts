@@ -293,6 +293,7 @@ export function openLinuxKernel(pod?: OpenNetns): Kernel {
       ),
     localPorts: () => [...keeping().reservedLocalPorts()],
     steeredPorts: () => netfilter('host', (opened) => keeping().steeredPorts(opened), []),
+    loopbackPorts: () => netfilter('host', (opened) => tables().loopbackPorts(opened), []),
     interfaceTo: (address) => interfaceTo(socket('host'), address),
     sysctl: (side, key) => inside(side, () => readText(`/proc/sys/${key}`)?.trim()),
     hasIngress: (ifindex, side = 'host') => clsact().hasIngress(socket(side), ifindex),

@@ -48,7 +48,7 @@ export function addAttachment(setting: OffloadSetting, seen: View, prevResult: R
       ? []
       : [...(earlier === undefined ? [] : [earlier.journal]), ...otherEntries(setting, attachment)]
   const ratesOf = (now: RatesNow) => ratesBefore(setting, attachment, port.device, now)
-  const context = { ...view, others, ratesBefore: ratesOf }
+  const context = { ...view, store, others, ratesBefore: ratesOf }
   const planned = step('plan', () => view.parts.map((part) => part.plan(context)))
   if (planned.length === 0) return prevResult
   const own = merged(

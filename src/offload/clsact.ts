@@ -6,6 +6,7 @@ import type { Kernel } from '../kernel/kernel.ts'
 import type { Machine } from '../kernel/machine.ts'
 import type { Runner } from '../ops/apply.ts'
 import { noteAt, notesIn, textOrNone } from '../ops/record-store.ts'
+import { forgivingNote } from './shared-note.ts'
 
 /** Notes that the clsact of `ifindex` is ours; called before it is made, so that a crash leaves no unknown one. */
 export function claimClsact(machine: Machine, ifindex: number): void {
@@ -36,12 +37,12 @@ export function notingClsact(machine: Machine, kernel: Kernel): Runner {
 
 /** Removes the clsact of `ifindex` if it is ours and empty. */
 export function releaseClsact(machine: Machine, kernel: Kernel, ifindex: number): void {
-  const note = noteAt(notePath(machine, ifindex))
   const boot = textOrNone(notePath(machine, ifindex))
   if (boot === undefined) return
   // Interface numbers start anew with every boot: an old note speaks of another interface.
   if (boot === machine.bootId()) kernel.dropEmptyClsact(ifindex)
-  if (boot !== machine.bootId() || !kernel.hasIngress(ifindex)) note.clear()
+  if (boot !== machine.bootId() || !kernel.hasIngress(ifindex))
+    forgivingNote(notePath(machine, ifindex)).clear()
 }
 
 /** Clears notes about interfaces that are gone: nobody asks for those any more when a record was lost. */
@@ -49,7 +50,7 @@ export function forgetClsact(machine: Machine, kernel: Kernel): void {
   const notes = notesIn(machine.sharedDir, clsactPrefix)
   if (notes.length === 0) return
   const there = new Set(kernel.links('host').map(({ ifindex }) => `${clsactPrefix}${ifindex}`))
-  for (const name of notes) if (!there.has(name)) noteAt(`${machine.sharedDir}/${name}`).clear()
+  for (const name of notes) if (!there.has(name)) forgivingNote(`${machine.sharedDir}/${name}`).clear()
 }
 
 /** How the names of its notes begin. */

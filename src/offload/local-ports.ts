@@ -8,8 +8,9 @@ import type { Kernel, SteeredPort } from '../kernel/kernel.ts'
 import type { Machine } from '../kernel/machine.ts'
 import { formatPortSet, parsePortSet } from '../lib/port-set.ts'
 import type { Op, PortKey } from '../ops/op.ts'
-import { type Note, noteAt, textOrNone } from '../ops/record-store.ts'
+import { noteAt, textOrNone } from '../ops/record-store.ts'
 import { isLoopback } from './port-rules.ts'
+import { forgivingNote } from './shared-note.ts'
 
 /** The name of its note. */
 export const localPortsNote = 'local-ports'
@@ -22,6 +23,14 @@ interface Book {
   readonly written: Ports
   /** By cookie. */
   readonly users: ReadonlyMap<string, Ports>
+}
+
+/** What helps where the note was lost. */
+export interface LostBook {
+  /** Ports that a record says its attachment has put into the setting: no table need have them. */
+  readonly own?: readonly number[] | undefined
+  /** Makes the host's table whole: called before the table is asked who needs what. */
+  readonly whole: () => unknown
 }
 
 /** What a filter on a wire may take: keys of the host's loopback addresses never come by one. */
@@ -38,28 +47,34 @@ export function claimLocalPorts(
   kernel: Kernel,
   keys: readonly PortKey[],
   cookie: string,
+  { whole }: LostBook,
 ): Op[] {
   const own = new Set(wireKeys(keys).map(({ port }) => port))
   if (own.size === 0) return []
   const now = new Set(kernel.localPorts())
-  const book = merged(bookOf(machine, kernel, now), now)
+  const book = merged(bookOf(machine, kernel, now, whole), now)
   const users = new Map(book.users).set(cookie, own)
   const wanted = allOf(book.operator, users)
-  noteOf(machine).set(write(machine, { operator: book.operator, written: union(wanted, now), users }))
+  noteAt(pathOf(machine), 'volatile').set(
+    write(machine, { operator: book.operator, written: union(wanted, now), users }),
+  )
   const lost = [...wanted].filter((port) => !now.has(port) && !own.has(port))
   if (lost.length > 0) kernel.run({ do: 'localports.reserve', ports: lost, were: [] })
   const ports = [...own].sort((a, b) => a - b)
   return [{ do: 'localports.reserve', ports, were: ports.filter((port) => now.has(port)) }]
 }
 
-/** Takes `cookie` out of the note and its ports out of the setting, but for those of the operator and of others. */
-export function releaseLocalPorts(machine: Machine, kernel: Kernel, cookie: string): void {
-  const note = noteOf(machine)
+/**
+ * Takes `cookie` out of the note and its ports out of the setting, but for those of the operator and of others. A note that
+ * can't be written is told, and keeps nobody from going.
+ */
+export function releaseLocalPorts(machine: Machine, kernel: Kernel, cookie: string, help: LostBook): void {
+  const note = forgivingNote(pathOf(machine), 'volatile')
   const known = read(textOrNone(pathOf(machine)), machine.bootId())
   // Whoever has no note has it for the reason that nobody has a port on a wire, or lost it.
-  const users = known?.users ?? usersIn(kernel.steeredPorts())
+  const users = known?.users ?? usersLeft(kernel, cookie, help)
   if (!users.has(cookie)) {
-    if (known === undefined && users.size === 0) forgetOld(machine, note)
+    if (known === undefined && users.size === 0) forgetOld(machine)
     return
   }
   const now = new Set(kernel.localPorts())
@@ -82,8 +97,18 @@ export function localPortsCookies(machine: Machine, prefix: string): string[] {
   return [...(users?.keys() ?? [])].filter((cookie) => cookie.startsWith(prefix))
 }
 
-function bookOf(machine: Machine, kernel: Kernel, now: Ports): Book {
+/** Those who need ports, where no note tells. The table is made whole only for one that has ports. */
+function usersLeft(kernel: Kernel, cookie: string, { own = [], whole }: LostBook): Map<string, Ports> {
+  const found = usersIn(kernel.steeredPorts())
+  const ports = own.length > 0 ? new Set(own) : found.get(cookie)
+  if (ports === undefined) return found
+  whole()
+  return usersIn(kernel.steeredPorts()).set(cookie, ports)
+}
+
+function bookOf(machine: Machine, kernel: Kernel, now: Ports, whole: LostBook['whole']): Book {
   const known = read(textOrNone(pathOf(machine)), machine.bootId())
+  if (known === undefined) whole()
   return known ?? rebuilt(usersIn(kernel.steeredPorts()), now)
 }
 
@@ -96,7 +121,7 @@ function rebuilt(users: Book['users'], now: Ports): Book {
 function usersIn(steered: readonly SteeredPort[]): Map<string, Ports> {
   const users = new Map<string, Set<number>>()
   for (const { cookie, port } of steered) users.set(cookie, (users.get(cookie) ?? new Set()).add(port))
-  return users
+  return new Map<string, Ports>(users)
 }
 
 /** What the operator has changed since we wrote. */
@@ -107,8 +132,8 @@ function merged({ operator, written, users }: Book, now: Ports): Book {
 }
 
 /** The note of another boot says nothing: the setting is as it was. */
-function forgetOld(machine: Machine, note: Note): void {
-  if (textOrNone(pathOf(machine)) !== undefined) note.clear()
+function forgetOld(machine: Machine): void {
+  if (textOrNone(pathOf(machine)) !== undefined) forgivingNote(pathOf(machine), 'volatile').clear()
 }
 
 function union(one: Ports, other: Ports): Set<number> {
@@ -125,10 +150,6 @@ function allOf(operator: Ports, users: Book['users']): Set<number> {
 
 function pathOf({ sharedDir }: Machine): string {
   return `${sharedDir}/${localPortsNote}`
-}
-
-function noteOf(machine: Machine): Note {
-  return noteAt(pathOf(machine), 'volatile')
 }
 
 /** Boot, the operator's ports, those that were written; then a line for each user: cookie and ports. */

@@ -2,7 +2,9 @@
  * The setting route_localnet of an interface, shared by all attachments that let the node's programs reach a pod at
  * 127.0.0.1, and the guard on that interface, which stands from before the setting is made until it is back: without it
  * neighbours on the interface could reach what the node serves at 127.0.0.1, or send from there. A note, by the interface's
- * number, tells what the setting was before the first of them and who they are; the last one puts it back.
+ * number, tells what the setting was before the first of them and who they are; the last one puts it back. Without a note the
+ * host's table tells who they are: whoever is served at 127.0.0.1 has a key of it there. A guard without a note says that the
+ * setting was 0: nobody else makes that guard, and it is made before the setting.
  */
 import type { LinkFacts } from '../kernel/facts.ts'
 import type { Kernel } from '../kernel/kernel.ts'
@@ -12,6 +14,7 @@ import { cookiePrefix } from '../lib/own-cookie.ts'
 import type { Op } from '../ops/op.ts'
 import { noteAt, notesIn, textOrNone } from '../ops/record-store.ts'
 import { releaseClsact } from './clsact.ts'
+import { forgivingNote } from './shared-note.ts'
 
 /** How the names of its notes begin. */
 export const localnetPrefix = 'localnet-'
@@ -21,6 +24,14 @@ interface Users {
   readonly boot: string
   readonly was: string
   readonly cookies: readonly string[]
+}
+
+/** What helps a removal whose note was lost. */
+export interface Lost {
+  /** Numbers of the interfaces whose setting the attachment has needed; undefined where no record tells. */
+  readonly interfaces?: readonly number[] | undefined
+  /** Makes the host's table whole: called before the table is asked who needs what. */
+  readonly whole: () => unknown
 }
 
 /** What an attachment needs of an interface. */
@@ -43,11 +54,15 @@ export function claimLocalnet(machine: Machine, kernel: Kernel, link: LinkFacts,
   const { qdisc, guard, tcx } = kernel.guardFacts(ifindex)
   // Without a qdisc there is no filter.
   if (!guard && (qdisc || tcx)) refusePassed(kernel, link)
-  const path = `${machine.sharedDir}/${localnetPrefix}${ifindex}`
-  const note = noteAt(path, 'volatile')
+  const path = pathOf(machine, ifindex)
   const known = read(textOrNone(path), machine.bootId())
-  const users = known ?? { boot: machine.bootId(), was: now, cookies: [] }
-  note.set(write({ ...users, cookies: [...users.cookies, cookie] }))
+  // Without the guard nobody has had the setting from us. With it the reservations are made by now: the table is whole.
+  const users =
+    known ??
+    (guard
+      ? rebuilt(machine, kernel, ifindex, '0')
+      : { boot: machine.bootId(), was: now, cookies: [] as readonly string[] })
+  noteAt(path, 'volatile').set(write({ ...users, cookies: [...new Set([...users.cookies, cookie])] }))
   const guarded: Op = { do: 'guard.add', link: name, ifindex, isBridge: isBridge(link) }
   const open: Op = { do: 'sysctl.set', side: 'host', key, value: '1', was: now }
   return {
@@ -80,26 +95,74 @@ function refusePassed(kernel: Kernel, link: LinkFacts): void {
   if (names.length > 0) throw new PassedGuard(link.name, names)
 }
 
-/** Takes `cookie` out of every note; the setting goes back with its last user, and stays if somebody else changed it. */
-export function releaseLocalnet(machine: Machine, kernel: Kernel, cookie: string): void {
-  for (const name of notesIn(machine.sharedDir, localnetPrefix)) {
-    const path = `${machine.sharedDir}/${name}`
-    const note = noteAt(path, 'volatile')
-    const users = read(textOrNone(path), machine.bootId())
-    // Every setting is as it was after a boot, and the interface may be another one.
-    if (users === undefined) {
-      note.clear()
-      continue
+/**
+ * Takes `cookie` out of every note; the setting goes back with its last user, and stays if somebody else changed it. A note that
+ * says nothing, or is gone, is made anew for those who stay. A note that can't be written is told, and keeps nobody from going.
+ */
+export function releaseLocalnet(machine: Machine, kernel: Kernel, cookie: string, lost: Lost): void {
+  const noted = notesIn(machine.sharedDir, localnetPrefix).map((name) =>
+    Number(name.slice(localnetPrefix.length)),
+  )
+  let isKnown = false
+  for (const ifindex of noted) {
+    const users = read(textOrNone(pathOf(machine, ifindex)), machine.bootId())
+    if (users === undefined) releaseRebuilt(machine, kernel, ifindex, cookie, lost)
+    else if (users.cookies.includes(cookie)) {
+      isKnown = true
+      without(machine, kernel, ifindex, users, cookie)
     }
-    if (!users.cookies.includes(cookie)) continue
-    const cookies = users.cookies.filter((one) => one !== cookie)
-    if (cookies.length > 0) {
-      note.set(write({ ...users, cookies }))
-      continue
-    }
-    close(machine, kernel, Number(name.slice(localnetPrefix.length)), users)
-    note.clear()
   }
+  if (isKnown) return
+  for (const ifindex of lost.interfaces ?? interfacesOf(kernel, cookie))
+    if (!noted.includes(ifindex)) releaseRebuilt(machine, kernel, ifindex, cookie, lost)
+}
+
+/** Cookies that begin with `prefix` (hex) of those who need the setting of any interface, by the notes. */
+export function localnetCookies(machine: Machine, prefix: string): string[] {
+  const all = notesIn(machine.sharedDir, localnetPrefix).flatMap(
+    (name) => read(textOrNone(`${machine.sharedDir}/${name}`), machine.bootId())?.cookies ?? [],
+  )
+  return [...new Set(all)].filter((cookie) => cookie.startsWith(prefix))
+}
+
+/** Without a note that says anything: the host's table and the guard tell. */
+function releaseRebuilt(machine: Machine, kernel: Kernel, ifindex: number, cookie: string, lost: Lost): void {
+  const link = kernel.link('host', ifindex)
+  const isGuarded = link !== undefined && kernel.guardFacts(ifindex).guard
+  if (isGuarded) {
+    lost.whole()
+    without(machine, kernel, ifindex, rebuilt(machine, kernel, ifindex, '0'), cookie)
+    // After a boot no guard is there, every setting is as it was, and the interface may be another one.
+  } else if (textOrNone(pathOf(machine, ifindex)) !== undefined)
+    forgivingNote(pathOf(machine, ifindex), 'volatile').clear()
+}
+
+/** Takes a cookie out of the users of an interface. */
+function without(machine: Machine, kernel: Kernel, ifindex: number, users: Users, cookie: string): void {
+  const note = forgivingNote(pathOf(machine, ifindex), 'volatile')
+  const cookies = users.cookies.filter((one) => one !== cookie)
+  if (cookies.length > 0) {
+    note.set(write({ ...users, cookies }))
+    return
+  }
+  close(machine, kernel, ifindex, users)
+  if (textOrNone(pathOf(machine, ifindex)) !== undefined) note.clear()
+}
+
+/** The users of an interface by the host's table. */
+function rebuilt(machine: Machine, kernel: Kernel, ifindex: number, was: string): Users {
+  const ways = new Map<string, number | undefined>()
+  const cookies = kernel.loopbackPorts().flatMap(({ cookie, toAddress }) => {
+    if (!ways.has(toAddress)) ways.set(toAddress, kernel.interfaceTo(toAddress)?.ifindex)
+    return ways.get(toAddress) === ifindex ? [cookie] : []
+  })
+  return { boot: machine.bootId(), was, cookies: [...new Set(cookies)] }
+}
+
+/** The interfaces that lead to an attachment which is served at 127.0.0.1, by the host's table. */
+function interfacesOf(kernel: Kernel, cookie: string): Set<number> {
+  const own = kernel.loopbackPorts().filter((one) => one.cookie === cookie)
+  return new Set(own.flatMap(({ toAddress }) => kernel.interfaceTo(toAddress)?.ifindex ?? []))
 }
 
 /** Puts the setting back, then takes the guard away. What a crash leaves in between is done when the note is read again. */
@@ -119,13 +182,17 @@ function isBridge({ kind }: LinkFacts): boolean {
   return kind === 'bridge'
 }
 
+function pathOf({ sharedDir }: Machine, ifindex: number): string {
+  return `${sharedDir}/${localnetPrefix}${ifindex}`
+}
+
 function keyOf(link: string): string {
   return `net/ipv4/conf/${link}/route_localnet`
 }
 
 function read(text: string | undefined, bootId: string): Users | undefined {
   const [boot, was, ...cookies] = text?.trimEnd().split('\n') ?? []
-  return boot === undefined || was === undefined || boot !== bootId ? undefined : { boot, was, cookies }
+  return boot === bootId && was !== undefined && /^\d+$/.test(was) ? { boot, was, cookies } : undefined
 }
 
 function write({ boot, was, cookies }: Users): string {

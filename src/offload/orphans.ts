@@ -10,10 +10,10 @@ import { untilQuiet } from './filters.ts'
 import { livesByReport, livesOn } from './gc.ts'
 import { ifbMacOf, ifbOf, networkPrefix, ownerHash, ownerOf, rateNetworkPrefix } from './identity.ts'
 import { localPortsCookies, releaseLocalPorts } from './local-ports.ts'
-import { releaseLocalnet } from './localnet.ts'
+import { localnetCookies, releaseLocalnet } from './localnet.ts'
 import type { OffloadJournal } from './record.ts'
 import type { Locked } from './sweep.ts'
-import { releaseWhole, type TableSetting } from './whole-table.ts'
+import { releaseWhole, type TableSetting, wholeTable } from './whole-table.ts'
 
 /**
  * What belongs to attachments of this network that have no record: it was lost, and what it spoke of is found by its marks.
@@ -75,7 +75,11 @@ export function collectOrphans(
       // A port is given away only when no filter for it is left.
       if (filters !== undefined)
         for (const cookie of cookiesIn(
-          new Set([...kernel.reservedCookies(ports), ...localPortsCookies(machine, ports)]),
+          new Set([
+            ...kernel.reservedCookies(ports),
+            ...localPortsCookies(machine, ports),
+            ...localnetCookies(machine, ports),
+          ]),
         ))
           step(() => releaseMappings(machine, kernel, cookie, stores[0]))
       for (const ifindex of new Set(filters?.map((filter) => filter.ifindex)))
@@ -161,7 +165,8 @@ function releaseMappings(
   cookie: string,
   store: TableSetting['store'] = { folders: [] },
 ): void {
-  releaseLocalnet(machine, kernel, cookie)
-  releaseLocalPorts(machine, kernel, cookie)
+  const lost = { whole: () => wholeTable({ machine, store }, kernel) }
+  releaseLocalnet(machine, kernel, cookie, lost)
+  releaseLocalPorts(machine, kernel, cookie, lost)
   kernel.forgetConnections(releaseWhole({ machine, store }, kernel, cookie))
 }

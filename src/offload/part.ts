@@ -26,7 +26,7 @@ export interface LookContext {
 }
 
 /** What a part plans from. The lock is held, and `port` has been read again since. */
-export interface AddContext extends LookContext {
+export interface AddContext extends LookContext, TableSetting {
   /** Of a VF with a representor: what other entries of the list have made for the attachment. */
   readonly others: readonly OffloadJournal[]
   /** The rates before the limits of attachments that have had the pod's device. */

@@ -1,12 +1,13 @@
 /** Removal of port mappings: by the record, and without one by cookie. */
 import { ipFamily } from '../lib/ip.ts'
+import { notice } from '../lib/notice.ts'
 import type { FilterPlaces } from './filters.ts'
 import { filterPriority, formerRouteTable, identityOf, rulePriority } from './identity.ts'
 import { releaseLocalPorts } from './local-ports.ts'
 import { releaseLocalnet } from './localnet.ts'
 import type { Removal, RemovalPart } from './part.ts'
 import type { OffloadJournal } from './record.ts'
-import { releaseWhole } from './whole-table.ts'
+import { releaseWhole, wholeTable } from './whole-table.ts'
 
 export const portsRemoval: RemovalPart = {
   recorded: ({ keys }) => keys.length > 0,
@@ -65,17 +66,32 @@ function removeFromPod({ machine, kernel, attachment, pod, journal, isWhole, ste
  * else gets the port while a filter for it may still be there: a port is released only when its filters are gone.
  */
 function removePorts(removal: Removal): void {
-  const { machine, kernel, attachment, journal, step, filtersGone } = removal
+  const { machine, kernel, attachment, journal, isWhole, step, filtersGone } = removal
   const { cookie } = identityOf(attachment, machine.sha256)
+  const ops = journal?.ops ?? []
+  // Whose table can't be made whole, releaseWhole() tells again: it keeps nobody from going.
+  const whole = () => {
+    try {
+      wholeTable(removal, kernel, cookie)
+    } catch (error) {
+      notice(`vf-offload: ${error instanceof Error ? error.message : String(error)}`)
+    }
+  }
+  const guarded = ops.flatMap((op) => (op.do === 'guard.add' ? op.ifindex : []))
+  // What was there before may be the operator's.
+  const kept = ops.flatMap((op) =>
+    op.do === 'localports.reserve' ? op.ports.filter((port) => !op.were.includes(port)) : [],
+  )
   // The guard against the wire goes with the reservation: never while the setting that it is for stands.
   const closed = step(() => {
-    releaseLocalnet(machine, kernel, cookie)
+    releaseLocalnet(machine, kernel, cookie, { interfaces: isWhole ? guarded : undefined, whole })
     return true
   })
   if (filtersGone && closed === true) {
     // By the table where the note is lost: before the reservation goes.
-    if (journal === undefined || !isOnHost(journal)) step(() => releaseLocalPorts(machine, kernel, cookie))
-    const [known] = journal?.ops.flatMap((op) => (op.do === 'ports.reserve' ? [op] : [])) ?? []
+    if (journal === undefined || !isOnHost(journal))
+      step(() => releaseLocalPorts(machine, kernel, cookie, { own: kept, whole }))
+    const [known] = ops.flatMap((op) => (op.do === 'ports.reserve' ? [op] : []))
     const freed = step(() => releaseWhole(removal, kernel, cookie, known))
     if (freed !== undefined) kernel.forgetConnections(freed)
   }

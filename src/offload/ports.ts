@@ -27,6 +27,7 @@ import type { Port } from './port.ts'
 import { isLoopback, localhost, servesLocalhost } from './port-rules.ts'
 import { portsRemoval } from './ports-removal.ts'
 import { refuseServed } from './services.ts'
+import { wholeTable } from './whole-table.ts'
 
 export const portsPart: Part = {
   ...portsRemoval,
@@ -81,7 +82,8 @@ function planned(
   ground: Ground,
   { cookie }: Identity,
 ): Planned {
-  const { machine, kernel, config, port } = context
+  const { machine, kernel, store, config, port } = context
+  const whole = () => wholeTable({ machine, store }, kernel)
   const [plan] = plans as [OffloadPlan]
   const earlier = policerOf(context)
   // Behind a veth the host's stack tells replies from requests.
@@ -102,7 +104,7 @@ function planned(
     apply: (transaction, shared) => {
       const limiter = shared.limiter ?? earlier
       const wanted = plans.map((one) => policed(one, limiter))
-      const kept = isSteered ? claimLocalPorts(machine, kernel, plan.keys, cookie) : []
+      const kept = isSteered ? claimLocalPorts(machine, kernel, plan.keys, cookie, { whole }) : []
       transaction.apply(kept)
       // Not before: from now on nothing more can be opened from these ports, so that one look is enough.
       const install = () => applyBest(transaction, config, wanted, ground, refuse)
@@ -192,7 +194,7 @@ function openLocalhost(
     const reason = whyUnguarded(error)
     if (reason === undefined) throw error
     if (config.localhost === undefined) {
-      releaseLocalnet(machine, kernel, cookie)
+      releaseLocalnet(machine, kernel, cookie, { interfaces: [], whole: () => undefined })
       return { holds: [], notes: [`no program at ${localhost} reaches the pod: ${reason}`] }
     }
     if (!(error instanceof PassedGuard)) throw error

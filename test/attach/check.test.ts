@@ -107,6 +107,7 @@ function podWith(
       openConnections: never,
       localPorts: never,
       steeredPorts: never,
+      loopbackPorts: never,
       hasIngress: never,
       dropEmptyClsact: never,
       isSwitchdev: never,

@@ -1,5 +1,5 @@
 import { beforeEach, expect, describe as group, test } from 'vitest'
-import { openedPorts, reservedCookies } from '../../src/kernel/host-elements.ts'
+import { loopbackPorts, openedPorts, reservedCookies } from '../../src/kernel/host-elements.ts'
 import { releasePorts, reservePorts } from '../../src/kernel/host-ports.ts'
 import type { Message, Request } from '../../src/netlink/message.ts'
 import { createElements } from '../../src/netlink/nf/rules.ts'
@@ -194,6 +194,17 @@ test('cookies of all who have something reserved, each once', () => {
   const found = (prefix: string) => reservedCookies(tables as unknown as NetlinkSocket, prefix)
   expect(found('766601').toSorted()).toEqual([mine, others])
   expect(found(others)).toEqual([others])
+})
+
+test('keys of 127.0.0.0/8 with the address that they lead to; no others', () => {
+  const bytes = (...all: number[]) => ({ NFTA_DATA_VALUE: Uint8Array.from(all) })
+  const local = (cookie: string): NftElement => ({
+    ...element(80, cookie),
+    NFTA_SET_ELEM_KEY: bytes(127, 0, 0, 1, 6, 0, 0, 0, 0, 80, 0, 0),
+    NFTA_SET_ELEM_DATA: bytes(10, 0, 0, 2, 0, 80, 0, 0),
+  })
+  tables.content.ports4 = [element(81), local(mine)]
+  expect(loopbackPorts(tables as unknown as NetlinkSocket)).toEqual([{ cookie: mine, toAddress: '10.0.0.2' }])
 })
 
 group('connections that were opened to ports', () => {

@@ -1,6 +1,7 @@
 import type { Mutation } from './mutation.ts'
 
 const guard = 'native/localhost-guard.test.ts'
+const lost = 'native/localhost-lost.test.ts'
 const outside = 'nothing from outside gets in'
 
 /** Mistakes in what keeps 127.0.0.0/8 of a node to itself while pods are served there. */
@@ -104,5 +105,55 @@ export const localhost: readonly Mutation[] = [
     now: 'keys.length > 0',
     test: ['offload/config.test.ts', 'restricts, so a mapping of its family is refused'],
     tier: 'quick',
+  },
+  {
+    id: 'offload-localhost-note-lost',
+    file: 'src/offload/localnet.ts',
+    mistake: 'Without its note an ADD takes the setting 1, which stands with our guard, for the operator’s.',
+    old: "      ? rebuilt(machine, kernel, ifindex, '0')\n",
+    now: '      ? rebuilt(machine, kernel, ifindex, now)\n',
+    test: [lost, 'leaves no interface open'],
+    tier: 'quick',
+    undo: true,
+  },
+  {
+    id: 'offload-localhost-users-lost',
+    file: 'src/offload/localnet.ts',
+    mistake: 'A DEL whose note was lost asks a flushed table who else needs the setting.',
+    old: '    lost.whole()\n',
+    now: '',
+    test: [lost, 'leaves no interface open'],
+    tier: 'quick',
+    undo: true,
+  },
+  {
+    id: 'offload-localhost-note-cleared',
+    file: 'src/offload/localnet.ts',
+    mistake: 'A note that says nothing is cleared while others need the setting.',
+    old: '  const isGuarded = link !== undefined && kernel.guardFacts(ifindex).guard\n',
+    now: '  const isGuarded = link === undefined && kernel.guardFacts(ifindex).guard\n',
+    test: ['offload/localnet.test.ts', 'those who stay keep setting and guard'],
+    tier: 'quick',
+    undo: true,
+  },
+  {
+    id: 'offload-localhost-read-only',
+    file: 'src/offload/shared-note.ts',
+    mistake: 'A DEL fails for good where notes can’t be written.',
+    old: '  } catch (error) {\n',
+    now: '  } catch (error) {\n    if (error !== undefined) throw error\n',
+    test: [lost, 'read-only keeps no pod from going'],
+    tier: 'quick',
+    undo: true,
+  },
+  {
+    id: 'offload-localhost-orphan',
+    file: 'src/offload/orphans.ts',
+    mistake: 'GC does not look for those of whom only a note about 127.0.0.1 tells.',
+    old: '            ...localnetCookies(machine, ports),\n',
+    now: '',
+    test: [lost, 'of which a note alone tells'],
+    tier: 'quick',
+    undo: true,
   },
 ]

@@ -148,7 +148,7 @@ describe('GC', () => {
       toAddress: '10.1.0.5',
       toPort: 80,
     } as const
-    claimLocalPorts(node, node.openKernel(), [key], cookie)
+    claimLocalPorts(node, node.openKernel(), [key], cookie, { whole: () => undefined })
     for (const port of [7000, 50_050]) node.localPorts.add(port)
     gc()
     gc(['lost'])

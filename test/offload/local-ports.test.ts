@@ -20,6 +20,8 @@ let boot: string
 let reserved: Set<number>
 /** The host's table. */
 let steered: SteeredPort[]
+/** What a flush has taken from it, and comes back when it is made whole. */
+let flushed: SteeredPort[]
 /** How many more changes the kernel makes before we are killed. */
 let changesLeft: number
 
@@ -39,17 +41,21 @@ const kernel = {
   },
 } as Partial<Kernel> as Kernel
 
+const whole = () => {
+  steered.push(...flushed.splice(0))
+}
 const keys = (ports: readonly number[], address = '10.1.0.1') =>
   ports.map((port): PortKey => ({ address, proto: 'tcp', port, toAddress: '10.1.0.5', toPort: 80 }))
-const plan = (cookie: string, ...ports: number[]) => claimLocalPorts(machine(), kernel, keys(ports), cookie)
+const plan = (cookie: string, ...ports: number[]) =>
+  claimLocalPorts(machine(), kernel, keys(ports), cookie, { whole })
 const claim = (cookie: string, ...ports: number[]) => {
   const ops = plan(cookie, ...ports)
   for (const op of ops) kernel.run(op)
   steered.push(...ports.map((port) => ({ cookie, port })))
   return ops
 }
-const release = (cookie: string) => {
-  releaseLocalPorts(machine(), kernel, cookie)
+const release = (cookie: string, own: readonly number[] = []) => {
+  releaseLocalPorts(machine(), kernel, cookie, { own, whole })
   steered = steered.filter((one) => one.cookie !== cookie)
 }
 const operator = (text: string) => {
@@ -63,6 +69,7 @@ beforeEach(() => {
   boot = 'boot-1'
   reserved = new Set()
   steered = []
+  flushed = []
   changesLeft = Number.POSITIVE_INFINITY
 })
 afterEach(() => rmSync(folder, { recursive: true }))
@@ -85,9 +92,10 @@ test('one port on two addresses is one', () => {
     kernel,
     [...keys([50_050]), ...keys([50_050], 'fd00::1'), ...keys([80], '127.0.0.1')],
     a,
+    { whole },
   )
   expect(ops).toEqual([{ do: 'localports.reserve', ports: [50_050], were: [] }])
-  expect(claimLocalPorts(machine(), kernel, keys([80], '127.0.0.1'), b)).toEqual([])
+  expect(claimLocalPorts(machine(), kernel, keys([80], '127.0.0.1'), b, { whole })).toEqual([])
 })
 
 test('an ADD that is taken back leaves the ports of the operator and of others', () => {
@@ -164,6 +172,25 @@ group('whoever is killed', () => {
 })
 
 group('without the note', () => {
+  test('and with a flushed table nobody’s ports become the operator’s, neither by an ADD nor by a DEL', () => {
+    operator('7000')
+    for (const first of ['ADD', 'DEL']) {
+      claim(a, 50_050)
+      claim(b, 50_051)
+      rmSync(`${folder}/${localPortsNote}`)
+      const isOwn = ({ cookie }: SteeredPort) => cookie === a
+      flushed = steered.filter((one) => first === 'ADD' || !isOwn(one))
+      steered = []
+      if (first === 'ADD') claim(c, 50_052)
+      // As DEL has it: the table is made whole for the others, the record tells of its own.
+      release(a, [50_050])
+      expect(now(), first).toBe(first === 'ADD' ? '7000,50051-50052' : '7000,50051')
+      release(c)
+      release(b)
+      expect(now(), first).toBe('7000')
+    }
+  })
+
   test('the host’s table tells who needs which ports', () => {
     operator('7000')
     claim(a, 50_050)
@@ -179,7 +206,7 @@ group('without the note', () => {
   test('of one that never had a port nothing is asked of the setting', () => {
     operator('7000')
     const strict = { ...kernel, localPorts: () => expect.fail('asked') } as Kernel
-    releaseLocalPorts(machine(), strict, a)
+    releaseLocalPorts(machine(), strict, a, { whole: () => expect.fail('made whole') })
     expect(localPortsCookies(machine(), '766601')).toEqual([])
   })
 

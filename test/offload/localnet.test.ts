@@ -1,12 +1,12 @@
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { LinkFacts } from '../../src/kernel/facts.ts'
-import type { Kernel } from '../../src/kernel/kernel.ts'
+import type { Kernel, LoopbackPort } from '../../src/kernel/kernel.ts'
 import type { Machine } from '../../src/kernel/machine.ts'
 import type { Rival } from '../../src/kernel/rivals.ts'
-import { claimLocalnet, PassedGuard, releaseLocalnet } from '../../src/offload/localnet.ts'
+import { claimLocalnet, localnetCookies, PassedGuard, releaseLocalnet } from '../../src/offload/localnet.ts'
 
 let folder: string
 let boot: string
@@ -16,9 +16,16 @@ let links: Map<string, { readonly ifindex: number; setting: string }>
 let guards: Set<number>
 let steps: string[]
 let rivals: Rival[]
+/** The host's table, and what a flush has taken from it. Who is served behind an interface has its name as address. */
+let table: LoopbackPort[]
+let flushed: LoopbackPort[]
 const machine = () => ({ sharedDir: folder, bootId: () => boot }) as Machine
 
 const nameIn = (key: string) => /^net\/ipv4\/conf\/(.+)\/route_localnet$/.exec(key)?.[1] ?? ''
+const linkBy = (name: string) => {
+  const found = links.get(name)
+  return found === undefined ? undefined : ({ name, ifindex: found.ifindex } as LinkFacts)
+}
 const kernel = {
   link: (_side, by) => {
     const found = [...links].find(([, { ifindex }]) => ifindex === by)
@@ -29,6 +36,8 @@ const kernel = {
     ...{ qdisc: guards.has(ifindex), guard: guards.has(ifindex), tcx: rivals.length > 0 },
   }),
   rivals: () => rivals,
+  loopbackPorts: () => table,
+  interfaceTo: (address) => linkBy(address),
   dropEmptyClsact: () => undefined,
   hasIngress: () => false,
   run: (op) => {
@@ -48,9 +57,16 @@ const kernel = {
 
 const claim = (cookie: string, name = 'pf0') => {
   const link = { name, ifindex: links.get(name)?.ifindex } as LinkFacts
+  table.push({ cookie, toAddress: name })
   for (const op of claimLocalnet(machine(), kernel, link, cookie).ops) kernel.run(op)
 }
-const release = (cookie: string) => releaseLocalnet(machine(), kernel, cookie)
+const release = (cookie: string, interfaces?: readonly number[]) =>
+  releaseLocalnet(machine(), kernel, cookie, {
+    interfaces,
+    whole: () => {
+      table.push(...flushed.splice(0))
+    },
+  })
 const setting = (name = 'pf0') => links.get(name)?.setting
 
 beforeEach(() => {
@@ -59,6 +75,8 @@ beforeEach(() => {
   guards = new Set()
   steps = []
   rivals = []
+  table = []
+  flushed = []
   links = new Map([
     ['pf0', { ifindex: 2, setting: '0' }],
     ['pf1', { ifindex: 3, setting: '0' }],
@@ -155,7 +173,65 @@ test('what an operator has set stays, before and meanwhile', () => {
 test('after a boot numbers are given anew: an old note says nothing', () => {
   claim('a')
   boot = 'boot-2'
+  guards.clear()
   release('b')
   expect(setting()).toBe('1')
   expect(readdirSync(folder)).toEqual([])
+})
+
+describe('a note that is gone or says nothing', () => {
+  const note = () => `${folder}/localnet-2`
+  const lose = [
+    ['gone', () => rmSync(note())],
+    ['rubbish', () => writeFileSync(note(), 'x')],
+    ['without what was there', () => writeFileSync(note(), 'boot-1\n')],
+    ['of something else', () => writeFileSync(note(), 'boot-1\nyes\na\n')],
+  ] as const
+
+  test.each(lose)('%s: the guard says that the setting was 0, also to an ADD', (_, loseIt) => {
+    claim('a')
+    loseIt()
+    claim('b')
+    release('a', [2])
+    expect([setting(), guards.size]).toEqual(['1', 1])
+    release('b', [2])
+    expect([setting(), guards.size, readdirSync(folder)]).toEqual(['0', 0, []])
+  })
+
+  test.each(lose)('%s: those who stay keep setting and guard, also behind a flushed table', (_, loseIt) => {
+    claim('a')
+    claim('b')
+    claim('c', 'pf1')
+    loseIt()
+    flushed = table.splice(0)
+    release('a', [2])
+    expect([setting(), guards.size]).toEqual(['1', 2])
+    table = table.filter(({ cookie }) => cookie !== 'a')
+    release('b', [2])
+    expect([setting(), setting('pf1'), guards]).toEqual(['0', '1', new Set([3])])
+    release('c')
+    expect([setting('pf1'), guards.size, readdirSync(folder)]).toEqual(['0', 0, []])
+  })
+
+  test('without a record the table tells of which interface it was', () => {
+    claim('a')
+    rmSync(note())
+    release('a')
+    expect([setting(), guards.size]).toEqual(['0', 0])
+  })
+
+  test('what an operator has set stays, where no guard of ours has been', () => {
+    links.set('pf0', { ifindex: 2, setting: '1' })
+    writeFileSync(note(), 'x')
+    claim('a')
+    release('a')
+    expect([setting(), guards.size]).toEqual(['1', 0])
+  })
+})
+
+test('the cookies of a network are those with its prefix, of every interface once', () => {
+  claim('76aa')
+  claim('76aa', 'pf1')
+  claim('77bb', 'pf1')
+  expect(localnetCookies(machine(), '76')).toEqual(['76aa'])
 })

@@ -75,6 +75,7 @@ export class Node implements Machine {
         foreignNat: () => nobody,
         openConnections: never,
         steeredPorts: () => [],
+        loopbackPorts: () => [],
         programWith: never,
         interfaceTo: () => undefined,
         verify: never,

@@ -73,7 +73,7 @@ function around(
     },
   } as unknown as Kernel
   const context: AddContext = {
-    ...{ machine, kernel, request, config: readOffloadConfig(request), port, others },
+    ...{ machine, kernel, store: { folders: [] }, request, config: readOffloadConfig(request), port, others },
     ratesBefore: ({ vf }) => ({ vf: vf?.rate, port: undefined }),
     attachment: { network: 'net', containerID: 'container', ifname: 'net1' },
   }
@@ -144,6 +144,27 @@ group('a limit in the NIC that another entry has made', () => {
       ),
     })
   })
+})
+
+test('without a note the host’s table is made whole before it is asked whose ports are kept', () => {
+  const steps: string[] = []
+  const { kernel, context } = around([], {}, (op) => steps.push(op.do))
+  const looking = {
+    ...kernel,
+    portTable: () => ({ handle: 7n, use: 9 }),
+    completeTable: () => {
+      steps.push('whole')
+      return { table: undefined, restored: [], refused: [] }
+    },
+    steeredPorts: () => {
+      steps.push('whose')
+      return []
+    },
+  } as Kernel
+  rmSync(context.machine.sharedDir, { recursive: true, force: true })
+  const planned = portsPart.look({ ...context, kernel: looking })?.plan({ ...context, kernel: looking })
+  planned?.apply(new Transaction(looking), { ...alone })
+  expect(steps.slice(0, 3)).toEqual(['whole', 'whose', 'localports.reserve'])
 })
 
 group('what is open from a port', () => {
