@@ -45,12 +45,19 @@ export function releaseClsact(machine: Machine, kernel: Kernel, ifindex: number)
     forgivingNote(notePath(machine, ifindex)).clear()
 }
 
-/** Clears notes about interfaces that are gone: nobody asks for those any more when a record was lost. */
+/**
+ * Clears notes about interfaces that are gone, or whose qdisc is: nobody asks for those any more when a record was lost, or when
+ * a DEL could not write.
+ */
 export function forgetClsact(machine: Machine, kernel: Kernel): void {
   const notes = notesIn(machine.sharedDir, clsactPrefix)
   if (notes.length === 0) return
-  const there = new Set(kernel.links('host').map(({ ifindex }) => `${clsactPrefix}${ifindex}`))
-  for (const name of notes) if (!there.has(name)) forgivingNote(`${machine.sharedDir}/${name}`).clear()
+  const there = new Map(kernel.links('host').map(({ ifindex }) => [`${clsactPrefix}${ifindex}`, ifindex]))
+  for (const name of notes) {
+    const ifindex = there.get(name)
+    if (ifindex === undefined) forgivingNote(`${machine.sharedDir}/${name}`).clear()
+    else releaseClsact(machine, kernel, ifindex)
+  }
 }
 
 /** How the names of its notes begin. */

@@ -83,7 +83,7 @@ function planned(
   { cookie }: Identity,
 ): Planned {
   const { machine, kernel, store, config, port } = context
-  const whole = () => wholeTable({ machine, store }, kernel)
+  const whole = () => wholeTable({ machine, store }, kernel, cookie)
   const [plan] = plans as [OffloadPlan]
   const earlier = policerOf(context)
   // Behind a veth the host's stack tells replies from requests.

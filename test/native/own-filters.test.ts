@@ -27,7 +27,7 @@ test('clsact goes with the last filter, and never with one of somebody else', as
     [apply({ do: 'clsact.add', ...link }), apply({ do: 'clsact.add', ...link })],
     { on },
   )
-  expect(twice).toEqual([{}])
+  expect(twice).toEqual([{ existed: true }])
   await vm.must(
     `tc -n ${on} filter add dev d2 egress protocol ip prio 1 u32 match ip protocol 6 0xff flowid 1:1`,
   )
