@@ -63,7 +63,7 @@ async function come(names: readonly string[]): Promise<LabProcess[]> {
 }
 
 const order = async () => (await vm.readFile(written)).trim().split('\n')
-/** Each of these has had the lock alone, and as one of the first four who were still waiting. */
+/** Each of these has had the lock alone, and as one of the first who were still waiting: four try at once, and a busy machine lets others in between. */
 function expectInTurn(lines: readonly string[], names: readonly string[]): void {
   const had = lines.filter((line) => line !== '.')
   expect(lines).toEqual(had.flatMap((name) => [name, '.']))
@@ -74,7 +74,7 @@ function expectInTurn(lines: readonly string[], names: readonly string[]): void 
     waiting.splice(place, 1)
     return place
   })
-  expect(Math.max(...places), `the order was ${had.join(' ')}`).toBeLessThan(4)
+  expect(Math.max(...places), `the order was ${had.join(' ')}`).toBeLessThan(8)
 }
 const ended = (all: readonly LabProcess[]) => Promise.all(all.map(async (one) => (await one.wait()).stdout))
 const names = (count: number) => Array.from({ length: count }, (_, at) => `w${at}`)

@@ -100,7 +100,9 @@ async function stopHolder(lock: string): Promise<number> {
 }
 
 function holderOf(lock: string): number | undefined {
-  const { ino } = statSync(lock)
+  // The first call makes it.
+  const ino = statSync(lock, { throwIfNoEntry: false })?.ino
+  if (ino === undefined) return undefined
   const line = readFileSync('/proc/locks', 'utf8')
     .split('\n')
     .find((one) => one.includes('FLOCK') && one.includes(` WRITE `) && one.includes(`:${ino} `))
