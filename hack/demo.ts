@@ -13,6 +13,7 @@ import {
   CLIENT_B,
   deletePod,
   HOST,
+  linkIsReady,
   loadIgb,
   newPod,
   ROUTER,
@@ -89,7 +90,7 @@ async function showcase(lab: Lab, topology: Topology): Promise<void> {
   step(`VF ${vf.index} (${vf.pci}) as the kernel reports it`)
   console.log(indent(await lab.must(`ip link show dev ${topology.pf} | grep 'vf ${vf.index} '`)))
   // A VF's link comes up some time after the interface.
-  await lab.must('until ip -n demo-pod -br link show dev net1 | grep -q LOWER_UP; do sleep 0.05; done')
+  await linkIsReady(lab, 'demo-pod')
   console.log(indent(await lab.must('ip -n demo-pod -br address show dev net1')))
 
   step('HTTP from both clients, to the mapped port and to the pod itself')

@@ -1,5 +1,6 @@
 /** The way back from any state to the one in the journal: what DEL, GC and a failed ADD do. Pure. */
 import type { LinkFacts } from '../kernel/facts.ts'
+import { noMac } from '../lib/mac.ts'
 import { pick } from '../lib/pick.ts'
 import type { LinkAttributes, Op, VfAttributes } from '../ops/op.ts'
 import type { AttachJournal, Original } from './record.ts'
@@ -118,9 +119,6 @@ export function spareNames(device: AttachJournal['device']): readonly string[] {
   const name = spareName(device)
   return [name, ...[1, 2, 3, 4, 5, 6, 7, 8, 9].map((number) => `${name.slice(0, 13)}-${number}`)]
 }
-
-/** What a PF reports for a VF without an administrative MAC. */
-export const noMac = '00:00:00:00:00:00'
 
 function planLinkRestore(
   original: NonNullable<Original['link']>,

@@ -1,6 +1,7 @@
 import type { Request } from '../cni/request.ts'
 import type { Interface, Result } from '../cni/result.ts'
 import type { LinkFacts } from '../kernel/facts.ts'
+import { noMac } from '../lib/mac.ts'
 import type { AttachConfig } from './config.ts'
 import type { AttachFacts } from './facts.ts'
 
@@ -17,7 +18,7 @@ export function resultOf(
   ipam: Result | undefined,
 ): Result {
   const { device, vf } = facts
-  const adminMac = config.mac ?? (vf?.attributes.mac === '00:00:00:00:00:00' ? undefined : vf?.attributes.mac)
+  const adminMac = config.mac ?? (vf?.attributes.mac === noMac ? undefined : vf?.attributes.mac)
   const mac = link === undefined ? adminMac : link.mac
   const mtu = link === undefined ? vf?.pfMtu : link.mtu
   const container: Interface = {

@@ -37,9 +37,12 @@ export function isMulticast(mac: Mac): boolean {
   return (hexDigit(mac.charCodeAt(1)) & 1) === 1
 }
 
-/** True for 00:00:00:00:00:00, by which drivers say that an administrator has set no address. */
+/** What drivers say where an administrator has set no address, as a PF does for such a VF. */
+export const noMac = '00:00:00:00:00:00'
+
+/** True for {@link noMac}. */
 export function isZero(mac: Mac): boolean {
-  return mac === '00:00:00:00:00:00'
+  return mac === noMac
 }
 
 /** bytes[at, end) as two lower-case hexadecimal digits each, with colons. */
