@@ -3,6 +3,7 @@ import { failure } from '../cni/failure.ts'
 import { type IsListed, listedBy } from '../cni/listed.ts'
 import type { Request } from '../cni/request.ts'
 import type { Machine } from '../kernel/machine.ts'
+import { notice } from '../lib/notice.ts'
 import { isAlive } from '../ops/owner-netns.ts'
 import { type PluginRecord, RecordError } from '../ops/record.ts'
 import type { RecordName, RecordStore } from '../ops/record-store.ts'
@@ -12,6 +13,7 @@ import { restoreAttachment } from './restore.ts'
 import { withPatience } from './setting.ts'
 import { awaitIpam } from './spawn.ts'
 import { holderWords, holdingOfRecord } from './userspace.ts'
+import { collectInTime, gcMilliseconds, OutOfTime } from './wait-budget.ts'
 
 /** Runs an action under the locks of a device. */
 export type Locked = (machine: Machine, subject: string, action: () => void) => void
@@ -20,7 +22,8 @@ export type Locked = (machine: Machine, subject: string, action: () => void) => 
  * Restores devices of this network whose attachment is not valid any more. A namespace that lives keeps its device, and so does a
  * program in user space that has it open:
  * without a list nothing alive is touched, and an attachment that is missing from the list but alive is reported
- * instead of being taken from a running pod, unless `gcLive` is set. Goes on after an error; returns all of them.
+ * instead of being taken from a running pod, unless `gcLive` is set. Goes on after an error; returns all of them. What is still waited
+ * for when the time of one GC is over is told, and left to the next one: it is no error.
  */
 export function collectGarbage(
   machine: Machine,
@@ -35,12 +38,13 @@ export function collectGarbage(
     try {
       action()
     } catch (error) {
+      if (error instanceof OutOfTime) throw error
       errors.push(failure(error))
     }
   }
-  for (const name of store.list()) {
+  const collect = (timed: Machine, name: RecordName) => {
     // One device whose lock is held must not use up the time of the next.
-    const patient = withPatience(machine)
+    const patient = withPatience(timed)
     attempt(() => {
       try {
         collectOne(patient, store, { request, isListed, gcLive }, name, locked)
@@ -50,6 +54,11 @@ export function collectGarbage(
         passOver(patient, store, name, error, isListed(name) === true, locked)
       }
     })
+  }
+  const left = collectInTime(machine, store.list(), collect).map(({ subject }) => `"${subject}"`)
+  if (left.length > 0) {
+    const why = `${gcMilliseconds / 1000} s were waited for devices that no namespace here has`
+    notice(`vf-attach: ${why}; the next GC goes on with ${left.join(', ')}`)
   }
   return errors
 }

@@ -51,7 +51,7 @@ function add(node: Machine, request: Request): Result {
     const setting: AttachSetting = { machine, kernel, pod, store: records(config.stateDir) }
     const result = withoutLeftovers(setting, config.stateDir, () => {
       if (config.pf !== undefined) return addFreeVf(setting, request, config, config.pf)
-      const select = () => selectDevice(kernel, setting.store, config.selectors)
+      const select = () => selectDevice(setting, config.selectors)
       const [first] = config.selectors
       // A PCI address is its own name: then the device is looked at only once, under the lock.
       const isNamed = first?.by === 'pci' && config.selectors.every(({ by }) => by === 'pci')
