@@ -4,7 +4,7 @@
 import { createHash } from 'node:crypto'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import type { CniResult, Runtime } from '../../hack/lab/cni-runtime.ts'
-import type { Lab } from '../../hack/lab/lab.ts'
+import type { ExecResult, Lab } from '../../hack/lab/lab.ts'
 import { identityOf } from '../../src/offload/identity.ts'
 import {
   attachToBridge,
@@ -20,7 +20,7 @@ import {
 } from '../support/bridge-bed.ts'
 import { ask, drive } from '../support/driver.ts'
 import { lab as sharedLab } from '../support/lab.ts'
-import { errorOf, json, silently, testRuntime } from '../support/plugins.ts'
+import { type ErrorObject, errorOf, json, silently, testRuntime } from '../support/plugins.ts'
 import { RatePod, SMALL_TO_POD, shapersOf } from '../support/rate-veth.ts'
 import { deletePod, newPod } from '../support/topology.ts'
 
@@ -142,7 +142,7 @@ END`)
     const { peer } = await ends(hostile)
     await lab.must(hide)
     try {
-      expect(errorOf(await gc())).toMatchObject({ code: 103, msg: expect.stringContaining('gcLive') })
+      expect(await failed(gc())).toMatchObject({ code: 103, msg: expect.stringContaining('gcLive') })
       expect(await reserved()).toBe(true)
     } finally {
       await lab.must(show)
@@ -178,7 +178,7 @@ END`)
     await silently(check())
     for (const line of change.split('\n')) await lab.must(`ip -n ${hostile} ${line}`)
     try {
-      expect(errorOf(await check())).toMatchObject({ code: 104, msg: expect.stringContaining(words) })
+      expect(await failed(check())).toMatchObject({ code: 104, msg: expect.stringContaining(words) })
     } finally {
       await lab.must(`ip -n ${hostile} link show dev eth0 >&2 || ip -n ${hostile} link set hidden name eth0
         ip -n ${hostile} link set eth0 address ${String(before?.address)}`)
@@ -200,7 +200,7 @@ END`)
     try {
       await again()
       await lab.must(`ip -n ${hostile} link set far up`)
-      expect(errorOf(await check())).toMatchObject({
+      expect(await failed(check())).toMatchObject({
         code: 104,
         msg: expect.stringContaining('the other end of "eth0" is not on the host, it was interface'),
       })
@@ -284,4 +284,11 @@ link set eth0 promisc off txqueuelen 1000`)
 async function silentResult(call: ReturnType<typeof tryOffload>): Promise<void> {
   const { code, stdout, stderr } = await call
   expect(code, stdout + stderr).toBe(0)
+}
+
+/** What a call that must fail has said. */
+async function failed(call: Promise<ExecResult>): Promise<ErrorObject> {
+  const result = await call
+  expect([result.code, result.stdout]).not.toEqual([0, ''])
+  return errorOf(result)
 }
