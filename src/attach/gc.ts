@@ -13,10 +13,10 @@ import { restoreAttachment } from './restore.ts'
 import { withPatience } from './setting.ts'
 import { awaitIpam } from './spawn.ts'
 import { holderWords, holdingOfRecord } from './userspace.ts'
-import { collectInTime, gcMilliseconds, OutOfTime } from './wait-budget.ts'
+import { collectInTime, gcMilliseconds, OutOfTime, type Waits } from './wait-budget.ts'
 
-/** Runs an action under the locks of a device. */
-export type Locked = (machine: Machine, subject: string, action: () => void) => void
+/** Runs an action under the locks of a device, each of which it waits for at most so long. */
+export type Locked = (machine: Machine, subject: string, action: () => void, milliseconds?: number) => void
 
 /**
  * Restores devices of this network whose attachment is not valid any more. A namespace that lives keeps its device, and so does a
@@ -42,23 +42,24 @@ export function collectGarbage(
       errors.push(failure(error))
     }
   }
-  const collect = (timed: Machine, name: RecordName) => {
-    // One device whose lock is held must not use up the time of the next.
-    const patient = withPatience(timed)
+  const collect = (waits: Waits, name: RecordName) => {
+    const patient = withPatience(waits.machine)
+    const soon: Locked = (on, subject, action) =>
+      waits.locking((milliseconds) => locked(on, subject, action, milliseconds))
     attempt(() => {
       try {
-        collectOne(patient, store, { request, isListed, gcLive }, name, locked)
+        collectOne(patient, store, { request, isListed, gcLive }, name, soon)
       } catch (error) {
         if (!(error instanceof RecordError)) throw error
         // Whose network it is can't be known.
-        passOver(patient, store, name, error, isListed(name) === true, locked)
+        passOver(patient, store, name, error, isListed(name) === true, soon)
       }
     })
   }
   const left = collectInTime(machine, store.list(), collect).map(({ subject }) => `"${subject}"`)
   if (left.length > 0) {
-    const why = `${gcMilliseconds / 1000} s were waited for devices that no namespace here has`
-    notice(`vf-attach: ${why}; the next GC goes on with ${left.join(', ')}`)
+    const why = `the ${gcMilliseconds / 1000} s are over for devices that are locked, or in no namespace to be seen`
+    notice(`vf-attach: ${why}: the next GC goes on with ${left.join(', ')}`)
   }
   return errors
 }

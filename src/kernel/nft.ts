@@ -43,8 +43,8 @@ export function loadTable(nft: RunNft, text: string): void {
   const result = nft(['-f', '-'], text)
   if (result.status === 0) return
   const error = new NftError('nft -f', result)
-  // To a program that has all rights, nf_tables says that of a table that has another owner, and of nothing else.
-  if (error.code === 'EPERM')
+  // nf_tables says that of a table that has an owner, to everybody else.
+  if (error.code === 'EPERM' && error.message.includes('process rule'))
     error.message += '; a program there may own the table of that name (flags owner)'
   throw error
 }
