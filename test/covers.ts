@@ -27,12 +27,14 @@ export const covers: Readonly<Record<string, readonly string[]>> = {
   'attach/salvage': ['native/attach-records'],
   'attach/select': ['native/attach-select', 'lab/attach-select'],
   'attach/spawn': ['native/attach-ipam', 'conformance/ipam'],
+  'attach/taken-names': ['native/attach-names', 'native/attach-select'],
   'cni/open-pod': ['conformance/protocol', 'native/attach'],
   'cni/ready': ['native/attach-status'],
   'cni/spawn': ['conformance/ipam'],
   'cni/version': ['cni/result', 'cni/dispatch'],
   'ctl/main': ['conformance/vfctl'],
   'ctl/show': ['ctl/show-text', 'conformance/vfctl'],
+  'kernel/at-most': ['kernel/addressing'],
   'kernel/carried': ['native/attach-carried'],
   'kernel/carried-neighbours': ['native/attach-carried'],
   'kernel/carried-port': ['native/attach-carried'],
@@ -116,6 +118,7 @@ export const covers: Readonly<Record<string, readonly string[]>> = {
   'netlink/rtnl/const': ['netlink/rtnl/addr-route'],
   'netlink/rtnl/neigh': ['netlink/rtnl/rule-neigh', 'native/netlink'],
   'netlink/rtnl/nexthop': ['native/attach-carried'],
+  'netlink/rtnl/nsid': ['native/hostile-bounds', 'netlink/uapi'],
   'netlink/rtnl/route': ['netlink/rtnl/addr-route', 'native/netlink-routes'],
   'netlink/rtnl/rule': ['netlink/rtnl/rule-neigh', 'native/netlink-routes'],
   'netlink/struct': ['netlink/attrs'],
@@ -178,6 +181,8 @@ export const covers: Readonly<Record<string, readonly string[]>> = {
   'sys/stdio-wait': ['conformance/stdio'],
   'sys/queue': ['native/lock-line'],
   'sys/sleep': ['native/attach-races'],
+  'kernel/veth-peer': ['native/hostile-bounds'],
+  'offload/veth-check': ['native/hostile-bounds'],
 }
 
 /** Paths of the tests that cover a source file, from the top; undefined when `path` is no file of src or device-plugin. */

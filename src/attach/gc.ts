@@ -3,6 +3,7 @@ import { failure } from '../cni/failure.ts'
 import { type IsListed, listedBy } from '../cni/listed.ts'
 import type { Request } from '../cni/request.ts'
 import type { Machine } from '../kernel/machine.ts'
+import { notice } from '../lib/notice.ts'
 import { isAlive } from '../ops/owner-netns.ts'
 import { type PluginRecord, RecordError } from '../ops/record.ts'
 import type { RecordName, RecordStore } from '../ops/record-store.ts'
@@ -12,15 +13,17 @@ import { restoreAttachment } from './restore.ts'
 import { withPatience } from './setting.ts'
 import { awaitIpam } from './spawn.ts'
 import { holderWords, holdingOfRecord } from './userspace.ts'
+import { collectInTime, gcMilliseconds, OutOfTime, type Waits } from './wait-budget.ts'
 
-/** Runs an action under the locks of a device. */
-export type Locked = (machine: Machine, subject: string, action: () => void) => void
+/** Runs an action under the locks of a device, each of which it waits for at most so long. */
+export type Locked = (machine: Machine, subject: string, action: () => void, milliseconds?: number) => void
 
 /**
  * Restores devices of this network whose attachment is not valid any more. A namespace that lives keeps its device, and so does a
  * program in user space that has it open:
  * without a list nothing alive is touched, and an attachment that is missing from the list but alive is reported
- * instead of being taken from a running pod, unless `gcLive` is set. Goes on after an error; returns all of them.
+ * instead of being taken from a running pod, unless `gcLive` is set. Goes on after an error; returns all of them. What is still waited
+ * for when the time of one GC is over is told, and left to the next one: it is no error.
  */
 export function collectGarbage(
   machine: Machine,
@@ -35,21 +38,28 @@ export function collectGarbage(
     try {
       action()
     } catch (error) {
+      if (error instanceof OutOfTime) throw error
       errors.push(failure(error))
     }
   }
-  for (const name of store.list()) {
-    // One device whose lock is held must not use up the time of the next.
-    const patient = withPatience(machine)
+  const collect = (waits: Waits, name: RecordName) => {
+    const patient = withPatience(waits.machine)
+    const soon: Locked = (on, subject, action) =>
+      waits.locking((milliseconds) => locked(on, subject, action, milliseconds))
     attempt(() => {
       try {
-        collectOne(patient, store, { request, isListed, gcLive }, name, locked)
+        collectOne(patient, store, { request, isListed, gcLive }, name, soon)
       } catch (error) {
         if (!(error instanceof RecordError)) throw error
         // Whose network it is can't be known.
-        passOver(patient, store, name, error, isListed(name) === true, locked)
+        passOver(patient, store, name, error, isListed(name) === true, soon)
       }
     })
+  }
+  const left = collectInTime(machine, store.list(), collect).map(({ subject }) => `"${subject}"`)
+  if (left.length > 0) {
+    const why = `the ${gcMilliseconds / 1000} s are over for devices that are locked, or in no namespace to be seen`
+    notice(`vf-attach: ${why}: the next GC goes on with ${left.join(', ')}`)
   }
   return errors
 }

@@ -18,7 +18,7 @@ import { readAttachConfig, readStatusConfig, readTeardownConfig, readWanted } fr
 import { clearDebris, clearDebrisWhenDue } from './debris.ts'
 import { restoreForeign } from './foreign/restore.ts'
 import { addFreeVf } from './free-vf.ts'
-import { collectGarbage } from './gc.ts'
+import { collectGarbage, type Locked } from './gc.ts'
 import { withoutLeftovers } from './ownership.ts'
 import { records } from './records.ts'
 import { restoreAttachment } from './restore.ts'
@@ -51,7 +51,7 @@ function add(node: Machine, request: Request): Result {
     const setting: AttachSetting = { machine, kernel, pod, store: records(config.stateDir) }
     const result = withoutLeftovers(setting, config.stateDir, () => {
       if (config.pf !== undefined) return addFreeVf(setting, request, config, config.pf)
-      const select = () => selectDevice(kernel, setting.store, config.selectors)
+      const select = () => selectDevice(setting, config.selectors)
       const [first] = config.selectors
       // A PCI address is its own name: then the device is looked at only once, under the lock.
       const isNamed = first?.by === 'pci' && config.selectors.every(({ by }) => by === 'pci')
@@ -115,8 +115,8 @@ function check(machine: Machine, request: Request): void {
 
 function gc(machine: Machine, request: Request): void {
   const { hasIpam, stateDir, gcLive } = readTeardownConfig(request)
-  const locked = (patient: Machine, subject: string, action: () => void) =>
-    withDeviceLock(patient, stateDir, subject, action)
+  const locked: Locked = (patient, subject, action, milliseconds) =>
+    withDeviceLock(patient, stateDir, subject, action, milliseconds)
   const errors = collectGarbage(machine, records(stateDir), request, gcLive, locked)
   try {
     clearDebris(machine, stateDir)

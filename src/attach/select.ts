@@ -5,6 +5,7 @@
 import { CniError, code } from '../cni/error.ts'
 import type { LinkFacts } from '../kernel/facts.ts'
 import type { Kernel } from '../kernel/kernel.ts'
+import type { Machine } from '../kernel/machine.ts'
 import { type PciAddress, parsePciAddress } from '../lib/pci-address.ts'
 import { deviceBehind } from '../nic/netdev.ts'
 import {
@@ -18,6 +19,7 @@ import {
 import type { RecordStore } from '../ops/record-store.ts'
 import type { Selector } from './config.ts'
 import type { AttachJournal } from './record.ts'
+import { refuseTakenName } from './taken-names.ts'
 
 /** A device that can be attached. */
 export interface Device {
@@ -30,16 +32,20 @@ export interface Device {
   readonly netdevs: readonly string[]
 }
 
+/** Where a device is looked for. */
+interface Place {
+  /** Absent for a look after which nothing is taken: then a name may be another device's. */
+  readonly machine?: Machine
+  readonly kernel: Kernel
+  readonly store: RecordStore<AttachJournal>
+}
+
 /**
  * The device that all selectors mean.
- * @throws CniError 7 when there is none, several, or the selectors disagree
+ * @throws CniError 7 when there is none, several, or the selectors disagree; 11 where the name is that of a device that a pod has
  */
-export function selectDevice(
-  kernel: Kernel,
-  store: RecordStore<AttachJournal>,
-  selectors: readonly Selector[],
-): Device {
-  const devices = selectors.map((selector) => resolve(kernel, store, selector))
+export function selectDevice(place: Place, selectors: readonly Selector[]): Device {
+  const devices = selectors.map((selector) => resolve(place, selector))
   const [device] = devices
   if (device === undefined) throw new RangeError('Cannot select a device without a selector')
   if (devices.some(({ id }) => id !== device.id)) {
@@ -80,7 +86,7 @@ export function pciDevice(address: PciAddress, key = 'deviceID'): Device {
   return { id: address, pci, parents: pci.parents, netdevs: pci.netdevs }
 }
 
-function resolve(kernel: Kernel, store: RecordStore<AttachJournal>, selector: Selector): Device {
+function resolve({ machine, kernel, store }: Place, selector: Selector): Device {
   switch (selector.by) {
     case 'pci':
       return pciDevice(selector.address, selector.key)
@@ -88,7 +94,12 @@ function resolve(kernel: Kernel, store: RecordStore<AttachJournal>, selector: Se
       return auxiliaryDevice(selector.name, selector.key)
     case 'name': {
       const link = kernel.link('host', selector.name)
-      if (link !== undefined) return deviceOf(link)
+      if (link !== undefined) {
+        const device = deviceOf(link)
+        if (machine !== undefined)
+          refuseTakenName(machine, store, selector.key, selector.name, { id: device.id, link: link.name })
+        return device
+      }
       return attached(store, selector, ({ original }) =>
         [original.link?.name, ...(original.link?.altnames ?? [])].includes(selector.name),
       )

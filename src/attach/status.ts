@@ -39,7 +39,7 @@ function pfOf(
     const [vf] = vfsBelow(kernel, pf)
     return vf === undefined ? undefined : readPciFunction(vf)?.vf?.pf
   }
-  return selectors.length === 0 ? undefined : selectDevice(kernel, store, selectors).pci?.vf?.pf
+  return selectors.length === 0 ? undefined : selectDevice({ kernel, store }, selectors).pci?.vf?.pf
 }
 
 function noteLink(kernel: Kernel, pf: PciAddress): void {

@@ -1,5 +1,6 @@
 /** Addresses, routes and policy rules: operations on them and what the kernel has. */
 import { ipFamily, ipFromBytes, ipToBytes, parseCidr, parseIp } from '../lib/ip.ts'
+import type { Message } from '../netlink/message.ts'
 import {
   type Addr,
   type AddrRequest,
@@ -26,6 +27,8 @@ import {
 } from '../netlink/rtnl/route.ts'
 import { NetlinkError, type NetlinkSocket } from '../netlink/socket.ts'
 import type { Outcome, RouteSpec } from '../ops/op.ts'
+import { atMost } from './at-most.ts'
+import type { OpenSocket } from './clsact.ts'
 import type { AddressFacts, LinkFacts, RouteFacts } from './facts.ts'
 import { findLink } from './links.ts'
 
@@ -173,7 +176,58 @@ export function settledAddresses(
 
 /** Unicast routes of every table and family. */
 export function allRoutes(socket: NetlinkSocket): RouteFacts[] {
-  return socket.dump(dumpRoutes()).flatMap((message) => {
+  return unicastIn(socket.dump(dumpRoutes()))
+}
+
+/**
+ * Unicast routes of one table, of both families; none where nobody has made it.
+ * @throws NetlinkError EOVERFLOW as atMost()
+ */
+export function routesOfTable(open: OpenSocket, table: number): RouteFacts[] {
+  return [AF.AF_INET, AF.AF_INET6].flatMap((rtm_family) => {
+    try {
+      const found = unicastIn(
+        atMost(open, dumpRoutes({ rtm_family, RTA_TABLE: table }), `routes in table ${table}`),
+      )
+      // A kernel without IPv6, or without strict checking, answers with what it has.
+      return found.filter((route) => route.table === table && isOf(route, rtm_family))
+    } catch (error) {
+      if (error instanceof NetlinkError && error.code === 'ENOENT') return []
+      throw error
+    }
+  })
+}
+
+/**
+ * True when the main table has a default route of a family by this interface. The kernel shows it before all others, of which there
+ * can be any number: one datagram is read.
+ */
+export function hasDefaultRoute(open: OpenSocket, family: 4 | 6, ifindex: number): boolean {
+  const rtm_family = family === 4 ? AF.AF_INET : AF.AF_INET6
+  const socket = open()
+  try {
+    const request = dumpRoutes({ rtm_family, RTA_TABLE: RT_TABLE.RT_TABLE_MAIN, RTA_OIF: ifindex })
+    return socket
+      .first(request, 1)
+      .found.map(decodeRoute)
+      .some((route) => {
+        const isDefault = route.rtm_dst_len === 0 && route.rtm_type === RTN.RTN_UNICAST
+        return isDefault && route.rtm_family === rtm_family && (route.RTA_OIF ?? ifindex) === ifindex
+      })
+  } catch (error) {
+    if (error instanceof NetlinkError && error.code === 'ENOENT') return false
+    throw error
+  } finally {
+    socket.close()
+  }
+}
+
+function isOf({ dst }: RouteFacts, family: number): boolean {
+  return dst.includes(':') === (family === AF.AF_INET6)
+}
+
+function unicastIn(messages: readonly Message[]): RouteFacts[] {
+  return messages.flatMap((message) => {
     const found = decodeRoute(message)
     if (found.rtm_type !== RTN.RTN_UNICAST) return []
     const { RTAX_MTU: mtu, RTAX_ADVMSS: advmss } = found.RTA_METRICS ?? {}

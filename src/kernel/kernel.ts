@@ -191,6 +191,8 @@ export interface Difference {
 export interface Kernel extends Runner {
   /** The interface with this number, name or altname; undefined when there is none. `vfs` asks for the VFs below it. */
   link(side: Side, by: number | string, options?: { readonly vfs?: boolean }): LinkFacts | undefined
+  /** The host's end of a veth pair whose other end is `link` of the pod; undefined where it has none that is on the host. */
+  peer(link: LinkFacts): LinkFacts | undefined
   /** All interfaces of a side. */
   links(side: Side): readonly LinkFacts[]
   /** Addresses on the interface with `ifindex`, or on all. */
@@ -205,9 +207,11 @@ export interface Kernel extends Runner {
   settingOps(link: LinkFacts, was: LinkSettings): readonly Op[]
   /** VLANs of the bridge port with `ifindex`, by VID; none when it is no port of a bridge. */
   bridgeVlans(side: Side, ifindex: number): readonly BridgeVlan[]
-  /** Unicast routes of both families in every table. */
-  routes(side: Side): readonly RouteFacts[]
-  /** Policy rules of a family that go by the source address alone. */
+  /** Unicast routes of both families in every table; in `table` alone, where it is given, or EOVERFLOW if there are too many to read. */
+  routes(side: Side, table?: number): readonly RouteFacts[]
+  /** True when the main table has a default route of a family by this interface. */
+  hasDefaultRoute(side: Side, family: 4 | 6, ifindex: number): boolean
+  /** Policy rules of a family that go by the source address alone, or EOVERFLOW if there are too many to read. */
   sourceRules(side: Side, family: 4 | 6): readonly SourceRuleFacts[]
   /** Rate limits. */
   rates(): RateKernel
@@ -227,9 +231,9 @@ export interface Kernel extends Runner {
   removeFilters(filters: readonly OwnFilter[], side?: Side): void
   /** Removes these rules and routes from the pod, by table and not by interface; succeeds when they are gone. Reads nothing. */
   removeReplies(rules: readonly RuleSpec[], routes: readonly RouteSpec[]): void
-  /** Removes the rules and routes of `table` from the pod; succeeds when there are none. */
+  /** Removes the rules to `table` and the routes in it, as far as they can be ours, from the pod; succeeds when there are none. */
   removeTable(table: number, priority: number): void
-  /** Removes the NAT table of that name from the pod; succeeds when there is none. */
+  /** Removes the NAT table of that name from the pod; succeeds when there is none. EPERM for one that a program there owns. */
   dropPodNat(table: string): void
   /**
    * Removes every element of the host's port map whose comment starts with `cookie`, and the table with its last one.

@@ -16,7 +16,9 @@ import {
   allRoutes,
   changeAddress,
   changeRoute,
+  hasDefaultRoute,
   interfaceTo,
+  routesOfTable,
   settledAddresses,
   useNeighbour,
 } from './addressing.ts'
@@ -45,6 +47,9 @@ const clsact = () => require('./clsact.ts') as typeof import('./clsact.ts')
 
 /** The guard of an interface by which programs at 127.0.0.1 reach a pod. */
 const guard = () => require('./loopback-guard.ts') as typeof import('./loopback-guard.ts')
+
+/** The other end of a pod's veth pair. */
+const pair = () => require('./veth-peer.ts') as typeof import('./veth-peer.ts')
 
 /** What port mappings on a wire need beside, to keep the node's own connections. */
 const keeping = () => require('./keeping.ts') as typeof import('./keeping.ts')
@@ -85,7 +90,7 @@ export function openLinuxKernel(pod?: OpenNetns): Kernel {
   const nft =
     (side: Side): RunNft =>
     (args, input) =>
-      inside(side, () => runNft(args, input))
+      inside(side, () => runNft(args, input, side === 'pod' ? podPatience : undefined))
   /** What a kernel without netfilter's netlink has is what `action` would find nowhere. */
   const netfilter = <T>(side: Side, action: (socket: NetlinkSocket) => T, nothing: T): T => {
     let opened: NetlinkSocket
@@ -241,6 +246,7 @@ export function openLinuxKernel(pod?: OpenNetns): Kernel {
       else if (typeof by === 'string') known.delete(`${side} ${by}`)
       return found
     },
+    peer: (link) => pair().peerOnHost(socket('host'), podNetns(), link),
     links: (side) => allLinks(socket(side)),
     addresses: (side, ifindex) => addressesOn(socket(side), ifindex),
     lookBeforeMove: (link) => lookBeforeMove(socket('host'), () => socket('pod'), podNetns(), link),
@@ -248,15 +254,17 @@ export function openLinuxKernel(pod?: OpenNetns): Kernel {
     settings: (link) => settingsOf(link),
     settingOps: (link, was) => settingOps(link.name, was, settingsOf(link)),
     bridgeVlans: (side, ifindex) => bridgeVlansOf(socket(side), ifindex),
-    routes: (side) => allRoutes(socket(side)),
-    sourceRules: (side, family) => offload().sourceRules(socket(side), family),
+    routes: (side, table) =>
+      table === undefined ? allRoutes(socket(side)) : routesOfTable(() => openRoute(side), table),
+    hasDefaultRoute: (side, family, ifindex) => hasDefaultRoute(() => openRoute(side), family, ifindex),
+    sourceRules: (side, family) => offload().sourceRules(() => openRoute(side), family),
     rates: () => offload().rateKernel(sides),
     ownFilters: (prefix, side = 'host', places) =>
       offload().findOwnFilters(() => openRoute(side), prefix, places),
     placedFilters: (filters) => offload().findPlaced(socket('host'), filters),
     removeFilters: (filters, side = 'host') => offload().deleteOwnFilters(socket(side), filters),
     removeReplies: (rules, routes) => offload().removeReplies(socket('pod'), rules, routes),
-    removeTable: (table, priority) => offload().removeTable(socket('pod'), table, priority),
+    removeTable: (table, priority) => offload().removeTable(() => openRoute('pod'), table, priority),
     dropPodNat: (table) => netfilter('pod', (opened) => tables().dropTable(opened, table), undefined),
     releasePorts: (cookie, known, table) =>
       netfilter('host', (opened) => tables().releasePorts(opened, cookie, known, table), {
@@ -315,7 +323,10 @@ export function openLinuxKernel(pod?: OpenNetns): Kernel {
       const guardOf = (ifindex: number, isBridge: boolean) =>
         guard().guardDifferences(socket('host'), ifindex, isBridge)
       const netfilterSocket = () => socket('host', tables().NETLINK_NETFILTER)
-      return looks().verify({ socket, netfilter: netfilterSocket, nft, inside, guard: guardOf }, done)
+      return looks().verify(
+        { socket, open: openRoute, netfilter: netfilterSocket, nft, inside, guard: guardOf },
+        done,
+      )
     },
     probe: (what) => {
       mustFindLink(socket('host'), 'lo')
@@ -370,10 +381,16 @@ function setSysctl(op: Extract<Op, { do: 'sysctl.set' }>): void {
   }
 }
 
-function runNft(args: readonly string[], input: string): NftResult {
+/** What `nft` may take in a pod, in milliseconds: it reads what is there, and a pod can have as much as it likes, while others wait. */
+const podPatience = 10_000
+
+function runNft(args: readonly string[], input: string, timeout?: number): NftResult {
   const { spawnSync } = process.getBuiltinModule('node:child_process')
   // A clean environment: nothing of the runtime's reaches a program that runs as root.
   const env = { PATH: '/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin', LC_ALL: 'C' }
-  const ended = spawnSync('nft', [...args], { input, env, encoding: 'utf8', maxBuffer: 64 << 20 })
+  const ended = spawnSync('nft', [...args], {
+    ...{ input, env, encoding: 'utf8', maxBuffer: 64 << 20, killSignal: 'SIGKILL' },
+    ...(timeout === undefined ? {} : { timeout }),
+  })
   return { status: ended.status, stdout: ended.stdout ?? '', stderr: ended.stderr ?? '', error: ended.error }
 }

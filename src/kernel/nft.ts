@@ -20,9 +20,12 @@ export class NftError extends Error {
 
   constructor(action: string, result: NftResult) {
     const missing = result.error !== undefined && 'code' in result.error && result.error.code === 'ENOENT'
+    const isLate = result.error !== undefined && 'code' in result.error && result.error.code === 'ETIMEDOUT'
     const words = missing
       ? 'the program "nft" is not installed'
-      : firstLine(result.stderr) || String(result.error)
+      : isLate
+        ? 'it was ended because it took too long'
+        : firstLine(result.stderr) || String(result.error)
     super(`${action}: ${words}`)
     this.name = 'NftError'
     this.code = missing ? 'ENOENT' : codeOf(result.stderr)
@@ -38,7 +41,12 @@ export function probeNft(nft: RunNft): void {
 /** Loads a table's text in one transaction. */
 export function loadTable(nft: RunNft, text: string): void {
   const result = nft(['-f', '-'], text)
-  if (result.status !== 0) throw new NftError('nft -f', result)
+  if (result.status === 0) return
+  const error = new NftError('nft -f', result)
+  // nf_tables says that of a table that has an owner, to everybody else.
+  if (error.code === 'EPERM' && error.message.includes('process rule'))
+    error.message += '; a program there may own the table of that name (flags owner)'
+  throw error
 }
 
 /** Deletes a table; one that does not exist is fine. By netlink: starting nft would be most of what a DEL costs. */

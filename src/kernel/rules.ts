@@ -1,6 +1,6 @@
 /** Policy rules of a pod and the routing tables behind them. */
 import { ipFamily, networkOf, parseCidr } from '../lib/ip.ts'
-import type { Message } from '../netlink/message.ts'
+import { notice } from '../lib/notice.ts'
 import { AF } from '../netlink/rtnl/const.ts'
 import {
   decodeRoute,
@@ -12,8 +12,10 @@ import {
   RTPROT,
 } from '../netlink/rtnl/route.ts'
 import { decodeRule, deleteRule, dumpRules, FR_ACT, newRule, type RuleRequest } from '../netlink/rtnl/rule.ts'
-import { NetlinkError, type NetlinkSocket } from '../netlink/socket.ts'
+import { NetlinkError, type NetlinkSocket, type Scanned } from '../netlink/socket.ts'
 import type { Outcome, RouteSpec, RuleSpec } from '../ops/op.ts'
+import { atMost } from './at-most.ts'
+import type { OpenSocket } from './clsact.ts'
 import type { SourceRuleFacts } from './facts.ts'
 
 /** Adds or removes `from SRC lookup TABLE`. One that is there already is of an ADD whose record was lost, and serves as well. */
@@ -41,10 +43,9 @@ function ruleOf({ src, table, priority }: RuleSpec): RuleRequest {
   }
 }
 
-/** Rules of a family that lead to a table and go by the source address alone. */
-export function sourceRules(socket: NetlinkSocket, family: 4 | 6): SourceRuleFacts[] {
-  return socket
-    .dump(dumpRules(family === 4 ? AF.AF_INET : AF.AF_INET6))
+/** Rules of a family that lead to a table and go by the source address alone. @throws NetlinkError EOVERFLOW as atMost() */
+export function sourceRules(open: OpenSocket, family: 4 | 6): SourceRuleFacts[] {
+  return atMost(open, dumpRules(family === 4 ? AF.AF_INET : AF.AF_INET6), 'policy rules')
     .map(decodeRule)
     .flatMap((rule) => {
       const { FRA_SRC: src, src_len, FRA_TABLE: table = rule.table } = rule
@@ -105,32 +106,46 @@ function routeOf({ dst, metric }: RouteSpec, table: number): RouteRequest {
 
 /** Of a family, more than ever have led to a table of ours. */
 const mostRules = 1_000
+/** So many datagrams of routes, of 8 to 32 KiB, are read of a family: some thousands, more than we ever put into a table. */
+const mostRead = 16
 
 /**
- * Removes every rule that leads to `table` with `priority`, then every route in it. Succeeds when there are none. The rules are not
- * listed: a pod can have any number of others. Nor are the routes of other tables.
+ * Removes every rule that leads to `table` with `priority`, then the routes in it. Succeeds when there are none. The rules are not
+ * listed: a pod can have any number of others. Nor are the routes of other tables. It can put any number into this one, too: what is
+ * more than we ever make stays, and is told. No rule leads there.
  */
-export function removeTable(socket: NetlinkSocket, table: number, priority: number): void {
-  for (const family of [AF.AF_INET, AF.AF_INET6]) {
-    const rule = {
-      family,
-      action: FR_ACT.FR_ACT_TO_TBL,
-      FRA_TABLE: table,
-      FRA_PRIORITY: priority,
+export function removeTable(open: OpenSocket, table: number, priority: number): void {
+  const socket = open()
+  try {
+    for (const family of [AF.AF_INET, AF.AF_INET6]) {
+      const rule = {
+        family,
+        action: FR_ACT.FR_ACT_TO_TBL,
+        FRA_TABLE: table,
+        FRA_PRIORITY: priority,
+      }
+      for (let n = 0; n < mostRules && removed(() => socket.request(deleteRule(rule))); n++);
+      const { found, isWhole } = routesIn(open, family, table)
+      for (const reply of socket.batch(found.map((message) => deleteRoute(decodeRoute(message)))))
+        if (reply instanceof NetlinkError && !gone.has(reply.code)) throw reply
+      if (!isWhole)
+        notice(`vf-offload: the pod has more routes in table ${table} than were ever ours: they stay`)
     }
-    for (let n = 0; n < mostRules && removed(() => socket.request(deleteRule(rule))); n++);
-    for (const message of routesIn(socket, family, table))
-      removed(() => socket.request(deleteRoute(decodeRoute(message))))
+  } finally {
+    socket.close()
   }
 }
 
-/** The kernel refuses to list a table that nobody has made. */
-function routesIn(socket: NetlinkSocket, rtm_family: number, table: number): readonly Message[] {
+/** The kernel refuses to list a table that nobody has made, and can't list one that the pod changes all the time. */
+function routesIn(open: OpenSocket, rtm_family: number, table: number): Scanned {
+  const socket = open()
   try {
-    return socket.dump(dumpRoutes({ rtm_family, RTA_TABLE: table }))
+    return socket.first(dumpRoutes({ rtm_family, RTA_TABLE: table }), mostRead)
   } catch (error) {
-    if (!(error instanceof NetlinkError && error.code === 'ENOENT')) throw error
-    return []
+    if (!(error instanceof NetlinkError && (error.code === 'ENOENT' || error.code === 'EINTR'))) throw error
+    return { found: [], isWhole: error.code === 'ENOENT' }
+  } finally {
+    socket.close()
   }
 }
 

@@ -7,7 +7,7 @@ import { NetlinkError, type NetlinkSocket } from '../netlink/socket.ts'
 import { decodeFilter, getFilter } from '../netlink/tc/filter.ts'
 import type { Op, RouteSpec, RuleSpec, Side, SteerSpec } from '../ops/op.ts'
 import { readText } from '../sys/files.ts'
-import { allRoutes } from './addressing.ts'
+import { routesOfTable } from './addressing.ts'
 import { hasIngress } from './clsact.ts'
 import { filterLine } from './filter-text.ts'
 import type { Difference, DoneOp } from './kernel.ts'
@@ -22,6 +22,8 @@ import { verifyPorts } from './verify-ports.ts'
 /** How to reach the two sides. */
 export interface Reach {
   socket(side: Side): NetlinkSocket
+  /** A socket of rtnetlink that its user closes. */
+  open(side: Side): NetlinkSocket
   /** One of the host's netfilter. */
   netfilter(): NetlinkSocket
   nft(side: Side): RunNft
@@ -124,13 +126,13 @@ function verifyTable(nft: RunNft, op: Extract<Op, { text: string }>): Found[] {
 function verifyRoute(reach: Reach, op: Extract<Op, { route: RouteSpec }>): Found[] {
   const { dst, gw, link, table = 254, metric } = op.route
   const { ip, prefix } = networkOf(parseCidr(dst))
-  const there = allRoutes(reach.socket(op.side)).filter(
-    (route) => route.table === table && route.dst === `${ip}/${prefix}`,
+  const there = routesOfTable(() => reach.open(op.side), table).filter(
+    (route) => route.dst === `${ip}/${prefix}`,
   )
-  const names = new Map(allLinks(reach.socket(op.side)).map(({ ifindex, name }) => [ifindex, name]))
+  const nameOf = (ifindex = 0) => findLink(reach.socket(op.side), ifindex)?.name
   const fits = there.some(
     (route) =>
-      names.get(route.ifindex ?? 0) === link &&
+      nameOf(route.ifindex) === link &&
       route.gw === (gw === undefined ? undefined : parseIp(gw)) &&
       (metric === undefined || route.metric === metric),
   )
@@ -139,7 +141,7 @@ function verifyRoute(reach: Reach, op: Extract<Op, { route: RouteSpec }>): Found
     [
       `ip route ${dst}`,
       gw === undefined ? '' : `via ${gw}`,
-      `dev ${names.get(ifindex) ?? ifindex} table ${table}`,
+      `dev ${nameOf(ifindex) ?? ifindex} table ${table}`,
       metric === 0 ? '' : `metric ${metric}`,
     ]
       .filter((part) => part !== '')

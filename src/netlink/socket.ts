@@ -178,6 +178,11 @@ export class NetlinkSocket {
     return this.#dump(request, (datagram) => sieve(datagram, needles), most)
   }
 
+  /** The objects that the first `most` datagrams of a dump have. What {@link scan} says of one that is not whole goes for this too. */
+  first(request: Request, most: number): Scanned {
+    return this.#dump(request, parseDatagram, most)
+  }
+
   #dump(request: Request, take: (datagram: Uint8Array) => Message[], most?: number): Scanned {
     return repeated(() => this.#dumpOnce(request, take, most))
   }

@@ -1,5 +1,6 @@
 import { failure } from '../cni/failure.ts'
 import type { Result } from '../cni/result.ts'
+import type { LinkFacts } from '../kernel/facts.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import type { OpenNetns } from '../kernel/machine.ts'
 import { log } from '../lib/log.ts'
@@ -129,14 +130,22 @@ function withoutLimiterIfRefused<T>(
   }
 }
 
-function journalOf({ kind, device, wire }: Port, { mappings, offload, nat }: OffloadConfig): OffloadJournal {
+function journalOf(
+  { kind, link, peer, device, wire }: Port,
+  { mappings, offload, nat }: OffloadConfig,
+): OffloadJournal {
   const named = ({ name, ifindex }: { name: string; ifindex: number }) => ({ name, ifindex })
   return {
     ...emptyJournal,
     port: kind,
     ...(mappings.length === 0 ? {} : { asked: { offload, nat } }),
+    ...(kind === 'veth' && link !== undefined ? { link: marksOf(link, peer) } : {}),
     ...(device === undefined ? {} : { device }),
     ...(wire === undefined ? {} : { uplink: named(wire.uplink) }),
     ...(wire?.representor === undefined ? {} : { representor: named(wire.representor) }),
   }
+}
+
+function marksOf({ ifindex, mac }: LinkFacts, peer: LinkFacts | undefined): OffloadJournal['link'] {
+  return { ifindex, mac, ...(peer === undefined ? {} : { peer: peer.ifindex }) }
 }

@@ -18,6 +18,7 @@ import { type Port, readPort } from './port.ts'
 import { isLoopback } from './port-rules.ts'
 import type { OffloadJournal } from './record.ts'
 import { servedDifferences } from './services.ts'
+import { vethDifferences } from './veth-check.ts'
 
 /** So many differences stand in the error object; the log has all. */
 const mostNamed = 10
@@ -149,6 +150,7 @@ function* portDifferences(
     return
   }
   yield* kindDifferences(journal, port)
+  if (port.kind === 'veth') yield* vethDifferences(kernel, journal, port, request.prevResult)
   const { rules, keys, limits = [] } = journal
   const { wire } = port
   // Of several rules with an old MAC one is enough to say it.

@@ -8,7 +8,7 @@ import type { PortMapping } from './config.ts'
 import { nodeAddresses, uplinkAddresses } from './host-addresses.ts'
 import { forwardKeys } from './plan-notes.ts'
 import type { Port } from './port.ts'
-import { familiesOf, onlyWayIs } from './replies.ts'
+import { familiesOf, mainTable, onlyWayIs, tablesBehind } from './replies.ts'
 
 /** An address of the node, and the VLAN in which the uplink carries it (0 = untagged). */
 export interface HostAddress {
@@ -35,6 +35,7 @@ export interface OffloadFacts {
   /** Every address that is the node's alone, on whichever interface: all but link-local ones, which others have too. */
   readonly ownAddresses: ReadonlySet<string>
   readonly podAddresses: readonly PodAddress[]
+  /** Of the main table, and of those that rules for the pod's addresses lead to. */
   readonly podRoutes: readonly RouteFacts[]
   /** Of the families in which replies may need a rule. */
   readonly podRules: readonly SourceRuleFacts[]
@@ -83,12 +84,17 @@ export function readOffloadFacts(
   }
   if (wire === undefined || port.link === undefined) return { ...base, podRoutes: [], podRules: [] }
   const { link } = port
-  const podRoutes = kernel.routes('pod')
+  const mainRoutes = kernel.routes('pod', mainTable)
   const podRules = familiesOf(podAddresses).flatMap((family) => {
-    const routes = podRoutes.filter(({ dst }) => ipFamily(dst) === family)
+    const routes = mainRoutes.filter(({ dst }) => ipFamily(dst) === family)
     return onlyWayIs(routes, link) ? [] : kernel.sourceRules('pod', family)
   })
-  return { ...base, podRoutes, podRules }
+  const others = tablesBehind(podRules, podAddresses)
+  return {
+    ...base,
+    podRoutes: [...mainRoutes, ...others.flatMap((table) => kernel.routes('pod', table))],
+    podRules,
+  }
 }
 
 /** Masters that use one of their ports, or some, at a time. */

@@ -3,12 +3,13 @@ import { CniError, code } from '../cni/error.ts'
 import { failure } from '../cni/failure.ts'
 import { listedBy } from '../cni/listed.ts'
 import type { Request } from '../cni/request.ts'
-import type { LinkFacts } from '../kernel/facts.ts'
-import type { Machine } from '../kernel/machine.ts'
+import { parsePciAddress } from '../lib/pci-address.ts'
+import { readPciFunction } from '../nic/pci.ts'
 import { isGone } from '../ops/held-netns.ts'
 import { openOwnersNetns } from '../ops/owner-netns.ts'
 import { type Owner, RecordError } from '../ops/record.ts'
 import type { RecordName, RecordStore } from '../ops/record-store.ts'
+import { isTakenOver } from './handover.ts'
 import type { OffloadJournal } from './record.ts'
 import { removeNamed } from './remove.ts'
 import { reportedBy } from './report.ts'
@@ -16,8 +17,8 @@ import type { Locked, RemovalSetting } from './sweep.ts'
 
 /**
  * Removes what attachments of this network left behind that are not valid any more and whose namespace is gone. Without a
- * list of valid ones that is all; one that is missing from the list goes too when its interface is not in its namespace, is
- * reported when it is, and with `gcLive` goes all the same. Pods are looked at without the lock, and each attachment is removed in a
+ * list of valid ones that is all; one that is missing from the list goes too when its interface is known to have left its namespace,
+ * is reported when it is not, and with `gcLive` goes all the same. Each attachment is removed in a
  * turn of its own. Returns the errors, after having tried all.
  */
 export function collectGarbage(
@@ -60,22 +61,23 @@ function isOther(one: Read, other: Read): boolean {
 
 /** @throws CniError 103 for one that is not valid, lives and must not be cut off */
 function mustGo(
-  { machine, store }: RemovalSetting,
+  setting: RemovalSetting,
   request: Request,
   gcLive: boolean,
   name: RecordName,
   found: Read,
 ): boolean {
+  const { machine, store } = setting
   const hasList = request.validAttachments !== undefined
   if (found === 'nothing') return false
   if (found === 'broken') {
     // Only the report beside it may tell whose it is, and nothing says whether it is dead.
-    if (hasList && !gcLive && livesByReport(machine, store, name)) throw livesOn(name)
+    if (hasList && !gcLive && livesByReport(setting, store, name)) throw livesOn(name)
     return hasList
   }
   if (isGone(machine, found.owner)) return true
   if (!hasList) return false
-  if (!gcLive && isInPod(machine, found.owner, found.journal)) throw livesOn(name)
+  if (!gcLive && !hasLeft(setting, found.owner, found.journal)) throw livesOn(name)
   return true
 }
 
@@ -103,37 +105,39 @@ export function livesOn({ containerID, ifname, path }: RecordName): CniError {
 
 /** True when the pod of an attachment whose record is lost lives, by the report that was beside it. */
 export function livesByReport(
-  machine: Machine,
+  setting: Pick<RemovalSetting, 'machine'>,
   store: RecordStore<OffloadJournal>,
   name: RecordName,
 ): boolean {
   const { netns, device } = reportedBy(store.readReport(name) ?? '')
-  return netns !== undefined && isIn(machine, openOwnersNetns(machine, undefined, netns), name.ifname, device)
+  const pod = netns === undefined ? undefined : openOwnersNetns(setting.machine, undefined, netns)
+  pod?.close()
+  return pod !== undefined && !isAtHome(device)
 }
 
-function isInPod(machine: Machine, owner: Owner, { port, device }: OffloadJournal): boolean {
-  // A program that drives a VF has no interface to look for.
-  if (port === 'userspace') return true
-  const pod = openOwnersNetns(machine, owner, '')
-  // Processes keep a namespace to which no path leads: what is in it can't be seen from here.
-  return pod === undefined || isIn(machine, pod, owner.ifname, device)
+/**
+ * True where it is shown that the interface has left its pod, which lives: its pair is gone, its device is on the host or another
+ * pod's. That the pod has none of its name shows nothing: a pod calls its interfaces what it likes, and hides them where it likes.
+ */
+function hasLeft(setting: RemovalSetting, owner: Owner, { port, device, link }: OffloadJournal): boolean {
+  // A program that drives a VF has no interface.
+  if (port === 'userspace') return false
+  if (link?.peer !== undefined) return !isVeth(setting, link.peer)
+  return isAtHome(device) || (device !== undefined && isTakenOver(setting, owner, device))
 }
 
-/** Looks for the interface, whatever the pod calls it now; closes the namespace. */
-function isIn(
-  machine: Machine,
-  pod: ReturnType<Machine['openNetns']> | undefined,
-  ifname: string,
-  device: string | undefined,
-): boolean {
-  if (pod === undefined) return false
-  const kernel = machine.openKernel(pod)
-  const isIt = ({ name, altnames, parent }: LinkFacts) =>
-    name === ifname || altnames.includes(ifname) || (device !== undefined && parent === device)
+/** An interface of the host that has the number now may be another one: then what is kept is kept too long. */
+function isVeth({ machine }: RemovalSetting, ifindex: number): boolean {
+  const kernel = machine.openKernel()
   try {
-    return kernel.links('pod').some(isIt)
+    return kernel.link('host', ifindex)?.kind === 'veth'
   } finally {
     kernel.close()
-    pod.close()
   }
+}
+
+/** True for a device whose interface is on the host: sysfs shows those of no other namespace. */
+function isAtHome(device: string | undefined): boolean {
+  const address = device === undefined ? undefined : parsePciAddress(device)
+  return address !== undefined && (readPciFunction(address)?.netdevs.length ?? 0) > 0
 }

@@ -3,6 +3,7 @@
  * about the node. Under the lock (add.ts) follows what is told apart from it in part.ts: what other calls of this plugin
  * may have changed meanwhile.
  */
+import { CniError, code } from '../cni/error.ts'
 import type { Request } from '../cni/request.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import type { Machine } from '../kernel/machine.ts'
@@ -39,11 +40,42 @@ export function lookAround(
   return { ...context, parts: step('look', () => wanted.flatMap((part) => part.look(context) ?? [])) }
 }
 
+/** How often an ADD looks around at most. */
+const mostLooks = 5
+
+/** The port has become another one since it was looked at: what was seen is worth nothing. */
+class PortChanged extends CniError {
+  constructor(name: string) {
+    super(
+      code.tryAgainLater,
+      `Cannot serve "${name}": ${mostLooks} times the pod's interface was another one as soon as it had been looked at`,
+    )
+  }
+}
+
 /**
- * The view with the port as it is now that the lock is held. Where it has become another one while the lock was waited for, all
- * is looked at once more. @throws CniError as lookAround()
+ * Runs `act` with what a look around shows, and again with a new one where {@link viewNow} finds that the port is another one by
+ * now. The lock is not held for a look: a pod can change its interface as often as it likes, and have as much in it as it likes.
+ * @throws CniError as lookAround(), and 11 for a port that is never the same
  */
-export function viewNow(looker: Looker, view: View): View {
-  const port = step('port', () => portNow(looker.kernel, view.port))
-  return port === undefined ? lookAround(looker, view.request, view.config) : { ...view, port }
+export function withView<T>(
+  looker: Looker,
+  request: Request,
+  config: OffloadConfig,
+  act: (view: View) => T,
+): T {
+  for (let look = 1; ; look++) {
+    try {
+      return act(lookAround(looker, request, config))
+    } catch (error) {
+      if (!(error instanceof PortChanged) || look === mostLooks) throw error
+    }
+  }
+}
+
+/** The view with the port as it is now that the lock is held. @throws PortChanged, for {@link withView} */
+export function viewNow({ kernel }: Pick<Looker, 'kernel'>, view: View): View {
+  const port = step('port', () => portNow(kernel, view.port))
+  if (port === undefined) throw new PortChanged(view.port.name)
+  return { ...view, port }
 }

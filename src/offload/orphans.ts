@@ -118,7 +118,7 @@ function lone(
     store
       .lone()
       .filter((name) => name.subject === request.name && isListed(name) !== true)
-      .map((name) => ({ store, name, lives: !gcLive && livesByReport(machine, store, name) })),
+      .map((name) => ({ store, name, lives: !gcLive && livesByReport({ machine }, store, name) })),
   )
   const dead = found.filter(({ lives }) => !lives)
   if (dead.length > 0) {

@@ -20,7 +20,7 @@ import { readOffloadConfig } from './config.ts'
 import { clearDebris, clearDebrisWhenDue } from './debris.ts'
 import { podAddressesOf } from './facts.ts'
 import { collectGarbage } from './gc.ts'
-import { lookAround } from './look.ts'
+import { withView } from './look.ts'
 import { type OffloadName, offloadNames } from './names.ts'
 import { collectOrphans } from './orphans.ts'
 import type { Part } from './part.ts'
@@ -71,12 +71,13 @@ function add(of: Instance, request: Request): Result {
   const kernel = machine.openKernel(pod)
   try {
     const setting = { machine, kernel, pod, ...storesOf(of.name, config.stateDir), parts }
-    const seen = lookAround(setting, request, config)
-    return withSharedLock(machine, () => {
-      const result = addAttachment(setting, seen, prevResult)
-      clearDebrisWhenDue(machine, config.stateDir)
-      return result
-    })
+    return withView(setting, request, config, (seen) =>
+      withSharedLock(machine, () => {
+        const result = addAttachment(setting, seen, prevResult)
+        clearDebrisWhenDue(machine, config.stateDir)
+        return result
+      }),
+    )
   } finally {
     kernel.close()
     pod.close()

@@ -37,6 +37,8 @@ export interface Port {
   /** The interface in the pod; undefined for a VF that a program drives. */
   readonly link: LinkFacts | undefined
   readonly mac: string
+  /** The host's end of a veth pair; undefined for others, and where that end is not on the host. */
+  readonly peer?: LinkFacts | undefined
   /** undefined for a veth and for NICs that are on no PCI bus. */
   readonly device: PciAddress | undefined
   readonly vf: VfPosition | undefined
@@ -58,7 +60,8 @@ export function readPort(kernel: Kernel, request: Request, config: OffloadConfig
   if (pci?.vf !== undefined) return vfPort(kernel, request, config, link, pci, pci.vf)
   if (link === undefined) throw invalid(`Cannot serve "${name}": the pod has no such interface`)
   const base = { name, link, mac: link.mac, device, vf: undefined }
-  if (link.kind === 'veth' && device === undefined) return { ...base, kind: 'veth', wire: undefined }
+  if (link.kind === 'veth' && device === undefined)
+    return { ...base, kind: 'veth', peer: kernel.peer(link), wire: undefined }
   const onlyRates = config.mappings.length === 0
   if (link.kind !== undefined) {
     if (onlyRates) return { ...base, kind: 'other', wire: undefined }
@@ -76,6 +79,9 @@ export function portNow(kernel: Kernel, port: Port): Port | undefined {
   const { name, link, vf, wire } = port
   const now = kernel.link('pod', name)
   if (now?.ifindex !== link?.ifindex || now?.mac !== link?.mac || now?.parent !== link?.parent)
+    return undefined
+  // A pod can have made another pair meanwhile whose end looks the same.
+  if (port.peer !== undefined && (now === undefined || kernel.peer(now)?.ifindex !== port.peer.ifindex))
     return undefined
   if (wire === undefined) return port
   const { ifindex } = wire.uplink

@@ -1,4 +1,5 @@
 /** Removal of port mappings: by the record, and without one by cookie. */
+import type { Kernel } from '../kernel/kernel.ts'
 import { ipFamily } from '../lib/ip.ts'
 import { notice } from '../lib/notice.ts'
 import type { FilterPlaces } from './filters.ts'
@@ -58,7 +59,17 @@ function removeFromPod({ machine, kernel, attachment, pod, journal, isWhole, ste
     const former = journal === undefined ? [] : [formerRouteTable(attachment, machine.sha256)]
     for (const table of [routeTable, ...former]) step(() => kernel.removeTable(table, rulePriority))
   }
-  step(() => kernel.dropPodNat(podTable))
+  step(() => dropNat(kernel, podTable))
+}
+
+/** A table that a program of the pod has made its own goes with that program: no DEL waits for it. */
+function dropNat(kernel: Kernel, table: string): void {
+  try {
+    kernel.dropPodNat(table)
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && error.code === 'EPERM')) throw error
+    notice(`vf-offload: table "${table}" stays in the pod, a program there owns it`)
+  }
 }
 
 /**

@@ -96,7 +96,7 @@ function differenceOf(kernel: Kernel, op: Op, uplink: number | undefined): strin
         ? undefined
         : `no filter in the NIC has "${op.meter.link}" limit ${op.meter.mac}`
     case 'vf.set': {
-      const pf = kernel.links('host').find(({ ifindex }) => ifindex === uplink)?.name ?? op.pf
+      const pf = (uplink === undefined ? undefined : kernel.link('host', uplink)?.name) ?? op.pf
       return isAsSet(kernel, { ...op, pf }) ? undefined : 'the rate is another one'
     }
     case 'devlink.rate.set':
@@ -117,10 +117,7 @@ function onLink(
   { link: name, ifindex }: { readonly link: string; readonly ifindex?: number },
   look: (link: LinkFacts) => string | undefined,
 ): string | undefined {
-  const link =
-    ifindex === undefined
-      ? kernel.link(side, name)
-      : kernel.links(side).find((candidate) => candidate.ifindex === ifindex)
+  const link = kernel.link(side, ifindex ?? name)
   return link === undefined ? `there is no "${name}"` : look(link)
 }
 

@@ -155,7 +155,7 @@ function opsOf(journal: OffloadJournal | undefined): readonly Op[] {
 
 function peerOfPod(kernel: Kernel, ifname: string): LinkFacts | undefined {
   const link = kernel.link('pod', ifname)
-  return link?.kind === 'veth' ? peerOf(kernel, link) : undefined
+  return link === undefined ? undefined : kernel.peer(link)
 }
 
 /** A PF may have got another name since the ADD. */
@@ -182,17 +182,6 @@ export function isAsSet(kernel: Kernel, op: Op): boolean {
   if (op.do !== 'devlink.rate.set') return false
   const now = kernel.rates().ratesOfPort(op.handle)
   return now !== undefined && now.max === op.set.max && now.share === op.set.share
-}
-
-/**
- * The other end of a veth pair, if it is on the host. Numbers count anew in each namespace: both ends must agree, and neither
- * have the other in its own namespace.
- */
-export function peerOf(kernel: Kernel, link: LinkFacts): LinkFacts | undefined {
-  if (link.lowerNetns === undefined || link.lower === undefined) return undefined
-  const peer = kernel.link('host', link.lower)
-  const isPeer = peer?.kind === 'veth' && peer.lower === link.ifindex && peer.lowerNetns !== undefined
-  return isPeer ? peer : undefined
 }
 
 /** Settings that were there before, and had a value: the others are made by us, and found by their names. */

@@ -17,7 +17,7 @@ import type { AddContext, LookContext, Looked, Part, Planned, Shared, TraceConte
 import type { Port } from './port.ts'
 import { planRates, type RateFacts, type RateGoal, type RateWay } from './rate-plan.ts'
 import { bytesOfMegabits } from './rate-rules.ts'
-import { peerOf, ratesRemoval } from './rates-removal.ts'
+import { ratesRemoval } from './rates-removal.ts'
 import type { LimitRecord, OffloadJournal } from './record.ts'
 
 export const ratesPart: Part = {
@@ -39,18 +39,16 @@ function traceOf({ machine, kernel, attachment, hasEswitch }: TraceContext): str
 
 /** What a limit goes by beside its port that no call of ours changes. */
 interface Surroundings {
-  readonly peer: LinkFacts | undefined
   readonly driver: string | undefined
   /** undefined where no frames come by an eSwitch that a policer could limit. */
   readonly way: DirectWay | undefined
 }
 
 function lookAround({ kernel, config, port }: LookContext): Looked {
-  const { link, wire } = port
-  const peer = port.kind === 'veth' && link !== undefined ? peerOf(kernel, link) : undefined
+  const { peer, wire } = port
   const metered = wire?.representor === undefined || config.rates.toPod === undefined ? undefined : wire
   const way = metered && directWay(kernel, metered)
-  const surroundings = { peer, driver: driverOf(port), way }
+  const surroundings = { driver: driverOf(port), way }
   // The only way to limit what such a pod sends: a filter that leads to an ifb.
   const passed = peer === undefined || config.rates.fromPod === undefined ? [] : passedBy(kernel, peer)
   return { plan: (context) => planned(context, surroundings, passed) }
@@ -72,7 +70,7 @@ function planned(context: AddContext, surroundings: Surroundings, passed: readon
       const limits = goals.map((goal) => applyGoal(transaction, goal, shared))
       return {
         limits,
-        notes: [...limits.flatMap(({ notes = [] }) => notes), ...passed],
+        notes: [...limits.flatMap(({ notes = [] }) => notes), ...passed, ...peerless(port)],
       }
     },
     amend: (result) =>
@@ -109,6 +107,12 @@ function remedy(handle: number, side: 'host' | 'pod', name: string): string {
   return `${shown}; where the record of that one is lost, "tc qdisc del dev ${name} root"${where} removes it`
 }
 
+/** The pair may lead to another pod, or its end on the host may be another pod's by a number that looks the same. */
+function peerless({ kind, name, peer }: Port): string[] {
+  if (kind !== 'veth' || peer !== undefined) return []
+  return [`the other end of "${name}" is not on the host: the limit is in the pod, which can take it away`]
+}
+
 /** What takes frames of the pod before the filter sees them that leads to the ifb: that comes last, and has no limit for them. */
 function passedBy(kernel: Kernel, peer: LinkFacts): string[] {
   return kernel
@@ -123,8 +127,9 @@ function passedBy(kernel: Kernel, peer: LinkFacts): string[] {
 /** Asks the kernel for what limits of others are in force on this kind of port. */
 function readRateFacts(
   { kernel, port, config, others, ratesBefore }: AddContext,
-  { peer, driver, way }: Surroundings,
+  { driver, way }: Surroundings,
 ): RateFacts {
+  const { peer } = port
   const representor = port.wire?.representor
   const portRates = representor === undefined ? undefined : kernel.rates().portRates(representor.ifindex)
   const vf = port.vf && { index: port.vf.index, rate: port.wire?.uplink.vfs?.get(port.vf.index)?.rate }

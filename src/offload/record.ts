@@ -50,6 +50,11 @@ export const offloadJournal = z.object({
   device: z.optional(z.string()),
   uplink: z.optional(z.object({ name: z.string(), ifindex: z.int() })),
   representor: z.optional(z.object({ name: z.string(), ifindex: z.int() })),
+  /**
+   * The pod's end of a veth pair: its number and MAC there, and the number of the other end where that is on the host. A pod
+   * can give an interface any number, but not another pod's pair.
+   */
+  link: z.optional(z.object({ ifindex: z.int(), mac: z.string(), peer: z.optional(z.int()) })),
   keys: z.array(
     z.object({
       address: ip,

@@ -6,7 +6,7 @@ import { openOwnersNetns } from '../ops/owner-netns.ts'
 import { type PluginRecord, RecordError } from '../ops/record.ts'
 import type { RecordName, RecordStore } from '../ops/record-store.ts'
 import type { OffloadJournal } from './record.ts'
-import { type Locked, type RemovalSetting, sweep, sweepUnrecorded } from './sweep.ts'
+import { type Locked, type RemovalSetting, sweep, sweepPodFirst, sweepUnrecorded } from './sweep.ts'
 
 /**
  * Removes everything of the request's attachment. Needs no record, prevResult, runtimeConfig or namespace. What another
@@ -61,8 +61,8 @@ export function removeRecorded(setting: RemovalSetting, name: RecordName, netns:
 }
 
 /**
- * Removes everything of the attachment that has, or had, a record at `name`. The lock is not held: it is taken for what is done by the
- * record and, where that is of no use, for what a look without it has found. `more` is run under it, in the end.
+ * Removes everything of the attachment that has, or had, a record at `name`. The lock is not held: it is taken for what is done on the
+ * host by the record and, where that is of no use, for what a look without it has found. `more` is run under it, in the end.
  * @throws CniError 103
  */
 export function removeNamed(
@@ -73,25 +73,46 @@ export function removeNamed(
   more: () => void = () => undefined,
 ): void {
   const { machine, store } = setting
-  const byRecord = (): boolean => {
-    const record = usable(store, name)
-    if (record === undefined) return false
-    removeBy(setting, name, record, netns)
-    more()
-    return true
-  }
-  if (isListed(store, name) && locked(byRecord)) return
+  if (removeSeen(setting, name, netns, locked, more)) return
   const pod = openOwnersNetns(machine, undefined, netns)
   try {
     const isRecorded = () => usable(store, name) !== undefined
     sweepUnrecorded(setting, attachmentOf(name), pod, locked, isRecorded, () => {
-      if (byRecord()) return
-      tellOfOthers(setting, name)
-      dropRecord(store, name)
+      const record = usable(store, name)
+      if (record === undefined) {
+        tellOfOthers(setting, name)
+        dropRecord(store, name)
+      } else removeBy(setting, name, record, netns)
       more()
     })
   } finally {
     pod?.close()
+  }
+}
+
+/** Removes by the record that is there, and by a newer one where an ADD writes that meanwhile. False without one that can be used. */
+function removeSeen(
+  setting: RemovalSetting,
+  name: RecordName,
+  netns: string,
+  locked: Locked,
+  more: () => void,
+): boolean {
+  const { machine, store } = setting
+  for (;;) {
+    const seen = usable(store, name)
+    if (seen === undefined) return false
+    const pod = openOwnersNetns(machine, seen.owner, netns)
+    try {
+      const isSame = () => JSON.stringify(readOrWhy(store, name)) === JSON.stringify(seen)
+      const finish = () => {
+        store.remove(name)
+        more()
+      }
+      if (sweepPodFirst(setting, attachmentOf(name), pod, seen, { locked, isSame, finish })) return true
+    } finally {
+      pod?.close()
+    }
   }
 }
 

@@ -2,6 +2,7 @@
  * Replies must leave by the pod's interface on the wire: by any other they would be dropped or not recognised. Nothing to do
  * where the pod has no other way, nor for a veth, whose other end is the host that knows the connection. Pure.
  */
+import { CniError, code } from '../cni/error.ts'
 import type { LinkFacts, RouteFacts, SourceRuleFacts } from '../kernel/facts.ts'
 import { contains, formatCidr, ipFamily, networkOf, parseCidr, parseIp } from '../lib/ip.ts'
 import type { Op, RouteSpec } from '../ops/op.ts'
@@ -9,7 +10,10 @@ import type { OffloadFacts, PodAddress } from './facts.ts'
 import { type Identity, isRouteTable, rulePriority } from './identity.ts'
 
 /** Number of the routing table that everybody uses who names none. */
-const mainTable = 254
+export const mainTable = 254
+
+/** So many routes by its interface a pod may have, for each of which a table for replies needs one. */
+const mostWays = 1_000
 
 /**
  * Rules `from podIP` with a table that has all ways which lead out of the interface: the subnets, the routes of the main
@@ -29,6 +33,10 @@ export function planReplies(
     const served = own.filter(({ ip }) => !podRules.some((rule) => leadsOut(rule, ip, routes, link)))
     if (onlyWayIs(routes, link) || served.length === 0) return []
     const ways = waysOut(own, routes, link, family)
+    if (ways.length > mostWays) {
+      const words = `${ways.length} routes lead out of it, each of which replies would need once more; must be at most ${mostWays}`
+      throw new CniError(code.invalidConfig, `Cannot map ports to "${link.name}": ${words}`)
+    }
     if (!ways.some(isDefault)) {
       const list = ways.map(({ dst }) => dst).join(', ')
       notes.push(`IPv${family}: no gateway is known, only clients in ${list} are served`)
@@ -70,13 +78,25 @@ function leadsOut(
   routes: readonly RouteFacts[],
   link: LinkFacts,
 ): boolean {
-  const src = parseCidr(rule.src)
-  // Another network of this pod may have one, which goes with that network.
-  if (isRouteTable(rule.table)) return false
-  if (rule.table === mainTable || ipFamily(src.ip) !== ipFamily(ip) || !contains(src, parseIp(ip)))
-    return false
+  if (!isFor(rule, ip)) return false
   const ways = routes.filter((route) => route.table === rule.table && !isLocal(route))
   return ways.length > 0 && ways.every(({ ifindex }) => ifindex === link.ifindex)
+}
+
+function isFor({ src: from, table }: SourceRuleFacts, ip: string): boolean {
+  const src = parseCidr(from)
+  // Another network of this pod may have one, which goes with that network.
+  if (isRouteTable(table)) return false
+  return table !== mainTable && ipFamily(src.ip) === ipFamily(ip) && contains(src, parseIp(ip))
+}
+
+/** Tables to which rules of others send what comes from one of `addresses`. */
+export function tablesBehind(
+  rules: readonly SourceRuleFacts[],
+  addresses: readonly PodAddress[],
+): readonly number[] {
+  const found = rules.filter((rule) => addresses.some(({ ip }) => isFor(rule, ip)))
+  return [...new Set(found.map(({ table }) => table))]
 }
 
 /** Routes out of `link`, neighbours before gateways, each destination with one metric once. */

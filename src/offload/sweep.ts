@@ -46,6 +46,35 @@ export function sweep(
 }
 
 /**
+ * The same, in a turn of `locked` of its own, with nobody's lock held for what is in the pod: that goes first. A program there can keep
+ * a change of its namespace waiting for seconds. `isSame` tells, with the lock, whether the record is still the one that was
+ * `found`; `finish` is run after all. False, with all on the host as it was, where the record is another one by now.
+ * @throws CniError 103 with all that could not be removed
+ */
+export function sweepPodFirst(
+  setting: RemovalSetting,
+  attachment: Attachment,
+  pod: OpenNetns | undefined,
+  found: Found,
+  { locked, isSame, finish }: { locked: Locked; isSame: () => boolean; finish: () => void },
+): boolean {
+  const sweeping = new Sweeping(setting, attachment, pod, found)
+  try {
+    sweeping.removeFromPod()
+    return locked(() => {
+      if (!isSame()) return false
+      sweeping.removeRecordedFilters()
+      sweeping.removeRest()
+      sweeping.report()
+      finish()
+      return true
+    })
+  } finally {
+    sweeping.close()
+  }
+}
+
+/**
  * Removes everything of an attachment that no usable record speaks of: by cookies, marks and names that follow from the
  * attachment alone. They do not tell entries of one list apart: what another name's record speaks of is another entry's.
  * Filters of others are looked through, and the pod, while nobody's lock is held; each that is found is looked at again under it.

@@ -1,6 +1,14 @@
-import { describe, expect, test } from 'vitest'
-import { addressesOn, allRoutes, changeAddress, changeRoute } from '../../src/kernel/addressing.ts'
+import { describe, expect, test, vi } from 'vitest'
+import {
+  addressesOn,
+  allRoutes,
+  changeAddress,
+  changeRoute,
+  hasDefaultRoute,
+  routesOfTable,
+} from '../../src/kernel/addressing.ts'
 import { changeRule, removeReplies, removeTable, sourceRules } from '../../src/kernel/rules.ts'
+import { log } from '../../src/lib/log.ts'
 import type { Message } from '../../src/netlink/message.ts'
 import { addrMessage } from '../../src/netlink/rtnl/addr.ts'
 import { AF, RTM } from '../../src/netlink/rtnl/const.ts'
@@ -220,7 +228,7 @@ describe('rules', () => {
     const { socket, asked } = answering(() => ({
       messages: rules.map((rule) => ({ type: RTM.RTM_NEWRULE, payload: ruleMessage.encode(rule) })),
     }))
-    expect(sourceRules(socket, 4)).toEqual([
+    expect(sourceRules(() => socket, 4)).toEqual([
       { src: '10.1.0.5/32', table: 100 },
       { src: '10.1.0.0/24', table: 99 },
     ])
@@ -275,19 +283,54 @@ describe('rules', () => {
 
   test('a table goes with all its rules and routes, and nothing else', () => {
     const { rules, routes, socket } = tables()
-    removeTable(socket, 77, 30000)
+    removeTable(() => socket, 77, 30000)
     expect(rules.map(({ FRA_SRC: src }) => src)).toEqual(['10.1.0.9', '10.1.0.7'])
     expect(routes.map(({ RTA_DST: dst }) => dst)).toEqual(['10.2.0.0'])
-    removeTable(socket, 77, 30000)
+    removeTable(() => socket, 77, 30000)
+  })
+
+  /** A pod with a thousand routes in each table and as many rules; each comes in a datagram of its own. */
+  function crowded() {
+    const route = { rtm_family: AF.AF_INET, rtm_dst_len: 32, rtm_type: 1, RTA_DST: '10.1.0.0', RTA_TABLE: 77 }
+    const many = (type: number, payload: Uint8Array) => ({ messages: Array(1000).fill({ type, payload }) })
+    return answering(({ type }) => {
+      if (type === RTM.RTM_DELRULE) return { errno: 2 }
+      if (type === RTM.RTM_GETROUTE) return many(RTM.RTM_NEWROUTE, routeMessage.encode(route))
+      return type === RTM.RTM_GETRULE ? many(RTM.RTM_NEWRULE, ruleMessage.encode({ family: AF.AF_INET })) : {}
+    })
+  }
+
+  test('of a table that a pod has filled a bounded number of routes is read and removed, and that is told', () => {
+    const told = vi.spyOn(log, 'warn').mockImplementation(() => undefined)
+    const { open, asked } = crowded()
+    removeTable(open, 77, 30000)
+    const line = 'vf-offload: the pod has more routes in table 77 than were ever ours: they stay'
+    expect(told.mock.calls.map(([, words]) => words)).toEqual([line, line])
+    expect(asked.filter(({ type }) => type === RTM.RTM_DELROUTE)).toHaveLength(32)
+    told.mockRestore()
+  })
+
+  test('of routes and rules of which a pod has too many none is used', () => {
+    const { open } = crowded()
+    expect(() => routesOfTable(open, 77)).toThrow(
+      'RTM_GETROUTE: EOVERFLOW: there are more than 128 routes in table 77, so many are not read',
+    )
+    expect(() => sourceRules(open, 4)).toThrow('EOVERFLOW: there are more than 128 policy rules')
+  })
+
+  test('a default route is looked for in the first datagram alone', () => {
+    const { open, asked } = crowded()
+    expect(hasDefaultRoute(open, 4, 7)).toBe(false)
+    expect(only(asked).type).toBe(RTM.RTM_GETROUTE)
   })
 
   test('what somebody else removed meanwhile is fine', () => {
-    expect(() => removeTable(tables(true).socket, 77, 30000)).not.toThrow()
+    expect(() => removeTable(() => tables(true).socket, 77, 30000)).not.toThrow()
   })
 
   test('another refusal is not', () => {
     const { socket } = answering(() => ({ errno: 1 }))
-    expect(() => removeTable(socket, 77, 1)).toThrow('EPERM')
+    expect(() => removeTable(() => socket, 77, 1)).toThrow('EPERM')
   })
 
   test('what a record has goes one by one, and nothing is listed', () => {

@@ -74,6 +74,18 @@ test('nft’s errno is told from its words', () => {
   }
 })
 
+test('a table that a program owns is told from what this one may not do, and a run that was ended from one that failed', () => {
+  const failing = (stderr: string, error?: Error) => () =>
+    loadTable(() => ({ status: null, stdout: '', stderr, ...(error === undefined ? {} : { error }) }), '')
+  const owner = /not permitted; a program there may own the table of that name \(flags owner\)$/
+  expect(failing('Error: Could not process rule: Operation not permitted')).toThrow(owner)
+  expect(failing('netlink: Error: cache initialization failed: Operation not permitted')).toThrow(
+    /not permitted$/,
+  )
+  const late = Object.assign(new Error('spawnSync nft ETIMEDOUT'), { code: 'ETIMEDOUT' })
+  expect(failing('', late)).toThrow('nft -f: it was ended because it took too long')
+})
+
 function thrownBy(action: () => unknown): unknown {
   try {
     action()

@@ -24,6 +24,7 @@ function found(name: string | undefined, qdisc: string | undefined) {
   })
   const reach = {
     socket: () => socket,
+    open: () => socket,
     netfilter: () => socket,
     nft: () => () => ({ status: 0, stdout: '', stderr: '' }),
     inside: <T>(_: unknown, action: () => T) => action(),

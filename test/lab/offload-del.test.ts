@@ -1,9 +1,11 @@
 // DEL and GC of vf-offload when there is nothing left to go by but cookies: the record lost, the uplink under another
 // name, in another mode or gone, and other programs at work on the same device. On simnic (from source, not hardware), which
 // is there once for all tests: the last ones take it away.
+import { createHash } from 'node:crypto'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import type { CniResult, Runtime } from '../../hack/lab/cni-runtime.ts'
 import type { Lab } from '../../hack/lab/lab.ts'
+import { identityOf } from '../../src/offload/identity.ts'
 import { lab } from '../support/lab.ts'
 import {
   attachConfig,
@@ -111,6 +113,61 @@ describe('the card there', () => {
       ip link set ${card.pf} down; ip link set ${card.pf} name other0 up`)
     await del()
     await vm.must(`ip link set other0 down; ip link set other0 name ${card.pf} up`)
+    expect(diffSnapshot(host, await snapshot(vm))).toEqual([])
+    expect(diffSnapshot(inPod, await snapshot(vm, { namespace: one.name }))).toEqual([])
+  })
+
+  const podTable = () =>
+    identityOf({ network: list().name, containerID: one.name, ifname: of(one).ifname }, (text) =>
+      createHash('sha256').update(text).digest('hex'),
+    ).podTable
+  const again = (more: Record<string, unknown>) =>
+    runtime.call('ADD', list(), ours(one, more), of(one), { prevResult: attached.get(one) })
+
+  test('a pod that owns the table of our name: DEL leaves the host as before and tells, ADD is refused in words', async () => {
+    const loads = `{ echo 'destroy table inet ${podTable()}'; echo 'add table inet ${podTable()} { flags owner; }'; sleep 600; } | nft -i`
+    const owner = await vm.spawn(['ip', 'netns', 'exec', one.name, 'sh', '-c', loads], { timeoutMs: 0 })
+    try {
+      await vm.must(
+        `until ip netns exec ${one.name} nft list table inet ${podTable()} | grep owner; do sleep 0.1; done`,
+      )
+      const { code, stdout, stderr } = await runtime.call('DEL', list(), ours(one), of(one))
+      expect([code, stdout]).toEqual([0, ''])
+      expect(stderr).toContain(`table "${podTable()}" stays in the pod, a program there owns it`)
+      expect(diffSnapshot(host, await snapshot(vm))).toEqual([])
+      expect(errorOf(await again({ nat: 'pod' }))).toMatchObject({
+        code: 102,
+        msg: expect.stringContaining('a program there may own the table of that name (flags owner)'),
+      })
+      expect(diffSnapshot(host, await snapshot(vm))).toEqual([])
+    } finally {
+      owner.kill('SIGKILL')
+      await owner.wait().catch(() => undefined)
+    }
+    expect(diffSnapshot(inPod, await snapshot(vm, { namespace: one.name }))).toEqual([])
+  })
+
+  test('a pod with routes by the ten thousand: others come and go while it goes; by its VF it may have a thousand', async () => {
+    await vm.must(`ip -n ${one.name} link add crowd type veth peer name crowd-far
+      ip -n ${one.name} link set crowd up
+      for high in $(seq 0 99); do for low in $(seq 0 255); do echo "route add 172.16.$high.$low/32 dev lo"; done; done |
+        ip -n ${one.name} -b -`)
+    const [gone, ...others] = await Promise.all([
+      runtime.call('DEL', list(), ours(one), of(one)),
+      add(two).then(() => silently(runtime.call('DEL', list(), ours(two), of(two)))),
+    ])
+    expect([gone?.code, gone?.stdout, gone?.stderr, others]).toEqual([0, '', '', [undefined]])
+    await vm.must(`for high in $(seq 0 4); do for low in $(seq 0 255); do echo "route add 172.17.$high.$low/32 dev net1"; done; done |
+        ip -n ${one.name} -b -
+      ip -n ${one.name} route add default dev crowd`)
+    expect(errorOf(await add(one))).toMatchObject({
+      code: 7,
+      msg: expect.stringMatching(
+        /^Cannot map ports to "net1": 1\d\d\d routes lead out of it, .* must be at most 1000$/,
+      ),
+    })
+    await vm.must(`ip -n ${one.name} link del crowd
+      ip -n ${one.name} route flush 172.16.0.0/16 table main; ip -n ${one.name} route flush root 172.16.0.0/15`)
     expect(diffSnapshot(host, await snapshot(vm))).toEqual([])
     expect(diffSnapshot(inPod, await snapshot(vm, { namespace: one.name }))).toEqual([])
   })

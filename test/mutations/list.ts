@@ -1,6 +1,7 @@
 import { attach } from './attach.ts'
 import { attachOwners } from './attach-owners.ts'
 import { cni } from './cni.ts'
+import { hostileBounds } from './hostile-bounds.ts'
 import { kernel } from './kernel.ts'
 import { kernelTable } from './kernel-table.ts'
 import { lib } from './lib.ts'
@@ -38,4 +39,5 @@ export const mutations: readonly Mutation[] = [
   ...shim,
   ...owners,
   ...lock,
+  ...hostileBounds,
 ]

@@ -91,7 +91,7 @@ export const offload: readonly Mutation[] = [
     id: 'offload-gc-alive',
     file: 'src/offload/gc.ts',
     mistake: 'GC takes the mappings of a pod that lives.',
-    old: '  if (!gcLive && isInPod(machine, found.owner, found.journal)) throw livesOn(name)\n',
+    old: '  if (!gcLive && !hasLeft(setting, found.owner, found.journal)) throw livesOn(name)\n',
     now: '',
     test: ['offload/gc.test.ts', 'one that is missing from the list but alive is reported and stays'],
     tier: 'quick',
@@ -135,7 +135,7 @@ export const offload: readonly Mutation[] = [
     now: 'const freed = known?.keys',
     test: [
       'offload/remove.test.ts',
-      'takes filters, then the pod’s half, then the reservation, then the record',
+      'takes the pod’s half, with no lock, then filters, then the reservation, then the record',
     ],
     tier: 'quick',
     undo: true,

@@ -97,7 +97,7 @@ export const owners: readonly Mutation[] = [
     id: 'offload-replies-by-other-network',
     file: 'src/offload/replies.ts',
     mistake: 'Replies go by the rule of another network of the pod, until that one’s DEL.',
-    old: '  if (isRouteTable(rule.table)) return false\n',
+    old: '  if (isRouteTable(table)) return false\n',
     now: '  if (isRouteTable(-1)) return false\n',
     test: ['offload/replies.test.ts', 'also where another network of the pod has made such a rule'],
     tier: 'quick',

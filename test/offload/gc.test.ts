@@ -2,7 +2,7 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import type { LinkFacts } from '../../src/kernel/facts.ts'
 import { claimClsact } from '../../src/offload/clsact.ts'
 import { collectGarbage } from '../../src/offload/gc.ts'
@@ -17,6 +17,16 @@ import { requestOf } from '../support/request.ts'
 import { attached, path } from './attached.ts'
 import { Node } from './node.ts'
 
+/** Interfaces on the host of PCI functions. */
+const functions = new Map<string, readonly string[]>()
+vi.mock('../../src/nic/pci.ts', () => ({
+  readPciFunction: (address: string) => {
+    const netdevs = functions.get(address)
+    return netdevs === undefined ? undefined : { netdevs }
+  },
+}))
+/** What vf-attach has records of. */
+const ofAttach: { subject: string; containerID: string; ifname: string }[] = []
 const parts = partsOf('vf-offload')
 let stateDir: string
 let node: Node
@@ -32,6 +42,8 @@ beforeEach(() => {
   node = new Node(join(stateDir, 'shared'))
   store = recordStore(stateDir, 'offload', offloadJournal)
   inPods(net1)
+  functions.clear()
+  ofAttach.length = 0
 })
 afterEach(() => rmSync(stateDir, { recursive: true }))
 
@@ -57,7 +69,11 @@ function gc(valid?: readonly string[], name = 'net', gcLive = false) {
         machine: node,
         store,
         otherStores: [],
-        attachStore: { list: () => [], read: () => undefined },
+        attachStore: {
+          list: () => ofAttach as never,
+          read: ({ containerID }) =>
+            ({ owner: ofAttach.find((one) => one.containerID === containerID) }) as never,
+        },
         parts,
       },
       request,
@@ -232,20 +248,41 @@ describe('GC', () => {
 })
 
 describe('an attachment that is not valid any more, whose namespace lives', () => {
-  test('goes when its interface is in it no more, whatever the pod calls it', () => {
+  test('stays whatever the pod calls its interface, and wherever that is', () => {
     attach('container')
-    for (const link of [
-      { ...net1, name: 'wan', altnames: ['net1'], parent: undefined },
-      { ...net1, name: 'wan' },
-    ]) {
-      inPods(link)
+    for (const links of [[{ ...net1, name: 'wan', altnames: ['net1'] }], [{ ...net1, name: 'wan' }], []]) {
+      inPods(...links)
       expect(gc([]).map(({ code }) => code)).toEqual([103])
     }
-    inPods({ ...net1, name: 'eth0', parent: undefined })
+    expect(left()).toEqual(['container'])
+  })
+
+  test('goes when the other end of its veth pair is no more', () => {
+    const link = { ifindex: 3, mac: '02:00:00:00:00:05', peer: 77 }
+    attach('container', 'net', '4:1', { device: undefined, port: 'veth', link })
+    node.interfaces.push({ side: 'host', link: { name: 'veth1', ifindex: 77, kind: 'veth' } as LinkFacts })
+    expect(gc([]).map(({ code }) => code)).toEqual([103])
+    node.interfaces.pop()
     expect(gc()).toEqual([])
     expect(left()).toEqual(['container'])
     expect(gc([])).toEqual([])
     expect([left(), node.filters, node.ports.size, node.open]).toEqual([[], [], 0, 0])
+  })
+
+  test('goes when its device is on the host, or vf-attach has given it to another pod that lives', () => {
+    attach('container')
+    functions.set('0000:3b:02.1', ['eth7'])
+    expect(gc()).toEqual([])
+    expect(left()).toEqual(['container'])
+    expect(gc([])).toEqual([])
+    expect(left()).toEqual([])
+    functions.set('0000:3b:02.1', [])
+    attach('container')
+    expect(gc([]).map(({ code }) => code)).toEqual([103])
+    const owner = { containerID: 'next', ifname: 'net1', netns: path, netnsId: '4:1', bootId: node.boot }
+    ofAttach.push({ subject: '0000:3b:02.1', ...owner })
+    expect(gc([])).toEqual([])
+    expect(left()).toEqual([])
   })
 
   test('stays when a program drives its VF, which has no interface', () => {
@@ -289,7 +326,10 @@ describe('a record that can’t be read', () => {
       [103, expect.stringContaining('container "container", interface "net1"')],
     ])
     expect([left(), node.filters.length]).toEqual([['container'], 1])
+    // A pod can call its interface what it likes.
     inPods()
+    expect(gc([]).map(({ code }) => code)).toEqual([103])
+    node.namespaces.clear()
     expect(gc([])).toEqual([])
     expect([left(), node.filters, node.open]).toEqual([[], [], 0])
   })

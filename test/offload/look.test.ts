@@ -54,6 +54,11 @@ beforeEach(() => {
 })
 afterEach(() => rmSync(stateDir, { recursive: true }))
 
+let macs = 10
+const becomesAnother = () => {
+  const [link] = node.inPod as [LinkFacts]
+  node.inPod.splice(0, 1, { ...link, mac: `02:00:00:00:00:${macs++}`.slice(0, 17) })
+}
 const add = () =>
   offloadPlugin(node).add(requestOf({ stateDir, prevResult, runtimeConfig: { portMappings, bandwidth } }))
 
@@ -78,13 +83,33 @@ describe('an ADD', () => {
     expect(node.lines.filter((line) => line.includes('clsact'))).toEqual([])
   })
 
-  test('looks around once more when the pod’s interface has become another one meanwhile', () => {
+  test('looks around once more when the pod’s interface has become another one meanwhile, and not with the lock', () => {
+    let turns = 0
     node.meanwhile = () => {
-      const [link] = node.inPod as [LinkFacts]
-      node.inPod.splice(0, 1, { ...link, mac: '02:00:00:00:00:06' })
+      if (turns++ === 0) becomesAnother()
     }
     add()
-    expect(node.under).toEqual(expect.arrayContaining(['addresses', 'listeners', 'run']))
+    expect(node.under.filter((name) => costly.includes(name))).toEqual([])
+    expect(node.before.filter((name) => name === 'listeners')).toHaveLength(2)
+    expect(node.under).toContain('run')
+  })
+
+  test('gives up on an interface that is always another one, and has changed nothing', () => {
+    node.meanwhile = becomesAnother
+    expect(add).toThrow('was another one as soon as it had been looked at')
+    expect(node.under).not.toContain('run')
+    expect(node.waits).toHaveLength(5)
+  })
+
+  test('looks around once more when the other end of its pair has become another one', () => {
+    let turns = 0
+    node.meanwhile = () => {
+      if (turns++ === 0) node.peers.set(3, 8)
+    }
+    add()
+    expect(node.under.filter((name) => costly.includes(name))).toEqual([])
+    expect(node.lines.filter((line) => line.includes('veth1'))).toEqual([])
+    expect(node.lines.some((line) => line.includes('veth2'))).toBe(true)
   })
 
   test('that has nothing to do asks for no lock', () => {

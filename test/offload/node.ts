@@ -29,6 +29,8 @@ export class Node implements Machine {
   /** Shapers of ours by the number of their interface, on whichever side, with the cookie of whose they are. */
   readonly shapers = new Map<number, ShaperFacts & { readonly cookie?: string }>()
   readonly steps: string[] = []
+  /** Those of them that were made while the lock was held. */
+  readonly underLock: string[] = []
   /** Dumps of the host's filters so far. */
   dumps = 0
   /** Dumps to come that lose everything. */
@@ -68,6 +70,7 @@ export class Node implements Machine {
         addresses: never,
         routes: never,
         sourceRules: never,
+        hasDefaultRoute: never,
         bridgeVlans: never,
         isSwitchdev: never,
         probe: never,
@@ -90,17 +93,19 @@ export class Node implements Machine {
       },
       run: (op) => {
         if (op.do !== 'localports.release') return never()
-        this.steps.push('local ports')
+        this.#step('local ports')
         for (const port of op.ports) this.localPorts.delete(port)
         return {}
       },
       localPorts: () => [...this.localPorts],
       link: (side, by) => this.#links(side).find((link) => link.name === by || link.ifindex === by),
+      peer: (link) =>
+        this.#links('host').find((one) => one.ifindex === link.lower && one.lower === link.ifindex),
       links: (side) => this.#links(side),
       rates: () => ({
         limiters: (cookie) => this.limiters.filter((one) => one.cookie.startsWith(cookie)),
         removeLimiter: (index) => {
-          this.steps.push('limiter')
+          this.#step('limiter')
           this.limiters = this.limiters.filter((one) => one.index !== index)
         },
         ...{ meter: never, policerIndexes: never, portRates: never, ratesOfPort: never },
@@ -113,7 +118,7 @@ export class Node implements Machine {
         shapedBy: (_side, ifindex) => (this.shapers.has(ifindex) ? 0x76660000 : undefined),
         removeShaper: (_side, ifindex, cookie) => {
           if (!this.shapers.has(ifindex) || this.shapers.get(ifindex)?.cookie !== cookie) return
-          this.steps.push('shaper')
+          this.#step('shaper')
           this.shapers.delete(ifindex)
         },
         limitersAt: (indexes, cookie) =>
@@ -140,24 +145,24 @@ export class Node implements Machine {
           }),
         ),
       removeFilters: (filters) => {
-        for (const _ of filters) this.steps.push('filter')
+        for (const _ of filters) this.#step('filter')
         const places = filters.map(placeOf)
         this.filters = this.filters.filter((one) => !places.includes(placeOf(one)))
       },
       removeReplies: (rules, routes) => {
-        this.steps.push('replies')
+        this.#step('replies')
         for (const { table } of [...rules, ...routes]) if (table !== undefined) tables.delete(table)
       },
       removeTable: (table) => {
-        this.steps.push('routes')
+        this.#step('routes')
         tables.delete(table)
       },
       dropPodNat: (table) => {
-        this.steps.push('nat')
+        this.#step('nat')
         tables.delete(table)
       },
       releasePorts: (cookie) => {
-        this.steps.push('ports')
+        this.#step('ports')
         this.ports.delete(cookie)
         return { keys: [], tableGone: this.ports.size === 0 }
       },
@@ -178,6 +183,11 @@ export class Node implements Machine {
       },
       close: () => undefined,
     }
+  }
+
+  #step(name: string): void {
+    this.steps.push(name)
+    if (this.locks > 0) this.underLock.push(name)
   }
 
   /** The host's table is there while anybody has something reserved; each that is made has a handle of its own. */

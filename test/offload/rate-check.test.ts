@@ -15,7 +15,8 @@ const spec = { bytesPerSecond: 12_500_000, burst: 2_000_000 }
 function kernelWith(rates: Partial<RateKernel>, links: readonly Partial<LinkFacts>[] = []): Kernel {
   return {
     rates: () => ({ limiterDifferences: () => [], ...rates }),
-    link: (_side: string, name: string) => links.find((one) => one.name === name),
+    link: (_side: string, by: string | number) =>
+      links.find(({ name, ifindex }) => name === by || ifindex === by),
     links: () => links,
   } as unknown as Kernel
 }

@@ -53,10 +53,11 @@ function expectNothingLeft(): void {
 }
 
 describe('DEL', () => {
-  test('takes filters, then the pod’s half, then the reservation, then the record', () => {
+  test('takes the pod’s half, with no lock, then filters, then the reservation, then the record', () => {
     const { tables } = attach()
     remove()
-    expect(node.steps).toEqual(['filter', 'replies', 'nat', 'ports'])
+    expect(node.steps).toEqual(['replies', 'nat', 'filter', 'ports'])
+    expect(node.underLock).toEqual(['filter', 'ports'])
     expect([...tables]).toEqual([])
     expectNothingLeft()
     expect(node.open).toBe(0)
@@ -202,7 +203,7 @@ describe('DEL', () => {
     remove()
     expectNothingLeft()
     expect(node.dumpsWithLock).toBe(0)
-    expect(node.steps).toEqual(['filter', 'filter', 'routes', 'routes', 'nat', 'ports'])
+    expect(node.steps).toEqual(['routes', 'routes', 'nat', 'filter', 'filter', 'ports'])
   })
 
   test('without a record filters of both parts are looked for in the same dumps, and nobody waits for the lock meanwhile', () => {

@@ -41,9 +41,15 @@ export class VethNode extends Node {
   look: () => void = () => undefined
   addresses = ['192.0.2.1/24']
   podAddresses = ['10.88.0.5/16']
-  readonly #host = [link('eth0', 2), link('veth1', 7, { kind: 'veth', lower: 3, lowerNetns: 0 })]
+  readonly #host = [
+    link('eth0', 2),
+    ...[7, 8].map((number) => link(`veth${number - 6}`, number, { kind: 'veth', lower: 3, lowerNetns: 0 })),
+  ]
   /** Interfaces of the pod. */
   readonly inPod = [link('net1', 3, { kind: 'veth', lower: 7, lowerNetns: 1 })]
+
+  /** Which interface of the host the other end of each of them is. */
+  readonly peers = new Map([[3, 7]])
 
   readonly #owners = new Map<string, string>()
 
@@ -73,11 +79,13 @@ export class VethNode extends Node {
     return {
       ...super.openKernel(...pod),
       link: (side, by) => of(side).find((one) => one.name === by || one.ifindex === by),
+      peer: ({ ifindex }) => this.#host.find((one) => one.ifindex === this.peers.get(ifindex)),
       links: (side) => of(side),
       addresses: (side) =>
         side === 'pod'
           ? this.podAddresses.map((address) => ({ ifindex: 3, address, scope: 0 }))
           : this.addresses.map((address) => ({ ifindex: 2, address, scope: 0 })),
+      hasDefaultRoute: () => true,
       listeners: () => [],
       verify: () => [],
       reservePorts: (reservation, table) => {
