@@ -4,7 +4,7 @@ import { notice } from '../lib/notice.ts'
 import { isGone } from '../ops/held-netns.ts'
 import { openOwnersNetns } from '../ops/owner-netns.ts'
 import { type PluginRecord, RecordError } from '../ops/record.ts'
-import type { RecordName, RecordStore } from '../ops/record-store.ts'
+import { type RecordName, type RecordStore, textOrNone } from '../ops/record-store.ts'
 import type { OffloadJournal } from './record.ts'
 import { type Locked, type RemovalSetting, sweep, sweepPodFirst, sweepUnrecorded } from './sweep.ts'
 
@@ -100,11 +100,14 @@ function removeSeen(
 ): boolean {
   const { machine, store } = setting
   for (;;) {
-    const seen = usable(store, name)
-    if (seen === undefined) return false
+    if (!isListed(store, name)) return false
+    // The text tells whether it is the same one, without reading it as a record once more.
+    const text = textOrNone(name.path)
+    const seen = readOrWhy(store, name)
+    if (seen === undefined || typeof seen === 'string') return false
     const pod = openOwnersNetns(machine, seen.owner, netns)
     try {
-      const isSame = () => JSON.stringify(readOrWhy(store, name)) === JSON.stringify(seen)
+      const isSame = () => textOrNone(name.path) === text
       const finish = () => {
         store.remove(name)
         more()

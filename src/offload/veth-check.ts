@@ -24,7 +24,9 @@ export function* vethDifferences(
     yield `the other end of "${name}" is ${now}, it was interface ${then.peer}`
   }
   if (keys.length === 0) return
-  if (then !== undefined && then.mac !== link.mac)
+  // Another plugin of the list may have given it one after ours.
+  const reported = prevResult?.interfaces?.find((one) => one.name === name && (one.sandbox ?? '') !== '')
+  if (then !== undefined && then.mac !== link.mac && reported?.mac?.toLowerCase() !== link.mac)
     yield `interface "${name}" in the pod has MAC ${link.mac}, it had ${then.mac}`
   if (!link.up) yield `interface "${name}" in the pod is down`
   if (peer !== undefined && !peer.up) yield `interface "${peer.name}" of the host, its other end, is down`

@@ -185,14 +185,16 @@ export function readOwnText(path: string): string | undefined {
 
 function readToEnd(fd: number): string {
   const parts: Uint8Array[] = []
+  // The end of a small file is seen with the same buffer: a large one for nothing is most of what reading it costs.
+  let free = Buffer.allocUnsafe(16 << 10)
   for (let size = 0; ; ) {
-    const part = Buffer.allocUnsafe(size === 0 ? 16 << 10 : 1 << 20)
-    const length = readSync(fd, part)
+    const length = readSync(fd, free)
     if (length === 0) break
     size += length
     if (size > mostBytes)
       throw Object.assign(new RangeError(`EFBIG: more than ${mostBytes} bytes`), { code: 'EFBIG' })
-    parts.push(part.subarray(0, length))
+    parts.push(free.subarray(0, length))
+    free = length < free.length ? free.subarray(length) : Buffer.allocUnsafe(1 << 20)
   }
   return Buffer.concat(parts).toString('utf8')
 }

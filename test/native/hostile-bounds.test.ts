@@ -236,6 +236,21 @@ link set eth0 promisc off txqueuelen 1000`)
     }
   })
 
+  test('may have the MAC that another plugin of the list has given it: prevResult tells', async () => {
+    await add()
+    const [before] = await json(lab, `ip -n ${hostile} -j link show dev eth0`)
+    const mac = '02:00:00:00:99:02'
+    await lab.must(`ip -n ${hostile} link set eth0 address ${mac}`)
+    try {
+      const interfaces = result.interfaces?.map((one) => (one.name === 'eth0' ? { ...one, mac } : one)) ?? []
+      const prevResult = { ...result, interfaces }
+      await silently(tryOffload(runtime, 'CHECK', hostile, { prevResult }))
+    } finally {
+      await lab.must(`ip -n ${hostile} link set eth0 address ${String(before?.address)}`)
+      await again()
+    }
+  })
+
   const identity = identityOf(
     { network: bridgeList(hostile).name, containerID: podOf(hostile).containerID, ifname: 'eth0' },
     (text) => createHash('sha256').update(text).digest('hex'),
