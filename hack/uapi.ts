@@ -28,6 +28,7 @@ import * as rtnl from '../src/netlink/rtnl/const.ts'
 import * as link from '../src/netlink/rtnl/link.ts'
 import * as neigh from '../src/netlink/rtnl/neigh.ts'
 import * as nexthop from '../src/netlink/rtnl/nexthop.ts'
+import * as nsid from '../src/netlink/rtnl/nsid.ts'
 import * as route from '../src/netlink/rtnl/route.ts'
 import * as rule from '../src/netlink/rtnl/rule.ts'
 import * as vf from '../src/netlink/rtnl/vf.ts'
@@ -77,7 +78,7 @@ export const modules: Readonly<Record<string, object>> = {
     neigh,
   },
   ...{ ipvs, nfnetlink, nfrules, others, tables },
-  ...{ nexthop, pedit, police, program, route, rtnl, rule, stats, tbf, tcm, tlv, u32, vf, vlan },
+  ...{ nexthop, nsid, pedit, police, program, route, rtnl, rule, stats, tbf, tcm, tlv, u32, vf, vlan },
 }
 
 export interface Uapi {
@@ -143,7 +144,7 @@ const headers = [
     'linux/netfilter/nf_nat.h',
     'linux/netfilter/nf_tables.h',
   ],
-  ...['linux/sock_diag.h', 'linux/inet_diag.h', 'linux/nexthop.h'],
+  ...['linux/sock_diag.h', 'linux/inet_diag.h', 'linux/nexthop.h', 'linux/net_namespace.h'],
 ]
 
 /** What our names mean in C where the headers have another one. */

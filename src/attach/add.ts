@@ -14,6 +14,8 @@ import { readCarried } from './carried.ts'
 import type { AttachConfig } from './config.ts'
 import { type AttachFacts, readAttachFacts } from './facts.ts'
 import { claim, release } from './foreign/sriov.ts'
+import { homeward } from './homeward.ts'
+import { isOfDevice } from './identity.ts'
 import { journalOf } from './journal.ts'
 import { freeIfindex } from './live.ts'
 import { requireUnowned } from './ownership.ts'
@@ -70,7 +72,9 @@ export function addLocked(
   const name = store.write(chosen.id, record, 'volatile')
   const claimed = chosen.pci?.vf === undefined ? undefined : chosen.pci.address
   let moved = false
-  const runner = onePfChangeAtATime(machine, kernel, facts.vf?.pfPci)
+  const { journal } = record
+  const { ifname } = request
+  const runner = homeward(kernel, journal, onePfChangeAtATime(machine, kernel, facts.vf?.pfPci), { ifname })
   const transaction = new Transaction({
     run: (op) => {
       const outcome = runner.run(op)
@@ -81,20 +85,19 @@ export function addLocked(
   try {
     if (claimed !== undefined) claim(claimed, request.netns)
     transaction.apply(planAdd(config, facts, request.ifname, podIfindex))
-    const link = podIfindex === undefined ? undefined : movedLink(kernel, podIfindex, request.ifname)
-    const finish = (done: Partial<AttachJournal>) => {
-      const journal = { ...record.journal, ...done }
-      store.write(chosen.id, { ...record, phase: 'attached', journal }, 'volatile')
-    }
-    const ipam = addAddresses(request, config, link, transaction, finish, spawnHolding(machine, name))
+    const look = () => (podIfindex === undefined ? undefined : movedLink(kernel, journal, podIfindex, ifname))
+    const finish = (done: Partial<AttachJournal>) =>
+      store.write(chosen.id, { ...record, phase: 'attached', journal: { ...journal, ...done } }, 'volatile')
+    const spawn = spawnHolding(machine, name)
+    const { link, ipam } = addAddresses(request, config, look, transaction, finish, spawn)
     return resultOf(request, config, facts, link, ipam)
   } catch (error) {
     transaction.rollback()
     // The rollback undid step by step; what a driver changed behind our back only the journal knows.
     const stuck = restored(() => {
-      restoreDevice(machine, kernel, record.journal, {
+      restoreDevice(machine, kernel, journal, {
         pod: true,
-        ifname: request.ifname,
+        ifname,
         moved: moved ? undefined : false,
       })
       if (claimed !== undefined) release(claimed, request.netns)
@@ -105,9 +108,10 @@ export function addLocked(
   }
 }
 
-function movedLink(kernel: Kernel, ifindex: number, ifname: string): LinkFacts {
+function movedLink(kernel: Kernel, journal: AttachJournal, ifindex: number, ifname: string): LinkFacts {
   const link = kernel.link('pod', ifindex)
-  if (link?.name === ifname) return link
+  const { lower } = journal.device
+  if (link?.name === ifname && isOfDevice(link, journal) && link.lower === lower) return link
   throw new CniError(code.kernelRefused, `Cannot find "${ifname}" in the pod after the move`)
 }
 

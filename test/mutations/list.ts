@@ -1,6 +1,7 @@
 import { attach } from './attach.ts'
 import { attachOwners } from './attach-owners.ts'
 import { cni } from './cni.ts'
+import { hostileIdentity } from './hostile-identity.ts'
 import { kernel } from './kernel.ts'
 import { kernelTable } from './kernel-table.ts'
 import { lib } from './lib.ts'
@@ -37,5 +38,6 @@ export const mutations: readonly Mutation[] = [
   ...services,
   ...shim,
   ...owners,
+  ...hostileIdentity,
   ...lock,
 ]
