@@ -4,16 +4,24 @@
  */
 import type { LinkFacts } from '../kernel/facts.ts'
 import type { Kernel } from '../kernel/kernel.ts'
-import { pciDevices } from '../nic/pci.ts'
+import { netdevsOf } from '../nic/pci.ts'
 import type { Runner } from '../ops/apply.ts'
-import type { LinkMove, Op } from '../ops/op.ts'
-import { listFolder } from '../sys/files.ts'
+import type { LinkMove, Op, Outcome } from '../ops/op.ts'
 import { isOfDevice, isSole, peerOf, standsElsewhere } from './identity.ts'
 import { findMoved } from './live.ts'
 import type { AttachJournal } from './record.ts'
 
+/** What was to come home is not in the pod, or another interface came in its place. */
+export class NotTheDevice extends Error {
+  readonly code = 'ENODEV'
+  constructor(words: string, cause?: unknown) {
+    super(words, { cause })
+    this.name = 'NotTheDevice'
+  }
+}
+
 /**
- * `runner`, whose moves from the pod to the host take nothing but the journal's device. With `look` the device is looked for in
+ * `runner`, by whose moves nothing but the journal's device comes from the pod to the host. With `look` the device is looked for in
  * the pod, called `ifname` by ADD, before each such move: a rollback takes back what was done without a look of its own. Throws
  * like a refusal of the kernel when the device is not there, and when another interface has come in its place.
  */
@@ -25,15 +33,30 @@ export function homeward(
 ): Runner {
   return {
     run: (op: Op) => {
-      if (op.do !== 'link.move' || op.from !== 'pod' || op.to !== 'host') return runner.run(op)
+      if (op.do !== 'link.move' || op.from === op.to) return runner.run(op)
+      if (op.from === 'host') return movedAway(kernel, journal, runner, op)
       const found = look === undefined ? undefined : findMoved(kernel, journal, look.ifname)
       if (look !== undefined && found === undefined) {
-        throw new Error(`"${journal.device.id}" is not in the pod any more`)
+        throw new NotTheDevice(`"${journal.device.id}" is not in the pod any more`)
       }
       const outcome = runner.run(found === undefined ? op : { ...op, ifindex: found.ifindex })
       requireDevice(kernel, journal, runner, op)
       return outcome
     },
+  }
+}
+
+/** A move to the pod that was refused half-way is taken back by the kernel's side, by the number that the pod can give away. */
+function movedAway(kernel: Kernel, journal: AttachJournal, runner: Runner, op: LinkMove): Outcome {
+  try {
+    return runner.run(op)
+  } catch (error) {
+    const { ifindex } = op
+    if (ifindex !== undefined && kernel.link('host', ifindex) !== undefined) {
+      const back = { newName: op.name, newIfindex: ifindex, name: op.newName }
+      requireDevice(kernel, journal, runner, { ...op, ...back })
+    }
+    throw error
   }
 }
 
@@ -48,16 +71,17 @@ function requireDevice(kernel: Kernel, journal: AttachJournal, runner: Runner, o
       ...{ to: 'pod', newName: op.name },
     })
   } catch (error) {
-    throw new Error(`${words}, it is "${newName}" of the host now: ${String(error)}`, { cause: error })
+    throw new NotTheDevice(`${words}, it is "${newName}" of the host now: ${String(error)}`, error)
   }
-  throw new Error(`${words}, it is left there`)
+  throw new NotTheDevice(`${words}, it is left there`)
 }
 
 /** True when the host's interface of this name and number is the device, which came from the pod just now. */
 function isDevice(kernel: Kernel, journal: AttachJournal, name: string, ifindex: number): boolean {
   const { device } = journal
   // Names are unique, and sysfs tells the host's interfaces of a function without a request.
-  if (isSole(journal) && device.pci !== undefined && isListed(device.parents, device.pci, name)) return true
+  if (isSole(journal) && device.pci !== undefined && netdevsOf(device.pci, device.parents).includes(name))
+    return true
   const peer = peerOf(journal)
   if (peer !== undefined) {
     const end = kernel.otherEnd(peer)
@@ -70,11 +94,4 @@ function isDevice(kernel: Kernel, journal: AttachJournal, name: string, ifindex:
 function isWhereItStood(link: LinkFacts, journal: AttachJournal): boolean {
   const { lower, kind } = journal.device
   return kind === 'veth' || lower === undefined || (link.lower === lower && !standsElsewhere(link, journal))
-}
-
-function isListed(parents: readonly string[], pci: string, name: string): boolean {
-  return parents.some((parent) => {
-    const path = parent === pci ? `${pciDevices}/${pci}` : `${pciDevices}/${pci}/${parent}`
-    return listFolder(`${path}/net`).includes(name)
-  })
 }

@@ -43,7 +43,9 @@ function marksOf({ ifindex, permanentMac, physPortName, lower, lowerNetns, kind 
     ifindex,
     ...(permanentMac === undefined ? {} : { permanentMac }),
     ...(physPortName === undefined ? {} : { portName: physPortName }),
-    ...(lower === undefined ? {} : { lower, lowerNetns: lowerNetns ?? hostNetns }),
+    ...(lower === undefined ? {} : { lower }),
+    // Below 0 stands for a namespace that is just ending.
+    ...(lower === undefined || (lowerNetns ?? 0) < 0 ? {} : { lowerNetns: lowerNetns ?? hostNetns }),
     ...(kind === undefined ? {} : { kind }),
   }
 }

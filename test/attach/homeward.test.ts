@@ -90,6 +90,30 @@ describe('a move home', () => {
     expect(moved(kernel(undefined), vf, true).refusal).toContain('another interface has taken the place')
   })
 
+  test('that the kernel’s side makes after a refused move to the pod is looked at too', () => {
+    const away: Op = {
+      ...{ do: 'link.move', from: 'host', name: 'hd0', ifindex: 7 },
+      ...{ to: 'pod', newName: 'net1', newIfindex: 8 },
+    }
+    const attempt = (found: OtherEnd) => {
+      const ran: Op[] = []
+      const run = (op: Op) => {
+        ran.push(op)
+        if (ran.length === 1) throw new Error('EEXIST')
+        return {}
+      }
+      const kernel = kernelOf([found], { host: [veth(7)] })
+      expect(() => homeward(kernel, journal, { run }).run(away)).toThrow()
+      return ran
+    }
+    expect(attempt(end('host', 7))).toEqual([away])
+    expect(attempt(end('elsewhere', 8, 3)).at(-1)).toMatchObject({
+      from: 'host',
+      ifindex: 7,
+      newName: 'net1',
+    })
+  })
+
   test('other operations pass', () => {
     const ran: Op[] = []
     const op: Op = { do: 'link.set', side: 'pod', name: 'net1', set: { up: false }, was: { up: true } }

@@ -3,7 +3,6 @@
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { type Bed, makeBed, onVf } from '../support/attach-bed.ts'
 import { BED_FOLDER } from '../support/attach-calls.ts'
-import { deletePod, newPod } from '../support/topology.ts'
 
 const [pod, child] = ['pod-one', 'hidden-child']
 const ACT = `${BED_FOLDER}/act`
@@ -18,17 +17,11 @@ echo '{"cniVersion":"1.0.0","code":100,"msg":"no address is free"}'; exit 1
 
 let bed: Bed
 beforeAll(async () => {
-  bed = await makeBed(1, [pod])
+  bed = await makeBed(1, [pod, child])
   await bed.lab.writeFile(`${BED_FOLDER}/slow`, SLOW, 0o755)
-  await newPod(bed.lab, child)
 })
-afterAll(async () => {
-  await deletePod(bed.lab, child)
-  await bed.end()
-})
+afterAll(() => bed?.end())
 afterEach(async () => {
-  await deletePod(bed.lab, child)
-  await newPod(bed.lab, child)
   // A driver that was bound anew has a MAC of its own making.
   await bed.rebuild()
 })
