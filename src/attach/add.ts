@@ -15,7 +15,6 @@ import type { AttachConfig } from './config.ts'
 import { type AttachFacts, readAttachFacts } from './facts.ts'
 import { claim, release } from './foreign/sriov.ts'
 import { homeward } from './homeward.ts'
-import { isOfDevice } from './identity.ts'
 import { journalOf } from './journal.ts'
 import { freeIfindex } from './live.ts'
 import { requireUnowned } from './ownership.ts'
@@ -85,7 +84,11 @@ export function addLocked(
   try {
     if (claimed !== undefined) claim(claimed, request.netns)
     transaction.apply(planAdd(config, facts, request.ifname, podIfindex))
-    const look = () => (podIfindex === undefined ? undefined : movedLink(kernel, journal, podIfindex, ifname))
+    const before = facts.port?.link
+    const look = () =>
+      before === undefined || podIfindex === undefined
+        ? undefined
+        : movedLink(kernel, before, podIfindex, ifname)
     const finish = (done: Partial<AttachJournal>) =>
       store.write(chosen.id, { ...record, phase: 'attached', journal: { ...journal, ...done } }, 'volatile')
     const spawn = spawnHolding(machine, name)
@@ -108,10 +111,11 @@ export function addLocked(
   }
 }
 
-function movedLink(kernel: Kernel, journal: AttachJournal, ifindex: number, ifname: string): LinkFacts {
+/** The interface with this number in the pod, if it is still the one that was on the host and has the name that it got. */
+function movedLink(kernel: Kernel, before: LinkFacts, ifindex: number, ifname: string): LinkFacts {
   const link = kernel.link('pod', ifindex)
-  const { lower } = journal.device
-  if (link?.name === ifname && isOfDevice(link, journal) && link.lower === lower) return link
+  const isIt = link?.parent === before.parent && link?.kind === before.kind && link?.lower === before.lower
+  if (link?.name === ifname && isIt) return link
   throw new CniError(code.kernelRefused, `Cannot find "${ifname}" in the pod after the move`)
 }
 
