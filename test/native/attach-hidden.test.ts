@@ -5,6 +5,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import type { Lab } from '../../hack/lab/lab.ts'
 import { type AttachCalls, attachCalls, BED_FOLDER, FORGET_CALLS } from '../support/attach-calls.ts'
 import { lab as sharedLab } from '../support/lab.ts'
+import { errorOf } from '../support/plugins.ts'
 import { deletePod, newPod } from '../support/topology.ts'
 
 const [pod, child, third, next] = ['hidden-pod', 'hidden-child', 'hidden-third', 'hidden-next']
@@ -44,6 +45,12 @@ afterEach(async () => {
 })
 
 const plugin = (more: Record<string, unknown> = {}) => ({ type: 'vf-attach', device: 'hd0', ...more })
+/** What a call said that must fail. */
+const failed: AttachCalls['refused'] = async (...parameters) => {
+  const result = await calls.call(...parameters)
+  expect(result).toMatchObject({ code: 1 })
+  return errorOf(result)
+}
 const told = async (where: string, name: string) =>
   (JSON.parse(await lab.must(`ip ${where} -d -j link show dev ${name}`)) as Record<string, unknown>[])[0] ??
   {}
@@ -80,9 +87,9 @@ describe.each(['host', 'third'])('a veth whose other end is in the %s namespace'
     const { ifindex } = await told(`-n ${pod}`, 'net1')
     await lab.must(`${hide}; ${alike(`index ${ifindex}`)}`)
     const stranger = await told(`-n ${pod}`, 'net1')
-    const check = await calls.refused('CHECK', plugin(), pod, { config: { prevResult } })
+    const check = await failed('CHECK', plugin(), pod, { config: { prevResult } })
     expect(check).toMatchObject({ code: 104, msg: expect.stringContaining('is another one') })
-    const del = await calls.refused('DEL', plugin(), pod)
+    const del = await failed('DEL', plugin(), pod)
     expect(del.code).toBe(103)
     expect(del.details).toMatch(/in a namespace that the host has the number \d+ for, as number \d+ there/)
     expect(await told(`-n ${pod}`, 'net1')).toEqual(stranger)
@@ -114,7 +121,7 @@ describe.each(['host', 'third'])('a veth whose other end is in the %s namespace'
       ACT,
       `ip -n ${pod} link set net1 down; ip -n ${pod} link set net1 name stolen; ${alike()}\n`,
     )
-    const refused = await calls.refused('ADD', plugin({ ipam: { type: 'slow' } }), pod)
+    const refused = await failed('ADD', plugin({ ipam: { type: 'slow' } }), pod)
     expect(refused.code).toBe(100)
     await isHome(place)
     await isThere(`-n ${pod}`, 'evil')
@@ -128,7 +135,7 @@ describe.each(['host', 'third'])('a veth whose other end is in the %s namespace'
       `n=$(ip -n ${pod} -o link show net1 | cut -d: -f1)
       ${hide}; ${alike('index $n')}\n`,
     )
-    const refused = await calls.refused('ADD', plugin({ ipam: { type: 'slow' } }), pod)
+    const refused = await failed('ADD', plugin({ ipam: { type: 'slow' } }), pod)
     expect(refused.details).toContain('in a namespace that the host has the number')
     await isAbsent('', 'hd0')
     await isThere(`-n ${pod}`, 'net1')
@@ -146,7 +153,7 @@ describe.each(['host', 'third'])('a veth whose other end is in the %s namespace'
       ACT,
       `ip -n ${pod} link set net1 down; ip -n ${pod} link set net1 name stolen; ${alike()}\n`,
     )
-    const refused = await calls.refused('ADD', plugin({ ipam: { type: 'slow' } }), pod)
+    const refused = await failed('ADD', plugin({ ipam: { type: 'slow' } }), pod)
     expect(refused).toMatchObject({
       code: 102,
       msg: expect.stringContaining('Cannot find "net1" in the pod'),
@@ -164,7 +171,7 @@ describe.each(['host', 'third'])('a veth whose other end is in the %s namespace'
     const gc = await calls.call('GC', { type: 'vf-attach' }, pod, { cniVersion: '1.1.0', config })
     expect(gc.code).toBe(1)
     expect(gc.stdout).toContain('in a namespace that the host has the number')
-    expect((await calls.refused('DEL', plugin(), pod)).code).toBe(103)
+    expect((await failed('DEL', plugin(), pod)).code).toBe(103)
     await calls.recordOf(pod)
     await calls.podDies(child)
     await calls.del(plugin(), pod)
@@ -213,7 +220,7 @@ describe('a macvlan', () => {
       ip -n ${pod} link add own index ${lowIndex} type veth peer name evil
       ip -n ${pod} link add link own name net1 index ${ifindex} address ${mac} type macvlan mode bridge
       ip -n ${pod} link set net1 up`)
-    const check = await calls.refused('CHECK', plugin(), pod, { config: { prevResult } })
+    const check = await failed('CHECK', plugin(), pod, { config: { prevResult } })
     expect(check.msg).toContain('is another one')
     await calls.del(plugin(), pod)
     await isAbsent('', 'hd0')
@@ -238,7 +245,7 @@ test('an ifb, which is joined to nothing, comes home by its number', async () =>
     ACT,
     `ip -n ${pod} link set net1 down; ip -n ${pod} link set net1 name stolen; ${alike()}\n`,
   )
-  const refused = await calls.refused('ADD', plugin({ ipam: { type: 'slow' } }), pod)
+  const refused = await failed('ADD', plugin({ ipam: { type: 'slow' } }), pod)
   expect(refused.code).toBe(100)
   expect(await told('', 'hd0')).toMatchObject({
     address: mac,
@@ -256,7 +263,7 @@ test('what one pod left is not the next one’s wire', async () => {
     `ip -n ${pod} link set net1 down; ip -n ${pod} link set net1 name stolen; ${alike()}
     ip -n ${pod} addr add 10.9.0.1/24 dev evil\n`,
   )
-  expect((await calls.refused('ADD', plugin({ ipam: { type: 'slow' } }), pod)).code).toBe(100)
+  expect((await failed('ADD', plugin({ ipam: { type: 'slow' } }), pod)).code).toBe(100)
   await calls.add(plugin(), next)
   await lab.must(`ip -n ${next} addr add 10.9.0.7/24 dev net1
     ip netns exec ${next} ping -c 2 -i 0.2 -W 2 10.9.0.1`)
