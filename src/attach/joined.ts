@@ -22,10 +22,13 @@ const looks = 3
 export function findByPeer(
   kernel: Kernel,
   journal: AttachJournal,
-  { pod, moved }: Pick<PodView, 'pod' | 'moved'>,
+  { pod, moved, home }: Pick<PodView, 'pod' | 'moved' | 'home'>,
   peer: LinkPlace,
 ): Found {
   const { device } = journal
+  const here = home === undefined ? undefined : kernel.link('host', home)
+  if (here?.kind === device.kind && here?.lower === peer.ifindex)
+    return { link: { side: 'host', facts: here } }
   for (let look = 0; look < looks; look++) {
     const end = kernel.otherEnd(peer)
     if (end === undefined || end.kind !== device.kind) return {}

@@ -17,6 +17,8 @@ export interface PodView {
   readonly ifname: string
   /** False in an ADD that fails before its move: an interface that is on neither side then was taken by somebody else. */
   readonly moved?: Moved
+  /** Number of the device on the host, where a move home has just given it that. */
+  readonly home?: number | undefined
 }
 
 /** `gone` when the device does not exist any more: a removed VF, a software interface that died with its namespace. */

@@ -161,7 +161,8 @@ export function restoreDevice(
       noted(keep, journal)
     }
     errors = applyAll(runner, ops)
-    live = readLive(kernel, journal, view)
+    // What has come home is out of the pod's reach, and was looked at.
+    live = readLive(kernel, journal, errors.length > 0 ? view : { ...view, home: homeIfindex })
     if (live === 'gone' || live.link?.side === 'host' || !errors.some(saysItLeft)) continue
     if (++chases < maxChases) live = waitForDevice(machine, kernel, journal, view, wait)
     if (live !== 'gone' && (isMissing(journal, live) || chases === maxChases) && mayRebind(journal))

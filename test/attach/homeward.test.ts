@@ -148,6 +148,13 @@ describe('by its other end a device is', () => {
     expect(find(kernelOf([end('elsewhere', 5)], {}), true, true).elsewhere?.isEnding).toBe(true)
   })
 
+  test('where a move home has just put it: the other end is not asked again', () => {
+    const kernel = kernelOf([end('elsewhere', 5, 3)], { host: [veth(7)] })
+    const view = { pod: true, moved: true, home: 7 }
+    expect(findByPeer(kernel, journal, view, peer).link).toEqual({ side: 'host', facts: veth(7) })
+    expect(findByPeer(kernel, journal, { ...view, home: 9 }, peer).elsewhere).toBeDefined()
+  })
+
   test('on the host as long as its pod lives, else only as what it was before or a DEL made it', () => {
     const at = (ifindex: number, pod: boolean, wasMoved?: boolean) =>
       find(kernelOf([end('host', ifindex)], { host: [veth(ifindex)] }), pod, wasMoved).link?.facts.ifindex
