@@ -14,6 +14,7 @@ import { readCarried } from './carried.ts'
 import type { AttachConfig } from './config.ts'
 import { type AttachFacts, readAttachFacts } from './facts.ts'
 import { claim, release } from './foreign/sriov.ts'
+import { homeward } from './homeward.ts'
 import { journalOf } from './journal.ts'
 import { freeIfindex } from './live.ts'
 import { requireUnowned } from './ownership.ts'
@@ -70,7 +71,9 @@ export function addLocked(
   const name = store.write(chosen.id, record, 'volatile')
   const claimed = chosen.pci?.vf === undefined ? undefined : chosen.pci.address
   let moved = false
-  const runner = onePfChangeAtATime(machine, kernel, facts.vf?.pfPci)
+  const { journal } = record
+  const { ifname } = request
+  const runner = homeward(kernel, journal, onePfChangeAtATime(machine, kernel, facts.vf?.pfPci), { ifname })
   const transaction = new Transaction({
     run: (op) => {
       const outcome = runner.run(op)
@@ -81,20 +84,23 @@ export function addLocked(
   try {
     if (claimed !== undefined) claim(claimed, request.netns)
     transaction.apply(planAdd(config, facts, request.ifname, podIfindex))
-    const link = podIfindex === undefined ? undefined : movedLink(kernel, podIfindex, request.ifname)
-    const finish = (done: Partial<AttachJournal>) => {
-      const journal = { ...record.journal, ...done }
-      store.write(chosen.id, { ...record, phase: 'attached', journal }, 'volatile')
-    }
-    const ipam = addAddresses(request, config, link, transaction, finish, spawnHolding(machine, name))
+    const before = facts.port?.link
+    const look = () =>
+      before === undefined || podIfindex === undefined
+        ? undefined
+        : movedLink(kernel, before, podIfindex, ifname)
+    const finish = (done: Partial<AttachJournal>) =>
+      store.write(chosen.id, { ...record, phase: 'attached', journal: { ...journal, ...done } }, 'volatile')
+    const spawn = spawnHolding(machine, name)
+    const { link, ipam } = addAddresses(request, config, look, transaction, finish, spawn)
     return resultOf(request, config, facts, link, ipam)
   } catch (error) {
     transaction.rollback()
     // The rollback undid step by step; what a driver changed behind our back only the journal knows.
     const stuck = restored(() => {
-      restoreDevice(machine, kernel, record.journal, {
+      restoreDevice(machine, kernel, journal, {
         pod: true,
-        ifname: request.ifname,
+        ifname,
         moved: moved ? undefined : false,
       })
       if (claimed !== undefined) release(claimed, request.netns)
@@ -105,9 +111,11 @@ export function addLocked(
   }
 }
 
-function movedLink(kernel: Kernel, ifindex: number, ifname: string): LinkFacts {
+/** The interface with this number in the pod, if it is still the one that was on the host and has the name that it got. */
+function movedLink(kernel: Kernel, before: LinkFacts, ifindex: number, ifname: string): LinkFacts {
   const link = kernel.link('pod', ifindex)
-  if (link?.name === ifname) return link
+  const isIt = link?.parent === before.parent && link?.kind === before.kind && link?.lower === before.lower
+  if (link?.name === ifname && isIt) return link
   throw new CniError(code.kernelRefused, `Cannot find "${ifname}" in the pod after the move`)
 }
 

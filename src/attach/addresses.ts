@@ -13,20 +13,22 @@ import { othersRoutes } from './routes.ts'
 import { countedSpawn } from './spawn.ts'
 
 /**
- * Asks IPAM by `spawn`, gives the addresses to the interface and runs `finish` with what the journal has to know of that. A failure
- * after IPAM's ADD is followed by its DEL, as the spec wants it. Without an interface (user space driver) the addresses are only reported. Returns what IPAM said.
+ * Asks IPAM by `spawn`, gives the addresses to the interface that `look` finds then and runs `finish` with what the journal has to know of that. A failure
+ * after IPAM's ADD is followed by its DEL, as the spec wants it. Without an interface (user space driver) the addresses are only reported. Returns the interface and what IPAM said.
  */
 export function addAddresses(
   request: Request,
   config: AttachConfig,
-  link: LinkFacts | undefined,
+  look: () => LinkFacts | undefined,
   transaction: Transaction,
   finish: (done: Pick<AttachJournal, 'othersRoutes'>) => void,
   spawn: Spawn,
-): Result | undefined {
+): { readonly link: LinkFacts | undefined; readonly ipam: Result | undefined } {
   const ipam = ipamAdd(request, spawn)
   let done: Pick<AttachJournal, 'othersRoutes'> = {}
   try {
+    // After IPAM, which may have taken seconds: what the pod did meanwhile is seen.
+    const link = look()
     if (ipam !== undefined) {
       checkAddresses("the IPAM plugin's result", ipam)
       const ips = ipam.ips ?? []
@@ -36,13 +38,13 @@ export function addAddresses(
       const addressing = { addresses: ips.map((ip) => ip.address), routes, ...gatewaysOf(ips) }
       if (link !== undefined) {
         requireIpv6Mtu(config, link, addressing.addresses)
-        const ops = planAddressing(request.ifname, link.mac, addressing, config.announce)
+        const ops = planAddressing(link, addressing, config.announce)
         const others = othersRoutes(ops, transaction.apply(ops))
         if (others.length > 0) done = { othersRoutes: others }
       }
     }
     finish(done)
-    return ipam
+    return { link, ipam }
   } catch (error) {
     if (ipam !== undefined) {
       try {

@@ -11,7 +11,8 @@ import type { RecordStore } from '../ops/record-store.ts'
 import { addressingDifferences } from './check-addressing.ts'
 import type { AttachConfig } from './config.ts'
 import { readVfFacts, type VfFacts } from './facts.ts'
-import { isInPod, isOfDevice } from './identity.ts'
+import { isInPod, isOfDevice, peerOf } from './identity.ts'
+import { isJoinedAsBefore } from './joined.ts'
 import { limitsOfChain } from './limits.ts'
 import { pciOf } from './live.ts'
 import { gatewaysOf, planAddressing, wishedVf } from './plan.ts'
@@ -147,7 +148,8 @@ function* podDifferences(
     yield `interface "${ifname}" is not in the pod`
     return
   }
-  if (!isInPod(link, journal, ifname, true)) {
+  const isIt = peerOf(journal) !== undefined || isInPod(link, journal, ifname, true)
+  if (!isIt || !isJoinedAsBefore(kernel, journal, link)) {
     yield `interface "${ifname}" is ${whatItIs(link, journal)}, not "${device.id}"`
   }
   if (!link.up) yield `interface "${ifname}" is down`
@@ -169,7 +171,7 @@ function* podDifferences(
   const addresses = ips.map(({ address }) => address)
   const routes = ips.length === 0 ? [] : (prevResult.routes ?? [])
   const addressing = { addresses, routes, ...gatewaysOf(ips) }
-  const ops = planAddressing(ifname, link.mac, addressing, config.announce)
+  const ops = planAddressing(link, addressing, config.announce)
   yield* addressingDifferences(kernel, link, ops, othersRoutes)
 }
 

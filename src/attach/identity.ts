@@ -5,9 +5,12 @@
  * Hardware is known by its parent device (IFLA_PARENT_DEV_NAME), which the kernel reports in every namespace. One of several
  * interfaces of a function is known by its number in a namespace beside that, or by its permanent MAC address or port name.
  * Software is known by its kind and by the number that we gave it in that namespace, which the record has from before
- * the move.
+ * the move. A pod can take that number from it and give it to another one, so what is joined to an interface of another
+ * namespace is known by that first (joined.ts). What is joined to nothing, a dummy or an ifb, has no mark that a pod
+ * can't give another one.
  */
-import type { LinkFacts } from '../kernel/facts.ts'
+import type { LinkFacts, LinkPlace } from '../kernel/facts.ts'
+import { hostNetns } from '../lib/host-netns.ts'
 import { spareNames } from './plan-restore.ts'
 import type { AttachJournal } from './record.ts'
 
@@ -22,6 +25,22 @@ export function isSole({ device }: AttachJournal): boolean {
 /** True for what ends with its namespace, as the kernel takes no other software home (default_device_exit_net). */
 export function isSoftware({ device }: AttachJournal): boolean {
   return device.pci === undefined && device.parents.length === 0 && device.kind !== undefined
+}
+
+/** Kinds of interfaces that are made in pairs. */
+const pairs: ReadonlySet<string> = new Set(['veth', 'netkit', 'vxcan'])
+
+/** Where the other end is of a device that is one end of a pair; undefined for others, and in records of former versions. */
+export function peerOf(journal: AttachJournal): LinkPlace | undefined {
+  const place = lowerOf(journal)
+  return place !== undefined && pairs.has(journal.device.kind ?? '') ? place : undefined
+}
+
+/** Where the interface is that a device of software stands on, or the other end of its pair. */
+export function lowerOf(journal: AttachJournal): LinkPlace | undefined {
+  const { lower, lowerNetns } = journal.device
+  if (!isSoftware(journal) || lower === undefined || lower === 0 || lowerNetns === undefined) return undefined
+  return { ifindex: lower, netns: lowerNetns }
 }
 
 /** True when an interface is of the journal's device or kind: without that it is another one, whatever else fits. */
@@ -52,7 +71,7 @@ export function isAtHome(link: LinkFacts, journal: AttachJournal, moved: Moved, 
   if (isSole(journal)) return true
   const { device, original } = journal
   if (hasUniqueMark(link, journal)) return true
-  if (contradicts(link, journal)) return false
+  if (contradicts(link, journal) || standsElsewhere(link, journal)) return false
   const names = [original.link?.name ?? '', ...(original.link?.altnames ?? [])]
   const isNamed = names.includes(link.name)
   const isMarked = hasOwnMac(link, journal)
@@ -82,7 +101,14 @@ function contradicts(link: LinkFacts, { device }: AttachJournal): boolean {
   return lower !== undefined && kind !== 'veth' && link.lower !== undefined && link.lower !== lower
 }
 
-function hasOwnMac(link: LinkFacts, { device, original }: AttachJournal): boolean {
+/** True for an interface of the host that stands on one of another namespace than the journal's. */
+export function standsElsewhere({ lowerNetns }: LinkFacts, journal: AttachJournal): boolean {
+  const lower = lowerOf(journal)
+  return lower !== undefined && journal.device.kind !== 'veth' && (lowerNetns ?? hostNetns) !== lower.netns
+}
+
+/** True for an interface with the MAC address that the device had, or has for good. */
+export function hasOwnMac(link: LinkFacts, { device, original }: AttachJournal): boolean {
   return (
     link.mac === original.link?.mac || (device.permanentMac !== undefined && link.mac === device.permanentMac)
   )

@@ -1,4 +1,5 @@
 import type { LinkFacts } from '../kernel/facts.ts'
+import { hostNetns } from '../lib/host-netns.ts'
 import type { AttachConfig } from './config.ts'
 import type { AttachFacts } from './facts.ts'
 import type { AttachJournal } from './record.ts'
@@ -37,12 +38,14 @@ export function journalOf(config: AttachConfig, facts: AttachFacts, podIfindex?:
 }
 
 /** By which the interface is known again. */
-function marksOf({ ifindex, permanentMac, physPortName, lower, kind }: LinkFacts) {
+function marksOf({ ifindex, permanentMac, physPortName, lower, lowerNetns, kind }: LinkFacts) {
   return {
     ifindex,
     ...(permanentMac === undefined ? {} : { permanentMac }),
     ...(physPortName === undefined ? {} : { portName: physPortName }),
     ...(lower === undefined ? {} : { lower }),
+    // Below 0 stands for a namespace that is just ending.
+    ...(lower === undefined || (lowerNetns ?? 0) < 0 ? {} : { lowerNetns: lowerNetns ?? hostNetns }),
     ...(kind === undefined ? {} : { kind }),
   }
 }

@@ -5,7 +5,8 @@ import { parsePciAddress } from '../lib/pci-address.ts'
 import { type PciFunction, readAuxDevice, readPciFunction } from '../nic/pci.ts'
 import type { Side } from '../ops/op.ts'
 import { readVfFacts } from './facts.ts'
-import { isAtHome, isInPod, isSoftware, isSole, type Moved } from './identity.ts'
+import { isAtHome, isInPod, isSoftware, isSole, type Moved, peerOf } from './identity.ts'
+import { type Found, findByPeer, findOnLower, isJoinedAsBefore } from './joined.ts'
 import { type LiveState, spareNames } from './plan-restore.ts'
 import type { AttachJournal } from './record.ts'
 
@@ -16,6 +17,8 @@ export interface PodView {
   readonly ifname: string
   /** False in an ADD that fails before its move: an interface that is on neither side then was taken by somebody else. */
   readonly moved?: Moved
+  /** Number of the device on the host, where a move home has just given it that. */
+  readonly home?: number | undefined
 }
 
 /** `gone` when the device does not exist any more: a removed VF, a software interface that died with its namespace. */
@@ -27,8 +30,9 @@ export function readLive(kernel: Kernel, journal: AttachJournal, view: PodView):
   const isKnown = netdevs !== undefined || (device.pci === undefined && device.id.startsWith('netdev:'))
   if (!isKnown) return 'gone'
 
-  const link = original.link === undefined ? undefined : findLink(kernel, journal, view, netdevs ?? [])
-  if (isSoftware(journal) && link === undefined) return 'gone'
+  const { link, elsewhere }: Found =
+    original.link === undefined ? {} : locate(kernel, journal, view, netdevs ?? [])
+  if (isSoftware(journal) && link === undefined && elsewhere === undefined) return 'gone'
 
   const vf = pci === undefined || original.vf === undefined ? undefined : readVfFacts(kernel, pci)
   const own = link?.side === 'host' ? link.facts.ifindex : undefined
@@ -50,24 +54,47 @@ export function readLive(kernel: Kernel, journal: AttachJournal, view: PodView):
       ? spareNames(device).find((name) => !isTaken(name))
       : undefined,
     homeIfindex:
-      link?.side === 'pod'
-        ? freeIfindex(kernel, 'host', device.homeIfindex ?? device.ifindex ?? link.facts.ifindex)
-        : undefined,
+      link?.side === 'pod' ? freeIfindex(kernel, 'host', device.homeIfindex ?? device.ifindex) : undefined,
     link,
+    ...(elsewhere === undefined ? {} : { elsewhere }),
     master: master === undefined ? undefined : masterName(kernel, master),
   }
 }
 
-/** A number that no interface of the side has: `wanted`, or one above all that are there. */
-export function freeIfindex(kernel: Kernel, side: Side, wanted: number): number {
-  if (kernel.link(side, wanted) === undefined) return wanted
-  return Math.max(...kernel.links(side).map(({ ifindex }) => ifindex)) + 1
+/** Numbers that are tried where the wanted one is taken: above all that a kernel counts up to on ordinary nodes. */
+const [firstSpare, spares] = [100_000, 900_000]
+
+/**
+ * A number that no interface of the side has: `wanted`, or any other. Never one that the pod chose: a rule of the host may be left
+ * that means an interface by its number. By asking for numbers, and not for all interfaces: a pod can have ten thousands.
+ */
+export function freeIfindex(kernel: Kernel, side: Side, wanted?: number): number {
+  let number = wanted ?? firstSpare + Math.floor(Math.random() * spares)
+  while (kernel.link(side, number) !== undefined) number = firstSpare + Math.floor(Math.random() * spares)
+  return number
 }
 
 /** The PCI function of a journal's device; undefined for other devices and for one that is gone. */
 export function pciOf({ device }: AttachJournal): PciFunction | undefined {
   const address = device.pci === undefined ? undefined : parsePciAddress(device.pci)
   return address === undefined ? undefined : readPciFunction(address)
+}
+
+/** By its other end where that is known, else by its own marks. */
+function locate(kernel: Kernel, journal: AttachJournal, view: PodView, netdevs: readonly string[]): Found {
+  const peer = peerOf(journal)
+  if (peer !== undefined) return findByPeer(kernel, journal, view, peer)
+  const link = findLink(kernel, journal, view, netdevs)
+  return link === undefined ? {} : { link }
+}
+
+/** The device in the pod, after a move there; undefined when it is not there. */
+export function findMoved(kernel: Kernel, journal: AttachJournal, ifname: string): LinkFacts | undefined {
+  const peer = peerOf(journal)
+  const view = { pod: true, ifname, moved: true }
+  if (peer === undefined) return findInPod(kernel, journal, view)
+  const { link } = findByPeer(kernel, journal, view, peer)
+  return link?.side === 'pod' ? link.facts : undefined
 }
 
 /**
@@ -118,12 +145,14 @@ function findInPod(
   journal: AttachJournal,
   { ifname, moved }: PodView,
 ): LinkFacts | undefined {
-  const isIt = (link: LinkFacts) => isInPod(link, journal, ifname, moved)
+  const isIt = (link: LinkFacts) =>
+    isInPod(link, journal, ifname, moved) && isJoinedAsBefore(kernel, journal, link)
   const { podIfindex } = journal.device
   const numbered = podIfindex === undefined ? undefined : kernel.link('pod', podIfindex)
   if (numbered !== undefined && isIt(numbered)) return numbered
-  // Software is found by its number or not at all; hardware may have been away and come back.
-  if (podIfindex !== undefined && journal.device.parents.length === 0) return undefined
+  // Software is found by its number or by what it stands on; hardware may have been away and come back.
+  if (podIfindex !== undefined && journal.device.parents.length === 0)
+    return findOnLower(kernel, journal, ifname)
   const found = kernel.links('pod').filter(isIt)
   return found.length === 1 ? found[0] : found.find(({ name }) => name === ifname)
 }

@@ -18,6 +18,8 @@ export interface LiveState {
     | undefined
   /** The interface now and the side it is on; undefined when it is on neither. */
   readonly link: { readonly side: 'host' | 'pod'; readonly facts: LinkFacts } | undefined
+  /** Where an interface is that exists and is on neither side; `isEnding`: in a namespace that the kernel is taking apart. */
+  readonly elsewhere?: { readonly words: string; readonly isEnding: boolean } | undefined
   /** The VF's representor now; undefined in legacy mode. */
   readonly representor: { readonly link: LinkFacts; readonly master: string | undefined } | undefined
   /** Name of what the interface is enslaved to on the host. */

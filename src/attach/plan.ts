@@ -2,6 +2,8 @@
  * The page a reviewer reads: what `vf-attach` does to a node, in which order and why. Pure: config and facts in,
  * operations out; no clock, no kernel.
  */
+
+import type { LinkFacts } from '../kernel/facts.ts'
 import { contains, ipFamily, parseCidr } from '../lib/ip.ts'
 import { pick } from '../lib/pick.ts'
 import type { LinkAttributes, Op, VfAttributes } from '../ops/op.ts'
@@ -116,16 +118,20 @@ export function gatewaysOf(
   return { gateway4: gateway(4), gateway6: gateway(6) }
 }
 
+/** The pod's interface as operations name it: by its number, whatever its name is by then. */
+export type AddressedLink = Pick<LinkFacts, 'name' | 'ifindex' | 'mac'>
+
 /** Operations of an ADD after IPAM: addresses, then routes in the order given, then the announcement. */
 export function planAddressing(
-  ifname: string,
-  mac: string,
+  { name: ifname, ifindex, mac }: AddressedLink,
   addressing: Addressing,
   announce: AttachConfig['announce'],
 ): Op[] {
   const ops: Op[] = []
   const isWanted = announce?.count !== 0
   if (addressing.addresses.some((address) => address.includes(':'))) {
+    // By the name: nothing in the kernel gives these settings a number. A pod that renames its interfaces just now gets them
+    // on another one of its own.
     // Runtimes may switch IPv6 off by default. Usable at once while duplicate address detection still runs (RFC 4429).
     // Both settings go with the interface.
     const conf = `net/ipv6/conf/${ifname}`
@@ -138,7 +144,8 @@ export function planAddressing(
   if (isWanted && addressing.addresses.some((address) => !address.includes(':'))) {
     ops.push(setOne(`net/ipv4/conf/${ifname}/arp_notify`))
   }
-  for (const address of addressing.addresses) ops.push({ do: 'addr.add', side: 'pod', link: ifname, address })
+  const place = { side: 'pod', link: ifname, ifindex } as const
+  for (const address of addressing.addresses) ops.push({ do: 'addr.add', ...place, address })
   for (const route of addressing.routes) {
     const gw = route.gw ?? (route.dst.includes(':') ? addressing.gateway6 : addressing.gateway4)
     ops.push({
@@ -147,6 +154,7 @@ export function planAddressing(
       route: {
         dst: route.dst,
         link: ifname,
+        ifindex,
         ...(gw === undefined ? {} : { gw }),
         ...(route.mtu === undefined ? {} : { mtu: route.mtu }),
         ...(route.advmss === undefined ? {} : { advmss: route.advmss }),
@@ -156,7 +164,7 @@ export function planAddressing(
       },
     })
   }
-  ops.push(...planAnnouncement(ifname, mac, addressing.addresses, announce))
+  ops.push(...planAnnouncement({ name: ifname, ifindex, mac }, addressing.addresses, announce))
   return ops
 }
 
@@ -165,15 +173,14 @@ export function planAddressing(
  * asks for the pod's own address; it asks by the first address of a subnet, hence frames for the others.
  */
 function planAnnouncement(
-  ifname: string,
-  mac: string,
+  { name: link, ifindex, mac }: AddressedLink,
   addresses: readonly string[],
   wish: AttachConfig['announce'],
 ): Op[] {
   const frames = (list: readonly string[], how: NonNullable<AttachConfig['announce']>): Op[] =>
     list.length === 0 || how.count === 0
       ? []
-      : [{ do: 'announce', link: ifname, mac, addresses: list.map(bare), ...how }]
+      : [{ do: 'announce', link, ifindex, mac, addresses: list.map(bare), ...how }]
   if (wish !== undefined) return frames(addresses, wish)
   const v4 = addresses.filter((address) => !address.includes(':'))
   const isFirst = (address: string, at: number) =>
@@ -181,7 +188,7 @@ function planAnnouncement(
   const byKernel = v4.filter(isFirst)
   return [
     ...byKernel.map(
-      (address): Op => ({ do: 'neigh.use', side: 'pod', link: ifname, address: bare(address) }),
+      (address): Op => ({ do: 'neigh.use', side: 'pod', link, ifindex, address: bare(address) }),
     ),
     ...frames(
       v4.filter((address) => !byKernel.includes(address)),

@@ -120,6 +120,8 @@ export const attachJournal = () =>
       homeIfindex: z.optional(z.int()),
       /** IFLA_LINK: the number of a veth's peer, or of what a macvlan is on, in that one's namespace. */
       lower: z.optional(z.int()),
+      /** In which namespace that one is: the host's number of it, -1 for the host's own. Former versions wrote none down. */
+      lowerNetns: z.optional(z.int()),
       permanentMac: z.optional(z.string()),
       /** IFLA_PHYS_PORT_NAME of one of several interfaces of a function. */
       portName: z.optional(z.string()),
@@ -179,6 +181,8 @@ export function wrongField(
     ['device.ifindex', maybe(ifindex), device.ifindex],
     ['device.podIfindex', maybe(ifindex), device.podIfindex],
     ['device.homeIfindex', maybe(ifindex), device.homeIfindex],
+    ['device.lower', maybe(u32), device.lower],
+    ['device.lowerNetns', maybe(integer(-1, 0x7fffffff)), device.lowerNetns],
     ['bridgeVlan', maybe(vlanId), bridgeVlan],
     ['original.vf.mac', maybe(mac), vf?.mac],
     ['original.vf.vlan.id', maybe(vlanId), vf?.vlan?.id],

@@ -14,6 +14,7 @@ import { RecordError } from '../ops/record.ts'
 import type { RecordName, RecordStore } from '../ops/record-store.ts'
 import { isTakenOver, release } from './foreign/sriov.ts'
 import { giveBack } from './give-back.ts'
+import { homeward } from './homeward.ts'
 import { isSoftware, isSole } from './identity.ts'
 import { type PodView, pciOf, readLive } from './live.ts'
 import { keptByMode, type LiveState, planRestore } from './plan-restore.ts'
@@ -24,12 +25,16 @@ import { keptWhileOpen } from './userspace.ts'
 
 /** How long to wait for the kernel to hand an interface back from a namespace that died, in milliseconds. */
 const returnMilliseconds = 5_000
+/** How long to wait for a pod to give back what it has moved to another namespace, which lives, in milliseconds. */
+const elsewhereMilliseconds = 1_000
 /** The same after the driver was told to start anew. */
 const rebindMilliseconds = 20_000
 const pollMilliseconds = 20
 
 /** Rounds of look and restore before giving up. */
 const maxRounds = 4
+/** Rounds more for a device that a pod moves away between the look and the change. */
+const maxChases = 16
 
 /**
  * Restores the device of one record and removes the record once a second look finds nothing left to restore. The
@@ -123,7 +128,7 @@ export function restoreDevice(
   keep: (journal: AttachJournal) => void = () => undefined,
 ): void {
   let journal = before
-  const runner = onePfChangeAtATime(machine, kernel, journal.device.pfPci)
+  const runner = homeward(kernel, before, onePfChangeAtATime(machine, kernel, before.device.pfPci))
   addVerbFields({ device: journal.device.id })
   const wait = view.moved === false ? 0 : returnMilliseconds
   let live = step('find', () => waitForDevice(machine, kernel, journal, view, wait))
@@ -137,14 +142,16 @@ export function restoreDevice(
     return
   }
   let errors: string[] = []
-  if (live !== 'gone' && isMissing(journal, live) && mayRebind(journal)) {
+  const startAnew = (found: LiveState): LiveState | 'gone' => {
     // The PF side first: a driver that starts anew takes what its PF holds for it.
-    errors = applyAll(runner, planRestore(journal, live, true))
+    errors = applyAll(runner, planRestore(journal, { ...found, link: undefined }, true))
     const { pci = '', driver = '' } = journal.device
     notice(`vf-attach: "${pci}" is in no namespace that can be reached, its driver ${driver} is bound anew`)
     errors.push(...applyAll(runner, [{ do: 'driver.rebind', pci, driver }]))
-    live = waitForDevice(machine, kernel, journal, view, rebindMilliseconds)
+    return waitForDevice(machine, kernel, journal, view, rebindMilliseconds)
   }
+  if (live !== 'gone' && isMissing(journal, live) && mayRebind(journal)) live = startAnew(live)
+  let chases = 0
   for (let round = 0; round < maxRounds && live !== 'gone'; round++) {
     const ops = planRestore(journal, live, round === 0)
     if (ops.length === 0) break
@@ -154,7 +161,13 @@ export function restoreDevice(
       noted(keep, journal)
     }
     errors = applyAll(runner, ops)
-    live = readLive(kernel, journal, view)
+    // What has come home is out of the pod's reach, and was looked at.
+    live = readLive(kernel, journal, errors.length > 0 ? view : { ...view, home: homeIfindex })
+    if (live === 'gone' || live.link?.side === 'host' || !errors.some(saysItLeft)) continue
+    if (++chases < maxChases) live = waitForDevice(machine, kernel, journal, view, wait)
+    if (live !== 'gone' && (isMissing(journal, live) || chases === maxChases) && mayRebind(journal))
+      live = startAnew(live)
+    if (chases < maxChases) round--
   }
   if (live === 'gone') return
   requireRestored(journal, live, errors)
@@ -162,6 +175,11 @@ export function restoreDevice(
   if (link !== undefined && lacksSomething(kernel, journal, link)) {
     giveBack(kernel, runner, journal, link)
   }
+}
+
+/** True for an operation's failure on an interface that has just left the pod. */
+function saysItLeft(line: string): boolean {
+  return /ENODEV|has taken the place of/.test(line)
 }
 
 /** True when the interface may not have all that it had beside itself. */
@@ -185,7 +203,9 @@ function requireRestored(journal: AttachJournal, live: LiveState, errors: readon
   const { original, device } = journal
   const left = planRestore(journal, live, false)
   const missing = [
-    ...(isMissing(journal, live) ? ['the interface is neither in the pod nor on the host'] : []),
+    ...(isMissing(journal, live)
+      ? [live.elsewhere?.words ?? 'the interface is neither in the pod nor on the host']
+      : []),
     ...(original.vf !== undefined && live.vf === undefined
       ? ['its physical function has no network interface on the host']
       : []),
@@ -258,6 +278,7 @@ function waitForDevice(
   for (let attempt = 0; ; attempt++) {
     const live = readLive(kernel, journal, view)
     if (live === 'gone' || !isMissing(journal, live) || attempt >= attempts) return live
+    if (live.elsewhere?.isEnding === false && attempt * pollMilliseconds >= elsewhereMilliseconds) return live
     // A namespace is torn down by a kernel worker some time after its last user is gone.
     machine.sleep(pollMilliseconds)
   }

@@ -52,6 +52,23 @@ export interface LinkFacts {
   readonly vfs: ReadonlyMap<number, VfAttributes> | undefined
 }
 
+/** An interface of any namespace. */
+export interface LinkPlace {
+  readonly ifindex: number
+  /** The number that the host has for the namespace (IFLA_LINK_NETNSID as seen from the host), or hostNetns of lib/host-netns.ts. */
+  readonly netns: number
+}
+
+/** The other end of a pair, as the kernel shows it beside the first one. */
+export interface OtherEnd {
+  readonly ifindex: number
+  readonly where: 'host' | 'pod' | 'elsewhere'
+  /** The number that the host has for its namespace; undefined for the host's own, and for one that is ending. */
+  readonly netns: number | undefined
+  /** IFLA_INFO_KIND of the first end. */
+  readonly kind: string | undefined
+}
+
 /** Settings of an interface below net/ipv4/conf and net/ipv6/conf: arrays of 32-bit numbers, hex. */
 export interface LinkSettings {
   readonly v4?: string | undefined

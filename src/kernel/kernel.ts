@@ -24,8 +24,10 @@ import type {
   CarriedFacts,
   LimiterFacts,
   LinkFacts,
+  LinkPlace,
   LinkSettings,
   MoveFacts,
+  OtherEnd,
   PortRateFacts,
   RouteFacts,
   ShaperFacts,
@@ -37,6 +39,7 @@ import type { LimitCounters } from './limit-counters.ts'
 import type { Listener } from './listeners.ts'
 import type { GuardFacts } from './loopback-guard.ts'
 import type { OpenConnection } from './open-connections.ts'
+import type { LowerNetns } from './other-end.ts'
 import type { EveryFrame, Rival } from './rivals.ts'
 
 /** A host port, whatever it led to. */
@@ -193,6 +196,10 @@ export interface Kernel extends Runner {
   link(side: Side, by: number | string, options?: { readonly vfs?: boolean }): LinkFacts | undefined
   /** The host's end of a veth pair whose other end is `link` of the pod; undefined where it has none that is on the host. */
   peer(link: LinkFacts): LinkFacts | undefined
+  /** The other end of the pair whose first end is at `place`; undefined when there is none. The pod has no say in the answer. */
+  otherEnd(place: LinkPlace): OtherEnd | undefined
+  /** In which namespace the interface is that the pod's interface `link` stands on. */
+  lowerNetns(link: LinkFacts): LowerNetns
   /** All interfaces of a side. */
   links(side: Side): readonly LinkFacts[]
   /** Addresses on the interface with `ifindex`, or on all. */

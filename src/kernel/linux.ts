@@ -31,6 +31,7 @@ import { allLinks, changeAltname, findLink, mustFindLink, setLinkAttributes } fr
 import type { OpenNetns } from './machine.ts'
 import { moveLink } from './move.ts'
 import type { NftResult, RunNft } from './nft.ts'
+import { lowerNetnsOf, otherEndOf } from './other-end.ts'
 import { lookBeforeMove } from './preflight.ts'
 import type { Sides } from './rate-ops.ts'
 import { settingOps, settingsOf } from './settings.ts'
@@ -153,11 +154,16 @@ export function openLinuxKernel(pod?: OpenNetns): Kernel {
       }
       case 'addr.add':
       case 'addr.del':
-        changeAddress(socket(op.side), verb(op.do), indexOf(op.side, op.link), op.address)
+        changeAddress(socket(op.side), verb(op.do), op.ifindex ?? indexOf(op.side, op.link), op.address)
         return {}
       case 'route.add':
       case 'route.del':
-        return changeRoute(socket(op.side), verb(op.do), indexOf(op.side, op.route.link), op.route)
+        return changeRoute(
+          socket(op.side),
+          verb(op.do),
+          op.route.ifindex ?? indexOf(op.side, op.route.link),
+          op.route,
+        )
       case 'carried.give':
         return carried().giveCarried(socket('host'), op.ifindex, op)
       case 'rule.add':
@@ -229,10 +235,10 @@ export function openLinuxKernel(pod?: OpenNetns): Kernel {
         tables().dropTable(socket(op.side, tables().NETLINK_NETFILTER), op.table)
         return {}
       case 'neigh.use':
-        useNeighbour(socket(op.side), indexOf(op.side, op.link), op.address)
+        useNeighbour(socket(op.side), op.ifindex ?? indexOf(op.side, op.link), op.address)
         return {}
       case 'announce':
-        announce(socket('pod'), indexOf('pod', op.link), pod, op)
+        announce(socket('pod'), op.ifindex ?? indexOf('pod', op.link), pod, op)
         return {}
     }
   }
@@ -247,6 +253,8 @@ export function openLinuxKernel(pod?: OpenNetns): Kernel {
       return found
     },
     peer: (link) => pair().peerOnHost(socket('host'), podNetns(), link),
+    otherEnd: (place) => otherEndOf(socket('host'), pod, place),
+    lowerNetns: (link) => lowerNetnsOf(socket('pod'), link),
     links: (side) => allLinks(socket(side)),
     addresses: (side, ifindex) => addressesOn(socket(side), ifindex),
     lookBeforeMove: (link) => lookBeforeMove(socket('host'), () => socket('pod'), podNetns(), link),

@@ -25,7 +25,7 @@ export function peerOnHost(
 /** The number that the socket's namespace has for `pod`; undefined where it has none. */
 function numberOf(host: NetlinkSocket, { fd }: Pick<OpenNetns, 'fd'>): number | undefined {
   try {
-    const [message] = host.request(getNsid(fd)).messages
+    const [message] = host.request(getNsid({ NETNSA_FD: fd })).messages
     return message === undefined ? undefined : decodeNsid(message)
   } catch (error) {
     // Before Linux 4.0 namespaces had no numbers, and no interface told of any.

@@ -73,6 +73,20 @@ function isHandedOut(entries: readonly string[]): boolean {
   return entries.includes('vfio-dev') || (entries.includes('uio') && !entries.includes('net'))
 }
 
+/**
+ * Interfaces of a function that this process's namespace has; `parents` as in PciFunction. A folder is read for each, and nothing
+ * else of the function.
+ */
+export function netdevsOf(
+  address: string,
+  parents: readonly string[],
+  folder = pciDevices,
+): readonly string[] {
+  return parents.flatMap((parent) =>
+    listFolder(`${folder}/${address}${parent === address ? '' : `/${parent}`}/net`),
+  )
+}
+
 /** The driver that a function is bound to; undefined when it has none, or is gone. One readlink(2). */
 export function driverOf(address: PciAddress, folder = pciDevices): string | undefined {
   return linkName(`${folder}/${address}/driver`)

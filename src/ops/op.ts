@@ -37,6 +37,8 @@ export interface RouteSpec {
   readonly dst: string
   readonly gw?: string
   readonly link: string
+  /** Its number, where it is known: a name in a pod is the pod's to give. */
+  readonly ifindex?: number
   readonly table?: number
   readonly scope?: number
   readonly metric?: number
@@ -233,6 +235,8 @@ export interface LinkMove {
 export interface Announce {
   readonly do: 'announce'
   readonly link: string
+  /** Its number, where it is known. */
+  readonly ifindex?: number
   readonly mac: string
   readonly addresses: readonly string[]
   readonly count: number
@@ -265,7 +269,7 @@ export type Op =
   | LinkMove
   | LinkSet
   | { do: 'altname.add' | 'altname.del'; side: Side; name: string; ifindex?: number; altname: string }
-  | { do: 'addr.add' | 'addr.del'; side: Side; link: string; address: string }
+  | { do: 'addr.add' | 'addr.del'; side: Side; link: string; ifindex?: number; address: string }
   | { do: 'route.add' | 'route.del'; side: Side; route: RouteSpec }
   | { do: 'rule.add' | 'rule.del'; side: Side; rule: RuleSpec }
   /** `mayFail`: kernels without the setting do without it. */
@@ -313,7 +317,7 @@ export type Op =
    * Has the kernel ask for a neighbour (NTF_USE). For an address of the interface's own the question is a gratuitous
    * ARP request, which the kernel repeats every second, three times, while we are gone (mcast_solicit, retrans_time_ms).
    */
-  | { do: 'neigh.use'; side: Side; link: string; address: string }
+  | { do: 'neigh.use'; side: Side; link: string; ifindex?: number; address: string }
 
 /** A change of a steering filter: pods have them by the hundred. */
 export type SteerOp = Extract<Op, { do: 'steer.add' | 'steer.del' }>

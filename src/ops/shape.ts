@@ -99,13 +99,14 @@ const linkSet = object<Extract<Op, { do: 'link.set' }>['set']>({
 const portRates = object<{ max: number; share: number }>({ max: amount, share: amount })
 
 const altname = { side, name: named, ifindex: maybe(ifindex), altname: named }
-const address = { side, link: named, address: cidr }
+const address = { side, link: named, ifindex: maybe(ifindex), address: cidr }
 const route = {
   side,
   route: object<Extract<Op, { do: 'route.add' | 'route.del' }>['route']>({
     dst: cidr,
     gw: maybe(ip),
     link: named,
+    ifindex: maybe(ifindex),
     table: maybe(u32),
     scope: maybe(integer(0, 255)),
     metric: maybe(u32),
@@ -268,6 +269,7 @@ const ops: { readonly [D in Op['do']]: OpFields<Op, D> } = {
   'function.reset': { pci },
   announce: {
     link: named,
+    ifindex: maybe(ifindex),
     mac,
     addresses: list(ip),
     count: u32,
@@ -282,5 +284,5 @@ const ops: { readonly [D in Op['do']]: OpFields<Op, D> } = {
     message,
     age: amount,
   },
-  'neigh.use': { side, link: named, address: ip },
+  'neigh.use': { side, link: named, ifindex: maybe(ifindex), address: ip },
 }

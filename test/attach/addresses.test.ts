@@ -35,7 +35,14 @@ function journalled(routes: readonly object[], has: (route: RouteSpec) => boolea
     run: (op) => (op.do === 'route.add' && has(op.route) ? { existed: true } : {}),
   })
   const told: Partial<AttachJournal>[] = []
-  addAddresses(request, readAttachConfig(request), link, transaction, (done) => told.push(done), spawnChild)
+  addAddresses(
+    request,
+    readAttachConfig(request),
+    () => link,
+    transaction,
+    (done) => told.push(done),
+    spawnChild,
+  )
   return told
 }
 

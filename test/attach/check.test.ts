@@ -67,6 +67,8 @@ function podWith(
       run: never,
       lookBeforeMove: never,
       carried: never,
+      otherEnd: never,
+      lowerNetns: never,
       settings: never,
       settingOps: never,
       rates: never,

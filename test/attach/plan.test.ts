@@ -152,8 +152,9 @@ group('ADD', () => {
 
 group('addressing', () => {
   const addressing: Addressing = { addresses: [], routes: [], gateway4: undefined, gateway6: undefined }
+  const net1 = { name: 'net1', ifindex: 7, mac: pfMac }
   const plan = (change: Partial<Addressing>) =>
-    lines(planAddressing('net1', pfMac, { ...addressing, ...change }, nothing.announce))
+    lines(planAddressing(net1, { ...addressing, ...change }, nothing.announce))
 
   test('nothing without addresses', () => {
     expect(plan({})).toEqual([])
@@ -196,9 +197,7 @@ group('addressing', () => {
   test('frames of our own where they are asked for, nothing where nothing is wanted', () => {
     const addresses = ['10.1.0.5/24', '2001:db8::5/64']
     const planned = (count: number) =>
-      lines(
-        planAddressing('net1', pfMac, { ...addressing, addresses }, { count, intervalMs: 1, carrierMs: 0 }),
-      )
+      lines(planAddressing(net1, { ...addressing, addresses }, { count, intervalMs: 1, carrierMs: 0 }))
     expect(planned(3).at(-1)).toBe('pod:arping -U -c 3 -I net1 10.1.0.5 2001:db8::5')
     expect(planned(0)).toEqual([
       'pod:sysctl -w net/ipv6/conf/net1/disable_ipv6=0',

@@ -2,6 +2,7 @@ import { attach } from './attach.ts'
 import { attachOwners } from './attach-owners.ts'
 import { cni } from './cni.ts'
 import { hostileBounds } from './hostile-bounds.ts'
+import { hostileIdentity } from './hostile-identity.ts'
 import { kernel } from './kernel.ts'
 import { kernelTable } from './kernel-table.ts'
 import { lib } from './lib.ts'
@@ -38,6 +39,7 @@ export const mutations: readonly Mutation[] = [
   ...services,
   ...shim,
   ...owners,
+  ...hostileIdentity,
   ...lock,
   ...hostileBounds,
 ]

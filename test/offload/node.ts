@@ -64,6 +64,8 @@ export class Node implements Machine {
       ...{
         lookBeforeMove: never,
         carried: never,
+        otherEnd: never,
+        lowerNetns: never,
         settings: never,
         settingOps: never,
 

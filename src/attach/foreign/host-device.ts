@@ -27,18 +27,29 @@ export type BusDevice = Pick<AttachJournal['device'], 'id' | 'pci' | 'parents'>
 /** The facts that decide. */
 export type HostDeviceLink = Pick<
   LinkFacts,
-  'alias' | 'altnames' | 'ifindex' | 'kind' | 'mac' | 'mtu' | 'name' | 'parent' | 'permanentMac'
+  | 'alias'
+  | 'altnames'
+  | 'ifindex'
+  | 'kind'
+  | 'lower'
+  | 'lowerNetns'
+  | 'mac'
+  | 'mtu'
+  | 'name'
+  | 'parent'
+  | 'permanentMac'
 >
 
 /**
  * The journal that takes the pod's interface `link` home as host-device would: under its alias, down, the alias
  * cleared; MAC, MTU and altnames stay, because nobody knows what they were. Undefined when it must not be touched: the
- * config does not select it (the pod may have made an interface of that name by itself), or the alias is no name that
- * an interface could have had.
+ * config does not select it (the pod may have made an interface of that name by itself), the alias is no name that
+ * an interface could have had, or the interface is joined to another one of the pod: it never was the host's.
  */
 export function hostDeviceJournal(link: HostDeviceLink, wish: HostDeviceWish): AttachJournal | undefined {
   const { alias, mac, mtu, kind } = link
   if (!isPlainName(alias) || !isSelected(link, wish)) return undefined
+  if (link.lower !== undefined && link.lowerNetns === undefined && link.parent === undefined) return undefined
   const altnames = link.altnames.filter((altname) => altname !== alias && altname !== link.name)
   return {
     device: {

@@ -242,6 +242,14 @@ export function getLink(by: number | string, extMask = 0): Request {
   )
 }
 
+/** Asks for the link with `index` of the namespace that the socket's namespace has the number `netnsid` for (Linux 4.15). */
+export function getLinkIn(netnsid: number, index: number): Request {
+  return linkMessage.request('RTM_GETLINK', RTM.RTM_GETLINK, 0, {
+    ifi_index: index,
+    IFLA_TARGET_NETNSID: netnsid,
+  })
+}
+
 /** For dump(): all links of the namespace. No VF information: a PF with many VFs is asked for alone. */
 export function dumpLinks(filter: LinkRequest = {}): Request {
   return linkMessage.request('RTM_GETLINK', RTM.RTM_GETLINK, 0, filter)

@@ -1,35 +1,42 @@
-// Numbers that a namespace has for others: RTM_GETNSID, struct rtgenmsg and NETNSA_* of linux/net_namespace.h.
+// Numbers that one network namespace has for others: RTM_GETNSID, struct rtgenmsg and NETNSA_* of linux/net_namespace.h.
 import { attrs } from '../attrs.ts'
 import { family, type Message, type Request } from '../message.ts'
 import { struct } from '../struct.ts'
 import { bytes, s32, u8, u32 } from '../wire.ts'
 import { RTM } from './const.ts'
 
-/** struct rtgenmsg, linux/rtnetlink.h, up to where the attributes begin (NLMSG_ALIGN). */
-const header = struct('rtgenmsg', [
+/** struct rtgenmsg, linux/rtnetlink.h, of one byte, and the padding that attributes begin behind. */
+const rtgenmsg = struct('rtgenmsg', [
   ['rtgen_family', u8],
   ['_pad', bytes(3)],
 ])
 
-/** NETNSA_* of linux/net_namespace.h. */
-export const netns = attrs('NETNSA', () => ({
+/** NETNSA_* of linux/net_namespace.h. NETNSA_TARGET_NSID needs Linux 4.20. */
+export const netnsa = attrs('NETNSA', () => ({
   NETNSA_NSID: [1, s32],
   NETNSA_PID: [2, u32],
   NETNSA_FD: [3, u32],
+  NETNSA_TARGET_NSID: [4, s32],
+  NETNSA_CURRENT_NSID: [5, s32],
 }))
 
-const nsidMessage = family(header, netns)
+/** The payload of RTM_*NSID. */
+const nsidMessage = family(rtgenmsg, netnsa)
 
-/** NETNSA_NSID_NOT_ASSIGNED */
-const notAssigned = -1
+/** The namespace that is meant: one that a descriptor is open on, or one by its number. */
+export type WhichNetns = { readonly NETNSA_FD: number } | { readonly NETNSA_NSID: number }
 
-/** Asks which number the socket's namespace has for the one that `fd` is open on. The reply's first message has it. */
-export function getNsid(fd: number): Request {
-  return nsidMessage.request('RTM_GETNSID', RTM.RTM_GETNSID, 0, { NETNSA_FD: fd })
+/**
+ * Asks for the number of a namespace: the one that the socket's namespace has for it, or with `target`, itself a number of the
+ * socket's namespace, the one that the namespace `target` has for it.
+ */
+export function getNsid(which: WhichNetns, target?: number): Request {
+  const value = target === undefined ? which : { ...which, NETNSA_TARGET_NSID: target }
+  return nsidMessage.request('RTM_GETNSID', RTM.RTM_GETNSID, 0, value)
 }
 
-/** The number in a message of RTM_NEWNSID, as IFLA_LINK_NETNSID has it; undefined where there is none. */
+/** The number in an answer to {@link getNsid}; undefined for a namespace that has none there (NETNSA_NSID_NOT_ASSIGNED, -1). */
 export function decodeNsid(message: Message): number | undefined {
-  const { NETNSA_NSID: id } = nsidMessage.decode(message.payload)
-  return id === notAssigned ? undefined : id
+  const { NETNSA_NSID: nsid = -1 } = nsidMessage.decode(message.payload)
+  return nsid < 0 ? undefined : nsid
 }

@@ -17,6 +17,7 @@ const link: HostDeviceLink = {
   mtu: 1400,
   parent: pci,
   kind: undefined,
+  lower: undefined,
 }
 const none: HostDeviceWish = { devices: [] }
 const device = (address: string) => ({ id: address, pci: address, parents: [address] })
@@ -81,5 +82,11 @@ describe('an interface that host-device moved', () => {
       podIfindex: 7,
       kind: 'veth',
     })
+  })
+  test('whose other end is in the pod was never the host’s', () => {
+    const wish = { devices: [], device: 'ens1f0' }
+    const veth = { ...link, parent: undefined, permanentMac: undefined, kind: 'veth', lower: 9 }
+    expect(hostDeviceJournal(veth, wish)).toBeUndefined()
+    expect(hostDeviceJournal({ ...veth, lowerNetns: 0 }, wish)).toBeDefined()
   })
 })
