@@ -8,6 +8,7 @@ import { readVfFacts } from './facts.ts'
 import { isAtHome, isInPod, isSoftware, isSole, type Moved } from './identity.ts'
 import { type LiveState, spareNames } from './plan-restore.ts'
 import type { AttachJournal } from './record.ts'
+import { lookAtResidue } from './residue.ts'
 
 /** What of the pod can be looked at: `pod` is false when its namespace is gone. */
 export interface PodView {
@@ -54,6 +55,7 @@ export function readLive(kernel: Kernel, journal: AttachJournal, view: PodView):
         ? freeIfindex(kernel, 'host', device.homeIfindex ?? device.ifindex ?? link.facts.ifindex)
         : undefined,
     link,
+    ...lookAtResidue(kernel, link, view.pod),
     master: master === undefined ? undefined : masterName(kernel, master),
   }
 }

@@ -88,10 +88,14 @@ function resolve(kernel: Kernel, store: RecordStore<AttachJournal>, selector: Se
       return auxiliaryDevice(selector.name, selector.key)
     case 'name': {
       const link = kernel.link('host', selector.name)
+      const isNamed = ({ original }: AttachJournal) =>
+        [original.link?.name, ...(original.link?.altnames ?? [])].includes(selector.name)
+      if (link?.name === selector.name) return deviceOf(link)
+      // An altname may be one that a pod has given to its interface: a name of what is away means that.
+      const away = recorded(store, selector, isNamed)
+      if (away !== undefined && !away.netdevs.includes(link?.name ?? '')) return away
       if (link !== undefined) return deviceOf(link)
-      return attached(store, selector, ({ original }) =>
-        [original.link?.name, ...(original.link?.altnames ?? [])].includes(selector.name),
-      )
+      throw nothing(selector)
     }
     case 'hwaddr': {
       const links = kernel
@@ -151,6 +155,17 @@ function attached(
   selector: Selector,
   matches: (journal: AttachJournal) => boolean,
 ): Device {
+  const found = recorded(store, selector, matches)
+  if (found === undefined) throw nothing(selector)
+  return found
+}
+
+/** The device of the first record that fits. */
+function recorded(
+  store: RecordStore<AttachJournal>,
+  selector: Selector,
+  matches: (journal: AttachJournal) => boolean,
+): Device | undefined {
   for (const name of store.list()) {
     try {
       const record = store.read(name)
@@ -163,7 +178,7 @@ function attached(
       ? { id: name.subject, pci: undefined, parents: [], netdevs: [] }
       : pciDevice(address, selector.key)
   }
-  throw nothing(selector)
+  return undefined
 }
 
 function nothing(selector: Selector): CniError {

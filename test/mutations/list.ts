@@ -1,6 +1,7 @@
 import { attach } from './attach.ts'
 import { attachOwners } from './attach-owners.ts'
 import { cni } from './cni.ts'
+import { hostileClean } from './hostile-clean.ts'
 import { kernel } from './kernel.ts'
 import { kernelTable } from './kernel-table.ts'
 import { lib } from './lib.ts'
@@ -22,6 +23,7 @@ import { sys } from './sys.ts'
 export const mutations: readonly Mutation[] = [
   ...attach,
   ...attachOwners,
+  ...hostileClean,
   ...offload,
   ...localhost,
   ...offloadSteering,

@@ -61,6 +61,10 @@ export class Node implements Machine {
     return {
       ...{
         lookBeforeMove: never,
+        residue: never,
+        tuning: never,
+        tuningOps: never,
+        podUppers: never,
         carried: never,
         settings: never,
         settingOps: never,
