@@ -174,6 +174,7 @@ describe('a VF that was in a pod', () => {
   test('has its driver start anew before the next pod gets it, with the same representor, bridge and settings', async () => {
     const plugin = attachConfig(pci(0), { bridge: BRIDGE, vlan: 10, mac: '02:00:00:00:00:52' })
     await lab.must('modprobe -a macvlan 8021q; ip netns add pod-third')
+    const before = await snapshot(lab)
     try {
       // Whatever was there before: this pod's is a new start, or the first.
       await mustAdd(plugin)
@@ -183,7 +184,7 @@ describe('a VF that was in a pod', () => {
         ip -n pod-a link add v7 link net1 type vlan id 7; ip -n pod-a link set v7 netns pod-third
         ip -n pod-a link add mv0 link net1 type macvlan mode bridge; ip -n pod-a link set mv0 up`)
       await del(plugin)
-      await expectUnchanged()
+      await expectUnchanged(before)
       const began = Date.now()
       const { result, stderr } = await mustAdd(plugin, 'pod-b')
       console.log(`ADD of a VF of simnic that was in a pod: ${Date.now() - began} ms`)
