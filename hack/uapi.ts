@@ -126,6 +126,7 @@ const headers = [
     'linux/genetlink.h',
     'linux/devlink.h',
     'linux/bpf.h',
+    'linux/sockios.h',
     'linux/ethtool_netlink.h',
     'linux/netfilter.h',
     'linux/netfilter/nf_tables.h',

@@ -10,6 +10,7 @@ import { Transaction, withoutStuck } from '../ops/apply.ts'
 import { ownerMarks } from '../ops/owner-netns.ts'
 import { type PluginRecord, recordSchemaVersion } from '../ops/record.ts'
 import { addAddresses } from './addresses.ts'
+import { startAnew } from './anew.ts'
 import { readCarried } from './carried.ts'
 import type { AttachConfig } from './config.ts'
 import { type AttachFacts, readAttachFacts } from './facts.ts'
@@ -17,6 +18,7 @@ import { claim, release } from './foreign/sriov.ts'
 import { homeward } from './homeward.ts'
 import { journalOf } from './journal.ts'
 import { freeIfindex } from './live.ts'
+import { mustStartAnew, noteUse, withFormerNumber, withoutResidue } from './note.ts'
 import { requireUnowned } from './ownership.ts'
 import { planAdd } from './plan.ts'
 import type { AttachJournal } from './record.ts'
@@ -45,7 +47,9 @@ export function addLocked(
   const chosen = isRestored ? select() : found
   refuseTakenName(kernel, request.ifname)
   requireClosed(chosen.pci)
-  const seen = step('facts', () => readAttachFacts(kernel, chosen, config.bridge?.name))
+  const seen = step('facts', () =>
+    withoutResidue(machine, readAttachFacts(kernel, chosen, config.bridge?.name)),
+  )
   refuseImpossible(kernel, config, seen)
   const facts = withoutToldMac(setting, seen)
   const carried = step('carried', () => readCarried(kernel, config, facts))
@@ -65,10 +69,18 @@ export function addLocked(
       ...ownerMarks(pod),
       bootId: machine.bootId(),
     },
-    journal: { ...journalOf(config, facts, podIfindex), ...carried },
+    journal: {
+      ...withFormerNumber(machine, kernel, facts, journalOf(config, facts, podIfindex)),
+      ...carried,
+    },
   }
   // After a boot nothing of a VF is as this ADD left it, so no record needs to outlive one: none waits for a disk.
   const name = store.write(chosen.id, record, 'volatile')
+  if (mustStartAnew(machine, facts)) {
+    startAnew(setting, name, record)
+    return addLocked(setting, request, config, select)
+  }
+  noteUse(machine, facts)
   const claimed = chosen.pci?.vf === undefined ? undefined : chosen.pci.address
   let moved = false
   const { journal } = record

@@ -11,6 +11,7 @@ import type { CarriedItem } from '../ops/op.ts'
 import type { AttachConfig } from './config.ts'
 import type { AttachFacts, PortFacts } from './facts.ts'
 import { nodeLife } from './node-life.ts'
+import { canStartAnew } from './note.ts'
 import type { AttachJournal } from './record.ts'
 import { selectorWords } from './select.ts'
 
@@ -45,22 +46,24 @@ const mostNamed = 20
 export function readCarried(
   kernel: Kernel,
   config: AttachConfig,
-  { port }: AttachFacts,
-): Pick<AttachJournal, 'carried' | 'settings'> {
+  { device, port }: AttachFacts,
+): Pick<AttachJournal, 'carried' | 'settings' | 'tuning'> {
   if (port === undefined) return {}
   const move = kernel.lookBeforeMove(port.link)
   const carried = move.isBare ? undefined : kernel.carried(port.link)
   refuseNodeDevice(kernel, config, port, carried)
   refuseUnmovable(config, port, move)
   refuseLasting(kernel, config, port, move, carried)
+  // Hardware starts anew before the next pod has it: its queues can be many.
+  const tuning = kernel.tuning(port.link.name, canStartAnew(device.pci) ? [] : 'all')
   const settings = kernel.settings(port.link)
   if (carried === undefined || (carried.items.length === 0 && carried.vlans === undefined))
-    return { settings }
+    return { settings, tuning }
   const words = lossWords(carried.items)
   if (words !== undefined) notice(`vf-attach: until DEL "${port.link.name}" is without ${words}`)
   // A new port of a bridge is in a VLAN at once: one that was in none has to be known as such.
   const vlans = carried.vlans === undefined ? {} : { vlans: [...carried.vlans] }
-  return { settings, carried: { at: Date.now(), ...vlans, items: [...carried.items] } }
+  return { settings, tuning, carried: { at: Date.now(), ...vlans, items: [...carried.items] } }
 }
 
 function refuseNodeDevice(

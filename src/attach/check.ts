@@ -17,6 +17,7 @@ import { limitsOfChain } from './limits.ts'
 import { pciOf } from './live.ts'
 import { gatewaysOf, planAddressing, wishedVf } from './plan.ts'
 import type { AttachJournal } from './record.ts'
+import { brokenTraits } from './residue.ts'
 
 /**
  * Compares what ADD promised with what is there: the record, the namespace, the device, the PF's view of it, the
@@ -167,6 +168,7 @@ function* podDifferences(
   if (expected.mtu !== undefined && expected.mtu !== link.mtu) {
     yield `interface "${ifname}" has MTU ${link.mtu}, not ${expected.mtu}`
   }
+  yield* brokenTraits(link, journal)
   const ips = (prevResult.ips ?? []).filter((ip) => ip.interface === undefined || ip.interface === index)
   const addresses = ips.map(({ address }) => address)
   const routes = ips.length === 0 ? [] : (prevResult.routes ?? [])

@@ -1,6 +1,6 @@
 /** What an ADD must know about the node before it plans: read once, into one plain object. */
 import { CniError, code } from '../cni/error.ts'
-import type { LinkFacts } from '../kernel/facts.ts'
+import type { LinkFacts, Residue } from '../kernel/facts.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import type { PciAddress } from '../lib/pci-address.ts'
 import { defaultVlan } from '../nic/netdev.ts'
@@ -13,6 +13,8 @@ import type { Device } from './select.ts'
 export interface PortFacts {
   readonly link: LinkFacts
   readonly master: string | undefined
+  /** Of the device's own: what else is on it. */
+  readonly residue?: Residue
 }
 
 /** A VF seen from its PF. */
@@ -61,7 +63,12 @@ export function readAttachFacts(kernel: Kernel, device: Device, bridge?: string)
         : `${device.pci?.driver === undefined ? 'it' : `driver ${device.pci.driver}`} has no network interface in the host's namespace; it is in another namespace or being reset`
     throw new CniError(code.tryAgainLater, `Cannot use "${device.id}": ${words}`)
   }
-  return { device, vf, port: { link, master: masterOf(kernel, link) }, bridgeVlan }
+  return {
+    device,
+    vf,
+    port: { link, master: masterOf(kernel, link), residue: kernel.residue(link) },
+    bridgeVlan,
+  }
 }
 
 /** The interface of a device that was renamed since its name was read from sysfs, as udev does it. */

@@ -50,8 +50,28 @@ function marksOf({ ifindex, permanentMac, physPortName, lower, lowerNetns, kind 
   }
 }
 
-function originalLink({ link, master }: NonNullable<AttachFacts['port']>) {
+function originalLink({ link, master, residue }: NonNullable<AttachFacts['port']>) {
   const { name, mac, mtu, up, alias, promisc, allmulti, txqlen } = link
   const released = master === undefined ? {} : { master }
-  return { name, altnames: [...link.altnames], mac, mtu, up, alias, promisc, allmulti, txqlen, ...released }
+  const { traits, promiscuity } = link
+  const programs = [...link.xdp, ...(residue?.tcx ?? []).map(({ program }) => program)]
+  const shared = {
+    ...(programs.length === 0 ? {} : { programs }),
+    ...(residue?.occupied === undefined ? {} : { occupied: true }),
+  }
+  return {
+    name,
+    altnames: [...link.altnames],
+    mac,
+    mtu,
+    up,
+    alias,
+    promisc,
+    allmulti,
+    txqlen,
+    traits,
+    promiscuity,
+    ...shared,
+    ...released,
+  }
 }

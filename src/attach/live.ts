@@ -9,6 +9,7 @@ import { isAtHome, isInPod, isSoftware, isSole, type Moved, peerOf } from './ide
 import { type Found, findByPeer, findOnLower, isJoinedAsBefore } from './joined.ts'
 import { type LiveState, spareNames } from './plan-restore.ts'
 import type { AttachJournal } from './record.ts'
+import { lookAtResidue } from './residue.ts'
 
 /** What of the pod can be looked at: `pod` is false when its namespace is gone. */
 export interface PodView {
@@ -57,6 +58,7 @@ export function readLive(kernel: Kernel, journal: AttachJournal, view: PodView):
       link?.side === 'pod' ? freeIfindex(kernel, 'host', device.homeIfindex ?? device.ifindex) : undefined,
     link,
     ...(elsewhere === undefined ? {} : { elsewhere }),
+    ...lookAtResidue(kernel, link, view.pod),
     master: master === undefined ? undefined : masterName(kernel, master),
   }
 }

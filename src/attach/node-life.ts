@@ -3,6 +3,7 @@ import type { CarriedFacts, LinkFacts } from '../kernel/facts.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import { stackOf } from '../nic/netdev.ts'
 import type { PortFacts } from './facts.ts'
+import { sharersOf } from './residue.ts'
 
 /** The number of `lo`, whose addresses nobody outside reaches. */
 const loopbackIfindex = 1
@@ -10,7 +11,7 @@ const loopbackIfindex = 1
 /** Why the node lives by the interface, one phrase for each reason; none for an interface that it can do without. */
 export function nodeLife(
   kernel: Kernel,
-  { link, master }: PortFacts,
+  { link, master, residue }: PortFacts,
   carried: CarriedFacts | undefined,
 ): readonly string[] {
   const { uppers, ports } = stackOf(link.name, master)
@@ -21,6 +22,7 @@ export function nodeLife(
     ...(carried?.sources ?? []).map((route) => `a route by another interface needs its address: ${route}`),
     ...(ports.length === 0 ? [] : [`it is the master of ${quoted(ports)}`]),
     ...(uppers.length === 0 ? [] : [`${quoted(uppers)} ${uppers.length === 1 ? 'lies' : 'lie'} on it`]),
+    ...(residue === undefined ? [] : sharersOf(link, residue, uppers.length > 0)),
   ]
 }
 

@@ -1,9 +1,10 @@
 /** The way back from any state to the one in the journal: what DEL, GC and a failed ADD do. Pure. */
-import type { LinkFacts } from '../kernel/facts.ts'
+import type { LinkFacts, Residue } from '../kernel/facts.ts'
 import { noMac } from '../lib/mac.ts'
 import { pick } from '../lib/pick.ts'
 import type { LinkAttributes, Op, VfAttributes } from '../ops/op.ts'
 import type { AttachJournal, Original } from './record.ts'
+import { differingTraits, planClean } from './residue.ts'
 
 /** The live state that a restore starts from. */
 export interface LiveState {
@@ -30,6 +31,10 @@ export interface LiveState {
   readonly homeIfindex?: number | undefined
   /** Masters before ADD that the host does not have any more. */
   readonly lostMasters?: ReadonlySet<string>
+  /** Interfaces of the pod that lie on the device's. */
+  readonly uppers?: readonly LinkFacts[]
+  /** What else is on it, once it is on the host. */
+  readonly residue?: Residue
   /** Of the interface's names before ADD, those that another interface of the host has now. */
   readonly taken: ReadonlySet<string>
 }
@@ -77,6 +82,7 @@ export function planRestore(journal: AttachJournal, live: LiveState, first: bool
     const { master, ...own } = original.link
     const port = master === undefined || live.lostMasters?.has(master) === true ? {} : { master }
     const home = { ...own, ...port, name, altnames }
+    ops.push(...planClean(journal, live, live.link))
     ops.push(...planLinkRestore(home, live, live.link, clearMac))
   }
   if (clearMac && setLast !== undefined && live.vf !== undefined) {
@@ -132,9 +138,11 @@ function planLinkRestore(
   const { name } = original
   const moves = side === 'pod' || now.name !== name
   // An altname that the pod gave and the host has in use keeps the interface from coming home, and none can take a name
-  // that is its own altname.
-  const inTheWay = now.altnames.filter((altname) =>
-    side === 'pod' ? !original.altnames.includes(altname) : moves && altname === name,
+  // that is its own altname. At home one that it did not have would be a name that the pod has chosen.
+  const isKnown = side === 'pod' || original.traits !== undefined
+  const inTheWay = now.altnames.filter(
+    (altname) =>
+      (isKnown && !original.altnames.includes(altname)) || (side === 'host' && moves && altname === name),
   )
   const here = { side, name: now.name, ifindex: now.ifindex } as const
   for (const altname of inTheWay) ops.push({ do: 'altname.del', ...here, altname })
@@ -162,6 +170,11 @@ function planLinkRestore(
   const number = side === 'host' ? now.ifindex : homeIfindex
   const home = { side: 'host', name, ...(number === undefined ? {} : { ifindex: number }) } as const
   if (Object.keys(set).length > 0) ops.push({ do: 'link.set', ...home, set, was: pick(was, set) })
+  const traits = differingTraits(now.traits, original.traits)
+  if (Object.keys(traits).length > 0) {
+    // By itself: a trait that the driver refuses keeps nothing else from being restored.
+    ops.push({ do: 'link.set', ...home, set: { traits }, was: { traits: pick(now.traits ?? {}, traits) } })
+  }
   const up = isDown ? false : now.up
   const last: LinkAttributes = {
     ...(original.master !== undefined && (moves || master !== original.master)

@@ -8,6 +8,7 @@ import {
   flag,
   ifindex,
   integer,
+  isRecord,
   list,
   mac,
   maybe,
@@ -20,8 +21,9 @@ import {
   u32,
   vlanId,
 } from '../ops/checks.ts'
-import type { BridgeVlan, CarriedItem } from '../ops/op.ts'
+import type { BridgeVlan, CarriedItem, LinkTraits } from '../ops/op.ts'
 import type { PluginRecord } from '../ops/record.ts'
+import { linkTraits, netdevFile } from '../ops/shape.ts'
 
 const vfAttributes = () =>
   z.object({
@@ -52,6 +54,13 @@ const original = () =>
         promisc: z.optional(z.boolean()),
         allmulti: z.optional(z.boolean()),
         txqlen: z.optional(z.int()),
+        /** What else stays with the interface; absent in what other plugins and former versions wrote: then it is not restored. */
+        traits: z.optional(z.custom<LinkTraits>(linkTraits)),
+        promiscuity: z.optional(z.int()),
+        /** Numbers of BPF programs that were on it before. */
+        programs: z.optional(z.array(z.int())),
+        /** Something took its frames before, beside a master. */
+        occupied: z.optional(z.boolean()),
         /** Name of the bridge, bond or VRF it was attached to. */
         master: z.optional(z.string()),
       }),
@@ -64,6 +73,16 @@ const original = () =>
 
 /** State before the first change. */
 export type Original = z.infer<ReturnType<typeof original>>
+
+/** What ethtool and sysfs showed of an interface (kernel/tuning.ts). */
+export interface LinkTuning {
+  readonly ethtool: {
+    readonly features?: string | undefined
+    readonly channels?: string | undefined
+    readonly rings?: string | undefined
+  }
+  readonly files: Readonly<Record<string, string>>
+}
 
 /** What an interface carried on the host. */
 export interface Carried {
@@ -85,6 +104,16 @@ export interface OthersRoute {
 // By hand, as below: most records have none of these, and each schema of its own costs every call that reads one.
 const hexText: Check = (value) => typeof value === 'string' && /^([0-9a-f]{2})*$/.test(value)
 const isSettings = object<{ v4: string; v6: string }>({ v4: maybe(hexText), v6: maybe(hexText) })
+const numbers: Check = (value) => typeof value === 'string' && /^([0-9a-f]{8})*$/.test(value)
+const isTuning = object<LinkTuning>({
+  ethtool: object<LinkTuning['ethtool']>({
+    features: maybe(numbers),
+    channels: maybe(numbers),
+    rings: maybe(numbers),
+  }),
+  files: (value) =>
+    isRecord(value) && Object.entries(value).every(([file, one]) => netdevFile(file) && text(one)),
+})
 const isCarried = object<Carried>({
   at: amount,
   vlans: maybe(list(object<BridgeVlan>({ vid: vlanId, pvid: flag, untagged: flag }))),
@@ -138,6 +167,8 @@ export const attachJournal = () =>
     settings: z.optional(
       z.custom<{ readonly v4?: string | undefined; readonly v6?: string | undefined }>(isSettings),
     ),
+    /** What ethtool and sysfs showed of it; absent = unknown. */
+    tuning: z.optional(z.custom<LinkTuning>(isTuning)),
     /** What the interface carried, and when that was read; absent = nothing. */
     carried: z.optional(z.custom<Carried>(isCarried)),
     /** ADD sets an administrative MAC on the PF. */

@@ -7,7 +7,7 @@ import { notice } from '../lib/notice.ts'
 import { type PciAddress, parsePciAddress } from '../lib/pci-address.ts'
 import { addVerbFields, step } from '../lib/steps.ts'
 import { readPciFunction } from '../nic/pci.ts'
-import { applyAll } from '../ops/apply.ts'
+import { applyAll, type Runner } from '../ops/apply.ts'
 import { describe } from '../ops/describe.ts'
 import { openOwnersNetns } from '../ops/owner-netns.ts'
 import { RecordError } from '../ops/record.ts'
@@ -17,8 +17,10 @@ import { giveBack } from './give-back.ts'
 import { homeward } from './homeward.ts'
 import { isSoftware, isSole } from './identity.ts'
 import { type PodView, pciOf, readLive } from './live.ts'
+import { noteAnewAtHome, noteReturn } from './note.ts'
 import { keptByMode, type LiveState, planRestore } from './plan-restore.ts'
 import type { AttachJournal } from './record.ts'
+import { dirtOf } from './residue.ts'
 import { salvage } from './salvage.ts'
 import { onePfChangeAtATime } from './setting.ts'
 import { keptWhileOpen } from './userspace.ts'
@@ -141,37 +143,55 @@ export function restoreDevice(
     notice(`vf-attach: "${journal.device.id}" was taken to another namespace meanwhile and is left there`)
     return
   }
+  if (view.moved !== false) noteReturn(machine, journal, pciOf(journal))
   let errors: string[] = []
+  const rebind = (why: string): LiveState | 'gone' => {
+    const { pci = '', driver = '', ifindex } = journal.device
+    notice(`vf-attach: "${pci}" ${why}, its driver ${driver} is bound anew`)
+    const refusals = applyAll(runner, [{ do: 'driver.rebind', pci, driver }])
+    errors.push(...refusals)
+    const found = waitForDevice(machine, kernel, journal, view, rebindMilliseconds)
+    if (refusals.length === 0) noteAnewAtHome(machine, pci, ifindex)
+    return found
+  }
   const startAnew = (found: LiveState): LiveState | 'gone' => {
     // The PF side first: a driver that starts anew takes what its PF holds for it.
     errors = applyAll(runner, planRestore(journal, { ...found, link: undefined }, true))
-    const { pci = '', driver = '' } = journal.device
-    notice(`vf-attach: "${pci}" is in no namespace that can be reached, its driver ${driver} is bound anew`)
-    errors.push(...applyAll(runner, [{ do: 'driver.rebind', pci, driver }]))
-    return waitForDevice(machine, kernel, journal, view, rebindMilliseconds)
+    return rebind('is in no namespace that can be reached')
   }
   if (live !== 'gone' && isMissing(journal, live) && mayRebind(journal)) live = startAnew(live)
-  let chases = 0
-  for (let round = 0; round < maxRounds && live !== 'gone'; round++) {
-    const ops = planRestore(journal, live, round === 0)
-    if (ops.length === 0) break
-    const { homeIfindex } = live
-    if (homeIfindex !== undefined && !isSole(journal)) {
-      journal = { ...journal, device: { ...journal.device, homeIfindex } }
-      noted(keep, journal)
+  /** In rounds from `found` to where nothing differs, or nothing helps. */
+  const lead = (found: LiveState | 'gone'): LiveState | 'gone' => {
+    let now = found
+    let chases = 0
+    for (let round = 0; round < maxRounds && now !== 'gone'; round++) {
+      const ops = planRestore(journal, now, round === 0)
+      if (ops.length === 0) break
+      const { homeIfindex } = now
+      if (homeIfindex !== undefined && !isSole(journal)) {
+        journal = { ...journal, device: { ...journal.device, homeIfindex } }
+        noted(keep, journal)
+      }
+      errors = applyAll(runner, ops)
+      // What has come home is out of the pod's reach, and was looked at.
+      now = readLive(kernel, journal, errors.length > 0 ? view : { ...view, home: homeIfindex })
+      if (now === 'gone' || now.link?.side === 'host' || !errors.some(saysItLeft)) continue
+      if (++chases < maxChases) now = waitForDevice(machine, kernel, journal, view, wait)
+      if (now !== 'gone' && (isMissing(journal, now) || chases === maxChases) && mayRebind(journal))
+        now = startAnew(now)
+      if (chases < maxChases) round--
     }
-    errors = applyAll(runner, ops)
-    // What has come home is out of the pod's reach, and was looked at.
-    live = readLive(kernel, journal, errors.length > 0 ? view : { ...view, home: homeIfindex })
-    if (live === 'gone' || live.link?.side === 'host' || !errors.some(saysItLeft)) continue
-    if (++chases < maxChases) live = waitForDevice(machine, kernel, journal, view, wait)
-    if (live !== 'gone' && (isMissing(journal, live) || chases === maxChases) && mayRebind(journal))
-      live = startAnew(live)
-    if (chases < maxChases) round--
+    return now
+  }
+  live = lead(live)
+  const dirt = live === 'gone' ? [] : dirtOf(journal, live)
+  if (dirt.length > 0 && isSole(journal) && mayRebind(journal)) {
+    live = lead(rebind(`is not clean (${dirt.join(', ')})`))
   }
   if (live === 'gone') return
   requireRestored(journal, live, errors)
   const link = live.link?.facts
+  if (link !== undefined && journal.tuning !== undefined) leadTuning(kernel, runner, journal, link)
   if (link !== undefined && lacksSomething(kernel, journal, link)) {
     giveBack(kernel, runner, journal, link)
   }
@@ -188,6 +208,30 @@ function lacksSomething(kernel: Kernel, { carried, settings }: AttachJournal, li
   if (settings === undefined) return false
   const now = kernel.settings(link)
   return now.v4 !== settings.v4 || now.v6 !== settings.v6
+}
+
+/**
+ * Gives the interface back what ethtool and sysfs showed of it.
+ * @throws CniError 103 for software that does not take it back; hardware starts anew before the next pod gets it
+ */
+function leadTuning(
+  kernel: Kernel,
+  runner: Runner,
+  { device, tuning }: AttachJournal,
+  link: LinkFacts,
+): void {
+  if (tuning === undefined) return
+  const opsNow = () =>
+    kernel.tuningOps(link.name, tuning, kernel.tuning(link.name, Object.keys(tuning.files)))
+  const ops = opsNow()
+  if (ops.length === 0) return
+  const errors = applyAll(runner, ops)
+  const left = opsNow().map((op) => `still to do: ${describe(op)}`)
+  if (left.length === 0) return
+  const details = [...errors, ...left].join('; ')
+  if (device.pci === undefined)
+    throw new CniError(code.notRestored, `Cannot restore "${device.id}" to its state before ADD`, { details })
+  notice(`vf-attach: "${device.id}" starts anew before a pod gets it again, until then: ${details}`)
 }
 
 /** A DEL needs no room: without the note a DEL that is killed now leaves its repetition to go by name and MAC. */
@@ -210,7 +254,8 @@ function requireRestored(journal: AttachJournal, live: LiveState, errors: readon
       ? ['its physical function has no network interface on the host']
       : []),
   ]
-  if (left.length === 0 && missing.length === 0) {
+  const dirt = dirtOf(journal, live)
+  if (left.length === 0 && missing.length === 0 && dirt.length === 0) {
     const kept = keptByMode(journal, live)
     if (kept.length > 0) {
       const mode = live.vf?.switchdev === true ? 'switchdev' : 'legacy'
@@ -222,7 +267,7 @@ function requireRestored(journal: AttachJournal, live: LiveState, errors: readon
     return
   }
   throw new CniError(code.notRestored, `Cannot restore "${device.id}" to its state before ADD`, {
-    details: [...missing, ...errors, ...left.map((op) => `still to do: ${describe(op)}`)].join('; '),
+    details: [...missing, ...dirt, ...errors, ...left.map((op) => `still to do: ${describe(op)}`)].join('; '),
   })
 }
 
@@ -254,7 +299,10 @@ function isMissing(journal: AttachJournal, live: LiveState): boolean {
  */
 function mayRebind(journal: AttachJournal): boolean {
   const pci = pciOf(journal)
-  return pci?.driver !== undefined && pci.driver === journal.device.driver && (pci.sriovNumvfs ?? 0) === 0
+  const { driver } = journal.device
+  // Without a driver it is where a call was killed that had it start anew.
+  const isOurs = driver !== undefined && (pci?.driver ?? driver) === driver
+  return pci !== undefined && isOurs && !pci.userspace && (pci.sriovNumvfs ?? 0) === 0
 }
 
 /** Where a journal's device is, if need be after the kernel has handed its interface back from a namespace that died. */

@@ -162,6 +162,17 @@ function attached(
   selector: Selector,
   matches: (journal: AttachJournal) => boolean,
 ): Device {
+  const found = recorded(store, selector, matches)
+  if (found === undefined) throw nothing(selector)
+  return found
+}
+
+/** The device of the first record that fits. */
+function recorded(
+  store: RecordStore<AttachJournal>,
+  selector: Selector,
+  matches: (journal: AttachJournal) => boolean,
+): Device | undefined {
   for (const name of store.list()) {
     try {
       const record = store.read(name)
@@ -174,7 +185,7 @@ function attached(
       ? { id: name.subject, pci: undefined, parents: [], netdevs: [] }
       : pciDevice(address, selector.key)
   }
-  throw nothing(selector)
+  return undefined
 }
 
 function nothing(selector: Selector): CniError {

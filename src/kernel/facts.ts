@@ -1,5 +1,6 @@
 /** What the kernel says about interfaces, in plain values: the vocabulary between kernel/ and the plans. */
-import type { BridgeVlan, CarriedItem, PortRates, VfAttributes } from '../ops/op.ts'
+import type { EthtoolPart, XdpMode } from '../ops/clean-op.ts'
+import type { BridgeVlan, CarriedItem, LinkTraits, PortRates, VfAttributes } from '../ops/op.ts'
 
 /** One network interface, from RTM_GETLINK. MTU in bytes; MACs lower case. */
 export interface LinkFacts {
@@ -19,6 +20,12 @@ export interface LinkFacts {
   readonly allmulti: boolean
   /** In packets. */
   readonly txqlen: number
+  /** ARPHRD_* of linux/if_arp.h: 1 is Ethernet. */
+  readonly type?: number
+  /** What else can be set and stays with the interface. */
+  readonly traits?: LinkTraits
+  /** IFLA_PROMISCUITY: how many want the interface to hear everything, user space, masters and what lies on it. */
+  readonly promiscuity?: number
   readonly carrier: boolean
   /** ifindex of the bridge, bond or VRF it is enslaved to. */
   readonly master: number | undefined
@@ -40,6 +47,8 @@ export interface LinkFacts {
   readonly afSpec?: Uint8Array
   /** Numbers of the XDP programs on it. */
   readonly xdp: readonly number[]
+  /** The same with the place of each. */
+  readonly xdpIn?: readonly XdpFacts[]
   /** The bus address of the device behind it (IFLA_PARENT_DEV_NAME, Linux 5.14), also visible inside a pod. */
   readonly parent: string | undefined
   /** The bus of `parent` (IFLA_PARENT_DEV_BUS_NAME): `pci`, `virtio`, `auxiliary`. */
@@ -67,6 +76,28 @@ export interface OtherEnd {
   readonly netns: number | undefined
   /** IFLA_INFO_KIND of the first end. */
   readonly kind: string | undefined
+}
+
+/** An XDP program on an interface. */
+export interface XdpFacts {
+  readonly mode: XdpMode
+  readonly program: number
+}
+
+/** What may be on an interface of the host beside what RTM_GETLINK shows. */
+export interface Residue {
+  /** Programs of tcx. */
+  readonly tcx: readonly { readonly hook: 'ingress' | 'egress'; readonly program: number }[]
+  /** Why nothing else can take the interface's frames; undefined where that is free, and where it has a master. */
+  readonly occupied?: string
+}
+
+/** What `ethtool` and sysfs show of an interface that a pod can change and that stays with it. */
+export interface LinkTuning {
+  /** The kernel's numbers, hex; absent where the driver has none. */
+  readonly ethtool: { readonly [K in EthtoolPart]?: string | undefined }
+  /** Files below /sys/class/net/NAME. */
+  readonly files: Readonly<Record<string, string>>
 }
 
 /** Settings of an interface below net/ipv4/conf and net/ipv6/conf: arrays of 32-bit numbers, hex. */

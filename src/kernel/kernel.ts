@@ -26,9 +26,11 @@ import type {
   LinkFacts,
   LinkPlace,
   LinkSettings,
+  LinkTuning,
   MoveFacts,
   OtherEnd,
   PortRateFacts,
+  Residue,
   RouteFacts,
   ShaperFacts,
   SourceRuleFacts,
@@ -212,6 +214,14 @@ export interface Kernel extends Runner {
   settings(link: LinkFacts): LinkSettings
   /** Operations that lead the host's interface `link`, as a look found it, to the settings that it had. */
   settingOps(link: LinkFacts, was: LinkSettings): readonly Op[]
+  /** What may be on the host's interface `link` beside that. */
+  residue(link: LinkFacts): Residue
+  /** What ethtool and sysfs show of the host's interface `name`, with these files of sysfs, or with all that it has. */
+  tuning(name: string, files: readonly string[] | 'all'): LinkTuning
+  /** Operations that lead the host's interface `name` from one state of those to another. */
+  tuningOps(name: string, was: LinkTuning, now: LinkTuning): readonly Op[]
+  /** Interfaces of the pod that lie on the one with `ifindex`, which is on `side`. */
+  podUppers(side: Side, ifindex: number): readonly LinkFacts[]
   /** VLANs of the bridge port with `ifindex`, by VID; none when it is no port of a bridge. */
   bridgeVlans(side: Side, ifindex: number): readonly BridgeVlan[]
   /** Unicast routes of both families in every table; in `table` alone, where it is given, or EOVERFLOW if there are too many to read. */

@@ -17,6 +17,7 @@ import type { NetlinkSocket } from '../netlink/socket.ts'
 import type { LinkAttributes, LinkSet } from '../ops/op.ts'
 import { sleep } from '../sys/sleep.ts'
 import type { LinkFacts } from './facts.ts'
+import { traitsOf, traitsRequest, xdpOf } from './traits.ts'
 import { vfAttributesOf } from './vfs.ts'
 
 const EBUSY = 16
@@ -39,6 +40,9 @@ export function linkFacts(link: Link): LinkFacts {
     promisc: (link.ifi_flags & IFF.IFF_PROMISC) !== 0,
     allmulti: (link.ifi_flags & IFF.IFF_ALLMULTI) !== 0,
     txqlen: link.IFLA_TXQLEN ?? 0,
+    type: link.ifi_type,
+    traits: traitsOf(link),
+    ...(link.IFLA_PROMISCUITY === undefined ? {} : { promiscuity: link.IFLA_PROMISCUITY }),
     carrier: link.IFLA_CARRIER === 1,
     master: link.IFLA_MASTER,
     lower: link.IFLA_LINK,
@@ -50,6 +54,7 @@ export function linkFacts(link: Link): LinkFacts {
     ...(info?.IFLA_INFO_SLAVE_DATA === undefined ? {} : { slaveData: info.IFLA_INFO_SLAVE_DATA }),
     ...(link.IFLA_AF_SPEC === undefined ? {} : { afSpec: link.IFLA_AF_SPEC }),
     xdp: xdpPrograms(link.IFLA_XDP),
+    xdpIn: xdpOf(link.IFLA_XDP),
     parent: link.IFLA_PARENT_DEV_NAME,
     parentBus: link.IFLA_PARENT_DEV_BUS_NAME,
     physSwitchId: link.IFLA_PHYS_SWITCH_ID === undefined ? undefined : toHex(link.IFLA_PHYS_SWITCH_ID),
@@ -201,7 +206,17 @@ function takeBack(socket: NetlinkSocket, ifindex: number, op: LinkSet, indexOf: 
 }
 
 /** The order in which do_setlink() (net/core/rtnetlink.c) takes the attributes of one request; the first refusal ends it. */
-const kernelsOrder = ['mac', 'mtu', 'alias', 'master', 'up', 'promisc', 'allmulti', 'txqlen'] as const
+const kernelsOrder = [
+  'mac',
+  'mtu',
+  'alias',
+  'master',
+  'up',
+  'promisc',
+  'allmulti',
+  'txqlen',
+  'traits',
+] as const
 
 function send(socket: NetlinkSocket, ifindex: number, set: LinkAttributes, indexOf: IndexOf): void {
   if (set.master !== undefined && set.master !== '' && set.up === true) {
@@ -210,7 +225,13 @@ function send(socket: NetlinkSocket, ifindex: number, set: LinkAttributes, index
     send(socket, ifindex, { up: true }, indexOf)
     return
   }
-  const { mac, mtu, alias, master, txqlen } = set
+  const { mac, mtu, alias, master, txqlen, traits } = set
+  // Both have flags, of which a request has one field.
+  if (traits !== undefined && Object.keys(set).length > 1) {
+    send(socket, ifindex, { ...set, traits: undefined }, indexOf)
+    send(socket, ifindex, { traits }, indexOf)
+    return
+  }
   const flags = flagsOf(set)
   const change: LinkRequest = {
     ifi_index: ifindex,
@@ -220,6 +241,7 @@ function send(socket: NetlinkSocket, ifindex: number, set: LinkAttributes, index
     ...(master === undefined ? {} : { IFLA_MASTER: masterIndex(master, indexOf) }),
     ...(flags.ifi_change === 0 ? {} : flags),
     ...(txqlen === undefined ? {} : { IFLA_TXQLEN: txqlen }),
+    ...(traits === undefined ? {} : traitsRequest(traits)),
   }
   if (Object.keys(change).length > 1) socket.request(changeLink(change))
 }

@@ -55,6 +55,9 @@ const pair = () => require('./veth-peer.ts') as typeof import('./veth-peer.ts')
 /** What port mappings on a wire need beside, to keep the node's own connections. */
 const keeping = () => require('./keeping.ts') as typeof import('./keeping.ts')
 
+/** What a pod may have left on an interface. */
+const residue = () => require('./residue.ts') as typeof import('./residue.ts')
+
 /** What only CHECK, STATUS and vfctl ask for. */
 const looks = () => require('./looks.ts') as typeof import('./looks.ts')
 
@@ -176,6 +179,13 @@ export function openLinuxKernel(pod?: OpenNetns): Kernel {
       case 'bridge.vlan.del':
         changeBridgeVlan(socket(op.side), verb(op.do), indexOf(op.side, op.link), op.vlan)
         return {}
+      case 'program.detach':
+      case 'link.del':
+      case 'link.flick':
+      case 'ethtool.set':
+      case 'netdev.set':
+        residue().clean(socket('side' in op ? op.side : 'host'), op)
+        return {}
       case 'driver.rebind':
         renaming(() => rebindDriver(op.pci, op.driver))
         return {}
@@ -259,6 +269,10 @@ export function openLinuxKernel(pod?: OpenNetns): Kernel {
     addresses: (side, ifindex) => addressesOn(socket(side), ifindex),
     lookBeforeMove: (link) => lookBeforeMove(socket('host'), () => socket('pod'), podNetns(), link),
     carried: (link) => carried().carriedBy(socket('host'), link),
+    residue: (link) => residue().residueOf(socket('host'), link),
+    tuning: (name, files) => residue().tuningOf(name, files),
+    tuningOps: (name, was, now) => residue().tuningOps(name, was, now),
+    podUppers: (side, ifindex) => residue().podUppers(socket('pod'), side, ifindex),
     settings: (link) => settingsOf(link),
     settingOps: (link, was) => settingOps(link.name, was, settingsOf(link)),
     bridgeVlans: (side, ifindex) => bridgeVlansOf(socket(side), ifindex),

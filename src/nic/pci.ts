@@ -4,7 +4,7 @@
  * so that tests can lay out their own.
  */
 import { type PciAddress, parsePciAddress, routingId } from '../lib/pci-address.ts'
-import { linkName, listFolder, readText, realPath } from '../sys/files.ts'
+import { inodeOf, linkName, listFolder, readText, realPath } from '../sys/files.ts'
 
 /** Where PCI functions are listed. */
 export const pciDevices = '/sys/bus/pci/devices'
@@ -90,6 +90,14 @@ export function netdevsOf(
 /** The driver that a function is bound to; undefined when it has none, or is gone. One readlink(2). */
 export function driverOf(address: PciAddress, folder = pciDevices): string | undefined {
   return linkName(`${folder}/${address}/driver`)
+}
+
+/**
+ * What is another one each time that the driver of a function begins: the number of the folder of its interfaces, which stays while
+ * they are in other namespaces. Undefined for a function that has none of its own.
+ */
+export function startOf(address: PciAddress, folder = pciDevices): string | undefined {
+  return inodeOf(`${folder}/${address}/net`)
 }
 
 /** The VFs of a PF, by index. */

@@ -3,10 +3,12 @@ import { ipFamily } from '../lib/ip.ts'
 import { loopbackGuard } from '../lib/loopback-guard.ts'
 import { formatPortSet } from '../lib/port-set.ts'
 import { meterPriority, policeMtu, ratePriority, shaperMark } from '../lib/rate-numbers.ts'
+import { cleanLine } from './clean-op.ts'
 import type {
   CarriedOp,
   Classifier,
   LinkAttributes,
+  LinkTraits,
   Offload,
   Op,
   RateSpec,
@@ -121,6 +123,12 @@ export function describe(op: Op): string {
       return `echo 1 > /sys/bus/pci/devices/${op.pci}/reset`
     case 'carried.give':
       return givenLine(op)
+    case 'program.detach':
+    case 'link.del':
+    case 'link.flick':
+    case 'ethtool.set':
+    case 'netdev.set':
+      return cleanLine(op, prefix)
     case 'neigh.use':
       return `${prefix(op.side)}ip neigh replace ${op.address} dev ${op.link} nud none use`
     case 'announce':
@@ -256,10 +264,39 @@ function linkWords(set: LinkAttributes): string {
   if (set.promisc !== undefined) words.push(`promisc ${set.promisc ? 'on' : 'off'}`)
   if (set.allmulti !== undefined) words.push(`allmulticast ${set.allmulti ? 'on' : 'off'}`)
   if (set.master !== undefined) words.push(set.master === '' ? 'nomaster' : `master ${set.master}`)
+  if (set.traits !== undefined) words.push(...traitWords(set.traits))
   if (set.up !== undefined) words.push(set.up ? 'up' : 'down')
   // The last word of ip's line: an alias may have spaces.
   if (set.alias !== undefined) words.push(`alias ${quoted(set.alias)}`)
   return words.join(' ')
+}
+
+/** IFF_NOARP, IFF_MULTICAST and IFF_DYNAMIC of linux/if.h, in ip's words. */
+const flagWords = [
+  [0x80, 'arp off', 'arp on'],
+  [0x1000, 'multicast on', 'multicast off'],
+  [0x8000, 'dynamic on', 'dynamic off'],
+] as const
+const modes = ['default', 'dormant', 'testing']
+
+function traitWords(traits: LinkTraits): string[] {
+  const { flags, mode, broadcast, protoDown, carrier } = traits
+  const numbers = {
+    group: traits.group,
+    gso_max_size: traits.gsoMaxSize,
+    gso_max_segs: traits.gsoMaxSegs,
+    gro_max_size: traits.groMaxSize,
+    gso_ipv4_max_size: traits.gsoIpv4MaxSize,
+    gro_ipv4_max_size: traits.groIpv4MaxSize,
+  }
+  return [
+    ...(flags === undefined ? [] : flagWords.map(([bit, on, off]) => ((flags & bit) === 0 ? off : on))),
+    ...(mode === undefined ? [] : [`mode ${modes[mode] ?? mode}`]),
+    ...(broadcast === undefined ? [] : [`broadcast ${broadcast}`]),
+    ...(protoDown === undefined ? [] : [`protodown ${protoDown ? 'on' : 'off'}`]),
+    ...(carrier === undefined ? [] : [`carrier ${carrier ? 'on' : 'off'}`]),
+    ...Object.entries(numbers).flatMap(([word, value]) => (value === undefined ? [] : [`${word} ${value}`])),
+  ]
 }
 
 function quoted(text: string): string {

@@ -3,6 +3,7 @@
  * second read, and it names interfaces the way an operator would. In: plans of both plugins; out: the same operations
  * to kernel/, which alone knows how they are carried out. Imports nothing but small values of lib/.
  */
+import type { CleanOp } from './clean-op.ts'
 
 /** The side on which an operation runs: the plugin's own network namespace or the pod's. */
 export type Side = 'host' | 'pod'
@@ -18,6 +19,24 @@ export interface VfAttributes {
   readonly linkState?: 'auto' | 'enable' | 'disable' | undefined
 }
 
+/** What else of an interface can be set and stays with it in every namespace (IFLA_* of linux/if_link.h). Absent = not known. */
+export interface LinkTraits {
+  /** IFF_* beside up, promiscuous and all-multicast: noarp, multicast, dynamic and others that nobody reads. */
+  readonly flags?: number | undefined
+  /** IFLA_LINKMODE: 0 = default, 1 = dormant, 2 = testing. */
+  readonly mode?: number | undefined
+  readonly group?: number | undefined
+  readonly broadcast?: string | undefined
+  readonly protoDown?: boolean | undefined
+  /** Of a dummy, which takes any. */
+  readonly carrier?: boolean | undefined
+  readonly gsoMaxSize?: number | undefined
+  readonly gsoMaxSegs?: number | undefined
+  readonly groMaxSize?: number | undefined
+  readonly gsoIpv4MaxSize?: number | undefined
+  readonly groIpv4MaxSize?: number | undefined
+}
+
 /** Attributes of an interface itself. MTU in bytes, `txqlen` in packets. Absent = untouched. */
 export interface LinkAttributes {
   readonly mac?: string | undefined
@@ -28,6 +47,7 @@ export interface LinkAttributes {
   readonly promisc?: boolean | undefined
   readonly allmulti?: boolean | undefined
   readonly txqlen?: number | undefined
+  readonly traits?: LinkTraits | undefined
   /** Name of a bridge, bond or VRF on the same side; '' releases the interface from the one it has. */
   readonly master?: string | undefined
 }
@@ -313,6 +333,7 @@ export type Op =
   | { do: 'function.reset'; pci: string }
   | Announce
   | CarriedOp
+  | CleanOp
   /**
    * Has the kernel ask for a neighbour (NTF_USE). For an address of the interface's own the question is a gratuitous
    * ARP request, which the kernel repeats every second, three times, while we are gone (mcast_solicit, retrans_time_ms).
@@ -398,6 +419,11 @@ export function invert(op: Op): Op | undefined {
     case 'driver.rebind':
     case 'function.reset':
     case 'carried.give':
+    case 'program.detach':
+    case 'link.del':
+    case 'link.flick':
+    case 'ethtool.set':
+    case 'netdev.set':
       return undefined
     default:
       return { ...op, do: opposite[op.do] } as Op

@@ -6,6 +6,7 @@
  */
 import {
   amount,
+  type Check,
   cidr,
   type Fields,
   flag,
@@ -33,7 +34,7 @@ import {
   u32,
   vlanId,
 } from './checks.ts'
-import type { Op, SteerSpec } from './op.ts'
+import type { LinkTraits, Op, SteerSpec } from './op.ts'
 
 type OpFields<T, D> = T extends { readonly do: infer K }
   ? D extends K
@@ -94,8 +95,27 @@ const linkSet = object<Extract<Op, { do: 'link.set' }>['set']>({
   promisc: maybe(flag),
   allmulti: maybe(flag),
   txqlen: maybe(u32),
+  traits: maybe((value) => linkTraits(value)),
   master: maybe((value) => value === '' || named(value)),
 })
+/** What of an interface a record has beside what `link.set` always had. */
+export const linkTraits = object<LinkTraits>({
+  flags: maybe(u32),
+  mode: maybe(integer(0, 255)),
+  group: maybe(u32),
+  broadcast: maybe((value) => typeof value === 'string' && /^([0-9a-f]{2}(:[0-9a-f]{2})*)?$/.test(value)),
+  protoDown: maybe(flag),
+  carrier: maybe(flag),
+  gsoMaxSize: maybe(u32),
+  gsoMaxSegs: maybe(u32),
+  groMaxSize: maybe(u32),
+  gsoIpv4MaxSize: maybe(u32),
+  groIpv4MaxSize: maybe(u32),
+})
+const numbers: Check = (value) => typeof value === 'string' && /^([0-9a-f]{8})*$/.test(value)
+/** A file below /sys/class/net/NAME that somebody may write. */
+export const netdevFile: Check = (value) =>
+  typeof value === 'string' && /^(queues\/[rt]x-\d+\/)?\w+(\/\w+)?$/.test(value)
 const portRates = object<{ max: number; share: number }>({ max: amount, share: amount })
 
 const altname = { side, name: named, ifindex: maybe(ifindex), altname: named }
@@ -284,5 +304,21 @@ const ops: { readonly [D in Op['do']]: OpFields<Op, D> } = {
     message,
     age: amount,
   },
+  'program.detach': {
+    side,
+    link: named,
+    ifindex,
+    hook: oneOf('skb', 'drv', 'hw', 'ingress', 'egress'),
+    program: u32,
+  },
+  'link.del': { side, name: named, ifindex },
+  'link.flick': { side, name: named, ifindex },
+  'ethtool.set': {
+    link: named,
+    part: oneOf('features', 'channels', 'rings'),
+    value: numbers,
+    was: numbers,
+  },
+  'netdev.set': { link: named, file: netdevFile, value: text, was: text },
   'neigh.use': { side, link: named, ifindex: maybe(ifindex), address: ip },
 }

@@ -152,6 +152,11 @@ export function ioctl(fd: number, request: number): number {
   return systemCall('ioctl', fd, request, 0)
 }
 
+/** ioctl(2) with a structure, which the kernel may change. @throws SystemError */
+export function ioctlWith(fd: number, request: number, structure: Uint8Array): void {
+  systemCall('ioctl', fd, request, structure)
+}
+
 /**
  * fcntl(2) with a struct flock, which `lock` holds and the kernel changes; of a file on whose offsets 64 bits are spent, as on
  * both processors that this runs on.

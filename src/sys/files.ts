@@ -224,6 +224,11 @@ export function linkName(path: string): string | undefined {
   }
 }
 
+/** The number by which its file system knows what is at `path`, of which sysfs gives none twice; undefined when nothing is there. */
+export function inodeOf(path: string): string | undefined {
+  return statSync(path, { bigint: true, throwIfNoEntry: false })?.ino.toString()
+}
+
 /** The path without symbolic links, `.` and `..`; undefined when nothing is there. */
 export function realPath(path: string): string | undefined {
   try {

@@ -39,6 +39,7 @@ function written(carried: Partial<CarriedFacts>) {
       ...carried,
     }),
     settings: () => ({}),
+    tuning: () => ({ ethtool: {}, files: {} }),
   }
   return readCarried(kernel as Kernel, config, { device, vf: undefined, port: { link, master: 'br0' } })
 }

@@ -66,6 +66,10 @@ function podWith(
     ...{
       run: never,
       lookBeforeMove: never,
+      residue: never,
+      tuning: never,
+      tuningOps: never,
+      podUppers: never,
       carried: never,
       otherEnd: never,
       lowerNetns: never,

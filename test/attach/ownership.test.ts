@@ -54,6 +54,10 @@ function nodeWith(record: string, meanwhile: (id: string) => void = () => undefi
     links: () => [],
     lookBeforeMove: () => ({ refusal: undefined, qdiscs: [], isBare: true }),
     settings: () => ({}),
+    residue: () => ({ tcx: [] }),
+    tuning: () => ({ ethtool: {}, files: {} }),
+    tuningOps: () => [],
+    podUppers: () => [],
     close: () => undefined,
   }
   const machine: Machine = {

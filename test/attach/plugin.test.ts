@@ -40,6 +40,10 @@ function machine(): Machine {
     links: linksOn,
     lookBeforeMove: () => ({ refusal: undefined, qdiscs: [], isBare: true }),
     settings: () => ({}),
+    residue: () => ({ tcx: [] }),
+    tuning: () => ({ ethtool: {}, files: {} }),
+    tuningOps: () => [],
+    podUppers: () => [],
     close: () => undefined,
   }
   return {

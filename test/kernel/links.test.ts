@@ -32,6 +32,9 @@ describe('facts', () => {
         txqlen: 0,
         slaveKind: undefined,
         xdp: [],
+        xdpIn: [],
+        type: 0,
+        traits: { flags: 0 },
       },
     })
   })

@@ -168,6 +168,37 @@ describe('the representor', () => {
   })
 })
 
+describe('a VF that was in a pod', () => {
+  afterAll(() => expectUnchanged())
+
+  test('has its driver start anew before the next pod gets it, with the same representor, bridge and settings', async () => {
+    const plugin = attachConfig(pci(0), { bridge: BRIDGE, vlan: 10, mac: '02:00:00:00:00:52' })
+    await lab.must('modprobe -a macvlan 8021q; ip netns add pod-third')
+    const before = await snapshot(lab)
+    try {
+      // Whatever was there before: this pod's is a new start, or the first.
+      await mustAdd(plugin)
+      await lab.must(`set -e
+        ip -n pod-a link set net1 arp off group 5 alias evil; ip -n pod-a link property add dev net1 altname evil
+        ip netns exec pod-a ethtool -K net1 gro off
+        ip -n pod-a link add v7 link net1 type vlan id 7; ip -n pod-a link set v7 netns pod-third
+        ip -n pod-a link add mv0 link net1 type macvlan mode bridge; ip -n pod-a link set mv0 up`)
+      await del(plugin)
+      await expectUnchanged(before)
+      const began = Date.now()
+      const { result, stderr } = await mustAdd(plugin, 'pod-b')
+      console.log(`ADD of a VF of simnic that was in a pod: ${Date.now() - began} ms`)
+      expect(stderr).toContain(`"${pci(0)}" was in a pod before, its driver simnic was bound anew`)
+      expect(await lab.must('ip -n pod-third -br link')).not.toContain('v7')
+      await runtime.check(listOf(plugin), at('pod-b'), result)
+      expect(await vlansOf(representor(0))).toEqual(['10 PVID,Egress Untagged'])
+      await del(plugin, 'pod-b')
+    } finally {
+      await lab.must('ip netns del pod-third')
+    }
+  })
+})
+
 describe('a bridge', () => {
   afterAll(() => expectUnchanged())
 

@@ -2,6 +2,7 @@ import { attach } from './attach.ts'
 import { attachOwners } from './attach-owners.ts'
 import { cni } from './cni.ts'
 import { hostileBounds } from './hostile-bounds.ts'
+import { hostileClean } from './hostile-clean.ts'
 import { hostileIdentity } from './hostile-identity.ts'
 import { kernel } from './kernel.ts'
 import { kernelTable } from './kernel-table.ts'
@@ -24,6 +25,7 @@ import { sys } from './sys.ts'
 export const mutations: readonly Mutation[] = [
   ...attach,
   ...attachOwners,
+  ...hostileClean,
   ...offload,
   ...localhost,
   ...offloadSteering,

@@ -78,7 +78,10 @@ test('interfaces, addresses and routes are what ip says, on each side', async ()
     lower: port?.ifindex,
     lowerNetns: expect.any(Number),
     kind: 'veth',
-    ...{ alias: '', promisc: false, allmulti: false, txqlen: 1000, xdp: [] },
+    ...{ alias: '', promisc: false, allmulti: false, txqlen: 1000, xdp: [], xdpIn: [] },
+    ...{ type: 1, promiscuity: 0 },
+    // IFF_MULTICAST
+    traits: expect.objectContaining({ flags: 0x1000, mode: 0, group: 0, broadcast: 'ff:ff:ff:ff:ff:ff' }),
   })
   expect(absent).toBeUndefined()
   expect(upper).toMatchObject({ kind: 'macvlan', lower: index('net1'), up: false })

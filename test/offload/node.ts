@@ -63,6 +63,10 @@ export class Node implements Machine {
     return {
       ...{
         lookBeforeMove: never,
+        residue: never,
+        tuning: never,
+        tuningOps: never,
+        podUppers: never,
         carried: never,
         otherEnd: never,
         lowerNetns: never,

@@ -66,6 +66,11 @@ const lines: Readonly<Record<Op['do'], string>> = {
     'sysctl -w net.ipv4.ip_local_reserved_ports="$(sysctl -n net.ipv4.ip_local_reserved_ports)" # without 50050-50051',
   'nft.load': 'pod:nft add table inet vf-flower-aabb',
   'nft.drop': 'pod:nft delete table inet vf-flower-aabb',
+  'program.detach': 'pod:ip link set dev net1 xdpgeneric off # program 17',
+  'link.del': 'pod:ip link del dev mv0',
+  'link.flick': 'ip link set dev pf0 up; ip link set dev pf0 down',
+  'ethtool.set': 'ethtool -L pf0 # channels 00000001, not 00000002',
+  'netdev.set': 'echo 1 > /sys/class/net/pf0/queues/rx-0/rps_cpus',
   'neigh.use': 'pod:ip neigh replace 10.1.0.5 dev net1 nud none use',
   announce: 'pod:arping -U -c 2 -I net1 10.1.0.5 2001:db8::5',
 }

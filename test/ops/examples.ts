@@ -156,6 +156,20 @@ export const examples: Examples = {
   'ports.release': { do: 'ports.release', ...ports },
   'nft.load': { do: 'nft.load', ...table },
   'nft.drop': { do: 'nft.drop', ...table },
+  'program.detach': {
+    do: 'program.detach',
+    ...{ side: 'pod', link: 'net1', ifindex: 7, hook: 'skb', program: 17 },
+  },
+  'link.del': { do: 'link.del', side: 'pod', name: 'mv0', ifindex: 9 },
+  'link.flick': { do: 'link.flick', side: 'host', name: 'pf0', ifindex: 2 },
+  'ethtool.set': {
+    do: 'ethtool.set',
+    ...{ link: 'pf0', part: 'channels', value: '00000001', was: '00000002' },
+  },
+  'netdev.set': {
+    do: 'netdev.set',
+    ...{ link: 'pf0', file: 'queues/rx-0/rps_cpus', value: '1', was: '0' },
+  },
   'neigh.use': { do: 'neigh.use', side: 'pod', link: 'net1', address: '10.1.0.5' },
   announce: {
     do: 'announce',

@@ -8,6 +8,11 @@ const leavesNothing: readonly string[] = [
   'driver.rebind',
   'function.reset',
   'carried.give',
+  'program.detach',
+  'link.del',
+  'link.flick',
+  'ethtool.set',
+  'netdev.set',
 ]
 const invertible = everyOp.filter((op) => !leavesNothing.includes(op.do))
 

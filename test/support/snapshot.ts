@@ -53,6 +53,11 @@ export const MAY_DIFFER: readonly Difference[] = [
   },
   {
     section: 'bridge',
+    path: /\.ifindex$/,
+    reason: 'as that of the interface: hardware that starts anew in an ADD has another one',
+  },
+  {
+    section: 'bridge',
     path: /\.mcast_n_groups$/,
     reason: 'groups that a port has told of, which the bridge forgets after some minutes',
   },
@@ -72,6 +77,11 @@ export const MAY_DIFFER: readonly Difference[] = [
     path: /^\/run\/vf-flower(\/lock|\/no-policy|\/pf-lock [^/]+)?$/,
     reason:
       'the locks that all port mappings and all changes of a PF share, the mark of what is told once in a boot, and their folder',
+  },
+  {
+    section: 'file',
+    path: /^\/run\/vf-flower\/pod-had [^/]+$/,
+    reason: 'that a PCI function was in a pod since its driver began: the next ADD has it start anew',
   },
   {
     section: 'file',
