@@ -46,6 +46,7 @@ const uppers: readonly Omit<Action, 'group'>[] = [
     name: 'macvtap',
     script: 'ip link add mt0 link net1 type macvtap mode passthru; ip link set mt0 up',
     check: 'passes',
+    kinds: IN_MACHINE,
   },
   {
     name: 'macvlan in a namespace of its own',
@@ -64,6 +65,7 @@ const uppers: readonly Omit<Action, 'group'>[] = [
     name: 'vxlan',
     script: 'ip link add vx0 type vxlan id 7 dev net1 group 239.1.1.1 dstport 4789; ip link set vx0 up',
     check: 'passes',
+    kinds: IN_MACHINE,
   },
   {
     name: 'port of a bridge',

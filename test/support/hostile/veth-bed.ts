@@ -9,8 +9,13 @@ import { addressed, EVIL, endPod, type HostileBed, NEIGHBOUR, NEXT, prepareBed }
 /** Name of a plugin to be tried in vf-attach's place, for the comparison in docs/security.md. */
 const PEER = process.env.VF_HOSTILE_PLUGIN
 
+/** A bed, and its end. */
+export interface VethBed extends HostileBed {
+  end(): Promise<void>
+}
+
 /** Three veths whose peers are on the wire: one for the hostile pod, one for the neighbour, one that nobody has. */
-export async function vethBed(): Promise<HostileBed & { end(): Promise<void> }> {
+export async function vethBed(): Promise<VethBed> {
   const native = await makeNativeBed(3, [NEIGHBOUR, NEXT])
   const { lab } = native
   const nic = native.nic(0)
@@ -34,11 +39,8 @@ export async function vethBed(): Promise<HostileBed & { end(): Promise<void> }> 
         ip netns delete ${NEXT}; ip netns add ${NEXT}; ip -n ${NEXT} link set lo up
         ip -n ${WIRE.namespace} link del ${nic.peer} 2>/dev/null; ip link del ${nic.netdev} 2>/dev/null; true`)
       await native.nicIsBack(0)
-      await settle()
     },
   }
-  const settle = () =>
-    lab.must(`until [ "$(cat /sys/class/net/${nic.netdev}/carrier 2>/dev/null)" != x ]; do sleep 0.02; done`)
   await prepareBed(bed)
   if (PEER !== undefined) await lab.must(`ln -sf /usr/lib/cni/host-device /tmp/attach-bed/go-host-device`)
   // A pod of another kind beside them, with a limit and a mapping on the host.
