@@ -183,6 +183,13 @@ const hiding: readonly Omit<Action, 'group'>[] = [
         ip link set net1 netns $C; ${IN_CHILD} ip link set net1 netns $POD || ${IN_CHILD} ip link set net1 netns $POD_PID
       done; ip link set net1 up`,
     check: 'either',
+    races: true,
+  },
+  {
+    name: 'to and fro as fast as it can',
+    script: `child; keep perl $POD_PL bounce net1 $POD $C
+      until [ -e /tmp/hostile/bounced ]; do sleep 0.02; done`,
+    check: 'either',
   },
   {
     name: 'deleted',

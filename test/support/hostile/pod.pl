@@ -7,6 +7,7 @@
 #   pod.pl promisc IFNAME                               a packet socket that hears everything
 #   pod.pl hold PATH                                    keeps a namespace open
 #   pod.pl altnames IFNAME NAME...                      gives it the names again and again
+#   pod.pl bounce IFNAME NETNS NETNS                  moves it from the one to the other and back, again and again
 #   pod.pl ears MARK NETNS... -- COMMAND...             runs COMMAND, then tells how many frames with MARK those namespaces got
 use strict;
 use warnings;
@@ -20,7 +21,7 @@ my $EVERY_PROTOCOL = 0x0300;
 
 my $command = shift @ARGV;
 my %commands = (
-  xdp => \&xdp, tcx => \&tcx, renumber => \&renumber, promisc => \&promisc, hold => \&hold, altnames => \&altnames, ears => \&ears,
+  xdp => \&xdp, tcx => \&tcx, renumber => \&renumber, promisc => \&promisc, hold => \&hold, altnames => \&altnames, bounce => \&bounce, ears => \&ears,
 );
 $commands{$command}->(@ARGV);
 
@@ -71,6 +72,17 @@ sub altnames {
   my @wishes = map { $body . attribute($PROP_LIST | 0x8000, attribute($ALT_IFNAME, "$_\0")) } @names;
   my $all = join '', map { pack('L S S L L', 16 + length $_, $NEWLINKPROP, 1 | $CREATE_EXCL_APPEND, 1, 0) . $_ } @wishes;
   while (time < $end && !-e '/tmp/hostile/stop') { syswrite $socket, $all for 1 .. 50 }
+}
+
+sub bounce {
+  my ($name, @paths) = @_;
+  my @netns = map { open my $netns, '<', $_ or die "$_: $!\n"; $netns } @paths;
+  my $end = time + 20;
+  for (my $turn = 0; time < $end && !-e '/tmp/hostile/stop'; $turn = 1 - $turn) {
+    enter($netns[$turn]);
+    ask($NEWLINK, 0, 0, attribute($IFNAME, "$name\0") . attribute($NET_NS_FD, pack 'L', fileno $netns[1 - $turn]));
+    open my $mark, '>', '/tmp/hostile/bounced';
+  }
 }
 
 sub ears {
