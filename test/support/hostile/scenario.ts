@@ -143,8 +143,9 @@ function checkComplaints({ check }: Action, told: string): string[] {
   return /^104 /.test(told) && check.test(told) ? [] : [`CHECK does not name it: ${told}`]
 }
 
-/** Lines of look.sh about what only the next ADD puts right. */
-const LATE = /^(was|now): \S+ late /
+/** Lines of look.sh about what of hardware only the next ADD puts right, by its driver: until then nobody has it. */
+const LATE =
+  /^(was|now): \S+ (late |threaded|gro_flush_timeout|napi_defer_hard_irqs|queues\/|\/proc\/sys\/net\/ipv[46]\/neigh)/
 
 // The device is at home and as it was, or dead and gone; the next pod has it for itself.
 async function afterwards(bed: HostileBed, base: Baseline, refused: boolean): Promise<string[]> {
@@ -152,6 +153,7 @@ async function afterwards(bed: HostileBed, base: Baseline, refused: boolean): Pr
   // Hardware that the kernel has brought home, or whose driver has started anew: what counts is that the pod has not chosen the number.
   const isKernelsNumber = (line: string): boolean =>
     !isSoftware(bed.kind) && /^(was|now): \S+ ifindex:(?!7777$|2147483647$)/.test(line)
+  const isLate = (line: string): boolean => !isSoftware(bed.kind) && LATE.test(line)
   const home = `[ -e /sys/class/net/${device.netdev} ]`
   if ((await lab.sh(home)).code !== 0) {
     const alive = await bed.isAlive()
@@ -166,7 +168,7 @@ async function afterwards(bed: HostileBed, base: Baseline, refused: boolean): Pr
     ]
   }
   const differences = viewDifferences(base.before, await view(bed)).filter(
-    (line) => !LATE.test(line) && !isKernelsNumber(line),
+    (line) => !isLate(line) && !isKernelsNumber(line),
   )
   const next = await calls.call('ADD', addressed(bed, NEXT), NEXT)
   if (next.code !== 0) return [...differences, `the next ADD: ${said(next)}`]
