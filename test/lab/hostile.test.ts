@@ -1,0 +1,64 @@
+// What a pod does to its VF (igb, simnic) or dummy before, between, during and instead of the calls. test/native/hostile.test.ts says what
+// must hold and has most of it for a veth; here is some of each group. VF_TEST_ALL=1 tries everything in every phase.
+import { afterAll, beforeAll, describe } from 'vitest'
+import type { Lab } from '../../hack/lab/lab.ts'
+import { seedOf } from '../soak/seed.ts'
+import type { Kind } from '../support/hostile/action.ts'
+import { actionsFor, alone, oneOfEachGroup, pairs, some } from '../support/hostile/actions.ts'
+import type { HostileBed } from '../support/hostile/bed.ts'
+import { hostileTests } from '../support/hostile/suite.ts'
+import { vfBeds } from '../support/hostile/vf-bed.ts'
+import { lab as sharedLab } from '../support/lab.ts'
+import { loadSimnic, unloadSimnic } from '../support/simnic.ts'
+import { loadIgb } from '../support/topology.ts'
+
+const ALL = process.env.VF_TEST_ALL === '1'
+const seed = seedOf(process.env)
+
+let lab: Lab
+let beds: Awaited<ReturnType<typeof vfBeds>> | undefined
+const bedOf = (what: 'vf' | 'dummy') => (): HostileBed => {
+  if (beds === undefined) throw new Error('There is no bed')
+  return beds[what]
+}
+
+beforeAll(async () => {
+  lab = await sharedLab()
+})
+
+/** All of a kind, or the part that `npm test` has time for. */
+function tests(kind: Kind, salt: number, deaths: boolean): void {
+  const list = actionsFor(kind)
+  const bed = bedOf(kind === 'dummy' ? 'dummy' : 'vf')
+  const part = (count: number, more: number) => alone(ALL ? list : some(list, seed + salt + more, count))
+  const each = oneOfEachGroup(list, seed + salt)
+  hostileTests(bed, 'between', alone(ALL ? list : kind === 'igb' ? each : some(each, seed + salt, 5)))
+  if (ALL || kind === 'igb') hostileTests(bed, 'failing ADD', part(1, 1))
+  if (ALL) hostileTests(bed, 'ADD', alone(list))
+  if (ALL) hostileTests(bed, 'racing DEL', alone(list.filter(({ races }) => races === true)))
+  if (deaths) hostileTests(bed, 'death', part(1, 2))
+  if (deaths) hostileTests(bed, 'death, GC', part(1, 3))
+  if (ALL) hostileTests(bed, 'between', pairs(list, seed + salt, 40))
+}
+
+describe('igb', () => {
+  beforeAll(async () => {
+    beds = await vfBeds(lab, await loadIgb(lab), 'igb')
+  })
+  afterAll(() => beds?.end())
+  describe('VF', () => tests('igb', 10, true))
+  describe('dummy', () => tests('dummy', 20, ALL))
+})
+
+describe('simnic', () => {
+  beforeAll(async () => {
+    const [card] = await loadSimnic(lab, { totalVfs: 3 })
+    if (card === undefined) throw new Error('No card')
+    beds = await vfBeds(lab, card, 'simnic')
+  })
+  afterAll(async () => {
+    await beds?.end()
+    await unloadSimnic(lab)
+  })
+  describe('VF', () => tests('simnic', 30, true))
+})

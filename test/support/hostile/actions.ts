@@ -1,0 +1,44 @@
+// All that a hostile pod does. In: a kind of device. Out: actions, and pairs of them by chance.
+import { randomFrom } from '../../soak/seed.ts'
+import type { Action, Kind } from './action.ts'
+import { places } from './places.ts'
+import { settings } from './settings.ts'
+
+/** The whole table. */
+export const actions: readonly Action[] = [...settings, ...places]
+
+/** Those that can be done to a device of the kind. */
+export function actionsFor(kind: Kind): Action[] {
+  return actions.filter(({ kinds }) => kinds === undefined || kinds.includes(kind))
+}
+
+/** Every one alone. */
+export function alone(list: readonly Action[]): Action[][] {
+  return list.map((one) => [one])
+}
+
+/** Pairs of different ones, by chance, none twice. */
+export function pairs(list: readonly Action[], seed: number, count: number): Action[][] {
+  const random = randomFrom(seed)
+  const found = new Map<string, Action[]>()
+  while (found.size < count) {
+    const [one, other] = [random.pick(list), random.pick(list)]
+    if (one !== other) found.set(`${one.name} + ${other.name}`, [one, other])
+  }
+  return [...found.values()]
+}
+
+/** A part of a list, by chance, in its order. */
+export function some(list: readonly Action[], seed: number, count: number): Action[] {
+  const random = randomFrom(seed)
+  const left = [...list]
+  while (left.length > count) left.splice(random.below(left.length), 1)
+  return left
+}
+
+/** One of each group, by chance. */
+export function oneOfEachGroup(list: readonly Action[], seed: number): Action[] {
+  const random = randomFrom(seed)
+  const groups = new Set(list.map(({ group }) => group))
+  return [...groups].map((wanted) => random.pick(list.filter(({ group }) => group === wanted)))
+}

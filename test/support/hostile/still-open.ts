@@ -1,0 +1,183 @@
+// What is not yet expected to hold, with the reason. An entry that holds fails its test: the list only shrinks.
+import type { Kind } from './action.ts'
+import type { Phase } from './scenario.ts'
+
+interface Open {
+  readonly kind: Kind
+  readonly phase: Phase
+  /** Names of actions, or of several that follow each other, with ` + ` between them. */
+  readonly names: readonly string[]
+  readonly reason: string
+  /** A race that the pod does not win each time. */
+  readonly sometimes?: true
+}
+
+const stillOpen: readonly Open[] = [
+  {
+    kind: 'veth',
+    phase: 'between',
+    reason: 'what the pod has set stays on the device',
+    names: [
+      'arp off',
+      'multicast off',
+      'dynamic',
+      'trailers off',
+      'dormant',
+      'group',
+      'broadcast address',
+      'segments of one byte',
+      'offloads off',
+      'offloads that forward',
+      'channels',
+      'packets steered to a processor',
+      'late interrupts',
+      '1,000 addresses + packets steered to a processor',
+      'offloads off + MTU',
+    ],
+  },
+  {
+    kind: 'veth',
+    phase: 'between',
+    reason: 'an interface of the pod stays on the device',
+    names: [
+      'neighbours, groups and bridge entries',
+      'macvlan bridge',
+      'macvlan vepa',
+      'macvlan private',
+      'macvlan passthru',
+      'macvlan with the MAC of the device',
+      'macvlan of sources',
+      'macvlan in a namespace of its own',
+      'macvlan in a namespace that outlives the pod',
+      'a macvlan on it of its name and MAC',
+      'macvlan of sources + down',
+      'macvlan with the MAC of the device + altname of another device',
+      'neighbours, groups and bridge entries + links that come and go',
+    ],
+  },
+  {
+    kind: 'veth',
+    phase: 'between',
+    reason: 'a program stays on the device',
+    names: [
+      'XDP',
+      'XDP that lets all pass',
+      'XDP in the driver',
+      'XDP that a process holds',
+      'XDP in the driver that a process holds',
+      'XDP that an outliving process holds',
+      'a program for what comes in',
+      'a program for what goes out',
+      'XDP in the driver that a process holds + 150 links',
+      'the address of another + XDP that lets all pass',
+    ],
+  },
+  {
+    kind: 'veth',
+    phase: 'between',
+    reason: 'altnames that come during the DEL stay',
+    sometimes: true,
+    names: ['altnames as fast as it can'],
+  },
+  {
+    kind: 'veth',
+    phase: 'between',
+    reason: 'a device that is not found counts as gone',
+    names: [
+      'a number of its choice',
+      'the largest number',
+      "another device's number",
+      'hidden in a namespace of its own',
+      'hidden two namespaces deep, under another name',
+      'hidden in a namespace that outlives the pod',
+      'a veth of its name and MAC, and it hidden',
+      'an ifb of its name, MAC and number, and it hidden',
+    ],
+  },
+  {
+    kind: 'veth',
+    phase: 'between',
+    reason: 'an interface of the pod is taken for the device',
+    names: ['a veth of its name, MAC and number, and it hidden'],
+  },
+  {
+    kind: 'veth',
+    phase: 'ADD',
+    reason: 'what the pod has set stays on the device',
+    names: ['broadcast address', 'segments of one byte', 'channels'],
+  },
+  {
+    kind: 'veth',
+    phase: 'ADD',
+    reason: 'an interface of the pod stays on the device',
+    names: ['neighbours, groups and bridge entries', 'macvlan bridge', 'macvlan with the MAC of the device'],
+  },
+  {
+    kind: 'veth',
+    phase: 'failing ADD',
+    reason: 'what the pod has set stays on the device',
+    names: ['broadcast address', 'segments of one byte', 'packets steered to a processor'],
+  },
+  {
+    kind: 'veth',
+    phase: 'failing ADD',
+    reason: 'an interface of the pod stays on the device',
+    names: ['a macvlan on it of its name and MAC'],
+  },
+  {
+    kind: 'veth',
+    phase: 'racing DEL',
+    reason: 'what the pod has set stays on the device',
+    sometimes: true,
+    names: ['offloads off'],
+  },
+  {
+    kind: 'veth',
+    phase: 'racing DEL',
+    reason: 'an interface of the pod stays on the device',
+    sometimes: true,
+    names: ['macvlan private'],
+  },
+  {
+    kind: 'igb',
+    phase: 'between',
+    reason: 'what the pod has set stays on the device',
+    names: ['interrupts'],
+  },
+  {
+    kind: 'igb',
+    phase: 'between',
+    reason: 'a program stays on the device',
+    names: ['a program for what goes out'],
+  },
+  {
+    kind: 'dummy',
+    phase: 'between',
+    reason: 'what the pod has set stays on the device',
+    names: ['group', 'offloads that forward'],
+  },
+  {
+    kind: 'dummy',
+    phase: 'between',
+    reason: 'an interface of the pod stays on the device',
+    names: ['a macvlan on it of its name and MAC'],
+  },
+  {
+    kind: 'simnic',
+    phase: 'between',
+    reason: 'what the pod has set stays on the device',
+    names: ['late interrupts'],
+  },
+  {
+    kind: 'simnic',
+    phase: 'between',
+    reason: 'an interface of the pod stays on the device',
+    names: ['macvtap'],
+  },
+]
+
+/** Why a scenario is not expected to hold; undefined when it is. */
+export function openReason(kind: Kind, phase: Phase, names: readonly string[]): Open | undefined {
+  const name = names.join(' + ')
+  return stillOpen.find((one) => one.kind === kind && one.phase === phase && one.names.includes(name))
+}
