@@ -282,7 +282,7 @@ export function openLinuxKernel(pod?: OpenNetns): Kernel {
     sourceRules: (side, family) => offload().sourceRules(() => openRoute(side), family),
     rates: () => offload().rateKernel(sides),
     ownFilters: (prefix, side = 'host', places) =>
-      offload().findOwnFilters(() => openRoute(side), prefix, places),
+      offload().findOwnFilters(() => openRoute(side), prefix, places, side === 'pod' ? podSlot : undefined),
     placedFilters: (filters) => offload().findPlaced(socket('host'), filters),
     removeFilters: (filters, side = 'host') => offload().deleteOwnFilters(socket(side), filters),
     removeReplies: (rules, routes) => offload().removeReplies(socket('pod'), rules, routes),
@@ -402,6 +402,9 @@ function setSysctl(op: Extract<Op, { do: 'sysctl.set' }>): void {
     if (op.mayFail !== true) throw error
   }
 }
+
+/** So many datagrams are read of a slot of filters in a pod, of up to 32 KiB each: some ten thousand filters. */
+const podSlot = 128
 
 /** What `nft` may take in a pod, in milliseconds: it reads what is there, and a pod can have as much as it likes, while others wait. */
 const podPatience = 10_000

@@ -30,18 +30,19 @@ export const gone: ReadonlySet<string> = new Set(['ENOENT', 'ENODEV', 'EINVAL'])
 
 /**
  * Our filters by the beginning of their cookie, or several of them: in `places`, or on every clsact or ingress qdisc of the
- * namespace.
+ * namespace. Of a slot `most` datagrams are read: a pod can fill one with filters like ours, and what hides behind those is in the pod.
  */
 export function findOwnFilters(
   open: OpenSocket,
   cookiePrefix: string | readonly string[],
   places?: readonly OwnPlace[],
+  most?: number,
 ): OwnFilter[] {
   const prefixes = [cookiePrefix].flat()
   if (prefixes.length === 0) return []
   // An odd digit at the end is half a byte.
   const needles = prefixes.map((prefix) => fromHex(prefix.slice(0, prefix.length & ~1)))
-  const looks = new Looks(open)
+  const looks = new Looks(open, most)
   const seen = new Map<string, OwnFilter>()
   try {
     for (const { ifindex, priorities } of places ?? looks.ingressDevices()) {
@@ -91,10 +92,12 @@ export function deleteOwnFilters(socket: NetlinkSocket, filters: readonly OwnFil
 /** Dumps that are given up when they show more than is wanted, and the socket with them. */
 class Looks {
   readonly #open: OpenSocket
+  readonly #most: number | undefined
   #socket: NetlinkSocket | undefined
 
-  constructor(open: OpenSocket) {
+  constructor(open: OpenSocket, most: number | undefined) {
     this.#open = open
+    this.#most = most
   }
 
   get socket(): NetlinkSocket {
@@ -137,7 +140,7 @@ class Looks {
     const start = this.#scan(ifindex, which, needles, 1)
     // A slot has filters of one kind: one that is full of another kind has none of ours.
     if (start.isWhole || !slot.kinds.includes(start.first ? kindIn(start.first) : '')) return start.found
-    return this.#scan(ifindex, which, needles).found
+    return this.#scan(ifindex, which, needles, this.#most).found
   }
 
   #scan(ifindex: number, which: DumpedFilters, needles: readonly Uint8Array[], most?: number): Scanned {

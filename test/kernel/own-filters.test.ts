@@ -79,6 +79,12 @@ describe('finding and removing', () => {
     expect(asked).not.toContain('100 2048')
   })
 
+  test('as far as the caller reads: in a pod a slot can hold any number of filters like ours', () => {
+    const sched = three()
+    const found = (most?: number) => findOwnFilters(sched.open, prefix, undefined, most)
+    expect([found(), found(2), found(1)].map((list) => list.length)).toEqual([2, 2, 1])
+  })
+
   test('in the places alone that the caller knows', () => {
     const sched = three()
     sched.qdiscs.set(5, 'clsact')
