@@ -69,7 +69,7 @@ const stillOpen: readonly Open[] = [
       'a program for what comes in',
       'a program for what goes out',
       'XDP in the driver that a process holds + 150 links',
-      'the address of another + XDP that lets all pass',
+      'an address and a route of its own + XDP that lets all pass',
     ],
   },
   {
