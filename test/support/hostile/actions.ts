@@ -36,9 +36,11 @@ export function some(list: readonly Action[], seed: number, count: number): Acti
   return left
 }
 
-/** One of each group, by chance. */
-export function oneOfEachGroup(list: readonly Action[], seed: number): Action[] {
-  const random = randomFrom(seed)
-  const groups = new Set(list.map(({ group }) => group))
-  return [...groups].map((wanted) => random.pick(list.filter(({ group }) => group === wanted)))
+/** Those with these names. */
+export function named(list: readonly Action[], names: readonly string[]): Action[] {
+  return names.map((name) => {
+    const found = list.find((one) => one.name === name)
+    if (found === undefined) throw new Error(`No action "${name}"`)
+    return found
+  })
 }

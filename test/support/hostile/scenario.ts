@@ -67,6 +67,8 @@ export async function baseline(bed: HostileBed): Promise<Baseline> {
     await bed.calls.del(addressed(bed, NEXT), NEXT)
   }
   const before = await view(bed)
+  if (before.neighbour.includes('deaf'))
+    throw new Error('The neighbour reaches nobody, whatever the pod does')
   await bed.calls.add(addressed(bed, NEXT), NEXT)
   const tenant = await tenantView(bed.lab, NEXT)
   await bed.calls.del(addressed(bed, NEXT), NEXT)

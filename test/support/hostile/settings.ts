@@ -192,8 +192,8 @@ const sysctls: readonly Omit<Action, 'group'>[] = [
     races: true,
   },
   {
-    name: 'the address of another',
-    script: 'ip addr add 10.1.0.10/24 dev net1; ip route add 10.99.0.0/24 dev net1',
+    name: 'an address and a route of its own',
+    script: 'ip addr add 10.98.0.1/24 dev net1; ip route add 10.99.0.0/24 dev net1',
     check: 'passes',
   },
   {
