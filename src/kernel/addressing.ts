@@ -109,12 +109,16 @@ export function useNeighbour(socket: NetlinkSocket, ifindex: number, address: st
   socket.request(useNeigh({ ndm_family, ndm_ifindex: ifindex, NDA_DST }))
 }
 
-/** Addresses on one interface, or on all, as the kernel tells them. */
+/** Addresses on one interface, or on all, as the kernel tells them; none for an interface that has left meanwhile. */
 export function dumpedAddresses(socket: NetlinkSocket, ifindex?: number): Addr[] {
-  return socket
-    .dump(dumpAddrs(ifindex === undefined ? {} : { ifa_index: ifindex }))
-    .map(decodeAddr)
-    .filter(({ ifa_index }) => ifindex === undefined || ifa_index === ifindex)
+  if (ifindex === undefined) return socket.dump(dumpAddrs({})).map(decodeAddr)
+  try {
+    const found = socket.dump(dumpAddrs({ ifa_index: ifindex })).map(decodeAddr)
+    return found.filter(({ ifa_index }) => ifa_index === ifindex)
+  } catch (error) {
+    if (error instanceof NetlinkError && error.code === 'ENODEV') return []
+    throw error
+  }
 }
 
 /** The same in plain values. */
