@@ -253,6 +253,9 @@ test('rules and routes that a record has go one by one, by their table, whatever
   await vm.must(
     `ip -n ${pod} link set moved down; ip -n ${pod} link set moved name net1; ip -n ${pod} link set net1 up`,
   )
+  // The search for another node with its link-local address is seen by whoever listens next.
+  const passed = `ip -n ${pod} -6 -o address show dev net1 scope link -tentative | grep -q inet6`
+  await vm.must(`timeout 20 sh -c 'until ${passed}; do sleep 0.05; done'`)
   expect(before).not.toBe(none)
   await drive(vm, [ask('removeReplies', theirs.rules, theirs.routes)], { on, netns })
   expect(await vm.must(`ip -n ${pod} rule; ip -n ${pod} -6 rule`)).not.toContain(`lookup ${0x70000002}`)
