@@ -2,92 +2,29 @@
 // with the rule's text before anything is changed, and a service that comes after the ADD is named by CHECK. Pods are on a
 // bridge; whose filters would take a port is no part of it, and offload-services in the virtual machine has VFs.
 // needs: veth, bridge, nft, nft-fib, iptables, iptables-legacy
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import type { CniResult, Runtime } from '../../hack/lab/cni-runtime.ts'
-import type { Lab } from '../../hack/lab/lab.ts'
-import {
-  attachToBridge,
-  bridgeList,
-  mainOnly,
-  offload,
-  PODS,
-  podOf,
-  tryOffload,
-  warmBridge,
-} from '../support/bridge-bed.ts'
+import { describe, expect, test } from 'vitest'
+import type { CniResult } from '../../hack/lab/cni-runtime.ts'
+import { bridgeList, mainOnly, offload, PODS, podOf, tryOffload } from '../support/bridge-bed.ts'
 import { iptablesMode, manyServices, nftablesMode, type Service } from '../support/kube-proxy.ts'
-import { lab as sharedLab } from '../support/lab.ts'
-import { errorOf, testRuntime } from '../support/plugins.ts'
-import { chain, makersBy, web } from '../support/services-bed.ts'
-import { diffSnapshot, snapshot } from '../support/snapshot.ts'
+import { errorOf } from '../support/plugins.ts'
+import { chain, web } from '../support/services-bed.ts'
 import {
-  buildTopology,
-  CLIENT_A,
-  deletePod,
-  HOST,
-  newPod,
-  type Topology,
-  tearDown,
-  vethWire,
-} from '../support/topology.ts'
-import { type Server, serve, tryAsk } from '../support/traffic.ts'
-
-const POLICY = '/etc/vf-flower/policy.json'
-const names = ['pod-one', 'pod-two'] as const
-let lab: Lab
-let runtime: Runtime
-let topology: Topology
-let prevResult: CniResult
-let backend: Server
-
-beforeAll(async () => {
-  lab = await sharedLab()
-  runtime = testRuntime(lab)
-  topology = await buildTopology(lab, await vethWire(lab), 0)
-  await warmBridge(lab, runtime)
-  for (const pod of names) await newPod(lab, pod)
-  prevResult = await attachToBridge(lab, runtime, 'pod-one')
-  // The backend of the service.
-  await attachToBridge(lab, runtime, 'pod-two')
-  backend = await serve(lab, 'pod-two', [{ name: 'service', protocol: 'http', port: 8080 }])
-})
-afterAll(async () => {
-  await backend?.stop()
-  for (const pod of names) {
-    await runtime.del(bridgeList(pod), podOf(pod))
-    await deletePod(lab, pod)
-  }
-  if (topology !== undefined) await tearDown(lab, topology)
-  await lab.must('ip link del cni0; ip link del up0')
-})
-beforeEach(async () => {
-  await lab.must(forget)
-})
-afterEach(async () => {
-  await offload(runtime, 'DEL', 'pod-one', { prevResult })
-  await lab.must(forget)
-})
-
-/** Takes everybody's rules away; iptables-legacy keeps its table, empty. */
-const forget = `nft flush ruleset; rm -f ${POLICY}
-  for tables in iptables ip6tables; do $tables-legacy -t nat -F 2>/dev/null; $tables-legacy -t nat -X 2>/dev/null; done; true`
-const load = async (program: string, text: string) => {
-  await lab.writeFile('/run/rules', text, 0o600)
-  await lab.must(`${program} </run/rules && rm /run/rules`)
-}
-const makers = makersBy(load)
-const port = (hostPort: number, more: Record<string, unknown> = {}) => ({
-  ports: [{ hostPort, containerPort: 80, ...more }],
+  add,
+  answering,
+  forget,
+  lab,
+  load,
+  makers,
+  POLICY,
+  port,
   prevResult,
-})
-const add = (call: ReturnType<typeof port> & { config?: Record<string, unknown> }) =>
-  tryOffload(runtime, 'ADD', 'pod-one', call)
-const answering = async (hostPort: number): Promise<string> => {
-  const [answer] = await tryAsk(lab, CLIENT_A.namespace, [
-    { protocol: 'http', address: HOST.v4, port: hostPort, timeoutMs: 3_000 },
-  ])
-  return answer?.ok === true ? answer.server : 'nobody'
-}
+  runtime,
+  useServicesNode,
+} from '../support/services-node.ts'
+import { diffSnapshot, snapshot } from '../support/snapshot.ts'
+import { HOST } from '../support/topology.ts'
+
+useServicesNode()
 
 describe('is refused with the rule’s text, before any change, and the service goes on', () => {
   test.each(makers)('%s', async (_, make, hostPort, words) => {

@@ -1,0 +1,86 @@
+/**
+ * A node for tests of ports that others translate: two pods on a bridge, of which the second one is the backend of everybody else's
+ * rules, and a client on a wire. In: nothing. Out: what tests call; the hooks are set by {@link useServicesNode}.
+ */
+import { afterAll, afterEach, beforeAll, beforeEach } from 'vitest'
+import type { CniResult, Runtime } from '../../hack/lab/cni-runtime.ts'
+import type { Lab } from '../../hack/lab/lab.ts'
+import { attachToBridge, bridgeList, offload, podOf, tryOffload, warmBridge } from './bridge-bed.ts'
+import { lab as sharedLab } from './lab.ts'
+import { testRuntime } from './plugins.ts'
+import { makersBy } from './services-bed.ts'
+import {
+  buildTopology,
+  CLIENT_A,
+  deletePod,
+  HOST,
+  newPod,
+  type Topology,
+  tearDown,
+  vethWire,
+} from './topology.ts'
+import { type Server, serve, tryAsk } from './traffic.ts'
+
+export const POLICY = '/etc/vf-flower/policy.json'
+const names = ['pod-one', 'pod-two'] as const
+export let lab: Lab
+export let runtime: Runtime
+let topology: Topology
+/** What the bridge plugin answered for the first pod. */
+export let prevResult: CniResult
+let backend: Server
+
+/** Takes everybody's rules away; iptables-legacy keeps its table, empty. */
+export const forget = `nft flush ruleset; rm -f ${POLICY}
+  for tables in iptables ip6tables; do $tables-legacy -t nat -F 2>/dev/null; $tables-legacy -t nat -X 2>/dev/null; done; true`
+/** Gives a program rules on its stdin. */
+export const load = async (program: string, text: string) => {
+  await lab.writeFile('/run/rules', text, 0o600)
+  await lab.must(`${program} </run/rules && rm /run/rules`)
+}
+export const makers = makersBy(load)
+/** A call's host port and what came before it. */
+export const port = (hostPort: number, more: Record<string, unknown> = {}) => ({
+  ports: [{ hostPort, containerPort: 80, ...more }],
+  prevResult,
+})
+export const add = (call: ReturnType<typeof port> & { config?: Record<string, unknown> }) =>
+  tryOffload(runtime, 'ADD', 'pod-one', call)
+/** The name of the server that answers a client on the wire at this port of the node; 'nobody' where none does. */
+export const answering = async (hostPort: number): Promise<string> => {
+  const [answer] = await tryAsk(lab, CLIENT_A.namespace, [
+    { protocol: 'http', address: HOST.v4, port: hostPort, timeoutMs: 3_000 },
+  ])
+  return answer?.ok === true ? answer.server : 'nobody'
+}
+
+/** Makes the node before the tests of a file, takes everybody's rules away between them, and ends all behind them. */
+export function useServicesNode(): void {
+  beforeAll(async () => {
+    lab = await sharedLab()
+    runtime = testRuntime(lab)
+    topology = await buildTopology(lab, await vethWire(lab), 0)
+    await warmBridge(lab, runtime)
+    for (const pod of names) await newPod(lab, pod)
+    prevResult = await attachToBridge(lab, runtime, 'pod-one')
+    // The backend of the service.
+    await attachToBridge(lab, runtime, 'pod-two')
+    backend = await serve(lab, 'pod-two', [{ name: 'service', protocol: 'http', port: 8080 }])
+  })
+  afterAll(async () => {
+    await backend?.stop()
+    for (const pod of names) {
+      await runtime.del(bridgeList(pod), podOf(pod))
+      await deletePod(lab, pod)
+    }
+    if (topology !== undefined) await tearDown(lab, topology)
+    await lab.must('ip link del cni0; ip link del up0')
+  })
+  beforeEach(async () => {
+    await lab.must(forget)
+  })
+  afterEach(async () => {
+    await offload(runtime, 'DEL', 'pod-one', { prevResult })
+    await lab.must(forget)
+  })
+}
