@@ -1,6 +1,6 @@
 /** The way back from any state to the one in the journal: what DEL, GC and a failed ADD do. Pure. */
 import type { LinkFacts, Residue } from '../kernel/facts.ts'
-import { noMac } from '../lib/mac.ts'
+import { isSameAddress, noMac } from '../lib/mac.ts'
 import { pick } from '../lib/pick.ts'
 import type { LinkAttributes, Op, VfAttributes } from '../ops/op.ts'
 import type { AttachJournal, Original } from './record.ts'
@@ -149,7 +149,8 @@ function planLinkRestore(
   // What the app enslaved it to lets go first: a bond gives its MAC to its slaves and takes it back on release.
   const enslaved = side === 'pod' && now.master !== undefined
   // A VF whose PF has set its MAC takes that one only while it is down (igbvf): it may be up here since an earlier try.
-  const isDown = moves || now.mac !== original.mac
+  const isOwnMac = isSameAddress(now.mac, original.mac)
+  const isDown = moves || !isOwnMac
   const leave: LinkAttributes = {
     ...(now.up && isDown ? { up: false } : {}),
     ...(enslaved ? { master: '' } : {}),
@@ -162,7 +163,7 @@ function planLinkRestore(
   }
   const plain = { alias: now.alias, promisc: now.promisc, allmulti: now.allmulti, txqlen: now.txqlen }
   const set: LinkAttributes = {
-    ...(now.mac === original.mac && !tellMac ? {} : { mac: original.mac }),
+    ...(isOwnMac && !tellMac ? {} : { mac: original.mac }),
     ...(now.mtu === original.mtu ? {} : { mtu: original.mtu }),
     ...changed(plain, original),
   }
