@@ -107,9 +107,12 @@ export function withoutResidue(machine: Machine, facts: AttachFacts): AttachFact
 
 /** The journal without what a pod may have chosen: its device is not led back to that once its driver has begun anew. */
 export function withoutPods(journal: AttachJournal, former: Former | undefined): AttachJournal {
+  if (former === undefined) return journal
+  // Nothing is set on the PF before.
+  const { macSet: _, ...unset } = journal
   const { link, ...original } = journal.original
-  if (former === undefined || former === 'home' || link === undefined) return journal
-  const { tuning: _, ...rest } = journal
+  if (former === 'home' || link === undefined) return unset
+  const { tuning: __, ...rest } = unset
   if (former === 'untuned') return rest
   const { name, mac, mtu, up, master } = link
   const own = { name, altnames: [], mac, mtu, up, ...(master === undefined ? {} : { master }) }

@@ -65,8 +65,14 @@ export function planRestore(journal: AttachJournal, live: LiveState, first: bool
   if (live.vf !== undefined && original.vf !== undefined) {
     const { mac, ...others } = differing(comparable(journal, live), live.vf.attributes)
     const own = original.vf.mac === noMac && live.vf.attributes.mac === original.link?.mac
+    // Where a PF reports what its VF has chosen, that has to tell it again: set by the PF it would be administrative, and stay.
+    const isTold = first && macSet !== true && original.vf.mac === ownMac && live.link?.facts.mac !== ownMac
     // A PF that reports the VF's own MAC where it reported none is in the same state: the VF has told it by itself.
-    const set = clearMac ? { mac: noMac, ...others } : mac === undefined || own ? others : { mac, ...others }
+    const set = clearMac
+      ? { mac: noMac, ...others }
+      : mac === undefined || own || isTold
+        ? others
+        : { mac, ...others }
     for (const [key, value] of Object.entries(set)) {
       const one: VfAttributes = { [key]: value }
       const was = pick(live.vf.attributes, one)

@@ -35,3 +35,22 @@ test('IPoIB has another queue pair after its driver has begun anew: that is no o
   const journal = { ...hardware, original: { link: { ...link, mac: `80:00:02:08:${port}` } } }
   expect(planRestore(journal, at({ mac: `80:00:00:4a:${port}` }), false)).toEqual([])
 })
+
+test('a PF that reports the MAC that its VF has chosen is told by the VF first, and set only where that does not help', () => {
+  const { mac } = link
+  const journal = { ...hardware, original: { link, vf: { mac } } }
+  const state = (own: string, reported: string): LiveState => ({
+    ...at({ mac: own }),
+    vf: { pfName: 'pf0', index: 3, attributes: { mac: reported }, switchdev: false },
+  })
+  const other = '02:00:00:00:00:99'
+  const telling = { do: 'link.set', set: { mac } }
+  const setting = { do: 'vf.set', set: { mac } }
+  expect(planRestore(journal, state(other, other), true)).toMatchObject([telling])
+  expect(planRestore(journal, state(mac, mac), false)).toEqual([])
+  expect(planRestore(journal, state(mac, other), false)).toMatchObject([setting])
+  expect(planRestore({ ...journal, macSet: true }, state(other, other), true)).toMatchObject([
+    setting,
+    telling,
+  ])
+})
