@@ -19,7 +19,7 @@ export const covers: Readonly<Record<string, readonly string[]>> = {
   'attach/keys': ['attach/config'],
   'attach/live': ['native/attach-del', 'lab/attach-del'],
   'attach/node-life': ['native/attach-carried'],
-  'attach/note': ['lab/attach-clean'],
+  'attach/peers': ['native/attach-hidden'],
   'attach/plan-restore': ['attach/plan', 'attach/plan.property'],
   'attach/record': ['native/attach-records'],
   'attach/residue': ['native/attach-clean'],

@@ -10,7 +10,7 @@ import { Transaction, withoutStuck } from '../ops/apply.ts'
 import { ownerMarks } from '../ops/owner-netns.ts'
 import { type PluginRecord, recordSchemaVersion } from '../ops/record.ts'
 import { addAddresses } from './addresses.ts'
-import { startAnew } from './anew.ts'
+import { requireBare, startAnew } from './anew.ts'
 import { readCarried } from './carried.ts'
 import type { AttachConfig } from './config.ts'
 import { type AttachFacts, readAttachFacts } from './facts.ts'
@@ -18,8 +18,9 @@ import { claim, release } from './foreign/sriov.ts'
 import { homeward } from './homeward.ts'
 import { journalOf } from './journal.ts'
 import { freeIfindex } from './live.ts'
-import { mustStartAnew, noteUse, withFormerNumber, withoutResidue } from './note.ts'
+import { formerOf, noteUse, withFormerNumber, withoutPods, withoutResidue } from './note.ts'
 import { requireUnowned } from './ownership.ts'
+import { withPeerHome } from './peers.ts'
 import { planAdd } from './plan.ts'
 import type { AttachJournal } from './record.ts'
 import { refuseImpossible, switchdevHint } from './refusals.ts'
@@ -56,6 +57,9 @@ export function addLocked(
   const podIfindex =
     facts.port === undefined ? undefined : freeIfindex(kernel, 'pod', facts.port.link.ifindex)
   for (const line of [...warningsOf(config, facts), ...pfDownWarnings(facts)]) notice(`vf-attach: ${line}`)
+  const former = formerOf(machine, facts)
+  if (former !== undefined) requireBare(chosen.id, facts.port)
+  const whole = { ...withPeerHome(store, journalOf(config, facts, podIfindex)), ...carried }
 
   const record: PluginRecord<AttachJournal> = {
     schema: recordSchemaVersion,
@@ -69,14 +73,11 @@ export function addLocked(
       ...ownerMarks(pod),
       bootId: machine.bootId(),
     },
-    journal: {
-      ...withFormerNumber(machine, kernel, facts, journalOf(config, facts, podIfindex)),
-      ...carried,
-    },
+    journal: withoutPods(withFormerNumber(machine, kernel, facts, whole), former),
   }
   // After a boot nothing of a VF is as this ADD left it, so no record needs to outlive one: none waits for a disk.
   const name = store.write(chosen.id, record, 'volatile')
-  if (mustStartAnew(machine, facts)) {
+  if (former !== undefined) {
     startAnew(setting, name, record)
     return addLocked(setting, request, config, select)
   }

@@ -8,11 +8,14 @@ import type { Machine } from '../kernel/machine.ts'
 import { notice } from '../lib/notice.ts'
 import { parsePciAddress } from '../lib/pci-address.ts'
 import { step } from '../lib/steps.ts'
+import { stackOf } from '../nic/netdev.ts'
 import { readPciFunction } from '../nic/pci.ts'
 import type { PluginRecord } from '../ops/record.ts'
 import type { RecordName } from '../ops/record-store.ts'
+import type { PortFacts } from './facts.ts'
 import { noteAnew } from './note.ts'
 import type { AttachJournal } from './record.ts'
+import { sharersOf } from './residue.ts'
 import { restoreDevice } from './restore.ts'
 import type { AttachSetting } from './setting.ts'
 
@@ -47,6 +50,24 @@ export function startAnew(
   noteAnew(machine, pci, ifindex)
   store.remove(name)
   notice(`vf-attach: "${pci}" was in a pod before, its driver ${driver} was bound anew`)
+}
+
+/**
+ * Refuses a device that somebody uses who would lose it when its driver is bound anew: it came home clean, so no pod of ours has put that
+ * there.
+ * @throws CniError 7
+ */
+export function requireBare(id: string, port: PortFacts | undefined): void {
+  if (port === undefined) return
+  const { link, master, residue } = port
+  const { uppers } = stackOf(link.name, master)
+  const reasons = [
+    ...uppers.map((name) => `"${name}" lies on it`),
+    ...(residue === undefined ? [] : sharersOf(link, residue, uppers.length > 0)),
+  ]
+  if (reasons.length === 0) return
+  const words = `it was in a pod, and binding its driver anew would end what others have on it: ${reasons.join('; ')}`
+  throw new CniError(code.invalidConfig, `Cannot use "${id}": ${words}`)
 }
 
 function awaitInterface(machine: Machine, pci: string): void {

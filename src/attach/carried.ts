@@ -11,7 +11,7 @@ import type { CarriedItem } from '../ops/op.ts'
 import type { AttachConfig } from './config.ts'
 import type { AttachFacts, PortFacts } from './facts.ts'
 import { nodeLife } from './node-life.ts'
-import { canStartAnew } from './note.ts'
+import { startsAnew } from './note.ts'
 import type { AttachJournal } from './record.ts'
 import { selectorWords } from './select.ts'
 
@@ -55,7 +55,7 @@ export function readCarried(
   refuseUnmovable(config, port, move)
   refuseLasting(kernel, config, port, move, carried)
   // Hardware starts anew before the next pod has it: its queues can be many.
-  const tuning = kernel.tuning(port.link.name, canStartAnew(device.pci) ? [] : 'all')
+  const tuning = kernel.tuning(port.link.name, startsAnew(device.id, device.pci, port.link.mac) ? [] : 'all')
   const settings = kernel.settings(port.link)
   if (carried === undefined || (carried.items.length === 0 && carried.vlans === undefined))
     return { settings, tuning }
@@ -73,6 +73,8 @@ function refuseNodeDevice(
   carried: CarriedFacts | undefined,
 ): void {
   const reasons = nodeLife(kernel, port, carried)
+  for (const { hook, program } of port.residue?.tcx ?? [])
+    notice(`vf-attach: program ${program} is on tcx ${hook} of "${port.link.name}" and goes along to the pod`)
   if (reasons.length === 0) return
   const words = reasons.join('; ')
   // With `pf` it is we who choose, and nobody has named this one.

@@ -4,7 +4,7 @@ import type { Request } from '../cni/request.ts'
 import type { Result } from '../cni/result.ts'
 import type { LinkFacts } from '../kernel/facts.ts'
 import type { Kernel } from '../kernel/kernel.ts'
-import type { OpenNetns } from '../kernel/machine.ts'
+import type { Machine, OpenNetns } from '../kernel/machine.ts'
 import { isOwnersNetns } from '../ops/owner-netns.ts'
 import type { PluginRecord } from '../ops/record.ts'
 import type { RecordStore } from '../ops/record-store.ts'
@@ -15,6 +15,7 @@ import { isInPod, isOfDevice, peerOf } from './identity.ts'
 import { isJoinedAsBefore } from './joined.ts'
 import { limitsOfChain } from './limits.ts'
 import { pciOf } from './live.ts'
+import { withPeerNow } from './peers.ts'
 import { gatewaysOf, planAddressing, wishedVf } from './plan.ts'
 import type { AttachJournal } from './record.ts'
 import { brokenTraits } from './residue.ts'
@@ -25,6 +26,7 @@ import { brokenTraits } from './residue.ts'
  * @throws CniError 7 without prevResult, 104 naming everything that differs
  */
 export function checkAttachment(
+  machine: Machine,
   kernel: Kernel,
   pod: Omit<OpenNetns, 'fd' | 'close'>,
   store: RecordStore<AttachJournal>,
@@ -53,7 +55,9 @@ export function checkAttachment(
       differences.push(`"${device.id}" is bound to ${now ?? 'no driver'}, not to ${device.driver ?? 'none'}`)
     }
   } else {
-    differences.push(...podDifferences(kernel, record.journal, config, request, prevResult))
+    differences.push(
+      ...podDifferences(kernel, withPeerNow(machine, store, kernel, journal), config, request, prevResult),
+    )
   }
   if (differences.length > 0) throw differs(differences)
 }

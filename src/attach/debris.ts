@@ -6,6 +6,7 @@ import { clear, isDue, type Temporary, temporariesIn } from '../ops/debris.ts'
 import { parseRecordFileName } from '../ops/record.ts'
 import { probeName } from '../ops/record-store.ts'
 import { sriovDir } from './foreign/sriov.ts'
+import { podNotePrefix } from './note.ts'
 import { macNotePrefix, withDeviceLock } from './setting.ts'
 
 /** Removes what is not in use: what of a device is being written has the device's lock. */
@@ -17,8 +18,8 @@ export function clearDebris(machine: Machine, stateDir: string): void {
   for (const one of temporariesIn(`${sriovDir}/pci`)) clearUnlessLocked(machine, stateDir, one.name, one)
   for (const one of temporariesIn(machine.sharedDir)) {
     if (one.name === probeName) clear(one)
-    else if (one.name.startsWith(macNotePrefix))
-      clearUnlessLocked(machine, stateDir, one.name.slice(macNotePrefix.length), one)
+    const prefix = [macNotePrefix, podNotePrefix].find((known) => one.name.startsWith(known))
+    if (prefix !== undefined) clearUnlessLocked(machine, stateDir, one.name.slice(prefix.length), one)
   }
 }
 

@@ -34,11 +34,12 @@ export function collectGarbage(
 ): CniError[] {
   const errors: CniError[] = []
   const isListed = listedBy(request)
-  const attempt = (action: () => void) => {
+  const attempt = ({ isShort }: Waits, action: () => void) => {
     try {
       action()
     } catch (error) {
-      if (error instanceof OutOfTime) throw error
+      // A change that waited for its lock in vain is one of many reasons in an error.
+      if (error instanceof OutOfTime || isShort()) throw new OutOfTime()
       errors.push(failure(error))
     }
   }
@@ -46,7 +47,7 @@ export function collectGarbage(
     const patient = withPatience(waits.machine)
     const soon: Locked = (on, subject, action) =>
       waits.locking((milliseconds) => locked(on, subject, action, milliseconds))
-    attempt(() => {
+    attempt(waits, () => {
       try {
         collectOne(patient, store, { request, isListed, gcLive }, name, soon)
       } catch (error) {

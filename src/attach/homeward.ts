@@ -8,7 +8,7 @@ import { netdevsOf } from '../nic/pci.ts'
 import type { Runner } from '../ops/apply.ts'
 import type { LinkMove, Op, Outcome } from '../ops/op.ts'
 import { isOfDevice, isSole, peerOf, standsElsewhere } from './identity.ts'
-import { findMoved } from './live.ts'
+import { findMoved, pciOf } from './live.ts'
 import type { AttachJournal } from './record.ts'
 
 /** What was to come home is not in the pod, or another interface came in its place. */
@@ -80,8 +80,11 @@ function requireDevice(kernel: Kernel, journal: AttachJournal, runner: Runner, o
 function isDevice(kernel: Kernel, journal: AttachJournal, name: string, ifindex: number): boolean {
   const { device } = journal
   // Names are unique, and sysfs tells the host's interfaces of a function without a request.
-  if (isSole(journal) && device.pci !== undefined && netdevsOf(device.pci, device.parents).includes(name))
-    return true
+  if (isSole(journal) && device.pci !== undefined) {
+    if (netdevsOf(device.pci, device.parents).includes(name)) return true
+    // The parent of a virtio interface has another name each time that its driver begins.
+    if (pciOf(journal)?.netdevs.includes(name) === true) return true
+  }
   const peer = peerOf(journal)
   if (peer !== undefined) {
     const end = kernel.otherEnd(peer)

@@ -11,6 +11,7 @@
  */
 import type { LinkFacts, LinkPlace } from '../kernel/facts.ts'
 import { hostNetns } from '../lib/host-netns.ts'
+import { isSameAddress } from '../lib/mac.ts'
 import { spareNames } from './plan-restore.ts'
 import type { AttachJournal } from './record.ts'
 
@@ -109,7 +110,8 @@ export function standsElsewhere({ lowerNetns }: LinkFacts, journal: AttachJourna
 
 /** True for an interface with the MAC address that the device had, or has for good. */
 export function hasOwnMac(link: LinkFacts, { device, original }: AttachJournal): boolean {
+  const { permanentMac } = device
   return (
-    link.mac === original.link?.mac || (device.permanentMac !== undefined && link.mac === device.permanentMac)
+    isSameAddress(link.mac, original.link?.mac) || (permanentMac !== undefined && link.mac === permanentMac)
   )
 }

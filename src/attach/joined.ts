@@ -31,7 +31,7 @@ export function findByPeer(
     return { link: { side: 'host', facts: here } }
   for (let look = 0; look < looks; look++) {
     const end = kernel.otherEnd(peer)
-    if (end === undefined || end.kind !== device.kind) return {}
+    if (end === undefined || end.kind !== device.kind) return pod ? withoutEnd(kernel, journal) : {}
     const { where, ifindex, netns } = end
     if (where === 'elsewhere' || (where === 'pod' && !pod)) {
       const which =
@@ -48,6 +48,17 @@ export function findByPeer(
     return where === 'host' && !pod && !wasHere ? {} : { link: { side: where, facts } }
   }
   return { elsewhere: { words: 'the interface does not stay where it is found', isEnding: false } }
+}
+
+/**
+ * The other end is not where it was: it has ended, and the device with it, or somebody has moved it. An interface of the pod that may be
+ * the device is no proof that it is, since a pod can make one like it, and none that it has ended.
+ */
+function withoutEnd(kernel: Kernel, { device }: AttachJournal): Found {
+  const link = device.podIfindex === undefined ? undefined : kernel.link('pod', device.podIfindex)
+  if (link === undefined || link.kind !== device.kind || link.lowerNetns === undefined) return {}
+  const words = `its other end has left the place where it was at ADD, and nothing tells whether it is "${link.name}" of the pod, number ${link.ifindex} there`
+  return { elsewhere: { words, isEnding: false } }
 }
 
 /**

@@ -23,9 +23,11 @@ export interface PodView {
 }
 
 /** `gone` when the device does not exist any more: a removed VF, a software interface that died with its namespace. */
-export function readLive(kernel: Kernel, journal: AttachJournal, view: PodView): LiveState | 'gone' {
-  const { device, original } = journal
-  const pci = pciOf(journal)
+export function readLive(kernel: Kernel, before: AttachJournal, view: PodView): LiveState | 'gone' {
+  const { device, original } = before
+  const pci = pciOf(before)
+  // The virtio<N> of a function is another one each time that its driver begins.
+  const journal = pci === undefined ? before : { ...before, device: { ...device, parents: [...pci.parents] } }
   const netdevs = pci?.netdevs ?? readAuxDevice(device.id)?.netdevs
   // Hardware on another bus (USB, a platform's own) is known by its interface alone.
   const isKnown = netdevs !== undefined || (device.pci === undefined && device.id.startsWith('netdev:'))

@@ -1,6 +1,6 @@
 /** The way back from any state to the one in the journal: what DEL, GC and a failed ADD do. Pure. */
 import type { LinkFacts, Residue } from '../kernel/facts.ts'
-import { noMac } from '../lib/mac.ts'
+import { isSameAddress, noMac } from '../lib/mac.ts'
 import { pick } from '../lib/pick.ts'
 import type { LinkAttributes, Op, VfAttributes } from '../ops/op.ts'
 import type { AttachJournal, Original } from './record.ts'
@@ -65,8 +65,14 @@ export function planRestore(journal: AttachJournal, live: LiveState, first: bool
   if (live.vf !== undefined && original.vf !== undefined) {
     const { mac, ...others } = differing(comparable(journal, live), live.vf.attributes)
     const own = original.vf.mac === noMac && live.vf.attributes.mac === original.link?.mac
+    // Where a PF reports what its VF has chosen, that has to tell it again: set by the PF it would be administrative, and stay.
+    const isTold = first && macSet !== true && original.vf.mac === ownMac && live.link?.facts.mac !== ownMac
     // A PF that reports the VF's own MAC where it reported none is in the same state: the VF has told it by itself.
-    const set = clearMac ? { mac: noMac, ...others } : mac === undefined || own ? others : { mac, ...others }
+    const set = clearMac
+      ? { mac: noMac, ...others }
+      : mac === undefined || own || isTold
+        ? others
+        : { mac, ...others }
     for (const [key, value] of Object.entries(set)) {
       const one: VfAttributes = { [key]: value }
       const was = pick(live.vf.attributes, one)
@@ -149,7 +155,8 @@ function planLinkRestore(
   // What the app enslaved it to lets go first: a bond gives its MAC to its slaves and takes it back on release.
   const enslaved = side === 'pod' && now.master !== undefined
   // A VF whose PF has set its MAC takes that one only while it is down (igbvf): it may be up here since an earlier try.
-  const isDown = moves || now.mac !== original.mac
+  const isOwnMac = isSameAddress(now.mac, original.mac)
+  const isDown = moves || !isOwnMac
   const leave: LinkAttributes = {
     ...(now.up && isDown ? { up: false } : {}),
     ...(enslaved ? { master: '' } : {}),
@@ -162,7 +169,7 @@ function planLinkRestore(
   }
   const plain = { alias: now.alias, promisc: now.promisc, allmulti: now.allmulti, txqlen: now.txqlen }
   const set: LinkAttributes = {
-    ...(now.mac === original.mac && !tellMac ? {} : { mac: original.mac }),
+    ...(isOwnMac && !tellMac ? {} : { mac: original.mac }),
     ...(now.mtu === original.mtu ? {} : { mtu: original.mtu }),
     ...changed(plain, original),
   }

@@ -103,7 +103,7 @@ function check(machine: Machine, request: Request): void {
   const pod = openPod(machine, request.netns)
   const kernel = machine.openKernel(pod)
   try {
-    checkAttachment(kernel, pod, records(config.stateDir), request, config)
+    checkAttachment(machine, kernel, pod, records(config.stateDir), request, config)
     if (config.hasIpam) ipamCheck(request, countedSpawn)
   } catch (error) {
     throw failure(error)

@@ -151,6 +151,8 @@ export const attachJournal = () =>
       lower: z.optional(z.int()),
       /** In which namespace that one is: the host's number of it, -1 for the host's own. Former versions wrote none down. */
       lowerNetns: z.optional(z.int()),
+      /** Its peer's number on the host, where that was a device of ours in a pod. */
+      peerHome: z.optional(z.int()),
       permanentMac: z.optional(z.string()),
       /** IFLA_PHYS_PORT_NAME of one of several interfaces of a function. */
       portName: z.optional(z.string()),
@@ -214,6 +216,7 @@ export function wrongField(
     ['device.homeIfindex', maybe(ifindex), device.homeIfindex],
     ['device.lower', maybe(u32), device.lower],
     ['device.lowerNetns', maybe(integer(-1, 0x7fffffff)), device.lowerNetns],
+    ['device.peerHome', maybe(ifindex), device.peerHome],
     ['bridgeVlan', maybe(vlanId), bridgeVlan],
     ['original.vf.mac', maybe(mac), vf?.mac],
     ['original.vf.vlan.id', maybe(vlanId), vf?.vlan?.id],

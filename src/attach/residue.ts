@@ -30,10 +30,12 @@ export function planClean(journal: AttachJournal, live: LiveState, { side, facts
   const { link: original } = journal.original
   const place = { side, link: facts.name, ifindex: facts.ifindex } as const
   const kept = original?.programs ?? []
-  const programs = [
-    ...(facts.xdpIn ?? []).map(({ mode, program }) => ({ hook: mode, program })),
-    ...(live.residue?.tcx ?? []),
-  ]
+  const programs = isUntold(journal)
+    ? []
+    : [
+        ...(facts.xdpIn ?? []).map(({ mode, program }) => ({ hook: mode, program })),
+        ...(live.residue?.tcx ?? []),
+      ]
   return [
     ...(live.uppers ?? []).map(({ name, ifindex }): Op => ({ do: 'link.del', side: 'pod', name, ifindex })),
     ...programs
@@ -42,6 +44,23 @@ export function planClean(journal: AttachJournal, live: LiveState, { side, facts
     ...(mayBeLate(journal, live, { side, facts })
       ? [{ do: 'link.flick', side, name: facts.name, ifindex: facts.ifindex } as const]
       : []),
+  ]
+}
+
+/**
+ * True where nothing tells which programs were on the interface before: they stay, and ADD refuses an interface with XDP. Those of hardware
+ * end with its driver at the next ADD in any case.
+ */
+function isUntold({ device, original }: AttachJournal): boolean {
+  return original.link?.traits === undefined && device.id !== device.pci
+}
+
+/** Programs that stay on an interface because nothing tells whose they are, a phrase for each. */
+export function untoldPrograms(journal: AttachJournal, { link, residue }: LiveState): string[] {
+  if (link?.side !== 'host' || !isUntold(journal)) return []
+  return [
+    ...link.facts.xdp.map((program) => `XDP program ${program}`),
+    ...(residue?.tcx ?? []).map(({ hook, program }) => `program ${program} of tcx ${hook}`),
   ]
 }
 
@@ -76,8 +95,9 @@ export function dirtOf(journal: AttachJournal, live: LiveState): string[] {
   const kept = journal.original.link?.programs ?? []
   // Former versions and other plugins wrote nothing down of that.
   const wasOccupied = journal.original.link?.traits === undefined || journal.original.link.occupied === true
-  const xdp = facts.xdp.filter((program) => !kept.includes(program))
-  const tcx = (residue?.tcx ?? []).filter(({ program }) => !kept.includes(program))
+  const isPods = (program: number) => !isUntold(journal) && !kept.includes(program)
+  const xdp = facts.xdp.filter(isPods)
+  const tcx = (residue?.tcx ?? []).filter(({ program }) => isPods(program))
   return [
     ...(live.uppers ?? []).map(({ name }) => `"${name}" of the pod lies on it`),
     ...xdp.map((program) => `XDP program ${program} is on it`),
@@ -110,10 +130,10 @@ const IFF_NOARP = 0x80
 const IFF_MULTICAST = 0x1000
 
 /** Why an interface of the host is not clean enough for a pod to get it, a phrase for each reason. `uppers`: it has some on the host. */
-export function sharersOf({ xdp }: LinkFacts, { tcx, occupied }: Residue, uppers: boolean): string[] {
+export function sharersOf({ xdp }: LinkFacts, { occupied }: Residue, uppers: boolean): string[] {
   return [
+    // Agents put programs of tcx on every interface of a node.
     ...xdp.map((program) => `XDP program ${program} is on it`),
-    ...tcx.map(({ hook, program }) => `program ${program} is on its tcx ${hook}`),
     ...(occupied === undefined || uppers ? [] : [occupied]),
   ]
 }

@@ -6,6 +6,7 @@ import type { Machine } from '../kernel/machine.ts'
 import { notice } from '../lib/notice.ts'
 import { type PciAddress, parsePciAddress } from '../lib/pci-address.ts'
 import { addVerbFields, step } from '../lib/steps.ts'
+import { stackOf } from '../nic/netdev.ts'
 import { readPciFunction } from '../nic/pci.ts'
 import { applyAll, type Runner } from '../ops/apply.ts'
 import { describe } from '../ops/describe.ts'
@@ -17,10 +18,11 @@ import { giveBack } from './give-back.ts'
 import { homeward } from './homeward.ts'
 import { isSoftware, isSole } from './identity.ts'
 import { type PodView, pciOf, readLive } from './live.ts'
-import { noteAnewAtHome, noteReturn } from './note.ts'
+import { noteAnewAtHome, noteHome, noteReturn, startsAnew } from './note.ts'
+import { withPeerNow, withPeerOf } from './peers.ts'
 import { keptByMode, type LiveState, planRestore } from './plan-restore.ts'
 import type { AttachJournal } from './record.ts'
-import { dirtOf } from './residue.ts'
+import { dirtOf, untoldPrograms } from './residue.ts'
 import { salvage } from './salvage.ts'
 import { onePfChangeAtATime } from './setting.ts'
 import { keptWhileOpen } from './userspace.ts'
@@ -64,12 +66,13 @@ export function restoreAttachment(
   try {
     // After a reboot no VF carries anything of ours: numbers, names and settings all start anew.
     if (record.owner.bootId === machine.bootId()) {
-      const { journal, owner } = record
+      const { owner } = record
+      const journal = withPeerNow(machine, store, kernel, record.journal)
       const moved = record.phase === 'attached' ? true : undefined
       const view = { pod: pod !== undefined, ifname: owner.ifname, moved }
       if (keptWhileOpen(machine, kernel, store, record, view)) return
       restoreDevice(machine, kernel, journal, view, (now) =>
-        store.write(name.subject, { ...record, journal: now }, 'volatile'),
+        store.write(name.subject, { ...record, journal: withPeerOf(now, record.journal) }, 'volatile'),
       )
     }
   } finally {
@@ -185,16 +188,22 @@ export function restoreDevice(
   }
   live = lead(live)
   const dirt = live === 'gone' ? [] : dirtOf(journal, live)
-  if (dirt.length > 0 && isSole(journal) && mayRebind(journal)) {
+  // What of the node lies on it would end with its driver.
+  if (dirt.length > 0 && mayRebind(journal) && !bearsOfNode(live)) {
     live = lead(rebind(`is not clean (${dirt.join(', ')})`))
   }
   if (live === 'gone') return
   requireRestored(journal, live, errors)
   const link = live.link?.facts
-  if (link !== undefined && journal.tuning !== undefined) leadTuning(kernel, runner, journal, link)
-  if (link !== undefined && lacksSomething(kernel, journal, link)) {
-    giveBack(kernel, runner, journal, link)
-  }
+  if (link === undefined) return
+  if (lacksSomething(kernel, journal, link)) giveBack(kernel, runner, journal, link)
+  noteHome(machine, journal, leadTuning(kernel, runner, journal, link))
+}
+
+/** True for a device on the host that has something of the host on it. */
+function bearsOfNode(live: LiveState | 'gone'): boolean {
+  if (live === 'gone' || live.link?.side !== 'host') return false
+  return stackOf(live.link.facts.name, live.master).uppers.length > 0
 }
 
 /** True for an operation's failure on an interface that has just left the pod. */
@@ -211,28 +220,29 @@ function lacksSomething(kernel: Kernel, { carried, settings }: AttachJournal, li
 }
 
 /**
- * Gives the interface back what ethtool and sysfs showed of it.
- * @throws CniError 103 for software that does not take it back; hardware starts anew before the next pod gets it
+ * Gives the interface back what ethtool and sysfs showed of it; true when it has that.
+ * @throws CniError 103 for a device that does not take it back; one that starts anew before the next pod gets it is told
  */
-function leadTuning(
-  kernel: Kernel,
-  runner: Runner,
-  { device, tuning }: AttachJournal,
-  link: LinkFacts,
-): void {
-  if (tuning === undefined) return
+function leadTuning(kernel: Kernel, runner: Runner, journal: AttachJournal, link: LinkFacts): boolean {
+  const { device, tuning } = journal
+  if (tuning === undefined) return true
   const opsNow = () =>
     kernel.tuningOps(link.name, tuning, kernel.tuning(link.name, Object.keys(tuning.files)))
-  const ops = opsNow()
-  if (ops.length === 0) return
-  const errors = applyAll(runner, ops)
-  const left = opsNow().map((op) => `still to do: ${describe(op)}`)
-  if (left.length === 0) return
-  const details = [...errors, ...left].join('; ')
-  if (device.pci === undefined)
+  let left = opsNow()
+  let errors: string[] = []
+  // Queues that the pod has taken away have no files before the channels are back.
+  for (let round = 0; round < tuningRounds && left.length > 0; round++) {
+    errors = applyAll(runner, left)
+    left = opsNow()
+  }
+  if (left.length === 0) return true
+  const details = [...errors, ...left.map((op) => `still to do: ${describe(op)}`)].join('; ')
+  if (!startsAnew(device.id, pciOf(journal), link.mac))
     throw new CniError(code.notRestored, `Cannot restore "${device.id}" to its state before ADD`, { details })
   notice(`vf-attach: "${device.id}" starts anew before a pod gets it again, until then: ${details}`)
+  return false
 }
+const tuningRounds = 3
 
 /** A DEL needs no room: without the note a DEL that is killed now leaves its repetition to go by name and MAC. */
 function noted(keep: (journal: AttachJournal) => void, journal: AttachJournal): void {
@@ -264,6 +274,10 @@ function requireRestored(journal: AttachJournal, live: LiveState, errors: readon
       )
     }
     for (const line of changesAtHome(journal, live)) notice(`vf-attach: ${line}`)
+    for (const what of untoldPrograms(journal, live))
+      notice(
+        `vf-attach: ${what} stays on "${device.id}": its record does not say whether it was there before ADD`,
+      )
     return
   }
   throw new CniError(code.notRestored, `Cannot restore "${device.id}" to its state before ADD`, {
@@ -295,14 +309,14 @@ function isMissing(journal: AttachJournal, live: LiveState): boolean {
 
 /**
  * A namespace can be held for minutes by TCP sockets that nobody owns any more. Taking the function from its driver
- * brings its interface home at once, but it would take the VFs of a PF with it.
+ * brings its interface home at once, but it would take the VFs of a PF with it, and the other interfaces of the function.
  */
 function mayRebind(journal: AttachJournal): boolean {
   const pci = pciOf(journal)
   const { driver } = journal.device
   // Without a driver it is where a call was killed that had it start anew.
   const isOurs = driver !== undefined && (pci?.driver ?? driver) === driver
-  return pci !== undefined && isOurs && !pci.userspace && (pci.sriovNumvfs ?? 0) === 0
+  return pci !== undefined && isSole(journal) && isOurs && !pci.userspace && (pci.sriovNumvfs ?? 0) === 0
 }
 
 /** Where a journal's device is, if need be after the kernel has handed its interface back from a namespace that died. */

@@ -33,6 +33,8 @@ export function awaitIpam({ withLock }: Pick<Machine, 'withLock'>, name: RecordN
     // Where somebody has removed the record meanwhile this makes an empty one, which whoever reads it removes.
     withLock(name.path, ipamMilliseconds, () => undefined)
   } catch (error) {
+    // A GC that can't wait so long goes on with others first (wait-budget.ts).
+    if (error instanceof Error && error.name === 'OutOfTime') throw error
     // What is no file, or can't be opened, no plugin of ours has locked; who reads the record says what is wrong with it.
     if (!(error instanceof Error) || error.name !== 'LockTimeout') return
     notice(

@@ -17,8 +17,10 @@ export const gcMilliseconds = 30_000
 
 /** What one device may wait for. */
 export interface Waits {
-  /** Its sleep throws {@link OutOfTime} when the time is over. */
+  /** Its sleep, and its waits for locks, throw {@link OutOfTime} when the time is over. */
   readonly machine: Machine
+  /** True when a lock could have been waited for longer: what failed since may not have failed then. */
+  isShort(): boolean
   /** Runs an action that is given the milliseconds for which it may wait for a lock; throws OutOfTime where it can't be had so soon. */
   locking(action: (milliseconds: number) => void): void
 }
@@ -53,21 +55,36 @@ export function collectInTime<T>(
   // Those at the front may never come home, and would be all that is ever waited for.
   const first = Math.floor(start * waiting.length)
   const end = now() + milliseconds
-  const waits = waitsOf(machine, () => Math.max(0, Math.ceil(end - now())))
+  const left = () => Math.max(0, Math.ceil(end - now()))
   return [...waiting.slice(first), ...waiting.slice(0, first)].filter((one) =>
-    isLeft(() => collect(waits, one)),
+    isLeft(() => collect(waitsOf(machine, left), one)),
   )
 }
 
 function waitsOf(machine: Machine, left: () => number): Waits {
+  let short = false
   return {
+    isShort: () => short,
     machine: {
       sharedDir: machine.sharedDir,
       openKernel: (pod) => machine.openKernel(pod),
       openNetns: (path) => machine.openNetns(path),
       bootId: () => machine.bootId(),
       sha256: (text) => machine.sha256(text),
-      withLock: (path, milliseconds, action) => machine.withLock(path, milliseconds, action),
+      withLock: (path, milliseconds, action) => {
+        const some = Math.min(milliseconds, left())
+        let isHeld = false
+        try {
+          return machine.withLock(path, some, (held) => {
+            isHeld = true
+            return action(held)
+          })
+        } catch (error) {
+          if (isHeld || some === milliseconds || !isTimeout(error)) throw error
+          short = true
+          throw new OutOfTime()
+        }
+      },
       sleep: (milliseconds) => {
         const some = Math.min(milliseconds, left())
         if (some <= 0) throw new OutOfTime()
@@ -78,10 +95,14 @@ function waitsOf(machine: Machine, left: () => number): Waits {
       try {
         action(left())
       } catch (error) {
-        throw error instanceof Error && error.name === 'LockTimeout' ? new OutOfTime() : error
+        throw isTimeout(error) ? new OutOfTime() : error
       }
     },
   }
+}
+
+function isTimeout(error: unknown): boolean {
+  return error instanceof Error && error.name === 'LockTimeout'
 }
 
 function isLeft(action: () => void): boolean {

@@ -9,6 +9,7 @@ import {
   decodeLink,
   deleteLink,
   dumpLinks,
+  getLink,
   IFF,
   newLink,
   RTEXT_FILTER,
@@ -16,10 +17,11 @@ import {
 import { NetlinkError, type NetlinkSocket } from '../netlink/socket.ts'
 import type { CleanOp, ProgramDetach, XdpMode } from '../ops/clean-op.ts'
 import type { Side } from '../ops/op.ts'
-import { detachLinks, detachProgram, tcxPrograms } from '../sys/bpf-links.ts'
+import { detachTcx, detachXdpLinks, tcxPrograms } from '../sys/bpf-links.ts'
 import { ownNetns } from '../sys/namespaces.ts'
 import type { LinkFacts, Residue } from './facts.ts'
 import { linkFacts } from './links.ts'
+import { xdpOf } from './traits.ts'
 import { setEthtool, setNetdev } from './tuning.ts'
 
 export { tuningOf, tuningOps } from './tuning.ts'
@@ -156,7 +158,7 @@ function gone(action: () => void): void {
 /** By netlink where netlink has put it, by its link where bpf(2) has: the kernel lets each take off only its own. */
 function detach(socket: NetlinkSocket, { hook, ifindex, program }: ProgramDetach): void {
   if (hook === 'ingress' || hook === 'egress') {
-    if (!detachLinks(program, ifindex)) detachProgram(program, ifindex, hook)
+    detachTcx(program, ifindex, hook)
     return
   }
   const xdp = { IFLA_XDP_FD: -1, IFLA_XDP_FLAGS: xdpFlags[hook] }
@@ -164,7 +166,13 @@ function detach(socket: NetlinkSocket, { hook, ifindex, program }: ProgramDetach
     socket.request(changeLink({ ifi_index: ifindex, IFLA_XDP: xdp }))
   } catch (error) {
     const isHeld = error instanceof NetlinkError && error.errno === EBUSY
-    if (!isHeld || !detachLinks(program, ifindex)) throw error
+    if (!isHeld || !detachXdpLinks(program, ifindex, () => isOff(socket, ifindex, program))) throw error
   }
 }
 const EBUSY = 16
+
+/** True for a program of XDP that is not on the interface, or not any more. */
+function isOff(socket: NetlinkSocket, ifindex: number, program: number): boolean {
+  const [message] = socket.request(getLink(ifindex)).messages
+  return message === undefined || !xdpOf(decodeLink(message).IFLA_XDP).some((one) => one.program === program)
+}

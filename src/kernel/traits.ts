@@ -27,6 +27,8 @@ export function traitsOf(link: Link): LinkTraits {
   }
 }
 
+const noReason = { IFLA_PROTO_DOWN_REASON_MASK: 0xffff_ffff, IFLA_PROTO_DOWN_REASON_VALUE: 0 }
+
 /** A request for traits, without the interface's number. The flags are those of all traits: others stay as they are. */
 export function traitsRequest(set: LinkTraits): LinkRequest {
   const { flags, mode, group, broadcast, protoDown, carrier } = set
@@ -37,6 +39,8 @@ export function traitsRequest(set: LinkTraits): LinkRequest {
     ...(carrier === undefined ? {} : { IFLA_CARRIER: carrier ? 1 : 0 }),
     ...(mode === undefined ? {} : { IFLA_LINKMODE: mode }),
     ...(protoDown === undefined ? {} : { IFLA_PROTO_DOWN: protoDown ? 1 : 0 }),
+    // As long as there is a reason the kernel takes it off nothing.
+    ...(protoDown === false ? { IFLA_PROTO_DOWN_REASON: noReason } : {}),
     IFLA_GSO_MAX_SIZE: set.gsoMaxSize,
     IFLA_GSO_MAX_SEGS: set.gsoMaxSegs,
     // The kernel sets the limit of IPv4 with that of all: it comes after it.

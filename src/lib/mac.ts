@@ -45,6 +45,17 @@ export function isZero(mac: Mac): boolean {
   return mac === noMac
 }
 
+/** True for an address of 20 octets, as IPoIB has it (RFC 4391): the number of a queue pair, then the port's own. */
+export function isInfiniband(mac: string): boolean {
+  return mac.length === 59
+}
+
+/** True for addresses that are the same for good: a queue pair has another number each time that a driver begins. */
+export function isSameAddress(one: string, other: string | undefined): boolean {
+  if (one === other || other === undefined) return one === other
+  return isInfiniband(one) && isInfiniband(other) && one.slice(12) === other.slice(12)
+}
+
 /** bytes[at, end) as two lower-case hexadecimal digits each, with colons. */
 export function hexOctets(bytes: Uint8Array, at: number, end: number): string {
   let text = ''

@@ -27,6 +27,8 @@ export interface PciFunction {
   readonly parents: readonly string[]
   /** Set when the function is a VF. */
   readonly vf: VfPosition | undefined
+  /** Set when the function has an RDMA device, whose files programs open by their numbers (`/dev/infiniband/uverbsN`). */
+  readonly rdma?: true
   /** Set when the function can have VFs: how many it has now. */
   readonly sriovNumvfs?: number
 }
@@ -59,6 +61,7 @@ export function readPciFunction(address: PciAddress, folder = pciDevices): PciFu
     ),
     parents: [address, ...virtios],
     vf: entries.includes('physfn') ? vfPosition(address, folder) : undefined,
+    ...(entries.includes('infiniband') || entries.includes('infiniband_verbs') ? { rdma: true } : {}),
     ...(entries.includes('sriov_numvfs')
       ? { sriovNumvfs: Number(readText(`${path}/sriov_numvfs`) ?? 0) }
       : {}),

@@ -12,32 +12,54 @@ const BPF_LINK_GET_NEXT_ID = 31
 const BPF_LINK_DETACH = 34
 /** enum bpf_attach_type and bpf_link_type of linux/bpf.h. */
 const BPF_TCX = { ingress: 46, egress: 47 } as const
-const linkTypes: readonly number[] = [6 /* BPF_LINK_TYPE_XDP */, 11 /* BPF_LINK_TYPE_TCX */]
+const BPF_LINK_TYPE_XDP = 6
 /** The kernel takes no more than this at one hook (BPF_MPROG_MAX). */
 const mostPrograms = 64
 
 /** What a kernel answers that has no such hook (before 6.6), no bpf(2), or no answer for who asks. */
 const none: readonly (string | undefined)[] = ['EINVAL', 'ENOENT', 'ENOSYS', 'EPERM', 'EOPNOTSUPP']
 
+/** A program on a hook of tcx, and the link of bpf(2) that holds it there; no link where it was attached without. */
+interface TcxProgram {
+  readonly program: number
+  readonly link: number | undefined
+}
+
 /** Numbers of the programs on an interface's tcx hook. They stay there when the interface is moved to another namespace. */
 export function tcxPrograms(ifindex: number, hook: keyof typeof BPF_TCX): number[] {
+  return tcxOf(ifindex, hook).map(({ program }) => program)
+}
+
+function tcxOf(ifindex: number, hook: keyof typeof BPF_TCX): TcxProgram[] {
   const ids = new Uint32Array(mostPrograms)
+  const links = new Uint32Array(mostPrograms)
   const attr = new DataView(new ArrayBuffer(64))
   attr.setUint32(0, ifindex, true)
   attr.setUint32(4, BPF_TCX[hook], true)
   attr.setBigUint64(16, pointerTo(new Uint8Array(ids.buffer)), true)
   attr.setUint32(24, ids.length, true)
+  attr.setBigUint64(40, pointerTo(new Uint8Array(links.buffer)), true)
   try {
     bpf(BPF_PROG_QUERY, new Uint8Array(attr.buffer))
   } catch (error) {
     if (none.includes(errorCode(error))) return []
     throw error
   }
-  return [...ids.subarray(0, attr.getUint32(24, true))]
+  return Array.from(ids.subarray(0, attr.getUint32(24, true)), (program, at) => ({
+    program,
+    link: links[at] === 0 ? undefined : links[at],
+  }))
 }
 
-/** Takes a program off a tcx hook on which no link holds it. @throws SystemError */
-export function detachProgram(program: number, ifindex: number, hook: keyof typeof BPF_TCX): void {
+/** Takes a program off a tcx hook, by the link that holds it where one does. @throws SystemError */
+export function detachTcx(program: number, ifindex: number, hook: keyof typeof BPF_TCX): void {
+  for (const { link } of tcxOf(ifindex, hook).filter((one) => one.program === program)) {
+    if (link === undefined) detachProgram(program, ifindex, hook)
+    else withLink(link, (fd) => bpf(BPF_LINK_DETACH, words(fd, 0)))
+  }
+}
+
+function detachProgram(program: number, ifindex: number, hook: keyof typeof BPF_TCX): void {
   const fd = bpf(BPF_PROG_GET_FD_BY_ID, words(program, 0, 0))
   try {
     bpf(BPF_PROG_DETACH, words(ifindex, fd, BPF_TCX[hook], 0, 0, 0, 0, 0))
@@ -47,26 +69,32 @@ export function detachProgram(program: number, ifindex: number, hook: keyof type
 }
 
 /**
- * Detaches the links of bpf(2) that hold a program on an interface with this number. False when there is none. The kernel says the
- * number of a link's interface and not its namespace, so one of the same number with the same program, which only the
- * same owner can give it, loses that too.
+ * Detaches links of bpf(2) that hold an XDP program on an interface with this number, one after the other until `isOff`; what that says in the
+ * end. The kernel says the number of a link's interface and not its namespace: an agent may have put the same program on interfaces of
+ * that number in several.
  */
-export function detachLinks(program: number, ifindex: number): boolean {
-  let found = false
+export function detachXdpLinks(program: number, ifindex: number, isOff: () => boolean): boolean {
   for (let id = nextLink(0); id !== undefined; id = nextLink(id)) {
-    const fd = linkFd(id)
-    if (fd === undefined) continue
-    try {
-      const info = infoOf(fd)
-      const [type = 0, , itsProgram, , itsIfindex] = info
-      if (!linkTypes.includes(type) || itsProgram !== program || itsIfindex !== ifindex) continue
+    const isDetached = withLink(id, (fd) => {
+      const [type, , itsProgram, , itsIfindex] = infoOf(fd)
+      if (type !== BPF_LINK_TYPE_XDP || itsProgram !== program || itsIfindex !== ifindex) return false
       bpf(BPF_LINK_DETACH, words(fd, 0))
-      found = true
-    } finally {
-      close(fd)
-    }
+      return true
+    })
+    if (isDetached === true && isOff()) return true
   }
-  return found
+  return isOff()
+}
+
+/** Runs an action on a link, unless that has gone since its number was read. */
+function withLink<T>(id: number, action: (fd: number) => T): T | undefined {
+  const fd = linkFd(id)
+  if (fd === undefined) return undefined
+  try {
+    return action(fd)
+  } finally {
+    close(fd)
+  }
 }
 
 function nextLink(after: number): number | undefined {
@@ -90,7 +118,7 @@ function linkFd(id: number): number | undefined {
   }
 }
 
-/** struct bpf_link_info: type, id, prog_id, a gap, and of XDP and tcx the interface's number. */
+/** struct bpf_link_info: type, id, prog_id, a gap, and of XDP the interface's number. */
 function infoOf(fd: number): Uint32Array {
   const info = new Uint32Array(16)
   const attr = new DataView(new ArrayBuffer(16))

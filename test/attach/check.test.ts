@@ -128,12 +128,22 @@ function podWith(
   }
 }
 
+/** A VF has no other end that the node would be asked for. */
+const noMachine = {} as Machine
+
 const check = (kernel: Kernel, prev: object | null = prevResult, netnsId = '4:1') => {
   const request = requestOf(
     { deviceID: device, ...(prev === null ? {} : { prevResult: prev }) },
     { CNI_COMMAND: 'CHECK' },
   )
-  checkAttachment(kernel, { id: netnsId, path: sandbox }, store, request, readAttachConfig(request))
+  checkAttachment(
+    noMachine,
+    kernel,
+    { id: netnsId, path: sandbox },
+    store,
+    request,
+    readAttachConfig(request),
+  )
 }
 
 describe('CHECK', () => {

@@ -140,6 +140,16 @@ describe('by its other end a device is', () => {
     expect(find(kernelOf([macvlan], { pod: [veth(8)] }), true, true)).toEqual({})
   })
 
+  test('not gone when that has left and the pod has what may be the device, which is not taken either', () => {
+    const found = (more: Partial<LinkFacts>, pod = true) =>
+      find(kernelOf([undefined], { pod: [veth(8, more)] }), pod, true)
+    expect(found({ lowerNetns: 0 })).toEqual({
+      elsewhere: { words: expect.stringContaining('its other end has left'), isEnding: false },
+    })
+    expect(found({ lowerNetns: 0, kind: 'macvlan' })).toEqual({})
+    expect(found({ lowerNetns: 0 }, false)).toEqual({})
+  })
+
   test('elsewhere, in a namespace that lives or is ending', () => {
     expect(find(kernelOf([end('elsewhere', 5, 3)], {}), true, true).elsewhere).toEqual({
       words: 'the interface is in a namespace that the host has the number 3 for, as number 5 there',

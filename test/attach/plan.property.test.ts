@@ -169,7 +169,8 @@ test('whatever a pod or an operator did to the device, a restore finds the way b
         link: { ...link, altnames: link.altnames.filter((name) => name !== link.name) },
       }
       const model = new Model(state)
-      expect(restore(model, journalAt(start))).toBeLessThanOrEqual(1)
+      // A PF that does not hear what its VF tells it is set in a second round.
+      expect(restore(model, journalAt(start))).toBeLessThanOrEqual(2)
       const { altnames: left, ...rest } = model.state.link
       const { altnames: wanted, ...before } = start.link
       expect({ vf: seen(model.state, start).vf, link: rest }).toEqual({ vf: start.vf, link: before })

@@ -61,6 +61,37 @@ test('what fails ends it as before: the caller tells one device from the next', 
   expect(() => collectInTime(machine, ['a'], fail, { now })).toThrow('broken')
 })
 
+test('what is locked within counts too, and whatever fails then is tried again while there is time', () => {
+  const { machine: node, slept, now } = sleeper()
+  class LockTimeout extends Error {
+    override readonly name = 'LockTimeout'
+  }
+  const asked: number[] = []
+  const withLock = (_: string, milliseconds: number): never => {
+    asked.push(milliseconds)
+    slept.milliseconds += milliseconds
+    throw new LockTimeout()
+  }
+  const shorts: boolean[] = []
+  const collect = ({ machine, isShort }: Waits) => {
+    try {
+      machine.withLock('pf', 20_000, () => undefined)
+    } catch {
+      shorts.push(isShort())
+    }
+  }
+  collectInTime({ ...node, withLock }, ['a', 'b'], collect, { start: 0, now })
+  expect([asked, shorts]).toEqual([
+    [0, 0],
+    [true, true],
+  ])
+  const waiting = ({ machine }: Waits) => machine.withLock('ipam', 20_000, () => undefined)
+  expect(() => collectInTime({ ...node, withLock }, ['a', 'b'], waiting, { start: 0, now })).toThrow(
+    LockTimeout,
+  )
+  expect(asked.slice(2)).toEqual([0, 0, 20_000])
+})
+
 test('locks that others hold count: none is waited for at first, then as long as there is time', () => {
   const { machine, slept, now } = sleeper()
   class LockTimeout extends Error {

@@ -118,6 +118,37 @@ test('a VLAN in a third namespace hears nothing of the next pod, and what the PF
   await bed.remember()
 })
 
+/** How the note of a VF begins that was in a pod. */
+const note = () => `/run/vf-flower/pod-had ${bed.vf().pci}`
+
+test('what a pod has left and no record tells is not put back when the driver has begun anew', async () => {
+  const { netdev, pci } = bed.vf()
+  await bed.lab.must(`mkdir -p /run/vf-flower
+    printf 'used %s' "$(stat -c %i /sys/bus/pci/devices/${pci}/net)" >'${note()}'
+    ip link set ${netdev} arp off group 9 alias evil; ip link property add dev ${netdev} altname evil
+    ethtool -G ${netdev} rx 512`)
+  expect((await nextPod()).stderr).toMatch(anew)
+  const now = await bed.lab.must(`ip -d link show dev ${netdev}; ethtool -g ${netdev} | tail -n 5`)
+  expect(now).not.toMatch(/NOARP|evil|group 9|512/)
+  await bed.expectUnchanged()
+})
+
+test('what others have put on a VF since it came home clean does not end for the next pod: code 7', async () => {
+  const { netdev } = bed.vf()
+  await nextPod()
+  expect(await bed.lab.must(`cat '${note()}'`)).toMatch(/^home /)
+  await bed.lab.must(
+    `ip netns add pod-third; ip link add mv0 link ${netdev} type macvlan; ip link set mv0 netns pod-third`,
+  )
+  expect(await bed.refused('ADD', config(), 'pod-two')).toMatchObject({
+    ...{ code: 7, msg: expect.stringContaining('a macvlan in another namespace lies on it') },
+  })
+  await bed.lab.must('ip -n pod-third link show dev mv0; ip netns del pod-third')
+  await bed.lab.must(`until [ -z "$(ip netns list-id | grep -v pod)" ] || [ $((tries += 1)) -gt 40 ]; do sleep 0.05; done
+    ip link set ${netdev} up; ip link set ${netdev} down`)
+  await bed.expectUnchanged()
+})
+
 test('the namespace dies without a DEL: nothing that the pod has put on the VF reaches the next pod', async () => {
   const { netdev, pci } = bed.vf()
   await bed.add(config(), 'pod-one')

@@ -1,6 +1,15 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { isMulticast, isZero, macFromBytes, macToBytes, parseMac, tryParseMac } from '../../src/lib/mac.ts'
+import {
+  isInfiniband,
+  isMulticast,
+  isSameAddress,
+  isZero,
+  macFromBytes,
+  macToBytes,
+  parseMac,
+  tryParseMac,
+} from '../../src/lib/mac.ts'
 
 const rejects = [
   '',
@@ -80,4 +89,14 @@ describe('isMulticast(), isZero()', () => {
     expect(isZero(parseMac('00-00-00-00-00-00'))).toBe(true)
     expect(isZero(parseMac('00:00:00:00:00:01'))).toBe(false)
   })
+})
+
+test('an address of IPoIB is the same one whatever the number of its queue pair is', () => {
+  const port = 'fe:80:00:00:00:00:00:00:00:02:c9:03:00:00:00:01'
+  const [one, other] = [`80:00:02:08:${port}`, `80:00:00:4a:${port}`]
+  expect([isInfiniband(one), isInfiniband('02:00:00:00:00:01')]).toEqual([true, false])
+  expect(isSameAddress(one, other)).toBe(true)
+  expect(isSameAddress(one, `${other.slice(0, -1)}2`)).toBe(false)
+  expect(isSameAddress('02:00:00:00:00:01', '02:01:00:00:00:01')).toBe(false)
+  expect(isSameAddress(one, undefined)).toBe(false)
 })

@@ -185,6 +185,46 @@ describe('ADD of what is not clean', () => {
   })
 })
 
+test('programs of tcx, which agents put on every interface, go along and come back, and ADD tells of them', async () => {
+  const { netdev } = bed.nic()
+  await bed.lab.must(`perl ${PROGRAMS_FILE} tcx ${netdev}`)
+  const added = await bed.call('ADD', onNic(bed.nic()), 'pod-one')
+  expect(added).toMatchObject({
+    ...{ code: 0, stderr: expect.stringMatching(/program \d+ is on tcx ingress of "nic0" and goes along/) },
+  })
+  await bed.del(onNic(bed.nic()), 'pod-one')
+  // The next one is there still: it is the node's.
+  expect((await bed.call('ADD', onNic(bed.nic()), 'pod-one')).stderr).toMatch(/program \d+ is on tcx ingress/)
+  await bed.del(onNic(bed.nic()), 'pod-one')
+  await bed.lab.must(`ip link del ${netdev}`)
+  await bed.nicIsBack()
+})
+
+test('queues that a pod has taken away have their files again', async () => {
+  const { netdev } = bed.nic()
+  const file = `/sys/class/net/${netdev}/queues/rx-1/rps_cpus`
+  await bed.lab.must(`ethtool -L ${netdev} rx 2 tx 2; echo 1 >${file}`)
+  const before = await whole()
+  await bed.add(onNic(bed.nic()), 'pod-one')
+  await bed.lab.must(inPod('ethtool -L net1 rx 1 tx 1'))
+  await bed.del(onNic(bed.nic()), 'pod-one')
+  expect(await whole()).toBe(before)
+  await bed.lab.must(`echo 0 >${file}; ethtool -L ${netdev} rx 1 tx 1`)
+})
+
+test('a macvlan with protodown for a reason: both go', async () => {
+  await bed.lab.must('ip link add low0 type ifb; ip link add hd0 link low0 type macvlan')
+  try {
+    await bed.add({ type: 'vf-attach', device: 'hd0' }, 'pod-one')
+    await bed.lab.must(inPod('ip link set net1 protodown on; ip link set net1 protodown_reason 3 on'))
+    await bed.del({ type: 'vf-attach', device: 'hd0' }, 'pod-one')
+    expect(await bed.lab.must('ip -d link show dev hd0')).not.toContain('protodown on')
+  } finally {
+    await bed.lab.must('ip link del low0')
+  }
+  await bed.expectUnchanged()
+})
+
 describe('CHECK', () => {
   test.each([
     ['arp off', 'arp on', 'has ARP off'],

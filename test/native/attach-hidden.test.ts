@@ -204,6 +204,64 @@ describe.each(['host', 'third'])('a veth whose other end is in the %s namespace'
   })
 })
 
+describe('both ends of a pair are devices', () => {
+  const far = { type: 'vf-attach', device: 'far' }
+  const checked = (plugins: Parameters<AttachCalls['add']>[0], where: string, prevResult: unknown) =>
+    calls.call('CHECK', plugins, where, { config: { prevResult } })
+
+  test.each([
+    ['first', 'second'],
+    ['second', 'first'],
+  ])('each in a pod of its own: CHECK succeeds, and the %s comes home, then the %s', async (leaves) => {
+    await makePair('host')
+    const farIndex = (await told('', 'far')).ifindex
+    const one = await calls.add(plugin(), pod)
+    const two = await calls.add(far, next)
+    expect(await checked(plugin(), pod, one)).toMatchObject({ code: 0 })
+    expect(await checked(far, next, two)).toMatchObject({ code: 0 })
+    const dels = [() => calls.del(plugin(), pod), () => calls.del(far, next)]
+    for (const del of leaves === 'first' ? dels : dels.reverse()) await del()
+    await isHome('host')
+    expect((await told('', 'far')).ifindex).toBe(farIndex)
+  })
+
+  test('a pod that makes one like it does not have that taken for it', async () => {
+    await makePair('host')
+    await calls.add(plugin(), pod)
+    await calls.add(far, next)
+    const { ifindex } = await told(`-n ${pod}`, 'net1')
+    const { ifindex: its } = await told(`-n ${next}`, 'net1')
+    await lab.must(`${hide}
+      ip -n ${pod} link add net1 index ${ifindex} address ${mac} type veth peer name evil index ${its} netns ${child}`)
+    expect((await told(`-n ${child}`, 'evil')).ifindex).toBe(its)
+    expect(await failed('DEL', plugin(), pod)).toMatchObject({
+      ...{ code: 103, details: expect.stringContaining('its other end has left') },
+    })
+    await isThere(`-n ${pod}`, 'net1')
+    await lab.must(`ip -n ${pod} link del net1; ip -n ${child} link set net1 netns ${pod}`)
+    await calls.del(plugin(), pod)
+    await calls.del(far, next)
+    await isHome('host')
+  })
+})
+
+test('somebody moves the other end of a pair away: DEL is no success before it is back', async () => {
+  await makePair('host')
+  await calls.add(plugin(), pod)
+  const { ifindex } = await told('', 'far')
+  await lab.must(`ip link set far netns ${third}`)
+  expect(await failed('DEL', plugin(), pod)).toMatchObject({
+    ...{ code: 103, details: expect.stringContaining('its other end has left') },
+  })
+  await calls.recordOf(pod)
+  await lab.must(
+    `ip -n ${third} link set far netns 1 index ${ifindex} || ip -n ${third} link set far netns 1`,
+  )
+  expect((await told('', 'far')).ifindex).toBe(ifindex)
+  await calls.del(plugin(), pod)
+  await isHome('host')
+})
+
 describe('a macvlan', () => {
   const make = async () => {
     await newPod(lab, pod)

@@ -41,6 +41,7 @@ const ofAttach = [
   `${STATE}/attach/.probe.19.tmp`,
   '/var/lib/cni/sriov/pci/.0000:99:00.1.18.tmp',
   '/run/vf-flower/.administrative-mac 0000:99:00.1.18.tmp',
+  '/run/vf-flower/.pod-had 0000:99:00.1.18.tmp',
   '/run/vf-flower/.probe.19.tmp',
 ]
 const ofOffload = [

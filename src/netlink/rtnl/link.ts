@@ -148,6 +148,12 @@ export const xdp = attrs('IFLA_XDP', () => ({
   IFLA_XDP_HW_PROG_ID: [7, u32],
 }))
 
+/** IFLA_PROTO_DOWN_REASON_* of linux/if_link.h: bits that keep IFLA_PROTO_DOWN set. */
+export const protoDownReason = attrs('IFLA_PROTO_DOWN_REASON', () => ({
+  IFLA_PROTO_DOWN_REASON_MASK: [1, u32],
+  IFLA_PROTO_DOWN_REASON_VALUE: [2, u32],
+}))
+
 /** IFLA_PROP_LIST: alternative names. */
 export const propList = repeated('IFLA_ALT_IFNAME', [53, cstr(128)])
 
@@ -206,6 +212,7 @@ export const link = attrs('IFLA', () => ({
   IFLA_PROP_LIST: [52, propList],
   IFLA_ALT_IFNAME: [53, cstr(128)],
   IFLA_PERM_ADDRESS: [54, lladdr],
+  IFLA_PROTO_DOWN_REASON: [55, protoDownReason],
   IFLA_PARENT_DEV_NAME: [56, cstr(256)],
   IFLA_PARENT_DEV_BUS_NAME: [57, cstr(256)],
   IFLA_GRO_MAX_SIZE: [58, u32],
