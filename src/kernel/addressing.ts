@@ -27,7 +27,7 @@ import {
 } from '../netlink/rtnl/route.ts'
 import { NetlinkError, type NetlinkSocket } from '../netlink/socket.ts'
 import type { Outcome, RouteSpec } from '../ops/op.ts'
-import { atMost } from './at-most.ts'
+import { atMost, mostDatagrams } from './at-most.ts'
 import type { OpenSocket } from './clsact.ts'
 import type { AddressFacts, LinkFacts, RouteFacts } from './facts.ts'
 import { findLink } from './links.ts'
@@ -203,21 +203,20 @@ export function routesOfTable(open: OpenSocket, table: number): RouteFacts[] {
 }
 
 /**
- * True when the main table has a default route of a family by this interface. The kernel shows it before all others, of which there
- * can be any number: one datagram is read.
+ * Whether the main table has a default route of a family by this interface. There can be any number of others: of IPv4 the kernel shows
+ * them after it, so that one datagram tells, of IPv6 before it. Undefined where there are more of these than atMost() reads.
  */
-export function hasDefaultRoute(open: OpenSocket, family: 4 | 6, ifindex: number): boolean {
+export function hasDefaultRoute(open: OpenSocket, family: 4 | 6, ifindex: number): boolean | undefined {
   const rtm_family = family === 4 ? AF.AF_INET : AF.AF_INET6
   const socket = open()
   try {
     const request = dumpRoutes({ rtm_family, RTA_TABLE: RT_TABLE.RT_TABLE_MAIN, RTA_OIF: ifindex })
-    return socket
-      .first(request, 1)
-      .found.map(decodeRoute)
-      .some((route) => {
-        const isDefault = route.rtm_dst_len === 0 && route.rtm_type === RTN.RTN_UNICAST
-        return isDefault && route.rtm_family === rtm_family && (route.RTA_OIF ?? ifindex) === ifindex
-      })
+    const { found, isWhole } = socket.first(request, family === 4 ? 1 : mostDatagrams)
+    const isThere = found.map(decodeRoute).some((route) => {
+      const isDefault = route.rtm_dst_len === 0 && route.rtm_type === RTN.RTN_UNICAST
+      return isDefault && route.rtm_family === rtm_family && (route.RTA_OIF ?? ifindex) === ifindex
+    })
+    return !isThere && !isWhole && family === 6 ? undefined : isThere
   } catch (error) {
     if (error instanceof NetlinkError && error.code === 'ENOENT') return false
     throw error

@@ -4,8 +4,8 @@ import { NetlinkError } from '../netlink/socket.ts'
 import type { OpenSocket } from './clsact.ts'
 
 const EOVERFLOW = 75
-/** Of 8 to 32 KiB each: some ten thousand routes or rules. */
-const mostDatagrams = 128
+/** The first on a new socket has less than 4 KiB, the others up to 32 KiB: some ten thousand routes or rules. */
+export const mostDatagrams = 128
 
 /**
  * All objects of a dump, on a socket of its own; `what` names them for people.

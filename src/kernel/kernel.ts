@@ -226,8 +226,8 @@ export interface Kernel extends Runner {
   bridgeVlans(side: Side, ifindex: number): readonly BridgeVlan[]
   /** Unicast routes of both families in every table; in `table` alone, where it is given, or EOVERFLOW if there are too many to read. */
   routes(side: Side, table?: number): readonly RouteFacts[]
-  /** True when the main table has a default route of a family by this interface. */
-  hasDefaultRoute(side: Side, family: 4 | 6, ifindex: number): boolean
+  /** Whether the main table has a default route of a family by this interface; undefined where it has too many routes to tell. */
+  hasDefaultRoute(side: Side, family: 4 | 6, ifindex: number): boolean | undefined
   /** Policy rules of a family that go by the source address alone, or EOVERFLOW if there are too many to read. */
   sourceRules(side: Side, family: 4 | 6): readonly SourceRuleFacts[]
   /** Rate limits. */

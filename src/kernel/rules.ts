@@ -106,7 +106,7 @@ function routeOf({ dst, metric }: RouteSpec, table: number): RouteRequest {
 
 /** Of a family, more than ever have led to a table of ours. */
 const mostRules = 1_000
-/** So many datagrams of routes, of 8 to 32 KiB, are read of a family: some thousands, more than we ever put into a table. */
+/** So many datagrams of routes, of up to 32 KiB, are read of a family: some thousands, more than we ever put into a table. */
 const mostRead = 16
 
 /**

@@ -3,6 +3,7 @@ import { CniError, code } from '../cni/error.ts'
 import { failure } from '../cni/failure.ts'
 import { listedBy } from '../cni/listed.ts'
 import type { Request } from '../cni/request.ts'
+import type { OpenNetns } from '../kernel/machine.ts'
 import { parsePciAddress } from '../lib/pci-address.ts'
 import { readPciFunction } from '../nic/pci.ts'
 import { isGone } from '../ops/held-netns.ts'
@@ -19,7 +20,7 @@ import type { Locked, RemovalSetting } from './sweep.ts'
  * Removes what attachments of this network left behind that are not valid any more and whose namespace is gone. Without a
  * list of valid ones that is all; one that is missing from the list goes too when its interface is known to have left its namespace,
  * is reported when it is not, and with `gcLive` goes all the same. Each attachment is removed in a
- * turn of its own. Returns the errors, after having tried all.
+ * turn of its own, and judged without the lock. Returns the errors, after having tried all.
  */
 export function collectGarbage(
   setting: RemovalSetting,
@@ -32,18 +33,8 @@ export function collectGarbage(
   for (const name of setting.store.list().filter(({ subject }) => subject === request.name)) {
     try {
       if (isListed(name) === true) continue
-      const judged = readable(setting.store, name)
-      if (!mustGo(setting, request, gcLive, name, judged)) continue
-      removeNamed(setting, name, '', (action) =>
-        locked(() => {
-          // An ADD may have served the same name anew.
-          const now = readable(setting.store, name)
-          if (isOther(judged, now) && !mustGo(setting, request, gcLive, name, now)) throw new Unneeded()
-          return action()
-        }),
-      )
+      while (!collect(setting, request, gcLive, locked, name));
     } catch (error) {
-      if (error instanceof Unneeded) continue
       if (error instanceof Error && error.name === 'LockTimeout') throw error
       errors.push(failure(error))
     }
@@ -51,8 +42,35 @@ export function collectGarbage(
   return errors
 }
 
-/** What was to go has come back. */
-class Unneeded extends Error {}
+/** An ADD has served the same name since it was judged. */
+class ServedAnew extends Error {}
+
+/** Removes an attachment that must go. False, with nothing of the new one touched, where there is another one by now: that is to be judged. */
+function collect(
+  setting: RemovalSetting,
+  request: Request,
+  gcLive: boolean,
+  locked: Locked,
+  name: RecordName,
+): boolean {
+  const judged = readable(setting.store, name)
+  if (!mustGo(setting, request, gcLive, name, judged)) return true
+  const judge = (seen: Read) => {
+    if (isOther(judged, seen)) throw new ServedAnew()
+  }
+  const turn: Locked = (action) =>
+    locked(() => {
+      judge(readable(setting.store, name))
+      return action()
+    })
+  try {
+    removeNamed(setting, name, '', turn, undefined, judge)
+    return true
+  } catch (error) {
+    if (error instanceof ServedAnew) return false
+    throw error
+  }
+}
 
 function isOther(one: Read, other: Read): boolean {
   const ownerIn = (read: Read) => (typeof read === 'string' ? read : JSON.stringify(read.owner))
@@ -111,19 +129,35 @@ export function livesByReport(
 ): boolean {
   const { netns, device } = reportedBy(store.readReport(name) ?? '')
   const pod = netns === undefined ? undefined : openOwnersNetns(setting.machine, undefined, netns)
-  pod?.close()
-  return pod !== undefined && !isAtHome(device)
+  if (pod === undefined) return false
+  try {
+    return device === undefined || !isBack(setting, pod, device)
+  } finally {
+    pod.close()
+  }
 }
 
 /**
- * True where it is shown that the interface has left its pod, which lives: its pair is gone, its device is on the host or another
- * pod's. That the pod has none of its name shows nothing: a pod calls its interfaces what it likes, and hides them where it likes.
+ * True where it is shown that the interface has left its pod, which lives: its pair or its device is gone, its device is on the host or
+ * another pod's. That the pod has none of its name shows nothing: a pod calls its interfaces what it likes, and hides them where it likes.
  */
 function hasLeft(setting: RemovalSetting, owner: Owner, { port, device, link }: OffloadJournal): boolean {
-  // A program that drives a VF has no interface.
-  if (port === 'userspace') return false
   if (link?.peer !== undefined) return !isVeth(setting, link.peer)
-  return isAtHome(device) || (device !== undefined && isTakenOver(setting, owner, device))
+  if (device === undefined) return false
+  // A program that drives a VF has no interface.
+  if (port === 'userspace') return isNoMore(device)
+  const pod = openOwnersNetns(setting.machine, owner, '')
+  try {
+    return isBack(setting, pod, device) || isTakenOver(setting, owner, device)
+  } finally {
+    pod?.close()
+  }
+}
+
+/** True for a VF that its PF has no more (`sriov_numvfs`). */
+function isNoMore(device: string): boolean {
+  const address = parsePciAddress(device)
+  return address !== undefined && readPciFunction(address) === undefined
 }
 
 /** An interface of the host that has the number now may be another one: then what is kept is kept too long. */
@@ -136,8 +170,25 @@ function isVeth({ machine }: RemovalSetting, ifindex: number): boolean {
   }
 }
 
-/** True for a device whose interface is on the host: sysfs shows those of no other namespace. */
-function isAtHome(device: string | undefined): boolean {
-  const address = device === undefined ? undefined : parsePciAddress(device)
-  return address !== undefined && (readPciFunction(address)?.netdevs.length ?? 0) > 0
+/**
+ * True for a device that is gone, or has an interface on the host (sysfs shows those of no other namespace), while the pod shows none of
+ * it. A function can have several interfaces: one that is on the host says nothing about the others.
+ */
+function isBack(
+  { machine }: Pick<RemovalSetting, 'machine'>,
+  pod: OpenNetns | undefined,
+  device: string,
+): boolean {
+  const address = parsePciAddress(device)
+  if (address === undefined) return false
+  const pci = readPciFunction(address)
+  if (pci?.netdevs.length === 0) return false
+  if (pod === undefined) return true
+  const parents = pci?.parents ?? [device]
+  const kernel = machine.openKernel(pod)
+  try {
+    return !kernel.links('pod').some(({ parent }) => parent !== undefined && parents.includes(parent))
+  } finally {
+    kernel.close()
+  }
 }

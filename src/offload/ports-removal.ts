@@ -68,7 +68,7 @@ function dropNat(kernel: Kernel, table: string): void {
     kernel.dropPodNat(table)
   } catch (error) {
     if (!(error instanceof Error && 'code' in error && error.code === 'EPERM')) throw error
-    notice(`vf-offload: table "${table}" stays in the pod, a program there owns it`)
+    notice(`vf-offload: table "${table}" stays in the pod (EPERM: a program there owns it, or we may not)`)
   }
 }
 

@@ -6,6 +6,7 @@ import type { Op, PortKey } from '../ops/op.ts'
 import { type Ground, prepareGround } from './coexist.ts'
 import type { PortMapping } from './config.ts'
 import { refuseConnected } from './connected.ts'
+import { defaultRoutes } from './default-routes.ts'
 import { podAddressesOf, readOffloadFacts } from './facts.ts'
 import { type Identity, identityOf } from './identity.ts'
 import { applyBest, type Installed } from './install.ts'
@@ -62,11 +63,17 @@ function lookAround(context: LookContext): Looked | undefined {
   if (!config.allowListening) refuseListened(kernel, listeners, plan.keys)
   if (!config.allowServicePorts) refuseServed(kernel, plan.keys, request.policy)
   const ground = prepareGround(kernel, config, port, plans)
+  const { kind, link } = port
+  const ways =
+    kind === 'veth' && link !== undefined
+      ? { defaultRoutes: defaultRoutes(kernel, link, plan.keys, request.prevResult) }
+      : {}
   return {
     plan: (locked) => {
       const { port: now } = locked
       const isSame = qdiscsOf(now) === qdiscsOf(port)
-      return planned(locked, isSame ? plans : plansFor(now), ground, identity)
+      const { journal, ...rest } = planned(locked, isSame ? plans : plansFor(now), ground, identity)
+      return { ...rest, journal: { ...journal, ...ways } }
     },
   }
 }

@@ -64,6 +64,8 @@ export const offloadJournal = z.object({
       toPort: portNumber,
     }),
   ),
+  /** Families in which the pod behind a veth pair had its default route by the interface, where prevResult named one. */
+  defaultRoutes: z.optional(z.array(z.literal([4, 6]))),
   /** Where addresses and ports are translated; absent without port mappings. */
   nat: z.optional(z.enum(['pod', 'nic', 'host'])),
   /** What else the ADD did, in order: the reservation, the pod's tables, routes and policy rules, qdiscs. */

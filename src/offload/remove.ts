@@ -62,7 +62,8 @@ export function removeRecorded(setting: RemovalSetting, name: RecordName, netns:
 
 /**
  * Removes everything of the attachment that has, or had, a record at `name`. The lock is not held: it is taken for what is done on the
- * host by the record and, where that is of no use, for what a look without it has found. `more` is run under it, in the end.
+ * host by the record and, where that is of no use, for what a look without it has found. `more` is run under it, in the end. `judge` sees
+ * each record before anything of it is removed, and may throw.
  * @throws CniError 103
  */
 export function removeNamed(
@@ -71,9 +72,10 @@ export function removeNamed(
   netns: string,
   locked: Locked,
   more: () => void = () => undefined,
+  judge: (seen: PluginRecord<OffloadJournal>) => void = () => undefined,
 ): void {
   const { machine, store } = setting
-  if (removeSeen(setting, name, netns, locked, more)) return
+  if (removeSeen(setting, name, netns, locked, more, judge)) return
   const pod = openOwnersNetns(machine, undefined, netns)
   try {
     const isRecorded = () => usable(store, name) !== undefined
@@ -97,6 +99,7 @@ function removeSeen(
   netns: string,
   locked: Locked,
   more: () => void,
+  judge: (seen: PluginRecord<OffloadJournal>) => void,
 ): boolean {
   const { machine, store } = setting
   for (;;) {
@@ -105,6 +108,7 @@ function removeSeen(
     const text = textOrNone(name.path)
     const seen = readOrWhy(store, name)
     if (seen === undefined || typeof seen === 'string') return false
+    judge(seen)
     const pod = openOwnersNetns(machine, seen.owner, netns)
     try {
       const isSame = () => textOrNone(name.path) === text

@@ -83,7 +83,8 @@ function leadsOut(
   return ways.length > 0 && ways.every(({ ifindex }) => ifindex === link.ifindex)
 }
 
-function isFor({ src: from, table }: SourceRuleFacts, ip: string): boolean {
+/** True for a rule of others that leads what comes from `ip` past the main table. */
+export function isFor({ src: from, table }: SourceRuleFacts, ip: string): boolean {
   const src = parseCidr(from)
   // Another network of this pod may have one, which goes with that network.
   if (isRouteTable(table)) return false

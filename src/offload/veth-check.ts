@@ -2,20 +2,21 @@
 
 import type { Result } from '../cni/result.ts'
 import type { Kernel } from '../kernel/kernel.ts'
-import { ipFamily } from '../lib/ip.ts'
+import { lostDefaultRoutes } from './default-routes.ts'
 import type { Port } from './port.ts'
 import type { OffloadJournal } from './record.ts'
 
 /**
- * What of the pair is not as ADD found it. For port mappings also that the pod has the addresses they lead to, and its default route by
- * the interface where prevResult names one: by another way replies would not come back. What else the pod has is its own business.
+ * What of the pair is not as ADD found it. For port mappings also that the pod has the addresses they lead to, and the default route by
+ * the interface that it had: by another way replies would not come back. What else the pod has is its own business.
  */
 export function* vethDifferences(
   kernel: Kernel,
-  { link: then, keys }: OffloadJournal,
+  journal: OffloadJournal,
   { name, link, peer }: Port,
   prevResult: Result | undefined,
 ): Iterable<string> {
+  const { link: then, keys } = journal
   if (link === undefined) return
   if (then !== undefined && then.ifindex !== link.ifindex)
     yield `interface "${name}" in the pod is number ${link.ifindex}, it was ${then.ifindex}`
@@ -34,13 +35,6 @@ export function* vethDifferences(
   const has = new Set(kernel.addresses('pod', link.ifindex).map(({ address }) => address.split('/')[0]))
   for (const address of wanted)
     if (!has.has(address)) yield `interface "${name}" in the pod does not have address ${address} any more`
-  for (const family of new Set([...wanted].map(ipFamily))) {
-    const isNamed = prevResult?.routes?.some(({ dst }) => dst.endsWith('/0') && familyOf(dst) === family)
-    if (isNamed === true && !kernel.hasDefaultRoute('pod', family, link.ifindex))
-      yield `the pod has no default route by "${name}" any more for IPv${family}`
-  }
-}
-
-function familyOf(cidr: string): 4 | 6 {
-  return cidr.includes(':') ? 6 : 4
+  for (const family of lostDefaultRoutes(kernel, link, journal, prevResult))
+    yield `the pod has no default route by "${name}" any more for IPv${family}`
 }

@@ -324,6 +324,22 @@ describe('rules', () => {
     expect(only(asked).type).toBe(RTM.RTM_GETROUTE)
   })
 
+  test('one of IPv6 stands behind all others: it is found there, and where there are too many nobody knows', () => {
+    const encoded = (dst_len: number) => ({
+      type: RTM.RTM_NEWROUTE,
+      payload: routeMessage.encode({
+        ...{ rtm_family: AF.AF_INET6, rtm_dst_len: dst_len, rtm_type: 1, RTA_OIF: 7 },
+        ...(dst_len === 0 ? {} : { RTA_DST: '2001:db8::' }),
+      }),
+    })
+    const sixty = Array(60).fill(encoded(64))
+    const look = (messages: Answer['messages']) =>
+      hasDefaultRoute(answering(() => ({ messages: messages ?? [] })).open, 6, 7)
+    expect(look([...sixty, encoded(0)])).toBe(true)
+    expect(look(sixty)).toBe(false)
+    expect(hasDefaultRoute(crowded().open, 6, 7)).toBeUndefined()
+  })
+
   test('what somebody else removed meanwhile is fine', () => {
     expect(() => removeTable(() => tables(true).socket, 77, 30000)).not.toThrow()
   })

@@ -236,6 +236,46 @@ link set eth0 promisc off txqueuelen 1000`)
     }
   })
 
+  test('may have many routes of IPv6: CHECK finds the default route behind them, and misses it', async () => {
+    await add()
+    const routes = (verb: string) => `for n in $(seq 60); do
+        echo "route ${verb} fd00:98:$n::/64 dev eth0"
+      done | ip -n ${hostile} -6 -b -`
+    await lab.must(routes('add'))
+    try {
+      await silently(check())
+      await lab.must(`ip -n ${hostile} -6 route del default`)
+      const words = 'no default route by "eth0" any more for IPv6'
+      expect(await failed(check())).toMatchObject({ code: 104, msg: expect.stringContaining(words) })
+    } finally {
+      await lab.must(routes('del'))
+      await again()
+    }
+  })
+
+  const sbr = (command: string) =>
+    runtime.call(command, bridgeList(hostile), { type: 'sbr' }, podOf(hostile), { prevResult: result })
+  const moved = () => silentResult(sbr('ADD'))
+  test.each([
+    ['before', [moved, add]],
+    ['behind', [add, moved]],
+  ] as const)(
+    'whose routes sbr, %s ours in the list, has moved to a table of its own: no difference',
+    async (_, calls) => {
+      try {
+        for (const call of calls) await call()
+        expect(await lab.must(`ip -n ${hostile} route show table main`)).not.toContain('default')
+        await silently(check())
+      } finally {
+        await sbr('DEL')
+        // With the addresses given anew the main table has all of its routes again.
+        await lab.must(`ip -n ${hostile} route flush table 100; ip -n ${hostile} -6 route flush table 100
+          ip -n ${hostile} link set eth0 down; ip -n ${hostile} address flush dev eth0`)
+        await again()
+      }
+    },
+  )
+
   test('may have the MAC that another plugin of the list has given it: prevResult tells', async () => {
     await add()
     const [before] = await json(lab, `ip -n ${hostile} -j link show dev eth0`)
@@ -268,7 +308,9 @@ link set eth0 promisc off txqueuelen 1000`)
       )
       const { code, stdout, stderr } = await tryOffload(runtime, 'DEL', hostile)
       expect([code, stdout]).toEqual([0, ''])
-      expect(stderr).toContain(`table "${identity.podTable}" stays in the pod, a program there owns it`)
+      expect(stderr).toContain(
+        `table "${identity.podTable}" stays in the pod (EPERM: a program there owns it`,
+      )
       expect(await reserved()).toBe(false)
     } finally {
       owner.kill('SIGKILL')

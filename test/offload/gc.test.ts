@@ -22,7 +22,7 @@ const functions = new Map<string, readonly string[]>()
 vi.mock('../../src/nic/pci.ts', () => ({
   readPciFunction: (address: string) => {
     const netdevs = functions.get(address)
-    return netdevs === undefined ? undefined : { netdevs }
+    return netdevs === undefined ? undefined : { netdevs, parents: [address] }
   },
 }))
 /** What vf-attach has records of. */
@@ -43,6 +43,7 @@ beforeEach(() => {
   store = recordStore(stateDir, 'offload', offloadJournal)
   inPods(net1)
   functions.clear()
+  functions.set('0000:3b:02.1', [])
   ofAttach.length = 0
 })
 afterEach(() => rmSync(stateDir, { recursive: true }))
@@ -237,6 +238,24 @@ describe('GC', () => {
     expect(left()).toEqual(['dead'])
   })
 
+  test('one that an ADD has served anew just before GC begins to remove it keeps what is in its pod, too', () => {
+    const { record } = attach('dead')
+    node.namespaces.clear()
+    const { read } = store
+    let looks = 0
+    let tables: ReadonlySet<unknown> = new Set()
+    vi.spyOn(store, 'read').mockImplementation((name) => {
+      if (looks++ === 1) tables = attach('dead', 'net', '4:9').tables
+      return read.call(store, name)
+    })
+    expect(gc()).toEqual([])
+    expect(looks).toBeGreaterThan(2)
+    expect(left()).toEqual(['dead'])
+    expect(tables.size).toBe(2)
+    expect(node.steps).toEqual([])
+    expect(store.read(record)?.owner.netnsId).toBe('4:9')
+  })
+
   test('goes on after an error', () => {
     const { record } = attach('newer')
     writeFileSync(record.path, readFileSync(record.path, 'utf8').replace('"schema": 1', '"schema": 99'))
@@ -272,6 +291,7 @@ describe('an attachment that is not valid any more, whose namespace lives', () =
   test('goes when its device is on the host, or vf-attach has given it to another pod that lives', () => {
     attach('container')
     functions.set('0000:3b:02.1', ['eth7'])
+    inPods()
     expect(gc()).toEqual([])
     expect(left()).toEqual(['container'])
     expect(gc([])).toEqual([])
@@ -281,6 +301,22 @@ describe('an attachment that is not valid any more, whose namespace lives', () =
     expect(gc([]).map(({ code }) => code)).toEqual([103])
     const owner = { containerID: 'next', ifname: 'net1', netns: path, netnsId: '4:1', bootId: node.boot }
     ofAttach.push({ subject: '0000:3b:02.1', ...owner })
+    expect(gc([])).toEqual([])
+    expect(left()).toEqual([])
+  })
+
+  test('stays when another interface of its device is on the host', () => {
+    attach('container')
+    functions.set('0000:3b:02.1', ['eth7'])
+    expect(gc([]).map(({ code }) => code)).toEqual([103])
+    expect(left()).toEqual(['container'])
+    expect(node.open).toBe(0)
+  })
+
+  test.each(['nic', 'userspace'])('goes when its device is no more: %s', (port) => {
+    attach('container', 'net', '4:1', { port })
+    inPods()
+    functions.clear()
     expect(gc([])).toEqual([])
     expect(left()).toEqual([])
   })

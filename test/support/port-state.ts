@@ -8,7 +8,7 @@ export const PODS = '== pods'
  * Prints all that port mappings and limits change on the node and in pods, and what stands beside it: filters, tables,
  * records, rules, routes, shapers, policers, rates of VFs and their ports. Much less than a snapshot of the host, in much
  * less time: few processes, and {@link stateDifferences} leaves out what does not matter. What a process left that was
- * killed while it wrote a record is cleared away after ten minutes only.
+ * killed while it wrote a record is cleared away after ten minutes only; that a PCI function was in a pod stays known.
  */
 export function stateScript(pf: string, pods: readonly { readonly name: string }[]): string {
   return `
@@ -39,7 +39,7 @@ END
     echo '= rest'
     devlink port function rate show
     nft -s list ruleset
-    find /var/lib/cni/vf-flower/offload /run/vf-flower -type f ! -name lock ! -name '*-lock*' ! -name '.*.tmp' 2>/dev/null
+    find /var/lib/cni/vf-flower/offload /run/vf-flower -type f ! -name lock ! -name '*-lock*' ! -name 'pod-had *' ! -name '.*.tmp' 2>/dev/null
     read -r localnet </proc/sys/net/ipv4/conf/${pf}/route_localnet; echo "route_localnet $localnet"
     read -r reserved </proc/sys/net/ipv4/ip_local_reserved_ports; echo "ip_local_reserved_ports $reserved"
     echo '${PODS}'

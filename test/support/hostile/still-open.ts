@@ -12,7 +12,17 @@ interface Open {
   readonly sometimes?: true
 }
 
-const stillOpen: readonly Open[] = []
+// A dummy has no mark that a pod can't forge: it is joined to nothing outside, and its number goes with a move. A link of BPF that is ours,
+// pinned and on tcx of the dummy, would be one on Linux 6.6: it stays with the interface, whatever that is called and wherever it goes, and
+// what it tells of itself has ifindex 0 once the interface is gone.
+const stillOpen: readonly Open[] = [
+  {
+    kind: 'dummy',
+    phase: 'between',
+    reason: 'a dummy has no mark that a pod can’t forge: one that is not found counts as gone',
+    names: ['a number of its choice', 'hidden in a namespace of its own'],
+  },
+]
 
 /** Why a scenario is not expected to hold; undefined when it is. */
 export function openReason(kind: Kind, phase: Phase, names: readonly string[]): Open | undefined {
