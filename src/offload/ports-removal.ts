@@ -1,13 +1,13 @@
 /** Removal of port mappings: by the record, and without one by cookie. */
 import type { Kernel } from '../kernel/kernel.ts'
 import { ipFamily } from '../lib/ip.ts'
-import { notice } from '../lib/notice.ts'
 import type { FilterPlaces } from './filters.ts'
 import { filterPriority, formerRouteTable, identityOf, rulePriority } from './identity.ts'
 import { releaseLocalPorts } from './local-ports.ts'
 import { releaseLocalnet } from './localnet.ts'
 import type { Removal, RemovalPart } from './part.ts'
 import type { OffloadJournal } from './record.ts'
+import { tell } from './shared-note.ts'
 import { releaseWhole, wholeTable } from './whole-table.ts'
 
 export const portsRemoval: RemovalPart = {
@@ -81,13 +81,7 @@ function removePorts(removal: Removal): void {
   const { cookie } = identityOf(attachment, machine.sha256)
   const ops = journal?.ops ?? []
   // Whose table can't be made whole, releaseWhole() tells again: it keeps nobody from going.
-  const whole = () => {
-    try {
-      wholeTable(removal, kernel, cookie)
-    } catch (error) {
-      notice(`vf-offload: ${error instanceof Error ? error.message : String(error)}`)
-    }
-  }
+  const whole = () => tell(() => wholeTable(removal, kernel, cookie))
   const guarded = ops.flatMap((op) => (op.do === 'guard.add' ? op.ifindex : []))
   // What was there before may be the operator's.
   const kept = ops.flatMap((op) =>

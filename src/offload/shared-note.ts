@@ -11,7 +11,8 @@ export function forgivingNote(path: string, ...durability: ['volatile'] | []): P
   return { set: (text) => tell(() => note.set(text)), clear: () => tell(() => note.clear()) }
 }
 
-function tell(action: () => void): void {
+/** Does what keeps nobody from going if it fails: a failure is told. */
+export function tell(action: () => void): void {
   try {
     action()
   } catch (error) {

@@ -11,15 +11,10 @@ import type { Runner } from '../ops/apply.ts'
 import { faultPoint } from '../ops/fault.ts'
 import { isGone } from '../ops/held-netns.ts'
 import type { Op } from '../ops/op.ts'
-import {
-  defaultStateDir,
-  noteAt,
-  recordStore,
-  type Note as StoredNote,
-  textOrNone,
-} from '../ops/record-store.ts'
+import { defaultStateDir, recordStore, textOrNone } from '../ops/record-store.ts'
 import { folderOf, offloadNames } from './names.ts'
 import { offloadJournal } from './record.ts'
+import { forgivingNote } from './shared-note.ts'
 
 /** Where the records of an attachment are, on which machine. */
 export interface TableSetting {
@@ -199,24 +194,16 @@ function listIn(text: string): string[] {
 
 function writeNote(machine: Machine, { handle, folders }: Note): void {
   const lines = [machine.bootId(), handle, JSON.stringify(folders)]
-  tell(() => noteOf(machine).set(`${lines.join('\n')}\n`))
+  noteOf(machine).set(`${lines.join('\n')}\n`)
 }
 
 function clearNote(machine: Machine): void {
-  tell(() => noteOf(machine).clear())
-}
-
-function noteOf({ sharedDir }: Machine): StoredNote {
-  return noteAt(`${sharedDir}/${tableNote}`, 'volatile')
+  noteOf(machine).clear()
 }
 
 /** Without the note, or with an old one, the next reservation looks at all records: that it can't be written fails nothing. */
-function tell(action: () => void): void {
-  try {
-    action()
-  } catch (error) {
-    notice(`vf-offload: ${error instanceof Error ? error.message : String(error)}`)
-  }
+function noteOf({ sharedDir }: Machine) {
+  return forgivingNote(`${sharedDir}/${tableNote}`, 'volatile')
 }
 
 /** What living attachments have reserved, by the records below a state folder; and whether there are any records. */

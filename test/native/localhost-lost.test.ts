@@ -4,27 +4,25 @@
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
 import type { CniResult, Runtime } from '../../hack/lab/cni-runtime.ts'
 import type { Lab } from '../../hack/lab/lab.ts'
-import { attachToBridge, bridgeList, chained, offload, podOf, warmBridge } from '../support/bridge-bed.ts'
-import { lab as sharedLab } from '../support/lab.ts'
-import { testRuntime } from '../support/plugins.ts'
+import { attachToBridge, bridgeList, chained, offload, podOf } from '../support/bridge-bed.ts'
+import { type BridgeNode, bridgeNode } from '../support/bridge-node.ts'
 import { diffSnapshot, snapshot } from '../support/snapshot.ts'
-import { buildTopology, deletePod, newPod, tearDown, vethWire } from '../support/topology.ts'
+import { deletePod, newPod } from '../support/topology.ts'
 
 const names = ['pod-one', 'pod-two'] as const
 let lab: Lab
 let runtime: Runtime
+let node: BridgeNode | undefined
 let one: CniResult
 let two: CniResult
 
 beforeAll(async () => {
-  lab = await sharedLab()
-  runtime = testRuntime(lab)
-  await buildTopology(lab, await vethWire(lab), 0)
-  await warmBridge(lab, runtime)
+  node = await bridgeNode()
+  lab = node.lab
+  runtime = node.runtime
 })
 afterAll(async () => {
-  await tearDown(lab, { pf: 'up0', wire: 'far0' })
-  await lab.must('ip link del cni0; ip link del up0')
+  await node?.end()
 })
 beforeEach(async () => {
   for (const pod of names) await newPod(lab, pod)

@@ -11,22 +11,12 @@ import {
   PODS,
   type PodName,
   podOf,
-  warmBridge,
   webAndDns,
 } from '../support/bridge-bed.ts'
-import { lab as sharedLab } from '../support/lab.ts'
-import { attachment, errorOf, silently, testRuntime } from '../support/plugins.ts'
+import { type BridgeNode, bridgeNode } from '../support/bridge-node.ts'
+import { attachment, errorOf, silently } from '../support/plugins.ts'
 import { diffSnapshot, type Snapshot, snapshot } from '../support/snapshot.ts'
-import {
-  buildTopology,
-  CLIENT_A,
-  deletePod,
-  HOST,
-  newPod,
-  type Topology,
-  tearDown,
-  vethWire,
-} from '../support/topology.ts'
+import { CLIENT_A, deletePod, HOST, newPod } from '../support/topology.ts'
 import { type Server, serve, tryAsk } from '../support/traffic.ts'
 
 const folder = '/var/lib/cni/vf-flower/offload'
@@ -37,20 +27,18 @@ const limit = { bandwidth: { ingressRate: 8_000_000, ingressBurst: 800_000 } }
 
 let lab: Lab
 let runtime: Runtime
-let topology: Topology
+let node: BridgeNode | undefined
 /** The host without any pod. */
 let before: Snapshot
 const servers: Server[] = []
 
 beforeAll(async () => {
-  lab = await sharedLab()
-  runtime = testRuntime(lab)
-  topology = await buildTopology(lab, await vethWire(lab), 0)
-  await warmBridge(lab, runtime)
+  node = await bridgeNode()
+  lab = node.lab
+  runtime = node.runtime
 })
 afterAll(async () => {
-  if (topology !== undefined) await tearDown(lab, topology)
-  await lab.must('ip link del cni0; ip link del up0')
+  await node?.end()
 })
 beforeEach(async () => {
   before = await snapshot(lab)

@@ -14,24 +14,23 @@ import {
   PODS,
   podOf,
   tryOffload,
-  warmBridge,
 } from '../support/bridge-bed.ts'
-import { lab as sharedLab } from '../support/lab.ts'
-import { errorOf, testRuntime } from '../support/plugins.ts'
-import { buildTopology, deletePod, HOST, newPod, tearDown, vethWire } from '../support/topology.ts'
+import { type BridgeNode, bridgeNode } from '../support/bridge-node.ts'
+import { errorOf } from '../support/plugins.ts'
+import { deletePod, HOST, newPod } from '../support/topology.ts'
 
 const { v4: pod } = PODS['pod-one']
 const config = { localhost: true }
 const setting = '/proc/sys/net/ipv4/conf/cni0/route_localnet'
 let lab: Lab
 let runtime: Runtime
+let node: BridgeNode | undefined
 let prevResult: CniResult
 
 beforeAll(async () => {
-  lab = await sharedLab()
-  runtime = testRuntime(lab)
-  await buildTopology(lab, await vethWire(lab), 0)
-  await warmBridge(lab, runtime)
+  node = await bridgeNode()
+  lab = node.lab
+  runtime = node.runtime
   await newPod(lab, 'pod-one')
   prevResult = await attachToBridge(lab, runtime, 'pod-one')
   await offload(runtime, 'ADD', 'pod-one', { config, prevResult })
@@ -43,8 +42,8 @@ afterAll(async () => {
     await runtime.del(mainOnly(bridgeList('pod-one')), podOf('pod-one'))
   }
   await deletePod(lab, 'pod-one')
-  await tearDown(lab, { pf: 'up0', wire: 'far0' })
-  await lab.must('ip link del cni0; ip link del up0; rm -f /run/table')
+  await node?.end()
+  await lab.must('rm -f /run/table')
 })
 
 const check = () => tryOffload(runtime, 'CHECK', 'pod-one', { config, prevResult })

@@ -14,38 +14,26 @@ import {
   type PodName,
   podOf,
   tryOffload,
-  warmBridge,
 } from '../support/bridge-bed.ts'
-import { lab as sharedLab } from '../support/lab.ts'
-import { errorOf, testRuntime } from '../support/plugins.ts'
+import { type BridgeNode, bridgeNode } from '../support/bridge-node.ts'
+import { errorOf } from '../support/plugins.ts'
 import { diffSnapshot, snapshot } from '../support/snapshot.ts'
-import {
-  buildTopology,
-  CLIENT_A,
-  deletePod,
-  HOST,
-  newPod,
-  type Topology,
-  tearDown,
-  vethWire,
-} from '../support/topology.ts'
+import { CLIENT_A, deletePod, HOST, newPod } from '../support/topology.ts'
 import { type Ask, type Namespace, type Server, serve, tryAsk } from '../support/traffic.ts'
 
 const names = Object.keys(PODS) as PodName[]
 let lab: Lab
 let runtime: Runtime
-let topology: Topology
+let node: BridgeNode | undefined
 const servers: Server[] = []
 
 beforeAll(async () => {
-  lab = await sharedLab()
-  runtime = testRuntime(lab)
-  topology = await buildTopology(lab, await vethWire(lab), 0)
-  await warmBridge(lab, runtime)
+  node = await bridgeNode()
+  lab = node.lab
+  runtime = node.runtime
 })
 afterAll(async () => {
-  if (topology !== undefined) await tearDown(lab, topology)
-  await lab.must('ip link del cni0; ip link del up0')
+  await node?.end()
 })
 beforeEach(async () => {
   for (const pod of names) await newPod(lab, pod)

@@ -12,35 +12,26 @@ import {
   type PodName,
   podOf,
   tryOffload,
-  warmBridge,
 } from '../support/bridge-bed.ts'
-import { lab as sharedLab } from '../support/lab.ts'
-import { errorOf, testRuntime } from '../support/plugins.ts'
-import {
-  buildTopology,
-  CLIENT_A,
-  deletePod,
-  HOST,
-  newPod,
-  type Topology,
-  tearDown,
-  vethWire,
-} from '../support/topology.ts'
+import { type BridgeNode, bridgeNode } from '../support/bridge-node.ts'
+import { errorOf } from '../support/plugins.ts'
+import { CLIENT_A, deletePod, HOST, newPod, type Topology } from '../support/topology.ts'
 import { type Namespace, type Server, serve, tryAsk } from '../support/traffic.ts'
 
 const [served, neighbour] = ['pod-one', 'pod-two'] as const satisfies PodName[]
 const moving = { v4: '10.1.0.77', v6: 'fd00:1::77' }
 let lab: Lab
 let runtime: Runtime
+let node: BridgeNode | undefined
 let topology: Topology
 let prevResult: CniResult
 const servers: Server[] = []
 
 beforeAll(async () => {
-  lab = await sharedLab()
-  runtime = testRuntime(lab)
-  topology = await buildTopology(lab, await vethWire(lab), 0)
-  await warmBridge(lab, runtime)
+  node = await bridgeNode()
+  lab = node.lab
+  runtime = node.runtime
+  topology = node.topology
   for (const pod of [served, neighbour]) await newPod(lab, pod)
   prevResult = await attachToBridge(lab, runtime, served)
   await attachToBridge(lab, runtime, neighbour)
@@ -52,8 +43,7 @@ afterAll(async () => {
     await runtime.del(bridgeList(pod), podOf(pod))
     await deletePod(lab, pod)
   }
-  await tearDown(lab, topology)
-  await lab.must('ip link del cni0; ip link del up0')
+  await node?.end()
 })
 
 const answering = async (from: Namespace, address: string): Promise<string> => {

@@ -14,22 +14,11 @@ import {
   type PodName,
   podOf,
   tryOffload,
-  warmBridge,
 } from '../support/bridge-bed.ts'
-import { lab as sharedLab } from '../support/lab.ts'
-import { errorOf, listOf, pluginPath, silently, testRuntime } from '../support/plugins.ts'
+import { type BridgeNode, bridgeNode } from '../support/bridge-node.ts'
+import { errorOf, listOf, pluginPath, silently } from '../support/plugins.ts'
 import { diffSnapshot, snapshot } from '../support/snapshot.ts'
-import {
-  buildTopology,
-  CLIENT_A,
-  CLIENT_B,
-  deletePod,
-  HOST,
-  newPod,
-  type Topology,
-  tearDown,
-  vethWire,
-} from '../support/topology.ts'
+import { CLIENT_A, CLIENT_B, deletePod, HOST, newPod } from '../support/topology.ts'
 import { type Ask, ask, type Namespace, type Server, serve, tryAsk } from '../support/traffic.ts'
 
 const families = ['v4', 'v6'] as const
@@ -37,18 +26,16 @@ const pods = ['pod-one', 'pod-two'] as const
 
 let lab: Lab
 let runtime: Runtime
-let topology: Topology
+let node: BridgeNode | undefined
 let servers: Server[] = []
 
 beforeAll(async () => {
-  lab = await sharedLab()
-  runtime = testRuntime(lab)
-  topology = await buildTopology(lab, await vethWire(lab), 0)
-  await warmBridge(lab, runtime)
+  node = await bridgeNode()
+  lab = node.lab
+  runtime = node.runtime
 })
 afterAll(async () => {
-  if (topology !== undefined) await tearDown(lab, topology)
-  await lab.must('ip link del cni0; ip link del up0')
+  await node?.end()
 })
 beforeEach(async () => {
   for (const pod of pods) await newPod(lab, pod)

@@ -5,27 +5,17 @@
 import { afterAll, afterEach, beforeAll, beforeEach } from 'vitest'
 import type { CniResult, Runtime } from '../../hack/lab/cni-runtime.ts'
 import type { Lab } from '../../hack/lab/lab.ts'
-import { attachToBridge, bridgeList, offload, podOf, tryOffload, warmBridge } from './bridge-bed.ts'
-import { lab as sharedLab } from './lab.ts'
-import { testRuntime } from './plugins.ts'
+import { attachToBridge, bridgeList, offload, podOf, tryOffload } from './bridge-bed.ts'
+import { type BridgeNode, bridgeNode } from './bridge-node.ts'
 import { makersBy } from './services-bed.ts'
-import {
-  buildTopology,
-  CLIENT_A,
-  deletePod,
-  HOST,
-  newPod,
-  type Topology,
-  tearDown,
-  vethWire,
-} from './topology.ts'
+import { CLIENT_A, deletePod, HOST, newPod } from './topology.ts'
 import { type Server, serve, tryAsk } from './traffic.ts'
 
 export const POLICY = '/etc/vf-flower/policy.json'
 const names = ['pod-one', 'pod-two'] as const
 export let lab: Lab
 export let runtime: Runtime
-let topology: Topology
+let node: BridgeNode | undefined
 /** What the bridge plugin answered for the first pod. */
 export let prevResult: CniResult
 let backend: Server
@@ -57,10 +47,9 @@ export const answering = async (hostPort: number): Promise<string> => {
 /** Makes the node before the tests of a file, takes everybody's rules away between them, and ends all behind them. */
 export function useServicesNode(): void {
   beforeAll(async () => {
-    lab = await sharedLab()
-    runtime = testRuntime(lab)
-    topology = await buildTopology(lab, await vethWire(lab), 0)
-    await warmBridge(lab, runtime)
+    node = await bridgeNode()
+    lab = node.lab
+    runtime = node.runtime
     for (const pod of names) await newPod(lab, pod)
     prevResult = await attachToBridge(lab, runtime, 'pod-one')
     // The backend of the service.
@@ -73,8 +62,7 @@ export function useServicesNode(): void {
       await runtime.del(bridgeList(pod), podOf(pod))
       await deletePod(lab, pod)
     }
-    if (topology !== undefined) await tearDown(lab, topology)
-    await lab.must('ip link del cni0; ip link del up0')
+    await node?.end()
   })
   beforeEach(async () => {
     await lab.must(forget)

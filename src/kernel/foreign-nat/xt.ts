@@ -194,17 +194,30 @@ export function xtTarget(name: string): 'goes on' | 'ends' | 'translates' | unde
   return translating.has(name) ? 'translates' : undefined
 }
 
-/** Where a target leads, in words: struct nf_nat_ipv4_multi_range_compat and nf_nat_range, linux/netfilter/nf_nat.h. */
-export function xtTranslation(name: string, revision: number, info: Uint8Array, family: 4 | 6): string {
-  if (!translating.has(name)) return `target ${name}`
+/** struct nf_nat_ipv4_multi_range_compat and nf_nat_range, linux/netfilter/nf_nat.h; undefined for one that is too short. */
+function rangeOf(revision: number, info: Uint8Array, family: 4 | 6) {
   const isOld = revision === 0 && family === 4
-  const [flagsAt, addressAt, portAt] = isOld ? [4, 8, 16] : [0, 4, 36]
-  const size = family === 4 ? 4 : 16
-  if (info.length < portAt + 2) return `target ${name}`
+  const [flagsAt, addressAt, lastAt, portAt] = isOld ? [4, 8, 12, 16] : [0, 4, 20, 36]
+  if (info.length < portAt + 2) return undefined
   const flags = new DataView(info.buffer, info.byteOffset, info.length).getUint32(flagsAt, true)
-  const port = (flags & 2) === 0 ? undefined : info.subarray(portAt, portAt + 2)
+  const size = family === 4 ? 4 : 16
+  return {
+    hasAddress: (flags & 1) !== 0,
+    hasPort: (flags & 2) !== 0,
+    address: info.subarray(addressAt, addressAt + size),
+    lastAddress: info.subarray(lastAt, lastAt + size),
+    port: info.subarray(portAt, portAt + 2),
+    lastPort: info.subarray(portAt + 2, portAt + 4),
+  }
+}
+
+/** Where a target leads, in words. */
+export function xtTranslation(name: string, revision: number, info: Uint8Array, family: 4 | 6): string {
+  const range = translating.has(name) ? rangeOf(revision, info, family) : undefined
+  if (range === undefined) return `target ${name}`
+  const port = range.hasPort ? range.port : undefined
   if (name === 'REDIRECT') return toWords(undefined, port)
-  return toWords((flags & 1) === 0 ? new Uint8Array() : info.subarray(addressAt, addressAt + size), port)
+  return toWords(range.hasAddress ? range.address : new Uint8Array(), port)
 }
 
 /** The one address and port that a DNAT gives; undefined for ranges, and for targets that take them from the packet. */
@@ -214,18 +227,12 @@ export function xtDestination(
   info: Uint8Array,
   { family, port: ownPort }: Packet,
 ): Destination | undefined {
-  if (name !== 'DNAT') return undefined
-  const isOld = revision === 0 && family === 4
-  const [flagsAt, addressAt, lastAt, portAt] = isOld ? [4, 8, 12, 16] : [0, 4, 20, 36]
-  if (info.length < portAt + 4) return undefined
-  const flags = new DataView(info.buffer, info.byteOffset, info.length).getUint32(flagsAt, true)
-  if ((flags & 1) === 0) return undefined
-  const size = family === 4 ? 4 : 16
-  const address = info.subarray(addressAt, addressAt + size)
-  if (!isSame(address, info.subarray(lastAt, lastAt + size))) return undefined
-  if ((flags & 2) === 0) return { address, port: portBytes(ownPort) }
-  const port = info.subarray(portAt, portAt + 2)
-  return isSame(port, info.subarray(portAt + 2, portAt + 4)) ? { address, port } : undefined
+  const range = name === 'DNAT' ? rangeOf(revision, info, family) : undefined
+  if (range === undefined || range.lastPort.length < 2 || !range.hasAddress) return undefined
+  const { address, lastAddress, port, lastPort } = range
+  if (!isSame(address, lastAddress)) return undefined
+  if (!range.hasPort) return { address, port: portBytes(ownPort) }
+  return isSame(port, lastPort) ? { address, port } : undefined
 }
 
 /** A match in words of iptables; empty for one that says nothing. */
