@@ -1,6 +1,7 @@
 /** Removal of port mappings: by the record, and without one by cookie. */
 import type { Kernel } from '../kernel/kernel.ts'
 import { ipFamily } from '../lib/ip.ts'
+import { notice } from '../lib/notice.ts'
 import type { FilterPlaces } from './filters.ts'
 import { filterPriority, formerRouteTable, identityOf, rulePriority } from './identity.ts'
 import { releaseLocalPorts } from './local-ports.ts'
