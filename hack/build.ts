@@ -14,7 +14,7 @@ const otherNames = ['vfctl', 'vf-device-plugin']
 const { version } = JSON.parse(readFileSync(join(top, 'package.json'), 'utf8')) as { version: string }
 
 /** Loaded by `require`, by name and only for a line to write; inside the program it would slow every start. */
-const logger = 'src/lib/pino.ts'
+const logger = 'src/lib/log/pino.ts'
 
 /** A hostile bunfig.toml or .env in the working directory must not run as root: neither is ever looked for. */
 const flags = [
@@ -25,7 +25,7 @@ const flags = [
   '--format=esm',
   // What a call does not import is not even parsed: a quarter of the start of a VERSION.
   '--splitting',
-  // Flat, so that src/lib/log.ts knows where the logger is.
+  // Flat, so that src/lib/log/log.ts knows where the logger is.
   '--entry-naming=[name].[ext]',
   '--target=bun',
   // Code that runs once is not worth compiling: a quarter of what our own code costs in an ADD. Loops that run for long still are.

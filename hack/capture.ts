@@ -5,8 +5,8 @@
 import { execFileSync, spawnSync } from 'node:child_process'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import { annotateDatagram } from '../src/netlink/annotate.ts'
-import { familyOf } from '../src/netlink/families.ts'
+import { annotateDatagram } from '../test/support/netlink/annotate.ts'
+import { familyOf } from '../test/support/netlink/families.ts'
 import { NLMSG, nlmsghdr, parseDatagram } from '../src/netlink/message.ts'
 import { type Case, cases, labSetup } from './capture-cases.ts'
 

@@ -1,12 +1,12 @@
 /**
- * Writes the tables of docs/configuration.md that stand in the sources: the keys of vf-attach (src/attach/keys.ts), those of
+ * Writes the tables of docs/configuration.md that stand in the sources: the keys of vf-attach (src/attach/config/keys.ts), those of
  * the operator's policy (src/cni/policy-file.ts) and the error codes (src/cni/error.ts). A test fails when the page is behind them.
  *
  *     sh hack/bun.sh hack/docs.ts
  */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { keys } from '../src/attach/keys.ts'
+import { keys } from '../src/attach/config/keys.ts'
 import { code, type ErrorName, meaning } from '../src/cni/error.ts'
 import { policyKeys } from '../src/cni/policy-file.ts'
 

@@ -60,7 +60,7 @@ async function load(name: PluginName): Promise<() => Plugin> {
     const { linuxMachine } = await import('./kernel/linux-machine.ts')
     if (name === 'vf-offload' || name === 'portmap' || name === 'bandwidth') {
       if (process.env.CNI_COMMAND === 'DEL') {
-        const { offloadDel } = await import('./offload/teardown.ts')
+        const { offloadDel } = await import('./offload/del.ts')
         return () => ({ ...nothing, name, del: offloadDel(linuxMachine, name) })
       }
       const { offloadPlugin } = await import('./offload/plugin.ts')

@@ -80,9 +80,9 @@ const layers = [
 
 /** `throw new Error` says nothing that a caller could tell apart; where it may stand all the same. */
 const plainErrors: Readonly<Record<string, string>> = {
-  'src/netlink/wire.ts': 'a CPU that we can not run on: nothing works, nobody can handle it',
+  'src/netlink/codec/wire.ts': 'a CPU that we can not run on: nothing works, nobody can handle it',
   'src/kernel/linux.ts': 'a defect of the caller: code 199 is right',
-  'src/kernel/move.ts': 'a defect of the caller: code 199 is right',
+  'src/kernel/link/move.ts': 'a defect of the caller: code 199 is right',
   'src/run-cni.ts': 'can not happen: dispatch answers VERSION by itself',
 }
 
@@ -219,9 +219,9 @@ describe('imports', () => {
 
   test('nobody loads the logger who writes no line: it is required by name, by one file', () => {
     const pino = imports.filter(({ target, isType }) => !isType && /(^|\/)pino(\.ts)?$/.test(target))
-    expect(pino.map(shown)).toEqual(['src/lib/pino.ts -> pino'])
+    expect(pino.map(shown)).toEqual(['src/lib/log/pino.ts -> pino'])
     const named = product.filter((file) => /'pino(\.js)?'/.test(text(file)))
-    expect(named).toEqual(['src/lib/log.ts', 'src/lib/pino.ts'])
+    expect(named).toEqual(['src/lib/log/log.ts', 'src/lib/log/pino.ts'])
   })
 
   test('nobody pays for node:child_process who runs no child', () => {

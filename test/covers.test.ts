@@ -34,7 +34,7 @@ test('the list names tests that exist', () => {
 
 test('a file of src stands for its tests, any other word for itself', () => {
   expect(testsOf('src/lib/mac.ts')).toEqual(['test/lib/mac.test.ts'])
-  expect(testsOf('src/sys/flock.ts')).toEqual(['test/native/sys.test.ts'])
+  expect(testsOf('src/sys/flock.ts')).toEqual(['test/native/program/sys.test.ts'])
   expect(testsOf('attach-del')).toBeUndefined()
 })
 
@@ -43,9 +43,9 @@ test('docs/testing.md says of each file of the kernel tests which claim it shows
   const start = text.indexOf('## Where each claim is shown')
   const rows = text.slice(start, text.indexOf('\n## ', start + 1)).split('\n')
   const named = (column: number) =>
-    rows.flatMap((row) => [...(row.split('|')[column] ?? '').matchAll(/`([\w-]+)`/g)].map(([, name]) => name))
+    rows.flatMap((row) => [...(row.split('|')[column] ?? '').matchAll(/`([\w-]+\/[\w-]+)`/g)].map(([, name]) => name))
   const filesOf = (folder: string) =>
-    readdirSync(join(top, 'test', folder))
+    readdirSync(join(top, 'test', folder), { recursive: true, encoding: 'utf8' })
       .filter((name) => name.endsWith('.test.ts'))
       .map((name) => name.slice(0, -'.test.ts'.length))
       .sort()

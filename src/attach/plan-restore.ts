@@ -1,10 +1,10 @@
 /** The way back from any state to the one in the journal: what DEL, GC and a failed ADD do. Pure. */
-import type { LinkFacts, Residue } from '../kernel/facts.ts'
+import type { LinkFacts, Residue } from '../kernel/api/facts.ts'
 import { isSameAddress, noMac } from '../lib/mac.ts'
 import { pick } from '../lib/pick.ts'
 import type { LinkAttributes, Op, VfAttributes } from '../ops/op.ts'
-import type { AttachJournal, Original } from './record.ts'
-import { differingTraits, planClean } from './residue.ts'
+import type { AttachJournal, Original } from './state/record.ts'
+import { differingTraits, planClean } from './device/residue.ts'
 
 /** The live state that a restore starts from. */
 export interface LiveState {

@@ -3,12 +3,12 @@
  * operations out; no clock, no kernel.
  */
 
-import type { LinkFacts } from '../kernel/facts.ts'
+import type { LinkFacts } from '../kernel/api/facts.ts'
 import { contains, ipFamily, parseCidr } from '../lib/ip.ts'
 import { pick } from '../lib/pick.ts'
 import type { LinkAttributes, Op, VfAttributes } from '../ops/op.ts'
-import type { AttachConfig } from './config.ts'
-import type { AttachFacts, VfFacts } from './facts.ts'
+import type { AttachConfig } from './config/config.ts'
+import type { AttachFacts, VfFacts } from './device/facts.ts'
 
 /**
  * Operations of an ADD up to IPAM.
@@ -135,7 +135,7 @@ export function planAddressing(
     // Runtimes may switch IPv6 off by default. Usable at once while duplicate address detection still runs (RFC 4429).
     // Both settings go with the interface.
     const conf = `net/ipv6/conf/${ifname}`
-    // The kernel announces an address when the detection has passed; before, nobody may (see kernel/announce.ts).
+    // The kernel announces an address when the detection has passed; before, nobody may (see kernel/ip/announce.ts).
     ops.push({ do: 'sysctl.set', side: 'pod', key: `${conf}/disable_ipv6`, value: '0', was: '0' })
     ops.push(setOne(`${conf}/optimistic_dad`))
     if (isWanted) ops.push(setOne(`${conf}/ndisc_notify`))

@@ -1,6 +1,6 @@
 /**
  * `vf-attach`, the CNI main plugin: moves a VF or another host NIC into the pod's network namespace and puts it back.
- * Start reading here: config.ts (wishes) and facts.ts (node) go into plan.ts (operations); record.ts is what makes DEL
+ * Start reading here: config/config.ts (wishes) and device/facts.ts (node) go into plan.ts (operations); state/record.ts is what makes DEL
  * possible after a crash at any point.
  */
 import { ipamCheck, ipamDel, ipamGc, ipamStatus } from '../cni/delegate.ts'
@@ -10,22 +10,22 @@ import { explained, failure, throwJoined } from '../cni/failure.ts'
 import { openPod } from '../cni/open-pod.ts'
 import type { Request } from '../cni/request.ts'
 import type { Result } from '../cni/result.ts'
-import type { Machine } from '../kernel/machine.ts'
-import { notice } from '../lib/notice.ts'
-import { addLocked } from './add.ts'
-import { checkAttachment } from './check.ts'
-import { readAttachConfig, readStatusConfig, readTeardownConfig, readWanted } from './config.ts'
-import { clearDebris, clearDebrisWhenDue } from './debris.ts'
+import type { Machine } from '../kernel/api/machine.ts'
+import { notice } from '../lib/log/notice.ts'
+import { addLocked } from './verbs/add.ts'
+import { checkAttachment } from './verbs/check.ts'
+import { readAttachConfig, readStatusConfig, readTeardownConfig, readWanted } from './config/config.ts'
+import { clearDebris, clearDebrisWhenDue } from './state/debris.ts'
 import { restoreForeign } from './foreign/restore.ts'
-import { addFreeVf } from './free-vf.ts'
-import { collectGarbage, type Locked } from './gc.ts'
-import { withoutLeftovers } from './ownership.ts'
-import { records } from './records.ts'
-import { restoreAttachment } from './restore.ts'
-import { selectDevice } from './select.ts'
+import { addFreeVf } from './device/free-vf.ts'
+import { collectGarbage, type Locked } from './verbs/gc.ts'
+import { withoutLeftovers } from './state/ownership.ts'
+import { records } from './state/records.ts'
+import { restoreAttachment } from './verbs/restore.ts'
+import { selectDevice } from './device/select.ts'
 import { type AttachSetting, withDeviceLock, withPatience } from './setting.ts'
-import { awaitIpam, countedSpawn } from './spawn.ts'
-import { requireReady } from './status.ts'
+import { awaitIpam, countedSpawn } from './verbs/spawn.ts'
+import { requireReady } from './verbs/status.ts'
 
 /** The plugin on a given machine; `name` is what it was called as. */
 export function attachPlugin(machine: Machine, name = 'vf-attach'): Plugin {

@@ -1,11 +1,11 @@
-import type { Kernel } from '../kernel/kernel.ts'
-import type { Machine, OpenNetns } from '../kernel/machine.ts'
+import type { Kernel } from '../kernel/api/kernel.ts'
+import type { Machine, OpenNetns } from '../kernel/api/machine.ts'
 import { parsePciAddress } from '../lib/pci-address.ts'
 import { readPciFunction } from '../nic/pci.ts'
 import type { Runner } from '../ops/apply.ts'
 import { lockPath, type RecordStore } from '../ops/record-store.ts'
 import { withSriovLock } from './foreign/sriov.ts'
-import type { AttachJournal } from './record.ts'
+import type { AttachJournal } from './state/record.ts'
 
 /** What an ADD works with. */
 export interface AttachSetting {
@@ -15,7 +15,7 @@ export interface AttachSetting {
   readonly store: RecordStore<AttachJournal>
 }
 
-/** How the names of notes begin that a VF's MAC is administrative (userspace.ts); its PCI address follows. */
+/** How the names of notes begin that a VF's MAC is administrative (device/userspace.ts); its PCI address follows. */
 export const macNotePrefix = 'administrative-mac '
 
 /** How long a verb waits for others that work on the same device or PF, in milliseconds. */

@@ -5,8 +5,8 @@
  */
 import { accessSync, constants, statSync } from 'node:fs'
 import { get, isObject, parse, shown } from '../lib/json.ts'
-import { log } from '../lib/log.ts'
-import { since, step } from '../lib/steps.ts'
+import { log } from '../lib/log/log.ts'
+import { since, step } from '../lib/log/steps.ts'
 import { CniError, code } from './error.ts'
 import type { Command, Request } from './request.ts'
 import { parseResult, type Result } from './result.ts'

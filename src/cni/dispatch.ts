@@ -5,8 +5,8 @@
  * Knows no kernel; may import lib/ and Node built-ins only.
  */
 import { stringify } from '../lib/json.ts'
-import { isLogConfigured, log } from '../lib/log.ts'
-import { step } from '../lib/steps.ts'
+import { isLogConfigured, log } from '../lib/log/log.ts'
+import { step } from '../lib/log/steps.ts'
 import { type Environment, readEnvironment, type Variables } from './environment.ts'
 import { CniError, code } from './error.ts'
 import { bounded, type CallPolicy, callPolicy, type PolicySource, unboundedWords } from './policy.ts'

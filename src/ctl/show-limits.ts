@@ -1,8 +1,8 @@
 /** Rate limits for `vfctl show`: what each is made of, with what it has counted or what it is set to now. Reads only. */
-import type { Kernel } from '../kernel/kernel.ts'
-import type { LimitCounters } from '../kernel/limit-counters.ts'
-import type { LimitRecord, OffloadJournal } from '../offload/record.ts'
-import type { ReportedLimit } from '../offload/report.ts'
+import type { Kernel } from '../kernel/api/kernel.ts'
+import type { LimitCounters } from '../kernel/inspect/limit-counters.ts'
+import type { LimitRecord, OffloadJournal } from '../offload/state/record.ts'
+import type { ReportedLimit } from '../offload/state/report.ts'
 import { describe } from '../ops/describe.ts'
 import type { Op } from '../ops/op.ts'
 

@@ -2,14 +2,14 @@
  * `vfctl show`: attachments of both plugins from their records, with what the kernel has counted since. Reads only. In:
  * the machine and arguments; out: plain values, which show-text.ts makes readable.
  */
-import type { AttachJournal } from '../attach/record.ts'
-import { records as attachRecords } from '../attach/records.ts'
-import type { FilterCounters, LinkCounters } from '../kernel/counters.ts'
-import type { Kernel } from '../kernel/kernel.ts'
-import type { Machine } from '../kernel/machine.ts'
-import { identityOf } from '../offload/identity.ts'
-import { type OffloadJournal, offloadJournal } from '../offload/record.ts'
-import { mappingName, mappingsOf, type ReportedMapping, servedLine } from '../offload/report.ts'
+import type { AttachJournal } from '../attach/state/record.ts'
+import { records as attachRecords } from '../attach/state/records.ts'
+import type { FilterCounters, LinkCounters } from '../kernel/inspect/counters.ts'
+import type { Kernel } from '../kernel/api/kernel.ts'
+import type { Machine } from '../kernel/api/machine.ts'
+import { identityOf } from '../offload/state/identity.ts'
+import { type OffloadJournal, offloadJournal } from '../offload/state/record.ts'
+import { mappingName, mappingsOf, type ReportedMapping, servedLine } from '../offload/state/report.ts'
 import { openOwnersNetns } from '../ops/owner-netns.ts'
 import { type PluginRecord, RecordError } from '../ops/record.ts'
 import { type RecordName, type RecordStore, recordStore } from '../ops/record-store.ts'

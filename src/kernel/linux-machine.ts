@@ -1,10 +1,10 @@
-import { beginStep } from '../lib/steps.ts'
+import { beginStep } from '../lib/log/steps.ts'
 import { readText } from '../sys/files.ts'
 import { withLock } from '../sys/flock.ts'
 import { openNetns } from '../sys/namespaces.ts'
 import { sleep } from '../sys/sleep.ts'
 import { openLinuxKernel } from './linux.ts'
-import type { Machine } from './machine.ts'
+import type { Machine } from './api/machine.ts'
 
 /** The kernel makes it up once, when it starts. */
 let bootId: string | undefined

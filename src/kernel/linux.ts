@@ -2,7 +2,7 @@
  * The real kernel: operations become netlink requests here, one case each; `link.move` has a file of its own because
  * it is the one that can stop half-way between two namespaces.
  */
-import { notice } from '../lib/notice.ts'
+import { notice } from '../lib/log/notice.ts'
 import { NetlinkSocket } from '../netlink/socket.ts'
 import type { Announce, Op, Outcome, Side, SteerOp } from '../ops/op.ts'
 import { SystemError } from '../sys/errno.ts'
@@ -21,48 +21,48 @@ import {
   routesOfTable,
   settledAddresses,
   useNeighbour,
-} from './addressing.ts'
-import { announcements } from './announce.ts'
-import { bridgeVlansOf, changeBridgeVlan, isVepa } from './bridge.ts'
-import { isSwitchdev } from './devlink.ts'
-import { rebindDriver, resetFunction } from './driver.ts'
-import type { Kernel } from './kernel.ts'
-import { allLinks, changeAltname, findLink, mustFindLink, setLinkAttributes } from './links.ts'
-import type { OpenNetns } from './machine.ts'
-import { moveLink } from './move.ts'
-import type { NftResult, RunNft } from './nft.ts'
-import { lowerNetnsOf, otherEndOf } from './other-end.ts'
-import { lookBeforeMove } from './preflight.ts'
-import type { Sides } from './rate-ops.ts'
-import { settingOps, settingsOf } from './settings.ts'
-import { setVf } from './vfs.ts'
+} from './ip/addressing.ts'
+import { announcements } from './ip/announce.ts'
+import { bridgeVlansOf, changeBridgeVlan, isVepa } from './link/bridge.ts'
+import { isSwitchdev } from './link/eswitch-mode.ts'
+import { rebindDriver, resetFunction } from './link/driver-rebind.ts'
+import type { Kernel } from './api/kernel.ts'
+import { allLinks, changeAltname, findLink, mustFindLink, setLinkAttributes } from './link/links.ts'
+import type { OpenNetns } from './api/machine.ts'
+import { moveLink } from './link/move.ts'
+import type { NftResult, RunNft } from './nftables/nft-program.ts'
+import { lowerNetnsOf, otherEndOf } from './link/other-end.ts'
+import { lookBeforeMove } from './link/preflight.ts'
+import type { Sides } from './tc/rate-operations.ts'
+import { settingOps, settingsOf } from './link/settings.ts'
+import { setVf } from './link/vfs.ts'
 
 /** Half of what lies below the plugins: loaded by calls that touch filters or rates, not by those that attach. */
-const offload = () => require('./offload.ts') as typeof import('./offload.ts')
+const offload = () => require('./lazy-tc.ts') as typeof import('./lazy-tc.ts')
 
 /** What port mappings need beside: the whole of it for a pod behind a veth. */
-const tables = () => require('./tables.ts') as typeof import('./tables.ts')
+const tables = () => require('./lazy-nftables.ts') as typeof import('./lazy-nftables.ts')
 
 /** The qdisc that filters hang on. */
-const clsact = () => require('./clsact.ts') as typeof import('./clsact.ts')
+const clsact = () => require('./tc/clsact.ts') as typeof import('./tc/clsact.ts')
 
 /** The guard of an interface by which programs at 127.0.0.1 reach a pod. */
-const guard = () => require('./loopback-guard.ts') as typeof import('./loopback-guard.ts')
+const guard = () => require('./tc/loopback-guard.ts') as typeof import('./tc/loopback-guard.ts')
 
 /** The other end of a pod's veth pair. */
-const pair = () => require('./veth-peer.ts') as typeof import('./veth-peer.ts')
+const pair = () => require('./link/veth-peer.ts') as typeof import('./link/veth-peer.ts')
 
 /** What port mappings on a wire need beside, to keep the node's own connections. */
-const keeping = () => require('./keeping.ts') as typeof import('./keeping.ts')
+const keeping = () => require('./lazy-own-connections.ts') as typeof import('./lazy-own-connections.ts')
 
 /** What a pod may have left on an interface. */
-const residue = () => require('./residue.ts') as typeof import('./residue.ts')
+const residue = () => require('./link/residue.ts') as typeof import('./link/residue.ts')
 
 /** What only CHECK, STATUS and vfctl ask for. */
-const looks = () => require('./looks.ts') as typeof import('./looks.ts')
+const looks = () => require('./lazy-inspect.ts') as typeof import('./lazy-inspect.ts')
 
 /** What of it only an interface needs that carries something. */
-const carried = () => require('./carried.ts') as typeof import('./carried.ts')
+const carried = () => require('./carried/carried.ts') as typeof import('./carried/carried.ts')
 
 const NETLINK_ROUTE = 0
 const NETLINK_GENERIC = 16

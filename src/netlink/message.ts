@@ -1,8 +1,8 @@
 // Whole messages: struct nlmsghdr, a family's own header, its attributes; the kernel's answers (ACK, DONE) with the
 // explanation that extended ACKs carry. Bytes in, objects out, and back.
-import { type Attrs, type AttrsOf, attrs, type Table } from './attrs.ts'
-import { type Field, type Struct, type StructOf, struct } from './struct.ts'
-import { Base, bytes, type Codec, cstr, s32, u16, u32, u64, Writer } from './wire.ts'
+import { type Attrs, type AttrsOf, attrs, type Table } from './codec/attrs.ts'
+import { type Field, type Struct, type StructOf, struct } from './codec/struct.ts'
+import { Base, bytes, type Codec, cstr, s32, u16, u32, u64, Writer } from './codec/wire.ts'
 
 /** linux/netlink.h */
 export const NLMSG = {

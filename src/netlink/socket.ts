@@ -1,8 +1,8 @@
 // Requests and answers over one netlink socket, synchronous. In come a family's Request and a Transport (src/sys over
 // libc, a function in tests); out come the kernel's messages, or a NetlinkError with the kernel's own words.
 import { errnoName } from '../lib/errno.ts'
-import { log } from '../lib/log.ts'
-import { attributeAt } from './inspect.ts'
+import { log } from '../lib/log/log.ts'
+import { attributeAt } from './codec/inspect.ts'
 import {
   type Ack,
   encodeRequest,

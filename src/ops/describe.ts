@@ -1,8 +1,8 @@
 /** One `ip`, `tc` or `nft` line for each operation: what a log, an error and a report show, and what one can type. */
 import { ipFamily } from '../lib/ip.ts'
-import { loopbackGuard } from '../lib/loopback-guard.ts'
+import { loopbackGuard } from '../lib/marks/loopback-guard.ts'
 import { formatPortSet } from '../lib/port-set.ts'
-import { meterPriority, policeMtu, ratePriority, shaperMark } from '../lib/rate-numbers.ts'
+import { meterPriority, policeMtu, ratePriority, shaperMark } from './rate-numbers.ts'
 import { cleanLine } from './clean-op.ts'
 import type {
   CarriedOp,

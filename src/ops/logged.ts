@@ -1,5 +1,5 @@
-import { isLogged, log } from '../lib/log.ts'
-import { beginStep, since } from '../lib/steps.ts'
+import { isLogged, log } from '../lib/log/log.ts'
+import { beginStep, since } from '../lib/log/steps.ts'
 import type { Runner } from './apply.ts'
 import { describe } from './describe.ts'
 import { isSteer, type Op, type Outcome } from './op.ts'

@@ -313,7 +313,7 @@ export type Op =
   | { do: 'ifb.add' | 'ifb.del'; side: Side; name: string; mac: string; mtu: number }
   | { do: 'detour.add' | 'detour.del'; detour: DetourSpec }
   | { do: 'police.add' | 'police.del'; police: PoliceSpec; offload: Offload }
-  /** The filter of a host interface that drops what comes from or goes to 127.0.0.0/8 (lib/loopback-guard.ts). */
+  /** The filter of a host interface that drops what comes from or goes to 127.0.0.0/8 (lib/marks/loopback-guard.ts). */
   | { do: 'guard.add' | 'guard.del'; link: string; ifindex: number; isBridge: boolean }
   | { do: 'meter.add' | 'meter.del'; meter: MeterSpec }
   | { do: 'limiter.add' | 'limiter.del'; limiter: LimiterSpec; offload: Offload }

@@ -1,7 +1,7 @@
 /** Where records lie on disk. Every write and removal is atomic and a point at which tests can make it fail. */
 import type * as z from 'zod/mini'
-import { notice } from '../lib/notice.ts'
-import { step } from '../lib/steps.ts'
+import { notice } from '../lib/log/notice.ts'
+import { step } from '../lib/log/steps.ts'
 import { errorCode } from '../sys/errno.ts'
 import {
   type Durability,

@@ -1,11 +1,11 @@
 // That a plan can be taken back from wherever it stops: by its inverses, and by a restore that knows only the journal.
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import type { AttachConfig } from '../../src/attach/config.ts'
-import type { AttachFacts } from '../../src/attach/facts.ts'
+import type { AttachConfig } from '../../src/attach/config/config.ts'
+import type { AttachFacts } from '../../src/attach/device/facts.ts'
 import { planAdd } from '../../src/attach/plan.ts'
 import { planRestore } from '../../src/attach/plan-restore.ts'
-import { type AttachJournal, attachJournal } from '../../src/attach/record.ts'
+import { type AttachJournal, attachJournal } from '../../src/attach/state/record.ts'
 import { Transaction } from '../../src/ops/apply.ts'
 import type { VfAttributes } from '../../src/ops/op.ts'
 import { type Driver, factsOf, Model, noMac, type State } from './model.ts'
@@ -97,7 +97,7 @@ const seen = ({ vf: { mac: shown, ...others }, link }: State, before: State): St
   link: { ...link, altnames: [...link.altnames].sort() },
 })
 
-/** Restores in rounds as restore.ts does; returns the number of rounds that changed something. */
+/** Restores in rounds as verbs/restore.ts does; returns the number of rounds that changed something. */
 function restore(model: Model, journal: AttachJournal): number {
   for (let round = 0; ; round++) {
     const ops = planRestore(journal, model.live(), round === 0)

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { onePfChangeAtATime, withDeviceLock, withPatience } from '../../src/attach/setting.ts'
-import type { Kernel } from '../../src/kernel/kernel.ts'
-import type { Machine } from '../../src/kernel/machine.ts'
+import type { Kernel } from '../../src/kernel/api/kernel.ts'
+import type { Machine } from '../../src/kernel/api/machine.ts'
 import type { Op } from '../../src/ops/op.ts'
 
 beforeEach(() => {

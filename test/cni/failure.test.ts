@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { CniError } from '../../src/cni/error.ts'
 import { failure } from '../../src/cni/failure.ts'
-import { VfRefusal } from '../../src/kernel/vfs.ts'
+import { VfRefusal } from '../../src/kernel/link/vfs.ts'
 import { NetlinkError } from '../../src/netlink/socket.ts'
 import { ApplyError } from '../../src/ops/apply.ts'
 import type { Op } from '../../src/ops/op.ts'

@@ -5,7 +5,7 @@ import { addEnv } from '../support/run-verb.ts'
 
 // The CNI protocol from outside, against what is installed on nodes and against the smallest plugin on the same protocol.
 // The numbers are those of the scenarios that every plugin is held against; those that need a device are in
-// test/native/protocol.test.ts.
+// test/native/program/protocol.test.ts.
 //   S1 VERSION  S2 no command  S3 unknown command  S4 missing variables  S5 invalid variables  S6 bad stdin
 //   S7 cniVersion unknown or absent  S8 verbs that a version lacks  S9 results of every version  S10 unknown fields kept
 //   S11 garbage collection  S12 what is on stdout

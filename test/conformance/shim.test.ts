@@ -7,7 +7,7 @@ import { currentVersion } from '../../src/cni/version.ts'
 import { call, callByShell, executable } from '../support/executable.ts'
 
 // The program in front of vf-flower: surroundings in which the engine would end, or be another one, are mended or named. The
-// working directory of Multus is in test/native/shim.test.ts.
+// working directory of Multus is in test/native/program/shim.test.ts.
 
 // Programs of 100 MB on machines that may be busy.
 vi.setConfig({ testTimeout: 60_000 })

@@ -1,9 +1,9 @@
 import { expect, test } from 'vitest'
 import { shownLimits } from '../../src/ctl/show-limits.ts'
-import type { LinkFacts } from '../../src/kernel/facts.ts'
-import type { Kernel } from '../../src/kernel/kernel.ts'
-import type { LimitCounters } from '../../src/kernel/limit-counters.ts'
-import type { LimitRecord } from '../../src/offload/record.ts'
+import type { LinkFacts } from '../../src/kernel/api/facts.ts'
+import type { Kernel } from '../../src/kernel/api/kernel.ts'
+import type { LimitCounters } from '../../src/kernel/inspect/limit-counters.ts'
+import type { LimitRecord } from '../../src/offload/state/record.ts'
 import type { Op, Side } from '../../src/ops/op.ts'
 
 const none = { packets: 0n, bytes: 0n }

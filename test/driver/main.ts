@@ -2,7 +2,7 @@
 // Program on standard input (steps.ts); out: one Result for each step on standard output. May import all of src/.
 import { readFileSync } from 'node:fs'
 import { openLinuxKernel } from '../../src/kernel/linux.ts'
-import { familyOf } from '../../src/netlink/families.ts'
+import { familyOf } from '../support/netlink/families.ts'
 import type { Message, Request } from '../../src/netlink/message.ts'
 import { NetlinkError, NetlinkSocket, type Reply } from '../../src/netlink/socket.ts'
 import { Transaction } from '../../src/ops/apply.ts'

@@ -2,7 +2,7 @@
 // called by its name.
 import { readFileSync } from 'node:fs'
 import { openLinuxKernel } from '../../src/kernel/linux.ts'
-import type { OpenNetns } from '../../src/kernel/machine.ts'
+import type { OpenNetns } from '../../src/kernel/api/machine.ts'
 import { openNetns } from '../../src/sys/namespaces.ts'
 import { sendFrames } from '../../src/sys/packet.ts'
 import { sleep } from '../../src/sys/sleep.ts'

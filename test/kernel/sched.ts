@@ -2,7 +2,7 @@
 import { type Message, NLM_F } from '../../src/netlink/message.ts'
 import { RTM } from '../../src/netlink/rtnl/const.ts'
 import { flowerOf, placeOf } from '../../src/netlink/tc/filter.ts'
-import { type Flower, TCA_CLS_FLAGS } from '../../src/netlink/tc/flower.ts'
+import { type Flower, TCA_CLS_FLAGS } from '../../src/netlink/tc/kinds/flower.ts'
 import { type Tc, type TcRequest, tcMessage } from '../../src/netlink/tc/msg.ts'
 import { type Answer, answering } from './answers.ts'
 

@@ -1,10 +1,10 @@
 // What the tests of steering filters share: a filter, one at a time, and the tables that it goes to.
 import { expect } from 'vitest'
-import { addClsact } from '../../src/kernel/clsact.ts'
-import { addSteers, removeSteers } from '../../src/kernel/steer.ts'
+import { addClsact } from '../../src/kernel/tc/clsact.ts'
+import { addSteers, removeSteers } from '../../src/kernel/tc/flow-filters.ts'
 import type { NetlinkSocket } from '../../src/netlink/socket.ts'
 import { flowerOf } from '../../src/netlink/tc/filter.ts'
-import type { Flower } from '../../src/netlink/tc/flower.ts'
+import type { Flower } from '../../src/netlink/tc/kinds/flower.ts'
 import type { Tc } from '../../src/netlink/tc/msg.ts'
 import type { Offload, Outcome, SteerSpec } from '../../src/ops/op.ts'
 import { Sched } from './sched.ts'

@@ -155,7 +155,7 @@ export const cni: readonly Mutation[] = [
     mistake: 'A policy file that can not be read counts as none.',
     old: "  if (problem !== undefined) refuse(problem, 'the policy that counts without that file')\n",
     now: '',
-    test: ['native/policy.test.ts', 'ADD is code 7, DEL goes on and says so'],
+    test: ['native/program/policy.test.ts', 'ADD is code 7, DEL goes on and says so'],
     tier: 'quick',
   },
   {
@@ -173,7 +173,7 @@ export const cni: readonly Mutation[] = [
     mistake: 'An ADD whose result could not be written stays done.',
     old: "      plugin.del({ ...request, command: 'DEL', env: { ...request.env, CNI_COMMAND: 'DEL' } })\n",
     now: '',
-    test: ['native/attach-surroundings.test.ts', 'undoes the ADD'],
+    test: ['native/attach/surroundings.test.ts', 'undoes the ADD'],
     tier: 'quick',
     undo: true,
   },

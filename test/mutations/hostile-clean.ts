@@ -1,13 +1,13 @@
 import type { Mutation } from './mutation.ts'
 
-const native = 'native/attach-clean.test.ts'
-const lab = 'lab/attach-clean.test.ts'
+const native = 'native/attach/clean.test.ts'
+const lab = 'lab/attach/clean.test.ts'
 
 /** Mistakes that would let a pod leave something on its device for the next one. */
 export const hostileClean: readonly Mutation[] = [
   {
     id: 'attach-clean-programs',
-    file: 'src/attach/residue.ts',
+    file: 'src/attach/device/residue.ts',
     mistake: "DEL leaves the pod's programs on the device.",
     old: '      .filter(({ program }) => !kept.includes(program))\n      .map(',
     now: '      .filter(({ program }) => kept.includes(program))\n      .map(',
@@ -17,7 +17,7 @@ export const hostileClean: readonly Mutation[] = [
   },
   {
     id: 'kernel-clean-links',
-    file: 'src/kernel/residue.ts',
+    file: 'src/kernel/link/residue.ts',
     mistake: 'A program that a link of bpf(2) holds stays.',
     old: 'if (!isHeld || !detachXdpLinks(program, ifindex, () => isOff(socket, ifindex, program))) throw error',
     now: 'if (!isHeld) throw error',
@@ -27,7 +27,7 @@ export const hostileClean: readonly Mutation[] = [
   },
   {
     id: 'kernel-clean-tcx',
-    file: 'src/kernel/residue.ts',
+    file: 'src/kernel/link/residue.ts',
     mistake: 'Nobody looks at the programs of tcx, which stay with an interface that is moved.',
     old: '  return { tcx, ...(occupied === undefined ? {} : { occupied }) }',
     now: '  return { tcx: tcx.slice(64), ...(occupied === undefined ? {} : { occupied }) }',
@@ -37,7 +37,7 @@ export const hostileClean: readonly Mutation[] = [
   },
   {
     id: 'attach-clean-uppers',
-    file: 'src/attach/residue.ts',
+    file: 'src/attach/device/residue.ts',
     mistake: 'What of the pod lies on the device stays there.',
     old: '...(live.uppers ?? []).map(({ name, ifindex }): Op =>',
     now: '...(live.uppers ?? []).slice(9).map(({ name, ifindex }): Op =>',
@@ -47,7 +47,7 @@ export const hostileClean: readonly Mutation[] = [
   },
   {
     id: 'attach-clean-third',
-    file: 'src/attach/residue.ts',
+    file: 'src/attach/device/residue.ts',
     mistake: 'DEL counts a device as clean whose frames something in a third namespace takes.',
     old: '(residue?.occupied === undefined || wasOccupied ? [] : [residue.occupied])',
     now: '(wasOccupied || residue !== undefined ? [] : [])',
@@ -57,7 +57,7 @@ export const hostileClean: readonly Mutation[] = [
   },
   {
     id: 'attach-clean-add',
-    file: 'src/attach/node-life.ts',
+    file: 'src/attach/device/node-life.ts',
     mistake: 'ADD gives out a device with a program of somebody on it.',
     old: '...(residue === undefined ? [] : sharersOf(link, residue, uppers.length > 0))',
     now: '...(residue === undefined ? [] : sharersOf({ ...link, xdp: [] }, residue, uppers.length > 0))',
@@ -76,7 +76,7 @@ export const hostileClean: readonly Mutation[] = [
   },
   {
     id: 'attach-clean-traits',
-    file: 'src/attach/journal.ts',
+    file: 'src/attach/state/journal.ts',
     mistake: 'Flags and limits of an interface are not written down.',
     old: '    traits,\n',
     now: '',
@@ -85,7 +85,7 @@ export const hostileClean: readonly Mutation[] = [
   },
   {
     id: 'kernel-clean-tuning',
-    file: 'src/kernel/tuning.ts',
+    file: 'src/kernel/link/tuning.ts',
     mistake: 'Features stay as the pod has set them.',
     old: "for (const part of ['channels', 'rings', 'features'] as const)",
     now: "for (const part of ['channels', 'rings'] as const)",
@@ -95,7 +95,7 @@ export const hostileClean: readonly Mutation[] = [
   },
   {
     id: 'attach-clean-check',
-    file: 'src/attach/residue.ts',
+    file: 'src/attach/device/residue.ts',
     mistake: 'CHECK does not see that a pod has switched ARP off.',
     old: '(now & ~was & IFF_NOARP) !== 0',
     now: '(was & ~now & IFF_NOARP) !== 0',
@@ -104,7 +104,7 @@ export const hostileClean: readonly Mutation[] = [
   },
   {
     id: 'attach-clean-anew',
-    file: 'src/attach/note.ts',
+    file: 'src/attach/state/pod-had-note.ts',
     mistake: 'A VF goes from pod to pod without its driver starting anew.',
     old: 'formers.find((word) => note === text(word, id))',
     now: 'formers.find((word) => note === word)',
@@ -113,7 +113,7 @@ export const hostileClean: readonly Mutation[] = [
   },
   {
     id: 'attach-clean-at-once',
-    file: 'src/attach/restore.ts',
+    file: 'src/attach/verbs/restore.ts',
     mistake: 'A VF whose frames something in a third namespace takes is left so until the next ADD.',
     old: 'if (dirt.length > 0 && mayRebind(journal) && !bearsOfNode(live)) {',
     now: 'if (dirt.length > 9 && mayRebind(journal) && !bearsOfNode(live)) {',
@@ -123,7 +123,7 @@ export const hostileClean: readonly Mutation[] = [
   },
   {
     id: 'attach-anew-pods-settings',
-    file: 'src/attach/note.ts',
+    file: 'src/attach/state/pod-had-note.ts',
     mistake: 'Hardware whose driver has begun anew is led back to what the former pod had set.',
     old: "if (former === 'home' || link === undefined) return unset",
     now: 'if (former !== undefined || link === undefined) return unset',
@@ -132,7 +132,7 @@ export const hostileClean: readonly Mutation[] = [
   },
   {
     id: 'attach-anew-others-gone',
-    file: 'src/attach/note.ts',
+    file: 'src/attach/state/pod-had-note.ts',
     mistake: 'What others have put on hardware since it came home clean ends when its driver begins anew.',
     old: "formerOf(machine, facts) !== 'used') return facts",
     now: 'formerOf(machine, facts) === undefined) return facts',
@@ -141,7 +141,7 @@ export const hostileClean: readonly Mutation[] = [
   },
   {
     id: 'attach-anew-rdma',
-    file: 'src/attach/note.ts',
+    file: 'src/attach/state/pod-had-note.ts',
     mistake: 'A function with an RDMA device gets other device files after they were promised to a pod.',
     old: 'const isShared = pci?.rdma === true || (pci',
     now: 'const isShared = (pci',
@@ -150,7 +150,7 @@ export const hostileClean: readonly Mutation[] = [
   },
   {
     id: 'attach-anew-infiniband',
-    file: 'src/attach/note.ts',
+    file: 'src/attach/state/pod-had-note.ts',
     mistake: 'IPoIB starts anew, and gets an address that no DEL can lead back.',
     old: 'canStartAnew(pci) && !isInfiniband(mac)',
     now: "canStartAnew(pci) && mac !== 'none'",
@@ -159,7 +159,7 @@ export const hostileClean: readonly Mutation[] = [
   },
   {
     id: 'attach-clean-agents',
-    file: 'src/attach/residue.ts',
+    file: 'src/attach/device/residue.ts',
     mistake: 'An agent with a program of tcx on every interface keeps every device of the node from pods.',
     old: '    ...(occupied === undefined || uppers ? [] : [occupied]),',
     now: "    ...(arguments[1].tcx.length > 0 ? ['tcx'] : []),\n    ...(occupied === undefined || uppers ? [] : [occupied]),",
@@ -168,7 +168,7 @@ export const hostileClean: readonly Mutation[] = [
   },
   {
     id: 'attach-clean-queues',
-    file: 'src/attach/restore.ts',
+    file: 'src/attach/verbs/restore.ts',
     mistake: 'Files of queues that a pod had taken away are not looked at again once these are back.',
     old: 'const tuningRounds = 3',
     now: 'const tuningRounds = 1',
@@ -178,7 +178,7 @@ export const hostileClean: readonly Mutation[] = [
   },
   {
     id: 'kernel-clean-protodown',
-    file: 'src/kernel/traits.ts',
+    file: 'src/kernel/link/traits.ts',
     mistake: 'The reasons of protodown stay, for which the kernel does not clear it.',
     old: '...(protoDown === false ? {',
     now: '...(protoDown === undefined ? {',

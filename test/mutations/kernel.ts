@@ -4,7 +4,7 @@ import type { Mutation } from './mutation.ts'
 export const kernel: readonly Mutation[] = [
   {
     id: 'kernel-classifier-matchall',
-    file: 'src/kernel/every-frame.ts',
+    file: 'src/kernel/tc/every-frame.ts',
     mistake: 'A kernel that has neither matchall nor flower can not limit what pods send.',
     old: "['matchall', 'flower', 'u32', 'basic']",
     now: "['matchall', 'flower']",
@@ -13,7 +13,7 @@ export const kernel: readonly Mutation[] = [
   },
   {
     id: 'kernel-hash-table-stays',
-    file: 'src/kernel/shown-filters.ts',
+    file: 'src/kernel/tc/shown-filters.ts',
     mistake: 'A u32 filter is removed by its handle, and its hash table stays beside those of others.',
     old: "filter.TCA_KIND === 'u32' && isAloneInSlot(filter, dump)",
     now: "filter.TCA_KIND === 'none' && isAloneInSlot(filter, dump)",
@@ -23,7 +23,7 @@ export const kernel: readonly Mutation[] = [
   },
   {
     id: 'kernel-csum-header',
-    file: 'src/kernel/steer-filter.ts',
+    file: 'src/kernel/tc/flow-filter-spec.ts',
     mistake: 'The checksum of the IPv4 header is not made anew after a translation.',
     old: 'ipFamily(spec.address) === 4 ? header | transport : transport',
     now: 'transport',
@@ -32,7 +32,7 @@ export const kernel: readonly Mutation[] = [
   },
   {
     id: 'kernel-csum-missing',
-    file: 'src/kernel/steer-filter.ts',
+    file: 'src/kernel/tc/flow-filter-spec.ts',
     mistake: 'Checksums are not made anew when only the source is translated.',
     old: '  if (to !== undefined) {\n    const { TCA_CSUM_UPDATE_FLAG_IPV4HDR: header',
     now: "  if (to !== undefined && spec.side !== 'src') {\n    const { TCA_CSUM_UPDATE_FLAG_IPV4HDR: header",
@@ -41,7 +41,7 @@ export const kernel: readonly Mutation[] = [
   },
   {
     id: 'kernel-cookie-lax',
-    file: 'src/kernel/steer.ts',
+    file: 'src/kernel/tc/flow-filters.ts',
     mistake: 'A filter with the key of ours is removed whatever its cookie is.',
     old: '.find((filter) => cookieOf(filter) === steer.spec.cookie)',
     now: '.find((filter) => cookieOf(filter) !== undefined)',
@@ -51,7 +51,7 @@ export const kernel: readonly Mutation[] = [
   },
   {
     id: 'kernel-prefix-inside',
-    file: 'src/kernel/own-filters.ts',
+    file: 'src/kernel/tc/own-filters.ts',
     mistake: 'A filter counts as ours when its cookie holds our prefix anywhere.',
     old: '!prefixes.some((prefix) => own.cookie.startsWith(prefix))',
     now: '!prefixes.some((prefix) => own.cookie.includes(prefix))',
@@ -61,7 +61,7 @@ export const kernel: readonly Mutation[] = [
   },
   {
     id: 'kernel-spoilt-filter-stays',
-    file: 'src/kernel/steer.ts',
+    file: 'src/kernel/tc/flow-filters.ts',
     mistake: 'A filter that the kernel has stored otherwise than asked for stays.',
     old: "  socket.request(deleteFilter(placeOf(stored), 'flower'))\n",
     now: '',
@@ -71,7 +71,7 @@ export const kernel: readonly Mutation[] = [
   },
   {
     id: 'kernel-clsact-egress',
-    file: 'src/kernel/clsact.ts',
+    file: 'src/kernel/tc/clsact.ts',
     mistake: 'A clsact is removed although somebody has a filter on its egress side.',
     old: 'of [CLSACT_INGRESS, CLSACT_EGRESS])',
     now: 'of [CLSACT_INGRESS])',
@@ -81,7 +81,7 @@ export const kernel: readonly Mutation[] = [
   },
   {
     id: 'kernel-refusal-passed-over',
-    file: 'src/kernel/steer.ts',
+    file: 'src/kernel/tc/flow-filters.ts',
     mistake: 'A refusal to remove one of many filters is passed over.',
     old: 'return reply instanceof NetlinkError && !gone.has(reply.code) ? reply : {}',
     now: 'return {}',
@@ -91,7 +91,7 @@ export const kernel: readonly Mutation[] = [
   },
   {
     id: 'kernel-vf-half-set',
-    file: 'src/kernel/vfs.ts',
+    file: 'src/kernel/link/vfs.ts',
     mistake: 'Attributes of a VF that were set before the one that was refused stay.',
     old: '      request(socket, pfIndex, vf, { [key]: old })\n',
     now: '',
@@ -101,7 +101,7 @@ export const kernel: readonly Mutation[] = [
   },
   {
     id: 'kernel-vf-statistics',
-    file: 'src/kernel/links.ts',
+    file: 'src/kernel/link/links.ts',
     mistake: 'VFs are asked for with their statistics, which overflow the answer of a PF with 255 VFs.',
     old: 'vfs ? RTEXT_FILTER.RTEXT_FILTER_VF | RTEXT_FILTER.RTEXT_FILTER_SKIP_STATS : 0',
     now: 'vfs ? RTEXT_FILTER.RTEXT_FILTER_VF : 0',
@@ -110,7 +110,7 @@ export const kernel: readonly Mutation[] = [
   },
   {
     id: 'kernel-link-half-set',
-    file: 'src/kernel/links.ts',
+    file: 'src/kernel/link/links.ts',
     mistake: 'What a refused change of an interface has done already is not taken back.',
     old: '      takeBack(socket, ifindex, op, indexOf)\n',
     now: '',
@@ -120,7 +120,7 @@ export const kernel: readonly Mutation[] = [
   },
   {
     id: 'kernel-flags-mask',
-    file: 'src/kernel/links.ts',
+    file: 'src/kernel/link/links.ts',
     mistake: 'A flag that is to go is not in the mask of those that change.',
     old: 'if (wanted !== undefined) ifi_change |= bit',
     now: 'if (wanted === true) ifi_change |= bit',
@@ -129,7 +129,7 @@ export const kernel: readonly Mutation[] = [
   },
   {
     id: 'kernel-release-one-look',
-    file: 'src/kernel/host-ports.ts',
+    file: 'src/kernel/nftables/reservations.ts',
     mistake: 'A release believes a single dump of the reservations.',
     old: 'if (++quiet === 2) return freed',
     now: 'if (++quiet === 1) return freed',
@@ -142,17 +142,17 @@ export const kernel: readonly Mutation[] = [
   },
   {
     id: 'kernel-table-of-others',
-    file: 'src/kernel/host-ports.ts',
+    file: 'src/kernel/nftables/reservations.ts',
     mistake: 'The first release takes the table away, with the ports of all others.',
     old: "const isLast = !others.any && table !== 'incomplete'",
     now: "const isLast = own.length > 0 && table !== 'incomplete'",
-    test: ['native/kernel-nft.test.ts', 'reserves all ports or none, names the owner of a taken one'],
+    test: ['native/kernel/nft.test.ts', 'reserves all ports or none, names the owner of a taken one'],
     tier: 'quick',
     undo: true,
   },
   {
     id: 'kernel-route-of-others',
-    file: 'src/kernel/addressing.ts',
+    file: 'src/kernel/ip/addressing.ts',
     mistake: 'A route that was there before counts as added, and a rollback takes it.',
     old: "if (verb === 'add' && code === 'EEXIST') return { existed: true }",
     now: "if (verb === 'add' && code === 'EEXIST') return {}",
@@ -162,7 +162,7 @@ export const kernel: readonly Mutation[] = [
   },
   {
     id: 'kernel-broadcast-mask',
-    file: 'src/kernel/addressing.ts',
+    file: 'src/kernel/ip/addressing.ts',
     mistake: 'The broadcast address is made with the mask the wrong way round.',
     old: '(0xffffffff >>> prefix)',
     now: '(0xffffffff << (32 - prefix))',
@@ -171,7 +171,7 @@ export const kernel: readonly Mutation[] = [
   },
   {
     id: 'kernel-checksum-endian',
-    file: 'src/kernel/announce.ts',
+    file: 'src/kernel/ip/announce.ts',
     mistake: 'The checksum of a neighbour advertisement is written in host order.',
     old: 'icmpv6Checksum(frame.subarray(22, 54), frame.subarray(54)))',
     now: 'icmpv6Checksum(frame.subarray(22, 54), frame.subarray(54)), true)',
@@ -180,7 +180,7 @@ export const kernel: readonly Mutation[] = [
   },
   {
     id: 'kernel-ifb-of-others',
-    file: 'src/kernel/shapers.ts',
+    file: 'src/kernel/tc/shapers.ts',
     mistake: 'DEL deletes an interface with the name of the ifb that is none.',
     old: "if (link?.IFLA_LINKINFO?.IFLA_INFO_KIND === 'ifb') socket",
     now: 'if (link !== undefined) socket',
@@ -190,7 +190,7 @@ export const kernel: readonly Mutation[] = [
   },
   {
     id: 'kernel-table-rules',
-    file: 'src/kernel/rules.ts',
+    file: 'src/kernel/ip/policy-rules.ts',
     mistake: "DEL removes an administrator's rule that leads to the pod's table too.",
     old: '        FRA_TABLE: table,\n        FRA_PRIORITY: priority,',
     now: '        FRA_TABLE: table,',
@@ -200,12 +200,12 @@ export const kernel: readonly Mutation[] = [
   },
   {
     id: 'kernel-table-gone',
-    file: 'src/kernel/nft.ts',
+    file: 'src/kernel/nftables/nft-program.ts',
     mistake: "DEL fails when the pod's table is gone already.",
     old: "(error.code === 'ENOENT' || error.code === 'EOPNOTSUPP')",
     now: "error.code === 'EOPNOTSUPP'",
     test: [
-      'native/kernel-nft.test.ts',
+      'native/kernel/nft.test.ts',
       "a pod's table is loaded whole in the pod, and dropped, also when it is gone",
     ],
     tier: 'quick',
@@ -217,13 +217,13 @@ export const kernel: readonly Mutation[] = [
     mistake: 'Numbers of interfaces are remembered over a move that renames.',
     old: '    } finally {\n      known.clear()\n    }\n',
     now: '    } finally {\n      known.size\n    }\n',
-    test: ['native/kernel-link.test.ts', 'goes by who has a name now, whoever had it when it was looked up'],
+    test: ['native/kernel/link.test.ts', 'goes by who has a name now, whoever had it when it was looked up'],
     tier: 'quick',
     undo: true,
   },
   {
     id: 'kernel-route-metric',
-    file: 'src/kernel/addressing.ts',
+    file: 'src/kernel/ip/addressing.ts',
     mistake: 'A route is added without the metric that the config wants.',
     old: '...(spec.metric === undefined ? {} : { RTA_PRIORITY: spec.metric }),',
     now: '',
@@ -232,12 +232,12 @@ export const kernel: readonly Mutation[] = [
   },
   {
     id: 'kernel-stranded',
-    file: 'src/kernel/move.ts',
+    file: 'src/kernel/link/move.ts',
     mistake: 'An interface whose new name is refused after the move stays in the other namespace.',
     old: '      comeBack(socket, pod, op, stray, { name: stray.name, ifindex, up: op.up === true })\n',
     now: '',
     test: [
-      'native/kernel-link.test.ts',
+      'native/kernel/link.test.ts',
       'its new name is taken it stays, and those in the pod with its names do too',
     ],
     tier: 'quick',
@@ -245,7 +245,7 @@ export const kernel: readonly Mutation[] = [
   },
   {
     id: 'kernel-policer-still-held',
-    file: 'src/kernel/limiters.ts',
+    file: 'src/kernel/tc/shared-policers.ts',
     mistake:
       'A policer counts as in use by others while the kernel has not yet let go of the filter removed just before.',
     old: 'if (!isHeld || waited >= patienceMs) throw error',
@@ -259,7 +259,7 @@ export const kernel: readonly Mutation[] = [
   },
   {
     id: 'kernel-busy-going-up',
-    file: 'src/kernel/links.ts',
+    file: 'src/kernel/link/links.ts',
     mistake: 'A driver that is busy when an interface is to go up is asked once.',
     old: 'if (attempt < upAttempts && isBusy(error)',
     now: 'if (attempt < 1 && isBusy(error)',
@@ -268,37 +268,37 @@ export const kernel: readonly Mutation[] = [
   },
   {
     id: 'kernel-carried-order',
-    file: 'src/kernel/carried-routes.ts',
+    file: 'src/kernel/carried/routes.ts',
     mistake: 'A route by a gateway is given back without the route to the gateway.',
     old: '    ...own.filter((route) => !hasGateway(route)),\n',
     now: '',
-    test: ['native/attach-carried.test.ts', 'the last operations are refused'],
+    test: ['native/attach/carried.test.ts', 'the last operations are refused'],
     tier: 'quick',
     undo: true,
   },
   {
     id: 'kernel-carried-neighbours',
-    file: 'src/kernel/carried-neighbours.ts',
+    file: 'src/kernel/carried/neighbours.ts',
     mistake: 'MAC addresses that an interface was given for its filter or its bridge are lost.',
     old: '  return [...neighbours, ...answers, ...entries]\n',
     now: '  return [...neighbours, ...answers]\n',
-    test: ['native/attach-carried.test.ts', 'its entries in the bridge'],
+    test: ['native/attach/carried.test.ts', 'its entries in the bridge'],
     tier: 'quick',
     undo: true,
   },
   {
     id: 'kernel-carried-port',
-    file: 'src/kernel/carried.ts',
+    file: 'src/kernel/carried/carried.ts',
     mistake: 'What a bridge keeps for its port is lost when the port leaves it.',
     old: '      ...carriedPort(link),\n',
     now: '',
-    test: ['native/attach-carried.test.ts', 'its entries in the bridge'],
+    test: ['native/attach/carried.test.ts', 'its entries in the bridge'],
     tier: 'quick',
     undo: true,
   },
   {
     id: 'kernel-preflight-name',
-    file: 'src/kernel/preflight.ts',
+    file: 'src/kernel/link/preflight.ts',
     mistake: "ADD refuses a device because the pod has an interface of the device's name on the host.",
     old: '  return !isTaken(name) ||',
     now: '  return isTaken(name) ||',

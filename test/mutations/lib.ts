@@ -22,7 +22,7 @@ export const lib: readonly Mutation[] = [
   },
   {
     id: 'lib-log-of-others',
-    file: 'src/lib/log-file.ts',
+    file: 'src/lib/log/log-file.ts',
     mistake: 'A network config may have its log lines written into any file of root that nobody else reads.',
     old: '  if (stats.size === 0) return\n',
     now: '  if (stats.size >= 0) return\n',
@@ -31,11 +31,11 @@ export const lib: readonly Mutation[] = [
   },
   {
     id: 'lib-log-stdout',
-    file: 'src/lib/log-file.ts',
+    file: 'src/lib/log/log-file.ts',
     mistake: 'The log may be the file that gets the result.',
     old: "    if (isStdout(stats)) throw new UntrustedFile('it is our stdout, which belongs to the result')\n",
     now: '',
-    test: ['native/policy.test.ts', 'our stdout is no log file'],
+    test: ['native/program/policy.test.ts', 'our stdout is no log file'],
     tier: 'quick',
   },
   {

@@ -1,14 +1,14 @@
 import type { Mutation } from './mutation.ts'
 
-const guard = 'native/localhost-guard.test.ts'
-const lost = 'native/localhost-lost.test.ts'
+const guard = 'native/portmap/localhost-guard.test.ts'
+const lost = 'native/portmap/localhost-lost.test.ts'
 const outside = 'nothing from outside gets in'
 
 /** Mistakes in what keeps 127.0.0.0/8 of a node to itself while pods are served there. */
 export const localhost: readonly Mutation[] = [
   {
     id: 'offload-localhost-unguarded',
-    file: 'src/offload/localnet.ts',
+    file: 'src/offload/portmap/host/route-localnet.ts',
     mistake: 'The setting is made without the guard of the interface, so that a flush of nftables opens it.',
     old: '      ...(guard ? [] : [guarded]),\n',
     now: '',
@@ -17,7 +17,7 @@ export const localhost: readonly Mutation[] = [
   },
   {
     id: 'kernel-localhost-source',
-    file: 'src/kernel/guard-program.ts',
+    file: 'src/kernel/tc/guard-program.ts',
     mistake: 'The guard looks at the destination of packets alone.',
     old: "  loadByte(1, 10, buffer + 12),\n  jumpIf(1, 127, 'drop'),\n",
     now: '',
@@ -26,7 +26,7 @@ export const localhost: readonly Mutation[] = [
   },
   {
     id: 'kernel-localhost-tags',
-    file: 'src/kernel/guard-program.ts',
+    file: 'src/kernel/tc/guard-program.ts',
     mistake: 'The guard does not look behind priority tags.',
     old: "  loadWord(1, packet, skb.vlan_present),\n  jumpIf(1, 0, 'type'),\n",
     now: "  loadWord(1, packet, skb.vlan_present),\n  jumpUnless(1, 0, 'next'),\n",
@@ -35,7 +35,7 @@ export const localhost: readonly Mutation[] = [
   },
   {
     id: 'kernel-localhost-mapped',
-    file: 'src/kernel/guard-program.ts',
+    file: 'src/kernel/tc/guard-program.ts',
     mistake: 'The guard lets a source of ::ffff:127.0.0.0/104 pass.',
     old: "  ...dropMapped(8, 'source'),\n",
     now: '',
@@ -44,7 +44,7 @@ export const localhost: readonly Mutation[] = [
   },
   {
     id: 'offload-localhost-replies',
-    file: 'src/offload/localnet.ts',
+    file: 'src/offload/portmap/host/route-localnet.ts',
     mistake: 'The guard of a bridge drops replies that br_netfilter has translated already.',
     old: "  return kind === 'bridge'\n",
     now: "  return kind === 'no bridge'\n",
@@ -53,7 +53,7 @@ export const localhost: readonly Mutation[] = [
   },
   {
     id: 'kernel-host-guard-source',
-    file: 'src/kernel/host-table.ts',
+    file: 'src/kernel/nftables/host-table.ts',
     mistake: 'The guard of nftables lets packets from 127.0.0.0/8 in.',
     old: "  [4, 'ip saddr 127.0.0.0/8', 12, Uint8Array.of(127)],\n",
     now: '',
@@ -62,7 +62,7 @@ export const localhost: readonly Mutation[] = [
   },
   {
     id: 'offload-localhost-left',
-    file: 'src/offload/localnet.ts',
+    file: 'src/offload/portmap/host/route-localnet.ts',
     mistake: 'The guard stays when its last user has gone.',
     old: "    kernel.run({ do: 'guard.del', link: link.name, ifindex, isBridge: isBridge(link) })\n  }\n",
     now: '  }\n',
@@ -72,7 +72,7 @@ export const localhost: readonly Mutation[] = [
   },
   {
     id: 'offload-localhost-passed',
-    file: 'src/offload/localnet.ts',
+    file: 'src/offload/portmap/host/route-localnet.ts',
     mistake: 'The setting is made although others take packets before the guard.',
     old: '  if (!guard && (qdisc || tcx)) refusePassed(kernel, link)\n',
     now: '',
@@ -81,7 +81,7 @@ export const localhost: readonly Mutation[] = [
   },
   {
     id: 'offload-localhost-default',
-    file: 'src/offload/port-rules.ts',
+    file: 'src/offload/portmap/keys.ts',
     mistake: 'Behind a veth 127.0.0.1 is not served unless it is asked for.',
     old: "  return localhost ?? (snat && kind === 'veth')\n",
     now: '  return localhost ?? (snat && false)\n',
@@ -90,7 +90,7 @@ export const localhost: readonly Mutation[] = [
   },
   {
     id: 'offload-localhost-kept',
-    file: 'src/offload/ports.ts',
+    file: 'src/offload/portmap/feature.ts',
     mistake: 'A program that listens at 127.0.0.1 alone keeps an ADD from mapping its port elsewhere.',
     old: 'return isUnasked && !config.allowListening ? ',
     now: 'return isUnasked && config.allowListening ? ',
@@ -99,7 +99,7 @@ export const localhost: readonly Mutation[] = [
   },
   {
     id: 'offload-conditions-needless',
-    file: 'src/offload/portmap-keys.ts',
+    file: 'src/offload/config/portmap-compat.ts',
     mistake: 'Conditions of a family refuse mappings of the other one.',
     old: 'keys.some(({ address }) => ipFamily(address) === family)',
     now: 'keys.length > 0',
@@ -108,7 +108,7 @@ export const localhost: readonly Mutation[] = [
   },
   {
     id: 'offload-localhost-note-lost',
-    file: 'src/offload/localnet.ts',
+    file: 'src/offload/portmap/host/route-localnet.ts',
     mistake: 'Without its note an ADD takes the setting 1, which stands with our guard, for the operator’s.',
     old: "      ? rebuilt(machine, kernel, ifindex, '0')\n",
     now: '      ? rebuilt(machine, kernel, ifindex, now)\n',
@@ -118,7 +118,7 @@ export const localhost: readonly Mutation[] = [
   },
   {
     id: 'offload-localhost-users-lost',
-    file: 'src/offload/localnet.ts',
+    file: 'src/offload/portmap/host/route-localnet.ts',
     mistake: 'A DEL whose note was lost asks a flushed table who else needs the setting.',
     old: '    lost.whole()\n',
     now: '',
@@ -128,7 +128,7 @@ export const localhost: readonly Mutation[] = [
   },
   {
     id: 'offload-localhost-note-cleared',
-    file: 'src/offload/localnet.ts',
+    file: 'src/offload/portmap/host/route-localnet.ts',
     mistake: 'A note that says nothing is cleared while others need the setting.',
     old: '  const isGuarded = link !== undefined && kernel.guardFacts(ifindex).guard\n',
     now: '  const isGuarded = link === undefined && kernel.guardFacts(ifindex).guard\n',
@@ -138,7 +138,7 @@ export const localhost: readonly Mutation[] = [
   },
   {
     id: 'offload-localhost-read-only',
-    file: 'src/offload/shared-note.ts',
+    file: 'src/offload/state/shared-note.ts',
     mistake: 'A DEL fails for good where notes can’t be written.',
     old: '  } catch (error) {\n',
     now: '  } catch (error) {\n    if (error !== undefined) throw error\n',
@@ -148,7 +148,7 @@ export const localhost: readonly Mutation[] = [
   },
   {
     id: 'offload-localhost-orphan',
-    file: 'src/offload/orphans.ts',
+    file: 'src/offload/verbs/gc-orphans.ts',
     mistake: 'GC does not look for those of whom only a note about 127.0.0.1 tells.',
     old: '            ...localnetCookies(machine, ports),\n',
     now: '',

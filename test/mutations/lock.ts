@@ -8,7 +8,7 @@ export const lock: readonly Mutation[] = [
     mistake: 'Everybody in line tries to have the lock.',
     old: 'if (place < front && take())',
     now: 'if (take())',
-    test: ['native/lock-line.test.ts', 'who comes first has it first'],
+    test: ['native/program/lock-line.test.ts', 'who comes first has it first'],
     tier: 'quick',
   },
   {
@@ -18,7 +18,7 @@ export const lock: readonly Mutation[] = [
       'Who has the lock keeps its place in line, and a child that inherits the lock stands there, too.',
     old: '    unlockByte(line.fd, ticket)\n',
     now: '',
-    test: ['native/lock-line.test.ts', 'a child that has inherited it has it, and stands in no line'],
+    test: ['native/program/lock-line.test.ts', 'a child that has inherited it has it, and stands in no line'],
     tier: 'quick',
   },
   {
@@ -27,7 +27,7 @@ export const lock: readonly Mutation[] = [
     mistake: 'Those who are stopped in front of the line hold up all behind them.',
     old: 'return isFreeNow && now - began >= patience',
     now: 'return false',
-    test: ['native/lock-line.test.ts', 'more than may try at once'],
+    test: ['native/program/lock-line.test.ts', 'more than may try at once'],
     tier: 'quick',
   },
   {
@@ -36,7 +36,7 @@ export const lock: readonly Mutation[] = [
     mistake: 'Who may not wait gives up for those who stand in line, though nobody has the lock.',
     old: 'milliseconds <= 0 ? take()',
     now: 'milliseconds <= 0 ? !hasLine(fd) && take()',
-    test: ['native/lock-line.test.ts', 'who is stopped in line is passed by, and has it when it goes on'],
+    test: ['native/program/lock-line.test.ts', 'who is stopped in line is passed by, and has it when it goes on'],
     tier: 'quick',
   },
   {
@@ -50,7 +50,7 @@ export const lock: readonly Mutation[] = [
   },
   {
     id: 'offload-lock-bound',
-    file: 'src/offload/teardown.ts',
+    file: 'src/offload/del.ts',
     mistake: 'A verb waits for its turn as long as a small crowd needs.',
     old: 'const lockMilliseconds = 30_000',
     now: 'const lockMilliseconds = 10_000',
@@ -68,7 +68,7 @@ export const lock: readonly Mutation[] = [
   },
   {
     id: 'offload-lock-qdisc-as-seen',
-    file: 'src/offload/port.ts',
+    file: 'src/offload/port/port.ts',
     mistake: 'A qdisc that another ADD has made since the look is made again, and is this one’s to remove.',
     old: '      uplinkHasIngress: kernel.hasIngress(ifindex),',
     now: '      uplinkHasIngress: wire.uplinkHasIngress,',
@@ -77,7 +77,7 @@ export const lock: readonly Mutation[] = [
   },
   {
     id: 'offload-lock-plan-as-seen',
-    file: 'src/offload/ports.ts',
+    file: 'src/offload/portmap/feature.ts',
     mistake: 'The plan of before is carried out, though another ADD has made a qdisc since.',
     old: 'isSame ? plans : plansFor(now)',
     now: 'isSame ? plans : plans',
@@ -89,7 +89,7 @@ export const lock: readonly Mutation[] = [
   },
   {
     id: 'offload-lock-port-as-seen',
-    file: 'src/offload/look.ts',
+    file: 'src/offload/verbs/look.ts',
     mistake: 'Whoever has waited goes by the interface that the pod had before.',
     old: '  if (port === undefined) throw new PortChanged(view.port.name)\n',
     now: '  if (port === undefined) return view\n',

@@ -4,7 +4,7 @@ import type { Mutation } from './mutation.ts'
 export const netlink: readonly Mutation[] = [
   {
     id: 'netlink-padding-written',
-    file: 'src/netlink/tlv.ts',
+    file: 'src/netlink/codec/tlv.ts',
     mistake: 'An attribute is written without the padding behind it.',
     old: '  out.skip(-length & 3)\n',
     now: '',
@@ -13,7 +13,7 @@ export const netlink: readonly Mutation[] = [
   },
   {
     id: 'netlink-padding-read',
-    file: 'src/netlink/tlv.ts',
+    file: 'src/netlink/codec/tlv.ts',
     mistake: 'The next attribute is looked for right behind the one before, without its padding.',
     old: 'next += (length + 3) & ~3',
     now: 'next += length',
@@ -22,7 +22,7 @@ export const netlink: readonly Mutation[] = [
   },
   {
     id: 'netlink-nested-flag',
-    file: 'src/netlink/tlv.ts',
+    file: 'src/netlink/codec/tlv.ts',
     mistake: 'Nests are written without NLA_F_NESTED.',
     old: 'return codec instanceof Nest && noflag === undefined ? NLA_F_NESTED : 0',
     now: 'return codec instanceof Nest && noflag !== undefined ? NLA_F_NESTED : 0',
@@ -86,7 +86,7 @@ export const netlink: readonly Mutation[] = [
   },
   {
     id: 'netlink-port-endian',
-    file: 'src/netlink/tc/flower.ts',
+    file: 'src/netlink/tc/kinds/flower.ts',
     mistake: 'The destination port of a filter is sent in host order.',
     old: 'TCA_FLOWER_KEY_TCP_DST: [19, be16]',
     now: 'TCA_FLOWER_KEY_TCP_DST: [19, u16]',
@@ -95,7 +95,7 @@ export const netlink: readonly Mutation[] = [
   },
   {
     id: 'netlink-pedit-mask',
-    file: 'src/netlink/tc/pedit.ts',
+    file: 'src/netlink/tc/actions/pedit.ts',
     mistake: 'A rewrite of a port keeps the half of the word that is to be written.',
     old: 'mask: place === 0 ? keepBack : keepFront, val }',
     now: 'mask: place === 0 ? keepFront : keepBack, val }',
@@ -126,7 +126,7 @@ export const netlink: readonly Mutation[] = [
     mistake: 'A host port is reserved without NLM_F_EXCL, so that one that somebody has is no error.',
     old: 'nft(NFT_NEW.NFT_MSG_NEWSETELEM), CREATE | EXCL, {',
     now: 'nft(NFT_NEW.NFT_MSG_NEWSETELEM), CREATE, {',
-    test: ['native/kernel-nft.test.ts', 'reserves all ports or none, names the owner of a taken one'],
+    test: ['native/kernel/nft.test.ts', 'reserves all ports or none, names the owner of a taken one'],
     tier: 'quick',
   },
   {
@@ -144,7 +144,7 @@ export const netlink: readonly Mutation[] = [
     mistake: 'An alias is sent with its ending zero, which the kernel counts.',
     old: "  if (value.IFLA_IFALIAS !== undefined) rememberBare(value, 'IFLA_IFALIAS')\n",
     now: '',
-    test: ['native/kernel-link.test.ts', 'an alias has up to 255 bytes'],
+    test: ['native/kernel/link.test.ts', 'an alias has up to 255 bytes'],
     tier: 'quick',
   },
 ]

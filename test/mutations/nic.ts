@@ -27,7 +27,7 @@ export const nic: readonly Mutation[] = [
       'A function whose group a program has open, with which it can open the function, counts as closed.',
     old: 'if (busy !== undefined) return',
     now: 'if (busy !== undefined && isEnabled) return',
-    test: ['lab/attach-open.test.ts', 'is refused while a program has'],
+    test: ['lab/attach/open.test.ts', 'is refused while a program has'],
     tier: 'lab',
   },
   {

@@ -4,7 +4,7 @@ import type { Mutation } from './mutation.ts'
 export const offloadSteering: readonly Mutation[] = [
   {
     id: 'offload-first-fragment',
-    file: 'src/offload/steering.ts',
+    file: 'src/offload/portmap/filters.ts',
     mistake: 'Filters with a port take the first fragment of a datagram in the NIC, and leave the others.',
     old: 'const host = { ...matching(key), ...whole }',
     now: 'const host = { ...matching(key) }',
@@ -13,25 +13,25 @@ export const offloadSteering: readonly Mutation[] = [
   },
   {
     id: 'offload-first-fragment-lost',
-    file: 'src/offload/steering.ts',
+    file: 'src/offload/portmap/filters.ts',
     mistake: 'As offload-first-fragment, on a card: the datagram does not arrive.',
     old: "const whole = { fragments: 'none' } as const",
     now: 'const whole = {} as const',
-    test: ['lab/offload-fragments.test.ts', 'datagrams of every size arrive'],
+    test: ['lab/offload/fragments.test.ts', 'datagrams of every size arrive'],
     tier: 'lab',
   },
   {
     id: 'offload-fragments-stay',
-    file: 'src/offload/shared-rules.ts',
+    file: 'src/offload/portmap/shared-filters.ts',
     mistake: 'What the pod sends in fragments has no way out but what its representor is attached to.',
     old: "if (context.nat !== 'nic') return { nic: [], host: fragmentsOut(keys, context) }",
     now: "if (context.nat !== 'nic') return { nic: [], host: [] }",
-    test: ['lab/offload-switchdev.test.ts', 'an answer in fragments leaves by the uplink'],
+    test: ['lab/offload/switchdev.test.ts', 'an answer in fragments leaves by the uplink'],
     tier: 'lab',
   },
   {
     id: 'offload-fragments-untranslated',
-    file: 'src/offload/shared-rules.ts',
+    file: 'src/offload/portmap/shared-filters.ts',
     mistake: 'Fragments leave the card with the pod’s address where the NIC translates.',
     old: "return { ...rule, verdict: 'drop', cookie }",
     now: "return { ...rule, verdict: 'pass', cookie }",
@@ -40,7 +40,7 @@ export const offloadSteering: readonly Mutation[] = [
   },
   {
     id: 'offload-udp-parted',
-    file: 'src/offload/offer.ts',
+    file: 'src/offload/portmap/offer.ts',
     mistake: 'UDP is steered in a NIC that would take the first fragment alone.',
     old: "(nat === 'nic' || rules.every(({ proto }) => proto !== 'udp'))",
     now: "(nat === 'nic' || rules.some(({ proto }) => proto !== undefined))",
@@ -49,7 +49,7 @@ export const offloadSteering: readonly Mutation[] = [
   },
   {
     id: 'offload-auto-fragments',
-    file: 'src/offload/translators.ts',
+    file: 'src/offload/portmap/nat-choice.ts',
     mistake: 'With nat "auto" the NIC translates UDP, and answers in fragments are lost.',
     old: ' ?? fragmented(keys)',
     now: '',
@@ -58,16 +58,16 @@ export const offloadSteering: readonly Mutation[] = [
   },
   {
     id: 'offload-node-translated',
-    file: 'src/offload/shared-rules.ts',
+    file: 'src/offload/portmap/shared-filters.ts',
     mistake: 'With nat "nic" the pod’s answers to the node are translated and sent to the wire.',
     old: '      ...peers.map((one) => ({ ...rule, peer:',
     now: '      ...peers.slice(1).map((one) => ({ ...rule, peer:',
-    test: ['lab/offload-nic.test.ts', 'reach all ports, past the wire'],
+    test: ['lab/offload/nic.test.ts', 'reach all ports, past the wire'],
     tier: 'lab',
   },
   {
     id: 'offload-neighbour-translated',
-    file: 'src/offload/shared-rules.ts',
+    file: 'src/offload/portmap/shared-filters.ts',
     mistake: 'With nat "nic" the pod’s answers to other VFs of the card are translated and sent to the wire.',
     old: '      ...macs.map((mac) => ({ ...rule, mac })),\n',
     now: '',
@@ -76,7 +76,7 @@ export const offloadSteering: readonly Mutation[] = [
   },
   {
     id: 'offload-neighbour-unknown',
-    file: 'src/offload/translators.ts',
+    file: 'src/offload/portmap/nat-choice.ts',
     mistake: 'ADD takes nat "nic" although nobody knows the MAC of a VF of the card.',
     old: 'ambiguousReplies(keys) ?? strangers(port)\n',
     now: 'ambiguousReplies(keys)\n',
@@ -85,7 +85,7 @@ export const offloadSteering: readonly Mutation[] = [
   },
   {
     id: 'offload-legacy-offered',
-    file: 'src/offload/plan.ts',
+    file: 'src/offload/portmap/plan.ts',
     mistake: 'Filters of legacy mode are offered to NICs of which nobody knows whether they carry them out.',
     old: '...(wire?.representor === undefined ? { unoffered: true } : {}),',
     now: '',
@@ -94,7 +94,7 @@ export const offloadSteering: readonly Mutation[] = [
   },
   {
     id: 'offload-bond-silent',
-    file: 'src/offload/facts.ts',
+    file: 'src/offload/portmap/facts.ts',
     mistake: 'Nobody is told that the mappings end with a failover of the uplink’s bond.',
     old: "new Set(['bond', 'team'])",
     now: 'new Set([])',
@@ -103,7 +103,7 @@ export const offloadSteering: readonly Mutation[] = [
   },
   {
     id: 'kernel-fragment-key-lost',
-    file: 'src/kernel/steer-filter.ts',
+    file: 'src/kernel/tc/flow-filter-spec.ts',
     mistake: 'The condition on fragments does not come to the kernel.',
     old: '...(spec.fragments === undefined ? {} : fragmentKeys[spec.fragments]),',
     now: '',

@@ -193,7 +193,7 @@ export const ops: readonly Mutation[] = [
     mistake: 'Without a GC what killed calls have left is never cleared again.',
     old: 'age >= 0 && age < halfDay',
     now: 'age >= 0 && age !== halfDay',
-    test: ['native/debris.test.ts', 'without a GC an ADD clears it twice a day'],
+    test: ['native/program/debris.test.ts', 'without a GC an ADD clears it twice a day'],
     tier: 'quick',
     undo: true,
   },
@@ -222,7 +222,7 @@ export const ops: readonly Mutation[] = [
     mistake: 'STATUS tries a full disk with an empty file, for which there is room.',
     old: 'tryToWrite(folder, probeName, blockBytes)',
     now: 'tryToWrite(folder, probeName, 0)',
-    test: ['native/attach-surroundings.test.ts', 'STATUS is 50 and names the file'],
+    test: ['native/attach/surroundings.test.ts', 'STATUS is 50 and names the file'],
     tier: 'quick',
   },
   {

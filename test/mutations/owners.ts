@@ -4,7 +4,7 @@ import type { Mutation } from './mutation.ts'
 export const owners: readonly Mutation[] = [
   {
     id: 'lib-filter-priority',
-    file: 'src/lib/own-slots.ts',
+    file: 'src/lib/marks/own-slots.ts',
     mistake: 'The filters of direct networks come after those that translate.',
     old: 'direct4: 7',
     now: 'direct4: 17',
@@ -13,7 +13,7 @@ export const owners: readonly Mutation[] = [
   },
   {
     id: 'lib-slot-forgotten',
-    file: 'src/lib/own-slots.ts',
+    file: 'src/lib/marks/own-slots.ts',
     mistake: 'A search does not look where the policers of representors are.',
     old: "  { priority: ratePriority.police, protocol: ETH_P_ALL, kinds: ['matchall'] },\n",
     now: '',
@@ -23,17 +23,17 @@ export const owners: readonly Mutation[] = [
   },
   {
     id: 'lib-shaper-nobodys',
-    file: 'src/lib/rate-numbers.ts',
+    file: 'src/ops/rate-numbers.ts',
     mistake: 'All shapers have one handle and no mark, and a DEL without a record takes a stranger’s.',
     old: 'if (cookie === undefined) return',
     now: "if (cookie !== '') return",
-    test: ['native/offload-owners.test.ts', 'leave limits, mappings and notes of an attachment'],
+    test: ['native/offload/owners.test.ts', 'leave limits, mappings and notes of an attachment'],
     tier: 'quick',
     undo: true,
   },
   {
     id: 'kernel-shaper-mark',
-    file: 'src/kernel/shapers.ts',
+    file: 'src/kernel/tc/shapers.ts',
     mistake: 'The handle alone, of 14 bits, tells whose a shaper is.',
     old: '(parms.mtu === 0 || parms.mtu === mark)',
     now: 'mark >= 0',
@@ -43,7 +43,7 @@ export const owners: readonly Mutation[] = [
   },
   {
     id: 'kernel-placed-whatever-cookie',
-    file: 'src/kernel/own-filters.ts',
+    file: 'src/kernel/tc/own-filters.ts',
     mistake: 'A filter by its number is removed whoever has that number now.',
     old: 'return own?.cookie === cookie ? [own] : []',
     now: 'return own !== undefined || cookie === undefined ? [own as OwnFilter] : []',
@@ -53,7 +53,7 @@ export const owners: readonly Mutation[] = [
   },
   {
     id: 'kernel-slot-of-others',
-    file: 'src/kernel/own-filters.ts',
+    file: 'src/kernel/tc/own-filters.ts',
     mistake: 'A slot that is full of filters of another kind is read to its end.',
     old: "!slot.kinds.includes(start.first ? kindIn(start.first) : '')",
     now: 'slot.kinds.length === 0',
@@ -63,7 +63,7 @@ export const owners: readonly Mutation[] = [
   },
   {
     id: 'kernel-routes-of-pod-read',
-    file: 'src/kernel/rules.ts',
+    file: 'src/kernel/ip/policy-rules.ts',
     mistake: 'All routes of the pod are read to find those of one table.',
     old: 'dumpRoutes({ rtm_family, RTA_TABLE: table })',
     now: 'dumpRoutes({ rtm_family: rtm_family * 0 })',
@@ -82,7 +82,7 @@ export const owners: readonly Mutation[] = [
   },
   {
     id: 'offload-replies-shared',
-    file: 'src/offload/identity.ts',
+    file: 'src/offload/state/identity.ts',
     mistake:
       'Networks of one interface share the table for replies, and the DEL of one takes it from the others.',
     // biome-ignore lint/suspicious/noTemplateCurlyInString: text of a source file
@@ -95,7 +95,7 @@ export const owners: readonly Mutation[] = [
   },
   {
     id: 'offload-replies-by-other-network',
-    file: 'src/offload/replies.ts',
+    file: 'src/offload/portmap/reply-routing.ts',
     mistake: 'Replies go by the rule of another network of the pod, until that one’s DEL.',
     old: '  if (isRouteTable(table)) return false\n',
     now: '  if (isRouteTable(-1)) return false\n',
@@ -104,7 +104,7 @@ export const owners: readonly Mutation[] = [
   },
   {
     id: 'offload-record-not-enough',
-    file: 'src/offload/ports-removal.ts',
+    file: 'src/offload/portmap/removal.ts',
     mistake:
       'DEL searches the priorities that all mappings of the node share although the record has every number.',
     old: 'if (isWhole && placed.length === rules.length)',
@@ -115,7 +115,7 @@ export const owners: readonly Mutation[] = [
   },
   {
     id: 'offload-search-holds-lock',
-    file: 'src/offload/sweep.ts',
+    file: 'src/offload/verbs/sweep.ts',
     mistake: 'A DEL without a record looks through the filters of others with the node’s lock held.',
     old: '() => (isRecorded() ? [] : this.#kernel.ownFilters(cookies)),',
     now: '() => locked(() => (isRecorded() ? [] : this.#kernel.ownFilters(cookies))),',
@@ -125,7 +125,7 @@ export const owners: readonly Mutation[] = [
   },
   {
     id: 'offload-found-is-removed',
-    file: 'src/offload/sweep.ts',
+    file: 'src/offload/verbs/sweep.ts',
     mistake: 'What a look without the lock has shown is removed by its number, whoever has that by then.',
     old: 'this.#kernel.removeFilters(this.#kernel.placedFilters(found))',
     now: 'this.#kernel.removeFilters(found)',
@@ -135,7 +135,7 @@ export const owners: readonly Mutation[] = [
   },
   {
     id: 'offload-gc-holds-lock',
-    file: 'src/offload/orphans.ts',
+    file: 'src/offload/verbs/gc-orphans.ts',
     mistake: 'GC looks through the filters of others with the node’s lock held.',
     old: '() => kernel.ownFilters([ports, rates]),',
     now: '() => locked(() => kernel.ownFilters([ports, rates])),',

@@ -4,26 +4,26 @@ import type { Mutation } from './mutation.ts'
 export const services: readonly Mutation[] = [
   {
     id: 'offload-services-not-asked',
-    file: 'src/offload/ports.ts',
+    file: 'src/offload/portmap/feature.ts',
     mistake:
       'A host port is mapped whoever on the node translates it, and every client of the service gets the pod.',
     old: 'if (!config.allowServicePorts) refuseServed(kernel, plan.keys, request.policy)',
     now: 'if (config.allowServicePorts) refuseServed(kernel, plan.keys, request.policy)',
-    test: ['native/offload-services.test.ts', 'is refused with the rule’s text'],
+    test: ['native/offload/services.test.ts', 'is refused with the rule’s text'],
     tier: 'quick',
   },
   {
     id: 'offload-services-check-blind',
-    file: 'src/offload/check.ts',
+    file: 'src/offload/verbs/check.ts',
     mistake: 'CHECK does not see a service that came after the ADD.',
     old: 'config.allowServicePorts ? [] : servedDifferences(',
     now: '!config.allowServicePorts ? [] : servedDifferences(',
-    test: ['native/offload-services.test.ts', 'a service that comes after the ADD is named by CHECK'],
+    test: ['native/offload/services.test.ts', 'a service that comes after the ADD is named by CHECK'],
     tier: 'quick',
   },
   {
     id: 'offload-services-node-ports-free',
-    file: 'src/offload/services.ts',
+    file: 'src/offload/portmap/host/services.ts',
     mistake: 'Where kube-proxy runs, ports that it may give to a service tomorrow are mapped today.',
     old: 'others.taker(key) ?? rangeWords(others, key, policy)',
     now: 'others.taker(key)',
@@ -32,11 +32,11 @@ export const services: readonly Mutation[] = [
   },
   {
     id: 'offload-services-policy-widened',
-    file: 'src/offload/config.ts',
+    file: 'src/offload/config/config.ts',
     mistake: 'A network config may take ports of services although the operator forbids it.',
     old: "flag(config, 'allowServicePorts', false) && request.policy.allowServicePorts",
     now: "flag(config, 'allowServicePorts', false)",
-    test: ['native/offload-services.test.ts', 'the policy is the bound of what a config allows'],
+    test: ['native/offload/services.test.ts', 'the policy is the bound of what a config allows'],
     tier: 'quick',
   },
   {
@@ -55,7 +55,7 @@ export const services: readonly Mutation[] = [
       'A rule that returns for the clients of one interface ends the way of all: docker’s ports are free.',
     old: 'mapped === undefined ? isRead && match.isSure : isForMost',
     now: 'mapped === undefined ? isRead : isForMost',
-    test: ['native/offload-services.test.ts', 'is refused with the rule’s text'],
+    test: ['native/offload/services.test.ts', 'is refused with the rule’s text'],
     tier: 'quick',
   },
   {
@@ -64,7 +64,7 @@ export const services: readonly Mutation[] = [
     mistake: 'Of thousands of rules those are passed over that name the port.',
     old: 'if (value > 0 && !ports.has(',
     now: 'if (value > 0 && ports.has(',
-    test: ['native/offload-services.test.ts', 'is refused with the rule’s text'],
+    test: ['native/offload/services.test.ts', 'is refused with the rule’s text'],
     tier: 'quick',
   },
   {
@@ -74,7 +74,7 @@ export const services: readonly Mutation[] = [
       'The rule of iptables-legacy that ends a chain ends all: what stands behind the jump is not read.',
     old: 'verdict(code === standard.return ? VERDICT.NFT_RETURN : VERDICT.NF_ACCEPT)',
     now: 'verdict(VERDICT.NF_ACCEPT)',
-    test: ['native/offload-services.test.ts', 'is refused with the rule’s text'],
+    test: ['native/offload/services.test.ts', 'is refused with the rule’s text'],
     tier: 'quick',
   },
   {
@@ -83,7 +83,7 @@ export const services: readonly Mutation[] = [
     mistake: 'A rule that can’t be read is passed over although it names the port.',
     old: 'way.some(({ rule, isNamed }) => isNamed || names(rule, packet.port))',
     now: 'way.length === 0',
-    test: ['native/offload-services.test.ts', 'what can’t be read is refused where it names the port'],
+    test: ['native/offload/services.test.ts', 'what can’t be read is refused where it names the port'],
     tier: 'quick',
   },
   {
@@ -92,7 +92,7 @@ export const services: readonly Mutation[] = [
     mistake: 'CHECK calls a pod broken for a rule that takes what one client sends.',
     old: 'mapped === undefined || (isAlways && way.every((stage) => stage.isForMost))) return',
     now: 'mapped === undefined || isAlways) return',
-    test: ['native/offload-services-check.test.ts', 'but not what depends on '],
+    test: ['native/offload/services-check.test.ts', 'but not what depends on '],
     tier: 'quick',
   },
   {
@@ -111,7 +111,7 @@ export const services: readonly Mutation[] = [
     mistake: 'CHECK calls a pod broken for a chain that finds the packets translated by ours.',
     old: "if (priority > upTo) return 'none'",
     now: "if (priority > upTo + 1_000) return 'none'",
-    test: ['native/offload-services-check.test.ts', 'but not a chain behind ours'],
+    test: ['native/offload/services-check.test.ts', 'but not a chain behind ours'],
     tier: 'quick',
   },
   {
@@ -120,7 +120,7 @@ export const services: readonly Mutation[] = [
     mistake: 'CHECK of a veth counts chains behind ours as if a filter of a NIC took the port from them.',
     old: 'isHosts ? translatesAt : Number.POSITIVE_INFINITY',
     now: '!isHosts ? translatesAt : Number.POSITIVE_INFINITY',
-    test: ['native/offload-services-check.test.ts', 'but not a chain behind ours'],
+    test: ['native/offload/services-check.test.ts', 'but not a chain behind ours'],
     tier: 'quick',
   },
   {
@@ -129,7 +129,7 @@ export const services: readonly Mutation[] = [
     mistake: 'A rule that leads to another port of the pod passes for one that does what we do.',
     old: ' && isSame(to.port, target.port)',
     now: '',
-    test: ['native/offload-services-check.test.ts', 'the pod’s other port'],
+    test: ['native/offload/services-check.test.ts', 'the pod’s other port'],
     tier: 'quick',
   },
 ]

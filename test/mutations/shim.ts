@@ -8,7 +8,7 @@ export const shim: readonly Mutation[] = [
     mistake: 'The working directory stays where the runtime has it, be it outside of the root.',
     old: 'long changed = sys_chdir("/");',
     now: 'long changed = sys_chdir(".");',
-    test: ['native/shim.test.ts', 'ADD, CHECK and DEL of both plugins, IPAM among them, and GC'],
+    test: ['native/program/shim.test.ts', 'ADD, CHECK and DEL of both plugins, IPAM among them, and GC'],
     tier: 'quick',
   },
   {

@@ -55,7 +55,7 @@ export const sys: readonly Mutation[] = [
     mistake: 'A record takes its place before its text has reached the disk.',
     old: "      if (durability === 'durable') fsyncSync(fd)\n",
     now: '',
-    test: ['native/sys.test.ts', 'has the whole old or the whole new text after SIGKILL'],
+    test: ['native/program/sys.test.ts', 'has the whole old or the whole new text after SIGKILL'],
     tier: 'quick',
   },
   {
@@ -73,7 +73,7 @@ export const sys: readonly Mutation[] = [
     mistake: 'A verb that has waited in vain for a lock goes on without it.',
     old: 'if (!had) throw new LockTimeout(path, milliseconds, lockHolder(fd))',
     now: '',
-    test: ['native/sys.test.ts', 'is waited for, but not for ever'],
+    test: ['native/program/sys.test.ts', 'is waited for, but not for ever'],
     tier: 'quick',
   },
   {
@@ -91,7 +91,7 @@ export const sys: readonly Mutation[] = [
     mistake: 'The thread stays in the namespace of the pod after an error.',
     old: '    try {\n      return action()\n    } finally {\n      try {\n        setns(home, CLONE_NEWNET)\n',
     now: '    let failed = true\n    try {\n      const result = action()\n      failed = false\n      return result\n    } finally {\n      try {\n        if (!failed) setns(home, CLONE_NEWNET)\n',
-    test: ['native/sys.test.ts', 'is inside and comes home, also from an error'],
+    test: ['native/program/sys.test.ts', 'is inside and comes home, also from an error'],
     tier: 'quick',
   },
   {
@@ -100,7 +100,7 @@ export const sys: readonly Mutation[] = [
     mistake: 'Each visit to a namespace leaves a descriptor open.',
     old: '    closeSync(home)\n',
     now: '    void home\n',
-    test: ['native/sys.test.ts', 'leaves no descriptor open that would keep the namespace alive'],
+    test: ['native/program/sys.test.ts', 'leaves no descriptor open that would keep the namespace alive'],
     tier: 'quick',
   },
   {
@@ -109,7 +109,7 @@ export const sys: readonly Mutation[] = [
     mistake: 'A datagram that is larger than the first buffer is not read whole.',
     old: '      if (length > buffer.length) buffer = new Uint8Array(length)\n',
     now: '',
-    test: ['native/sys.test.ts', 'are read whole when one is larger than the first buffer'],
+    test: ['native/program/sys.test.ts', 'are read whole when one is larger than the first buffer'],
     tier: 'quick',
   },
   {
@@ -118,7 +118,7 @@ export const sys: readonly Mutation[] = [
     mistake: 'The socket does not ask for the explanations of the kernel.',
     old: '  setsockopt(fd, SOL_NETLINK, NETLINK_EXT_ACK, on)\n',
     now: '',
-    test: ['native/netlink-refusals.test.ts', 'keeps errno, text and attribute of a refusal'],
+    test: ['native/netlink/refusals.test.ts', 'keeps errno, text and attribute of a refusal'],
     tier: 'quick',
   },
   {
@@ -127,7 +127,7 @@ export const sys: readonly Mutation[] = [
     mistake: 'Any file that is no folder counts as a network namespace.',
     old: '  if (stat.dev !== host.dev || (path !== own && ioctl(fd, NS_GET_NSTYPE) !== CLONE_NEWNET)) {',
     now: '  if (stat.isDirectory()) {',
-    test: ['native/sys.test.ts', 'that is none changes nothing and says why'],
+    test: ['native/program/sys.test.ts', 'that is none changes nothing and says why'],
     tier: 'quick',
   },
   {
@@ -136,7 +136,7 @@ export const sys: readonly Mutation[] = [
     mistake: 'A namespace of any kind counts as one of the network.',
     old: ' || (path !== own && ioctl(fd, NS_GET_NSTYPE) !== CLONE_NEWNET)',
     now: '',
-    test: ['native/attach-surroundings.test.ts', 'ADD and CHECK are code 8 with the variable and the path'],
+    test: ['native/attach/surroundings.test.ts', 'ADD and CHECK are code 8 with the variable and the path'],
     tier: 'quick',
   },
   {
@@ -145,7 +145,7 @@ export const sys: readonly Mutation[] = [
     mistake: 'A netlink socket takes datagrams of every program for answers of the kernel.',
     old: '  connect(fd, address)\n',
     now: '',
-    test: ['native/sys.test.ts', 'an answer that another program has made up does not arrive'],
+    test: ['native/program/sys.test.ts', 'an answer that another program has made up does not arrive'],
     tier: 'quick',
   },
   {
@@ -172,7 +172,7 @@ export const sys: readonly Mutation[] = [
     mistake: 'To remove what is not there fails on a read-only file system.',
     old: "isAbsent(error) || (errorCode(error) === 'EROFS' && !isThere(path))",
     now: 'isAbsent(error)',
-    test: ['native/offload-surroundings.test.ts', 'a DEL that has nothing to do succeeds'],
+    test: ['native/offload/surroundings.test.ts', 'a DEL that has nothing to do succeeds'],
     tier: 'quick',
     undo: true,
   },

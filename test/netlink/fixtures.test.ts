@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { annotateDatagram } from '../../src/netlink/annotate.ts'
-import { familyOf } from '../../src/netlink/families.ts'
+import { annotateDatagram } from '../support/netlink/annotate.ts'
+import { familyOf } from '../support/netlink/families.ts'
 import { NLMSG, parseAck } from '../../src/netlink/message.ts'
 import { fixture, fixtures, payloadsOf } from './fixtures.ts'
 

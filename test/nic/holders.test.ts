@@ -1,4 +1,4 @@
-// sysfs, device nodes and procfs laid out by hand. That the kernel shows a program so: test/lab/attach-open.test.ts.
+// sysfs, device nodes and procfs laid out by hand. That the kernel shows a program so: test/lab/attach/open.test.ts.
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

@@ -1,6 +1,6 @@
 // What an ADD of port mappings leaves on the fake node, and its record.
-import { identityOf } from '../../src/offload/identity.ts'
-import type { OffloadJournal } from '../../src/offload/record.ts'
+import { identityOf } from '../../src/offload/state/identity.ts'
+import type { OffloadJournal } from '../../src/offload/state/record.ts'
 import type { RecordStore } from '../../src/ops/record-store.ts'
 import type { Node } from './node.ts'
 

@@ -1,7 +1,7 @@
 // A node of which vf-offload's removal sees filters, tables, reservations and namespaces, and nothing else.
-import type { LimiterFacts, LinkFacts, ShaperFacts } from '../../src/kernel/facts.ts'
-import type { Kernel, OwnFilter, PortTable } from '../../src/kernel/kernel.ts'
-import type { Machine, OpenNetns } from '../../src/kernel/machine.ts'
+import type { LimiterFacts, LinkFacts, ShaperFacts } from '../../src/kernel/api/facts.ts'
+import type { Kernel, OwnFilter, PortTable } from '../../src/kernel/api/kernel.ts'
+import type { Machine, OpenNetns } from '../../src/kernel/api/machine.ts'
 import type { Side } from '../../src/ops/op.ts'
 
 /** What the kernel removes a filter by. */

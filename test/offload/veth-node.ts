@@ -1,7 +1,7 @@
 // A node with a pod behind a veth pair, for ADDs of vf-offload that go through all of its layers but the kernel.
-import type { LinkFacts } from '../../src/kernel/facts.ts'
-import type { Kernel } from '../../src/kernel/kernel.ts'
-import { PortTaken } from '../../src/lib/port-taken.ts'
+import type { LinkFacts } from '../../src/kernel/api/facts.ts'
+import type { Kernel } from '../../src/kernel/api/kernel.ts'
+import { PortTaken } from '../../src/ops/port-taken.ts'
 import { describe } from '../../src/ops/describe.ts'
 import type { Op, PortKey } from '../../src/ops/op.ts'
 import { path } from './attached.ts'

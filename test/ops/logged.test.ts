@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, test } from 'vitest'
-import { recordedSteps, startSteps } from '../../src/lib/steps.ts'
+import { recordedSteps, startSteps } from '../../src/lib/log/steps.ts'
 import { applyAll, type Runner, Transaction } from '../../src/ops/apply.ts'
 import { describe as describeOp } from '../../src/ops/describe.ts'
 import type { Op } from '../../src/ops/op.ts'

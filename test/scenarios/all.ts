@@ -68,14 +68,14 @@ export interface NodeOfKinds {
 
 /** By test file. Pods behind a bridge and ptp are on the node with simnic for what the machine's own kernel may lack. */
 export const nodes = {
-  'test/lab/offload-scenarios-igb': { nic: 'igb', kinds: ['igb'] },
-  'test/lab/offload-scenarios-simnic': {
+  'test/lab/offload/scenarios-igb': { nic: 'igb', kinds: ['igb'] },
+  'test/lab/offload/scenarios-simnic': {
     nic: 'simnic',
     others: 3,
     kinds: ['simnic-legacy', 'host-nic', 'simnic-full', 'simnic-steer-only', 'bridge', 'ptp'],
   },
-  'test/native/offload-scenarios-bridge': { nic: 'veth', kinds: ['bridge'] },
-  'test/native/offload-scenarios-ptp': { nic: 'veth', kinds: ['ptp'] },
+  'test/native/offload/scenarios-bridge': { nic: 'veth', kinds: ['bridge'] },
+  'test/native/offload/scenarios-ptp': { nic: 'veth', kinds: ['ptp'] },
 } as const satisfies Readonly<Record<string, NodeOfKinds>>
 
 /** What a node has of the program of a kind. */

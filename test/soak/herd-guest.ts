@@ -1,5 +1,5 @@
 /**
- * The half of test/native/offload-herd.test.ts that runs beside the programs: starts all calls of a list, one after the other
+ * The half of test/native/offload/herd.test.ts that runs beside the programs: starts all calls of a list, one after the other
  * without waiting for any, stops two of them for a while, and tells how each ended. In: a HerdOrder as JSON on stdin. Out: an
  * array of HerdAnswer as JSON, in the order of the calls.
  */

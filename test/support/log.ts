@@ -2,8 +2,8 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { startLog } from '../../src/lib/log.ts'
-import { defaultSettings, type Level } from '../../src/lib/log-settings.ts'
+import { startLog } from '../../src/lib/log/log.ts'
+import { defaultSettings, type Level } from '../../src/lib/log/log-settings.ts'
 
 export type Line = Readonly<Record<string, unknown>>
 

@@ -1,6 +1,6 @@
 // The nft program in a network namespace of its own.
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
-import type { RunNft } from '../../src/kernel/nft.ts'
+import type { RunNft } from '../../src/kernel/nftables/nft-program.ts'
 
 /** An empty ruleset and the way to it. */
 export interface Ruleset {

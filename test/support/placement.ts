@@ -41,8 +41,9 @@ export function placeFiles(files: ReadonlyMap<string, string>, has: ReadonlySet<
 
 /** All test files of test/native, as paths from the top. */
 export function nativeFiles(): string[] {
-  return readdirSync(join(top, FOLDER))
+  return readdirSync(join(top, FOLDER), { recursive: true, encoding: 'utf8' })
     .filter((name) => name.endsWith('.test.ts'))
+    .sort()
     .map((name) => `${FOLDER}/${name}`)
 }
 

@@ -3,10 +3,10 @@
  * interface CNI_IFNAME in the pod, with the name that it had on the host as its alias. Pure: the interface and the
  * config's selection in, the journal of a restore out, or nothing when the interface is none of that network's.
  */
-import type { LinkFacts } from '../../kernel/facts.ts'
+import type { LinkFacts } from '../../kernel/api/facts.ts'
 import { isPlainName } from '../../lib/interface-name.ts'
 import { parsePciAddress } from '../../lib/pci-address.ts'
-import type { AttachJournal } from '../record.ts'
+import type { AttachJournal } from '../state/record.ts'
 
 /** What a config selects. A key that the config does not have is absent. */
 export interface HostDeviceWish {

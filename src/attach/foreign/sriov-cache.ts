@@ -5,7 +5,7 @@
  */
 import '../../lib/zod-settings.ts'
 import * as z from 'zod/mini'
-import type { LinkFacts } from '../../kernel/facts.ts'
+import type { LinkFacts } from '../../kernel/api/facts.ts'
 import { isInterfaceName } from '../../lib/interface-name.ts'
 import { tryParseMac } from '../../lib/mac.ts'
 import { type PciAddress, parsePciAddress } from '../../lib/pci-address.ts'
@@ -13,7 +13,7 @@ import type { PciFunction } from '../../nic/pci.ts'
 import type { VfAttributes } from '../../ops/op.ts'
 import { RecordError } from '../../ops/record.ts'
 import { noteAt } from '../../ops/record-store.ts'
-import type { AttachJournal } from '../record.ts'
+import type { AttachJournal } from '../state/record.ts'
 import { sriovDir } from './sriov.ts'
 
 /** What sriov-cni wrote down about one of its attachments. */

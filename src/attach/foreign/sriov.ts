@@ -4,8 +4,8 @@
  * `pci/vf_lock/<PCI>.lock`; what it saves for DEL is read by sriov-cache.ts. Imports records and small values; the
  * machine is a parameter.
  */
-import type { Machine } from '../../kernel/machine.ts'
-import { notice } from '../../lib/notice.ts'
+import type { Machine } from '../../kernel/api/machine.ts'
+import { notice } from '../../lib/log/notice.ts'
 import type { PciAddress } from '../../lib/pci-address.ts'
 import { isOwnersNetns, type NamespaceMarks } from '../../ops/owner-netns.ts'
 import type { Owner } from '../../ops/record.ts'

@@ -4,7 +4,7 @@
  */
 import type { Request } from '../../netlink/message.ts'
 import type { NetlinkSocket } from '../../netlink/socket.ts'
-import { tolerate } from '../refusals.ts'
+import { tolerate } from '../errors.ts'
 
 /** What the kernel has of chains. */
 export interface NatChains {

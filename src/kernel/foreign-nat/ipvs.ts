@@ -4,7 +4,7 @@ import { getService, ipvsFamily, schedulerOf } from '../../netlink/genl/ipvs.ts'
 import { AF } from '../../netlink/rtnl/const.ts'
 import { NetlinkError, type NetlinkSocket } from '../../netlink/socket.ts'
 import { isThere } from '../../sys/files.ts'
-import { tolerate } from '../refusals.ts'
+import { tolerate } from '../errors.ts'
 import type { Packet } from './packet.ts'
 
 /** The question for a family by its name has the kernel load a module for it: where there is none, nobody asks. */

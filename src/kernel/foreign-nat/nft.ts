@@ -1,5 +1,5 @@
 /** What chains of others in nf_tables are made of, those of iptables-nft among them. */
-import { notice } from '../../lib/notice.ts'
+import { notice } from '../../lib/log/notice.ts'
 import {
   decodeChain,
   decodeSet,
@@ -14,7 +14,7 @@ import {
 import { NF_INET } from '../../netlink/nf/rules.ts'
 import { commentOf, decodeElements, type NftElement } from '../../netlink/nf/tables.ts'
 import { NetlinkError, type NetlinkSocket } from '../../netlink/socket.ts'
-import { tolerate } from '../refusals.ts'
+import { tolerate } from '../errors.ts'
 import type { Base, Source } from './follow.ts'
 import { isKnown, type Partly, part } from './packet.ts'
 import { type Answer, between, equal } from './registers.ts'

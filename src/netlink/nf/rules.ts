@@ -1,9 +1,9 @@
 // Making tables, chains, sets and rules of nf_tables: linux/netfilter/nf_tables.h. A rule is a list of expressions that
 // work on registers; here are those that translate and masquerade by look-up.
-import { attrs, byKind } from '../attrs.ts'
-import { repeated } from '../lists.ts'
+import { attrs, byKind } from '../codec/attrs.ts'
+import { repeated } from '../codec/lists.ts'
 import { family, NLM_F, type Request } from '../message.ts'
-import { be32, be64, cstr, u8, type Value } from '../wire.ts'
+import { be32, be64, cstr, u8, type Value } from '../codec/wire.ts'
 import { NFNL_SUBSYS, NFPROTO, nfgenmsg, typeOf } from './nfnetlink.ts'
 import { type NftElement, nftData, nftElements, nftStateful, nftTable } from './tables.ts'
 

@@ -1,8 +1,8 @@
 // Routes: RTM_*ROUTE, struct rtmsg and RTA_* of linux/rtnetlink.h.
 import { ipFromBytes, ipToBytes } from '../../lib/ip.ts'
-import { type AttrsOf, attrs } from '../attrs.ts'
+import { type AttrsOf, attrs } from '../codec/attrs.ts'
 import { type FamilyRequest, family, type Message, NLM_F, type Request } from '../message.ts'
-import { type StructOf, struct } from '../struct.ts'
+import { type StructOf, struct } from '../codec/struct.ts'
 import {
   Base,
   be16,
@@ -17,7 +17,7 @@ import {
   u32,
   type Value,
   type Writer,
-} from '../wire.ts'
+} from '../codec/wire.ts'
 import { AF, RTM } from './const.ts'
 
 /** struct rtmsg, linux/rtnetlink.h. Tables above 255 are in RTA_TABLE, then rtm_table is RT_TABLE_COMPAT. */

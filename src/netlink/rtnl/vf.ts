@@ -1,10 +1,10 @@
 // What a PF says and takes about its virtual functions: IFLA_VFINFO_LIST of linux/if_link.h, one IFLA_VF_INFO nest per
 // VF. A driver leaves out what it doesn't know; a number that it can't tell is 0xffffffff (vfSetting).
 import { hexOctets } from '../../lib/mac.ts'
-import { type AttrsOf, attrs } from '../attrs.ts'
-import { repeated } from '../lists.ts'
-import { struct } from '../struct.ts'
-import { Base, be16, bytes, type FixedCodec, lladdr, need, u32, u64, type Writer } from '../wire.ts'
+import { type AttrsOf, attrs } from '../codec/attrs.ts'
+import { repeated } from '../codec/lists.ts'
+import { struct } from '../codec/struct.ts'
+import { Base, be16, bytes, type FixedCodec, lladdr, need, u32, u64, type Writer } from '../codec/wire.ts'
 
 /** The state of `setting` and `link_state` fields that the driver doesn't report (rtnl_fill_vfinfo, net/core/rtnetlink.c). */
 export const NOT_REPORTED = 0xffffffff

@@ -2,10 +2,10 @@
 // kernel takes at its word (checkFilter refuses what it would ignore).
 import { type Message, NLM_F, type Request } from '../message.ts'
 import { RTM } from '../rtnl/const.ts'
-import type { Action, Actions } from './action.ts'
-import type { Basic } from './basic.ts'
-import { type Flower, TCA_CLS_FLAGS } from './flower.ts'
-import type { Matchall } from './matchall.ts'
+import type { Action, Actions } from './actions/action.ts'
+import type { Basic } from './kinds/basic.ts'
+import { type Flower, TCA_CLS_FLAGS } from './kinds/flower.ts'
+import type { Matchall } from './kinds/matchall.ts'
 import {
   CLSACT_INGRESS,
   filterInfo,
@@ -16,8 +16,8 @@ import {
   type TcRequest,
   tcMessage,
 } from './msg.ts'
-import { checkFilter } from './rule.ts'
-import type { U32Filter } from './u32.ts'
+import { checkFilter } from './validate.ts'
+import type { U32Filter } from './kinds/u32.ts'
 
 /** Kinds of filters whose options are read and written here. */
 export type FilterKind = 'flower' | 'matchall' | 'u32' | 'basic'

@@ -1,7 +1,7 @@
 // A struct that ends with a flexible array of keys and counts them in `nkeys`: struct tc_u32_sel of linux/pkt_cls.h, struct
 // tc_pedit_sel of linux/tc_act/tc_pedit.h.
-import { array, type Field, type Struct, type StructOf } from '../struct.ts'
-import { Base, type Codec, type Piece, type Writer } from '../wire.ts'
+import { array, type Field, type Struct, type StructOf } from '../codec/struct.ts'
+import { Base, type Codec, type Piece, type Writer } from '../codec/wire.ts'
 
 /** The value of a struct `H` with keys `K`; nkeys is the codec's matter. */
 export type SelectionOf<H extends readonly Field[], K extends readonly Field[]> = Omit<

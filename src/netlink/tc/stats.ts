@@ -1,8 +1,8 @@
 // Counters of actions, qdiscs and filters: TCA_STATS_* of linux/gen_stats.h. Order is meaning: PKT64 belongs to the
 // BASIC or BASIC_HW before it.
-import { ordered } from '../lists.ts'
-import { struct } from '../struct.ts'
-import { bytes, u32, u64, type Value } from '../wire.ts'
+import { ordered } from '../codec/lists.ts'
+import { struct } from '../codec/struct.ts'
+import { bytes, u32, u64, type Value } from '../codec/wire.ts'
 
 /** struct gnet_stats_basic, linux/gen_stats.h. `packets` is the low half of the count. */
 export const gnet_stats_basic = struct('gnet_stats_basic', [

@@ -1,8 +1,8 @@
 // The token bucket filter, a qdisc that queues what is over the rate. linux/pkt_sched.h, sch_tbf.c
-import { type AttrsOf, attrs } from '../attrs.ts'
-import { struct } from '../struct.ts'
-import { bytes, u32, u64 } from '../wire.ts'
-import { noRate, rateSpec, TC_RTAB_SIZE, tc_ratespec, ticksOf } from './police.ts'
+import { type AttrsOf, attrs } from '../codec/attrs.ts'
+import { struct } from '../codec/struct.ts'
+import { bytes, u32, u64 } from '../codec/wire.ts'
+import { noRate, rateSpec, TC_RTAB_SIZE, tc_ratespec, ticksOf } from './actions/police.ts'
 
 /** struct tc_tbf_qopt, linux/pkt_sched.h. `limit` in bytes, `buffer` and `mtu` in ticks of 64 ns at rate and peakrate. */
 export const tc_tbf_qopt = struct('tc_tbf_qopt', [

@@ -4,7 +4,7 @@ import {
   type HostDeviceWish,
   hostDeviceJournal,
 } from '../../../src/attach/foreign/host-device.ts'
-import { attachJournal } from '../../../src/attach/record.ts'
+import { attachJournal } from '../../../src/attach/state/record.ts'
 
 const pci = '0000:3b:02.1'
 const link: HostDeviceLink = {

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { readCache, removeCache, sriovJournal } from '../../../src/attach/foreign/sriov-cache.ts'
-import { attachJournal } from '../../../src/attach/record.ts'
+import { attachJournal } from '../../../src/attach/state/record.ts'
 import { failure } from '../../../src/cni/failure.ts'
 import type { PciAddress } from '../../../src/lib/pci-address.ts'
 

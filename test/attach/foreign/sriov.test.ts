@@ -21,8 +21,8 @@ import {
   release,
   withSriovLock,
 } from '../../../src/attach/foreign/sriov.ts'
-import type { Kernel } from '../../../src/kernel/kernel.ts'
-import type { OpenNetns } from '../../../src/kernel/machine.ts'
+import type { Kernel } from '../../../src/kernel/api/kernel.ts'
+import type { OpenNetns } from '../../../src/kernel/api/machine.ts'
 
 const pci = '0000:3b:02.1'
 const alive = '/proc/self/ns/net'

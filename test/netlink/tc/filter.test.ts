@@ -8,7 +8,7 @@ import {
   rewrite,
   updateChecksums,
   verdict,
-} from '../../../src/netlink/tc/action.ts'
+} from '../../../src/netlink/tc/actions/action.ts'
 import {
   actionsOf,
   deleteFilter,
@@ -21,10 +21,10 @@ import {
   newMatchall,
   placeOf,
 } from '../../../src/netlink/tc/filter.ts'
-import { type Flower, TCA_CLS_FLAGS } from '../../../src/netlink/tc/flower.ts'
-import { TC_ACT } from '../../../src/netlink/tc/gact.ts'
+import { type Flower, TCA_CLS_FLAGS } from '../../../src/netlink/tc/kinds/flower.ts'
+import { TC_ACT } from '../../../src/netlink/tc/actions/gact.ts'
 import { BLOCK_IFINDEX, CLSACT_EGRESS, CLSACT_INGRESS, tcMessage } from '../../../src/netlink/tc/msg.ts'
-import { peditRewrite } from '../../../src/netlink/tc/pedit.ts'
+import { peditRewrite } from '../../../src/netlink/tc/actions/pedit.ts'
 import { deleteClsact, newClsact } from '../../../src/netlink/tc/qdisc.ts'
 import { captured, essence, payloadOf } from '../fixtures.ts'
 

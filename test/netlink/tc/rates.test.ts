@@ -14,10 +14,10 @@ import {
   limitRate,
   newActions,
   redirectTo,
-} from '../../../src/netlink/tc/action.ts'
-import { compareEcho } from '../../../src/netlink/tc/echo.ts'
+} from '../../../src/netlink/tc/actions/action.ts'
+import { compareEcho } from '../../../src/netlink/tc/compare.ts'
 import { actionsOf, newFlower, newMatchall } from '../../../src/netlink/tc/filter.ts'
-import { TC_ACT } from '../../../src/netlink/tc/gact.ts'
+import { TC_ACT } from '../../../src/netlink/tc/actions/gact.ts'
 import { type Tc, tcMessage } from '../../../src/netlink/tc/msg.ts'
 import {
   bytesOfTicks,
@@ -26,7 +26,7 @@ import {
   rateOf,
   rateSpec,
   ticksOf,
-} from '../../../src/netlink/tc/police.ts'
+} from '../../../src/netlink/tc/actions/police.ts'
 import { deleteRootQdisc, newTbf, tbfOf } from '../../../src/netlink/tc/qdisc.ts'
 import { type Tbf, tbfOptions } from '../../../src/netlink/tc/tbf.ts'
 import { captured, essence, fixture, payloadOf } from '../fixtures.ts'

@@ -1,6 +1,6 @@
 // Thirty containers at once, while another program adds and removes filters of its own on the same uplink all the time: each
 // gets its ports, and of none anything is left. On a VF of a simulated NIC in legacy mode (simnic, from source, not hardware).
-// Takes minutes in emulation: part of `npm run test:soak` alone. test/native/offload-crowd.test.ts has a pod behind a bridge.
+// Takes minutes in emulation: part of `npm run test:soak` alone. test/native/offload/crowd.test.ts has a pod behind a bridge.
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { lab } from '../../support/lab.ts'
 import { makeBed, type PortBed } from '../../support/port-bed.ts'

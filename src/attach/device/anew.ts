@@ -1,0 +1,79 @@
+/**
+ * Hardware that was in a pod starts anew before the next one gets it: its driver lets go of it and takes it again, which ends whatever
+ * the pod has left on its interface. Nothing else does that for sure: an interface that lies on it in a third namespace can't be
+ * seen. It is done by the ADD and not by the DEL, so that no pod's end waits for it. What its PF holds for it stays.
+ */
+import { CniError, code } from '../../cni/error.ts'
+import type { Machine } from '../../kernel/api/machine.ts'
+import { notice } from '../../lib/log/notice.ts'
+import { parsePciAddress } from '../../lib/pci-address.ts'
+import { step } from '../../lib/log/steps.ts'
+import { stackOf } from '../../nic/netdev.ts'
+import { readPciFunction } from '../../nic/pci.ts'
+import type { PluginRecord } from '../../ops/record.ts'
+import type { RecordName } from '../../ops/record-store.ts'
+import type { PortFacts } from './facts.ts'
+import { noteAnew } from '../state/pod-had-note.ts'
+import type { AttachJournal } from '../state/record.ts'
+import { sharersOf } from './residue.ts'
+import { restoreDevice } from '../verbs/restore.ts'
+import type { AttachSetting } from '../setting.ts'
+
+/** How long to wait for the interface after its driver was told to start anew, in milliseconds. */
+const interfaceMilliseconds = 20_000
+const pollMilliseconds = 20
+
+/**
+ * Has the driver of a record's device start anew, and leads the device back to its journal. The record was written before, so that a DEL
+ * does the same after a crash; it is removed in the end.
+ * @throws CniError 102 when the driver does not take the device again, 103 when it can't be led back; the record stays then
+ */
+export function startAnew(
+  { machine, kernel, store }: AttachSetting,
+  name: RecordName,
+  { journal, owner }: PluginRecord<AttachJournal>,
+): void {
+  // Its number it gets back with the next move.
+  const { ifindex, ...device } = journal.device
+  const { pci = '', driver = '' } = device
+  step('anew', () => {
+    try {
+      kernel.run({ do: 'driver.rebind', pci, driver })
+    } catch (error) {
+      const words = `Cannot use "${pci}": it was in a pod, and its driver ${driver} can not be bound anew`
+      const cause = error instanceof Error ? error : undefined
+      throw new CniError(code.kernelRefused, words, { details: String(cause?.message), cause })
+    }
+    awaitInterface(machine, pci)
+    restoreDevice(machine, kernel, { ...journal, device }, { pod: false, ifname: owner.ifname, moved: true })
+  })
+  noteAnew(machine, pci, ifindex)
+  store.remove(name)
+  notice(`vf-attach: "${pci}" was in a pod before, its driver ${driver} was bound anew`)
+}
+
+/**
+ * Refuses a device that somebody uses who would lose it when its driver is bound anew: it came home clean, so no pod of ours has put that
+ * there.
+ * @throws CniError 7
+ */
+export function requireBare(id: string, port: PortFacts | undefined): void {
+  if (port === undefined) return
+  const { link, master, residue } = port
+  const { uppers } = stackOf(link.name, master)
+  const reasons = [
+    ...uppers.map((name) => `"${name}" lies on it`),
+    ...(residue === undefined ? [] : sharersOf(link, residue, uppers.length > 0)),
+  ]
+  if (reasons.length === 0) return
+  const words = `it was in a pod, and binding its driver anew would end what others have on it: ${reasons.join('; ')}`
+  throw new CniError(code.invalidConfig, `Cannot use "${id}": ${words}`)
+}
+
+function awaitInterface(machine: Machine, pci: string): void {
+  const address = parsePciAddress(pci)
+  for (let waited = 0; address !== undefined && waited < interfaceMilliseconds; waited += pollMilliseconds) {
+    if ((readPciFunction(address)?.netdevs.length ?? 1) > 0) return
+    machine.sleep(pollMilliseconds)
+  }
+}

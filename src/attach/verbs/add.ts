@@ -1,0 +1,168 @@
+import { CniError, code } from '../../cni/error.ts'
+import { failure } from '../../cni/failure.ts'
+import type { Request } from '../../cni/request.ts'
+import type { Result } from '../../cni/result.ts'
+import type { LinkFacts } from '../../kernel/api/facts.ts'
+import type { Kernel } from '../../kernel/api/kernel.ts'
+import { notice } from '../../lib/log/notice.ts'
+import { addVerbFields, step } from '../../lib/log/steps.ts'
+import { Transaction, withoutStuck } from '../../ops/apply.ts'
+import { ownerMarks } from '../../ops/owner-netns.ts'
+import { type PluginRecord, recordSchemaVersion } from '../../ops/record.ts'
+import { addAddresses } from './addresses.ts'
+import { requireBare, startAnew } from '../device/anew.ts'
+import { readCarried } from '../device/carried.ts'
+import type { AttachConfig } from '../config/config.ts'
+import { type AttachFacts, readAttachFacts } from '../device/facts.ts'
+import { claim, release } from '../foreign/sriov.ts'
+import { homeward } from '../device/homeward.ts'
+import { journalOf } from '../state/journal.ts'
+import { freeIfindex } from '../device/live.ts'
+import { formerOf, noteUse, withFormerNumber, withoutPods, withoutResidue } from '../state/pod-had-note.ts'
+import { requireUnowned } from '../state/ownership.ts'
+import { withPeerHome } from '../device/peers.ts'
+import { planAdd } from '../plan.ts'
+import type { AttachJournal } from '../state/record.ts'
+import { refuseImpossible, switchdevHint } from './refusals.ts'
+import { restoreDevice } from './restore.ts'
+import { resultOf } from './result.ts'
+import type { Device } from '../device/select.ts'
+import { type AttachSetting, onePfChangeAtATime } from '../setting.ts'
+import { spawnHolding } from './spawn.ts'
+import { pfDownWarnings, requireClosed, withoutToldMac } from '../device/userspace.ts'
+
+/**
+ * ADD, with the device's lock held; `select` looks the device up. Facts, plan, record, changes, addresses, result. Whatever fails, everything done
+ * before is taken back; what could not be is named in the error, and the record stays for DEL.
+ */
+export function addLocked(
+  setting: AttachSetting,
+  request: Request,
+  config: AttachConfig,
+  select: () => Device,
+): Result {
+  const { machine, kernel, pod, store } = setting
+  const found = select()
+  addVerbFields({ device: found.id })
+  const isRestored = step('owner', () => requireUnowned(setting, request, found))
+  const chosen = isRestored ? select() : found
+  refuseTakenName(kernel, request.ifname)
+  requireClosed(chosen.pci)
+  const seen = step('facts', () =>
+    withoutResidue(machine, readAttachFacts(kernel, chosen, config.bridge?.name)),
+  )
+  refuseImpossible(kernel, config, seen)
+  const facts = withoutToldMac(setting, seen)
+  const carried = step('carried', () => readCarried(kernel, config, facts))
+  const podIfindex =
+    facts.port === undefined ? undefined : freeIfindex(kernel, 'pod', facts.port.link.ifindex)
+  for (const line of [...warningsOf(config, facts), ...pfDownWarnings(facts)]) notice(`vf-attach: ${line}`)
+  const former = formerOf(machine, facts)
+  if (former !== undefined) requireBare(chosen.id, facts.port)
+  const whole = { ...withPeerHome(store, journalOf(config, facts, podIfindex)), ...carried }
+
+  const record: PluginRecord<AttachJournal> = {
+    schema: recordSchemaVersion,
+    plugin: 'vf-attach',
+    phase: 'applying',
+    owner: {
+      containerID: request.containerId,
+      ifname: request.ifname,
+      network: request.name,
+      netns: request.netns,
+      ...ownerMarks(pod),
+      bootId: machine.bootId(),
+    },
+    journal: withoutPods(withFormerNumber(machine, kernel, facts, whole), former),
+  }
+  // After a boot nothing of a VF is as this ADD left it, so no record needs to outlive one: none waits for a disk.
+  const name = store.write(chosen.id, record, 'volatile')
+  if (former !== undefined) {
+    startAnew(setting, name, record)
+    return addLocked(setting, request, config, select)
+  }
+  noteUse(machine, facts)
+  const claimed = chosen.pci?.vf === undefined ? undefined : chosen.pci.address
+  let moved = false
+  const { journal } = record
+  const { ifname } = request
+  const runner = homeward(kernel, journal, onePfChangeAtATime(machine, kernel, facts.vf?.pfPci), { ifname })
+  const transaction = new Transaction({
+    run: (op) => {
+      const outcome = runner.run(op)
+      if (op.do === 'link.move') moved = true
+      return outcome
+    },
+  })
+  try {
+    if (claimed !== undefined) claim(claimed, request.netns)
+    transaction.apply(planAdd(config, facts, request.ifname, podIfindex))
+    const before = facts.port?.link
+    const look = () =>
+      before === undefined || podIfindex === undefined
+        ? undefined
+        : movedLink(kernel, before, podIfindex, ifname)
+    const finish = (done: Partial<AttachJournal>) =>
+      store.write(chosen.id, { ...record, phase: 'attached', journal: { ...journal, ...done } }, 'volatile')
+    const spawn = spawnHolding(machine, name)
+    const { link, ipam } = addAddresses(request, config, look, transaction, finish, spawn)
+    return resultOf(request, config, facts, link, ipam)
+  } catch (error) {
+    transaction.rollback()
+    // The rollback undid step by step; what a driver changed behind our back only the journal knows.
+    const stuck = restored(() => {
+      restoreDevice(machine, kernel, journal, {
+        pod: true,
+        ifname,
+        moved: moved ? undefined : false,
+      })
+      if (claimed !== undefined) release(claimed, request.netns)
+      store.remove(name)
+    })
+    // `stuck` is the last word on what is left; lines of the rollback before it may have been settled since.
+    throw switchdevHint(failure(withoutStuck(error), stuck), error, facts)
+  }
+}
+
+/** The interface with this number in the pod, if it is still the one that was on the host and has the name that it got. */
+function movedLink(kernel: Kernel, before: LinkFacts, ifindex: number, ifname: string): LinkFacts {
+  const link = kernel.link('pod', ifindex)
+  const isIt = link?.parent === before.parent && link?.kind === before.kind && link?.lower === before.lower
+  if (link?.name === ifname && isIt) return link
+  throw new CniError(code.kernelRefused, `Cannot find "${ifname}" in the pod after the move`)
+}
+
+function warningsOf(config: AttachConfig, facts: AttachFacts): string[] {
+  const representor = facts.vf?.representor
+  if (facts.vf?.switchdev !== true || config.bridge !== undefined) return []
+  if (representor === undefined) {
+    return [`no representor of "${facts.device.id}" was found: frames without a rule in the NIC go nowhere`]
+  }
+  if (representor.master !== undefined) return []
+  const words =
+    'is attached to nothing: frames without a rule in the NIC go nowhere; key "bridge" attaches it'
+  return [`representor "${representor.link.name}" of "${facts.device.id}" ${words}`]
+}
+
+function refuseTakenName(kernel: Kernel, ifname: string): void {
+  // The kernel expands the first % of a new name to a number: the pod would get another interface than asked for.
+  if (ifname.includes('%')) {
+    throw new CniError(code.invalidEnvironment, `Cannot use CNI_IFNAME "${ifname}": must not contain "%"`)
+  }
+  const taken = kernel.link('pod', ifname)
+  if (taken === undefined) return
+  const words =
+    taken.name === ifname ? 'the pod has an interface of that name' : `it is an altname of "${taken.name}"`
+  throw new CniError(code.invalidEnvironment, `Cannot use CNI_IFNAME "${ifname}": ${words}`)
+}
+
+/** Runs a restore; the lines that say what it could not do. */
+function restored(restore: () => void): string[] {
+  try {
+    restore()
+    return []
+  } catch (error) {
+    const { message, details } = failure(error)
+    return [details === undefined ? message : `${message}: ${details}`]
+  }
+}

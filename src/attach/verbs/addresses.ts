@@ -1,0 +1,71 @@
+import { checkAddresses } from '../../cni/addresses.ts'
+import { ipamAdd, ipamDel, type Spawn } from '../../cni/delegate.ts'
+import { CniError, code } from '../../cni/error.ts'
+import { failure } from '../../cni/failure.ts'
+import type { Request } from '../../cni/request.ts'
+import type { Result } from '../../cni/result.ts'
+import type { LinkFacts } from '../../kernel/api/facts.ts'
+import { type Transaction, withoutStuck } from '../../ops/apply.ts'
+import type { AttachConfig } from '../config/config.ts'
+import { gatewaysOf, planAddressing } from '../plan.ts'
+import type { AttachJournal } from '../state/record.ts'
+import { othersRoutes } from './routes.ts'
+import { countedSpawn } from './spawn.ts'
+
+/**
+ * Asks IPAM by `spawn`, gives the addresses to the interface that `look` finds then and runs `finish` with what the journal has to know of that. A failure
+ * after IPAM's ADD is followed by its DEL, as the spec wants it. Without an interface (user space driver) the addresses are only reported. Returns the interface and what IPAM said.
+ */
+export function addAddresses(
+  request: Request,
+  config: AttachConfig,
+  look: () => LinkFacts | undefined,
+  transaction: Transaction,
+  finish: (done: Pick<AttachJournal, 'othersRoutes'>) => void,
+  spawn: Spawn,
+): { readonly link: LinkFacts | undefined; readonly ipam: Result | undefined } {
+  const ipam = ipamAdd(request, spawn)
+  let done: Pick<AttachJournal, 'othersRoutes'> = {}
+  try {
+    // After IPAM, which may have taken seconds: what the pod did meanwhile is seen.
+    const link = look()
+    if (ipam !== undefined) {
+      checkAddresses("the IPAM plugin's result", ipam)
+      const ips = ipam.ips ?? []
+      if (ips.length === 0)
+        throw new CniError(code.delegateFailed, 'Cannot use the IPAM result: it has no addresses')
+      const routes = ipam.routes ?? []
+      const addressing = { addresses: ips.map((ip) => ip.address), routes, ...gatewaysOf(ips) }
+      if (link !== undefined) {
+        requireIpv6Mtu(config, link, addressing.addresses)
+        const ops = planAddressing(link, addressing, config.announce)
+        const others = othersRoutes(ops, transaction.apply(ops))
+        if (others.length > 0) done = { othersRoutes: others }
+      }
+    }
+    finish(done)
+    return { link, ipam }
+  } catch (error) {
+    if (ipam !== undefined) {
+      try {
+        ipamDel(request, countedSpawn)
+      } catch (second) {
+        const { message } = failure(second)
+        throw failure(withoutStuck(error), [`the addresses are not freed, DEL does it: ${message}`])
+      }
+    }
+    throw error
+  }
+}
+
+// Below this MTU (RFC 8200 section 5) the kernel takes IPv6 from an interface, settings in /proc included: without this check
+// the error would be about a file that is missing.
+const minimumIpv6Mtu = 1280
+
+function requireIpv6Mtu(config: AttachConfig, { mtu }: LinkFacts, addresses: readonly string[]): void {
+  const address = addresses.find((one) => one.includes(':'))
+  if (address === undefined || mtu >= minimumIpv6Mtu) return
+  const whose = config.mtu === undefined ? "the interface's MTU" : 'mtu'
+  const words = `Cannot use ${whose} ${mtu} with the IPv6 address "${address}": must be ${minimumIpv6Mtu} or more`
+  throw new CniError(code.invalidConfig, words)
+}

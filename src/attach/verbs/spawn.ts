@@ -1,0 +1,44 @@
+/**
+ * Runs the IPAM plugin. One that an ADD has started can outlive it, when the ADD is killed, and lease an address later. So while
+ * it runs it holds a lock on the attachment's record: DEL waits for the end of it before it frees the addresses.
+ */
+import { type Spawn, spawnChild } from '../../cni/delegate.ts'
+import type { Machine } from '../../kernel/api/machine.ts'
+import { notice } from '../../lib/log/notice.ts'
+import { faultPoint } from '../../ops/fault.ts'
+import type { RecordName } from '../../ops/record-store.ts'
+
+/** Runs the IPAM plugin, as a step that tests can make fail. */
+export const countedSpawn: Spawn = (file, stdin, env, held) => {
+  faultPoint('ipam', 'before')
+  const ended = spawnChild(file, stdin, env, held)
+  faultPoint('ipam', 'after')
+  return ended
+}
+
+/** The same for an ADD whose record is written: the plugin holds the lock that {@link awaitIpam} waits for. */
+export function spawnHolding({ withLock }: Pick<Machine, 'withLock'>, { path }: RecordName): Spawn {
+  return (file, stdin, env) => withLock(path, 0, (held) => countedSpawn(file, stdin, env, held))
+}
+
+/** How long DEL, GC and the ADD of a next owner wait for it, in milliseconds. */
+const ipamMilliseconds = 10_000
+
+/**
+ * Waits until no IPAM plugin of an attachment's ADD runs any more. To be called before the record goes, with the device's lock
+ * held, so that no ADD of its own is at it. One that does not end is waited for {@link ipamMilliseconds} at most, and told.
+ */
+export function awaitIpam({ withLock }: Pick<Machine, 'withLock'>, name: RecordName): void {
+  try {
+    // Where somebody has removed the record meanwhile this makes an empty one, which whoever reads it removes.
+    withLock(name.path, ipamMilliseconds, () => undefined)
+  } catch (error) {
+    // A GC that can't wait so long goes on with others first (verbs/wait-budget.ts).
+    if (error instanceof Error && error.name === 'OutOfTime') throw error
+    // What is no file, or can't be opened, no plugin of ours has locked; who reads the record says what is wrong with it.
+    if (!(error instanceof Error) || error.name !== 'LockTimeout') return
+    notice(
+      `vf-attach: the IPAM plugin that an ADD of container "${name.containerID}", interface "${name.ifname}" has started still runs; what it leases after this will not be freed`,
+    )
+  }
+}

@@ -1,0 +1,51 @@
+import { requireAnswers } from '../../cni/ready.ts'
+import type { Kernel } from '../../kernel/api/kernel.ts'
+import type { Machine } from '../../kernel/api/machine.ts'
+import { notice } from '../../lib/log/notice.ts'
+import type { PciAddress } from '../../lib/pci-address.ts'
+import { readPciFunction, uplinkOf } from '../../nic/pci.ts'
+import { probeFolder, type RecordStore } from '../../ops/record-store.ts'
+import type { AttachConfig } from '../config/config.ts'
+import type { AttachJournal } from '../state/record.ts'
+import { selectDevice, vfsBelow } from '../device/select.ts'
+
+/**
+ * STATUS as far as it is ours: netlink answers, records can be written, and the config, which `read` reads, is one that an
+ * ADD would take, with a device or PF that exists. A PF that is down or has no carrier is a notice: an ADD succeeds.
+ * @throws CniError 50 with the reason when every ADD of this config would fail (CNI specification 1.1.0, "STATUS")
+ */
+export function requireReady(
+  machine: Machine,
+  store: RecordStore<AttachJournal>,
+  read: () => Pick<AttachConfig, 'selectors' | 'pf' | 'vf' | 'rate'>,
+): void {
+  requireAnswers(machine, store, (kernel) => {
+    const config = read()
+    const pf = pfOf(kernel, store, config)
+    // Where the lock of a PF is, under which its settings are changed.
+    if (pf !== undefined && (config.rate !== undefined || Object.keys(config.vf).length > 0))
+      probeFolder(machine.sharedDir)
+    if (pf !== undefined) noteLink(kernel, pf)
+  })
+}
+
+/** The PF that the config depends on; throws for a device that is not there. */
+function pfOf(
+  kernel: Kernel,
+  store: RecordStore<AttachJournal>,
+  { selectors, pf }: Pick<AttachConfig, 'selectors' | 'pf'>,
+): PciAddress | undefined {
+  if (pf !== undefined) {
+    const [vf] = vfsBelow(kernel, pf)
+    return vf === undefined ? undefined : readPciFunction(vf)?.vf?.pf
+  }
+  return selectors.length === 0 ? undefined : selectDevice({ kernel, store }, selectors).pci?.vf?.pf
+}
+
+function noteLink(kernel: Kernel, pf: PciAddress): void {
+  const name = uplinkOf(pf)
+  const link = name === undefined ? undefined : kernel.link('host', name)
+  if (link === undefined || (link.up && link.carrier)) return
+  const words = link.up ? 'has no carrier' : 'is down'
+  notice(`vf-attach: PF "${link.name}" ${words}: its VFs reach nobody`)
+}

@@ -1,0 +1,23 @@
+/** What a bridge keeps for an interface that is a port of it, which is gone when the port leaves. */
+import { toHex } from '../../lib/hex.ts'
+import { brportData, linkMessage } from '../../netlink/rtnl/link.ts'
+import type { CarriedItem } from '../../ops/op.ts'
+import type { LinkFacts } from '../api/facts.ts'
+
+/** Settings of a port, one item for each: a port that joins again has the defaults, and only what differs is set. */
+export function carriedPort({ slaveKind, slaveData }: LinkFacts): CarriedItem[] {
+  if (slaveKind !== 'bridge' || slaveData === undefined) return []
+  const settings = brportData.decode(slaveData)
+  return Object.entries(settings).flatMap((entry) => {
+    const [name, value] = entry
+    // What the table does not know can't be set: states and timers.
+    if (typeof value !== 'number') return []
+    const data = brportData.encode(Object.fromEntries([entry]) as typeof settings)
+    const message = linkMessage.encode({
+      ...{ ifi_family: 0, ifi_type: 0, ifi_index: 0, ifi_flags: 0, ifi_change: 0 },
+      IFLA_LINKINFO: { IFLA_INFO_SLAVE_KIND: 'bridge', IFLA_INFO_SLAVE_DATA: data },
+    })
+    const words = `${name.slice('IFLA_BRPORT_'.length).toLowerCase()} ${value}`
+    return [{ what: 'port', words, message: toHex(message) }]
+  })
+}

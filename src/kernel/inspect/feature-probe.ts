@@ -1,0 +1,183 @@
+/**
+ * What port mappings and limits need of a kernel, tried out in a network namespace that nobody else has and that is gone
+ * afterwards with all that was made in it. Modules that this loads stay loaded, as after an ADD.
+ */
+import type { Request } from '../../netlink/message.ts'
+import { NetlinkError, NetlinkSocket } from '../../netlink/socket.ts'
+import {
+  type Action,
+  actionList,
+  limitRate,
+  popVlan,
+  redirectTo,
+  rewrite,
+  updateChecksums,
+  verdict,
+} from '../../netlink/tc/actions/action.ts'
+import { TCA_CSUM_UPDATE_FLAG } from '../../netlink/tc/actions/csum.ts'
+import { newFilter } from '../../netlink/tc/filter.ts'
+import { TC_ACT } from '../../netlink/tc/actions/gact.ts'
+import { CLSACT_INGRESS, filterInfo } from '../../netlink/tc/msg.ts'
+import { peditRewrite } from '../../netlink/tc/actions/pedit.ts'
+import { newClsact } from '../../netlink/tc/qdisc.ts'
+import { ETH_P, IPPROTO } from '../../netlink/tc/validate.ts'
+import type { Classifier } from '../../ops/op.ts'
+import { inNewNetns } from '../../sys/namespaces.ts'
+import { openNetlink } from '../../sys/netlink.ts'
+import { classifiers, everyFrameOptions } from '../tc/every-frame.ts'
+import type { Needs } from '../api/kernel.ts'
+import { loadTable, NftError, type RunNft } from '../nftables/nft-program.ts'
+import { addIfb, addShaper } from '../tc/shapers.ts'
+
+/** Number of the loopback interface, the one that a new namespace has. */
+const lo = 1
+
+/** What the tables of an attachment use of nftables, in one of them. */
+const table = `table inet vf-flower-probe {
+  map ports { type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service; }
+  chain prerouting {
+    type nat hook prerouting priority dstnat; policy accept;
+    dnat ip to ip daddr . tcp dport map { 192.0.2.1 . 80 : 192.0.2.2 . 80 }
+    dnat ip6 to ip6 daddr . udp dport map { 2001:db8::1 . 80 : 2001:db8::2 . 80 }
+  }
+  chain output { type nat hook output priority -100; policy accept; }
+}
+`
+
+/** What things are needed for, as a line about a missing one says it. */
+const purposes = {
+  ports: 'port mappings',
+  steering: 'port mappings of VFs and NICs',
+  translation: 'port mappings that the NIC translates',
+  tags: 'port mappings on addresses in a VLAN',
+  rates: 'limits',
+  shapers: 'limits',
+  police: 'limits outside the pod',
+} as const satisfies Readonly<Record<keyof Needs, string>>
+
+/** One line for each thing that is missing, in the kernel's or nft's words; none when an ADD can work. */
+export function missingNeeds(wanted: Needs, nft: RunNft): string[] {
+  if (!wanted.ports && !wanted.rates && !wanted.shapers) return []
+  return inNewNetns(() => {
+    const socket = new NetlinkSocket(openNetlink(0))
+    try {
+      return [
+        ...(wanted.steering || wanted.rates ? missingOnClsact(socket, wanted) : []),
+        ...(wanted.shapers ? missingShaper(socket) : []),
+        ...(wanted.rates ? missingIfb(socket) : []),
+        ...(wanted.ports ? missing('nftables', 'ports', () => loadTable(nft, table)) : []),
+      ]
+    } finally {
+      socket.close()
+    }
+  })
+}
+
+/** A line when `action` is refused. */
+function missing(what: string, purpose: keyof Needs, action: () => void): string[] {
+  try {
+    action()
+    return []
+  } catch (error) {
+    if (!(error instanceof NetlinkError || error instanceof NftError)) throw error
+    return [`${what}, for ${purposes[purpose]}: ${error.message}`]
+  }
+}
+
+/** An action, its name for people, what it is for, and the options that a rule of ours could have. */
+type Trial = readonly [name: string, purpose: keyof Needs, action: () => Action]
+
+const redirecting = (purpose: keyof Needs): Trial => ['mirred', purpose, () => redirectTo(lo)]
+
+/** Of port mappings. */
+const mappers: readonly Trial[] = [
+  redirecting('steering'),
+  ['pedit', 'steering', () => rewrite(peditRewrite({ ethDst: '02:00:00:00:00:01' }, TC_ACT.TC_ACT_PIPE))],
+  ['gact', 'translation', () => verdict(TC_ACT.TC_ACT_OK)],
+  ['csum', 'translation', () => updateChecksums(TCA_CSUM_UPDATE_FLAG.TCA_CSUM_UPDATE_FLAG_TCP)],
+  ['vlan', 'tags', () => popVlan()],
+]
+
+/** Of limits. */
+const limiters: readonly Trial[] = [redirecting('rates')]
+
+/** Of limits outside the pod. */
+const policers: readonly Trial[] = [
+  [
+    'police',
+    'police',
+    () => limitRate({ bytesPerSecond: 125_000, burst: 20_000, mtu: 1500, conform: TC_ACT.TC_ACT_PIPE }),
+  ],
+]
+
+/** Without a qdisc every filter would be refused for want of it. */
+function missingOnClsact(socket: NetlinkSocket, wanted: Needs): string[] {
+  const purpose = wanted.steering ? 'steering' : 'rates'
+  const qdisc = missing('qdisc clsact (sch_ingress)', purpose, () => socket.request(newClsact(lo)))
+  if (qdisc.length > 0) return qdisc
+  // What was tried once need not be tried again.
+  const others = wanted.steering ? limiters.filter(([name]) => name !== 'mirred') : limiters
+  return [
+    ...(wanted.steering ? missingActions(socket, ['flower'], 'steering', wanted, mappers) : []),
+    ...(wanted.rates ? missingActions(socket, classifiers, 'rates', wanted, others) : []),
+    // A NIC takes a policer of every frame by matchall alone.
+    ...(wanted.police ? missingActions(socket, ['matchall'], 'police', wanted, policers) : []),
+  ]
+}
+
+/** None when one of `kinds` is there with the actions. Without a classifier an action can't be tried. */
+function missingActions(
+  socket: NetlinkSocket,
+  kinds: readonly Classifier[],
+  purpose: keyof Needs,
+  wanted: Needs,
+  trials: readonly Trial[],
+): string[] {
+  const refusals: string[] = []
+  for (const kind of kinds) {
+    const request = (action?: Action) => () => {
+      socket.request(probeFilter(kind, action))
+    }
+    const classifier = missing(`classifier ${kind} (cls_${kind})`, purpose, request())
+    if (classifier.length === 0)
+      return trials
+        .filter(([, reason]) => wanted[reason])
+        .flatMap(([name, reason, action]) =>
+          missing(`action ${name} (act_${name})`, reason, request(action())),
+        )
+    refusals.push(...classifier)
+  }
+  return refusals.length < 2 ? refusals : [`one of ${kinds.join(', ')}: ${refusals.join(', ')}`]
+}
+
+/** Number of filters tried so far, which is the priority of the next one: none is in the way of another. */
+let tried = 0
+
+function probeFilter(kind: Classifier, action: Action | undefined): Request {
+  const options = everyFrameOptions(kind, action && actionList([action]))
+  const isMapping = kind === 'flower' && action !== undefined
+  return newFilter({
+    tcm_ifindex: lo,
+    tcm_parent: CLSACT_INGRESS,
+    tcm_info: filterInfo(++tried, isMapping ? ETH_P.ETH_P_IP : ETH_P.ETH_P_ALL),
+    TCA_KIND: kind,
+    TCA_OPTIONS: isMapping
+      ? {
+          ...options,
+          TCA_FLOWER_KEY_ETH_TYPE: ETH_P.ETH_P_IP,
+          TCA_FLOWER_KEY_IP_PROTO: IPPROTO.IPPROTO_TCP,
+          TCA_FLOWER_KEY_TCP_DST: 1,
+        }
+      : options,
+  })
+}
+
+function missingShaper(socket: NetlinkSocket): string[] {
+  const shaper = { bytesPerSecond: 125_000, burst: 20_000, limit: 40_000 }
+  return missing('qdisc tbf (sch_tbf)', 'shapers', () => addShaper(socket, lo, shaper))
+}
+
+function missingIfb(socket: NetlinkSocket): string[] {
+  const ifb = { name: 'vf-probe', mac: '76:66:00:00:00:00', mtu: 1500 }
+  return missing('interface of kind ifb (ifb)', 'rates', () => addIfb(socket, ifb))
+}

@@ -1,0 +1,92 @@
+/** Which sockets of the host's programs wait on which ports. */
+import { ipFromBytes } from '../../lib/ip.ts'
+import { decodeSocket, dumpSockets } from '../../netlink/diag/inet.ts'
+import { AF } from '../../netlink/rtnl/const.ts'
+import { NetlinkError, type NetlinkSocket } from '../../netlink/socket.ts'
+import { linkName, listFolder, readText } from '../../sys/files.ts'
+
+/** A socket that takes what comes to a port. `address` is `0.0.0.0` or `::` for all of its family. */
+export interface Listener {
+  readonly proto: 'tcp' | 'udp'
+  readonly address: string
+  readonly port: number
+  /** A socket on `::` that leaves IPv4 alone. */
+  readonly v6only: boolean
+  /** Number of the socket, as in /proc/PID/fd. */
+  readonly inode: number
+}
+
+/** TCP_LISTEN, and TCP_CLOSE for a UDP socket that is not connected (net/tcp_states.h). */
+const waiting = { tcp: { protocol: 6, state: 10 }, udp: { protocol: 17, state: 7 } } as const
+
+/**
+ * The listeners of a protocol. `socket` is one of NETLINK_SOCK_DIAG, which lists them alone; a kernel without it has them
+ * among all connections in /proc/net. UDP sockets in the range of ports that the kernel gives out by itself are left out:
+ * most are clients that wait for one answer.
+ */
+export function listenersOf(socket: NetlinkSocket, proto: 'tcp' | 'udp'): Listener[] {
+  const all = [AF.AF_INET, AF.AF_INET6].flatMap((family) => {
+    try {
+      return askKernel(socket, proto, family)
+    } catch (error) {
+      if (!(error instanceof NetlinkError)) throw error
+      return readTable(proto, family)
+    }
+  })
+  if (proto === 'tcp') return all
+  const [first, last] = givenOut()
+  return all.filter(({ port }) => port < first || port > last)
+}
+
+/** Name and number of a program that holds the socket, for an error message; undefined when none can be seen. */
+export function programWith(inode: number): string | undefined {
+  const wanted = `socket:[${inode}]`
+  for (const pid of listFolder('/proc').filter((name) => /^\d+$/.test(name))) {
+    try {
+      const folder = `/proc/${pid}/fd`
+      if (listFolder(folder).some((fd) => linkName(`${folder}/${fd}`) === wanted))
+        return `${(readText(`/proc/${pid}/comm`) ?? '').trim()} (process ${pid})`
+    } catch {
+      // It has ended meanwhile, or is none of ours to look at.
+    }
+  }
+  return undefined
+}
+
+function askKernel(socket: NetlinkSocket, proto: 'tcp' | 'udp', family: number): Listener[] {
+  const { protocol, state } = waiting[proto]
+  return socket.dump(dumpSockets(family, protocol, 1 << state)).map((message) => {
+    const found = decodeSocket(message)
+    const { idiag_src: source, idiag_sport: port } = found.id
+    return {
+      ...{ proto, port, inode: found.idiag_inode },
+      address: ipFromBytes(family === AF.AF_INET ? source.subarray(0, 4) : source),
+      v6only: found.INET_DIAG_SKV6ONLY === 1,
+    }
+  })
+}
+
+/** /proc/net/tcp and its like: `SL: ADDRESS:PORT REMOTE STATE ... INODE`, addresses as 32-bit words of the machine. */
+function readTable(proto: 'tcp' | 'udp', family: number): Listener[] {
+  const text = readText(`/proc/net/${proto}${family === AF.AF_INET ? '' : '6'}`) ?? ''
+  return text
+    .split('\n')
+    .slice(1)
+    .flatMap((line) => {
+      const words = line.trim().split(/\s+/)
+      const [address = '', port = ''] = (words[1] ?? '').split(':')
+      if (Number.parseInt(words[3] ?? '', 16) !== waiting[proto].state) return []
+      const bytes = new Uint8Array(address.length / 2)
+      const view = new DataView(bytes.buffer)
+      for (let at = 0; at < bytes.length; at += 4)
+        view.setUint32(at, Number.parseInt(address.slice(at * 2, at * 2 + 8), 16), true)
+      const common = { proto, address: ipFromBytes(bytes), port: Number.parseInt(port, 16) }
+      return [{ ...common, v6only: false, inode: Number(words[9]) }]
+    })
+}
+
+/** The ports that the kernel gives to programs by itself: the first and the last. */
+export function givenOut(): readonly [number, number] {
+  const [first, last] = (readText('/proc/sys/net/ipv4/ip_local_port_range') ?? '').trim().split(/\s+/)
+  return [Number(first ?? 32_768), Number(last ?? 60_999)]
+}

@@ -1,4 +1,0 @@
-/** All that keeps the node its own connections beside ports on a wire, loaded as one piece when the first of them is wanted. */
-export { keptOffRemoval, keptOffRequests } from './kept-off.ts'
-export { releaseLocalPorts, reservedLocalPorts, reserveLocalPorts, steeredPorts } from './local-ports.ts'
-export { openConnections } from './open-connections.ts'

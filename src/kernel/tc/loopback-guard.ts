@@ -1,0 +1,84 @@
+/**
+ * The guard of a host interface against packets from and to 127.0.0.0/8: a BPF program on clsact ingress, which gives the verdict
+ * itself, so that the kernel needs no action for it. Every request goes by its place: nothing is dumped.
+ */
+import { loopbackGuard } from '../../lib/marks/loopback-guard.ts'
+import { NetlinkError, type NetlinkSocket } from '../../netlink/socket.ts'
+import { deleteProgram, getProgram, newProgram, programOf } from '../../netlink/tc/program.ts'
+import { getQdisc, TC_H } from '../../netlink/tc/tcm.ts'
+import type { Outcome } from '../../ops/op.ts'
+import { programTag, tcxIngressPrograms, withClassifier } from '../../sys/bpf.ts'
+import { guardProgram } from './guard-program.ts'
+import { tolerate } from '../errors.ts'
+
+/** What an interface has of a guard. */
+export interface GuardFacts {
+  /** A clsact or ingress qdisc, whoever made it. */
+  readonly qdisc: boolean
+  /** Programs on its tcx hook, which run before all filters. */
+  readonly tcx: boolean
+  readonly guard: boolean
+}
+
+/** Of a filter that is not there, or its qdisc, or its interface. */
+const nothing = ['ENOENT', 'EINVAL', 'ENODEV'] as const
+
+/** Looks at an interface. */
+export function guardFacts(socket: NetlinkSocket, ifindex: number): GuardFacts {
+  const [qdisc, filter] = socket.batch([getQdisc(ifindex, TC_H.TC_H_CLSACT), getProgram(placeOn(ifindex))])
+  return { qdisc: isShown(qdisc), guard: isShown(filter), tcx: tcxIngressPrograms(ifindex).length > 0 }
+}
+
+function isShown(reply: ReturnType<NetlinkSocket['batch']>[number] | undefined): boolean {
+  if (!(reply instanceof NetlinkError)) return (reply?.messages.length ?? 0) > 0
+  if (nothing.some((code) => code === reply.code)) return false
+  throw reply
+}
+
+/**
+ * Makes the guard. In the place of one that is there comes this one, at once.
+ * @throws SystemError when the kernel does not load the program, NetlinkError when it takes no such filter
+ */
+export function addGuard(socket: NetlinkSocket, ifindex: number, isBridge: boolean): Outcome {
+  return withClassifier(guardProgram(isBridge), loopbackGuard.name, (fd) => {
+    try {
+      socket.request(newGuard(ifindex, fd, false))
+      return {}
+    } catch (error) {
+      if (!(error instanceof NetlinkError && error.code === 'EEXIST')) throw error
+      socket.request(newGuard(ifindex, fd, true))
+      return { existed: true }
+    }
+  })
+}
+
+/** Takes it away; fine when it is gone, also with its qdisc or interface. */
+export function removeGuard(socket: NetlinkSocket, ifindex: number): void {
+  tolerate(nothing, () => socket.request(deleteProgram(placeOn(ifindex))))
+}
+
+/** What is not as addGuard() left it: `no such filter`, or another program in its place. */
+export function guardDifferences(socket: NetlinkSocket, ifindex: number, isBridge: boolean): string[] {
+  const reply = tolerate(nothing, () => socket.request(getProgram(placeOn(ifindex))))
+  const [message] = reply?.messages ?? []
+  if (message === undefined) return ['no such filter']
+  const options = programOf(message)
+  const tag = withClassifier(guardProgram(isBridge), loopbackGuard.name, programTag)
+  const isSame =
+    options?.TCA_BPF_FLAGS === direct &&
+    options.TCA_BPF_TAG !== undefined &&
+    Buffer.compare(options.TCA_BPF_TAG, tag) === 0
+  return isSame ? [] : [`bpf filter "${options?.TCA_BPF_NAME ?? ''}" with another program`]
+}
+
+function placeOn(ifindex: number) {
+  return { ifindex, priority: loopbackGuard.priority, handle: loopbackGuard.handle }
+}
+
+/** TCA_BPF_FLAG_ACT_DIRECT and TCA_CLS_FLAGS_SKIP_HW, linux/pkt_cls.h. */
+const [direct, skipHw] = [1, 1]
+
+function newGuard(ifindex: number, fd: number, replaces: boolean): ReturnType<typeof newProgram> {
+  const options = { TCA_BPF_FD: fd, TCA_BPF_NAME: loopbackGuard.name, TCA_BPF_FLAGS: direct }
+  return newProgram(placeOn(ifindex), { ...options, TCA_BPF_FLAGS_GEN: skipHw }, replaces)
+}

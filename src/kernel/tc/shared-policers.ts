@@ -1,0 +1,217 @@
+/** Policers that filters share, and the filter for one MAC address that has one: one limit for all that leads to a pod. */
+import { fromHex, toHex } from '../../lib/hex.ts'
+import { OffloadRefused } from '../../ops/offload-refused.ts'
+import { meterPriority, policeMtu } from '../../ops/rate-numbers.ts'
+import { NetlinkError, type NetlinkSocket } from '../../netlink/socket.ts'
+import {
+  type Action,
+  actionList,
+  decodeActions,
+  deleteAction,
+  dumpActions,
+  getAction,
+  limitByIndex,
+  limitRate,
+  newActions,
+  popVlan,
+  redirectTo,
+  TCA_ACT_FLAGS,
+} from '../../netlink/tc/actions/action.ts'
+import { compareActions, compareEcho } from '../../netlink/tc/compare.ts'
+import {
+  actionsOf,
+  decodeFilter,
+  deleteFilter,
+  dumpFilters,
+  type FilterPlace,
+  flowerOf,
+  isInHardware,
+  newFlower,
+  placeOf,
+} from '../../netlink/tc/filter.ts'
+import { type Flower, TCA_CLS_FLAGS } from '../../netlink/tc/kinds/flower.ts'
+import { TC_ACT } from '../../netlink/tc/actions/gact.ts'
+import { filterInfo, type Tc } from '../../netlink/tc/msg.ts'
+import { bytesOfTicks, type Police, rateOf } from '../../netlink/tc/actions/police.ts'
+import { ETH_P } from '../../netlink/tc/validate.ts'
+import type { LimiterSpec, MeterSpec, Offload, Outcome } from '../../ops/op.ts'
+import { sleep } from '../../sys/sleep.ts'
+import type { LimiterFacts } from '../api/facts.ts'
+import { offered, tolerate, unseenFilter, wordsOf } from '../errors.ts'
+
+/** Makes a policer that filters share. With skip_sw the driver must take it, and only filters with skip_sw may use it. */
+export function addLimiter(socket: NetlinkSocket, spec: LimiterSpec, offload: Offload): Outcome {
+  return offered(offload, (inHardware) => {
+    socket.request(newActions([limiterAction(spec, inHardware)]))
+    return spec.index
+  })
+}
+
+function limiterAction({ index, bytesPerSecond, burst, cookie }: LimiterSpec, inHardware: boolean): Action {
+  const { TCA_ACT_FLAGS_SKIP_HW: skipHw, TCA_ACT_FLAGS_SKIP_SW: skipSw } = TCA_ACT_FLAGS
+  const bit = inHardware ? skipSw : skipHw
+  const spec = { bytesPerSecond, burst, mtu: policeMtu, conform: TC_ACT.TC_ACT_PIPE, index }
+  return { ...limitRate(spec, fromHex(cookie)), TCA_ACT_FLAGS: { value: bit, selector: bit } }
+}
+
+/** What of a policer in the NIC is not as addLimiter() left it; none for one that is gone. */
+export function limiterDifferences(socket: NetlinkSocket, spec: LimiterSpec): readonly string[] {
+  const stored = policerOf(socket, spec.index)
+  return stored === undefined ? [] : compareActions(limiterAction(spec, true), stored)
+}
+
+/** Policers of ours, by the beginning of their cookie. */
+export function limitersOf(socket: NetlinkSocket, cookiePrefix: string): LimiterFacts[] {
+  return factsOf(policersOf(socket), cookiePrefix)
+}
+
+/** Those of the policers with these indexes that have this cookie. No dump: filters of others may have any number of policers. */
+export function limitersAt(
+  socket: NetlinkSocket,
+  indexes: readonly number[],
+  cookie: string,
+): LimiterFacts[] {
+  const replies = socket.batch(indexes.map((index) => getAction('police', index)))
+  return replies.flatMap((reply) => {
+    if (reply instanceof NetlinkError) {
+      // EINVAL where the kernel has no policers.
+      if (reply.code === 'ENOENT' || reply.code === 'EINVAL') return []
+      throw reply
+    }
+    return reply.echo === undefined ? [] : factsOf(decodeActions(reply.echo), cookie)
+  })
+}
+
+function factsOf(actions: readonly Action[], cookiePrefix: string): LimiterFacts[] {
+  return actions.filter(isDecoded).flatMap((action) => {
+    const cookie = action.TCA_ACT_COOKIE === undefined ? '' : toHex(action.TCA_ACT_COOKIE)
+    const { TCA_POLICE_TBF: parms, TCA_POLICE_RATE64: rate64 } = action.TCA_ACT_OPTIONS as Police
+    if (parms === undefined || !cookie.startsWith(cookiePrefix)) return []
+    const bytesPerSecond = rateOf(parms.rate, rate64)
+    const burst = bytesOfTicks(parms.burst, bytesPerSecond)
+    return [{ index: parms.index, cookie, bytesPerSecond, burst, users: parms.bindcnt }]
+  })
+}
+
+/** Indexes of all policers of the namespace, whoever made them. */
+export function policerIndexes(socket: NetlinkSocket): number[] {
+  return policersOf(socket).flatMap(
+    (action) => (action.TCA_ACT_OPTIONS as Police).TCA_POLICE_TBF?.index ?? [],
+  )
+}
+
+/**
+ * The kernel lets go of a filter's actions in its own time: the release is queued work (tcf_queue_work, net/sched/cls_api.c), and on
+ * a busy machine that work may wait.
+ */
+const releaseMs = 2_000
+const releasePollMs = 10
+
+/**
+ * Removes a policer; fine when it is gone. Waits up to `patienceMs` milliseconds for filters that were removed just before to let
+ * go of it. @throws NetlinkError EPERM while other filters use it
+ */
+export function removeLimiter(socket: NetlinkSocket, index: number, patienceMs = releaseMs): void {
+  for (let waited = 0; ; waited += releasePollMs) {
+    try {
+      tolerate(['ENOENT', 'EINVAL'], () => socket.request(deleteAction('police', index)))
+      return
+    } catch (error) {
+      const isHeld = error instanceof NetlinkError && error.code === 'EPERM'
+      if (!isHeld || waited >= patienceMs) throw error
+    }
+    sleep(releasePollMs)
+  }
+}
+
+/** The policer that filters share by this index. */
+export function policerOf(socket: NetlinkSocket, index: number): Action | undefined {
+  return policersOf(socket).find(
+    (action) => (action.TCA_ACT_OPTIONS as Police).TCA_POLICE_TBF?.index === index,
+  )
+}
+
+function policersOf(socket: NetlinkSocket): Action[] {
+  return socket.dump(dumpActions('police')).flatMap(decodeActions).filter(isDecoded)
+}
+
+function isDecoded({ TCA_ACT_OPTIONS: options }: Action): boolean {
+  return options !== undefined && !(options instanceof Uint8Array)
+}
+
+/** A filter for one MAC address, in the NIC or not at all. @throws OffloadRefused with the driver's words */
+export function addMeter(socket: NetlinkSocket, spec: MeterSpec): Outcome {
+  const { place, options } = meterRequest(spec)
+  try {
+    const { echo } = socket.request(newFlower(place, options))
+    if (echo === undefined) throw unseenFilter()
+    const stored = decodeFilter(echo)
+    if (isMeter(spec, stored)) return { where: 'nic', handle: stored.tcm_handle }
+    socket.request(deleteFilter(placeOf(stored), 'flower'))
+    throw new OffloadRefused('the kernel stored another filter than asked for')
+  } catch (error) {
+    if (!(error instanceof NetlinkError) || error.code === 'EEXIST' || error.isLost) throw error
+    throw new OffloadRefused(wordsOf(error), error)
+  }
+}
+
+/** True when the filter is there, with this policer, and in the NIC. */
+export function meterOn(socket: NetlinkSocket, spec: MeterSpec): boolean {
+  return metersOf(socket, spec).some((filter) => isMeter(spec, filter))
+}
+
+/** Takes back the filter for this MAC address. */
+export function removeMeter(socket: NetlinkSocket, spec: MeterSpec): void {
+  for (const filter of metersOf(socket, spec)) socket.request(deleteFilter(placeOf(filter), 'flower'))
+}
+
+/** Filters in the meters' priority that have the spec's MAC address and cookie. */
+export function metersOf(socket: NetlinkSocket, spec: MeterSpec): Tc[] {
+  const { ifindex, mac, cookie } = spec
+  const found = tolerate(['EINVAL', 'ENODEV'], () => socket.dump(dumpFilters(ifindex))) ?? []
+  return found.map(decodeFilter).filter((filter) => {
+    const own = actionsOf(filter).at(-1)?.TCA_ACT_COOKIE
+    if (placeOf(filter).priority !== meterPriority(spec) || own === undefined || toHex(own) !== cookie)
+      return false
+    return flowerOf(filter)?.TCA_FLOWER_KEY_ETH_DST === mac
+  })
+}
+
+function isMeter(spec: MeterSpec, stored: Tc): boolean {
+  const { place, options } = meterRequest(spec)
+  const asked = {
+    tcm_ifindex: spec.ifindex,
+    tcm_parent: stored.tcm_parent,
+    tcm_info: filterInfo(place.priority, place.protocol),
+    TCA_KIND: 'flower',
+    TCA_OPTIONS: options,
+  }
+  return compareEcho(asked, stored).length === 0 && isInHardware(stored)
+}
+
+function meterRequest(spec: MeterSpec): {
+  readonly place: FilterPlace
+  readonly options: Flower
+} {
+  const { ifindex, out, mac, vlan, family, limiter, cookie } = spec
+  const own = fromHex(cookie)
+  const { ETH_P_ALL, ETH_P_IP, ETH_P_IPV6, ETH_P_8021Q } = ETH_P
+  // The protocol of a frame with a tag is that of the tag: these two match none.
+  const untagged = family === undefined ? ETH_P_ALL : family === 4 ? ETH_P_IP : ETH_P_IPV6
+  const protocol = vlan === undefined ? untagged : ETH_P_8021Q
+  return {
+    place: { ifindex, priority: meterPriority(spec), protocol },
+    options: {
+      ...(protocol === ETH_P_ALL ? {} : { TCA_FLOWER_KEY_ETH_TYPE: protocol }),
+      ...(vlan === undefined ? {} : { TCA_FLOWER_KEY_VLAN_ID: vlan }),
+      TCA_FLOWER_KEY_ETH_DST: mac,
+      TCA_FLOWER_ACT: actionList([
+        ...(vlan === undefined ? [] : [popVlan(own)]),
+        // Without a cookie: a shared action would take it for its own.
+        limitByIndex(limiter),
+        redirectTo(out.ifindex, own),
+      ]),
+      TCA_FLOWER_FLAGS: TCA_CLS_FLAGS.TCA_CLS_FLAGS_SKIP_SW,
+    },
+  }
+}

@@ -1,0 +1,88 @@
+/** Which addresses the host has: on an uplink with the VLANs, bridges and bonds above it, or on all of the node. */
+import type { AddressFacts, LinkFacts } from '../../kernel/api/facts.ts'
+import type { Kernel } from '../../kernel/api/kernel.ts'
+import { parseCidr } from '../../lib/ip.ts'
+import { filtersVlans, tagProtocol } from '../../nic/netdev.ts'
+import type { HostAddress } from '../portmap/facts.ts'
+
+/** Interfaces that take all frames of the ports below them; a VRF does not, its ports keep their addresses. */
+const stacked: ReadonlySet<string> = new Set(['bridge', 'bond', 'team'])
+
+/** What can hold an address, and the VLAN in which its frames are on the uplink (0 = untagged). */
+interface Holder {
+  readonly link: LinkFacts
+  readonly vlan: number
+}
+
+/**
+ * Global addresses on the uplink and above it. One address can be there twice, in two VLANs. `known` are those of the host,
+ * where the caller has asked for them already.
+ */
+export function uplinkAddresses(
+  kernel: Kernel,
+  uplink: LinkFacts,
+  known: readonly AddressFacts[] = kernel.addresses('host'),
+): HostAddress[] {
+  const all = globalAddresses(known)
+  return holders(kernel, kernel.links('host'), { link: uplink, vlan: 0 }).flatMap(({ link, vlan }) =>
+    all.filter(({ ifindex }) => ifindex === link.ifindex).map((one) => hostAddress(one, link.name, vlan)),
+  )
+}
+
+/**
+ * Global addresses of the node, as they are now. Those on interfaces that are down are not its own: kube-proxy (IPVS) keeps
+ * the addresses of services on one. `known` as above.
+ */
+export function nodeAddresses(
+  kernel: Kernel,
+  known: readonly AddressFacts[] = kernel.addresses('host'),
+): HostAddress[] {
+  const up = new Map<number, string>()
+  for (const link of kernel.links('host')) if (link.up) up.set(link.ifindex, link.name)
+  return globalAddresses(known).flatMap((one) => {
+    const link = up.get(one.ifindex)
+    return link === undefined ? [] : [hostAddress(one, link, 0)]
+  })
+}
+
+function hostAddress({ address, temporary }: AddressFacts, link: string, vlan: number): HostAddress {
+  const found = { address: parseCidr(address).ip, link, vlan }
+  return temporary === true ? { ...found, temporary } : found
+}
+
+function globalAddresses(known: readonly AddressFacts[]): AddressFacts[] {
+  return known.filter(({ scope, duplicate }) => scope === 0 && duplicate !== true)
+}
+
+function holders(kernel: Kernel, links: readonly LinkFacts[], from: Holder): Holder[] {
+  // A second tag would have to be matched too: addresses in a VLAN within a VLAN are not served.
+  const vlans =
+    from.vlan === 0 ? links.filter((link) => link.kind === 'vlan' && link.lower === from.link.ifindex) : []
+  // Nor those behind service tags (802.1ad), of which nobody knows an ordinary VLAN.
+  const tagged = vlans.flatMap((link) => (link.vlanId === undefined ? [] : [{ link, vlan: link.vlanId }]))
+  const master = links.find(({ ifindex }) => ifindex === from.link.master)
+  const above =
+    master?.kind === undefined || !stacked.has(master.kind) ? [] : overPort(kernel, links, from, master)
+  return [from, ...above, ...tagged.flatMap((holder) => holders(kernel, links, holder))]
+}
+
+/** The interface that `port` belongs to, and what is above it, with VLANs as that port carries them. */
+function overPort(kernel: Kernel, links: readonly LinkFacts[], port: Holder, master: LinkFacts): Holder[] {
+  if (master.kind !== 'bridge' || !filtersVlans(master.name))
+    return holders(kernel, links, { link: master, vlan: port.vlan })
+  const onPort = kernel.bridgeVlans('host', port.link.ifindex)
+  const own = kernel.bridgeVlans('host', master.ifindex).find(({ pvid }) => pvid)?.vid
+  // The bridge's own frames are in its own PVID, those of an interface above it in that one's VLAN; neither may pass a
+  // port that is not in it.
+  const carried = (vid: number | undefined): number | undefined => {
+    const vlan = onPort.find((candidate) => candidate.vid === vid)
+    return vlan === undefined ? undefined : vlan.untagged ? port.vlan : isOrdinary ? vlan.vid : undefined
+  }
+  // One that goes by service tags has no other VLANs that a frame with an ordinary tag could be of.
+  const isOrdinary = tagProtocol(master.name) !== '0x88a8'
+  return holders(kernel, links, { link: master, vlan: 0 }).flatMap((holder) => {
+    if (holder.vlan !== 0 && !isOrdinary) return []
+    const vlan = carried(holder.vlan === 0 ? own : holder.vlan)
+    return vlan === undefined ? [] : [{ ...holder, vlan }]
+  })
+}

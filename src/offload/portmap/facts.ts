@@ -1,0 +1,110 @@
+/** What port mappings must know about the node beside the pod's port: addresses on both sides, and the pod's routes. */
+import type { Result } from '../../cni/result.ts'
+import type { AddressFacts, LinkFacts, RouteFacts, SourceRuleFacts } from '../../kernel/api/facts.ts'
+import type { Kernel } from '../../kernel/api/kernel.ts'
+import { ipFamily, parseCidr } from '../../lib/ip.ts'
+import { masterOf } from '../../nic/netdev.ts'
+import type { PortMapping } from '../config/config.ts'
+import { nodeAddresses, uplinkAddresses } from '../port/addresses.ts'
+import { forwardKeys } from './plan-notes.ts'
+import type { Port } from '../port/port.ts'
+import { familiesOf, mainTable, onlyWayIs, tablesBehind } from './reply-routing.ts'
+
+/** An address of the node, and the VLAN in which the uplink carries it (0 = untagged). */
+export interface HostAddress {
+  readonly address: string
+  readonly link: string
+  readonly vlan: number
+  /** Gone within a day or a week: for those who name it. */
+  readonly temporary?: true
+}
+
+/** An address of the pod, with the gateway that prevResult names for it. */
+export interface PodAddress {
+  readonly ip: string
+  /** CIDR form. */
+  readonly address: string
+  readonly gateway: string | undefined
+}
+
+/** Everything that a plan of port mappings goes by. */
+export interface OffloadFacts {
+  readonly port: Port
+  /** Of the uplink and what is above it; of the whole node for a veth. */
+  readonly hostAddresses: readonly HostAddress[]
+  /** Every address that is the node's alone, on whichever interface: all but link-local ones, which others have too. */
+  readonly ownAddresses: ReadonlySet<string>
+  readonly podAddresses: readonly PodAddress[]
+  /** Of the main table, and of those that rules for the pod's addresses lead to. */
+  readonly podRoutes: readonly RouteFacts[]
+  /** Of the families in which replies may need a rule. */
+  readonly podRules: readonly SourceRuleFacts[]
+  /** Mappings whose port a program of the node serves at 127.0.0.1, and who it is. */
+  readonly servedLocally?: ReadonlyMap<PortMapping, string>
+  /** Whether the node forwards packets of each family; absent where nothing depends on it. */
+  readonly forwards?: Readonly<Record<4 | 6, boolean>>
+  /** The bond or team that the uplink is a port of. */
+  readonly bond?: string
+}
+
+/**
+ * The pod's addresses on CNI_IFNAME: entries of prevResult whose interface is that one, or that name none (or one
+ * that does not exist).
+ */
+export function podAddressesOf(result: Result, ifname: string): PodAddress[] {
+  return (result.ips ?? []).flatMap((ip) => {
+    const owner = ip.interface === undefined ? undefined : result.interfaces?.[ip.interface]
+    if (owner !== undefined && (owner.name !== ifname || (owner.sandbox ?? '') === '')) return []
+    const { ip: address } = parseCidr(ip.address)
+    return [{ ip: address, address: ip.address, gateway: ip.gateway }]
+  })
+}
+
+/** RT_SCOPE_LINK, linux/rtnetlink.h. */
+const scopeLink = 253
+
+function isOfNode({ scope }: AddressFacts): boolean {
+  return scope !== scopeLink
+}
+
+/** Asks the kernel for what concerns this kind of port. */
+export function readOffloadFacts(
+  kernel: Kernel,
+  port: Port,
+  podAddresses: readonly PodAddress[],
+): OffloadFacts {
+  const { wire } = port
+  const onHost = kernel.addresses('host')
+  const hostAddresses =
+    wire === undefined ? nodeAddresses(kernel, onHost) : uplinkAddresses(kernel, wire.uplink, onHost)
+  const ownAddresses = new Set(onHost.filter(isOfNode).map(({ address }) => parseCidr(address).ip))
+  const base = {
+    ...{ port, hostAddresses, ownAddresses, podAddresses },
+    ...(wire === undefined ? {} : aroundUplink(kernel, wire.uplink)),
+  }
+  if (wire === undefined || port.link === undefined) return { ...base, podRoutes: [], podRules: [] }
+  const { link } = port
+  const mainRoutes = kernel.routes('pod', mainTable)
+  const podRules = familiesOf(podAddresses).flatMap((family) => {
+    const routes = mainRoutes.filter(({ dst }) => ipFamily(dst) === family)
+    return onlyWayIs(routes, link) ? [] : kernel.sourceRules('pod', family)
+  })
+  const others = tablesBehind(podRules, podAddresses)
+  return {
+    ...base,
+    podRoutes: [...mainRoutes, ...others.flatMap((table) => kernel.routes('pod', table))],
+    podRules,
+  }
+}
+
+/** Masters that use one of their ports, or some, at a time. */
+const bonds: ReadonlySet<string | undefined> = new Set(['bond', 'team'])
+
+function aroundUplink(
+  kernel: Kernel,
+  { name, slaveKind }: LinkFacts,
+): Pick<OffloadFacts, 'forwards' | 'bond'> {
+  const isOn = (family: 4 | 6) => kernel.sysctl('host', forwardKeys[family]) !== '0'
+  const bond = bonds.has(slaveKind) ? (masterOf(name) ?? `a ${slaveKind}`) : undefined
+  return { forwards: { 4: isOn(4), 6: isOn(6) }, ...(bond === undefined ? {} : { bond }) }
+}

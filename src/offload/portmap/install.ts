@@ -1,0 +1,103 @@
+/** Carries a plan's rules out, each mapping whole in the NIC or whole in software, and says which and why. */
+import { CniError, code } from '../../cni/error.ts'
+import type { Transaction } from '../../ops/apply.ts'
+import { steerLine } from '../../ops/describe.ts'
+import type { Outcome, SteerSpec } from '../../ops/op.ts'
+import { type Ground, refuseTaken } from './preflight.ts'
+import type { OffloadConfig } from '../config/config.ts'
+import { offerAll, steer, type Tried } from './offer.ts'
+import type { OffloadPlan, RuleGroup } from './plan.ts'
+import type { OffloadJournal } from '../state/record.ts'
+
+/** What became of an ADD's plans. */
+export interface Installed {
+  readonly plan: OffloadPlan
+  readonly rules: OffloadJournal['rules']
+  /** Why plans before this one were given up. */
+  readonly notes: readonly string[]
+}
+
+/**
+ * Carries out the first plan that the NIC takes. A plan that it refuses is taken back before the next one is tried.
+ * `beforeRules` is called when all but the rules is done, and may throw what keeps them from being made.
+ * @throws LimiterInTheWay when it refuses rules that have a policer
+ * @throws CniError 101 with the driver's words when rules that must be in the NIC are refused and no plan is left
+ */
+export function applyBest(
+  transaction: Transaction,
+  config: OffloadConfig,
+  plans: readonly OffloadPlan[],
+  ground: Ground,
+  beforeRules: () => void = () => undefined,
+): Installed {
+  const notes: string[] = []
+  // What other parts have done (rate limits) stays done.
+  const mark = transaction.mark()
+  for (const [at, plan] of plans.entries()) {
+    try {
+      const { rules, notes: more } = applyPlan(transaction, config, plan, ground, beforeRules)
+      return { plan, rules, notes: [...notes, ...more] }
+    } catch (error) {
+      if (!(error instanceof CniError) || error.code !== code.offloadRefused || at === plans.length - 1)
+        throw error
+      // A rule that stays would translate beside the next plan's.
+      if (transaction.rollback(mark).length > 0) throw error
+      notes.push(`not with nat "${plan.nat}": ${error.message}`)
+    }
+  }
+  throw new RangeError('Cannot install port mappings without a plan')
+}
+
+/**
+ * The rules of all mappings go to the NIC at once, then those of the refused ones to software: a pod may have hundreds, and
+ * each request by itself waits for its answer.
+ */
+function applyPlan(
+  transaction: Transaction,
+  config: OffloadConfig,
+  plan: OffloadPlan,
+  ground: Ground,
+  beforeRules: () => void,
+): Pick<Installed, 'rules' | 'notes'> {
+  const { groups, inSoftware = [] } = plan
+  transaction.apply(plan.ops)
+  beforeRules()
+  // Before all others: nothing that these keep back may leave meanwhile.
+  const kept = transaction.apply(inSoftware.flatMap(({ rules }) => rules.map((rule) => steer(rule, 'off'))))
+  const isAsked = config.offload !== 'off' && plan.unoffered !== true
+  const { tried, notes } = isAsked ? offerAll(transaction, plan, ground) : { tried: [], notes: [] }
+  const mappings = groups.map((group, at): Tried => tried[at] ?? { group })
+  const left = mappings.filter(({ outcomes }) => outcomes === undefined)
+  const [first] = left
+  if (first !== undefined) refuseTaken(ground, ground.hardware === undefined ? first.refusal : undefined)
+  const rules = left.flatMap(({ group }) => group.rules)
+  const rest = [...kept, ...transaction.apply(rules.map((rule) => steer(rule, 'off')))]
+  return {
+    rules: [...inSoftware.map((group): Tried => ({ group })), ...mappings].flatMap(
+      ({ group, outcomes, refusal }) =>
+        group.rules.map((rule, at) =>
+          ruleReport(group, rule, outcomes === undefined ? rest.shift() : outcomes[at], refusal),
+        ),
+    ),
+    notes,
+  }
+}
+
+/** Where a rule ended up, for the record. */
+function ruleReport(
+  { mapping }: RuleGroup,
+  rule: SteerSpec,
+  outcome: Outcome | undefined,
+  refusal: string | undefined,
+): OffloadJournal['rules'][number] {
+  const where = outcome?.where ?? 'host'
+  return {
+    line: steerLine(rule, where === 'nic' ? 'skip_sw' : 'skip_hw'),
+    where,
+    ...(refusal === undefined ? {} : { refusal }),
+    mapping,
+    rule,
+    prio: rule.prio,
+    ...(outcome?.handle === undefined ? {} : { handle: outcome.handle }),
+  }
+}

@@ -1,0 +1,148 @@
+/** Offers a plan's rules to the NIC, and says of each mapping whether it took them, in which form, and why not. */
+import { CniError, code } from '../../cni/error.ts'
+import { OffloadRefused } from '../../ops/offload-refused.ts'
+import { ApplyError, type Transaction } from '../../ops/apply.ts'
+import { steerLine } from '../../ops/describe.ts'
+import type { Offload, Op, Outcome, SteerSpec } from '../../ops/op.ts'
+import type { Ground } from './preflight.ts'
+import { LimiterInTheWay } from '../feature.ts'
+import type { OffloadPlan, RuleGroup } from './plan.ts'
+
+/** What became of a mapping in the NIC: of each rule, or why the NIC did not take it. Neither: it was not asked. */
+export interface Tried {
+  /** As it is to be made: with the conditions that the NIC takes. */
+  readonly group: RuleGroup
+  readonly outcomes?: readonly Outcome[]
+  readonly refusal?: string
+}
+
+/** In the order of the plan's groups. */
+export interface Offered {
+  readonly tried: readonly Tried[]
+  readonly notes: readonly string[]
+}
+
+/**
+ * Offers all mappings to the NIC. One whose rules it refuses is offered again without the condition on fragments, where the
+ * mapping can be without: not every driver knows that key.
+ * @throws LimiterInTheWay when it refuses rules that have a policer
+ * @throws CniError 101 with the driver's words when it refuses rules that must be in the NIC
+ */
+export function offerAll(transaction: Transaction, plan: OffloadPlan, ground: Ground): Offered {
+  const { groups } = plan
+  if (ground.hardware !== undefined) {
+    const taken = `frames are taken in the NIC before our rules see them ${ground.hardware}`
+    const tried = groups.map((group) => {
+      const refusal = refusedBy(plan, group, taken, taken)
+      // In software the policer, which is in the NIC only, would be refused (EINVAL).
+      if (ground.software === undefined && isLimited(group)) throw new LimiterInTheWay(taken)
+      return { group, refusal }
+    })
+    return { tried, notes: [] }
+  }
+  // The first mapping by itself: a NIC that must take all and takes none is not to refuse hundreds.
+  const many = groups.findIndex(({ rules }) => rules.some(({ port }) => port !== undefined)) + 1
+  const attempts: Attempt[] = []
+  const tried = [groups.slice(0, many), groups.slice(many)].flatMap((some) => {
+    const now = attemptAll(transaction, plan, some)
+    attempts.push(...now)
+    return now.map(({ group, result }) =>
+      result instanceof ApplyError
+        ? { group, refusal: refusalOf(plan, group, result, ground) }
+        : { group, outcomes: result },
+    )
+  })
+  return { tried, notes: notesOf(attempts, ground) }
+}
+
+/** What the NIC made of a mapping, as it was offered at last, and why not as it was offered at first. */
+interface Attempt {
+  readonly group: RuleGroup
+  readonly result: readonly Outcome[] | ApplyError
+  readonly before?: ApplyError
+}
+
+function attemptAll(transaction: Transaction, plan: OffloadPlan, groups: readonly RuleGroup[]): Attempt[] {
+  const offer = (some: readonly RuleGroup[]): Attempt[] => {
+    const lists = some.map(({ rules }) => rules.map((rule) => steer(rule, 'require')))
+    const results = transaction.attemptEach(lists)
+    return some.map((group, at) => {
+      const result = results[at] ?? []
+      // What is left of it has the key that its rule in software needs.
+      if (result instanceof ApplyError && result.stuck.length > 0) throw result
+      return { group, result }
+    })
+  }
+  const first = offer(groups)
+  const isRefused = ({ group, result }: Attempt) =>
+    result instanceof ApplyError && result.cause instanceof OffloadRefused && mayTakeFragments(plan, group)
+  const again = offer(first.filter(isRefused).map(({ group }) => withoutCondition(group)))
+  return first.map((attempt) => {
+    const second = isRefused(attempt) ? again.shift() : undefined
+    if (second === undefined || !(attempt.result instanceof ApplyError)) return attempt
+    // In software the rules have the condition.
+    if (second.result instanceof ApplyError) return { ...second, group: attempt.group }
+    return { ...second, before: attempt.result }
+  })
+}
+
+/**
+ * TCP is hardly ever sent in fragments. Of UDP a NIC that reads the ports of first fragments would lose every datagram in
+ * fragments, which only they put up with who have asked for its translation.
+ */
+function mayTakeFragments({ nat }: OffloadPlan, { rules }: RuleGroup): boolean {
+  return (
+    rules.some(({ fragments }) => fragments === 'none') &&
+    (nat === 'nic' || rules.every(({ proto }) => proto !== 'udp'))
+  )
+}
+
+function withoutCondition({ mapping, rules }: RuleGroup): RuleGroup {
+  return { mapping, rules: rules.map(({ fragments: _, ...rule }) => rule) }
+}
+
+/** One line for all mappings that the NIC took only without the condition on fragments. */
+function notesOf(attempts: readonly Attempt[], ground: Ground): string[] {
+  const found = attempts.filter(({ before }) => before !== undefined)
+  const cause = found[0]?.before?.cause
+  if (!(cause instanceof OffloadRefused)) return []
+  const names = found.map(({ group }) => group.mapping).join(', ')
+  return [
+    `the NIC does not take "ip_flags nofrag" ("${ground.explain(cause.refusal)}"): what comes in fragments may be lost for ${names}`,
+  ]
+}
+
+/**
+ * Why the NIC did not take a mapping's rules.
+ * @throws the error if it is about something else
+ * @throws LimiterInTheWay for rules that have a policer
+ * @throws CniError 101 where the rules must be in the NIC
+ */
+function refusalOf(plan: OffloadPlan, group: RuleGroup, error: ApplyError, ground: Ground): string {
+  if (!(error.cause instanceof OffloadRefused)) throw error
+  const refusal = ground.explain(error.cause.refusal)
+  if (isLimited(group)) throw new LimiterInTheWay(refusal, error)
+  const details = error.op.do === 'steer.add' ? steerLine(error.op.rule, 'skip_sw') : undefined
+  return refusedBy(plan, group, refusal, undefined, { details, cause: error })
+}
+
+function isLimited({ rules }: RuleGroup): boolean {
+  return rules.some(({ limiter }) => limiter !== undefined)
+}
+
+/** @throws CniError 101 where the rules must be in the NIC */
+function refusedBy(
+  plan: OffloadPlan,
+  group: RuleGroup,
+  refusal: string,
+  why = `the driver said "${refusal}"`,
+  options?: ConstructorParameters<typeof CniError>[2],
+): string {
+  if (!plan.hardwareOnly) return refusal
+  throw new CniError(code.offloadRefused, `Cannot map ${group.mapping} in the NIC: ${why}`, options)
+}
+
+/** The operation that adds a filter. */
+export function steer(rule: SteerSpec, offload: Offload): Op {
+  return { do: 'steer.add', rule, offload }
+}

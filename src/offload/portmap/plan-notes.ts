@@ -1,0 +1,61 @@
+/** What an operator should know about a plan of port mappings on an uplink: who is not served, and when a mapping ends. Pure. */
+import { ipFamily } from '../../lib/ip.ts'
+import type { PortKey } from '../../ops/op.ts'
+import type { OffloadConfig } from '../config/config.ts'
+import type { OffloadFacts } from './facts.ts'
+import type { Port } from '../port/port.ts'
+import { isLoopback } from './keys.ts'
+
+/** Of a translation in the NIC. */
+export function nicNotes({ directSubnets }: Pick<OffloadConfig, 'directSubnets'>): string[] {
+  const who = ['the node', 'VFs of the same card', ...directSubnets].join(', ')
+  return [
+    `the NIC translates without connections: only ${who} reach the pod's own ports directly; ICMP errors are not translated, and what the pod sends in fragments to others is dropped`,
+  ]
+}
+
+/** Of what the mappings depend on beside the NIC: where the node does not forward, where a bond may turn to another port. */
+export function uplinkNotes(
+  { offload }: Pick<OffloadConfig, 'offload'>,
+  { port, forwards, bond }: Pick<OffloadFacts, 'port' | 'forwards' | 'bond'>,
+  all: readonly PortKey[],
+): string[] {
+  const { wire } = port
+  if (wire === undefined) return []
+  const { uplink, representor } = wire
+  const keys = all.filter(({ address }) => !isLoopback(address))
+  const families = [...new Set(keys.map(({ address }) => ipFamily(address)))].sort()
+  const still = families.filter((family) => forwards?.[family] === false)
+  const isApart = representor !== undefined && representor.master === undefined
+  const unreached =
+    'datagrams in fragments, programs of the node and other pods do not reach the mapped ports'
+  return [
+    ...(bond === undefined
+      ? []
+      : [
+          `"${uplink.name}" is a port of "${bond}": the mappings are on this port alone, and end while "${bond}" uses another one`,
+        ]),
+    ...(isApart
+      ? [
+          `the representor "${representor.name}" is no port of a bridge: unless the node leads to it in another way, ${unreached}`,
+        ]
+      : []),
+    ...still.map(
+      (family) =>
+        `the node does not forward IPv${family} (${forwardKeys[family].replaceAll('/', '..')}): datagrams in fragments and other pods do not reach the mapped ports`,
+    ),
+    ...(representor === undefined && offload !== 'off' ? [`in software: ${untested(port)}`] : []),
+  ]
+}
+
+/** The settings that say whether the node forwards. */
+export const forwardKeys = { 4: 'net/ipv4/ip_forward', 6: 'net/ipv6/conf/all/forwarding' } as const
+
+/** Why a port without a representor has no rules in the NIC. */
+export function untested({ kind, name, wire }: Pick<Port, 'kind' | 'name' | 'wire'>): string {
+  const what =
+    kind === 'nic'
+      ? `"${name}" is a NIC of its own`
+      : `the eSwitch of "${wire?.uplink.name}" is in legacy mode`
+  return `${what}, where no filter is offered to the NIC: some drivers take one that sends a frame back by its own port, but no card was seen to deliver such a frame`
+}

@@ -1,0 +1,205 @@
+/**
+ * What `vf-offload` does to a node for port mappings, in which order and why. Pure: config and facts in, operations out.
+ * Which wishes a kind of port can fulfil is portmap/nat-choice.ts, what frames become is portmap/filters.ts.
+ */
+import { grouped } from '../../lib/grouped.ts'
+import { formatCidr, ipFamily, networkOf, parseCidr } from '../../lib/ip.ts'
+import type { Masquerade, Op, PortKey, SteerSpec } from '../../ops/op.ts'
+import type { OffloadConfig } from '../config/config.ts'
+import type { HostAddress, OffloadFacts } from './facts.ts'
+import type { Identity } from '../state/identity.ts'
+import { nicNotes, uplinkNotes } from './plan-notes.ts'
+import type { Port, Wire } from '../port/port.ts'
+import {
+  type HostAddresses,
+  isLoopback,
+  localhost,
+  podNatTable,
+  portKeys,
+  servesLocalhost,
+} from './keys.ts'
+import { refuseConditions } from '../config/portmap-compat.ts'
+import { planReplies } from './reply-routing.ts'
+import { sharedRules } from './shared-filters.ts'
+import { rulesFor } from './filters.ts'
+import { type Translator, translators } from './nat-choice.ts'
+
+/** The rules of one mapping, or what several share: all of them run in the NIC or none does. */
+export interface RuleGroup {
+  /** The mapping for people, `tcp 8080 -> 80`, or what else the rules are for. */
+  readonly mapping: string
+  readonly rules: readonly SteerSpec[]
+}
+
+/** What to do for an attachment's mappings. */
+export interface OffloadPlan {
+  readonly keys: readonly PortKey[]
+  /** Where addresses and ports are translated. */
+  readonly nat: Translator
+  /** Before the rules: the reservation, the pod's part, qdiscs. */
+  readonly ops: readonly Op[]
+  readonly groups: readonly RuleGroup[]
+  /** Rules that the NIC is not asked for, whatever becomes of the others. */
+  readonly inSoftware?: readonly RuleGroup[]
+  /** The NIC is not asked for any rule. */
+  readonly unoffered?: true
+  /** The rules must be in the NIC: a refusal is an error, or under `nat: auto` the reason for another plan. */
+  readonly hardwareOnly: boolean
+  /** Facts an operator should know about this plan: limits, and what was left out. */
+  readonly notes: readonly string[]
+}
+
+/**
+ * The plans of an ADD, best first: the second is for when the NIC refuses the first. The reservation comes first: it is
+ * the one thing that another ADD can refuse us. Then the pod, then the filters that bring it traffic, those for replies
+ * before those for requests, so that no client meets a half-made mapping.
+ * @throws CniError 7 for what the port can't give, and for addresses that can't be served
+ */
+export function planPorts(config: OffloadConfig, facts: OffloadFacts, identity: Identity): OffloadPlan[] {
+  const { port } = facts
+  const keys = portKeys(
+    config.mappings,
+    facts.podAddresses.map(({ ip }) => ip),
+    hostSide(config, facts),
+  )
+  refuseConditions(config, keys)
+  const choices = translators(config, port, keys)
+  if (keys.length === 0) {
+    const notes = ['no mapping fits an address family of the pod']
+    return [{ keys, nat: 'pod', ops: [], groups: [], hardwareOnly: false, notes }]
+  }
+  const replies = planReplies(facts, identity)
+  const served = hostSide(config, facts).served
+  const { wire } = port
+  const plan = (nat: Translator): OffloadPlan => ({
+    keys,
+    nat,
+    ops: [
+      {
+        ...{ do: 'ports.reserve', keys, masquerade: masquerades(config, facts, keys), owner: identity.owner },
+        ...(port.wire === undefined ? {} : { steered: true }),
+      },
+      ...(nat === 'pod' ? [podNat(keys, identity)] : []),
+      ...replies.ops,
+      ...(wire === undefined ? [] : qdiscs(wire)),
+    ],
+    ...(wire === undefined ? { groups: [] } : groupsOf(config, port, wire, served, identity, keys, nat)),
+    ...(wire?.representor === undefined ? { unoffered: true } : {}),
+    hardwareOnly: nat === 'nic' || config.offload === 'require',
+    notes: [
+      ...replies.notes,
+      ...choices.notes,
+      ...(nat === 'nic' ? nicNotes(config) : []),
+      ...uplinkNotes(config, facts, keys),
+      ...loopbackNotes(config, facts, keys),
+    ],
+  })
+  return choices.nat.map(plan)
+}
+
+/** Which of the host's addresses this port's mappings can be served on. */
+function hostSide(
+  config: OffloadConfig,
+  { port, hostAddresses, servedLocally }: OffloadFacts,
+): HostAddresses {
+  const { wire } = port
+  const isServedAtLocalhost = servesLocalhost(config, port)
+  const isServed = ({ vlan }: HostAddress) =>
+    wire === undefined || wire.representor !== undefined || vlan === wire.vlan
+  return {
+    served: hostAddresses.filter(isServed),
+    elsewhere: hostAddresses.filter((address) => !isServed(address)),
+    vlan: wire?.vlan ?? 0,
+    uplink: wire?.uplink.name,
+    localhost: (mapping) => isServedAtLocalhost && servedLocally?.has(mapping) !== true,
+  }
+}
+
+const everyone = { 4: '0.0.0.0/0', 6: '::/0' } as const
+
+/**
+ * Whose source address the host replaces where it translates. For a veth: the pod itself and its neighbours, whose
+ * replies would not pass the host (all with masqAll). For all others everybody who comes through the host's stack (its own
+ * programs, pods behind bridges, fragments): replies from a wire of its own would not come back this way. From 127.0.0.1
+ * nobody gets an answer without.
+ */
+function masquerades(
+  { snat, masqAll }: OffloadConfig,
+  { port, podAddresses }: OffloadFacts,
+  keys: readonly PortKey[],
+): Masquerade[] {
+  const isOpen = masqAll || port.kind !== 'veth'
+  const subnets = grouped(
+    podAddresses.map((one) => formatCidr(networkOf(parseCidr(one.address)))),
+    ipFamily,
+  )
+  return keys.flatMap(({ address, proto, port: hostPort }) => {
+    const family = ipFamily(address)
+    const own = isOpen ? [everyone[family]] : [...new Set(subnets.get(family))]
+    const sources = snat ? own : []
+    if (isLoopback(address) && !sources.includes(everyone[family])) sources.push('127.0.0.0/8')
+    return sources.map((source) => ({ source, address, proto, port: hostPort }))
+  })
+}
+
+function loopbackNotes(
+  config: OffloadConfig,
+  { port, servedLocally = new Map() }: OffloadFacts,
+  keys: readonly PortKey[],
+): string[] {
+  const kept = [...servedLocally].map(
+    ([{ proto, hostPort }, program]) =>
+      `${proto} port ${hostPort} of ${localhost} stays with ${program}, which listens there`,
+  )
+  const key = servesLocalhost(config, port) ? undefined : keys.find(({ address }) => isLoopback(address))
+  if (key === undefined) return kept
+  return [
+    ...kept,
+    `hostIP ${key.address}: without localhost true only programs that use another source address reach the pod`,
+  ]
+}
+
+/** A qdisc that is there is used and, on DEL, left: it is somebody else's. */
+function qdiscs(wire: Wire): Op[] {
+  const { uplink, representor } = wire
+  return [
+    ...(wire.uplinkHasIngress ? [] : [uplink]),
+    ...(representor === undefined || wire.representorHasIngress ? [] : [representor]),
+  ].map(({ name: link, ifindex }) => ({ do: 'clsact.add', side: 'host', link, ifindex }))
+}
+
+function podNat(keys: readonly PortKey[], identity: Identity): Op {
+  return { do: 'nft.load', side: 'pod', table: identity.podTable, text: podNatTable(identity.podTable, keys) }
+}
+
+function groupsOf(
+  config: OffloadConfig,
+  port: Port,
+  wire: Wire,
+  served: readonly HostAddress[],
+  { cookie }: Identity,
+  keys: readonly PortKey[],
+  nat: Translator,
+): Pick<OffloadPlan, 'groups' | 'inSoftware'> {
+  const { directSubnets } = config
+  const vlanOf = (wanted: string) => served.find(({ address }) => address === wanted)?.vlan ?? 0
+  const groups = new Map<string, SteerSpec[]>()
+  // What is for the host's loopback never comes by the uplink.
+  for (const key of keys.filter(({ address }) => !isLoopback(address))) {
+    const mapping = `${key.proto} ${key.port} -> ${key.toPort}`
+    const rules = rulesFor(key, { port, wire, vlan: vlanOf(key.address), cookie, nat, directSubnets })
+    groups.set(mapping, [...(groups.get(mapping) ?? []), ...rules])
+  }
+  const nodeAddresses = served.map(({ address }) => address)
+  const shared = sharedRules(keys, { port, wire, cookie, nat, directSubnets, nodeAddresses, vlanOf })
+  const named = (mapping: string, rules: readonly SteerSpec[]) =>
+    rules.length === 0 ? [] : [{ mapping, rules }]
+  return {
+    // Before those of the mappings: no reply to the node may leave by the wire meanwhile.
+    groups: [...named(passing, shared.nic), ...[...groups].map(([mapping, rules]) => ({ mapping, rules }))],
+    inSoftware: named('fragments', shared.host),
+  }
+}
+
+/** What rules of no mapping are for. */
+const passing = 'replies to the node and to VFs of the same card'

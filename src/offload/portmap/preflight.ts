@@ -1,0 +1,98 @@
+/** Who else works on a pod's uplink: found before anything is changed, reported, and left as it is. */
+import { CniError, code } from '../../cni/error.ts'
+import type { LinkFacts } from '../../kernel/api/facts.ts'
+import type { Kernel } from '../../kernel/api/kernel.ts'
+import type { Rival } from '../../kernel/inspect/conflicts.ts'
+import { step } from '../../lib/log/steps.ts'
+import type { SteerSpec } from '../../ops/op.ts'
+import type { OffloadConfig } from '../config/config.ts'
+import { cookiePrefix } from '../state/identity.ts'
+import type { OffloadPlan } from './plan.ts'
+import type { Port } from '../port/port.ts'
+
+/** What stands in the way of filters of ours; undefined where nothing does. */
+export interface Ground {
+  /** In software they would silently do nothing: others take the frames before them, in software or for good in the NIC. */
+  readonly software: string | undefined
+  /** In the NIC another filter takes the frames before them. */
+  readonly hardware: string | undefined
+  /** What could be in the way, and nobody can tell. */
+  readonly notes: readonly string[]
+  /** A driver's refusal with what is known of its reason. */
+  explain(refusal: string): string
+}
+
+/**
+ * Looks around before the first change: at who owns the uplink, and who sees frames before the rules of `plans`.
+ * @throws CniError 106 where rules could only be there and do nothing, naming what stands in the way
+ */
+export function prepareGround(
+  kernel: Kernel,
+  config: Pick<OffloadConfig, 'offload'>,
+  { kind, wire }: Port,
+  plans: readonly OffloadPlan[],
+): Ground {
+  const { uplink, representor } = wire ?? {}
+  if (uplink !== undefined) refuseOccupied(kernel, uplink, kind === 'legacy')
+  const links = [uplink, representor].filter((link) => link !== undefined)
+  const rules = plans.flatMap(({ groups, inSoftware = [] }) =>
+    [...groups, ...inSoftware].flatMap((group) => group.rules),
+  )
+  const ground = step('ground', () => surveyGround(kernel, links, rules))
+  // What can run in software only needs no try.
+  if (representor === undefined || config.offload === 'off') refuseTaken(ground, undefined)
+  return ground
+}
+
+/** An uplink that its owner keeps to itself, or whose mode makes every rule useless. */
+function refuseOccupied(kernel: Kernel, uplink: LinkFacts, isLegacy: boolean): void {
+  if (uplink.slaveKind === 'openvswitch') {
+    throw new CniError(
+      code.uplinkTaken,
+      `Cannot map ports on "${uplink.name}": it is a port of Open vSwitch, which removes the tc filters of others`,
+    )
+  }
+  // There a frame for a VF that the PF sends is handed to the switch outside, which does not send it back.
+  if (isLegacy && kernel.isVepa(uplink.ifindex)) {
+    throw new CniError(
+      code.uplinkTaken,
+      `Cannot map ports on "${uplink.name}": its bridge mode is VEPA, in which the PF does not reach VFs; must be VEB (bridge link set dev ${uplink.name} hwmode veb)`,
+    )
+  }
+}
+
+/** Looks at all interfaces that `rules` are to be on. `links` has them by number. */
+function surveyGround(kernel: Kernel, links: readonly LinkFacts[], rules: readonly SteerSpec[]): Ground {
+  const found = links.flatMap((link) => {
+    const own = rules.filter((rule) => rule.ifindex === link.ifindex)
+    return kernel.rivals(link, own, cookiePrefix).map((rival) => ({ link, rival }))
+  })
+  const words = (wanted: (rival: Rival) => boolean): string | undefined => {
+    const taken = found.filter(({ rival }) => rival.certain && wanted(rival))
+    if (taken.length === 0) return undefined
+    return taken.map(({ link, rival }) => `on "${link.name}": ${rival.name}`).join('; ')
+  }
+  let off: readonly LinkFacts[] | undefined
+  return {
+    software: words((rival) => rival.software),
+    hardware: words((rival) => rival.hardware),
+    notes: found
+      .filter(({ rival }) => !rival.certain)
+      .map(({ link, rival }) => `may take frames on "${link.name}" before our rules do: ${rival.name}`),
+    explain: (refusal) => {
+      off ??= links.filter((link) => kernel.tcOffload(link.ifindex) !== 'on')
+      const names = off.map((link) => `"${link.name}"`).join(' and ')
+      return off.length === 0 ? refusal : `${refusal} (hw-tc-offload of ${names} is off)`
+    },
+  }
+}
+
+/** @throws CniError 106: rules in software would be there and do nothing */
+export function refuseTaken({ software }: Ground, refusal: string | undefined): void {
+  if (software === undefined) return
+  const why = refusal === undefined ? '' : `, and the driver said "${refusal}"`
+  throw new CniError(
+    code.uplinkTaken,
+    `Cannot map ports in software: frames are taken before our rules see them ${software}${why}`,
+  )
+}

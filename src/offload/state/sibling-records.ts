@@ -1,0 +1,36 @@
+/** What else of a list has a record of the attachment, under another name of the plugin. */
+import type { PluginRecord } from '../../ops/record.ts'
+import type { RecordName, RecordStore } from '../../ops/record-store.ts'
+import type { DeviceRecords } from './device-history.ts'
+import type { Attachment } from './identity.ts'
+import type { OffloadJournal } from './record.ts'
+
+/** A record with its name, and the store that has it. */
+interface OtherRecord {
+  readonly store: RecordStore<OffloadJournal>
+  readonly name: RecordName
+  readonly record: PluginRecord<OffloadJournal>
+}
+
+type Others = Pick<DeviceRecords, 'machine' | 'otherStores'>
+
+/** What entries of other names have made for the attachment since the last boot. A record that can't be read tells nothing. */
+export function otherEntries(others: Others, attachment: Attachment): OffloadJournal[] {
+  return otherRecords(others, attachment).map(({ record }) => record.journal)
+}
+
+/** The records of those entries. */
+export function otherRecords(
+  { machine, otherStores }: Others,
+  { network, containerID, ifname }: Attachment,
+): OtherRecord[] {
+  return otherStores.flatMap((store) => {
+    const name = store.nameOf(network, containerID, ifname)
+    try {
+      const record = store.read(name)
+      return record?.owner.bootId === machine.bootId() ? [{ store, name, record }] : []
+    } catch {
+      return []
+    }
+  })
+}

@@ -1,0 +1,42 @@
+import { expect, test } from 'vitest'
+import { verify } from '../../../src/kernel/inspect/verify.ts'
+import { RTM } from '../../../src/netlink/rtnl/const.ts'
+import { linkMessage } from '../../../src/netlink/rtnl/link.ts'
+import { tcMessage } from '../../../src/netlink/tc/msg.ts'
+import type { Op } from '../../../src/ops/op.ts'
+import { answering } from '../answers.ts'
+
+/** What is found of the clsact of interface 2, which was "pf0", where there is one of this name, with that qdisc or none. */
+function found(name: string | undefined, qdisc: string | undefined) {
+  const { socket } = answering(({ type, payload }) => {
+    if (type === RTM.RTM_GETLINK) {
+      const { ifi_index, IFLA_IFNAME } = linkMessage.decode(payload)
+      if (name === undefined || (ifi_index !== 2 && IFLA_IFNAME !== name)) return { errno: 19 }
+      return {
+        messages: [
+          { type: RTM.RTM_NEWLINK, payload: linkMessage.encode({ ifi_index: 2, IFLA_IFNAME: name }) },
+        ],
+      }
+    }
+    if (qdisc === undefined) return {}
+    const stored = { tcm_ifindex: 2, tcm_parent: 0xfffffff1, tcm_handle: 0xffff0000, TCA_KIND: qdisc }
+    return { messages: [{ type: RTM.RTM_NEWQDISC, payload: tcMessage.encode(stored) }] }
+  })
+  const reach = {
+    socket: () => socket,
+    open: () => socket,
+    netfilter: () => socket,
+    nft: () => () => ({ status: 0, stdout: '', stderr: '' }),
+    inside: <T>(_: unknown, action: () => T) => action(),
+    guard: () => ['no such filter'],
+  }
+  const op: Op = { do: 'clsact.add', side: 'host', link: 'pf0', ifindex: 2 }
+  return verify(reach, [{ op }]).map((one) => one.found)
+}
+
+test('a clsact is found by the number of its interface, whatever that is called by now', () => {
+  expect(found('pf0', 'clsact')).toEqual([])
+  expect(found('renamed', 'clsact')).toEqual([])
+  expect(found('renamed', undefined)).toEqual(['neither clsact nor ingress'])
+  expect(found(undefined, undefined)).toEqual(['no such interface'])
+})

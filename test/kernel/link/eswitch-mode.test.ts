@@ -1,0 +1,57 @@
+import { describe, expect, test } from 'vitest'
+import { isSwitchdev } from '../../../src/kernel/link/eswitch-mode.ts'
+import { devlinkMessage } from '../../../src/netlink/genl/devlink.ts'
+import { ctrlMessage, GENL_ID_CTRL } from '../../../src/netlink/genl/genl.ts'
+import { type Answer, answering } from '../answers.ts'
+
+const family = 21
+const pci = '0000:3b:00.0'
+
+function devlink(eswitch: Answer, controller?: Answer) {
+  return answering(({ type }) => {
+    const payload = ctrlMessage.encode({
+      cmd: 1,
+      CTRL_ATTR_FAMILY_ID: family,
+      CTRL_ATTR_FAMILY_NAME: 'devlink',
+    })
+    if (type === GENL_ID_CTRL) return controller ?? { messages: [{ type: GENL_ID_CTRL, payload }] }
+    expect(type).toBe(family)
+    return eswitch
+  })
+}
+
+const mode = (value: number): Answer => ({
+  messages: [{ type: family, payload: devlinkMessage.encode({ cmd: 29, DEVLINK_ATTR_ESWITCH_MODE: value }) }],
+})
+
+describe('the eSwitch', () => {
+  test.each([
+    ['legacy', 0, false],
+    ['switchdev', 1, true],
+    ['of a mode that is yet to come', 2, false],
+  ])('%s', (_, value, is) => {
+    const { socket, asked } = devlink(mode(value))
+    expect(isSwitchdev(socket, pci)).toBe(is)
+    expect(devlinkMessage.decode(asked[1]?.payload ?? new Uint8Array())).toMatchObject({
+      DEVLINK_ATTR_BUS_NAME: 'pci',
+      DEVLINK_ATTR_DEV_NAME: pci,
+    })
+  })
+
+  test.each([
+    ['a kernel without devlink', devlink({}, { errno: 2 })],
+    ['a NIC without devlink', devlink({ errno: 19 })],
+    ['a NIC without an eSwitch', devlink({ errno: 95 })],
+    [
+      'an answer without a mode',
+      devlink({ messages: [{ type: family, payload: devlinkMessage.encode({ cmd: 29 }) }] }),
+    ],
+  ])('none: %s', (_, { socket }) => {
+    expect(isSwitchdev(socket, pci)).toBe(false)
+  })
+
+  test('a refusal that says nothing about the mode is an error, never a guess', () => {
+    expect(() => isSwitchdev(devlink({ errno: 1 }).socket, pci)).toThrow('EPERM')
+    expect(() => isSwitchdev(devlink({ errno: 16 }).socket, pci)).toThrow('EBUSY')
+  })
+})

@@ -1,0 +1,111 @@
+import { describe, expect, test } from 'vitest'
+import { addDetour, removeEveryFrame } from '../../../src/kernel/tc/matchall-filters.ts'
+import { classifiers, everyFrameOptions } from '../../../src/kernel/tc/every-frame.ts'
+import { deleteOwnFilters, findOwnFilters } from '../../../src/kernel/tc/own-filters.ts'
+import { fromHex } from '../../../src/lib/hex.ts'
+import { RTM } from '../../../src/netlink/rtnl/const.ts'
+import { actionList, redirectTo } from '../../../src/netlink/tc/actions/action.ts'
+import { decodeFilter, placeOf } from '../../../src/netlink/tc/filter.ts'
+import { CLSACT_INGRESS, filterInfo, tcMessage } from '../../../src/netlink/tc/msg.ts'
+import { everyPacket } from '../../../src/netlink/tc/kinds/u32.ts'
+import type { Classifier } from '../../../src/ops/op.ts'
+import { answering } from '../answers.ts'
+
+// A kernel that has some classifiers: what it is asked for, and which filter a detour ends up with.
+
+const cookie = '76660102aabbccdd0011223344556677'
+const spec = { side: 'host', link: 'veth1', through: 'vfr0', cookie } as const
+const place = { tcm_ifindex: 7, tcm_parent: CLSACT_INGRESS, tcm_info: filterInfo(60_000, 3) }
+
+/** Has `kinds` alone, and a filter of another program in the slot if `shared`. */
+function kernelWith(
+  kinds: readonly Classifier[],
+  { shared = false, words = 'TC classifier not found' } = {},
+) {
+  const filters: Uint8Array[] = []
+  const removed: { handle: number; kind: string | undefined }[] = []
+  const { socket, open, asked } = answering(({ type, payload }) => {
+    const wanted = tcMessage.decode(payload)
+    if (type === RTM.RTM_NEWTFILTER) {
+      if (!kinds.some((kind) => kind === wanted.TCA_KIND)) return { errno: 2, text: words }
+      filters.push(tcMessage.encode({ ...wanted, tcm_handle: 0x80000800 }))
+    }
+    if (type === RTM.RTM_DELTFILTER) removed.push({ handle: wanted.tcm_handle, kind: wanted.TCA_KIND })
+    if (type === RTM.RTM_GETTFILTER) {
+      const foreign = { ...place, tcm_handle: 0x80000900, TCA_KIND: 'u32' }
+      const rest = { TCA_OPTIONS: { TCA_U32_SEL: everyPacket } }
+      const all = shared ? [...filters, tcMessage.encode({ ...foreign, ...rest })] : filters
+      return { messages: all.map((one) => ({ type: RTM.RTM_NEWTFILTER, payload: one })) }
+    }
+    if (type === RTM.RTM_GETQDISC) {
+      const clsact = { tcm_ifindex: 7, tcm_handle: 0xffff0000, tcm_parent: 0xfffffff1, TCA_KIND: 'clsact' }
+      return { messages: [{ type: RTM.RTM_NEWQDISC, payload: tcMessage.encode(clsact) }] }
+    }
+    return {}
+  })
+  const tried = () =>
+    asked.flatMap((one) => (one.type === RTM.RTM_NEWTFILTER ? decodeFilter(one).TCA_KIND : []))
+  return { socket, open, tried, removed }
+}
+
+describe('a detour', () => {
+  test.each(['matchall', 'flower', 'u32', 'basic'] as const)(
+    'is made by %s where the kernel has none of those before',
+    (classifier) => {
+      const { socket, tried } = kernelWith([classifier])
+      const outcome = addDetour(socket, 7, 9, spec)
+      expect(tried()).toEqual(classifiers.slice(0, classifiers.indexOf(classifier) + 1))
+      expect(outcome).toMatchObject({ where: 'host', handle: 0x80000800 })
+      if (classifier === 'matchall') expect(outcome).not.toHaveProperty('classifier')
+      else {
+        expect(outcome.classifier).toBe(classifier)
+        expect(outcome.reason).toContain('matchall: RTM_NEWTFILTER: ENOENT: TC classifier not found')
+      }
+    },
+  )
+
+  test('is refused with what the kernel said to each, where it has none', () => {
+    const { socket, tried } = kernelWith([], { words: 'Failed to load TC action module' })
+    expect(() => addDetour(socket, 7, 9, spec)).toThrow(/ENOENT.*matchall: .*TC action module.*; basic: /)
+    expect(tried()).toEqual(classifiers)
+  })
+
+  test('is not tried by another one after any other refusal', () => {
+    const { socket, asked } = answering(({ type }) => (type === RTM.RTM_NEWTFILTER ? { errno: 22 } : {}))
+    expect(() => addDetour(socket, 7, 9, spec)).toThrow('EINVAL')
+    expect(asked.filter(({ type }) => type === RTM.RTM_NEWTFILTER)).toHaveLength(1)
+  })
+})
+
+describe.each([
+  ['matchall', false, 0x80000800],
+  ['u32', false, 0],
+  ['u32', true, 0x80000800],
+] as const)('%s, with a filter of others in its slot: %s', (classifier, shared, handle) => {
+  test('goes by handle, or with its slot where nobody else is in it: by its attachment and by a search', () => {
+    const { socket, open, removed } = kernelWith([classifier], { shared })
+    addDetour(socket, 7, 9, spec)
+    removeEveryFrame(socket, 7, 60_000, cookie)
+    const own = findOwnFilters(open, cookie)
+    expect(own).toMatchObject([{ ifindex: 7, prio: 60_000, kind: classifier, cookie }])
+    deleteOwnFilters(socket, own)
+    expect(removed).toEqual([
+      { handle, kind: classifier },
+      { handle, kind: classifier },
+    ])
+  })
+})
+
+test('options match every frame in software alone, and a NIC takes none of them', () => {
+  const actions = actionList([redirectTo(9, fromHex(cookie))])
+  for (const classifier of classifiers) {
+    const payload = tcMessage.encode({
+      ...place,
+      ...{ TCA_KIND: classifier, TCA_OPTIONS: everyFrameOptions(classifier, actions) },
+    })
+    const filter = decodeFilter({ type: 44, flags: 0, seq: 0, pid: 0, payload })
+    expect(placeOf(filter)).toMatchObject({ ifindex: 7, priority: 60_000, protocol: 3 })
+    const keys = Object.keys(filter.TCA_OPTIONS ?? {}).filter((key) => !/_(ACT|FLAGS|SEL)$/.test(key))
+    expect(keys).toEqual([])
+  }
+})

@@ -1,0 +1,156 @@
+// Steering filters, many at once: few datagrams, and what becomes of each is what becomes of it by itself.
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { deleteOwnFilters, findOwnFilters } from '../../../src/kernel/tc/own-filters.ts'
+import { addSteers, removeSteers } from '../../../src/kernel/tc/flow-filters.ts'
+import { RTM } from '../../../src/netlink/rtnl/const.ts'
+import { flowerOf } from '../../../src/netlink/tc/filter.ts'
+import type { Offload, Outcome } from '../../../src/ops/op.ts'
+import { answering, deaf } from '../answers.ts'
+import { conditions, type Sched, skipSw } from '../sched.ts'
+import { addSteer, change, pf, prefix, spec, withClsact } from '../steers.ts'
+
+describe('several at once', () => {
+  const wanted = (ports: readonly number[], offload: Offload = 'require') =>
+    ports.map((port) => ({ ifindex: pf, spec: { ...spec, port }, offload }))
+  const ports = (sched: Sched) => sched.filters.map((filter) => flowerOf(filter)?.TCA_FLOWER_KEY_TCP_DST)
+  const counted = (count: number, from = 1) => Array.from({ length: count }, (_, at) => from + at)
+
+  test('few datagrams, an outcome for each', () => {
+    const sched = withClsact(true)
+    const before = sched.datagrams()
+    const results = addSteers(sched.socket, wanted(counted(400)))
+    expect(results).toEqual(counted(400).map((handle) => ({ where: 'nic', handle })))
+    expect(ports(sched)).toEqual(counted(400))
+    expect(sched.datagrams() - before).toBeLessThanOrEqual(25)
+  })
+
+  test('those after a refused one are there, and each error is its own', () => {
+    const sched = withClsact(true)
+    sched.room = 3
+    addSteer(sched.socket, pf, { ...spec, port: 2, cookie: 'f'.repeat(32) }, 'off')
+    expect(addSteers(sched.socket, wanted([1, 2, 3, 4, 5]))).toEqual([
+      { where: 'nic', handle: 2 },
+      expect.objectContaining({ name: 'PortTaken', cookie: 'f'.repeat(32) }),
+      { where: 'nic', handle: 3 },
+      { where: 'nic', handle: 4 },
+      expect.objectContaining({ name: 'OffloadRefused', refusal: 'ENOSPC: the table is full' }),
+    ])
+    expect(ports(sched)).toEqual([2, 1, 3, 4])
+  })
+
+  test('prefer: those that the NIC has no room for are in software', () => {
+    const sched = withClsact(true)
+    sched.room = 1
+    const refusal = 'ENOSPC: the table is full'
+    expect(addSteers(sched.socket, wanted([1, 2, 3], 'prefer'))).toEqual([
+      { where: 'nic', handle: 1 },
+      { where: 'host', refusal, handle: 2 },
+      { where: 'host', refusal, handle: 3 },
+    ])
+  })
+
+  test('what the kernel stored otherwise is taken away, and nothing else', () => {
+    const sched = withClsact(true)
+    sched.spoil = (filter) =>
+      flowerOf(filter)?.TCA_FLOWER_KEY_TCP_DST === 2 ? change(filter, { TCA_FLOWER_FLAGS: skipSw }) : filter
+    const [, spoilt] = addSteers(sched.socket, wanted([1, 2, 3]))
+    expect(spoilt).toMatchObject({ name: 'OffloadRefused', message: /in_hw: missing/ })
+    expect(ports(sched)).toEqual([1, 3])
+  })
+
+  test('what becomes of each is what becomes of it by itself', () => {
+    const port = fc.integer({ min: 1, max: 6 })
+    const steer = fc.record({
+      ifindex: fc.constantFrom(pf, 9),
+      spec: fc.record({ port, address: fc.constantFrom('10.1.0.1', 'fd00::1') }).map((more) => {
+        return { ...spec, ...more, prio: more.address === '10.1.0.1' ? 10 : 11 }
+      }),
+      offload: fc.constantFrom<Offload>('require', 'off'),
+    })
+    const node = fc.record({ takes: fc.constantFrom<(true | string)[]>(true, 'no'), room: fc.nat(8) })
+    fc.assert(
+      fc.property(node, fc.array(steer, { maxLength: 20 }), ({ takes, room }, list) => {
+        const [together, alone] = [withClsact(takes), withClsact(takes)]
+        together.room = alone.room = room
+        const words = (results: readonly (Outcome | Error)[]) =>
+          results.map((result) => (result instanceof Error ? `${result.name} ${result.message}` : result))
+        const one = (each: (typeof list)[number]) => addSteers(alone.socket, [each])
+        const kept = (sched: Sched) => sched.filters.map((filter) => [filter.tcm_ifindex, conditions(filter)])
+        expect(words(addSteers(together.socket, list))).toEqual(words(list.flatMap(one)))
+        expect(kept(together)).toEqual(kept(alone))
+        expect(words(removeSteers(together.socket, list))).toEqual(list.map(() => ({})))
+        expect(together.filters).toEqual([])
+      }),
+    )
+  })
+
+  test('are taken back with one look at each interface, and deleted in few datagrams', () => {
+    const sched = withClsact()
+    addSteers(sched.socket, wanted(counted(100), 'off'))
+    const [datagrams, looks] = [sched.datagrams(), sched.count(RTM.RTM_GETTFILTER)]
+    expect(removeSteers(sched.socket, wanted(counted(99)))).toEqual(counted(99).map(() => ({})))
+    expect(ports(sched)).toEqual([100])
+    expect(sched.count(RTM.RTM_GETTFILTER) - looks).toBe(1)
+    expect(sched.datagrams() - datagrams).toBeLessThanOrEqual(4)
+    // One that no look shows is gone.
+    expect(removeSteers(sched.socket, wanted([7, 100]))).toEqual([{}, {}])
+    expect(sched.count(RTM.RTM_GETTFILTER) - looks).toBe(3)
+    expect(sched.filters).toEqual([])
+  })
+
+  test('are taken back by their numbers without a look', () => {
+    const sched = withClsact()
+    addSteers(sched.socket, wanted([1, 2, 3], 'off'))
+    const numbered = wanted([1, 2]).map((steer, at) => ({ ...steer, handle: at + 1 }))
+    expect(removeSteers(sched.socket, numbered)).toEqual([{}, {}])
+    expect(removeSteers(sched.socket, numbered)).toEqual([{}, {}])
+    expect(sched.count(RTM.RTM_GETTFILTER)).toBe(0)
+    expect(ports(sched)).toEqual([3])
+    expect(removeSteers(sched.socket, [...numbered, ...wanted([3])])).toEqual([{}, {}, {}])
+    expect(sched.filters).toEqual([])
+  })
+
+  test('are gone with their qdisc or interface: by their numbers that is as fine as by a look', () => {
+    const sched = withClsact()
+    addSteers(sched.socket, wanted([1], 'off'))
+    sched.qdiscs.clear()
+    sched.filters.length = 0
+    const steers = wanted([1]).map((steer) => ({ ...steer, handle: 1 }))
+    expect(removeSteers(sched.socket, steers)).toEqual([{}])
+    const { socket } = answering(() => ({ errno: 19 }))
+    expect(removeSteers(socket, steers)).toEqual([{}])
+  })
+
+  test('an answer that is lost is no refusal: the filter may be in the NIC', () => {
+    for (const offload of ['prefer', 'require'] as const) {
+      const { socket, sent } = deaf()
+      const results = addSteers(socket, wanted([1, 2], offload))
+      for (const result of results) expect(result).toMatchObject({ name: 'NetlinkError', code: 'ENOBUFS' })
+      expect(sent()).toBe(1)
+    }
+  })
+
+  test('a deletion that fails is the error of that one; the others are gone', () => {
+    const sched = withClsact()
+    addSteers(sched.socket, wanted([1, 2, 3], 'off'))
+    sched.busy = 2
+    expect(removeSteers(sched.socket, wanted([1, 2, 3]))).toEqual([
+      {},
+      expect.objectContaining({ message: 'RTM_DELTFILTER: EBUSY' }),
+      {},
+    ])
+    expect(() => deleteOwnFilters(sched.socket, findOwnFilters(sched.open, prefix))).toThrow('EBUSY')
+  })
+
+  test('ours are deleted in few datagrams, those after one that is gone too', () => {
+    const sched = withClsact()
+    addSteers(sched.socket, wanted(counted(300), 'off'))
+    const found = findOwnFilters(sched.open, prefix)
+    sched.filters.splice(5, 1)
+    const before = sched.datagrams()
+    deleteOwnFilters(sched.socket, found)
+    expect(sched.filters).toEqual([])
+    expect(sched.datagrams() - before).toBeLessThanOrEqual(5)
+  })
+})

@@ -1,0 +1,246 @@
+import { describe, expect, test } from 'vitest'
+import { failure } from '../../../src/cni/failure.ts'
+import { findOwnFilters } from '../../../src/kernel/tc/own-filters.ts'
+import { RTM } from '../../../src/netlink/rtnl/const.ts'
+import { compareEcho } from '../../../src/netlink/tc/compare.ts'
+import { actionsOf, flowerOf, placeOf } from '../../../src/netlink/tc/filter.ts'
+import type { Flower } from '../../../src/netlink/tc/kinds/flower.ts'
+import { CLSACT_INGRESS, type Tc, tcMessage } from '../../../src/netlink/tc/msg.ts'
+import { peditRewrite } from '../../../src/netlink/tc/actions/pedit.ts'
+import type { SteerSpec } from '../../../src/ops/op.ts'
+import { fixture, payloadOf } from '../../netlink/fixtures.ts'
+import { conditions, inHw, notInHw, Sched, skipHw, skipSw } from '../sched.ts'
+import { addSteer, change, pf, prefix, removeSteer, spec, withClsact } from '../steers.ts'
+
+describe('adding', () => {
+  test('a NIC that takes it: skip_sw, in hardware', () => {
+    const sched = withClsact(true)
+    expect(addSteer(sched.socket, pf, spec, 'prefer')).toEqual({ where: 'nic', handle: 1 })
+    expect(flowerOf(sched.filters[0] as Tc)?.TCA_FLOWER_FLAGS).toBe(skipSw | inHw)
+    expect(findOwnFilters(sched.open, prefix)).toEqual([
+      {
+        ifindex: pf,
+        prio: 10,
+        handle: 1,
+        protocol: 0x0800,
+        kind: 'flower',
+        cookie: spec.cookie,
+        packets: 0n,
+        inHw: true,
+      },
+    ])
+  })
+
+  test('a NIC that refuses: skip_hw, with its words', () => {
+    const sched = withClsact()
+    expect(addSteer(sched.socket, pf, spec, 'prefer')).toEqual({
+      where: 'host',
+      refusal: 'EOPNOTSUPP: driver has no flow tables',
+      handle: 1,
+    })
+    expect(sched.filters).toHaveLength(1)
+    expect(flowerOf(sched.filters[0] as Tc)?.TCA_FLOWER_FLAGS).toBe(skipHw | notInHw)
+  })
+
+  test('off: software is all that is asked for', () => {
+    const sched = withClsact(true)
+    expect(addSteer(sched.socket, pf, spec, 'off')).toEqual({ where: 'host', handle: 1 })
+    expect(sched.count(RTM.RTM_NEWTFILTER)).toBe(1)
+  })
+
+  test('require: the refusal is an error and nothing stays', () => {
+    const sched = withClsact()
+    expect(() => addSteer(sched.socket, pf, spec, 'require')).toThrow('EOPNOTSUPP: driver has no flow tables')
+    expect(sched.filters).toEqual([])
+  })
+
+  test('a key that is taken is no matter of hardware: no second try', () => {
+    const sched = withClsact()
+    addSteer(sched.socket, pf, spec, 'off')
+    expect(() => addSteer(sched.socket, pf, { ...spec, cookie: 'f'.repeat(32) }, 'prefer')).toThrow(
+      `tcp 10.1.0.1 port 8080 is taken by a filter of priority 10 on "pf0" with cookie ${spec.cookie}`,
+    )
+    expect(sched.count(RTM.RTM_NEWTFILTER)).toBe(2)
+    expect(sched.filters).toHaveLength(1)
+  })
+
+  test('a filter without a port that is there is taken by its address', () => {
+    const sched = withClsact()
+    const { proto: _, port: __, ...rule } = spec
+    addSteer(sched.socket, pf, rule, 'off')
+    expect(() => addSteer(sched.socket, pf, { ...rule, cookie: 'f'.repeat(32) }, 'off')).toThrow(
+      `ip 10.1.0.1 is taken by a filter of priority 10 on "pf0" with cookie ${spec.cookie}`,
+    )
+  })
+
+  test('the condition on fragments makes another key; one of both is found again by its own', () => {
+    const sched = withClsact()
+    const whole: SteerSpec = { ...spec, fragments: 'none' }
+    for (const rule of [whole, spec]) addSteer(sched.socket, pf, rule, 'off')
+    const fragmentsOf = () =>
+      sched.filters.map((filter) => {
+        const { TCA_FLOWER_KEY_FLAGS: flags, TCA_FLOWER_KEY_FLAGS_MASK: mask } = flowerOf(filter) ?? {}
+        return [flags, mask]
+      })
+    expect(fragmentsOf()).toEqual([
+      [0, 1],
+      [undefined, undefined],
+    ])
+    removeSteer(sched.socket, pf, spec)
+    expect(fragmentsOf()).toEqual([[0, 1]])
+    removeSteer(sched.socket, pf, whole)
+    expect(fragmentsOf()).toEqual([])
+  })
+
+  test('without a qdisc the kernel’s words come through', () => {
+    expect(() => addSteer(new Sched().socket, pf, spec, 'prefer')).toThrow(
+      "EINVAL: Parent Qdisc doesn't exists",
+    )
+  })
+
+  test.each<[string, (filter: Tc) => Tc, RegExp]>([
+    [
+      'a condition',
+      (filter) => change(filter, { TCA_FLOWER_KEY_TCP_DST: undefined }),
+      /TCA_FLOWER_KEY_TCP_DST/,
+    ],
+    [
+      'an action',
+      (filter) => change(filter, { TCA_FLOWER_ACT: flowerOf(filter)?.TCA_FLOWER_ACT?.slice(0, 1) }),
+      /number of actions/,
+    ],
+    [
+      'being in hardware',
+      (filter) => change(filter, { TCA_FLOWER_FLAGS: skipSw | notInHw }),
+      /in_hw: missing/,
+    ],
+    ['the wish for hardware', (filter) => change(filter, { TCA_FLOWER_FLAGS: inHw }), /flags/],
+  ])('a kernel that loses %s is not believed, and the filter is taken away', (_, spoil, words) => {
+    const sched = withClsact(true)
+    sched.spoil = spoil
+    const error = thrownBy(() => addSteer(sched.socket, pf, spec, 'require'))
+    expect((error as Error).message).toMatch(words)
+    expect(failure(error).code).toBe(102)
+    expect(sched.filters).toEqual([])
+  })
+})
+
+describe('what is asked for', () => {
+  const asked = (change_: Partial<SteerSpec>) => {
+    const sched = withClsact()
+    addSteer(sched.socket, pf, { ...spec, ...change_ }, 'off')
+    return sched.filters[0] as Tc
+  }
+
+  test('TCP over IPv4', () => {
+    expect(placeOf(asked({}))).toMatchObject({
+      ifindex: pf,
+      parent: CLSACT_INGRESS,
+      chain: 0,
+      priority: 10,
+      protocol: 0x0800,
+    })
+    expect(conditions(asked({}))).toEqual({
+      TCA_FLOWER_KEY_ETH_TYPE: 0x0800,
+      TCA_FLOWER_KEY_IP_PROTO: 6,
+      TCA_FLOWER_KEY_IPV4_DST: '10.1.0.1',
+      TCA_FLOWER_KEY_TCP_DST: 8080,
+    })
+  })
+
+  test('UDP over IPv6', () => {
+    const filter = asked({ address: '2001:db8::1', proto: 'udp', prio: 11 })
+    expect(placeOf(filter)).toMatchObject({ priority: 11, protocol: 0x86dd })
+    expect(conditions(filter)).toEqual({
+      TCA_FLOWER_KEY_ETH_TYPE: 0x86dd,
+      TCA_FLOWER_KEY_IP_PROTO: 17,
+      TCA_FLOWER_KEY_IPV6_DST: '2001:db8::1',
+      TCA_FLOWER_KEY_UDP_DST: 8080,
+    })
+  })
+
+  test('in a VLAN', () => {
+    const filter = asked({ vlan: 100, prio: 12 })
+    expect(placeOf(filter)).toMatchObject({ priority: 12, protocol: 0x8100 })
+    expect(conditions(filter)).toMatchObject({
+      TCA_FLOWER_KEY_ETH_TYPE: 0x8100,
+      TCA_FLOWER_KEY_VLAN_ID: 100,
+      TCA_FLOWER_KEY_VLAN_ETH_TYPE: 0x0800,
+    })
+  })
+
+  test('both MACs are rewritten, then the frame leaves by the same interface; each action has the cookie', () => {
+    const cookie = new Uint8Array(Buffer.from(spec.cookie, 'hex'))
+    const actions = actionsOf(asked({}))
+    expect(actions.map(({ TCA_ACT_KIND: kind }) => kind)).toEqual(['pedit', 'mirred'])
+    expect(actions.map(({ TCA_ACT_COOKIE: own }) => own)).toEqual([cookie, cookie])
+    expect(actions[1]).toMatchObject({
+      TCA_ACT_OPTIONS: { TCA_MIRRED_PARMS: { ifindex: pf, eaction: 1, action: 4 } },
+    })
+  })
+
+  // Numbers of linux/tc_act/tc_csum.h: header 1, TCP 8, UDP 16.
+  test.each<[string, Partial<SteerSpec>, Parameters<typeof peditRewrite>[0], number]>([
+    ['what comes by TCP and IPv4', {}, { ipDst: '10.1.0.5', portDst: 80, proto: 6 }, 1 | 8],
+    [
+      'what leaves by UDP and IPv4',
+      { proto: 'udp', side: 'src' },
+      { ipSrc: '10.1.0.5', portSrc: 80, proto: 17 },
+      1 | 16,
+    ],
+    [
+      'what leaves by TCP and IPv6',
+      { address: 'fd00::1', side: 'src' },
+      { ipSrc: 'fd00::5', portSrc: 80, proto: 6 },
+      8,
+    ],
+    [
+      'what comes by UDP and IPv6',
+      { address: 'fd00::1', proto: 'udp' },
+      { ipDst: 'fd00::5', portDst: 80, proto: 17 },
+      16,
+    ],
+  ])('a translation of %s, and the sums that it makes wrong', (_, change_, words, sums) => {
+    const { dstMac: _dst, srcMac: _src, ...bare } = spec
+    const to = { address: change_.address === undefined ? '10.1.0.5' : 'fd00::5', port: 80 }
+    const sched = withClsact()
+    addSteer(sched.socket, pf, { ...bare, ...change_, to }, 'off')
+    const [pedit, csum, ...rest] = actionsOf(sched.filters[0] as Tc)
+    expect(pedit?.TCA_ACT_OPTIONS).toEqual(peditRewrite(words, 3))
+    expect(csum).toMatchObject({
+      TCA_ACT_KIND: 'csum',
+      TCA_ACT_OPTIONS: { TCA_CSUM_PARMS: { update_flags: sums } },
+    })
+    expect(rest.map(({ TCA_ACT_KIND: kind }) => kind)).toEqual(['mirred'])
+  })
+
+  test('is what tc asks for with the same words', () => {
+    // flower-steer: tc filter add ... pedit of both MACs, redirect, written by tc itself.
+    const theirs = tcMessage.decode(payloadOf('flower-steer'))
+    const flow = flowerOf(theirs) as Flower
+    const ours = asked({
+      address: flow.TCA_FLOWER_KEY_IPV4_DST ?? '',
+      port: flow.TCA_FLOWER_KEY_TCP_DST ?? 0,
+      prio: theirs.tcm_info >>> 16,
+    })
+    const place = {
+      tcm_ifindex: theirs.tcm_ifindex,
+      tcm_handle: theirs.tcm_handle,
+      tcm_info: theirs.tcm_info,
+    }
+    const rest = compareEcho(theirs, { ...ours, ...place })
+    expect(
+      rest.filter((line) => !/cookie|flags|pedit|mirred/i.test(line)),
+      fixture('flower-steer').command,
+    ).toEqual([])
+  })
+})
+
+function thrownBy(action: () => unknown): unknown {
+  try {
+    action()
+  } catch (error) {
+    return error
+  }
+  throw new TypeError('nothing was thrown')
+}

@@ -1,0 +1,107 @@
+// What a pod whose namespace went without a DEL has left in a card: filters, the policers of its limits, the rate of its VF's
+// port. Whoever gets the VF is served in the NIC as if none of it were there. On a simulated NIC in switchdev mode (simnic, from
+// source, not hardware). Behind a bridge test/native has the same.
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import type { CniResult, ConfigList, Runtime } from '../../../hack/lab/cni-runtime.ts'
+import type { Lab } from '../../../hack/lab/lab.ts'
+import { limits } from '../../soak/offload-subject.ts'
+import { webAndDns } from '../../support/bridge-bed.ts'
+import { lab as sharedLab } from '../../support/lab.ts'
+import { attachConfig, attachment, listOf, staticIpam, testRuntime } from '../../support/plugins.ts'
+import { stateDifferences, stateScript } from '../../support/port-state.ts'
+import { recordedLimits } from '../../support/rate-bed.ts'
+import { bridgedVf, type Card, hardwareRules, loadSimnic, unloadSimnic } from '../../support/simnic.ts'
+import { deletePod, linkIsReady, newPod } from '../../support/topology.ts'
+
+const pods = ['pod-one', 'pod-two'] as const
+type Pod = (typeof pods)[number]
+const ports = { portMappings: webAndDns }
+
+let lab: Lab
+let runtime: Runtime
+let card: Card
+let list: ConfigList
+/** What mappings and limits change on the host, before there are any. */
+let before: string
+
+const lookAtHost = () => lab.must(stateScript(card.pf, []))
+const of = (pod: Pod, capabilityArgs: Record<string, unknown> = {}) =>
+  attachment(`/run/netns/${pod}`, { containerID: pod, capabilityArgs })
+
+beforeAll(async () => {
+  lab = await sharedLab()
+  runtime = testRuntime(lab)
+  ;[card] = (await loadSimnic(lab)) as [Card]
+  const vf = await bridgedVf(lab, card, 'br-dead')
+  // Every pod that gets the VF has one and the same MAC address: the place of a filter.
+  const more = { ipam: staticIpam('10.1.0.5/24'), announce: { count: 0 }, mac: '02:00:00:00:00:77' }
+  list = listOf(attachConfig(vf, { ...more, bridge: 'br-dead' }), {
+    ...{ type: 'vf-offload', deviceID: vf, offload: 'require' },
+    capabilities: { bandwidth: true, portMappings: true },
+  })
+  before = await lookAtHost()
+})
+afterAll(async () => {
+  await lab.must('ip link del br-dead')
+  await unloadSimnic(lab)
+})
+afterEach(async () => {
+  for (const pod of pods) {
+    await runtime.del(list, of(pod))
+    await deletePod(lab, pod)
+  }
+})
+
+/** Gives the VF to a pod by vf-attach alone. */
+async function attach(pod: Pod): Promise<CniResult> {
+  await newPod(lab, pod)
+  const attached = await runtime.add({ ...list, plugins: list.plugins.slice(0, 1) }, of(pod))
+  await linkIsReady(lab, pod)
+  return attached
+}
+
+/** ADD of vf-offload that succeeds; what it says on stderr. */
+async function add(pod: Pod, wishes: Record<string, unknown>, prevResult: CniResult): Promise<string> {
+  const [, plugin] = list.plugins
+  if (plugin === undefined) throw new TypeError('no plugin')
+  const { code, stdout, stderr } = await runtime.call('ADD', list, plugin, of(pod, wishes), { prevResult })
+  expect(code, `${stdout}${stderr}`).toBe(0)
+  return stderr
+}
+
+/** Filters in the card by their text, which names the VF and no pod, and the limits of the one record. */
+const inCard = async () => ({
+  rules: (await hardwareRules(lab, card)).map(({ text }) => text).sort(),
+  limits: await recordedLimits(lab),
+})
+
+const { egressRate, egressBurst, ingressRate, ingressBurst } = limits.software
+test.each([
+  ['port mappings', ports],
+  ['a limit of what the pod sends', { bandwidth: { egressRate, egressBurst } }],
+  ['a limit of what comes to the pod', { bandwidth: { ingressRate, ingressBurst } }],
+  ['port mappings and limits', { ...ports, bandwidth: limits.software }],
+])('%s of a dead pod: the next one that gets the VF has the same in the card', async (_, wishes) => {
+  await add('pod-one', wishes, await attach('pod-one'))
+  const first = await inCard()
+  expect(first.rules.length + first.limits.length).toBeGreaterThan(0)
+  await deletePod(lab, 'pod-one')
+  const prevResult = await attach('pod-two')
+  expect(await add('pod-two', wishes, prevResult)).toContain('the namespace of container "pod-one"')
+  const { rules, limits: now } = await inCard()
+  expect(now).toEqual(first.limits)
+  expect(rules.length).toBe(first.rules.length)
+  await runtime.del(list, of('pod-two'))
+  expect(await hardwareRules(lab, card)).toEqual([])
+  expect(stateDifferences(before, await lookAtHost())).toEqual([])
+})
+
+test('the rate that a dead pod had goes with its ports, and does not become the next one’s', async () => {
+  await add('pod-one', { ...ports, bandwidth: limits.nic }, await attach('pod-one'))
+  expect(await lab.must('devlink port function rate show')).toContain('tx_max 9Mbit')
+  await deletePod(lab, 'pod-one')
+  await add('pod-two', ports, await attach('pod-two'))
+  expect(await lab.must('devlink port function rate show')).not.toContain('tx_max 9Mbit')
+  await runtime.del(list, of('pod-two'))
+  expect(stateDifferences(before, await lookAtHost())).toEqual([])
+})

@@ -1,0 +1,211 @@
+// STATUS of vf-offload: kernel modules that an ADD needs are taken away, and STATUS names each, as an error where every ADD needs it; it leaves nothing of what it
+// tries out. On igb, and on a card in switchdev mode (simnic, from source, not hardware). What needs no NIC is in test/native.
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { cniRuntime, type Runtime } from '../../../hack/lab/cni-runtime.ts'
+import type { Lab } from '../../../hack/lab/lab.ts'
+import { lab } from '../../support/lab.ts'
+import { attachment, errorOf, listOf, pluginPath } from '../../support/plugins.ts'
+import { type Card, loadSimnic, setMode, setVfs, unloadSimnic } from '../../support/simnic.ts'
+import { diffSnapshot, snapshot } from '../../support/snapshot.ts'
+import type { Topology } from '../../support/topology.ts'
+import { makeVfs, removeVfs } from '../../support/vfs.ts'
+
+let vm: Lab
+let runtime: Runtime
+let igb: Topology
+let card: Card
+
+beforeAll(async () => {
+  vm = await lab()
+  // Also installed as `bandwidth`, as an operator does it who has no other plugin of the name.
+  await vm.must(`mkdir -p /run/names && ln -sf ${pluginPath[0]}/vf-offload /run/names/bandwidth`)
+  runtime = cniRuntime(vm, ['/run/names', ...pluginPath])
+  igb = await makeVfs(vm, 1)
+})
+afterAll(async () => {
+  if (igb !== undefined) await removeVfs(vm, igb)
+  await unloadSimnic(vm)
+  await vm.must('rm -r /run/names')
+})
+
+const status = (config: Record<string, unknown> = {}) => {
+  const plugin = { type: 'vf-offload', ...config }
+  const list = { ...listOf(plugin), cniVersion: '1.1.0' }
+  return runtime.call('STATUS', list, plugin, attachment(''))
+}
+
+/** Network namespaces that anything keeps alive. */
+const namespaces = async () => Number(await vm.must('lsns -n -t net | wc -l'))
+
+test('all is there: it says nothing and leaves nothing', async () => {
+  const [before, count] = [await snapshot(vm), await namespaces()]
+  const both = { capabilities: { portMappings: true, bandwidth: true } }
+  expect(await status({ ...both, deviceID: igb.vfs[0]?.pci })).toMatchObject({
+    code: 0,
+    stdout: '',
+    stderr: '',
+  })
+  expect(diffSnapshot(before, await snapshot(vm))).toEqual([])
+  expect(await namespaces()).toBe(count)
+})
+
+/** Takes modules away so that nothing can load them, and how to give them back. */
+const modules = (...names: string[]) => [
+  names
+    .map((name) => `rmmod ${name} 2>/dev/null; echo install ${name} /bin/false >>/etc/modprobe.d/none.conf`)
+    .join('\n'),
+  'rm /etc/modprobe.d/none.conf',
+]
+
+const limits = { capabilities: { bandwidth: true } }
+const forPorts = { capabilities: { portMappings: true } }
+/** One of them is enough for limits. */
+const classifiers = ['cls_matchall', 'cls_flower', 'cls_u32', 'cls_basic']
+
+test('what only limits need is tried where limits can be, and missed with an error where every pod is limited', async () => {
+  const [take = '', give = ''] = modules('sch_tbf', 'ifb', ...classifiers)
+  const limit = { ingressRate: 8000, ingressBurst: 80 }
+  await vm.must(take)
+  const results: [number, boolean][] = []
+  for (const config of [
+    {},
+    { capabilities: { portMappings: true } },
+    limits,
+    { type: 'bandwidth', ...limits },
+    // A limit of what a VF in legacy mode sends is its PF's.
+    { egressRate: 8000, egressBurst: 80 },
+    limit,
+  ]) {
+    const { code, stderr } = await status(config)
+    results.push([code, stderr.includes('tbf')])
+  }
+  const every = errorOf(await status(limit))
+  await vm.must(give)
+  expect(results).toEqual([
+    [0, false],
+    [0, false],
+    [0, true],
+    [0, true],
+    [0, true],
+    [1, false],
+  ])
+  expect(every).toMatchObject({
+    code: 50,
+    msg: expect.stringMatching(/tbf \(sch_tbf\), for limits: .*ENOENT/),
+  })
+})
+
+test('in legacy mode the pod translates and tags stay: what neither needs may be missing', async () => {
+  const [take = '', give = ''] = modules('act_csum', 'act_vlan', 'cls_matchall', 'act_police')
+  await vm.must(take)
+  const result = await status({ ...forPorts, deviceID: igb.vfs[0]?.pci })
+  await vm.must(give)
+  expect(result).toMatchObject({ code: 0, stdout: '', stderr: '' })
+})
+
+test('classifiers, actions, the shaper and the interface of limits missing: all are named at once, and it is no error', async () => {
+  const [take = '', give = ''] = modules('act_pedit', 'act_mirred', 'sch_tbf', 'ifb', 'cls_matchall')
+  await vm.must(take)
+  const results = [await status(forPorts), await status(limits)]
+  // Without the classifier nobody can be asked for its actions.
+  await vm.must(modules('cls_flower', 'cls_u32', 'cls_basic')[0] ?? '')
+  results.push(await status(forPorts), await status(limits))
+  await vm.must(give)
+  expect(results.map(({ code, stdout }) => [code, stdout])).toEqual(results.map(() => [0, '']))
+  const words = results.map(({ stderr }) => stderr)
+  expect(words[0]).toMatch(
+    /action mirred \(act_mirred\), for port [^;]*: ENOENT[^;]*action pedit \(act_pedit\), for port/,
+  )
+  expect(words[0]).not.toContain('for limits')
+  for (const one of [
+    /qdisc tbf \(sch_tbf\), for limits: RTM_NEWQDISC: ENOENT/,
+    /interface of kind ifb \(ifb\), for limits: RTM_NEWLINK: EOPNOTSUPP/,
+    /action mirred \(act_mirred\), for limits: RTM_NEWTFILTER: ENOENT/,
+  ])
+    expect(words[1]).toMatch(one)
+  expect(words[1]).not.toContain('classifier')
+  expect(words[2]).toMatch(
+    /classifier flower \(cls_flower\), for port mappings of VFs and NICs: RTM_NEWTFILTER: ENOENT/,
+  )
+  expect(words[3]).toMatch(/one of matchall, flower, u32, basic: classifier matchall .*classifier basic/)
+})
+
+test('a device that is no VF, a VF whose uplink is down: said on stderr', async () => {
+  const pf = await status({ ...forPorts, deviceID: igb.pfPci })
+  expect(pf).toMatchObject({ code: 0, stderr: expect.stringContaining('is no virtual function') })
+  await vm.must(`ip link set ${igb.pf} down`)
+  const down = await status({ ...forPorts, deviceID: igb.vfs[0]?.pci })
+  await vm.must(`ip link set ${igb.pf} up`)
+  expect(down).toMatchObject({ code: 0, stderr: expect.stringContaining(`uplink "${igb.pf}" is down`) })
+})
+
+test('rules must be in the NIC: legacy mode and hw-tc-offload off are said on stderr', async () => {
+  const legacy = await status({ ...forPorts, offload: 'require', deviceID: igb.vfs[0]?.pci })
+  expect(legacy).toMatchObject({ code: 0, stderr: expect.stringContaining(`"${igb.pf}" is in legacy mode`) })
+  ;[card] = (await loadSimnic(vm)) as [Card]
+  await setVfs(vm, card, 1)
+  // Without a device any NIC with VFs may be meant.
+  const every = await status({ ...forPorts, nat: 'nic' })
+  expect(every.stderr).toMatch(
+    new RegExp(`nat "nic" would fail: .*"${igb.pf}" is in legacy mode.*"${card.pf}" is in legacy mode`),
+  )
+  await setMode(vm, card, 'switchdev')
+  await vm.must(`ip link set ${card.pf} up`)
+  const vf = (await vm.must(`basename $(readlink /sys/class/net/${card.pf}/device/virtfn0)`)).trim()
+  expect(await status({ ...forPorts, offload: 'require', deviceID: vf })).toMatchObject({
+    code: 0,
+    stderr: '',
+  })
+  expect(await status({ ...forPorts, offload: 'require' })).toMatchObject({ code: 0, stderr: '' })
+  // Only the NIC's translation needs checksums, and only VLANs tags.
+  const inVlan = `ip link add link ${card.pf} name vlan20 type vlan id 20; ip address add 192.0.2.1/24 dev vlan20`
+  const asked: [string, number, string][] = []
+  for (const [module, action, config] of [
+    ['act_csum', 'true', {}],
+    ['act_csum', 'true', { nat: 'nic' }],
+    ['act_vlan', 'true', {}],
+    ['act_vlan', inVlan, {}],
+  ] as const) {
+    const [away = '', back = ''] = modules(module)
+    await vm.must(`${action}\n${away}`)
+    const { code, stderr } = await status({ ...forPorts, deviceID: vf, ...config })
+    await vm.must(back)
+    asked.push([module, code, stderr])
+  }
+  await vm.must('ip link del vlan20')
+  expect(asked).toEqual([
+    ['act_csum', 0, ''],
+    [
+      'act_csum',
+      0,
+      expect.stringContaining('action csum (act_csum), for port mappings that the NIC translates'),
+    ],
+    ['act_vlan', 0, ''],
+    [
+      'act_vlan',
+      0,
+      expect.stringContaining('action vlan (act_vlan), for port mappings on addresses in a VLAN'),
+    ],
+  ])
+  // A limit outside the pod can only be a policer there.
+  const outside = { ...limits, bandwidth: { require: 'outside' }, deviceID: vf }
+  const [take = '', give = ''] = modules('act_police')
+  await vm.must(take)
+  const [police, inPod] = [await status(outside), await status({ ...limits, deviceID: vf })]
+  await vm.must(give)
+  expect(police).toMatchObject({
+    code: 0,
+    stderr: expect.stringContaining(
+      'action police (act_police), for limits outside the pod: RTM_NEWTFILTER: ENOENT',
+    ),
+  })
+  expect(inPod).toMatchObject({ code: 0, stdout: '' })
+  await vm.must(`ethtool -K ${card.pf} hw-tc-offload off`)
+  const off = await status({ ...forPorts, offload: 'require', deviceID: vf })
+  await vm.must(`ethtool -K ${card.pf} hw-tc-offload on`)
+  expect(off).toMatchObject({
+    code: 0,
+    stderr: expect.stringContaining(`hw-tc-offload of "${card.pf}" is off`),
+  })
+  await setMode(vm, card, 'legacy')
+})

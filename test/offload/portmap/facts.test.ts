@@ -1,0 +1,28 @@
+import { expect, test } from 'vitest'
+import type { Kernel } from '../../../src/kernel/api/kernel.ts'
+import { readOffloadFacts } from '../../../src/offload/portmap/facts.ts'
+import type { Port } from '../../../src/offload/port/port.ts'
+
+/** What is found for a port on an uplink. */
+function factsOf(slaveKind: string | undefined, sysctls: Readonly<Record<string, string>> = {}) {
+  const uplink = { name: 'lo', ifindex: 2, slaveKind, master: undefined }
+  const kernel = {
+    addresses: () => [],
+    links: () => [],
+    sysctl: (_: string, key: string) => sysctls[key],
+  } as unknown as Kernel
+  const port = { link: undefined, wire: { uplink } } as unknown as Port
+  return readOffloadFacts(kernel, port, [])
+}
+
+test('the bond that the uplink is a port of; one of which only the kind is known is one too', () => {
+  expect(factsOf('bond').bond).toBe('a bond')
+  expect(factsOf('team').bond).toBe('a team')
+  for (const kind of [undefined, 'bridge', 'vrf']) expect(factsOf(kind)).not.toHaveProperty('bond')
+})
+
+test('whether the node forwards: only what says no is a no', () => {
+  expect(factsOf(undefined).forwards).toEqual({ 4: true, 6: true })
+  const off = { 'net/ipv4/ip_forward': '0', 'net/ipv6/conf/all/forwarding': '1' }
+  expect(factsOf(undefined, off).forwards).toEqual({ 4: false, 6: true })
+})

@@ -1,0 +1,51 @@
+import { expect, test } from 'vitest'
+import { nicNotes, untested, uplinkNotes } from '../../../src/offload/portmap/plan-notes.ts'
+import type { Port, PortKind } from '../../../src/offload/port/port.ts'
+import type { PortKey } from '../../../src/ops/op.ts'
+
+const key: PortKey = { address: '10.1.0.1', proto: 'udp', port: 53, toAddress: '10.1.0.5', toPort: 53 }
+const v6: PortKey = { ...key, address: 'fd00:1::1', toAddress: 'fd00:1::5' }
+const uplink = { name: 'pf0', ifindex: 2 }
+const portOf = (kind: PortKind, representor?: object) =>
+  ({ kind, name: 'net1', vf: { pf: '', index: 0 }, wire: { uplink, representor } }) as unknown as Port
+const bridged = portOf('representor', { name: 'rep0', ifindex: 7, master: 5 })
+const prefer = { offload: 'prefer' } as const
+
+test('a port of a bond: a failover ends the mappings, for every kind of port on a wire', () => {
+  for (const port of [bridged, portOf('legacy')])
+    expect(uplinkNotes({ offload: 'off' }, { port, bond: 'bond0' }, [key])).toEqual([
+      '"pf0" is a port of "bond0": the mappings are on this port alone, and end while "bond0" uses another one',
+    ])
+  expect(uplinkNotes(prefer, { port: bridged }, [key])).toEqual([])
+})
+
+test('who is not served: where the node does not forward, and where nothing leads to the representor', () => {
+  const forwards = { 4: false, 6: true }
+  expect(uplinkNotes(prefer, { port: bridged, forwards }, [key, v6])).toEqual([
+    expect.stringMatching(/^the node does not forward IPv4 \(net.ipv4.ip_forward\): datagrams in fragments/),
+  ])
+  const alone = portOf('representor', { name: 'rep0', ifindex: 7 })
+  expect(uplinkNotes(prefer, { port: alone }, [key])).toEqual([
+    expect.stringMatching(/^the representor "rep0" is no port of a bridge: .* programs of the node/),
+  ])
+})
+
+test('no filter is offered where no card was seen to carry it out, and the reason is said', () => {
+  for (const [kind, words] of [
+    ['legacy', 'the eSwitch of "pf0" is in legacy mode'],
+    ['nic', '"net1" is a NIC of its own'],
+  ] as const) {
+    expect(untested(portOf(kind))).toMatch(new RegExp(`^${words}, .* no card was seen to deliver`))
+    expect(uplinkNotes(prefer, { port: portOf(kind) }, [key])).toEqual([
+      `in software: ${untested(portOf(kind))}`,
+    ])
+    expect(uplinkNotes({ offload: 'off' }, { port: portOf(kind) }, [key])).toEqual([])
+  }
+})
+
+test('for whom the NIC does not translate, and what it drops', () => {
+  const [note, ...others] = nicNotes({ directSubnets: ['10.9.0.0/24'] })
+  expect(note).toContain('only the node, VFs of the same card, 10.9.0.0/24 reach the pod')
+  expect(note).toContain('in fragments to others is dropped')
+  expect(others).toEqual([])
+})

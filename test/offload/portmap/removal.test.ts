@@ -1,0 +1,61 @@
+// A DEL of port mappings on a wire whose note and table were lost.
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import { partsOf } from '../../../src/offload/features.ts'
+import { type OffloadJournal, offloadJournal } from '../../../src/offload/state/record.ts'
+import { removeAttachment } from '../../../src/offload/verbs/del.ts'
+import { type RecordStore, recordStore } from '../../../src/ops/record-store.ts'
+import { requestOf } from '../../support/request.ts'
+import { attached, path } from '../attached.ts'
+import { Node } from '../node.ts'
+
+let stateDir: string
+let node: Node
+let store: RecordStore<OffloadJournal>
+beforeEach(() => {
+  stateDir = mkdtempSync(join(tmpdir(), 'ports-removal-'))
+  node = new Node(join(stateDir, 'shared'))
+  store = recordStore(stateDir, 'offload', offloadJournal)
+})
+afterEach(() => rmSync(stateDir, { recursive: true }))
+
+test('makes the host’s table whole before it asks whose ports are kept, and knows its own by the record', () => {
+  attached(
+    node,
+    store,
+    { containerID: 'container', network: 'net', netnsId: '4:1' },
+    {
+      ops: [{ do: 'localports.reserve', ports: [7000, 8080], were: [7000] }],
+    },
+  )
+  // All of it has been flushed.
+  node.ports.clear()
+  for (const port of [7000, 8080, 9090]) node.localPorts.add(port)
+  const asked: string[] = []
+  const other = { cookie: '76660101'.padEnd(32, 'b'), port: 9090 }
+  const { openKernel } = node
+  vi.spyOn(node, 'openKernel').mockImplementation((pod) => ({
+    ...openKernel.call(node, pod),
+    completeTable: () => {
+      asked.push('whole')
+      return { table: undefined, restored: [], refused: [] }
+    },
+    steeredPorts: () => (asked.includes('whole') ? [other] : []),
+  }))
+  const setting = {
+    machine: node,
+    store,
+    otherStores: [],
+    attachStore: { list: () => [], read: () => undefined },
+  }
+  removeAttachment(
+    { ...setting, parts: partsOf('vf-offload') },
+    requestOf({ stateDir }, { CNI_COMMAND: 'DEL', CNI_NETNS: path }),
+    (action) => action(),
+  )
+  expect([...node.localPorts]).toEqual([7000, 9090])
+  expect(readFileSync(`${node.sharedDir}/local-ports`, 'utf8')).toContain(`${other.cookie} 9090`)
+  expect(store.list()).toEqual([])
+})

@@ -1,0 +1,97 @@
+import { expect, test } from 'vitest'
+import { honestPlans } from '../../../src/offload/port/driver-quirks.ts'
+import type { OffloadPlan } from '../../../src/offload/portmap/plan.ts'
+import type { OffloadJournal } from '../../../src/offload/state/record.ts'
+import { reportOf } from '../../../src/offload/state/report.ts'
+import type { SteerSpec } from '../../../src/ops/op.ts'
+import type { PluginRecord } from '../../../src/ops/record.ts'
+import { refusalOf } from '../../support/request.ts'
+
+const rule: SteerSpec = {
+  ...{ link: 'pf0', ifindex: 2, prio: 10, address: '10.1.0.1', proto: 'tcp', port: 8080 },
+  cookie: '7666',
+}
+const key = { address: '10.1.0.1', proto: 'tcp', port: 8080, toAddress: '10.1.0.5', toPort: 80 } as const
+const entry = { line: 'tc filter add ...', rule, prio: 10, handle: 1 }
+
+function record(journal: Partial<OffloadJournal>): PluginRecord<OffloadJournal> {
+  const owner = { containerID: 'c', ifname: 'net1', network: 'n', netns: '/ns', netnsId: '4:1', bootId: 'b' }
+  const base: OffloadJournal = {
+    ...{ device: '0000:3b:02.1', uplink: { name: 'pf0', ifindex: 2 }, nat: 'pod' as const },
+    ...{ keys: [key], ops: [], rules: [], notes: [] },
+    ...journal,
+  }
+  return { schema: 1, plugin: 'vf-offload', phase: 'attached', owner, journal: base }
+}
+
+test('each wish has its rules, the place where they run, and the words of the driver', () => {
+  const v6 = { ...key, address: 'fd00::1', toAddress: 'fd00::5' }
+  const udp = { ...key, proto: 'udp', port: 53, toPort: 53 } as const
+  const report = reportOf(
+    record({
+      keys: [key, v6, udp],
+      rules: [
+        { ...entry, mapping: 'tcp 8080 -> 80', where: 'nic' },
+        { ...entry, mapping: 'udp 53 -> 53', where: 'host', refusal: 'ENOSPC: table full' },
+        { ...entry, mapping: 'udp 53 -> 53', where: 'host', refusal: 'ENOSPC: table full' },
+        { ...entry, line: 'tc filter of all', mapping: 'fragments', where: 'host' },
+      ],
+      ops: [
+        { do: 'clsact.add', side: 'host', link: 'pf0' },
+        { do: 'rule.add', side: 'pod', rule: { src: '10.1.0.5', table: 7, priority: 30_000 } },
+        { do: 'nft.load', side: 'pod', table: 't', text: 'table inet t {\n}\n' },
+      ],
+      notes: ['a note'],
+    }),
+    { offload: 'prefer', nat: 'auto' },
+    new Map([
+      ['K8S_POD_NAMESPACE', 'shop'],
+      ['K8S_POD_NAME', 'web-0'],
+    ]),
+  )
+  expect(report).toMatchObject({ schema: 1, containerID: 'c', pod: 'shop/web-0', uplink: 'pf0', nat: 'pod' })
+  expect(report.mappings).toEqual([
+    {
+      mapping: 'tcp 8080 -> 80',
+      where: 'nic',
+      served: ['10.1.0.1:8080 -> 10.1.0.5:80', '[fd00::1]:8080 -> [fd00::5]:80'],
+      rules: [{ line: entry.line, where: 'nic' }],
+    },
+    {
+      mapping: 'udp 53 -> 53',
+      where: 'host',
+      served: ['10.1.0.1:53 -> 10.1.0.5:53'],
+      rules: Array(2).fill({ line: entry.line, where: 'host', refusal: 'ENOSPC: table full' }),
+    },
+  ])
+  expect(report.refusals).toEqual(['ENOSPC: table full'])
+  expect(report.others.map(({ line, where }) => [where, line])).toEqual([
+    ['host', 'tc qdisc add dev pf0 clsact'],
+    ['pod', 'pod:ip rule add from 10.1.0.5 lookup 7 priority 30000'],
+    ['pod', 'pod:nft -f - <<END\ntable inet t {\n}\nEND'],
+    ['host', 'tc filter of all'],
+  ])
+  expect(JSON.parse(JSON.stringify(report))).toEqual(JSON.parse(JSON.stringify({ ...report })))
+})
+
+test('without a pod’s name, and without filters', () => {
+  const report = reportOf(record({}), { offload: 'off', nat: 'pod' }, new Map())
+  expect(report).not.toHaveProperty('pod')
+  expect(report.mappings).toEqual([expect.objectContaining({ where: 'host', rules: [] })])
+})
+
+test('plans that a driver would not carry out as written are left out, and said', () => {
+  const plan = (nat: 'pod' | 'nic', more: Partial<SteerSpec>): OffloadPlan => ({
+    ...{ keys: [key], nat, ops: [], hardwareOnly: true, notes: [] },
+    groups: [{ mapping: 'tcp 8080 -> 80', rules: [{ ...rule, ...more }] }],
+  })
+  const [nic, pod] = [plan('nic', { to: { address: '10.1.0.5', port: 80 } }), plan('pod', {})]
+  expect(honestPlans([nic, pod], 'mlx5_core')).toEqual([nic, pod])
+  expect(honestPlans([nic, pod], undefined)).toEqual([nic, pod])
+  const [kept, ...more] = honestPlans([nic, pod], 'bnxt_en')
+  expect(more).toEqual([])
+  expect(kept?.nat).toBe('pod')
+  expect(kept?.notes).toEqual([expect.stringContaining('accepts and ignores action csum')])
+  expect(honestPlans([pod], 'bnxt_en')).toEqual([pod])
+  expect(refusalOf(() => honestPlans([nic], 'bnxt_en'))).toMatchObject({ code: 101 })
+})

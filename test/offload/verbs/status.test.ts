@@ -1,0 +1,144 @@
+// What STATUS asks of the kernel. This machine has no PF with VFs.
+import { beforeEach, expect, test, vi } from 'vitest'
+import type { Kernel, Needs } from '../../../src/kernel/api/kernel.ts'
+import type { Machine } from '../../../src/kernel/api/machine.ts'
+import type { OffloadConfig } from '../../../src/offload/config/config.ts'
+import type { OffloadJournal } from '../../../src/offload/state/record.ts'
+import { requireReady, type Serves } from '../../../src/offload/verbs/status.ts'
+import type { RecordStore } from '../../../src/ops/record-store.ts'
+import { refusalOf } from '../../support/request.ts'
+
+const [pf, free, driven] = ['0000:3b:00.0', '0000:3b:02.0', '0000:3b:02.1'] as const
+let pfs: readonly string[] = []
+/** VFs of the PF, which are its first and second. */
+let vfs: readonly string[] = []
+/** Notices. */
+let said: string[] = []
+vi.mock('../../../src/lib/log/notice.ts', () => ({ notice: (line: string) => said.push(line) }))
+vi.mock('../../../src/nic/pci.ts', () => ({
+  pfsWithVfs: () => pfs,
+  readPciFunction: (address: string) => ({ vf: { pf, index: 0 }, userspace: address === driven }),
+  uplinkOf: () => 'pf0',
+  vfsOf: () => vfs.map((address, index) => ({ address, index })),
+}))
+
+let isSwitchdev = false
+let isUp = true
+/** Of an interface above the uplink. */
+let vlanId: number | undefined
+beforeEach(() => {
+  pfs = [pf]
+  vfs = [free, driven]
+  isSwitchdev = true
+  isUp = true
+  vlanId = undefined
+  said = []
+})
+
+const config = { offload: 'prefer', nat: 'auto', rates: { outside: false } } as OffloadConfig
+const store = { probe: () => undefined } as RecordStore<OffloadJournal>
+
+/** What was asked of the kernel, in order: what every ADD needs, then what pods can ask for. */
+function asked(change: Partial<OffloadConfig>, serves: Serves, missing: string[] = []): Needs[] {
+  const needs: Needs[] = []
+  const uplink = { ifindex: 2, name: 'pf0', up: isUp }
+  const kernel = {
+    probe: () => undefined,
+    close: () => undefined,
+    isSwitchdev: () => isSwitchdev,
+    tcOffload: () => 'on',
+    link: () => uplink,
+    links: () => [uplink, { ifindex: 3, name: 'above', up: true, kind: 'vlan', lower: 2, vlanId }],
+    addresses: () => [{ ifindex: 3, address: '192.0.2.1/24', scope: 0 }],
+    missingNeeds: (wanted: Needs) => {
+      needs.push(wanted)
+      return missing
+    },
+  } as unknown as Kernel
+  requireReady({ openKernel: () => kernel } as Machine, store, { ...config, ...change }, serves)
+  return needs
+}
+
+const ports: Serves = { ports: true, limited: 'none' }
+const limits: Serves = { ports: false, limited: 'asking' }
+const none: Needs = {
+  ...{ ports: false, steering: false, translation: false, tags: false },
+  ...{ rates: false, shapers: false, police: false },
+}
+const every = { ...none, shapers: true }
+const limit = { rate: 8000, burst: 80 }
+
+test('a declared capability is no wish: what a pod that asks would miss is said, and the node stays ready', () => {
+  pfs = []
+  for (const serves of [ports, limits]) {
+    expect(asked({}, serves, ['classifier none, for a test: ENOENT'])).toHaveLength(1)
+    expect(said).toEqual([expect.stringContaining('an ADD would fail: classifier none, for a test: ENOENT')])
+    said = []
+  }
+  isUp = false
+  asked({ uplink: 'eth1' }, ports)
+  expect(said).toEqual([expect.stringContaining('uplink "pf0" is down')])
+  said = []
+  asked({}, { ports: false, limited: 'none' }, ['none'])
+  expect(said).toEqual([])
+})
+
+test('keys of the config are a wish of every ADD: without a shaper code 50, where no NIC can limit', () => {
+  pfs = []
+  const rates = { toPod: limit, outside: false }
+  const all: Serves = { ports: false, limited: 'every' }
+  expect(refusalOf(() => asked({ rates }, all, ['qdisc tbf']))).toMatchObject({
+    code: 50,
+    message: 'Cannot serve an ADD: qdisc tbf',
+  })
+  expect(asked({ rates }, all)).toEqual([every, { ...none, rates: true, shapers: true }])
+  pfs = [pf]
+  expect(asked({ rates }, all)).toHaveLength(1)
+  isSwitchdev = false
+  expect(asked({ rates }, all)).toHaveLength(2)
+  expect(asked({ rates: { fromPod: limit, outside: false } }, all)).toHaveLength(1)
+})
+
+test('filters are needed where pods can have more than a veth: VFs, an uplink, a device', () => {
+  isSwitchdev = false
+  pfs = []
+  expect(asked({}, ports)).toEqual([{ ...none, ports: true }])
+  expect(asked({ uplink: 'eth1' }, ports)).toMatchObject([{ steering: true }])
+  expect(asked({ device: free as OffloadConfig['device'] }, ports)).toMatchObject([{ steering: true }])
+  pfs = [pf]
+  expect(asked({}, ports)).toMatchObject([{ ports: true, steering: true }])
+  expect(asked({}, limits)).toEqual([{ ...none, rates: true, shapers: true }])
+})
+
+test('checksums are needed where nobody but the NIC can translate', () => {
+  const translates = (change: Partial<OffloadConfig>) => asked(change, ports)[0]?.translation
+  expect(translates({ nat: 'nic' })).toBe(true)
+  // A VF that a program drives, unless the config names another one.
+  expect(translates({})).toBe(true)
+  expect(translates({ device: free as OffloadConfig['device'] })).toBe(false)
+  expect(translates({ device: driven as OffloadConfig['device'] })).toBe(true)
+  for (const change of [{ offload: 'off' }, { nat: 'pod' }] as const) expect(translates(change)).toBe(false)
+  vfs = [free]
+  expect(translates({})).toBe(false)
+  expect(translates({ directSubnets: ['192.0.2.0/24'] })).toBe(false)
+  isSwitchdev = false
+  vfs = [driven]
+  expect(translates({})).toBe(false)
+})
+
+test('tags are changed where a representor serves an address in a VLAN', () => {
+  const changesTags = () => asked({}, ports)[0]?.tags
+  expect(changesTags()).toBe(false)
+  vlanId = 20
+  expect(changesTags()).toBe(true)
+  isSwitchdev = false
+  expect(changesTags()).toBe(false)
+})
+
+test('policers are needed where a limit must be outside the pod and there is an eSwitch', () => {
+  const rates = { outside: true }
+  expect(asked({ rates }, limits)).toEqual([{ ...none, rates: true, shapers: true, police: true }])
+  expect(asked({}, limits)[0]?.police).toBe(false)
+  isSwitchdev = false
+  expect(asked({ rates }, limits)[0]?.police).toBe(false)
+})
