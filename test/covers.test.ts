@@ -43,7 +43,9 @@ test('docs/testing.md says of each file of the kernel tests which claim it shows
   const start = text.indexOf('## Where each claim is shown')
   const rows = text.slice(start, text.indexOf('\n## ', start + 1)).split('\n')
   const named = (column: number) =>
-    rows.flatMap((row) => [...(row.split('|')[column] ?? '').matchAll(/`([\w-]+\/[\w-]+)`/g)].map(([, name]) => name))
+    rows.flatMap((row) =>
+      [...(row.split('|')[column] ?? '').matchAll(/`([\w-]+\/[\w-]+)`/g)].map(([, name]) => name),
+    )
   const filesOf = (folder: string) =>
     readdirSync(join(top, 'test', folder), { recursive: true, encoding: 'utf8' })
       .filter((name) => name.endsWith('.test.ts'))

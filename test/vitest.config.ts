@@ -48,7 +48,13 @@ const LONGEST = [
     'lab/attach/switchdev',
     'lab/offload/scenarios-igb',
   ],
-  ...['lab/attach/select', 'lab/simnic/legacy', 'lab/bed/machine', 'lab/attach/add-del', 'lab/attach/property'],
+  ...[
+    'lab/attach/select',
+    'lab/simnic/legacy',
+    'lab/bed/machine',
+    'lab/attach/add-del',
+    'lab/attach/property',
+  ],
   ...['native/fuzz/offload', 'native/fuzz/attach'],
   ...['native/bandwidth/faults', 'native/offload/faults', 'native/offload/random', 'native/attach/sequences'],
   ...[

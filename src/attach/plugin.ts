@@ -12,18 +12,18 @@ import type { Request } from '../cni/request.ts'
 import type { Result } from '../cni/result.ts'
 import type { Machine } from '../kernel/api/machine.ts'
 import { notice } from '../lib/log/notice.ts'
-import { addLocked } from './verbs/add.ts'
-import { checkAttachment } from './verbs/check.ts'
 import { readAttachConfig, readStatusConfig, readTeardownConfig, readWanted } from './config/config.ts'
-import { clearDebris, clearDebrisWhenDue } from './state/debris.ts'
-import { restoreForeign } from './foreign/restore.ts'
 import { addFreeVf } from './device/free-vf.ts'
-import { collectGarbage, type Locked } from './verbs/gc.ts'
+import { selectDevice } from './device/select.ts'
+import { restoreForeign } from './foreign/restore.ts'
+import { type AttachContext, withDeviceLock, withPatience } from './setting.ts'
+import { clearDebris, clearDebrisWhenDue } from './state/debris.ts'
 import { withoutLeftovers } from './state/ownership.ts'
 import { records } from './state/records.ts'
+import { addLocked } from './verbs/add.ts'
+import { checkAttachment } from './verbs/check.ts'
+import { collectGarbage, type Locked } from './verbs/gc.ts'
 import { restoreAttachment } from './verbs/restore.ts'
-import { selectDevice } from './device/select.ts'
-import { type AttachSetting, withDeviceLock, withPatience } from './setting.ts'
 import { awaitIpam, countedSpawn } from './verbs/spawn.ts'
 import { requireReady } from './verbs/status.ts'
 
@@ -48,7 +48,7 @@ function add(node: Machine, request: Request): Result {
   const pod = openPod(machine, request.netns)
   const kernel = machine.openKernel(pod)
   try {
-    const setting: AttachSetting = { machine, kernel, pod, store: records(config.stateDir) }
+    const setting: AttachContext = { machine, kernel, pod, store: records(config.stateDir) }
     const result = withoutLeftovers(setting, config.stateDir, () => {
       if (config.pf !== undefined) return addFreeVf(setting, request, config, config.pf)
       const select = () => selectDevice(setting, config.selectors)
@@ -85,7 +85,7 @@ function del(node: Machine, request: Request): void {
   const isOurs = (id: string) => store.list().some(({ subject }) => subject === id)
   const name = store
     .list()
-    .find((record) => record.containerID === request.containerId && record.ifname === request.ifname)
+    .find((record) => record.containerID === request.containerID && record.ifname === request.ifname)
   attempt(() =>
     name === undefined
       ? restoreForeign({ machine, store, isOurs, locked }, request, readWanted(request).selectors)

@@ -8,7 +8,7 @@ import { withSriovLock } from './foreign/sriov.ts'
 import type { AttachJournal } from './state/record.ts'
 
 /** What an ADD works with. */
-export interface AttachSetting {
+export interface AttachContext {
   readonly machine: Machine
   readonly kernel: Kernel
   readonly pod: OpenNetns

@@ -7,7 +7,7 @@ export type Command = 'ADD' | 'DEL' | 'CHECK' | 'GC' | 'STATUS' | 'VERSION'
 /** What a runtime says by CNI_ variables; '' and empty lists stand for what it didn't say. */
 export interface Environment {
   readonly command: Command
-  readonly containerId: string
+  readonly containerID: string
   readonly netns: string
   readonly ifname: string
   /** CNI_ARGS, `K=V;K=V`; the last of repeated keys counts. */
@@ -42,15 +42,15 @@ export function readEnvironment(env: Variables): Environment {
   const command = env.CNI_COMMAND ?? ''
   if (!commands.includes(command)) throw invalid(`unknown CNI_COMMAND: ${command}`)
   const wanted = required[command as Command]
-  const containerId = env.CNI_CONTAINERID ?? ''
+  const containerID = env.CNI_CONTAINERID ?? ''
   const ifname = env.CNI_IFNAME ?? ''
-  if (containerId !== '' && wanted.includes('CNI_CONTAINERID')) checkContainerId(containerId)
+  if (containerID !== '' && wanted.includes('CNI_CONTAINERID')) checkContainerId(containerID)
   if (ifname !== '' && wanted.includes('CNI_IFNAME')) checkIfname(ifname, command === 'ADD')
   const missing = wanted.filter((name) => !env[name])
   if (missing.length > 0) throw invalid(`required env variables [${missing.join(',')}] missing`)
   return {
     command: command as Command,
-    containerId,
+    containerID,
     netns: env.CNI_NETNS ?? '',
     ifname,
     args: readArgs(env.CNI_ARGS ?? '', command !== 'DEL'),

@@ -3,7 +3,7 @@ import type { Kernel } from '../kernel/api/kernel.ts'
 import type { LimitCounters } from '../kernel/inspect/limit-counters.ts'
 import type { LimitRecord, OffloadJournal } from '../offload/state/record.ts'
 import type { ReportedLimit } from '../offload/state/report.ts'
-import { describe } from '../ops/describe.ts'
+import { commandLine } from '../ops/command-line.ts'
 import type { Op } from '../ops/op.ts'
 
 /** A limit with the things that it is made of. */
@@ -45,7 +45,7 @@ export function shownLimits(
 }
 
 function partOf(kernel: Kernel, op: Op, uplink: number | undefined, inPod: boolean): LimitPart | undefined {
-  const line = describe(op)
+  const line = commandLine(op)
   const counting = (isThere: boolean): LimitPart => ({
     ...{ kind: 'counters', line },
     counters: isThere ? kernel.limitCounters(op) : undefined,

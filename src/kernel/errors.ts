@@ -1,6 +1,7 @@
 /** What a refusal of the kernel means: that there is nothing, that the NIC does not take it, or trouble. */
-import { OffloadRefused } from '../ops/offload-refused.ts'
+
 import { NetlinkError } from '../netlink/socket.ts'
+import { OffloadRefused } from '../ops/offload-refused.ts'
 import type { Offload, Outcome } from '../ops/op.ts'
 
 /** The kernel stored another filter than it was asked for: it ignores attributes that it does not know. */

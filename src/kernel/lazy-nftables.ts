@@ -1,10 +1,10 @@
 /** All that reservations of host ports and tables of nftables need, loaded as one piece when the first of them is wanted. */
 export { NETLINK_SOCK_DIAG } from '../netlink/diag/inet.ts'
 export { NETLINK_NETFILTER } from '../netlink/nf/nfnetlink.ts'
-export { forgetConnections } from './nftables/conntrack.ts'
 export { foreignNat } from './foreign-nat/look.ts'
+export { listenersOf, programWith } from './inspect/listening-sockets.ts'
+export { forgetConnections } from './nftables/conntrack.ts'
 export { loopbackPorts, reservedCookies } from './nftables/map-elements.ts'
+export { dropTable, loadTable, probeNft } from './nftables/nft-program.ts'
 export { hasReservation, portTable, releasePorts, reservePorts } from './nftables/reservations.ts'
 export { completeTable } from './nftables/restore-table.ts'
-export { listenersOf, programWith } from './inspect/listening-sockets.ts'
-export { dropTable, loadTable, probeNft } from './nftables/nft-program.ts'

@@ -3,8 +3,8 @@ import { readText } from '../sys/files.ts'
 import { withLock } from '../sys/flock.ts'
 import { openNetns } from '../sys/namespaces.ts'
 import { sleep } from '../sys/sleep.ts'
-import { openLinuxKernel } from './linux.ts'
 import type { Machine } from './api/machine.ts'
+import { openLinuxKernel } from './linux.ts'
 
 /** The kernel makes it up once, when it starts. */
 let bootId: string | undefined

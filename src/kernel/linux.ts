@@ -4,13 +4,15 @@
  */
 import { notice } from '../lib/log/notice.ts'
 import { NetlinkSocket } from '../netlink/socket.ts'
-import type { Announce, Op, Outcome, Side, SteerOp } from '../ops/op.ts'
+import type { Announce, FlowFilterOp, Op, Outcome, Side } from '../ops/op.ts'
 import { SystemError } from '../sys/errno.ts'
 import { readText, writeValue } from '../sys/files.ts'
 import { withNetns } from '../sys/namespaces.ts'
 import { openNetlink } from '../sys/netlink.ts'
 import { sendFrames } from '../sys/packet.ts'
 import { sleep } from '../sys/sleep.ts'
+import type { Kernel } from './api/kernel.ts'
+import type { OpenNetns } from './api/machine.ts'
 import {
   addressesOn,
   allRoutes,
@@ -24,18 +26,16 @@ import {
 } from './ip/addressing.ts'
 import { announcements } from './ip/announce.ts'
 import { bridgeVlansOf, changeBridgeVlan, isVepa } from './link/bridge.ts'
-import { isSwitchdev } from './link/eswitch-mode.ts'
 import { rebindDriver, resetFunction } from './link/driver-rebind.ts'
-import type { Kernel } from './api/kernel.ts'
+import { isSwitchdev } from './link/eswitch-mode.ts'
 import { allLinks, changeAltname, findLink, mustFindLink, setLinkAttributes } from './link/links.ts'
-import type { OpenNetns } from './api/machine.ts'
 import { moveLink } from './link/move.ts'
-import type { NftResult, RunNft } from './nftables/nft-program.ts'
 import { lowerNetnsOf, otherEndOf } from './link/other-end.ts'
 import { lookBeforeMove } from './link/preflight.ts'
-import type { Sides } from './tc/rate-operations.ts'
 import { settingOps, settingsOf } from './link/settings.ts'
 import { setVf } from './link/vfs.ts'
+import type { NftResult, RunNft } from './nftables/nft-program.ts'
+import type { Sides } from './tc/rate-operations.ts'
 
 /** Half of what lies below the plugins: loaded by calls that touch filters or rates, not by those that attach. */
 const offload = () => require('./lazy-tc.ts') as typeof import('./lazy-tc.ts')
@@ -130,12 +130,12 @@ export function openLinuxKernel(pod?: OpenNetns): Kernel {
     forget: () => known.clear(),
   }
 
-  const runAll = (ops: readonly SteerOp[]): (Outcome | Error)[] => {
+  const runAll = (ops: readonly FlowFilterOp[]): (Outcome | Error)[] => {
     const steers = ops.map(({ rule, ...op }) => {
       return { ...op, ifindex: rule.ifindex ?? indexOf('host', rule.link), spec: rule }
     })
-    const { addSteers, removeSteers } = offload()
-    return (ops[0]?.do === 'steer.add' ? addSteers : removeSteers)(socket('host'), steers)
+    const { addFlowFilters, removeFlowFilters } = offload()
+    return (ops[0]?.do === 'steer.add' ? addFlowFilters : removeFlowFilters)(socket('host'), steers)
   }
 
   const run = (op: Op): Outcome => {
@@ -332,7 +332,7 @@ export function openLinuxKernel(pod?: OpenNetns): Kernel {
     reservedCookies: (prefix) => netfilter('host', (opened) => tables().reservedCookies(opened, prefix), []),
     hasReservation: (cookie) => netfilter('host', (opened) => tables().hasReservation(opened, cookie), false),
     isSwitchdev: (pci) => isSwitchdev(socket('host', NETLINK_GENERIC), pci),
-    rivals: (link, specs, ownPrefix) => offload().rivalsOf(socket('host'), link, specs, ownPrefix),
+    conflicts: (link, specs, ownPrefix) => offload().conflictsOf(socket('host'), link, specs, ownPrefix),
     isVepa: (ifindex) => isVepa(socket('host'), ifindex),
     filterCounters: (rules) => looks().filterCounters(socket('host'), rules, (name) => indexOf('host', name)),
     limitCounters: (op) => looks().limitCounters(sides, op),

@@ -7,13 +7,13 @@ import type { Request } from '../cni/request.ts'
 import type { Machine } from '../kernel/api/machine.ts'
 import { notice } from '../lib/log/notice.ts'
 import { recordStore } from '../ops/record-store.ts'
-import { folderOf, type OffloadName, offloadNames } from './config/plugin-names.ts'
-import type { RemovalPart } from './feature.ts'
-import { portsRemoval } from './portmap/removal.ts'
 import { ratesRemoval } from './bandwidth/removal.ts'
+import { folderOf, type OffloadName, offloadNames } from './config/plugin-names.ts'
+import { readTeardown } from './config/teardown.ts'
+import type { FeatureRemoval } from './feature.ts'
+import { portsRemoval } from './portmap/removal.ts'
 import { anyJournal, offloadJournal } from './state/record.ts'
 import { removeAttachment } from './verbs/del.ts'
-import { readTeardown } from './config/teardown.ts'
 
 /** How long a verb waits for its turn, in milliseconds. Turns are short, but hundreds may come at once: no IPAM, no other process but nft. */
 const lockMilliseconds = 30_000
@@ -51,7 +51,7 @@ export function storesOf(name: OffloadName, stateDir: string) {
 }
 
 /** The removing halves of the parts that a name stands for, in the order of features.ts. */
-function removalsOf(name: OffloadName): readonly RemovalPart[] {
+function removalsOf(name: OffloadName): readonly FeatureRemoval[] {
   if (name === 'vf-offload') return [ratesRemoval, portsRemoval]
   return name === 'portmap' ? [portsRemoval] : [ratesRemoval]
 }

@@ -8,12 +8,12 @@ import type { Kernel } from '../kernel/api/kernel.ts'
 import type { Machine, OpenNetns } from '../kernel/api/machine.ts'
 import type { Transaction } from '../ops/apply.ts'
 import type { OffloadConfig } from './config/config.ts'
-import type { FilterPlaces } from './state/own-filters.ts'
+import type { Port } from './port/port.ts'
+import type { TableContext } from './portmap/host/whole-table.ts'
 import type { RatesNow, ratesBefore } from './state/device-history.ts'
 import type { Attachment } from './state/identity.ts'
-import type { Port } from './port/port.ts'
+import type { FilterPlaces } from './state/own-filters.ts'
 import type { OffloadJournal } from './state/record.ts'
-import type { TableSetting } from './portmap/host/whole-table.ts'
 
 /** What a part looks around with, before the node's lock is asked for. */
 export interface LookContext {
@@ -26,7 +26,7 @@ export interface LookContext {
 }
 
 /** What a part plans from. The lock is held, and `port` has been read again since. */
-export interface AddContext extends LookContext, TableSetting {
+export interface AddContext extends LookContext, TableContext {
   /** Of a VF with a representor: what other entries of the list have made for the attachment. */
   readonly others: readonly OffloadJournal[]
   /** The rates before the limits of attachments that have had the pod's device. */
@@ -48,7 +48,7 @@ export interface Shared {
   /** A filter that leads to the pod has it: where none has, it limits nothing. */
   isUsed: boolean
   /** Why no such policer may be used. */
-  readonly noLimiter: string | undefined
+  readonly noPolicer: string | undefined
   /** What has the place of a thing on the pod's wire may be a dead attachment's. Looks at records: for a conflict only. */
   isHeldByDead(): boolean
 }
@@ -57,7 +57,7 @@ export interface Shared {
  * What comes to the pod can't have its policer in the NIC: the ADD goes on without it. `refusal` is what the driver said of a
  * filter with it where that is the `cause`.
  */
-export class LimiterInTheWay extends Error {
+export class PolicerInTheWay extends Error {
   readonly reason: string
 
   constructor(refusal: string, cause?: unknown) {
@@ -88,7 +88,7 @@ export interface Planned {
 }
 
 /** What a part removes by. A step that fails is noted, and the others are tried all the same. */
-export interface Removal extends TableSetting {
+export interface Removal extends TableContext {
   readonly kernel: Kernel
   readonly attachment: Attachment
   /** undefined when the namespace is gone. */
@@ -108,7 +108,7 @@ export interface Removal extends TableSetting {
 }
 
 /** The half of a part that DEL needs: it loads nothing else. */
-export interface RemovalPart {
+export interface FeatureRemoval {
   /**
    * True when a record says that something of this part was made, or was about to be. It is written before the first
    * change: where it says nothing of a part, that one has nothing to remove.
@@ -127,7 +127,7 @@ export interface RemovalPart {
 }
 
 /** One part of the plugin. */
-export interface Part extends RemovalPart {
+export interface Feature extends FeatureRemoval {
   /** True when the config wishes for something of this part. */
   wanted(config: OffloadConfig): boolean
   /**

@@ -1,10 +1,10 @@
+import { bandwidthFeature } from './bandwidth/feature.ts'
 import type { OffloadName } from './config/plugin-names.ts'
-import type { Part } from './feature.ts'
-import { portsPart } from './portmap/feature.ts'
-import { ratesPart } from './bandwidth/feature.ts'
+import type { Feature } from './feature.ts'
+import { portmapFeature } from './portmap/feature.ts'
 
 /** The parts that a name stands for, in the order in which ADD takes them; DEL goes the other way. */
-export function partsOf(name: OffloadName): readonly Part[] {
-  if (name === 'vf-offload') return [ratesPart, portsPart]
-  return name === 'portmap' ? [portsPart] : [ratesPart]
+export function partsOf(name: OffloadName): readonly Feature[] {
+  if (name === 'vf-offload') return [bandwidthFeature, portmapFeature]
+  return name === 'portmap' ? [portmapFeature] : [bandwidthFeature]
 }

@@ -14,27 +14,27 @@ import type { Kernel } from '../kernel/api/kernel.ts'
 import type { Machine } from '../kernel/api/machine.ts'
 import { notice } from '../lib/log/notice.ts'
 import { probeFolder, type RecordStore } from '../ops/record-store.ts'
+import { checkRates, wishedOtherwise } from './bandwidth/check.ts'
+import { bandwidthFeature } from './bandwidth/feature.ts'
+import type { RateWishes } from './config/bandwidth.ts'
+import { readOffloadConfig } from './config/config.ts'
+import { type OffloadName, offloadNames } from './config/plugin-names.ts'
+import { readTeardown } from './config/teardown.ts'
+import { offloadDel, recordsOf, storesOf, withFreeLock, withSharedLock } from './del.ts'
+import type { Feature } from './feature.ts'
+import { partsOf } from './features.ts'
+import { podAddressesOf } from './portmap/facts.ts'
+import { portmapFeature } from './portmap/feature.ts'
+import { lacksReservations, type TableContext, wholeTable } from './portmap/host/whole-table.ts'
+import type { OffloadJournal } from './state/record.ts'
 import { addAttachment } from './verbs/add.ts'
 import { checkAttachment } from './verbs/check.ts'
-import { readOffloadConfig } from './config/config.ts'
 import { clearDebris, clearDebrisWhenDue } from './verbs/debris.ts'
-import { podAddressesOf } from './portmap/facts.ts'
 import { collectGarbage } from './verbs/gc.ts'
-import { withView } from './verbs/look.ts'
-import { type OffloadName, offloadNames } from './config/plugin-names.ts'
 import { collectOrphans } from './verbs/gc-orphans.ts'
-import type { Part } from './feature.ts'
-import { partsOf } from './features.ts'
-import { portsPart } from './portmap/feature.ts'
-import { checkRates, wishedOtherwise } from './bandwidth/check.ts'
-import type { RateWishes } from './config/bandwidth.ts'
-import { ratesPart } from './bandwidth/feature.ts'
-import type { OffloadJournal } from './state/record.ts'
+import { withView } from './verbs/look.ts'
 import { requireReady } from './verbs/status.ts'
 import type { Locked } from './verbs/sweep.ts'
-import { offloadDel, recordsOf, storesOf, withFreeLock, withSharedLock } from './del.ts'
-import { readTeardown } from './config/teardown.ts'
-import { lacksReservations, type TableSetting, wholeTable } from './portmap/host/whole-table.ts'
 
 /** The plugin on a given machine, under one of its names. */
 export function offloadPlugin(machine: Machine, name: OffloadName = 'vf-offload'): Plugin {
@@ -55,7 +55,7 @@ export function offloadPlugin(machine: Machine, name: OffloadName = 'vf-offload'
 interface Instance {
   readonly machine: Machine
   readonly name: OffloadName
-  readonly parts: readonly Part[]
+  readonly parts: readonly Feature[]
 }
 
 /** Without a wish the plugin prints prevResult and touches nothing. */
@@ -98,9 +98,9 @@ function check(of: Instance, request: Request): void {
   const kernel = machine.openKernel(pod)
   try {
     const ips = podAddressesOf(prevResult, request.ifname).map(({ ip }) => ip)
-    const mine = wanted.includes(portsPart) ? config : { ...config, mappings: [] }
+    const mine = wanted.includes(portmapFeature) ? config : { ...config, mappings: [] }
     const journal = checkAttachment(kernel, pod, recordsOf(of.name, config.stateDir), request, mine, ips)
-    if (wanted.includes(ratesPart)) checkLimits(kernel, journal, config.rates)
+    if (wanted.includes(bandwidthFeature)) checkLimits(kernel, journal, config.rates)
   } finally {
     kernel.close()
     pod.close()
@@ -129,13 +129,13 @@ function gc(of: Instance, request: Request): void {
   throwJoined([
     ...collectGarbage(setting, request, gcLive, locked),
     ...collectOrphans(machine, all, request, gcLive, locked),
-    ...(parts.includes(portsPart) ? locked(() => completeTable(setting)) : []),
+    ...(parts.includes(portmapFeature) ? locked(() => completeTable(setting)) : []),
     ...locked(() => clearDebris(machine, stateDir)),
   ])
 }
 
 /** What a flush of the node's rules has taken from those who stay is put back. Returns the errors. */
-function completeTable(setting: TableSetting): CniError[] {
+function completeTable(setting: TableContext): CniError[] {
   const kernel = setting.machine.openKernel()
   try {
     wholeTable(setting, kernel)
@@ -151,17 +151,17 @@ function status(of: Instance, request: Request): void {
   const config = readOffloadConfig(request)
   const store = withShared(of.machine, recordsOf(of.name, config.stateDir))
   requireReady(of.machine, store, config, {
-    ports: of.parts.includes(portsPart) && config.servesPorts,
-    limited: of.parts.includes(ratesPart) ? config.limited : 'none',
+    ports: of.parts.includes(portmapFeature) && config.servesPorts,
+    limited: of.parts.includes(bandwidthFeature) ? config.limited : 'none',
   })
-  if (of.parts.includes(portsPart)) mendTable({ machine: of.machine, store })
+  if (of.parts.includes(portmapFeature)) mendTable({ machine: of.machine, store })
 }
 
 /**
  * Runtimes ask for the status every few seconds: what a flush of the node's rules has taken need not wait for the next pod.
  * A call that has the lock looks at it by itself, and the answer does not depend on it.
  */
-function mendTable(setting: TableSetting): void {
+function mendTable(setting: TableContext): void {
   const { machine } = setting
   const kernel = machine.openKernel()
   try {

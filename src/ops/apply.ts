@@ -1,9 +1,9 @@
 /** One loop that carries operations out and one rollback; nothing else in the program rolls back. */
 import { batchesOf, runBatch } from './batch.ts'
-import { describe } from './describe.ts'
+import { commandLine } from './command-line.ts'
 import type { FaultKind } from './fault.ts'
 import { isNeededUntil, leavesOpen } from './gates.ts'
-import { invert, type Op, type Outcome, type SteerOp } from './op.ts'
+import { type FlowFilterOp, invert, type Op, type Outcome } from './op.ts'
 
 /**
  * Carries out one operation, whole or not at all; throws with the kernel's own words. What an outcome says to have
@@ -15,7 +15,7 @@ export interface Runner {
    * Several operations, all additions or all removals, in their order and each whatever became of the others: what it came
    * to, or the error that `run` would have thrown. Without it each is run by itself, up to the first that fails.
    */
-  runAll?(ops: readonly SteerOp[]): (Outcome | Error)[]
+  runAll?(ops: readonly FlowFilterOp[]): (Outcome | Error)[]
 }
 
 /** An operation failed. `cause` is the kernel's error; `stuck` says what could not be taken back. */
@@ -25,7 +25,7 @@ export class ApplyError extends Error {
 
   constructor(op: Op, cause: unknown, stuck: readonly string[]) {
     const reason = cause instanceof Error ? cause.message : String(cause)
-    super(`Cannot run "${describe(op)}": ${reason}`, { cause })
+    super(`Cannot run "${commandLine(op)}": ${reason}`, { cause })
     this.name = 'ApplyError'
     this.op = op
     this.stuck = stuck
@@ -148,7 +148,7 @@ function runEach(runner: Runner, kind: FaultKind, ops: readonly Op[]): string[] 
     if (first !== undefined && isOnLink(first) && strangers.has(`${first.side} ${first.name}`)) continue
     const needing = first === undefined ? undefined : open.find((one) => isNeededUntil(first, one))
     if (first !== undefined && needing !== undefined) {
-      errors.push(`${describe(first)}: is needed until "${describe(needing)}" is done`)
+      errors.push(`${commandLine(first)}: is needed until "${commandLine(needing)}" is done`)
       continue
     }
     for (const [at, result] of runBatch(runner, kind, batch).entries()) {
@@ -156,7 +156,7 @@ function runEach(runner: Runner, kind: FaultKind, ops: readonly Op[]): string[] 
       if (!(result instanceof Error)) continue
       if (leavesOpen(op)) open.push(op)
       if (op.do === 'link.move') strangers.add(`${op.to} ${op.newName}`)
-      errors.push(`${describe(op)}: ${result.message}`)
+      errors.push(`${commandLine(op)}: ${result.message}`)
     }
   }
   return errors

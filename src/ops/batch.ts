@@ -2,14 +2,14 @@
 import type { Runner } from './apply.ts'
 import { type FaultKind, faultPoint } from './fault.ts'
 import { asError, runLogged } from './logged.ts'
-import { isSteer, type Op, type Outcome } from './op.ts'
+import { isFlowFilterOp, type Op, type Outcome } from './op.ts'
 
 /** Cuts a list into what is carried out at a time: operations of one kind that the runner takes several of, else each alone. */
 export function batchesOf(runner: Runner, ops: readonly Op[]): Op[][] {
   const batches: Op[][] = []
   for (const op of ops) {
     const last = batches.at(-1)
-    if (runner.runAll !== undefined && isSteer(op) && last?.[0]?.do === op.do) last.push(op)
+    if (runner.runAll !== undefined && isFlowFilterOp(op) && last?.[0]?.do === op.do) last.push(op)
     else batches.push([op])
   }
   return batches

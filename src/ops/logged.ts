@@ -1,8 +1,8 @@
 import { isLogged, log } from '../lib/log/log.ts'
 import { beginStep, since } from '../lib/log/steps.ts'
 import type { Runner } from './apply.ts'
-import { describe } from './describe.ts'
-import { isSteer, type Op, type Outcome } from './op.ts'
+import { commandLine } from './command-line.ts'
+import { isFlowFilterOp, type Op, type Outcome } from './op.ts'
 
 /**
  * Runs a batch (batch.ts) as one step of the verb: what each operation came to, or its error. At debug level a line for each
@@ -24,7 +24,8 @@ export function runLogged(runner: Runner, batch: readonly Op[]): (Outcome | Erro
 
 function run(runner: Runner, batch: readonly Op[]): (Outcome | Error)[] {
   try {
-    if (runner.runAll !== undefined && batch.length > 1 && batch.every(isSteer)) return runner.runAll(batch)
+    if (runner.runAll !== undefined && batch.length > 1 && batch.every(isFlowFilterOp))
+      return runner.runAll(batch)
     return batch.map((op) => runner.run(op))
   } catch (error) {
     return batch.map(() => asError(error))
@@ -32,7 +33,7 @@ function run(runner: Runner, batch: readonly Op[]): (Outcome | Error)[] {
 }
 
 function tell(op: Op, result: Outcome | Error | undefined, ms: number): void {
-  const command = describe(op)
+  const command = commandLine(op)
   if (result instanceof Error) {
     const msg = result.message
     log.debug({ op: op.do, command, result: 'error', error: { msg }, ms }, `${command}: ${msg}`)

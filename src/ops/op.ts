@@ -86,7 +86,7 @@ export interface BridgeVlan {
  * What a filter does with frames to (or with `side`, from) one address and port: new MACs, with `to` another address and
  * port instead (stateless translation), then out of an interface. Without a port: with all frames of the address.
  */
-export interface SteerSpec {
+export interface FlowFilter {
   /** The interface it is attached to (clsact ingress); its number, where known, saves asking for it. */
   readonly link: string
   readonly ifindex?: number
@@ -143,7 +143,7 @@ export interface ShaperSpec extends RateSpec {
 }
 
 /** A filter that sends everything that `link` receives through another interface of the same side, an ifb. */
-export interface DetourSpec {
+export interface IfbRedirect {
   readonly side: Side
   readonly link: string
   /** Its number, where it is known. */
@@ -167,13 +167,13 @@ export interface PoliceSpec extends RateSpec {
 }
 
 /** A policer that filters share by its index. */
-export interface LimiterSpec extends RateSpec {
+export interface SharedPolicer extends RateSpec {
   readonly index: number
   readonly cookie: string
 }
 
 /** A filter in the NIC that has frames to one MAC address pass a policer on their way from `link` to `out`. */
-export interface MeterSpec {
+export interface MacPolicer {
   readonly link: string
   readonly ifindex: number
   readonly out: { readonly link: string; readonly ifindex: number }
@@ -296,7 +296,7 @@ export type Op =
   | { do: 'sysctl.set'; side: Side; key: string; value: string; was: string; mayFail?: boolean }
   | { do: 'clsact.add' | 'clsact.del'; side: Side; link: string; ifindex?: number }
   /** `handle` of one that is there: its number, where it is known. */
-  | { do: 'steer.add' | 'steer.del'; rule: SteerSpec; offload: Offload; handle?: number }
+  | { do: 'steer.add' | 'steer.del'; rule: FlowFilter; offload: Offload; handle?: number }
   | {
       do: 'ports.reserve' | 'ports.release'
       keys: readonly PortKey[]
@@ -311,12 +311,12 @@ export type Op =
   | { do: 'shaper.add' | 'shaper.del'; shaper: ShaperSpec }
   /** An ifb, set up: what is sent to it takes its qdisc and goes on where it came from. MTU in bytes. */
   | { do: 'ifb.add' | 'ifb.del'; side: Side; name: string; mac: string; mtu: number }
-  | { do: 'detour.add' | 'detour.del'; detour: DetourSpec }
+  | { do: 'detour.add' | 'detour.del'; detour: IfbRedirect }
   | { do: 'police.add' | 'police.del'; police: PoliceSpec; offload: Offload }
-  /** The filter of a host interface that drops what comes from or goes to 127.0.0.0/8 (lib/marks/loopback-guard.ts). */
+  /** The filter of a host interface that drops what comes from or goes to 127.0.0.0/8 (ops/marks/loopback-guard.ts). */
   | { do: 'guard.add' | 'guard.del'; link: string; ifindex: number; isBridge: boolean }
-  | { do: 'meter.add' | 'meter.del'; meter: MeterSpec }
-  | { do: 'limiter.add' | 'limiter.del'; limiter: LimiterSpec; offload: Offload }
+  | { do: 'meter.add' | 'meter.del'; meter: MacPolicer }
+  | { do: 'limiter.add' | 'limiter.del'; limiter: SharedPolicer; offload: Offload }
   /** Of a devlink port, `handle` as `pci/0000:3b:00.0/65539`. */
   | {
       do: 'devlink.rate.set'
@@ -341,10 +341,10 @@ export type Op =
   | { do: 'neigh.use'; side: Side; link: string; ifindex?: number; address: string }
 
 /** A change of a steering filter: pods have them by the hundred. */
-export type SteerOp = Extract<Op, { do: 'steer.add' | 'steer.del' }>
+export type FlowFilterOp = Extract<Op, { do: 'steer.add' | 'steer.del' }>
 
 /** True for one. */
-export function isSteer(op: Op): op is SteerOp {
+export function isFlowFilterOp(op: Op): op is FlowFilterOp {
   return op.do === 'steer.add' || op.do === 'steer.del'
 }
 

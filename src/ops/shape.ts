@@ -34,7 +34,7 @@ import {
   u32,
   vlanId,
 } from './checks.ts'
-import type { LinkTraits, Op, SteerSpec } from './op.ts'
+import type { FlowFilter, LinkTraits, Op } from './op.ts'
 
 type OpFields<T, D> = T extends { readonly do: infer K }
   ? D extends K
@@ -49,12 +49,12 @@ export function isOp(value: unknown): value is Op {
 }
 
 /** True for a filter of a port mapping as plans make them. */
-export function isSteerSpec(value: unknown): value is SteerSpec {
+export function isFlowFilter(value: unknown): value is FlowFilter {
   return steer(value)
 }
 
 const end = object<{ link: string; ifindex: number }>({ link: named, ifindex })
-const steer = object<SteerSpec>({
+const steer = object<FlowFilter>({
   link: named,
   ifindex: maybe(ifindex),
   out: maybe(end),

@@ -4,7 +4,7 @@ import type { AttachFacts } from '../../src/attach/device/facts.ts'
 import { type Addressing, planAdd, planAddressing } from '../../src/attach/plan.ts'
 import { keptByMode, type LiveState, planRestore, spareName } from '../../src/attach/plan-restore.ts'
 import type { AttachJournal } from '../../src/attach/state/record.ts'
-import { describe } from '../../src/ops/describe.ts'
+import { commandLine } from '../../src/ops/command-line.ts'
 import type { Op, VfAttributes } from '../../src/ops/op.ts'
 import { factsOf } from './model.ts'
 
@@ -50,7 +50,7 @@ function facts(
   }
 }
 
-const lines = (ops: readonly Op[]) => ops.map(describe).filter((line) => !/ dev \S+ $/.test(line))
+const lines = (ops: readonly Op[]) => ops.map(commandLine).filter((line) => !/ dev \S+ $/.test(line))
 const add = (config: Partial<AttachConfig>, from = facts()) =>
   lines(planAdd({ ...nothing, ...config }, from, 'net1'))
 

@@ -55,7 +55,7 @@ function requestFor(ipam: unknown, more: JsonObject = {}): Request {
   }
   return {
     command: 'ADD',
-    containerId: 'c1',
+    containerID: 'c1',
     netns: '/n',
     ifname: 'net1',
     args: new Map(),

@@ -121,7 +121,7 @@ describe('ADD', () => {
       {
         command: 'DEL',
         name: 'net',
-        containerId: 'some-container',
+        containerID: 'some-container',
         env: { CNI_COMMAND: 'DEL' },
         stdin: call.stdin,
       },

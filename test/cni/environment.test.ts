@@ -20,7 +20,7 @@ test('reads what a runtime says', () => {
   const read = readEnvironment(env)
   expect(read).toMatchObject({
     command: 'ADD',
-    containerId: 'some-container',
+    containerID: 'some-container',
     netns: '/var/run/netns/some',
     ifname: 'net1',
     path: ['/a', '/b'],
@@ -57,7 +57,7 @@ describe('required variables', () => {
 
   test('STATUS needs none, and no verb but GC needs CNI_PATH', () => {
     expect(readEnvironment({ CNI_COMMAND: 'STATUS' })).toMatchObject({
-      containerId: '',
+      containerID: '',
       netns: '',
       ifname: '',
       path: [],
@@ -81,7 +81,7 @@ describe('values', () => {
   })
 
   test.each(['a', '0', 'a.b_c-d', 'b552f9e1a0b7'])('container ID %j is accepted', (id) => {
-    expect(readEnvironment({ ...addEnv, CNI_CONTAINERID: id }).containerId).toBe(id)
+    expect(readEnvironment({ ...addEnv, CNI_CONTAINERID: id }).containerID).toBe(id)
   })
 
   test.each([

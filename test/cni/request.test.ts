@@ -34,7 +34,7 @@ test('a request holds the parameters, the config as written, and stdin byte for 
   })
   expect(request).toEqual({
     command: 'ADD',
-    containerId: 'some-container',
+    containerID: 'some-container',
     netns: '/var/run/netns/some',
     ifname: 'net1',
     args: new Map([['A', '1']]),

@@ -1,9 +1,10 @@
 // What a test can have sent, by name: the request builders of src/netlink, and `raw` for messages that they refuse
 // to make. In: plain values; out: a Request.
-import { familyOf } from '../support/netlink/families.ts'
+
+import { Writer } from '../../src/netlink/codec/wire.ts'
 import type { Request } from '../../src/netlink/message.ts'
 import { RTM } from '../../src/netlink/rtnl/const.ts'
-import { Writer } from '../../src/netlink/codec/wire.ts'
+import { familyOf } from '../support/netlink/families.ts'
 
 export { deleteAddr, dumpAddrs, newAddr } from '../../src/netlink/rtnl/addr.ts'
 export {

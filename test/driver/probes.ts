@@ -4,13 +4,13 @@ import { readdirSync, readlinkSync } from 'node:fs'
 import type { Request } from '../../src/cni/request.ts'
 import type { Kernel } from '../../src/kernel/api/kernel.ts'
 import { linuxMachine } from '../../src/kernel/linux-machine.ts'
+import { removeFlowFilters } from '../../src/kernel/tc/flow-filters.ts'
 import { findOwnFilters } from '../../src/kernel/tc/own-filters.ts'
-import { removeSteers } from '../../src/kernel/tc/flow-filters.ts'
 import { NetlinkSocket } from '../../src/netlink/socket.ts'
 import { partsOf } from '../../src/offload/features.ts'
 import { offloadJournal } from '../../src/offload/state/record.ts'
 import { removeAttachment as removeIt } from '../../src/offload/verbs/del.ts'
-import type { SteerSpec } from '../../src/ops/op.ts'
+import type { FlowFilter } from '../../src/ops/op.ts'
 import { recordStore } from '../../src/ops/record-store.ts'
 import * as files from '../../src/sys/files.ts'
 import { withLock } from '../../src/sys/flock.ts'
@@ -133,8 +133,8 @@ export function removeAttachment(
       }
     },
   }
-  const { network: name, containerID: containerId, ifname } = attachment
-  const request = { name, containerId, ifname, netns: '' } as Request
+  const { network: name, containerID, ifname } = attachment
+  const request = { name, containerID, ifname, netns: '' } as Request
   const store = recordStore(stateDir, 'offload', offloadJournal)
   removeIt(
     {
@@ -151,9 +151,9 @@ export function removeAttachment(
 }
 
 /** Takes a steering filter back, as a rollback does. */
-export function takeBack(ifindex: number, rule: SteerSpec, disturbance: Disturbance): void {
+export function takeBack(ifindex: number, rule: FlowFilter, disturbance: Disturbance): void {
   const socket = new NetlinkSocket(disturbed(disturbance)())
-  removeSteers(socket, [{ ifindex, spec: rule }])
+  removeFlowFilters(socket, [{ ifindex, spec: rule }])
   socket.close()
 }
 

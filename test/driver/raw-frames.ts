@@ -1,8 +1,8 @@
 // Sends raw frames from a namespace and counts what of them the IP layer of our own delivers. Every exported function can be
 // called by its name.
 import { readFileSync } from 'node:fs'
-import { openLinuxKernel } from '../../src/kernel/linux.ts'
 import type { OpenNetns } from '../../src/kernel/api/machine.ts'
+import { openLinuxKernel } from '../../src/kernel/linux.ts'
 import { openNetns } from '../../src/sys/namespaces.ts'
 import { sendFrames } from '../../src/sys/packet.ts'
 import { sleep } from '../../src/sys/sleep.ts'

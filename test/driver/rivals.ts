@@ -1,12 +1,12 @@
 // What other software on a node hangs on an interface: BPF programs that answer every frame with one value, ports of
 // Open vSwitch. In: interface numbers; out: what was made. Every exported function can be called by its name.
 import { attrs } from '../../src/netlink/codec/attrs.ts'
+import { struct } from '../../src/netlink/codec/struct.ts'
+import { bytes, cstr, s32, u32 } from '../../src/netlink/codec/wire.ts'
 import { ctrlMessage, genlmsghdr, getFamily } from '../../src/netlink/genl/genl.ts'
 import { family, NLM_F } from '../../src/netlink/message.ts'
 import { setLink } from '../../src/netlink/rtnl/link.ts'
 import { NetlinkError, NetlinkSocket } from '../../src/netlink/socket.ts'
-import { struct } from '../../src/netlink/codec/struct.ts'
-import { bytes, cstr, s32, u32 } from '../../src/netlink/codec/wire.ts'
 import { tcxIngressPrograms } from '../../src/sys/bpf.ts'
 import { bpf, close, pointerTo } from '../../src/sys/ffi.ts'
 import { openNetlink } from '../../src/sys/netlink.ts'

@@ -1,20 +1,20 @@
 // What is not known to be refused is no refusal: it may be in the NIC.
 import { describe, expect, test } from 'vitest'
+import { addFlowFilters } from '../../src/kernel/tc/flow-filters.ts'
 import { addPolice } from '../../src/kernel/tc/matchall-filters.ts'
-import { addLimiter, addMeter } from '../../src/kernel/tc/shared-policers.ts'
-import { addSteers } from '../../src/kernel/tc/flow-filters.ts'
+import { addMacPolicer, addSharedPolicer } from '../../src/kernel/tc/shared-policers.ts'
+import { NetlinkError, type NetlinkSocket } from '../../src/netlink/socket.ts'
 import { isLostAnswer } from '../../src/ops/lost-answer.ts'
 import { OffloadRefused } from '../../src/ops/offload-refused.ts'
-import { NetlinkError, type NetlinkSocket } from '../../src/netlink/socket.ts'
-import type { Offload, SteerSpec } from '../../src/ops/op.ts'
+import type { FlowFilter, Offload } from '../../src/ops/op.ts'
 import { answering, deaf } from './answers.ts'
 
 const cookie = '76660101aabbccdd0011223344556677'
-const spec: SteerSpec = { link: 'pf0', prio: 10, address: '10.1.0.1', proto: 'tcp', port: 8080, cookie }
+const spec: FlowFilter = { link: 'pf0', prio: 10, address: '10.1.0.1', proto: 'tcp', port: 8080, cookie }
 const rate = { bytesPerSecond: 1_000_000, burst: 20_000 }
 
 const additions: readonly (readonly [string, (socket: NetlinkSocket, offload: Offload) => unknown])[] = [
-  ['steering', (socket, offload) => addSteers(socket, [{ ifindex: 2, spec, offload }])[0]],
+  ['steering', (socket, offload) => addFlowFilters(socket, [{ ifindex: 2, spec, offload }])[0]],
   [
     'a policer for all frames',
     (socket, offload) => addPolice(socket, 2, { link: 'r', cookie, ...rate }, offload),
@@ -22,7 +22,7 @@ const additions: readonly (readonly [string, (socket: NetlinkSocket, offload: Of
   [
     'a filter with a policer',
     (socket) =>
-      addMeter(socket, {
+      addMacPolicer(socket, {
         ...{ link: 'pf0', ifindex: 2, out: { link: 'r', ifindex: 3 }, mac: '02:00:00:00:00:05' },
         ...{ family: 4, limiter: 9, cookie },
       }),
@@ -55,7 +55,7 @@ describe.each(additions)('%s', (_, add) => {
 
 test('a policer that filters share: an answer is lost', () => {
   const limiter = { index: 9, cookie, ...rate }
-  expect(isLostAnswer(errorOf(() => addLimiter(deaf().socket, limiter, 'require')))).toBe(true)
+  expect(isLostAnswer(errorOf(() => addSharedPolicer(deaf().socket, limiter, 'require')))).toBe(true)
 })
 
 test('what the kernel says itself is an answer, whatever carries it', () => {

@@ -1,12 +1,12 @@
 // What the tests of steering filters share: a filter, one at a time, and the tables that it goes to.
 import { expect } from 'vitest'
 import { addClsact } from '../../src/kernel/tc/clsact.ts'
-import { addSteers, removeSteers } from '../../src/kernel/tc/flow-filters.ts'
+import { addFlowFilters, removeFlowFilters } from '../../src/kernel/tc/flow-filters.ts'
 import type { NetlinkSocket } from '../../src/netlink/socket.ts'
 import { flowerOf } from '../../src/netlink/tc/filter.ts'
 import type { Flower } from '../../src/netlink/tc/kinds/flower.ts'
 import type { Tc } from '../../src/netlink/tc/msg.ts'
-import type { Offload, Outcome, SteerSpec } from '../../src/ops/op.ts'
+import type { FlowFilter, Offload, Outcome } from '../../src/ops/op.ts'
 import { Sched } from './sched.ts'
 
 export { steer as spec } from '../ops/examples.ts'
@@ -17,16 +17,16 @@ export const pf = 2
 export function addSteer(
   socket: NetlinkSocket,
   ifindex: number,
-  wanted: SteerSpec,
+  wanted: FlowFilter,
   offload: Offload,
 ): Outcome {
-  const [result] = addSteers(socket, [{ ifindex, spec: wanted, offload }])
+  const [result] = addFlowFilters(socket, [{ ifindex, spec: wanted, offload }])
   if (result instanceof Error || result === undefined) throw result
   return result
 }
 
-export function removeSteer(socket: NetlinkSocket, ifindex: number, unwanted: SteerSpec): void {
-  expect(removeSteers(socket, [{ ifindex, spec: unwanted }])).toEqual([{}])
+export function removeSteer(socket: NetlinkSocket, ifindex: number, unwanted: FlowFilter): void {
+  expect(removeFlowFilters(socket, [{ ifindex, spec: unwanted }])).toEqual([{}])
 }
 
 export function withClsact(takes?: true | string): Sched {

@@ -27,7 +27,7 @@ export const attachOwners: readonly Mutation[] = [
       'What an attachment has left of another device is restored while an IPAM plugin of it still runs.',
     old: '        awaitIpam(machine, name)\n',
     now: '',
-    test: ['attach/ownership.test.ts', 'restored under the lock of that one'],
+    test: ['attach/state/ownership.test.ts', 'restored under the lock of that one'],
     tier: 'quick',
   },
   {
@@ -64,7 +64,7 @@ export const attachOwners: readonly Mutation[] = [
     mistake: "A network's config takes a device by which the node lives, whatever the policy says.",
     old: 'config.allowNodeDevice === true && request.policy.allowNodeDevice',
     now: 'config.allowNodeDevice === true',
-    test: ['attach/config.test.ts', 'only where the policy lets it'],
+    test: ['attach/config/config.test.ts', 'only where the policy lets it'],
     tier: 'quick',
   },
 ]

@@ -219,7 +219,7 @@ export const cni: readonly Mutation[] = [
     mistake: 'GC takes an attachment for valid when another interface of its container is.',
     old: '    return valid.has(keyOf(one))\n',
     now: '    return validAttachments.some(({ containerID }) => containerID === one.containerID)\n',
-    test: ['attach/check.test.ts', 'another interface of the same container is listed'],
+    test: ['attach/verbs/check.test.ts', 'another interface of the same container is listed'],
     tier: 'quick',
     undo: true,
   },

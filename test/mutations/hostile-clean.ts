@@ -108,7 +108,7 @@ export const hostileClean: readonly Mutation[] = [
     mistake: 'A VF goes from pod to pod without its driver starting anew.',
     old: 'formers.find((word) => note === text(word, id))',
     now: 'formers.find((word) => note === word)',
-    test: ['attach/note.test.ts', 'and of which no record tells all'],
+    test: ['attach/state/pod-had-note.test.ts', 'and of which no record tells all'],
     tier: 'quick',
   },
   {
@@ -127,7 +127,7 @@ export const hostileClean: readonly Mutation[] = [
     mistake: 'Hardware whose driver has begun anew is led back to what the former pod had set.',
     old: "if (former === 'home' || link === undefined) return unset",
     now: 'if (former !== undefined || link === undefined) return unset',
-    test: ['attach/note.test.ts', 'and of which no record tells all'],
+    test: ['attach/state/pod-had-note.test.ts', 'and of which no record tells all'],
     tier: 'quick',
   },
   {
@@ -136,7 +136,7 @@ export const hostileClean: readonly Mutation[] = [
     mistake: 'What others have put on hardware since it came home clean ends when its driver begins anew.',
     old: "formerOf(machine, facts) !== 'used') return facts",
     now: 'formerOf(machine, facts) === undefined) return facts',
-    test: ['attach/note.test.ts', 'and came home as before'],
+    test: ['attach/state/pod-had-note.test.ts', 'and came home as before'],
     tier: 'quick',
   },
   {
@@ -145,7 +145,7 @@ export const hostileClean: readonly Mutation[] = [
     mistake: 'A function with an RDMA device gets other device files after they were promised to a pod.',
     old: 'const isShared = pci?.rdma === true || (pci',
     now: 'const isShared = (pci',
-    test: ['attach/note.test.ts', 'a function with an RDMA device'],
+    test: ['attach/state/pod-had-note.test.ts', 'a function with an RDMA device'],
     tier: 'quick',
   },
   {
@@ -154,7 +154,7 @@ export const hostileClean: readonly Mutation[] = [
     mistake: 'IPoIB starts anew, and gets an address that no DEL can lead back.',
     old: 'canStartAnew(pci) && !isInfiniband(mac)',
     now: "canStartAnew(pci) && mac !== 'none'",
-    test: ['attach/note.test.ts', 'IPoIB'],
+    test: ['attach/state/pod-had-note.test.ts', 'IPoIB'],
     tier: 'quick',
   },
   {
@@ -193,7 +193,7 @@ export const hostileClean: readonly Mutation[] = [
       'The MAC that a VF had chosen becomes an administrative one, and nobody can change it on the VF any more.',
     old: 'first && macSet !== true &&',
     now: 'first && macSet === false &&',
-    test: ['attach/untold.test.ts', 'is told by the VF first'],
+    test: ['attach/device/untold.test.ts', 'is told by the VF first'],
     tier: 'quick',
     undo: true,
   },

@@ -8,7 +8,7 @@ export const kernelTable: readonly Mutation[] = [
     mistake: 'A reservation makes the table that was to be there, and stands in it alone after a flush.',
     old: 'present: [], unknown',
     now: 'present: [newTable(hostTable)], unknown',
-    test: ['kernel/host-ports.test.ts', 'is made in that one alone'],
+    test: ['kernel/nftables/reservations.test.ts', 'is made in that one alone'],
     tier: 'quick',
   },
   {
@@ -17,7 +17,7 @@ export const kernelTable: readonly Mutation[] = [
     mistake: 'A port that was taken, and is nobody’s when its owner is looked for, fails the ADD.',
     old: "if (table === 'unknown') throw error",
     now: 'if (!isOtherTable(error)) throw error',
-    test: ['kernel/host-ports.test.ts', 'has lost the element that was in the way'],
+    test: ['kernel/nftables/reservations.test.ts', 'has lost the element that was in the way'],
     tier: 'quick',
   },
   {
@@ -98,7 +98,7 @@ export const kernelTable: readonly Mutation[] = [
     mistake: 'A reservation that is refused keeps others from the ports that it wanted.',
     old: '      claims.set(place, { comment: owner, data })\n',
     now: '      claimed.set(place, { comment: owner, data })\n',
-    test: ['kernel/host-restore.test.ts', 'the second none of its own'],
+    test: ['kernel/nftables/restore-table.test.ts', 'the second none of its own'],
     tier: 'quick',
   },
   {
@@ -107,7 +107,7 @@ export const kernelTable: readonly Mutation[] = [
     mistake: 'An element that no dump shows keeps everybody from what a flush has taken.',
     old: '(isTaken(error) && !isLastRound)',
     now: 'isTaken(error)',
-    test: ['kernel/host-restore.test.ts', 'refused to its owner in the end'],
+    test: ['kernel/nftables/restore-table.test.ts', 'refused to its owner in the end'],
     tier: 'quick',
   },
   {
@@ -153,7 +153,10 @@ export const kernelTable: readonly Mutation[] = [
     mistake: 'After a flush the ports of a dead attachment are given away although its filters stand.',
     old: 'if (own.length > 0 && (isSteered || !isGone(machine, record.owner))) living.push(...own)',
     now: 'if (own.length > 0 && !isGone(machine, record.owner)) living.push(...own)',
-    test: ['offload/whole-table.test.ts', 'a dead attachment keeps its ports as long as its filters stand'],
+    test: [
+      'offload/portmap/host/whole-table.test.ts',
+      'a dead attachment keeps its ports as long as its filters stand',
+    ],
     tier: 'quick',
   },
   {
@@ -162,7 +165,7 @@ export const kernelTable: readonly Mutation[] = [
     mistake: 'A client that sent while the rules were flushed is led to the node for ever.',
     old: 'kernel.forgetConnections(others.filter(({ owner }) => back.has(owner)).flatMap(({ keys }) => keys))',
     now: 'kernel.forgetConnections(others.filter(({ owner }) => !back.has(owner)).flatMap(({ keys }) => keys))',
-    test: ['offload/whole-table.test.ts', 'who has sent in the gap is forgotten'],
+    test: ['offload/portmap/host/whole-table.test.ts', 'who has sent in the gap is forgotten'],
     tier: 'quick',
   },
 ]

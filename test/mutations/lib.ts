@@ -26,7 +26,7 @@ export const lib: readonly Mutation[] = [
     mistake: 'A network config may have its log lines written into any file of root that nobody else reads.',
     old: '  if (stats.size === 0) return\n',
     now: '  if (stats.size >= 0) return\n',
-    test: ['lib/log.test.ts', 'leaves a file'],
+    test: ['lib/log/log.test.ts', 'leaves a file'],
     tier: 'quick',
   },
   {

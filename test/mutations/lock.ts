@@ -36,7 +36,10 @@ export const lock: readonly Mutation[] = [
     mistake: 'Who may not wait gives up for those who stand in line, though nobody has the lock.',
     old: 'milliseconds <= 0 ? take()',
     now: 'milliseconds <= 0 ? !hasLine(fd) && take()',
-    test: ['native/program/lock-line.test.ts', 'who is stopped in line is passed by, and has it when it goes on'],
+    test: [
+      'native/program/lock-line.test.ts',
+      'who is stopped in line is passed by, and has it when it goes on',
+    ],
     tier: 'quick',
   },
   {
@@ -54,7 +57,7 @@ export const lock: readonly Mutation[] = [
     mistake: 'A verb waits for its turn as long as a small crowd needs.',
     old: 'const lockMilliseconds = 30_000',
     now: 'const lockMilliseconds = 10_000',
-    test: ['offload/look.test.ts', 'looks around before it asks for the lock'],
+    test: ['offload/verbs/look.test.ts', 'looks around before it asks for the lock'],
     tier: 'quick',
   },
   {
@@ -63,7 +66,7 @@ export const lock: readonly Mutation[] = [
     mistake: 'The node is looked at with the lock held.',
     old: '    return withView(setting, request, config, (seen) =>\n      withSharedLock(machine, () => {\n',
     now: '    return withSharedLock(machine, () =>\n      withView(setting, request, config, (seen) => {\n',
-    test: ['offload/look.test.ts', 'looks around before it asks for the lock'],
+    test: ['offload/verbs/look.test.ts', 'looks around before it asks for the lock'],
     tier: 'quick',
   },
   {
@@ -72,7 +75,7 @@ export const lock: readonly Mutation[] = [
     mistake: 'A qdisc that another ADD has made since the look is made again, and is this one’s to remove.',
     old: '      uplinkHasIngress: kernel.hasIngress(ifindex),',
     now: '      uplinkHasIngress: wire.uplinkHasIngress,',
-    test: ['offload/look.test.ts', 'is the same, with qdiscs and rates as they are now'],
+    test: ['offload/verbs/look.test.ts', 'is the same, with qdiscs and rates as they are now'],
     tier: 'quick',
   },
   {
@@ -82,7 +85,7 @@ export const lock: readonly Mutation[] = [
     old: 'isSame ? plans : plansFor(now)',
     now: 'isSame ? plans : plans',
     test: [
-      'offload/ports.test.ts',
+      'offload/portmap/feature.test.ts',
       'a qdisc that another one has made or removed since the look is taken as it is',
     ],
     tier: 'quick',
@@ -93,7 +96,10 @@ export const lock: readonly Mutation[] = [
     mistake: 'Whoever has waited goes by the interface that the pod had before.',
     old: '  if (port === undefined) throw new PortChanged(view.port.name)\n',
     now: '  if (port === undefined) return view\n',
-    test: ['offload/look.test.ts', 'looks around once more when the pod’s interface has become another one'],
+    test: [
+      'offload/verbs/look.test.ts',
+      'looks around once more when the pod’s interface has become another one',
+    ],
     tier: 'quick',
   },
 ]

@@ -8,7 +8,7 @@ export const netlink: readonly Mutation[] = [
     mistake: 'An attribute is written without the padding behind it.',
     old: '  out.skip(-length & 3)\n',
     now: '',
-    test: ['netlink/attrs.test.ts', 'writes length, number, payload and padding'],
+    test: ['netlink/codec/attrs.test.ts', 'writes length, number, payload and padding'],
     tier: 'quick',
   },
   {
@@ -17,7 +17,7 @@ export const netlink: readonly Mutation[] = [
     mistake: 'The next attribute is looked for right behind the one before, without its padding.',
     old: 'next += (length + 3) & ~3',
     now: 'next += length',
-    test: ['netlink/attrs.test.ts', 'reads options by their kind, wherever that stands'],
+    test: ['netlink/codec/attrs.test.ts', 'reads options by their kind, wherever that stands'],
     tier: 'quick',
   },
   {
@@ -26,7 +26,7 @@ export const netlink: readonly Mutation[] = [
     mistake: 'Nests are written without NLA_F_NESTED.',
     old: 'return codec instanceof Nest && noflag === undefined ? NLA_F_NESTED : 0',
     now: 'return codec instanceof Nest && noflag !== undefined ? NLA_F_NESTED : 0',
-    test: ['netlink/attrs.test.ts', 'sets NLA_F_NESTED on nests, unless the row says noflag'],
+    test: ['netlink/codec/attrs.test.ts', 'sets NLA_F_NESTED on nests, unless the row says noflag'],
     tier: 'quick',
   },
   {
@@ -99,7 +99,7 @@ export const netlink: readonly Mutation[] = [
     mistake: 'A rewrite of a port keeps the half of the word that is to be written.',
     old: 'mask: place === 0 ? keepBack : keepFront, val }',
     now: 'mask: place === 0 ? keepFront : keepBack, val }',
-    test: ['netlink/tc/pedit.test.ts', 'peditRewrite()'],
+    test: ['netlink/tc/actions/pedit.test.ts', 'peditRewrite()'],
     tier: 'quick',
   },
   {
@@ -135,7 +135,7 @@ export const netlink: readonly Mutation[] = [
     mistake: 'A lost answer counts as a refusal, after which nothing is looked for.',
     old: 'isLost = cause !== undefined } = details',
     now: 'isLost = false } = details',
-    test: ['kernel/steer-batch.test.ts', 'an answer that is lost is no refusal'],
+    test: ['kernel/tc/flow-filters-batch.test.ts', 'an answer that is lost is no refusal'],
     tier: 'quick',
   },
   {

@@ -8,7 +8,7 @@ export const offloadSteering: readonly Mutation[] = [
     mistake: 'Filters with a port take the first fragment of a datagram in the NIC, and leave the others.',
     old: 'const host = { ...matching(key), ...whole }',
     now: 'const host = { ...matching(key) }',
-    test: ['offload/plan.test.ts', 'steers to the VF, and replies leave with the uplink’s MAC'],
+    test: ['offload/portmap/plan.test.ts', 'steers to the VF, and replies leave with the uplink’s MAC'],
     tier: 'quick',
   },
   {
@@ -35,7 +35,10 @@ export const offloadSteering: readonly Mutation[] = [
     mistake: 'Fragments leave the card with the pod’s address where the NIC translates.',
     old: "return { ...rule, verdict: 'drop', cookie }",
     now: "return { ...rule, verdict: 'pass', cookie }",
-    test: ['offload/shared-rules.test.ts', 'no other fragment leaves the card with the pod’s address'],
+    test: [
+      'offload/portmap/shared-filters.test.ts',
+      'no other fragment leaves the card with the pod’s address',
+    ],
     tier: 'quick',
   },
   {
@@ -44,7 +47,7 @@ export const offloadSteering: readonly Mutation[] = [
     mistake: 'UDP is steered in a NIC that would take the first fragment alone.',
     old: "(nat === 'nic' || rules.every(({ proto }) => proto !== 'udp'))",
     now: "(nat === 'nic' || rules.some(({ proto }) => proto !== undefined))",
-    test: ['offload/install.test.ts', 'TCP without it in the NIC, UDP with it in software'],
+    test: ['offload/portmap/install.test.ts', 'TCP without it in the NIC, UDP with it in software'],
     tier: 'quick',
   },
   {
@@ -53,7 +56,7 @@ export const offloadSteering: readonly Mutation[] = [
     mistake: 'With nat "auto" the NIC translates UDP, and answers in fragments are lost.',
     old: ' ?? fragmented(keys)',
     now: '',
-    test: ['offload/plan.test.ts', 'auto: in the NIC where direct networks are named'],
+    test: ['offload/portmap/plan.test.ts', 'auto: in the NIC where direct networks are named'],
     tier: 'quick',
   },
   {
@@ -71,7 +74,7 @@ export const offloadSteering: readonly Mutation[] = [
     mistake: 'With nat "nic" the pod’s answers to other VFs of the card are translated and sent to the wire.',
     old: '      ...macs.map((mac) => ({ ...rule, mac })),\n',
     now: '',
-    test: ['offload/shared-rules.test.ts', 'what is for the node and for other VFs passes'],
+    test: ['offload/portmap/shared-filters.test.ts', 'what is for the node and for other VFs passes'],
     tier: 'quick',
   },
   {
@@ -80,7 +83,7 @@ export const offloadSteering: readonly Mutation[] = [
     mistake: 'ADD takes nat "nic" although nobody knows the MAC of a VF of the card.',
     old: 'ambiguousReplies(keys) ?? strangers(port)\n',
     now: 'ambiguousReplies(keys)\n',
-    test: ['offload/translators.test.ts', 'whose MAC nobody has set'],
+    test: ['offload/portmap/nat-choice.test.ts', 'whose MAC nobody has set'],
     tier: 'quick',
   },
   {
@@ -89,7 +92,7 @@ export const offloadSteering: readonly Mutation[] = [
     mistake: 'Filters of legacy mode are offered to NICs of which nobody knows whether they carry them out.',
     old: '...(wire?.representor === undefined ? { unoffered: true } : {}),',
     now: '',
-    test: ['offload/plan.test.ts', 'legacy mode is not offered'],
+    test: ['offload/portmap/plan.test.ts', 'legacy mode is not offered'],
     tier: 'quick',
   },
   {
@@ -98,7 +101,7 @@ export const offloadSteering: readonly Mutation[] = [
     mistake: 'Nobody is told that the mappings end with a failover of the uplink’s bond.',
     old: "new Set(['bond', 'team'])",
     now: 'new Set([])',
-    test: ['offload/facts.test.ts', 'the bond that the uplink is a port of'],
+    test: ['offload/portmap/facts.test.ts', 'the bond that the uplink is a port of'],
     tier: 'quick',
   },
   {
@@ -107,7 +110,7 @@ export const offloadSteering: readonly Mutation[] = [
     mistake: 'The condition on fragments does not come to the kernel.',
     old: '...(spec.fragments === undefined ? {} : fragmentKeys[spec.fragments]),',
     now: '',
-    test: ['kernel/steer.test.ts', 'the condition on fragments makes another key'],
+    test: ['kernel/tc/flow-filters.test.ts', 'the condition on fragments makes another key'],
     tier: 'quick',
   },
 ]

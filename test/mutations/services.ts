@@ -27,7 +27,7 @@ export const services: readonly Mutation[] = [
     mistake: 'Where kube-proxy runs, ports that it may give to a service tomorrow are mapped today.',
     old: 'others.taker(key) ?? rangeWords(others, key, policy)',
     now: 'others.taker(key)',
-    test: ['offload/services.test.ts', 'node ports are kube-proxy’s where it runs'],
+    test: ['offload/portmap/host/services.test.ts', 'node ports are kube-proxy’s where it runs'],
     tier: 'quick',
   },
   {

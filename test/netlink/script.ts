@@ -1,7 +1,8 @@
 // A Transport that plays a script: each step sees the requests sent since the last one and says what to receive.
+
+import { s32 } from '../../src/netlink/codec/wire.ts'
 import { type Message, NLM_F, NLMSG, nlmsghdr, parseDatagram } from '../../src/netlink/message.ts'
 import type { Transport } from '../../src/netlink/socket.ts'
-import { s32 } from '../../src/netlink/codec/wire.ts'
 
 /** Returns one datagram to receive, or throws what recv() throws. */
 export type Step = (requests: readonly Message[]) => Uint8Array

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
-import { NetlinkSocket } from '../../src/netlink/socket.ts'
 import { cstr, u16 } from '../../src/netlink/codec/wire.ts'
+import { NetlinkSocket } from '../../src/netlink/socket.ts'
 import { logged } from '../support/log.ts'
 import { ack, join, script } from './script.ts'
 

@@ -1,5 +1,5 @@
 // A node of which vf-offload's removal sees filters, tables, reservations and namespaces, and nothing else.
-import type { LimiterFacts, LinkFacts, ShaperFacts } from '../../src/kernel/api/facts.ts'
+import type { LinkFacts, ShaperFacts, SharedPolicerFacts } from '../../src/kernel/api/facts.ts'
 import type { Kernel, OwnFilter, PortTable } from '../../src/kernel/api/kernel.ts'
 import type { Machine, OpenNetns } from '../../src/kernel/api/machine.ts'
 import type { Side } from '../../src/ops/op.ts'
@@ -23,7 +23,7 @@ export class Node implements Machine {
   readonly localPorts = new Set<number>()
   /** MAC addresses by name; their numbers count from 100. */
   readonly ifbs = new Map<string, string>()
-  limiters: LimiterFacts[] = []
+  limiters: SharedPolicerFacts[] = []
   /** Interfaces beside the ifbs. */
   readonly interfaces: { side: Side; link: LinkFacts }[] = []
   /** Shapers of ours by the number of their interface, on whichever side, with the cookie of whose they are. */
@@ -110,7 +110,7 @@ export class Node implements Machine {
       links: (side) => this.#links(side),
       rates: () => ({
         limiters: (cookie) => this.limiters.filter((one) => one.cookie.startsWith(cookie)),
-        removeLimiter: (index) => {
+        removeSharedPolicer: (index) => {
           this.#step('limiter')
           this.limiters = this.limiters.filter((one) => one.index !== index)
         },
@@ -178,7 +178,7 @@ export class Node implements Machine {
         for (const { owner } of wanted) this.reserve(owner)
         return { table: this.table(), restored: [], refused: [] }
       },
-      rivals: () => [],
+      conflicts: () => [],
       forgetConnections: () => undefined,
       sysctl: () => undefined,
       reservedCookies: (prefix) => [...this.ports].filter((cookie) => cookie.startsWith(prefix)),

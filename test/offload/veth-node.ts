@@ -1,9 +1,9 @@
 // A node with a pod behind a veth pair, for ADDs of vf-offload that go through all of its layers but the kernel.
 import type { LinkFacts } from '../../src/kernel/api/facts.ts'
 import type { Kernel } from '../../src/kernel/api/kernel.ts'
-import { PortTaken } from '../../src/ops/port-taken.ts'
-import { describe } from '../../src/ops/describe.ts'
+import { commandLine } from '../../src/ops/command-line.ts'
 import type { Op, PortKey } from '../../src/ops/op.ts'
+import { PortTaken } from '../../src/ops/port-taken.ts'
 import { path } from './attached.ts'
 import { Node } from './node.ts'
 
@@ -66,7 +66,7 @@ export class VethNode extends Node {
   /** Writes an operation down that is carried out by `action`. */
   #done<T>(op: Op, action: () => T): T {
     this.look()
-    const line = describe(op)
+    const line = commandLine(op)
     if (line.includes(this.refused)) throw new Error(`refused: ${line}`)
     this.lines.push(line)
     const result = action()
@@ -96,7 +96,7 @@ export class VethNode extends Node {
       completeTable: (wanted) => {
         const refused: { owner: string; reason: string }[] = []
         for (const { keys, owner, ...rest } of wanted) {
-          const line = describe({ do: 'ports.reserve', keys, owner, ...rest })
+          const line = commandLine({ do: 'ports.reserve', keys, owner, ...rest })
           if (line.includes(this.refused)) refused.push({ owner, reason: `refused: ${line}` })
           else this.#reserve(keys, owner)
         }

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import type { Runner, Transaction } from '../../src/ops/apply.ts'
-import { describe as describeOp } from '../../src/ops/describe.ts'
+import { commandLine as describeOp } from '../../src/ops/command-line.ts'
 import type { Op, Outcome } from '../../src/ops/op.ts'
 import { examples } from './examples.ts'
 

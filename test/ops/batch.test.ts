@@ -3,8 +3,8 @@
 import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import type { ApplyError, Runner, Transaction } from '../../src/ops/apply.ts'
-import { describe as describeOp } from '../../src/ops/describe.ts'
-import type { Op, Outcome, SteerOp } from '../../src/ops/op.ts'
+import { commandLine as describeOp } from '../../src/ops/command-line.ts'
+import type { FlowFilterOp, Op, Outcome } from '../../src/ops/op.ts'
 import { steer } from './examples.ts'
 
 /** A table of filters with so much room; some ports are refused. `calls` are what it was asked for at a time. */
@@ -95,7 +95,10 @@ describe('apply', () => {
         return table.alone.run(op)
       },
     }
-    for (const way of [runner, { ...runner, runAll: (ops: readonly SteerOp[]) => ops.map(runner.run) }]) {
+    for (const way of [
+      runner,
+      { ...runner, runAll: (ops: readonly FlowFilterOp[]) => ops.map(runner.run) },
+    ]) {
       const transaction = new apply.Transaction(way)
       transaction.apply(adds(7, 8))
       transaction.rollback()

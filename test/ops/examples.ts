@@ -1,12 +1,12 @@
 // One operation of every kind, with nothing left at a default. The type makes a new kind without an example an error.
-import type { Op, PortKey, SteerSpec } from '../../src/ops/op.ts'
+import type { FlowFilter, Op, PortKey } from '../../src/ops/op.ts'
 
 type Kind = Op['do']
 type Examples = { readonly [K in Kind]: Op & { do: K } }
 
 const key: PortKey = { address: '10.1.0.1', proto: 'tcp', port: 8080, toAddress: '10.1.0.5', toPort: 80 }
 
-export const steer: SteerSpec = {
+export const steer: FlowFilter = {
   link: 'pf0',
   prio: 10,
   address: '10.1.0.1',

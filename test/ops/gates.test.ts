@@ -1,7 +1,7 @@
 // A rollback whose steps fail leaves nothing open that others are to be kept out of.
 import { expect, test } from 'vitest'
 import { Transaction } from '../../src/ops/apply.ts'
-import type { Op, SteerSpec } from '../../src/ops/op.ts'
+import type { FlowFilter, Op } from '../../src/ops/op.ts'
 
 const key = { address: '10.1.0.1', proto: 'tcp', port: 8080, toAddress: '10.1.0.5', toPort: 80 } as const
 const guard: Op = { do: 'guard.add', link: 'cni0', ifindex: 4, isBridge: true }
@@ -10,7 +10,7 @@ const setting: Op = {
   ...{ value: '1', was: '0' },
 }
 const reserved: Op = { do: 'ports.reserve', keys: [key], masquerade: [], owner: 'owner' }
-const rule: SteerSpec = {
+const rule: FlowFilter = {
   link: 'pf0',
   prio: 10,
   address: key.address,

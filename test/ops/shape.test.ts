@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { isOp, isSteerSpec } from '../../src/ops/shape.ts'
+import { isFlowFilter, isOp } from '../../src/ops/shape.ts'
 import { examples, steer } from './examples.ts'
 
 const all = Object.values(examples)
@@ -43,14 +43,14 @@ describe('isOp', () => {
 })
 
 test('isSteerSpec is about the filter alone', () => {
-  expect(isSteerSpec(steer)).toBe(true)
-  expect(isSteerSpec({ ...steer, address: '10.1.0' })).toBe(false)
-  expect(isSteerSpec({ link: 'pf0', cookie: 'aa' })).toBe(false)
+  expect(isFlowFilter(steer)).toBe(true)
+  expect(isFlowFilter({ ...steer, address: '10.1.0' })).toBe(false)
+  expect(isFlowFilter({ link: 'pf0', cookie: 'aa' })).toBe(false)
   const { proto: _, port: __, ...ofAddress } = steer
   const shared = { ...ofAddress, fragments: 'only', mac: '02:00:00:00:00:06', verdict: 'drop' }
-  expect(isSteerSpec(shared)).toBe(true)
+  expect(isFlowFilter(shared)).toBe(true)
   for (const wrong of [{ fragments: 'first' }, { mac: 'x' }, { verdict: 'ok' }])
-    expect(isSteerSpec({ ...shared, ...wrong })).toBe(false)
+    expect(isFlowFilter({ ...shared, ...wrong })).toBe(false)
 })
 
 /** Every field that is a value of its own. */

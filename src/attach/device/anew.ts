@@ -6,18 +6,18 @@
 import { CniError, code } from '../../cni/error.ts'
 import type { Machine } from '../../kernel/api/machine.ts'
 import { notice } from '../../lib/log/notice.ts'
-import { parsePciAddress } from '../../lib/pci-address.ts'
 import { step } from '../../lib/log/steps.ts'
+import { parsePciAddress } from '../../lib/pci-address.ts'
 import { stackOf } from '../../nic/netdev.ts'
 import { readPciFunction } from '../../nic/pci.ts'
 import type { PluginRecord } from '../../ops/record.ts'
 import type { RecordName } from '../../ops/record-store.ts'
-import type { PortFacts } from './facts.ts'
+import type { AttachContext } from '../setting.ts'
 import { noteAnew } from '../state/pod-had-note.ts'
 import type { AttachJournal } from '../state/record.ts'
-import { sharersOf } from './residue.ts'
 import { restoreDevice } from '../verbs/restore.ts'
-import type { AttachSetting } from '../setting.ts'
+import type { PortFacts } from './facts.ts'
+import { sharersOf } from './residue.ts'
 
 /** How long to wait for the interface after its driver was told to start anew, in milliseconds. */
 const interfaceMilliseconds = 20_000
@@ -29,7 +29,7 @@ const pollMilliseconds = 20
  * @throws CniError 102 when the driver does not take the device again, 103 when it can't be led back; the record stays then
  */
 export function startAnew(
-  { machine, kernel, store }: AttachSetting,
+  { machine, kernel, store }: AttachContext,
   name: RecordName,
   { journal, owner }: PluginRecord<AttachJournal>,
 ): void {

@@ -7,13 +7,13 @@ import type { PciAddress } from '../../lib/pci-address.ts'
 import { holdingOf } from '../../nic/holders.ts'
 import type { PluginRecord } from '../../ops/record.ts'
 import type { RecordName, RecordStore } from '../../ops/record-store.ts'
-import { addLocked } from '../verbs/add.ts'
-import { Unusable } from './carried.ts'
 import type { AttachConfig } from '../config/config.ts'
 import { inUse, isTakenOver } from '../foreign/sriov.ts'
+import { type AttachContext, withDeviceLock } from '../setting.ts'
 import type { AttachJournal } from '../state/record.ts'
+import { addLocked } from '../verbs/add.ts'
+import { Unusable } from './carried.ts'
 import { type Device, pciDevice, vfsBelow } from './select.ts'
-import { type AttachSetting, withDeviceLock } from '../setting.ts'
 import { isOwned } from './userspace.ts'
 
 /**
@@ -25,7 +25,7 @@ import { isOwned } from './userspace.ts'
  * @throws CniError 11 when none is left
  */
 export function addFreeVf(
-  setting: AttachSetting,
+  setting: AttachContext,
   request: Request,
   config: AttachConfig,
   pf: string,
@@ -71,7 +71,7 @@ export function addFreeVf(
 
 /** Runs `action` if the VF's lock is free right now; undefined when somebody holds it. */
 function tryLock<T>(
-  { machine }: AttachSetting,
+  { machine }: AttachContext,
   stateDir: string,
   address: PciAddress,
   action: () => T | undefined,
@@ -90,7 +90,7 @@ function tryLock<T>(
 }
 
 /** The VF, looked at now that its lock is held, if it is nobody's, or was somebody's whose namespace is gone. */
-function freeDevice({ machine, kernel, store }: AttachSetting, address: PciAddress): Device | undefined {
+function freeDevice({ machine, kernel, store }: AttachContext, address: PciAddress): Device | undefined {
   const claim = inUse(machine, address)
   const name = store.list().find(({ subject }) => subject === address)
   const left = name === undefined ? undefined : leftRecord(machine, store, name)

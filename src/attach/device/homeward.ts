@@ -7,9 +7,9 @@ import type { Kernel } from '../../kernel/api/kernel.ts'
 import { netdevsOf } from '../../nic/pci.ts'
 import type { Runner } from '../../ops/apply.ts'
 import type { LinkMove, Op, Outcome } from '../../ops/op.ts'
+import type { AttachJournal } from '../state/record.ts'
 import { isOfDevice, isSole, peerOf, standsElsewhere } from './identity.ts'
 import { findMoved, pciOf } from './live.ts'
-import type { AttachJournal } from '../state/record.ts'
 
 /** What was to come home is not in the pod, or another interface came in its place. */
 export class NotTheDevice extends Error {

@@ -4,10 +4,10 @@
  */
 import type { LinkFacts, LinkPlace } from '../../kernel/api/facts.ts'
 import type { Kernel } from '../../kernel/api/kernel.ts'
-import { hasOwnMac, lowerOf, peerOf } from './identity.ts'
-import type { PodView } from './live.ts'
 import type { LiveState } from '../plan-restore.ts'
 import type { AttachJournal } from '../state/record.ts'
+import { hasOwnMac, lowerOf, peerOf } from './identity.ts'
+import type { PodView } from './live.ts'
 
 /** What a look found: the interface, or in words where it is; neither when it does not exist any more. */
 export interface Found {

@@ -4,11 +4,11 @@ import type { Kernel } from '../../kernel/api/kernel.ts'
 import { parsePciAddress } from '../../lib/pci-address.ts'
 import { type PciFunction, readAuxDevice, readPciFunction } from '../../nic/pci.ts'
 import type { Side } from '../../ops/op.ts'
+import { type LiveState, spareNames } from '../plan-restore.ts'
+import type { AttachJournal } from '../state/record.ts'
 import { readVfFacts } from './facts.ts'
 import { isAtHome, isInPod, isSoftware, isSole, type Moved, peerOf } from './identity.ts'
 import { type Found, findByPeer, findOnLower, isJoinedAsBefore } from './joined.ts'
-import { type LiveState, spareNames } from '../plan-restore.ts'
-import type { AttachJournal } from '../state/record.ts'
 import { lookAtResidue } from './residue.ts'
 
 /** What of the pod can be looked at: `pod` is false when its namespace is gone. */

@@ -9,8 +9,8 @@ import { hostNetns } from '../../lib/host-netns.ts'
 import { openOwnersNetns } from '../../ops/owner-netns.ts'
 import type { PluginRecord } from '../../ops/record.ts'
 import type { RecordStore } from '../../ops/record-store.ts'
-import { peerOf } from './identity.ts'
 import type { AttachJournal } from '../state/record.ts'
+import { peerOf } from './identity.ts'
 
 /**
  * The journal with the place where the device's other end is now; as it is for what is no end of a pair, whose other end has not left, and

@@ -5,23 +5,23 @@
 import { CniError, code } from '../../cni/error.ts'
 import type { Kernel } from '../../kernel/api/kernel.ts'
 import type { Machine } from '../../kernel/api/machine.ts'
-import { noMac } from '../../lib/mac.ts'
 import { notice } from '../../lib/log/notice.ts'
+import { noMac } from '../../lib/mac.ts'
 import { parsePciAddress } from '../../lib/pci-address.ts'
 import { pick } from '../../lib/pick.ts'
 import { type Holding, holdingOf } from '../../nic/holders.ts'
 import { driverOf, type PciFunction } from '../../nic/pci.ts'
 import { applyAll } from '../../ops/apply.ts'
-import { describe } from '../../ops/describe.ts'
+import { commandLine } from '../../ops/command-line.ts'
 import type { Op } from '../../ops/op.ts'
 import { isAlive } from '../../ops/owner-netns.ts'
 import type { PluginRecord } from '../../ops/record.ts'
 import { noteAt, type RecordStore } from '../../ops/record-store.ts'
+import type { LiveState } from '../plan-restore.ts'
+import { type AttachContext, macNotePrefix, onePfChangeAtATime } from '../setting.ts'
+import type { AttachJournal } from '../state/record.ts'
 import { type AttachFacts, readVfFacts } from './facts.ts'
 import { type PodView, pciOf, readLive } from './live.ts'
-import type { LiveState } from '../plan-restore.ts'
-import type { AttachJournal } from '../state/record.ts'
-import { type AttachSetting, macNotePrefix, onePfChangeAtATime } from '../setting.ts'
 
 /** True while the device of a record is its owner's: the namespace lives, and no DEL has been called. */
 export function isOwned(machine: Machine, { owner, journal }: PluginRecord<AttachJournal>): boolean {
@@ -115,7 +115,7 @@ export function planCutOff({ vf, representor }: LiveState): Op[] {
 /** What holds now; `errors` are the driver's refusals. */
 function cutWords(live: LiveState, errors: readonly string[]): string {
   const left = planCutOff(live)
-  const refused = errors.length > 0 ? errors : left.map((op) => `no effect: ${describe(op)}`)
+  const refused = errors.length > 0 ? errors : left.map((op) => `no effect: ${commandLine(op)}`)
   const { vlan, linkState } = live.vf?.attributes ?? {}
   const place =
     vlan === undefined || vlan.id === 0 ? 'it stays without a VLAN' : `it stays in VLAN ${vlan.id}`
@@ -137,7 +137,7 @@ export function pfDownWarnings({ device, vf, port }: AttachFacts): string[] {
  * looked at again after a reset: an ADD with it would name a MAC that the program does not get, and DEL would make it
  * administrative. What was proven once stays so until the next boot: a note says it.
  */
-export function withoutToldMac({ machine, kernel }: AttachSetting, facts: AttachFacts): AttachFacts {
+export function withoutToldMac({ machine, kernel }: AttachContext, facts: AttachFacts): AttachFacts {
   const { device, vf, port } = facts
   const { pci } = device
   const mac = vf?.attributes.mac ?? noMac

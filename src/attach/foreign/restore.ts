@@ -13,15 +13,15 @@ import { type PluginRecord, recordSchemaVersion } from '../../ops/record.ts'
 import type { RecordStore } from '../../ops/record-store.ts'
 import type { Selector } from '../config/config.ts'
 import { readLive } from '../device/live.ts'
+import { keptWhileOpen } from '../device/userspace.ts'
 import type { AttachJournal } from '../state/record.ts'
 import { findDevice, restoreDevice } from '../verbs/restore.ts'
-import { keptWhileOpen } from '../device/userspace.ts'
 import { type BusDevice, hostDeviceJournal } from './host-device.ts'
 import { forget, holds, type InUse, inUse, sriovDir } from './sriov.ts'
 import { readCache, removeCache, type SriovCache, sriovJournal } from './sriov-cache.ts'
 
 /** What a DEL without a record of ours works with. */
-export interface ForeignSetting {
+export interface ForeignContext {
   readonly machine: Machine
   /** Our records: of a device that is still open one is written, by which it is restored later. */
   readonly store: RecordStore<AttachJournal>
@@ -38,12 +38,12 @@ export interface ForeignSetting {
  * @throws CniError 103 when something of it could not be restored, RecordError for a broken file of sriov-cni
  */
 export function restoreForeign(
-  setting: ForeignSetting,
+  setting: ForeignContext,
   request: Request,
   selectors: readonly Selector[],
 ): void {
-  const { containerId, ifname } = request
-  const cache = readCache(containerId, ifname, setting.dir)
+  const { containerID, ifname } = request
+  const cache = readCache(containerID, ifname, setting.dir)
   if (cache !== undefined) {
     setting.locked(cache.pci, () => restoreSriovs(setting, request, cache))
     return
@@ -87,9 +87,9 @@ function isOnHost(
 }
 
 /** The VF's locks are held. */
-function restoreSriovs(setting: ForeignSetting, request: Request, cache: SriovCache): void {
+function restoreSriovs(setting: ForeignContext, request: Request, cache: SriovCache): void {
   const { machine, dir = sriovDir } = setting
-  const { containerId, ifname } = request
+  const { containerID, ifname } = request
   withPod(machine, request.netns, (kernel, pod) => {
     const used = inUse(machine, cache.pci, dir)
     const isElsewhere =
@@ -108,13 +108,13 @@ function restoreSriovs(setting: ForeignSetting, request: Request, cache: SriovCa
       forget(cache.pci, dir)
     }
   })
-  removeCache(containerId, ifname, dir)
+  removeCache(containerID, ifname, dir)
 }
 
 /** The attachment as one of ours. */
 function foreignRecord(
   machine: Machine,
-  { containerId: containerID, ifname, name: network, netns }: Request,
+  { containerID, ifname, name: network, netns }: Request,
   pod: OpenNetns | undefined,
   journal: AttachJournal,
 ): PluginRecord<AttachJournal> {

@@ -6,8 +6,8 @@ import { clear, isDue, type Temporary, temporariesIn } from '../../ops/debris.ts
 import { parseRecordFileName } from '../../ops/record.ts'
 import { probeName } from '../../ops/record-store.ts'
 import { sriovDir } from '../foreign/sriov.ts'
-import { podNotePrefix } from './pod-had-note.ts'
 import { macNotePrefix, withDeviceLock } from '../setting.ts'
+import { podNotePrefix } from './pod-had-note.ts'
 
 /** Removes what is not in use: what of a device is being written has the device's lock. */
 export function clearDebris(machine: Machine, stateDir: string): void {

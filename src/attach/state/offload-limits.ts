@@ -19,13 +19,13 @@ const chainJournal = () =>
 export function limitsOfChain(
   stateDir: string,
   bootId: string,
-  { name: network, containerId, ifname }: Request,
+  { name: network, containerID, ifname }: Request,
   device: string,
 ): readonly NonNullable<VfAttributes['rate']>[] {
   return folders.flatMap((folder) => {
     const store = recordStore(stateDir, folder, chainJournal)
     try {
-      const record = store.read(store.nameOf(network, containerId, ifname))
+      const record = store.read(store.nameOf(network, containerID, ifname))
       if (record?.owner.bootId !== bootId || record.journal.device !== device) return []
       const ops = (record.journal.limits ?? []).flatMap((limit) => limit.ops)
       return ops.flatMap((op) => (op.do === 'vf.set' && op.set.rate !== undefined ? [op.set.rate] : []))

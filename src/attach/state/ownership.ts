@@ -8,14 +8,14 @@ import type { Machine } from '../../kernel/api/machine.ts'
 import { notice } from '../../lib/log/notice.ts'
 import { type PluginRecord, RecordError } from '../../ops/record.ts'
 import type { RecordName } from '../../ops/record-store.ts'
-import { inUse, sriovDir } from '../foreign/sriov.ts'
 import { pciOf } from '../device/live.ts'
-import type { AttachJournal } from './record.ts'
-import { restoreAttachment } from '../verbs/restore.ts'
 import type { Device } from '../device/select.ts'
-import { type AttachSetting, withDeviceLock } from '../setting.ts'
-import { awaitIpam } from '../verbs/spawn.ts'
 import { isOwned, requireClosed } from '../device/userspace.ts'
+import { inUse, sriovDir } from '../foreign/sriov.ts'
+import { type AttachContext, withDeviceLock } from '../setting.ts'
+import { restoreAttachment } from '../verbs/restore.ts'
+import { awaitIpam } from '../verbs/spawn.ts'
+import type { AttachJournal } from './record.ts'
 
 /** The attachment has left another device, which has to be restored under the lock of its own, before this one is locked. */
 class LeftBehind extends Error {
@@ -31,7 +31,7 @@ class LeftBehind extends Error {
  * Runs `add`, which takes the device's lock and calls requireUnowned(). Where the attachment has left another device, that
  * one is restored and `add` run again: never with both locks, or two ADDs could wait for each other.
  */
-export function withoutLeftovers<T>(setting: AttachSetting, stateDir: string, add: () => T): T {
+export function withoutLeftovers<T>(setting: AttachContext, stateDir: string, add: () => T): T {
   const { machine, store } = setting
   for (;;) {
     try {
@@ -56,11 +56,11 @@ export function withoutLeftovers<T>(setting: AttachSetting, stateDir: string, ad
  * for that, so that what was known of the device is out of date.
  * @throws CniError 11 that names the owner, or what {@link withoutLeftovers} catches
  */
-export function requireUnowned(setting: AttachSetting, request: Request, device: Device): boolean {
+export function requireUnowned(setting: AttachContext, request: Request, device: Device): boolean {
   const { machine, store } = setting
   let isRestored = false
   for (const name of store.list()) {
-    const same = name.containerID === request.containerId && name.ifname === request.ifname
+    const same = name.containerID === request.containerID && name.ifname === request.ifname
     if (name.subject !== device.id && !same) continue
     const record = readRecord(setting, name, device)
     if (record === undefined) continue
@@ -91,7 +91,7 @@ export function requireUnowned(setting: AttachSetting, request: Request, device:
 }
 
 /** What sriov-cni wrote down counts as long as its namespace lives; it is another container's then, ours has no record. */
-function requireNotSriovs({ machine }: AttachSetting, { id, pci }: Device): void {
+function requireNotSriovs({ machine }: AttachContext, { id, pci }: Device): void {
   const used = pci?.vf === undefined ? undefined : inUse(machine, pci.address)
   if (used === undefined) return
   throw new CniError(
@@ -103,7 +103,7 @@ function requireNotSriovs({ machine }: AttachSetting, { id, pci }: Device): void
 
 /** A record, undefined when there is none to respect. */
 function readRecord(
-  { store }: AttachSetting,
+  { store }: AttachContext,
   name: RecordName,
   device: Device,
 ): PluginRecord<AttachJournal> | undefined {

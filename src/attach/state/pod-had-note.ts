@@ -4,8 +4,8 @@
  */
 import type { Kernel } from '../../kernel/api/kernel.ts'
 import type { Machine } from '../../kernel/api/machine.ts'
-import { isInfiniband } from '../../lib/mac.ts'
 import { notice } from '../../lib/log/notice.ts'
+import { isInfiniband } from '../../lib/mac.ts'
 import { type PciFunction, startOf } from '../../nic/pci.ts'
 import { type Note, noteAt } from '../../ops/record-store.ts'
 import type { AttachFacts } from '../device/facts.ts'

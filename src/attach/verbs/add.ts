@@ -9,34 +9,34 @@ import { addVerbFields, step } from '../../lib/log/steps.ts'
 import { Transaction, withoutStuck } from '../../ops/apply.ts'
 import { ownerMarks } from '../../ops/owner-netns.ts'
 import { type PluginRecord, recordSchemaVersion } from '../../ops/record.ts'
-import { addAddresses } from './addresses.ts'
+import type { AttachConfig } from '../config/config.ts'
 import { requireBare, startAnew } from '../device/anew.ts'
 import { readCarried } from '../device/carried.ts'
-import type { AttachConfig } from '../config/config.ts'
 import { type AttachFacts, readAttachFacts } from '../device/facts.ts'
-import { claim, release } from '../foreign/sriov.ts'
 import { homeward } from '../device/homeward.ts'
-import { journalOf } from '../state/journal.ts'
 import { freeIfindex } from '../device/live.ts'
-import { formerOf, noteUse, withFormerNumber, withoutPods, withoutResidue } from '../state/pod-had-note.ts'
-import { requireUnowned } from '../state/ownership.ts'
 import { withPeerHome } from '../device/peers.ts'
+import type { Device } from '../device/select.ts'
+import { pfDownWarnings, requireClosed, withoutToldMac } from '../device/userspace.ts'
+import { claim, release } from '../foreign/sriov.ts'
 import { planAdd } from '../plan.ts'
+import { type AttachContext, onePfChangeAtATime } from '../setting.ts'
+import { journalOf } from '../state/journal.ts'
+import { requireUnowned } from '../state/ownership.ts'
+import { formerOf, noteUse, withFormerNumber, withoutPods, withoutResidue } from '../state/pod-had-note.ts'
 import type { AttachJournal } from '../state/record.ts'
+import { addAddresses } from './addresses.ts'
 import { refuseImpossible, switchdevHint } from './refusals.ts'
 import { restoreDevice } from './restore.ts'
 import { resultOf } from './result.ts'
-import type { Device } from '../device/select.ts'
-import { type AttachSetting, onePfChangeAtATime } from '../setting.ts'
 import { spawnHolding } from './spawn.ts'
-import { pfDownWarnings, requireClosed, withoutToldMac } from '../device/userspace.ts'
 
 /**
  * ADD, with the device's lock held; `select` looks the device up. Facts, plan, record, changes, addresses, result. Whatever fails, everything done
  * before is taken back; what could not be is named in the error, and the record stays for DEL.
  */
 export function addLocked(
-  setting: AttachSetting,
+  setting: AttachContext,
   request: Request,
   config: AttachConfig,
   select: () => Device,
@@ -66,7 +66,7 @@ export function addLocked(
     plugin: 'vf-attach',
     phase: 'applying',
     owner: {
-      containerID: request.containerId,
+      containerID: request.containerID,
       ifname: request.ifname,
       network: request.name,
       netns: request.netns,

@@ -2,7 +2,7 @@
 import type { LinkFacts, RouteFacts } from '../../kernel/api/facts.ts'
 import type { Kernel } from '../../kernel/api/kernel.ts'
 import { networkOf, parseCidr } from '../../lib/ip.ts'
-import { routeWords } from '../../ops/describe.ts'
+import { routeWords } from '../../ops/command-line.ts'
 import type { Op, RouteSpec } from '../../ops/op.ts'
 import type { AttachJournal } from '../state/record.ts'
 import { isRoute, isSameRoute, specOf } from './routes.ts'

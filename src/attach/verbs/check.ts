@@ -8,17 +8,17 @@ import type { Machine, OpenNetns } from '../../kernel/api/machine.ts'
 import { isOwnersNetns } from '../../ops/owner-netns.ts'
 import type { PluginRecord } from '../../ops/record.ts'
 import type { RecordStore } from '../../ops/record-store.ts'
-import { addressingDifferences } from './check-addressing.ts'
 import type { AttachConfig } from '../config/config.ts'
 import { readVfFacts, type VfFacts } from '../device/facts.ts'
 import { isInPod, isOfDevice, peerOf } from '../device/identity.ts'
 import { isJoinedAsBefore } from '../device/joined.ts'
-import { limitsOfChain } from '../state/offload-limits.ts'
 import { pciOf } from '../device/live.ts'
 import { withPeerNow } from '../device/peers.ts'
-import { gatewaysOf, planAddressing, wishedVf } from '../plan.ts'
-import type { AttachJournal } from '../state/record.ts'
 import { brokenTraits } from '../device/residue.ts'
+import { gatewaysOf, planAddressing, wishedVf } from '../plan.ts'
+import { limitsOfChain } from '../state/offload-limits.ts'
+import type { AttachJournal } from '../state/record.ts'
+import { addressingDifferences } from './check-addressing.ts'
 
 /**
  * Compares what ADD promised with what is there: the record, the namespace, the device, the PF's view of it, the
@@ -33,12 +33,12 @@ export function checkAttachment(
   request: Request,
   config: AttachConfig,
 ): void {
-  const { prevResult, containerId, ifname } = request
+  const { prevResult, containerID, ifname } = request
   if (prevResult === undefined) {
     throw new CniError(code.invalidConfig, 'Cannot check without prevResult: the runtime must send it')
   }
   checkAddresses('prevResult', prevResult)
-  const name = store.list().find((one) => one.containerID === containerId && one.ifname === ifname)
+  const name = store.list().find((one) => one.containerID === containerID && one.ifname === ifname)
   const record = name === undefined ? undefined : store.read(name)
   if (record === undefined) throw differs(['there is no record of this attachment'])
 

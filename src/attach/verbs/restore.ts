@@ -4,28 +4,28 @@ import type { LinkFacts } from '../../kernel/api/facts.ts'
 import type { Kernel } from '../../kernel/api/kernel.ts'
 import type { Machine } from '../../kernel/api/machine.ts'
 import { notice } from '../../lib/log/notice.ts'
-import { type PciAddress, parsePciAddress } from '../../lib/pci-address.ts'
 import { addVerbFields, step } from '../../lib/log/steps.ts'
+import { type PciAddress, parsePciAddress } from '../../lib/pci-address.ts'
 import { stackOf } from '../../nic/netdev.ts'
 import { readPciFunction } from '../../nic/pci.ts'
 import { applyAll, type Runner } from '../../ops/apply.ts'
-import { describe } from '../../ops/describe.ts'
+import { commandLine } from '../../ops/command-line.ts'
 import { openOwnersNetns } from '../../ops/owner-netns.ts'
 import { RecordError } from '../../ops/record.ts'
 import type { RecordName, RecordStore } from '../../ops/record-store.ts'
-import { isTakenOver, release } from '../foreign/sriov.ts'
-import { giveBack } from './give-back.ts'
 import { homeward } from '../device/homeward.ts'
 import { isSoftware, isSole } from '../device/identity.ts'
 import { type PodView, pciOf, readLive } from '../device/live.ts'
-import { noteAnewAtHome, noteHome, noteReturn, startsAnew } from '../state/pod-had-note.ts'
 import { withPeerNow, withPeerOf } from '../device/peers.ts'
-import { keptByMode, type LiveState, planRestore } from '../plan-restore.ts'
-import type { AttachJournal } from '../state/record.ts'
 import { dirtOf, untoldPrograms } from '../device/residue.ts'
-import { salvage } from '../state/salvage.ts'
-import { onePfChangeAtATime } from '../setting.ts'
 import { keptWhileOpen } from '../device/userspace.ts'
+import { isTakenOver, release } from '../foreign/sriov.ts'
+import { keptByMode, type LiveState, planRestore } from '../plan-restore.ts'
+import { onePfChangeAtATime } from '../setting.ts'
+import { noteAnewAtHome, noteHome, noteReturn, startsAnew } from '../state/pod-had-note.ts'
+import type { AttachJournal } from '../state/record.ts'
+import { salvage } from '../state/salvage.ts'
+import { giveBack } from './give-back.ts'
 
 /** How long to wait for the kernel to hand an interface back from a namespace that died, in milliseconds. */
 const returnMilliseconds = 5_000
@@ -236,7 +236,7 @@ function leadTuning(kernel: Kernel, runner: Runner, journal: AttachJournal, link
     left = opsNow()
   }
   if (left.length === 0) return true
-  const details = [...errors, ...left.map((op) => `still to do: ${describe(op)}`)].join('; ')
+  const details = [...errors, ...left.map((op) => `still to do: ${commandLine(op)}`)].join('; ')
   if (!startsAnew(device.id, pciOf(journal), link.mac))
     throw new CniError(code.notRestored, `Cannot restore "${device.id}" to its state before ADD`, { details })
   notice(`vf-attach: "${device.id}" starts anew before a pod gets it again, until then: ${details}`)
@@ -281,7 +281,9 @@ function requireRestored(journal: AttachJournal, live: LiveState, errors: readon
     return
   }
   throw new CniError(code.notRestored, `Cannot restore "${device.id}" to its state before ADD`, {
-    details: [...missing, ...dirt, ...errors, ...left.map((op) => `still to do: ${describe(op)}`)].join('; '),
+    details: [...missing, ...dirt, ...errors, ...left.map((op) => `still to do: ${commandLine(op)}`)].join(
+      '; ',
+    ),
   })
 }
 

@@ -6,8 +6,8 @@ import type { PciAddress } from '../../lib/pci-address.ts'
 import { readPciFunction, uplinkOf } from '../../nic/pci.ts'
 import { probeFolder, type RecordStore } from '../../ops/record-store.ts'
 import type { AttachConfig } from '../config/config.ts'
-import type { AttachJournal } from '../state/record.ts'
 import { selectDevice, vfsBelow } from '../device/select.ts'
+import type { AttachJournal } from '../state/record.ts'
 
 /**
  * STATUS as far as it is ours: netlink answers, records can be written, and the config, which `read` reads, is one that an

@@ -152,7 +152,7 @@ export interface ShaperFacts {
 }
 
 /** A policer of ours that filters share. `users` counts the filters. */
-export interface LimiterFacts {
+export interface SharedPolicerFacts {
   readonly index: number
   readonly cookie: string
   readonly bytesPerSecond: number

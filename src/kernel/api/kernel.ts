@@ -6,23 +6,30 @@ import type { Runner } from '../../ops/apply.ts'
 import type {
   BridgeVlan,
   Classifier,
-  DetourSpec,
-  LimiterSpec,
-  MeterSpec,
+  FlowFilter,
+  IfbRedirect,
+  MacPolicer,
   Op,
   PoliceSpec,
   PortKey,
   RouteSpec,
   RuleSpec,
+  SharedPolicer,
   Side,
-  SteerSpec,
 } from '../../ops/op.ts'
+import type { ForeignNat } from '../foreign-nat/look.ts'
+import type { Conflict, EveryFrame } from '../inspect/conflicts.ts'
 import type { CountedRule, FilterCounters, LinkCounters } from '../inspect/counters.ts'
+import type { LimitCounters } from '../inspect/limit-counters.ts'
+import type { Listener } from '../inspect/listening-sockets.ts'
+import type { OpenConnection } from '../inspect/open-connections.ts'
+import type { LowerNetns } from '../link/other-end.ts'
 import type { TcOffload } from '../link/tc-offload-flag.ts'
+import type { OpenedPort } from '../nftables/map-elements.ts'
+import type { GuardFacts } from '../tc/loopback-guard.ts'
 import type {
   AddressFacts,
   CarriedFacts,
-  LimiterFacts,
   LinkFacts,
   LinkPlace,
   LinkSettings,
@@ -33,16 +40,9 @@ import type {
   Residue,
   RouteFacts,
   ShaperFacts,
+  SharedPolicerFacts,
   SourceRuleFacts,
 } from './facts.ts'
-import type { ForeignNat } from '../foreign-nat/look.ts'
-import type { OpenedPort } from '../nftables/map-elements.ts'
-import type { LimitCounters } from '../inspect/limit-counters.ts'
-import type { Listener } from '../inspect/listening-sockets.ts'
-import type { GuardFacts } from '../tc/loopback-guard.ts'
-import type { OpenConnection } from '../inspect/open-connections.ts'
-import type { LowerNetns } from '../link/other-end.ts'
-import type { EveryFrame, Rival } from '../inspect/conflicts.ts'
 
 /** A host port, whatever it led to. */
 export type FreedKey = Pick<PortKey, 'address' | 'proto' | 'port'>
@@ -132,23 +132,23 @@ export interface RateKernel {
   /** Removes the tbf that {@link shaper} shows. */
   removeShaper(side: Side, ifindex: number, cookie: string | undefined): void
   /** What of a detour through the interface `through` is not as it was asked for; undefined when `ifindex` has no filter of ours. */
-  detourDifferences(ifindex: number, through: number, spec: DetourSpec): readonly string[] | undefined
+  detourDifferences(ifindex: number, through: number, spec: IfbRedirect): readonly string[] | undefined
   /** The same of a policer in the NIC. */
   policeDifferences(ifindex: number, spec: PoliceSpec): readonly string[] | undefined
   /** True when the filter is there as it was asked for, in the NIC. */
-  meter(spec: MeterSpec): boolean
+  meter(spec: MacPolicer): boolean
   /** Removes the ifb of that name; another kind of interface stays. */
   removeIfb(side: Side, name: string): void
   /** Policers that filters share whose cookie starts with `cookiePrefix` (hex). */
-  limiters(cookiePrefix: string): readonly LimiterFacts[]
+  limiters(cookiePrefix: string): readonly SharedPolicerFacts[]
   /** Those of the policers with these indexes that have this cookie (hex): each is asked for, and no dump. */
-  limitersAt(indexes: readonly number[], cookie: string): readonly LimiterFacts[]
+  limitersAt(indexes: readonly number[], cookie: string): readonly SharedPolicerFacts[]
   /** What of a policer that filters share is not as it was asked for in the NIC; none for one that is gone. */
-  limiterDifferences(spec: LimiterSpec): readonly string[]
+  limiterDifferences(spec: SharedPolicer): readonly string[]
   /** Indexes of all policers of the host, whoever made them. */
   policerIndexes(): readonly number[]
   /** EPERM while filters use it. */
-  removeLimiter(index: number): void
+  removeSharedPolicer(index: number): void
   /** Rates of the devlink port behind a host interface; undefined where driver or kernel have none. */
   portRates(ifindex: number): PortRateFacts | undefined
   /** The same by the port's handle. */
@@ -309,7 +309,11 @@ export interface Kernel extends Runner {
    */
   verify(done: readonly DoneOp[]): readonly Difference[]
   /** Who may take frames that `link` receives from filters of ours, which are to be there, before they see them. */
-  rivals(link: LinkFacts, specs: readonly SteerSpec[] | EveryFrame, ownPrefix: string): readonly Rival[]
+  conflicts(
+    link: LinkFacts,
+    specs: readonly FlowFilter[] | EveryFrame,
+    ownPrefix: string,
+  ): readonly Conflict[]
   /** True when the switch inside a NIC hands frames between its ports to the switch outside (bridge mode VEPA). */
   isVepa(ifindex: number): boolean
   /** What each of these filters has seen; undefined for one that is not there. */

@@ -10,13 +10,13 @@ import { neighMessage, newNeigh } from '../../netlink/rtnl/neigh.ts'
 import { putRoute, RT_SCOPE, routeMessage } from '../../netlink/rtnl/route.ts'
 import { NetlinkError, type NetlinkSocket } from '../../netlink/socket.ts'
 import type { CarriedItem, CarriedOp, Outcome } from '../../ops/op.ts'
+import type { CarriedFacts, LinkFacts } from '../api/facts.ts'
 import { dumpedAddresses } from '../ip/addressing.ts'
 import { bridgeVlansOf } from '../link/bridge.ts'
-import { carriedNeighbours } from './neighbours.ts'
 import { carriedPort } from './bridge-port.ts'
+import { carriedNeighbours } from './neighbours.ts'
 import { carriedRoutes } from './routes.ts'
 import { carriedToken } from './token.ts'
-import type { CarriedFacts, LinkFacts } from '../api/facts.ts'
 
 /** IFA_F_* that a request can set; the others say what the kernel makes of an address. */
 const settable =

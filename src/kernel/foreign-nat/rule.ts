@@ -1,11 +1,11 @@
 /** A rule of somebody else, and what it does with a packet as far as that can be told. */
 
+import { eachAttribute } from '../../netlink/codec/tlv.ts'
+import { be32, type Value } from '../../netlink/codec/wire.ts'
 import { NFPROTO } from '../../netlink/nf/nfnetlink.ts'
 import { NFT_SEEN, type Place, type SeenExpression, seen, VERDICT } from '../../netlink/nf/others.ts'
 import { NFT_CMP, NFT_META, NFT_NAT } from '../../netlink/nf/rules.ts'
 import type { NftElement, nftVerdict } from '../../netlink/nf/tables.ts'
-import { eachAttribute } from '../../netlink/codec/tlv.ts'
-import { be32, type Value } from '../../netlink/codec/wire.ts'
 import { type Destination, toWords } from './leads-to.ts'
 import { all, isSame, type Packet, type Partly, part, portBytes, unknown } from './packet.ts'
 import {

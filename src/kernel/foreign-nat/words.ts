@@ -1,9 +1,9 @@
 /** What rules of others say, for an error message. What is not shown is an ellipsis: the kernel keeps no text. */
 import { ipFromBytes } from '../../lib/ip.ts'
+import type { Value } from '../../netlink/codec/wire.ts'
 import { NFT_SEEN, seen, VERDICT } from '../../netlink/nf/others.ts'
 import { NFT_CMP, NFT_META } from '../../netlink/nf/rules.ts'
 import { commentOf, type NftElement, type nftVerdict } from '../../netlink/nf/tables.ts'
-import type { Value } from '../../netlink/codec/wire.ts'
 import { more, portWords } from './leads-to.ts'
 import type { Rule } from './rule.ts'
 import { xtMatchWords } from './xt.ts'

@@ -3,9 +3,9 @@
  * programs at an earlier priority. In: the filters that we are about to make. Out: those that may take frames from them.
  */
 import { fromHex } from '../../lib/hex.ts'
-import { loopbackGuard } from '../../lib/marks/loopback-guard.ts'
+import type { Row } from '../../netlink/codec/tlv.ts'
 import type { NetlinkSocket } from '../../netlink/socket.ts'
-import { TCA_BPF_FLAG } from '../../netlink/tc/kinds/bpf.ts'
+import { TC_ACT } from '../../netlink/tc/actions/gact.ts'
 import {
   decodeFilter,
   dumpFilters,
@@ -15,20 +15,20 @@ import {
   matchallOf,
   placeOf,
 } from '../../netlink/tc/filter.ts'
+import { TCA_BPF_FLAG } from '../../netlink/tc/kinds/bpf.ts'
 import { type Flower, flower as flowerTable, TCA_CLS_FLAGS } from '../../netlink/tc/kinds/flower.ts'
-import { TC_ACT } from '../../netlink/tc/actions/gact.ts'
 import type { Tc } from '../../netlink/tc/msg.ts'
-import type { Row } from '../../netlink/codec/tlv.ts'
-import type { SteerSpec } from '../../ops/op.ts'
+import { loopbackGuard } from '../../ops/marks/loopback-guard.ts'
+import type { FlowFilter } from '../../ops/op.ts'
 import { bpfProgram, tcxIngressPrograms } from '../../sys/bpf.ts'
-import { exitValues } from './bpf-return-values.ts'
 import type { LinkFacts } from '../api/facts.ts'
-import { filterLine, type NameOf } from '../tc/format-filter.ts'
-import { steerKey, steerPlace } from '../tc/flow-filter-spec.ts'
 import { keepsFrames, verdictsOf } from '../tc/filter-verdicts.ts'
+import { steerKey, steerPlace } from '../tc/flow-filter-spec.ts'
+import { filterLine, type NameOf } from '../tc/format-filter.ts'
+import { exitValues } from './bpf-return-values.ts'
 
 /** Somebody who may take frames before our filters see them. */
-export interface Rival {
+export interface Conflict {
   /** For people: `tcx program 12 "from_netdev"`, or a filter as a `tc` line. */
   readonly name: string
   readonly hook: 'XDP' | 'tcx' | 'filter'
@@ -52,23 +52,23 @@ const XDP_PASS = 2
 const goOn = -1
 
 /** Rivals of filters `specs`, all of which are to be on `link`; `ownPrefix` is how cookies of ours begin (hex). */
-export function rivalsOf(
+export function conflictsOf(
   socket: NetlinkSocket,
   link: LinkFacts,
-  specs: readonly SteerSpec[] | EveryFrame,
+  specs: readonly FlowFilter[] | EveryFrame,
   ownPrefix: string,
-): Rival[] {
+): Conflict[] {
   if (!('everyFrameAt' in specs) && specs.length === 0) return []
   const programs = [
-    ...link.xdp.flatMap((id) => programRival('XDP', id, XDP_PASS)),
-    ...tcxIngressPrograms(link.ifindex).flatMap((id) => programRival('tcx', id, goOn)),
+    ...link.xdp.flatMap((id) => programConflict('XDP', id, XDP_PASS)),
+    ...tcxIngressPrograms(link.ifindex).flatMap((id) => programConflict('tcx', id, goOn)),
   ]
   const nameOf: NameOf = (ifindex) => (ifindex === link.ifindex ? link.name : undefined)
-  return [...programs, ...filterRivals(socket, link.ifindex, specs, ownPrefix, nameOf)]
+  return [...programs, ...filterConflicts(socket, link.ifindex, specs, ownPrefix, nameOf)]
 }
 
 /** None for a program that always lets frames go on. */
-function programRival(hook: 'XDP' | 'tcx', id: number, harmless: number): Rival[] {
+function programConflict(hook: 'XDP' | 'tcx', id: number, harmless: number): Conflict[] {
   const program = bpfProgram(id)
   const exits = program?.instructions === undefined ? undefined : exitValues(program.instructions)
   if (exits !== undefined && [...exits].every((value) => value === harmless)) return []
@@ -78,19 +78,19 @@ function programRival(hook: 'XDP' | 'tcx', id: number, harmless: number): Rival[
   return [{ name, hook, software: true, hardware: false, certain: hook === 'tcx' }]
 }
 
-function filterRivals(
+function filterConflicts(
   socket: NetlinkSocket,
   ifindex: number,
-  specs: readonly SteerSpec[] | EveryFrame,
+  specs: readonly FlowFilter[] | EveryFrame,
   ownPrefix: string,
   nameOf: NameOf,
-): Rival[] {
+): Conflict[] {
   const last = 'everyFrameAt' in specs ? specs.everyFrameAt : Math.max(...specs.map(({ prio }) => prio))
   const takesOurs = (filter: Tc, prio: number) =>
     'everyFrameAt' in specs ||
     specs.some((spec) => prio <= spec.prio && mayShareFrames(filter, ifindex, spec))
   const ownCookie = Buffer.from([20, 0, 6, 0, ...fromHex(ownPrefix)])
-  const rivals: Rival[] = []
+  const conflicts: Conflict[] = []
   for (const { payload } of socket.dump(dumpFilters(ifindex, { chain: 0 }))) {
     // Nodes have hundreds of filters of ours: the priority and a look at the bytes tell them without decoding.
     const prio = new DataView(payload.buffer, payload.byteOffset).getUint16(18, true)
@@ -105,7 +105,7 @@ function filterRivals(
     if (verdict === 'goes on') continue
     const flags = flagsOf(filter)
     const hardware = (flags & TCA_CLS_FLAGS.TCA_CLS_FLAGS_IN_HW) !== 0
-    rivals.push({
+    conflicts.push({
       name: filterLine(filter, nameOf),
       hook: 'filter',
       software: (flags & TCA_CLS_FLAGS.TCA_CLS_FLAGS_SKIP_SW) === 0 || (hardware && keepsFrames(filter)),
@@ -113,11 +113,11 @@ function filterRivals(
       certain: verdict !== 'nobody knows',
     })
   }
-  return rivals
+  return conflicts
 }
 
 /** Whether a frame can meet both filters; of classifiers other than flower and matchall nobody can tell. */
-function mayShareFrames(filter: Tc, ifindex: number, spec: SteerSpec): boolean {
+function mayShareFrames(filter: Tc, ifindex: number, spec: FlowFilter): boolean {
   const { protocol } = placeOf(filter)
   // 3 is ETH_P_ALL.
   if (protocol !== 3 && protocol !== steerPlace(ifindex, spec).protocol) return false

@@ -4,7 +4,7 @@ import { decodeLink, getLink } from '../../netlink/rtnl/link.ts'
 import { NetlinkError, type NetlinkSocket } from '../../netlink/socket.ts'
 import { actionsOf, decodeFilter, getFilter, isInHardware } from '../../netlink/tc/filter.ts'
 import { countersOf, type Stats } from '../../netlink/tc/stats.ts'
-import type { SteerSpec } from '../../ops/op.ts'
+import type { FlowFilter } from '../../ops/op.ts'
 import { steerPlace } from '../tc/flow-filter-spec.ts'
 
 /** Packets and bytes. */
@@ -30,7 +30,7 @@ export interface LinkCounters {
 
 /** A filter by what made it, and its handle. */
 export interface CountedRule {
-  readonly rule: SteerSpec
+  readonly rule: FlowFilter
   readonly handle?: number | undefined
 }
 

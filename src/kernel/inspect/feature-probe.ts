@@ -15,18 +15,18 @@ import {
   verdict,
 } from '../../netlink/tc/actions/action.ts'
 import { TCA_CSUM_UPDATE_FLAG } from '../../netlink/tc/actions/csum.ts'
-import { newFilter } from '../../netlink/tc/filter.ts'
 import { TC_ACT } from '../../netlink/tc/actions/gact.ts'
-import { CLSACT_INGRESS, filterInfo } from '../../netlink/tc/msg.ts'
 import { peditRewrite } from '../../netlink/tc/actions/pedit.ts'
+import { newFilter } from '../../netlink/tc/filter.ts'
+import { CLSACT_INGRESS, filterInfo } from '../../netlink/tc/msg.ts'
 import { newClsact } from '../../netlink/tc/qdisc.ts'
 import { ETH_P, IPPROTO } from '../../netlink/tc/validate.ts'
 import type { Classifier } from '../../ops/op.ts'
 import { inNewNetns } from '../../sys/namespaces.ts'
 import { openNetlink } from '../../sys/netlink.ts'
-import { classifiers, everyFrameOptions } from '../tc/every-frame.ts'
 import type { Needs } from '../api/kernel.ts'
 import { loadTable, NftError, type RunNft } from '../nftables/nft-program.ts'
+import { classifiers, everyFrameOptions } from '../tc/every-frame.ts'
 import { addIfb, addShaper } from '../tc/shapers.ts'
 
 /** Number of the loopback interface, the one that a new namespace has. */

@@ -1,17 +1,18 @@
 /** What has passed through the things that a rate limit is made of, hardware and software apart. */
-import { ratePriority } from '../../ops/rate-numbers.ts'
+
 import type { NetlinkSocket } from '../../netlink/socket.ts'
 import type { Action } from '../../netlink/tc/actions/action.ts'
 import { actionsOf, isInHardware } from '../../netlink/tc/filter.ts'
 import type { Tc } from '../../netlink/tc/msg.ts'
 import { countersOf, queueOf } from '../../netlink/tc/stats.ts'
+import { ratePriority } from '../../ops/marks/rate-numbers.ts'
 import type { Op } from '../../ops/op.ts'
-import { findEveryFrame } from '../tc/matchall-filters.ts'
-import { apart, type FilterCounters, linkCounters, type Passed } from './counters.ts'
-import { metersOf, policerOf } from '../tc/shared-policers.ts'
 import { findLink } from '../link/links.ts'
+import { findEveryFrame } from '../tc/matchall-filters.ts'
 import type { Sides } from '../tc/rate-operations.ts'
 import { findShaper } from '../tc/shapers.ts'
+import { metersOf, policerOf } from '../tc/shared-policers.ts'
+import { apart, type FilterCounters, linkCounters, type Passed } from './counters.ts'
 
 /**
  * What passed: of a shaper what it sent on, of a policer what came to it, of an ifb what left it, of a filter what it

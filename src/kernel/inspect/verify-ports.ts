@@ -1,13 +1,13 @@
 /** The host's port map held against what was reserved: each element by its key, whatever others have in the map, and the chains. */
 import { ipFromBytes } from '../../lib/ip.ts'
 import type { NetlinkSocket } from '../../netlink/socket.ts'
-import { type Element, elementOf, elementsByKey } from '../nftables/map-elements.ts'
+import type { Difference } from '../api/kernel.ts'
 import { elementsOfReservation, type Reservation } from '../nftables/host-keys.ts'
 import { hostChains, hostTable } from '../nftables/host-table.ts'
 import { keptOffChains } from '../nftables/kept-off.ts'
-import type { Difference } from '../api/kernel.ts'
-import type { RunNft } from '../nftables/nft-program.ts'
+import { type Element, elementOf, elementsByKey } from '../nftables/map-elements.ts'
 import { listTable } from '../nftables/nft-list.ts'
+import type { RunNft } from '../nftables/nft-program.ts'
 import { compareNft, type NftLine, nftLines } from '../nftables/ruleset-diff.ts'
 import { steered } from '../nftables/steered-ports.ts'
 

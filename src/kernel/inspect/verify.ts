@@ -5,18 +5,18 @@ import { AF } from '../../netlink/rtnl/const.ts'
 import { decodeRule, dumpRules } from '../../netlink/rtnl/rule.ts'
 import { NetlinkError, type NetlinkSocket } from '../../netlink/socket.ts'
 import { decodeFilter, getFilter } from '../../netlink/tc/filter.ts'
-import type { Op, RouteSpec, RuleSpec, Side, SteerSpec } from '../../ops/op.ts'
+import type { FlowFilter, Op, RouteSpec, RuleSpec, Side } from '../../ops/op.ts'
 import { readText } from '../../sys/files.ts'
-import { routesOfTable } from '../ip/addressing.ts'
-import { hasIngress } from '../tc/clsact.ts'
-import { filterLine } from '../tc/format-filter.ts'
 import type { Difference, DoneOp } from '../api/kernel.ts'
+import { routesOfTable } from '../ip/addressing.ts'
 import { allLinks, findLink } from '../link/links.ts'
 import { reservedLocalPorts } from '../nftables/local-reserved-ports.ts'
-import type { RunNft } from '../nftables/nft-program.ts'
 import { listTable } from '../nftables/nft-list.ts'
+import type { RunNft } from '../nftables/nft-program.ts'
 import { compareNft, nftLines } from '../nftables/ruleset-diff.ts'
+import { hasIngress } from '../tc/clsact.ts'
 import { steerDifferences, steerPlace } from '../tc/flow-filter-spec.ts'
+import { filterLine } from '../tc/format-filter.ts'
 import { verifyPorts } from './verify-ports.ts'
 
 /** How to reach the two sides. */
@@ -75,13 +75,13 @@ function verifyOne(reach: Reach, op: Op): Found[] {
   }
 }
 
-interface DoneSteer extends Omit<DoneOp, 'op'> {
-  readonly op: Extract<Op, { rule: SteerSpec }>
+interface DoneFilter extends Omit<DoneOp, 'op'> {
+  readonly op: Extract<Op, { rule: FlowFilter }>
   readonly at: number
 }
 
 /** One question for each filter, by interface, priority and handle: a dump could lose entries. */
-function verifyFilters(reach: Reach, filters: readonly DoneSteer[]): Difference[] {
+function verifyFilters(reach: Reach, filters: readonly DoneFilter[]): Difference[] {
   const socket = reach.socket('host')
   // Number 0 is no interface's: the answer is that there is none.
   const indexes = filters.map(({ op }) => op.rule.ifindex ?? findLink(socket, op.rule.link)?.ifindex ?? 0)

@@ -27,10 +27,10 @@ import {
 } from '../../netlink/rtnl/route.ts'
 import { NetlinkError, type NetlinkSocket } from '../../netlink/socket.ts'
 import type { Outcome, RouteSpec } from '../../ops/op.ts'
-import { atMost, mostDatagrams } from './at-most.ts'
-import type { OpenSocket } from '../tc/clsact.ts'
 import type { AddressFacts, LinkFacts, RouteFacts } from '../api/facts.ts'
 import { findLink } from '../link/links.ts'
+import type { OpenSocket } from '../tc/clsact.ts'
+import { atMost, mostDatagrams } from './at-most.ts'
 
 /** Adds or removes an address (CIDR). */
 export function changeAddress(

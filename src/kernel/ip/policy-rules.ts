@@ -11,12 +11,19 @@ import {
   RT_TABLE,
   RTPROT,
 } from '../../netlink/rtnl/route.ts'
-import { decodeRule, deleteRule, dumpRules, FR_ACT, newRule, type RuleRequest } from '../../netlink/rtnl/rule.ts'
+import {
+  decodeRule,
+  deleteRule,
+  dumpRules,
+  FR_ACT,
+  newRule,
+  type RuleRequest,
+} from '../../netlink/rtnl/rule.ts'
 import { NetlinkError, type NetlinkSocket, type Scanned } from '../../netlink/socket.ts'
 import type { Outcome, RouteSpec, RuleSpec } from '../../ops/op.ts'
-import { atMost } from './at-most.ts'
-import type { OpenSocket } from '../tc/clsact.ts'
 import type { SourceRuleFacts } from '../api/facts.ts'
+import type { OpenSocket } from '../tc/clsact.ts'
+import { atMost } from './at-most.ts'
 
 /** Adds or removes `from SRC lookup TABLE`. One that is there already is of an ADD whose record was lost, and serves as well. */
 export function changeRule(socket: NetlinkSocket, verb: 'add' | 'del', spec: RuleSpec): Outcome {

@@ -5,8 +5,8 @@ import type { LinkMove as Move, Side } from '../../ops/op.ts'
 import { SystemError } from '../../sys/errno.ts'
 import { ownNetns } from '../../sys/namespaces.ts'
 import type { LinkFacts } from '../api/facts.ts'
-import { allLinks, findLink, MissingLink, mustFindLink } from './links.ts'
 import type { OpenNetns } from '../api/machine.ts'
+import { allLinks, findLink, MissingLink, mustFindLink } from './links.ts'
 
 /**
  * Moves and renames with one RTM_NEWLINK, so that no third party ever sees the interface under a foreign name. The
@@ -96,7 +96,7 @@ export class StrandedLink extends Error {
  * and finds others invalid (dev_valid_name) only after the move.
  */
 function refuseOddName(name: string): void {
-  if (/^[^\s/:%]{1,15}$/.test(name) && name !== '..' && name !== '../..') return
+  if (/^[^\s/:%]{1,15}$/.test(name) && name !== '.' && name !== '..') return
   throw new SystemError('link.move', 22, `"${name}" is no interface name`)
 }
 

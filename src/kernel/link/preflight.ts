@@ -5,10 +5,10 @@ import { changeLink } from '../../netlink/rtnl/link.ts'
 import { RT_SCOPE } from '../../netlink/rtnl/route.ts'
 import { NetlinkError, type NetlinkSocket } from '../../netlink/socket.ts'
 import { getQdisc, qdiscName, TC_H } from '../../netlink/tc/tcm.ts'
-import { dumpedAddresses } from '../ip/addressing.ts'
 import type { LinkFacts, MoveFacts } from '../api/facts.ts'
-import { findLink } from './links.ts'
 import type { OpenNetns } from '../api/machine.ts'
+import { dumpedAddresses } from '../ip/addressing.ts'
+import { findLink } from './links.ts'
 
 /** The number of `lo`, which every namespace has. */
 const takenIfindex = 1

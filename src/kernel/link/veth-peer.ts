@@ -2,8 +2,8 @@
 import { decodeNsid, getNsid } from '../../netlink/rtnl/nsid.ts'
 import { NetlinkError, type NetlinkSocket } from '../../netlink/socket.ts'
 import type { LinkFacts } from '../api/facts.ts'
-import { findLink } from './links.ts'
 import type { OpenNetns } from '../api/machine.ts'
+import { findLink } from './links.ts'
 
 /**
  * The host's end of the pair that `link` of the pod is the other end of; undefined where that is not on the host. `link` says only

@@ -13,9 +13,9 @@ import {
 } from '../../netlink/nf/tables.ts'
 import { NetlinkError, type NetlinkSocket } from '../../netlink/socket.ts'
 import type { PortKey, Proto } from '../../ops/op.ts'
+import type { FreedKey, LoopbackPort } from '../api/kernel.ts'
 import { inParts } from './host-keys.ts'
 import { hostTable, masquerades, ports } from './host-table.ts'
-import type { FreedKey, LoopbackPort } from '../api/kernel.ts'
 import { steered } from './steered-ports.ts'
 
 /** The sets that every table has. */

@@ -7,7 +7,6 @@
  * takes longer when others have more: a node may have hundreds of thousands of elements.
  */
 import { ipFamily } from '../../lib/ip.ts'
-import { PortTaken } from '../../ops/port-taken.ts'
 import type { Request } from '../../netlink/message.ts'
 import { batchEnds } from '../../netlink/nf/nfnetlink.ts'
 import { createElements, createTable, newTable } from '../../netlink/nf/rules.ts'
@@ -26,17 +25,9 @@ import {
 } from '../../netlink/nf/tables.ts'
 import { NetlinkError, type NetlinkSocket, type Reply } from '../../netlink/socket.ts'
 import type { PortKey } from '../../ops/op.ts'
-import {
-  absent,
-  dumpSets,
-  type Element,
-  elementOf,
-  elementsByKey,
-  elementsOf,
-  keyText,
-  plainSets,
-  setNames,
-} from './map-elements.ts'
+import { PortTaken } from '../../ops/port-taken.ts'
+import type { FreedKey, PortTable, Released, Reserved } from '../api/kernel.ts'
+import { tolerate } from '../errors.ts'
 import { elementsOfReservation, inParts, keyOf, type Reservation, steeredOf } from './host-keys.ts'
 import {
   guardChain,
@@ -51,8 +42,17 @@ import {
   sourcePrefix,
   sourceRequests,
 } from './host-table.ts'
-import type { FreedKey, PortTable, Released, Reserved } from '../api/kernel.ts'
-import { tolerate } from '../errors.ts'
+import {
+  absent,
+  dumpSets,
+  type Element,
+  elementOf,
+  elementsByKey,
+  elementsOf,
+  keyText,
+  plainSets,
+  setNames,
+} from './map-elements.ts'
 import { steered } from './steered-ports.ts'
 
 /** What only ports on a wire need. */

@@ -6,11 +6,11 @@ import type { Request } from '../../netlink/message.ts'
 import { createElements, createTable, newChain } from '../../netlink/nf/rules.ts'
 import { deleteElements, eachElement, type NftElement } from '../../netlink/nf/tables.ts'
 import { NetlinkError, type NetlinkSocket } from '../../netlink/socket.ts'
-import { dumpSets, plainSets, setNames } from './map-elements.ts'
-import { elementsOfReservation, inParts, type Reservation } from './host-keys.ts'
-import { handleIn, inTable, isOtherTable, ownerRequests, portTable, sharedRequests } from './reservations.ts'
-import { hostTable, hostTableRequests, sourceChain } from './host-table.ts'
 import type { Completed, PortTable } from '../api/kernel.ts'
+import { elementsOfReservation, inParts, type Reservation } from './host-keys.ts'
+import { hostTable, hostTableRequests, sourceChain } from './host-table.ts'
+import { dumpSets, plainSets, setNames } from './map-elements.ts'
+import { handleIn, inTable, isOtherTable, ownerRequests, portTable, sharedRequests } from './reservations.ts'
 
 /** Attempts before giving up on rules that are flushed all the time. */
 const maxRounds = 10

@@ -110,7 +110,7 @@ function elementWords(words: readonly string[]): string[] {
  * counts says nothing of where it leads.
  */
 function elementText(words: readonly string[]): string {
-  const isProtocol = (at: number) => words[at - 1] === '..' && words[at + 1] === '..'
+  const isProtocol = (at: number) => words[at - 1] === '.' && words[at + 1] === '.'
   return words
     .map((word, at) => (isProtocol(at) ? (protocols[word] ?? word) : word))
     .filter((word) => word !== 'counter')

@@ -1,9 +1,10 @@
 /** Rates of devlink ports: what the NIC lets a VF send. */
-import { OffloadRefused } from '../../ops/offload-refused.ts'
+
 import { decodeRate, devlink, devlinkFamily, getRate, setRate } from '../../netlink/genl/devlink.ts'
 import { ctrlMessage, getFamily } from '../../netlink/genl/genl.ts'
 import { decodeLink, getLink } from '../../netlink/rtnl/link.ts'
 import { NetlinkError, type NetlinkSocket } from '../../netlink/socket.ts'
+import { OffloadRefused } from '../../ops/offload-refused.ts'
 import type { PortRates } from '../../ops/op.ts'
 import type { PortRateFacts } from '../api/facts.ts'
 import { tolerate, wordsOf } from '../errors.ts'

@@ -1,6 +1,7 @@
 /** What becomes of a frame after the actions of a filter. */
-import { actionsOf } from '../../netlink/tc/filter.ts'
+
 import { TC_ACT } from '../../netlink/tc/actions/gact.ts'
+import { actionsOf } from '../../netlink/tc/filter.ts'
 import type { Tc } from '../../netlink/tc/msg.ts'
 
 /** TC_ACT_* values that the last action of a filter can end with; none for a filter without actions. */

@@ -13,17 +13,17 @@ import {
   verdict,
 } from '../../netlink/tc/actions/action.ts'
 import { TCA_CSUM_UPDATE_FLAG } from '../../netlink/tc/actions/csum.ts'
+import { TC_ACT } from '../../netlink/tc/actions/gact.ts'
+import { peditRewrite, type Rewrite } from '../../netlink/tc/actions/pedit.ts'
 import { compareEcho } from '../../netlink/tc/compare.ts'
 import { actionsOf, type FilterPlace, isInHardware } from '../../netlink/tc/filter.ts'
 import { type Flower, TCA_CLS_FLAGS, TCA_FLOWER_KEY_FLAGS } from '../../netlink/tc/kinds/flower.ts'
-import { TC_ACT } from '../../netlink/tc/actions/gact.ts'
 import { CLSACT_INGRESS, filterInfo, type Tc } from '../../netlink/tc/msg.ts'
-import { peditRewrite, type Rewrite } from '../../netlink/tc/actions/pedit.ts'
 import { ETH_P, IPPROTO } from '../../netlink/tc/validate.ts'
-import type { Proto, SteerSpec } from '../../ops/op.ts'
+import type { FlowFilter, Proto } from '../../ops/op.ts'
 
 /** Where the filter of `spec` is, or with its handle: which one it is. */
-export function steerPlace(ifindex: number, spec: SteerSpec, handle?: number): FilterPlace {
+export function steerPlace(ifindex: number, spec: FlowFilter, handle?: number): FilterPlace {
   const place = { ifindex, priority: spec.prio, protocol: etherTypeOf(spec) }
   return handle === undefined ? place : { ...place, handle }
 }
@@ -31,7 +31,7 @@ export function steerPlace(ifindex: number, spec: SteerSpec, handle?: number): F
 /** What of a filter of the kernel's is not as `spec` wants it: keys, actions with every byte of a rewrite, cookies, flags. */
 export function steerDifferences(
   ifindex: number,
-  spec: SteerSpec,
+  spec: FlowFilter,
   inHardware: boolean,
   stored: Tc,
 ): string[] {
@@ -48,7 +48,7 @@ export function steerDifferences(
 }
 
 /** What the filter of `spec` matches and does. */
-export function steerOptions(ifindex: number, spec: SteerSpec, inHardware: boolean): Flower {
+export function steerOptions(ifindex: number, spec: FlowFilter, inHardware: boolean): Flower {
   const { TCA_CLS_FLAGS_SKIP_HW: skipHw, TCA_CLS_FLAGS_SKIP_SW: skipSw } = TCA_CLS_FLAGS
   return {
     ...steerKey(spec),
@@ -58,7 +58,7 @@ export function steerOptions(ifindex: number, spec: SteerSpec, inHardware: boole
 }
 
 /** In the order in which drivers take them: tag off, rewrite, sums, tag on, out. */
-function actionsFor(spec: SteerSpec, ifindex: number): Action[] {
+function actionsFor(spec: FlowFilter, ifindex: number): Action[] {
   const cookie = fromHex(spec.cookie)
   const actions: Action[] = []
   if (spec.pop === true) actions.push(popVlan(cookie))
@@ -100,7 +100,7 @@ const verdicts = { pass: TC_ACT.TC_ACT_OK, drop: TC_ACT.TC_ACT_SHOT } as const
  * same port the kernel takes both. That no port has two owners is ensured before any filter by the reservation in the host's
  * table (nftables/reservations.ts), which knows no masks.
  */
-export function steerKey(spec: SteerSpec): Flower {
+export function steerKey(spec: FlowFilter): Flower {
   const v4 = ipFamily(spec.address) === 4
   const network = v4 ? ETH_P.ETH_P_IP : ETH_P.ETH_P_IPV6
   const isSource = spec.side === 'src'
@@ -140,7 +140,7 @@ function maskOf({ ip, prefix }: Cidr): string {
   return networkOf({ ip: all, prefix }).ip
 }
 
-function etherTypeOf(spec: SteerSpec): number {
+function etherTypeOf(spec: FlowFilter): number {
   if (spec.vlan !== undefined) return ETH_P.ETH_P_8021Q
   return ipFamily(spec.address) === 4 ? ETH_P.ETH_P_IP : ETH_P.ETH_P_IPV6
 }

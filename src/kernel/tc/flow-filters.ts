@@ -1,5 +1,5 @@
 /** Steering filters: flower on clsact ingress, MAC rewrite, redirect. Offload is tried first and its refusal kept. */
-import { PortTaken } from '../../ops/port-taken.ts'
+
 import { NetlinkError, type NetlinkSocket, type Reply } from '../../netlink/socket.ts'
 import {
   decodeFilter,
@@ -12,20 +12,21 @@ import {
 } from '../../netlink/tc/filter.ts'
 import type { Flower } from '../../netlink/tc/kinds/flower.ts'
 import type { Tc } from '../../netlink/tc/msg.ts'
-import type { Offload, Outcome, SteerSpec } from '../../ops/op.ts'
-import { gone } from './own-filters.ts'
+import type { FlowFilter, Offload, Outcome } from '../../ops/op.ts'
+import { PortTaken } from '../../ops/port-taken.ts'
 import { EchoMismatch, offered, unseenFilter } from '../errors.ts'
 import { cookieOf, steerDifferences, steerKey, steerOptions, steerPlace } from './flow-filter-spec.ts'
+import { gone } from './own-filters.ts'
 
 /** A filter that is wanted, or to be taken back: then with its number, where that is known. */
 export interface Steer {
   readonly ifindex: number
-  readonly spec: SteerSpec
+  readonly spec: FlowFilter
   readonly handle?: number
 }
 
 /** One that is wanted, in the NIC or not. */
-export interface WantedSteer extends Steer {
+export interface WantedFilter extends Steer {
   readonly offload: Offload
 }
 
@@ -34,8 +35,8 @@ export interface WantedSteer extends Steer {
  * and, when all have had that try, falls back to skip_hw with the driver's words; `require` has no fallback. The kernel's
  * echo must be what was asked for, and with skip_sw say in_hw.
  */
-export function addSteers(socket: NetlinkSocket, wanted: readonly WantedSteer[]): (Outcome | Error)[] {
-  const isAsked = ({ offload }: WantedSteer) => offload !== 'off'
+export function addFlowFilters(socket: NetlinkSocket, wanted: readonly WantedFilter[]): (Outcome | Error)[] {
+  const isAsked = ({ offload }: WantedFilter) => offload !== 'off'
   const first = addAll(
     socket,
     wanted.map((steer) => ({ ...steer, inHardware: isAsked(steer) })),
@@ -51,7 +52,7 @@ export function addSteers(socket: NetlinkSocket, wanted: readonly WantedSteer[])
  * Removes filters by their numbers or, without one, by key and cookie, in few datagrams; used to take back additions. Fine
  * when one is gone, also with its qdisc or interface; an error in its place says why one is still there.
  */
-export function removeSteers(socket: NetlinkSocket, steers: readonly Steer[]): (Outcome | Error)[] {
+export function removeFlowFilters(socket: NetlinkSocket, steers: readonly Steer[]): (Outcome | Error)[] {
   const found = new Map<Steer, FilterPlace>()
   for (const steer of steers) {
     const { ifindex, spec, handle } = steer
@@ -100,7 +101,7 @@ function isCondition(name: string): boolean {
 }
 
 /** Who has the key of a filter that the kernel refused for it (EEXIST). */
-function takenBy(spec: SteerSpec, other: Tc): PortTaken {
+function takenBy(spec: FlowFilter, other: Tc): PortTaken {
   const cookie = cookieOf(other)
   const whose = cookie === undefined ? 'that is not of a mapping' : `with cookie ${cookie}`
   return new PortTaken(spec, `a filter of priority ${spec.prio} on "${spec.link}" ${whose}`, cookie)

@@ -6,10 +6,10 @@ import { toHex } from '../../lib/hex.ts'
 import { ipFromBytes } from '../../lib/ip.ts'
 import { hexOctets } from '../../lib/mac.ts'
 import type { Action } from '../../netlink/tc/actions/action.ts'
+import type { Pedit } from '../../netlink/tc/actions/pedit.ts'
 import { actionsOf, flagsOf, flowerOf, placeOf, u32Of } from '../../netlink/tc/filter.ts'
 import { type Flower, TCA_CLS_FLAGS, TCA_FLOWER_KEY_FLAGS } from '../../netlink/tc/kinds/flower.ts'
 import { CLSACT_EGRESS, type Tc } from '../../netlink/tc/msg.ts'
-import type { Pedit } from '../../netlink/tc/actions/pedit.ts'
 
 /** Name of an interface by its number; what is gone has none. */
 export type NameOf = (ifindex: number) => string | undefined

@@ -2,14 +2,15 @@
  * The guard of a host interface against packets from and to 127.0.0.0/8: a BPF program on clsact ingress, which gives the verdict
  * itself, so that the kernel needs no action for it. Every request goes by its place: nothing is dumped.
  */
-import { loopbackGuard } from '../../lib/marks/loopback-guard.ts'
+
 import { NetlinkError, type NetlinkSocket } from '../../netlink/socket.ts'
 import { deleteProgram, getProgram, newProgram, programOf } from '../../netlink/tc/program.ts'
 import { getQdisc, TC_H } from '../../netlink/tc/tcm.ts'
+import { loopbackGuard } from '../../ops/marks/loopback-guard.ts'
 import type { Outcome } from '../../ops/op.ts'
 import { programTag, tcxIngressPrograms, withClassifier } from '../../sys/bpf.ts'
-import { guardProgram } from './guard-program.ts'
 import { tolerate } from '../errors.ts'
+import { guardProgram } from './guard-program.ts'
 
 /** What an interface has of a guard. */
 export interface GuardFacts {

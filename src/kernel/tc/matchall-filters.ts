@@ -1,8 +1,8 @@
 /** Filters for every frame, of rate limits: the detour through an ifb, and the policer of what a representor receives. */
 import { fromHex, toHex } from '../../lib/hex.ts'
-import { policeMtu, ratePriority } from '../../ops/rate-numbers.ts'
 import { NetlinkError, type NetlinkSocket } from '../../netlink/socket.ts'
 import { type Action, actionList, limitRate, redirectTo } from '../../netlink/tc/actions/action.ts'
+import { TC_ACT } from '../../netlink/tc/actions/gact.ts'
 import { compareEcho } from '../../netlink/tc/compare.ts'
 import {
   actionsOf,
@@ -12,12 +12,12 @@ import {
   newFilter,
   placeOf,
 } from '../../netlink/tc/filter.ts'
-import { TC_ACT } from '../../netlink/tc/actions/gact.ts'
 import { CLSACT_INGRESS, filterInfo, type Tc } from '../../netlink/tc/msg.ts'
 import { ETH_P } from '../../netlink/tc/validate.ts'
-import type { Classifier, DetourSpec, Offload, Outcome, PoliceSpec } from '../../ops/op.ts'
-import { classifiers, everyFrameOptions } from './every-frame.ts'
+import { policeMtu, ratePriority } from '../../ops/marks/rate-numbers.ts'
+import type { Classifier, IfbRedirect, Offload, Outcome, PoliceSpec } from '../../ops/op.ts'
 import { offered, tolerate, unseenFilter } from '../errors.ts'
+import { classifiers, everyFrameOptions } from './every-frame.ts'
 import { deleteShown } from './shown-filters.ts'
 
 /** A filter for every frame that an interface receives, as it is asked for. */
@@ -29,7 +29,7 @@ interface Wanted {
   readonly inHardware: boolean
 }
 
-function detour(ifindex: number, through: number, { cookie, classifier = 'matchall' }: DetourSpec): Wanted {
+function detour(ifindex: number, through: number, { cookie, classifier = 'matchall' }: IfbRedirect): Wanted {
   const action = redirectTo(through, fromHex(cookie))
   return { ifindex, priority: ratePriority.detour, classifier, action, inHardware: false }
 }
@@ -46,11 +46,11 @@ function police(ifindex: number, { bytesPerSecond, burst, cookie }: PoliceSpec, 
  * other than matchall, and why.
  * @throws NetlinkError ENOENT with what the kernel said to each where it has none, or no action mirred
  */
-export function addDetour(
+export function addIfbRedirect(
   socket: NetlinkSocket,
   ifindex: number,
   through: number,
-  spec: DetourSpec,
+  spec: IfbRedirect,
 ): Outcome {
   const refusals: string[] = []
   for (const classifier of classifiers) {
@@ -67,7 +67,7 @@ export function addDetour(
   throw new NetlinkError({ operation: 'RTM_NEWTFILTER', errno: 2, extack: refusals.join('; ') })
 }
 
-/** Drops what an interface receives over the rate. Offload as addSteers() has it. */
+/** Drops what an interface receives over the rate. Offload as addFlowFilters() has it. */
 export function addPolice(
   socket: NetlinkSocket,
   ifindex: number,
@@ -125,12 +125,12 @@ export function removeEveryFrame(
   }
 }
 
-/** What is not as addDetour() left it; undefined when there is no filter of ours. */
+/** What is not as addIfbRedirect() left it; undefined when there is no filter of ours. */
 export function detourDifferences(
   socket: NetlinkSocket,
   ifindex: number,
   through: number,
-  spec: DetourSpec,
+  spec: IfbRedirect,
 ): readonly string[] | undefined {
   const stored = findEveryFrame(socket, ifindex, ratePriority.detour, spec.cookie)
   return stored && compareEcho(requestOf(detour(ifindex, through, spec)), stored)

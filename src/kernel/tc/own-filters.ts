@@ -3,7 +3,6 @@
  * what is in the priorities that we use, not on what else an interface has.
  */
 import { fromHex } from '../../lib/hex.ts'
-import { type OwnSlot, ownSlots } from '../../lib/marks/own-slots.ts'
 import type { Message } from '../../netlink/message.ts'
 import { NetlinkError, type NetlinkSocket, type Scanned } from '../../netlink/socket.ts'
 import {
@@ -20,10 +19,11 @@ import {
 import type { Tc } from '../../netlink/tc/msg.ts'
 import { decodeQdisc, dumpQdiscs } from '../../netlink/tc/qdisc.ts'
 import { countersOf } from '../../netlink/tc/stats.ts'
-import type { OpenSocket } from './clsact.ts'
+import { type OwnSlot, ownSlots } from '../../ops/marks/own-slots.ts'
 import type { OwnFilter, OwnPlace, PlacedFilter } from '../api/kernel.ts'
-import { kindOf, leavesSlot } from './shown-filters.ts'
+import type { OpenSocket } from './clsact.ts'
 import { cookieOf } from './flow-filter-spec.ts'
+import { kindOf, leavesSlot } from './shown-filters.ts'
 
 /** Of a filter that is to go: it is gone, its interface is, its qdisc. */
 export const gone: ReadonlySet<string> = new Set(['ENOENT', 'ENODEV', 'EINVAL'])

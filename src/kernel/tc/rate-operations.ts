@@ -1,22 +1,29 @@
 /** The operations on rates and the questions about them, for the kernel's two sides. tc/matchall-filters.ts, tc/shared-policers.ts, tc/devlink-rates.ts and tc/shapers.ts have what each does. */
-import { ratePriority } from '../../ops/rate-numbers.ts'
+
 import type { NetlinkSocket } from '../../netlink/socket.ts'
+import { ratePriority } from '../../ops/marks/rate-numbers.ts'
 import type { Op, Outcome, Side } from '../../ops/op.ts'
-import { addDetour, addPolice, detourDifferences, policeDifferences, removeEveryFrame } from './matchall-filters.ts'
 import type { RateKernel } from '../api/kernel.ts'
+import { portRatesOf, ratesOfPort, setPortRates } from './devlink-rates.ts'
 import {
-  addLimiter,
-  addMeter,
+  addIfbRedirect,
+  addPolice,
+  detourDifferences,
+  policeDifferences,
+  removeEveryFrame,
+} from './matchall-filters.ts'
+import { addIfb, addShaper, removeIfb, removeShaper, shapedBy, shaperOn } from './shapers.ts'
+import {
+  addMacPolicer,
+  addSharedPolicer,
   limiterDifferences,
   limitersAt,
   limitersOf,
   meterOn,
   policerIndexes,
-  removeLimiter,
-  removeMeter,
+  removeMacPolicer,
+  removeSharedPolicer,
 } from './shared-policers.ts'
-import { portRatesOf, ratesOfPort, setPortRates } from './devlink-rates.ts'
-import { addIfb, addShaper, removeIfb, removeShaper, shapedBy, shaperOn } from './shapers.ts'
 
 type RateKind = 'shaper' | 'ifb' | 'detour' | 'police' | 'limiter' | 'meter'
 /** An operation on a rate limit. */
@@ -51,7 +58,7 @@ export function runRateOp({ route, generic, indexOf, forget }: Sides, op: RateOp
       return {}
     case 'detour.add': {
       const { side, through } = op.detour
-      return addDetour(route(side), at(op.detour), indexOf(side, through), op.detour)
+      return addIfbRedirect(route(side), at(op.detour), indexOf(side, through), op.detour)
     }
     case 'detour.del': {
       const { side, cookie } = op.detour
@@ -66,14 +73,14 @@ export function runRateOp({ route, generic, indexOf, forget }: Sides, op: RateOp
       return {}
     }
     case 'limiter.add':
-      return addLimiter(route('host'), op.limiter, op.offload)
+      return addSharedPolicer(route('host'), op.limiter, op.offload)
     case 'limiter.del':
-      removeLimiter(route('host'), op.limiter.index)
+      removeSharedPolicer(route('host'), op.limiter.index)
       return {}
     case 'meter.add':
-      return addMeter(route('host'), op.meter)
+      return addMacPolicer(route('host'), op.meter)
     case 'meter.del':
-      removeMeter(route('host'), op.meter)
+      removeMacPolicer(route('host'), op.meter)
       return {}
     case 'devlink.rate.set':
       setPortRates(generic(), op.handle, op.set, op.now ?? op.was)
@@ -96,7 +103,7 @@ export function rateKernel({ route, generic }: Sides): RateKernel {
     limitersAt: (indexes, cookie) => limitersAt(route('host'), indexes, cookie),
     limiters: (cookie) => limitersOf(route('host'), cookie),
     policerIndexes: () => policerIndexes(route('host')),
-    removeLimiter: (index) => removeLimiter(route('host'), index),
+    removeSharedPolicer: (index) => removeSharedPolicer(route('host'), index),
     portRates: (ifindex) => portRatesOf(route('host'), generic(), ifindex),
     ratesOfPort: (handle) => ratesOfPort(generic(), handle),
   }

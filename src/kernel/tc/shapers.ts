@@ -1,10 +1,11 @@
 /** Shapers: tbf at the root of an interface, and the ifb that one stands in which is for what an interface receives. */
-import { isShaperMark, shaperMark } from '../../ops/rate-numbers.ts'
+
 import { decodeLink, deleteLink, getLink, IFF, newLink } from '../../netlink/rtnl/link.ts'
 import { NetlinkError, type NetlinkSocket } from '../../netlink/socket.ts'
-import { TC_H, type Tc } from '../../netlink/tc/msg.ts'
 import { bytesOfTicks, rateOf } from '../../netlink/tc/actions/police.ts'
+import { TC_H, type Tc } from '../../netlink/tc/msg.ts'
 import { decodeQdisc, deleteRootQdisc, getQdisc, newTbf, tbfOf } from '../../netlink/tc/qdisc.ts'
+import { isShaperMark, shaperMark } from '../../ops/marks/rate-numbers.ts'
 import type { ShaperSpec } from '../../ops/op.ts'
 import type { ShaperFacts } from '../api/facts.ts'
 import { tolerate } from '../errors.ts'

@@ -1,7 +1,5 @@
 /** Policers that filters share, and the filter for one MAC address that has one: one limit for all that leads to a pod. */
 import { fromHex, toHex } from '../../lib/hex.ts'
-import { OffloadRefused } from '../../ops/offload-refused.ts'
-import { meterPriority, policeMtu } from '../../ops/rate-numbers.ts'
 import { NetlinkError, type NetlinkSocket } from '../../netlink/socket.ts'
 import {
   type Action,
@@ -17,6 +15,8 @@ import {
   redirectTo,
   TCA_ACT_FLAGS,
 } from '../../netlink/tc/actions/action.ts'
+import { TC_ACT } from '../../netlink/tc/actions/gact.ts'
+import { bytesOfTicks, type Police, rateOf } from '../../netlink/tc/actions/police.ts'
 import { compareActions, compareEcho } from '../../netlink/tc/compare.ts'
 import {
   actionsOf,
@@ -30,38 +30,38 @@ import {
   placeOf,
 } from '../../netlink/tc/filter.ts'
 import { type Flower, TCA_CLS_FLAGS } from '../../netlink/tc/kinds/flower.ts'
-import { TC_ACT } from '../../netlink/tc/actions/gact.ts'
 import { filterInfo, type Tc } from '../../netlink/tc/msg.ts'
-import { bytesOfTicks, type Police, rateOf } from '../../netlink/tc/actions/police.ts'
 import { ETH_P } from '../../netlink/tc/validate.ts'
-import type { LimiterSpec, MeterSpec, Offload, Outcome } from '../../ops/op.ts'
+import { meterPriority, policeMtu } from '../../ops/marks/rate-numbers.ts'
+import { OffloadRefused } from '../../ops/offload-refused.ts'
+import type { MacPolicer, Offload, Outcome, SharedPolicer } from '../../ops/op.ts'
 import { sleep } from '../../sys/sleep.ts'
-import type { LimiterFacts } from '../api/facts.ts'
+import type { SharedPolicerFacts } from '../api/facts.ts'
 import { offered, tolerate, unseenFilter, wordsOf } from '../errors.ts'
 
 /** Makes a policer that filters share. With skip_sw the driver must take it, and only filters with skip_sw may use it. */
-export function addLimiter(socket: NetlinkSocket, spec: LimiterSpec, offload: Offload): Outcome {
+export function addSharedPolicer(socket: NetlinkSocket, spec: SharedPolicer, offload: Offload): Outcome {
   return offered(offload, (inHardware) => {
     socket.request(newActions([limiterAction(spec, inHardware)]))
     return spec.index
   })
 }
 
-function limiterAction({ index, bytesPerSecond, burst, cookie }: LimiterSpec, inHardware: boolean): Action {
+function limiterAction({ index, bytesPerSecond, burst, cookie }: SharedPolicer, inHardware: boolean): Action {
   const { TCA_ACT_FLAGS_SKIP_HW: skipHw, TCA_ACT_FLAGS_SKIP_SW: skipSw } = TCA_ACT_FLAGS
   const bit = inHardware ? skipSw : skipHw
   const spec = { bytesPerSecond, burst, mtu: policeMtu, conform: TC_ACT.TC_ACT_PIPE, index }
   return { ...limitRate(spec, fromHex(cookie)), TCA_ACT_FLAGS: { value: bit, selector: bit } }
 }
 
-/** What of a policer in the NIC is not as addLimiter() left it; none for one that is gone. */
-export function limiterDifferences(socket: NetlinkSocket, spec: LimiterSpec): readonly string[] {
+/** What of a policer in the NIC is not as addSharedPolicer() left it; none for one that is gone. */
+export function limiterDifferences(socket: NetlinkSocket, spec: SharedPolicer): readonly string[] {
   const stored = policerOf(socket, spec.index)
   return stored === undefined ? [] : compareActions(limiterAction(spec, true), stored)
 }
 
 /** Policers of ours, by the beginning of their cookie. */
-export function limitersOf(socket: NetlinkSocket, cookiePrefix: string): LimiterFacts[] {
+export function limitersOf(socket: NetlinkSocket, cookiePrefix: string): SharedPolicerFacts[] {
   return factsOf(policersOf(socket), cookiePrefix)
 }
 
@@ -70,7 +70,7 @@ export function limitersAt(
   socket: NetlinkSocket,
   indexes: readonly number[],
   cookie: string,
-): LimiterFacts[] {
+): SharedPolicerFacts[] {
   const replies = socket.batch(indexes.map((index) => getAction('police', index)))
   return replies.flatMap((reply) => {
     if (reply instanceof NetlinkError) {
@@ -82,7 +82,7 @@ export function limitersAt(
   })
 }
 
-function factsOf(actions: readonly Action[], cookiePrefix: string): LimiterFacts[] {
+function factsOf(actions: readonly Action[], cookiePrefix: string): SharedPolicerFacts[] {
   return actions.filter(isDecoded).flatMap((action) => {
     const cookie = action.TCA_ACT_COOKIE === undefined ? '' : toHex(action.TCA_ACT_COOKIE)
     const { TCA_POLICE_TBF: parms, TCA_POLICE_RATE64: rate64 } = action.TCA_ACT_OPTIONS as Police
@@ -111,7 +111,7 @@ const releasePollMs = 10
  * Removes a policer; fine when it is gone. Waits up to `patienceMs` milliseconds for filters that were removed just before to let
  * go of it. @throws NetlinkError EPERM while other filters use it
  */
-export function removeLimiter(socket: NetlinkSocket, index: number, patienceMs = releaseMs): void {
+export function removeSharedPolicer(socket: NetlinkSocket, index: number, patienceMs = releaseMs): void {
   for (let waited = 0; ; waited += releasePollMs) {
     try {
       tolerate(['ENOENT', 'EINVAL'], () => socket.request(deleteAction('police', index)))
@@ -140,13 +140,13 @@ function isDecoded({ TCA_ACT_OPTIONS: options }: Action): boolean {
 }
 
 /** A filter for one MAC address, in the NIC or not at all. @throws OffloadRefused with the driver's words */
-export function addMeter(socket: NetlinkSocket, spec: MeterSpec): Outcome {
+export function addMacPolicer(socket: NetlinkSocket, spec: MacPolicer): Outcome {
   const { place, options } = meterRequest(spec)
   try {
     const { echo } = socket.request(newFlower(place, options))
     if (echo === undefined) throw unseenFilter()
     const stored = decodeFilter(echo)
-    if (isMeter(spec, stored)) return { where: 'nic', handle: stored.tcm_handle }
+    if (isMacPolicer(spec, stored)) return { where: 'nic', handle: stored.tcm_handle }
     socket.request(deleteFilter(placeOf(stored), 'flower'))
     throw new OffloadRefused('the kernel stored another filter than asked for')
   } catch (error) {
@@ -156,17 +156,17 @@ export function addMeter(socket: NetlinkSocket, spec: MeterSpec): Outcome {
 }
 
 /** True when the filter is there, with this policer, and in the NIC. */
-export function meterOn(socket: NetlinkSocket, spec: MeterSpec): boolean {
-  return metersOf(socket, spec).some((filter) => isMeter(spec, filter))
+export function meterOn(socket: NetlinkSocket, spec: MacPolicer): boolean {
+  return metersOf(socket, spec).some((filter) => isMacPolicer(spec, filter))
 }
 
 /** Takes back the filter for this MAC address. */
-export function removeMeter(socket: NetlinkSocket, spec: MeterSpec): void {
+export function removeMacPolicer(socket: NetlinkSocket, spec: MacPolicer): void {
   for (const filter of metersOf(socket, spec)) socket.request(deleteFilter(placeOf(filter), 'flower'))
 }
 
 /** Filters in the meters' priority that have the spec's MAC address and cookie. */
-export function metersOf(socket: NetlinkSocket, spec: MeterSpec): Tc[] {
+export function metersOf(socket: NetlinkSocket, spec: MacPolicer): Tc[] {
   const { ifindex, mac, cookie } = spec
   const found = tolerate(['EINVAL', 'ENODEV'], () => socket.dump(dumpFilters(ifindex))) ?? []
   return found.map(decodeFilter).filter((filter) => {
@@ -177,7 +177,7 @@ export function metersOf(socket: NetlinkSocket, spec: MeterSpec): Tc[] {
   })
 }
 
-function isMeter(spec: MeterSpec, stored: Tc): boolean {
+function isMacPolicer(spec: MacPolicer, stored: Tc): boolean {
   const { place, options } = meterRequest(spec)
   const asked = {
     tcm_ifindex: spec.ifindex,
@@ -189,7 +189,7 @@ function isMeter(spec: MeterSpec, stored: Tc): boolean {
   return compareEcho(asked, stored).length === 0 && isInHardware(stored)
 }
 
-function meterRequest(spec: MeterSpec): {
+function meterRequest(spec: MacPolicer): {
   readonly place: FilterPlace
   readonly options: Flower
 } {

@@ -100,6 +100,6 @@ function load(): Pino {
     typeof Bun === 'undefined'
       ? process.getBuiltinModule('node:module').createRequire(import.meta.url)
       : import.meta.require
-  const name = typeof Bun === 'undefined' ? 'pino' : ['..', 'pino.js'].join('/')
+  const name = typeof Bun === 'undefined' ? 'pino' : ['.', 'pino.js'].join('/')
   return (require(name) as { pino: Pino }).pino
 }

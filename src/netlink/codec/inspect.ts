@@ -1,13 +1,14 @@
 // Looks into encoded bytes with a codec's eyes, without decoding: which attribute lies where. For annotate(), and for
 // naming the attribute that an extended ACK points at.
+
+import { Family } from '../message.ts'
 import { Attrs, ByKind, type Table } from './attrs.ts'
 import { Indexed, Ordered, Repeated } from './lists.ts'
-import { Family } from '../message.ts'
 import { eachAttribute, type Row } from './tlv.ts'
 import { type Codec, bytes as rawBytes } from './wire.ts'
 
 /** One attribute: its header begins at `at`, its payload is [start, stop). */
-export interface Part {
+export interface Feature {
   readonly name: string
   readonly codec: Codec<unknown>
   readonly type: number
@@ -29,8 +30,8 @@ export function isNest(codec: Codec<unknown>): boolean {
 }
 
 /** The attributes in bytes[at, end). Throws RangeError for malformed lengths; unknown attributes are called `#99`. */
-export function partsOf(codec: Codec<unknown>, bytes: Uint8Array, at: number, end: number): Part[] {
-  const parts: Part[] = []
+export function partsOf(codec: Codec<unknown>, bytes: Uint8Array, at: number, end: number): Feature[] {
+  const parts: Feature[] = []
   eachAttribute(codec.kind, bytes, at, end, (type, flags, start, stop) => {
     const [name, inner] = partCodec(codec, type, bytes, at, end)
     parts.push({ name, codec: inner, type, flags, at: start - 4, start, stop })

@@ -1,8 +1,8 @@
 // Sockets of the Internet families: linux/inet_diag.h. As far as "who listens on this port?" needs it.
 import { attrs } from '../codec/attrs.ts'
-import { family, type Message, type Request } from '../message.ts'
 import { struct } from '../codec/struct.ts'
 import { be16, bytes, u8, u32, type Value } from '../codec/wire.ts'
+import { family, type Message, type Request } from '../message.ts'
 
 /** NETLINK_SOCK_DIAG, linux/netlink.h. */
 export const NETLINK_SOCK_DIAG = 4

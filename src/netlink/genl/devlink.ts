@@ -1,7 +1,7 @@
 // devlink: what a PF says about its eSwitch. linux/devlink.h
 import { attrs } from '../codec/attrs.ts'
-import { family, type Message, type Request } from '../message.ts'
 import { cstr, u16, u32, u64 } from '../codec/wire.ts'
+import { family, type Message, type Request } from '../message.ts'
 import { genlmsghdr } from './genl.ts'
 
 /** DEVLINK_GENL_NAME */

@@ -1,8 +1,8 @@
 // ethtool: features of an interface. linux/ethtool_netlink.h
 import { attrs } from '../codec/attrs.ts'
 import { repeated } from '../codec/lists.ts'
-import { family, type Message, type Request } from '../message.ts'
 import { bytes, cstr, flag, u32, type Value } from '../codec/wire.ts'
+import { family, type Message, type Request } from '../message.ts'
 import { genlmsghdr } from './genl.ts'
 
 /** ETHTOOL_GENL_NAME */

@@ -1,8 +1,8 @@
 // Generic netlink: struct genlmsghdr and the controller that knows the families' numbers. linux/genetlink.h
 import { attrs } from '../codec/attrs.ts'
-import { family, type Request } from '../message.ts'
 import { struct } from '../codec/struct.ts'
 import { cstr, u8, u16, u32 } from '../codec/wire.ts'
+import { family, type Request } from '../message.ts'
 
 /** NETLINK_GENERIC, linux/netlink.h. */
 export const NETLINK_GENERIC = 16

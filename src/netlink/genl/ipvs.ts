@@ -1,7 +1,7 @@
 // IPVS, the kernel's load balancer: linux/ip_vs.h. As far as "does a service have this address and port?" needs it.
 import { attrs } from '../codec/attrs.ts'
-import { family, type Message, type Request } from '../message.ts'
 import { be16, bytes, cstr, u16, u32 } from '../codec/wire.ts'
+import { family, type Message, type Request } from '../message.ts'
 import { genlmsghdr } from './genl.ts'
 
 /** IPVS_GENL_NAME */

@@ -1,8 +1,8 @@
 // Connections that the kernel tracks: ctnetlink, CTA_* of linux/netfilter/nfnetlink_conntrack.h. As far as looking for
 // those to one address and port, and deleting them, needs it.
 import { attrs } from '../codec/attrs.ts'
-import { family, type Message, type Request } from '../message.ts'
 import { be16, be32, ipv4, ipv6, u8, u32, type Value } from '../codec/wire.ts'
+import { family, type Message, type Request } from '../message.ts'
 import { NFNL_SUBSYS, nfgenmsg, typeOf } from './nfnetlink.ts'
 
 /** IPCTNL_MSG_CT_* of linux/netfilter/nfnetlink_conntrack.h: the lower byte. */

@@ -1,7 +1,8 @@
 // What all of netfilter's message families share: linux/netfilter/nfnetlink.h.
-import type { Request } from '../message.ts'
+
 import { struct } from '../codec/struct.ts'
 import { be16, u8 } from '../codec/wire.ts'
+import type { Request } from '../message.ts'
 
 /** NETLINK_NETFILTER, linux/netlink.h. */
 export const NETLINK_NETFILTER = 12

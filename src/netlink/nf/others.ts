@@ -2,8 +2,8 @@
 // packet to this address and port?" needs it. A rule's expressions are left as bytes: only few of a node's rules are decoded.
 import { attrs } from '../codec/attrs.ts'
 import { repeated } from '../codec/lists.ts'
-import { family, type Request } from '../message.ts'
 import { be32, bytes, cstr, type Value } from '../codec/wire.ts'
+import { family, type Request } from '../message.ts'
 import { NFNL_SUBSYS, nfgenmsg, typeOf } from './nfnetlink.ts'
 import { type NftElement, nftData, nftElements } from './tables.ts'
 

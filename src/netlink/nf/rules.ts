@@ -2,8 +2,8 @@
 // work on registers; here are those that translate and masquerade by look-up.
 import { attrs, byKind } from '../codec/attrs.ts'
 import { repeated } from '../codec/lists.ts'
-import { family, NLM_F, type Request } from '../message.ts'
 import { be32, be64, cstr, u8, type Value } from '../codec/wire.ts'
+import { family, NLM_F, type Request } from '../message.ts'
 import { NFNL_SUBSYS, NFPROTO, nfgenmsg, typeOf } from './nfnetlink.ts'
 import { type NftElement, nftData, nftElements, nftStateful, nftTable } from './tables.ts'
 

@@ -2,9 +2,9 @@
 // needs it; what is made, nft makes.
 import { attrs, byKind } from '../codec/attrs.ts'
 import { repeated } from '../codec/lists.ts'
-import { family, type Message, NLM_F, type Request } from '../message.ts'
 import { eachAttribute } from '../codec/tlv.ts'
 import { be32, be64, bytes, cstr, type Value } from '../codec/wire.ts'
+import { family, type Message, NLM_F, type Request } from '../message.ts'
 import { NFNL_SUBSYS, NFPROTO, nfgenmsg, typeOf } from './nfnetlink.ts'
 
 /** NFT_MSG_*: the lower byte of a message's type. */

@@ -1,8 +1,8 @@
 // IP addresses of interfaces: RTM_*ADDR, struct ifaddrmsg and IFA_* of linux/if_addr.h.
 import { type AttrsOf, attrs } from '../codec/attrs.ts'
-import { type FamilyRequest, family, type Message, NLM_F, type Request } from '../message.ts'
 import { struct } from '../codec/struct.ts'
 import { cstr, ip, s32, u8, u32, type Value } from '../codec/wire.ts'
+import { type FamilyRequest, family, type Message, NLM_F, type Request } from '../message.ts'
 import { RTM } from './const.ts'
 
 /** struct ifaddrmsg, linux/if_addr.h. IFA_FLAGS replaces ifa_flags. */

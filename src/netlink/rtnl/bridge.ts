@@ -1,6 +1,7 @@
 // VLANs of bridge ports: link messages of family AF_BRIDGE, linux/if_bridge.h.
-import type { Message, Request } from '../message.ts'
+
 import type { Value } from '../codec/wire.ts'
+import type { Message, Request } from '../message.ts'
 import { AF, RTM } from './const.ts'
 import { type bridge_vlan_info, bridgeAfSpec, linkMessage, RTEXT_FILTER } from './link.ts'
 

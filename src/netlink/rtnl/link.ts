@@ -1,10 +1,10 @@
 // Network interfaces: RTM_*LINK, struct ifinfomsg and IFLA_* of linux/if_link.h.
 import { type AttrsOf, attrs, byKind } from '../codec/attrs.ts'
 import { ordered, repeated } from '../codec/lists.ts'
-import { type FamilyRequest, family, type Message, NLM_F, type Request } from '../message.ts'
 import { struct } from '../codec/struct.ts'
 import { rememberBare } from '../codec/tlv.ts'
 import { be16, bytes, cstr, ip, lladdr, s32, u8, u16, u32, type Value } from '../codec/wire.ts'
+import { type FamilyRequest, family, type Message, NLM_F, type Request } from '../message.ts'
 import { RTM } from './const.ts'
 import { vfInfoList } from './vf.ts'
 

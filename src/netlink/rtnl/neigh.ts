@@ -1,8 +1,8 @@
 // Neighbours (ARP, ND) and bridge forwarding entries: RTM_*NEIGH, struct ndmsg and NDA_* of linux/neighbour.h.
 import { type AttrsOf, attrs } from '../codec/attrs.ts'
-import { type FamilyRequest, family, type Message, NLM_F, type Request } from '../message.ts'
 import { struct } from '../codec/struct.ts'
 import { be16, bytes, ip, lladdr, s32, u8, u16, u32, type Value } from '../codec/wire.ts'
+import { type FamilyRequest, family, type Message, NLM_F, type Request } from '../message.ts'
 import { RTM } from './const.ts'
 
 /** struct ndmsg, linux/neighbour.h */

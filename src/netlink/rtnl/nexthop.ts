@@ -1,8 +1,8 @@
 // Nexthop objects, by which routes go: RTM_GETNEXTHOP, struct nhmsg and NHA_* of linux/nexthop.h.
 import { attrs } from '../codec/attrs.ts'
-import { family, type Message, type Request } from '../message.ts'
 import { struct } from '../codec/struct.ts'
 import { u8, u32 } from '../codec/wire.ts'
+import { family, type Message, type Request } from '../message.ts'
 import { RTM } from './const.ts'
 
 /** struct nhmsg, linux/nexthop.h */

@@ -1,8 +1,8 @@
 // Numbers that one network namespace has for others: RTM_GETNSID, struct rtgenmsg and NETNSA_* of linux/net_namespace.h.
 import { attrs } from '../codec/attrs.ts'
-import { family, type Message, type Request } from '../message.ts'
 import { struct } from '../codec/struct.ts'
 import { bytes, s32, u8, u32 } from '../codec/wire.ts'
+import { family, type Message, type Request } from '../message.ts'
 import { RTM } from './const.ts'
 
 /** struct rtgenmsg, linux/rtnetlink.h, of one byte, and the padding that attributes begin behind. */

@@ -1,7 +1,6 @@
 // Routes: RTM_*ROUTE, struct rtmsg and RTA_* of linux/rtnetlink.h.
 import { ipFromBytes, ipToBytes } from '../../lib/ip.ts'
 import { type AttrsOf, attrs } from '../codec/attrs.ts'
-import { type FamilyRequest, family, type Message, NLM_F, type Request } from '../message.ts'
 import { type StructOf, struct } from '../codec/struct.ts'
 import {
   Base,
@@ -18,6 +17,7 @@ import {
   type Value,
   type Writer,
 } from '../codec/wire.ts'
+import { type FamilyRequest, family, type Message, NLM_F, type Request } from '../message.ts'
 import { AF, RTM } from './const.ts'
 
 /** struct rtmsg, linux/rtnetlink.h. Tables above 255 are in RTA_TABLE, then rtm_table is RT_TABLE_COMPAT. */

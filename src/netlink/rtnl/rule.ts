@@ -1,8 +1,8 @@
 // Routing policy rules: RTM_*RULE, struct fib_rule_hdr and FRA_* of linux/fib_rules.h.
 import { type AttrsOf, attrs } from '../codec/attrs.ts'
-import { type FamilyRequest, family, type Message, NLM_F, type Request } from '../message.ts'
 import { struct } from '../codec/struct.ts'
 import { be64, bytes, cstr, ip, u8, u16, u32, type Value } from '../codec/wire.ts'
+import { type FamilyRequest, family, type Message, NLM_F, type Request } from '../message.ts'
 import { RTM } from './const.ts'
 
 /** struct fib_rule_hdr, linux/fib_rules.h. Tables above 255 are in FRA_TABLE. */

@@ -3,13 +3,13 @@
 import { hexOctets } from '../../lib/mac.ts'
 import type { Row } from '../codec/tlv.ts'
 import type { Action } from './actions/action.ts'
-import type { Basic } from './kinds/basic.ts'
-import { actionsOf, basicOf, flagsOf, flowerOf, matchallOf, u32Of } from './filter.ts'
-import { type Flower, flower, TCA_CLS_FLAGS } from './kinds/flower.ts'
-import { priorityOf, protocolOf, type Tc, type TcRequest } from './msg.ts'
 import { type Police, rateOf } from './actions/police.ts'
-import { innerEtherType } from './validate.ts'
+import { actionsOf, basicOf, flagsOf, flowerOf, matchallOf, u32Of } from './filter.ts'
+import type { Basic } from './kinds/basic.ts'
+import { type Flower, flower, TCA_CLS_FLAGS } from './kinds/flower.ts'
 import type { U32Filter } from './kinds/u32.ts'
+import { priorityOf, protocolOf, type Tc, type TcRequest } from './msg.ts'
+import { innerEtherType } from './validate.ts'
 
 /**
  * What of `requested` is different or missing in `echoed`, and which conditions the kernel has added; empty if it does

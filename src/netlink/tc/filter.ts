@@ -6,6 +6,7 @@ import type { Action, Actions } from './actions/action.ts'
 import type { Basic } from './kinds/basic.ts'
 import { type Flower, TCA_CLS_FLAGS } from './kinds/flower.ts'
 import type { Matchall } from './kinds/matchall.ts'
+import type { U32Filter } from './kinds/u32.ts'
 import {
   CLSACT_INGRESS,
   filterInfo,
@@ -17,7 +18,6 @@ import {
   tcMessage,
 } from './msg.ts'
 import { checkFilter } from './validate.ts'
-import type { U32Filter } from './kinds/u32.ts'
 
 /** Kinds of filters whose options are read and written here. */
 export type FilterKind = 'flower' | 'matchall' | 'u32' | 'basic'

@@ -1,16 +1,16 @@
 // What qdiscs, chains and filters share: struct tcmsg and TCA_* of linux/rtnetlink.h, handles of linux/pkt_sched.h.
 import { attrs, byKind } from '../codec/attrs.ts'
-import { type FamilyRequest, family } from '../message.ts'
 import { bytes, cstr, u8, u32, type Value } from '../codec/wire.ts'
+import { type FamilyRequest, family } from '../message.ts'
 import { nla_bitfield32 } from './actions/action.ts'
 import { basic } from './kinds/basic.ts'
 import { bpf } from './kinds/bpf.ts'
 import { flower } from './kinds/flower.ts'
 import { matchall } from './kinds/matchall.ts'
+import { u32Filter } from './kinds/u32.ts'
 import { stats } from './stats.ts'
 import { tbf } from './tbf.ts'
 import { tcmsg } from './tcm.ts'
-import { u32Filter } from './kinds/u32.ts'
 
 export { CLSACT_EGRESS, CLSACT_INGRESS, filterInfo, priorityOf, protocolOf, TC_H, tcmsg } from './tcm.ts'
 

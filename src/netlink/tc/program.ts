@@ -1,9 +1,9 @@
 // Filters that are programs giving the verdict themselves, and no more of TCA_BPF_* than such ones need: loaded without the codecs
 // of actions and of other kinds of filters.
 import { type AttrsOf, attrs } from '../codec/attrs.ts'
+import { bytes, cstr, u32 } from '../codec/wire.ts'
 import { family, type Message, NLM_F, type Request } from '../message.ts'
 import { RTM } from '../rtnl/const.ts'
-import { bytes, cstr, u32 } from '../codec/wire.ts'
 import { CLSACT_INGRESS, filterInfo, tcmsg } from './tcm.ts'
 
 /** TCA_BPF_* of linux/pkt_cls.h without those of classic programs, actions and classes. */

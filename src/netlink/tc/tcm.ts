@@ -1,10 +1,10 @@
 // What messages about qdiscs, chains and filters begin with, and the requests that need no more than that: loaded without the
 // codecs of all kinds of filters.
 import { attrs } from '../codec/attrs.ts'
-import { family, type Message, NLM_F, type Request } from '../message.ts'
-import { RTM } from '../rtnl/const.ts'
 import { struct } from '../codec/struct.ts'
 import { bytes, cstr, s32, u8, u32 } from '../codec/wire.ts'
+import { family, type Message, NLM_F, type Request } from '../message.ts'
+import { RTM } from '../rtnl/const.ts'
 
 /**
  * struct tcmsg, linux/rtnetlink.h. tcm_info of a filter is priority and protocol (filterInfo), of a qdisc a count.

@@ -1,14 +1,14 @@
 // Refuses filters that the kernel would take and then not do: net/sched ignores attributes that it doesn't know, keys
 // whose layer isn't matched, masks without a key, actions whose numbers have a gap. In comes a request, out a RangeError.
 import { type Action, type Actions, TC_COOKIE_MAX_SIZE, TCA_ACT_MAX_PRIO } from './actions/action.ts'
+import { TC_ACT } from './actions/gact.ts'
+import { TCA_MIRRED_EACTION } from './actions/mirred.ts'
+import { TCA_VLAN_ACT } from './actions/vlan.ts'
 import type { Basic } from './kinds/basic.ts'
 import { type Flower, TCA_CLS_FLAGS } from './kinds/flower.ts'
-import { TC_ACT } from './actions/gact.ts'
 import type { Matchall } from './kinds/matchall.ts'
-import { TCA_MIRRED_EACTION } from './actions/mirred.ts'
-import { protocolOf, type TcRequest } from './msg.ts'
 import { TC_U32, type U32Filter } from './kinds/u32.ts'
-import { TCA_VLAN_ACT } from './actions/vlan.ts'
+import { protocolOf, type TcRequest } from './msg.ts'
 
 /** linux/if_ether.h */
 export const ETH_P = {

@@ -3,7 +3,7 @@ import type { LinkFacts } from '../../kernel/api/facts.ts'
 import type { Kernel } from '../../kernel/api/kernel.ts'
 import { filtersVlans, masterOf, tagProtocol } from '../../nic/netdev.ts'
 import type { BridgeVlan } from '../../ops/op.ts'
-import type { Wire } from '../port/port.ts'
+import type { UplinkAttachment } from '../port/port.ts'
 
 /** At most one of the two is there; neither where no such frames come. */
 export interface DirectWay {
@@ -22,7 +22,7 @@ export interface DirectWay {
  */
 export function directWay(
   kernel: Kernel,
-  { uplink, representor }: Wire,
+  { uplink, representor }: UplinkAttachment,
   folder = '/sys/class/net',
 ): DirectWay {
   if (representor === undefined) return none

@@ -1,11 +1,11 @@
 /** CHECK of rate limits: each thing that the ADD made is compared with what is there now. */
 import type { LinkFacts } from '../../kernel/api/facts.ts'
 import type { Kernel } from '../../kernel/api/kernel.ts'
-import { describe } from '../../ops/describe.ts'
+import { commandLine } from '../../ops/command-line.ts'
 import type { Op, RateSpec, Side } from '../../ops/op.ts'
 import type { Limit, RateWishes } from '../config/bandwidth.ts'
-import { isAsSet } from './removal.ts'
 import type { LimitRecord } from '../state/record.ts'
+import { isAsSet } from './removal.ts'
 
 /** A sentence for each thing that is not as the ADD left it, with the command that made it; none when all is. */
 export function checkRates(
@@ -18,7 +18,7 @@ export function checkRates(
       ? [`the limit of what ${phrase[direction]} was not finished`]
       : ops.flatMap((op) => {
           const found = differenceOf(kernel, op, uplink?.ifindex)
-          return found === undefined ? [] : [`${found}: ${describe(op)}`]
+          return found === undefined ? [] : [`${found}: ${commandLine(op)}`]
         }),
   )
 }

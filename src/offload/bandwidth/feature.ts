@@ -3,24 +3,24 @@ import { CniError, code } from '../../cni/error.ts'
 import type { Result } from '../../cni/result.ts'
 import type { LinkFacts } from '../../kernel/api/facts.ts'
 import type { Kernel } from '../../kernel/api/kernel.ts'
-import { isLostAnswer } from '../../ops/lost-answer.ts'
-import { OffloadRefused } from '../../ops/offload-refused.ts'
-import { isExisting } from '../../ops/port-taken.ts'
-import { ratePriority, unownedShaperHandle } from '../../ops/rate-numbers.ts'
 import { ApplyError, type Transaction } from '../../ops/apply.ts'
-import { describe } from '../../ops/describe.ts'
+import { commandLine } from '../../ops/command-line.ts'
+import { isLostAnswer } from '../../ops/lost-answer.ts'
+import { ratePriority, unownedShaperHandle } from '../../ops/marks/rate-numbers.ts'
+import { OffloadRefused } from '../../ops/offload-refused.ts'
 import type { Op, Outcome } from '../../ops/op.ts'
-import { type DirectWay, directWay } from './bridge-path.ts'
-import { cookiePrefix, rateIdentityOf } from '../state/identity.ts'
+import { isExisting } from '../../ops/port-taken.ts'
+import type { AddContext, Feature, LookContext, Looked, Planned, Shared, TraceContext } from '../feature.ts'
 import { driverOf } from '../port/driver-quirks.ts'
-import type { AddContext, LookContext, Looked, Part, Planned, Shared, TraceContext } from '../feature.ts'
 import type { Port } from '../port/port.ts'
-import { planRates, type RateFacts, type RateGoal, type RateWay } from './plan.ts'
-import { bytesOfMegabits } from './numbers.ts'
-import { ratesRemoval } from './removal.ts'
+import { cookiePrefix, rateIdentityOf } from '../state/identity.ts'
 import type { LimitRecord, OffloadJournal } from '../state/record.ts'
+import { type DirectWay, directWay } from './bridge-path.ts'
+import { bytesOfMegabits } from './numbers.ts'
+import { type BandwidthPlan, type BandwidthStrategy, planRates, type RateFacts } from './plan.ts'
+import { ratesRemoval } from './removal.ts'
 
-export const ratesPart: Part = {
+export const bandwidthFeature: Feature = {
   ...ratesRemoval,
   wanted: ({ rates }) => rates.toPod !== undefined || rates.fromPod !== undefined,
   look: lookAround,
@@ -81,7 +81,12 @@ function planned(context: AddContext, surroundings: Surroundings, passed: readon
 /**
  * An interface has one limit: whoever lost the record of it, or wants a second one, must have the first removed.
  */
-function refuseShaped(kernel: Kernel, { link }: Port, { peer }: RateFacts, goals: readonly RateGoal[]): void {
+function refuseShaped(
+  kernel: Kernel,
+  { link }: Port,
+  { peer }: RateFacts,
+  goals: readonly BandwidthPlan[],
+): void {
   const wanted = goals.flatMap(({ ways }) => ways.flatMap(({ ops }) => ops))
   for (const [side, at] of [
     ['host', peer],
@@ -116,7 +121,7 @@ function peerless({ kind, name, peer }: Port): string[] {
 /** What takes frames of the pod before the filter sees them that leads to the ifb: that comes last, and has no limit for them. */
 function passedBy(kernel: Kernel, peer: LinkFacts): string[] {
   return kernel
-    .rivals(peer, { everyFrameAt: ratePriority.detour }, cookiePrefix)
+    .conflicts(peer, { everyFrameAt: ratePriority.detour }, cookiePrefix)
     .filter(({ software }) => software)
     .map(
       ({ name }) =>
@@ -144,8 +149,8 @@ function readRateFacts(
     portRates,
     portBefore: before.port,
     ...(way === undefined
-      ? { direct: undefined, unmetered: undefined, takenLimiters: [] }
-      : { ...wayPast(way, others), takenLimiters: kernel.rates().policerIndexes() }),
+      ? { direct: undefined, unmetered: undefined, takenPolicerIndexes: [] }
+      : { ...wayPast(way, others), takenPolicerIndexes: kernel.rates().policerIndexes() }),
     mapped: config.mappings.length > 0,
     steersInNic: config.mappings.length === 0 || config.offload !== 'off',
     hasIngress: {
@@ -164,7 +169,7 @@ function wayPast(way: DirectWay, others: readonly OffloadJournal[]): DirectWay {
 }
 
 /** What a DEL must get along with when the ADD dies on the way: what may have been made or changed, on which interfaces, and from what. */
-function beforehand({ direction, limit, ways }: RateGoal): LimitRecord {
+function beforehand({ direction, limit, ways }: BandwidthPlan): LimitRecord {
   return { direction, rate: limit.rate, burst: limit.burst, ops: ways.flatMap((way) => way.ops) }
 }
 
@@ -172,10 +177,10 @@ function beforehand({ direction, limit, ways }: RateGoal): LimitRecord {
  * Carries out the first way that is taken. One in the NIC that is refused is the reason for the next one.
  * @throws CniError 101 with the driver's words when there is no next one
  */
-export function applyGoal(transaction: Transaction, goal: RateGoal, shared: Shared): LimitRecord {
+export function applyGoal(transaction: Transaction, goal: BandwidthPlan, shared: Shared): LimitRecord {
   const { direction, limit, passedOver } = goal
-  const isOpen = (way: RateWay) => way.limiter === undefined || shared.noLimiter === undefined
-  const refusals = [...passedOver, ...(goal.ways.every(isOpen) ? [] : [`police: ${shared.noLimiter}`])]
+  const isOpen = (way: BandwidthStrategy) => way.limiter === undefined || shared.noPolicer === undefined
+  const refusals = [...passedOver, ...(goal.ways.every(isOpen) ? [] : [`police: ${shared.noPolicer}`])]
   const ways = goal.ways.filter(isOpen)
   for (const [at, way] of ways.entries()) {
     try {
@@ -189,7 +194,7 @@ export function applyGoal(transaction: Transaction, goal: RateGoal, shared: Shar
         burst: limit.burst,
         where: way.where,
         means: way.means,
-        lines: ops.map(describe),
+        lines: ops.map(commandLine),
         ops,
         ...(refusals.length === 0 ? {} : { refusals }),
         notes: [...notesOf(direction, way, refusals), ...way.notes, ...outcomes.flatMap(classifierNote)],
@@ -206,7 +211,7 @@ export function applyGoal(transaction: Transaction, goal: RateGoal, shared: Shar
         throw new CniError(
           code.offloadRefused,
           `Cannot limit what ${phrase[direction]} in the NIC: ${refusals.join('; ')}`,
-          { details: describe(error.op), cause: error },
+          { details: commandLine(error.op), cause: error },
         )
       }
     }
@@ -234,8 +239,8 @@ function classifierNote({ classifier, reason }: Outcome): string[] {
 
 /** Every way that was given up is said, with its reason. */
 function notesOf(
-  direction: RateGoal['direction'],
-  { where, means }: RateWay,
+  direction: BandwidthPlan['direction'],
+  { where, means }: BandwidthStrategy,
   refusals: readonly string[],
 ): string[] {
   return refusals.length === 0

@@ -4,12 +4,12 @@
  */
 import { CniError, code } from '../../cni/error.ts'
 import type { LinkFacts, PortRateFacts } from '../../kernel/api/facts.ts'
-import type { MeterSpec, Op, PortRates, Side, VfAttributes } from '../../ops/op.ts'
-import { type DirectWay, isOpenVswitch } from './bridge-path.ts'
-import type { RateIdentity } from '../state/identity.ts'
-import type { Port } from '../port/port.ts'
+import type { MacPolicer, Op, PortRates, Side, VfAttributes } from '../../ops/op.ts'
 import type { Limit, RateWishes } from '../config/bandwidth.ts'
+import type { Port } from '../port/port.ts'
 import { ignoredPolice, policedByPort, rateStep } from '../port/rate-quirks.ts'
+import type { RateIdentity } from '../state/identity.ts'
+import { type DirectWay, isOpenVswitch } from './bridge-path.ts'
 import { bytesOfMegabits, megabits, policerNumbers, shaperNumbers } from './numbers.ts'
 
 /** What a plan goes by, beside the port itself. */
@@ -39,7 +39,7 @@ export interface RateFacts {
   /** Filters of port mappings, if there will be any, are asked of the NIC. */
   readonly steersInNic: boolean
   /** Indexes of policers that are taken. */
-  readonly takenLimiters: readonly number[]
+  readonly takenPolicerIndexes: readonly number[]
   /** The interfaces that have a clsact or ingress qdisc already. */
   readonly hasIngress: { readonly peer: boolean; readonly pod: boolean; readonly representor: boolean }
 }
@@ -48,7 +48,7 @@ export interface RateFacts {
 export type RatePlace = 'nic' | 'host' | 'pod'
 
 /** One way to enforce a limit. */
-export interface RateWay {
+export interface BandwidthStrategy {
   readonly where: RatePlace
   /** For people: `max_tx_rate`. */
   readonly means: string
@@ -59,16 +59,16 @@ export interface RateWay {
 }
 
 /** A direction with its ways, best first; never without one. */
-export interface RateGoal {
+export interface BandwidthPlan {
   readonly direction: 'toPod' | 'fromPod'
   readonly limit: Limit
-  readonly ways: readonly RateWay[]
+  readonly ways: readonly BandwidthStrategy[]
   /** Why ways in the NIC were not even tried. */
   readonly passedOver: readonly string[]
 }
 
 /** @throws CniError 7 when a limit can't be enforced, or not outside the pod where that is asked for */
-export function planRates(wishes: RateWishes, facts: RateFacts, identity: RateIdentity): RateGoal[] {
+export function planRates(wishes: RateWishes, facts: RateFacts, identity: RateIdentity): BandwidthPlan[] {
   const { toPod, fromPod, outside } = wishes
   return [
     ...(toPod === undefined ? [] : [goal('toPod', toPod, waysToPod(toPod, facts, identity), outside, facts)]),
@@ -79,17 +79,17 @@ export function planRates(wishes: RateWishes, facts: RateFacts, identity: RateId
 }
 
 interface Ways {
-  readonly ways: readonly RateWay[]
+  readonly ways: readonly BandwidthStrategy[]
   readonly passedOver: readonly string[]
 }
 
 function goal(
-  direction: RateGoal['direction'],
+  direction: BandwidthPlan['direction'],
   limit: Limit,
   { ways, passedOver }: Ways,
   outside: boolean,
   { port }: RateFacts,
-): RateGoal {
+): BandwidthPlan {
   const allowed = outside ? ways.filter(({ where }) => where !== 'pod') : ways
   if (allowed.length > 0) return { direction, limit, ways: allowed, passedOver }
   const key = direction === 'toPod' ? 'ingressRate' : 'egressRate'
@@ -120,7 +120,7 @@ function waysToPod(limit: Limit, facts: RateFacts, identity: RateIdentity): Ways
  * frames to its MAC address.
  */
 function meteredWays(limit: Limit, facts: RateFacts, identity: RateIdentity): Ways {
-  const { port, driver, direct, unmetered, mapped, steersInNic, takenLimiters } = facts
+  const { port, driver, direct, unmetered, mapped, steersInNic, takenPolicerIndexes } = facts
   const representor = port.wire?.representor
   if (port.wire === undefined || representor === undefined) return { ways: [], passedOver: [] }
   const without = (reason: string): Ways => ({ ways: [], passedOver: [`police: ${reason}`] })
@@ -134,7 +134,7 @@ function meteredWays(limit: Limit, facts: RateFacts, identity: RateIdentity): Wa
   }
   const { uplink, uplinkHasIngress } = port.wire
   let limiter = identity.limiter
-  while (takenLimiters.includes(limiter)) limiter++
+  while (takenPolicerIndexes.includes(limiter)) limiter++
   const { cookie } = identity
   const { spec, notes } = policerNumbers(limit, representor.mtu, 'ingress')
   const on = ({ name, ifindex }: LinkFacts) => ({ link: name, ifindex })
@@ -153,7 +153,7 @@ function meteredWays(limit: Limit, facts: RateFacts, identity: RateIdentity): Wa
 }
 
 /** What the filters for frames beside those of port mappings match, one each. */
-function tagsOf(direct: DirectWay['direct']): Pick<MeterSpec, 'vlan' | 'family'>[] {
+function tagsOf(direct: DirectWay['direct']): Pick<MacPolicer, 'vlan' | 'family'>[] {
   if (direct === undefined) return []
   if (direct.vlan === 'any') return [{}]
   return direct.vlan === 0 ? [{ family: 4 }, { family: 6 }] : [{ vlan: direct.vlan }]
@@ -264,7 +264,7 @@ function shaperWay(
   limit: Limit,
   name: string,
   { cookie }: RateIdentity,
-): RateWay {
+): BandwidthStrategy {
   const { spec, notes } = shaperNumbers(limit, link.mtu, name)
   const on = { side, link: link.name, ifindex: link.ifindex }
   const op: Op = { do: 'shaper.add', shaper: { ...on, ...spec, cookie } }
@@ -279,7 +279,7 @@ function detourWay(
   name: string,
   { ifb, ifbMac, cookie }: RateIdentity,
   hasIngress: boolean,
-): RateWay {
+): BandwidthStrategy {
   const { spec, notes } = shaperNumbers(limit, link.mtu, name)
   return {
     where: side,

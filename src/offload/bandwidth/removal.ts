@@ -2,15 +2,15 @@
 import type { LinkFacts } from '../../kernel/api/facts.ts'
 import type { Kernel, OwnPlace } from '../../kernel/api/kernel.ts'
 import { parsePciAddress } from '../../lib/pci-address.ts'
-import { meterPriorities, ratePriority } from '../../ops/rate-numbers.ts'
 import { readPciFunction, uplinkOf } from '../../nic/pci.ts'
+import { meterPriorities, ratePriority } from '../../ops/marks/rate-numbers.ts'
 import { invert, type Op } from '../../ops/op.ts'
-import { type FilterPlaces, removeFilters } from '../state/own-filters.ts'
+import type { FeatureRemoval, Removal } from '../feature.ts'
 import { rateIdentityOf } from '../state/identity.ts'
-import type { Removal, RemovalPart } from '../feature.ts'
+import { type FilterPlaces, removeFilters } from '../state/own-filters.ts'
 import type { LimitRecord, OffloadJournal } from '../state/record.ts'
 
-export const ratesRemoval: RemovalPart = {
+export const ratesRemoval: FeatureRemoval = {
   recorded: ({ limits }) => limits !== undefined,
   filters: ({ limits = [], representor }) =>
     limits.some((limit) => hasFilters(limit, representor !== undefined)),
@@ -68,7 +68,7 @@ function removeRates(removal: Removal): void {
     const named = ops.flatMap((op) => (op.do === 'limiter.add' ? [op.limiter.index] : []))
     const near = Array.from({ length: limiterTries }, (_, at) => limiter + at)
     for (const { index } of step(() => rates.limitersAt([...new Set([...named, ...near])], cookie)) ?? [])
-      step(() => rates.removeLimiter(index))
+      step(() => rates.removeSharedPolicer(index))
   }
   for (const op of ops) {
     if (op.do === 'shaper.add') {

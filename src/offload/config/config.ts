@@ -14,7 +14,6 @@ import { isFolderPath } from '../../lib/path.ts'
 import { type PciAddress, parsePciAddress } from '../../lib/pci-address.ts'
 import { allowedRanges, hasPort, type PortRange, showRanges, tryParseRanges } from '../../lib/port-ranges.ts'
 import type { Offload, Proto } from '../../ops/op.ts'
-import { checkPortmapKeys } from './portmap-compat.ts'
 import {
   bandwidthKeys,
   declares,
@@ -24,6 +23,7 @@ import {
   rateKeys,
   readRates,
 } from './bandwidth.ts'
+import { checkPortmapKeys } from './portmap-compat.ts'
 import { stateDirOf } from './teardown.ts'
 
 /** One wish: a port of the node that leads to a port of the container. */

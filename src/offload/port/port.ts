@@ -16,7 +16,7 @@ import type { OffloadConfig } from '../config/config.ts'
 export type PortKind = 'representor' | 'legacy' | 'userspace' | 'nic' | 'veth' | 'other'
 
 /** Where frames of the pod's network pass on the host. */
-export interface Wire {
+export interface UplinkAttachment {
   readonly uplink: LinkFacts
   /** The VF's VLAN, 0 = none. */
   readonly vlan: number
@@ -43,7 +43,7 @@ export interface Port {
   readonly device: PciAddress | undefined
   readonly vf: VfPosition | undefined
   /** undefined where the host has none (veth, other), and for a NIC of its own whose wire nobody has named. */
-  readonly wire: Wire | undefined
+  readonly wire: UplinkAttachment | undefined
 }
 
 /**
@@ -101,7 +101,7 @@ export function portNow(kernel: Kernel, port: Port): Port | undefined {
 }
 
 /** The wire of a NIC of its own is not to be found out: the operator vouches for one shared segment. */
-function nicWire(kernel: Kernel, name: string, config: OffloadConfig): Wire {
+function nicWire(kernel: Kernel, name: string, config: OffloadConfig): UplinkAttachment {
   if (config.uplink === undefined) {
     throw invalid(
       `Cannot serve "${name}": it is a NIC of its own; the key "uplink" must name the interface of the host on the same wire`,
@@ -147,7 +147,12 @@ function vfPort(
   }
 }
 
-function wireOf(kernel: Kernel, uplink: LinkFacts, vlan: number, representor: LinkFacts | undefined): Wire {
+function wireOf(
+  kernel: Kernel,
+  uplink: LinkFacts,
+  vlan: number,
+  representor: LinkFacts | undefined,
+): UplinkAttachment {
   if (!uplink.up) throw invalid(`Cannot serve a pod by uplink "${uplink.name}": it is down`)
   return {
     uplink,

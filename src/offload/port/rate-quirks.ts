@@ -4,7 +4,7 @@
  */
 import { ignoredBy } from './driver-quirks.ts'
 
-interface Habit {
+interface RateQuirk {
   /** `max_tx_rate` is cut to a multiple of so many Mbit/s, and is one of them at the least. */
   readonly step?: number
   /**
@@ -16,7 +16,7 @@ interface Habit {
 }
 
 /** By the name of the PF's driver in sysfs. */
-const habits: Readonly<Record<string, Habit | undefined>> = {
+const rateQuirks: Readonly<Record<string, RateQuirk | undefined>> = {
   i40e: { step: 50, source: 'i40e_set_bw_limit() of drivers/net/ethernet/intel/i40e/i40e_main.c' },
   mlx5_core: {
     policesByPort: true,
@@ -26,7 +26,7 @@ const habits: Readonly<Record<string, Habit | undefined>> = {
 
 /** What the driver counts `max_tx_rate` in, in Mbit/s. */
 export function rateStep(driver: string | undefined): number {
-  return habitOf(driver)?.step ?? 1
+  return quirkOf(driver)?.step ?? 1
 }
 
 /** Why a driver's policers are none, in words; undefined where nothing is known against them. */
@@ -36,11 +36,11 @@ export function ignoredPolice(driver: string | undefined): string | undefined {
 
 /** Why a policer on the representor is the port's `tx_max` by another name, in words; undefined where it is one. */
 export function policedByPort(driver: string | undefined): string | undefined {
-  const habit = habitOf(driver)
-  if (habit?.policesByPort !== true) return undefined
-  return `driver "${driver}" carries it out by the port's own limit, in whole Mbit/s (${habit.source})`
+  const quirk = quirkOf(driver)
+  if (quirk?.policesByPort !== true) return undefined
+  return `driver "${driver}" carries it out by the port's own limit, in whole Mbit/s (${quirk.source})`
 }
 
-function habitOf(driver: string | undefined): Habit | undefined {
-  return driver === undefined ? undefined : habits[driver]
+function quirkOf(driver: string | undefined): RateQuirk | undefined {
+  return driver === undefined ? undefined : rateQuirks[driver]
 }

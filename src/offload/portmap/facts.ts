@@ -6,8 +6,8 @@ import { ipFamily, parseCidr } from '../../lib/ip.ts'
 import { masterOf } from '../../nic/netdev.ts'
 import type { PortMapping } from '../config/config.ts'
 import { nodeAddresses, uplinkAddresses } from '../port/addresses.ts'
-import { forwardKeys } from './plan-notes.ts'
 import type { Port } from '../port/port.ts'
+import { forwardKeys } from './plan-notes.ts'
 import { familiesOf, mainTable, onlyWayIs, tablesBehind } from './reply-routing.ts'
 
 /** An address of the node, and the VLAN in which the uplink carries it (0 = untagged). */

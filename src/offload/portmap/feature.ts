@@ -3,34 +3,34 @@ import { CniError, code } from '../../cni/error.ts'
 import { notice } from '../../lib/log/notice.ts'
 import { ApplyError, type Transaction } from '../../ops/apply.ts'
 import type { Op, PortKey } from '../../ops/op.ts'
-import { type Ground, prepareGround } from './preflight.ts'
 import type { PortMapping } from '../config/config.ts'
-import { refuseConnected } from './host/open-connections.ts'
-import { defaultRoutes } from '../port/default-routes.ts'
-import { podAddressesOf, readOffloadFacts } from './facts.ts'
-import { type Identity, identityOf } from '../state/identity.ts'
-import { applyBest, type Installed } from './install.ts'
-import { driverOf, honestPlans } from '../port/driver-quirks.ts'
-import { type Listeners, listenersOf, refuseListened, servedLocally } from './host/listeners.ts'
-import { claimLocalPorts } from './host/local-ports.ts'
-import { claimLocalnet, PassedGuard, releaseLocalnet } from './host/route-localnet.ts'
 import {
   type AddContext,
-  LimiterInTheWay,
+  type Feature,
   type LookContext,
   type Looked,
-  type Part,
   type Planned,
+  PolicerInTheWay,
 } from '../feature.ts'
-import { type OffloadPlan, planPorts } from './plan.ts'
-import { requirePodAddresses } from './pod-addresses.ts'
+import { defaultRoutes } from '../port/default-routes.ts'
+import { driverOf, supportedPlans } from '../port/driver-quirks.ts'
 import type { Port } from '../port/port.ts'
-import { isLoopback, localhost, servesLocalhost } from './keys.ts'
-import { portsRemoval } from './removal.ts'
+import { type Identity, identityOf } from '../state/identity.ts'
+import { podAddressesOf, readOffloadFacts } from './facts.ts'
+import { type Listeners, listenersOf, refuseListened, servedLocally } from './host/listeners.ts'
+import { claimLocalPorts } from './host/local-ports.ts'
+import { refuseConnected } from './host/open-connections.ts'
+import { claimLocalnet, PassedGuard, releaseLocalnet } from './host/route-localnet.ts'
 import { refuseServed } from './host/services.ts'
 import { wholeTable } from './host/whole-table.ts'
+import { applyBest, type Installed } from './install.ts'
+import { isLoopback, localhost, servesLocalhost } from './keys.ts'
+import { type OffloadPlan, planPorts } from './plan.ts'
+import { requirePodAddresses } from './pod-addresses.ts'
+import { type Preflight, runPreflight } from './preflight.ts'
+import { portsRemoval } from './removal.ts'
 
-export const portsPart: Part = {
+export const portmapFeature: Feature = {
   ...portsRemoval,
   wanted: ({ mappings }) => mappings.length > 0,
   look: lookAround,
@@ -52,7 +52,7 @@ function lookAround(context: LookContext): Looked | undefined {
   }
   const identity = identityOf(attachment, machine.sha256)
   const plansFor = (now: Port) =>
-    honestPlans(planPorts(config, { ...facts, port: now }, identity), driverOf(port))
+    supportedPlans(planPorts(config, { ...facts, port: now }, identity), driverOf(port))
   const plans = plansFor(port)
   const [plan] = plans
   if (plan === undefined || plan.ops.length === 0) {
@@ -62,7 +62,7 @@ function lookAround(context: LookContext): Looked | undefined {
   requirePodAddresses(kernel, facts, plan.keys)
   if (!config.allowListening) refuseListened(kernel, listeners, plan.keys)
   if (!config.allowServicePorts) refuseServed(kernel, plan.keys, request.policy)
-  const ground = prepareGround(kernel, config, port, plans)
+  const preflight = runPreflight(kernel, config, port, plans)
   const { kind, link } = port
   const ways =
     kind === 'veth' && link !== undefined
@@ -72,7 +72,7 @@ function lookAround(context: LookContext): Looked | undefined {
     plan: (locked) => {
       const { port: now } = locked
       const isSame = qdiscsOf(now) === qdiscsOf(port)
-      const { journal, ...rest } = planned(locked, isSame ? plans : plansFor(now), ground, identity)
+      const { journal, ...rest } = planned(locked, isSame ? plans : plansFor(now), preflight, identity)
       return { ...rest, journal: { ...journal, ...ways } }
     },
   }
@@ -86,7 +86,7 @@ function qdiscsOf({ wire }: Port): string {
 function planned(
   context: AddContext,
   plans: readonly OffloadPlan[],
-  ground: Ground,
+  preflight: Preflight,
   { cookie }: Identity,
 ): Planned {
   const { machine, kernel, store, config, port } = context
@@ -106,7 +106,7 @@ function planned(
       ops: plan.ops.filter(
         ({ do: kind }) => kind === 'rule.add' || kind === 'route.add' || kind === 'ports.reserve',
       ),
-      notes: [...plan.notes, ...ground.notes],
+      notes: [...plan.notes, ...preflight.notes],
     },
     apply: (transaction, shared) => {
       const limiter = shared.limiter ?? earlier
@@ -114,7 +114,7 @@ function planned(
       const kept = isSteered ? claimLocalPorts(machine, kernel, plan.keys, cookie, { whole }) : []
       transaction.apply(kept)
       // Not before: from now on nothing more can be opened from these ports, so that one look is enough.
-      const install = () => applyBest(transaction, config, wanted, ground, refuse)
+      const install = () => applyBest(transaction, config, wanted, preflight, refuse)
       const done = earlier === undefined ? install() : withLimitOfOthers(install)
       if (done.rules.some(({ rule }) => rule.limiter !== undefined)) shared.isUsed = true
       const { nat, notes, ops } = done.plan
@@ -123,7 +123,7 @@ function planned(
       return {
         nat,
         ops: [...kept, ...ops, ...local.holds],
-        notes: [...notes, ...done.notes, ...ground.notes, ...local.notes],
+        notes: [...notes, ...done.notes, ...preflight.notes, ...local.notes],
         rules: done.rules,
       }
     },
@@ -153,7 +153,7 @@ function withLimitOfOthers(install: () => Installed): Installed {
   try {
     return install()
   } catch (error) {
-    if (!(error instanceof LimiterInTheWay)) throw error
+    if (!(error instanceof PolicerInTheWay)) throw error
     const words = `Cannot map ports in the NIC with the policer of another entry: ${error.reason}; ${together}`
     throw new CniError(code.offloadRefused, words, { cause: error })
   }

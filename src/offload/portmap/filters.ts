@@ -4,15 +4,15 @@
  */
 import type { LinkFacts } from '../../kernel/api/facts.ts'
 import { ipFamily } from '../../lib/ip.ts'
-import type { PortKey, SteerSpec } from '../../ops/op.ts'
+import type { FlowFilter, PortKey } from '../../ops/op.ts'
+import type { Port, UplinkAttachment } from '../port/port.ts'
 import { filterPriority } from '../state/identity.ts'
-import type { Port, Wire } from '../port/port.ts'
 import type { Translator } from './nat-choice.ts'
 
 /** What the rules of a key depend on beside the key. */
-export interface SteeringContext {
+export interface FilterContext {
   readonly port: Port
-  readonly wire: Wire
+  readonly wire: UplinkAttachment
   /** VLAN in which the uplink carries the key's address, 0 = untagged. */
   readonly vlan: number
   readonly cookie: string
@@ -21,7 +21,7 @@ export interface SteeringContext {
 }
 
 /** The rules of one key, in the order in which they are added. */
-export function rulesFor(key: PortKey, context: SteeringContext): SteerSpec[] {
+export function rulesFor(key: PortKey, context: FilterContext): FlowFilter[] {
   const { representor } = context.wire
   return representor === undefined ? [wireRule(key, context)] : representorRules(key, context, representor)
 }
@@ -31,7 +31,7 @@ export function rulesFor(key: PortKey, context: SteeringContext): SteerSpec[] {
  * switch (or, for a NIC of its own, the one outside) delivers it to the pod, the source because a client's MAC sent from
  * here would move that client on the switches outside.
  */
-function wireRule(key: PortKey, { port, wire, vlan, cookie }: SteeringContext): SteerSpec {
+function wireRule(key: PortKey, { port, wire, vlan, cookie }: FilterContext): FlowFilter {
   return {
     ...on(wire.uplink),
     prio: vlan === 0 ? filterPriority[ipFamily(key.address)] : filterPriority.vlan,
@@ -52,9 +52,9 @@ function wireRule(key: PortKey, { port, wire, vlan, cookie }: SteeringContext): 
  */
 function representorRules(
   key: PortKey,
-  { port, wire, vlan, cookie, nat, directSubnets }: SteeringContext,
+  { port, wire, vlan, cookie, nat, directSubnets }: FilterContext,
   representor: LinkFacts,
-): SteerSpec[] {
+): FlowFilter[] {
   const { uplink } = wire
   const family = ipFamily(key.address)
   const untag = vlan === 0 ? {} : { vlan, pop: true }
@@ -75,7 +75,7 @@ function representorRules(
   }
   const direct = directSubnets
     .filter((subnet) => ipFamily(subnet) === family)
-    .flatMap((peer): SteerSpec[] => {
+    .flatMap((peer): FlowFilter[] => {
       const prio = filterPriority[family === 4 ? 'direct4' : 'direct6']
       return [
         { ...toWire, prio, ...pod, side: 'src', peer },
@@ -96,6 +96,6 @@ export function on({ name, ifindex }: LinkFacts): { readonly link: string; reado
   return { link: name, ifindex }
 }
 
-function matching({ address, proto, port }: PortKey): Pick<SteerSpec, 'address' | 'proto' | 'port'> {
+function matching({ address, proto, port }: PortKey): Pick<FlowFilter, 'address' | 'proto' | 'port'> {
   return { address, proto, port }
 }

@@ -1,13 +1,13 @@
 /** Carries a plan's rules out, each mapping whole in the NIC or whole in software, and says which and why. */
 import { CniError, code } from '../../cni/error.ts'
 import type { Transaction } from '../../ops/apply.ts'
-import { steerLine } from '../../ops/describe.ts'
-import type { Outcome, SteerSpec } from '../../ops/op.ts'
-import { type Ground, refuseTaken } from './preflight.ts'
+import { flowFilterLine } from '../../ops/command-line.ts'
+import type { FlowFilter, Outcome } from '../../ops/op.ts'
 import type { OffloadConfig } from '../config/config.ts'
+import type { OffloadJournal } from '../state/record.ts'
 import { offerAll, steer, type Tried } from './offer.ts'
 import type { OffloadPlan, RuleGroup } from './plan.ts'
-import type { OffloadJournal } from '../state/record.ts'
+import { type Preflight, refuseTaken } from './preflight.ts'
 
 /** What became of an ADD's plans. */
 export interface Installed {
@@ -20,14 +20,14 @@ export interface Installed {
 /**
  * Carries out the first plan that the NIC takes. A plan that it refuses is taken back before the next one is tried.
  * `beforeRules` is called when all but the rules is done, and may throw what keeps them from being made.
- * @throws LimiterInTheWay when it refuses rules that have a policer
+ * @throws PolicerInTheWay when it refuses rules that have a policer
  * @throws CniError 101 with the driver's words when rules that must be in the NIC are refused and no plan is left
  */
 export function applyBest(
   transaction: Transaction,
   config: OffloadConfig,
   plans: readonly OffloadPlan[],
-  ground: Ground,
+  preflight: Preflight,
   beforeRules: () => void = () => undefined,
 ): Installed {
   const notes: string[] = []
@@ -35,7 +35,7 @@ export function applyBest(
   const mark = transaction.mark()
   for (const [at, plan] of plans.entries()) {
     try {
-      const { rules, notes: more } = applyPlan(transaction, config, plan, ground, beforeRules)
+      const { rules, notes: more } = applyPlan(transaction, config, plan, preflight, beforeRules)
       return { plan, rules, notes: [...notes, ...more] }
     } catch (error) {
       if (!(error instanceof CniError) || error.code !== code.offloadRefused || at === plans.length - 1)
@@ -56,7 +56,7 @@ function applyPlan(
   transaction: Transaction,
   config: OffloadConfig,
   plan: OffloadPlan,
-  ground: Ground,
+  preflight: Preflight,
   beforeRules: () => void,
 ): Pick<Installed, 'rules' | 'notes'> {
   const { groups, inSoftware = [] } = plan
@@ -65,11 +65,12 @@ function applyPlan(
   // Before all others: nothing that these keep back may leave meanwhile.
   const kept = transaction.apply(inSoftware.flatMap(({ rules }) => rules.map((rule) => steer(rule, 'off'))))
   const isAsked = config.offload !== 'off' && plan.unoffered !== true
-  const { tried, notes } = isAsked ? offerAll(transaction, plan, ground) : { tried: [], notes: [] }
+  const { tried, notes } = isAsked ? offerAll(transaction, plan, preflight) : { tried: [], notes: [] }
   const mappings = groups.map((group, at): Tried => tried[at] ?? { group })
   const left = mappings.filter(({ outcomes }) => outcomes === undefined)
   const [first] = left
-  if (first !== undefined) refuseTaken(ground, ground.hardware === undefined ? first.refusal : undefined)
+  if (first !== undefined)
+    refuseTaken(preflight, preflight.hardware === undefined ? first.refusal : undefined)
   const rules = left.flatMap(({ group }) => group.rules)
   const rest = [...kept, ...transaction.apply(rules.map((rule) => steer(rule, 'off')))]
   return {
@@ -86,13 +87,13 @@ function applyPlan(
 /** Where a rule ended up, for the record. */
 function ruleReport(
   { mapping }: RuleGroup,
-  rule: SteerSpec,
+  rule: FlowFilter,
   outcome: Outcome | undefined,
   refusal: string | undefined,
 ): OffloadJournal['rules'][number] {
   const where = outcome?.where ?? 'host'
   return {
-    line: steerLine(rule, where === 'nic' ? 'skip_sw' : 'skip_hw'),
+    line: flowFilterLine(rule, where === 'nic' ? 'skip_sw' : 'skip_hw'),
     where,
     ...(refusal === undefined ? {} : { refusal }),
     mapping,

@@ -3,8 +3,8 @@ import { CniError, code } from '../../cni/error.ts'
 import { compareIp, ipFamily, parseIp } from '../../lib/ip.ts'
 import type { PortKey } from '../../ops/op.ts'
 import type { OffloadConfig, PortMapping } from '../config/config.ts'
-import type { HostAddress } from './facts.ts'
 import type { Port } from '../port/port.ts'
+import type { HostAddress } from './facts.ts'
 
 /** The node's side of a mapping: addresses of the uplink in the VF's VLAN, and those it has elsewhere (for errors). */
 export interface HostAddresses {

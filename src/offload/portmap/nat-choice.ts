@@ -3,8 +3,8 @@ import { CniError, code } from '../../cni/error.ts'
 import type { PortKey } from '../../ops/op.ts'
 import type { OffloadConfig } from '../config/config.ts'
 import { unknownNeighbours } from '../port/neighbours.ts'
-import { untested } from './plan-notes.ts'
 import type { Port } from '../port/port.ts'
+import { untested } from './plan-notes.ts'
 
 /** Where addresses and ports are translated: in the pod, in the eSwitch, or on the host (veth). */
 export type Translator = 'pod' | 'nic' | 'host'

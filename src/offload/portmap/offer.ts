@@ -1,12 +1,12 @@
 /** Offers a plan's rules to the NIC, and says of each mapping whether it took them, in which form, and why not. */
 import { CniError, code } from '../../cni/error.ts'
-import { OffloadRefused } from '../../ops/offload-refused.ts'
 import { ApplyError, type Transaction } from '../../ops/apply.ts'
-import { steerLine } from '../../ops/describe.ts'
-import type { Offload, Op, Outcome, SteerSpec } from '../../ops/op.ts'
-import type { Ground } from './preflight.ts'
-import { LimiterInTheWay } from '../feature.ts'
+import { flowFilterLine } from '../../ops/command-line.ts'
+import { OffloadRefused } from '../../ops/offload-refused.ts'
+import type { FlowFilter, Offload, Op, Outcome } from '../../ops/op.ts'
+import { PolicerInTheWay } from '../feature.ts'
 import type { OffloadPlan, RuleGroup } from './plan.ts'
+import type { Preflight } from './preflight.ts'
 
 /** What became of a mapping in the NIC: of each rule, or why the NIC did not take it. Neither: it was not asked. */
 export interface Tried {
@@ -25,17 +25,17 @@ export interface Offered {
 /**
  * Offers all mappings to the NIC. One whose rules it refuses is offered again without the condition on fragments, where the
  * mapping can be without: not every driver knows that key.
- * @throws LimiterInTheWay when it refuses rules that have a policer
+ * @throws PolicerInTheWay when it refuses rules that have a policer
  * @throws CniError 101 with the driver's words when it refuses rules that must be in the NIC
  */
-export function offerAll(transaction: Transaction, plan: OffloadPlan, ground: Ground): Offered {
+export function offerAll(transaction: Transaction, plan: OffloadPlan, preflight: Preflight): Offered {
   const { groups } = plan
-  if (ground.hardware !== undefined) {
-    const taken = `frames are taken in the NIC before our rules see them ${ground.hardware}`
+  if (preflight.hardware !== undefined) {
+    const taken = `frames are taken in the NIC before our rules see them ${preflight.hardware}`
     const tried = groups.map((group) => {
       const refusal = refusedBy(plan, group, taken, taken)
       // In software the policer, which is in the NIC only, would be refused (EINVAL).
-      if (ground.software === undefined && isLimited(group)) throw new LimiterInTheWay(taken)
+      if (preflight.software === undefined && isLimited(group)) throw new PolicerInTheWay(taken)
       return { group, refusal }
     })
     return { tried, notes: [] }
@@ -48,11 +48,11 @@ export function offerAll(transaction: Transaction, plan: OffloadPlan, ground: Gr
     attempts.push(...now)
     return now.map(({ group, result }) =>
       result instanceof ApplyError
-        ? { group, refusal: refusalOf(plan, group, result, ground) }
+        ? { group, refusal: refusalOf(plan, group, result, preflight) }
         : { group, outcomes: result },
     )
   })
-  return { tried, notes: notesOf(attempts, ground) }
+  return { tried, notes: notesOf(attempts, preflight) }
 }
 
 /** What the NIC made of a mapping, as it was offered at last, and why not as it was offered at first. */
@@ -102,27 +102,27 @@ function withoutCondition({ mapping, rules }: RuleGroup): RuleGroup {
 }
 
 /** One line for all mappings that the NIC took only without the condition on fragments. */
-function notesOf(attempts: readonly Attempt[], ground: Ground): string[] {
+function notesOf(attempts: readonly Attempt[], preflight: Preflight): string[] {
   const found = attempts.filter(({ before }) => before !== undefined)
   const cause = found[0]?.before?.cause
   if (!(cause instanceof OffloadRefused)) return []
   const names = found.map(({ group }) => group.mapping).join(', ')
   return [
-    `the NIC does not take "ip_flags nofrag" ("${ground.explain(cause.refusal)}"): what comes in fragments may be lost for ${names}`,
+    `the NIC does not take "ip_flags nofrag" ("${preflight.explain(cause.refusal)}"): what comes in fragments may be lost for ${names}`,
   ]
 }
 
 /**
  * Why the NIC did not take a mapping's rules.
  * @throws the error if it is about something else
- * @throws LimiterInTheWay for rules that have a policer
+ * @throws PolicerInTheWay for rules that have a policer
  * @throws CniError 101 where the rules must be in the NIC
  */
-function refusalOf(plan: OffloadPlan, group: RuleGroup, error: ApplyError, ground: Ground): string {
+function refusalOf(plan: OffloadPlan, group: RuleGroup, error: ApplyError, preflight: Preflight): string {
   if (!(error.cause instanceof OffloadRefused)) throw error
-  const refusal = ground.explain(error.cause.refusal)
-  if (isLimited(group)) throw new LimiterInTheWay(refusal, error)
-  const details = error.op.do === 'steer.add' ? steerLine(error.op.rule, 'skip_sw') : undefined
+  const refusal = preflight.explain(error.cause.refusal)
+  if (isLimited(group)) throw new PolicerInTheWay(refusal, error)
+  const details = error.op.do === 'steer.add' ? flowFilterLine(error.op.rule, 'skip_sw') : undefined
   return refusedBy(plan, group, refusal, undefined, { details, cause: error })
 }
 
@@ -143,6 +143,6 @@ function refusedBy(
 }
 
 /** The operation that adds a filter. */
-export function steer(rule: SteerSpec, offload: Offload): Op {
+export function steer(rule: FlowFilter, offload: Offload): Op {
   return { do: 'steer.add', rule, offload }
 }

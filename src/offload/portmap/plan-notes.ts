@@ -2,8 +2,8 @@
 import { ipFamily } from '../../lib/ip.ts'
 import type { PortKey } from '../../ops/op.ts'
 import type { OffloadConfig } from '../config/config.ts'
-import type { OffloadFacts } from './facts.ts'
 import type { Port } from '../port/port.ts'
+import type { OffloadFacts } from './facts.ts'
 import { isLoopback } from './keys.ts'
 
 /** Of a translation in the NIC. */
@@ -42,7 +42,7 @@ export function uplinkNotes(
       : []),
     ...still.map(
       (family) =>
-        `the node does not forward IPv${family} (${forwardKeys[family].replaceAll('/', '..')}): datagrams in fragments and other pods do not reach the mapped ports`,
+        `the node does not forward IPv${family} (${forwardKeys[family].replaceAll('/', '.')}): datagrams in fragments and other pods do not reach the mapped ports`,
     ),
     ...(representor === undefined && offload !== 'off' ? [`in software: ${untested(port)}`] : []),
   ]

@@ -4,31 +4,24 @@
  */
 import { grouped } from '../../lib/grouped.ts'
 import { formatCidr, ipFamily, networkOf, parseCidr } from '../../lib/ip.ts'
-import type { Masquerade, Op, PortKey, SteerSpec } from '../../ops/op.ts'
+import type { FlowFilter, Masquerade, Op, PortKey } from '../../ops/op.ts'
 import type { OffloadConfig } from '../config/config.ts'
-import type { HostAddress, OffloadFacts } from './facts.ts'
-import type { Identity } from '../state/identity.ts'
-import { nicNotes, uplinkNotes } from './plan-notes.ts'
-import type { Port, Wire } from '../port/port.ts'
-import {
-  type HostAddresses,
-  isLoopback,
-  localhost,
-  podNatTable,
-  portKeys,
-  servesLocalhost,
-} from './keys.ts'
 import { refuseConditions } from '../config/portmap-compat.ts'
+import type { Port, UplinkAttachment } from '../port/port.ts'
+import type { Identity } from '../state/identity.ts'
+import type { HostAddress, OffloadFacts } from './facts.ts'
+import { rulesFor } from './filters.ts'
+import { type HostAddresses, isLoopback, localhost, podNatTable, portKeys, servesLocalhost } from './keys.ts'
+import { type Translator, translators } from './nat-choice.ts'
+import { nicNotes, uplinkNotes } from './plan-notes.ts'
 import { planReplies } from './reply-routing.ts'
 import { sharedRules } from './shared-filters.ts'
-import { rulesFor } from './filters.ts'
-import { type Translator, translators } from './nat-choice.ts'
 
 /** The rules of one mapping, or what several share: all of them run in the NIC or none does. */
 export interface RuleGroup {
   /** The mapping for people, `tcp 8080 -> 80`, or what else the rules are for. */
   readonly mapping: string
-  readonly rules: readonly SteerSpec[]
+  readonly rules: readonly FlowFilter[]
 }
 
 /** What to do for an attachment's mappings. */
@@ -160,7 +153,7 @@ function loopbackNotes(
 }
 
 /** A qdisc that is there is used and, on DEL, left: it is somebody else's. */
-function qdiscs(wire: Wire): Op[] {
+function qdiscs(wire: UplinkAttachment): Op[] {
   const { uplink, representor } = wire
   return [
     ...(wire.uplinkHasIngress ? [] : [uplink]),
@@ -175,7 +168,7 @@ function podNat(keys: readonly PortKey[], identity: Identity): Op {
 function groupsOf(
   config: OffloadConfig,
   port: Port,
-  wire: Wire,
+  wire: UplinkAttachment,
   served: readonly HostAddress[],
   { cookie }: Identity,
   keys: readonly PortKey[],
@@ -183,7 +176,7 @@ function groupsOf(
 ): Pick<OffloadPlan, 'groups' | 'inSoftware'> {
   const { directSubnets } = config
   const vlanOf = (wanted: string) => served.find(({ address }) => address === wanted)?.vlan ?? 0
-  const groups = new Map<string, SteerSpec[]>()
+  const groups = new Map<string, FlowFilter[]>()
   // What is for the host's loopback never comes by the uplink.
   for (const key of keys.filter(({ address }) => !isLoopback(address))) {
     const mapping = `${key.proto} ${key.port} -> ${key.toPort}`
@@ -192,7 +185,7 @@ function groupsOf(
   }
   const nodeAddresses = served.map(({ address }) => address)
   const shared = sharedRules(keys, { port, wire, cookie, nat, directSubnets, nodeAddresses, vlanOf })
-  const named = (mapping: string, rules: readonly SteerSpec[]) =>
+  const named = (mapping: string, rules: readonly FlowFilter[]) =>
     rules.length === 0 ? [] : [{ mapping, rules }]
   return {
     // Before those of the mappings: no reply to the node may leave by the wire meanwhile.

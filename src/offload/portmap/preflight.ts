@@ -2,16 +2,16 @@
 import { CniError, code } from '../../cni/error.ts'
 import type { LinkFacts } from '../../kernel/api/facts.ts'
 import type { Kernel } from '../../kernel/api/kernel.ts'
-import type { Rival } from '../../kernel/inspect/conflicts.ts'
+import type { Conflict } from '../../kernel/inspect/conflicts.ts'
 import { step } from '../../lib/log/steps.ts'
-import type { SteerSpec } from '../../ops/op.ts'
+import type { FlowFilter } from '../../ops/op.ts'
 import type { OffloadConfig } from '../config/config.ts'
+import type { Port } from '../port/port.ts'
 import { cookiePrefix } from '../state/identity.ts'
 import type { OffloadPlan } from './plan.ts'
-import type { Port } from '../port/port.ts'
 
 /** What stands in the way of filters of ours; undefined where nothing does. */
-export interface Ground {
+export interface Preflight {
   /** In software they would silently do nothing: others take the frames before them, in software or for good in the NIC. */
   readonly software: string | undefined
   /** In the NIC another filter takes the frames before them. */
@@ -26,22 +26,22 @@ export interface Ground {
  * Looks around before the first change: at who owns the uplink, and who sees frames before the rules of `plans`.
  * @throws CniError 106 where rules could only be there and do nothing, naming what stands in the way
  */
-export function prepareGround(
+export function runPreflight(
   kernel: Kernel,
   config: Pick<OffloadConfig, 'offload'>,
   { kind, wire }: Port,
   plans: readonly OffloadPlan[],
-): Ground {
+): Preflight {
   const { uplink, representor } = wire ?? {}
   if (uplink !== undefined) refuseOccupied(kernel, uplink, kind === 'legacy')
   const links = [uplink, representor].filter((link) => link !== undefined)
   const rules = plans.flatMap(({ groups, inSoftware = [] }) =>
     [...groups, ...inSoftware].flatMap((group) => group.rules),
   )
-  const ground = step('ground', () => surveyGround(kernel, links, rules))
+  const preflight = step('ground', () => surveyUplink(kernel, links, rules))
   // What can run in software only needs no try.
-  if (representor === undefined || config.offload === 'off') refuseTaken(ground, undefined)
-  return ground
+  if (representor === undefined || config.offload === 'off') refuseTaken(preflight, undefined)
+  return preflight
 }
 
 /** An uplink that its owner keeps to itself, or whose mode makes every rule useless. */
@@ -62,23 +62,23 @@ function refuseOccupied(kernel: Kernel, uplink: LinkFacts, isLegacy: boolean): v
 }
 
 /** Looks at all interfaces that `rules` are to be on. `links` has them by number. */
-function surveyGround(kernel: Kernel, links: readonly LinkFacts[], rules: readonly SteerSpec[]): Ground {
+function surveyUplink(kernel: Kernel, links: readonly LinkFacts[], rules: readonly FlowFilter[]): Preflight {
   const found = links.flatMap((link) => {
     const own = rules.filter((rule) => rule.ifindex === link.ifindex)
-    return kernel.rivals(link, own, cookiePrefix).map((rival) => ({ link, rival }))
+    return kernel.conflicts(link, own, cookiePrefix).map((conflict) => ({ link, conflict }))
   })
-  const words = (wanted: (rival: Rival) => boolean): string | undefined => {
-    const taken = found.filter(({ rival }) => rival.certain && wanted(rival))
+  const words = (wanted: (conflict: Conflict) => boolean): string | undefined => {
+    const taken = found.filter(({ conflict }) => conflict.certain && wanted(conflict))
     if (taken.length === 0) return undefined
-    return taken.map(({ link, rival }) => `on "${link.name}": ${rival.name}`).join('; ')
+    return taken.map(({ link, conflict }) => `on "${link.name}": ${conflict.name}`).join('; ')
   }
   let off: readonly LinkFacts[] | undefined
   return {
-    software: words((rival) => rival.software),
-    hardware: words((rival) => rival.hardware),
+    software: words((conflict) => conflict.software),
+    hardware: words((conflict) => conflict.hardware),
     notes: found
-      .filter(({ rival }) => !rival.certain)
-      .map(({ link, rival }) => `may take frames on "${link.name}" before our rules do: ${rival.name}`),
+      .filter(({ conflict }) => !conflict.certain)
+      .map(({ link, conflict }) => `may take frames on "${link.name}" before our rules do: ${conflict.name}`),
     explain: (refusal) => {
       off ??= links.filter((link) => kernel.tcOffload(link.ifindex) !== 'on')
       const names = off.map((link) => `"${link.name}"`).join(' and ')
@@ -88,7 +88,7 @@ function surveyGround(kernel: Kernel, links: readonly LinkFacts[], rules: readon
 }
 
 /** @throws CniError 106: rules in software would be there and do nothing */
-export function refuseTaken({ software }: Ground, refusal: string | undefined): void {
+export function refuseTaken({ software }: Preflight, refusal: string | undefined): void {
   if (software === undefined) return
   const why = refusal === undefined ? '' : `, and the driver said "${refusal}"`
   throw new CniError(

@@ -2,16 +2,16 @@
 import type { Kernel } from '../../kernel/api/kernel.ts'
 import { ipFamily } from '../../lib/ip.ts'
 import { notice } from '../../lib/log/notice.ts'
-import type { FilterPlaces } from '../state/own-filters.ts'
+import type { FeatureRemoval, Removal } from '../feature.ts'
 import { filterPriority, formerRouteTable, identityOf, rulePriority } from '../state/identity.ts'
-import { releaseLocalPorts } from './host/local-ports.ts'
-import { releaseLocalnet } from './host/route-localnet.ts'
-import type { Removal, RemovalPart } from '../feature.ts'
+import type { FilterPlaces } from '../state/own-filters.ts'
 import type { OffloadJournal } from '../state/record.ts'
 import { tell } from '../state/shared-note.ts'
+import { releaseLocalPorts } from './host/local-ports.ts'
+import { releaseLocalnet } from './host/route-localnet.ts'
 import { releaseWhole, wholeTable } from './host/whole-table.ts'
 
-export const portsRemoval: RemovalPart = {
+export const portsRemoval: FeatureRemoval = {
   recorded: ({ keys }) => keys.length > 0,
   filters: (journal) => !isOnHost(journal),
   places: placesOf,

@@ -6,8 +6,8 @@ import { CniError, code } from '../../cni/error.ts'
 import type { LinkFacts, RouteFacts, SourceRuleFacts } from '../../kernel/api/facts.ts'
 import { contains, formatCidr, ipFamily, networkOf, parseCidr, parseIp } from '../../lib/ip.ts'
 import type { Op, RouteSpec } from '../../ops/op.ts'
-import type { OffloadFacts, PodAddress } from './facts.ts'
 import { type Identity, isRouteTable, rulePriority } from '../state/identity.ts'
+import type { OffloadFacts, PodAddress } from './facts.ts'
 
 /** Number of the routing table that everybody uses who names none. */
 export const mainTable = 254

@@ -3,18 +3,18 @@
  * goes to the node and to other pods of the card, which must not be translated. Pure.
  */
 import { ipFamily } from '../../lib/ip.ts'
-import type { PortKey, SteerSpec } from '../../ops/op.ts'
-import { filterPriority } from '../state/identity.ts'
+import type { FlowFilter, PortKey } from '../../ops/op.ts'
 import { neighbourMacs } from '../port/neighbours.ts'
-import type { Port, Wire } from '../port/port.ts'
-import { isLoopback } from './keys.ts'
+import type { Port, UplinkAttachment } from '../port/port.ts'
+import { filterPriority } from '../state/identity.ts'
 import { on } from './filters.ts'
+import { isLoopback } from './keys.ts'
 import type { Translator } from './nat-choice.ts'
 
 /** What the rules depend on beside the keys. */
 export interface SharedContext {
   readonly port: Port
-  readonly wire: Wire
+  readonly wire: UplinkAttachment
   readonly cookie: string
   readonly nat: Translator
   readonly directSubnets: readonly string[]
@@ -26,8 +26,8 @@ export interface SharedContext {
 
 /** Rules that must be in the NIC, as the mappings' own are, and those of software whatever the NIC takes. */
 export interface SharedRules {
-  readonly nic: readonly SteerSpec[]
-  readonly host: readonly SteerSpec[]
+  readonly nic: readonly FlowFilter[]
+  readonly host: readonly FlowFilter[]
 }
 
 /** The rules for these keys; none where there is no representor. */
@@ -43,7 +43,7 @@ export function sharedRules(all: readonly PortKey[], context: SharedContext): Sh
  * Where the pod translates, a datagram that it sends in fragments has the node's address in each of them, and nothing else
  * that the pod sends has. No port is needed to know them, and no NIC: they miss all its rules.
  */
-function fragmentsOut(keys: readonly PortKey[], { wire, cookie, vlanOf }: SharedContext): SteerSpec[] {
+function fragmentsOut(keys: readonly PortKey[], { wire, cookie, vlanOf }: SharedContext): FlowFilter[] {
   const addresses = new Set(keys.filter(({ proto }) => proto === 'udp').map(({ address }) => address))
   return [...addresses].map((address) => {
     const vlan = vlanOf(address)
@@ -67,11 +67,11 @@ function fragmentsOut(keys: readonly PortKey[], { wire, cookie, vlanOf }: Shared
 function untranslated(
   keys: readonly PortKey[],
   { port, wire, cookie, nodeAddresses }: SharedContext,
-): SteerSpec[] {
+): FlowFilter[] {
   const macs = neighbourMacs(port)
-  return podAddresses(keys).flatMap((address): SteerSpec[] => {
+  return podAddresses(keys).flatMap((address): FlowFilter[] => {
     const family = ipFamily(address)
-    const rule: SteerSpec = {
+    const rule: FlowFilter = {
       ...onRepresentor(wire),
       prio: filterPriority[family === 4 ? 'untranslated4' : 'untranslated6'],
       ...{ address, side: 'src', verdict: 'pass', cookie },
@@ -85,7 +85,7 @@ function untranslated(
 }
 
 /** The same for fragments in software, which is not asked for what the NIC does. */
-function fragmentsOf(rules: readonly SteerSpec[]): SteerSpec[] {
+function fragmentsOf(rules: readonly FlowFilter[]): FlowFilter[] {
   return rules.map((rule) => ({ ...rule, fragments: 'only' }))
 }
 
@@ -96,7 +96,7 @@ function fragmentsOf(rules: readonly SteerSpec[]): SteerSpec[] {
 function fragmentsKept(
   keys: readonly PortKey[],
   { wire, cookie, directSubnets }: SharedContext,
-): SteerSpec[] {
+): FlowFilter[] {
   const protos = new Map(keys.map(({ toAddress, proto }) => [`${toAddress} ${proto}`, { toAddress, proto }]))
   const direct = podAddresses(keys).flatMap((address) => {
     const family = ipFamily(address)
@@ -104,9 +104,9 @@ function fragmentsKept(
     const rule = { ...onRepresentor(wire), prio, address, side: 'src', fragments: 'only' } as const
     return directSubnets
       .filter((peer) => ipFamily(peer) === family)
-      .map((peer): SteerSpec => ({ ...rule, peer, verdict: 'pass', cookie }))
+      .map((peer): FlowFilter => ({ ...rule, peer, verdict: 'pass', cookie }))
   })
-  const dropped = [...protos.values()].map(({ toAddress: address, proto }): SteerSpec => {
+  const dropped = [...protos.values()].map(({ toAddress: address, proto }): FlowFilter => {
     const prio = filterPriority[ipFamily(address)]
     const rule = { ...onRepresentor(wire), prio, address, proto, side: 'src', fragments: 'only' } as const
     return { ...rule, verdict: 'drop', cookie }
@@ -118,6 +118,6 @@ function podAddresses(keys: readonly PortKey[]): string[] {
   return [...new Set(keys.map(({ toAddress }) => toAddress))]
 }
 
-function onRepresentor({ representor, uplink }: Wire): ReturnType<typeof on> {
+function onRepresentor({ representor, uplink }: UplinkAttachment): ReturnType<typeof on> {
   return on(representor ?? uplink)
 }

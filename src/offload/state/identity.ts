@@ -1,7 +1,7 @@
 /** The names by which `vf-offload` finds its own things again: tc cookies, nft tables, routing tables. Pure. */
-import { cookiePrefix } from '../../lib/marks/own-cookie.ts'
+import { cookiePrefix } from '../../ops/marks/own-cookie.ts'
 
-export { filterPriority } from '../../lib/marks/own-slots.ts'
+export { filterPriority } from '../../ops/marks/own-slots.ts'
 
 /** Who an attachment's rules belong to. */
 export interface Attachment {

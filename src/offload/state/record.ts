@@ -2,12 +2,12 @@
 import '../../lib/zod-settings.ts'
 import * as z from 'zod/mini'
 import { tryParseIp } from '../../lib/ip.ts'
-import type { Op, SteerSpec } from '../../ops/op.ts'
-import { isOp, isSteerSpec } from '../../ops/shape.ts'
+import type { FlowFilter, Op } from '../../ops/op.ts'
+import { isFlowFilter, isOp } from '../../ops/shape.ts'
 
 /** Operations and rules are written as the plan had them; the record's schema version says which form they have. */
 const op = z.custom<Op>(isOp)
-const steerSpec = z.custom<SteerSpec>(isSteerSpec)
+const steerSpec = z.custom<FlowFilter>(isFlowFilter)
 const ip = z.string().check(z.refine((text) => tryParseIp(text) !== undefined))
 const portNumber = z.int().check(z.gte(1), z.lte(65535))
 

@@ -1,7 +1,7 @@
 /** What became of an attachment's wishes, for people and other programs: a file beside the record, and a line of the log. Pure. */
 import type { Request } from '../../cni/request.ts'
 import { grouped } from '../../lib/grouped.ts'
-import { describe } from '../../ops/describe.ts'
+import { commandLine } from '../../ops/command-line.ts'
 import type { PluginRecord } from '../../ops/record.ts'
 import type { OffloadConfig } from '../config/config.ts'
 import type { LimitRecord, OffloadJournal } from './record.ts'
@@ -80,7 +80,7 @@ export function reportOf(
         line:
           op.do === 'nft.load'
             ? `${op.side === 'pod' ? 'pod:' : ''}nft -f - <<END\n${op.text}END`
-            : describe(op),
+            : commandLine(op),
         where: 'side' in op && op.side === 'pod' ? ('pod' as const) : ('host' as const),
       })),
       ...sharedRules(journal).map(reportedRule),

@@ -9,24 +9,24 @@ import { step } from '../../lib/log/steps.ts'
 import { ApplyError, Transaction } from '../../ops/apply.ts'
 import { ownerMarks } from '../../ops/owner-netns.ts'
 import { type PluginRecord, recordSchemaVersion } from '../../ops/record.ts'
-import { notingClsact } from '../state/clsact-owner.ts'
 import type { OffloadConfig } from '../config/config.ts'
-import { clearTheWay, isHeldByDead } from './dead-owners.ts'
-import { earlierEntries, joined, merged } from './previous-entries.ts'
-import { type RatesNow, ratesBefore } from '../state/device-history.ts'
-import { type View, viewNow } from './look.ts'
-import { otherEntries } from '../state/sibling-records.ts'
-import { withOwner } from './port-owners.ts'
-import { LimiterInTheWay, type Part, type Planned, type Shared } from '../feature.ts'
+import { type Feature, type Planned, PolicerInTheWay, type Shared } from '../feature.ts'
 import type { Port } from '../port/port.ts'
+import { keepingTable, settleTable } from '../portmap/host/whole-table.ts'
+import { notingClsact } from '../state/clsact-owner.ts'
+import { type RatesNow, ratesBefore } from '../state/device-history.ts'
 import { emptyJournal, type OffloadJournal } from '../state/record.ts'
 import { reportOf } from '../state/report.ts'
-import { type RemovalSetting, sweep } from './sweep.ts'
-import { keepingTable, settleTable } from '../portmap/host/whole-table.ts'
+import { otherEntries } from '../state/sibling-records.ts'
+import { clearTheWay, isHeldByDead } from './dead-owners.ts'
+import { type View, viewNow } from './look.ts'
+import { withOwner } from './port-owners.ts'
+import { earlierEntries, joined, merged } from './previous-entries.ts'
+import { type RemovalContext, sweep } from './sweep.ts'
 
 /** What a verb works with. */
-export interface OffloadSetting extends RemovalSetting {
-  readonly parts: readonly Part[]
+export interface OffloadContext extends RemovalContext {
+  readonly parts: readonly Feature[]
   readonly kernel: Kernel
   readonly pod: OpenNetns
 }
@@ -36,7 +36,7 @@ export interface OffloadSetting extends RemovalSetting {
  * report. A failure of any takes back all; where something of dead attachments was the reason, that is removed and this begins
  * anew. Returns the result with what was made.
  */
-export function addAttachment(setting: OffloadSetting, seen: View, prevResult: Result): Result {
+export function addAttachment(setting: OffloadContext, seen: View, prevResult: Result): Result {
   const { machine, kernel, pod, store, parts } = setting
   const { attachment, config, request } = seen
   const { network } = attachment
@@ -106,25 +106,25 @@ function applyAllParts(
   journal: OffloadJournal,
   isHeldByDead: () => boolean,
 ): OffloadJournal {
-  const apply = (noLimiter: string | undefined) => {
-    const shared: Shared = { limiter: undefined, isUsed: false, noLimiter, isHeldByDead }
+  const apply = (noPolicer: string | undefined) => {
+    const shared: Shared = { limiter: undefined, isUsed: false, noPolicer, isHeldByDead }
     const after = planned.map((part) => ({ ...part.journal, ...part.apply(transaction, shared) }))
-    if (shared.limiter !== undefined && !shared.isUsed) throw new LimiterInTheWay('no filter came to have it')
+    if (shared.limiter !== undefined && !shared.isUsed) throw new PolicerInTheWay('no filter came to have it')
     return after
   }
-  const after = withoutLimiterIfRefused(transaction, apply)
+  const after = withoutPolicerIfRefused(transaction, apply)
   return merged({ ...journal, ops: [], rules: [], notes: [] }, after)
 }
 
 /** A second time without the policer in the NIC, when the NIC refuses it or no filter leads to the pod. */
-function withoutLimiterIfRefused<T>(
+function withoutPolicerIfRefused<T>(
   transaction: Transaction,
-  apply: (noLimiter: string | undefined) => T,
+  apply: (noPolicer: string | undefined) => T,
 ): T {
   try {
     return apply(undefined)
   } catch (error) {
-    if (!(error instanceof LimiterInTheWay)) throw error
+    if (!(error instanceof PolicerInTheWay)) throw error
     transaction.rollback()
     return apply(error.reason)
   }

@@ -7,17 +7,17 @@ import { grouped } from '../../lib/grouped.ts'
 import { ipFamily } from '../../lib/ip.ts'
 import { log } from '../../lib/log/log.ts'
 import { notice } from '../../lib/log/notice.ts'
-import { describe, steerLine } from '../../ops/describe.ts'
+import { commandLine, flowFilterLine } from '../../ops/command-line.ts'
 import { isOwnersNetns } from '../../ops/owner-netns.ts'
 import type { PluginRecord } from '../../ops/record.ts'
 import type { RecordStore } from '../../ops/record-store.ts'
 import type { OffloadConfig, PortMapping } from '../config/config.ts'
-import { withoutOthersPorts } from './previous-entries.ts'
 import { nodeAddresses, uplinkAddresses } from '../port/addresses.ts'
 import { type Port, readPort } from '../port/port.ts'
+import { servedDifferences } from '../portmap/host/services.ts'
 import { isLoopback } from '../portmap/keys.ts'
 import type { OffloadJournal } from '../state/record.ts'
-import { servedDifferences } from '../portmap/host/services.ts'
+import { withoutOthersPorts } from './previous-entries.ts'
 import { vethDifferences } from './veth-check.ts'
 
 /** So many differences stand in the error object; the log has all. */
@@ -38,10 +38,10 @@ export function checkAttachment(
   config: OffloadConfig,
   podIPs: readonly string[],
 ): OffloadJournal | undefined {
-  const { containerId, ifname, name: network } = request
+  const { containerID, ifname, name: network } = request
   const own = store
     .list()
-    .find((one) => one.subject === network && one.containerID === containerId && one.ifname === ifname)
+    .find((one) => one.subject === network && one.containerID === containerID && one.ifname === ifname)
   const record = own === undefined ? undefined : store.read(own)
   if (record === undefined) {
     // An ADD none of whose wishes fits an address of the pod has nothing to write down.
@@ -87,8 +87,8 @@ function words(done: readonly DoneOp[], { at, expected, found, details }: Differ
 }
 
 function lineOf(done: DoneOp | undefined): string {
-  if (done?.op.do !== 'steer.add') return done === undefined ? '' : describe(done.op)
-  return steerLine(done.op.rule, done.where === 'nic' ? 'skip_sw' : 'skip_hw')
+  if (done?.op.do !== 'steer.add') return done === undefined ? '' : commandLine(done.op)
+  return flowFilterLine(done.op.rule, done.where === 'nic' ? 'skip_sw' : 'skip_hw')
 }
 
 function* recordDifferences(

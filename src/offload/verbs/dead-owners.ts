@@ -3,17 +3,17 @@
  * something of it removes it first, as DEL would. Nothing here is asked before there is a conflict.
  */
 import { notice } from '../../lib/log/notice.ts'
-import { isExisting, PortTaken } from '../../ops/port-taken.ts'
 import { ApplyError } from '../../ops/apply.ts'
+import { isExisting, PortTaken } from '../../ops/port-taken.ts'
 import type { RecordName, RecordStore } from '../../ops/record-store.ts'
-import type { DeviceRecords } from '../state/device-history.ts'
-import type { Attachment } from '../state/identity.ts'
-import { ownerOf } from './port-owners.ts'
+import { ratesRemoval } from '../bandwidth/removal.ts'
 import type { Port } from '../port/port.ts'
 import { portsRemoval } from '../portmap/removal.ts'
-import { ratesRemoval } from '../bandwidth/removal.ts'
+import type { DeviceRecords } from '../state/device-history.ts'
+import type { Attachment } from '../state/identity.ts'
 import type { OffloadJournal } from '../state/record.ts'
 import { isDead, removeRecorded } from './del.ts'
+import { ownerOf } from './port-owners.ts'
 
 /** The record of an attachment, and the store that has it. */
 interface Recorded {

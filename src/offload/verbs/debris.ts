@@ -6,13 +6,13 @@ import { notice } from '../../lib/log/notice.ts'
 import { clear, clearFolder, isDue, temporariesIn } from '../../ops/debris.ts'
 import { openOwnersNetns } from '../../ops/owner-netns.ts'
 import { probeName } from '../../ops/record-store.ts'
-import { clsactPrefix } from '../state/clsact-owner.ts'
+import { offloadNames } from '../config/plugin-names.ts'
+import { recordsOf } from '../del.ts'
 import { localPortsNote } from '../portmap/host/local-ports.ts'
 import { localnetPrefix } from '../portmap/host/route-localnet.ts'
-import { offloadNames } from '../config/plugin-names.ts'
-import { reportedBy } from '../state/report.ts'
-import { recordsOf } from '../del.ts'
 import { tableNote } from '../portmap/host/whole-table.ts'
+import { clsactPrefix } from '../state/clsact-owner.ts'
+import { reportedBy } from '../state/report.ts'
 
 /** Removes it. The node's lock, under which all of that is written, is held by the caller. Returns what went wrong, an error at most. */
 export function clearDebris(machine: Machine, stateDir: string): CniError[] {

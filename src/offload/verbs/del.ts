@@ -6,7 +6,7 @@ import { openOwnersNetns } from '../../ops/owner-netns.ts'
 import { type PluginRecord, RecordError } from '../../ops/record.ts'
 import { type RecordName, type RecordStore, textOrNone } from '../../ops/record-store.ts'
 import type { OffloadJournal } from '../state/record.ts'
-import { type Locked, type RemovalSetting, sweep, sweepPodFirst, sweepUnrecorded } from './sweep.ts'
+import { type Locked, type RemovalContext, sweep, sweepPodFirst, sweepUnrecorded } from './sweep.ts'
 
 /**
  * Removes everything of the request's attachment. Needs no record, prevResult, runtimeConfig or namespace. What another
@@ -14,9 +14,9 @@ import { type Locked, type RemovalSetting, sweep, sweepPodFirst, sweepUnrecorded
  * network that the pod has left for another one. Once the pod is gone it goes too: the network may have been renamed.
  * @throws CniError 103 when something could not be removed
  */
-export function removeAttachment(setting: RemovalSetting, request: Request, locked: Locked): void {
+export function removeAttachment(setting: RemovalContext, request: Request, locked: Locked): void {
   const { store } = setting
-  const { containerId: containerID, ifname, name: network, netns } = request
+  const { containerID, ifname, name: network, netns } = request
   const own = store.nameOf(network, containerID, ifname)
   removeNamed(setting, own, netns, locked, () => {
     for (const name of store.list()) {
@@ -27,7 +27,7 @@ export function removeAttachment(setting: RemovalSetting, request: Request, lock
 }
 
 /** Says what stays of other networks, where this one has no record. */
-function tellOfOthers(setting: RemovalSetting, { subject, containerID, ifname }: RecordName): void {
+function tellOfOthers(setting: RemovalContext, { subject, containerID, ifname }: RecordName): void {
   const { store } = setting
   const mine = store.list().filter((name) => name.containerID === containerID && name.ifname === ifname)
   if (mine.some((name) => name.subject === subject)) return
@@ -41,7 +41,7 @@ function tellOfOthers(setting: RemovalSetting, { subject, containerID, ifname }:
 
 /** True when the record can be read and says that its owner's namespace is gone. */
 export function isDead(
-  { machine }: Pick<RemovalSetting, 'machine'>,
+  { machine }: Pick<RemovalContext, 'machine'>,
   store: RecordStore<OffloadJournal>,
   name: RecordName,
 ): boolean {
@@ -54,7 +54,7 @@ export function isDead(
 }
 
 /** Removes everything of the attachment that has a record at `name`, and the record. The lock is held. @throws CniError 103 */
-export function removeRecorded(setting: RemovalSetting, name: RecordName, netns: string): void {
+export function removeRecorded(setting: RemovalContext, name: RecordName, netns: string): void {
   const record = usable(setting.store, name)
   if (record === undefined) removeNamed(setting, name, netns, (action) => action())
   else removeBy(setting, name, record, netns)
@@ -67,7 +67,7 @@ export function removeRecorded(setting: RemovalSetting, name: RecordName, netns:
  * @throws CniError 103
  */
 export function removeNamed(
-  setting: RemovalSetting,
+  setting: RemovalContext,
   name: RecordName,
   netns: string,
   locked: Locked,
@@ -94,7 +94,7 @@ export function removeNamed(
 
 /** Removes by the record that is there, and by a newer one where an ADD writes that meanwhile. False without one that can be used. */
 function removeSeen(
-  setting: RemovalSetting,
+  setting: RemovalContext,
   name: RecordName,
   netns: string,
   locked: Locked,
@@ -124,7 +124,7 @@ function removeSeen(
 }
 
 function removeBy(
-  setting: RemovalSetting,
+  setting: RemovalContext,
   name: RecordName,
   record: PluginRecord<OffloadJournal>,
   netns: string,

@@ -5,15 +5,15 @@ import type { Request } from '../../cni/request.ts'
 import type { Kernel } from '../../kernel/api/kernel.ts'
 import type { Machine } from '../../kernel/api/machine.ts'
 import type { RecordName, RecordStore } from '../../ops/record-store.ts'
-import { forgetClsact, releaseClsact } from '../state/clsact-owner.ts'
-import { untilQuiet } from '../state/own-filters.ts'
-import { livesByReport, livesOn } from './gc.ts'
-import { ifbMacOf, ifbOf, networkPrefix, ownerHash, ownerOf, rateNetworkPrefix } from '../state/identity.ts'
 import { localPortsCookies, releaseLocalPorts } from '../portmap/host/local-ports.ts'
 import { localnetCookies, releaseLocalnet } from '../portmap/host/route-localnet.ts'
+import { releaseWhole, type TableContext, wholeTable } from '../portmap/host/whole-table.ts'
+import { forgetClsact, releaseClsact } from '../state/clsact-owner.ts'
+import { ifbMacOf, ifbOf, networkPrefix, ownerHash, ownerOf, rateNetworkPrefix } from '../state/identity.ts'
+import { untilQuiet } from '../state/own-filters.ts'
 import type { OffloadJournal } from '../state/record.ts'
+import { livesByReport, livesOn } from './gc.ts'
 import type { Locked } from './sweep.ts'
-import { releaseWhole, type TableSetting, wholeTable } from '../portmap/host/whole-table.ts'
 
 /**
  * What belongs to attachments of this network that have no record: it was lost, and what it spoke of is found by its marks.
@@ -70,7 +70,7 @@ export function collectOrphans(
       for (const cookie of cookiesIn(limiters.map((one) => one.cookie))) {
         const indexes = limiters.flatMap((one) => (one.cookie === cookie ? [one.index] : []))
         for (const { index } of step(() => kernel.rates().limitersAt(indexes, cookie)) ?? [])
-          step(() => kernel.rates().removeLimiter(index))
+          step(() => kernel.rates().removeSharedPolicer(index))
       }
       // A port is given away only when no filter for it is left.
       if (filters !== undefined)
@@ -163,7 +163,7 @@ function releaseMappings(
   machine: Machine,
   kernel: Kernel,
   cookie: string,
-  store: TableSetting['store'] = { folders: [] },
+  store: TableContext['store'] = { folders: [] },
 ): void {
   const lost = { whole: () => wholeTable({ machine, store }, kernel) }
   releaseLocalnet(machine, kernel, cookie, lost)

@@ -12,9 +12,9 @@ import { type Owner, RecordError } from '../../ops/record.ts'
 import type { RecordName, RecordStore } from '../../ops/record-store.ts'
 import { isTakenOver } from '../state/device-history.ts'
 import type { OffloadJournal } from '../state/record.ts'
-import { removeNamed } from './del.ts'
 import { reportedBy } from '../state/report.ts'
-import type { Locked, RemovalSetting } from './sweep.ts'
+import { removeNamed } from './del.ts'
+import type { Locked, RemovalContext } from './sweep.ts'
 
 /**
  * Removes what attachments of this network left behind that are not valid any more and whose namespace is gone. Without a
@@ -23,7 +23,7 @@ import type { Locked, RemovalSetting } from './sweep.ts'
  * turn of its own, and judged without the lock. Returns the errors, after having tried all.
  */
 export function collectGarbage(
-  setting: RemovalSetting,
+  setting: RemovalContext,
   request: Request,
   gcLive: boolean,
   locked: Locked,
@@ -47,7 +47,7 @@ class ServedAnew extends Error {}
 
 /** Removes an attachment that must go. False, with nothing of the new one touched, where there is another one by now: that is to be judged. */
 function collect(
-  setting: RemovalSetting,
+  setting: RemovalContext,
   request: Request,
   gcLive: boolean,
   locked: Locked,
@@ -79,7 +79,7 @@ function isOther(one: Read, other: Read): boolean {
 
 /** @throws CniError 103 for one that is not valid, lives and must not be cut off */
 function mustGo(
-  setting: RemovalSetting,
+  setting: RemovalContext,
   request: Request,
   gcLive: boolean,
   name: RecordName,
@@ -123,7 +123,7 @@ export function livesOn({ containerID, ifname, path }: RecordName): CniError {
 
 /** True when the pod of an attachment whose record is lost lives, by the report that was beside it. */
 export function livesByReport(
-  setting: Pick<RemovalSetting, 'machine'>,
+  setting: Pick<RemovalContext, 'machine'>,
   store: RecordStore<OffloadJournal>,
   name: RecordName,
 ): boolean {
@@ -141,7 +141,7 @@ export function livesByReport(
  * True where it is shown that the interface has left its pod, which lives: its pair or its device is gone, its device is on the host or
  * another pod's. That the pod has none of its name shows nothing: a pod calls its interfaces what it likes, and hides them where it likes.
  */
-function hasLeft(setting: RemovalSetting, owner: Owner, { port, device, link }: OffloadJournal): boolean {
+function hasLeft(setting: RemovalContext, owner: Owner, { port, device, link }: OffloadJournal): boolean {
   if (link?.peer !== undefined) return !isVeth(setting, link.peer)
   if (device === undefined) return false
   // A program that drives a VF has no interface.
@@ -161,7 +161,7 @@ function isNoMore(device: string): boolean {
 }
 
 /** An interface of the host that has the number now may be another one: then what is kept is kept too long. */
-function isVeth({ machine }: RemovalSetting, ifindex: number): boolean {
+function isVeth({ machine }: RemovalContext, ifindex: number): boolean {
   const kernel = machine.openKernel()
   try {
     return kernel.link('host', ifindex)?.kind === 'veth'
@@ -175,7 +175,7 @@ function isVeth({ machine }: RemovalSetting, ifindex: number): boolean {
  * it. A function can have several interfaces: one that is on the host says nothing about the others.
  */
 function isBack(
-  { machine }: Pick<RemovalSetting, 'machine'>,
+  { machine }: Pick<RemovalContext, 'machine'>,
   pod: OpenNetns | undefined,
   device: string,
 ): boolean {

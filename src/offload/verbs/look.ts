@@ -9,7 +9,7 @@ import type { Kernel } from '../../kernel/api/kernel.ts'
 import type { Machine } from '../../kernel/api/machine.ts'
 import { addVerbFields, step } from '../../lib/log/steps.ts'
 import type { OffloadConfig } from '../config/config.ts'
-import type { LookContext, Looked, Part } from '../feature.ts'
+import type { Feature, LookContext, Looked } from '../feature.ts'
 import { portNow, readPort } from '../port/port.ts'
 
 /** What an ADD has seen. */
@@ -22,7 +22,7 @@ export interface View extends LookContext {
 export interface Looker {
   readonly machine: Machine
   readonly kernel: Kernel
-  readonly parts: readonly Part[]
+  readonly parts: readonly Feature[]
 }
 
 /** Looks around, without the lock. @throws CniError for what can't be had */
@@ -31,7 +31,7 @@ export function lookAround(
   request: Request,
   config: OffloadConfig,
 ): View {
-  const { containerId: containerID, ifname, name: network } = request
+  const { containerID, ifname, name: network } = request
   const port = step('port', () => readPort(kernel, request, config))
   addVerbFields({ port: port.kind, device: port.device, uplink: port.wire?.uplink.name })
   const attachment = { containerID, ifname, network }

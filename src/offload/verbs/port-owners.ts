@@ -1,13 +1,13 @@
 /** Who has a host port, where the host's table does not say it. */
 
-import { PortTaken } from '../../ops/port-taken.ts'
 import { ApplyError } from '../../ops/apply.ts'
+import { PortTaken } from '../../ops/port-taken.ts'
 import type { RecordName, RecordStore } from '../../ops/record-store.ts'
-import type { OffloadSetting } from './add.ts'
 import { cookiePrefix, identityOf } from '../state/identity.ts'
 import type { OffloadJournal } from '../state/record.ts'
+import type { OffloadContext } from './add.ts'
 
-type Records = Pick<OffloadSetting, 'machine' | 'store' | 'otherStores'>
+type Records = Pick<OffloadContext, 'machine' | 'store' | 'otherStores'>
 
 /**
  * An error that a port is taken, with the owner's name as the records have it. Where none of them speaks of the owner nobody

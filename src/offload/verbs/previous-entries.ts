@@ -7,12 +7,12 @@ import { isGone } from '../../ops/held-netns.ts'
 import { isOwnersNetns } from '../../ops/owner-netns.ts'
 import type { PluginRecord } from '../../ops/record.ts'
 import type { RecordName } from '../../ops/record-store.ts'
-import type { OffloadSetting } from './add.ts'
-import { removeDead } from './dead-owners.ts'
+import type { Feature } from '../feature.ts'
 import { type Attachment, identityOf } from '../state/identity.ts'
-import { otherRecords } from '../state/sibling-records.ts'
-import type { Part } from '../feature.ts'
 import { emptyJournal, type OffloadJournal } from '../state/record.ts'
+import { otherRecords } from '../state/sibling-records.ts'
+import type { OffloadContext } from './add.ts'
+import { removeDead } from './dead-owners.ts'
 
 /**
  * The record of the entries before this one, which is to bring `wanted`; undefined when there are none. A second ADD of a
@@ -22,9 +22,9 @@ import { emptyJournal, type OffloadJournal } from '../state/record.ts'
  * @throws CniError 11
  */
 export function earlierEntries(
-  setting: OffloadSetting,
+  setting: OffloadContext,
   attachment: Attachment,
-  wanted: readonly Part[],
+  wanted: readonly Feature[],
   hasEswitch: boolean,
 ): PluginRecord<OffloadJournal> | undefined {
   const { machine, store, pod } = setting
@@ -52,9 +52,9 @@ export function earlierEntries(
  * another entry's of the same list, which has its record under another name.
  */
 function refuseTraces(
-  setting: OffloadSetting,
+  setting: OffloadContext,
   attachment: Attachment,
-  wanted: readonly Part[],
+  wanted: readonly Feature[],
   hasEswitch: boolean,
 ): void {
   const { machine, kernel, parts } = setting
@@ -70,9 +70,9 @@ function refuseTraces(
 
 /** Removes what an ADD of the same attachment has left whose namespace is gone, and not this one's. True when it did. */
 function removeIfDead(
-  setting: OffloadSetting,
+  setting: OffloadContext,
   attachment: Attachment,
-  store: OffloadSetting['store'],
+  store: OffloadContext['store'],
   name: RecordName,
   { owner }: PluginRecord<OffloadJournal>,
 ): boolean {

@@ -4,17 +4,17 @@ import type { Kernel } from '../../kernel/api/kernel.ts'
 import type { OpenNetns } from '../../kernel/api/machine.ts'
 import { faultPoint } from '../../ops/fault.ts'
 import type { PluginRecord } from '../../ops/record.ts'
+import type { FeatureRemoval } from '../feature.ts'
 import { releaseClsact } from '../state/clsact-owner.ts'
-import { type FilterPlaces, removePlaced, untilQuiet } from '../state/own-filters.ts'
 import { type DeviceRecords, isTakenOver } from '../state/device-history.ts'
 import type { Attachment } from '../state/identity.ts'
-import { otherEntries } from '../state/sibling-records.ts'
-import type { RemovalPart } from '../feature.ts'
+import { type FilterPlaces, removePlaced, untilQuiet } from '../state/own-filters.ts'
 import type { OffloadJournal } from '../state/record.ts'
+import { otherEntries } from '../state/sibling-records.ts'
 
 /** What a removal works with. */
-export interface RemovalSetting extends DeviceRecords {
-  readonly parts: readonly RemovalPart[]
+export interface RemovalContext extends DeviceRecords {
+  readonly parts: readonly FeatureRemoval[]
 }
 
 /** Runs an action with the node's lock held. */
@@ -29,7 +29,7 @@ export type Found = Pick<PluginRecord<OffloadJournal>, 'journal' | 'phase'>
  * @throws CniError 103 with all that could not be removed
  */
 export function sweep(
-  setting: RemovalSetting,
+  setting: RemovalContext,
   attachment: Attachment,
   pod: OpenNetns | undefined,
   found: Found,
@@ -52,7 +52,7 @@ export function sweep(
  * @throws CniError 103 with all that could not be removed
  */
 export function sweepPodFirst(
-  setting: RemovalSetting,
+  setting: RemovalContext,
   attachment: Attachment,
   pod: OpenNetns | undefined,
   found: Found,
@@ -82,7 +82,7 @@ export function sweepPodFirst(
  * @throws CniError 103 with all that could not be removed
  */
 export function sweepUnrecorded(
-  setting: RemovalSetting,
+  setting: RemovalContext,
   attachment: Attachment,
   pod: OpenNetns | undefined,
   locked: Locked,
@@ -104,7 +104,7 @@ export function sweepUnrecorded(
 }
 
 class Sweeping {
-  readonly #setting: RemovalSetting
+  readonly #setting: RemovalContext
   readonly #attachment: Attachment
   readonly #pod: OpenNetns | undefined
   readonly #found: Found | undefined
@@ -115,7 +115,7 @@ class Sweeping {
   #filtersGone = false
 
   constructor(
-    setting: RemovalSetting,
+    setting: RemovalContext,
     attachment: Attachment,
     pod: OpenNetns | undefined,
     found: Found | undefined,
@@ -211,7 +211,7 @@ class Sweeping {
   }
 
   /** The parts that are this entry's to remove. */
-  #parts(): readonly RemovalPart[] {
+  #parts(): readonly FeatureRemoval[] {
     const { machine, otherStores, parts } = this.#setting
     const journal = this.#found?.journal
     if (journal !== undefined) return parts.filter((part) => part.recorded(journal))
@@ -219,7 +219,7 @@ class Sweeping {
     return parts.filter((part) => !others.some((other) => part.recorded(other)))
   }
 
-  #cookies(parts: readonly RemovalPart[]): string[] {
+  #cookies(parts: readonly FeatureRemoval[]): string[] {
     return parts.map((part) => part.cookie(this.#attachment, this.#setting.machine.sha256))
   }
 

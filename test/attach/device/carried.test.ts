@@ -1,13 +1,13 @@
 // What ADD writes down of what an interface carries, and how it is given back, where no kernel of the tests can show it: VLANs of
 // a bridge's port, and more than a record takes.
 import { describe, expect, test } from 'vitest'
-import { lossWords, readCarried } from '../../../src/attach/device/carried.ts'
 import type { AttachConfig } from '../../../src/attach/config/config.ts'
-import { giveBack } from '../../../src/attach/verbs/give-back.ts'
+import { lossWords, readCarried } from '../../../src/attach/device/carried.ts'
 import type { AttachJournal } from '../../../src/attach/state/record.ts'
+import { giveBack } from '../../../src/attach/verbs/give-back.ts'
 import type { CarriedFacts } from '../../../src/kernel/api/facts.ts'
 import type { Kernel } from '../../../src/kernel/api/kernel.ts'
-import { describe as commandOf } from '../../../src/ops/describe.ts'
+import { commandLine as commandOf } from '../../../src/ops/command-line.ts'
 import type { BridgeVlan, CarriedItem } from '../../../src/ops/op.ts'
 import { refusalOf } from '../../support/request.ts'
 import { factsOf } from '../model.ts'

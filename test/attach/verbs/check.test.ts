@@ -2,10 +2,10 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { checkAttachment } from '../../../src/attach/verbs/check.ts'
 import { readAttachConfig } from '../../../src/attach/config/config.ts'
-import { collectGarbage } from '../../../src/attach/verbs/gc.ts'
 import { type AttachJournal, attachJournal } from '../../../src/attach/state/record.ts'
+import { checkAttachment } from '../../../src/attach/verbs/check.ts'
+import { collectGarbage } from '../../../src/attach/verbs/gc.ts'
 import { restoreAttachment } from '../../../src/attach/verbs/restore.ts'
 import type { LinkFacts, RouteFacts } from '../../../src/kernel/api/facts.ts'
 import type { Kernel } from '../../../src/kernel/api/kernel.ts'
@@ -80,7 +80,7 @@ function podWith(
       hasDefaultRoute: never,
       probe: never,
       verify: never,
-      rivals: never,
+      conflicts: never,
       guardFacts: never,
       isVepa: never,
       filterCounters: never,

@@ -3,9 +3,15 @@ import { limitCounters } from '../../../src/kernel/inspect/limit-counters.ts'
 import { fromHex } from '../../../src/lib/hex.ts'
 import { RTM } from '../../../src/netlink/rtnl/const.ts'
 import { linkMessage } from '../../../src/netlink/rtnl/link.ts'
-import { type Action, actionList, actionMessage, limitRate, redirectTo } from '../../../src/netlink/tc/actions/action.ts'
-import { TCA_CLS_FLAGS } from '../../../src/netlink/tc/kinds/flower.ts'
+import {
+  type Action,
+  actionList,
+  actionMessage,
+  limitRate,
+  redirectTo,
+} from '../../../src/netlink/tc/actions/action.ts'
 import { TC_ACT } from '../../../src/netlink/tc/actions/gact.ts'
+import { TCA_CLS_FLAGS } from '../../../src/netlink/tc/kinds/flower.ts'
 import { CLSACT_INGRESS, filterInfo, tcMessage } from '../../../src/netlink/tc/msg.ts'
 import type { Stats } from '../../../src/netlink/tc/stats.ts'
 import { tbfOptions } from '../../../src/netlink/tc/tbf.ts'

@@ -1,13 +1,13 @@
 import { describe, expect, test } from 'vitest'
-import { addDetour, removeEveryFrame } from '../../../src/kernel/tc/matchall-filters.ts'
 import { classifiers, everyFrameOptions } from '../../../src/kernel/tc/every-frame.ts'
+import { addIfbRedirect, removeEveryFrame } from '../../../src/kernel/tc/matchall-filters.ts'
 import { deleteOwnFilters, findOwnFilters } from '../../../src/kernel/tc/own-filters.ts'
 import { fromHex } from '../../../src/lib/hex.ts'
 import { RTM } from '../../../src/netlink/rtnl/const.ts'
 import { actionList, redirectTo } from '../../../src/netlink/tc/actions/action.ts'
 import { decodeFilter, placeOf } from '../../../src/netlink/tc/filter.ts'
-import { CLSACT_INGRESS, filterInfo, tcMessage } from '../../../src/netlink/tc/msg.ts'
 import { everyPacket } from '../../../src/netlink/tc/kinds/u32.ts'
+import { CLSACT_INGRESS, filterInfo, tcMessage } from '../../../src/netlink/tc/msg.ts'
 import type { Classifier } from '../../../src/ops/op.ts'
 import { answering } from '../answers.ts'
 
@@ -53,7 +53,7 @@ describe('a detour', () => {
     'is made by %s where the kernel has none of those before',
     (classifier) => {
       const { socket, tried } = kernelWith([classifier])
-      const outcome = addDetour(socket, 7, 9, spec)
+      const outcome = addIfbRedirect(socket, 7, 9, spec)
       expect(tried()).toEqual(classifiers.slice(0, classifiers.indexOf(classifier) + 1))
       expect(outcome).toMatchObject({ where: 'host', handle: 0x80000800 })
       if (classifier === 'matchall') expect(outcome).not.toHaveProperty('classifier')
@@ -66,13 +66,15 @@ describe('a detour', () => {
 
   test('is refused with what the kernel said to each, where it has none', () => {
     const { socket, tried } = kernelWith([], { words: 'Failed to load TC action module' })
-    expect(() => addDetour(socket, 7, 9, spec)).toThrow(/ENOENT.*matchall: .*TC action module.*; basic: /)
+    expect(() => addIfbRedirect(socket, 7, 9, spec)).toThrow(
+      /ENOENT.*matchall: .*TC action module.*; basic: /,
+    )
     expect(tried()).toEqual(classifiers)
   })
 
   test('is not tried by another one after any other refusal', () => {
     const { socket, asked } = answering(({ type }) => (type === RTM.RTM_NEWTFILTER ? { errno: 22 } : {}))
-    expect(() => addDetour(socket, 7, 9, spec)).toThrow('EINVAL')
+    expect(() => addIfbRedirect(socket, 7, 9, spec)).toThrow('EINVAL')
     expect(asked.filter(({ type }) => type === RTM.RTM_NEWTFILTER)).toHaveLength(1)
   })
 })
@@ -84,7 +86,7 @@ describe.each([
 ] as const)('%s, with a filter of others in its slot: %s', (classifier, shared, handle) => {
   test('goes by handle, or with its slot where nobody else is in it: by its attachment and by a search', () => {
     const { socket, open, removed } = kernelWith([classifier], { shared })
-    addDetour(socket, 7, 9, spec)
+    addIfbRedirect(socket, 7, 9, spec)
     removeEveryFrame(socket, 7, 60_000, cookie)
     const own = findOwnFilters(open, cookie)
     expect(own).toMatchObject([{ ifindex: 7, prio: 60_000, kind: classifier, cookie }])

@@ -8,8 +8,8 @@ import {
   redirectTo,
   verdict,
 } from '../../../src/netlink/tc/actions/action.ts'
-import { decodeFilter, newFlower } from '../../../src/netlink/tc/filter.ts'
 import { TC_ACT } from '../../../src/netlink/tc/actions/gact.ts'
+import { decodeFilter, newFlower } from '../../../src/netlink/tc/filter.ts'
 
 const filter = (...actions: readonly Action[]) => {
   const { payload } = newFlower(

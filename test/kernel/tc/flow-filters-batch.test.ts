@@ -1,8 +1,8 @@
 // Steering filters, many at once: few datagrams, and what becomes of each is what becomes of it by itself.
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { addFlowFilters, removeFlowFilters } from '../../../src/kernel/tc/flow-filters.ts'
 import { deleteOwnFilters, findOwnFilters } from '../../../src/kernel/tc/own-filters.ts'
-import { addSteers, removeSteers } from '../../../src/kernel/tc/flow-filters.ts'
 import { RTM } from '../../../src/netlink/rtnl/const.ts'
 import { flowerOf } from '../../../src/netlink/tc/filter.ts'
 import type { Offload, Outcome } from '../../../src/ops/op.ts'
@@ -19,7 +19,7 @@ describe('several at once', () => {
   test('few datagrams, an outcome for each', () => {
     const sched = withClsact(true)
     const before = sched.datagrams()
-    const results = addSteers(sched.socket, wanted(counted(400)))
+    const results = addFlowFilters(sched.socket, wanted(counted(400)))
     expect(results).toEqual(counted(400).map((handle) => ({ where: 'nic', handle })))
     expect(ports(sched)).toEqual(counted(400))
     expect(sched.datagrams() - before).toBeLessThanOrEqual(25)
@@ -29,7 +29,7 @@ describe('several at once', () => {
     const sched = withClsact(true)
     sched.room = 3
     addSteer(sched.socket, pf, { ...spec, port: 2, cookie: 'f'.repeat(32) }, 'off')
-    expect(addSteers(sched.socket, wanted([1, 2, 3, 4, 5]))).toEqual([
+    expect(addFlowFilters(sched.socket, wanted([1, 2, 3, 4, 5]))).toEqual([
       { where: 'nic', handle: 2 },
       expect.objectContaining({ name: 'PortTaken', cookie: 'f'.repeat(32) }),
       { where: 'nic', handle: 3 },
@@ -43,7 +43,7 @@ describe('several at once', () => {
     const sched = withClsact(true)
     sched.room = 1
     const refusal = 'ENOSPC: the table is full'
-    expect(addSteers(sched.socket, wanted([1, 2, 3], 'prefer'))).toEqual([
+    expect(addFlowFilters(sched.socket, wanted([1, 2, 3], 'prefer'))).toEqual([
       { where: 'nic', handle: 1 },
       { where: 'host', refusal, handle: 2 },
       { where: 'host', refusal, handle: 3 },
@@ -54,7 +54,7 @@ describe('several at once', () => {
     const sched = withClsact(true)
     sched.spoil = (filter) =>
       flowerOf(filter)?.TCA_FLOWER_KEY_TCP_DST === 2 ? change(filter, { TCA_FLOWER_FLAGS: skipSw }) : filter
-    const [, spoilt] = addSteers(sched.socket, wanted([1, 2, 3]))
+    const [, spoilt] = addFlowFilters(sched.socket, wanted([1, 2, 3]))
     expect(spoilt).toMatchObject({ name: 'OffloadRefused', message: /in_hw: missing/ })
     expect(ports(sched)).toEqual([1, 3])
   })
@@ -75,11 +75,11 @@ describe('several at once', () => {
         together.room = alone.room = room
         const words = (results: readonly (Outcome | Error)[]) =>
           results.map((result) => (result instanceof Error ? `${result.name} ${result.message}` : result))
-        const one = (each: (typeof list)[number]) => addSteers(alone.socket, [each])
+        const one = (each: (typeof list)[number]) => addFlowFilters(alone.socket, [each])
         const kept = (sched: Sched) => sched.filters.map((filter) => [filter.tcm_ifindex, conditions(filter)])
-        expect(words(addSteers(together.socket, list))).toEqual(words(list.flatMap(one)))
+        expect(words(addFlowFilters(together.socket, list))).toEqual(words(list.flatMap(one)))
         expect(kept(together)).toEqual(kept(alone))
-        expect(words(removeSteers(together.socket, list))).toEqual(list.map(() => ({})))
+        expect(words(removeFlowFilters(together.socket, list))).toEqual(list.map(() => ({})))
         expect(together.filters).toEqual([])
       }),
     )
@@ -87,45 +87,45 @@ describe('several at once', () => {
 
   test('are taken back with one look at each interface, and deleted in few datagrams', () => {
     const sched = withClsact()
-    addSteers(sched.socket, wanted(counted(100), 'off'))
+    addFlowFilters(sched.socket, wanted(counted(100), 'off'))
     const [datagrams, looks] = [sched.datagrams(), sched.count(RTM.RTM_GETTFILTER)]
-    expect(removeSteers(sched.socket, wanted(counted(99)))).toEqual(counted(99).map(() => ({})))
+    expect(removeFlowFilters(sched.socket, wanted(counted(99)))).toEqual(counted(99).map(() => ({})))
     expect(ports(sched)).toEqual([100])
     expect(sched.count(RTM.RTM_GETTFILTER) - looks).toBe(1)
     expect(sched.datagrams() - datagrams).toBeLessThanOrEqual(4)
     // One that no look shows is gone.
-    expect(removeSteers(sched.socket, wanted([7, 100]))).toEqual([{}, {}])
+    expect(removeFlowFilters(sched.socket, wanted([7, 100]))).toEqual([{}, {}])
     expect(sched.count(RTM.RTM_GETTFILTER) - looks).toBe(3)
     expect(sched.filters).toEqual([])
   })
 
   test('are taken back by their numbers without a look', () => {
     const sched = withClsact()
-    addSteers(sched.socket, wanted([1, 2, 3], 'off'))
+    addFlowFilters(sched.socket, wanted([1, 2, 3], 'off'))
     const numbered = wanted([1, 2]).map((steer, at) => ({ ...steer, handle: at + 1 }))
-    expect(removeSteers(sched.socket, numbered)).toEqual([{}, {}])
-    expect(removeSteers(sched.socket, numbered)).toEqual([{}, {}])
+    expect(removeFlowFilters(sched.socket, numbered)).toEqual([{}, {}])
+    expect(removeFlowFilters(sched.socket, numbered)).toEqual([{}, {}])
     expect(sched.count(RTM.RTM_GETTFILTER)).toBe(0)
     expect(ports(sched)).toEqual([3])
-    expect(removeSteers(sched.socket, [...numbered, ...wanted([3])])).toEqual([{}, {}, {}])
+    expect(removeFlowFilters(sched.socket, [...numbered, ...wanted([3])])).toEqual([{}, {}, {}])
     expect(sched.filters).toEqual([])
   })
 
   test('are gone with their qdisc or interface: by their numbers that is as fine as by a look', () => {
     const sched = withClsact()
-    addSteers(sched.socket, wanted([1], 'off'))
+    addFlowFilters(sched.socket, wanted([1], 'off'))
     sched.qdiscs.clear()
     sched.filters.length = 0
     const steers = wanted([1]).map((steer) => ({ ...steer, handle: 1 }))
-    expect(removeSteers(sched.socket, steers)).toEqual([{}])
+    expect(removeFlowFilters(sched.socket, steers)).toEqual([{}])
     const { socket } = answering(() => ({ errno: 19 }))
-    expect(removeSteers(socket, steers)).toEqual([{}])
+    expect(removeFlowFilters(socket, steers)).toEqual([{}])
   })
 
   test('an answer that is lost is no refusal: the filter may be in the NIC', () => {
     for (const offload of ['prefer', 'require'] as const) {
       const { socket, sent } = deaf()
-      const results = addSteers(socket, wanted([1, 2], offload))
+      const results = addFlowFilters(socket, wanted([1, 2], offload))
       for (const result of results) expect(result).toMatchObject({ name: 'NetlinkError', code: 'ENOBUFS' })
       expect(sent()).toBe(1)
     }
@@ -133,9 +133,9 @@ describe('several at once', () => {
 
   test('a deletion that fails is the error of that one; the others are gone', () => {
     const sched = withClsact()
-    addSteers(sched.socket, wanted([1, 2, 3], 'off'))
+    addFlowFilters(sched.socket, wanted([1, 2, 3], 'off'))
     sched.busy = 2
-    expect(removeSteers(sched.socket, wanted([1, 2, 3]))).toEqual([
+    expect(removeFlowFilters(sched.socket, wanted([1, 2, 3]))).toEqual([
       {},
       expect.objectContaining({ message: 'RTM_DELTFILTER: EBUSY' }),
       {},
@@ -145,7 +145,7 @@ describe('several at once', () => {
 
   test('ours are deleted in few datagrams, those after one that is gone too', () => {
     const sched = withClsact()
-    addSteers(sched.socket, wanted(counted(300), 'off'))
+    addFlowFilters(sched.socket, wanted(counted(300), 'off'))
     const found = findOwnFilters(sched.open, prefix)
     sched.filters.splice(5, 1)
     const before = sched.datagrams()

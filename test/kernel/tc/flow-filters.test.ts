@@ -2,12 +2,12 @@ import { describe, expect, test } from 'vitest'
 import { failure } from '../../../src/cni/failure.ts'
 import { findOwnFilters } from '../../../src/kernel/tc/own-filters.ts'
 import { RTM } from '../../../src/netlink/rtnl/const.ts'
+import { peditRewrite } from '../../../src/netlink/tc/actions/pedit.ts'
 import { compareEcho } from '../../../src/netlink/tc/compare.ts'
 import { actionsOf, flowerOf, placeOf } from '../../../src/netlink/tc/filter.ts'
 import type { Flower } from '../../../src/netlink/tc/kinds/flower.ts'
 import { CLSACT_INGRESS, type Tc, tcMessage } from '../../../src/netlink/tc/msg.ts'
-import { peditRewrite } from '../../../src/netlink/tc/actions/pedit.ts'
-import type { SteerSpec } from '../../../src/ops/op.ts'
+import type { FlowFilter } from '../../../src/ops/op.ts'
 import { fixture, payloadOf } from '../../netlink/fixtures.ts'
 import { conditions, inHw, notInHw, Sched, skipHw, skipSw } from '../sched.ts'
 import { addSteer, change, pf, prefix, removeSteer, spec, withClsact } from '../steers.ts'
@@ -75,7 +75,7 @@ describe('adding', () => {
 
   test('the condition on fragments makes another key; one of both is found again by its own', () => {
     const sched = withClsact()
-    const whole: SteerSpec = { ...spec, fragments: 'none' }
+    const whole: FlowFilter = { ...spec, fragments: 'none' }
     for (const rule of [whole, spec]) addSteer(sched.socket, pf, rule, 'off')
     const fragmentsOf = () =>
       sched.filters.map((filter) => {
@@ -126,7 +126,7 @@ describe('adding', () => {
 })
 
 describe('what is asked for', () => {
-  const asked = (change_: Partial<SteerSpec>) => {
+  const asked = (change_: Partial<FlowFilter>) => {
     const sched = withClsact()
     addSteer(sched.socket, pf, { ...spec, ...change_ }, 'off')
     return sched.filters[0] as Tc
@@ -180,7 +180,7 @@ describe('what is asked for', () => {
   })
 
   // Numbers of linux/tc_act/tc_csum.h: header 1, TCP 8, UDP 16.
-  test.each<[string, Partial<SteerSpec>, Parameters<typeof peditRewrite>[0], number]>([
+  test.each<[string, Partial<FlowFilter>, Parameters<typeof peditRewrite>[0], number]>([
     ['what comes by TCP and IPv4', {}, { ipDst: '10.1.0.5', portDst: 80, proto: 6 }, 1 | 8],
     [
       'what leaves by UDP and IPv4',

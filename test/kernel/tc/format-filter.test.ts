@@ -9,9 +9,9 @@ import {
   updateChecksums,
   verdict,
 } from '../../../src/netlink/tc/actions/action.ts'
+import { peditRewrite } from '../../../src/netlink/tc/actions/pedit.ts'
 import type { Flower } from '../../../src/netlink/tc/kinds/flower.ts'
 import { CLSACT_EGRESS, CLSACT_INGRESS, filterInfo, type Tc, tcMessage } from '../../../src/netlink/tc/msg.ts'
-import { peditRewrite } from '../../../src/netlink/tc/actions/pedit.ts'
 import { fixture } from '../../netlink/fixtures.ts'
 
 const nameOf = (ifindex: number) => ['', '', 'eth0', 'rep0'][ifindex] || undefined

@@ -1,16 +1,22 @@
 import { describe, expect, test } from 'vitest'
+import { portRatesOf, setPortRates } from '../../../src/kernel/tc/devlink-rates.ts'
 import { addPolice, detourDifferences, policeDifferences } from '../../../src/kernel/tc/matchall-filters.ts'
 import {
-  addLimiter,
-  addMeter,
+  addIfb,
+  addShaper,
+  removeIfb,
+  removeShaper,
+  shapedBy,
+  shaperOn,
+} from '../../../src/kernel/tc/shapers.ts'
+import {
+  addMacPolicer,
+  addSharedPolicer,
   limiterDifferences,
   limitersOf,
-  removeLimiter,
+  removeSharedPolicer,
 } from '../../../src/kernel/tc/shared-policers.ts'
-import { portRatesOf, setPortRates } from '../../../src/kernel/tc/devlink-rates.ts'
-import { addIfb, addShaper, removeIfb, removeShaper, shapedBy, shaperOn } from '../../../src/kernel/tc/shapers.ts'
 import { fromHex } from '../../../src/lib/hex.ts'
-import { shaperMark } from '../../../src/ops/rate-numbers.ts'
 import { devlink, devlinkMessage } from '../../../src/netlink/genl/devlink.ts'
 import { ctrlMessage, GENL_ID_CTRL } from '../../../src/netlink/genl/genl.ts'
 import type { Message } from '../../../src/netlink/message.ts'
@@ -24,12 +30,13 @@ import {
   redirectTo,
   verdict,
 } from '../../../src/netlink/tc/actions/action.ts'
-import { actionsOf, decodeFilter, flowerOf, placeOf } from '../../../src/netlink/tc/filter.ts'
 import type { Mirred } from '../../../src/netlink/tc/actions/mirred.ts'
-import { type Tc, tcMessage } from '../../../src/netlink/tc/msg.ts'
 import type { Police } from '../../../src/netlink/tc/actions/police.ts'
+import { actionsOf, decodeFilter, flowerOf, placeOf } from '../../../src/netlink/tc/filter.ts'
+import { type Tc, tcMessage } from '../../../src/netlink/tc/msg.ts'
 import { tbfOptions } from '../../../src/netlink/tc/tbf.ts'
-import type { MeterSpec } from '../../../src/ops/op.ts'
+import { shaperMark } from '../../../src/ops/marks/rate-numbers.ts'
+import type { MacPolicer } from '../../../src/ops/op.ts'
 import { type Answer, answering } from '../answers.ts'
 
 const cookie = '76660102aabbccdd0011223344556677'
@@ -222,7 +229,10 @@ describe('policers', () => {
 
   test('that filters share: made with flags that filters of the same kind have, found by cookie', () => {
     const { socket, asked } = answering(() => ({}))
-    expect(addLimiter(socket, { index: 9, ...limit, cookie }, 'require')).toEqual({ where: 'nic', handle: 9 })
+    expect(addSharedPolicer(socket, { index: 9, ...limit, cookie }, 'require')).toEqual({
+      where: 'nic',
+      handle: 9,
+    })
     const [, made] = actionMessage.decode(asked[0]?.payload ?? new Uint8Array()).TCA_ROOT_TAB?.[0] ?? []
     expect(made?.TCA_ACT_FLAGS).toEqual({ value: 4, selector: 4 })
     const dump = answering(() => ({
@@ -239,14 +249,14 @@ describe('policers', () => {
       ],
     }))
     expect(limitersOf(dump.socket, '766601')).toEqual([{ index: 9, cookie, ...limit, users: 0 }])
-    expect(() => removeLimiter(answering(() => ({ errno: 2 })).socket, 9)).not.toThrow()
-    expect(() => removeLimiter(answering(() => ({ errno: 1 })).socket, 9, 20)).toThrow('EPERM')
+    expect(() => removeSharedPolicer(answering(() => ({ errno: 2 })).socket, 9)).not.toThrow()
+    expect(() => removeSharedPolicer(answering(() => ({ errno: 1 })).socket, 9, 20)).toThrow('EPERM')
   })
 
   test('that a filter removed just before still holds is removed as soon as the kernel lets go of it', () => {
     let held = 2
     const kernel = answering(() => (held-- > 0 ? { errno: 1, text: 'Failed to delete TC action' } : {}))
-    removeLimiter(kernel.socket, 9)
+    removeSharedPolicer(kernel.socket, 9)
     expect(kernel.asked).toHaveLength(3)
   })
 })
@@ -327,7 +337,7 @@ describe('what CHECK finds of a filter or policer that another hand has changed'
 })
 
 describe('meters', () => {
-  const meter: MeterSpec = {
+  const meter: MacPolicer = {
     ...{ link: 'pf0', ifindex: 2, out: { link: 'rep0', ifindex: 9 }, mac: '02:00:00:00:00:05' },
     ...{ limiter: 77, cookie },
   }
@@ -349,7 +359,7 @@ describe('meters', () => {
         ],
       }
     })
-    expect(addMeter(socket, { ...meter, ...match })).toEqual({ where: 'nic', handle: 1 })
+    expect(addMacPolicer(socket, { ...meter, ...match })).toEqual({ where: 'nic', handle: 1 })
     const [filter] = stored
     if (filter === undefined) throw new TypeError('nothing was asked for')
     expect(placeOf(filter)).toMatchObject({ ifindex: 2, priority, protocol })

@@ -3,8 +3,8 @@
 // at the other end, counted by tc.
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Lab } from '../../../hack/lab/lab.ts'
-import { describe as lineOf } from '../../../src/ops/describe.ts'
-import { invert, type Op, type SteerSpec } from '../../../src/ops/op.ts'
+import { commandLine as lineOf } from '../../../src/ops/command-line.ts'
+import { type FlowFilter, invert, type Op } from '../../../src/ops/op.ts'
 import { type CapturedFrame, capture } from '../../support/capture.ts'
 import { apply, ask, drive, json, run } from '../../support/driver.ts'
 import { lab } from '../../support/lab.ts'
@@ -47,7 +47,7 @@ const common = {
   srcMac: uplinkMac,
   cookie: '766601010000000000000000000000aa',
 } as const
-const rules: readonly SteerSpec[] = [
+const rules: readonly FlowFilter[] = [
   { ...common, prio: 10, address: '10.5.0.1', proto: 'udp', port: 53 },
   { ...common, prio: 10, address: '10.5.0.1', proto: 'tcp', port: 80 },
   { ...common, prio: 11, address: 'fd05::1', proto: 'udp', port: 53 },
@@ -58,7 +58,7 @@ const rules: readonly SteerSpec[] = [
 
 const ofPod = { link: 'plain', address: '10.5.0.5', side: 'src', cookie: common.cookie } as const
 /** Filters without a port, with a condition on fragments, with a verdict: other masks, so that equal ports do not collide. */
-const others: readonly SteerSpec[] = [
+const others: readonly FlowFilter[] = [
   ...rules.map((rule) => ({ ...rule, fragments: 'none' as const })),
   { ...common, prio: 10, address: '10.5.0.1', proto: 'udp', fragments: 'only' },
   { ...ofPod, prio: 5, peer: '10.5.0.1/32', verdict: 'pass' },
@@ -68,7 +68,7 @@ const others: readonly SteerSpec[] = [
 ]
 
 test('steering operations do what their command lines do, and their inverses take all of it back', async () => {
-  const all: readonly SteerSpec[] = [...rules, ...others]
+  const all: readonly FlowFilter[] = [...rules, ...others]
   const ops = all.map((rule): Op => ({ do: 'steer.add', offload: 'off', rule: { ...rule, link: 'plain' } }))
   const listing = (namespace: string) => vm.must(`tc -n ${namespace} -d filter show dev plain ingress`)
   const outcomes = await drive(vm, ops.map(run), { on })

@@ -2,11 +2,18 @@
 // the same to `tc -j` and to our decoder. In a namespace of its own.
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Lab } from '../../../hack/lab/lab.ts'
-import { actionList, redirectTo, rewrite, updateChecksums, verdict } from '../../../src/netlink/tc/actions/action.ts'
+import {
+  actionList,
+  redirectTo,
+  rewrite,
+  updateChecksums,
+  verdict,
+} from '../../../src/netlink/tc/actions/action.ts'
+import { TC_ACT } from '../../../src/netlink/tc/actions/gact.ts'
+import { peditRewrite } from '../../../src/netlink/tc/actions/pedit.ts'
 import { compareEcho } from '../../../src/netlink/tc/compare.ts'
 import type { FilterPlace } from '../../../src/netlink/tc/filter.ts'
 import { type Flower, TCA_CLS_FLAGS } from '../../../src/netlink/tc/kinds/flower.ts'
-import { TC_ACT } from '../../../src/netlink/tc/actions/gact.ts'
 import {
   CLSACT_EGRESS,
   CLSACT_INGRESS,
@@ -14,7 +21,6 @@ import {
   type Tc,
   type TcRequest,
 } from '../../../src/netlink/tc/msg.ts'
-import { peditRewrite } from '../../../src/netlink/tc/actions/pedit.ts'
 import { ETH_P, IPPROTO } from '../../../src/netlink/tc/validate.ts'
 import { batch, type Came, draft, drive, dump, json, request, tryDrive } from '../../support/driver.ts'
 import { lab } from '../../support/lab.ts'

@@ -5,7 +5,13 @@ import type { ExecResult } from '../../../hack/lab/lab.ts'
 import { bothFamilies, tcp, udp } from '../../scenarios/scenario.ts'
 import { capture } from '../../support/capture.ts'
 import { lab } from '../../support/lab.ts'
-import { type AddOptions, type KindName, type Mapping, makeBed, type PortBed } from '../../support/port-bed.ts'
+import {
+  type AddOptions,
+  type KindName,
+  type Mapping,
+  makeBed,
+  type PortBed,
+} from '../../support/port-bed.ts'
 import { makeNode, type Node } from '../../support/port-node.ts'
 import { type Card, hardwareRules, knob } from '../../support/simnic.ts'
 import { HOST, WIRE } from '../../support/topology.ts'

@@ -2,7 +2,13 @@
 // them, with the report. On a VF of a simulated NIC in switchdev mode (simnic, from source, not hardware). Of pods behind a
 // bridge test/native has the same, in offload-lost and rates-detour.
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import type { Attachment, CniResult, ConfigList, PluginConfig, Runtime } from '../../../hack/lab/cni-runtime.ts'
+import type {
+  Attachment,
+  CniResult,
+  ConfigList,
+  PluginConfig,
+  Runtime,
+} from '../../../hack/lab/cni-runtime.ts'
 import type { Lab } from '../../../hack/lab/lab.ts'
 import { limits } from '../../soak/offload-subject.ts'
 import { webAndDns } from '../../support/bridge-bed.ts'

@@ -1,7 +1,14 @@
 // What the NIC translates, and what it must not (simnic in switchdev mode, from source, not hardware): with nat "nic" the node,
 // its neighbours on the card and the pod itself reach mapped ports and the pod's own, and nothing of that is on the wire.
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
-import { bothFamilies, expectServer, expectUsual, USUAL, usual, usualServers } from '../../scenarios/scenario.ts'
+import {
+  bothFamilies,
+  expectServer,
+  expectUsual,
+  USUAL,
+  usual,
+  usualServers,
+} from '../../scenarios/scenario.ts'
 import { capture } from '../../support/capture.ts'
 import { lab } from '../../support/lab.ts'
 import { makeBed, type PortBed } from '../../support/port-bed.ts'

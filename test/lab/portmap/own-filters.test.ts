@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto'
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 import type { Lab } from '../../../hack/lab/lab.ts'
 import { identityOf } from '../../../src/offload/state/identity.ts'
-import type { SteerSpec } from '../../../src/ops/op.ts'
+import type { FlowFilter } from '../../../src/ops/op.ts'
 import { apply, ask, drive, json, probe } from '../../support/driver.ts'
 import { lab } from '../../support/lab.ts'
 import { deletePod, newPod } from '../../support/topology.ts'
@@ -21,7 +21,7 @@ let d0: number
 const cookieOf = (who: typeof attachment) =>
   identityOf(who, (text) => createHash('sha256').update(text).digest('hex')).cookie
 
-const rule = (who: typeof attachment, port: number): SteerSpec => ({
+const rule = (who: typeof attachment, port: number): FlowFilter => ({
   link: 'd0',
   prio: 10,
   address: '10.1.0.1',
@@ -129,7 +129,7 @@ test('a dump that lost all of ours does not end the search for them', async () =
 })
 
 test('one filter is taken back, although a dump lost it, and not its like behind a VLAN tag', async () => {
-  const tagged: SteerSpec = { ...rule(attachment, 8001), prio: 12, vlan: 100 }
+  const tagged: FlowFilter = { ...rule(attachment, 8001), prio: 12, vlan: 100 }
   const undisturbed = { times: 0, command: [] }
   const left = async () =>
     (await json<Shown>(vm, `tc -n ${on} -j filter show dev d0 ingress`))

@@ -1,5 +1,12 @@
 import { afterEach, expect, test } from 'vitest'
-import { addVerbFields, beginStep, recordedSteps, startSteps, step, verbFields } from '../../../src/lib/log/steps.ts'
+import {
+  addVerbFields,
+  beginStep,
+  recordedSteps,
+  startSteps,
+  step,
+  verbFields,
+} from '../../../src/lib/log/steps.ts'
 
 afterEach(() => startSteps(false))
 

@@ -7,7 +7,14 @@ import { cniRuntime, type PluginConfig, type Runtime } from '../../../hack/lab/c
 import type { Lab } from '../../../hack/lab/lab.ts'
 import { BRIDGE, bridgeList, warmBridge, webAndDns } from '../../support/bridge-bed.ts'
 import { lab as sharedLab } from '../../support/lab.ts'
-import { expectWithin, limitFor, look, SETTLED_TCP, type ShownLimit, unlimited } from '../../support/limits.ts'
+import {
+  expectWithin,
+  limitFor,
+  look,
+  SETTLED_TCP,
+  type ShownLimit,
+  unlimited,
+} from '../../support/limits.ts'
 import {
   attachment as attachmentOf,
   errorOf,

@@ -116,7 +116,7 @@ test('leaves it in the pod when its name on the host is taken', async () => {
 
 test('never makes a name out of a pattern', async () => {
   const before = await state()
-  const names = ['net%d', '%', 'a'.repeat(16), 'a/b', 'a b', '../..', '']
+  const names = ['net%d', '%', 'a'.repeat(16), 'a/b', 'a b', '..', '']
   const results = await tryDrive(
     vm,
     names.map((name) => run(toPod(name))),

@@ -4,7 +4,7 @@
 // needs: ifb, macvlan, clsact
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Lab } from '../../../hack/lab/lab.ts'
-import { describe as lineOf } from '../../../src/ops/describe.ts'
+import { commandLine as lineOf } from '../../../src/ops/command-line.ts'
 import { invert, type Op } from '../../../src/ops/op.ts'
 import { drive, run } from '../../support/driver.ts'
 import { lab } from '../../support/lab.ts'

@@ -4,7 +4,14 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { CniResult, Runtime } from '../../../hack/lab/cni-runtime.ts'
 import type { Lab } from '../../../hack/lab/lab.ts'
-import { attachToBridge, bridgeList, offload, podOf, tryOffload, warmBridge } from '../../support/bridge-bed.ts'
+import {
+  attachToBridge,
+  bridgeList,
+  offload,
+  podOf,
+  tryOffload,
+  warmBridge,
+} from '../../support/bridge-bed.ts'
 import { lab as sharedLab } from '../../support/lab.ts'
 import { errorOf, testRuntime } from '../../support/plugins.ts'
 import { diffSnapshot, snapshot } from '../../support/snapshot.ts'

@@ -65,8 +65,8 @@ async function come(names: readonly string[]): Promise<LabProcess[]> {
 const order = async () => (await vm.readFile(written)).trim().split('\n')
 /** Each of these has had the lock alone, and as one of the first who were still waiting: four try at once, and a busy machine lets others in between. */
 function expectInTurn(lines: readonly string[], names: readonly string[]): void {
-  const had = lines.filter((line) => line !== '..')
-  expect(lines).toEqual(had.flatMap((name) => [name, '..']))
+  const had = lines.filter((line) => line !== '.')
+  expect(lines).toEqual(had.flatMap((name) => [name, '.']))
   expect([...had].sort()).toEqual([...names].sort())
   const waiting = [...names]
   const places = had.map((name) => {
@@ -148,8 +148,8 @@ test('those who know only flock get it too, and nobody has it with somebody else
   first.end()
   await ended(all)
   const lines = await order()
-  expect(lines.filter((_, at) => at % 2 === 1)).toEqual(Array(8).fill('..'))
-  expect(lines.filter((line) => line !== '..').sort()).toEqual(
+  expect(lines.filter((_, at) => at % 2 === 1)).toEqual(Array(8).fill('.'))
+  expect(lines.filter((line) => line !== '.').sort()).toEqual(
     [...names(4), ...names(4).map((name) => `f${name}`)].sort(),
   )
 })
@@ -169,7 +169,7 @@ test('a child that has inherited it has it, and stands in no line', slow, async 
   expect(await order()).toEqual(['child'])
   await vm.must('echo >/run/line/wait')
   await next.wait()
-  expect(await order()).toEqual(['child', '..', 'next', '..'])
+  expect(await order()).toEqual(['child', '.', 'next', '.'])
 })
 
 test(

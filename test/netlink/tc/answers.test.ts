@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest'
 import { actionMessage } from '../../../src/netlink/tc/actions/action.ts'
+import { peditRewrite } from '../../../src/netlink/tc/actions/pedit.ts'
 import { actionsOf, flowerOf, isInHardware, placeOf } from '../../../src/netlink/tc/filter.ts'
 import { CLSACT_INGRESS, filterInfo, priorityOf, protocolOf, tcMessage } from '../../../src/netlink/tc/msg.ts'
-import { peditRewrite } from '../../../src/netlink/tc/actions/pedit.ts'
 import { countersOf, type Stats } from '../../../src/netlink/tc/stats.ts'
 import { fixture } from '../fixtures.ts'
 

@@ -1,10 +1,16 @@
 import { describe, expect, test } from 'vitest'
-import { type Action, actionList, redirectTo, rewrite, verdict } from '../../../src/netlink/tc/actions/action.ts'
+import {
+  type Action,
+  actionList,
+  redirectTo,
+  rewrite,
+  verdict,
+} from '../../../src/netlink/tc/actions/action.ts'
+import { peditRewrite } from '../../../src/netlink/tc/actions/pedit.ts'
 import { compareEcho } from '../../../src/netlink/tc/compare.ts'
 import { flowerOf, newFlower, newMatchall } from '../../../src/netlink/tc/filter.ts'
 import type { Flower } from '../../../src/netlink/tc/kinds/flower.ts'
 import { type Tc, tcMessage } from '../../../src/netlink/tc/msg.ts'
-import { peditRewrite } from '../../../src/netlink/tc/actions/pedit.ts'
 import { fixture, payloadOf } from '../fixtures.ts'
 
 const cookie = new Uint8Array(Buffer.from('00112233445566778899aabbccddeeff', 'hex'))

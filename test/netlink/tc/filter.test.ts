@@ -9,6 +9,8 @@ import {
   updateChecksums,
   verdict,
 } from '../../../src/netlink/tc/actions/action.ts'
+import { TC_ACT } from '../../../src/netlink/tc/actions/gact.ts'
+import { peditRewrite } from '../../../src/netlink/tc/actions/pedit.ts'
 import {
   actionsOf,
   deleteFilter,
@@ -22,9 +24,7 @@ import {
   placeOf,
 } from '../../../src/netlink/tc/filter.ts'
 import { type Flower, TCA_CLS_FLAGS } from '../../../src/netlink/tc/kinds/flower.ts'
-import { TC_ACT } from '../../../src/netlink/tc/actions/gact.ts'
 import { BLOCK_IFINDEX, CLSACT_EGRESS, CLSACT_INGRESS, tcMessage } from '../../../src/netlink/tc/msg.ts'
-import { peditRewrite } from '../../../src/netlink/tc/actions/pedit.ts'
 import { deleteClsact, newClsact } from '../../../src/netlink/tc/qdisc.ts'
 import { captured, essence, payloadOf } from '../fixtures.ts'
 

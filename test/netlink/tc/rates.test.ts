@@ -15,10 +15,7 @@ import {
   newActions,
   redirectTo,
 } from '../../../src/netlink/tc/actions/action.ts'
-import { compareEcho } from '../../../src/netlink/tc/compare.ts'
-import { actionsOf, newFlower, newMatchall } from '../../../src/netlink/tc/filter.ts'
 import { TC_ACT } from '../../../src/netlink/tc/actions/gact.ts'
-import { type Tc, tcMessage } from '../../../src/netlink/tc/msg.ts'
 import {
   bytesOfTicks,
   type Police,
@@ -27,6 +24,9 @@ import {
   rateSpec,
   ticksOf,
 } from '../../../src/netlink/tc/actions/police.ts'
+import { compareEcho } from '../../../src/netlink/tc/compare.ts'
+import { actionsOf, newFlower, newMatchall } from '../../../src/netlink/tc/filter.ts'
+import { type Tc, tcMessage } from '../../../src/netlink/tc/msg.ts'
 import { deleteRootQdisc, newTbf, tbfOf } from '../../../src/netlink/tc/qdisc.ts'
 import { type Tbf, tbfOptions } from '../../../src/netlink/tc/tbf.ts'
 import { captured, essence, fixture, payloadOf } from '../fixtures.ts'

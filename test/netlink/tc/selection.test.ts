@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { struct } from '../../../src/netlink/codec/struct.ts'
-import { selection } from '../../../src/netlink/tc/selection.ts'
 import { bytes, u8 } from '../../../src/netlink/codec/wire.ts'
+import { selection } from '../../../src/netlink/tc/selection.ts'
 
 const head = struct('sel', [
   ['flags', u8],

@@ -10,11 +10,11 @@ import {
   updateChecksums,
   verdict,
 } from '../../../src/netlink/tc/actions/action.ts'
+import { peditRewrite } from '../../../src/netlink/tc/actions/pedit.ts'
+import { policer, policerByIndex } from '../../../src/netlink/tc/actions/police.ts'
 import { newFilter, newFlower } from '../../../src/netlink/tc/filter.ts'
 import type { Flower } from '../../../src/netlink/tc/kinds/flower.ts'
 import { filterInfo, type TcRequest } from '../../../src/netlink/tc/msg.ts'
-import { peditRewrite } from '../../../src/netlink/tc/actions/pedit.ts'
-import { policer, policerByIndex } from '../../../src/netlink/tc/actions/police.ts'
 import { checkFilter, innerEtherType } from '../../../src/netlink/tc/validate.ts'
 
 const ip = { TCA_FLOWER_KEY_ETH_TYPE: 0x0800 }

@@ -5,7 +5,7 @@ import { expect, describe as group, test } from 'vitest'
 import type { LinkFacts } from '../../../src/kernel/api/facts.ts'
 import type { Kernel } from '../../../src/kernel/api/kernel.ts'
 import { directWay } from '../../../src/offload/bandwidth/bridge-path.ts'
-import type { Wire } from '../../../src/offload/port/port.ts'
+import type { UplinkAttachment } from '../../../src/offload/port/port.ts'
 import type { BridgeVlan } from '../../../src/ops/op.ts'
 
 const [pf, rep] = [2, 9]
@@ -21,7 +21,10 @@ function wayOf(
   const port = (name: string, ifindex: number, more: Partial<LinkFacts>) =>
     ({ name, ifindex, master: undefined, slaveKind: undefined, ...more }) as LinkFacts
   const kernel = { bridgeVlans: (_: string, ifindex: number) => vlans[ifindex] ?? [] } as unknown as Kernel
-  const wire = { uplink: port('pf0', pf, uplink), representor: port('rep0', rep, representor) } as Wire
+  const wire = {
+    uplink: port('pf0', pf, uplink),
+    representor: port('rep0', rep, representor),
+  } as UplinkAttachment
   return directWay(kernel, wire, folder)
 }
 const bridged = { master: 5, slaveKind: 'bridge' }

@@ -1,7 +1,7 @@
 // CHECK of limits against a kernel that shows what each test says.
 import fc from 'fast-check'
 import { expect, describe as group, test } from 'vitest'
-import type { LimiterFacts, LinkFacts } from '../../../src/kernel/api/facts.ts'
+import type { LinkFacts, SharedPolicerFacts } from '../../../src/kernel/api/facts.ts'
 import type { Kernel, RateKernel } from '../../../src/kernel/api/kernel.ts'
 import { bytesOfTicks } from '../../../src/netlink/tc/actions/police.ts'
 import { checkRates, wishedOtherwise } from '../../../src/offload/bandwidth/check.ts'
@@ -28,7 +28,7 @@ const check = (kernel: Kernel, ...ops: Op[]) =>
 
 group('a policer in the NIC', () => {
   const limiter: Op = { do: 'limiter.add', limiter: { index: 9, ...spec, cookie }, offload: 'require' }
-  const found: LimiterFacts = { index: 9, cookie, ...spec, users: 1 }
+  const found: SharedPolicerFacts = { index: 9, cookie, ...spec, users: 1 }
 
   test('is as it was made', () => {
     expect(check(kernelWith({ limiters: () => [found] }), limiter)).toEqual([])

@@ -23,7 +23,7 @@ group('a limit by the PF', () => {
     const shared = {
       limiter: undefined,
       isUsed: false,
-      noLimiter: undefined,
+      noPolicer: undefined,
       isHeldByDead: () => isHeldByDead,
     }
     const goal = { passedOver: [], direction: 'fromPod', limit: { rate: 1, burst: 1 } } as const
@@ -77,7 +77,7 @@ test('a limit is recorded with the classifier that its filter was made by, and s
   ]
   const made = (outcome: Outcome) => {
     const run = (op: Op) => (op.do === 'detour.add' ? outcome : {})
-    const shared = { limiter: undefined, isUsed: false, noLimiter: undefined, isHeldByDead: () => false }
+    const shared = { limiter: undefined, isUsed: false, noPolicer: undefined, isHeldByDead: () => false }
     const ways = [{ where: 'host', means: 'ifb', ops, notes: [] }] as const
     const limit = { rate: 8000, burst: 80 }
     const goal = { passedOver: [], direction: 'fromPod', limit, ways } as const

@@ -1,7 +1,12 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { bytesOfTicks, ticksOf } from '../../../src/netlink/tc/actions/police.ts'
-import { bytesOfMegabits, megabits, policerNumbers, shaperNumbers } from '../../../src/offload/bandwidth/numbers.ts'
+import {
+  bytesOfMegabits,
+  megabits,
+  policerNumbers,
+  shaperNumbers,
+} from '../../../src/offload/bandwidth/numbers.ts'
 
 const u32 = 0xffffffff
 const kilo = 1000

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import type { Kernel } from '../../../src/kernel/api/kernel.ts'
-import { readOffloadFacts } from '../../../src/offload/portmap/facts.ts'
 import type { Port } from '../../../src/offload/port/port.ts'
+import { readOffloadFacts } from '../../../src/offload/portmap/facts.ts'
 
 /** What is found for a port on an uplink. */
 function factsOf(slaveKind: string | undefined, sysctls: Readonly<Record<string, string>> = {}) {

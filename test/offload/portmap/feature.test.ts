@@ -6,13 +6,13 @@ import { afterAll, expect, describe as group, test } from 'vitest'
 import type { LinkFacts } from '../../../src/kernel/api/facts.ts'
 import type { Kernel } from '../../../src/kernel/api/kernel.ts'
 import type { OpenConnection } from '../../../src/kernel/inspect/open-connections.ts'
-import { OffloadRefused } from '../../../src/ops/offload-refused.ts'
 import { readOffloadConfig } from '../../../src/offload/config/config.ts'
 import type { AddContext } from '../../../src/offload/feature.ts'
-import type { Port, Wire } from '../../../src/offload/port/port.ts'
-import { portsPart } from '../../../src/offload/portmap/feature.ts'
+import type { Port, UplinkAttachment } from '../../../src/offload/port/port.ts'
+import { portmapFeature } from '../../../src/offload/portmap/feature.ts'
 import { emptyJournal, type OffloadJournal } from '../../../src/offload/state/record.ts'
 import { Transaction } from '../../../src/ops/apply.ts'
+import { OffloadRefused } from '../../../src/ops/offload-refused.ts'
 import type { Op } from '../../../src/ops/op.ts'
 import { refusalOf, requestOf } from '../../support/request.ts'
 import { Node } from '../node.ts'
@@ -81,7 +81,7 @@ function around(
 }
 
 /** What other parts tell this one: nothing. */
-const alone = { limiter: undefined, isUsed: false, noLimiter: undefined, isHeldByDead: () => false }
+const alone = { limiter: undefined, isUsed: false, noPolicer: undefined, isHeldByDead: () => false }
 
 /** Policers of the filters that are made, of a kernel whose NIC says `refusal` to them. */
 function install(
@@ -99,7 +99,7 @@ function install(
     if (op.rule.side !== 'src') limiters.push(op.rule.limiter)
   }
   const { kernel, context } = around(others, more, seen, looks)
-  portsPart
+  portmapFeature
     .look(context)
     ?.plan(context)
     .apply(new Transaction(kernel), { ...alone })
@@ -107,12 +107,12 @@ function install(
 }
 
 test('a qdisc that another one has made or removed since the look is taken as it is', () => {
-  const made = (meanwhile: Partial<Wire>) => {
+  const made = (meanwhile: Partial<UplinkAttachment>) => {
     const ops: Op[] = []
     const { kernel, context } = around([], {}, (op) => ops.push(op))
-    const wire = { ...(port.wire as Wire), ...meanwhile }
+    const wire = { ...(port.wire as UplinkAttachment), ...meanwhile }
     const then = { ...port, wire: { ...wire, uplinkHasIngress: false, representorHasIngress: false } }
-    const seen = portsPart.look({ ...context, port: then })
+    const seen = portmapFeature.look({ ...context, port: then })
     seen?.plan({ ...context, port: { ...port, wire } }).apply(new Transaction(kernel), { ...alone })
     return ops.flatMap((op) => (op.do === 'clsact.add' ? [op.link] : []))
   }
@@ -162,7 +162,7 @@ test('without a note the host’s table is made whole before it is asked whose p
     },
   } as Kernel
   rmSync(context.machine.sharedDir, { recursive: true, force: true })
-  const planned = portsPart.look({ ...context, kernel: looking })?.plan({ ...context, kernel: looking })
+  const planned = portmapFeature.look({ ...context, kernel: looking })?.plan({ ...context, kernel: looking })
   planned?.apply(new Transaction(looking), { ...alone })
   expect(steps.slice(0, 3)).toEqual(['whole', 'whose', 'localports.reserve'])
 })

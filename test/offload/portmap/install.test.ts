@@ -1,28 +1,28 @@
 import { expect, describe as group, test } from 'vitest'
-import { OffloadRefused } from '../../../src/ops/offload-refused.ts'
-import type { Ground } from '../../../src/offload/portmap/preflight.ts'
 import type { OffloadConfig } from '../../../src/offload/config/config.ts'
+import { PolicerInTheWay } from '../../../src/offload/feature.ts'
 import { applyBest } from '../../../src/offload/portmap/install.ts'
-import { LimiterInTheWay } from '../../../src/offload/feature.ts'
 import type { OffloadPlan } from '../../../src/offload/portmap/plan.ts'
+import type { Preflight } from '../../../src/offload/portmap/preflight.ts'
 import { Transaction } from '../../../src/ops/apply.ts'
-import type { Op, Outcome, SteerOp, SteerSpec } from '../../../src/ops/op.ts'
+import { OffloadRefused } from '../../../src/ops/offload-refused.ts'
+import type { FlowFilter, FlowFilterOp, Op, Outcome } from '../../../src/ops/op.ts'
 import { refusalOf } from '../../support/request.ts'
 
-const rule = (more: Partial<SteerSpec> = {}): SteerSpec => ({
+const rule = (more: Partial<FlowFilter> = {}): FlowFilter => ({
   ...{ link: 'pf0', prio: 10, address: '10.1.0.1', proto: 'tcp', port: 80, cookie: '7666' },
   ...more,
 })
 const config = { offload: 'prefer' } as OffloadConfig
-const free: Ground = { software: undefined, hardware: undefined, notes: [], explain: (words) => words }
+const free: Preflight = { software: undefined, hardware: undefined, notes: [], explain: (words) => words }
 
-const planOf = (rules: readonly SteerSpec[], more: Partial<OffloadPlan> = {}): OffloadPlan => ({
+const planOf = (rules: readonly FlowFilter[], more: Partial<OffloadPlan> = {}): OffloadPlan => ({
   ...{ keys: [], nat: 'pod', ops: [], groups: [{ mapping: 'tcp 80 -> 80', rules }], notes: [] },
   ...{ hardwareOnly: false, ...more },
 })
 
 /** Carries a plan out on a kernel that takes everything; what it was asked to add. */
-function install(ground: Partial<Ground>, plans: readonly OffloadPlan[]) {
+function install(preflight: Partial<Preflight>, plans: readonly OffloadPlan[]) {
   const asked: Op[] = []
   const transaction = new Transaction({
     run: (op) => {
@@ -30,7 +30,7 @@ function install(ground: Partial<Ground>, plans: readonly OffloadPlan[]) {
       return op.do === 'steer.add' && op.offload === 'require' ? { where: 'nic' } : { where: 'host' }
     },
   })
-  return { done: applyBest(transaction, config, plans, { ...free, ...ground }), asked }
+  return { done: applyBest(transaction, config, plans, { ...free, ...preflight }), asked }
 }
 
 group('another filter takes the frames in the NIC', () => {
@@ -43,7 +43,7 @@ group('another filter takes the frames in the NIC', () => {
   })
 
   test('and hands them to the host: rules with a policer of the NIC must do without it', () => {
-    expect(() => install({ hardware }, [planOf([rule({ limiter: 7 })])])).toThrow(LimiterInTheWay)
+    expect(() => install({ hardware }, [planOf([rule({ limiter: 7 })])])).toThrow(PolicerInTheWay)
   })
 
   test('for good: rules in software would never see one, code 106, and no driver said anything', () => {
@@ -94,9 +94,9 @@ group('many mappings', () => {
   /** A NIC with so much room, asked for several rules at a time. */
   function installIn(room: number, plans: readonly OffloadPlan[], wish = config) {
     const inNic = new Set<string>()
-    const keyOf = ({ rule: { side, port } }: SteerOp) => `${side} ${port}`
-    const calls: SteerOp[][] = []
-    const runAll = (ops: readonly SteerOp[]) => {
+    const keyOf = ({ rule: { side, port } }: FlowFilterOp) => `${side} ${port}`
+    const calls: FlowFilterOp[][] = []
+    const runAll = (ops: readonly FlowFilterOp[]) => {
       calls.push([...ops])
       return ops.map((op): Outcome | Error => {
         if (op.do === 'steer.del') inNic.delete(keyOf(op))
@@ -199,7 +199,7 @@ group('many mappings', () => {
 
 group('a NIC that does not know the condition on fragments', () => {
   const words = 'EOPNOTSUPP: cannot match on control flags 0x1'
-  const whole = (more: Partial<SteerSpec>) => rule({ fragments: 'none', ...more })
+  const whole = (more: Partial<FlowFilter>) => rule({ fragments: 'none', ...more })
   const tcp = { mapping: 'tcp 80 -> 80', rules: [whole({ side: 'src' }), whole({})] }
   const udp = { mapping: 'udp 53 -> 53', rules: [whole({ proto: 'udp', port: 53 })] }
 
@@ -254,7 +254,7 @@ group('a NIC that does not know the condition on fragments', () => {
     const limited = { ...tcp, rules: [whole({ limiter: 7 })] }
     expect(installOn({ groups: [limited] }).install().rules[0]).toMatchObject({ where: 'nic' })
     const datagrams = { ...udp, rules: [whole({ proto: 'udp', limiter: 7 })] }
-    expect(installOn({ groups: [datagrams] }).install).toThrow(LimiterInTheWay)
+    expect(installOn({ groups: [datagrams] }).install).toThrow(PolicerInTheWay)
   })
 })
 

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
-import { nicNotes, untested, uplinkNotes } from '../../../src/offload/portmap/plan-notes.ts'
 import type { Port, PortKind } from '../../../src/offload/port/port.ts'
+import { nicNotes, untested, uplinkNotes } from '../../../src/offload/portmap/plan-notes.ts'
 import type { PortKey } from '../../../src/ops/op.ts'
 
 const key: PortKey = { address: '10.1.0.1', proto: 'udp', port: 53, toAddress: '10.1.0.5', toPort: 53 }

@@ -1,11 +1,11 @@
 import { expect, describe as group, test } from 'vitest'
 import type { LinkFacts, RouteFacts } from '../../../src/kernel/api/facts.ts'
 import type { OffloadConfig, PortMapping } from '../../../src/offload/config/config.ts'
+import type { Port, UplinkAttachment } from '../../../src/offload/port/port.ts'
 import { type HostAddress, type OffloadFacts, podAddressesOf } from '../../../src/offload/portmap/facts.ts'
-import type { Identity } from '../../../src/offload/state/identity.ts'
 import { planPorts } from '../../../src/offload/portmap/plan.ts'
-import type { Port, Wire } from '../../../src/offload/port/port.ts'
-import { describe } from '../../../src/ops/describe.ts'
+import type { Identity } from '../../../src/offload/state/identity.ts'
+import { commandLine } from '../../../src/ops/command-line.ts'
 import { invert, type Op } from '../../../src/ops/op.ts'
 import { refusalOf } from '../../support/request.ts'
 
@@ -62,7 +62,7 @@ const route = (dst: string, ifindex: number, metric = 0, table = 254): RouteFact
   metric,
 })
 const uplinkAddress: HostAddress = { address: '10.1.0.1', link: 'pf0', vlan: 0 }
-const wire: Wire = {
+const wire: UplinkAttachment = {
   uplink: pf0,
   vlan: 0,
   uplinkHasIngress: false,
@@ -87,7 +87,7 @@ const facts: OffloadFacts = {
   podRules: [],
 }
 /** The port with another wire. */
-const wired = (change: Partial<Wire>): Port => ({ ...port, wire: { ...wire, ...change } })
+const wired = (change: Partial<UplinkAttachment>): Port => ({ ...port, wire: { ...wire, ...change } })
 const dual: Partial<OffloadFacts> = {
   hostAddresses: [uplinkAddress, { address: '2001:db8::1', link: 'pf0', vlan: 0 }],
   podAddresses: [...facts.podAddresses, { ip: '2001:db8::5', address: '2001:db8::5/64', gateway: 'fe80::1' }],
@@ -104,7 +104,7 @@ function plan(change: Partial<OffloadFacts> = {}, wishes: Partial<OffloadConfig>
   const steering = rules.map((rule): Op => ({ do: 'steer.add', rule, offload: 'require' }))
   return { ...first, ops: [...first.ops, ...steering] }
 }
-const lines = (ops: readonly Op[]) => ops.map(describe)
+const lines = (ops: readonly Op[]) => ops.map(commandLine)
 const actions = `action pedit ex munge eth dst set 02:00:00:00:00:05 munge eth src set 02:00:00:00:00:01 pipe cookie ${identity.cookie} action mirred egress redirect dev pf0 cookie ${identity.cookie}`
 
 group('one mapping', () => {

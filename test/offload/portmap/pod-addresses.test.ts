@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest'
 import type { AddressFacts, LinkFacts } from '../../../src/kernel/api/facts.ts'
 import type { Kernel } from '../../../src/kernel/api/kernel.ts'
-import { requirePodAddresses } from '../../../src/offload/portmap/pod-addresses.ts'
 import type { Port } from '../../../src/offload/port/port.ts'
+import { requirePodAddresses } from '../../../src/offload/portmap/pod-addresses.ts'
 import { refusalOf } from '../../support/request.ts'
 
 const link = { name: 'net1', ifindex: 3 } as LinkFacts

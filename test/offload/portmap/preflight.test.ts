@@ -1,33 +1,33 @@
 import { expect, describe as group, test } from 'vitest'
 import type { LinkFacts } from '../../../src/kernel/api/facts.ts'
 import type { Kernel } from '../../../src/kernel/api/kernel.ts'
-import type { Rival } from '../../../src/kernel/inspect/conflicts.ts'
-import { prepareGround, refuseTaken } from '../../../src/offload/portmap/preflight.ts'
-import type { OffloadPlan } from '../../../src/offload/portmap/plan.ts'
+import type { Conflict } from '../../../src/kernel/inspect/conflicts.ts'
 import type { Port, PortKind } from '../../../src/offload/port/port.ts'
-import type { SteerSpec } from '../../../src/ops/op.ts'
+import type { OffloadPlan } from '../../../src/offload/portmap/plan.ts'
+import { refuseTaken, runPreflight } from '../../../src/offload/portmap/preflight.ts'
+import type { FlowFilter } from '../../../src/ops/op.ts'
 import { refusalOf } from '../../support/request.ts'
 
 const link = (name: string, ifindex: number, more: Partial<LinkFacts> = {}) =>
   ({ name, ifindex, xdp: [], slaveKind: undefined, ...more }) as unknown as LinkFacts
-const rule = (ifindex: number): SteerSpec => ({
+const rule = (ifindex: number): FlowFilter => ({
   ...{ link: 'x', ifindex, prio: 10, address: '10.1.0.1', proto: 'tcp', port: 80, cookie: '7666' },
 })
 const plans = [{ groups: [{ mapping: 'm', rules: [rule(2), rule(3)] }] }] as unknown as OffloadPlan[]
-const rival = (name: string, more: Partial<Rival> = {}): Rival => ({
+const conflict = (name: string, more: Partial<Conflict> = {}): Conflict => ({
   ...{ name, hook: 'filter', software: true, hardware: false, certain: true },
   ...more,
 })
 
 /** A kernel with rivals by interface; notes for which rules each was asked. */
-function kernelWith(rivals: Record<number, Rival[]>, more: Partial<Kernel> = {}) {
+function kernelWith(conflicts: Record<number, Conflict[]>, more: Partial<Kernel> = {}) {
   const asked: [number, number][] = []
   const kernel = {
     isVepa: () => false,
     tcOffload: () => 'on',
-    rivals: ({ ifindex }: LinkFacts, specs: readonly SteerSpec[]) => {
+    conflicts: ({ ifindex }: LinkFacts, specs: readonly FlowFilter[]) => {
       asked.push([ifindex, specs.length])
-      return rivals[ifindex] ?? []
+      return conflicts[ifindex] ?? []
     },
     ...more,
   } as unknown as Kernel
@@ -44,7 +44,7 @@ const prefer = { offload: 'prefer' } as const
 group('what stands in the way', () => {
   test('nothing: each interface is asked about its own rules', () => {
     const { kernel, asked } = kernelWith({})
-    expect(prepareGround(kernel, prefer, representor, plans)).toMatchObject({
+    expect(runPreflight(kernel, prefer, representor, plans)).toMatchObject({
       notes: [],
       software: undefined,
     })
@@ -56,61 +56,61 @@ group('what stands in the way', () => {
 
   test('a veth has no uplink to look at', () => {
     const { kernel, asked } = kernelWith({})
-    expect(prepareGround(kernel, prefer, portOf('veth'), [])).toMatchObject({ notes: [] })
+    expect(runPreflight(kernel, prefer, portOf('veth'), [])).toMatchObject({ notes: [] })
     expect(asked).toEqual([])
   })
 
   test('in software, where nothing else is possible: refused before anything is done', () => {
-    const { kernel } = kernelWith({ 2: [rival('tcx program 7 "x"')] })
+    const { kernel } = kernelWith({ 2: [conflict('tcx program 7 "x"')] })
     for (const [port, config] of [
       [portOf('legacy'), prefer],
       [portOf('nic'), prefer],
       [representor, { offload: 'off' }],
     ] as const) {
-      const error = refusalOf(() => prepareGround(kernel, config, port, plans))
+      const error = refusalOf(() => runPreflight(kernel, config, port, plans))
       expect(error.code).toBe(106)
       expect(error.message).toContain('on "pf0": tcx program 7 "x"')
     }
   })
 
   test('in software, where the NIC may take the rules: it decides', () => {
-    const { kernel } = kernelWith({ 3: [rival('a filter')] })
-    const ground = prepareGround(kernel, prefer, representor, plans)
-    expect(ground).toMatchObject({
+    const { kernel } = kernelWith({ 3: [conflict('a filter')] })
+    const preflight = runPreflight(kernel, prefer, representor, plans)
+    expect(preflight).toMatchObject({
       hardware: undefined,
       software: expect.stringContaining('on "rep0": a filter'),
     })
-    expect(refusalOf(() => refuseTaken(ground, 'ENOSPC: full')).message).toContain('said "ENOSPC: full"')
+    expect(refusalOf(() => refuseTaken(preflight, 'ENOSPC: full')).message).toContain('said "ENOSPC: full"')
   })
 
   test('in the NIC, and what nobody can tell', () => {
-    const hardware = rival('its filter', { software: false, hardware: true })
-    const { kernel } = kernelWith({ 2: [hardware, rival('XDP program 9 "y"', { certain: false })] })
-    const ground = prepareGround(kernel, prefer, representor, plans)
-    expect(ground).toMatchObject({ software: undefined, hardware: 'on "pf0": its filter' })
-    expect(ground.notes).toEqual(['may take frames on "pf0" before our rules do: XDP program 9 "y"'])
-    expect(() => refuseTaken(ground, undefined)).not.toThrow()
+    const hardware = conflict('its filter', { software: false, hardware: true })
+    const { kernel } = kernelWith({ 2: [hardware, conflict('XDP program 9 "y"', { certain: false })] })
+    const preflight = runPreflight(kernel, prefer, representor, plans)
+    expect(preflight).toMatchObject({ software: undefined, hardware: 'on "pf0": its filter' })
+    expect(preflight.notes).toEqual(['may take frames on "pf0" before our rules do: XDP program 9 "y"'])
+    expect(() => refuseTaken(preflight, undefined)).not.toThrow()
   })
 
   test('a port of Open vSwitch; VEPA, which hinders in legacy mode only', () => {
     const ovs = portOf('representor', link('pf0', 2, { slaveKind: 'openvswitch' }), link('rep0', 3))
-    expect(refusalOf(() => prepareGround(kernelWith({}).kernel, prefer, ovs, plans))).toMatchObject({
+    expect(refusalOf(() => runPreflight(kernelWith({}).kernel, prefer, ovs, plans))).toMatchObject({
       code: 106,
       message: expect.stringContaining('Open vSwitch'),
     })
     const { kernel } = kernelWith({}, { isVepa: () => true })
-    expect(refusalOf(() => prepareGround(kernel, prefer, portOf('legacy'), plans))).toMatchObject({
+    expect(refusalOf(() => runPreflight(kernel, prefer, portOf('legacy'), plans))).toMatchObject({
       code: 106,
       message: expect.stringContaining('must be VEB'),
     })
-    expect(() => prepareGround(kernel, prefer, representor, plans)).not.toThrow()
+    expect(() => runPreflight(kernel, prefer, representor, plans)).not.toThrow()
   })
 
   test('a refusal with hw-tc-offload off says so', () => {
     const off = kernelWith({}, { tcOffload: (ifindex) => (ifindex === 2 ? 'off' : 'on') })
-    expect(prepareGround(off.kernel, prefer, representor, plans).explain('EOPNOTSUPP')).toBe(
+    expect(runPreflight(off.kernel, prefer, representor, plans).explain('EOPNOTSUPP')).toBe(
       'EOPNOTSUPP (hw-tc-offload of "pf0" is off)',
     )
-    expect(prepareGround(kernelWith({}).kernel, prefer, representor, plans).explain('EINVAL')).toBe('EINVAL')
+    expect(runPreflight(kernelWith({}).kernel, prefer, representor, plans).explain('EINVAL')).toBe('EINVAL')
   })
 })

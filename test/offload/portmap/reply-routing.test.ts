@@ -1,9 +1,9 @@
 import { expect, describe as group, test } from 'vitest'
 import type { LinkFacts, RouteFacts, SourceRuleFacts } from '../../../src/kernel/api/facts.ts'
-import type { PodAddress } from '../../../src/offload/portmap/facts.ts'
 import type { Port } from '../../../src/offload/port/port.ts'
+import type { PodAddress } from '../../../src/offload/portmap/facts.ts'
 import { familiesOf, onlyWayIs, planReplies } from '../../../src/offload/portmap/reply-routing.ts'
-import { describe } from '../../../src/ops/describe.ts'
+import { commandLine } from '../../../src/ops/command-line.ts'
 
 const table = 0x76660011
 const identity = { cookie: '', podTable: '', routeTable: table, owner: '' }
@@ -35,7 +35,7 @@ function replies({ routes, addresses = [address4], rules = [] }: Pod) {
   }
   const { ops, notes } = planReplies(facts, identity)
   return {
-    lines: ops.map((op) => describe(op).replace('pod:ip ', '').replace(` table ${table}`, '')),
+    lines: ops.map((op) => commandLine(op).replace('pod:ip ', '').replace(` table ${table}`, '')),
     notes,
   }
 }

@@ -1,9 +1,9 @@
 import { expect, test } from 'vitest'
 import type { LinkFacts } from '../../../src/kernel/api/facts.ts'
-import type { Port, Wire } from '../../../src/offload/port/port.ts'
+import type { Port, UplinkAttachment } from '../../../src/offload/port/port.ts'
 import { type SharedContext, sharedRules } from '../../../src/offload/portmap/shared-filters.ts'
-import { steerLine } from '../../../src/ops/describe.ts'
-import type { PortKey, SteerSpec, VfAttributes } from '../../../src/ops/op.ts'
+import { flowFilterLine } from '../../../src/ops/command-line.ts'
+import type { FlowFilter, PortKey, VfAttributes } from '../../../src/ops/op.ts'
 
 const link = (name: string, ifindex: number, more: Partial<LinkFacts> = {}) =>
   ({ name, ifindex, mac: '02:00:00:00:00:01', ...more }) as LinkFacts
@@ -16,7 +16,7 @@ const vfs: LinkFacts['vfs'] = new Map<number, VfAttributes>([
   [3, mac('06')],
   [4, {}],
 ])
-const wire = { uplink: link('pf0', 2, { vfs }), vlan: 0, representor: link('rep0', 7) } as Wire
+const wire = { uplink: link('pf0', 2, { vfs }), vlan: 0, representor: link('rep0', 7) } as UplinkAttachment
 const port = { vf: { pf: '0000:3b:00.0', index: 0 }, mac: own, wire } as Port
 const v4: PortKey = { address: '10.1.0.1', proto: 'udp', port: 5353, toAddress: '10.1.0.5', toPort: 53 }
 const v6: PortKey = { ...v4, address: 'fd00:1::1', toAddress: 'fd00:1::5' }
@@ -25,9 +25,9 @@ const context: SharedContext = {
   ...{ port, wire, cookie: '7666', nat: 'pod', directSubnets: [], nodeAddresses: ['10.1.0.1', 'fd00:1::1'] },
   vlanOf: () => 0,
 }
-const lines = (rules: readonly SteerSpec[]) =>
+const lines = (rules: readonly FlowFilter[]) =>
   rules.map((rule) =>
-    steerLine(rule, '')
+    flowFilterLine(rule, '')
       .replaceAll(' cookie 7666', '')
       .replace('tc filter add dev rep0 ingress protocol ', ''),
   )

@@ -1,7 +1,12 @@
 import { createHash } from 'node:crypto'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { cookiePrefix, filterPriority, identityOf, rulePriority } from '../../../src/offload/state/identity.ts'
+import {
+  cookiePrefix,
+  filterPriority,
+  identityOf,
+  rulePriority,
+} from '../../../src/offload/state/identity.ts'
 
 const sha256 = (text: string) => createHash('sha256').update(text).digest('hex')
 const attachment = { network: 'net', containerID: 'container', ifname: 'net1' }

@@ -1,13 +1,13 @@
 import { expect, test } from 'vitest'
-import { honestPlans } from '../../../src/offload/port/driver-quirks.ts'
+import { supportedPlans } from '../../../src/offload/port/driver-quirks.ts'
 import type { OffloadPlan } from '../../../src/offload/portmap/plan.ts'
 import type { OffloadJournal } from '../../../src/offload/state/record.ts'
 import { reportOf } from '../../../src/offload/state/report.ts'
-import type { SteerSpec } from '../../../src/ops/op.ts'
+import type { FlowFilter } from '../../../src/ops/op.ts'
 import type { PluginRecord } from '../../../src/ops/record.ts'
 import { refusalOf } from '../../support/request.ts'
 
-const rule: SteerSpec = {
+const rule: FlowFilter = {
   ...{ link: 'pf0', ifindex: 2, prio: 10, address: '10.1.0.1', proto: 'tcp', port: 8080 },
   cookie: '7666',
 }
@@ -81,17 +81,17 @@ test('without a pod’s name, and without filters', () => {
 })
 
 test('plans that a driver would not carry out as written are left out, and said', () => {
-  const plan = (nat: 'pod' | 'nic', more: Partial<SteerSpec>): OffloadPlan => ({
+  const plan = (nat: 'pod' | 'nic', more: Partial<FlowFilter>): OffloadPlan => ({
     ...{ keys: [key], nat, ops: [], hardwareOnly: true, notes: [] },
     groups: [{ mapping: 'tcp 8080 -> 80', rules: [{ ...rule, ...more }] }],
   })
   const [nic, pod] = [plan('nic', { to: { address: '10.1.0.5', port: 80 } }), plan('pod', {})]
-  expect(honestPlans([nic, pod], 'mlx5_core')).toEqual([nic, pod])
-  expect(honestPlans([nic, pod], undefined)).toEqual([nic, pod])
-  const [kept, ...more] = honestPlans([nic, pod], 'bnxt_en')
+  expect(supportedPlans([nic, pod], 'mlx5_core')).toEqual([nic, pod])
+  expect(supportedPlans([nic, pod], undefined)).toEqual([nic, pod])
+  const [kept, ...more] = supportedPlans([nic, pod], 'bnxt_en')
   expect(more).toEqual([])
   expect(kept?.nat).toBe('pod')
   expect(kept?.notes).toEqual([expect.stringContaining('accepts and ignores action csum')])
-  expect(honestPlans([pod], 'bnxt_en')).toEqual([pod])
-  expect(refusalOf(() => honestPlans([nic], 'bnxt_en'))).toMatchObject({ code: 101 })
+  expect(supportedPlans([pod], 'bnxt_en')).toEqual([pod])
+  expect(refusalOf(() => supportedPlans([nic], 'bnxt_en'))).toMatchObject({ code: 101 })
 })

@@ -4,14 +4,14 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { LinkFacts } from '../../../src/kernel/api/facts.ts'
-import { addAttachment } from '../../../src/offload/verbs/add.ts'
+import { bandwidthFeature } from '../../../src/offload/bandwidth/feature.ts'
 import { readOffloadConfig } from '../../../src/offload/config/config.ts'
-import { rateIdentityOf } from '../../../src/offload/state/identity.ts'
-import { lookAround } from '../../../src/offload/verbs/look.ts'
 import { partsOf } from '../../../src/offload/features.ts'
 import { offloadPlugin } from '../../../src/offload/plugin.ts'
-import { ratesPart } from '../../../src/offload/bandwidth/feature.ts'
+import { rateIdentityOf } from '../../../src/offload/state/identity.ts'
 import { emptyJournal, type OffloadJournal, offloadJournal } from '../../../src/offload/state/record.ts'
+import { addAttachment } from '../../../src/offload/verbs/add.ts'
+import { lookAround } from '../../../src/offload/verbs/look.ts'
 import { type RecordStore, recordStore } from '../../../src/ops/record-store.ts'
 import { refusalOf, requestOf } from '../../support/request.ts'
 import { attached, path } from '../attached.ts'
@@ -151,7 +151,7 @@ describe('ADD', () => {
   test('policers in the NIC are known by their cookie', () => {
     const attachment = { network: 'net', containerID: 'container', ifname: 'net1' }
     const trace = () =>
-      ratesPart.trace({
+      bandwidthFeature.trace({
         machine: node,
         kernel: node.openKernel(),
         attachment,

@@ -5,19 +5,19 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, expect, describe as group, test, vi } from 'vitest'
 import { failure } from '../../../src/cni/failure.ts'
 import { log } from '../../../src/lib/log/log.ts'
-import { PortTaken } from '../../../src/ops/port-taken.ts'
-import { addAttachment } from '../../../src/offload/verbs/add.ts'
+import { applyGoal } from '../../../src/offload/bandwidth/feature.ts'
 import { readOffloadConfig } from '../../../src/offload/config/config.ts'
-import { lookAround } from '../../../src/offload/verbs/look.ts'
 import type { OffloadName } from '../../../src/offload/config/plugin-names.ts'
-import { withOwner } from '../../../src/offload/verbs/port-owners.ts'
-import type { Looked, Part, Planned } from '../../../src/offload/feature.ts'
+import type { Feature, Looked, Planned } from '../../../src/offload/feature.ts'
 import { partsOf } from '../../../src/offload/features.ts'
 import { offloadPlugin } from '../../../src/offload/plugin.ts'
-import { applyGoal } from '../../../src/offload/bandwidth/feature.ts'
 import { offloadJournal } from '../../../src/offload/state/record.ts'
+import { addAttachment } from '../../../src/offload/verbs/add.ts'
+import { lookAround } from '../../../src/offload/verbs/look.ts'
+import { withOwner } from '../../../src/offload/verbs/port-owners.ts'
 import { ApplyError } from '../../../src/ops/apply.ts'
 import type { Op } from '../../../src/ops/op.ts'
+import { PortTaken } from '../../../src/ops/port-taken.ts'
 import { notesIn, recordStore } from '../../../src/ops/record-store.ts'
 import { refusalOf, requestOf } from '../../support/request.ts'
 import { bandwidth, path, portMappings, prevResult, VethNode } from '../veth-node.ts'
@@ -212,7 +212,7 @@ group('two entries of different names', () => {
 group('one limit of what comes to the pod, in the NIC', () => {
   /** A rates' part whose NIC way is a policer alone, a ports' part with as many rules as `rules` says. */
   const partsWith = (rules: number) => {
-    const [rates, ports] = partsOf('vf-offload') as [Part, Part]
+    const [rates, ports] = partsOf('vf-offload') as [Feature, Feature]
     const goal = { passedOver: [], direction: 'toPod', limit: { rate: 1, burst: 1 } } as const
     const ways = [
       { where: 'nic', means: 'police', ops: [], notes: [], limiter: 9 },
@@ -263,7 +263,7 @@ group('one limit of what comes to the pod, in the NIC', () => {
 
 test('a clsact is noted as ours when it is made, and no more when its way was given up', () => {
   const clsact = (ifindex: number): Op => ({ do: 'clsact.add', side: 'host', link: 'x', ifindex })
-  const [part] = partsOf('portmap') as [Part]
+  const [part] = partsOf('portmap') as [Feature]
   const notes: (readonly string[])[] = []
   const look = () => notes.push(notesIn(node.sharedDir, 'clsact-'))
   const plan = (): Planned => ({

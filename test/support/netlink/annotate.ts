@@ -2,11 +2,19 @@
 // out comes text that bytesOf() turns back into them. What doesn't fit the codec is shown as it is, never an error.
 import { hexOctets } from '../../../src/lib/mac.ts'
 import { ByKind } from '../../../src/netlink/codec/attrs.ts'
-import { familyOf } from './families.ts'
 import { isNest, partsOf } from '../../../src/netlink/codec/inspect.ts'
-import { extack, Family, type Message, NLM_F, NLMSG, nlmsghdr, parseDatagram } from '../../../src/netlink/message.ts'
 import { type Field, List, Struct } from '../../../src/netlink/codec/struct.ts'
 import { type Codec, bytes as rawBytes, s32, u16, u32 } from '../../../src/netlink/codec/wire.ts'
+import {
+  extack,
+  Family,
+  type Message,
+  NLM_F,
+  NLMSG,
+  nlmsghdr,
+  parseDatagram,
+} from '../../../src/netlink/message.ts'
+import { familyOf } from './families.ts'
 
 /** Bytes in a line; a longer payload goes on in the next lines. */
 const perLine = 16

@@ -1,4 +1,6 @@
 // Which message type has which payload: for annotate() and the tests. Nothing on a plugin's way imports it.
+
+import type { Codec } from '../../../src/netlink/codec/wire.ts'
 import { addrMessage } from '../../../src/netlink/rtnl/addr.ts'
 import { RTM } from '../../../src/netlink/rtnl/const.ts'
 import { linkMessage } from '../../../src/netlink/rtnl/link.ts'
@@ -7,7 +9,6 @@ import { routeMessage } from '../../../src/netlink/rtnl/route.ts'
 import { ruleMessage } from '../../../src/netlink/rtnl/rule.ts'
 import { actionMessage } from '../../../src/netlink/tc/actions/action.ts'
 import { tcMessage } from '../../../src/netlink/tc/msg.ts'
-import type { Codec } from '../../../src/netlink/codec/wire.ts'
 
 const codecs: readonly (readonly [suffix: RegExp, codec: Codec<unknown>])[] = [
   [/LINK(PROP)?$/, linkMessage as Codec<unknown>],

@@ -1,16 +1,16 @@
 // Actions of filters, and actions that live by themselves: TCA_ACT_* of linux/pkt_cls.h, RTM_*ACTION.
 import { type AttrsOf, attrs, byKind } from '../../codec/attrs.ts'
 import { indexed } from '../../codec/lists.ts'
-import { family, type Message, NLM_F, type Request } from '../../message.ts'
-import { RTM } from '../../rtnl/const.ts'
 import { struct } from '../../codec/struct.ts'
 import { bytes, cstr, u8, u32, type Value } from '../../codec/wire.ts'
+import { family, type Message, NLM_F, type Request } from '../../message.ts'
+import { RTM } from '../../rtnl/const.ts'
+import { stats } from '../stats.ts'
 import { csum } from './csum.ts'
 import { gact, TC_ACT } from './gact.ts'
 import { mirred, TCA_MIRRED_EACTION } from './mirred.ts'
 import { type Pedit, pedit } from './pedit.ts'
 import { type PolicerSpec, police, policer, policerByIndex } from './police.ts'
-import { stats } from '../stats.ts'
 import { TCA_VLAN_ACT, vlan } from './vlan.ts'
 
 /** The kernel takes 32 actions in a filter and ignores what comes after them. */

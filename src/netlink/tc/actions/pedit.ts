@@ -6,8 +6,8 @@ import { type AttrsOf, attrs } from '../../codec/attrs.ts'
 import { repeated } from '../../codec/lists.ts'
 import { struct } from '../../codec/struct.ts'
 import { bytes, u8, u16, u32, type Value } from '../../codec/wire.ts'
-import { tc_gen, tcf_t } from './gact.ts'
 import { selection } from '../selection.ts'
+import { tc_gen, tcf_t } from './gact.ts'
 
 /** enum pedit_header_type: which header an offset counts from. */
 export const TCA_PEDIT_KEY_EX_HDR_TYPE = {

@@ -9,8 +9,8 @@ import type { Machine } from '../../../kernel/api/machine.ts'
 import { formatPortSet, parsePortSet } from '../../../lib/port-set.ts'
 import type { Op, PortKey } from '../../../ops/op.ts'
 import { noteAt, textOrNone } from '../../../ops/record-store.ts'
-import { isLoopback } from '../keys.ts'
 import { forgivingNote } from '../../state/shared-note.ts'
+import { isLoopback } from '../keys.ts'
 
 /** The name of its note. */
 export const localPortsNote = 'local-ports'

@@ -9,8 +9,8 @@
 import type { LinkFacts } from '../../../kernel/api/facts.ts'
 import type { Kernel } from '../../../kernel/api/kernel.ts'
 import type { Machine } from '../../../kernel/api/machine.ts'
-import { loopbackGuard } from '../../../lib/marks/loopback-guard.ts'
-import { cookiePrefix } from '../../../lib/marks/own-cookie.ts'
+import { loopbackGuard } from '../../../ops/marks/loopback-guard.ts'
+import { cookiePrefix } from '../../../ops/marks/own-cookie.ts'
 import type { Op } from '../../../ops/op.ts'
 import { noteAt, notesIn, textOrNone } from '../../../ops/record-store.ts'
 import { releaseClsact } from '../../state/clsact-owner.ts'
@@ -90,7 +90,7 @@ export class PassedGuard extends Error {
  */
 function refusePassed(kernel: Kernel, link: LinkFacts): void {
   const names = kernel
-    .rivals(link, { everyFrameAt: loopbackGuard.priority }, cookiePrefix)
+    .conflicts(link, { everyFrameAt: loopbackGuard.priority }, cookiePrefix)
     .flatMap(({ hook, software, name }) => (hook === 'XDP' || !software ? [] : name))
   if (names.length > 0) throw new PassedGuard(link.name, names)
 }

@@ -17,7 +17,7 @@ import { offloadJournal } from '../../state/record.ts'
 import { forgivingNote } from '../../state/shared-note.ts'
 
 /** Where the records of an attachment are, on which machine. */
-export interface TableSetting {
+export interface TableContext {
   readonly machine: Machine
   /** Of any name of the plugin: where it lies tells the state folder. */
   readonly store: { readonly folders: readonly string[] }
@@ -42,7 +42,7 @@ const maxRounds = 10
  * Makes sure that the table holds the reservations of all living attachments, those of `except` apart (a cookie), and returns
  * it; undefined where nobody has any. What can't be put back is told.
  */
-export function wholeTable(setting: TableSetting, kernel: Kernel, except?: string): PortTable | undefined {
+export function wholeTable(setting: TableContext, kernel: Kernel, except?: string): PortTable | undefined {
   const { machine } = setting
   const now = kernel.portTable()
   const note = readNote(machine)
@@ -75,7 +75,7 @@ export function wholeTable(setting: TableSetting, kernel: Kernel, except?: strin
  * True when the table is not the one that held all reservations: somebody has flushed it, or loaded an older one. Or nobody
  * has looked at the records of this state folder when it was made whole.
  */
-export function lacksReservations(setting: TableSetting, kernel: Kernel): boolean {
+export function lacksReservations(setting: TableContext, kernel: Kernel): boolean {
   const note = readNote(setting.machine)
   const now = kernel.portTable()
   if (note === undefined) return now !== undefined
@@ -86,7 +86,7 @@ export function lacksReservations(setting: TableSetting, kernel: Kernel): boolea
  * Reserves ports in a whole table. A flush at any moment only means another attempt.
  * @throws PortTaken with the owner's name
  */
-export function reserveWhole(setting: TableSetting, kernel: Kernel, reservation: Reservation): void {
+export function reserveWhole(setting: TableContext, kernel: Kernel, reservation: Reservation): void {
   for (let round = 0; ; round++) {
     const table = wholeTable(setting, kernel, reservation.owner.slice(0, cookieDigits))
     faultPoint('table', 'before')
@@ -105,7 +105,7 @@ export function reserveWhole(setting: TableSetting, kernel: Kernel, reservation:
  * held all. What can't be put back keeps nobody from going.
  */
 export function releaseWhole(
-  setting: TableSetting,
+  setting: TableContext,
   kernel: Kernel,
   cookie: string,
   known?: Omit<Reservation, 'owner'>,
@@ -131,7 +131,7 @@ export function releaseWhole(
  * After the last change of an ADD: a flush while it went on took its own reservation too, of which no record tells yet.
  * @throws PortTaken, and what the kernel refuses
  */
-export function settleTable(setting: TableSetting, kernel: Kernel, ops: readonly Op[]): void {
+export function settleTable(setting: TableContext, kernel: Kernel, ops: readonly Op[]): void {
   for (const op of ops) {
     if (op.do !== 'ports.reserve') continue
     const note = readNote(setting.machine)
@@ -144,7 +144,7 @@ export function settleTable(setting: TableSetting, kernel: Kernel, ops: readonly
 }
 
 /** Runs what `runner` runs; reservations, and what takes them back, keep the table whole. */
-export function keepingTable(setting: TableSetting, kernel: Kernel, runner: Runner): Runner {
+export function keepingTable(setting: TableContext, kernel: Kernel, runner: Runner): Runner {
   const { runAll } = runner
   return {
     ...(runAll === undefined ? {} : { runAll }),
@@ -160,7 +160,7 @@ export function keepingTable(setting: TableSetting, kernel: Kernel, runner: Runn
 /** Digits of a cookie, with which an owner's text begins. */
 const cookieDigits = 32
 
-function remember(setting: TableSetting, handle: bigint): void {
+function remember(setting: TableContext, handle: bigint): void {
   const { folders = [] } = readNote(setting.machine) ?? {}
   const folder = folderOfStore(setting)
   const own = folder === undefined ? [] : [folder]
@@ -236,7 +236,7 @@ function reservationsIn(
 }
 
 /** Of `<stateDir>/offload`; undefined for a caller that has no records. */
-function folderOfStore({ store }: TableSetting): string | undefined {
+function folderOfStore({ store }: TableContext): string | undefined {
   const [folder] = store.folders
   return folder?.slice(0, folder.lastIndexOf('/'))
 }

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { keysEx, pedit, peditRewrite, type Rewrite } from '../../../../src/netlink/tc/actions/pedit.ts'
 import { u32 } from '../../../../src/netlink/codec/wire.ts'
+import { keysEx, pedit, peditRewrite, type Rewrite } from '../../../../src/netlink/tc/actions/pedit.ts'
 
 /** header type / offset: mask bytes, value bytes; as `tc filter show` has them, in wire order. */
 const words = (rewrite: Rewrite) => {

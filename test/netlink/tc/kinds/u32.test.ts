@@ -13,6 +13,7 @@ import {
   placeOf,
   u32Of,
 } from '../../../../src/netlink/tc/filter.ts'
+import { everyPacket, TC_U32 } from '../../../../src/netlink/tc/kinds/u32.ts'
 import {
   CLSACT_INGRESS,
   filterInfo,
@@ -20,7 +21,6 @@ import {
   type TcRequest,
   tcMessage,
 } from '../../../../src/netlink/tc/msg.ts'
-import { everyPacket, TC_U32 } from '../../../../src/netlink/tc/kinds/u32.ts'
 import { captured, essence, fixture, payloadOf } from '../../fixtures.ts'
 
 const cookie = Uint8Array.of(1, 2)

@@ -2,7 +2,12 @@ import { expect, test } from 'vitest'
 import type { Kernel } from '../../../../src/kernel/api/kernel.ts'
 import type { Listener } from '../../../../src/kernel/inspect/listening-sockets.ts'
 import type { PortMapping } from '../../../../src/offload/config/config.ts'
-import { hears, listenersOf, refuseListened, servedLocally } from '../../../../src/offload/portmap/host/listeners.ts'
+import {
+  hears,
+  listenersOf,
+  refuseListened,
+  servedLocally,
+} from '../../../../src/offload/portmap/host/listeners.ts'
 import type { PortKey } from '../../../../src/ops/op.ts'
 import { refusalOf } from '../../../support/request.ts'
 

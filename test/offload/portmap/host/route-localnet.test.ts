@@ -5,8 +5,13 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { LinkFacts } from '../../../../src/kernel/api/facts.ts'
 import type { Kernel, LoopbackPort } from '../../../../src/kernel/api/kernel.ts'
 import type { Machine } from '../../../../src/kernel/api/machine.ts'
-import type { Rival } from '../../../../src/kernel/inspect/conflicts.ts'
-import { claimLocalnet, localnetCookies, PassedGuard, releaseLocalnet } from '../../../../src/offload/portmap/host/route-localnet.ts'
+import type { Conflict } from '../../../../src/kernel/inspect/conflicts.ts'
+import {
+  claimLocalnet,
+  localnetCookies,
+  PassedGuard,
+  releaseLocalnet,
+} from '../../../../src/offload/portmap/host/route-localnet.ts'
 
 let folder: string
 let boot: string
@@ -15,7 +20,7 @@ let links: Map<string, { readonly ifindex: number; setting: string }>
 /** Numbers of those that have a guard, and what was done, in order. */
 let guards: Set<number>
 let steps: string[]
-let rivals: Rival[]
+let conflicts: Conflict[]
 /** The host's table, and what a flush has taken from it. Who is served behind an interface has its name as address. */
 let table: LoopbackPort[]
 let flushed: LoopbackPort[]
@@ -33,9 +38,9 @@ const kernel = {
   },
   sysctl: (_side, key) => links.get(nameIn(key))?.setting,
   guardFacts: (ifindex) => ({
-    ...{ qdisc: guards.has(ifindex), guard: guards.has(ifindex), tcx: rivals.length > 0 },
+    ...{ qdisc: guards.has(ifindex), guard: guards.has(ifindex), tcx: conflicts.length > 0 },
   }),
-  rivals: () => rivals,
+  conflicts: () => conflicts,
   loopbackPorts: () => table,
   interfaceTo: (address) => linkBy(address),
   dropEmptyClsact: () => undefined,
@@ -74,7 +79,7 @@ beforeEach(() => {
   boot = 'boot-1'
   guards = new Set()
   steps = []
-  rivals = []
+  conflicts = []
   table = []
   flushed = []
   links = new Map([
@@ -122,15 +127,15 @@ test('a guard or a setting that somebody has taken away comes back with the next
 })
 
 test('the setting is never made where others take packets before the guard; XDP comes before it and takes none past it', () => {
-  const rival = { software: true, hardware: false, certain: true }
-  rivals = [{ ...rival, hook: 'tcx', name: 'tcx program 7' }]
+  const conflict = { software: true, hardware: false, certain: true }
+  conflicts = [{ ...conflict, hook: 'tcx', name: 'tcx program 7' }]
   expect(() => claim('a')).toThrow(PassedGuard)
   expect(() => claim('a')).toThrow('"pf0" before a guard of 127.0.0.0/8 sees them: tcx program 7')
   expect(setting()).toBe('0')
   expect(readdirSync(folder)).toEqual([])
-  rivals = [
-    { ...rival, hook: 'XDP', name: 'XDP program 8' },
-    { ...rival, hook: 'filter', software: false, name: 'a filter in the NIC' },
+  conflicts = [
+    { ...conflict, hook: 'XDP', name: 'XDP program 8' },
+    { ...conflict, hook: 'filter', software: false, name: 'a filter in the NIC' },
   ]
   claim('a')
   expect(setting()).toBe('1')

@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process'
 import { expect, describe as group, test } from 'vitest'
-import { describe, steerLine } from '../../src/ops/describe.ts'
+import { commandLine, flowFilterLine } from '../../src/ops/command-line.ts'
 import type { Op } from '../../src/ops/op.ts'
 import { everyOp, examples, steer } from './examples.ts'
 
@@ -77,37 +77,39 @@ const lines: Readonly<Record<Op['do'], string>> = {
 
 group('describe', () => {
   test.each(everyOp.map((op) => [op.do, op] as const))('%s', (kind, op) => {
-    expect(describe(op)).toBe(lines[kind])
+    expect(commandLine(op)).toBe(lines[kind])
   })
 
   test('names only what is set', () => {
     const link = examples['link.set']
-    expect(describe({ ...link, side: 'host', set: { up: false } })).toBe('ip link set dev net1 down')
+    expect(commandLine({ ...link, side: 'host', set: { up: false } })).toBe('ip link set dev net1 down')
     const vf = examples['vf.set']
-    expect(describe({ ...vf, set: { vlan: { id: 0, qos: 0, proto: 0x8100 } } })).toBe(
+    expect(commandLine({ ...vf, set: { vlan: { id: 0, qos: 0, proto: 0x8100 } } })).toBe(
       'ip link set dev pf0 vf 3 vlan 0',
     )
     const plain = { dst: '10.9.0.0/16', link: 'net1' }
-    expect(describe({ ...examples['route.add'], route: plain })).toBe('pod:ip route add 10.9.0.0/16 dev net1')
+    expect(commandLine({ ...examples['route.add'], route: plain })).toBe(
+      'pod:ip route add 10.9.0.0/16 dev net1',
+    )
   })
 
   test('a filter in a VLAN names the tag and what is below it', () => {
     expect(
-      steerLine({ ...steer, prio: 12, vlan: 100, proto: 'udp', address: '2001:db8::1' }, 'skip_hw'),
+      flowFilterLine({ ...steer, prio: 12, vlan: 100, proto: 'udp', address: '2001:db8::1' }, 'skip_hw'),
     ).toBe(
       `tc filter add dev pf0 ingress protocol 802.1Q prio 12 flower vlan_id 100 vlan_ethtype ipv6 ip_proto udp dst_ip 2001:db8::1 dst_port 8080 skip_hw ${macs} ${redirect}`,
     )
   })
 
   test('a filter whose number is known is deleted by it', () => {
-    expect(describe({ ...examples['steer.del'], handle: 26 })).toBe(
+    expect(commandLine({ ...examples['steer.del'], handle: 26 })).toBe(
       'tc filter del dev pf0 ingress prio 10 handle 0x1a flower # tcp 10.1.0.1 port 8080',
     )
   })
 
   test('`off` shows as skip_hw', () => {
-    expect(describe({ ...examples['steer.add'], offload: 'off' })).toContain(' skip_hw ')
-    expect(describe({ ...examples['steer.add'], offload: 'require' })).toContain(' skip_sw ')
+    expect(commandLine({ ...examples['steer.add'], offload: 'off' })).toContain(' skip_hw ')
+    expect(commandLine({ ...examples['steer.add'], offload: 'require' })).toContain(' skip_sw ')
   })
 })
 
@@ -124,7 +126,7 @@ const typed: readonly (readonly [string, string])[] = [
   { ...examples['steer.add'], rule: { ...steer, vlan: 100, address: '2001:db8::1', prio: 12 } } satisfies Op,
 ]
   .filter((op) => op.do !== 'link.move' && op.do !== 'steer.del')
-  .map((op) => [op.do, describe(op).replace(/^pod:/, '')])
+  .map((op) => [op.do, commandLine(op).replace(/^pod:/, '')])
 
 group.each(canTry ? [['iproute2']] : [])('%s', () => {
   test.each(typed)('takes the line of %s: %s', (_, line) => {
@@ -135,7 +137,7 @@ group.each(canTry ? [['iproute2']] : [])('%s', () => {
   const refused = [
     ['ip link set dev pf0 vf 3 frobnicate on'],
     ['tc filter add dev pf0 ingress flower nonsense'],
-    [describe(examples['steer.del'])],
+    [commandLine(examples['steer.del'])],
   ]
   test.each(refused)('refuses %s', (line) => {
     expect([0, 2]).not.toContain(inNamespace(`${setup} && ${line}`).status)
@@ -150,8 +152,8 @@ test.each([
   const { 'detour.add': add } = examples
   if (add.do !== 'detour.add') throw new TypeError('no detour')
   const detour = { ...add.detour, classifier }
-  expect(describe({ do: 'detour.add', detour })).toContain(`ingress prio 60000 ${words} action mirred`)
-  expect(describe({ do: 'detour.del', detour })).toBe(
+  expect(commandLine({ do: 'detour.add', detour })).toContain(`ingress prio 60000 ${words} action mirred`)
+  expect(commandLine({ do: 'detour.del', detour })).toBe(
     `tc filter del dev veth1 ingress prio 60000 ${classifier}`,
   )
 })

@@ -1,5 +1,5 @@
 /** Where our filters are: a priority of an interface's chain 0 holds filters of one protocol and of one kind. */
-import { meterPriority, ratePriority } from '../../ops/rate-numbers.ts'
+import { meterPriority, ratePriority } from './rate-numbers.ts'
 
 /**
  * Fixed priorities of port mappings, one per protocol: a priority holds one only, and equal keys collide within one. None above

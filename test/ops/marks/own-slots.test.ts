@@ -1,7 +1,7 @@
 // A look for filters of ours goes by these alone where an interface has many.
 import { expect, test } from 'vitest'
-import { filterPriority, ownSlots } from '../../../src/lib/marks/own-slots.ts'
-import { meterPriorities, ratePriority } from '../../../src/ops/rate-numbers.ts'
+import { filterPriority, ownSlots } from '../../../src/ops/marks/own-slots.ts'
+import { meterPriorities, ratePriority } from '../../../src/ops/marks/rate-numbers.ts'
 
 test('every priority that a filter of ours can have is a slot, each once', () => {
   const used = [...Object.values(filterPriority), ...meterPriorities, ...Object.values(ratePriority)]

@@ -1,12 +1,13 @@
 /** One `ip`, `tc` or `nft` line for each operation: what a log, an error and a report show, and what one can type. */
 import { ipFamily } from '../lib/ip.ts'
-import { loopbackGuard } from '../lib/marks/loopback-guard.ts'
 import { formatPortSet } from '../lib/port-set.ts'
-import { meterPriority, policeMtu, ratePriority, shaperMark } from './rate-numbers.ts'
 import { cleanLine } from './clean-op.ts'
+import { loopbackGuard } from './marks/loopback-guard.ts'
+import { meterPriority, policeMtu, ratePriority, shaperMark } from './marks/rate-numbers.ts'
 import type {
   CarriedOp,
   Classifier,
+  FlowFilter,
   LinkAttributes,
   LinkTraits,
   Offload,
@@ -15,14 +16,13 @@ import type {
   RouteSpec,
   ShaperSpec,
   Side,
-  SteerSpec,
   VfAttributes,
 } from './op.ts'
 
 const localPorts = 'net.ipv4.ip_local_reserved_ports'
 
 /** The operation as a command line. `pod:` in front of it means: inside the pod's network namespace. */
-export function describe(op: Op): string {
+export function commandLine(op: Op): string {
   switch (op.do) {
     case 'vf.set':
       return `ip link set dev ${op.pf} vf ${op.vf} ${vfWords(op.set)}`
@@ -49,7 +49,7 @@ export function describe(op: Op): string {
     case 'clsact.del':
       return `${prefix(op.side)}tc qdisc ${verb(op.do)} dev ${op.link} clsact`
     case 'steer.add':
-      return steerLine(op.rule, flagOf(op.offload))
+      return flowFilterLine(op.rule, flagOf(op.offload))
     case 'steer.del':
       // Without a handle tc would delete every filter of this priority, those of other pods too.
       return `tc filter del dev ${op.rule.link} ingress prio ${op.rule.prio} handle ${numberWord(op.handle)} flower # ${portWords(op.rule)}`
@@ -145,7 +145,7 @@ function givenLine({ what, words, link }: CarriedOp): string {
 }
 
 /** A steering filter as the `tc` command that makes it. `flag` is skip_sw, skip_hw or empty. */
-export function steerLine(rule: SteerSpec, flag: string): string {
+export function flowFilterLine(rule: FlowFilter, flag: string): string {
   const family = rule.address.includes(':') ? 'ipv6' : 'ip'
   const [own, other] = rule.side === 'src' ? ['src', 'dst'] : ['dst', 'src']
   const match =
@@ -181,7 +181,7 @@ export function steerLine(rule: SteerSpec, flag: string): string {
 /** tc's words of TCA_FLOWER_KEY_FLAGS_IS_FRAGMENT. */
 const fragmentWords = { none: 'nofrag', only: 'frag' } as const
 
-function rewriteWords({ dstMac, srcMac, to, address, proto }: SteerSpec, own: string | undefined): string {
+function rewriteWords({ dstMac, srcMac, to, address, proto }: FlowFilter, own: string | undefined): string {
   return [
     dstMac === undefined ? '' : `munge eth dst set ${dstMac}`,
     srcMac === undefined ? '' : `munge eth src set ${srcMac}`,
@@ -230,7 +230,7 @@ function numberWord(handle: number | undefined): string {
   return handle === undefined ? '?' : `0x${handle.toString(16)}`
 }
 
-function portWords({ proto, side, address, port, peer, mac }: SteerSpec): string {
+function portWords({ proto, side, address, port, peer, mac }: FlowFilter): string {
   const from = side === 'src' ? 'from ' : ''
   const other = port === undefined ? (mac ?? peer) : undefined
   return [
