@@ -113,7 +113,7 @@ export const covers: Readonly<Record<string, readonly string[]>> = {
   'netlink/genl/ethtool': ['lab/offload/switchdev'],
   'netlink/genl/genl': ['netlink/properties'],
   'netlink/genl/ipvs': ['lab/offload/services'],
-  'netlink/codec/inspect': ['netlink/hostile'],
+  'netlink/inspect': ['netlink/hostile'],
   'netlink/codec/lists': ['netlink/codec/attrs'],
   'netlink/message': ['netlink/socket'],
   'netlink/nf/conntrack': ['native/offload/scenarios-bridge'],

@@ -2,7 +2,7 @@
 // libc, a function in tests); out come the kernel's messages, or a NetlinkError with the kernel's own words.
 import { errnoName } from '../lib/errno.ts'
 import { log } from '../lib/log/log.ts'
-import { attributeAt } from './codec/inspect.ts'
+import { attributeAt } from './inspect.ts'
 import {
   type Ack,
   encodeRequest,

@@ -1,7 +1,7 @@
 // Bytes that nobody meant: every capture with seeded mutations, into every decoder. Each returns or throws RangeError,
 // ends, and reads nothing outside of what it was given. A part of the mutations must decode, or they test nothing.
 import { describe, expect, test } from 'vitest'
-import { attributeAt } from '../../src/netlink/codec/inspect.ts'
+import { attributeAt } from '../../src/netlink/inspect.ts'
 import type { Codec } from '../../src/netlink/codec/wire.ts'
 import { devlinkMessage } from '../../src/netlink/genl/devlink.ts'
 import { ctrlMessage } from '../../src/netlink/genl/genl.ts'

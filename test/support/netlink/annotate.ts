@@ -2,7 +2,7 @@
 // out comes text that bytesOf() turns back into them. What doesn't fit the codec is shown as it is, never an error.
 import { hexOctets } from '../../../src/lib/mac.ts'
 import { ByKind } from '../../../src/netlink/codec/attrs.ts'
-import { isNest, partsOf } from '../../../src/netlink/codec/inspect.ts'
+import { isNest, partsOf } from '../../../src/netlink/inspect.ts'
 import { type Field, List, Struct } from '../../../src/netlink/codec/struct.ts'
 import { type Codec, bytes as rawBytes, s32, u16, u32 } from '../../../src/netlink/codec/wire.ts'
 import {

@@ -1,11 +1,11 @@
 // Looks into encoded bytes with a codec's eyes, without decoding: which attribute lies where. For annotate(), and for
 // naming the attribute that an extended ACK points at.
 
-import { Family } from '../message.ts'
-import { Attrs, ByKind, type Table } from './attrs.ts'
-import { Indexed, Ordered, Repeated } from './lists.ts'
-import { eachAttribute, type Row } from './tlv.ts'
-import { type Codec, bytes as rawBytes } from './wire.ts'
+import { Attrs, ByKind, type Table } from './codec/attrs.ts'
+import { Indexed, Ordered, Repeated } from './codec/lists.ts'
+import { eachAttribute, type Row } from './codec/tlv.ts'
+import { type Codec, bytes as rawBytes } from './codec/wire.ts'
+import { Family } from './message.ts'
 
 /** One attribute: its header begins at `at`, its payload is [start, stop). */
 export interface Feature {
