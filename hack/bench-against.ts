@@ -6,10 +6,10 @@
 import { cpSync, existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { execaSync } from 'execa'
-import { buildTopology, deletePod, loadIgb, newPod, tearDown } from '../test/support/topology.ts'
 import { counts, type PairOptions, pairedRatio, piecesOf, shownRatio } from './bench-pairs.ts'
 import type { PairSeries, PairStep, PairTimes } from './bench-pairs-guest.ts'
 import { median, ms, table } from './bench-table.ts'
+import { buildTopology, deletePod, loadIgb, newPod, tearDown } from './lab/bed/topology.ts'
 import { bootLab, type Lab } from './lab/lab.ts'
 import { bootNode } from './lab/node.ts'
 

@@ -3,12 +3,11 @@
  * with none and with 500 mappings of others on the node, and what goes through a mapped port.
  */
 import { join } from 'node:path'
-import { forgetPortmap } from '../test/support/plugins.ts'
-import { makeBed, type PortBed } from '../test/support/port-bed.ts'
-import { makeNode, type Node } from '../test/support/port-node.ts'
-import { HOST } from '../test/support/topology.ts'
-import type { Measured } from './bench.ts'
-import { median, ms, ratio, table } from './bench-table.ts'
+import { type Measured, median, ms, ratio, table } from './bench-table.ts'
+import { forgetPortmap } from './lab/bed/plugins.ts'
+import { makeBed, type PortBed } from './lab/bed/port-bed.ts'
+import { makeNode, type Node } from './lab/bed/port-node.ts'
+import { HOST } from './lab/bed/topology.ts'
 import type { Lab } from './lab/lab.ts'
 
 const top = join(import.meta.dirname, '..')

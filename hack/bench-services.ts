@@ -6,11 +6,11 @@
  *     sh hack/bun.sh hack/bench-services.ts [ROUNDS] ipvs   the virtual machine: none, IPVS
  */
 import { join } from 'node:path'
-import { attachToBridge } from '../test/support/bridge-bed.ts'
-import { iptablesMode, ipvsMode, manyServices, nftablesMode } from '../test/support/kube-proxy.ts'
-import { testRuntime } from '../test/support/plugins.ts'
-import { newPod } from '../test/support/topology.ts'
 import { median, minimum, ms, ratio, table } from './bench-table.ts'
+import { attachToBridge } from './lab/bed/bridge-bed.ts'
+import { iptablesMode, ipvsMode, manyServices, nftablesMode } from './lab/bed/kube-proxy.ts'
+import { testRuntime } from './lab/bed/plugins.ts'
+import { newPod } from './lab/bed/topology.ts'
 import { bootLab, type Lab } from './lab/lab.ts'
 import { bootNode } from './lab/node.ts'
 

@@ -1,5 +1,14 @@
 /** Tables of measurements, and what stands in them. */
 
+/** The calls of a plugin in milliseconds, one entry a round. */
+export interface Measured {
+  readonly add: number[]
+  readonly del: number[]
+  readonly start: number[]
+  /** Peak resident set of an ADD in KiB. */
+  readonly memory: number[]
+}
+
 /** Prints columns: the first to the left, the others to the right. */
 export function table(head: readonly string[], rows: readonly (readonly string[])[]): void {
   const widths = head.map((cell, column) =>

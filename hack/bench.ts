@@ -7,11 +7,11 @@
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { execaSync } from 'execa'
-import { buildTopology, deletePod, loadIgb, newPod, tearDown } from '../test/support/topology.ts'
 import { benchAgainst } from './bench-against.ts'
 import { pairOptions } from './bench-pairs.ts'
 import { portsInLab } from './bench-ports.ts'
-import { median, minimum, ms, ratio, table } from './bench-table.ts'
+import { type Measured, median, minimum, ms, ratio, table } from './bench-table.ts'
+import { buildTopology, deletePod, loadIgb, newPod, tearDown } from './lab/bed/topology.ts'
 import { bootLab, type Lab } from './lab/lab.ts'
 
 const top = join(import.meta.dirname, '..')
@@ -218,14 +218,6 @@ function attachTable(measured: ReadonlyMap<string, Measured>, peer = 'Go host-de
       ]
     }),
   )
-}
-
-export interface Measured {
-  readonly add: number[]
-  readonly del: number[]
-  readonly start: number[]
-  /** Peak resident set of an ADD in KiB. */
-  readonly memory: number[]
 }
 
 /** The whole series runs as one program in the guest (hack/bench-guest.ts), which prints one line a call. */

@@ -91,8 +91,8 @@ compile('src/main.ts', join(dist, 'vf-flower'), false)
 if (process.argv.includes('--with-tests')) {
   folders.push(join(dist, 'test'))
   compile('src/main.ts', join(dist, 'test/vf-flower'), true)
-  if (existsSync(join(top, 'test/driver/start.ts')))
-    compile('test/driver/start.ts', join(dist, 'test/driver'), true)
+  if (existsSync(join(top, 'hack/lab/driver/start.ts')))
+    compile('hack/lab/driver/start.ts', join(dist, 'test/driver'), true)
 }
 const shim = join(dist, 'vf-attach')
 const reason = compileShim(shim)

@@ -6,9 +6,9 @@ import { execFileSync, spawnSync } from 'node:child_process'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { NLMSG, nlmsghdr, parseDatagram } from '../src/netlink/message.ts'
-import { annotateDatagram } from '../test/support/netlink/annotate.ts'
-import { familyOf } from '../test/support/netlink/families.ts'
 import { type Case, cases, labSetup } from './capture-cases.ts'
+import { annotateDatagram } from './lab/netlink/annotate.ts'
+import { familyOf } from './lab/netlink/families.ts'
 
 const top = fileURLToPath(new URL('..', import.meta.url))
 const folder = `${top}test/fixtures/nl`

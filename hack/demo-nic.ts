@@ -4,9 +4,10 @@
  * checked by the kernel's counters, by the card's own table and by what AF_PACKET sees on the host.
  */
 import { join } from 'node:path'
-import { capture } from '../test/support/capture.ts'
-import { type Card, hardwareRules, loadSimnic, setMode, unloadSimnic } from '../test/support/simnic.ts'
-import { diffSnapshot, snapshot } from '../test/support/snapshot.ts'
+import { indent, say, step } from './demo-print.ts'
+import { capture } from './lab/bed/capture.ts'
+import { type Card, hardwareRules, loadSimnic, setMode, unloadSimnic } from './lab/bed/simnic.ts'
+import { diffSnapshot, snapshot } from './lab/bed/snapshot.ts'
 import {
   buildTopology,
   CLIENT_A,
@@ -18,9 +19,8 @@ import {
   ROUTER,
   type Topology,
   tearDown,
-} from '../test/support/topology.ts'
-import { ask, serve } from '../test/support/traffic.ts'
-import { indent, say, step } from './demo-print.ts'
+} from './lab/bed/topology.ts'
+import { ask, serve } from './lab/bed/traffic.ts'
 import { type Attachment, type ConfigList, cniRuntime } from './lab/cni-runtime.ts'
 import type { Lab } from './lab/lab.ts'
 

@@ -6,7 +6,9 @@
  */
 import { join } from 'node:path'
 import { execaSync } from 'execa'
-import { diffSnapshot, snapshot } from '../test/support/snapshot.ts'
+import { secondAct } from './demo-nic.ts'
+import { indent, say, seconds, step } from './demo-print.ts'
+import { diffSnapshot, snapshot } from './lab/bed/snapshot.ts'
 import {
   buildTopology,
   CLIENT_A,
@@ -19,10 +21,8 @@ import {
   ROUTER,
   type Topology,
   tearDown,
-} from '../test/support/topology.ts'
-import { type Answer, ask, serve } from '../test/support/traffic.ts'
-import { secondAct } from './demo-nic.ts'
-import { indent, say, seconds, step } from './demo-print.ts'
+} from './lab/bed/topology.ts'
+import { type Answer, ask, serve } from './lab/bed/traffic.ts'
 import { type Attachment, type ConfigList, cniRuntime } from './lab/cni-runtime.ts'
 import { kernelHeaders } from './lab/kernel.ts'
 import { bootLab, type Lab } from './lab/lab.ts'

@@ -1,9 +1,9 @@
 // The captures of test/fixtures/nl: what `ip` and `tc` sent and what the kernel answered (hack/capture.ts).
 import { readdirSync, readFileSync } from 'node:fs'
+import { bytesOf } from '../../hack/lab/netlink/annotate.ts'
+import { familyOf } from '../../hack/lab/netlink/families.ts'
 import type { Codec } from '../../src/netlink/codec/wire.ts'
 import { type Message, NLM_F, parseDatagram } from '../../src/netlink/message.ts'
-import { bytesOf } from '../support/netlink/annotate.ts'
-import { familyOf } from '../support/netlink/families.ts'
 
 export interface Fixture {
   readonly name: string

@@ -3,7 +3,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { type KindName, portOf } from '../support/port-bed.ts'
+import { type KindName, portOf } from '../../hack/lab/bed/port-bed.ts'
 import { type NodeOfKinds, nodes, programOf, scenarios, shareOf } from './all.ts'
 import { cells } from './cells.ts'
 import type { Scenario } from './scenario.ts'

@@ -3,8 +3,8 @@
  * what is accepted serves both clients.
  */
 import { expect } from 'vitest'
-import { type KindName, type PortBed, portOf } from '../support/port-bed.ts'
-import { hardwareRules, knob } from '../support/simnic.ts'
+import { type KindName, type PortBed, portOf } from '../../hack/lab/bed/port-bed.ts'
+import { hardwareRules, knob } from '../../hack/lab/bed/simnic.ts'
 import { expectUsual, USUAL } from './scenario.ts'
 
 /** Where the translation is, and where the rules run that steer (or translate). */

@@ -3,11 +3,11 @@
  * all.ts says where `npm test` shows each; the soak tests run all in every kind of port and place of translation.
  */
 import { expect } from 'vitest'
-import type { Agent } from '../support/agent.ts'
-import { type KindName, type Mapping, type Nat, type PortBed, portOf } from '../support/port-bed.ts'
-import { FAMILIES, type Family } from '../support/port-node.ts'
-import { HOST } from '../support/topology.ts'
-import type { Ask, Outcome } from '../support/traffic.ts'
+import type { Agent } from '../../hack/lab/bed/agent.ts'
+import { type KindName, type Mapping, type Nat, type PortBed, portOf } from '../../hack/lab/bed/port-bed.ts'
+import { FAMILIES, type Family } from '../../hack/lab/bed/port-node.ts'
+import { HOST } from '../../hack/lab/bed/topology.ts'
+import type { Ask, Outcome } from '../../hack/lab/bed/traffic.ts'
 
 /** A bed, and where the translation is to run. */
 export interface Scene extends PortBed {

@@ -1,8 +1,8 @@
 /** Scenarios P6 to P12, P16, P17, P19 and P20: who reaches whom. */
 import { expect } from 'vitest'
-import { BEYOND, FAMILIES, SECOND } from '../support/port-node.ts'
-import { HOST } from '../support/topology.ts'
-import type { Ask } from '../support/traffic.ts'
+import { BEYOND, FAMILIES, SECOND } from '../../hack/lab/bed/port-node.ts'
+import { HOST } from '../../hack/lab/bed/topology.ts'
+import type { Ask } from '../../hack/lab/bed/traffic.ts'
 import {
   at,
   bothFamilies,

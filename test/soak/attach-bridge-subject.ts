@@ -2,12 +2,13 @@
  * The fault table's VF in switchdev mode: its representor joins a bridge, in a VLAN. In: the lab. Out: a simulated NIC
  * (simnic, from source, not hardware) with a VF for each lane, and the subject.
  */
+
+import { type Card, loadSimnic, setMode, setVfs, unloadSimnic } from '../../hack/lab/bed/simnic.ts'
 import type { Lab } from '../../hack/lab/lab.ts'
-import { type Card, loadSimnic, setMode, setVfs, unloadSimnic } from '../support/simnic.ts'
 import { attachSubjectOn, vfDress } from './attach-subject.ts'
 import type { Point } from './fault-cases.ts'
-import type { Subject } from './faults.ts'
 import type { Place } from './script.ts'
+import type { Subject } from './subject.ts'
 
 /** Its bridge. */
 export const bridge = 'br-soak'

@@ -3,10 +3,10 @@
  * kind of device; out: a subject. The first one here: a VF of igb, whose PF does everything in legacy mode.
  */
 import type { JsonObject } from '../../src/lib/json.ts'
-import type { Subject } from './faults.ts'
 import { addressesFor } from './run.ts'
 import type { LookAnswer, Place } from './script.ts'
 import { laneDifferences } from './state.ts'
+import type { Subject } from './subject.ts'
 
 /** The pod's name for its interface, which the host has as an altname. */
 export const ifnameOf = (place: Place) => `net${laneOf(place)}`

@@ -4,11 +4,11 @@
  */
 import { readFileSync } from 'node:fs'
 import { expect } from 'vitest'
+import { diffSnapshot, isCarrierOf, snapshot } from '../../hack/lab/bed/snapshot.ts'
 import type { Lab } from '../../hack/lab/lab.ts'
 import { invert, type Op } from '../../src/ops/op.ts'
 import { examples } from '../ops/examples.ts'
 import { expectFaultTable } from '../support/fault-report.ts'
-import { diffSnapshot, isCarrierOf, snapshot } from '../support/snapshot.ts'
 import { bridge } from './attach-bridge-subject.ts'
 import { vethBridge } from './attach-veth-subject.ts'
 import type { Point } from './fault-cases.ts'

@@ -5,9 +5,9 @@
 import type { Lab } from '../../hack/lab/lab.ts'
 import type { JsonObject } from '../../src/lib/json.ts'
 import { attachSubjectOn, ifnameOf, laneOf } from './attach-subject.ts'
-import type { Subject } from './faults.ts'
 import type { Place } from './script.ts'
 import { laneDifferences } from './state.ts'
+import type { Subject } from './subject.ts'
 
 /** Its bridge. */
 export const vethBridge = 'br-veth'

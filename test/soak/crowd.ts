@@ -4,11 +4,11 @@
  * other program does. Out: nothing; throws.
  */
 import { expect } from 'vitest'
+import { attachment, listOf, silently } from '../../hack/lab/bed/plugins.ts'
+import type { PortBed } from '../../hack/lab/bed/port-bed.ts'
+import { HOST } from '../../hack/lab/bed/topology.ts'
 import type { ExecResult, LabProcess } from '../../hack/lab/lab.ts'
 import { tcp } from '../scenarios/scenario.ts'
-import { attachment, listOf, silently } from '../support/plugins.ts'
-import type { PortBed } from '../support/port-bed.ts'
-import { HOST } from '../support/topology.ts'
 import { cleanPod } from './offload-subject.ts'
 
 const CROWD = 30

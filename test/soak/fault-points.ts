@@ -4,9 +4,9 @@
  */
 import type { Lab } from '../../hack/lab/lab.ts'
 import type { Point, Verb } from './fault-cases.ts'
-import type { Subject } from './faults.ts'
 import { runLanes } from './run.ts'
 import type { CallAnswer, LookAnswer, Place } from './script.ts'
+import type { Subject } from './subject.ts'
 
 const told = { traced: true, logged: true } as const
 

@@ -6,8 +6,9 @@
 import type { Lab } from '../../hack/lab/lab.ts'
 import { type Case, type Extent, type Point, planCases, type Verb } from './fault-cases.ts'
 import { explore } from './fault-points.ts'
-import { type RunOptions, runLanes } from './run.ts'
+import { runLanes } from './run.ts'
 import type { CallAnswer, Call as CallStep, Job, JobAnswer, LookAnswer, Place, Step } from './script.ts'
+import type { Subject } from './subject.ts'
 
 /** How often each point of a verb was hit, by fault. */
 export interface FaultRow extends Point {
@@ -21,20 +22,6 @@ export interface FaultReport {
   readonly retried: readonly string[]
   readonly failedCases: number
   readonly failures: readonly string[]
-}
-
-/** A plugin, as far as the table must know it. */
-export interface Subject extends RunOptions {
-  /** Scripts that prepare a place, and take that back. */
-  dressUp(place: Place): string
-  undress(place: Place): string
-  call(place: Place, verb: CallStep['verb'], more?: Partial<CallStep>): CallStep
-  look(place: Place): Step & { readonly do: 'look' }
-  /** The namespace dies, and another one takes its name. */
-  kill(place: Place): Step
-  revive(place: Place): Step
-  /** Lines that say what is not as before; after GC nothing is said about the namespace, which died. */
-  differences(place: Place, before: LookAnswer, now: LookAnswer, by: 'DEL' | 'GC'): string[]
 }
 
 export interface FaultOptions {

@@ -3,10 +3,10 @@
  * table. Out: tests for vitest. VF_SOAK_FAULTS asks for another extent, of all steps; VF_FAULT_CASE for some cases.
  */
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { type KindName, makeBed, type PortBed } from '../../hack/lab/bed/port-bed.ts'
+import { makeNode, type Nic, type Node } from '../../hack/lab/bed/port-node.ts'
 import { countOf, expectFaultTable } from '../support/fault-report.ts'
 import { lab } from '../support/lab.ts'
-import { type KindName, makeBed, type PortBed } from '../support/port-bed.ts'
-import { makeNode, type Nic, type Node } from '../support/port-node.ts'
 import type { Extent, Point } from './fault-cases.ts'
 import { type FaultRow, runFaultTable } from './faults.ts'
 import { offloadPlace, offloadSubject } from './offload-subject.ts'

@@ -4,9 +4,9 @@
  */
 import { appendFileSync } from 'node:fs'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { type KindName, makeBed, type PortBed } from '../../hack/lab/bed/port-bed.ts'
+import { makeNode, type Nic, type Node } from '../../hack/lab/bed/port-node.ts'
 import { lab } from '../support/lab.ts'
-import { type KindName, makeBed, type PortBed } from '../support/port-bed.ts'
-import { makeNode, type Nic, type Node } from '../support/port-node.ts'
 import { canLeadToIfb } from './every-frame.ts'
 import { runOffloadFuzz } from './offload-fuzz.ts'
 import { runOffloadSequences } from './offload-sequences.ts'

@@ -3,9 +3,9 @@
  * build with the fault hook; addresses come from the distribution's host-local.
  */
 import { fileURLToPath } from 'node:url'
+import type { Topology } from '../../hack/lab/bed/topology.ts'
 import type { Lab } from '../../hack/lab/lab.ts'
 import type { JsonObject } from '../../src/lib/json.ts'
-import type { Topology } from '../support/topology.ts'
 import type { JobAnswer, Lane, Order, Place } from './script.ts'
 
 const top = fileURLToPath(new URL('../..', import.meta.url))

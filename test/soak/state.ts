@@ -2,7 +2,7 @@
 import type { JsonObject } from '../../src/lib/json.ts'
 import type { LookAnswer, Place } from './script.ts'
 
-/** Fields of `ip -d -j link` that change by themselves; the reasons stand in test/support/snapshot.ts. */
+/** Fields of `ip -d -j link` that change by themselves; the reasons stand in hack/lab/bed/snapshot.ts. */
 const volatile = new Set(['ifindex', 'qdisc', 'permaddr', 'operstate'])
 /** What the carrier of an interface makes of its flags. */
 const carrierFlags = new Set(['LOWER_UP', 'NO-CARRIER'])

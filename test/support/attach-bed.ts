@@ -1,13 +1,21 @@
 // A node with VFs of a real driver, a wire and pods, for black-box tests of vf-attach. In: the lab. Out: calls of the
 // plugin as a runtime makes them, and looks at the node with its own tools.
 import { expect } from 'vitest'
+import { attachConfig, json } from '../../hack/lab/bed/plugins.ts'
+import { diffSnapshot, type Snapshot, snapshot } from '../../hack/lab/bed/snapshot.ts'
+import {
+  buildTopology,
+  deletePod,
+  describe,
+  loadIgb,
+  newPod,
+  type Topology,
+  tearDown,
+} from '../../hack/lab/bed/topology.ts'
 import type { PluginConfig } from '../../hack/lab/cni-runtime.ts'
 import type { Lab } from '../../hack/lab/lab.ts'
 import { type AttachCalls, attachCalls, FORGET_CALLS } from './attach-calls.ts'
 import { lab as sharedLab } from './lab.ts'
-import { attachConfig, json } from './plugins.ts'
-import { diffSnapshot, type Snapshot, snapshot } from './snapshot.ts'
-import { buildTopology, deletePod, describe, loadIgb, newPod, type Topology, tearDown } from './topology.ts'
 
 /** A VF that has an interface. */
 export interface BedVf {

@@ -1,6 +1,8 @@
 // Calls of vf-attach as a runtime makes them, on whatever bed. In: a lab. Out: ADD, DEL and refusals by the name of a pod, and
 // looks at what they left. Knows no kind of device.
 import { expect } from 'vitest'
+import { type ErrorObject, errorOf, json, listOf, pluginPath } from '../../hack/lab/bed/plugins.ts'
+import { deletePod, newPod } from '../../hack/lab/bed/topology.ts'
 import {
   type Attachment,
   type CallExtra,
@@ -9,8 +11,6 @@ import {
   type PluginConfig,
 } from '../../hack/lab/cni-runtime.ts'
 import type { ExecResult, Lab } from '../../hack/lab/lab.ts'
-import { type ErrorObject, errorOf, json, listOf, pluginPath } from './plugins.ts'
-import { deletePod, newPod } from './topology.ts'
 
 /** `netns` as given to the plugin, where it is not the pod's; the rest as for any call. */
 export interface More extends CallExtra, Partial<Omit<Attachment, 'containerID'>> {

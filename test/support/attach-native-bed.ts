@@ -1,11 +1,8 @@
 // A node with interfaces of software, a wire and pods, for black-box tests of what vf-attach does with any device. In: the
 // lab. Out: the same calls and looks as on the bed with VFs. Each NIC is a veth whose other end is a port of the wire's
 // switch: unlike a VF it dies with its namespace.
-import type { PluginConfig } from '../../hack/lab/cni-runtime.ts'
-import type { Lab } from '../../hack/lab/lab.ts'
-import { type AttachCalls, attachCalls, FORGET_CALLS } from './attach-calls.ts'
-import { lab as sharedLab } from './lab.ts'
-import { diffSnapshot, type Snapshot, snapshot } from './snapshot.ts'
+
+import { diffSnapshot, type Snapshot, snapshot } from '../../hack/lab/bed/snapshot.ts'
 import {
   buildTopology,
   deletePod,
@@ -15,7 +12,11 @@ import {
   vethWire,
   WAIT_UNTIL,
   WIRE,
-} from './topology.ts'
+} from '../../hack/lab/bed/topology.ts'
+import type { PluginConfig } from '../../hack/lab/cni-runtime.ts'
+import type { Lab } from '../../hack/lab/lab.ts'
+import { type AttachCalls, attachCalls, FORGET_CALLS } from './attach-calls.ts'
+import { lab as sharedLab } from './lab.ts'
 
 /** An interface for a pod. */
 export interface BedNic {

@@ -1,10 +1,11 @@
 // A node whose pods are on a bridge, with two clients on a wire. In: nothing. Out: what a test file needs of it, and its end.
+
+import { warmBridge } from '../../hack/lab/bed/bridge-bed.ts'
+import { testRuntime } from '../../hack/lab/bed/plugins.ts'
+import { buildTopology, type Topology, tearDown, vethWire } from '../../hack/lab/bed/topology.ts'
 import type { Runtime } from '../../hack/lab/cni-runtime.ts'
 import type { Lab } from '../../hack/lab/lab.ts'
-import { warmBridge } from './bridge-bed.ts'
 import { lab as sharedLab } from './lab.ts'
-import { testRuntime } from './plugins.ts'
-import { buildTopology, type Topology, tearDown, vethWire } from './topology.ts'
 
 /** The node of a test file. */
 export interface BridgeNode {

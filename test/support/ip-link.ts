@@ -1,7 +1,8 @@
 // Interfaces in the words of `ip -d -j link`: what our decoder reads, and of what ip shows the part that both know. In: a decoded
 // message, or an object of ip. Out: objects to compare.
+
+import type { Came } from '../../hack/lab/driver/client.ts'
 import { IFF } from '../../src/netlink/rtnl/link.ts'
-import type { Came } from './driver.ts'
 
 const flagNames = {
   LOOPBACK: IFF.IFF_LOOPBACK,

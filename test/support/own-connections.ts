@@ -1,12 +1,12 @@
 // Makes the tests that the node keeps its own connections beside port mappings on a card. In: how many connections. Out: tests
 // for vitest, on igb in legacy mode (in software) and on simnic in switchdev mode (in the NIC; from source, not hardware).
 import { expect, describe as group, test } from 'vitest'
-import { type Agent, startAgent } from './agent.ts'
+import { type Agent, startAgent } from '../../hack/lab/bed/agent.ts'
+import { type KindName, makeBed, type PortBed } from '../../hack/lab/bed/port-bed.ts'
+import { BEYOND, makeNode, type Nic } from '../../hack/lab/bed/port-node.ts'
+import { HOST } from '../../hack/lab/bed/topology.ts'
+import type { Ask, Outcome } from '../../hack/lab/bed/traffic.ts'
 import { lab } from './lab.ts'
-import { type KindName, makeBed, type PortBed } from './port-bed.ts'
-import { BEYOND, makeNode, type Nic } from './port-node.ts'
-import { HOST } from './topology.ts'
-import type { Ask, Outcome } from './traffic.ts'
 
 /** How many connections the node opens, and a pod that it masquerades; from which range the kernel takes their ports. */
 export interface Extent {

@@ -1,8 +1,22 @@
 // A simulated card in switchdev mode for limits: its uplink is a port of a bridge that has the node's addresses, as a node
 // has them whose VMs and pods are on one network.
+
+import {
+  type Card,
+  loadSimnic,
+  type SimnicOptions,
+  setMode,
+  unloadSimnic,
+} from '../../hack/lab/bed/simnic.ts'
+import {
+  buildTopology,
+  CLIENT_A,
+  HOST,
+  isReachable,
+  type Topology,
+  tearDown,
+} from '../../hack/lab/bed/topology.ts'
 import type { Lab } from '../../hack/lab/lab.ts'
-import { type Card, loadSimnic, type SimnicOptions, setMode, unloadSimnic } from './simnic.ts'
-import { buildTopology, CLIENT_A, HOST, isReachable, type Topology, tearDown } from './topology.ts'
 
 /** The bridge's name. */
 export const RATE_BRIDGE = 'br-rate'

@@ -1,12 +1,12 @@
 // A pod behind the distribution's Go bridge plugin, for tests of its limits. In: a Lab. Out: calls of vf-offload for it, the
 // shapers on the host, and whether the host is as it was before ours came.
 import { expect } from 'vitest'
+import { attachToBridge, bridgeList, mainOnly, type PodName, podOf } from '../../hack/lab/bed/bridge-bed.ts'
+import { json, silently } from '../../hack/lab/bed/plugins.ts'
+import { diffSnapshot, type Snapshot, snapshot } from '../../hack/lab/bed/snapshot.ts'
+import { deletePod, newPod } from '../../hack/lab/bed/topology.ts'
 import type { Attachment, CniResult, PluginConfig, Runtime } from '../../hack/lab/cni-runtime.ts'
 import type { ExecResult, Lab } from '../../hack/lab/lab.ts'
-import { attachToBridge, bridgeList, mainOnly, type PodName, podOf } from './bridge-bed.ts'
-import { json, silently } from './plugins.ts'
-import { diffSnapshot, type Snapshot, snapshot } from './snapshot.ts'
-import { deletePod, newPod } from './topology.ts'
 
 /** Limits as a runtime hands them over, in bit/s and bits. */
 export type Bandwidth = Partial<Record<'ingressRate' | 'ingressBurst' | 'egressRate' | 'egressBurst', number>>

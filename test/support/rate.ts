@@ -1,9 +1,10 @@
 // How fast bytes get from one namespace to another in the guest. In: who sends to whom. Out: Mbit/s of payload, as the
 // receiver saw it. Nothing here judges: what is right depends on what limits the way.
+
+import { type Orders, type Reply, startOrders } from '../../hack/lab/bed/orders.ts'
+import { inNamespace, type Namespace } from '../../hack/lab/bed/traffic.ts'
+import { DRIVER } from '../../hack/lab/driver/client.ts'
 import type { Lab } from '../../hack/lab/lab.ts'
-import { DRIVER } from './driver.ts'
-import { type Orders, type Reply, startOrders } from './orders.ts'
-import { inNamespace, type Namespace } from './traffic.ts'
 
 /** A stream in one direction. */
 export interface Stream {

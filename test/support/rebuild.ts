@@ -6,7 +6,7 @@ import { join, relative } from 'node:path'
 import type { Vite, Vitest } from 'vitest/node'
 
 const top = join(import.meta.dirname, '../..')
-const SOURCES = ['src', 'device-plugin', 'test/driver']
+const SOURCES = ['src', 'device-plugin', 'hack/lab/driver']
 /** Editors write several times when they save once. */
 const SETTLE_MS = 200
 

@@ -1,6 +1,7 @@
 // SCTP in the guest, by socat. In: where somebody listens, who sends to where. Out: whether the bytes arrived.
+
+import { inNamespace, type Namespace, startedWhen } from '../../hack/lab/bed/traffic.ts'
 import type { Lab } from '../../hack/lab/lab.ts'
-import { inNamespace, type Namespace, startedWhen } from './traffic.ts'
 
 /** Takes what comes to an SCTP port of a namespace, of one family, until it is stopped. */
 export interface SctpServer {

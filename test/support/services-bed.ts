@@ -1,7 +1,13 @@
 // Others that translate host ports of a node, and the rule's text that names each. In: what loads rules. Out: a table for tests.
-import { PODS } from './bridge-bed.ts'
-import { dockerPort, iptablesMode, nftablesMode, portmapNftables, type Service } from './kube-proxy.ts'
-import { HOST } from './topology.ts'
+import { PODS } from '../../hack/lab/bed/bridge-bed.ts'
+import {
+  dockerPort,
+  iptablesMode,
+  nftablesMode,
+  portmapNftables,
+  type Service,
+} from '../../hack/lab/bed/kube-proxy.ts'
+import { HOST } from '../../hack/lab/bed/topology.ts'
 
 /** A service whose backend is the other pod. */
 export const web: Service = {

@@ -3,13 +3,13 @@
  * rules, and a client on a wire. In: nothing. Out: what tests call; the hooks are set by {@link useServicesNode}.
  */
 import { afterAll, afterEach, beforeAll, beforeEach } from 'vitest'
+import { attachToBridge, bridgeList, offload, podOf, tryOffload } from '../../hack/lab/bed/bridge-bed.ts'
+import { CLIENT_A, deletePod, HOST, newPod } from '../../hack/lab/bed/topology.ts'
+import { type Server, serve, tryAsk } from '../../hack/lab/bed/traffic.ts'
 import type { CniResult, Runtime } from '../../hack/lab/cni-runtime.ts'
 import type { Lab } from '../../hack/lab/lab.ts'
-import { attachToBridge, bridgeList, offload, podOf, tryOffload } from './bridge-bed.ts'
 import { type BridgeNode, bridgeNode } from './bridge-node.ts'
 import { makersBy } from './services-bed.ts'
-import { CLIENT_A, deletePod, HOST, newPod } from './topology.ts'
-import { type Server, serve, tryAsk } from './traffic.ts'
 
 export const POLICY = '/etc/vf-flower/policy.json'
 const names = ['pod-one', 'pod-two'] as const

@@ -1,8 +1,9 @@
 // A pod on a simulated NIC in switchdev mode, and the stateless NAT rules in front of it, as `tc` commands. In: a
 // card with its topology. Out: who is who, and scripts for the lab.
+
+import { type Card, setMode } from '../../hack/lab/bed/simnic.ts'
+import { CLIENT_A, HOST, newPod, ROUTER, type Topology } from '../../hack/lab/bed/topology.ts'
 import type { Lab } from '../../hack/lab/lab.ts'
-import { type Card, setMode } from './simnic.ts'
-import { CLIENT_A, HOST, newPod, ROUTER, type Topology } from './topology.ts'
 
 /** The pod: VF 0 of the card as `net1` in namespace `pod`, in the PF's subnet, default route by the router. */
 export const POD = { namespace: 'pod', v4: '10.1.0.5', v6: 'fd00:1::5', mac: '02:00:00:00:00:05' } as const

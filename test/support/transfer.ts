@@ -1,10 +1,10 @@
 // A long transfer by rules in hardware. In: a pod behind a simulated card, how to send to its mapped port. Out: nothing, if
 // every byte arrived, every frame was counted by the card, and AF_PACKET saw none on the uplink and the representor.
 import { expect } from 'vitest'
+import { capture } from '../../hack/lab/bed/capture.ts'
+import { json } from '../../hack/lab/bed/plugins.ts'
+import { type Card, hardwareRules } from '../../hack/lab/bed/simnic.ts'
 import type { Lab } from '../../hack/lab/lab.ts'
-import { capture } from './capture.ts'
-import { json } from './plugins.ts'
-import { type Card, hardwareRules } from './simnic.ts'
 
 /** Who is sent to. */
 export interface Transfer {

@@ -1,10 +1,11 @@
 // A VF that a user space driver holds: on simnic with uio_pci_generic, and on igb with vfio-pci in a machine of its own, which
 // has an IOMMU. Out: the VF, its drivers, and a program that has it open.
+
+import { json } from '../../hack/lab/bed/plugins.ts'
+import { type Card, loadSimnic, setVfs, unloadSimnic } from '../../hack/lab/bed/simnic.ts'
+import { startedWhen } from '../../hack/lab/bed/traffic.ts'
 import { bootLab, type Lab, type LabProcess } from '../../hack/lab/lab.ts'
 import { lab as sharedLab } from './lab.ts'
-import { json } from './plugins.ts'
-import { type Card, loadSimnic, setVfs, unloadSimnic } from './simnic.ts'
-import { startedWhen } from './traffic.ts'
 import { makeVfs } from './vfs.ts'
 
 /** A PF and its first VF. */

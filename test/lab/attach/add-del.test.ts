@@ -2,10 +2,7 @@
 // that the host is as before after DEL, whatever went wrong in between. What any interface can show is in
 // test/native/attach/add-del.test.ts.
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import type { ConfigList, Runtime } from '../../../hack/lab/cni-runtime.ts'
-import type { Lab } from '../../../hack/lab/lab.ts'
-import { capture } from '../../support/capture.ts'
-import { lab as sharedLab } from '../../support/lab.ts'
+import { capture } from '../../../hack/lab/bed/capture.ts'
 import {
   attachConfig,
   attachment,
@@ -15,8 +12,8 @@ import {
   silently,
   staticIpam,
   testRuntime,
-} from '../../support/plugins.ts'
-import { Baseline } from '../../support/snapshot.ts'
+} from '../../../hack/lab/bed/plugins.ts'
+import { Baseline } from '../../../hack/lab/bed/snapshot.ts'
 import {
   buildTopology,
   CLIENT_A,
@@ -28,8 +25,11 @@ import {
   type Topology,
   tearDown,
   WIRE,
-} from '../../support/topology.ts'
-import { ask, serve } from '../../support/traffic.ts'
+} from '../../../hack/lab/bed/topology.ts'
+import { ask, serve } from '../../../hack/lab/bed/traffic.ts'
+import type { ConfigList, Runtime } from '../../../hack/lab/cni-runtime.ts'
+import type { Lab } from '../../../hack/lab/lab.ts'
+import { lab as sharedLab } from '../../support/lab.ts'
 
 const ADDRESS = '10.1.0.5'
 const ipam = staticIpam(`${ADDRESS}/24`)

@@ -2,10 +2,10 @@
 // `plugins #n` containernetworking/plugins'), as far as igb can show it: each must not happen here. What any interface can show
 // is in test/native/attach/bugs.test.ts.
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { inTurn, staticIpam } from '../../../hack/lab/bed/plugins.ts'
+import { CLIENT_A, isReachable } from '../../../hack/lab/bed/topology.ts'
 import { type Bed, makeBed, onVf } from '../../support/attach-bed.ts'
 import { BED_FOLDER, FLAKY, localIpam } from '../../support/attach-calls.ts'
-import { inTurn, staticIpam } from '../../support/plugins.ts'
-import { CLIENT_A, isReachable } from '../../support/topology.ts'
 
 let bed: Bed
 

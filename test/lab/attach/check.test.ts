@@ -1,12 +1,12 @@
 // CHECK of vf-attach on igb VFs: what the PF holds for the VF, and which device is in the pod, is changed with ip, and CHECK
 // names it. One ADD for all: each change is taken back. What any interface can show is in test/native/attach/check.test.ts.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { attachConfig, attachment, errorOf, listOf, testRuntime } from '../../../hack/lab/bed/plugins.ts'
+import { diffSnapshot, type Snapshot, snapshot } from '../../../hack/lab/bed/snapshot.ts'
+import { deletePod, newPod, type Topology } from '../../../hack/lab/bed/topology.ts'
 import type { CniResult, Runtime } from '../../../hack/lab/cni-runtime.ts'
 import type { Lab } from '../../../hack/lab/lab.ts'
 import { lab as sharedLab } from '../../support/lab.ts'
-import { attachConfig, attachment, errorOf, listOf, testRuntime } from '../../support/plugins.ts'
-import { diffSnapshot, type Snapshot, snapshot } from '../../support/snapshot.ts'
-import { deletePod, newPod, type Topology } from '../../support/topology.ts'
 import { makeVfs, removeVfs } from '../../support/vfs.ts'
 
 const MAC = '02:00:00:00:00:51'

@@ -1,10 +1,10 @@
 // What a pod has put on a VF does not reach the next pod: DEL takes off what it finds, and the VF's driver starts anew at the next ADD,
 // which ends what nobody finds. What any interface can show is in test/native/attach/clean.test.ts.
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { CLIENT_A, isReachable } from '../../../hack/lab/bed/topology.ts'
 import { type Bed, makeBed, onVf } from '../../support/attach-bed.ts'
 import { localIpam } from '../../support/attach-calls.ts'
 import { PROGRAMS, PROGRAMS_FILE } from '../../support/programs.ts'
-import { CLIENT_A, isReachable } from '../../support/topology.ts'
 
 let bed: Bed
 const config = (more: Record<string, unknown> = {}) => onVf(bed.vf(), more)

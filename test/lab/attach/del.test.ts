@@ -2,9 +2,9 @@
 // judge is the host's snapshot from before ADD. What any interface can show is in test/native/attach/del.test.ts and
 // test/native/attach/records.test.ts.
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { CLIENT_A, isReachable, linkIsReady } from '../../../hack/lab/bed/topology.ts'
 import { type Bed, makeBed, onVf, spareNameOf } from '../../support/attach-bed.ts'
 import { addressOf, localIpam } from '../../support/attach-calls.ts'
-import { CLIENT_A, isReachable, linkIsReady } from '../../support/topology.ts'
 
 /** Every kind of change that igb can: PF side, MAC, MTU, and an address of host-local. */
 const wishes = { mac: '02:00:00:00:08:01', vlan: 9, trust: 'on', mtu: 1400 }

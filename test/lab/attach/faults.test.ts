@@ -4,6 +4,7 @@
 // `npm run test:soak` all faults at all steps. The tables of what was hit are printed. VF_FAULT_CASE runs one case of a
 // failure again. A VF in legacy mode, and one in switchdev mode (simnic, from source, not hardware).
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { loadIgb, type Topology } from '../../../hack/lab/bed/topology.ts'
 import type { Lab } from '../../../hack/lab/lab.ts'
 import {
   bridgeSubject,
@@ -18,7 +19,6 @@ import { leaveGuest, placesOf, prepareGuest } from '../../soak/run.ts'
 import type { Place } from '../../soak/script.ts'
 import { countOf } from '../../support/fault-report.ts'
 import { lab as sharedLab } from '../../support/lab.ts'
-import { loadIgb, type Topology } from '../../support/topology.ts'
 import { makeVfs, removeVfs } from '../../support/vfs.ts'
 
 const timeout = 1_800_000

@@ -3,9 +3,6 @@
 // out by ip and files, as its release 2.10 does. What host-device does with any interface is in
 // test/native/attach/foreign.test.ts.
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import type { ConfigList, PluginConfig, Runtime } from '../../../hack/lab/cni-runtime.ts'
-import type { Lab } from '../../../hack/lab/lab.ts'
-import { lab as sharedLab } from '../../support/lab.ts'
 import {
   attachConfig,
   attachment,
@@ -15,10 +12,13 @@ import {
   listOf,
   silently,
   testRuntime,
-} from '../../support/plugins.ts'
-import { Baseline } from '../../support/snapshot.ts'
-import { addClusterInterface, deletePod, newPod, type Topology } from '../../support/topology.ts'
-import { serveToWhoDoesNotRead } from '../../support/traffic.ts'
+} from '../../../hack/lab/bed/plugins.ts'
+import { Baseline } from '../../../hack/lab/bed/snapshot.ts'
+import { addClusterInterface, deletePod, newPod, type Topology } from '../../../hack/lab/bed/topology.ts'
+import { serveToWhoDoesNotRead } from '../../../hack/lab/bed/traffic.ts'
+import type { ConfigList, PluginConfig, Runtime } from '../../../hack/lab/cni-runtime.ts'
+import type { Lab } from '../../../hack/lab/lab.ts'
+import { lab as sharedLab } from '../../support/lab.ts'
 import { makeVfs, removeVfs } from '../../support/vfs.ts'
 
 const folder = '/var/lib/cni/sriov'

@@ -1,10 +1,10 @@
 // Many processes at once on few VFs, and others who handle the same devices meanwhile. What any interface can show is in
 // test/native/attach/races.test.ts.
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import { errorOf } from '../../../hack/lab/bed/plugins.ts'
 import type { PluginConfig } from '../../../hack/lab/cni-runtime.ts'
 import { type Bed, makeBed, onVf } from '../../support/attach-bed.ts'
 import { BED_FOLDER, localIpam } from '../../support/attach-calls.ts'
-import { errorOf } from '../../support/plugins.ts'
 
 const VFS = 3
 const names = Array.from({ length: 8 }, (_, n) => `p${n}`)

@@ -2,11 +2,11 @@
 // are no VFs: physical functions, virtio. On real drivers; the executable called by all its names. Interfaces of software are
 // in test/native/attach/select.test.ts.
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { staticIpam } from '../../../hack/lab/bed/plugins.ts'
+import { CLIENT_A, isReachable } from '../../../hack/lab/bed/topology.ts'
 import type { PluginConfig } from '../../../hack/lab/cni-runtime.ts'
 import { type Bed, makeBed } from '../../support/attach-bed.ts'
 import { localIpam } from '../../support/attach-calls.ts'
-import { staticIpam } from '../../support/plugins.ts'
-import { CLIENT_A, isReachable } from '../../support/topology.ts'
 
 let bed: Bed
 let folder: string

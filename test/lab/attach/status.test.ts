@@ -1,12 +1,12 @@
 // STATUS of vf-attach where a PF is concerned: its VFs are taken away, and STATUS says so with 50, or its link, and STATUS says so
 // on stderr: an ADD succeeds all the same. On the simulated NIC, whose carrier is ours to take. The rest is in test/native/attach/status.test.ts.
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { attachment, errorOf, listOf, testRuntime } from '../../../hack/lab/bed/plugins.ts'
+import { type Card, loadSimnic, setVfs, unloadSimnic } from '../../../hack/lab/bed/simnic.ts'
+import { diffSnapshot, snapshot } from '../../../hack/lab/bed/snapshot.ts'
 import type { Runtime } from '../../../hack/lab/cni-runtime.ts'
 import type { Lab } from '../../../hack/lab/lab.ts'
 import { lab as sharedLab } from '../../support/lab.ts'
-import { attachment, errorOf, listOf, testRuntime } from '../../support/plugins.ts'
-import { type Card, loadSimnic, setVfs, unloadSimnic } from '../../support/simnic.ts'
-import { diffSnapshot, snapshot } from '../../support/snapshot.ts'
 
 let lab: Lab
 let runtime: Runtime

@@ -1,11 +1,15 @@
 // vf-attach on a NIC in switchdev mode: the VF's representor goes up with it, joins a bridge where wanted and is as
 // before after DEL. Three cards: two in switchdev mode with the names that udev gives, one that changes its mode.
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
-import type { CniResult, PluginConfig, Runtime } from '../../../hack/lab/cni-runtime.ts'
-import type { Lab } from '../../../hack/lab/lab.ts'
-import { capture } from '../../support/capture.ts'
-import { lab as sharedLab } from '../../support/lab.ts'
-import { attachConfig, attachment, errorOf, json, listOf, testRuntime } from '../../support/plugins.ts'
+import { capture } from '../../../hack/lab/bed/capture.ts'
+import {
+  attachConfig,
+  attachment,
+  errorOf,
+  json,
+  listOf,
+  testRuntime,
+} from '../../../hack/lab/bed/plugins.ts'
 import {
   type Card,
   type EswitchMode,
@@ -14,9 +18,12 @@ import {
   setVfs,
   unloadSimnic,
   watchKernelLog,
-} from '../../support/simnic.ts'
-import { diffSnapshot, isCarrierOf, type Snapshot, snapshot } from '../../support/snapshot.ts'
-import { deletePod, isReachable, linkIsReady, newPod } from '../../support/topology.ts'
+} from '../../../hack/lab/bed/simnic.ts'
+import { diffSnapshot, isCarrierOf, type Snapshot, snapshot } from '../../../hack/lab/bed/snapshot.ts'
+import { deletePod, isReachable, linkIsReady, newPod } from '../../../hack/lab/bed/topology.ts'
+import type { CniResult, PluginConfig, Runtime } from '../../../hack/lab/cni-runtime.ts'
+import type { Lab } from '../../../hack/lab/lab.ts'
+import { lab as sharedLab } from '../../support/lab.ts'
 
 const PODS = ['pod-a', 'pod-b', 'pod-c'] as const
 const BRIDGE = 'br-vf'

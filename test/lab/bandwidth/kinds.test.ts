@@ -3,10 +3,6 @@
 // kernel can't shape. Main plugins are the distribution's and vf-attach, the card is simulated (simnic, from source, not
 // hardware).
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from 'vitest'
-import type { CniResult, ConfigList, PluginConfig, Runtime } from '../../../hack/lab/cni-runtime.ts'
-import type { Lab } from '../../../hack/lab/lab.ts'
-import { lab as sharedLab } from '../../support/lab.ts'
-import { expectWithin, limitFor, look, SETTLED_TCP, unlimited } from '../../support/limits.ts'
 import {
   attachConfig,
   attachment,
@@ -15,12 +11,16 @@ import {
   pluginPath,
   silently,
   testRuntime,
-} from '../../support/plugins.ts'
+} from '../../../hack/lab/bed/plugins.ts'
+import { type Card, loadSimnic, setVfs, unloadSimnic } from '../../../hack/lab/bed/simnic.ts'
+import { diffSnapshot, snapshot } from '../../../hack/lab/bed/snapshot.ts'
+import { deletePod, isReachable, linkIsReady, newPod, vethWire } from '../../../hack/lab/bed/topology.ts'
+import type { CniResult, ConfigList, PluginConfig, Runtime } from '../../../hack/lab/cni-runtime.ts'
+import type { Lab } from '../../../hack/lab/lab.ts'
+import { lab as sharedLab } from '../../support/lab.ts'
+import { expectWithin, limitFor, look, SETTLED_TCP, unlimited } from '../../support/limits.ts'
 import { type Meter, type Stream, startMeter } from '../../support/rate.ts'
 import { recordedLimits } from '../../support/rate-bed.ts'
-import { type Card, loadSimnic, setVfs, unloadSimnic } from '../../support/simnic.ts'
-import { diffSnapshot, snapshot } from '../../support/snapshot.ts'
-import { deletePod, isReachable, linkIsReady, newPod, vethWire } from '../../support/topology.ts'
 
 // A look that a busy machine has spoilt is repeated, each for some seconds.
 vi.setConfig({ testTimeout: 400_000 })

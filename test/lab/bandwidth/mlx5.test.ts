@@ -1,10 +1,6 @@
 // Limits on a card with the driver name and the limits of mlx5 (simnic, from source, not hardware): what it does otherwise
 // than it is asked to is not asked for. And a VF there that a program drives, and a neighbour on the same card.
 import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest'
-import type { CniResult, ConfigList, Runtime } from '../../../hack/lab/cni-runtime.ts'
-import type { Lab } from '../../../hack/lab/lab.ts'
-import { lab } from '../../support/lab.ts'
-import { datagramsOf, expectWithin, limitFor, look, SETTLED_UDP, unlimited } from '../../support/limits.ts'
 import {
   attachConfig,
   attachment,
@@ -13,12 +9,23 @@ import {
   silently,
   staticIpam,
   testRuntime,
-} from '../../support/plugins.ts'
-import { stateDifferences, stateScript } from '../../support/port-state.ts'
+} from '../../../hack/lab/bed/plugins.ts'
+import { stateDifferences, stateScript } from '../../../hack/lab/bed/port-state.ts'
+import { diffSnapshot, type Snapshot, snapshot } from '../../../hack/lab/bed/snapshot.ts'
+import {
+  CLIENT_A,
+  deletePod,
+  HOST,
+  isReachable,
+  linkIsReady,
+  newPod,
+} from '../../../hack/lab/bed/topology.ts'
+import type { CniResult, ConfigList, Runtime } from '../../../hack/lab/cni-runtime.ts'
+import type { Lab } from '../../../hack/lab/lab.ts'
+import { lab } from '../../support/lab.ts'
+import { datagramsOf, expectWithin, limitFor, look, SETTLED_UDP, unlimited } from '../../support/limits.ts'
 import { type Meter, type Rate, startMeter } from '../../support/rate.ts'
 import { makeRateBed, RATE_BRIDGE, type RateBed, recordedLimits } from '../../support/rate-bed.ts'
-import { diffSnapshot, type Snapshot, snapshot } from '../../support/snapshot.ts'
-import { CLIENT_A, deletePod, HOST, isReachable, linkIsReady, newPod } from '../../support/topology.ts'
 
 // A look that a busy machine has spoilt is repeated, each for some seconds.
 vi.setConfig({ testTimeout: 400_000 })

@@ -1,6 +1,29 @@
 // Bandwidth of a pod whose VF has a representor on a bridge with the uplink (simnic, from source, not hardware): from the
 // pod by the port's rate, to the pod by one policer in the eSwitch; in software where the card takes neither.
 import { afterAll, afterEach, beforeAll, expect, onTestFinished, test, vi } from 'vitest'
+import {
+  attachConfig,
+  attachment,
+  errorOf,
+  json,
+  listOf,
+  pluginPath,
+  silently,
+  staticIpam,
+  testRuntime,
+} from '../../../hack/lab/bed/plugins.ts'
+import { stateDifferences, stateScript } from '../../../hack/lab/bed/port-state.ts'
+import { type Card, knob } from '../../../hack/lab/bed/simnic.ts'
+import { diffSnapshot, type Snapshot, snapshot } from '../../../hack/lab/bed/snapshot.ts'
+import {
+  CLIENT_A,
+  deletePod,
+  HOST,
+  isReachable,
+  linkIsReady,
+  newPod,
+  type Topology,
+} from '../../../hack/lab/bed/topology.ts'
 import type { CniResult, ConfigList, Runtime } from '../../../hack/lab/cni-runtime.ts'
 import type { Lab } from '../../../hack/lab/lab.ts'
 import { lab } from '../../support/lab.ts'
@@ -15,31 +38,8 @@ import {
   SETTLED_UDP,
   unlimited,
 } from '../../support/limits.ts'
-import {
-  attachConfig,
-  attachment,
-  errorOf,
-  json,
-  listOf,
-  pluginPath,
-  silently,
-  staticIpam,
-  testRuntime,
-} from '../../support/plugins.ts'
-import { stateDifferences, stateScript } from '../../support/port-state.ts'
 import { type Meter, type Stream, startMeter } from '../../support/rate.ts'
 import { makeRateBed, RATE_BRIDGE, type RateBed, recordedLimits } from '../../support/rate-bed.ts'
-import { type Card, knob } from '../../support/simnic.ts'
-import { diffSnapshot, type Snapshot, snapshot } from '../../support/snapshot.ts'
-import {
-  CLIENT_A,
-  deletePod,
-  HOST,
-  isReachable,
-  linkIsReady,
-  newPod,
-  type Topology,
-} from '../../support/topology.ts'
 
 // A look that a busy machine has spoilt is repeated, each for some seconds.
 vi.setConfig({ testTimeout: 400_000 })

@@ -2,6 +2,31 @@
 // that the PF has; to the pod by an ifb in front of its interface. QEMU's igb takes VF rates and does not keep them, so what
 // they do is measured on a simulated card, in rates-kinds.
 import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest'
+import {
+  attachConfig,
+  attachment,
+  errorOf,
+  json,
+  listOf,
+  pluginPath,
+  silently,
+  staticIpam,
+  testRuntime,
+} from '../../../hack/lab/bed/plugins.ts'
+import { stateDifferences, stateScript } from '../../../hack/lab/bed/port-state.ts'
+import { diffSnapshot, type Snapshot, snapshot } from '../../../hack/lab/bed/snapshot.ts'
+import {
+  buildTopology,
+  CLIENT_A,
+  deletePod,
+  HOST,
+  isReachable,
+  linkIsReady,
+  loadIgb,
+  newPod,
+  type Topology,
+  tearDown,
+} from '../../../hack/lab/bed/topology.ts'
 import type { CniResult, ConfigList, PluginConfig, Runtime } from '../../../hack/lab/cni-runtime.ts'
 import type { Lab } from '../../../hack/lab/lab.ts'
 import { lab as sharedLab } from '../../support/lab.ts'
@@ -14,34 +39,9 @@ import {
   SETTLED_UDP,
   unlimited,
 } from '../../support/limits.ts'
-import {
-  attachConfig,
-  attachment,
-  errorOf,
-  json,
-  listOf,
-  pluginPath,
-  silently,
-  staticIpam,
-  testRuntime,
-} from '../../support/plugins.ts'
-import { stateDifferences, stateScript } from '../../support/port-state.ts'
 import { type Meter, type Rate, type Stream, startMeter } from '../../support/rate.ts'
 import { recordedLimits } from '../../support/rate-bed.ts'
 import { type Bandwidth, OWN_HANDLE } from '../../support/rate-veth.ts'
-import { diffSnapshot, type Snapshot, snapshot } from '../../support/snapshot.ts'
-import {
-  buildTopology,
-  CLIENT_A,
-  deletePod,
-  HOST,
-  isReachable,
-  linkIsReady,
-  loadIgb,
-  newPod,
-  type Topology,
-  tearDown,
-} from '../../support/topology.ts'
 
 // A look that a busy machine has spoilt is repeated, each for some seconds.
 vi.setConfig({ testTimeout: 400_000 })

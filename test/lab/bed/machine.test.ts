@@ -3,8 +3,8 @@ import { spawn } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import { execa } from 'execa'
 import { afterEach, expect, test } from 'vitest'
+import { apply, ask, drive } from '../../../hack/lab/driver/client.ts'
 import { bootLab, type Lab } from '../../../hack/lab/lab.ts'
-import { apply, ask, drive } from '../../support/driver.ts'
 import { executable } from '../../support/executable.ts'
 
 const CLI = ['hack/bun.sh', 'hack/lab/cli.ts']

@@ -1,8 +1,15 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { diffSnapshot, parseSnapshot, type Snapshot, snapshot } from '../../../hack/lab/bed/snapshot.ts'
+import {
+  buildTopology,
+  deletePod,
+  loadIgb,
+  newPod,
+  type Topology,
+  tearDown,
+} from '../../../hack/lab/bed/topology.ts'
 import type { Lab } from '../../../hack/lab/lab.ts'
 import { lab } from '../../support/lab.ts'
-import { diffSnapshot, parseSnapshot, type Snapshot, snapshot } from '../../support/snapshot.ts'
-import { buildTopology, deletePod, loadIgb, newPod, type Topology, tearDown } from '../../support/topology.ts'
 
 const STATE = '/var/lib/cni/state'
 

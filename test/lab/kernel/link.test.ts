@@ -1,11 +1,11 @@
 // What an interface is told as a port: of a bond, and of a bridge that filters VLANs. The judges are ip and bridge; the rest
 // of link.set is in test/native.
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { deletePod, newPod } from '../../../hack/lab/bed/topology.ts'
+import { ask, drive, json, run, tryDrive } from '../../../hack/lab/driver/client.ts'
 import type { Lab } from '../../../hack/lab/lab.ts'
 import { invert, type LinkAttributes, type Op } from '../../../src/ops/op.ts'
-import { ask, drive, json, run, tryDrive } from '../../support/driver.ts'
 import { lab } from '../../support/lab.ts'
-import { deletePod, newPod } from '../../support/topology.ts'
 
 const on = 'kernel-link'
 const options = { on }

@@ -1,9 +1,6 @@
 // vf-offload behind vf-attach on VFs of a real driver in legacy mode (igb): port mappings steered by filters on the PF,
 // translated in the pod. Bytes must arrive from both clients; nothing may stay behind.
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import type { CniResult, ConfigList, PluginConfig, Runtime } from '../../../hack/lab/cni-runtime.ts'
-import type { Lab } from '../../../hack/lab/lab.ts'
-import { lab as sharedLab } from '../../support/lab.ts'
 import {
   attachConfig,
   attachment,
@@ -14,9 +11,9 @@ import {
   silently,
   staticIpam,
   testRuntime,
-} from '../../support/plugins.ts'
-import { stateDifferences, stateScript } from '../../support/port-state.ts'
-import { diffSnapshot, type Snapshot, snapshot } from '../../support/snapshot.ts'
+} from '../../../hack/lab/bed/plugins.ts'
+import { stateDifferences, stateScript } from '../../../hack/lab/bed/port-state.ts'
+import { diffSnapshot, type Snapshot, snapshot } from '../../../hack/lab/bed/snapshot.ts'
 import {
   addClusterInterface,
   buildTopology,
@@ -31,8 +28,11 @@ import {
   ROUTER,
   type Topology,
   tearDown,
-} from '../../support/topology.ts'
-import { type Ask, ask, type Server, serve } from '../../support/traffic.ts'
+} from '../../../hack/lab/bed/topology.ts'
+import { type Ask, ask, type Server, serve } from '../../../hack/lab/bed/traffic.ts'
+import type { CniResult, ConfigList, PluginConfig, Runtime } from '../../../hack/lab/cni-runtime.ts'
+import type { Lab } from '../../../hack/lab/lab.ts'
+import { lab as sharedLab } from '../../support/lab.ts'
 
 /** Each with a VF of its own. The first is attached once for most tests, which call vf-offload alone. */
 const ONE = { name: 'pod-one', vf: 0, v4: '10.1.0.5', v6: 'fd00:1::5' } as const

@@ -1,9 +1,6 @@
 // CHECK of vf-offload on a card in switchdev mode (simnic, profile full, from source, not hardware): for each thing that
 // an ADD made the kernel is changed with tc, nft or ip, and CHECK names it with the line expected and the line found.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import type { CniResult, ConfigList, Runtime } from '../../../hack/lab/cni-runtime.ts'
-import type { Lab } from '../../../hack/lab/lab.ts'
-import { lab } from '../../support/lab.ts'
 import {
   attachConfig,
   attachment,
@@ -12,9 +9,19 @@ import {
   offloadConfig,
   staticIpam,
   testRuntime,
-} from '../../support/plugins.ts'
-import { type Card, loadSimnic, setMode, setVfMacs, unloadSimnic } from '../../support/simnic.ts'
-import { buildTopology, deletePod, HOST, newPod, type Topology, tearDown } from '../../support/topology.ts'
+} from '../../../hack/lab/bed/plugins.ts'
+import { type Card, loadSimnic, setMode, setVfMacs, unloadSimnic } from '../../../hack/lab/bed/simnic.ts'
+import {
+  buildTopology,
+  deletePod,
+  HOST,
+  newPod,
+  type Topology,
+  tearDown,
+} from '../../../hack/lab/bed/topology.ts'
+import type { CniResult, ConfigList, Runtime } from '../../../hack/lab/cni-runtime.ts'
+import type { Lab } from '../../../hack/lab/lab.ts'
+import { lab } from '../../support/lab.ts'
 
 const portMappings = [
   { hostPort: 8080, containerPort: 80, protocol: 'tcp' },

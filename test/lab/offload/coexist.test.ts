@@ -2,10 +2,6 @@
 // after DEL everything of others is as it was. On a card of a driver that is known to ignore actions (simnic as bnxt_en,
 // from source, not hardware), in both modes.
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import type { CniResult, ConfigList, Runtime } from '../../../hack/lab/cni-runtime.ts'
-import type { Lab } from '../../../hack/lab/lab.ts'
-import { drive, probe } from '../../support/driver.ts'
-import { lab } from '../../support/lab.ts'
 import {
   attachConfig,
   attachment,
@@ -16,8 +12,8 @@ import {
   silently,
   staticIpam,
   testRuntime,
-} from '../../support/plugins.ts'
-import { stateDifferences, stateScript } from '../../support/port-state.ts'
+} from '../../../hack/lab/bed/plugins.ts'
+import { stateDifferences, stateScript } from '../../../hack/lab/bed/port-state.ts'
 import {
   type Card,
   hardwareRules,
@@ -26,8 +22,8 @@ import {
   setMode,
   setVfMacs,
   unloadSimnic,
-} from '../../support/simnic.ts'
-import { diffSnapshot, type Snapshot, snapshot } from '../../support/snapshot.ts'
+} from '../../../hack/lab/bed/simnic.ts'
+import { diffSnapshot, type Snapshot, snapshot } from '../../../hack/lab/bed/snapshot.ts'
 import {
   buildTopology,
   CLIENT_A,
@@ -37,8 +33,12 @@ import {
   newPod,
   type Topology,
   tearDown,
-} from '../../support/topology.ts'
-import { serve, tryAsk } from '../../support/traffic.ts'
+} from '../../../hack/lab/bed/topology.ts'
+import { serve, tryAsk } from '../../../hack/lab/bed/traffic.ts'
+import type { CniResult, ConfigList, Runtime } from '../../../hack/lab/cni-runtime.ts'
+import { drive, probe } from '../../../hack/lab/driver/client.ts'
+import type { Lab } from '../../../hack/lab/lab.ts'
+import { lab } from '../../support/lab.ts'
 
 const DATAPATH = 'lab-ovs'
 const portMappings = [{ hostPort: 8080, containerPort: 80, protocol: 'tcp', hostIP: HOST.v4 }]

@@ -2,16 +2,22 @@
 // port. Whoever gets the VF is served in the NIC as if none of it were there. On a simulated NIC in switchdev mode (simnic, from
 // source, not hardware). Behind a bridge test/native has the same.
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import { webAndDns } from '../../../hack/lab/bed/bridge-bed.ts'
+import { attachConfig, attachment, listOf, staticIpam, testRuntime } from '../../../hack/lab/bed/plugins.ts'
+import { stateDifferences, stateScript } from '../../../hack/lab/bed/port-state.ts'
+import {
+  bridgedVf,
+  type Card,
+  hardwareRules,
+  loadSimnic,
+  unloadSimnic,
+} from '../../../hack/lab/bed/simnic.ts'
+import { deletePod, linkIsReady, newPod } from '../../../hack/lab/bed/topology.ts'
 import type { CniResult, ConfigList, Runtime } from '../../../hack/lab/cni-runtime.ts'
 import type { Lab } from '../../../hack/lab/lab.ts'
 import { limits } from '../../soak/offload-subject.ts'
-import { webAndDns } from '../../support/bridge-bed.ts'
 import { lab as sharedLab } from '../../support/lab.ts'
-import { attachConfig, attachment, listOf, staticIpam, testRuntime } from '../../support/plugins.ts'
-import { stateDifferences, stateScript } from '../../support/port-state.ts'
 import { recordedLimits } from '../../support/rate-bed.ts'
-import { bridgedVf, type Card, hardwareRules, loadSimnic, unloadSimnic } from '../../support/simnic.ts'
-import { deletePod, linkIsReady, newPod } from '../../support/topology.ts'
 
 const pods = ['pod-one', 'pod-two'] as const
 type Pod = (typeof pods)[number]

@@ -3,10 +3,6 @@
 // is there once for all tests: the last ones take it away.
 import { createHash } from 'node:crypto'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import type { CniResult, Runtime } from '../../../hack/lab/cni-runtime.ts'
-import type { Lab } from '../../../hack/lab/lab.ts'
-import { identityOf } from '../../../src/offload/state/identity.ts'
-import { lab } from '../../support/lab.ts'
 import {
   attachConfig,
   attachment,
@@ -16,11 +12,15 @@ import {
   silently,
   staticIpam,
   testRuntime,
-} from '../../support/plugins.ts'
-import { stateDifferences, stateScript } from '../../support/port-state.ts'
-import { type Card, loadSimnic, setMode, setVfs, unloadSimnic } from '../../support/simnic.ts'
-import { diffSnapshot, type Snapshot, snapshot } from '../../support/snapshot.ts'
-import { deletePod, newPod } from '../../support/topology.ts'
+} from '../../../hack/lab/bed/plugins.ts'
+import { stateDifferences, stateScript } from '../../../hack/lab/bed/port-state.ts'
+import { type Card, loadSimnic, setMode, setVfs, unloadSimnic } from '../../../hack/lab/bed/simnic.ts'
+import { diffSnapshot, type Snapshot, snapshot } from '../../../hack/lab/bed/snapshot.ts'
+import { deletePod, newPod } from '../../../hack/lab/bed/topology.ts'
+import type { CniResult, Runtime } from '../../../hack/lab/cni-runtime.ts'
+import type { Lab } from '../../../hack/lab/lab.ts'
+import { identityOf } from '../../../src/offload/state/identity.ts'
+import { lab } from '../../support/lab.ts'
 
 const HOST = '10.1.0.1'
 const records = '/var/lib/cni/vf-flower/offload'

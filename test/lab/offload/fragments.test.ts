@@ -1,21 +1,21 @@
 // Datagrams in fragments to mapped ports of a VF in switchdev mode (simnic, from source, not hardware), in and out, whatever
 // the card makes of fragments: they arrive, or it is said that they may be lost. No fragment has the pod's address on the wire.
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
-import type { ExecResult } from '../../../hack/lab/lab.ts'
-import { bothFamilies, tcp, udp } from '../../scenarios/scenario.ts'
-import { capture } from '../../support/capture.ts'
-import { lab } from '../../support/lab.ts'
+import { capture } from '../../../hack/lab/bed/capture.ts'
 import {
   type AddOptions,
   type KindName,
   type Mapping,
   makeBed,
   type PortBed,
-} from '../../support/port-bed.ts'
-import { makeNode, type Node } from '../../support/port-node.ts'
-import { type Card, hardwareRules, knob } from '../../support/simnic.ts'
-import { HOST, WIRE } from '../../support/topology.ts'
-import type { Ask } from '../../support/traffic.ts'
+} from '../../../hack/lab/bed/port-bed.ts'
+import { makeNode, type Node } from '../../../hack/lab/bed/port-node.ts'
+import { type Card, hardwareRules, knob } from '../../../hack/lab/bed/simnic.ts'
+import { HOST, WIRE } from '../../../hack/lab/bed/topology.ts'
+import type { Ask } from '../../../hack/lab/bed/traffic.ts'
+import type { ExecResult } from '../../../hack/lab/lab.ts'
+import { bothFamilies, tcp, udp } from '../../scenarios/scenario.ts'
+import { lab } from '../../support/lab.ts'
 
 /** TCP, a UDP server that sends back what it gets, and one that adds 4,000 bytes. */
 const MAPPINGS = [tcp(8080, 80), udp(5353, 53), udp(5400, 4000)]

@@ -2,10 +2,7 @@
 // IPVS, which only this machine's kernel has. Taken all the same where the config says so, every client gets the pod, which is
 // what the refusal is for. Other modes and programs are in test/native.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import type { CniResult, Runtime } from '../../../hack/lab/cni-runtime.ts'
-import type { Lab } from '../../../hack/lab/lab.ts'
-import { iptablesMode, ipvsMode, type Service } from '../../support/kube-proxy.ts'
-import { lab as sharedLab } from '../../support/lab.ts'
+import { iptablesMode, ipvsMode, type Service } from '../../../hack/lab/bed/kube-proxy.ts'
 import {
   attachConfig,
   attachment,
@@ -14,8 +11,8 @@ import {
   offloadConfig,
   staticIpam,
   testRuntime,
-} from '../../support/plugins.ts'
-import { stateDifferences, stateScript } from '../../support/port-state.ts'
+} from '../../../hack/lab/bed/plugins.ts'
+import { stateDifferences, stateScript } from '../../../hack/lab/bed/port-state.ts'
 import {
   buildTopology,
   CLIENT_A,
@@ -26,8 +23,11 @@ import {
   newPod,
   type Topology,
   tearDown,
-} from '../../support/topology.ts'
-import { ask, type Server, serve } from '../../support/traffic.ts'
+} from '../../../hack/lab/bed/topology.ts'
+import { ask, type Server, serve } from '../../../hack/lab/bed/traffic.ts'
+import type { CniResult, Runtime } from '../../../hack/lab/cni-runtime.ts'
+import type { Lab } from '../../../hack/lab/lab.ts'
+import { lab as sharedLab } from '../../support/lab.ts'
 
 const pod = 'pod-one'
 /** The service's backend: a namespace behind a veth of the node. */

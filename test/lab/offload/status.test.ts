@@ -1,13 +1,13 @@
 // STATUS of vf-offload: kernel modules that an ADD needs are taken away, and STATUS names each, as an error where every ADD needs it; it leaves nothing of what it
 // tries out. On igb, and on a card in switchdev mode (simnic, from source, not hardware). What needs no NIC is in test/native.
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { attachment, errorOf, listOf, pluginPath } from '../../../hack/lab/bed/plugins.ts'
+import { type Card, loadSimnic, setMode, setVfs, unloadSimnic } from '../../../hack/lab/bed/simnic.ts'
+import { diffSnapshot, snapshot } from '../../../hack/lab/bed/snapshot.ts'
+import type { Topology } from '../../../hack/lab/bed/topology.ts'
 import { cniRuntime, type Runtime } from '../../../hack/lab/cni-runtime.ts'
 import type { Lab } from '../../../hack/lab/lab.ts'
 import { lab } from '../../support/lab.ts'
-import { attachment, errorOf, listOf, pluginPath } from '../../support/plugins.ts'
-import { type Card, loadSimnic, setMode, setVfs, unloadSimnic } from '../../support/simnic.ts'
-import { diffSnapshot, snapshot } from '../../support/snapshot.ts'
-import type { Topology } from '../../support/topology.ts'
 import { makeVfs, removeVfs } from '../../support/vfs.ts'
 
 let vm: Lab

@@ -1,9 +1,6 @@
 // vf-offload behind vf-attach on a VF of a card in switchdev mode (simnic, from source, not hardware): where each rule
 // runs, that bytes arrive from both clients, and that nothing stays behind.
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
-import type { CniResult, ConfigList, Runtime } from '../../../hack/lab/cni-runtime.ts'
-import type { Lab } from '../../../hack/lab/lab.ts'
-import { lab } from '../../support/lab.ts'
 import {
   attachConfig,
   attachment,
@@ -14,8 +11,8 @@ import {
   silently,
   staticIpam,
   testRuntime,
-} from '../../support/plugins.ts'
-import { stateDifferences, stateScript } from '../../support/port-state.ts'
+} from '../../../hack/lab/bed/plugins.ts'
+import { stateDifferences, stateScript } from '../../../hack/lab/bed/port-state.ts'
 import {
   type Card,
   hardwareRules,
@@ -24,8 +21,8 @@ import {
   setMode,
   setVfMacs,
   unloadSimnic,
-} from '../../support/simnic.ts'
-import { diffSnapshot, type Snapshot, snapshot } from '../../support/snapshot.ts'
+} from '../../../hack/lab/bed/simnic.ts'
+import { diffSnapshot, type Snapshot, snapshot } from '../../../hack/lab/bed/snapshot.ts'
 import {
   buildTopology,
   CLIENT_A,
@@ -37,8 +34,11 @@ import {
   ROUTER,
   type Topology,
   tearDown,
-} from '../../support/topology.ts'
-import { ask, type Server, serve, tryAsk } from '../../support/traffic.ts'
+} from '../../../hack/lab/bed/topology.ts'
+import { ask, type Server, serve, tryAsk } from '../../../hack/lab/bed/traffic.ts'
+import type { CniResult, ConfigList, Runtime } from '../../../hack/lab/cni-runtime.ts'
+import type { Lab } from '../../../hack/lab/lab.ts'
+import { lab } from '../../support/lab.ts'
 import { expectInHardware } from '../../support/transfer.ts'
 
 const POD = { v4: '10.1.0.5', v6: 'fd00:1::5' } as const

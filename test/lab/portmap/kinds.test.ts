@@ -1,10 +1,7 @@
 // Ports of other kinds, on simulated cards (from source, not hardware): a VF that a program drives, a NIC of its own
 // in the pod, and SCTP on each path that can carry it.
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
-import type { ConfigList, Runtime } from '../../../hack/lab/cni-runtime.ts'
-import type { Lab } from '../../../hack/lab/lab.ts'
-import { attachToBridge, bridgeList, offload, podOf, webAndDns } from '../../support/bridge-bed.ts'
-import { lab } from '../../support/lab.ts'
+import { attachToBridge, bridgeList, offload, podOf, webAndDns } from '../../../hack/lab/bed/bridge-bed.ts'
 import {
   attachConfig,
   attachment,
@@ -14,9 +11,8 @@ import {
   silently,
   staticIpam,
   testRuntime,
-} from '../../support/plugins.ts'
-import { stateDifferences, stateScript } from '../../support/port-state.ts'
-import { type SctpServer, serveSctp } from '../../support/sctp.ts'
+} from '../../../hack/lab/bed/plugins.ts'
+import { stateDifferences, stateScript } from '../../../hack/lab/bed/port-state.ts'
 import {
   type Card,
   hardwareRules,
@@ -25,8 +21,8 @@ import {
   setMode,
   setVfMacs,
   unloadSimnic,
-} from '../../support/simnic.ts'
-import { diffSnapshot, snapshot } from '../../support/snapshot.ts'
+} from '../../../hack/lab/bed/simnic.ts'
+import { diffSnapshot, snapshot } from '../../../hack/lab/bed/snapshot.ts'
 import {
   buildTopology,
   CLIENT_A,
@@ -38,8 +34,12 @@ import {
   ROUTER,
   type Topology,
   tearDown,
-} from '../../support/topology.ts'
-import { ask, type Server, serve } from '../../support/traffic.ts'
+} from '../../../hack/lab/bed/topology.ts'
+import { ask, type Server, serve } from '../../../hack/lab/bed/traffic.ts'
+import type { ConfigList, Runtime } from '../../../hack/lab/cni-runtime.ts'
+import type { Lab } from '../../../hack/lab/lab.ts'
+import { lab } from '../../support/lab.ts'
+import { type SctpServer, serveSctp } from '../../support/sctp.ts'
 
 const POD = { v4: '10.1.0.5', v6: 'fd00:1::5' } as const
 const MAC = '02:00:00:00:00:61'

@@ -1,8 +1,6 @@
 // Single datagrams through single rules: what matches, what is done to the frame, and the paths without a rule.
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
-import type { Lab } from '../../../hack/lab/lab.ts'
-import { capture } from '../../support/capture.ts'
-import { lab } from '../../support/lab.ts'
+import { capture } from '../../../hack/lab/bed/capture.ts'
 import {
   type Card,
   cardCounters,
@@ -14,8 +12,10 @@ import {
   setVfs,
   unloadSimnic,
   watchKernelLog,
-} from '../../support/simnic.ts'
-import { deletePod, newPod } from '../../support/topology.ts'
+} from '../../../hack/lab/bed/simnic.ts'
+import { deletePod, newPod } from '../../../hack/lab/bed/topology.ts'
+import type { Lab } from '../../../hack/lab/lab.ts'
+import { lab } from '../../support/lab.ts'
 
 let vm: Lab
 let card: Card

@@ -1,9 +1,5 @@
 // What the system sees of the card: PCI, names, devlink, ethtool; binding, namespaces, and its absence.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import type { Lab } from '../../../hack/lab/lab.ts'
-import { representorOf } from '../../../src/nic/representor.ts'
-import { ask, drive, json } from '../../support/driver.ts'
-import { lab } from '../../support/lab.ts'
 import {
   type Card,
   loadSimnic,
@@ -12,8 +8,12 @@ import {
   setVfs,
   unloadSimnic,
   watchKernelLog,
-} from '../../support/simnic.ts'
-import { deletePod, newPod } from '../../support/topology.ts'
+} from '../../../hack/lab/bed/simnic.ts'
+import { deletePod, newPod } from '../../../hack/lab/bed/topology.ts'
+import { ask, drive, json } from '../../../hack/lab/driver/client.ts'
+import type { Lab } from '../../../hack/lab/lab.ts'
+import { representorOf } from '../../../src/nic/representor.ts'
+import { lab } from '../../support/lab.ts'
 
 let vm: Lab
 let card: Card

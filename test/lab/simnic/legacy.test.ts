@@ -1,8 +1,6 @@
 // The embedded switch: two pods with a VF each, a client on the wire, the host behind the PF.
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import type { Lab } from '../../../hack/lab/lab.ts'
-import { capture } from '../../support/capture.ts'
-import { lab } from '../../support/lab.ts'
+import { capture } from '../../../hack/lab/bed/capture.ts'
 import {
   type Card,
   cardCounters,
@@ -11,8 +9,10 @@ import {
   setMode,
   unloadSimnic,
   watchKernelLog,
-} from '../../support/simnic.ts'
-import { buildTopology, deletePod, newPod, type Topology, tearDown } from '../../support/topology.ts'
+} from '../../../hack/lab/bed/simnic.ts'
+import { buildTopology, deletePod, newPod, type Topology, tearDown } from '../../../hack/lab/bed/topology.ts'
+import type { Lab } from '../../../hack/lab/lab.ts'
+import { lab } from '../../support/lab.ts'
 
 let vm: Lab
 let card: Card

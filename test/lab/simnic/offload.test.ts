@@ -1,8 +1,23 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
+import { type CapturedFrame, capture } from '../../../hack/lab/bed/capture.ts'
+import {
+  type Card,
+  hardwareRules,
+  loadSimnic,
+  unloadSimnic,
+  watchKernelLog,
+} from '../../../hack/lab/bed/simnic.ts'
+import {
+  buildTopology,
+  CLIENT_A,
+  CLIENT_B,
+  HOST,
+  type Topology,
+  tearDown,
+} from '../../../hack/lab/bed/topology.ts'
+import { type Ask, ask, type Server, serve, tryAsk } from '../../../hack/lab/bed/traffic.ts'
 import type { Lab } from '../../../hack/lab/lab.ts'
-import { type CapturedFrame, capture } from '../../support/capture.ts'
 import { lab } from '../../support/lab.ts'
-import { type Card, hardwareRules, loadSimnic, unloadSimnic, watchKernelLog } from '../../support/simnic.ts'
 import {
   addNat,
   allNat,
@@ -14,8 +29,6 @@ import {
   prioOf,
   removePod,
 } from '../../support/simnic-pod.ts'
-import { buildTopology, CLIENT_A, CLIENT_B, HOST, type Topology, tearDown } from '../../support/topology.ts'
-import { type Ask, ask, type Server, serve, tryAsk } from '../../support/traffic.ts'
 
 let vm: Lab
 let card: Card

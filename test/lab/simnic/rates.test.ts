@@ -1,9 +1,5 @@
 // How fast the card lets frames pass: the transmit scheduler of VFs, and police in flower and matchall.
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
-import type { Lab } from '../../../hack/lab/lab.ts'
-import { lab } from '../../support/lab.ts'
-import { DATAGRAM, datagramsOf, limitFor, look, SEGMENT, unlimited } from '../../support/limits.ts'
-import { LAST_WORDS, type Meter, type Rate, type Stream, startMeter } from '../../support/rate.ts'
 import {
   type Card,
   cardCounters,
@@ -15,8 +11,12 @@ import {
   setVfs,
   unloadSimnic,
   watchKernelLog,
-} from '../../support/simnic.ts'
-import { deletePod, newPod } from '../../support/topology.ts'
+} from '../../../hack/lab/bed/simnic.ts'
+import { deletePod, newPod } from '../../../hack/lab/bed/topology.ts'
+import type { Lab } from '../../../hack/lab/lab.ts'
+import { lab } from '../../support/lab.ts'
+import { DATAGRAM, datagramsOf, limitFor, look, SEGMENT, unlimited } from '../../support/limits.ts'
+import { LAST_WORDS, type Meter, type Rate, type Stream, startMeter } from '../../support/rate.ts'
 
 // A look that the machine has spoilt is repeated, and each takes some seconds.
 vi.setConfig({ testTimeout: 400_000 })

@@ -1,12 +1,5 @@
 // What the card says no to, with which words; and what a rule does besides NAT.
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import type { Lab } from '../../../hack/lab/lab.ts'
-import { actionList, verdict } from '../../../src/netlink/tc/actions/action.ts'
-import { TC_ACT } from '../../../src/netlink/tc/actions/gact.ts'
-import { TCA_CLS_FLAGS } from '../../../src/netlink/tc/kinds/flower.ts'
-import { ETH_P, IPPROTO } from '../../../src/netlink/tc/validate.ts'
-import { draft, request, tryDrive } from '../../support/driver.ts'
-import { lab } from '../../support/lab.ts'
 import {
   type Card,
   hardwareRules,
@@ -17,8 +10,15 @@ import {
   setVfs,
   unloadSimnic,
   watchKernelLog,
-} from '../../support/simnic.ts'
-import { timeRules } from '../../support/simnic-scale.ts'
+} from '../../../hack/lab/bed/simnic.ts'
+import { timeRules } from '../../../hack/lab/bed/simnic-scale.ts'
+import { draft, request, tryDrive } from '../../../hack/lab/driver/client.ts'
+import type { Lab } from '../../../hack/lab/lab.ts'
+import { actionList, verdict } from '../../../src/netlink/tc/actions/action.ts'
+import { TC_ACT } from '../../../src/netlink/tc/actions/gact.ts'
+import { TCA_CLS_FLAGS } from '../../../src/netlink/tc/kinds/flower.ts'
+import { ETH_P, IPPROTO } from '../../../src/netlink/tc/validate.ts'
+import { lab } from '../../support/lab.ts'
 
 let vm: Lab
 let card: Card

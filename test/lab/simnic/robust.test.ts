@@ -1,8 +1,6 @@
 // The card under traffic: loading, unloading, changes of mode and of the number of VFs, ends of namespaces, with rules
 // installed and with frames waiting.
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import type { Lab } from '../../../hack/lab/lab.ts'
-import { lab } from '../../support/lab.ts'
 import {
   type Card,
   cardCounters,
@@ -13,8 +11,10 @@ import {
   simnicModule,
   unloadSimnic,
   watchKernelLog,
-} from '../../support/simnic.ts'
-import { deletePod, newPod } from '../../support/topology.ts'
+} from '../../../hack/lab/bed/simnic.ts'
+import { deletePod, newPod } from '../../../hack/lab/bed/topology.ts'
+import type { Lab } from '../../../hack/lab/lab.ts'
+import { lab } from '../../support/lab.ts'
 
 /** On a busy machine the guest is slow. */
 const LONG = { timeoutMs: 280_000 }

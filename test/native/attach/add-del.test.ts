@@ -2,10 +2,10 @@
 // as before after DEL and after a refusal. What only a VF can show is in test/lab/attach/add-del.test.ts.
 // needs: veth, bridge, ifb
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { capture } from '../../../hack/lab/bed/capture.ts'
+import { json, silently, staticIpam } from '../../../hack/lab/bed/plugins.ts'
+import { WIRE } from '../../../hack/lab/bed/topology.ts'
 import { makeNativeBed, type NativeBed, onNic } from '../../support/attach-native-bed.ts'
-import { capture } from '../../support/capture.ts'
-import { json, silently, staticIpam } from '../../support/plugins.ts'
-import { WIRE } from '../../support/topology.ts'
 
 const ADDRESS = '10.1.0.5'
 const ipam = staticIpam(`${ADDRESS}/24`)

@@ -2,10 +2,10 @@
 // hands multicast back to its sender is in test/lab/attach/scale.test.ts.
 // needs: veth, bridge
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { type CapturedFrame, capture } from '../../../hack/lab/bed/capture.ts'
+import { staticIpam } from '../../../hack/lab/bed/plugins.ts'
+import { addClusterInterface, WIRE } from '../../../hack/lab/bed/topology.ts'
 import { makeNativeBed, type NativeBed, onNic } from '../../support/attach-native-bed.ts'
-import { type CapturedFrame, capture } from '../../support/capture.ts'
-import { staticIpam } from '../../support/plugins.ts'
-import { addClusterInterface, WIRE } from '../../support/topology.ts'
 
 const POD = 'pod-one'
 const MAC = '02:00:00:00:00:71'

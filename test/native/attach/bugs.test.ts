@@ -3,9 +3,9 @@
 // test/lab/attach/bugs.test.ts.
 // needs: veth, bridge, ifb
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { json } from '../../../hack/lab/bed/plugins.ts'
 import { BED_FOLDER, FLAKY, localIpam } from '../../support/attach-calls.ts'
 import { makeNativeBed, type NativeBed, onNic } from '../../support/attach-native-bed.ts'
-import { json } from '../../support/plugins.ts'
 
 let bed: NativeBed
 

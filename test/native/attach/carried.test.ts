@@ -2,9 +2,9 @@
 // could not be given back, or what the node lives by, is refused before the first change.
 // needs: veth, bridge, ifb, tbf, clsact
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { WIRE } from '../../../hack/lab/bed/topology.ts'
 import { localIpam } from '../../support/attach-calls.ts'
 import { makeNativeBed, type NativeBed, onNic } from '../../support/attach-native-bed.ts'
-import { WIRE } from '../../support/topology.ts'
 
 /** Of each kind something, in the order in which it must be given back. */
 const LOAD = `set -e

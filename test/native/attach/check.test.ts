@@ -2,10 +2,10 @@
 // ip, and CHECK names it. The PF's side is in test/lab/attach/check.test.ts.
 // needs: veth, bridge, ifb
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { addClusterInterface } from '../../../hack/lab/bed/topology.ts'
 import type { CniResult } from '../../../hack/lab/cni-runtime.ts'
 import { BED_FOLDER } from '../../support/attach-calls.ts'
 import { makeNativeBed, type NativeBed, onNic } from '../../support/attach-native-bed.ts'
-import { addClusterInterface } from '../../support/topology.ts'
 
 const MAC = '02:00:00:00:00:51'
 const RECORDS = '/var/lib/cni/vf-flower/attach'

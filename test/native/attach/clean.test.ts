@@ -3,9 +3,9 @@
 // not clean. What only hardware can show is in test/lab/attach/clean.test.ts.
 // needs: veth, bridge, macvlan, ifb
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { WIRE } from '../../../hack/lab/bed/topology.ts'
 import { makeNativeBed, type NativeBed, onNic } from '../../support/attach-native-bed.ts'
 import { PROGRAMS, PROGRAMS_FILE } from '../../support/programs.ts'
-import { WIRE } from '../../support/topology.ts'
 
 let bed: NativeBed
 

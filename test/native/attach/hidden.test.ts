@@ -2,11 +2,11 @@
 // pod's to choose, what the device is joined to outside of the pod is not. The VF's part is in test/lab/attach/hidden.test.ts.
 // needs: veth, ifb, macvlan
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { errorOf } from '../../../hack/lab/bed/plugins.ts'
+import { deletePod, newPod } from '../../../hack/lab/bed/topology.ts'
 import type { Lab } from '../../../hack/lab/lab.ts'
 import { type AttachCalls, attachCalls, BED_FOLDER, FORGET_CALLS } from '../../support/attach-calls.ts'
 import { lab as sharedLab } from '../../support/lab.ts'
-import { errorOf } from '../../support/plugins.ts'
-import { deletePod, newPod } from '../../support/topology.ts'
 
 const [pod, child, third, next] = ['hidden-pod', 'hidden-child', 'hidden-third', 'hidden-next']
 const [index, mac, lowIndex] = [4_080, '02:00:00:00:70:11', 4_180]

@@ -2,6 +2,7 @@
 // Dummies and VFs: test/lab/attach/identity.test.ts.
 // needs: veth, ifb, macvlan
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { deletePod, newPod } from '../../../hack/lab/bed/topology.ts'
 import type { Lab } from '../../../hack/lab/lab.ts'
 import { type AttachCalls, attachCalls, FORGET_CALLS } from '../../support/attach-calls.ts'
 import { lab as sharedLab } from '../../support/lab.ts'
@@ -14,7 +15,6 @@ import {
   softwareKinds,
   underTheName,
 } from '../../support/look-alikes.ts'
-import { deletePod, newPod } from '../../support/topology.ts'
 
 const pod = 'identity'
 let lab: Lab

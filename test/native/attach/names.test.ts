@@ -1,9 +1,9 @@
 // Names that a device in a pod had on the host are its own: nobody else's interface is meant by them, whatever a pod has called that.
 // needs: veth, bridge
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import { deletePod } from '../../../hack/lab/bed/topology.ts'
 import type { PluginConfig } from '../../../hack/lab/cni-runtime.ts'
 import { makeNativeBed, type NativeBed } from '../../support/attach-native-bed.ts'
-import { deletePod } from '../../support/topology.ts'
 
 let bed: NativeBed
 

@@ -2,10 +2,10 @@
 // What only VFs can show is in test/lab/attach/races.test.ts.
 // needs: veth, bridge
 import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest'
+import { errorOf, json } from '../../../hack/lab/bed/plugins.ts'
 import type { PluginConfig } from '../../../hack/lab/cni-runtime.ts'
 import { BED_FOLDER, localIpam } from '../../support/attach-calls.ts'
 import { makeNativeBed, type NativeBed, onNic } from '../../support/attach-native-bed.ts'
-import { errorOf, json } from '../../support/plugins.ts'
 
 const NICS = 4
 const names = Array.from({ length: 20 }, (_, n) => `p${n}`)

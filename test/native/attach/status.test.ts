@@ -2,11 +2,11 @@
 // as well and changes nothing. What depends on a PF is in test/lab/attach/status.test.ts.
 // needs: veth
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { attachment, errorOf, listOf, pluginPath } from '../../../hack/lab/bed/plugins.ts'
+import { diffSnapshot, snapshot } from '../../../hack/lab/bed/snapshot.ts'
 import { cniRuntime, type Runtime } from '../../../hack/lab/cni-runtime.ts'
 import type { Lab } from '../../../hack/lab/lab.ts'
 import { lab as sharedLab } from '../../support/lab.ts'
-import { attachment, errorOf, listOf, pluginPath } from '../../support/plugins.ts'
-import { diffSnapshot, snapshot } from '../../support/snapshot.ts'
 
 const FOLDER = '/run/attach-status'
 const [NIC, OTHER] = ['nic0', 'nic1']

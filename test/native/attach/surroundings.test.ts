@@ -3,9 +3,9 @@
 // without room. Right codes, no waiting, and DEL does what is left to do.
 // needs: veth
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { errorOf, pluginPath } from '../../../hack/lab/bed/plugins.ts'
 import { BED_FOLDER, localIpam } from '../../support/attach-calls.ts'
 import { makeNativeBed, type NativeBed, onNic } from '../../support/attach-native-bed.ts'
-import { errorOf, pluginPath } from '../../support/plugins.ts'
 
 const folder = '/var/lib/cni/vf-flower/attach'
 

@@ -3,9 +3,19 @@
 // filter is of the first classifier that the kernel has: matchall, flower, u32 or basic; rates-classifiers in test/lab has each.
 // needs: veth, bridge, tbf, ifb, clsact, u32, nft
 import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest'
+import { BRIDGE, bridgeList, warmBridge, webAndDns } from '../../../hack/lab/bed/bridge-bed.ts'
+import {
+  attachment as attachmentOf,
+  errorOf,
+  json,
+  pluginPath,
+  silently,
+  testRuntime,
+} from '../../../hack/lab/bed/plugins.ts'
+import { diffSnapshot, snapshot } from '../../../hack/lab/bed/snapshot.ts'
+import { deletePod } from '../../../hack/lab/bed/topology.ts'
 import { cniRuntime, type PluginConfig, type Runtime } from '../../../hack/lab/cni-runtime.ts'
 import type { Lab } from '../../../hack/lab/lab.ts'
-import { BRIDGE, bridgeList, warmBridge, webAndDns } from '../../support/bridge-bed.ts'
 import { lab as sharedLab } from '../../support/lab.ts'
 import {
   expectWithin,
@@ -15,14 +25,6 @@ import {
   type ShownLimit,
   unlimited,
 } from '../../support/limits.ts'
-import {
-  attachment as attachmentOf,
-  errorOf,
-  json,
-  pluginPath,
-  silently,
-  testRuntime,
-} from '../../support/plugins.ts'
 import { type Stream, startMeter } from '../../support/rate.ts'
 import {
   BURSTS,
@@ -33,8 +35,6 @@ import {
   shapersOf,
   standardBurst,
 } from '../../support/rate-veth.ts'
-import { diffSnapshot, snapshot } from '../../support/snapshot.ts'
-import { deletePod } from '../../support/topology.ts'
 
 // A look that a busy machine has spoilt is repeated, each for some seconds.
 vi.setConfig({ testTimeout: 400_000 })

@@ -2,9 +2,11 @@
 // through is compared with the limit; nothing may stay behind. rates-detour has what the pod sends, which needs a filter.
 // needs: veth, bridge, tbf, nft
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import { BRIDGE, bridgeList, PODS, warmBridge, webAndDns } from '../../../hack/lab/bed/bridge-bed.ts'
+import { errorOf, pluginPath, silently, testRuntime } from '../../../hack/lab/bed/plugins.ts'
+import { diffSnapshot, snapshot } from '../../../hack/lab/bed/snapshot.ts'
 import { cniRuntime, type Runtime } from '../../../hack/lab/cni-runtime.ts'
 import type { Lab } from '../../../hack/lab/lab.ts'
-import { BRIDGE, bridgeList, PODS, warmBridge, webAndDns } from '../../support/bridge-bed.ts'
 import { lab as sharedLab } from '../../support/lab.ts'
 import {
   expectWithin,
@@ -15,7 +17,6 @@ import {
   type ShownLimit,
   unlimited,
 } from '../../support/limits.ts'
-import { errorOf, pluginPath, silently, testRuntime } from '../../support/plugins.ts'
 import { type Meter, type Rate, type Stream, startMeter } from '../../support/rate.ts'
 import {
   BURSTS,
@@ -27,7 +28,6 @@ import {
   shapersOf,
   standardBurst,
 } from '../../support/rate-veth.ts'
-import { diffSnapshot, snapshot } from '../../support/snapshot.ts'
 
 const [one, two] = ['pod-one', 'pod-two'] as const
 

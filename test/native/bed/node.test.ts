@@ -4,9 +4,9 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { hostname, release } from 'node:os'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { deletePod, newPod } from '../../../hack/lab/bed/topology.ts'
 import type { Lab } from '../../../hack/lab/lab.ts'
 import { bootNode } from '../../../hack/lab/node.ts'
-import { deletePod, newPod } from '../../support/topology.ts'
 
 /** In the names of all that is made here: nobody else on the machine has it. */
 const unique = `node-test-${process.pid}`

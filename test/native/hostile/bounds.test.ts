@@ -3,9 +3,6 @@
 // needs: veth, bridge, tbf, nft
 import { createHash } from 'node:crypto'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
-import type { CniResult, Runtime } from '../../../hack/lab/cni-runtime.ts'
-import type { ExecResult, Lab } from '../../../hack/lab/lab.ts'
-import { identityOf } from '../../../src/offload/state/identity.ts'
 import {
   attachToBridge,
   BRIDGE,
@@ -17,12 +14,15 @@ import {
   podOf,
   tryOffload,
   warmBridge,
-} from '../../support/bridge-bed.ts'
-import { ask, drive } from '../../support/driver.ts'
+} from '../../../hack/lab/bed/bridge-bed.ts'
+import { type ErrorObject, errorOf, json, silently, testRuntime } from '../../../hack/lab/bed/plugins.ts'
+import { deletePod, newPod } from '../../../hack/lab/bed/topology.ts'
+import type { CniResult, Runtime } from '../../../hack/lab/cni-runtime.ts'
+import { ask, drive } from '../../../hack/lab/driver/client.ts'
+import type { ExecResult, Lab } from '../../../hack/lab/lab.ts'
+import { identityOf } from '../../../src/offload/state/identity.ts'
 import { lab as sharedLab } from '../../support/lab.ts'
-import { type ErrorObject, errorOf, json, silently, testRuntime } from '../../support/plugins.ts'
 import { RatePod, SMALL_TO_POD, shapersOf } from '../../support/rate-veth.ts'
-import { deletePod, newPod } from '../../support/topology.ts'
 
 const [victim, hostile] = ['pod-one', 'pod-two'] as const
 

@@ -1,11 +1,11 @@
 // What an interface is told besides its addresses: whole or not at all, by number whatever its name is. The judge is ip.
 // needs: veth, ifb, bridge
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { deletePod, newPod } from '../../../hack/lab/bed/topology.ts'
+import { apply, ask, drive, json, run, tryDrive } from '../../../hack/lab/driver/client.ts'
 import type { Lab } from '../../../hack/lab/lab.ts'
 import { invert, type LinkAttributes, type LinkSet, type Op } from '../../../src/ops/op.ts'
-import { apply, ask, drive, json, run, tryDrive } from '../../support/driver.ts'
 import { lab } from '../../support/lab.ts'
-import { deletePod, newPod } from '../../support/topology.ts'
 
 const [on, pod] = ['kernel-link', 'kernel-link-pod'] as const
 const netns = `/run/netns/${pod}`

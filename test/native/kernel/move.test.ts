@@ -2,11 +2,11 @@
 // A VF moves in test/lab/kernel/vf.
 // needs: veth, ifb
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import { deletePod, newPod } from '../../../hack/lab/bed/topology.ts'
+import { apply, drive, json, run, tryDrive } from '../../../hack/lab/driver/client.ts'
 import type { Lab } from '../../../hack/lab/lab.ts'
 import type { Op } from '../../../src/ops/op.ts'
-import { apply, drive, json, run, tryDrive } from '../../support/driver.ts'
 import { lab } from '../../support/lab.ts'
-import { deletePod, newPod } from '../../support/topology.ts'
 
 const pod = 'kernel-move'
 const netns = `/run/netns/${pod}`

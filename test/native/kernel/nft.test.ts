@@ -2,13 +2,13 @@
 // needs: nft
 import { createHash } from 'node:crypto'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { deletePod, newPod } from '../../../hack/lab/bed/topology.ts'
+import { apply, ask, drive, run, tryDrive } from '../../../hack/lab/driver/client.ts'
 import type { Lab } from '../../../hack/lab/lab.ts'
 import { hostChains, sourceChain } from '../../../src/kernel/nftables/host-table.ts'
 import { identityOf } from '../../../src/offload/state/identity.ts'
 import type { Op, PortKey } from '../../../src/ops/op.ts'
-import { apply, ask, drive, run, tryDrive } from '../../support/driver.ts'
 import { lab } from '../../support/lab.ts'
-import { deletePod, newPod } from '../../support/topology.ts'
 
 const [on, pod] = ['nft-host', 'nft-pod'] as const
 const netns = `/run/netns/${pod}`

@@ -2,8 +2,6 @@
 // wrong, none at all, no result of a plugin before.
 // needs: veth, bridge, nft
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import type { CniResult, Runtime } from '../../../hack/lab/cni-runtime.ts'
-import type { Lab } from '../../../hack/lab/lab.ts'
 import {
   attachToBridge,
   bridgeList,
@@ -12,11 +10,13 @@ import {
   tryOffload,
   warmBridge,
   webAndDns,
-} from '../../support/bridge-bed.ts'
+} from '../../../hack/lab/bed/bridge-bed.ts'
+import { errorOf, testRuntime } from '../../../hack/lab/bed/plugins.ts'
+import { diffSnapshot, type Snapshot, snapshot } from '../../../hack/lab/bed/snapshot.ts'
+import { deletePod, newPod } from '../../../hack/lab/bed/topology.ts'
+import type { CniResult, Runtime } from '../../../hack/lab/cni-runtime.ts'
+import type { Lab } from '../../../hack/lab/lab.ts'
 import { lab as sharedLab } from '../../support/lab.ts'
-import { errorOf, testRuntime } from '../../support/plugins.ts'
-import { diffSnapshot, type Snapshot, snapshot } from '../../support/snapshot.ts'
-import { deletePod, newPod } from '../../support/topology.ts'
 
 const pod = 'pod-one'
 let lab: Lab

@@ -3,10 +3,10 @@
 // filters, is in `npm run test:soak`.
 // needs: veth, bridge, nft, clsact, u32
 import { afterAll, beforeAll, test } from 'vitest'
+import { makeBed, type PortBed } from '../../../hack/lab/bed/port-bed.ts'
+import { makeNode, type Node } from '../../../hack/lab/bed/port-node.ts'
 import { runCrowd } from '../../soak/crowd.ts'
 import { lab } from '../../support/lab.ts'
-import { makeBed, type PortBed } from '../../support/port-bed.ts'
-import { makeNode, type Node } from '../../support/port-node.ts'
 
 let node: Node
 let bed: PortBed

@@ -2,8 +2,6 @@
 // living pod's never are. And what DEL for one network leaves of another.
 // needs: veth, bridge, tbf, nft
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
-import type { CniResult, Runtime } from '../../../hack/lab/cni-runtime.ts'
-import type { ExecResult, Lab } from '../../../hack/lab/lab.ts'
 import {
   attachToBridge,
   bridgeIsIdle,
@@ -12,12 +10,14 @@ import {
   type PodName,
   podOf,
   webAndDns,
-} from '../../support/bridge-bed.ts'
+} from '../../../hack/lab/bed/bridge-bed.ts'
+import { attachment, errorOf, silently } from '../../../hack/lab/bed/plugins.ts'
+import { diffSnapshot, type Snapshot, snapshot } from '../../../hack/lab/bed/snapshot.ts'
+import { CLIENT_A, deletePod, HOST, newPod } from '../../../hack/lab/bed/topology.ts'
+import { type Server, serve, tryAsk } from '../../../hack/lab/bed/traffic.ts'
+import type { CniResult, Runtime } from '../../../hack/lab/cni-runtime.ts'
+import type { ExecResult, Lab } from '../../../hack/lab/lab.ts'
 import { type BridgeNode, bridgeNode } from '../../support/bridge-node.ts'
-import { attachment, errorOf, silently } from '../../support/plugins.ts'
-import { diffSnapshot, type Snapshot, snapshot } from '../../support/snapshot.ts'
-import { CLIENT_A, deletePod, HOST, newPod } from '../../support/topology.ts'
-import { type Server, serve, tryAsk } from '../../support/traffic.ts'
 
 const folder = '/var/lib/cni/vf-flower/offload'
 const pods = Object.keys(PODS) as PodName[]

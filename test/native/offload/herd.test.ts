@@ -3,11 +3,11 @@
 // DELs at once. VF_TEST_ALL=1 takes 200 of them, and stops for 12 s, as `npm run test:soak` does.
 // needs: veth, nft
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { pluginPath } from '../../../hack/lab/bed/plugins.ts'
+import { diffSnapshot, snapshot } from '../../../hack/lab/bed/snapshot.ts'
 import type { Lab } from '../../../hack/lab/lab.ts'
 import type { HerdAnswer, HerdOrder } from '../../soak/herd-guest.ts'
 import { lab } from '../../support/lab.ts'
-import { pluginPath } from '../../support/plugins.ts'
-import { diffSnapshot, snapshot } from '../../support/snapshot.ts'
 
 const long = process.env.VF_TEST_ALL === '1'
 const COUNT = long ? 200 : 60

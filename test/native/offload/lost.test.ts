@@ -3,14 +3,14 @@
 // test/lab.
 // needs: veth, bridge, tbf, nft
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
+import { bridgeIsIdle, bridgeList, warmBridge, webAndDns } from '../../../hack/lab/bed/bridge-bed.ts'
+import { attachment, errorOf, silently, testRuntime } from '../../../hack/lab/bed/plugins.ts'
+import { diffSnapshot, type Snapshot, snapshot } from '../../../hack/lab/bed/snapshot.ts'
+import { deletePod } from '../../../hack/lab/bed/topology.ts'
 import type { Runtime } from '../../../hack/lab/cni-runtime.ts'
 import type { Lab } from '../../../hack/lab/lab.ts'
-import { bridgeIsIdle, bridgeList, warmBridge, webAndDns } from '../../support/bridge-bed.ts'
 import { lab as sharedLab } from '../../support/lab.ts'
-import { attachment, errorOf, silently, testRuntime } from '../../support/plugins.ts'
 import { RatePod, SMALL_TO_POD } from '../../support/rate-veth.ts'
-import { diffSnapshot, type Snapshot, snapshot } from '../../support/snapshot.ts'
-import { deletePod } from '../../support/topology.ts'
 
 const records = '/var/lib/cni/vf-flower/offload'
 const pod = 'pod-one'

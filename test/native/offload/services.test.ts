@@ -3,10 +3,12 @@
 // bridge; whose filters would take a port is no part of it, and offload-services in the virtual machine has VFs.
 // needs: veth, bridge, nft, nft-fib, iptables, iptables-legacy
 import { describe, expect, test } from 'vitest'
+import { bridgeList, mainOnly, offload, PODS, podOf, tryOffload } from '../../../hack/lab/bed/bridge-bed.ts'
+import { iptablesMode, manyServices, nftablesMode, type Service } from '../../../hack/lab/bed/kube-proxy.ts'
+import { errorOf } from '../../../hack/lab/bed/plugins.ts'
+import { diffSnapshot, snapshot } from '../../../hack/lab/bed/snapshot.ts'
+import { HOST } from '../../../hack/lab/bed/topology.ts'
 import type { CniResult } from '../../../hack/lab/cni-runtime.ts'
-import { bridgeList, mainOnly, offload, PODS, podOf, tryOffload } from '../../support/bridge-bed.ts'
-import { iptablesMode, manyServices, nftablesMode, type Service } from '../../support/kube-proxy.ts'
-import { errorOf } from '../../support/plugins.ts'
 import { chain, web } from '../../support/services-bed.ts'
 import {
   add,
@@ -21,8 +23,6 @@ import {
   runtime,
   useServicesNode,
 } from '../../support/services-node.ts'
-import { diffSnapshot, snapshot } from '../../support/snapshot.ts'
-import { HOST } from '../../support/topology.ts'
 
 useServicesNode()
 

@@ -2,12 +2,12 @@
 // it, as an error only where every ADD of the config needs it. Modules of the kernel, VFs and cards are in test/lab.
 // needs: veth, nft, tbf
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { attachment, errorOf, listOf, pluginPath } from '../../../hack/lab/bed/plugins.ts'
+import { diffSnapshot, snapshot } from '../../../hack/lab/bed/snapshot.ts'
+import { deletePod, newPod, vethWire } from '../../../hack/lab/bed/topology.ts'
 import { cniRuntime, type Runtime } from '../../../hack/lab/cni-runtime.ts'
 import type { Lab } from '../../../hack/lab/lab.ts'
 import { lab as sharedLab } from '../../support/lab.ts'
-import { attachment, errorOf, listOf, pluginPath } from '../../support/plugins.ts'
-import { diffSnapshot, snapshot } from '../../support/snapshot.ts'
-import { deletePod, newPod, vethWire } from '../../support/topology.ts'
 
 let lab: Lab
 let runtime: Runtime

@@ -3,8 +3,6 @@
 // after each DEL, and no call waits.
 // needs: veth, bridge, nft
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import type { CniResult, Runtime } from '../../../hack/lab/cni-runtime.ts'
-import type { Lab } from '../../../hack/lab/lab.ts'
 import {
   attachToBridge,
   bridgeIsIdle,
@@ -14,11 +12,13 @@ import {
   podOf,
   tryOffload,
   warmBridge,
-} from '../../support/bridge-bed.ts'
+} from '../../../hack/lab/bed/bridge-bed.ts'
+import { errorOf, pluginPath, silently, testRuntime } from '../../../hack/lab/bed/plugins.ts'
+import { diffSnapshot, snapshot } from '../../../hack/lab/bed/snapshot.ts'
+import { deletePod, newPod } from '../../../hack/lab/bed/topology.ts'
+import type { CniResult, Runtime } from '../../../hack/lab/cni-runtime.ts'
+import type { Lab } from '../../../hack/lab/lab.ts'
 import { lab as sharedLab } from '../../support/lab.ts'
-import { errorOf, pluginPath, silently, testRuntime } from '../../support/plugins.ts'
-import { diffSnapshot, snapshot } from '../../support/snapshot.ts'
-import { deletePod, newPod } from '../../support/topology.ts'
 
 const pod = 'pod-one'
 const folder = '/var/lib/cni/vf-flower/offload'

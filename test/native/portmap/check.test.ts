@@ -3,8 +3,6 @@
 // pod's table.
 // needs: veth, bridge, nft, bpf
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import type { CniResult, Runtime } from '../../../hack/lab/cni-runtime.ts'
-import type { Lab } from '../../../hack/lab/lab.ts'
 import {
   attachToBridge,
   BRIDGE,
@@ -14,10 +12,12 @@ import {
   PODS,
   podOf,
   tryOffload,
-} from '../../support/bridge-bed.ts'
+} from '../../../hack/lab/bed/bridge-bed.ts'
+import { errorOf } from '../../../hack/lab/bed/plugins.ts'
+import { deletePod, HOST, newPod } from '../../../hack/lab/bed/topology.ts'
+import type { CniResult, Runtime } from '../../../hack/lab/cni-runtime.ts'
+import type { Lab } from '../../../hack/lab/lab.ts'
 import { type BridgeNode, bridgeNode } from '../../support/bridge-node.ts'
-import { errorOf } from '../../support/plugins.ts'
-import { deletePod, HOST, newPod } from '../../support/topology.ts'
 
 const { v4: pod } = PODS['pod-one']
 const config = { localhost: true }

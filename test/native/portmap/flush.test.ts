@@ -3,8 +3,6 @@
 // With pods on a bridge, so that it needs no hardware.
 // needs: veth, bridge, nft
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
-import type { CniResult, Runtime } from '../../../hack/lab/cni-runtime.ts'
-import type { ExecResult, Lab } from '../../../hack/lab/lab.ts'
 import {
   attachToBridge,
   bridgeList,
@@ -15,11 +13,13 @@ import {
   podOf,
   tryOffload,
   warmBridge,
-} from '../../support/bridge-bed.ts'
+} from '../../../hack/lab/bed/bridge-bed.ts'
+import { errorOf, testRuntime } from '../../../hack/lab/bed/plugins.ts'
+import { diffSnapshot, type Snapshot, snapshot } from '../../../hack/lab/bed/snapshot.ts'
+import { deletePod, HOST, newPod } from '../../../hack/lab/bed/topology.ts'
+import type { CniResult, Runtime } from '../../../hack/lab/cni-runtime.ts'
+import type { ExecResult, Lab } from '../../../hack/lab/lab.ts'
 import { lab as sharedLab } from '../../support/lab.ts'
-import { errorOf, testRuntime } from '../../support/plugins.ts'
-import { diffSnapshot, type Snapshot, snapshot } from '../../support/snapshot.ts'
-import { deletePod, HOST, newPod } from '../../support/topology.ts'
 
 const names = Object.keys(PODS) as PodName[]
 const localhost = { localhost: true }

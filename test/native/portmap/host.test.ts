@@ -2,8 +2,6 @@
 // pods on a bridge, so that it needs no hardware.
 // needs: veth, bridge, nft, conntrack, bpf
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
-import type { Runtime } from '../../../hack/lab/cni-runtime.ts'
-import type { Lab } from '../../../hack/lab/lab.ts'
 import {
   attachToBridge,
   BRIDGE,
@@ -14,12 +12,14 @@ import {
   type PodName,
   podOf,
   tryOffload,
-} from '../../support/bridge-bed.ts'
+} from '../../../hack/lab/bed/bridge-bed.ts'
+import { errorOf } from '../../../hack/lab/bed/plugins.ts'
+import { diffSnapshot, snapshot } from '../../../hack/lab/bed/snapshot.ts'
+import { CLIENT_A, deletePod, HOST, newPod } from '../../../hack/lab/bed/topology.ts'
+import { type Ask, type Namespace, type Server, serve, tryAsk } from '../../../hack/lab/bed/traffic.ts'
+import type { Runtime } from '../../../hack/lab/cni-runtime.ts'
+import type { Lab } from '../../../hack/lab/lab.ts'
 import { type BridgeNode, bridgeNode } from '../../support/bridge-node.ts'
-import { errorOf } from '../../support/plugins.ts'
-import { diffSnapshot, snapshot } from '../../support/snapshot.ts'
-import { CLIENT_A, deletePod, HOST, newPod } from '../../support/topology.ts'
-import { type Ask, type Namespace, type Server, serve, tryAsk } from '../../support/traffic.ts'
 
 const names = Object.keys(PODS) as PodName[]
 let lab: Lab

@@ -3,14 +3,14 @@
 // it came from.
 // needs: veth, nft, conntrack
 import { afterAll, afterEach, beforeAll, expect, describe as group, test } from 'vitest'
+import { type Agent, startAgent } from '../../../hack/lab/bed/agent.ts'
+import { deletePod, newPod } from '../../../hack/lab/bed/topology.ts'
+import type { Ask } from '../../../hack/lab/bed/traffic.ts'
+import { ask, drive, run } from '../../../hack/lab/driver/client.ts'
 import type { Lab, LabProcess } from '../../../hack/lab/lab.ts'
 import { keptOffChains } from '../../../src/kernel/nftables/kept-off.ts'
 import type { Op, PortKey } from '../../../src/ops/op.ts'
-import { type Agent, startAgent } from '../../support/agent.ts'
-import { ask, drive, run } from '../../support/driver.ts'
 import { lab } from '../../support/lab.ts'
-import { deletePod, newPod } from '../../support/topology.ts'
-import type { Ask } from '../../support/traffic.ts'
 
 const NODE = { v4: '10.8.0.1', v6: 'fd00:8::1' } as const
 const SERVER = { v4: '10.8.0.2', v6: 'fd00:8::2' } as const

@@ -2,8 +2,6 @@
 // wire, before and after the node's nftables are flushed, with each of the two guards alone, and with none, when they get in.
 // needs: veth, bridge, nft, u32, ifb, bpf
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { type CniResult, cniRuntime, type PluginConfig, type Runtime } from '../../../hack/lab/cni-runtime.ts'
-import type { Lab, LabProcess } from '../../../hack/lab/lab.ts'
 import {
   attachToBridge,
   BRIDGE,
@@ -15,13 +13,17 @@ import {
   podOf,
   tryOffload,
   warmBridge,
-} from '../../support/bridge-bed.ts'
-import { ask, drive, probe } from '../../support/driver.ts'
-import { lab as sharedLab } from '../../support/lab.ts'
-import { errorOf, listOf, pluginPath } from '../../support/plugins.ts'
-import { echoRequest, type RawFrame, rawFrame } from '../../support/raw-frames.ts'
-import { diffSnapshot, snapshot } from '../../support/snapshot.ts'
-import { buildTopology, deletePod, linkIsReady, newPod, tearDown, vethWire } from '../../support/topology.ts'
+} from '../../../hack/lab/bed/bridge-bed.ts'
+import { errorOf, listOf, pluginPath } from '../../../hack/lab/bed/plugins.ts'
+import { diffSnapshot, snapshot } from '../../../hack/lab/bed/snapshot.ts'
+import {
+  buildTopology,
+  deletePod,
+  linkIsReady,
+  newPod,
+  tearDown,
+  vethWire,
+} from '../../../hack/lab/bed/topology.ts'
 import {
   type Ask,
   type Namespace,
@@ -30,7 +32,12 @@ import {
   serve,
   startedWhen,
   tryAsk,
-} from '../../support/traffic.ts'
+} from '../../../hack/lab/bed/traffic.ts'
+import { type CniResult, cniRuntime, type PluginConfig, type Runtime } from '../../../hack/lab/cni-runtime.ts'
+import { ask, drive, probe } from '../../../hack/lab/driver/client.ts'
+import type { Lab, LabProcess } from '../../../hack/lab/lab.ts'
+import { lab as sharedLab } from '../../support/lab.ts'
+import { echoRequest, type RawFrame, rawFrame } from '../../support/raw-frames.ts'
 
 const names = ['pod-one', 'pod-two'] as const
 /** Somebody on a wire that is a port of the bridge. */

@@ -2,12 +2,12 @@
 // node are flushed: the setting never stays without its guard, and goes back with its last user.
 // needs: veth, bridge, nft, bpf
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
+import { attachToBridge, bridgeList, chained, offload, podOf } from '../../../hack/lab/bed/bridge-bed.ts'
+import { diffSnapshot, snapshot } from '../../../hack/lab/bed/snapshot.ts'
+import { deletePod, newPod } from '../../../hack/lab/bed/topology.ts'
 import type { CniResult, Runtime } from '../../../hack/lab/cni-runtime.ts'
 import type { Lab } from '../../../hack/lab/lab.ts'
-import { attachToBridge, bridgeList, chained, offload, podOf } from '../../support/bridge-bed.ts'
 import { type BridgeNode, bridgeNode } from '../../support/bridge-node.ts'
-import { diffSnapshot, snapshot } from '../../support/snapshot.ts'
-import { deletePod, newPod } from '../../support/topology.ts'
 
 const names = ['pod-one', 'pod-two'] as const
 let lab: Lab

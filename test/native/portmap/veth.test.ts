@@ -2,8 +2,6 @@
 // on the wire, the node itself, the pod and its neighbours. Bytes must arrive, from whom they are said to come.
 // needs: veth, bridge, nft
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { type CniResult, cniRuntime, type Runtime } from '../../../hack/lab/cni-runtime.ts'
-import type { Lab } from '../../../hack/lab/lab.ts'
 import {
   attachToBridge,
   BRIDGE,
@@ -14,12 +12,14 @@ import {
   type PodName,
   podOf,
   tryOffload,
-} from '../../support/bridge-bed.ts'
+} from '../../../hack/lab/bed/bridge-bed.ts'
+import { errorOf, listOf, pluginPath, silently } from '../../../hack/lab/bed/plugins.ts'
+import { diffSnapshot, snapshot } from '../../../hack/lab/bed/snapshot.ts'
+import { CLIENT_A, CLIENT_B, deletePod, HOST, newPod } from '../../../hack/lab/bed/topology.ts'
+import { type Ask, ask, type Namespace, type Server, serve, tryAsk } from '../../../hack/lab/bed/traffic.ts'
+import { type CniResult, cniRuntime, type Runtime } from '../../../hack/lab/cni-runtime.ts'
+import type { Lab } from '../../../hack/lab/lab.ts'
 import { type BridgeNode, bridgeNode } from '../../support/bridge-node.ts'
-import { errorOf, listOf, pluginPath, silently } from '../../support/plugins.ts'
-import { diffSnapshot, snapshot } from '../../support/snapshot.ts'
-import { CLIENT_A, CLIENT_B, deletePod, HOST, newPod } from '../../support/topology.ts'
-import { type Ask, ask, type Namespace, type Server, serve, tryAsk } from '../../support/traffic.ts'
 
 const families = ['v4', 'v6'] as const
 const pods = ['pod-one', 'pod-two'] as const

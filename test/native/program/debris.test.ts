@@ -1,9 +1,9 @@
 // What calls that were killed have left goes with the next GC, and in time without one; what another call is writing stays.
 // needs: veth, bridge
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { pluginPath } from '../../../hack/lab/bed/plugins.ts'
 import { BED_FOLDER } from '../../support/attach-calls.ts'
 import { makeNativeBed, type NativeBed, onNic } from '../../support/attach-native-bed.ts'
-import { pluginPath } from '../../support/plugins.ts'
 
 const pod = 'pod-one'
 const STATE = '/var/lib/cni/vf-flower'

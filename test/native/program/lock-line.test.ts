@@ -3,8 +3,8 @@
 // into a file.
 // needs: namespaces
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
+import { argvOf, drive, probe, programOf, tryDrive } from '../../../hack/lab/driver/client.ts'
 import type { Lab, LabProcess } from '../../../hack/lab/lab.ts'
-import { argvOf, drive, probe, programOf, tryDrive } from '../../support/driver.ts'
 import { lab } from '../../support/lab.ts'
 
 const path = '/run/line/lock'

@@ -2,8 +2,8 @@
 // node's folders show that nothing was written where it must not be.
 // needs: veth, bridge
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { errorOf } from '../../../hack/lab/bed/plugins.ts'
 import { makeNativeBed, type NativeBed, onNic } from '../../support/attach-native-bed.ts'
-import { errorOf } from '../../support/plugins.ts'
 
 const POLICY = '/etc/vf-flower/policy.json'
 const pod = 'pod-one'

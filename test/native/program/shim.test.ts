@@ -3,11 +3,11 @@
 // needs: veth, nft
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { attachment, json, pluginPath, silently } from '../../../hack/lab/bed/plugins.ts'
+import { deletePod, newPod } from '../../../hack/lab/bed/topology.ts'
 import { type CniResult, type ConfigList, cniRuntime, type Runtime } from '../../../hack/lab/cni-runtime.ts'
 import type { Lab } from '../../../hack/lab/lab.ts'
 import { lab as sharedLab } from '../../support/lab.ts'
-import { attachment, json, pluginPath, silently } from '../../support/plugins.ts'
-import { deletePod, newPod } from '../../support/topology.ts'
 
 const thick = fileURLToPath(new URL('../../support/multus-thick.pl', import.meta.url))
 /** Runs a program as Multus does; the mount namespace goes with it. */

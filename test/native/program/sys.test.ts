@@ -2,10 +2,10 @@
 // needs: ifb
 import { resolve } from 'node:path'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { deletePod, newPod } from '../../../hack/lab/bed/topology.ts'
+import { argvOf, ask, drive, json, probe, programOf, tryDrive } from '../../../hack/lab/driver/client.ts'
 import type { Lab } from '../../../hack/lab/lab.ts'
-import { argvOf, ask, drive, json, probe, programOf, tryDrive } from '../../support/driver.ts'
 import { lab } from '../../support/lab.ts'
-import { deletePod, newPod } from '../../support/topology.ts'
 
 let vm: Lab
 let pod: string

@@ -2,7 +2,7 @@
 // ended, snapshots. Judges nothing.
 import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { diffSnapshot, parseSnapshot, STATE_FOLDERS } from '../snapshot.ts'
+import { diffSnapshot, parseSnapshot, STATE_FOLDERS } from '../../../hack/lab/bed/snapshot.ts'
 import { IPAM_FOLDER } from './bed.ts'
 import { CONTAINER, callOf, type Draft, POD, type RealCall, STATE } from './draft.ts'
 import { type Ended, HUNG_MS } from './judge.ts'
@@ -69,7 +69,7 @@ export type Look = readonly string[]
 
 /** Looks at the node, and at the pod from inside. */
 export function look(): Look {
-  const script = join(top, 'test/support/snapshot.pl')
+  const script = join(top, 'hack/lab/bed/snapshot.pl')
   const folders = [...STATE_FOLDERS, '/etc/vf-flower', '/srv/trap']
   return [
     ['perl', script, ...folders],

@@ -1,10 +1,11 @@
 // What a scenario of a hostile pod needs of a bed, whatever device it has. In: nothing. Out: the form, and looks that all beds share.
+
+import { json, staticIpam } from '../../../hack/lab/bed/plugins.ts'
+import { diffSnapshot, type Snapshot, snapshot } from '../../../hack/lab/bed/snapshot.ts'
+import { CLIENT_A } from '../../../hack/lab/bed/topology.ts'
 import type { PluginConfig } from '../../../hack/lab/cni-runtime.ts'
 import type { Lab } from '../../../hack/lab/lab.ts'
 import { type AttachCalls, BED_FOLDER } from '../attach-calls.ts'
-import { json, staticIpam } from '../plugins.ts'
-import { diffSnapshot, type Snapshot, snapshot } from '../snapshot.ts'
-import { CLIENT_A } from '../topology.ts'
 import { HOSTILE_FOLDER, type Kind } from './action.ts'
 
 /** Pods: the hostile one, the next owner of its device, and one beside it that has nothing to do with either. */

@@ -1,7 +1,8 @@
 // One scenario: a pod gets the device, does what it does at some time, and ends; then the host is looked at, and the next pod gets the
 // device. In: a bed, a phase, actions. Out: what did not hold, a line each. Both a clean device and a refusal that says why are right.
+
+import { WAIT_UNTIL } from '../../../hack/lab/bed/topology.ts'
 import type { ExecResult } from '../../../hack/lab/lab.ts'
-import { WAIT_UNTIL } from '../topology.ts'
 import { type Action, HOSTILE_FOLDER, isSoftware, PRELUDE } from './action.ts'
 import {
   ADDRESS,

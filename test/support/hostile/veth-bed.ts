@@ -1,9 +1,10 @@
 // A hostile pod with a veth, in a node made of namespaces. In: nothing. Out: a bed.
+
+import { warmBridge } from '../../../hack/lab/bed/bridge-bed.ts'
+import { testRuntime } from '../../../hack/lab/bed/plugins.ts'
+import { linkIsReady, WAIT_UNTIL, WIRE } from '../../../hack/lab/bed/topology.ts'
 import { makeNativeBed, onNic } from '../attach-native-bed.ts'
-import { warmBridge } from '../bridge-bed.ts'
-import { testRuntime } from '../plugins.ts'
 import { RatePod, SMALL_TO_POD } from '../rate-veth.ts'
-import { linkIsReady, WAIT_UNTIL, WIRE } from '../topology.ts'
 import { addressed, EVIL, endPod, type HostileBed, NEIGHBOUR, NEXT, prepareBed } from './bed.ts'
 
 /** Name of a plugin to be tried in vf-attach's place, for the comparison in docs/security.md. */

@@ -1,7 +1,6 @@
 // Hostile pods with VFs, and with a dummy of the same node, in the virtual machine. In: a lab, the two ends of a wire. Out: beds.
-import type { Lab } from '../../../hack/lab/lab.ts'
-import { attachCalls, BED_FOLDER } from '../attach-calls.ts'
-import { attachConfig } from '../plugins.ts'
+
+import { attachConfig } from '../../../hack/lab/bed/plugins.ts'
 import {
   buildTopology,
   deletePod,
@@ -11,7 +10,9 @@ import {
   tearDown,
   WAIT_UNTIL,
   type WireEnds,
-} from '../topology.ts'
+} from '../../../hack/lab/bed/topology.ts'
+import type { Lab } from '../../../hack/lab/lab.ts'
+import { attachCalls, BED_FOLDER } from '../attach-calls.ts'
 import type { Kind } from './action.ts'
 import { addressed, EVIL, endPod, type HostileBed, NEIGHBOUR, NEXT, prepareBed } from './bed.ts'
 
