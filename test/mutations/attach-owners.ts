@@ -45,7 +45,10 @@ export const attachOwners: readonly Mutation[] = [
     mistake: 'DEL fails as long as the bridge that an interface had before ADD is gone.',
     old: "name !== '' && kernel.link('host', name) === undefined)",
     now: "name === '?' && kernel.link('host', name) === undefined)",
-    test: ['native/attach/del.test.ts', 'the bridge of an interface is gone'],
+    test: [
+      'native/attach/del.test.ts',
+      'an interface comes home although its bridge is gone, and DEL says so',
+    ],
     tier: 'quick',
   },
   {

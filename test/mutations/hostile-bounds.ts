@@ -152,7 +152,10 @@ export const hostileBounds: readonly Mutation[] = [
     mistake: 'An altname of an interface is taken for the device of that name which a pod has.',
     old: '![link.name, ...link.altnames].includes(name)',
     now: '!link.altnames.includes(link.name)',
-    test: ['native/attach/names.test.ts', 'an altname of an interface is not taken'],
+    test: [
+      'native/attach/names.test.ts',
+      'an altname of an interface is refused with code 11 while a pod has the device of that name',
+    ],
     tier: 'quick',
   },
   {

@@ -26,7 +26,10 @@ export const kernelTable: readonly Mutation[] = [
     mistake: 'An ADD does not look at the table again after its last change.',
     old: '    settleTable(setting, kernel, journal.ops)\n',
     now: '',
-    test: ['native/portmap/flush.test.ts', 'at every step of an ADD'],
+    test: [
+      'native/portmap/flush.test.ts',
+      'a flush at any step of an ADD changes nothing of its end, nor of the ports of others',
+    ],
     tier: 'quick',
   },
   {
@@ -53,7 +56,10 @@ export const kernelTable: readonly Mutation[] = [
     mistake: 'The guard of 127/8 is not put back with the rest.',
     old: '...sharedRequests(wanted),',
     now: '...sharedRequests(wanted.slice(wanted.length)),',
-    test: ['native/portmap/flush.test.ts', 'at every step of a DEL'],
+    test: [
+      'native/portmap/flush.test.ts',
+      'a DEL takes its own when a flush comes at any step, and the next call gives back the ports of others',
+    ],
     tier: 'quick',
   },
   {
@@ -71,7 +77,10 @@ export const kernelTable: readonly Mutation[] = [
     mistake: 'A transaction must fit into the default send buffer.',
     old: '        growSendBuffer(fd, message.length, error)\n',
     now: '        if (message.length < 0) growSendBuffer(fd, message.length, error)\n',
-    test: ['native/portmap/many.test.ts', 'a thousand mappings on twenty addresses'],
+    test: [
+      'native/portmap/many.test.ts',
+      'a thousand mappings serve twenty addresses, the bridge’s and 127.0.0.1',
+    ],
     tier: 'quick',
   },
   {
@@ -89,7 +98,10 @@ export const kernelTable: readonly Mutation[] = [
     mistake: 'Two records that have one port are both put back after a flush, in one transaction.',
     old: '  for (const [place, claim] of claims) claimed.set(place, claim)\n',
     now: '  for (const [place, claim] of claims) claims.set(place, claim)\n',
-    test: ['native/portmap/flush.test.ts', 'two living records have one port'],
+    test: [
+      'native/portmap/flush.test.ts',
+      'one of two living records with one port gets it after a flush, and all others get theirs',
+    ],
     tier: 'quick',
   },
   {

@@ -272,7 +272,7 @@ export const kernel: readonly Mutation[] = [
     mistake: 'A route by a gateway is given back without the route to the gateway.',
     old: '    ...own.filter((route) => !hasGateway(route)),\n',
     now: '',
-    test: ['native/attach/carried.test.ts', 'the last operations are refused'],
+    test: ['native/attach/carried.test.ts', 'is as it was after an ADD whose last operations are refused'],
     tier: 'quick',
     undo: true,
   },

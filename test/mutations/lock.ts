@@ -8,7 +8,7 @@ export const lock: readonly Mutation[] = [
     mistake: 'Everybody in line tries to have the lock.',
     old: 'if (place < front && take())',
     now: 'if (take())',
-    test: ['native/program/lock-line.test.ts', 'who comes first has it first'],
+    test: ['native/program/lock-line.test.ts', 'the first in line has the lock first'],
     tier: 'quick',
   },
   {
@@ -18,7 +18,10 @@ export const lock: readonly Mutation[] = [
       'Who has the lock keeps its place in line, and a child that inherits the lock stands there, too.',
     old: '    unlockByte(line.fd, ticket)\n',
     now: '',
-    test: ['native/program/lock-line.test.ts', 'a child that has inherited it has it, and stands in no line'],
+    test: [
+      'native/program/lock-line.test.ts',
+      'a child that has inherited the lock has it, and stands in no line',
+    ],
     tier: 'quick',
   },
   {

@@ -193,7 +193,7 @@ export const ops: readonly Mutation[] = [
     mistake: 'Without a GC what killed calls have left is never cleared again.',
     old: 'age >= 0 && age < halfDay',
     now: 'age >= 0 && age !== halfDay',
-    test: ['native/program/debris.test.ts', 'without a GC an ADD clears it twice a day'],
+    test: ['native/program/debris.test.ts', 'an ADD clears temporary files twice a day where no GC comes'],
     tier: 'quick',
     undo: true,
   },

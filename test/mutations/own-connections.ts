@@ -122,7 +122,10 @@ export const ownConnections: readonly Mutation[] = [
     mistake: 'A DEL beside others leaves its ports among the steered ones.',
     old: '    ...beside(steered, steeredOf(known)),\n',
     now: '',
-    test: ['native/portmap/kept-off.test.ts', 'a flush of the rules takes nothing for good'],
+    test: [
+      'native/portmap/kept-off.test.ts',
+      'chains and ports come back after a flush with the reservation, and go with its owner',
+    ],
     tier: 'quick',
     undo: true,
   },
@@ -132,7 +135,10 @@ export const ownConnections: readonly Mutation[] = [
     mistake: 'What a flush takes of steered ports does not come back, nor is it missed.',
     old: 'return isSteered === true ? steeredKeys(keys) : []',
     now: 'return isSteered === true ? steeredKeys(keys).slice(1) : []',
-    test: ['native/portmap/kept-off.test.ts', 'a flush of the rules takes nothing for good'],
+    test: [
+      'native/portmap/kept-off.test.ts',
+      'chains and ports come back after a flush with the reservation, and go with its owner',
+    ],
     tier: 'quick',
   },
   {
@@ -141,7 +147,10 @@ export const ownConnections: readonly Mutation[] = [
     mistake: 'What keeps connections off steered ports is not put back with them.',
     old: '...sharedRequests(wanted),',
     now: '...sharedRequests(wanted.map((one) => ({ ...one, steered: false }))),',
-    test: ['native/portmap/kept-off.test.ts', 'a flush of the rules takes nothing for good'],
+    test: [
+      'native/portmap/kept-off.test.ts',
+      'chains and ports come back after a flush with the reservation, and go with its owner',
+    ],
     tier: 'quick',
   },
   {
@@ -159,7 +168,10 @@ export const ownConnections: readonly Mutation[] = [
     mistake: 'CHECK does not look whether the ports are reserved still.',
     old: 'if (missing.length === 0) return []',
     now: 'if (missing.length < op.ports.length) return []',
-    test: ['native/portmap/kept-off.test.ts', 'a look finds what is missing'],
+    test: [
+      'native/portmap/kept-off.test.ts',
+      'a look finds a port that is reserved no more, a missing element and a missing rule',
+    ],
     tier: 'quick',
   },
   {

@@ -76,7 +76,7 @@ test.each([
   expect(error.code).toBe(104)
 })
 
-test('after DEL nothing of all that is left', async () => {
+test('DEL leaves nothing of all these differences', async () => {
   await runtime.check(listOf(config()), attachment(pod), result)
   await runtime.del(listOf(config()), attachment(pod), result)
   expect(diffSnapshot(before, await snapshot(lab))).toEqual([])

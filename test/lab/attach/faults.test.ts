@@ -43,7 +43,9 @@ describe('a VF in legacy mode', () => {
     if (topology !== undefined) await removeVfs(lab, topology)
   })
 
-  test('killed or failed at what it alone has: DEL or GC leads back', { timeout }, async () => {
+  test('is led back by DEL or GC from a kill or a failure at each step that it alone has', {
+    timeout,
+  }, async () => {
     const places = placesOf(topology, 2, 1)
     const own = await runTable(lab, 'VF in legacy mode', {
       subject: attachSubject,
@@ -69,7 +71,9 @@ describe('a VF in switchdev mode', () => {
   })
   afterAll(() => removeBridgePlaces(lab))
 
-  test('killed or failed at what it alone has: DEL or GC leads back', { timeout }, async () => {
+  test('is led back by DEL or GC from a kill or a failure at each step that it alone has', {
+    timeout,
+  }, async () => {
     rows.push(
       ...(await runTable(lab, 'VF in switchdev mode', {
         subject: bridgeSubject,

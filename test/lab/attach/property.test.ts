@@ -27,7 +27,7 @@ afterAll(async () => {
   await leaveGuest(lab)
 })
 
-test('any config: ADD and DEL leave the host as it was', { timeout: 1_800_000 }, async () => {
+test('ADD and DEL of any config leave the host of a VF as it was', { timeout: 1_800_000 }, async () => {
   const before = await snapshot(lab)
   const fields = await makeFields(lab, topology, 2)
   await expectProperty(lab, fields, vfDevices, 12)

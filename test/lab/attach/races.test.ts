@@ -22,7 +22,7 @@ afterEach(async ({ task }) => {
   if (task.result?.state === 'fail') await bed.rebuild()
 })
 
-test('8 ADDs at once for any of 3 VFs of the PF: 3 succeed, the others get code 11, nothing leaks', async () => {
+test('of 8 ADDs at once for any of 3 VFs of the PF 3 succeed, the others get code 11, and nothing leaks', async () => {
   const config: PluginConfig = {
     ...{ type: 'vf-attach', pf: bed.topology.pf, trust: 'on' },
     ipam: localIpam(),
@@ -73,7 +73,7 @@ test('an ADD of a pod that died with another VF waits for whoever works on that 
   await bed.expectUnchanged()
 })
 
-test('somebody renames the VF all the time, as udev rules do at boot', async () => {
+test('ADD and DEL succeed while somebody renames the VF all the time, as udev rules do at boot', async () => {
   const { netdev, pci } = bed.vf()
   await bed.lab.must(`touch ${BED_FOLDER}/renaming`)
   const loop = `while [ -e ${BED_FOLDER}/renaming ]; do

@@ -34,7 +34,7 @@ const status = (config: Record<string, unknown> = {}) => {
   return runtime.call('STATUS', { ...listOf(plugin), cniVersion: '1.1.0' }, plugin, attachment(''))
 }
 
-test('all is there: it says nothing and leaves nothing', async () => {
+test('STATUS says nothing and leaves nothing where all is there', async () => {
   const before = await snapshot(lab)
   for (const config of [{ deviceID: vf() }, { pf: card.pf }, { pf: card.pci }, {}]) {
     expect(await status(config)).toMatchObject({ code: 0, stdout: '', stderr: '' })
@@ -45,7 +45,7 @@ test('all is there: it says nothing and leaves nothing', async () => {
 test.each([
   ['PF down', () => `ip link set ${card.pf} down`, /PF "simpf0" is down: its VFs reach nobody/],
   ['PF without carrier', () => `ip link set ${card.wire} down`, /PF "simpf0" has no carrier/],
-])('%s: said on stderr, by the VF and by the PF', async (_, take, words) => {
+])('STATUS says on stderr that %s, by the VF and by the PF', async (_, take, words) => {
   await lab.must(
     `${take()}; while [ "$(cat /sys/class/net/${card.pf}/carrier 2>/dev/null)" = 1 ]; do sleep 0.05; done`,
   )
@@ -64,7 +64,7 @@ test.each([
   }
 })
 
-test('a PF whose VFs were taken away: code 50', async () => {
+test('STATUS is code 50 for a PF whose VFs were taken away', async () => {
   await lab.must(`echo 0 >/sys/class/net/${card.pf}/device/sriov_numvfs`)
   try {
     const { code, msg } = errorOf(await status({ pf: card.pf }))

@@ -250,7 +250,7 @@ describe('a bridge', () => {
     [0, 10, 10],
     [7, undefined, 7],
     [1, 0, 1],
-  ])('with default VLAN %i, vlan %s: the port has VLAN %i alone', async (byDefault, vlan, only) => {
+  ])('with default VLAN %i and vlan %s gives the port VLAN %i alone', async (byDefault, vlan, only) => {
     await lab.must(`ip link set ${BRIDGE} type bridge vlan_default_pvid ${byDefault}`)
     try {
       const before = await link(representor(0))
@@ -297,7 +297,7 @@ describe('a bridge', () => {
 describe('refusals leave nothing behind', () => {
   afterAll(() => expectUnchanged())
 
-  test('what the PF refuses in switchdev mode: the error names the alternative', async () => {
+  test('an attribute that the PF refuses in switchdev mode is an error that names the alternative', async () => {
     for (const [wish, words] of [
       [{ vlan: 10 }, 'set "bridge"'],
       [{ spoofchk: 'on' }, 'a rule on the representor'],
@@ -311,7 +311,7 @@ describe('refusals leave nothing behind', () => {
     }
   })
 
-  test('a bridge that is none, or nothing to attach to it: code 7', async () => {
+  test('a bridge that is none, or nothing to attach to it, is code 7', async () => {
     for (const [device, bridge, words] of [
       [pci(0), 'br-none', 'there is no such interface'],
       [pci(0), 'lo', 'it is no Linux bridge'],
@@ -324,7 +324,7 @@ describe('refusals leave nothing behind', () => {
     }
   })
 
-  test('a bridge or representor in another state than the config needs: code 7', async () => {
+  test('a bridge or representor in another state than the config needs is code 7', async () => {
     for (const [prepare, vlan, key, words] of [
       [`ip link set ${BRIDGE} type bridge vlan_filtering 0`, 10, 'vlan 10', 'does not filter VLANs'],
       ['ip link set $REP master br-other', undefined, `bridge "${BRIDGE}"`, 'is attached to "br-other"'],
@@ -356,7 +356,7 @@ describe('a change of the mode between ADD and DEL', () => {
 
   afterEach(() => to('legacy'))
 
-  test('to switchdev: DEL restores what this mode knows and says what it does not', async () => {
+  test('to switchdev lets DEL restore the attributes that this mode knows, and say which it does not', async () => {
     const plugin = attachConfig(pci(0, 2), { ...wishes, trust: 'on', vlan: 9 })
     await mustAdd(plugin)
     await to('switchdev')
@@ -371,7 +371,7 @@ describe('a change of the mode between ADD and DEL', () => {
     await lab.must(`ip link set ${cards[2].pf} vf 0 trust off vlan 0`)
   })
 
-  test('to legacy: what was shown in switchdev mode is not set', async () => {
+  test('to legacy sets nothing that was shown in switchdev mode alone', async () => {
     await to('switchdev')
     const plugin = attachConfig(pci(0, 2), { ...wishes, bridge: BRIDGE, vlan: 10 })
     await mustAdd(plugin)
@@ -380,7 +380,7 @@ describe('a change of the mode between ADD and DEL', () => {
     await expectUnchanged()
   })
 
-  test('to legacy and back: the new representor is as the old one was', async () => {
+  test('to legacy and back gives a new representor that is as the old one was', async () => {
     await to('switchdev')
     const before = await snapshot(lab)
     const plugin = attachConfig(pci(0, 2), { ...wishes, bridge: BRIDGE, vlan: 10 })

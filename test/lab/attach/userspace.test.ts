@@ -116,7 +116,7 @@ describe.each([
 
   // igbvf, which takes a MAC from its PF when it starts, shows more than the simulated driver.
   if (user !== 'uio_pci_generic') {
-    test('since ADD: DEL restores the PF side and leaves the VF where it is', async () => {
+    test('since ADD has its PF side restored by DEL, and stays where it is', async () => {
       await bind(nic.kernel)
       const before = await vfInfo()
       const list = listOf(attachConfig(nic.vf, WISHES))
@@ -131,7 +131,7 @@ describe.each([
       expect([address, '00:00:00:00:00:00']).toContain(now)
     })
 
-    test('at ADD and not at DEL: its new interface stays on the host', async () => {
+    test('at ADD and not at DEL keeps its new interface on the host', async () => {
       const before = await vfInfo()
       const list = listOf(attachConfig(nic.vf, WISHES))
       const [plugin] = list.plugins as [PluginConfig]

@@ -166,7 +166,7 @@ test('B9: a VF in legacy mode is limited by the PF in what it sends, and in the 
   expect(await vfRate()).toBeUndefined()
 })
 
-test('a VF that a program drives: what the PF can do, and the rest is refused with the reason', async () => {
+test('a VF that a program drives has the limits that the PF can set, and the rest is refused with the reason', async () => {
   const vf = vfPci()
   const bind = (driver: string) =>
     lab.must(`cd /sys/bus/pci/devices/${vf} || exit

@@ -130,7 +130,7 @@ async function delLeavesNothing(): Promise<void> {
 
 const txMax = () => vm.must(`devlink port function rate show ${bed.card.devlink}/1`)
 
-test('both limits in the NIC, one for mapped and direct, and a neighbour on the card has what it had', async () => {
+test('both limits are in the NIC, one for mapped and direct, and a neighbour on the card has what it had', async () => {
   const udp = { from: CLIENT_A.namespace, udpMbit: 1000, ...SETTLED_UDP }
   const plain = await unlimited(meter, { ...udp, to: one, address: pods[one].v4, port: 6000 })
   // Limited streams and the neighbour's share what the machine can.
@@ -167,7 +167,7 @@ test('both limits in the NIC, one for mapped and direct, and a neighbour on the 
   await delLeavesNothing()
 })
 
-test('what is no whole number of Mbit/s is limited in the pod: a policer would be the port’s own limit, and take an operator’s with it', async () => {
+test('a rate that is no whole number of Mbit/s is limited in the pod: a policer would be the port’s own limit, and take an operator’s with it', async () => {
   await vm.must(`devlink port function rate set ${bed.card.devlink}/1 tx_max 1mbit`)
   const capped = await txMax()
   const cappedState = await lookAtState()
@@ -190,7 +190,7 @@ test('what is no whole number of Mbit/s is limited in the pod: a policer would b
   mayBeThere = false
 })
 
-test('a VF that a program drives: both limits in the NIC, and what that can not give is refused', async () => {
+test('a VF that a program drives has both limits in the NIC, and a limit that the NIC cannot give is refused', async () => {
   const bind = (driver: string) =>
     vm.must(`cd /sys/bus/pci/devices/${pciOf(one)} || exit
       echo ${driver} >driver_override; [ ! -e driver ] || echo ${pciOf(one)} >driver/unbind

@@ -183,7 +183,7 @@ async function policers(): Promise<{ readonly rate: number; readonly burst: numb
 
 const udp = (mbit: number) => ({ from: CLIENT_A.namespace, to: POD, udpMbit: mbit, ...SETTLED_UDP })
 
-test('both limits in the NIC: one for mapped and direct, IPv4 and IPv6; TCP from the pod gets its rate', async () => {
+test('both limits are in the NIC, one for mapped and direct, IPv4 and IPv6, and TCP from the pod gets its rate', async () => {
   const fromPod: Stream = { from: POD, to: CLIENT_A.namespace, address: CLIENT_A.v4, port: 5001 }
   const plain = await unlimited(meter, { ...udp(1000), address: POD4, port: 6000 })
   const free = await unlimited(meter, fromPod)
@@ -303,7 +303,7 @@ test('B11: policers of any rate with the bursts of runtimes are shown as they we
   }
 })
 
-test('a card that takes no policer: in the pod, and the reason is said; outside is refused with the words of the driver', async () => {
+test('a limit of a card that takes no policer is in the pod, with the reason; outside is refused with the words of the driver', async () => {
   await knob(vm, card, 'profile', 'steer-only')
   onTestFinished(() => knob(vm, card, 'profile', 'full'))
   const wishes = {
@@ -386,7 +386,7 @@ test('a rate that is no whole number of Mbit/s is policed on the representor', a
   await delLeavesNothing()
 })
 
-test('a bridge that sorts frames by VLAN: untagged frames have the limit, and a limit opens no way into another VLAN', async () => {
+test('untagged frames have the limit on a bridge that sorts frames by VLAN, and a limit opens no way into another VLAN', async () => {
   await vm.must(`ip link set ${RATE_BRIDGE} type bridge vlan_filtering 1`)
   const wishes = { ingressRate: 5_000_000, ingressBurst: 800_000 }
   const metersAre = async (count: number) => {

@@ -140,7 +140,7 @@ const fromPod: Stream = { from: POD, to: CLIENT_A.namespace, address: CLIENT_A.v
 /** Each stream has got something. */
 const eachOf = (mbit: number) => (rates: readonly Rate[]) => rates.every((rate) => rate.mbit > 0.02 * mbit)
 
-test('B9: TCP gets its rate both ways, over both families; who limits it is written down; nothing is left', async () => {
+test('B9: TCP gets its rate both ways, over both families; the report says who limits it; nothing is left', async () => {
   const plain = await unlimited(meter, toPod)
   // A rate that is no whole number of Mbit/s within 5 %, so that the pod's own shaper does it: below 9 there are such.
   const mbit = Math.min(8, limitFor(plain)) + 0.45
@@ -164,7 +164,7 @@ test('B9: TCP gets its rate both ways, over both families; who limits it is writ
   await delLeavesNothing()
 })
 
-test('one limit is one limit: IPv4 and IPv6, mapped and direct, together and offered twice of it', async () => {
+test('IPv4 and IPv6, mapped and direct, share one limit when twice of it is offered', async () => {
   const udp = { from: CLIENT_A.namespace, to: POD, udpMbit: 1000 }
   const mbit = limitFor(await unlimited(meter, { ...udp, address: POD4, port: 6000 }))
   const portMappings = [{ hostPort: 5353, containerPort: 53, protocol: 'udp' }]
@@ -227,7 +227,7 @@ test('a rate that the driver refuses is kept in the pod, and the reason is said'
   await delLeavesNothing()
 })
 
-test('bandwidth.require "outside": what the PF can do is done, the rest refused with code 7, and nothing is left of it', async () => {
+test('bandwidth.require "outside" takes the limits that the PF can set, and refuses the rest with code 7 and without a trace', async () => {
   const outside = { bandwidth: { require: 'outside' } }
   mayBeThere = true
   for (const bandwidth of [
@@ -270,7 +270,7 @@ test('B14: CHECK names what is missing in the pod', async () => {
   await delLeavesNothing()
 })
 
-test('with the pod gone DEL leaves nothing, and puts the rate back', async () => {
+test('DEL leaves nothing and puts the rate back when the pod is gone', async () => {
   await add({
     ...{ ingressRate: 5_000_000, ingressBurst: 400_000 },
     ...{ egressRate: 5_000_000, egressBurst: 400_000 },

@@ -39,7 +39,7 @@ const was: LinkAttributes = {
 }
 
 describe('link.set', () => {
-  test('goes down into a bond and comes up in it, in one operation', async () => {
+  test('takes an interface down, into a bond and up again in one operation', async () => {
     await drive(vm, [run({ ...d0, set: { master: 'bond0', up: true }, was })], options)
     const [shown] = await json(vm, `ip -n ${on} -d -j link show dev d0`)
     expect(shown).toMatchObject({
@@ -86,7 +86,7 @@ describe('VLANs of a bridge port', () => {
     expect(await vlans('d0')).toEqual([{ vlan: 1, flags: ['PVID', 'Egress Untagged'] }])
   })
 
-  test('all 4094 of them', async () => {
+  test('come and go all 4094 at once', async () => {
     await vm.must(`ip -n ${on} link set d0 master br0; bridge -n ${on} vlan add dev d0 vid 2-4094`)
     const [list] = await drive(vm, [ask('bridgeVlans', 'host', 50)], options)
     expect(list.map(({ vid }) => vid)).toEqual(Array.from({ length: 4094 }, (_, at) => at + 1))

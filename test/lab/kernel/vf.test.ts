@@ -154,7 +154,7 @@ describe('a refusal', () => {
     expect(await shown()).toEqual(before)
   })
 
-  test('of a VF that does not exist, or of an interface without any', async () => {
+  test('names a VF that does not exist, or an interface without any', async () => {
     const before = await shown()
     const [missing, notPf, absent] = await tryDrive(vm, [
       run(setting({ trust: true }, {}, 6)),
@@ -324,7 +324,7 @@ describe('an igb VF', () => {
     expect(await onHost()).not.toBe('')
   })
 
-  test('that a driver refuses: the error names both, and an unknown driver is no path', async () => {
+  test('that a driver refuses is an error that names both, and an unknown driver is no path', async () => {
     const results = await tryDrive(vm, [
       run(rebind('e1000e')),
       run(rebind('igbvf', '0000:ff:1f.7')),

@@ -231,7 +231,7 @@ END`)
 })
 
 describe('DEL needs next to nothing', () => {
-  test('no runtimeConfig, no prevResult, no namespace: everything is gone, also in the pod', async () => {
+  test('DEL without runtimeConfig, prevResult and namespace takes everything, also in the pod', async () => {
     const inPod = await snapshot(lab, { namespace: ONE.name })
     await add()
     await del('')
@@ -240,7 +240,7 @@ describe('DEL needs next to nothing', () => {
     await del('')
   })
 
-  test('the record is lost: the cookies are enough', async () => {
+  test('DEL needs no record: the cookies are enough', async () => {
     await add()
     await lab.must('rm /var/lib/cni/vf-flower/offload/*.json')
     await del()
@@ -267,7 +267,7 @@ describe('DEL needs next to nothing', () => {
 })
 
 describe('refusals leave nothing behind', () => {
-  test('wishes that this port can not have: code and value, and nothing is changed', async () => {
+  test('wishes that this port cannot have are refused with code and value, and nothing is changed', async () => {
     const wrong: [Record<string, unknown>, unknown, number, string][] = [
       [{ offload: 'require' }, mappings, 101, 'legacy mode, where no filter is offered to the NIC'],
       [{ nat: 'nic' }, mappings, 7, 'legacy mode'],
@@ -293,7 +293,7 @@ describe('a pod that is attached in another way', () => {
     await deletePod(lab, TWO.name)
   })
 
-  test('a host port that another pod has: code 100, and its owner is named', async () => {
+  test('a host port that another pod has is refused with code 100, and its owner is named', async () => {
     await add()
     // A snapshot, since it leaves out the MAC that igb gives VF 1 with the first attachment.
     const owned = await snapshot(lab)
@@ -420,7 +420,7 @@ END`)
     }
   })
 
-  test('a VF in a VLAN and a node address outside it: both are named', async () => {
+  test('a VF in a VLAN and a node address outside it are both named', async () => {
     list = listFor(TWO, { vlan: 9, ipam: staticIpam(`${TWO.v4}/24`) })
     const ports = [{ hostPort: 8080, containerPort: 80, hostIP: HOST.v4 }]
     await expect(runtime.add(list, withPorts(ports))).rejects.toMatchObject({
@@ -429,7 +429,7 @@ END`)
     })
   })
 
-  test('ADD killed after some of its steps, or refused one: DEL leads back', {
+  test('DEL leads back from an ADD that was killed after some of its steps, or refused one', {
     timeout: 300_000,
   }, async () => {
     // Without a default route by the VF, so that the pod gets its own rule and table.

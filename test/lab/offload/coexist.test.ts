@@ -165,7 +165,7 @@ describe('legacy mode, where rules run in software', () => {
   compareAround(attachPod)
   beforeEach(({ onTestFailed }) => onTestFailed(tidy))
 
-  test('tcx: a program that ends processing is named; one that lets frames go on is no hindrance', async () => {
+  test('a program of tcx that ends processing is named; one that lets frames go on is no hindrance', async () => {
     await probes(probe('attachTcx', index, -1, 'counts'))
     expect(await served()).not.toContain('counts')
     await probes(probe('attachTcx', index, 0, 'from_netdev'))
@@ -176,7 +176,7 @@ describe('legacy mode, where rules run in software', () => {
     expect(await probes(probe('detachTcx', index))).toEqual([1])
   })
 
-  test('XDP: a program that may drop is said, and does not hinder', async () => {
+  test('a program of XDP that may drop is named, and does not hinder', async () => {
     await probes(probe('setXdp', index, 1, 'filter'))
     expect(await served()).toMatch(
       /may take frames on "simpf0" before our rules do: XDP program \d+ "filter"/,
@@ -189,7 +189,7 @@ describe('legacy mode, where rules run in software', () => {
     await isAsBefore()
   })
 
-  test('filters of others at an earlier priority: those that take our frames, and those that do not', async () => {
+  test('filters of others at an earlier priority are named when they take our frames, and no hindrance otherwise', async () => {
     const filters = [
       'protocol ip prio 2 flower ip_proto tcp dst_port 22 action ok',
       'protocol ip prio 3 flower ip_proto udp action drop',
@@ -244,7 +244,7 @@ END`)
     await vm.must(`tc qdisc del dev ${card.pf} ingress`)
   })
 
-  test('VEPA, a port of Open vSwitch, and an uplink that is down', async () => {
+  test('VEPA, a port of Open vSwitch and an uplink that is down are named', async () => {
     await vm.must(`bridge link set dev ${card.pf} hwmode vepa`)
     await refused(106, /"simpf0": its bridge mode is VEPA.*must be VEB/)
     await vm.must(`bridge link set dev ${card.pf} hwmode veb; modprobe openvswitch`)
@@ -273,7 +273,7 @@ describe('switchdev mode', () => {
   })
   beforeEach(({ onTestFailed }) => onTestFailed(tidy))
 
-  test('a driver that ignores the checksum action: nat nic is refused, auto translates in the pod and says why', async () => {
+  test('a driver that ignores the checksum action is refused for nat nic, and auto translates in the pod and says why', async () => {
     const said = await served({ directSubnets: ['10.9.0.0/24'] })
     await refused(101, /driver "bnxt_en" accepts and ignores action csum .*bnxt_tc\.c/, { nat: 'nic' })
     expect(said).toMatch(/not with nat "nic": driver "bnxt_en" accepts and ignores action csum/)
@@ -294,7 +294,7 @@ describe('switchdev mode', () => {
   const inNic = (action: string) =>
     filter(`protocol ip prio 2 flower skip_sw dst_ip ${HOST.v4} action ${action}`)
 
-  test('a filter of others in the NIC that keeps the frames: no rule would ever see one', async () => {
+  test('a filter of others in the NIC that keeps the frames is refused: no filter of ours would see one', async () => {
     for (const action of ['drop', `mirred egress redirect dev ${card.pf}rep0`]) {
       await vm.must(`tc qdisc add dev ${card.pf} clsact; ${inNic(action)}`)
       await unchanged(async () => {
@@ -323,7 +323,7 @@ describe('switchdev mode', () => {
     await vm.must(`tc qdisc del dev ${card.pf} clsact`)
   })
 
-  test('a filter of others in the NIC that hands frames to the host: rules in software serve the port', async () => {
+  test('filters in software serve the port beside a filter of others in the NIC that hands frames to the host', async () => {
     // Nobody else carries the pod's questions for its neighbours from the representor to the wire.
     await vm.must(`ip -n pod-one neigh replace ${CLIENT_A.v4} dev net1 \
       lladdr $(ip netns exec ${CLIENT_A.namespace} cat /sys/class/net/eth0/address)`)
@@ -341,7 +341,7 @@ describe('switchdev mode', () => {
     }
   })
 
-  test('hw-tc-offload is off: it is said beside the driver’s refusal, and never switched on', async () => {
+  test('hw-tc-offload that is off is named beside the driver’s refusal, and never switched on', async () => {
     await vm.must(`ethtool -K ${card.pf} hw-tc-offload off; ethtool -K ${card.pf}rep0 hw-tc-offload off`)
     expect(await served()).toMatch(/hw-tc-offload of "simpf0" and "simpf0rep0" is off/)
     await refused(101, /the driver said ".*\(hw-tc-offload of "simpf0" and "simpf0rep0" is off\)/, {

@@ -87,7 +87,7 @@ test.each([
   ['a limit of what the pod sends', { bandwidth: { egressRate, egressBurst } }],
   ['a limit of what comes to the pod', { bandwidth: { ingressRate, ingressBurst } }],
   ['port mappings and limits', { ...ports, bandwidth: limits.software }],
-])('%s of a dead pod: the next one that gets the VF has the same in the card', async (_, wishes) => {
+])('the next pod that gets the VF has %s of the dead one in the card anew', async (_, wishes) => {
   await add('pod-one', wishes, await attach('pod-one'))
   const first = await inCard()
   expect(first.rules.length + first.limits.length).toBeGreaterThan(0)
@@ -102,7 +102,7 @@ test.each([
   expect(stateDifferences(before, await lookAtHost())).toEqual([])
 })
 
-test('the rate that a dead pod had goes with its ports, and does not become the next one’s', async () => {
+test('the rate of a dead pod goes with its ports, and does not become the next one’s', async () => {
   await add('pod-one', { ...ports, bandwidth: limits.nic }, await attach('pod-one'))
   expect(await lab.must('devlink port function rate show')).toContain('tx_max 9Mbit')
   await deletePod(lab, 'pod-one')

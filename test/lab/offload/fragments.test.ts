@@ -123,7 +123,7 @@ test.each([
   600_000,
 )
 
-test('offload "require" on a card that refuses the condition: TCP alone; UDP is code 101 in its words', async () => {
+test('offload "require" on a card that refuses the condition has TCP alone, and UDP is code 101 in its words', async () => {
   await bedOf('simnic-full', true)
   await knob(node.lab, card, 'fragments', 'refuse')
   const config = { offload: 'require' }
@@ -171,7 +171,7 @@ test.each(all ? ['first', 'none', 'refuse'] : ['first'])(
   600_000,
 )
 
-test('in legacy mode the NIC is asked for nothing, which is said, and datagrams of every size arrive', async () => {
+test('the NIC is asked for nothing in legacy mode, which ADD says, and datagrams of every size arrive', async () => {
   await bedOf('simnic-legacy', true)
   const said = await added({})
   expect(said).toContain('is in legacy mode, where no filter is offered to the NIC')

@@ -117,7 +117,7 @@ describe.each([
   beforeAll(make)
   afterAll(() => lab.must(`${undo}; true`))
 
-  test('its node port is refused before any change, and goes on', async () => {
+  test('a node port of a service is refused before any change, and goes on', async () => {
     expect(await who()).toBe('service')
     const state = await lookAtState()
     const error = errorOf(await call('ADD'))
@@ -126,7 +126,7 @@ describe.each([
     expect(await who()).toBe('service')
   })
 
-  test('one that it may give to a service is refused, others are free', async () => {
+  test('a port that kube-proxy may give to a service is refused, others are free', async () => {
     expect(errorOf(await call('ADD', 31_000))).toMatchObject({
       code: 100,
       msg: expect.stringContaining(`kube-proxy (${sign}) may give 30000-32767 to services`),
@@ -135,7 +135,7 @@ describe.each([
     await call('DEL', 8080)
   })
 
-  test('mapped all the same, the pod has its clients, and CHECK names the service', async () => {
+  test('a port of a service that is mapped all the same serves the pod, and CHECK names the service', async () => {
     const config = { allowServicePorts: true }
     expect(await call('ADD', 30_080, config)).toMatchObject({ code: 0 })
     expect(await who()).toBe(pod)

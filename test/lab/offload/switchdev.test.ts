@@ -195,7 +195,7 @@ test.each([
   900_000,
 )
 
-test('prefer on a card that refuses: the same mappings in software, with the driver’s words', async () => {
+test('offload prefer on a card that refuses has the same mappings in software, with the driver’s words', async () => {
   await knob(vm, card, 'max_rules', 3)
   await add({})
   const { nat, nic, host, refusals } = await account()
@@ -206,7 +206,7 @@ test('prefer on a card that refuses: the same mappings in software, with the dri
   await clean()
 })
 
-test('a table that is full halfway: one mapping in the card, the other in software, both answer', async () => {
+test('a table that is full halfway has one mapping in the card and the other in software, and both answer', async () => {
   await knob(vm, card, 'max_rules', 5)
   await add({})
   expect(await account()).toMatchObject({ nic: 4, host: 4 })
@@ -214,7 +214,7 @@ test('a table that is full halfway: one mapping in the card, the other in softwa
   await clean()
 })
 
-test('60 mappings and room for half of them: those are in the card, the others in software, and answer', async () => {
+test('of 60 mappings in a table with room for half those are in the card, the others in software, and all answer', async () => {
   wished = Array.from({ length: 60 }, (_, at) => {
     return { hostPort: 20_000 + at, containerPort: 81, protocol: 'tcp', hostIP: HOST.v4 }
   })
@@ -232,7 +232,7 @@ test('60 mappings and room for half of them: those are in the card, the others i
   await clean()
 }, 400_000)
 
-test('steer-only: prefer and require steer in the card, the pod translates; auto says why not the NIC', async () => {
+test('prefer and require steer in a card of profile steer-only and the pod translates; auto says why not the NIC', async () => {
   await knob(vm, card, 'profile', 'steer-only')
   const config = { offload: 'require', directSubnets: ['10.9.0.0/24'] }
   const why = async () => {
@@ -268,7 +268,7 @@ test('an answer in fragments leaves by the uplink, whatever the representor is a
   }
 })
 
-test('off: all in software', async () => {
+test('offload off leaves all filters in software', async () => {
   await add({ offload: 'off' })
   expect(await account()).toEqual({ nat: 'pod', nic: 0, host: 8, refusals: [] })
   await mappedPortsAnswer(60_000, [CLIENT_A])
@@ -308,7 +308,7 @@ END`)
   await clean()
 })
 
-test('a card that takes rules and ignores a part of them: vfctl show tells by its counters after traffic', async () => {
+test('vfctl show tells after traffic, by counters, that a card takes filters and ignores a part of them', async () => {
   await knob(vm, card, 'liar', 'csum')
   await add({ nat: 'nic' })
   expect(await account()).toMatchObject({ nic: 8, host: 0 })

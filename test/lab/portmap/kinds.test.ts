@@ -148,7 +148,7 @@ async function mappedPortsAnswer(): Promise<void> {
   }
 }
 
-test('a VF that a program drives: the card translates, whatever sends and receives by the VF', async () => {
+test('the card translates for a VF that a program drives, whatever sends and receives by it', async () => {
   await bind('uio_pci_generic')
   const before = await snapshot(vm)
   list = listOf(attachConfig(vf(), { mac: MAC, ipam }), offloadConfig(vf()))
@@ -250,7 +250,7 @@ test('a NIC of its own is served by the uplink that the config names, and by non
   expect(stateDifferences(attached, await lookAtState())).toEqual([])
 })
 
-test('an uplink that is a port of a bond: that a failover ends the mappings is said and written down', async () => {
+test('ADD says and reports for an uplink that is a port of a bond that a failover ends the mappings', async () => {
   list = listOf(attachConfig('', { deviceID: undefined, device: second.pf, ipam }), {
     ...{ type: 'vf-offload', capabilities: { portMappings: true }, uplink: 'slave0' },
   })
@@ -278,7 +278,7 @@ test('an uplink that is a port of a bond: that a failover ends the mappings is s
 })
 
 // Scenario P18 (test/lab/offload/scenarios-simnic.test.ts) has the bytes, and the refusal where the NIC would have to translate.
-test('SCTP by a representor with offload "require": steered in the NIC, translated in the pod', async () => {
+test('SCTP by a representor with offload "require" is steered in the NIC and translated in the pod', async () => {
   const ports = [{ hostPort: 7000, containerPort: 7001, protocol: 'sctp' }]
   list = listOf(attachConfig(vf(), { ipam }), offloadConfig(vf(), { offload: 'require' }))
   await runtime.add(list, pod(ports))
@@ -286,7 +286,7 @@ test('SCTP by a representor with offload "require": steered in the NIC, translat
   expect({ nat, where: rules.map(({ where }) => where) }).toEqual({ nat: 'pod', where: Array(4).fill('nic') })
 })
 
-test('SCTP to a pod on a bridge: by the host’s table, from the wire and from the node', async () => {
+test('SCTP to a pod on a bridge goes by the host’s table, from the wire and from the node', async () => {
   const ports = [{ hostPort: 7000, containerPort: 7001, protocol: 'sctp' }]
   list = listOf()
   const prevResult = await attachToBridge(vm, runtime, 'pod-one')

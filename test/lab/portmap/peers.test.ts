@@ -49,7 +49,7 @@ afterEach(async () => {
 
 const pod = () => attachment('/run/netns/pod-one', { capabilityArgs: { portMappings } })
 
-test('behind host-device: every way in answers, and DEL leaves the host as it was', async () => {
+test('every way in answers behind host-device, and DEL leaves the host as it was', async () => {
   await newPod(lab, 'pod-one')
   const routes = [{ dst: '0.0.0.0/0' }, { dst: '::/0' }]
   list = listOf(

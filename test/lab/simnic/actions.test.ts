@@ -89,7 +89,7 @@ const ports = (frames: readonly { text: string }[]) =>
 const UDP = (port: number) => `protocol ip flower skip_sw ip_proto udp dst_port ${port}`
 const TO_POD0 = `action mirred egress redirect dev REP0`
 
-test('lower priorities come first; drop ends a frame, ok gives it to the host, no match too', async () => {
+test('lower priorities come first; drop ends a frame, and ok and no match give it to the host', async () => {
   await rule(`prio 3 ${UDP(7)} ${TO_POD0}`)
   await rule(`prio 1 ${UDP(7)} src_ip 10.1.0.10 action drop`)
   await rule(`prio 2 ${UDP(8)} action pass`)

@@ -118,7 +118,7 @@ describe('legacy mode: max_tx_rate', () => {
     vm.must(`for vf in 0 1; do ip link set ${card.pf} vf $vf max_tx_rate 0 min_tx_rate 0; done`),
   )
 
-  test('delays what a VF sends too fast and drops none of it; others are not limited', async () => {
+  test('delays frames that a VF sends too fast and drops none; others are not limited', async () => {
     await vm.must(`ip link set ${card.pf} vf 0 max_tx_rate ${rate}`)
     const before = await vfCounters(0)
     await expectLimited([fromPod(0, SETTLING)], [90, 105])
@@ -139,7 +139,7 @@ describe('legacy mode: max_tx_rate', () => {
     expect((await vfCounters(0)).tx_dropped).toBe(before.tx_dropped)
   })
 
-  test('ends with the limit, with frames waiting; what waits goes with the interface', async () => {
+  test('lets waiting frames go when the limit ends, and drops them with the interface', async () => {
     await vm.must(`ip link set ${card.pf} vf 0 max_tx_rate 1`)
     const burst = `ip netns exec pod0 bash -c 'for i in $(seq 40); do head -c 1400 /dev/zero >/dev/udp/10.1.0.10/9; done'`
     await vm.must(burst)
@@ -202,7 +202,7 @@ describe('switchdev mode', () => {
     await forward()
   })
 
-  test('tx_max limits; tx_share is what a VF gets of tx_capacity whatever others send', async () => {
+  test('has tx_max as the limit of a VF, and tx_share as its part of tx_capacity whatever others send', async () => {
     await devlinkRate(0, `tx_max ${rate}mbit`)
     await expectLimited([fromPod(0, SETTLING)], [90, 105])
     await devlinkRate(0, 'tx_max 0')
@@ -218,7 +218,7 @@ describe('switchdev mode', () => {
     await knob(vm, card, 'tx_capacity', 0)
   })
 
-  test('police in flower: what exceeds is dropped and counted; the counters are those of the receiver', async () => {
+  test('polices in flower: frames beyond the rate are dropped and counted, and the counters are those of the receiver', async () => {
     await rule(
       `protocol ip prio 1 flower skip_sw ip_proto udp dst_port ${PORT} ${police('drop/pipe')} ${TO_POD}`,
     )
@@ -238,7 +238,7 @@ describe('switchdev mode', () => {
     expect(hardware?.text).toMatch(/police index \d+ rate \d+ bytes\/s drop\/pipe drops [1-9]/)
   })
 
-  test('conform ok ends at the host, continue goes on with the next priority', async () => {
+  test('ends at the host by conform ok, and goes on with the next priority by continue', async () => {
     await rule(`protocol ip prio 1 flower skip_sw ip_proto udp dst_port 7 ${police('drop/continue')}`)
     await rule(`protocol ip prio 2 flower skip_sw ip_proto udp dst_port 7 ${police('drop/ok')}`)
     await rule(`protocol ip prio 3 flower skip_sw ip_proto udp dst_port 7 action drop`)
@@ -251,7 +251,7 @@ describe('switchdev mode', () => {
     ])
   })
 
-  test('a standalone police by index is one limit for all filters that share it', async () => {
+  test('has one limit for all filters that share a standalone police by index', async () => {
     await vm.must(`tc actions add ${police('drop/pipe')} index 77 skip_sw`)
     expect(await vm.must('tc -s actions list action police')).toMatch(/in_hw in_hw_count 1/)
     for (const [family, prio, proto] of [
@@ -289,7 +289,7 @@ describe('switchdev mode', () => {
     expect((await vm.must('tc actions list action police')).trim()).toBe('')
   })
 
-  test('a change of mode takes standalone actions out of the card', async () => {
+  test('forgets standalone actions at a change of mode', async () => {
     await vm.must(`tc actions add ${police('drop/pipe')} index 77 skip_sw
       tc actions add ${police('drop/pipe')} index 78`)
     await setMode(vm, card, 'legacy')
@@ -303,7 +303,7 @@ describe('switchdev mode', () => {
     expect(await vm.must('tc actions list action police')).toMatch(/in_hw_count 1/)
   })
 
-  test('matchall polices all that comes in, on the uplink and on a representor', async () => {
+  test('polices all frames that come in by matchall, on the uplink and on a representor', async () => {
     await rule(`protocol all prio 1 matchall skip_sw ${police('drop/continue')}`)
     await rule(`protocol all prio 1 matchall skip_sw ${police('drop/continue')}`, `${card.pf}rep0`)
     const both = [toPod({ udpMbit: 2 * rate }), fromPod(0, { udpMbit: 2 * rate })]
@@ -318,7 +318,7 @@ describe('switchdev mode', () => {
   describe('profile mlx5', () => {
     beforeEach(() => knob(vm, card, 'profile', 'mlx5'))
 
-    test('matchall on a representor is the rate limiter of the VF', async () => {
+    test('has matchall on a representor as the rate limiter of the VF', async () => {
       await rule(`protocol all prio 1 matchall skip_sw ${police('drop/continue')}`, `${card.pf}rep0`)
       const dropped = (await vfCounters(0)).hw_drops
       await expectLimited([fromPod(0, SETTLING)], [90, 105])

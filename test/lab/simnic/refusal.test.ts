@@ -127,7 +127,7 @@ describe('refused, with the reason', () => {
     expect(await hardwareRules(vm, card)).toHaveLength(1)
   })
 
-  test('what the kernel itself refuses: egress, other chains, offload turned off', async () => {
+  test('unlike egress, other chains and offload turned off, which the kernel itself refuses', async () => {
     expect(await refusal(vm, add(`${TCP} action drop`, card.pf, 'egress'))).toBe(
       'RTNETLINK answers: Operation not supported',
     )
@@ -156,7 +156,7 @@ describe('knobs', () => {
   const drop = (port: number) =>
     add(`protocol ip prio 5 flower skip_sw ip_proto udp dst_port ${port} action drop`)
 
-  test('max_rules: the table is full, until something is deleted', async () => {
+  test('max_rules fills the table, until something is deleted', async () => {
     await knob(vm, card, 'max_rules', 3)
     await vm.must(`set -e\n${[1, 2, 3].map(drop).join('\n')}`)
     const { code, stderr } = await vm.sh(drop(4))
@@ -170,7 +170,7 @@ describe('knobs', () => {
     expect(ports.sort()).toEqual(['1', '3', '4'])
   })
 
-  test('fail_next: so many operations fail, with this errno and text', async () => {
+  test('fail_next lets so many operations fail, with this errno and text', async () => {
     await knob(vm, card, 'fail_next', '2 EBUSY eswitch is being reset')
     expect(await vm.readFile(`${card.debugfs}/fail_next`)).toBe('2 16 eswitch is being reset\n')
     for (const port of [1, 2]) {
@@ -188,7 +188,7 @@ describe('knobs', () => {
     expect((await vm.sh(`echo 1 EFOO >${card.debugfs}/fail_next`)).code).not.toBe(0)
   })
 
-  test('both with their errno, which tc does not show', async () => {
+  test('max_rules and fail_next give their errno, which tc does not show', async () => {
     await knob(vm, card, 'max_rules', 1)
     await knob(vm, card, 'fail_next', '1 ETIMEDOUT no answer from the firmware')
     const ifindex = Number(await vm.must(`cat /sys/class/net/${card.pf}/ifindex`))
@@ -214,7 +214,7 @@ describe('knobs', () => {
     ])
   })
 
-  test('profile steer-only: redirect and MAC addresses, nothing above', async () => {
+  test('profile steer-only takes redirect and MAC addresses, nothing above', async () => {
     // tc offers a standalone action to every card: one that takes it is enough.
     for (const each of [card, other]) await knob(vm, each, 'profile', 'steer-only')
     await vm.must(add(`${TCP} ${MAC} ${TO_REP}`))
@@ -241,7 +241,7 @@ describe('knobs', () => {
     )
   })
 
-  test('liar: the rule is accepted and shown in hardware, its action is not done', async () => {
+  test('liar accepts a rule and shows it in hardware, and does not do its action', async () => {
     await knob(vm, card, 'liar', 'csum')
     await vm.must(add(`${TCP} ${MAC} action csum ip4h pipe ${TO_REP}`))
     expect(await vm.must(`tc filter show dev ${card.pf} ingress`)).toMatch(/in_hw_count 1[\s\S]*csum/)

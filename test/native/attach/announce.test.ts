@@ -49,17 +49,20 @@ describe('an announcement', () => {
     [{ count: 3, interval: 10 }, 3],
     [{ count: 1 }, 1],
     [{ count: 0 }, 0],
-  ])('%j: both forms leave by the interface so often, and by no other one', async (announce, times) => {
-    const [wire, elsewhere] = await Promise.all([
-      capture(bed.lab, WIRE.namespace, bed.nic().peer, 'arp'),
-      capture(bed.lab, null, 'cluster7', `host ${V4} or ether src ${MAC}`),
-    ])
-    const result = await bed.add(config(announce), POD)
-    await fence()
-    expect(gratuitous(await wire.stop())).toEqual({ requests: times, replies: times })
-    expect(await elsewhere.stop()).toEqual([])
-    expect(result.ips).toHaveLength(1)
-  })
+  ])(
+    'with %j leaves by the interface so often, in both forms, and by no other one',
+    async (announce, times) => {
+      const [wire, elsewhere] = await Promise.all([
+        capture(bed.lab, WIRE.namespace, bed.nic().peer, 'arp'),
+        capture(bed.lab, null, 'cluster7', `host ${V4} or ether src ${MAC}`),
+      ])
+      const result = await bed.add(config(announce), POD)
+      await fence()
+      expect(gratuitous(await wire.stop())).toEqual({ requests: times, replies: times })
+      expect(await elsewhere.stop()).toEqual([])
+      expect(result.ips).toHaveLength(1)
+    },
+  )
 
   test('is made by default', async () => {
     const wire = await capture(bed.lab, WIRE.namespace, bed.nic().peer, 'arp')

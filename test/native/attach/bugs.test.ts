@@ -18,7 +18,7 @@ afterEach(async ({ task }) => {
 })
 
 describe('a failed ADD', () => {
-  test("a CNI_IFNAME that exists: neither the ADD's way back nor its DEL takes the pod's own interface", async () => {
+  test("neither the way back of an ADD whose CNI_IFNAME exists nor its DEL takes the pod's own interface", async () => {
     await bed.lab.must(
       'ip -n pod-one link add eth0 address 02:00:00:00:0a:02 type ifb; ip -n pod-one link set eth0 up',
     )
@@ -31,7 +31,7 @@ describe('a failed ADD', () => {
     await bed.expectUnchanged()
   })
 
-  test('host-device, IPAM fails after the move: the NIC is back at once and not only after DEL', async () => {
+  test('by the name host-device the NIC is back at once when IPAM fails after the move, and not only after DEL', async () => {
     const config = { type: 'host-device', device: bed.nic().netdev, ipam: { type: 'static', addresses: [] } }
     await bed.refused('ADD', config, 'pod-one')
     await bed.expectUnchanged()
@@ -90,7 +90,7 @@ describe('a DEL that comes late, early or fails', () => {
     await bed.expectUnchanged()
   })
 
-  test("plugins #714, #1196: CNI_NETNS is another pod's namespace by now: that is left alone, the address is freed", async () => {
+  test('plugins #714, #1196: DEL leaves another pod alone whose namespace has the path by now, and frees the address', async () => {
     const config = onNic(bed.nic(), { ipam: localIpam() })
     await bed.add(config, 'pod-one')
     await bed.podDies('pod-one')

@@ -200,7 +200,7 @@ test('programs of tcx, which agents put on every interface, go along and come ba
   await bed.nicIsBack()
 })
 
-test('queues that a pod has taken away have their files again', async () => {
+test('the files of queues that a pod has taken away are there again', async () => {
   const { netdev } = bed.nic()
   const file = `/sys/class/net/${netdev}/queues/rx-1/rps_cpus`
   await bed.lab.must(`ethtool -L ${netdev} rx 2 tx 2; echo 1 >${file}`)
@@ -212,7 +212,7 @@ test('queues that a pod has taken away have their files again', async () => {
   await bed.lab.must(`echo 0 >${file}; ethtool -L ${netdev} rx 1 tx 1`)
 })
 
-test('a macvlan with protodown for a reason: both go', async () => {
+test('protodown of a macvlan and its reason both go', async () => {
   await bed.lab.must('ip link add low0 type ifb; ip link add hd0 link low0 type macvlan')
   try {
     await bed.add({ type: 'vf-attach', device: 'hd0' }, 'pod-one')
@@ -244,7 +244,7 @@ describe('CHECK', () => {
     await bed.expectUnchanged()
   })
 
-  test('programs, altnames and interfaces on it are the business of the pod', async () => {
+  test('CHECK has nothing against programs, altnames and interfaces that the pod makes on it', async () => {
     const prevResult = await bed.add(onNic(bed.nic()), 'pod-one')
     await bed.lab.must(
       inPod(`perl ${PROGRAMS_FILE} xdp net1; ip link property add dev net1 altname mine

@@ -35,7 +35,7 @@ afterAll(async () => {
   await leaveGuest(lab)
 })
 
-test('a software interface: killed or failed before and after each step: DEL or GC leads back', {
+test('DEL or GC leads back from a kill or a failure before and after each step of a software interface', {
   timeout,
 }, async () => {
   const own = await runTable(lab, 'a software interface', { subject: vethSubject, places, extent: 'full' })
@@ -59,7 +59,7 @@ test('a software interface: killed or failed before and after each step: DEL or 
   expect([count('failed ADD', 'ipam'), count('failed ADD', 'file')]).toEqual([1, 1])
 })
 
-test('a software interface whose addresses the plugin announces itself: killed or failed at that step', {
+test('DEL or GC leads back from a kill or a failure while the plugin announces its addresses itself', {
   timeout,
 }, async () => {
   const options = { subject: announcedSubject, places, extent: 'full' } as const

@@ -52,7 +52,7 @@ describe('an attachment of host-device', () => {
     },
   )
 
-  test('also of a macvlan', async () => {
+  test('is brought home by DEL when it is a macvlan', async () => {
     await bed.lab.must(`ip link add theirs link ${bed.nic(1).netdev} type macvlan mode bridge`)
     await bed.remember()
     await bed.add(theirs({ device: 'theirs' }), 'pod-one')

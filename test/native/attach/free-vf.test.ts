@@ -77,7 +77,7 @@ describe('a VF that an attachment has left', () => {
     })
   })
 
-  test('from before the last boot is no matter of who has it open, when its attachment gets another one', async () => {
+  test('from before the last boot may be open when its attachment gets another one', async () => {
     await given('pod-one')
     await layOut({ [FIRST]: inUserSpace, [SECOND]: inUserSpace })
     await bed.lab.must(`sed -i 's/"bootId": *"[^"]*"/"bootId":"before"/' '${await bed.recordOf('pod-one')}'`)

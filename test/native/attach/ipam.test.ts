@@ -80,7 +80,7 @@ test('DEL frees the addresses after the plugin has ended, so that none is leased
   await bed.expectUnchanged()
 })
 
-test('GC, too, waits before it gives up the record', async () => {
+test("GC waits for the plugin's end before it gives up the record", async () => {
   const { plugin, letGo } = await killedAdd()
   const collect = () => {
     const valid = { config: { 'cni.dev/valid-attachments': [] }, cniVersion: '1.1.0' }
@@ -97,7 +97,7 @@ test('GC, too, waits before it gives up the record', async () => {
   await bed.expectUnchanged()
 })
 
-test('an ADD of the next owner, too, waits before it takes the record of a dead one away', async () => {
+test("an ADD of the next owner waits for the plugin's end before it takes the record of a dead one away", async () => {
   const { plugin, letGo } = await killedAdd()
   // As hardware comes home when its namespace dies.
   await bed.lab.must(`ip -n ${pod} link set net1 netns 1 name ${bed.nic().netdev}`)

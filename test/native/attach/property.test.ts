@@ -18,7 +18,7 @@ beforeAll(async () => {
 })
 afterAll(() => leaveGuest(lab))
 
-test('any config of a software interface: ADD and DEL leave the host as it was', {
+test('ADD and DEL of any config leave the host of a software interface as it was', {
   timeout: 1_800_000,
 }, async () => {
   const before = await snapshot(lab)

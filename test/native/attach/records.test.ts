@@ -21,7 +21,7 @@ afterEach(async ({ task }) => {
   if (task.result?.state === 'fail') await bed.rebuild()
 })
 
-test('a record from before a reboot: DEL and the next ADD drop it and touch nothing', async () => {
+test('DEL and the next ADD drop a record from before a reboot and touch nothing', async () => {
   const { netdev, mac } = bed.nic()
   await bed.add(plain(0, { mtu: 1400 }), 'pod-one')
   const record = await bed.recordOf('pod-one')
@@ -44,7 +44,7 @@ test('a record from before a reboot: DEL and the next ADD drop it and touch noth
   await bed.remember()
 })
 
-test('a record that is cut off, of an interface that is on the host: ADD puts it aside', async () => {
+test('ADD puts a record aside that is cut off, when its interface is on the host', async () => {
   const record = recordPath(0, 'old')
   await bed.lab.writeFile(record, '{ "schema": 1, "plug', 0o600)
   await bed.add(plain(), 'pod-one')
@@ -53,7 +53,7 @@ test('a record that is cut off, of an interface that is on the host: ADD puts it
   await bed.expectUnchanged()
 })
 
-test('a record of a newer version: reported, kept, and no other pod is kept from its interface', async () => {
+test('a record of a newer version is reported and kept, and keeps no other pod from its interface', async () => {
   await bed.add(plain(), 'pod-one')
   const record = await bed.recordOf('pod-one')
   // It can't be found by its name then: of what is in a pod only the record knows that.
@@ -75,7 +75,7 @@ test('a record of a newer version: reported, kept, and no other pod is kept from
   await bed.expectUnchanged()
 })
 
-test('GC: records that can’t be read are no error; a broken one goes aside unless its interface may be in a pod', async () => {
+test('GC goes on past records that it cannot read, and puts a broken one aside unless its interface may be in a pod', async () => {
   await bed.add(plain(0), 'pod-one')
   const record = await bed.recordOf('pod-one')
   const text = await bed.lab.readFile(record)
@@ -104,7 +104,7 @@ test('GC: records that can’t be read are no error; a broken one goes aside unl
   await bed.expectUnchanged()
 })
 
-test('the folder of records is gone: DEL frees the address and succeeds, ADD makes it anew', async () => {
+test('DEL frees the address and succeeds when the folder of records is gone, which ADD makes anew', async () => {
   const away = `${BED_FOLDER}/away`
   await bed.lab.must('rm -rf /var/lib/cni/vf-flower')
   await bed.add(plain(), 'pod-one')
@@ -118,7 +118,7 @@ test('the folder of records is gone: DEL frees the address and succeeds, ADD mak
   await bed.expectUnchanged()
 })
 
-test('no room for a record: code 5 before anything changes; DEL needs no room', async () => {
+test('ADD without room for a record ends with code 5 before anything changes, and DEL needs no room', async () => {
   const disk = `${BED_FOLDER}/disk`
   const policy = '/etc/vf-flower/policy.json'
   await bed.lab.writeFile(policy, JSON.stringify({ stateDirs: [disk] }), 0o600)

@@ -17,7 +17,7 @@ afterEach(async ({ task }) => {
   if (task.result?.state === 'fail') await bed.rebuild()
 })
 
-test('a record of a former version, without cookie and numbers: CHECK, and DEL past the look-alikes', async () => {
+test('CHECK and DEL read a record of a former version, without cookie and numbers, and pass look-alikes by', async () => {
   const { netdev, mac } = bed.nic()
   const number = (await bed.lab.must(`cat /sys/class/net/${netdev}/ifindex`)).trim()
   await bed.lab.must(`ip -n pod-one link add eth0 index ${number} type veth peer name other`)
@@ -76,7 +76,7 @@ test('GC collects what belongs to a dead namespace whose inode is in use again',
   await bed.expectUnchanged()
 })
 
-test("a path that leads to the host's own namespace: DEL restores the host's side and succeeds", async () => {
+test("DEL restores the host's side and succeeds when the path leads to the host's own namespace", async () => {
   await bed.add(plain(), 'pod-one')
   // The process that held the pod is gone and a process of the host has its number now; the pod itself lives on.
   const stale = await bed.call('DEL', plain(), 'pod-one', { netns: '/proc/self/ns/net' })

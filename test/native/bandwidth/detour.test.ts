@@ -59,7 +59,7 @@ afterAll(async () => {
 })
 afterEach(() => bed.del())
 
-test('B1, B2, B17: 8 kbit/s both ways is a shaper on the pair and one on an ifb of its MTU, which the result gains', async () => {
+test('B1, B2, B17: a limit of 8 kbit/s both ways is a shaper on the pair and one on an ifb of its MTU, which the result gains', async () => {
   await lab.must(`ip link set ${bed.peer} mtu 1400; ip -n ${one} link set eth0 mtu 1400`)
   const result = await bed.add(SMALL)
   const [ifb, ...more] = (result.interfaces ?? []).slice(bed.attached.interfaces?.length)
@@ -86,7 +86,7 @@ test('B1, B2, B17: 8 kbit/s both ways is a shaper on the pair and one on an ifb 
   await bed.leavesNothing()
 })
 
-test('B11: what runtimes send for a burst wraps no counter, both ways, from 8 kbit/s to 400 Gbit/s', async () => {
+test('B11: the bursts of runtimes wrap no counter, both ways, from 8 kbit/s to 400 Gbit/s', async () => {
   const { kubelet, containerd, crio } = BURSTS
   for (const [rate, ingressBurst, egressBurst] of [
     [8e3, containerd, crio],
@@ -213,7 +213,7 @@ test('B14: CHECK names whatever of filter, ifb and its shaper is not as the ADD 
   await bed.leavesNothing()
 })
 
-test('a root qdisc of others on the pair: a limit that would replace it is refused and names it, one behind it is made', async () => {
+test('a limit that would replace a root qdisc of others on the pair is refused and names it, one behind it is made', async () => {
   await lab.must(`tc qdisc add dev ${bed.peer} root handle 1: tbf rate 1gbit burst 1mb latency 50ms`)
   const foreign = await snapshot(lab)
   const result = await bed.add(SMALL_FROM_POD)
@@ -226,7 +226,7 @@ test('a root qdisc of others on the pair: a limit that would replace it is refus
   await lab.must(`tc qdisc del dev ${bed.peer} root`)
 })
 
-test('bandwidth and portmap beside each other in one list, each by its own name', async () => {
+test('bandwidth and portmap work beside each other in one list, each by its own name', async () => {
   const list = bridgeList(one)
   const attachment = bed.attachment({ portMappings: webAndDns, bandwidth: SMALL })
   const prevResult = bed.attached
@@ -273,7 +273,7 @@ const gc = (...valid: readonly string[]) =>
 
 // From here on the pod's interface goes, and comes back.
 
-test('B16: with the interface gone, and its namespace alive, DEL leaves nothing', async () => {
+test('B16: DEL leaves nothing when the interface is gone and its namespace lives', async () => {
   await bed.add(SMALL)
   const note = `/run/vf-flower/clsact-${(await lab.must(`cat /sys/class/net/${bed.peer}/ifindex`)).trim()}`
   await lab.must(`test -e ${note} && ip -n ${one} link del eth0`)
@@ -282,7 +282,7 @@ test('B16: with the interface gone, and its namespace alive, DEL leaves nothing'
   expect(await lab.must(`find ${records} ${note} -type f 2>/dev/null || true`)).toBe('')
 })
 
-test('behind a bridge, limits whose record is lost: another ADD is refused, GC takes them with the report when the pod is gone', async () => {
+test('limits behind a bridge whose record is lost refuse another ADD, and GC takes them with the report when the pod is gone', async () => {
   await bed.end()
   const before = await snapshot(lab)
   bed = await RatePod.attach(lab, runtime, one)
@@ -312,7 +312,7 @@ test('behind a bridge, limits whose record is lost: another ADD is refused, GC t
   expect(await lab.must(`find ${records} -type f`)).toBe('')
 })
 
-test('B16: with the namespace gone, and without record, DEL finds the ifb by its name', async () => {
+test('B16: DEL finds the ifb by its name when namespace and record are gone', async () => {
   bed = await RatePod.attach(lab, runtime, one)
   await bed.add(SMALL)
   await lab.must(`rm -r ${records}`)

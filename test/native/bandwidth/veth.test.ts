@@ -53,7 +53,7 @@ afterEach(() => bed.del())
 
 const shaped = async () => (await shapersOf(lab)).map(({ dev, options }) => [dev, options.rate])
 
-test('B2: a limit of what comes to the pod alone is a shaper on the pair, and the result stays as it is', async () => {
+test('B2: a limit to the pod alone is a shaper on the pair, and the result stays as it is', async () => {
   expect(await bed.add(SMALL_TO_POD)).toEqual(bed.attached)
   // A burst of ten bytes would let no frame through.
   expect(
@@ -122,7 +122,7 @@ test('B6: keys are taken in any case, as the Go plugin takes them', async () => 
   await bed.leavesNothing()
 })
 
-test('B11: what runtimes send for a burst wraps no counter, from 8 kbit/s to 400 Gbit/s', async () => {
+test('B11: the bursts of runtimes wrap no counter, from 8 kbit/s to 400 Gbit/s', async () => {
   for (const [rate, ingressBurst] of [
     [8e3, BURSTS.containerd],
     [1e6, BURSTS.crio],
@@ -202,7 +202,7 @@ test('B10, B11: TCP to the pod gets its rate with the burst of a runtime, beside
   }
 })
 
-test('one limit is one limit: IPv4 and IPv6, mapped and direct, together and offered twice of it', async () => {
+test('IPv4 and IPv6, mapped and direct, share one limit when twice of it is offered', async () => {
   const mbit = limitFor(await unlimited(meter, { ...toPod, udpMbit: 1000 }))
   const both = limiting({}, { bandwidth: true, portMappings: true })
   const bandwidth = { ingressRate: mbit * 1e6, ingressBurst: mbit * 250_000 }
@@ -223,7 +223,7 @@ test('one limit is one limit: IPv4 and IPv6, mapped and direct, together and off
   await bed.isAsBefore()
 })
 
-test('B7, B8: the pair of the interface itself, whatever else prevResult lists, and if it lists nothing', async () => {
+test('B7, B8: the limit is on the pair of the interface itself, whatever prevResult lists', async () => {
   await lab.must(`ip link add other0 type veth peer name other1; ip link set other1 netns ${one}`)
   await bed.remember()
   const other = { name: 'other0', sandbox: '' }

@@ -214,7 +214,7 @@ END`)
     }
   })
 
-  test('may have what else it likes: that is no difference', async () => {
+  test('may have whatever else it likes, which CHECK takes for no difference', async () => {
     await add()
     await inPod(`link add own type veth peer name far
 link set own up

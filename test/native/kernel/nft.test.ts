@@ -160,7 +160,7 @@ test('the table is what nft makes of the same words', async () => {
   await vm.must(`ip netns exec ${pod} nft delete table inet vf-flower`)
 })
 
-test('owners of any name, beside what a stranger put there', async () => {
+test('owners may have any name, beside entries of a stranger', async () => {
   const ifnames = ['"', 'a"b', '{};', '\\', "'", '#', '$x', '%*', 'é', '€€€€€', '\u0001', '@', '🌸']
   const sha256 = (text: string) => createHash('sha256').update(text).digest('hex')
   const identities = ifnames.map((ifname) =>
@@ -204,7 +204,7 @@ test('the guard of 127/8 stands as long as somebody has a port there; hundreds g
   expect(await ruleset(on)).toEqual([])
 })
 
-test('of two that reserve the same port at the same time one gets it', async () => {
+test('one of two that reserve the same port at the same time gets it', async () => {
   const race = (owner: string) =>
     tryDrive(vm, [run(reserve(owner, key('10.1.0.1', 'tcp', 9000), key('fd00:1::1', 'tcp', 9000)))], { on })
   const outcomes = (await Promise.all(owners.map(race))).flat()

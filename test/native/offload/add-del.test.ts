@@ -38,7 +38,7 @@ afterAll(async () => {
   await lab.must('ip link del cni0')
 })
 
-test('wishes that are wrong: code and value, and nothing is changed', async () => {
+test('wishes that are wrong are refused with code and value, and nothing is changed', async () => {
   const wrong: [Record<string, unknown>, unknown, number, string][] = [
     [{ offload: 'maybe' }, webAndDns, 7, 'offload "maybe"'],
     [{}, [{ hostPort: 0, containerPort: 80 }], 7, 'hostPort 0'],
@@ -54,7 +54,7 @@ test('wishes that are wrong: code and value, and nothing is changed', async () =
   expect(diffSnapshot(attached, await snapshot(lab))).toEqual([])
 })
 
-test('without prevResult, without mappings', async () => {
+test('ADD without prevResult is refused, and without mappings passes the result on', async () => {
   const alone = errorOf(await tryOffload(runtime, 'ADD', pod))
   expect(alone).toMatchObject({ code: 7, msg: 'must be called as chained plugin' })
   const passed = await tryOffload(runtime, 'ADD', pod, { ports: [], prevResult })

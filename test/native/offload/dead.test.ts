@@ -137,7 +137,7 @@ test('a namespace that has path and inode of the dead one is not its owner', asy
   await answers('pod-two')
 })
 
-test('the same container comes back: ports and limits that its dead namespace had are made anew', async () => {
+test('ports and limits of a dead namespace are made anew when the same container comes back', async () => {
   const wishes = { ...ports, ...limit }
   await add('pod-one', { prevResult: await start('pod-one'), wishes })
   await deletePod(lab, 'pod-one')

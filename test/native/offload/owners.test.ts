@@ -103,7 +103,7 @@ test.each([
   await bed.isAsBefore()
 })
 
-test('a shaper that a version before made: checked, shown and removed by its record, and by nobody else', async () => {
+test('a shaper of a former version is checked, shown and removed by its record, and by nobody else', async () => {
   const result = await bed.add(SMALL_TO_POD)
   const [made] = await shapersOf(lab)
   expect(made?.handle).toMatch(OWN_HANDLE)

@@ -60,7 +60,7 @@ test.each([
   expect(await add(port(40_001))).toMatchObject({ code: 0, stderr: '' })
 })
 
-test('IPv6 is asked for by itself', async () => {
+test('rules of IPv6 are read by themselves', async () => {
   const to = { address: PODS['pod-two'].v6, port: 8080 }
   const six: Service = { ...web, clusterIP: 'fd00:30::7', endpoint: to }
   const makes: readonly (readonly [string, string])[] = [
@@ -89,7 +89,7 @@ test('a service of kube-proxy keeps its client', async () => {
   expect(await answering(30_080)).toBe('service')
 })
 
-test('portmap and netavark themselves', async () => {
+test('the rules of portmap and of netavark themselves are refused', async () => {
   const portmap = { type: 'portmap', snat: true, capabilities: { portMappings: true } }
   const list = mainOnly(bridgeList('pod-two'))
   const theirs = podOf('pod-two', [{ hostPort: 8085, containerPort: 8080, protocol: 'tcp' }])
@@ -197,7 +197,7 @@ describe('ports that kube-proxy may give to services', () => {
       'chain KUBE-NODEPORTS',
     ],
     ['mode nftables', () => load('nft -f -', nftablesMode([web])), 'table kube-proxy'],
-  ])('%s: are refused while none has them', async (_, make, sign) => {
+  ])('%s are refused while no service has them', async (_, make, sign) => {
     expect(await add(port(31_000))).toMatchObject({ code: 0 })
     await offload(runtime, 'DEL', 'pod-one', { prevResult })
     await make()

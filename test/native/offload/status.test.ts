@@ -27,7 +27,7 @@ const status = (config: Record<string, unknown> = {}) => {
 /** Network namespaces that anything keeps alive. */
 const namespaces = async () => Number(await lab.must('lsns -n -t net | wc -l'))
 
-test('all that pods behind bridges need is there: it says nothing and leaves nothing', async () => {
+test('STATUS says nothing and leaves nothing where all is there that pods behind bridges need', async () => {
   const [before, count] = [await snapshot(lab), await namespaces()]
   expect(await status()).toMatchObject({ code: 0, stdout: '', stderr: '' })
   expect(diffSnapshot(before, await snapshot(lab))).toEqual([])
@@ -55,7 +55,7 @@ test.each([
   },
 )
 
-test('a capability is no wish: without nft STATUS says so and a pod without ports is served', async () => {
+test('STATUS tells of a node without nft, and a pod without ports is served there', async () => {
   const words = expect.stringMatching(
     /an ADD would fail: nftables, for port mappings: .*"nft" is not installed/,
   )
@@ -73,7 +73,7 @@ test('a capability is no wish: without nft STATUS says so and a pod without port
   expect(plain).toMatchObject({ code: 0, stderr: '' })
 })
 
-test('what every ADD needs missing: code 50', async () => {
+test('STATUS is code 50 where a need of every ADD is missing', async () => {
   await lab.must('mkdir -p /var/lib/cni; touch /var/lib/cni/file')
   const { code, msg } = errorOf(await status({ stateDir: '/var/lib/cni/file' }))
   expect(msg).toMatch(/ENOTDIR|EEXIST/)

@@ -140,14 +140,14 @@ const rows: readonly (readonly [string, string, readonly RegExp[], string])[] = 
 ]
 
 describe('behind a bridge, with localhost', () => {
-  test('nothing was changed: it succeeds and says nothing', async () => {
+  test('CHECK succeeds and says nothing when nothing was changed', async () => {
     expect(await check()).toMatchObject({ code: 0, stdout: '', stderr: '' })
     expect(await lab.must(`cat ${setting}`)).toBe('1\n')
     expect(await lab.must('nft list chain inet vf-flower guard')).toContain('127.0.0.0/8 drop')
     expect(await lab.must('nft list map inet vf-flower ports4')).toContain(`: ${pod} . 80`)
   })
 
-  test('an address of the node is gone, others still serve: it is told, and no failure', async () => {
+  test('CHECK tells of an address of the node that is gone, and succeeds while others serve', async () => {
     await lab.must(`ip address del ${HOST.v4}/24 dev up0`)
     const result = await check()
     await lab.must(`ip address add ${HOST.v4}/24 dev up0; ip route replace 10.2.0.0/24 via 10.1.0.254`)
@@ -155,7 +155,7 @@ describe('behind a bridge, with localhost', () => {
     expect(result.stderr).toContain('the node does not have address 10.1.0.1 any more')
   })
 
-  test('the guard on the interface that leads to the pod, gone and another one in its place', async () => {
+  test('CHECK names a guard that is gone from the interface to the pod, and another one in its place', async () => {
     const guard = 'dev cni0 ingress pref 1 protocol all'
     const expected =
       /expected "tc filter add dev cni0 ingress protocol all prio 1 handle 0x76660001 bpf direct-action # vf_loopback: drops 127\.0\.0\.0\/8", found "(.*?)"(?=$|;)/

@@ -90,7 +90,7 @@ async function pointsOf(verb: string, pod: PodName, port: number): Promise<strin
   return (await lab.must(`cat ${trace}`)).trim().split('\n')
 }
 
-test('at every step of an ADD: it ends as if nothing had been, and so does what others have', async () => {
+test('a flush at any step of an ADD changes nothing of its end, nor of the ports of others', async () => {
   await add('pod-one', 30_000, localhost)
   const points = await pointsOf('ADD', 'pod-two', 30_001)
   await del('pod-two')
@@ -116,7 +116,7 @@ test('at every step of an ADD: it ends as if nothing had been, and so does what 
   await del('pod-one')
 })
 
-test('an ADD that is killed at any step, before a flush: others keep their ports, and DEL leads back', async () => {
+test('DEL leads back from an ADD that is killed at any step before a flush, and others keep their ports', async () => {
   await add('pod-one', 30_000, localhost)
   const points = await pointsOf('ADD', 'pod-two', 30_001)
   await del('pod-two')
@@ -133,7 +133,7 @@ test('an ADD that is killed at any step, before a flush: others keep their ports
   await del('pod-one')
 })
 
-test('at every step of a DEL: it takes its own, and the next call gives back what others had', async () => {
+test('a DEL takes its own when a flush comes at any step, and the next call gives back the ports of others', async () => {
   await add('pod-one', 30_000, localhost)
   await add('pod-two', 30_001, localhost)
   const points = await pointsOf('DEL', 'pod-two', 30_001)
@@ -222,7 +222,7 @@ test.each([
   await del('pod-one', elsewhere)
 })
 
-test('two living records have one port: one of them gets it after a flush, and all others get theirs', async () => {
+test('one of two living records with one port gets it after a flush, and all others get theirs', async () => {
   await add('pod-one', 30_000, elsewhere)
   // Nobody knows of the folder, so that the port is given away.
   await lab.must('rm /run/vf-flower/table')
@@ -265,7 +265,7 @@ test('rules that were saved earlier and loaded again lack what came since, and h
   await isWhole('pod-two', 30_002)
 })
 
-test('the note is lost: the records tell who has which port, and the table stays', async () => {
+test('the records tell who has which port when the note is lost, and the table stays', async () => {
   await add('pod-one', 30_000)
   await lab.must('rm /run/vf-flower/table')
   await isRefused('pod-two', 30_000, 'pod-one')

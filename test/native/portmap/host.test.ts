@@ -117,7 +117,7 @@ test('a UDP client that never pauses reaches the next pod, and then the node its
   }
 })
 
-test('localhost: the node reaches its pods at 127.0.0.1, and nobody outside reaches the node’s own 127.0.0.1', async () => {
+test('with localhost the node reaches its pods at 127.0.0.1, and nobody outside reaches the node’s own 127.0.0.1', async () => {
   const one = await attachToBridge(lab, runtime, 'pod-one')
   const two = await attachToBridge(lab, runtime, 'pod-two')
   const attached = await snapshot(lab)
@@ -158,7 +158,7 @@ test('localhost: the node reaches its pods at 127.0.0.1, and nobody outside reac
   expect(diffSnapshot(attached, await snapshot(lab))).toEqual([])
 })
 
-test('localhost: an interface that was renamed meanwhile is closed all the same', async () => {
+test('with localhost an interface that was renamed meanwhile is closed all the same', async () => {
   const prevResult = await attachToBridge(lab, runtime, 'pod-one')
   const setting = (bridge: string) => lab.must(`cat /proc/sys/net/ipv4/conf/${bridge}/route_localnet`)
   await offload(runtime, 'ADD', 'pod-one', { config: { localhost: true }, prevResult })
@@ -172,7 +172,7 @@ test('localhost: an interface that was renamed meanwhile is closed all the same'
   }
 })
 
-test('the rules of the node were flushed: the next ADD puts reservations back, and no port changes hands', async () => {
+test('the next ADD puts reservations back after a flush of the node’s rules, and no port changes hands', async () => {
   const one = await attachToBridge(lab, runtime, 'pod-one')
   const two = await attachToBridge(lab, runtime, 'pod-two')
   await offload(runtime, 'ADD', 'pod-one', { prevResult: one })
@@ -189,7 +189,7 @@ test('the rules of the node were flushed: the next ADD puts reservations back, a
   await offload(runtime, 'ADD', 'pod-two', { prevResult: two })
 })
 
-test('ADD killed after each of its steps, or refused one: DEL leads back', async () => {
+test('DEL leads back from an ADD that was killed after any of its steps, or refused one', async () => {
   const prevResult = await attachToBridge(lab, runtime, 'pod-one')
   const attached = await snapshot(lab)
   const config = { localhost: true }

@@ -127,7 +127,7 @@ test.each([
   expect(errorOf(await add({}, other)).code).toBe(102)
 })
 
-test('what stays inside the node loses nothing: a connection to one of its own addresses', async () => {
+test('a connection of the node to one of its own addresses loses nothing', async () => {
   await hold(null, `TCP4-LISTEN:9001,bind=${NODE}`)
   await lab.must('until ss -Hltn | grep -q :9001; do sleep 0.05; done')
   await hold(null, `TCP4:${NODE}:9001,bind=${NODE}:50060`)

@@ -119,7 +119,7 @@ group('a program of the node', () => {
     expect(other?.port).toBe(50_051)
   })
 
-  test('gets none of them from the kernel: 2,000 connections', async () => {
+  test('gets none of them from the kernel in 2,000 connections', async () => {
     await drive(vm, [run({ do: 'localports.reserve', ports: mapped, were: [] })], { on })
     const ports: number[] = []
     for (let turn = 0; turn < 4; turn++) {
@@ -219,7 +219,7 @@ test('the chains are what nft makes of the same words, and go with the last port
   expect(await vm.must(`ip netns exec ${on} nft list ruleset`)).toBe('')
 })
 
-test('a flush of the rules takes nothing for good: chains and ports come back with the reservation, and go with its owner', async () => {
+test('chains and ports come back after a flush with the reservation, and go with its owner', async () => {
   type Reserving = Extract<Op, { owner: string }>
   const local = { ...reserve([key('127.0.0.1', 'tcp', 2)]), steered: false } as Reserving
   const [mine, others] = [
@@ -273,7 +273,7 @@ test('a flush of the rules takes nothing for good: chains and ports come back wi
   }
 })
 
-test('a look finds what is missing: a port that is reserved no more, an element, a rule', async () => {
+test('a look finds a port that is reserved no more, a missing element and a missing rule', async () => {
   const ops: Op[] = [
     { do: 'localports.reserve', ports: [50_050, 50_051], were: [] },
     reserve([key(NODE.v4, 'tcp', 50_050), key(NODE.v6, 'udp', 50_051)]),
@@ -315,7 +315,7 @@ group('ip_local_reserved_ports', () => {
   })
 })
 
-test('what is open from a port: sockets, and what is translated to it, with both ends', async () => {
+test('open connections of a port are found with both ends, its sockets and the translations to it', async () => {
   const keys = keysOf([51_050, 51_051, 51_052, 51_053])
   const open = async (of: readonly PortKey[] = keys) => {
     const [found] = await drive(vm, [ask('openConnections', of)], { on })

@@ -292,14 +292,14 @@ describe('behind a bridge, without a word of localhost', () => {
   test.each([
     ['localhost false', { localhost: false }],
     ['snat false', { snat: false }],
-  ])('%s: nothing of it', async (_, config) => {
+  ])('nothing of it is made for %s', async (_, config) => {
     await offload(runtime, 'ADD', 'pod-one', { config, prevResult: one })
     expect([await setting(), await filters()]).toEqual(['0', ''])
     expect(await lab.must('nft list table inet vf-flower')).not.toContain('127.0.0')
     await offload(runtime, 'DEL', 'pod-one', { prevResult: one })
   })
 
-  test('a port that a program of the node serves at 127.0.0.1 stays with it, which is told; who asks for it is refused', async () => {
+  test('a port that a program of the node serves at 127.0.0.1 stays with it, which ADD tells; a wish for it is refused', async () => {
     servers.push(await serve(lab, null, [{ name: 'host', ...local }]))
     const refused = await tryOffload(runtime, 'ADD', 'pod-one', {
       config: { localhost: true },
@@ -324,7 +324,7 @@ describe('behind a bridge, without a word of localhost', () => {
     await offload(runtime, 'DEL', 'pod-one', { prevResult: one })
   })
 
-  test('hostIP 127.0.0.1, an address of IPv4 in the form of IPv6, and ::1', async () => {
+  test('hostIP 127.0.0.1 serves the node in either form of the address, and ::1 is refused', async () => {
     const wish = (hostIP: string, hostPort = 8080) => ({ hostIP, hostPort, containerPort: 80 })
     const refused = await tryOffload(runtime, 'ADD', 'pod-one', { ports: [wish('::1')], prevResult: one })
     expect(errorOf(refused)).toMatchObject({ code: 7, msg: expect.stringContaining('hostIP "::1"') })

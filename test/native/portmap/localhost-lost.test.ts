@@ -77,7 +77,7 @@ test.each([
   },
 )
 
-test('a folder of notes that is read-only keeps no pod from going: setting and guard are back, GC does the rest', async () => {
+test('DEL takes setting and guard back although the folder of notes is read-only, and GC does the rest', async () => {
   const attached = await snapshot(lab)
   const other = { ports: [{ hostPort: 8081, containerPort: 80 }], prevResult: two }
   const readOnly = () =>

@@ -47,7 +47,7 @@ afterAll(async () => {
   await lab.must('ip link del nic0; ip link del cni0')
 })
 
-test('a thousand mappings on twenty addresses, the bridge’s and 127.0.0.1', {
+test('a thousand mappings serve twenty addresses, the bridge’s and 127.0.0.1', {
   timeout: 240_000,
 }, async () => {
   const before = await snapshot(lab)

@@ -138,7 +138,7 @@ describe('a pod on a bridge', () => {
     }
   })
 
-  test('hostIP: one address only, those of one family, none that the node has not', async () => {
+  test('hostIP names one address or those of one family, and none that the node has not', async () => {
     const prevResult = await attach('pod-one')
     await start('pod-one')
     const wish = (hostIP: string) => [{ hostPort: 8080, containerPort: 80, hostIP }]
@@ -172,7 +172,7 @@ describe('a pod on a bridge', () => {
     expect(await lab.must('nft list map inet vf-flower snat4')).not.toContain('elements')
   })
 
-  test('two pods of one port: the second is refused by name, and DEL of the older keeps off the newer', async () => {
+  test('the second of two pods with one port is refused by name, and DEL of the older keeps off the newer', async () => {
     const [one, two] = [await attach('pod-one'), await attach('pod-two')]
     await offload(runtime, 'ADD', 'pod-one', { prevResult: one })
     const second = { prevResult: two }
@@ -192,7 +192,7 @@ describe('a pod on a bridge', () => {
     expect(answer?.server).toBe('pod-two')
   })
 
-  test('DEL with record, prevResult, runtimeConfig and namespace gone', async () => {
+  test('DEL takes everything when record, prevResult, runtimeConfig and namespace are gone', async () => {
     const prevResult = await attach('pod-one')
     const attached = await snapshot(lab)
     await offload(runtime, 'ADD', 'pod-one', { prevResult })
@@ -224,7 +224,7 @@ END`)
   })
 })
 
-test('a pod behind ptp, called by the name of portmap: the same', async () => {
+test('a pod behind ptp is served in the same way by the name of portmap', async () => {
   const addresses = [{ address: '10.89.0.5/24', gateway: '10.89.0.1' }]
   const ipam = { type: 'static', addresses, routes: [{ dst: '0.0.0.0/0' }] }
   const list = listOf({ type: 'ptp', ipam }, chained({ backend: 'iptables', snat: true }, 'portmap'))
@@ -246,7 +246,7 @@ test('a pod behind ptp, called by the name of portmap: the same', async () => {
   await lab.must('rm -r /run/names')
 })
 
-test('what can not be had is refused, with key, value and what is allowed, and leaves nothing', async () => {
+test('a wish that cannot be met is refused with key, value and what is allowed, and leaves nothing', async () => {
   const prevResult = await attach('pod-one')
   const attached = await snapshot(lab)
   const refusals = [

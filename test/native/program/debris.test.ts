@@ -95,7 +95,7 @@ describe('GC', () => {
   })
 })
 
-test('without a GC an ADD clears it twice a day', async () => {
+test('an ADD clears temporary files twice a day where no GC comes', async () => {
   const config = onNic(bed.nic())
   const [record = '', ...rest] = ofAttach
   const marks = `${STATE}/lock/cleared-attach`

@@ -37,24 +37,27 @@ describe('stateDir', () => {
       '/run/told/state',
       'others may write into the folder "/run/told"',
     ],
-  ])('%s: ADD, CHECK and STATUS are code 7, DEL and GC touch nothing there', async (_, stateDir, words) => {
-    await bed.lab.must('ln -s /etc /var/lib/cni/out; mkdir -m 1777 /run/told')
-    const config = on({ stateDir })
-    for (const verb of ['ADD', 'CHECK', 'STATUS']) {
-      const error = errorOf(await bed.call(verb, config, pod, { cniVersion: '1.1.0' }))
-      expect(error.msg).toContain(`Cannot use stateDir "${stateDir}": ${words}`)
-      expect(error.code).toBe(7)
-    }
-    for (const verb of ['DEL', 'GC']) {
-      const result = await bed.call(verb, config, pod, { cniVersion: '1.1.0' })
-      expect(result).toMatchObject({ code: 0, stdout: '' })
-      expect(result.stderr).toContain(`${words}`)
-      expect(result.stderr).toContain(`${verb} goes on with the default folder`)
-    }
-    expect(await isThere(stateDir)).toBe(false)
-    await bed.lab.must('rm /var/lib/cni/out; rmdir /run/told')
-    await bed.expectUnchanged()
-  })
+  ])(
+    'that is %s makes ADD, CHECK and STATUS code 7, and DEL and GC touch nothing there',
+    async (_, stateDir, words) => {
+      await bed.lab.must('ln -s /etc /var/lib/cni/out; mkdir -m 1777 /run/told')
+      const config = on({ stateDir })
+      for (const verb of ['ADD', 'CHECK', 'STATUS']) {
+        const error = errorOf(await bed.call(verb, config, pod, { cniVersion: '1.1.0' }))
+        expect(error.msg).toContain(`Cannot use stateDir "${stateDir}": ${words}`)
+        expect(error.code).toBe(7)
+      }
+      for (const verb of ['DEL', 'GC']) {
+        const result = await bed.call(verb, config, pod, { cniVersion: '1.1.0' })
+        expect(result).toMatchObject({ code: 0, stdout: '' })
+        expect(result.stderr).toContain(`${words}`)
+        expect(result.stderr).toContain(`${verb} goes on with the default folder`)
+      }
+      expect(await isThere(stateDir)).toBe(false)
+      await bed.lab.must('rm /var/lib/cni/out; rmdir /run/told')
+      await bed.expectUnchanged()
+    },
+  )
 
   test('out of bounds keeps no DEL from what the default folder knows', async () => {
     await bed.add(on(), pod)
@@ -110,15 +113,18 @@ describe('logFile', () => {
     ['in a folder where a new file says something', '/run/nologin', 'must be below /var/log'],
     ['behind a link', '/var/log/told/x', 'it leads to "/etc/x", must be below /var/log'],
     ['our stdout', '/dev/stdout', 'must be below /var/log'],
-  ])('%s: a warning with key, value and what is allowed, and no file', async (_, logFile, words) => {
-    await bed.lab.must('ln -s /etc /var/log/told')
-    const result = await bed.call('ADD', logged(logFile), pod)
-    expect(result).toMatchObject({ code: 0 })
-    expect(result.stderr).toContain(`Cannot use logFile \\"${logFile}\\": ${words.replaceAll('"', '\\"')}`)
-    expect(() => JSON.parse(result.stdout)).not.toThrow()
-    await bed.del(on(), pod)
-    for (const path of ['/etc/told', '/run/nologin', '/etc/x']) expect(await isThere(path)).toBe(false)
-  })
+  ])(
+    'that is %s makes a warning with key, value and what is allowed, and no file',
+    async (_, logFile, words) => {
+      await bed.lab.must('ln -s /etc /var/log/told')
+      const result = await bed.call('ADD', logged(logFile), pod)
+      expect(result).toMatchObject({ code: 0 })
+      expect(result.stderr).toContain(`Cannot use logFile \\"${logFile}\\": ${words.replaceAll('"', '\\"')}`)
+      expect(() => JSON.parse(result.stdout)).not.toThrow()
+      await bed.del(on(), pod)
+      for (const path of ['/etc/told', '/run/nologin', '/etc/x']) expect(await isThere(path)).toBe(false)
+    },
+  )
 
   test('that is somebody else’s file is left as it is', async () => {
     await bed.lab.writeFile('/var/log/told', 'Nov 28 login root\n', 0o600)
@@ -131,7 +137,7 @@ describe('logFile', () => {
 })
 
 describe('a FIFO hangs nobody', () => {
-  test('as log.json', async () => {
+  test('as log.json is passed by', async () => {
     await bed.lab.must('mkfifo /etc/vf-flower/log.json')
     const result = await bed.call('ADD', on(), pod, soon)
     expect(result).toMatchObject({ code: 0 })
@@ -142,7 +148,7 @@ describe('a FIFO hangs nobody', () => {
     await bed.expectUnchanged()
   })
 
-  test('as policy.json', async () => {
+  test('as policy.json is passed by', async () => {
     await bed.lab.must(`mkfifo ${POLICY}`)
     const { code, msg } = await bed.refused('ADD', on(), pod, soon)
     expect(msg).toBe(`Cannot use ${POLICY}: it is a FIFO, must be a regular file`)
@@ -188,7 +194,7 @@ describe('a policy that can not be used', () => {
     ['that others may write', '{}', 0o666, 'others may write it (mode 0666)'],
     ['that is a folder', undefined, 0, 'it is a folder, must be a regular file'],
     ['behind a link to nothing', null, 0, 'ENOENT'],
-  ])('%s: ADD is code 7, DEL goes on and says so', async (_, content, mode, words) => {
+  ])('%s makes ADD code 7, and DEL goes on and says so', async (_, content, mode, words) => {
     await bed.add(on(), pod)
     if (content === undefined) await bed.lab.must(`mkdir -p ${POLICY}`)
     else if (content === null) await bed.lab.must(`ln -s /nowhere ${POLICY}`)
@@ -210,7 +216,7 @@ describe('a policy that can not be used', () => {
     await bed.expectUnchanged()
   })
 
-  test('of another user: the same', async () => {
+  test('of another user does the same', async () => {
     await policy({})
     await bed.lab.must(`chown nobody ${POLICY}`)
     const { code, msg } = await bed.refused('ADD', on(), pod)

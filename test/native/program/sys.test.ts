@@ -44,7 +44,7 @@ describe('a visit to a network namespace', () => {
     expect(there).not.toBe(home)
   })
 
-  test('that is none changes nothing and says why', async () => {
+  test('of a path that is no namespace changes nothing and says why', async () => {
     await vm.must('echo text >/run/sys/file; mkfifo /run/sys/fifo')
     const mount = '/proc/self/ns/mnt'
     const paths = ['file', 'fifo', '.', mount, 'missing', 'file/below'].map((name) =>
@@ -190,7 +190,7 @@ describe('a file that is replaced', () => {
 })
 
 describe('datagrams of the kernel', () => {
-  test('are the only ones: an answer that another program has made up does not arrive', async () => {
+  test('are the only ones that arrive, no answer that another program has made up', async () => {
     const [{ forged, answered }] = await drive(vm, [probe('forgeAnswer')])
     expect({ forged, answered }).toEqual({ forged: 'sendto: ECONNREFUSED', answered: 'went well' })
   })
