@@ -103,6 +103,12 @@ describe('source', () => {
   })
 })
 
+test('every test file begins with a comment that says what it shows', () => {
+  const files = tracked.filter((file) => file.startsWith('test/') && file.endsWith('.test.ts'))
+  expect(files.length).toBeGreaterThan(250)
+  expect(files.filter((file) => !/^(\/\/|\/\*)/.test(text(file)))).toEqual([])
+})
+
 describe('what no tracked file says', () => {
   // Put together so that this file does not say it either.
   const said = (...parts: string[]) => new RegExp(parts.join(''), 'i')

@@ -1,3 +1,4 @@
+// Plans of vf-attach as lists of operations: ADD, its way back, and DEL from every state that it may find.
 import { expect, describe as group, test } from 'vitest'
 import type { AttachConfig } from '../../src/attach/config/config.ts'
 import type { AttachFacts } from '../../src/attach/device/facts.ts'

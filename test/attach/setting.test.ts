@@ -1,3 +1,4 @@
+// The waits of a verb for locks share one bound of time.
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { onePfChangeAtATime, withDeviceLock, withPatience } from '../../src/attach/setting.ts'
 import type { Kernel } from '../../src/kernel/api/kernel.ts'

@@ -1,3 +1,4 @@
+// The variables of a call are read and judged as the specification has it.
 import { describe, expect, test } from 'vitest'
 import { readEnvironment } from '../../src/cni/environment.ts'
 import { addEnv } from '../support/run-verb.ts'

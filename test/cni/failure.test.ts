@@ -1,3 +1,4 @@
+// Failures of the kernel and of files become errors of the protocol with a code, the kernel's own words and details.
 import { describe, expect, test } from 'vitest'
 import { CniError } from '../../src/cni/error.ts'
 import { failure } from '../../src/cni/failure.ts'

@@ -1,3 +1,4 @@
+// The operator's policy file is read, and refused with path and reason where it cannot be used.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

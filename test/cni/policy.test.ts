@@ -1,3 +1,4 @@
+// A policy bounds the state folder and the log file of a config, and a policy that cannot be used stops ADD and no DEL.
 import { mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

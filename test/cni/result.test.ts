@@ -1,3 +1,4 @@
+// Results are printed and read in the form of each version of the specification.
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { parseResult, printResult, type Result } from '../../src/cni/result.ts'

@@ -1,3 +1,4 @@
+// hack/build.ts makes one program with several names, and the name decides what it is.
 import {
   copyFileSync,
   lstatSync,

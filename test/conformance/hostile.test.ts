@@ -1,3 +1,5 @@
+// The compiled program works in hostile surroundings: closed descriptors, missing folders, a working directory full of
+// traps.
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

@@ -1,3 +1,4 @@
+// A compiled process that holds the lock of a device keeps all others out.
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

@@ -1,3 +1,5 @@
+// The small program in front starts the plugin in surroundings that the engine alone does not survive, and says why where
+// it cannot.
 import { copyFileSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

@@ -1,3 +1,4 @@
+// Descriptors that are non-blocking are waited for, without spinning.
 import { spawn } from 'node:child_process'
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'

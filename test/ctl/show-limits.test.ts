@@ -1,3 +1,4 @@
+// vfctl shows the counters and rates of limits as the kernel has them now.
 import { expect, test } from 'vitest'
 import { shownLimits } from '../../src/ctl/show-limits.ts'
 import type { LinkFacts } from '../../src/kernel/api/facts.ts'

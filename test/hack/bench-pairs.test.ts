@@ -1,3 +1,4 @@
+// The benchmark compares two builds by pairs of calls, with bounds of the median ratio.
 import { describe, expect, test } from 'vitest'
 import {
   counts,

@@ -1,4 +1,4 @@
-// What the driver is told, and what it answers, is what was meant.
+// Values reach the driver of the lab, and come back from it, as they were.
 import { expect, test } from 'vitest'
 import { pack, unpack } from '../../hack/lab/driver/json.ts'
 

@@ -1,3 +1,4 @@
+// A snapshot of a host shows settings and leaves out what changes by itself.
 import { execFileSync, spawnSync } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'

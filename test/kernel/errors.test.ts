@@ -1,4 +1,4 @@
-// What is not known to be refused is no refusal: it may be in the NIC.
+// An addition whose answer is lost counts as lost, and never as refused: the filter may be in the NIC.
 import { describe, expect, test } from 'vitest'
 import { addFlowFilters } from '../../src/kernel/tc/flow-filters.ts'
 import { addPolice } from '../../src/kernel/tc/matchall-filters.ts'

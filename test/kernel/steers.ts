@@ -1,4 +1,4 @@
-// What the tests of steering filters share: a filter, one at a time, and the tables that it goes to.
+// Shared by the tests of flow filters: a filter, one at a time, and the tables that it goes to.
 import { expect } from 'vitest'
 import { addClsact } from '../../src/kernel/tc/clsact.ts'
 import { addFlowFilters, removeFlowFilters } from '../../src/kernel/tc/flow-filters.ts'

@@ -1,3 +1,4 @@
+// A path of a config is allowed below the operator's folders alone, wherever its links lead.
 import {
   chmodSync,
   chownSync,

@@ -1,3 +1,4 @@
+// A file of the operator is read when nobody else can have written it.
 import { execFileSync } from 'node:child_process'
 import {
   chmodSync,

@@ -1,4 +1,4 @@
-/** Where a mutation stands, and where its test does. */
+/** Finds the place of a mutation and its test. */
 import type { Mutation } from './mutation.ts'
 
 /** Folders whose tests run the compiled program. */

@@ -1,3 +1,4 @@
+// Captured messages of iproute2 and the kernel are decoded, and encode to the same bytes.
 import { describe, expect, test } from 'vitest'
 import { annotateDatagram } from '../../hack/lab/netlink/annotate.ts'
 import { familyOf } from '../../hack/lab/netlink/families.ts'

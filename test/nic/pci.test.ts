@@ -1,3 +1,4 @@
+// PCI functions, their VFs and their drivers are read from sysfs.
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

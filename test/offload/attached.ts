@@ -1,4 +1,4 @@
-// What an ADD of port mappings leaves on the fake node, and its record.
+// The things that an ADD of port mappings leaves on the fake node, and its record.
 import { identityOf } from '../../src/offload/state/identity.ts'
 import type { OffloadJournal } from '../../src/offload/state/record.ts'
 import type { RecordStore } from '../../src/ops/record-store.ts'

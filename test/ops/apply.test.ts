@@ -1,3 +1,4 @@
+// Operations are run in order, and undone in reverse when one fails.
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import type { Runner, Transaction } from '../../src/ops/apply.ts'
 import { commandLine as describeOp } from '../../src/ops/command-line.ts'

@@ -1,3 +1,4 @@
+// Each operation is printed as the command line that does the same.
 import { spawnSync } from 'node:child_process'
 import { expect, describe as group, test } from 'vitest'
 import { commandLine, flowFilterLine } from '../../src/ops/command-line.ts'

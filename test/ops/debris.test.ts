@@ -1,3 +1,4 @@
+// Temporary files of calls that were killed are cleared, and no others.
 import {
   existsSync,
   mkdirSync,

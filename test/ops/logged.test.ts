@@ -1,3 +1,4 @@
+// Operations are lines of the log, with what they took and why they failed.
 import { afterEach, describe, expect, test } from 'vitest'
 import { recordedSteps, startSteps } from '../../src/lib/log/steps.ts'
 import { applyAll, type Runner, Transaction } from '../../src/ops/apply.ts'

@@ -1,3 +1,4 @@
+// Each operation has an inverse that takes it back.
 import { describe, expect, test } from 'vitest'
 import { invert, type Op } from '../../src/ops/op.ts'
 import { everyOp, examples } from './examples.ts'

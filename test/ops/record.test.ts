@@ -1,3 +1,4 @@
+// Records come back as they were written, and a broken one is told from a newer one.
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import * as z from 'zod/mini'

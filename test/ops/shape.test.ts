@@ -1,3 +1,4 @@
+// The form of a record's operations is checked when it is read.
 import { describe, expect, test } from 'vitest'
 import { isFlowFilter, isOp } from '../../src/ops/shape.ts'
 import { examples, steer } from './examples.ts'

@@ -1,4 +1,4 @@
-// What the two programs of scenarios hold: the short one of `npm test` everything where it tells most, the long one everything
+// The short program of scenarios, that of `npm test`, has everything where it tells most, the long one everything
 // everywhere. Each part has a test file that runs it.
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'

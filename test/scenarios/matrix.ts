@@ -1,4 +1,4 @@
-/** Who reaches a mapped port, as a table that two plugins can be compared by. */
+/** A table of those who reach a mapped port, by which two plugins can be compared. */
 import type { Agent } from '../../hack/lab/bed/agent.ts'
 import type { PortBed } from '../../hack/lab/bed/port-bed.ts'
 import { FAMILIES } from '../../hack/lab/bed/port-node.ts'

@@ -1,4 +1,7 @@
-/** What fault tables of limits ask for, by kind of port, and what each must have. In: beds. Out: tables for the suite. */
+/**
+ * Fault tables of limits: the wishes of each kind of port, and the steps that each must have. In: beds. Out: tables for
+ * the suite.
+ */
 import { expect } from 'vitest'
 import type { Node } from '../../hack/lab/bed/port-node.ts'
 import { countOf } from '../support/fault-report.ts'

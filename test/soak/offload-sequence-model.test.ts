@@ -1,3 +1,4 @@
+// The model of random sequences of vf-offload finds each kind of violation.
 import { expect, test } from 'vitest'
 import { type Act, type Container, judge } from './offload-sequence-model.ts'
 import type { CallAnswer, LookAnswer, ShellAnswer } from './script.ts'

@@ -1,4 +1,7 @@
-/** Who owns which host port in a random sequence of vf-offload: what a call may answer, and what the node's map must hold. */
+/**
+ * Owners of host ports in a random sequence of vf-offload: the answers that a call may give, and the entries that the
+ * node's map must hold.
+ */
 import { textDifferences } from './offload-subject.ts'
 import type { Answer, Call, CallAnswer, JobAnswer, LookAnswer } from './script.ts'
 

@@ -1,4 +1,4 @@
-/** What a look shows, in the form in which it is compared. In: answers of the guest. Out: texts, and lines that differ. */
+/** A look in the form in which it is compared. In: answers of the guest. Out: texts, and lines that differ. */
 import type { JsonObject } from '../../src/lib/json.ts'
 import type { LookAnswer, Place } from './script.ts'
 

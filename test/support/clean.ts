@@ -1,5 +1,5 @@
-// What a test file that broke down left in the guest's kernel. In: the Lab. Out: a clean guest, and lines that say what
-// was found: without this one failure in one file would fail every file after it.
+// Cleans the guest's kernel of things that a test file left which broke down. In: the Lab. Out: a clean guest, and lines
+// that say what was found: without this one failure in one file would fail every file after it.
 import type { Lab } from '../../hack/lab/lab.ts'
 
 /** Takes everything away that no test file may leave: one line for each thing found, none as a rule. */

@@ -1,4 +1,4 @@
-// What every fault table of the lab tests must show, printed and judged.
+// Prints and judges what every fault table of the lab tests must show.
 import { expect } from 'vitest'
 import { type FaultReport, type FaultRow, faultTable, missedRows } from '../soak/faults.ts'
 

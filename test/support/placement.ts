@@ -1,5 +1,5 @@
-// Where each file of test/native runs: in a node made of namespaces, or, when the machine's kernel lacks what the file needs, in
-// the virtual machine. In: the files, the kernel's features. Out: lists of paths.
+// The place where each file of test/native runs: in a node made of namespaces, or, when the machine's kernel lacks what
+// the file needs, in the virtual machine. In: the files, the kernel's features. Out: lists of paths.
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { FEATURES, type Feature, machineFeatures } from '../../hack/lab/features.ts'

@@ -1,5 +1,5 @@
-// How fast bytes get from one namespace to another in the guest. In: who sends to whom. Out: Mbit/s of payload, as the
-// receiver saw it. Nothing here judges: what is right depends on what limits the way.
+// Measures how fast bytes get from one namespace to another in the guest. In: sender and receiver. Out: Mbit/s of payload,
+// as the receiver saw it. Nothing here judges: what is right depends on what limits the way.
 
 import { type Orders, type Reply, startOrders } from '../../hack/lab/bed/orders.ts'
 import { inNamespace, type Namespace } from '../../hack/lab/bed/traffic.ts'

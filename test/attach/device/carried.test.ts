@@ -1,5 +1,5 @@
-// What ADD writes down of what an interface carries, and how it is given back, where no kernel of the tests can show it: VLANs of
-// a bridge's port, and more than a record takes.
+// ADD writes down what an interface carries, and DEL gives it back, in the cases that no kernel of the tests shows: VLANs
+// of a bridge's port, and more than a record takes.
 import { describe, expect, test } from 'vitest'
 import type { AttachConfig } from '../../../src/attach/config/config.ts'
 import { lossWords, readCarried } from '../../../src/attach/device/carried.ts'

@@ -1,3 +1,4 @@
+// A device goes home by the number that it has in the pod now, and a device of software is known by its other end.
 import { describe, expect, test } from 'vitest'
 import { homeward } from '../../../src/attach/device/homeward.ts'
 import { findByPeer, isJoinedAsBefore } from '../../../src/attach/device/joined.ts'

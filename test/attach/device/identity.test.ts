@@ -1,3 +1,4 @@
+// A device is told from its look-alikes, in the pod and on the host, by marks that no pod chooses.
 import { describe, expect, test } from 'vitest'
 import { isAtHome, isInPod, isSoftware, isSole } from '../../../src/attach/device/identity.ts'
 import type { AttachJournal } from '../../../src/attach/state/record.ts'

@@ -1,4 +1,5 @@
-// What a restore leaves alone: programs of which nothing tells whose they are, and the part of an address that a driver chooses.
+// A restore leaves some things alone: programs whose owner nothing tells, and the part of an address that a driver
+// chooses.
 import { expect, test } from 'vitest'
 import { dirtOf, untoldPrograms } from '../../../src/attach/device/residue.ts'
 import { type LiveState, planRestore } from '../../../src/attach/plan-restore.ts'

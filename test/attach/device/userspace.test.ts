@@ -1,4 +1,5 @@
-// What is to be done to cut a VF's program off, and what ADD says of a PF that is down. That it is done: test/lab/attach/open.test.ts.
+// The operations that cut a VF's program off, and the warning of ADD about a PF that is down. test/lab/attach/open.test.ts
+// shows their effect.
 import { expect, test } from 'vitest'
 import type { AttachFacts } from '../../../src/attach/device/facts.ts'
 import { holderWords, pfDownWarnings, planCutOff } from '../../../src/attach/device/userspace.ts'

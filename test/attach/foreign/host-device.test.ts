@@ -1,3 +1,4 @@
+// An interface that host-device has moved is found in the pod and goes home under its alias.
 import { describe, expect, test } from 'vitest'
 import {
   type HostDeviceLink,

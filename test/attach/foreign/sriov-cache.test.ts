@@ -1,3 +1,4 @@
+// The file that sriov-cni wrote for its DEL is read, of each release that left one.
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

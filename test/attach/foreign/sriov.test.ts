@@ -1,3 +1,4 @@
+// vf-attach respects the in-use records and locks of sriov-cni, and makes its own claims in the same form.
 import {
   closeSync,
   fstatSync,

@@ -1,4 +1,4 @@
-// What is remembered of hardware that was in a pod, and what of it may be put back once its driver has begun anew.
+// A note remembers hardware that was in a pod, and tells which settings DEL may put back once the driver has started anew.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

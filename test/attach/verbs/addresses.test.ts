@@ -1,3 +1,4 @@
+// ADD takes addresses of IPAM, tells its routes from those of the pod, and has the addresses freed when it fails.
 import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

@@ -1,3 +1,5 @@
+// CHECK of vf-attach compares the fake kernel with the record, GC sorts the living from the dead, and DEL succeeds for a
+// device that is gone.
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

@@ -1,4 +1,4 @@
-// How a GC shares its time among devices that are nowhere to be seen, by a clock that moves when somebody sleeps.
+// GC shares its time among devices that are nowhere to be seen. The clock moves when somebody sleeps.
 import { expect, test } from 'vitest'
 import { collectInTime, gcMilliseconds, type Waits } from '../../../src/attach/verbs/wait-budget.ts'
 import type { Machine } from '../../../src/kernel/api/machine.ts'

@@ -1,4 +1,4 @@
-// Whose packets a rule takes from a port that is mapped: all of them, some, or none that the pod would have had.
+// A rule of others takes all packets of a mapped port, some of them, or none that the pod would have had.
 import { expect, test } from 'vitest'
 import { type Base, follow, type Mapped } from '../../../src/kernel/foreign-nat/follow.ts'
 import { packetTo, portBytes } from '../../../src/kernel/foreign-nat/packet.ts'

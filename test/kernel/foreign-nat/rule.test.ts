@@ -1,4 +1,4 @@
-// What a rule of nf_tables does with a packet, expression by expression; nft's own rules are followed in test/native.
+// A rule of nf_tables is followed expression by expression. test/native follows nft's own rules.
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { packetTo } from '../../../src/kernel/foreign-nat/packet.ts'

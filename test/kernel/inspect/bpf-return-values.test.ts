@@ -1,3 +1,4 @@
+// The values that a program of BPF can return are read from its instructions.
 import { describe, expect, test } from 'vitest'
 import { exitValues } from '../../../src/kernel/inspect/bpf-return-values.ts'
 

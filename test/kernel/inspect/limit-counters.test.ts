@@ -1,3 +1,4 @@
+// Counters of shapers, ifbs and policers are read from what the kernel lists.
 import { expect, test } from 'vitest'
 import { limitCounters } from '../../../src/kernel/inspect/limit-counters.ts'
 import { fromHex } from '../../../src/lib/hex.ts'

@@ -1,3 +1,4 @@
+// CHECK finds the things of an ADD by number, whatever they are called by now.
 import { expect, test } from 'vitest'
 import { verify } from '../../../src/kernel/inspect/verify.ts'
 import { RTM } from '../../../src/netlink/rtnl/const.ts'

@@ -1,3 +1,4 @@
+// Messages that add, read and remove addresses, routes and policy rules, in bounded time where a pod has too many.
 import { describe, expect, test, vi } from 'vitest'
 import {
   addressesOn,

@@ -1,3 +1,4 @@
+// Announcements of addresses are the frames that RFC 5227 and RFC 4861 describe, in the words of tcpdump too.
 import { spawnSync } from 'node:child_process'
 import { describe, expect, test } from 'vitest'
 import { announcements } from '../../../src/kernel/ip/announce.ts'

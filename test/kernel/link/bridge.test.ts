@@ -1,3 +1,4 @@
+// VLANs of a bridge's port are read and changed.
 import { describe, expect, test } from 'vitest'
 import { bridgeVlansOf, changeBridgeVlan } from '../../../src/kernel/link/bridge.ts'
 import { AF, RTM } from '../../../src/netlink/rtnl/const.ts'

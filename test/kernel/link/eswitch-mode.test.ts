@@ -1,3 +1,4 @@
+// The eswitch mode is read from devlink, and a refusal that says nothing about it is an error.
 import { describe, expect, test } from 'vitest'
 import { isSwitchdev } from '../../../src/kernel/link/eswitch-mode.ts'
 import { devlinkMessage } from '../../../src/netlink/genl/devlink.ts'

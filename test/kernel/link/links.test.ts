@@ -1,3 +1,4 @@
+// Links are read from the kernel's messages, and changed by requests that name them by number.
 import { describe, expect, test } from 'vitest'
 import {
   allLinks,

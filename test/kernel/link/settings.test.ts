@@ -1,4 +1,4 @@
-// Which files a difference between two of the kernel's arrays of settings stands for.
+// A difference between two of the kernel's arrays of settings is named by its files.
 import { expect, test } from 'vitest'
 import { settingOps, settingsOf } from '../../../src/kernel/link/settings.ts'
 import { factsOf } from '../../attach/model.ts'

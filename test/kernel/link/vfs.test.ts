@@ -1,3 +1,4 @@
+// Attributes of VFs are read from the PF's messages, and set in one request.
 import { describe, expect, test } from 'vitest'
 import { failure } from '../../../src/cni/failure.ts'
 import { setVf, VfRefusal, vfAttributesOf } from '../../../src/kernel/link/vfs.ts'

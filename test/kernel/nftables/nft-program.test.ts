@@ -1,3 +1,4 @@
+// Tables of pods load with the nft program, and its refusals become errors.
 import { createHash } from 'node:crypto'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { failure } from '../../../src/cni/failure.ts'

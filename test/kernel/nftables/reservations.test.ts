@@ -1,3 +1,4 @@
+// Host ports are reserved whole or not at all in the host's table, and given back without a look at those of others.
 import { beforeEach, expect, describe as group, test } from 'vitest'
 import { loopbackPorts, openedPorts, reservedCookies } from '../../../src/kernel/nftables/map-elements.ts'
 import { releasePorts, reservePorts } from '../../../src/kernel/nftables/reservations.ts'

@@ -1,4 +1,5 @@
-// What is put back into the host's table where the kernel refuses it again and again. With real tables: test/native/portmap/kept-off.test.ts.
+// Reservations come back into the host's table although the kernel refuses some again and again.
+// test/native/portmap/kept-off.test.ts has real tables.
 import { expect, test } from 'vitest'
 import type { Reservation } from '../../../src/kernel/nftables/host-keys.ts'
 import { completeTable } from '../../../src/kernel/nftables/restore-table.ts'

@@ -1,3 +1,4 @@
+// A ruleset that nft lists is compared with the one that was loaded, statement by statement.
 import { describe, expect, test } from 'vitest'
 import { compareNft, lineText, nftLines } from '../../../src/kernel/nftables/ruleset-diff.ts'
 

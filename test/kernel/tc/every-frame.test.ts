@@ -1,3 +1,4 @@
+// A filter of every frame is made by the first classifier that the kernel has.
 import { describe, expect, test } from 'vitest'
 import { classifiers, everyFrameOptions } from '../../../src/kernel/tc/every-frame.ts'
 import { addIfbRedirect, removeEveryFrame } from '../../../src/kernel/tc/matchall-filters.ts'

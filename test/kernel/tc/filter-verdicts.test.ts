@@ -1,3 +1,4 @@
+// The verdict of a filter is told from its actions.
 import { expect, test } from 'vitest'
 import { keepsFrames, verdictsOf } from '../../../src/kernel/tc/filter-verdicts.ts'
 import {

@@ -1,3 +1,5 @@
+// A flow filter goes into the NIC or into software as the config wants it, and one that the kernel stored otherwise is
+// taken away.
 import { describe, expect, test } from 'vitest'
 import { failure } from '../../../src/cni/failure.ts'
 import { findOwnFilters } from '../../../src/kernel/tc/own-filters.ts'

@@ -1,3 +1,4 @@
+// A filter is printed in the words that tc takes.
 import { expect, test } from 'vitest'
 import { filterLine } from '../../../src/kernel/tc/format-filter.ts'
 import {

@@ -1,4 +1,4 @@
-// Which filters are ours, how they are found among those of others, and how they go.
+// Our filters are told from those of others, found among them, and removed.
 import { describe, expect, test } from 'vitest'
 import { hasIngress } from '../../../src/kernel/tc/clsact.ts'
 import { deleteOwnFilters, findOwnFilters, findPlaced } from '../../../src/kernel/tc/own-filters.ts'

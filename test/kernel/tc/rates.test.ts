@@ -1,3 +1,4 @@
+// Shapers, ifbs, policers and devlink rates are made, found by their marks, compared and removed.
 import { describe, expect, test } from 'vitest'
 import { portRatesOf, setPortRates } from '../../../src/kernel/tc/devlink-rates.ts'
 import { addPolice, detourDifferences, policeDifferences } from '../../../src/kernel/tc/matchall-filters.ts'

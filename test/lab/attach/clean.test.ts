@@ -1,5 +1,5 @@
-// What a pod has put on a VF does not reach the next pod: DEL takes off what it finds, and the VF's driver starts anew at the next ADD,
-// which ends what nobody finds. What any interface can show is in test/native/attach/clean.test.ts.
+// Nothing that a pod has put on a VF reaches the next pod: DEL takes off what it finds, and the driver starts anew at the
+// next ADD, which ends the rest. test/native/attach/clean.test.ts has other interfaces.
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { CLIENT_A, isReachable } from '../../../hack/lab/bed/topology.ts'
 import { type Bed, makeBed, onVf } from '../../support/attach-bed.ts'

@@ -1,5 +1,5 @@
-// What a pod can do to hide a VF, or to put another interface in its place: by its parent it is known wherever it is.
-// Software: test/native/attach/hidden.test.ts.
+// A pod hides a VF, or puts another interface in its place: we know the VF by its parent, wherever it is.
+// test/native/attach/hidden.test.ts has software interfaces.
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { type Bed, makeBed, onVf } from '../../support/attach-bed.ts'
 import { BED_FOLDER } from '../../support/attach-calls.ts'

@@ -1,6 +1,6 @@
-// Which device a config means, in every way in which sriov-cni and host-device are told, and what becomes of NICs that
-// are no VFs: physical functions, virtio. On real drivers; the executable called by all its names. Interfaces of software are
-// in test/native/attach/select.test.ts.
+// A config means the device that it would mean to sriov-cni and host-device, NICs that are no VFs among them: physical
+// functions and virtio. Real drivers, and the executable called by all its names. test/native/attach/select.test.ts has
+// software interfaces.
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { staticIpam } from '../../../hack/lab/bed/plugins.ts'
 import { CLIENT_A, isReachable } from '../../../hack/lab/bed/topology.ts'

@@ -1,7 +1,6 @@
-// Limits on interfaces of other kinds than rates-vf and rates-veth have: a macvlan and a NIC of its own that host-device has
-// moved, both limited in the pod; a VF in legacy mode whose PF keeps what it is told; and a VF that a program drives, which the
-// kernel can't shape. Main plugins are the distribution's and vf-attach, the card is simulated (simnic, from source, not
-// hardware).
+// Limits on interfaces of further kinds: a macvlan and a NIC of its own that host-device has moved, both limited in the
+// pod; a VF in legacy mode whose PF keeps its rates; and a VF that a program drives, which the kernel cannot shape. Main
+// plugins are the distribution's and vf-attach, the card is simulated (simnic, from source, not hardware).
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from 'vitest'
 import {
   attachConfig,

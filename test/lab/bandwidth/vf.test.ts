@@ -1,6 +1,6 @@
-// Bandwidth of pods with a VF of a real driver in legacy mode (igb): from the pod by the PF, or in the pod where the rate is none
-// that the PF has; to the pod by an ifb in front of its interface. QEMU's igb takes VF rates and does not keep them, so what
-// they do is measured on a simulated card, in rates-kinds.
+// Bandwidth of pods with a VF of a real driver in legacy mode (igb). The PF limits frames from the pod, or the pod itself
+// where the PF has no such rate; an ifb in front of the interface limits frames to the pod. QEMU's igb takes rates of VFs
+// and does not keep them: test/lab/bandwidth/kinds.test.ts measures rates on a simulated card.
 import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest'
 import {
   attachConfig,

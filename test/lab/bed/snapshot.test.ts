@@ -1,3 +1,4 @@
+// A snapshot of a host stays the same under traffic, and shows every setting that a plugin or a pod could change.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { diffSnapshot, parseSnapshot, type Snapshot, snapshot } from '../../../hack/lab/bed/snapshot.ts'
 import {

@@ -1,5 +1,6 @@
-// What a pod does to its VF (igb, simnic) or dummy before, between, during and instead of the calls. test/native/hostile/actions.test.ts says what
-// must hold and has most of it for a veth; here is some of each group. VF_TEST_ALL=1 tries everything in every phase.
+// A hostile pod acts on its VF (igb, simnic) or dummy before, between, during and instead of the calls.
+// test/native/hostile/actions.test.ts says what must hold, and has most actions for a veth; here are some of each group.
+// VF_TEST_ALL=1 tries everything in every phase.
 import { afterAll, beforeAll, describe } from 'vitest'
 import { loadSimnic, unloadSimnic } from '../../../hack/lab/bed/simnic.ts'
 import { loadIgb } from '../../../hack/lab/bed/topology.ts'

@@ -1,5 +1,5 @@
-// What an interface is told as a port: of a bond, and of a bridge that filters VLANs. The judges are ip and bridge; the rest
-// of link.set is in test/native.
+// Settings of an interface as a port: of a bond, and of a bridge that filters VLANs. The judges are ip and bridge.
+// test/native/kernel/link.test.ts has the rest of link.set.
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { deletePod, newPod } from '../../../hack/lab/bed/topology.ts'
 import { ask, drive, json, run, tryDrive } from '../../../hack/lab/driver/client.ts'

@@ -1,6 +1,6 @@
-// What a pod whose namespace went without a DEL has left in a card: filters, the policers of its limits, the rate of its VF's
-// port. Whoever gets the VF is served in the NIC as if none of it were there. On a simulated NIC in switchdev mode (simnic, from
-// source, not hardware). Behind a bridge test/native has the same.
+// A pod whose namespace went without a DEL has left filters, policers and a rate in a card. The next pod that gets the VF
+// is served in the NIC as if none of them were there. On a simulated NIC in switchdev mode (simnic, from source, not
+// hardware); test/native/offload/dead.test.ts has pods behind a bridge.
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { webAndDns } from '../../../hack/lab/bed/bridge-bed.ts'
 import { attachConfig, attachment, listOf, staticIpam, testRuntime } from '../../../hack/lab/bed/plugins.ts'

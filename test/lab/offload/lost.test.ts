@@ -1,6 +1,6 @@
-// Limits in a card whose record was lost: they are known by cookie, so that a second ADD keeps its hands off them and GC takes
-// them, with the report. On a VF of a simulated NIC in switchdev mode (simnic, from source, not hardware). Of pods behind a
-// bridge test/native has the same, in offload-lost and rates-detour.
+// Limits in a card whose record was lost are known by cookie: a second ADD keeps its hands off them, and GC takes them,
+// with the report. On a VF of a simulated NIC in switchdev mode (simnic, from source, not hardware).
+// test/native/offload/lost.test.ts and test/native/bandwidth/detour.test.ts have pods behind a bridge.
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { webAndDns } from '../../../hack/lab/bed/bridge-bed.ts'
 import {

@@ -1,5 +1,5 @@
-// What the NIC translates, and what it must not (simnic in switchdev mode, from source, not hardware): with nat "nic" the node,
-// its neighbours on the card and the pod itself reach mapped ports and the pod's own, and nothing of that is on the wire.
+// With nat "nic" (simnic in switchdev mode, from source, not hardware) the node, its neighbours on the card and the pod
+// itself reach mapped ports and the pod's own, and nothing of that is on the wire.
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { capture } from '../../../hack/lab/bed/capture.ts'
 import { makeBed, type PortBed } from '../../../hack/lab/bed/port-bed.ts'

@@ -1,4 +1,4 @@
-// What the system sees of the card: PCI, names, devlink, ethtool; binding, namespaces, and its absence.
+// The system sees simnic as a card: PCI, names, devlink, ethtool; binding, namespaces, and its absence.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import {
   type Card,

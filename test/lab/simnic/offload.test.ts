@@ -1,3 +1,4 @@
+// Rules that translate ports run in simnic alone: TCP and UDP pass in hardware, and wrong sums do not.
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 import { type CapturedFrame, capture } from '../../../hack/lab/bed/capture.ts'
 import {

@@ -1,4 +1,4 @@
-// How fast the card lets frames pass: the transmit scheduler of VFs, and police in flower and matchall.
+// simnic lets frames pass at the rates that were set: the transmit scheduler of VFs, and police in flower and matchall.
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 import {
   type Card,

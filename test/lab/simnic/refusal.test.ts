@@ -1,4 +1,4 @@
-// What the card says no to, with which words; and what a rule does besides NAT.
+// simnic refuses rules with the reason, by its knobs and profiles too; and a rule does other things besides NAT.
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import {
   type Card,

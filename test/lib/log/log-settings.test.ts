@@ -1,3 +1,4 @@
+// Level and file of the log come from the node, the environment and the config, in this order.
 import { execFileSync } from 'node:child_process'
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'

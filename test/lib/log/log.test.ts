@@ -1,3 +1,4 @@
+// Lines of the log are whole, and the log's file is never a trap.
 import { execFileSync } from 'node:child_process'
 import {
   chmodSync,

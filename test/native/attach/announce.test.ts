@@ -1,5 +1,5 @@
-// What neighbours hear of an ADD: by which interface, and how often. On an interface whose link is up when we say so. A wire that
-// hands multicast back to its sender is in test/lab/attach/scale.test.ts.
+// Neighbours hear of an ADD by one interface, and so often as the config says, on an interface whose link is up when the
+// test says so. test/lab/attach/scale.test.ts has a wire that hands multicast back to its sender.
 // needs: veth, bridge
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { type CapturedFrame, capture } from '../../../hack/lab/bed/capture.ts'

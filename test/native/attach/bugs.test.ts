@@ -1,6 +1,5 @@
-// What went wrong in sriov-cni and host-device with any device, by the number of the public issue where there is one (`#n` is
-// sriov-cni's, `plugins #n` containernetworking/plugins'): each must not happen here. What only a VF can show is in
-// test/lab/attach/bugs.test.ts.
+// Mistakes of sriov-cni and host-device with any device do not happen here. `#n` is a public issue of sriov-cni, `plugins
+// #n` one of containernetworking/plugins. test/lab/attach/bugs.test.ts has the mistakes that only a VF can show.
 // needs: veth, bridge, ifb
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { json } from '../../../hack/lab/bed/plugins.ts'

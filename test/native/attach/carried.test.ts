@@ -1,5 +1,5 @@
-// What an interface carries when vf-attach gets it: an ADD that fails leaves all of it as it was, DEL gives it back, and what
-// could not be given back, or what the node lives by, is refused before the first change.
+// An interface keeps what it carries when vf-attach gets it: an ADD that fails leaves all of it as it was, and DEL gives
+// it back. An ADD refuses before the first change what nobody could give back, or what the node lives by.
 // needs: veth, bridge, ifb, tbf, clsact
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { WIRE } from '../../../hack/lab/bed/topology.ts'

@@ -1,6 +1,6 @@
-// What a pod has put on its interface does not come home with it: programs, interfaces that lie on it, altnames, flags, limits,
-// features, channels and files of queues. What can't be taken off keeps the device from being given out, and ADD refuses what is
-// not clean. What only hardware can show is in test/lab/attach/clean.test.ts.
+// Nothing that a pod has put on its interface comes home with it: programs, interfaces that lie on it, altnames, flags,
+// limits, features, channels and files of queues. A device that cannot be cleaned is not given out, and ADD refuses one
+// that is not clean. test/lab/attach/clean.test.ts has what only hardware can show.
 // needs: veth, bridge, macvlan, ifb
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { WIRE } from '../../../hack/lab/bed/topology.ts'

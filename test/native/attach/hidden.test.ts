@@ -1,5 +1,5 @@
-// What a pod can do to hide a device of software, or to put another one in its place: number, name, MAC and namespace are the
-// pod's to choose, what the device is joined to outside of the pod is not. The VF's part is in test/lab/attach/hidden.test.ts.
+// A pod hides a device of software, or puts another one in its place. It can choose number, name, MAC and namespace, but
+// not the end that the device is joined to outside of the pod. test/lab/attach/hidden.test.ts has VFs.
 // needs: veth, ifb, macvlan
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { errorOf } from '../../../hack/lab/bed/plugins.ts'

@@ -1,5 +1,5 @@
-// Many processes at once on few interfaces, and others who handle the same ones meanwhile, whatever kind of interface they are.
-// What only VFs can show is in test/lab/attach/races.test.ts.
+// Many processes at once want few interfaces, and others handle the same ones meanwhile, of whatever kind.
+// test/lab/attach/races.test.ts has the races that only VFs can show.
 // needs: veth, bridge
 import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest'
 import { errorOf, json } from '../../../hack/lab/bed/plugins.ts'

@@ -1,5 +1,5 @@
-// What DEL and ADD make of records that a reboot, a crash of the disk, a newer version or a full file system left, whatever
-// kind of interface they are about. What only a VF can show is in test/lab/attach/del.test.ts.
+// DEL and ADD cope with records that a reboot, a crash of the disk, a newer version or a full file system left, of
+// whatever kind of interface. test/lab/attach/del.test.ts has those of VFs.
 // needs: veth, bridge
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { BED_FOLDER, localIpam } from '../../support/attach-calls.ts'

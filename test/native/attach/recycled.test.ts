@@ -1,5 +1,5 @@
-// A namespace that is gone, and whatever is at its path now: another one with its very inode, the host's own, a stranger's.
-// Whose the device is goes by the namespace's cookie.
+// The cookie of a namespace tells the owner of a device, whatever is at the path now: another namespace with its very
+// inode, the host's own, or a stranger's.
 // needs: veth, bridge
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { localIpam } from '../../support/attach-calls.ts'

@@ -1,5 +1,5 @@
-// Which interface a config means by its name or its MAC, as host-device is told, and what becomes of interfaces of software.
-// Selection of VFs is in test/lab/attach/select.test.ts.
+// A config means an interface by name or MAC, as host-device is told, and interfaces of software come home.
+// test/lab/attach/select.test.ts selects VFs.
 // needs: veth, bridge, ifb
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import type { PluginConfig } from '../../../hack/lab/cni-runtime.ts'

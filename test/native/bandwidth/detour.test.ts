@@ -1,6 +1,7 @@
-// Limits of what a pod behind the distribution's Go bridge plugin sends: a filter on the host's end of its veth leads to an ifb
-// with a shaper. Alone and together with the limit of what comes to the pod, which rates-veth has. Nothing may stay behind. The
-// filter is of the first classifier that the kernel has: matchall, flower, u32 or basic; rates-classifiers in test/lab has each.
+// Limits of frames from a pod behind the distribution's Go bridge plugin: a filter on the host's end of its veth leads
+// them to an ifb with a shaper, alone and beside the limit to the pod (test/native/bandwidth/veth.test.ts). Nothing stays
+// behind. The kernel's first classifier makes the filter: matchall, flower, u32 or basic;
+// test/lab/bandwidth/classifiers.test.ts has each.
 // needs: veth, bridge, tbf, ifb, clsact, u32, nft
 import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest'
 import { BRIDGE, bridgeList, warmBridge, webAndDns } from '../../../hack/lab/bed/bridge-bed.ts'

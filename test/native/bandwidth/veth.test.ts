@@ -1,5 +1,6 @@
-// Limits of what comes to a pod behind the distribution's Go bridge plugin: a shaper on the host's end of its veth. What gets
-// through is compared with the limit; nothing may stay behind. rates-detour has what the pod sends, which needs a filter.
+// Limits of frames to a pod behind the distribution's Go bridge plugin: a shaper on the host's end of its veth. The rate
+// that gets through is compared with the limit, and nothing stays behind. test/native/bandwidth/detour.test.ts has the
+// other direction, which needs a filter.
 // needs: veth, bridge, tbf, nft
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { BRIDGE, bridgeList, PODS, warmBridge, webAndDns } from '../../../hack/lab/bed/bridge-bed.ts'

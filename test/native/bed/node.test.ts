@@ -1,5 +1,5 @@
-// The node of namespaces itself: two of them do not see each other, and nothing outside of one changes, though it runs on the
-// machine's own kernel. That it runs commands as the virtual machine does is in lab.
+// Two nodes of namespaces do not see each other, and nothing outside of one changes, though it runs on the machine's own
+// kernel. test/native/bed/lab.test.ts shows that it runs commands as the virtual machine does.
 // needs: namespaces, veth
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { hostname, release } from 'node:os'

@@ -1,5 +1,5 @@
-// What a pod with all rights in its own namespace can not reach: another pod's end of a pair on the host, the node's lock, the DEL of
-// its own attachment. And what of its own end CHECK sees.
+// A pod with all rights in its own namespace cannot reach another pod's end of a pair on the host, the node's lock, or the
+// DEL of its own attachment. CHECK sees what it did to its own end.
 // needs: veth, bridge, tbf, nft
 import { createHash } from 'node:crypto'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'

@@ -1,4 +1,4 @@
-// What an interface is told besides its addresses: whole or not at all, by number whatever its name is. The judge is ip.
+// An interface takes its settings whole or not at all, by number, whatever its name is. The judge is ip.
 // needs: veth, ifb, bridge
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { deletePod, newPod } from '../../../hack/lab/bed/topology.ts'

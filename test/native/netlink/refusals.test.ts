@@ -1,5 +1,5 @@
-// What the kernel says when it refuses: our errors keep its errno, its words and the attribute that it points at; and
-// a batch goes on behind a refusal. In a namespace of its own.
+// Our errors keep the errno of a refusal, the kernel's words and the attribute that it points at, and a batch goes on
+// behind a refusal. In a namespace of its own.
 // needs: veth
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { deletePod, newPod } from '../../../hack/lab/bed/topology.ts'

@@ -1,5 +1,5 @@
-// What vf-offload refuses or passes on whatever port a pod has, shown behind the distribution's Go bridge plugin: wishes that are
-// wrong, none at all, no result of a plugin before.
+// vf-offload refuses wishes that are wrong and passes on a result without mappings, whatever port a pod has. Shown behind
+// the distribution's Go bridge plugin.
 // needs: veth, bridge, nft
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import {

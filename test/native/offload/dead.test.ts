@@ -1,5 +1,5 @@
-// What a pod has left whose namespace went without a DEL: its host ports and limits are the next one's who wants them, and a
-// living pod's never are. And what DEL for one network leaves of another.
+// Host ports and limits of a pod whose namespace went without a DEL go to the next pod that wants them, and those of a
+// living pod never do. DEL for one network leaves those of another.
 // needs: veth, bridge, tbf, nft
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
 import {

@@ -1,6 +1,6 @@
-// What a pod behind the distribution's Go bridge plugin has, and whose record was lost: known by name and by owner, so that a
-// second ADD keeps its hands off it, and DEL and GC take it, with the report. The same of rules and limits in a card is in
-// test/lab.
+// Things of a pod behind the distribution's Go bridge plugin whose record was lost are known by name and owner: a second
+// ADD keeps its hands off them, and DEL and GC take them, with the report. test/lab/offload/lost.test.ts has filters and
+// limits in a card.
 // needs: veth, bridge, tbf, nft
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
 import { bridgeIsIdle, bridgeList, warmBridge, webAndDns } from '../../../hack/lab/bed/bridge-bed.ts'

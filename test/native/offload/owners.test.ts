@@ -1,5 +1,5 @@
-// Whose things DEL and GC take: those of the attachment that they are called for, by its record or by the marks that follow from
-// it, and nobody else's, whatever the namespace of the call looks like.
+// DEL and GC take things of the attachment that they are called for, by its record or by the marks that follow from it,
+// and nobody else's, whatever the namespace of the call looks like.
 // needs: veth, bridge, tbf, nft, ifb, u32
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { bridgeList, type PodName, podOf, warmBridge, webAndDns } from '../../../hack/lab/bed/bridge-bed.ts'

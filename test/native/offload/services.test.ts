@@ -1,6 +1,6 @@
-// No port of a service is taken: kube-proxy's in each mode that this kernel has, docker's, portmap's and netavark's are refused
-// with the rule's text before anything is changed, and a service that comes after the ADD is named by CHECK. Pods are on a
-// bridge; whose filters would take a port is no part of it, and offload-services in the virtual machine has VFs.
+// No port of a service is taken: ports of kube-proxy in each mode that this kernel has, of docker, portmap and netavark
+// are refused with the rule's text before anything is changed, and CHECK names a service that comes after the ADD. Pods
+// are on a bridge; test/lab/offload/services.test.ts has VFs, whose filters would take a port.
 // needs: veth, bridge, nft, nft-fib, iptables, iptables-legacy
 import { describe, expect, test } from 'vitest'
 import { bridgeList, mainOnly, offload, PODS, podOf, tryOffload } from '../../../hack/lab/bed/bridge-bed.ts'

@@ -1,6 +1,6 @@
-// CHECK of vf-offload for a pod behind a bridge, whose ports are the host's table and a setting of the kernel: each is changed
-// with nft, ip and /proc, and CHECK names it with what was expected and what was found. offload-check has the filters and the
-// pod's table.
+// CHECK of vf-offload for a pod behind a bridge, whose ports are the host's table and a setting of the kernel: each is
+// changed with nft, ip and /proc, and CHECK names it with the value expected and the value found.
+// test/lab/offload/check.test.ts has the filters and the pod's table.
 // needs: veth, bridge, nft, bpf
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import {

@@ -1,4 +1,4 @@
-// What port mappings owe the node: programs that listen, clients that go on, the loopback address, names of owners. With
+// Port mappings respect the node: programs that listen, clients that go on, the loopback address, names of owners. With
 // pods on a bridge, so that it needs no hardware.
 // needs: veth, bridge, nft, conntrack, bpf
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'

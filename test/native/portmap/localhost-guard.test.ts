@@ -1,5 +1,6 @@
-// What 127.0.0.1 of a node is worth while pods are served there: raw frames from and to 127.0.0.0/8, of a neighbour pod and from a
-// wire, before and after the node's nftables are flushed, with each of the two guards alone, and with none, when they get in.
+// 127.0.0.1 of a node stays its own while pods are served there: raw frames from and to 127.0.0.0/8 come from a neighbour
+// pod and from a wire, before and after the node's nftables are flushed, with each of the two guards alone, and with none,
+// when they get in.
 // needs: veth, bridge, nft, u32, ifb, bpf
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import {

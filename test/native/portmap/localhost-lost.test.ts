@@ -1,5 +1,5 @@
-// What becomes of 127.0.0.1 of a node when the notes about it are lost, say nothing or can't be written, and when the rules of the
-// node are flushed: the setting never stays without its guard, and goes back with its last user.
+// The setting for 127.0.0.1 never stays without its guard, and goes back with its last user, when the notes about it are
+// lost, say nothing or cannot be written, and when the rules of the node are flushed.
 // needs: veth, bridge, nft, bpf
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
 import { attachToBridge, bridgeList, chained, offload, podOf } from '../../../hack/lab/bed/bridge-bed.ts'

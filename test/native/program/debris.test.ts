@@ -1,4 +1,5 @@
-// What calls that were killed have left goes with the next GC, and in time without one; what another call is writing stays.
+// Files of calls that were killed go with the next GC, and in time without one; the file that another call is writing
+// stays.
 // needs: veth, bridge
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { pluginPath } from '../../../hack/lab/bed/plugins.ts'

@@ -1,5 +1,5 @@
-// Which paths and ports a network config may name: the operator's policy file, its absence, and what tries to get around it. The
-// node's folders show that nothing was written where it must not be.
+// The operator's policy file bounds the paths and ports that a network config may name: with the file, without it, and
+// against attempts to get around it. The node's folders show that nothing was written where it must not be.
 // needs: veth, bridge
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { errorOf } from '../../../hack/lab/bed/plugins.ts'

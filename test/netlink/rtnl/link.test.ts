@@ -1,3 +1,4 @@
+// Messages of links have the bytes that ip sends, and the kernel's are read.
 import { describe, expect, test } from 'vitest'
 import {
   addAltNames,

@@ -1,3 +1,4 @@
+// Frames of a pod on a bridge are followed to the ports by which they leave.
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

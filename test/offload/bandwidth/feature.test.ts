@@ -1,3 +1,5 @@
+// The feature bandwidth tries one way to a limit after the other, and leaves a way only where nothing of it can be in
+// force.
 import { expect, describe as group, test } from 'vitest'
 import { VfRefusal } from '../../../src/kernel/link/vfs.ts'
 import { NetlinkError } from '../../../src/netlink/socket.ts'

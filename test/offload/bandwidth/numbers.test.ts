@@ -1,3 +1,4 @@
+// Rates and bursts of a config become the numbers of the kernel, without overflow.
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { bytesOfTicks, ticksOf } from '../../../src/netlink/tc/actions/police.ts'

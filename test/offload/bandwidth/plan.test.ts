@@ -1,3 +1,4 @@
+// Each kind of port has its way to a limit, and a plan of operations.
 import { expect, describe as group, test } from 'vitest'
 import type { LinkFacts } from '../../../src/kernel/api/facts.ts'
 import { planRates, type RateFacts } from '../../../src/offload/bandwidth/plan.ts'

@@ -1,4 +1,5 @@
-// Which default routes of a pod behind a veth pair ADD notes and CHECK misses, where other plugins of the list move routes.
+// ADD notes the default routes of a pod behind a veth pair, and CHECK misses them, where other plugins of the list move
+// routes.
 import { describe, expect, test } from 'vitest'
 import type { LinkFacts, SourceRuleFacts } from '../../../src/kernel/api/facts.ts'
 import type { Kernel } from '../../../src/kernel/api/kernel.ts'

@@ -1,3 +1,4 @@
+// ADD looks for the facts that its mappings need.
 import { expect, test } from 'vitest'
 import type { Kernel } from '../../../src/kernel/api/kernel.ts'
 import type { Port } from '../../../src/offload/port/port.ts'

@@ -1,3 +1,4 @@
+// Filters are installed in the NIC or in software, and taken back when one fails.
 import { expect, describe as group, test } from 'vitest'
 import type { OffloadConfig } from '../../../src/offload/config/config.ts'
 import { PolicerInTheWay } from '../../../src/offload/feature.ts'

@@ -1,3 +1,4 @@
+// Each mapping has the keys of its reservation and the rules of its translation.
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { compareIp, parseIp } from '../../../src/lib/ip.ts'

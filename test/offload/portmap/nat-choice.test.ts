@@ -1,3 +1,4 @@
+// A config chooses the place of the translation, and a NIC that cannot translate leaves it to the pod.
 import { describe, expect, test } from 'vitest'
 import type { OffloadConfig } from '../../../src/offload/config/config.ts'
 import type { Port, PortKind } from '../../../src/offload/port/port.ts'

@@ -1,3 +1,4 @@
+// A plan comes with notes for the user about what mappings do not do.
 import { expect, test } from 'vitest'
 import type { Port, PortKind } from '../../../src/offload/port/port.ts'
 import { nicNotes, untested, uplinkNotes } from '../../../src/offload/portmap/plan-notes.ts'

@@ -1,3 +1,4 @@
+// The plan of port mappings for each kind of port, as operations.
 import { expect, describe as group, test } from 'vitest'
 import type { LinkFacts, RouteFacts } from '../../../src/kernel/api/facts.ts'
 import type { OffloadConfig, PortMapping } from '../../../src/offload/config/config.ts'

@@ -1,3 +1,4 @@
+// Conflicts on an uplink are found before the first change: filters, programs and modes of others.
 import { expect, describe as group, test } from 'vitest'
 import type { LinkFacts } from '../../../src/kernel/api/facts.ts'
 import type { Kernel } from '../../../src/kernel/api/kernel.ts'

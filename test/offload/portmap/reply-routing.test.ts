@@ -1,3 +1,4 @@
+// Replies leave by the interface of the mapping, by policy rules and routes.
 import { expect, describe as group, test } from 'vitest'
 import type { LinkFacts, RouteFacts, SourceRuleFacts } from '../../../src/kernel/api/facts.ts'
 import type { Port } from '../../../src/offload/port/port.ts'

@@ -1,3 +1,4 @@
+// Marks of an attachment follow from its names, and tell it from all others.
 import { createHash } from 'node:crypto'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'

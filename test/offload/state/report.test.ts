@@ -1,3 +1,4 @@
+// The report says for each mapping its filters, the place where they run, and the words of the driver.
 import { expect, test } from 'vitest'
 import { supportedPlans } from '../../../src/offload/port/driver-quirks.ts'
 import type { OffloadPlan } from '../../../src/offload/portmap/plan.ts'

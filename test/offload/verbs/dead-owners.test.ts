@@ -1,4 +1,4 @@
-// What attachments hold whose namespace is gone: nothing that another one wants.
+// Attachments whose namespace is gone hold nothing that another one wants.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

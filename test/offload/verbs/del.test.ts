@@ -1,3 +1,4 @@
+// DEL of vf-offload on the fake node: it takes its own by record, by cookie, and with next to nothing to go by.
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

@@ -1,4 +1,5 @@
-// What of an ADD is done before the node's lock is had, what under it, and what becomes of a view that is out of date by then.
+// ADD does a part of its work before it has the node's lock, and the rest under it, and looks again when its view is out
+// of date by then.
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

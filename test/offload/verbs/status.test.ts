@@ -1,4 +1,4 @@
-// What STATUS asks of the kernel. This machine has no PF with VFs.
+// STATUS asks the kernel for the needs of its config. This machine has no PF with VFs.
 import { beforeEach, expect, test, vi } from 'vitest'
 import type { Kernel, Needs } from '../../../src/kernel/api/kernel.ts'
 import type { Machine } from '../../../src/kernel/api/machine.ts'

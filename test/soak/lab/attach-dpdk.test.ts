@@ -1,5 +1,5 @@
-// What a DPDK program whose pod is gone sends and receives: igb with vfio-pci in a machine of its own, which has an IOMMU. It
-// downloads DPDK: part of `npm run test:soak` alone. test/lab/attach/open.test.ts has all but the frames.
+// Frames of a DPDK program whose pod is gone: igb with vfio-pci in a machine of its own, which has an IOMMU. It downloads
+// DPDK: part of `npm run test:soak` alone. test/lab/attach/open.test.ts has all but the frames.
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { capture } from '../../../hack/lab/bed/capture.ts'
 import { attachConfig } from '../../../hack/lab/bed/plugins.ts'

@@ -1,5 +1,5 @@
-// What is tried in one go, from nothing attached to nothing attached: a call that is spoilt, and those around it that are not.
-// In: a seed and a number. Out: the same case each time. Pure.
+// One case, from nothing attached to nothing attached: a call that is spoilt, and those around it that are not. In: a seed
+// and a number. Out: the same case each time. Pure.
 import { type Random, randomFrom } from '../../soak/seed.ts'
 import { type Draft, type Plugin, plainDraft } from './draft.ts'
 import { MUTATORS } from './mutate.ts'

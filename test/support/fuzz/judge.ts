@@ -1,4 +1,5 @@
-// What must hold of any call, however spoilt. In: the call, how it ended. Out: lines that say what does not hold. Pure.
+// The rules that hold for any call, however spoilt. In: the call, how it ended. Out: lines that say what does not hold.
+// Pure.
 import type { RealCall } from './draft.ts'
 
 /** How a call ended. */

@@ -1,5 +1,5 @@
-// What can be wrong around a call without being said by it: descriptors, limits, folders, files of the node. In: nothing. Out:
-// lists to pick from. Each change of the node comes with what puts it back.
+// Things around a call that can be wrong without being said by it: descriptors, limits, folders, files of the node. In:
+// nothing. Out: lists to pick from. Each change of the node comes with what puts it back.
 import { CONTAINER, FUZZ, STATE } from './draft.ts'
 
 /** Redirections of sh. What is asked of fd 1 says whether anybody could read an answer. */

@@ -1,4 +1,4 @@
-// What a hostile pod does, as data. In: nothing. Out: the form of an action, and where it can be tried.
+// An action of a hostile pod, as data. In: nothing. Out: the form of an action, and where it can be tried.
 
 /** Kinds of device that a pod can be given: software natively, the rest in the virtual machine. */
 export type Kind = 'veth' | 'dummy' | 'igb' | 'simnic'

@@ -1,4 +1,5 @@
-// What a scenario of a hostile pod needs of a bed, whatever device it has. In: nothing. Out: the form, and looks that all beds share.
+// The part of a bed that a scenario of a hostile pod needs, whatever device it has. In: nothing. Out: the form, and looks
+// that all beds share.
 
 import { json, staticIpam } from '../../../hack/lab/bed/plugins.ts'
 import { diffSnapshot, type Snapshot, snapshot } from '../../../hack/lab/bed/snapshot.ts'

@@ -1,4 +1,4 @@
-// What is not yet expected to hold, with the reason. An entry that holds fails its test: the list only shrinks.
+// Scenarios that are not yet expected to hold, with the reason. An entry that holds fails its test: the list only shrinks.
 import type { Kind } from './action.ts'
 import type { Phase } from './scenario.ts'
 

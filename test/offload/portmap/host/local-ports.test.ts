@@ -1,3 +1,4 @@
+// Ports that filters take are kept from the node's own connections.
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

@@ -1,3 +1,4 @@
+// A port with open connections of the node is refused with both ends.
 import { expect, test } from 'vitest'
 import type { Kernel } from '../../../../src/kernel/api/kernel.ts'
 import type { OpenConnection } from '../../../../src/kernel/inspect/open-connections.ts'

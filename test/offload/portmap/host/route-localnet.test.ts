@@ -1,3 +1,4 @@
+// The kernel's setting for 127.0.0.0/8 is changed once, guarded, and goes back with its last user.
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

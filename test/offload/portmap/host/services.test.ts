@@ -1,3 +1,4 @@
+// A port that a rule of others takes is refused with the rule's text.
 import { expect, test, vi } from 'vitest'
 import { defaultPolicy } from '../../../../src/cni/policy.ts'
 import type { FreedKey, Kernel } from '../../../../src/kernel/api/kernel.ts'

@@ -1,4 +1,4 @@
-// Which table holds all reservations: what the note says, what the kernel shows, and a flush in between.
+// The table that holds all reservations is told by the note, by the kernel, and after a flush in between.
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
