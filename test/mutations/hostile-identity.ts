@@ -41,10 +41,7 @@ export const hostileIdentity: readonly Mutation[] = [
     mistake: 'The device keeps on the host the number that the pod has given it.',
     old: "freeIfindex(kernel, 'host', device.homeIfindex ?? device.ifindex)",
     now: "freeIfindex(kernel, 'host', link.facts.ifindex)",
-    test: [
-      'native/attach/hidden.test.ts',
-      'with another number in the pod it comes home under its own, which no pod chooses',
-    ],
+    test: ['native/attach/hidden.test.ts', 'comes home with its own number, which no pod chooses'],
     tier: 'quick',
     undo: true,
   },
@@ -86,10 +83,7 @@ export const hostileIdentity: readonly Mutation[] = [
     mistake: 'The other end of a pair counts as in the pod in whatever namespace it is.',
     old: 'const isPods = where >= 0 && where === podNumber',
     now: 'const isPods = where >= 0 && podNumber !== undefined',
-    test: [
-      'native/attach/hidden.test.ts',
-      'an ADD fails after the pod has hidden it behind one of its number',
-    ],
+    test: ['native/attach/hidden.test.ts', 'does not bring anything of the pod home when an ADD fails'],
     tier: 'quick',
     undo: true,
   },

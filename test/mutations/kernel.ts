@@ -236,10 +236,7 @@ export const kernel: readonly Mutation[] = [
     mistake: 'An interface whose new name is refused after the move stays in the other namespace.',
     old: '      comeBack(socket, pod, op, stray, { name: stray.name, ifindex, up: op.up === true })\n',
     now: '',
-    test: [
-      'native/kernel/link.test.ts',
-      'its new name is taken it stays, and those in the pod with its names do too',
-    ],
+    test: ['native/kernel/link.test.ts', 'its new name is taken, as those in the pod with its names do'],
     tier: 'quick',
     undo: true,
   },

@@ -94,7 +94,7 @@ export const localhost: readonly Mutation[] = [
     mistake: 'A program that listens at 127.0.0.1 alone keeps an ADD from mapping its port elsewhere.',
     old: 'return isUnasked && !config.allowListening ? ',
     now: 'return isUnasked && config.allowListening ? ',
-    test: [guard, 'stays with it, which is told'],
+    test: [guard, 'stays with it, which ADD tells'],
     tier: 'quick',
   },
   {
@@ -142,7 +142,7 @@ export const localhost: readonly Mutation[] = [
     mistake: 'A DEL fails for good where notes can’t be written.',
     old: '  } catch (error) {\n',
     now: '  } catch (error) {\n    if (error !== undefined) throw error\n',
-    test: [lost, 'read-only keeps no pod from going'],
+    test: [lost, 'although the folder of notes is read-only'],
     tier: 'quick',
     undo: true,
   },

@@ -39,10 +39,7 @@ export const lock: readonly Mutation[] = [
     mistake: 'Who may not wait gives up for those who stand in line, though nobody has the lock.',
     old: 'milliseconds <= 0 ? take()',
     now: 'milliseconds <= 0 ? !hasLine(fd) && take()',
-    test: [
-      'native/program/lock-line.test.ts',
-      'who is stopped in line is passed by, and has it when it goes on',
-    ],
+    test: ['native/program/lock-line.test.ts', 'a process that is stopped in line is passed by'],
     tier: 'quick',
   },
   {

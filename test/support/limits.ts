@@ -1,7 +1,7 @@
 // Limits of bandwidth, judged. Figures belong to one machine in one minute: a limit is a fifth of what the same path gave
 // without one, at most MOST, and a look that a busy machine has spoilt is repeated.
 import { expect } from 'vitest'
-import type { Meter, Rate, Stream } from './rate.ts'
+import type { Meter, Rate, Stream } from '../../hack/lab/bed/rate.ts'
 
 /** Of a datagram of rate.ts over IPv4, and of a full segment: payload, and the frame that carries it. */
 export const DATAGRAM = 1_000 / 1_042

@@ -117,6 +117,22 @@ END`)
 }
 
 /**
+ * Tells the pod's net1 the MACs of client A and the router, for a pod whose own questions nobody answers: no filter carries
+ * them, and the representor is attached to nothing.
+ */
+export async function tellNeighbours(lab: Lab, namespace: string): Promise<void> {
+  await lab.must(`set -e
+    client=$(ip netns exec ${CLIENT_A.namespace} cat /sys/class/net/eth0/address)
+    router=$(ip netns exec ${ROUTER.namespace} cat /sys/class/net/near/address)
+    ip -n ${namespace} -b - <<END
+neigh replace ${CLIENT_A.v4} lladdr $client dev net1
+neigh replace ${CLIENT_A.v6} lladdr $client dev net1
+neigh replace ${ROUTER.v4} lladdr $router dev net1
+neigh replace ${ROUTER.v6} lladdr $router dev net1
+END`)
+}
+
+/**
  * Waits until a pod's interface has its carrier and duplicate address detection is over. An igb VF that was just
  * created may take seconds to see the link, and what is sent before then is lost.
  */

@@ -3,7 +3,7 @@
 import { connect, createServer, type Socket } from 'node:net'
 import { setPriority } from 'node:os'
 import { createInterface } from 'node:readline'
-import type { RateOrder, RateReply } from '../../../test/support/rate.ts'
+import type { RateOrder, RateReply } from '../bed/rate.ts'
 
 /** When how many bytes came: milliseconds since the first of them, which is at `begin` by the machine's clock. */
 class Arrivals {

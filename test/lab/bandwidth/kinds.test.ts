@@ -11,6 +11,7 @@ import {
   silently,
   testRuntime,
 } from '../../../hack/lab/bed/plugins.ts'
+import { type Meter, type Stream, startMeter } from '../../../hack/lab/bed/rate.ts'
 import { type Card, loadSimnic, setVfs, unloadSimnic } from '../../../hack/lab/bed/simnic.ts'
 import { diffSnapshot, snapshot } from '../../../hack/lab/bed/snapshot.ts'
 import { deletePod, isReachable, linkIsReady, newPod, vethWire } from '../../../hack/lab/bed/topology.ts'
@@ -18,7 +19,6 @@ import type { CniResult, ConfigList, PluginConfig, Runtime } from '../../../hack
 import type { Lab } from '../../../hack/lab/lab.ts'
 import { lab as sharedLab } from '../../support/lab.ts'
 import { expectWithin, limitFor, look, SETTLED_TCP, unlimited } from '../../support/limits.ts'
-import { type Meter, type Stream, startMeter } from '../../support/rate.ts'
 import { recordedLimits } from '../../support/rate-bed.ts'
 
 // A look that a busy machine has spoilt is repeated, each for some seconds.

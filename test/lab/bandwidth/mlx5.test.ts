@@ -11,6 +11,7 @@ import {
   testRuntime,
 } from '../../../hack/lab/bed/plugins.ts'
 import { stateDifferences, stateScript } from '../../../hack/lab/bed/port-state.ts'
+import { type Meter, type Rate, startMeter } from '../../../hack/lab/bed/rate.ts'
 import { diffSnapshot, type Snapshot, snapshot } from '../../../hack/lab/bed/snapshot.ts'
 import {
   CLIENT_A,
@@ -24,7 +25,6 @@ import type { CniResult, ConfigList, Runtime } from '../../../hack/lab/cni-runti
 import type { Lab } from '../../../hack/lab/lab.ts'
 import { lab } from '../../support/lab.ts'
 import { datagramsOf, expectWithin, limitFor, look, SETTLED_UDP, unlimited } from '../../support/limits.ts'
-import { type Meter, type Rate, startMeter } from '../../support/rate.ts'
 import { makeRateBed, RATE_BRIDGE, type RateBed, recordedLimits } from '../../support/rate-bed.ts'
 
 // A look that a busy machine has spoilt is repeated, each for some seconds.

@@ -13,6 +13,7 @@ import {
   testRuntime,
 } from '../../../hack/lab/bed/plugins.ts'
 import { stateDifferences, stateScript } from '../../../hack/lab/bed/port-state.ts'
+import { type Meter, type Stream, startMeter } from '../../../hack/lab/bed/rate.ts'
 import { type Card, knob } from '../../../hack/lab/bed/simnic.ts'
 import { diffSnapshot, type Snapshot, snapshot } from '../../../hack/lab/bed/snapshot.ts'
 import {
@@ -38,7 +39,6 @@ import {
   SETTLED_UDP,
   unlimited,
 } from '../../support/limits.ts'
-import { type Meter, type Stream, startMeter } from '../../support/rate.ts'
 import { makeRateBed, RATE_BRIDGE, type RateBed, recordedLimits } from '../../support/rate-bed.ts'
 
 // A look that a busy machine has spoilt is repeated, each for some seconds.

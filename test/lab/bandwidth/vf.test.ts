@@ -14,6 +14,7 @@ import {
   testRuntime,
 } from '../../../hack/lab/bed/plugins.ts'
 import { stateDifferences, stateScript } from '../../../hack/lab/bed/port-state.ts'
+import { type Meter, type Rate, type Stream, startMeter } from '../../../hack/lab/bed/rate.ts'
 import { diffSnapshot, type Snapshot, snapshot } from '../../../hack/lab/bed/snapshot.ts'
 import {
   buildTopology,
@@ -39,7 +40,6 @@ import {
   SETTLED_UDP,
   unlimited,
 } from '../../support/limits.ts'
-import { type Meter, type Rate, type Stream, startMeter } from '../../support/rate.ts'
 import { recordedLimits } from '../../support/rate-bed.ts'
 import { type Bandwidth, OWN_HANDLE } from '../../support/rate-veth.ts'
 

@@ -31,9 +31,9 @@ import {
   HOST,
   linkIsReady,
   newPod,
-  ROUTER,
   type Topology,
   tearDown,
+  tellNeighbours,
 } from '../../../hack/lab/bed/topology.ts'
 import { ask, type Server, serve, tryAsk } from '../../../hack/lab/bed/traffic.ts'
 import type { CniResult, ConfigList, Runtime } from '../../../hack/lab/cni-runtime.ts'
@@ -83,7 +83,7 @@ beforeAll(async () => {
   list = listOf(main, offloadConfig(vf()))
   attached = await runtime.add(listOf(main), pod())
   await linkIsReady(vm, 'pod-one')
-  await knowNeighbours()
+  await tellNeighbours(vm, 'pod-one')
   server = await serve(vm, 'pod-one', SERVED)
   state = await lookAtState()
 })
@@ -123,19 +123,6 @@ const call = (command: string, config: Record<string, unknown> = {}) =>
 async function add(config: Record<string, unknown>): Promise<void> {
   const { code, stdout, stderr } = await call('ADD', config)
   if (code !== 0) throw new Error(`ADD: ${stdout}${stderr}`)
-}
-
-/** What no rule of ours is for: the pod's questions for its neighbours, which the test answers itself. */
-async function knowNeighbours(): Promise<void> {
-  await vm.must(`set -e
-    client=$(ip netns exec ${CLIENT_A.namespace} cat /sys/class/net/eth0/address)
-    router=$(ip netns exec ${ROUTER.namespace} cat /sys/class/net/near/address)
-    ip -n pod-one -b - <<END
-neigh replace ${CLIENT_A.v4} lladdr $client dev net1
-neigh replace ${CLIENT_A.v6} lladdr $client dev net1
-neigh replace ${ROUTER.v4} lladdr $router dev net1
-neigh replace ${ROUTER.v6} lladdr $router dev net1
-END`)
 }
 
 /** Both clients, or some, both families, both protocols; the pod sees the clients' own addresses. */

@@ -34,6 +34,7 @@ import {
   ROUTER,
   type Topology,
   tearDown,
+  tellNeighbours,
 } from '../../../hack/lab/bed/topology.ts'
 import { ask, type Server, serve } from '../../../hack/lab/bed/traffic.ts'
 import type { ConfigList, Runtime } from '../../../hack/lab/cni-runtime.ts'
@@ -113,19 +114,6 @@ async function bind(driver: string): Promise<void> {
   )
 }
 
-/** What no rule of ours is for where the representor is attached to nothing: questions for neighbours. */
-async function tellNeighbours(): Promise<void> {
-  await vm.must(`set -e
-    client=$(ip netns exec ${CLIENT_A.namespace} cat /sys/class/net/eth0/address)
-    router=$(ip netns exec ${ROUTER.namespace} cat /sys/class/net/near/address)
-    ip -n pod-one -b - <<END
-neigh replace ${CLIENT_A.v4} lladdr $client dev net1
-neigh replace ${CLIENT_A.v6} lladdr $client dev net1
-neigh replace ${ROUTER.v4} lladdr $router dev net1
-neigh replace ${ROUTER.v6} lladdr $router dev net1
-END`)
-}
-
 async function startServer(): Promise<void> {
   servers.push(
     await serve(vm, 'pod-one', [
@@ -193,7 +181,7 @@ test('the card translates for a VF that a program drives, whatever sends and rec
         route add default via ${ROUTER.v6}
 END`)
     await linkIsReady(vm, 'pod-one')
-    await tellNeighbours()
+    await tellNeighbours(vm, 'pod-one')
     await startServer()
     await mappedPortsAnswer()
     for (const { text, packets } of await hardwareRules(vm, card))

@@ -1,22 +1,19 @@
 // simnic lets frames pass at the rates that were set: the transmit scheduler of VFs, and police in flower and matchall.
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { LAST_WORDS, type Meter, type Rate, type Stream, startMeter } from '../../../hack/lab/bed/rate.ts'
 import {
   type Card,
   cardCounters,
   hardwareRules,
   knob,
-  loadSimnic,
   refusal,
   setMode,
   setVfs,
-  unloadSimnic,
-  watchKernelLog,
 } from '../../../hack/lab/bed/simnic.ts'
 import { deletePod, newPod } from '../../../hack/lab/bed/topology.ts'
 import type { Lab } from '../../../hack/lab/lab.ts'
-import { lab } from '../../support/lab.ts'
 import { DATAGRAM, datagramsOf, limitFor, look, SEGMENT, unlimited } from '../../support/limits.ts'
-import { LAST_WORDS, type Meter, type Rate, type Stream, startMeter } from '../../support/rate.ts'
+import { useSimnic } from '../../support/simnic-bed.ts'
 
 // A look that the machine has spoilt is repeated, and each takes some seconds.
 vi.setConfig({ testTimeout: 400_000 })
@@ -24,7 +21,6 @@ vi.setConfig({ testTimeout: 400_000 })
 let vm: Lab
 let meter: Meter
 let card: Card
-let trouble: () => Promise<string[]>
 /** Far below what gets through without a limit, in whole Mbit/s: all rates here. */
 let rate: number
 
@@ -48,11 +44,10 @@ const toPod = (more: Partial<Stream> = {}): Stream => ({
   ...more,
 })
 
-beforeAll(async () => {
-  vm = await lab()
+async function setUp(machine: Lab, cards: readonly Card[]): Promise<void> {
+  vm = machine
   meter = startMeter(vm)
-  trouble = await watchKernelLog(vm)
-  ;[card] = (await loadSimnic(vm)) as [Card]
+  ;[card] = cards as [Card]
   await setVfs(vm, card, 2)
   for (const ns of NAMESPACES) await newPod(vm, ns)
   await vm.must(`set -e
@@ -78,13 +73,11 @@ beforeAll(async () => {
   const plain = await unlimited(meter, fromPod(0, { udpMbit: 1_000 }))
   rate = Math.max(2, limitFor(plain))
   console.info(`unlimited ${Math.round(plain)} Mbit/s, rate ${rate}`)
-})
-afterAll(async () => {
+}
+useSimnic({}, setUp, async () => {
   await meter.end()
   for (const ns of NAMESPACES) await deletePod(vm, ns)
   await vm.must(`until [ -e /sys/class/net/${card.wire} ]; do sleep 0.05; done`)
-  await unloadSimnic(vm)
-  expect(await trouble()).toEqual([])
 })
 
 /** Frames that pass, in percent of the rate; a look that the machine has spoilt is repeated. */

@@ -1,16 +1,6 @@
 // simnic refuses rules with the reason, by its knobs and profiles too; and a rule does other things besides NAT.
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import {
-  type Card,
-  hardwareRules,
-  knob,
-  loadSimnic,
-  refusal,
-  setMode,
-  setVfs,
-  unloadSimnic,
-  watchKernelLog,
-} from '../../../hack/lab/bed/simnic.ts'
+import { beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { type Card, hardwareRules, knob, refusal, setMode, setVfs } from '../../../hack/lab/bed/simnic.ts'
 import { timeRules } from '../../../hack/lab/bed/simnic-scale.ts'
 import { draft, request, tryDrive } from '../../../hack/lab/driver/client.ts'
 import type { Lab } from '../../../hack/lab/lab.ts'
@@ -18,28 +8,22 @@ import { actionList, verdict } from '../../../src/netlink/tc/actions/action.ts'
 import { TC_ACT } from '../../../src/netlink/tc/actions/gact.ts'
 import { TCA_CLS_FLAGS } from '../../../src/netlink/tc/kinds/flower.ts'
 import { ETH_P, IPPROTO } from '../../../src/netlink/tc/validate.ts'
-import { lab } from '../../support/lab.ts'
+import { useSimnic } from '../../support/simnic-bed.ts'
 
 let vm: Lab
 let card: Card
 let other: Card
-let trouble: () => Promise<string[]>
 const DRIVER = 'nic_core'
 
-beforeAll(async () => {
-  vm = await lab()
-  trouble = await watchKernelLog(vm)
-  ;[card, other] = (await loadSimnic(vm, { cards: 2, totalVfs: 4, driverName: DRIVER })) as [Card, Card]
+useSimnic({ cards: 2, totalVfs: 4, driverName: DRIVER }, async (machine, cards) => {
+  vm = machine
+  ;[card, other] = cards as [Card, Card]
   for (const each of [card, other]) {
     await setVfs(vm, each, 2)
     await setMode(vm, each, 'switchdev')
   }
   await vm.must(`set -e
     for dev in ${card.pf} ${card.pf}rep0 ${card.pf}rep1; do tc qdisc add dev $dev clsact; done`)
-})
-afterAll(async () => {
-  await unloadSimnic(vm)
-  expect(await trouble()).toEqual([])
 })
 beforeEach(async () => {
   await vm.must(`

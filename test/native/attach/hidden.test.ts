@@ -103,7 +103,7 @@ describe.each(['host', 'third'])('a veth whose other end is in the %s namespace'
     expect(await told(`-n ${pod}`, 'net1')).toEqual(stranger)
   })
 
-  test('comes home with its own number when the pod has given it another one', async () => {
+  test('comes home with its own number, which no pod chooses, from one that has given it another', async () => {
     await makePair(place)
     await calls.add(plugin(), pod)
     const { ifindex } = await told(`-n ${pod}`, 'net1')

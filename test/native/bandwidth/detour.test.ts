@@ -13,6 +13,7 @@ import {
   silently,
   testRuntime,
 } from '../../../hack/lab/bed/plugins.ts'
+import { type Stream, startMeter } from '../../../hack/lab/bed/rate.ts'
 import { diffSnapshot, snapshot } from '../../../hack/lab/bed/snapshot.ts'
 import { deletePod } from '../../../hack/lab/bed/topology.ts'
 import { cniRuntime, type PluginConfig, type Runtime } from '../../../hack/lab/cni-runtime.ts'
@@ -26,7 +27,6 @@ import {
   type ShownLimit,
   unlimited,
 } from '../../support/limits.ts'
-import { type Stream, startMeter } from '../../support/rate.ts'
 import {
   BURSTS,
   OWN_HANDLE,

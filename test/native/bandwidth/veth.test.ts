@@ -5,6 +5,7 @@
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { BRIDGE, bridgeList, PODS, warmBridge, webAndDns } from '../../../hack/lab/bed/bridge-bed.ts'
 import { errorOf, pluginPath, silently, testRuntime } from '../../../hack/lab/bed/plugins.ts'
+import { type Meter, type Rate, type Stream, startMeter } from '../../../hack/lab/bed/rate.ts'
 import { diffSnapshot, snapshot } from '../../../hack/lab/bed/snapshot.ts'
 import { cniRuntime, type Runtime } from '../../../hack/lab/cni-runtime.ts'
 import type { Lab } from '../../../hack/lab/lab.ts'
@@ -18,7 +19,6 @@ import {
   type ShownLimit,
   unlimited,
 } from '../../support/limits.ts'
-import { type Meter, type Rate, type Stream, startMeter } from '../../support/rate.ts'
 import {
   BURSTS,
   limiting,

@@ -1,7 +1,7 @@
 // Host ports and limits of a pod whose namespace went without a DEL go to the next pod that wants them, and those of a
 // living pod never do. DEL for one network leaves those of another.
 // needs: veth, bridge, tbf, nft
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
+import { afterEach, beforeEach, expect, test } from 'vitest'
 import {
   attachToBridge,
   bridgeIsIdle,
@@ -17,7 +17,7 @@ import { CLIENT_A, deletePod, HOST, newPod } from '../../../hack/lab/bed/topolog
 import { type Server, serve, tryAsk } from '../../../hack/lab/bed/traffic.ts'
 import type { CniResult, Runtime } from '../../../hack/lab/cni-runtime.ts'
 import type { ExecResult, Lab } from '../../../hack/lab/lab.ts'
-import { type BridgeNode, bridgeNode } from '../../support/bridge-node.ts'
+import { type BridgeNode, useBridgeNode } from '../../support/bridge-node.ts'
 
 const folder = '/var/lib/cni/vf-flower/offload'
 const pods = Object.keys(PODS) as PodName[]
@@ -27,18 +27,15 @@ const limit = { bandwidth: { ingressRate: 8_000_000, ingressBurst: 800_000 } }
 
 let lab: Lab
 let runtime: Runtime
-let node: BridgeNode | undefined
+let node: BridgeNode
 /** The host without any pod. */
 let before: Snapshot
 const servers: Server[] = []
 
-beforeAll(async () => {
-  node = await bridgeNode()
+useBridgeNode((made) => {
+  node = made
   lab = node.lab
   runtime = node.runtime
-})
-afterAll(async () => {
-  await node?.end()
 })
 beforeEach(async () => {
   before = await snapshot(lab)

@@ -1,7 +1,7 @@
 // Port mappings respect the node: programs that listen, clients that go on, the loopback address, names of owners. With
 // pods on a bridge, so that it needs no hardware.
 // needs: veth, bridge, nft, conntrack, bpf
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import {
   attachToBridge,
   BRIDGE,
@@ -15,36 +15,24 @@ import {
 } from '../../../hack/lab/bed/bridge-bed.ts'
 import { errorOf } from '../../../hack/lab/bed/plugins.ts'
 import { diffSnapshot, snapshot } from '../../../hack/lab/bed/snapshot.ts'
-import { CLIENT_A, deletePod, HOST, newPod } from '../../../hack/lab/bed/topology.ts'
+import { CLIENT_A, HOST } from '../../../hack/lab/bed/topology.ts'
 import { type Ask, type Namespace, type Server, serve, tryAsk } from '../../../hack/lab/bed/traffic.ts'
 import type { Runtime } from '../../../hack/lab/cni-runtime.ts'
 import type { Lab } from '../../../hack/lab/lab.ts'
-import { type BridgeNode, bridgeNode } from '../../support/bridge-node.ts'
+import { type BridgeNode, useBridgeNode, useFreshPods } from '../../support/bridge-node.ts'
 
 const names = Object.keys(PODS) as PodName[]
 let lab: Lab
 let runtime: Runtime
-let node: BridgeNode | undefined
+let node: BridgeNode
 const servers: Server[] = []
 
-beforeAll(async () => {
-  node = await bridgeNode()
+useBridgeNode((made) => {
+  node = made
   lab = node.lab
   runtime = node.runtime
 })
-afterAll(async () => {
-  await node?.end()
-})
-beforeEach(async () => {
-  for (const pod of names) await newPod(lab, pod)
-})
-afterEach(async () => {
-  for (const server of servers.splice(0)) await server.stop()
-  for (const pod of names) {
-    await runtime.del(bridgeList(pod), podOf(pod))
-    await deletePod(lab, pod)
-  }
-})
+useFreshPods(() => node, names, servers)
 
 async function start(namespace: Namespace, name: string, ...ports: [Ask['protocol'], number, string?][]) {
   const listeners = ports.map(([protocol, port, address]) => ({

@@ -1,6 +1,5 @@
-// 127.0.0.1 of a node stays its own while pods are served there: raw frames from and to 127.0.0.0/8 come from a neighbour
-// pod and from a wire, before and after the node's nftables are flushed, with each of the two guards alone, and with none,
-// when they get in.
+// 127.0.0.1 of a node stays its own while pods are served there: raw frames from and to 127.0.0.0/8, of a pod and a wire, before
+// and after a flush of the node's nftables, meet each of the two guards alone, and get in where there is none.
 // needs: veth, bridge, nft, u32, ifb, bpf
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import {

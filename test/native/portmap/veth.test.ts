@@ -1,7 +1,7 @@
 // Port mappings of pods behind the distribution's Go plugins bridge and ptp: one nftables table on the host serves clients
 // on the wire, the node itself, the pod and its neighbours. Bytes must arrive, from whom they are said to come.
 // needs: veth, bridge, nft
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import {
   attachToBridge,
   BRIDGE,
@@ -15,39 +15,26 @@ import {
 } from '../../../hack/lab/bed/bridge-bed.ts'
 import { errorOf, listOf, pluginPath, silently } from '../../../hack/lab/bed/plugins.ts'
 import { diffSnapshot, snapshot } from '../../../hack/lab/bed/snapshot.ts'
-import { CLIENT_A, CLIENT_B, deletePod, HOST, newPod } from '../../../hack/lab/bed/topology.ts'
+import { CLIENT_A, CLIENT_B, HOST } from '../../../hack/lab/bed/topology.ts'
 import { type Ask, ask, type Namespace, type Server, serve, tryAsk } from '../../../hack/lab/bed/traffic.ts'
 import { type CniResult, cniRuntime, type Runtime } from '../../../hack/lab/cni-runtime.ts'
 import type { Lab } from '../../../hack/lab/lab.ts'
-import { type BridgeNode, bridgeNode } from '../../support/bridge-node.ts'
+import { type BridgeNode, useBridgeNode, useFreshPods } from '../../support/bridge-node.ts'
 
 const families = ['v4', 'v6'] as const
 const pods = ['pod-one', 'pod-two'] as const
 
 let lab: Lab
 let runtime: Runtime
-let node: BridgeNode | undefined
-let servers: Server[] = []
+let node: BridgeNode
+const servers: Server[] = []
 
-beforeAll(async () => {
-  node = await bridgeNode()
+useBridgeNode((made) => {
+  node = made
   lab = node.lab
   runtime = node.runtime
 })
-afterAll(async () => {
-  await node?.end()
-})
-beforeEach(async () => {
-  for (const pod of pods) await newPod(lab, pod)
-})
-afterEach(async () => {
-  for (const server of servers) await server.stop()
-  servers = []
-  for (const pod of pods) {
-    await runtime.del(bridgeList(pod), podOf(pod))
-    await deletePod(lab, pod)
-  }
-})
+useFreshPods(() => node, pods, servers)
 
 /** The main plugin alone. */
 const attach = (pod: PodName): Promise<CniResult> => attachToBridge(lab, runtime, pod)

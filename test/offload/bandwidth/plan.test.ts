@@ -1,12 +1,12 @@
 // Each kind of port has its way to a limit, and a plan of operations.
 import { expect, describe as group, test } from 'vitest'
-import type { LinkFacts } from '../../../src/kernel/api/facts.ts'
 import { planRates, type RateFacts } from '../../../src/offload/bandwidth/plan.ts'
 import type { RateWishes } from '../../../src/offload/config/bandwidth.ts'
 import type { Port, PortKind, UplinkAttachment } from '../../../src/offload/port/port.ts'
 import { type Attachment, identityOf, rateIdentityOf } from '../../../src/offload/state/identity.ts'
 import { commandLine } from '../../../src/ops/command-line.ts'
 import { shaperMark } from '../../../src/ops/marks/rate-numbers.ts'
+import { linkFacts } from '../../support/link-facts.ts'
 import { refusalOf } from '../../support/request.ts'
 
 const cookie = '76660102aabbccdd0011223344556677'
@@ -19,34 +19,16 @@ const identity = {
 const limit = { rate: 100_000_000, burst: 8_000_000 }
 const both: RateWishes = { toPod: limit, fromPod: limit, outside: false }
 
-function linkOf(name: string, ifindex: number, change: Partial<LinkFacts> = {}): LinkFacts {
-  return {
-    ...{ name, ifindex, mac: '02:00:00:00:00:05', altnames: [], permanentMac: undefined, mtu: 1500 },
-    ...{ up: true, carrier: true, alias: '', promisc: false, allmulti: false, txqlen: 1000 },
-    ...{
-      master: undefined,
-      lower: undefined,
-      kind: undefined,
-      vlanId: undefined,
-      slaveKind: undefined,
-      xdp: [],
-      parent: undefined,
-    },
-    ...{ parentBus: undefined, physSwitchId: undefined, physPortName: undefined, vfs: undefined },
-    ...change,
-  }
-}
-
-const representor = linkOf('pf0vf3', 9)
+const representor = linkFacts('pf0vf3', 9)
 const wire = (change: Partial<UplinkAttachment> = {}): UplinkAttachment => ({
-  uplink: linkOf('pf0', 2),
+  uplink: linkFacts('pf0', 2),
   vlan: 0,
   uplinkHasIngress: false,
   representor: undefined,
   representorHasIngress: false,
   ...change,
 })
-const net1 = linkOf('net1', 3)
+const net1 = linkFacts('net1', 3)
 
 /** The facts of each kind of port. */
 function factsOf(
@@ -68,7 +50,7 @@ function factsOf(
   return {
     port,
     driver: undefined,
-    peer: kind === 'veth' ? linkOf('veth1', 7, { mtu: 9000 }) : undefined,
+    peer: kind === 'veth' ? linkFacts('veth1', 7, { mtu: 9000 }) : undefined,
     ...{ vfRate: isVf ? { min: 0, max: 0 } : undefined, vfLimited: false },
     portRates: hasRepresentor ? { handle: 'pci/0000:3b:00.0/65539', max: 0, share: 0 } : undefined,
     ...{ direct: undefined, unmetered: undefined, mapped: true, steersInNic: true, takenPolicerIndexes: [] },

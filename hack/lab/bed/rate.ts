@@ -1,10 +1,10 @@
 // Measures how fast bytes get from one namespace to another in the guest. In: sender and receiver. Out: Mbit/s of payload,
 // as the receiver saw it. Nothing here judges: what is right depends on what limits the way.
 
-import { type Orders, type Reply, startOrders } from '../../hack/lab/bed/orders.ts'
-import { inNamespace, type Namespace } from '../../hack/lab/bed/traffic.ts'
-import { DRIVER } from '../../hack/lab/driver/client.ts'
-import type { Lab } from '../../hack/lab/lab.ts'
+import { DRIVER } from '../driver/client.ts'
+import type { Lab } from '../lab.ts'
+import { type Orders, type Reply, startOrders } from './orders.ts'
+import { inNamespace, type Namespace } from './traffic.ts'
 
 /** A stream in one direction. */
 export interface Stream {
