@@ -14,7 +14,7 @@ import { bootLab, type Lab } from './lab/lab.ts'
 import { bootNode } from './lab/node.ts'
 
 const top = join(import.meta.dirname, '..')
-/** How the names of folders begin that hold copies of the builds: below dist, which nodes and machines see. */
+/** Beginning of the names of folders that hold copies of the builds: below dist, which nodes and machines see. */
 const COPY = 'bench-'
 /**
  * A series is made in so many pieces, each with new copies: where a copy comes to lie in memory can make one of two equal programs

@@ -1,5 +1,5 @@
 /**
- * What a crowded pod costs others: ADD and DEL of a pod behind a veth while another pod's ADD or DEL runs, which has 100,000 routes,
+ * The cost of a crowded pod to others: ADD and DEL of a pod behind a veth while another pod's ADD or DEL runs, which has 100,000 routes,
  * 10,000 interfaces and 10,000 altnames, or nothing. Natively, both by turns in one run; the ratio is what counts.
  *
  *     sh hack/bun.sh hack/bench-crowded.ts [--rounds N] [--routes N] [--links N] [--against FOLDER-OF-PROGRAMS]

@@ -10,12 +10,12 @@ import { NetlinkSocket } from '../src/netlink/socket.ts'
 import { dumpFilters } from '../src/netlink/tc/filter.ts'
 import { openNetlink } from '../src/sys/netlink.ts'
 
-/** What is measured. */
+/** One measurement. */
 export interface FilterSeries {
   readonly rounds: number
-  /** How many filters of others. */
+  /** Number of filters of others. */
   readonly count: number
-  /** What a filter of others is, with ADDRESS for the one that it matches: `u32 match ip dst ADDRESS/32 flowid 1:1`. */
+  /** A filter of others, with ADDRESS for the one that it matches: `u32 match ip dst ADDRESS/32 flowid 1:1`. */
   readonly filter: string
   /** Programs by the name of the build. */
   readonly builds: Readonly<Record<string, string>>

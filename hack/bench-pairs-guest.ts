@@ -13,7 +13,7 @@ export interface PairStep {
   readonly config: Readonly<Record<string, unknown>>
 }
 
-/** What is measured. */
+/** One measurement. */
 export interface PairSeries {
   readonly rounds: number
   /** Folders of programs by the name of the build. */
@@ -38,7 +38,7 @@ function run({ rounds, builds, steps, netns, path }: PairSeries): PairTimes {
   const empty = () => Object.fromEntries(steps.map(({ verb }) => [verb, { clock: [], processor: [] }]))
   const times: PairTimes = Object.fromEntries(Object.keys(builds).map((build) => [build, empty()]))
   const orders = ordersOf(Object.keys(builds))
-  // What fills caches is not counted.
+  // Calls that fill caches are not counted.
   for (let round = -WARM_UP; round < rounds; round++) {
     for (const build of orders[(round + WARM_UP) % orders.length] ?? []) {
       let prevResult: unknown

@@ -1,16 +1,16 @@
 /**
- * What `npm run bench -- --against DIR` is asked for, and the arithmetic of its tables. Pure: in, words and times; out,
+ * The words of `npm run bench -- --against DIR`, and the arithmetic of its tables. Pure: in, words and times; out,
  * options and ratios.
  */
 import { parseArgs } from 'node:util'
 import { median } from './bench-table.ts'
 
-/** Where a series can be run. */
+/** A place where a series can be run. */
 export const PLACES = ['native', 'lab'] as const
 /** One of {@link PLACES}. */
 export type BenchPlace = (typeof PLACES)[number]
 
-/** What the words behind `npm run bench --` ask for. */
+/** The wishes that the words behind `npm run bench --` express. */
 export interface PairOptions {
   /** Folder of the other build: a checkout, or one that holds its programs. */
   readonly against: string
@@ -82,10 +82,10 @@ export function pairedRatio(times: readonly number[], base: readonly number[]): 
   }
 }
 
-/** How far the build may be from itself, so that its distance from the other one says something. */
+/** The distance that the build may have from itself, so that its distance from the other one says something. */
 export const SELF_BOUND = 0.01
 
-/** Whether a ratio against the other build counts: the build against itself, in the same rounds, is within 1 %. */
+/** True if a ratio against the other build counts: the build against itself, in the same rounds, is within 1 %. */
 export function counts(itself: PairedRatio): boolean {
   return Math.abs(itself.median - 1) <= SELF_BOUND
 }

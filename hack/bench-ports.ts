@@ -1,5 +1,5 @@
 /**
- * What port mappings cost beside the distribution's Go plugin portmap (iptables): ADD and DEL of a pod behind a bridge,
+ * The cost of port mappings beside the distribution's Go plugin portmap (iptables): ADD and DEL of a pod behind a bridge,
  * with none and with 500 mappings of others on the node, and what goes through a mapped port.
  */
 import { join } from 'node:path'

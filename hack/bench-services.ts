@@ -1,5 +1,5 @@
 /**
- * What the look for services costs an ADD of port mappings: the same ADD of a pod behind a bridge, with the look and with
+ * The cost of the look for services to an ADD of port mappings: the same ADD of a pod behind a bridge, with the look and with
  * `allowServicePorts`, which leaves it out, by turns; on a node without anybody's rules, and beside 5,000 services of kube-proxy.
  *
  *     sh hack/bun.sh hack/bench-services.ts [ROUNDS]        nodes made of namespaces: none, iptables, iptables-legacy, nftables

@@ -94,7 +94,7 @@ function nativeAttach(): void {
         'ip: move, rename, up': { file: '/usr/sbin/ip', config: { floor: 'v0' } },
       },
     }
-    // Where records lie by default is then on the disk, and nobody else's.
+    // The default folder of records is then on the disk, and nobody else's.
     const script = `mount -t tmpfs tmpfs /run && mkdir -p /run/netns /var/lib/cni && mount --bind ${folder} /var/lib/cni && ip link set lo up &&
       ip link add v0 type veth peer name v1 && ip link set v1 up && ip netns add bench &&
       exec sh hack/bun.sh hack/bench-guest.ts`

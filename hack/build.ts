@@ -8,7 +8,7 @@ import { dirname, join } from 'node:path'
 import { execaSync } from 'execa'
 
 const top = join(import.meta.dirname, '..')
-/** What container runtimes execute, in whatever surroundings they have. */
+/** Programs that container runtimes execute, in whatever surroundings they have. */
 const cniNames = ['vf-attach', 'vf-offload']
 const otherNames = ['vfctl', 'vf-device-plugin']
 const { version } = JSON.parse(readFileSync(join(top, 'package.json'), 'utf8')) as { version: string }
@@ -23,7 +23,7 @@ const flags = [
   '--minify',
   '--bytecode',
   '--format=esm',
-  // What a call does not import is not even parsed: a quarter of the start of a VERSION.
+  // Code that a call does not import is not even parsed: a quarter of the start of a VERSION.
   '--splitting',
   // Flat, so that src/lib/log/log.ts knows where the logger is.
   '--entry-naming=[name].[ext]',

@@ -1,4 +1,4 @@
-// What hack/capture.ts captures: command lines, and what has to be there before.
+// The captures of hack/capture.ts: command lines, and their preparations.
 
 export interface Case {
   /** The fixture's file name. */
@@ -8,7 +8,7 @@ export interface Case {
   readonly command: string
   /** The request's type, by which it is found among those of the command. */
   readonly type: string
-  /** Which of several requests of that type, from 1 on. */
+  /** Number of the request among several of that type, from 1 on. */
   readonly nth?: number
   /** Capture the kernel's answer to that request instead of the request. */
   readonly answer?: true

@@ -31,7 +31,7 @@ const POD = { name: 'nic-pod', v4: '10.1.0.5', v6: 'fd00:1::5' } as const
 const BRIDGE = 'br-node'
 const BYTES = 100_000
 
-/** What `vfctl show --json` says of an attachment, as far as it is looked at here. */
+/** The part of `vfctl show --json` of an attachment that the demo reads. */
 interface Shown {
   readonly plugin: string
   readonly rules: readonly {
@@ -136,7 +136,7 @@ async function traffic(lab: Lab, card: Card): Promise<{ on: string; frames: numb
   return counts
 }
 
-/** What `vfctl show` tells, and the card's own table beside it; both have to agree that it all was in hardware. */
+/** Prints `vfctl show` and the card's own table beside it; both have to agree that it all was in hardware. */
 async function report(lab: Lab, card: Card, nat: 'pod' | 'nic'): Promise<void> {
   step('vfctl show: where each rule runs, with its counters')
   console.log(indent(await lab.must(`${dist}/vfctl show ${POD.name}`)))

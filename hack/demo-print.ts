@@ -1,4 +1,4 @@
-/** How the demo tells what it does. */
+/** Prints the steps of the demo. */
 
 /** A new part of it. */
 export function step(text: string): void {
@@ -18,7 +18,7 @@ export function indent(text: string, by = 2): string {
     .join('\n')
 }
 
-/** How long ago `since` was, for people. */
+/** The time since `since`, for people. */
 export function seconds(since: number): string {
   return `${((Date.now() - since) / 1000).toFixed(1)} s`
 }

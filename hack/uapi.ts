@@ -148,7 +148,7 @@ const headers = [
   ...['linux/sock_diag.h', 'linux/inet_diag.h', 'linux/nexthop.h', 'linux/net_namespace.h'],
 ]
 
-/** What our names mean in C where the headers have another one. */
+/** Names of ours that have another name in the headers. */
 const expressions: Readonly<Record<string, string>> = {
   CLSACT_INGRESS: 'TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_INGRESS)',
   CLSACT_EGRESS: 'TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_EGRESS)',
@@ -166,7 +166,7 @@ const withPrivate = ['netlink', 'sys', 'kernel']
 /** In no header: (__u32)-1 in rtnl_fill_vfinfo(), net/core/rtnetlink.c. */
 const internal = ['NOT_REPORTED']
 
-/** What our sources say. Throws if one name has two numbers. */
+/** The names and numbers of our sources. Throws if one name has two numbers. */
 export function declared(): Uapi {
   const constants: Record<string, number> = {}
   const structs: Record<string, Layout> = {}
@@ -219,7 +219,7 @@ function privateConstants(): [name: string, value: number][] {
   return found
 }
 
-/** What the headers say of the same names. */
+/** The numbers of the same names in the headers. */
 export function probed(names: Uapi = declared()): Uapi {
   const lines = Object.keys(names.constants).map(
     (name) => `  constant("${name}", ${expressions[name] ?? name});`,

@@ -20,7 +20,7 @@ const QUICK = '--quick'
 const words = process.argv.slice(2)
 const isQuick = words.includes(QUICK)
 
-/** What must hold before a test is worth running. Each is a command; its output is shown. */
+/** Checks that must pass before a test is worth running. Each is a command; its output is shown. */
 const checks: readonly (readonly [name: string, file: string, ...args: string[]])[] = [
   ['types', join(bin, 'tsc'), '--noEmit'],
   ['lint and format', join(bin, 'biome'), 'check', '--error-on-warnings', '.'],

@@ -1,7 +1,7 @@
 // Writes test/fixtures/conf: what container runtimes hand to a CNI plugin, environment and stdin, byte for byte.
 // The calls are made by the runtimes' own libraries (containerd's go-cni and libcni, from the distribution); this
 // program is the runtime around them and, started with CNI_COMMAND, the plugin that records what it gets.
-// What Multus does to a config before it calls libcni is done here as its pkg/types/conf.go does it.
+// Changes a config as Multus does before it calls libcni, by its pkg/types/conf.go.
 package main
 
 import (

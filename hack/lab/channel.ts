@@ -2,17 +2,17 @@
 // results. Knows neither QEMU nor sockets. Imports the frame format only.
 import type { Frame, Reply, Request } from './protocol.ts'
 
-/** How a process ended and what it printed. `code` is 128 + the signal's number when a signal ended it. */
+/** The end of a process and its output. `code` is 128 + the signal's number when a signal ended it. */
 export interface ExecResult {
   readonly code: number
   readonly signal: string | null
   readonly stdout: string
   readonly stderr: string
-  /** What `stdout` was decoded from. */
+  /** The bytes that `stdout` was decoded from. */
   readonly stdoutBytes: Uint8Array
 }
 
-/** How to run a process in the guest. */
+/** Options of a process in the guest. */
 export interface ExecOptions {
   /** All of standard input; without it standard input is empty. */
   readonly stdin?: string | Uint8Array
@@ -36,7 +36,7 @@ export interface LabProcess {
   write(data: string | Uint8Array): void
   /** Closes standard input. */
   end(): void
-  /** What it has printed so far. */
+  /** Its output so far. */
   stdout(): string
   stderr(): string
   /** Resolves when it has ended. Fails on a timeout and when the machine dies. */

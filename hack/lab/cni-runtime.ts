@@ -1,4 +1,4 @@
-// What a container runtime does with a CNI configuration list, in the lab's guest: every plugin in order for ADD, with
+// Does with a CNI configuration list as container runtimes do, in the lab's guest: every plugin in order for ADD, with
 // the result of the one before as prevResult, and in reverse order for DEL, with the last result (libcni).
 import type { ExecResult, Lab } from './lab.ts'
 

@@ -36,19 +36,19 @@ export interface Lab {
   refresh(): Promise<void>
   /** Loads kernel modules with their parameters (`bonding max_bonds=0`); a machine without a kernel of its own has what it needs. */
   load(...modules: readonly string[]): Promise<void>
-  /** What the guest's kernel has printed so far. */
+  /** The messages of the guest's kernel so far. */
   console(): string
   /** Ends the machine, or the connection if it was attached to; then all processes started over it are killed. */
   close(): Promise<void>
 }
 
-/** What {@link open} connects to. */
+/** The machine that {@link open} connects to. */
 export interface Link {
   readonly socket: string
   readonly prefix: string
   readonly console: string
   readonly hangMs: number
-  /** Whether the machine's kernel is its own, so that modules are loaded and caches dropped in it. */
+  /** True if the machine's kernel is its own, so that modules are loaded and caches dropped in it. */
   readonly hasKernel: boolean
   readonly send: (bytes: Uint8Array) => void
   readonly close: () => Promise<void>
@@ -127,7 +127,7 @@ function labOf(
   const must = async (script: string, options?: ExecOptions): Promise<string> => {
     const result = await sh(script, options)
     if (result.code === 0) return result.stdout
-    // What it printed comes first: a report that is cut short still holds it.
+    // Its output comes first: a report that is cut short still holds it.
     throw new Error(`Command ended with code ${result.code} in the lab${printed(result)}\nscript: ${script}`)
   }
   return {

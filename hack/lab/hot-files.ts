@@ -29,7 +29,7 @@ const PROGRAMS = [
 ]
 /** For its libraries alone: it may be built anew while a machine runs. */
 const OURS = fileURLToPath(new URL('../../dist/vf-flower', import.meta.url))
-/** What those read themselves. */
+/** Files that those programs read themselves. */
 const FOLDERS = ['/etc/iproute2', '/usr/share/iproute2']
 const FILES = [
   '/etc/ld.so.cache',

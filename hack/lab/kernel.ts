@@ -9,7 +9,7 @@ import { execa } from 'execa'
 
 /** An unpacked kernel. All paths are absolute and below {@link cacheFolder}. */
 export interface Kernel {
-  /** What `uname -r` says in the guest, e.g. `6.12.48+deb13-amd64`. */
+  /** The answer of `uname -r` in the guest, e.g. `6.12.48+deb13-amd64`. */
   readonly release: string
   /** Version of the Debian package, e.g. `6.12.48-1`. */
   readonly version: string
@@ -17,7 +17,7 @@ export interface Kernel {
   readonly image: string
   /** The folder that belongs at `/lib/modules/RELEASE`, with `modules.dep`. */
   readonly modules: string
-  /** Where all of this kernel is kept. */
+  /** The folder of this kernel. */
   readonly folder: string
 }
 

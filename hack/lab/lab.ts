@@ -16,7 +16,7 @@ import { consolePath, type Hardware, startQemu, whenEnded } from './qemu.ts'
 export type { ExecOptions, ExecResult, LabProcess } from './channel.ts'
 export type { Lab } from './connection.ts'
 
-/** What to boot, or with `attach` the {@link Lab.socket} of a machine that another process owns. */
+/** The machine to boot, or with `attach` the {@link Lab.socket} of a machine that another process owns. */
 export interface LabOptions extends Hardware {
   readonly attach?: string
   /** Milliseconds of silence after which the guest counts as hung, default 90,000. The agent speaks every 2,000. */

@@ -2,7 +2,7 @@
 // Out: a JSON header and raw bytes each. Layout, little endian: u32 length of the header, u32 length of the
 // data, header as JSON, data. Imports nothing: agent, host and tests share it.
 
-/** What to run in the guest. `timeoutMs` 0 means no limit; `cleanEnv` leaves nothing but `env`. */
+/** A process to run in the guest. `timeoutMs` 0 means no limit; `cleanEnv` leaves nothing but `env`. */
 export interface SpawnHeader {
   readonly t: 'spawn'
   readonly id: string

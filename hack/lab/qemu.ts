@@ -29,7 +29,7 @@ export interface Hardware {
   readonly processors?: number
 }
 
-/** What a process needs to know beside the hardware. */
+/** Paths that QEMU needs beside the hardware. */
 export interface Start extends Hardware {
   readonly kernel: Kernel
   /** Folder for the console log and sockets, visible in the guest. */

@@ -5,7 +5,7 @@ import type { LinkFacts } from '../../src/kernel/api/facts.ts'
 import type { Runner } from '../../src/ops/apply.ts'
 import type { LinkAttributes, Op, Outcome, Side, VfAttributes } from '../../src/ops/op.ts'
 
-/** What can be seen of the device. `vf` has the attributes that the PF's driver reports, no others. */
+/** The visible state of the device. `vf` has the attributes that the PF's driver reports, no others. */
 export interface State {
   readonly vf: VfAttributes
   readonly link: {

@@ -3,7 +3,7 @@ import { extack, type Message, NLM_F, parseDatagram } from '../../src/netlink/me
 import { NetlinkSocket } from '../../src/netlink/socket.ts'
 import { ack, done, join, message } from '../netlink/script.ts'
 
-/** What comes before the ACK or DONE, and how that ends. Nothing at all is plain success. */
+/** The messages before the ACK or DONE, and their end. Nothing at all is plain success. */
 export interface Answer {
   readonly messages?: readonly { readonly type: number; readonly payload: Uint8Array }[]
   /** Positive errno. */

@@ -135,7 +135,7 @@ export function message(type: number, value: TcRequest) {
   return { type, payload: tcMessage.encode(value) }
 }
 
-/** What a filter matches: its options without actions and flags. */
+/** The match of a filter: its options without actions and flags. */
 export function conditions(filter: Tc): Flower {
   const { TCA_FLOWER_ACT: _, TCA_FLOWER_FLAGS: __, ...keys } = flowerOf(filter) ?? {}
   return keys

@@ -1,6 +1,6 @@
 import type { Mutation } from './mutation.ts'
 
-/** Who waits for a lock, and what is done under it. */
+/** Mistakes with locks: waiting for one, and acting under it. */
 export const lock: readonly Mutation[] = [
   {
     id: 'sys-line-order',

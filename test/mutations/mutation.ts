@@ -7,9 +7,9 @@ export interface Mutation {
   readonly id: string
   readonly file: string
   readonly mistake: string
-  /** What stands in the file, exactly once. */
+  /** Text that stands in the file, exactly once. */
   readonly old: string
-  /** What stands there with the mistake. */
+  /** Text that stands there with the mistake. */
   readonly now: string
   readonly test: TestName
   /** `lab`: needs a virtual machine. */

@@ -34,7 +34,7 @@ const patienceForOne = { quick: 20, lab: 300 } as const
 const { values, positionals } = parseArgs({ options: { tier: { type: 'string' } }, allowPositionals: true })
 const chosen = choose(positionals, values.tier)
 
-/** What one run of vitest says of a test. */
+/** The result of a test in one run of vitest. */
 interface Case {
   readonly file: string
   readonly title: string
@@ -42,14 +42,14 @@ interface Case {
   readonly message: string
 }
 
-/** What one run of vitest came to. */
+/** The outcome of one run of vitest. */
 interface Outcome {
   readonly cases: readonly Case[]
   /** Files that could not be loaded, or whose hooks failed, with the reason. */
   readonly broken: ReadonlyMap<string, string>
 }
 
-/** How a mutation ended: `reason` says why it counts as failed. */
+/** The end of a mutation: `reason` says why it counts as failed. */
 interface Ended {
   readonly mutation: Mutation
   readonly reason: string | undefined
@@ -118,7 +118,7 @@ async function runTier(tier: Mutation['tier'], list: readonly Mutation[]): Promi
   if (list.length === 0) return
   console.log(`== ${tier}: ${list.length} mutations, the tests without them first`)
   const needsBuild = (one: Mutation) => isCompiled(pathOfTest(tests, one.test[0]) ?? '')
-  // What is compiled is compiled last: until then nothing is built.
+  // Mutations that need a build come last: until then nothing is built.
   const inOrder = [...list.filter((one) => !needsBuild(one)), ...list.filter(needsBuild)]
   if (list.some(needsBuild)) build()
   const named = list.map(({ test }) => test).filter((test) => tier === 'lab' || !needsMachine(test))

@@ -48,7 +48,7 @@ export function flagsOf(name: string): number {
   return fixture(name).messages[0]?.flags ?? 0
 }
 
-/** What a builder's request and a captured one have in common: to compare with toEqual. REQUEST, ACK and DUMP are the socket's. */
+/** The common part of a builder's request and a captured one: to compare with toEqual. REQUEST, ACK and DUMP are the socket's. */
 export function essence(request: { type: number; flags: number; payload: Uint8Array }): object {
   const { type, flags, payload } = request
   const family = familyOf(type)

@@ -87,7 +87,7 @@ const captures = fixtures.flatMap((one) =>
   payloadsOf(one).map((part, i) => [`${one.name} ${i}`, part.codec, part.payload] as const),
 )
 
-/** What no capture of rtnetlink holds by itself: generic netlink, what a refusal explains, a bridge's VLANs. */
+/** Messages that no capture of rtnetlink holds by itself: generic netlink, what a refusal explains, a bridge's VLANs. */
 const made = [
   built('ctrl request', ctrlMessage, { ...genl, CTRL_ATTR_FAMILY_NAME: 'devlink' }),
   built('ctrl answer', ctrlMessage, {
@@ -126,7 +126,7 @@ describe('family codecs', () => {
       if ('refused' in alone) refused++
       else {
         decoded++
-        // What decodes has bytes that mean the same.
+        // A message that decodes has bytes that mean the same.
         expect(codec.decode(codec.encode(alone.value))).toEqual(alone.value)
       }
     }

@@ -15,7 +15,7 @@ import {
 } from '../../src/nic/pci.ts'
 
 let top: string
-/** What /sys/bus/pci/devices is. */
+/** A folder like /sys/bus/pci/devices. */
 let devices: string
 
 beforeEach(() => {

@@ -4,12 +4,12 @@ import type { Kernel, OwnFilter, PortTable } from '../../src/kernel/api/kernel.t
 import type { Machine, OpenNetns } from '../../src/kernel/api/machine.ts'
 import type { Side } from '../../src/ops/op.ts'
 
-/** What the kernel removes a filter by. */
+/** The numbers by which the kernel removes a filter. */
 function placeOf({ ifindex, prio, handle }: OwnFilter): string {
   return [ifindex, prio, handle].join()
 }
 
-/** What is there. Removal changes it; every step is noted in `steps`. */
+/** The state of the fake node. Removal changes it; every step is noted in `steps`. */
 export class Node implements Machine {
   /** Namespaces by path. */
   readonly namespaces = new Map<string, string>()
@@ -37,7 +37,7 @@ export class Node implements Machine {
   blindDumps = 0
   /** Of those, dumps of all interfaces that were made while the lock was held. */
   dumpsWithLock = 0
-  /** How often the lock is held now: never more than once. */
+  /** The number of holders of the lock now: never more than one. */
   locks = 0
   open = 0
   boot = 'boot-1'

@@ -8,7 +8,7 @@ import { path } from './attached.ts'
 import { Node } from './node.ts'
 
 export { path }
-/** What the main plugin says of its pod. */
+/** The main plugin's answer about its pod. */
 export const prevResult = {
   cniVersion: '1.1.0',
   interfaces: [{ name: 'net1', sandbox: path }],
@@ -48,7 +48,7 @@ export class VethNode extends Node {
   /** Interfaces of the pod. */
   readonly inPod = [link('net1', 3, { kind: 'veth', lower: 7, lowerNetns: 1 })]
 
-  /** Which interface of the host the other end of each of them is. */
+  /** The interface of the host that the other end of each of them is. */
   readonly peers = new Map([[3, 7]])
 
   readonly #owners = new Map<string, string>()

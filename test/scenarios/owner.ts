@@ -61,7 +61,7 @@ export const ownerScenarios: readonly Scenario[] = [
       const { one, two, add, del, natConfig, node } = scene
       await addBystander(scene)
       for (const pod of [one, two, one]) {
-        // What it sends while nobody has the port must not stand in the way afterwards.
+        // Frames that it sends while nobody has the port must not stand in the way afterwards.
         await Promise.all(
           node.clients.map(({ agent }) => expectNobody(agent, bothFamilies(HOST, persistent))),
         )

@@ -183,7 +183,7 @@ export const podScenarios: readonly Scenario[] = [
           scene.lab.must(
             `ip netns exec ${scene.one.name} sh -c 'echo ${value} >/proc/sys/net/ipv4/tcp_mtu_probing'`,
           )
-        // What the pod has learned of a client holds for all connections with it: the mapped ones come first.
+        // Things that the pod has learned of a client hold for all connections with it: the mapped ones come first.
         await expectNobody(
           agent,
           mapped.map((ask) => ({ ...ask, timeoutMs: 4_000 })),

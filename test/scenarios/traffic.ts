@@ -188,7 +188,7 @@ export const trafficScenarios: readonly Scenario[] = [
       expect(error.code).toBe(7)
       expect(error.msg).toMatch(/10\.1\.0\.1 port 5353 and 10\.1\.0\.3 port 5353 both lead to .* by hostIP$/)
       await expectClean()
-      // Who leaves the choice to the plugin is served by the pod.
+      // A config that leaves the choice to the plugin has the pod translate.
       await add(one, USUAL, { config: { directSubnets: ['10.9.0.0/24'] } })
       for (const addresses of [HOST, SECOND]) await expectUsual(scene, one, addresses)
     },

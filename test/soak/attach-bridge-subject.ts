@@ -30,7 +30,7 @@ export const bridgeSubject: Subject = attachSubjectOn({
   look: (place) => `bridge vlan show dev ${representorOf(place)}`,
 })
 
-/** What the table of a VF in legacy mode has not: the representor and its VLANs. */
+/** Steps that the table of a VF in legacy mode does not have: the representor and its VLANs. */
 export function isOfRepresentor({ what }: Point): boolean {
   return what.includes('simpf0rep')
 }

@@ -15,7 +15,7 @@ export const laneOf = ({ network }: Place) => network.replace(/\D+/, '')
 const podOf = ({ network }: Place) => `pod-${network}`
 const pciOf = ({ vfs }: Place) => vfs[0]?.pci ?? ''
 
-/** What one kind of device has for itself. */
+/** The part of a subject that differs by the kind of device. */
 export interface DeviceKind {
   /** Keys of the config that name the device and what is wanted of it. */
   keys(place: Place): JsonObject

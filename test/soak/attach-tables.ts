@@ -38,7 +38,7 @@ const struckOn: Readonly<Partial<Record<Op['do'], 'software' | 'VF'>>> = {
 }
 
 /**
- * What only a VF has: the attributes that its PF keeps, and the claim that tells other plugins of it. And what is another thing for a VF: a move, and all that GC restores,
+ * Steps that only a VF has: the attributes that its PF keeps, and the claim that tells other plugins of it. And what is another thing for a VF: a move, and all that GC restores,
  * as a VF comes home from a namespace that dies, where a software interface dies with it.
  */
 export function isOfVf({ verb, op, what }: Point): boolean {

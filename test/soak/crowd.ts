@@ -26,7 +26,7 @@ export interface Others {
   /** A script that changes things once, and one that takes back what it may have left half done. */
   readonly change: string
   readonly calm: string
-  /** What stays, as text that must be the same in the end. */
+  /** The state that stays, as text that must be the same in the end. */
   readonly standing: string
   /** Host ports of ours, in order, as the kernel has them. */
   ours(): Promise<number[]>

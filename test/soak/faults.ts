@@ -10,7 +10,7 @@ import { runLanes } from './run.ts'
 import type { CallAnswer, Call as CallStep, Job, JobAnswer, LookAnswer, Place, Step } from './script.ts'
 import type { Subject } from './subject.ts'
 
-/** How often each point of a verb was hit, by fault. */
+/** The number of hits of each point of a verb, by fault. */
 export interface FaultRow extends Point {
   readonly hits: Readonly<Record<'before' | 'after', Readonly<Record<string, number>>>>
 }
@@ -54,7 +54,7 @@ export async function runFaultTable(lab: Lab, options: FaultOptions): Promise<Fa
     const outcomes = new Map<Case, readonly string[]>()
     const play = (some: readonly Case[]) => playCases(lab, options, some, before, outcomes)
     await play(cases)
-    // How many steps a verb takes can depend on what the kernel was busy with: who was not hit gets a second try.
+    // The number of a verb's steps can depend on what the kernel was busy with: a case that hit nothing gets a second try.
     const missed = cases.filter((one) => outcomes.get(one)?.join() === notHit)
     await play(missed)
     const failed = cases.filter((one) => outcomes.get(one)?.length !== 0)

@@ -15,10 +15,10 @@ import { seedOf } from './seed.ts'
 const { VF_SOAK_FAULTS, VF_FAULT_CASE } = process.env
 const seed = seedOf(process.env)
 
-/** What is asked of one kind of port, and what its table must have. */
+/** The wishes of one kind of port, and the steps that its table must have. */
 export interface OffloadTable {
   readonly kind: KindName
-  /** What the runtime asks for, by what the machine can do; port mappings if absent. */
+  /** The wishes of the runtime, by what the machine can do; port mappings if absent. */
   readonly wishes?: (bed: PortBed) => Promise<{ readonly bandwidth: Readonly<Record<string, number>> }>
   /** Scripts that give the VF or its port something to come back to, and take that back. */
   readonly dressUp?: (node: Node) => string
@@ -27,10 +27,10 @@ export interface OffloadTable {
   readonly expectRows: (rows: readonly FaultRow[], bed: PortBed) => Promise<void> | void
 }
 
-/** Which tables are run, and how much of each as long as VF_SOAK_FAULTS asks for nothing else. */
+/** The tables that are run, and their extent as long as VF_SOAK_FAULTS asks for nothing else. */
 export interface OffloadTables {
   readonly nic: Nic
-  /** What the tables are about, as the title of each has it after its kind. */
+  /** The subject of the tables, as the title of each has it after its kind. */
   readonly what: 'ports' | 'limits'
   readonly tables: readonly OffloadTable[]
   readonly extent: Extent

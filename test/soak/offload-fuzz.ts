@@ -83,7 +83,7 @@ const keys = fc.record(
   { requiredKeys: [] },
 ) as fc.Arbitrary<JsonObject>
 
-/** What becomes of a good prevResult before it is sent. */
+/** Spoils a good prevResult before it is sent. */
 const prevResult: fc.Arbitrary<Wish['prevResult']> = mostly<Wish['prevResult']>(
   fc.constantFrom(
     ({ one, resultOf }) => resultOf(one) as JsonObject,

@@ -30,12 +30,12 @@ export interface Sequence {
 }
 
 /**
- * What is known of a container: nothing of it, all of it, all of it without a namespace, or whatever a call that was cut short
+ * Known state of a container: nothing of it, all of it, all of it without a namespace, or whatever a call that was cut short
  * has left.
  */
 type Known = 'absent' | 'attached' | 'dead' | 'unknown'
 
-/** What was not as it must be; `verbs` is counted up. */
+/** Violations of the model; `verbs` is counted up. */
 export function judge(
   { containers, acts }: Sequence,
   before: Answer | undefined,
@@ -65,7 +65,7 @@ export function judge(
   return [...lines, ...textDifferences(before, last).map((line) => `in the end: ${line}`)]
 }
 
-/** What a call may have answered; `known` is brought up to date. */
+/** Judges the answer of a call; `known` is brought up to date. */
 function* judgeAct(
   { verb, containers, fault, killAfterMs }: Act,
   call: CallAnswer,

@@ -25,7 +25,7 @@ export interface OffloadSequenceReport {
 const containerCount = 4
 const errnos = ['EBUSY', 'EEXIST', 'ENODEV', 'ENOSPC'] as const
 
-/** Which limits a machine can set for any kind of port: what comes from a pod behind a veth takes a filter of every frame. */
+/** The limits that a machine can set for any kind of port: frames from a pod behind a veth take a filter of every frame. */
 export type Limited = 'both ways' | 'to the pod'
 
 /** Runs `count` sequences with the seeds `seed`, `seed` + 1, ... */
@@ -35,7 +35,7 @@ export async function runOffloadSequences(
   count: number,
   limited: Limited,
 ): Promise<OffloadSequenceReport> {
-  // What a dead container had in its pod goes with the namespace: only where nothing is there can one be played dead.
+  // The things of a dead container in its pod go with the namespace: only where nothing is there can one be played dead.
   const mayDie = portOf[bed.kind] === 'veth'
   const sequences = Array.from({ length: count }, (_, index) => planSequence(seed + index, limited, mayDie))
   // Each sequence begins with what the one before it has left.

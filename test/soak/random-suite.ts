@@ -16,7 +16,7 @@ const { VF_SOAK_COUNT, VF_SOAK_SEQUENCES, VF_SOAK_CONFIGS, VF_SOAK_ROWS } = proc
 const seed = seedOf(process.env)
 const long = { timeout: 7_200_000, retry: 0 } as const
 
-/** Which uplink the node has, which kinds of port its pods get, one after the other, and how much is tried on each. */
+/** The uplink of the node, the kinds of port of its pods, one after the other, and the number of tries on each. */
 export interface RandomOptions {
   readonly nic: Nic
   readonly kinds: readonly KindName[]

@@ -10,7 +10,7 @@ import type { JobAnswer, Lane, Order, Place } from './script.ts'
 
 const top = fileURLToPath(new URL('../..', import.meta.url))
 const toolFolder = '/run/vf-soak'
-/** Where both plugins keep their records. */
+/** The folder in which both plugins keep their records. */
 const stateFolder = '/var/lib/cni/vf-flower'
 
 /**
@@ -54,7 +54,7 @@ export function addressesFor({ network }: Place): JsonObject {
   }
 }
 
-/** What is run, and who hears of it. */
+/** The plugin that is run, and the listener that hears of it. */
 export interface RunOptions {
   /** Default vf-attach. */
   readonly plugin?: 'vf-attach' | 'vf-offload'

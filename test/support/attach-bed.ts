@@ -25,7 +25,7 @@ export interface BedVf {
   readonly mac: string
 }
 
-/** What {@link makeBed} made. */
+/** The bed that {@link makeBed} made. */
 export interface Bed extends AttachCalls {
   readonly lab: Lab
   readonly topology: Topology
@@ -37,7 +37,7 @@ export interface Bed extends AttachCalls {
   setVfs(count: number): Promise<void>
   /** After a test that failed: no records, new VFs, new pods. */
   rebuild(): Promise<void>
-  /** What the PF has for a VF, as `ip -d -j link show PF` shows it. */
+  /** The attributes that the PF has for a VF, as `ip -d -j link show PF` shows it. */
   vfInfo(index: number): Promise<Record<string, unknown>>
   end(): Promise<void>
 }

@@ -17,7 +17,7 @@ export interface More extends CallExtra, Partial<Omit<Attachment, 'containerID'>
   readonly cniVersion?: string
 }
 
-/** What {@link attachCalls} made. */
+/** The calls that {@link attachCalls} made. */
 export interface AttachCalls {
   /** One call; `pod` is the name of a namespace and the container ID at once. */
   call(command: string, plugin: PluginConfig, pod: string, more?: More): Promise<ExecResult>

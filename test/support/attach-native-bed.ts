@@ -27,7 +27,7 @@ export interface BedNic {
   readonly peerIndex: number
 }
 
-/** What {@link makeNativeBed} made. */
+/** The bed that {@link makeNativeBed} made. */
 export interface NativeBed extends AttachCalls {
   readonly lab: Lab
   readonly topology: Topology

@@ -9,7 +9,7 @@ import type { Lab, LabProcess } from '../../hack/lab/lab.ts'
 /** Version of DPDK's binary interface in Debian 13, which its packages and drivers have in their names. */
 const ABI = '25'
 
-// What the dynamic linker wants for dpdk-testpmd and for the four drivers that are loaded here; all but the C library.
+// Libraries that the dynamic linker wants for dpdk-testpmd and for the four drivers that are loaded here; all but the C library.
 const LIBRARIES = `libbsd0 libcap2 libdbus-1-3 libelf1t64 libfdt1 libibverbs1 ibverbs-providers libjansson4 libmd0 libnl-3-200
   libnl-route-3-200 libnuma1 libpcap0.8t64 libsystemd0 libzstd1 zlib1g`
 const PARTS = `bitratestats bpf bus-auxiliary bus-dpaa bus-pci bus-vdev cmdline common-dpaax common-iavf common-mlx5-

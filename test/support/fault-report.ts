@@ -22,7 +22,7 @@ export function expectFaultTable(
   expect(missedRows(rows, once)).toEqual([])
 }
 
-/** How many steps of a verb the table has whose point begins so: `op`, `file` or `ipam`. */
+/** The number of a verb's steps in the table whose point begins so: `op`, `file` or `ipam`. */
 export function countOf(rows: readonly FaultRow[], verb: string, point: string): number {
   return rows.filter((row) => row.verb === verb && row.point.startsWith(point)).length
 }

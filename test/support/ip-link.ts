@@ -66,7 +66,7 @@ const fields =
     /\s+/,
   )
 
-/** What of a link both sides know. */
+/** The part of a link that both sides know. */
 export function comparable(link: Record<string, unknown>): Record<string, unknown> {
   const { linkinfo, flags } = link as {
     linkinfo?: { info_kind: string; info_data?: { protocol: string; id: number } }

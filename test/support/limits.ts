@@ -37,7 +37,7 @@ export function limitFor(plain: number): number {
   return Math.min(MOST, Math.max(1, Math.round(plain / 5)))
 }
 
-/** How long TCP runs under a limit, and how much of it is not counted: the burst has passed and TCP found its window. */
+/** The time that TCP runs under a limit, and the part of it that does not count: until the burst has passed and TCP found its window. */
 export const SETTLED_TCP = { seconds: 2.5, warmUp: 0.8 } as const
 
 /** The same for datagrams at a given pace, of which the burst alone is not counted. */
@@ -65,7 +65,7 @@ export interface ShownLimit {
   }[]
 }
 
-/** How a look at a limit came out. */
+/** The outcome of a look at a limit. */
 export interface Verdict {
   /** The last one, in percent of the limit. */
   readonly percent: number

@@ -22,7 +22,7 @@ export function linesIn(path: string): Line[] {
   return existsSync(path) ? linesOf(readFileSync(path, 'utf8')) : []
 }
 
-/** What is logged at `level` while `action` runs. The log is off again afterwards, and when `action` throws. */
+/** The lines logged at `level` while `action` runs. The log is off again afterwards, and when `action` throws. */
 export function logged(level: Level, action: () => unknown): Line[] {
   const folder = mkdtempSync(join(tmpdir(), 'log-'))
   const file = join(folder, 'log')

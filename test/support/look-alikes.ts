@@ -53,7 +53,7 @@ const plugin = (more: Record<string, unknown> = {}): PluginConfig => ({
   ...more,
 })
 
-/** What `ip` tells of an interface; a qdisc and carrier come and go with other ends. */
+/** The facts that `ip` tells of an interface; a qdisc and carrier come and go with other ends. */
 async function told(lab: Lab, where: string, name: string): Promise<Record<string, unknown>> {
   const [link] = JSON.parse(await lab.must(`ip ${where} -d -j link show dev ${name}`)) as Record<
     string,

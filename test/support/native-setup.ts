@@ -4,7 +4,7 @@ import { execa } from 'execa'
 import { diffSnapshot, snapshot } from '../../hack/lab/bed/snapshot.ts'
 import type { ExecOptions, ExecResult } from '../../hack/lab/lab.ts'
 
-/** What nodes could reach if they were not closed; the rest of /run belongs to programs of the machine. */
+/** Folders that nodes could reach if they were not closed; the rest of /run belongs to programs of the machine. */
 const FOLDERS = ['/var/lib/cni', '/etc/cni', '/etc/vf-flower', '/opt/cni', '/run/netns', '/run/vf-flower']
 
 export default async function setup(): Promise<() => Promise<void>> {

@@ -8,7 +8,7 @@ import { HOST } from '../../hack/lab/bed/topology.ts'
 import type { Ask, Outcome } from '../../hack/lab/bed/traffic.ts'
 import { lab } from './lab.ts'
 
-/** How many connections the node opens, and a pod that it masquerades; from which range the kernel takes their ports. */
+/** The numbers of connections that the node opens, and a pod that it masquerades, and the range of their ports. */
 export interface Extent {
   readonly node: number
   readonly masqueraded: number
@@ -134,7 +134,7 @@ async function loseNone(bed: PortBed, pod: Agent, extent: Extent, where: 'nic' |
   await bed.del(two)
   expect((await lab.must(`cat ${setting}`)).trim()).toBe('7000-7002')
 
-  // What is open before an ADD is refused, and goes on.
+  // Connections that are open before an ADD make it refuse, and go on.
   const free = mapped[1] ?? 0
   const held = await lab.spawn(['socat', '-u', `TCP4:${client.v4}:9002,bind=${HOST.v4}:${free}`, 'PIPE'], {
     timeoutMs: 0,

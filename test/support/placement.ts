@@ -22,7 +22,7 @@ export function place(env: Readonly<Record<string, string | undefined>>): Placem
   return placeFiles(new Map(nativeFiles().map((file) => [file, readFileSync(join(top, file), 'utf8')])), has)
 }
 
-/** Where files belong, by path and text, when a kernel has these features. */
+/** The place of files, by path and text, when a kernel has these features. */
 export function placeFiles(files: ReadonlyMap<string, string>, has: ReadonlySet<Feature>): Placement {
   const native: string[] = []
   const lab = new Map<string, Feature[]>()
@@ -47,7 +47,7 @@ export function nativeFiles(): string[] {
     .map((name) => `${FOLDER}/${name}`)
 }
 
-/** What a file asks for by its line `// needs: bridge, nft`. `namespaces` is for a file about nodes themselves: every one runs in one. */
+/** The features that a file asks for by its line `// needs: bridge, nft`. `namespaces` is for a file about nodes themselves: every one runs in one. */
 export function needsOf(text: string, file: string): Feature[] {
   const words = /^\/\/ needs: (.+)$/m.exec(text)?.[1]?.split(', ')
   if (words === undefined)

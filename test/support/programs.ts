@@ -1,7 +1,7 @@
 // Programs of BPF as a pod puts them on its interface: by netlink, or by a link that a process holds. In: words of a shell; out: a
 // script for perl, which every node of the tests has.
 
-/** Where {@link PROGRAMS} is written to. */
+/** The path that {@link PROGRAMS} is written to. */
 export const PROGRAMS_FILE = '/tmp/attach-programs.pl'
 
 /**

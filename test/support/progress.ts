@@ -2,7 +2,7 @@
 // slowest files at the end. Failures are told as vitest's own reporters tell them.
 import { DefaultReporter, type TestModule, type TestSpecification } from 'vitest/node'
 
-/** How many of the slowest files are listed. */
+/** The number of slowest files that are listed. */
 const SLOWEST = 12
 
 declare module 'vitest' {

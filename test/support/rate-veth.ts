@@ -29,7 +29,7 @@ export interface Shaper {
   readonly options: { readonly rate: number; readonly burst: number; readonly lim?: number }
 }
 
-/** What the handle of a shaper of ours is like, whatever attachment it follows from. */
+/** The form of the handle of our shapers, whatever attachment it follows from. */
 export const OWN_HANDLE = /^[4-7][0-9a-f]{3}:$/
 
 /** vf-offload in a list, for limits. */
@@ -54,7 +54,7 @@ export class RatePod {
   readonly #lab: Lab
   readonly #runtime: Runtime
   readonly pod: PodName
-  /** What the bridge plugin answered. */
+  /** The answer of the bridge plugin. */
   readonly attached: CniResult
   /** The host's end of the pod's veth. */
   readonly peer: string

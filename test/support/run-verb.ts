@@ -66,7 +66,7 @@ export const addEnv = {
   CNI_PATH: '/opt/cni/bin',
 } as const
 
-/** What a runtime sent once: a file of test/fixtures/conf. */
+/** A call that a runtime sent once: a file of test/fixtures/conf. */
 export interface ConfFixture {
   readonly name: string
   readonly env: Readonly<Record<string, string>>

@@ -24,7 +24,7 @@ export const outside: Service = {
   externalIP: HOST.v4,
 }
 
-/** Who translates, how that is made, the port, and the rule's text. */
+/** Translations by others: the program, its preparation, the port, and the rule's text. */
 export function makersBy(
   load: (program: string, text: string) => Promise<void>,
 ): readonly (readonly [string, () => Promise<void>, number, RegExp])[] {

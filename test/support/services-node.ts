@@ -16,7 +16,7 @@ const names = ['pod-one', 'pod-two'] as const
 export let lab: Lab
 export let runtime: Runtime
 let node: BridgeNode | undefined
-/** What the bridge plugin answered for the first pod. */
+/** The answer of the bridge plugin for the first pod. */
 export let prevResult: CniResult
 let backend: Server
 

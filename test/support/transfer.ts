@@ -6,7 +6,7 @@ import { json } from '../../hack/lab/bed/plugins.ts'
 import { type Card, hardwareRules } from '../../hack/lab/bed/simnic.ts'
 import type { Lab } from '../../hack/lab/lab.ts'
 
-/** Who is sent to. */
+/** The receiver. */
 export interface Transfer {
   readonly lab: Lab
   readonly card: Card

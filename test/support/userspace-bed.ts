@@ -61,7 +61,7 @@ export async function bindTo({ lab, kernel, vf }: Nic, driver: string, pci = vf)
   )
 }
 
-/** What the PF holds for VF `index`, as `ip -d -j link show PF` has it. */
+/** The attributes that the PF holds for VF `index`, as `ip -d -j link show PF` has it. */
 export async function vfInfo({ lab, pf }: Nic, index = 0): Promise<Record<string, unknown>> {
   const [link] = await json(lab, `ip -d -j link show dev ${pf}`)
   const list = (link?.vfinfo_list ?? []) as Record<string, unknown>[]
@@ -69,7 +69,7 @@ export async function vfInfo({ lab, pf }: Nic, index = 0): Promise<Record<string
 }
 
 /**
- * What a program has open: the device, by way of its group; the group alone, with which it can open the device at any time;
+ * The file that a program has open: the device, by way of its group; the group alone, with which it can open the device at any time;
  * `/dev/uioN`; or a BAR of the function, which it has in its memory only.
  */
 export type Opened = 'device' | 'group' | 'uio' | 'bar'

@@ -35,7 +35,7 @@ export interface Agent {
   serve(listeners: readonly Listen[]): Promise<Server>
   /** Stops all servers that were started since {@link keepServers} and still run. */
   stopServers(): Promise<void>
-  /** What has been started so far is no longer {@link stopServers}' business. */
+  /** Servers that have been started so far are no longer {@link stopServers}' business. */
   keepServers(): void
   /** Ends the process. */
   end(): Promise<void>

@@ -12,7 +12,7 @@ export interface CapturedFrame {
   readonly priority: number | null
   /** Bytes on the wire, from the destination address on. */
   readonly length: number
-  /** What follows the Ethernet header in tcpdump's words, e.g. `10.1.0.10.4444 > 10.1.0.1.80: Flags [S], ...`. */
+  /** The words of tcpdump behind the Ethernet header, e.g. `10.1.0.10.4444 > 10.1.0.1.80: Flags [S], ...`. */
   readonly text: string
 }
 

@@ -7,7 +7,7 @@ export interface Service {
   readonly proto: 'tcp' | 'udp'
   readonly clusterIP: string
   readonly port: number
-  /** Where it listens on the node; undefined for a service within the cluster. */
+  /** Its port of the node; undefined for a service within the cluster. */
   readonly nodePort?: number
   /** An address by which it is reached from outside. */
   readonly externalIP?: string

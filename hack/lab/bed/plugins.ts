@@ -1,4 +1,4 @@
-// What the lab tests of both plugins share: the plugins' folder, configs, and calls that must or must not succeed.
+// Shared by the lab tests of both plugins: the plugins' folder, configs, and calls that must or must not succeed.
 import { fileURLToPath } from 'node:url'
 import {
   type Attachment,

@@ -18,7 +18,7 @@ import { diffSnapshot, type Snapshot, snapshot } from './snapshot.ts'
 import { deletePod, linkIsReady, newPod } from './topology.ts'
 import type { Listen } from './traffic.ts'
 
-/** Which port a pod has. `ptp` and `bridge` are the distribution's plugins, the others vf-attach on a VF or a NIC. */
+/** Kinds of port that a pod can have. `ptp` and `bridge` are the distribution's plugins, the others vf-attach on a VF or a NIC. */
 export type KindName = keyof typeof portOf
 
 /** Kinds by what the host can steer by, the rows of the table of offload and NAT. */
@@ -32,7 +32,7 @@ export const portOf = {
   ptp: 'veth',
 } as const
 
-/** Where the translation runs; a veth has no choice. */
+/** The place of the translation; a veth has no choice. */
 export type Nat = 'pod' | 'nic'
 
 /** A pod that a main plugin has attached. */
@@ -42,7 +42,7 @@ export interface BedPod {
   readonly v4: string
   readonly v6: string
   readonly agent: Agent
-  /** What the main plugin answered. */
+  /** The answer of the main plugin. */
   readonly result: CniResult
   /** PCI address of its VF. */
   readonly device: string | undefined
@@ -61,7 +61,7 @@ export interface AddOptions extends CallExtra {
 /** A port mapping as a runtime gives it. */
 export type Mapping = Readonly<Record<string, unknown>>
 
-/** What {@link makeBed} made. */
+/** The bed that {@link makeBed} made. */
 export interface PortBed {
   readonly node: Node
   readonly lab: Lab
@@ -86,7 +86,7 @@ export interface PortBed {
   addInterface(pod: BedPod): Promise<{ readonly port: BedPod; remove(): Promise<void> }>
   /** prevResult with addresses of these families only. */
   resultOf(pod: BedPod, families?: readonly Family[]): CniResult
-  /** What port mappings change on the host and in both pods is as after the main plugins. */
+  /** Asserts that port mappings have left host and both pods as the main plugins made them. */
   expectClean(): Promise<void>
   /** The test is over: what it still calls fails. Resolves when the calls that are on their way have ended. */
   close(): Promise<void>
@@ -98,7 +98,7 @@ export interface PortBed {
   end(): Promise<void>
 }
 
-/** What each pod serves; the name of a server is `POD PROTOCOL PORT`. */
+/** The servers of each pod; the name of a server is `POD PROTOCOL PORT`. */
 const SERVED: readonly Omit<Listen, 'name'>[] = [
   { protocol: 'tcp', port: 80 },
   { protocol: 'tcp', port: 81 },
@@ -210,7 +210,7 @@ export async function makeBed(
       prevResult: 'prevResult' in extra ? extra.prevResult : resultOf(pod, families),
       ...extra,
     })
-    // What was refused has left nothing: a DEL would hide that.
+    // An ADD that was refused has left nothing: a DEL would hide that.
     const isGone =
       command === 'ADD' ? ended.code !== 0 && ended.signal === null : command === 'DEL' && ended.code === 0
     if (isGone) open.delete(keyOf(pod, options))

@@ -39,7 +39,7 @@ export interface Client {
   readonly v6: string
 }
 
-/** What {@link makeNode} made. */
+/** The node that {@link makeNode} made. */
 export interface Node {
   readonly lab: Lab
   readonly net: Topology

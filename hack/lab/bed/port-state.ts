@@ -1,4 +1,4 @@
-// What port mappings and limits change on a node and in pods, as text from the node's own tools. In: names. Out: a script
+// The changes of port mappings and limits on a node and in pods, as text from the node's own tools. In: names. Out: a script
 // for the lab, and the differences of two of its outputs.
 
 /** Marks the part of {@link stateScript}'s output that dies with the pods. */
@@ -62,7 +62,7 @@ END
     true`
 }
 
-/** What of a line is compared, by the section that it stands in; undefined for nothing. */
+/** The part of a line that is compared, by the section that it stands in; undefined for nothing. */
 const comparedOf: Readonly<Record<string, (line: string) => string | undefined>> = {
   filters: (line) => (/^ *index|installed|used_hw_stats|^total acts/.test(line) ? undefined : line),
   links: (line) => (/ vf |ifb/.test(line) ? line.replace(/^\d+: /, '') : undefined),

@@ -14,13 +14,13 @@ export interface Stream {
   readonly address: string
   /** The sender's port of destination, where mappings change it; default {@link port}. */
   readonly sendPort?: number
-  /** Where the receiver listens. */
+  /** Address of the receiver. */
   readonly port: number
   /** For so long by the guest's clock, default 2.5. */
   readonly seconds?: number
   /** UDP at this pace, in Mbit/s of payload; without it TCP, as fast as it goes. */
   readonly udpMbit?: number
-  /** What is not counted at the beginning: the burst that a limit allows, slow start. Seconds, default 0.5. */
+  /** Seconds at the beginning that do not count, default 0.5: the burst that a limit allows, slow start. */
   readonly warmUp?: number
 }
 
@@ -71,7 +71,7 @@ export function startMeter(lab: Lab): Meter {
   let room: Promise<string> | undefined
   let count = 0
   const at = (place: Namespace) => {
-    // What waits for a receiver that the machine does not run for a moment must find room: it has passed the limit.
+    // Data that waits for a receiver that the machine does not run for a moment must find room: it has passed the limit.
     room ??= lab.must(`sysctl -n net.core.rmem_default; sysctl -qw net.core.rmem_default=${8 << 20}`)
     const known = places.get(place)
     if (known !== undefined) return known
@@ -99,7 +99,7 @@ export function startMeter(lab: Lab): Meter {
           const pace = udpMbit === undefined ? {} : { udpMbit }
           const send = { do: 'send', address, port: sendPort, seconds, last, ...pace } as const
           const { sent = 0 } = await sender.order(send)
-          // What TCP has left in buffers and queues may be megabytes, which at the rate of a limit take very long.
+          // TCP may have left megabytes in buffers and queues, which at the rate of a limit take very long.
           const stop = udpMbit === undefined
           const { arrivals = [], begin = 0 } = await receiver.order({ do: 'arrivals', of: id, stop })
           return {

@@ -1,4 +1,4 @@
-// How long rules take to get into the simulated hardware and out of it. In: a Lab, a card in switchdev mode with clsact on
+// Measures how long rules take to get into the simulated hardware and out of it. In: a Lab, a card in switchdev mode with clsact on
 // its PF. Out: microseconds per rule.
 import type { Lab } from '../lab.ts'
 import type { Card } from './simnic.ts'

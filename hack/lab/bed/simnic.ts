@@ -11,7 +11,7 @@ export interface SimnicOptions {
   readonly cards?: number
   /** 0-255 per card, default 8. */
   readonly totalVfs?: number
-  /** What `ethtool -i` and sysfs show, default `simnic`. */
+  /** The driver's name in `ethtool -i` and sysfs, default `simnic`. */
   readonly driverName?: string
   readonly profile?: 'full' | 'steer-only' | 'mlx5'
 }

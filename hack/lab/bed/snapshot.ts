@@ -1,4 +1,4 @@
-// What a host looks like, taken with ip, tc, nft, bridge and devlink by snapshot.pl, for tests that say
+// The look of a host, taken with ip, tc, nft, bridge and devlink by snapshot.pl, for tests that say
 // "identical before and after". In: a Lab. Out: a flat map, and the differences of two as lines. Never uses the decoders
 // of src/: a mistake there would hide the difference that it made.
 import { createHash } from 'node:crypto'
@@ -25,7 +25,7 @@ interface Difference {
   /** Name of a section, see SECTIONS. */
   readonly section: string
   /**
-   * What matches is left out: the path of a value below an entry (`.vfinfo_list.0.trust`), or a whole entry (its
+   * Matches are left out: the path of a value below an entry (`.vfinfo_list.0.trust`), or a whole entry (its
    * JSON text, or the name in the sections that are no JSON).
    */
   readonly path: RegExp
@@ -192,7 +192,7 @@ export class Baseline {
 }
 
 /**
- * Whether a line of {@link diffSnapshot} is about a bridge's carrier. That a bridge without ports has none is for a kernel
+ * True for a line of {@link diffSnapshot} about a bridge's carrier. That a bridge without ports has none is for a kernel
  * worker to find out, in its own time.
  */
 export function isCarrierOf(bridge: string, line: string): boolean {
@@ -237,7 +237,7 @@ export function parseSnapshot(output: string): Snapshot {
 type JsonSection = keyof typeof JSON_SECTIONS
 type Json = null | boolean | number | string | Json[] | { [key: string]: Json }
 
-// How an entry is named. `fields` lists each value below it for itself, `whole` the entry as one: then it is
+// The name of an entry. `fields` lists each value below it for itself, `whole` the entry as one: then it is
 // its own name, except for the part that `name` gives.
 const JSON_SECTIONS = {
   link: { as: 'fields', name: (entry: Json) => text(entry, 'ifname') },
@@ -357,7 +357,7 @@ const IN_SECONDS =
   /^router_(solicitation_interval|solicitation_max_interval|solicitation_delay|probe_interval)$/
 const UNSIGNED = /^(ra_defrtr_metric|ioam6_id_wide)$/
 
-// What the files say that the numbers stand for.
+// The settings that the numbers of the files stand for.
 function addSettings(facts: Map<string, string>, header: readonly string[], body: string): void {
   const [folder = '', ...names] = header
   for (const line of body.split('\n').filter((one) => one !== '')) {

@@ -24,7 +24,7 @@ export interface Vf {
   readonly mac: string | null
 }
 
-/** What {@link buildTopology} made. */
+/** The network that {@link buildTopology} made. */
 export interface Topology extends WireEnds {
   readonly pfMac: string
   readonly pfPci: string

@@ -7,7 +7,7 @@ import type { Lab, LabProcess } from '../lab.ts'
 /** `digest` is TCP whose answer is the sum of what was sent: for much, in one direction. */
 export type Protocol = 'tcp' | 'udp' | 'http' | 'digest'
 
-/** What a server listens on: all addresses of both families without `address`. */
+/** A port on which a server listens: all addresses of both families without `address`. */
 export interface Listen {
   /** Says so in every answer. */
   readonly name: string

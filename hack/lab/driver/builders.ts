@@ -1,4 +1,4 @@
-// What a test can have sent, by name: the request builders of src/netlink, and `raw` for messages that they refuse
+// Requests that a test can have sent, by name: the request builders of src/netlink, and `raw` for messages that they refuse
 // to make. In: plain values; out: a Request.
 
 import { Writer } from '../../../src/netlink/codec/wire.ts'

@@ -29,7 +29,7 @@ export interface Typed<T> {
 type Values<S> = { -readonly [K in keyof S]: S[K] extends Typed<infer T> ? T : never }
 type Results<S> = { -readonly [K in keyof S]: S[K] extends Typed<infer T> ? Result<T> : never }
 
-/** Where the driver works: `netns` is the path of the pod's namespace, `on` a namespace to take for the host's. */
+/** The namespaces that the driver works in: `netns` is the path of the pod's namespace, `on` a namespace to take for the host's. */
 export interface DriveOptions {
   readonly netns?: string
   readonly on?: string

@@ -61,7 +61,7 @@ export function replaceFile(path: string, text: string): void {
   files.replaceFile(path, text)
 }
 
-/** What the files module says of a path. */
+/** The answers of the files module for a path. */
 export function look(path: string): {
   text: string | undefined
   folder: readonly string[]
@@ -78,7 +78,7 @@ function readOrName(path: string): string | undefined {
   }
 }
 
-/** What the descriptors of this process are open on. */
+/** The files that the descriptors of this process are open on. */
 export function openDescriptors(): string[] {
   return readdirSync('/proc/self/fd').flatMap((fd) => {
     try {
@@ -103,7 +103,7 @@ export function openAndClose(path: string, times: number): void {
   }
 }
 
-/** What another program on the node might do in the middle of our dumps: `command`, in the first `times` of them. */
+/** Does in the middle of our dumps what another program on the node might do: `command`, in the first `times` of them. */
 export interface Disturbance {
   readonly times: number
   readonly command: readonly string[]

@@ -15,14 +15,14 @@ class Arrivals {
     if (this.begin === 0) this.begin = now
     const at = Math.round((now - this.begin) * 10) / 10
     const last = this.list.at(-1)
-    // What came at once, as far as anybody can tell here, is one entry: a list of thousands takes its time too.
+    // Data that came at once, as far as anybody can tell here, is one entry: a list of thousands takes its time too.
     if (last !== undefined && this.list.length > 1 && at - last[0] < 1) last[1] += bytes
     else this.list.push([at, bytes])
   }
 }
 
 interface Listening {
-  /** What came, when the sender is done. */
+  /** The bytes that came, when the sender is done. */
   readonly done: Promise<Arrivals>
   /** Ends it now. */
   stop(): void
@@ -31,7 +31,7 @@ interface Listening {
 const DATAGRAM = 1_000
 /** As rate.ts has it. */
 const LAST_WORDS = 10
-/** How long a receiver waits for a last word after its sender has ended: what is queued on the way comes within a second. */
+/** The time that a receiver waits for a last word after its sender has ended: data that is queued on the way comes within a second. */
 const PATIENCE_MS = 10_000
 const listening = new Map<number, Listening>()
 

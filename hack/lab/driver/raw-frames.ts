@@ -7,7 +7,7 @@ import { openNetns } from '../../../src/sys/namespaces.ts'
 import { sendFrames } from '../../../src/sys/packet.ts'
 import { sleep } from '../../../src/sys/sleep.ts'
 
-/** Whether a frame came to a socket of UDP, or to the end of it for want of one; and to TCP. */
+/** True if a frame came to a socket of UDP, or to the end of it for want of one; and to TCP. */
 export interface Delivered {
   readonly udp: boolean
   readonly tcp: boolean
@@ -80,7 +80,7 @@ function counters() {
   }
 }
 
-/** What waits in the sockets on port 9999, and what was too much for them: `SL: ADDRESS:PORT REMOTE STATE TX:RX ... DROPS`. */
+/** The data that waits in the sockets on port 9999, and the drops: `SL: ADDRESS:PORT REMOTE STATE TX:RX ... DROPS`. */
 function waitingIn(table: string): string {
   const lines = readFileSync(`/proc/thread-self/net/${table}`, 'utf8').split('\n')
   return lines

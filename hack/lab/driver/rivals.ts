@@ -1,4 +1,4 @@
-// What other software on a node hangs on an interface: BPF programs that answer every frame with one value, ports of
+// Things that other software on a node hangs on an interface: BPF programs that answer every frame with one value, ports of
 // Open vSwitch. In: interface numbers; out: what was made. Every exported function can be called by its name.
 import { attrs } from '../../../src/netlink/codec/attrs.ts'
 import { struct } from '../../../src/netlink/codec/struct.ts'

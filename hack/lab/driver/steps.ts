@@ -43,7 +43,7 @@ export interface Failure {
   readonly attribute?: string
   /** The config key that a VF refusal names. */
   readonly key?: string
-  /** What a rollback could not take back. */
+  /** Operations that a rollback could not take back. */
   readonly stuck?: readonly string[]
   readonly cause?: Failure
 }

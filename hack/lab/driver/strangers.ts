@@ -1,4 +1,4 @@
-// What other programs of the node may do to a socket of ours.
+// Does to a socket of ours what other programs of the node may do.
 import { readFileSync } from 'node:fs'
 import { getLink } from '../../../src/netlink/rtnl/link.ts'
 import { NetlinkSocket } from '../../../src/netlink/socket.ts'

@@ -1,4 +1,4 @@
-// Which message type has which payload: for annotate() and the tests. Nothing on a plugin's way imports it.
+// The payload of each message type: for annotate() and the tests. Nothing on a plugin's way imports it.
 
 import type { Codec } from '../../../src/netlink/codec/wire.ts'
 import { addrMessage } from '../../../src/netlink/rtnl/addr.ts'

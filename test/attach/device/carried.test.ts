@@ -30,7 +30,7 @@ const routes = (count: number): CarriedItem[] =>
     message: '',
   }))
 
-/** What is written down of a port that carries this. */
+/** The note about a port that carries this. */
 function written(carried: Partial<CarriedFacts>) {
   const kernel: Partial<Kernel> = {
     lookBeforeMove: () => ({ refusal: undefined, qdiscs: [], isBare: false }),
@@ -44,7 +44,7 @@ function written(carried: Partial<CarriedFacts>) {
   return readCarried(kernel as Kernel, config, { device, vf: undefined, port: { link, master: 'br0' } })
 }
 
-/** What leads a port home that the bridge has put in the VLAN of new ports. */
+/** The operations that lead a port home that the bridge has put in the VLAN of new ports. */
 function givenBack(carried: AttachJournal['carried']): string[] {
   const ran: string[] = []
   const kernel: Partial<Kernel> = { bridgeVlans: () => [newPorts] }

@@ -44,7 +44,7 @@ const home: Op = {
   ...{ to: 'host', newName: 'hd0', newIfindex: 7 },
 }
 
-/** What is run for a move home, and the refusal. */
+/** The operations of a move home, and the refusal. */
 function moved(kernel: Kernel, of: AttachJournal, look: boolean): { ran: Op[]; refusal: string } {
   const ran: Op[] = []
   const run = (op: Op) => {

@@ -90,7 +90,7 @@ describe('what sriov-cni wrote for DEL', () => {
       macSet: true,
     })
     expect(attachJournal().parse(journal)).toEqual(journal)
-    // What only the VF itself knows: who has to wait for whom, and which driver may be bound anew.
+    // Things that only the VF itself knows: locks to wait for, and the driver that may be bound anew.
     const vf = { pf: '0000:3b:00.0' as PciAddress, index: 1 }
     const known = cache && sriovJournal(cache, 'net1', undefined, { driver: 'iavf', vf })
     expect(known?.device).toEqual({ ...journal?.device, driver: 'iavf', pfPci: '0000:3b:00.0' })

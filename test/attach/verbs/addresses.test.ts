@@ -18,7 +18,7 @@ beforeEach(() => {
 })
 afterEach(() => rmSync(folder, { recursive: true }))
 
-/** What ADD hands to the journal when IPAM wants `routes` and the pod has those for which `has` is true. */
+/** The entries that ADD hands to the journal when IPAM wants `routes` and the pod has those for which `has` is true. */
 function journalled(routes: readonly object[], has: (route: RouteSpec) => boolean): Partial<AttachJournal>[] {
   const ips = [
     { address: '10.1.0.5/24', gateway: '10.1.0.1' },

@@ -7,7 +7,7 @@ import { tcMessage } from '../../../src/netlink/tc/msg.ts'
 import type { Op } from '../../../src/ops/op.ts'
 import { answering } from '../answers.ts'
 
-/** What is found of the clsact of interface 2, which was "pf0", where there is one of this name, with that qdisc or none. */
+/** The finding about the clsact of interface 2, which was "pf0", where there is one of this name, with that qdisc or none. */
 function found(name: string | undefined, qdisc: string | undefined) {
   const { socket } = answering(({ type, payload }) => {
     if (type === RTM.RTM_GETLINK) {

@@ -143,7 +143,7 @@ class Links {
 
   readonly indexOf = (name: string) => mustFindLink(this.socket, name).ifindex
 
-  /** What was asked for besides questions. */
+  /** The requests besides questions. */
   changes(): LinkRequest[] {
     return this.asked
       .filter(({ type }) => type !== RTM.RTM_GETLINK)

@@ -28,7 +28,7 @@ class Tables {
   content: Record<SetName, NftElement[]> = {
     ...{ ports4: [], ports6: [], snat4: [], snat6: [], steered4: [], steered6: [] },
   }
-  /** What the next dumps of ports4 show; all that is there when there is none left. */
+  /** The entries that the next dumps of ports4 show; all that are there when the list is empty. */
   looks: ((elements: readonly NftElement[]) => readonly NftElement[])[] = []
   exists = true
   guard = true
@@ -178,7 +178,7 @@ group('with a record', () => {
   ])('of what is there it has %s: by cookie in all maps', (_, known, inPorts, inMasquerades) => {
     tables.content.ports4 = [...inPorts.map((port) => element(port)), element(90, others)]
     tables.content.snat4 = inMasquerades.map((port) => element(port))
-    // What a flush has taken is free, too.
+    // A port that a flush has taken is free, too.
     expect(releaseKnown(known).map(({ port }) => port)).toEqual(inPorts.length === 0 ? known : inPorts)
     expect(owners()).toEqual(['others'])
   })

@@ -118,7 +118,7 @@ test('a VLAN in a third namespace hears nothing of the next pod, and what the PF
   await bed.remember()
 })
 
-/** How the note of a VF begins that was in a pod. */
+/** The beginning of the note of a VF that was in a pod. */
 const note = () => `/run/vf-flower/pod-had ${bed.vf().pci}`
 
 test('settings that a pod has left and no record tells of are not put back when the driver has begun anew', async () => {

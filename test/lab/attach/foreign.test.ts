@@ -99,7 +99,7 @@ async function vfInfo(index = 0): Promise<Record<string, unknown> | undefined> {
   return list.find((info) => info.vf === vf(index).index)
 }
 
-/** What sriov-cni would have in its file about the VF as it was before. */
+/** The file of sriov-cni about the VF as it was before. */
 function cacheOf(more: Record<string, unknown> = {}): Record<string, unknown> {
   const { pci, index, netdev, mac } = vf()
   return {

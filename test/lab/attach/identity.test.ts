@@ -40,7 +40,7 @@ describe('dummy', () => {
   test('comes home when another one has its name in the pod', () => underTheName(scene()))
 })
 
-/** What `ip` tells of an interface, without what another one's ends decide. */
+/** The facts that `ip` tells of an interface, without those that another one's ends decide. */
 async function told(where: string, name: string): Promise<Record<string, unknown>> {
   const [link] = JSON.parse(await bed.lab.must(`ip ${where} -d -j link show dev ${name}`)) as Record<
     string,

@@ -14,7 +14,7 @@ let bed: Bed
 
 beforeAll(async () => {
   bed = await makeBed(VFS, names)
-  // Where each plugin lies is looked up once.
+  // The path of each plugin is looked up once.
   await bed.call('VERSION', { type: 'vf-attach' }, one)
 })
 afterAll(() => bed?.end())

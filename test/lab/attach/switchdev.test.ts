@@ -68,7 +68,7 @@ afterAll(async () => {
 })
 
 afterEach(async () => {
-  // What a test that failed has left.
+  // Things that a test that failed has left.
   const records = await lab.must('ls /var/lib/cni/vf-flower/attach 2>/dev/null || true')
   for (const name of PODS.filter((pod) => records.includes(pod))) {
     await runtime.call('DEL', listOf(), { type: 'vf-attach' }, at(name))
@@ -104,7 +104,7 @@ async function link(name: string) {
   return found ?? {}
 }
 
-/** What `bridge vlan` shows of a port: `10 PVID,Egress Untagged`. */
+/** The line of `bridge vlan` about a port: `10 PVID,Egress Untagged`. */
 async function vlansOf(port: string): Promise<string[]> {
   const [entry] = await json(lab, `bridge -j vlan show dev ${port}`)
   const vlans = (entry?.vlans ?? []) as { vlan: number; flags?: string[] }[]

@@ -26,7 +26,7 @@ vi.setConfig({ testTimeout: 400_000 })
 
 const POD = 'pod-one'
 const POD4 = '10.1.0.5'
-/** Who is at the other end of the wire: of the macvlan's, and of the card's. */
+/** The peer at the other end of the wire: of the macvlan's, and of the card's. */
 const [BEYOND, FAR] = ['beyond', 'far'] as const
 const FAR4 = '10.1.0.10'
 

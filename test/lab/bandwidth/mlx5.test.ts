@@ -44,7 +44,7 @@ let runtime: Runtime
 let bed: RateBed
 /** The host before any pod came. */
 let before: Snapshot
-/** What vf-attach gave pod-one, for the first two tests, which call vf-offload alone; and what limits change, after. */
+/** The result of vf-attach for pod-one, for the first two tests, which call vf-offload alone; and the state that limits change, after. */
 let result: CniResult
 let there: string
 /** A test has added limits and not shown that DEL takes them. */

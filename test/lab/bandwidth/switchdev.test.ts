@@ -56,7 +56,7 @@ let card: Card
 let net: Topology
 let bed: RateBed
 let list: ConfigList
-/** What vf-attach answered, once for all tests: they call vf-offload alone. */
+/** The answer of vf-attach, once for all tests: they call vf-offload alone. */
 let result: CniResult
 /** The host before the pod came, and what limits change after. */
 let before: Snapshot
@@ -123,7 +123,7 @@ async function add(bandwidth: object): Promise<string> {
 
 const limits = () => recordedLimits(vm)
 
-/** Where each limit is enforced, as `vfctl show` says it: the text's lines, and the same of --json and of the report. */
+/** The place where each limit is enforced, as `vfctl show` says it: the text's lines, and the same of --json and of the report. */
 async function shownLimits(): Promise<{ lines: string[]; limits: string[][] }> {
   const vfctl = `${pluginPath[0]}/vfctl show`
   const lines = (await vm.must(`${vfctl} pod-one net1`))

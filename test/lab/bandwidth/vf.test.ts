@@ -56,7 +56,7 @@ let runtime: Runtime
 let net: Topology
 let list: ConfigList
 let ours: PluginConfig
-/** What vf-attach answered, once for all tests: they call vf-offload alone. */
+/** The answer of vf-attach, once for all tests: they call vf-offload alone. */
 let result: CniResult
 /** The host before the pod came, and what limits change after. */
 let before: Snapshot

@@ -129,7 +129,7 @@ describe('a snapshot', () => {
     )
     const write = (value: number) =>
       `cd /proc/sys/net; for file in ${files.join(' ')}; do echo ${value} >$file; done`
-    // What nobody has set on an interface follows the IPv4 default.
+    // A setting that nobody has set on an interface follows the IPv4 default.
     expect(await seen(write(1), write(0))).toEqual(
       expect.arrayContaining(files.map((file) => `sysctl /proc/sys/net/${file}: 0 -> 1`)),
     )

@@ -27,7 +27,7 @@ beforeAll(async () => {
   lab = await sharedLab()
 })
 
-/** What `npm test` has time for, by kind: what did most harm of each group. */
+/** The actions that `npm test` has time for, by kind: those that did most harm of each group. */
 const SHOWN: Readonly<Record<string, readonly string[]>> = {
   igb: [
     ...['arp off', 'offloads off', 'XDP that a process holds', 'macvlan passthru', 'port of a VRF'],

@@ -289,7 +289,7 @@ describe('an igb VF', () => {
     await vm.must(`ip link set ${netdev} mtu 1500; ip link property del dev ${netdev} altname other`)
   })
 
-  // What else may be in the way is in test/native/kernel/move.
+  // test/native/kernel/move.test.ts has other things that may be in the way.
   test('is left as it was, down or up, when its new name is one that another interface has in the pod', async () => {
     for (const flag of ['down', 'up']) {
       const settle = `until ${flag === 'up' ? '' : '! '}ip link show dev ${netdev} | grep -q '[<,]UP[,>]'; do sleep 0.05; done`

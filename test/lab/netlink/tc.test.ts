@@ -55,7 +55,7 @@ beforeAll(async () => {
 afterAll(() => deletePod(vm, on))
 
 interface Case {
-  /** What follows `tc filter add dev DEVICE`. */
+  /** The words behind `tc filter add dev DEVICE`. */
   readonly line: string
   readonly side?: 'egress'
   readonly priority: number

@@ -53,7 +53,7 @@ let runtime: Runtime
 let topology: Topology
 /** The host before the first pod came. */
 let host: Snapshot
-/** What vf-attach gave the first pod, and what port mappings change, after. */
+/** The result of vf-attach for the first pod, and the state that port mappings change, after. */
 let attached: CniResult
 let state: string
 let server: Server | undefined
@@ -146,7 +146,7 @@ function questions(address: string, direct: string): Ask[] {
 }
 const bothFamilies = ({ v4, v6 }: Pod) => [...questions(HOST.v4, v4), ...questions(HOST.v6, v6)]
 
-/** What the filters at the wire's far end have counted. */
+/** The counters of the filters at the wire's far end. */
 async function wirePackets(side: string): Promise<number[]> {
   const filters = await json(lab, `tc -n wire -s -j filter show dev ${topology.wire} ${side}`)
   return filters.flatMap((filter) => {

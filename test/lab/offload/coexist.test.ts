@@ -51,7 +51,7 @@ let list: ConfigList
 let attached: CniResult
 /** The uplink's index. */
 let index: number
-/** What port mappings change, before a test puts something in the way. */
+/** The state that port mappings change, before a test puts something in the way. */
 let state: string
 
 beforeAll(async () => {
@@ -91,7 +91,7 @@ const probes = async (...steps: Parameters<typeof drive>[1][number][]) => drive(
 /** All that port mappings change, and filters of others; the whole host is compared around all tests of a mode. */
 const look = () => vm.must(stateScript(card.pf, [{ name: 'pod-one' }]))
 
-/** What a test put in the way is away, and nothing of ours is there. */
+/** The obstacle of a test is away, and nothing of ours is there. */
 const isAsBefore = async () => expect(stateDifferences(state, await look())).toEqual([])
 
 /** ADD is refused with `code` and `words`; tests that end with it look at what was left. */
@@ -144,7 +144,7 @@ function compareAround(prepare: () => Promise<void>): void {
   })
 }
 
-/** What a test that failed has left: each would make all after it fail. */
+/** Clears things that a test that failed has left: each would make all after it fail. */
 async function tidy(): Promise<void> {
   await del()
   await probes(probe('detachTcx', index), probe('setXdp', index, undefined, ''), probe('removeOvs', DATAPATH))
@@ -265,7 +265,7 @@ describe('switchdev mode', () => {
   compareAround(async () => {
     await setMode(vm, card, 'switchdev')
     await setVfMacs(vm, card)
-    // What a new representor gets by itself comes with duplicate address detection, in its own time.
+    // Addresses that a new representor gets by itself come with duplicate address detection, in their own time.
     await vm.must(`ip link set ${card.pf}rep0 up
       until ip -6 address show dev ${card.pf}rep0 scope link | grep -q inet6 &&
         ! ip -6 address show tentative | grep -q inet6; do sleep 0.1; done`)

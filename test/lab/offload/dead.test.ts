@@ -27,7 +27,7 @@ let lab: Lab
 let runtime: Runtime
 let card: Card
 let list: ConfigList
-/** What mappings and limits change on the host, before there are any. */
+/** The state of the host that mappings and limits change, before there are any. */
 let before: string
 
 const lookAtHost = () => lab.must(stateScript(card.pf, []))

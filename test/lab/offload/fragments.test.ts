@@ -60,7 +60,7 @@ const answers4000 = (address: string): Ask[] => [
   { protocol: 'udp', address, port: 5400, bytes: 100, padding: 4000, timeoutMs },
 ]
 
-/** What the record says of the mappings, and of rules that they share. */
+/** The record's entries about the mappings, and about rules that they share. */
 async function account(): Promise<Record<string, string>> {
   const record = JSON.parse(await node.lab.must('cat /var/lib/cni/vf-flower/offload/*.json')) as {
     journal: { nat: string; rules: { mapping: string; where: string }[] }

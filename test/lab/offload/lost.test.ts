@@ -129,7 +129,7 @@ test.each([
     expect(stateDifferences(hostState, await lookAtState([]))).toEqual([])
     expect(await hardwareRules(lab, card)).toEqual([])
     expect((await lab.must(`tc actions list action police; find ${records} -type f`)).trim()).toBe('')
-    // What is in the pod goes with the pod, or by DEL.
+    // Things in the pod go with the pod, or by DEL.
     await silently(runtime.call('DEL', list, plugin, own))
     expect(stateDifferences(state, await lookAtState())).toEqual([])
   },

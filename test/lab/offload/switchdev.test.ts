@@ -60,7 +60,7 @@ let runtime: Runtime
 let card: Card
 let net: Topology
 let list: ConfigList
-/** What vf-attach answered, once for all tests: they call vf-offload alone. */
+/** The answer of vf-attach, once for all tests: they call vf-offload alone. */
 let attached: CniResult
 /** The host before the pod came, and what port mappings change after. */
 let host: Snapshot
@@ -148,7 +148,7 @@ async function clean(): Promise<void> {
   expect(stateDifferences(state, await lookAtState())).toEqual([])
 }
 
-/** Where the record says that the rules of mappings run, and how many there are. */
+/** The places where rules of mappings run by the record, and the number of rules. */
 async function account(): Promise<{ nat: string; nic: number; host: number; refusals: string[] }> {
   const record = JSON.parse(await vm.must('cat /var/lib/cni/vf-flower/offload/*.json')) as {
     journal: { nat: string; rules: { mapping: string; where: string; refusal?: string }[] }
@@ -342,7 +342,7 @@ interface ShownAttachment {
 
 const vfctl = `${pluginPath[0]}/vfctl show`
 
-/** What vfctl shows of ours: hardware has counted all, as the card's own table has. */
+/** The counters in vfctl: hardware has counted all, as the card's own table has. */
 async function shownCounters(): Promise<ShownAttachment | undefined> {
   const inCard = await hardwareRules(vm, card)
   const shown = JSON.parse(await vm.must(`${vfctl} --json pod-one net1`)) as ShownAttachment[]

@@ -65,7 +65,7 @@ const send = (ports: readonly number[], bytes = 10, address = '10.1.0.1', from =
   vm.must(`ip netns exec ${from} bash -c '
     for port in ${ports.join(' ')}; do head -c ${bytes} /dev/zero >/dev/udp/${address}/$port; done'`)
 
-/** What arrives in a pod, or null for the host's end of the PF, while `during` runs. */
+/** The frames that arrive in a pod, or for null at the host's end of the PF, while `during` runs. */
 async function arrivals(place: string | null, during: () => Promise<unknown>, filter = 'udp or vlan') {
   const seen = await capture(vm, place, place === null ? card.pf : 'net1', filter)
   await during()

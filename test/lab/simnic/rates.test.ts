@@ -286,7 +286,7 @@ describe('switchdev mode', () => {
     await vm.must(`tc actions add ${police('drop/pipe')} index 77 skip_sw
       tc actions add ${police('drop/pipe')} index 78`)
     await setMode(vm, card, 'legacy')
-    // What only the card does is gone, the other is in software.
+    // The action that only the card does is gone, the other is in software.
     const left = await vm.must('tc actions list action police')
     expect(left).toMatch(/total acts 1\n[\s\S]*police 0x4e [\s\S]*not_in_hw/)
     expect(await refusal(vm, `tc actions add ${police('drop/pipe')} index 79 skip_sw`)).toMatch(

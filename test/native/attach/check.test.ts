@@ -43,7 +43,7 @@ const check = (result: CniResult, more: Record<string, unknown> = {}, netns = '/
 const failed = (result: CniResult, more: Record<string, unknown> = {}, netns = '/run/netns/pod-one') =>
   bed.refused('CHECK', config(more), 'pod-one', { prevResult: result, netns })
 
-/** What is done to the kernel between ADD and CHECK may name these. */
+/** Names for the changes of the kernel between ADD and CHECK. */
 const env = () => ({ NIC: bed.nic().netdev, OTHER: bed.nic(1).netdev, RECORDS, ADDRESSES })
 
 const inPod = 'ip -n pod-one'

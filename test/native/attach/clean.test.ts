@@ -23,7 +23,7 @@ afterEach(async ({ task }) => {
 
 const inPod = (script: string) => `ip netns exec pod-one sh -ec '${script}'`
 
-/** What of the host's interface nothing else shows: sysfs, ethtool, tcx and who lies on it. */
+/** Settings of the host's interface that nothing else shows: sysfs, ethtool, tcx and who lies on it. */
 async function whole(): Promise<string> {
   const { netdev } = bed.nic()
   return bed.lab.must(`ip -d link show dev ${netdev} | sed 's/^[0-9]*: //'

@@ -51,7 +51,7 @@ test('DEL or GC leads back from a kill or a failure before and after each step o
   expect(count('DEL', 'op')).toBeGreaterThanOrEqual(5)
   expect([count('ADD', 'file'), count('DEL', 'file'), count('GC', 'file')]).toEqual([2, 2, 1])
   expect(['ADD', 'CHECK', 'DEL', 'GC'].map((verb) => count(verb, 'ipam'))).toEqual([1, 1, 1, 1])
-  // What a move takes is given back: six things.
+  // Things that a move takes are given back: six.
   const given = (verb: string) => own.filter((row) => row.verb === verb && row.op === 'carried.give').length
   expect([given('DEL'), given('failed ADD')]).toEqual([6, 6])
   // On the way back: operations taken back, the addresses and the record.

@@ -45,7 +45,7 @@ afterEach(async () => {
 })
 
 const plugin = (more: Record<string, unknown> = {}) => ({ type: 'vf-attach', device: 'hd0', ...more })
-/** What a call said that must fail. */
+/** The words of a call that must fail. */
 const failed: AttachCalls['refused'] = async (...parameters) => {
   const result = await calls.call(...parameters)
   expect(result).toMatchObject({ code: 1 })

@@ -22,7 +22,7 @@ let bed: NativeBed
 beforeAll(async () => {
   bed = await makeNativeBed(1, [pod, next])
   await bed.lab.writeFile(`${BED_FOLDER}/late`, LATE, 0o755)
-  // Where the plugin lies is looked up once; host-local's folder stays.
+  // The path of the plugin is looked up once; host-local's folder stays.
   await bed.add(config(), pod)
   await bed.del(config(), pod)
   await bed.lab.must(`rm ${BED_FOLDER}/parent`)

@@ -15,7 +15,7 @@ let bed: NativeBed
 
 beforeAll(async () => {
   bed = await makeNativeBed(NICS, names)
-  // Where each plugin lies is looked up once.
+  // The path of each plugin is looked up once.
   await bed.call('VERSION', { type: 'vf-attach' }, one)
 })
 afterAll(() => bed?.end())

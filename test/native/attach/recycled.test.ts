@@ -93,7 +93,7 @@ test("an old record, without a cookie, whose path leads to the host's namespace 
   const { netnsCookie: _, ...owner } = record.owner
   await bed.podDies('pod-one')
   await bed.nicIsBack()
-  // What a former version wrote for /proc/PID/ns/net, where PID is a process of the host by now.
+  // The record of a former version for /proc/PID/ns/net, where PID is a process of the host by now.
   const host = (await bed.lab.must("stat -L -c '%d:%i' /proc/1/ns/net")).trim()
   const old = { ...record, owner: { ...owner, netns: '/proc/1/ns/net', netnsId: host } }
   await bed.lab.writeFile(path, JSON.stringify(old), 0o600)

@@ -126,7 +126,7 @@ describe('in the place of a record', () => {
     const { code, stdout, stderr } = await bed.call('DEL', plain(), 'pod-one')
     expect(stderr).toContain(`Cannot read record "${record}": ${field} `)
     expect({ code, stdout }).toEqual({ code: 0, stdout: '' })
-    // Whose interface that was nobody knows any more; with its record as it was all is as before.
+    // Nobody knows any more whose interface that was; with its record as it was all is as before.
     await bed.lab.must(`rm '${record}.broken'`)
     await bed.lab.writeFile(record, text, 0o600)
     await bed.del(plain(), 'pod-one')

@@ -130,7 +130,7 @@ interface Counted {
   readonly drops: number
 }
 
-/** What vfctl shows of the limit is what tc shows, before and after, and more than was received through it. */
+/** The counters of the limit in vfctl are those of tc, before and after, and more than was received through it. */
 async function counted(received: number, ifb: string): Promise<void> {
   const shaper = async () =>
     (JSON.parse(await lab.must(`tc -s -j qdisc show dev ${ifb} root`)) as [Counted])[0]

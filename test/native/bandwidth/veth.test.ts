@@ -159,7 +159,7 @@ async function shaperOn(dev: string): Promise<Counted> {
   return tbf
 }
 
-/** What vfctl shows of the limit is what tc shows, before and after, and more than was received through it. */
+/** The counters of the limit in vfctl are those of tc, before and after, and more than was received through it. */
 async function counted(received: number): Promise<void> {
   const earlier = await shaperOn(bed.peer)
   const [shown] = JSON.parse(await lab.must(`${pluginPath[0]}/vfctl show --json`)) as [
@@ -271,7 +271,7 @@ test('B14: CHECK names whatever of the pair’s shaper is not as the ADD left it
     const { code, msg, details = '' } = errorOf(await bed.call('CHECK', SMALL_TO_POD, result))
     expect([code, `${msg}; ${details}`]).toEqual([104, expect.stringContaining(named)])
     await bed.del()
-    // What another hand has put in its place stays, and is no limit of ours.
+    // A qdisc that another hand has put in its place stays, and is no limit of ours.
     if (change.includes('handle 1:')) await lab.must(`tc qdisc del dev ${peer} root handle 1:`)
     await bed.add(SMALL_TO_POD)
   }

@@ -343,7 +343,7 @@ async function silentResult(call: ReturnType<typeof tryOffload>): Promise<void> 
   expect(code, stdout + stderr).toBe(0)
 }
 
-/** What a call that must fail has said. */
+/** The words of a call that must fail. */
 async function failed(call: Promise<ExecResult>): Promise<ErrorObject> {
   const result = await call
   expect([result.code, result.stdout]).not.toEqual([0, ''])

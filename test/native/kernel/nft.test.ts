@@ -26,7 +26,7 @@ afterAll(async () => {
   await deletePod(vm, pod)
 })
 
-/** What nft lists in a namespace, without its own version. */
+/** The ruleset that nft lists in a namespace, without its own version. */
 async function ruleset(namespace: string): Promise<Record<string, Record<string, unknown>>[]> {
   const listing = JSON.parse(await vm.must(`ip netns exec ${namespace} nft -j list ruleset`)) as {
     nftables: Record<string, Record<string, unknown>>[]

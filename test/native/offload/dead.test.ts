@@ -216,7 +216,7 @@ test('an address of prevResult that the pod does not have is refused, and nothin
     ['127.0.0.1/8', '127.0.0.1 of prevResult: it is a loopback address'],
     ['::1/128', '::1 of prevResult: it is a loopback address'],
   ] as const
-  // Whether or not the pod gave itself the address too.
+  // Even if the pod gave itself the address too.
   await lab.must(
     `ip -n pod-one address add ${HOST.v4}/32 dev eth0; ip -n pod-one address add 127.0.0.1/32 dev eth0`,
   )

@@ -22,7 +22,7 @@ beforeAll(async () => {
     `address add 10.244.0.1/32 dev p${at}`,
     `route add ${ipOf(at)}/32 dev p${at}`,
   ]).flat()
-  // What IPv6 does by itself would be waited for.
+  // Otherwise the ADDs would wait for things that IPv6 does by itself.
   await vm.must(`set -e
     for when in all default; do echo 1 >/proc/sys/net/ipv6/conf/$when/disable_ipv6; done
     ip -b - <<'END'

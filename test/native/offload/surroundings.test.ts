@@ -143,7 +143,7 @@ describe('folders that are read-only', () => {
   }
 
   test('of the records let a DEL succeed that has nothing to do, and an ADD is code 5 and changes nothing', async () => {
-    // What is there already: of a folder that is not, the kernel says so first.
+    // The folder must be there: of one that is not, the kernel says so first.
     await lab.must(`mkdir -p ${folder}/report`)
     await readOnly('/var/lib/cni/vf-flower', async () => {
       await silently(tryOffload(runtime, 'DEL', pod, { prevResult }))

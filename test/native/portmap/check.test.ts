@@ -56,7 +56,7 @@ const element = (set: string, start: string, change: string) => `set -e
   nft delete element inet vf-flower ${set} "{ $key }"
   ${change}`
 
-/** What is changed, how, what CHECK says of it, and how it is put back. */
+/** A change: its name, the commands, the words of CHECK, and the commands that put it back. */
 const rows: readonly (readonly [string, string, readonly RegExp[], string])[] = [
   [
     'the host’s table gone',

@@ -48,7 +48,7 @@ afterAll(async () => {
   await lab.must('ip link del nic0; ip link del cni0')
 })
 
-/** Who has which port since when, as the answers tell. */
+/** The owner of each port and the time since when, as the answers tell. */
 class Owners {
   readonly #ports = new Map<number, PodName>()
   readonly twice: string[] = []

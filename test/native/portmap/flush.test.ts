@@ -100,7 +100,7 @@ test('a flush at any step of an ADD changes nothing of its end, nor of the ports
     const added = await call('ADD', 'pod-two', 30_001, { VF_FLOWER_FAULT: `${point}:FLUSH` }, localhost)
     expect(added.code, `${point}: ${added.stdout}`).toBe(0)
     said.push(added.stderr)
-    // What goes before the end of an ADD is seen to by itself; after its last look the next call does it.
+    // The ADD itself repairs a flush before its end; after its last look the next call does it.
     if (/^(op|table):/.test(point)) {
       await isWhole('pod-one', 30_000, localhost)
       await isWhole('pod-two', 30_001, localhost)
@@ -258,7 +258,7 @@ test('rules that were saved earlier and loaded again lack what came since, and h
   await del('pod-three')
   await add('pod-two', 30_002)
   await lab.must('nft -f /run/saved-rules; rm /run/saved-rules')
-  // What the file says of it bears its mark.
+  // Its entries in the file bear its mark.
   await del('pod-three')
   await isRefused('pod-three', 30_002, 'pod-two')
   await isWhole('pod-one', 30_000)

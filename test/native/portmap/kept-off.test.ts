@@ -80,7 +80,7 @@ const keysOf = (ports: readonly number[]) =>
 const reserve = (keys: readonly PortKey[], cookie: string = cookies[0]): Op => ({
   ...{ do: 'ports.reserve', keys, masquerade: [], owner: `${cookie} pod/net1`, steered: true },
 })
-/** What others have on the node: pods go out with its address. */
+/** A rule of others on the node: pods go out with its address. */
 const masquerade = (how: string) =>
   vm.must(`ip netns exec ${on} nft -f -`, {
     stdin: `table inet others {
@@ -94,7 +94,7 @@ const masquerade = (how: string) =>
 const question = (protocol: 'tcp' | 'udp', family: 'v4' | 'v6', more: Partial<Ask> = {}): Ask => ({
   ...{ protocol, address: SERVER[family], port: 9000, bytes: 100, timeoutMs: 30_000, ...more },
 })
-/** Where the server saw clients. */
+/** The addresses at which the server saw clients. */
 const seen = async (who: Agent, questions: readonly Ask[]) =>
   (await who.ask(questions)).map(({ peer }) => peer)
 const read = async () => (await vm.must(`ip netns exec ${on} cat ${setting}`)).trim()
@@ -306,7 +306,7 @@ group('ip_local_reserved_ports', () => {
     )
     await drive(vm, [run({ ...op, do: 'localports.release' })], { on })
     expect(await read()).toBe('100-200,20007,65535')
-    // What stays does not fit into one write either.
+    // The ports that stay do not fit into one write either.
     await drive(vm, [run(op), run({ do: 'localports.release', ports: [20_000], were: [] })], { on })
     const [left] = await drive(vm, [ask('localPorts')], { on })
     expect(left.length).toBe(101 + 999 + 1)
@@ -366,7 +366,7 @@ test('open connections of a port are found with both ends, its sockets and the t
       await child.wait()
     }
   }
-  // What is over waits for nothing: TIME_WAIT of a socket, and of a connection that is tracked.
+  // A connection that is over waits for nothing: TIME_WAIT of a socket, and of a connection that is tracked.
   await vm.must(`ip netns exec ${on} conntrack -D -p udp 2>/dev/null || true`)
   await expect.poll(open, { timeout: 10_000 }).toEqual([])
 })

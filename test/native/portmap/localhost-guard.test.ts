@@ -126,12 +126,12 @@ const loopbackFrames = (own: string, peer: string): RawFrame[] => [
   },
 ]
 
-/** What the kernel takes from anywhere, whatever its settings are: to a socket of both families it is 127.0.0.2. */
+/** An address that the kernel takes from anywhere, whatever its settings are: to a socket of both families it is 127.0.0.2. */
 const mappedFrames: readonly RawFrame[] = [
   { from: '::ffff:127.0.0.2', to: BRIDGE.v6, protocol: 'udp' },
   { from: '::ffff:127.0.0.2', to: BRIDGE.v6, protocol: 'udp', tags: [[AD, 0]] },
 ]
-/** What it takes from nowhere. */
+/** An address that it takes from nowhere. */
 const deadFrames: readonly RawFrame[] = [
   { from: PODS['pod-two'].v6, to: '::ffff:127.0.0.1', protocol: 'udp' },
   { from: PODS['pod-two'].v6, to: '::1', protocol: 'tcp' },
@@ -154,7 +154,7 @@ const ordinary = (own: string, peer: string): RawFrame[] => [
   },
 ]
 
-/** Which of the frames, sent by `eth0` of a namespace to the host's interface `device`, get in. */
+/** The frames, sent by `eth0` of a namespace to the host's interface `device`, that get in. */
 async function gotIn(
   namespace: string,
   device: string,

@@ -53,7 +53,7 @@ const mapped = (address: string): Ask[] => [
   { protocol: 'udp', address, port: 5353 },
 ]
 
-/** What a pod's servers saw of one asker, who asks by several addresses of the node: each of its own, once. */
+/** The addresses of one asker that a pod's servers saw, who asks by several addresses of the node: each of its own, once. */
 async function seen(from: Namespace, ...addresses: string[]): Promise<string[]> {
   const answers = await ask(lab, from, addresses.flatMap(mapped))
   return [...new Set(answers.map(({ peer }) => peer.address))]

@@ -37,7 +37,7 @@ async function holder(): Promise<LabProcess> {
   return one
 }
 
-/** How many stand in line. */
+/** The number of processes in line. */
 async function standing(): Promise<number> {
   const { stdout } = await vm.sh(`grep -c "OFDLCK.* WRITE .*:$(stat -c %i ${path}) " /proc/locks`)
   return Number(stdout)
@@ -46,7 +46,7 @@ async function standing(): Promise<number> {
 /** Comes for the lock, and waits until it stands in line behind all others. With the lock it writes its name down. */
 async function comes(name: string, milliseconds = 60_000): Promise<LabProcess> {
   const before = await standing()
-  // What overlaps shows as two beginnings in a row.
+  // Holders that overlap show as two beginnings in a row.
   const script = `echo ${name} >>${written}; sleep 0.02; echo . >>${written}`
   const one = await spawn(
     argvOf(),
@@ -113,7 +113,7 @@ test.each([
     await expect.poll(order, { timeout: 20_000 }).toHaveLength(20)
     await ended(others)
     expectInTurn(await order(), names(count + 10).slice(count))
-    // Who comes now does not wait for them either, and who may not wait at all has it at once.
+    // A process that comes now does not wait for them either, and one that may not wait at all has it at once.
     for (const milliseconds of [60_000, 0])
       expect(await drive(vm, [probe('lockAndRun', path, milliseconds, ['true'])])).toEqual([0])
     expect(await standing()).toBe(count)

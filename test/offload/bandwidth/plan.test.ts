@@ -162,7 +162,7 @@ group('each kind of port', () => {
       'tx_max: the driver has no devlink rates',
       'police: "pf0vf3" is a port of Open vSwitch',
     ])
-    // Where tx_max serves nobody misses it.
+    // Nobody misses it where tx_max serves.
     const [served] = ways({ fromPod: limit, outside: false }, { ...facts, port })
     expect([served?.ways.map(([first]) => first), served?.passedOver]).toEqual([
       ['nic tx_max', 'pod tbf'],

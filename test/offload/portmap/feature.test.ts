@@ -80,7 +80,7 @@ function around(
   return { kernel, context }
 }
 
-/** What other parts tell this one: nothing. */
+/** The words of other features to this one: none. */
 const alone = { limiter: undefined, isUsed: false, noPolicer: undefined, isHeldByDead: () => false }
 
 /** Policers of the filters that are made, of a kernel whose NIC says `refusal` to them. */

@@ -64,7 +64,7 @@ const owns = (containerID: string) => {
   })
 }
 
-/** What a DEL of `containerID` sees; its own records are in `offload`. */
+/** The view of a DEL of `containerID`; its own records are in `offload`. */
 const setting = () => ({
   ...{ machine: node, store: stores.offload, otherStores: [stores.bandwidth], attachStore: attached },
 })

@@ -31,7 +31,7 @@ afterEach(() => rmSync(stateDir, { recursive: true }))
 const del = (variables: Record<string, string> = {}, config: Record<string, unknown> = {}) =>
   requestOf({ ...config, stateDir }, { CNI_COMMAND: 'DEL', CNI_NETNS: path, ...variables })
 
-/** What an ADD leaves; `containerID` tells attachments apart. */
+/** Makes what an ADD leaves; `containerID` tells attachments apart. */
 const attach = (
   containerID = 'container',
   network = 'net',
@@ -339,7 +339,7 @@ describe('DEL', () => {
       `put aside as "${record.path}.broken"; a rate of the VF or its devlink port, if it spoke of one, is as it was set`,
     )
     said.mockRestore()
-    // What it said of rates is lost to the program, not to people.
+    // Its words about rates are lost to the program, not to people.
     expect(readFileSync(`${record.path}.broken`, 'utf8')).toBe('{"schema":1')
     expect(store.readReport(record)).toBeUndefined()
   })

@@ -25,7 +25,7 @@ vi.mock('../../../src/nic/pci.ts', () => ({
     return netdevs === undefined ? undefined : { netdevs, parents: [address] }
   },
 }))
-/** What vf-attach has records of. */
+/** Attachments that vf-attach has records of. */
 const ofAttach: { subject: string; containerID: string; ifname: string }[] = []
 const parts = partsOf('vf-offload')
 let stateDir: string
@@ -33,7 +33,7 @@ let node: Node
 let store: RecordStore<OffloadJournal>
 
 const net1 = { name: 'net1', altnames: [], parent: '0000:3b:02.1' } as unknown as LinkFacts
-/** What the pods have. */
+/** The state of the pods. */
 const inPods = (...links: readonly LinkFacts[]) =>
   node.interfaces.splice(0, node.interfaces.length, ...links.map((link) => ({ side: 'pod', link }) as const))
 
@@ -48,7 +48,7 @@ beforeEach(() => {
 })
 afterEach(() => rmSync(stateDir, { recursive: true }))
 
-/** What an ADD leaves; `containerID` tells attachments apart. */
+/** Makes what an ADD leaves; `containerID` tells attachments apart. */
 const attach = (containerID: string, network = 'net', netnsId = '4:1', more: Partial<OffloadJournal> = {}) =>
   attached(node, store, { containerID, network, netnsId }, more)
 

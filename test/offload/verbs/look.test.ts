@@ -17,7 +17,7 @@ import { bandwidth, path, portMappings, prevResult, VethNode } from '../veth-nod
 class Watched extends VethNode {
   readonly before: string[] = []
   readonly under: string[] = []
-  /** What others do while the lock is waited for. */
+  /** Acts of others while the lock is waited for. */
   meanwhile: () => void = () => undefined
   readonly waits: (readonly [string, number])[] = []
   #held = false
@@ -63,7 +63,7 @@ const becomesAnother = () => {
 const add = () =>
   offloadPlugin(node).add(requestOf({ stateDir, prevResult, runtimeConfig: { portMappings, bandwidth } }))
 
-/** What grows with the node: its interfaces, addresses, sockets, filters and programs. */
+/** Questions whose answers grow with the node: its interfaces, addresses, sockets, filters and programs. */
 const costly = ['addresses', 'links', 'listeners', 'rivals', 'routes', 'sourceRules', 'bridgeVlans']
 
 describe('an ADD', () => {

@@ -69,7 +69,7 @@ group('two entries of vf-offload, one for ports and one for limits', () => {
   test('CHECK of the limits’ entry does not ask whether the ports of the other are wished for', () => {
     call({ portMappings })
     call({ bandwidth })
-    // What it finds are the limits, of which this node shows none.
+    // It finds the limits, of which this node shows none.
     const words = refusalOf(() => call({ bandwidth }, 'CHECK')).message
     expect(words).toContain('Attachment is not limited as ADD left it')
   })

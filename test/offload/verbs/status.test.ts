@@ -38,7 +38,7 @@ beforeEach(() => {
 const config = { offload: 'prefer', nat: 'auto', rates: { outside: false } } as OffloadConfig
 const store = { probe: () => undefined } as RecordStore<OffloadJournal>
 
-/** What was asked of the kernel, in order: what every ADD needs, then what pods can ask for. */
+/** The questions to the kernel, in order: needs of every ADD, then needs of wishes. */
 function asked(change: Partial<OffloadConfig>, serves: Serves, missing: string[] = []): Needs[] {
   const needs: Needs[] = []
   const uplink = { ifindex: 2, name: 'pf0', up: isUp }

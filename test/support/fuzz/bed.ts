@@ -3,7 +3,7 @@
 import { FUZZ, type Plugin, POD, POD_LINK } from './draft.ts'
 import type { Tree } from './tree.ts'
 
-/** Where the IPAM plugin finds what to say, and writes down what it was asked. No snapshot looks there. */
+/** The folder of the IPAM plugin's answers, where it writes its questions down. No snapshot looks there. */
 export const IPAM_FOLDER = '/dev/shm/fuzz'
 
 const IPAM = `#!/bin/sh

@@ -36,7 +36,7 @@ const KINDS: readonly (readonly [kind: Kind, weight: number])[] = [
 
 type Name = keyof typeof MUTATORS
 
-/** What is spoilt, as often as it is drawn. */
+/** Things that are spoilt, as often as they are drawn. */
 const WEIGHTS: Readonly<Partial<Record<Name, number>>> = {
   key: 30,
   newKey: 12,

@@ -21,7 +21,7 @@ export const POD_LINK = {
   address: '10.244.1.2/24',
 } as const
 
-/** What the IPAM plugin of the bed does when it is asked: prints a text, then runs a line of sh. */
+/** An answer of the bed's IPAM plugin: it prints a text, then runs a line of sh. */
 export interface IpamAnswer {
   readonly text: string
   readonly ending: string
@@ -43,20 +43,20 @@ export interface Draft {
   readonly restore: string[]
   /** By CNI_COMMAND. */
   readonly ipam: Record<string, IpamAnswer>
-  /** What the record of the attachment becomes before the call. */
+  /** The change of the attachment's record before the call. */
   damage: Damage | undefined
 }
 
 /** A change of a text, which need not be UTF-8 afterwards. */
 export type Change = (text: Buffer) => Buffer
 
-/** What can become of a record. */
+/** Changes of a record. */
 export type Damage =
   | { readonly how: 'file'; readonly change: Change }
   | { readonly how: 'tree'; readonly change: (tree: Tree) => Tree }
   | { readonly how: 'kind'; readonly script: string }
 
-/** What is run. */
+/** The program that is run. */
 export interface RealCall {
   readonly file: Plugin
   readonly env: Readonly<Record<string, string>>
@@ -99,7 +99,7 @@ export function plainDraft(plugin: Plugin, verb: string, random: Random): Draft 
   }
 }
 
-/** What this verb has beside the config of the ADD. The true result of the ADD takes the place of prevResult. */
+/** Members that this verb has beside the config of the ADD. The true result of the ADD takes the place of prevResult. */
 function forVerb(
   verb: string,
   ifname: string,
@@ -157,7 +157,7 @@ function offloadConfig(random: Random, cniVersion: string): { [key: string]: Tre
   }
 }
 
-/** What the main plugin has said of the pod's first interface. */
+/** The main plugin's answer for the pod's first interface. */
 export function prevResult(cniVersion: string): Tree {
   const family = cniVersion < '1.0' ? { version: '4' } : {}
   return {

@@ -9,7 +9,7 @@ import { callCount, differences, ipamAsked, type Look, look, make, sh, spoilReco
 import type { Mutation } from './spoil-config.ts'
 import { type Tree, valueAt, withValue } from './tree.ts'
 
-/** What to try. */
+/** The cases to try. */
 export interface Order {
   readonly plugin: Plugin
   readonly seed: number
@@ -20,7 +20,7 @@ export interface Order {
   readonly enough: number
 }
 
-/** What came of it. */
+/** The outcome. */
 export interface Report {
   /** Spoilt calls, and all of them. */
   readonly spoilt: number
@@ -33,7 +33,7 @@ export interface Report {
 
 /** The node and the pod with nothing attached but the neighbour. */
 let normal: Look = []
-/** What the neighbour's ADDs have printed. */
+/** The output of the neighbour's ADDs. */
 const results = new Map<Plugin, Tree>()
 
 function runAll({ plugin, seed, from, to, enough }: Order): Report {
@@ -192,11 +192,11 @@ function tryCase(one: FuzzCase, mutations: readonly Mutation[]): Outcome {
   return { lines, end, isHung: ended.ms >= HUNG_MS, call, draft }
 }
 
-/** Whether node and pod must be as they were before the spoilt call. */
+/** True if node and pod must be as they were before the spoilt call. */
 function mayNotChange({ kind, verb }: FuzzCase, ended: Ended): boolean {
   if (kind === 'first') return ended.code !== 0
   if (['CHECK', 'STATUS', 'VERSION'].includes(verb) || verb === 'ADD') return true
-  // What says that it could not begin has not begun.
+  // A call that says that it could not begin has not begun.
   return ended.code !== 0 && [4, 6, 8].includes(Number(objectOf(ended)?.code))
 }
 
@@ -204,7 +204,7 @@ function nameOf({ env }: RealCall, { code }: Ended): string {
   return `${env.CNI_COMMAND ?? 'a call'} that ${code === 0 ? 'succeeded' : 'failed'}`
 }
 
-/** What must hold of an ADD that has succeeded although it was spoilt: its CHECK and its DEL succeed. */
+/** Rules of an ADD that has succeeded although it was spoilt: its CHECK and its DEL succeed. */
 function withdrawn(draft: Draft, added: Ended): string[] {
   // A changed text has no place for a key more: what is at a third of it would be elsewhere.
   const isTold = canAnswer(callOf(draft).shell ?? '') && draft.textChanges.length === 0

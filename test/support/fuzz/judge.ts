@@ -2,7 +2,7 @@
 // Pure.
 import type { RealCall } from './draft.ts'
 
-/** How a call ended. */
+/** The end of a call. */
 export interface Ended {
   readonly code: number | null
   readonly signal: string | null
@@ -28,7 +28,7 @@ export function objectOf({ stdout }: Ended): Record<string, unknown> | undefined
   }
 }
 
-/** What a call with this environment and these descriptors has done that none may do. */
+/** Things that a call with this environment and these descriptors has done and that none may do. */
 export function judge({ env, shell = '' }: RealCall, ended: Ended): string[] {
   const { code, signal, stdout, stderr, ms, memory } = ended
   if (ms >= HUNG_MS) return [`hung for ${HUNG_MS / 1000} s`]
@@ -44,7 +44,7 @@ export function judge({ env, shell = '' }: RealCall, ended: Ended): string[] {
   return lines
 }
 
-/** Whether what the program writes to its stdout can be seen. */
+/** True if the program's stdout can be seen. */
 export function canAnswer(shell: string): boolean {
   const redirections = shell.split('; ').filter((line) => line.startsWith('exec '))
   return !redirections.flatMap((line) => line.split(' ')).some((one) => /^1?>|^1</.test(one))
@@ -66,7 +66,7 @@ function failure(ended: Ended): string[] {
     return [`failed without an error object: "${short(ended.stdout)}", ${short(ended.stderr)}`]
   const { code, msg, cniVersion } = object
   const lines: string[] = []
-  // What an IPAM plugin says is passed on with its own code.
+  // The words of an IPAM plugin are passed on with its own code.
   const isOthers = typeof msg === 'string' && msg.startsWith('IPAM plugin "')
   const isKnown = isOthers ? isCode(code, 0xffffffff) : isCode(code, 999) && code !== 199
   if (!isKnown) lines.push(`failed with code ${JSON.stringify(code)}: ${short(String(msg))}`)

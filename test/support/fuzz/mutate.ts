@@ -3,7 +3,7 @@ import { changeIpam, changeVariable, damageRecord, inTheWay, listed, surrounding
 import { addKey, changeText, changeValue, type Mutator } from './spoil-config.ts'
 import { HANDICAPS, REDIRECTIONS } from './surroundings.ts'
 
-/** What a mutation can be about. */
+/** A value that a mutation can change. */
 export const MUTATORS = {
   key: changeValue,
   newKey: addKey,

@@ -9,10 +9,10 @@ import { type Ended, HUNG_MS } from './judge.ts'
 import { printTree, type Tree } from './tree.ts'
 
 const top = join(import.meta.dirname, '../../..')
-/** What each call adds to the node: counted for the report. */
+/** Things that each call adds to the node: counted for the report. */
 let calls = 0
 
-/** How many calls of the plugins were made so far. */
+/** The number of calls of the plugins so far. */
 export function callCount(): number {
   return calls
 }
@@ -52,7 +52,7 @@ function run({ file, env, stdin, shell }: RealCall): Ended {
   }
 }
 
-/** What the IPAM plugin was asked since the last look, in turn. */
+/** The questions to the IPAM plugin since the last look, in turn. */
 export function ipamAsked(): string[] {
   const path = join(IPAM_FOLDER, 'asked')
   try {
@@ -64,7 +64,7 @@ export function ipamAsked(): string[] {
   }
 }
 
-/** What node and pod look like, as printed by snapshot.pl. */
+/** Node and pod as printed by snapshot.pl. */
 export type Look = readonly string[]
 
 /** Looks at the node, and at the pod from inside. */
@@ -87,7 +87,7 @@ const STAYS = /^only after: file \/run\/fuzz\/folder\/((attach|offload(\/report)
 // Rules of our own table are laid anew when a first mapping comes, and get new numbers.
 const NUMBERS = /"handle": ?\d+/g
 
-/** How the second look differs from the first; none if they are equal. */
+/** Differences of the second look from the first; none if they are equal. */
 export function differences(before: Look, after: Look): string[] {
   return ['', 'in the pod: '].flatMap((where, index) => {
     const [old = '', now = ''] = [before[index], after[index]].map((one) =>

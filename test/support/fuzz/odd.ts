@@ -82,7 +82,7 @@ export const PATHS: readonly string[] = [
   ...['/run/fuzz/../fuzz/folder', `/run/fuzz/${'x'.repeat(300)}`, `/${'x/'.repeat(2_500)}`, '/run/fuzz/a\0b'],
 ]
 
-/** Where a log may be written, and where never: the snapshots see the latter. */
+/** Places where a log may be written, and places where it never may: the snapshots see the latter. */
 export const LOG_FILES: readonly Tree[] = [
   ...[
     '/var/log/fuzz.log',
@@ -136,7 +136,7 @@ const BY_KEY: readonly (readonly [key: RegExp, values: readonly Tree[]])[] = [
   [/port$/i, [0, 1, 65_535, 65_536, '80', 8_080.5]],
 ]
 
-/** What could stand at `key` without being what belongs there; the first lists are about this key alone. */
+/** Values that could stand at `key` and do not belong there; the first lists are about this key alone. */
 export function oddValuesFor(key: string | number): readonly (readonly Tree[])[] {
   const own = BY_KEY.filter(([pattern]) => pattern.test(String(key))).map(([, values]) => values)
   return [...own, ...own, ODD_TEXTS, ODD_NUMBERS, ODD_SHAPES]

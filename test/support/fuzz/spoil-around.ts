@@ -132,7 +132,7 @@ const ENDS: readonly string[] = [
   'echo x >&2; exit 3',
 ]
 
-/** What the IPAM plugin answers, and how it ends. */
+/** The IPAM plugin's answer, and its end. */
 export function changeIpam(random: Random, draft: Draft): Mutation {
   const verb = draft.env.CNI_COMMAND ?? ''
   const good = JSON.parse(
@@ -166,7 +166,7 @@ function oddCode(random: Random): Tree {
   return random.pick<Tree>([0, -1, 1.5, -1.5, 1e300, 7, 11, 50, 999, 1_000, 2 ** 32, '7', null])
 }
 
-/** What becomes of the record. */
+/** The change of the record. */
 export function damageRecord(random: Random): Mutation {
   const part = random.below(1_000) / 1_000
   const at = (text: Buffer) => Math.floor(part * text.length)
@@ -208,7 +208,7 @@ const damage = (name: string, what: NonNullable<Draft['damage']>): Mutation => (
   },
 })
 
-// What is in the record is known when it is there: the place is drawn then, from a seed.
+// The content of the record is known when it is there: the place is drawn then, from a seed.
 function treeDamage(seed: number): Mutation {
   return damage(`a value of the record is changed (${seed})`, {
     how: 'tree',

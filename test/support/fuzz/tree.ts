@@ -4,7 +4,7 @@
 /** A value of a tree. */
 export type Tree = null | boolean | number | string | Tree[] | { [key: string]: Tree }
 
-/** Where something is in a tree: keys and indexes from the top. */
+/** A place in a tree: keys and indexes from the top. */
 export type Path = readonly (string | number)[]
 
 // Control characters that nothing else here has: JSON.stringify escapes them, so they can be found in its text.

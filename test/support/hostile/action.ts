@@ -26,7 +26,7 @@ export interface Action {
   readonly name: string
   readonly group: Group
   readonly script: string
-  /** What CHECK is to say afterwards: nothing, an error that names this, or what it likes. */
+  /** The answer of CHECK afterwards: nothing, an error that names this, or anything. */
   readonly check: 'passes' | 'either' | RegExp
   /** Devices that it can be done to; all if absent. */
   readonly kinds?: readonly Kind[]
@@ -36,7 +36,7 @@ export interface Action {
   readonly outlives?: true
 }
 
-/** Where the scripts and what they keep running are known, in the guest. */
+/** The folder of the scripts and of the processes that they keep running, in the guest. */
 export const HOSTILE_FOLDER = '/tmp/hostile'
 
 /**
@@ -75,7 +75,7 @@ const SOFTWARE: readonly Kind[] = ['veth', 'dummy']
 export const HARDWARE: readonly Kind[] = ['igb', 'simnic']
 /** All but a veth, whose machine's kernel lacks what the action needs. */
 export const IN_MACHINE: readonly Kind[] = ['dummy', 'igb', 'simnic']
-/** What vf-attach takes back from its pod only as long as the pod lives. */
+/** Things that vf-attach takes back from its pod only as long as the pod lives. */
 export function isSoftware(kind: Kind): boolean {
   return SOFTWARE.includes(kind)
 }

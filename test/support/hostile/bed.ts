@@ -49,7 +49,7 @@ export async function lookAtDevices({ lab, device, other }: HostileBed): Promise
   return new Set(out.trim().split('\n'))
 }
 
-/** How a host looks to whoever owns it. */
+/** The look of a host to its owner. */
 export interface View {
   readonly host: Snapshot
   readonly devices: ReadonlySet<string>
@@ -94,7 +94,7 @@ async function lookAtNeighbour({ lab, hasWire }: HostileBed): Promise<string> {
     ip -o addr show dev net1 | sed "s/valid_lft.*//; s/ tentative//"; ip -d -o link show dev net1; tc qdisc show dev net1; ip route; ${reach} || echo deaf'`)
 }
 
-/** What the next owner sees of its interface, without what differs from one to the next: compared with that of a clean device. */
+/** The next owner's look at its interface, without things that differ from one to the next: compared with that of a clean device. */
 export async function tenantView(lab: Lab, pod: string): Promise<string> {
   const [link = {}] = await json(lab, `ip -n ${pod} -d -j link show dev net1`)
   const {

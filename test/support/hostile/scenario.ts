@@ -25,19 +25,19 @@ import {
 export const PHASES = ['between', 'ADD', 'failing ADD', 'racing DEL', 'death', 'death, GC'] as const
 export type Phase = (typeof PHASES)[number]
 
-/** What is compared with: taken once, and again after each renewal of the device. */
+/** Looks to compare with: taken once, and again after each renewal of the device. */
 export interface Baseline {
   readonly before: View
-  /** What a pod sees of a clean device. */
+  /** A pod's look at a clean device. */
   readonly tenant: string
 }
 
 export interface Outcome {
-  /** What did not hold. */
+  /** Rules that did not hold. */
   readonly complaints: readonly string[]
-  /** What CHECK said: '' for nothing. */
+  /** The words of CHECK: '' for none. */
   readonly check: string
-  /** What DEL or GC said in the first place: '' for nothing. */
+  /** The first words of DEL or GC: '' for none. */
   readonly end: string
 }
 
@@ -227,7 +227,7 @@ async function untilItEnds({ lab }: HostileBed, call: () => Promise<string>): Pr
 
 async function writeScripts(bed: HostileBed, actions: readonly Action[]): Promise<void> {
   const { lab, device, other } = bed
-  // What another action has changed may be in the way of a second one.
+  // Changes of another action may be in the way of a second one.
   const all = actions.map(
     ({ script }, index) => `(set -e
 cd ${HOSTILE_FOLDER}

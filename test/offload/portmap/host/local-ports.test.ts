@@ -21,9 +21,9 @@ let boot: string
 let reserved: Set<number>
 /** The host's table. */
 let steered: SteeredPort[]
-/** What a flush has taken from it, and comes back when it is made whole. */
+/** Elements that a flush has taken from it, and that come back when it is made whole. */
 let flushed: SteeredPort[]
-/** How many more changes the kernel makes before we are killed. */
+/** The number of changes that the kernel still makes before we are killed. */
 let changesLeft: number
 
 const machine = () => ({ sharedDir: folder, bootId: () => boot }) as Machine

@@ -114,7 +114,7 @@ test('the note names each state folder in use; what is none of ours in its place
   // Its records had no part in the table.
   expect([asked, lacksReservations(elsewhere, kernel())]).toEqual([['complete 0'], false])
   expect(note()).toContain(`["${folder}/else","${folder}/state"]`)
-  // Who has no records asks for none.
+  // A caller without records asks for none.
   wholeTable({ machine: node, store: { folders: [] } }, kernel())
   expect(asked).toEqual(['complete 0'])
   asked = []
