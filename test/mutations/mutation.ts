@@ -1,6 +1,6 @@
 /**
  * A mistake that somebody could make in src, and the test that has to notice it. The list of all of them is the measure of
- * the tests: hack/mutations.ts makes each mistake in a copy of the tree and runs its test, which must fail.
+ * the tests: run.ts makes each mistake in a copy of the tree and runs its test, which must fail.
  */
 export interface Mutation {
   /** Begins with the folder of src. */
