@@ -8,7 +8,7 @@ import { type Codec, bytes as rawBytes } from './codec/wire.ts'
 import { Family } from './message.ts'
 
 /** One attribute: its header begins at `at`, its payload is [start, stop). */
-export interface Feature {
+export interface Part {
   readonly name: string
   readonly codec: Codec<unknown>
   readonly type: number
@@ -30,8 +30,8 @@ export function isNest(codec: Codec<unknown>): boolean {
 }
 
 /** The attributes in bytes[at, end). Throws RangeError for malformed lengths; unknown attributes are called `#99`. */
-export function partsOf(codec: Codec<unknown>, bytes: Uint8Array, at: number, end: number): Feature[] {
-  const parts: Feature[] = []
+export function partsOf(codec: Codec<unknown>, bytes: Uint8Array, at: number, end: number): Part[] {
+  const parts: Part[] = []
   eachAttribute(codec.kind, bytes, at, end, (type, flags, start, stop) => {
     const [name, inner] = partCodec(codec, type, bytes, at, end)
     parts.push({ name, codec: inner, type, flags, at: start - 4, start, stop })
