@@ -94,7 +94,7 @@ beforeEach(({ onTestFailed }) =>
 )
 afterEach(async () => {
   wished = portMappings
-  await vm.must(`cd ${card.debugfs} && echo full >profile && echo 0 >max_rules && echo '' >ignored`)
+  await vm.must(`cd ${card.debugfs} && echo full >profile && echo 0 >max_rules && echo '' >liar`)
 })
 afterAll(async () => {
   await server?.stop()
