@@ -146,7 +146,7 @@ function readResult(type: string, stdout: string, cniVersion: string): Result {
     const why = (cause as Error).message
     throw new CniError(
       cause instanceof CniError ? cause.code : code.delegateFailed,
-      `IPAM plugin "${type}" printed no result: ${seen(stdout)}`,
+      `IPAM plugin "${type}" printed no result: ${quoted(stdout)}`,
       { details: why, cause },
     )
   }
@@ -185,11 +185,11 @@ function end({ status, signal, stdout, error }: Ended): string {
   const how = status === null ? `was ended by ${signal ?? 'a signal'}` : `failed with exit code ${status}`
   return stdout === ''
     ? `${how} and said nothing on stdout`
-    : `${how} and printed no error object: ${seen(stdout)}`
+    : `${how} and printed no error object: ${quoted(stdout)}`
 }
 
 /** Quotes the output of the plugin; a long output is cut. */
-function seen(stdout: string): string {
+function quoted(stdout: string): string {
   return stdout === '' ? 'nothing' : shown(stdout)
 }
 
