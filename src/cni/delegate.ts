@@ -104,7 +104,7 @@ function forward(command: Command, request: Request, spawn: Spawn): void {
   if (type !== undefined) run(type, findPlugin(type, request.path), command, request, spawn)
 }
 
-/** Runs one command of the plugin and returns what it printed. */
+/** Runs one command of the plugin and returns its output. */
 function run(type: string, file: string, command: Command, request: Request, spawn: Spawn): string {
   return step(`ipam.${command}`, () => runChild(type, file, command, request, spawn))
 }
@@ -193,7 +193,7 @@ function quoted(stdout: string): string {
   return stdout === '' ? 'nothing' : shown(stdout)
 }
 
-/** Runs `undo` after a failed ADD. The error of the ADD stays the one that is reported. */
+/** Runs `undo` after a failed ADD. The error of the ADD stays the reported one. */
 function withoutTrace(failure: unknown, undo: () => void): CniError {
   const error = CniError.from(failure)
   try {

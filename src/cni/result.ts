@@ -44,7 +44,7 @@ export interface IpConfig {
   /** Address with prefix length. */
   address: string
   gateway?: string | undefined
-  /** Index into `interfaces`. May be out of range in what other plugins print. */
+  /** Index into `interfaces`. May be out of range in the results of other plugins. */
   interface?: number | undefined
   [unknown: string]: unknown
 }
