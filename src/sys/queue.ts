@@ -137,7 +137,7 @@ function newAttempts(line: Line, ticket: number): () => number | 'had' {
       const pause = Math.max(1, 4 * place, Math.min(10, spent / 100))
       // The process at the nearest place begins to watch; the next ones follow later, because the nearest may be stopped too.
       if (first === undefined || spent < (patience / 3) * Math.min(place, 10)) return pause
-      // A process that finds the first one stopped marks its place for all, while it waits: otherwise each turn would begin with finding out.
+      // A process that finds the first one stopped marks its place for all while it waits, so that not each turn has to find out.
       if (lockedByte(fd, skipMarks + first, skipMarks + first + 1) === undefined && !watch())
         return Math.max(pause, 10)
       passed.add(first)
