@@ -1,13 +1,13 @@
 /**
- * The half of `npm run bench -- --against DIR` that runs beside the programs: every round carries all steps out with each
- * build, in another order each round, and measures each call. In: a PairSeries as JSON on stdin. Out: PairTimes as JSON.
+ * The half of `npm run bench -- --against DIR` that runs beside the programs: every round runs all steps with each build, in
+ * another order each round, and measures each call. In: a PairSeries as JSON on stdin. Out: PairTimes as JSON.
  */
 import { ordersOf } from './bench-pairs.ts'
 
-/** One call of a round. A CHECK gets what the ADD before it has answered as prevResult. */
+/** One call of a round. A CHECK gets the answer of the ADD before it as prevResult. */
 export interface PairStep {
   readonly verb: 'VERSION' | 'ADD' | 'CHECK' | 'DEL'
-  /** The name that the program is called by. */
+  /** The name of the program. */
   readonly name: string
   readonly ifname: string
   readonly config: Readonly<Record<string, unknown>>

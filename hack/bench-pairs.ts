@@ -12,13 +12,13 @@ export type BenchPlace = (typeof PLACES)[number]
 
 /** The wishes that the words behind `npm run bench --` express. */
 export interface PairOptions {
-  /** Folder of the other build: a checkout, or one that holds its programs. */
+  /** Folder of the other build: a checkout, or a folder with the programs. */
   readonly against: string
   readonly rounds: number
   readonly places: readonly BenchPlace[]
 }
 
-/** Undefined when nobody asks for another build. @throws Error that names the word and what is allowed */
+/** Undefined without another build. @throws Error that names the word and the allowed values */
 export function pairOptions(words: readonly string[]): PairOptions | undefined {
   const { values } = parseArgs({
     args: [...words],
@@ -39,15 +39,15 @@ export function pairOptions(words: readonly string[]): PairOptions | undefined {
   return { against, rounds: count, places: place === undefined ? PLACES : [place] }
 }
 
-/** `rounds` shared out among at most `pieces`, as evenly as it goes; none is empty. */
+/** Shares `rounds` out among at most `pieces` parts, as evenly as possible; no part is empty. */
 export function piecesOf(rounds: number, pieces: number): number[] {
   const sizes = Array.from({ length: pieces }, (_, index) => Math.floor((rounds + index) / pieces))
   return sizes.filter((size) => size > 0)
 }
 
 /**
- * The orders in which a round can call the programs. Rounds take them in turn, so that each program stands in each place
- * equally often, and behind each other one.
+ * The orders in which a round can call the programs. Rounds use the orders in turn, so that each program has each place equally
+ * often, and follows each other program equally often.
  */
 export function ordersOf<T>(list: readonly T[]): readonly (readonly T[])[] {
   if (list.length < 2) return [list]
@@ -64,7 +64,7 @@ export interface PairedRatio {
 }
 
 /**
- * Compares two lists of times round by round: what disturbs a whole round disturbs both. The bounds are ranks of the sorted
+ * Compares two lists of times round by round: a disturbance of a whole round disturbs both. The bounds are ranks of the sorted
  * ratios (the binomial interval of a median), so a few long waits don't move them. @throws Error when there are no pairs
  */
 export function pairedRatio(times: readonly number[], base: readonly number[]): PairedRatio {

@@ -50,7 +50,7 @@ export async function portsInLab(lab: Lab, measure: Measure): Promise<void> {
   )
 }
 
-/** The pod under the name that the series calls it by. */
+/** Calls for the pod under the name that the series uses. */
 async function calls(bed: PortBed, measure: Measure): Promise<void> {
   const { lab, one } = bed
   const netns = '/run/netns/bench'

@@ -16,14 +16,14 @@ import { bootNode } from './lab/node.ts'
 
 const top = join(import.meta.dirname, '..')
 const count = 5_000
-/** Not one of a service. */
+/** A port of no service. */
 const hostPort = 8080
 
 interface Times {
   readonly clock: number[]
   readonly processor: number[]
 }
-/** Of ADDs with the look, and without. */
+/** Times of ADDs with the look, and without it. */
 type Both = Readonly<Record<'looking' | 'allowed', Times>>
 
 const [rounds = '40', place = 'native'] = process.argv.slice(2)

@@ -1,15 +1,16 @@
 /** Prints the steps of the demo. */
 
-/** A new part of it. */
+/** Prints the title of a new part. */
 export function step(text: string): void {
   console.log(`\n== ${text}`)
 }
 
+/** Prints a line of a step. */
 export function say(text: string): void {
   console.log(`  ${text}`)
 }
 
-/** Output of a program, further right. */
+/** Indents the output of a program. */
 export function indent(text: string, by = 2): string {
   return text
     .trimEnd()

@@ -1,8 +1,8 @@
-// Compares every number, size and offset in src/netlink with the kernel's headers, and the constants that other files
-// near the kernel keep to themselves.
+// Compares every number, size and offset in src/netlink with the kernel's headers, and the private constants of other files
+// near the kernel.
 //   sh hack/bun.sh hack/uapi.ts     compiles a C program against linux/*.h (gcc, linux-libc-dev), prints what the
 //                                   headers say and writes test/fixtures/uapi.json
-// declared() is what our sources say, probed() what the headers say, in the same form: the test compares both.
+// declared() reads our sources, probed() reads the headers, in the same form: the test compares both.
 import { execFileSync } from 'node:child_process'
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -81,6 +81,7 @@ export const modules: Readonly<Record<string, object>> = {
   ...{ nexthop, nsid, pedit, police, program, route, rtnl, rule, stats, tbf, tcm, tlv, u32, vf, vlan },
 }
 
+/** Numbers and layouts by name. */
 export interface Uapi {
   /** By the header's name. */
   readonly constants: Readonly<Record<string, number>>
@@ -88,12 +89,13 @@ export interface Uapi {
   readonly structs: Readonly<Record<string, Layout>>
 }
 
+/** Size and field offsets of a struct, in bytes. */
 export interface Layout {
   readonly size: number
   readonly fields: Readonly<Record<string, { readonly offset: number; readonly size: number }>>
 }
 
-/** Headers that have them all; later ones need earlier ones. */
+/** Headers with all the names; later headers need earlier ones. */
 const headers = [
   ...[
     'stddef.h',
@@ -160,7 +162,7 @@ const expressions: Readonly<Record<string, string>> = {
   TIMEVAL_SIZE: 'sizeof(struct timeval)',
 }
 
-/** Folders whose files have constants of the headers that they do not export. */
+/** Folders with files that have constants of the headers without exporting them. */
 const withPrivate = ['netlink', 'sys', 'kernel']
 
 /** In no header: (__u32)-1 in rtnl_fill_vfinfo(), net/core/rtnetlink.c. */
@@ -204,7 +206,7 @@ export function declared(): Uapi {
   return sorted({ constants, structs })
 }
 
-/** Constants that their file keeps to itself: no import can see them, so they are read from the source. */
+/** Constants that a file does not export: no import can see them, so they are read from the source. */
 function privateConstants(): [name: string, value: number][] {
   const found: [string, number][] = []
   for (const folder of withPrivate) {
@@ -234,7 +236,7 @@ export function probed(names: Uapi = declared()): Uapi {
     }
   }
   const source = [
-    // glibc has some of fcntl.h for those alone who ask for all it has.
+    // glibc shows some of fcntl.h only with this macro.
     '#define _GNU_SOURCE',
     ...headers.map((header) => `#include <${header}>`),
     'static void constant(const char *name, long long value) { printf("constant %s %lld\\n", name, value); }',

@@ -1,5 +1,5 @@
-// Looks into encoded bytes with a codec's eyes, without decoding: which attribute lies where. For annotate(), and for
-// naming the attribute that an extended ACK points at.
+// Finds attributes in encoded bytes by a codec, without decoding them. For annotate(), and for naming the attribute that an
+// extended ACK points at.
 
 import { Attrs, ByKind, type Table } from './codec/attrs.ts'
 import { Indexed, Ordered, Repeated } from './codec/lists.ts'
@@ -40,9 +40,9 @@ export function partsOf(codec: Codec<unknown>, bytes: Uint8Array, at: number, en
 }
 
 /**
- * The path of the attribute that holds byte `offset` of a payload: `TCA_OPTIONS > TCA_FLOWER_KEY_ETH_TYPE`, the
- * innermost nest last. With `missing`, the number of an attribute that isn't there, the path of the nest at `offset`
- * plus that attribute. undefined if there is none.
+ * The path of the attribute that holds byte `offset` of a payload: `TCA_OPTIONS > TCA_FLOWER_KEY_ETH_TYPE`, the innermost
+ * nest last. `missing` is the number of an absent attribute: the path is then that of the nest at `offset` plus that
+ * attribute. Undefined if no attribute is there.
  */
 export function attributeAt(
   codec: Codec<unknown>,

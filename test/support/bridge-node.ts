@@ -21,11 +21,11 @@ export interface BridgeNode {
   readonly lab: Lab
   readonly runtime: Runtime
   readonly topology: Topology
-  /** Takes the bridge and the wire away. Pods are gone by then. */
+  /** Removes the bridge and the wire, once the pods are gone. */
   end(): Promise<void>
 }
 
-/** Makes the node: nothing of a bridge is left to be made by the first pod. */
+/** Makes the node, with the bridge complete: the first pod of a test makes no part of it. */
 export async function bridgeNode(): Promise<BridgeNode> {
   const lab = await sharedLab()
   const runtime = testRuntime(lab)

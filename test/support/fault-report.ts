@@ -3,8 +3,8 @@ import { expect } from 'vitest'
 import { type FaultReport, type FaultRow, faultTable, missedRows } from '../soak/faults.ts'
 
 /**
- * Prints the table under `what` and fails unless every case led back and, when all were run (`only` undefined), every
- * step was hit before and after, or `once` at the least. `started` is Date.now() before the run.
+ * Prints the table under `what`. Fails unless every case led back and, if all were run (`only` undefined), every step was hit before
+ * and after, or `once` at least. `started` is Date.now() before the run.
  */
 export function expectFaultTable(
   what: string,
@@ -16,7 +16,7 @@ export function expectFaultTable(
   const seconds = Math.round((Date.now() - started) / 1000)
   const again = retried.map((name) => `not hit at the first try: ${name}`)
   console.log([`${what}: ${cases} cases in ${seconds} s`, ...faultTable(rows), ...again].join('\n'))
-  // The message says what failed: of a test that passes at its second try only that is kept.
+  // The message has the failures, because for a test that passes at its second try only the message is kept.
   expect(failures, failures.join('\n')).toEqual([])
   if (only !== undefined) return
   expect(missedRows(rows, once)).toEqual([])

@@ -1,4 +1,4 @@
-// Reads what the log says: of parts of src/ in this process, or from a file that an executable wrote.
+// Reads log lines: of parts of src/ in this process, or from a file that an executable wrote.
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

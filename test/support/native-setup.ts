@@ -1,5 +1,5 @@
-// Before and after the files of the project `native`: looks at the machine itself. Whatever they do happens in nodes of their own;
-// a difference fails the run.
+// Takes a snapshot of the machine itself before and after the files of the project `native`. All their work happens in nodes of their
+// own; a difference fails the run.
 import { execa } from 'execa'
 import { diffSnapshot, snapshot } from '../../hack/lab/bed/snapshot.ts'
 import type { ExecOptions, ExecResult } from '../../hack/lab/lab.ts'

@@ -10,13 +10,13 @@ const FOLDER = 'test/native'
 /** Paths from the top, of files of test/native. */
 export interface Placement {
   readonly native: readonly string[]
-  /** With what the machine's kernel lacks for each. */
+  /** With the features that the machine's kernel lacks for each. */
   readonly lab: ReadonlyMap<string, readonly Feature[]>
-  /** Files about nodes of namespaces themselves, on a kernel that does not give any: no virtual machine shows their claims. */
+  /** Files about nodes of namespaces themselves, on a kernel that gives none: no virtual machine can prove their claims. */
   readonly nowhere: readonly string[]
 }
 
-/** Places all files. VF_NATIVE=0 sends every one to the virtual machine, as a kernel without namespaces would. */
+/** Places all files. VF_NATIVE=0 sends all of them to the virtual machine, like a kernel without namespaces. */
 export function place(env: Readonly<Record<string, string | undefined>>): Placement {
   const has = env.VF_NATIVE === '0' ? new Set<Feature>() : machineFeatures()
   return placeFiles(new Map(nativeFiles().map((file) => [file, readFileSync(join(top, file), 'utf8')])), has)

@@ -14,7 +14,7 @@ export const web: Service = {
   ...{ name: 'shop/web', proto: 'tcp', clusterIP: '172.30.0.7', port: 80, nodePort: 30_080 },
   endpoint: { address: PODS['pod-two'].v4, port: 8080 },
 }
-/** A service that is reached at an address of the node, by its own port. */
+/** A service at an address of the node, on the service's own port. */
 export const outside: Service = {
   ...web,
   name: 'shop/api',
@@ -127,7 +127,7 @@ export function makersBy(
   ]
 }
 
-/** A table with one rule, by which new connections come in, and whatever chains it needs. */
+/** A table with one rule for new connections from outside, and with the chains that the rule needs. */
 export function chain(rule: string, others = ''): string {
   return `table ip other {\n${others}\nchain pre {\ntype nat hook prerouting priority dstnat\n${rule}\n}\n}\n`
 }

@@ -18,7 +18,7 @@ export interface Nic {
   readonly kernel: string
   /** The driver that hands it to user space. */
   readonly user: string
-  /** Of the simulated NIC. */
+  /** The simulated card; undefined on igb. */
   readonly card?: Card
   readonly remove: () => Promise<unknown>
 }
@@ -28,7 +28,7 @@ export async function simulated(): Promise<Nic> {
   const lab = await sharedLab()
   const [card] = (await loadSimnic(lab, { totalVfs: 1 })) as [Card]
   await setVfs(lab, card, 1)
-  // Its own addresses would come some time after the first look at the host.
+  // IPv6 is off: its addresses would come some time after the first snapshot of the host.
   await lab.must(`for name in ${card.wire} ${card.pf}; do
       echo 1 >/proc/sys/net/ipv6/conf/$name/disable_ipv6; ip link set $name up
     done`)
@@ -45,7 +45,7 @@ export async function emulated(vfs = 1): Promise<Nic> {
   return { lab, pf: topology.pf, vf, kernel: 'igbvf', user: 'vfio-pci', remove: () => lab.close() }
 }
 
-/** Gives a VF, by default the NIC's first, to a driver; with that of the kernel its network interface appears. */
+/** Gives a VF, by default the NIC's first, to a driver. With the kernel's driver its network interface appears. */
 export async function bindTo({ lab, kernel, vf }: Nic, driver: string, pci = vf): Promise<void> {
   await lab.must(
     `cd /sys/bus/pci/devices/$VF

@@ -19,7 +19,7 @@ export type AgentOrder =
   | { readonly id: number; readonly do: 'serve'; readonly listeners: readonly Listen[] }
   | { readonly id: number; readonly do: 'stop'; readonly server: number }
 
-/** A line on its standard output, after `ready`. */
+/** A line on the process's standard output, after `ready`. */
 export interface AgentReply extends Reply {
   readonly outcomes: readonly Outcome[]
 }

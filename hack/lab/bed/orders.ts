@@ -8,15 +8,15 @@ export interface Reply {
   readonly error?: string
 }
 
-/** The process. */
+/** A process that takes orders. */
 export interface Orders<Wish extends object, Answer extends Reply> {
-  /** Gives an order and waits for its answer; orders are carried out at the same time. */
+  /** Gives an order and waits for its answer. Several orders run at the same time. */
   order(wish: Wish): Promise<Answer>
   /** Ends the process. */
   end(): Promise<void>
 }
 
-/** Starts it and waits until it is ready; `who` names it in errors. */
+/** Starts the process and waits until it is ready; `who` names it in errors. */
 export async function startOrders<Wish extends object, Answer extends Reply>(
   lab: Lab,
   who: string,

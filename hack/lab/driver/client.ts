@@ -22,7 +22,7 @@ export type { Answer, Came, Draft, Failure, Result } from './steps.ts'
 /** A step whose value is a T. */
 export interface Typed<T> {
   readonly step: Step
-  /** Never there: it carries the type. */
+  /** Never present: only carries the type. */
   readonly value?: T
 }
 
@@ -41,7 +41,7 @@ export interface DriveOptions {
 /** The driver's path, on the host and in the guest. */
 export const DRIVER = fileURLToPath(new URL('../../../dist/test/driver', import.meta.url))
 
-/** Carries out steps in order in one process; the value of each. Fails with the words of the first that fails. */
+/** Runs steps in order in one process; returns the value of each. Fails with the words of the first failure. */
 export async function drive<const S extends readonly Typed<unknown>[]>(
   lab: Lab,
   steps: S,
@@ -56,7 +56,7 @@ export async function drive<const S extends readonly Typed<unknown>[]>(
   }) as Values<S>
 }
 
-/** {@link drive} that goes on after a failure; a result for each step. */
+/** {@link drive} that continues after a failure; a result for each step. */
 export async function tryDrive<const S extends readonly Typed<unknown>[]>(
   lab: Lab,
   steps: S,

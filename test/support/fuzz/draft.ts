@@ -1,5 +1,5 @@
-// One call of a plugin as it would be made if nobody meant it ill, and everything about it that can be changed. In: a plugin and
-// chance. Out: a draft, and what is really called. Pure.
+// One call of a plugin without malice, and everything about the call that can be changed. In: a plugin and chance. Out: a draft, and
+// the real call. Pure.
 import type { Random } from '../../soak/seed.ts'
 import { printTree, type Tree } from './tree.ts'
 
@@ -11,7 +11,7 @@ export const FUZZ = '/run/fuzz'
 export const POD = 'pod'
 export const CONTAINER = 'c1'
 export const STATE = '/var/lib/cni/vf-flower'
-/** CNI_PATH of a call without malice. */
+/** CNI_PATH of an unspoilt call. */
 export const GOOD_PATH = `${FUZZ}/cni:/usr/lib/cni`
 /** The pod's first interface, behind which vf-offload is chained. */
 export const POD_LINK = {
@@ -27,7 +27,7 @@ export interface IpamAnswer {
   readonly ending: string
 }
 
-/** A call that is being made up. */
+/** A call in the making. */
 export interface Draft {
   readonly plugin: Plugin
   config: Tree
@@ -38,7 +38,7 @@ export interface Draft {
   readonly before: string[]
   /** Redirections of sh. */
   readonly redirect: string[]
-  /** Lines of sh that change the node for this call alone, and those that put it back. */
+  /** Lines of sh that change the node for this call alone, and those that undo the change. */
   readonly prepare: string[]
   readonly restore: string[]
   /** By CNI_COMMAND. */
@@ -65,7 +65,7 @@ export interface RealCall {
   readonly shell: string | undefined
 }
 
-/** The call that a draft has come to. */
+/** The real call of a draft. */
 export function callOf(draft: Draft): RealCall {
   const { plugin, config, textChanges, env, before, redirect } = draft
   const stdin = textChanges.reduce<Buffer>((text, change) => change(text), Buffer.from(printTree(config)))
@@ -73,11 +73,11 @@ export function callOf(draft: Draft): RealCall {
   return { file: plugin, env, stdin, shell: before.length + redirect.length === 0 ? undefined : line }
 }
 
-/** A draft of a call that works. */
+/** A draft of a call that succeeds. */
 export function plainDraft(plugin: Plugin, verb: string, random: Random): Draft {
   const ifname = plugin === 'vf-attach' ? 'net1' : POD_LINK.name
   const version = random.pick(['0.3.1', '0.4.0', '1.0.0', '1.0.0', '1.1.0'])
-  // CHECK came with 0.4.0, GC and STATUS with 1.1.0.
+  // CHECK is new in 0.4.0, GC and STATUS in 1.1.0.
   const cniVersion = ['GC', 'STATUS'].includes(verb)
     ? '1.1.0'
     : verb === 'CHECK' && version < '0.4'
@@ -116,7 +116,7 @@ function forVerb(
 
 function attachConfig(random: Random): { [key: string]: Tree } {
   const device = random.pick(['fz0', 'd0'])
-  // d0 is an ifb, which keeps the MAC that it has.
+  // d0 is an ifb, which keeps its MAC.
   const hasMac = device === 'fz0'
   return {
     device,

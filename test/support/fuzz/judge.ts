@@ -8,17 +8,17 @@ export interface Ended {
   readonly signal: string | null
   readonly stdout: string
   readonly stderr: string
-  /** Milliseconds by the clock. */
+  /** Milliseconds of wall-clock time. */
   readonly ms: number
   /** The largest resident set, in MB. */
   readonly memory: number
 }
 
-/** After so many milliseconds a call counts as hung and is killed. */
+/** Milliseconds after which a call counts as hung and is killed. */
 export const HUNG_MS = 20_000
 const MEMORY_MB = 400
 
-/** The object that a call printed; undefined when it is none. */
+/** The JSON object that a call printed; undefined if it printed none. */
 export function objectOf({ stdout }: Ended): Record<string, unknown> | undefined {
   try {
     const value: unknown = JSON.parse(stdout)
@@ -36,7 +36,7 @@ export function judge({ env, shell = '' }: RealCall, ended: Ended): string[] {
   const lines: string[] = []
   if (code !== 0 && code !== 1) lines.push(`exit code ${code}: ${short(stderr)}`)
   if (memory > MEMORY_MB) lines.push(`took ${memory} MB`)
-  // Frames of a stack: an error that nobody expected.
+  // Frames of a stack show an unexpected error.
   if (/^ +at .+[:(]\d+/m.test(stderr)) lines.push(`printed a stack: ${short(stderr)}`)
   if (!canAnswer(shell)) return lines
   lines.push(...(code === 0 ? success(env.CNI_COMMAND, ended) : failure(ended)))

@@ -210,7 +210,7 @@ const sysctls: readonly Omit<Action, 'group'>[] = [
   },
 ]
 
-/** By group. */
+/** All these actions, by group. */
 export const settings: readonly Action[] = [
   ...flags.map((one) => ({ ...one, group: 'flags' as const })),
   ...features.map((one) => ({ ...one, group: 'features' as const })),
