@@ -1,7 +1,7 @@
 /** Namespaces that live although no path leads to them any more: processes and mounts keep them. */
 import { linkName, listFolder, readText } from '../sys/files.ts'
+import type { Owner } from './owner-netns.ts'
 import { isAlive } from './owner-netns.ts'
-import type { Owner } from './record.ts'
 
 /**
  * True when nothing shows that the namespace of a record's owner lives: neither the path of the ADD nor any process or mount

@@ -3,8 +3,8 @@ import { shownLimits } from '../../src/ctl/show-limits.ts'
 import type { LinkFacts } from '../../src/kernel/api/facts.ts'
 import type { Kernel } from '../../src/kernel/api/kernel.ts'
 import type { LimitCounters } from '../../src/kernel/inspect/limit-counters.ts'
-import type { LimitRecord } from '../../src/offload/state/record.ts'
 import type { Op, Side } from '../../src/ops/op.ts'
+import type { LimitRecord } from '../../src/records/offload.ts'
 
 const none = { packets: 0n, bytes: 0n }
 const counters: LimitCounters = { inHw: false, hardware: none, software: none, dropped: 0n }

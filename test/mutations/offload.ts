@@ -333,10 +333,10 @@ export const offload: readonly Mutation[] = [
   },
   {
     id: 'offload-op-of-any-form',
-    file: 'src/offload/state/record.ts',
+    file: 'src/records/offload.ts',
     mistake: 'A record may hold operations of any form.',
-    old: 'const op = z.custom<Op>(isOp)',
-    now: "const op = z.custom<Op>((value) => typeof value === 'object')",
+    old: "  ops: orElse('ops', list(op), () => []),",
+    now: "  ops: orElse('ops', list({ ...op, read: (value) => value as ReturnType<typeof op.read> }), () => []),",
     test: ['native/offload/surroundings.test.ts', 'DEL names it and frees the ports'],
     tier: 'quick',
     undo: true,

@@ -1,10 +1,18 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import * as z from 'zod/mini'
 import { isIdentifier, readEnvironment } from '../../src/cni/environment.ts'
-import { type PluginRecord, parseRecord, parseRecordFileName, recordFileName } from '../../src/ops/record.ts'
+import { at, list, maybe, object } from '../../src/records/form.ts'
+import {
+  type PluginRecord,
+  parseRecord,
+  parseRecordFileName,
+  recordFileName,
+  recordText,
+  understoodRecord,
+} from '../../src/records/record.ts'
+import { anyInt, anyText } from '../../src/records/values.ts'
 
-const journal = z.object({ note: z.string(), count: z.optional(z.int()) })
+const journal = object({ note: at('note', anyText), count: maybe('count', anyInt) })
 const record: PluginRecord<{ note: string }> = {
   schema: 1,
   plugin: 'vf-attach',
@@ -45,12 +53,81 @@ describe('parseRecord', () => {
   ])('refuses %s, naming the file', (text, reason) => {
     const wanted = `Cannot read record "${path}": ${reason}`
     expect(() => parse(text)).toThrow(
-      expect.objectContaining({ name: 'RecordError', message: expect.stringContaining(wanted) }),
+      expect.objectContaining({
+        name: 'RecordError',
+        code: text.includes('"schema":2') ? 'newer' : 'broken',
+        message: expect.stringContaining(wanted),
+      }),
     )
   })
 
   test('a newer record is refused by its number whatever else it holds', () => {
     expect(() => parse('{"schema":3,"journal":"of another shape"}')).toThrow('schema 3 is newer than 1')
+  })
+})
+
+describe('what this version does not know', () => {
+  const later = {
+    ...record,
+    checksum: 'abc',
+    owner: { ...record.owner, node: { name: 'n1' } },
+    journal: { note: 'x', color: ['red'] },
+  }
+
+  test('is nowhere to be seen in a record, and is written again as it was', () => {
+    const read = parse(JSON.stringify(later))
+    expect(Object.keys(read.journal)).toEqual(['note'])
+    expect(JSON.parse(JSON.stringify(read))).toEqual(record)
+    const changed = { ...read, phase: 'attached', journal: { ...read.journal, count: 5 } } as const
+    expect(JSON.parse(recordText(changed, journal))).toEqual({
+      ...later,
+      phase: 'attached',
+      journal: { ...later.journal, count: 5 },
+    })
+  })
+})
+
+describe('understoodRecord', () => {
+  const form = object({
+    note: at('note', anyText),
+    count: maybe('count', anyInt),
+    counts: at('counts', list(anyInt)),
+    inner: maybe('inner', object({ count: maybe('count', anyInt), note: at('note', anyText) })),
+  })
+  const understood = (value: object) =>
+    understoodRecord(path, JSON.stringify({ ...record, schema: 2, ...value }), form)
+
+  test('has what fits, says what does not, and counts as an ADD that was killed', () => {
+    const journal = {
+      ...{ note: 'x', count: 'many', counts: [1, 'two', 3], color: 'red' },
+      inner: { count: {}, note: 'y', size: 1 },
+    }
+    const found = understood({ phase: 'settled', journal })
+    expect(found?.record).toMatchObject({
+      phase: 'applying',
+      owner: record.owner,
+      journal: { note: 'x', counts: [1, 3], inner: { note: 'y' } },
+    })
+    expect(found?.record.journal).not.toHaveProperty('count')
+    expect(found?.left).toEqual([
+      'journal.count',
+      'journal.counts.1',
+      'journal.inner.count',
+      'journal.inner.size',
+      'journal.color',
+    ])
+  })
+
+  test.each([
+    ['who owns it', { owner: { pod: 'x' }, journal: { note: 'x', counts: [] } }],
+    ['what every journal has', { journal: { note: 'x' } }],
+    ['a journal', { journal: 'of another form' }],
+  ])('is nothing without %s', (_, value) => {
+    expect(understood(value)).toBeUndefined()
+  })
+
+  test('is for newer formats alone', () => {
+    expect(understood({ schema: 1, journal: { note: 'x', counts: [] } })).toBeUndefined()
   })
 })
 

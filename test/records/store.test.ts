@@ -3,10 +3,11 @@ import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, utimesSync, writ
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import * as z from 'zod/mini'
 import { failure } from '../../src/cni/failure.ts'
-import type { PluginRecord } from '../../src/ops/record.ts'
-import { lockPath, noteAt, type RecordStore, recordStore } from '../../src/ops/record-store.ts'
+import { at, object } from '../../src/records/form.ts'
+import type { PluginRecord } from '../../src/records/record.ts'
+import { lockPath, noteAt, type RecordStore, recordStore } from '../../src/records/store.ts'
+import { anyText } from '../../src/records/values.ts'
 
 type Journal = { note: string }
 let stateDir: string
@@ -14,7 +15,7 @@ let store: RecordStore<Journal>
 
 beforeEach(() => {
   stateDir = join(mkdtempSync(join(tmpdir(), 'records-')), 'not/yet')
-  store = recordStore(stateDir, 'attach', z.object({ note: z.string() }))
+  store = recordStore(stateDir, 'attach', object({ note: at('note', anyText) }))
 })
 afterEach(() => rmSync(join(stateDir, '../..'), { recursive: true }))
 
@@ -82,7 +83,7 @@ describe('records', () => {
 
   test('plugins do not see each other’s records', () => {
     store.write('0000:3b:02.1', recordOf('net1'))
-    expect(recordStore(stateDir, 'offload', z.object({})).list()).toEqual([])
+    expect(recordStore(stateDir, 'offload', object({})).list()).toEqual([])
   })
 
   test.each(['', '\0\0\0'])(

@@ -11,7 +11,7 @@ import {
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { clear, clearFolder, isDue, temporariesIn } from '../../src/ops/debris.ts'
+import { clear, clearFolder, isDue, temporariesIn } from '../../src/records/debris.ts'
 
 let folder: string
 beforeEach(() => {

@@ -3,7 +3,7 @@
  * lock under which its file is written, so whoever has that lock may remove it.
  */
 import { ageOf, listFolder, removeLeftover, temporaryOf, touch } from '../sys/files.ts'
-import { lockPath } from './record-store.ts'
+import { lockPath } from './store.ts'
 
 /** A temporary file, and the name of the file that it was to become. */
 export interface Temporary {

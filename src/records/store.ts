@@ -1,7 +1,7 @@
 /** Where records lie on disk. Every write and removal is atomic and a point at which tests can make it fail. */
-import type * as z from 'zod/mini'
 import { notice } from '../lib/log/notice.ts'
 import { step } from '../lib/log/steps.ts'
+import { faultPoint } from '../ops/fault.ts'
 import { errorCode } from '../sys/errno.ts'
 import {
   type Durability,
@@ -15,14 +15,17 @@ import {
   replaceFile,
   tryToWrite,
 } from '../sys/files.ts'
-import { faultPoint } from './fault.ts'
+import type { Form } from './form.ts'
 import {
   type PluginRecord,
   parseRecord,
   parseRecordFileName,
   RecordError,
   recordFileName,
+  recordText,
   requireFileName,
+  type Understood,
+  understoodRecord,
 } from './record.ts'
 
 /** Default folder of all state; mode 0700. */
@@ -39,6 +42,9 @@ export interface RecordName {
   readonly path: string
 }
 
+/** Names a field of a record that does not go with its subject; undefined where all do. */
+type WrongField<J> = (record: PluginRecord<J>, subject: string) => string | undefined
+
 /** The records of one plugin. */
 export interface RecordStore<J> {
   /** Where records lie, and reports. */
@@ -47,6 +53,8 @@ export interface RecordStore<J> {
   list(): readonly RecordName[]
   /** The record at a name. Undefined when it is gone or empty; throws RecordError when it can't be used. */
   read(name: RecordName): PluginRecord<J> | undefined
+  /** Reads of a record of a newer format what is understood here; undefined where that is nothing to go by. */
+  understood(name: RecordName): Understood<J> | undefined
   /**
    * Writes or replaces a record, whole or not at all whenever the process is killed. `durable`, the default: it also
    * survives a crash of the machine from when this returns.
@@ -77,16 +85,15 @@ export interface Note {
 }
 
 /**
- * The store of `plugin`'s records below `stateDir`; nothing is created before the first write. The schema of the journal
- * may be given as a function, which is called when a record is read; `wrongField` tells what of a record of that form is
- * nothing that can be worked with.
+ * The store of records below `stateDir` in the folder of `plugin`; nothing is created before the first write. `wrongField` names a
+ * field that does not go with the record's subject.
  */
-export function recordStore<S extends z.ZodMiniType>(
+export function recordStore<J>(
   stateDir: string,
   plugin: string,
-  journal: S | (() => S),
-  wrongField?: (record: PluginRecord<z.infer<S>>, subject: string) => string | undefined,
-): RecordStore<z.infer<S>> {
+  journal: Form<J>,
+  wrongField: WrongField<J> = () => undefined,
+): RecordStore<J> {
   const folder = `${stateDir}/${plugin}`
   const nameOf = (subject: string, containerID: string, ifname: string): RecordName => {
     const path = `${folder}/${recordFileName(subject, containerID, ifname)}`
@@ -108,8 +115,12 @@ export function recordStore<S extends z.ZodMiniType>(
         removeFile(name.path, 'volatile')
         return undefined
       }
-      const schema = typeof journal === 'function' ? journal() : journal
-      return parseRecord(name.path, text, schema, (record) => wrongField?.(record, name.subject))
+      return parseRecord(name.path, text, journal, (record) => wrongField(record, name.subject))
+    },
+    understood: (name) => {
+      const text = readRecord(name.path)
+      const found = text === undefined ? undefined : understoodRecord(name.path, text, journal)
+      return found !== undefined && wrongField(found.record, name.subject) === undefined ? found : undefined
     },
     write: (subject, record, durability) => {
       const { containerID, ifname } = record.owner
@@ -117,7 +128,7 @@ export function recordStore<S extends z.ZodMiniType>(
       const name = nameOf(subject, containerID, ifname)
       step('record.write', () => {
         faultPoint('file', 'before')
-        replaceFile(name.path, `${JSON.stringify(record, undefined, 2)}\n`, durability)
+        replaceFile(name.path, recordText(record, journal), durability)
         faultPoint('file', 'after')
       })
       return name
