@@ -3,7 +3,8 @@ import { batchesOf, runBatch } from './batch.ts'
 import { commandLine } from './command-line.ts'
 import type { FaultKind } from './fault.ts'
 import { isNeededUntil, leavesOpen } from './gates.ts'
-import { invert, type Op, type Outcome } from './op.ts'
+import { invert } from './invert.ts'
+import type { Op, Outcome } from './op.ts'
 import type { Runner } from './runner.ts'
 
 /** An operation failed. `cause` is the kernel's error; `stuck` says what could not be taken back. */
