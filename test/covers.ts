@@ -100,6 +100,7 @@ export const covers: Readonly<Record<string, readonly string[]>> = {
   'kernel/tc/flow-filter-spec': ['kernel/tc/flow-filters', 'lab/kernel/steer'],
   'kernel/nftables/steered-ports': ['native/portmap/kept-off'],
   'kernel/lazy-nftables': ['native/kernel/nft'],
+  'kernel/inspect/measure': ['kernel/inspect/limit-counters', 'ctl/show-limits'],
   'kernel/inspect/verify-addresses': ['native/portmap/check'],
   'kernel/inspect/verify-device-state': ['kernel/inspect/verify'],
   'kernel/inspect/verify-filters': ['kernel/inspect/verify', 'native/portmap/check'],

@@ -338,7 +338,7 @@ export function openLinuxKernel(pod?: OpenNetns): Kernel {
     conflicts: (link, specs, ownPrefix) => offload().conflictsOf(socket('host'), link, specs, ownPrefix),
     isVepa: (ifindex) => isVepa(socket('host'), ifindex),
     filterCounters: (rules) => looks().filterCounters(socket('host'), rules, (name) => indexOf('host', name)),
-    limitCounters: (op) => looks().limitCounters(sides, op),
+    measure: (op, isThere) => looks().measure({ route: socket, link, rates }, op, isThere),
     openedPorts: (cookie, expected) =>
       netfilter('host', (opened) => looks().openedPorts(opened, cookie, expected), []),
     linkCounters: (side, name) => looks().linkCounters(socket(side), name),
