@@ -39,7 +39,7 @@ const gauges: Gauges<OpKind> = {
   'clsact.del': removal,
   'steer.add': { uncounted: 'filterCounters() asks for many filters at once' },
   'steer.del': removal,
-  'guard.add': { uncounted: 'the kernel keeps no counters of a program that gives the verdict itself' },
+  'guard.add': { uncounted: 'a program that gives the verdict itself has no action that counts' },
   'guard.del': removal,
   'ports.reserve': { uncounted: 'openedPorts() counts the connections of a whole reservation' },
   'ports.release': removal,
