@@ -304,7 +304,7 @@ describe('rules', () => {
     const told = vi.spyOn(log, 'warn').mockImplementation(() => undefined)
     const { open, asked } = crowded()
     removeTable(open, 77, 30000)
-    const line = 'vf-offload: the pod has more routes in table 77 than were ever ours: they stay'
+    const line = 'vf-offload: Cannot remove every route in table 77 of the pod: the pod has added more than an ADD makes'
     expect(told.mock.calls.map(([, words]) => words)).toEqual([line, line])
     expect(asked.filter(({ type }) => type === RTM.RTM_DELROUTE)).toHaveLength(32)
     told.mockRestore()
@@ -313,9 +313,9 @@ describe('rules', () => {
   test('of routes and rules of which a pod has too many none is used', () => {
     const { open } = crowded()
     expect(() => routesOfTable(open, 77)).toThrow(
-      'RTM_GETROUTE: EOVERFLOW: there are more than 128 routes in table 77, so many are not read',
+      'RTM_GETROUTE: EOVERFLOW: more than 128 routes in table 77 exist, and no more are read',
     )
-    expect(() => sourceRules(open, 4)).toThrow('EOVERFLOW: there are more than 128 policy rules')
+    expect(() => sourceRules(open, 4)).toThrow('EOVERFLOW: more than 128 policy rules exist')
   })
 
   test('a default route is looked for in the first datagram alone', () => {
