@@ -70,7 +70,7 @@ describe('shapers', () => {
       answering(({ type }) => (type === RTM.RTM_NEWQDISC ? { errno: 17 } : there)).socket
     const other = { tcm_handle: 0x8a0000, TCA_KIND: 'htb', TCA_OPTIONS: new Uint8Array(4) }
     expect(() => addShaper(taken(qdisc(other)), 3, shaper)).toThrow(
-      /EEXIST.*there is a root qdisc already, htb 8a:$/,
+      /EEXIST.*the interface has the root qdisc htb 8a: already$/,
     )
     expect(() => addShaper(taken(qdisc({ tcm_ifindex: 4 })), 3, shaper)).toThrow('EEXIST')
   })
