@@ -12,8 +12,8 @@ import { fixture, payloadOf } from '../../netlink/fixtures.ts'
 import { conditions, inHw, notInHw, Sched, skipHw, skipSw } from '../sched.ts'
 import { addSteer, change, pf, prefix, removeSteer, spec, withClsact } from '../steers.ts'
 
-describe('adding', () => {
-  test('a NIC that takes it: skip_sw, in hardware', () => {
+describe('a new flow filter', () => {
+  test('is in hardware with skip_sw when the NIC accepts it', () => {
     const sched = withClsact(true)
     expect(addSteer(sched.socket, pf, spec, 'prefer')).toEqual({ where: 'nic', handle: 1 })
     expect(flowerOf(sched.filters[0] as Tc)?.TCA_FLOWER_FLAGS).toBe(skipSw | inHw)
@@ -31,7 +31,7 @@ describe('adding', () => {
     ])
   })
 
-  test('a NIC that refuses: skip_hw, with its words', () => {
+  test('has skip_hw, and the driver’s reason, when the NIC refuses it', () => {
     const sched = withClsact()
     expect(addSteer(sched.socket, pf, spec, 'prefer')).toEqual({
       where: 'host',
@@ -42,19 +42,19 @@ describe('adding', () => {
     expect(flowerOf(sched.filters[0] as Tc)?.TCA_FLOWER_FLAGS).toBe(skipHw | notInHw)
   })
 
-  test('off: software is all that is asked for', () => {
+  test('is in software alone with off', () => {
     const sched = withClsact(true)
     expect(addSteer(sched.socket, pf, spec, 'off')).toEqual({ where: 'host', handle: 1 })
     expect(sched.count(RTM.RTM_NEWTFILTER)).toBe(1)
   })
 
-  test('require: the refusal is an error and nothing stays', () => {
+  test('is an error with require when the NIC refuses it, and nothing stays', () => {
     const sched = withClsact()
     expect(() => addSteer(sched.socket, pf, spec, 'require')).toThrow('EOPNOTSUPP: driver has no flow tables')
     expect(sched.filters).toEqual([])
   })
 
-  test('a key that is taken is no matter of hardware: no second try', () => {
+  test('is tried once when its key is taken', () => {
     const sched = withClsact()
     addSteer(sched.socket, pf, spec, 'off')
     expect(() => addSteer(sched.socket, pf, { ...spec, cookie: 'f'.repeat(32) }, 'prefer')).toThrow(
@@ -64,7 +64,7 @@ describe('adding', () => {
     expect(sched.filters).toHaveLength(1)
   })
 
-  test('a filter without a port that is there is taken by its address', () => {
+  test('without a port names its address when the key is taken', () => {
     const sched = withClsact()
     const { proto: _, port: __, ...rule } = spec
     addSteer(sched.socket, pf, rule, 'off')
@@ -73,7 +73,7 @@ describe('adding', () => {
     )
   })
 
-  test('the condition on fragments makes another key; one of both is found again by its own', () => {
+  test('with the condition on fragments has a key of its own, by which it is removed', () => {
     const sched = withClsact()
     const whole: FlowFilter = { ...spec, fragments: 'none' }
     for (const rule of [whole, spec]) addSteer(sched.socket, pf, rule, 'off')
@@ -92,7 +92,7 @@ describe('adding', () => {
     expect(fragmentsOf()).toEqual([])
   })
 
-  test('without a qdisc the kernel’s words come through', () => {
+  test('is refused with the kernel’s words without a qdisc', () => {
     expect(() => addSteer(new Sched().socket, pf, spec, 'prefer')).toThrow(
       "EINVAL: Parent Qdisc doesn't exists",
     )
@@ -115,7 +115,7 @@ describe('adding', () => {
       /in_hw: missing/,
     ],
     ['the wish for hardware', (filter) => change(filter, { TCA_FLOWER_FLAGS: inHw }), /flags/],
-  ])('a kernel that loses %s is not believed, and the filter is taken away', (_, spoil, words) => {
+  ])('is removed again when the kernel loses %s', (_, spoil, words) => {
     const sched = withClsact(true)
     sched.spoil = spoil
     const error = thrownBy(() => addSteer(sched.socket, pf, spec, 'require'))
@@ -125,14 +125,14 @@ describe('adding', () => {
   })
 })
 
-describe('what is asked for', () => {
+describe('the request', () => {
   const asked = (change_: Partial<FlowFilter>) => {
     const sched = withClsact()
     addSteer(sched.socket, pf, { ...spec, ...change_ }, 'off')
     return sched.filters[0] as Tc
   }
 
-  test('TCP over IPv4', () => {
+  test('has the keys of TCP over IPv4', () => {
     expect(placeOf(asked({}))).toMatchObject({
       ifindex: pf,
       parent: CLSACT_INGRESS,
@@ -148,7 +148,7 @@ describe('what is asked for', () => {
     })
   })
 
-  test('UDP over IPv6', () => {
+  test('has the keys of UDP over IPv6', () => {
     const filter = asked({ address: '2001:db8::1', proto: 'udp', prio: 11 })
     expect(placeOf(filter)).toMatchObject({ priority: 11, protocol: 0x86dd })
     expect(conditions(filter)).toEqual({
@@ -159,7 +159,7 @@ describe('what is asked for', () => {
     })
   })
 
-  test('in a VLAN', () => {
+  test('has the keys of a VLAN', () => {
     const filter = asked({ vlan: 100, prio: 12 })
     expect(placeOf(filter)).toMatchObject({ priority: 12, protocol: 0x8100 })
     expect(conditions(filter)).toMatchObject({
@@ -169,7 +169,7 @@ describe('what is asked for', () => {
     })
   })
 
-  test('both MACs are rewritten, then the frame leaves by the same interface; each action has the cookie', () => {
+  test('rewrites both MACs, then redirects to the same interface; each action has the cookie', () => {
     const cookie = new Uint8Array(Buffer.from(spec.cookie, 'hex'))
     const actions = actionsOf(asked({}))
     expect(actions.map(({ TCA_ACT_KIND: kind }) => kind)).toEqual(['pedit', 'mirred'])
@@ -179,7 +179,7 @@ describe('what is asked for', () => {
     })
   })
 
-  // Numbers of linux/tc_act/tc_csum.h: header 1, TCP 8, UDP 16.
+  // Bits of linux/tc_act/tc_csum.h: IPv4 header 1, TCP 8, UDP 16.
   test.each<[string, Partial<FlowFilter>, Parameters<typeof peditRewrite>[0], number]>([
     ['what comes by TCP and IPv4', {}, { ipDst: '10.1.0.5', portDst: 80, proto: 6 }, 1 | 8],
     [
@@ -200,7 +200,7 @@ describe('what is asked for', () => {
       { ipDst: 'fd00::5', portDst: 80, proto: 17 },
       16,
     ],
-  ])('a translation of %s, and the sums that it makes wrong', (_, change_, words, sums) => {
+  ])('translates %s, and updates the checksums', (_, change_, words, sums) => {
     const { dstMac: _dst, srcMac: _src, ...bare } = spec
     const to = { address: change_.address === undefined ? '10.1.0.5' : 'fd00::5', port: 80 }
     const sched = withClsact()
@@ -214,8 +214,8 @@ describe('what is asked for', () => {
     expect(rest.map(({ TCA_ACT_KIND: kind }) => kind)).toEqual(['mirred'])
   })
 
-  test('is what tc asks for with the same words', () => {
-    // flower-steer: tc filter add ... pedit of both MACs, redirect, written by tc itself.
+  test('equals the request of tc for the same filter', () => {
+    // flower-steer is a capture of tc filter add ... pedit of both MACs, redirect.
     const theirs = tcMessage.decode(payloadOf('flower-steer'))
     const flow = flowerOf(theirs) as Flower
     const ours = asked({
