@@ -5,34 +5,14 @@
  */
 import { ipFamily, ipToBytes } from '../../lib/ip.ts'
 import type { NetlinkSocket } from '../../netlink/socket.ts'
-import type { PortKey } from '../../ops/op.ts'
 import { isThere, readText } from '../../sys/files.ts'
-import type { FreedKey } from '../api/kernel.ts'
+import type { ForeignNat } from '../api/port-users.ts'
+import type { FreedKey } from '../api/reservations.ts'
 import { translatesAt } from '../nftables/host-table.ts'
 import { type NatChains, natChains } from './chains.ts'
 import type { Base, Found, Mapped, Source } from './follow.ts'
 import type { Packet } from './packet.ts'
 import type { Wanted } from './skim.ts'
-
-/** Foreign NAT of connections to host ports. */
-export interface ForeignNat {
-  /** The sign that kube-proxy serves node ports on this node; undefined where there is none. */
-  readonly kubeProxy: string | undefined
-  /** The rule or service that takes connections to a key, as text; undefined when none does. */
-  taker(key: FreedKey): string | undefined
-  /** The losses of a mapped port. `isHosts`: the host table translates the port, at its priority among all chains. */
-  losses(key: PortKey, isHosts: boolean): Losses
-  /** Rules on the paths that cannot be read, and that do not name the port. */
-  unread(): readonly string[]
-}
-
-/** Traffic to a mapped port that does not reach the pod. */
-export interface Losses {
-  /** The rule or service that takes nearly every packet, as text; undefined when none does. */
-  readonly all: string | undefined
-  /** Rules that take some packets, by sender, interface, mark or chance. */
-  readonly some: readonly string[]
-}
 
 /** Sockets, opened on first use, and the search for an interface. */
 export interface ForeignSockets {

@@ -1,6 +1,6 @@
 /** The first packet of a connection to a host port, as far as it is known. Sender and interface are unknown. */
 import { ipFamily, ipToBytes } from '../../lib/ip.ts'
-import type { FreedKey } from '../api/kernel.ts'
+import type { FreedKey } from '../api/reservations.ts'
 
 /** Partly known bytes. */
 export interface Partly {

@@ -22,30 +22,11 @@ import { loopbackGuard } from '../../ops/marks/loopback-guard.ts'
 import type { FlowFilter } from '../../ops/op.ts'
 import { bpfProgram, tcxIngressPrograms } from '../../sys/bpf.ts'
 import type { LinkFacts } from '../api/facts.ts'
+import type { Conflict, EveryFrame } from '../api/filters.ts'
 import { keepsFrames, verdictsOf } from '../tc/filter-verdicts.ts'
 import { steerKey, steerPlace } from '../tc/flow-filter-spec.ts'
 import { filterLine, type NameOf } from '../tc/format-filter.ts'
 import { exitValues } from './bpf-return-values.ts'
-
-/** A program or a foreign filter that may take frames before our filters see them. */
-export interface Conflict {
-  /** For people: `tcx program 12 "from_netdev"`, or a filter as a `tc` line. */
-  readonly name: string
-  readonly hook: 'XDP' | 'tcx' | 'filter'
-  /** `software`: takes frames from filters in software. `hardware`: from filters in the NIC. A filter in the NIC can do both. */
-  readonly software: boolean
-  readonly hardware: boolean
-  /**
-   * True when the conflict takes frames of ours, as far as can be known. False when its match cannot be read and such a program or
-   * filter usually passes most frames.
-   */
-  readonly certain: boolean
-}
-
-/** The priority of a filter of ours that matches every frame. */
-export interface EveryFrame {
-  readonly everyFrameAt: number
-}
 
 const XDP_PASS = 2
 /** TCX_NEXT, and TC_ACT_UNSPEC of a filter: the frame goes on to the next program or filter. */

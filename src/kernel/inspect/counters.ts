@@ -4,35 +4,10 @@ import { decodeLink, getLink } from '../../netlink/rtnl/link.ts'
 import { NetlinkError, type NetlinkSocket } from '../../netlink/socket.ts'
 import { actionsOf, decodeFilter, getFilter, isInHardware } from '../../netlink/tc/filter.ts'
 import { countersOf, type Stats } from '../../netlink/tc/stats.ts'
-import type { FlowFilter } from '../../ops/op.ts'
+import type { FilterCounters } from '../api/counters.ts'
+import type { CountedRule } from '../api/filters.ts'
+import type { LinkCounters } from '../api/links.ts'
 import { steerPlace } from '../tc/flow-filter-spec.ts'
-
-/** Counted packets and bytes. */
-export interface Passed {
-  readonly packets: bigint
-  readonly bytes: bigint
-}
-
-/** Counters of a filter, for hardware and for software. Bytes are as tc counts them: in some places without the Ethernet header. */
-export interface FilterCounters {
-  readonly inHw: boolean
-  readonly hardware: Passed
-  readonly software: Passed
-}
-
-/** Counters of an interface. */
-export interface LinkCounters {
-  readonly received: Passed
-  readonly sent: Passed
-  /** Packets that the interface has dropped, received and sent ones together. */
-  readonly dropped: bigint
-}
-
-/** A filter to count: its spec, and its handle if known. */
-export interface CountedRule {
-  readonly rule: FlowFilter
-  readonly handle?: number | undefined
-}
 
 /** Counters of each filter; undefined for a filter that does not exist. */
 export function filterCounters(

@@ -16,29 +16,9 @@ import { AF } from '../../netlink/rtnl/const.ts'
 import type { NetlinkSocket } from '../../netlink/socket.ts'
 import type { Proto } from '../../ops/op.ts'
 import { readText } from '../../sys/files.ts'
-import type { FreedKey } from '../api/kernel.ts'
+import type { Endpoint, OpenConnection } from '../api/port-users.ts'
+import type { FreedKey } from '../api/reservations.ts'
 import { givenOut } from './listening-sockets.ts'
-
-/** One end of a connection. */
-export interface Endpoint {
-  readonly address: string
-  readonly port: number
-}
-
-/** A connection that is open from a key. */
-export interface OpenConnection {
-  readonly proto: Proto
-  /** Address and port of a key. An unconnected UDP socket may have `0.0.0.0` or `::` and the port of a key. */
-  readonly local: Endpoint
-  /** The other end; undefined for an unconnected UDP socket. */
-  readonly peer: Endpoint | undefined
-  /** The original source of a masqueraded connection, which the host replaces by `local`; absent for the host's own. */
-  readonly source?: Endpoint
-  /** Number of the socket, as in /proc/PID/fd; 0 for a socket that no program holds any more. */
-  readonly inode?: number
-  /** True for a socket of IPv6 that does not accept IPv4 (IPV6_V6ONLY). */
-  readonly v6only?: boolean
-}
 
 const protocols = { tcp: 6, udp: 17, sctp: 132 } as const
 /**

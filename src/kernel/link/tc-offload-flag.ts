@@ -1,9 +1,7 @@
 import { decodeFeature, ethtoolFamily, getFeatures } from '../../netlink/genl/ethtool.ts'
 import { ctrlMessage, getFamily } from '../../netlink/genl/genl.ts'
 import { NetlinkError, type NetlinkSocket } from '../../netlink/socket.ts'
-
-/** The state of `hw-tc-offload`: `on` hands filters to the NIC, `off` can be switched on, `fixed` cannot. */
-export type TcOffload = 'on' | 'off' | 'fixed'
+import type { TcOffload } from '../api/probe.ts'
 
 /** Errors of an interface without ethtool features, and of a kernel before 5.10. */
 const noFeatures: ReadonlySet<string> = new Set(['ENOENT', 'EOPNOTSUPP', 'ENODEV'])

@@ -3,8 +3,7 @@
  * files of its queues. Uses ioctl(2) on any socket, because generic netlink would cost one more call to find the family.
  */
 import { fromHex, toHex } from '../../lib/hex.ts'
-import type { EthtoolPart } from '../../ops/clean-op.ts'
-import type { Op } from '../../ops/op.ts'
+import type { EthtoolPart, Op } from '../../ops/op.ts'
 import { errorCode, SystemError } from '../../sys/errno.ts'
 import { close, ioctlWith, pointerTo, socket } from '../../sys/ffi.ts'
 import { listFolder, readText, writeValue } from '../../sys/files.ts'

@@ -9,17 +9,9 @@ import { getQdisc, TC_H } from '../../netlink/tc/tcm.ts'
 import { loopbackGuard } from '../../ops/marks/loopback-guard.ts'
 import type { Outcome } from '../../ops/op.ts'
 import { programTag, tcxIngressPrograms, withClassifier } from '../../sys/bpf.ts'
+import type { GuardFacts } from '../api/filters.ts'
 import { tolerate } from '../errors.ts'
 import { guardProgram } from './guard-program.ts'
-
-/** The state of the loopback guard on an interface. */
-export interface GuardFacts {
-  /** A clsact or ingress qdisc, whoever made it. */
-  readonly qdisc: boolean
-  /** Programs on its tcx hook, which run before all filters. */
-  readonly tcx: boolean
-  readonly guard: boolean
-}
 
 /** Errors when the filter, its qdisc or its interface does not exist. */
 const nothing = ['ENOENT', 'EINVAL', 'ENODEV'] as const
