@@ -46,7 +46,7 @@ export const kernel: readonly Mutation[] = [
     id: 'kernel-cookie-lax',
     file: 'src/kernel/tc/flow-filters.ts',
     mistake: 'A filter with the key of ours is removed whatever its cookie is.',
-    old: '.find((filter) => cookieOf(filter) === steer.spec.cookie)',
+    old: '.find((filter) => cookieOf(filter) === request.spec.cookie)',
     now: '.find((filter) => cookieOf(filter) !== undefined)',
     test: ['kernel/tc/own-filters.test.ts', 'are removed by a rollback only with their key and cookie'],
     tier: 'quick',

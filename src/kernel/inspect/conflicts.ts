@@ -24,7 +24,7 @@ import { bpfProgram, tcxIngressPrograms } from '../../sys/bpf.ts'
 import type { LinkFacts } from '../api/facts.ts'
 import type { Conflict, EveryFrame } from '../api/filters.ts'
 import { keepsFrames, verdictsOf } from '../tc/filter-verdicts.ts'
-import { steerKey, steerPlace } from '../tc/flow-filter-spec.ts'
+import { flowFilterKey, flowFilterPlace } from '../tc/flow-filter-spec.ts'
 import { filterLine, type NameOf } from '../tc/format-filter.ts'
 import { exitValues } from './bpf-return-values.ts'
 
@@ -101,10 +101,10 @@ function filterConflicts(
 function mayShareFrames(filter: Tc, ifindex: number, spec: FlowFilter): boolean {
   const { protocol } = placeOf(filter)
   // 3 is ETH_P_ALL.
-  if (protocol !== 3 && protocol !== steerPlace(ifindex, spec).protocol) return false
+  if (protocol !== 3 && protocol !== flowFilterPlace(ifindex, spec).protocol) return false
   const theirs = flowerOf(filter)
   if (theirs === undefined) return true
-  const ours = steerKey(spec)
+  const ours = flowFilterKey(spec)
   return Object.keys(ours).every(
     (name) => name.endsWith('_MASK') || name === 'TCA_FLOWER_KEY_ETH_TYPE' || overlaps(ours, theirs, name),
   )

@@ -7,7 +7,7 @@ import { countersOf, type Stats } from '../../netlink/tc/stats.ts'
 import type { FilterCounters } from '../api/counters.ts'
 import type { CountedRule } from '../api/filters.ts'
 import type { LinkCounters } from '../api/links.ts'
-import { steerPlace } from '../tc/flow-filter-spec.ts'
+import { flowFilterPlace } from '../tc/flow-filter-spec.ts'
 
 /** Counters of each filter; undefined for a filter that does not exist. */
 export function filterCounters(
@@ -16,7 +16,7 @@ export function filterCounters(
   indexOf: (link: string) => number,
 ): (FilterCounters | undefined)[] {
   const requests = rules.map(({ rule, handle }) =>
-    getFilter(steerPlace(rule.ifindex ?? indexOf(rule.link), rule, handle ?? 0), 'flower'),
+    getFilter(flowFilterPlace(rule.ifindex ?? indexOf(rule.link), rule, handle ?? 0), 'flower'),
   )
   return socket.batch(requests).map((reply) => {
     const message = reply instanceof NetlinkError ? undefined : reply.messages[0]

@@ -12,7 +12,7 @@ import { findLink } from '../link/links.ts'
 import { findEveryFrame } from '../tc/matchall-filters.ts'
 import type { Sides } from '../tc/rate-operations.ts'
 import { findShaper } from '../tc/shapers.ts'
-import { metersOf, policerOf } from '../tc/shared-policers.ts'
+import { macPolicersOf, policerOf } from '../tc/shared-policers.ts'
 import { apart, linkCounters } from './counters.ts'
 
 /** Counters of what an operation on a limit has made; undefined when it is not there, or counts nothing. */
@@ -45,7 +45,7 @@ export function limitCounters({ route }: Pick<Sides, 'route'>, op: Op): LimitCou
       return action && actionCounters(action, (action.TCA_ACT_IN_HW_COUNT ?? 0) > 0)
     }
     case 'meter.add':
-      return filterCounters(metersOf(route('host'), op.meter)[0])
+      return filterCounters(macPolicersOf(route('host'), op.meter)[0])
     default:
       return undefined
   }

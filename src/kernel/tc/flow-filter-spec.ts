@@ -23,13 +23,13 @@ import { ETH_P, IPPROTO } from '../../netlink/tc/validate.ts'
 import type { FlowFilter, Proto } from '../../ops/op.ts'
 
 /** The place of the filter of `spec`: interface, priority, protocol and, if known, its handle. */
-export function steerPlace(ifindex: number, spec: FlowFilter, handle?: number): FilterPlace {
+export function flowFilterPlace(ifindex: number, spec: FlowFilter, handle?: number): FilterPlace {
   const place = { ifindex, priority: spec.prio, protocol: etherTypeOf(spec) }
   return handle === undefined ? place : { ...place, handle }
 }
 
 /** The differences of a stored filter from `spec`: keys, actions with every byte of a rewrite, cookies, flags. */
-export function steerDifferences(
+export function flowFilterDifferences(
   ifindex: number,
   spec: FlowFilter,
   inHardware: boolean,
@@ -40,7 +40,7 @@ export function steerDifferences(
     tcm_parent: CLSACT_INGRESS,
     tcm_info: filterInfo(spec.prio, etherTypeOf(spec)),
     TCA_KIND: 'flower',
-    TCA_OPTIONS: steerOptions(ifindex, spec, inHardware),
+    TCA_OPTIONS: flowFilterOptions(ifindex, spec, inHardware),
   }
   const differences = compareEcho(asked, stored)
   if (inHardware && !isInHardware(stored)) differences.push('in_hw: missing')
@@ -48,10 +48,10 @@ export function steerDifferences(
 }
 
 /** Keys, actions and flags of the filter of `spec`. */
-export function steerOptions(ifindex: number, spec: FlowFilter, inHardware: boolean): Flower {
+export function flowFilterOptions(ifindex: number, spec: FlowFilter, inHardware: boolean): Flower {
   const { TCA_CLS_FLAGS_SKIP_HW: skipHw, TCA_CLS_FLAGS_SKIP_SW: skipSw } = TCA_CLS_FLAGS
   return {
-    ...steerKey(spec),
+    ...flowFilterKey(spec),
     TCA_FLOWER_ACT: actionList(actionsFor(spec, ifindex)),
     TCA_FLOWER_FLAGS: inHardware ? skipSw : skipHw,
   }
@@ -100,7 +100,7 @@ const verdicts = { pass: TC_ACT.TC_ACT_OK, drop: TC_ACT.TC_ACT_SHOT } as const
  * one of each for the same port. The reservation of the host port (nftables/reservations.ts) comes before any filter and has no
  * masks, so a port never has two owners.
  */
-export function steerKey(spec: FlowFilter): Flower {
+export function flowFilterKey(spec: FlowFilter): Flower {
   const v4 = ipFamily(spec.address) === 4
   const network = v4 ? ETH_P.ETH_P_IP : ETH_P.ETH_P_IPV6
   const isSource = spec.side === 'src'

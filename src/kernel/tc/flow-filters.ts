@@ -15,18 +15,24 @@ import type { Tc } from '../../netlink/tc/msg.ts'
 import type { FlowFilter, Offload, Outcome } from '../../ops/op.ts'
 import { PortTaken } from '../../ops/port-taken.ts'
 import { EchoMismatch, offered, unseenFilter } from '../errors.ts'
-import { cookieOf, steerDifferences, steerKey, steerOptions, steerPlace } from './flow-filter-spec.ts'
+import {
+  cookieOf,
+  flowFilterDifferences,
+  flowFilterKey,
+  flowFilterOptions,
+  flowFilterPlace,
+} from './flow-filter-spec.ts'
 import { gone } from './own-filters.ts'
 
 /** A filter to add or to remove. `handle` is known only for a filter that was added. */
-export interface Steer {
+export interface FilterRequest {
   readonly ifindex: number
   readonly spec: FlowFilter
   readonly handle?: number
 }
 
 /** A filter to add. */
-export interface WantedFilter extends Steer {
+export interface WantedFilter extends FilterRequest {
   readonly offload: Offload
 }
 
@@ -39,12 +45,12 @@ export function addFlowFilters(socket: NetlinkSocket, wanted: readonly WantedFil
   const isAsked = ({ offload }: WantedFilter) => offload !== 'off'
   const first = addAll(
     socket,
-    wanted.map((steer) => ({ ...steer, inHardware: isAsked(steer) })),
+    wanted.map((request) => ({ ...request, inHardware: isAsked(request) })),
   )
-  return wanted.map((steer, at) => {
+  return wanted.map((request, at) => {
     const handle = (inHardware: boolean) =>
-      succeeded(inHardware === isAsked(steer) ? first[at] : addAll(socket, [{ ...steer, inHardware }])[0])
-    return settled(() => offered(steer.offload, handle))
+      succeeded(inHardware === isAsked(request) ? first[at] : addAll(socket, [{ ...request, inHardware }])[0])
+    return settled(() => offered(request.offload, handle))
   })
 }
 
@@ -52,37 +58,40 @@ export function addFlowFilters(socket: NetlinkSocket, wanted: readonly WantedFil
  * Removes filters by handle or, without a handle, by key and cookie, in few datagrams. Rollbacks use it. Succeeds when a filter,
  * its qdisc or its interface is gone. Returns an error in the place of each filter that is still there.
  */
-export function removeFlowFilters(socket: NetlinkSocket, steers: readonly Steer[]): (Outcome | Error)[] {
-  const found = new Map<Steer, FilterPlace>()
-  for (const steer of steers) {
-    const { ifindex, spec, handle } = steer
-    if (handle !== undefined) found.set(steer, steerPlace(ifindex, spec, handle))
+export function removeFlowFilters(
+  socket: NetlinkSocket,
+  requests: readonly FilterRequest[],
+): (Outcome | Error)[] {
+  const found = new Map<FilterRequest, FilterPlace>()
+  for (const request of requests) {
+    const { ifindex, spec, handle } = request
+    if (handle !== undefined) found.set(request, flowFilterPlace(ifindex, spec, handle))
   }
   // Two reads: a dump can lose entries, so a dump without the filter proves nothing.
   for (let look = 0; look < 2; look++) {
     const filtersWithKey = lookAt(socket)
-    for (const steer of steers) {
-      if (found.has(steer)) continue
-      const own = filtersWithKey(steer).find((filter) => cookieOf(filter) === steer.spec.cookie)
-      if (own !== undefined) found.set(steer, placeOf(own))
+    for (const request of requests) {
+      if (found.has(request)) continue
+      const own = filtersWithKey(request).find((filter) => cookieOf(filter) === request.spec.cookie)
+      if (own !== undefined) found.set(request, placeOf(own))
     }
   }
   const replies = socket.batch([...found.values()].map((place) => deleteFilter(place, 'flower')))
-  const refusals = new Map([...found.keys()].map((steer, at) => [steer, replies[at]]))
-  return steers.map((steer) => {
-    const reply = refusals.get(steer)
+  const refusals = new Map([...found.keys()].map((request, at) => [request, replies[at]]))
+  return requests.map((request) => {
+    const reply = refusals.get(request)
     return reply instanceof NetlinkError && !gone.has(reply.code) ? reply : {}
   })
 }
 
 /** Returns a function that finds the stored filters with the key and priority of a filter. It dumps each interface once. */
-function lookAt(socket: NetlinkSocket): (steer: Steer) => Tc[] {
+function lookAt(socket: NetlinkSocket): (request: FilterRequest) => Tc[] {
   const shown = new Map<number, Tc[]>()
   return ({ ifindex, spec }) => {
     const filters = shown.get(ifindex) ?? socket.dump(dumpFilters(ifindex)).map(decodeFilter)
     shown.set(ifindex, filters)
     // Behind a VLAN tag the kernel shows the inner EtherType as the key, and the outer one as the protocol of the place.
-    const { TCA_FLOWER_KEY_ETH_TYPE: protocol, ...wanted } = steerKey(spec)
+    const { TCA_FLOWER_KEY_ETH_TYPE: protocol, ...wanted } = flowFilterKey(spec)
     const keys = Object.entries(wanted)
     const conditions = new Set(Object.keys(wanted))
     return filters.filter((filter) => {
@@ -110,22 +119,22 @@ function takenBy(spec: FlowFilter, other: Tc): PortTaken {
 /** Adds the filters in one batch. Returns the handle, or the error, of each. */
 function addAll(
   socket: NetlinkSocket,
-  wanted: readonly (Steer & { readonly inHardware: boolean })[],
+  wanted: readonly (FilterRequest & { readonly inHardware: boolean })[],
 ): (number | Error)[] {
   const replies = socket.batch(
     wanted.map(({ ifindex, spec, inHardware }) =>
-      newFlower(steerPlace(ifindex, spec), steerOptions(ifindex, spec, inHardware)),
+      newFlower(flowFilterPlace(ifindex, spec), flowFilterOptions(ifindex, spec, inHardware)),
     ),
   )
   const filtersWithKey = lookAt(socket)
-  return wanted.map((steer, at) =>
+  return wanted.map((request, at) =>
     settled(() => {
       const reply = replies[at]
       if (reply instanceof NetlinkError && reply.code === 'EEXIST') {
-        const [other] = filtersWithKey(steer)
-        throw other === undefined ? reply : takenBy(steer.spec, other)
+        const [other] = filtersWithKey(request)
+        throw other === undefined ? reply : takenBy(request.spec, other)
       }
-      return handleOf(socket, steer, succeeded(reply))
+      return handleOf(socket, request, succeeded(reply))
     }),
   )
 }
@@ -133,12 +142,12 @@ function addAll(
 /** The handle of the stored filter. @throws EchoMismatch when the kernel has stored another filter, which this call removes */
 function handleOf(
   socket: NetlinkSocket,
-  { ifindex, spec, inHardware }: Steer & { readonly inHardware: boolean },
+  { ifindex, spec, inHardware }: FilterRequest & { readonly inHardware: boolean },
   { echo }: Reply,
 ): number {
   if (echo === undefined) throw unseenFilter()
   const stored = decodeFilter(echo)
-  const differences = steerDifferences(ifindex, spec, inHardware, stored)
+  const differences = flowFilterDifferences(ifindex, spec, inHardware, stored)
   if (differences.length === 0) return stored.tcm_handle
   socket.request(deleteFilter(placeOf(stored), 'flower'))
   throw new EchoMismatch(differences)

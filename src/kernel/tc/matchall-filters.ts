@@ -29,7 +29,11 @@ interface Wanted {
   readonly inHardware: boolean
 }
 
-function detour(ifindex: number, through: number, { cookie, classifier = 'matchall' }: IfbRedirect): Wanted {
+function ifbRedirect(
+  ifindex: number,
+  through: number,
+  { cookie, classifier = 'matchall' }: IfbRedirect,
+): Wanted {
   const action = redirectTo(through, fromHex(cookie))
   return { ifindex, priority: ratePriority.detour, classifier, action, inHardware: false }
 }
@@ -55,7 +59,7 @@ export function addIfbRedirect(
   const refusals: string[] = []
   for (const classifier of classifiers) {
     try {
-      const handle = addEveryFrame(socket, detour(ifindex, through, { ...spec, classifier }))
+      const handle = addEveryFrame(socket, ifbRedirect(ifindex, through, { ...spec, classifier }))
       const instead = refusals.length === 0 ? {} : { classifier, reason: refusals.join('; ') }
       return { where: 'host', handle, ...instead }
     } catch (error) {
@@ -126,14 +130,14 @@ export function removeEveryFrame(
 }
 
 /** The differences from the filter of addIfbRedirect(); undefined when there is no filter of ours. */
-export function detourDifferences(
+export function ifbRedirectDifferences(
   socket: NetlinkSocket,
   ifindex: number,
   through: number,
   spec: IfbRedirect,
 ): readonly string[] | undefined {
   const stored = findEveryFrame(socket, ifindex, ratePriority.detour, spec.cookie)
-  return stored && compareEcho(requestOf(detour(ifindex, through, spec)), stored)
+  return stored && compareEcho(requestOf(ifbRedirect(ifindex, through, spec)), stored)
 }
 
 /** The differences from the filter of addPolice() in the NIC; undefined when there is no filter of ours. */

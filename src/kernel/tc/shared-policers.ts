@@ -45,12 +45,12 @@ import { offered, tolerate, unseenFilter, wordsOf } from '../errors.ts'
 /** Adds a shared policer. With skip_sw the driver must accept the policer, and only filters with skip_sw may use it. */
 export function addSharedPolicer(socket: NetlinkSocket, spec: SharedPolicer, offload: Offload): Outcome {
   return offered(offload, (inHardware) => {
-    socket.request(newActions([limiterAction(spec, inHardware)]))
+    socket.request(newActions([policerAction(spec, inHardware)]))
     return spec.index
   })
 }
 
-function limiterAction({ index, bytesPerSecond, burst, cookie }: SharedPolicer, inHardware: boolean): Action {
+function policerAction({ index, bytesPerSecond, burst, cookie }: SharedPolicer, inHardware: boolean): Action {
   const { TCA_ACT_FLAGS_SKIP_HW: skipHw, TCA_ACT_FLAGS_SKIP_SW: skipSw } = TCA_ACT_FLAGS
   const bit = inHardware ? skipSw : skipHw
   const spec = { bytesPerSecond, burst, mtu: policeMtu, conform: TC_ACT.TC_ACT_PIPE, index }
@@ -58,18 +58,18 @@ function limiterAction({ index, bytesPerSecond, burst, cookie }: SharedPolicer, 
 }
 
 /** The differences from the shared policer of addSharedPolicer() in the NIC; none when the policer is gone. */
-export function limiterDifferences(socket: NetlinkSocket, spec: SharedPolicer): readonly string[] {
+export function sharedPolicerDifferences(socket: NetlinkSocket, spec: SharedPolicer): readonly string[] {
   const stored = policerOf(socket, spec.index)
-  return stored === undefined ? [] : compareActions(limiterAction(spec, true), stored)
+  return stored === undefined ? [] : compareActions(policerAction(spec, true), stored)
 }
 
 /** Shared policers whose cookie starts with `cookiePrefix` (hex). */
-export function limitersOf(socket: NetlinkSocket, cookiePrefix: string): SharedPolicerFacts[] {
+export function sharedPolicersOf(socket: NetlinkSocket, cookiePrefix: string): SharedPolicerFacts[] {
   return factsOf(policersOf(socket), cookiePrefix)
 }
 
 /** The policers with these indexes that have `cookie`. Does not dump: foreign filters may have any number of policers. */
-export function limitersAt(
+export function sharedPolicersAt(
   socket: NetlinkSocket,
   indexes: readonly number[],
   cookie: string,
@@ -145,7 +145,7 @@ function isDecoded({ TCA_ACT_OPTIONS: options }: Action): boolean {
 
 /** Adds a MAC policer to the NIC; there is no fallback to software. @throws OffloadRefused with the driver's reason */
 export function addMacPolicer(socket: NetlinkSocket, spec: MacPolicer): Outcome {
-  const { place, options } = meterRequest(spec)
+  const { place, options } = macPolicerRequest(spec)
   try {
     const { echo } = socket.request(newFlower(place, options))
     if (echo === undefined) throw unseenFilter()
@@ -160,17 +160,17 @@ export function addMacPolicer(socket: NetlinkSocket, spec: MacPolicer): Outcome 
 }
 
 /** True when the MAC policer exists, uses the shared policer of `spec`, and is in the NIC. */
-export function meterOn(socket: NetlinkSocket, spec: MacPolicer): boolean {
-  return metersOf(socket, spec).some((filter) => isMacPolicer(spec, filter))
+export function hasMacPolicer(socket: NetlinkSocket, spec: MacPolicer): boolean {
+  return macPolicersOf(socket, spec).some((filter) => isMacPolicer(spec, filter))
 }
 
 /** Removes the MAC policer of `spec`. Succeeds when there is none. */
 export function removeMacPolicer(socket: NetlinkSocket, spec: MacPolicer): void {
-  for (const filter of metersOf(socket, spec)) socket.request(deleteFilter(placeOf(filter), 'flower'))
+  for (const filter of macPolicersOf(socket, spec)) socket.request(deleteFilter(placeOf(filter), 'flower'))
 }
 
 /** Filters with the priority, the MAC address and the cookie of `spec`. */
-export function metersOf(socket: NetlinkSocket, spec: MacPolicer): Tc[] {
+export function macPolicersOf(socket: NetlinkSocket, spec: MacPolicer): Tc[] {
   const { ifindex, mac, cookie } = spec
   const found = tolerate(['EINVAL', 'ENODEV'], () => socket.dump(dumpFilters(ifindex))) ?? []
   return found.map(decodeFilter).filter((filter) => {
@@ -182,7 +182,7 @@ export function metersOf(socket: NetlinkSocket, spec: MacPolicer): Tc[] {
 }
 
 function isMacPolicer(spec: MacPolicer, stored: Tc): boolean {
-  const { place, options } = meterRequest(spec)
+  const { place, options } = macPolicerRequest(spec)
   const asked = {
     tcm_ifindex: spec.ifindex,
     tcm_parent: stored.tcm_parent,
@@ -193,7 +193,7 @@ function isMacPolicer(spec: MacPolicer, stored: Tc): boolean {
   return compareEcho(asked, stored).length === 0 && isInHardware(stored)
 }
 
-function meterRequest(spec: MacPolicer): {
+function macPolicerRequest(spec: MacPolicer): {
   readonly place: FilterPlace
   readonly options: Flower
 } {

@@ -4,8 +4,8 @@ import { addClsact, dropEmptyClsact } from '../../../src/kernel/tc/clsact.ts'
 import { RTM } from '../../../src/netlink/rtnl/const.ts'
 import { CLSACT_EGRESS, CLSACT_INGRESS, type Tc } from '../../../src/netlink/tc/msg.ts'
 import { answering } from '../answers.ts'
+import { addFilter, pf, spec, withClsact } from '../flow-filter.ts'
 import { message } from '../sched.ts'
-import { addSteer, pf, spec, withClsact } from '../steers.ts'
 
 describe('clsact', () => {
   test('is not added again where it exists', () => {
@@ -26,7 +26,7 @@ describe('clsact', () => {
     ['egress', CLSACT_EGRESS],
   ])('stays while a filter is on its %s side', (_, parent) => {
     const sched = withClsact()
-    addSteer(sched.socket, pf, spec, 'off')
+    addFilter(sched.socket, pf, spec, 'off')
     sched.filters.push({ ...(sched.filters.pop() as Tc), tcm_parent: parent })
     dropEmptyClsact(sched.open, pf)
     expect(sched.qdiscs.size).toBe(1)
@@ -34,7 +34,7 @@ describe('clsact', () => {
 
   test('counts as empty only after two dumps', () => {
     const sched = withClsact()
-    addSteer(sched.socket, pf, spec, 'off')
+    addFilter(sched.socket, pf, spec, 'off')
     const [filter] = sched.filters.splice(0)
     let looks = 0
     const kernel = answering(({ type }) => {

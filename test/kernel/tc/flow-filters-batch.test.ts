@@ -7,8 +7,8 @@ import { RTM } from '../../../src/netlink/rtnl/const.ts'
 import { flowerOf } from '../../../src/netlink/tc/filter.ts'
 import type { Offload, Outcome } from '../../../src/ops/op.ts'
 import { answering, deaf } from '../answers.ts'
+import { addFilter, change, pf, prefix, spec, withClsact } from '../flow-filter.ts'
 import { conditions, type Sched, skipSw } from '../sched.ts'
-import { addSteer, change, pf, prefix, spec, withClsact } from '../steers.ts'
 
 describe('several flow filters at once', () => {
   const wanted = (ports: readonly number[], offload: Offload = 'require') =>
@@ -28,7 +28,7 @@ describe('several flow filters at once', () => {
   test('are added after a refused one too, and each has its own error', () => {
     const sched = withClsact(true)
     sched.room = 3
-    addSteer(sched.socket, pf, { ...spec, port: 2, cookie: 'f'.repeat(32) }, 'off')
+    addFilter(sched.socket, pf, { ...spec, port: 2, cookie: 'f'.repeat(32) }, 'off')
     expect(addFlowFilters(sched.socket, wanted([1, 2, 3, 4, 5]))).toEqual([
       { where: 'nic', handle: 2 },
       expect.objectContaining({ name: 'PortTaken', cookie: 'f'.repeat(32) }),
@@ -61,7 +61,7 @@ describe('several flow filters at once', () => {
 
   test('have the same results as one by one', () => {
     const port = fc.integer({ min: 1, max: 6 })
-    const steer = fc.record({
+    const request = fc.record({
       ifindex: fc.constantFrom(pf, 9),
       spec: fc.record({ port, address: fc.constantFrom('10.1.0.1', 'fd00::1') }).map((more) => {
         return { ...spec, ...more, prio: more.address === '10.1.0.1' ? 10 : 11 }
@@ -70,7 +70,7 @@ describe('several flow filters at once', () => {
     })
     const node = fc.record({ takes: fc.constantFrom<(true | string)[]>(true, 'no'), room: fc.nat(8) })
     fc.assert(
-      fc.property(node, fc.array(steer, { maxLength: 20 }), ({ takes, room }, list) => {
+      fc.property(node, fc.array(request, { maxLength: 20 }), ({ takes, room }, list) => {
         const [together, alone] = [withClsact(takes), withClsact(takes)]
         together.room = alone.room = room
         const words = (results: readonly (Outcome | Error)[]) =>
@@ -102,7 +102,7 @@ describe('several flow filters at once', () => {
   test('are removed by their handles without a dump', () => {
     const sched = withClsact()
     addFlowFilters(sched.socket, wanted([1, 2, 3], 'off'))
-    const numbered = wanted([1, 2]).map((steer, at) => ({ ...steer, handle: at + 1 }))
+    const numbered = wanted([1, 2]).map((request, at) => ({ ...request, handle: at + 1 }))
     expect(removeFlowFilters(sched.socket, numbered)).toEqual([{}, {}])
     expect(removeFlowFilters(sched.socket, numbered)).toEqual([{}, {}])
     expect(sched.count(RTM.RTM_GETTFILTER)).toBe(0)
@@ -116,10 +116,10 @@ describe('several flow filters at once', () => {
     addFlowFilters(sched.socket, wanted([1], 'off'))
     sched.qdiscs.clear()
     sched.filters.length = 0
-    const steers = wanted([1]).map((steer) => ({ ...steer, handle: 1 }))
-    expect(removeFlowFilters(sched.socket, steers)).toEqual([{}])
+    const requests = wanted([1]).map((request) => ({ ...request, handle: 1 }))
+    expect(removeFlowFilters(sched.socket, requests)).toEqual([{}])
     const { socket } = answering(() => ({ errno: 19 }))
-    expect(removeFlowFilters(socket, steers)).toEqual([{}])
+    expect(removeFlowFilters(socket, requests)).toEqual([{}])
   })
 
   test('take a lost answer for no refusal, because the filter may be in the NIC', () => {

@@ -9,13 +9,13 @@ import type { Flower } from '../../../src/netlink/tc/kinds/flower.ts'
 import { CLSACT_INGRESS, type Tc, tcMessage } from '../../../src/netlink/tc/msg.ts'
 import type { FlowFilter } from '../../../src/ops/op.ts'
 import { fixture, payloadOf } from '../../netlink/fixtures.ts'
+import { addFilter, change, pf, prefix, removeFilter, spec, withClsact } from '../flow-filter.ts'
 import { conditions, inHw, notInHw, Sched, skipHw, skipSw } from '../sched.ts'
-import { addSteer, change, pf, prefix, removeSteer, spec, withClsact } from '../steers.ts'
 
 describe('a new flow filter', () => {
   test('is in hardware with skip_sw when the NIC accepts it', () => {
     const sched = withClsact(true)
-    expect(addSteer(sched.socket, pf, spec, 'prefer')).toEqual({ where: 'nic', handle: 1 })
+    expect(addFilter(sched.socket, pf, spec, 'prefer')).toEqual({ where: 'nic', handle: 1 })
     expect(flowerOf(sched.filters[0] as Tc)?.TCA_FLOWER_FLAGS).toBe(skipSw | inHw)
     expect(findOwnFilters(sched.open, prefix)).toEqual([
       {
@@ -33,7 +33,7 @@ describe('a new flow filter', () => {
 
   test('has skip_hw, and the driver’s reason, when the NIC refuses it', () => {
     const sched = withClsact()
-    expect(addSteer(sched.socket, pf, spec, 'prefer')).toEqual({
+    expect(addFilter(sched.socket, pf, spec, 'prefer')).toEqual({
       where: 'host',
       refusal: 'EOPNOTSUPP: driver has no flow tables',
       handle: 1,
@@ -44,20 +44,22 @@ describe('a new flow filter', () => {
 
   test('is in software alone with off', () => {
     const sched = withClsact(true)
-    expect(addSteer(sched.socket, pf, spec, 'off')).toEqual({ where: 'host', handle: 1 })
+    expect(addFilter(sched.socket, pf, spec, 'off')).toEqual({ where: 'host', handle: 1 })
     expect(sched.count(RTM.RTM_NEWTFILTER)).toBe(1)
   })
 
   test('is an error with require when the NIC refuses it, and nothing stays', () => {
     const sched = withClsact()
-    expect(() => addSteer(sched.socket, pf, spec, 'require')).toThrow('EOPNOTSUPP: driver has no flow tables')
+    expect(() => addFilter(sched.socket, pf, spec, 'require')).toThrow(
+      'EOPNOTSUPP: driver has no flow tables',
+    )
     expect(sched.filters).toEqual([])
   })
 
   test('is tried once when its key is taken', () => {
     const sched = withClsact()
-    addSteer(sched.socket, pf, spec, 'off')
-    expect(() => addSteer(sched.socket, pf, { ...spec, cookie: 'f'.repeat(32) }, 'prefer')).toThrow(
+    addFilter(sched.socket, pf, spec, 'off')
+    expect(() => addFilter(sched.socket, pf, { ...spec, cookie: 'f'.repeat(32) }, 'prefer')).toThrow(
       `tcp 10.1.0.1 port 8080 is taken by a filter of priority 10 on "pf0" with cookie ${spec.cookie}`,
     )
     expect(sched.count(RTM.RTM_NEWTFILTER)).toBe(2)
@@ -67,8 +69,8 @@ describe('a new flow filter', () => {
   test('without a port names its address when the key is taken', () => {
     const sched = withClsact()
     const { proto: _, port: __, ...rule } = spec
-    addSteer(sched.socket, pf, rule, 'off')
-    expect(() => addSteer(sched.socket, pf, { ...rule, cookie: 'f'.repeat(32) }, 'off')).toThrow(
+    addFilter(sched.socket, pf, rule, 'off')
+    expect(() => addFilter(sched.socket, pf, { ...rule, cookie: 'f'.repeat(32) }, 'off')).toThrow(
       `ip 10.1.0.1 is taken by a filter of priority 10 on "pf0" with cookie ${spec.cookie}`,
     )
   })
@@ -76,7 +78,7 @@ describe('a new flow filter', () => {
   test('with the condition on fragments has a key of its own, by which it is removed', () => {
     const sched = withClsact()
     const whole: FlowFilter = { ...spec, fragments: 'none' }
-    for (const rule of [whole, spec]) addSteer(sched.socket, pf, rule, 'off')
+    for (const rule of [whole, spec]) addFilter(sched.socket, pf, rule, 'off')
     const fragmentsOf = () =>
       sched.filters.map((filter) => {
         const { TCA_FLOWER_KEY_FLAGS: flags, TCA_FLOWER_KEY_FLAGS_MASK: mask } = flowerOf(filter) ?? {}
@@ -86,14 +88,14 @@ describe('a new flow filter', () => {
       [0, 1],
       [undefined, undefined],
     ])
-    removeSteer(sched.socket, pf, spec)
+    removeFilter(sched.socket, pf, spec)
     expect(fragmentsOf()).toEqual([[0, 1]])
-    removeSteer(sched.socket, pf, whole)
+    removeFilter(sched.socket, pf, whole)
     expect(fragmentsOf()).toEqual([])
   })
 
   test('is refused with the kernel’s words without a qdisc', () => {
-    expect(() => addSteer(new Sched().socket, pf, spec, 'prefer')).toThrow(
+    expect(() => addFilter(new Sched().socket, pf, spec, 'prefer')).toThrow(
       "EINVAL: Parent Qdisc doesn't exists",
     )
   })
@@ -118,7 +120,7 @@ describe('a new flow filter', () => {
   ])('is removed again when the kernel loses %s', (_, spoil, words) => {
     const sched = withClsact(true)
     sched.spoil = spoil
-    const error = thrownBy(() => addSteer(sched.socket, pf, spec, 'require'))
+    const error = thrownBy(() => addFilter(sched.socket, pf, spec, 'require'))
     expect((error as Error).message).toMatch(words)
     expect(failure(error).code).toBe(102)
     expect(sched.filters).toEqual([])
@@ -128,7 +130,7 @@ describe('a new flow filter', () => {
 describe('the request', () => {
   const asked = (change_: Partial<FlowFilter>) => {
     const sched = withClsact()
-    addSteer(sched.socket, pf, { ...spec, ...change_ }, 'off')
+    addFilter(sched.socket, pf, { ...spec, ...change_ }, 'off')
     return sched.filters[0] as Tc
   }
 
@@ -204,7 +206,7 @@ describe('the request', () => {
     const { dstMac: _dst, srcMac: _src, ...bare } = spec
     const to = { address: change_.address === undefined ? '10.1.0.5' : 'fd00::5', port: 80 }
     const sched = withClsact()
-    addSteer(sched.socket, pf, { ...bare, ...change_, to }, 'off')
+    addFilter(sched.socket, pf, { ...bare, ...change_, to }, 'off')
     const [pedit, csum, ...rest] = actionsOf(sched.filters[0] as Tc)
     expect(pedit?.TCA_ACT_OPTIONS).toEqual(peditRewrite(words, 3))
     expect(csum).toMatchObject({

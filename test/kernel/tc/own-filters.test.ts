@@ -8,8 +8,8 @@ import { placeOf } from '../../../src/netlink/tc/filter.ts'
 import { CLSACT_INGRESS, filterInfo, type Tc, tcMessage } from '../../../src/netlink/tc/msg.ts'
 import { fixture } from '../../netlink/fixtures.ts'
 import { answering } from '../answers.ts'
+import { addFilter, pf, prefix, removeFilter, spec, withClsact } from '../flow-filter.ts'
 import { message, type Sched } from '../sched.ts'
-import { addSteer, pf, prefix, removeSteer, spec, withClsact } from '../steers.ts'
 
 describe('own filters', () => {
   const other = { ...spec, port: 81, cookie: '76660101aabbccdd8899aabbccddeeff' }
@@ -18,7 +18,7 @@ describe('own filters', () => {
 
   function three(): Sched {
     const sched = withClsact()
-    for (const one of [spec, other, foreign]) addSteer(sched.socket, pf, one, 'off')
+    for (const one of [spec, other, foreign]) addFilter(sched.socket, pf, one, 'off')
     return sched
   }
 
@@ -36,9 +36,9 @@ describe('own filters', () => {
     const sched = three()
     sched.qdiscs.set(5, 'ingress')
     sched.qdiscs.set(6, 'fq_codel')
-    addSteer(sched.socket, 5, spec, 'off')
+    addFilter(sched.socket, 5, spec, 'off')
     sched.qdiscs.set(7, 'clsact')
-    addSteer(sched.socket, 7, spec, 'off')
+    addFilter(sched.socket, 7, spec, 'off')
     expect(findOwnFilters(sched.open, spec.cookie).map(({ ifindex }) => ifindex)).toEqual([pf, 5, 7])
     expect([pf, 5, 6, 7, 8].map((index) => hasIngress(sched.socket, index))).toEqual([
       true,
@@ -88,7 +88,7 @@ describe('own filters', () => {
   test('are searched in the caller’s places alone', () => {
     const sched = three()
     sched.qdiscs.set(5, 'clsact')
-    addSteer(sched.socket, 5, spec, 'off')
+    addFilter(sched.socket, 5, spec, 'off')
     const at = (priority: number) =>
       findOwnFilters(sched.open, spec.cookie, [{ ifindex: 5, priorities: [priority] }])
     expect(at(spec.prio)).toMatchObject([{ ifindex: 5 }])
@@ -125,11 +125,11 @@ describe('own filters', () => {
 
   test('are removed by a rollback only with their key and cookie', () => {
     const sched = three()
-    removeSteer(sched.socket, pf, { ...spec, cookie: other.cookie })
-    removeSteer(sched.socket, pf, { ...spec, port: 81 })
-    removeSteer(sched.socket, pf, { ...spec, proto: 'udp' })
+    removeFilter(sched.socket, pf, { ...spec, cookie: other.cookie })
+    removeFilter(sched.socket, pf, { ...spec, port: 81 })
+    removeFilter(sched.socket, pf, { ...spec, proto: 'udp' })
     expect(sched.filters).toHaveLength(3)
-    removeSteer(sched.socket, pf, spec)
+    removeFilter(sched.socket, pf, spec)
     expect(findOwnFilters(sched.open, prefix).map(({ cookie }) => cookie)).toEqual([other.cookie])
   })
 

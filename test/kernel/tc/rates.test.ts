@@ -1,6 +1,10 @@
 import { describe, expect, test } from 'vitest'
 import { portRatesOf, setPortRates } from '../../../src/kernel/tc/devlink-rates.ts'
-import { addPolice, detourDifferences, policeDifferences } from '../../../src/kernel/tc/matchall-filters.ts'
+import {
+  addPolice,
+  ifbRedirectDifferences,
+  policeDifferences,
+} from '../../../src/kernel/tc/matchall-filters.ts'
 import {
   addIfb,
   addShaper,
@@ -12,9 +16,9 @@ import {
 import {
   addMacPolicer,
   addSharedPolicer,
-  limiterDifferences,
-  limitersOf,
   removeSharedPolicer,
+  sharedPolicerDifferences,
+  sharedPolicersOf,
 } from '../../../src/kernel/tc/shared-policers.ts'
 import { fromHex } from '../../../src/lib/hex.ts'
 import { devlink, devlinkMessage } from '../../../src/netlink/genl/devlink.ts'
@@ -248,7 +252,7 @@ describe('policers', () => {
         },
       ],
     }))
-    expect(limitersOf(dump.socket, '766601')).toEqual([{ index: 9, cookie, ...limit, users: 0 }])
+    expect(sharedPolicersOf(dump.socket, '766601')).toEqual([{ index: 9, cookie, ...limit, users: 0 }])
     expect(() => removeSharedPolicer(answering(() => ({ errno: 2 })).socket, 9)).not.toThrow()
     expect(() => removeSharedPolicer(answering(() => ({ errno: 1 })).socket, 9, 20)).toThrow('EPERM')
   })
@@ -306,7 +310,7 @@ describe('differences that CHECK finds', () => {
   test('of an IFB redirect: a mirror instead, another IFB, a second action', () => {
     const detour = { side: 'host', link: 'veth1', through: 'vfr0', cookie } as const
     const found = (...actions: Action[]) =>
-      detourDifferences(kernelWith(filter(60_000, actions, 1 | 8)), 7, 9, detour)
+      ifbRedirectDifferences(kernelWith(filter(60_000, actions, 1 | 8)), 7, 9, detour)
     const copy = redirectTo(9, own)
     const parms = (copy.TCA_ACT_OPTIONS as Mirred).TCA_MIRRED_PARMS
     if (parms === undefined) throw new TypeError('no parameters')
@@ -316,7 +320,7 @@ describe('differences that CHECK finds', () => {
       expect.stringContaining('eaction 2'),
     ])
     expect(found(redirectTo(9, own), pass)).toEqual(['number of actions: asked 1, kernel has 2'])
-    expect(detourDifferences(kernelWith(undefined), 7, 9, detour)).toBeUndefined()
+    expect(ifbRedirectDifferences(kernelWith(undefined), 7, 9, detour)).toBeUndefined()
   })
 
   test('of a shared policer: its verdicts', () => {
@@ -328,7 +332,7 @@ describe('differences that CHECK finds', () => {
       const stored = { ...action, TCA_ACT_FLAGS, TCA_ACT_OPTIONS: { ...options, TCA_POLICE_TBF } } as Action
       const payload = actionMessage.encode({ TCA_ROOT_TAB: [[0, stored]] })
       const { socket } = answering(() => ({ messages: [{ type: RTM.RTM_GETACTION, payload }] }))
-      return limiterDifferences(socket, { index: 9, ...limit, cookie })
+      return sharedPolicerDifferences(socket, { index: 9, ...limit, cookie })
     }
     expect(found(3, 2)).toEqual([])
     expect(found(3, 3)).toEqual([expect.stringContaining('action: asked 2, kernel has 3')])

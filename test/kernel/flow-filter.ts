@@ -14,7 +14,7 @@ export { steer as spec } from '../ops/examples.ts'
 export const pf = 2
 
 /** Adds one filter. @throws its error */
-export function addSteer(
+export function addFilter(
   socket: NetlinkSocket,
   ifindex: number,
   wanted: FlowFilter,
@@ -25,7 +25,7 @@ export function addSteer(
   return result
 }
 
-export function removeSteer(socket: NetlinkSocket, ifindex: number, unwanted: FlowFilter): void {
+export function removeFilter(socket: NetlinkSocket, ifindex: number, unwanted: FlowFilter): void {
   expect(removeFlowFilters(socket, [{ ifindex, spec: unwanted }])).toEqual([{}])
 }
 
