@@ -155,7 +155,7 @@ export const ownConnections: readonly Mutation[] = [
   },
   {
     id: 'kernel-own-check',
-    file: 'src/kernel/inspect/verify.ts',
+    file: 'src/kernel/inspect/verify-reservations.ts',
     mistake: 'CHECK does not look whether the ports are reserved still.',
     old: 'if (missing.length === 0) return []',
     now: 'if (missing.length < op.ports.length) return []',

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
-import { limitCounters } from '../../../src/kernel/inspect/limit-counters.ts'
+import type { CountingReach } from '../../../src/kernel/inspect/limit-counters.ts'
+import { measure } from '../../../src/kernel/inspect/measure.ts'
 import { fromHex } from '../../../src/lib/hex.ts'
 import { RTM } from '../../../src/netlink/rtnl/const.ts'
 import { linkMessage } from '../../../src/netlink/rtnl/link.ts'
@@ -30,8 +31,11 @@ const [software, hardware] = [
   { packets: 7n, bytes: 700n },
 ]
 
-const counted = (op: Op, answers: Partial<Record<number, Answer>>) =>
-  limitCounters({ route: () => answering(({ type }) => answers[type] ?? {}).socket }, op)
+const counted = (op: Op, answers: Partial<Record<number, Answer>>) => {
+  const route = () => answering(({ type }) => answers[type] ?? {}).socket
+  const found = measure({ route } as unknown as CountingReach, op, true)
+  return found?.kind === 'counters' ? found.counters : undefined
+}
 
 const qdisc = (part: object = {}): Answer => ({
   messages: [
