@@ -12,7 +12,7 @@ import type { LimitCounters, RateKernel, RateSetting } from '../api/rates.ts'
 import { findLink } from '../link/links.ts'
 import { findEveryFrame } from '../tc/matchall-filters.ts'
 import { findShaper } from '../tc/shapers.ts'
-import { metersOf, policerOf } from '../tc/shared-policers.ts'
+import { macPolicersOf, policerOf } from '../tc/shared-policers.ts'
 import { apart, linkCounters } from './counters.ts'
 
 /** Ways to the two sides. */
@@ -71,7 +71,7 @@ export const rateGauges: Gauges<RateOp['do']> = {
     },
   },
   'limiter.del': removal,
-  'meter.add': { counters: ({ route }, { meter }) => filterCounters(metersOf(route('host'), meter)[0]) },
+  'meter.add': { counters: ({ route }, { meter }) => filterCounters(macPolicersOf(route('host'), meter)[0]) },
   'meter.del': removal,
   'devlink.rate.set': {
     setting: ({ rates }, { handle, set }) => {

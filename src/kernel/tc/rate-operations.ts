@@ -8,7 +8,7 @@ import { portRatesOf, ratesOfPort, setPortRates } from './devlink-rates.ts'
 import {
   addIfbRedirect,
   addPolice,
-  detourDifferences,
+  ifbRedirectDifferences,
   policeDifferences,
   removeEveryFrame,
 } from './matchall-filters.ts'
@@ -16,13 +16,13 @@ import { addIfb, addShaper, removeIfb, removeShaper, shapedBy, shaperOn } from '
 import {
   addMacPolicer,
   addSharedPolicer,
-  limiterDifferences,
-  limitersAt,
-  limitersOf,
-  meterOn,
+  hasMacPolicer,
   policerIndexes,
   removeMacPolicer,
   removeSharedPolicer,
+  sharedPolicerDifferences,
+  sharedPolicersAt,
+  sharedPolicersOf,
 } from './shared-policers.ts'
 
 /** Carries out an operation of one kind. */
@@ -101,14 +101,14 @@ export function rateKernel({ route, generic }: Pick<Sides, 'route' | 'generic'>)
     shaper: (side, ifindex, cookie) => shaperOn(route(side), ifindex, cookie),
     shapedBy: (side, ifindex) => shapedBy(route(side), ifindex),
     removeShaper: (side, ifindex, cookie) => removeShaper(route(side), ifindex, cookie),
-    meter: (spec) => meterOn(route('host'), spec),
+    meter: (spec) => hasMacPolicer(route('host'), spec),
     detourDifferences: (ifindex, through, spec) =>
-      detourDifferences(route(spec.side), ifindex, through, spec),
+      ifbRedirectDifferences(route(spec.side), ifindex, through, spec),
     policeDifferences: (ifindex, spec) => policeDifferences(route('host'), ifindex, spec),
-    limiterDifferences: (spec) => limiterDifferences(route('host'), spec),
+    limiterDifferences: (spec) => sharedPolicerDifferences(route('host'), spec),
     removeIfb: (side, name) => removeIfb(route(side), name),
-    limitersAt: (indexes, cookie) => limitersAt(route('host'), indexes, cookie),
-    limiters: (cookie) => limitersOf(route('host'), cookie),
+    limitersAt: (indexes, cookie) => sharedPolicersAt(route('host'), indexes, cookie),
+    limiters: (cookie) => sharedPolicersOf(route('host'), cookie),
     policerIndexes: () => policerIndexes(route('host')),
     removeSharedPolicer: (index) => removeSharedPolicer(route('host'), index),
     portRates: (ifindex) => portRatesOf(route('host'), generic(), ifindex),
