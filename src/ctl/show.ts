@@ -3,9 +3,10 @@
  * the machine and arguments; out: plain values, which show-text.ts makes readable.
  */
 
+import type { FilterCounters } from '../kernel/api/counters.ts'
 import type { Kernel } from '../kernel/api/kernel.ts'
+import type { LinkCounters } from '../kernel/api/links.ts'
 import type { Machine } from '../kernel/api/machine.ts'
-import type { FilterCounters, LinkCounters } from '../kernel/inspect/counters.ts'
 import { identityOf } from '../offload/state/identity.ts'
 import { mappingName, mappingsOf, type ReportedMapping, servedLine } from '../offload/state/report.ts'
 import { openOwnersNetns } from '../ops/owner-netns.ts'

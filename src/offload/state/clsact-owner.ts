@@ -4,7 +4,7 @@
  */
 import type { Kernel } from '../../kernel/api/kernel.ts'
 import type { Machine } from '../../kernel/api/machine.ts'
-import type { Runner } from '../../ops/apply.ts'
+import type { Runner } from '../../ops/runner.ts'
 import { noteAt, notesIn, textOrNone } from '../../records/store.ts'
 import { forgivingNote } from './shared-note.ts'
 
