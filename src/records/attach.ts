@@ -1,7 +1,8 @@
 /** The record that `vf-attach` writes before its first change: which device, and everything needed to put it back. */
 import type { CarriedItem } from '../ops/op.ts'
 import { at, flag, list, mapOf, maybe, object, objectOf, type ValueOf, whole } from './form.ts'
-import { carriedFields, linkTraits, vfAttributes, vlanOfPort } from './link-ops.ts'
+import { carriedFields } from './ops/device-state.ts'
+import { linkTraits, vfAttributes, vlanOfPort } from './ops/links.ts'
 import type { PluginRecord } from './record.ts'
 import { type RecordStore, recordStore } from './store.ts'
 import {

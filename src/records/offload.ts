@@ -3,9 +3,9 @@
  * error messages and reports go by it. `vf-attach` and `vfctl` read it here, too.
  */
 import { anything, at, type Form, list, maybe, object, oneOf, orElse, type ValueOf, whole } from './form.ts'
-import { op } from './ops.ts'
+import { flowFilter } from './ops/filters.ts'
+import { op } from './ops/table.ts'
 import { type RecordStore, recordStore } from './store.ts'
-import { flowFilter } from './tc-ops.ts'
 import { amount, anyInt, anyText, family, ip, mappedPort, offload, proto } from './values.ts'
 
 /** One filter as an operator would type it, and where it runs. */

@@ -403,7 +403,7 @@ export const attach: readonly Mutation[] = [
     tier: 'quick',
   },
   {
-    id: 'attach-record-any-pci',
+    id: 'records-any-pci',
     file: 'src/records/attach.ts',
     mistake: 'A record may name a PCI address that is none.',
     old: "  pci: maybe('pci', pci),",

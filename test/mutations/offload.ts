@@ -332,7 +332,7 @@ export const offload: readonly Mutation[] = [
     undo: true,
   },
   {
-    id: 'offload-op-of-any-form',
+    id: 'records-op-of-any-form',
     file: 'src/records/offload.ts',
     mistake: 'A record may hold operations of any form.',
     old: "  ops: orElse('ops', list(op), () => []),",

@@ -141,7 +141,7 @@ export const ops: readonly Mutation[] = [
     undo: true,
   },
   {
-    id: 'ops-report-left',
+    id: 'records-report-left',
     file: 'src/records/store.ts',
     mistake: 'DEL leaves the report beside the record.',
     old: '        removeReport(reportPath(name))\n',
@@ -151,7 +151,7 @@ export const ops: readonly Mutation[] = [
     undo: true,
   },
   {
-    id: 'ops-temporary-of-others',
+    id: 'records-temporary-of-others',
     file: 'src/records/store.ts',
     mistake: 'A temporary file that another process writes just now is cleared away.',
     old: 'const abandonedMilliseconds = 600_000',
@@ -160,7 +160,7 @@ export const ops: readonly Mutation[] = [
     tier: 'quick',
   },
   {
-    id: 'ops-record-newer',
+    id: 'records-record-newer',
     file: 'src/records/record.ts',
     mistake: 'A record of a newer version is read as one of ours.',
     old: "typeof version === 'number' && version > recordSchemaVersion ?",
@@ -169,7 +169,7 @@ export const ops: readonly Mutation[] = [
     tier: 'quick',
   },
   {
-    id: 'ops-file-name',
+    id: 'records-file-name',
     file: 'src/records/record.ts',
     mistake: 'The file name of a record is cut at the last @, though an interface name may hold one.',
     old: '/^([^ .][^ ]*) ([^ @]+)@(.+)\\.json$/',
@@ -188,7 +188,7 @@ export const ops: readonly Mutation[] = [
     undo: true,
   },
   {
-    id: 'ops-debris-never-due',
+    id: 'records-debris-never-due',
     file: 'src/records/debris.ts',
     mistake: 'Without a GC what killed calls have left is never cleared again.',
     old: 'age >= 0 && age < halfDay',
@@ -198,7 +198,7 @@ export const ops: readonly Mutation[] = [
     undo: true,
   },
   {
-    id: 'ops-name-too-long',
+    id: 'records-name-too-long',
     file: 'src/records/store.ts',
     mistake: 'Names that are too long for a file are found when it is written.',
     old: '      requireFileName(subject, containerID, ifname)\n',
@@ -207,7 +207,7 @@ export const ops: readonly Mutation[] = [
     tier: 'quick',
   },
   {
-    id: 'ops-no-file-is-fatal',
+    id: 'records-no-file-is-fatal',
     file: 'src/records/store.ts',
     mistake: 'What stands in the place of a record and is no file makes DEL fail.',
     old: '    throw reason === undefined ? error : new RecordError(path, reason)\n',
@@ -217,7 +217,7 @@ export const ops: readonly Mutation[] = [
     undo: true,
   },
   {
-    id: 'ops-probe-empty',
+    id: 'records-probe-empty',
     file: 'src/records/store.ts',
     mistake: 'STATUS tries a full disk with an empty file, for which there is room.',
     old: 'tryToWrite(folder, probeName, blockBytes)',
@@ -226,12 +226,12 @@ export const ops: readonly Mutation[] = [
     tier: 'quick',
   },
   {
-    id: 'ops-shape-of-keys',
-    file: 'src/records/port-ops.ts',
+    id: 'records-shape-of-keys',
+    file: 'src/records/ops/reservations.ts',
     mistake: 'A reservation may have sources of any form.',
     old: "source: at('source', cidr)",
     now: "source: at('source', { ...cidr, read: String })",
-    test: ['records/ops.test.ts', 'with anything else in any field'],
+    test: ['records/ops/table.test.ts', 'with anything else in any field'],
     tier: 'quick',
   },
 ]

@@ -4,7 +4,7 @@ import type { Mutation } from './mutation.ts'
 export const records: readonly Mutation[] = [
   {
     id: 'records-renamed-on-disk',
-    file: 'src/records/port-ops.ts',
+    file: 'src/records/ops/reservations.ts',
     mistake: 'A new name of an operation goes into records, which those of living pods do not have.',
     old: "'ports.reserve': ['ports.reserve', ports]",
     now: "'ports.reserve': ['reservation.add', ports]",
@@ -27,7 +27,7 @@ export const records: readonly Mutation[] = [
     mistake: 'DEL removes a record of which it has restored only what it understands.',
     old: 'if (!kept.has(name.path)) store.remove(name)',
     now: 'store.remove(name)',
-    test: ['offload/verbs/del.test.ts', 'of a newer format'],
+    test: ['offload/verbs/newer-records.test.ts', 'keeps the record as it is'],
     tier: 'quick',
     undo: true,
   },
@@ -43,16 +43,16 @@ export const records: readonly Mutation[] = [
   },
   {
     id: 'records-op-in-part',
-    file: 'src/records/ops.ts',
+    file: 'src/records/ops/table.ts',
     mistake: 'DEL carries out what it understands of an operation.',
     old: 'return { do: known.kind, ...known.form.read(rest) } as Op',
     now: 'return { do: known.kind, ...known.form.read(rest, []) } as Op',
-    test: ['records/ops.test.ts', 'understood as a whole or not at all'],
+    test: ['records/ops/table.test.ts', 'understood as a whole or not at all'],
     tier: 'quick',
     undo: true,
   },
   {
-    id: 'records-second-device',
+    id: 'attach-second-device',
     file: 'src/attach/state/ownership.ts',
     mistake: 'ADD gives a second device to an attachment whose record only a later version can read.',
     old: "      if (error.code === 'newer') throw refusal(`Cannot attach",

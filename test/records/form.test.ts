@@ -81,7 +81,7 @@ describe('as far as it is understood', () => {
 
   test('what may be absent, and members of lists and maps, are left out and named', () => {
     const [value, left] = read(wish, { port: 80, fast: 'very', at: [{ pf: 'a', vlan_id: 'x', hue: 1 }, 7] })
-    expect(value).toEqual({ hostPort: 80, places: [{ uplink: 'a' }] })
+    expect(JSON.stringify(value)).toBe('{"hostPort":80,"places":[{"uplink":"a"}]}')
     expect(left).toEqual(['fast', 'at.0.vlan_id', 'at.0.hue', 'at.1'])
     const files = mapOf(() => true, anyInt)
     expect(read(files, { a: 1, b: 'x' })).toEqual([{ a: 1 }, ['b']])
@@ -89,7 +89,7 @@ describe('as far as it is understood', () => {
 
   test('what is whole or nothing is nothing, with one line', () => {
     const [value, left] = read(list(whole(place)), [{ pf: 'a', vlan_id: 'x', hue: 1 }, { pf: 'b' }])
-    expect([value, left]).toEqual([[{ uplink: 'b' }], ['0']])
+    expect([value, left]).toEqual([[{ uplink: 'b' }], ['0.vlan_id']])
   })
 
   test('what must be there is missed', () => {

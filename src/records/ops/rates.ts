@@ -1,58 +1,22 @@
-/** Operations on filters and rates, as they lie on the disk (ops.ts). */
-import type { FlowFilter } from '../ops/op.ts'
-import { at, flag, maybe, objectOf, oneOf } from './form.ts'
-import type { Member, OpTable } from './op-table.ts'
+/** Operations on rates, as they lie on the disk (table.ts). */
+import type { RateOp } from '../../ops/op.ts'
+import { at, maybe, objectOf, oneOf } from '../form.ts'
 import {
   amount,
-  cidr,
   cookie,
   family,
   ifindex,
-  ip,
   mac,
   named,
   newName,
   offload,
-  port,
-  prio,
-  proto,
   side,
   u32,
   vlanId,
   words,
-} from './values.ts'
-
-const end = objectOf<NonNullable<FlowFilter['out']>>({
-  link: at('link', named),
-  ifindex: at('ifindex', ifindex),
-})
-
-/** A filter of a port mapping. */
-export const flowFilter = objectOf<FlowFilter>({
-  link: at('link', named),
-  ifindex: maybe('ifindex', ifindex),
-  out: maybe('out', end),
-  prio: at('prio', prio),
-  address: at('address', ip),
-  proto: maybe('proto', proto),
-  port: maybe('port', port),
-  side: maybe('side', oneOf('src')),
-  fragments: maybe('fragments', oneOf('none', 'only')),
-  peer: maybe('peer', cidr),
-  mac: maybe('mac', mac),
-  vlan: maybe('vlan', vlanId),
-  pop: maybe('pop', flag),
-  push: maybe('push', vlanId),
-  dstMac: maybe('dstMac', mac),
-  srcMac: maybe('srcMac', mac),
-  limiter: maybe('limiter', u32),
-  to: maybe(
-    'to',
-    objectOf<NonNullable<FlowFilter['to']>>({ address: at('address', ip), port: at('port', port) }),
-  ),
-  verdict: maybe('verdict', oneOf('pass', 'drop')),
-  cookie: at('cookie', cookie),
-})
+} from '../values.ts'
+import { end } from './filters.ts'
+import type { Member, OpForms } from './types.ts'
 
 const rate = { bytesPerSecond: at('bytesPerSecond', amount), burst: at('burst', amount) }
 const portRates = objectOf<Member<'devlink.rate.set', 'set'>>({
@@ -60,12 +24,6 @@ const portRates = objectOf<Member<'devlink.rate.set', 'set'>>({
   share: at('share', amount),
 })
 
-const clsact = { side: at('side', side), link: at('link', named), ifindex: maybe('ifindex', ifindex) }
-const steering = {
-  rule: at('rule', flowFilter),
-  offload: at('offload', offload),
-  handle: maybe('handle', u32),
-}
 const shaper = {
   shaper: at(
     'shaper',
@@ -105,7 +63,6 @@ const police = {
   ),
   offload: at('offload', offload),
 }
-const guard = { link: at('link', named), ifindex: at('ifindex', ifindex), isBridge: at('isBridge', flag) }
 const meter = {
   meter: at(
     'meter',
@@ -132,12 +89,8 @@ const limiter = {
   ),
   offload: at('offload', offload),
 }
-/** Part of the table. */
-export const tcOps = {
-  'clsact.add': ['clsact.add', clsact],
-  'clsact.del': ['clsact.del', clsact],
-  'steer.add': ['steer.add', steering],
-  'steer.del': ['steer.del', steering],
+/** Forms of operations on rates. */
+export const rateForms: OpForms<RateOp['do']> = {
   'shaper.add': ['shaper.add', shaper],
   'shaper.del': ['shaper.del', shaper],
   'ifb.add': ['ifb.add', ifb],
@@ -146,8 +99,6 @@ export const tcOps = {
   'detour.del': ['detour.del', detour],
   'police.add': ['police.add', police],
   'police.del': ['police.del', police],
-  'guard.add': ['guard.add', guard],
-  'guard.del': ['guard.del', guard],
   'meter.add': ['meter.add', meter],
   'meter.del': ['meter.del', meter],
   'limiter.add': ['limiter.add', limiter],
@@ -161,4 +112,4 @@ export const tcOps = {
       now: maybe('now', portRates),
     },
   ],
-} satisfies Partial<OpTable>
+}

@@ -2,10 +2,10 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import type { Form } from '../../src/records/form.ts'
-import { op } from '../../src/records/ops.ts'
-import { flowFilter } from '../../src/records/tc-ops.ts'
-import { examples, steer } from '../ops/examples.ts'
+import type { Form } from '../../../src/records/form.ts'
+import { flowFilter } from '../../../src/records/ops/filters.ts'
+import { op } from '../../../src/records/ops/table.ts'
+import { examples, steer } from '../../ops/examples.ts'
 
 const all = Object.values(examples)
 const fits = (form: Form<unknown>, value: unknown) => {
@@ -19,7 +19,7 @@ const fits = (form: Form<unknown>, value: unknown) => {
 }
 
 describe('an operation on the disk', () => {
-  const fixture = join(import.meta.dirname, '../fixtures/records/operations.json')
+  const fixture = join(import.meta.dirname, '../../fixtures/records/operations.json')
   const stored = JSON.parse(readFileSync(fixture, 'utf8')) as Record<string, unknown>
 
   test('has its name and its fields for ever: records of living pods have them', () => {

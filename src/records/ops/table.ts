@@ -3,34 +3,44 @@
  * never changes. The names beside it are the program's own (ops/op.ts) and may. The compiler wants each operation with each of its
  * fields.
  */
-import type { Op } from '../ops/op.ts'
-import { type FieldsOf, type Form, Misfit, notOurs, objectOf } from './form.ts'
-import { linkOps } from './link-ops.ts'
-import type { Kind, OpTable } from './op-table.ts'
-import { portOps } from './port-ops.ts'
-import { tcOps } from './tc-ops.ts'
+import type { Op, OpKind } from '../../ops/op.ts'
+import { type FieldsOf, type Form, Misfit, notOurs, objectOf } from '../form.ts'
+import { addressForms } from './addresses.ts'
+import { deviceStateForms } from './device-state.ts'
+import { filterForms } from './filters.ts'
+import { linkForms } from './links.ts'
+import { rateForms } from './rates.ts'
+import { reservationForms } from './reservations.ts'
+import type { OpForms } from './types.ts'
 
-const onDisk: OpTable = { ...linkOps, ...tcOps, ...portOps }
+const onDisk: OpForms<OpKind> = {
+  ...linkForms,
+  ...addressForms,
+  ...filterForms,
+  ...reservationForms,
+  ...rateForms,
+  ...deviceStateForms,
+}
 
 /** The key under which an operation on the disk has its name. */
 const nameKey = 'do'
 type Written = Readonly<Record<string, unknown>>
 
 /** Form of each operation that was asked for, by its name on the disk; an operation without a form is none. */
-const byName = new Map<string, { readonly kind: Kind; readonly form: Form<object> }>()
+const byName = new Map<string, { readonly kind: OpKind; readonly form: Form<object> }>()
 
 function formNamed(name: unknown) {
   if (typeof name !== 'string') return undefined
   const made = byName.get(name)
   if (made !== undefined) return made
-  const kind = (Object.keys(onDisk) as Kind[]).find((one) => onDisk[one][0] === name)
+  const kind = (Object.keys(onDisk) as OpKind[]).find((one) => onDisk[one][0] === name)
   if (kind === undefined) return undefined
   const form = { kind, form: formOf(kind) }
   byName.set(name, form)
   return form
 }
 
-function formOf(kind: Kind): Form<object> {
+function formOf(kind: OpKind): Form<object> {
   return objectOf<object>(onDisk[kind][1] as FieldsOf<object>)
 }
 
@@ -53,5 +63,5 @@ export const op: Form<Op> = {
 
 /** Names of operations on the disk, with the keys that each can have. */
 export function operationKeys(): ReadonlyMap<string, readonly string[]> {
-  return new Map((Object.keys(onDisk) as Kind[]).map((kind) => [onDisk[kind][0], formOf(kind).keys()]))
+  return new Map((Object.keys(onDisk) as OpKind[]).map((kind) => [onDisk[kind][0], formOf(kind).keys()]))
 }

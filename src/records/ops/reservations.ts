@@ -1,7 +1,8 @@
-/** Operations on host ports and tables of nftables, as they lie on the disk (ops.ts). */
-import { at, flag, list, maybe, objectOf } from './form.ts'
-import type { Member, OpTable } from './op-table.ts'
-import { cidr, ip, port, proto, side, words } from './values.ts'
+/** Operations on host ports and tables of nftables, as they lie on the disk (table.ts). */
+import type { ReservationOp } from '../../ops/op.ts'
+import { at, flag, list, maybe, objectOf } from '../form.ts'
+import { cidr, ip, port, proto, side, words } from '../values.ts'
+import type { Member, OpForms } from './types.ts'
 
 const ports = {
   keys: at(
@@ -32,12 +33,12 @@ const ports = {
 }
 const localPorts = { ports: at('ports', list(port)), were: at('were', list(port)) }
 const table = { side: at('side', side), table: at('table', words), text: at('text', words) }
-/** Part of the table. */
-export const portOps = {
+/** Forms of operations on host ports and tables of nftables. */
+export const reservationForms: OpForms<ReservationOp['do']> = {
   'ports.reserve': ['ports.reserve', ports],
   'ports.release': ['ports.release', ports],
   'localports.reserve': ['localports.reserve', localPorts],
   'localports.release': ['localports.release', localPorts],
   'nft.load': ['nft.load', table],
   'nft.drop': ['nft.drop', table],
-} satisfies Partial<OpTable>
+}
