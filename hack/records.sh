@@ -49,6 +49,12 @@ attach() {
   keep "$1" "$state/attach/netdev:$2 $1@net1.json"
 }
 
+# A bridge for pods. With its addresses the node does not live by those of the interfaces below.
+ip link add cni0 type bridge
+ip address add 10.88.0.1/16 dev cni0
+ip -6 address add fd00:88::1/64 dev cni0 nodad
+ip link set cni0 up
+
 # A pair whose other end is on the host, up and with a MAC and an MTU from the config.
 ip link add nic0 type veth peer name far0
 ip link set far0 up
@@ -69,7 +75,7 @@ ip address add 2001:db8:2::5/64 dev nic2 nodad
 ip route add 198.51.100.0/24 via 192.0.2.1 dev nic2 metric 50
 ip neigh add 192.0.2.1 lladdr 02:00:00:00:02:01 dev nic2
 echo 1 >/proc/sys/net/ipv4/conf/nic2/proxy_arp
-attach attach-carried nic2 ', "allowNodeDevice": true'
+attach attach-carried nic2 ''
 
 # An interface on another one.
 ip link add base3 type veth peer name far3
@@ -88,11 +94,7 @@ ip link set nic4 master br4
 if ip link set br4 type bridge vlan_filtering 1 2>/dev/null; then bridge vlan add dev nic4 vid 100 pvid untagged; fi
 attach attach-bridge-port nic4 ''
 
-# Pods on a bridge, as the plugin bridge leaves them: POD NUMBER
-ip link add cni0 type bridge
-ip address add 10.88.0.1/16 dev cni0
-ip -6 address add fd00:88::1/64 dev cni0 nodad
-ip link set cni0 up
+# Pods on that bridge, as the plugin bridge leaves them: POD NUMBER
 bridged() {
   pod "$1"
   ip link add "veth$2" type veth peer name eth0 address "02:00:00:00:58:0$2" netns "$1"

@@ -7,13 +7,14 @@ import {
   attachToBridge,
   bridgeIsIdle,
   bridgeList,
+  chained,
   offload,
   podOf,
   tryOffload,
   warmBridge,
 } from '../../support/bridge-bed.ts'
 import { lab as sharedLab } from '../../support/lab.ts'
-import { errorOf, testRuntime } from '../../support/plugins.ts'
+import { attachment, errorOf, testRuntime } from '../../support/plugins.ts'
 import { deletePod, newPod } from '../../support/topology.ts'
 
 const pod = 'pod-one'
@@ -68,7 +69,10 @@ test('of a newer format: ADD, CHECK and GC say why not and leave all as it is', 
       code: 5,
       msg: reason,
     })
-  const gc = await tryOffload(runtime, 'GC', pod, { config: { 'cni.dev/valid-attachments': [] } })
+  const list = { ...bridgeList(pod), cniVersion: '1.1.0' }
+  const gc = await runtime.call('GC', list, chained(), attachment(''), {
+    config: { 'cni.dev/valid-attachments': [] },
+  })
   expect(errorOf(gc)).toMatchObject({ code: 5, msg: reason })
   expect(await lab.must('nft list table inet vf-flower')).toBe(before)
   expect(await lab.readFile(record)).toBe(text)
@@ -80,7 +84,9 @@ test('of a newer format: DEL removes what it understands, says so and keeps the 
     const del = await tryOffload(runtime, 'DEL', pod, { prevResult })
     expect(del).toMatchObject({ code: 0, stdout: '' })
     expect(del.stderr).toContain(`${reason}; DEL restores what it understands of it`)
-    expect(del.stderr).toContain('journal.ops.1')
+    expect(del.stderr).toMatch(
+      /does not understand journal\.keys\.0\.weight, journal\.ops\.\d, journal\.zone, checksum\)/,
+    )
     expect(del.stderr).toContain('and the record is kept')
     expect((await lab.sh('nft list table inet vf-flower')).stdout).not.toContain('10.88.0.5')
     expect(await lab.readFile(record)).toBe(text)
@@ -91,10 +97,10 @@ test('keys that a later version added stay when the next entry of the list write
   await asOfLater(1)
   const config = { ingressRate: 8_000_000, ingressBurst: 800_000 }
   await offload(runtime, 'ADD', pod, { prevResult, config, ports: [] })
-  expect(JSON.parse(await lab.readFile(record))).toMatchObject({
-    checksum: 'c0ffee',
-    journal: { entries: 2, zone: { name: 'edge' }, keys: [{ weight: 5 }, {}, {}, {}], limits: [{}] },
-  })
+  const { journal, ...rest } = JSON.parse(await lab.readFile(record)) as Content & { checksum: string }
+  expect(rest.checksum).toBe('c0ffee')
+  expect(journal).toMatchObject({ entries: 2, zone: { name: 'edge' }, limits: [{ direction: 'toPod' }] })
+  expect(journal.keys[0]).toMatchObject({ port: 5353, weight: 5 })
   expect(await offload(runtime, 'DEL', pod, { prevResult })).toMatchObject({ code: 0 })
   expect((await lab.sh('nft list table inet vf-flower')).stdout).not.toContain('10.88.0.5')
   expect(await lab.must(`ls ${folder} | grep -v report || true`)).toBe('')
