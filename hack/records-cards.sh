@@ -56,9 +56,14 @@ serve() {
 card 0 legacy
 serve legacy 0 ', "spoofchk": "off", "trust": "on", "link_state": "enable"'
 card 1 switchdev
-ip link add br1 up type bridge
 ip link set simpf1rep0 up
-serve representor 1 ', "bridge": "br1"'
+serve representor 1 ''
+# The second VF, whose representor joins a bridge that filters VLANs.
+ip link add br1 up type bridge vlan_filtering 1
+pod bridge
+vf=$(basename "$(readlink "$dev/virtfn1")")
+call vf-attach bridge "{ \"cniVersion\": \"1.1.0\", \"name\": \"net\", \"type\": \"vf-attach\", \"deviceID\": \"$vf\", \"bridge\": \"br1\", \"vlan\": 5 }"
+cp "$state/attach/$vf bridge@net1.json" "$folder/attach-bridge.json"
 card 2 switchdev
 echo mlx5 >"/sys/kernel/debug/simnic/$pci/profile" || true
 serve mlx5 2 ''

@@ -180,6 +180,11 @@ export function recordText<J>(record: PluginRecord<J>, journal: Form<J>): string
   return `${JSON.stringify(recordOf(journal).write(record), undefined, 2)}\n`
 }
 
+/** Names the keys that every record has. */
+export function recordKeys(): readonly string[] {
+  return object(base).keys()
+}
+
 /** @throws RecordError */
 function jsonIn(path: string, text: string): unknown {
   try {
