@@ -160,7 +160,12 @@ export function attachRecords(stateDir: string): RecordStore<AttachJournal> {
   return recordStore(stateDir, attachFolder, attachJournal, wrongField)
 }
 
-/** A record must be of the device that its file's name says. */
-function wrongField({ journal }: PluginRecord<AttachJournal>, subject: string): string | undefined {
-  return journal.device.id === subject ? undefined : 'journal.device.id'
+/**
+ * A record must be of the device that its file's name says. The namespace's marks are numbers; there is no inode for a namespace
+ * that was gone when another program's attachment became one of ours.
+ */
+function wrongField({ journal, owner }: PluginRecord<AttachJournal>, subject: string): string | undefined {
+  if (journal.device.id !== subject) return 'journal.device.id'
+  if (!/^(\d+:\d+)?$/.test(owner.netnsId)) return 'owner.netnsId'
+  return owner.netnsCookie === undefined || /^\d+$/.test(owner.netnsCookie) ? undefined : 'owner.netnsCookie'
 }
