@@ -153,6 +153,8 @@ export const covers: Readonly<Record<string, readonly string[]>> = {
   'offload/verbs/debris': ['native/program/debris'],
   'offload/state/own-filters': ['offload/verbs/del'],
   'offload/port/driver-quirks': ['offload/state/report', 'lab/offload/coexist'],
+  'offload/portmap/pod-nat': ['offload/portmap/keys', 'native/kernel/nft'],
+  'offload/portmap/supported-plans': ['offload/state/report', 'lab/offload/coexist'],
   'offload/config/plugin-names': ['offload/verbs/previous-entries'],
   'offload/verbs/gc-orphans': ['offload/verbs/gc', 'lab/offload/del'],
   'offload/state/sibling-records': ['offload/verbs/previous-entries'],

@@ -83,7 +83,7 @@ export const hostileBounds: readonly Mutation[] = [
   },
   {
     id: 'offload-check-way-out',
-    file: 'src/offload/port/default-routes.ts',
+    file: 'src/offload/portmap/default-routes.ts',
     mistake: 'CHECK does not see that a pod’s default route is another one.',
     old: 'had.includes(family) &&',
     now: 'had.length > 2 &&',
@@ -92,7 +92,7 @@ export const hostileBounds: readonly Mutation[] = [
   },
   {
     id: 'offload-check-sbr-behind',
-    file: 'src/offload/port/default-routes.ts',
+    file: 'src/offload/portmap/default-routes.ts',
     mistake: 'CHECK misses routes that a plugin behind ours has moved.',
     old: '      !isLedElsewhere(kernel, family, keys),',
     now: '      isLedElsewhere.length > 0,',
@@ -101,11 +101,11 @@ export const hostileBounds: readonly Mutation[] = [
   },
   {
     id: 'offload-check-sbr-before',
-    file: 'src/offload/port/default-routes.ts',
+    file: 'src/offload/portmap/default-routes.ts',
     mistake: 'ADD notes a default route that prevResult names and the pod does not have.',
     old: "kernel.hasDefaultRoute('pod', family, link.ifindex) === true)",
     now: "kernel.hasDefaultRoute('pod', family, link.ifindex) !== undefined)",
-    test: ['offload/port/default-routes.test.ts', 'none that another plugin has moved away'],
+    test: ['offload/portmap/default-routes.test.ts', 'none that another plugin has moved away'],
     tier: 'quick',
   },
   {

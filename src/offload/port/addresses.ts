@@ -3,7 +3,15 @@ import type { AddressFacts, LinkFacts } from '../../kernel/api/facts.ts'
 import type { Kernel } from '../../kernel/api/kernel.ts'
 import { parseCidr } from '../../lib/ip.ts'
 import { filtersVlans, tagProtocol } from '../../nic/netdev.ts'
-import type { HostAddress } from '../portmap/facts.ts'
+
+/** An address of the node, and the VLAN in which the uplink carries it (0 = untagged). */
+export interface HostAddress {
+  readonly address: string
+  readonly link: string
+  readonly vlan: number
+  /** The address is gone within a day or a week: only a config that names it gets it. */
+  readonly temporary?: true
+}
 
 /** Interfaces that take all frames of the ports below them; a VRF does not, its ports keep their addresses. */
 const stacked: ReadonlySet<string> = new Set(['bridge', 'bond', 'team'])

@@ -12,10 +12,10 @@ import {
   type Planned,
   PolicerInTheWay,
 } from '../feature.ts'
-import { defaultRoutes } from '../port/default-routes.ts'
-import { driverOf, supportedPlans } from '../port/driver-quirks.ts'
+import { driverOf } from '../port/driver-quirks.ts'
 import type { Port } from '../port/port.ts'
 import { type Identity, identityOf } from '../state/identity.ts'
+import { defaultRoutes } from './default-routes.ts'
 import { podAddressesOf, readOffloadFacts } from './facts.ts'
 import { type Listeners, listenersOf, refuseListened, servedLocally } from './host/listeners.ts'
 import { claimLocalPorts } from './host/local-ports.ts'
@@ -29,6 +29,7 @@ import { type OffloadPlan, planPorts } from './plan.ts'
 import { requirePodAddresses } from './pod-addresses.ts'
 import { type Preflight, runPreflight } from './preflight.ts'
 import { portsRemoval } from './removal.ts'
+import { supportedPlans } from './supported-plans.ts'
 
 export const portmapFeature: Feature = {
   ...portsRemoval,

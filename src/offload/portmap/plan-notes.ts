@@ -3,7 +3,7 @@ import { ipFamily } from '../../lib/ip.ts'
 import type { PortKey } from '../../ops/op.ts'
 import type { OffloadConfig } from '../config/config.ts'
 import type { Port } from '../port/port.ts'
-import type { OffloadFacts } from './facts.ts'
+import { forwardKeys, type OffloadFacts } from './facts.ts'
 import { isLoopback } from './keys.ts'
 
 /** Of a translation in the NIC. */
@@ -47,9 +47,6 @@ export function uplinkNotes(
     ...(representor === undefined && offload !== 'off' ? [`in software: ${untested(port)}`] : []),
   ]
 }
-
-/** The settings that say whether the node forwards. */
-export const forwardKeys = { 4: 'net/ipv4/ip_forward', 6: 'net/ipv6/conf/all/forwarding' } as const
 
 /** Why a port without a representor has no rules in the NIC. */
 export function untested({ kind, name, wire }: Pick<Port, 'kind' | 'name' | 'wire'>): string {

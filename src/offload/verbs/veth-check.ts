@@ -2,8 +2,8 @@
 
 import type { Result } from '../../cni/result.ts'
 import type { Kernel } from '../../kernel/api/kernel.ts'
-import { lostDefaultRoutes } from '../port/default-routes.ts'
 import type { Port } from '../port/port.ts'
+import { lostDefaultRoutes } from '../portmap/default-routes.ts'
 import type { OffloadJournal } from '../state/record.ts'
 
 /**

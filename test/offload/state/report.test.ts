@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
-import { supportedPlans } from '../../../src/offload/port/driver-quirks.ts'
 import type { OffloadPlan } from '../../../src/offload/portmap/plan.ts'
+import { supportedPlans } from '../../../src/offload/portmap/supported-plans.ts'
 import type { OffloadJournal } from '../../../src/offload/state/record.ts'
 import { reportOf } from '../../../src/offload/state/report.ts'
 import type { FlowFilter } from '../../../src/ops/op.ts'
