@@ -4,8 +4,16 @@ import type { Kernel } from '../../kernel/api/kernel.ts'
 import { commandLine } from '../../ops/command-line.ts'
 import type { Op, RateSpec, Side } from '../../ops/op.ts'
 import type { Limit, RateWishes } from '../config/bandwidth.ts'
+import type { CheckContext } from '../feature.ts'
 import type { LimitRecord } from '../state/record.ts'
 import { isAsSet } from './removal.ts'
+
+/** Sentences about wishes, and about each thing that ADD made, for CHECK. */
+export function limitDifferences({ kernel, config, journal }: CheckContext): string[] {
+  const { limits, uplink } = journal ?? {}
+  if (limits === undefined) return ['the ADD made none']
+  return [...wishedOtherwise(config.rates, limits), ...checkRates(kernel, limits, uplink)]
+}
 
 /** A sentence for each thing that is not as the ADD left it, with the command that made it; none when all is. */
 export function checkRates(
@@ -44,7 +52,8 @@ function bits({ rate, burst }: Limit): string {
   return `${rate} bit/s with a burst of ${burst}`
 }
 
-const phrase = { toPod: 'comes to the pod', fromPod: 'the pod sends' } as const
+/** The two directions in words. */
+export const phrase = { toPod: 'comes to the pod', fromPod: 'the pod sends' } as const
 
 function differenceOf(kernel: Kernel, op: Op, uplink: number | undefined): string | undefined {
   switch (op.do) {

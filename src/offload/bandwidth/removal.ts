@@ -10,7 +10,7 @@ import { rateIdentityOf } from '../state/identity.ts'
 import { type FilterPlaces, removeFilters } from '../state/own-filters.ts'
 import type { LimitRecord, OffloadJournal } from '../state/record.ts'
 
-export const ratesRemoval: FeatureRemoval = {
+export const bandwidthRemoval: FeatureRemoval = {
   recorded: ({ limits }) => limits !== undefined,
   filters: ({ limits = [], representor }) =>
     limits.some((limit) => hasFilters(limit, representor !== undefined)),

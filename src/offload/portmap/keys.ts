@@ -4,6 +4,7 @@ import { compareIp, ipFamily, parseIp } from '../../lib/ip.ts'
 import type { PortKey } from '../../ops/op.ts'
 import type { OffloadConfig, PortMapping } from '../config/config.ts'
 import type { HostAddress } from '../port/addresses.ts'
+import { traitsOf } from '../port/kinds.ts'
 import type { Port } from '../port/port.ts'
 
 /** The node's side of a mapping: addresses of the uplink in the VF's VLAN, and those it has elsewhere (for errors). */
@@ -19,17 +20,17 @@ export interface HostAddresses {
 }
 
 /**
- * Whether programs of the node reach mapped ports at 127.0.0.1: what the config says, and without a word of it behind a veth, as
- * with the portmap plugin. There, as here, it takes snat.
+ * True when programs of the node reach mapped ports at 127.0.0.1. A config that does not say so gets it behind a veth, as with the
+ * portmap plugin. There, as here, it takes snat.
  */
 export function servesLocalhost(
   { localhost, snat }: Pick<OffloadConfig, 'localhost' | 'snat'>,
   { kind }: Pick<Port, 'kind'>,
 ): boolean {
-  return localhost ?? (snat && kind === 'veth')
+  return localhost ?? (snat && traitsOf(kind).isPair)
 }
 
-/** Where programs of a node look for what it serves. */
+/** The address at which programs of a node look for the node's own services. */
 export const localhost = '127.0.0.1'
 
 /** True for an address of the host's loopback interface: only its own programs reach a port there. */

@@ -11,7 +11,7 @@ import { releaseLocalPorts } from './host/local-ports.ts'
 import { releaseLocalnet } from './host/route-localnet.ts'
 import { releaseWhole, wholeTable } from './host/whole-table.ts'
 
-export const portsRemoval: FeatureRemoval = {
+export const portmapRemoval: FeatureRemoval = {
   recorded: ({ keys }) => keys.length > 0,
   filters: (journal) => !isOnHost(journal),
   places: placesOf,

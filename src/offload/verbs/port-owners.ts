@@ -5,7 +5,7 @@ import { PortTaken } from '../../ops/port-taken.ts'
 import type { RecordName, RecordStore } from '../../ops/record-store.ts'
 import { cookiePrefix, identityOf } from '../state/identity.ts'
 import type { OffloadJournal } from '../state/record.ts'
-import type { OffloadContext } from './add.ts'
+import type { OffloadContext } from './context.ts'
 
 type Records = Pick<OffloadContext, 'machine' | 'store' | 'otherStores'>
 

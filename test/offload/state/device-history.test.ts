@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, describe as group, test } from 'vitest'
 import type { LinkFacts } from '../../../src/kernel/api/facts.ts'
-import { partsOf } from '../../../src/offload/features.ts'
+import { featuresOf } from '../../../src/offload/features.ts'
 import { isTakenOver, type RatesNow, ratesBefore } from '../../../src/offload/state/device-history.ts'
 import { anyJournal, type OffloadJournal, offloadJournal } from '../../../src/offload/state/record.ts'
 import { removeAttachment } from '../../../src/offload/verbs/del.ts'
@@ -154,7 +154,7 @@ function limitedTo(first: number): () => number {
 function del(where: keyof typeof stores, containerID: string): void {
   const { [where]: store, ...others } = stores
   removeAttachment(
-    { ...setting(), store, otherStores: Object.values(others), parts: partsOf('bandwidth') },
+    { ...setting(), store, otherStores: Object.values(others), features: featuresOf('bandwidth') },
     requestOf({}, { CNI_COMMAND: 'DEL', CNI_CONTAINERID: containerID, CNI_NETNS: '' }),
     (action) => action(),
   )
