@@ -1,6 +1,6 @@
 /** Rate limits for `vfctl show`: what each is made of, with what it has counted or what it is set to now. Reads only. */
 import type { Kernel } from '../kernel/api/kernel.ts'
-import type { LimitCounters } from '../kernel/inspect/limit-counters.ts'
+import type { LimitCounters } from '../kernel/api/rates.ts'
 import type { LimitRecord, OffloadJournal } from '../offload/state/record.ts'
 import type { ReportedLimit } from '../offload/state/report.ts'
 import { commandLine } from '../ops/command-line.ts'

@@ -253,15 +253,18 @@ export function openLinuxKernel(pod?: OpenNetns): Kernel {
     }
   }
 
+  const link: Kernel['link'] = (side, by, options) => {
+    const found = findLink(socket(side), by, options?.vfs === true)
+    if (found !== undefined) known.set(`${side} ${typeof by === 'number' ? found.name : by}`, found.ifindex)
+    else if (typeof by === 'string') known.delete(`${side} ${by}`)
+    return found
+  }
+  const rates = () => offload().rateKernel(sides)
+
   return {
     run,
     runAll,
-    link: (side, by, options) => {
-      const found = findLink(socket(side), by, options?.vfs === true)
-      if (found !== undefined) known.set(`${side} ${typeof by === 'number' ? found.name : by}`, found.ifindex)
-      else if (typeof by === 'string') known.delete(`${side} ${by}`)
-      return found
-    },
+    link,
     peer: (link) => pair().peerOnHost(socket('host'), podNetns(), link),
     otherEnd: (place) => otherEndOf(socket('host'), pod, place),
     lowerNetns: (link) => lowerNetnsOf(socket('pod'), link),
@@ -280,7 +283,7 @@ export function openLinuxKernel(pod?: OpenNetns): Kernel {
       table === undefined ? allRoutes(socket(side)) : routesOfTable(() => openRoute(side), table),
     hasDefaultRoute: (side, family, ifindex) => hasDefaultRoute(() => openRoute(side), family, ifindex),
     sourceRules: (side, family) => offload().sourceRules(() => openRoute(side), family),
-    rates: () => offload().rateKernel(sides),
+    rates,
     ownFilters: (prefix, side = 'host', places) =>
       offload().findOwnFilters(() => openRoute(side), prefix, places, side === 'pod' ? podSlot : undefined),
     placedFilters: (filters) => offload().findPlaced(socket('host'), filters),
@@ -346,7 +349,7 @@ export function openLinuxKernel(pod?: OpenNetns): Kernel {
         guard().guardDifferences(socket('host'), ifindex, isBridge)
       const netfilterSocket = () => socket('host', tables().NETLINK_NETFILTER)
       return looks().verify(
-        { socket, open: openRoute, netfilter: netfilterSocket, nft, inside, guard: guardOf },
+        { socket, open: openRoute, netfilter: netfilterSocket, nft, inside, guard: guardOf, link, rates },
         done,
       )
     },

@@ -7,8 +7,9 @@ import type { Result } from '../cni/result.ts'
 import type { DoneOp, Kernel, Needs } from '../kernel/api/kernel.ts'
 import type { Machine, OpenNetns } from '../kernel/api/machine.ts'
 import type { PciAddress } from '../lib/pci-address.ts'
-import type { Runner, Transaction } from '../ops/apply.ts'
+import type { Transaction } from '../ops/apply.ts'
 import type { Op } from '../ops/op.ts'
+import type { Runner } from '../ops/runner.ts'
 import type { OffloadConfig } from './config/config.ts'
 import type { Port } from './port/port.ts'
 import type { StateContext } from './state/context.ts'
@@ -213,8 +214,11 @@ export interface Feature extends FeatureRemoval {
    */
   trace(context: TraceContext): string | undefined
 
-  /** All operations that a record says were done, the filters included: CHECK verifies each of them. */
-  done(journal: OffloadJournal): readonly DoneOp[]
+  /**
+   * All operations that a record says were done, the filters included: CHECK verifies each of them. Those that know an interface by
+   * its name have the name that it has now.
+   */
+  done(journal: OffloadJournal, kernel: Pick<Kernel, 'link'>): readonly DoneOp[]
   /** The beginning of CHECK's error: `Port mappings are not as ADD left them`. */
   readonly otherwise: string
   /** Sentences about everything that no recorded operation shows: wishes beside the record, and things on which the feature depends. */

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { shownLimits } from '../../src/ctl/show-limits.ts'
 import type { LinkFacts } from '../../src/kernel/api/facts.ts'
 import type { Kernel } from '../../src/kernel/api/kernel.ts'
-import type { LimitCounters } from '../../src/kernel/inspect/limit-counters.ts'
+import type { LimitCounters } from '../../src/kernel/api/rates.ts'
 import type { LimitRecord } from '../../src/offload/state/record.ts'
 import type { Op, Side } from '../../src/ops/op.ts'
 

@@ -4,34 +4,14 @@
  */
 import { ipFamily, ipToBytes } from '../../lib/ip.ts'
 import type { NetlinkSocket } from '../../netlink/socket.ts'
-import type { PortKey } from '../../ops/op.ts'
 import { isThere, readText } from '../../sys/files.ts'
-import type { FreedKey } from '../api/kernel.ts'
+import type { ForeignNat } from '../api/port-users.ts'
+import type { FreedKey } from '../api/reservations.ts'
 import { translatesAt } from '../nftables/host-table.ts'
 import { type NatChains, natChains } from './chains.ts'
 import type { Base, Found, Mapped, Source } from './follow.ts'
 import type { Packet } from './packet.ts'
 import type { Wanted } from './skim.ts'
-
-/** What others do with connections to host ports. */
-export interface ForeignNat {
-  /** What shows that kube-proxy gives out node ports on this node; undefined where nothing does. */
-  readonly kubeProxy: string | undefined
-  /** The rule or service that takes what comes to a key, in words; undefined when none does. */
-  taker(key: FreedKey): string | undefined
-  /** What others take of a port that is mapped; `isHosts`: the host's table translates it, in its turn among all chains. */
-  losses(key: PortKey, isHosts: boolean): Losses
-  /** Rules that were met and can't be read, and that do not name the port. */
-  unread(): readonly string[]
-}
-
-/** What does not come to the pod although its port is mapped. */
-export interface Losses {
-  /** The rule or service that takes nearly every packet, in words; undefined when none does. */
-  readonly all: string | undefined
-  /** Rules that take what some send: it depends on the sender, an interface, a mark or chance. */
-  readonly some: readonly string[]
-}
 
 /** Sockets, opened when one is needed, and the look for an interface. */
 export interface ForeignSockets {

@@ -1,6 +1,6 @@
 /** The first packet of a connection to a host port: what is known of it. Who sends it, and by which interface, is not. */
 import { ipFamily, ipToBytes } from '../../lib/ip.ts'
-import type { FreedKey } from '../api/kernel.ts'
+import type { FreedKey } from '../api/reservations.ts'
 
 /** Bytes of which only some are known. */
 export interface Partly {

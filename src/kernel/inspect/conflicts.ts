@@ -22,30 +22,11 @@ import { loopbackGuard } from '../../ops/marks/loopback-guard.ts'
 import type { FlowFilter } from '../../ops/op.ts'
 import { bpfProgram, tcxIngressPrograms } from '../../sys/bpf.ts'
 import type { LinkFacts } from '../api/facts.ts'
+import type { Conflict, EveryFrame } from '../api/filters.ts'
 import { keepsFrames, verdictsOf } from '../tc/filter-verdicts.ts'
 import { steerKey, steerPlace } from '../tc/flow-filter-spec.ts'
 import { filterLine, type NameOf } from '../tc/format-filter.ts'
 import { exitValues } from './bpf-return-values.ts'
-
-/** Somebody who may take frames before our filters see them. */
-export interface Conflict {
-  /** For people: `tcx program 12 "from_netdev"`, or a filter as a `tc` line. */
-  readonly name: string
-  readonly hook: 'XDP' | 'tcx' | 'filter'
-  /** Takes them from filters that run in software (also in the NIC, for good), and from those that run in the NIC. */
-  readonly software: boolean
-  readonly hardware: boolean
-  /**
-   * Frames that it takes are ours for all that can be known; false where it looks at them in a way that nobody can tell
-   * from outside and lets most of them pass as a rule.
-   */
-  readonly certain: boolean
-}
-
-/** A filter of ours for every frame, and its priority. */
-export interface EveryFrame {
-  readonly everyFrameAt: number
-}
 
 const XDP_PASS = 2
 /** TCX_NEXT, and of a filter TC_ACT_UNSPEC: the next one is asked. */

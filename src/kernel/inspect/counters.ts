@@ -4,35 +4,10 @@ import { decodeLink, getLink } from '../../netlink/rtnl/link.ts'
 import { NetlinkError, type NetlinkSocket } from '../../netlink/socket.ts'
 import { actionsOf, decodeFilter, getFilter, isInHardware } from '../../netlink/tc/filter.ts'
 import { countersOf, type Stats } from '../../netlink/tc/stats.ts'
-import type { FlowFilter } from '../../ops/op.ts'
+import type { FilterCounters } from '../api/counters.ts'
+import type { CountedRule } from '../api/filters.ts'
+import type { LinkCounters } from '../api/links.ts'
 import { steerPlace } from '../tc/flow-filter-spec.ts'
-
-/** Packets and bytes. */
-export interface Passed {
-  readonly packets: bigint
-  readonly bytes: bigint
-}
-
-/** What a filter has seen, hardware and software apart. Bytes are without the Ethernet header where tc counts them so. */
-export interface FilterCounters {
-  readonly inHw: boolean
-  readonly hardware: Passed
-  readonly software: Passed
-}
-
-/** What an interface has received and sent. */
-export interface LinkCounters {
-  readonly received: Passed
-  readonly sent: Passed
-  /** Packets that it dropped on the way in and out. */
-  readonly dropped: bigint
-}
-
-/** A filter by what made it, and its handle. */
-export interface CountedRule {
-  readonly rule: FlowFilter
-  readonly handle?: number | undefined
-}
 
 /** Counters of each filter; undefined for one that is not there. */
 export function filterCounters(

@@ -7,27 +7,13 @@ import type { Tc } from '../../netlink/tc/msg.ts'
 import { countersOf, queueOf } from '../../netlink/tc/stats.ts'
 import { ratePriority } from '../../ops/marks/rate-numbers.ts'
 import type { Op } from '../../ops/op.ts'
+import type { LimitCounters } from '../api/rates.ts'
 import { findLink } from '../link/links.ts'
 import { findEveryFrame } from '../tc/matchall-filters.ts'
 import type { Sides } from '../tc/rate-operations.ts'
 import { findShaper } from '../tc/shapers.ts'
 import { metersOf, policerOf } from '../tc/shared-policers.ts'
-import { apart, type FilterCounters, linkCounters, type Passed } from './counters.ts'
-
-/**
- * What passed: of a shaper what it sent on, of a policer what came to it, of an ifb what left it, of a filter what it
- * matched.
- */
-export interface LimitCounters extends FilterCounters {
-  /** Packets that went nowhere; of a policer they are among those that came. */
-  readonly dropped: bigint
-  /** Packets that a policer let through. */
-  readonly conformed?: bigint
-  /** How often a shaper had to wait. */
-  readonly overLimit?: bigint
-  /** What waits in a shaper now. */
-  readonly waiting?: Passed
-}
+import { apart, linkCounters } from './counters.ts'
 
 /** Counters of what an operation on a limit has made; undefined when it is not there, or counts nothing. */
 export function limitCounters({ route }: Pick<Sides, 'route'>, op: Op): LimitCounters | undefined {

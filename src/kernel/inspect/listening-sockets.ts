@@ -4,17 +4,7 @@ import { decodeSocket, dumpSockets } from '../../netlink/diag/inet.ts'
 import { AF } from '../../netlink/rtnl/const.ts'
 import { NetlinkError, type NetlinkSocket } from '../../netlink/socket.ts'
 import { linkName, listFolder, readText } from '../../sys/files.ts'
-
-/** A socket that takes what comes to a port. `address` is `0.0.0.0` or `::` for all of its family. */
-export interface Listener {
-  readonly proto: 'tcp' | 'udp'
-  readonly address: string
-  readonly port: number
-  /** A socket on `::` that leaves IPv4 alone. */
-  readonly v6only: boolean
-  /** Number of the socket, as in /proc/PID/fd. */
-  readonly inode: number
-}
+import type { Listener } from '../api/port-users.ts'
 
 /** TCP_LISTEN, and TCP_CLOSE for a UDP socket that is not connected (net/tcp_states.h). */
 const waiting = { tcp: { protocol: 6, state: 10 }, udp: { protocol: 17, state: 7 } } as const

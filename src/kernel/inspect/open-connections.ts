@@ -16,29 +16,9 @@ import { AF } from '../../netlink/rtnl/const.ts'
 import type { NetlinkSocket } from '../../netlink/socket.ts'
 import type { Proto } from '../../ops/op.ts'
 import { readText } from '../../sys/files.ts'
-import type { FreedKey } from '../api/kernel.ts'
+import type { Endpoint, OpenConnection } from '../api/port-users.ts'
+import type { FreedKey } from '../api/reservations.ts'
 import { givenOut } from './listening-sockets.ts'
-
-/** An address and port. */
-export interface Endpoint {
-  readonly address: string
-  readonly port: number
-}
-
-/** One that is open from a key. */
-export interface OpenConnection {
-  readonly proto: Proto
-  /** A key, or for a UDP socket that is not connected `0.0.0.0` or `::` and its port. */
-  readonly local: Endpoint
-  /** The other end; undefined for a UDP socket that is not connected. */
-  readonly peer: Endpoint | undefined
-  /** Who opened it, where that is not the host; its address and port are replaced by `local`. */
-  readonly source?: Endpoint
-  /** Number of the socket, as in /proc/PID/fd; 0 for one that no program has any more. */
-  readonly inode?: number
-  /** A socket on `::` that leaves IPv4 alone. */
-  readonly v6only?: boolean
-}
 
 const protocols = { tcp: 6, udp: 17, sctp: 132 } as const
 /**

@@ -8,10 +8,8 @@ import { decodeNsid, getNsid } from '../../netlink/rtnl/nsid.ts'
 import { NetlinkError, type NetlinkSocket, type Reply } from '../../netlink/socket.ts'
 import { ownNetns } from '../../sys/namespaces.ts'
 import type { LinkFacts, LinkPlace, OtherEnd } from '../api/facts.ts'
+import type { LowerNetns } from '../api/links.ts'
 import type { OpenNetns } from '../api/machine.ts'
-
-/** The host's number of another namespace, {@link hostNetns}, or: the pod's own, or one that the kernel can't tell. */
-export type LowerNetns = number | 'pod' | 'unknown'
 
 type Answer = Reply | NetlinkError | undefined
 

@@ -15,8 +15,7 @@ import {
   RTEXT_FILTER,
 } from '../../netlink/rtnl/link.ts'
 import { NetlinkError, type NetlinkSocket } from '../../netlink/socket.ts'
-import type { CleanOp, ProgramDetach, XdpMode } from '../../ops/clean-op.ts'
-import type { Side } from '../../ops/op.ts'
+import type { CleanOp, ProgramDetach, Side, XdpMode } from '../../ops/op.ts'
 import { detachTcx, detachXdpLinks, tcxPrograms } from '../../sys/bpf-links.ts'
 import { ownNetns } from '../../sys/namespaces.ts'
 import type { LinkFacts, Residue } from '../api/facts.ts'

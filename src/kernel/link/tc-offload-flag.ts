@@ -1,9 +1,7 @@
 import { decodeFeature, ethtoolFamily, getFeatures } from '../../netlink/genl/ethtool.ts'
 import { ctrlMessage, getFamily } from '../../netlink/genl/genl.ts'
 import { NetlinkError, type NetlinkSocket } from '../../netlink/socket.ts'
-
-/** Whether an interface hands filters to its NIC: `off` can be switched on, `fixed` can't. */
-export type TcOffload = 'on' | 'off' | 'fixed'
+import type { TcOffload } from '../api/probe.ts'
 
 /** Answers of an interface, or a kernel before 5.10, that knows nothing of features. */
 const noFeatures: ReadonlySet<string> = new Set(['ENOENT', 'EOPNOTSUPP', 'ENODEV'])

@@ -3,8 +3,7 @@
  * rings, and the files of its queues. By ioctl(2), which any socket takes: generic netlink would cost a call a look for the family.
  */
 import { fromHex, toHex } from '../../lib/hex.ts'
-import type { EthtoolPart } from '../../ops/clean-op.ts'
-import type { Op } from '../../ops/op.ts'
+import type { EthtoolPart, Op } from '../../ops/op.ts'
 import { errorCode, SystemError } from '../../sys/errno.ts'
 import { close, ioctlWith, pointerTo, socket } from '../../sys/ffi.ts'
 import { listFolder, readText, writeValue } from '../../sys/files.ts'

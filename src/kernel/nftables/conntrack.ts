@@ -10,7 +10,7 @@ import {
 } from '../../netlink/nf/conntrack.ts'
 import { AF } from '../../netlink/rtnl/const.ts'
 import { NetlinkError, type NetlinkSocket } from '../../netlink/socket.ts'
-import type { FreedKey } from '../api/kernel.ts'
+import type { FreedKey } from '../api/reservations.ts'
 
 const IPPROTO_UDP = 17
 

@@ -7,7 +7,7 @@ import { closeSync, constants, openSync, readSync, writeSync } from 'node:fs'
 import { formatPortSet, parsePortSet } from '../../lib/port-set.ts'
 import type { NetlinkSocket } from '../../netlink/socket.ts'
 import { FileError } from '../../sys/errno.ts'
-import type { SteeredPort } from '../api/kernel.ts'
+import type { SteeredPort } from '../api/reservations.ts'
 import { dumpSets, elementsOf } from './map-elements.ts'
 import { steered } from './steered-ports.ts'
 

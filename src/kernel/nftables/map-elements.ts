@@ -13,7 +13,7 @@ import {
 } from '../../netlink/nf/tables.ts'
 import { NetlinkError, type NetlinkSocket } from '../../netlink/socket.ts'
 import type { PortKey, Proto } from '../../ops/op.ts'
-import type { FreedKey, LoopbackPort } from '../api/kernel.ts'
+import type { FreedKey, LoopbackPort, OpenedPort } from '../api/reservations.ts'
 import { inParts } from './host-keys.ts'
 import { hostTable, masquerades, ports } from './host-table.ts'
 import { steered } from './steered-ports.ts'
@@ -46,11 +46,6 @@ export function loopbackPorts(socket: NetlinkSocket): LoopbackPort[] {
     if (!isLoopback || cookie === undefined || target === undefined || target.length < 4) return []
     return [{ cookie, toAddress: ipFromBytes(target, 0, 4) }]
   })
-}
-
-/** A reserved port, and how many connections were opened to it: undefined in a map that does not count. */
-export interface OpenedPort extends FreedKey {
-  readonly opened: bigint | undefined
 }
 
 /**

@@ -9,17 +9,9 @@ import { getQdisc, TC_H } from '../../netlink/tc/tcm.ts'
 import { loopbackGuard } from '../../ops/marks/loopback-guard.ts'
 import type { Outcome } from '../../ops/op.ts'
 import { programTag, tcxIngressPrograms, withClassifier } from '../../sys/bpf.ts'
+import type { GuardFacts } from '../api/filters.ts'
 import { tolerate } from '../errors.ts'
 import { guardProgram } from './guard-program.ts'
-
-/** What an interface has of a guard. */
-export interface GuardFacts {
-  /** A clsact or ingress qdisc, whoever made it. */
-  readonly qdisc: boolean
-  /** Programs on its tcx hook, which run before all filters. */
-  readonly tcx: boolean
-  readonly guard: boolean
-}
 
 /** Of a filter that is not there, or its qdisc, or its interface. */
 const nothing = ['ENOENT', 'EINVAL', 'ENODEV'] as const

@@ -3,7 +3,7 @@
 import type { NetlinkSocket } from '../../netlink/socket.ts'
 import { ratePriority } from '../../ops/marks/rate-numbers.ts'
 import type { Op, Outcome, Side } from '../../ops/op.ts'
-import type { RateKernel } from '../api/kernel.ts'
+import type { RateKernel } from '../api/rates.ts'
 import { portRatesOf, ratesOfPort, setPortRates } from './devlink-rates.ts'
 import {
   addIfbRedirect,

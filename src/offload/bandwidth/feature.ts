@@ -12,7 +12,7 @@ import { cookiePrefix, rateIdentityOf, rateNetworkPrefix } from '../state/identi
 import type { LimitRecord, OffloadJournal } from '../state/record.ts'
 import { limitsOf } from '../state/report.ts'
 import { type DirectWay, directWay } from './bridge-path.ts'
-import { limitDifferences } from './check.ts'
+import { doneLimits, limitDifferences } from './check.ts'
 import { installLimits } from './install.ts'
 import { bytesOfMegabits } from './numbers.ts'
 import { bandwidthOrphans } from './orphans.ts'
@@ -25,9 +25,7 @@ export const bandwidthFeature: Feature = {
   wanted: ({ rates }) => rates.toPod !== undefined || rates.fromPod !== undefined,
   look: lookAround,
   trace: traceOf,
-  // Before an ADD has come to its end the record names operations that may not have been done.
-  done: ({ limits = [] }) =>
-    limits.flatMap(({ where, ops }) => (where === undefined ? [] : ops.map((op) => ({ op })))),
+  done: doneLimits,
   otherwise: 'Attachment is not limited as ADD left it',
   differences: limitDifferences,
   readiness: bandwidthReadiness,

@@ -3,8 +3,9 @@ import type { LinkFacts } from '../../kernel/api/facts.ts'
 import type { Kernel, OwnPlace } from '../../kernel/api/kernel.ts'
 import { parsePciAddress } from '../../lib/pci-address.ts'
 import { readPciFunction, uplinkOf } from '../../nic/pci.ts'
+import { invert } from '../../ops/invert.ts'
 import { meterPriorities, ratePriority } from '../../ops/marks/rate-numbers.ts'
-import { invert, type Op } from '../../ops/op.ts'
+import type { Op } from '../../ops/op.ts'
 import type { FeatureRemoval, Removal } from '../feature.ts'
 import { rateIdentityOf } from '../state/identity.ts'
 import { type FilterPlaces, removeFilters } from '../state/own-filters.ts'
@@ -174,7 +175,7 @@ function restore(kernel: Kernel, op: Op): void {
 }
 
 /** True when a setting of VF or port is what the operation made it. Gone with its device: nothing to restore. */
-export function isAsSet(kernel: Kernel, op: Op): boolean {
+function isAsSet(kernel: Kernel, op: Op): boolean {
   if (op.do === 'vf.set') {
     const now = kernel.link('host', op.pf, { vfs: true })?.vfs?.get(op.vf)?.rate
     return now !== undefined && now.max === op.set.rate?.max && now.min === op.set.rate?.min
@@ -185,6 +186,6 @@ export function isAsSet(kernel: Kernel, op: Op): boolean {
 }
 
 /** Settings that were there before, and had a value: the others are made by us, and found by their names. */
-export function isRestorable(op: Op): boolean {
+function isRestorable(op: Op): boolean {
   return op.do === 'vf.set' || op.do === 'devlink.rate.set'
 }

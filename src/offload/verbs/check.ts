@@ -64,7 +64,7 @@ function portOrWhy(kernel: Kernel, request: Request, config: OffloadConfig): Por
 function* differencesOf(feature: Feature, context: CheckContext): Iterable<string> {
   const { kernel, journal } = context
   yield* feature.differences(context)
-  const done = journal === undefined ? [] : feature.done(journal)
+  const done = journal === undefined ? [] : feature.done(journal, kernel)
   for (const one of kernel.verify(done)) yield words(done, one)
 }
 

@@ -29,6 +29,10 @@ function found(name: string | undefined, qdisc: string | undefined) {
     nft: () => () => ({ status: 0, stdout: '', stderr: '' }),
     inside: <T>(_: unknown, action: () => T) => action(),
     guard: () => ['no such filter'],
+    link: () => undefined,
+    rates: () => {
+      throw new TypeError('nobody asks for rates')
+    },
   }
   const op: Op = { do: 'clsact.add', side: 'host', link: 'pf0', ifindex: 2 }
   return verify(reach, [{ op }]).map((one) => one.found)
