@@ -164,6 +164,20 @@ export const covers: Readonly<Record<string, readonly string[]>> = {
   'netlink/codec/tlv': ['netlink/properties'],
   'netlink/tc/program': ['native/portmap/localhost-guard'],
   'nic/netdev': ['nic/pci'],
+  'offload/bandwidth/feature': ['offload/verbs/add', 'native/bandwidth/veth', 'lab/bandwidth/switchdev'],
+  'offload/bandwidth/orphans': ['offload/verbs/gc', 'lab/offload/del'],
+  'offload/bandwidth/status': ['offload/verbs/status', 'lab/offload/status'],
+  'offload/port/hindrance': ['offload/verbs/status'],
+  'offload/port/kinds': ['offload/portmap/nat-choice', 'offload/bandwidth/plan'],
+  'offload/portmap/check': ['native/portmap/check', 'native/offload/services', 'lab/offload/check'],
+  'offload/portmap/host/localhost': ['native/portmap/localhost-guard'],
+  'offload/portmap/orphans': ['offload/verbs/gc', 'native/portmap/localhost-lost'],
+  'offload/portmap/status': ['offload/verbs/status', 'lab/offload/status'],
+  'offload/state/context': ['offload/portmap/host/whole-table'],
+  'offload/state/journal': ['offload/verbs/previous-entries'],
+  'offload/state/stores': ['offload/verbs/look', 'offload/verbs/previous-entries'],
+  'offload/verbs/check-port': ['native/portmap/check', 'native/hostile/bounds', 'lab/offload/check'],
+  'offload/verbs/context': ['offload/verbs/add'],
   'offload/verbs/check': ['native/portmap/check', 'lab/offload/check'],
   'offload/state/clsact-owner': ['offload/verbs/del', 'offload/verbs/gc'],
   'offload/verbs/debris': ['native/program/debris'],
@@ -225,7 +239,6 @@ export const covers: Readonly<Record<string, readonly string[]>> = {
   'sys/queue': ['native/program/lock-line'],
   'sys/sleep': ['native/attach/races'],
   'kernel/link/veth-peer': ['native/hostile/bounds'],
-  'offload/verbs/veth-check': ['native/hostile/bounds'],
 }
 
 /** Paths of the tests that cover a source file, from the top; undefined when `path` is no file of src or device-plugin. */

@@ -1,5 +1,5 @@
 /**
- * The CNI protocol: what the Go skeleton (containernetworking/cni pkg/skel) is to Go plugins.
+ * The CNI protocol, for plugins in TypeScript as the Go skeleton (containernetworking/cni pkg/skel) is for Go plugins.
  * In: environment and stdin as a container runtime gives them. Out: one JSON document on stdout (result, versions or
  * error), nothing there for a DEL, CHECK, GC or STATUS that succeeded, and the exit code.
  * Knows no kernel; may import lib/ and Node built-ins only.
@@ -15,7 +15,7 @@ import { printResult, type Result } from './result.ts'
 import { startVerbLog, type VerbLog } from './verb-log.ts'
 import { currentVersion, supportedVersions } from './version.ts'
 
-/** What a plugin does; each verb throws to fail, a CniError to say more than "internal error". */
+/** A plugin: one member for each verb, which throws to fail, a CniError to say more than "internal error". */
 export interface Plugin {
   readonly name: string
   /** One line for humans who start the program by hand. */
@@ -62,7 +62,7 @@ export function runPlugin(loadPlugin: () => Plugin, sys: Process): number {
   }
 }
 
-/** What is known of the call so far. */
+/** The facts of the call so far. */
 interface Call {
   cniVersion: string
   log: VerbLog | undefined
@@ -112,24 +112,20 @@ function withPolicy(request: Request, policy: CallPolicy, sys: Process): Request
 }
 
 function perform(plugin: Plugin, request: Request, sys: Process): void {
-  switch (request.command) {
-    case 'ADD':
-      add(plugin, request, sys)
-      break
-    case 'DEL':
-      plugin.del(request)
-      break
-    case 'CHECK':
-      plugin.check(request)
-      break
-    case 'GC':
-      plugin.gc(request)
-      break
-    case 'STATUS':
-      plugin.status(request)
-      break
-  }
+  verbs[request.command](plugin, request, sys)
 }
+
+/** The service of each verb. A verb without an entry does not compile. */
+const verbs: Readonly<Record<Request['command'], (plugin: Plugin, request: Request, sys: Process) => void>> =
+  {
+    ADD: add,
+    DEL: (plugin, request) => plugin.del(request),
+    CHECK: (plugin, request) => plugin.check(request),
+    GC: (plugin, request) => plugin.gc(request),
+    STATUS: (plugin, request) => plugin.status(request),
+    // serve() has answered before anything is read.
+    VERSION: () => undefined,
+  }
 
 /**
  * A runtime that has got no result takes the ADD for failed and may never call DEL: what can't be printed or written is
