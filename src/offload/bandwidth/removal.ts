@@ -92,7 +92,7 @@ function removeRates(removal: Removal): void {
   for (const op of ops) if (isRestorable(op) && isOurs) step(() => restore(kernel, onUplinkNow(op, device)))
 }
 
-/** How many indexes an ADD has gone on at most from the one that the attachment gives it; each was taken by another's policer. */
+/** An ADD tries at most so many indexes, from the one that follows from the attachment; each before was another's policer. */
 const limiterTries = 16
 
 /** The interface of an operation that knows its number. That of an ifb it does not, and what is on that goes with it. */
@@ -138,7 +138,7 @@ function isOpen({ limits = [] }: OffloadJournal): boolean {
 }
 
 /**
- * Where an ADD has not come to its end nobody knows. The same goes for ways that it has given up on a representor: taking
+ * True also for an ADD that has not come to its end: nobody knows what it has made. The same goes for ways that it has given up on a representor: taking
  * one back can have failed, and the record has the way that serves alone.
  */
 function hasFilters({ where, ops, refusals }: LimitRecord, hasRepresentor: boolean): boolean {

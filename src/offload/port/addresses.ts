@@ -1,4 +1,4 @@
-/** Which addresses the host has: on an uplink with the VLANs, bridges and bonds above it, or on all of the node. */
+/** The host's addresses: on an uplink with the VLANs, bridges and bonds above it, or on all of the node. */
 import type { AddressFacts, LinkFacts } from '../../kernel/api/facts.ts'
 import type { Kernel } from '../../kernel/api/kernel.ts'
 import { parseCidr } from '../../lib/ip.ts'
@@ -16,7 +16,7 @@ export interface HostAddress {
 /** Interfaces that take all frames of the ports below them; a VRF does not, its ports keep their addresses. */
 const stacked: ReadonlySet<string> = new Set(['bridge', 'bond', 'team'])
 
-/** What can hold an address, and the VLAN in which its frames are on the uplink (0 = untagged). */
+/** An interface that can hold an address, and the VLAN in which its frames are on the uplink (0 = untagged). */
 interface Holder {
   readonly link: LinkFacts
   readonly vlan: number

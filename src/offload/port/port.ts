@@ -41,7 +41,7 @@ export interface Port {
 }
 
 /**
- * Where only limits are wished for, a NIC of its own needs no wire. A wire must be up.
+ * Reads the pod's port. A NIC of its own needs no wire for limits alone. A wire must be up.
  * @throws CniError 7 when the pod has no such interface, when it is of no kind that can be served, and when its uplink is not fit
  */
 export function readPort(kernel: Kernel, request: Request, config: OffloadConfig): Port {

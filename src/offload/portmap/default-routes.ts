@@ -7,7 +7,7 @@ import { ipFamily } from '../../lib/ip.ts'
 import type { OffloadJournal } from '../state/record.ts'
 import { isFor, mainTable } from './reply-routing.ts'
 
-/** Where mappings lead. */
+/** Mappings by their targets. */
 type Keys = readonly Pick<OffloadJournal['keys'][number], 'toAddress'>[]
 
 /**

@@ -1,4 +1,4 @@
-/** What port mappings must know about the node beside the pod's port: addresses on both sides, and the pod's routes. */
+/** The facts of port mappings beside the pod's port: addresses on both sides, and the pod's routes. */
 import type { Result } from '../../cni/result.ts'
 import type { AddressFacts, LinkFacts } from '../../kernel/api/facts.ts'
 import type { Kernel } from '../../kernel/api/kernel.ts'
@@ -24,7 +24,7 @@ export interface OffloadFacts extends ReplyFacts {
   readonly ownAddresses: ReadonlySet<string>
   /** Mappings whose port a program of the node serves at 127.0.0.1, and who it is. */
   readonly servedLocally?: ReadonlyMap<PortMapping, string>
-  /** Whether the node forwards packets of each family; absent where nothing depends on it. */
+  /** True for a family whose packets the node forwards; absent where nothing depends on it. */
   readonly forwards?: Readonly<Record<4 | 6, boolean>>
   /** The bond or team that the uplink is a port of. */
   readonly bond?: string

@@ -72,7 +72,7 @@ function attemptAll(transaction: Transaction, plan: OffloadPlan, groups: readonl
     const results = transaction.attemptEach(lists)
     return some.map((group, at) => {
       const result = results[at] ?? []
-      // What is left of it has the key that its rule in software needs.
+      // The rest of the mapping has the key that its rule in software needs.
       if (result instanceof ApplyError && result.stuck.length > 0) throw result
       return { group, result }
     })

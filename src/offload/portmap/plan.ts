@@ -180,7 +180,7 @@ function groupsOf(
   const { directSubnets } = config
   const vlanOf = (wanted: string) => served.find(({ address }) => address === wanted)?.vlan ?? 0
   const groups = new Map<string, FlowFilter[]>()
-  // What is for the host's loopback never comes by the uplink.
+  // Frames for the host's loopback never come by the uplink.
   for (const key of keys.filter(({ address }) => !isLoopback(address))) {
     const mapping = `${key.proto} ${key.port} -> ${key.toPort}`
     const rules = rulesFor(key, { port, wire, vlan: vlanOf(key.address), cookie, nat, directSubnets })

@@ -40,7 +40,7 @@ export function runPreflight(
     [...groups, ...inSoftware].flatMap((group) => group.rules),
   )
   const preflight = step('ground', () => surveyUplink(kernel, links, rules))
-  // What can run in software only needs no try.
+  // Filters that can run in software only need no try.
   if (representor === undefined || config.offload === 'off') refuseTaken(preflight, undefined)
   return preflight
 }

@@ -6,7 +6,7 @@ import type { Side } from '../../ops/op.ts'
 /** Rounds of look and delete before giving up on a table that never comes to rest. */
 const maxRounds = 20
 
-/** Where the filters of an attachment are, by its record. */
+/** The places of an attachment's filters, by its record. */
 export interface FilterPlaces {
   /** Those whose numbers it has. */
   readonly placed: readonly PlacedFilter[]

@@ -43,12 +43,12 @@ export interface Report {
   readonly uplink: string | undefined
   readonly representor: string | undefined
   readonly asked: Pick<OffloadConfig, 'offload' | 'nat'>
-  /** Where addresses are translated. */
+  /** The place where addresses are translated. */
   readonly nat: OffloadJournal['nat']
   readonly mappings: readonly ReportedMapping[]
   /** Each rate limit, in bits/s, with the place where it is enforced and the means (tbf, ifb, max_tx_rate, tx_max, police). */
   readonly limits: readonly ReportedLimit[]
-  /** What else was done, in order. */
+  /** Everything else that was done, in order. */
   readonly others: readonly ReportedRule[]
   /** Every refusal once, in the words of driver or kernel. */
   readonly refusals: readonly string[]

@@ -29,7 +29,7 @@ import { sweep } from './sweep.ts'
 
 /**
  * Plans and installs all features of an attachment, after a look around without the lock. A failure of any feature takes back all.
- * Where a thing of dead attachments was the reason, that thing is removed and this begins anew. Returns the result of the ADD.
+ * If a thing of dead attachments was the reason, that thing is removed and this begins anew. Returns the result of the ADD.
  * @throws CniError, and PortChanged for a port that is another one since the look
  */
 export function addAttachment(context: OffloadContext, seen: View, prevResult: Result): Result {

@@ -1,6 +1,6 @@
 /**
- * What attachments have left whose namespace is gone and whose DEL never came: they hold nothing, so an ADD that wants
- * something of it removes it first, as DEL would. Nothing here is asked before there is a conflict.
+ * Things of attachments whose namespace is gone and whose DEL never came. Such attachments hold nothing, so an ADD that wants
+ * one of their things removes it first, as DEL would. Nothing here is asked before there is a conflict.
  */
 import { notice } from '../../lib/log/notice.ts'
 import { ApplyError } from '../../ops/apply.ts'
@@ -50,7 +50,7 @@ export function removeDead(records: EveryRecord, heir: Attachment, { store, name
   removeRecorded({ machine, store, otherStores, attachStore, heir, features: records.everyFeature }, name, '')
 }
 
-/** Whose things the kernel said are in the way: a cookie names one; without it all count that are along the port. */
+/** The owners of things that the kernel said are in the way: a cookie names one; without it all count that are along the port. */
 function ownersInTheWay(records: DeviceRecords, port: Port, error: unknown): readonly Recorded[] {
   if (!(error instanceof ApplyError)) return []
   const { cause } = error

@@ -1,4 +1,4 @@
-/** Who has a host port, where the host's table does not say it. */
+/** The owner of a host port, by the records: for when the host's table does not say it. */
 
 import { ApplyError } from '../../ops/apply.ts'
 import { PortTaken } from '../../ops/port-taken.ts'

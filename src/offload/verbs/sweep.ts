@@ -1,4 +1,4 @@
-/** What is removed of one attachment, in its order; each step is tried whatever became of the others. */
+/** The removal of one attachment's things, in their order. Each step is tried, also when steps before it have failed. */
 import { CniError, code } from '../../cni/error.ts'
 import type { Kernel } from '../../kernel/api/kernel.ts'
 import type { OpenNetns } from '../../kernel/api/machine.ts'
@@ -13,7 +13,7 @@ import type { OffloadJournal } from '../state/record.ts'
 import { otherEntries } from '../state/sibling-records.ts'
 import type { Locked, RemovalContext } from './context.ts'
 
-/** What of a record tells what there is to remove. */
+/** The fields of a record by which things are removed. */
 export type Found = Pick<PluginRecord<OffloadJournal>, 'journal' | 'phase'>
 
 /**
@@ -164,7 +164,7 @@ class Sweeping {
     for (const feature of this.#features().toReversed()) feature.removeFromPod(this.#removal())
   }
 
-  /** What is on the host besides filters. */
+  /** Everything on the host besides filters. */
   removeRest(): void {
     const { machine } = this.#context
     for (const feature of this.#features().toReversed()) feature.remove(this.#removal())

@@ -42,7 +42,7 @@ export const tableNote = 'table'
 /** So many of those who got their ports back are named. */
 const mostNamed = 10
 
-/** How often a reservation is begun anew because somebody flushes the rules of the node meanwhile. */
+/** A reservation is begun anew so often at most, when somebody flushes the rules of the node meanwhile. */
 const maxRounds = 10
 
 /**
@@ -67,7 +67,7 @@ export function wholeTable(context: StateContext, kernel: Kernel, except?: strin
   else if (note !== undefined) clearNote(machine)
   if (restored.length > 0) {
     const back = new Set(restored)
-    // Who went on sending meanwhile is known to the kernel as a client of the node's own.
+    // Clients that went on sending meanwhile are known to the kernel as clients of the node's own.
     kernel.forgetConnections(others.filter(({ owner }) => back.has(owner)).flatMap(({ keys }) => keys))
     const more = restored.length > mostNamed ? ` and ${restored.length - mostNamed} more` : ''
     const named = restored.slice(0, mostNamed).map(nameOf).join(', ')
@@ -213,7 +213,7 @@ function noteOf({ sharedDir }: Machine) {
   return forgivingNote(`${sharedDir}/${tableNote}`, 'volatile')
 }
 
-/** What living attachments have reserved, by the records below a state folder; and whether there are any records. */
+/** The reservations of living attachments, by the records below a state folder; `isUsed`: there are records. */
 function reservationsIn(
   machine: Machine,
   stateDir: string,
