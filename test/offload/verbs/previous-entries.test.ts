@@ -68,9 +68,12 @@ group('two entries of vf-offload, one for ports and one for limits', () => {
   test('CHECK of the limits’ entry does not ask whether the ports of the other are wished for', () => {
     call({ portMappings })
     call({ bandwidth })
-    // What it finds are the limits, of which this node shows none.
-    const words = refusalOf(() => call({ bandwidth }, 'CHECK')).message
-    expect(words).toContain('Attachment is not limited as ADD left it')
+    call({ bandwidth }, 'CHECK')
+    expect(node.verified).toEqual(['ifb.add', 'shaper.add', 'clsact.add', 'detour.add'])
+    const other = { bandwidth: { ...bandwidth, egressRate: 9_000_000 } }
+    expect(refusalOf(() => call(other, 'CHECK')).message).toContain(
+      'Attachment is not limited as ADD left it',
+    )
   })
 
   test('the second of a part is refused as before, and takes nothing away', () => {
