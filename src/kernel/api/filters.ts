@@ -29,22 +29,22 @@ export interface OwnFilter extends PlacedFilter {
   readonly inHw: boolean
 }
 
-/** Somebody who may take frames before our filters see them. */
+/** A program or a foreign filter that may take frames before our filters see them. */
 export interface Conflict {
   /** For people: `tcx program 12 "from_netdev"`, or a filter as a `tc` line. */
   readonly name: string
   readonly hook: 'XDP' | 'tcx' | 'filter'
-  /** Takes them from filters that run in software (also in the NIC, for good), and from those that run in the NIC. */
+  /** `software`: takes frames from filters in software. `hardware`: from filters in the NIC. A filter in the NIC can do both. */
   readonly software: boolean
   readonly hardware: boolean
   /**
-   * Frames that it takes are ours for all that can be known; false where it looks at them in a way that nobody can tell
-   * from outside and lets most of them pass as a rule.
+   * True when the conflict takes frames of ours, as far as can be known. False when its match cannot be read and such a program or
+   * filter usually passes most frames.
    */
   readonly certain: boolean
 }
 
-/** A filter of ours for every frame, and its priority. */
+/** The priority of a filter of ours that matches every frame. */
 export interface EveryFrame {
   readonly everyFrameAt: number
 }

@@ -2,18 +2,18 @@
 import type { PortKey, Proto } from '../../ops/op.ts'
 import type { FreedKey } from './reservations.ts'
 
-/** A socket that takes what comes to a port. `address` is `0.0.0.0` or `::` for all of its family. */
+/** A socket that listens on a port. `address` is `0.0.0.0` or `::` for all addresses of its family. */
 export interface Listener {
   readonly proto: 'tcp' | 'udp'
   readonly address: string
   readonly port: number
-  /** A socket on `::` that leaves IPv4 alone. */
+  /** True for a socket of IPv6 that does not accept IPv4 (IPV6_V6ONLY). */
   readonly v6only: boolean
   /** Number of the socket, as in /proc/PID/fd. */
   readonly inode: number
 }
 
-/** An address and port. */
+/** One end of a connection. */
 export interface Endpoint {
   readonly address: string
   readonly port: number
@@ -22,35 +22,35 @@ export interface Endpoint {
 /** A connection that is open from a key. */
 export interface OpenConnection {
   readonly proto: Proto
-  /** A key, or for a UDP socket that is not connected `0.0.0.0` or `::` and its port. */
+  /** Address and port of a key. An unconnected UDP socket may have `0.0.0.0` or `::` and the port of a key. */
   readonly local: Endpoint
-  /** The other end; undefined for a UDP socket that is not connected. */
+  /** The other end; undefined for an unconnected UDP socket. */
   readonly peer: Endpoint | undefined
-  /** The end that opened it, where that is not the host; its address and port are replaced by `local`. */
+  /** The original source of a masqueraded connection, which the host replaces by `local`; absent for the host's own. */
   readonly source?: Endpoint
-  /** Number of the socket, as in /proc/PID/fd; 0 for one that no program has any more. */
+  /** Number of the socket, as in /proc/PID/fd; 0 for a socket that no program holds any more. */
   readonly inode?: number
-  /** A socket on `::` that leaves IPv4 alone. */
+  /** True for a socket of IPv6 that does not accept IPv4 (IPV6_V6ONLY). */
   readonly v6only?: boolean
 }
 
-/** Rules and services of others that take connections to host ports. */
+/** Foreign NAT: rules and services of others that take connections to host ports. */
 export interface ForeignNat {
   /** The sign that kube-proxy gives out node ports on this node; undefined where there is none. */
   readonly kubeProxy: string | undefined
-  /** The rule or service that takes connections to a key, in words; undefined when none does. */
+  /** The rule or service that takes connections to a key, as text; undefined when none does. */
   taker(key: FreedKey): string | undefined
-  /** Connections that others take of a port that is mapped; `isHosts`: the host's table translates it, in its turn among all chains. */
+  /** The losses of a mapped port. `isHosts`: the host table translates the port, at its priority among all chains. */
   losses(key: PortKey, isHosts: boolean): Losses
-  /** Rules that were met and can't be read, and that do not name the port. */
+  /** Rules on the paths that cannot be read, and that do not name the port. */
   unread(): readonly string[]
 }
 
-/** Packets that do not come to the pod although their port is mapped. */
+/** Packets to a mapped port that do not reach the pod. */
 export interface Losses {
-  /** The rule or service that takes nearly every packet, in words; undefined when none does. */
+  /** The rule or service that takes nearly every packet, as text; undefined when none does. */
   readonly all: string | undefined
-  /** Rules that take the packets of some senders: it depends on the sender, an interface, a mark or chance. */
+  /** Rules that take some packets, by sender, interface, mark or chance. */
   readonly some: readonly string[]
 }
 

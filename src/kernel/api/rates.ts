@@ -50,10 +50,27 @@ export interface LimitCounters extends FilterCounters {
   readonly waiting?: Passed
 }
 
+/** The rate that a VF or a devlink port is set to, in bit/s, 0 = none. Nobody counts there, so that the setting is read back. */
+export interface RateSetting {
+  readonly kind: 'setting'
+  readonly wanted: number
+  /** undefined: it can't be read. */
+  readonly now: number | undefined
+}
+
+/** Counters of a qdisc, filter, policer or ifb of a limit; undefined: it is not there. */
+export interface RateCounters {
+  readonly kind: 'counters'
+  readonly counters: LimitCounters | undefined
+}
+
 /** The part of the kernel that limits rates. */
 export interface LimitKernel {
   /** Loads the code for rate limits. */
   rates(): RateKernel
-  /** Counters of a thing that an operation on a limit made; undefined when it is not there, or counts nothing. */
-  limitCounters(op: Op): LimitCounters | undefined
+  /**
+   * The counters or the setting that show an operation; undefined for a kind that has neither (kernel/inspect/measure.ts has the
+   * reason). `isThere`: false for a thing in a pod that is gone, of which nothing is asked.
+   */
+  measure(op: Op, isThere: boolean): RateCounters | RateSetting | undefined
 }

@@ -4,7 +4,7 @@ import type { FilterOp, OpOf } from '../../ops/op.ts'
 import type { Difference } from '../api/verify.ts'
 import { allLinks, findLink } from '../link/links.ts'
 import { hasIngress } from '../tc/clsact.ts'
-import { steerDifferences, steerPlace } from '../tc/flow-filter-spec.ts'
+import { flowFilterDifferences, flowFilterPlace } from '../tc/flow-filter-spec.ts'
 import { filterLine } from '../tc/format-filter.ts'
 import { type Found, type Placed, type Reach, removal, type Verifiers } from './verifier.ts'
 
@@ -33,7 +33,7 @@ function verifyFilters(reach: Reach, filters: readonly Placed<'steer.add'>[]): D
   const replies = socket.batch(
     filters.map(({ op, handle }, n) =>
       // Handle 0 names no filter: the answer is ENOENT.
-      getFilter(steerPlace(indexes[n] ?? 0, op.rule, handle ?? 0), 'flower'),
+      getFilter(flowFilterPlace(indexes[n] ?? 0, op.rule, handle ?? 0), 'flower'),
     ),
   )
   let names: ReadonlyMap<number, string> | undefined
@@ -46,7 +46,7 @@ function verifyFilters(reach: Reach, filters: readonly Placed<'steer.add'>[]): D
     const message = reply instanceof NetlinkError ? undefined : reply?.messages[0]
     if (message === undefined) return [{ at, found: absence(reply) }]
     const stored = decodeFilter(message)
-    const differences = steerDifferences(indexes[n] ?? 0, rule, where === 'nic', stored)
+    const differences = flowFilterDifferences(indexes[n] ?? 0, rule, where === 'nic', stored)
     if (differences.length === 0) return []
     return [{ at, found: filterLine(stored, nameOf), details: differences.join('; ') }]
   })

@@ -3,10 +3,10 @@ import { ctrlMessage, getFamily } from '../../netlink/genl/genl.ts'
 import { NetlinkError, type NetlinkSocket } from '../../netlink/socket.ts'
 import type { TcOffload } from '../api/probe.ts'
 
-/** Answers of an interface, or a kernel before 5.10, that knows nothing of features. */
+/** Errors of an interface without ethtool features, and of a kernel before 5.10. */
 const noFeatures: ReadonlySet<string> = new Set(['ENOENT', 'EOPNOTSUPP', 'ENODEV'])
 
-/** `hw-tc-offload` of ethtool. `socket` is a generic netlink one. */
+/** Reads `hw-tc-offload` (ethtool). `socket` is a generic netlink socket. */
 export function tcOffloadOf(socket: NetlinkSocket, ifindex: number): TcOffload {
   try {
     const [answer] = socket.request(getFamily(ethtoolFamily)).messages
