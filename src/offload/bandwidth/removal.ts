@@ -64,7 +64,7 @@ function removeRates(removal: Removal): void {
   const ops = opsOf(journal).filter((op) => !isInPod(op))
   const unknown = journal === undefined || isOpen(journal)
   if (unknown || ops.some((op) => op.do === 'ifb.add')) step(() => rates.removeIfb('host', ifb))
-  // Filters of port mappings that had it are gone: DEL takes the parts in reverse order.
+  // Filters of port mappings that had it are gone: DEL takes the features in reverse order.
   if (journal === undefined || journal.representor !== undefined) {
     const named = ops.flatMap((op) => (op.do === 'limiter.add' ? [op.limiter.index] : []))
     const near = Array.from({ length: limiterTries }, (_, at) => limiter + at)

@@ -66,7 +66,7 @@ export function isRouteTable(table: number): boolean {
 
 /** The names of an attachment's rate limits. */
 export interface RateIdentity {
-  /** As Identity has it, of a kind of its own: both parts of one attachment, in one or two entries of a list, are told apart. */
+  /** As Identity has it, of a kind of its own: both features of one attachment, in one or two entries of a list, are told apart. */
   readonly cookie: string
   /** Name of the ifb, on whichever side it is: 15 bytes, the most that an interface name has. */
   readonly ifb: string

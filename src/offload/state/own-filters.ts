@@ -1,4 +1,4 @@
-/** Removal of filters by cookie: what every part of an attachment has on an interface goes in one search. */
+/** Removal of filters by cookie: the filters of all features on an interface go in one search. */
 import { CniError, code } from '../../cni/error.ts'
 import type { Kernel, OwnFilter, OwnPlace, PlacedFilter } from '../../kernel/api/kernel.ts'
 import type { Side } from '../../ops/op.ts'
