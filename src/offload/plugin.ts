@@ -13,6 +13,7 @@ import type { Request } from '../cni/request.ts'
 import type { Result } from '../cni/result.ts'
 import type { Kernel } from '../kernel/api/kernel.ts'
 import type { Machine, OpenNetns } from '../kernel/api/machine.ts'
+import { isOfKind } from '../lib/error-kind.ts'
 import { notice } from '../lib/log/notice.ts'
 import { probeFolder, type RecordStore } from '../ops/record-store.ts'
 import { type OffloadConfig, readOffloadConfig } from './config/config.ts'
@@ -163,7 +164,7 @@ function mend(context: StateContext, shared: SharedState): void {
   try {
     if (shared.isLacking(context, kernel)) withFreeLock(machine, () => shared.complete(context, kernel))
   } catch (error) {
-    const isBusy = error instanceof Error && error.name === 'LockTimeout'
+    const isBusy = isOfKind(error, 'lock-timeout')
     if (!isBusy) notice(`vf-offload: ${failure(error).message}`)
   } finally {
     kernel.close()

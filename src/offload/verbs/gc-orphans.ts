@@ -5,6 +5,7 @@ import { listedBy } from '../../cni/listed.ts'
 import type { Request } from '../../cni/request.ts'
 import type { Kernel, OwnFilter } from '../../kernel/api/kernel.ts'
 import type { Machine } from '../../kernel/api/machine.ts'
+import { isOfKind } from '../../lib/error-kind.ts'
 import type { RecordName, RecordStore } from '../../ops/record-store.ts'
 import type { Feature, OrphanContext } from '../feature.ts'
 import { forgetClsact, releaseClsact } from '../state/clsact-owner.ts'
@@ -43,7 +44,7 @@ export function collectOrphans(
     try {
       return action()
     } catch (error) {
-      if (error instanceof Error && error.name === 'LockTimeout') throw error
+      if (isOfKind(error, 'lock-timeout')) throw error
       errors.push(failure(error))
       return undefined
     }
