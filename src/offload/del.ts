@@ -6,6 +6,7 @@ import { explained } from '../cni/failure.ts'
 import type { Request } from '../cni/request.ts'
 import type { Machine } from '../kernel/api/machine.ts'
 import { notice } from '../lib/log/notice.ts'
+import { keepingNewer } from '../records/newer.ts'
 import { bandwidthRemoval } from './bandwidth/removal.ts'
 import type { OffloadName } from './config/plugin-names.ts'
 import { readTeardown } from './config/teardown.ts'
@@ -30,7 +31,9 @@ export function offloadDel(machine: Machine, name: OffloadName): (request: Reque
   return (request) =>
     explained(() => {
       const { stateDir } = readTeardown(request)
-      const context = { machine, ...storesOf(name, stateDir), features: removalsOf(name) }
+      const stores = storesOf(name, stateDir)
+      const store = keepingNewer(stores.store, 'vf-offload')
+      const context = { machine, ...stores, store, features: removalsOf(name) }
       removeAttachment(context, request, (action) => withLockOrNone(machine, action))
     })
 }

@@ -4,9 +4,9 @@ import { failure } from '../../cni/failure.ts'
 import type { Machine } from '../../kernel/api/machine.ts'
 import { isOfKind } from '../../lib/error-kind.ts'
 import { notice } from '../../lib/log/notice.ts'
-import { clear, isDue, type Temporary, temporariesIn } from '../../ops/debris.ts'
-import { parseRecordFileName } from '../../ops/record.ts'
-import { probeName } from '../../ops/record-store.ts'
+import { clear, isDue, type Temporary, temporariesIn } from '../../records/debris.ts'
+import { parseRecordFileName } from '../../records/record.ts'
+import { probeName } from '../../records/store.ts'
 import { sriovDir } from '../foreign/sriov.ts'
 import { macNotePrefix, withDeviceLock } from '../setting.ts'
 import { podNotePrefix } from './pod-had-note.ts'
@@ -34,7 +34,7 @@ export function clearDebrisWhenDue(machine: Machine, stateDir: string): void {
   }
 }
 
-/** Whose device can't be told is left to its age (ops/record-store.ts). */
+/** Whose device can't be told is left to its age (records/store.ts). */
 function clearUnlessLocked(
   machine: Machine,
   stateDir: string,

@@ -5,9 +5,9 @@ import { notice } from '../../lib/log/notice.ts'
 import { parsePciAddress } from '../../lib/pci-address.ts'
 import { readPciFunction } from '../../nic/pci.ts'
 import { openNetnsAt } from '../../ops/owner-netns.ts'
-import type { RecordName } from '../../ops/record-store.ts'
+import type { AttachJournal } from '../../records/attach.ts'
+import type { RecordName } from '../../records/store.ts'
 import { spareName } from '../plan-restore.ts'
-import type { AttachJournal } from './record.ts'
 
 /**
  * Looks for the record's PCI function in the namespace at `netns` and has it restored with its permanent MAC. Its old

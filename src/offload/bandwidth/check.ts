@@ -2,9 +2,9 @@
 import type { Kernel } from '../../kernel/api/kernel.ts'
 import type { DoneOp } from '../../kernel/api/verify.ts'
 import type { Op } from '../../ops/op.ts'
+import type { LimitRecord, OffloadJournal } from '../../records/offload.ts'
 import type { Limit, RateWishes } from '../config/bandwidth.ts'
 import type { CheckContext } from '../feature.ts'
-import type { LimitRecord, OffloadJournal } from '../state/record.ts'
 
 /** The operations of all limits that an ADD has finished. Before that a record names operations that may not have been done. */
 export function doneLimits(

@@ -4,7 +4,7 @@ import type { Result } from '../../cni/result.ts'
 import type { LinkFacts } from '../../kernel/api/facts.ts'
 import type { Kernel } from '../../kernel/api/kernel.ts'
 import { ipFamily } from '../../lib/ip.ts'
-import type { OffloadJournal } from '../state/record.ts'
+import type { OffloadJournal } from '../../records/offload.ts'
 import { isFor, mainTable } from './reply-routing.ts'
 
 /** Mappings by their targets. */

@@ -3,8 +3,14 @@ import { CniError, code } from '../../cni/error.ts'
 import { notice } from '../../lib/log/notice.ts'
 import type { FlowFilter } from '../../ops/op.ts'
 import type { PortMapping } from '../config/config.ts'
-import type { AddContext, Feature, LookContext, Looked, Planned } from '../feature.ts'
-import { PolicerRefused } from '../feature.ts'
+import {
+  type AddContext,
+  type Feature,
+  type LookContext,
+  type Looked,
+  type Planned,
+  PolicerRefused,
+} from '../feature.ts'
 import { driverOf } from '../port/driver-quirks.ts'
 import { traitsOf } from '../port/kinds.ts'
 import type { Port } from '../port/port.ts'

@@ -1,5 +1,5 @@
 /** Journals put together: the fields of several features, and the entries of one list that share a record. Pure. */
-import { emptyJournal, type OffloadJournal } from './record.ts'
+import { emptyJournal, type OffloadJournal } from '../../records/offload.ts'
 
 /** Joins the lists that features share. Every other field belongs to one feature. */
 export function merged(base: OffloadJournal, fields: readonly Partial<OffloadJournal>[]): OffloadJournal {

@@ -1,9 +1,9 @@
 /** Records of the same attachment under other names of the plugin: other entries of one list have made them. */
-import type { PluginRecord } from '../../ops/record.ts'
-import type { RecordName, RecordStore } from '../../ops/record-store.ts'
+import type { OffloadJournal } from '../../records/offload.ts'
+import type { PluginRecord } from '../../records/record.ts'
+import type { RecordName, RecordStore } from '../../records/store.ts'
 import type { DeviceRecords } from './device-history.ts'
 import type { Attachment } from './identity.ts'
-import type { OffloadJournal } from './record.ts'
 
 /** A record with its name, and the store that has it. */
 interface OtherRecord {

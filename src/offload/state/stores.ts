@@ -1,8 +1,9 @@
 /** The record stores of the plugin's names, and the node's lock under which all of them are written. */
 import type { Machine } from '../../kernel/api/machine.ts'
-import { recordStore } from '../../ops/record-store.ts'
+import { attachFolder } from '../../records/attach.ts'
+import { anyJournal, offloadRecords } from '../../records/offload.ts'
+import { recordStore } from '../../records/store.ts'
 import { folderOf, type OffloadName, offloadNames } from '../config/plugin-names.ts'
-import { anyJournal, offloadJournal } from './record.ts'
 
 /**
  * A verb waits so long for the lock, in milliseconds. Each turn is short: no IPAM plugin and no other process but nft runs
@@ -29,7 +30,7 @@ function sharedLock({ sharedDir }: Machine): string {
 
 /** The records of one of the plugin's names. */
 export function recordsOf(name: OffloadName, stateDir: string) {
-  return recordStore(stateDir, folderOf(name), offloadJournal)
+  return offloadRecords(stateDir, folderOf(name))
 }
 
 /** The records of this name, those of the other names, and those of vf-attach. */
@@ -38,6 +39,6 @@ export function storesOf(name: OffloadName, stateDir: string) {
   return {
     store: recordsOf(name, stateDir),
     otherStores: others.map((other) => recordsOf(other, stateDir)),
-    attachStore: recordStore(stateDir, 'attach', anyJournal),
+    attachStore: recordStore(stateDir, attachFolder, anyJournal),
   }
 }

@@ -7,8 +7,9 @@ import { log } from '../../lib/log/log.ts'
 import { notice } from '../../lib/log/notice.ts'
 import { ApplyError, Transaction } from '../../ops/apply.ts'
 import { ownerMarks } from '../../ops/owner-netns.ts'
-import { type PluginRecord, recordSchemaVersion } from '../../ops/record.ts'
-import type { RecordName } from '../../ops/record-store.ts'
+import { emptyJournal, type OffloadJournal } from '../../records/offload.ts'
+import { type PluginRecord, recordSchemaVersion } from '../../records/record.ts'
+import type { RecordName } from '../../records/store.ts'
 import type { OffloadConfig } from '../config/config.ts'
 import type { AddContext } from '../feature.ts'
 import { traitsOf } from '../port/kinds.ts'
@@ -16,7 +17,6 @@ import type { Port } from '../port/port.ts'
 import { notingClsact } from '../state/clsact-owner.ts'
 import { ratesBefore } from '../state/device-history.ts'
 import { joined, merged } from '../state/journal.ts'
-import { emptyJournal, type OffloadJournal } from '../state/record.ts'
 import { reportOf } from '../state/report.ts'
 import { otherEntries } from '../state/sibling-records.ts'
 import type { OffloadContext } from './context.ts'
@@ -46,11 +46,19 @@ export function addAttachment(context: OffloadContext, seen: View, prevResult: R
     journalOf(port, config),
     plan.features.map(({ journal }) => journal),
   )
+  // Keys of an earlier entry's record that this version does not know stay in it.
   const record: PluginRecord<OffloadJournal> = {
+    ...earlier,
     schema: recordSchemaVersion,
     plugin: 'vf-offload',
     phase: 'applying',
-    owner: { ...attachment, netns: request.netns, ...ownerMarks(pod), bootId: machine.bootId() },
+    owner: {
+      ...earlier?.owner,
+      ...attachment,
+      netns: request.netns,
+      ...ownerMarks(pod),
+      bootId: machine.bootId(),
+    },
     journal: joined(earlier?.journal, own),
   }
   const name = store.write(network, record)

@@ -1,8 +1,8 @@
 /** CHECK of the interfaces that filters and limits are on: a filter says `in_hw` and looks whole while it leads nowhere. */
 
+import type { OffloadJournal } from '../../records/offload.ts'
 import { recordedTraits, traitsOf } from '../port/kinds.ts'
 import type { Port } from '../port/port.ts'
-import type { OffloadJournal } from '../state/record.ts'
 
 /** Sentences about everything at the pod's port that is not as ADD found it. */
 export function* portDifferences(journal: OffloadJournal, port: Port): Iterable<string> {

@@ -4,9 +4,9 @@
  */
 import { step } from '../../lib/log/steps.ts'
 import type { Transaction } from '../../ops/apply.ts'
+import type { OffloadJournal } from '../../records/offload.ts'
 import { type AddContext, type Alternative, type Looked, type Planned, PolicerRefused } from '../feature.ts'
 import { merged } from '../state/journal.ts'
-import type { OffloadJournal } from '../state/record.ts'
 
 /** The plans of all features that have something to do, in their order. Never changed. */
 export interface JointPlan {

@@ -6,11 +6,11 @@ import type { Machine } from '../../kernel/api/machine.ts'
 import { notice } from '../../lib/log/notice.ts'
 import type { PciAddress } from '../../lib/pci-address.ts'
 import { pfsWithVfs, readPciFunction, uplinkOf } from '../../nic/pci.ts'
-import type { RecordStore } from '../../ops/record-store.ts'
+import type { OffloadJournal } from '../../records/offload.ts'
+import type { RecordStore } from '../../records/store.ts'
 import type { OffloadConfig } from '../config/config.ts'
 import type { Feature, Readiness, StatusContext } from '../feature.ts'
 import { linkHindrance } from '../port/hindrance.ts'
-import type { OffloadJournal } from '../state/record.ts'
 
 /**
  * Asks the kernel whether netlink answers and records can be written, and whether every ADD of this config gets everything that

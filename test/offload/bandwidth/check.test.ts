@@ -3,8 +3,8 @@ import { expect, describe as group, test } from 'vitest'
 import type { LinkFacts } from '../../../src/kernel/api/facts.ts'
 import { doneLimits, limitDifferences, wishedOtherwise } from '../../../src/offload/bandwidth/check.ts'
 import type { CheckContext } from '../../../src/offload/feature.ts'
-import { emptyJournal, type LimitRecord } from '../../../src/offload/state/record.ts'
 import type { Op } from '../../../src/ops/op.ts'
+import { emptyJournal, type LimitRecord } from '../../../src/records/offload.ts'
 
 group('what CHECK is asked for', () => {
   const made = (direction: LimitRecord['direction'], where: 'nic' | 'pod'): LimitRecord => ({

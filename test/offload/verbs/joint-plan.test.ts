@@ -8,11 +8,11 @@ import {
   type Planned,
   PolicerRefused,
 } from '../../../src/offload/feature.ts'
-import { emptyJournal } from '../../../src/offload/state/record.ts'
 import { install, planTogether } from '../../../src/offload/verbs/joint-plan.ts'
 import { Transaction } from '../../../src/ops/apply.ts'
 import { OffloadRefused } from '../../../src/ops/offload-refused.ts'
 import type { Op } from '../../../src/ops/op.ts'
+import { emptyJournal } from '../../../src/records/offload.ts'
 import { refusalOf } from '../../support/request.ts'
 
 const limiter = { index: 9, bytesPerSecond: 1, burst: 1, cookie: '7666' }
