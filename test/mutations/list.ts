@@ -1,6 +1,7 @@
 import { attach } from './attach.ts'
 import { attachOwners } from './attach-owners.ts'
 import { cni } from './cni.ts'
+import { features } from './features.ts'
 import { hostileBounds } from './hostile-bounds.ts'
 import { hostileClean } from './hostile-clean.ts'
 import { hostileIdentity } from './hostile-identity.ts'
@@ -28,6 +29,7 @@ export const mutations: readonly Mutation[] = [
   ...attachOwners,
   ...hostileClean,
   ...offload,
+  ...features,
   ...localhost,
   ...offloadSteering,
   ...ownConnections,
