@@ -13,7 +13,7 @@ export const attach: readonly Mutation[] = [
   },
   {
     id: 'attach-open-del',
-    file: 'src/attach/verbs/restore.ts',
+    file: 'src/attach/restore/attachment.ts',
     mistake: 'DEL and GC give a VF its old VLAN and MAC while a program still has it open.',
     old: '      if (keptWhileOpen(machine, kernel, store, record, view)) return\n',
     now: '',
@@ -55,7 +55,7 @@ export const attach: readonly Mutation[] = [
   },
   {
     id: 'attach-pf-userspace',
-    file: 'src/attach/device/free-vf.ts',
+    file: 'src/attach/verbs/add-free-vf.ts',
     mistake: 'ADD with `pf` takes a VF that a program has open.',
     old: 'return holdingOf(device.pci) === undefined ? device : undefined',
     now: 'return device',
@@ -112,7 +112,7 @@ export const attach: readonly Mutation[] = [
   },
   {
     id: 'attach-del-newer-record',
-    file: 'src/attach/verbs/restore.ts',
+    file: 'src/attach/restore/attachment.ts',
     mistake: 'DEL puts a record aside that only a newer version can read.',
     old: 'if (!(error instanceof RecordError) || error.isNewer) throw error',
     now: 'if (!(error instanceof RecordError)) throw error',
@@ -122,7 +122,7 @@ export const attach: readonly Mutation[] = [
   },
   {
     id: 'attach-del-namespace-open',
-    file: 'src/attach/verbs/restore.ts',
+    file: 'src/attach/restore/attachment.ts',
     mistake: 'DEL leaves the namespace of the pod open, which keeps it alive.',
     old: '    kernel.close()\n    pod?.close()\n',
     now: '    kernel.close()\n',
@@ -181,26 +181,26 @@ export const attach: readonly Mutation[] = [
   },
   {
     id: 'attach-owner-alive',
-    file: 'src/attach/state/ownership.ts',
+    file: 'src/attach/verbs/ownership.ts',
     mistake:
       'ADD restores what its attachment has left of another device without a second look whether it lives.',
     old: 'if (record === undefined || isOwned(machine, record)) return',
     now: 'if (record === undefined) return',
-    test: ['attach/state/ownership.test.ts', 'it is looked at again there'],
+    test: ['attach/verbs/ownership.test.ts', 'it is looked at again there'],
     tier: 'quick',
   },
   {
     id: 'attach-pf-lock',
-    file: 'src/attach/setting.ts',
+    file: 'src/attach/state/locks.ts',
     mistake: 'A change of a PF is made without the lock of the PF.',
     old: "op.do === 'vf.set' ? machine.withLock(path, lockMilliseconds, () => kernel.run(op)) : kernel.run(op),",
     now: 'kernel.run(op),',
-    test: ['attach/setting.test.ts', 'the locks of a device and of its PF are such'],
+    test: ['attach/state/locks.test.ts', 'the locks of a device and of its PF are such'],
     tier: 'quick',
   },
   {
     id: 'attach-restore-no-trust',
-    file: 'src/attach/plan-restore.ts',
+    file: 'src/attach/plan/restore.ts',
     mistake: 'The way back restores all attributes of a VF but its trust.',
     old: 'const { mac, ...others } = differing(',
     now: 'const { mac, trust: _, ...others } = differing(',
@@ -210,7 +210,7 @@ export const attach: readonly Mutation[] = [
   },
   {
     id: 'attach-restore-mac-up',
-    file: 'src/attach/plan-restore.ts',
+    file: 'src/attach/plan/restore.ts',
     mistake: 'The way back gives an interface its MAC while it is up, which some drivers refuse.',
     old: 'const isDown = moves || !isOwnMac',
     now: 'const isDown = moves',
@@ -220,7 +220,7 @@ export const attach: readonly Mutation[] = [
   },
   {
     id: 'attach-restore-taken-name',
-    file: 'src/attach/plan-restore.ts',
+    file: 'src/attach/plan/restore.ts',
     mistake: 'The way back asks for the old name although another interface has it by now.',
     old: '(live.spare ?? spareName(journal.device))',
     now: 'original.link.name',
@@ -240,7 +240,7 @@ export const attach: readonly Mutation[] = [
   },
   {
     id: 'attach-old-state-forgotten',
-    file: 'src/attach/plan.ts',
+    file: 'src/attach/plan/add.ts',
     mistake:
       "The first operation does not carry the interface's MAC and MTU, so that a rollback does not restore them.",
     old: 'const was = { mac: link.mac, mtu: link.mtu, up: link.up }',
@@ -251,7 +251,7 @@ export const attach: readonly Mutation[] = [
   },
   {
     id: 'attach-half-a-rate',
-    file: 'src/attach/plan.ts',
+    file: 'src/attach/plan/add.ts',
     mistake: 'A config with max_tx_rate alone sets min_tx_rate to 0.',
     old: 'min: min ?? now.rate?.min ?? 0',
     now: 'min: min ?? 0',
@@ -315,7 +315,7 @@ export const attach: readonly Mutation[] = [
   },
   {
     id: 'attach-claim-stays',
-    file: 'src/attach/verbs/restore.ts',
+    file: 'src/attach/restore/attachment.ts',
     mistake: "DEL leaves the claim in sriov-cni's folder.",
     old: 'if (address !== undefined) release(address, record.owner.netns)',
     now: '',
@@ -325,7 +325,7 @@ export const attach: readonly Mutation[] = [
   },
   {
     id: 'attach-other-boot',
-    file: 'src/attach/verbs/restore.ts',
+    file: 'src/attach/restore/attachment.ts',
     mistake: 'DEL restores by a record from before a reboot.',
     old: 'if (record.owner.bootId === machine.bootId()) {',
     now: '{',
@@ -335,7 +335,7 @@ export const attach: readonly Mutation[] = [
   },
   {
     id: 'attach-debris-in-use',
-    file: 'src/attach/state/debris.ts',
+    file: 'src/attach/verbs/debris.ts',
     mistake: 'GC takes away the temporary file of a record that another call is just writing.',
     old: '    withDeviceLock(machine, stateDir, subject, () => clear(temporary), 0)\n',
     now: '    clear(temporary)\n',
@@ -375,7 +375,7 @@ export const attach: readonly Mutation[] = [
   },
   {
     id: 'attach-ipam-next-owner',
-    file: 'src/attach/state/ownership.ts',
+    file: 'src/attach/verbs/ownership.ts',
     mistake:
       'The ADD of a next owner removes the record by which DEL would know of an IPAM plugin that still runs.',
     old: '      awaitIpam(machine, name)\n      restoreAttachment',
@@ -441,7 +441,7 @@ export const attach: readonly Mutation[] = [
   },
   {
     id: 'attach-give-back-addresses',
-    file: 'src/attach/verbs/give-back.ts',
+    file: 'src/attach/restore/give-back.ts',
     mistake:
       'An address that another interface has got meanwhile is given back, so that the node has it twice.',
     old: 'others.has(bare(words)))',
@@ -452,7 +452,7 @@ export const attach: readonly Mutation[] = [
   },
   {
     id: 'attach-give-back-nothing',
-    file: 'src/attach/verbs/restore.ts',
+    file: 'src/attach/restore/device.ts',
     mistake: 'A failed ADD and DEL lead the interface back without what it carried.',
     old: '  if (carried !== undefined) return true\n',
     now: '  if (carried !== undefined) return false\n',
@@ -462,7 +462,7 @@ export const attach: readonly Mutation[] = [
   },
   {
     id: 'attach-give-back-settings',
-    file: 'src/attach/verbs/restore.ts',
+    file: 'src/attach/restore/device.ts',
     mistake: 'DEL does not see that a move has set the settings of an interface to the defaults.',
     old: '  return now.v4 !== settings.v4 || now.v6 !== settings.v6\n',
     now: '  return false\n',

@@ -9,10 +9,10 @@ import { notice } from '../../lib/log/notice.ts'
 import { cookiePrefix } from '../../ops/marks/own-cookie.ts'
 import type { CarriedItem } from '../../ops/op.ts'
 import type { AttachConfig } from '../config/config.ts'
-import { startsAnew } from '../state/pod-had-note.ts'
 import type { AttachJournal } from '../state/record.ts'
 import type { AttachFacts, PortFacts } from './facts.ts'
 import { nodeLife } from './node-life.ts'
+import { startsAnew } from './pod-had-note.ts'
 import { selectorWords } from './select.ts'
 
 /** A device that is not to be given to a pod as it is. Nothing was changed. */

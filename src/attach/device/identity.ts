@@ -9,14 +9,13 @@
  * namespace is known by that first (device/joined.ts). What is joined to nothing, a dummy or an ifb, has no mark that a pod
  * can't give another one.
  */
+
 import type { LinkFacts, LinkPlace } from '../../kernel/api/facts.ts'
 import { hostNetns } from '../../lib/host-netns.ts'
 import { isSameAddress } from '../../lib/mac.ts'
-import { spareNames } from '../plan-restore.ts'
 import type { AttachJournal } from '../state/record.ts'
-
-/** Whether ADD has moved the device: undefined where the ADD was killed and nobody knows. */
-export type Moved = boolean | undefined
+import { spareNames } from '../state/spare-names.ts'
+import type { Moved } from './live-state.ts'
 
 /** True when the journal's interface is all that its device has: the parent alone tells then. */
 export function isSole({ device }: AttachJournal): boolean {

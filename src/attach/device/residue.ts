@@ -2,13 +2,14 @@
  * What a pod leaves on a device beside its settings: interfaces on it, programs, altnames. What of it can be taken off is an operation
  * of the restore; what is left in the end keeps the device from being given out. Pure but for the look.
  */
+
 import type { LinkFacts, Residue } from '../../kernel/api/facts.ts'
 import type { Kernel } from '../../kernel/api/kernel.ts'
 import type { LinkTraits, Op } from '../../ops/op.ts'
-import type { LiveState } from '../plan-restore.ts'
 import type { AttachJournal } from '../state/record.ts'
+import type { LiveState } from './live-state.ts'
 
-type Found = NonNullable<LiveState['link']>
+type OnSide = NonNullable<LiveState['link']>
 
 /** What a look at the device adds for an interface that was found; `pod`: its namespace can be looked at. */
 export function lookAtResidue(
@@ -26,7 +27,7 @@ export function lookAtResidue(
 }
 
 /** Operations that take off what can be taken off where the device is now, before it moves or is used again. */
-export function planClean(journal: AttachJournal, live: LiveState, { side, facts }: Found): Op[] {
+export function planClean(journal: AttachJournal, live: LiveState, { side, facts }: OnSide): Op[] {
   const { link: original } = journal.original
   const place = { side, link: facts.name, ifindex: facts.ifindex } as const
   const kept = original?.programs ?? []
@@ -68,7 +69,7 @@ export function untoldPrograms(journal: AttachJournal, { link, residue }: LiveSt
  * True for an interface that is down and hears everything for what is not there any more: the kernel counts the unicast
  * addresses of what lay on it, and looks at them again only while it is up (__dev_set_rx_mode, net/core/dev.c).
  */
-function mayBeLate(journal: AttachJournal, live: LiveState, { side, facts }: Found): boolean {
+function mayBeLate(journal: AttachJournal, live: LiveState, { side, facts }: OnSide): boolean {
   if (facts.up || facts.master !== undefined) return false
   return side === 'pod' ? (live.uppers ?? []).length > 0 : hearsTooMuch(journal, live)
 }

@@ -2,6 +2,7 @@
  * VFs that a program in user space drives. The kernel does not take them from their program at the end of a pod, so what the
  * PF holds for one decides whom the program reaches: a VF changes hands only when it is closed.
  */
+
 import { CniError, code } from '../../cni/error.ts'
 import type { Kernel } from '../../kernel/api/kernel.ts'
 import type { Machine } from '../../kernel/api/machine.ts'
@@ -17,11 +18,15 @@ import type { Op } from '../../ops/op.ts'
 import { isAlive } from '../../ops/owner-netns.ts'
 import type { PluginRecord } from '../../ops/record.ts'
 import { noteAt, type RecordStore } from '../../ops/record-store.ts'
-import type { LiveState } from '../plan-restore.ts'
-import { type AttachContext, macNotePrefix, onePfChangeAtATime } from '../setting.ts'
+import type { AttachContext } from '../state/context.ts'
+import { onePfChangeAtATime } from '../state/locks.ts'
 import type { AttachJournal } from '../state/record.ts'
 import { type AttachFacts, readVfFacts } from './facts.ts'
-import { type PodView, pciOf, readLive } from './live.ts'
+import { pciOf, readLive } from './live.ts'
+import type { LiveState, PodView } from './live-state.ts'
+
+/** Notes that a VF's MAC is administrative have names that begin so; the VF's PCI address follows. */
+export const macNotePrefix = 'administrative-mac '
 
 /** True while the device of a record is its owner's: the namespace lives, and no DEL has been called. */
 export function isOwned(machine: Machine, { owner, journal }: PluginRecord<AttachJournal>): boolean {

@@ -1,13 +1,15 @@
 /** What killed calls of `vf-attach` have left: temporary files of records, and of claims in sriov-cni's form. */
+
 import { failure } from '../../cni/failure.ts'
 import type { Machine } from '../../kernel/api/machine.ts'
 import { notice } from '../../lib/log/notice.ts'
 import { clear, isDue, type Temporary, temporariesIn } from '../../ops/debris.ts'
 import { parseRecordFileName } from '../../ops/record.ts'
 import { probeName } from '../../ops/record-store.ts'
+import { podNotePrefix } from '../device/pod-had-note.ts'
+import { macNotePrefix } from '../device/userspace.ts'
+import { withDeviceLock } from '../foreign/device-lock.ts'
 import { sriovDir } from '../foreign/sriov.ts'
-import { macNotePrefix, withDeviceLock } from '../setting.ts'
-import { podNotePrefix } from './pod-had-note.ts'
 
 /** Removes what is not in use: what of a device is being written has the device's lock. */
 export function clearDebris(machine: Machine, stateDir: string): void {

@@ -1,43 +1,11 @@
 /** The way back from any state to the one in the journal: what DEL, GC and a failed ADD do. Pure. */
-import type { LinkFacts, Residue } from '../kernel/api/facts.ts'
-import { isSameAddress, noMac } from '../lib/mac.ts'
-import { pick } from '../lib/pick.ts'
-import type { LinkAttributes, Op, VfAttributes } from '../ops/op.ts'
-import { differingTraits, planClean } from './device/residue.ts'
-import type { AttachJournal, Original } from './state/record.ts'
-
-/** The live state that a restore starts from. */
-export interface LiveState {
-  /** PF-side attributes now; undefined when the PF or VF is gone. */
-  readonly vf:
-    | {
-        readonly pfName: string
-        readonly index: number
-        readonly attributes: VfAttributes
-        readonly switchdev: boolean
-      }
-    | undefined
-  /** The interface now and the side it is on; undefined when it is on neither. */
-  readonly link: { readonly side: 'host' | 'pod'; readonly facts: LinkFacts } | undefined
-  /** Where an interface is that exists and is on neither side; `isEnding`: in a namespace that the kernel is taking apart. */
-  readonly elsewhere?: { readonly words: string; readonly isEnding: boolean } | undefined
-  /** The VF's representor now; undefined in legacy mode. */
-  readonly representor: { readonly link: LinkFacts; readonly master: string | undefined } | undefined
-  /** Name of what the interface is enslaved to on the host. */
-  readonly master?: string | undefined
-  /** A name that no interface of the host has, where that of the interface is taken. */
-  readonly spare?: string | undefined
-  /** For an interface in the pod: the number that it gets on the host, which no other interface there has. */
-  readonly homeIfindex?: number | undefined
-  /** Masters before ADD that the host does not have any more. */
-  readonly lostMasters?: ReadonlySet<string>
-  /** Interfaces of the pod that lie on the device's. */
-  readonly uppers?: readonly LinkFacts[]
-  /** What else is on it, once it is on the host. */
-  readonly residue?: Residue
-  /** Of the interface's names before ADD, those that another interface of the host has now. */
-  readonly taken: ReadonlySet<string>
-}
+import { isSameAddress, noMac } from '../../lib/mac.ts'
+import { pick } from '../../lib/pick.ts'
+import type { LinkAttributes, Op, VfAttributes } from '../../ops/op.ts'
+import type { LiveState } from '../device/live-state.ts'
+import { differingTraits, planClean } from '../device/residue.ts'
+import type { AttachJournal, Original } from '../state/record.ts'
+import { spareName } from '../state/spare-names.ts'
 
 /**
  * Operations of a DEL that lead from any state back to the journal's original one: only what differs is changed.
@@ -118,20 +86,6 @@ function comparable(journal: AttachJournal, live: LiveState): VfAttributes {
   const kept: readonly string[] = keptByMode(journal, live)
   const entries = Object.entries(journal.original.vf ?? {})
   return Object.fromEntries(entries.filter(([key]) => !kept.includes(key)))
-}
-
-/**
- * A name that no other interface has: `vf0000011000` for 0000:01:10.0, and by the interface's number for what is no
- * PCI function; 15 characters at most (IFNAMSIZ - 1).
- */
-export function spareName({ pci, ifindex }: AttachJournal['device']): string {
-  return pci === undefined ? `vf-if${ifindex ?? 0}` : `vf${pci.replaceAll(/[:.]/g, '')}`
-}
-
-/** That name and others like it, for when it is taken too. */
-export function spareNames(device: AttachJournal['device']): readonly string[] {
-  const name = spareName(device)
-  return [name, ...[1, 2, 3, 4, 5, 6, 7, 8, 9].map((number) => `${name.slice(0, 13)}-${number}`)]
 }
 
 function planLinkRestore(

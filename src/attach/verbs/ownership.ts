@@ -2,6 +2,7 @@
  * Who owns a device. A record says so as long as the namespace it names lives; what a dead one has left is put back
  * before the next owner gets the device. The device's lock is held by the caller.
  */
+
 import { CniError, code } from '../../cni/error.ts'
 import type { Request } from '../../cni/request.ts'
 import type { Machine } from '../../kernel/api/machine.ts'
@@ -11,11 +12,12 @@ import type { RecordName } from '../../ops/record-store.ts'
 import { pciOf } from '../device/live.ts'
 import type { Device } from '../device/select.ts'
 import { isOwned, requireClosed } from '../device/userspace.ts'
+import { withDeviceLock } from '../foreign/device-lock.ts'
 import { inUse, sriovDir } from '../foreign/sriov.ts'
-import { type AttachContext, withDeviceLock } from '../setting.ts'
-import { restoreAttachment } from '../verbs/restore.ts'
-import { awaitIpam } from '../verbs/spawn.ts'
-import type { AttachJournal } from './record.ts'
+import { restoreAttachment } from '../restore/attachment.ts'
+import type { AttachContext } from '../state/context.ts'
+import type { AttachJournal } from '../state/record.ts'
+import { awaitIpam } from './spawn.ts'
 
 /** The attachment has left another device, which has to be restored under the lock of its own, before this one is locked. */
 class LeftBehind extends Error {

@@ -8,8 +8,8 @@ import { notice } from '../../lib/log/notice.ts'
 import { isInfiniband } from '../../lib/mac.ts'
 import { type PciFunction, startOf } from '../../nic/pci.ts'
 import { type Note, noteAt } from '../../ops/record-store.ts'
-import type { AttachFacts } from '../device/facts.ts'
-import type { AttachJournal } from './record.ts'
+import type { AttachJournal } from '../state/record.ts'
+import type { AttachFacts } from './facts.ts'
 
 /** How the names of notes begin that tell of a PCI function that was in a pod; its address follows. */
 export const podNotePrefix = 'pod-had '

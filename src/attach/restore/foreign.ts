@@ -2,6 +2,7 @@
  * DEL of an attachment that sriov-cni or host-device made: restored from what they left, as far as nobody else has the
  * device now. In: the request and the config's selectors; the locks and our records are parameters.
  */
+
 import type { Request } from '../../cni/request.ts'
 import type { Kernel } from '../../kernel/api/kernel.ts'
 import type { Machine, OpenNetns } from '../../kernel/api/machine.ts'
@@ -14,11 +15,12 @@ import type { RecordStore } from '../../ops/record-store.ts'
 import type { Selector } from '../config/config.ts'
 import { readLive } from '../device/live.ts'
 import { keptWhileOpen } from '../device/userspace.ts'
+import { type BusDevice, hostDeviceJournal } from '../foreign/host-device.ts'
+import { forget, holds, type InUse, inUse, sriovDir } from '../foreign/sriov.ts'
+import { readCache, removeCache, type SriovCache, sriovJournal } from '../foreign/sriov-cache.ts'
 import type { AttachJournal } from '../state/record.ts'
-import { findDevice, restoreDevice } from '../verbs/restore.ts'
-import { type BusDevice, hostDeviceJournal } from './host-device.ts'
-import { forget, holds, type InUse, inUse, sriovDir } from './sriov.ts'
-import { readCache, removeCache, type SriovCache, sriovJournal } from './sriov-cache.ts'
+import { restoreDevice } from './device.ts'
+import { findDevice } from './find-device.ts'
 
 /** What a DEL without a record of ours works with. */
 export interface ForeignContext {

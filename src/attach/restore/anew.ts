@@ -3,6 +3,7 @@
  * the pod has left on its interface. Nothing else does that for sure: an interface that lies on it in a third namespace can't be
  * seen. It is done by the ADD and not by the DEL, so that no pod's end waits for it. What its PF holds for it stays.
  */
+
 import { CniError, code } from '../../cni/error.ts'
 import type { Machine } from '../../kernel/api/machine.ts'
 import { notice } from '../../lib/log/notice.ts'
@@ -12,12 +13,12 @@ import { stackOf } from '../../nic/netdev.ts'
 import { readPciFunction } from '../../nic/pci.ts'
 import type { PluginRecord } from '../../ops/record.ts'
 import type { RecordName } from '../../ops/record-store.ts'
-import type { AttachContext } from '../setting.ts'
-import { noteAnew } from '../state/pod-had-note.ts'
+import type { PortFacts } from '../device/facts.ts'
+import { noteAnew } from '../device/pod-had-note.ts'
+import { sharersOf } from '../device/residue.ts'
+import type { AttachContext } from '../state/context.ts'
 import type { AttachJournal } from '../state/record.ts'
-import { restoreDevice } from '../verbs/restore.ts'
-import type { PortFacts } from './facts.ts'
-import { sharersOf } from './residue.ts'
+import { restoreDevice } from './device.ts'
 
 /** How long to wait for the interface after its driver was told to start anew, in milliseconds. */
 const interfaceMilliseconds = 20_000

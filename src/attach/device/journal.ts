@@ -1,8 +1,8 @@
 import type { LinkFacts } from '../../kernel/api/facts.ts'
 import { hostNetns } from '../../lib/host-netns.ts'
 import type { AttachConfig } from '../config/config.ts'
-import type { AttachFacts } from '../device/facts.ts'
-import type { AttachJournal } from './record.ts'
+import type { AttachJournal } from '../state/record.ts'
+import type { AttachFacts } from './facts.ts'
 
 /** What must be known to put everything back that an ADD with these facts may change; `podIfindex` is planAdd's. */
 export function journalOf(config: AttachConfig, facts: AttachFacts, podIfindex?: number): AttachJournal {
