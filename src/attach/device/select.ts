@@ -2,6 +2,7 @@
  * Which device a config means. In: selectors, the host's interfaces and sysfs; out: one device with the name under
  * which it is recorded and locked. Whatever can be read in two ways is an error, never a guess.
  */
+
 import { CniError, code } from '../../cni/error.ts'
 import type { LinkFacts } from '../../kernel/api/facts.ts'
 import type { Kernel } from '../../kernel/api/kernel.ts'
@@ -17,7 +18,7 @@ import {
   vfsOf,
 } from '../../nic/pci.ts'
 import type { RecordStore } from '../../ops/record-store.ts'
-import type { Selector } from '../config/config.ts'
+import type { Selector } from '../config/device.ts'
 import type { AttachJournal } from '../state/record.ts'
 import { refuseTakenName } from './taken-names.ts'
 
