@@ -15,7 +15,7 @@ import { protocolKeys } from '../src/cni/protocol-keys.ts'
 import { schemas, schemaText } from '../src/ctl/schema.ts'
 import { offloadKeys } from '../src/offload/config/keys.ts'
 
-/** The page with its tables as the sources have them. */
+/** The page with the tables of the sources. */
 export function withTables(page: string): string {
   const tables = {
     keys: keyTable(attachKeys),

@@ -1,6 +1,6 @@
 /**
- * The operator's policy file, /etc/vf-flower/policy.json. Loaded only where there is one. The table of keys is the one source
- * for the check here and for the page of the configuration (hack/docs.ts).
+ * The operator's policy file, /etc/vf-flower/policy.json. This module is loaded only where the file exists. The table of keys is the
+ * one source of the check here and of docs/configuration.md (hack/docs.ts).
  */
 import { isObject, type JsonObject, type JsonValue, parse } from '../lib/json.ts'
 import { allowedRanges, showRanges, tryParseRanges } from '../lib/port-ranges.ts'
@@ -24,7 +24,7 @@ const listOfPorts = leaf(
 )
 const of = ['vf-flower'] as const
 
-/** All keys. A switch for something new gets a line here and a field in Policy. */
+/** All keys. A new key gets a line here and a field in Policy. */
 export const policyKeys: {
   readonly [key in Exclude<keyof Policy, 'file'>]: ConfigKey<NonNullable<Policy[key]>>
 } = {
@@ -62,8 +62,8 @@ export const policyKeys: {
 }
 
 /**
- * Reads the file. It must be there, and be of {@link readTrusted}'s kind. A key that is not known is refused: it could be a bound
- * that somebody relies on.
+ * Reads the file. The file must exist and pass {@link readTrusted}. An unknown key is refused: the operator may rely on it as a
+ * bound.
  * @throws CniError 7 with the path and the reason
  */
 export function readPolicy(file: string): Policy {

@@ -1,9 +1,9 @@
 /** Rate limits for `vfctl show`: what each is made of, with what it has counted or what it is set to now. Reads only. */
 import type { Kernel } from '../kernel/api/kernel.ts'
-import type { LimitCounters } from '../kernel/inspect/limit-counters.ts'
+import type { RateCounters, RateSetting } from '../kernel/api/rates.ts'
 import type { LimitRecord, OffloadJournal } from '../offload/state/record.ts'
 import type { ReportedLimit } from '../offload/state/report.ts'
-import { commandLine } from '../ops/command-line.ts'
+import { commandLine, sideOfOp } from '../ops/command-line.ts'
 import type { Op } from '../ops/op.ts'
 
 /** A limit with the things that it is made of. */
@@ -11,24 +11,8 @@ export interface ShownLimit extends ReportedLimit {
   readonly parts: readonly LimitPart[]
 }
 
-/** A qdisc, filter, policer or ifb of a limit; undefined counters: it is not there. */
-interface Counting {
-  readonly kind: 'counters'
-  /** The command that makes it. */
-  readonly line: string
-  readonly counters: LimitCounters | undefined
-}
-
-/** A rate that is set on a VF or its devlink port: nobody counts there, so that it is read back. Rates in bit/s, 0 = none. */
-interface Setting {
-  readonly kind: 'setting'
-  readonly line: string
-  readonly wanted: number
-  /** undefined: it can't be read. */
-  readonly now: number | undefined
-}
-
-export type LimitPart = Counting | Setting
+/** A thing that a limit is made of, or a rate that is set, with the command that makes it. */
+export type LimitPart = (RateCounters | RateSetting) & { readonly line: string }
 
 /** `inPod`: the pod is there, so that what is in it can be asked. */
 export function shownLimits(
@@ -45,36 +29,13 @@ export function shownLimits(
 }
 
 function partOf(kernel: Kernel, op: Op, uplink: number | undefined, inPod: boolean): LimitPart | undefined {
-  const line = commandLine(op)
-  const counting = (isThere: boolean): LimitPart => ({
-    ...{ kind: 'counters', line },
-    counters: isThere ? kernel.limitCounters(op) : undefined,
-  })
-  switch (op.do) {
-    case 'shaper.add':
-      return counting(op.shaper.side === 'host' || inPod)
-    case 'ifb.add':
-      return counting(op.side === 'host' || inPod)
-    case 'detour.add':
-      return counting(op.detour.side === 'host' || inPod)
-    case 'police.add':
-    case 'limiter.add':
-    case 'meter.add':
-      return counting(true)
-    case 'vf.set': {
-      // The PF may have got another name since the ADD.
-      const pf = kernel.links('host').find(({ ifindex }) => ifindex === uplink)?.name ?? op.pf
-      const now = kernel.link('host', pf, { vfs: true })?.vfs?.get(op.vf)?.rate?.max
-      return { kind: 'setting', line, wanted: (op.set.rate?.max ?? 0) * megabit, now: now && now * megabit }
-    }
-    case 'devlink.rate.set': {
-      const now = kernel.rates().ratesOfPort(op.handle)?.max
-      return { kind: 'setting', line, wanted: op.set.max * 8, now: now && now * 8 }
-    }
-    default:
-      return undefined
-  }
+  const shown = kernel.measure(onUplinkNow(kernel, op, uplink), sideOfOp(op) === 'host' || inPod)
+  return shown && { ...shown, line: commandLine(op) }
 }
 
-/** Rates of VFs are in Mbit/s. */
-const megabit = 1_000_000
+/** The PF may have got another name since the ADD. */
+function onUplinkNow(kernel: Kernel, op: Op, uplink: number | undefined): Op {
+  if (op.do !== 'vf.set') return op
+  const pf = kernel.links('host').find(({ ifindex }) => ifindex === uplink)?.name
+  return pf === undefined ? op : { ...op, pf }
+}

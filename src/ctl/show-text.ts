@@ -1,6 +1,6 @@
 /** What `vfctl show` prints for people. Pure. */
-import type { FilterCounters, Passed } from '../kernel/inspect/counters.ts'
-import type { LimitCounters } from '../kernel/inspect/limit-counters.ts'
+import type { FilterCounters, Passed } from '../kernel/api/counters.ts'
+import type { LimitCounters } from '../kernel/api/rates.ts'
 import type { ServedByHost, Showing, Shown, ShownRule } from './show.ts'
 import type { LimitPart } from './show-limits.ts'
 

@@ -4,9 +4,10 @@
  */
 import type { AttachJournal } from '../attach/state/record.ts'
 import { records as attachRecords } from '../attach/state/records.ts'
+import type { FilterCounters } from '../kernel/api/counters.ts'
 import type { Kernel } from '../kernel/api/kernel.ts'
+import type { LinkCounters } from '../kernel/api/links.ts'
 import type { Machine } from '../kernel/api/machine.ts'
-import type { FilterCounters, LinkCounters } from '../kernel/inspect/counters.ts'
 import { identityOf } from '../offload/state/identity.ts'
 import { type OffloadJournal, offloadJournal } from '../offload/state/record.ts'
 import { mappingName, mappingsOf, type ReportedMapping, servedLine } from '../offload/state/report.ts'

@@ -2,7 +2,9 @@ import { expect, test } from 'vitest'
 import { shownLimits } from '../../src/ctl/show-limits.ts'
 import type { LinkFacts } from '../../src/kernel/api/facts.ts'
 import type { Kernel } from '../../src/kernel/api/kernel.ts'
-import type { LimitCounters } from '../../src/kernel/inspect/limit-counters.ts'
+import type { LimitCounters } from '../../src/kernel/api/rates.ts'
+import type { CountingReach } from '../../src/kernel/inspect/limit-counters.ts'
+import { measure } from '../../src/kernel/inspect/measure.ts'
 import type { LimitRecord } from '../../src/offload/state/record.ts'
 import type { Op, Side } from '../../src/ops/op.ts'
 
@@ -12,16 +14,24 @@ const numbers = { bytesPerSecond: 125_000, burst: 20_000 }
 const cookie = '7666'
 
 /** A PF that is called `now` today, number 7. */
-const kernel = {
-  limitCounters: () => counters,
+const links = {
   links: () => [{ ifindex: 7, name: 'now' }],
   link: (_side: Side, name: string) =>
     ({ now: { vfs: new Map([[3, { rate: { min: 0, max: 2 } }]]) } })[name] as unknown as
       | LinkFacts
       | undefined,
-  rates: () => ({
-    ratesOfPort: (handle: string) => (handle === 'pci/a/1' ? { handle, share: 0, max: 125_000 } : undefined),
-  }),
+}
+const rates = () => ({
+  ratesOfPort: (handle: string) => (handle === 'pci/a/1' ? { handle, share: 0, max: 125_000 } : undefined),
+})
+/** Each thing that counts has these counters. */
+const kernel = {
+  ...links,
+  measure: (op: Op, isThere: boolean) => {
+    const reach = { ...links, rates, route: () => expect.fail('nothing that counts is asked') }
+    const found = measure(reach as unknown as CountingReach, op, false)
+    return found?.kind === 'counters' ? { ...found, counters: isThere ? counters : undefined } : found
+  },
 } as unknown as Kernel
 
 const limit = (...ops: Op[]): LimitRecord => ({

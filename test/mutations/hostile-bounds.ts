@@ -47,7 +47,7 @@ export const hostileBounds: readonly Mutation[] = [
     now: 'const mostRead = 16_000',
     test: [
       'kernel/ip/addressing.test.ts',
-      'of a table that a pod has filled a bounded number of routes is read',
+      'go with a bounded number of routes of a table that the pod has filled',
     ],
     tier: 'quick',
     undo: true,
@@ -58,7 +58,7 @@ export const hostileBounds: readonly Mutation[] = [
     mistake: 'An ADD takes the first routes of a pod for all.',
     old: 'if (isWhole) return found',
     now: 'if (isWhole || found.length > 0) return found',
-    test: ['kernel/ip/addressing.test.ts', 'of routes and rules of which a pod has too many none is used'],
+    test: ['kernel/ip/addressing.test.ts', 'and routes are refused with EOVERFLOW when the pod has too many'],
     tier: 'quick',
   },
   {

@@ -8,7 +8,7 @@ export const kernelTable: readonly Mutation[] = [
     mistake: 'A reservation makes the table that was to be there, and stands in it alone after a flush.',
     old: 'present: [], unknown',
     now: 'present: [newTable(hostTable)], unknown',
-    test: ['kernel/nftables/reservations.test.ts', 'is made in that one alone'],
+    test: ['kernel/nftables/reservations.test.ts', 'creates no table that is present'],
     tier: 'quick',
   },
   {
@@ -98,7 +98,7 @@ export const kernelTable: readonly Mutation[] = [
     mistake: 'A reservation that is refused keeps others from the ports that it wanted.',
     old: '      claims.set(place, { comment: owner, data })\n',
     now: '      claimed.set(place, { comment: owner, data })\n',
-    test: ['kernel/nftables/restore-table.test.ts', 'the second none of its own'],
+    test: ['kernel/nftables/restore-table.test.ts', 'and the second gets no key'],
     tier: 'quick',
   },
   {

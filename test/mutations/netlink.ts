@@ -135,7 +135,7 @@ export const netlink: readonly Mutation[] = [
     mistake: 'A lost answer counts as a refusal, after which nothing is looked for.',
     old: 'isLost = cause !== undefined } = details',
     now: 'isLost = false } = details',
-    test: ['kernel/tc/flow-filters-batch.test.ts', 'an answer that is lost is no refusal'],
+    test: ['kernel/tc/flow-filters-batch.test.ts', 'take a lost answer for no refusal'],
     tier: 'quick',
   },
   {

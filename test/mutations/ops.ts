@@ -84,7 +84,7 @@ export const ops: readonly Mutation[] = [
   },
   {
     id: 'ops-move-back-name',
-    file: 'src/ops/op.ts',
+    file: 'src/ops/table/links.ts',
     mistake: 'A move is taken back under the new name instead of the one that the interface came with.',
     old: 'name: newName, to: from, newName: name }',
     now: 'name: newName, to: from, newName }',

@@ -102,7 +102,7 @@ export const services: readonly Mutation[] = [
       'A chain that few packets went through is not gone through with all: the service behind it is not seen.',
     old: 'const name = isForMost ? all :',
     now: 'const name = isForMost || true ? all :',
-    test: ['kernel/foreign-nat/follow.test.ts', 'a chain that some packets go through first'],
+    test: ['kernel/foreign-nat/follow.test.ts', 'a chain that some packets reach first'],
     tier: 'quick',
   },
   {

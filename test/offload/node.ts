@@ -91,7 +91,7 @@ export class Node implements Machine {
         isVepa: never,
         filterCounters: never,
         linkCounters: never,
-        limitCounters: never,
+        measure: never,
         openedPorts: never,
         tcOffload: never,
         missingNeeds: never,

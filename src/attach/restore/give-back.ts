@@ -2,8 +2,9 @@
 import type { LinkFacts } from '../../kernel/api/facts.ts'
 import type { Kernel } from '../../kernel/api/kernel.ts'
 import { notice } from '../../lib/log/notice.ts'
-import { applyAll, type Runner } from '../../ops/apply.ts'
+import { applyAll } from '../../ops/apply.ts'
 import type { BridgeVlan, CarriedItem, Op } from '../../ops/op.ts'
+import type { Runner } from '../../ops/runner.ts'
 import type { AttachJournal } from '../state/record.ts'
 
 /** Looks and tries before giving up: a route may need one that comes later, and a refusal may be over at the next try. */

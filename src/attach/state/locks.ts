@@ -1,7 +1,7 @@
 /** The bounds of waits for locks, and the lock of a PF. The lock of a device: foreign/device-lock.ts. */
 import type { Kernel } from '../../kernel/api/kernel.ts'
 import type { Machine } from '../../kernel/api/machine.ts'
-import type { Runner } from '../../ops/apply.ts'
+import type { Runner } from '../../ops/runner.ts'
 
 /** A verb waits so many milliseconds for others that work on the same device or PF. */
 export const lockMilliseconds = 30_000

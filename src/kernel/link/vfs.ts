@@ -1,4 +1,4 @@
-/** VF attributes on their PF: IFLA_VF_INFO as plain values and back. */
+/** Reads and sets the attributes of a VF on its PF (IFLA_VF_INFO). */
 import { setLink } from '../../netlink/rtnl/link.ts'
 import { VF_LINK_STATE, type VfInfo, vfSetting } from '../../netlink/rtnl/vf.ts'
 import type { NetlinkSocket } from '../../netlink/socket.ts'
@@ -6,7 +6,7 @@ import type { VfAttributes } from '../../ops/op.ts'
 
 const linkStates = ['auto', 'enable', 'disable'] as const
 
-/** Config key of each attribute: an error names what the user wrote. */
+/** The config key of each attribute: errors name the key that the user has written. */
 const configKeys: Readonly<Record<keyof VfAttributes, string>> = {
   mac: 'mac',
   vlan: 'vlan',
@@ -16,7 +16,10 @@ const configKeys: Readonly<Record<keyof VfAttributes, string>> = {
   linkState: 'link_state',
 }
 
-/** Index and attributes of one VF; undefined for an entry without a MAC, which has no index. Unreported ones are absent. */
+/**
+ * Index and attributes of one VF; undefined for an entry without a MAC, because the index stands beside the MAC. Attributes
+ * that the driver does not report are absent.
+ */
 export function vfAttributesOf(info: VfInfo): [readonly [number, VfAttributes]] | undefined {
   const { IFLA_VF_MAC: mac, IFLA_VF_VLAN: vlan, IFLA_VF_RATE: rate } = info
   if (mac === undefined) return undefined
@@ -35,7 +38,7 @@ export function vfAttributesOf(info: VfInfo): [readonly [number, VfAttributes]] 
   return [[mac.vf, attributes]]
 }
 
-/** A PF refused one attribute of a VF; `key` is the config key. The kernel gives no text for these (ndo_set_vf_*). */
+/** A PF refused one attribute of a VF. `key` is the config key. The kernel gives no reason in words (ndo_set_vf_*). */
 export class VfRefusal extends Error {
   readonly key: string
   readonly code: string
@@ -49,9 +52,10 @@ export class VfRefusal extends Error {
 }
 
 /**
- * Sets attributes of one VF in one RTM_SETLINK. The kernel applies them one after the other and stops at the first
- * that the driver refuses, without saying which (do_setvfinfo): then all are put back to `was` and tried one by one,
- * only to name the guilty one. Throws VfRefusal; nothing is changed then.
+ * Sets attributes of one VF in one RTM_SETLINK. The kernel sets them one after the other, stops at the first that the driver
+ * refuses, and does not name it (do_setvfinfo). This function then tries each attribute alone to find the refused one, and
+ * sets each back to `was`.
+ * @throws VfRefusal, with nothing changed
  */
 export function setVf(
   socket: NetlinkSocket,
@@ -90,7 +94,7 @@ function findGuilty(
     try {
       request(socket, pfIndex, vf, { [key]: old })
     } catch {
-      // Some drivers refuse to set even the value they report (rates while the PF is down): nothing had changed then.
+      // Some drivers refuse even the value that they report (rates while the PF is down). Nothing has changed in that case.
     }
   }
   return guilty

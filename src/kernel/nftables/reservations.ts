@@ -26,7 +26,7 @@ import {
 import { NetlinkError, type NetlinkSocket, type Reply } from '../../netlink/socket.ts'
 import type { PortKey } from '../../ops/op.ts'
 import { PortTaken } from '../../ops/port-taken.ts'
-import type { FreedKey, PortTable, Released, Reserved } from '../api/kernel.ts'
+import type { FreedKey, PortTable, Released, Reserved } from '../api/reservations.ts'
 import { tolerate } from '../errors.ts'
 import { elementsOfReservation, inParts, keyOf, type Reservation, steeredOf } from './host-keys.ts'
 import {

@@ -1,8 +1,8 @@
 /** Who else works on a pod's uplink: found before anything is changed, reported, and left as it is. */
 import { CniError, code } from '../../cni/error.ts'
 import type { LinkFacts } from '../../kernel/api/facts.ts'
+import type { Conflict } from '../../kernel/api/filters.ts'
 import type { Kernel } from '../../kernel/api/kernel.ts'
-import type { Conflict } from '../../kernel/inspect/conflicts.ts'
 import { step } from '../../lib/log/steps.ts'
 import type { FlowFilter } from '../../ops/op.ts'
 import type { OffloadConfig } from '../config/config.ts'

@@ -85,7 +85,7 @@ function podWith(
       isVepa: never,
       filterCounters: never,
       linkCounters: never,
-      limitCounters: never,
+      measure: never,
       openedPorts: never,
       reservedCookies: never,
       hasReservation: never,

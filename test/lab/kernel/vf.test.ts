@@ -2,7 +2,8 @@
 // key and leave everything as it was. A VF itself moves and takes what interfaces take, and its driver gets it again.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Lab } from '../../../hack/lab/lab.ts'
-import { invert, type Op, type VfAttributes } from '../../../src/ops/op.ts'
+import { invert } from '../../../src/ops/invert.ts'
+import type { Op, VfAttributes } from '../../../src/ops/op.ts'
 import { capture } from '../../support/capture.ts'
 import { apply, ask, drive, json, run, tryDrive } from '../../support/driver.ts'
 import { lab } from '../../support/lab.ts'

@@ -220,7 +220,10 @@ test('a root qdisc of others on the pair: a limit that would replace it is refus
   await silently(bed.call('CHECK', SMALL_FROM_POD, result))
   await bed.del()
   const { code, msg } = errorOf(await bed.call('ADD', SMALL))
-  expect([code, msg]).toEqual([102, expect.stringContaining('there is a root qdisc already, tbf 1:')])
+  expect([code, msg]).toEqual([
+    102,
+    expect.stringContaining('the interface has the root qdisc tbf 1: already'),
+  ])
   // After both.
   expect(diffSnapshot(foreign, await snapshot(lab))).toEqual([])
   await lab.must(`tc qdisc del dev ${bed.peer} root`)

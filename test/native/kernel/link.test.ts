@@ -2,7 +2,8 @@
 // needs: veth, ifb, bridge
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import type { Lab } from '../../../hack/lab/lab.ts'
-import { invert, type LinkAttributes, type LinkSet, type Op } from '../../../src/ops/op.ts'
+import { invert } from '../../../src/ops/invert.ts'
+import type { LinkAttributes, LinkSet, Op } from '../../../src/ops/op.ts'
 import { apply, ask, drive, json, run, tryDrive } from '../../support/driver.ts'
 import { lab } from '../../support/lab.ts'
 import { deletePod, newPod } from '../../support/topology.ts'

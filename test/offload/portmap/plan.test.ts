@@ -6,7 +6,8 @@ import { type HostAddress, type OffloadFacts, podAddressesOf } from '../../../sr
 import { planPorts } from '../../../src/offload/portmap/plan.ts'
 import type { Identity } from '../../../src/offload/state/identity.ts'
 import { commandLine } from '../../../src/ops/command-line.ts'
-import { invert, type Op } from '../../../src/ops/op.ts'
+import { invert } from '../../../src/ops/invert.ts'
+import type { Op } from '../../../src/ops/op.ts'
 import { refusalOf } from '../../support/request.ts'
 
 const identity: Identity = {

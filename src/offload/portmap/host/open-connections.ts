@@ -1,7 +1,7 @@
 /** Host ports from which the node itself has something open: filters that know no connections would take the replies. */
 import { CniError, code } from '../../../cni/error.ts'
 import type { Kernel } from '../../../kernel/api/kernel.ts'
-import type { Endpoint, OpenConnection } from '../../../kernel/inspect/open-connections.ts'
+import type { Endpoint, OpenConnection } from '../../../kernel/api/port-users.ts'
 import type { PortKey } from '../../../ops/op.ts'
 import { hears } from './listeners.ts'
 import { wireKeys } from './local-ports.ts'

@@ -5,7 +5,7 @@
 import { CniError, code } from '../../../cni/error.ts'
 import type { Policy } from '../../../cni/policy.ts'
 import type { FreedKey, Kernel } from '../../../kernel/api/kernel.ts'
-import type { ForeignNat } from '../../../kernel/foreign-nat/look.ts'
+import type { ForeignNat } from '../../../kernel/api/port-users.ts'
 import { notice } from '../../../lib/log/notice.ts'
 import { hasPort, showRanges } from '../../../lib/port-ranges.ts'
 import type { PortKey } from '../../../ops/op.ts'

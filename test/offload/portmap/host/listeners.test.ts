@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import type { Kernel } from '../../../../src/kernel/api/kernel.ts'
-import type { Listener } from '../../../../src/kernel/inspect/listening-sockets.ts'
+import type { Listener } from '../../../../src/kernel/api/port-users.ts'
 import type { PortMapping } from '../../../../src/offload/config/config.ts'
 import {
   hears,

@@ -1,4 +1,4 @@
-// What the tests of steering filters share: a filter, one at a time, and the tables that it goes to.
+// Shared by the tests of flow filters: a filter, its addition and removal, and the tables of net/sched.
 import { expect } from 'vitest'
 import { addClsact } from '../../src/kernel/tc/clsact.ts'
 import { addFlowFilters, removeFlowFilters } from '../../src/kernel/tc/flow-filters.ts'
@@ -13,8 +13,8 @@ export { steer as spec } from '../ops/examples.ts'
 
 export const pf = 2
 
-/** One filter by itself; throws what became of it. */
-export function addSteer(
+/** Adds one filter. @throws its error */
+export function addFilter(
   socket: NetlinkSocket,
   ifindex: number,
   wanted: FlowFilter,
@@ -25,7 +25,7 @@ export function addSteer(
   return result
 }
 
-export function removeSteer(socket: NetlinkSocket, ifindex: number, unwanted: FlowFilter): void {
+export function removeFilter(socket: NetlinkSocket, ifindex: number, unwanted: FlowFilter): void {
   expect(removeFlowFilters(socket, [{ ifindex, spec: unwanted }])).toEqual([{}])
 }
 
@@ -37,7 +37,7 @@ export function withClsact(takes?: true | string): Sched {
 
 export const prefix = '766601'
 
-/** The filter with other options. */
+/** The filter with changed options. */
 export function change(filter: Tc, options: { [K in keyof Flower]: Flower[K] | undefined }): Tc {
   const entries = Object.entries({ ...flowerOf(filter), ...options }).filter(
     ([, value]) => value !== undefined,

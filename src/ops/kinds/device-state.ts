@@ -1,5 +1,27 @@
-/** Operations that take from a device what a pod has left on it. None has a way back: nobody wants it again. */
-import type { Side } from './op.ts'
+/**
+ * Operations that give a device back as it was before a pod had it: things that a move took from it, and things that a pod has
+ * left on it. None has a way back: nobody wants it again.
+ */
+import type { Side } from './common.ts'
+
+/**
+ * Something that an interface carries and that a move, or setting it down, takes from it. `message` is the kernel's own (the
+ * payload of RTM_NEWLINK, RTM_NEWADDR, RTM_NEWROUTE or RTM_NEWNEIGH, hex) as it is sent again: the interface's number is 0 in it, and
+ * what only the kernel can set is left out. Equal `words`, those of `ip`, mean the same thing.
+ */
+export interface CarriedItem {
+  readonly what: 'port' | 'token' | 'address' | 'route' | 'neighbour'
+  readonly words: string
+  readonly message: string
+}
+
+/** Gives the interface with that number back what it carried, `age` seconds after it was read. */
+export interface CarriedOp extends CarriedItem {
+  readonly do: 'carried.give'
+  readonly link: string
+  readonly ifindex: number
+  readonly age: number
+}
 
 /** Where an XDP program sits: in the kernel's own code, in the driver, in the NIC. */
 export type XdpMode = 'skb' | 'drv' | 'hw'
@@ -55,25 +77,5 @@ export interface NetdevSet {
 /** One of them. */
 export type CleanOp = ProgramDetach | LinkDelete | LinkFlick | EthtoolSet | NetdevSet
 
-/** The operation as a command line, after `prefix`, which says where. */
-export function cleanLine(op: CleanOp, prefix: (side: Side) => string): string {
-  switch (op.do) {
-    case 'program.detach': {
-      const { hook } = op
-      if (hook === 'ingress' || hook === 'egress')
-        return `${prefix(op.side)}bpftool net detach tcx_${hook} dev ${op.link} # program ${op.program}`
-      const words = { skb: 'xdpgeneric', drv: 'xdpdrv', hw: 'xdpoffload' }[hook]
-      return `${prefix(op.side)}ip link set dev ${op.link} ${words} off # program ${op.program}`
-    }
-    case 'link.del':
-      return `${prefix(op.side)}ip link del dev ${op.name}`
-    case 'link.flick':
-      return ['up', 'down'].map((state) => `${prefix(op.side)}ip link set dev ${op.name} ${state}`).join('; ')
-    case 'ethtool.set': {
-      const letter = { features: 'K', channels: 'L', rings: 'G' }[op.part]
-      return `ethtool -${letter} ${op.link} # ${op.part} ${op.value}, not ${op.was}`
-    }
-    case 'netdev.set':
-      return `echo ${op.value} > /sys/class/net/${op.link}/${op.file}`
-  }
-}
+/** An operation on the state of a device. */
+export type DeviceStateOp = CarriedOp | CleanOp
