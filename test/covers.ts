@@ -22,6 +22,7 @@ export const covers: Readonly<Record<string, readonly string[]>> = {
   'attach/config/vf-wishes': ['attach/config/config'],
   'cni/json-schema': ['docs/schema'],
   'cni/protocol-keys': ['docs/schema', 'attach/config/config'],
+  'ops/vf-attributes': ['ops/command-line', 'attach/plan'],
   'ctl/schema': ['docs/schema', 'conformance/vfctl'],
   'offload/config/keys': ['offload/config/config', 'docs/schema'],
   'offload/config/schema': ['docs/schema'],

@@ -43,14 +43,11 @@ type ValueOf<R> =
       : T | undefined
     : never
 
-/** A row with a default value. */
-export function row<T, A extends About>(
+/** A row of a table: a kind of value with all that is said about its key. */
+export function row<T, const A extends About & { readonly default?: NoInfer<T> }>(
   kind: Kind<T>,
-  about: A & { readonly default: NoInfer<T> },
-): ConfigKey<T> & { readonly default: T }
-/** A row without one. */
-export function row<T, A extends About>(kind: Kind<T>, about: A): ConfigKey<T> & A
-export function row<T>(kind: Kind<T>, about: About): ConfigKey<T> {
+  about: A,
+): ConfigKey<T> & A {
   return { ...kind, ...about }
 }
 

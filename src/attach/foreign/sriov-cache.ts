@@ -13,6 +13,7 @@ import type { PciFunction } from '../../nic/pci.ts'
 import type { VfAttributes } from '../../ops/op.ts'
 import { RecordError } from '../../ops/record.ts'
 import { noteAt } from '../../ops/record-store.ts'
+import { vfAttributeNames } from '../../ops/vf-attributes.ts'
 import type { AttachJournal } from '../state/record.ts'
 import { sriovDir } from './sriov.ts'
 
@@ -172,28 +173,33 @@ function read(path: string, file: Cached): SriovCache {
  * "the driver does not report it" as true or 0 and would have been refused had it set such an attribute.
  */
 function vfOf(path: string, file: Cached): VfAttributes {
-  const original = file.OrigVfState
-  const mac = macOf(path, 'AdminMAC', original?.AdminMAC ?? (isGiven(file.MAC) ? file.adminMAC : undefined))
-  // Before there was an OrigVfState, a plain 0 meant "no VLAN asked for".
-  const hasVlan = original === undefined ? (file.vlan ?? 0) !== 0 : (file.vlan ?? undefined) !== undefined
-  const hasRate = (file.min_tx_rate ?? file.max_tx_rate ?? undefined) !== undefined
-  const linkState = linkStates[original?.LinkState ?? 0]
-  return {
-    ...(mac === undefined ? {} : { mac }),
-    ...(hasVlan
-      ? {
-          vlan: {
-            id: original?.Vlan ?? 0,
-            qos: original?.VlanQoS ?? 0,
-            proto: original?.VlanProto || 0x8100, // 0 as well as absent: not known to that release
-          },
-        }
-      : {}),
-    ...(hasRate ? { rate: { min: original?.MinTxRate ?? 0, max: original?.MaxTxRate ?? 0 } } : {}),
-    ...(isGiven(file.spoofchk) ? { spoofchk: original?.SpoofChk ?? true } : {}),
-    ...(isGiven(file.trust) ? { trust: original?.Trust ?? false } : {}),
-    ...(isGiven(file.link_state) && linkState !== undefined ? { linkState } : {}),
-  }
+  const all = vfAttributeNames.map((name) => [name, saved[name](file, path)] as const)
+  return Object.fromEntries(all.filter(([, value]) => value !== undefined))
+}
+
+/** Each attribute from the file; undefined for one that is not to be restored. */
+const saved: { readonly [K in keyof VfAttributes]-?: (file: Cached, path: string) => VfAttributes[K] } = {
+  mac: ({ OrigVfState: original, MAC, adminMAC }, path) =>
+    macOf(path, 'AdminMAC', original?.AdminMAC ?? (isGiven(MAC) ? adminMAC : undefined)),
+  vlan: ({ OrigVfState: original, vlan }) => {
+    // Before there was an OrigVfState, a plain 0 meant "no VLAN asked for".
+    const hasVlan = original === undefined ? (vlan ?? 0) !== 0 : (vlan ?? undefined) !== undefined
+    if (!hasVlan) return undefined
+    return {
+      id: original?.Vlan ?? 0,
+      qos: original?.VlanQoS ?? 0,
+      proto: original?.VlanProto || 0x8100, // 0 as well as absent: not known to that release
+    }
+  },
+  rate: ({ OrigVfState: original, min_tx_rate, max_tx_rate }) => {
+    const hasRate = (min_tx_rate ?? max_tx_rate ?? undefined) !== undefined
+    return hasRate ? { min: original?.MinTxRate ?? 0, max: original?.MaxTxRate ?? 0 } : undefined
+  },
+  spoofchk: ({ OrigVfState: original, spoofchk }) =>
+    isGiven(spoofchk) ? (original?.SpoofChk ?? true) : undefined,
+  trust: ({ OrigVfState: original, trust }) => (isGiven(trust) ? (original?.Trust ?? false) : undefined),
+  linkState: ({ OrigVfState: original, link_state }) =>
+    isGiven(link_state) ? linkStates[original?.LinkState ?? 0] : undefined,
 }
 
 /** IFLA_VF_LINK_STATE_* of linux/if_link.h, by number. */

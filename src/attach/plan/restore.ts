@@ -2,6 +2,7 @@
 import { isSameAddress, noMac } from '../../lib/mac.ts'
 import { pick } from '../../lib/pick.ts'
 import type { LinkAttributes, Op, VfAttributes } from '../../ops/op.ts'
+import { differingVf, vfAttributeNames, vfAttributes } from '../../ops/vf-attributes.ts'
 import type { LiveState } from '../device/live-state.ts'
 import { differingTraits, planClean } from '../device/residue.ts'
 import type { AttachJournal, Original } from '../state/record.ts'
@@ -31,7 +32,7 @@ export function planRestore(journal: AttachJournal, live: LiveState, first: bool
     macSet === true &&
     (original.vf?.mac === noMac || (setLast !== undefined && live.link?.facts.mac !== ownMac))
   if (live.vf !== undefined && original.vf !== undefined) {
-    const { mac, ...others } = differing(comparable(journal, live), live.vf.attributes)
+    const { mac, ...others } = differingVf(comparable(journal, live), live.vf.attributes)
     const own = original.vf.mac === noMac && live.vf.attributes.mac === original.link?.mac
     // Where a PF reports what its VF has chosen, that has to tell it again: set by the PF it would be administrative, and stay.
     const isTold = first && macSet !== true && original.vf.mac === ownMac && live.link?.facts.mac !== ownMac
@@ -67,18 +68,21 @@ export function planRestore(journal: AttachJournal, live: LiveState, first: bool
 }
 
 /** Attributes that a PF refuses in switchdev mode, and then reports as it likes (spoofchk off on mlx5). */
-const legacyOnly = ['vlan', 'spoofchk', 'trust'] as const
+const legacyOnly = vfAttributeNames.filter((name) => {
+  const { inSwitchdev } = vfAttributes[name]
+  return inSwitchdev !== 'kept' && inSwitchdev.isRefused
+})
 
 /**
  * Attributes that DEL can't lead back because the PF's eSwitch has another mode than at ADD: they can be neither
  * compared nor set, or what was reported for them in switchdev mode must not be set in legacy mode.
  */
-export function keptByMode(journal: AttachJournal, live: LiveState): readonly (typeof legacyOnly)[number][] {
+export function keptByMode(journal: AttachJournal, live: LiveState): readonly (keyof VfAttributes)[] {
   const { vf, switchdev } = journal.original
   const { vf: now } = live
   if (vf === undefined || now === undefined || switchdev === undefined || switchdev === now.switchdev)
     return []
-  return legacyOnly.filter((key) => Object.hasOwn(differing(vf, now.attributes), key))
+  return legacyOnly.filter((key) => Object.hasOwn(differingVf(vf, now.attributes), key))
 }
 
 /** The PF-side attributes to lead back to. */
@@ -174,11 +178,4 @@ function planRepresentorRestore({ original }: AttachJournal, live: LiveState): O
   }
   const was = pick({ master: now.master ?? '', mtu: now.link.mtu, up: now.link.up }, set)
   return Object.keys(set).length === 0 ? [] : [{ do: 'link.set', ...place, set, was }]
-}
-
-function differing(wanted: VfAttributes, now: VfAttributes): VfAttributes {
-  const entries = Object.entries(wanted) as [keyof VfAttributes, unknown][]
-  return Object.fromEntries(
-    entries.filter(([key, value]) => JSON.stringify(value) !== JSON.stringify(now[key])),
-  )
 }
