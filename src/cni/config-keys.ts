@@ -9,7 +9,7 @@ import { invalid, type Kind, type Leaf, leaf } from './value-kinds.ts'
 /** The program whose configs have a key. `vf-flower`: the key is ours. */
 export type Origin = 'CNI' | 'sriov-cni' | 'host-device' | 'portmap' | 'bandwidth' | 'vf-flower'
 
-/** What a row says about its key beside the kind of value. */
+/** The words of a row about its key, beside the kind of value. */
 export interface About {
   /** One sentence or more for the page and for editors. */
   readonly effect: string

@@ -2,7 +2,7 @@
 import type { JsonObject, JsonValue } from '../lib/json.ts'
 import type { ConfigKey, KeyTable } from './config-keys.ts'
 
-/** What a schema says about itself. */
+/** The words of a schema about itself. */
 export interface SchemaAbout {
   readonly title: string
   readonly description: string

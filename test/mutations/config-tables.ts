@@ -38,4 +38,22 @@ export const configTables: readonly Mutation[] = [
     test: ['docs/schema.test.ts', 'a schema and the plugin'],
     tier: 'quick',
   },
+  {
+    id: 'attach-check-plan-kind',
+    file: 'src/attach/verbs/check-plan.ts',
+    mistake: 'CHECK passes over the settings that an ADD has planned.',
+    old: "'sysctl.set': settingDifferences,",
+    now: "'sysctl.set': { unseen: 'nothing' },",
+    test: ['attach/verbs/check.test.ts', 'but not without it'],
+    tier: 'quick',
+  },
+  {
+    id: 'ops-vf-priority',
+    file: 'src/ops/vf-attributes.ts',
+    mistake: 'Two VLANs of a VF that differ in their priority alone count as equal.',
+    old: 'text: ({ id, qos, proto }) => `${id} with priority ${qos}, 0x${proto.toString(16)}`,',
+    now: 'text: ({ id, proto }) => `${id}, 0x${proto.toString(16)}`,',
+    test: ['ops/vf-attributes.test.ts', 'attributes that differ'],
+    tier: 'quick',
+  },
 ]

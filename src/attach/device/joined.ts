@@ -1,6 +1,6 @@
 /**
- * Finds software by what it is joined to in a namespace that is not the pod's: the other end of a pair, or the interface that it
- * stands on. The kernel tells that, whatever the pod does to number, name and MAC address.
+ * Finds software by the interface of another namespace to which it is joined: the other end of a pair, or the interface that it
+ * stands on. The kernel tells that, also when the pod changes number, name and MAC address.
  */
 
 import type { LinkFacts, LinkPlace } from '../../kernel/api/facts.ts'
@@ -12,7 +12,7 @@ import type { Found, PodView } from './live-state.ts'
 /** A pod may move the device between the look at its other end and the look at itself: so often is it looked at again. */
 const looks = 3
 
-/** Where the device is that is the other end of the pair whose first end is at `peer`. */
+/** Finds the device that is the other end of the pair whose first end is at `peer`. */
 export function findByPeer(
   kernel: Kernel,
   journal: AttachJournal,

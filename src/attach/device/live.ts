@@ -1,4 +1,4 @@
-/** Where an attached device is now: in the pod, on the host, or in neither, and how its PF sees it. */
+/** The place of an attached device now: in the pod, on the host, or in neither; and its attributes on its PF. */
 
 import type { LinkFacts } from '../../kernel/api/facts.ts'
 import type { Kernel } from '../../kernel/api/kernel.ts'

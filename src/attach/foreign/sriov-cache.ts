@@ -1,7 +1,7 @@
 /**
- * What sriov-cni saved for the DEL of an attachment: `<containerID>-<ifname>` in its folder, its config and the VF's
- * original state in one JSON object. In: the attachment; out: the same as our journal. Imports records, small values
- * and the journal's type.
+ * The file that sriov-cni saved for the DEL of an attachment: `<containerID>-<ifname>` in its folder, with its config and the
+ * VF's original state in one JSON object. In: the attachment; out: the same as our journal. Imports records, small values and the
+ * journal's type.
  */
 import '../../lib/zod-settings.ts'
 import * as z from 'zod/mini'
@@ -17,7 +17,7 @@ import { vfAttributeNames } from '../../ops/vf-attributes.ts'
 import type { AttachJournal } from '../state/record.ts'
 import { sriovDir } from './sriov.ts'
 
-/** What sriov-cni wrote down about one of its attachments. */
+/** The notes of sriov-cni about one of its attachments. */
 export interface SriovCache {
   readonly path: string
   readonly pci: PciAddress
@@ -34,7 +34,7 @@ export interface SriovCache {
 }
 
 /**
- * Reads what sriov-cni left for the DEL of an attachment; undefined when it made none.
+ * Reads the file that sriov-cni left for the DEL of an attachment; undefined when there is none.
  * @throws RecordError naming the file when it can't be used (sriov-cni writes it in place, so a crash leaves a part)
  */
 export function readCache(containerID: string, ifname: string, dir = sriovDir): SriovCache | undefined {
@@ -60,13 +60,13 @@ export function removeCache(containerID: string, ifname: string, dir = sriovDir)
   noteAt(cachePath(containerID, ifname, dir)).clear()
 }
 
-/** Of the interface as it is now: what nobody saved and therefore stays. */
+/** The interface as it is now: the values that nobody saved and that stay therefore. */
 export type PresentLink = Pick<LinkFacts, 'mac' | 'mtu' | 'altnames'>
 
 /**
- * The journal that a restore works with. What sriov-cni did not save about the interface (no MTU before release 2.9)
- * stays as it is `now`, altnames too, those apart that are its old name or the pod's `ifname` (udev may have made
- * one of a former name). It comes home down, as sriov-cni leaves it. `present`, the VF itself, adds its PF, whose changes
+ * The journal that a restore works with. Values of the interface that sriov-cni did not save (no MTU before release 2.9) stay as
+ * they are `now`. So do altnames, but for the interface's old name and the pod's `ifname`: udev may have made an altname of a
+ * former name. The interface comes home down, as sriov-cni leaves it. `present`, the VF itself, adds its PF, whose changes
  * are one at a time, and its driver, which may be bound anew.
  */
 export function sriovJournal(

@@ -4,9 +4,10 @@
  */
 
 import { pick } from '../../lib/pick.ts'
-import type { LinkAttributes, Op, VfAttributes } from '../../ops/op.ts'
+import type { LinkAttributes, VfAttributes } from '../../ops/op.ts'
 import type { AttachConfig } from '../config/config.ts'
-import type { AttachFacts, VfFacts } from '../device/facts.ts'
+import type { AttachFacts, PortFacts, VfFacts } from '../device/facts.ts'
+import type { PlannedOp } from './planned.ts'
 
 /**
  * Operations of an ADD up to IPAM.
@@ -17,8 +18,13 @@ import type { AttachFacts, VfFacts } from '../device/facts.ts'
  * own MAC change while the PF's old setting stands). `podIfindex` is the number that the interface gets in the pod, by
  * which every operation there knows it: a name in a pod is the pod's to give.
  */
-export function planAdd(config: AttachConfig, facts: AttachFacts, ifname: string, podIfindex?: number): Op[] {
-  const ops: Op[] = []
+export function planAdd(
+  config: AttachConfig,
+  facts: AttachFacts,
+  ifname: string,
+  podIfindex?: number,
+): PlannedOp[] {
+  const ops: PlannedOp[] = []
   const { vf } = facts
   const link = facts.port?.link
   // By number: udev may rename an interface between our look and our change.
@@ -36,10 +42,16 @@ export function planAdd(config: AttachConfig, facts: AttachFacts, ifname: string
     }
   }
   if (vf !== undefined) {
-    const set = wishedVf(config, vf.attributes)
-    const was = pick(vf.attributes, set)
-    if (Object.keys(set).length > 0) ops.push({ do: 'vf.set', pf: vf.pfName, vf: vf.index, set, was })
-    ops.push(...planRepresentor(config, facts, vf, config.mtu ?? link?.mtu))
+    ops.push(...planVf(config, vf))
+    if (vf.representor !== undefined) {
+      const { bridge } = config
+      const joins = bridge !== undefined && bridge.name !== vf.representor.master
+      ops.push(...planRepresentor(vf.representor, bridge?.name, config.mtu ?? link?.mtu))
+      // A new port is in the bridge's default VLAN, from which the pod has to be kept.
+      const vids = facts.bridgeVlan ? [facts.bridgeVlan] : []
+      if (joins && bridge.vlan !== undefined)
+        ops.push(...planPortVlans(vf.representor.link.name, bridge.vlan, vids))
+    }
   }
   if (link === undefined || host === undefined) return ops
   if (link.altnames.includes(ifname)) {
@@ -59,39 +71,41 @@ export function planAdd(config: AttachConfig, facts: AttachFacts, ifname: string
   return ops
 }
 
-/** The VF's other end in the eSwitch: up, as large as the pod's interface and, if wanted, a port of a bridge. */
-function planRepresentor(
-  config: AttachConfig,
-  { bridgeVlan = 0 }: AttachFacts,
-  vf: VfFacts,
-  mtu: number | undefined,
-): Op[] {
-  if (vf.representor === undefined) return []
-  const { link, master } = vf.representor
-  const place = { side: 'host', name: link.name, ifindex: link.ifindex } as const
-  const joins = config.bridge !== undefined && config.bridge.name !== master ? config.bridge.name : undefined
-  const set: LinkAttributes = {
-    ...(mtu === undefined || mtu === link.mtu ? {} : { mtu }),
-    ...(joins === undefined ? {} : { master: joins }),
-    ...(link.up ? {} : { up: true }),
-  }
-  const was = { mtu: link.mtu, master: master ?? '', up: link.up }
-  const ops: Op[] = []
-  if (Object.keys(set).length > 0) ops.push({ do: 'link.set', ...place, set, was: pick(was, set) })
-  const vlan = joins === undefined ? undefined : config.bridge?.vlan
-  if (vlan !== undefined) {
-    const port = { side: 'host', link: link.name } as const
-    const own = { pvid: true, untagged: true }
-    // A new port is in the bridge's default VLAN, from which the pod has to be kept.
-    if (bridgeVlan !== 0 && bridgeVlan !== vlan)
-      ops.push({ do: 'bridge.vlan.del', ...port, vlan: { vid: bridgeVlan, ...own } })
-    ops.push({ do: 'bridge.vlan.add', ...port, vlan: { vid: vlan, ...own } })
-  }
-  return ops
+/** The attributes that the PF holds for the VF: all wishes, even equal ones, so that a driver confirms all of them. */
+export function planVf(config: AttachConfig, { attributes, pfName, index }: VfFacts): PlannedOp[] {
+  const set = wishedVf(config, attributes)
+  if (Object.keys(set).length === 0) return []
+  return [{ do: 'vf.set', pf: pfName, vf: index, set, was: pick(attributes, set) }]
 }
 
-/** The PF-side attributes to ask for: every wish, even an equal one, so that a driver confirms all of them. */
-export function wishedVf(config: AttachConfig, now: VfAttributes): VfAttributes {
+/** The VF's other end in the eSwitch: up, as large as the pod's interface (`mtu`) and, if wanted, a port of `bridge`. */
+export function planRepresentor(
+  { link, master }: PortFacts,
+  bridge: string | undefined,
+  mtu: number | undefined,
+): PlannedOp[] {
+  const set: LinkAttributes = {
+    ...(mtu === undefined || mtu === link.mtu ? {} : { mtu }),
+    ...(bridge === undefined || bridge === master ? {} : { master: bridge }),
+    ...(link.up ? {} : { up: true }),
+  }
+  if (Object.keys(set).length === 0) return []
+  const was = pick({ mtu: link.mtu, master: master ?? '', up: link.up }, set)
+  return [{ do: 'link.set', side: 'host', name: link.name, ifindex: link.ifindex, set, was }]
+}
+
+/** The VLAN of a bridge port, which frames have untagged on its side; `vids`: the VLANs that the port is in. */
+export function planPortVlans(port: string, vlan: number, vids: readonly number[]): PlannedOp[] {
+  const place = { side: 'host', link: port } as const
+  const own = { pvid: true, untagged: true }
+  const others = vids.filter((vid) => vid !== vlan)
+  return [
+    ...others.map((vid): PlannedOp => ({ do: 'bridge.vlan.del', ...place, vlan: { vid, ...own } })),
+    { do: 'bridge.vlan.add', ...place, vlan: { vid: vlan, ...own } },
+  ]
+}
+
+function wishedVf(config: AttachConfig, now: VfAttributes): VfAttributes {
   if (config.rate === undefined) return config.vf
   // One request sets both halves; the one that was not asked for keeps what an operator may have set.
   const { min, max } = config.rate

@@ -1,10 +1,10 @@
 /** The addresses, routes and announcement of an ADD, as operations in the pod. Pure. */
 import type { LinkFacts } from '../../kernel/api/facts.ts'
 import { contains, ipFamily, parseCidr } from '../../lib/ip.ts'
-import type { Op } from '../../ops/op.ts'
 import type { AttachConfig } from '../config/config.ts'
+import type { PlannedOp } from './planned.ts'
 
-/** What an address manager decided, as far as it concerns the pod's interface. */
+/** The decisions of an address manager about the pod's interface. */
 export interface Addressing {
   readonly addresses: readonly string[]
   readonly routes: readonly {
@@ -38,8 +38,8 @@ export function planAddressing(
   { name: ifname, ifindex, mac }: AddressedLink,
   addressing: Addressing,
   announce: AttachConfig['announce'],
-): Op[] {
-  const ops: Op[] = []
+): PlannedOp[] {
+  const ops: PlannedOp[] = []
   const isWanted = announce?.count !== 0
   if (addressing.addresses.some((address) => address.includes(':'))) {
     // By the name: nothing in the kernel gives these settings a number. A pod that renames its interfaces just now gets them
@@ -88,8 +88,8 @@ function planAnnouncement(
   { name: link, ifindex, mac }: AddressedLink,
   addresses: readonly string[],
   wish: AttachConfig['announce'],
-): Op[] {
-  const frames = (list: readonly string[], how: NonNullable<AttachConfig['announce']>): Op[] =>
+): PlannedOp[] {
+  const frames = (list: readonly string[], how: NonNullable<AttachConfig['announce']>): PlannedOp[] =>
     list.length === 0 || how.count === 0
       ? []
       : [{ do: 'announce', link, ifindex, mac, addresses: list.map(bare), ...how }]
@@ -100,7 +100,7 @@ function planAnnouncement(
   const byKernel = v4.filter(isFirst)
   return [
     ...byKernel.map(
-      (address): Op => ({ do: 'neigh.use', side: 'pod', link, ifindex, address: bare(address) }),
+      (address): PlannedOp => ({ do: 'neigh.use', side: 'pod', link, ifindex, address: bare(address) }),
     ),
     ...frames(
       v4.filter((address) => !byKernel.includes(address)),
@@ -109,7 +109,7 @@ function planAnnouncement(
   ]
 }
 
-function setOne(key: string): Op {
+function setOne(key: string): PlannedOp {
   return { do: 'sysctl.set', side: 'pod', key, value: '1', was: '0', mayFail: true }
 }
 

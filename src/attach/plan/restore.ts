@@ -1,4 +1,4 @@
-/** The way back from any state to the one in the journal: what DEL, GC and a failed ADD do. Pure. */
+/** The way back from any state to the one in the journal: the operations of DEL, GC and a failed ADD. Pure. */
 import { isSameAddress, noMac } from '../../lib/mac.ts'
 import { pick } from '../../lib/pick.ts'
 import type { LinkAttributes, Op, VfAttributes } from '../../ops/op.ts'
@@ -34,7 +34,7 @@ export function planRestore(journal: AttachJournal, live: LiveState, first: bool
   if (live.vf !== undefined && original.vf !== undefined) {
     const { mac, ...others } = differingVf(comparable(journal, live), live.vf.attributes)
     const own = original.vf.mac === noMac && live.vf.attributes.mac === original.link?.mac
-    // Where a PF reports what its VF has chosen, that has to tell it again: set by the PF it would be administrative, and stay.
+    // The PF may report a MAC that the VF has chosen. Then the VF has to tell it again: a MAC set by the PF is administrative and stays.
     const isTold = first && macSet !== true && original.vf.mac === ownMac && live.link?.facts.mac !== ownMac
     // A PF that reports the VF's own MAC where it reported none is in the same state: the VF has told it by itself.
     const set = clearMac
@@ -110,7 +110,7 @@ function planLinkRestore(
   )
   const here = { side, name: now.name, ifindex: now.ifindex } as const
   for (const altname of inTheWay) ops.push({ do: 'altname.del', ...here, altname })
-  // What the app enslaved it to lets go first: a bond gives its MAC to its slaves and takes it back on release.
+  // The interface leaves a master of the pod first: a bond gives its MAC to its slaves and takes it back on release.
   const enslaved = side === 'pod' && now.master !== undefined
   // A VF whose PF has set its MAC takes that one only while it is down (igbvf): it may be up here since an earlier try.
   const isOwnMac = isSameAddress(now.mac, original.mac)

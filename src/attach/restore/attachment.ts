@@ -59,8 +59,8 @@ export function restoreAttachment(
 }
 
 /**
- * A broken record must not keep its pod from being deleted: what can be done without it is done, and it is put aside. It stays as
- * long as hardware is in a pod that this call can't reach: once that pod is gone the kernel brings the interface home.
+ * A broken record must not keep its pod from being deleted: DEL does all that it can without the record, and puts it aside. The
+ * record stays as long as hardware is in a pod that this call can't reach. Once that pod is gone the kernel brings the interface home.
  * @throws CniError 103
  */
 function readOrSalvage(machine: Machine, store: RecordStore<AttachJournal>, name: RecordName, netns: string) {

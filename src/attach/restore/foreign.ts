@@ -1,5 +1,5 @@
 /**
- * DEL of an attachment that sriov-cni or host-device made: restored from what they left, as far as nobody else has the
+ * DEL of an attachment that sriov-cni or host-device made: restored from the files that they left, as far as nobody else has the
  * device now. In: the request and the config's selectors; the locks and our records are parameters.
  */
 
@@ -22,7 +22,7 @@ import type { AttachJournal } from '../state/record.ts'
 import { restoreDevice } from './device.ts'
 import { findDevice } from './find-device.ts'
 
-/** What a DEL without a record of ours works with. */
+/** The node and our records, for a DEL without a record of ours. */
 export interface ForeignContext {
   readonly machine: Machine
   /** Our records: of a device that is still open one is written, by which it is restored later. */
@@ -72,8 +72,8 @@ export function restoreForeign(
 }
 
 /**
- * True when what the config names by an interface's name or MAC is on the host: then nobody has it in the pod, and an interface
- * there with that alias is the pod's own.
+ * True when the device that the config names by an interface's name or MAC is on the host. Then no pod has it, and an interface of
+ * the pod with that alias is the pod's own.
  */
 function isOnHost(
   kernel: Kernel,
@@ -135,7 +135,7 @@ function mayBeThere(machine: Machine, { netnsPath }: InUse, { pci }: SriovCache)
   return holds(machine, netnsPath, present.parents)
 }
 
-/** What an interface has whose driver starts anew (ETH_DATA_LEN of linux/if_ether.h). */
+/** The MTU of an interface whose driver starts anew (ETH_DATA_LEN of linux/if_ether.h). */
 const defaultMtu = 1500
 
 /**
@@ -150,7 +150,7 @@ function journalNow(
 ): AttachJournal {
   const unseen = { mac: '', mtu: defaultMtu, altnames: [] }
   const anyLink = sriovJournal(cache, view.ifname, unseen)
-  // Who needs what the interface has now waits for it; the restore does so in any case.
+  // A journal with values of the interface now needs the interface first; the restore waits for it in any case.
   const needsIt = cache.link !== undefined && cache.link.mtu === undefined
   const live = needsIt ? findDevice(machine, kernel, anyLink, view) : readLive(kernel, anyLink, view)
   const found = live === 'gone' ? undefined : live.link

@@ -33,8 +33,8 @@ import { resultOf } from './result.ts'
 import { spawnHolding } from './spawn.ts'
 
 /**
- * ADD, with the device's lock held; `select` looks the device up. Facts, plan, record, changes, addresses, result. Whatever fails, everything done
- * before is taken back; what could not be is named in the error, and the record stays for DEL.
+ * ADD, with the device's lock held; `select` looks the device up. Facts, plan, record, changes, addresses, result. A failure takes
+ * everything back that was done before. The error names the changes that could not be taken back, and the record stays for DEL.
  */
 export function addLocked(
   setting: AttachContext,
@@ -110,7 +110,7 @@ export function addLocked(
     return resultOf(request, config, facts, link, ipam)
   } catch (error) {
     transaction.rollback()
-    // The rollback undid step by step; what a driver changed behind our back only the journal knows.
+    // The rollback undid step by step. Changes that a driver made on its own are known by the journal alone.
     const stuck = restored(() => {
       restoreDevice(machine, kernel, journal, {
         pod: true,
@@ -120,7 +120,7 @@ export function addLocked(
       if (claimed !== undefined) release(claimed, request.netns)
       store.remove(name)
     })
-    // `stuck` is the last word on what is left; lines of the rollback before it may have been settled since.
+    // `stuck` has the last word. The restore may have settled lines of the rollback before it.
     throw switchdevHint(failure(withoutStuck(error), stuck), error, facts)
   }
 }
@@ -157,7 +157,7 @@ function refuseTakenName(kernel: Kernel, ifname: string): void {
   throw new CniError(code.invalidEnvironment, `Cannot use CNI_IFNAME "${ifname}": ${words}`)
 }
 
-/** Runs a restore; the lines that say what it could not do. */
+/** Runs a restore; returns lines about the changes that it could not take back. */
 function restored(restore: () => void): string[] {
   try {
     restore()

@@ -1,4 +1,4 @@
-/** What killed calls of `vf-attach` have left: temporary files of records, and of claims in sriov-cni's form. */
+/** Files that killed calls of `vf-attach` have left: temporary files of records, and of claims in sriov-cni's form. */
 
 import { failure } from '../../cni/failure.ts'
 import type { Machine } from '../../kernel/api/machine.ts'
@@ -11,7 +11,7 @@ import { macNotePrefix } from '../device/userspace.ts'
 import { withDeviceLock } from '../foreign/device-lock.ts'
 import { sriovDir } from '../foreign/sriov.ts'
 
-/** Removes what is not in use: what of a device is being written has the device's lock. */
+/** Removes files that are not in use. A call that writes a file of a device holds the device's lock. */
 export function clearDebris(machine: Machine, stateDir: string): void {
   for (const one of temporariesIn(`${stateDir}/attach`)) {
     if (one.name === probeName) clear(one)
@@ -25,7 +25,7 @@ export function clearDebris(machine: Machine, stateDir: string): void {
   }
 }
 
-/** The same after an ADD, twice a day; what goes wrong is told and is no failure of the ADD. */
+/** The same after an ADD, twice a day. A failure is told on stderr and does not fail the ADD. */
 export function clearDebrisWhenDue(machine: Machine, stateDir: string): void {
   try {
     if (isDue(stateDir, 'attach')) clearDebris(machine, stateDir)
@@ -34,7 +34,7 @@ export function clearDebrisWhenDue(machine: Machine, stateDir: string): void {
   }
 }
 
-/** Whose device can't be told is left to its age (ops/record-store.ts). */
+/** A file of an unknown device stays until it is old enough (ops/record-store.ts). */
 function clearUnlessLocked(
   machine: Machine,
   stateDir: string,

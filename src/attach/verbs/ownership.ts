@@ -1,6 +1,6 @@
 /**
- * Who owns a device. A record says so as long as the namespace it names lives; what a dead one has left is put back
- * before the next owner gets the device. The device's lock is held by the caller.
+ * The owner of a device. A record names the owner as long as the namespace in it lives. A device that a dead owner has left is
+ * restored before the next owner gets it. The caller holds the device's lock.
  */
 
 import { CniError, code } from '../../cni/error.ts'
@@ -42,7 +42,7 @@ export function withoutLeftovers<T>(setting: AttachContext, stateDir: string, ad
       if (!(error instanceof LeftBehind)) throw error
       const name = error.record
       withDeviceLock(machine, stateDir, name.subject, () => {
-        // Whoever had the lock before may have restored it, or given it to its next owner.
+        // The holder of the lock before us may have restored the device, or given it to its next owner.
         const record = store.read(name)
         if (record === undefined || isOwned(machine, record)) return
         if (!isFromBefore(machine, record)) requireClosed(pciOf(record.journal))
@@ -92,7 +92,7 @@ export function requireUnowned(setting: AttachContext, request: Request, device:
   return isRestored
 }
 
-/** What sriov-cni wrote down counts as long as its namespace lives; it is another container's then, ours has no record. */
+/** A record of sriov-cni counts as long as its namespace lives: another container has the device then, since ours has no record. */
 function requireNotSriovs({ machine }: AttachContext, { id, pci }: Device): void {
   const used = pci?.vf === undefined ? undefined : inUse(machine, pci.address)
   if (used === undefined) return
@@ -129,7 +129,7 @@ function readRecord(
   }
 }
 
-/** True for a record from before the last boot: what it says of the device is over, whoever has that open now. */
+/** True for a record from before the last boot. It says nothing about the device now, which another program may have open. */
 function isFromBefore(machine: Machine, { owner }: PluginRecord<AttachJournal>): boolean {
   return owner.bootId !== machine.bootId()
 }
