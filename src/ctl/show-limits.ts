@@ -1,10 +1,10 @@
 /** Rate limits for `vfctl show`: the parts of each limit, with their counters or their present setting. Reads only. */
 import type { Kernel } from '../kernel/api/kernel.ts'
 import type { RateCounters, RateSetting } from '../kernel/api/rates.ts'
-import type { LimitRecord, OffloadJournal } from '../offload/state/record.ts'
 import type { ReportedLimit } from '../offload/state/report.ts'
 import { commandLine, sideOfOp } from '../ops/command-line.ts'
 import type { Op } from '../ops/op.ts'
+import type { LimitRecord, OffloadJournal } from '../records/offload.ts'
 
 /** A limit with the things that it is made of. */
 export interface ShownLimit extends ReportedLimit {

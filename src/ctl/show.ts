@@ -2,18 +2,18 @@
  * `vfctl show`: attachments of both plugins from their records, with what the kernel has counted since. Reads only. In:
  * the machine and arguments; out: plain values, which show-text.ts makes readable.
  */
-import type { AttachJournal } from '../attach/state/record.ts'
-import { records as attachRecords } from '../attach/state/records.ts'
+
 import type { FilterCounters } from '../kernel/api/counters.ts'
 import type { Kernel } from '../kernel/api/kernel.ts'
 import type { LinkCounters } from '../kernel/api/links.ts'
 import type { Machine } from '../kernel/api/machine.ts'
 import { identityOf } from '../offload/state/identity.ts'
-import { type OffloadJournal, offloadJournal } from '../offload/state/record.ts'
 import { mappingName, mappingsOf, type ReportedMapping, servedLine } from '../offload/state/report.ts'
 import { openOwnersNetns } from '../ops/owner-netns.ts'
-import { type PluginRecord, RecordError } from '../ops/record.ts'
-import { type RecordName, type RecordStore, recordStore } from '../ops/record-store.ts'
+import { type AttachJournal, attachRecords } from '../records/attach.ts'
+import { type OffloadJournal, offloadFolders, offloadRecords } from '../records/offload.ts'
+import { type PluginRecord, RecordError } from '../records/record.ts'
+import type { RecordName, RecordStore } from '../records/store.ts'
 import { type ShownLimit, shownLimits } from './show-limits.ts'
 
 /** The attachments to show: those of a container or pod, and of one interface of it. */
@@ -87,15 +87,12 @@ export interface Showing {
   readonly errors: readonly string[]
 }
 
-/** Folders of records that hold port mappings and limits: the chain plugin has one for each of its names. */
-const offloadFolders = ['offload', 'portmap', 'bandwidth'] as const
-
 /** Looks at all records of the selection. */
 export function readShowing(machine: Machine, selection: Selection): Showing {
   const { stateDir } = selection
   const errors: string[] = []
   const attach = attachRecords(stateDir)
-  const offload = offloadFolders.map((folder) => recordStore(stateDir, folder, offloadJournal))
+  const offload = offloadFolders.map((folder) => offloadRecords(stateDir, folder))
   const chosen = chosenBy(selection, offload)
   const shown = [
     ...eachRecord(attach, chosen, errors, (record) => shownAttach(machine, record)),

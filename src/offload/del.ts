@@ -6,13 +6,15 @@ import { explained } from '../cni/failure.ts'
 import type { Request } from '../cni/request.ts'
 import type { Machine } from '../kernel/api/machine.ts'
 import { notice } from '../lib/log/notice.ts'
-import { recordStore } from '../ops/record-store.ts'
+import { attachFolder } from '../records/attach.ts'
+import { keepingNewer } from '../records/newer.ts'
+import { anyJournal, offloadRecords } from '../records/offload.ts'
+import { recordStore } from '../records/store.ts'
 import { ratesRemoval } from './bandwidth/removal.ts'
 import { folderOf, type OffloadName, offloadNames } from './config/plugin-names.ts'
 import { readTeardown } from './config/teardown.ts'
 import type { FeatureRemoval } from './feature.ts'
 import { portsRemoval } from './portmap/removal.ts'
-import { anyJournal, offloadJournal } from './state/record.ts'
 import { removeAttachment } from './verbs/del.ts'
 
 /** How long a verb waits for its turn, in milliseconds. Turns are short, but hundreds may come at once: no IPAM, no other process but nft. */
@@ -37,7 +39,7 @@ function sharedLock({ sharedDir }: Machine): string {
 
 /** The records of a name. */
 export function recordsOf(name: OffloadName, stateDir: string) {
-  return recordStore(stateDir, folderOf(name), offloadJournal)
+  return offloadRecords(stateDir, folderOf(name))
 }
 
 /** The records of this name, those of the others, and vf-attach's. */
@@ -46,7 +48,7 @@ export function storesOf(name: OffloadName, stateDir: string) {
   return {
     store: recordsOf(name, stateDir),
     otherStores: others.map((other) => recordsOf(other, stateDir)),
-    attachStore: recordStore(stateDir, 'attach', anyJournal),
+    attachStore: recordStore(stateDir, attachFolder, anyJournal),
   }
 }
 
@@ -61,7 +63,9 @@ export function offloadDel(machine: Machine, name: OffloadName): (request: Reque
   return (request) =>
     explained(() => {
       const { stateDir } = readTeardown(request)
-      const setting = { machine, ...storesOf(name, stateDir), parts: removalsOf(name) }
+      const stores = storesOf(name, stateDir)
+      const store = keepingNewer(stores.store, 'vf-offload')
+      const setting = { machine, ...stores, store, parts: removalsOf(name) }
       removeAttachment(setting, request, (action) => withLockOrNone(machine, action))
     })
 }

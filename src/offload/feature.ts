@@ -7,13 +7,13 @@ import type { Result } from '../cni/result.ts'
 import type { Kernel } from '../kernel/api/kernel.ts'
 import type { Machine, OpenNetns } from '../kernel/api/machine.ts'
 import type { Transaction } from '../ops/apply.ts'
+import type { OffloadJournal } from '../records/offload.ts'
 import type { OffloadConfig } from './config/config.ts'
 import type { Port } from './port/port.ts'
 import type { TableContext } from './portmap/host/whole-table.ts'
 import type { RatesNow, ratesBefore } from './state/device-history.ts'
 import type { Attachment } from './state/identity.ts'
 import type { FilterPlaces } from './state/own-filters.ts'
-import type { OffloadJournal } from './state/record.ts'
 
 /** What a part looks around with, before the node's lock is asked for. */
 export interface LookContext {

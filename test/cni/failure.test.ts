@@ -5,7 +5,7 @@ import { VfRefusal } from '../../src/kernel/link/vfs.ts'
 import { NetlinkError } from '../../src/netlink/socket.ts'
 import { ApplyError } from '../../src/ops/apply.ts'
 import type { Op } from '../../src/ops/op.ts'
-import { NamesTooLong, RecordError } from '../../src/ops/record.ts'
+import { NamesTooLong, RecordError } from '../../src/records/record.ts'
 import { SystemError } from '../../src/sys/errno.ts'
 
 const op: Op = { do: 'altname.add', side: 'host', name: 'pf0', altname: 'x' }

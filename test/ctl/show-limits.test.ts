@@ -5,8 +5,8 @@ import type { Kernel } from '../../src/kernel/api/kernel.ts'
 import type { LimitCounters } from '../../src/kernel/api/rates.ts'
 import type { CountingReach } from '../../src/kernel/inspect/limit-counters.ts'
 import { measure } from '../../src/kernel/inspect/measure.ts'
-import type { LimitRecord } from '../../src/offload/state/record.ts'
 import type { Op, Side } from '../../src/ops/op.ts'
+import type { LimitRecord } from '../../src/records/offload.ts'
 
 const none = { packets: 0n, bytes: 0n }
 const counters: LimitCounters = { inHw: false, hardware: none, software: none, dropped: 0n }

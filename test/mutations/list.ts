@@ -18,6 +18,7 @@ import { offloadSteering } from './offload-steering.ts'
 import { ops } from './ops.ts'
 import { ownConnections } from './own-connections.ts'
 import { owners } from './owners.ts'
+import { records } from './records.ts'
 import { services } from './services.ts'
 import { shim } from './shim.ts'
 import { sys } from './sys.ts'
@@ -46,4 +47,5 @@ export const mutations: readonly Mutation[] = [
   ...lock,
   ...hostileBounds,
   ...configTables,
+  ...records,
 ]

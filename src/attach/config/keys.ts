@@ -25,7 +25,7 @@ import { isLinkName, isPlainName } from '../../lib/interface-name.ts'
 import { isMulticast, isZero, type Mac, tryParseMac } from '../../lib/mac.ts'
 import { isFolderPath } from '../../lib/path.ts'
 import { type PciAddress, parsePciAddress } from '../../lib/pci-address.ts'
-import { defaultStateDir } from '../../ops/record-store.ts'
+import { defaultStateDir } from '../../records/store.ts'
 
 /** A device by its PCI address, or by its name on the auxiliary bus. */
 export type BusName =

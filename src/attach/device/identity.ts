@@ -13,7 +13,7 @@
 import type { LinkFacts, LinkPlace } from '../../kernel/api/facts.ts'
 import { hostNetns } from '../../lib/host-netns.ts'
 import { isSameAddress } from '../../lib/mac.ts'
-import type { AttachJournal } from '../state/record.ts'
+import type { AttachJournal } from '../../records/attach.ts'
 import { spareNames } from '../state/spare-names.ts'
 import type { Moved } from './live-state.ts'
 

@@ -5,7 +5,7 @@
 
 import type { LinkFacts, LinkPlace } from '../../kernel/api/facts.ts'
 import type { Kernel } from '../../kernel/api/kernel.ts'
-import type { AttachJournal } from '../state/record.ts'
+import type { AttachJournal } from '../../records/attach.ts'
 import { hasOwnMac, lowerOf, peerOf } from './identity.ts'
 import type { Found, PodView } from './live-state.ts'
 

@@ -1,7 +1,7 @@
 import type { LinkFacts } from '../../kernel/api/facts.ts'
 import { hostNetns } from '../../lib/host-netns.ts'
+import type { AttachJournal } from '../../records/attach.ts'
 import type { AttachConfig } from '../config/config.ts'
-import type { AttachJournal } from '../state/record.ts'
 import type { AttachFacts } from './facts.ts'
 
 /** The journal of an ADD with these facts: all that is needed to put its changes back. `podIfindex` is planAdd's. */

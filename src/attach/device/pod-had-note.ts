@@ -7,8 +7,8 @@ import type { Machine } from '../../kernel/api/machine.ts'
 import { notice } from '../../lib/log/notice.ts'
 import { isInfiniband } from '../../lib/mac.ts'
 import { type PciFunction, startOf } from '../../nic/pci.ts'
-import { type Note, noteAt } from '../../ops/record-store.ts'
-import type { AttachJournal } from '../state/record.ts'
+import type { AttachJournal } from '../../records/attach.ts'
+import { type Note, noteAt } from '../../records/store.ts'
 import type { AttachFacts } from './facts.ts'
 
 /** Notes about a PCI function that was in a pod have names that begin so; its address follows. */

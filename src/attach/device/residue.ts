@@ -6,7 +6,7 @@
 import type { LinkFacts, Residue } from '../../kernel/api/facts.ts'
 import type { Kernel } from '../../kernel/api/kernel.ts'
 import type { LinkTraits, Op } from '../../ops/op.ts'
-import type { AttachJournal } from '../state/record.ts'
+import type { AttachJournal } from '../../records/attach.ts'
 import type { LiveState } from './live-state.ts'
 
 type OnSide = NonNullable<LiveState['link']>

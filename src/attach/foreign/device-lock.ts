@@ -1,7 +1,7 @@
 import type { Machine } from '../../kernel/api/machine.ts'
 import { parsePciAddress } from '../../lib/pci-address.ts'
 import { readPciFunction } from '../../nic/pci.ts'
-import { lockPath } from '../../ops/record-store.ts'
+import { lockPath } from '../../records/store.ts'
 import { lockMilliseconds } from '../state/locks.ts'
 import { withSriovLock } from './sriov.ts'
 

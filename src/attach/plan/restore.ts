@@ -3,9 +3,9 @@ import { isSameAddress, noMac } from '../../lib/mac.ts'
 import { pick } from '../../lib/pick.ts'
 import type { LinkAttributes, Op, VfAttributes } from '../../ops/op.ts'
 import { differingVf, vfAttributeNames, vfAttributes } from '../../ops/vf-attributes.ts'
+import type { AttachJournal, Original } from '../../records/attach.ts'
 import type { LiveState } from '../device/live-state.ts'
 import { differingTraits, planClean } from '../device/residue.ts'
-import type { AttachJournal, Original } from '../state/record.ts'
 import { spareName } from '../state/spare-names.ts'
 
 /**

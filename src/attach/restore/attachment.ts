@@ -5,12 +5,12 @@ import { notice } from '../../lib/log/notice.ts'
 import { type PciAddress, parsePciAddress } from '../../lib/pci-address.ts'
 import { readPciFunction } from '../../nic/pci.ts'
 import { openOwnersNetns } from '../../ops/owner-netns.ts'
-import { RecordError } from '../../ops/record.ts'
-import type { RecordName, RecordStore } from '../../ops/record-store.ts'
+import type { AttachJournal } from '../../records/attach.ts'
+import { RecordError } from '../../records/record.ts'
+import type { RecordName, RecordStore } from '../../records/store.ts'
 import { withPeerNow, withPeerOf } from '../device/peers.ts'
 import { keptWhileOpen } from '../device/userspace.ts'
 import { isTakenOver, release } from '../foreign/sriov.ts'
-import type { AttachJournal } from '../state/record.ts'
 import { salvage } from '../state/salvage.ts'
 import { restoreDevice } from './device.ts'
 import { pollMilliseconds, returnMilliseconds } from './find-device.ts'
@@ -67,7 +67,7 @@ function readOrSalvage(machine: Machine, store: RecordStore<AttachJournal>, name
   try {
     return store.read(name)
   } catch (error) {
-    if (!(error instanceof RecordError) || error.isNewer) throw error
+    if (!(error instanceof RecordError) || error.code === 'newer') throw error
     notice(`vf-attach: ${error.message}`)
     salvage(machine, name, netns, (kernel, journal) =>
       restoreDevice(machine, kernel, journal, { pod: true, ifname: name.ifname }),

@@ -1,9 +1,9 @@
 /** Looks for a device until it is found, with bounded waits for the kernel and for pods. */
 import type { Kernel } from '../../kernel/api/kernel.ts'
 import type { Machine } from '../../kernel/api/machine.ts'
+import type { AttachJournal } from '../../records/attach.ts'
 import { pciOf, readLive } from '../device/live.ts'
 import type { LiveState, PodView } from '../device/live-state.ts'
-import type { AttachJournal } from '../state/record.ts'
 
 /** The kernel hands an interface back from a namespace that died within so many milliseconds. */
 export const returnMilliseconds = 5_000

@@ -2,10 +2,10 @@
 import { CniError, code } from '../../cni/error.ts'
 import { notice } from '../../lib/log/notice.ts'
 import { commandLine } from '../../ops/command-line.ts'
+import type { AttachJournal } from '../../records/attach.ts'
 import type { LiveState } from '../device/live-state.ts'
 import { dirtOf, untoldPrograms } from '../device/residue.ts'
 import { keptByMode, planRestore } from '../plan/restore.ts'
-import type { AttachJournal } from '../state/record.ts'
 import { isMissing } from './find-device.ts'
 
 /**

@@ -5,9 +5,9 @@ import { notice } from '../../lib/log/notice.ts'
 import { applyAll } from '../../ops/apply.ts'
 import { commandLine } from '../../ops/command-line.ts'
 import type { Runner } from '../../ops/runner.ts'
+import type { AttachJournal } from '../../records/attach.ts'
 import { pciOf } from '../device/live.ts'
 import { startsAnew } from '../device/pod-had-note.ts'
-import type { AttachJournal } from '../state/record.ts'
 
 /** Queues that the pod has taken away have no files before the channels are back: rounds of looks and changes. */
 const tuningRounds = 3

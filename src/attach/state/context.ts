@@ -1,7 +1,7 @@
 import type { Kernel } from '../../kernel/api/kernel.ts'
 import type { Machine, OpenNetns } from '../../kernel/api/machine.ts'
-import type { RecordStore } from '../../ops/record-store.ts'
-import type { AttachJournal } from './record.ts'
+import type { AttachJournal } from '../../records/attach.ts'
+import type { RecordStore } from '../../records/store.ts'
 
 /** The node, the pod and the records that one ADD works with. */
 export interface AttachContext {

@@ -6,8 +6,8 @@ import { notice } from '../../lib/log/notice.ts'
 import { parsePciAddress } from '../../lib/pci-address.ts'
 import { readPciFunction } from '../../nic/pci.ts'
 import { openNetnsAt } from '../../ops/owner-netns.ts'
-import type { RecordName } from '../../ops/record-store.ts'
-import type { AttachJournal } from './record.ts'
+import type { AttachJournal } from '../../records/attach.ts'
+import type { RecordName } from '../../records/store.ts'
 import { spareName } from './spare-names.ts'
 
 /**

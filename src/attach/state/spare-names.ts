@@ -1,4 +1,4 @@
-import type { AttachJournal } from './record.ts'
+import type { AttachJournal } from '../../records/attach.ts'
 
 /**
  * The name of a device that comes home while another interface has its own name: `vf0000011000` for 0000:01:10.0, and a name with the

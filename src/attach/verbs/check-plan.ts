@@ -10,8 +10,8 @@ import { networkOf, parseCidr } from '../../lib/ip.ts'
 import { routeWords } from '../../ops/command-line.ts'
 import type { BridgeVlan, LinkAttributes, OpOf, RouteSpec, VfAttributes } from '../../ops/op.ts'
 import { differingVf } from '../../ops/vf-attributes.ts'
+import type { AttachJournal } from '../../records/attach.ts'
 import type { PlannedKind, PlannedOp } from '../plan/planned.ts'
-import type { AttachJournal } from '../state/record.ts'
 import { isRoute, isSameRoute, specOf } from './routes.ts'
 
 /** The things that the operations are held against. */

@@ -3,9 +3,9 @@
 import { failure } from '../../cni/failure.ts'
 import type { Machine } from '../../kernel/api/machine.ts'
 import { notice } from '../../lib/log/notice.ts'
-import { clear, isDue, type Temporary, temporariesIn } from '../../ops/debris.ts'
-import { parseRecordFileName } from '../../ops/record.ts'
-import { probeName } from '../../ops/record-store.ts'
+import { clear, isDue, type Temporary, temporariesIn } from '../../records/debris.ts'
+import { parseRecordFileName } from '../../records/record.ts'
+import { probeName } from '../../records/store.ts'
 import { podNotePrefix } from '../device/pod-had-note.ts'
 import { macNotePrefix } from '../device/userspace.ts'
 import { withDeviceLock } from '../foreign/device-lock.ts'
@@ -34,7 +34,7 @@ export function clearDebrisWhenDue(machine: Machine, stateDir: string): void {
   }
 }
 
-/** A file of an unknown device stays until it is old enough (ops/record-store.ts). */
+/** A file of an unknown device stays until it is old enough (records/store.ts). */
 function clearUnlessLocked(
   machine: Machine,
   stateDir: string,

@@ -7,8 +7,9 @@ import { CniError, code } from '../../cni/error.ts'
 import type { Request } from '../../cni/request.ts'
 import type { Machine } from '../../kernel/api/machine.ts'
 import { notice } from '../../lib/log/notice.ts'
-import { type PluginRecord, RecordError } from '../../ops/record.ts'
-import type { RecordName } from '../../ops/record-store.ts'
+import type { AttachJournal } from '../../records/attach.ts'
+import { type PluginRecord, RecordError } from '../../records/record.ts'
+import type { RecordName } from '../../records/store.ts'
 import { pciOf } from '../device/live.ts'
 import type { Device } from '../device/select.ts'
 import { isOwned, requireClosed } from '../device/userspace.ts'
@@ -16,7 +17,6 @@ import { withDeviceLock } from '../foreign/device-lock.ts'
 import { inUse, sriovDir } from '../foreign/sriov.ts'
 import { restoreAttachment } from '../restore/attachment.ts'
 import type { AttachContext } from '../state/context.ts'
-import type { AttachJournal } from '../state/record.ts'
 import { awaitIpam } from './spawn.ts'
 
 /** The attachment has left another device, which has to be restored under the lock of its own, before this one is locked. */
@@ -114,19 +114,20 @@ function readRecord(
   } catch (error) {
     if (!(error instanceof RecordError)) throw error
     if (name.subject !== device.id) {
+      if (error.code === 'newer') throw refusal(`Cannot attach "${device.id}"`, error, name)
       notice(`vf-attach: ${error.message}; it is passed over`)
       return undefined
     }
     // A device that lies on the host is in no pod, whatever the record was to say.
     const isHere = device.netdevs.length > 0 || device.pci?.userspace === true
-    if (error.isNewer || !isHere) {
-      throw new CniError(code.tryAgainLater, `Cannot use "${device.id}": ${error.message}`, {
-        details: name.path,
-      })
-    }
+    if (error.code === 'newer' || !isHere) throw refusal(`Cannot use "${device.id}"`, error, name)
     notice(`vf-attach: ${error.message}; it is put aside as "${store.putAside(name)}"`)
     return undefined
   }
+}
+
+function refusal(cannot: string, error: RecordError, { path }: RecordName): CniError {
+  return new CniError(code.tryAgainLater, `${cannot}: ${error.message}`, { details: path })
 }
 
 /** True for a record from before the last boot. It says nothing about the device now, which another program may have open. */

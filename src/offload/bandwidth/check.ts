@@ -3,8 +3,8 @@ import type { LinkFacts } from '../../kernel/api/facts.ts'
 import type { Kernel } from '../../kernel/api/kernel.ts'
 import { commandLine } from '../../ops/command-line.ts'
 import type { Op, RateSpec, Side } from '../../ops/op.ts'
+import type { LimitRecord } from '../../records/offload.ts'
 import type { Limit, RateWishes } from '../config/bandwidth.ts'
-import type { LimitRecord } from '../state/record.ts'
 import { isAsSet } from './removal.ts'
 
 /** A sentence for each thing that is not as the ADD left it, with the command that made it; none when all is. */

@@ -6,10 +6,10 @@ import { readPciFunction, uplinkOf } from '../../nic/pci.ts'
 import { invert } from '../../ops/invert.ts'
 import { meterPriorities, ratePriority } from '../../ops/marks/rate-numbers.ts'
 import type { Op } from '../../ops/op.ts'
+import type { LimitRecord, OffloadJournal } from '../../records/offload.ts'
 import type { FeatureRemoval, Removal } from '../feature.ts'
 import { rateIdentityOf } from '../state/identity.ts'
 import { type FilterPlaces, removeFilters } from '../state/own-filters.ts'
-import type { LimitRecord, OffloadJournal } from '../state/record.ts'
 
 export const ratesRemoval: FeatureRemoval = {
   recorded: ({ limits }) => limits !== undefined,

@@ -18,7 +18,7 @@ import {
 import { isLinkName } from '../../lib/interface-name.ts'
 import { formatCidr, type Ip, networkOf, tryParseCidr, tryParseIp, withoutMapping } from '../../lib/ip.ts'
 import type { JsonValue } from '../../lib/json.ts'
-import { defaultStateDir } from '../../ops/record-store.ts'
+import { defaultStateDir } from '../../records/store.ts'
 import { bandwidthKeys, rateKeys } from './bandwidth.ts'
 import { portmapKeys } from './portmap-compat.ts'
 

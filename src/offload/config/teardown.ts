@@ -2,7 +2,7 @@
 import type { Request } from '../../cni/request.ts'
 import { type JsonObject, normalise } from '../../lib/json.ts'
 import { isFolderPath } from '../../lib/path.ts'
-import { defaultStateDir } from '../../ops/record-store.ts'
+import { defaultStateDir } from '../../records/store.ts'
 
 /** Reads the keys of DEL and GC; never fails. */
 export function readTeardown(request: Request): { readonly stateDir: string; readonly gcLive: boolean } {

@@ -4,8 +4,8 @@ import type { Result } from '../../cni/result.ts'
 import type { LinkFacts } from '../../kernel/api/facts.ts'
 import type { Kernel } from '../../kernel/api/kernel.ts'
 import { ipFamily } from '../../lib/ip.ts'
+import type { OffloadJournal } from '../../records/offload.ts'
 import { isFor, mainTable } from '../portmap/reply-routing.ts'
-import type { OffloadJournal } from '../state/record.ts'
 
 /** Where mappings lead. */
 type Keys = readonly Pick<OffloadJournal['keys'][number], 'toAddress'>[]

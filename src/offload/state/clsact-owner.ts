@@ -4,8 +4,8 @@
  */
 import type { Kernel } from '../../kernel/api/kernel.ts'
 import type { Machine } from '../../kernel/api/machine.ts'
-import { noteAt, notesIn, textOrNone } from '../../ops/record-store.ts'
 import type { Runner } from '../../ops/runner.ts'
+import { noteAt, notesIn, textOrNone } from '../../records/store.ts'
 import { forgivingNote } from './shared-note.ts'
 
 /** Notes that the clsact of `ifindex` is ours; called before it is made, so that a crash leaves no unknown one. */

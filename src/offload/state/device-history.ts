@@ -6,10 +6,10 @@ import type { PortRateFacts } from '../../kernel/api/facts.ts'
 import type { Machine } from '../../kernel/api/machine.ts'
 import type { PortRates, VfAttributes } from '../../ops/op.ts'
 import { isAlive } from '../../ops/owner-netns.ts'
-import type { PluginRecord } from '../../ops/record.ts'
-import type { RecordName, RecordStore } from '../../ops/record-store.ts'
+import type { OffloadJournal } from '../../records/offload.ts'
+import type { PluginRecord } from '../../records/record.ts'
+import type { RecordName, RecordStore } from '../../records/store.ts'
 import type { Attachment } from './identity.ts'
-import type { OffloadJournal } from './record.ts'
 
 /** The records in which a device may be named. */
 export interface DeviceRecords {

@@ -2,9 +2,9 @@
 import type { Request } from '../../cni/request.ts'
 import { grouped } from '../../lib/grouped.ts'
 import { commandLine } from '../../ops/command-line.ts'
-import type { PluginRecord } from '../../ops/record.ts'
+import type { LimitRecord, OffloadJournal } from '../../records/offload.ts'
+import type { PluginRecord } from '../../records/record.ts'
 import type { OffloadConfig } from '../config/config.ts'
-import type { LimitRecord, OffloadJournal } from './record.ts'
 
 /** Version of the report's form. Fields may be added to it; one that changes its meaning makes a new version. */
 export const reportSchemaVersion = 1

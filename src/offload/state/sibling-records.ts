@@ -1,9 +1,10 @@
 /** What else of a list has a record of the attachment, under another name of the plugin. */
-import type { PluginRecord } from '../../ops/record.ts'
-import type { RecordName, RecordStore } from '../../ops/record-store.ts'
+
+import type { OffloadJournal } from '../../records/offload.ts'
+import type { PluginRecord } from '../../records/record.ts'
+import type { RecordName, RecordStore } from '../../records/store.ts'
 import type { DeviceRecords } from './device-history.ts'
 import type { Attachment } from './identity.ts'
-import type { OffloadJournal } from './record.ts'
 
 /** A record with its name, and the store that has it. */
 interface OtherRecord {

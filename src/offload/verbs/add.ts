@@ -8,14 +8,14 @@ import { notice } from '../../lib/log/notice.ts'
 import { step } from '../../lib/log/steps.ts'
 import { ApplyError, Transaction } from '../../ops/apply.ts'
 import { ownerMarks } from '../../ops/owner-netns.ts'
-import { type PluginRecord, recordSchemaVersion } from '../../ops/record.ts'
+import { emptyJournal, type OffloadJournal } from '../../records/offload.ts'
+import { type PluginRecord, recordSchemaVersion } from '../../records/record.ts'
 import type { OffloadConfig } from '../config/config.ts'
 import { type Feature, type Planned, PolicerInTheWay, type Shared } from '../feature.ts'
 import type { Port } from '../port/port.ts'
 import { keepingTable, settleTable } from '../portmap/host/whole-table.ts'
 import { notingClsact } from '../state/clsact-owner.ts'
 import { type RatesNow, ratesBefore } from '../state/device-history.ts'
-import { emptyJournal, type OffloadJournal } from '../state/record.ts'
 import { reportOf } from '../state/report.ts'
 import { otherEntries } from '../state/sibling-records.ts'
 import { clearTheWay, isHeldByDead } from './dead-owners.ts'
@@ -56,11 +56,19 @@ export function addAttachment(setting: OffloadContext, seen: View, prevResult: R
     journalOf(port, config),
     planned.map(({ journal }) => journal),
   )
+  // Keys of an earlier entry's record that this version does not know stay in it.
   const record: PluginRecord<OffloadJournal> = {
+    ...earlier,
     schema: recordSchemaVersion,
     plugin: 'vf-offload',
     phase: 'applying',
-    owner: { ...attachment, netns: request.netns, ...ownerMarks(pod), bootId: machine.bootId() },
+    owner: {
+      ...earlier?.owner,
+      ...attachment,
+      netns: request.netns,
+      ...ownerMarks(pod),
+      bootId: machine.bootId(),
+    },
     journal: joined(earlier?.journal, own),
   }
   const name = store.write(network, record)

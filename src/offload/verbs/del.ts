@@ -3,9 +3,9 @@ import type { Request } from '../../cni/request.ts'
 import { notice } from '../../lib/log/notice.ts'
 import { isGone } from '../../ops/held-netns.ts'
 import { openOwnersNetns } from '../../ops/owner-netns.ts'
-import { type PluginRecord, RecordError } from '../../ops/record.ts'
-import { type RecordName, type RecordStore, textOrNone } from '../../ops/record-store.ts'
-import type { OffloadJournal } from '../state/record.ts'
+import type { OffloadJournal } from '../../records/offload.ts'
+import { type PluginRecord, RecordError } from '../../records/record.ts'
+import { type RecordName, type RecordStore, textOrNone } from '../../records/store.ts'
 import { type Locked, type RemovalContext, sweep, sweepPodFirst, sweepUnrecorded } from './sweep.ts'
 
 /**
@@ -180,7 +180,7 @@ function readOrWhy(
   try {
     return store.read(name)
   } catch (error) {
-    if (!(error instanceof RecordError) || error.isNewer) throw error
+    if (!(error instanceof RecordError) || error.code === 'newer') throw error
     return error.message
   }
 }

@@ -8,10 +8,10 @@ import { parsePciAddress } from '../../lib/pci-address.ts'
 import { readPciFunction } from '../../nic/pci.ts'
 import { isGone } from '../../ops/held-netns.ts'
 import { openOwnersNetns } from '../../ops/owner-netns.ts'
-import { type Owner, RecordError } from '../../ops/record.ts'
-import type { RecordName, RecordStore } from '../../ops/record-store.ts'
+import type { OffloadJournal } from '../../records/offload.ts'
+import { type Owner, RecordError } from '../../records/record.ts'
+import type { RecordName, RecordStore } from '../../records/store.ts'
 import { isTakenOver } from '../state/device-history.ts'
-import type { OffloadJournal } from '../state/record.ts'
 import { reportedBy } from '../state/report.ts'
 import { removeNamed } from './del.ts'
 import type { Locked, RemovalContext } from './sweep.ts'
@@ -107,7 +107,7 @@ function readable(store: RecordStore<OffloadJournal>, name: RecordName): Read {
   try {
     return store.read(name) ?? 'nothing'
   } catch (error) {
-    if (!(error instanceof RecordError) || error.isNewer) throw error
+    if (!(error instanceof RecordError) || error.code === 'newer') throw error
     return 'broken'
   }
 }

@@ -2,9 +2,9 @@
 
 import { ApplyError } from '../../ops/apply.ts'
 import { PortTaken } from '../../ops/port-taken.ts'
-import type { RecordName, RecordStore } from '../../ops/record-store.ts'
+import type { OffloadJournal } from '../../records/offload.ts'
+import type { RecordName, RecordStore } from '../../records/store.ts'
 import { cookiePrefix, identityOf } from '../state/identity.ts'
-import type { OffloadJournal } from '../state/record.ts'
 import type { OffloadContext } from './add.ts'
 
 type Records = Pick<OffloadContext, 'machine' | 'store' | 'otherStores'>

@@ -5,11 +5,11 @@ import type { Machine } from '../../kernel/api/machine.ts'
 import { notice } from '../../lib/log/notice.ts'
 import type { PciAddress } from '../../lib/pci-address.ts'
 import { pfsWithVfs, readPciFunction, uplinkOf, vfsOf } from '../../nic/pci.ts'
-import type { RecordStore } from '../../ops/record-store.ts'
+import type { OffloadJournal } from '../../records/offload.ts'
+import type { RecordStore } from '../../records/store.ts'
 import type { Limited } from '../config/bandwidth.ts'
 import type { OffloadConfig } from '../config/config.ts'
 import { uplinkAddresses } from '../port/addresses.ts'
-import type { OffloadJournal } from '../state/record.ts'
 
 /** What the config lets pods have: port mappings by the capability, limits as {@link Limited} says. */
 export interface Serves {

@@ -2,9 +2,9 @@
 
 import type { Result } from '../../cni/result.ts'
 import type { Kernel } from '../../kernel/api/kernel.ts'
+import type { OffloadJournal } from '../../records/offload.ts'
 import { lostDefaultRoutes } from '../port/default-routes.ts'
 import type { Port } from '../port/port.ts'
-import type { OffloadJournal } from '../state/record.ts'
 
 /**
  * What of the pair is not as ADD found it. For port mappings also that the pod has the addresses they lead to, and the default route by

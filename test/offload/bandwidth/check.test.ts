@@ -6,8 +6,8 @@ import type { Kernel, RateKernel } from '../../../src/kernel/api/kernel.ts'
 import { bytesOfTicks } from '../../../src/netlink/tc/actions/police.ts'
 import { checkRates, wishedOtherwise } from '../../../src/offload/bandwidth/check.ts'
 import { shaperNumbers } from '../../../src/offload/bandwidth/numbers.ts'
-import type { LimitRecord } from '../../../src/offload/state/record.ts'
 import type { Op } from '../../../src/ops/op.ts'
+import type { LimitRecord } from '../../../src/records/offload.ts'
 
 const cookie = '76660102aabbccdd0011223344556677'
 const spec = { bytesPerSecond: 12_500_000, burst: 2_000_000 }

@@ -1,10 +1,10 @@
 import { expect, test } from 'vitest'
 import { supportedPlans } from '../../../src/offload/port/driver-quirks.ts'
 import type { OffloadPlan } from '../../../src/offload/portmap/plan.ts'
-import type { OffloadJournal } from '../../../src/offload/state/record.ts'
 import { reportOf } from '../../../src/offload/state/report.ts'
 import type { FlowFilter } from '../../../src/ops/op.ts'
-import type { PluginRecord } from '../../../src/ops/record.ts'
+import type { OffloadJournal } from '../../../src/records/offload.ts'
+import type { PluginRecord } from '../../../src/records/record.ts'
 import { refusalOf } from '../../support/request.ts'
 
 const rule: FlowFilter = {

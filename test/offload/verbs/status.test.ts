@@ -3,9 +3,9 @@ import { beforeEach, expect, test, vi } from 'vitest'
 import type { Kernel, Needs } from '../../../src/kernel/api/kernel.ts'
 import type { Machine } from '../../../src/kernel/api/machine.ts'
 import type { OffloadConfig } from '../../../src/offload/config/config.ts'
-import type { OffloadJournal } from '../../../src/offload/state/record.ts'
 import { requireReady, type Serves } from '../../../src/offload/verbs/status.ts'
-import type { RecordStore } from '../../../src/ops/record-store.ts'
+import type { OffloadJournal } from '../../../src/records/offload.ts'
+import type { RecordStore } from '../../../src/records/store.ts'
 import { refusalOf } from '../../support/request.ts'
 
 const [pf, free, driven] = ['0000:3b:00.0', '0000:3b:02.0', '0000:3b:02.1'] as const

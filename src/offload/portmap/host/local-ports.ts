@@ -8,7 +8,7 @@ import type { Kernel, SteeredPort } from '../../../kernel/api/kernel.ts'
 import type { Machine } from '../../../kernel/api/machine.ts'
 import { formatPortSet, parsePortSet } from '../../../lib/port-set.ts'
 import type { Op, PortKey } from '../../../ops/op.ts'
-import { noteAt, textOrNone } from '../../../ops/record-store.ts'
+import { noteAt, textOrNone } from '../../../records/store.ts'
 import { forgivingNote } from '../../state/shared-note.ts'
 import { isLoopback } from '../keys.ts'
 

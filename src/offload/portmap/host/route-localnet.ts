@@ -12,7 +12,7 @@ import type { Machine } from '../../../kernel/api/machine.ts'
 import { loopbackGuard } from '../../../ops/marks/loopback-guard.ts'
 import { cookiePrefix } from '../../../ops/marks/own-cookie.ts'
 import type { Op } from '../../../ops/op.ts'
-import { noteAt, notesIn, textOrNone } from '../../../ops/record-store.ts'
+import { noteAt, notesIn, textOrNone } from '../../../records/store.ts'
 import { releaseClsact } from '../../state/clsact-owner.ts'
 import { forgivingNote } from '../../state/shared-note.ts'
 

@@ -10,10 +10,10 @@ import { notice } from '../../../lib/log/notice.ts'
 import { faultPoint } from '../../../ops/fault.ts'
 import { isGone } from '../../../ops/held-netns.ts'
 import type { Op } from '../../../ops/op.ts'
-import { defaultStateDir, recordStore, textOrNone } from '../../../ops/record-store.ts'
 import type { Runner } from '../../../ops/runner.ts'
+import { offloadRecords } from '../../../records/offload.ts'
+import { defaultStateDir, textOrNone } from '../../../records/store.ts'
 import { folderOf, offloadNames } from '../../config/plugin-names.ts'
-import { offloadJournal } from '../../state/record.ts'
 import { forgivingNote } from '../../state/shared-note.ts'
 
 /** Where the records of an attachment are, on which machine. */
@@ -215,7 +215,7 @@ function reservationsIn(
   let isUsed = false
   // Limits alone reserve nothing.
   for (const name of offloadNames.filter((one) => one !== 'bandwidth')) {
-    const store = recordStore(stateDir, folderOf(name), offloadJournal)
+    const store = offloadRecords(stateDir, folderOf(name))
     for (const one of store.list()) {
       isUsed = true
       try {
