@@ -1,4 +1,4 @@
-/** Rate limits for `vfctl show`: what each is made of, with what it has counted or what it is set to now. Reads only. */
+/** Rate limits for `vfctl show`: the parts of each limit, with their counters or their present setting. Reads only. */
 import type { Kernel } from '../kernel/api/kernel.ts'
 import type { RateCounters, RateSetting } from '../kernel/api/rates.ts'
 import type { ReportedLimit } from '../offload/state/report.ts'
@@ -14,7 +14,7 @@ export interface ShownLimit extends ReportedLimit {
 /** A thing that a limit is made of, or a rate that is set, with the command that makes it. */
 export type LimitPart = (RateCounters | RateSetting) & { readonly line: string }
 
-/** `inPod`: the pod is there, so that what is in it can be asked. */
+/** The limits of an attachment. `inPod`: the pod is there and can be asked. */
 export function shownLimits(
   kernel: Kernel,
   { limits = [], uplink }: Pick<OffloadJournal, 'limits' | 'uplink'>,
@@ -22,7 +22,7 @@ export function shownLimits(
 ): ShownLimit[] {
   return limits.map(({ ops, ...rest }: LimitRecord) => ({
     ...rest,
-    // Before an ADD has come to its end the record names what it may have done, by ways that it may not have gone.
+    // Before an ADD ends its record names all that it may do, also in ways that it does not go.
     parts:
       rest.where === undefined ? [] : ops.flatMap((op) => partOf(kernel, op, uplink?.ifindex, inPod) ?? []),
   }))

@@ -16,7 +16,7 @@ import { type PluginRecord, RecordError } from '../records/record.ts'
 import type { RecordName, RecordStore } from '../records/store.ts'
 import { type ShownLimit, shownLimits } from './show-limits.ts'
 
-/** Which attachments to show: those of a container or pod, and of one interface of it. */
+/** The attachments to show: those of a container or pod, and of one interface of it. */
 export interface Selection {
   readonly stateDir: string
   /** A container ID or the beginning of one, or a pod as `NAME` or `NAMESPACE/NAME`. */
@@ -81,7 +81,7 @@ export interface ShownRule {
   readonly counters: FilterCounters | undefined
 }
 
-/** What was found, and a line for each record that could not be read. */
+/** The attachments that were found, and a line for each record that could not be read. */
 export interface Showing {
   readonly attachments: readonly Shown[]
   readonly errors: readonly string[]
@@ -228,7 +228,7 @@ function shownMappings(
   }))
 }
 
-/** What both plugins' records have, and what the pod's interface has counted; `show` adds the rest. */
+/** The part that both plugins' records have, with the counters of the pod's interface; `show` adds the rest. */
 function withNode(
   machine: Machine,
   { plugin, phase, owner }: PluginRecord<unknown>,

@@ -1,7 +1,8 @@
 /**
- * DEL of an attachment that sriov-cni or host-device made: restored from what they left, as far as nobody else has the
+ * DEL of an attachment that sriov-cni or host-device made: restored from the files that they left, as far as nobody else has the
  * device now. In: the request and the config's selectors; the locks and our records are parameters.
  */
+
 import type { Request } from '../../cni/request.ts'
 import type { Kernel } from '../../kernel/api/kernel.ts'
 import type { Machine, OpenNetns } from '../../kernel/api/machine.ts'
@@ -12,15 +13,16 @@ import { isSameNetns, openNetnsAt, ownerMarks } from '../../ops/owner-netns.ts'
 import type { AttachJournal } from '../../records/attach.ts'
 import { type PluginRecord, recordSchemaVersion } from '../../records/record.ts'
 import type { RecordStore } from '../../records/store.ts'
-import type { Selector } from '../config/config.ts'
+import type { Selector } from '../config/device.ts'
 import { readLive } from '../device/live.ts'
 import { keptWhileOpen } from '../device/userspace.ts'
-import { findDevice, restoreDevice } from '../verbs/restore.ts'
-import { type BusDevice, hostDeviceJournal } from './host-device.ts'
-import { forget, holds, type InUse, inUse, sriovDir } from './sriov.ts'
-import { readCache, removeCache, type SriovCache, sriovJournal } from './sriov-cache.ts'
+import { type BusDevice, hostDeviceJournal } from '../foreign/host-device.ts'
+import { forget, holds, type InUse, inUse, sriovDir } from '../foreign/sriov.ts'
+import { readCache, removeCache, type SriovCache, sriovJournal } from '../foreign/sriov-cache.ts'
+import { restoreDevice } from './device.ts'
+import { findDevice } from './find-device.ts'
 
-/** What a DEL without a record of ours works with. */
+/** The node and our records, for a DEL without a record of ours. */
 export interface ForeignContext {
   readonly machine: Machine
   /** Our records: of a device that is still open one is written, by which it is restored later. */
@@ -70,8 +72,8 @@ export function restoreForeign(
 }
 
 /**
- * True when what the config names by an interface's name or MAC is on the host: then nobody has it in the pod, and an interface
- * there with that alias is the pod's own.
+ * True when the device that the config names by an interface's name or MAC is on the host. Then no pod has it, and an interface of
+ * the pod with that alias is the pod's own.
  */
 function isOnHost(
   kernel: Kernel,
@@ -133,7 +135,7 @@ function mayBeThere(machine: Machine, { netnsPath }: InUse, { pci }: SriovCache)
   return holds(machine, netnsPath, present.parents)
 }
 
-/** What an interface has whose driver starts anew (ETH_DATA_LEN of linux/if_ether.h). */
+/** The MTU of an interface whose driver starts anew (ETH_DATA_LEN of linux/if_ether.h). */
 const defaultMtu = 1500
 
 /**
@@ -148,7 +150,7 @@ function journalNow(
 ): AttachJournal {
   const unseen = { mac: '', mtu: defaultMtu, altnames: [] }
   const anyLink = sriovJournal(cache, view.ifname, unseen)
-  // Who needs what the interface has now waits for it; the restore does so in any case.
+  // A journal with values of the interface now needs the interface first; the restore waits for it in any case.
   const needsIt = cache.link !== undefined && cache.link.mtu === undefined
   const live = needsIt ? findDevice(machine, kernel, anyLink, view) : readLive(kernel, anyLink, view)
   const found = live === 'gone' ? undefined : live.link
