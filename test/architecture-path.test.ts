@@ -7,7 +7,19 @@ const top = join(import.meta.dirname, '..')
 const text = (file: string) => readFileSync(join(top, file), 'utf8')
 
 /** Top to bottom, as the edges of test/architecture.test.ts go. */
-const layers = ['main.ts', 'run-cni.ts', 'offload', 'cni', 'kernel', 'records', 'ops', 'nic', 'netlink', 'sys', 'lib']
+const layers = [
+  'main.ts',
+  'run-cni.ts',
+  'offload',
+  'cni',
+  'kernel',
+  'records',
+  'ops',
+  'nic',
+  'netlink',
+  'sys',
+  'lib',
+]
 
 /** A line of the list: a file with its functions; none for the entry, whose code is that of the file. */
 interface Line {

@@ -11,7 +11,7 @@
 import type { OfKind } from '../lib/error-kind.ts'
 import { shown } from '../lib/json.ts'
 import type { Owner } from '../ops/owner-netns.ts'
-import { at, type Form, type LeftOut, Misfit, maybe, notOurs, object, objectOf, oneOf, text } from './form.ts'
+import { at, type Form, type LeftOut, Misfit, maybe, notOurs, object, objectOf, oneOf } from './form.ts'
 import { anyText } from './values.ts'
 
 export type { Owner } from '../ops/owner-netns.ts'
@@ -22,17 +22,13 @@ export type { Owner } from '../ops/owner-netns.ts'
  */
 export const recordSchemaVersion = 1
 
-/** Device and inode; empty for a namespace that was gone when somebody else's attachment became one of ours. */
-const netnsId = text((value) => typeof value === 'string' && /^(\d+:\d+)?$/.test(value))
-const netnsCookie = text((value) => typeof value === 'string' && /^\d+$/.test(value))
-
 const owner = objectOf<Owner>({
   containerID: at('containerID', anyText),
   ifname: at('ifname', anyText),
   network: at('network', anyText),
   netns: at('netns', anyText),
-  netnsId: at('netnsId', netnsId),
-  netnsCookie: maybe('netnsCookie', netnsCookie),
+  netnsId: at('netnsId', anyText),
+  netnsCookie: maybe('netnsCookie', anyText),
   bootId: at('bootId', anyText),
 })
 

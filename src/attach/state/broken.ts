@@ -1,4 +1,4 @@
-/** What GC does with a record that can't be read: which network it belongs to is not known, so it must be nobody's error. */
+/** GC and a record that can't be read: nobody knows its network, so it is no network's error. */
 import type { Machine } from '../../kernel/api/machine.ts'
 import { notice } from '../../lib/log/notice.ts'
 import { parsePciAddress } from '../../lib/pci-address.ts'

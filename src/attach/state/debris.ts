@@ -1,5 +1,4 @@
-/** What killed calls of `vf-attach` have left: temporary files of records, and of claims in sriov-cni's form. */
-
+/** Leftovers of killed calls of `vf-attach`: temporary files of records, and of claims in sriov-cni's form. */
 import { failure } from '../../cni/failure.ts'
 import type { Machine } from '../../kernel/api/machine.ts'
 import { isOfKind } from '../../lib/error-kind.ts'
@@ -34,7 +33,7 @@ export function clearDebrisWhenDue(machine: Machine, stateDir: string): void {
   }
 }
 
-/** Whose device can't be told is left to its age (records/store.ts). */
+/** A file without a device in its name is left to its age (records/store.ts). */
 function clearUnlessLocked(
   machine: Machine,
   stateDir: string,

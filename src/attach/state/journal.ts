@@ -4,7 +4,7 @@ import type { AttachJournal } from '../../records/attach.ts'
 import type { AttachConfig } from '../config/config.ts'
 import type { AttachFacts } from '../device/facts.ts'
 
-/** What must be known to put everything back that an ADD with these facts may change; `podIfindex` is planAdd's. */
+/** The state to which a DEL puts everything back that an ADD with these facts may change; `podIfindex` is planAdd's. */
 export function journalOf(config: AttachConfig, facts: AttachFacts, podIfindex?: number): AttachJournal {
   const { device, vf, port } = facts
   const representor = vf?.representor

@@ -1,6 +1,6 @@
 /**
- * Who owns a device. A record says so as long as the namespace it names lives; what a dead one has left is put back
- * before the next owner gets the device. The device's lock is held by the caller.
+ * Ownership of devices. A record names the owner as long as its namespace lives. A device that a dead owner has left is put back
+ * before the next owner gets it. The device's lock is held by the caller.
  */
 import { CniError, code } from '../../cni/error.ts'
 import type { Request } from '../../cni/request.ts'
@@ -90,7 +90,7 @@ export function requireUnowned(setting: AttachContext, request: Request, device:
   return isRestored
 }
 
-/** What sriov-cni wrote down counts as long as its namespace lives; it is another container's then, ours has no record. */
+/** A record of sriov-cni counts as long as its namespace lives; it is another container's then, ours has no record. */
 function requireNotSriovs({ machine }: AttachContext, { id, pci }: Device): void {
   const used = pci?.vf === undefined ? undefined : inUse(machine, pci.address)
   if (used === undefined) return

@@ -1,4 +1,4 @@
-/** What a DEL can do for a device whose record is broken: bring it home, under a name that nobody has. */
+/** DEL of a device whose record is broken: it comes home, under a name that nobody has. */
 import type { Kernel } from '../../kernel/api/kernel.ts'
 import type { Machine } from '../../kernel/api/machine.ts'
 import { notice } from '../../lib/log/notice.ts'
