@@ -22,6 +22,7 @@ import { records } from './records.ts'
 import { services } from './services.ts'
 import { shim } from './shim.ts'
 import { sys } from './sys.ts'
+import { tables } from './tables.ts'
 
 /** All mutations. */
 export const mutations: readonly Mutation[] = [
@@ -48,4 +49,5 @@ export const mutations: readonly Mutation[] = [
   ...lock,
   ...hostileBounds,
   ...records,
+  ...tables,
 ]
