@@ -45,7 +45,7 @@ export const tables: readonly Mutation[] = [
     mistake: 'vfctl show asks a pod that is gone for its counters.',
     old: 'isThere ? gauge.counters(reach, op) : undefined',
     now: 'gauge.counters(reach, op)',
-    test: ['ctl/show-limits.test.ts', 'what counts is asked'],
+    test: ['offload/bandwidth/counters.test.ts', 'what counts is asked'],
     tier: 'quick',
   },
 ]
