@@ -1,6 +1,7 @@
 /**
  * The contract of a feature (port map, bandwidth). A feature has its wishes in the config, its plan, its cookie and its removal.
- * The verbs know a feature by this contract alone: one member for each part of ADD, CHECK, DEL, GC, STATUS and of the report.
+ * The verbs know a feature by this contract alone: one member for each part of ADD, CHECK, DEL, GC, STATUS, of the
+ * report and of the counters.
  */
 import type { Request } from '../cni/request.ts'
 import type { Result } from '../cni/result.ts'
@@ -18,6 +19,7 @@ import type { RatesNow, ratesBefore } from './state/device-history.ts'
 import type { Attachment } from './state/identity.ts'
 import type { FilterPlaces } from './state/own-filters.ts'
 import type { ReportSections } from './state/report.ts'
+import type { ShownSections } from './state/shown.ts'
 
 /** A feature looks around with this, before ADD asks for the node's lock. */
 export interface LookContext {
@@ -199,6 +201,16 @@ export interface SharedState {
   isNote(name: string): boolean
 }
 
+/** A feature reads its counters with this. */
+export interface CountersContext {
+  readonly machine: Machine
+  readonly kernel: Kernel
+  readonly attachment: Attachment
+  readonly journal: OffloadJournal
+  /** The pod is there, so that things in it can be asked for. */
+  readonly inPod: boolean
+}
+
 /** One feature of the plugin. */
 export interface Feature extends FeatureRemoval {
   /** True when the config wishes for something of this feature. */
@@ -235,4 +247,6 @@ export interface Feature extends FeatureRemoval {
 
   /** The feature's sections of the report. */
   report(journal: OffloadJournal): Partial<ReportSections>
+  /** The feature's counters, for `vfctl show`. Reads only. */
+  counters(context: CountersContext): Partial<ShownSections>
 }

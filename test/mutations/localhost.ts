@@ -148,7 +148,7 @@ export const localhost: readonly Mutation[] = [
   },
   {
     id: 'offload-localhost-orphan',
-    file: 'src/offload/portmap/orphans.ts',
+    file: 'src/offload/portmap/host/orphans.ts',
     mistake: 'GC does not look for those of whom only a note about 127.0.0.1 tells.',
     old: '      ...localnetCookies(machine, prefix),\n',
     now: '',

@@ -13,6 +13,7 @@ import { cookiePrefix, rateIdentityOf, rateNetworkPrefix } from '../state/identi
 import { limitsOf } from '../state/report.ts'
 import { type DirectWay, directWay } from './bridge-path.ts'
 import { doneLimits, limitDifferences } from './check.ts'
+import { bandwidthCounters } from './counters.ts'
 import { installLimits } from './install.ts'
 import { bytesOfMegabits } from './numbers.ts'
 import { bandwidthOrphans } from './orphans.ts'
@@ -33,6 +34,7 @@ export const bandwidthFeature: Feature = {
   orphans: bandwidthOrphans,
   shared: undefined,
   report: (journal) => ({ limits: limitsOf(journal) }),
+  counters: bandwidthCounters,
 }
 
 /** By cookie, or by the name that follows from the attachment. The rate of a VF, or of its port, bears no mark. */

@@ -18,17 +18,18 @@ import { type Identity, identityOf, networkPrefix } from '../state/identity.ts'
 import { policerIn } from '../state/journal.ts'
 import { portmapSections } from '../state/report.ts'
 import { mappingDifferences } from './check.ts'
+import { portmapCounters } from './counters.ts'
 import { defaultRoutes } from './default-routes.ts'
 import { podAddressesOf, readOffloadFacts } from './facts.ts'
 import { type Listeners, listenersOf, refuseListened, servedLocally } from './host/listeners.ts'
 import { claimLocalPorts } from './host/local-ports.ts'
 import { openLocalhost } from './host/localhost.ts'
 import { refuseConnected } from './host/open-connections.ts'
+import { portmapOrphans } from './host/orphans.ts'
 import { refuseServed } from './host/services.ts'
 import { hostTable, wholeTable } from './host/whole-table.ts'
 import { applyBest } from './install.ts'
 import { servesLocalhost } from './keys.ts'
-import { portmapOrphans } from './orphans.ts'
 import { type OffloadPlan, planPorts } from './plan.ts'
 import { requirePodAddresses } from './pod-addresses.ts'
 import { type Preflight, runPreflight } from './preflight.ts'
@@ -56,6 +57,7 @@ export const portmapFeature: Feature = {
   orphans: portmapOrphans,
   shared: hostTable,
   report: portmapSections,
+  counters: portmapCounters,
 }
 
 /** Of all these facts, other calls of the plugin change the qdiscs of the port's wire alone. */

@@ -1,9 +1,9 @@
 /** Port mappings of attachments without a record, for GC. */
-import type { OrphanContext } from '../feature.ts'
-import { networkPrefix } from '../state/identity.ts'
-import { localPortsCookies, releaseLocalPorts } from './host/local-ports.ts'
-import { localnetCookies, releaseLocalnet } from './host/route-localnet.ts'
-import { releaseWhole, wholeTable } from './host/whole-table.ts'
+import type { OrphanContext } from '../../feature.ts'
+import { networkPrefix } from '../../state/identity.ts'
+import { localPortsCookies, releaseLocalPorts } from './local-ports.ts'
+import { localnetCookies, releaseLocalnet } from './route-localnet.ts'
+import { releaseWhole, wholeTable } from './whole-table.ts'
 
 /** Releases reservations and settings with the lock, once no filter is left that leads to the port. */
 export function portmapOrphans(context: OrphanContext): () => void {
