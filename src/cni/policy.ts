@@ -6,8 +6,8 @@ import { existsSync } from 'node:fs'
 import { boundedPath, OutOfBounds } from '../lib/bounded-path.ts'
 import { fold, get, type JsonObject, shown } from '../lib/json.ts'
 import type { PortRange } from '../lib/port-ranges.ts'
+import type { Command } from './environment.ts'
 import { CniError, code } from './error.ts'
-import type { Request } from './request.ts'
 
 /** The operator's bounds. */
 export interface Policy {
@@ -65,16 +65,23 @@ export function callPolicy(source: PolicySource): CallPolicy {
   }
 }
 
+/** The parts of a request that a policy binds (request.ts). */
+interface Bindable {
+  readonly command: Command
+  readonly config: JsonObject
+  readonly policy: Policy
+}
+
 /**
  * Puts the operator's bounds into a request: the policy, and the config's state folder as the path without links that was
  * checked. DEL and GC must clean up, so they warn and go on with the defaults instead of refusing.
  * @throws CniError 7 for a policy that can't be read or a state folder out of bounds; not on DEL and GC
  */
-export function bounded(
-  request: Request,
+export function bounded<R extends Bindable>(
+  request: R,
   { policy, problem }: CallPolicy,
   warn: (line: string) => void,
-): Request {
+): R {
   const { command, config } = request
   const refuse = (refusal: CniError, instead: string) => {
     if (command !== 'DEL' && command !== 'GC') throw refusal
@@ -108,7 +115,7 @@ const recordFolders = ['attach', 'offload', 'portmap', 'bandwidth']
  * up there if nobody but root can have written the folder.
  */
 function isOfFormerVersion(
-  command: Request['command'],
+  command: Command,
   stateDir: string,
   { file }: Policy,
   problem: CniError | undefined,

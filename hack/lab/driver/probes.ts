@@ -1,22 +1,22 @@
 // Looks at src/sys, and at what of src/offload needs a disturbed kernel. In: arguments of a test; out: plain values.
 // Every exported function can be called by its name.
 import { readdirSync, readlinkSync } from 'node:fs'
-import type { Request } from '../../../src/cni/request.ts'
-import type { Kernel } from '../../../src/kernel/api/kernel.ts'
-import { linuxMachine } from '../../../src/kernel/linux-machine.ts'
-import { removeFlowFilters } from '../../../src/kernel/tc/flow-filters.ts'
-import { findOwnFilters } from '../../../src/kernel/tc/own-filters.ts'
-import { NetlinkSocket } from '../../../src/netlink/socket.ts'
-import { partsOf } from '../../../src/offload/features.ts'
-import { offloadJournal } from '../../../src/offload/state/record.ts'
-import { removeAttachment as removeIt } from '../../../src/offload/verbs/del.ts'
-import type { FlowFilter } from '../../../src/ops/op.ts'
-import { recordStore } from '../../../src/ops/record-store.ts'
-import * as files from '../../../src/sys/files.ts'
-import { withLock } from '../../../src/sys/flock.ts'
-import { openNetns, withNetns } from '../../../src/sys/namespaces.ts'
-import { openNetlink } from '../../../src/sys/netlink.ts'
-import { isOwnNetns } from '../../../src/sys/own-netns.ts'
+import type { Request } from '../../src/cni/request.ts'
+import type { Kernel } from '../../src/kernel/api/kernel.ts'
+import { linuxMachine } from '../../src/kernel/linux-machine.ts'
+import { removeFlowFilters } from '../../src/kernel/tc/flow-filters.ts'
+import { findOwnFilters } from '../../src/kernel/tc/own-filters.ts'
+import { NetlinkSocket } from '../../src/netlink/socket.ts'
+import { featuresOf } from '../../src/offload/features.ts'
+import { removeAttachment as removeIt } from '../../src/offload/verbs/del.ts'
+import type { FlowFilter } from '../../src/ops/op.ts'
+import { offloadJournal } from '../../src/records/offload.ts'
+import { recordStore } from '../../src/records/store.ts'
+import * as files from '../../src/sys/files.ts'
+import { withLock } from '../../src/sys/flock.ts'
+import { openNetns, withNetns } from '../../src/sys/namespaces.ts'
+import { openNetlink } from '../../src/sys/netlink.ts'
+import { isOwnNetns } from '../../src/sys/own-netns.ts'
 
 const namespace = () => readlinkSync('/proc/thread-self/ns/net')
 
@@ -142,7 +142,7 @@ export function removeAttachment(
       store,
       otherStores: [],
       attachStore: { list: () => [], read: () => undefined },
-      parts: partsOf('vf-offload'),
+      features: featuresOf('vf-offload'),
     },
     request,
     (action) => action(),

@@ -1,6 +1,13 @@
 /** What the kernel says about interfaces, in plain values: the vocabulary between kernel/ and the plans. */
-import type { EthtoolPart, XdpMode } from '../../ops/clean-op.ts'
-import type { BridgeVlan, CarriedItem, LinkTraits, PortRates, VfAttributes } from '../../ops/op.ts'
+import type {
+  BridgeVlan,
+  CarriedItem,
+  EthtoolPart,
+  LinkTraits,
+  PortRates,
+  VfAttributes,
+  XdpMode,
+} from '../../ops/op.ts'
 
 /** One network interface, from RTM_GETLINK. MTU in bytes; MACs lower case. */
 export interface LinkFacts {

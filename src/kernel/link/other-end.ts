@@ -1,6 +1,6 @@
 /**
- * What an interface of a pod is joined to, where the pod can't forge it: the answer comes from a look at the namespace of the
- * other side, or is translated to the host's own numbers of namespaces.
+ * Finds the interface at the other end of a pod's interface. The pod cannot forge the answer: the answer comes from the
+ * namespace of the other end, or from the host's own numbers of namespaces.
  */
 import { hostNetns } from '../../lib/host-netns.ts'
 import { decodeLink, getLink, getLinkIn } from '../../netlink/rtnl/link.ts'
@@ -8,17 +8,15 @@ import { decodeNsid, getNsid } from '../../netlink/rtnl/nsid.ts'
 import { NetlinkError, type NetlinkSocket, type Reply } from '../../netlink/socket.ts'
 import { ownNetns } from '../../sys/namespaces.ts'
 import type { LinkFacts, LinkPlace, OtherEnd } from '../api/facts.ts'
+import type { LowerNetns } from '../api/links.ts'
 import type { OpenNetns } from '../api/machine.ts'
-
-/** The host's number of another namespace, {@link hostNetns}, or: the pod's own, or one that the kernel can't tell. */
-export type LowerNetns = number | 'pod' | 'unknown'
 
 type Answer = Reply | NetlinkError | undefined
 
 /**
- * The other end of the pair (veth, netkit) whose first end is at `place`; undefined when there is no such interface, or it has no
- * other end. One datagram. The kernel gives the namespace of the other end a number when it answers, so that the pod's is asked for
- * in the same datagram, behind it.
+ * The other end of the pair (veth, netkit) whose first end is at `place`; undefined when there is no such interface, or no other
+ * end. All requests go in one datagram. The request for the pod's number comes last: the kernel gives the namespace of the other
+ * end a number only when it answers the request for the interface.
  */
 export function otherEndOf(
   socket: NetlinkSocket,
@@ -42,9 +40,9 @@ export function otherEndOf(
   const hostNumber = own === undefined ? hostNetns : numberIn(others.shift())
   const podNumber = numberIn(others.shift())
   const link = decodeLink(messageOf(first))
-  // Without a number the other end is beside the first one.
+  // An answer without a namespace number means that both ends are in one namespace.
   const where = link.IFLA_LINK_NETNSID ?? netns
-  // 0 for one whose other end is just being removed.
+  // IFLA_LINK is 0 while the kernel removes the other end.
   if (link.IFLA_LINK === undefined || link.IFLA_LINK === 0) return undefined
   const isHosts = link.IFLA_LINK_NETNSID === undefined ? isOnHost : where === hostNumber && !isOnHost
   const isPods = where >= 0 && where === podNumber
@@ -56,7 +54,7 @@ export function otherEndOf(
   }
 }
 
-/** In which namespace the interface is that the pod's interface `link` stands on (macvlan, VLAN, ipvlan). */
+/** The namespace of the interface below the pod's interface `link` (macvlan, VLAN, ipvlan). */
 export function lowerNetnsOf(
   socket: NetlinkSocket,
   { lowerNetns }: Pick<LinkFacts, 'lowerNetns'>,
@@ -75,7 +73,7 @@ export function lowerNetnsOf(
   }
 }
 
-/** True for the answer about an interface, or a namespace, that is not there. */
+/** True when the interface, or the namespace, does not exist. @throws NetlinkError for another refusal */
 function isAbsent(answer: Exclude<Answer, undefined>): answer is NetlinkError {
   if (!(answer instanceof NetlinkError)) return false
   if (answer.code === 'ENODEV' || answer.code === 'EINVAL') return true

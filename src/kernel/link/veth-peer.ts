@@ -1,4 +1,4 @@
-/** The other end of a pod's veth pair. A pod can give its interfaces any number and MAC address, but not another one's pair. */
+/** Finds the host's end of a pod's veth pair. A pod can forge ifindex and MAC of its interfaces, but not the peer of a veth. */
 import { decodeNsid, getNsid } from '../../netlink/rtnl/nsid.ts'
 import { NetlinkError, type NetlinkSocket } from '../../netlink/socket.ts'
 import type { LinkFacts } from '../api/facts.ts'
@@ -6,9 +6,9 @@ import type { OpenNetns } from '../api/machine.ts'
 import { findLink } from './links.ts'
 
 /**
- * The host's end of the pair that `link` of the pod is the other end of; undefined where that is not on the host. `link` says only
- * where to look. What decides is what the kernel tells of the interface there: that its other end has the number of `link`, and is in
- * the pod's namespace and no other. A number in a namespace is one interface's.
+ * The host's end of the veth pair of the pod's interface `link`; undefined where the other end is not on the host. `link` names
+ * only the ifindex to read. The host's interface decides: its other end must have the ifindex of `link` and be in the pod's
+ * namespace. An ifindex is unique within a namespace.
  */
 export function peerOnHost(
   host: NetlinkSocket,
@@ -16,7 +16,7 @@ export function peerOnHost(
   { kind, lower, lowerNetns, ifindex }: LinkFacts,
 ): LinkFacts | undefined {
   if (kind !== 'veth' || lower === undefined || lowerNetns === undefined) return undefined
-  // First: the kernel gives the pod's namespace its number when it tells of an interface whose other end is there.
+  // The peer is read before the pod's number: the kernel numbers the pod's namespace only when it reports the peer.
   const peer = findLink(host, lower)
   if (peer?.kind !== 'veth' || peer.lower !== ifindex || peer.lowerNetns === undefined) return undefined
   return peer.lowerNetns === numberOf(host, pod) ? peer : undefined
@@ -28,7 +28,7 @@ function numberOf(host: NetlinkSocket, { fd }: Pick<OpenNetns, 'fd'>): number | 
     const [message] = host.request(getNsid({ NETNSA_FD: fd })).messages
     return message === undefined ? undefined : decodeNsid(message)
   } catch (error) {
-    // Before Linux 4.0 namespaces had no numbers, and no interface told of any.
+    // Before Linux 4.0 namespaces have no numbers, and no interface reports one.
     if (error instanceof NetlinkError && error.code === 'EOPNOTSUPP') return undefined
     throw error
   }

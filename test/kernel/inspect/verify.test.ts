@@ -7,7 +7,7 @@ import { tcMessage } from '../../../src/netlink/tc/msg.ts'
 import type { Op } from '../../../src/ops/op.ts'
 import { answering } from '../answers.ts'
 
-/** The finding about the clsact of interface 2, which was "pf0", where there is one of this name, with that qdisc or none. */
+/** The differences of a clsact on interface 2, which was "pf0" and now has this name, with this qdisc or none. */
 function found(name: string | undefined, qdisc: string | undefined) {
   const { socket } = answering(({ type, payload }) => {
     if (type === RTM.RTM_GETLINK) {
@@ -30,12 +30,16 @@ function found(name: string | undefined, qdisc: string | undefined) {
     nft: () => () => ({ status: 0, stdout: '', stderr: '' }),
     inside: <T>(_: unknown, action: () => T) => action(),
     guard: () => ['no such filter'],
+    link: () => undefined,
+    rates: () => {
+      throw new TypeError('nobody asks for rates')
+    },
   }
   const op: Op = { do: 'clsact.add', side: 'host', link: 'pf0', ifindex: 2 }
   return verify(reach, [{ op }]).map((one) => one.found)
 }
 
-test('a clsact is found by the number of its interface, whatever that is called by now', () => {
+test('a clsact is found by the ifindex of its interface, even after a rename', () => {
   expect(found('pf0', 'clsact')).toEqual([])
   expect(found('renamed', 'clsact')).toEqual([])
   expect(found('renamed', undefined)).toEqual(['neither clsact nor ingress'])

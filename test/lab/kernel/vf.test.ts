@@ -1,7 +1,12 @@
 // VFs of a real driver (igb). What the PF holds for them is set by us and read by ip, set by ip and read by us; refusals name the
 // key and leave everything as it was. A VF itself moves and takes what interfaces take, and its driver gets it again.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { capture } from '../../../hack/lab/bed/capture.ts'
+import type { Lab } from '../../../hack/lab/lab.ts'
+import { invert } from '../../../src/ops/invert.ts'
+import type { Op, VfAttributes } from '../../../src/ops/op.ts'
+import { capture } from '../../support/capture.ts'
+import { apply, ask, drive, json, run, tryDrive } from '../../support/driver.ts'
+import { lab } from '../../support/lab.ts'
 import {
   buildTopology,
   CLIENT_A,

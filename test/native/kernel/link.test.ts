@@ -4,7 +4,9 @@ import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest
 import { deletePod, newPod } from '../../../hack/lab/bed/topology.ts'
 import { apply, ask, drive, json, run, tryDrive } from '../../../hack/lab/driver/client.ts'
 import type { Lab } from '../../../hack/lab/lab.ts'
-import { invert, type LinkAttributes, type LinkSet, type Op } from '../../../src/ops/op.ts'
+import { invert } from '../../../src/ops/invert.ts'
+import type { LinkAttributes, LinkSet, Op } from '../../../src/ops/op.ts'
+import { apply, ask, drive, json, run, tryDrive } from '../../support/driver.ts'
 import { lab } from '../../support/lab.ts'
 
 const [on, pod] = ['kernel-link', 'kernel-link-pod'] as const

@@ -8,7 +8,9 @@ import { deletePod, newPod } from '../../../hack/lab/bed/topology.ts'
 import { drive, run } from '../../../hack/lab/driver/client.ts'
 import type { Lab } from '../../../hack/lab/lab.ts'
 import { commandLine as lineOf } from '../../../src/ops/command-line.ts'
-import { invert, type Op } from '../../../src/ops/op.ts'
+import { invert } from '../../../src/ops/invert.ts'
+import type { Op } from '../../../src/ops/op.ts'
+import { drive, run } from '../../support/driver.ts'
 import { lab } from '../../support/lab.ts'
 
 const [ours, theirs] = ['kernel-ours', 'kernel-theirs'] as const

@@ -2,13 +2,14 @@
 import { expect, describe as group, test } from 'vitest'
 import type { RouteFacts } from '../../../src/kernel/api/facts.ts'
 import type { OffloadConfig, PortMapping } from '../../../src/offload/config/config.ts'
+import type { HostAddress } from '../../../src/offload/port/addresses.ts'
 import type { Port, UplinkAttachment } from '../../../src/offload/port/port.ts'
-import { type HostAddress, type OffloadFacts, podAddressesOf } from '../../../src/offload/portmap/facts.ts'
+import { type OffloadFacts, podAddressesOf } from '../../../src/offload/portmap/facts.ts'
 import { planPorts } from '../../../src/offload/portmap/plan.ts'
 import type { Identity } from '../../../src/offload/state/identity.ts'
 import { commandLine } from '../../../src/ops/command-line.ts'
-import { invert, type Op } from '../../../src/ops/op.ts'
-import { linkFacts } from '../../support/link-facts.ts'
+import { invert } from '../../../src/ops/invert.ts'
+import type { Op } from '../../../src/ops/op.ts'
 import { refusalOf } from '../../support/request.ts'
 
 const identity: Identity = {

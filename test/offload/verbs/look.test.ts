@@ -63,7 +63,7 @@ const becomesAnother = () => {
 const add = () =>
   offloadPlugin(node).add(requestOf({ stateDir, prevResult, runtimeConfig: { portMappings, bandwidth } }))
 
-/** Questions whose answers grow with the node: its interfaces, addresses, sockets, filters and programs. */
+/** What grows with the node: its interfaces, addresses, sockets, filters and programs. */
 const costly = ['addresses', 'links', 'listeners', 'conflicts', 'routes', 'sourceRules', 'bridgeVlans']
 
 describe('an ADD', () => {

@@ -12,7 +12,8 @@ import {
   localPortsNote,
   releaseLocalPorts,
 } from '../../../../src/offload/portmap/host/local-ports.ts'
-import { invert, type Op, type PortKey } from '../../../../src/ops/op.ts'
+import { invert } from '../../../../src/ops/invert.ts'
+import type { Op, PortKey } from '../../../../src/ops/op.ts'
 
 const [a, b, c] = ['a', 'b', 'c'].map((letter) => '76660101'.padEnd(32, letter)) as [string, string, string]
 let folder: string

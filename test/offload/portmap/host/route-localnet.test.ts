@@ -4,9 +4,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { LinkFacts } from '../../../../src/kernel/api/facts.ts'
+import type { Conflict } from '../../../../src/kernel/api/filters.ts'
 import type { Kernel, LoopbackPort } from '../../../../src/kernel/api/kernel.ts'
 import type { Machine } from '../../../../src/kernel/api/machine.ts'
-import type { Conflict } from '../../../../src/kernel/inspect/conflicts.ts'
 import {
   claimLocalnet,
   localnetCookies,
