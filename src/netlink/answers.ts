@@ -1,7 +1,7 @@
 // The kernel's answers to requests: replies, refusals, and answers that are lost.
 
 import { log } from '../lib/log/log.ts'
-import { attributeAt } from './codec/inspect.ts'
+import { attributeAt } from './inspect.ts'
 import { NetlinkError } from './error.ts'
 import { type Ack, type Message, nlmsghdr, type Request } from './message.ts'
 

@@ -14,7 +14,6 @@ import { devlinkMessage } from '../../src/netlink/genl/devlink.ts'
 import { ctrlMessage } from '../../src/netlink/genl/genl.ts'
 import { extack, Family } from '../../src/netlink/message.ts'
 import { bridgeAfSpec } from '../../src/netlink/rtnl/bridge-attributes.ts'
-import { families } from '../support/netlink/families.ts'
 
 const raw = (size: number) => fc.uint8Array({ minLength: size, maxLength: size })
 const text = (kind: string, sizes: number[], make: (bytes: Uint8Array) => string) =>

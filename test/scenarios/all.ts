@@ -1,6 +1,6 @@
 /** All scenarios, and which of them a test run shows where. */
-import { type KindName, type Nat, portOf } from '../support/port-bed.ts'
-import type { Nic } from '../support/port-node.ts'
+import { type KindName, type Nat, portOf } from '../../hack/lab/bed/port-bed.ts'
+import type { Nic } from '../../hack/lab/bed/port-node.ts'
 import { type Cell, cells } from './cells.ts'
 import { configScenarios } from './config.ts'
 import { nodeScenarios } from './node.ts'

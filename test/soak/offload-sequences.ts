@@ -4,13 +4,10 @@
  * model of who owns which port has it.
  */
 
-import type { BedPod, PortBed } from '../../hack/lab/bed/port-bed.ts'
-import { portOf } from '../../hack/lab/bed/port-bed.ts'
 import { HOST } from '../../hack/lab/bed/topology.ts'
 import type { JsonObject } from '../../src/lib/json.ts'
-import { type BedPod, type PortBed, portOf } from '../support/port-bed.ts'
-import { HOST } from '../support/topology.ts'
-import { judge, words } from './offload-sequence-model.ts'
+import { type BedPod, type PortBed, portOf } from '../../hack/lab/bed/port-bed.ts'
+import { type Act, type Container, judge, type Sequence, words } from './offload-sequence-model.ts'
 import { limits, offloadLook, offloadPlace } from './offload-subject.ts'
 import { runLanes } from './run.ts'
 import type { Call, Job, Step } from './script.ts'

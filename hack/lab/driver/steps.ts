@@ -1,8 +1,8 @@
 // The language of the driver: a list of steps in, a list of results out, both packed by json.ts. Types only, so that
 // tests on Node can import it.
-import type { Kernel } from '../../src/kernel/api/kernel.ts'
-import type { Op, Side } from '../../src/ops/op.ts'
-import type { Runner } from '../../src/ops/runner.ts'
+import type { Kernel } from '../../../src/kernel/api/kernel.ts'
+import type { Op, Side } from '../../../src/ops/op.ts'
+import type { Runner } from '../../../src/ops/runner.ts'
 import type * as builders from './builders.ts'
 import type * as probes from './probes.ts'
 

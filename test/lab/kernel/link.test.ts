@@ -6,7 +6,6 @@ import { ask, drive, json, run, tryDrive } from '../../../hack/lab/driver/client
 import type { Lab } from '../../../hack/lab/lab.ts'
 import { invert } from '../../../src/ops/invert.ts'
 import type { LinkAttributes, Op } from '../../../src/ops/op.ts'
-import { ask, drive, json, run, tryDrive } from '../../support/driver.ts'
 import { lab } from '../../support/lab.ts'
 
 const on = 'kernel-link'

@@ -9,8 +9,6 @@ import type { Lab } from '../../../hack/lab/lab.ts'
 import { commandLine as lineOf } from '../../../src/ops/command-line.ts'
 import { invert } from '../../../src/ops/invert.ts'
 import type { FlowFilter, Op } from '../../../src/ops/op.ts'
-import { type CapturedFrame, capture } from '../../support/capture.ts'
-import { apply, ask, drive, json, run } from '../../support/driver.ts'
 import { lab } from '../../support/lab.ts'
 
 const [on, peer] = ['steer-host', 'steer-peer'] as const

@@ -4,8 +4,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Lab } from '../../../hack/lab/lab.ts'
 import { invert } from '../../../src/ops/invert.ts'
 import type { Op, VfAttributes } from '../../../src/ops/op.ts'
-import { capture } from '../../support/capture.ts'
-import { apply, ask, drive, json, run, tryDrive } from '../../support/driver.ts'
+import { capture } from '../../../hack/lab/bed/capture.ts'
+import { apply, ask, drive, json, run, tryDrive } from '../../../hack/lab/driver/client.ts'
 import { lab } from '../../support/lab.ts'
 import {
   buildTopology,
@@ -19,10 +19,6 @@ import {
   WIRE,
 } from '../../../hack/lab/bed/topology.ts'
 import * as traffic from '../../../hack/lab/bed/traffic.ts'
-import { apply, ask, drive, json, run, tryDrive } from '../../../hack/lab/driver/client.ts'
-import type { Lab } from '../../../hack/lab/lab.ts'
-import { invert, type Op, type VfAttributes } from '../../../src/ops/op.ts'
-import { lab } from '../../support/lab.ts'
 
 let vm: Lab
 let net: Topology

@@ -3,9 +3,9 @@
 import { beforeAll } from 'vitest'
 import type { Lab } from '../../../hack/lab/lab.ts'
 import { kernelContract } from '../../contract/kernel.ts'
-import { ask, run, type Typed, tryDrive } from '../../support/driver.ts'
+import { ask, run, type Typed, tryDrive } from '../../../hack/lab/driver/client.ts'
 import { lab } from '../../support/lab.ts'
-import { deletePod, newPod } from '../../support/topology.ts'
+import { deletePod, newPod } from '../../../hack/lab/bed/topology.ts'
 
 const [on, pod] = ['contract-host', 'contract-pod'] as const
 const options = { on, netns: `/run/netns/${pod}` }

@@ -6,7 +6,6 @@ import { apply, ask, drive, json, run, tryDrive } from '../../../hack/lab/driver
 import type { Lab } from '../../../hack/lab/lab.ts'
 import { invert } from '../../../src/ops/invert.ts'
 import type { LinkAttributes, LinkSet, Op } from '../../../src/ops/op.ts'
-import { apply, ask, drive, json, run, tryDrive } from '../../support/driver.ts'
 import { lab } from '../../support/lab.ts'
 
 const [on, pod] = ['kernel-link', 'kernel-link-pod'] as const

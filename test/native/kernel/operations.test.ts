@@ -10,7 +10,6 @@ import type { Lab } from '../../../hack/lab/lab.ts'
 import { commandLine as lineOf } from '../../../src/ops/command-line.ts'
 import { invert } from '../../../src/ops/invert.ts'
 import type { Op } from '../../../src/ops/op.ts'
-import { drive, run } from '../../support/driver.ts'
 import { lab } from '../../support/lab.ts'
 
 const [ours, theirs] = ['kernel-ours', 'kernel-theirs'] as const

@@ -3,9 +3,9 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Lab } from '../../../hack/lab/lab.ts'
 import type { Op } from '../../../src/ops/op.ts'
-import { ask, drive, run } from '../../support/driver.ts'
+import { ask, drive, run } from '../../../hack/lab/driver/client.ts'
 import { lab } from '../../support/lab.ts'
-import { deletePod, newPod } from '../../support/topology.ts'
+import { deletePod, newPod } from '../../../hack/lab/bed/topology.ts'
 
 const on = 'verify-host'
 const side = 'host'

@@ -12,10 +12,10 @@ import {
   podOf,
   tryOffload,
   warmBridge,
-} from '../../support/bridge-bed.ts'
+} from '../../../hack/lab/bed/bridge-bed.ts'
 import { lab as sharedLab } from '../../support/lab.ts'
-import { attachment, errorOf, testRuntime } from '../../support/plugins.ts'
-import { deletePod, newPod } from '../../support/topology.ts'
+import { attachment, errorOf, testRuntime } from '../../../hack/lab/bed/plugins.ts'
+import { deletePod, newPod } from '../../../hack/lab/bed/topology.ts'
 
 const pod = 'pod-one'
 const folder = '/var/lib/cni/vf-flower/offload'

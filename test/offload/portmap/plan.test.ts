@@ -10,6 +10,7 @@ import type { Identity } from '../../../src/offload/state/identity.ts'
 import { commandLine } from '../../../src/ops/command-line.ts'
 import { invert } from '../../../src/ops/invert.ts'
 import type { Op } from '../../../src/ops/op.ts'
+import { linkFacts } from '../../support/link-facts.ts'
 import { refusalOf } from '../../support/request.ts'
 
 const identity: Identity = {
