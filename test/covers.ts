@@ -195,6 +195,12 @@ export const covers: Readonly<Record<string, readonly string[]>> = {
   'nic/netdev': ['nic/pci'],
   'offload/bandwidth/feature': ['offload/verbs/add', 'native/bandwidth/veth', 'lab/bandwidth/switchdev'],
   'offload/bandwidth/orphans': ['offload/verbs/gc', 'lab/offload/del'],
+  'offload/bandwidth/nic-strategies': [
+    'offload/bandwidth/plan',
+    'lab/bandwidth/switchdev',
+    'lab/bandwidth/vf',
+  ],
+  'offload/bandwidth/strategy': ['offload/bandwidth/plan', 'native/bandwidth/detour'],
   'offload/bandwidth/status': ['offload/verbs/status', 'lab/offload/status'],
   'offload/port/hindrance': ['offload/verbs/status'],
   'offload/port/kinds': ['offload/portmap/nat-choice', 'offload/bandwidth/plan'],
