@@ -40,6 +40,7 @@ export const covers: Readonly<Record<string, readonly string[]>> = {
   'attach/device/select': ['native/attach/select', 'lab/attach/select'],
   'attach/verbs/spawn': ['native/attach/ipam', 'conformance/ipam'],
   'attach/device/taken-names': ['native/attach/names', 'native/attach/select'],
+  'cni/bounds': ['cni/policy'],
   'cni/open-pod': ['conformance/protocol', 'native/attach/add-del'],
   'cni/ready': ['native/attach/status'],
   'cni/spawn': ['conformance/ipam'],
@@ -131,7 +132,7 @@ export const covers: Readonly<Record<string, readonly string[]>> = {
   'kernel/inspect/verify-ports': ['native/portmap/check', 'native/portmap/flush'],
   'kernel/inspect/verify-reservations': ['native/portmap/check', 'native/portmap/flush'],
   'kernel/inspect/verifier': ['kernel/inspect/verify'],
-  'kernel/link/other-end': ['native/attach/hidden'],
+  'kernel/link/other-end': ['native/attach/hidden', 'native/hostile/bounds'],
   'lib/error-kind': ['cni/failure'],
   'lib/host-netns': ['attach/device/homeward', 'native/attach/hidden'],
   'kernel/link/traits': ['native/attach/clean'],
@@ -277,7 +278,6 @@ export const covers: Readonly<Record<string, readonly string[]>> = {
   'kernel/link/dumped-addresses': ['kernel/link/preflight', 'kernel/ip/addressing'],
   'kernel/nftables/shared-parts': ['kernel/nftables/reservations'],
   'kernel/nftables/release-ports': ['kernel/nftables/reservations'],
-  'kernel/link/veth-peer': ['native/hostile/bounds'],
 }
 
 /** Paths of the tests that cover a source file, from the top; undefined when `path` is no file of src or device-plugin. */
