@@ -1,7 +1,7 @@
 /**
  * Forms of what lies on the disk. A form reads the value that JSON.parse made of a file into a value of the program, and writes it
- * back. Each field has a key on the disk beside its name in the program, so that a name can change and the disk stays. By hand and
- * not by zod: schemas cost start time, and a DEL would pay for those of all operations.
+ * back. Each field has a key on the disk beside its name in the program, so that a name can change and the disk stays. Forms are
+ * made by hand: a schema library costs start time in each call.
  */
 
 /** Judges a value that was read from a file. */
