@@ -1,4 +1,4 @@
-/** Who owns what a record describes. */
+/** The attachment that owns the device or the ports of a record. */
 export interface Owner {
   readonly containerID: string
   readonly ifname: string

@@ -1,4 +1,4 @@
-/** The record that `vf-attach` writes before its first change: which device, and everything needed to put it back. */
+/** The record that `vf-attach` writes before its first change: the device, and everything needed to put it back. */
 import type { CarriedItem } from '../ops/op.ts'
 import { at, flag, list, mapOf, maybe, object, objectOf, type ValueOf, whole } from './form.ts'
 import { carriedFields } from './ops/device-state.ts'
@@ -118,7 +118,7 @@ const carried = object({
   vlans: maybe('vlans', list(vlanOfPort)),
   items: at('items', list(whole(objectOf<CarriedItem>(carriedFields)))),
 })
-/** What an interface carried on the host. */
+/** Addresses, routes, neighbours and VLANs of an interface on the host. */
 export type Carried = ValueOf<typeof carried>
 
 const othersRoute = object({
@@ -140,7 +140,7 @@ export const attachJournal = object({
   settings: maybe('settings', object({ v4: maybe('v4', bytes), v6: maybe('v6', bytes) })),
   /** ethtool's and sysfs's view of it; absent = unknown. */
   tuning: maybe('tuning', tuning),
-  /** What the interface carried, and when that was read; absent = nothing. */
+  /** Addresses, routes, neighbours and VLANs that the interface had; absent = none. */
   carried: maybe('carried', carried),
   /** ADD sets an administrative MAC on the PF. */
   macSet: maybe('macSet', flag),
@@ -160,7 +160,12 @@ export function attachRecords(stateDir: string): RecordStore<AttachJournal> {
   return recordStore(stateDir, attachFolder, attachJournal, wrongField)
 }
 
-/** A record must be of the device that its file's name says. */
-function wrongField({ journal }: PluginRecord<AttachJournal>, subject: string): string | undefined {
-  return journal.device.id === subject ? undefined : 'journal.device.id'
+/**
+ * A record must be of the device that its file's name says. The namespace's marks are numbers; there is no inode for a namespace
+ * that was gone when another program's attachment became one of ours.
+ */
+function wrongField({ journal, owner }: PluginRecord<AttachJournal>, subject: string): string | undefined {
+  if (journal.device.id !== subject) return 'journal.device.id'
+  if (!/^(\d+:\d+)?$/.test(owner.netnsId)) return 'owner.netnsId'
+  return owner.netnsCookie === undefined || /^\d+$/.test(owner.netnsCookie) ? undefined : 'owner.netnsCookie'
 }

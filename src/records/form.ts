@@ -1,7 +1,7 @@
 /**
- * Forms of what lies on the disk. A form reads the value that JSON.parse made of a file into a value of the program, and writes it
- * back. Each field has a key on the disk beside its name in the program, so that a name can change and the disk stays. Forms are
- * made by hand: a schema library costs start time in each call.
+ * Forms of values on the disk. A form turns the result of JSON.parse into a value of the program, and back. Each field has a key on
+ * the disk beside its name in the program, so that a name can change and the disk stays. Forms are written by hand: a schema library
+ * would cost start time in each call.
  */
 
 /** Judges a value that was read from a file. */
@@ -24,7 +24,7 @@ export class Misfit extends Error {
 /** Values that are left out because this version does not understand them, each as a path of keys. */
 export type LeftOut = string[]
 
-/** How a T lies on the disk. */
+/** The form of a T on the disk. */
 export interface Form<T> {
   /**
    * Reads `value`. With `left`, what does not fit is left out and named there, as far as the T can do without it.
@@ -191,7 +191,7 @@ export function list<T>(form: Form<T>): Form<T[]> {
   }
 }
 
-/** What is understood as a whole or not at all: a part of it would be something else. */
+/** A value that is understood as a whole or not at all: a part of it would be something else. */
 export function whole<T>(form: Form<T>): Form<T> {
   return { read: (value) => form.read(value), write: (value) => form.write(value), keys: () => form.keys() }
 }
@@ -214,7 +214,7 @@ export function mapOf<T>(isKey: Check, form: Form<T>): Form<Readonly<Record<stri
   }
 }
 
-/** How an error ends about a value that no version of the program has written. */
+/** The end of an error about a value that no version of the program has written. */
 export const notOurs = 'is not as this program writes it'
 
 /** A value that is the same in the program and on the disk. */

@@ -30,9 +30,9 @@ const limit = object({
   where: maybe('where', oneOf('nic', 'host', 'pod')),
   /** `tbf`, `ifb`, `max_tx_rate`, `tx_max`, `police`. */
   means: maybe('means', anyText),
-  /** What was done, as an operator would type it. */
+  /** The operations as an operator would type them. */
   lines: maybe('lines', list(anyText)),
-  /** What was done; before it was, what of VF or port may have been changed. */
+  /** The operations; while the ADD has not come that far, those that it may have done. */
   ops: at('ops', list(op)),
   /** Ways that were given up, each with the reason. */
   refusals: maybe('refusals', list(anyText)),
@@ -72,9 +72,9 @@ export const offloadJournal = object({
   ),
   /** Families in which the pod behind a veth pair had its default route by the interface, where prevResult named one. */
   defaultRoutes: maybe('defaultRoutes', list(family)),
-  /** Where addresses and ports are translated; absent without port mappings. */
+  /** The place where addresses and ports are translated; absent without port mappings. */
   nat: maybe('nat', oneOf('pod', 'nic', 'host')),
-  /** What else the ADD did, in order: the reservation, the pod's tables, routes and policy rules, qdiscs. */
+  /** Other operations of the ADD, in order: the reservation, the pod's tables, routes and policy rules, qdiscs. */
   ops: orElse('ops', list(op), () => []),
   rules: at('rules', list(whole(rule))),
   /** Entries of one list that share the record, where there are several. */

@@ -8,9 +8,10 @@
  * PCI addresses), except the interface name, which comes last; so one readdir(3) answers "who owns this VF?" and
  * "what does this attachment own?" without opening a file.
  */
+import type { OfKind } from '../lib/error-kind.ts'
 import { shown } from '../lib/json.ts'
 import type { Owner } from '../ops/owner-netns.ts'
-import { at, type Form, type LeftOut, Misfit, maybe, notOurs, object, objectOf, oneOf, text } from './form.ts'
+import { at, type Form, type LeftOut, Misfit, maybe, notOurs, object, objectOf, oneOf } from './form.ts'
 import { anyText } from './values.ts'
 
 export type { Owner } from '../ops/owner-netns.ts'
@@ -21,17 +22,13 @@ export type { Owner } from '../ops/owner-netns.ts'
  */
 export const recordSchemaVersion = 1
 
-/** Device and inode; empty for a namespace that was gone when somebody else's attachment became one of ours. */
-const netnsId = text((value) => typeof value === 'string' && /^(\d+:\d+)?$/.test(value))
-const netnsCookie = text((value) => typeof value === 'string' && /^\d+$/.test(value))
-
 const owner = objectOf<Owner>({
   containerID: at('containerID', anyText),
   ifname: at('ifname', anyText),
   network: at('network', anyText),
   netns: at('netns', anyText),
-  netnsId: at('netnsId', netnsId),
-  netnsCookie: maybe('netnsCookie', netnsCookie),
+  netnsId: at('netnsId', anyText),
+  netnsCookie: maybe('netnsCookie', anyText),
   bootId: at('bootId', anyText),
 })
 
@@ -71,7 +68,8 @@ export function recordFileName(subject: string, containerID: string, ifname: str
 const longestName = 255 - '.broken'.length
 
 /** An attachment's names do not fit into the name of a file together, so that it can have no record. */
-export class NamesTooLong extends Error {
+export class NamesTooLong extends Error implements OfKind {
+  readonly kind = 'names-too-long'
   /** The longer of the two, which is to blame. */
   readonly part: 'containerID' | 'subject'
 
@@ -110,7 +108,8 @@ export function parseRecordFileName(
 export type RecordErrorCode = 'broken' | 'newer'
 
 /** A record that can't be used. Names the file, so that an operator finds it. */
-export class RecordError extends Error {
+export class RecordError extends Error implements OfKind {
+  readonly kind = 'unusable-record'
   readonly code: RecordErrorCode
 
   constructor(path: string, reason: string, code: RecordErrorCode = 'broken') {

@@ -1,4 +1,4 @@
-/** Where records lie on disk. Every write and removal is atomic and a point at which tests can make it fail. */
+/** Folders of records. Every write and removal is atomic, and a point at which tests can make it fail. */
 import { notice } from '../lib/log/notice.ts'
 import { step } from '../lib/log/steps.ts'
 import { faultPoint } from '../ops/fault.ts'
@@ -34,7 +34,7 @@ export const defaultStateDir = '/var/lib/cni/vf-flower'
 /** A write takes milliseconds: what is older was left by a process that was killed in it. */
 const abandonedMilliseconds = 600_000
 
-/** What a record's file name tells without opening it. */
+/** A record's file name, which tells this much without opening the file. */
 export interface RecordName {
   readonly subject: string
   readonly containerID: string
@@ -47,7 +47,7 @@ type WrongField<J> = (record: PluginRecord<J>, subject: string) => string | unde
 
 /** The records of one plugin. */
 export interface RecordStore<J> {
-  /** Where records lie, and reports. */
+  /** The folders of records and of reports. */
   readonly folders: readonly string[]
   /** All records, by name only. Clears away what a process that was killed while it wrote one has left. */
   list(): readonly RecordName[]
@@ -163,10 +163,10 @@ export function recordStore<J>(
   }
 }
 
-/** Whose place the file seems to be for with which STATUS tries a folder: nothing has that name. */
+/** Name of the file with which STATUS tries a folder: no record has it. */
 export const probeName = 'probe'
 
-/** What a file takes at least where it takes anything, in bytes: an empty one finds room on a full disk, no record does. */
+/** Size of that file, in bytes: an empty file finds room on a full disk, a record does not. */
 const blockBytes = 4096
 
 /**

@@ -7,7 +7,7 @@ import { linuxMachine } from '../../src/kernel/linux-machine.ts'
 import { removeFlowFilters } from '../../src/kernel/tc/flow-filters.ts'
 import { findOwnFilters } from '../../src/kernel/tc/own-filters.ts'
 import { NetlinkSocket } from '../../src/netlink/socket.ts'
-import { partsOf } from '../../src/offload/features.ts'
+import { featuresOf } from '../../src/offload/features.ts'
 import { removeAttachment as removeIt } from '../../src/offload/verbs/del.ts'
 import type { FlowFilter } from '../../src/ops/op.ts'
 import { offloadJournal } from '../../src/records/offload.ts'
@@ -142,7 +142,7 @@ export function removeAttachment(
       store,
       otherStores: [],
       attachStore: { list: () => [], read: () => undefined },
-      parts: partsOf('vf-offload'),
+      features: featuresOf('vf-offload'),
     },
     request,
     (action) => action(),

@@ -2,6 +2,7 @@ import { attach } from './attach.ts'
 import { attachOwners } from './attach-owners.ts'
 import { cni } from './cni.ts'
 import { configTables } from './config-tables.ts'
+import { features } from './features.ts'
 import { hostileBounds } from './hostile-bounds.ts'
 import { hostileClean } from './hostile-clean.ts'
 import { hostileIdentity } from './hostile-identity.ts'
@@ -29,6 +30,7 @@ export const mutations: readonly Mutation[] = [
   ...attachOwners,
   ...hostileClean,
   ...offload,
+  ...features,
   ...localhost,
   ...offloadSteering,
   ...ownConnections,

@@ -2,6 +2,7 @@
 
 import { failure } from '../../cni/failure.ts'
 import type { Machine } from '../../kernel/api/machine.ts'
+import { isOfKind } from '../../lib/error-kind.ts'
 import { notice } from '../../lib/log/notice.ts'
 import { clear, isDue, type Temporary, temporariesIn } from '../../records/debris.ts'
 import { parseRecordFileName } from '../../records/record.ts'
@@ -45,6 +46,6 @@ function clearUnlessLocked(
   try {
     withDeviceLock(machine, stateDir, subject, () => clear(temporary), 0)
   } catch (error) {
-    if (!(error instanceof Error) || error.name !== 'LockTimeout') throw error
+    if (!isOfKind(error, 'lock-timeout')) throw error
   }
 }

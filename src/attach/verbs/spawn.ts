@@ -2,8 +2,10 @@
  * Runs the IPAM plugin. When an ADD is killed, the IPAM plugin that it has started can run on and lease an address later. So the plugin
  * holds a lock on the attachment's record while it runs, and DEL waits for that lock before it frees the addresses.
  */
+
 import { type Spawn, spawnChild } from '../../cni/delegate.ts'
 import type { Machine } from '../../kernel/api/machine.ts'
+import { isOfKind } from '../../lib/error-kind.ts'
 import { notice } from '../../lib/log/notice.ts'
 import { faultPoint } from '../../ops/fault.ts'
 import type { RecordName } from '../../records/store.ts'
@@ -34,9 +36,9 @@ export function awaitIpam({ withLock }: Pick<Machine, 'withLock'>, name: RecordN
     withLock(name.path, ipamMilliseconds, () => undefined)
   } catch (error) {
     // A GC that can't wait so long goes on with others first (verbs/wait-budget.ts).
-    if (error instanceof Error && error.name === 'OutOfTime') throw error
+    if (isOfKind(error, 'out-of-time')) throw error
     // No plugin of ours has locked a path that is no file or can't be opened. The reader of the record reports it.
-    if (!(error instanceof Error) || error.name !== 'LockTimeout') return
+    if (!isOfKind(error, 'lock-timeout')) return
     notice(
       `vf-attach: the IPAM plugin that an ADD of container "${name.containerID}", interface "${name.ifname}" has started still runs; what it leases after this will not be freed`,
     )

@@ -2,10 +2,13 @@
  * The time that one GC waits for devices that are nowhere to be seen. A pod can hide any number of them, and for each one its driver
  * may have to start anew. So GC restores the devices at hand first, and all waits together have a bound.
  */
+
 import type { Machine } from '../../kernel/api/machine.ts'
+import { isOfKind, type OfKind } from '../../lib/error-kind.ts'
 
 /** The time of one GC is over: the device is left to the next GC. */
-export class OutOfTime extends Error {
+export class OutOfTime extends Error implements OfKind {
+  readonly kind = 'out-of-time'
   constructor() {
     super('the time that this GC waits for devices is over')
     this.name = 'OutOfTime'
@@ -102,7 +105,7 @@ function waitsOf(machine: Machine, left: () => number): Waits {
 }
 
 function isTimeout(error: unknown): boolean {
-  return error instanceof Error && error.name === 'LockTimeout'
+  return isOfKind(error, 'lock-timeout')
 }
 
 function isLeft(action: () => void): boolean {

@@ -1,34 +1,35 @@
 /**
- * How each kind of port is limited, best way first: in the NIC, then on the host, then in the pod. Pure: wishes and facts
+ * The strategies to limit each kind of port, best one first: in the NIC, then on the host, then in the pod. Pure: wishes and facts
  * in, operations out. A way is carried out whole or the next one is tried.
  */
 import { CniError, code } from '../../cni/error.ts'
 import type { LinkFacts, PortRateFacts } from '../../kernel/api/facts.ts'
 import type { MacPolicer, Op, PortRates, Side, VfAttributes } from '../../ops/op.ts'
 import type { Limit, RateWishes } from '../config/bandwidth.ts'
+import type { PortKind } from '../port/kinds.ts'
 import type { Port } from '../port/port.ts'
 import { ignoredPolice, policedByPort, rateStep } from '../port/rate-quirks.ts'
 import type { RateIdentity } from '../state/identity.ts'
 import { type DirectWay, isOpenVswitch } from './bridge-path.ts'
 import { bytesOfMegabits, megabits, policerNumbers, shaperNumbers } from './numbers.ts'
 
-/** What a plan goes by, beside the port itself. */
+/** The facts of a plan, beside the port itself. */
 export interface RateFacts {
   readonly port: Port
   /** The driver of a VF's PF. */
   readonly driver: string | undefined
   /** The host's end of a veth pair; undefined where there is none, or it is not on the host. */
   readonly peer: LinkFacts | undefined
-  /** What the PF had the VF limited to before the limits of others; undefined where it does not say. */
+  /** The PF's limit of the VF before the limits of others; undefined where the PF does not say. */
   readonly vfRate: VfAttributes['rate']
   /** The PF says that the VF is limited, and not as its devlink port has it: the PF's limit is the one in force. */
   readonly vfLimited: boolean
-  /** What the devlink port of the VF's representor is limited to now. */
+  /** The limit of the devlink port of the VF's representor now. */
   readonly portRates: PortRateFacts | undefined
-  /** What it was limited to before those of others that are in force still; undefined: to that. */
+  /** The limit before those of others that are in force still; undefined: the same. */
   readonly portBefore: PortRates | undefined
   /**
-   * How frames that no port mapping is for come to the representor: by a bridge that it shares with the uplink, in a VLAN
+   * The way of frames beside those of port mappings to the representor: by a bridge that it shares with the uplink, in a VLAN
    * (0: untagged); undefined: they don't, or see `unmetered`.
    */
   readonly direct: DirectWay['direct']
@@ -44,7 +45,7 @@ export interface RateFacts {
   readonly hasIngress: { readonly peer: boolean; readonly pod: boolean; readonly representor: boolean }
 }
 
-/** Where a limit is enforced: `pod` is where a pod with CAP_NET_ADMIN can take it away. */
+/** The place where a limit is enforced: `pod` is where a pod with CAP_NET_ADMIN can take it away. */
 export type RatePlace = 'nic' | 'host' | 'pod'
 
 /** One way to enforce a limit. */
@@ -69,13 +70,12 @@ export interface BandwidthPlan {
 
 /** @throws CniError 7 when a limit can't be enforced, or not outside the pod where that is asked for */
 export function planRates(wishes: RateWishes, facts: RateFacts, identity: RateIdentity): BandwidthPlan[] {
-  const { toPod, fromPod, outside } = wishes
-  return [
-    ...(toPod === undefined ? [] : [goal('toPod', toPod, waysToPod(toPod, facts, identity), outside, facts)]),
-    ...(fromPod === undefined
-      ? []
-      : [goal('fromPod', fromPod, waysFromPod(fromPod, facts, identity), outside, facts)]),
-  ]
+  const of = strategies[facts.port.kind]
+  return (['toPod', 'fromPod'] as const).flatMap((direction) => {
+    const limit = wishes[direction]
+    if (limit === undefined) return []
+    return [goal(direction, limit, of[direction](limit, facts, identity), wishes.outside, facts)]
+  })
 }
 
 interface Ways {
@@ -101,18 +101,59 @@ function goal(
   throw new CniError(code.invalidConfig, `Cannot limit ${key} ${limit.rate} of a ${port.kind} port: ${words}`)
 }
 
-/** What comes to the pod. */
-function waysToPod(limit: Limit, facts: RateFacts, identity: RateIdentity): Ways {
-  const { port, peer } = facts
-  if (port.kind === 'veth' && peer !== undefined) {
-    return { ways: [shaperWay('host', peer, limit, 'ingress', identity)], passedOver: [] }
+/** The strategies of each direction, by kind of port. */
+const strategies: Readonly<
+  Record<PortKind, Readonly<Record<BandwidthPlan['direction'], (...of: StrategyParameters) => Ways>>>
+> = {
+  veth: { toPod: pairToPod, fromPod: pairFromPod },
+  representor: { toPod: nicToPod, fromPod: nicFromPod },
+  userspace: { toPod: nicToPod, fromPod: nicFromPod },
+  legacy: { toPod: podToPod, fromPod: nicFromPod },
+  nic: { toPod: podToPod, fromPod: podFromPod },
+  other: { toPod: podToPod, fromPod: podFromPod },
+}
+
+type StrategyParameters = readonly [limit: Limit, facts: RateFacts, identity: RateIdentity]
+
+/** Behind a pair: by the end on the host, where it is on the host. */
+function pairToPod(...of: StrategyParameters): Ways {
+  const [limit, { peer }, identity] = of
+  return peer === undefined
+    ? podToPod(...of)
+    : { ways: [shaperWay('host', peer, limit, 'ingress', identity)], passedOver: [] }
+}
+
+function pairFromPod(...of: StrategyParameters): Ways {
+  const [limit, { peer, hasIngress }, identity] = of
+  return peer === undefined
+    ? podFromPod(...of)
+    : { ways: [detourWay('host', peer, limit, 'egress', identity, hasIngress.peer)], passedOver: [] }
+}
+
+/** In the eSwitch, else in the pod. */
+function nicToPod(...of: StrategyParameters): Ways {
+  const nic = meteredWays(...of)
+  return { ways: [...nic.ways, ...podToPod(...of).ways], passedOver: nic.passedOver }
+}
+
+function nicFromPod(...of: StrategyParameters): Ways {
+  const nic = nicWays(...of)
+  return { ways: [...nic.ways, ...podFromPod(...of).ways], passedOver: nic.passedOver }
+}
+
+/** In the pod, where it has an interface. */
+function podToPod(...[limit, { port, hasIngress }, identity]: StrategyParameters): Ways {
+  const { link } = port
+  const ways = link === undefined ? [] : [detourWay('pod', link, limit, 'ingress', identity, hasIngress.pod)]
+  return { ways, passedOver: [] }
+}
+
+function podFromPod(...[limit, { port }, identity]: StrategyParameters): Ways {
+  const { link } = port
+  return {
+    ways: link === undefined ? [] : [shaperWay('pod', link, limit, 'egress', identity)],
+    passedOver: [],
   }
-  const nic = meteredWays(limit, facts, identity)
-  const inPod =
-    port.link === undefined
-      ? []
-      : [detourWay('pod', port.link, limit, 'ingress', identity, facts.hasIngress.pod)]
-  return { ways: [...nic.ways, ...inPod], passedOver: nic.passedOver }
 }
 
 /**
@@ -152,25 +193,11 @@ function meteredWays(limit: Limit, facts: RateFacts, identity: RateIdentity): Wa
   return { ways: [{ where: 'nic', means: 'police', ops, notes, limiter }], passedOver: [] }
 }
 
-/** What the filters for frames beside those of port mappings match, one each. */
+/** The match of each filter for frames beside those of port mappings. */
 function tagsOf(direct: DirectWay['direct']): Pick<MacPolicer, 'vlan' | 'family'>[] {
   if (direct === undefined) return []
   if (direct.vlan === 'any') return [{}]
   return direct.vlan === 0 ? [{ family: 4 }, { family: 6 }] : [{ vlan: direct.vlan }]
-}
-
-/** What comes from the pod. */
-function waysFromPod(limit: Limit, facts: RateFacts, identity: RateIdentity): Ways {
-  const { port, peer } = facts
-  if (port.kind === 'veth' && peer !== undefined) {
-    return {
-      ways: [detourWay('host', peer, limit, 'egress', identity, facts.hasIngress.peer)],
-      passedOver: [],
-    }
-  }
-  const nic = nicWays(limit, facts, identity)
-  const shaper = port.link === undefined ? [] : [shaperWay('pod', port.link, limit, 'egress', identity)]
-  return { ways: [...nic.ways, ...shaper], passedOver: nic.passedOver }
 }
 
 function nicWays(limit: Limit, facts: RateFacts, identity: RateIdentity): Ways {
@@ -250,7 +277,7 @@ function lower(already: number, wanted: number): number {
   return already === 0 ? wanted : Math.min(already, wanted)
 }
 
-/** What is not as it was asked for: `whole` Mbit/s were to be set, `used` are. */
+/** Notes on differences from the wish: `whole` Mbit/s were to be set, `used` are. */
 function notesOf({ rate }: Limit, whole: number, used: number, step = 1): string[] {
   if (used < whole) return [`egressRate ${rate}: the VF is limited to ${used} Mbit/s already, which stays`]
   const takes = step === 1 ? 'whole Mbit/s' : `multiples of ${step} Mbit/s`

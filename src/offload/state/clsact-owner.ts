@@ -1,5 +1,5 @@
 /**
- * Who made a clsact qdisc. The kernel keeps no owner for one, and other programs hang their filters on it: it is
+ * The makers of clsact qdiscs. The kernel keeps no owner for one, and other programs hang their filters on it: it is
  * removed with our last filter only if a note says that we made it in this boot.
  */
 import type { Kernel } from '../../kernel/api/kernel.ts'
@@ -60,7 +60,7 @@ export function forgetClsact(machine: Machine, kernel: Kernel): void {
   }
 }
 
-/** How the names of its notes begin. */
+/** The beginning of the names of its notes. */
 export const clsactPrefix = 'clsact-'
 
 function notePath(machine: Machine, ifindex: number): string {

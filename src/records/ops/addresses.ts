@@ -2,15 +2,15 @@
 import type { AddressOp } from '../../ops/op.ts'
 import { at, flag, list, maybe, objectOf } from '../form.ts'
 import { bit8, cidr, ifindex, ip, ipOrCidr, mac, named, side, sysctl, u32, words } from '../values.ts'
-import type { Member, OpForms } from './types.ts'
+import type { Member, OpFields, OpForms } from './types.ts'
 
-const address = {
+const address: OpFields<'addr.add'> = {
   side: at('side', side),
   link: at('link', named),
   ifindex: maybe('ifindex', ifindex),
   address: at('address', cidr),
 }
-const route = {
+const route: OpFields<'route.add'> = {
   side: at('side', side),
   route: at(
     'route',
@@ -29,7 +29,7 @@ const route = {
     }),
   ),
 }
-const rule = {
+const rule: OpFields<'rule.add'> = {
   side: at('side', side),
   rule: at(
     'rule',

@@ -4,7 +4,7 @@ import { at, oneOf } from '../form.ts'
 import { amount, ifindex, message, named, netdevFile, numbers, side, u32, words } from '../values.ts'
 import type { OpForms } from './types.ts'
 
-/** What an interface carried. */
+/** One thing that an interface carried. */
 export const carriedFields = {
   what: at('what', oneOf('port', 'token', 'address', 'route', 'neighbour')),
   words: at('words', words),

@@ -16,7 +16,7 @@ import {
   u32,
   vlanId,
 } from '../values.ts'
-import type { OpForms } from './types.ts'
+import type { OpFields, OpForms } from './types.ts'
 
 /** An interface that frames leave by. */
 export const end = objectOf<NonNullable<FlowFilter['out']>>({
@@ -51,13 +51,21 @@ export const flowFilter = objectOf<FlowFilter>({
   cookie: at('cookie', cookie),
 })
 
-const clsact = { side: at('side', side), link: at('link', named), ifindex: maybe('ifindex', ifindex) }
-const steering = {
+const clsact: OpFields<'clsact.add'> = {
+  side: at('side', side),
+  link: at('link', named),
+  ifindex: maybe('ifindex', ifindex),
+}
+const steering: OpFields<'steer.add'> = {
   rule: at('rule', flowFilter),
   offload: at('offload', offload),
   handle: maybe('handle', u32),
 }
-const guard = { link: at('link', named), ifindex: at('ifindex', ifindex), isBridge: at('isBridge', flag) }
+const guard: OpFields<'guard.add'> = {
+  link: at('link', named),
+  ifindex: at('ifindex', ifindex),
+  isBridge: at('isBridge', flag),
+}
 /** Forms of operations on filters. */
 export const filterForms: OpForms<FilterOp['do']> = {
   'clsact.add': ['clsact.add', clsact],

@@ -18,7 +18,7 @@ import {
   vlanId,
   words,
 } from '../values.ts'
-import type { Member, OpForms } from './types.ts'
+import type { Member, OpFields, OpForms } from './types.ts'
 
 /** Attributes that the PF holds for a VF. */
 export const vfAttributes = objectOf<VfAttributes>({
@@ -67,7 +67,7 @@ const linkAttributes = objectOf<LinkAttributes>({
   master: maybe('master', masterName),
 })
 
-const altname = {
+const altname: OpFields<'altname.add'> = {
   side: at('side', side),
   name: at('name', named),
   ifindex: maybe('ifindex', ifindex),
@@ -79,7 +79,11 @@ export const vlanOfPort = objectOf<Member<'bridge.vlan.add', 'vlan'>>({
   pvid: at('pvid', flag),
   untagged: at('untagged', flag),
 })
-const bridgeVlan = { side: at('side', side), link: at('link', named), vlan: at('vlan', vlanOfPort) }
+const bridgeVlan: OpFields<'bridge.vlan.add'> = {
+  side: at('side', side),
+  link: at('link', named),
+  vlan: at('vlan', vlanOfPort),
+}
 /** Forms of operations on interfaces and functions. */
 export const linkForms: OpForms<LinkOp['do']> = {
   'link.set': [

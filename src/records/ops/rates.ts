@@ -16,7 +16,7 @@ import {
   words,
 } from '../values.ts'
 import { end } from './filters.ts'
-import type { Member, OpForms } from './types.ts'
+import type { Member, OpFields, OpForms } from './types.ts'
 
 const rate = { bytesPerSecond: at('bytesPerSecond', amount), burst: at('burst', amount) }
 const portRates = objectOf<Member<'devlink.rate.set', 'set'>>({
@@ -24,7 +24,7 @@ const portRates = objectOf<Member<'devlink.rate.set', 'set'>>({
   share: at('share', amount),
 })
 
-const shaper = {
+const shaper: OpFields<'shaper.add'> = {
   shaper: at(
     'shaper',
     objectOf<Member<'shaper.add', 'shaper'>>({
@@ -37,8 +37,13 @@ const shaper = {
     }),
   ),
 }
-const ifb = { side: at('side', side), name: at('name', newName), mac: at('mac', mac), mtu: at('mtu', u32) }
-const detour = {
+const ifb: OpFields<'ifb.add'> = {
+  side: at('side', side),
+  name: at('name', newName),
+  mac: at('mac', mac),
+  mtu: at('mtu', u32),
+}
+const detour: OpFields<'detour.add'> = {
   detour: at(
     'detour',
     objectOf<Member<'detour.add', 'detour'>>({
@@ -51,7 +56,7 @@ const detour = {
     }),
   ),
 }
-const police = {
+const police: OpFields<'police.add'> = {
   police: at(
     'police',
     objectOf<Member<'police.add', 'police'>>({
@@ -63,7 +68,7 @@ const police = {
   ),
   offload: at('offload', offload),
 }
-const meter = {
+const meter: OpFields<'meter.add'> = {
   meter: at(
     'meter',
     objectOf<Member<'meter.add', 'meter'>>({
@@ -78,7 +83,7 @@ const meter = {
     }),
   ),
 }
-const limiter = {
+const limiter: OpFields<'limiter.add'> = {
   limiter: at(
     'limiter',
     objectOf<Member<'limiter.add', 'limiter'>>({

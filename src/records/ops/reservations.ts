@@ -2,9 +2,9 @@
 import type { ReservationOp } from '../../ops/op.ts'
 import { at, flag, list, maybe, objectOf } from '../form.ts'
 import { cidr, ip, port, proto, side, words } from '../values.ts'
-import type { Member, OpForms } from './types.ts'
+import type { Member, OpFields, OpForms } from './types.ts'
 
-const ports = {
+const ports: OpFields<'ports.reserve'> = {
   keys: at(
     'keys',
     list(
@@ -31,8 +31,15 @@ const ports = {
   owner: at('owner', words),
   steered: maybe('steered', flag),
 }
-const localPorts = { ports: at('ports', list(port)), were: at('were', list(port)) }
-const table = { side: at('side', side), table: at('table', words), text: at('text', words) }
+const localPorts: OpFields<'localports.reserve'> = {
+  ports: at('ports', list(port)),
+  were: at('were', list(port)),
+}
+const table: OpFields<'nft.load'> = {
+  side: at('side', side),
+  table: at('table', words),
+  text: at('text', words),
+}
 /** Forms of operations on host ports and tables of nftables. */
 export const reservationForms: OpForms<ReservationOp['do']> = {
   'ports.reserve': ['ports.reserve', ports],

@@ -6,6 +6,7 @@ import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { log } from '../../../src/lib/log/log.ts'
 import { NetlinkError } from '../../../src/netlink/socket.ts'
 import type { OffloadName } from '../../../src/offload/config/plugin-names.ts'
+import { everyFeature } from '../../../src/offload/features.ts'
 import { offloadPlugin } from '../../../src/offload/plugin.ts'
 import type { Port } from '../../../src/offload/port/port.ts'
 import { clearTheWay, isHeldByDead } from '../../../src/offload/verbs/dead-owners.ts'
@@ -117,7 +118,7 @@ const portOn = (device: string, ifindex: number) =>
 
 test('what has the place of a filter, by no name, is looked for along the port: its device and its uplink', () => {
   const clear = (port: Port, cause: unknown = exists) =>
-    clearTheWay(records(), heir, port, new ApplyError(op, cause, []))
+    clearTheWay({ ...records(), everyFeature }, heir, port, new ApplyError(op, cause, []))
   onVf('dead', false)
   const elsewhere = portOn('0000:3b:02.9', 77)
   expect([isHeldByDead(records(), elsewhere), clear(elsewhere)]).toEqual([false, false])

@@ -5,9 +5,9 @@ import type { LinkFacts } from '../../kernel/api/facts.ts'
 import type { Kernel } from '../../kernel/api/kernel.ts'
 import { ipFamily } from '../../lib/ip.ts'
 import type { OffloadJournal } from '../../records/offload.ts'
-import { isFor, mainTable } from '../portmap/reply-routing.ts'
+import { isFor, mainTable } from './reply-routing.ts'
 
-/** Where mappings lead. */
+/** Mappings by their targets. */
 type Keys = readonly Pick<OffloadJournal['keys'][number], 'toAddress'>[]
 
 /**

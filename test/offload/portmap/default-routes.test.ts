@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest'
 import type { LinkFacts, SourceRuleFacts } from '../../../src/kernel/api/facts.ts'
 import type { Kernel } from '../../../src/kernel/api/kernel.ts'
-import { defaultRoutes, lostDefaultRoutes } from '../../../src/offload/port/default-routes.ts'
+import { defaultRoutes, lostDefaultRoutes } from '../../../src/offload/portmap/default-routes.ts'
 import { emptyJournal } from '../../../src/records/offload.ts'
 
 const link = { name: 'eth0', ifindex: 3 } as LinkFacts

@@ -1,9 +1,13 @@
 import { expect, describe as group, test } from 'vitest'
 import { VfRefusal } from '../../../src/kernel/link/vfs.ts'
 import { NetlinkError } from '../../../src/netlink/socket.ts'
-import { applyGoal } from '../../../src/offload/bandwidth/feature.ts'
+import { installLimit } from '../../../src/offload/bandwidth/install.ts'
+import { PolicerRefused } from '../../../src/offload/feature.ts'
 import { Transaction } from '../../../src/ops/apply.ts'
 import type { Op, Outcome } from '../../../src/ops/op.ts'
+
+/** A plan without a policer that features share. */
+const alone = { policer: undefined, refused: undefined }
 
 group('a limit by the PF', () => {
   const set: Op = { do: 'vf.set', pf: 'pf0', vf: 1, set: { rate: { min: 0, max: 9 } }, was: {} }
@@ -20,14 +24,11 @@ group('a limit by the PF', () => {
         return {}
       },
     })
-    const shared = {
-      limiter: undefined,
-      isUsed: false,
-      noPolicer: undefined,
-      isHeldByDead: () => isHeldByDead,
-    }
     const goal = { passedOver: [], direction: 'fromPod', limit: { rate: 1, burst: 1 } } as const
-    return () => applyGoal(transaction, { ...goal, ways }, shared).means
+    return () => {
+      const made = installLimit(transaction, { ...goal, ways }, alone, () => isHeldByDead)
+      return made instanceof PolicerRefused ? made : made.means
+    }
   }
   const refusal = (cause?: unknown) => new NetlinkError({ operation: 'RTM_SETLINK', errno: 105, cause })
 
@@ -77,11 +78,10 @@ test('a limit is recorded with the classifier that its filter was made by, and s
   ]
   const made = (outcome: Outcome) => {
     const run = (op: Op) => (op.do === 'detour.add' ? outcome : {})
-    const shared = { limiter: undefined, isUsed: false, noPolicer: undefined, isHeldByDead: () => false }
     const ways = [{ where: 'host', means: 'ifb', ops, notes: [] }] as const
     const limit = { rate: 8000, burst: 80 }
     const goal = { passedOver: [], direction: 'fromPod', limit, ways } as const
-    return applyGoal(new Transaction({ run }), goal, shared)
+    return installLimit(new Transaction({ run }), goal, alone, () => false)
   }
   expect(made({ where: 'host', handle: 1 })).toMatchObject({ ops, notes: [] })
   const reason = 'matchall: RTM_NEWTFILTER: ENOENT'

@@ -1,12 +1,12 @@
 import { expect, test } from 'vitest'
-import { shownLimits } from '../../src/ctl/show-limits.ts'
-import type { LinkFacts } from '../../src/kernel/api/facts.ts'
-import type { Kernel } from '../../src/kernel/api/kernel.ts'
-import type { LimitCounters } from '../../src/kernel/api/rates.ts'
-import type { CountingReach } from '../../src/kernel/inspect/limit-counters.ts'
-import { measure } from '../../src/kernel/inspect/measure.ts'
-import type { Op, Side } from '../../src/ops/op.ts'
-import type { LimitRecord } from '../../src/records/offload.ts'
+import type { LinkFacts } from '../../../src/kernel/api/facts.ts'
+import type { Kernel } from '../../../src/kernel/api/kernel.ts'
+import type { LimitCounters } from '../../../src/kernel/api/rates.ts'
+import type { CountingReach } from '../../../src/kernel/inspect/limit-counters.ts'
+import { measure } from '../../../src/kernel/inspect/measure.ts'
+import { bandwidthCounters } from '../../../src/offload/bandwidth/counters.ts'
+import type { Op, Side } from '../../../src/ops/op.ts'
+import { emptyJournal, type LimitRecord } from '../../../src/records/offload.ts'
 
 const none = { packets: 0n, bytes: 0n }
 const counters: LimitCounters = { inHw: false, hardware: none, software: none, dropped: 0n }
@@ -42,8 +42,11 @@ const shaper = (side: Side): Op => ({
   do: 'shaper.add',
   shaper: { side, link: 'net1', ...numbers, limit: 1 },
 })
-const parts = (limits: LimitRecord[], inPod = true) =>
-  shownLimits(kernel, { limits, uplink: { name: 'pf0', ifindex: 7 } }, inPod).flatMap((one) => one.parts)
+const shownLimits = (limits: LimitRecord[], inPod: boolean) => {
+  const journal = { ...emptyJournal, limits, uplink: { name: 'pf0', ifindex: 7 } }
+  return bandwidthCounters({ kernel, journal, inPod }).limits
+}
+const parts = (limits: LimitRecord[], inPod = true) => shownLimits(limits, inPod).flatMap((one) => one.parts)
 
 test('what counts is asked; what is in a pod that is gone is not there; qdiscs that only hold filters count nothing', () => {
   const ops: Op[] = [
@@ -76,7 +79,7 @@ test('rates of VF and port are read back, by the name that the PF has now', () =
 
 test('an ADD that never came to its end has made nothing that is known', () => {
   const { where: _, ...open } = limit(shaper('host'))
-  expect(shownLimits(kernel, { limits: [open], uplink: undefined }, true)).toEqual([
+  expect(shownLimits([open], true)).toEqual([
     { direction: 'fromPod', rate: 1_000_000, burst: 1, means: 'any', lines: ['a'], parts: [] },
   ])
 })
