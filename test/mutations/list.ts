@@ -23,6 +23,7 @@ import { records } from './records.ts'
 import { services } from './services.ts'
 import { shim } from './shim.ts'
 import { sys } from './sys.ts'
+import { tables } from './tables.ts'
 
 /** All mutations. */
 export const mutations: readonly Mutation[] = [
@@ -50,4 +51,5 @@ export const mutations: readonly Mutation[] = [
   ...hostileBounds,
   ...configTables,
   ...records,
+  ...tables,
 ]
