@@ -35,7 +35,7 @@ export const tables: readonly Mutation[] = [
     mistake: 'A failed ADD leaves the ifb of a limit.',
     old: "up type ifb`,\n    undo: 'ifb.del',\n",
     now: 'up type ifb`,\n    undo: (op) => op,\n',
-    test: ['ops/op.test.ts', ': twice is the operation itself'],
+    test: ['ops/op.test.ts', '%s: twice is the operation itself'],
     tier: 'quick',
     undo: true,
   },
@@ -45,7 +45,7 @@ export const tables: readonly Mutation[] = [
     mistake: 'The counters of a pod that is gone are asked for by vfctl show.',
     old: 'isThere ? gauge.counters(reach, op) : undefined',
     now: 'gauge.counters(reach, op)',
-    test: ['ctl/show-limits.test.ts', 'what counts is asked'],
+    test: ['offload/bandwidth/counters.test.ts', 'what counts is asked'],
     tier: 'quick',
   },
 ]
