@@ -167,7 +167,6 @@ export const covers: Readonly<Record<string, readonly string[]>> = {
   'ops/port-taken': ['offload/verbs/previous-entries'],
   'ops/marks/rate-numbers': ['offload/bandwidth/numbers'],
   'lib/version': ['conformance/protocol'],
-  'lib/zod-settings': ['conformance/build'],
   main: ['conformance/protocol'],
   'netlink/diag/inet': ['native/portmap/host'],
   'netlink/answers': ['netlink/socket'],
