@@ -3,7 +3,7 @@ import { lstatSync, mkdirSync, writeFileSync } from 'node:fs'
 import { type Plugin, type Process, runPlugin } from './cni/dispatch.ts'
 import { defaultPolicy, type PolicySource } from './cni/policy.ts'
 import { isOwnNetns } from './sys/own-netns.ts'
-import { readAll, writeAll } from './sys/stdio.ts'
+import { readStdin, writeAll } from './sys/stdio.ts'
 
 /**
  * Names that this program answers to as a CNI plugin: `sriov` and `host-device` are vf-attach, `portmap` and `bandwidth` are
@@ -89,7 +89,7 @@ const stderrMilliseconds = 100
 const surroundings: Process = {
   env: process.env,
   sameNetns: isOwnNetns,
-  readStdin: () => readAll(0),
+  readStdin,
   writeStdout: (text) => writeAll(1, text),
   writeStderr: (text) => writeAll(2, text, stderrMilliseconds),
 }

@@ -3,8 +3,8 @@ import type { LinkFacts, Residue } from '../kernel/api/facts.ts'
 import { isSameAddress, noMac } from '../lib/mac.ts'
 import { pick } from '../lib/pick.ts'
 import type { LinkAttributes, Op, VfAttributes } from '../ops/op.ts'
+import type { AttachJournal, Original } from '../records/attach.ts'
 import { differingTraits, planClean } from './device/residue.ts'
-import type { AttachJournal, Original } from './state/record.ts'
 
 /** The live state that a restore starts from. */
 export interface LiveState {

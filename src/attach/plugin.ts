@@ -1,6 +1,6 @@
 /**
  * `vf-attach`, the CNI main plugin: moves a VF or another host NIC into the pod's network namespace and puts it back.
- * Start reading here: config/config.ts (wishes) and device/facts.ts (node) go into plan.ts (operations); state/record.ts is what makes DEL
+ * Start reading here: config/config.ts (wishes) and device/facts.ts (node) go into plan.ts (operations); records/attach.ts is what makes DEL
  * possible after a crash at any point.
  */
 import { ipamCheck, ipamDel, ipamGc, ipamStatus } from '../cni/delegate.ts'
@@ -12,6 +12,8 @@ import type { Request } from '../cni/request.ts'
 import type { Result } from '../cni/result.ts'
 import type { Machine } from '../kernel/api/machine.ts'
 import { notice } from '../lib/log/notice.ts'
+import { attachRecords } from '../records/attach.ts'
+import { keepingNewer } from '../records/newer.ts'
 import { readAttachConfig, readStatusConfig, readTeardownConfig, readWanted } from './config/config.ts'
 import { addFreeVf } from './device/free-vf.ts'
 import { selectDevice } from './device/select.ts'
@@ -19,7 +21,6 @@ import { restoreForeign } from './foreign/restore.ts'
 import { type AttachContext, withDeviceLock, withPatience } from './setting.ts'
 import { clearDebris, clearDebrisWhenDue } from './state/debris.ts'
 import { withoutLeftovers } from './state/ownership.ts'
-import { records } from './state/records.ts'
 import { addLocked } from './verbs/add.ts'
 import { checkAttachment } from './verbs/check.ts'
 import { collectGarbage, type Locked } from './verbs/gc.ts'
@@ -48,7 +49,7 @@ function add(node: Machine, request: Request): Result {
   const pod = openPod(machine, request.netns)
   const kernel = machine.openKernel(pod)
   try {
-    const setting: AttachContext = { machine, kernel, pod, store: records(config.stateDir) }
+    const setting: AttachContext = { machine, kernel, pod, store: attachRecords(config.stateDir) }
     const result = withoutLeftovers(setting, config.stateDir, () => {
       if (config.pf !== undefined) return addFreeVf(setting, request, config, config.pf)
       const select = () => selectDevice(setting, config.selectors)
@@ -72,7 +73,7 @@ function add(node: Machine, request: Request): Result {
 function del(node: Machine, request: Request): void {
   const machine = withPatience(node)
   const { hasIpam, stateDir } = readTeardownConfig(request)
-  const store = records(stateDir)
+  const store = keepingNewer(attachRecords(stateDir), 'vf-attach')
   const errors: CniError[] = []
   const attempt = (action: () => void) => {
     try {
@@ -103,7 +104,7 @@ function check(machine: Machine, request: Request): void {
   const pod = openPod(machine, request.netns)
   const kernel = machine.openKernel(pod)
   try {
-    checkAttachment(machine, kernel, pod, records(config.stateDir), request, config)
+    checkAttachment(machine, kernel, pod, attachRecords(config.stateDir), request, config)
     if (config.hasIpam) ipamCheck(request, countedSpawn)
   } catch (error) {
     throw failure(error)
@@ -117,7 +118,7 @@ function gc(machine: Machine, request: Request): void {
   const { hasIpam, stateDir, gcLive } = readTeardownConfig(request)
   const locked: Locked = (patient, subject, action, milliseconds) =>
     withDeviceLock(patient, stateDir, subject, action, milliseconds)
-  const errors = collectGarbage(machine, records(stateDir), request, gcLive, locked)
+  const errors = collectGarbage(machine, attachRecords(stateDir), request, gcLive, locked)
   try {
     clearDebris(machine, stateDir)
   } catch (error) {
@@ -135,6 +136,6 @@ function gc(machine: Machine, request: Request): void {
 
 function status(machine: Machine, request: Request): void {
   const { hasIpam, stateDir } = readTeardownConfig(request)
-  requireReady(machine, records(stateDir), () => readStatusConfig(request))
+  requireReady(machine, attachRecords(stateDir), () => readStatusConfig(request))
   if (hasIpam) ipamStatus(request, countedSpawn)
 }

@@ -2,10 +2,10 @@ import type { Kernel } from '../kernel/api/kernel.ts'
 import type { Machine, OpenNetns } from '../kernel/api/machine.ts'
 import { parsePciAddress } from '../lib/pci-address.ts'
 import { readPciFunction } from '../nic/pci.ts'
-import { lockPath, type RecordStore } from '../ops/record-store.ts'
 import type { Runner } from '../ops/runner.ts'
+import type { AttachJournal } from '../records/attach.ts'
+import { lockPath, type RecordStore } from '../records/store.ts'
 import { withSriovLock } from './foreign/sriov.ts'
-import type { AttachJournal } from './state/record.ts'
 
 /** What an ADD works with. */
 export interface AttachContext {

@@ -113,24 +113,20 @@ function withPolicy(request: Request, policy: CallPolicy, sys: Process): Request
 }
 
 function perform(plugin: Plugin, request: Request, sys: Process): void {
-  switch (request.command) {
-    case 'ADD':
-      add(plugin, request, sys)
-      break
-    case 'DEL':
-      plugin.del(request)
-      break
-    case 'CHECK':
-      plugin.check(request)
-      break
-    case 'GC':
-      plugin.gc(request)
-      break
-    case 'STATUS':
-      plugin.status(request)
-      break
-  }
+  verbs[request.command](plugin, request, sys)
 }
+
+/** The service of each verb. A verb without an entry does not compile. */
+const verbs: Readonly<Record<Request['command'], (plugin: Plugin, request: Request, sys: Process) => void>> =
+  {
+    ADD: add,
+    DEL: (plugin, request) => plugin.del(request),
+    CHECK: (plugin, request) => plugin.check(request),
+    GC: (plugin, request) => plugin.gc(request),
+    STATUS: (plugin, request) => plugin.status(request),
+    // serve() has answered before anything is read.
+    VERSION: () => undefined,
+  }
 
 /**
  * Runs an ADD and prints its result. If the result can't be printed or written, the ADD is undone as DEL would: a runtime

@@ -20,8 +20,6 @@ export interface Environment {
 
 export type Variables = Readonly<Record<string, string | undefined>>
 
-const commands: readonly string[] = ['ADD', 'DEL', 'CHECK', 'GC', 'STATUS', 'VERSION'] satisfies Command[]
-
 /** The specification requires CNI_PATH for GC only. The Go skeleton requires it always, we require it to run an IPAM plugin. */
 const required: Readonly<Record<Command, readonly string[]>> = {
   ADD: ['CNI_CONTAINERID', 'CNI_NETNS', 'CNI_IFNAME'],
@@ -40,8 +38,8 @@ const required: Readonly<Record<Command, readonly string[]>> = {
  */
 export function readEnvironment(env: Variables): Environment {
   const command = env.CNI_COMMAND ?? ''
-  if (!commands.includes(command)) throw invalid(`unknown CNI_COMMAND: ${command}`)
-  const wanted = required[command as Command]
+  if (!isCommand(command)) throw invalid(`unknown CNI_COMMAND: ${command}`)
+  const wanted = required[command]
   const containerID = env.CNI_CONTAINERID ?? ''
   const ifname = env.CNI_IFNAME ?? ''
   if (containerID !== '' && wanted.includes('CNI_CONTAINERID')) checkContainerId(containerID)
@@ -49,7 +47,7 @@ export function readEnvironment(env: Variables): Environment {
   const missing = wanted.filter((name) => !env[name])
   if (missing.length > 0) throw invalid(`required env variables [${missing.join(',')}] missing`)
   return {
-    command: command as Command,
+    command,
     containerID,
     netns: env.CNI_NETNS ?? '',
     ifname,
@@ -57,6 +55,10 @@ export function readEnvironment(env: Variables): Environment {
     path: (env.CNI_PATH ?? '').split(':').filter((directory) => directory !== ''),
     netnsOverride: /^(1|true)$/i.test(env.CNI_NETNS_OVERRIDE ?? ''),
   }
+}
+
+function isCommand(text: string): text is Command {
+  return Object.hasOwn(required, text)
 }
 
 /** The characters that the specification allows in a container ID and in a network name. */

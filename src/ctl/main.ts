@@ -56,7 +56,7 @@ async function show(args: readonly string[]): Promise<number> {
   const { readShowing } = await import('./show.ts')
   const { showText } = await import('./show-text.ts')
   const { linuxMachine } = await import('../kernel/linux-machine.ts')
-  const { defaultStateDir } = await import('../ops/record-store.ts')
+  const { defaultStateDir } = await import('../records/store.ts')
   const showing = readShowing(linuxMachine, { stateDir: folder ?? defaultStateDir, container, ifname })
   process.stdout.write(json ? `${toJson(showing.attachments)}\n` : showText(showing))
   for (const line of showing.errors) console.error(`vfctl: ${line}`)

@@ -1,7 +1,6 @@
 /** Network namespaces that live without the path of their ADD: processes and mounts keep them. */
 import { linkName, listFolder, readText } from '../sys/files.ts'
-import { isAlive } from './owner-netns.ts'
-import type { Owner } from './record.ts'
+import { isAlive, type Owner } from './owner-netns.ts'
 
 /**
  * True when nothing shows that the namespace of a record's owner lives: neither the path of the ADD nor a visible process or mount

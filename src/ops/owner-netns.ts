@@ -1,4 +1,16 @@
-import type { Owner } from './record.ts'
+/** The attachment that owns the device or the ports of a record. */
+export interface Owner {
+  readonly containerID: string
+  readonly ifname: string
+  readonly network: string
+  /** CNI_NETNS as given; only a hint, paths are recycled. */
+  readonly netns: string
+  /** Device and inode of the namespace. The kernel gives them to the next one once the namespace is gone. */
+  readonly netnsId: string
+  /** SO_NETNS_COOKIE of the namespace, valid within one boot; absent where the kernel or a former version had none. */
+  readonly netnsCookie?: string | undefined
+  readonly bootId: string
+}
 
 /** The marks that tell one network namespace from another. */
 export interface NamespaceMarks {

@@ -26,6 +26,11 @@ export function readAll(fd: number, patience = 30_000): string {
   }
 }
 
+/** Everything up to the end of stdin. @throws as {@link readAll} */
+export function readStdin(): string {
+  return readAll(0)
+}
+
 /**
  * Writes all of a text.
  * @param patience milliseconds for which a non-blocking descriptor may take nothing

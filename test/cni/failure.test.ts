@@ -9,7 +9,7 @@ import { NetlinkError } from '../../src/netlink/socket.ts'
 import { ApplyError } from '../../src/ops/apply.ts'
 import type { Op } from '../../src/ops/op.ts'
 import { PortTaken } from '../../src/ops/port-taken.ts'
-import { NamesTooLong, RecordError } from '../../src/ops/record.ts'
+import { NamesTooLong, RecordError } from '../../src/records/record.ts'
 import { SystemError } from '../../src/sys/errno.ts'
 
 const op: Op = { do: 'altname.add', side: 'host', name: 'pf0', altname: 'x' }

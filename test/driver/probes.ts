@@ -7,11 +7,11 @@ import { linuxMachine } from '../../src/kernel/linux-machine.ts'
 import { removeFlowFilters } from '../../src/kernel/tc/flow-filters.ts'
 import { findOwnFilters } from '../../src/kernel/tc/own-filters.ts'
 import { NetlinkSocket } from '../../src/netlink/socket.ts'
-import { partsOf } from '../../src/offload/features.ts'
-import { offloadJournal } from '../../src/offload/state/record.ts'
+import { featuresOf } from '../../src/offload/features.ts'
 import { removeAttachment as removeIt } from '../../src/offload/verbs/del.ts'
 import type { FlowFilter } from '../../src/ops/op.ts'
-import { recordStore } from '../../src/ops/record-store.ts'
+import { offloadJournal } from '../../src/records/offload.ts'
+import { recordStore } from '../../src/records/store.ts'
 import * as files from '../../src/sys/files.ts'
 import { withLock } from '../../src/sys/flock.ts'
 import { openNetns, withNetns } from '../../src/sys/namespaces.ts'
@@ -142,7 +142,7 @@ export function removeAttachment(
       store,
       otherStores: [],
       attachStore: { list: () => [], read: () => undefined },
-      parts: partsOf('vf-offload'),
+      features: featuresOf('vf-offload'),
     },
     request,
     (action) => action(),

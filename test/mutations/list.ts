@@ -1,6 +1,7 @@
 import { attach } from './attach.ts'
 import { attachOwners } from './attach-owners.ts'
 import { cni } from './cni.ts'
+import { features } from './features.ts'
 import { hostileBounds } from './hostile-bounds.ts'
 import { hostileClean } from './hostile-clean.ts'
 import { hostileIdentity } from './hostile-identity.ts'
@@ -17,6 +18,7 @@ import { offloadSteering } from './offload-steering.ts'
 import { ops } from './ops.ts'
 import { ownConnections } from './own-connections.ts'
 import { owners } from './owners.ts'
+import { records } from './records.ts'
 import { services } from './services.ts'
 import { shim } from './shim.ts'
 import { sys } from './sys.ts'
@@ -28,6 +30,7 @@ export const mutations: readonly Mutation[] = [
   ...attachOwners,
   ...hostileClean,
   ...offload,
+  ...features,
   ...localhost,
   ...offloadSteering,
   ...ownConnections,
@@ -45,5 +48,6 @@ export const mutations: readonly Mutation[] = [
   ...hostileIdentity,
   ...lock,
   ...hostileBounds,
+  ...records,
   ...tables,
 ]

@@ -14,10 +14,10 @@ export const services: readonly Mutation[] = [
   },
   {
     id: 'offload-services-check-blind',
-    file: 'src/offload/verbs/check.ts',
+    file: 'src/offload/portmap/check.ts',
     mistake: 'CHECK does not see a service that came after the ADD.',
-    old: 'config.allowServicePorts ? [] : servedDifferences(',
-    now: '!config.allowServicePorts ? [] : servedDifferences(',
+    old: 'if (!config.allowServicePorts) yield* servedDifferences(',
+    now: 'if (config.allowServicePorts) yield* servedDifferences(',
     test: ['native/offload/services.test.ts', 'a service that comes after the ADD is named by CHECK'],
     tier: 'quick',
   },

@@ -45,7 +45,7 @@ export const tables: readonly Mutation[] = [
     mistake: 'The counters of a pod that is gone are asked for by vfctl show.',
     old: 'isThere ? gauge.counters(reach, op) : undefined',
     now: 'gauge.counters(reach, op)',
-    test: ['ctl/show-limits.test.ts', 'what counts is asked'],
+    test: ['offload/bandwidth/counters.test.ts', 'what counts is asked'],
     tier: 'quick',
   },
 ]

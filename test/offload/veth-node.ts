@@ -32,6 +32,8 @@ const link = (name: string, ifindex: number, more: Partial<LinkFacts> = {}) =>
 /** A node with a pod behind a veth pair; operations are written down. */
 export class VethNode extends Node {
   readonly lines: string[] = []
+  /** Kinds of the operations that a CHECK has asked about. */
+  readonly verified: Op['do'][] = []
   /** An operation that has this in its line fails. */
   refused = '-'
   /** One of this kind is carried out, and its answer lost. */
@@ -74,7 +76,10 @@ export class VethNode extends Node {
           : this.addresses.map((address) => ({ ifindex: 2, address, scope: 0 })),
       hasDefaultRoute: () => true,
       listeners: () => [],
-      verify: () => [],
+      verify: (done) => {
+        for (const { op } of done) this.verified.push(op.do)
+        return []
+      },
       reservePorts: (reservation, table) => {
         const isThere = this.reservations.portTable() !== undefined
         if (isThere !== (table === 'present')) return this.reservations.reservePorts(reservation, table)

@@ -1,6 +1,5 @@
 /** All scenarios, and which of them a test run shows where. */
-import type { KindName, Nat } from '../support/port-bed.ts'
-import { portOf } from '../support/port-bed.ts'
+import { type KindName, type Nat, portOf } from '../support/port-bed.ts'
 import type { Nic } from '../support/port-node.ts'
 import { type Cell, cells } from './cells.ts'
 import { configScenarios } from './config.ts'

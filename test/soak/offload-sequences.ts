@@ -4,8 +4,7 @@
  * model of who owns which port has it.
  */
 import type { JsonObject } from '../../src/lib/json.ts'
-import type { BedPod, PortBed } from '../support/port-bed.ts'
-import { portOf } from '../support/port-bed.ts'
+import { type BedPod, type PortBed, portOf } from '../support/port-bed.ts'
 import { HOST } from '../support/topology.ts'
 import { judge, words } from './offload-sequence-model.ts'
 import { limits, offloadLook, offloadPlace } from './offload-subject.ts'

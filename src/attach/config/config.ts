@@ -11,7 +11,7 @@ import { isMulticast, isZero, tryParseMac } from '../../lib/mac.ts'
 import { isFolderPath } from '../../lib/path.ts'
 import { type PciAddress, parsePciAddress } from '../../lib/pci-address.ts'
 import type { VfAttributes } from '../../ops/op.ts'
-import { defaultStateDir } from '../../ops/record-store.ts'
+import { defaultStateDir } from '../../records/store.ts'
 import { keys, otherKeys } from './keys.ts'
 
 /** Rates in Mbit/s as the kernel's `ip link set vf` takes them; absent = untouched. */

@@ -7,7 +7,7 @@ import type { Kernel } from '../../kernel/api/kernel.ts'
 import { netdevsOf } from '../../nic/pci.ts'
 import type { LinkMove, Op, Outcome } from '../../ops/op.ts'
 import type { Runner } from '../../ops/runner.ts'
-import type { AttachJournal } from '../state/record.ts'
+import type { AttachJournal } from '../../records/attach.ts'
 import { isOfDevice, isSole, peerOf, standsElsewhere } from './identity.ts'
 import { findMoved, pciOf } from './live.ts'
 

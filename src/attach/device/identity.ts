@@ -12,8 +12,8 @@
 import type { LinkFacts, LinkPlace } from '../../kernel/api/facts.ts'
 import { hostNetns } from '../../lib/host-netns.ts'
 import { isSameAddress } from '../../lib/mac.ts'
+import type { AttachJournal } from '../../records/attach.ts'
 import { spareNames } from '../plan-restore.ts'
-import type { AttachJournal } from '../state/record.ts'
 
 /** Whether ADD has moved the device: undefined where the ADD was killed and nobody knows. */
 export type Moved = boolean | undefined

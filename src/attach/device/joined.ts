@@ -4,8 +4,8 @@
  */
 import type { LinkFacts, LinkPlace } from '../../kernel/api/facts.ts'
 import type { Kernel } from '../../kernel/api/kernel.ts'
+import type { AttachJournal } from '../../records/attach.ts'
 import type { LiveState } from '../plan-restore.ts'
-import type { AttachJournal } from '../state/record.ts'
 import { hasOwnMac, lowerOf, peerOf } from './identity.ts'
 import type { PodView } from './live.ts'
 

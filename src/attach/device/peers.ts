@@ -7,9 +7,9 @@ import type { Kernel } from '../../kernel/api/kernel.ts'
 import type { Machine } from '../../kernel/api/machine.ts'
 import { hostNetns } from '../../lib/host-netns.ts'
 import { openOwnersNetns } from '../../ops/owner-netns.ts'
-import type { PluginRecord } from '../../ops/record.ts'
-import type { RecordStore } from '../../ops/record-store.ts'
-import type { AttachJournal } from '../state/record.ts'
+import type { AttachJournal } from '../../records/attach.ts'
+import type { PluginRecord } from '../../records/record.ts'
+import type { RecordStore } from '../../records/store.ts'
 import { peerOf } from './identity.ts'
 
 /**

@@ -5,8 +5,8 @@
 import type { LinkFacts, Residue } from '../../kernel/api/facts.ts'
 import type { Kernel } from '../../kernel/api/kernel.ts'
 import type { LinkTraits, Op } from '../../ops/op.ts'
+import type { AttachJournal } from '../../records/attach.ts'
 import type { LiveState } from '../plan-restore.ts'
-import type { AttachJournal } from '../state/record.ts'
 
 type Found = NonNullable<LiveState['link']>
 

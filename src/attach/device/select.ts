@@ -16,9 +16,9 @@ import {
   readPciFunction,
   vfsOf,
 } from '../../nic/pci.ts'
-import type { RecordStore } from '../../ops/record-store.ts'
+import type { AttachJournal } from '../../records/attach.ts'
+import type { RecordStore } from '../../records/store.ts'
 import type { Selector } from '../config/config.ts'
-import type { AttachJournal } from '../state/record.ts'
 import { refuseTakenName } from './taken-names.ts'
 
 /** A device that can be attached. */

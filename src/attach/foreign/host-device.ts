@@ -6,7 +6,7 @@
 import type { LinkFacts } from '../../kernel/api/facts.ts'
 import { isPlainName } from '../../lib/interface-name.ts'
 import { parsePciAddress } from '../../lib/pci-address.ts'
-import type { AttachJournal } from '../state/record.ts'
+import type { AttachJournal } from '../../records/attach.ts'
 
 /** What a config selects. A key that the config does not have is absent. */
 export interface HostDeviceWish {

@@ -11,9 +11,9 @@ import { tryParseMac } from '../../lib/mac.ts'
 import { type PciAddress, parsePciAddress } from '../../lib/pci-address.ts'
 import type { PciFunction } from '../../nic/pci.ts'
 import type { VfAttributes } from '../../ops/op.ts'
-import { RecordError } from '../../ops/record.ts'
-import { noteAt } from '../../ops/record-store.ts'
-import type { AttachJournal } from '../state/record.ts'
+import type { AttachJournal } from '../../records/attach.ts'
+import { RecordError } from '../../records/record.ts'
+import { noteAt } from '../../records/store.ts'
 import { sriovDir } from './sriov.ts'
 
 /** What sriov-cni wrote down about one of its attachments. */

@@ -8,8 +8,8 @@ import type { Machine } from '../../kernel/api/machine.ts'
 import { notice } from '../../lib/log/notice.ts'
 import type { PciAddress } from '../../lib/pci-address.ts'
 import { isOwnersNetns, type NamespaceMarks } from '../../ops/owner-netns.ts'
-import type { Owner } from '../../ops/record.ts'
-import { noteAt } from '../../ops/record-store.ts'
+import type { Owner } from '../../records/record.ts'
+import { noteAt } from '../../records/store.ts'
 
 /** sriov-cni's state folder; it has no key to change it. */
 export const sriovDir = '/var/lib/cni/sriov'

@@ -1,12 +1,11 @@
-/** What killed calls of `vf-attach` have left: temporary files of records, and of claims in sriov-cni's form. */
-
+/** Leftovers of killed calls of `vf-attach`: temporary files of records, and of claims in sriov-cni's form. */
 import { failure } from '../../cni/failure.ts'
 import type { Machine } from '../../kernel/api/machine.ts'
 import { isOfKind } from '../../lib/error-kind.ts'
 import { notice } from '../../lib/log/notice.ts'
-import { clear, isDue, type Temporary, temporariesIn } from '../../ops/debris.ts'
-import { parseRecordFileName } from '../../ops/record.ts'
-import { probeName } from '../../ops/record-store.ts'
+import { clear, isDue, type Temporary, temporariesIn } from '../../records/debris.ts'
+import { parseRecordFileName } from '../../records/record.ts'
+import { probeName } from '../../records/store.ts'
 import { sriovDir } from '../foreign/sriov.ts'
 import { macNotePrefix, withDeviceLock } from '../setting.ts'
 import { podNotePrefix } from './pod-had-note.ts'
@@ -34,7 +33,7 @@ export function clearDebrisWhenDue(machine: Machine, stateDir: string): void {
   }
 }
 
-/** Whose device can't be told is left to its age (ops/record-store.ts). */
+/** A file without a device in its name is left to its age (records/store.ts). */
 function clearUnlessLocked(
   machine: Machine,
   stateDir: string,

@@ -1,10 +1,10 @@
 import type { LinkFacts } from '../../kernel/api/facts.ts'
 import { hostNetns } from '../../lib/host-netns.ts'
+import type { AttachJournal } from '../../records/attach.ts'
 import type { AttachConfig } from '../config/config.ts'
 import type { AttachFacts } from '../device/facts.ts'
-import type { AttachJournal } from './record.ts'
 
-/** What must be known to put everything back that an ADD with these facts may change; `podIfindex` is planAdd's. */
+/** The state to which a DEL puts everything back that an ADD with these facts may change; `podIfindex` is planAdd's. */
 export function journalOf(config: AttachConfig, facts: AttachFacts, podIfindex?: number): AttachJournal {
   const { device, vf, port } = facts
   const representor = vf?.representor

@@ -1,13 +1,14 @@
 /**
- * Who owns a device. A record says so as long as the namespace it names lives; what a dead one has left is put back
- * before the next owner gets the device. The device's lock is held by the caller.
+ * Ownership of devices. A record names the owner as long as its namespace lives. A device that a dead owner has left is put back
+ * before the next owner gets it. The device's lock is held by the caller.
  */
 import { CniError, code } from '../../cni/error.ts'
 import type { Request } from '../../cni/request.ts'
 import type { Machine } from '../../kernel/api/machine.ts'
 import { notice } from '../../lib/log/notice.ts'
-import { type PluginRecord, RecordError } from '../../ops/record.ts'
-import type { RecordName } from '../../ops/record-store.ts'
+import type { AttachJournal } from '../../records/attach.ts'
+import { type PluginRecord, RecordError } from '../../records/record.ts'
+import type { RecordName } from '../../records/store.ts'
 import { pciOf } from '../device/live.ts'
 import type { Device } from '../device/select.ts'
 import { isOwned, requireClosed } from '../device/userspace.ts'
@@ -15,7 +16,6 @@ import { inUse, sriovDir } from '../foreign/sriov.ts'
 import { type AttachContext, withDeviceLock } from '../setting.ts'
 import { restoreAttachment } from '../verbs/restore.ts'
 import { awaitIpam } from '../verbs/spawn.ts'
-import type { AttachJournal } from './record.ts'
 
 /** The attachment has left another device, which has to be restored under the lock of its own, before this one is locked. */
 class LeftBehind extends Error {
@@ -90,7 +90,7 @@ export function requireUnowned(setting: AttachContext, request: Request, device:
   return isRestored
 }
 
-/** What sriov-cni wrote down counts as long as its namespace lives; it is another container's then, ours has no record. */
+/** A record of sriov-cni counts as long as its namespace lives; it is another container's then, ours has no record. */
 function requireNotSriovs({ machine }: AttachContext, { id, pci }: Device): void {
   const used = pci?.vf === undefined ? undefined : inUse(machine, pci.address)
   if (used === undefined) return
@@ -112,19 +112,20 @@ function readRecord(
   } catch (error) {
     if (!(error instanceof RecordError)) throw error
     if (name.subject !== device.id) {
+      if (error.code === 'newer') throw refusal(`Cannot attach "${device.id}"`, error, name)
       notice(`vf-attach: ${error.message}; it is passed over`)
       return undefined
     }
     // A device that lies on the host is in no pod, whatever the record was to say.
     const isHere = device.netdevs.length > 0 || device.pci?.userspace === true
-    if (error.isNewer || !isHere) {
-      throw new CniError(code.tryAgainLater, `Cannot use "${device.id}": ${error.message}`, {
-        details: name.path,
-      })
-    }
+    if (error.code === 'newer' || !isHere) throw refusal(`Cannot use "${device.id}"`, error, name)
     notice(`vf-attach: ${error.message}; it is put aside as "${store.putAside(name)}"`)
     return undefined
   }
+}
+
+function refusal(cannot: string, error: RecordError, { path }: RecordName): CniError {
+  return new CniError(code.tryAgainLater, `${cannot}: ${error.message}`, { details: path })
 }
 
 /** True for a record from before the last boot: what it says of the device is over, whoever has that open now. */

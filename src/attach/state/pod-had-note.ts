@@ -7,9 +7,9 @@ import type { Machine } from '../../kernel/api/machine.ts'
 import { notice } from '../../lib/log/notice.ts'
 import { isInfiniband } from '../../lib/mac.ts'
 import { type PciFunction, startOf } from '../../nic/pci.ts'
-import { type Note, noteAt } from '../../ops/record-store.ts'
+import type { AttachJournal } from '../../records/attach.ts'
+import { type Note, noteAt } from '../../records/store.ts'
 import type { AttachFacts } from '../device/facts.ts'
-import type { AttachJournal } from './record.ts'
 
 /** How the names of notes begin that tell of a PCI function that was in a pod; its address follows. */
 export const podNotePrefix = 'pod-had '

@@ -4,7 +4,7 @@ import type { Kernel } from '../../kernel/api/kernel.ts'
 import { networkOf, parseCidr } from '../../lib/ip.ts'
 import { routeWords } from '../../ops/command-line.ts'
 import type { Op, RouteSpec } from '../../ops/op.ts'
-import type { AttachJournal } from '../state/record.ts'
+import type { AttachJournal } from '../../records/attach.ts'
 import { isRoute, isSameRoute, specOf } from './routes.ts'
 
 /** What is not as `ops` left it, the routes apart that the pod had before. `link` is the pod's interface. */

@@ -5,7 +5,7 @@ import { notice } from '../../lib/log/notice.ts'
 import { applyAll } from '../../ops/apply.ts'
 import type { BridgeVlan, CarriedItem, Op } from '../../ops/op.ts'
 import type { Runner } from '../../ops/runner.ts'
-import type { AttachJournal } from '../state/record.ts'
+import type { AttachJournal } from '../../records/attach.ts'
 
 /** Looks and tries before giving up: a route may need one that comes later, and a refusal may be over at the next try. */
 const maxRounds = 4

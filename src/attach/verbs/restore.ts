@@ -11,9 +11,10 @@ import { readPciFunction } from '../../nic/pci.ts'
 import { applyAll } from '../../ops/apply.ts'
 import { commandLine } from '../../ops/command-line.ts'
 import { openOwnersNetns } from '../../ops/owner-netns.ts'
-import { RecordError } from '../../ops/record.ts'
-import type { RecordName, RecordStore } from '../../ops/record-store.ts'
 import type { Runner } from '../../ops/runner.ts'
+import type { AttachJournal } from '../../records/attach.ts'
+import { RecordError } from '../../records/record.ts'
+import type { RecordName, RecordStore } from '../../records/store.ts'
 import { homeward } from '../device/homeward.ts'
 import { isSoftware, isSole } from '../device/identity.ts'
 import { type PodView, pciOf, readLive } from '../device/live.ts'
@@ -24,7 +25,6 @@ import { isTakenOver, release } from '../foreign/sriov.ts'
 import { keptByMode, type LiveState, planRestore } from '../plan-restore.ts'
 import { onePfChangeAtATime } from '../setting.ts'
 import { noteAnewAtHome, noteHome, noteReturn, startsAnew } from '../state/pod-had-note.ts'
-import type { AttachJournal } from '../state/record.ts'
 import { salvage } from '../state/salvage.ts'
 import { giveBack } from './give-back.ts'
 
@@ -93,7 +93,7 @@ function readOrSalvage(machine: Machine, store: RecordStore<AttachJournal>, name
   try {
     return store.read(name)
   } catch (error) {
-    if (!(error instanceof RecordError) || error.isNewer) throw error
+    if (!(error instanceof RecordError) || error.code === 'newer') throw error
     notice(`vf-attach: ${error.message}`)
     salvage(machine, name, netns, (kernel, journal) =>
       restoreDevice(machine, kernel, journal, { pod: true, ifname: name.ifname }),

@@ -2,7 +2,7 @@
 import type { RouteFacts } from '../../kernel/api/facts.ts'
 import { networkOf, parseCidr, parseIp } from '../../lib/ip.ts'
 import type { Op, Outcome, RouteSpec } from '../../ops/op.ts'
-import type { AttachJournal } from '../state/record.ts'
+import type { AttachJournal } from '../../records/attach.ts'
 
 /** What makes a route another one than the next, beside its interface. */
 type RouteKey = NonNullable<AttachJournal['othersRoutes']>[number]

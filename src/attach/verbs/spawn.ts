@@ -8,7 +8,7 @@ import type { Machine } from '../../kernel/api/machine.ts'
 import { isOfKind } from '../../lib/error-kind.ts'
 import { notice } from '../../lib/log/notice.ts'
 import { faultPoint } from '../../ops/fault.ts'
-import type { RecordName } from '../../ops/record-store.ts'
+import type { RecordName } from '../../records/store.ts'
 
 /** Runs the IPAM plugin, as a step that tests can make fail. */
 export const countedSpawn: Spawn = (file, stdin, env, held) => {

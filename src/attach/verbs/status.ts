@@ -4,10 +4,10 @@ import type { Machine } from '../../kernel/api/machine.ts'
 import { notice } from '../../lib/log/notice.ts'
 import type { PciAddress } from '../../lib/pci-address.ts'
 import { readPciFunction, uplinkOf } from '../../nic/pci.ts'
-import { probeFolder, type RecordStore } from '../../ops/record-store.ts'
+import type { AttachJournal } from '../../records/attach.ts'
+import { probeFolder, type RecordStore } from '../../records/store.ts'
 import type { AttachConfig } from '../config/config.ts'
 import { selectDevice, vfsBelow } from '../device/select.ts'
-import type { AttachJournal } from '../state/record.ts'
 
 /**
  * STATUS as far as it is ours: netlink answers, records can be written, and the config, which `read` reads, is one that an

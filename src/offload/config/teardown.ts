@@ -2,7 +2,7 @@
 import type { Request } from '../../cni/request.ts'
 import { type JsonObject, normalise } from '../../lib/json.ts'
 import { isFolderPath } from '../../lib/path.ts'
-import { defaultStateDir } from '../../ops/record-store.ts'
+import { defaultStateDir } from '../../records/store.ts'
 
 /** What DEL and GC need; nothing in it can fail. */
 export function readTeardown(request: Request): { readonly stateDir: string; readonly gcLive: boolean } {

@@ -3,12 +3,12 @@
 import { describe, expect, test } from 'vitest'
 import type { AttachConfig } from '../../../src/attach/config/config.ts'
 import { lossWords, readCarried } from '../../../src/attach/device/carried.ts'
-import type { AttachJournal } from '../../../src/attach/state/record.ts'
 import { giveBack } from '../../../src/attach/verbs/give-back.ts'
 import type { CarriedFacts } from '../../../src/kernel/api/facts.ts'
 import type { Kernel } from '../../../src/kernel/api/kernel.ts'
 import { commandLine as commandOf } from '../../../src/ops/command-line.ts'
 import type { BridgeVlan, CarriedItem } from '../../../src/ops/op.ts'
+import type { AttachJournal } from '../../../src/records/attach.ts'
 import { refusalOf } from '../../support/request.ts'
 import { factsOf } from '../model.ts'
 

@@ -1,10 +1,10 @@
 import { describe, expect, test } from 'vitest'
 import { homeward } from '../../../src/attach/device/homeward.ts'
 import { findByPeer, isJoinedAsBefore } from '../../../src/attach/device/joined.ts'
-import type { AttachJournal } from '../../../src/attach/state/record.ts'
 import type { LinkFacts, OtherEnd } from '../../../src/kernel/api/facts.ts'
 import type { Kernel } from '../../../src/kernel/api/kernel.ts'
 import type { Op, Side } from '../../../src/ops/op.ts'
+import type { AttachJournal } from '../../../src/records/attach.ts'
 import { factsOf } from '../model.ts'
 
 const mac = '02:00:00:00:00:01'

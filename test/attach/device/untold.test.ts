@@ -2,8 +2,8 @@
 import { expect, test } from 'vitest'
 import { dirtOf, untoldPrograms } from '../../../src/attach/device/residue.ts'
 import { type LiveState, planRestore } from '../../../src/attach/plan-restore.ts'
-import type { AttachJournal } from '../../../src/attach/state/record.ts'
 import type { LinkFacts } from '../../../src/kernel/api/facts.ts'
+import type { AttachJournal } from '../../../src/records/attach.ts'
 import { factsOf } from '../model.ts'
 
 const link = { name: 'nic0', altnames: [], mac: '02:00:00:00:00:33', mtu: 1500, up: false }

@@ -1,12 +1,12 @@
-import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { attachPlugin } from '../../../src/attach/plugin.ts'
-import { type AttachJournal, attachJournal } from '../../../src/attach/state/record.ts'
 import type { Kernel } from '../../../src/kernel/api/kernel.ts'
 import type { Machine } from '../../../src/kernel/api/machine.ts'
-import { type RecordStore, recordStore } from '../../../src/ops/record-store.ts'
+import { type AttachJournal, attachJournal } from '../../../src/records/attach.ts'
+import { type RecordStore, recordStore } from '../../../src/records/store.ts'
 import { refusalOf, requestOf } from '../../support/request.ts'
 import { factsOf } from '../model.ts'
 
@@ -119,4 +119,15 @@ test('one that somebody else has restored by then is nothing to do', () => {
     if (id === left) store.remove(name)
   })
   expect(add().interfaces).toMatchObject([{ name: 'net1' }])
+})
+
+test('an attachment that has a device by a record of a newer format gets no second one', () => {
+  const { path } = leave('/var/run/netns/gone')
+  writeFileSync(path, readFileSync(path, 'utf8').replace('"schema": 1', '"schema": 2'))
+  const { add } = nodeWith(path)
+  expect(refusalOf(add)).toMatchObject({
+    code: 11,
+    message: `Cannot attach "netdev:dev0": Cannot read record "${path}": schema 2 is newer than 1, the newest known here`,
+  })
+  expect(store.list().map(({ subject }) => subject)).toEqual([left])
 })

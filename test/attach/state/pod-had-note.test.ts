@@ -15,12 +15,12 @@ import {
   withoutPods,
   withoutResidue,
 } from '../../../src/attach/state/pod-had-note.ts'
-import type { AttachJournal } from '../../../src/attach/state/record.ts'
 import type { LinkFacts } from '../../../src/kernel/api/facts.ts'
 import type { Kernel } from '../../../src/kernel/api/kernel.ts'
 import type { Machine } from '../../../src/kernel/api/machine.ts'
 import type { PciAddress } from '../../../src/lib/pci-address.ts'
 import type { PciFunction } from '../../../src/nic/pci.ts'
+import type { AttachJournal } from '../../../src/records/attach.ts'
 import { factsOf } from '../model.ts'
 
 /** No machine has a domain of that number. */

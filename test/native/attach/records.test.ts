@@ -67,10 +67,79 @@ test('a record of a newer version: reported, kept, and no other pod is kept from
   const add = await bed.refused('ADD', plain(), 'pod-two')
   expect(add).toMatchObject({ code: 11, msg: expect.stringContaining(words) })
   await bed.lab.must(`ip link del ${netdev}`)
+  // Of one that is not understood at all nothing can be restored.
+  const text = await bed.lab.readFile(record)
+  await bed.lab.writeFile(record, '{ "schema": 99 }', 0o600)
   const del = await bed.refused('DEL', plain(), 'pod-one')
   expect(`${del.msg} ${del.details}`).toContain(words)
   expect(await bed.link('pod-one', 'net1')).toMatchObject({ address: bed.nic().mac })
+  await bed.lab.writeFile(record, text, 0o600)
   await bed.lab.must(`sed -i 's/"schema": 99,/"schema": 1,/' '${record}'`)
+  await bed.del(plain(), 'pod-one')
+  await bed.expectUnchanged()
+})
+
+/** The record as a later version could have written it: a number of its own, keys that nobody here knows, one in another form. */
+async function asOfLater(
+  record: string,
+  schema: number,
+  change: (journal: Journal) => void = () => undefined,
+) {
+  const content = JSON.parse(await bed.lab.readFile(record)) as Journal
+  Object.assign(content, { schema, checksum: 'c0ffee' })
+  Object.assign(content.journal.device, { firmware: { version: '9.1' } })
+  change(content)
+  const text = JSON.stringify(content)
+  await bed.lab.writeFile(record, text, 0o600)
+  return text
+}
+
+interface Journal {
+  readonly journal: Record<'device' | 'original', Record<string, unknown>>
+}
+
+test('a record of a newer format: ADD, CHECK and GC say why not, DEL restores what it understands and keeps it', async () => {
+  const config = plain(0, { mtu: 1400 })
+  const result = await bed.add(config, 'pod-one')
+  const record = await bed.recordOf('pod-one')
+  const text = await asOfLater(record, 2, ({ journal }) => {
+    Object.assign(journal, { tuning: 'of another form' })
+  })
+  const reason = `Cannot read record "${record}": schema 2 is newer than 1, the newest known here`
+  const check = await bed.refused('CHECK', config, 'pod-one', { prevResult: result })
+  expect(check).toMatchObject({ code: 5, msg: reason })
+  const again = await bed.refused('ADD', plain(1), 'pod-one', { ifname: 'net1' })
+  expect(again).toMatchObject({ code: 11, msg: expect.stringContaining(reason) })
+  const gc = await bed.call('GC', { type: 'vf-attach' }, 'pod-two', {
+    ...{ cniVersion: '1.1.0', config: { 'cni.dev/valid-attachments': [] } },
+  })
+  expect(gc).toMatchObject({ code: 0, stderr: expect.stringContaining(`${reason}; it is kept`) })
+  const del = await bed.call('DEL', config, 'pod-one')
+  expect(del).toMatchObject({ code: 0, stdout: '' })
+  expect(del.stderr).toContain(
+    `${reason}; DEL restores what it understands of it (it does not understand journal.device.firmware, journal.tuning, checksum), and the record is kept`,
+  )
+  expect(await bed.lab.readFile(record)).toBe(text)
+  const other = await bed.refused('ADD', plain(), 'pod-two')
+  expect(other).toMatchObject({ code: 11, msg: expect.stringContaining(reason) })
+  expect(await bed.call('DEL', config, 'pod-one')).toMatchObject({ code: 0, stdout: '' })
+  await bed.lab.must(`rm '${record}'`)
+  await bed.expectUnchanged()
+})
+
+test('keys that a later minor version added stay in a record that is written again', async () => {
+  await bed.add(plain(), 'pod-one')
+  const record = await bed.recordOf('pod-one')
+  await asOfLater(record, 1)
+  // A DEL writes the number that it chose for the interface down before the move home.
+  const killed = await bed.call('DEL', plain(), 'pod-one', {
+    env: { VF_FLOWER_FAULT: 'op:1:before:SIGKILL' },
+  })
+  expect(killed.code).not.toBe(0)
+  expect(JSON.parse(await bed.lab.readFile(record))).toMatchObject({
+    checksum: 'c0ffee',
+    journal: { device: { homeIfindex: expect.any(Number), firmware: { version: '9.1' } } },
+  })
   await bed.del(plain(), 'pod-one')
   await bed.expectUnchanged()
 })

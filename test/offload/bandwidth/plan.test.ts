@@ -1,9 +1,10 @@
 import { expect, describe as group, test } from 'vitest'
 import type { LinkFacts } from '../../../src/kernel/api/facts.ts'
-import { planRates, type RateFacts } from '../../../src/offload/bandwidth/plan.ts'
+import { planRates } from '../../../src/offload/bandwidth/plan.ts'
+import type { RateFacts } from '../../../src/offload/bandwidth/strategy.ts'
 import type { RateWishes } from '../../../src/offload/config/bandwidth.ts'
-import type { Port, PortKind, UplinkAttachment } from '../../../src/offload/port/port.ts'
-import { type Attachment, identityOf, rateIdentityOf } from '../../../src/offload/state/identity.ts'
+import type { PortKind } from '../../../src/offload/port/kinds.ts'
+import type { Port, UplinkAttachment } from '../../../src/offload/port/port.ts'
 import { commandLine } from '../../../src/ops/command-line.ts'
 import { shaperMark } from '../../../src/ops/marks/rate-numbers.ts'
 import { refusalOf } from '../../support/request.ts'
@@ -483,18 +484,4 @@ test('what is rounded is said', () => {
   const wishes = { fromPod: { rate: 99_500_000, burst: 80_000_000 }, outside: false }
   const [goal] = planRates(wishes, factsOf('legacy'), identity)
   expect(goal?.ways[0]?.notes).toEqual(['egressRate 99500000: the NIC takes whole Mbit/s; 100 are used'])
-})
-
-group('names', () => {
-  const sha256 = (text: string) => Buffer.from(text.padEnd(32, '.')).toString('hex').slice(-64)
-  const one: Attachment = { network: 'net', containerID: 'container', ifname: 'net1' }
-
-  test('a kind of its own: limits and port mappings of one attachment are told apart', () => {
-    const { cookie, ifb, ifbMac } = rateIdentityOf(one, sha256)
-    expect(cookie).toMatch(/^76660102[0-9a-f]{24}$/)
-    expect(cookie.slice(8)).toBe(identityOf(one, sha256).cookie.slice(8))
-    expect(ifb).toMatch(/^vfr[0-9a-f]{12}$/)
-    // Of this network, by the same hash as in cookies.
-    expect(ifbMac).toBe(`76:66:${cookie.slice(8, 16).match(/../g)?.join(':')}`)
-  })
 })

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
-import type { Port, PortKind } from '../../../src/offload/port/port.ts'
+import type { PortKind } from '../../../src/offload/port/kinds.ts'
+import type { Port } from '../../../src/offload/port/port.ts'
 import { nicNotes, untested, uplinkNotes } from '../../../src/offload/portmap/plan-notes.ts'
 import type { PortKey } from '../../../src/ops/op.ts'
 

@@ -5,17 +5,17 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import type { LinkFacts } from '../../../src/kernel/api/facts.ts'
 import { log } from '../../../src/lib/log/log.ts'
 import { offloadDel } from '../../../src/offload/del.ts'
-import { partsOf } from '../../../src/offload/features.ts'
+import { featuresOf } from '../../../src/offload/features.ts'
 import { claimClsact, releaseClsact } from '../../../src/offload/state/clsact-owner.ts'
 import { rateIdentityOf } from '../../../src/offload/state/identity.ts'
-import { type OffloadJournal, offloadJournal } from '../../../src/offload/state/record.ts'
 import { removeAttachment } from '../../../src/offload/verbs/del.ts'
-import { noteAt, type RecordStore, recordStore } from '../../../src/ops/record-store.ts'
+import { type OffloadJournal, offloadJournal } from '../../../src/records/offload.ts'
+import { noteAt, type RecordStore, recordStore } from '../../../src/records/store.ts'
 import { refusalOf, requestOf } from '../../support/request.ts'
 import { attached, path, pf } from '../attached.ts'
 import { Node } from '../node.ts'
 
-const parts = partsOf('vf-offload')
+const features = featuresOf('vf-offload')
 let stateDir: string
 let node: Node
 let store: RecordStore<OffloadJournal>
@@ -41,7 +41,13 @@ const attach = (
 
 const remove = (request = del()) =>
   removeAttachment(
-    { machine: node, store, otherStores: [], attachStore: { list: () => [], read: () => undefined }, parts },
+    {
+      machine: node,
+      store,
+      otherStores: [],
+      attachStore: { list: () => [], read: () => undefined },
+      features,
+    },
     request,
     (action) => node.withLock('', 0, action),
   )

@@ -4,15 +4,15 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import type { LinkFacts } from '../../../src/kernel/api/facts.ts'
-import { partsOf } from '../../../src/offload/features.ts'
+import { featuresOf } from '../../../src/offload/features.ts'
 import { claimLocalPorts } from '../../../src/offload/portmap/host/local-ports.ts'
 import { claimClsact } from '../../../src/offload/state/clsact-owner.ts'
 import { identityOf, rateIdentityOf } from '../../../src/offload/state/identity.ts'
-import { type OffloadJournal, offloadJournal } from '../../../src/offload/state/record.ts'
+import type { Locked } from '../../../src/offload/verbs/context.ts'
 import { collectGarbage } from '../../../src/offload/verbs/gc.ts'
 import { collectOrphans } from '../../../src/offload/verbs/gc-orphans.ts'
-import type { Locked } from '../../../src/offload/verbs/sweep.ts'
-import { noteAt, type RecordStore, recordStore } from '../../../src/ops/record-store.ts'
+import { type OffloadJournal, offloadJournal } from '../../../src/records/offload.ts'
+import { noteAt, type RecordStore, recordStore } from '../../../src/records/store.ts'
 import { requestOf } from '../../support/request.ts'
 import { attached, path } from '../attached.ts'
 import { Node } from '../node.ts'
@@ -27,7 +27,7 @@ vi.mock('../../../src/nic/pci.ts', () => ({
 }))
 /** What vf-attach has records of. */
 const ofAttach: { subject: string; containerID: string; ifname: string }[] = []
-const parts = partsOf('vf-offload')
+const features = featuresOf('vf-offload')
 let stateDir: string
 let node: Node
 let store: RecordStore<OffloadJournal>
@@ -75,13 +75,13 @@ function gc(valid?: readonly string[], name = 'net', gcLive = false) {
           read: ({ containerID }) =>
             ({ owner: ofAttach.find((one) => one.containerID === containerID) }) as never,
         },
-        parts,
+        features,
       },
       request,
       gcLive,
       locked,
     ),
-    ...collectOrphans(node, [store], request, gcLive, locked),
+    ...collectOrphans(node, [store], features, request, gcLive, locked),
   ]
 }
 const left = () => store.list().map(({ containerID }) => containerID)

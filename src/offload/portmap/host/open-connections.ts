@@ -18,7 +18,7 @@ export function refuseConnected(kernel: Kernel, keys: readonly PortKey[]): void 
     return key === undefined ? [] : [{ key, one }]
   })
   if (open.length === 0) return
-  // What stays inside the node comes by no wire.
+  // Connections inside the node come by no wire.
   const inside = new Set(kernel.addresses('host').map(({ address }) => address.split('/')[0]))
   const found = open.find(({ one }) => one.peer === undefined || !inside.has(one.peer.address))
   if (found === undefined) return

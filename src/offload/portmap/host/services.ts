@@ -23,8 +23,8 @@ export function refuseServed(kernel: Kernel, keys: readonly FreedKey[], policy: 
 }
 
 /**
- * What CHECK says of keys that others translate now: a service that came after the ADD. `isHosts`: the host's table translates the
- * keys. What takes only some of a port's packets is told, and does not make the pod a broken one.
+ * Sentences of CHECK about keys that others translate now: a service that came after the ADD. `isHosts`: the host's table translates
+ * the keys. A rule that takes only some of a port's packets is a notice, and does not make the pod a broken one.
  */
 export function* servedDifferences(
   kernel: Kernel,
