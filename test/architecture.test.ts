@@ -43,8 +43,10 @@ const edges: readonly (readonly [from: string, to: string, kind: 'any' | 'type',
   ['offload', 'nic', 'any', 'which device an address is'],
   ['offload', 'kernel', 'type', 'takes machine, kernel and facts as parameters'],
   ['offload', 'lib', 'any', 'small values'],
-  ['ctl', 'offload', 'any', 'its reports, and the marks of what it made'],
+  ['ctl', 'attach', 'any', 'the keys of its configs, as a schema'],
+  ['ctl', 'offload', 'any', 'its reports, the marks of what it made, and the keys of its configs'],
   ['ctl', 'records', 'any', 'shows the attachments that records tell of'],
+  ['ctl', 'cni', 'any', 'the keys of configs and of the policy, as a schema'],
   ['ctl', 'kernel', 'any', 'puts commands and the real machine together'],
   ['ctl', 'ops', 'any', 'operations as command lines, and whose namespace lives'],
   ['ctl', 'lib', 'any', 'small values'],
@@ -88,6 +90,19 @@ const layers = [
   ],
   ...['sys', 'lib'],
 ]
+
+/** Folders of a layer with the folders that each may import, types included. `root`: files that lie in no folder. */
+const folders: Readonly<Record<string, Readonly<Record<string, readonly string[]>>>> = {
+  attach: {
+    root: ['verbs', 'restore', 'device', 'foreign', 'state', 'config'],
+    verbs: ['restore', 'plan', 'device', 'foreign', 'state', 'config'],
+    restore: ['plan', 'device', 'foreign', 'state', 'config'],
+    plan: ['device', 'state', 'config'],
+    device: ['state', 'config'],
+    foreign: ['state', 'config'],
+    state: ['config'],
+  },
+}
 
 /** `throw new Error` says nothing that a caller could tell apart; where it may stand all the same. */
 const plainErrors: Readonly<Record<string, string>> = {
@@ -156,7 +171,7 @@ describe('imports', () => {
   })
 
   test('every relative one names a file with its ending', () => {
-    const missing = imports.filter(({ target }) => target.includes('/') && !/^(node:|zod\/)/.test(target))
+    const missing = imports.filter(({ target }) => target.includes('/') && !/^node:/.test(target))
     expect(
       missing.filter((one) => !existsSync(join(top, one.target)) || !one.target.endsWith('.ts')).map(shown),
     ).toEqual([])
@@ -192,6 +207,22 @@ describe('imports', () => {
     expect(across.map(shown)).toEqual([])
   })
 
+  test.each(Object.entries(folders))(
+    'between folders of src/%s: those in the table and no others',
+    (layer, rule) => {
+      const folderOf = (file: string) => file.split('/').slice(2, -1)[0] ?? 'root'
+      const inside = imports.filter(isOwn).filter(({ file, target }) => {
+        return layerOf(file) === layer && layerOf(target) === layer && folderOf(file) !== folderOf(target)
+      })
+      const used = new Set(inside.map(({ file }) => folderOf(file)))
+      expect([...used].filter((folder) => !(folder in rule))).toEqual([])
+      const strangers = inside.filter(
+        ({ file, target }) => !(rule[folderOf(file)] ?? []).includes(folderOf(target)),
+      )
+      expect(strangers.map(shown)).toEqual([])
+    },
+  )
+
   test('no file is loaded to load itself', () => {
     const next = (file: string) =>
       imports
@@ -213,7 +244,7 @@ describe('imports', () => {
     ])
   })
 
-  test('of packages: dependencies only, and of zod the small half', () => {
+  test('of packages: dependencies only', () => {
     const { dependencies } = JSON.parse(text('package.json')) as { dependencies: Record<string, string> }
     const packages = imports.filter(({ target }) => !target.includes(':') && !target.endsWith('.ts'))
     for (const { file, target } of packages) {
@@ -223,9 +254,6 @@ describe('imports', () => {
         .join('/')
       expect([file, Object.keys(dependencies)]).toEqual([file, expect.arrayContaining([name])])
     }
-    expect(
-      packages.filter(({ target }) => target.startsWith('zod') && target !== 'zod/mini').map(shown),
-    ).toEqual([])
   })
 
   test('nobody loads the logger who writes no line: it is required by name, by one file', () => {

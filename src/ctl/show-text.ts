@@ -1,4 +1,4 @@
-/** What `vfctl show` prints for people. Pure. */
+/** The output of `vfctl show` for people. Pure. */
 import type { FilterCounters, Passed } from '../kernel/api/counters.ts'
 import type { LimitCounters } from '../kernel/api/rates.ts'
 import type { LimitPart, ServedByHost, ShownRule } from '../offload/state/shown.ts'
@@ -45,7 +45,7 @@ function paragraph(shown: Shown): string[] {
   return lines
 }
 
-/** Where a limit is enforced. */
+/** The place at which a limit is enforced. */
 const places = {
   nic: 'in the NIC',
   host: 'on the host',

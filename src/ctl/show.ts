@@ -14,7 +14,7 @@ import { type OffloadJournal, offloadFolders, offloadRecords } from '../records/
 import { type PluginRecord, RecordError } from '../records/record.ts'
 import type { RecordName, RecordStore } from '../records/store.ts'
 
-/** Which attachments to show: those of a container or pod, and of one interface of it. */
+/** The attachments to show: those of a container or pod, and of one interface of it. */
 export interface Selection {
   readonly stateDir: string
   /** A container ID or the beginning of one, or a pod as `NAME` or `NAMESPACE/NAME`. */
@@ -50,7 +50,7 @@ export interface ShownDevice {
   readonly driver: string | undefined
 }
 
-/** What was found, and a line for each record that could not be read. */
+/** The attachments that were found, and a line for each record that could not be read. */
 export interface Showing {
   readonly attachments: readonly Shown[]
   readonly errors: readonly string[]
@@ -162,7 +162,7 @@ function nothing(): ShownSections {
   return { mappings: [], limits: [], rules: [] }
 }
 
-/** What both plugins' records have, and what the pod's interface has counted; `show` adds the rest. */
+/** The part that both plugins' records have, with the counters of the pod's interface; `show` adds the rest. */
 function withNode(
   machine: Machine,
   { plugin, phase, owner }: PluginRecord<unknown>,

@@ -1,6 +1,7 @@
 import { attach } from './attach.ts'
 import { attachOwners } from './attach-owners.ts'
 import { cni } from './cni.ts'
+import { configTables } from './config-tables.ts'
 import { features } from './features.ts'
 import { hostileBounds } from './hostile-bounds.ts'
 import { hostileClean } from './hostile-clean.ts'
@@ -48,6 +49,7 @@ export const mutations: readonly Mutation[] = [
   ...hostileIdentity,
   ...lock,
   ...hostileBounds,
+  ...configTables,
   ...records,
   ...tables,
 ]

@@ -362,7 +362,7 @@ export const offload: readonly Mutation[] = [
   },
   {
     id: 'offload-mapped-host-ip',
-    file: 'src/offload/config/config.ts',
+    file: 'src/offload/config/keys.ts',
     mistake: 'A hostIP that is an IPv4-mapped address stays one of IPv6, which no node has.',
     old: '  return withoutMapping(ip)\n',
     now: '  return ip\n',

@@ -53,11 +53,11 @@ export const records: readonly Mutation[] = [
   },
   {
     id: 'attach-second-device',
-    file: 'src/attach/state/ownership.ts',
+    file: 'src/attach/verbs/ownership.ts',
     mistake: 'ADD gives a second device to an attachment whose record only a later version can read.',
     old: "      if (error.code === 'newer') throw refusal(`Cannot attach",
     now: "      if (error.code === 'broken') throw refusal(`Cannot attach",
-    test: ['attach/state/ownership.test.ts', 'of a newer format'],
+    test: ['attach/verbs/ownership.test.ts', 'of a newer format'],
     tier: 'quick',
   },
 ]

@@ -21,7 +21,7 @@ export const only = process.env.VF_FAULT_CASE
 const seed = seedOf(process.env)
 
 /**
- * Every kind of operation of src/attach/plan.ts: whether a software interface has it too, so that the long tables of
+ * Every kind of operation of src/attach/plan/add.ts and addressing.ts: whether a software interface has it too, so that the long tables of
  * test/native strike it, or a VF alone, so that the short tables of test/lab do.
  */
 const struckOn: Readonly<Partial<Record<Op['do'], 'software' | 'VF'>>> = {
@@ -67,7 +67,9 @@ export async function runTable(
 /** The tables of software interfaces, or of VFs, have struck all that is theirs; together they leave no operation out. */
 export function expectEveryOperation(device: 'software' | 'VF', rows: readonly FaultRow[]): void {
   if (only !== undefined) return
-  const source = readFileSync(new URL('../../src/attach/plan.ts', import.meta.url), 'utf8')
+  const source = ['add', 'addressing']
+    .map((name) => readFileSync(new URL(`../../src/attach/plan/${name}.ts`, import.meta.url), 'utf8'))
+    .join('')
   const planned = [...new Set([...source.matchAll(/\bdo: '([\w.]+)'/g)].map(([, op]) => op as Op['do']))]
   expect(planned.length).toBeGreaterThanOrEqual(11)
   expect(planned.sort()).toEqual(Object.keys(struckOn).sort())

@@ -1,4 +1,4 @@
-/** GC and a record that can't be read: nobody knows its network, so it is no network's error. */
+/** GC of a record that can't be read. Its network is not known, so the record must not be an error of any network. */
 import type { Machine } from '../../kernel/api/machine.ts'
 import { notice } from '../../lib/log/notice.ts'
 import { parsePciAddress } from '../../lib/pci-address.ts'
@@ -8,8 +8,8 @@ import { RecordError } from '../../records/record.ts'
 import type { RecordName, RecordStore } from '../../records/store.ts'
 
 /**
- * Puts the record of `name`, which `error` says can't be read, aside when its device is in no pod, so that it is reported
- * once. What a newer version wrote, and what may be a living pod's, stays and is reported.
+ * Puts a record that can't be read (`error`) aside when its device is in no pod, so that it is reported once. The record of a
+ * newer version, and one that may be a living pod's, stays and is reported.
  */
 export function passOver(
   machine: Machine,

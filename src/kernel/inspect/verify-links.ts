@@ -1,4 +1,5 @@
-import type { LinkAttributes, LinkOp, LinkSet, OpOf, VfAttributes } from '../../ops/op.ts'
+import type { LinkAttributes, LinkOp, LinkSet, OpOf } from '../../ops/op.ts'
+import { differingVf, vfText } from '../../ops/vf-attributes.ts'
 import type { LinkFacts } from '../api/facts.ts'
 import { bridgeVlansOf } from '../link/bridge.ts'
 import { difference, type Found, type Reach, removal, unlike, type Verifiers } from './verifier.ts'
@@ -29,31 +30,14 @@ export const linkVerifiers: Verifiers<LinkOp['do']> = {
   'function.reset': { unseen: 'a reset leaves nothing' },
 }
 
-/** Text of each attribute of a VF: equal texts are equal values. */
-const vfTexts: { readonly [K in keyof VfAttributes]-?: (value: NonNullable<VfAttributes[K]>) => string } = {
-  mac: (mac) => mac,
-  vlan: ({ id, qos, proto }) => `${id} with priority ${qos}, 0x${proto.toString(16)}`,
-  rate: ({ min, max }) => `${min} to ${max} Mbit/s`,
-  spoofchk: String,
-  trust: String,
-  linkState: (state) => state,
-}
-
 /** A driver that has taken a value and does not report it has another one. */
 function verifyVf(reach: Reach, { pf, vf, set }: OpOf<'vf.set'>): Found[] {
   const now = reach.link('host', pf, { vfs: true })?.vfs?.get(vf)
   if (now === undefined) return difference(`there is no VF ${vf} of "${pf}"`)
-  return keysOf(vfTexts).flatMap((key) => {
-    const [wanted, found] = [textOf(set, key), textOf(now, key)]
-    if (wanted === undefined || wanted === found) return []
-    return [{ found: `the ${key} is another one`, details: `${found ?? 'none'} instead of ${wanted}` }]
+  return keysOf(differingVf(set, now)).map((key) => {
+    const [wanted, found] = [vfText(set, key), vfText(now, key)]
+    return { found: `the ${key} is another one`, details: `${found ?? 'none'} instead of ${wanted}` }
   })
-}
-
-function textOf(attributes: VfAttributes, key: keyof VfAttributes): string | undefined {
-  const value = attributes[key]
-  // The entry of an attribute takes the values of that attribute.
-  return value === undefined ? undefined : (vfTexts[key] as (value: unknown) => string)(value)
 }
 
 /** Differences of each attribute of an interface. */

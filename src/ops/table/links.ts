@@ -1,4 +1,5 @@
-import type { LinkAttributes, LinkMove, LinkOp, LinkSet, LinkTraits, OpOf, VfAttributes } from '../op.ts'
+import type { LinkAttributes, LinkMove, LinkOp, LinkSet, LinkTraits, OpOf } from '../op.ts'
+import { vfWords } from '../vf-attributes.ts'
 import { type Kinds, sideOf, verb } from './kind.ts'
 
 /** Interfaces and their devices. */
@@ -59,20 +60,6 @@ function altnameLine(op: OpOf<'altname.add'>): string {
 function bridgeVlanLine({ do: kind, link, vlan: { vid, pvid, untagged } }: OpOf<'bridge.vlan.add'>): string {
   const words = `${pvid ? ' pvid' : ''}${untagged ? ' untagged' : ''}`
   return `bridge vlan ${verb(kind)} dev ${link} vid ${vid}${words}`
-}
-
-function vfWords(set: VfAttributes): string {
-  const words: string[] = []
-  if (set.mac !== undefined) words.push(`mac ${set.mac}`)
-  if (set.vlan !== undefined) {
-    const proto = set.vlan.proto === 0x88a8 ? ' proto 802.1ad' : ''
-    words.push(`vlan ${set.vlan.id}${set.vlan.qos === 0 ? '' : ` qos ${set.vlan.qos}`}${proto}`)
-  }
-  if (set.rate !== undefined) words.push(`max_tx_rate ${set.rate.max} min_tx_rate ${set.rate.min}`)
-  if (set.spoofchk !== undefined) words.push(`spoofchk ${set.spoofchk ? 'on' : 'off'}`)
-  if (set.trust !== undefined) words.push(`trust ${set.trust ? 'on' : 'off'}`)
-  if (set.linkState !== undefined) words.push(`state ${set.linkState}`)
-  return words.join(' ')
 }
 
 function linkWords(set: LinkAttributes): string {

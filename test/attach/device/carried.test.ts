@@ -3,7 +3,7 @@
 import { describe, expect, test } from 'vitest'
 import type { AttachConfig } from '../../../src/attach/config/config.ts'
 import { lossWords, readCarried } from '../../../src/attach/device/carried.ts'
-import { giveBack } from '../../../src/attach/verbs/give-back.ts'
+import { giveBack } from '../../../src/attach/restore/give-back.ts'
 import type { CarriedFacts } from '../../../src/kernel/api/facts.ts'
 import type { Kernel } from '../../../src/kernel/api/kernel.ts'
 import { commandLine as commandOf } from '../../../src/ops/command-line.ts'

@@ -1,7 +1,9 @@
 // What a restore leaves alone: programs of which nothing tells whose they are, and the part of an address that a driver chooses.
+
 import { expect, test } from 'vitest'
+import type { LiveState } from '../../../src/attach/device/live-state.ts'
 import { dirtOf, untoldPrograms } from '../../../src/attach/device/residue.ts'
-import { type LiveState, planRestore } from '../../../src/attach/plan-restore.ts'
+import { planRestore } from '../../../src/attach/plan/restore.ts'
 import type { LinkFacts } from '../../../src/kernel/api/facts.ts'
 import type { AttachJournal } from '../../../src/records/attach.ts'
 import { factsOf } from '../model.ts'

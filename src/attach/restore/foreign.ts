@@ -1,7 +1,8 @@
 /**
- * DEL of an attachment that sriov-cni or host-device made: restored from what they left, as far as nobody else has the
+ * DEL of an attachment that sriov-cni or host-device made: restored from the files that they left, as far as nobody else has the
  * device now. In: the request and the config's selectors; the locks and our records are parameters.
  */
+
 import type { Request } from '../../cni/request.ts'
 import type { Kernel } from '../../kernel/api/kernel.ts'
 import type { Machine, OpenNetns } from '../../kernel/api/machine.ts'
@@ -12,15 +13,16 @@ import { isSameNetns, openNetnsAt, ownerMarks } from '../../ops/owner-netns.ts'
 import type { AttachJournal } from '../../records/attach.ts'
 import { type PluginRecord, recordSchemaVersion } from '../../records/record.ts'
 import type { RecordStore } from '../../records/store.ts'
-import type { Selector } from '../config/config.ts'
+import type { Selector } from '../config/device.ts'
 import { readLive } from '../device/live.ts'
 import { keptWhileOpen } from '../device/userspace.ts'
-import { findDevice, restoreDevice } from '../verbs/restore.ts'
-import { type BusDevice, hostDeviceJournal } from './host-device.ts'
-import { forget, holds, type InUse, inUse, sriovDir } from './sriov.ts'
-import { readCache, removeCache, type SriovCache, sriovJournal } from './sriov-cache.ts'
+import { type BusDevice, hostDeviceJournal } from '../foreign/host-device.ts'
+import { forget, holds, type InUse, inUse, sriovDir } from '../foreign/sriov.ts'
+import { readCache, removeCache, type SriovCache, sriovJournal } from '../foreign/sriov-cache.ts'
+import { restoreDevice } from './device.ts'
+import { findDevice } from './find-device.ts'
 
-/** What a DEL without a record of ours works with. */
+/** The node and our records, for a DEL without a record of ours. */
 export interface ForeignContext {
   readonly machine: Machine
   /** Our records: of a device that is still open one is written, by which it is restored later. */
@@ -38,17 +40,17 @@ export interface ForeignContext {
  * @throws CniError 103 when something of it could not be restored, RecordError for a broken file of sriov-cni
  */
 export function restoreForeign(
-  setting: ForeignContext,
+  context: ForeignContext,
   request: Request,
   selectors: readonly Selector[],
 ): void {
   const { containerID, ifname } = request
-  const cache = readCache(containerID, ifname, setting.dir)
+  const cache = readCache(containerID, ifname, context.dir)
   if (cache !== undefined) {
-    setting.locked(cache.pci, () => restoreSriovs(setting, request, cache))
+    context.locked(cache.pci, () => restoreSriovs(context, request, cache))
     return
   }
-  withPod(setting.machine, request.netns, (kernel, pod) => {
+  withPod(context.machine, request.netns, (kernel, pod) => {
     const link = pod === undefined ? undefined : kernel.link('pod', ifname)
     // An altname does not count: host-device names the interface itself.
     if (link?.name !== ifname) return
@@ -61,17 +63,17 @@ export function restoreForeign(
     })
     if (journal === undefined || isOnHost(kernel, journal, name, hwaddr)) return
     const { id } = journal.device
-    setting.locked(id, () => {
-      if (setting.isOurs(id)) return
+    context.locked(id, () => {
+      if (context.isOurs(id)) return
       notice(`vf-attach: "${ifname}" was attached by host-device, it goes home as "${link.alias}"`)
-      restoreDevice(setting.machine, kernel, journal, { pod: true, ifname, moved: true })
+      restoreDevice(context.machine, kernel, journal, { pod: true, ifname, moved: true })
     })
   })
 }
 
 /**
- * True when what the config names by an interface's name or MAC is on the host: then nobody has it in the pod, and an interface
- * there with that alias is the pod's own.
+ * True when the device that the config names by an interface's name or MAC is on the host. Then no pod has it, and an interface of
+ * the pod with that alias is the pod's own.
  */
 function isOnHost(
   kernel: Kernel,
@@ -87,14 +89,14 @@ function isOnHost(
 }
 
 /** The VF's locks are held. */
-function restoreSriovs(setting: ForeignContext, request: Request, cache: SriovCache): void {
-  const { machine, dir = sriovDir } = setting
+function restoreSriovs(context: ForeignContext, request: Request, cache: SriovCache): void {
+  const { machine, dir = sriovDir } = context
   const { containerID, ifname } = request
   withPod(machine, request.netns, (kernel, pod) => {
     const used = inUse(machine, cache.pci, dir)
     const isElsewhere =
       used !== undefined && !isSameNetns(used.netns, pod) && mayBeThere(machine, used, cache)
-    if (isElsewhere || setting.isOurs(cache.pci)) {
+    if (isElsewhere || context.isOurs(cache.pci)) {
       const owner = used === undefined ? 'a newer attachment' : `"${used.netnsPath}"`
       notice(`vf-attach: "${cache.pci}" belongs to ${owner} now, "${cache.path}" is dropped`)
     } else {
@@ -102,7 +104,7 @@ function restoreSriovs(setting: ForeignContext, request: Request, cache: SriovCa
       const view = { pod: pod !== undefined, ifname }
       const journal = journalNow(machine, kernel, cache, view)
       const record = foreignRecord(machine, request, pod, journal)
-      if (!keptWhileOpen(machine, kernel, setting.store, record, view)) {
+      if (!keptWhileOpen(machine, kernel, context.store, record, view)) {
         restoreDevice(machine, kernel, journal, view)
       }
       forget(cache.pci, dir)
@@ -133,7 +135,7 @@ function mayBeThere(machine: Machine, { netnsPath }: InUse, { pci }: SriovCache)
   return holds(machine, netnsPath, present.parents)
 }
 
-/** What an interface has whose driver starts anew (ETH_DATA_LEN of linux/if_ether.h). */
+/** The MTU of an interface whose driver starts anew (ETH_DATA_LEN of linux/if_ether.h). */
 const defaultMtu = 1500
 
 /**
@@ -148,7 +150,7 @@ function journalNow(
 ): AttachJournal {
   const unseen = { mac: '', mtu: defaultMtu, altnames: [] }
   const anyLink = sriovJournal(cache, view.ifname, unseen)
-  // Who needs what the interface has now waits for it; the restore does so in any case.
+  // A journal with values of the interface now needs the interface first; the restore waits for it in any case.
   const needsIt = cache.link !== undefined && cache.link.mtu === undefined
   const live = needsIt ? findDevice(machine, kernel, anyLink, view) : readLive(kernel, anyLink, view)
   const found = live === 'gone' ? undefined : live.link

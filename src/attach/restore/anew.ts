@@ -1,8 +1,9 @@
 /**
- * Hardware that was in a pod starts anew before the next one gets it: its driver lets go of it and takes it again, which ends whatever
- * the pod has left on its interface. Nothing else does that for sure: an interface that lies on it in a third namespace can't be
- * seen. It is done by the ADD and not by the DEL, so that no pod's end waits for it. What its PF holds for it stays.
+ * Hardware that was in a pod starts anew before the next pod gets it: its driver lets go of it and takes it again. That ends all that
+ * the pod has left on its interface, also an interface on it in a third namespace, which nobody can see. ADD does it, and not DEL, so
+ * that no pod's end waits for it. The attributes that its PF holds stay.
  */
+
 import { CniError, code } from '../../cni/error.ts'
 import type { Machine } from '../../kernel/api/machine.ts'
 import { notice } from '../../lib/log/notice.ts'
@@ -13,13 +14,13 @@ import { readPciFunction } from '../../nic/pci.ts'
 import type { AttachJournal } from '../../records/attach.ts'
 import type { PluginRecord } from '../../records/record.ts'
 import type { RecordName } from '../../records/store.ts'
-import type { AttachContext } from '../setting.ts'
-import { noteAnew } from '../state/pod-had-note.ts'
-import { restoreDevice } from '../verbs/restore.ts'
-import type { PortFacts } from './facts.ts'
-import { sharersOf } from './residue.ts'
+import type { PortFacts } from '../device/facts.ts'
+import { noteAnew } from '../device/pod-had-note.ts'
+import { sharersOf } from '../device/residue.ts'
+import type { AttachContext } from '../state/context.ts'
+import { restoreDevice } from './device.ts'
 
-/** How long to wait for the interface after its driver was told to start anew, in milliseconds. */
+/** A driver that starts anew has an interface again within so many milliseconds. */
 const interfaceMilliseconds = 20_000
 const pollMilliseconds = 20
 
@@ -33,7 +34,7 @@ export function startAnew(
   name: RecordName,
   { journal, owner }: PluginRecord<AttachJournal>,
 ): void {
-  // Its number it gets back with the next move.
+  // The device gets its number back with the next move.
   const { ifindex, ...device } = journal.device
   const { pci = '', driver = '' } = device
   step('anew', () => {
@@ -53,7 +54,7 @@ export function startAnew(
 }
 
 /**
- * Refuses a device that somebody uses who would lose it when its driver is bound anew: it came home clean, so no pod of ours has put that
+ * Refuses a device with things on it that would end with its driver. The device came home clean, so somebody else has put them
  * there.
  * @throws CniError 7
  */

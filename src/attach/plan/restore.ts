@@ -1,43 +1,12 @@
-/** The way back from any state to the one in the journal: what DEL, GC and a failed ADD do. Pure. */
-import type { LinkFacts, Residue } from '../kernel/api/facts.ts'
-import { isSameAddress, noMac } from '../lib/mac.ts'
-import { pick } from '../lib/pick.ts'
-import type { LinkAttributes, Op, VfAttributes } from '../ops/op.ts'
-import type { AttachJournal, Original } from '../records/attach.ts'
-import { differingTraits, planClean } from './device/residue.ts'
-
-/** The live state that a restore starts from. */
-export interface LiveState {
-  /** PF-side attributes now; undefined when the PF or VF is gone. */
-  readonly vf:
-    | {
-        readonly pfName: string
-        readonly index: number
-        readonly attributes: VfAttributes
-        readonly switchdev: boolean
-      }
-    | undefined
-  /** The interface now and the side it is on; undefined when it is on neither. */
-  readonly link: { readonly side: 'host' | 'pod'; readonly facts: LinkFacts } | undefined
-  /** Where an interface is that exists and is on neither side; `isEnding`: in a namespace that the kernel is taking apart. */
-  readonly elsewhere?: { readonly words: string; readonly isEnding: boolean } | undefined
-  /** The VF's representor now; undefined in legacy mode. */
-  readonly representor: { readonly link: LinkFacts; readonly master: string | undefined } | undefined
-  /** Name of what the interface is enslaved to on the host. */
-  readonly master?: string | undefined
-  /** A name that no interface of the host has, where that of the interface is taken. */
-  readonly spare?: string | undefined
-  /** For an interface in the pod: the number that it gets on the host, which no other interface there has. */
-  readonly homeIfindex?: number | undefined
-  /** Masters before ADD that the host does not have any more. */
-  readonly lostMasters?: ReadonlySet<string>
-  /** Interfaces of the pod that lie on the device's. */
-  readonly uppers?: readonly LinkFacts[]
-  /** What else is on it, once it is on the host. */
-  readonly residue?: Residue
-  /** Of the interface's names before ADD, those that another interface of the host has now. */
-  readonly taken: ReadonlySet<string>
-}
+/** The way back from any state to the one in the journal: the operations of DEL, GC and a failed ADD. Pure. */
+import { isSameAddress, noMac } from '../../lib/mac.ts'
+import { pick } from '../../lib/pick.ts'
+import type { LinkAttributes, Op, VfAttributes } from '../../ops/op.ts'
+import { differingVf, vfAttributeNames, vfAttributes } from '../../ops/vf-attributes.ts'
+import type { AttachJournal, Original } from '../../records/attach.ts'
+import type { LiveState } from '../device/live-state.ts'
+import { differingTraits, planClean } from '../device/residue.ts'
+import { spareName } from '../state/spare-names.ts'
 
 /**
  * Operations of a DEL that lead from any state back to the journal's original one: only what differs is changed.
@@ -63,9 +32,9 @@ export function planRestore(journal: AttachJournal, live: LiveState, first: bool
     macSet === true &&
     (original.vf?.mac === noMac || (setLast !== undefined && live.link?.facts.mac !== ownMac))
   if (live.vf !== undefined && original.vf !== undefined) {
-    const { mac, ...others } = differing(comparable(journal, live), live.vf.attributes)
+    const { mac, ...others } = differingVf(comparable(journal, live), live.vf.attributes)
     const own = original.vf.mac === noMac && live.vf.attributes.mac === original.link?.mac
-    // Where a PF reports what its VF has chosen, that has to tell it again: set by the PF it would be administrative, and stay.
+    // The PF may report a MAC that the VF has chosen. Then the VF has to tell it again: a MAC set by the PF is administrative and stays.
     const isTold = first && macSet !== true && original.vf.mac === ownMac && live.link?.facts.mac !== ownMac
     // A PF that reports the VF's own MAC where it reported none is in the same state: the VF has told it by itself.
     const set = clearMac
@@ -99,18 +68,21 @@ export function planRestore(journal: AttachJournal, live: LiveState, first: bool
 }
 
 /** Attributes that a PF refuses in switchdev mode, and then reports as it likes (spoofchk off on mlx5). */
-const legacyOnly = ['vlan', 'spoofchk', 'trust'] as const
+const legacyOnly = vfAttributeNames.filter((name) => {
+  const { inSwitchdev } = vfAttributes[name]
+  return inSwitchdev !== 'kept' && inSwitchdev.isRefused
+})
 
 /**
  * Attributes that DEL can't lead back because the PF's eSwitch has another mode than at ADD: they can be neither
  * compared nor set, or what was reported for them in switchdev mode must not be set in legacy mode.
  */
-export function keptByMode(journal: AttachJournal, live: LiveState): readonly (typeof legacyOnly)[number][] {
+export function keptByMode(journal: AttachJournal, live: LiveState): readonly (keyof VfAttributes)[] {
   const { vf, switchdev } = journal.original
   const { vf: now } = live
   if (vf === undefined || now === undefined || switchdev === undefined || switchdev === now.switchdev)
     return []
-  return legacyOnly.filter((key) => Object.hasOwn(differing(vf, now.attributes), key))
+  return legacyOnly.filter((key) => Object.hasOwn(differingVf(vf, now.attributes), key))
 }
 
 /** The PF-side attributes to lead back to. */
@@ -118,20 +90,6 @@ function comparable(journal: AttachJournal, live: LiveState): VfAttributes {
   const kept: readonly string[] = keptByMode(journal, live)
   const entries = Object.entries(journal.original.vf ?? {})
   return Object.fromEntries(entries.filter(([key]) => !kept.includes(key)))
-}
-
-/**
- * A name that no other interface has: `vf0000011000` for 0000:01:10.0, and by the interface's number for what is no
- * PCI function; 15 characters at most (IFNAMSIZ - 1).
- */
-export function spareName({ pci, ifindex }: AttachJournal['device']): string {
-  return pci === undefined ? `vf-if${ifindex ?? 0}` : `vf${pci.replaceAll(/[:.]/g, '')}`
-}
-
-/** That name and others like it, for when it is taken too. */
-export function spareNames(device: AttachJournal['device']): readonly string[] {
-  const name = spareName(device)
-  return [name, ...[1, 2, 3, 4, 5, 6, 7, 8, 9].map((number) => `${name.slice(0, 13)}-${number}`)]
 }
 
 function planLinkRestore(
@@ -152,7 +110,7 @@ function planLinkRestore(
   )
   const here = { side, name: now.name, ifindex: now.ifindex } as const
   for (const altname of inTheWay) ops.push({ do: 'altname.del', ...here, altname })
-  // What the app enslaved it to lets go first: a bond gives its MAC to its slaves and takes it back on release.
+  // The interface leaves a master of the pod first: a bond gives its MAC to its slaves and takes it back on release.
   const enslaved = side === 'pod' && now.master !== undefined
   // A VF whose PF has set its MAC takes that one only while it is down (igbvf): it may be up here since an earlier try.
   const isOwnMac = isSameAddress(now.mac, original.mac)
@@ -220,11 +178,4 @@ function planRepresentorRestore({ original }: AttachJournal, live: LiveState): O
   }
   const was = pick({ master: now.master ?? '', mtu: now.link.mtu, up: now.link.up }, set)
   return Object.keys(set).length === 0 ? [] : [{ do: 'link.set', ...place, set, was }]
-}
-
-function differing(wanted: VfAttributes, now: VfAttributes): VfAttributes {
-  const entries = Object.entries(wanted) as [keyof VfAttributes, unknown][]
-  return Object.fromEntries(
-    entries.filter(([key, value]) => JSON.stringify(value) !== JSON.stringify(now[key])),
-  )
 }

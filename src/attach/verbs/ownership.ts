@@ -1,7 +1,8 @@
 /**
- * Ownership of devices. A record names the owner as long as its namespace lives. A device that a dead owner has left is put back
- * before the next owner gets it. The device's lock is held by the caller.
+ * The owner of a device. A record names the owner as long as the namespace in it lives. A device that a dead owner has left is
+ * restored before the next owner gets it. The caller holds the device's lock.
  */
+
 import { CniError, code } from '../../cni/error.ts'
 import type { Request } from '../../cni/request.ts'
 import type { Machine } from '../../kernel/api/machine.ts'
@@ -12,10 +13,11 @@ import type { RecordName } from '../../records/store.ts'
 import { pciOf } from '../device/live.ts'
 import type { Device } from '../device/select.ts'
 import { isOwned, requireClosed } from '../device/userspace.ts'
+import { withDeviceLock } from '../foreign/device-lock.ts'
 import { inUse, sriovDir } from '../foreign/sriov.ts'
-import { type AttachContext, withDeviceLock } from '../setting.ts'
-import { restoreAttachment } from '../verbs/restore.ts'
-import { awaitIpam } from '../verbs/spawn.ts'
+import { restoreAttachment } from '../restore/attachment.ts'
+import type { AttachContext } from '../state/context.ts'
+import { awaitIpam } from './spawn.ts'
 
 /** The attachment has left another device, which has to be restored under the lock of its own, before this one is locked. */
 class LeftBehind extends Error {
@@ -31,8 +33,8 @@ class LeftBehind extends Error {
  * Runs `add`, which takes the device's lock and calls requireUnowned(). Where the attachment has left another device, that
  * one is restored and `add` run again: never with both locks, or two ADDs could wait for each other.
  */
-export function withoutLeftovers<T>(setting: AttachContext, stateDir: string, add: () => T): T {
-  const { machine, store } = setting
+export function withoutLeftovers<T>(context: AttachContext, stateDir: string, add: () => T): T {
+  const { machine, store } = context
   for (;;) {
     try {
       return add()
@@ -40,7 +42,7 @@ export function withoutLeftovers<T>(setting: AttachContext, stateDir: string, ad
       if (!(error instanceof LeftBehind)) throw error
       const name = error.record
       withDeviceLock(machine, stateDir, name.subject, () => {
-        // Whoever had the lock before may have restored it, or given it to its next owner.
+        // The holder of the lock before us may have restored the device, or given it to its next owner.
         const record = store.read(name)
         if (record === undefined || isOwned(machine, record)) return
         if (!isFromBefore(machine, record)) requireClosed(pciOf(record.journal))
@@ -56,13 +58,13 @@ export function withoutLeftovers<T>(setting: AttachContext, stateDir: string, ad
  * for that, so that what was known of the device is out of date.
  * @throws CniError 11 that names the owner, or what {@link withoutLeftovers} catches
  */
-export function requireUnowned(setting: AttachContext, request: Request, device: Device): boolean {
-  const { machine, store } = setting
+export function requireUnowned(context: AttachContext, request: Request, device: Device): boolean {
+  const { machine, store } = context
   let isRestored = false
   for (const name of store.list()) {
     const same = name.containerID === request.containerID && name.ifname === request.ifname
     if (name.subject !== device.id && !same) continue
-    const record = readRecord(setting, name, device)
+    const record = readRecord(context, name, device)
     if (record === undefined) continue
     if (!isOwned(machine, record)) {
       const isOld = isFromBefore(machine, record)
@@ -86,11 +88,11 @@ export function requireUnowned(setting: AttachContext, request: Request, device:
       { details: name.path },
     )
   }
-  requireNotSriovs(setting, device)
+  requireNotSriovs(context, device)
   return isRestored
 }
 
-/** A record of sriov-cni counts as long as its namespace lives; it is another container's then, ours has no record. */
+/** A record of sriov-cni counts as long as its namespace lives: another container has the device then, since ours has no record. */
 function requireNotSriovs({ machine }: AttachContext, { id, pci }: Device): void {
   const used = pci?.vf === undefined ? undefined : inUse(machine, pci.address)
   if (used === undefined) return
@@ -128,7 +130,7 @@ function refusal(cannot: string, error: RecordError, { path }: RecordName): CniE
   return new CniError(code.tryAgainLater, `${cannot}: ${error.message}`, { details: path })
 }
 
-/** True for a record from before the last boot: what it says of the device is over, whoever has that open now. */
+/** True for a record from before the last boot. It says nothing about the device now, which another program may have open. */
 function isFromBefore(machine: Machine, { owner }: PluginRecord<AttachJournal>): boolean {
   return owner.bootId !== machine.bootId()
 }

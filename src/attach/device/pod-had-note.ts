@@ -1,6 +1,6 @@
 /**
- * Which hardware was in a pod since its driver began: a note for each function says so, from before the move to the pod, so that it also
- * holds for what the kernel has brought home from a namespace that died. Notes lie where a boot empties.
+ * Notes about hardware that was in a pod since its driver began, one for each function. ADD writes the note before the move to the
+ * pod, so that it holds also for a device that the kernel brings home from a namespace that died. A boot empties the folder of notes.
  */
 import type { Kernel } from '../../kernel/api/kernel.ts'
 import type { Machine } from '../../kernel/api/machine.ts'
@@ -9,14 +9,15 @@ import { isInfiniband } from '../../lib/mac.ts'
 import { type PciFunction, startOf } from '../../nic/pci.ts'
 import type { AttachJournal } from '../../records/attach.ts'
 import { type Note, noteAt } from '../../records/store.ts'
-import type { AttachFacts } from '../device/facts.ts'
+import type { AttachFacts } from './facts.ts'
 
-/** How the names of notes begin that tell of a PCI function that was in a pod; its address follows. */
+/** Notes about a PCI function that was in a pod have names that begin so; its address follows. */
 export const podNotePrefix = 'pod-had '
 
 /**
- * What is known of a function that was in a pod since its driver began. `used`: it is in one, or came home without a record of all
- * that a pod can change. `untuned`: it came home and is as before, but for what ethtool and sysfs show. `home`: for all that can be seen.
+ * The state of a function that was in a pod since its driver began. `used`: it is in a pod, or came home without a record of all
+ * that a pod can change. `untuned`: it came home and is as before, but for the settings that ethtool and sysfs show. `home`: it is as
+ * before in all that can be seen.
  */
 export type Former = (typeof formers)[number]
 const formers = ['used', 'untuned', 'home'] as const
@@ -39,7 +40,7 @@ export function startsAnew(id: string, pci: PciFunction | undefined, mac = ''): 
   return pci?.address === id && canStartAnew(pci) && !isInfiniband(mac)
 }
 
-/** What is known of a device that has to start anew before a pod gets it; undefined for one that has not. */
+/** The state of a device that has to start anew before a pod gets it; undefined for one that need not. */
 export function formerOf(machine: Machine, facts: AttachFacts): Former | undefined {
   const { id } = facts.device
   const note = noteFor(machine, facts)?.get()
@@ -97,15 +98,15 @@ function told(pci: string, write: () => void): void {
   }
 }
 
-/** The facts without what is on the interface now, where a pod may have left that and it goes before the next one gets it. */
+/** The facts without the things on the interface that a former pod may have left: they end before the next pod gets it. */
 export function withoutResidue(machine: Machine, facts: AttachFacts): AttachFacts {
   const { port } = facts
-  // What came home clean had nothing on it: somebody else has put it there since.
+  // A device that came home clean had nothing on it: somebody else has put it there since.
   if (port === undefined || formerOf(machine, facts) !== 'used') return facts
   return { ...facts, port: { link: port.link, master: port.master } }
 }
 
-/** The journal without what a pod may have chosen: its device is not led back to that once its driver has begun anew. */
+/** The journal without values that a pod may have chosen: a device whose driver has begun anew is not led back to them. */
 export function withoutPods(journal: AttachJournal, former: Former | undefined): AttachJournal {
   if (former === undefined) return journal
   // Nothing is set on the PF before.

@@ -1,8 +1,9 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { onePfChangeAtATime, withDeviceLock, withPatience } from '../../src/attach/setting.ts'
-import type { Kernel } from '../../src/kernel/api/kernel.ts'
-import type { Machine } from '../../src/kernel/api/machine.ts'
-import type { Op } from '../../src/ops/op.ts'
+import { withDeviceLock } from '../../../src/attach/foreign/device-lock.ts'
+import { onePfChangeAtATime, withPatience } from '../../../src/attach/state/locks.ts'
+import type { Kernel } from '../../../src/kernel/api/kernel.ts'
+import type { Machine } from '../../../src/kernel/api/machine.ts'
+import type { Op } from '../../../src/ops/op.ts'
 
 beforeEach(() => {
   vi.useFakeTimers({ toFake: ['performance'] })

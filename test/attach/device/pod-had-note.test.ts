@@ -14,7 +14,7 @@ import {
   withFormerNumber,
   withoutPods,
   withoutResidue,
-} from '../../../src/attach/state/pod-had-note.ts'
+} from '../../../src/attach/device/pod-had-note.ts'
 import type { LinkFacts } from '../../../src/kernel/api/facts.ts'
 import type { Kernel } from '../../../src/kernel/api/kernel.ts'
 import type { Machine } from '../../../src/kernel/api/machine.ts'

@@ -1,4 +1,5 @@
-/** Leftovers of killed calls of `vf-attach`: temporary files of records, and of claims in sriov-cni's form. */
+/** Files that killed calls of `vf-attach` have left: temporary files of records, and of claims in sriov-cni's form. */
+
 import { failure } from '../../cni/failure.ts'
 import type { Machine } from '../../kernel/api/machine.ts'
 import { isOfKind } from '../../lib/error-kind.ts'
@@ -6,11 +7,12 @@ import { notice } from '../../lib/log/notice.ts'
 import { clear, isDue, type Temporary, temporariesIn } from '../../records/debris.ts'
 import { parseRecordFileName } from '../../records/record.ts'
 import { probeName } from '../../records/store.ts'
+import { podNotePrefix } from '../device/pod-had-note.ts'
+import { macNotePrefix } from '../device/userspace.ts'
+import { withDeviceLock } from '../foreign/device-lock.ts'
 import { sriovDir } from '../foreign/sriov.ts'
-import { macNotePrefix, withDeviceLock } from '../setting.ts'
-import { podNotePrefix } from './pod-had-note.ts'
 
-/** Removes what is not in use: what of a device is being written has the device's lock. */
+/** Removes files that are not in use. A call that writes a file of a device holds the device's lock. */
 export function clearDebris(machine: Machine, stateDir: string): void {
   for (const one of temporariesIn(`${stateDir}/attach`)) {
     if (one.name === probeName) clear(one)
@@ -24,7 +26,7 @@ export function clearDebris(machine: Machine, stateDir: string): void {
   }
 }
 
-/** The same after an ADD, twice a day; what goes wrong is told and is no failure of the ADD. */
+/** The same after an ADD, twice a day. A failure is told on stderr and does not fail the ADD. */
 export function clearDebrisWhenDue(machine: Machine, stateDir: string): void {
   try {
     if (isDue(stateDir, 'attach')) clearDebris(machine, stateDir)
@@ -33,7 +35,7 @@ export function clearDebrisWhenDue(machine: Machine, stateDir: string): void {
   }
 }
 
-/** A file without a device in its name is left to its age (records/store.ts). */
+/** A file of an unknown device stays until it is old enough (records/store.ts). */
 function clearUnlessLocked(
   machine: Machine,
   stateDir: string,

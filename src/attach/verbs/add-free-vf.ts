@@ -10,42 +10,43 @@ import type { AttachJournal } from '../../records/attach.ts'
 import type { PluginRecord } from '../../records/record.ts'
 import type { RecordName, RecordStore } from '../../records/store.ts'
 import type { AttachConfig } from '../config/config.ts'
+import { Unusable } from '../device/carried.ts'
+import { type Device, pciDevice, vfsBelow } from '../device/select.ts'
+import { isOwned } from '../device/userspace.ts'
+import { withDeviceLock } from '../foreign/device-lock.ts'
 import { inUse, isTakenOver } from '../foreign/sriov.ts'
-import { type AttachContext, withDeviceLock } from '../setting.ts'
-import { addLocked } from '../verbs/add.ts'
-import { Unusable } from './carried.ts'
-import { type Device, pciDevice, vfsBelow } from './select.ts'
-import { isOwned } from './userspace.ts'
+import type { AttachContext } from '../state/context.ts'
+import { addLocked } from './add.ts'
 
 /**
  * ADD with the first free VF of a PF, for runtimes without a device plugin. A VF is free when nobody holds its lock, no
  * living attachment of ours or of sriov-cni has it, and its interface is on the host, with no address and in no bridge:
- * what a host uses is not given away. Those that a dead attachment has left come later, because they have to be restored
+ * an interface that the host uses is not given away. Those that a dead attachment has left come later, because they have to be restored
  * first. Last come those that a user space driver holds and no program has open: most pods want an interface. One that
- * could not be given back as it is, or that the node lives by, is passed over, and a notice says so.
+ * could not be given back as it is, or by which the node lives, is passed over, and a notice says so.
  * @throws CniError 11 when none is left
  */
 export function addFreeVf(
-  setting: AttachContext,
+  context: AttachContext,
   request: Request,
   config: AttachConfig,
   pf: string,
 ): Result {
-  const vfs = vfsBelow(setting.kernel, pf)
-  const recorded = new Set(setting.store.list().map(({ subject }) => subject))
+  const vfs = vfsBelow(context.kernel, pf)
+  const recorded = new Set(context.store.list().map(({ subject }) => subject))
   const inOrder = [...vfs.filter((vf) => !recorded.has(vf)), ...vfs.filter((vf) => recorded.has(vf))]
   const later: PciAddress[] = []
   const passedOver: string[] = []
   const attempt = (address: PciAddress, isLast: boolean) =>
-    tryLock(setting, config.stateDir, address, () => {
-      const device = freeDevice(setting, address)
+    tryLock(context, config.stateDir, address, () => {
+      const device = freeDevice(context, address)
       if (device === undefined) return undefined
       if (!isLast && device.pci?.userspace === true) {
         later.push(address)
         return undefined
       }
       try {
-        return addLocked(setting, request, config, () => pciDevice(address, 'pf'))
+        return addLocked(context, request, config, () => pciDevice(address, 'pf'))
       } catch (error) {
         // It is thrown before the first change, and another VF does as well.
         if (!(error instanceof Unusable)) throw error

@@ -2,9 +2,9 @@ import type { LinkFacts } from '../../kernel/api/facts.ts'
 import { hostNetns } from '../../lib/host-netns.ts'
 import type { AttachJournal } from '../../records/attach.ts'
 import type { AttachConfig } from '../config/config.ts'
-import type { AttachFacts } from '../device/facts.ts'
+import type { AttachFacts } from './facts.ts'
 
-/** The state to which a DEL puts everything back that an ADD with these facts may change; `podIfindex` is planAdd's. */
+/** The journal of an ADD with these facts: all that is needed to put its changes back. `podIfindex` is planAdd's. */
 export function journalOf(config: AttachConfig, facts: AttachFacts, podIfindex?: number): AttachJournal {
   const { device, vf, port } = facts
   const representor = vf?.representor
@@ -37,7 +37,7 @@ export function journalOf(config: AttachConfig, facts: AttachFacts, podIfindex?:
   }
 }
 
-/** By which the interface is known again. */
+/** The marks by which the interface is known again. */
 function marksOf({ ifindex, permanentMac, physPortName, lower, lowerNetns, kind }: LinkFacts) {
   return {
     ifindex,
