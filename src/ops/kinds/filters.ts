@@ -3,7 +3,7 @@ import type { Offload, Proto, Side } from './common.ts'
 
 /**
  * A filter for frames to (or with `side`, from) one address and port. The frames get new MACs, with `to` another address and
- * port instead (stateless translation), then out of an interface. Without a port: with all frames of the address.
+ * port instead (stateless translation), and go out of an interface. Without a port: all frames of the address.
  */
 export interface FlowFilter {
   /** The interface it is attached to (clsact ingress); its number, where known, saves asking for it. */
