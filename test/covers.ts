@@ -59,7 +59,6 @@ export const covers: Readonly<Record<string, readonly string[]>> = {
   'attach/device/select': ['native/attach/select', 'lab/attach/select'],
   'attach/verbs/spawn': ['native/attach/ipam', 'conformance/ipam'],
   'attach/device/taken-names': ['native/attach/names', 'native/attach/select'],
-  'cni/bounds': ['cni/policy'],
   'cni/open-pod': ['conformance/protocol', 'native/attach/add-del'],
   'cni/ready': ['native/attach/status'],
   'cni/spawn': ['conformance/ipam'],

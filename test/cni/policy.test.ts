@@ -3,9 +3,15 @@ import { mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync } from 'node:
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { bounded, boundedLogFile, unboundedWords } from '../../src/cni/bounds.ts'
 import { CniError, code } from '../../src/cni/error.ts'
-import { type CallPolicy, callPolicy, defaultPolicy } from '../../src/cni/policy.ts'
+import {
+  bounded,
+  boundedLogFile,
+  type CallPolicy,
+  callPolicy,
+  defaultPolicy,
+  unboundedWords,
+} from '../../src/cni/policy.ts'
 import type { Request } from '../../src/cni/request.ts'
 import { refusalOf, requestOf } from '../support/request.ts'
 

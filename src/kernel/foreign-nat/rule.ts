@@ -28,7 +28,7 @@ class Attempt {
   readonly #unread: string[] = []
   #isSure = true
   #isForMost = true
-  /** What the last expression does not know concerns few packets. */
+  /** The last expression is unsure about few packets only. */
   #isNearlySure = false
   #isNamed = false
   #matches: Match[] | undefined
@@ -59,7 +59,7 @@ class Attempt {
     return { matches: this.#matches ?? [], unread: this.#unread, isNamed: this.#isNamed }
   }
 
-  /** Whether the packet gets beyond an expression; undefined for one that can't be read. */
+  /** The answer to whether the packet gets beyond an expression; undefined for an expression that can't be read. */
   #step(name: string, data: Uint8Array): Answer | undefined {
     if (passing.has(name)) return 'yes'
     if (undecided.has(name)) return 'maybe'

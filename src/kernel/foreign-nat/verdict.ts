@@ -10,11 +10,11 @@ export interface Rule {
   readonly place: Place
   readonly expressions: readonly SeenExpression[]
   readonly comment: string | undefined
-  /** What people call a chain; by itself where its name is that. */
+  /** The name of a chain for people; absent where the chain's own name serves. */
   readonly nameOf?: (chain: string) => string
 }
 
-/** How a rule ends. */
+/** The end of a rule. */
 export type Verdict =
   | {
       readonly do: 'translate'
@@ -36,7 +36,7 @@ export interface Match {
   readonly element: NftElement | undefined
 }
 
-/** What a rule does with a packet. */
+/** The effect of a rule on a packet. */
 export interface Tried {
   /** None where the rule does not match, or goes on. */
   readonly matches: readonly Match[]

@@ -90,7 +90,7 @@ function hasOtherOwners(socket: NetlinkSocket, cookie: string): boolean {
   })
 }
 
-/** What is removed of one cookie. */
+/** The removal of the elements of one cookie. */
 class Release {
   readonly #socket: NetlinkSocket
   readonly #cookie: string
