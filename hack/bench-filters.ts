@@ -1,7 +1,7 @@
 /**
- * What filters of others cost a DEL and a GC: `sh hack/bun.sh hack/bench-filters.ts [--lab] [--count N] [--rounds N] [--against
- * FOLDER-OF-PROGRAMS]`. Natively filters of u32, in the lab of flower. Each call is held against the same one on a node without
- * them, round by round, and against one dump of those filters that nobody decodes.
+ * Measures the cost of filters of others for a DEL and a GC: `sh hack/bun.sh hack/bench-filters.ts [--lab] [--count N] [--rounds N]
+ * [--against FOLDER-OF-PROGRAMS]`. The filters are u32 natively and flower in the lab. Each call is compared with the same call on a
+ * node without filters, round by round, and with one dump of the filters that is not decoded.
  */
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'

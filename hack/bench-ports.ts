@@ -1,6 +1,6 @@
 /**
- * What port mappings cost beside the distribution's Go plugin portmap (iptables): ADD and DEL of a pod behind a bridge,
- * with none and with 500 mappings of others on the node, and what goes through a mapped port.
+ * Measures port mappings beside the distribution's Go plugin portmap (iptables): ADD and DEL of a pod behind a bridge, with none and
+ * with 500 mappings of others on the node, and the throughput of a mapped port.
  */
 import { join } from 'node:path'
 import { forgetPortmap } from '../test/support/plugins.ts'
@@ -51,7 +51,7 @@ export async function portsInLab(lab: Lab, measure: Measure): Promise<void> {
   )
 }
 
-/** The pod under the name that the series calls it by. */
+/** Calls for the pod under the name that the series uses. */
 async function calls(bed: PortBed, measure: Measure): Promise<void> {
   const { lab, one } = bed
   const netns = '/run/netns/bench'

@@ -1,6 +1,6 @@
-/** Tables of measurements, and what stands in them. */
+/** Tables of measurements. */
 
-/** Prints columns: the first to the left, the others to the right. */
+/** Prints columns: the first aligned left, the others right. */
 export function table(head: readonly string[], rows: readonly (readonly string[])[]): void {
   const widths = head.map((cell, column) =>
     Math.max(cell.length, ...rows.map((row) => row[column]?.length ?? 0)),
@@ -21,7 +21,7 @@ export function minimum(list: readonly number[]): number {
   return Math.min(...list)
 }
 
-/** Milliseconds. */
+/** Milliseconds for a table, with one decimal. */
 export function ms(value: number): string {
   return value.toFixed(1)
 }

@@ -1,6 +1,6 @@
 /**
- * Writes the tables of docs/configuration.md that stand in the sources: the keys of vf-attach (src/attach/config/keys.ts), those of
- * the operator's policy (src/cni/policy-file.ts) and the error codes (src/cni/error.ts). A test fails when the page is behind them.
+ * Writes the tables of docs/configuration.md that come from the sources: the keys of vf-attach (src/attach/config/keys.ts), those of
+ * the operator's policy (src/cni/policy-file.ts) and the error codes (src/cni/error.ts). A test fails when the page is out of date.
  *
  *     sh hack/bun.sh hack/docs.ts
  */
@@ -10,7 +10,7 @@ import { keys } from '../src/attach/config/keys.ts'
 import { code, type ErrorName, meaning } from '../src/cni/error.ts'
 import { policyKeys } from '../src/cni/policy-file.ts'
 
-/** The page with its tables as the sources have them. */
+/** The page with the tables of the sources. */
 export function withTables(page: string): string {
   const tables = { keys: keyTable(), policy: policyTable(), codes: codeTable() }
   return Object.entries(tables).reduce((text, [name, lines]) => {

@@ -1,11 +1,11 @@
 /**
- * `npm run test:mutations`: makes every mistake of test/mutations in a copy of the tree, one at a time, and runs the test
- * that has to notice it. A mistake that no test notices is a failure, and so is one whose place in the source has changed.
+ * `npm run test:mutations`: makes every mistake of test/mutations in a copy of the tree, one at a time, and runs the test that has to
+ * notice the mistake. A mistake that no test notices is a failure; so is a mistake whose place in the source has changed.
  *
  *     npm run test:mutations -- [ID or FOLDER of src ...] [--tier quick|lab]
  *
- * Without words behind it everything is run, what needs a virtual machine last. Before the first mistake all named tests
- * must pass without one. The last line is `N passed, N failed`.
+ * Without words it runs all mutations, those that need a virtual machine last. Before the first mistake all named tests must pass.
+ * The last line is `N passed, N failed`.
  */
 import {
   cpSync,
@@ -27,14 +27,14 @@ import { isCompiled, lineOf, mutated, namePattern, pathOfTest } from '../test/mu
 
 const top = join(import.meta.dirname, '..')
 const tiers = ['quick', 'lab'] as const
-/** A mistake can make a test wait for ever: so long a run may take, and so much longer for each test in it, in seconds. */
+/** A mistake can make a test wait for ever. Longest run in seconds, and the addition for each test in it. */
 const patience = { quick: 180, lab: 1800 } as const
 const patienceForOne = { quick: 20, lab: 300 } as const
 
 const { values, positionals } = parseArgs({ options: { tier: { type: 'string' } }, allowPositionals: true })
 const chosen = choose(positionals, values.tier)
 
-/** What one run of vitest says of a test. */
+/** The result of one test. */
 interface Case {
   readonly file: string
   readonly title: string
@@ -42,14 +42,14 @@ interface Case {
   readonly message: string
 }
 
-/** What one run of vitest came to. */
+/** The result of one run of vitest. */
 interface Outcome {
   readonly cases: readonly Case[]
   /** Files that could not be loaded, or whose hooks failed, with the reason. */
   readonly broken: ReadonlyMap<string, string>
 }
 
-/** How a mutation ended: `reason` says why it counts as failed. */
+/** The result of a mutation; `reason` tells why it counts as failed. */
 interface Ended {
   readonly mutation: Mutation
   readonly reason: string | undefined
@@ -57,9 +57,9 @@ interface Ended {
 
 const copy = mkdtempSync(join(tmpdir(), 'vf-mutations-'))
 const ended: Ended[] = []
-/** Number of the vitest that runs now; it leads a process group. */
+/** PID of the running vitest, which leads a process group. */
 let running: number | undefined
-// A run that is broken off leaves nothing either.
+// An interrupted run leaves nothing behind either.
 for (const signal of ['SIGINT', 'SIGTERM'] as const)
   process.once(signal, () => {
     endGroup()
@@ -78,7 +78,7 @@ for (const tier of tiers)
   )
 printTable()
 
-/** The mutations that the command line asks for. */
+/** The mutations of the command line. */
 function choose(words: readonly string[], tier: string | undefined): readonly Mutation[] {
   if (tier !== undefined && !tiers.some((known) => known === tier))
     throw new Error(`Cannot use --tier ${tier}: must be ${tiers.join(' or ')}`)
@@ -91,7 +91,7 @@ function choose(words: readonly string[], tier: string | undefined): readonly Mu
     .filter((one) => tier === undefined || one.tier === tier)
 }
 
-/** Copies all files of the checkout that git would take. The packages are linked, each by itself: caches are made beside them. */
+/** Copies all files of the checkout that git would take. Links each package by itself, because caches are made beside them. */
 function makeCopy(): void {
   const { stdout } = execaSync(
     'git',
@@ -100,7 +100,7 @@ function makeCopy(): void {
   )
   for (const file of stdout.split('\0').filter(Boolean)) {
     mkdirSync(dirname(join(copy, file)), { recursive: true })
-    // A file that is deleted and not committed is still in the index.
+    // The index still has a file that is deleted without a commit.
     try {
       cpSync(join(top, file), join(copy, file), { verbatimSymlinks: true })
     } catch (error) {
@@ -113,12 +113,12 @@ function makeCopy(): void {
       symlinkSync(join(top, 'node_modules', name), join(copy, 'node_modules', name))
 }
 
-/** Runs the tests of a tier as they are, then with each mistake. */
+/** Runs the tests of a tier without a mistake, then with each mistake. */
 async function runTier(tier: Mutation['tier'], list: readonly Mutation[]): Promise<void> {
   if (list.length === 0) return
   console.log(`== ${tier}: ${list.length} mutations, the tests without them first`)
   const needsBuild = (one: Mutation) => isCompiled(pathOfTest(tests, one.test[0]) ?? '')
-  // What is compiled is compiled last: until then nothing is built.
+  // Mistakes in compiled code come last, because each of them needs a build.
   const inOrder = [...list.filter((one) => !needsBuild(one)), ...list.filter(needsBuild)]
   if (list.some(needsBuild)) build()
   const named = list.map(({ test }) => test).filter((test) => tier === 'lab' || !needsMachine(test))
@@ -134,7 +134,7 @@ async function runTier(tier: Mutation['tier'], list: readonly Mutation[]): Promi
   }
 }
 
-/** Why a mutation's test can't tell anything: it is not there, or fails by itself. */
+/** The reason why a mutation's test proves nothing: the test is missing, or fails without the mistake. */
 function unusable({ test, tier }: Mutation, before: Outcome): string | undefined {
   if (tier === 'quick' && needsMachine(test))
     return `${test[0]} needs a virtual machine: its tier must be lab`
@@ -146,7 +146,7 @@ function unusable({ test, tier }: Mutation, before: Outcome): string | undefined
   return bad && `"${bad.title}" fails without the mistake: ${short(bad.message)}`
 }
 
-/** Makes the mistake, runs its test and takes the mistake back. Why the mutation counts as failed; undefined when it is caught. */
+/** Makes the mistake, runs its test and undoes the mistake. Returns the reason of a failure; undefined when the test notices it. */
 async function judge(mutation: Mutation, needsBuild: boolean): Promise<string | undefined> {
   const { file, test, tier } = mutation
   const text = textOf(file)
@@ -171,7 +171,7 @@ async function judge(mutation: Mutation, needsBuild: boolean): Promise<string | 
   }
 }
 
-/** False for what a mistake of ours in the list looks like: text that does not compile, a name that is not there, a time-out. */
+/** False for signs of a defect of the mutation itself: text that does not compile, a missing name, a time-out. */
 function isAboutBehaviour(message: string): boolean {
   return !/^(SyntaxError|ReferenceError)|is not a function|is not defined|Cannot read prop|(Hook|Test) timed out/.test(
     message,
@@ -190,7 +190,7 @@ function build(): void {
   execaSync(process.execPath, [join(copy, 'hack/build.ts'), '--with-tests'], { cwd: copy })
 }
 
-/** Runs tests in the copy. @throws Error when vitest leaves no report in time */
+/** Runs tests in the copy. @throws Error when vitest writes no report in time */
 async function run(tier: Mutation['tier'], names: readonly TestName[]): Promise<Outcome> {
   const output = join(copy, 'report.json')
   rmSync(output, { force: true })
@@ -221,12 +221,12 @@ async function run(tier: Mutation['tier'], names: readonly TestName[]): Promise<
   return outcomeIn(output, stderr || shortMessage || '')
 }
 
-/** Ends vitest with all that it has started: a worker that turns in a circle hears nothing else. */
+/** Kills vitest with its children, because a worker in an endless loop handles no other signal. */
 function endGroup(): void {
   try {
     if (running !== undefined) process.kill(-running, 'SIGKILL')
   } catch {
-    // It has ended by itself.
+    // vitest has ended by itself.
   }
 }
 

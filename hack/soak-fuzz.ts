@@ -1,6 +1,6 @@
 /**
- * The long form of the tests that call the plugins with what nobody should: natively, both plugins beside each other, and beside
- * them calls of vf-offload while the node's rules are flushed. In: how many calls. Out: how many passed and failed.
+ * The long form of the tests with spoilt calls. Runs natively: both plugins beside each other, and beside them calls of vf-offload
+ * while the node's rules are flushed. In: the number of calls. Out: the numbers of passed and failed calls.
  */
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -10,8 +10,8 @@ import { execaSync } from 'execa'
 const top = join(import.meta.dirname, '..')
 
 /**
- * Makes `calls` spoilt calls of each plugin. Prints what vitest prints, with each call that showed something.
- * @returns calls of which nothing is to be said, and failures; a run that broke down is one failure
+ * Makes `calls` spoilt calls of each plugin. Prints the output of vitest, with each call that found something.
+ * @returns the calls without findings, and the failures; a run that broke down is one failure
  */
 export function soakFuzz(
   plugins: readonly ('attach' | 'offload')[],

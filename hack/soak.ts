@@ -1,19 +1,19 @@
 /**
- * `npm run test:soak`: the long versions of the lab's fault and sequence tests of vf-attach, in one virtual machine. Seeds,
- * counts and durations are printed; the last table says what was left behind, all of which must be 0. Then those of
- * vf-offload, and every scenario of port mappings wherever it holds, in a machine of their own.
+ * `npm run test:soak`: the long versions of the lab's fault and sequence tests of vf-attach, in one virtual machine. Prints seeds,
+ * counts and durations. The last table counts the leftovers, which must all be 0. The tests of vf-offload follow, with every scenario
+ * of port mappings at every place, in a machine of their own.
  *
  *     npm run test:soak -- [--seed N] [--plugin attach|offload|both]
  *                          [--sequences N] [--port-sequences N] [--configs N] [--faults full|short|none]
  *                          [--fault-devices legacy,switchdev,software] [--fault-cases TEXT]
  *                          [--scenarios full|none] [--fuzz N]
  *
- * `--fault-cases 'DEL '` takes those cases of vf-attach's fault tables whose names hold the text, for a run in pieces.
+ * `--fault-cases 'DEL '` runs the cases of vf-attach's fault tables whose names contain the text, for a run in pieces.
  *
- * `--fuzz 50000` (0 = none) is for spoilt calls, shared out to both plugins, which are made natively.
+ * `--fuzz 50000` (0 = none) makes so many spoilt calls, shared out to both plugins, natively.
  *
- * The last line is `N passed, N failed`: a sequence, a config, a case of the fault table and a spoilt call count as one each, and
- * so does a test of vf-offload.
+ * The last line is `N passed, N failed`. A sequence, a config, a case of the fault table, a spoilt call and a test of vf-offload count
+ * as one each.
  */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -155,7 +155,7 @@ async function soakFaults(lab: Lab, topology: Topology): Promise<void> {
   }
 }
 
-/** Says now and then how many cases have ended, and each failure at once. */
+/** Prints the number of finished cases now and then, and each failure at once. */
 function progress(): NonNullable<FaultOptions['onCase']> {
   let ended = 0
   return (name, failures) => {
@@ -191,7 +191,7 @@ function soakDpdk(): void {
   tally('DPDK', 1, exitCode === 0 ? 0 : 1, [])
 }
 
-/** The lab's own tests of vf-offload with all that `npm test` leaves out: one machine, run by vitest. */
+/** The lab's tests of vf-offload, with those that `npm test` leaves out: one machine, run by vitest. */
 function soakOffload(): void {
   console.log(
     `== vf-offload: scenarios ${values.scenarios}, faults ${faults}, ${portSequenceCount} sequences, ${configCount} configs, seed ${seed}`,
@@ -242,7 +242,7 @@ function soakOffload(): void {
   }
 }
 
-/** Spoilt calls of the plugins that are asked for. */
+/** Spoilt calls of the chosen plugins. */
 function fuzz(): void {
   const plugins = (['attach', 'offload'] as const).filter((one) => ['both', one].includes(values.plugin))
   console.log(`== spoilt calls: ${fuzzCount}, seed ${seed}`)
@@ -250,7 +250,7 @@ function fuzz(): void {
   tally('spoilt calls', ended.passed + ended.failed, ended.failed, [])
 }
 
-/** Adds to the last line; failures are told with the seed that replays them. */
+/** Adds to the last line; prints failures with the seed that replays them. */
 function tally(what: string, all: number, bad: number, failures: readonly string[]): void {
   const wrong = Math.max(bad, failures.length > 0 ? 1 : 0)
   passed += Math.max(0, all - wrong)

@@ -1,6 +1,6 @@
 /**
- * `npm test`: types, lint, build, then every test in one run of vitest: first what needs no virtual machine, then what needs one,
- * in up to three of them. The last line is `N passed, N failed` for all of it, each check before the tests counted as one.
+ * `npm test`: types, lint, build, then every test in one run of vitest: first the tests without a virtual machine, then the others, in
+ * up to three machines. The last line is `N passed, N failed` for all of it; each check before the tests counts as one.
  *
  *     npm test -- attach-del          files whose path holds a word, and any option of vitest
  *     npm run test:quick              without a virtual machine
@@ -20,7 +20,7 @@ const QUICK = '--quick'
 const words = process.argv.slice(2)
 const isQuick = words.includes(QUICK)
 
-/** What must hold before a test is worth running. Each is a command; its output is shown. */
+/** The checks before the tests. Each is a command; its output is shown. */
 const checks: readonly (readonly [name: string, file: string, ...args: string[]])[] = [
   ['types', join(bin, 'tsc'), '--noEmit'],
   ['lint and format', join(bin, 'biome'), 'check', '--error-on-warnings', '.'],
@@ -107,7 +107,7 @@ function count(report: Report | undefined, exitCode: number): void {
   const broken = report.testResults.filter(
     (file) => file.status === 'failed' && file.assertionResults.every((test) => test.status !== 'failed'),
   )
-  // Said once more at the end, short: a long run's output is often kept from its end only.
+  // Repeated at the end, short, because often only the end of a long output is kept.
   for (const file of report.testResults) {
     for (const test of file.assertionResults) {
       if (test.status !== 'failed') continue
@@ -123,7 +123,7 @@ function count(report: Report | undefined, exitCode: number): void {
       ? []
       : file.assertionResults.filter((test) => test.status !== 'passed' && test.status !== 'failed'),
   )
-  // A test that is passed over proves nothing: it must say why in its title, and it is listed.
+  // A skipped test proves nothing: its title must give the reason, and it is listed here.
   for (const test of skipped) console.log(`not run: ${test.fullName}`)
   const failures = report.numFailedTests + broken.length
   failed += failures > 0 ? failures : exitCode === 0 ? 0 : 1

@@ -1,5 +1,5 @@
 /**
- * `npm run test:watch`: builds, then runs unit, conformance and native tests, and again what a change concerns.
+ * `npm run test:watch`: builds, then runs unit, conformance and native tests, and after a change the tests that it concerns.
  *
  *     npm run test:watch -- attach      files whose path holds the word; those of test/native and test/conformance run again
  *                                       after each build

@@ -1,11 +1,11 @@
-// What the machine's own kernel can do for a test. In: nothing. Out: words. A test file that needs no more than this runs in a
-// node made of namespaces, every other one in the virtual machine. Imports node: modules and this folder.
+// The features of this machine's kernel for tests. In: nothing. Out: words. A test file that needs only these features runs in a
+// node made of namespaces, every other file in the virtual machine. Imports node: modules and this folder.
 import { spawnSync } from 'node:child_process'
 import { join } from 'node:path'
 import { UNSHARE } from './node.ts'
 import { CHECKOUT } from './qemu.ts'
 
-/** What a test file may ask for; hack/lab/features.sh tries each. `namespaces` is what a node is made of. */
+/** The features that a test file may ask for; hack/lab/features.sh tries each. A node needs `namespaces`. */
 export const FEATURES = [
   ...['namespaces', 'veth', 'bridge', 'bridge-vlan', 'dummy', 'bond', 'vlan', 'macvlan', 'ifb'],
   ...['clsact', 'tbf', 'u32', 'bpf', 'matchall', 'flower', 'police', 'pedit'],

@@ -1,6 +1,6 @@
 /**
- * The operator's policy file, /etc/vf-flower/policy.json. Loaded only where there is one. The table of keys is the one source
- * for the check here and for the page of the configuration (hack/docs.ts).
+ * The operator's policy file, /etc/vf-flower/policy.json. This module is loaded only where the file exists. The table of keys is the
+ * one source of the check here and of docs/configuration.md (hack/docs.ts).
  */
 import '../lib/zod-settings.ts'
 import * as z from 'zod/mini'
@@ -13,9 +13,9 @@ import { defaultPolicy, type Policy } from './policy.ts'
 /** One key of the file. */
 export interface PolicyKey {
   readonly schema: z.ZodMiniType
-  /** What is allowed, as an error says it after "must be". */
+  /** The allowed values, as a message says them after "must be". */
   readonly allowed: string
-  /** What counts where the key is absent. */
+  /** The value that counts without the key. */
   readonly absent: string
   readonly effect: string
 }
@@ -23,7 +23,7 @@ export interface PolicyKey {
 const folders = z.array(z.string().check(z.regex(/^\/(?!(?:.*\/)?\.\.(?:\/|$))[^\0]*$/)))
 const listOfFolders = 'an array of absolute paths without ".."'
 
-/** All keys. A switch for something new gets a line here and a field in Policy. */
+/** All keys. A new key gets a line here and a field in Policy. */
 export const policyKeys = {
   logFiles: {
     schema: folders,
@@ -65,8 +65,8 @@ export const policyKeys = {
 } as const satisfies Readonly<Record<string, PolicyKey>>
 
 /**
- * Reads the file. It must be there, and be of {@link readTrusted}'s kind. A key that is not known is refused: it could be a bound
- * that somebody relies on.
+ * Reads the file. The file must exist and pass {@link readTrusted}. An unknown key is refused: the operator may rely on it as a
+ * bound.
  * @throws CniError 7 with the path and the reason
  */
 export function readPolicy(file: string): Policy {

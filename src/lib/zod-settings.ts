@@ -1,6 +1,6 @@
 /**
- * Imported for its effect, before any schema is made: zod shall not compile schemas to code. Each is used once in a
- * process that lives for milliseconds; compiling the record's took a fifth of a DEL.
+ * Imported for its effect, before any schema is made: zod must not compile schemas to code. A process lives for milliseconds and
+ * uses each schema once; compiling the record's schema took a fifth of a DEL.
  */
 import { config } from 'zod/mini'
 

@@ -1,6 +1,6 @@
 /**
- * What calls that were killed have left: temporary files beside records, reports and notes. A temporary file is in use only under the
- * lock under which its file is written, so whoever has that lock may remove it.
+ * Temporary files that killed calls leave beside records, reports and notes. A temporary file is in use only under the lock of the
+ * file that it is to become, so the holder of that lock may remove it.
  */
 import { ageOf, listFolder, removeLeftover, temporaryOf, touch } from '../sys/files.ts'
 import { lockPath } from './record-store.ts'
@@ -19,22 +19,22 @@ export function temporariesIn(folder: string): readonly Temporary[] {
   })
 }
 
-/** Removes the temporary files of a folder. The lock under which all of it is written is held by the caller. */
+/** Removes the temporary files of a folder. The caller holds the lock under which all files of the folder are written. */
 export function clearFolder(folder: string): void {
   for (const one of temporariesIn(folder)) clear(one)
 }
 
-/** Removes one; succeeds when it is gone. */
+/** Removes one temporary file. A file that is gone already is no error. */
 export function clear({ path }: Temporary): void {
   removeLeftover(path)
 }
 
-/** Nothing is to be older than a day: runtimes that never call GC have it cleared twice a day, by an ADD. */
+/** Milliseconds. Where a runtime never calls GC, an ADD clears debris twice a day: no debris gets older than a day. */
 const halfDay = 43_200_000
 
 /**
- * True when the debris of `plugin` was not cleared in the last half of a day, by the time of a file among the locks, which is set now.
- * A clock that was set back makes it due, too.
+ * True when the debris of `plugin` was last cleared more than half a day ago, by the time of a file among the locks. Sets that time
+ * to now. A clock that was set back makes the debris due, too.
  */
 export function isDue(stateDir: string, plugin: string): boolean {
   const mark = lockPath(stateDir, `cleared-${plugin}`)

@@ -77,7 +77,7 @@ describe('is refused', () => {
   })
 
   test('everything, where no folder is allowed', () => {
-    expect(reasonFor(allowed, [])).toBe('must be below a folder of a list that is empty')
+    expect(reasonFor(allowed, [])).toBe('no folder is allowed')
   })
 
   test.each(['link', 'link/x', 'link/x/y'])('a link that leads out: %s', (rest) => {

@@ -225,10 +225,10 @@ export const kernel: readonly Mutation[] = [
   },
   {
     id: 'kernel-names-remembered',
-    file: 'src/kernel/linux.ts',
+    file: 'src/kernel/linux/links.ts',
     mistake: 'Numbers of interfaces are remembered over a move that renames.',
-    old: '    } finally {\n      known.clear()\n    }\n',
-    now: '    } finally {\n      known.size\n    }\n',
+    old: '  } finally {\n    forget()\n  }\n',
+    now: '  } finally {\n    void forget\n  }\n',
     test: ['native/kernel/link.test.ts', 'goes by who has a name now, whoever had it when it was looked up'],
     tier: 'quick',
     undo: true,

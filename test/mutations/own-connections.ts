@@ -65,10 +65,10 @@ export const ownConnections: readonly Mutation[] = [
   },
   {
     id: 'kernel-own-undo',
-    file: 'src/kernel/linux.ts',
+    file: 'src/kernel/linux/reservations.ts',
     mistake: 'An ADD that is taken back takes ports of the operator out of the setting.',
-    old: 'releaseLocalPorts(op.ports.filter((port) => !op.were.includes(port)))',
-    now: 'releaseLocalPorts(op.ports)',
+    old: 'releaseLocalPorts(ports.filter((port) => !were.includes(port)))',
+    now: 'releaseLocalPorts(ports)',
     test: [
       'native/portmap/kept-off.test.ts',
       'takes a thousand scattered ports beside those of the operator',

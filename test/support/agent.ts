@@ -1,4 +1,4 @@
-// A process that stays in a namespace and serves or asks whenever it is told. In: a Lab, a namespace. Out: an Agent.
+// A process that stays in a namespace, and serves or asks on order. In: a Lab, a namespace. Out: an Agent.
 import type { Lab } from '../../hack/lab/lab.ts'
 import { type Reply, startOrders } from './orders.ts'
 import {
@@ -19,7 +19,7 @@ export type AgentOrder =
   | { readonly id: number; readonly do: 'serve'; readonly listeners: readonly Listen[] }
   | { readonly id: number; readonly do: 'stop'; readonly server: number }
 
-/** A line on its standard output, after `ready`. */
+/** A line on the process's standard output, after `ready`. */
 export interface AgentReply extends Reply {
   readonly outcomes: readonly Outcome[]
 }
@@ -35,7 +35,7 @@ export interface Agent {
   serve(listeners: readonly Listen[]): Promise<Server>
   /** Stops all servers that were started since {@link keepServers} and still run. */
   stopServers(): Promise<void>
-  /** What has been started so far is no longer {@link stopServers}' business. */
+  /** Hides the servers so far from {@link stopServers}. */
   keepServers(): void
   /** Ends the process. */
   end(): Promise<void>

@@ -1,6 +1,6 @@
-// A node with interfaces of software, a wire and pods, for black-box tests of what vf-attach does with any device. In: the
-// lab. Out: the same calls and looks as on the bed with VFs. Each NIC is a veth whose other end is a port of the wire's
-// switch: unlike a VF it dies with its namespace.
+// A node with software interfaces, a wire and pods, for black-box tests of vf-attach that fit any device. In: the lab. Out: the same
+// calls and state as on the bed with VFs. Each NIC is a veth whose other end is a port of the wire's switch: unlike a VF it dies
+// with its namespace.
 import type { PluginConfig } from '../../hack/lab/cni-runtime.ts'
 import type { Lab } from '../../hack/lab/lab.ts'
 import { type AttachCalls, attachCalls, FORGET_CALLS } from './attach-calls.ts'
@@ -21,12 +21,12 @@ import {
 export interface BedNic {
   readonly netdev: string
   readonly mac: string
-  /** Its other end, in the namespace of the wire, and that one's number: the same whenever the NIC is made anew. */
+  /** The other end of the NIC, in the namespace of the wire, and its number: the same whenever the NIC is made anew. */
   readonly peer: string
   readonly peerIndex: number
 }
 
-/** What {@link makeNativeBed} made. */
+/** The bed of {@link makeNativeBed}. */
 export interface NativeBed extends AttachCalls {
   readonly lab: Lab
   readonly topology: Topology
@@ -36,7 +36,7 @@ export interface NativeBed extends AttachCalls {
   expectUnchanged(point?: string): Promise<void>
   /** Makes a NIC that died with its pod anew. */
   nicIsBack(index?: number): Promise<void>
-  /** After a test that failed: no records, new NICs, new pods. */
+  /** After a test that failed: removes records, makes new NICs and new pods. */
   rebuild(): Promise<void>
   end(): Promise<void>
 }
@@ -79,7 +79,7 @@ export async function makeNativeBed(nics: number, pods: readonly string[]): Prom
     },
     nicIsBack: async (index) => {
       const one = nic(index)
-      // The kernel takes a dead namespace apart in its own time, and the pair with it.
+      // The kernel destroys a dead namespace, and the pair with it, in its own time.
       await lab.must(`${WAIT_UNTIL}
         is_gone() { ! ip -n ${WIRE.namespace} link show dev ${one.peer}; }
         wait_until is_gone`)
@@ -87,8 +87,8 @@ export async function makeNativeBed(nics: number, pods: readonly string[]): Prom
     },
     rebuild: async () => {
       for (const pod of pods) await deletePod(lab, pod)
-      // A pair whose other end was in a pod goes with the pod's namespace, in the kernel's own time: maybe just before the
-      // deletion here. What counts is that none is left.
+      // A pair whose other end was in a pod goes with the pod's namespace, in the kernel's own time: perhaps just before the deletion
+      // here. The pair only must be gone.
       await lab.must(`${FORGET_CALLS}${WAIT_UNTIL}
         wires() { ip -n ${WIRE.namespace} -br link | grep -o '^nic-wire[0-9]*'; }
         for link in $(wires); do
@@ -109,7 +109,7 @@ export async function makeNativeBed(nics: number, pods: readonly string[]): Prom
   }
 }
 
-// From the other end's side: only that one can be given a number.
+// Made from the other end's side, because only that end can be given a number.
 function makeNics(nics: readonly BedNic[]): string {
   const lines = nics.flatMap(({ netdev, mac, peer, peerIndex }) => [
     `link add ${peer} index ${peerIndex} type veth peer name ${netdev} address ${mac} netns 1`,

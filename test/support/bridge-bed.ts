@@ -1,5 +1,5 @@
-// Pods on a Linux bridge, by the distribution's Go plugin, and vf-offload behind it. In: a Lab. Out: configs, and calls of
-// each plugin alone, so that a test can compare the host before and after ours.
+// Pods on a Linux bridge, by the distribution's Go plugin, with vf-offload behind it. In: a Lab. Out: configs, and calls of each
+// plugin alone, so that a test can compare the host before and after our plugin.
 import type { CniResult, ConfigList, PluginConfig, Runtime } from '../../hack/lab/cni-runtime.ts'
 import type { ExecResult, Lab } from '../../hack/lab/lab.ts'
 import { attachment, listOf } from './plugins.ts'
@@ -33,7 +33,7 @@ export function chained(config: Record<string, unknown> = {}, type = 'vf-offload
   return { type, capabilities: { portMappings: true }, ...config }
 }
 
-/** A pod on the bridge with a fixed address of each family, and ours behind it. */
+/** A pod on the bridge with a fixed address of each family, with our plugin behind the bridge plugin. */
 export function bridgeList(pod: PodName, config: Record<string, unknown> = {}): ConfigList {
   const { v4, v6 } = PODS[pod]
   const addresses = [
@@ -41,7 +41,7 @@ export function bridgeList(pod: PodName, config: Record<string, unknown> = {}): 
     { address: `${v6}/64`, gateway: BRIDGE.v6 },
   ]
   const ipam = { type: 'static', addresses, routes: [{ dst: '0.0.0.0/0' }, { dst: '::/0' }] }
-  // hairpinMode: where br_netfilter is loaded, a frame to the port that it came from needs it.
+  // hairpinMode: with br_netfilter, a frame back to the port that it came from needs it.
   const main = { type: 'bridge', bridge: 'cni0', isGateway: true, hairpinMode: true, ipam }
   return listOf(main, chained(config))
 }
@@ -59,7 +59,7 @@ export function podOf(pod: PodName, portMappings: unknown = webAndDns) {
   })
 }
 
-/** Attaches a pod to the bridge, without ours; what that changes on the host has settled when this resolves. */
+/** Attaches a pod to the bridge, without our plugin; resolves when the host has settled. */
 export async function attachToBridge(lab: Lab, runtime: Runtime, pod: PodName): Promise<CniResult> {
   const result = await runtime.add(mainOnly(bridgeList(pod)), podOf(pod))
   await linkIsReady(lab, pod, 'eth0')
@@ -68,21 +68,21 @@ export async function attachToBridge(lab: Lab, runtime: Runtime, pod: PodName): 
   return result
 }
 
-/** Waits until the bridge, whose last pod is gone, has no carrier: a worker of the kernel finds that out, in its own time. */
+/** Waits until the bridge without pods has no carrier: a worker of the kernel finds that out, in its own time. */
 export async function bridgeIsIdle(lab: Lab): Promise<void> {
   await lab.must(`${WAIT_UNTIL}
     is_idle() { case "$(ip -br link show dev cni0)" in *NO-CARRIER*) ;; *) return 1 ;; esac; }
     wait_until is_idle`)
 }
 
-/** One call of ours. */
+/** One call of our plugin. */
 export interface OffloadCall {
   readonly config?: Record<string, unknown>
   readonly ports?: unknown
   readonly prevResult?: CniResult
 }
 
-/** Calls vf-offload alone; never fails for what it answers. */
+/** Calls vf-offload alone; never fails for an error of the plugin. */
 export function tryOffload(
   runtime: Runtime,
   command: string,
@@ -99,7 +99,7 @@ export async function offload(...parameters: Parameters<typeof tryOffload>): Pro
   return result
 }
 
-/** Lets a first pod come and go, so that what it leaves for ever (the bridge, forwarding) is there from now on. */
+/** Adds and removes a first pod, so that everything that the first pod leaves for ever (the bridge, forwarding) is there. */
 export async function warmBridge(lab: Lab, runtime: Runtime): Promise<void> {
   await lab.must('ip netns add pod-three && ip -n pod-three link set lo up')
   await attachToBridge(lab, runtime, 'pod-three')

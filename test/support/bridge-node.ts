@@ -1,4 +1,4 @@
-// A node whose pods are on a bridge, with two clients on a wire. In: nothing. Out: what a test file needs of it, and its end.
+// A node with pods on a bridge and two clients on a wire. In: nothing. Out: the node of a test file, and its end.
 import type { Runtime } from '../../hack/lab/cni-runtime.ts'
 import type { Lab } from '../../hack/lab/lab.ts'
 import { warmBridge } from './bridge-bed.ts'
@@ -11,11 +11,11 @@ export interface BridgeNode {
   readonly lab: Lab
   readonly runtime: Runtime
   readonly topology: Topology
-  /** Takes the bridge and the wire away. Pods are gone by then. */
+  /** Removes the bridge and the wire, once the pods are gone. */
   end(): Promise<void>
 }
 
-/** Makes the node: nothing of a bridge is left to be made by the first pod. */
+/** Makes the node, with the bridge complete: the first pod of a test makes no part of it. */
 export async function bridgeNode(): Promise<BridgeNode> {
   const lab = await sharedLab()
   const runtime = testRuntime(lab)

@@ -1,4 +1,4 @@
-// Frames on an interface in the guest, by tcpdump. In: namespace, device, a pcap filter. Out: what was seen.
+// Frames on an interface in the guest, by tcpdump. In: namespace, device, a pcap filter. Out: the frames.
 import type { Lab } from '../../hack/lab/lab.ts'
 import { inNamespace, type Namespace, startedWhen } from './traffic.ts'
 
@@ -6,24 +6,24 @@ import { inNamespace, type Namespace, startedWhen } from './traffic.ts'
 export interface CapturedFrame {
   readonly source: string
   readonly destination: string
-  /** Of the outermost 802.1Q or 802.1ad tag; null without one. */
+  /** The VLAN of the outermost 802.1Q or 802.1ad tag; null without one. */
   readonly vlan: number | null
   /** 802.1p priority 0-7 of that tag; null without one. */
   readonly priority: number | null
   /** Bytes on the wire, from the destination address on. */
   readonly length: number
-  /** What follows the Ethernet header in tcpdump's words, e.g. `10.1.0.10.4444 > 10.1.0.1.80: Flags [S], ...`. */
+  /** The rest after the Ethernet header, in tcpdump's words, e.g. `10.1.0.10.4444 > 10.1.0.1.80: Flags [S], ...`. */
   readonly text: string
 }
 
 export interface Capture {
   /** The frames so far. */
   frames(): CapturedFrame[]
-  /** Waits until nothing that arrived is left undecoded, ends the capture and returns all frames. */
+  /** Waits until all frames that arrived are decoded, ends the capture and returns all frames. */
   stop(): Promise<CapturedFrame[]>
 }
 
-/** Captures from the moment that this resolves. `filter` is a pcap-filter(7) expression, empty for all frames. */
+/** Captures from the moment that the promise resolves. `filter` is a pcap-filter(7) expression, empty for all frames. */
 export async function capture(lab: Lab, namespace: Namespace, device: string, filter = ''): Promise<Capture> {
   const argv = [
     'tcpdump',
@@ -50,9 +50,9 @@ export async function capture(lab: Lab, namespace: Namespace, device: string, fi
     },
   }
 
-  // tcpdump drops what it has not read when it is ended. SIGUSR1 has it print how many frames passed the filter
-  // and how many of them it has read. What came while the filter was set is counted and never read (set_kernel_filter of
-  // libpcap): then the counts stop apart.
+  // tcpdump drops unread frames at its end. On SIGUSR1 it prints the number of frames that passed the filter and the number that it
+  // has read. Frames that came while the filter was set are counted and never read (set_kernel_filter of libpcap): then the counts
+  // stop apart.
   async function drained(): Promise<void> {
     let [last, same] = ['', 0]
     for (let round = 1; round <= 200; round++) {

@@ -1,5 +1,5 @@
-// Has the compiled driver (test/driver) do things in the guest. In: steps, typed by what they come back with; out:
-// their values or failures. One process for a whole list: its start is what takes time.
+// Runs steps in the guest by the compiled driver (test/driver). In: steps, typed by their values. Out: their values or failures.
+// One process runs a whole list, because the start of the process takes most of the time.
 import { fileURLToPath } from 'node:url'
 import type { Lab } from '../../hack/lab/lab.ts'
 import type { Op, Outcome, Side } from '../../src/ops/op.ts'
@@ -22,14 +22,14 @@ export type { Answer, Came, Draft, Failure, Result } from '../driver/steps.ts'
 /** A step whose value is a T. */
 export interface Typed<T> {
   readonly step: Step
-  /** Never there: it carries the type. */
+  /** Never present: only carries the type. */
   readonly value?: T
 }
 
 type Values<S> = { -readonly [K in keyof S]: S[K] extends Typed<infer T> ? T : never }
 type Results<S> = { -readonly [K in keyof S]: S[K] extends Typed<infer T> ? Result<T> : never }
 
-/** Where the driver works: `netns` is the path of the pod's namespace, `on` a namespace to take for the host's. */
+/** Surroundings of the driver: `netns` is the path of the pod's namespace, `on` a namespace in the place of the host's. */
 export interface DriveOptions {
   readonly netns?: string
   readonly on?: string
@@ -41,7 +41,7 @@ export interface DriveOptions {
 /** The driver's path, on the host and in the guest. */
 export const DRIVER = fileURLToPath(new URL('../../dist/test/driver', import.meta.url))
 
-/** Carries out steps in order in one process; the value of each. Fails with the words of the first that fails. */
+/** Runs steps in order in one process; returns the value of each. Fails with the words of the first failure. */
 export async function drive<const S extends readonly Typed<unknown>[]>(
   lab: Lab,
   steps: S,
@@ -56,7 +56,7 @@ export async function drive<const S extends readonly Typed<unknown>[]>(
   }) as Values<S>
 }
 
-/** {@link drive} that goes on after a failure; a result for each step. */
+/** {@link drive} that continues after a failure; a result for each step. */
 export async function tryDrive<const S extends readonly Typed<unknown>[]>(
   lab: Lab,
   steps: S,

@@ -1,5 +1,5 @@
-// Looks into encoded bytes with a codec's eyes, without decoding: which attribute lies where. For annotate(), and for
-// naming the attribute that an extended ACK points at.
+// Finds attributes in encoded bytes by a codec, without decoding them. For annotate(), and for naming the attribute that an
+// extended ACK points at.
 
 import { Family } from '../message.ts'
 import { Attrs, ByKind, type Table } from './attrs.ts'
@@ -7,8 +7,8 @@ import { Indexed, Ordered, Repeated } from './lists.ts'
 import { eachAttribute, type Row } from './tlv.ts'
 import { type Codec, bytes as rawBytes } from './wire.ts'
 
-/** One attribute: its header begins at `at`, its payload is [start, stop). */
-export interface Feature {
+/** One attribute. Its header begins at `at`; its payload is [start, stop). */
+export interface FoundAttribute {
   readonly name: string
   readonly codec: Codec<unknown>
   readonly type: number
@@ -29,9 +29,9 @@ export function isNest(codec: Codec<unknown>): boolean {
   )
 }
 
-/** The attributes in bytes[at, end). Throws RangeError for malformed lengths; unknown attributes are called `#99`. */
-export function partsOf(codec: Codec<unknown>, bytes: Uint8Array, at: number, end: number): Feature[] {
-  const parts: Feature[] = []
+/** The attributes in bytes[at, end). Unknown attributes are called `#99`. Throws RangeError for malformed lengths. */
+export function partsOf(codec: Codec<unknown>, bytes: Uint8Array, at: number, end: number): FoundAttribute[] {
+  const parts: FoundAttribute[] = []
   eachAttribute(codec.kind, bytes, at, end, (type, flags, start, stop) => {
     const [name, inner] = partCodec(codec, type, bytes, at, end)
     parts.push({ name, codec: inner, type, flags, at: start - 4, start, stop })
@@ -40,9 +40,9 @@ export function partsOf(codec: Codec<unknown>, bytes: Uint8Array, at: number, en
 }
 
 /**
- * The path of the attribute that holds byte `offset` of a payload: `TCA_OPTIONS > TCA_FLOWER_KEY_ETH_TYPE`, the
- * innermost nest last. With `missing`, the number of an attribute that isn't there, the path of the nest at `offset`
- * plus that attribute. undefined if there is none.
+ * The path of the attribute that holds byte `offset` of a payload: `TCA_OPTIONS > TCA_FLOWER_KEY_ETH_TYPE`, the innermost
+ * nest last. `missing` is the number of an absent attribute: the path is then that of the nest at `offset` plus that
+ * attribute. Undefined if no attribute is there.
  */
 export function attributeAt(
   codec: Codec<unknown>,

@@ -1,5 +1,5 @@
-// Making tables, chains, sets and rules of nf_tables: linux/netfilter/nf_tables.h. A rule is a list of expressions that
-// work on registers; here are those that translate and masquerade by look-up.
+// Makes tables, chains, sets and rules of nf_tables: linux/netfilter/nf_tables.h. A rule is a list of expressions that
+// work on registers. The expressions here translate and masquerade by look-up.
 import { attrs, byKind } from '../codec/attrs.ts'
 import { repeated } from '../codec/lists.ts'
 import { be32, be64, cstr, u8, type Value } from '../codec/wire.ts'
@@ -18,9 +18,9 @@ export const NFT_NEW = {
 } as const
 /** NFT_SET_* */
 export const NFT_SET = { NFT_SET_MAP: 8, NFT_SET_TIMEOUT: 16, NFT_SET_EVAL: 32 } as const
-/** What a map of verdicts has in place of a type of its data. */
+/** NFT_DATA_VERDICT: the type of the data in a map of verdicts. */
 export const NFT_DATA_VERDICT = 0xffffff00
-/** NFT_JUMP: the verdict that goes on in another chain. */
+/** NFT_JUMP: the verdict that continues in another chain. */
 export const NFT_JUMP = -3
 /** NFT_META_* */
 export const NFT_META = {
@@ -57,7 +57,7 @@ export const NF_NAT_RANGE = { NF_NAT_RANGE_PROTO_RANDOM_FULLY: 16 } as const
 /** NF_INET_*, linux/netfilter.h. */
 export const NF_INET = { NF_INET_PRE_ROUTING: 0, NF_INET_LOCAL_OUT: 3, NF_INET_POST_ROUTING: 4 } as const
 
-/** What an expression takes, by its name. Registers are NFT_REG_* and NFT_REG32_*. */
+/** Attributes of expressions, by the name of the expression. Registers are NFT_REG_* and NFT_REG32_*. */
 const expressions = {
   meta: attrs('NFTA_META', { NFTA_META_DREG: [1, be32], NFTA_META_KEY: [2, be32] }),
   cmp: attrs('NFTA_CMP', { NFTA_CMP_SREG: [1, be32], NFTA_CMP_OP: [2, be32], NFTA_CMP_DATA: [3, nftData] }),
@@ -118,7 +118,7 @@ export const nftRule = attrs('NFTA_RULE', () => ({
 }))
 /** NFTA_HOOK_* */
 export const nftHook = attrs('NFTA_HOOK', { NFTA_HOOK_HOOKNUM: [1, be32], NFTA_HOOK_PRIORITY: [2, be32] })
-/** NFTA_CHAIN_* of a chain that hangs on a hook. */
+/** NFTA_CHAIN_* of a chain on a hook. */
 export const nftBaseChain = attrs('NFTA_CHAIN', () => ({
   NFTA_CHAIN_TABLE: [1, cstr(256)],
   NFTA_CHAIN_NAME: [3, cstr(256)],
@@ -138,7 +138,7 @@ export const nftSet = attrs('NFTA_SET', () => ({
   NFTA_SET_DATA_LEN: [7, be32],
   NFTA_SET_DESC: [9, nftSetDesc],
   NFTA_SET_ID: [10, be32],
-  /** How long an element stays, in milliseconds. */
+  /** Milliseconds that an element stays. */
   NFTA_SET_TIMEOUT: [11, be64],
   NFTA_SET_EXPR: [17, nftStateful],
 }))
@@ -154,7 +154,7 @@ const nft = (message: number) => typeOf(NFNL_SUBSYS.NFNL_SUBSYS_NFTABLES, messag
 const inet = { nfgen_family: NFPROTO.NFPROTO_INET } as const
 const { NLM_F_CREATE: CREATE, NLM_F_EXCL: EXCL, NLM_F_APPEND: APPEND } = NLM_F
 
-/** Makes a table; one that is there is fine. */
+/** Makes a table, or keeps one that is there. */
 export function newTable(name: string): Request {
   return tableMessage.request('NFT_MSG_NEWTABLE', nft(NFT_NEW.NFT_MSG_NEWTABLE), CREATE, {
     ...inet,
@@ -162,7 +162,7 @@ export function newTable(name: string): Request {
   })
 }
 
-/** Makes a table and has the kernel tell it with its handle; EEXIST when it is there. */
+/** Makes a table and makes the kernel report it with its handle; EEXIST when it is there. */
 export function createTable(name: string): Request {
   const flags = CREATE | EXCL | NLM_F.NLM_F_ECHO
   return tableMessage.request('NFT_MSG_NEWTABLE', nft(NFT_NEW.NFT_MSG_NEWTABLE), flags, {
@@ -171,12 +171,12 @@ export function createTable(name: string): Request {
   })
 }
 
-/** Makes a set or map; one of the same kind that is there is fine. */
+/** Makes a set or map, or keeps one of the same kind that is there. */
 export function newSet(set: NftSet): Request {
   return setMessage.request('NFT_MSG_NEWSET', nft(NFT_NEW.NFT_MSG_NEWSET), CREATE, { ...inet, ...set })
 }
 
-/** Makes a chain on a hook (NF_INET_*), or leaves one that is there, and empties it. `priority` may be negative. */
+/** Makes a chain on a hook (NF_INET_*), or empties one that is there. `priority` may be negative. */
 export function freshChain(
   table: string,
   name: string,
@@ -196,12 +196,12 @@ export function freshChain(
   ]
 }
 
-/** Makes a chain that others jump to, or leaves one that is there, and empties it. */
+/** Makes a chain that others jump to, or empties one that is there. */
 export function emptyChain(table: string, name: string): Request[] {
   return [newChain(table, name), flushChain(table, name)]
 }
 
-/** Makes a chain that others jump to; one that is there is fine. */
+/** Makes a chain that others jump to, or keeps one that is there. */
 export function newChain(table: string, name: string): Request {
   return chainMessage.request('NFT_MSG_NEWCHAIN', nft(NFT_NEW.NFT_MSG_NEWCHAIN), CREATE, {
     ...inet,
@@ -216,7 +216,7 @@ function flushChain(table: string, name: string): Request {
   })
 }
 
-/** Adds a rule behind those that a chain has. */
+/** Adds a rule at the end of a chain. */
 export function newRule(table: string, chain: string, steps: readonly NftExpression[]): Request {
   return ruleMessage.request('NFT_MSG_NEWRULE', nft(NFT_NEW.NFT_MSG_NEWRULE), CREATE | APPEND, {
     ...inet,
@@ -224,7 +224,7 @@ export function newRule(table: string, chain: string, steps: readonly NftExpress
   })
 }
 
-/** Creates elements; EEXIST when the set has one of their keys. At most some hundred: they stand in one attribute. */
+/** Creates elements; EEXIST when the set has one of their keys. At most a few hundred, because all are in one attribute. */
 export function createElements(table: string, set: string, elements: readonly NftElement[]): Request {
   return elementMessage.request('NFT_MSG_NEWSETELEM', nft(NFT_NEW.NFT_MSG_NEWSETELEM), CREATE | EXCL, {
     ...inet,
@@ -234,7 +234,7 @@ export function createElements(table: string, set: string, elements: readonly Nf
   })
 }
 
-/** Steps of rules: each reads what it needs from registers or the packet, and goes on or ends the rule. */
+/** Expressions of rules: each reads registers or the packet, and continues or ends the rule. */
 export const step = {
   meta: (key: number, register: number): NftExpression => ({
     NFTA_EXPR_NAME: 'meta',
@@ -257,7 +257,7 @@ export const step = {
       NFTA_PAYLOAD_LEN: length,
     },
   }),
-  /** Of a map with `to` the register for what it leads to (0: a verdict, which is carried out); of a set without. */
+  /** Looks up in a set, or with `to` in a map: `to` is the register for the data (0: the data is a verdict, which takes effect). */
   lookup: (set: string, register: number, to?: number): NftExpression => ({
     NFTA_EXPR_NAME: 'lookup',
     NFTA_EXPR_DATA: {
@@ -275,7 +275,7 @@ export const step = {
       NFTA_NAT_REG_PROTO_MIN: port,
     },
   }),
-  /** A property of the connection; `original`: of the direction in which it was opened. */
+  /** A property of the connection; `original` asks for the direction in which the connection was opened. */
   connection: (key: number, register: number, original = false): NftExpression => ({
     NFTA_EXPR_NAME: 'ct',
     NFTA_EXPR_DATA: {
@@ -284,7 +284,7 @@ export const step = {
       ...(original ? { NFTA_CT_DIRECTION: 0 } : {}),
     },
   }),
-  /** `mask` is in the machine's byte order, as the register is. */
+  /** `mask` is in the machine's byte order, like the register. */
   mask: (mask: Uint8Array, register = 1): NftExpression => ({
     NFTA_EXPR_NAME: 'bitwise',
     NFTA_EXPR_DATA: {
@@ -293,7 +293,7 @@ export const step = {
       NFTA_BITWISE_XOR: { NFTA_DATA_VALUE: new Uint8Array(mask.length) },
     },
   }),
-  /** The destination is an address that the node has at this moment: the rule ends where it is not. */
+  /** Ends the rule unless the destination is an address that the node has at this moment. */
   toNode: (register = 1): NftExpression[] => [
     {
       NFTA_EXPR_NAME: 'fib',
@@ -313,7 +313,7 @@ export const step = {
   accept: (): NftExpression => verdict({ NFTA_VERDICT_CODE: 1 }),
   jump: (chain: string): NftExpression =>
     verdict({ NFTA_VERDICT_CODE: NFT_JUMP >>> 0, NFTA_VERDICT_CHAIN: chain }),
-  /** Another source address, from a register, and a port by chance. */
+  /** Translates the source to the address in a register, with a random port. */
   newSource: (nfproto: number, address: number): NftExpression => ({
     NFTA_EXPR_NAME: 'nat',
     NFTA_EXPR_DATA: {
@@ -323,7 +323,7 @@ export const step = {
       NFTA_NAT_FLAGS: NF_NAT_RANGE.NF_NAT_RANGE_PROTO_RANDOM_FULLY,
     },
   }),
-  /** Puts key and data into a map, or has what is there stay as long as a new one. */
+  /** Puts key and data into a map; an element that is there gets the full time of a new one. */
   update: (set: string, key: number, data: number): NftExpression => ({
     NFTA_EXPR_NAME: 'dynset',
     NFTA_EXPR_DATA: {

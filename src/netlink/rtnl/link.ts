@@ -8,7 +8,7 @@ import { type FamilyRequest, family, type Message, NLM_F, type Request } from '.
 import { RTM } from './const.ts'
 import { vfInfoList } from './vf.ts'
 
-/** struct ifinfomsg, linux/rtnetlink.h. Only bits of ifi_flags that ifi_change has are changed. */
+/** struct ifinfomsg, linux/rtnetlink.h. Of ifi_flags only the bits in ifi_change are changed. */
 export const ifinfomsg = struct('ifinfomsg', [
   ['ifi_family', u8],
   ['_pad', u8],
@@ -18,7 +18,7 @@ export const ifinfomsg = struct('ifinfomsg', [
   ['ifi_change', u32],
 ])
 
-/** RTEXT_FILTER_* of linux/rtnetlink.h for IFLA_EXT_MASK. VF statistics of many VFs overflow a 16-bit length: SKIP_STATS. */
+/** RTEXT_FILTER_* of linux/rtnetlink.h for IFLA_EXT_MASK. SKIP_STATS, because statistics of many VFs overflow a 16-bit length. */
 export const RTEXT_FILTER = {
   RTEXT_FILTER_VF: 1,
   RTEXT_FILTER_BRVLAN_COMPRESSED: 4,
@@ -35,7 +35,7 @@ export const IFF = {
   IFF_ALLMULTI: 0x200,
   IFF_LOWER_UP: 0x10000,
 } as const
-/** ARPHRD_* of linux/if_arp.h: what ifi_type is. */
+/** ARPHRD_* of linux/if_arp.h: the values of ifi_type. */
 export const ARPHRD = { ARPHRD_ETHER: 1, ARPHRD_INFINIBAND: 32, ARPHRD_LOOPBACK: 772 } as const
 /** IF_OPER_* of linux/if.h for IFLA_OPERSTATE. */
 export const IF_OPER = {
@@ -63,7 +63,7 @@ export const vlanData = attrs('IFLA_VLAN', () => ({
   IFLA_VLAN_PROTOCOL: [5, be16],
 }))
 
-/** What of IFLA_* the other end of a new veth pair takes. */
+/** The IFLA_* that the other end of a new veth pair takes. */
 export const vethPeer = attrs('IFLA', () => ({
   IFLA_ADDRESS: [1, lladdr],
   IFLA_IFNAME: [3, cstr(16)],
@@ -77,7 +77,7 @@ export const vethData = attrs('VETH_INFO', () => ({
   VETH_INFO_PEER: [1, family(ifinfomsg, vethPeer)],
 }))
 
-/** IFLA_BR_* of linux/if_link.h: the few that we set or look at. */
+/** IFLA_BR_* of linux/if_link.h: the few that we set or read. */
 export const bridgeData = attrs('IFLA_BR', () => ({
   IFLA_BR_STP_STATE: [5, u32],
   IFLA_BR_VLAN_FILTERING: [7, u8],
@@ -89,7 +89,7 @@ export const bridge_vlan_info = struct('bridge_vlan_info', [
   ['flags', u16],
   ['vid', u16],
 ])
-/** IFLA_AF_SPEC of a link message of family AF_BRIDGE: IFLA_BRIDGE_* of linux/if_bridge.h, VLAN_INFO repeats. */
+/** IFLA_AF_SPEC of a link message of family AF_BRIDGE: IFLA_BRIDGE_* of linux/if_bridge.h. VLAN_INFO repeats. */
 export const bridgeAfSpec = ordered('IFLA_BRIDGE', () => ({
   IFLA_BRIDGE_FLAGS: [0, u16],
   IFLA_BRIDGE_MODE: [1, u16],
@@ -137,7 +137,7 @@ export const linkInfo = attrs('IFLA_INFO', () => ({
   IFLA_INFO_SLAVE_DATA: [5, bytes()],
 }))
 
-/** IFLA_XDP_* of linux/if_link.h: programs that see frames before everybody else, one for each place that they can be in. */
+/** IFLA_XDP_* of linux/if_link.h: programs that see a frame before everybody else, one for each place of XDP. */
 export const xdp = attrs('IFLA_XDP', () => ({
   IFLA_XDP_FD: [1, s32],
   IFLA_XDP_ATTACHED: [2, u8],
@@ -161,7 +161,7 @@ export const propList = repeated('IFLA_ALT_IFNAME', [53, cstr(128)])
 const inetSpec = attrs('IFLA_INET', () => ({ IFLA_INET_CONF: [1, bytes()] }))
 const inet6Spec = attrs('IFLA_INET6', () => ({ IFLA_INET6_CONF: [2, bytes()], IFLA_INET6_TOKEN: [7, ip] }))
 
-/** IFLA_AF_SPEC of a link message of family AF_UNSPEC, by address family. Large, so it is decoded where it is wanted. */
+/** IFLA_AF_SPEC of a link message of family AF_UNSPEC, by address family. Large, so only its readers decode it. */
 export const afSpec = attrs('AF', () => ({ AF_INET: [2, inetSpec], AF_INET6: [10, inet6Spec] }))
 
 /** IFLA_* of linux/if_link.h; types from ifla_policy and rtnl_fill_ifinfo, net/core/rtnetlink.c. */
@@ -230,10 +230,10 @@ export type LinkAttributes = AttrsOf<(typeof link)['table']>
 export const linkMessage = family(ifinfomsg, link)
 /** A link as the kernel reports it. */
 export type Link = Value<typeof linkMessage>
-/** A link as a request has it: absent header fields are 0. */
+/** A link in a request: absent header fields are 0. */
 export type LinkRequest = FamilyRequest<(typeof ifinfomsg)['fields'], (typeof link)['table']>
 
-/** Asks for one link by index or name; `extMask` RTEXT_FILTER. The reply's first message is the link. */
+/** Asks for one link by index or name; `extMask` is RTEXT_FILTER. The reply's first message is the link. */
 export function getLink(by: number | string, extMask = 0): Request {
   const which: LinkRequest =
     typeof by === 'number'
@@ -249,7 +249,7 @@ export function getLink(by: number | string, extMask = 0): Request {
   )
 }
 
-/** Asks for the link with `index` of the namespace that the socket's namespace has the number `netnsid` for (Linux 4.15). */
+/** Asks for the link with `index` in another namespace: `netnsid` is the number that the socket's namespace has for it (Linux 4.15). */
 export function getLinkIn(netnsid: number, index: number): Request {
   return linkMessage.request('RTM_GETLINK', RTM.RTM_GETLINK, 0, {
     ifi_index: index,
@@ -257,34 +257,34 @@ export function getLinkIn(netnsid: number, index: number): Request {
   })
 }
 
-/** For dump(): all links of the namespace. No VF information: a PF with many VFs is asked for alone. */
+/** For dump(): all links of the namespace, without VF information, because a PF with many VFs is asked for alone. */
 export function dumpLinks(filter: LinkRequest = {}): Request {
   return linkMessage.request('RTM_GETLINK', RTM.RTM_GETLINK, 0, filter)
 }
 
-/** Makes a link: at least IFLA_LINKINFO; fails if the name exists. */
+/** Makes a link; needs at least IFLA_LINKINFO. EEXIST if the name is taken. */
 export function newLink(value: LinkRequest): Request {
   return linkMessage.request('RTM_NEWLINK', RTM.RTM_NEWLINK, NLM_F.NLM_F_CREATE | NLM_F.NLM_F_EXCL, value)
 }
 
-/** Changes a link by ifi_index. Several attributes are applied one after the other: after an error some may be. */
+/** Changes a link by ifi_index. The kernel applies the attributes one after the other: after an error some may have taken effect. */
 export function changeLink(value: LinkRequest): Request {
-  // The kernel counts an alias's ending zero: with it '' would not remove one, and 255 bytes would be too many.
+  // The kernel counts an alias's ending zero: with the zero, '' would not remove an alias, and 255 bytes would be too many.
   if (value.IFLA_IFALIAS !== undefined) rememberBare(value, 'IFLA_IFALIAS')
   return linkMessage.request('RTM_NEWLINK', RTM.RTM_NEWLINK, 0, value)
 }
 
-/** As changeLink(), by the message type that can't make a link. */
+/** Like changeLink(), by the message type that can't make a link. */
 export function setLink(value: LinkRequest): Request {
   return linkMessage.request('RTM_SETLINK', RTM.RTM_SETLINK, 0, value)
 }
 
-/** Removes a link that has no hardware behind it; EOPNOTSUPP for one that has. */
+/** Removes a link without hardware behind it; EOPNOTSUPP for one with hardware. */
 export function deleteLink(index: number): Request {
   return linkMessage.request('RTM_DELLINK', RTM.RTM_DELLINK, 0, { ifi_index: index })
 }
 
-/** Adds alternative names; EEXIST if anything in the namespace has one. */
+/** Adds alternative names; EEXIST if an interface of the namespace has one of them. */
 export function addAltNames(index: number, names: readonly string[]): Request {
   const flags = NLM_F.NLM_F_CREATE | NLM_F.NLM_F_EXCL | NLM_F.NLM_F_APPEND
   return linkMessage.request('RTM_NEWLINKPROP', RTM.RTM_NEWLINKPROP, flags, {
@@ -293,7 +293,7 @@ export function addAltNames(index: number, names: readonly string[]): Request {
   })
 }
 
-/** Removes alternative names; ENOENT for one that nothing has, EINVAL for one of another link. */
+/** Removes alternative names; ENOENT for a name that no interface has, EINVAL for a name of another link. */
 export function deleteAltNames(index: number, names: readonly string[]): Request {
   return linkMessage.request('RTM_DELLINKPROP', RTM.RTM_DELLINKPROP, 0, {
     ifi_index: index,

@@ -1,4 +1,4 @@
-// What a pod puts on its interface, where it takes it, and what it puts in its place. In: nothing. Out: actions.
+// Actions with objects on the pod's interface, with moves of the interface, and with objects in its place. In: nothing. Out: actions.
 import { type Action, IN_CHILD, IN_MACHINE } from './action.ts'
 
 const programs: readonly Omit<Action, 'group'>[] = [
