@@ -122,6 +122,7 @@ export const covers: Readonly<Record<string, readonly string[]>> = {
   'kernel/inspect/verify-reservations': ['native/portmap/check', 'native/portmap/flush'],
   'kernel/inspect/verifier': ['kernel/inspect/verify'],
   'kernel/link/other-end': ['native/attach/hidden'],
+  'lib/error-kind': ['cni/failure'],
   'lib/host-netns': ['attach/device/homeward', 'native/attach/hidden'],
   'kernel/link/traits': ['native/attach/clean'],
   'kernel/link/tuning': ['native/attach/clean'],

@@ -1,20 +1,9 @@
 /** Turns errors of lower layers into the error object of the CNI specification, with the kernel's words and the stuck changes. */
+import { isOfKind } from '../lib/error-kind.ts'
 import { CniError, code } from './error.ts'
 
 /** Errnos of a passing conflict with another program: the runtime may call again. */
 const transient: ReadonlySet<string> = new Set(['EBUSY', 'EAGAIN', 'EINTR', 'ENOBUFS'])
-
-/** Names of the error classes by which lower layers pass on a refusal of the kernel. */
-const refusals: ReadonlySet<string> = new Set([
-  'ApplyError',
-  'EchoMismatch',
-  'MissingLink',
-  'NetlinkError',
-  'NftError',
-  'OffloadRefused',
-  'SystemError',
-  'VfRefusal',
-])
 
 /**
  * The CniError for an error from below a plugin: code 11 for a busy device or lock, 102 for other refusals of the kernel, 5
@@ -44,18 +33,19 @@ export function explained<T>(verb: () => T): T {
 }
 
 function codeFor(error: Error): number | undefined {
-  if (error.name === 'RecordError') return code.ioFailure
-  if (error.name === 'NamesTooLong')
+  if (isOfKind(error, 'unusable-record')) return code.ioFailure
+  if (isOfKind(error, 'names-too-long'))
     return 'part' in error && error.part === 'subject' ? code.invalidConfig : code.invalidEnvironment
-  const cause = error.name === 'ApplyError' ? error.cause : error
-  // An operation can wait for the lock of a PF: its LockTimeout arrives as the cause of an ApplyError.
-  if (cause instanceof Error && cause.name === 'LockTimeout') return code.tryAgainLater
+  const isOperation = isOfKind(error, 'failed-operation')
+  const cause = isOperation ? error.cause : error
+  // An operation can wait for the lock of a PF.
+  if (isOfKind(cause, 'lock-timeout')) return code.tryAgainLater
   if (cause instanceof CniError) return cause.code
-  if (cause instanceof Error && cause.name === 'PortTaken') return code.portTaken
+  if (isOfKind(cause, 'port-taken')) return code.portTaken
   const errno = errnoNameOf(cause)
   if (errno === undefined) return undefined
   if (transient.has(errno)) return code.tryAgainLater
-  return refusals.has(error.name) ? code.kernelRefused : code.ioFailure
+  return isOperation || isOfKind(error, 'refusal') ? code.kernelRefused : code.ioFailure
 }
 
 function errnoNameOf(value: unknown): string | undefined {

@@ -1,15 +1,21 @@
 /** Tells refusals of the kernel apart: the object does not exist, the NIC refuses it, or a real error. */
 
+import type { OfKind } from '../lib/error-kind.ts'
 import { NetlinkError } from '../netlink/socket.ts'
 import { OffloadRefused } from '../ops/offload-refused.ts'
 import type { Offload, Outcome } from '../ops/op.ts'
 
-/** The kernel stored another filter than it was asked for: it ignores attributes that it does not know. */
-export class EchoMismatch extends Error {
+/** The kernel stored something else than it was asked for: it ignores attributes that it does not know. */
+export class StoredOtherwise extends Error implements OfKind {
+  readonly kind = 'refusal'
   readonly code = 'EPROTO'
+  /** One line for each attribute or action: `number of actions: asked 1, kernel has 2`. */
+  readonly differences: readonly string[]
+
   constructor(differences: readonly string[]) {
     super(`the kernel stored another filter than asked for: ${differences.join('; ')}`)
-    this.name = 'EchoMismatch'
+    this.name = 'StoredOtherwise'
+    this.differences = differences
   }
 }
 
@@ -45,7 +51,7 @@ export function offered(offload: Offload, add: (inHardware: boolean) => number):
  * another filter has. A filter without an answer (`isLost`) may be in the NIC.
  */
 function refusalOf(error: unknown): string | undefined {
-  if (error instanceof EchoMismatch) return error.message
+  if (error instanceof StoredOtherwise) return error.message
   return error instanceof NetlinkError && error.code !== 'EEXIST' && !error.isLost
     ? wordsOf(error)
     : undefined

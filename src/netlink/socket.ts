@@ -1,6 +1,8 @@
 // Requests and answers over one netlink socket, synchronous. In: a family's Request and a Transport (src/sys over libc, a
 // function in tests). Out: the kernel's messages, or a NetlinkError with the kernel's own words.
+
 import { errnoName } from '../lib/errno.ts'
+import type { OfKind } from '../lib/error-kind.ts'
 import { log } from '../lib/log/log.ts'
 import { attributeAt } from './codec/inspect.ts'
 import {
@@ -66,7 +68,8 @@ export interface NetlinkErrorDetails {
 }
 
 /** A refused or unanswered request: `RTM_NEWTFILTER: EOPNOTSUPP: TC offload is disabled on net device`. */
-export class NetlinkError extends Error {
+export class NetlinkError extends Error implements OfKind {
+  readonly kind = 'refusal'
   readonly operation: string
   readonly errno: number
   readonly errnoName: string

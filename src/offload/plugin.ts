@@ -3,6 +3,7 @@
  * (wishes) and portmap/facts.ts (node) go into portmap/plan.ts (operations). What belongs to an attachment is found again by the
  * cookies in state/identity.ts, with or without the record.
  */
+
 import { checkAddresses } from '../cni/addresses.ts'
 import type { Plugin } from '../cni/dispatch.ts'
 import { CniError, code } from '../cni/error.ts'
@@ -12,6 +13,7 @@ import type { Request } from '../cni/request.ts'
 import type { Result } from '../cni/result.ts'
 import type { Kernel } from '../kernel/api/kernel.ts'
 import type { Machine } from '../kernel/api/machine.ts'
+import { isOfKind } from '../lib/error-kind.ts'
 import { notice } from '../lib/log/notice.ts'
 import { probeFolder, type RecordStore } from '../ops/record-store.ts'
 import { checkRates, wishedOtherwise } from './bandwidth/check.ts'
@@ -167,7 +169,7 @@ function mendTable(setting: TableContext): void {
   try {
     if (lacksReservations(setting, kernel)) withFreeLock(machine, () => wholeTable(setting, kernel))
   } catch (error) {
-    const isBusy = error instanceof Error && error.name === 'LockTimeout'
+    const isBusy = isOfKind(error, 'lock-timeout')
     if (!isBusy) notice(`vf-offload: ${failure(error).message}`)
   } finally {
     kernel.close()

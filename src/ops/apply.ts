@@ -1,4 +1,5 @@
 /** One loop that carries operations out and one rollback; nothing else in the program rolls back. */
+import type { OfKind } from '../lib/error-kind.ts'
 import { batchesOf, runBatch } from './batch.ts'
 import { commandLine } from './command-line.ts'
 import type { FaultKind } from './fault.ts'
@@ -8,7 +9,8 @@ import type { Op, Outcome } from './op.ts'
 import type { Runner } from './runner.ts'
 
 /** An operation failed. `cause` is the kernel's error; `stuck` says what could not be taken back. */
-export class ApplyError extends Error {
+export class ApplyError extends Error implements OfKind {
+  readonly kind = 'failed-operation'
   readonly op: Op
   readonly stuck: readonly string[]
 

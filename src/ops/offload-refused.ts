@@ -1,5 +1,8 @@
+import type { OfKind } from '../lib/error-kind.ts'
+
 /** The NIC or its driver refuses a filter that must be in hardware. Message, code and extack are the kernel's. */
-export class OffloadRefused extends Error {
+export class OffloadRefused extends Error implements OfKind {
+  readonly kind = 'refusal'
   /** The driver's words, with the errno. */
   readonly refusal: string
   /** Name of the errno. */

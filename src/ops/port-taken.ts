@@ -1,3 +1,5 @@
+import type { OfKind } from '../lib/error-kind.ts'
+
 /** Protocol, address and port. A key without protocol and port stands for all of the address. */
 interface Key {
   readonly proto?: string
@@ -6,7 +8,8 @@ interface Key {
 }
 
 /** A host port belongs to another owner already. */
-export class PortTaken extends Error {
+export class PortTaken extends Error implements OfKind {
+  readonly kind = 'port-taken'
   readonly key: Key
   readonly owner: string
   /** The cookie of the filter or reservation that has the key; undefined where there is none. */

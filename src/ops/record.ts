@@ -7,6 +7,7 @@
  * PCI addresses), except the interface name, which comes last; so one readdir(3) answers "who owns this VF?" and
  * "what does this attachment own?" without opening a file.
  */
+import type { OfKind } from '../lib/error-kind.ts'
 import '../lib/zod-settings.ts'
 import * as z from 'zod/mini'
 import { shown } from '../lib/json.ts'
@@ -65,7 +66,8 @@ export function recordFileName(subject: string, containerID: string, ifname: str
 const longestName = 255 - '.broken'.length
 
 /** An attachment's names do not fit into the name of a file together, so that it can have no record. */
-export class NamesTooLong extends Error {
+export class NamesTooLong extends Error implements OfKind {
+  readonly kind = 'names-too-long'
   /** The longer of the two, which is to blame. */
   readonly part: 'containerID' | 'subject'
 
@@ -98,7 +100,8 @@ export function parseRecordFileName(
 }
 
 /** A record that can't be used: broken, or written by a newer version. Names the file, so that an operator finds it. */
-export class RecordError extends Error {
+export class RecordError extends Error implements OfKind {
+  readonly kind = 'unusable-record'
   /** A newer version of the program can use it: not ours to pass over. */
   readonly isNewer: boolean
 

@@ -1,7 +1,9 @@
 import { errnoName } from '../lib/errno.ts'
+import type { OfKind } from '../lib/error-kind.ts'
 
 /** A system call that failed. `code` is the errno's name as Node's own errors carry it (`EBUSY`). */
-export class SystemError extends Error {
+export class SystemError extends Error implements OfKind {
+  readonly kind = 'refusal'
   readonly errno: number
   readonly code: string
   readonly syscall: string

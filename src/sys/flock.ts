@@ -1,5 +1,6 @@
 import { closeSync, constants, mkdirSync, openSync } from 'node:fs'
 import { dirname } from 'node:path'
+import type { OfKind } from '../lib/error-kind.ts'
 import { errorCode } from './errno.ts'
 import { flock } from './ffi.ts'
 import { isThere } from './files.ts'
@@ -13,7 +14,8 @@ const LOCK_NB = 4
 const LOCK_UN = 8
 
 /** Thrown by `withLock` when the lock was not free in time. */
-export class LockTimeout extends Error {
+export class LockTimeout extends Error implements OfKind {
+  readonly kind = 'lock-timeout'
   readonly path: string
   constructor(path: string, milliseconds: number, holder: string | undefined) {
     super(`Cannot lock "${path}" within ${milliseconds} ms: ${holder ?? 'another process'} holds it`)

@@ -12,7 +12,7 @@ afterEach(() => {
 })
 
 class LockTimeout extends Error {
-  override readonly name = 'LockTimeout'
+  readonly kind = 'lock-timeout'
 }
 
 /** A machine whose locks are held by others for so long, in milliseconds, by the ends of their paths. */

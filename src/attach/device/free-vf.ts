@@ -2,6 +2,7 @@ import { CniError, code } from '../../cni/error.ts'
 import type { Request } from '../../cni/request.ts'
 import type { Result } from '../../cni/result.ts'
 import type { Machine } from '../../kernel/api/machine.ts'
+import { isOfKind } from '../../lib/error-kind.ts'
 import { notice } from '../../lib/log/notice.ts'
 import type { PciAddress } from '../../lib/pci-address.ts'
 import { holdingOf } from '../../nic/holders.ts'
@@ -84,7 +85,7 @@ function tryLock<T>(
     }
     return withDeviceLock(machine, stateDir, address, attempt, 0)
   } catch (error) {
-    if (!ran && error instanceof Error && error.name === 'LockTimeout') return undefined
+    if (!ran && isOfKind(error, 'lock-timeout')) return undefined
     throw error
   }
 }

@@ -1,6 +1,8 @@
 /** What killed calls of `vf-attach` have left: temporary files of records, and of claims in sriov-cni's form. */
+
 import { failure } from '../../cni/failure.ts'
 import type { Machine } from '../../kernel/api/machine.ts'
+import { isOfKind } from '../../lib/error-kind.ts'
 import { notice } from '../../lib/log/notice.ts'
 import { clear, isDue, type Temporary, temporariesIn } from '../../ops/debris.ts'
 import { parseRecordFileName } from '../../ops/record.ts'
@@ -43,6 +45,6 @@ function clearUnlessLocked(
   try {
     withDeviceLock(machine, stateDir, subject, () => clear(temporary), 0)
   } catch (error) {
-    if (!(error instanceof Error) || error.name !== 'LockTimeout') throw error
+    if (!isOfKind(error, 'lock-timeout')) throw error
   }
 }

@@ -2,8 +2,10 @@
  * Runs the IPAM plugin. One that an ADD has started can outlive it, when the ADD is killed, and lease an address later. So while
  * it runs it holds a lock on the attachment's record: DEL waits for the end of it before it frees the addresses.
  */
+
 import { type Spawn, spawnChild } from '../../cni/delegate.ts'
 import type { Machine } from '../../kernel/api/machine.ts'
+import { isOfKind } from '../../lib/error-kind.ts'
 import { notice } from '../../lib/log/notice.ts'
 import { faultPoint } from '../../ops/fault.ts'
 import type { RecordName } from '../../ops/record-store.ts'
@@ -34,9 +36,9 @@ export function awaitIpam({ withLock }: Pick<Machine, 'withLock'>, name: RecordN
     withLock(name.path, ipamMilliseconds, () => undefined)
   } catch (error) {
     // A GC that can't wait so long goes on with others first (verbs/wait-budget.ts).
-    if (error instanceof Error && error.name === 'OutOfTime') throw error
+    if (isOfKind(error, 'out-of-time')) throw error
     // What is no file, or can't be opened, no plugin of ours has locked; who reads the record says what is wrong with it.
-    if (!(error instanceof Error) || error.name !== 'LockTimeout') return
+    if (!isOfKind(error, 'lock-timeout')) return
     notice(
       `vf-attach: the IPAM plugin that an ADD of container "${name.containerID}", interface "${name.ifname}" has started still runs; what it leases after this will not be freed`,
     )

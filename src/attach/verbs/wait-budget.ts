@@ -2,10 +2,13 @@
  * How long one GC waits for devices that are nowhere to be seen. A pod can hide any number of them, and each may take its driver to be
  * started anew: what is at hand goes first, and waits have a bound for all together.
  */
+
 import type { Machine } from '../../kernel/api/machine.ts'
+import { isOfKind, type OfKind } from '../../lib/error-kind.ts'
 
 /** What a device of one GC still waits for is left to the next one. */
-export class OutOfTime extends Error {
+export class OutOfTime extends Error implements OfKind {
+  readonly kind = 'out-of-time'
   constructor() {
     super('the time that this GC waits for devices is over')
     this.name = 'OutOfTime'
@@ -102,7 +105,7 @@ function waitsOf(machine: Machine, left: () => number): Waits {
 }
 
 function isTimeout(error: unknown): boolean {
-  return error instanceof Error && error.name === 'LockTimeout'
+  return isOfKind(error, 'lock-timeout')
 }
 
 function isLeft(action: () => void): boolean {

@@ -1,4 +1,5 @@
 /** Reads interfaces (RTM_GETLINK) as facts, and changes the attributes of an interface. */
+import type { OfKind } from '../../lib/error-kind.ts'
 import { toHex } from '../../lib/hex.ts'
 import {
   addAltNames,
@@ -273,7 +274,8 @@ export function changeAltname(socket: NetlinkSocket, add: boolean, ifindex: numb
 }
 
 /** An interface that an operation names does not exist. */
-export class MissingLink extends Error {
+export class MissingLink extends Error implements OfKind {
+  readonly kind = 'refusal'
   readonly code = 'ENODEV'
   readonly errno = ENODEV
   constructor(name: string) {

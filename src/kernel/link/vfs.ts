@@ -1,4 +1,5 @@
 /** Reads and sets the attributes of a VF on its PF (IFLA_VF_INFO). */
+import type { OfKind } from '../../lib/error-kind.ts'
 import { setLink } from '../../netlink/rtnl/link.ts'
 import { VF_LINK_STATE, type VfInfo, vfSetting } from '../../netlink/rtnl/vf.ts'
 import type { NetlinkSocket } from '../../netlink/socket.ts'
@@ -39,7 +40,8 @@ export function vfAttributesOf(info: VfInfo): [readonly [number, VfAttributes]] 
 }
 
 /** A PF refused one attribute of a VF. `key` is the config key. The kernel gives no reason in words (ndo_set_vf_*). */
-export class VfRefusal extends Error {
+export class VfRefusal extends Error implements OfKind {
+  readonly kind = 'refusal'
   readonly key: string
   readonly code: string
 

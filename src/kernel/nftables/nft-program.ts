@@ -1,4 +1,5 @@
 /** Loads nftables by the program `nft`: one run, and one transaction, for each operation. */
+import type { OfKind } from '../../lib/error-kind.ts'
 import { batchEnds } from '../../netlink/nf/nfnetlink.ts'
 import { deleteTable } from '../../netlink/nf/tables.ts'
 import { NetlinkError, type NetlinkSocket } from '../../netlink/socket.ts'
@@ -15,7 +16,8 @@ export interface NftResult {
 }
 
 /** nft has refused, or did not run. `code` is the errno name in nft's message, EINVAL if nft names none. */
-export class NftError extends Error {
+export class NftError extends Error implements OfKind {
+  readonly kind = 'refusal'
   readonly code: string
 
   constructor(action: string, result: NftResult) {

@@ -14,7 +14,7 @@ import type { Flower } from '../../netlink/tc/kinds/flower.ts'
 import type { Tc } from '../../netlink/tc/msg.ts'
 import type { FlowFilter, Offload, Outcome } from '../../ops/op.ts'
 import { PortTaken } from '../../ops/port-taken.ts'
-import { EchoMismatch, offered, unseenFilter } from '../errors.ts'
+import { offered, StoredOtherwise, unseenFilter } from '../errors.ts'
 import {
   cookieOf,
   flowFilterDifferences,
@@ -139,7 +139,7 @@ function addAll(
   )
 }
 
-/** The handle of the stored filter. @throws EchoMismatch when the kernel has stored another filter, which this call removes */
+/** The handle of the stored filter. @throws StoredOtherwise when the kernel has stored another filter, which this call removes */
 function handleOf(
   socket: NetlinkSocket,
   { ifindex, spec, inHardware }: FilterRequest & { readonly inHardware: boolean },
@@ -150,7 +150,7 @@ function handleOf(
   const differences = flowFilterDifferences(ifindex, spec, inHardware, stored)
   if (differences.length === 0) return stored.tcm_handle
   socket.request(deleteFilter(placeOf(stored), 'flower'))
-  throw new EchoMismatch(differences)
+  throw new StoredOtherwise(differences)
 }
 
 /** Runs `action`. Returns its result, or the error that it throws. */

@@ -16,7 +16,7 @@ import { CLSACT_INGRESS, filterInfo, type Tc } from '../../netlink/tc/msg.ts'
 import { ETH_P } from '../../netlink/tc/validate.ts'
 import { policeMtu, ratePriority } from '../../ops/marks/rate-numbers.ts'
 import type { Classifier, IfbRedirect, Offload, Outcome, PoliceSpec } from '../../ops/op.ts'
-import { offered, tolerate, unseenFilter } from '../errors.ts'
+import { offered, StoredOtherwise, tolerate, unseenFilter } from '../errors.ts'
 import { classifiers, everyFrameOptions } from './every-frame.ts'
 import { deleteShown } from './shown-filters.ts'
 
@@ -95,11 +95,7 @@ function addEveryFrame(socket: NetlinkSocket, wanted: Wanted): number {
   if (inHardware && !isInHardware(stored)) differences.push('in_hw: missing')
   if (differences.length === 0) return stored.tcm_handle
   socket.request(deleteShown(stored, dump))
-  throw new NetlinkError({
-    operation: 'RTM_NEWTFILTER',
-    errno: 71,
-    extack: `the kernel stored another filter than asked for: ${differences.join('; ')}`,
-  })
+  throw new StoredOtherwise(differences)
 }
 
 function requestOf({ ifindex, priority, classifier, action, inHardware }: Wanted) {

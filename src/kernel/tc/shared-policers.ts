@@ -40,7 +40,7 @@ import { OffloadRefused } from '../../ops/offload-refused.ts'
 import type { MacPolicer, Offload, Outcome, SharedPolicer } from '../../ops/op.ts'
 import { sleep } from '../../sys/sleep.ts'
 import type { SharedPolicerFacts } from '../api/facts.ts'
-import { offered, tolerate, unseenFilter, wordsOf } from '../errors.ts'
+import { offered, StoredOtherwise, tolerate, unseenFilter, wordsOf } from '../errors.ts'
 
 /** Adds a shared policer. With skip_sw the driver must accept the policer, and only filters with skip_sw may use it. */
 export function addSharedPolicer(socket: NetlinkSocket, spec: SharedPolicer, offload: Offload): Outcome {
@@ -150,9 +150,11 @@ export function addMacPolicer(socket: NetlinkSocket, spec: MacPolicer): Outcome 
     const { echo } = socket.request(newFlower(place, options))
     if (echo === undefined) throw unseenFilter()
     const stored = decodeFilter(echo)
-    if (isMacPolicer(spec, stored)) return { where: 'nic', handle: stored.tcm_handle }
+    const differences = macPolicerDifferences(spec, stored)
+    if (differences.length === 0) return { where: 'nic', handle: stored.tcm_handle }
     socket.request(deleteFilter(placeOf(stored), 'flower'))
-    throw new OffloadRefused('the kernel stored another filter than asked for')
+    const reason = new StoredOtherwise(differences)
+    throw new OffloadRefused(reason.message, reason)
   } catch (error) {
     if (!(error instanceof NetlinkError) || error.code === 'EEXIST' || error.isLost) throw error
     throw new OffloadRefused(wordsOf(error), error)
@@ -161,7 +163,7 @@ export function addMacPolicer(socket: NetlinkSocket, spec: MacPolicer): Outcome 
 
 /** True when the MAC policer exists, uses the shared policer of `spec`, and is in the NIC. */
 export function hasMacPolicer(socket: NetlinkSocket, spec: MacPolicer): boolean {
-  return macPolicersOf(socket, spec).some((filter) => isMacPolicer(spec, filter))
+  return macPolicersOf(socket, spec).some((filter) => macPolicerDifferences(spec, filter).length === 0)
 }
 
 /** Removes the MAC policer of `spec`. Succeeds when there is none. */
@@ -181,7 +183,7 @@ export function macPolicersOf(socket: NetlinkSocket, spec: MacPolicer): Tc[] {
   })
 }
 
-function isMacPolicer(spec: MacPolicer, stored: Tc): boolean {
+function macPolicerDifferences(spec: MacPolicer, stored: Tc): readonly string[] {
   const { place, options } = macPolicerRequest(spec)
   const asked = {
     tcm_ifindex: spec.ifindex,
@@ -190,7 +192,8 @@ function isMacPolicer(spec: MacPolicer, stored: Tc): boolean {
     TCA_KIND: 'flower',
     TCA_OPTIONS: options,
   }
-  return compareEcho(asked, stored).length === 0 && isInHardware(stored)
+  const differences = compareEcho(asked, stored)
+  return isInHardware(stored) ? differences : [...differences, 'in_hw: missing']
 }
 
 function macPolicerRequest(spec: MacPolicer): {

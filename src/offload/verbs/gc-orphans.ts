@@ -4,6 +4,7 @@ import { listedBy } from '../../cni/listed.ts'
 import type { Request } from '../../cni/request.ts'
 import type { Kernel } from '../../kernel/api/kernel.ts'
 import type { Machine } from '../../kernel/api/machine.ts'
+import { isOfKind } from '../../lib/error-kind.ts'
 import type { RecordName, RecordStore } from '../../ops/record-store.ts'
 import { localPortsCookies, releaseLocalPorts } from '../portmap/host/local-ports.ts'
 import { localnetCookies, releaseLocalnet } from '../portmap/host/route-localnet.ts'
@@ -46,7 +47,7 @@ export function collectOrphans(
     try {
       return action()
     } catch (error) {
-      if (error instanceof Error && error.name === 'LockTimeout') throw error
+      if (isOfKind(error, 'lock-timeout')) throw error
       errors.push(failure(error))
       return undefined
     }

@@ -1,9 +1,11 @@
 /** GC of what has a record. A pod that lives keeps its mappings and limits: to take them from it would be an outage. */
+
 import { CniError, code } from '../../cni/error.ts'
 import { failure } from '../../cni/failure.ts'
 import { listedBy } from '../../cni/listed.ts'
 import type { Request } from '../../cni/request.ts'
 import type { OpenNetns } from '../../kernel/api/machine.ts'
+import { isOfKind } from '../../lib/error-kind.ts'
 import { parsePciAddress } from '../../lib/pci-address.ts'
 import { readPciFunction } from '../../nic/pci.ts'
 import { isGone } from '../../ops/held-netns.ts'
@@ -35,7 +37,7 @@ export function collectGarbage(
       if (isListed(name) === true) continue
       while (!collect(setting, request, gcLive, locked, name));
     } catch (error) {
-      if (error instanceof Error && error.name === 'LockTimeout') throw error
+      if (isOfKind(error, 'lock-timeout')) throw error
       errors.push(failure(error))
     }
   }

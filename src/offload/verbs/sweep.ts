@@ -1,7 +1,9 @@
 /** What is removed of one attachment, in its order; each step is tried whatever became of the others. */
+
 import { CniError, code } from '../../cni/error.ts'
 import type { Kernel } from '../../kernel/api/kernel.ts'
 import type { OpenNetns } from '../../kernel/api/machine.ts'
+import { isOfKind } from '../../lib/error-kind.ts'
 import { faultPoint } from '../../ops/fault.ts'
 import type { PluginRecord } from '../../ops/record.ts'
 import type { FeatureRemoval } from '../feature.ts'
@@ -232,7 +234,7 @@ class Sweeping {
       return result
     } catch (error) {
       // Nobody waits ten seconds for each step.
-      if (error instanceof Error && error.name === 'LockTimeout') throw error
+      if (isOfKind(error, 'lock-timeout')) throw error
       this.#errors.push(error instanceof Error ? error.message : String(error))
       return undefined
     }
