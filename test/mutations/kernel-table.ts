@@ -76,7 +76,7 @@ export const kernelTable: readonly Mutation[] = [
   },
   {
     id: 'kernel-table-dead-owner-deleted',
-    file: 'src/kernel/nftables/reservations.ts',
+    file: 'src/kernel/nftables/release-ports.ts',
     mistake: 'A release of what the record says takes a port that another attachment has by now.',
     old: 'if (found?.comment.startsWith(this.#cookie) !== true) return undefined',
     now: 'if (found === undefined) return undefined',

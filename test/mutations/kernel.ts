@@ -135,7 +135,7 @@ export const kernel: readonly Mutation[] = [
   },
   {
     id: 'kernel-release-one-look',
-    file: 'src/kernel/nftables/reservations.ts',
+    file: 'src/kernel/nftables/release-ports.ts',
     mistake: 'A release believes a single dump of the reservations.',
     old: 'if (++quiet === 2) return freed',
     now: 'if (++quiet === 1) return freed',
@@ -148,7 +148,7 @@ export const kernel: readonly Mutation[] = [
   },
   {
     id: 'kernel-table-of-others',
-    file: 'src/kernel/nftables/reservations.ts',
+    file: 'src/kernel/nftables/release-ports.ts',
     mistake: 'The first release takes the table away, with the ports of all others.',
     old: "const isLast = !others.any && table !== 'incomplete'",
     now: "const isLast = own.length > 0 && table !== 'incomplete'",

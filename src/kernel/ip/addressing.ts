@@ -2,7 +2,6 @@
 import { ipFamily, ipFromBytes, ipToBytes, parseCidr, parseIp } from '../../lib/ip.ts'
 import type { Message } from '../../netlink/message.ts'
 import {
-  type Addr,
   type AddrRequest,
   decodeAddr,
   deleteAddr,
@@ -28,8 +27,9 @@ import {
 import { NetlinkError, type NetlinkSocket } from '../../netlink/socket.ts'
 import type { Outcome, RouteSpec } from '../../ops/op.ts'
 import type { AddressFacts, LinkFacts, RouteFacts } from '../api/facts.ts'
+import { dumpedAddresses } from '../link/dumped-addresses.ts'
 import { findLink } from '../link/links.ts'
-import type { OpenSocket } from '../tc/clsact.ts'
+import type { OpenSocket } from '../link/sides.ts'
 import { atMost, mostDatagrams } from './at-most.ts'
 
 /** Adds or removes an address (CIDR). */
@@ -107,18 +107,6 @@ export function useNeighbour(socket: NetlinkSocket, ifindex: number, address: st
   const NDA_DST = parseIp(address)
   const ndm_family = ipFamily(address) === 4 ? AF.AF_INET : AF.AF_INET6
   socket.request(useNeigh({ ndm_family, ndm_ifindex: ifindex, NDA_DST }))
-}
-
-/** The kernel's messages for the addresses of one interface, or of all; none for an interface that has left meanwhile. */
-export function dumpedAddresses(socket: NetlinkSocket, ifindex?: number): Addr[] {
-  if (ifindex === undefined) return socket.dump(dumpAddrs({})).map(decodeAddr)
-  try {
-    const found = socket.dump(dumpAddrs({ ifa_index: ifindex })).map(decodeAddr)
-    return found.filter(({ ifa_index }) => ifa_index === ifindex)
-  } catch (error) {
-    if (error instanceof NetlinkError && error.code === 'ENODEV') return []
-    throw error
-  }
 }
 
 /** The addresses of one interface, or of all, as facts. */

@@ -1,7 +1,7 @@
 /** Dumps with a limit. A pod can create any number of routes and policy rules, and a verb must not read all of them. */
 import type { Message, Request } from '../../netlink/message.ts'
 import { NetlinkError } from '../../netlink/socket.ts'
-import type { OpenSocket } from '../tc/clsact.ts'
+import type { OpenSocket } from '../link/sides.ts'
 
 const EOVERFLOW = 75
 /** Limit of a dump: about ten thousand routes or policy rules. The first datagram has 4 KiB, the others up to 32 KiB. */

@@ -22,7 +22,7 @@ import {
 import { NetlinkError, type NetlinkSocket, type Scanned } from '../../netlink/socket.ts'
 import type { Outcome, RouteSpec, RuleSpec } from '../../ops/op.ts'
 import type { SourceRuleFacts } from '../api/facts.ts'
-import type { OpenSocket } from '../tc/clsact.ts'
+import type { OpenSocket } from '../link/sides.ts'
 import { atMost } from './at-most.ts'
 
 /**

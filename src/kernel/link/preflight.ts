@@ -7,7 +7,7 @@ import { NetlinkError, type NetlinkSocket } from '../../netlink/socket.ts'
 import { getQdisc, qdiscName, TC_H } from '../../netlink/tc/tcm.ts'
 import type { LinkFacts, MoveFacts } from '../api/facts.ts'
 import type { OpenNetns } from '../api/machine.ts'
-import { dumpedAddresses } from '../ip/addressing.ts'
+import { dumpedAddresses } from './dumped-addresses.ts'
 import { findLink } from './links.ts'
 
 /** The ifindex of `lo`, which exists in every namespace. */

@@ -12,3 +12,6 @@ export interface Sides {
   /** Forgets numbers that were looked up: a name may belong to another interface now. */
   forget(): void
 }
+
+/** Opens a new socket for a dump that may be left unread: a socket with an unread dump serves nothing else. */
+export type OpenSocket = () => NetlinkSocket

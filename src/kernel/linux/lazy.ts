@@ -1,17 +1,17 @@
 /** The parts of the kernel that most calls do not need, each loaded when it is first asked for. */
 
 /** Filters and rates: half of all code below the plugins. Calls that only attach do without. */
-export const tc = () => require('../lazy-tc.ts') as typeof import('../lazy-tc.ts')
+export const tc = () => require('./lazy-tc.ts') as typeof import('./lazy-tc.ts')
 
 /** Reservations and tables: the whole need of port mappings for a pod behind a veth. */
-export const nftables = () => require('../lazy-nftables.ts') as typeof import('../lazy-nftables.ts')
+export const nftables = () => require('./lazy-nftables.ts') as typeof import('./lazy-nftables.ts')
 
 /** The node's own connections, which port mappings on a wire keep. */
 export const ownConnections = () =>
-  require('../lazy-own-connections.ts') as typeof import('../lazy-own-connections.ts')
+  require('./lazy-own-connections.ts') as typeof import('./lazy-own-connections.ts')
 
 /** Questions of CHECK, STATUS and vfctl alone. */
-export const inspect = () => require('../lazy-inspect.ts') as typeof import('../lazy-inspect.ts')
+export const inspect = () => require('./lazy-inspect.ts') as typeof import('./lazy-inspect.ts')
 
 /** Things that a pod may have left on an interface. */
 export const residue = () => require('../link/residue.ts') as typeof import('../link/residue.ts')

@@ -12,6 +12,7 @@ import {
 } from '../../netlink/tc/tcm.ts'
 import type { Outcome } from '../../ops/op.ts'
 import { tolerate } from '../errors.ts'
+import type { OpenSocket } from '../link/sides.ts'
 
 /** True when the interface has a clsact or ingress qdisc. */
 export function hasIngress(socket: NetlinkSocket, ifindex: number): boolean {
@@ -31,9 +32,6 @@ export function addClsact(socket: NetlinkSocket, ifindex: number): Outcome {
     return { existed: true }
   }
 }
-
-/** Opens a new socket for a dump that may be left unread: a socket with an unread dump serves nothing else. */
-export type OpenSocket = () => NetlinkSocket
 
 /**
  * Removes clsact if neither side of it has a filter. Reads twice, because a dump can lose entries while filters change. Reads one

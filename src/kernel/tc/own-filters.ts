@@ -21,7 +21,7 @@ import { decodeQdisc, dumpQdiscs } from '../../netlink/tc/qdisc.ts'
 import { countersOf } from '../../netlink/tc/stats.ts'
 import { type OwnSlot, ownSlots } from '../../ops/marks/own-slots.ts'
 import type { OwnFilter, OwnPlace, PlacedFilter } from '../api/filters.ts'
-import type { OpenSocket } from './clsact.ts'
+import type { OpenSocket } from '../link/sides.ts'
 import { cookieOf } from './flow-filter-spec.ts'
 import { kindOf, leavesSlot } from './shown-filters.ts'
 

@@ -1,6 +1,7 @@
 import { beforeEach, expect, describe as group, test } from 'vitest'
 import { loopbackPorts, openedPorts, reservedCookies } from '../../../src/kernel/nftables/map-elements.ts'
-import { releasePorts, reservePorts } from '../../../src/kernel/nftables/reservations.ts'
+import { releasePorts } from '../../../src/kernel/nftables/release-ports.ts'
+import { reservePorts } from '../../../src/kernel/nftables/reservations.ts'
 import type { Message, Request } from '../../../src/netlink/message.ts'
 import { createElements } from '../../../src/netlink/nf/rules.ts'
 import { decodeElements, dumpElements, type NftElement, userdataOf } from '../../../src/netlink/nf/tables.ts'
