@@ -64,6 +64,8 @@ export const covers: Readonly<Record<string, readonly string[]>> = {
   'kernel/foreign-nat/ipvs': ['lab/offload/services'],
   'kernel/foreign-nat/leads-to': ['kernel/foreign-nat/xt', 'kernel/foreign-nat/rule'],
   'kernel/foreign-nat/legacy': ['native/offload/services'],
+  'kernel/foreign-nat/loads': ['kernel/foreign-nat/rule'],
+  'kernel/foreign-nat/verdict': [],
   'kernel/foreign-nat/look': ['native/offload/services'],
   'kernel/foreign-nat/nft': ['native/offload/services'],
   'kernel/foreign-nat/packet': ['kernel/foreign-nat/rule'],

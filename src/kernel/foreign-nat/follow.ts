@@ -4,7 +4,8 @@ import { NF_INET } from '../../netlink/nf/rules.ts'
 import type { NftElement } from '../../netlink/nf/tables.ts'
 import type { Destination } from './leads-to.ts'
 import { isSame, type Packet, portBytes } from './packet.ts'
-import { type FindElements, type Match, type Rule, tryRule } from './rule.ts'
+import { tryRule } from './rule.ts'
+import type { FindElements, Match, Rule } from './verdict.ts'
 import { placeWords, ruleWords } from './words.ts'
 
 /** Reads the rules and sets of foreign chains. */

@@ -8,8 +8,8 @@ import { NF_INET, NFT_CMP, NFT_META } from '../../netlink/nf/rules.ts'
 import { type LegacyTable, legacyTable } from '../../sys/iptables.ts'
 import type { Base, Source } from './follow.ts'
 import { layout } from './packet.ts'
-import type { Rule } from './rule.ts'
 import { isOtherXt, type Wanted } from './skim.ts'
+import type { Rule } from './verdict.ts'
 
 /** The nat table, and its chains on hooks. */
 export interface LegacyNat {

@@ -18,8 +18,8 @@ import { tolerate } from '../errors.ts'
 import type { Base, Source } from './follow.ts'
 import { isKnown, type Partly, part } from './packet.ts'
 import { type Answer, between, equal } from './registers.ts'
-import type { FindElements, Rule } from './rule.ts'
 import { skimmer, type Wanted } from './skim.ts'
+import type { FindElements, Rule } from './verdict.ts'
 
 /** Errors without the table or set, and of a kernel without nf_tables or without the request. */
 const absent = ['ENOENT', 'EINVAL', 'EOPNOTSUPP'] as const

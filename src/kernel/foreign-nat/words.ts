@@ -5,7 +5,7 @@ import { NFT_SEEN, seen, VERDICT } from '../../netlink/nf/others.ts'
 import { NFT_CMP, NFT_META } from '../../netlink/nf/rules.ts'
 import { commentOf, type NftElement, type nftVerdict } from '../../netlink/nf/tables.ts'
 import { more, portWords } from './leads-to.ts'
-import type { Rule } from './rule.ts'
+import type { Rule } from './verdict.ts'
 import { xtMatchWords } from './xt.ts'
 
 /** nft's names of NFPROTO_*. */
