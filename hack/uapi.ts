@@ -26,6 +26,7 @@ import * as nfrules from '../src/netlink/nf/rules.ts'
 import * as tables from '../src/netlink/nf/tables.ts'
 import * as addr from '../src/netlink/rtnl/addr.ts'
 import * as bridge from '../src/netlink/rtnl/bridge.ts'
+import * as bridgeAttributes from '../src/netlink/rtnl/bridge-attributes.ts'
 import * as rtnl from '../src/netlink/rtnl/const.ts'
 import * as link from '../src/netlink/rtnl/link.ts'
 import * as neigh from '../src/netlink/rtnl/neigh.ts'
@@ -61,6 +62,7 @@ export const modules: Readonly<Record<string, object>> = {
     basic,
     bpf,
     bridge,
+    bridgeAttributes,
     check,
     conntrack,
     csum,

@@ -1,12 +1,19 @@
 // Requests and answers over one netlink socket, synchronous. In: a family's Request and a Transport (src/sys over libc, a
 // function in tests). Out: the kernel's messages, or a NetlinkError with the kernel's own words.
 
-import { errnoName } from '../lib/errno.ts'
-import type { OfKind } from '../lib/error-kind.ts'
-import { log } from '../lib/log/log.ts'
-import { attributeAt } from './codec/inspect.ts'
 import {
-  type Ack,
+  errnoOf,
+  interruption,
+  noBufferSpace,
+  Overrun,
+  type Reply,
+  refusal,
+  repeated,
+  reply,
+  unanswered,
+} from './answers.ts'
+import { NetlinkError } from './error.ts'
+import {
   encodeRequest,
   lookOver,
   type Message,
@@ -19,6 +26,9 @@ import {
 } from './message.ts'
 import { firstOf, sieve } from './sieve.ts'
 
+export type { Reply } from './answers.ts'
+export { NetlinkError } from './error.ts'
+
 /** A connected netlink socket with NETLINK_EXT_ACK and NETLINK_CAP_ACK. Its errors have a positive `errno`. */
 export interface Transport {
   send(message: Uint8Array): void
@@ -27,16 +37,6 @@ export interface Transport {
   /** Like recv(), for a datagram of at most 64 KiB, in a buffer that the next call overwrites. The buffer begins at a multiple of four. */
   view?(): Uint8Array
   close(): void
-}
-
-/** The kernel's answer to a request that it accepted. */
-export interface Reply {
-  /** Messages before the ACK: the object asked for, or with NLM_F_ECHO the new object. */
-  readonly messages: readonly Message[]
-  /** The first of the messages: with NLM_F_ECHO the object as the kernel has stored it. */
-  readonly echo?: Message
-  /** Text in an ACK of success, such as the driver's reason for not offloading with TCA_CLS_FLAGS_VERBOSE. */
-  readonly warning?: string
 }
 
 /** The result of searching a dump. */
@@ -49,59 +49,6 @@ export interface Scanned {
   readonly isWhole: boolean
 }
 
-/** The parts of a NetlinkError. */
-export interface NetlinkErrorDetails {
-  /** The request: `RTM_NEWTFILTER`. */
-  readonly operation: string
-  /** Positive. */
-  readonly errno: number
-  /** The kernel's explanation (NLMSGERR_ATTR_MSG), or ours for an error of the exchange itself. */
-  readonly extack?: string
-  /** Byte of the request that the kernel points at, from its nlmsghdr. */
-  readonly offset?: number
-  /** The attribute there or the missing one: `TCA_OPTIONS > TCA_FLOWER_KEY_ETH_TYPE`. */
-  readonly attribute?: string
-  /** The error of the transport, for a request without an answer. */
-  readonly cause?: unknown
-  /** True if the result of the request is unknown; by default if there is a `cause`. */
-  readonly isLost?: boolean
-}
-
-/** A refused or unanswered request: `RTM_NEWTFILTER: EOPNOTSUPP: TC offload is disabled on net device`. */
-export class NetlinkError extends Error implements OfKind {
-  readonly kind = 'refusal'
-  readonly operation: string
-  readonly errno: number
-  readonly errnoName: string
-  /** The same as errnoName, under the name that Node's own errors use. */
-  readonly code: string
-  readonly extack?: string
-  readonly offset?: number
-  readonly attribute?: string
-  /** The answer is lost, or says too little: the result of the request is unknown. */
-  readonly isLost: boolean
-
-  constructor(details: NetlinkErrorDetails) {
-    const { operation, errno, extack, offset, attribute, cause, isLost = cause !== undefined } = details
-    const text = extack === undefined ? '' : `: ${extack}`
-    const where = attribute === undefined ? '' : ` (${attribute})`
-    super(`${operation}: ${errnoName(errno)}${text}${where}`, cause === undefined ? undefined : { cause })
-    this.name = 'NetlinkError'
-    this.operation = operation
-    this.errno = errno
-    this.errnoName = errnoName(errno)
-    this.code = this.errnoName
-    this.isLost = isLost
-    if (extack !== undefined) this.extack = extack
-    if (offset !== undefined) this.offset = offset
-    if (attribute !== undefined) this.attribute = attribute
-  }
-}
-
-const EINTR = 4
-const ENOBUFS = 105
-/** Most attempts at a dump that changes interrupt or that overruns the buffer. */
-const dumpAttempts = 8
 /** Largest datagram of a batch, in bytes and in messages: its ACKs must fit into a receive buffer of 208 KiB. */
 const batchBytes = 32 << 10
 const batchMessages = 64
@@ -163,7 +110,7 @@ export class NetlinkSocket {
 
   /**
    * All objects of a dump. A dump that the kernel marks as inconsistent (NLM_F_DUMP_INTR) or that overruns the buffer is
-   * repeated; after eight attempts the error is EINTR or ENOBUFS.
+   * repeated; after eight attempts the error is EINTR or noBufferSpace.
    *
    * A dump of tc filters proves presence, never absence. net/sched never sets NLM_F_DUMP_INTR. If another program removes a filter
    * between two parts of the dump, the removal can hide all filters that follow (tcf_chain_dump resumes by index).
@@ -223,7 +170,8 @@ export class NetlinkSocket {
       }
     } catch (error) {
       const failure = unanswered(request, error)
-      if (errnoOf(error) === ENOBUFS && failure instanceof NetlinkError && failure !== error) return failure
+      if (errnoOf(error) === noBufferSpace && failure instanceof NetlinkError && failure !== error)
+        return failure
       throw failure
     }
   }
@@ -257,7 +205,8 @@ export class NetlinkSocket {
       }
     } catch (error) {
       const failure = unanswered(request, error)
-      if (errnoOf(error) === ENOBUFS && failure instanceof NetlinkError && failure !== error) return failure
+      if (errnoOf(error) === noBufferSpace && failure instanceof NetlinkError && failure !== error)
+        return failure
       throw failure
     }
   }
@@ -329,76 +278,6 @@ export class NetlinkSocket {
 function firstObject(datagram: Uint8Array): { readonly first?: Message } {
   const first = firstOf(datagram)
   return first === undefined || first.type < NLMSG.NLMSG_MIN_TYPE ? {} : { first }
-}
-
-/** Repeats a dump until no change interrupts it. @throws the last interruption after {@link dumpAttempts} */
-function repeated<T>(once: () => T | NetlinkError): T {
-  let failure: NetlinkError | undefined
-  for (let attempt = 0; attempt < dumpAttempts; attempt++) {
-    const result = once()
-    if (!(result instanceof NetlinkError)) return result
-    failure = result
-  }
-  throw failure
-}
-
-function interruption({ name: operation }: Request): NetlinkError {
-  return new NetlinkError({ operation, errno: EINTR, extack: 'changes interrupted the dump' })
-}
-
-/** NLMSG_OVERRUN: the same as ENOBUFS from recv. */
-class Overrun extends Error {
-  readonly errno = ENOBUFS
-}
-
-function reply(messages: readonly Message[], ack: Ack): Reply {
-  const [echo] = messages
-  const warning = ack.extack.NLMSGERR_ATTR_MSG
-  return { messages, ...(echo === undefined ? {} : { echo }), ...(warning === undefined ? {} : { warning }) }
-}
-
-function refusal(request: Request, ack: Ack): NetlinkError {
-  const {
-    NLMSGERR_ATTR_MSG: text,
-    NLMSGERR_ATTR_OFFS: offset,
-    NLMSGERR_ATTR_MISS_TYPE: missing,
-    NLMSGERR_ATTR_MISS_NEST: nest,
-  } = ack.extack
-  const attribute = attributeOf(request, missing === undefined ? offset : (nest ?? nlmsghdr.size), missing)
-  const error = new NetlinkError({
-    operation: request.name,
-    errno: -ack.error,
-    ...(text === undefined ? {} : { extack: text }),
-    ...(offset === undefined ? {} : { offset }),
-    ...(attribute === undefined
-      ? {}
-      : { attribute: missing === undefined ? attribute : `missing ${attribute}` }),
-  })
-  log.debug({ operation: request.name, errno: error.errnoName, extack: text }, `refused: ${error.message}`)
-  return error
-}
-
-function attributeOf(
-  request: Request,
-  offset: number | undefined,
-  missing: number | undefined,
-): string | undefined {
-  if (offset === undefined || request.codec === undefined) return undefined
-  return attributeAt(request.codec, request.payload, offset - nlmsghdr.size, missing)
-}
-
-/** Turns a failure of the transport into a NetlinkError of the request; returns other errors (a defect, undecodable bytes) unchanged. */
-function unanswered(request: Request, error: unknown): unknown {
-  const errno = errnoOf(error)
-  if (errno === undefined || error instanceof NetlinkError) return error
-  const extack =
-    errno === ENOBUFS ? 'the receive buffer overran, answers are lost' : 'no answer from the kernel'
-  return new NetlinkError({ operation: request.name, errno, extack, cause: error })
-}
-
-function errnoOf(error: unknown): number | undefined {
-  const errno = typeof error === 'object' && error !== null && 'errno' in error ? error.errno : undefined
-  return typeof errno === 'number' ? errno : undefined
 }
 
 function join(parts: readonly Uint8Array[]): Uint8Array {

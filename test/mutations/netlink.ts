@@ -50,7 +50,7 @@ export const netlink: readonly Mutation[] = [
   },
   {
     id: 'netlink-extack-dropped',
-    file: 'src/netlink/socket.ts',
+    file: 'src/netlink/answers.ts',
     mistake: "The kernel's words for a refusal are dropped.",
     old: '    ...(text === undefined ? {} : { extack: text }),\n',
     now: '',
@@ -131,7 +131,7 @@ export const netlink: readonly Mutation[] = [
   },
   {
     id: 'netlink-lost-answer',
-    file: 'src/netlink/socket.ts',
+    file: 'src/netlink/error.ts',
     mistake: 'A lost answer counts as a refusal, after which nothing is looked for.',
     old: 'isLost = cause !== undefined } = details',
     now: 'isLost = false } = details',

@@ -12,7 +12,7 @@ import type { Codec } from '../../src/netlink/codec/wire.ts'
 import { devlinkMessage } from '../../src/netlink/genl/devlink.ts'
 import { ctrlMessage } from '../../src/netlink/genl/genl.ts'
 import { extack, Family } from '../../src/netlink/message.ts'
-import { bridgeAfSpec } from '../../src/netlink/rtnl/link.ts'
+import { bridgeAfSpec } from '../../src/netlink/rtnl/bridge-attributes.ts'
 import { families } from '../support/netlink/families.ts'
 
 const raw = (size: number) => fc.uint8Array({ minLength: size, maxLength: size })

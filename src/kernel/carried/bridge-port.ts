@@ -1,6 +1,7 @@
 /** Reads the settings of a bridge port. The bridge forgets them when the port leaves. */
 import { toHex } from '../../lib/hex.ts'
-import { brportData, linkMessage } from '../../netlink/rtnl/link.ts'
+import { brportData } from '../../netlink/rtnl/bridge-attributes.ts'
+import { linkMessage } from '../../netlink/rtnl/link.ts'
 import type { CarriedItem } from '../../ops/op.ts'
 import type { LinkFacts } from '../api/facts.ts'
 

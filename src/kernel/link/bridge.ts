@@ -7,7 +7,7 @@ import {
   dumpBridgeVlans,
   newBridgeVlan,
 } from '../../netlink/rtnl/bridge.ts'
-import { BRIDGE_MODE } from '../../netlink/rtnl/link.ts'
+import { BRIDGE_MODE } from '../../netlink/rtnl/bridge-attributes.ts'
 import type { NetlinkSocket } from '../../netlink/socket.ts'
 import type { BridgeVlan } from '../../ops/op.ts'
 

@@ -20,8 +20,8 @@ import {
   type NftSet,
   newRule,
   newSet,
-  step,
 } from '../../netlink/nf/rules.ts'
+import { step } from '../../netlink/nf/steps.ts'
 import type { Masquerade, PortKey } from '../../ops/op.ts'
 import { isThere } from '../../sys/files.ts'
 

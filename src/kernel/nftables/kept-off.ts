@@ -23,8 +23,8 @@ import {
   type NftSet,
   newRule,
   newSet,
-  step,
 } from '../../netlink/nf/rules.ts'
+import { step } from '../../netlink/nf/steps.ts'
 import { dropChain } from '../../netlink/nf/tables.ts'
 import { steered } from './steered-ports.ts'
 

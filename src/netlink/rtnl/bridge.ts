@@ -2,8 +2,9 @@
 
 import type { Value } from '../codec/wire.ts'
 import type { Message, Request } from '../message.ts'
+import { type bridge_vlan_info, bridgeAfSpec } from './bridge-attributes.ts'
 import { AF, RTM } from './const.ts'
-import { type bridge_vlan_info, bridgeAfSpec, linkMessage, RTEXT_FILTER } from './link.ts'
+import { linkMessage, RTEXT_FILTER } from './link.ts'
 
 /** BRIDGE_VLAN_INFO_* of linux/if_bridge.h: `flags` of struct bridge_vlan_info. */
 export const BRIDGE_VLAN_INFO = {

@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest'
 import { bridgeVlansOf, changeBridgeVlan } from '../../../src/kernel/link/bridge.ts'
+import { bridgeAfSpec } from '../../../src/netlink/rtnl/bridge-attributes.ts'
 import { AF, RTM } from '../../../src/netlink/rtnl/const.ts'
-import { bridgeAfSpec, linkMessage } from '../../../src/netlink/rtnl/link.ts'
+import { linkMessage } from '../../../src/netlink/rtnl/link.ts'
 import { fixture } from '../../netlink/fixtures.ts'
 import { answering } from '../answers.ts'
 

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
+import { bridgeAfSpec } from '../../../src/netlink/rtnl/bridge-attributes.ts'
 import {
   addAltNames,
-  bridgeAfSpec,
   changeLink,
   decodeLink,
   deleteAltNames,
