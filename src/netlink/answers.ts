@@ -6,6 +6,7 @@ import { NetlinkError } from './error.ts'
 import { type Ack, type Message, nlmsghdr, type Request } from './message.ts'
 
 const EINTR = 4
+/** ENOBUFS */
 export const noBufferSpace = 105
 /** Most attempts at a dump that changes interrupt or that overruns the buffer. */
 const dumpAttempts = 8

@@ -110,7 +110,7 @@ export class NetlinkSocket {
 
   /**
    * All objects of a dump. A dump that the kernel marks as inconsistent (NLM_F_DUMP_INTR) or that overruns the buffer is
-   * repeated; after eight attempts the error is EINTR or noBufferSpace.
+   * repeated; after eight attempts the error is EINTR or ENOBUFS.
    *
    * A dump of tc filters proves presence, never absence. net/sched never sets NLM_F_DUMP_INTR. If another program removes a filter
    * between two parts of the dump, the removal can hide all filters that follow (tcf_chain_dump resumes by index).

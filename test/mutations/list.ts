@@ -20,6 +20,7 @@ import { owners } from './owners.ts'
 import { services } from './services.ts'
 import { shim } from './shim.ts'
 import { sys } from './sys.ts'
+import { tables } from './tables.ts'
 
 /** All mutations. */
 export const mutations: readonly Mutation[] = [
@@ -44,4 +45,5 @@ export const mutations: readonly Mutation[] = [
   ...hostileIdentity,
   ...lock,
   ...hostileBounds,
+  ...tables,
 ]

@@ -1,8 +1,9 @@
 // A node of which vf-offload's removal sees filters, tables, reservations and namespaces, and nothing else.
 import type { LinkFacts, ShaperFacts, SharedPolicerFacts } from '../../src/kernel/api/facts.ts'
-import type { Kernel, OwnFilter, PortTable } from '../../src/kernel/api/kernel.ts'
+import type { Kernel, OwnFilter } from '../../src/kernel/api/kernel.ts'
 import type { Machine, OpenNetns } from '../../src/kernel/api/machine.ts'
 import type { Side } from '../../src/ops/op.ts'
+import { FakeReservations } from '../fakes/reservations.ts'
 
 /** What the kernel removes a filter by. */
 function placeOf({ ifindex, prio, handle }: OwnFilter): string {
@@ -16,8 +17,9 @@ export class Node implements Machine {
   filters: OwnFilter[] = []
   /** NAT tables and routing tables by namespace. */
   readonly podTables = new Map<string, Set<string | number>>()
-  /** Reservations by cookie. */
-  readonly ports = new Set<string>()
+  readonly reservations = new FakeReservations()
+  /** Cookies of those who have something reserved. */
+  readonly ports = this.reservations.cookies
   readonly qdiscs = new Set<number>()
   /** The setting ip_local_reserved_ports. */
   readonly localPorts = new Set<number>()
@@ -42,7 +44,6 @@ export class Node implements Machine {
   open = 0
   boot = 'boot-1'
   readonly sharedDir: string
-  #handle = 0n
 
   constructor(sharedDir: string) {
     this.sharedDir = sharedDir
@@ -167,22 +168,21 @@ export class Node implements Machine {
         this.#step('nat')
         tables.delete(table)
       },
-      releasePorts: (cookie) => {
+      releasePorts: (...asked) => {
         this.#step('ports')
-        this.ports.delete(cookie)
-        return { keys: [], tableGone: this.ports.size === 0 }
+        return this.reservations.releasePorts(...asked)
       },
-      portTable: () => this.table(),
+      portTable: () => this.reservations.portTable(),
       reservePorts: never,
       completeTable: (wanted) => {
-        for (const { owner } of wanted) this.reserve(owner)
-        return { table: this.table(), restored: [], refused: [] }
+        for (const one of wanted) this.reservations.reserve(one)
+        return { table: this.reservations.portTable(), restored: [], refused: [] }
       },
       conflicts: () => [],
       forgetConnections: () => undefined,
       sysctl: () => undefined,
-      reservedCookies: (prefix) => [...this.ports].filter((cookie) => cookie.startsWith(prefix)),
-      hasReservation: (cookie) => this.ports.has(cookie),
+      reservedCookies: (prefix) => this.reservations.reservedCookies(prefix),
+      hasReservation: (cookie) => this.reservations.hasReservation(cookie),
       hasIngress: (ifindex) => this.qdiscs.has(ifindex),
       dropEmptyClsact: (ifindex) => {
         if (!this.filters.some((one) => one.ifindex === ifindex)) this.qdiscs.delete(ifindex)
@@ -194,19 +194,6 @@ export class Node implements Machine {
   #step(name: string): void {
     this.steps.push(name)
     if (this.locks > 0) this.underLock.push(name)
-  }
-
-  /** The host's table is there while anybody has something reserved; each that is made has a handle of its own. */
-  table(): PortTable | undefined {
-    return this.ports.size === 0 ? undefined : { handle: this.#handle, use: 8 + this.ports.size }
-  }
-
-  /** Returns the handle of the table if it was made for this one. */
-  reserve(owner: string): bigint | undefined {
-    const isFirst = this.ports.size === 0
-    if (isFirst) this.#handle++
-    this.ports.add(owner.slice(0, 32))
-    return isFirst ? this.#handle : undefined
   }
 
   /** The ifbs are on the host. */
