@@ -1,3 +1,4 @@
+// The keys of a config are read by one table: types, defaults, spellings and refusals.
 import { describe, expect, expectTypeOf, test } from 'vitest'
 import { given, group, list, readKeys, row, section, strangers } from '../../src/cni/config-keys.ts'
 import { choice, flag, integer } from '../../src/cni/value-kinds.ts'

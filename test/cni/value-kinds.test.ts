@@ -1,3 +1,4 @@
+// Each kind of value has a parser and a schema that take and refuse the same values.
 import { describe, expect, test } from 'vitest'
 import {
   anyObject,

@@ -1,3 +1,4 @@
+// The fake kernel of the tests meets the contract that the real one meets.
 import type { Kernel } from '../../src/kernel/api/kernel.ts'
 import { FakeKernel } from '../fakes/kernel.ts'
 import { type Asked, kernelContract } from './kernel.ts'

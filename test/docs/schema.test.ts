@@ -1,3 +1,4 @@
+// docs/schema has the schemas of the sources, and the examples of the documents are valid by them.
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'

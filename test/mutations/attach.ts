@@ -417,7 +417,7 @@ export const attach: readonly Mutation[] = [
     mistake: 'A record may name a PCI address that is none.',
     old: "  pci: maybe('pci', pci),",
     now: "  pci: maybe('pci', anyText),",
-    test: ['native/attach/surroundings.test.ts', 'DEL names the field and goes on'],
+    test: ['native/attach/surroundings.test.ts', 'keeps no DEL from going on, which names the field'],
     tier: 'quick',
     undo: true,
   },

@@ -340,7 +340,7 @@ export const offload: readonly Mutation[] = [
     mistake: 'A record may hold operations of any form.',
     old: "  ops: orElse('ops', list(op), () => []),",
     now: "  ops: orElse('ops', list({ ...op, read: (value) => value as ReturnType<typeof op.read> }), () => []),",
-    test: ['native/offload/surroundings.test.ts', 'DEL names it and frees the ports'],
+    test: ['native/offload/surroundings.test.ts', 'keeps no DEL from freeing the ports'],
     tier: 'quick',
     undo: true,
   },

@@ -1,3 +1,4 @@
+// The attributes of a VF have words, texts to compare and keys of a config, each in one table.
 import { describe, expect, test } from 'vitest'
 import type { VfAttributes } from '../../src/ops/op.ts'
 import { differingVf, vfAttributeNames, vfAttributes, vfText, vfWords } from '../../src/ops/vf-attributes.ts'

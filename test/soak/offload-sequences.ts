@@ -4,9 +4,9 @@
  * model of who owns which port has it.
  */
 
+import { type BedPod, type PortBed, portOf } from '../../hack/lab/bed/port-bed.ts'
 import { HOST } from '../../hack/lab/bed/topology.ts'
 import type { JsonObject } from '../../src/lib/json.ts'
-import { type BedPod, type PortBed, portOf } from '../../hack/lab/bed/port-bed.ts'
 import { type Act, type Container, judge, type Sequence, words } from './offload-sequence-model.ts'
 import { limits, offloadLook, offloadPlace } from './offload-subject.ts'
 import { runLanes } from './run.ts'

@@ -1,3 +1,4 @@
+// An attachment restores what another one of its container has left, under the lock of that device.
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

@@ -1,12 +1,7 @@
 // VFs of a real driver (igb). What the PF holds for them is set by us and read by ip, set by ip and read by us; refusals name the
 // key and leave everything as it was. A VF itself moves and takes what interfaces take, and its driver gets it again.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import type { Lab } from '../../../hack/lab/lab.ts'
-import { invert } from '../../../src/ops/invert.ts'
-import type { Op, VfAttributes } from '../../../src/ops/op.ts'
 import { capture } from '../../../hack/lab/bed/capture.ts'
-import { apply, ask, drive, json, run, tryDrive } from '../../../hack/lab/driver/client.ts'
-import { lab } from '../../support/lab.ts'
 import {
   buildTopology,
   CLIENT_A,
@@ -19,6 +14,11 @@ import {
   WIRE,
 } from '../../../hack/lab/bed/topology.ts'
 import * as traffic from '../../../hack/lab/bed/traffic.ts'
+import { apply, ask, drive, json, run, tryDrive } from '../../../hack/lab/driver/client.ts'
+import type { Lab } from '../../../hack/lab/lab.ts'
+import { invert } from '../../../src/ops/invert.ts'
+import type { Op, VfAttributes } from '../../../src/ops/op.ts'
+import { lab } from '../../support/lab.ts'
 
 let vm: Lab
 let net: Topology

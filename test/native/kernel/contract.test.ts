@@ -1,11 +1,11 @@
 // The contract of the fake kernel, on the real one: two namespaces stand for the host and the pod.
 // needs: nft, ifb
 import { beforeAll } from 'vitest'
+import { deletePod, newPod } from '../../../hack/lab/bed/topology.ts'
+import { ask, run, type Typed, tryDrive } from '../../../hack/lab/driver/client.ts'
 import type { Lab } from '../../../hack/lab/lab.ts'
 import { kernelContract } from '../../contract/kernel.ts'
-import { ask, run, type Typed, tryDrive } from '../../../hack/lab/driver/client.ts'
 import { lab } from '../../support/lab.ts'
-import { deletePod, newPod } from '../../../hack/lab/bed/topology.ts'
 
 const [on, pod] = ['contract-host', 'contract-pod'] as const
 const options = { on, netns: `/run/netns/${pod}` }

@@ -1,11 +1,11 @@
 // CHECK's look at the work of operations: nothing differs right after they ran, and each change by ip or tc is found.
 // needs: ifb, tbf
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { deletePod, newPod } from '../../../hack/lab/bed/topology.ts'
+import { ask, drive, run } from '../../../hack/lab/driver/client.ts'
 import type { Lab } from '../../../hack/lab/lab.ts'
 import type { Op } from '../../../src/ops/op.ts'
-import { ask, drive, run } from '../../../hack/lab/driver/client.ts'
 import { lab } from '../../support/lab.ts'
-import { deletePod, newPod } from '../../../hack/lab/bed/topology.ts'
 
 const on = 'verify-host'
 const side = 'host'

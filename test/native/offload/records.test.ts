@@ -1,8 +1,6 @@
 // What vf-offload makes of records that another version wrote: a newer format, keys that nobody here knows.
 // needs: veth, bridge, nft
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
-import type { CniResult, Runtime } from '../../../hack/lab/cni-runtime.ts'
-import type { Lab } from '../../../hack/lab/lab.ts'
 import {
   attachToBridge,
   bridgeIsIdle,
@@ -13,9 +11,11 @@ import {
   tryOffload,
   warmBridge,
 } from '../../../hack/lab/bed/bridge-bed.ts'
-import { lab as sharedLab } from '../../support/lab.ts'
 import { attachment, errorOf, testRuntime } from '../../../hack/lab/bed/plugins.ts'
 import { deletePod, newPod } from '../../../hack/lab/bed/topology.ts'
+import type { CniResult, Runtime } from '../../../hack/lab/cni-runtime.ts'
+import type { Lab } from '../../../hack/lab/lab.ts'
+import { lab as sharedLab } from '../../support/lab.ts'
 
 const pod = 'pod-one'
 const folder = '/var/lib/cni/vf-flower/offload'

@@ -1,6 +1,5 @@
 // Each kind of port has its way to a limit, and a plan of operations.
 import { expect, describe as group, test } from 'vitest'
-import type { LinkFacts } from '../../../src/kernel/api/facts.ts'
 import { planRates } from '../../../src/offload/bandwidth/plan.ts'
 import type { RateFacts } from '../../../src/offload/bandwidth/strategy.ts'
 import type { RateWishes } from '../../../src/offload/config/bandwidth.ts'
