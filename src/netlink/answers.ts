@@ -1,8 +1,8 @@
 // The kernel's answers to requests: replies, refusals, and answers that are lost.
 
 import { log } from '../lib/log/log.ts'
-import { attributeAt } from './inspect.ts'
 import { NetlinkError } from './error.ts'
+import { attributeAt } from './inspect.ts'
 import { type Ack, type Message, nlmsghdr, type Request } from './message.ts'
 
 const EINTR = 4
