@@ -171,7 +171,7 @@ describe('imports', () => {
   })
 
   test('every relative one names a file with its ending', () => {
-    const missing = imports.filter(({ target }) => target.includes('/') && !/^(node:|zod\/)/.test(target))
+    const missing = imports.filter(({ target }) => target.includes('/') && !/^node:/.test(target))
     expect(
       missing.filter((one) => !existsSync(join(top, one.target)) || !one.target.endsWith('.ts')).map(shown),
     ).toEqual([])
@@ -244,7 +244,7 @@ describe('imports', () => {
     ])
   })
 
-  test('of packages: dependencies only, and of zod the small half', () => {
+  test('of packages: dependencies only', () => {
     const { dependencies } = JSON.parse(text('package.json')) as { dependencies: Record<string, string> }
     const packages = imports.filter(({ target }) => !target.includes(':') && !target.endsWith('.ts'))
     for (const { file, target } of packages) {
@@ -254,9 +254,6 @@ describe('imports', () => {
         .join('/')
       expect([file, Object.keys(dependencies)]).toEqual([file, expect.arrayContaining([name])])
     }
-    expect(
-      packages.filter(({ target }) => target.startsWith('zod') && target !== 'zod/mini').map(shown),
-    ).toEqual([])
   })
 
   test('nobody loads the logger who writes no line: it is required by name, by one file', () => {

@@ -150,7 +150,7 @@ export const covers: Readonly<Record<string, readonly string[]>> = {
   'kernel/inspect/verify-ports': ['native/portmap/check', 'native/portmap/flush'],
   'kernel/inspect/verify-reservations': ['native/portmap/check', 'native/portmap/flush'],
   'kernel/inspect/verifier': ['kernel/inspect/verify'],
-  'kernel/link/other-end': ['native/attach/hidden'],
+  'kernel/link/other-end': ['native/attach/hidden', 'native/hostile/bounds'],
   'lib/error-kind': ['cni/failure'],
   'lib/host-netns': ['attach/device/homeward', 'native/attach/hidden'],
   'kernel/link/traits': ['native/attach/clean'],
@@ -166,7 +166,6 @@ export const covers: Readonly<Record<string, readonly string[]>> = {
   'ops/port-taken': ['offload/verbs/previous-entries'],
   'ops/marks/rate-numbers': ['offload/bandwidth/numbers'],
   'lib/version': ['conformance/protocol'],
-  'lib/zod-settings': ['conformance/build'],
   main: ['conformance/protocol'],
   'netlink/diag/inet': ['native/portmap/host'],
   'netlink/answers': ['netlink/socket'],
@@ -214,6 +213,12 @@ export const covers: Readonly<Record<string, readonly string[]>> = {
   'nic/netdev': ['nic/pci'],
   'offload/bandwidth/feature': ['offload/verbs/add', 'native/bandwidth/veth', 'lab/bandwidth/switchdev'],
   'offload/bandwidth/orphans': ['offload/verbs/gc', 'lab/offload/del'],
+  'offload/bandwidth/nic-strategies': [
+    'offload/bandwidth/plan',
+    'lab/bandwidth/switchdev',
+    'lab/bandwidth/vf',
+  ],
+  'offload/bandwidth/strategy': ['offload/bandwidth/plan', 'native/bandwidth/detour'],
   'offload/bandwidth/status': ['offload/verbs/status', 'lab/offload/status'],
   'offload/port/hindrance': ['offload/verbs/status'],
   'offload/port/kinds': ['offload/portmap/nat-choice', 'offload/bandwidth/plan'],
@@ -290,7 +295,6 @@ export const covers: Readonly<Record<string, readonly string[]>> = {
   'kernel/link/dumped-addresses': ['kernel/link/preflight', 'kernel/ip/addressing'],
   'kernel/nftables/shared-parts': ['kernel/nftables/reservations'],
   'kernel/nftables/release-ports': ['kernel/nftables/reservations'],
-  'kernel/link/veth-peer': ['native/hostile/bounds'],
 }
 
 /** Paths of the tests that cover a source file, from the top; undefined when `path` is no file of src or device-plugin. */

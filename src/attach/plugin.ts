@@ -52,15 +52,15 @@ function add(node: Machine, request: Request): Result {
   const pod = openPod(machine, request.netns)
   const kernel = machine.openKernel(pod)
   try {
-    const setting: AttachContext = { machine, kernel, pod, store: attachRecords(config.stateDir) }
-    const result = withoutLeftovers(setting, config.stateDir, () => {
-      if (config.pf !== undefined) return addFreeVf(setting, request, config, config.pf)
-      const select = () => selectDevice(setting, config.selectors)
+    const context: AttachContext = { machine, kernel, pod, store: attachRecords(config.stateDir) }
+    const result = withoutLeftovers(context, config.stateDir, () => {
+      if (config.pf !== undefined) return addFreeVf(context, request, config, config.pf)
+      const select = () => selectDevice(context, config.selectors)
       const [first] = config.selectors
       // A PCI address is its own name: then the device is looked at only once, under the lock.
       const isNamed = first?.by === 'pci' && config.selectors.every(({ by }) => by === 'pci')
       const id = isNamed ? first.address : select().id
-      return withDeviceLock(machine, config.stateDir, id, () => addLocked(setting, request, config, select))
+      return withDeviceLock(machine, config.stateDir, id, () => addLocked(context, request, config, select))
     })
     clearDebrisWhenDue(machine, config.stateDir)
     return result

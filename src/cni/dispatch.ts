@@ -192,12 +192,12 @@ function write(document: string, sys: Process): void {
   try {
     sys.writeStdout(`${document}\n`)
   } catch (cause) {
-    throw new DeafStdout(cause as Error)
+    throw new StdoutLost(cause as Error)
   }
 }
 
 /** Writing to stdout failed: the error object can't reach the runtime there. */
-class DeafStdout extends CniError {
+class StdoutLost extends CniError {
   constructor(cause: Error) {
     super(code.ioFailure, `error writing to stdout: ${cause.message}`, { cause })
   }
@@ -210,7 +210,7 @@ function reportError(thrown: unknown, { cniVersion, log }: Call, sys: Process): 
   const isDefect = error.code === code.internal && thrown instanceof Error
   if (isDefect && !isLogged) tell(sys, `${thrown.stack ?? thrown.message}\n`)
   // Stdout is lost: the exit code reports the failure, and so does stderr if that is still open.
-  if (error instanceof DeafStdout) {
+  if (error instanceof StdoutLost) {
     tell(sys, `${error.message}\n`)
     return
   }

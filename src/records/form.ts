@@ -1,7 +1,7 @@
 /**
  * Forms of values on the disk. A form turns the result of JSON.parse into a value of the program, and back. Each field has a key on
- * the disk beside its name in the program, so that a name can change and the disk stays. Forms are written by hand and not with zod:
- * schemas cost start time, and a DEL would pay for those of all operations.
+ * the disk beside its name in the program, so that a name can change and the disk stays. Forms are written by hand: a schema library
+ * would cost start time in each call.
  */
 
 /** Judges a value that was read from a file. */

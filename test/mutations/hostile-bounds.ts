@@ -4,10 +4,10 @@ import type { Mutation } from './mutation.ts'
 export const hostileBounds: readonly Mutation[] = [
   {
     id: 'kernel-peer-of-whatever-pod',
-    file: 'src/kernel/link/veth-peer.ts',
+    file: 'src/kernel/link/other-end.ts',
     mistake: 'The host’s end of a pair is any whose other end has the number that the pod’s interface has.',
-    old: 'return peer.lowerNetns === numberOf(host, pod) ? peer : undefined',
-    now: 'return numberOf(host, pod) === -2 ? undefined : peer',
+    old: "return ends.other.where === 'pod' ? linkFacts(ends.first) : undefined",
+    now: "return ends.other.where === 'host' ? undefined : linkFacts(ends.first)",
     test: ['native/hostile/bounds.test.ts', 'gets no limit of the other one’s end'],
     tier: 'quick',
   },

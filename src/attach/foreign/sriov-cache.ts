@@ -3,8 +3,6 @@
  * VF's original state in one JSON object. In: the attachment; out: the same as our journal. Imports records, small values and the
  * journal's type.
  */
-import '../../lib/zod-settings.ts'
-import * as z from 'zod/mini'
 import type { LinkFacts } from '../../kernel/api/facts.ts'
 import { isInterfaceName } from '../../lib/interface-name.ts'
 import { tryParseMac } from '../../lib/mac.ts'
@@ -13,6 +11,7 @@ import type { PciFunction } from '../../nic/pci.ts'
 import type { VfAttributes } from '../../ops/op.ts'
 import { vfAttributeNames } from '../../ops/vf-attributes.ts'
 import type { AttachJournal } from '../../records/attach.ts'
+import { at, type Form, flag, int, Misfit, maybe, object, text, type ValueOf } from '../../records/form.ts'
 import { RecordError } from '../../records/record.ts'
 import { noteAt } from '../../records/store.ts'
 import { sriovDir } from './sriov.ts'
@@ -39,20 +38,21 @@ export interface SriovCache {
  */
 export function readCache(containerID: string, ifname: string, dir = sriovDir): SriovCache | undefined {
   const path = cachePath(containerID, ifname, dir)
-  const text = noteAt(path).get()
-  if (text === undefined) return undefined
+  const content = noteAt(path).get()
+  if (content === undefined) return undefined
   let json: unknown
   try {
-    json = JSON.parse(text)
+    json = JSON.parse(content)
   } catch {
     throw new RecordError(path, 'it is not JSON')
   }
-  const parsed = schema().safeParse(json)
-  if (!parsed.success) {
-    const where = parsed.error.issues[0]?.path.join('.') ?? ''
+  try {
+    return read(path, cachedForm().read(json))
+  } catch (error) {
+    if (!(error instanceof Misfit)) throw error
+    const where = error.path.join('.')
     throw new RecordError(path, where === '' ? 'it is no JSON object' : `${where} has the wrong type`)
   }
-  return read(path, parsed.data)
 }
 
 /** Forgets an attachment of sriov-cni after its restore. Succeeds when it is forgotten already. */
@@ -106,44 +106,51 @@ function cachePath(containerID: string, ifname: string, dir: string): string {
  * release 2.8, MTU and Trust of the original state later than the rest. Releases before OrigVfState existed have
  * the last three at the top and restored the rest to fixed values. Made when a file is read, which is rare.
  */
-function schema() {
-  const text = z.optional(z.string())
-  const integer = z.nullish(z.int())
-  return z.object({
-    name: text,
-    ipam: z.optional(z.object({ type: text })),
-    deviceID: z.string(),
-    VFID: integer,
-    MAC: text,
-    vlan: integer,
-    min_tx_rate: integer,
-    max_tx_rate: integer,
-    spoofchk: text,
-    trust: text,
-    link_state: text,
-    OrigVfState: z.optional(
-      z.object({
-        HostIFName: text,
-        SpoofChk: z.optional(z.boolean()),
-        Trust: z.optional(z.boolean()),
-        AdminMAC: text,
-        EffectiveMAC: text,
-        Vlan: integer,
-        VlanQoS: integer,
-        VlanProto: integer,
-        MinTxRate: integer,
-        MaxTxRate: integer,
-        LinkState: integer,
-        MTU: integer,
+function cachedForm() {
+  const word = text((value) => typeof value === 'string')
+  /** Go writes null for a pointer to nothing. */
+  const integer: Form<number | null> = {
+    read: (value) => (value === null ? null : int().read(value)),
+    write: (value) => value,
+    keys: () => [],
+  }
+  const [texts, integers] = [(key: string) => maybe(key, word), (key: string) => maybe(key, integer)]
+  return object({
+    name: texts('name'),
+    ipam: maybe('ipam', object({ type: texts('type') })),
+    deviceID: at('deviceID', word),
+    VFID: integers('VFID'),
+    MAC: texts('MAC'),
+    vlan: integers('vlan'),
+    min_tx_rate: integers('min_tx_rate'),
+    max_tx_rate: integers('max_tx_rate'),
+    spoofchk: texts('spoofchk'),
+    trust: texts('trust'),
+    link_state: texts('link_state'),
+    OrigVfState: maybe(
+      'OrigVfState',
+      object({
+        HostIFName: texts('HostIFName'),
+        SpoofChk: maybe('SpoofChk', flag),
+        Trust: maybe('Trust', flag),
+        AdminMAC: texts('AdminMAC'),
+        EffectiveMAC: texts('EffectiveMAC'),
+        Vlan: integers('Vlan'),
+        VlanQoS: integers('VlanQoS'),
+        VlanProto: integers('VlanProto'),
+        MinTxRate: integers('MinTxRate'),
+        MaxTxRate: integers('MaxTxRate'),
+        LinkState: integers('LinkState'),
+        MTU: integers('MTU'),
       }),
     ),
-    HostIFNames: text,
-    adminMAC: text,
-    effectiveMAC: text,
+    HostIFNames: texts('HostIFNames'),
+    adminMAC: texts('adminMAC'),
+    effectiveMAC: texts('effectiveMAC'),
   })
 }
 
-type Cached = z.infer<ReturnType<typeof schema>>
+type Cached = ValueOf<ReturnType<typeof cachedForm>>
 
 function read(path: string, file: Cached): SriovCache {
   const pci = parsePciAddress(file.deviceID)

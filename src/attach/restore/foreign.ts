@@ -40,17 +40,17 @@ export interface ForeignContext {
  * @throws CniError 103 when something of it could not be restored, RecordError for a broken file of sriov-cni
  */
 export function restoreForeign(
-  setting: ForeignContext,
+  context: ForeignContext,
   request: Request,
   selectors: readonly Selector[],
 ): void {
   const { containerID, ifname } = request
-  const cache = readCache(containerID, ifname, setting.dir)
+  const cache = readCache(containerID, ifname, context.dir)
   if (cache !== undefined) {
-    setting.locked(cache.pci, () => restoreSriovs(setting, request, cache))
+    context.locked(cache.pci, () => restoreSriovs(context, request, cache))
     return
   }
-  withPod(setting.machine, request.netns, (kernel, pod) => {
+  withPod(context.machine, request.netns, (kernel, pod) => {
     const link = pod === undefined ? undefined : kernel.link('pod', ifname)
     // An altname does not count: host-device names the interface itself.
     if (link?.name !== ifname) return
@@ -63,10 +63,10 @@ export function restoreForeign(
     })
     if (journal === undefined || isOnHost(kernel, journal, name, hwaddr)) return
     const { id } = journal.device
-    setting.locked(id, () => {
-      if (setting.isOurs(id)) return
+    context.locked(id, () => {
+      if (context.isOurs(id)) return
       notice(`vf-attach: "${ifname}" was attached by host-device, it goes home as "${link.alias}"`)
-      restoreDevice(setting.machine, kernel, journal, { pod: true, ifname, moved: true })
+      restoreDevice(context.machine, kernel, journal, { pod: true, ifname, moved: true })
     })
   })
 }
@@ -89,14 +89,14 @@ function isOnHost(
 }
 
 /** The VF's locks are held. */
-function restoreSriovs(setting: ForeignContext, request: Request, cache: SriovCache): void {
-  const { machine, dir = sriovDir } = setting
+function restoreSriovs(context: ForeignContext, request: Request, cache: SriovCache): void {
+  const { machine, dir = sriovDir } = context
   const { containerID, ifname } = request
   withPod(machine, request.netns, (kernel, pod) => {
     const used = inUse(machine, cache.pci, dir)
     const isElsewhere =
       used !== undefined && !isSameNetns(used.netns, pod) && mayBeThere(machine, used, cache)
-    if (isElsewhere || setting.isOurs(cache.pci)) {
+    if (isElsewhere || context.isOurs(cache.pci)) {
       const owner = used === undefined ? 'a newer attachment' : `"${used.netnsPath}"`
       notice(`vf-attach: "${cache.pci}" belongs to ${owner} now, "${cache.path}" is dropped`)
     } else {
@@ -104,7 +104,7 @@ function restoreSriovs(setting: ForeignContext, request: Request, cache: SriovCa
       const view = { pod: pod !== undefined, ifname }
       const journal = journalNow(machine, kernel, cache, view)
       const record = foreignRecord(machine, request, pod, journal)
-      if (!keptWhileOpen(machine, kernel, setting.store, record, view)) {
+      if (!keptWhileOpen(machine, kernel, context.store, record, view)) {
         restoreDevice(machine, kernel, journal, view)
       }
       forget(cache.pci, dir)

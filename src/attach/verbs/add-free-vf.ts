@@ -27,26 +27,26 @@ import { addLocked } from './add.ts'
  * @throws CniError 11 when none is left
  */
 export function addFreeVf(
-  setting: AttachContext,
+  context: AttachContext,
   request: Request,
   config: AttachConfig,
   pf: string,
 ): Result {
-  const vfs = vfsBelow(setting.kernel, pf)
-  const recorded = new Set(setting.store.list().map(({ subject }) => subject))
+  const vfs = vfsBelow(context.kernel, pf)
+  const recorded = new Set(context.store.list().map(({ subject }) => subject))
   const inOrder = [...vfs.filter((vf) => !recorded.has(vf)), ...vfs.filter((vf) => recorded.has(vf))]
   const later: PciAddress[] = []
   const passedOver: string[] = []
   const attempt = (address: PciAddress, isLast: boolean) =>
-    tryLock(setting, config.stateDir, address, () => {
-      const device = freeDevice(setting, address)
+    tryLock(context, config.stateDir, address, () => {
+      const device = freeDevice(context, address)
       if (device === undefined) return undefined
       if (!isLast && device.pci?.userspace === true) {
         later.push(address)
         return undefined
       }
       try {
-        return addLocked(setting, request, config, () => pciDevice(address, 'pf'))
+        return addLocked(context, request, config, () => pciDevice(address, 'pf'))
       } catch (error) {
         // It is thrown before the first change, and another VF does as well.
         if (!(error instanceof Unusable)) throw error

@@ -37,15 +37,15 @@ import { spawnHolding } from './spawn.ts'
  * everything back that was done before. The error names the changes that could not be taken back, and the record stays for DEL.
  */
 export function addLocked(
-  setting: AttachContext,
+  context: AttachContext,
   request: Request,
   config: AttachConfig,
   select: () => Device,
 ): Result {
-  const { machine, kernel, pod, store } = setting
+  const { machine, kernel, pod, store } = context
   const found = select()
   addVerbFields({ device: found.id })
-  const isRestored = step('owner', () => requireUnowned(setting, request, found))
+  const isRestored = step('owner', () => requireUnowned(context, request, found))
   const chosen = isRestored ? select() : found
   refuseTakenName(kernel, request.ifname)
   requireClosed(chosen.pci)
@@ -53,7 +53,7 @@ export function addLocked(
     withoutResidue(machine, readAttachFacts(kernel, chosen, config.bridge?.name)),
   )
   refuseImpossible(kernel, config, seen)
-  const facts = withoutToldMac(setting, seen)
+  const facts = withoutToldMac(context, seen)
   const carried = step('carried', () => readCarried(kernel, config, facts))
   const podIfindex =
     facts.port === undefined ? undefined : freeIfindex(kernel, 'pod', facts.port.link.ifindex)
@@ -79,8 +79,8 @@ export function addLocked(
   // After a boot nothing of a VF is as this ADD left it, so no record needs to outlive one: none waits for a disk.
   const name = store.write(chosen.id, record, 'volatile')
   if (former !== undefined) {
-    startAnew(setting, name, record)
-    return addLocked(setting, request, config, select)
+    startAnew(context, name, record)
+    return addLocked(context, request, config, select)
   }
   noteUse(machine, facts)
   const claimed = chosen.pci?.vf === undefined ? undefined : chosen.pci.address

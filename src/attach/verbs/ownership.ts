@@ -33,8 +33,8 @@ class LeftBehind extends Error {
  * Runs `add`, which takes the device's lock and calls requireUnowned(). Where the attachment has left another device, that
  * one is restored and `add` run again: never with both locks, or two ADDs could wait for each other.
  */
-export function withoutLeftovers<T>(setting: AttachContext, stateDir: string, add: () => T): T {
-  const { machine, store } = setting
+export function withoutLeftovers<T>(context: AttachContext, stateDir: string, add: () => T): T {
+  const { machine, store } = context
   for (;;) {
     try {
       return add()
@@ -58,13 +58,13 @@ export function withoutLeftovers<T>(setting: AttachContext, stateDir: string, ad
  * for that, so that what was known of the device is out of date.
  * @throws CniError 11 that names the owner, or what {@link withoutLeftovers} catches
  */
-export function requireUnowned(setting: AttachContext, request: Request, device: Device): boolean {
-  const { machine, store } = setting
+export function requireUnowned(context: AttachContext, request: Request, device: Device): boolean {
+  const { machine, store } = context
   let isRestored = false
   for (const name of store.list()) {
     const same = name.containerID === request.containerID && name.ifname === request.ifname
     if (name.subject !== device.id && !same) continue
-    const record = readRecord(setting, name, device)
+    const record = readRecord(context, name, device)
     if (record === undefined) continue
     if (!isOwned(machine, record)) {
       const isOld = isFromBefore(machine, record)
@@ -88,7 +88,7 @@ export function requireUnowned(setting: AttachContext, request: Request, device:
       { details: name.path },
     )
   }
-  requireNotSriovs(setting, device)
+  requireNotSriovs(context, device)
   return isRestored
 }
 

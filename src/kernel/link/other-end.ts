@@ -3,26 +3,54 @@
  * namespace of the other end, or from the host's own numbers of namespaces.
  */
 import { hostNetns } from '../../lib/host-netns.ts'
-import { decodeLink, getLink, getLinkIn } from '../../netlink/rtnl/link.ts'
+import { decodeLink, getLink, getLinkIn, type Link } from '../../netlink/rtnl/link.ts'
 import { decodeNsid, getNsid } from '../../netlink/rtnl/nsid.ts'
 import { NetlinkError, type NetlinkSocket, type Reply } from '../../netlink/socket.ts'
 import { ownNetns } from '../../sys/namespaces.ts'
 import type { LinkFacts, LinkPlace, OtherEnd } from '../api/facts.ts'
 import type { LowerNetns } from '../api/links.ts'
 import type { OpenNetns } from '../api/machine.ts'
+import { linkFacts } from './links.ts'
 
 type Answer = Reply | NetlinkError | undefined
 
 /**
  * The other end of the pair (veth, netkit) whose first end is at `place`; undefined when there is no such interface, or no other
- * end. All requests go in one datagram. The request for the pod's number comes last: the kernel gives the namespace of the other
- * end a number only when it answers the request for the interface.
+ * end.
  */
 export function otherEndOf(
   socket: NetlinkSocket,
   pod: Pick<OpenNetns, 'fd'> | undefined,
-  { ifindex, netns }: LinkPlace,
+  place: LinkPlace,
 ): OtherEnd | undefined {
+  return lookAt(socket, pod, place)?.other
+}
+
+/**
+ * The host's end of the pair that `link` of the pod is the other end of; undefined when that is not on the host. `link` says only
+ * where to look: a pod can give its interfaces any number and MAC address. The kernel's answer about the host's end decides: its
+ * other end has the number of `link`, and is in the pod's namespace. A number in a namespace is one interface's.
+ */
+export function peerOnHost(
+  socket: NetlinkSocket,
+  pod: Pick<OpenNetns, 'fd'>,
+  { kind, lower, lowerNetns, ifindex }: LinkFacts,
+): LinkFacts | undefined {
+  if (kind !== 'veth' || lower === undefined || lowerNetns === undefined) return undefined
+  const ends = lookAt(socket, pod, { ifindex: lower, netns: hostNetns })
+  if (ends?.other.kind !== 'veth' || ends.other.ifindex !== ifindex) return undefined
+  return ends.other.where === 'pod' ? linkFacts(ends.first) : undefined
+}
+
+/**
+ * Both ends of a pair, by one look at the first. All requests go in one datagram. The request for the pod's number comes last: the
+ * kernel gives the namespace of the other end a number only when it answers the request for the interface.
+ */
+function lookAt(
+  socket: NetlinkSocket,
+  pod: Pick<OpenNetns, 'fd'> | undefined,
+  { ifindex, netns }: LinkPlace,
+): { readonly first: Link; readonly other: OtherEnd } | undefined {
   const isOnHost = netns === hostNetns
   const own = isOnHost ? undefined : ownNetns()
   let answers: readonly Answer[]
@@ -46,12 +74,13 @@ export function otherEndOf(
   if (link.IFLA_LINK === undefined || link.IFLA_LINK === 0) return undefined
   const isHosts = link.IFLA_LINK_NETNSID === undefined ? isOnHost : where === hostNumber && !isOnHost
   const isPods = where >= 0 && where === podNumber
-  return {
+  const other: OtherEnd = {
     ifindex: link.IFLA_LINK,
     where: isHosts ? 'host' : isPods ? 'pod' : 'elsewhere',
     netns: isHosts || where < 0 ? undefined : where,
     kind: link.IFLA_LINKINFO?.IFLA_INFO_KIND,
   }
+  return { first: link, other }
 }
 
 /** The namespace of the interface below the pod's interface `link` (macvlan, VLAN, ipvlan). */

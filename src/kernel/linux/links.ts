@@ -5,7 +5,7 @@ import { rebindDriver, resetFunction } from '../link/driver-rebind.ts'
 import { isSwitchdev } from '../link/eswitch-mode.ts'
 import { allLinks, changeAltname, setLinkAttributes } from '../link/links.ts'
 import { moveLink } from '../link/move.ts'
-import { lowerNetnsOf, otherEndOf } from '../link/other-end.ts'
+import { lowerNetnsOf, otherEndOf, peerOnHost } from '../link/other-end.ts'
 import { lookBeforeMove } from '../link/preflight.ts'
 import { setVf } from '../link/vfs.ts'
 import { inspect, residue } from './lazy.ts'
@@ -42,7 +42,7 @@ export function linkKernel(sides: OpenSides): LinkKernel {
     links: (side) => allLinks(route(side)),
     otherEnd: (place) => otherEndOf(route('host'), pod, place),
     lowerNetns: (link) => lowerNetnsOf(route('pod'), link),
-    peer: (link) => pair().peerOnHost(route('host'), podNetns(), link),
+    peer: (link) => peerOnHost(route('host'), podNetns(), link),
     podUppers: (side, ifindex) => residue().podUppers(route('pod'), side, ifindex),
     lookBeforeMove: (link) => lookBeforeMove(route('host'), () => route('pod'), podNetns(), link),
     bridgeVlans: (side, ifindex) => bridgeVlansOf(route(side), ifindex),
@@ -51,9 +51,6 @@ export function linkKernel(sides: OpenSides): LinkKernel {
     linkCounters: (side, name) => inspect().linkCounters(route(side), name),
   }
 }
-
-/** The other end of a pod's veth pair. */
-const pair = () => require('../link/veth-peer.ts') as typeof import('../link/veth-peer.ts')
 
 function changeNames(sides: OpenSides, op: OpOf<'altname.add'>, isNew: boolean): Outcome {
   const ifindex = op.ifindex ?? sides.indexOf(op.side, op.name)
