@@ -1,5 +1,5 @@
 /**
- * The half of hack/bench-filters.ts that runs on the node. Two namespaces stand for two nodes, one of which has filters of others.
+ * The half of hack/bench-filters.ts that runs on the node. Two namespaces stand for two nodes; one of them has filters of others.
  * Each round calls DEL and GC in both by turns. In: a FilterSeries as JSON on stdin. Out: FilterTimes as JSON. With an argument the
  * program is the worker of the namespace in which it was started: it answers each call with one line, the call's times.
  */

@@ -12,11 +12,13 @@ export function table(head: readonly string[], rows: readonly (readonly string[]
   }
 }
 
+/** The middle of the sorted list, the upper one of two; NaN for an empty list. */
 export function median(list: readonly number[]): number {
   const sorted = [...list].sort((a, b) => a - b)
   return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN
 }
 
+/** The least number of a list. */
 export function minimum(list: readonly number[]): number {
   return Math.min(...list)
 }
@@ -26,6 +28,7 @@ export function ms(value: number): string {
   return value.toFixed(1)
 }
 
+/** The ratio of two times, for a table. */
 export function ratio(value: number, base: number): string {
   return (value / base).toFixed(2)
 }

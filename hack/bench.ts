@@ -220,6 +220,7 @@ function attachTable(measured: ReadonlyMap<string, Measured>, peer = 'Go host-de
   )
 }
 
+/** Times and memory of one series. */
 export interface Measured {
   readonly add: number[]
   readonly del: number[]

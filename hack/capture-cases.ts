@@ -1,5 +1,6 @@
 // The cases of hack/capture.ts: command lines, and their preparations.
 
+/** One capture: a command line, and the message to take. */
 export interface Case {
   /** The fixture's file name. */
   readonly name: string
@@ -444,6 +445,7 @@ const lab: readonly Case[] = [
   ),
 ]
 
+/** All captures. */
 export const cases: readonly Case[] = [
   ...links,
   ...bridges,

@@ -5,6 +5,7 @@ export function step(text: string): void {
   console.log(`\n== ${text}`)
 }
 
+/** Prints a line of a step. */
 export function say(text: string): void {
   console.log(`  ${text}`)
 }

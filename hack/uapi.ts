@@ -83,6 +83,7 @@ export const modules: Readonly<Record<string, object>> = {
   ...{ nexthop, nsid, pedit, police, program, route, rtnl, rule, stats, tbf, tcm, tlv, u32, vf, vlan },
 }
 
+/** Numbers and layouts by name. */
 export interface Uapi {
   /** By the header's name. */
   readonly constants: Readonly<Record<string, number>>
@@ -90,6 +91,7 @@ export interface Uapi {
   readonly structs: Readonly<Record<string, Layout>>
 }
 
+/** Size and field offsets of a struct, in bytes. */
 export interface Layout {
   readonly size: number
   readonly fields: Readonly<Record<string, { readonly offset: number; readonly size: number }>>

@@ -28,6 +28,7 @@ export interface Attachment {
   readonly args?: string
 }
 
+/** The result of an ADD. */
 export interface CniResult {
   readonly interfaces?: readonly {
     readonly name: string
@@ -63,6 +64,7 @@ export class PluginError extends Error {
   }
 }
 
+/** The calls of a runtime. */
 export interface Runtime {
   /** ADD of the whole list. Stops at the first failure: the caller decides about DEL, as runtimes do. */
   add(list: ConfigList, attachment: Attachment): Promise<CniResult>
@@ -79,6 +81,7 @@ export interface Runtime {
   ): Promise<ExecResult>
 }
 
+/** Additions to one call. */
 export interface CallExtra {
   readonly prevResult?: CniResult | undefined
   /** Added to the environment. */

@@ -104,7 +104,7 @@ function forward(command: Command, request: Request, spawn: Spawn): void {
   if (type !== undefined) run(type, findPlugin(type, request.path), command, request, spawn)
 }
 
-/** Runs one command of the plugin and returns what it printed. */
+/** Runs one command of the plugin and returns its output. */
 function run(type: string, file: string, command: Command, request: Request, spawn: Spawn): string {
   return step(`ipam.${command}`, () => runChild(type, file, command, request, spawn))
 }
@@ -146,7 +146,7 @@ function readResult(type: string, stdout: string, cniVersion: string): Result {
     const why = (cause as Error).message
     throw new CniError(
       cause instanceof CniError ? cause.code : code.delegateFailed,
-      `IPAM plugin "${type}" printed no result: ${seen(stdout)}`,
+      `IPAM plugin "${type}" printed no result: ${quoted(stdout)}`,
       { details: why, cause },
     )
   }
@@ -185,15 +185,15 @@ function end({ status, signal, stdout, error }: Ended): string {
   const how = status === null ? `was ended by ${signal ?? 'a signal'}` : `failed with exit code ${status}`
   return stdout === ''
     ? `${how} and said nothing on stdout`
-    : `${how} and printed no error object: ${seen(stdout)}`
+    : `${how} and printed no error object: ${quoted(stdout)}`
 }
 
 /** Quotes the output of the plugin; a long output is cut. */
-function seen(stdout: string): string {
+function quoted(stdout: string): string {
   return stdout === '' ? 'nothing' : shown(stdout)
 }
 
-/** Runs `undo` after a failed ADD. The error of the ADD stays the one that is reported. */
+/** Runs `undo` after a failed ADD. The error of the ADD stays the reported one. */
 function withoutTrace(failure: unknown, undo: () => void): CniError {
   const error = CniError.from(failure)
   try {

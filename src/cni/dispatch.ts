@@ -7,10 +7,9 @@
 import { stringify } from '../lib/json.ts'
 import { isLogConfigured, log } from '../lib/log/log.ts'
 import { step } from '../lib/log/steps.ts'
-import { bounded, unboundedWords } from './bounds.ts'
 import { type Environment, readEnvironment, type Variables } from './environment.ts'
 import { CniError, code } from './error.ts'
-import { type CallPolicy, callPolicy, type PolicySource } from './policy.ts'
+import { bounded, type CallPolicy, callPolicy, type PolicySource, unboundedWords } from './policy.ts'
 import { configVersion, makeRequest, type Request, readConfig } from './request.ts'
 import { printResult, type Result } from './result.ts'
 import { startVerbLog, type VerbLog } from './verb-log.ts'
@@ -193,12 +192,12 @@ function write(document: string, sys: Process): void {
   try {
     sys.writeStdout(`${document}\n`)
   } catch (cause) {
-    throw new DeafStdout(cause as Error)
+    throw new StdoutLost(cause as Error)
   }
 }
 
 /** Writing to stdout failed: the error object can't reach the runtime there. */
-class DeafStdout extends CniError {
+class StdoutLost extends CniError {
   constructor(cause: Error) {
     super(code.ioFailure, `error writing to stdout: ${cause.message}`, { cause })
   }
@@ -211,7 +210,7 @@ function reportError(thrown: unknown, { cniVersion, log }: Call, sys: Process): 
   const isDefect = error.code === code.internal && thrown instanceof Error
   if (isDefect && !isLogged) tell(sys, `${thrown.stack ?? thrown.message}\n`)
   // Stdout is lost: the exit code reports the failure, and so does stderr if that is still open.
-  if (error instanceof DeafStdout) {
+  if (error instanceof StdoutLost) {
     tell(sys, `${error.message}\n`)
     return
   }

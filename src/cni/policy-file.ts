@@ -72,7 +72,7 @@ export function readPolicy(file: string): Policy {
   for (const [key, value] of Object.entries(config)) {
     const known = Object.hasOwn(policyKeys, key) ? policyKeys[key as keyof typeof policyKeys] : undefined
     if (known === undefined)
-      throw invalid(file, `key "${key}" is not known, known are ${Object.keys(policyKeys).join(', ')}`)
+      throw invalid(file, `unknown key "${key}"; must be one of ${Object.keys(policyKeys).join(', ')}`)
     bounds[key] = known.read(value, `${file}: ${key}`)
   }
   return { ...defaultPolicy, ...(bounds as Partial<Policy>), file }

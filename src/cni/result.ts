@@ -9,7 +9,7 @@ import {
   stringify,
 } from '../lib/json.ts'
 import { CniError, code } from './error.ts'
-import { isSupported } from './version.ts'
+import { isSupported, supportedVersions } from './version.ts'
 
 // The shape of CNI 1.1.0, which we use in memory for every version. Unknown fields stay in their places.
 
@@ -44,7 +44,7 @@ export interface IpConfig {
   /** Address with prefix length. */
   address: string
   gateway?: string | undefined
-  /** Index into `interfaces`. May be out of range in what other plugins print. */
+  /** Index into `interfaces`. May be out of range in the results of other plugins. */
   interface?: number | undefined
   [unknown: string]: unknown
 }
@@ -85,7 +85,10 @@ export function parseResult(json: JsonValue, version: string): Result {
   if (typeof own !== 'string') throw undecodable('cniVersion', 'a string')
   const from = own || version
   if (!isSupported(from))
-    throw new CniError(code.incompatibleVersion, `Cannot read a result of cniVersion ${shown(from)}`)
+    throw new CniError(
+      code.incompatibleVersion,
+      `Cannot read a result of cniVersion ${shown(from)}: must be one of ${supportedVersions.join(', ')}`,
+    )
   const current = from < '0.3.0' ? fromIp4AndIp6(rest) : rest
   checkFields(current)
   return (from < '1.0.0' ? withoutIpVersion(current) : { ...current }) as Result

@@ -2,10 +2,9 @@ import { get, isObject, type JsonObject } from '../lib/json.ts'
 import { addLogFields, isLogConfigured, isLogged, log, startLog } from '../lib/log/log.ts'
 import { logSettings } from '../lib/log/log-settings.ts'
 import { recordedSteps, since, startSteps, verbFields } from '../lib/log/steps.ts'
-import { boundedLogFile } from './bounds.ts'
 import type { Variables } from './environment.ts'
 import { type CniError, code } from './error.ts'
-import type { CallPolicy } from './policy.ts'
+import { boundedLogFile, type CallPolicy } from './policy.ts'
 
 /** The call that the log lines are about. */
 export interface LoggedCall {

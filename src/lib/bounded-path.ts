@@ -27,7 +27,7 @@ export function boundedPath(path: string, folders: readonly string[]): string {
   const bound = folders.map(resolved).find((folder) => isBelow(real, folder))
   if (bound === undefined) {
     const isLed = folders.some((folder) => isBelow(path, folder))
-    throw new OutOfBounds(isLed ? `it leads to "${real}", ${allowed}` : allowed)
+    throw new OutOfBounds(isLed ? `it leads to "${real}"; ${allowed}` : allowed)
   }
   for (const folder of foldersBetween(bound, real)) requireSafe(folder)
   return real
@@ -77,10 +77,10 @@ function requireSafe(path: string): void {
   const stats = statOf(path)
   if (stats === undefined || !stats.isDirectory()) return
   if (!isOwn(stats.uid))
-    throw new OutOfBounds(`the folder "${path}" belongs to user ${stats.uid}, must belong to root`)
+    throw new OutOfBounds(`the folder "${path}" belongs to user ${stats.uid}; must belong to root`)
   if ((stats.mode & 0o022) !== 0) {
     const words = `others may write into the folder "${path}" (mode ${octal(stats)})`
-    throw new OutOfBounds(`${words}, must be writable for root alone`)
+    throw new OutOfBounds(`${words}; must be writable for root alone`)
   }
 }
 

@@ -7,7 +7,7 @@ export function isInterfaceName(name: string): boolean {
   return name !== '.' && name !== '..' && !/[/:\s\u0085]/.test(name)
 }
 
-/** True for an interface name that the kernel keeps as it is: it replaces a `%` pattern by a number (dev_alloc_name of net/core/dev.c). */
+/** True for an interface name without `%`: the kernel takes one with `%` as a pattern for a number (dev_alloc_name of net/core/dev.c). */
 export function isPlainName(name: string): boolean {
   return isInterfaceName(name) && !name.includes('%')
 }

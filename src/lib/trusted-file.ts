@@ -27,7 +27,7 @@ export function readTrusted(path: string): string {
     requireOwn(stats)
     if ((stats.mode & 0o022) !== 0)
       throw new UntrustedFile(
-        `others may write it (mode ${octal(stats)}), must be writable for its owner alone`,
+        `others may write it (mode ${octal(stats)}); must be writable for its owner alone`,
       )
     return readFileSync(fd, 'utf8')
   } finally {
@@ -37,12 +37,12 @@ export function readTrusted(path: string): string {
 
 /** @throws UntrustedFile for a FIFO, a folder, a device, a socket */
 export function requireRegular(stats: Stats): void {
-  if (!stats.isFile()) throw new UntrustedFile(`it is ${kindOf(stats)}, must be a regular file`)
+  if (!stats.isFile()) throw new UntrustedFile(`it is ${kindOf(stats)}; must be a regular file`)
 }
 
 /** @throws UntrustedFile unless it belongs to root or to the user of this process */
 export function requireOwn({ uid }: Pick<Stats, 'uid'>): void {
-  if (!isOwn(uid)) throw new UntrustedFile(`it belongs to user ${uid}, must belong to root`)
+  if (!isOwn(uid)) throw new UntrustedFile(`it belongs to user ${uid}; must belong to root`)
 }
 
 /** True for root, and for the user of this process: a caller who runs us as that user gives us no more rights than the user has. */

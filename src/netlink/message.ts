@@ -12,6 +12,7 @@ export const NLMSG = {
   NLMSG_OVERRUN: 4,
   NLMSG_MIN_TYPE: 0x10,
 } as const
+/** nlmsg_flags, linux/netlink.h. */
 export const NLM_F = {
   NLM_F_REQUEST: 1,
   NLM_F_MULTI: 2,
@@ -201,6 +202,7 @@ export function family<const F extends readonly Field[], const T extends Table>(
   return new Family(header, attributes)
 }
 
+/** See {@link family}. */
 export class Family<F extends readonly Field[], T extends Table> extends Base<FamilyOf<F, T>> {
   readonly kind: string
   readonly header: Struct<F>

@@ -3,7 +3,7 @@
  */
 import { type PciAddress, parsePciAddress, routingId } from '../lib/pci-address.ts'
 
-/** The facts that tell whose representor an interface is; a part of the answer to RTM_GETLINK. */
+/** The facts that tell the VF of a representor; a part of the answer to RTM_GETLINK. */
 export interface EswitchPort {
   readonly ifindex: number
   readonly name: string

@@ -98,7 +98,7 @@ export class Transaction {
     })
   }
 
-  /** Where the transaction is now: what a later rollback() may leave done. */
+  /** The place where the transaction is now: a later rollback() may leave done all that is before it. */
   mark(): number {
     return this.#done.length
   }
@@ -153,7 +153,7 @@ function runEach(runner: Runner, kind: FaultKind, ops: readonly Op[]): string[] 
   return errors
 }
 
-/** What `action` returns, or the ApplyError that it throws. */
+/** Runs `action`. Returns its value, or the ApplyError that it throws. */
 function applyError<T>(action: () => T): T | ApplyError {
   try {
     return action()

@@ -48,7 +48,7 @@ function made(op: Op, { handle }: Outcome): Op {
   return op.do === 'steer.add' && handle !== undefined ? { ...op, handle } : op
 }
 
-/** What `action` throws, as an Error. */
+/** Runs `action`. Returns the error that it throws. */
 function errorOf(action: () => void): Error | undefined {
   try {
     action()

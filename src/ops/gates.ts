@@ -1,10 +1,10 @@
 /**
- * The order of steps back. A guard goes after the setting that it guards; a reservation goes after the filters for whose port it
- * keeps others off. If the first of two such steps fails, the second step is left out.
+ * The order of undo steps. The guard is removed after the setting that it guards. The reservation of a port is removed after the
+ * filters of that port. If the first of two such steps fails, the second step is left out.
  */
 import type { Op } from './op.ts'
 
-/** True for a step back that leaves the node open when it fails: removing a filter, or resetting a setting that is 1. */
+/** True for an undo step that leaves the node open when it fails: removing a filter, or resetting a setting that is 1. */
 export function leavesOpen(op: Op): boolean {
   return op.do === 'steer.del' || (op.do === 'sysctl.set' && op.was === '1')
 }

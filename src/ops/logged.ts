@@ -40,7 +40,7 @@ function tell(op: Op, result: Outcome | Error | undefined, ms: number): void {
   } else log.debug({ op: op.do, command, result: 'ok', outcome: result, ms }, command)
 }
 
-/** What was thrown, as an Error. */
+/** A thrown value as an Error. */
 export function asError(thrown: unknown): Error {
   return thrown instanceof Error ? thrown : new TypeError(String(thrown))
 }

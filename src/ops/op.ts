@@ -46,7 +46,7 @@ export function isFlowFilterOp(op: Op): op is FlowFilterOp {
 
 /** The report of an operation that succeeded: the place of a filter and, if that is not the NIC, the driver's words. */
 export interface Outcome {
-  /** What was to be added was there before, and is not ours to take back. */
+  /** The object that was to be added was there before, and is not ours to take back. */
   readonly existed?: boolean
   readonly where?: 'nic' | 'host'
   readonly refusal?: string

@@ -52,7 +52,7 @@ static long system_call(long number, long a, long b, long c, long d, long e)
 	return first;
 }
 
-/* The same (Linux takes the stack of x86-64 for all). */
+/* The same for arm64: Linux leaves the same stack on all processors. */
 __asm__(".globl _start\n"
 	"_start:\n"
 	"	mov x29, #0\n"

@@ -148,7 +148,7 @@ static void require_limits(const char *name)
 		add(need->name);
 		add(" is ");
 		add_number(limit.rlim_max);
-		add(", must be ");
+		add("; must be ");
 		add_number(need->least);
 		add(" or more; raise it for the container runtime (");
 		add(need->unit);

@@ -147,7 +147,7 @@ export function connect(fd: number, address: Uint8Array): void {
   systemCall('connect', fd, address, address.length)
 }
 
-/** ioctl(2) of a request that has no argument. Returns what the kernel returns. */
+/** ioctl(2) of a request without an argument. Returns the kernel's result. */
 export function ioctl(fd: number, request: number): number {
   return systemCall('ioctl', fd, request, 0)
 }

@@ -10,8 +10,8 @@ export interface Process {
 }
 
 /**
- * The first process that has a file open for whose path `isMeant` is true; with `mapped`, also one that has such a file mapped into its
- * memory. Paths are those of the process's own mount namespace. Reads every descriptor of the machine.
+ * The first process with an open file whose path fulfils `isMeant`; with `mapped`, also one with such a file in its memory.
+ * Paths are those of the process's own mount namespace. Reads every descriptor of the machine.
  */
 export function processWith(
   isMeant: (path: string) => boolean,

@@ -28,7 +28,7 @@ export interface Line {
 }
 
 /** In the upper half of the bytes, processes in line mark the places of the lower half that they skip. */
-const marks = lowerHalf
+const skipMarks = lowerHalf
 
 /** Milliseconds for which processes in front may leave a free lock alone. After that the others skip them as stopped. */
 const patience = 300
@@ -47,12 +47,12 @@ export function hasLine(fd: number): boolean {
  * only be read, has no line: there the lock is tried again and again.
  */
 export function waitInLine(line: Line): boolean {
-  const ticket = draw(line.fd)
+  const ticket = takePlace(line.fd)
   if (ticket === undefined) return retry(line)
-  const lookAhead = lookerAhead(line, ticket)
+  const attempt = newAttempts(line, ticket)
   try {
     for (;;) {
-      const pause = lookAhead()
+      const pause = attempt()
       if (pause === 'had') return true
       const left = line.deadline - performance.now()
       // A process whose time is over has waited longest: it tries once more, out of turn.
@@ -66,7 +66,7 @@ export function waitInLine(line: Line): boolean {
 }
 
 /** Takes a place in line. Two processes that come within the same microsecond get places one after the other. */
-function draw(fd: number): number | undefined {
+function takePlace(fd: number): number | undefined {
   try {
     for (let byte = sinceBoot(); ; byte++) if (lockByte(fd, byte)) return byte
   } catch (error) {
@@ -100,13 +100,13 @@ function retry({ deadline, take }: Line): boolean {
 const front = 4
 
 /** The most places ahead that are counted: a process farther back looks as seldom as one with this many ahead. */
-const farthest = 25
+const mostCounted = 25
 
 /**
  * Returns a function that takes the lock if it is our turn, else returns the milliseconds until the next look. The pause is shorter the
  * nearer the turn is, so that a long line costs no more than a short one.
  */
-function lookerAhead(line: Line, ticket: number): () => number | 'had' {
+function newAttempts(line: Line, ticket: number): () => number | 'had' {
   const { fd, take } = line
   const passed = new Set<number>()
   const ahead = (from: number, to: number): number | undefined => {
@@ -116,7 +116,7 @@ function lookerAhead(line: Line, ticket: number): () => number | 'had' {
   }
   const count = () => {
     let number = 0
-    for (let one = ahead(0, ticket); one !== undefined && number < farthest; one = ahead(one + 1, ticket))
+    for (let one = ahead(0, ticket); one !== undefined && number < mostCounted; one = ahead(one + 1, ticket))
       number++
     return number
   }
@@ -137,11 +137,11 @@ function lookerAhead(line: Line, ticket: number): () => number | 'had' {
       const pause = Math.max(1, 4 * place, Math.min(10, spent / 100))
       // The process at the nearest place begins to watch; the next ones follow later, because the nearest may be stopped too.
       if (first === undefined || spent < (patience / 3) * Math.min(place, 10)) return pause
-      // A process that finds the first one stopped marks that for all while it waits: otherwise each turn would begin with finding out.
-      if (lockedByte(fd, marks + first, marks + first + 1) === undefined && !watch())
+      // A process that finds the first one stopped marks its place for all while it waits, so that not each turn has to find out.
+      if (lockedByte(fd, skipMarks + first, skipMarks + first + 1) === undefined && !watch())
         return Math.max(pause, 10)
       passed.add(first)
-      shareByte(fd, marks + first)
+      shareByte(fd, skipMarks + first)
     }
   }
 }

@@ -1,4 +1,4 @@
-/** The wait for a non-blocking descriptor whose other end is late. */
+/** Waits for a non-blocking descriptor with a late other end. */
 import { errorCode, SystemError } from './errno.ts'
 import { sleep } from './sleep.ts'
 

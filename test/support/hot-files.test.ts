@@ -1,4 +1,4 @@
-// What is copied into a virtual machine's memory: files that are there, by their own names, with the libraries of programs.
+// The files for a virtual machine's memory: existing files, by their own names, with the libraries of programs.
 import { existsSync, realpathSync } from 'node:fs'
 import { basename } from 'node:path'
 import { expect, test } from 'vitest'

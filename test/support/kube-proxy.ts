@@ -1,5 +1,5 @@
-// Rules as kube-proxy 1.31 and later writes them, in each of its modes, for as many services as a test wants; and those of
-// docker and of the nftables half of portmap. In: services. Out: input for iptables-restore, nft, ipset and ipvsadm.
+// Rules as kube-proxy 1.31 and later writes them, in each of its modes, for any number of services; and the rules of docker and of
+// the nftables half of portmap. In: services. Out: input for iptables-restore, nft, ipset and ipvsadm.
 
 /** A service of one port. */
 export interface Service {
@@ -7,14 +7,14 @@ export interface Service {
   readonly proto: 'tcp' | 'udp'
   readonly clusterIP: string
   readonly port: number
-  /** Where it listens on the node; undefined for a service within the cluster. */
+  /** Its port on the node; undefined for a service within the cluster. */
   readonly nodePort?: number
-  /** An address by which it is reached from outside. */
+  /** An address for clients from outside. */
   readonly externalIP?: string
   readonly endpoint: { readonly address: string; readonly port: number }
 }
 
-/** `count` services of TCP with a node port each, from 30000 on where there is room for one; none of them is on `without`. */
+/** `count` TCP services with a node port each, from 30000 on where there is room; none of them is on a port of `without`. */
 export function manyServices(count: number, without: readonly number[] = [], from = 30_000): Service[] {
   return Array.from({ length: count }, (_, index) => {
     const nodePort = from + index
@@ -29,7 +29,7 @@ export function manyServices(count: number, without: readonly number[] = [], fro
   })
 }
 
-/** Sixteen letters, as kube-proxy ends names of chains with: of a hash, here of a number. */
+/** Sixteen letters for the end of a chain's name. kube-proxy takes them from a hash, this function from a number. */
 function hashed(index: number): string {
   const letters = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567'
   let rest = (index + 1) * 2_654_435_761
@@ -95,7 +95,7 @@ export function iptablesMode(services: readonly Service[], family: 4 | 6 = 4): s
   ].join('\n')
 }
 
-/** Mode nftables, one family: input for `nft -f`. `nodePortIPs`: addresses on which node ports are; all that are local without. */
+/** Mode nftables, one family: input for `nft -f`. `nodePortIPs` are the addresses with node ports; without them all local ones. */
 export function nftablesMode(
   services: readonly Service[],
   { family = 4, nodePortIPs }: { readonly family?: 4 | 6; readonly nodePortIPs?: readonly string[] } = {},
@@ -152,8 +152,8 @@ export function nftablesMode(
 }
 
 /**
- * Mode IPVS, one family: what goes in by `ipset restore`, `iptables-restore --noflush` and `ipvsadm --restore`. The addresses of
- * services lie on the interface kube-ipvs0, which the caller makes; `nodeIPs` are those on which node ports are.
+ * Mode IPVS, one family: input for `ipset restore`, `iptables-restore --noflush` and `ipvsadm --restore`. The addresses of services
+ * are on the interface kube-ipvs0, which the caller makes; `nodeIPs` are the addresses with node ports.
  */
 export function ipvsMode(
   services: readonly Service[],

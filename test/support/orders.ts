@@ -1,5 +1,5 @@
-// A process in the guest that does what it is told, line by line: starting one for each thing to do takes longer than the
-// thing. In: a Lab, what to start. Out: orders, each answered by a line of JSON with the order's `id`.
+// A process in the guest that carries out orders, line by line, because starting a process for each order takes longer than the order.
+// In: a Lab, the program. Out: orders, each answered by a line of JSON with the order's `id`.
 import type { Lab } from '../../hack/lab/lab.ts'
 
 /** A line of the process's standard output, after `ready`. */
@@ -8,15 +8,15 @@ export interface Reply {
   readonly error?: string
 }
 
-/** The process. */
+/** A process that takes orders. */
 export interface Orders<Wish extends object, Answer extends Reply> {
-  /** Gives an order and waits for its answer; orders are carried out at the same time. */
+  /** Gives an order and waits for its answer. Several orders run at the same time. */
   order(wish: Wish): Promise<Answer>
   /** Ends the process. */
   end(): Promise<void>
 }
 
-/** Starts it and waits until it is ready; `who` names it in errors. */
+/** Starts the process and waits until it is ready; `who` names it in errors. */
 export async function startOrders<Wish extends object, Answer extends Reply>(
   lab: Lab,
   who: string,

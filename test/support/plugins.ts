@@ -1,4 +1,4 @@
-// What the lab tests of both plugins share: the plugins' folder, configs, and calls that must or must not succeed.
+// Shared by the lab tests of both plugins: the plugins' folder, configs, and calls that must or must not succeed.
 import { fileURLToPath } from 'node:url'
 import {
   type Attachment,
@@ -12,14 +12,14 @@ import { ROUTER } from './topology.ts'
 
 const top = fileURLToPath(new URL('../..', import.meta.url))
 
-/** The build with the fault hook: the same sources otherwise. The distribution's plugins serve as IPAM. */
+/** The folders of the plugins: our build with the fault hook, otherwise from the same sources, and the distribution's plugins for IPAM. */
 export const pluginPath = [`${top}dist/test`, '/usr/lib/cni'] as const
 
 export function testRuntime(lab: Lab): Runtime {
   return cniRuntime(lab, pluginPath)
 }
 
-/** An address of the topology's subnet for a pod, given out by the distribution's `static` plugin. */
+/** An IPAM config for addresses of the topology's subnet, served by the distribution's `static` plugin. */
 export function staticIpam(...addresses: readonly string[]): Record<string, unknown> {
   return {
     type: 'static',
@@ -66,7 +66,7 @@ export async function silently(call: Promise<ExecResult>): Promise<void> {
   if (code !== 0 || stdout !== '') throw new Error(`Expected silence, got code ${code}: ${stdout}${stderr}`)
 }
 
-/** Makes a call until the plugin does not say any more that it has waited too long for its turn (code 11), as runtimes do. */
+/** Makes a call, again as runtimes do while the plugin answers that its turn did not come in time (code 11). */
 export async function inTurn(call: () => Promise<ExecResult>): Promise<ExecResult> {
   for (;;) {
     const result = await call()
@@ -84,7 +84,7 @@ export async function json(lab: Lab, command: string): Promise<Record<string, un
   return JSON.parse((await lab.must(command)) || '[]') as Record<string, unknown>[]
 }
 
-/** Takes away what the distribution's portmap leaves after its DEL: its own chains, and 127.0.0.1 as a source of what a bridge gets. */
+/** Removes the leftovers of the distribution's portmap after its DEL: its chains, and 127.0.0.1 as a source of frames to a bridge. */
 export async function forgetPortmap(lab: Lab, bridge: string): Promise<void> {
   await lab.must(`nft delete table ip nat; nft delete table ip6 nat
     echo 0 >/proc/sys/net/ipv4/conf/${bridge}/route_localnet`)

@@ -1,5 +1,5 @@
-// One interface over the kinds of ports that a pod may have. In: a node, which kind. Out: two pods with servers, that
-// main plugins have attached, and calls of vf-offload for them, all of which are taken back and compared.
+// One interface over all kinds of ports of a pod. In: a node, a kind. Out: two pods with servers, attached by main plugins, and calls
+// of vf-offload for them. All calls are undone, and the state is compared.
 import {
   type Attachment,
   type CallExtra,
@@ -18,10 +18,10 @@ import { diffSnapshot, type Snapshot, snapshot } from './snapshot.ts'
 import { deletePod, linkIsReady, newPod } from './topology.ts'
 import type { Listen } from './traffic.ts'
 
-/** Which port a pod has. `ptp` and `bridge` are the distribution's plugins, the others vf-attach on a VF or a NIC. */
+/** The kind of a pod's port. `ptp` and `bridge` are the distribution's plugins, the others vf-attach on a VF or a NIC. */
 export type KindName = keyof typeof portOf
 
-/** Kinds by what the host can steer by, the rows of the table of offload and NAT. */
+/** The rows of the table of offload and NAT: kinds by the device with which the host can steer. */
 export const portOf = {
   igb: 'legacy VF',
   'simnic-legacy': 'legacy VF',
@@ -32,7 +32,7 @@ export const portOf = {
   ptp: 'veth',
 } as const
 
-/** Where the translation runs; a veth has no choice. */
+/** The place of the translation; a veth has no choice. */
 export type Nat = 'pod' | 'nic'
 
 /** A pod that a main plugin has attached. */
@@ -42,13 +42,13 @@ export interface BedPod {
   readonly v4: string
   readonly v6: string
   readonly agent: Agent
-  /** What the main plugin answered. */
+  /** The main plugin's answer. */
   readonly result: CniResult
   /** PCI address of its VF. */
   readonly device: string | undefined
 }
 
-/** Another network or container ID, the families that prevResult tells of, keys of the config. */
+/** Another network or container ID, the families in prevResult, keys of the config. */
 export interface AddOptions extends CallExtra {
   readonly config?: Readonly<Record<string, unknown>>
   readonly families?: readonly Family[]
@@ -58,10 +58,10 @@ export interface AddOptions extends CallExtra {
   readonly netns?: string
 }
 
-/** A port mapping as a runtime gives it. */
+/** A port mapping of a runtime. */
 export type Mapping = Readonly<Record<string, unknown>>
 
-/** What {@link makeBed} made. */
+/** The bed of {@link makeBed}. */
 export interface PortBed {
   readonly node: Node
   readonly lab: Lab
@@ -71,34 +71,34 @@ export interface PortBed {
   readonly two: BedPod
   /** One call of vf-offload. */
   call(command: string, pod: BedPod, mappings: readonly Mapping[], options?: AddOptions): Promise<ExecResult>
-  /** ADD, with the answer; it is taken back by {@link reset} if the test does not. */
+  /** ADD that must succeed; returns the answer. {@link reset} undoes it if the test does not. */
   add(pod: BedPod, mappings: readonly Mapping[], options?: AddOptions): Promise<CniResult>
   del(pod: BedPod, options?: AddOptions): Promise<void>
   check(pod: BedPod, mappings: readonly Mapping[], options?: AddOptions): Promise<void>
-  /** A call that must fail; what it said. */
+  /** Makes a call that must fail; returns its error object. */
   refused(
     command: string,
     pod: BedPod,
     mappings: readonly Mapping[],
     options?: AddOptions,
   ): Promise<ErrorObject>
-  /** Gives a pod a second interface `net2`, a port of the same kind; the result takes it away. */
+  /** Gives a pod a second interface `net2`, a port of the same kind; `remove` takes it away. */
   addInterface(pod: BedPod): Promise<{ readonly port: BedPod; remove(): Promise<void> }>
   /** prevResult with addresses of these families only. */
   resultOf(pod: BedPod, families?: readonly Family[]): CniResult
-  /** What port mappings change on the host and in both pods is as after the main plugins. */
+  /** Expects the parts of the host and of both pods that port mappings change to be as after the main plugins. */
   expectClean(): Promise<void>
-  /** The test is over: what it still calls fails. Resolves when the calls that are on their way have ended. */
+  /** Ends a test: later calls fail. Resolves when the calls in progress have ended. */
   close(): Promise<void>
-  /** Takes back what is still there, and looks; calls are taken again. After a failure only {@link abandon} helps. */
+  /** Undoes the remaining calls and compares; then calls work again. After a failure only {@link abandon} helps. */
   reset(): Promise<void>
-  /** Takes the pods and all that plugins may have left away, so that another bed can be made. */
+  /** Removes the pods and all possible leftovers of plugins, so that another bed can be made. */
   abandon(): Promise<void>
-  /** Compares the whole host with a snapshot that was taken before the first ADD, if wished, and detaches the pods. */
+  /** If wished, compares the whole host with a snapshot from before the first ADD. Then detaches the pods. */
   end(): Promise<void>
 }
 
-/** What each pod serves; the name of a server is `POD PROTOCOL PORT`. */
+/** The servers of each pod; the name of a server is `POD PROTOCOL PORT`. */
 const SERVED: readonly Omit<Listen, 'name'>[] = [
   { protocol: 'tcp', port: 80 },
   { protocol: 'tcp', port: 81 },
@@ -114,8 +114,8 @@ const SERVED: readonly Omit<Listen, 'name'>[] = [
 const BRIDGE = 'br-node'
 
 /**
- * Brings the node's NIC into the mode of the kind and attaches both pods. Whoever compares the host before with the host
- * after the bed by himself needs no `compares`.
+ * Brings the node's NIC into the mode of the kind and attaches both pods. A caller that compares the host by itself, before and after
+ * the bed, needs no `compares`.
  */
 export async function makeBed(
   node: Node,
@@ -140,7 +140,7 @@ export async function makeBed(
     const list = listOf(mainPlugin(node, kind, index))
     const result = await runtime.add(list, { containerID: name, netns, ifname: 'net1' })
     await linkIsReady(lab, name)
-    // The Go plugins make pairs without a queue length, and the kernel gives them one with their first shaper, for good.
+    // The Go plugins make pairs without a queue length. With a first shaper the kernel gives them one, and never takes it back.
     const peer = result.interfaces?.find((one) => one.name.startsWith('veth'))?.name
     if (peer !== undefined) await lab.must(`ip link set ${peer} txqueuelen 1000`)
     const agent = await startAgent(lab, name)
@@ -210,7 +210,7 @@ export async function makeBed(
       prevResult: 'prevResult' in extra ? extra.prevResult : resultOf(pod, families),
       ...extra,
     })
-    // What was refused has left nothing: a DEL would hide that.
+    // A refused ADD must leave nothing; a DEL would hide leftovers.
     const isGone =
       command === 'ADD' ? ended.code !== 0 && ended.signal === null : command === 'DEL' && ended.code === 0
     if (isGone) open.delete(keyOf(pod, options))
@@ -298,7 +298,7 @@ export async function makeBed(
 
 function addressesOf(kind: KindName, index: number): { readonly v4: string; readonly v6: string } {
   const last = index + 5
-  // ptp routes its gateway by each interface: two in one pod can't have the same.
+  // ptp routes its gateway by each interface, so two interfaces of one pod can't have the same gateway.
   if (kind === 'ptp' && index === 2) return { v4: `10.88.2.${last}`, v6: `fd00:88:0:2::${last}` }
   return portOf[kind] === 'veth'
     ? { v4: `10.88.0.${last}`, v6: `fd00:88::${last}` }
@@ -312,7 +312,7 @@ function deviceOf({ net }: Node, kind: KindName, index: number): string | undefi
 /** The main plugin that gives a pod its interface: dual stack, with its default routes. */
 export function mainPlugin(node: Node, kind: KindName, index: number): PluginConfig {
   const { v4, v6 } = addressesOf(kind, index)
-  // Of a pod's interfaces the first has the default routes.
+  // The first interface of a pod has the default routes.
   const routes = index < 2 ? [{ dst: '0.0.0.0/0' }, { dst: '::/0' }] : []
   if (portOf[kind] !== 'veth') {
     const ipam = { ...staticIpam(`${v4}/24`, `${v6}/64`), routes }
@@ -339,7 +339,7 @@ function nicOf({ nics }: Node, index: number): string {
   return nic.pf
 }
 
-/** Switches the card to what the kind needs; the result takes it back. */
+/** Switches the card to the mode of the kind; the result switches it back. */
 async function enterMode(node: Node, kind: KindName): Promise<() => Promise<void>> {
   const { lab, net, card } = node
   if (portOf[kind] !== 'representor' || card === undefined) {
@@ -350,7 +350,7 @@ async function enterMode(node: Node, kind: KindName): Promise<() => Promise<void
   await knob(lab, card, 'profile', kind === 'simnic-steer-only' ? 'steer-only' : 'full')
   await setMode(lab, card, 'switchdev')
   await setVfMacs(lab, card)
-  // In a new bridge nobody waits: no spanning tree, no learning of groups.
+  // No spanning tree and no learning of groups, so that nobody has to wait for the new bridge.
   await lab.must(`ip link add ${BRIDGE} address ${net.pfMac} up type bridge stp_state 0 forward_delay 0 mcast_snooping 0
     ip link set ${net.pf} master ${BRIDGE}`)
   await node.moveAddresses(net.pf, BRIDGE)

@@ -1,5 +1,5 @@
-// A node for port mapping tests: the topology of every mapping test, with what stays the same whatever kind of port a
-// pod has. In: a Lab, which NIC. Out: the node, with somebody who asks on the wire, on the host and beyond it.
+// A node for port mapping tests: the topology of every mapping test, for any kind of port. In: a Lab, a NIC. Out: the node, with
+// agents on the wire, on the host and beyond the host.
 import type { Lab } from '../../hack/lab/lab.ts'
 import { type Agent, startAgent } from './agent.ts'
 import { type Card, loadSimnic, unloadSimnic } from './simnic.ts'
@@ -20,13 +20,13 @@ import {
 /** The node's other addresses on the same wire. */
 export const SECOND = { v4: '10.1.0.3', v6: 'fd00:1::3' } as const
 /**
- * A namespace behind the node, which forwards to it: whoever asks there does not ask the node. Its server's name is
+ * A namespace behind the node, which forwards to it: a question to this namespace is no question to the node. Its server's name is
  * `beyond`.
  */
 export const BEYOND = { namespace: 'beyond', v4: '10.99.0.2', v6: 'fd00:99::2' } as const
 /** Networks of pods that the node routes to: those behind a bridge or ptp of the host. */
 export const ROUTED = { v4: '10.88.0.0/16', v6: 'fd00:88::/48' } as const
-/** Ports of which the server `beyond` has all that tests map. */
+/** Ports of the server `beyond`: all ports that tests map. */
 const BEYOND_PORTS = { tcp: 8080, udp: 5353 } as const
 
 export const FAMILIES = ['v4', 'v6'] as const
@@ -39,7 +39,7 @@ export interface Client {
   readonly v6: string
 }
 
-/** What {@link makeNode} made. */
+/** The node of {@link makeNode}. */
 export interface Node {
   readonly lab: Lab
   readonly net: Topology
@@ -50,7 +50,7 @@ export interface Node {
   /** In the pods' subnet, and behind the router. */
   readonly clients: readonly [Client, Client]
   readonly host: Agent
-  /** Gives or takes the node {@link SECOND}. With it no NIC can translate a wish for all addresses: replies have one port. */
+  /** Gives the node {@link SECOND} or takes it away. With it no NIC can translate a mapping of all addresses: replies have one port. */
   setSecond(on: boolean): Promise<void>
   /** Moves the node's addresses to another interface, as a bridge above the uplink takes them. */
   moveAddresses(from: string, to: string): Promise<void>
@@ -70,7 +70,7 @@ function addresses(device: string): string {
   ].join('\n')
 }
 
-/** Waits until no address of the host is looked for elsewhere, and its software interfaces have their own. */
+/** Waits until the kernel looks for no address of the host any more, and its software interfaces have their own addresses. */
 export async function settled(lab: Lab): Promise<void> {
   await lab.must(`
     settled() {
@@ -87,8 +87,8 @@ export async function settled(lab: Lab): Promise<void> {
 export type Nic = 'igb' | 'simnic' | 'veth'
 
 /**
- * Builds it with three VFs, if the uplink is a card, and, of simnic, so many NICs beside the one with the node's addresses
- * (0-7).
+ * Builds the node with three VFs if the uplink is a card. For simnic, `others` (0-7) is the number of NICs beside the one with the
+ * node's addresses.
  */
 export async function makeNode(lab: Lab, nic: Nic, others = 0): Promise<Node> {
   const [card, ...nics] = nic === 'simnic' ? await loadSimnic(lab, { cards: 1 + others }) : []

@@ -1,14 +1,14 @@
-// What port mappings and limits change on a node and in pods, as text from the node's own tools. In: names. Out: a script
-// for the lab, and the differences of two of its outputs.
+// The parts of a node and of pods that port mappings and limits change, as text from the node's own tools. In: names. Out: a script for
+// the lab, and the differences of two of its outputs.
 
 /** Marks the part of {@link stateScript}'s output that dies with the pods. */
 export const PODS = '== pods'
 
 /**
- * Prints all that port mappings and limits change on the node and in pods, and what stands beside it: filters, tables,
- * records, rules, routes, shapers, policers, rates of VFs and their ports. Much less than a snapshot of the host, in much
- * less time: few processes, and {@link stateDifferences} leaves out what does not matter. What a process left that was
- * killed while it wrote a record is cleared away after ten minutes only; that a PCI function was in a pod stays known.
+ * Prints everything that port mappings and limits change on the node and in pods, and its neighbourhood: filters, tables, records,
+ * policy rules, routes, shapers, policers, rates of VFs and their ports. This is much less than a snapshot of the host, and much faster:
+ * few processes. {@link stateDifferences} ignores irrelevant lines: the temporary file of a process that was killed while writing a
+ * record stays for ten minutes, and the note that a PCI function was in a pod stays for good.
  */
 export function stateScript(pf: string, pods: readonly { readonly name: string }[]): string {
   return `
@@ -62,7 +62,7 @@ END
     true`
 }
 
-/** What of a line is compared, by the section that it stands in; undefined for nothing. */
+/** The compared part of a line, by the section of the line; undefined for nothing. */
 const comparedOf: Readonly<Record<string, (line: string) => string | undefined>> = {
   filters: (line) => (/^ *index|installed|used_hw_stats|^total acts/.test(line) ? undefined : line),
   links: (line) => (/ vf |ifb/.test(line) ? line.replace(/^\d+: /, '') : undefined),
@@ -83,7 +83,7 @@ function compared(text: string): string[] {
   })
 }
 
-/** Takes away from a node all that plugins may have left when nothing else helps; pods have to be gone before. */
+/** Removes all possible leftovers of plugins from a node when nothing else helps; pods must be gone before. */
 export const SCRUB = `
   nft flush ruleset
   echo >/proc/sys/net/ipv4/ip_local_reserved_ports

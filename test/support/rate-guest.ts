@@ -5,7 +5,7 @@ import { setPriority } from 'node:os'
 import { createInterface } from 'node:readline'
 import type { RateOrder, RateReply } from './rate.ts'
 
-/** When how many bytes came: milliseconds since the first of them, which is at `begin` by the machine's clock. */
+/** The arrival of bytes over time, in milliseconds since the first bytes; `begin` is their time by the machine's clock. */
 class Arrivals {
   readonly list: [at: number, bytes: number][] = []
   begin = 0
@@ -15,23 +15,23 @@ class Arrivals {
     if (this.begin === 0) this.begin = now
     const at = Math.round((now - this.begin) * 10) / 10
     const last = this.list.at(-1)
-    // What came at once, as far as anybody can tell here, is one entry: a list of thousands takes its time too.
+    // Bytes that arrive at once, as far as this process can tell, share one entry: a list of thousands takes time too.
     if (last !== undefined && this.list.length > 1 && at - last[0] < 1) last[1] += bytes
     else this.list.push([at, bytes])
   }
 }
 
 interface Listening {
-  /** What came, when the sender is done. */
+  /** The bytes that came, once the sender is done. */
   readonly done: Promise<Arrivals>
-  /** Ends it now. */
+  /** Ends the receiver now. */
   stop(): void
 }
 
 const DATAGRAM = 1_000
 /** As rate.ts has it. */
 const LAST_WORDS = 10
-/** How long a receiver waits for a last word after its sender has ended: what is queued on the way comes within a second. */
+/** Milliseconds that a receiver waits for a last word after its sender has ended: queued bytes come within a second. */
 const PATIENCE_MS = 10_000
 const listening = new Map<number, Listening>()
 
@@ -46,7 +46,7 @@ for await (const line of createInterface({ input: process.stdin })) {
 async function carryOut(order: RateOrder & { readonly id: number }): Promise<Omit<RateReply, 'id'>> {
   switch (order.do) {
     case 'listen': {
-      // First of all: what it reads late it would count as fast.
+      // A high priority, because bytes that are read late would count as fast.
       setPriority(0, -10)
       const { id, protocol, port, last } = order
       listening.set(id, await (protocol === 'tcp' ? receiveTcp(port) : receiveUdp(port, last)))
@@ -55,7 +55,7 @@ async function carryOut(order: RateOrder & { readonly id: number }): Promise<Omi
     case 'arrivals': {
       const receiver = listening.get(order.of)
       listening.delete(order.of)
-      // All of the last words may be lost, as where a way does not work at all: the look says so then.
+      // All last words may be lost, for example on a path that does not work at all: the measurement reports that.
       const patience = setTimeout(() => receiver?.stop(), order.stop ? 0 : PATIENCE_MS)
       const { list = [], begin = 0 } = (await receiver?.done) ?? {}
       clearTimeout(patience)
@@ -135,7 +135,7 @@ function sendTcp(host: string, port: number, seconds: number): Promise<number> {
   })
 }
 
-// Bun's own socket: the one of node:dgram never sends again once the kernel's buffer was full.
+// Uses Bun's own socket: the socket of node:dgram never sends again once the kernel's buffer was full.
 async function sendUdp(
   hostname: string,
   port: number,
@@ -149,7 +149,7 @@ async function sendUdp(
     connect: { hostname, port },
     socket: { drain: () => drained(), error: () => undefined },
   })
-  // ENOBUFS: a queue on the way drops; ECONNREFUSED: the receiver has heard the last word.
+  // ENOBUFS: a queue on the path drops. ECONNREFUSED: the receiver has got the last word.
   const taken = (data: string | Uint8Array): boolean => {
     try {
       return socket.send(data)
@@ -170,12 +170,12 @@ async function sendUdp(
   const passed = () => (performance.now() - begin) / 1_000
   let sent = 0
   while (passed() < seconds) {
-    // No more at once than what a machine can that is slower than the pace: the time is looked at in between.
+    // Sends at most 64 at once before checking the time again, for a machine that is slower than the pace.
     const due = Math.min((passed() * mbit * 125_000) / DATAGRAM, sent + 64)
     for (; sent < due; sent++) await send(block)
     if (sent >= (passed() * mbit * 125_000) / DATAGRAM) await Bun.sleep(2)
   }
-  // The last word may be dropped too.
+  // Sends the last word several times, because it may be dropped.
   for (let at = 0; at < LAST_WORDS; at++) {
     await send(last)
     await Bun.sleep(40)

@@ -1,5 +1,5 @@
-// How fast bytes get from one namespace to another in the guest. In: who sends to whom. Out: Mbit/s of payload, as the
-// receiver saw it. Nothing here judges: what is right depends on what limits the way.
+// Measures the transfer from one namespace to another in the guest. In: sender and receiver. Out: Mbit/s of payload at the receiver.
+// Judges nothing: the right figure depends on the limits of the path.
 import type { Lab } from '../../hack/lab/lab.ts'
 import { DRIVER } from './driver.ts'
 import { type Orders, type Reply, startOrders } from './orders.ts'
@@ -9,17 +9,17 @@ import { inNamespace, type Namespace } from './traffic.ts'
 export interface Stream {
   readonly from: Namespace
   readonly to: Namespace
-  /** Of the receiver, as the sender knows it. */
+  /** Address of the receiver, for the sender. */
   readonly address: string
   /** The sender's port of destination, where mappings change it; default {@link port}. */
   readonly sendPort?: number
-  /** Where the receiver listens. */
+  /** The receiver's port. */
   readonly port: number
-  /** For so long by the guest's clock, default 2.5. */
+  /** Duration in seconds of the guest's clock, default 2.5. */
   readonly seconds?: number
   /** UDP at this pace, in Mbit/s of payload; without it TCP, as fast as it goes. */
   readonly udpMbit?: number
-  /** What is not counted at the beginning: the burst that a limit allows, slow start. Seconds, default 0.5. */
+  /** Seconds at the beginning that do not count: the burst that a limit allows, slow start. Default 0.5. */
   readonly warmUp?: number
 }
 
@@ -31,46 +31,46 @@ export interface Rate {
   readonly sent: number
 }
 
-/** A line on standard input of rate-guest.ts. `last` is what a UDP sender ends its stream with. */
+/** A line on standard input of rate-guest.ts. `last` ends the stream of a UDP sender. */
 export type RateOrder =
   | { readonly do: 'listen'; readonly protocol: 'tcp' | 'udp'; readonly port: number; readonly last: string }
-  /** Waits for the last word of what the order `of` listens for, not for ever, or ends it at once. */
+  /** Waits, within bounds, for the last word that the order `of` listens for; `stop` ends the receiver at once. */
   | { readonly do: 'arrivals'; readonly of: number; readonly stop: boolean }
   | ({ readonly do: 'send'; readonly last: string } & Pick<Stream, 'address' | 'port' | 'udpMbit'> &
       Required<Pick<Stream, 'seconds'>>)
 
-/** A line of its answers. */
+/** A line of answers from rate-guest.ts. */
 export interface RateReply extends Reply {
-  /** To `arrivals`: milliseconds since the first bytes, and how many came. */
+  /** Answer to `arrivals`: milliseconds since the first bytes, and the number of bytes that came. */
   readonly arrivals?: readonly Arrival[]
-  /** To `arrivals`: when the first bytes came, in milliseconds of the guest's clock. */
+  /** Answer to `arrivals`: the time of the first bytes, in milliseconds of the guest's clock. */
   readonly begin?: number
-  /** To `send`: bytes of payload. */
+  /** Answer to `send`: bytes of payload. */
   readonly sent?: number
 }
 
 type Arrival = readonly [at: number, bytes: number]
 
-/** Measures as often as it is told; a process stays in each namespace that was part of it, until the end. */
+/** Measures on demand. A process stays in each namespace of a measurement until the end. */
 export interface Meter {
-  /** Sends the streams, all from the same moment on, and measures each at its receiver: several while all of them run. */
+  /** Sends all streams from the same moment on. Measures each at its receiver, several streams while all of them run. */
   measure(streams: readonly Stream[]): Promise<Rate[]>
-  /** Must be called before a namespace is to go. */
+  /** Ends the processes; call it before a namespace is deleted. */
   end(): Promise<void>
 }
 
-/** Short datagrams by which a sender ends its stream: any one is enough, and a policer may drop some. */
+/** Number of short datagrams that end a sender's stream: any one is enough, and a policer may drop some. */
 export const LAST_WORDS = 10
 
 const SECONDS = 2.5
 
-/** Starts nothing yet. */
+/** Makes a meter; starts no process yet. */
 export function startMeter(lab: Lab): Meter {
   const places = new Map<Namespace, Promise<Orders<RateOrder, RateReply>>>()
   let room: Promise<string> | undefined
   let count = 0
   const at = (place: Namespace) => {
-    // What waits for a receiver that the machine does not run for a moment must find room: it has passed the limit.
+    // Bytes that wait for a receiver without processor time need room: they have passed the limit already.
     room ??= lab.must(`sysctl -n net.core.rmem_default; sysctl -qw net.core.rmem_default=${8 << 20}`)
     const known = places.get(place)
     if (known !== undefined) return known
@@ -98,7 +98,7 @@ export function startMeter(lab: Lab): Meter {
           const pace = udpMbit === undefined ? {} : { udpMbit }
           const send = { do: 'send', address, port: sendPort, seconds, last, ...pace } as const
           const { sent = 0 } = await sender.order(send)
-          // What TCP has left in buffers and queues may be megabytes, which at the rate of a limit take very long.
+          // TCP may have megabytes in buffers and queues, which would take very long at the rate of a limit.
           const stop = udpMbit === undefined
           const { arrivals = [], begin = 0 } = await receiver.order({ do: 'arrivals', of: id, stop })
           return {
@@ -130,7 +130,7 @@ interface Received {
   readonly begin: number
 }
 
-/** While all streams run, without what is not counted of each at its beginning. */
+/** The time in which all streams run, without the uncounted beginning of each. */
 function windowOf(received: readonly Received[]): [from: number, to: number] {
   return [
     Math.max(...received.map(({ stream: { warmUp = 0.5 }, begin }) => begin + warmUp * 1_000)),
@@ -144,15 +144,15 @@ const sum = (arrivals: readonly Arrival[]) => arrivals.reduce((total, [, bytes])
 const mbitOf = (bytes: number, milliseconds: number) =>
   milliseconds > 0 ? (bytes * 8) / (milliseconds * 1_000) : 0
 
-// From one arrival to another, so that it does not matter in which portions the receiver was told of bytes. What comes
-// after the sender has ended is the rest of a queue, at the same rate, but without others that ended too.
+// The rate from one arrival to another, so that the sizes of the receiver's reads do not matter. Bytes that come after the end of the
+// sender are the rest of a queue: at the same rate, but without the other streams that ended too.
 function rateOf(arrivals: readonly Arrival[], from: number, to: number): number {
   const counted = within(arrivals, from, to)
   return mbitOf(sum(counted.slice(1)), (counted.at(-1)?.[0] ?? 0) - (counted[0]?.[0] ?? 0))
 }
 
-// One that stood still for a while has let others have its share: the same time for all, or together they seem to be faster
-// than the way.
+// The share of a stream within a common time. A stream that stood still for a while left its share to others: with times of their
+// own, all together would seem to be faster than the path.
 function shareOf(arrivals: readonly Arrival[], from: number, to: number): number {
   return mbitOf(sum(within(arrivals, from, to)), to - from)
 }

@@ -1,19 +1,19 @@
-// How long rules take to get into the simulated hardware and out of it. In: a Lab, a card in switchdev mode with clsact on
-// its PF. Out: microseconds per rule.
+// Measures the time for putting filters into the simulated hardware and removing them. In: a Lab, a card in switchdev mode with clsact
+// on its PF. Out: microseconds per filter.
 import type { Lab } from '../../hack/lab/lab.ts'
 import type { Card } from './simnic.ts'
 
-/** Microseconds per rule, tc included, for each step of equally many rules in the order of the steps. */
+/** Microseconds per filter, tc included, for each step of equally many filters in the order of the steps. */
 export interface RuleTimes {
   readonly in: readonly number[]
   readonly out: readonly number[]
-  /** Rules in hardware when all were in, and when all were out. */
+  /** Filters in hardware when all were in, and when all were out. */
   readonly counts: readonly [full: number, empty: number]
 }
 
 /**
- * Puts `rules` rules (a multiple of `steps`; each rewrites addresses and port and redirects to representor 0) into the card
- * and takes them out again, one `tc -b` for each step, `rounds` times. Times are the best of all rounds.
+ * Puts `rules` filters (a multiple of `steps`; each rewrites addresses and port and redirects to representor 0) into the card and
+ * removes them again, one `tc -b` for each step, `rounds` times. Times are the best of all rounds.
  */
 export async function timeRules(
   lab: Lab,

@@ -1,22 +1,22 @@
-// The simulated NIC in the lab's guest. In: a Lab. Out: cards, with the two ends of each wire for
-// buildTopology(); its modes, knobs and table. The module is built on the host when its sources have changed.
+// The simulated NIC in the lab's guest. In: a Lab. Out: cards, with the two ends of each wire for buildTopology(); the modes, knobs
+// and hardware table of a card. The module is built on the host when its sources have changed.
 import { execa } from 'execa'
 import { kernelHeaders } from '../../hack/lab/kernel.ts'
 import type { ExecOptions, Lab } from '../../hack/lab/lab.ts'
 import type { WireEnds } from './topology.ts'
 
-/** Parameters of the module; what is absent has the module's default. */
+/** Parameters of the module; an absent one has the module's default. */
 export interface SimnicOptions {
   /** Number of cards, 1-8, default 1. */
   readonly cards?: number
   /** 0-255 per card, default 8. */
   readonly totalVfs?: number
-  /** What `ethtool -i` and sysfs show, default `simnic`. */
+  /** The driver's name in `ethtool -i` and sysfs, default `simnic`. */
   readonly driverName?: string
   readonly profile?: 'full' | 'steer-only' | 'mlx5'
 }
 
-/** One card. Netdev names are those it has without udev: `simpf0`, `simwire0`, `simpf0vf3`, `simpf0rep3`. */
+/** One card. Netdev names are those without udev: `simpf0`, `simwire0`, `simpf0vf3`, `simpf0rep3`. */
 export interface Card extends WireEnds {
   /** e.g. `0051:00:00.0`. */
   readonly pci: string
@@ -28,13 +28,13 @@ export interface Card extends WireEnds {
 
 export type EswitchMode = 'legacy' | 'switchdev'
 
-/** Path of the module for the kernel that runs in the lab, built when needed (under a minute). */
+/** Path of the module for the kernel of the lab, built when needed (under a minute). */
 export async function simnicModule(lab: Lab): Promise<string> {
   const { stdout } = await execa('sh', ['hack/simnic/build.sh', await kernelHeaders(lab.kernel)])
   return stdout.trim()
 }
 
-/** Loads the module; its VFs are off and its mode is legacy. What a test that failed has left of it goes before. */
+/** Loads the module, with VFs off and in legacy mode. First removes the leftovers of a failed test. */
 export async function loadSimnic(lab: Lab, options: SimnicOptions = {}): Promise<Card[]> {
   const { cards = 1, totalVfs = 8, driverName, profile } = options
   const parameters = [
@@ -61,7 +61,7 @@ export async function loadSimnic(lab: Lab, options: SimnicOptions = {}): Promise
     }))
 }
 
-/** Removes the module with all that hangs on it; nothing happens when it is not loaded. */
+/** Removes the module with all its devices; does nothing when it is not loaded. */
 export async function unloadSimnic(lab: Lab): Promise<void> {
   await lab.must('[ ! -e /sys/module/simnic ] || rmmod simnic')
 }
@@ -72,8 +72,8 @@ export async function setMode(lab: Lab, card: Card, mode: EswitchMode): Promise<
 }
 
 /**
- * Tells the PF the MAC of each VF that has an interface on the host, as an operator does for whom the NIC translates addresses: it
- * knows none by itself.
+ * Tells the PF the MAC of each VF that has an interface on the host, as an operator does so that the NIC can translate addresses: the
+ * PF knows no MAC by itself.
  */
 export async function setVfMacs(lab: Lab, card: Card): Promise<void> {
   await lab.must(`set -e
@@ -84,13 +84,13 @@ export async function setVfMacs(lab: Lab, card: Card): Promise<void> {
     done`)
 }
 
-/** Writes `sriov_numvfs`; from one number to another by way of 0. */
+/** Writes `sriov_numvfs`, by way of 0, because the kernel changes no other number directly. */
 export async function setVfs(lab: Lab, card: Card, count: number): Promise<void> {
   await lab.must(`cd /sys/class/net/${card.pf}/device; echo 0 >sriov_numvfs; echo ${count} >sriov_numvfs`)
 }
 
 /**
- * Puts the card in switchdev mode with one VF, and the PF in a new bridge `bridge` that has the address 10.1.0.1/24; the VF's
+ * Puts the card in switchdev mode with one VF, and the PF in a new bridge `bridge` with the address 10.1.0.1/24. Returns the VF's
  * PCI address.
  */
 export async function bridgedVf(lab: Lab, card: Card, bridge: string): Promise<string> {
@@ -110,7 +110,7 @@ export async function knob(lab: Lab, card: Card, name: string, value: string | n
   await lab.must(`echo '${value}' >${card.debugfs}/${name}`)
 }
 
-/** A rule of the hardware table. */
+/** A filter of the hardware table. */
 export interface HardwareRule {
   /** `uplink`, or `vf3` for the ingress of its representor. */
   readonly ingress: string
@@ -120,7 +120,7 @@ export interface HardwareRule {
   readonly packets: number
   /** Whole frames, without the check sequence. */
   readonly bytes: number
-  /** By a meter; part of the packets. */
+  /** Packets that a policer dropped; a part of `packets`. */
   readonly drops: number
 }
 
@@ -151,14 +151,14 @@ export async function cardCounters(
   return Object.fromEntries(ports)
 }
 
-/** Runs a script that must fail; its error output without the program's own prefixes. */
+/** Runs a script that must fail; returns its error output without the program's own prefixes. */
 export async function refusal(lab: Lab, script: string, options?: ExecOptions): Promise<string> {
   const { code, stderr } = await lab.sh(script, options)
   if (code === 0) throw new Error(`No refusal of: ${script}`)
   return stderr.replace(/^We have an error talking to the kernel\n?/m, '').trim()
 }
 
-/** Kernel messages that mean trouble, from now on: call the result at the end. */
+/** Collects kernel messages that mean trouble, from now on; call the result at the end. */
 export async function watchKernelLog(lab: Lab): Promise<() => Promise<string[]>> {
   const lines = async () => (await lab.must('dmesg')).split('\n')
   const before = (await lines()).length

@@ -1,18 +1,18 @@
-# Prints what a host looks like, for snapshot.ts. In: folders to list. Out: `== SECTION CONTEXT`, followed by what a tool
-# said as JSON, or by lines; `== batch SECTION|SECTION` is followed by a document for each, `== failed SECTION` by nothing.
+# Prints the state of a host, for snapshot.ts. In: folders to list. Out: `== SECTION CONTEXT`, followed by a tool's output as JSON, or
+# by lines. After `== batch SECTION|SECTION` comes a document for each; after `== failed SECTION` comes nothing.
 #
-# One program, for under software emulation the start of a process takes longer than what it does, and opening a file
-# as long as a hundred numbers of netlink. So the kernel is asked by netlink whether there is anything to tell, and a
-# tool is started only if there is. The tools say what it is: nothing but sysctls is decoded here. Without modules, of
-# which one takes longer to load than all the rest to run. What is not there (no PCI, no devlink, no IPv6) is left out.
+# One program, because under software emulation the start of a process takes longer than its work, and opening a file takes as long
+# as reading a hundred numbers by netlink. So the program asks the kernel by netlink whether there is anything to show, and starts a
+# tool only then. The tools show the content: this program decodes nothing but sysctls. It uses no modules, because loading one takes
+# longer than running all the rest. Missing parts (no PCI, no devlink, no IPv6) are left out.
 
 my ($GENERIC, $ROUTE, $NETFILTER) = (16, 0, 12);
 my ($ASK, $DUMP, $INTERRUPTED) = (1, 0x301, 0x10);
 my ($ERROR, $DONE) = (2, 3);
 my ($INET, $INET6) = (2, 10);
 
-# The files of /proc/sys/net/ipv4/conf/*/ and ipv6/conf/*/ in the order of the kernel's arrays, IPV4_DEVCONF_* of
-# linux/ip.h and DEVCONF_* of linux/ipv6.h. Those that the arrays leave out have no name here, and are read.
+# The files of /proc/sys/net/ipv4/conf/*/ and ipv6/conf/*/ in the order of the kernel's arrays, IPV4_DEVCONF_* of linux/ip.h and
+# DEVCONF_* of linux/ipv6.h. Files without a place in the arrays have no name here, and are read.
 my %devconf = (
   $INET => [
     qw(forwarding mc_forwarding proxy_arp accept_redirects secure_redirects send_redirects shared_media rp_filter
@@ -49,9 +49,8 @@ features();
 sysctls();
 files(@ARGV);
 
-# Interfaces, when what they are no longer is about to change. A carrier that came or went is told to the stack by a
-# worker of the kernel, up to a second later; then duplicate address detection (flag 40) takes its time, at whose end
-# there are routes.
+# Waits until no change of the interfaces is pending. A worker of the kernel tells the stack of a carrier that came or went, up to a
+# second later. Then duplicate address detection (flag 40) takes its time, and makes routes at its end.
 sub settled {
   for (my $tries = 0; ; $tries++) {
     my @found = map { link_of($_) } dump_of($ROUTE, 18, pack 'CxSlLL SSL', 0, 0, 0, 0, 0, 8, 29, 8);
@@ -90,7 +89,7 @@ sub link_of {
 }
 
 sub links {
-  # The part without which this would be no snapshot. Details, for VFs. The rules of IPv6 need the same option.
+  # Without interfaces there is no snapshot. Details, for VFs. The policy rules of IPv6 need the same option.
   batch(['ip', '-6', '-d', '-j'], [link => 'link'], ['rule v6' => 'rule']) or die "Cannot list interfaces\n";
   batch(
     ['ip', '-j'],
@@ -100,7 +99,7 @@ sub links {
   batch(['bridge', '-d', '-j'], [bridge => 'link'], [vlan => 'vlan'], [fdb => 'fdb']);
 }
 
-# NFT_MSG_GETTABLE. Everything else is in a table.
+# NFT_MSG_GETTABLE. Everything in nftables is in a table.
 sub nft {
   show('nft', 'nft', '-j', 'list', 'ruleset') if dump_of($NETFILTER, 10 << 8 | 1, pack 'CCn', 0, 0, 0);
 }
@@ -140,7 +139,7 @@ sub traffic {
     my (undef, $index, $handle) = unpack 'L l L', $qdisc;
     my %about = attributes($qdisc, 20);
     my ($dev, $kind) = ($name{$index}, unpack 'Z*', $about{1});
-    # Without a handle it is the kernel's default.
+    # A qdisc without a handle is the kernel's default.
     $look->('qdisc', 'qdisc show') if $handle;
     if ($kind eq 'clsact' || $kind eq 'ingress') {
       $look->("filter $dev $_", "filter show dev $dev $_") for $kind eq 'clsact' ? ('ingress', 'egress') : 'ingress';
@@ -156,8 +155,8 @@ sub traffic {
   batch(['tc', '-j'], @looks) if @looks;
 }
 
-# Of cards, which are the interfaces with a device behind them: `== feature NAME...`, `-` for bits without a name, then a
-# line for each card with its name and, for every 32 bits, four masks: may be changed, wished, on, never changes.
+# Of cards, the interfaces with a device: `== feature NAME...`, `-` for bits without a name, then a line for each card with its name
+# and, for every 32 bits, four masks: changeable, wished, on, never changes.
 # ETHTOOL_GSSET_INFO 37 and ETHTOOL_GSTRINGS 1b of ETH_SS_FEATURES 4, ETHTOOL_GFEATURES 3a.
 sub features {
   my @cards = map { $_->{name} } grep { defined $_->{parent} || -e "/sys/class/net/$_->{name}/device" } @links;
@@ -173,14 +172,14 @@ sub features {
   }
 }
 
-# SIOCETHTOOL. The kernel writes its answer over the question.
+# SIOCETHTOOL. The kernel overwrites the question with its answer.
 sub ethtool {
   my ($socket, $name, $question) = @_;
   return ioctl($socket, 0x8946, pack 'a16 P x16', $name, $question) ? $question : '';
 }
 
-# `== sysctl FOLDER NAME...`, then a line for each interface: its name, and a number for each NAME, `-` for those to be
-# passed over. The files of what is no interface, and those that the arrays leave out, are read: `PATH TAB VALUE`.
+# `== sysctl FOLDER NAME...`, then a line for each interface: its name, and a number for each NAME, `-` for NAMEs to skip. The files of
+# folders without an interface, and files without a place in the arrays, are read: `PATH TAB VALUE`.
 sub sysctls {
   my $read = file_fact('/proc/sys/net/ipv4/ip_forward') . file_fact('/proc/sys/net/ipv4/ip_local_reserved_ports');
   for my $family ($INET, $INET6) {
@@ -199,8 +198,8 @@ sub sysctls {
   print "== sysctl\n$read";
 }
 
-# As find -xdev lists them: `PATH TAB TYPE MODE OWNER TARGET`, and for a file its size and, in hexadecimal, its content. Of
-# a large one the checksum.
+# Lists files as find -xdev does: `PATH TAB TYPE MODE OWNER TARGET`, and for a file its size and its content in hexadecimal; for a large
+# file the checksum.
 sub files {
   print "== file\n";
   my %type = (4 => 'd', 8 => 'f', 10 => 'l', 12 => 's', 1 => 'p', 6 => 'b', 2 => 'c');
@@ -244,7 +243,7 @@ sub file_fact {
   return $value eq '' ? '' : "$path\t$value";
 }
 
-# What can't be read counts as empty: another one may just have removed it.
+# A file that can't be read counts as empty: another process may just have removed it.
 sub read_file {
   my ($path) = @_;
   my $text = '';
@@ -253,7 +252,7 @@ sub read_file {
   return $text;
 }
 
-# What one look at something says. One that fails, also without the details that an older kernel lacks, shows as a fact.
+# Shows the output of one command. If the command fails, also without the details that an older kernel lacks, the failure is a fact.
 sub show {
   my ($section, @command) = @_;
   my $text = output('', @command) // output('', grep { $_ ne '-d' } @command);
@@ -261,7 +260,7 @@ sub show {
   return defined $text;
 }
 
-# Several looks by one process; when one fails, each by its own, to know which. Says whether the first one succeeded.
+# Runs several commands in one process; when one fails, each in its own, to know which. Returns true if the first one succeeded.
 sub batch {
   my ($tool, @looks) = @_;
   my $text = output(join('', map { "$_->[1]\n" } @looks), @$tool, '-batch', '-');
@@ -273,7 +272,7 @@ sub batch {
   return $first;
 }
 
-# What a program prints, undefined if it fails.
+# The output of a program; undefined if it fails.
 sub output {
   my ($input, @command) = @_;
   $| = 1, $| = 0;
@@ -291,7 +290,7 @@ sub output {
   return close $answer ? $text : undef;
 }
 
-# Netlink: all that a dump tells, without the headers. Once more when a change has interrupted it. Nothing if refused.
+# Netlink: all messages of a dump, without the headers. Repeats a dump that a change has interrupted. Empty if refused.
 sub dump_of {
   my ($protocol, $type, $body) = @_;
   for (1 .. 10) {
@@ -301,7 +300,7 @@ sub dump_of {
   die "Cannot take a dump that nothing interrupts: $type\n";
 }
 
-# Answers to one request; one that is undefined says that the rest may not fit together.
+# The answers to one request; an undefined answer says that the others may be inconsistent.
 sub ask_for {
   my ($protocol, $flags, $type, $body) = @_;
   socket my $socket, 16, 3, $protocol or return;

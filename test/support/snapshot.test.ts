@@ -95,7 +95,7 @@ test('the content of a file is a checksum, what a tool could not tell is a fact'
   ])
 })
 
-// Not only in the virtual machine: whatever this machine lacks, or this user may not see.
+// Runs outside of the virtual machine too, whatever this machine lacks or hides from this user.
 describe('the program', () => {
   const program = fileURLToPath(new URL('snapshot.pl', import.meta.url))
 

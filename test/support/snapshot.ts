@@ -1,6 +1,6 @@
-// What a host looks like, taken with ip, tc, nft, bridge and devlink by snapshot.pl, for tests that say
-// "identical before and after". In: a Lab. Out: a flat map, and the differences of two as lines. Never uses the decoders
-// of src/: a mistake there would hide the difference that it made.
+// The state of a host, taken with ip, tc, nft, bridge and devlink by snapshot.pl, for tests that claim "identical before and after".
+// In: a Lab. Out: a flat map, and the differences of two maps as lines. Never uses the decoders of src/: a mistake in a decoder would
+// hide the difference that it made.
 import { createHash } from 'node:crypto'
 import { fileURLToPath } from 'node:url'
 import type { Lab } from '../../hack/lab/lab.ts'
@@ -10,7 +10,7 @@ import { inNamespace, type Namespace } from './traffic.ts'
 export type Snapshot = ReadonlyMap<string, string>
 
 export interface SnapshotOptions {
-  /** Namespace to look at, default the guest's first one. */
+  /** Namespace of the snapshot, default the guest's first one. */
   readonly namespace?: Namespace
   /** Folders listed with modes, sizes and content, beside {@link STATE_FOLDERS}. */
   readonly folders?: readonly string[]
@@ -25,14 +25,14 @@ interface Difference {
   /** Name of a section, see SECTIONS. */
   readonly section: string
   /**
-   * What matches is left out: the path of a value below an entry (`.vfinfo_list.0.trust`), or a whole entry (its
-   * JSON text, or the name in the sections that are no JSON).
+   * The parts to leave out: the path of a value below an entry (`.vfinfo_list.0.trust`), or a whole entry (its JSON text, or the
+   * name in the sections that are no JSON).
    */
   readonly path: RegExp
   readonly reason: string
 }
 
-/** All that two snapshots may differ in. */
+/** The allowed differences of two snapshots. */
 export const MAY_DIFFER: readonly Difference[] = [
   {
     section: 'link',
@@ -158,28 +158,28 @@ export const MAY_DIFFER: readonly Difference[] = [
 const PROGRAM = ['perl', fileURLToPath(new URL('snapshot.pl', import.meta.url))]
 
 /**
- * Looks at everything once, in one command. Fails when nobody can list the interfaces. Another tool that fails makes
- * a fact, e.g. `failed devlink port`: for ever where a kernel has no such thing, a difference where it happens once.
+ * Takes a snapshot in one command. Fails when interfaces can't be listed. Another tool that fails becomes a fact, e.g. `failed devlink
+ * port`: in every snapshot where a kernel lacks the feature, a difference where the failure happens once.
  */
 export async function snapshot(lab: Pick<Lab, 'exec'>, options: SnapshotOptions = {}): Promise<Snapshot> {
   const folders = [...(options.state === false ? [] : STATE_FOLDERS), ...(options.folders ?? [])]
   const argv = inNamespace(options.namespace ?? null, [...PROGRAM, ...folders])
-  // Without LC_ALL, a fifth of the time would go into a look for translations.
+  // Without LC_ALL, looking for translations would take a fifth of the time.
   const { code, stdout, stderr } = await lab.exec(argv, { env: { LC_ALL: 'C' } })
   if (code !== 0) throw new Error(`Cannot take a snapshot: code ${code}: ${stderr}`)
   return parseSnapshot(stdout)
 }
 
-/** The state that all tests of a file begin with and come back to. */
+/** The state at the beginning of all tests of a file; each test must come back to it. */
 export class Baseline {
   #before: Snapshot | undefined
 
-  /** Before a test: looks when nothing is known, which after a test that failed is so again. */
+  /** Before a test: takes a snapshot if there is none, as at first and after a test that failed. */
   async begin(lab: Lab): Promise<void> {
     this.#before ??= await snapshot(lab)
   }
 
-  /** After a test, with how it ended. */
+  /** After a test, with its outcome. */
   end(state: string | undefined): void {
     if (state !== 'pass') this.#before = undefined
   }
@@ -192,8 +192,8 @@ export class Baseline {
 }
 
 /**
- * Whether a line of {@link diffSnapshot} is about a bridge's carrier. That a bridge without ports has none is for a kernel
- * worker to find out, in its own time.
+ * True for a line of {@link diffSnapshot} about a bridge's carrier. A kernel worker finds out, in its own time, that a bridge without
+ * ports has no carrier.
  */
 export function isCarrierOf(bridge: string, line: string): boolean {
   return line.startsWith(`link ${bridge}.flags: `) || line.startsWith(`link ${bridge}.operstate: `)
@@ -214,9 +214,8 @@ export function diffSnapshot(before: Snapshot, after: Snapshot): string[] {
 }
 
 /**
- * Turns what the program printed (`== SECTION CONTEXT`, then JSON or lines) into facts. `== batch SECTION CONTEXT|...`
- * is followed by a JSON document for each, `== sysctl FOLDER NAME...` and `== feature NAME...` by a line of numbers for
- * each interface.
+ * Turns the output of the program (`== SECTION CONTEXT`, then JSON or lines) into facts. After `== batch SECTION CONTEXT|...` comes a
+ * JSON document for each; after `== sysctl FOLDER NAME...` and `== feature NAME...` comes a line of numbers for each interface.
  */
 export function parseSnapshot(output: string): Snapshot {
   const facts = new Map<string, string>()
@@ -237,8 +236,8 @@ export function parseSnapshot(output: string): Snapshot {
 type JsonSection = keyof typeof JSON_SECTIONS
 type Json = null | boolean | number | string | Json[] | { [key: string]: Json }
 
-// How an entry is named. `fields` lists each value below it for itself, `whole` the entry as one: then it is
-// its own name, except for the part that `name` gives.
+// The names of entries. `fields` lists each value below an entry by itself. `whole` lists the entry as one: its text is its name, or the
+// part that `name` gives.
 const JSON_SECTIONS = {
   link: { as: 'fields', name: (entry: Json) => text(entry, 'ifname') },
   address: { as: 'whole', name: (entry: Json) => text(entry, 'dev') },
@@ -310,7 +309,7 @@ function addJson(facts: Map<string, string>, section: JsonSection, context: stri
   }
 }
 
-// nft and devlink wrap their list in an object.
+// nft and devlink put their list into an object.
 function entriesOf(parsed: Json): Json[] {
   if (Array.isArray(parsed)) return parsed
   if (parsed === null || typeof parsed !== 'object') return []
@@ -321,7 +320,7 @@ function entriesOf(parsed: Json): Json[] {
   )
 }
 
-// The link's own values have a section.
+// The values of the link itself have a section of their own.
 function addressesOf(parsed: Json): Json[] {
   if (!Array.isArray(parsed)) return []
   return (parsed as { ifname: string; addr_info: { [key: string]: Json }[] }[]).flatMap((link) =>
@@ -352,12 +351,12 @@ function addFields(facts: Map<string, string>, path: string, value: Json): void 
   for (const [key, one] of Object.entries(value)) addFields(facts, `${path}.${key}`, one)
 }
 
-// Milliseconds for netlink, seconds in the file.
+// Netlink has milliseconds, the file has seconds.
 const IN_SECONDS =
   /^router_(solicitation_interval|solicitation_max_interval|solicitation_delay|probe_interval)$/
 const UNSIGNED = /^(ra_defrtr_metric|ioam6_id_wide)$/
 
-// What the files say that the numbers stand for.
+// The settings behind the numbers, in the words of the files.
 function addSettings(facts: Map<string, string>, header: readonly string[], body: string): void {
   const [folder = '', ...names] = header
   for (const line of body.split('\n').filter((one) => one !== '')) {

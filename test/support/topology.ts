@@ -1,19 +1,19 @@
-// The network of every mapping test, in the lab's guest. In: a Lab and the two ends of a wire. Out: who has
-// which address. Each step is one script: starting a process is what takes time in the guest.
+// The network of every mapping test, in the lab's guest. In: a Lab and the two ends of a wire. Out: names and addresses. Each step is
+// one script, because starting a process takes most of the time in the guest.
 //
 //   host (PF 10.1.0.1) --- wire --- bridge in namespace `wire` -+- client-a 10.1.0.10
 //                                                               +- router 10.1.0.254 | 10.2.0.254 --- client-b 10.2.0.10
 //
-// The same with fd00:1::/64 and fd00:2::/64. The host reaches client-b by the router; nobody translates addresses.
+// The same with fd00:1::/64 and fd00:2::/64. The host reaches client-b through the router; nothing translates addresses.
 import type { Lab } from '../../hack/lab/lab.ts'
 
-/** Netdevs in the guest's first namespace: the PF, and what plays the switch at the other end of its wire. */
+/** Netdevs in the guest's first namespace: the PF, and the other end of its wire, which plays the switch. */
 export interface WireEnds {
   readonly pf: string
   readonly wire: string
 }
 
-/** A virtual function as sysfs shows it when the topology was built. */
+/** A virtual function, as sysfs showed it when the topology was built. */
 export interface Vf {
   /** Number in `ip link set PF vf INDEX`. */
   readonly index: number
@@ -24,7 +24,7 @@ export interface Vf {
   readonly mac: string | null
 }
 
-/** What {@link buildTopology} made. */
+/** The topology of {@link buildTopology}. */
 export interface Topology extends WireEnds {
   readonly pfMac: string
   readonly pfPci: string
@@ -36,12 +36,12 @@ export const CLIENT_A = { namespace: 'client-a', v4: '10.1.0.10', v6: 'fd00:1::1
 export const CLIENT_B = { namespace: 'client-b', v4: '10.2.0.10', v6: 'fd00:2::10' } as const
 export const ROUTER = { namespace: 'router', v4: '10.1.0.254', v6: 'fd00:1::fe' } as const
 export const HOST = { namespace: null, v4: '10.1.0.1', v6: 'fd00:1::1' } as const
-/** Namespace with the bridge `switch`, the place for captures of all that is on the wire. */
+/** Namespace with the bridge `switch`, the place to capture all frames on the wire. */
 export const WIRE = { namespace: 'wire', bridge: 'switch' } as const
 
 /**
  * Loads igb, igbvf and virtio_net and names the two ends of wire `index` (0 is the first, see `--wires`).
- * Both ends must be in the guest's first namespace. They get their own MAC back if a test that failed took it.
+ * Both ends must be in the guest's first namespace. They get their own MAC back if a failed test changed it.
  */
 export async function loadIgb(lab: Lab, index = 0): Promise<WireEnds> {
   const mac = `52:54:00:01:0${index}`
@@ -74,12 +74,12 @@ export async function buildTopology(lab: Lab, ends: WireEnds, vfs = 2): Promise<
   return describe(lab, ends)
 }
 
-/** Takes all of {@link buildTopology} away again, VFs included. Pods have to be gone before. */
+/** Removes everything of {@link buildTopology}, VFs included. Pods must be gone before. */
 export async function tearDown(lab: Lab, { pf, wire }: WireEnds): Promise<void> {
   await lab.must(TEAR_DOWN, { env: { PF: pf, WIRE: wire } })
 }
 
-/** Forgets what everybody has learned: neighbour entries, and the bridge's MAC addresses. */
+/** Forgets everything learned: neighbour entries, and the bridge's MAC addresses. */
 export async function forgetNeighbours(lab: Lab): Promise<void> {
   await lab.must(`
     ip neigh flush all
@@ -87,15 +87,15 @@ export async function forgetNeighbours(lab: Lab): Promise<void> {
     bridge -n wire fdb flush dev switch dynamic`)
 }
 
-/** A network namespace as a runtime makes it for a pod: loopback up, nothing else. Returns its path. */
+/** Makes a network namespace as a runtime does for a pod: loopback up, nothing else. Returns its path. */
 export async function newPod(lab: Lab, name: string): Promise<string> {
   await lab.must(`ip netns add '${name}' && ip -n '${name}' link set lo up`)
   return `/run/netns/${name}`
 }
 
 /**
- * Gives a pod the interface that a cluster network would: `eth0`, 10.244.NUMBER.2 and fd00:244:NUMBER::2, with the
- * pod's default routes over it to the host. NUMBER (1-254) must be free. It vanishes with the pod.
+ * Gives a pod the interface of a cluster network: `eth0`, 10.244.NUMBER.2 and fd00:244:NUMBER::2, with the pod's default routes over
+ * it to the host. NUMBER (1-254) must be free. The interface vanishes with the pod.
  */
 export async function addClusterInterface(lab: Lab, pod: string, number: number): Promise<void> {
   const host = `cluster${number}`
@@ -117,8 +117,8 @@ END`)
 }
 
 /**
- * Waits until a pod's interface has its carrier and duplicate address detection is over. An igb VF that was just
- * created may take seconds to see the link, and what is sent before then is lost.
+ * Waits until a pod's interface has its carrier and duplicate address detection is over. A new igb VF may take seconds to see the
+ * link, and frames sent before then are lost.
  */
 export async function linkIsReady(lab: Lab, pod: string, device = 'net1'): Promise<void> {
   await lab.must(`set -e
@@ -143,7 +143,7 @@ export async function isReachable(lab: Lab, client: string, addresses: readonly 
     for address in ${addresses.join(' ')}; do wait_until reach $address; done`)
 }
 
-/** Removes a namespace of {@link newPod} if it is there; physical devices in it come back to the host, later. */
+/** Removes a namespace of {@link newPod} if it is there. Physical devices in it come back to the host, later. */
 export async function deletePod(lab: Lab, name: string): Promise<void> {
   await lab.must(`[ ! -e '/run/netns/${name}' ] || ip netns delete '${name}'`)
 }

@@ -1,9 +1,9 @@
 // Program for the guest, part of test/driver, run inside a namespace; traffic.ts starts it.
 //   serve   JSON list of listeners as argument; prints `ready`, answers until it is killed
 //   ask     JSON list of questions as argument; asks all at once, prints a JSON list of outcomes
-//   agent   does both as often as it is told on standard input, see agent.ts
-// A server answers with one line of JSON, who it is and whom it sees, followed by the bytes it was sent; one for
-// `digest` sends their SHA-256 sum instead of them.
+//   agent   does both on orders from standard input, see agent.ts
+// A server answers with one line of JSON (its name and the peer that it sees), followed by the bytes that it got. A server for
+// `digest` sends the SHA-256 sum of the bytes instead.
 import { createHash } from 'node:crypto'
 import { createSocket } from 'node:dgram'
 import { request } from 'node:http'
@@ -26,7 +26,7 @@ if (mode === 'serve') {
   process.exit(0)
 }
 
-/** One order a line, one reply a line, in any order: orders are carried out at the same time. */
+/** One order a line, one reply a line, in any order: several orders run at the same time. */
 async function serveOrders(): Promise<void> {
   const servers = new Map<number, Close[]>()
   const carryOut = async (order: AgentOrder): Promise<Outcome[]> => {
@@ -50,7 +50,7 @@ async function serveOrders(): Promise<void> {
   }
 }
 
-// Two sockets per listener, so that a peer's IPv4 address is not shown as an IPv6 one.
+// Two sockets per listener, so that a peer's IPv4 address does not appear as an IPv6 address.
 function serve(listen: Listen): Promise<Close[]> {
   const hosts = listen.address === undefined ? ['0.0.0.0', '::'] : [listen.address]
   const serveOne = { tcp: serveTcp, digest: serveTcp, udp: serveUdp, http: serveHttp }
@@ -80,7 +80,7 @@ function serveTcp(listen: Listen, host: string): Promise<Close> {
   })
 }
 
-// Not node:http: under Bun that one can't listen on both families apart.
+// Not node:http, which under Bun can't listen on both families separately.
 async function serveHttp(listen: Listen, host: string): Promise<Close> {
   const server = Bun.serve({
     port: listen.port,
@@ -118,7 +118,7 @@ function greeting(listen: Listen, address: string | undefined, port: number | un
 }
 
 async function ask(question: Ask): Promise<Outcome> {
-  // A pattern of 251 bytes, a prime: nothing that is lost, doubled or out of order leaves it as it was.
+  // A pattern of 251 bytes, a prime: lost, doubled or reordered bytes change it.
   const pattern = Buffer.from(Array.from({ length: 251 }, (_, at) => (at * 31 + question.port) & 0xff))
   const sent = Buffer.alloc(question.bytes ?? 1_000, pattern)
   const padding = Buffer.alloc(question.padding ?? 0, 'x')
@@ -128,7 +128,7 @@ async function ask(question: Ask): Promise<Outcome> {
       : Buffer.concat([sent, padding])
   const exchange = { tcp: askTcp, digest: askTcp, udp: askUdp, http: askHttp }[question.protocol]
   let timer: ReturnType<typeof setTimeout> | undefined
-  // Whoever got no answer stops asking: later questions may come from the same port.
+  // A question without an answer must stop: later questions may come from the same port.
   const over = new AbortController()
   const late = new Promise<never>((_, reject) => {
     timer = setTimeout(() => reject(new Error('ETIMEDOUT')), question.timeoutMs ?? 10_000)
@@ -180,8 +180,8 @@ function askTcp(question: Ask, sent: Buffer, over: AbortSignal): Promise<Exchang
   })
 }
 
-// Repeats the datagram every 300 ms: the first one may be lost to address resolution. The answer has to come
-// from the address that was asked: the socket is connected, so others are not even seen.
+// Repeats the datagram every 300 ms, because address resolution may lose the first one. The socket is connected, so only an answer from
+// the asked address arrives.
 function askUdp(question: Ask, sent: Buffer, over: AbortSignal): Promise<Exchange> {
   const isV6 = question.address.includes(':')
   const socket = createSocket({ type: isV6 ? 'udp6' : 'udp4', ipv6Only: isV6 })

@@ -1,19 +1,19 @@
-// Servers and clients inside the guest's namespaces. In: who listens or asks what, where. Out: who answered,
-// with every byte compared. One process serves or asks for a whole list: its start is what takes time.
+// Servers and clients inside the guest's namespaces. In: listeners, or questions, and their namespace. Out: the answers, with every byte
+// compared. One process serves or asks for a whole list, because its start takes most of the time.
 import type { Lab, LabProcess } from '../../hack/lab/lab.ts'
 import { DRIVER } from './driver.ts'
 
-/** `digest` is TCP whose answer is the sum of what was sent: for much, in one direction. */
+/** `digest` is TCP with the checksum of the bytes as the answer: for many bytes in one direction. */
 export type Protocol = 'tcp' | 'udp' | 'http' | 'digest'
 
-/** What a server listens on: all addresses of both families without `address`. */
+/** The addresses of a server: all of both families without `address`. */
 export interface Listen {
-  /** Says so in every answer. */
+  /** The server's name in every answer. */
   readonly name: string
   readonly protocol: Protocol
   readonly port: number
   readonly address?: string
-  /** UDP only: so many bytes are added to what is sent back. */
+  /** UDP only: number of bytes that the answer adds. */
   readonly padding?: number
 }
 
@@ -23,7 +23,7 @@ export interface Ask {
   readonly address: string
   readonly port: number
   readonly bytes?: number
-  /** The {@link Listen.padding} of the server that is asked. */
+  /** The {@link Listen.padding} of the asked server. */
   readonly padding?: number
   /** Not for HTTP. */
   readonly sourcePort?: number
@@ -37,7 +37,7 @@ export interface Endpoint {
   readonly port: number
 }
 
-/** The right bytes came back: `peer` is the client as the server saw it, `local` as it saw itself. */
+/** The right bytes came back. `peer` is the client in the server's eyes, `local` in its own. */
 export interface Answer {
   readonly ok: true
   readonly server: string
@@ -46,7 +46,7 @@ export interface Answer {
   readonly bytes: number
 }
 
-/** `error` is the errno's name, `ETIMEDOUT` when nothing came in time, or says how the bytes differ. */
+/** `error` is the errno's name, `ETIMEDOUT` when no answer came in time, or the difference of the bytes. */
 export type Outcome = Answer | { readonly ok: false; readonly error: string }
 
 /** A namespace by its name in /run/netns, or null for the guest's first one. */
@@ -96,12 +96,12 @@ export function answersOf(
   })
 }
 
-/** `argv` as it has to be run to find itself in `namespace`. */
+/** The command that runs `argv` in `namespace`. */
 export function inNamespace(namespace: Namespace, argv: readonly string[]): string[] {
   return namespace === null ? [...argv] : ['ip', 'netns', 'exec', namespace, ...argv]
 }
 
-/** Starts a process in the background and waits until `ready` holds; fails with its words if it ends before. */
+/** Starts a process in the background and waits until `ready` is true; fails with the process's output if it ends before. */
 export async function startedWhen(
   lab: Lab,
   argv: readonly string[],
@@ -126,8 +126,8 @@ export async function startedWhen(
 }
 
 /**
- * Has a server on port 80 of `pod` send to a client in the namespace `client` that connects to `address`
- * and reads nothing, until the server has data that it can't send. Whoever is killed then leaves it to the kernel.
+ * Makes a server on port 80 of `pod` send to a client in the namespace `client` that connects to `address` and reads nothing, until
+ * the server has data that it can't send. A process that is killed then leaves the data to the kernel.
  */
 export async function serveToWhoDoesNotRead(
   lab: Lab,
@@ -144,5 +144,5 @@ export async function serveToWhoDoesNotRead(
   await lab.must(`until ${full}; do sleep 0.1; done`)
 }
 
-/** To be followed by what traffic-guest.ts takes. Nothing in it is worth compiling. */
+/** The command before the words for traffic-guest.ts. Without a JIT, because no code in it is worth compiling. */
 export const PROGRAM = ['env', 'BUN_JSC_useJIT=0', DRIVER, 'traffic'] as const

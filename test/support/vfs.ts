@@ -29,7 +29,7 @@ export async function removeVfs(lab: Lab, { pf, wire }: Topology): Promise<void>
   )
 }
 
-/** Gives the VFs' interfaces back what they had when they were made: no alias, the usual queue and MTU, down. */
+/** Resets the VFs' interfaces to their state after creation: no alias, the usual queue and MTU, down. */
 export async function resetVfs(lab: Lab, { vfs }: Topology): Promise<void> {
   const names = vfs.flatMap(({ netdev }) => netdev ?? [])
   await lab.must(

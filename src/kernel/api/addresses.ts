@@ -8,7 +8,7 @@ export interface AddressKernel {
   addresses(side: Side, ifindex?: number): readonly AddressFacts[]
   /** Unicast routes of both families in every table; in `table` alone, where it is given, or EOVERFLOW if there are too many to read. */
   routes(side: Side, table?: number): readonly RouteFacts[]
-  /** Whether the main table has a default route of a family by this interface; undefined where it has too many routes to tell. */
+  /** True when the main table has a default route of a family by this interface; undefined when it has too many routes to tell. */
   hasDefaultRoute(side: Side, family: 4 | 6, ifindex: number): boolean | undefined
   /** The host's interface by which it reaches `address`; undefined when it has no route. */
   interfaceTo(address: string): LinkFacts | undefined

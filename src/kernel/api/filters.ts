@@ -3,13 +3,13 @@ import type { Classifier, FlowFilter, Side } from '../../ops/op.ts'
 import type { FilterCounters } from './counters.ts'
 import type { LinkFacts } from './facts.ts'
 
-/** Where filters of ours may be: an interface, or some priorities of it. */
+/** A place where filters of ours may be: an interface, or some priorities of it. */
 export interface OwnPlace {
   readonly ifindex: number
   readonly priorities?: readonly number[]
 }
 
-/** Where a filter of ours is, or was. */
+/** The place of a filter of ours, now or before. */
 export interface PlacedFilter {
   readonly ifindex: number
   readonly prio: number

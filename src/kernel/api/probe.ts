@@ -31,7 +31,7 @@ export interface ProbeKernel {
    * sees it, and nothing is left of it.
    */
   missingNeeds(wanted: Needs): readonly string[]
-  /** Whether a host interface hands filters to its NIC. */
+  /** The setting by which a host interface hands filters to its NIC. */
   tcOffload(ifindex: number): TcOffload
   /** A setting below /proc/sys; undefined when this kernel does not have it. */
   sysctl(side: Side, key: string): string | undefined

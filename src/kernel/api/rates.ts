@@ -1,33 +1,23 @@
 /** Rate limits: shapers, redirects through an ifb, policers, and rates of devlink ports. */
-import type { IfbRedirect, MacPolicer, Op, PoliceSpec, SharedPolicer, Side } from '../../ops/op.ts'
+import type { Op, Side } from '../../ops/op.ts'
 import type { FilterCounters, Passed } from './counters.ts'
-import type { PortRateFacts, ShaperFacts, SharedPolicerFacts } from './facts.ts'
+import type { PortRateFacts, SharedPolicerFacts } from './facts.ts'
 
 /** Questions about rate limits, and the removals that a DEL without plan needs. They succeed when there is nothing. */
 export interface RateKernel {
-  /**
-   * The tbf of the limit with this cookie at the root of an interface; undefined when it has none, or another's. Without a
-   * cookie: one that a version before has made, which marked none.
-   */
-  shaper(side: Side, ifindex: number, cookie: string | undefined): ShaperFacts | undefined
   /** Handle of the tbf of ours at the root of an interface, of whichever attachment; undefined when there is none. */
   shapedBy(side: Side, ifindex: number): number | undefined
-  /** Removes the tbf that {@link shaper} shows. */
+  /**
+   * Removes the tbf of the limit with this cookie from the root of an interface, and no other's. Without a cookie: one that a version
+   * before has made, which marked none.
+   */
   removeShaper(side: Side, ifindex: number, cookie: string | undefined): void
-  /** Differences of a redirect through the interface `through` from its spec; undefined when `ifindex` has no filter of ours. */
-  detourDifferences(ifindex: number, through: number, spec: IfbRedirect): readonly string[] | undefined
-  /** The same of a policer in the NIC. */
-  policeDifferences(ifindex: number, spec: PoliceSpec): readonly string[] | undefined
-  /** True when the filter is there as it was asked for, in the NIC. */
-  meter(spec: MacPolicer): boolean
   /** Removes the ifb of that name; another kind of interface stays. */
   removeIfb(side: Side, name: string): void
   /** Policers that filters share whose cookie starts with `cookiePrefix` (hex). */
   limiters(cookiePrefix: string): readonly SharedPolicerFacts[]
   /** Those of the policers with these indexes that have this cookie (hex): each is asked for, and no dump. */
   limitersAt(indexes: readonly number[], cookie: string): readonly SharedPolicerFacts[]
-  /** Differences in the NIC of a policer that filters share from its spec; none for one that is gone. */
-  limiterDifferences(spec: SharedPolicer): readonly string[]
   /** Indexes of all policers of the host, whoever made them. */
   policerIndexes(): readonly number[]
   /** EPERM while filters use it. */

@@ -1,4 +1,4 @@
-/** Expressions of a rule that put a value into a register, as far as the value can be known before there is a packet. */
+/** Evaluates the expressions of a rule that load a value into a register, as far as the value is known. */
 import { eachAttribute } from '../../netlink/codec/tlv.ts'
 import { be32 } from '../../netlink/codec/wire.ts'
 import { NFPROTO } from '../../netlink/nf/nfnetlink.ts'
@@ -11,13 +11,13 @@ import { hostNumber, masked, type Registers, swapped } from './registers.ts'
 export interface Load {
   readonly to: number
   readonly value: Partly
-  /** The value depends on the interface, or on chance with so many outcomes. */
+  /** Set for an unknown value: the value depends on the interface, or is one of `outcomes` random values. */
   readonly depends?: { readonly of: 'interface' } | { readonly of: 'chance'; readonly outcomes: number }
 }
 
 /**
- * The load of an expression; `nothing` for an expression that writes to the packet or drops the value; undefined for one that can't
- * be read.
+ * The load of an expression; `nothing` for an expression that writes to the packet or drops the value; undefined for an expression
+ * that cannot be read.
  */
 export function loadOf(
   name: string,
@@ -42,7 +42,7 @@ export function loadOf(
 }
 
 /**
- * Expressions whose value is unknown, with the number of the attribute that names the register (NFTA_CT_DREG, NFTA_SOCKET_DREG ...).
+ * Expressions that load an unknown value. The number is their attribute for the register (NFTA_CT_DREG, NFTA_SOCKET_DREG, ...).
  */
 const loading: Readonly<Record<string, number>> = {
   ...{ ct: 1, rt: 1, osf: 1, exthdr: 1, numgen: 1, xfrm: 1 },
@@ -50,7 +50,7 @@ const loading: Readonly<Record<string, number>> = {
 }
 
 /**
- * Expressions that chance decides, with the number of the attribute that has the number of outcomes (NFTA_NG_MODULUS,
+ * Expressions that load a random value. The number is their attribute for the count of values (NFTA_NG_MODULUS,
  * NFTA_HASH_MODULUS).
  */
 const chances: Readonly<Record<string, number | undefined>> = { numgen: 2, hash: 4 }
@@ -72,7 +72,7 @@ function meta(data: Uint8Array, { family, proto }: Packet): Load | 'nothing' {
 
 function payload(data: Uint8Array, { headers }: Packet): Load | 'nothing' {
   const { NFTA_PAYLOAD_DREG: to, NFTA_PAYLOAD_BASE: base, ...at } = read(seen.payload, data)
-  // Without a register to load it writes to the packet.
+  // Without a destination register the expression writes to the packet.
   if (to === undefined) return 'nothing'
   const length = at.NFTA_PAYLOAD_LEN ?? 0
   const header = headers[(base ?? 0) - 1]
@@ -82,7 +82,7 @@ function payload(data: Uint8Array, { headers }: Packet): Load | 'nothing' {
   }
 }
 
-/** The packet's destination is an address of the node, or nobody would have mapped it. */
+/** The packet's destination is an address of the node, because only such addresses are mapped. */
 function fib(data: Uint8Array): Load | 'nothing' {
   const { NFTA_FIB_DREG: to, NFTA_FIB_RESULT: result, NFTA_FIB_FLAGS: flags = 0 } = read(seen.fib, data)
   const isLocal =
@@ -128,7 +128,7 @@ function other(
   }
 }
 
-/** Decodes the attributes of an expression. @throws RangeError for bytes that are not laid out as in the kernels that we know */
+/** Decodes the attributes of an expression. @throws RangeError for bytes with another layout than in the kernels known here */
 export function read<T>(codec: { decode(bytes: Uint8Array): T }, data: Uint8Array): T {
   return codec.decode(data)
 }

@@ -1,4 +1,4 @@
-/** A rule of somebody else, and what it does with a packet as far as that can be told. */
+/** Evaluates a foreign rule for a packet, as far as the rule can be read. */
 
 import type { Value } from '../../netlink/codec/wire.ts'
 import { NFT_SEEN, seen, VERDICT } from '../../netlink/nf/others.ts'
@@ -11,10 +11,10 @@ import { type Answer, between, equal, not, order, Registers } from './registers.
 import type { FindElements, Match, Rule, Tried, Verdict } from './verdict.ts'
 import { xtDestination, xtMatch, xtTarget, xtTranslation } from './xt.ts'
 
-/** Expressions that let every packet go on, and ones of which only the packet tells. */
+/** Expressions that every packet passes, and expressions that depend on unknown facts. */
 const passing: ReadonlySet<string> = new Set(['counter', 'log', 'last', 'dup', 'notrack'])
 const undecided: ReadonlySet<string> = new Set(['limit', 'quota', 'connlimit', 'dynset', 'objref'])
-/** Follows a rule with a packet. */
+/** Evaluates a rule for a packet. */
 export function tryRule(rule: Rule, packet: Packet, find: FindElements): Tried {
   return new Attempt(rule, packet, find).run()
 }
@@ -28,7 +28,7 @@ class Attempt {
   readonly #unread: string[] = []
   #isSure = true
   #isForMost = true
-  /** What the last expression does not know concerns few packets. */
+  /** True when the answer of the last expression is unknown for few packets only. */
   #isNearlySure = false
   #isNamed = false
   #matches: Match[] | undefined
@@ -47,7 +47,7 @@ class Attempt {
       try {
         answer = this.#step(name, data)
       } catch (error) {
-        // Bytes that are not laid out as in the kernels that this was written by.
+        // The bytes have another layout than in the kernels known here: the expression counts as unread.
         if (!(error instanceof RangeError)) throw error
       }
       if (answer === 'no') return { matches: [], unread: [], isNamed: false }
@@ -59,7 +59,7 @@ class Attempt {
     return { matches: this.#matches ?? [], unread: this.#unread, isNamed: this.#isNamed }
   }
 
-  /** Whether the packet gets beyond an expression; undefined for one that can't be read. */
+  /** Tests whether the packet passes an expression; undefined for an expression that cannot be read. */
   #step(name: string, data: Uint8Array): Answer | undefined {
     if (passing.has(name)) return 'yes'
     if (undecided.has(name)) return 'maybe'
@@ -137,7 +137,7 @@ class Attempt {
     return holds === undefined ? undefined : holds ? 'yes' : 'no'
   }
 
-  /** A condition, a value by a key, or a verdict by a key. */
+  /** Looks up a key in a set or map: as a condition, for a value, or for a verdict. */
   #lookup(data: Uint8Array): Answer | undefined {
     const {
       NFTA_LOOKUP_SET: name,
@@ -158,7 +158,7 @@ class Attempt {
       return (flags & NFT_SEEN.NFT_LOOKUP_F_INV) === 0 ? answer : this.#allBut(from, answer)
     if (answer === 'no') return answer
     const picked = this.#loaded.get(from)
-    // Whatever chance says, the map has an element for it.
+    // The map has an element for each random value.
     this.#isNearlySure =
       picked?.of === 'chance' && key.bytes.length === 4 && elements.length === picked.outcomes
     if (to !== 0) {
@@ -177,7 +177,7 @@ class Attempt {
     return answer
   }
 
-  /** All packets but those that have a value: of interfaces a node has many. */
+  /** The answer of "not equal". For an interface nearly all packets differ, because a node has many interfaces. */
   #allBut(register: number, answer: Answer): Answer {
     this.#isNearlySure = this.#loaded.get(register)?.of === 'interface'
     return not(answer)
@@ -213,7 +213,7 @@ class Attempt {
     return effect === undefined ? undefined : 'yes'
   }
 
-  /** `last` registers: ends of ranges, by themselves the same as the first. */
+  /** A translation. The `last` registers are the ends of ranges; without them the range has one value. */
   #translation(
     [address, lastAddress = address]: readonly (number | undefined)[],
     [port, lastPort = port]: readonly (number | undefined)[],
@@ -264,5 +264,5 @@ class Attempt {
   }
 }
 
-/** A value that only the packet gives. */
+/** Stands for a value that depends on the packet. */
 const unseen = new Uint8Array()

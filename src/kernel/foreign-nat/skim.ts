@@ -1,7 +1,7 @@
 /**
  * Sorts out rules by their bytes before they are decoded. Chains of kube-proxy have thousands of rules, and nearly all of them want
- * another port or another address. Such a comparison always has the same bytes, and a search for bytes is much faster than decoding.
- * A rule that is left may still not match.
+ * another port or another address. Such a comparison always has the same bytes, and a search for bytes is much faster than a
+ * decoder. A rule that is left may still not match.
  */
 import { layout } from './packet.ts'
 

@@ -1,52 +1,52 @@
-/** The words of the walk through rules of others: a rule, its ends, and a look into a set. */
+/** Types for the evaluation of foreign rules: a rule, its possible ends, and the search in a set. */
 import type { Place, SeenExpression } from '../../netlink/nf/others.ts'
 import type { NftElement } from '../../netlink/nf/tables.ts'
 import type { Destination } from './leads-to.ts'
 import type { Partly } from './packet.ts'
 import type { Answer } from './registers.ts'
 
-/** A rule, and the chain that it stands in. */
+/** A rule and its chain. */
 export interface Rule {
   readonly place: Place
   readonly expressions: readonly SeenExpression[]
   readonly comment: string | undefined
-  /** What people call a chain; by itself where its name is that. */
+  /** Returns the name of a chain for people; absent when the chain's own name is that. */
   readonly nameOf?: (chain: string) => string
 }
 
-/** How a rule ends. */
+/** The end of a rule. */
 export type Verdict =
   | {
       readonly do: 'translate'
       readonly to: string
-      /** Undefined where it is not one address that the rule gives. */
+      /** Undefined when the rule does not give a single address and port. */
       readonly destination: Destination | undefined
     }
   | { readonly do: 'jump' | 'goto'; readonly chain: string }
   | { readonly do: 'end' | 'return' }
 
-/** One way in which a rule may end for a packet. */
+/** One possible end of a rule for a packet. */
 export interface Match {
   readonly verdict: Verdict
-  /** The packet takes this way whoever sent it. */
+  /** True when the rule ends so for every sender. */
   readonly isSure: boolean
-  /** Nearly all senders' packets take this way, or one that chance picks of ways that are all given. */
+  /** True when the rule ends so for nearly all senders, or when chance picks one of the matches and all of them are listed. */
   readonly isForMost: boolean
-  /** The element of a map that says so. */
+  /** The element of a map that gives the verdict. */
   readonly element: NftElement | undefined
 }
 
-/** What a rule does with a packet. */
+/** The effect of a rule on a packet. */
 export interface Tried {
-  /** None where the rule does not match, or goes on. */
+  /** Empty when the rule does not match, or goes on to the next rule. */
   readonly matches: readonly Match[]
-  /** Expressions that nobody here can read: the rule may match. */
+  /** Expressions that cannot be read: the rule may match. */
   readonly unread: readonly string[]
-  /** A set or map has the packet's port in the key that the rule asks for. */
+  /** True when the key of a set or map of the rule has the packet's port. */
   readonly isNamed: boolean
 }
 
-/** A look into a set or map: the elements that a key may have, and whether it has one. */
+/** Finds the elements of a set or map that a key may match. The answer tells whether the key has an element. */
 export type FindElements = (
   place: Place,
   key: (length: number) => Partly,

@@ -1,4 +1,4 @@
-/** Prints foreign rules for error messages, from their bytes: the kernel keeps no text. `…` stands for a part that is not decoded. */
+/** Prints foreign rules for error messages. The kernel keeps no text, so rules are decoded. `…` stands for an unknown part. */
 import { ipFromBytes } from '../../lib/ip.ts'
 import type { Value } from '../../netlink/codec/wire.ts'
 import { NFT_SEEN, seen, VERDICT } from '../../netlink/nf/others.ts'

@@ -91,7 +91,7 @@ function filterConflicts(
       hook: 'filter',
       software: (flags & TCA_CLS_FLAGS.TCA_CLS_FLAGS_SKIP_SW) === 0 || (hardware && keepsFrames(filter)),
       hardware,
-      certain: verdict !== 'nobody knows',
+      certain: verdict !== 'unknown',
     })
   }
   return conflicts
@@ -131,13 +131,13 @@ function attributeOf(options: Flower, name: string): unknown {
   return (options as Readonly<Record<string, unknown>>)[name]
 }
 
-/** The effect of a filter on its frames; `nobody knows` when the filter's match cannot be read. */
-type Verdict = 'goes on' | 'ends' | 'nobody knows'
+/** The effect of a filter on its frames; `unknown` when the filter's match cannot be read. */
+type Verdict = 'goes on' | 'ends' | 'unknown'
 
 /** The effect of a filter. The kernel goes on to the next filter only after TC_ACT_UNSPEC (tcf_classify). */
 function verdictOf(filter: Tc): Verdict {
   if (filter.TCA_KIND === 'bpf') return programVerdict(filter)
-  if (flowerOf(filter) === undefined && matchallOf(filter) === undefined) return 'nobody knows'
+  if (flowerOf(filter) === undefined && matchallOf(filter) === undefined) return 'unknown'
   const verdicts = verdictsOf(filter)
   return verdicts.length > 0 && verdicts.every((value) => value === TC_ACT.TC_ACT_UNSPEC) ? 'goes on' : 'ends'
 }
@@ -145,8 +145,7 @@ function verdictOf(filter: Tc): Verdict {
 /** The effect of a filter that is a BPF program. A program sees every frame, so another or an unknown verdict ends them. */
 function programVerdict(filter: Tc): Verdict {
   const options = filter.TCA_OPTIONS
-  if (options === undefined || options instanceof Uint8Array || !('TCA_BPF_ID' in options))
-    return 'nobody knows'
+  if (options === undefined || options instanceof Uint8Array || !('TCA_BPF_ID' in options)) return 'unknown'
   const { TCA_BPF_FLAGS: flags = 0, TCA_BPF_ID: id = 0 } = options
   const isDirect = (flags & TCA_BPF_FLAG.TCA_BPF_FLAG_ACT_DIRECT) !== 0
   const instructions = isDirect ? bpfProgram(id)?.instructions : undefined

@@ -1,4 +1,4 @@
-/** What has passed through the things that a rate limit is made of, hardware and software apart. */
+/** Counters of the things that a rate limit is made of, hardware and software apart. */
 
 import type { NetlinkSocket } from '../../netlink/socket.ts'
 import type { Action } from '../../netlink/tc/actions/action.ts'

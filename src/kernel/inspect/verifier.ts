@@ -5,6 +5,7 @@ import type { LinkKernel } from '../api/links.ts'
 import type { RateKernel } from '../api/rates.ts'
 import type { Difference, DoneOp } from '../api/verify.ts'
 import type { RunNft } from '../nftables/nft-program.ts'
+import type { RateLooks } from '../tc/rate-operations.ts'
 
 /** Ways to the two sides. */
 export interface Reach extends Pick<LinkKernel, 'link'> {
@@ -17,7 +18,7 @@ export interface Reach extends Pick<LinkKernel, 'link'> {
   inside<T>(side: Side, action: () => T): T
   /** Differences of the guard of a host interface from the one that was made. */
   guard(ifindex: number, isBridge: boolean): readonly string[]
-  rates(): RateKernel
+  rates(): RateLooks & Pick<RateKernel, 'limiters' | 'ratesOfPort'>
 }
 
 /** A difference of an operation that is known. */

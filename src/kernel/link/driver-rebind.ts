@@ -27,7 +27,8 @@ export class RebindError extends Error {
  */
 export function rebindDriver(pci: string, driver: string, bus = '/sys/bus/pci'): void {
   if (parsePciAddress(pci) !== pci || !/^\w[\w.-]*$/.test(driver)) {
-    throw new SystemError('driver.rebind', 22, `"${driver}" is no driver, or "${pci}" no PCI address`)
+    const reason = `"${driver}" is no driver, or "${pci}" is no PCI address`
+    throw new SystemError('driver.rebind', 22, `${reason}; must be as "vfio-pci" and "0000:3b:00.1"`)
   }
   const bound = () => linkName(`${bus}/devices/${pci}/driver`)
   if (bound() === driver) {
@@ -58,6 +59,7 @@ export function rebindDriver(pci: string, driver: string, bus = '/sys/bus/pci'):
  * @throws the kernel's refusal; SystemError EINVAL when `pci` is no PCI address
  */
 export function resetFunction(pci: string, bus = '/sys/bus/pci'): void {
-  if (parsePciAddress(pci) !== pci) throw new SystemError('function.reset', 22, `"${pci}" is no PCI address`)
+  if (parsePciAddress(pci) !== pci)
+    throw new SystemError('function.reset', 22, `"${pci}" is no PCI address; must be as "0000:3b:00.1"`)
   writeValue(`${bus}/devices/${pci}/reset`, '1')
 }

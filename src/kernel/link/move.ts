@@ -98,7 +98,8 @@ export class StrandedLink extends Error {
  */
 function refuseOddName(name: string): void {
   if (/^[^\s/:%]{1,15}$/.test(name) && name !== '.' && name !== '..') return
-  throw new SystemError('link.move', 22, `"${name}" is no interface name`)
+  const allowed = 'must be 1 to 15 characters without space, "/", ":" and "%", and not "." or ".."'
+  throw new SystemError('link.move', 22, `"${name}" is no interface name; ${allowed}`)
 }
 
 function send(

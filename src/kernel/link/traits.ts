@@ -17,7 +17,7 @@ export function traitsOf(link: Link): LinkTraits {
     group: link.IFLA_GROUP,
     broadcast: link.IFLA_BROADCAST,
     protoDown: link.IFLA_PROTO_DOWN === undefined ? undefined : link.IFLA_PROTO_DOWN !== 0,
-    // Only the carrier of a dummy can be set. Other kinds report the carrier of a wire.
+    // Read for a dummy alone, whose carrier user space sets. Other kinds report the carrier of a wire.
     carrier: link.IFLA_LINKINFO?.IFLA_INFO_KIND === 'dummy' ? link.IFLA_CARRIER === 1 : undefined,
     gsoMaxSize: link.IFLA_GSO_MAX_SIZE,
     gsoMaxSegs: link.IFLA_GSO_MAX_SEGS,

@@ -174,6 +174,7 @@ function contentOf(path: string): string | undefined {
 
 function numbersOf(hex: string): Uint32Array {
   const bytes = fromHex(hex)
-  if (bytes.length % 4 !== 0) throw new SystemError('ethtool.set', 22, `"${hex}" are no numbers of 32 bits`)
+  if (bytes.length % 4 !== 0)
+    throw new SystemError('ethtool.set', 22, `"${hex}" are no 32-bit numbers; must be 8 hex digits each`)
   return new Uint32Array(bytes.buffer, 0, bytes.length / 4)
 }

@@ -1,4 +1,4 @@
-/** What only CHECK, STATUS and vfctl ask for; linux.ts loads it when one does. */
+/** Questions of CHECK, STATUS and vfctl alone, loaded when the first of them is asked. */
 export { filterCounters, linkCounters } from '../inspect/counters.ts'
 export { missingNeeds } from '../inspect/feature-probe.ts'
 export { measure } from '../inspect/measure.ts'

@@ -26,7 +26,7 @@ export function verifyKernel(sides: OpenSides): VerifyKernel {
     ...{ socket: route, open: openRoute, nft, inside, link },
     netfilter: () => socket('host', nftables().NETLINK_NETFILTER),
     guard: (ifindex: number, isBridge: boolean) => guard().guardDifferences(route('host'), ifindex, isBridge),
-    rates: () => tc().rateKernel(sides),
+    rates: () => ({ ...tc().rateKernel(sides), ...tc().rateLooks(sides) }),
   }
   return { verify: (done) => inspect().verify(reach, done) }
 }

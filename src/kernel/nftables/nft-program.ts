@@ -26,7 +26,7 @@ export class NftError extends Error implements OfKind {
     const words = missing
       ? 'the program "nft" is not installed'
       : isLate
-        ? 'it was ended because it took too long'
+        ? 'nft took too long and was ended'
         : firstLine(result.stderr) || String(result.error)
     super(`${action}: ${words}`)
     this.name = 'NftError'
@@ -47,7 +47,7 @@ export function loadTable(nft: RunNft, text: string): void {
   const error = new NftError('nft -f', result)
   // nf_tables answers EPERM for a table with the flag owner, to every process but the owner.
   if (error.code === 'EPERM' && error.message.includes('process rule'))
-    error.message += '; a program there may own the table of that name (flags owner)'
+    error.message += '; another program may own the table of that name (flags owner)'
   throw error
 }
 

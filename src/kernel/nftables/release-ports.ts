@@ -1,6 +1,6 @@
 /**
- * Removal of reservations from the host's table. Nothing that is asked for by its key takes longer when others have more: a node may
- * have hundreds of thousands of elements.
+ * Releases host ports: removes reservations from the host table. A request by key takes the same time for any size of the maps: a
+ * node may have hundreds of thousands of elements.
  */
 import { ipFamily } from '../../lib/ip.ts'
 import { batchEnds } from '../../netlink/nf/nfnetlink.ts'
@@ -31,14 +31,14 @@ import { hasReservation } from './reservations.ts'
 import { either, isLastUse, isLocal, isSteered, type Others, removal } from './shared-parts.ts'
 import { steered } from './steered-ports.ts'
 
-/** Rounds of dump and delete before giving up on a table that never comes to rest. */
+/** Limit of rounds of dump and delete, for a table that another program changes all the time. */
 const maxRounds = 20
 
 /**
- * Removes all elements whose comment starts with `cookie`, and the table with the last reservation. Returns the keys that
- * were reserved. A dump of a hash table that the kernel resizes meanwhile shows elements twice or not at all: it is asked
- * again until two in a row show none, or until all of `known` was found. `table`: the table, which is known to hold every
- * reservation; `incomplete`: others may have lost theirs, so that it stays even where it is empty.
+ * Removes all elements whose comment starts with `cookie`, and the table with the last reservation. Returns the keys that were
+ * reserved. A dump during a resize of the hash table shows elements twice or not at all, so dumps are repeated until two in a row
+ * show no element, or until all of `known` is found. `table` is the table, if it holds the reservations of all owners.
+ * `incomplete`: other owners may have lost theirs, so the table stays even when it is empty.
  */
 export function releasePorts(
   socket: NetlinkSocket,
@@ -54,7 +54,7 @@ export function releasePorts(
       return { keys: [...known.keys], tableGone: false }
   } else if (known !== undefined && release.byMap(known))
     return { keys: [...known.keys], tableGone: release.tableGone }
-  // A flush has taken it, and whoever is dead was not restored; or nothing was ever reserved.
+  // A flush has removed the reservation, and dead owners are not restored. Or there was never a reservation.
   if (isWhole && isCookie.test(cookie) && !hasReservation(socket, cookie))
     return { keys: [...(known?.keys ?? [])], tableGone: false }
   const expected =
@@ -63,7 +63,7 @@ export function releasePorts(
       : known.keys.length + masqueradedKeys(known.masquerade).length + steeredOf(known).length
   const freed = release.byCookie(expected)
   if (freed.length > 0) return { keys: freed, tableGone: release.tableGone }
-  // Rules that were loaded again from a file may have the chain of somebody who has nothing any more.
+  // A ruleset that was loaded again from a file may have the chain of an owner without elements.
   if (isWhole && isCookie.test(cookie))
     tolerate(['ENOENT', 'EBUSY'], () =>
       socket.transaction(batchEnds(), [deleteChain(hostTable, sourceChain(cookie))]),
@@ -74,14 +74,14 @@ export function releasePorts(
 const isCookie = /^[0-9a-f]{32}$/
 
 /**
- * More sets and chains than the table has without owners (16 at most), and more than a few: each owner has a chain, so there are others
- * beside the one that goes.
+ * True when the table certainly has other owners: it has more sets and chains than a table without owners (16 at most) and some
+ * more. Each owner has a chain.
  */
 function isCrowded({ use }: PortTable): boolean {
   return use > 28
 }
 
-/** The same by the names of the chains: those of an owner may be few, and its elements thousands. */
+/** True when the table has chains of other owners. An owner may have thousands of elements, but has only one chain. */
 function hasOtherOwners(socket: NetlinkSocket, cookie: string): boolean {
   const own = sourceChain(cookie)
   return socket.dump(dumpChains()).some((message) => {
@@ -90,7 +90,7 @@ function hasOtherOwners(socket: NetlinkSocket, cookie: string): boolean {
   })
 }
 
-/** What is removed of one cookie. */
+/** The removal of one cookie's elements. */
 class Release {
   readonly #socket: NetlinkSocket
   readonly #cookie: string
@@ -104,9 +104,9 @@ class Release {
   }
 
   /**
-   * Others are there for certain. Removes what the record says if all of it is there with the cookie; false when it is not. Among
-   * many the guard stays, and what keeps connections off steered ports: the kernel takes seconds to show hundreds of thousands
-   * of elements.
+   * Removes the elements of a record, in a table with other owners. Returns false, with nothing removed, when one of them is
+   * missing or has another cookie. With `isAmongMany` the guard and the chains for steered ports stay, because the kernel needs
+   * seconds to show hundreds of thousands of elements.
    */
   byKey(known: Omit<Reservation, 'owner'>, isAmongMany: boolean): boolean {
     const found = this.#ownOf(known)
@@ -122,7 +122,7 @@ class Release {
       return { any: true, local, steered: steers }
     }
     let rest = others()
-    // Before something goes that others need, one look is not enough.
+    // Two reads before a shared part goes, because a dump can lose elements of others.
     if (isLastUse(own, rest)) rest = either(rest, others())
     return this.#remove(own, rest)
   }
@@ -140,9 +140,9 @@ class Release {
   }
 
   /**
-   * The same by dumps of the families that it has keys of, which show whether others are there. What else is of the
-   * reservation was written with the keys, and goes with them. False when something else is there than the record says:
-   * nothing was removed.
+   * Removes the elements of a record by dumps of the maps of its families, which also show other owners. The other elements of the
+   * reservation were written together with the keys, and go together with them. Returns false, with nothing removed, when the maps
+   * differ from the record.
    */
   byMap(known: Omit<Reservation, 'owner'>): boolean {
     const { keys } = known
@@ -150,7 +150,7 @@ class Release {
     const isOnWire = known.steered === true
     const { own, others } = this.#look([
       ...[...families].map((family) => ports[family]),
-      // Of others too: the last one's chains go with it.
+      // The steered sets show other owners of steered ports: the chains go with the last owner.
       ...(isOnWire ? Object.values(steered) : []),
     ])
     const found = new Set(own.flatMap(({ reserved }) => (reserved === undefined ? [] : keyText(reserved))))
@@ -161,7 +161,7 @@ class Release {
     return this.#remove(withRest(own, known), rest)
   }
 
-  /** Whatever a look at all maps shows of the cookie, again and again. Returns the keys. */
+  /** Removes the elements of the cookie by repeated dumps of all maps. Returns the keys. */
   byCookie(expected: number | undefined): FreedKey[] {
     const freed: FreedKey[] = []
     let removed = 0
@@ -174,7 +174,7 @@ class Release {
       }
       quiet = 0
       let rest = others()
-      // Before something goes that others need, one look is not enough.
+      // Two reads before a shared part goes, because a dump can lose elements of others.
       if (isLastUse(own, rest)) rest = either(rest, this.#look().others())
       if (!this.#remove(own, rest)) continue
       freed.push(...own.flatMap(({ reserved }) => reserved ?? []))
@@ -185,8 +185,8 @@ class Release {
   }
 
   /**
-   * The elements of the cookie, each once. What others have is looked at when it is asked for: `of` says what goes, by default
-   * these.
+   * Dumps sets and returns the elements of the cookie, each once. `others` tells what other owners have. It decodes their elements
+   * only when it is called, for the elements `of` that are removed (by default all of the cookie).
    */
   #look(sets?: readonly string[]): { own: Element[]; others: (of?: readonly Element[]) => Others } {
     const shown = dumpSets(this.#socket, sets)
@@ -210,7 +210,7 @@ class Release {
     return { own: list, others }
   }
 
-  /** False when it is not there any more, as it was seen: nothing was removed. */
+  /** Removes elements. Returns false, with nothing removed, when one of them is gone since the dump. */
   #remove(own: readonly Element[], others: Others): boolean {
     const table = this.#table
     const isLast = !others.any && table !== 'incomplete'
@@ -222,13 +222,13 @@ class Release {
     }
     const done = tolerate(['ENOENT'], send)
     if (done !== undefined) this.tableGone = isLast
-    // Another table is there, or none: what it should hold nobody knows.
+    // The table is gone or is another one, which may lack reservations.
     else if (handle !== undefined) this.#table = 'incomplete'
     return done !== undefined
   }
 }
 
-/** With all that the record says beside the keys, each once. */
+/** Adds the other elements of the record (masquerade, steered) to the elements of its keys, each once. */
 function withRest(own: readonly Element[], known: Omit<Reservation, 'owner'>): Element[] {
   const [comment = ''] = own.map((one) => one.comment)
   const userdata = { NFTA_SET_ELEM_USERDATA: userdataOf(comment) }
@@ -241,7 +241,7 @@ function withRest(own: readonly Element[], known: Omit<Reservation, 'owner'>): E
   ]
 }
 
-/** Somebody makes elements of ours as fast as they are deleted. */
+/** Another program adds our elements again as fast as this one deletes them. */
 class RestlessTable extends Error {
   readonly code = 'EAGAIN'
   constructor(cookie: string) {

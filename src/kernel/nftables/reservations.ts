@@ -1,10 +1,11 @@
 /**
- * The host's table `inet vf-flower`: which host ports are taken and where they lead, one look-up for each new connection
- * whatever their number. Its maps are the node's reservation and the data path at once: prerouting for what the host
- * receives, output for its own programs. Only exact addresses of the node are in them, so nothing in transit is ever
- * caught. Chains are written anew with every reservation, in the same transaction: what somebody did to them ends there.
- * By netlink, without the nft program: starting that would be most of what a DEL costs. Nothing that is asked for by its key
- * takes longer when others have more: a node may have hundreds of thousands of elements.
+ * Reserves host ports in the host table `inet vf-flower`. The maps of the table are the node's reservations and the
+ * data path in one: a new connection costs one lookup, whatever the number of ports. Chain prerouting serves connections from
+ * outside, and chain output those of the host's own programs. The maps hold only exact addresses of the node, so no forwarded
+ * connection is caught. Each reservation writes the chains anew in its transaction, which undoes changes of other programs.
+ *
+ * Uses netlink, because the start of nft would dominate a DEL. A request by key takes the same time for any size of the maps: a
+ * node may have hundreds of thousands of elements.
  */
 import { ipFamily } from '../../lib/ip.ts'
 import type { Request } from '../../netlink/message.ts'
@@ -28,10 +29,10 @@ import {
 } from './host-table.ts'
 import { absent, elementsByKey } from './map-elements.ts'
 
-/** Only ports on a wire need these chains. */
+/** The chains for steered ports, loaded late because a pod behind a veth has none. */
 export const keptOff = () => require('./kept-off.ts') as typeof import('./kept-off.ts')
 
-/** The table as it is at this moment; undefined when there is none. */
+/** The host table as it is now; undefined when there is none. */
 export function portTable(socket: NetlinkSocket): PortTable | undefined {
   const answer = ask(() => socket.request(getTable(hostTable)).echo)
   return answer === undefined ? undefined : facts(decodeTable(answer))
@@ -43,13 +44,13 @@ function facts({ NFTA_TABLE_HANDLE: handle = 0n, NFTA_TABLE_USE: use = 0 }: Tabl
 
 type TableAttributes = ReturnType<typeof decodeTable>
 
-/** Handle of a table that a transaction has made. */
+/** Handle of a table that a transaction has created, from its replies. */
 export function handleIn(replies: readonly Reply[]): bigint | undefined {
   const echo = replies[0]?.echo
   return echo === undefined ? undefined : facts(decodeTable(echo)).handle
 }
 
-/** True when the owner with this cookie (32 hexadecimal digits) has something reserved. */
+/** True when the owner with this cookie (32 hexadecimal digits) has a reservation. */
 export function hasReservation(socket: NetlinkSocket, cookie: string): boolean {
   return ask(() => socket.request(getChain(hostTable, sourceChain(cookie)))) !== undefined
 }
@@ -59,9 +60,10 @@ function ask<T>(question: () => T): T | undefined {
 }
 
 /**
- * Reserves all keys or none: elements are created, never added, in one transaction, and the kernel refuses one that
- * exists. `table` is what the caller knows of the table: where it is otherwise by now, as after a flush of the node's rules,
- * nothing is done and `changed` has the refusal. Throws PortTaken with the owner's name.
+ * Reserves all keys or none, in one transaction. The request creates elements exclusively, so the kernel refuses an element that
+ * exists. `table` is the state of the table that the caller expects. When the table has changed, as after a flush of the node's
+ * ruleset, nothing is reserved and `changed` has the refusal.
+ * @throws PortTaken with the owner's name
  */
 export function reservePorts(
   socket: NetlinkSocket,
@@ -88,19 +90,19 @@ export function reservePorts(
       const taken = findTaken(socket, keys)
       if (taken !== undefined) throw taken
     } else if (!isOtherTable(error)) throw error
-    // Whoever has made an element without the lock, or flushed the rules since, is to be looked at anew.
+    // Another program has made an element without the lock, or has flushed the ruleset: the caller must read the table again.
     if (table === 'unknown') throw error
     return { changed: error }
   }
 }
 
-/** The table that a transaction spoke of is gone, or one is there that it wanted to make. */
+/** True when the table of a transaction is gone, or when the table that it creates exists already. */
 export function isOtherTable(error: unknown): boolean {
   if (!(error instanceof NetlinkError)) return false
   return error.code === 'ENOENT' || (error.code === 'EEXIST' && error.operation === 'NFT_MSG_NEWTABLE')
 }
 
-/** Sends a transaction that writes the table's sets and chains; maps that are there as earlier versions made them stay so. */
+/** Sends a transaction that writes the table's sets and chains. Maps of an old version, which do not count, stay as they are. */
 export function inTable(socket: NetlinkSocket, requests: (counted: boolean) => Request[]): Reply[] {
   const send = (counted: boolean) => socket.transaction(batchEnds(), requests(counted))
   try {
@@ -112,7 +114,7 @@ export function inTable(socket: NetlinkSocket, requests: (counted: boolean) => R
   }
 }
 
-/** Makes what only some reservations need: the guard, and what keeps the node's own connections off steered ports. */
+/** The chains that only some reservations need: the guard, and the chains of nftables/kept-off.ts for steered ports. */
 export function sharedRequests(reservations: readonly Reservation[]): Request[] {
   return [
     ...(reservations.some(({ keys }) => needGuard(keys)) ? guardRequests() : []),
@@ -120,12 +122,12 @@ export function sharedRequests(reservations: readonly Reservation[]): Request[] 
   ]
 }
 
-/** Makes an owner's chain, which tells by its name alone that the owner has something reserved. */
+/** Creates an owner's chain. Its name alone tells that the owner has a reservation. */
 export function ownerRequests({ masquerade, owner }: Reservation): Request[] {
   return sourceRequests(masquerade, owner)
 }
 
-/** The first of the keys that somebody has, as an error with the owner's name, and the cookie where it is of ours. */
+/** The error for the first key with an owner: it has the owner's name and, if the owner is ours, the cookie. */
 function findTaken(socket: NetlinkSocket, keys: readonly PortKey[]): PortTaken | undefined {
   const owners = new Map<PortKey, string>()
   for (const family of [4, 6] as const) {
@@ -144,7 +146,7 @@ function findTaken(socket: NetlinkSocket, keys: readonly PortKey[]): PortTaken |
   return undefined
 }
 
-/** Comments are `COOKIE CONTAINERID/IFNAME`; people need the second half, and a stranger's comment whole. */
+/** The name of an owner. Our comments are `COOKIE CONTAINERID/IFNAME`, and people need the second half. */
 function ownerName(comment: string): string {
   const name = /^[0-9a-f]{32} (.+)$/.exec(comment)?.[1]
   return name === undefined ? `an element with comment "${comment}"` : `container/interface "${name}"`

@@ -215,7 +215,7 @@ function isTaken(error: unknown): boolean {
 class RestlessRules extends Error {
   readonly code = 'EAGAIN'
   constructor() {
-    super('Cannot put back the reservations of host ports: the rules of the node are flushed all the time')
+    super('Cannot restore the reservations of host ports: another program flushes the ruleset all the time')
     this.name = 'RestlessRules'
   }
 }

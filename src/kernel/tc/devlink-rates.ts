@@ -43,7 +43,7 @@ export function ratesOfPort(generic: NetlinkSocket, handle: string): PortRateFac
 export function setPortRates(generic: NetlinkSocket, handle: string, set: PortRates, was: PortRates): void {
   const [bus = '', device = '', port = ''] = handle.split('/')
   const family = familyId(generic)
-  if (family === undefined) throw new OffloadRefused('no devlink')
+  if (family === undefined) throw new OffloadRefused('the kernel has no devlink')
   const rates = {
     ...(set.share === was.share ? {} : { share: BigInt(set.share) }),
     ...(set.max === was.max ? {} : { max: BigInt(set.max) }),

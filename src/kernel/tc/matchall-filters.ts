@@ -145,7 +145,7 @@ export function policeDifferences(
   const stored = findEveryFrame(socket, ifindex, ratePriority.police, spec.cookie)
   if (stored === undefined) return undefined
   const differences = compareEcho(requestOf(police(ifindex, spec, true)), stored)
-  return isInHardware(stored) ? differences : [...differences, 'it is not in the NIC any more']
+  return isInHardware(stored) ? differences : [...differences, 'the filter is no longer in the NIC']
 }
 
 /** The filter with `priority` whose first action has `cookie`; undefined when there is none. */

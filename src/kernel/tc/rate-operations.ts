@@ -1,7 +1,17 @@
 /** The operations on rates and the questions about them, for the kernel's two sides. tc/matchall-filters.ts, tc/shared-policers.ts, tc/devlink-rates.ts and tc/shapers.ts have what each does. */
 
 import { ratePriority } from '../../ops/marks/rate-numbers.ts'
-import type { OpOf, Outcome, RateOp, Side } from '../../ops/op.ts'
+import type {
+  IfbRedirect,
+  MacPolicer,
+  OpOf,
+  Outcome,
+  PoliceSpec,
+  RateOp,
+  SharedPolicer,
+  Side,
+} from '../../ops/op.ts'
+import type { ShaperFacts } from '../api/facts.ts'
 import type { RateKernel } from '../api/rates.ts'
 import type { Sides } from '../link/sides.ts'
 import { portRatesOf, ratesOfPort, setPortRates } from './devlink-rates.ts'
@@ -98,14 +108,8 @@ function at(
 /** The questions, and the removals that a DEL without plan needs. */
 export function rateKernel({ route, generic }: Pick<Sides, 'route' | 'generic'>): RateKernel {
   return {
-    shaper: (side, ifindex, cookie) => shaperOn(route(side), ifindex, cookie),
     shapedBy: (side, ifindex) => shapedBy(route(side), ifindex),
     removeShaper: (side, ifindex, cookie) => removeShaper(route(side), ifindex, cookie),
-    meter: (spec) => hasMacPolicer(route('host'), spec),
-    detourDifferences: (ifindex, through, spec) =>
-      ifbRedirectDifferences(route(spec.side), ifindex, through, spec),
-    policeDifferences: (ifindex, spec) => policeDifferences(route('host'), ifindex, spec),
-    limiterDifferences: (spec) => sharedPolicerDifferences(route('host'), spec),
     removeIfb: (side, name) => removeIfb(route(side), name),
     limitersAt: (indexes, cookie) => sharedPolicersAt(route('host'), indexes, cookie),
     limiters: (cookie) => sharedPolicersOf(route('host'), cookie),
@@ -113,5 +117,34 @@ export function rateKernel({ route, generic }: Pick<Sides, 'route' | 'generic'>)
     removeSharedPolicer: (index) => removeSharedPolicer(route('host'), index),
     portRates: (ifindex) => portRatesOf(route('host'), generic(), ifindex),
     ratesOfPort: (handle) => ratesOfPort(generic(), handle),
+  }
+}
+
+/** Looks of CHECK at the things that limits are made of. */
+export interface RateLooks {
+  /**
+   * The tbf of the limit with this cookie at the root of an interface; undefined when it has none, or another's. Without a
+   * cookie: one that a version before has made, which marked none.
+   */
+  shaper(side: Side, ifindex: number, cookie: string | undefined): ShaperFacts | undefined
+  /** Differences of a redirect through the interface `through` from its spec; undefined when `ifindex` has no filter of ours. */
+  detourDifferences(ifindex: number, through: number, spec: IfbRedirect): readonly string[] | undefined
+  /** The same of a policer in the NIC. */
+  policeDifferences(ifindex: number, spec: PoliceSpec): readonly string[] | undefined
+  /** True when the filter is there as it was asked for, in the NIC. */
+  meter(spec: MacPolicer): boolean
+  /** Differences in the NIC of a policer that filters share from its spec; none for one that is gone. */
+  limiterDifferences(spec: SharedPolicer): readonly string[]
+}
+
+/** The looks of CHECK. */
+export function rateLooks({ route }: Pick<Sides, 'route'>): RateLooks {
+  return {
+    shaper: (side, ifindex, cookie) => shaperOn(route(side), ifindex, cookie),
+    meter: (spec) => hasMacPolicer(route('host'), spec),
+    detourDifferences: (ifindex, through, spec) =>
+      ifbRedirectDifferences(route(spec.side), ifindex, through, spec),
+    policeDifferences: (ifindex, spec) => policeDifferences(route('host'), ifindex, spec),
+    limiterDifferences: (spec) => sharedPolicerDifferences(route('host'), spec),
   }
 }

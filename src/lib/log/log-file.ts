@@ -76,7 +76,7 @@ const beginning = '{"level":"'
 function requireLog(fd: number, stats: Stats): void {
   requireOwn(stats)
   if ((stats.mode & 0o177) !== 0)
-    throw new UntrustedFile(`its mode is ${octal(stats)}, must be 0600 where a network config names it`)
+    throw new UntrustedFile(`its mode is ${octal(stats)}; must be 0600 where a network config names it`)
   if (stats.size === 0) return
   const found = new Uint8Array(beginning.length)
   const length = readSync(fd, found, 0, found.length, 0)

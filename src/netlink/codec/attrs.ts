@@ -29,6 +29,7 @@ export function attrs<const T extends Table>(kind: string, table: T | (() => T))
   return new Attrs(kind, table)
 }
 
+/** The codec of an attribute table, see {@link attrs}. */
 export class Attrs<T extends Table> extends Nest<AttrsOf<T>> {
   readonly kind: string
   #table: T | (() => T)
@@ -127,6 +128,7 @@ export function byKind<const K extends Readonly<Record<string, Codec<unknown>>>>
   return new ByKind(key, kinds)
 }
 
+/** The codec of options by kind, see {@link byKind}. */
 export class ByKind<K extends Readonly<Record<string, Codec<unknown>>>> extends Nest<
   Value<K[keyof K]> | Uint8Array
 > {

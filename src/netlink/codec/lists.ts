@@ -18,6 +18,7 @@ export function repeated<T>(name: string, row: Row<T>): Repeated<T> {
   return new Repeated(name, row)
 }
 
+/** See {@link repeated}. */
 export class Repeated<T> extends Nest<readonly T[]> {
   readonly kind: string
   readonly row: Row<T>
@@ -62,6 +63,7 @@ export function indexed<T>(kind: string, codec: Codec<T>, noflag?: 'noflag'): In
   return new Indexed(kind, codec, noflag)
 }
 
+/** See {@link indexed}. */
 export class Indexed<T> extends Nest<ReadonlyArray<readonly [index: number, value: T]>> {
   readonly kind: string
   readonly element: Codec<T>
@@ -117,6 +119,7 @@ export function ordered<const T extends Table>(kind: string, table: T | (() => T
   return new Ordered(kind, table)
 }
 
+/** See {@link ordered}. */
 export class Ordered<T extends Table> extends Nest<ReadonlyArray<EntryOf<T>>> {
   readonly kind: string
   /** The same table, for single attributes. */

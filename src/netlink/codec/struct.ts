@@ -13,6 +13,7 @@ export function struct<const F extends readonly Field[]>(name: string, fields: F
   return new Struct(name, fields)
 }
 
+/** See {@link struct}. */
 export class Struct<F extends readonly Field[]> extends Base<StructOf<F>> implements FixedCodec<StructOf<F>> {
   readonly kind: string
   readonly fields: F
@@ -85,6 +86,7 @@ export function array<T>(element: FixedCodec<T>): Codec<readonly T[]> {
   return new List(element)
 }
 
+/** See {@link array}. */
 export class List<T> extends Base<readonly T[]> {
   readonly kind: string
   readonly element: FixedCodec<T>

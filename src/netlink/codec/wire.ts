@@ -191,6 +191,7 @@ function address(kind: string, size: number): FixedCodec<string> {
   return codec<string>(kind, size, write, read)
 }
 
+/** Integers by bits, sign and byte order: `u` and `s` in host order, `be` in network order. 64 bits are a bigint. */
 export const u8: FixedCodec<number> = integer('u8', 1, false, false)
 export const u16: FixedCodec<number> = integer('u16', 2, false, false)
 export const u32: FixedCodec<number> = integer('u32', 4, false, false)
@@ -214,6 +215,7 @@ export const flag: Codec<true> = codec<true>(
 export const mac: FixedCodec<string> = octets('mac', 6)
 /** A hardware address of the length that its link type has: 6 Ethernet, 4 ipip, 20 InfiniBand, 0 none. */
 export const lladdr: Codec<string> = octets('lladdr', -1)
+/** An address of one family: 4 or 16 bytes. */
 export const ipv4: FixedCodec<string> = address('ipv4', 4)
 export const ipv6: FixedCodec<string> = address('ipv6', 16)
 /** An address whose length tells its family, as in rtnetlink. */

@@ -33,7 +33,7 @@ export const rtmsg = struct('rtmsg', [
   ['rtm_flags', u32],
 ])
 
-/** RT_TABLE_*, RTPROT_*, RT_SCOPE_*, RTN_*, RTNH_F_* of linux/rtnetlink.h. */
+/** RT_TABLE_* of linux/rtnetlink.h, as all numbers here: the routing tables. */
 export const RT_TABLE = {
   RT_TABLE_UNSPEC: 0,
   RT_TABLE_COMPAT: 252,
@@ -41,6 +41,7 @@ export const RT_TABLE = {
   RT_TABLE_MAIN: 254,
   RT_TABLE_LOCAL: 255,
 } as const
+/** RTPROT_*: the maker of a route. */
 export const RTPROT = {
   RTPROT_UNSPEC: 0,
   RTPROT_REDIRECT: 1,
@@ -49,6 +50,7 @@ export const RTPROT = {
   RTPROT_STATIC: 4,
   RTPROT_RA: 9,
 } as const
+/** RT_SCOPE_*: the distance to the destination. */
 export const RT_SCOPE = {
   RT_SCOPE_UNIVERSE: 0,
   RT_SCOPE_SITE: 200,
@@ -56,6 +58,7 @@ export const RT_SCOPE = {
   RT_SCOPE_HOST: 254,
   RT_SCOPE_NOWHERE: 255,
 } as const
+/** RTN_*: the type of a route. */
 export const RTN = {
   RTN_UNSPEC: 0,
   RTN_UNICAST: 1,
@@ -70,6 +73,7 @@ export const RTN = {
 } as const
 /** RTM_F_CLONED of linux/rtnetlink.h, in rtm_flags: the kernel's memory of a path, not a route. */
 export const RTM_F = { RTM_F_CLONED: 0x200 } as const
+/** RTNH_F_*: flags of a next hop. */
 export const RTNH_F = { RTNH_F_DEAD: 1, RTNH_F_ONLINK: 4, RTNH_F_OFFLOAD: 8, RTNH_F_LINKDOWN: 16 } as const
 
 /** RTAX_* of linux/rtnetlink.h: RTA_METRICS. */

@@ -46,7 +46,7 @@ export function newMatchall(place: FilterPlace, options: Matchall, echo = false)
   return newFilter({ ...header(place), TCA_KIND: 'matchall', TCA_OPTIONS: options }, echo)
 }
 
-/** Adds any filter. Throws RangeError for a filter of which the kernel would silently ignore a part. */
+/** Adds any filter. Throws RangeError if the kernel would silently ignore a part of the filter. */
 export function newFilter(value: TcRequest, echo = true): Request {
   checkFilter(value)
   const flags = NLM_F.NLM_F_CREATE | NLM_F.NLM_F_EXCL | (echo ? NLM_F.NLM_F_ECHO : 0)

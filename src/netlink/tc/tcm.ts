@@ -66,9 +66,9 @@ export function anyFilters(ifindex: number, parent: number): Request {
   return nameMessage.request('RTM_GETTFILTER', RTM.RTM_GETTFILTER, 0, which)
 }
 
-/** TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_INGRESS): the parent of filters on what a device receives. */
+/** TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_INGRESS): the parent of filters on frames that a device receives. */
 export const CLSACT_INGRESS = 0xfffffff2
-/** TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_EGRESS): the parent of filters on what a device sends. */
+/** TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_EGRESS): the parent of filters on frames that a device sends. */
 export const CLSACT_EGRESS = 0xfffffff3
 
 /** tcm_info of a filter: `priority` 0-65535 (0: the kernel chooses) and `protocol`, the EtherType (0 in some requests). */

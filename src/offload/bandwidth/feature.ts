@@ -17,9 +17,10 @@ import { bandwidthCounters } from './counters.ts'
 import { installLimits } from './install.ts'
 import { bytesOfMegabits } from './numbers.ts'
 import { bandwidthOrphans } from './orphans.ts'
-import { type BandwidthPlan, planRates, type RateFacts } from './plan.ts'
+import { type BandwidthPlan, planRates } from './plan.ts'
 import { bandwidthRemoval } from './removal.ts'
 import { bandwidthReadiness } from './status.ts'
+import type { RateFacts } from './strategy.ts'
 
 export const bandwidthFeature: Feature = {
   ...bandwidthRemoval,

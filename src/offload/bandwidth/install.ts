@@ -9,7 +9,8 @@ import { isExisting } from '../../ops/port-taken.ts'
 import type { LimitRecord } from '../../records/offload.ts'
 import { type Alternative, PolicerRefused } from '../feature.ts'
 import { phrase } from './check.ts'
-import type { BandwidthPlan, BandwidthStrategy } from './plan.ts'
+import type { BandwidthPlan } from './plan.ts'
+import type { BandwidthStrategy } from './strategy.ts'
 
 /**
  * Makes all limits. Returns why the policer of the alternative can't be had, where that is so.

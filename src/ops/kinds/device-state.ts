@@ -23,10 +23,10 @@ export interface CarriedOp extends CarriedItem {
   readonly age: number
 }
 
-/** Where an XDP program sits: in the kernel's own code, in the driver, in the NIC. */
+/** The place of an XDP program: the kernel's own code, the driver, the NIC. */
 export type XdpMode = 'skb' | 'drv' | 'hw'
 
-/** What `ethtool` sets: struct ethtool_gfeatures, ethtool_channels and ethtool_ringparam of linux/ethtool.h. */
+/** Settings of `ethtool`: struct ethtool_gfeatures, ethtool_channels and ethtool_ringparam of linux/ethtool.h. */
 export type EthtoolPart = 'features' | 'channels' | 'rings'
 
 /** Takes the program with that number off the interface; a link of bpf(2) that holds it there is detached. */

@@ -2,14 +2,14 @@
 import type { Offload, Proto, Side } from './common.ts'
 
 /**
- * What a filter does with frames to (or with `side`, from) one address and port: new MACs, with `to` another address and
- * port instead (stateless translation), then out of an interface. Without a port: with all frames of the address.
+ * A filter for frames to (or with `side`, from) one address and port. The frames get new MACs, with `to` another address and
+ * port instead (stateless translation), and go out of an interface. Without a port: all frames of the address.
  */
 export interface FlowFilter {
   /** The interface it is attached to (clsact ingress); its number, where known, saves asking for it. */
   readonly link: string
   readonly ifindex?: number
-  /** Where the frame goes out; absent = by `link` again, behind which the NIC's own switch delivers it. */
+  /** The way out; absent = by `link` again, behind which the NIC's own switch delivers the frame. */
   readonly out?: { readonly link: string; readonly ifindex: number }
   readonly prio: number
   /** Matched address, protocol and port: the frame's destination, or its source where `side` says so. Absent = any. */

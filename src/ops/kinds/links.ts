@@ -12,7 +12,7 @@ export interface VfAttributes {
   readonly linkState?: 'auto' | 'enable' | 'disable' | undefined
 }
 
-/** What else of an interface can be set and stays with it in every namespace (IFLA_* of linux/if_link.h). Absent = not known. */
+/** Other attributes of an interface that stay with it in every namespace (IFLA_* of linux/if_link.h). Absent = not known. */
 export interface LinkTraits {
   /** IFF_* beside up, promiscuous and all-multicast: noarp, multicast, dynamic and others that nobody reads. */
   readonly flags?: number | undefined

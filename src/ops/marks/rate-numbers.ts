@@ -3,7 +3,7 @@
 /** Handle of every tbf qdisc that former versions made, for any attachment: the major number 0x7666 ("vf"). */
 export const unownedShaperHandle = 0x76660000
 
-/** The marks that tell whose a tbf is. */
+/** The marks that tell the attachment of a tbf. */
 export interface ShaperMark {
   /** The major number, in the upper half: 0x4000 to 0x7fff. People count up from 1; the kernel's own begin at 0x8000. */
   readonly handle: number

@@ -2,17 +2,18 @@
 import fc from 'fast-check'
 import { expect, describe as group, test } from 'vitest'
 import type { LinkFacts, SharedPolicerFacts } from '../../../src/kernel/api/facts.ts'
-import type { RateKernel } from '../../../src/kernel/api/rates.ts'
 import type { Reach } from '../../../src/kernel/inspect/verifier.ts'
 import { verify } from '../../../src/kernel/inspect/verify.ts'
 import { bytesOfTicks } from '../../../src/netlink/tc/actions/police.ts'
 import { shaperNumbers } from '../../../src/offload/bandwidth/numbers.ts'
 import type { Op } from '../../../src/ops/op.ts'
 
+type Rates = ReturnType<Reach['rates']>
+
 const cookie = '76660102aabbccdd0011223344556677'
 const spec = { bytesPerSecond: 12_500_000, burst: 2_000_000 }
 
-function kernelWith(rates: Partial<RateKernel>, links: readonly Partial<LinkFacts>[] = []): Reach {
+function kernelWith(rates: Partial<Rates>, links: readonly Partial<LinkFacts>[] = []): Reach {
   return {
     rates: () => ({ limiterDifferences: () => [], ...rates }),
     link: (_side: string, by: string | number) =>
@@ -78,7 +79,7 @@ group('interfaces that were renamed since', () => {
     { name: 'new-rep', ifindex: 7 },
     { name: 'vfr0', ifindex: 9 },
   ]
-  const rates: Partial<RateKernel> = {
+  const rates: Partial<Rates> = {
     policeDifferences: (ifindex) => (ifindex === 7 ? [] : undefined),
     detourDifferences: (ifindex) => (ifindex === 7 ? [] : undefined),
     shaper: (_, ifindex) => (ifindex === 7 ? { ...spec, limit: 9 } : undefined),

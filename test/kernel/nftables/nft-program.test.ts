@@ -77,13 +77,13 @@ test('the errno is taken from nft’s message', () => {
 test('the error tells a table with an owner from a missing right, and a timeout from a failure', () => {
   const failing = (stderr: string, error?: Error) => () =>
     loadTable(() => ({ status: null, stdout: '', stderr, ...(error === undefined ? {} : { error }) }), '')
-  const owner = /not permitted; a program there may own the table of that name \(flags owner\)$/
+  const owner = /not permitted; another program may own the table of that name \(flags owner\)$/
   expect(failing('Error: Could not process rule: Operation not permitted')).toThrow(owner)
   expect(failing('netlink: Error: cache initialization failed: Operation not permitted')).toThrow(
     /not permitted$/,
   )
   const late = Object.assign(new Error('spawnSync nft ETIMEDOUT'), { code: 'ETIMEDOUT' })
-  expect(failing('', late)).toThrow('nft -f: it was ended because it took too long')
+  expect(failing('', late)).toThrow('nft -f: nft took too long and was ended')
 })
 
 function thrownBy(action: () => unknown): unknown {

@@ -301,7 +301,7 @@ describe('differences that CHECK finds', () => {
       expect.stringContaining('TCA_POLICE_RESULT: asked -1, kernel has 3'),
     ])
     expect(found([lets(65535, -1), pass])).toEqual(['number of actions: asked 1, kernel has 2'])
-    expect(found([lets(65535, -1)], 2 | 8)).toEqual(['it is not in the NIC any more'])
+    expect(found([lets(65535, -1)], 2 | 8)).toEqual(['the filter is no longer in the NIC'])
     expect(policeDifferences(kernelWith(undefined), 7, police)).toBeUndefined()
     // A filter with another priority is not ours.
     expect(policeDifferences(kernelWith(filter(2, [lets(65535, -1)], 6)), 7, police)).toBeUndefined()

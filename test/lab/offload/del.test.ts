@@ -137,7 +137,7 @@ describe('the card there', () => {
       expect(diffSnapshot(host, await snapshot(vm))).toEqual([])
       expect(errorOf(await again({ nat: 'pod' }))).toMatchObject({
         code: 102,
-        msg: expect.stringContaining('a program there may own the table of that name (flags owner)'),
+        msg: expect.stringContaining('another program may own the table of that name (flags owner)'),
       })
       expect(diffSnapshot(host, await snapshot(vm))).toEqual([])
     } finally {

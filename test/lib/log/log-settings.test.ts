@@ -150,14 +150,14 @@ describe("the node's file", () => {
     mkdirSync(nodeFile)
     expect(logSettings({ nodeFile })).toMatchObject({
       configured: false,
-      warnings: [`Cannot use ${nodeFile}: it is a folder, must be a regular file`],
+      warnings: [`Cannot use ${nodeFile}: it is a folder; must be a regular file`],
     })
   })
 
   test('that is a FIFO is named and passed over, at once', () => {
     execFileSync('mkfifo', [nodeFile])
     expect(logSettings({ nodeFile }).warnings).toEqual([
-      `Cannot use ${nodeFile}: it is a FIFO, must be a regular file`,
+      `Cannot use ${nodeFile}: it is a FIFO; must be a regular file`,
     ])
   })
 

@@ -122,8 +122,9 @@ test('never makes a name out of a pattern', async () => {
     names.map((name) => run(toPod(name))),
     { netns },
   )
+  const allowed = 'must be 1 to 15 characters without space, "/", ":" and "%", and not "." or ".."'
   expect(results.map(({ error }) => error?.message)).toEqual(
-    names.map((name) => `link.move: EINVAL: "${name}" is no interface name`),
+    names.map((name) => `link.move: EINVAL: "${name}" is no interface name; ${allowed}`),
   )
   expect(await state()).toEqual(before)
 })

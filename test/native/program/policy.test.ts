@@ -31,7 +31,7 @@ const soon = { timeoutMs: 20_000 }
 describe('stateDir', () => {
   test.each([
     ['elsewhere', '/etc/told', 'must be below /var/lib/cni or /run'],
-    ['behind a link', '/var/lib/cni/out/told', 'it leads to "/etc/told", must be below'],
+    ['behind a link', '/var/lib/cni/out/told', 'it leads to "/etc/told"; must be below'],
     [
       'through a folder that all may write into',
       '/run/told/state',
@@ -108,7 +108,7 @@ describe('logFile', () => {
   test.each([
     ['elsewhere', '/etc/told', 'must be below /var/log'],
     ['in a folder where a new file says something', '/run/nologin', 'must be below /var/log'],
-    ['behind a link', '/var/log/told/x', 'it leads to "/etc/x", must be below /var/log'],
+    ['behind a link', '/var/log/told/x', 'it leads to "/etc/x"; must be below /var/log'],
     ['our stdout', '/dev/stdout', 'must be below /var/log'],
   ])('%s: a warning with key, value and what is allowed, and no file', async (_, logFile, words) => {
     await bed.lab.must('ln -s /etc /var/log/told')
@@ -136,7 +136,7 @@ describe('a FIFO hangs nobody', () => {
     const result = await bed.call('ADD', on(), pod, soon)
     expect(result).toMatchObject({ code: 0 })
     expect(result.stderr).toContain(
-      'Cannot use /etc/vf-flower/log.json: it is a FIFO, must be a regular file',
+      'Cannot use /etc/vf-flower/log.json: it is a FIFO; must be a regular file',
     )
     await bed.del(on(), pod, soon)
     await bed.expectUnchanged()
@@ -145,7 +145,7 @@ describe('a FIFO hangs nobody', () => {
   test('as policy.json', async () => {
     await bed.lab.must(`mkfifo ${POLICY}`)
     const { code, msg } = await bed.refused('ADD', on(), pod, soon)
-    expect(msg).toBe(`Cannot use ${POLICY}: it is a FIFO, must be a regular file`)
+    expect(msg).toBe(`Cannot use ${POLICY}: it is a FIFO; must be a regular file`)
     expect(code).toBe(7)
     await bed.del(on(), pod, soon)
     await bed.expectUnchanged()
@@ -164,7 +164,7 @@ describe('a FIFO hangs nobody', () => {
       env: { VF_FLOWER_LOG_LEVEL: 'info', ...env },
     })
     expect(result).toMatchObject({ code: 0 })
-    expect(result.stderr).toContain('it is a FIFO, must be a regular file; logging to stderr')
+    expect(result.stderr).toContain('it is a FIFO; must be a regular file; logging to stderr')
     await bed.del(on(), pod, soon)
     reader.kill('SIGKILL')
     await reader.wait()
@@ -184,9 +184,9 @@ test('our stdout is no log file, whoever names it', async () => {
 describe('a policy that can not be used', () => {
   test.each([
     ['broken', '{"logFiles":', 0o644, 'line 1, column 13'],
-    ['with a key that nobody knows', '{"stateDir":["/run"]}', 0o644, 'key "stateDir" is not known'],
+    ['with a key that nobody knows', '{"stateDir":["/run"]}', 0o644, 'unknown key "stateDir"'],
     ['that others may write', '{}', 0o666, 'others may write it (mode 0666)'],
-    ['that is a folder', undefined, 0, 'it is a folder, must be a regular file'],
+    ['that is a folder', undefined, 0, 'it is a folder; must be a regular file'],
     ['behind a link to nothing', null, 0, 'ENOENT'],
   ])('%s: ADD is code 7, DEL goes on and says so', async (_, content, mode, words) => {
     await bed.add(on(), pod)

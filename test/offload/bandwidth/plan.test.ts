@@ -1,6 +1,7 @@
 import { expect, describe as group, test } from 'vitest'
 import type { LinkFacts } from '../../../src/kernel/api/facts.ts'
-import { planRates, type RateFacts } from '../../../src/offload/bandwidth/plan.ts'
+import { planRates } from '../../../src/offload/bandwidth/plan.ts'
+import type { RateFacts } from '../../../src/offload/bandwidth/strategy.ts'
 import type { RateWishes } from '../../../src/offload/config/bandwidth.ts'
 import type { PortKind } from '../../../src/offload/port/kinds.ts'
 import type { Port, UplinkAttachment } from '../../../src/offload/port/port.ts'

@@ -269,7 +269,7 @@ const crowding: readonly Omit<Action, 'group'>[] = [
   },
 ]
 
-/** By group. */
+/** All these actions, by group. */
 export const places: readonly Action[] = [
   ...programs.map((one) => ({ ...one, group: 'programs' as const })),
   ...uppers.map((one) => ({ ...one, group: 'uppers' as const })),

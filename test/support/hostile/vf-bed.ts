@@ -15,7 +15,7 @@ import {
 import type { Kind } from './action.ts'
 import { addressed, EVIL, endPod, type HostileBed, NEIGHBOUR, NEXT, prepareBed } from './bed.ts'
 
-/** A plugin to be tried in vf-attach's place, and where it lies. */
+/** A plugin to try in vf-attach's place, with its path. */
 const PEER = process.env.VF_HOSTILE_PLUGIN
 
 const MODULES = [
@@ -30,7 +30,7 @@ interface VfBeds {
   end(): Promise<void>
 }
 
-/** Three VFs: for the hostile pod, for the neighbour, for nobody; and a dummy that the hostile pod can have instead. */
+/** Three VFs: for the hostile pod, for the neighbour, for no pod. And a dummy for the hostile pod instead of the VF. */
 export async function vfBeds(lab: Lab, ends: WireEnds, kind: Kind): Promise<VfBeds> {
   await lab.load(...MODULES)
   let topology = await buildTopology(lab, ends, 3)

@@ -1,5 +1,5 @@
-// Bytes as labelled hexadecimal, one line for each field and attribute. In come a message or a codec with its bytes;
-// out comes text that bytesOf() turns back into them. What doesn't fit the codec is shown as it is, never an error.
+// Bytes as labelled hexadecimal, one line for each field and attribute. In: a message, or a codec with its bytes. Out: text that
+// bytesOf() turns back into the bytes. Bytes that don't fit the codec are shown as they are, never as an error.
 import { hexOctets } from '../../../src/lib/mac.ts'
 import { ByKind } from '../../../src/netlink/codec/attrs.ts'
 import { isNest, partsOf } from '../../../src/netlink/codec/inspect.ts'
@@ -16,7 +16,7 @@ import {
 } from '../../../src/netlink/message.ts'
 import { familyOf } from './families.ts'
 
-/** Bytes in a line; a longer payload goes on in the next lines. */
+/** Bytes in a line; a longer payload continues in the next lines. */
 const perLine = 16
 
 /** All messages of a datagram, each with its struct nlmsghdr. */
@@ -48,7 +48,7 @@ export function annotate(codec: Codec<unknown>, bytes: Uint8Array): string {
   return `${out.join('\n')}\n`
 }
 
-/** The bytes in annotated text: all that stands at the beginning of lines; lines that begin with `#` are comments. */
+/** The bytes of annotated text, which begin each line; lines that begin with `#` are comments. */
 export function bytesOf(text: string): Uint8Array {
   const octets: number[] = []
   for (const line of text.split('\n')) {
@@ -82,7 +82,7 @@ function controlName(type: number): string {
   return Object.entries(NLMSG).find(([, value]) => value === type)?.[0] ?? `type ${type}`
 }
 
-/** The errno, in NLMSG_ERROR the request that it is about (its header alone if the ACK is capped), then why. */
+/** The errno; for NLMSG_ERROR the request that it refuses (its header alone if the ACK is capped); then the explanation. */
 function ackLines(message: Message, bytes: Uint8Array, at: number, end: number, out: string[]): void {
   let next = Math.min(end, at + 4)
   if (next - at === 4) hexLines(bytes, at, next, 0, `error s32 = ${s32.read(bytes, at, next)}`, out)
@@ -98,7 +98,7 @@ function ackLines(message: Message, bytes: Uint8Array, at: number, end: number, 
   codecLines(message.flags & NLM_F.NLM_F_ACK_TLVS ? extack : raw, bytes, next, end, 0, out)
 }
 
-/** The bits from 0x100 up mean one thing in RTM_NEW, another in RTM_GET. */
+/** The bits from 0x100 up have one meaning in RTM_NEW and another in RTM_GET. */
 function flagNames(flags: number, name: string): string {
   const upper = name.startsWith('NLMSG')
     ? ['CAPPED', 'ACK_TLVS']

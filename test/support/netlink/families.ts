@@ -1,4 +1,4 @@
-// Which message type has which payload: for annotate() and the tests. Nothing on a plugin's way imports it.
+// The payload of each message type, for annotate() and the tests. No module of a plugin imports it.
 
 import type { Codec } from '../../../src/netlink/codec/wire.ts'
 import { addrMessage } from '../../../src/netlink/rtnl/addr.ts'
@@ -20,10 +20,10 @@ const codecs: readonly (readonly [suffix: RegExp, codec: Codec<unknown>])[] = [
   [/(QDISC|TCLASS|TFILTER|CHAIN)$/, tcMessage as Codec<unknown>],
 ]
 
-/** The codecs of the payloads that there are. */
+/** The codecs of all payloads. */
 export const families: readonly Codec<unknown>[] = codecs.map(([, codec]) => codec)
 
-/** The name of an rtnetlink message type and the codec of its payload; undefined for one that we don't know. */
+/** The name of an rtnetlink message type and the codec of its payload; undefined for an unknown type. */
 export function familyOf(type: number): readonly [name: string, codec: Codec<unknown>] | undefined {
   const name = Object.entries(RTM).find(([, value]) => value === type)?.[0]
   const codec = name === undefined ? undefined : codecs.find(([suffix]) => suffix.test(name))?.[1]

@@ -30,7 +30,7 @@ export const tc_u32_sel = struct('tc_u32_sel', [
 ])
 
 const u32Selection = selection(tc_u32_sel, tc_u32_key)
-/** struct tc_u32_sel with its keys, all of which must hold. */
+/** struct tc_u32_sel with its keys; a packet matches if every key does. */
 export type U32Selection = Value<typeof u32Selection>
 
 /** TCA_U32_* of linux/pkt_cls.h; u32_policy, net/sched/cls_u32.c. FLAGS as TCA_CLS_FLAGS. A hash table has a DIVISOR and no SEL. */
