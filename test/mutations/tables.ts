@@ -35,7 +35,7 @@ export const tables: readonly Mutation[] = [
     mistake: 'A failed ADD leaves the ifb of a limit.',
     old: "up type ifb`,\n    undo: 'ifb.del',\n",
     now: 'up type ifb`,\n    undo: (op) => op,\n',
-    test: ['ops/op.test.ts', ': twice is the operation itself'],
+    test: ['ops/op.test.ts', '%s: twice is the operation itself'],
     tier: 'quick',
     undo: true,
   },
