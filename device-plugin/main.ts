@@ -13,7 +13,8 @@ export function runDevicePlugin(args: readonly string[]): number {
   if (first === '--version') console.log(version)
   else if (first === undefined || first === '--help' || first === '-h') console.log(usage.trimEnd())
   else {
-    console.error(`vf-device-plugin: unknown argument "${first}"\n\n${usage.trimEnd()}`)
+    const problem = `Cannot use argument "${first}": must be --help or --version`
+    console.error(`vf-device-plugin: ${problem}\n\n${usage.trimEnd()}`)
     return 2
   }
   return 0

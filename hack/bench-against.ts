@@ -1,35 +1,34 @@
 /**
- * `npm run bench -- --against DIR [--rounds N] [--only native|lab]`: this build beside another one, and beside itself, in the
- * same rounds. DIR is a checkout, which is built, or a folder that holds the programs. docs/benchmark.md tells how to read
- * the tables.
+ * `npm run bench -- --against DIR [--rounds N] [--only native|lab]`: compares this build with another one, and with itself, in the
+ * same rounds. DIR is a checkout, which is built, or a folder with the programs. docs/benchmark.md explains the tables.
  */
 import { cpSync, existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { execaSync } from 'execa'
-import { buildTopology, deletePod, loadIgb, newPod, tearDown } from '../test/support/topology.ts'
 import { counts, type PairOptions, pairedRatio, piecesOf, shownRatio } from './bench-pairs.ts'
 import type { PairSeries, PairStep, PairTimes } from './bench-pairs-guest.ts'
 import { median, ms, table } from './bench-table.ts'
+import { buildTopology, deletePod, loadIgb, newPod, tearDown } from './lab/bed/topology.ts'
 import { bootLab, type Lab } from './lab/lab.ts'
 import { bootNode } from './lab/node.ts'
 
 const top = join(import.meta.dirname, '..')
-/** How the names of folders begin that hold copies of the builds: below dist, which nodes and machines see. */
+/** Beginning of the names of folders that hold copies of the builds: below dist, which nodes and machines see. */
 const COPY = 'bench-'
 /**
- * A series is made in so many pieces, each with new copies: where a copy comes to lie in memory can make one of two equal programs
- * start several percent faster than the other, for as long as it lies there.
+ * The number of pieces of a series, each with new copies. The place of a copy in memory can make one of two equal programs start
+ * several percent faster than the other, as long as the copy lies there.
  */
 const PIECES = 5
 const POD = 'bench'
 const BUILDS = ['this', 'itself', 'other'] as const
 const VERBS = ['VERSION', 'ADD', 'CHECK', 'DEL'] as const
 
-/** Measures and prints. This build must have been made. @throws Error when DIR holds no build, or a call fails */
+/** Measures and prints; needs this build. @throws Error when DIR holds no build, or a call fails */
 export async function benchAgainst({ against, rounds, places }: PairOptions): Promise<void> {
   const other = programsIn(resolve(against))
   console.log(`other build: ${other}`)
-  // A run that was killed has left its copies.
+  // A killed run leaves its copies.
   for (const name of readdirSync(join(top, 'dist')))
     if (name.startsWith(COPY)) rmSync(join(top, 'dist', name), { recursive: true, force: true })
   const folder = mkdtempSync(join(top, 'dist', COPY))
@@ -52,10 +51,10 @@ export async function benchAgainst({ against, rounds, places }: PairOptions): Pr
   }
 }
 
-/** Lays out new copies of all builds. */
+/** Makes new copies of all builds. */
 type Copies = () => PairSeries['builds']
 
-/** The folder with the programs of a checkout, which is built first, or of a folder that has them. */
+/** The folder with the programs: of a checkout, which is built first, or of a folder that has them. */
 function programsIn(folder: string): string {
   if (existsSync(join(folder, 'hack/build.ts'))) {
     if (!existsSync(join(folder, 'node_modules')))
@@ -67,7 +66,7 @@ function programsIn(folder: string): string {
   throw new Error(`Cannot find a build in ${folder}: must be a checkout, or hold vf-attach in it or in dist`)
 }
 
-/** All of a dist folder but the test build and copies like this one; names that are links stay links. */
+/** Copies a dist folder without the test build and without copies like this one; names that are links stay links. */
 function copyPrograms(from: string, to: string): void {
   for (const name of readdirSync(from)) {
     if (name === 'test' || name.startsWith(COPY)) continue
@@ -116,7 +115,7 @@ function stepsOf(name: string, ifname: string, config: Record<string, unknown>):
   return VERBS.map((verb) => ({ verb, name, ifname, config }))
 }
 
-/** v0 for vf-attach; behind p0 a pod with an address, and a node address on u0. Nothing is waited for that IPv6 does. */
+/** v0 for vf-attach; p0 with a pod behind it that has an address; a node address on u0. IPv6 is off: nothing waits for it. */
 const NODE = `set -e
 for when in all default; do echo 1 >/proc/sys/net/ipv6/conf/$when/disable_ipv6; done
 ip netns add ${POD}

@@ -1,5 +1,5 @@
 /**
- * What a crowded pod costs others: ADD and DEL of a pod behind a veth while another pod's ADD or DEL runs, which has 100,000 routes,
+ * The cost of a crowded pod to others: ADD and DEL of a pod behind a veth while another pod's ADD or DEL runs, which has 100,000 routes,
  * 10,000 interfaces and 10,000 altnames, or nothing. Natively, both by turns in one run; the ratio is what counts.
  *
  *     sh hack/bun.sh hack/bench-crowded.ts [--rounds N] [--routes N] [--links N] [--against FOLDER-OF-PROGRAMS]
@@ -25,7 +25,7 @@ const inside = 'VF_BENCH_CROWDED'
 if (process.env[inside] === undefined) outside()
 else await measure()
 
-/** Runs this file once more, in namespaces of its own. */
+/** Runs this file again, in namespaces of its own. */
 function outside(): void {
   const folder = mkdtempSync('/var/tmp/vf-bench-')
   const script = `mount -t sysfs none /sys; mount -t tmpfs none /run; mkdir -p /run/netns /run/vf-flower /var/lib/cni
@@ -77,7 +77,7 @@ function fill({ name }: Pod): void {
   const lines = [
     ...Array.from({ length: routes }, (_, at) => `route add ${address(at)}/32 dev lo`),
     ...Array.from({ length: links }, (_, at) => `link add l${at} type ifb`),
-    // The kernel takes 64 KiB of them for an interface.
+    // One interface takes 64 KiB of altnames.
     ...Array.from({ length: links }, (_, at) => `link property add dev l${at % 100} altname a${at}`),
   ]
   execaSync('ip', ['-n', name, '-b', '-'], { input: lines.join('\n') })
@@ -91,7 +91,7 @@ function sh(script: string): void {
   execaSync('sh', ['-c', script])
 }
 
-/** One call; its milliseconds. */
+/** Makes one call; returns its milliseconds. */
 async function call(command: string, { name, config }: Pod): Promise<number> {
   const began = performance.now()
   const child = Bun.spawn([`${values.against}/vf-offload`], {
@@ -109,7 +109,7 @@ async function call(command: string, { name, config }: Pod): Promise<number> {
   return took
 }
 
-/** Milliseconds for which anybody held the node's lock while `action` ran, as far as looks every half a millisecond tell. */
+/** Milliseconds for which any process held the node's lock while `action` ran, sampled every half a millisecond. */
 async function held(action: () => Promise<unknown>): Promise<number> {
   const [major, minor, inode] = execaSync('stat', ['-c', '%Hd %Ld %i', '/run/vf-flower/lock']).stdout.split(
     ' ',
@@ -179,7 +179,7 @@ async function measure(): Promise<void> {
       ms(median(lock)),
     ]),
   )
-  // Without its record a DEL looks for all that there can be, in the pod too.
+  // Without its record a DEL searches everything, the pod too.
   const lost: [string, number, number][] = []
   for (const pod of [plain, crowd]) {
     await call('ADD', pod)

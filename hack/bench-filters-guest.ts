@@ -1,7 +1,7 @@
 /**
- * The half of hack/bench-filters.ts that runs on the node: two namespaces stand for two nodes, one of which has filters of others,
- * and rounds call DEL and GC in both by turns. In: a FilterSeries as JSON on stdin. Out: FilterTimes as JSON. With an argument it is the
- * worker of one namespace, which it was started in, and answers a line with what a call took.
+ * The half of hack/bench-filters.ts that runs on the node. Two namespaces stand for two nodes; one of them has filters of others.
+ * Each round calls DEL and GC in both by turns. In: a FilterSeries as JSON on stdin. Out: FilterTimes as JSON. With an argument the
+ * program is the worker of the namespace in which it was started: it answers each call with one line, the call's times.
  */
 import { execFileSync } from 'node:child_process'
 import { rmSync } from 'node:fs'
@@ -10,12 +10,12 @@ import { NetlinkSocket } from '../src/netlink/socket.ts'
 import { dumpFilters } from '../src/netlink/tc/filter.ts'
 import { openNetlink } from '../src/sys/netlink.ts'
 
-/** What is measured. */
+/** One measurement. */
 export interface FilterSeries {
   readonly rounds: number
-  /** How many filters of others. */
+  /** Number of filters of others. */
   readonly count: number
-  /** What a filter of others is, with ADDRESS for the one that it matches: `u32 match ip dst ADDRESS/32 flowid 1:1`. */
+  /** A filter of others, with ADDRESS for the one that it matches: `u32 match ip dst ADDRESS/32 flowid 1:1`. */
   readonly filter: string
   /** Programs by the name of the build. */
   readonly builds: Readonly<Record<string, string>>
@@ -27,7 +27,7 @@ export interface Took {
   readonly processor: number
 }
 
-/** By `BUILD CALL`, of the node without filters of others and of the one with them; and of a dump of those alone. */
+/** Times by `BUILD CALL`, on the node without filters of others and on the one with them; and of a dump of those filters alone. */
 export interface FilterTimes {
   readonly empty: Record<string, Took[]>
   readonly crowded: Record<string, Took[]>
@@ -96,7 +96,7 @@ async function run({ rounds, count, filter, builds }: FilterSeries): Promise<Fil
   }
 }
 
-/** A process in the namespace of a node. */
+/** Starts a process in the namespace of a node. */
 function worker(node: string) {
   const argv = ['nsenter', `--net=/run/netns/${node}`, 'sh', 'hack/bun.sh', import.meta.path, 'worker', node]
   const child = Bun.spawn(argv, { stdin: 'pipe', stdout: 'pipe', stderr: 'inherit' })
@@ -120,7 +120,7 @@ async function work(node: string): Promise<void> {
   }
 }
 
-/** A dump that nobody decodes. */
+/** Reads a dump without decoding it. */
 function dump(link: string): Took {
   const [{ ifindex }] = JSON.parse(
     execFileSync('ip', ['-j', 'link', 'show', 'dev', link], { encoding: 'utf8' }),

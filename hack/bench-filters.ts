@@ -1,5 +1,5 @@
 /**
- * What filters of others cost a DEL and a GC: `sh hack/bun.sh hack/bench-filters.ts [--lab] [--count N] [--rounds N] [--against
+ * The cost of filters of others to a DEL and a GC: `sh hack/bun.sh hack/bench-filters.ts [--lab] [--count N] [--rounds N] [--against
  * FOLDER-OF-PROGRAMS]`. Natively filters of u32, in the lab of flower. Each call is held against the same one on a node without
  * them, round by round, and against one dump of those filters that nobody decodes.
  */

@@ -1,5 +1,5 @@
 /**
- * The half of `npm run bench` that runs in the guest: calls every plugin in turn and measures each call from here.
+ * The half of `npm run bench` that runs in the guest: calls every plugin in turn and measures each call in the guest.
  * In: the series as JSON on stdin. Out: the times as JSON.
  */
 export {}
@@ -14,7 +14,7 @@ interface Series {
 interface Measurable {
   readonly file: string
   readonly config: Record<string, unknown>
-  /** Shell line after each DEL, not timed: what a plugin's DEL leaves to the end of the pod. */
+  /** Shell line after each DEL, not timed: removes objects that a plugin's DEL leaves to the end of the pod. */
   readonly clean?: string
 }
 
@@ -47,13 +47,13 @@ function call(file: string, command: string, stdin: string): { ms: number; kib: 
     CNI_NETNS: series.netns,
     CNI_IFNAME: 'net1',
     CNI_PATH: series.path,
-    // portmap looks for iptables in it.
+    // portmap searches it for iptables.
     PATH: '/usr/sbin:/usr/bin:/sbin:/bin',
   }
   return timed([file], env, stdin)
 }
 
-/** The kernel's own share: one request that moves, renames and sets up the interface, by `ip`. */
+/** The kernel's own share: `ip` moves, renames and sets up the interface in one request. */
 function moved(ip: string, netdev: string): string[] {
   return [ip, 'link', 'set', 'dev', netdev, 'netns', 'bench', 'name', 'net1', 'up']
 }

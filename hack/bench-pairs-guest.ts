@@ -1,19 +1,19 @@
 /**
- * The half of `npm run bench -- --against DIR` that runs beside the programs: every round carries all steps out with each
- * build, in another order each round, and measures each call. In: a PairSeries as JSON on stdin. Out: PairTimes as JSON.
+ * The half of `npm run bench -- --against DIR` that runs beside the programs: every round runs all steps with each build, in
+ * another order each round, and measures each call. In: a PairSeries as JSON on stdin. Out: PairTimes as JSON.
  */
 import { ordersOf } from './bench-pairs.ts'
 
-/** One call of a round. A CHECK gets what the ADD before it has answered as prevResult. */
+/** One call of a round. A CHECK gets the answer of the ADD before it as prevResult. */
 export interface PairStep {
   readonly verb: 'VERSION' | 'ADD' | 'CHECK' | 'DEL'
-  /** The name that the program is called by. */
+  /** The name of the program. */
   readonly name: string
   readonly ifname: string
   readonly config: Readonly<Record<string, unknown>>
 }
 
-/** What is measured. */
+/** One measurement. */
 export interface PairSeries {
   readonly rounds: number
   /** Folders of programs by the name of the build. */
@@ -38,7 +38,7 @@ function run({ rounds, builds, steps, netns, path }: PairSeries): PairTimes {
   const empty = () => Object.fromEntries(steps.map(({ verb }) => [verb, { clock: [], processor: [] }]))
   const times: PairTimes = Object.fromEntries(Object.keys(builds).map((build) => [build, empty()]))
   const orders = ordersOf(Object.keys(builds))
-  // What fills caches is not counted.
+  // Calls that fill caches are not counted.
   for (let round = -WARM_UP; round < rounds; round++) {
     for (const build of orders[(round + WARM_UP) % orders.length] ?? []) {
       let prevResult: unknown

@@ -1,24 +1,24 @@
 /**
- * What `npm run bench -- --against DIR` is asked for, and the arithmetic of its tables. Pure: in, words and times; out,
+ * The words of `npm run bench -- --against DIR`, and the arithmetic of its tables. Pure: in, words and times; out,
  * options and ratios.
  */
 import { parseArgs } from 'node:util'
 import { median } from './bench-table.ts'
 
-/** Where a series can be run. */
+/** A place where a series can be run. */
 export const PLACES = ['native', 'lab'] as const
 /** One of {@link PLACES}. */
 export type BenchPlace = (typeof PLACES)[number]
 
-/** What the words behind `npm run bench --` ask for. */
+/** The wishes that the words behind `npm run bench --` express. */
 export interface PairOptions {
-  /** Folder of the other build: a checkout, or one that holds its programs. */
+  /** Folder of the other build: a checkout, or a folder with the programs. */
   readonly against: string
   readonly rounds: number
   readonly places: readonly BenchPlace[]
 }
 
-/** Undefined when nobody asks for another build. @throws Error that names the word and what is allowed */
+/** Undefined without another build. @throws Error that names the word and the allowed values */
 export function pairOptions(words: readonly string[]): PairOptions | undefined {
   const { values } = parseArgs({
     args: [...words],
@@ -39,15 +39,15 @@ export function pairOptions(words: readonly string[]): PairOptions | undefined {
   return { against, rounds: count, places: place === undefined ? PLACES : [place] }
 }
 
-/** `rounds` shared out among at most `pieces`, as evenly as it goes; none is empty. */
+/** Shares `rounds` out among at most `pieces` parts, as evenly as possible; no part is empty. */
 export function piecesOf(rounds: number, pieces: number): number[] {
   const sizes = Array.from({ length: pieces }, (_, index) => Math.floor((rounds + index) / pieces))
   return sizes.filter((size) => size > 0)
 }
 
 /**
- * The orders in which a round can call the programs. Rounds take them in turn, so that each program stands in each place
- * equally often, and behind each other one.
+ * The orders in which a round can call the programs. Rounds use the orders in turn, so that each program has each place equally
+ * often, and follows each other program equally often.
  */
 export function ordersOf<T>(list: readonly T[]): readonly (readonly T[])[] {
   if (list.length < 2) return [list]
@@ -64,7 +64,7 @@ export interface PairedRatio {
 }
 
 /**
- * Compares two lists of times round by round: what disturbs a whole round disturbs both. The bounds are ranks of the sorted
+ * Compares two lists of times round by round: a disturbance of a whole round disturbs both. The bounds are ranks of the sorted
  * ratios (the binomial interval of a median), so a few long waits don't move them. @throws Error when there are no pairs
  */
 export function pairedRatio(times: readonly number[], base: readonly number[]): PairedRatio {
@@ -82,10 +82,10 @@ export function pairedRatio(times: readonly number[], base: readonly number[]): 
   }
 }
 
-/** How far the build may be from itself, so that its distance from the other one says something. */
+/** The distance that the build may have from itself, so that its distance from the other one says something. */
 export const SELF_BOUND = 0.01
 
-/** Whether a ratio against the other build counts: the build against itself, in the same rounds, is within 1 %. */
+/** True if a ratio against the other build counts: the build against itself, in the same rounds, is within 1 %. */
 export function counts(itself: PairedRatio): boolean {
   return Math.abs(itself.median - 1) <= SELF_BOUND
 }

@@ -1,14 +1,13 @@
 /**
- * What port mappings cost beside the distribution's Go plugin portmap (iptables): ADD and DEL of a pod behind a bridge,
+ * The cost of port mappings beside the distribution's Go plugin portmap (iptables): ADD and DEL of a pod behind a bridge,
  * with none and with 500 mappings of others on the node, and what goes through a mapped port.
  */
 import { join } from 'node:path'
-import { forgetPortmap } from '../test/support/plugins.ts'
-import { makeBed, type PortBed } from '../test/support/port-bed.ts'
-import { makeNode, type Node } from '../test/support/port-node.ts'
-import { HOST } from '../test/support/topology.ts'
-import type { Measured } from './bench.ts'
-import { median, ms, ratio, table } from './bench-table.ts'
+import { type Measured, median, ms, ratio, table } from './bench-table.ts'
+import { forgetPortmap } from './lab/bed/plugins.ts'
+import { makeBed, type PortBed } from './lab/bed/port-bed.ts'
+import { makeNode, type Node } from './lab/bed/port-node.ts'
+import { HOST } from './lab/bed/topology.ts'
 import type { Lab } from './lab/lab.ts'
 
 const top = join(import.meta.dirname, '..')
@@ -51,7 +50,7 @@ export async function portsInLab(lab: Lab, measure: Measure): Promise<void> {
   )
 }
 
-/** The pod under the name that the series calls it by. */
+/** Calls for the pod under the name that the series uses. */
 async function calls(bed: PortBed, measure: Measure): Promise<void> {
   const { lab, one } = bed
   const netns = '/run/netns/bench'

@@ -1,29 +1,29 @@
 /**
- * What the look for services costs an ADD of port mappings: the same ADD of a pod behind a bridge, with the look and with
+ * The cost of the look for services to an ADD of port mappings: the same ADD of a pod behind a bridge, with the look and with
  * `allowServicePorts`, which leaves it out, by turns; on a node without anybody's rules, and beside 5,000 services of kube-proxy.
  *
  *     sh hack/bun.sh hack/bench-services.ts [ROUNDS]        nodes made of namespaces: none, iptables, iptables-legacy, nftables
  *     sh hack/bun.sh hack/bench-services.ts [ROUNDS] ipvs   the virtual machine: none, IPVS
  */
 import { join } from 'node:path'
-import { attachToBridge } from '../test/support/bridge-bed.ts'
-import { iptablesMode, ipvsMode, manyServices, nftablesMode } from '../test/support/kube-proxy.ts'
-import { testRuntime } from '../test/support/plugins.ts'
-import { newPod } from '../test/support/topology.ts'
 import { median, minimum, ms, ratio, table } from './bench-table.ts'
+import { attachToBridge } from './lab/bed/bridge-bed.ts'
+import { iptablesMode, ipvsMode, manyServices, nftablesMode } from './lab/bed/kube-proxy.ts'
+import { testRuntime } from './lab/bed/plugins.ts'
+import { newPod } from './lab/bed/topology.ts'
 import { bootLab, type Lab } from './lab/lab.ts'
 import { bootNode } from './lab/node.ts'
 
 const top = join(import.meta.dirname, '..')
 const count = 5_000
-/** Not one of a service. */
+/** A port of no service. */
 const hostPort = 8080
 
 interface Times {
   readonly clock: number[]
   readonly processor: number[]
 }
-/** Of ADDs with the look, and without. */
+/** Times of ADDs with the look, and without it. */
 type Both = Readonly<Record<'looking' | 'allowed', Times>>
 
 const [rounds = '40', place = 'native'] = process.argv.slice(2)

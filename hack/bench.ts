@@ -1,17 +1,17 @@
 /**
- * `npm run bench`: what a call costs beside the distribution's Go plugins, interleaved in one run so that both meet
- * the same machine. Natively the start of a process; in the lab an ADD and a DEL of the same VF. Prints tables with
- * versions; the ratios are what counts, the milliseconds belong to this machine. BENCH_ONLY=limits and BENCH_ONLY=ports
- * print those tables alone. With `-- --against DIR` this build is measured beside another one instead.
+ * `npm run bench`: measures a call beside the distribution's Go plugins, interleaved in one run so that both meet the same machine.
+ * Natively it measures the start of a process, in the lab an ADD and a DEL of the same VF. It prints tables with versions. Only the
+ * ratios count; the milliseconds belong to this machine. BENCH_ONLY=limits and BENCH_ONLY=ports print only those tables. With
+ * `-- --against DIR` it compares this build with another one instead.
  */
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { execaSync } from 'execa'
-import { buildTopology, deletePod, loadIgb, newPod, tearDown } from '../test/support/topology.ts'
 import { benchAgainst } from './bench-against.ts'
 import { pairOptions } from './bench-pairs.ts'
 import { portsInLab } from './bench-ports.ts'
-import { median, minimum, ms, ratio, table } from './bench-table.ts'
+import { type Measured, median, minimum, ms, ratio, table } from './bench-table.ts'
+import { buildTopology, deletePod, loadIgb, newPod, tearDown } from './lab/bed/topology.ts'
 import { bootLab, type Lab } from './lab/lab.ts'
 
 const top = join(import.meta.dirname, '..')
@@ -38,7 +38,7 @@ function goVersion(): string {
   return execaSync('dpkg-query', ['-W', 'containernetworking-plugins']).stdout.split('\t')[1] ?? 'unknown'
 }
 
-/** Start to end of a VERSION call. */
+/** A VERSION call from start to end. */
 function native(): void {
   const programs = {
     'vf-attach': `${top}/dist/vf-attach`,
@@ -94,7 +94,7 @@ function nativeAttach(): void {
         'ip: move, rename, up': { file: '/usr/sbin/ip', config: { floor: 'v0' } },
       },
     }
-    // Where records lie by default is then on the disk, and nobody else's.
+    // The default folder of records is then on the disk, and nobody else's.
     const script = `mount -t tmpfs tmpfs /run && mkdir -p /run/netns /var/lib/cni && mount --bind ${folder} /var/lib/cni && ip link set lo up &&
       ip link add v0 type veth peer name v1 && ip link set v1 up && ip netns add bench &&
       exec sh hack/bun.sh hack/bench-guest.ts`
@@ -111,7 +111,7 @@ function nativeAttach(): void {
   }
 }
 
-/** ADD and DEL of one VF, ours with PF-side attributes; what the guest's own clock says, without the lab's channel. */
+/** ADD and DEL of one VF, ours with PF-side attributes, by the guest's own clock, without the lab's channel. */
 async function inLab(): Promise<void> {
   const lab = await bootLab()
   try {
@@ -183,7 +183,7 @@ async function bandwidth(lab: Lab): Promise<void> {
   attachTable(measured, 'Go bandwidth')
 }
 
-/** Every series beside the Go plugin's, those with IPAM beside its series with IPAM. */
+/** Every series beside the Go plugin's; a series with IPAM is compared with the Go plugin's series with IPAM. */
 function attachTable(measured: ReadonlyMap<string, Measured>, peer = 'Go host-device'): void {
   const base = (name: string): Measured => {
     const found = measured.get(name.endsWith(', IPAM') ? `${peer}, IPAM` : peer)
@@ -218,14 +218,6 @@ function attachTable(measured: ReadonlyMap<string, Measured>, peer = 'Go host-de
       ]
     }),
   )
-}
-
-export interface Measured {
-  readonly add: number[]
-  readonly del: number[]
-  readonly start: number[]
-  /** Peak resident set of an ADD in KiB. */
-  readonly memory: number[]
 }
 
 /** The whole series runs as one program in the guest (hack/bench-guest.ts), which prints one line a call. */

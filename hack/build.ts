@@ -1,34 +1,34 @@
 /**
- * Builds the program `vf-flower` and its names: `dist/` for release, `dist/test/` the same sources with the fault hook, and
- * the test driver. The names that runtimes call are a small program in C (src/shim), or links where no C compiler is. Run by
- * the pinned Bun: `npm run build`.
+ * Builds the program `vf-flower` and its names: `dist/` for release, `dist/test/` from the same sources with the fault hook and the
+ * test driver. Runtimes call a small program in C (src/shim); without a C compiler its names are links. Runs under the pinned Bun:
+ * `npm run build`.
  */
 import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { execaSync } from 'execa'
 
 const top = join(import.meta.dirname, '..')
-/** What container runtimes execute, in whatever surroundings they have. */
+/** Programs that container runtimes execute, in whatever surroundings they have. */
 const cniNames = ['vf-attach', 'vf-offload']
 const otherNames = ['vfctl', 'vf-device-plugin']
 const { version } = JSON.parse(readFileSync(join(top, 'package.json'), 'utf8')) as { version: string }
 
-/** Loaded by `require`, by name and only for a line to write; inside the program it would slow every start. */
+/** Loaded by name with `require`, only once there is a line to write; inside the program it would slow every start. */
 const logger = 'src/lib/log/pino.ts'
 
-/** A hostile bunfig.toml or .env in the working directory must not run as root: neither is ever looked for. */
+/** A hostile bunfig.toml or .env in the working directory must not run as root: the program never looks for either. */
 const flags = [
   'build',
   '--compile',
   '--minify',
   '--bytecode',
   '--format=esm',
-  // What a call does not import is not even parsed: a quarter of the start of a VERSION.
+  // Code that a call does not import is not even parsed: a quarter of the start of a VERSION.
   '--splitting',
-  // Flat, so that src/lib/log/log.ts knows where the logger is.
+  // Flat, so that src/lib/log/log.ts finds the logger.
   '--entry-naming=[name].[ext]',
   '--target=bun',
-  // Code that runs once is not worth compiling: a quarter of what our own code costs in an ADD. Loops that run for long still are.
+  // Compiling code that runs once costs a quarter of our own time in an ADD. Loops that run for long are still compiled.
   '--compile-jit-policy=1000',
   '--no-compile-autoload-bunfig',
   '--no-compile-autoload-dotenv',
@@ -45,16 +45,16 @@ function compile(entry: string, outfile: string, testBuild: boolean): void {
 }
 
 /**
- * Compiles the program that stands under the names of CNI plugins to `outfile`.
- * @returns why it could not be made, for people; undefined when it is there
+ * Compiles the program for the names of CNI plugins to `outfile`.
+ * @returns the reason why it could not be made, for people; undefined on success
  */
 function compileShim(outfile: string): string | undefined {
   rmSync(outfile, { force: true })
-  // Debian's package gcc-14 alone brings no other name.
+  // Debian's package gcc-14 alone has no other name.
   const compilers = process.env.CC === undefined ? ['cc', 'gcc', 'gcc-14'] : [process.env.CC]
   const flags = [
     ...['-std=gnu17', '-O2', '-Wall', '-Wextra', '-Werror', '-s'],
-    // Without a C library, and without calls of its functions that a compiler makes of loops.
+    // No C library, and no calls of its functions in the place of loops.
     ...['-static', '-nostdlib', '-no-pie', '-fno-pie', '-ffreestanding'],
     ...['-fno-stack-protector', '-fno-tree-loop-distribute-patterns'],
   ]
@@ -79,7 +79,7 @@ function link(folder: string, names: readonly string[]): void {
 /** Puts a copy of the file `shim` under each name of a CNI plugin. */
 function copyShim(shim: string, folder: string): void {
   for (const path of cniNames.map((name) => join(folder, name)).filter((path) => path !== shim)) {
-    // Not through a link of an earlier build into vf-flower.
+    // The name may be a link of an earlier build into vf-flower: replace the link, do not write through it.
     rmSync(path, { force: true })
     copyFileSync(shim, path)
   }
@@ -91,8 +91,8 @@ compile('src/main.ts', join(dist, 'vf-flower'), false)
 if (process.argv.includes('--with-tests')) {
   folders.push(join(dist, 'test'))
   compile('src/main.ts', join(dist, 'test/vf-flower'), true)
-  if (existsSync(join(top, 'test/driver/start.ts')))
-    compile('test/driver/start.ts', join(dist, 'test/driver'), true)
+  if (existsSync(join(top, 'hack/lab/driver/start.ts')))
+    compile('hack/lab/driver/start.ts', join(dist, 'test/driver'), true)
 }
 const shim = join(dist, 'vf-attach')
 const reason = compileShim(shim)

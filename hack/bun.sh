@@ -1,6 +1,6 @@
 #!/bin/sh
-# Runs the Bun that package-lock.json pins. Bun ships one npm package per CPU and the one for old x86-64
-# CPUs ("baseline", no AVX2) brings no `bin` link, hence this wrapper.
+# Runs the Bun that package-lock.json pins. Bun ships one npm package per CPU. The package for old x86-64 CPUs ("baseline",
+# no AVX2) has no `bin` link, hence this wrapper.
 top=$(CDPATH= cd -- "$(dirname -- "$0")/.." && pwd)
 case $(uname -m) in
   x86_64) pkg=bun-linux-x64-baseline ;;

@@ -1,22 +1,23 @@
-// What hack/capture.ts captures: command lines, and what has to be there before.
+// The captures of hack/capture.ts: command lines, and their preparations.
 
+/** One capture: a command line, and the message to take. */
 export interface Case {
   /** The fixture's file name. */
   readonly name: string
-  /** Shell lines run first; in the lab they see $PF, the device of a PF with four VFs. */
+  /** Shell lines to run first; in the lab $PF is the device of a PF with four VFs. */
   readonly setup?: string
   readonly command: string
-  /** The request's type, by which it is found among those of the command. */
+  /** The request's type, which finds the request among those of the command. */
   readonly type: string
-  /** Which of several requests of that type, from 1 on. */
+  /** Number of the request among several of that type, from 1 on. */
   readonly nth?: number
   /** Capture the kernel's answer to that request instead of the request. */
   readonly answer?: true
-  /** In the lab's machine. */
+  /** Runs in the lab's machine. */
   readonly lab?: true
 }
 
-/** Makes four VFs of the PF, with the name and the address that the commands use. */
+/** Makes four VFs of the PF, with the name and the address of the commands. */
 export const labSetup = `
 modprobe -a igb 8021q dummy veth cls_flower cls_matchall act_mirred act_pedit act_police sch_tbf
 pf=$(ls -d /sys/bus/pci/drivers/igb/*/net/* | head -n 1)
@@ -444,6 +445,7 @@ const lab: readonly Case[] = [
   ),
 ]
 
+/** All captures. */
 export const cases: readonly Case[] = [
   ...links,
   ...bridges,

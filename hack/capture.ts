@@ -1,14 +1,14 @@
-// Captures what `ip`, `bridge` and `tc` say to the kernel and what it answers, as test/fixtures/nl/*.hex.
+// Captures the requests of `ip`, `bridge` and `tc` and the kernel's answers, as test/fixtures/nl/*.hex.
 //   sh hack/bun.sh hack/capture.ts [NAME...]    all cases of capture-cases.ts, or some; needs root, strace, the lab
-// Requests are taken in an empty network namespace here: strace shows their bytes even where the kernel refuses.
-// Answers that need drivers or filters are taken in the lab's machine, where this program runs with --print.
+// Requests are captured in an empty network namespace of this machine: strace shows their bytes even where the kernel refuses.
+// Answers that need drivers or filters are captured in the lab's machine, where this program runs with --print.
 import { execFileSync, spawnSync } from 'node:child_process'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { NLMSG, nlmsghdr, parseDatagram } from '../src/netlink/message.ts'
-import { annotateDatagram } from '../test/support/netlink/annotate.ts'
-import { familyOf } from '../test/support/netlink/families.ts'
 import { type Case, cases, labSetup } from './capture-cases.ts'
+import { annotateDatagram } from './lab/netlink/annotate.ts'
+import { familyOf } from './lab/netlink/families.ts'
 
 const top = fileURLToPath(new URL('..', import.meta.url))
 const folder = `${top}test/fixtures/nl`
@@ -82,7 +82,7 @@ function header(one: Case): string {
   return comments.map((line) => `# ${line}\n`).join('')
 }
 
-/** Sequence numbers and port ids are other ones each time. */
+/** Zeroes sequence numbers and port ids, which differ in each run. */
 function anonymous(datagram: Uint8Array): Uint8Array {
   const bytes = datagram.slice()
   for (const { payload, type } of parseDatagram(bytes)) {
@@ -97,7 +97,7 @@ function typesOf(datagram: Uint8Array): string[] {
   return parseDatagram(datagram).map(({ type }) => familyOf(type)?.[0] ?? String(type))
 }
 
-/** The datagrams in strace's text: its lines of hexadecimal, by call. */
+/** The datagrams in strace's output: its lines of hexadecimal, by call. */
 function datagramsOf(text: string): { sent: boolean; bytes: Uint8Array }[] {
   const found: { sent: boolean; octets: number[] }[] = []
   let sent = false
@@ -122,7 +122,7 @@ function datagramsOf(text: string): { sent: boolean; bytes: Uint8Array }[] {
   return found.map((one) => ({ sent: one.sent, bytes: whole(Uint8Array.from(one.octets)) }))
 }
 
-/** iproute2 sends some dump requests with the unused rest of its buffer, which the kernel ignores. */
+/** Cuts a datagram to its message: iproute2 sends some dump requests with the unused rest of its buffer, which the kernel ignores. */
 function whole(datagram: Uint8Array): Uint8Array {
   const length = nlmsghdr.read(datagram, 0, datagram.length).nlmsg_len
   return datagram.subarray(length).every((octet) => octet === 0) ? datagram.slice(0, length) : datagram

@@ -1,12 +1,13 @@
 /**
- * The demo's second act: the same mapping with every rule of the host in the NIC's eSwitch, translated in the pod and
- * then in the NIC. The NIC is simnic, a kernel module that simulates one (from source, not hardware). Each claim is
- * checked by the kernel's counters, by the card's own table and by what AF_PACKET sees on the host.
+ * The demo's second act: the same mapping with every filter of the host in the NIC's eSwitch, translated in the pod and then in the
+ * NIC. The NIC is simnic, a kernel module that simulates one (from source, not hardware). Three witnesses check each claim: the
+ * kernel's counters, the card's own table, and AF_PACKET on the host.
  */
 import { join } from 'node:path'
-import { capture } from '../test/support/capture.ts'
-import { type Card, hardwareRules, loadSimnic, setMode, unloadSimnic } from '../test/support/simnic.ts'
-import { diffSnapshot, snapshot } from '../test/support/snapshot.ts'
+import { indent, say, step } from './demo-print.ts'
+import { capture } from './lab/bed/capture.ts'
+import { type Card, hardwareRules, loadSimnic, setMode, unloadSimnic } from './lab/bed/simnic.ts'
+import { diffSnapshot, snapshot } from './lab/bed/snapshot.ts'
 import {
   buildTopology,
   CLIENT_A,
@@ -18,20 +19,19 @@ import {
   ROUTER,
   type Topology,
   tearDown,
-} from '../test/support/topology.ts'
-import { ask, serve } from '../test/support/traffic.ts'
-import { indent, say, step } from './demo-print.ts'
+} from './lab/bed/topology.ts'
+import { ask, serve } from './lab/bed/traffic.ts'
 import { type Attachment, type ConfigList, cniRuntime } from './lab/cni-runtime.ts'
 import type { Lab } from './lab/lab.ts'
 
 const top = join(import.meta.dirname, '..')
 const dist = join(top, 'dist')
 const POD = { name: 'nic-pod', v4: '10.1.0.5', v6: 'fd00:1::5' } as const
-/** Between the uplink and the representor: it carries the pod's ARP and neighbour questions, and nothing that is mapped. */
+/** The bridge between the uplink and the representor: it carries the pod's ARP and neighbour questions, and no mapped packet. */
 const BRIDGE = 'br-node'
 const BYTES = 100_000
 
-/** What `vfctl show --json` says of an attachment, as far as it is looked at here. */
+/** The part of `vfctl show --json` of an attachment that the demo reads. */
 interface Shown {
   readonly plugin: string
   readonly rules: readonly {
@@ -46,7 +46,7 @@ interface Counted {
   readonly packets: number
 }
 
-/** Runs it; the machine is as before afterwards. Throws at the first claim that does not hold. */
+/** Runs the second act; the machine is as before afterwards. Throws at the first claim that does not hold. */
 export async function secondAct(lab: Lab): Promise<void> {
   step('Second act: a NIC with an eSwitch, which is simnic, profile full (from source, not hardware)')
   const [card] = await loadSimnic(lab)
@@ -63,7 +63,7 @@ address add ${HOST.v6}/64 dev ${BRIDGE} nodad
 route replace 10.2.0.0/24 via ${ROUTER.v4}
 route replace fd00:2::/64 via ${ROUTER.v6}
 END
-    # The bridge's own address comes later: else it would look like something that is left.
+    # The bridge gets its own address later, so that the address does not look like a leftover.
     until [ -n "$(ip -6 address show dev ${BRIDGE} scope link)" ] && [ -z "$(ip -6 address show tentative)" ]; do
       sleep 0.1
     done`)
@@ -89,7 +89,7 @@ async function mapped(lab: Lab, card: Card, { vfs }: Topology, nat: 'pod' | 'nic
     ifname: 'net1',
     capabilityArgs: { portMappings: [{ hostPort: 8080, containerPort: 80, protocol: 'tcp' }] },
   }
-  step(`ADD with nat "${nat}", offload "require": a rule that the NIC does not take makes it fail`)
+  step(`ADD with nat "${nat}", offload "require": ADD fails if the NIC refuses a filter`)
   const runtime = cniRuntime(lab, [dist, '/usr/lib/cni'])
   const result = await runtime.add(list, attachment)
   await linkIsReady(lab, POD.name)
@@ -108,12 +108,12 @@ async function mapped(lab: Lab, card: Card, { vfs }: Topology, nat: 'pod' | 'nic
   const left = diffSnapshot(before, await snapshot(lab))
   if (left.length > 0) throw new Error(`this is left:\n${indent(left.join('\n'))}`)
   const table = await hardwareRules(lab, card)
-  if (table.length > 0) throw new Error(`the card still has ${table.length} rules`)
-  say('DEL: the host is as before ADD, the card has no rule')
+  if (table.length > 0) throw new Error(`the card still has ${table.length} filters`)
+  say('DEL: the host is as before ADD, the card has no filter')
   await deletePod(lab, POD.name)
 }
 
-/** Each client asks each of the node's addresses; how many frames of that the host has seen. */
+/** Each client asks each of the node's addresses. Returns the number of those frames that the host has seen. */
 async function traffic(lab: Lab, card: Card): Promise<{ on: string; frames: number }[]> {
   const devices = [card.pf, `${card.pf}rep0`]
   const captures = await Promise.all(
@@ -136,16 +136,16 @@ async function traffic(lab: Lab, card: Card): Promise<{ on: string; frames: numb
   return counts
 }
 
-/** What `vfctl show` tells, and the card's own table beside it; both have to agree that it all was in hardware. */
+/** Prints `vfctl show` and the card's own table beside it; both have to agree that it all was in hardware. */
 async function report(lab: Lab, card: Card, nat: 'pod' | 'nic'): Promise<void> {
-  step('vfctl show: where each rule runs, with its counters')
+  step('vfctl show: each filter with its place and its counters')
   console.log(indent(await lab.must(`${dist}/vfctl show ${POD.name}`)))
   const shown = JSON.parse(await lab.must(`${dist}/vfctl show --json ${POD.name}`)) as Shown[]
-  // Others are for fragments, and for what goes to the node.
+  // The other filters are for fragments and for packets to the node.
   const rules = shown.flatMap((one) => one.rules.filter(({ mapping }) => mapping.includes(' -> ')))
   const table = (await hardwareRules(lab, card)).filter(({ text }) => !text.endsWith(' ok'))
-  // Both families in both directions.
-  if (rules.length !== 4) throw new Error(`there are ${rules.length} rules, expected 4`)
+  // One filter for each family and direction.
+  if (rules.length !== 4) throw new Error(`there are ${rules.length} filters, expected 4`)
   for (const { line, where, counters } of rules) {
     if (where !== 'nic' || counters.hardware.packets === 0 || counters.software.packets !== 0)
       throw new Error(`not in hardware alone: ${line}`)
@@ -153,7 +153,7 @@ async function report(lab: Lab, card: Card, nat: 'pod' | 'nic'): Promise<void> {
   const sum = (all: readonly Counted[]) => all.reduce((total, { packets }) => total + packets, 0)
   const counted = { kernel: sum(rules.map(({ counters }) => counters.hardware)), card: sum(table) }
   if (counted.kernel !== counted.card || table.length !== rules.length)
-    throw new Error(`the kernel tells of ${counted.kernel} packets in hardware, the card of ${counted.card}`)
+    throw new Error(`the kernel counts ${counted.kernel} packets in hardware, the card ${counted.card}`)
   step('The same by the card’s own table')
   for (const { ingress, packets, bytes, text } of table)
     say(`from ${ingress}: ${packets} packets, ${bytes} bytes: ${text}`)

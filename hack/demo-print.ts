@@ -1,15 +1,16 @@
-/** How the demo tells what it does. */
+/** Prints the steps of the demo. */
 
-/** A new part of it. */
+/** Prints the title of a new part. */
 export function step(text: string): void {
   console.log(`\n== ${text}`)
 }
 
+/** Prints a line of a step. */
 export function say(text: string): void {
   console.log(`  ${text}`)
 }
 
-/** Output of a program, further right. */
+/** Indents the output of a program. */
 export function indent(text: string, by = 2): string {
   return text
     .trimEnd()
@@ -18,7 +19,7 @@ export function indent(text: string, by = 2): string {
     .join('\n')
 }
 
-/** How long ago `since` was, for people. */
+/** The time since `since`, for people. */
 export function seconds(since: number): string {
   return `${((Date.now() - since) / 1000).toFixed(1)} s`
 }

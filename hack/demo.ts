@@ -1,12 +1,14 @@
 /**
- * `npm run demo`: the main job from end to end, on a real SR-IOV driver in the lab. A VF goes into a pod through the
- * list `vf-attach` + `vf-offload` as a container runtime calls it, HTTP goes from clients to the mapped port, and what
- * ran where is printed as the kernel tells it. Then the same with the rules in a (simulated) NIC, see demo-nic.ts. Exits
- * 1 if any of it fails or anything stays behind.
+ * `npm run demo`: the main job from end to end, on a real SR-IOV driver in the lab. A VF goes into a pod through the list
+ * `vf-attach` + `vf-offload` as a container runtime calls it. HTTP goes from clients to the mapped port. The kernel's own counters
+ * show where each filter ran. Then the same with the filters in a (simulated) NIC, see demo-nic.ts. Exits 1 if any step fails or
+ * anything stays behind.
  */
 import { join } from 'node:path'
 import { execaSync } from 'execa'
-import { diffSnapshot, snapshot } from '../test/support/snapshot.ts'
+import { secondAct } from './demo-nic.ts'
+import { indent, say, seconds, step } from './demo-print.ts'
+import { diffSnapshot, snapshot } from './lab/bed/snapshot.ts'
 import {
   buildTopology,
   CLIENT_A,
@@ -19,10 +21,8 @@ import {
   ROUTER,
   type Topology,
   tearDown,
-} from '../test/support/topology.ts'
-import { type Answer, ask, serve } from '../test/support/traffic.ts'
-import { secondAct } from './demo-nic.ts'
-import { indent, say, seconds, step } from './demo-print.ts'
+} from './lab/bed/topology.ts'
+import { type Answer, ask, serve } from './lab/bed/traffic.ts'
 import { type Attachment, type ConfigList, cniRuntime } from './lab/cni-runtime.ts'
 import { kernelHeaders } from './lab/kernel.ts'
 import { bootLab, type Lab } from './lab/lab.ts'
@@ -50,7 +50,7 @@ async function demo(): Promise<void> {
   execaSync(process.execPath, [join(top, 'hack/build.ts'), '--with-tests'], { stdio: 'inherit' })
 
   step("Booting the lab: the distribution's kernel in QEMU, an igb NIC with SR-IOV, two clients")
-  // Before the boot: afterwards it is too late to take a kernel whose headers can still be had.
+  // Before the boot, because the headers of an already booted kernel may be gone from the sources.
   await kernelHeaders()
   const started = Date.now()
   const lab = await bootLab()
@@ -121,11 +121,11 @@ async function showcase(lab: Lab, topology: Topology): Promise<void> {
   const left = diffSnapshot(before, await snapshot(lab))
   if (left.length > 0) throw new Error(`this is left:\n${indent(left.join('\n'))}`)
   say(
-    'interfaces, VF settings, addresses, routes, rules, qdiscs, filters, nftables and state files are as before ADD',
+    'interfaces, VF settings, addresses, routes, policy rules, qdiscs, filters, nftables and state files are as before ADD',
   )
 }
 
-/** The configuration list of a network; a device plugin and Multus would fill in deviceID. */
+/** The configuration list of a network. In real life a device plugin and Multus fill in deviceID. */
 function listFor(deviceID: string): ConfigList {
   return {
     cniVersion: '1.0.0',
@@ -146,13 +146,13 @@ function listFor(deviceID: string): ConfigList {
   }
 }
 
-/** Each rule of the record beside what the kernel has counted for it. */
+/** Prints each filter of the record beside the kernel's counters for it. */
 async function report(lab: Lab, topology: Topology): Promise<void> {
   const { journal } = JSON.parse(await lab.readFile(record)) as { journal: { nat: string; rules: Rule[] } }
   const filters = JSON.parse(await lab.must(`tc -s -j filter show dev ${topology.pf} ingress`)) as {
     options?: { handle?: number; keys?: { dst_port?: number }; actions?: { stats?: { packets: number } }[] }
   }[]
-  if (journal.rules.length === 0) throw new Error('the record has no rules')
+  if (journal.rules.length === 0) throw new Error('the record has no filters')
   for (const rule of journal.rules) {
     say(rule.line)
     const where = rule.where === 'nic' ? 'in the NIC' : 'in software, on the host'
@@ -163,7 +163,7 @@ async function report(lab: Lab, topology: Topology): Promise<void> {
       .map(({ options }) => options?.actions?.at(-1)?.stats?.packets ?? 0)
       .reduce((sum, count) => sum + count, 0)
     say(`  has steered ${packets} packets`)
-    if (packets === 0) throw new Error('the rule has steered no packet')
+    if (packets === 0) throw new Error('the filter has steered no packet')
   }
   say(`addresses and ports are translated in the ${journal.nat}:`)
   console.log(indent(await lab.must('ip netns exec demo-pod nft list ruleset'), 4))

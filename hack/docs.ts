@@ -1,18 +1,28 @@
 /**
- * Writes the tables of docs/configuration.md that stand in the sources: the keys of vf-attach (src/attach/config/keys.ts), those of
- * the operator's policy (src/cni/policy-file.ts) and the error codes (src/cni/error.ts). A test fails when the page is behind them.
+ * Writes the tables of docs/configuration.md that stand in the sources, and docs/schema: the keys of vf-attach
+ * (src/attach/config/keys.ts), of vf-offload (src/offload/config/keys.ts) and of the operator's policy (src/cni/policy-file.ts), and
+ * the error codes (src/cni/error.ts). A test fails when page or schemas are behind them.
  *
  *     sh hack/bun.sh hack/docs.ts
  */
-import { readFileSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { keys } from '../src/attach/config/keys.ts'
+import { attachKeys } from '../src/attach/config/keys.ts'
+import type { ConfigKey, KeyTable } from '../src/cni/config-keys.ts'
 import { code, type ErrorName, meaning } from '../src/cni/error.ts'
 import { policyKeys } from '../src/cni/policy-file.ts'
+import { protocolKeys } from '../src/cni/protocol-keys.ts'
+import { schemas, schemaText } from '../src/ctl/schema.ts'
+import { offloadKeys } from '../src/offload/config/keys.ts'
 
-/** The page with its tables as the sources have them. */
+/** The page with the tables of the sources. */
 export function withTables(page: string): string {
-  const tables = { keys: keyTable(), policy: policyTable(), codes: codeTable() }
+  const tables = {
+    keys: keyTable(attachKeys),
+    'offload keys': keyTable(offloadKeys),
+    policy: policyTable(),
+    codes: codeTable(),
+  }
   return Object.entries(tables).reduce((text, [name, lines]) => {
     const begin = `<!-- ${name}: from the sources, by hack/docs.ts -->\n`
     const end = `<!-- end of ${name} -->`
@@ -22,16 +32,33 @@ export function withTables(page: string): string {
   }, page)
 }
 
-function keyTable(): string[] {
-  const rows = Object.entries(keys).map(
-    ([name, { allowed, effect }]) => `| \`${name}\` | ${allowed} | ${effect} |`,
+/** A row for each key, those of objects behind them. Keys that every plugin has, and those of others, have no row. */
+function keyTable(table: KeyTable): string[] {
+  const own = Object.entries(table).filter(
+    ([key, { of, isIdle }]) => !Object.hasOwn(protocolKeys, key) && !(isIdle === true && of.includes('CNI')),
   )
-  return ['| key | value | effect |', '|---|---|---|', ...rows]
+  const rows = own.flatMap(([key, one]) => rowsOf(key, one))
+  return ['| key | value | default | key of | effect |', '|---|---|---|---|---|', ...rows]
+}
+
+function rowsOf(path: string, one: ConfigKey): string[] {
+  const { allowed, effect, of, members = {}, isList } = one
+  const inner = Object.entries(members).flatMap(([key, member]) =>
+    rowsOf(`${path}${isList === true ? '[]' : ''}.${key}`, member),
+  )
+  return [`| \`${path}\` | ${allowed} | ${absentWords(one)} | ${of.join(', ')} | ${effect} |`, ...inner]
+}
+
+function absentWords({ default: value, without, isRequired }: ConfigKey): string {
+  if (isRequired === true) return 'must be given'
+  if (without !== undefined) return without
+  if (value === undefined) return ''
+  return typeof value === 'string' ? `\`${value}\`` : JSON.stringify(value)
 }
 
 function policyTable(): string[] {
-  const rows = Object.entries(policyKeys).map(
-    ([name, { allowed, absent, effect }]) => `| \`${name}\` | ${allowed} | ${absent} | ${effect} |`,
+  const rows = Object.entries(policyKeys as KeyTable).map(
+    ([name, { allowed, without, effect }]) => `| \`${name}\` | ${allowed} | ${without} | ${effect} |`,
   )
   return ['| key | value | without the key | effect |', '|---|---|---|---|', ...rows]
 }
@@ -43,7 +70,12 @@ function codeTable(): string[] {
 
 /** Path of the page. */
 export const configurationPage = join(import.meta.dirname, '../docs/configuration.md')
+/** Folder of the schemas, a file for each. */
+export const schemaFolder = join(import.meta.dirname, '../docs/schema')
 
 if (process.argv[1]?.endsWith('hack/docs.ts') === true) {
   writeFileSync(configurationPage, withTables(readFileSync(configurationPage, 'utf8')))
+  mkdirSync(schemaFolder, { recursive: true })
+  for (const name of Object.keys(schemas))
+    writeFileSync(join(schemaFolder, `${name}.json`), schemaText(name) ?? '')
 }

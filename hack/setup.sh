@@ -1,10 +1,10 @@
 #!/bin/sh
-# Makes a bare Debian 13 machine ready for one of the npm scripts, which all start with it.
+# Makes a bare Debian 13 machine ready for an npm script. All npm scripts start with this script.
 #   sh hack/setup.sh build   Node and the npm packages
 #   sh hack/setup.sh lab     ... and QEMU with what runs in the virtual machine (needs root)
 #   sh hack/setup.sh demo    ... and what builds the kernel module simnic (needs root)
 #   sh hack/setup.sh test    ... and a C compiler for the header checks (needs root)
-# Prints nothing and installs nothing when all is there. Uses the package sources that are configured.
+# Prints nothing and installs nothing when all packages are there. Uses the configured package sources.
 set -eu
 
 top=$(CDPATH= cd -- "$(dirname -- "$0")/.." && pwd)
@@ -30,7 +30,7 @@ iputils-ping ping
 socat SCTP connections
 iputils-arping duplicate address checks
 perl-base looks at a host before and after a test'
-# The headers of the kernel itself are unpacked by the lab, for the kernel that it boots.
+# The lab unpacks the headers of the kernel that it boots.
 module_packages='gcc-14 compiles the kernel module
 binutils links and strips it
 make builds it
@@ -67,7 +67,7 @@ die() {
 
 say() { echo "setup: $1" >&2; }
 
-# npm sets npm_lifecycle_event to the name of the script that is running.
+# npm sets npm_lifecycle_event to the name of the running script.
 root_command() {
   case ${npm_lifecycle_event-} in
     test) echo 'sudo npm test' ;;
@@ -142,7 +142,7 @@ has_candidates() {
   done
 }
 
-# Waits for another apt to end; says something only when it fails. dpkg must not read the input of what follows.
+# Waits for another apt to end; prints output only on a failure. dpkg must not read the standard input of the next command.
 apt_install() {
   log=$(mktemp)
   if apt-get install -qq -y --no-install-recommends -o DPkg::Lock::Timeout=300 "$@" >"$log" 2>&1 </dev/null; then

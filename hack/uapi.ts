@@ -1,8 +1,8 @@
-// Compares every number, size and offset in src/netlink with the kernel's headers, and the constants that other files
-// near the kernel keep to themselves.
+// Compares every number, size and offset in src/netlink with the kernel's headers, and the private constants of other files
+// near the kernel.
 //   sh hack/bun.sh hack/uapi.ts     compiles a C program against linux/*.h (gcc, linux-libc-dev), prints what the
 //                                   headers say and writes test/fixtures/uapi.json
-// declared() is what our sources say, probed() what the headers say, in the same form: the test compares both.
+// declared() reads our sources, probed() reads the headers, in the same form: the test compares both.
 import { execFileSync } from 'node:child_process'
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -26,6 +26,7 @@ import * as nfrules from '../src/netlink/nf/rules.ts'
 import * as tables from '../src/netlink/nf/tables.ts'
 import * as addr from '../src/netlink/rtnl/addr.ts'
 import * as bridge from '../src/netlink/rtnl/bridge.ts'
+import * as bridgeAttributes from '../src/netlink/rtnl/bridge-attributes.ts'
 import * as rtnl from '../src/netlink/rtnl/const.ts'
 import * as link from '../src/netlink/rtnl/link.ts'
 import * as neigh from '../src/netlink/rtnl/neigh.ts'
@@ -61,6 +62,7 @@ export const modules: Readonly<Record<string, object>> = {
     basic,
     bpf,
     bridge,
+    bridgeAttributes,
     check,
     conntrack,
     csum,
@@ -81,6 +83,7 @@ export const modules: Readonly<Record<string, object>> = {
   ...{ nexthop, nsid, pedit, police, program, route, rtnl, rule, stats, tbf, tcm, tlv, u32, vf, vlan },
 }
 
+/** Numbers and layouts by name. */
 export interface Uapi {
   /** By the header's name. */
   readonly constants: Readonly<Record<string, number>>
@@ -88,12 +91,13 @@ export interface Uapi {
   readonly structs: Readonly<Record<string, Layout>>
 }
 
+/** Size and field offsets of a struct, in bytes. */
 export interface Layout {
   readonly size: number
   readonly fields: Readonly<Record<string, { readonly offset: number; readonly size: number }>>
 }
 
-/** Headers that have them all; later ones need earlier ones. */
+/** Headers with all the names; later headers need earlier ones. */
 const headers = [
   ...[
     'stddef.h',
@@ -148,7 +152,7 @@ const headers = [
   ...['linux/sock_diag.h', 'linux/inet_diag.h', 'linux/nexthop.h', 'linux/net_namespace.h'],
 ]
 
-/** What our names mean in C where the headers have another one. */
+/** Names of ours that have another name in the headers. */
 const expressions: Readonly<Record<string, string>> = {
   CLSACT_INGRESS: 'TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_INGRESS)',
   CLSACT_EGRESS: 'TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_EGRESS)',
@@ -160,13 +164,13 @@ const expressions: Readonly<Record<string, string>> = {
   TIMEVAL_SIZE: 'sizeof(struct timeval)',
 }
 
-/** Folders whose files have constants of the headers that they do not export. */
+/** Folders with files that have constants of the headers without exporting them. */
 const withPrivate = ['netlink', 'sys', 'kernel']
 
 /** In no header: (__u32)-1 in rtnl_fill_vfinfo(), net/core/rtnetlink.c. */
 const internal = ['NOT_REPORTED']
 
-/** What our sources say. Throws if one name has two numbers. */
+/** The names and numbers of our sources. Throws if one name has two numbers. */
 export function declared(): Uapi {
   const constants: Record<string, number> = {}
   const structs: Record<string, Layout> = {}
@@ -204,7 +208,7 @@ export function declared(): Uapi {
   return sorted({ constants, structs })
 }
 
-/** Constants that their file keeps to itself: no import can see them, so they are read from the source. */
+/** Constants that a file does not export: no import can see them, so they are read from the source. */
 function privateConstants(): [name: string, value: number][] {
   const found: [string, number][] = []
   for (const folder of withPrivate) {
@@ -219,7 +223,7 @@ function privateConstants(): [name: string, value: number][] {
   return found
 }
 
-/** What the headers say of the same names. */
+/** The numbers of the same names in the headers. */
 export function probed(names: Uapi = declared()): Uapi {
   const lines = Object.keys(names.constants).map(
     (name) => `  constant("${name}", ${expressions[name] ?? name});`,
@@ -234,7 +238,7 @@ export function probed(names: Uapi = declared()): Uapi {
     }
   }
   const source = [
-    // glibc has some of fcntl.h for those alone who ask for all it has.
+    // glibc shows some of fcntl.h only with this macro.
     '#define _GNU_SOURCE',
     ...headers.map((header) => `#include <${header}>`),
     'static void constant(const char *name, long long value) { printf("constant %s %lld\\n", name, value); }',

@@ -1,6 +1,6 @@
 /**
- * One executable, several programs: the name it was called by decides (node:path would cost start time). Loads only what the call needs, because a CNI
- * plugin is one process per pod operation and its start is paid every time.
+ * One executable, several programs: the name of the call decides. The name is cut from argv0 by hand, because loading node:path costs
+ * start time. A CNI plugin is one process per pod operation and pays its start every time, so each call loads only its own modules.
  */
 export {}
 
@@ -14,20 +14,20 @@ if (
   name === 'portmap' ||
   name === 'bandwidth'
 ) {
-  // `sriov` and `host-device` are vf-attach, `portmap` and `bandwidth` are vf-offload, under the names that existing network configs call.
+  // Existing network configs call these names: `sriov` and `host-device` are vf-attach, `portmap` and `bandwidth` are vf-offload.
   const { runCni } = await import('./run-cni.ts')
   process.exitCode = await runCni(name)
 } else if (name === 'vfctl') {
   const { runVfctl } = await import('./ctl/main.ts')
   process.exitCode = await runVfctl(process.argv.slice(2))
 } else if (name === 'vf-device-plugin') {
-  // A program that stays: here compiling pays (hack/build.ts holds it back for calls that end at once).
+  // The device plugin runs for long, so compiling pays here. hack/build.ts delays compiling, for calls that end at once.
   Bun.unsafe.setJITPolicy(1)
   const { runDevicePlugin } = await import('../device-plugin/main.ts')
   process.exitCode = runDevicePlugin(process.argv.slice(2))
 } else {
   console.error(
-    `vf-flower: called as "${name}"; call it as vf-attach (or sriov, host-device), vf-offload (or portmap, bandwidth), vfctl or vf-device-plugin`,
+    `vf-flower: Cannot run a program called as "${name}": must be vf-attach (or sriov, host-device), vf-offload (or portmap, bandwidth), vfctl or vf-device-plugin`,
   )
   process.exitCode = 2
 }

@@ -1,13 +1,13 @@
-/** Puts a CNI plugin, the protocol and this process together. */
+/** Connects a CNI plugin, the protocol and this process. */
 import { lstatSync, mkdirSync, writeFileSync } from 'node:fs'
 import { type Plugin, type Process, runPlugin } from './cni/dispatch.ts'
 import { defaultPolicy, type PolicySource } from './cni/policy.ts'
 import { isOwnNetns } from './sys/own-netns.ts'
-import { readAll, writeAll } from './sys/stdio.ts'
+import { readStdin, writeAll } from './sys/stdio.ts'
 
 /**
  * Names that this program answers to as a CNI plugin: `sriov` and `host-device` are vf-attach, `portmap` and `bandwidth` are
- * vf-offload; they take the configs of their namesakes.
+ * vf-offload. Each takes the configs of the known plugin of its name.
  */
 export type PluginName = 'vf-attach' | 'sriov' | 'host-device' | 'vf-offload' | 'portmap' | 'bandwidth'
 
@@ -23,10 +23,10 @@ export async function runCni(name: PluginName): Promise<number> {
   })
 }
 
-/** Where the node's operator sets what network configs can't. */
+/** The folder of the operator's settings, which network configs can't change. */
 const settingsFolder = '/etc/vf-flower'
 
-/** The look whether there is a file is all that most calls pay. */
+/** Finds the policy. Most calls pay only for the check that there is no file. */
 async function loadPolicy(): Promise<PolicySource> {
   const source = { file: `${settingsFolder}/policy.json`, isFirst: isFirstSinceBoot }
   if (isAbsent(source.file)) return { ...source, read: () => defaultPolicy }
@@ -34,7 +34,7 @@ async function loadPolicy(): Promise<PolicySource> {
   return { ...source, read: () => readPolicy(source.file) }
 }
 
-/** False for whatever is there, and for what can't be looked at: reading it will say why. */
+/** True when there is surely no file. A file that can't be checked counts as there: reading it reports the reason. */
 function isAbsent(file: string): boolean {
   try {
     return lstatSync(file, { throwIfNoEntry: false }) === undefined
@@ -43,7 +43,7 @@ function isAbsent(file: string): boolean {
   }
 }
 
-/** Leaves a mark in a folder that a boot empties. Where that can't be, each caller is the first. */
+/** Leaves a mark in a folder that a boot empties. If that fails, every caller counts as the first. */
 function isFirstSinceBoot(): boolean {
   try {
     mkdirSync('/run/vf-flower', { recursive: true, mode: 0o700 })
@@ -54,7 +54,7 @@ function isFirstSinceBoot(): boolean {
   }
 }
 
-// `import` here and not above: a VERSION needs neither the kernel nor libc. Nothing is awaited once work has begun.
+// `import` here and not at the top, because VERSION needs neither the kernel nor libc. Nothing is awaited once work has begun.
 async function load(name: PluginName): Promise<() => Plugin> {
   try {
     const { linuxMachine } = await import('./kernel/linux-machine.ts')
@@ -69,7 +69,7 @@ async function load(name: PluginName): Promise<() => Plugin> {
     const { attachPlugin } = await import('./attach/plugin.ts')
     return () => attachPlugin(linuxMachine, name)
   } catch (error) {
-    // A module that fails to load must reach the runtime as an error object too.
+    // The runtime must get an error object for a module that fails to load, too.
     return () => {
       throw error
     }
@@ -80,16 +80,16 @@ function never(): never {
   throw new Error('VERSION needs no plugin, DEL no other verb')
 }
 
-/** A plugin that serves nothing yet. */
+/** A plugin without verbs. */
 const nothing = { name: '', about: '', add: never, del: never, check: never, gc: never, status: never }
 
-/** How long a full stderr is waited for: nobody may be there who reads it. */
+/** Longest wait for a full stderr, in milliseconds: perhaps nobody reads it. */
 const stderrMilliseconds = 100
 
 const surroundings: Process = {
   env: process.env,
   sameNetns: isOwnNetns,
-  readStdin: () => readAll(0),
+  readStdin,
   writeStdout: (text) => writeAll(1, text),
   writeStderr: (text) => writeAll(2, text, stderrMilliseconds),
 }

@@ -66,7 +66,7 @@ const LONGEST = [
 ]
 
 const placement = place(process.env)
-/** What takes minutes in emulation and is shown natively too: for `npm run test:soak`, which asks for everything. */
+/** Files that take minutes in emulation and whose claims are shown natively too: for `npm run test:soak`, which asks for everything. */
 const soakOnly = process.env.VF_TEST_ALL === '1' ? ['test/soak/lab/**/*.test.ts'] : []
 
 class LongestFirst extends BaseSequencer {

@@ -1,7 +1,7 @@
 // Writes test/fixtures/conf: what container runtimes hand to a CNI plugin, environment and stdin, byte for byte.
 // The calls are made by the runtimes' own libraries (containerd's go-cni and libcni, from the distribution); this
 // program is the runtime around them and, started with CNI_COMMAND, the plugin that records what it gets.
-// What Multus does to a config before it calls libcni is done here as its pkg/types/conf.go does it.
+// Changes a config as Multus does before it calls libcni, by its pkg/types/conf.go.
 package main
 
 import (
@@ -51,7 +51,7 @@ func main() {
 	newerLibcni()
 }
 
-// As internal/cri/server/sandbox_run.go (cniNamespaceOpts) of containerd 2.0 fills the options of go-cni.
+// Fills the options of go-cni as internal/cri/server/sandbox_run.go (cniNamespaceOpts) of containerd 2.0 does.
 func containerd() {
 	conflist := `{"cniVersion":"1.0.0","name":"vf-net","plugins":[
 		{"type":"vf-attach","pf":"ens1f0","vlan":100,"ipam":{"type":"host-local","ranges":[[{"subnet":"10.56.217.0/24"}]]}},
@@ -73,7 +73,7 @@ func containerd() {
 	check(cni.Remove(context.Background(), containerID, netns, opts...))
 }
 
-// As LoadDelegateNetConf, addDeviceIDInConfList and newCNIRuntimeConf of Multus 4 do it.
+// Builds the calls as LoadDelegateNetConf, addDeviceIDInConfList and newCNIRuntimeConf of Multus 4 do.
 func multus(cache string) {
 	conflist := `{"cniVersion":"0.3.1","name":"vf-net","plugins":[
 		{"type":"vf-attach","capabilities":{"mac":true,"ips":true,"deviceID":true},"vlan":100,"trust":"on","ipam":{"type":"static"}},
@@ -108,8 +108,8 @@ func multus(cache string) {
 	check(cni.DelNetworkList(context.Background(), config, rt))
 }
 
-// GC and STATUS came after the distribution's libcni: what libcni 1.3 injects (libcni/api.go: GCNetworkList,
-// GetStatusNetworkList) is marshalled here as its InjectConf does it.
+// GC and STATUS are newer than the distribution's libcni. So this builds the keys that libcni 1.3 injects
+// (libcni/api.go: GCNetworkList, GetStatusNetworkList), as its InjectConf does.
 func newerLibcni() {
 	startCase("libcni", "as libcni 1.3 builds it (libcni/api.go: GCNetworkList and GetStatusNetworkList through InjectConf)")
 	config := map[string]interface{}{"type": "vf-offload", "capabilities": map[string]bool{"portMappings": true}, "name": "vf-net", "cniVersion": "1.1.0"}
@@ -127,7 +127,7 @@ func write(plugin, command string, env []string, config map[string]interface{}) 
 	save(plugin, command, append(env, "CNI_COMMAND="+command), stdin)
 }
 
-// The plugin: keeps what it was called with, and answers as a plugin of its name would.
+// The plugin: records its call, and answers as a plugin of its name would.
 func record() {
 	stdin, err := io.ReadAll(os.Stdin)
 	check(err)
@@ -166,7 +166,7 @@ func answer(plugin string, stdin []byte) {
 	check(json.NewEncoder(os.Stdout).Encode(result))
 }
 
-// go-cni keeps args in a map: sorted, so that a second run writes the same file.
+// go-cni keeps args in a map; sorting them makes a second run write the same file.
 func sortedArgs(variable string) string {
 	value, isArgs := strings.CutPrefix(variable, "CNI_ARGS=")
 	if !isArgs {

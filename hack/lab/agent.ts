@@ -1,6 +1,6 @@
-// Runs in the virtual machine, or in a node made of namespaces (by Bun, as a child of guest.sh or node.sh). In: requests from
-// the host over a virtio serial port, or over the socket whose number is LAB_FD. Out: what the started processes print, how they end, and a heartbeat. Imports node: modules and the
-// frame format only; it must start fast without a JIT. Ends when the port closes.
+// Runs in the virtual machine, or in a node made of namespaces (by Bun, as a child of guest.sh or node.sh). In: requests from the
+// host over a virtio serial port, or over the socket whose number is LAB_FD. Out: output and end of the started processes, and a
+// heartbeat. Imports node: modules and the frame format only; it must start fast without a JIT. Ends when the port closes.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { constants, openSync, read as readFd, write as writeFd } from 'node:fs'
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
@@ -21,7 +21,7 @@ const PIECE_BYTES = 64 * 1024
 
 const children = new Map<string, ChildProcess>()
 const { LAB_FD } = process.env
-// Open as a number: a FileHandle that nobody holds is closed by the garbage collector.
+// Open as a number: the garbage collector closes a FileHandle without a reference.
 const port = LAB_FD === undefined ? openSync(await findPort('lab'), constants.O_RDWR) : Number(LAB_FD)
 let writing = Promise.resolve()
 
@@ -75,7 +75,7 @@ function start({ id, argv, env, cleanEnv, cwd, timeoutMs }: SpawnHeader): void {
   delete base.LAB_FD
   let child: ChildProcess
   try {
-    // A session of its own, so that a signal reaches the process and all that it started.
+    // A session of its own, so that a signal reaches the process and its children.
     child = spawn(program, args, {
       env: cleanEnv ? env : { ...base, ...env },
       cwd: cwd ?? process.cwd(),
@@ -128,7 +128,7 @@ function kill(child: ChildProcess | undefined, signal: NodeJS.Signals): void {
   try {
     process.kill(-child.pid, signal)
   } catch {
-    // ESRCH: it has ended by itself.
+    // ESRCH: the process has ended by itself.
   }
 }
 

@@ -5,14 +5,14 @@ import { encodeFrame, type Frame, frameDecoder, type Reply, type Request } from 
 
 /** The clients of a machine that another process owns. */
 export interface Broker {
-  /** To be called with every frame from the guest; goes to the client that it is for, without id to all. */
+  /** Takes every frame from the guest and sends it to the client that it is for; a frame without an id goes to all. */
   receive(frame: Frame<Reply>): void
   close(): void
 }
 
 /**
- * Listens on the Unix socket `path`. Gives each client's ids a prefix on the way in, takes it off on the way
- * out, and has the agent kill what a client that is gone has left running.
+ * Listens on the Unix socket `path`. Puts a prefix before each client's ids on the way in and removes it on the way out. When a
+ * client is gone, the agent kills the processes that it has left running.
  */
 export async function broker(path: string, toGuest: (bytes: Uint8Array) => void): Promise<Broker> {
   const clients = new Map<string, Socket>()
@@ -55,7 +55,7 @@ export async function broker(path: string, toGuest: (bytes: Uint8Array) => void)
   }
 }
 
-/** Resolves when `server` listens on the Unix socket `path`; rejects when it can not. */
+/** Resolves when `server` listens on the Unix socket `path`; rejects when it can't. */
 export function listen(server: Server, path: string): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once('error', reject)

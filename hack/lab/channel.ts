@@ -2,17 +2,17 @@
 // results. Knows neither QEMU nor sockets. Imports the frame format only.
 import type { Frame, Reply, Request } from './protocol.ts'
 
-/** How a process ended and what it printed. `code` is 128 + the signal's number when a signal ended it. */
+/** The end of a process and its output. `code` is 128 + the signal's number when a signal ended it. */
 export interface ExecResult {
   readonly code: number
   readonly signal: string | null
   readonly stdout: string
   readonly stderr: string
-  /** What `stdout` was decoded from. */
+  /** The bytes that `stdout` was decoded from. */
   readonly stdoutBytes: Uint8Array
 }
 
-/** How to run a process in the guest. */
+/** Options of a process in the guest. */
 export interface ExecOptions {
   /** All of standard input; without it standard input is empty. */
   readonly stdin?: string | Uint8Array
@@ -21,25 +21,25 @@ export interface ExecOptions {
   readonly cleanEnv?: boolean
   /** Folder to run in, default the checkout. */
   readonly cwd?: string
-  /** Milliseconds after which the process and all it started are killed and the call fails; 0 means never. Default 120,000. */
+  /** Milliseconds after which the process and its children are killed and the call fails; 0 means never. Default 120,000. */
   readonly timeoutMs?: number
   readonly onStdout?: (data: Uint8Array) => void
   readonly onStderr?: (data: Uint8Array) => void
 }
 
-/** A process in the guest that was not waited for. */
+/** A process in the guest, started without waiting for its end. */
 export interface LabProcess {
   readonly pid: number
-  /** Sends a signal, default SIGTERM, to the process and all it started in its session. */
+  /** Sends a signal, default SIGTERM, to the process and the children in its session. */
   kill(signal?: string): void
   /** Writes to standard input; only if the process was started without `stdin`. */
   write(data: string | Uint8Array): void
   /** Closes standard input. */
   end(): void
-  /** What it has printed so far. */
+  /** Its output so far. */
   stdout(): string
   stderr(): string
-  /** Resolves when it has ended. Fails on a timeout and when the machine dies. */
+  /** Resolves when the process has ended. Fails on a timeout and when the machine dies. */
   wait(): Promise<ExecResult>
 }
 
@@ -49,9 +49,9 @@ export interface Channel {
   exec(argv: readonly string[], options?: ExecOptions): Promise<ExecResult>
   read(path: string): Promise<Uint8Array>
   write(path: string, data: Uint8Array, mode: number): Promise<void>
-  /** To be called with every frame that arrives. */
+  /** Takes every frame that arrives. */
   receive(frame: Frame<Reply>): void
-  /** Fails all that is pending, and every later call, with this message. */
+  /** Fails all pending calls, and every later call, with this message. */
   fail(message: string): void
 }
 
@@ -90,7 +90,7 @@ export function channel(
     const err: Uint8Array[] = []
     const what = `run '${argv.join(' ').slice(0, 200)}' in the lab`
     const { promise: ended, resolve: end, reject: rejectEnded } = deferred<ExecResult>()
-    // A process that nobody waits for must not end the host when it fails.
+    // A failed process that nobody waits for must not end the host.
     ended.catch(() => undefined)
     return new Promise((resolveStarted, rejectStarted) => {
       const reject = (error: Error) => {
@@ -180,7 +180,7 @@ export function channel(
   }
 }
 
-/** stdout and stderr as the end of an error message. */
+/** stdout and stderr, for the end of an error message. */
 export function printed({ stdout, stderr }: Pick<ExecResult, 'stdout' | 'stderr'>): string {
   return `${stdout === '' ? '' : `\nstdout:\n${stdout}`}${stderr === '' ? '' : `\nstderr:\n${stderr}`}`
 }
@@ -195,7 +195,7 @@ function resultOf(
   return { code: code ?? 128 + number, signal, stdout: text(stdoutBytes), stderr: text(stderr), stdoutBytes }
 }
 
-// signal(7), x86: the ones that end a process in a test.
+// signal(7), x86: the signals that end a process in a test.
 const SIGNAL_NUMBERS: Readonly<Record<string, number>> = {
   SIGHUP: 1,
   SIGINT: 2,

@@ -1,6 +1,6 @@
 // npm run lab -- [--cpu MODEL] [--iommu] [--wires N] [--] [COMMAND...]
-// Boots the virtual machine and runs COMMAND in it as root, in the checkout; without one, a shell on this
-// terminal. In: arguments, standard input. Out: what the command prints, and its exit code.
+// Boots the virtual machine and runs COMMAND in it as root, in the checkout; without COMMAND, a shell on this terminal.
+// In: arguments, standard input. Out: the output and the exit code of the command.
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -49,7 +49,7 @@ async function shell(hardware: Hardware): Promise<number> {
     mode: 'shell',
     agentSocket: '',
   })
-  // Control-C belongs to the shell in the guest.
+  // The shell in the guest handles Control-C.
   process.on('SIGINT', () => undefined)
   const code = await new Promise<number>((resolve) => {
     whenEnded(qemu, (message, status) => {

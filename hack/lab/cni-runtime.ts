@@ -1,4 +1,4 @@
-// What a container runtime does with a CNI configuration list, in the lab's guest: every plugin in order for ADD, with
+// Does with a CNI configuration list as container runtimes do, in the lab's guest: every plugin in order for ADD, with
 // the result of the one before as prevResult, and in reverse order for DEL, with the last result (libcni).
 import type { ExecResult, Lab } from './lab.ts'
 
@@ -16,18 +16,19 @@ export interface ConfigList {
   readonly plugins: readonly PluginConfig[]
 }
 
-/** One container interface, and what the runtime says about it. */
+/** One container interface, with the runtime's values for it. */
 export interface Attachment {
   readonly containerID: string
   /** Path of the namespace; empty for a DEL after the namespace is gone. */
   readonly netns: string
   readonly ifname: string
-  /** Arguments by capability: each plugin gets those that it declares. */
+  /** Arguments by capability: each plugin gets those of its declared capabilities. */
   readonly capabilityArgs?: Readonly<Record<string, unknown>>
   /** CNI_ARGS */
   readonly args?: string
 }
 
+/** The result of an ADD. */
 export interface CniResult {
   readonly interfaces?: readonly {
     readonly name: string
@@ -44,7 +45,7 @@ export interface CniResult {
   readonly [key: string]: unknown
 }
 
-/** A plugin answered with an error object (or with something else, then `code` is -1). */
+/** The error object of a plugin; `code` is -1 if the plugin printed something else. */
 export class PluginError extends Error {
   readonly plugin: string
   readonly code: number
@@ -63,13 +64,14 @@ export class PluginError extends Error {
   }
 }
 
+/** The calls of a runtime. */
 export interface Runtime {
-  /** ADD of the whole list. After a failure nothing else is called: the caller decides about DEL, as runtimes do. */
+  /** ADD of the whole list. Stops at the first failure: the caller decides about DEL, as runtimes do. */
   add(list: ConfigList, attachment: Attachment): Promise<CniResult>
   /** DEL of the whole list in reverse order; stops at the first error. */
   del(list: ConfigList, attachment: Attachment, result?: CniResult): Promise<void>
   check(list: ConfigList, attachment: Attachment, result: CniResult): Promise<void>
-  /** One call of one plugin; never throws for what the plugin answers. */
+  /** One call of one plugin; never throws for an error of the plugin. */
   call(
     command: string,
     list: ConfigList,
@@ -79,19 +81,20 @@ export interface Runtime {
   ): Promise<ExecResult>
 }
 
+/** Additions to one call. */
 export interface CallExtra {
   readonly prevResult?: CniResult | undefined
   /** Added to the environment. */
   readonly env?: Readonly<Record<string, string>>
   /** Added to the plugin's config, on its top level. */
   readonly config?: Readonly<Record<string, unknown>>
-  /** Milliseconds, as for any program in the lab. */
+  /** Milliseconds, with the default of all programs in the lab. */
   readonly timeoutMs?: number
 }
 
 /**
- * A runtime whose plugins lie in the folders of `path` (of the guest, which sees the host's files). `front` is a command that
- * executes the plugin, which is its last argument.
+ * A runtime with its plugins in the folders of `path` (of the guest, which sees the host's files). `front` is a command that runs the
+ * plugin, its last argument.
  */
 export function cniRuntime(lab: Lab, path: readonly string[], front: readonly string[] = []): Runtime {
   const call: Runtime['call'] = async (command, list, plugin, attachment, extra = {}) => {

@@ -1,4 +1,4 @@
-// One connection to the agent of a machine, from its first frame on: greeting, watchdog, commands. In: what carries frames.
+// One connection to the agent of a machine, from its first frame on: greeting, watchdog, commands. In: a carrier of frames.
 // Out: a Lab. Knows neither QEMU nor namespaces. Imports node: modules and this folder.
 import { existsSync, readFileSync } from 'node:fs'
 import {
@@ -17,11 +17,11 @@ export interface Lab {
   readonly kernel: string
   /** For `bootLab({ attach })` in other processes. */
   readonly socket: string
-  /** Runs a program to its end. Fails when it can't be started or times out, not for its exit code. */
+  /** Runs a program to its end. Fails when the program can't start or times out, not for its exit code. */
   exec(argv: readonly string[], options?: ExecOptions): Promise<ExecResult>
   /** {@link exec} of `sh -c script`. */
   sh(script: string, options?: ExecOptions): Promise<ExecResult>
-  /** {@link sh} that fails, with all that was printed, for any exit code but 0. Returns standard output. */
+  /** {@link sh} that fails for any exit code but 0, with all output. Returns standard output. */
   must(script: string, options?: ExecOptions): Promise<string>
   /** Starts a program and returns at once. */
   spawn(argv: readonly string[], options?: ExecOptions): Promise<LabProcess>
@@ -30,31 +30,31 @@ export interface Lab {
   /** Writes a file in the guest, and the folders above it; mode default 0644. */
   writeFile(path: string, data: string | Uint8Array, mode?: number): Promise<void>
   /**
-   * Forgets what the guest has read of the host's files. Needed after a file changed on the host that the guest may
-   * have looked at, or looked for: it does not ask again by itself.
+   * Makes the guest forget the host's files. Needed after a change on the host to a file that the guest may have read, or looked
+   * for: the guest does not ask again by itself.
    */
   refresh(): Promise<void>
-  /** Loads kernel modules with their parameters (`bonding max_bonds=0`); a machine without a kernel of its own has what it needs. */
+  /** Loads kernel modules with their parameters (`bonding max_bonds=0`); does nothing on a machine without a kernel of its own. */
   load(...modules: readonly string[]): Promise<void>
-  /** What the guest's kernel has printed so far. */
+  /** The messages of the guest's kernel so far. */
   console(): string
-  /** Ends the machine, or the connection if it was attached to; then all processes started over it are killed. */
+  /** Ends the machine. An attached connection only ends itself, and the processes started over it are killed. */
   close(): Promise<void>
 }
 
-/** What {@link open} connects to. */
+/** The machine that {@link open} connects to. */
 export interface Link {
   readonly socket: string
   readonly prefix: string
   readonly console: string
   readonly hangMs: number
-  /** Whether the machine's kernel is its own, so that modules are loaded and caches dropped in it. */
+  /** True if the machine's kernel is its own, so that modules are loaded and caches dropped in it. */
   readonly hasKernel: boolean
   readonly send: (bytes: Uint8Array) => void
   readonly close: () => Promise<void>
 }
 
-/** A Lab that is about to be, and who feeds it. */
+/** A Lab during its start, and the input for its frames. */
 export interface Opened {
   readonly lab: Promise<Lab>
   readonly receive: (frame: Frame<Reply>) => void
@@ -66,7 +66,7 @@ type Hello = Extract<Reply, { t: 'hello' }>
 const BOOT_MS = 180_000
 const SILENCE_CHECK_MS = 1_000
 
-/** Speaks with an agent over `link`; the Lab is there when the agent has said hello, within 3 minutes. */
+/** Speaks with an agent over `link`. The Lab is ready when the agent has said hello, within 3 minutes. */
 export function open(link: Link): Opened {
   let log = link.console
   let silent = 0
@@ -90,7 +90,7 @@ export function open(link: Link): Opened {
     refuse(new Error(`Cannot use the lab: ${message}\n${tail(text())}`))
   }
   const bootTimer = setTimeout(() => fail(`no answer from the guest after ${BOOT_MS / 1000} s`), BOOT_MS)
-  // Counts checks, not time: this process may itself have been stopped for a while.
+  // Counts checks, not time, because this process may itself have been stopped for a while.
   const watchdog = setInterval(() => {
     if (greeted) silent += SILENCE_CHECK_MS
     if (silent > link.hangMs) fail(`the guest has hung: silent for ${link.hangMs} ms`)
@@ -127,7 +127,7 @@ function labOf(
   const must = async (script: string, options?: ExecOptions): Promise<string> => {
     const result = await sh(script, options)
     if (result.code === 0) return result.stdout
-    // What it printed comes first: a report that is cut short still holds it.
+    // Its output comes first: a report that is cut short still holds it.
     throw new Error(`Command ended with code ${result.code} in the lab${printed(result)}\nscript: ${script}`)
   }
   return {

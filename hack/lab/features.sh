@@ -1,6 +1,6 @@
 #!/bin/sh
-# Prints those features of features.ts which this kernel has, one a line, by using each. Runs in namespaces of its own, whose end
-# takes everything back.
+# Prints the features of features.ts that this kernel has, one a line, by using each. Runs in namespaces of its own, whose end
+# undoes everything.
 set -u
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 
@@ -14,7 +14,7 @@ mount --make-rprivate / || exit
 folder=$(mktemp -d) || exit
 mount -t tmpfs tmpfs "$folder" && mkdir "$folder/data" "$folder/work" "$folder/root" || exit
 lower=lowerdir=/,upperdir=$folder/data,workdir=$folder/work
-# What node.sh does that a kernel or a container may refuse.
+# The steps of node.sh that a kernel or a container may refuse.
 node() {
   mount -t overlay -o "$lower" overlay "$folder/root" &&
     mount -t proc proc "$folder/data" && mount -t sysfs sysfs "$folder/work" &&
@@ -39,7 +39,7 @@ has macvlan ip link add macvlan0 link near type macvlan mode bridge
 has ifb ip link add ifb9 type ifb
 has clsact tc qdisc add dev near clsact
 has tbf tc qdisc add dev near root tbf rate 1mbit burst 10k latency 50ms
-# Each kind of filter with the action that is wanted of it.
+# Each kind of filter, with the action that the tests need.
 has u32 tc filter add dev near ingress protocol all prio 1 u32 match u32 0 0 action mirred egress redirect dev far
 has bpf tc filter add dev near ingress protocol all prio 4 bpf bytecode '1,6 0 0 0'
 has matchall tc filter add dev near ingress protocol all prio 2 matchall action mirred egress redirect dev far
@@ -72,7 +72,7 @@ table inet probe2 {
 END
 has conntrack conntrack -L
 has sctp grep -qs . /proc/net/sctp/eps
-# What the distribution's plugin portmap makes.
+# The rules of the distribution's plugin portmap.
 has iptables sh -ec '
   for tables in iptables ip6tables; do
     $tables -t nat -N probe
@@ -80,7 +80,7 @@ has iptables sh -ec '
     $tables -t nat -A probe -m mark --mark 0x2000/0x2000 -j MASQUERADE
     $tables -t nat -A probe -p tcp --dport 80 -j DNAT --to-destination :8080
   done'
-# Tables of its own in the kernel.
+# iptables-legacy has tables of its own in the kernel.
 has iptables-legacy sh -ec '
   for tables in iptables-legacy ip6tables-legacy; do
     $tables -t nat -A OUTPUT -p tcp -m multiport --dports 80 -m addrtype --dst-type LOCAL -m comment --comment probe -j DNAT --to-destination :8080

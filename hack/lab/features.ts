@@ -1,11 +1,11 @@
-// What the machine's own kernel can do for a test. In: nothing. Out: words. A test file that needs no more than this runs in a
+// Features of the machine's own kernel that tests need. In: nothing. Out: words. A test file that needs no more than this runs in a
 // node made of namespaces, every other one in the virtual machine. Imports node: modules and this folder.
 import { spawnSync } from 'node:child_process'
 import { join } from 'node:path'
 import { UNSHARE } from './node.ts'
 import { CHECKOUT } from './qemu.ts'
 
-/** What a test file may ask for; hack/lab/features.sh tries each. `namespaces` is what a node is made of. */
+/** Features that a test file may ask for; hack/lab/features.sh tries each. A node is made of `namespaces`. */
 export const FEATURES = [
   ...['namespaces', 'veth', 'bridge', 'bridge-vlan', 'dummy', 'bond', 'vlan', 'macvlan', 'ifb'],
   ...['clsact', 'tbf', 'u32', 'bpf', 'matchall', 'flower', 'police', 'pedit'],

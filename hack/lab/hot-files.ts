@@ -1,6 +1,6 @@
-// The files that nearly every command of a test opens in the virtual machine. Each opening of a file of the host is several
-// questions over 9p, which cost more than the opening itself: guest.sh copies these into the guest's memory once. Imports
-// node: modules and execa.
+// The files that nearly every command of a test opens in the virtual machine. Opening a file of the host asks several questions over
+// 9p, which cost more than the opening itself: guest.sh copies these files into the guest's memory once. Imports node: modules and
+// execa.
 import { existsSync, readdirSync, realpathSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -27,9 +27,9 @@ const PROGRAMS = [
   ...['sha256sum', 'sleep', 'sort', 'tail', 'touch', 'tr', 'wc'],
   ...['bridge', 'devlink', 'ethtool', 'ip', 'nft', 'tc', 'tcpdump'],
 ]
-/** For its libraries alone: it may be built anew while a machine runs. */
+/** Named for its libraries only: the program itself may be built anew while a machine runs. */
 const OURS = fileURLToPath(new URL('../../dist/vf-flower', import.meta.url))
-/** What those read themselves. */
+/** Files that those programs read themselves. */
 const FOLDERS = ['/etc/iproute2', '/usr/share/iproute2']
 const FILES = [
   '/etc/ld.so.cache',
@@ -40,10 +40,10 @@ const FILES = [
   '/etc/services',
 ]
 
-/** Absolute paths, without links, of what is there of programs, the libraries that they are linked with, and settings. */
+/** Absolute paths, without links, of the existing programs, the libraries that they are linked with, and their settings. */
 export async function hotFiles(): Promise<string[]> {
   const programs = PROGRAMS.flatMap((name) => pathOf(name) ?? [])
-  // Exit code 1 where one is not there yet, or is linked with nothing.
+  // The exit code is 1 where a program is missing or statically linked.
   const { stdout } = await execa('ldd', [...programs, OURS], { reject: false })
   const libraries = [...stdout.matchAll(/(?:=> |^\s+)(\/\S+) \(/gm)].map(([, path = '']) => path)
   const settings = FOLDERS.filter(existsSync).flatMap((folder) =>

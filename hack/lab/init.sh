@@ -1,10 +1,10 @@
 #!/bin/busybox sh
-# First program of the virtual machine, in its initramfs: makes the host's root folder, read-only by 9p, the
-# lower layer of an overlay in memory, and goes on with guest.sh in there. Written for busybox, no udev.
+# First program of the virtual machine, in its initramfs. Mounts the host's root folder, read-only over 9p, as the lower layer of an
+# overlay in memory, and continues with guest.sh in the overlay. Written for busybox, without udev.
 export PATH=/bin
 busybox mkdir -p /proc /sys /dev /lower /upper /new
 busybox mount -t proc proc /proc
-# Finds itself by /proc/self/exe.
+# busybox finds itself by /proc/self/exe.
 busybox --install -s /bin
 mount -t sysfs sysfs /sys
 mount -t devtmpfs dev /dev
@@ -14,7 +14,7 @@ fail() {
   poweroff -f
 }
 
-# Names begin with a number: a module comes after those that it needs.
+# The names begin with a number, so that a module comes after the modules that it needs.
 for module in /modules/*.ko; do insmod "$module" || fail "cannot load $module"; done
 
 for word in $(cat /proc/cmdline); do

@@ -1,5 +1,5 @@
 // The initramfs of the virtual machine: busybox, init.sh and the modules that reach the host's files, as an
-// uncompressed cpio archive in the cache, named by the hash of what is in it. Imports node: modules and execa.
+// uncompressed cpio archive in the cache, named by the hash of its content. Imports node: modules and execa.
 import { createHash } from 'node:crypto'
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -11,7 +11,7 @@ const MODULES = ['9p', '9pnet_virtio', 'overlay']
 const BUSYBOX = '/usr/bin/busybox'
 const INIT = fileURLToPath(new URL('init.sh', import.meta.url))
 
-/** Path of the archive for `kernel`, made when it is not in the cache. Needs busybox-static and xz. */
+/** Path of the archive for `kernel`; makes it when it is not in the cache. Needs busybox-static and xz. */
 export async function initramfs(kernel: Kernel): Promise<string> {
   const [busybox, init] = [await readFile(BUSYBOX), await readFile(INIT)]
   const hash = createHash('sha256').update(busybox).update(init).update(MODULES.join()).digest('hex')
@@ -33,7 +33,7 @@ export async function initramfs(kernel: Kernel): Promise<string> {
   return join(folder, 'initramfs.cpio')
 }
 
-/** Module files below `folder` that `names` need, each after those it depends on, by `modules.dep`. */
+/** The module files below `folder` that `names` need, each after its dependencies, by `modules.dep`. */
 async function withDependencies(folder: string, names: readonly string[]): Promise<string[]> {
   const needs = new Map<string, string[]>()
   for (const line of (await readFile(join(folder, 'modules.dep'), 'utf8')).split('\n')) {

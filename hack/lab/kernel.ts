@@ -1,6 +1,5 @@
-// The kernel of the virtual machine: the distribution's current one, downloaded by apt from the configured
-// sources and unpacked below the user's cache folder, never installed. In: nothing. Out: paths. Imports node:
-// modules and execa.
+// The kernel of the virtual machine: the distribution's current one. apt downloads it from the configured sources; it is unpacked
+// below the user's cache folder and never installed. In: nothing. Out: paths. Imports node: modules and execa.
 import { existsSync } from 'node:fs'
 import { mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { homedir } from 'node:os'
@@ -9,15 +8,15 @@ import { execa } from 'execa'
 
 /** An unpacked kernel. All paths are absolute and below {@link cacheFolder}. */
 export interface Kernel {
-  /** What `uname -r` says in the guest, e.g. `6.12.48+deb13-amd64`. */
+  /** The answer of `uname -r` in the guest, e.g. `6.12.48+deb13-amd64`. */
   readonly release: string
   /** Version of the Debian package, e.g. `6.12.48-1`. */
   readonly version: string
   /** The compressed kernel image for QEMU's `-kernel`. */
   readonly image: string
-  /** The folder that belongs at `/lib/modules/RELEASE`, with `modules.dep`. */
+  /** The folder for `/lib/modules/RELEASE`, with `modules.dep`. */
   readonly modules: string
-  /** Where all of this kernel is kept. */
+  /** The folder of this kernel. */
   readonly folder: string
 }
 
@@ -29,7 +28,7 @@ export function cacheFolder(): string {
 
 /**
  * The kernel that `linux-image-amd64` depends on, downloaded when it is not in the cache.
- * Throws with apt's own words when it can be had neither from the cache nor from the sources.
+ * Throws with apt's own words when neither the cache nor the sources have it.
  */
 export function kernel(): Promise<Kernel> {
   return ofCurrentKernel(async ({ release, version }) => {
@@ -43,10 +42,10 @@ export function kernel(): Promise<Kernel> {
 }
 
 /**
- * Headers to build modules for the kernel `release` that a machine runs, or without one for {@link kernel}: the folder
- * for `make -C FOLDER M=...` (its compiler is gcc-14). Downloaded when they are not in the cache; throws with apt's own
- * words when they can't be had. The sources keep the newest kernel only: who boots a machine and wants modules in it
- * asks for the headers first.
+ * Headers for building modules for the kernel `release` of a running machine, or without `release` for {@link kernel}. Returns the
+ * folder for `make -C FOLDER M=...` (the compiler is gcc-14). Downloads headers that are not in the cache; throws with apt's own
+ * words when it can't. The sources keep the newest kernel only: to build modules for a machine, ask for the headers before
+ * booting it.
  */
 export async function kernelHeaders(release?: string): Promise<string> {
   const running = release === undefined ? undefined : await cachedKernel(release)
@@ -66,14 +65,14 @@ async function headersOf({ release, version }: KernelName): Promise<string> {
       const makefile = join(temporary, inFolder, 'Makefile')
       const text = await readFile(makefile, 'utf8')
       await writeFile(makefile, text.replaceAll('/usr/src/', `${folder}/usr/src/`))
-      // Only there for type information in modules, which the build then leaves out: that needs one more tool.
+      // Only type information in modules needs it, and would need one more tool; the build leaves that out.
       await rm(join(temporary, inFolder, 'vmlinux'), { force: true })
     },
   )
   return join(folder, inFolder)
 }
 
-/** Runs `make` once per folder: made under another name and renamed, so a folder that exists is complete. */
+/** Runs `make` once per folder, under another name, and renames the folder: so a folder that exists is complete. */
 export async function madeOnce(folder: string, make: (temporary: string) => Promise<void>): Promise<void> {
   if (existsSync(folder)) return
   await mkdir(dirname(folder), { recursive: true })
@@ -81,7 +80,7 @@ export async function madeOnce(folder: string, make: (temporary: string) => Prom
   try {
     await make(temporary)
     await rename(temporary, folder).catch((error: unknown) => {
-      // Another process was faster and made the same.
+      // Another process was faster and has made the same folder.
       if (!existsSync(folder)) throw error
     })
   } finally {
@@ -98,7 +97,7 @@ function unpackedOnce(
     process.stderr.write(`lab: downloading ${packages.join(', ')}\n`)
     const archives = join(temporary, 'archives')
     await mkdir(archives)
-    // Root's own folders are closed to apt's download user.
+    // apt's download user can't read root's own folders.
     await execa('apt-get', ['-q', '-o', 'APT::Sandbox::User=root', 'download', ...packages], {
       cwd: archives,
     }).catch((cause: unknown) => {
@@ -117,12 +116,12 @@ interface KernelName {
   readonly version: string
 }
 
-/** The sources do not hand out what apt's lists promise. */
+/** The sources lack a package that apt's lists promise. */
 class NotDownloaded extends Error {
   override readonly name = 'NotDownloaded'
 }
 
-// Lists that are older than the sources name a kernel that has been replaced there: new ones name the one that is to be had.
+// Lists that are older than the sources name a kernel that the sources have replaced; new lists name the kernel that they have.
 async function ofCurrentKernel<T>(get: (name: KernelName) => Promise<T>): Promise<T> {
   try {
     return await get(await currentKernel())
@@ -143,8 +142,8 @@ async function cachedKernel(release: string): Promise<KernelName | undefined> {
   return undefined
 }
 
-// Asking apt costs more than half a second, so the answer is kept until its lists change. Without lists (they were
-// deleted to save space, and there is no network) the kept answer is better than none: that kernel may be in the cache.
+// Asking apt costs more than half a second, so the answer is kept until apt's lists change. If there are no lists (deleted to save
+// space, and no network), the kept answer is better than none: the cache may have that kernel.
 async function currentKernel(refreshed = false): Promise<KernelName> {
   if (process.arch !== 'x64') throw new Error(`Cannot run the lab on ${process.arch}: must be x86-64`)
   const answer = join(cacheFolder(), 'kernel.json')

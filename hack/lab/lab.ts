@@ -16,14 +16,14 @@ import { consolePath, type Hardware, startQemu, whenEnded } from './qemu.ts'
 export type { ExecOptions, ExecResult, LabProcess } from './channel.ts'
 export type { Lab } from './connection.ts'
 
-/** What to boot, or with `attach` the {@link Lab.socket} of a machine that another process owns. */
+/** The machine to boot, or with `attach` the {@link Lab.socket} of a machine that another process owns. */
 export interface LabOptions extends Hardware {
   readonly attach?: string
   /** Milliseconds of silence after which the guest counts as hung, default 90,000. The agent speaks every 2,000. */
   readonly hangMs?: number
 }
 
-/** Milliseconds of silence after which a machine counts as hung, unless told otherwise. */
+/** Milliseconds of silence after which a machine counts as hung, by default. */
 export const HANG_MS = 90_000
 
 /** Boots a machine, or attaches to one. Fails with the end of the console log when no guest answers in 3 minutes. */
@@ -32,7 +32,7 @@ export async function bootLab(options: LabOptions = {}): Promise<Lab> {
   return socket === undefined ? boot(hardware, hangMs) : attach(socket, hangMs)
 }
 
-/** A folder for what a machine of this process needs on the host; folders of owners that were killed go first. */
+/** Makes a folder for the files of a machine on the host. First removes the folders of owners that were killed. */
 export async function newRunFolder(): Promise<string> {
   await sweep()
   const run = await mkdtemp(join(tmpdir(), 'vf-lab-'))
@@ -115,13 +115,13 @@ async function attach(path: string, hangMs: number): Promise<Lab> {
 /** Kills a machine and waits until it is gone. */
 export async function ended(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) return
-  // The guest has nothing to lose: its disk is memory.
+  // The guest has nothing to lose, because its disk is memory.
   const exit = new Promise((resolve) => child.once('exit', resolve))
   child.kill('SIGKILL')
   await exit
 }
 
-// Run folders of owners that were killed.
+// Removes the run folders of owners that were killed.
 async function sweep(): Promise<void> {
   for (const name of await readdir(tmpdir())) {
     if (!name.startsWith('vf-lab-')) continue

@@ -1,7 +1,7 @@
 #!/bin/sh
-# First process of a node made of namespaces (net, mount, UTS, IPC, PID): gives it a root folder whose changes stay in memory,
-# and /proc, /sys and state folders of its own, then runs the agent and ends the node with it. $1 is the node's run folder,
-# $2 the checkout. Nothing outside of the namespaces changes: what is not private here is read-only.
+# First process of a node made of namespaces (net, mount, UTS, IPC, PID). Gives the node a root folder whose changes stay in memory,
+# and /proc, /sys and state folders of its own. Then runs the agent and ends the node with it. $1 is the node's run folder, $2 the
+# checkout. Nothing outside of the namespaces changes: folders that are not private here are read-only.
 set -e
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8
 run=$1 checkout=$2
@@ -13,7 +13,7 @@ mkdir "$run/node/data" "$run/node/work" "$run/node/root"
 root=$run/node/root
 mount -t overlay -o "lowerdir=/,upperdir=$run/node/data,workdir=$run/node/work" overlay "$root"
 
-# The lower layer is one file system: others, on which the checkout or programs may lie, are added read-only.
+# The lower layer is one file system. Other file systems, which may hold the checkout or programs, are added read-only.
 while read -r _ _ _ _ folder _; do
   case $folder in
     / | /proc | /proc/* | /sys | /sys/* | /dev | /dev/* | /run | /run/* | "$run"/* | *\\*) ;;
@@ -37,7 +37,7 @@ mount --bind "$root/sys" "$root/sys"
 mount --bind "$root/sys/devices/virtual/net" "$root/sys/devices/virtual/net"
 mount -o remount,bind,ro "$root/sys"
 
-# State of programs on the machine must not leak in; the checkout may lie below any of these folders.
+# The state of programs on the machine must not leak in. The checkout may lie below any of these folders.
 for folder in /run /var/lib/cni /etc/cni /etc/vf-flower; do
   case $checkout/ in "$folder"/*) continue ;; esac
   mkdir -p "$root$folder"

@@ -1,5 +1,5 @@
 // A node made of namespaces, on the machine's own kernel. In: nothing. Out: a Lab like that of the virtual machine, in a
-// tenth of a second. Needs root, and what `namespaces` of features.ts stands for. Imports node: modules and this folder.
+// tenth of a second. Needs root, and the feature `namespaces` of features.ts. Imports node: modules and this folder.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { openSync } from 'node:fs'
 import { rm, writeFile } from 'node:fs/promises'
@@ -10,19 +10,19 @@ import { ended, HANG_MS, newRunFolder } from './lab.ts'
 import { frameDecoder, type Reply } from './protocol.ts'
 import { CHECKOUT, consolePath } from './qemu.ts'
 
-/** The agent's end of the socket to us, as node.sh gets it. */
+/** Number of the agent's end of our socket, for node.sh. */
 const AGENT_FD = 3
 const SCRIPT = join(CHECKOUT, 'hack/lab/node.sh')
 
-/** Options of unshare(1) that make the node: all that it does stays inside, and its first process takes all others along. */
+/** Options of unshare(1) for the node: all changes stay inside, and the end of its first process ends all others. */
 export const UNSHARE = ['--net', '--mount', '--uts', '--ipc', '--pid', '--fork', '--kill-child=KILL'] as const
 
-/** Starts a node. It ends with this process, however this process ends. */
+/** Starts a node. The node ends with this process, however this process ends. */
 export async function bootNode(): Promise<Lab> {
   const run = await newRunFolder()
   await writeFile(consolePath(run), '')
   const log = openSync(consolePath(run), 'a')
-  // The kernel sends SIGKILL to unshare when the thread that started it is gone.
+  // The kernel sends SIGKILL to unshare when the thread that started unshare is gone.
   const argv = ['--pdeathsig', 'KILL', 'unshare', ...UNSHARE, 'sh', SCRIPT, run, CHECKOUT]
   const child = spawn('setpriv', argv, {
     stdio: ['ignore', log, log, 'pipe'],

@@ -2,7 +2,7 @@
 // Out: a JSON header and raw bytes each. Layout, little endian: u32 length of the header, u32 length of the
 // data, header as JSON, data. Imports nothing: agent, host and tests share it.
 
-/** What to run in the guest. `timeoutMs` 0 means no limit; `cleanEnv` leaves nothing but `env`. */
+/** A process to run in the guest. `timeoutMs` 0 means no limit; `cleanEnv` leaves nothing but `env`. */
 export interface SpawnHeader {
   readonly t: 'spawn'
   readonly id: string
@@ -13,7 +13,7 @@ export interface SpawnHeader {
   readonly timeoutMs: number
 }
 
-/** From host to guest. `stdin` carries data, `eof` closes standard input, `forget` ends all of a client's. */
+/** From host to guest. `stdin` carries data, `eof` closes standard input, `forget` kills all processes of a client. */
 export type Request =
   | SpawnHeader
   | { readonly t: 'stdin' | 'eof'; readonly id: string }
@@ -22,7 +22,7 @@ export type Request =
   | { readonly t: 'write'; readonly id: string; readonly path: string; readonly mode: number }
   | { readonly t: 'forget'; readonly prefix: string }
 
-/** From guest to host. `dead` is sent by the process that booted the machine, in place of the guest. */
+/** From guest to host. The process that booted the machine sends `dead` in place of the guest. */
 export type Reply =
   | { readonly t: 'hello'; readonly kernel: string; readonly console: string }
   | { readonly t: 'beat' }
@@ -39,7 +39,7 @@ export type Reply =
   | { readonly t: 'failed'; readonly id: string; readonly message: string }
   | { readonly t: 'dead'; readonly message: string }
 
-/** One frame: a header and the bytes that belong to it (possibly none). */
+/** One frame: a header and its bytes (possibly none). */
 export interface Frame<Header> {
   readonly header: Header
   readonly data: Uint8Array
@@ -60,7 +60,7 @@ export function encodeFrame(header: Request | Reply, data: Uint8Array = NONE): U
   return bytes
 }
 
-/** A decoder with memory: give it what arrived, get the frames that are complete. */
+/** A decoder with memory: takes the bytes that arrive, returns the frames that are complete. */
 export function frameDecoder<Header>(): (piece: Uint8Array) => Frame<Header>[] {
   let rest: Uint8Array = NONE
   return (piece) => {

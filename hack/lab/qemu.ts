@@ -1,5 +1,5 @@
-// Starts QEMU and knows its arguments. In: options of the lab. Out: a child process whose end is the end of the
-// machine. Imports node: modules and the kernel cache.
+// Starts QEMU with its arguments. In: options of the lab. Out: a child process, whose end is the end of the machine.
+// Imports node: modules and the kernel cache.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises'
@@ -22,21 +22,21 @@ export interface Hardware {
   /** Memory in MiB, default 4096. */
   readonly memory?: number
   /**
-   * Processors, 1-8, default 2. Under software emulation the second one doubles what the same work costs the host (`ip`,
-   * a namespace, our own start), since each waits for the other at every change of a translation: one is right where
-   * several machines run at once, two where things have to happen at the same time.
+   * Processors, 1-8, default 2. Under software emulation a second processor doubles the host's cost of the same work (`ip`, a
+   * namespace, our own start), since each waits for the other at every change of a translation. Take one where several machines
+   * run at once, two where things have to happen at the same time.
    */
   readonly processors?: number
 }
 
-/** What a process needs to know beside the hardware. */
+/** Paths that QEMU needs beside the hardware. */
 export interface Start extends Hardware {
   readonly kernel: Kernel
   /** Folder for the console log and sockets, visible in the guest. */
   readonly run: string
   /** `shell` puts a terminal on our own standard input and output; `agent` connects to `agentSocket`. */
   readonly mode: 'agent' | 'shell'
-  /** Unix socket that somebody listens on. */
+  /** Unix socket on which a process listens. */
   readonly agentSocket: string
 }
 
@@ -48,7 +48,7 @@ export function consolePath(run: string): string {
   return join(run, 'console.log')
 }
 
-/** Starts the machine. It ends with this process, however this process ends. */
+/** Starts the machine. The machine ends with this process, however this process ends. */
 export async function startQemu(start: Start): Promise<ChildProcess> {
   await writeFile(join(start.run, 'guest.env'), guestEnvironment(start))
   await writeFile(join(start.run, 'hot-files'), (await hotFiles()).join('\n'))
@@ -76,22 +76,22 @@ export async function startQemu(start: Start): Promise<ChildProcess> {
   return qemu
 }
 
-// Without mitigations and address randomisation the same code runs, only sooner. A kernel bug ends the machine. On a busy
-// host timer interrupts come late, and the kernel's test of them would panic (IO-APIC + timer doesn't work).
+// Without mitigations and address randomisation the same code runs faster. A kernel bug ends the machine. On a busy host timer
+// interrupts come late, and the kernel's test of them would panic (IO-APIC + timer doesn't work).
 const KERNEL_WORDS = 'console=ttyS0 quiet panic=-1 oops=panic mitigations=off nokaslr no_timer_check'
 
 function spawnQemu(args: readonly string[], terminal: boolean): ChildProcess {
-  // The kernel sends SIGKILL to QEMU when the thread that started it is gone: no machine without its owner.
+  // The kernel sends SIGKILL to QEMU when the thread that started QEMU is gone: no machine outlives its owner.
   return spawn('setpriv', ['--pdeathsig', 'KILL', 'qemu-system-x86_64', ...args], {
     stdio: terminal ? ['inherit', 'inherit', 'pipe'] : ['ignore', 'ignore', 'pipe'],
   })
 }
 
-/** Calls `tell` once when the machine has ended, with how and with QEMU's own words. */
+/** Calls `tell` once when the machine has ended, with its exit status and QEMU's own words. */
 export function whenEnded(qemu: ChildProcess, tell: (message: string, code: number) => void): void {
   let words = ''
   qemu.stderr?.on('data', (data) => {
-    // Each wire makes QEMU warn that no host network is on it.
+    // QEMU warns for each wire that no host network is on it.
     words += String(data).replace(/^.*hub \d+ is not connected to host network\n/gm, '')
   })
   qemu.once('error', (error) => tell(`QEMU did not start: ${error.message}`, 1))
@@ -101,8 +101,8 @@ export function whenEnded(qemu: ChildProcess, tell: (message: string, code: numb
   })
 }
 
-// A kernel that sees these copies and clears pages with `rep movsb` and `rep stosb`, which QEMU carries out byte by byte:
-// the start of programs costs the host nearly twice as much with them.
+// With these features a kernel copies and clears pages with `rep movsb` and `rep stosb`, which QEMU emulates byte by byte. Then the
+// start of a program costs the host nearly twice as much.
 const SLOW_WHEN_EMULATED = 'erms=off,fsrm=off'
 
 function machine(
@@ -118,7 +118,7 @@ function machine(
   ]
 }
 
-// Each PF sits behind a root port of its own, as on a real board; its VFs follow at BUS:10.0, 10.2, ...
+// Each PF is behind a root port of its own, as on a real board; its VFs follow at BUS:10.0, 10.2, ...
 function wires(count: number): string[] {
   const args: string[] = []
   for (let wire = 0; wire < count; wire++) {
@@ -149,8 +149,8 @@ function guestEnvironment(start: Start): string {
     .join('')
 }
 
-// A KVM that opens may still fail at the first instruction (nested, filtered), so a guest has to boot once
-// with it. The answer is kept per host kernel and guest kernel.
+// KVM may open and still fail at the first instruction (nested, filtered), so a guest has to boot once with KVM. The answer is kept
+// per host kernel and guest kernel.
 async function acceleration(kernel: Kernel): Promise<string> {
   const software = 'tcg,thread=multi'
   if (!existsSync('/dev/kvm')) return software

@@ -60,7 +60,7 @@ void simnic_set_rx_mode(struct net_device *dev)
 }
 
 /**
- * simnic_forget_filters - a function's driver goes away, so do its filters
+ * simnic_forget_filters - remove the filters of a function whose driver goes away
  * @dev: the function, no longer registered with its vport; under RTNL
  */
 void simnic_forget_filters(struct net_device *dev)
@@ -79,7 +79,7 @@ void simnic_forget_filters(struct net_device *dev)
 }
 
 /**
- * simnic_owns_mac - does a function receive and send with this address?
+ * simnic_owns_mac - true if a function receives and sends with this address
  * @vport: a function with a netdev; RCU read side
  * @mac: unicast address
  *

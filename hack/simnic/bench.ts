@@ -3,8 +3,8 @@
 // Puts RULES (default 2,000) rules into the simulated hardware and takes them out again, in the lab, one `tc -b`
 // per tenth, three times. Prints the best time per rule of each tenth; ends with code 1 when the last is more than twice
 // the first.
-import { loadSimnic, setMode, setVfs } from '../../test/support/simnic.ts'
-import { timeRules } from '../../test/support/simnic-scale.ts'
+import { loadSimnic, setMode, setVfs } from '../lab/bed/simnic.ts'
+import { timeRules } from '../lab/bed/simnic-scale.ts'
 import { bootLab } from '../lab/lab.ts'
 
 const vm = await bootLab()

@@ -22,8 +22,15 @@ static const struct {
 	{ "EOPNOTSUPP", EOPNOTSUPP }, { "ETIMEDOUT", ETIMEDOUT },
 };
 
-/* Makes `simnic_NAME_fops` of simnic_NAME_show() and simnic_NAME_set(). */
+typedef void simnic_knob_print_t(struct seq_file *s, const struct simnic_knobs *knobs);
+typedef int simnic_knob_set_t(struct simnic_knobs *knobs, char *text);
+
+/* Makes `simnic_NAME_fops` of simnic_NAME_print() and simnic_NAME_set(), both called under the lock. */
 #define SIMNIC_KNOB(name)						\
+static int simnic_##name##_show(struct seq_file *s, void *unused)	\
+{									\
+	return simnic_knob_show(s, simnic_##name##_print);		\
+}									\
 static int simnic_##name##_open(struct inode *inode, struct file *file)	\
 {									\
 	return single_open(file, simnic_##name##_show, inode->i_private);	\
@@ -44,7 +51,15 @@ static const struct file_operations simnic_##name##_fops = {		\
 	.release = single_release,					\
 }
 
-typedef int simnic_knob_set_t(struct simnic_knobs *knobs, char *text);
+static int simnic_knob_show(struct seq_file *s, simnic_knob_print_t *print)
+{
+	struct simnic_hw *hw = s->private;
+
+	spin_lock(&hw->knobs_lock);
+	print(s, &hw->knobs);
+	spin_unlock(&hw->knobs_lock);
+	return 0;
+}
 
 static ssize_t simnic_knob_write(struct simnic_hw *hw, const char __user *from,
 				 size_t len, simnic_knob_set_t *set)
@@ -63,12 +78,20 @@ static ssize_t simnic_knob_write(struct simnic_hw *hw, const char __user *from,
 	return err ?: len;
 }
 
-static int simnic_profile_show(struct seq_file *s, void *unused)
+static void simnic_max_rules_print(struct seq_file *s, const struct simnic_knobs *knobs)
 {
-	struct simnic_hw *hw = s->private;
+	seq_printf(s, "%u\n", knobs->max_rules);
+}
 
-	seq_printf(s, "%s\n", simnic_profile_names[hw->knobs.profile]);
-	return 0;
+static int simnic_max_rules_set(struct simnic_knobs *knobs, char *text)
+{
+	return kstrtou32(text, 0, &knobs->max_rules);
+}
+SIMNIC_KNOB(max_rules);
+
+static void simnic_profile_print(struct seq_file *s, const struct simnic_knobs *knobs)
+{
+	seq_printf(s, "%s\n", simnic_profile_names[knobs->profile]);
 }
 
 static int simnic_profile_set(struct simnic_knobs *knobs, char *text)
@@ -88,12 +111,9 @@ static const char * const simnic_fragments_names[SIMNIC_FRAGMENTS] = {
 	[SIMNIC_FRAGMENTS_REFUSE] = "refuse",
 };
 
-static int simnic_fragments_show(struct seq_file *s, void *unused)
+static void simnic_fragments_print(struct seq_file *s, const struct simnic_knobs *knobs)
 {
-	struct simnic_hw *hw = s->private;
-
-	seq_printf(s, "%s\n", simnic_fragments_names[hw->knobs.fragments]);
-	return 0;
+	seq_printf(s, "%s\n", simnic_fragments_names[knobs->fragments]);
 }
 
 static int simnic_fragments_set(struct simnic_knobs *knobs, char *text)
@@ -102,17 +122,15 @@ static int simnic_fragments_set(struct simnic_knobs *knobs, char *text)
 
 	if (fragments < 0)
 		return -EINVAL;
+	/* The data path reads it without the lock. */
 	WRITE_ONCE(knobs->fragments, fragments);
 	return 0;
 }
 SIMNIC_KNOB(fragments);
 
-static int simnic_liar_show(struct seq_file *s, void *unused)
+static void simnic_liar_print(struct seq_file *s, const struct simnic_knobs *knobs)
 {
-	struct simnic_hw *hw = s->private;
-
-	seq_printf(s, "%s\n", hw->knobs.liar);
-	return 0;
+	seq_printf(s, "%s\n", knobs->liar);
 }
 
 static int simnic_liar_set(struct simnic_knobs *knobs, char *text)
@@ -124,15 +142,9 @@ static int simnic_liar_set(struct simnic_knobs *knobs, char *text)
 }
 SIMNIC_KNOB(liar);
 
-static int simnic_fail_next_show(struct seq_file *s, void *unused)
+static void simnic_fail_next_print(struct seq_file *s, const struct simnic_knobs *knobs)
 {
-	struct simnic_hw *hw = s->private;
-
-	spin_lock(&hw->knobs_lock);
-	seq_printf(s, "%u %d %s\n", hw->knobs.fail_count, hw->knobs.fail_errno,
-		   hw->knobs.fail_text);
-	spin_unlock(&hw->knobs_lock);
-	return 0;
+	seq_printf(s, "%u %d %s\n", knobs->fail_count, knobs->fail_errno, knobs->fail_text);
 }
 
 /* By name, or by number with or without a minus sign; 0: unknown */
@@ -172,9 +184,7 @@ SIMNIC_KNOB(fail_next);
 
 static int simnic_tx_capacity_get(void *data, u64 *mbit)
 {
-	struct simnic_hw *hw = data;
-
-	*mbit = div64_u64(READ_ONCE(hw->sched.capacity.rate), SIMNIC_MBIT);
+	*mbit = div64_u64(simnic_sched_capacity(data), SIMNIC_MBIT);
 	return 0;
 }
 
@@ -233,7 +243,7 @@ void simnic_debugfs_add(struct simnic_hw *hw)
 	struct dentry *dir = debugfs_create_dir(hw->pci_name, simnic_root);
 
 	hw->debugfs = dir;
-	debugfs_create_u32("max_rules", 0600, dir, &hw->knobs.max_rules);
+	debugfs_create_file("max_rules", 0600, dir, hw, &simnic_max_rules_fops);
 	debugfs_create_file("profile", 0600, dir, hw, &simnic_profile_fops);
 	debugfs_create_file("fragments", 0600, dir, hw, &simnic_fragments_fops);
 	debugfs_create_file("liar", 0600, dir, hw, &simnic_liar_fops);

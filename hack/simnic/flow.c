@@ -6,28 +6,6 @@
 
 static LIST_HEAD(simnic_block_cbs);
 
-/**
- * simnic_take_knobs - the knobs for one operation
- * @hw: the card
- * @knobs: out
- * @extack: reason of a refusal
- *
- * Return: an errno when a refusal was ordered in advance; one less is left.
- */
-int simnic_take_knobs(struct simnic_hw *hw, struct simnic_knobs *knobs,
-		      struct netlink_ext_ack *extack)
-{
-	bool fail;
-
-	spin_lock(&hw->knobs_lock);
-	*knobs = hw->knobs;
-	fail = hw->knobs.fail_count;
-	if (fail)
-		hw->knobs.fail_count--;
-	spin_unlock(&hw->knobs_lock);
-	return fail ? simnic_refuse(extack, -knobs->fail_errno, "%s", knobs->fail_text) : 0;
-}
-
 /* @flow: match and actions of flower, actions alone of matchall */
 static int simnic_rule_add(struct simnic_port *port, const struct flow_cls_common_offload *common,
 			   unsigned long cookie, const struct flow_rule *flow, bool matchall)

@@ -9,7 +9,7 @@
 #define SIMNIC_KEY_WORDS	(sizeof(struct simnic_key) / sizeof(u32))
 
 /*
- * What a rule may match. Network byte order, zero where the frame has no such
+ * The fields that a rule may match. Network byte order, zero where the frame has no such
  * field, no padding: keys are hashed and compared as words.
  */
 struct simnic_key {
@@ -125,7 +125,7 @@ struct simnic_action_ops {
 	enum simnic_verdict (*run)(struct simnic_pass *pass,
 				   const struct simnic_action *act);
 	void (*show)(struct seq_file *s, const struct simnic_action *act);
-	/* gives back what parse took */
+	/* undoes parse */
 	void (*release)(struct simnic_rule *rule, struct simnic_action *act);
 };
 
@@ -137,6 +137,9 @@ void simnic_forget_texts(void);
 /* flow.c: tc's side */
 int simnic_setup_tc(struct net_device *dev, enum tc_setup_type type, void *data);
 
+/* knobs.c */
+enum simnic_profile simnic_profile(struct simnic_hw *hw);
+enum simnic_fragments simnic_fragments(struct simnic_hw *hw);
 int simnic_take_knobs(struct simnic_hw *hw, struct simnic_knobs *knobs,
 		      struct netlink_ext_ack *extack);
 
@@ -156,9 +159,11 @@ int simnic_parse_match(struct simnic_vport *vport, const struct flow_rule *flow,
 /* flow_key.c: a frame to its key */
 void simnic_parse_frame(struct simnic_pass *pass);
 
-/* flow_action.c: the actions; flow_rewrite.c: those that change the frame */
+/* flow_action.c: the actions */
 int simnic_parse_actions(struct simnic_parse *p, const struct flow_action *actions,
 			 const char *liar);
+
+/* flow_rewrite.c: actions that change the frame */
 u32 simnic_rewritable(enum flow_action_mangle_base base, u32 offset);
 int simnic_parse_mangle(struct simnic_parse *p, const struct flow_action_entry *e,
 			struct simnic_action *act);
@@ -191,7 +196,7 @@ int simnic_mlx5_parse_limit(struct simnic_parse *p, const struct flow_action_ent
 /* flow_show.c */
 void simnic_show_rules(struct seq_file *s, struct simnic_hw *hw);
 
-/* eswitch.c */
+/* deliver.c */
 bool simnic_tag_push(struct sk_buff *frame, __be16 proto, u16 tci);
 void simnic_tag_pop(struct sk_buff *frame);
 

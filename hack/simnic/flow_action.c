@@ -157,7 +157,7 @@ static struct vlan_ethhdr *simnic_tag(const struct simnic_pass *pass)
 {
 	struct vlan_ethhdr *hdr = (struct vlan_ethhdr *)pass->frame->data;
 
-	/* What is left without the tag must be a header. */
+	/* The frame without the tag must still have a header. */
 	if (pass->frame->len < VLAN_ETH_HLEN || !eth_type_vlan(hdr->h_vlan_proto))
 		return NULL;
 	return hdr;
@@ -273,7 +273,7 @@ static const struct simnic_action_ops *simnic_action_find(enum flow_action_id id
 }
 
 /**
- * simnic_parse_actions - what a filter does
+ * simnic_parse_actions - parse the actions of a filter
  * @p: rule with its match, room for all actions
  * @actions: from tc
  * @liar: name of the action to accept and ignore, or ""

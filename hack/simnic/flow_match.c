@@ -82,7 +82,7 @@ static int simnic_match_control(struct simnic_match_parse *p)
 	if (!flow_rule_match_key(p->rule, FLOW_DISSECTOR_KEY_CONTROL))
 		return 0;
 	flow_rule_match_control(p->rule, &match);
-	if (match.mask->flags && READ_ONCE(p->vport->hw->knobs.fragments) == SIMNIC_FRAGMENTS_REFUSE)
+	if (match.mask->flags && simnic_fragments(p->vport->hw) == SIMNIC_FRAGMENTS_REFUSE)
 		return simnic_refuse(p->extack, -EOPNOTSUPP, "cannot match on control flags %#x",
 				     match.mask->flags);
 	if (match.mask->flags & ~(FLOW_DIS_IS_FRAGMENT | FLOW_DIS_FIRST_FRAG))
@@ -203,7 +203,7 @@ static int simnic_parse_flower(struct simnic_match_parse *p)
 }
 
 /**
- * simnic_parse_match - what a filter matches
+ * simnic_parse_match - parse the match of a filter
  * @vport: its ingress port
  * @flow: flower's match; NULL for matchall
  * @common: the request

@@ -22,7 +22,7 @@ static const char * const simnic_headers[] = {
 };
 
 /**
- * simnic_rewritable - what the card can rewrite
+ * simnic_rewritable - the bits of a word that the card can rewrite
  * @base: header
  * @offset: of a word in it
  *
@@ -157,7 +157,7 @@ enum simnic_verdict simnic_run_mangle(struct simnic_pass *pass,
 }
 
 /**
- * simnic_show_mangle - for the table dump
+ * simnic_show_mangle - print the action for the table dump
  * @s: output
  * @act: the action
  */
@@ -278,7 +278,7 @@ enum simnic_verdict simnic_run_csum(struct simnic_pass *pass,
 }
 
 /**
- * simnic_show_csum - for the table dump
+ * simnic_show_csum - print the action for the table dump
  * @s: output
  * @act: the action
  */

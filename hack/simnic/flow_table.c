@@ -169,7 +169,7 @@ static enum simnic_verdict simnic_run_actions(struct simnic_pass *pass,
 }
 
 /**
- * simnic_flow_run - let the rules of an ingress port have a frame
+ * simnic_flow_run - look a frame up in the rules of its ingress port, and run the rule
  * @vport: ingress port; RCU read side
  * @frame: consumed unless the result is SIMNIC_FLOW_MISS
  *

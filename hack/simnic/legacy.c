@@ -61,7 +61,7 @@ static bool simnic_admit(struct simnic_vport *vport, struct sk_buff *frame)
 	return true;
 }
 
-/* Does the VF, in VLAN @vlan or in none, belong to the VLAN of the frame? */
+/* True if the VF, in VLAN @vlan or in none, belongs to the VLAN of the frame. */
 static bool simnic_member(struct simnic_vport *vport, u16 vlan, struct simnic_tag tag)
 {
 	if (vlan)
@@ -86,7 +86,7 @@ static bool simnic_promiscuous(struct simnic_vport *vport)
 		(vport->id == SIMNIC_VPORT_UPLINK || vport->trusted);
 }
 
-/* Takes the PF's port from its vport, whose id is that of the cable. */
+/* The PF's netdev belongs to the vport of the cable. */
 static void simnic_into_pf(struct simnic_hw *hw, struct sk_buff *frame)
 {
 	simnic_deliver(NULL, rcu_dereference(hw->uplink.dev), frame);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* simnic: module parameters, and the cards from load to unload. */
+/* simnic: the cards from load to unload. */
 #include <linux/hashtable.h>
 #include <linux/module.h>
 
@@ -14,29 +14,9 @@ static unsigned int total_vfs = 8;
 module_param(total_vfs, uint, 0444);
 MODULE_PARM_DESC(total_vfs, "VFs per card, 0-255 (8)");
 
-char *simnic_driver_name = "simnic";
-module_param_named(driver_name, simnic_driver_name, charp, 0444);
-MODULE_PARM_DESC(driver_name, "name shown by ethtool -i, devlink and sysfs (simnic)");
-
 static char *profile = "full";
 module_param(profile, charp, 0444);
 MODULE_PARM_DESC(profile, "what the cards offload: full, steer-only or mlx5 (full)");
-
-unsigned short simnic_vendor = 0x1234;
-module_param_named(vendor, simnic_vendor, ushort, 0444);
-MODULE_PARM_DESC(vendor, "PCI vendor id (0x1234)");
-
-unsigned short simnic_pf_device = 0x5100;
-module_param_named(pf_device, simnic_pf_device, ushort, 0444);
-MODULE_PARM_DESC(pf_device, "PCI device id of the PF (0x5100)");
-
-unsigned short simnic_vf_device = 0x5101;
-module_param_named(vf_device, simnic_vf_device, ushort, 0444);
-MODULE_PARM_DESC(vf_device, "PCI device id of the VFs (0x5101)");
-
-unsigned int simnic_domain = 0x51;
-module_param_named(domain, simnic_domain, uint, 0444);
-MODULE_PARM_DESC(domain, "first PCI domain to try (0x51)");
 
 static struct simnic_hw *cards[SIMNIC_MAX_PFS];
 

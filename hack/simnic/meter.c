@@ -190,7 +190,7 @@ int simnic_parse_police(struct simnic_parse *p, const struct flow_action_entry *
 }
 
 /**
- * simnic_release_police - a rule with a police action goes
+ * simnic_release_police - give back the meter of a rule
  * @rule: the rule, unlinked
  * @act: the action
  */
@@ -204,7 +204,7 @@ void simnic_release_police(struct simnic_rule *rule, struct simnic_action *act)
 }
 
 /**
- * simnic_run_police - drop what exceeds
+ * simnic_run_police - drop frames beyond the rate
  * @pass: the frame
  * @act: the action
  *
@@ -222,7 +222,7 @@ enum simnic_verdict simnic_run_police(struct simnic_pass *pass,
 }
 
 /**
- * simnic_show_police - for the table dump
+ * simnic_show_police - print the action for the table dump
  * @s: output
  * @act: the action
  */
@@ -325,7 +325,7 @@ static int simnic_indirect(struct net_device *dev, struct Qdisc *sch, void *priv
 }
 
 /**
- * simnic_meters_on - from now on tc may put standalone actions into the card
+ * simnic_meters_on - let tc put standalone actions into the card
  * @hw: the card; without RTNL
  *
  * Return: 0 or -ENOMEM.

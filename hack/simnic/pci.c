@@ -110,7 +110,7 @@ static struct pci_ops simnic_pci_ops = {
 };
 
 /**
- * simnic_pci_hw - the card a PCI function belongs to
+ * simnic_pci_hw - the card that a PCI function belongs to
  * @pdev: any PCI function
  *
  * Return: NULL when the function is not one of ours.

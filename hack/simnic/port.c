@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* simnic: netdevs of PF, wire, VFs and representors; link state. */
+/* simnic: the netdevs of PF, wire, VFs and representors. */
 #include <linux/rtnetlink.h>
 
 #include "flow.h"
@@ -39,7 +39,7 @@ static int simnic_set_features(struct net_device *dev, netdev_features_t feature
 	return 0;
 }
 
-const struct net_device_ops simnic_pf_ops = {
+static const struct net_device_ops simnic_pf_ops = {
 	.ndo_open = simnic_open,
 	.ndo_stop = simnic_stop,
 	.ndo_start_xmit = simnic_xmit,
@@ -61,7 +61,7 @@ const struct net_device_ops simnic_pf_ops = {
 	.ndo_bridge_setlink = simnic_bridge_setlink,
 };
 
-const struct net_device_ops simnic_wire_ops = {
+static const struct net_device_ops simnic_wire_ops = {
 	.ndo_open = simnic_open,
 	.ndo_stop = simnic_stop,
 	.ndo_start_xmit = simnic_xmit,
@@ -70,7 +70,7 @@ const struct net_device_ops simnic_wire_ops = {
 	.ndo_set_mac_address = eth_mac_addr,
 };
 
-const struct net_device_ops simnic_vf_ops = {
+static const struct net_device_ops simnic_vf_ops = {
 	.ndo_open = simnic_open,
 	.ndo_stop = simnic_stop,
 	.ndo_start_xmit = simnic_xmit,
@@ -82,7 +82,7 @@ const struct net_device_ops simnic_vf_ops = {
 	.ndo_vlan_rx_kill_vid = simnic_vlan_rx_kill_vid,
 };
 
-const struct net_device_ops simnic_rep_ops = {
+static const struct net_device_ops simnic_rep_ops = {
 	.ndo_open = simnic_open,
 	.ndo_stop = simnic_stop,
 	.ndo_start_xmit = simnic_xmit,
@@ -259,71 +259,4 @@ void simnic_port_destroy(struct net_device *dev)
 	unregister_netdevice_many(&queue);
 	rtnl_unlock();
 	free_netdev(dev);
-}
-
-/**
- * simnic_port_of - our private part of a netdev
- * @dev: any netdev
- *
- * Return: NULL when the netdev is not one of ours.
- */
-struct simnic_port *simnic_port_of(const struct net_device *dev)
-{
-	const struct net_device_ops *ops = dev->netdev_ops;
-
-	if (ops == &simnic_pf_ops || ops == &simnic_wire_ops ||
-	    ops == &simnic_vf_ops || ops == &simnic_rep_ops)
-		return netdev_priv(dev);
-	return NULL;
-}
-
-static void simnic_set_carrier(struct net_device *dev, bool on)
-{
-	if (on == netif_carrier_ok(dev))
-		return;
-	if (on)
-		netif_carrier_on(dev);
-	else
-		netif_carrier_off(dev);
-}
-
-static bool simnic_vf_link(struct simnic_vport *vport, bool cable)
-{
-	struct net_device *rep;
-
-	if (vport->link_state != IFLA_VF_LINK_STATE_AUTO)
-		return vport->link_state == IFLA_VF_LINK_STATE_ENABLE;
-	if (vport->hw->mode == DEVLINK_ESWITCH_MODE_LEGACY)
-		return cable;
-	/* As on mlx5, a representor's admin state is the VF's link. */
-	rep = rtnl_dereference(vport->rep);
-	return rep && netif_running(rep);
-}
-
-/**
- * simnic_update_links - let the carrier of every port follow the admin states
- * @hw: the card
- *
- * Under RTNL. The cable has a link when the PF and the wire are both up.
- */
-void simnic_update_links(struct simnic_hw *hw)
-{
-	struct net_device *pf = rtnl_dereference(hw->uplink.dev);
-	struct net_device *dev;
-	unsigned int i;
-	bool cable;
-
-	cable = pf && hw->wire && netif_running(pf) && netif_running(hw->wire);
-	if (pf)
-		simnic_set_carrier(pf, cable);
-	if (hw->wire)
-		simnic_set_carrier(hw->wire, cable);
-	for (i = 0; i < hw->total_vfs; i++) {
-		dev = rtnl_dereference(hw->vfs[i].dev);
-		if (dev)
-			simnic_set_carrier(dev, simnic_vf_link(&hw->vfs[i], cable));
-		dev = rtnl_dereference(hw->vfs[i].rep);
-		if (dev)
-			simnic_set_carrier(dev, netif_running(dev));
-	}
 }

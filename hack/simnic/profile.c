@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * simnic: profiles: which card's limits to have.
+ * simnic: profiles: the limits of other cards.
  *
- * What profile mlx5 refuses, and its words, follow the mlx5 driver of Linux
- * 6.12 as far as simnic can do the thing at all; what is said here is said
- * before the common checks of flow_action.c. From source, not from hardware.
+ * The profile mlx5 refuses a rule where the mlx5 driver of Linux 6.12 refuses
+ * it, in the same words, as far as simnic can offload such a rule at all. Source:
+ * the driver, no hardware. These checks come before those of flow_action.c.
  */
 #include <linux/ip.h>
 #include <linux/ipv6.h>
@@ -229,7 +229,7 @@ static int simnic_mlx5_action(struct simnic_parse *p, const struct flow_action_e
 }
 
 /**
- * simnic_mlx5_check - what this card refuses, in its own words
+ * simnic_mlx5_check - refuse a rule as this card does, in its own words
  * @p: rule with its match
  * @actions: from tc
  *
@@ -265,7 +265,7 @@ free:
 	return err;
 }
 
-/* What the limiter passes goes on to the next priority. */
+/* A frame that the limiter passes goes on to the next priority. */
 static enum simnic_verdict simnic_run_limit(struct simnic_pass *pass,
 					    const struct simnic_action *act)
 {

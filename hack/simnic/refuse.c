@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* simnic: why not: the reasons that go into the netlink answer. */
+/* simnic: reasons of refusals, for the netlink answer. */
 #include <linux/list.h>
 #include <linux/netlink.h>
 #include <linux/slab.h>
@@ -8,8 +8,8 @@
 #include "flow.h"
 
 /*
- * A reason that is longer than an answer has room for. It is read after the
- * request is over, so it stays until the module goes; there are few.
+ * A reason that is longer than the buffer of an answer. The kernel reads it after
+ * the request is over, so it stays until the module is unloaded; there are few.
  */
 struct simnic_text {
 	struct list_head list;
@@ -48,8 +48,8 @@ void simnic_forget_texts(void)
 }
 
 /**
- * simnic_refuse - say why not
- * @extack: where to say it; NULL when nobody listens
+ * simnic_refuse - refuse a request, with the reason
+ * @extack: takes the reason; NULL when nobody listens
  * @err: negative errno
  * @fmt: reason, without the driver's name. Below 80 characters together when
  *	it has arguments that users choose; others may have up to 160

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * simnic: the transmit scheduler: how fast VFs may send.
+ * simnic: the transmit scheduler: frames of netdevs go into the card, those of limited VFs in time.
  *
  * A VF with a limit has a ring of frames that wait. When it is full the
- * netdev's queue stops, so that what has to wait longer waits in the qdisc of
- * whoever sends, as with a NIC's ring; nothing is dropped for being too fast.
+ * netdev's queue stops, and further frames wait in the sender's qdisc, as with a
+ * NIC's ring. The scheduler never drops a frame for being too fast.
  * Frames leave one VF after the other, each when three token buckets allow:
  * that of the VF (max_tx_rate, tx_max), and that of the card (tx_capacity)
  * unless the VF is below its share (min_tx_rate, tx_share). A frame leaves
@@ -20,7 +20,7 @@
 
 #define SIMNIC_RING		256	/* frames */
 #define SIMNIC_BUDGET		64	/* frames, before others get the processor */
-/* What a VF saves up while it is idle, or while the timer is late */
+/* The time that a VF saves up while it is idle, or while the timer is late */
 #define SIMNIC_SAVED_NS		(50 * NSEC_PER_MSEC)
 
 static u64 simnic_ready(struct simnic_bucket *b, u64 now)
@@ -53,7 +53,7 @@ static void simnic_charge_all(struct simnic_vport *vport, u32 bytes)
 	struct simnic_bucket *card = &vport->hw->sched.capacity;
 
 	simnic_charge(&vport->sched.max, bytes);
-	/* What the VF takes beyond its share is no debt to its share. */
+	/* Frames beyond the share leave no debt in the share's bucket. */
 	if (vport->sched.share.tokens >= 0)
 		simnic_charge(&vport->sched.share, bytes);
 	/* Shares of more than the card's capacity must not pile up debts. */
@@ -129,14 +129,11 @@ static enum hrtimer_restart simnic_sched_timer(struct hrtimer *timer)
 	return HRTIMER_NORESTART;
 }
 
-/**
- * simnic_sched_xmit - put a frame into the ring of its VF
- * @vport: the VF
- * @skb: as the VF's netdev sends it; its socket is charged until it leaves
- *
- * Return: false when there is no limit, and the frame is still the caller's.
+/*
+ * Puts a frame into the ring of its VF; its socket is charged until it leaves. False when
+ * the VF has no limit: the frame is still the caller's then.
  */
-bool simnic_sched_xmit(struct simnic_vport *vport, struct sk_buff *skb)
+static bool simnic_sched_xmit(struct simnic_vport *vport, struct sk_buff *skb)
 {
 	struct simnic_sched *sched = &vport->hw->sched;
 	u64 now;
@@ -168,7 +165,26 @@ bool simnic_sched_xmit(struct simnic_vport *vport, struct sk_buff *skb)
 }
 
 /**
- * simnic_sched_flush - drop what waits in a VF's ring, its netdev goes down
+ * simnic_xmit - ndo_start_xmit of every netdev of ours
+ * @skb: consumed
+ * @dev: the netdev
+ *
+ * Return: NETDEV_TX_OK
+ */
+netdev_tx_t simnic_xmit(struct sk_buff *skb, struct net_device *dev)
+{
+	struct simnic_port *port = netdev_priv(dev);
+
+	if (port->kind == SIMNIC_VF && simnic_sched_xmit(port->vport, skb))
+		return NETDEV_TX_OK;
+	rcu_read_lock();
+	simnic_transmit(skb, dev);
+	rcu_read_unlock();
+	return NETDEV_TX_OK;
+}
+
+/**
+ * simnic_sched_flush - drop the frames in a VF's ring: its netdev goes down
  * @vport: the VF; under RTNL
  */
 void simnic_sched_flush(struct simnic_vport *vport)
@@ -200,14 +216,14 @@ void simnic_sched_set(struct simnic_vport *vport, u64 max, u64 share)
 	simnic_bucket_set(&vport->sched.max, max, SIMNIC_SAVED_NS, now);
 	simnic_bucket_set(&vport->sched.share, share, SIMNIC_SAVED_NS, now);
 	spin_unlock_bh(&sched->lock);
-	/* What waits may go now, or later than the timer thinks. */
+	/* Frames that wait may leave now, or later than the timer is set to. */
 	local_bh_disable();
 	simnic_sched_run(vport->hw);
 	local_bh_enable();
 }
 
 /**
- * simnic_sched_set_capacity - what all VFs of the card may send together
+ * simnic_sched_set_capacity - limit all VFs of the card together
  * @hw: the card
  * @rate: bytes per second, 0: no limit
  */
@@ -222,7 +238,23 @@ void simnic_sched_set_capacity(struct simnic_hw *hw, u64 rate)
 }
 
 /**
- * simnic_sched_init - before the vports are initialised
+ * simnic_sched_capacity - the rate that all VFs of the card share
+ * @hw: the card
+ *
+ * Return: bytes per second, 0: no limit.
+ */
+u64 simnic_sched_capacity(struct simnic_hw *hw)
+{
+	u64 rate;
+
+	spin_lock_bh(&hw->sched.lock);
+	rate = hw->sched.capacity.rate;
+	spin_unlock_bh(&hw->sched.lock);
+	return rate;
+}
+
+/**
+ * simnic_sched_init - prepare the scheduler, before the vports are initialised
  * @hw: the card
  */
 void simnic_sched_init(struct simnic_hw *hw)
@@ -234,7 +266,7 @@ void simnic_sched_init(struct simnic_hw *hw)
 }
 
 /**
- * simnic_sched_exit - all netdevs are gone, and the rings empty with them
+ * simnic_sched_exit - stop the scheduler, after all netdevs: the rings are empty then
  * @hw: the card
  */
 void simnic_sched_exit(struct simnic_hw *hw)

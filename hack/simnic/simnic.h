@@ -48,7 +48,7 @@
 struct simnic_hw;
 struct simnic_rule;
 
-/* What a netdev of ours is */
+/* Kinds of our netdevs */
 enum simnic_kind {
 	SIMNIC_PF,
 	SIMNIC_WIRE,
@@ -56,7 +56,7 @@ enum simnic_kind {
 	SIMNIC_REP,
 };
 
-/* Counters of the card, named in simnic_counter_names (eswitch.c) */
+/* Counters of the card, named in simnic_counter_names (deliver.c) */
 enum simnic_counter {
 	SIMNIC_RX_PACKETS,	/* delivered to the function */
 	SIMNIC_RX_BYTES,
@@ -107,7 +107,7 @@ struct simnic_vport {
 	struct net_device __rcu *rep;	/* switchdev mode: representor */
 	struct simnic_addrs __rcu *uc;	/* secondary MAC filters */
 
-	/* what the administrator set through the PF */
+	/* set by the administrator through the PF */
 	u8 admin_mac[ETH_ALEN];
 	u16 vlan;
 	u8 qos;
@@ -127,7 +127,7 @@ struct simnic_vport {
 	bool dl_registered;
 };
 
-/* Private part of every netdev of ours */
+/* Private part of each of our netdevs */
 struct simnic_port {
 	struct net_device *dev;
 	struct simnic_hw *hw;
@@ -144,7 +144,7 @@ enum simnic_profile {
 	SIMNIC_PROFILES
 };
 
-/* What the card makes of fragments */
+/* Treatment of fragments */
 enum simnic_fragments {
 	SIMNIC_FRAGMENTS_FIRST,		/* ports are read in the first one */
 	SIMNIC_FRAGMENTS_NONE,		/* in none */
@@ -152,7 +152,10 @@ enum simnic_fragments {
 	SIMNIC_FRAGMENTS
 };
 
-/* Refusal knobs, all through debugfs; under hw->knobs_lock */
+/*
+ * Refusal knobs, all through debugfs; under hw->knobs_lock. The data path alone
+ * reads `fragments` without the lock.
+ */
 struct simnic_knobs {
 	u32 max_rules;
 	enum simnic_fragments fragments;
@@ -203,7 +206,7 @@ static inline void simnic_count(struct simnic_vport *vport,
 	atomic64_add(n, &vport->counters[what]);
 }
 
-/* main.c */
+/* params.c: names and numbers that a card shows */
 extern char *simnic_driver_name;
 extern unsigned short simnic_vendor, simnic_pf_device, simnic_vf_device;
 extern unsigned int simnic_domain;
@@ -219,8 +222,6 @@ void simnic_driver_unregister(void);
 void simnic_vfs_detach(struct simnic_hw *hw);
 
 /* port.c: netdevs */
-extern const struct net_device_ops simnic_pf_ops, simnic_wire_ops;
-extern const struct net_device_ops simnic_vf_ops, simnic_rep_ops;
 struct net_device *simnic_port_create(struct simnic_hw *hw,
 				      enum simnic_kind kind,
 				      struct simnic_vport *vport,
@@ -228,6 +229,8 @@ struct net_device *simnic_port_create(struct simnic_hw *hw,
 				      struct devlink_port *dl_port);
 void simnic_port_detach(struct net_device *dev, struct list_head *queue);
 void simnic_port_destroy(struct net_device *dev);
+
+/* link.c: links of the ports */
 struct simnic_port *simnic_port_of(const struct net_device *dev);
 void simnic_update_links(struct simnic_hw *hw);
 
@@ -239,7 +242,7 @@ int simnic_vlan_rx_kill_vid(struct net_device *dev, __be16 proto, u16 vid);
 bool simnic_owns_mac(struct simnic_vport *vport, const u8 *mac);
 void simnic_forget_filters(struct net_device *dev);
 
-/* vf.c: what `ip link set PF vf N` sets */
+/* vf.c: attributes that `ip link set PF vf N` sets */
 void simnic_vf_reset(struct simnic_vport *vport);
 void simnic_vf_set_rates(struct simnic_vport *vport, u32 min, u32 max);
 int simnic_set_vf_mac(struct net_device *dev, int vf, u8 *mac);
@@ -254,21 +257,24 @@ int simnic_get_vf_config(struct net_device *dev, int vf,
 int simnic_get_vf_stats(struct net_device *dev, int vf,
 			struct ifla_vf_stats *stats);
 
-/* eswitch.c: frames in, decision, frames out */
+/* deliver.c: frames out */
 extern const char * const simnic_counter_names[SIMNIC_COUNTERS];
-netdev_tx_t simnic_xmit(struct sk_buff *skb, struct net_device *dev);
-void simnic_transmit(struct sk_buff *skb, struct net_device *dev);
 void simnic_deliver(struct simnic_vport *vport, struct net_device *dev,
 		    struct sk_buff *frame);
 void simnic_to_function(struct simnic_vport *vport, struct sk_buff *frame);
 void simnic_to_wire(struct simnic_hw *hw, struct sk_buff *frame);
+struct net_device *simnic_from_cable(struct simnic_hw *hw, struct sk_buff *frame);
+
+/* eswitch.c: frames in */
+void simnic_transmit(struct sk_buff *skb, struct net_device *dev);
 
 /* sched.c: how fast VFs may send */
+netdev_tx_t simnic_xmit(struct sk_buff *skb, struct net_device *dev);
 void simnic_sched_init(struct simnic_hw *hw);
 void simnic_sched_exit(struct simnic_hw *hw);
 void simnic_sched_set(struct simnic_vport *vport, u64 max, u64 share);
 void simnic_sched_set_capacity(struct simnic_hw *hw, u64 rate);
-bool simnic_sched_xmit(struct simnic_vport *vport, struct sk_buff *skb);
+u64 simnic_sched_capacity(struct simnic_hw *hw);
 void simnic_sched_flush(struct simnic_vport *vport);
 
 /* legacy.c: switching by MAC and VLAN */
@@ -285,9 +291,11 @@ int simnic_set_mode(struct simnic_hw *hw, u16 mode,
 int simnic_reps_create(struct simnic_hw *hw);
 void simnic_reps_destroy(struct simnic_hw *hw);
 
-/* devlink.c */
+/* devlink.c: the devlink instance */
 int simnic_devlink_create(struct simnic_hw *hw);
 void simnic_devlink_destroy(struct simnic_hw *hw);
+
+/* devlink_port.c: devlink ports of representors */
 int simnic_devlink_add_vf_port(struct simnic_vport *vport);
 void simnic_devlink_del_port(struct simnic_vport *vport);
 

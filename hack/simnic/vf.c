@@ -19,7 +19,7 @@ static bool simnic_switchdev(const struct simnic_vport *vport)
 }
 
 /**
- * simnic_vf_set_rates - what a VF may send, and is shown to
+ * simnic_vf_set_rates - limit a VF's frames, and remember the rates to show them
  * @vport: the VF
  * @min: Mbit/s, its share of the card's capacity, 0: none
  * @max: Mbit/s, 0: no limit
@@ -107,7 +107,7 @@ int simnic_set_vf_vlan(struct net_device *dev, int vf, u16 vlan, u8 qos,
 }
 
 /**
- * simnic_set_vf_rate - limit what a VF sends
+ * simnic_set_vf_rate - limit how fast a VF sends
  * @dev: the PF
  * @vf: VF number
  * @min: Mbit/s, its share of the card's capacity, 0: none
@@ -129,7 +129,7 @@ int simnic_set_vf_rate(struct net_device *dev, int vf, int min, int max)
 }
 
 /**
- * simnic_set_vf_spoofchk - check source MAC and VLAN of what a VF sends
+ * simnic_set_vf_spoofchk - check source MAC and VLAN of frames from a VF
  * @dev: the PF
  * @vf: VF number
  * @on: check or not
@@ -190,7 +190,7 @@ int simnic_set_vf_link_state(struct net_device *dev, int vf, int state)
 }
 
 /**
- * simnic_get_vf_config - what was set
+ * simnic_get_vf_config - the attributes that were set
  * @dev: the PF
  * @vf: VF number
  * @info: out

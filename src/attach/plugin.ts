@@ -1,8 +1,9 @@
 /**
  * `vf-attach`, the CNI main plugin: moves a VF or another host NIC into the pod's network namespace and puts it back.
- * Start reading here: config/config.ts (wishes) and device/facts.ts (node) go into plan.ts (operations); state/record.ts is what makes DEL
+ * Start reading here: config/config.ts (wishes) and device/facts.ts (node) go into plan/add.ts (operations); records/attach.ts makes DEL
  * possible after a crash at any point.
  */
+
 import { ipamCheck, ipamDel, ipamGc, ipamStatus } from '../cni/delegate.ts'
 import type { Plugin } from '../cni/dispatch.ts'
 import type { CniError } from '../cni/error.ts'
@@ -12,18 +13,21 @@ import type { Request } from '../cni/request.ts'
 import type { Result } from '../cni/result.ts'
 import type { Machine } from '../kernel/api/machine.ts'
 import { notice } from '../lib/log/notice.ts'
+import { attachRecords } from '../records/attach.ts'
+import { keepingNewer } from '../records/newer.ts'
 import { readAttachConfig, readStatusConfig, readTeardownConfig, readWanted } from './config/config.ts'
-import { addFreeVf } from './device/free-vf.ts'
 import { selectDevice } from './device/select.ts'
-import { restoreForeign } from './foreign/restore.ts'
-import { type AttachContext, withDeviceLock, withPatience } from './setting.ts'
-import { clearDebris, clearDebrisWhenDue } from './state/debris.ts'
-import { withoutLeftovers } from './state/ownership.ts'
-import { records } from './state/records.ts'
+import { withDeviceLock } from './foreign/device-lock.ts'
+import { restoreAttachment } from './restore/attachment.ts'
+import { restoreForeign } from './restore/foreign.ts'
+import type { AttachContext } from './state/context.ts'
+import { withPatience } from './state/locks.ts'
 import { addLocked } from './verbs/add.ts'
+import { addFreeVf } from './verbs/add-free-vf.ts'
 import { checkAttachment } from './verbs/check.ts'
+import { clearDebris, clearDebrisWhenDue } from './verbs/debris.ts'
 import { collectGarbage, type Locked } from './verbs/gc.ts'
-import { restoreAttachment } from './verbs/restore.ts'
+import { withoutLeftovers } from './verbs/ownership.ts'
 import { awaitIpam, countedSpawn } from './verbs/spawn.ts'
 import { requireReady } from './verbs/status.ts'
 
@@ -48,15 +52,15 @@ function add(node: Machine, request: Request): Result {
   const pod = openPod(machine, request.netns)
   const kernel = machine.openKernel(pod)
   try {
-    const setting: AttachContext = { machine, kernel, pod, store: records(config.stateDir) }
-    const result = withoutLeftovers(setting, config.stateDir, () => {
-      if (config.pf !== undefined) return addFreeVf(setting, request, config, config.pf)
-      const select = () => selectDevice(setting, config.selectors)
+    const context: AttachContext = { machine, kernel, pod, store: attachRecords(config.stateDir) }
+    const result = withoutLeftovers(context, config.stateDir, () => {
+      if (config.pf !== undefined) return addFreeVf(context, request, config, config.pf)
+      const select = () => selectDevice(context, config.selectors)
       const [first] = config.selectors
       // A PCI address is its own name: then the device is looked at only once, under the lock.
       const isNamed = first?.by === 'pci' && config.selectors.every(({ by }) => by === 'pci')
       const id = isNamed ? first.address : select().id
-      return withDeviceLock(machine, config.stateDir, id, () => addLocked(setting, request, config, select))
+      return withDeviceLock(machine, config.stateDir, id, () => addLocked(context, request, config, select))
     })
     clearDebrisWhenDue(machine, config.stateDir)
     return result
@@ -72,7 +76,7 @@ function add(node: Machine, request: Request): Result {
 function del(node: Machine, request: Request): void {
   const machine = withPatience(node)
   const { hasIpam, stateDir } = readTeardownConfig(request)
-  const store = records(stateDir)
+  const store = keepingNewer(attachRecords(stateDir), 'vf-attach')
   const errors: CniError[] = []
   const attempt = (action: () => void) => {
     try {
@@ -103,7 +107,7 @@ function check(machine: Machine, request: Request): void {
   const pod = openPod(machine, request.netns)
   const kernel = machine.openKernel(pod)
   try {
-    checkAttachment(machine, kernel, pod, records(config.stateDir), request, config)
+    checkAttachment(machine, kernel, pod, attachRecords(config.stateDir), request, config)
     if (config.hasIpam) ipamCheck(request, countedSpawn)
   } catch (error) {
     throw failure(error)
@@ -117,7 +121,7 @@ function gc(machine: Machine, request: Request): void {
   const { hasIpam, stateDir, gcLive } = readTeardownConfig(request)
   const locked: Locked = (patient, subject, action, milliseconds) =>
     withDeviceLock(patient, stateDir, subject, action, milliseconds)
-  const errors = collectGarbage(machine, records(stateDir), request, gcLive, locked)
+  const errors = collectGarbage(machine, attachRecords(stateDir), request, gcLive, locked)
   try {
     clearDebris(machine, stateDir)
   } catch (error) {
@@ -135,6 +139,6 @@ function gc(machine: Machine, request: Request): void {
 
 function status(machine: Machine, request: Request): void {
   const { hasIpam, stateDir } = readTeardownConfig(request)
-  requireReady(machine, records(stateDir), () => readStatusConfig(request))
+  requireReady(machine, attachRecords(stateDir), () => readStatusConfig(request))
   if (hasIpam) ipamStatus(request, countedSpawn)
 }

@@ -1,14 +1,14 @@
-/** Judges the addresses in a result: the protocol passes any text on, but who hands one to the kernel must know better. */
+/** Checks the addresses of a result. The protocol passes any text on; a plugin that hands an address to the kernel checks it first. */
 import { tryParseCidr, tryParseIp } from '../lib/ip.ts'
 import { shown } from '../lib/json.ts'
 import { CniError, code } from './error.ts'
 import type { Result } from './result.ts'
 
 /**
- * Makes sure that every address and destination has its prefix length, every gateway is an address, and the numbers of
- * every route are ones that the kernel takes.
- * @param source what the result is, for the message: `prevResult`
- * @throws CniError 6 that names the first one that is not
+ * Requires a prefix length on every address and destination, an IP address as every gateway, and route numbers that fit
+ * into the kernel's fields.
+ * @param source name of the result, for the message: `prevResult`
+ * @throws CniError 6 that names the first invalid value
  */
 export function checkAddresses(source: string, { ips = [], routes = [] }: Result): void {
   for (const [index, { address, gateway }] of ips.entries()) {
@@ -23,7 +23,7 @@ export function checkAddresses(source: string, { ips = [], routes = [] }: Result
   }
 }
 
-/** What a route of the kernel has room for: rtm_scope has 8 bits, the others 32 (linux/rtnetlink.h). */
+/** Highest values of a route's numbers: rtm_scope has 8 bits, the others have 32 (linux/rtnetlink.h). */
 const numbers = [
   ['mtu', 0xffffffff],
   ['advmss', 0xffffffff],

@@ -1,7 +1,7 @@
 /**
- * Delegation to an IPAM plugin (CNI specification 1.1.0, section 4 "Plugin delegation"): the same call, with the
- * complete config and another CNI_COMMAND, to the executable that `ipam.type` names in CNI_PATH.
- * A config without `ipam.type` wants no addresses: nothing is run then.
+ * Delegation to an IPAM plugin (CNI specification 1.1.0, section 4 "Plugin delegation"). The plugin `ipam.type` in CNI_PATH
+ * gets the complete config, and the environment with the CNI_COMMAND of the delegated verb.
+ * A config without `ipam.type` wants no addresses: no IPAM plugin runs.
  */
 import { accessSync, constants, statSync } from 'node:fs'
 import { get, isObject, parse, shown } from '../lib/json.ts'
@@ -26,11 +26,11 @@ export function ipamType(request: Request): string | undefined {
 }
 
 /**
- * Asks the IPAM plugin for addresses. If it fails or answers with nonsense its DEL is run before this throws.
+ * Asks the IPAM plugin for addresses. After a failure or an unreadable answer, the plugin's DEL runs before this throws.
  *
- * @returns its result in the shape of 1.1.0, undefined if the config wants no IPAM
- * @throws CniError with the plugin's own code where it gave one; 4, 7 or 105 (delegateFailed) where it couldn't be
- * run or gave no result
+ * @returns the plugin's result in the shape of 1.1.0; undefined if the config wants no IPAM
+ * @throws CniError with the plugin's own code where the plugin reported one; 4, 7 or 105 (delegateFailed) where the plugin
+ * could not run or printed no result
  */
 export function ipamAdd(request: Request, spawn: Spawn = spawnChild): Result | undefined {
   const type = ipamType(request)
@@ -60,7 +60,7 @@ export function ipamGc(request: Request, spawn: Spawn = spawnChild): void {
 
 /**
  * Asks the IPAM plugin whether it can serve an ADD.
- * @throws as {@link ipamAdd}, but 50 (pluginNotAvailable) where it couldn't be run
+ * @throws as {@link ipamAdd}, but 50 (pluginNotAvailable) where the plugin could not run
  */
 export function ipamStatus(request: Request, spawn: Spawn = spawnChild): void {
   try {
@@ -72,8 +72,8 @@ export function ipamStatus(request: Request, spawn: Spawn = spawnChild): void {
 }
 
 /**
- * The executable of a plugin: the first of CNI_PATH's folders that holds a regular file of that name which may be run. What
- * is no folder, or can't be looked into, is passed over.
+ * The executable of a plugin: the first executable regular file of that name in the folders of CNI_PATH. Entries that are
+ * no folder or cannot be read are skipped.
  * @throws CniError 7 for a name that is no file name, 4 without CNI_PATH, 105 if there is none
  */
 export function findPlugin(type: string, path: readonly string[]): string {
@@ -104,7 +104,7 @@ function forward(command: Command, request: Request, spawn: Spawn): void {
   if (type !== undefined) run(type, findPlugin(type, request.path), command, request, spawn)
 }
 
-/** Runs one command of the plugin and returns what it printed. */
+/** Runs one command of the plugin and returns its output. */
 function run(type: string, file: string, command: Command, request: Request, spawn: Spawn): string {
   return step(`ipam.${command}`, () => runChild(type, file, command, request, spawn))
 }
@@ -120,7 +120,7 @@ function runChild(type: string, file: string, command: Command, request: Request
   throw reported(type, ended.stdout) ?? new CniError(code.delegateFailed, unreported, { cause: ended.error })
 }
 
-/** CNI_ variables and PATH, nothing else: what steers loaders and interpreters (LD_*, BUN_*, NODE_*) ends here. */
+/** Keeps CNI_ variables and PATH. Variables of loaders and interpreters (LD_*, BUN_*, NODE_*) must not steer the IPAM plugin. */
 function childEnvironment(env: Readonly<Record<string, string>>, command: Command): Record<string, string> {
   const clean: Record<string, string> = {}
   for (const [name, value] of Object.entries(env))
@@ -129,7 +129,7 @@ function childEnvironment(env: Readonly<Record<string, string>>, command: Comman
   return clean
 }
 
-/** An installer that is replacing the executable right now holds it open for writing: wait for it, like libcni, up to 5 s. */
+/** Retries for up to 5 s, as libcni does, while an installer that replaces the executable holds it open for writing (ETXTBSY). */
 function spawnPatiently(file: string, stdin: string, env: Record<string, string>, spawn: Spawn): Ended {
   const clock = new Int32Array(new SharedArrayBuffer(4))
   for (let waits = 0; ; waits++) {
@@ -146,7 +146,7 @@ function readResult(type: string, stdout: string, cniVersion: string): Result {
     const why = (cause as Error).message
     throw new CniError(
       cause instanceof CniError ? cause.code : code.delegateFailed,
-      `IPAM plugin "${type}" printed no result: ${seen(stdout)}`,
+      `IPAM plugin "${type}" printed no result: ${quoted(stdout)}`,
       { details: why, cause },
     )
   }
@@ -172,7 +172,7 @@ function reported(type: string, stdout: string): CniError | undefined {
   }
 }
 
-/** Runtimes in Go read a code into an unsigned integer; 0 is what a success has. */
+/** Runtimes in Go read a code into an unsigned 32-bit integer. A code of 0 means success. */
 const highestCode = 0xffffffff
 
 function isErrorCode(number: number | bigint): number is number {
@@ -185,15 +185,15 @@ function end({ status, signal, stdout, error }: Ended): string {
   const how = status === null ? `was ended by ${signal ?? 'a signal'}` : `failed with exit code ${status}`
   return stdout === ''
     ? `${how} and said nothing on stdout`
-    : `${how} and printed no error object: ${seen(stdout)}`
+    : `${how} and printed no error object: ${quoted(stdout)}`
 }
 
-/** Foreign output in quotes, cut where it gets long. */
-function seen(stdout: string): string {
+/** Quotes the output of the plugin; a long output is cut. */
+function quoted(stdout: string): string {
   return stdout === '' ? 'nothing' : shown(stdout)
 }
 
-/** Undoes what a failed ADD may have left; the ADD's error stays the one that is reported. */
+/** Runs `undo` after a failed ADD. The error of the ADD stays the reported one. */
 function withoutTrace(failure: unknown, undo: () => void): CniError {
   const error = CniError.from(failure)
   try {
@@ -207,7 +207,7 @@ function withoutTrace(failure: unknown, undo: () => void): CniError {
   }
 }
 
-/** Why a file can't be run, '' where it is just not there; undefined when it can. */
+/** The reason why a file cannot run: '' where there is no file; undefined when the file can run. */
 function hindranceTo(file: string): string | undefined {
   try {
     const found = statSync(file, { throwIfNoEntry: false })

@@ -1,7 +1,7 @@
 /**
- * The CNI protocol: what the Go skeleton (containernetworking/cni pkg/skel) is to Go plugins.
- * In: environment and stdin as a container runtime gives them. Out: one JSON document on stdout (result, versions or
- * error), nothing there for a DEL, CHECK, GC or STATUS that succeeded, and the exit code.
+ * The CNI protocol, as the Go skeleton (containernetworking/cni pkg/skel) serves it for Go plugins.
+ * In: environment and stdin of a container runtime. Out: the exit code, and one JSON document on stdout (result, versions or
+ * error). A DEL, CHECK, GC or STATUS that succeeds prints nothing on stdout.
  * Knows no kernel; may import lib/ and Node built-ins only.
  */
 import { stringify } from '../lib/json.ts'
@@ -15,7 +15,7 @@ import { printResult, type Result } from './result.ts'
 import { startVerbLog, type VerbLog } from './verb-log.ts'
 import { currentVersion, supportedVersions } from './version.ts'
 
-/** What a plugin does; each verb throws to fail, a CniError to say more than "internal error". */
+/** The verbs of a plugin. A verb throws to fail: a CniError chooses the code, any other error becomes an internal error (199). */
 export interface Plugin {
   readonly name: string
   /** One line for humans who start the program by hand. */
@@ -27,18 +27,18 @@ export interface Plugin {
   status(request: Request): void
 }
 
-/** The process around a plugin. */
+/** The process that a plugin runs in. */
 export interface Process {
   readonly env: Variables
   /** Name of the program, for its log. */
   readonly plugin?: string
-  /** Path of the file by which a node's operator sets the log of all calls; it need not exist. */
+  /** Path of the node operator's log settings for all calls; the file need not exist. */
   readonly logOverride?: string
-  /** The operator's policy; without it network configs may name any path. */
+  /** The operator's policy; without one, network configs may name any path. */
   readonly policy?: PolicySource
-  /** True if the path names our own network namespace; false if it names another one or none at all. */
+  /** True if the path leads to this process's network namespace; false for another namespace, and for a path to none. */
   sameNetns(path: string): boolean
-  /** Everything up to the end of stdin. */
+  /** Reads stdin to its end. */
   readStdin(): string
   writeStdout(text: string): void
   writeStderr(text: string): void
@@ -47,7 +47,7 @@ export interface Process {
 /**
  * Serves one call of a runtime from start to end. Never throws.
  *
- * @param loadPlugin is not called for VERSION nor for a request that the protocol refuses
+ * @param loadPlugin loads the plugin; not called for VERSION, nor for a request that the protocol refuses
  * @returns the exit code: 0, or 1 after an error object was printed
  */
 export function runPlugin(loadPlugin: () => Plugin, sys: Process): number {
@@ -62,7 +62,7 @@ export function runPlugin(loadPlugin: () => Plugin, sys: Process): number {
   }
 }
 
-/** What is known of the call so far. */
+/** The facts about a call, as far as they are read. */
 interface Call {
   cniVersion: string
   log: VerbLog | undefined
@@ -85,7 +85,7 @@ function serve(loadPlugin: () => Plugin, sys: Process, call: Call): void {
   perform(loadPlugin(), request, sys)
 }
 
-/** Characters that a version may have: those of the specification have five. */
+/** Longest cniVersion, in characters, that an error object repeats; the versions of the specification have five. */
 const longestVersion = 40
 
 function readRequest(sys: Process, call: Call): Request {
@@ -95,7 +95,7 @@ function readRequest(sys: Process, call: Call): Request {
   const policy = sys.policy === undefined ? undefined : callPolicy(sys.policy)
   call.log?.configured(config, policy)
   const version = configVersion(config)
-  // An error object repeats it: of what is no version at all it has ours.
+  // The error object repeats the config's version. For a longer text, which is no version, the object has our newest one.
   if (version.length <= longestVersion) call.cniVersion = version
   const { environment: allowed, env } = withoutOwnNetns(environment, sys)
   const request = makeRequest(allowed, env, stdin, config, (line) => warn(sys, line))
@@ -112,28 +112,24 @@ function withPolicy(request: Request, policy: CallPolicy, sys: Process): Request
 }
 
 function perform(plugin: Plugin, request: Request, sys: Process): void {
-  switch (request.command) {
-    case 'ADD':
-      add(plugin, request, sys)
-      break
-    case 'DEL':
-      plugin.del(request)
-      break
-    case 'CHECK':
-      plugin.check(request)
-      break
-    case 'GC':
-      plugin.gc(request)
-      break
-    case 'STATUS':
-      plugin.status(request)
-      break
-  }
+  verbs[request.command](plugin, request, sys)
 }
 
+/** The service of each verb. A verb without an entry does not compile. */
+const verbs: Readonly<Record<Request['command'], (plugin: Plugin, request: Request, sys: Process) => void>> =
+  {
+    ADD: add,
+    DEL: (plugin, request) => plugin.del(request),
+    CHECK: (plugin, request) => plugin.check(request),
+    GC: (plugin, request) => plugin.gc(request),
+    STATUS: (plugin, request) => plugin.status(request),
+    // serve() has answered before anything is read.
+    VERSION: () => undefined,
+  }
+
 /**
- * A runtime that has got no result takes the ADD for failed and may never call DEL: what can't be printed or written is
- * taken back, as its DEL would.
+ * Runs an ADD and prints its result. If the result can't be printed or written, the ADD is undone as DEL would: a runtime
+ * without a result takes the ADD for failed and may never call DEL.
  */
 function add(plugin: Plugin, request: Request, sys: Process): void {
   const result = plugin.add(request)
@@ -155,12 +151,12 @@ function add(plugin: Plugin, request: Request, sys: Process): void {
 }
 
 /**
- * A plugin that worked on its own namespace would take the host's interfaces apart, hence before it does anything
- * (the Go skeleton looks afterwards). A namespace that is gone can't be ours; whether that is an error depends on the verb.
+ * Refuses the plugin's own namespace before any work: in that namespace a plugin would take the host's interfaces apart (the
+ * Go skeleton checks after the work). A path to no namespace passes; the verb decides whether that is an error.
  *
- * For DEL such a path means that the pod is gone: the path of a dead process leads to the host's namespace as soon as a
- * process of the host has its number. Nothing of the pod is left to be touched, and the DEL goes on without a namespace,
- * that of an IPAM plugin too.
+ * On DEL the plugin's own namespace means that the pod is gone: once a process of the host gets the PID of a dead process,
+ * `/proc/PID/ns/net` leads to the host's namespace. Nothing in the pod is left to restore, so DEL and the IPAM plugin's DEL
+ * go on without a namespace.
  * @throws CniError 8
  */
 function withoutOwnNetns(
@@ -172,7 +168,7 @@ function withoutOwnNetns(
   if (command === 'GC' || command === 'STATUS' || netns === '' || netnsOverride) return asGiven
   if (!sys.sameNetns(netns)) return asGiven
   if (command === 'DEL') {
-    warn(sys, `CNI_NETNS "${netns}" is the host's own namespace now: the pod's counts as gone`)
+    warn(sys, `CNI_NETNS "${netns}" is the host's own namespace now: DEL takes the pod's namespace for gone`)
     return { environment: { ...environment, netns: '' }, env: { ...sys.env, CNI_NETNS: '' } }
   }
   throw new CniError(code.invalidNetns, "plugin's netns and netns from CNI_NETNS should not be the same", {
@@ -196,25 +192,25 @@ function write(document: string, sys: Process): void {
   try {
     sys.writeStdout(`${document}\n`)
   } catch (cause) {
-    throw new DeafStdout(cause as Error)
+    throw new StdoutLost(cause as Error)
   }
 }
 
-/** stdout takes nothing: what is to be said has to go elsewhere. */
-class DeafStdout extends CniError {
+/** Writing to stdout failed: the error object can't reach the runtime there. */
+class StdoutLost extends CniError {
   constructor(cause: Error) {
     super(code.ioFailure, `error writing to stdout: ${cause.message}`, { cause })
   }
 }
 
-/** The object goes to stdout, where runtimes look for it; the stack of a defect goes to the log or to stderr, where people look. */
+/** Prints the error object on stdout, where runtimes read it. The stack of a defect goes to the log, or without a log to stderr. */
 function reportError(thrown: unknown, { cniVersion, log }: Call, sys: Process): void {
   const error = CniError.from(thrown)
   const isLogged = log?.failed(error) ?? false
   const isDefect = error.code === code.internal && thrown instanceof Error
   if (isDefect && !isLogged) tell(sys, `${thrown.stack ?? thrown.message}\n`)
-  // Nobody takes stdout: the exit code has to do, and stderr if that is still there.
-  if (error instanceof DeafStdout) {
+  // Stdout is lost: the exit code reports the failure, and so does stderr if that is still open.
+  if (error instanceof StdoutLost) {
     tell(sys, `${error.message}\n`)
     return
   }
@@ -235,6 +231,6 @@ function tell(sys: Process, text: string): void {
   try {
     sys.writeStderr(text)
   } catch {
-    // Nobody listens.
+    // Stderr is closed.
   }
 }

@@ -4,7 +4,7 @@ import { CniError, code } from './error.ts'
 
 export type Command = 'ADD' | 'DEL' | 'CHECK' | 'GC' | 'STATUS' | 'VERSION'
 
-/** What a runtime says by CNI_ variables; '' and empty lists stand for what it didn't say. */
+/** The CNI_ variables of a call. '' and empty lists stand for absent variables. */
 export interface Environment {
   readonly command: Command
   readonly containerID: string
@@ -12,7 +12,7 @@ export interface Environment {
   readonly ifname: string
   /** CNI_ARGS, `K=V;K=V`; the last of repeated keys counts. */
   readonly args: ReadonlyMap<string, string>
-  /** CNI_PATH; empty entries are dropped, they would mean the working directory. */
+  /** CNI_PATH without empty entries, which would mean the working directory. */
   readonly path: readonly string[]
   /** CNI_NETNS_OVERRIDE: CNI_NETNS may be the plugin's own namespace. */
   readonly netnsOverride: boolean
@@ -20,9 +20,7 @@ export interface Environment {
 
 export type Variables = Readonly<Record<string, string | undefined>>
 
-const commands: readonly string[] = ['ADD', 'DEL', 'CHECK', 'GC', 'STATUS', 'VERSION'] satisfies Command[]
-
-/** CNI_PATH is optional to the specification except for GC; the Go skeleton asks for it always, we do so when we need it. */
+/** The specification requires CNI_PATH for GC only. The Go skeleton requires it always, we require it to run an IPAM plugin. */
 const required: Readonly<Record<Command, readonly string[]>> = {
   ADD: ['CNI_CONTAINERID', 'CNI_NETNS', 'CNI_IFNAME'],
   DEL: ['CNI_CONTAINERID', 'CNI_IFNAME'],
@@ -40,8 +38,8 @@ const required: Readonly<Record<Command, readonly string[]>> = {
  */
 export function readEnvironment(env: Variables): Environment {
   const command = env.CNI_COMMAND ?? ''
-  if (!commands.includes(command)) throw invalid(`unknown CNI_COMMAND: ${command}`)
-  const wanted = required[command as Command]
+  if (!isCommand(command)) throw invalid(`unknown CNI_COMMAND: ${command}`)
+  const wanted = required[command]
   const containerID = env.CNI_CONTAINERID ?? ''
   const ifname = env.CNI_IFNAME ?? ''
   if (containerID !== '' && wanted.includes('CNI_CONTAINERID')) checkContainerId(containerID)
@@ -49,7 +47,7 @@ export function readEnvironment(env: Variables): Environment {
   const missing = wanted.filter((name) => !env[name])
   if (missing.length > 0) throw invalid(`required env variables [${missing.join(',')}] missing`)
   return {
-    command: command as Command,
+    command,
     containerID,
     netns: env.CNI_NETNS ?? '',
     ifname,
@@ -57,6 +55,10 @@ export function readEnvironment(env: Variables): Environment {
     path: (env.CNI_PATH ?? '').split(':').filter((directory) => directory !== ''),
     netnsOverride: /^(1|true)$/i.test(env.CNI_NETNS_OVERRIDE ?? ''),
   }
+}
+
+function isCommand(text: string): text is Command {
+  return Object.hasOwn(required, text)
 }
 
 /** The characters that the specification allows in a container ID and in a network name. */
@@ -71,14 +73,14 @@ function checkContainerId(id: string): void {
 function checkIfname(name: string, isNew: boolean): void {
   const allowed = "must be 1-15 bytes, not '.' or '..', without '/', ':' or white space"
   if (!isInterfaceName(name)) throw invalid(`Cannot use CNI_IFNAME ${shown(name)}: ${allowed}`)
-  // The kernel gives no interface settings under these names (sysctl_dev_name_is_allowed): ours would go to every one.
+  // /proc/sys/net has no folder of its own for these names (sysctl_dev_name_is_allowed): our settings would go to every interface.
   if (isNew && (name === 'all' || name === 'default')) {
     const words = '/proc/sys/net has the settings of all interfaces under that name'
     throw invalid(`Cannot use CNI_IFNAME ${shown(name)}: ${words}`)
   }
 }
 
-/** A DEL has to clean up whatever it was called with, so there a malformed pair is passed over. */
+/** Reads CNI_ARGS. Skips a malformed pair unless `strict`: DEL has to clean up after any call. */
 function readArgs(text: string, strict: boolean): ReadonlyMap<string, string> {
   const args = new Map<string, string>()
   for (const pair of text.split(';')) {

@@ -25,7 +25,7 @@ export const code = {
 
 export type ErrorName = keyof typeof code
 
-/** What each code tells the operator; the table in docs/configuration.md says the same in fewer words. */
+/** The meaning of each code for the operator; docs/configuration.md has a shorter table. */
 export const meaning: Readonly<Record<ErrorName, string>> = {
   incompatibleVersion:
     'cniVersion of the config or of a result is not supported, or does not allow the command',
@@ -61,7 +61,7 @@ export interface ErrorObject {
   readonly details?: string
 }
 
-/** A failure as the runtime will see it. Layers that know neither code nor protocol throw errors of their own; cni/failure.ts gives them one. */
+/** A failure as the runtime sees it. Layers below the protocol throw errors of their own; cni/failure.ts converts those. */
 export class CniError extends Error {
   override readonly name = 'CniError'
   /** One of {@link code}, or the code that a delegated plugin reported. */
@@ -78,21 +78,21 @@ export class CniError extends Error {
     this.details = options?.details === undefined ? undefined : cut(options.details)
   }
 
-  /** What goes to stdout. `cniVersion` is the one of the config, or the newest we know when that is unknown. */
+  /** The JSON object for stdout. `cniVersion` is the config's, or our newest version where the config's is unknown. */
   toObject(cniVersion: string): ErrorObject {
-    // What a config has in its place need not be a version.
+    // The config's `cniVersion` may be any text.
     const object = { cniVersion: cniVersion.slice(0, 64), code: this.code, msg: this.message }
     return this.details ? { ...object, details: this.details } : object
   }
 
-  /** Whatever was thrown, as a CniError: all that is not one already is a defect of ours (code 199). */
+  /** Converts anything thrown to a CniError. Anything but a CniError is a defect of this program (code 199). */
   static from(thrown: unknown): CniError {
     if (thrown instanceof CniError) return thrown
     return new CniError(code.internal, `Internal error: ${textOf(thrown)}`, { cause: thrown })
   }
 }
 
-/** The most characters that a message or its details have: runtimes copy them into events and logs. */
+/** Longest message, and longest details, in characters: runtimes copy both into events and logs. */
 const mostCharacters = 16_000
 
 function cut(text: string): string {

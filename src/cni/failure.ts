@@ -1,24 +1,13 @@
-/** Turns what lower layers throw into the error object of the CNI spec, with the kernel's words and what is stuck. */
+/** Turns errors of lower layers into the error object of the CNI specification, with the kernel's words and the stuck changes. */
+import { isOfKind } from '../lib/error-kind.ts'
 import { CniError, code } from './error.ts'
 
-/** Errnos that mean "somebody else is at it": the runtime may simply call again. */
+/** Errnos of a passing conflict with another program: the runtime may call again. */
 const transient: ReadonlySet<string> = new Set(['EBUSY', 'EAGAIN', 'EINTR', 'ENOBUFS'])
 
-/** Errors by which layers below pass a refusal of the kernel on. */
-const refusals: ReadonlySet<string> = new Set([
-  'ApplyError',
-  'EchoMismatch',
-  'MissingLink',
-  'NetlinkError',
-  'NftError',
-  'OffloadRefused',
-  'SystemError',
-  'VfRefusal',
-])
-
 /**
- * The CniError for anything thrown below a plugin: a lock that was not free and busy devices are code 11, other
- * refusals of the kernel 102, records that can't be read or written 5. `stuck` lists what could not be undone.
+ * The CniError for an error from below a plugin: code 11 for a busy device or lock, 102 for other refusals of the kernel, 5
+ * for records that can't be read or written. `stuck` lists the changes that could not be undone.
  */
 export function failure(thrown: unknown, stuck: readonly string[] = []): CniError {
   const left = [...stuck, ...stuckOf(thrown)]
@@ -34,7 +23,7 @@ export function failure(thrown: unknown, stuck: readonly string[] = []): CniErro
   return new CniError(internal, message, { details, cause: thrown })
 }
 
-/** Runs a verb; whatever it throws leaves as the error object's code and words. */
+/** Runs a verb. Every error leaves as the CniError of {@link failure}. */
 export function explained<T>(verb: () => T): T {
   try {
     return verb()
@@ -44,18 +33,19 @@ export function explained<T>(verb: () => T): T {
 }
 
 function codeFor(error: Error): number | undefined {
-  if (error.name === 'RecordError') return code.ioFailure
-  if (error.name === 'NamesTooLong')
+  if (isOfKind(error, 'unusable-record')) return code.ioFailure
+  if (isOfKind(error, 'names-too-long'))
     return 'part' in error && error.part === 'subject' ? code.invalidConfig : code.invalidEnvironment
-  const cause = error.name === 'ApplyError' ? error.cause : error
-  // That of a PF is taken for one operation.
-  if (cause instanceof Error && cause.name === 'LockTimeout') return code.tryAgainLater
+  const isOperation = isOfKind(error, 'failed-operation')
+  const cause = isOperation ? error.cause : error
+  // An operation can wait for the lock of a PF.
+  if (isOfKind(cause, 'lock-timeout')) return code.tryAgainLater
   if (cause instanceof CniError) return cause.code
-  if (cause instanceof Error && cause.name === 'PortTaken') return code.portTaken
+  if (isOfKind(cause, 'port-taken')) return code.portTaken
   const errno = errnoNameOf(cause)
   if (errno === undefined) return undefined
   if (transient.has(errno)) return code.tryAgainLater
-  return refusals.has(error.name) ? code.kernelRefused : code.ioFailure
+  return isOperation || isOfKind(error, 'refusal') ? code.kernelRefused : code.ioFailure
 }
 
 function errnoNameOf(value: unknown): string | undefined {
@@ -69,7 +59,7 @@ function stuckOf(value: unknown): readonly string[] {
   return Array.isArray(value.stuck) ? value.stuck.filter((line) => typeof line === 'string') : []
 }
 
-/** Throws one error that holds all: the first one's code, each one's words. */
+/** Throws one error for all `errors`, with the code of the first and the words of each; returns if there is none. */
 export function throwJoined(errors: readonly CniError[]): void {
   const [first, ...rest] = errors
   if (first === undefined) return

@@ -1,9 +1,9 @@
 import type { Attachment, Request } from './request.ts'
 
-/** Whether the runtime has listed an attachment as valid; undefined when it has sent no list. */
+/** True if the runtime listed the attachment as valid, false if it did not; undefined when it sent no list. */
 export type IsListed = (one: Attachment) => boolean | undefined
 
-/** Looks attachments up in the list of a GC. A list may have hundreds of thousands: it is gone through once, when somebody asks. */
+/** Looks attachments up in the list of a GC. The list may have hundreds of thousands of entries, so the first question indexes it. */
 export function listedBy({ validAttachments }: Pick<Request, 'validAttachments'>): IsListed {
   let valid: Set<string> | undefined
   return (one) => {
@@ -13,7 +13,7 @@ export function listedBy({ validAttachments }: Pick<Request, 'validAttachments'>
   }
 }
 
-/** Neither part can hold a NUL. */
+/** Joins both parts with a NUL, which neither part can contain. */
 function keyOf({ containerID, ifname }: Attachment): string {
   return `${containerID}\0${ifname}`
 }

@@ -1,94 +1,81 @@
 /**
- * The operator's policy file, /etc/vf-flower/policy.json. Loaded only where there is one. The table of keys is the one source
- * for the check here and for the page of the configuration (hack/docs.ts).
+ * The operator's policy file, /etc/vf-flower/policy.json. This module is loaded only where the file exists. The table of keys is the
+ * one source of the check here and of docs/configuration.md (hack/docs.ts).
  */
-import '../lib/zod-settings.ts'
-import * as z from 'zod/mini'
-import { isObject, type JsonObject, parse, stringify } from '../lib/json.ts'
+import { isObject, type JsonObject, type JsonValue, parse } from '../lib/json.ts'
 import { allowedRanges, showRanges, tryParseRanges } from '../lib/port-ranges.ts'
 import { readTrusted } from '../lib/trusted-file.ts'
+import { type ConfigKey, row } from './config-keys.ts'
 import { CniError, code } from './error.ts'
 import { defaultPolicy, type Policy } from './policy.ts'
+import { flag, leaf, portRanges, portsSchema } from './value-kinds.ts'
 
-/** One key of the file. */
-export interface PolicyKey {
-  readonly schema: z.ZodMiniType
-  /** What is allowed, as an error says it after "must be". */
-  readonly allowed: string
-  /** What counts where the key is absent. */
-  readonly absent: string
-  readonly effect: string
-}
+const folder = /^\/(?!(?:.*\/)?\.\.(?:\/|$))[^\0]*$/
+const isFolder = (value: JsonValue) => typeof value === 'string' && folder.test(value)
+const folders = leaf(
+  (value) => (Array.isArray(value) && value.every(isFolder) ? (value as readonly string[]) : undefined),
+  'an array of absolute paths without ".."',
+  { type: 'array', items: { type: 'string', pattern: '^/' } },
+)
+const listOfPorts = leaf(
+  (value) => (Array.isArray(value) ? tryParseRanges(value) : undefined),
+  allowedRanges,
+  { type: 'array', items: portsSchema },
+)
+const of = ['vf-flower'] as const
 
-const folders = z.array(z.string().check(z.regex(/^\/(?!(?:.*\/)?\.\.(?:\/|$))[^\0]*$/)))
-const listOfFolders = 'an array of absolute paths without ".."'
-
-/** All keys. A switch for something new gets a line here and a field in Policy. */
-export const policyKeys = {
-  logFiles: {
-    schema: folders,
-    allowed: listOfFolders,
-    absent: defaultPolicy.logFiles.join(', '),
+/** All keys. A new key gets a line here and a field in Policy. */
+export const policyKeys: {
+  readonly [key in Exclude<keyof Policy, 'file'>]: ConfigKey<NonNullable<Policy[key]>>
+} = {
+  logFiles: row(folders, {
+    of,
+    without: defaultPolicy.logFiles.join(', '),
     effect: '`logFile` of a network config must lie below one of these folders, or be one of these files',
-  },
-  stateDirs: {
-    schema: folders,
-    allowed: listOfFolders,
-    absent: defaultPolicy.stateDirs.join(', '),
+  }),
+  stateDirs: row(folders, {
+    of,
+    without: defaultPolicy.stateDirs.join(', '),
     effect: '`stateDir` of a network config must be one of these folders or lie below one',
-  },
-  allowNodeDevice: {
-    schema: z.boolean(),
-    allowed: 'true or false',
-    absent: String(defaultPolicy.allowNodeDevice),
+  }),
+  allowNodeDevice: row(flag, {
+    of,
+    without: String(defaultPolicy.allowNodeDevice),
     effect: 'a network config may say `allowNodeDevice: true`',
-  },
-  allowedHostPorts: {
-    schema: z.custom<unknown>((value) => Array.isArray(value) && tryParseRanges(value) !== undefined),
-    allowed: allowedRanges,
-    absent: 'all',
+  }),
+  allowedHostPorts: row(listOfPorts, {
+    of,
+    without: 'all',
     effect: 'host ports that vf-offload may map; `allowedHostPorts` of a network config narrows them',
-  },
-  allowServicePorts: {
-    schema: z.boolean(),
-    allowed: 'true or false',
-    absent: String(defaultPolicy.allowServicePorts),
+  }),
+  allowServicePorts: row(flag, {
+    of,
+    without: String(defaultPolicy.allowServicePorts),
     effect: 'a network config may say `allowServicePorts: true`',
-  },
-  nodePortRange: {
-    schema: z.custom<unknown>((value) => tryParseRanges(value) !== undefined),
-    allowed: allowedRanges,
-    absent: showRanges(defaultPolicy.nodePortRange),
+  }),
+  nodePortRange: row(portRanges, {
+    of,
+    without: showRanges(defaultPolicy.nodePortRange),
     effect:
       'host ports that kube-proxy gives to services: refused where it runs, whether or not one has them yet',
-  },
-} as const satisfies Readonly<Record<string, PolicyKey>>
+  }),
+}
 
 /**
- * Reads the file. It must be there, and be of {@link readTrusted}'s kind. A key that is not known is refused: it could be a bound
- * that somebody relies on.
+ * Reads the file. The file must exist and pass {@link readTrusted}. An unknown key is refused: the operator may rely on it as a
+ * bound.
  * @throws CniError 7 with the path and the reason
  */
 export function readPolicy(file: string): Policy {
   const config = decode(file)
+  const bounds: Record<string, unknown> = {}
   for (const [key, value] of Object.entries(config)) {
     const known = Object.hasOwn(policyKeys, key) ? policyKeys[key as keyof typeof policyKeys] : undefined
     if (known === undefined)
-      throw invalid(file, `key "${key}" is not known, known are ${Object.keys(policyKeys).join(', ')}`)
-    if (!known.schema.safeParse(value).success)
-      throw invalid(file, `${key} ${stringify(value)}: must be ${known.allowed}`)
+      throw invalid(file, `unknown key "${key}"; must be one of ${Object.keys(policyKeys).join(', ')}`)
+    bounds[key] = known.read(value, `${file}: ${key}`)
   }
-  const given = config as Partial<
-    Pick<Policy, 'logFiles' | 'stateDirs' | 'allowNodeDevice' | 'allowServicePorts'>
-  >
-  const { allowedHostPorts: ports, nodePortRange: range } = config
-  return {
-    ...defaultPolicy,
-    ...given,
-    file,
-    allowedHostPorts: ports === undefined ? undefined : tryParseRanges(ports),
-    nodePortRange: tryParseRanges(range) ?? defaultPolicy.nodePortRange,
-  }
+  return { ...defaultPolicy, ...(bounds as Partial<Policy>), file }
 }
 
 function decode(file: string): JsonObject {

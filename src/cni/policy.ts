@@ -1,36 +1,36 @@
 /**
- * What the node's operator allows network configs to ask for. A config's author may be a tenant (Multus), the policy is the
- * operator's: it is the bound, and a config can only narrow it. policy-file.ts reads the file.
+ * The bounds that the node's operator sets for network configs. The author of a config may be a tenant (Multus). So the policy
+ * bounds every config, and a config can only narrow the policy. policy-file.ts reads the file.
  */
 import { existsSync } from 'node:fs'
 import { boundedPath, OutOfBounds } from '../lib/bounded-path.ts'
 import { fold, get, type JsonObject, shown } from '../lib/json.ts'
 import type { PortRange } from '../lib/port-ranges.ts'
+import type { Command } from './environment.ts'
 import { CniError, code } from './error.ts'
-import type { Request } from './request.ts'
 
 /** The operator's bounds. */
 export interface Policy {
-  /** Path of the file that they stand in; undefined where there is none. */
+  /** Path of the policy file; undefined where there is none. */
   readonly file: string | undefined
   /** Folders below which `logFile` of a config may lie. */
   readonly logFiles: readonly string[]
-  /** Folders below which `stateDir` of a config may lie; each may be it itself. */
+  /** Folders for `stateDir` of a config: one of them, or a folder below one. */
   readonly stateDirs: readonly string[]
-  /** A config may take a device by which the node itself lives. */
+  /** A config may take a device that the node's own network depends on. */
   readonly allowNodeDevice: boolean
-  /** Host ports that may be mapped; undefined = all. */
+  /** Host ports that may be mapped; undefined allows all. */
   readonly allowedHostPorts: readonly PortRange[] | undefined
-  /** A config may map ports that others on the node translate. */
+  /** A config may map ports that other programs on the node translate. */
   readonly allowServicePorts: boolean
-  /** Ports that kube-proxy gives to services, where it runs. */
+  /** Ports that kube-proxy gives to services; counts only where kube-proxy runs. */
   readonly nodePortRange: readonly PortRange[]
 }
 
-/** Without a file, and for each key that a file does not have. */
+/** The policy without a file, and the value of each key that a file lacks. */
 export const defaultPolicy: Policy = {
   file: undefined,
-  // Not /run and /var/lib: there a new file stands for something (/run/nologin, an address that is leased).
+  // /run and /var/lib would be too wide: a new file there can have a meaning (/run/nologin, the lease of an address).
   logFiles: ['/var/log'],
   stateDirs: ['/var/lib/cni', '/run'],
   allowNodeDevice: false,
@@ -39,11 +39,11 @@ export const defaultPolicy: Policy = {
   nodePortRange: [{ first: 30_000, last: 32_767 }],
 }
 
-/** Where a call's policy comes from. */
+/** The source of a call's policy. */
 export interface PolicySource {
   /** Path of the file, which need not exist. */
   readonly file: string
-  /** The file's content; {@link defaultPolicy} where there is none. @throws CniError 7 for a file that can't be used */
+  /** The file's content; {@link defaultPolicy} without a file. @throws CniError 7 for a file that can't be used */
   read(): Policy
   /** True for the first caller since the boot. */
   isFirst(): boolean
@@ -52,7 +52,7 @@ export interface PolicySource {
 /** The policy of one call. */
 export interface CallPolicy {
   readonly policy: Policy
-  /** Why the file can't be used; `policy` is then the default one. */
+  /** The reason why the file can't be used; `policy` is the default policy then. */
   readonly problem: CniError | undefined
 }
 
@@ -65,16 +65,23 @@ export function callPolicy(source: PolicySource): CallPolicy {
   }
 }
 
+/** The parts of a request that a policy binds (request.ts). */
+interface Bindable {
+  readonly command: Command
+  readonly config: JsonObject
+  readonly policy: Policy
+}
+
 /**
- * The request within the operator's bounds: its policy, and in its config the state folder as the path without links that was
- * looked at. A verb that takes away goes on with the defaults where another one is refused, and says so.
+ * Puts the operator's bounds into a request: the policy, and the config's state folder as the path without links that was
+ * checked. DEL and GC must clean up, so they warn and go on with the defaults instead of refusing.
  * @throws CniError 7 for a policy that can't be read or a state folder out of bounds; not on DEL and GC
  */
-export function bounded(
-  request: Request,
+export function bounded<R extends Bindable>(
+  request: R,
   { policy, problem }: CallPolicy,
   warn: (line: string) => void,
-): Request {
+): R {
   const { command, config } = request
   const refuse = (refusal: CniError, instead: string) => {
     if (command !== 'DEL' && command !== 'GC') throw refusal
@@ -82,13 +89,13 @@ export function bounded(
   }
   if (problem !== undefined) refuse(problem, 'the policy that counts without that file')
   const stateDir = get(config, 'stateDir')
-  // Other values are the plugin's to refuse.
+  // The plugin itself refuses a value that is no absolute path.
   if (typeof stateDir !== 'string' || !stateDir.startsWith('/')) return { ...request, policy }
   try {
     const real = isOfFormerVersion(command, stateDir, policy, problem)
       ? boundedPath(stateDir, ['/'])
       : boundedPath(stateDir, policy.stateDirs)
-    // Locks of it would lie in /run/lock, where anybody may write.
+    // With /run as its state folder, a call would put its locks into /run/lock, where anybody may write.
     if (policy.file === undefined && policy.stateDirs.includes(real))
       throw new OutOfBounds(`must be a folder below ${policy.stateDirs.join(' or ')}`)
     return { ...request, policy, config: real === stateDir ? config : withStateDir(config, real) }
@@ -100,15 +107,15 @@ export function bounded(
   }
 }
 
-/** Names of the folders with records that a state folder has. */
+/** The folders with records in a state folder. */
 const recordFolders = ['attach', 'offload', 'portmap', 'bandwidth']
 
 /**
- * Former versions wrote records wherever a config said. Where no operator has set bounds, DEL and GC take away what lies there, if
- * nobody but root can have written it.
+ * True for a state folder of a former version, which wrote records wherever a config said. Without a policy file, DEL and GC clean
+ * up there if nobody but root can have written the folder.
  */
 function isOfFormerVersion(
-  command: Request['command'],
+  command: Command,
   stateDir: string,
   { file }: Policy,
   problem: CniError | undefined,
@@ -130,7 +137,7 @@ export function boundedLogFile({ policy }: CallPolicy, path: string): string {
   }
 }
 
-/** What an operator without a policy file should know of a config that names paths; undefined where there is nothing to tell. */
+/** The hint for an operator without a policy file about a config that names paths; undefined where there is nothing to tell. */
 export function unboundedWords({ policy }: CallPolicy, file: string, config: JsonObject): string | undefined {
   const keys = ['logFile', 'stateDir'].filter((key) => (get(config, key) ?? '') !== '')
   if (policy.file !== undefined || keys.length === 0) return undefined
@@ -140,7 +147,7 @@ export function unboundedWords({ policy }: CallPolicy, file: string, config: Jso
   return `there is no ${file}: network configs may set ${words.join(' and ')} (told once until the next boot)`
 }
 
-/** Says where a bound stands that the reader can change. */
+/** Names the policy file, if there is one, as the place where the reader can change a bound. */
 function source({ file }: Policy): string {
   return file === undefined ? '' : `, says ${file}`
 }

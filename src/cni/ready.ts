@@ -2,8 +2,9 @@ import { CniError, code } from './error.ts'
 import { failure } from './failure.ts'
 
 /**
- * The part of STATUS that every plugin has: netlink answers, records can be written; then what `ask` asks of the kernel.
- * @throws CniError 50 with the reason for whatever was thrown: an ADD would fail too (CNI specification 1.1.0, "STATUS")
+ * The part of STATUS that all plugins share: netlink must answer and records must be writable. `ask` then asks the kernel the
+ * plugin's own questions.
+ * @throws CniError 50 with the reason of any failure: an ADD would fail too (CNI specification 1.1.0, "STATUS")
  */
 export function requireAnswers<K extends { probe(what: { readonly nft: boolean }): void; close(): void }>(
   machine: { openKernel(): K },

@@ -13,7 +13,7 @@ export interface Attachment {
   readonly ifname: string
 }
 
-/** Everything that a runtime told us in one call, validated as far as the protocol goes. */
+/** One call of a runtime, validated as far as the protocol goes. */
 export interface Request extends Omit<Environment, 'netnsOverride'> {
   readonly command: Command
   /** Version of the config, '0.1.0' when it has none; always a supported one. */
@@ -22,15 +22,15 @@ export interface Request extends Omit<Environment, 'netnsOverride'> {
   readonly name: string
   /** Name of the plugin in the config; '' when absent. */
   readonly type: string
-  /** The config with its keys as written: look them up with `get`, or `normalise` them. */
+  /** The config with its keys as written: read a key with `get`, or use `normalise` first. */
   readonly config: JsonObject
   /** The config byte for byte, for delegated plugins. */
   readonly stdin: string
   /** In the shape of version 1.1.0, unknown fields kept. Undefined when absent, and on DEL also when unreadable. */
   readonly prevResult: Result | undefined
-  /** GC only. Undefined when the runtime sent no list (or null), which is not the same as an empty one. */
+  /** GC only. Undefined when the runtime sent no list (or null); an empty list says that no attachment is valid. */
   readonly validAttachments: readonly Attachment[] | undefined
-  /** What the node's operator allows. */
+  /** The bounds of the node's operator. */
   readonly policy: Policy
   /** All variables that are set, for delegated plugins. */
   readonly env: Readonly<Record<string, string>>
@@ -69,7 +69,7 @@ export function configVersion(config: JsonObject): string {
 /**
  * Validates name and version and puts the request together.
  *
- * @param warn is told what was passed over (only on DEL, which must work with what it gets)
+ * @param warn receives one line for each thing that is skipped (only on DEL, which must work with any input)
  * @throws CniError 6 or 7 for a bad config, 1 for an incompatible version
  */
 export function makeRequest(
@@ -126,9 +126,9 @@ function readPrevResult(
 }
 
 /**
- * Specification 1.1.0 calls the key `cni.dev/attachments` as tagged and `cni.dev/valid-attachments` since; libcni sends
- * one or both. What stands in either is valid. An entry that can't be read is an error: passing over it would make
- * a living attachment look dead.
+ * The key is `cni.dev/attachments` in specification 1.1.0 as tagged and `cni.dev/valid-attachments` in its later text; libcni
+ * sends one or both. The entries of both keys are valid. An unreadable entry is an error: skipping it would make a living
+ * attachment look dead.
  */
 function readAttachments(config: JsonObject): readonly Attachment[] | undefined {
   let list: Attachment[] | undefined

@@ -9,11 +9,11 @@ import {
   stringify,
 } from '../lib/json.ts'
 import { CniError, code } from './error.ts'
-import { isSupported } from './version.ts'
+import { isSupported, supportedVersions } from './version.ts'
 
-// Shape of CNI 1.1.0, which we use in memory whatever the config's version is. Fields that we don't know stay where they are.
+// The shape of CNI 1.1.0, which we use in memory for every version. Unknown fields stay in their places.
 
-/** What an ADD answers: interfaces made, addresses, routes and name service. */
+/** The answer of an ADD: interfaces made, addresses, routes and name service. */
 export interface Result {
   /** Ignored: the version belongs to the printed form. */
   cniVersion?: string | undefined
@@ -44,12 +44,12 @@ export interface IpConfig {
   /** Address with prefix length. */
   address: string
   gateway?: string | undefined
-  /** Index into `interfaces`. May be out of range in what other plugins print. */
+  /** Index into `interfaces`. May be out of range in the results of other plugins. */
   interface?: number | undefined
   [unknown: string]: unknown
 }
 
-/** A route of the container. Without `gw` it leads by the first gateway of its family in `ips`. */
+/** A route of the container. Without `gw` the route uses the first gateway of its family in `ips`. */
 export interface Route {
   /** Destination with prefix length. */
   dst: string
@@ -75,7 +75,7 @@ export interface Dns {
  * Reads a result or prevResult of any version into the shape of 1.1.0. Known keys match in any case, null counts as
  * absent; unknown fields are kept at every level.
  *
- * @param version of the result when it doesn't say: that of the config
+ * @param version the config's version, which counts for a result without one
  * @throws CniError 6 if a field has the wrong type, 1 for a version that we don't know
  */
 export function parseResult(json: JsonValue, version: string): Result {
@@ -85,7 +85,10 @@ export function parseResult(json: JsonValue, version: string): Result {
   if (typeof own !== 'string') throw undecodable('cniVersion', 'a string')
   const from = own || version
   if (!isSupported(from))
-    throw new CniError(code.incompatibleVersion, `Cannot read a result of cniVersion ${shown(from)}`)
+    throw new CniError(
+      code.incompatibleVersion,
+      `Cannot read a result of cniVersion ${shown(from)}: must be one of ${supportedVersions.join(', ')}`,
+    )
   const current = from < '0.3.0' ? fromIp4AndIp6(rest) : rest
   checkFields(current)
   return (from < '1.0.0' ? withoutIpVersion(current) : { ...current }) as Result
@@ -93,7 +96,7 @@ export function parseResult(json: JsonValue, version: string): Result {
 
 /**
  * The name service in a result or a config, its known keys in their official spelling; undefined where there is none.
- * @param refuse makes the error that is thrown for the value at a key, of what it must be
+ * @param refuse makes the error for a wrong value, from the key, the value and the allowed type
  */
 export function readDns(
   value: JsonValue | undefined,
@@ -120,7 +123,7 @@ export function readDns(
  * - 0.1.0, 0.2.0: the first IPv4 and the first IPv6 address with their routes; no interfaces. An attachment without
  *   addresses prints neither `ip4` nor `ip6`, which the specification allows.
  * - 0.3.0-0.4.0: `ips[].version` is added; the interface fields of 1.1.0 (mtu, socketPath, pciID) are left out.
- * - 1.0.0, 1.1.0: as it is. Like in libcni both share one shape.
+ * - 1.0.0, 1.1.0: unchanged, because both share one shape in libcni.
  *
  * @param version a supported one
  */
@@ -221,8 +224,8 @@ function isIpv4(address: string): boolean {
   return !isIpv6(address)
 }
 
-// What code above this layer relies on without looking again: the type of each known field. Whether an address is one
-// is for its reader to judge.
+// The code above this layer relies on the type of each known field and does not check it again. The reader of an address
+// checks the text of that address.
 
 function checkFields(result: JsonObject): void {
   for (const [at, entry] of entries(result, 'interfaces')) {

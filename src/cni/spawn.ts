@@ -1,4 +1,4 @@
-/** What is known of a child process that has ended. */
+/** The outcome of a child process that has ended. */
 export interface Ended {
   /** Exit code; null if it didn't start or a signal ended it. */
   readonly status: number | null
@@ -9,8 +9,8 @@ export interface Ended {
 }
 
 /**
- * Runs a program with `stdin` as its input and only `env` as its environment, and waits for its end. The program gets the
- * descriptor `held`, if given, as its fourth: what that one locks stays locked until the program ends, whatever becomes of us.
+ * Runs a program with `stdin` as its input and only `env` as its environment, and waits for its end. The program inherits the
+ * descriptor `held`, if given, as number 3: a lock on that descriptor lasts until the program ends, even if this process dies.
  */
 export type Spawn = (
   file: string,
@@ -19,14 +19,14 @@ export type Spawn = (
   held?: number,
 ) => Ended
 
-/** Bytes; a result is a few hundred. */
+/** The most bytes of output that a child may print; a result has a few hundred. */
 export const maxOutput = 16 << 20
 
 /** The {@link Spawn} that runs a child; it writes to our stderr. */
 export const spawnChild: Spawn = (file, stdin, env, held) =>
   typeof Bun === 'undefined' ? spawnInNode(file, stdin, env, held) : spawnInBun(file, stdin, env, held)
 
-/** Bun's own call: to load its node:child_process takes 3 ms, as long as a whole Go plugin. */
+/** Uses Bun's own call: loading node:child_process takes 3 ms, as long as a whole Go plugin. */
 const spawnInBun: Spawn = (file, stdin, env, held) => {
   try {
     const child = Bun.spawnSync([file], {
@@ -54,7 +54,7 @@ const spawnInNode: Spawn = (file, stdin, env, held) => {
     encoding: 'utf8',
     maxBuffer: maxOutput,
   })
-  // Node reports a child that leaves its input unread; Bun hands the input over in a file.
+  // Node reports EPIPE for a child that leaves its input unread. Bun hands the input over in a file and reports nothing.
   const failed = error !== undefined && (error as { code?: string }).code !== 'EPIPE'
   return { status, signal, stdout: stdout ?? '', error: failed ? error : undefined }
 }

@@ -6,7 +6,7 @@ import type { Variables } from './environment.ts'
 import { type CniError, code } from './error.ts'
 import { boundedLogFile, type CallPolicy } from './policy.ts'
 
-/** What a call's lines are about. */
+/** The call that the log lines are about. */
 export interface LoggedCall {
   readonly env: Variables
   /** Name of the program; the config's `type` where it is not known. */
@@ -17,16 +17,16 @@ export interface LoggedCall {
 
 /** The log of one verb: one line when it has ended. */
 export interface VerbLog {
-  /** To be called once the config is decoded: it may hold log settings. Its log file must be within `policy`, if there is one. */
+  /** Takes the decoded config, which may hold log settings. Its log file must be within `policy`, if there is one. */
   configured(config: JsonObject, policy?: CallPolicy): void
-  /** To be called once the call is known to be one. */
+  /** Says that the request is valid. */
   parsed(): void
   succeeded(): void
-  /** @returns false if nothing was written, since nobody asked for a log */
+  /** @returns false if nothing was written, because no log is configured */
   failed(error: CniError): boolean
 }
 
-/** Starts the log of a verb; steps are recorded from now on, and on if somebody asked for a log. */
+/** Starts the log of a verb. Steps are recorded from now on; `configured` stops the recording where no log is configured. */
 export function startVerbLog({ env, plugin, nodeFile }: LoggedCall): VerbLog {
   const started = performance.now()
   const verb = env.CNI_COMMAND ?? ''
@@ -78,7 +78,7 @@ export function startVerbLog({ env, plugin, nodeFile }: LoggedCall): VerbLog {
   }
 }
 
-/** The device as the config names it; a plugin that knows better says so by `addVerbFields`. */
+/** The device that the config names. A plugin with a better name adds it by `addVerbFields`. */
 function deviceOf(config: JsonObject): unknown {
   const runtime = get(config, 'runtimeConfig')
   return (

@@ -6,6 +6,7 @@ export const supportedVersions = ['0.1.0', '0.2.0', '0.3.0', '0.3.1', '0.4.0', '
 
 export type CniVersion = (typeof supportedVersions)[number]
 
+/** The newest version that we serve. */
 export const currentVersion = '1.1.0' satisfies CniVersion
 
 /** A config without cniVersion is from the time before the key existed. */

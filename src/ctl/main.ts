@@ -8,6 +8,9 @@ Usage:
                      run, what they have counted, in hardware and in software. CONTAINER is an
                      ID or the beginning of one, or a pod: NAME or NAMESPACE/NAME. DIR is where
                      the network config says that state is kept (stateDir)
+  vfctl schema [NAME]
+                     JSON Schema of a network config, for editors: vf-attach, vf-offload or
+                     policy. Without NAME these names
   vfctl --help       this text
   vfctl --version    the version
 
@@ -26,6 +29,7 @@ export async function runVfctl(args: readonly string[]): Promise<number> {
     if (first === '--version') console.log(version)
     else if (first === undefined || first === '--help' || first === '-h') console.log(usage.trimEnd())
     else if (first === 'show') return await show(rest)
+    else if (first === 'schema') await schema(rest)
     else throw new UsageError(`unknown argument "${first}"`)
     return 0
   } catch (error) {
@@ -36,6 +40,15 @@ export async function runVfctl(args: readonly string[]): Promise<number> {
     console.error(`vfctl: ${error instanceof Error ? error.message : String(error)}`)
     return 1
   }
+}
+
+async function schema([name, ...more]: readonly string[]): Promise<void> {
+  if (more.length > 0) throw new UsageError(`too many arguments: "${more.join(' ')}"`)
+  const { schemas, schemaText } = await import('./schema.ts')
+  const names = Object.keys(schemas)
+  const text = name === undefined ? `${names.join('\n')}\n` : schemaText(name)
+  if (text === undefined) throw new UsageError(`there is no schema "${name}", there are ${names.join(', ')}`)
+  process.stdout.write(text)
 }
 
 async function show(args: readonly string[]): Promise<number> {
@@ -56,7 +69,7 @@ async function show(args: readonly string[]): Promise<number> {
   const { readShowing } = await import('./show.ts')
   const { showText } = await import('./show-text.ts')
   const { linuxMachine } = await import('../kernel/linux-machine.ts')
-  const { defaultStateDir } = await import('../ops/record-store.ts')
+  const { defaultStateDir } = await import('../records/store.ts')
   const showing = readShowing(linuxMachine, { stateDir: folder ?? defaultStateDir, container, ifname })
   process.stdout.write(json ? `${toJson(showing.attachments)}\n` : showText(showing))
   for (const line of showing.errors) console.error(`vfctl: ${line}`)

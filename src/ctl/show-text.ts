@@ -1,8 +1,8 @@
-/** What `vfctl show` prints for people. Pure. */
-import type { FilterCounters, Passed } from '../kernel/inspect/counters.ts'
-import type { LimitCounters } from '../kernel/inspect/limit-counters.ts'
-import type { ServedByHost, Showing, Shown, ShownRule } from './show.ts'
-import type { LimitPart } from './show-limits.ts'
+/** The output of `vfctl show` for people. Pure. */
+import type { FilterCounters, Passed } from '../kernel/api/counters.ts'
+import type { LimitCounters } from '../kernel/api/rates.ts'
+import type { LimitPart, ServedByHost, ShownRule } from '../offload/state/shown.ts'
+import type { Showing, Shown } from './show.ts'
 
 /** A paragraph for each attachment. */
 export function showText({ attachments }: Showing): string {
@@ -45,7 +45,7 @@ function paragraph(shown: Shown): string[] {
   return lines
 }
 
-/** Where a limit is enforced. */
+/** The place at which a limit is enforced. */
 const places = {
   nic: 'in the NIC',
   host: 'on the host',

@@ -2,20 +2,19 @@
  * `vfctl show`: attachments of both plugins from their records, with what the kernel has counted since. Reads only. In:
  * the machine and arguments; out: plain values, which show-text.ts makes readable.
  */
-import type { AttachJournal } from '../attach/state/record.ts'
-import { records as attachRecords } from '../attach/state/records.ts'
-import type { Kernel } from '../kernel/api/kernel.ts'
-import type { Machine } from '../kernel/api/machine.ts'
-import type { FilterCounters, LinkCounters } from '../kernel/inspect/counters.ts'
-import { identityOf } from '../offload/state/identity.ts'
-import { type OffloadJournal, offloadJournal } from '../offload/state/record.ts'
-import { mappingName, mappingsOf, type ReportedMapping, servedLine } from '../offload/state/report.ts'
-import { openOwnersNetns } from '../ops/owner-netns.ts'
-import { type PluginRecord, RecordError } from '../ops/record.ts'
-import { type RecordName, type RecordStore, recordStore } from '../ops/record-store.ts'
-import { type ShownLimit, shownLimits } from './show-limits.ts'
 
-/** Which attachments to show: those of a container or pod, and of one interface of it. */
+import type { Kernel } from '../kernel/api/kernel.ts'
+import type { LinkCounters } from '../kernel/api/links.ts'
+import type { Machine } from '../kernel/api/machine.ts'
+import { everyFeature } from '../offload/features.ts'
+import type { ShownSections } from '../offload/state/shown.ts'
+import { openOwnersNetns } from '../ops/owner-netns.ts'
+import { type AttachJournal, attachRecords } from '../records/attach.ts'
+import { type OffloadJournal, offloadFolders, offloadRecords } from '../records/offload.ts'
+import { type PluginRecord, RecordError } from '../records/record.ts'
+import type { RecordName, RecordStore } from '../records/store.ts'
+
+/** The attachments to show: those of a container or pod, and of one interface of it. */
 export interface Selection {
   readonly stateDir: string
   /** A container ID or the beginning of one, or a pod as `NAME` or `NAMESPACE/NAME`. */
@@ -24,7 +23,7 @@ export interface Selection {
 }
 
 /** One attachment of one plugin. */
-export interface Shown {
+export interface Shown extends ShownSections {
   readonly plugin: string
   readonly containerID: string
   readonly ifname: string
@@ -41,10 +40,6 @@ export interface Shown {
   readonly device: ShownDevice | undefined
   /** The account that vf-offload wrote at ADD. */
   readonly report: unknown
-  /** Mappings, with the node addresses that they are served on. */
-  readonly mappings: readonly ShownMapping[]
-  readonly rules: readonly ShownRule[]
-  readonly limits: readonly ShownLimit[]
 }
 
 /** The device of vf-attach. */
@@ -55,46 +50,18 @@ export interface ShownDevice {
   readonly driver: string | undefined
 }
 
-/** A mapping, and what of it the host's nftables serve: all for a pod behind a veth, for others what no filter takes. */
-export interface ShownMapping extends Pick<ReportedMapping, 'mapping' | 'served'> {
-  readonly host: readonly ServedByHost[]
-}
-
-/** An address and port of the node in the host's port map. */
-export interface ServedByHost {
-  /** `10.1.0.1:80 -> 10.2.0.5:80` */
-  readonly line: string
-  readonly isThere: boolean
-  /** Connections that it has led to the pod; absent where the map does not count. */
-  readonly connections?: bigint
-}
-
-/** A filter, and what it has seen; undefined counters: it is not there any more. */
-export interface ShownRule {
-  readonly mapping: string
-  /** Of frames to the pod, or from it. */
-  readonly direction: 'to' | 'from'
-  readonly line: string
-  readonly where: 'nic' | 'host'
-  readonly refusal?: string
-  readonly counters: FilterCounters | undefined
-}
-
-/** What was found, and a line for each record that could not be read. */
+/** The attachments that were found, and a line for each record that could not be read. */
 export interface Showing {
   readonly attachments: readonly Shown[]
   readonly errors: readonly string[]
 }
-
-/** Folders of records that hold port mappings and limits: the chain plugin has one for each of its names. */
-const offloadFolders = ['offload', 'portmap', 'bandwidth'] as const
 
 /** Looks at all records of the selection. */
 export function readShowing(machine: Machine, selection: Selection): Showing {
   const { stateDir } = selection
   const errors: string[] = []
   const attach = attachRecords(stateDir)
-  const offload = offloadFolders.map((folder) => recordStore(stateDir, folder, offloadJournal))
+  const offload = offloadFolders.map((folder) => offloadRecords(stateDir, folder))
   const chosen = chosenBy(selection, offload)
   const shown = [
     ...eachRecord(attach, chosen, errors, (record) => shownAttach(machine, record)),
@@ -174,67 +141,32 @@ function shownAttach(machine: Machine, record: PluginRecord<AttachJournal>): Sho
     device: { id, pf, vf, driver },
     ...(pendingClose === true ? { pendingClose } : {}),
     report: undefined,
-    mappings: [],
-    rules: [],
-    limits: [],
+    ...nothing(),
   }))
 }
 
 function shownOffload(
   machine: Machine,
-  record: PluginRecord<OffloadJournal>,
+  { owner: attachment, journal, ...record }: PluginRecord<OffloadJournal>,
   report: string | undefined,
 ): Shown {
-  const { rules } = record.journal
-  return withNode(machine, record, (kernel, common) => {
-    const counters = kernel.filterCounters(rules)
-    return {
-      ...common,
-      device: undefined,
-      report: parsed(report),
-      mappings: shownMappings(machine, kernel, record),
-      limits: shownLimits(kernel, record.journal, common.alive),
-      rules: rules.map(({ mapping, line, where, refusal, rule }, at) => ({
-        ...{ mapping, line, where },
-        direction: rule.side === 'src' ? 'from' : 'to',
-        ...(refusal === undefined ? {} : { refusal }),
-        counters: counters[at],
-      })),
-    }
+  return withNode(machine, { ...record, owner: attachment, journal }, (kernel, common) => {
+    const context = { machine, kernel, attachment, journal, inPod: common.alive }
+    const sections = everyFeature.map((feature) => feature.counters(context))
+    return { ...common, device: undefined, report: parsed(report), ...Object.assign(nothing(), ...sections) }
   })
 }
 
-/** The host's map has all addresses of a mapping, whoever else serves them. */
-function shownMappings(
-  machine: Machine,
-  kernel: Kernel,
-  { owner, journal }: PluginRecord<OffloadJournal>,
-): ShownMapping[] {
-  const { keys } = journal
-  const { cookie } = identityOf(owner, machine.sha256)
-  const opened = keys.length === 0 ? [] : kernel.openedPorts(cookie, keys.length)
-  return mappingsOf(journal).map(({ mapping, served }) => ({
-    ...{ mapping, served },
-    host: keys
-      .filter((key) => mappingName(key) === mapping)
-      .map((key) => {
-        const found = opened.find(
-          ({ address, proto, port }) => address === key.address && proto === key.proto && port === key.port,
-        )
-        const connections = found?.opened
-        return {
-          ...{ line: servedLine(key), isThere: found !== undefined },
-          ...(connections === undefined ? {} : { connections }),
-        }
-      }),
-  }))
+/** The sections of an attachment without mappings and limits. */
+function nothing(): ShownSections {
+  return { mappings: [], limits: [], rules: [] }
 }
 
-/** What both plugins' records have, and what the pod's interface has counted; `show` adds the rest. */
+/** The part that both plugins' records have, with the counters of the pod's interface; `show` adds the rest. */
 function withNode(
   machine: Machine,
   { plugin, phase, owner }: PluginRecord<unknown>,
-  show: (kernel: Kernel, common: Omit<Shown, 'device' | 'report' | 'mappings' | 'rules' | 'limits'>) => Shown,
+  show: (kernel: Kernel, common: Omit<Shown, 'device' | 'report' | keyof ShownSections>) => Shown,
 ): Shown {
   const { containerID, ifname, network, netns } = owner
   const pod = openOwnersNetns(machine, owner, netns)

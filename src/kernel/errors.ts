@@ -1,19 +1,25 @@
-/** What a refusal of the kernel means: that there is nothing, that the NIC does not take it, or trouble. */
+/** Tells refusals of the kernel apart: the object does not exist, the NIC refuses it, or a real error. */
 
+import type { OfKind } from '../lib/error-kind.ts'
 import { NetlinkError } from '../netlink/socket.ts'
 import { OffloadRefused } from '../ops/offload-refused.ts'
 import type { Offload, Outcome } from '../ops/op.ts'
 
-/** The kernel stored another filter than it was asked for: it ignores attributes that it does not know. */
-export class EchoMismatch extends Error {
+/** The kernel stored something else than it was asked for: it ignores attributes that it does not know. */
+export class StoredOtherwise extends Error implements OfKind {
+  readonly kind = 'refusal'
   readonly code = 'EPROTO'
+  /** One line for each attribute or action: `number of actions: asked 1, kernel has 2`. */
+  readonly differences: readonly string[]
+
   constructor(differences: readonly string[]) {
     super(`the kernel stored another filter than asked for: ${differences.join('; ')}`)
-    this.name = 'EchoMismatch'
+    this.name = 'StoredOtherwise'
+    this.differences = differences
   }
 }
 
-/** A filter was made that the kernel does not show (an echo or a part of a dump is lost): what it is, and where, is unknown. */
+/** The kernel has added a filter and does not show it, because an echo or a part of a dump is lost. The filter may be in the NIC. */
 export function unseenFilter(): NetlinkError {
   return new NetlinkError({
     operation: 'RTM_NEWTFILTER',
@@ -24,8 +30,9 @@ export function unseenFilter(): NetlinkError {
 }
 
 /**
- * Tries the NIC first, as far as `offload` wants it, and says where it is and why; `add` comes back with a handle.
- * @throws OffloadRefused with the driver's words when it must be the NIC
+ * Offers an object to the NIC first, unless `offload` is `off`. `prefer` falls back to software and keeps the refusal. `add` adds
+ * the object and returns its handle.
+ * @throws OffloadRefused with the driver's reason when `offload` is `require`
  */
 export function offered(offload: Offload, add: (inHardware: boolean) => number): Outcome {
   if (offload === 'off') return { where: 'host', handle: add(false) }
@@ -40,22 +47,22 @@ export function offered(offload: Offload, add: (inHardware: boolean) => number):
 }
 
 /**
- * Why the NIC has not taken a filter, in its driver's words; undefined for an error that is not about the NIC. EEXIST is
- * about the key: another filter has it, with whatever flags. One that got no answer may be in the NIC.
+ * The driver's reason for a refused filter; undefined for an error that is not about the NIC. EEXIST is about the key, which
+ * another filter has. A filter without an answer (`isLost`) may be in the NIC.
  */
 function refusalOf(error: unknown): string | undefined {
-  if (error instanceof EchoMismatch) return error.message
+  if (error instanceof StoredOtherwise) return error.message
   return error instanceof NetlinkError && error.code !== 'EEXIST' && !error.isLost
     ? wordsOf(error)
     : undefined
 }
 
-/** A refusal in the words of kernel or driver, with the name of its errno. */
+/** A refusal as text: the name of its errno, then the reason of kernel or driver. */
 export function wordsOf(error: NetlinkError): string {
   return error.extack === undefined ? error.errnoName : `${error.errnoName}: ${error.extack}`
 }
 
-/** Runs `action`; errors of these names mean that there is nothing, or nothing left. */
+/** Runs `action`. Returns undefined for an error with one of `codes`, which tells that the object does not exist. */
 export function tolerate<T>(codes: readonly string[], action: () => T): T | undefined {
   try {
     return action()

@@ -6,10 +6,10 @@ import { sleep } from '../sys/sleep.ts'
 import type { Machine } from './api/machine.ts'
 import { openLinuxKernel } from './linux.ts'
 
-/** The kernel makes it up once, when it starts. */
+/** The kernel chooses the boot ID once per boot, so one read is enough. */
 let bootId: string | undefined
 
-/** The machine this process runs on. */
+/** The machine that this process runs on. */
 export const linuxMachine: Machine = {
   sharedDir: '/run/vf-flower',
   openKernel: openLinuxKernel,
@@ -23,7 +23,7 @@ export const linuxMachine: Machine = {
   },
 }
 
-/** The wait is a step of the verb; what is done under the lock is not part of it. */
+/** Takes a lock, and logs the wait as a step of the verb. The step ends before `action` runs. */
 function waitForLock<T>(path: string, milliseconds: number, action: (held?: number) => T): T {
   const end = beginStep('lock')
   try {
@@ -32,7 +32,7 @@ function waitForLock<T>(path: string, milliseconds: number, action: (held?: numb
       return action(held)
     })
   } finally {
-    // Too late for a lock that was had.
+    // Without the lock, the step ends here as failed. With the lock, this second end does nothing.
     end(true)
   }
 }

@@ -1,11 +1,11 @@
 /**
- * Paths that come from a network config, whose author may be anybody, and lead to what root writes: they have to stay below
- * folders that the operator allows, wherever symbolic links lead.
+ * Bounds for the paths in a network config at which root writes. Anybody may be the author of the config, so these paths have to
+ * stay below folders that the operator allows, wherever symbolic links lead.
  */
 import { lstatSync, realpathSync, type Stats } from 'node:fs'
 import { isOwn, octal } from './trusted-file.ts'
 
-/** A path that must not be used. `message` says what is allowed, or why not, in words that follow "Cannot use KEY VALUE: ". */
+/** A path that must not be used. `message` is the reason or the allowed paths, in words that follow "Cannot use KEY VALUE: ". */
 export class OutOfBounds extends Error {
   constructor(reason: string) {
     super(reason)
@@ -14,26 +14,26 @@ export class OutOfBounds extends Error {
 }
 
 /**
- * Where `path` leads: the same path without symbolic links, which is one of `folders` or lies below one. Its end need not
- * exist. Folders on the way, below the allowed one, must be root's and writable for nobody else: otherwise somebody could put a
- * link there afterwards.
+ * Resolves `path`: returns the path without symbolic links, which must be one of `folders` or lie below one. The end of the path
+ * need not exist. The folders on the way, below the allowed one, must be root's and writable for root alone: otherwise somebody
+ * else could put a link there afterwards.
  * @throws OutOfBounds
  */
 export function boundedPath(path: string, folders: readonly string[]): string {
   if (!path.startsWith('/') || path.includes('\0') || path.split('/').includes('..'))
     throw new OutOfBounds('must be an absolute path without ".."')
-  const allowed = `must be below ${folders.length === 0 ? 'a folder of a list that is empty' : folders.join(' or ')}`
+  const allowed = folders.length === 0 ? 'no folder is allowed' : `must be below ${folders.join(' or ')}`
   const real = resolved(path)
   const bound = folders.map(resolved).find((folder) => isBelow(real, folder))
   if (bound === undefined) {
     const isLed = folders.some((folder) => isBelow(path, folder))
-    throw new OutOfBounds(isLed ? `it leads to "${real}", ${allowed}` : allowed)
+    throw new OutOfBounds(isLed ? `it leads to "${real}"; ${allowed}` : allowed)
   }
   for (const folder of foldersBetween(bound, real)) requireSafe(folder)
   return real
 }
 
-/** The longest part that exists without links, then the rest as it stands. */
+/** Resolves the longest part that exists; the rest follows as it stands. */
 function resolved(path: string): string {
   const parts = path.split('/').filter((part) => part !== '' && part !== '.')
   for (let count = parts.length; ; count--) {
@@ -45,7 +45,7 @@ function resolved(path: string): string {
   }
 }
 
-/** Undefined for what is not there. */
+/** Undefined for a path that does not exist. */
 function realOf(path: string): string | undefined {
   try {
     return realpathSync(path)
@@ -63,7 +63,7 @@ function isBelow(path: string, folder: string): boolean {
   return path === folder || path.startsWith(folder.endsWith('/') ? folder : `${folder}/`)
 }
 
-/** Every folder below `top` that `path` goes through, itself included. */
+/** The folders that `path` goes through below `top`, `path` itself included. */
 function foldersBetween(top: string, path: string): string[] {
   const rest = path
     .slice(top.length)
@@ -77,10 +77,10 @@ function requireSafe(path: string): void {
   const stats = statOf(path)
   if (stats === undefined || !stats.isDirectory()) return
   if (!isOwn(stats.uid))
-    throw new OutOfBounds(`the folder "${path}" belongs to user ${stats.uid}, must belong to root`)
+    throw new OutOfBounds(`the folder "${path}" belongs to user ${stats.uid}; must belong to root`)
   if ((stats.mode & 0o022) !== 0) {
     const words = `others may write into the folder "${path}" (mode ${octal(stats)})`
-    throw new OutOfBounds(`${words}, must be writable for root alone`)
+    throw new OutOfBounds(`${words}; must be writable for root alone`)
   }
 }
 

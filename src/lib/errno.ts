@@ -1,4 +1,4 @@
-/** Names of the error numbers that the kernel uses towards us: asm-generic/errno-base.h and errno.h (x86-64, arm64). */
+/** Names of the error numbers that the kernel returns to us: asm-generic/errno-base.h and errno.h (x86-64, arm64). */
 const names: Readonly<Record<number, string>> = {
   1: 'EPERM',
   2: 'ENOENT',

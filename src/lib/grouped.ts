@@ -1,4 +1,4 @@
-/** The elements of a list by what `keyOf` says of them, keys and elements in their order. */
+/** Groups the elements of a list by `keyOf`. Keys and elements keep their order. */
 export function grouped<T, K>(list: readonly T[], keyOf: (element: T) => K): Map<K, T[]> {
   const groups = new Map<K, T[]>()
   for (const element of list) {

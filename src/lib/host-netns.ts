@@ -1,5 +1,5 @@
 /**
- * What stands for the host's own namespace where the host's numbers of other namespaces stand (IFLA_LINK_NETNSID): the kernel gives
- * those from 0 on.
+ * Stands for the host's own namespace among the numbers that the host has for other namespaces (IFLA_LINK_NETNSID). The kernel
+ * counts those from 0 on.
  */
 export const hostNetns = -1

@@ -9,7 +9,7 @@ export interface Cidr {
   readonly prefix: number
 }
 
-/** Parses an address of either family. Throws RangeError; see parseIpv4 and parseIpv6 for what is refused. */
+/** Parses an address of either family. Throws RangeError; parseIpv4 and parseIpv6 say which forms are accepted. */
 export function parseIp(text: string): Ip {
   const ip = tryParseIp(text)
   if (ip === undefined) throw new RangeError(`Cannot parse IP address "${text}"`)
@@ -22,14 +22,14 @@ export function tryParseIp(text: string): Ip | undefined {
   return bytes === undefined ? undefined : ipFromBytes(bytes)
 }
 
-/** Parses a dotted quad: four decimal numbers 0-255 without leading zeros, which some readers take for octal. */
+/** Parses a dotted quad: four decimal numbers 0-255. Leading zeros are refused, because some readers take them for octal. */
 export function parseIpv4(text: string): Ip {
   const bytes = ipv4Bytes(text)
   if (bytes === undefined) throw new RangeError(`Cannot parse IPv4 address "${text}"`)
   return ipFromBytes(bytes)
 }
 
-/** Parses the text forms of RFC 4291 §2.2, IPv4 tail included. A zone (`%eth0`) is refused: it means something on one host only. */
+/** Parses the text forms of RFC 4291 §2.2, IPv4 tail included. A zone (`%eth0`) is refused, because it has a meaning on one host only. */
 export function parseIpv6(text: string): Ip {
   const bytes = ipv6Bytes(text)
   if (bytes === undefined) throw new RangeError(`Cannot parse IPv6 address "${text}"`)
@@ -80,7 +80,7 @@ export function ipFamily(ip: string): 4 | 6 {
   return ip.includes(':') ? 6 : 4
 }
 
-/** The IPv4 address that an IPv4-mapped IPv6 address (`::ffff:192.0.2.1`) stands for, as Go reads those; others as they are. */
+/** The IPv4 address in an IPv4-mapped IPv6 address (`::ffff:192.0.2.1`), as Go reads it; any other address unchanged. */
 export function withoutMapping(ip: Ip): Ip {
   const prefix = '::ffff:'
   return ip.startsWith(prefix) && ip.includes('.') ? parseIpv4(ip.slice(prefix.length)) : ip

@@ -11,21 +11,22 @@ export interface JsonObject {
   readonly [key: string]: JsonValue
 }
 
-/** Names a reader knows, in their official spelling; a nested table describes an object or an array of objects. */
+/** Names that a reader knows, in their official spelling; a nested table describes an object or an array of objects. */
 export interface Keys {
   readonly [name: string]: true | Keys
 }
 
-/** Go stops at 10000; nothing a CNI runtime sends is deeper than ten. */
+/** Deepest nesting. Go stops at 10000; nothing that a CNI runtime sends is deeper than ten. */
 const maxDepth = 1000
 
 /**
  * Reads one JSON document (RFC 8259, nothing after it but white space).
  *
- * - A repeated key keeps its last value *and* its last position, so that key order is document order of what counts.
+ * - A repeated key keeps its last value *and* its last position: keys stay in the document order of the members that count.
  * - An integer literal outside ±(2^53 - 1) becomes a bigint. Fractions are doubles, as in Go.
  *
- * @throws SyntaxError `line 1, column 2: found "x", expected a value`: callers put before it what they read; also for numbers beyond a double and nesting over 1000.
+ * @throws SyntaxError `line 1, column 2: found "x", expected a value`, before which callers put the name of their document; also for
+ * numbers beyond a double and nesting over 1000.
  */
 export function parse(text: string): JsonValue {
   const reader: Reader = { text, at: 0, depth: 0 }
@@ -55,12 +56,12 @@ export function stringify(value: unknown): string {
   return `{${members.join(',')}}`
 }
 
-/** How much of a value a message shows, in characters. */
+/** Longest value that a message shows, in characters. */
 const mostShown = 200
 
-/** A value as a message shows it: as JSON, and no more than its beginning where it is long. */
+/** A value for a message: as JSON, cut where it is long. */
 export function shown(value: unknown): string {
-  // The quotes around a text stay, so that its end is seen.
+  // A cut text keeps its quotes, so that a reader sees its end.
   const isText = typeof value === 'string'
   const text = isText ? value : stringify(value)
   const beginning = text.slice(0, mostShown)
@@ -80,7 +81,7 @@ export function isObject(value: unknown): value is JsonObject {
 export function get(object: JsonObject, name: string): JsonValue | undefined {
   const folded = fold(name)
   let found: string | undefined
-  // Folding keeps the length of whatever it makes equal to an ASCII name.
+  // Folding never changes the length of a key that equals an ASCII name.
   for (const key of Object.keys(object))
     if (key === name || (key.length === name.length && fold(key) === folded)) found = key
   return found === undefined ? undefined : object[found]
@@ -113,7 +114,7 @@ export function fold(key: string): string {
   return key.toLowerCase().replaceAll('\u017f', 's')
 }
 
-/** Assigns a member behind all others, also one called `__proto__`, which plain assignment would lose. */
+/** Assigns a member as the last one. `__proto__` works too, which plain assignment would lose. */
 export function setMember(object: Record<string, JsonValue>, key: string, value: JsonValue): void {
   if (Object.hasOwn(object, key)) delete object[key]
   if (key !== '__proto__') object[key] = value
@@ -186,7 +187,7 @@ function readArray(r: Reader): JsonArray {
   return array
 }
 
-/** Only the end is looked for here; JSON.parse judges control characters and escapes of the one literal. */
+/** Finds only the end of the literal; JSON.parse judges its control characters and escapes. */
 function readString(r: Reader): string {
   let end = r.at
   do {

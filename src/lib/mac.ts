@@ -26,7 +26,7 @@ export function macToBytes(mac: string): Uint8Array {
   return bytes
 }
 
-/** The address in six octets of wire order. Throws RangeError for another length. */
+/** Prints six octets in wire order as an address. Throws RangeError for another length. */
 export function macFromBytes(bytes: Uint8Array): Mac {
   if (bytes.length !== 6) throw new RangeError(`Cannot read a MAC address from ${bytes.length} bytes: need 6`)
   return hexOctets(bytes, 0, 6) as Mac
@@ -37,7 +37,7 @@ export function isMulticast(mac: Mac): boolean {
   return (hexDigit(mac.charCodeAt(1)) & 1) === 1
 }
 
-/** What drivers say where an administrator has set no address, as a PF does for such a VF. */
+/** The address that a driver, such as a PF's, reports for a VF to which no administrator has given one. */
 export const noMac = '00:00:00:00:00:00'
 
 /** True for {@link noMac}. */
@@ -45,12 +45,12 @@ export function isZero(mac: Mac): boolean {
   return mac === noMac
 }
 
-/** True for an address of 20 octets, as IPoIB has it (RFC 4391): the number of a queue pair, then the port's own. */
+/** True for an address of 20 octets, as IPoIB has it (RFC 4391): the number of a queue pair, then the port's own address. */
 export function isInfiniband(mac: string): boolean {
   return mac.length === 59
 }
 
-/** True for addresses that are the same for good: a queue pair has another number each time that a driver begins. */
+/** True for addresses of the same port: the number of the queue pair, which changes each time that a driver starts, does not count. */
 export function isSameAddress(one: string, other: string | undefined): boolean {
   if (one === other || other === undefined) return one === other
   return isInfiniband(one) && isInfiniband(other) && one.slice(12) === other.slice(12)

@@ -6,10 +6,10 @@ export interface PortRange {
   readonly last: number
 }
 
-/** What a list may hold, as an error says it after "must be". */
+/** The allowed values of a list, as a message says them after "must be". */
 export const allowedRanges = 'ports and ranges such as [8080, "30000-32767"]'
 
-/** The ranges of a list, or of one value that stands for a list; undefined where one is no port and no range. */
+/** The ranges of a list, or of one value that stands for a list; undefined where a value is neither a port nor a range. */
 export function tryParseRanges(value: unknown): PortRange[] | undefined {
   const ranges = (Array.isArray(value) ? value : [value]).map(tryParseRange)
   return ranges.every((range) => range !== undefined) ? ranges : undefined

@@ -1,6 +1,6 @@
 /** Sets of ports in the kernel's words (net.ipv4.ip_local_reserved_ports): `80,8080-8090`. */
 
-/** The ports of such a text; what is no port and no range counts for nothing. */
+/** Parses such a text; parts that are neither a port nor a range are ignored. */
 export function parsePortSet(text: string): Set<number> {
   const ports = new Set<number>()
   for (const part of text.split(',')) {
@@ -11,7 +11,7 @@ export function parsePortSet(text: string): Set<number> {
   return ports
 }
 
-/** Such ports as text, in order, neighbours as one range; '' for none. */
+/** Prints ports as such a text: sorted, neighbours as one range; '' for none. */
 export function formatPortSet(ports: Iterable<number>): string {
   const sorted = [...new Set(ports)].sort((a, b) => a - b)
   const parts: string[] = []

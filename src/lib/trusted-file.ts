@@ -1,10 +1,10 @@
 /**
- * Files whose text decides what this program does as root: regular ones that nobody but root can have written. Opening one
- * waits for nobody, whatever lies at its path.
+ * Files whose text decides about the work of this program as root: regular files that nobody but root can have written. Opening
+ * one never waits, whatever lies at its path.
  */
 import { closeSync, constants, fstatSync, openSync, readFileSync, type Stats } from 'node:fs'
 
-/** A file that is there and must not be used. `message` is the reason, in words that follow the file's name. */
+/** A file that exists and must not be used. `message` is the reason, in words that follow the file's name. */
 export class UntrustedFile extends Error {
   constructor(reason: string) {
     super(reason)
@@ -12,12 +12,12 @@ export class UntrustedFile extends Error {
   }
 }
 
-/** O_NONBLOCK: a FIFO is opened at once, and then refused. */
+/** O_NONBLOCK: opening a FIFO returns at once, and the FIFO is refused. */
 const readFlags = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY
 
 /**
- * The text of a file that decides something. Symbolic links are followed: who can place one can place a file.
- * @throws UntrustedFile when it is not regular or somebody else than root can change it; Node file errors, ENOENT too
+ * The text of a trusted file. Symbolic links are followed: whoever can place a link can place a file.
+ * @throws UntrustedFile when the file is not regular or somebody but root can change it; Node file errors, ENOENT too
  */
 export function readTrusted(path: string): string {
   const fd = openSync(path, readFlags)
@@ -27,7 +27,7 @@ export function readTrusted(path: string): string {
     requireOwn(stats)
     if ((stats.mode & 0o022) !== 0)
       throw new UntrustedFile(
-        `others may write it (mode ${octal(stats)}), must be writable for its owner alone`,
+        `others may write it (mode ${octal(stats)}); must be writable for its owner alone`,
       )
     return readFileSync(fd, 'utf8')
   } finally {
@@ -37,15 +37,15 @@ export function readTrusted(path: string): string {
 
 /** @throws UntrustedFile for a FIFO, a folder, a device, a socket */
 export function requireRegular(stats: Stats): void {
-  if (!stats.isFile()) throw new UntrustedFile(`it is ${kindOf(stats)}, must be a regular file`)
+  if (!stats.isFile()) throw new UntrustedFile(`it is ${kindOf(stats)}; must be a regular file`)
 }
 
 /** @throws UntrustedFile unless it belongs to root or to the user of this process */
 export function requireOwn({ uid }: Pick<Stats, 'uid'>): void {
-  if (!isOwn(uid)) throw new UntrustedFile(`it belongs to user ${uid}, must belong to root`)
+  if (!isOwn(uid)) throw new UntrustedFile(`it belongs to user ${uid}; must belong to root`)
 }
 
-/** True for root, and for the user of this process: who calls us as another one than root has given us no more rights than his. */
+/** True for root, and for the user of this process: a caller who runs us as that user gives us no more rights than the user has. */
 export function isOwn(uid: number): boolean {
   return uid === 0 || uid === process.geteuid?.()
 }

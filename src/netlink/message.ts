@@ -1,5 +1,5 @@
-// Whole messages: struct nlmsghdr, a family's own header, its attributes; the kernel's answers (ACK, DONE) with the
-// explanation that extended ACKs carry. Bytes in, objects out, and back.
+// Whole messages: struct nlmsghdr, a family's own header, its attributes. Also the kernel's answers (ACK, DONE) with the
+// explanation in an extended ACK. Converts bytes to objects and back.
 import { type Attrs, type AttrsOf, attrs, type Table } from './codec/attrs.ts'
 import { type Field, type Struct, type StructOf, struct } from './codec/struct.ts'
 import { Base, bytes, type Codec, cstr, s32, u16, u32, u64, Writer } from './codec/wire.ts'
@@ -12,6 +12,7 @@ export const NLMSG = {
   NLMSG_OVERRUN: 4,
   NLMSG_MIN_TYPE: 0x10,
 } as const
+/** nlmsg_flags, linux/netlink.h. */
 export const NLM_F = {
   NLM_F_REQUEST: 1,
   NLM_F_MULTI: 2,
@@ -44,7 +45,7 @@ export type Nlmsghdr = {
   readonly [K in 'nlmsg_len' | 'nlmsg_type' | 'nlmsg_flags' | 'nlmsg_seq' | 'nlmsg_pid']: number
 }
 
-/** NL_POLICY_TYPE_ATTR_*: what the kernel would have taken. */
+/** NL_POLICY_TYPE_ATTR_*: the values that the kernel would have accepted. */
 export const policy = attrs('NL_POLICY_TYPE_ATTR', () => ({
   NL_POLICY_TYPE_ATTR_TYPE: [1, u32],
   NL_POLICY_TYPE_ATTR_MIN_VALUE_S: [2, u64],
@@ -59,7 +60,7 @@ export const policy = attrs('NL_POLICY_TYPE_ATTR', () => ({
   NL_POLICY_TYPE_ATTR_MASK: [12, u64],
 }))
 
-/** NLMSGERR_ATTR_*: why the kernel refused, or what it warns of in an ACK of success. OFFS and MISS_NEST count from the request's nlmsghdr. */
+/** NLMSGERR_ATTR_*: the reason of a refusal, or a warning in an ACK of success. OFFS and MISS_NEST count from the request's nlmsghdr. */
 export const extack = attrs('NLMSGERR_ATTR', () => ({
   NLMSGERR_ATTR_MSG: [1, cstr(0xffff)],
   NLMSGERR_ATTR_OFFS: [2, u32],
@@ -70,22 +71,22 @@ export const extack = attrs('NLMSGERR_ATTR', () => ({
 }))
 export type Extack = AttrsOf<(typeof extack)['table']>
 
-/** What a family's builder makes: a message without sequence number. NLM_F_REQUEST and NLM_F_ACK are the socket's. */
+/** A message of a family's builder, without a sequence number. The socket adds NLM_F_REQUEST and NLM_F_ACK. */
 export interface Request {
   /** The message's name in the headers, for errors: `RTM_NEWTFILTER`. */
   readonly name: string
   readonly type: number
   /** NLM_F_*, besides REQUEST, ACK and DUMP. */
   readonly flags: number
-  /** All behind struct nlmsghdr. */
+  /** All bytes after struct nlmsghdr. */
   readonly payload: Uint8Array
-  /** The codec of the payload: lets an error name the attribute that the kernel points at. */
+  /** The codec of the payload; with it an error names the attribute that the kernel points at. */
   readonly codec?: Codec<unknown>
-  /** The kernel acknowledges it only by refusing it, and with it all that was sent along: an end of a transaction. */
+  /** An end of a transaction: the kernel answers only to refuse it, and with it the whole transaction. */
   readonly isUnanswered?: true
 }
 
-/** One message as it came. `payload` is a view into the datagram. */
+/** One received message. `payload` is a view into the datagram. */
 export interface Message {
   readonly type: number
   readonly flags: number
@@ -101,7 +102,7 @@ export interface Ack {
   readonly extack: Extack
 }
 
-/** The bytes of a request, padded so that another can follow. */
+/** The bytes of a request, padded so that another request can follow. */
 export function encodeRequest(request: Request, flags: number, seq: number): Uint8Array {
   const out = new Writer()
   const length = nlmsghdr.size + request.payload.length
@@ -118,7 +119,7 @@ export function encodeRequest(request: Request, flags: number, seq: number): Uin
   return out.take()
 }
 
-/** The messages of one datagram. Throws RangeError for lengths that don't fit, as in a truncated datagram. */
+/** The messages of one datagram. Throws RangeError for a wrong length, as in a truncated datagram. */
 export function parseDatagram(datagram: Uint8Array): Message[] {
   const messages: Message[] = []
   let at = 0
@@ -141,9 +142,9 @@ export function parseDatagram(datagram: Uint8Array): Message[] {
 }
 
 /**
- * Of a datagram of a dump: all flags that its messages of this sequence number have, and where the message begins that ends the
- * dump, if it has that. Of a long dump this is most of what is looked at, so it reads words. Throws as parseDatagram(). The
- * datagram begins at a multiple of four bytes.
+ * Looks over a datagram of a dump. Returns all flags of its messages with this sequence number, and the offset of the message that
+ * ends the dump, if the datagram has it. Reads words, because most of a long dump is only looked over. The datagram begins at a
+ * multiple of four bytes. Throws as parseDatagram().
  */
 export function lookOver(
   datagram: Uint8Array,
@@ -168,7 +169,7 @@ export function lookOver(
   return { flags, end: undefined }
 }
 
-/** Reads NLMSG_ERROR or NLMSG_DONE. Both may carry extended ACK attributes; an ACK that is not capped has the request before them. */
+/** Reads NLMSG_ERROR or NLMSG_DONE. Both may carry extended ACK attributes; an uncapped ACK repeats the request before them. */
 export function parseAck(message: Message): Ack {
   const { payload, flags } = message
   if (payload.length < 4) {
@@ -188,7 +189,7 @@ export function parseAck(message: Message): Ack {
   return { error, extack: extack.read(payload, at, payload.length) }
 }
 
-/** The fields of a message's header (absent ones are sent as 0) and its attributes in one object. */
+/** One object with the fields of a message's header (absent fields are sent as 0) and its attributes. */
 export type FamilyOf<F extends readonly Field[], T extends Table> = Omit<StructOf<F>, '#tail'> & AttrsOf<T>
 export type FamilyRequest<F extends readonly Field[], T extends Table> = Partial<Omit<StructOf<F>, '#tail'>> &
   AttrsOf<T>
@@ -201,6 +202,7 @@ export function family<const F extends readonly Field[], const T extends Table>(
   return new Family(header, attributes)
 }
 
+/** See {@link family}. */
 export class Family<F extends readonly Field[], T extends Table> extends Base<FamilyOf<F, T>> {
   readonly kind: string
   readonly header: Struct<F>

@@ -1,8 +1,8 @@
-// The few messages of a datagram that hold certain bytes, without a look into the others: in a dump of ten thousand filters
-// a handful is wanted, and making an object of each message would be most of what the dump costs.
+// Finds the few messages of a datagram that hold certain bytes, without decoding the others. Of a dump of ten thousand filters only
+// a handful is wanted, and decoding every message would be most of the cost of the dump.
 import { type Message, NLM_F, NLMSG, nlmsghdr, parseDatagram } from './message.ts'
 
-/** The messages that hold one of `needles`, those that are about the dump itself, and those whose flags say that changes interrupted it. */
+/** The messages that hold one of `needles`, messages about the dump itself, and messages with NLM_F_DUMP_INTR. */
 export function sieve(datagram: Uint8Array, needles: readonly Uint8Array[]): Message[] {
   const hits = positions(datagram, needles)
   const kept: Message[] = []
@@ -24,7 +24,7 @@ export function firstOf(datagram: Uint8Array): Message | undefined {
   return parseDatagram(datagram.subarray(0, lengthAt(datagram, 0)))[0]
 }
 
-/** Where a needle begins, in order. */
+/** The offsets of the needles, in order. */
 function positions(datagram: Uint8Array, needles: readonly Uint8Array[]): number[] {
   const bytes = Buffer.from(datagram.buffer, datagram.byteOffset, datagram.length)
   const found = needles.flatMap((needle) => {
@@ -35,7 +35,7 @@ function positions(datagram: Uint8Array, needles: readonly Uint8Array[]): number
   return found.sort((one, other) => one - other)
 }
 
-/** nlmsg_len. @throws RangeError for one that does not fit */
+/** nlmsg_len of the message at `at`. @throws RangeError for a length that does not fit */
 function lengthAt(datagram: Uint8Array, at: number): number {
   const rest = datagram.length - at
   const length =

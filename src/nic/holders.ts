@@ -1,13 +1,13 @@
 /**
- * Whether a program has a PCI function open that a user space driver holds, and which one. In: the function; out: how it is
- * known, and the process. Knows files only; where they lie is a parameter, so that tests can lay out their own.
+ * Finds the program that has a PCI function open while a user space driver holds that function. In: the function; out: the sign
+ * and the process. Reads files only; the folders are a parameter, so that tests can lay out their own.
  */
 import { isBusy } from '../sys/device-node.ts'
 import { linkName, listFolder, readText } from '../sys/files.ts'
 import { type Process, processWith } from '../sys/processes.ts'
 import { type PciFunction, pciDevices } from './pci.ts'
 
-/** Folders to look in. */
+/** The folders to read. */
 export interface Places {
   readonly devices: string
   readonly nodes: string
@@ -18,24 +18,24 @@ const here: Places = { devices: pciDevices, nodes: '/dev', proc: '/proc' }
 
 /** A function that is open. */
 export interface Holding {
-  /** What shows it, in words. */
+  /** The sign that the function is open, in words. */
   readonly sign: string
-  /** Undefined when no process of this PID namespace is seen to have it. */
+  /** Undefined when no visible process of this PID namespace has the function open. */
   readonly process: Process | undefined
 }
 
 /**
- * Who has `pci` open; undefined when nobody has, or no user space driver holds it.
+ * The program that has `pci` open; undefined when there is none, or when no user space driver holds the function.
  *
- * vfio enables the function while its device is open and disables it when the last descriptor is closed, however the
- * program has ended: `enable` counts that (vfio_pci_core_enable of drivers/vfio/pci/vfio_pci_core.c). A program that has
- * only the group open can open the device at any time; a group can be open once (vfio_group_fops_open of
- * drivers/vfio/group.c), so a try tells. Neither reads what processes have open, unless one of them says that somebody has.
- * `/dev/vfio/devices/vfioN` (Linux 6.6, CONFIG_VFIO_DEVICE_CDEV) any number may have open before one binds it to an IOMMU: where
- * it is there, descriptors are looked at.
+ * vfio: the kernel enables the function while its device is open and disables it when the last descriptor is closed, however the
+ * program ends. `enable` counts that (vfio_pci_core_enable of drivers/vfio/pci/vfio_pci_core.c). A program that has only the
+ * group open can open the device at any time. A group can be open once (vfio_group_fops_open of drivers/vfio/group.c), so opening
+ * it tells. Both checks are cheap: the descriptors of processes are read only after one of them finds the function open.
+ * Any number of programs may have `/dev/vfio/devices/vfioN` open before one binds it to an IOMMU (Linux 6.6,
+ * CONFIG_VFIO_DEVICE_CDEV): where that file exists, descriptors are read in every case.
  *
- * A UIO driver has the function enabled always, and any number of programs may open it. So all descriptors and all mapped
- * files of the machine are looked at, those of the function's BARs too, which need no UIO.
+ * UIO: the driver keeps the function enabled, and any number of programs may open it. So all descriptors and all mapped files of
+ * the machine are read. Those of the function's BARs count too, because they need no UIO.
  */
 export function holdingOf(pci: PciFunction, places: Places = here): Holding | undefined {
   if (!pci.userspace) return undefined

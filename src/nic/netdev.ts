@@ -1,4 +1,4 @@
-/** What sysfs says about network interfaces of this namespace. Files only, no netlink; folders are parameters for tests. */
+/** Facts of sysfs about network interfaces of this namespace. Reads files only, no netlink; folders are parameters for tests. */
 import { type PciAddress, parsePciAddress } from '../lib/pci-address.ts'
 import { linkName, listFolder, readText, realPath } from '../sys/files.ts'
 
@@ -8,8 +8,8 @@ export type Behind =
   | { readonly bus: 'auxiliary'; readonly name: string }
 
 /**
- * The device that an interface belongs to; undefined for software interfaces. A virtio interface's is the PCI function
- * that carries it; a subfunction's is its own auxiliary device, not the PCI function that it shares with others.
+ * The device that an interface belongs to; undefined for software interfaces. A virtio interface belongs to the PCI function
+ * that carries it. A subfunction belongs to its own auxiliary device, not to the PCI function that it shares with others.
  */
 export function deviceBehind(netdev: string, folder = '/sys/class/net'): Behind | undefined {
   const path = realPath(`${folder}/${netdev}`)?.split('/') ?? []
@@ -30,7 +30,7 @@ export function masterOf(netdev: string, folder = '/sys/class/net'): string | un
   return linkName(`${folder}/${netdev}/master`)
 }
 
-/** What a bridge that sorts frames by VLAN looks at (`vlan_protocol` of its sysfs folder): 0x8100, or 0x88a8 for service tags. */
+/** The tag that a bridge sorts frames by (`vlan_protocol` of its sysfs folder): 0x8100, or 0x88a8 for service tags. */
 export function tagProtocol(bridge: string, folder = '/sys/class/net'): string | undefined {
   return readText(`${folder}/${bridge}/bridge/vlan_protocol`)
 }
@@ -40,9 +40,9 @@ export function filtersVlans(bridge: string, folder = '/sys/class/net'): boolean
   return readText(`${folder}/${bridge}/bridge/vlan_filtering`) === '1'
 }
 
-/** What lies on an interface and what is enslaved to it, by name and as far as it is in this namespace. */
+/** The interfaces on top of an interface and those enslaved to it, by name and as far as they are in this namespace. */
 export interface Stack {
-  /** VLANs, macvlans and the like; without its master. */
+  /** VLANs, macvlans and the like; not the master. */
   readonly uppers: readonly string[]
   /** Ports of a bridge, slaves of a bond, members of a VRF. */
   readonly ports: readonly string[]
@@ -55,7 +55,7 @@ export function stackOf(netdev: string, master: string | undefined, folder = '/s
     files.flatMap((file) => (file.startsWith(prefix) ? [file.slice(prefix.length)] : []))
   return {
     uppers: named('upper_').filter((name) => name !== master),
-    // What a VLAN or macvlan lies on is below it too, and not enslaved.
+    // `lower_` also names the interface below a VLAN or macvlan. That one is not enslaved.
     ports: named('lower_').filter((name) => masterOf(name, folder) === netdev),
   }
 }

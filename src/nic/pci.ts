@@ -1,39 +1,38 @@
 /**
- * What sysfs says about PCI functions and devices like them: which are VFs, of which PF, with which driver and network
- * interfaces. In: an address, a name or a path; out: plain facts. Knows files only, no netlink; the folder is a parameter
- * so that tests can lay out their own.
+ * Facts of sysfs about PCI functions and devices like them: VFs, their PF, driver and network interfaces. In: an address, a name
+ * or a path; out: plain facts. Reads files only, no netlink; the folder is a parameter so that tests can lay out their own.
  */
 import { type PciAddress, parsePciAddress, routingId } from '../lib/pci-address.ts'
 import { inodeOf, linkName, listFolder, readText, realPath } from '../sys/files.ts'
 
-/** Where PCI functions are listed. */
+/** The folder of all PCI functions. */
 export const pciDevices = '/sys/bus/pci/devices'
-/** Where auxiliary devices are listed: subfunctions of a NIC among others. */
+/** The folder of all auxiliary devices, subfunctions of a NIC among them. */
 export const auxDevices = '/sys/bus/auxiliary/devices'
 
-/** Drivers that hand a function to a program in user space, as far as they are known by name. */
+/** The known drivers that hand a function to a program in user space. */
 const userspaceDrivers: ReadonlySet<string> = new Set(['vfio-pci', 'uio_pci_generic', 'igb_uio'])
 
 /**
- * One PCI function. `netdevs` are the interfaces visible in this process's namespace only; `parents` the names that an
- * interface of it may give for its parent device (IFLA_PARENT_DEV_NAME): its address and, for virtio, `virtio<N>`.
+ * One PCI function. `netdevs` has only the interfaces visible in this process's namespace. `parents` has the names that an
+ * interface of the function may give for its parent device (IFLA_PARENT_DEV_NAME): the address and, for virtio, `virtio<N>`.
  */
 export interface PciFunction {
   readonly address: PciAddress
   readonly driver: string | undefined
-  /** Its driver hands it to a program in user space: it has no network interface. */
+  /** The driver hands the function to a program in user space: the function has no network interface. */
   readonly userspace: boolean
   readonly netdevs: readonly string[]
   readonly parents: readonly string[]
   /** Set when the function is a VF. */
   readonly vf: VfPosition | undefined
-  /** Set when the function has an RDMA device, whose files programs open by their numbers (`/dev/infiniband/uverbsN`). */
+  /** Set when the function has an RDMA device. Programs open its files by number (`/dev/infiniband/uverbsN`). */
   readonly rdma?: true
   /** Set when the function can have VFs: how many it has now. */
   readonly sriovNumvfs?: number
 }
 
-/** Where a VF sits: its PF and its index below it (the N of `virtfnN` and of `ip link set PF vf N`). */
+/** The position of a VF: its PF, and its index below the PF (the N of `virtfnN` and of `ip link set PF vf N`). */
 export interface VfPosition {
   readonly pf: PciAddress
   readonly index: number
@@ -69,16 +68,16 @@ export function readPciFunction(address: PciAddress, folder = pciDevices): PciFu
 }
 
 /**
- * True for a function of whatever vfio driver (`vfio-dev`, Linux 6.1), and of a UIO driver. A network driver may offer UIO
- * beside its interface (bnx2x does for iSCSI): `net` stays in such a folder, also while the interface is in a pod.
+ * True for a function of any vfio driver (`vfio-dev`, Linux 6.1) and of a UIO driver. A network driver may offer UIO beside its
+ * interface (bnx2x does for iSCSI): such a folder has `net`, even while the interface is in a pod.
  */
 function isHandedOut(entries: readonly string[]): boolean {
   return entries.includes('vfio-dev') || (entries.includes('uio') && !entries.includes('net'))
 }
 
 /**
- * Interfaces of a function that this process's namespace has; `parents` as in PciFunction. A folder is read for each, and nothing
- * else of the function.
+ * The interfaces of a function that are in this process's namespace; `parents` as in PciFunction. Reads one folder for each
+ * parent, and nothing else of the function.
  */
 export function netdevsOf(
   address: string,
@@ -90,14 +89,14 @@ export function netdevsOf(
   )
 }
 
-/** The driver that a function is bound to; undefined when it has none, or is gone. One readlink(2). */
+/** The driver of a function; undefined when the function has none, or is gone. Costs one readlink(2). */
 export function driverOf(address: PciAddress, folder = pciDevices): string | undefined {
   return linkName(`${folder}/${address}/driver`)
 }
 
 /**
- * What is another one each time that the driver of a function begins: the number of the folder of its interfaces, which stays while
- * they are in other namespaces. Undefined for a function that has none of its own.
+ * A mark that changes each time the driver of a function starts: the inode of the folder of its interfaces. The mark stays while
+ * the interfaces are in other namespaces. Undefined for a function without such a folder.
  */
 export function startOf(address: PciAddress, folder = pciDevices): string | undefined {
   return inodeOf(`${folder}/${address}/net`)
@@ -128,8 +127,8 @@ export function pfsWithVfs(folder = pciDevices): readonly PciAddress[] {
 }
 
 /**
- * The device `name` of the auxiliary bus, as `mlx5_core.sf.2`; undefined when there is none, and for what is no name
- * (MODULE.DEVICE.ID, Documentation/driver-api/auxiliary_bus.rst).
+ * The device `name` of the auxiliary bus, like `mlx5_core.sf.2`; undefined when there is none, or when the text is no device
+ * name (MODULE.DEVICE.ID, Documentation/driver-api/auxiliary_bus.rst).
  */
 export function readAuxDevice(name: string, folder = auxDevices): AuxDevice | undefined {
   if (!/^[\w-]+\.[\w-]+\.\d+$/.test(name) || listFolder(`${folder}/${name}`).length === 0) return undefined
@@ -137,8 +136,8 @@ export function readAuxDevice(name: string, folder = auxDevices): AuxDevice | un
 }
 
 /**
- * The interfaces of the device at `path`, a folder below /sys/devices that has a `net`; none for any other path.
- * Symbolic links and `..` are followed, but never out of there.
+ * The interfaces of the device at `path`, a folder below /sys/devices with a `net`; none for any other path.
+ * Follows symbolic links and `..`, but never out of /sys/devices.
  */
 export function deviceOfKernelPath(path: string, top = '/sys/devices'): readonly string[] {
   if (!path.startsWith(`${top}/`)) return []
@@ -146,21 +145,21 @@ export function deviceOfKernelPath(path: string, top = '/sys/devices'): readonly
   return device?.startsWith(`${top}/`) === true ? listFolder(`${device}/net`) : []
 }
 
-/** The PCI function that a path below `/sys/devices` is the folder of; undefined when it is none. */
+/** The network function whose folder is `path`, below `/sys/devices`; undefined for any other path. */
 export function pciOfKernelPath(path: string, top = '/sys/devices'): PciAddress | undefined {
   if (!path.startsWith(`${top}/`)) return undefined
   const device = realPath(path)
   if (device?.startsWith(`${top}/`) !== true) return undefined
   const address = parsePciAddress(device.slice(device.lastIndexOf('/') + 1))
-  // A bridge on the way to it has an address too.
+  // A bridge on the way to the function has an address too, but another class.
   return address === undefined || readText(`${device}/class`)?.startsWith('0x02') !== true
     ? undefined
     : address
 }
 
 /**
- * The interface of a PF that leads to the wire. A switchdev PF lists its representors in `net` too (mlx5, ice): the
- * uplink is the one whose phys_port_name is `p<N>`. Undefined when there is none or the choice would be a guess.
+ * The interface of a PF that leads to the wire. A switchdev PF lists its representors in `net` too (mlx5, ice). The uplink is
+ * the interface with the phys_port_name `p<N>`. Undefined when there is none or the choice would be a guess.
  */
 export function uplinkOf(pf: PciAddress, folder = pciDevices): string | undefined {
   const names = listFolder(`${folder}/${pf}/net`)
@@ -182,7 +181,7 @@ function vfPosition(address: PciAddress, folder: string): VfPosition | undefined
   return index === undefined ? undefined : { pf, index }
 }
 
-/** The index from the SR-IOV capability's offset and stride (one look instead of up to 255), proven by the link. */
+/** Computes the index from the SR-IOV capability's offset and stride, in one look instead of up to 255; the link proves it. */
 function computedIndex(address: PciAddress, pf: PciAddress, folder: string): number | undefined {
   const offset = Number(readText(`${folder}/${pf}/sriov_offset`))
   const stride = Number(readText(`${folder}/${pf}/sriov_stride`))

@@ -1,10 +1,9 @@
 /**
- * Which interface is a VF's other end in its NIC's eSwitch. In: interfaces as the kernel reports them; out: one of them.
- * Pure.
+ * Finds the other end of a VF in the eSwitch of its NIC. In: interfaces as the kernel reports them; out: one of them. Pure.
  */
 import { type PciAddress, parsePciAddress, routingId } from '../lib/pci-address.ts'
 
-/** What must be known of an interface to tell whose representor it is; part of what RTM_GETLINK answers. */
+/** The facts that tell the VF of a representor; a part of the answer to RTM_GETLINK. */
 export interface EswitchPort {
   readonly ifindex: number
   readonly name: string
@@ -13,7 +12,7 @@ export interface EswitchPort {
   readonly physPortName: string | undefined
 }
 
-/** Several interfaces could be the representor. */
+/** Several interfaces can be the representor. */
 export class AmbiguousRepresentor extends Error {
   constructor(vf: string, candidates: readonly EswitchPort[]) {
     const names = candidates.map(({ name, physPortName }) => `${name} (${physPortName ?? ''})`).join(', ')
@@ -23,10 +22,10 @@ export class AmbiguousRepresentor extends Error {
 }
 
 /**
- * The representor of a VF: on the same eSwitch as the PF's uplink, with a port name that has the VF's index (`pf0vf3`;
+ * The representor of a VF: an interface on the eSwitch of the PF's uplink whose port name has the VF's index (`pf0vf3`;
  * `c1pf0vf3` on another host's controller: `devlink_port_phys_port_name_get`, net/devlink/port.c). Several PFs can share
- * an eSwitch: an interface whose parent is the PF is its own, one with another parent never is, and without parents the
- * number in the port name is that of the PCI function. Undefined when there is none. Throws AmbiguousRepresentor.
+ * an eSwitch. An interface whose parent is the PF belongs to the PF; an interface with another PCI parent never does. Without
+ * parents, the number in the port name must be the PF's PCI function. Undefined when there is none. Throws AmbiguousRepresentor.
  */
 export function representorOf<T extends EswitchPort>(
   links: readonly T[],

@@ -1,59 +1,29 @@
 /**
- * DEL of `vf-offload`, and what all verbs share: where records are, and the lock. It has an entry of its own, because a process
- * that serves one DEL would load more code for planning than for removing.
+ * DEL of `vf-offload`. DEL has an entry of its own, because a process that serves one DEL would load more code for planning
+ * than for removing.
  */
 import { explained } from '../cni/failure.ts'
 import type { Request } from '../cni/request.ts'
 import type { Machine } from '../kernel/api/machine.ts'
 import { notice } from '../lib/log/notice.ts'
-import { recordStore } from '../ops/record-store.ts'
-import { ratesRemoval } from './bandwidth/removal.ts'
-import { folderOf, type OffloadName, offloadNames } from './config/plugin-names.ts'
+import { keepingNewer } from '../records/newer.ts'
+import { bandwidthRemoval } from './bandwidth/removal.ts'
+import type { OffloadName } from './config/plugin-names.ts'
 import { readTeardown } from './config/teardown.ts'
 import type { FeatureRemoval } from './feature.ts'
-import { portsRemoval } from './portmap/removal.ts'
-import { anyJournal, offloadJournal } from './state/record.ts'
+import type { FeatureName } from './features.ts'
+import { portmapRemoval } from './portmap/removal.ts'
+import { storesOf, withSharedLock } from './state/stores.ts'
 import { removeAttachment } from './verbs/del.ts'
 
-/** How long a verb waits for its turn, in milliseconds. Turns are short, but hundreds may come at once: no IPAM, no other process but nft. */
-const lockMilliseconds = 30_000
-
-/**
- * One lock for all of the node, wherever a network keeps its records: the host's port map and the clsact qdiscs are
- * shared by all attachments.
- */
-export function withSharedLock<T>(machine: Machine, action: () => T): T {
-  return machine.withLock(sharedLock(machine), lockMilliseconds, action)
+/** The removing half of each feature, in the order of features.ts. */
+const removals: Readonly<Record<FeatureName, FeatureRemoval>> = {
+  bandwidth: bandwidthRemoval,
+  portmap: portmapRemoval,
 }
 
-/** Runs `action` under that lock if nobody has it at this moment. @throws LockTimeout */
-export function withFreeLock<T>(machine: Machine, action: () => T): T {
-  return machine.withLock(sharedLock(machine), 0, action)
-}
-
-function sharedLock({ sharedDir }: Machine): string {
-  return `${sharedDir}/lock`
-}
-
-/** The records of a name. */
-export function recordsOf(name: OffloadName, stateDir: string) {
-  return recordStore(stateDir, folderOf(name), offloadJournal)
-}
-
-/** The records of this name, those of the others, and vf-attach's. */
-export function storesOf(name: OffloadName, stateDir: string) {
-  const others = offloadNames.filter((other) => other !== name)
-  return {
-    store: recordsOf(name, stateDir),
-    otherStores: others.map((other) => recordsOf(other, stateDir)),
-    attachStore: recordStore(stateDir, 'attach', anyJournal),
-  }
-}
-
-/** The removing halves of the parts that a name stands for, in the order of features.ts. */
 function removalsOf(name: OffloadName): readonly FeatureRemoval[] {
-  if (name === 'vf-offload') return [ratesRemoval, portsRemoval]
-  return name === 'portmap' ? [portsRemoval] : [ratesRemoval]
+  return name === 'vf-offload' ? Object.values(removals) : [removals[name]]
 }
 
 /** Serves DEL under one of the plugin's names. */
@@ -61,8 +31,10 @@ export function offloadDel(machine: Machine, name: OffloadName): (request: Reque
   return (request) =>
     explained(() => {
       const { stateDir } = readTeardown(request)
-      const setting = { machine, ...storesOf(name, stateDir), parts: removalsOf(name) }
-      removeAttachment(setting, request, (action) => withLockOrNone(machine, action))
+      const stores = storesOf(name, stateDir)
+      const store = keepingNewer(stores.store, 'vf-offload')
+      const context = { machine, ...stores, store, features: removalsOf(name) }
+      removeAttachment(context, request, (action) => withLockOrNone(machine, action))
     })
 }
 
@@ -84,7 +56,7 @@ function withLockOrNone<T>(machine: Machine, action: () => T): T {
   }
 }
 
-/** What the kernel answers where a file can't be made. */
+/** True for the kernel's answers where a file can't be made. */
 function hasNoPlace(error: Error): boolean {
   const code = 'code' in error ? String(error.code) : ''
   return [

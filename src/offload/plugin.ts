@@ -1,7 +1,8 @@
 /**
- * `vf-offload`, the CNI chain plugin: port mappings of a VF as tc filters on its uplink. Start reading here: config/config.ts
- * (wishes) and portmap/facts.ts (node) go into portmap/plan.ts (operations). What belongs to an attachment is found again by the
- * cookies in state/identity.ts, with or without the record.
+ * `vf-offload`, the CNI chain plugin: port mappings and rate limits of a pod, in the NIC where it can. Start reading here. Each verb
+ * reads its config (config/), and serves all features by their contract (feature.ts, features.ts): ADD looks around (verbs/look.ts),
+ * then plans and installs with the node's lock held (verbs/add.ts, verbs/joint-plan.ts). Things of an attachment are found again by
+ * the cookies in state/identity.ts, with or without the record.
  */
 import { checkAddresses } from '../cni/addresses.ts'
 import type { Plugin } from '../cni/dispatch.ts'
@@ -11,39 +12,36 @@ import { openPod } from '../cni/open-pod.ts'
 import type { Request } from '../cni/request.ts'
 import type { Result } from '../cni/result.ts'
 import type { Kernel } from '../kernel/api/kernel.ts'
-import type { Machine } from '../kernel/api/machine.ts'
+import type { Machine, OpenNetns } from '../kernel/api/machine.ts'
+import { isOfKind } from '../lib/error-kind.ts'
 import { notice } from '../lib/log/notice.ts'
-import { probeFolder, type RecordStore } from '../ops/record-store.ts'
-import { checkRates, wishedOtherwise } from './bandwidth/check.ts'
-import { bandwidthFeature } from './bandwidth/feature.ts'
-import type { RateWishes } from './config/bandwidth.ts'
-import { readOffloadConfig } from './config/config.ts'
+import type { OffloadJournal } from '../records/offload.ts'
+import { probeFolder, type RecordStore } from '../records/store.ts'
+import { type OffloadConfig, readOffloadConfig } from './config/config.ts'
 import { type OffloadName, offloadNames } from './config/plugin-names.ts'
 import { readTeardown } from './config/teardown.ts'
-import { offloadDel, recordsOf, storesOf, withFreeLock, withSharedLock } from './del.ts'
-import type { Feature } from './feature.ts'
-import { partsOf } from './features.ts'
-import { podAddressesOf } from './portmap/facts.ts'
-import { portmapFeature } from './portmap/feature.ts'
-import { lacksReservations, type TableContext, wholeTable } from './portmap/host/whole-table.ts'
-import type { OffloadJournal } from './state/record.ts'
+import { offloadDel } from './del.ts'
+import type { Feature, SharedState } from './feature.ts'
+import { everyFeature, featuresOf } from './features.ts'
+import type { StateContext } from './state/context.ts'
+import { recordsOf, storesOf, withFreeLock, withSharedLock } from './state/stores.ts'
 import { addAttachment } from './verbs/add.ts'
 import { checkAttachment } from './verbs/check.ts'
+import type { Locked, OffloadContext } from './verbs/context.ts'
 import { clearDebris, clearDebrisWhenDue } from './verbs/debris.ts'
 import { collectGarbage } from './verbs/gc.ts'
 import { collectOrphans } from './verbs/gc-orphans.ts'
-import { withView } from './verbs/look.ts'
+import { lookAround, mostLooks, PortChanged } from './verbs/look.ts'
 import { requireReady } from './verbs/status.ts'
-import type { Locked } from './verbs/sweep.ts'
 
 /** The plugin on a given machine, under one of its names. */
 export function offloadPlugin(machine: Machine, name: OffloadName = 'vf-offload'): Plugin {
-  const of: Instance = { machine, name, parts: partsOf(name) }
+  const of: Instance = { machine, name, features: featuresOf(name) }
   return {
     name,
     about:
       'vf-offload: CNI chain plugin that maps node ports to pods and limits their bandwidth, in the NIC where it can',
-    add: (request) => explained(() => add(of, request)),
+    add: (request) => add(of, request),
     del: offloadDel(machine, name),
     check: (request) => explained(() => check(of, request)),
     gc: (request) => explained(() => gc(of, request)),
@@ -55,90 +53,92 @@ export function offloadPlugin(machine: Machine, name: OffloadName = 'vf-offload'
 interface Instance {
   readonly machine: Machine
   readonly name: OffloadName
-  readonly parts: readonly Feature[]
+  readonly features: readonly Feature[]
 }
 
 /** Without a wish the plugin prints prevResult and touches nothing. */
 function add(of: Instance, request: Request): Result {
-  const { machine, parts } = of
-  const { prevResult } = request
-  if (prevResult === undefined) throw new CniError(code.invalidConfig, 'must be called as chained plugin')
-  const config = readOffloadConfig(request)
-  for (const line of config.warnings) notice(`${of.name}: ${line}`)
-  if (!parts.some((part) => part.wanted(config))) return prevResult
-  checkAddresses('prevResult', prevResult)
-  const pod = openPod(machine, request.netns)
-  const kernel = machine.openKernel(pod)
   try {
-    const setting = { machine, kernel, pod, ...storesOf(of.name, config.stateDir), parts }
-    return withView(setting, request, config, (seen) =>
-      withSharedLock(machine, () => {
-        const result = addAttachment(setting, seen, prevResult)
-        clearDebrisWhenDue(machine, config.stateDir)
-        return result
-      }),
-    )
-  } finally {
-    kernel.close()
-    pod.close()
+    const { prevResult } = request
+    if (prevResult === undefined) throw new CniError(code.invalidConfig, 'must be called as chained plugin')
+    const config = readOffloadConfig(request)
+    for (const line of config.warnings) notice(`${of.name}: ${line}`)
+    if (!of.features.some((feature) => feature.wanted(config))) return prevResult
+    checkAddresses('prevResult', prevResult)
+    const pod = openPod(of.machine, request.netns)
+    const kernel = of.machine.openKernel(pod)
+    try {
+      return addTo(of, { kernel, pod }, request, config, prevResult)
+    } finally {
+      kernel.close()
+      pod.close()
+    }
+  } catch (error) {
+    throw failure(error)
   }
 }
 
-function check(of: Instance, request: Request): void {
-  const { machine, parts } = of
+/** Looks around without the lock, and again where the port is another one as soon as the lock is held. */
+function addTo(
+  { machine, name, features }: Instance,
+  open: { readonly kernel: Kernel; readonly pod: OpenNetns },
+  request: Request,
+  config: OffloadConfig,
+  prevResult: Result,
+): Result {
+  const stores = storesOf(name, config.stateDir)
+  const context: OffloadContext = { machine, ...open, ...stores, features, everyFeature }
+  for (let look = 1; ; look++) {
+    const view = lookAround(context, request, config)
+    try {
+      return withSharedLock(machine, () => {
+        const result = addAttachment(context, view, prevResult)
+        clearDebrisWhenDue(machine, config.stateDir, everyFeature)
+        return result
+      })
+    } catch (error) {
+      if (!(error instanceof PortChanged) || look === mostLooks) throw error
+    }
+  }
+}
+
+function check({ machine, name, features }: Instance, request: Request): void {
   const { prevResult } = request
   if (prevResult === undefined) {
     throw new CniError(code.invalidConfig, 'Cannot check without prevResult: the runtime must send it')
   }
   const config = readOffloadConfig(request)
-  const wanted = parts.filter((part) => part.wanted(config))
+  const wanted = features.filter((feature) => feature.wanted(config))
   if (wanted.length === 0) return
   checkAddresses('prevResult', prevResult)
   const pod = openPod(machine, request.netns)
   const kernel = machine.openKernel(pod)
   try {
-    const ips = podAddressesOf(prevResult, request.ifname).map(({ ip }) => ip)
-    const mine = wanted.includes(portmapFeature) ? config : { ...config, mappings: [] }
-    const journal = checkAttachment(kernel, pod, recordsOf(of.name, config.stateDir), request, mine, ips)
-    if (wanted.includes(bandwidthFeature)) checkLimits(kernel, journal, config.rates)
+    checkAttachment(kernel, pod, recordsOf(name, config.stateDir), request, config, wanted)
   } finally {
     kernel.close()
     pod.close()
   }
 }
 
-function checkLimits(kernel: Kernel, journal: OffloadJournal | undefined, wishes: RateWishes): void {
-  const { limits, uplink } = journal ?? {}
-  const findings =
-    limits === undefined
-      ? ['the ADD made none']
-      : [...wishedOtherwise(wishes, limits), ...checkRates(kernel, limits, uplink)]
-  const [first, ...others] = findings
-  if (first === undefined) return
-  throw new CniError(code.checkFailed, `Attachment is not limited as ADD left it: ${first}`, {
-    details: others.length === 0 ? undefined : others.join('; '),
-  })
-}
-
-function gc(of: Instance, request: Request): void {
-  const { machine, parts } = of
+function gc({ machine, name, features }: Instance, request: Request): void {
   const { stateDir, gcLive } = readTeardown(request)
-  const all = offloadNames.map((name) => recordsOf(name, stateDir))
-  const setting = { machine, ...storesOf(of.name, stateDir), parts }
+  const all = offloadNames.map((one) => recordsOf(one, stateDir))
+  const context = { machine, ...storesOf(name, stateDir), features }
   const locked: Locked = (action) => withSharedLock(machine, action)
   throwJoined([
-    ...collectGarbage(setting, request, gcLive, locked),
-    ...collectOrphans(machine, all, request, gcLive, locked),
-    ...(parts.includes(portmapFeature) ? locked(() => completeTable(setting)) : []),
-    ...locked(() => clearDebris(machine, stateDir)),
+    ...collectGarbage(context, request, gcLive, locked),
+    ...collectOrphans(machine, all, everyFeature, request, gcLive, locked),
+    ...sharedOf(features).flatMap((shared) => locked(() => complete(context, shared))),
+    ...locked(() => clearDebris(machine, stateDir, everyFeature)),
   ])
 }
 
-/** What a flush of the node's rules has taken from those who stay is put back. Returns the errors. */
-function completeTable(setting: TableContext): CniError[] {
-  const kernel = setting.machine.openKernel()
+/** Puts back the shared state that others have taken from attachments that stay. Returns the errors. */
+function complete(context: StateContext, shared: SharedState): CniError[] {
+  const kernel = context.machine.openKernel()
   try {
-    wholeTable(setting, kernel)
+    shared.complete(context, kernel)
     return []
   } catch (error) {
     return [failure(error)]
@@ -147,34 +147,35 @@ function completeTable(setting: TableContext): CniError[] {
   }
 }
 
-function status(of: Instance, request: Request): void {
+function status({ machine, name, features }: Instance, request: Request): void {
   const config = readOffloadConfig(request)
-  const store = withShared(of.machine, recordsOf(of.name, config.stateDir))
-  requireReady(of.machine, store, config, {
-    ports: of.parts.includes(portmapFeature) && config.servesPorts,
-    limited: of.parts.includes(bandwidthFeature) ? config.limited : 'none',
-  })
-  if (of.parts.includes(portmapFeature)) mendTable({ machine: of.machine, store })
+  const store = withShared(machine, recordsOf(name, config.stateDir))
+  requireReady(machine, store, config, features)
+  for (const shared of sharedOf(features)) mend({ machine, store }, shared)
 }
 
 /**
- * Runtimes ask for the status every few seconds: what a flush of the node's rules has taken need not wait for the next pod.
- * A call that has the lock looks at it by itself, and the answer does not depend on it.
+ * Runtimes ask for the status every few seconds: attachments that a flush of the node's rules has robbed need not wait for the next
+ * pod. A call that has the lock looks at the state by itself, and the answer of STATUS does not depend on it.
  */
-function mendTable(setting: TableContext): void {
-  const { machine } = setting
+function mend(context: StateContext, shared: SharedState): void {
+  const { machine } = context
   const kernel = machine.openKernel()
   try {
-    if (lacksReservations(setting, kernel)) withFreeLock(machine, () => wholeTable(setting, kernel))
+    if (shared.isLacking(context, kernel)) withFreeLock(machine, () => shared.complete(context, kernel))
   } catch (error) {
-    const isBusy = error instanceof Error && error.name === 'LockTimeout'
+    const isBusy = isOfKind(error, 'lock-timeout')
     if (!isBusy) notice(`vf-offload: ${failure(error).message}`)
   } finally {
     kernel.close()
   }
 }
 
-/** The store, of which a probe also tries the folder of what attachments share: the lock, and notes. */
+function sharedOf(features: readonly Feature[]): SharedState[] {
+  return features.flatMap(({ shared }) => shared ?? [])
+}
+
+/** The store, of which a probe also tries the folder that all attachments share: the lock, and notes. */
 function withShared({ sharedDir }: Machine, store: RecordStore<OffloadJournal>): RecordStore<OffloadJournal> {
   const probe = () => {
     store.probe()

@@ -1,25 +1,16 @@
 /** One loop that carries operations out and one rollback; nothing else in the program rolls back. */
+import type { OfKind } from '../lib/error-kind.ts'
 import { batchesOf, runBatch } from './batch.ts'
 import { commandLine } from './command-line.ts'
 import type { FaultKind } from './fault.ts'
 import { isNeededUntil, leavesOpen } from './gates.ts'
-import { type FlowFilterOp, invert, type Op, type Outcome } from './op.ts'
-
-/**
- * Carries out one operation, whole or not at all; throws with the kernel's own words. What an outcome says to have
- * `existed` before is never taken back. Implemented by kernel/.
- */
-export interface Runner {
-  run(op: Op): Outcome
-  /**
-   * Several operations, all additions or all removals, in their order and each whatever became of the others: what it came
-   * to, or the error that `run` would have thrown. Without it each is run by itself, up to the first that fails.
-   */
-  runAll?(ops: readonly FlowFilterOp[]): (Outcome | Error)[]
-}
+import { invert } from './invert.ts'
+import type { Op, Outcome } from './op.ts'
+import type { Runner } from './runner.ts'
 
 /** An operation failed. `cause` is the kernel's error; `stuck` says what could not be taken back. */
-export class ApplyError extends Error {
+export class ApplyError extends Error implements OfKind {
+  readonly kind = 'failed-operation'
   readonly op: Op
   readonly stuck: readonly string[]
 
@@ -107,7 +98,7 @@ export class Transaction {
     })
   }
 
-  /** Where the transaction is now: what a later rollback() may leave done. */
+  /** The place where the transaction is now: a later rollback() may leave done all that is before it. */
   mark(): number {
     return this.#done.length
   }
@@ -162,7 +153,7 @@ function runEach(runner: Runner, kind: FaultKind, ops: readonly Op[]): string[] 
   return errors
 }
 
-/** What `action` returns, or the ApplyError that it throws. */
+/** Runs `action`. Returns its value, or the ApplyError that it throws. */
 function applyError<T>(action: () => T): T | ApplyError {
   try {
     return action()

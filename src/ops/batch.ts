@@ -1,8 +1,8 @@
 /** Operations that are handed to a Runner in one go: which, and what a log and the fault hook make of it. */
-import type { Runner } from './apply.ts'
 import { type FaultKind, faultPoint } from './fault.ts'
 import { asError, runLogged } from './logged.ts'
 import { isFlowFilterOp, type Op, type Outcome } from './op.ts'
+import type { Runner } from './runner.ts'
 
 /** Cuts a list into what is carried out at a time: operations of one kind that the runner takes several of, else each alone. */
 export function batchesOf(runner: Runner, ops: readonly Op[]): Op[][] {
@@ -48,7 +48,7 @@ function made(op: Op, { handle }: Outcome): Op {
   return op.do === 'steer.add' && handle !== undefined ? { ...op, handle } : op
 }
 
-/** What `action` throws, as an Error. */
+/** Runs `action`. Returns the error that it throws. */
 function errorOf(action: () => void): Error | undefined {
   try {
     action()

@@ -4,9 +4,10 @@
  *
  *     VF_FLOWER_FAULT=KIND:N:WHEN:WHAT[,...]    e.g. op:3:after:SIGKILL, file:1:before:ENOSPC, ipam:1:after:EBUSY
  *
- * KIND is what is counted (op, undo, file, ipam, table), N counts from 1 in one process, WHEN is before or after, WHAT is SIGKILL,
- * an errno name, or FLUSH: the node's rules are flushed, and the step goes on. Several, with commas, reach what only a failure leads to: op:9:before:EBUSY,undo:2:after:SIGKILL.
- * VF_FLOWER_FAULT_TRACE=FILE appends every point that was passed, so that a test knows them all.
+ * KIND is the kind of step that is counted (op, undo, file, ipam, table). N counts from 1 in one process. WHEN is before or after.
+ * WHAT is SIGKILL, an errno name, or FLUSH: FLUSH flushes the node's rules, and the step goes on. A list with commas reaches steps
+ * that only follow a failure: op:9:before:EBUSY,undo:2:after:SIGKILL.
+ * VF_FLOWER_FAULT_TRACE=FILE appends every point that a process passes, so that a test knows all points.
  */
 import { appendFileSync } from 'node:fs'
 import { errnoNumber } from '../lib/errno.ts'
@@ -14,14 +15,14 @@ import { errnoNumber } from '../lib/errno.ts'
 declare const VF_FLOWER_TEST_BUILD: boolean | undefined
 
 /**
- * Kinds of steps that can fail; `undo` is an operation that takes another one back after a failure, `table` a change of the host's
- * port map, by which what was seen of it before may not hold any more.
+ * Kinds of steps that can fail. An `undo` takes an operation back after a failure. A `table` changes the host's port map; facts
+ * that were read from that map before may not hold any more.
  */
 export type FaultKind = 'op' | 'undo' | 'file' | 'ipam' | 'table'
 
 const counts: Record<FaultKind, number> = { op: 0, undo: 0, file: 0, ipam: 0, table: 0 }
 
-/** Marks a step. `before` counts it; `after` belongs to the last one counted, or with `back` to one so many before it. */
+/** Marks a step. `before` counts the step; `after` belongs to the last step counted, or to the step `back` steps before that one. */
 export function faultPoint(kind: FaultKind, when: 'before' | 'after', back = 0): void {
   if (typeof VF_FLOWER_TEST_BUILD === 'undefined' || !VF_FLOWER_TEST_BUILD) return
   if (when === 'before') counts[kind]++
@@ -37,7 +38,7 @@ export function faultPoint(kind: FaultKind, when: 'before' | 'after', back = 0):
   }
 }
 
-/** As a firewall does it that is reloaded. */
+/** Flushes all rules, as a firewall does that is reloaded. */
 function flushRules(): void {
   const { spawnSync } = process.getBuiltinModule('node:child_process')
   const env = { PATH: '/usr/sbin:/sbin:/usr/bin:/bin' }

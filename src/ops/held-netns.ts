@@ -1,15 +1,14 @@
-/** Namespaces that live although no path leads to them any more: processes and mounts keep them. */
+/** Network namespaces that live without the path of their ADD: processes and mounts keep them. */
 import { linkName, listFolder, readText } from '../sys/files.ts'
-import { isAlive } from './owner-netns.ts'
-import type { Owner } from './record.ts'
+import { isAlive, type Owner } from './owner-netns.ts'
 
 /**
- * True when nothing shows that the namespace of a record's owner lives: neither the path of the ADD nor any process or mount
- * that can be seen leads to it. Looks at every process of the node where the path leads nowhere, so it is for calls that
- * take away what the owner has for the sake of somebody else. `proc` is the folder of procfs.
+ * True when nothing shows that the namespace of a record's owner lives: neither the path of the ADD nor a visible process or mount
+ * leads to it. If the path leads nowhere, this reads every process of the node. So it is for calls that take something from
+ * the owner for the sake of another container. `proc` is the folder of procfs.
  */
 export function isGone(machine: Parameters<typeof isAlive>[0], owner: Owner, proc = '/proc'): boolean {
-  // After a boot no namespace is left of those before.
+  // No namespace outlives a boot.
   if (owner.bootId !== machine.bootId()) return true
   if (isAlive(machine, owner)) return false
   for (const netns of pathsOf(owner.netnsId, proc)) if (isAlive(machine, { ...owner, netns })) return false
@@ -33,12 +32,12 @@ function* pathsOf(netnsId: string, proc: string): Iterable<string> {
   }
 }
 
-/** Blanks and backslashes stand in mountinfo as octal numbers. */
+/** mountinfo writes blanks and backslashes as octal numbers. */
 function unescaped(path: string): string {
   return path.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)))
 }
 
-/** A process may end while it is looked at, or be none of ours to look at. */
+/** Undefined for a process that ends meanwhile, and for one that we may not read. */
 function linkOf(path: string): string | undefined {
   try {
     return linkName(path)

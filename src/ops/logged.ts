@@ -1,8 +1,8 @@
 import { isLogged, log } from '../lib/log/log.ts'
 import { beginStep, since } from '../lib/log/steps.ts'
-import type { Runner } from './apply.ts'
 import { commandLine } from './command-line.ts'
 import { isFlowFilterOp, type Op, type Outcome } from './op.ts'
+import type { Runner } from './runner.ts'
 
 /**
  * Runs a batch (batch.ts) as one step of the verb: what each operation came to, or its error. At debug level a line for each
@@ -40,7 +40,7 @@ function tell(op: Op, result: Outcome | Error | undefined, ms: number): void {
   } else log.debug({ op: op.do, command, result: 'ok', outcome: result, ms }, command)
 }
 
-/** What was thrown, as an Error. */
+/** A thrown value as an Error. */
 export function asError(thrown: unknown): Error {
   return thrown instanceof Error ? thrown : new TypeError(String(thrown))
 }

@@ -1,8 +1,11 @@
-/** A filter that must be in hardware is not taken there. Message, code and extack are the kernel's. */
-export class OffloadRefused extends Error {
+import type { OfKind } from '../lib/error-kind.ts'
+
+/** The NIC or its driver refuses a filter that must be in hardware. Message, code and extack are the kernel's. */
+export class OffloadRefused extends Error implements OfKind {
+  readonly kind = 'refusal'
   /** The driver's words, with the errno. */
   readonly refusal: string
-  /** errno name. */
+  /** Name of the errno. */
   readonly code: string
   readonly extack: string | undefined
 

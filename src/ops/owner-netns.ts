@@ -1,31 +1,43 @@
-import type { Owner } from './record.ts'
+/** The attachment that owns the device or the ports of a record. */
+export interface Owner {
+  readonly containerID: string
+  readonly ifname: string
+  readonly network: string
+  /** CNI_NETNS as given; only a hint, paths are recycled. */
+  readonly netns: string
+  /** Device and inode of the namespace. The kernel gives them to the next one once the namespace is gone. */
+  readonly netnsId: string
+  /** SO_NETNS_COOKIE of the namespace, valid within one boot; absent where the kernel or a former version had none. */
+  readonly netnsCookie?: string | undefined
+  readonly bootId: string
+}
 
-/** What tells one network namespace from another. */
+/** The marks that tell one network namespace from another. */
 export interface NamespaceMarks {
   /** Device and inode of its nsfs file. */
   readonly id: string
   /** SO_NETNS_COOKIE; undefined where the kernel has none. */
   readonly cookie?: string | undefined
-  /** The namespace that this process runs in. */
+  /** True for the namespace that this process runs in. */
   readonly isHost?: boolean
 }
 
-/** What of a machine is needed to find a namespace again. */
+/** The part of a machine that finds a namespace again. */
 interface Namespaces<N extends NamespaceMarks & { close(): void }> {
   /** Throws when there is no namespace at `path`. */
   openNetns(path: string): N
   bootId(): string
 }
 
-/** The fields by which a record's owner says which namespace is meant. */
+/** The marks of a namespace as fields of a record's owner. */
 export function ownerMarks({ id, cookie }: NamespaceMarks): Pick<Owner, 'netnsId' | 'netnsCookie'> {
   return cookie === undefined ? { netnsId: id } : { netnsId: id, netnsCookie: cookie }
 }
 
 /**
- * True when `netns` is the namespace that a record's owner had, in the same boot. An inode comes back as soon as its namespace
- * is gone, so the cookie decides where both sides have one. A record without a cookie never means the host's namespace,
- * to which the path of a dead process can lead.
+ * True when `netns` is the namespace of a record's owner, in the same boot. The kernel reuses an inode as soon as its namespace is
+ * gone, so the cookie decides where both sides have one. A record without a cookie never means the host's namespace,
+ * because the path of a dead process can lead there.
  */
 export function isOwnersNetns(
   { netnsId, netnsCookie }: Pick<Owner, 'netnsId' | 'netnsCookie'>,
@@ -42,9 +54,9 @@ export function isSameNetns(one: NamespaceMarks, other: NamespaceMarks | undefin
 }
 
 /**
- * Opens the namespace that a record's owner had: at the path of this call or at that of the ADD, and only if it is the
- * same one, because paths are recycled. Without an owner whatever is at `path`, the host's own namespace apart. Undefined
- * when it is gone. The caller closes it.
+ * Opens the namespace of a record's owner, at the path of this call or at the path of the ADD. Paths are recycled, so the marks must
+ * match too. Without an owner, opens any namespace at `path` but the host's. Undefined when the namespace is gone. The caller
+ * closes the namespace.
  */
 export function openOwnersNetns<N extends NamespaceMarks & { close(): void }>(
   machine: Namespaces<N>,
@@ -62,7 +74,7 @@ export function openOwnersNetns<N extends NamespaceMarks & { close(): void }>(
   return undefined
 }
 
-/** True when the namespace that a record's owner had is there. */
+/** True when the path of the ADD still leads to the namespace of a record's owner. */
 export function isAlive<N extends NamespaceMarks & { close(): void }>(
   machine: Namespaces<N>,
   owner: Owner,
@@ -72,7 +84,7 @@ export function isAlive<N extends NamespaceMarks & { close(): void }>(
   return opened !== undefined
 }
 
-/** Opens whatever namespace is at `path`, the host's own too; undefined when none is there. The caller closes it. */
+/** Opens any namespace at `path`, the host's too; undefined when none is there. The caller closes it. */
 export function openNetnsAt<N>(machine: { openNetns(path: string): N }, path: string): N | undefined {
   try {
     return machine.openNetns(path)

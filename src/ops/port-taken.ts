@@ -1,15 +1,18 @@
-/** Protocol, address and port; without these all of the address. */
+import type { OfKind } from '../lib/error-kind.ts'
+
+/** Protocol, address and port. A key without protocol and port stands for all of the address. */
 interface Key {
   readonly proto?: string
   readonly address: string
   readonly port?: number
 }
 
-/** A host port belongs to somebody else already. */
-export class PortTaken extends Error {
+/** A host port belongs to another owner already. */
+export class PortTaken extends Error implements OfKind {
+  readonly kind = 'port-taken'
   readonly key: Key
   readonly owner: string
-  /** Of the filter or the reservation that has the key, where it has one. */
+  /** The cookie of the filter or reservation that has the key; undefined where there is none. */
   readonly cookie: string | undefined
 
   constructor(key: Key, owner: string, cookie?: string) {
@@ -22,7 +25,7 @@ export class PortTaken extends Error {
   }
 }
 
-/** True for a refusal of the kernel (EEXIST) that says that somebody has what was to be made. */
+/** True for EEXIST of the kernel: the object that was to be made is there already. */
 export function isExisting(cause: unknown): boolean {
   return cause instanceof Error && 'code' in cause && cause.code === 'EEXIST'
 }

@@ -1,7 +1,7 @@
 /*
- * System calls of Linux and the entry point, for a program without a C library: the start of glibc alone, which asks the
- * processor for its features and caches, takes five times as long as all that the program does. Numbers and structs are
- * those of the kernel's headers. A call returns what it is asked for, or -errno.
+ * System calls of Linux and the entry point, for a program without a C library. The start of glibc alone, which asks the
+ * processor for its features and caches, takes five times as long as all the work of this program. Numbers and structs are
+ * those of the kernel's headers. A call returns its result, or -errno.
  */
 #ifndef VF_SHIM_LINUX_H
 #define VF_SHIM_LINUX_H
@@ -52,7 +52,7 @@ static long system_call(long number, long a, long b, long c, long d, long e)
 	return first;
 }
 
-/* The same (Linux takes the stack of x86-64 for all). */
+/* The same for arm64: Linux leaves the same stack on all processors. */
 __asm__(".globl _start\n"
 	"_start:\n"
 	"	mov x29, #0\n"
@@ -78,13 +78,13 @@ static long sys_readlink(const char *path, char *target, unsigned long size)
 	return system_call(__NR_readlinkat, AT_FDCWD, (long)path, (long)target, (long)size, 0);
 }
 
-/* Follows symbolic links; of the result only the inode and its device are meant. */
+/* Follows symbolic links. Asks for nothing but the inode and its device. */
 static long sys_stat(const char *path, struct statx *result)
 {
 	return system_call(__NR_statx, AT_FDCWD, (long)path, 0, STATX_INO, (long)result);
 }
 
-/* Of this process; `set` or `old` may be 0. */
+/* Limits of this process; `set` or `old` may be 0. */
 static long sys_limit(int resource, const struct rlimit64 *set, struct rlimit64 *old)
 {
 	return system_call(__NR_prlimit64, 0, resource, (long)set, (long)old, 0);

@@ -1,29 +1,29 @@
 /*
- * The program that is installed as vf-attach and vf-offload, and copied to whatever other name a network config calls. It
- * makes the surroundings fit for the Bun program beside it, vf-flower, and becomes that one: same arguments, same
- * descriptors, same name. Bun looks at its working directory, its environment and its limits before our first line of
- * TypeScript, so that nothing there could mend them or say what is wrong.
+ * The program that is installed as vf-attach and vf-offload, and copied to any other name that a network config calls. The
+ * program mends its surroundings and becomes the Bun program beside it, vf-flower: same arguments, same descriptors, same
+ * name. Bun reads its working directory, its environment and its limits before the first line of our TypeScript, so that
+ * TypeScript could neither mend them nor report them.
  *
- * Static, because what LD_PRELOAD and LD_LIBRARY_PATH name is loaded before the first line of a dynamic program.
+ * Static, because a dynamic program loads the libraries of LD_PRELOAD and LD_LIBRARY_PATH before its first line.
  */
 #include "linux.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
-/* The program that does the work, in the folder of this one. */
+/* The name of the Bun program, in the folder of this one. */
 static const char program[] = "vf-flower";
 
 /*
- * What vf-flower reads, hands to IPAM plugins or searches; everything else is dropped. BUN_* and BUN_JSC_* change the
- * engine, NODE_* and LD_* what it loads, and none of them is a runtime's wish for a CNI plugin.
+ * Beginnings of the variables that vf-flower reads, hands to IPAM plugins or searches; all others are dropped. BUN_* and
+ * BUN_JSC_* change the engine, NODE_* and LD_* change the code that it loads. No runtime means those for a CNI plugin.
  */
 static const char *const kept[] = { "CNI_", "PATH=", "VF_FLOWER_" };
 
-/* What the engine and a call need, as measured with Bun 1.4.5 and with room to spare. */
+/* The limits that the engine and a call need, as measured with Bun 1.4.5 and with room to spare. */
 static const struct need {
 	int resource;
 	const char *name;
-	/* The setting of a systemd unit. */
+	/* The name of the setting in a systemd unit. */
 	const char *unit;
 	/* Bytes, or descriptors. */
 	unsigned long long least;
@@ -37,7 +37,7 @@ static const struct need {
 	{ RLIMIT_NOFILE, "RLIMIT_NOFILE", "LimitNOFILE", 64 },
 };
 
-/* Errors that a program which is being installed, or was installed in part, gives. */
+/* Errors of starting a program while it is being installed, or after a part of it was. */
 static const struct reason {
 	long number;
 	const char *words;
@@ -51,7 +51,7 @@ static const struct reason {
 	{ EIO, "EIO (Input/output error)" },
 };
 
-/* A text that is written at once; what does not fit is cut off. */
+/* A text that is written at once; bytes that do not fit are cut off. */
 static char text[4 * PATH_MAX];
 static unsigned long length;
 
@@ -79,7 +79,7 @@ static void add_number(unsigned long long number)
 		add_byte(digits[--count]);
 }
 
-/* A part of a JSON string; bytes that JSON has no short form for, and those that may be no UTF-8, become '?'. */
+/* A part of a JSON string; control characters and bytes beyond ASCII become '?'. */
 static void add_quoted(const char *part)
 {
 	for (; *part != '\0'; part++) {
@@ -89,7 +89,7 @@ static void add_quoted(const char *part)
 	}
 }
 
-/* The words of a negative result of a system call. */
+/* The words for a negative result of a system call. */
 static void add_reason(long result)
 {
 	for (unsigned long i = 0; i < COUNT(reasons); i++) {
@@ -128,8 +128,8 @@ static void __attribute__((noreturn)) fail(void)
 }
 
 /*
- * A soft limit is a default that a program may raise by itself, so that one which is too low is raised to what is needed.
- * A hard limit is the operator's decision: it is named.
+ * A program may raise a soft limit by itself, so a soft limit that is too low is raised to the need. A hard limit is the
+ * operator's decision: the error names it.
  */
 static void require_limits(const char *name)
 {
@@ -148,7 +148,7 @@ static void require_limits(const char *name)
 		add(need->name);
 		add(" is ");
 		add_number(limit.rlim_max);
-		add(", must be ");
+		add("; must be ");
 		add_number(need->least);
 		add(" or more; raise it for the container runtime (");
 		add(need->unit);
@@ -183,7 +183,7 @@ static void clean(char **variables)
 	*end = 0;
 }
 
-/* What follows the last slash of a path. */
+/* The part of a path after the last slash. */
 static char *base_name(char *path)
 {
 	char *base = path;
@@ -203,7 +203,7 @@ static void put_beside(char *path, unsigned long room)
 		base[i] = program[i];
 }
 
-/* Whoever copied a file over a link may have put this program in the place of vf-flower: it would start itself for ever. */
+/* True if `path` is this program. A file copied over a link can put it in the place of vf-flower; it would start itself for ever. */
 static int is_this_program(const char *path)
 {
 	static struct statx own, other;
@@ -213,7 +213,7 @@ static int is_this_program(const char *path)
 	       own.stx_ino == other.stx_ino;
 }
 
-/* `stack` is what the kernel hands over: argc, argv and a null, environment and a null. */
+/* The kernel's `stack` has argc, argv and a null, then the environment and a null. */
 void __attribute__((noreturn)) start(long *stack);
 void start(long *stack)
 {
@@ -222,7 +222,7 @@ void start(long *stack)
 	char **argv = (char **)(stack + 1);
 	char **environment = argv + stack[0] + 1;
 	char *name = stack[0] > 0 ? base_name(argv[0]) : unnamed;
-	/* Where this file is, whatever symbolic links lead to it. */
+	/* The path of this file, without symbolic links. */
 	long found = sys_readlink("/proc/self/exe", path, PATH_MAX - 1);
 
 	if (found <= 0) {
@@ -232,7 +232,7 @@ void start(long *stack)
 		add("; /proc must be mounted");
 		fail();
 	}
-	/* Multus changes its root and not its working directory, which then is outside of the root; others delete theirs. */
+	/* Multus changes its root but not its working directory, which then is outside of the root; other callers delete theirs. */
 	long changed = sys_chdir("/");
 
 	if (changed != 0) {

@@ -1,4 +1,4 @@
-/** bpf(2), as far as it takes to take programs off an interface. */
+/** The part of bpf(2) that takes programs off an interface. */
 import { errorCode } from './errno.ts'
 import { bpf, close, pointerTo } from './ffi.ts'
 
@@ -13,13 +13,13 @@ const BPF_LINK_DETACH = 34
 /** enum bpf_attach_type and bpf_link_type of linux/bpf.h. */
 const BPF_TCX = { ingress: 46, egress: 47 } as const
 const BPF_LINK_TYPE_XDP = 6
-/** The kernel takes no more than this at one hook (BPF_MPROG_MAX). */
+/** Most programs at one hook (BPF_MPROG_MAX). */
 const mostPrograms = 64
 
-/** What a kernel answers that has no such hook (before 6.6), no bpf(2), or no answer for who asks. */
+/** Errors of a kernel that has no such hook (before 6.6) or no bpf(2), or that refuses the caller an answer. */
 const none: readonly (string | undefined)[] = ['EINVAL', 'ENOENT', 'ENOSYS', 'EPERM', 'EOPNOTSUPP']
 
-/** A program on a hook of tcx, and the link of bpf(2) that holds it there; no link where it was attached without. */
+/** A program on a hook of tcx, and the link of bpf(2) that holds it there; no link where the program was attached without one. */
 interface TcxProgram {
   readonly program: number
   readonly link: number | undefined
@@ -51,7 +51,7 @@ function tcxOf(ifindex: number, hook: keyof typeof BPF_TCX): TcxProgram[] {
   }))
 }
 
-/** Takes a program off a tcx hook, by the link that holds it where one does. @throws SystemError */
+/** Takes a program off a tcx hook; by its link where it has one. @throws SystemError */
 export function detachTcx(program: number, ifindex: number, hook: keyof typeof BPF_TCX): void {
   for (const { link } of tcxOf(ifindex, hook).filter((one) => one.program === program)) {
     if (link === undefined) detachProgram(program, ifindex, hook)
@@ -69,9 +69,9 @@ function detachProgram(program: number, ifindex: number, hook: keyof typeof BPF_
 }
 
 /**
- * Detaches links of bpf(2) that hold an XDP program on an interface with this number, one after the other until `isOff`; what that says in the
- * end. The kernel says the number of a link's interface and not its namespace: an agent may have put the same program on interfaces of
- * that number in several.
+ * Detaches links of bpf(2) that hold an XDP program on an interface with this number, one after the other until `isOff` answers true.
+ * Returns the last answer of `isOff`. The kernel tells the number of a link's interface but not its namespace: an agent may have put
+ * the same program on interfaces with that number in several namespaces.
  */
 export function detachXdpLinks(program: number, ifindex: number, isOff: () => boolean): boolean {
   for (let id = nextLink(0); id !== undefined; id = nextLink(id)) {
@@ -86,7 +86,7 @@ export function detachXdpLinks(program: number, ifindex: number, isOff: () => bo
   return isOff()
 }
 
-/** Runs an action on a link, unless that has gone since its number was read. */
+/** Runs an action on a link; undefined if the link has gone since its number was read. */
 function withLink<T>(id: number, action: (fd: number) => T): T | undefined {
   const fd = linkFd(id)
   if (fd === undefined) return undefined
@@ -108,7 +108,7 @@ function nextLink(after: number): number | undefined {
   return attr[1]
 }
 
-/** A link may have gone since its number was read. */
+/** Opens a link; undefined if the link has gone since its number was read. */
 function linkFd(id: number): number | undefined {
   try {
     return bpf(BPF_LINK_GET_FD_BY_ID, words(id, 0, 0))
@@ -118,7 +118,7 @@ function linkFd(id: number): number | undefined {
   }
 }
 
-/** struct bpf_link_info: type, id, prog_id, a gap, and of XDP the interface's number. */
+/** struct bpf_link_info: type, id, prog_id, padding, and for XDP the interface's number. */
 function infoOf(fd: number): Uint32Array {
   const info = new Uint32Array(16)
   const attr = new DataView(new ArrayBuffer(16))

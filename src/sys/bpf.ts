@@ -1,4 +1,4 @@
-/** bpf(2), as far as it takes to see which programs look at an interface's frames, and to load a classifier. */
+/** The part of bpf(2) that shows the programs on an interface's frames, and that loads a classifier. */
 import { errorCode } from './errno.ts'
 import { bpf, close, pointerTo } from './ffi.ts'
 
@@ -12,10 +12,10 @@ const BPF_TCX_INGRESS = 46
 /** enum bpf_prog_type of linux/bpf.h. */
 const BPF_PROG_TYPE_SCHED_CLS = 3
 
-/** The kernel takes no more than this at one hook (BPF_MPROG_MAX). */
+/** Most programs at one hook (BPF_MPROG_MAX). */
 const mostPrograms = 64
 
-/** A loaded program. `instructions` are struct bpf_insn, 8 bytes each; undefined where the kernel keeps them to itself. */
+/** A loaded program. `instructions` are struct bpf_insn, 8 bytes each; undefined where the kernel hides them. */
 export interface BpfProgram {
   readonly id: number
   readonly name: string
@@ -24,7 +24,7 @@ export interface BpfProgram {
 
 /**
  * Numbers of the programs on an interface's tcx ingress hook, first to run first. None where the kernel has no such hook
- * (before 6.6) or no bpf(2), or gives no answer to who asks.
+ * (before 6.6) or no bpf(2), or refuses the caller an answer.
  */
 export function tcxIngressPrograms(ifindex: number): number[] {
   const ids = new Uint32Array(mostPrograms)
@@ -42,7 +42,7 @@ export function tcxIngressPrograms(ifindex: number): number[] {
   return [...ids.subarray(0, attr.getUint32(24, true))]
 }
 
-/** The program with this number; undefined when it is gone, or may not be looked at. */
+/** The program with this number; undefined when the program is gone, or hidden from the caller. */
 export function bpfProgram(id: number): BpfProgram | undefined {
   const attr = new DataView(new ArrayBuffer(12))
   attr.setUint32(0, id, true)
@@ -58,7 +58,7 @@ export function bpfProgram(id: number): BpfProgram | undefined {
     const instructions = new Uint8Array(size)
     const info = size === 0 ? infoOf(fd) : infoOf(fd, instructions)
     const name = String.fromCharCode(...new Uint8Array(info.buffer, 64, 16)).replace(/\0.*$/, '')
-    // A null pointer comes back where they are not shown.
+    // The kernel returns a null pointer where it hides the instructions.
     const isShown = size > 0 && info.getBigUint64(32, true) !== 0n
     return { id, name, instructions: isShown ? instructions : undefined }
   } finally {
@@ -67,11 +67,11 @@ export function bpfProgram(id: number): BpfProgram | undefined {
 }
 
 /**
- * Loads a classifier (struct bpf_insn, 8 bytes each) for as long as `use` runs; what `use` hangs it on keeps it. `name` has at most
- * 15 bytes. @throws SystemError with the kernel's refusal: EPERM without CAP_BPF, EINVAL or EACCES from its verifier
+ * Loads a classifier (struct bpf_insn, 8 bytes each) while `use` runs; a filter that `use` attaches it to keeps it loaded. `name`
+ * has at most 15 bytes. @throws SystemError with the kernel's refusal: EPERM without CAP_BPF, EINVAL or EACCES from its verifier
  */
 export function withClassifier<T>(instructions: Uint8Array, name: string, use: (fd: number) => T): T {
-  // A program that calls no helper of the GPL's may have any licence.
+  // A program that calls no GPL-only helper may have any licence.
   const license = new TextEncoder().encode('Apache-2.0\0')
   const attr = new DataView(new ArrayBuffer(72))
   attr.setUint32(0, BPF_PROG_TYPE_SCHED_CLS, true)

@@ -2,8 +2,8 @@ import { closeSync, constants, openSync } from 'node:fs'
 import { errorCode } from './errno.ts'
 
 /**
- * True when the device node at `path`, which one process can have open at a time, is another one's now: open(2) answers
- * EBUSY. It is closed at once. False for one that is not there or can't be opened for another reason.
+ * True when another process has the device node at `path` open, a node that only one process can open at a time: open(2) answers
+ * EBUSY. A node that does open is closed at once. False when the node is absent or can't be opened for another reason.
  */
 export function isBusy(path: string): boolean {
   try {

@@ -1,7 +1,9 @@
 import { errnoName } from '../lib/errno.ts'
+import type { OfKind } from '../lib/error-kind.ts'
 
 /** A system call that failed. `code` is the errno's name as Node's own errors carry it (`EBUSY`). */
-export class SystemError extends Error {
+export class SystemError extends Error implements OfKind {
+  readonly kind = 'refusal'
   readonly errno: number
   readonly code: string
   readonly syscall: string
@@ -15,7 +17,7 @@ export class SystemError extends Error {
   }
 }
 
-/** A file could not be used: Node's words, with the path, which Node leaves out where it works on a descriptor. */
+/** A file could not be used. The message is Node's, with the path, which Node leaves out for operations on a descriptor. */
 export class FileError extends Error {
   readonly code: string
   readonly path: string
@@ -27,14 +29,14 @@ export class FileError extends Error {
     this.path = path
   }
 
-  /** What was thrown, with the path if it is the error of a file and does not have it yet. */
+  /** Adds the path to the error of a file that lacks it; returns any other error as it is. */
   static at(path: string, thrown: unknown): unknown {
     const code = errorCode(thrown)
     if (!(thrown instanceof Error) || code === undefined || thrown.message.includes(path)) return thrown
     return new FileError(path, code, `${thrown.message} '${path}'`, thrown)
   }
 
-  /** Something else stands where a file of ours belongs. */
+  /** Another kind of file stands where a file of ours belongs. */
   static notRegular(path: string): FileError {
     return new FileError(path, 'EINVAL', `EINVAL: '${path}' is no regular file`)
   }

@@ -1,8 +1,8 @@
 /**
- * The only door to libc: every `bun:ffi` import of the project stands here. The *system's* libc is opened by its
- * soname; nothing is embedded, so nothing is ever extracted to a temporary folder. Symbols are bound on first use,
- * because binding costs start time and a VERSION needs none. Below this line a call that fails returns -1 and leaves
- * errno; `check` turns that into a SystemError.
+ * The only door to libc: no other file of the project imports `bun:ffi`. The *system's* libc is opened by its soname;
+ * nothing is embedded, so nothing is ever extracted to a temporary folder. Symbols are bound on first use, because binding
+ * costs start time and a VERSION needs none. A libc call that fails returns -1 and sets errno; `check` turns that into a
+ * SystemError.
  */
 import { dlopen, FFIType, type Pointer, ptr, read } from 'bun:ffi'
 import { SystemError } from './errno.ts'
@@ -37,14 +37,14 @@ function libc(): Libc {
       bound = dlopen(name, signatures).symbols
       return bound
     } catch (error) {
-      // Not this libc: try the next soname. But it can be this one, and no memory left for it.
+      // Try the next soname. Memory may also be too short for the right libc, so the reason is kept.
       refusals.push(`${name} (${error instanceof Error ? error.message : String(error)})`)
     }
   }
   throw new SystemError('dlopen', 2, `no C library could be opened: ${refusals.join('; ')}`)
 }
 
-/** A system call for which libc has no function bound here: binding costs start time, and each is called once or twice. */
+/** A system call without a libc function that is bound here: binding costs start time, and each of these runs once or twice. */
 function systemCall(
   name: keyof typeof callNumbers,
   first: number,
@@ -56,12 +56,12 @@ function systemCall(
   return check(name, libc().syscall(number, first, word(second), word(third)))
 }
 
-/** An argument that fills a register: where a buffer lies, or a number. */
+/** The content of a register: the address of a buffer, or a number. */
 function word(value: NodeJS.TypedArray | number): Pointer {
   return typeof value === 'number' ? (value as Pointer) : ptr(value)
 }
 
-/** Of x86-64 and of arm64 (asm/unistd_64.h, asm-generic/unistd.h). */
+/** Numbers of x86-64 and of arm64 (asm/unistd_64.h, asm-generic/unistd.h). */
 const callNumbers = {
   bpf: [321, 280],
   clock_gettime: [228, 113],
@@ -74,7 +74,7 @@ const callNumbers = {
 function check(call: string, result: number | bigint): number {
   const value = Number(result)
   if (value >= 0) return value
-  // Nothing may run between the call and this read: errno belongs to the thread, any later libc call may change it.
+  // Nothing may run between the call and this read, because any later libc call may change the thread's errno.
   const location = libc().__errno_location()
   throw new SystemError(call, location === null ? 0 : read.i32(location as Pointer, 0))
 }
@@ -99,7 +99,7 @@ export function getsockopt(fd: number, level: number, option: number, value: Uin
   check('getsockopt', libc().getsockopt(fd, level, option, ptr(value), ptr(new Uint32Array([value.length]))))
 }
 
-/** sendto(2). Without `address` it is send(2). Restarted on EINTR; a short write of a datagram does not exist. */
+/** sendto(2), or send(2) without `address`. Restarted on EINTR; a datagram is never written in part. */
 export function sendto(fd: number, data: Uint8Array, address?: Uint8Array): number {
   for (;;) {
     try {
@@ -111,7 +111,7 @@ export function sendto(fd: number, data: Uint8Array, address?: Uint8Array): numb
   }
 }
 
-/** recv(2) into `buffer`; returns what recv returns (with MSG_TRUNC the datagram's whole length). Restarted on EINTR. */
+/** recv(2) into `buffer`; returns the result of recv (with MSG_TRUNC the datagram's whole length). Restarted on EINTR. */
 export function recv(fd: number, buffer: Uint8Array, flags: number): number {
   for (;;) {
     try {
@@ -147,7 +147,7 @@ export function connect(fd: number, address: Uint8Array): void {
   systemCall('connect', fd, address, address.length)
 }
 
-/** ioctl(2) of a request that has no argument. Returns what the kernel returns. */
+/** ioctl(2) of a request without an argument. Returns the kernel's result. */
 export function ioctl(fd: number, request: number): number {
   return systemCall('ioctl', fd, request, 0)
 }
@@ -158,14 +158,14 @@ export function ioctlWith(fd: number, request: number, structure: Uint8Array): v
 }
 
 /**
- * fcntl(2) with a struct flock, which `lock` holds and the kernel changes; of a file on whose offsets 64 bits are spent, as on
- * both processors that this runs on.
+ * fcntl(2) with the struct flock in `lock`, which the kernel changes. The struct has 64-bit offsets, as on both processors that this
+ * runs on.
  */
 export function fcntl(fd: number, command: number, lock: Int32Array): void {
   systemCall('fcntl', fd, command, lock)
 }
 
-/** clock_gettime(2): microseconds of a clock (CLOCK_* of linux/time.h), whole. */
+/** clock_gettime(2): whole microseconds of a clock (CLOCK_* of linux/time.h). */
 export function microseconds(clock: number): number {
   const time = new BigInt64Array(2)
   systemCall('clock_gettime', clock, time, 0)
@@ -173,7 +173,7 @@ export function microseconds(clock: number): number {
   return Number(seconds) * 1e6 + Math.floor(Number(nanoseconds) / 1e3)
 }
 
-/** Where a buffer lies, for structures that hold addresses; the caller keeps the buffer until the call is over. */
+/** The address of a buffer, for structures with pointers; the caller keeps the buffer until the call is over. */
 export function pointerTo(buffer: Uint8Array): bigint {
   return BigInt(ptr(buffer))
 }

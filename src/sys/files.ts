@@ -20,13 +20,13 @@ import {
 import { basename, dirname } from 'node:path'
 import { errorCode, FileError } from './errno.ts'
 
-/** What a file must survive: a crash of the machine, or only one of this process (worth nothing after a boot). */
+/** The crash that a file must survive: one of the machine, or only one of this process (the file is worth nothing after a boot). */
 export type Durability = 'durable' | 'volatile'
 
 /**
- * Replaces `path` by `text` so that after a crash at any point the old or the new content is there, never a part:
+ * Replaces `path` by `text`. After a crash at any point the file has the old or the new content, never a part of one:
  * temporary file in the same folder, fsync, rename, fsync of the folder. Mode 0600; missing folders are made 0700.
- * Without the two fsyncs where `durability` is `volatile`.
+ * With `volatile` there are no fsyncs.
  */
 export function replaceFile(path: string, text: string, durability: Durability = 'durable'): void {
   const folder = dirname(path)
@@ -35,7 +35,7 @@ export function replaceFile(path: string, text: string, durability: Durability =
   const fd = openSync(temporary, constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC, 0o600)
   try {
     try {
-      // Not writeSync: a disk that is almost full takes a part and reports success.
+      // Not writeSync, which on a disk that is almost full writes a part and reports success.
       writeFileSync(fd, text)
       if (durability === 'durable') fsyncSync(fd)
     } finally {
@@ -49,10 +49,10 @@ export function replaceFile(path: string, text: string, durability: Durability =
   if (durability === 'durable') syncFolder(folder)
 }
 
-/** NAME_MAX of linux/limits.h: the bytes that the name of a file may have. */
+/** Longest name of a file, in bytes: NAME_MAX of linux/limits.h. */
 const longestName = 255
 
-/** The name of the file that takes the place of `name`; it is no longer than a name may be. */
+/** The name of the temporary file that is to become `name`; never longer than a name may be. */
 function temporaryName(name: string): string {
   const end = `.${process.pid}.tmp`
   let start = name
@@ -61,8 +61,8 @@ function temporaryName(name: string): string {
 }
 
 /**
- * Makes a file of so many bytes in a folder, which is made too, and takes it away. Its name is that of one that
- * {@link replaceFile} is about to put in the place of `name`: whoever clears the folder may take it away at any time.
+ * Tries whether `bytes` can be written: makes a file of that size in a folder, which is made too, and removes it. The file has the
+ * name of a temporary file of {@link replaceFile} for `name`, so whoever clears the folder may remove it at any time.
  * @throws FileError, and Node's errors of files, where there is no room or nothing may be written
  */
 export function tryToWrite(folder: string, name: string, bytes: number): void {
@@ -77,12 +77,12 @@ export function tryToWrite(folder: string, name: string, bytes: number): void {
   }
 }
 
-/** True for the name of a file that {@link replaceFile} writes before it takes its place. */
+/** True for the name of a temporary file of {@link replaceFile}. */
 export function isTemporary(name: string): boolean {
   return temporaryOf(name) !== undefined
 }
 
-/** The file that a temporary one was to become, by its name; undefined for other names. */
+/** The name of the file that a temporary file was to become; undefined for other names. */
 export function temporaryOf(name: string): string | undefined {
   return /^\.(.+)\.\d+\.tmp$/.exec(name)?.[1]
 }
@@ -93,7 +93,7 @@ export function removeIfOlder(path: string, milliseconds: number): void {
   if (age !== undefined && age > milliseconds) removeLeftover(path)
 }
 
-/** Removes a file that nobody uses any more. A folder of that name is none of ours: it stays. */
+/** Removes a file that nobody uses any more. A folder of that name is not ours and stays. */
 export function removeLeftover(path: string): void {
   try {
     removeFile(path, 'volatile')
@@ -108,10 +108,10 @@ export function ageOf(path: string): number | undefined {
   return written === undefined ? undefined : Date.now() - written
 }
 
-/** Makes a file count as written now; makes it, empty and for root only, where there is none. */
+/** Sets the time of a file to now. Makes the file, empty and for root only, where there is none. */
 export function touch(path: string): void {
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
-  // Not blocking: a FIFO in its place is refused (ENXIO), not waited for.
+  // Not blocking: opening a FIFO in its place fails at once (ENXIO).
   const fd = openSync(path, constants.O_WRONLY | constants.O_CREAT | constants.O_NONBLOCK, 0o600)
   try {
     const now = Date.now() / 1000
@@ -121,19 +121,19 @@ export function touch(path: string): void {
   }
 }
 
-/** Removes a file and makes that durable, unless told that it need not be. Succeeds when it can't exist. */
+/** Removes a file, durably unless `volatile`. Succeeds when no such file can exist. */
 export function removeFile(path: string, durability: Durability = 'durable'): void {
   try {
     unlinkSync(path)
   } catch (error) {
-    // A file system that is read-only says so before it looks whether there is such a file.
+    // A read-only file system answers EROFS before it checks that the file exists.
     if (isAbsent(error) || (errorCode(error) === 'EROFS' && !isThere(path))) return
     throw error
   }
   if (durability === 'durable') syncFolder(dirname(path))
 }
 
-/** Renames a file within its folder and makes that durable. Succeeds when it does not exist. */
+/** Renames a file within its folder, durably. Succeeds when the file does not exist. */
 export function renameFile(from: string, to: string): void {
   try {
     renameSync(from, to)
@@ -154,13 +154,13 @@ export function readText(path: string): string | undefined {
   }
 }
 
-/** The most bytes that a file of ours may have: a record of a thousand port mappings has a few million. */
+/** Largest file of ours, in bytes: a record of a thousand port mappings has a few million. */
 const mostBytes = 64 << 20
 
 /**
- * Content of a file of ours without the trailing newline; undefined when there can be none. Never waits, whatever somebody
- * has put in its place: a FIFO, a device.
- * @throws FileError EINVAL for what is no regular file, EFBIG for more than 64 MiB
+ * Content of a file of ours without the trailing newline; undefined when no such file can exist. Never waits, even where somebody
+ * has put a FIFO or a device in its place.
+ * @throws FileError EINVAL for anything but a regular file, EFBIG for more than 64 MiB
  */
 export function readOwnText(path: string): string | undefined {
   let fd: number
@@ -172,7 +172,7 @@ export function readOwnText(path: string): string | undefined {
   }
   try {
     const text = readToEnd(fd)
-    // A FIFO without a writer is empty too. Only then is it worth the question.
+    // A FIFO without a writer is empty too, so only an empty text is worth the check.
     if (text === '' && !fstatSync(fd).isFile()) throw FileError.notRegular(path)
     return text.replace(/\n$/, '')
   } catch (error) {
@@ -185,7 +185,7 @@ export function readOwnText(path: string): string | undefined {
 
 function readToEnd(fd: number): string {
   const parts: Uint8Array[] = []
-  // The end of a small file is seen with the same buffer: a large one for nothing is most of what reading it costs.
+  // The rest of the first buffer shows the end of a small file: a large buffer for nothing would be most of the cost of reading it.
   let free = Buffer.allocUnsafe(16 << 10)
   for (let size = 0; ; ) {
     const length = readSync(fd, free)
@@ -199,7 +199,7 @@ function readToEnd(fd: number): string {
   return Buffer.concat(parts).toString('utf8')
 }
 
-/** Writes a sysfs or procfs value in one write(2). Throws what the kernel answered. */
+/** Writes a sysfs or procfs value in one write(2). Throws the kernel's refusal. */
 export function writeValue(path: string, value: string): void {
   writeFileSync(path, value)
 }
@@ -214,7 +214,7 @@ export function listFolder(path: string): readonly string[] {
   }
 }
 
-/** Last component of what the symbolic link at `path` points to; undefined when there is no link. */
+/** Last component of the target of the symbolic link at `path`; undefined when there is no link. */
 export function linkName(path: string): string | undefined {
   try {
     return basename(readlinkSync(path))
@@ -224,7 +224,7 @@ export function linkName(path: string): string | undefined {
   }
 }
 
-/** The number by which its file system knows what is at `path`, of which sysfs gives none twice; undefined when nothing is there. */
+/** The inode number of the file at `path`; sysfs gives no number twice. Undefined when nothing is there. */
 export function inodeOf(path: string): string | undefined {
   return statSync(path, { bigint: true, throwIfNoEntry: false })?.ino.toString()
 }
@@ -239,13 +239,13 @@ export function realPath(path: string): string | undefined {
   }
 }
 
-/** True for what the kernel says of a path where nothing can be: also one that is too long, or goes round in links. */
+/** True for errors that say that nothing can be at a path: the path may also be too long, or a circle of links. */
 function isAbsent(error: unknown): boolean {
   const code = errorCode(error) ?? ''
   return ['ENOENT', 'ENOTDIR', 'ENODEV', 'ENAMETOOLONG', 'ELOOP'].includes(code)
 }
 
-/** True where something is at `path`, a link that leads nowhere apart. */
+/** True where something is at `path`; false for a link that leads nowhere. */
 export function isThere(path: string): boolean {
   try {
     return statSync(path, { throwIfNoEntry: false }) !== undefined

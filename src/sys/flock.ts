@@ -1,5 +1,6 @@
 import { closeSync, constants, mkdirSync, openSync } from 'node:fs'
 import { dirname } from 'node:path'
+import type { OfKind } from '../lib/error-kind.ts'
 import { errorCode } from './errno.ts'
 import { flock } from './ffi.ts'
 import { isThere } from './files.ts'
@@ -12,8 +13,9 @@ const LOCK_EX = 2
 const LOCK_NB = 4
 const LOCK_UN = 8
 
-/** Thrown by `withLock` when the lock could not be had in time. */
-export class LockTimeout extends Error {
+/** Thrown by `withLock` when the lock was not free in time. */
+export class LockTimeout extends Error implements OfKind {
+  readonly kind = 'lock-timeout'
   readonly path: string
   constructor(path: string, milliseconds: number, holder: string | undefined) {
     super(`Cannot lock "${path}" within ${milliseconds} ms: ${holder ?? 'another process'} holds it`)
@@ -23,15 +25,15 @@ export class LockTimeout extends Error {
 }
 
 /**
- * Runs `action` while holding an exclusive lock on the file `path` (created, mode 0600, never removed: removing it
- * would let two processes hold "the" lock). Waits at most `milliseconds`, in the order of coming, then throws LockTimeout; with
- * 0 it takes the lock if that is free, whoever waits for it. The kernel drops
- * the lock when the process dies. `held` is the locked descriptor: who inherits it keeps the lock too.
+ * Runs `action` under an exclusive lock on the file `path` (created, mode 0600, never removed: removing it would let two
+ * processes hold "the" lock). Waits at most `milliseconds`, in the order of arrival, then throws LockTimeout. With 0 it takes
+ * the lock if that is free, ahead of all who wait. The kernel drops the lock when the process dies. `held` is the locked
+ * descriptor: a child that inherits it keeps the lock too.
  */
 export function withLock<T>(path: string, milliseconds: number, action: (held: number) => T): T {
   const fd = openLock(path)
   try {
-    // Never a blocking flock: that one could only be bounded by a signal handler.
+    // Never a blocking flock: only a signal handler could bound its wait.
     const take = () => flock(fd, LOCK_EX | LOCK_NB)
     const isFree = () => flock(fd, LOCK_SH | LOCK_NB) && flock(fd, LOCK_UN)
     const deadline = performance.now() + milliseconds
@@ -50,7 +52,7 @@ function openLock(path: string): number {
   try {
     return openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_NOCTTY, 0o600)
   } catch (error) {
-    // A lock is no change: one that is there can be taken on a read-only file system too.
+    // A lock changes nothing: an existing file can be locked on a read-only file system too.
     if (errorCode(error) !== 'EROFS' || !isThere(path)) throw error
     return openSync(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY)
   }

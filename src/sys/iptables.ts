@@ -1,4 +1,4 @@
-/** Tables of iptables-legacy, which the kernel shows by getsockopt alone: linux/netfilter_ipv4/ip_tables.h and its IPv6 twin. */
+/** Tables of iptables-legacy, which the kernel shows only by getsockopt: linux/netfilter_ipv4/ip_tables.h and its IPv6 twin. */
 import { SystemError } from './errno.ts'
 import { close, getsockopt, socket } from './ffi.ts'
 import { readText } from './files.ts'
@@ -11,27 +11,27 @@ const IPPROTO_RAW = 255
 /** SOL_IP and SOL_IPV6. */
 const ipLevel = 0
 const ip6Level = 41
-/** IPT_SO_GET_INFO and IPT_SO_GET_ENTRIES; those of IPv6 have the same numbers. */
+/** IPT_SO_GET_INFO and IPT_SO_GET_ENTRIES; the numbers are the same for IPv6. */
 const IPT_SO_GET_INFO = 64
 const IPT_SO_GET_ENTRIES = 65
-/** Of struct ipt_getinfo, and of struct ipt_get_entries before its first entry. */
+/** Size of struct ipt_getinfo, and the offset of the first entry in struct ipt_get_entries. */
 const infoSize = 84
 const entriesAt = 40
 /** Number of hooks (NF_INET_NUMHOOKS). */
 const hooks = 5
 
-/** A table as the kernel has it. */
+/** A table as the kernel stores it. */
 export interface LegacyTable {
-  /** Where the first rule of each hook (NF_INET_*) is; undefined for a hook that the table does not have. */
+  /** Offset of the first rule of each hook (NF_INET_*); undefined for a hook that the table does not have. */
   readonly hooks: readonly (number | undefined)[]
-  /** struct ipt_entry or ip6t_entry, one behind the other. */
+  /** struct ipt_entry or ip6t_entry, one after the other. */
   readonly entries: Uint8Array
 }
 
-/** How often a table is asked for again that somebody else replaces meanwhile. */
+/** Most attempts to read a table that another program replaces meanwhile. */
 const attempts = 8
 
-/** The table of a family; undefined where none of that name is loaded. Nothing is loaded for the question. */
+/** The table of a family; undefined where no table of that name is loaded. The question loads no module. */
 export function legacyTable(family: 4 | 6, name: string): LegacyTable | undefined {
   const loaded = readText(`/proc/net/${family === 4 ? 'ip' : 'ip6'}_tables_names`) ?? ''
   if (!loaded.split('\n').includes(name)) return undefined

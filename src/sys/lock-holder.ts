@@ -1,29 +1,29 @@
-/** Who has a lock of flock(2), as /proc/locks (proc_locks(5)) tells it. Asked by those who have waited in vain. */
+/** Finds the process that has a lock of flock(2), by /proc/locks (proc_locks(5)). Only a process that has waited in vain asks. */
 import { fstatSync } from 'node:fs'
 import { readText } from './files.ts'
 
 /**
- * The process that has locked the file, in words; undefined when none is named: it may be out of sight, in another PID namespace,
- * or on a file system of which procfs has other numbers than fstat.
+ * The process that has locked the file, in words; undefined when /proc/locks names none. The process may be in another PID namespace,
+ * or the file system may have other device numbers in procfs than fstat reports.
  */
 export function lockHolder(fd: number, proc = '/proc'): string | undefined {
   try {
     const { dev, ino } = fstatSync(fd)
     const file = `${hex(majorOf(dev))}:${hex(minorOf(dev))}:${ino}`
     for (const line of (readText(`${proc}/locks`) ?? '').split('\n')) {
-      // Such as `1: FLOCK  ADVISORY  WRITE 4711 00:19:1234 0 EOF`; one that only waits has an arrow behind its number.
+      // Such as `1: FLOCK  ADVISORY  WRITE 4711 00:19:1234 0 EOF`; a process that only waits has an arrow after its number.
       const [, kind, , , pid, at] = line.trim().split(/\s+/)
       if (kind === 'FLOCK' && at === file && pid !== undefined) return named(pid, proc)
     }
   } catch {
-    // Without procfs nobody can tell.
+    // Without procfs the holder stays unknown.
   }
   return undefined
 }
 
 function named(pid: string, proc: string): string {
   const status = readText(`${proc}/${pid}/status`)
-  // Its descriptor lives on in a child.
+  // The process has ended, but a child still has its descriptor.
   if (status === undefined) return `a child of process ${pid}, which has ended`
   const field = (key: string) => status.split('\n').find((line) => line.startsWith(`${key}:\t`))
   const name = field('Name')?.slice(6) ?? '?'
@@ -31,7 +31,7 @@ function named(pid: string, proc: string): string {
   return `process ${pid} ("${name}"${isStopped ? ', which is stopped' : ''})`
 }
 
-/** Of a dev_t of 64 bits, as sys/sysmacros.h takes it apart. */
+/** The major number of a 64-bit dev_t, as sys/sysmacros.h takes it apart. */
 function majorOf(dev: number): number {
   return (Math.floor(dev / 2 ** 8) & 0xfff) + Math.floor(dev / 2 ** 44) * 2 ** 12
 }

@@ -15,20 +15,20 @@ const SOCK_DGRAM = 2
 const SOCK_CLOEXEC = 0o2000000
 const SOL_SOCKET = 1
 const SO_NETNS_COOKIE = 71
-/** linux/nsfs.h: which CLONE_NEW* a namespace is of. */
+/** linux/nsfs.h: asks for the kind of a namespace, a CLONE_NEW* flag. */
 const NS_GET_NSTYPE = 0xb703
 
 /** An open network namespace; keeps it alive until closed. */
 export interface Netns {
   readonly fd: number
-  /** Device and inode of the nsfs file, `4:4026531840`: the kernel gives it to the next namespace once this one is gone. */
+  /** Device and inode of the nsfs file, `4:4026531840`. The kernel gives both to another namespace once this one is gone. */
   readonly id: string
   /**
    * SO_NETNS_COOKIE, decimal: no other namespace has it until the next boot. Undefined where the kernel has none (before
-   * Linux 5.14). Asked for on first use.
+   * Linux 5.14). Read on first use.
    */
   readonly cookie: string | undefined
-  /** The namespace that this process runs in. */
+  /** True for the namespace that this process runs in. */
   readonly isHost: boolean
   readonly path: string
   close(): void
@@ -39,7 +39,7 @@ export interface Netns {
  * when it is not the file of a network namespace (a bind mount that was lost leaves an empty regular file behind).
  */
 export function openNetns(path: string): Netns {
-  // Not blocking: whatever else stands at that path, a FIFO too, is opened only to be refused.
+  // Not blocking: anything else at that path, such as a FIFO, is opened only to be refused.
   const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)
   const stat = fstatSync(fd)
   const host = hostStat()
@@ -76,7 +76,7 @@ class OpenedNetns implements Netns {
   }
 }
 
-/** A socket belongs to the namespace in which it was made, and tells the cookie of that one. */
+/** The cookie of a namespace. A socket tells the cookie of the namespace in which it was made. */
 function cookieOf(netns: Pick<Netns, 'fd'>): string | undefined {
   const fd = withNetns(netns, () => socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0))
   try {
@@ -97,15 +97,15 @@ export function ownNetns(): Netns {
 }
 
 /**
- * Runs `action` with the calling thread inside `target`, and always comes back, whatever `action` throws. Where the
- * way back fails the process ends at once: going on would change the wrong namespace. `action` must be synchronous.
+ * Runs `action` with the calling thread inside `target`, and returns to the former namespace, whatever `action` throws. If the
+ * return fails the process ends at once: going on would change the wrong namespace. `action` must be synchronous.
  * Throws SystemError EINVAL when `target` is not a network namespace.
  */
 export function withNetns<T>(target: Pick<Netns, 'fd'>, action: () => T): T {
   return away(() => setns(target.fd, CLONE_NEWNET), action)
 }
 
-/** As withNetns(), in a new namespace that is gone when `action` has ended and closed its sockets. */
+/** As withNetns(), in a new namespace, which is gone once `action` has ended and closed its sockets. */
 export function inNewNetns<T>(action: () => T): T {
   return away(() => unshare(CLONE_NEWNET), action)
 }

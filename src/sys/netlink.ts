@@ -16,31 +16,32 @@ const NETLINK_EXT_ACK = 11
 const NETLINK_GET_STRICT_CHK = 12
 const MSG_PEEK = 2
 const MSG_TRUNC = 0x20
-/** Of struct timeval on 64-bit Linux: seconds and microseconds, 8 bytes each. */
+/** Size of struct timeval on 64-bit Linux: seconds and microseconds, 8 bytes each. */
 const TIMEVAL_SIZE = 16
-/** Of struct sockaddr_nl: family, padding, port id, groups. */
+/** Size of struct sockaddr_nl: family, padding, port id, groups. */
 const SOCKADDR_NL_SIZE = 12
 
 /** Receive buffer of the socket: a dump of 256 VFs and a batch of several hundred ACKs must not overrun it. */
 const receiveBufferBytes = 4 << 20
-/** First size of the buffer that datagrams are read into; the kernel fills dumps up to 32 KiB, a link with 256 VFs more. */
+/** First size of the buffer for received datagrams. The kernel fills dumps up to 32 KiB; a link with 256 VFs needs more. */
 const firstBufferBytes = 64 << 10
-/** After this many seconds without an answer recv fails (EAGAIN). A driver that hangs does so in sendto, out of our reach. */
+/** Seconds without an answer after which recv fails (EAGAIN). A driver that hangs does so in sendto, where no timeout helps. */
 const answerSeconds = 30
 
 /** One netlink datagram socket: sends whole requests, receives whole datagrams of any size. */
 export interface NetlinkTransport {
   send(message: Uint8Array): void
   recv(): Uint8Array
-  /** The same of a datagram of at most 64 KiB, without a copy: the next call uses its buffer again. */
+  /** Receives a datagram of at most 64 KiB without a copy; the next call overwrites the datagram. */
   view(): Uint8Array
   close(): void
 }
 
 /**
  * Opens a netlink socket of `protocol` (0 NETLINK_ROUTE, 16 NETLINK_GENERIC) with extended ACKs, short ACKs and strict
- * checking of dump requests; it takes answers from the kernel alone. With `netns` the socket belongs to that namespace and the thread is back before it
- * returns. The caller closes it: an open socket keeps a deleted namespace, and the VF in it, alive.
+ * checking of dump requests. The socket takes answers from the kernel alone. With `netns` the socket belongs to that
+ * namespace, and the thread is back before this returns. The caller closes the socket: an open socket keeps a deleted
+ * namespace, and the VF in it, alive.
  */
 export function openNetlink(protocol: number, netns?: Pick<Netns, 'fd'>): NetlinkTransport {
   const open = () => socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol)
@@ -68,7 +69,7 @@ export function openNetlink(protocol: number, netns?: Pick<Netns, 'fd'>): Netlin
       if (length > buffer.length) buffer = new Uint8Array(length)
       const got = recv(fd, buffer, MSG_TRUNC)
       if (got > buffer.length) throw new SystemError('recv', 90, `datagram of ${got} bytes truncated`)
-      // A copy: decoded values may keep views into the datagram after the buffer is used again.
+      // A copy, because decoded values may keep views into the datagram after the buffer is used again.
       return buffer.slice(0, got)
     },
     view: () => {
@@ -93,14 +94,14 @@ function configure(fd: number): void {
   const timeout = new Uint8Array(TIMEVAL_SIZE)
   new DataView(timeout.buffer).setBigInt64(0, BigInt(answerSeconds), true)
   setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, timeout)
-  // To port 0, which is the kernel: it refuses the datagrams of everybody else from now on (netlink_getsockbyportid of
-  // net/netlink/af_netlink.c). Without a bind(2) before it chooses our port id too.
+  // Connects to port 0, the kernel: from now on the kernel refuses the datagrams of everybody else (netlink_getsockbyportid of
+  // net/netlink/af_netlink.c). Since there was no bind(2) before, the kernel chooses our port id too.
   const address = new Uint8Array(SOCKADDR_NL_SIZE)
   new DataView(address.buffer).setUint16(0, AF_NETLINK, true)
   connect(fd, address)
 }
 
-/** Needs CAP_NET_ADMIN in the first user namespace. @throws the error of the datagram that is too long without it */
+/** Enlarges the send buffer; needs CAP_NET_ADMIN in the first user namespace. @throws `tooLong` without it */
 function growSendBuffer(fd: number, bytes: number, tooLong: SystemError): void {
   try {
     // The kernel doubles the number and keeps a little of it for itself.

@@ -5,15 +5,15 @@ export const own = '/proc/thread-self/ns/net'
 
 let home: Stats | undefined
 
-/** Device and inode of the namespace that this process runs in; looked at once, when no thread is away from it. */
+/** Device and inode of the namespace that this process runs in; read once, while no thread is in another namespace. */
 export function hostStat(): Stats {
   home ??= statSync(own)
   return home
 }
 
 /**
- * Identity of the namespace at `path`; undefined when nothing can be found there: it is gone, or the path is one that
- * leads nowhere (too long, links in a circle). Who needs the namespace learns from opening it why it can't be had.
+ * Identity of the namespace at `path`; undefined when nothing can be found there: the namespace is gone, or the path leads
+ * nowhere (too long, links in a circle). A caller that needs the namespace learns the reason by opening it.
  */
 export function netnsIdAt(path: string): string | undefined {
   try {

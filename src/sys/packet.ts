@@ -7,13 +7,13 @@ const SOCK_RAW = 3
 const SOCK_CLOEXEC = 0o2000000
 const SOL_PACKET = 263
 const PACKET_QDISC_BYPASS = 20
-/** Of struct sockaddr_ll, and of sll_ifindex in it. */
+/** Size of struct sockaddr_ll, and the offset of sll_ifindex in it. */
 const SOCKADDR_LL_SIZE = 20
 const SLL_IFINDEX_OFFSET = 4
 
 /**
  * Sends whole Ethernet frames out of one interface of a namespace, past its qdiscs. The socket has protocol 0, so it
- * receives nothing, and is bound to the interface (struct sockaddr_ll), so a pod's routes have no say in it.
+ * receives nothing. It is bound to the interface (struct sockaddr_ll), so the pod's routes do not count.
  */
 export function sendFrames(netns: Pick<Netns, 'fd'>, ifindex: number, frames: readonly Uint8Array[]): void {
   const fd = withNetns(netns, () => socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0))

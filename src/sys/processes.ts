@@ -1,4 +1,4 @@
-/** What procfs says about the processes of this PID namespace. One that ends meanwhile, or may not be looked at, is passed over. */
+/** Facts of procfs about the processes of this PID namespace. A process that ends meanwhile, or that we may not read, is skipped. */
 import { readlinkSync } from 'node:fs'
 import { listFolder, readText } from './files.ts'
 
@@ -10,7 +10,7 @@ export interface Process {
 }
 
 /**
- * The first process that has a file open whose path `isMeant` takes, or with `mapped` one that has it in its memory.
+ * The first process with an open file whose path fulfils `isMeant`; with `mapped`, also one with such a file in its memory.
  * Paths are those of the process's own mount namespace. Reads every descriptor of the machine.
  */
 export function processWith(

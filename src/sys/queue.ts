@@ -1,7 +1,7 @@
 /**
- * The line of those who wait for one lock. Who comes locks a byte of the lock's file whose number is the time of its coming,
- * and has its turn when hardly anybody has a byte before that one. So the kernel itself keeps the line: whoever dies has left it, the
- * text of the file is nobody's business, and those who know only flock stand beside the line, as before.
+ * The line of processes that wait for one lock. A process in line locks one byte of the lock's file; the number of the byte is the time of
+ * its arrival. The process has its turn when hardly any byte before its own is locked. So the kernel itself keeps the line: a process
+ * that dies has left it. The text of the file does not matter, and programs that know only flock stand beside the line.
  */
 import {
   hasLockBelow,
@@ -15,25 +15,25 @@ import {
 import { SystemError } from './errno.ts'
 import { sleep } from './sleep.ts'
 
-/** What waits in line goes by. */
+/** The means by which a process waits in line. */
 export interface Line {
   /** The lock's file, open for writing. */
   readonly fd: number
-  /** performance.now() at which to give up. */
+  /** The value of performance.now() at which to give up. */
   readonly deadline: number
-  /** Tries to have the lock; true when it is had. */
+  /** Tries to take the lock; true on success. */
   take(): boolean
-  /** True when nobody has the lock. */
+  /** True when nobody holds the lock. */
   isFree(): boolean
 }
 
-/** In the upper half of the bytes those who wait say which places of the lower half they pass by. */
-const marks = lowerHalf
+/** In the upper half of the bytes, processes in line mark the places of the lower half that they skip. */
+const skipMarks = lowerHalf
 
-/** How long those in front may leave a free lock alone before the others pass them by, in milliseconds: they were stopped. */
+/** Milliseconds for which processes in front may leave a free lock alone. After that the others skip them as stopped. */
 const patience = 300
 
-/** True when somebody waits in line; where nobody can tell there is none. */
+/** True when a process waits in line; false where the file system can't tell. */
 export function hasLine(fd: number): boolean {
   try {
     return hasLockBelow(fd)
@@ -43,30 +43,30 @@ export function hasLine(fd: number): boolean {
 }
 
 /**
- * Waits for the turn and takes the lock; false when the deadline came first. A file system that has no such locks, and a file that
- * may only be read, has no line: the lock is tried again and again then.
+ * Waits for the turn and takes the lock; false when the deadline came first. A file system without such locks, or a file that may
+ * only be read, has no line: there the lock is tried again and again.
  */
 export function waitInLine(line: Line): boolean {
-  const ticket = draw(line.fd)
+  const ticket = takePlace(line.fd)
   if (ticket === undefined) return retry(line)
-  const lookAhead = lookerAhead(line, ticket)
+  const attempt = newAttempts(line, ticket)
   try {
     for (;;) {
-      const pause = lookAhead()
+      const pause = attempt()
       if (pause === 'had') return true
       const left = line.deadline - performance.now()
-      // Whoever has come to the end of its time has waited longest.
+      // A process whose time is over has waited longest: it tries once more, out of turn.
       if (left <= 0) return line.take()
       sleep(Math.min(pause, left))
     }
   } finally {
-    // A child that inherits the descriptor would stand in line.
+    // A child that inherits the descriptor would stay in line.
     unlockByte(line.fd, ticket)
   }
 }
 
-/** The place in line. Two that come within a microsecond stand one behind the other. */
-function draw(fd: number): number | undefined {
+/** Takes a place in line. Two processes that come within the same microsecond get places one after the other. */
+function takePlace(fd: number): number | undefined {
   try {
     for (let byte = sinceBoot(); ; byte++) if (lockByte(fd, byte)) return byte
   } catch (error) {
@@ -75,13 +75,13 @@ function draw(fd: number): number | undefined {
   }
 }
 
-/** Nothing, where the reason is that there can be no line. */
+/** Reports no line after a system call that failed; throws any other error. */
 function noLine(error: unknown): false {
   if (error instanceof SystemError) return false
   throw error
 }
 
-/** How often a lock is looked at where there is no line, in milliseconds. */
+/** Milliseconds between two tries for a lock without a line. */
 const pollInterval = 10
 
 function retry({ deadline, take }: Line): boolean {
@@ -94,19 +94,19 @@ function retry({ deadline, take }: Line): boolean {
 }
 
 /**
- * So many in front try to have the lock, the first of them most often. A processor that others are on would else let a free lock
- * lie until the first in line gets to run, at every turn.
+ * The number of places in front that try for the lock, the first of them most often. With one place only, a free lock would lie on a busy
+ * processor until the first process in line gets to run, at every turn.
  */
 const front = 4
 
-/** So many before us are counted: who is farther back looks as seldom as the one behind the last of them. */
-const farthest = 25
+/** The most places ahead that are counted: a process farther back looks as seldom as one with this many ahead. */
+const mostCounted = 25
 
 /**
- * Returns a function that takes the lock if it is our turn, else says in how many milliseconds to look again: the nearer the
- * turn the sooner, so that a long line costs no more than a short one.
+ * Returns a function that takes the lock if it is our turn, else returns the milliseconds until the next look. The pause is shorter the
+ * nearer the turn is, so that a long line costs no more than a short one.
  */
-function lookerAhead(line: Line, ticket: number): () => number | 'had' {
+function newAttempts(line: Line, ticket: number): () => number | 'had' {
   const { fd, take } = line
   const passed = new Set<number>()
   const ahead = (from: number, to: number): number | undefined => {
@@ -116,7 +116,7 @@ function lookerAhead(line: Line, ticket: number): () => number | 'had' {
   }
   const count = () => {
     let number = 0
-    for (let one = ahead(0, ticket); one !== undefined && number < farthest; one = ahead(one + 1, ticket))
+    for (let one = ahead(0, ticket); one !== undefined && number < mostCounted; one = ahead(one + 1, ticket))
       number++
     return number
   }
@@ -135,20 +135,20 @@ function lookerAhead(line: Line, ticket: number): () => number | 'had' {
       }
       const spent = performance.now() - since
       const pause = Math.max(1, 4 * place, Math.min(10, spent / 100))
-      // The nearest begins to watch, unless it is stopped, too.
+      // The process at the nearest place begins to watch; the next ones follow later, because the nearest may be stopped too.
       if (first === undefined || spent < (patience / 3) * Math.min(place, 10)) return pause
-      // Whoever has found out says so to all, as long as it waits: each turn would else begin with finding out.
-      if (lockedByte(fd, marks + first, marks + first + 1) === undefined && !watch())
+      // A process that finds the first one stopped marks its place for all while it waits, so that not each turn has to find out.
+      if (lockedByte(fd, skipMarks + first, skipMarks + first + 1) === undefined && !watch())
         return Math.max(pause, 10)
       passed.add(first)
-      shareByte(fd, marks + first)
+      shareByte(fd, skipMarks + first)
     }
   }
 }
 
 /**
- * Returns a function that says whether the lock has been free for {@link patience}, whenever it was asked. A look takes the lock for
- * a moment: it is for those who have reason to think that the first in line does not want it.
+ * Returns a function that tells whether the lock was free at each of its calls for {@link patience}. A call takes the lock for a moment,
+ * so only a process that has reason to think that the first in line is stopped may call it.
  */
 function newWatch({ isFree }: Line): () => boolean {
   let began = 0
@@ -156,7 +156,7 @@ function newWatch({ isFree }: Line): () => boolean {
   return () => {
     const now = performance.now()
     const isFreeNow = isFree()
-    // Who has not looked for a while, having been stopped itself, knows nothing of the time between.
+    // A process that was stopped itself knows nothing of the time in between.
     if (!isFreeNow || now - last > patience) began = now
     last = now
     return isFreeNow && now - began >= patience

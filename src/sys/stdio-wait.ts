@@ -1,16 +1,16 @@
-/** The wait for a non-blocking descriptor whose other end is late. */
+/** Waits for a non-blocking descriptor with a late other end. */
 import { errorCode, SystemError } from './errno.ts'
 import { sleep } from './sleep.ts'
 
-/** How often a descriptor that is not ready is tried again, in milliseconds. */
+/** Milliseconds between two tries of a descriptor that is not ready. */
 const pause = 5
 const ETIMEDOUT = 110
 
 /**
- * Tries `action`, which has answered `refusal`, again until the descriptor is ready.
- * @param patience milliseconds that it may not be
- * @param words what did not happen, for the error
- * @throws SystemError ETIMEDOUT after that; what read(2) or write(2) answers, `refusal` too if that is not EAGAIN
+ * Repeats `action`, which has failed with `refusal`, until the descriptor is ready.
+ * @param patience longest wait, in milliseconds
+ * @param words the event that did not come, for the error
+ * @throws SystemError ETIMEDOUT after that; the error of read(2) or write(2), and `refusal` itself if that is not EAGAIN
  */
 export function whenReady(refusal: unknown, patience: number, words: string, action: () => number): number {
   const began = performance.now()

@@ -1,19 +1,19 @@
 /**
- * stdin and stdout of a process whose other ends belong to somebody else: who made the pipes may have set them to
- * non-blocking, and may be late. Plain read(2) and write(2): Node's stream classes cost several milliseconds to load.
+ * stdin and stdout of this process. Their other ends belong to another program, which may have set the pipes to non-blocking and
+ * may be late. Uses plain read(2) and write(2), because Node's stream classes cost several milliseconds to load.
  */
 import { readSync, writeSync } from 'node:fs'
 
-/** Loaded by calls that have to wait: every call pays for what stands above. */
+/** Loaded only by calls that have to wait, because every call pays for the imports above. */
 const waiting = () => require('./stdio-wait.ts') as typeof import('./stdio-wait.ts')
 
-/** Bytes that are read at once: more than most configs have. */
+/** Bytes of one read: more than most configs have. */
 const pieceBytes = 64 << 10
 
 /**
- * Everything up to the end of `fd`, as UTF-8.
- * @param patience milliseconds that a non-blocking descriptor may bring nothing
- * @throws SystemError ETIMEDOUT after that; what read(2) answers
+ * Reads `fd` to its end, as UTF-8.
+ * @param patience milliseconds for which a non-blocking descriptor may bring nothing
+ * @throws SystemError ETIMEDOUT after that; the error of read(2)
  */
 export function readAll(fd: number, patience = 30_000): string {
   const decoder = new TextDecoder('utf-8', { ignoreBOM: true })
@@ -26,10 +26,15 @@ export function readAll(fd: number, patience = 30_000): string {
   }
 }
 
+/** Everything up to the end of stdin. @throws as {@link readAll} */
+export function readStdin(): string {
+  return readAll(0)
+}
+
 /**
  * Writes all of a text.
- * @param patience milliseconds that a non-blocking descriptor may take nothing
- * @throws SystemError ETIMEDOUT after that; what write(2) answers
+ * @param patience milliseconds for which a non-blocking descriptor may take nothing
+ * @throws SystemError ETIMEDOUT after that; the error of write(2)
  */
 export function writeAll(fd: number, text: string, patience = 10_000): void {
   let rest: Uint8Array = new TextEncoder().encode(text)

@@ -1,11 +1,11 @@
 // One VF and its two sides, as far as the plans of vf-attach can see it: changes by operations only, refuses what the
 // kernel refuses. Enough to prove that a plan and what takes it back fit together; drivers are judged in the lab.
-import type { LiveState } from '../../src/attach/plan-restore.ts'
+import type { LiveState } from '../../src/attach/device/live-state.ts'
 import type { LinkFacts } from '../../src/kernel/api/facts.ts'
-import type { Runner } from '../../src/ops/apply.ts'
 import type { LinkAttributes, Op, Outcome, Side, VfAttributes } from '../../src/ops/op.ts'
+import type { Runner } from '../../src/ops/runner.ts'
 
-/** What can be seen of the device. `vf` has the attributes that the PF's driver reports, no others. */
+/** The visible state of the device. `vf` has the attributes that the PF's driver reports, no others. */
 export interface State {
   readonly vf: VfAttributes
   readonly link: {

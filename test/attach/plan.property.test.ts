@@ -3,11 +3,11 @@ import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import type { AttachConfig } from '../../src/attach/config/config.ts'
 import type { AttachFacts } from '../../src/attach/device/facts.ts'
-import { planAdd } from '../../src/attach/plan.ts'
-import { planRestore } from '../../src/attach/plan-restore.ts'
-import { type AttachJournal, attachJournal } from '../../src/attach/state/record.ts'
+import { planAdd } from '../../src/attach/plan/add.ts'
+import { planRestore } from '../../src/attach/plan/restore.ts'
 import { Transaction } from '../../src/ops/apply.ts'
 import type { VfAttributes } from '../../src/ops/op.ts'
+import { type AttachJournal, attachJournal } from '../../src/records/attach.ts'
 import { type Driver, factsOf, Model, noMac, type State } from './model.ts'
 
 const macs = ['02:00:00:00:00:0a', '02:00:00:00:00:0b', '02:00:00:00:00:0c'] as const
@@ -85,7 +85,7 @@ function factsAt({ vf: attributes, link }: State): AttachFacts {
 function journalAt({ vf: attributes, link: { side: _, ...link } }: State, macSet = false): AttachJournal {
   const device = { id: '0000:3b:02.3', pci: '0000:3b:02.3', parents: ['0000:3b:02.3'] }
   const journal = { device, original: { vf: attributes, link }, macSet }
-  return attachJournal().parse(JSON.parse(JSON.stringify(journal)))
+  return attachJournal.read(JSON.parse(JSON.stringify(journal)))
 }
 
 /** In a form that compares: a PF without an administrative MAC may show none or the one that the VF has. */

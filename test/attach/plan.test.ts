@@ -1,11 +1,15 @@
+// Plans of vf-attach as lists of operations: ADD, its way back, and DEL from every state that it may find.
 import { expect, describe as group, test } from 'vitest'
 import type { AttachConfig } from '../../src/attach/config/config.ts'
 import type { AttachFacts } from '../../src/attach/device/facts.ts'
-import { type Addressing, planAdd, planAddressing } from '../../src/attach/plan.ts'
-import { keptByMode, type LiveState, planRestore, spareName } from '../../src/attach/plan-restore.ts'
-import type { AttachJournal } from '../../src/attach/state/record.ts'
+import type { LiveState } from '../../src/attach/device/live-state.ts'
+import { planAdd } from '../../src/attach/plan/add.ts'
+import { type Addressing, planAddressing } from '../../src/attach/plan/addressing.ts'
+import { keptByMode, planRestore } from '../../src/attach/plan/restore.ts'
+import { spareName } from '../../src/attach/state/spare-names.ts'
 import { commandLine } from '../../src/ops/command-line.ts'
 import type { Op, VfAttributes } from '../../src/ops/op.ts'
+import type { AttachJournal } from '../../src/records/attach.ts'
 import { factsOf } from './model.ts'
 
 const pfMac = '02:00:00:00:00:33'

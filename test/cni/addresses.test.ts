@@ -1,3 +1,4 @@
+// Addresses and routes of a result are judged before an ADD uses them.
 import { expect, test } from 'vitest'
 import { checkAddresses } from '../../src/cni/addresses.ts'
 import { refusalOf } from '../support/request.ts'

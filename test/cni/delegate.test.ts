@@ -1,3 +1,4 @@
+// An IPAM plugin is found, called and judged as libcni does it, whatever it does.
 import {
   chmodSync,
   closeSync,

@@ -1,3 +1,4 @@
+// Each verb of the protocol from the environment to stdout: versions, error objects and the guard of the own namespace.
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { CniError } from '../../src/cni/error.ts'

@@ -1,3 +1,4 @@
+// The variables of a call are read and judged as the specification has it.
 import { describe, expect, test } from 'vitest'
 import { readEnvironment } from '../../src/cni/environment.ts'
 import { addEnv } from '../support/run-verb.ts'
@@ -110,7 +111,7 @@ describe('values', () => {
         code: 4,
         message: `Cannot use CNI_IFNAME "${ifname}": /proc/sys/net has the settings of all interfaces under that name`,
       })
-      // What has got the name all the same must be freed.
+      // An attachment that has got the name all the same must be freed.
       expect(readEnvironment({ ...addEnv, CNI_COMMAND: 'DEL', CNI_IFNAME: ifname }).ifname).toBe(ifname)
     },
   )

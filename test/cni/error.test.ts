@@ -1,3 +1,4 @@
+// Errors have unique codes and take the form of the specification.
 import { expect, test } from 'vitest'
 import { CniError, code, meaning } from '../../src/cni/error.ts'
 

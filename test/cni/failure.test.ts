@@ -1,24 +1,29 @@
+// Failures of the kernel and of files become errors of the protocol with a code, the kernel's own words and details.
 import { describe, expect, test } from 'vitest'
 import { CniError } from '../../src/cni/error.ts'
 import { failure } from '../../src/cni/failure.ts'
+import { StoredOtherwise } from '../../src/kernel/errors.ts'
+import { MissingLink } from '../../src/kernel/link/links.ts'
 import { VfRefusal } from '../../src/kernel/link/vfs.ts'
+import type { ErrorKind } from '../../src/lib/error-kind.ts'
 import { NetlinkError } from '../../src/netlink/socket.ts'
 import { ApplyError } from '../../src/ops/apply.ts'
 import type { Op } from '../../src/ops/op.ts'
-import { NamesTooLong, RecordError } from '../../src/ops/record.ts'
+import { PortTaken } from '../../src/ops/port-taken.ts'
+import { NamesTooLong, RecordError } from '../../src/records/record.ts'
 import { SystemError } from '../../src/sys/errno.ts'
 
 const op: Op = { do: 'altname.add', side: 'host', name: 'pf0', altname: 'x' }
 const refusal = (errno: number, extack?: string) =>
   new NetlinkError({ operation: 'RTM_SETLINK', errno, ...(extack === undefined ? {} : { extack }) })
-const named = (name: string, message: string, code?: string) =>
-  Object.assign(new Error(message), { name }, code === undefined ? {} : { code })
+const ofKind = (kind: ErrorKind, message: string, code?: string) =>
+  Object.assign(new Error(message), { kind }, code === undefined ? {} : { code })
 const fileError = (code: string) =>
   Object.assign(new Error(`${code}: write`), { code, syscall: 'write', path: '/state/x' })
 
 describe('code', () => {
   test.each([
-    ['a lock that was not free', named('LockTimeout', 'Cannot lock "x"'), 11],
+    ['a lock that was not free', ofKind('lock-timeout', 'Cannot lock "x"'), 11],
     ['a broken record', new RecordError('/x', 'it is not JSON'), 5],
     ['a container ID that fits into no record', new NamesTooLong('net', 'c'.repeat(250), 20), 4],
     ['a network name that fits into no record', new NamesTooLong('n'.repeat(250), 'c', 20), 7],
@@ -29,15 +34,19 @@ describe('code', () => {
     ['a busy device', refusal(16), 11],
     ['an overrun buffer', refusal(105), 11],
     ['a system call', new SystemError('socket', 1), 102],
-    ['nft', named('NftError', 'nft -f: no', 'EPERM'), 102],
-    ['an interface that is gone', named('MissingLink', 'ENODEV: no interface "x"', 'ENODEV'), 102],
-    ['an echo that differs', named('EchoMismatch', 'other filter', 'EPROTO'), 102],
+    ['nft', ofKind('refusal', 'nft -f: no', 'EPERM'), 102],
+    ['an interface that is gone', new MissingLink('x'), 102],
+    ['an echo that differs', new StoredOtherwise(['in_hw: missing']), 102],
     ['a VF attribute', new VfRefusal('trust', 'true', refusal(95)), 102],
     ['a failed operation', new ApplyError(op, refusal(22), []), 102],
     ['a failed operation on a busy device', new ApplyError(op, refusal(16), []), 11],
-    ['a failed operation whose lock was not free', new ApplyError(op, named('LockTimeout', 'held'), []), 11],
-    ['a failed operation for a taken port', new ApplyError(op, named('PortTaken', 'taken'), []), 100],
-    ['a taken port', named('PortTaken', 'tcp 10.1.0.1 port 80 is taken'), 100],
+    [
+      'a failed operation whose lock was not free',
+      new ApplyError(op, ofKind('lock-timeout', 'held'), []),
+      11,
+    ],
+    ['a failed operation for a taken port', new ApplyError(op, ofKind('port-taken', 'taken'), []), 100],
+    ['a taken port', new PortTaken({ proto: 'tcp', address: '10.1.0.1', port: 80 }, 'x'), 100],
     ['a failed operation for a reason with a code', new ApplyError(op, new CniError(7, 'no'), []), 7],
     ['a defect', new TypeError('x is undefined'), 199],
     ['a defect in an operation', new ApplyError(op, new TypeError('x is undefined'), []), 199],

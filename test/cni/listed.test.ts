@@ -1,3 +1,4 @@
+// GC finds an attachment in the list of valid ones by container and interface.
 import { expect, test } from 'vitest'
 import { listedBy } from '../../src/cni/listed.ts'
 

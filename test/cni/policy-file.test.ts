@@ -1,3 +1,4 @@
+// The operator's policy file is read, and refused with path and reason where it cannot be used.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -55,10 +56,10 @@ describe('is refused with code 7, the path and the reason', () => {
     [{ allowNodeDevice: 'yes' }, 'allowNodeDevice "yes": must be true or false'],
     [{ allowedHostPorts: [0] }, 'allowedHostPorts [0]: must be ports and ranges such as'],
     [{ allowedHostPorts: '80' }, 'allowedHostPorts "80": must be ports and ranges such as'],
-    [{ LogFiles: [] }, 'key "LogFiles" is not known, known are logFiles, stateDirs,'],
+    [{ LogFiles: [] }, 'unknown key "LogFiles"; must be one of logFiles, stateDirs,'],
     [{ allowServicePorts: 1 }, 'allowServicePorts 1: must be true or false'],
     [{ nodePortRange: '80-' }, 'nodePortRange "80-": must be ports and ranges such as'],
-    [{ constructor: 1 }, 'key "constructor" is not known'],
+    [{ constructor: 1 }, 'unknown key "constructor"'],
     ['[]', 'must be a JSON object'],
     ['{"logFiles":', 'line 1, column 13: found the end, expected a value'],
     ['', 'line 1, column 1: found the end'],
@@ -74,7 +75,7 @@ describe('is refused with code 7, the path and the reason', () => {
     rmSync(file)
     writeFileSync(file, '{}')
     const { code, message } = refusalOf(() => readPolicy('/dev/null'))
-    expect(message).toBe('Cannot use /dev/null: it is a device, must be a regular file')
+    expect(message).toBe('Cannot use /dev/null: it is a device; must be a regular file')
     expect(code).toBe(7)
   })
 })

@@ -1,3 +1,4 @@
+// A policy bounds the state folder and the log file of a config, and a policy that cannot be used stops ADD and no DEL.
 import { mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -51,7 +52,7 @@ describe('the state folder of a config', () => {
   test.each(['ADD', 'CHECK', 'STATUS'])('out of bounds is code 7: %s', (command) => {
     const { code, message } = refusalOf(() => within(of(command, { stateDir: `${top}/state/out/x` })))
     expect(message).toBe(
-      `Cannot use stateDir "${top}/state/out/x": it leads to "/etc/x", must be below ${top}/state, says /policy.json`,
+      `Cannot use stateDir "${top}/state/out/x": it leads to "/etc/x"; must be below ${top}/state, says /policy.json`,
     )
     expect(code).toBe(7)
   })

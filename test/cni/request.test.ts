@@ -1,3 +1,4 @@
+// A request holds parameters, config and stdin as runtimes send them.
 import { describe, expect, test } from 'vitest'
 import { defaultPolicy } from '../../src/cni/policy.ts'
 import type { Request } from '../../src/cni/request.ts'

@@ -1,3 +1,4 @@
+// Results are printed and read in the form of each version of the specification.
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { parseResult, printResult, type Result } from '../../src/cni/result.ts'
@@ -145,7 +146,11 @@ describe('parseResult', () => {
     ['[]', 6, 'result: must be an object'],
     ['null', 6, 'result: must be an object'],
     ['{"cniVersion":7}', 6, 'cniVersion: must be a string'],
-    ['{"cniVersion":"9.9.9"}', 1, 'Cannot read a result of cniVersion "9.9.9"'],
+    [
+      '{"cniVersion":"9.9.9"}',
+      1,
+      'Cannot read a result of cniVersion "9.9.9": must be one of 0.1.0, 0.2.0, 0.3.0, 0.3.1, 0.4.0, 1.0.0, 1.1.0',
+    ],
     ['{"interfaces":{}}', 6, 'interfaces: must be an array'],
     ['{"interfaces":[null]}', 6, 'interfaces[0]: must be an object'],
     ['{"interfaces":[{"mac":"x"}]}', 6, 'interfaces[0].name: must be a string'],

@@ -1,3 +1,4 @@
+// Each call is one line of the log: at info when it succeeds, at its level when it fails.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

@@ -1,3 +1,5 @@
+// The compiled program works in hostile surroundings: closed descriptors, missing folders, a working directory full of
+// traps.
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -106,7 +108,7 @@ describe.each(['vf-attach', 'vf-offload'])('%s', (name) => {
     expect(readdirSync(temporary)).toEqual([])
   })
 
-  /** What the process and all its threads asked the kernel about files. */
+  /** The calls of the process and all its threads about files. */
   async function fileCalls(program: string, env: Record<string, string>, cwd: string): Promise<string[]> {
     const trace = join(folder, 'trace.txt')
     const variables = Object.entries(env).flatMap(([key, value]) => ['-E', `${key}=${value}`])

@@ -1,3 +1,4 @@
+// The compiled plugins refuse input that is wrong, and a DEL with nothing to do succeeds whatever it is given.
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

@@ -1,3 +1,4 @@
+// The compiled program calls IPAM plugins: the distribution's host-local and static, and one that misbehaves.
 import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

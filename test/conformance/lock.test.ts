@@ -1,9 +1,10 @@
+// A compiled process that holds the lock of a device keeps all others out.
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { execaSync } from 'execa'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
-import { argvOf, probe, programOf } from '../support/driver.ts'
+import { argvOf, probe, programOf } from '../../hack/lab/driver/client.ts'
 
 // The lock as compiled, held against flock(1).
 

@@ -1,3 +1,4 @@
+// The log of the compiled program, on stderr and in files, costs no call its result.
 import {
   chmodSync,
   mkdirSync,

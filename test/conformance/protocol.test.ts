@@ -1,3 +1,4 @@
+// The compiled plugins answer as the CNI specification says, by the numbers of its statements (S1 to S12).
 import { afterAll, describe, expect, test, vi } from 'vitest'
 import { supportedVersions } from '../../src/cni/version.ts'
 import { call, callByShell, compileForTest, executable } from '../support/executable.ts'

@@ -1,3 +1,5 @@
+// The small program in front starts the plugin in surroundings that the engine alone does not survive, and says why where
+// it cannot.
 import { copyFileSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -70,7 +72,7 @@ describe.each(['vf-attach', 'vf-offload'])('%s', (name) => {
       cniVersion: currentVersion,
       code: code.pluginNotAvailable,
       msg: expect.stringMatching(
-        new RegExp(`^Cannot start ${name}: ${limit} is ${inBytes}, must be \\d+ or more; .*Limit`),
+        new RegExp(`^Cannot start ${name}: ${limit} is ${inBytes}; must be \\d+ or more; .*Limit`),
       ),
     })
   })

@@ -1,3 +1,4 @@
+// Descriptors that are non-blocking are waited for, without spinning.
 import { spawn } from 'node:child_process'
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -45,7 +46,7 @@ function start(argv: readonly string[], env: Record<string, string>) {
   return { child, ended }
 }
 
-/** What strace has written so far. */
+/** The output of strace so far. */
 const traced = (path: string) => (existsSync(path) ? readFileSync(path, 'utf8') : '')
 
 test('a stdin that is non-blocking and late is waited for, without spinning', async () => {

@@ -1,5 +1,5 @@
 // vfctl from outside, on a node without attachments; what it shows of real ones is in test/lab.
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { execa } from 'execa'
@@ -40,10 +40,21 @@ test('help lists what there is, and nothing else', async () => {
   expect(exitCode).toBe(0)
   expect([...stdout.matchAll(/^ {2}vfctl (\S+)/gm)].map(([, word]) => word)).toEqual([
     'show',
+    'schema',
     '--help',
     '--version',
   ])
   expect((await vfctl()).stdout).toBe(stdout)
+})
+
+test('schema prints the file of docs/schema, or the names of all', async () => {
+  const { exitCode, stdout } = await vfctl('schema')
+  expect(exitCode).toBe(0)
+  expect(stdout.split('\n')).toEqual(['vf-attach', 'vf-offload', 'policy'])
+  for (const name of stdout.split('\n')) {
+    const file = join(import.meta.dirname, '../../docs/schema', `${name}.json`)
+    expect((await vfctl('schema', name)).stdout).toBe(readFileSync(file, 'utf8').trimEnd())
+  }
 })
 
 test.each([
@@ -52,6 +63,8 @@ test.each([
   ['show', 'a', 'b', 'c'],
   ['show', '--state-dir', 'relative'],
   ['show', '--state-dir'],
+  ['schema', 'vf-atach'],
+  ['schema', 'vf-attach', 'x'],
 ])('not understood: %j %j', async (...args) => {
   const { exitCode, stdout, stderr } = await vfctl(...args)
   expect({ exitCode, stdout }).toEqual({ exitCode: 2, stdout: '' })

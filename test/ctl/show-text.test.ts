@@ -1,3 +1,4 @@
+// The words in which vfctl shows attachments, mappings and limits.
 import { expect, test } from 'vitest'
 import type { Shown } from '../../src/ctl/show.ts'
 import { showText } from '../../src/ctl/show-text.ts'

@@ -1,3 +1,4 @@
+// The tables of docs/configuration.md are those of the sources.
 import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { configurationPage, withTables } from '../../hack/docs.ts'

@@ -1,28 +1,28 @@
-// A netlink socket whose other end is a function: it sees each request and says what the kernel answers.
+// A netlink socket whose other end is a function. The function sees each request and returns the kernel's answer.
 import { extack, type Message, NLM_F, parseDatagram } from '../../src/netlink/message.ts'
 import { NetlinkSocket } from '../../src/netlink/socket.ts'
 import { ack, done, join, message } from '../netlink/script.ts'
 
-/** What comes before the ACK or DONE, and how that ends. Nothing at all is plain success. */
+/** Messages before the ACK or DONE, and the result. An empty answer is success. */
 export interface Answer {
   readonly messages?: readonly { readonly type: number; readonly payload: Uint8Array }[]
   /** Positive errno. */
   readonly errno?: number
-  /** The words of the extended ACK. */
+  /** The text of the extended ACK. */
   readonly text?: string
 }
 
 export interface Answering {
   readonly socket: NetlinkSocket
-  /** The same as if it were newly opened: what was on its way is not any more. */
+  /** The same socket as if newly opened: drops answers that nobody has read. */
   readonly open: () => NetlinkSocket
   /** Every request, in order. */
   readonly asked: readonly Message[]
-  /** Datagrams in which they came. */
+  /** Number of datagrams with requests. */
   readonly datagrams: () => number
 }
 
-/** Dumps are answered in as many datagrams as they have messages. */
+/** Makes a socket by `answer`. A dump is answered by one datagram for each message. */
 export function answering(answer: (request: Message) => Answer): Answering {
   const asked: Message[] = []
   const waiting: Uint8Array[] = []
@@ -56,7 +56,7 @@ export function answering(answer: (request: Message) => Answer): Answering {
   return { socket, open, asked, datagrams: () => datagrams }
 }
 
-/** The kernel takes what is sent, and its answers are lost. */
+/** A socket whose requests reach the kernel, and whose answers are lost. */
 export function deaf(): { readonly socket: NetlinkSocket; readonly sent: () => number } {
   let sent = 0
   const socket = new NetlinkSocket({

@@ -1,4 +1,4 @@
-// The tables of net/sched as far as clsact and flower go, behind a socket.
+// The tables of net/sched behind a socket, as far as clsact and flower need.
 import { type Message, NLM_F } from '../../src/netlink/message.ts'
 import { RTM } from '../../src/netlink/rtnl/const.ts'
 import { flowerOf, placeOf } from '../../src/netlink/tc/filter.ts'
@@ -10,9 +10,8 @@ export const { TCA_CLS_FLAGS_SKIP_SW: skipSw, TCA_CLS_FLAGS_SKIP_HW: skipHw } = 
 export const { TCA_CLS_FLAGS_IN_HW: inHw, TCA_CLS_FLAGS_NOT_IN_HW: notInHw } = TCA_CLS_FLAGS
 
 /**
- * `takes`: whether a driver takes filters into the NIC, or its
- * words of refusal. `room`: how many filters fit there. `spoil` changes what is stored, as a kernel does that ignores an
- * attribute.
+ * `takes`: true when the driver accepts filters, or else the words of its refusal. `room`: number of filters that fit into the
+ * NIC. `spoil` changes a filter before it is stored, like a kernel that ignores an attribute.
  */
 export class Sched {
   readonly filters: Tc[] = []
@@ -97,7 +96,7 @@ export class Sched {
     return { messages: [message(RTM.RTM_NEWTFILTER, stored)] }
   }
 
-  /** All, or the one of an interface where filters hang. */
+  /** All qdiscs, or the clsact of one interface. */
   #qdiscsOf(ifindex: number, parent: number): [number, string][] {
     if (parent === 0) return [...this.qdiscs]
     return [...this.qdiscs].filter(([index, kind]) => index === ifindex && kind !== 'fq_codel')
@@ -120,7 +119,7 @@ function isSame(one: Tc, asked: Tc): boolean {
   return JSON.stringify(placeOf(one)) === JSON.stringify(placeOf(asked))
 }
 
-/** As tcf_chain_dump() has it: of a priority and a protocol, where they are asked for. */
+/** Filters a dump by priority and protocol where the request names them, as tcf_chain_dump() does. */
 function isShown(one: Tc, asked: Tc): boolean {
   const [{ priority, protocol, chain }, wanted] = [placeOf(one), placeOf(asked)]
   return (
@@ -130,12 +129,12 @@ function isShown(one: Tc, asked: Tc): boolean {
   )
 }
 
-/** A message as an answer holds it. */
+/** A message of an answer. */
 export function message(type: number, value: TcRequest) {
   return { type, payload: tcMessage.encode(value) }
 }
 
-/** What a filter matches: its options without actions and flags. */
+/** The keys of a filter: its options without actions and flags. */
 export function conditions(filter: Tc): Flower {
   const { TCA_FLOWER_ACT: _, TCA_FLOWER_FLAGS: __, ...keys } = flowerOf(filter) ?? {}
   return keys

@@ -1,3 +1,4 @@
+// A path of a config is allowed below the operator's folders alone, wherever its links lead.
 import {
   chmodSync,
   chownSync,
@@ -77,13 +78,13 @@ describe('is refused', () => {
   })
 
   test('everything, where no folder is allowed', () => {
-    expect(reasonFor(allowed, [])).toBe('must be below a folder of a list that is empty')
+    expect(reasonFor(allowed, [])).toBe('no folder is allowed')
   })
 
   test.each(['link', 'link/x', 'link/x/y'])('a link that leads out: %s', (rest) => {
     symlinkSync('../outside', join(allowed, 'link'))
     expect(reasonFor(`${allowed}/${rest}`)).toBe(
-      `it leads to "${top}/outside${rest.slice('link'.length)}", must be below ${allowed}`,
+      `it leads to "${top}/outside${rest.slice('link'.length)}"; must be below ${allowed}`,
     )
   })
 
@@ -103,13 +104,13 @@ describe('is refused', () => {
   test.each([0o777, 0o1777, 0o775])('a way through a folder of mode %o', (mode) => {
     chmodSync(join(allowed, 'deep'), mode)
     for (const path of [`${allowed}/deep`, `${allowed}/deep/x/y`])
-      expect(reasonFor(path)).toMatch(/^others may write into the folder ".*\/deep" \(mode \d{4}\), must be/)
+      expect(reasonFor(path)).toMatch(/^others may write into the folder ".*\/deep" \(mode \d{4}\); must be/)
   })
 
   test('a way through a folder of another user; the allowed folder itself is the operator’s matter', () => {
     chownSync(join(allowed, 'deep'), 65534, 65534)
     expect(reasonFor(`${allowed}/deep/x`)).toBe(
-      `the folder "${allowed}/deep" belongs to user 65534, must belong to root`,
+      `the folder "${allowed}/deep" belongs to user 65534; must belong to root`,
     )
     chmodSync(allowed, 0o775)
     expect(reasonFor(`${allowed}/x`)).toBe(`allowed as ${allowed}/x`)

@@ -1,3 +1,4 @@
+// Names and numbers of errnos are those of this system.
 import { constants } from 'node:os'
 import { expect, test } from 'vitest'
 import { errnoName, errnoNumber } from '../../src/lib/errno.ts'

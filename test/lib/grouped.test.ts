@@ -1,3 +1,4 @@
+// Elements are grouped by a key, in their order.
 import { expect, test } from 'vitest'
 import { grouped } from '../../src/lib/grouped.ts'
 

@@ -1,3 +1,4 @@
+// Bytes become hexadecimal digits and come back.
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { fromHex, toHex } from '../../src/lib/hex.ts'

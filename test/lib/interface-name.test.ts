@@ -1,3 +1,4 @@
+// Names of interfaces are judged as the kernel judges them.
 import { expect, test } from 'vitest'
 import { isInterfaceName, isLinkName, isPlainName } from '../../src/lib/interface-name.ts'
 

@@ -1,3 +1,4 @@
+// Addresses and prefixes are read as strictly as the kernel and Node read them.
 import { isIPv4, isIPv6 } from 'node:net'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'

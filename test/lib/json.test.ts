@@ -1,3 +1,4 @@
+// JSON is read and printed without losing digits or members, and keys are matched as Go matches them.
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import {

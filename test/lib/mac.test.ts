@@ -1,3 +1,4 @@
+// MAC addresses are read in the forms that tools print, and no other text is one.
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import {

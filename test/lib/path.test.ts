@@ -1,3 +1,4 @@
+// A path of a config is absolute and as long as the kernel allows.
 import { expect, test } from 'vitest'
 import { isFolderPath } from '../../src/lib/path.ts'
 

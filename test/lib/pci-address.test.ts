@@ -1,3 +1,4 @@
+// PCI addresses are read in the forms that users write, and become one component of a path.
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { parsePciAddress, routingId } from '../../src/lib/pci-address.ts'

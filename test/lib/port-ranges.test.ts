@@ -1,3 +1,4 @@
+// Ranges of ports are read from the policy, with both ends.
 import { expect, test } from 'vitest'
 import { hasPort, showRanges, tryParseRanges } from '../../src/lib/port-ranges.ts'
 

@@ -1,3 +1,4 @@
+// A set of ports is read from the kernel's text and printed as the kernel prints it.
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { formatPortSet, parsePortSet } from '../../src/lib/port-set.ts'

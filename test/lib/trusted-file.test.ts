@@ -1,3 +1,4 @@
+// A file of the operator is read when nobody else can have written it.
 import { execFileSync } from 'node:child_process'
 import {
   chmodSync,
@@ -34,22 +35,22 @@ test.each([0o666, 0o664, 0o602])('one of mode %o is not: somebody else may have 
   writeFileSync(file, '')
   chmodSync(file, mode)
   expect(() => readTrusted(file)).toThrow(
-    `others may write it (mode 0${mode.toString(8)}), must be writable for its owner alone`,
+    `others may write it (mode 0${mode.toString(8)}); must be writable for its owner alone`,
   )
 })
 
 test('nor is one of another user', () => {
   writeFileSync(file, '')
   chownSync(file, 65534, 0)
-  expect(() => readTrusted(file)).toThrow(new UntrustedFile('it belongs to user 65534, must belong to root'))
+  expect(() => readTrusted(file)).toThrow(new UntrustedFile('it belongs to user 65534; must belong to root'))
 })
 
 test('a FIFO, a folder and a device are named, at once', () => {
   execFileSync('mkfifo', [file])
-  expect(() => readTrusted(file)).toThrow('it is a FIFO, must be a regular file')
+  expect(() => readTrusted(file)).toThrow('it is a FIFO; must be a regular file')
   mkdirSync(join(folder, 'deep'))
-  expect(() => readTrusted(join(folder, 'deep'))).toThrow('it is a folder, must be a regular file')
-  expect(() => readTrusted('/dev/null')).toThrow('it is a device, must be a regular file')
+  expect(() => readTrusted(join(folder, 'deep'))).toThrow('it is a folder; must be a regular file')
+  expect(() => readTrusted('/dev/null')).toThrow('it is a device; must be a regular file')
   expect(() => requireRegular(statSync('/dev/full'))).toThrow('it is a device')
 })
 

@@ -4,7 +4,7 @@ import type { Mutation } from './mutation.ts'
 export const attachOwners: readonly Mutation[] = [
   {
     id: 'attach-pf-own-claim',
-    file: 'src/attach/device/free-vf.ts',
+    file: 'src/attach/verbs/add-free-vf.ts',
     mistake: "ADD with `pf` takes our own claim of an owner that is gone for somebody's.",
     old: '(left === undefined || isAnothers(machine, address, left))',
     now: 'true',
@@ -13,7 +13,7 @@ export const attachOwners: readonly Mutation[] = [
   },
   {
     id: 'attach-pf-unusable',
-    file: 'src/attach/device/free-vf.ts',
+    file: 'src/attach/verbs/add-free-vf.ts',
     mistake: 'ADD with `pf` fails for one VF that the host uses.',
     old: '        if (!(error instanceof Unusable)) throw error\n',
     now: '        if (error instanceof Unusable) throw error\n',
@@ -22,17 +22,17 @@ export const attachOwners: readonly Mutation[] = [
   },
   {
     id: 'attach-owner-ipam',
-    file: 'src/attach/state/ownership.ts',
+    file: 'src/attach/verbs/ownership.ts',
     mistake:
       'What an attachment has left of another device is restored while an IPAM plugin of it still runs.',
     old: '        awaitIpam(machine, name)\n',
     now: '',
-    test: ['attach/state/ownership.test.ts', 'restored under the lock of that one'],
+    test: ['attach/verbs/ownership.test.ts', 'restored under the lock of that one'],
     tier: 'quick',
   },
   {
     id: 'attach-owner-boot',
-    file: 'src/attach/state/ownership.ts',
+    file: 'src/attach/verbs/ownership.ts',
     mistake: 'A record from before the last boot stands in the way while somebody has its device open now.',
     old: 'if (!isFromBefore(machine, record)) requireClosed',
     now: 'requireClosed',
@@ -45,12 +45,15 @@ export const attachOwners: readonly Mutation[] = [
     mistake: 'DEL fails as long as the bridge that an interface had before ADD is gone.',
     old: "name !== '' && kernel.link('host', name) === undefined)",
     now: "name === '?' && kernel.link('host', name) === undefined)",
-    test: ['native/attach/del.test.ts', 'the bridge of an interface is gone'],
+    test: [
+      'native/attach/del.test.ts',
+      'an interface comes home although its bridge is gone, and DEL says so',
+    ],
     tier: 'quick',
   },
   {
     id: 'attach-foreign-alias',
-    file: 'src/attach/foreign/restore.ts',
+    file: 'src/attach/restore/foreign.ts',
     mistake:
       "A pod's own interface goes to the host because its alias is the name of a device that is there.",
     old: 'journal === undefined || isOnHost(kernel, journal, name, hwaddr)',
@@ -62,8 +65,8 @@ export const attachOwners: readonly Mutation[] = [
     id: 'attach-policy-node-device',
     file: 'src/attach/config/config.ts',
     mistake: "A network's config takes a device by which the node lives, whatever the policy says.",
-    old: 'config.allowNodeDevice === true && request.policy.allowNodeDevice',
-    now: 'config.allowNodeDevice === true',
+    old: 'allowNodeDevice: allowNodeDevice && request.policy.allowNodeDevice',
+    now: 'allowNodeDevice',
     test: ['attach/config/config.test.ts', 'only where the policy lets it'],
     tier: 'quick',
   },

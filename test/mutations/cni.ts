@@ -155,7 +155,7 @@ export const cni: readonly Mutation[] = [
     mistake: 'A policy file that can not be read counts as none.',
     old: "  if (problem !== undefined) refuse(problem, 'the policy that counts without that file')\n",
     now: '',
-    test: ['native/program/policy.test.ts', 'ADD is code 7, DEL goes on and says so'],
+    test: ['native/program/policy.test.ts', 'makes ADD code 7, and DEL goes on and says so'],
     tier: 'quick',
   },
   {

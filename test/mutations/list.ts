@@ -1,6 +1,8 @@
 import { attach } from './attach.ts'
 import { attachOwners } from './attach-owners.ts'
 import { cni } from './cni.ts'
+import { configTables } from './config-tables.ts'
+import { features } from './features.ts'
 import { hostileBounds } from './hostile-bounds.ts'
 import { hostileClean } from './hostile-clean.ts'
 import { hostileIdentity } from './hostile-identity.ts'
@@ -17,9 +19,11 @@ import { offloadSteering } from './offload-steering.ts'
 import { ops } from './ops.ts'
 import { ownConnections } from './own-connections.ts'
 import { owners } from './owners.ts'
+import { records } from './records.ts'
 import { services } from './services.ts'
 import { shim } from './shim.ts'
 import { sys } from './sys.ts'
+import { tables } from './tables.ts'
 
 /** All mutations. */
 export const mutations: readonly Mutation[] = [
@@ -27,6 +31,7 @@ export const mutations: readonly Mutation[] = [
   ...attachOwners,
   ...hostileClean,
   ...offload,
+  ...features,
   ...localhost,
   ...offloadSteering,
   ...ownConnections,
@@ -44,4 +49,7 @@ export const mutations: readonly Mutation[] = [
   ...hostileIdentity,
   ...lock,
   ...hostileBounds,
+  ...configTables,
+  ...records,
+  ...tables,
 ]

@@ -1,6 +1,6 @@
 import type { Mutation } from './mutation.ts'
 
-/** Who waits for a lock, and what is done under it. */
+/** Mistakes with locks: waiting for one, and acting under it. */
 export const lock: readonly Mutation[] = [
   {
     id: 'sys-line-order',
@@ -8,7 +8,7 @@ export const lock: readonly Mutation[] = [
     mistake: 'Everybody in line tries to have the lock.',
     old: 'if (place < front && take())',
     now: 'if (take())',
-    test: ['native/program/lock-line.test.ts', 'who comes first has it first'],
+    test: ['native/program/lock-line.test.ts', 'the first in line has the lock first'],
     tier: 'quick',
   },
   {
@@ -18,7 +18,10 @@ export const lock: readonly Mutation[] = [
       'Who has the lock keeps its place in line, and a child that inherits the lock stands there, too.',
     old: '    unlockByte(line.fd, ticket)\n',
     now: '',
-    test: ['native/program/lock-line.test.ts', 'a child that has inherited it has it, and stands in no line'],
+    test: [
+      'native/program/lock-line.test.ts',
+      'a child that has inherited the lock has it, and stands in no line',
+    ],
     tier: 'quick',
   },
   {
@@ -36,10 +39,7 @@ export const lock: readonly Mutation[] = [
     mistake: 'Who may not wait gives up for those who stand in line, though nobody has the lock.',
     old: 'milliseconds <= 0 ? take()',
     now: 'milliseconds <= 0 ? !hasLine(fd) && take()',
-    test: [
-      'native/program/lock-line.test.ts',
-      'who is stopped in line is passed by, and has it when it goes on',
-    ],
+    test: ['native/program/lock-line.test.ts', 'a process that is stopped in line is passed by'],
     tier: 'quick',
   },
   {
@@ -53,7 +53,7 @@ export const lock: readonly Mutation[] = [
   },
   {
     id: 'offload-lock-bound',
-    file: 'src/offload/del.ts',
+    file: 'src/offload/state/stores.ts',
     mistake: 'A verb waits for its turn as long as a small crowd needs.',
     old: 'const lockMilliseconds = 30_000',
     now: 'const lockMilliseconds = 10_000',
@@ -64,8 +64,8 @@ export const lock: readonly Mutation[] = [
     id: 'offload-lock-look-under',
     file: 'src/offload/plugin.ts',
     mistake: 'The node is looked at with the lock held.',
-    old: '    return withView(setting, request, config, (seen) =>\n      withSharedLock(machine, () => {\n',
-    now: '    return withSharedLock(machine, () =>\n      withView(setting, request, config, (seen) => {\n',
+    old: '    const view = lookAround(context, request, config)\n    try {\n      return withSharedLock(machine, () => {\n',
+    now: '    try {\n      return withSharedLock(machine, () => {\n        const view = lookAround(context, request, config)\n',
     test: ['offload/verbs/look.test.ts', 'looks around before it asks for the lock'],
     tier: 'quick',
   },

@@ -1,15 +1,15 @@
 /**
  * A mistake that somebody could make in src, and the test that has to notice it. The list of all of them is the measure of
- * the tests: hack/mutations.ts makes each mistake in a copy of the tree and runs its test, which must fail.
+ * the tests: run.ts makes each mistake in a copy of the tree and runs its test, which must fail.
  */
 export interface Mutation {
   /** Begins with the folder of src. */
   readonly id: string
   readonly file: string
   readonly mistake: string
-  /** What stands in the file, exactly once. */
+  /** Text that stands in the file, exactly once. */
   readonly old: string
-  /** What stands there with the mistake. */
+  /** Text that stands there with the mistake. */
   readonly now: string
   readonly test: TestName
   /** `lab`: needs a virtual machine. */

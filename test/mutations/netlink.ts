@@ -50,7 +50,7 @@ export const netlink: readonly Mutation[] = [
   },
   {
     id: 'netlink-extack-dropped',
-    file: 'src/netlink/socket.ts',
+    file: 'src/netlink/answers.ts',
     mistake: "The kernel's words for a refusal are dropped.",
     old: '    ...(text === undefined ? {} : { extack: text }),\n',
     now: '',
@@ -131,11 +131,11 @@ export const netlink: readonly Mutation[] = [
   },
   {
     id: 'netlink-lost-answer',
-    file: 'src/netlink/socket.ts',
+    file: 'src/netlink/error.ts',
     mistake: 'A lost answer counts as a refusal, after which nothing is looked for.',
     old: 'isLost = cause !== undefined } = details',
     now: 'isLost = false } = details',
-    test: ['kernel/tc/flow-filters-batch.test.ts', 'an answer that is lost is no refusal'],
+    test: ['kernel/tc/flow-filters-batch.test.ts', 'take a lost answer for no refusal'],
     tier: 'quick',
   },
   {

@@ -110,7 +110,7 @@ export const offloadSteering: readonly Mutation[] = [
     mistake: 'The condition on fragments does not come to the kernel.',
     old: '...(spec.fragments === undefined ? {} : fragmentKeys[spec.fragments]),',
     now: '',
-    test: ['kernel/tc/flow-filters.test.ts', 'the condition on fragments makes another key'],
+    test: ['kernel/tc/flow-filters.test.ts', 'with the condition on fragments has a key of its own'],
     tier: 'quick',
   },
 ]

@@ -65,10 +65,10 @@ export const ownConnections: readonly Mutation[] = [
   },
   {
     id: 'kernel-own-undo',
-    file: 'src/kernel/linux.ts',
+    file: 'src/kernel/linux/reservations.ts',
     mistake: 'An ADD that is taken back takes ports of the operator out of the setting.',
-    old: 'releaseLocalPorts(op.ports.filter((port) => !op.were.includes(port)))',
-    now: 'releaseLocalPorts(op.ports)',
+    old: 'releaseLocalPorts(ports.filter((port) => !were.includes(port)))',
+    now: 'releaseLocalPorts(ports)',
     test: [
       'native/portmap/kept-off.test.ts',
       'takes a thousand scattered ports beside those of the operator',
@@ -108,21 +108,24 @@ export const ownConnections: readonly Mutation[] = [
   },
   {
     id: 'kernel-own-chains-stay',
-    file: 'src/kernel/nftables/reservations.ts',
+    file: 'src/kernel/nftables/shared-parts.ts',
     mistake: 'Every packet of the node goes through chains that no port needs any more.',
-    old: 'needNoKeeping(own, others) ? keeping()',
-    now: 'needNoKeeping(own, others) && others.any !== true ? keeping()',
+    old: 'needNoKeeping(own, others) ? keptOff()',
+    now: 'needNoKeeping(own, others) && others.any !== true ? keptOff()',
     test: ['native/portmap/kept-off.test.ts', 'go with the last port that needs them'],
     tier: 'quick',
     undo: true,
   },
   {
     id: 'kernel-own-by-key',
-    file: 'src/kernel/nftables/reservations.ts',
+    file: 'src/kernel/nftables/release-ports.ts',
     mistake: 'A DEL beside others leaves its ports among the steered ones.',
     old: '    ...beside(steered, steeredOf(known)),\n',
     now: '',
-    test: ['native/portmap/kept-off.test.ts', 'a flush of the rules takes nothing for good'],
+    test: [
+      'native/portmap/kept-off.test.ts',
+      'chains and ports come back after a flush with the reservation, and go with its owner',
+    ],
     tier: 'quick',
     undo: true,
   },
@@ -132,7 +135,10 @@ export const ownConnections: readonly Mutation[] = [
     mistake: 'What a flush takes of steered ports does not come back, nor is it missed.',
     old: 'return isSteered === true ? steeredKeys(keys) : []',
     now: 'return isSteered === true ? steeredKeys(keys).slice(1) : []',
-    test: ['native/portmap/kept-off.test.ts', 'a flush of the rules takes nothing for good'],
+    test: [
+      'native/portmap/kept-off.test.ts',
+      'chains and ports come back after a flush with the reservation, and go with its owner',
+    ],
     tier: 'quick',
   },
   {
@@ -141,7 +147,10 @@ export const ownConnections: readonly Mutation[] = [
     mistake: 'What keeps connections off steered ports is not put back with them.',
     old: '...sharedRequests(wanted),',
     now: '...sharedRequests(wanted.map((one) => ({ ...one, steered: false }))),',
-    test: ['native/portmap/kept-off.test.ts', 'a flush of the rules takes nothing for good'],
+    test: [
+      'native/portmap/kept-off.test.ts',
+      'chains and ports come back after a flush with the reservation, and go with its owner',
+    ],
     tier: 'quick',
   },
   {
@@ -155,11 +164,14 @@ export const ownConnections: readonly Mutation[] = [
   },
   {
     id: 'kernel-own-check',
-    file: 'src/kernel/inspect/verify.ts',
+    file: 'src/kernel/inspect/verify-reservations.ts',
     mistake: 'CHECK does not look whether the ports are reserved still.',
     old: 'if (missing.length === 0) return []',
     now: 'if (missing.length < op.ports.length) return []',
-    test: ['native/portmap/kept-off.test.ts', 'a look finds what is missing'],
+    test: [
+      'native/portmap/kept-off.test.ts',
+      'a look finds a port that is reserved no more, a missing element and a missing rule',
+    ],
     tier: 'quick',
   },
   {

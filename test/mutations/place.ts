@@ -1,4 +1,4 @@
-/** Where a mutation stands, and where its test does. */
+/** Finds the place of a mutation and its test. */
 import type { Mutation } from './mutation.ts'
 
 /** Folders whose tests run the compiled program. */
@@ -28,7 +28,7 @@ export function pathOfTest(files: readonly string[], end: string): string | unde
   return found.length === 1 ? found[0] : undefined
 }
 
-/** What vitest takes for `-t`: tests whose full title has one of these words. */
+/** A pattern for vitest's `-t`: tests whose full title has one of these words. */
 export function namePattern(titles: readonly string[]): string {
   return [...new Set(titles)].map((title) => title.replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&')).join('|')
 }

@@ -127,7 +127,7 @@ export const sys: readonly Mutation[] = [
     mistake: 'Any file that is no folder counts as a network namespace.',
     old: '  if (stat.dev !== host.dev || (path !== own && ioctl(fd, NS_GET_NSTYPE) !== CLONE_NEWNET)) {',
     now: '  if (stat.isDirectory()) {',
-    test: ['native/program/sys.test.ts', 'that is none changes nothing and says why'],
+    test: ['native/program/sys.test.ts', 'of a path that is no namespace changes nothing and says why'],
     tier: 'quick',
   },
   {
@@ -136,7 +136,10 @@ export const sys: readonly Mutation[] = [
     mistake: 'A namespace of any kind counts as one of the network.',
     old: ' || (path !== own && ioctl(fd, NS_GET_NSTYPE) !== CLONE_NEWNET)',
     now: '',
-    test: ['native/attach/surroundings.test.ts', 'ADD and CHECK are code 8 with the variable and the path'],
+    test: [
+      'native/attach/surroundings.test.ts',
+      'is refused by ADD and CHECK with code 8, the variable and the path',
+    ],
     tier: 'quick',
   },
   {
@@ -145,7 +148,10 @@ export const sys: readonly Mutation[] = [
     mistake: 'A netlink socket takes datagrams of every program for answers of the kernel.',
     old: '  connect(fd, address)\n',
     now: '',
-    test: ['native/program/sys.test.ts', 'an answer that another program has made up does not arrive'],
+    test: [
+      'native/program/sys.test.ts',
+      'are the only ones that arrive, no answer that another program has made up',
+    ],
     tier: 'quick',
   },
   {
@@ -172,7 +178,10 @@ export const sys: readonly Mutation[] = [
     mistake: 'To remove what is not there fails on a read-only file system.',
     old: "isAbsent(error) || (errorCode(error) === 'EROFS' && !isThere(path))",
     now: 'isAbsent(error)',
-    test: ['native/offload/surroundings.test.ts', 'a DEL that has nothing to do succeeds'],
+    test: [
+      'native/offload/surroundings.test.ts',
+      'of the records let a DEL succeed that has nothing to do, and an ADD is code 5 and changes nothing',
+    ],
     tier: 'quick',
     undo: true,
   },

@@ -1,7 +1,8 @@
+// Captured messages of iproute2 and the kernel are decoded, and encode to the same bytes.
 import { describe, expect, test } from 'vitest'
+import { annotateDatagram } from '../../hack/lab/netlink/annotate.ts'
+import { familyOf } from '../../hack/lab/netlink/families.ts'
 import { NLMSG, parseAck } from '../../src/netlink/message.ts'
-import { annotateDatagram } from '../support/netlink/annotate.ts'
-import { familyOf } from '../support/netlink/families.ts'
 import { fixture, fixtures, payloadsOf } from './fixtures.ts'
 
 describe('captures', () => {

@@ -1,9 +1,9 @@
 // The captures of test/fixtures/nl: what `ip` and `tc` sent and what the kernel answered (hack/capture.ts).
 import { readdirSync, readFileSync } from 'node:fs'
+import { bytesOf } from '../../hack/lab/netlink/annotate.ts'
+import { familyOf } from '../../hack/lab/netlink/families.ts'
 import type { Codec } from '../../src/netlink/codec/wire.ts'
 import { type Message, NLM_F, parseDatagram } from '../../src/netlink/message.ts'
-import { bytesOf } from '../support/netlink/annotate.ts'
-import { familyOf } from '../support/netlink/families.ts'
 
 export interface Fixture {
   readonly name: string
@@ -48,7 +48,7 @@ export function flagsOf(name: string): number {
   return fixture(name).messages[0]?.flags ?? 0
 }
 
-/** What a builder's request and a captured one have in common: to compare with toEqual. REQUEST, ACK and DUMP are the socket's. */
+/** The common part of a builder's request and a captured one: to compare with toEqual. REQUEST, ACK and DUMP are the socket's. */
 export function essence(request: { type: number; flags: number; payload: Uint8Array }): object {
   const { type, flags, payload } = request
   const family = familyOf(type)

@@ -1,18 +1,18 @@
 // Bytes that nobody meant: every capture with seeded mutations, into every decoder. Each returns or throws RangeError,
 // ends, and reads nothing outside of what it was given. A part of the mutations must decode, or they test nothing.
 import { describe, expect, test } from 'vitest'
-import { attributeAt } from '../../src/netlink/codec/inspect.ts'
+import { annotateDatagram, bytesOf } from '../../hack/lab/netlink/annotate.ts'
+import { families } from '../../hack/lab/netlink/families.ts'
 import type { Codec } from '../../src/netlink/codec/wire.ts'
 import { devlinkMessage } from '../../src/netlink/genl/devlink.ts'
 import { ctrlMessage } from '../../src/netlink/genl/genl.ts'
+import { attributeAt } from '../../src/netlink/inspect.ts'
 import { extack, type Message, NLMSG, parseAck, parseDatagram } from '../../src/netlink/message.ts'
-import { bridgeAfSpec } from '../../src/netlink/rtnl/link.ts'
+import { bridgeAfSpec } from '../../src/netlink/rtnl/bridge-attributes.ts'
 import { NetlinkError, NetlinkSocket } from '../../src/netlink/socket.ts'
 import { compareEcho } from '../../src/netlink/tc/compare.ts'
 import { type Tc, tcMessage } from '../../src/netlink/tc/msg.ts'
 import { checkFilter } from '../../src/netlink/tc/validate.ts'
-import { annotateDatagram, bytesOf } from '../support/netlink/annotate.ts'
-import { families } from '../support/netlink/families.ts'
 import { fixtures, payloadsOf } from './fixtures.ts'
 import { script } from './script.ts'
 
@@ -87,7 +87,7 @@ const captures = fixtures.flatMap((one) =>
   payloadsOf(one).map((part, i) => [`${one.name} ${i}`, part.codec, part.payload] as const),
 )
 
-/** What no capture of rtnetlink holds by itself: generic netlink, what a refusal explains, a bridge's VLANs. */
+/** Messages that no capture of rtnetlink holds by itself: generic netlink, what a refusal explains, a bridge's VLANs. */
 const made = [
   built('ctrl request', ctrlMessage, { ...genl, CTRL_ATTR_FAMILY_NAME: 'devlink' }),
   built('ctrl answer', ctrlMessage, {
@@ -126,7 +126,7 @@ describe('family codecs', () => {
       if ('refused' in alone) refused++
       else {
         decoded++
-        // What decodes has bytes that mean the same.
+        // A message that decodes has bytes that mean the same.
         expect(codec.decode(codec.encode(alone.value))).toEqual(alone.value)
       }
     }

@@ -1,5 +1,5 @@
-// What our codecs write, read by a decoder that isn't ours: npm `netlink` (node_netlink). It knows fewer attributes and
-// leaves some as bytes, so the comparison is of what it names.
+// A decoder that is not ours reads what our codecs write: npm `netlink` (node_netlink). It knows fewer attributes and
+// leaves some as bytes, so the comparison is of those that it names.
 import rt from 'netlink/dist/rt/structs.js'
 import { describe, expect, test } from 'vitest'
 import { ipToBytes } from '../../src/lib/ip.ts'

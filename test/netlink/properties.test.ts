@@ -2,6 +2,7 @@
 // row is covered when it is written.
 import fc, { type Arbitrary } from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { families } from '../../hack/lab/netlink/families.ts'
 import { ipFromBytes } from '../../src/lib/ip.ts'
 import { hexOctets } from '../../src/lib/mac.ts'
 import { Attrs, ByKind } from '../../src/netlink/codec/attrs.ts'
@@ -12,8 +13,7 @@ import type { Codec } from '../../src/netlink/codec/wire.ts'
 import { devlinkMessage } from '../../src/netlink/genl/devlink.ts'
 import { ctrlMessage } from '../../src/netlink/genl/genl.ts'
 import { extack, Family } from '../../src/netlink/message.ts'
-import { bridgeAfSpec } from '../../src/netlink/rtnl/link.ts'
-import { families } from '../support/netlink/families.ts'
+import { bridgeAfSpec } from '../../src/netlink/rtnl/bridge-attributes.ts'
 
 const raw = (size: number) => fc.uint8Array({ minLength: size, maxLength: size })
 const text = (kind: string, sizes: number[], make: (bytes: Uint8Array) => string) =>

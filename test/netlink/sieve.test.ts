@@ -1,4 +1,4 @@
-// Which messages of a datagram come through, and that the others are not even looked into.
+// Wanted messages of a datagram come through, and the others are not even looked into.
 import { describe, expect, test } from 'vitest'
 import { NLM_F, NLMSG } from '../../src/netlink/message.ts'
 import { firstOf, sieve } from '../../src/netlink/sieve.ts'

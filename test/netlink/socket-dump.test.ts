@@ -1,3 +1,4 @@
+// Dumps are read to their end, repeated when they were interrupted, and bounded.
 import { describe, expect, test } from 'vitest'
 import { extack, type Message, NLM_F, NLMSG, type Request } from '../../src/netlink/message.ts'
 import { linkMessage } from '../../src/netlink/rtnl/link.ts'

@@ -1,3 +1,4 @@
+// Requests that the kernel refuses are lines of the log.
 import { expect, test } from 'vitest'
 import { cstr, u16 } from '../../src/netlink/codec/wire.ts'
 import { NetlinkSocket } from '../../src/netlink/socket.ts'

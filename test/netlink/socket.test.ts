@@ -1,3 +1,4 @@
+// A socket sends requests, matches answers by number, and turns refusals into errors.
 import { describe, expect, test } from 'vitest'
 import { extack, type Message, NLM_F, NLMSG, type Request } from '../../src/netlink/message.ts'
 import { linkMessage } from '../../src/netlink/rtnl/link.ts'

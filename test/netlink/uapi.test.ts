@@ -1,3 +1,4 @@
+// Names and numbers of our tables are those of the kernel's headers.
 import { readdirSync, readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { declared, modules, probed, type Uapi } from '../../hack/uapi.ts'

@@ -1,3 +1,4 @@
+// PCI functions, their VFs and their drivers are read from sysfs.
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -14,7 +15,7 @@ import {
 } from '../../src/nic/pci.ts'
 
 let top: string
-/** What /sys/bus/pci/devices is. */
+/** A folder like /sys/bus/pci/devices. */
 let devices: string
 
 beforeEach(() => {

@@ -1,3 +1,4 @@
+// The representor of a VF is found by switch id and port name.
 import { describe, expect, test } from 'vitest'
 import { type EswitchPort, representorOf } from '../../src/nic/representor.ts'
 

@@ -1,7 +1,7 @@
-// What an ADD of port mappings leaves on the fake node, and its record.
+// The things that an ADD of port mappings leaves on the fake node, and its record.
 import { identityOf } from '../../src/offload/state/identity.ts'
-import type { OffloadJournal } from '../../src/offload/state/record.ts'
-import type { RecordStore } from '../../src/ops/record-store.ts'
+import type { OffloadJournal } from '../../src/records/offload.ts'
+import type { RecordStore } from '../../src/records/store.ts'
 import type { Node } from './node.ts'
 
 /** ifindex of the uplink. */

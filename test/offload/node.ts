@@ -1,23 +1,25 @@
 // A node of which vf-offload's removal sees filters, tables, reservations and namespaces, and nothing else.
 import type { LinkFacts, ShaperFacts, SharedPolicerFacts } from '../../src/kernel/api/facts.ts'
-import type { Kernel, OwnFilter, PortTable } from '../../src/kernel/api/kernel.ts'
+import type { Kernel, OwnFilter } from '../../src/kernel/api/kernel.ts'
 import type { Machine, OpenNetns } from '../../src/kernel/api/machine.ts'
 import type { Side } from '../../src/ops/op.ts'
+import { FakeReservations } from '../fakes/reservations.ts'
 
-/** What the kernel removes a filter by. */
+/** The numbers by which the kernel removes a filter. */
 function placeOf({ ifindex, prio, handle }: OwnFilter): string {
   return [ifindex, prio, handle].join()
 }
 
-/** What is there. Removal changes it; every step is noted in `steps`. */
+/** The state of the fake node. Removal changes it; every step is noted in `steps`. */
 export class Node implements Machine {
   /** Namespaces by path. */
   readonly namespaces = new Map<string, string>()
   filters: OwnFilter[] = []
   /** NAT tables and routing tables by namespace. */
   readonly podTables = new Map<string, Set<string | number>>()
-  /** Reservations by cookie. */
-  readonly ports = new Set<string>()
+  readonly reservations = new FakeReservations()
+  /** Cookies of those who have something reserved. */
+  readonly ports = this.reservations.cookies
   readonly qdiscs = new Set<number>()
   /** The setting ip_local_reserved_ports. */
   readonly localPorts = new Set<number>()
@@ -37,12 +39,11 @@ export class Node implements Machine {
   blindDumps = 0
   /** Of those, dumps of all interfaces that were made while the lock was held. */
   dumpsWithLock = 0
-  /** How often the lock is held now: never more than once. */
+  /** The number of holders of the lock now: never more than one. */
   locks = 0
   open = 0
   boot = 'boot-1'
   readonly sharedDir: string
-  #handle = 0n
 
   constructor(sharedDir: string) {
     this.sharedDir = sharedDir
@@ -91,7 +92,7 @@ export class Node implements Machine {
         isVepa: never,
         filterCounters: never,
         linkCounters: never,
-        limitCounters: never,
+        measure: never,
         openedPorts: never,
         tcOffload: never,
         missingNeeds: never,
@@ -114,13 +115,7 @@ export class Node implements Machine {
           this.#step('limiter')
           this.limiters = this.limiters.filter((one) => one.index !== index)
         },
-        ...{ meter: never, policerIndexes: never, portRates: never, ratesOfPort: never },
-        detourDifferences: () => undefined,
-        ...{ policeDifferences: () => undefined, limiterDifferences: () => [] },
-        shaper: (_side, ifindex, cookie) => {
-          const found = this.shapers.get(ifindex)
-          return found?.cookie === cookie ? found : undefined
-        },
+        ...{ policerIndexes: never, portRates: never, ratesOfPort: never },
         shapedBy: (_side, ifindex) => (this.shapers.has(ifindex) ? 0x76660000 : undefined),
         removeShaper: (_side, ifindex, cookie) => {
           if (!this.shapers.has(ifindex) || this.shapers.get(ifindex)?.cookie !== cookie) return
@@ -167,22 +162,21 @@ export class Node implements Machine {
         this.#step('nat')
         tables.delete(table)
       },
-      releasePorts: (cookie) => {
+      releasePorts: (...asked) => {
         this.#step('ports')
-        this.ports.delete(cookie)
-        return { keys: [], tableGone: this.ports.size === 0 }
+        return this.reservations.releasePorts(...asked)
       },
-      portTable: () => this.table(),
+      portTable: () => this.reservations.portTable(),
       reservePorts: never,
       completeTable: (wanted) => {
-        for (const { owner } of wanted) this.reserve(owner)
-        return { table: this.table(), restored: [], refused: [] }
+        for (const one of wanted) this.reservations.reserve(one)
+        return { table: this.reservations.portTable(), restored: [], refused: [] }
       },
       conflicts: () => [],
       forgetConnections: () => undefined,
       sysctl: () => undefined,
-      reservedCookies: (prefix) => [...this.ports].filter((cookie) => cookie.startsWith(prefix)),
-      hasReservation: (cookie) => this.ports.has(cookie),
+      reservedCookies: (prefix) => this.reservations.reservedCookies(prefix),
+      hasReservation: (cookie) => this.reservations.hasReservation(cookie),
       hasIngress: (ifindex) => this.qdiscs.has(ifindex),
       dropEmptyClsact: (ifindex) => {
         if (!this.filters.some((one) => one.ifindex === ifindex)) this.qdiscs.delete(ifindex)
@@ -194,19 +188,6 @@ export class Node implements Machine {
   #step(name: string): void {
     this.steps.push(name)
     if (this.locks > 0) this.underLock.push(name)
-  }
-
-  /** The host's table is there while anybody has something reserved; each that is made has a handle of its own. */
-  table(): PortTable | undefined {
-    return this.ports.size === 0 ? undefined : { handle: this.#handle, use: 8 + this.ports.size }
-  }
-
-  /** Returns the handle of the table if it was made for this one. */
-  reserve(owner: string): bigint | undefined {
-    const isFirst = this.ports.size === 0
-    if (isFirst) this.#handle++
-    this.ports.add(owner.slice(0, 32))
-    return isFirst ? this.#handle : undefined
   }
 
   /** The ifbs are on the host. */

@@ -2,13 +2,12 @@
 import type { LinkFacts } from '../../src/kernel/api/facts.ts'
 import type { Kernel } from '../../src/kernel/api/kernel.ts'
 import { commandLine } from '../../src/ops/command-line.ts'
-import type { Op, PortKey } from '../../src/ops/op.ts'
-import { PortTaken } from '../../src/ops/port-taken.ts'
+import type { Op } from '../../src/ops/op.ts'
 import { path } from './attached.ts'
 import { Node } from './node.ts'
 
 export { path }
-/** What the main plugin says of its pod. */
+/** The main plugin's answer about its pod. */
 export const prevResult = {
   cniVersion: '1.1.0',
   interfaces: [{ name: 'net1', sandbox: path }],
@@ -33,6 +32,8 @@ const link = (name: string, ifindex: number, more: Partial<LinkFacts> = {}) =>
 /** A node with a pod behind a veth pair; operations are written down. */
 export class VethNode extends Node {
   readonly lines: string[] = []
+  /** Kinds of the operations that a CHECK has asked about. */
+  readonly verified: Op['do'][] = []
   /** An operation that has this in its line fails. */
   refused = '-'
   /** One of this kind is carried out, and its answer lost. */
@@ -48,20 +49,8 @@ export class VethNode extends Node {
   /** Interfaces of the pod. */
   readonly inPod = [link('net1', 3, { kind: 'veth', lower: 7, lowerNetns: 1 })]
 
-  /** Which interface of the host the other end of each of them is. */
+  /** The interface of the host that the other end of each of them is. */
   readonly peers = new Map([[3, 7]])
-
-  readonly #owners = new Map<string, string>()
-
-  #reserve(keys: readonly PortKey[], owner: string): bigint | undefined {
-    for (const key of keys) {
-      const before = this.#owners.get(`${key.address} ${key.port}`)
-      if (before !== undefined && this.ports.has(before.slice(0, 32)))
-        throw new PortTaken(key, before, before.slice(0, 32))
-    }
-    for (const key of keys) this.#owners.set(`${key.address} ${key.port}`, owner)
-    return this.reserve(owner)
-  }
 
   /** Writes an operation down that is carried out by `action`. */
   #done<T>(op: Op, action: () => T): T {
@@ -87,20 +76,24 @@ export class VethNode extends Node {
           : this.addresses.map((address) => ({ ifindex: 2, address, scope: 0 })),
       hasDefaultRoute: () => true,
       listeners: () => [],
-      verify: () => [],
+      verify: (done) => {
+        for (const { op } of done) this.verified.push(op.do)
+        return []
+      },
       reservePorts: (reservation, table) => {
-        if ((table === 'absent') !== (this.table() === undefined)) return { changed: new Error('changed') }
+        const isThere = this.reservations.portTable() !== undefined
+        if (isThere !== (table === 'present')) return this.reservations.reservePorts(reservation, table)
         const op = { do: 'ports.reserve', ...reservation } as const
-        return { made: this.#done(op, () => this.#reserve(op.keys, op.owner)) }
+        return this.#done(op, () => this.reservations.reservePorts(reservation, table))
       },
       completeTable: (wanted) => {
         const refused: { owner: string; reason: string }[] = []
         for (const { keys, owner, ...rest } of wanted) {
           const line = commandLine({ do: 'ports.reserve', keys, owner, ...rest })
           if (line.includes(this.refused)) refused.push({ owner, reason: `refused: ${line}` })
-          else this.#reserve(keys, owner)
+          else this.reservations.reserve({ keys, owner })
         }
-        return { table: this.table(), restored: [], refused }
+        return { table: this.reservations.portTable(), restored: [], refused }
       },
       run: (op) =>
         this.#done(op, () => {

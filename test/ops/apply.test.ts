@@ -1,7 +1,9 @@
+// Operations are run in order, and undone in reverse when one fails.
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import type { Runner, Transaction } from '../../src/ops/apply.ts'
+import type { Transaction } from '../../src/ops/apply.ts'
 import { commandLine as describeOp } from '../../src/ops/command-line.ts'
 import type { Op, Outcome } from '../../src/ops/op.ts'
+import type { Runner } from '../../src/ops/runner.ts'
 import { examples } from './examples.ts'
 
 /** Keeps what was added, as a kernel does: adding twice and removing what is not there are refused. */

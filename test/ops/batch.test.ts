@@ -2,9 +2,10 @@
 // them one by one, as far as that can be.
 import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import type { ApplyError, Runner, Transaction } from '../../src/ops/apply.ts'
+import type { ApplyError, Transaction } from '../../src/ops/apply.ts'
 import { commandLine as describeOp } from '../../src/ops/command-line.ts'
 import type { FlowFilterOp, Op, Outcome } from '../../src/ops/op.ts'
+import type { Runner } from '../../src/ops/runner.ts'
 import { steer } from './examples.ts'
 
 /** A table of filters with so much room; some ports are refused. `calls` are what it was asked for at a time. */

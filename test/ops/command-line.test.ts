@@ -1,3 +1,4 @@
+// Each operation is printed as the command line that does the same.
 import { spawnSync } from 'node:child_process'
 import { expect, describe as group, test } from 'vitest'
 import { commandLine, flowFilterLine } from '../../src/ops/command-line.ts'
@@ -113,7 +114,7 @@ group('describe', () => {
   })
 })
 
-// What iproute2 itself makes of the lines: 0, or 2 where the kernel refuses; a line that it can't parse is 1 or 255.
+// The exit code of iproute2 for the lines: 0, or 2 where the kernel refuses; a line that it can't parse is 1 or 255.
 const setup = [
   'ip link add pf0 type veth peer name net1 && ip link add pf0v3 type veth peer name x && tc qdisc add dev pf0 clsact',
   'ip link add br0 type bridge && ip link add pf0vf3 type dummy && ip link set pf0vf3 master br0',

@@ -20,7 +20,7 @@ const rule: FlowFilter = {
 }
 const steered: Op = { do: 'steer.add', rule, offload: 'off' }
 
-/** What a rollback does of these where the way back of `stuck` fails. */
+/** The operations that a rollback does where the way back of `stuck` fails. */
 function takenBack(ops: readonly Op[], stuck: Op['do'] | undefined): { done: string[]; lines: string[] } {
   const done: string[] = []
   let isBack = false

@@ -1,3 +1,4 @@
+// A namespace lives as long as a process or a mount holds it, whatever is at its path.
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

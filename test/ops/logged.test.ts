@@ -1,8 +1,10 @@
+// Operations are lines of the log, with what they took and why they failed.
 import { afterEach, describe, expect, test } from 'vitest'
 import { recordedSteps, startSteps } from '../../src/lib/log/steps.ts'
-import { applyAll, type Runner, Transaction } from '../../src/ops/apply.ts'
+import { applyAll, Transaction } from '../../src/ops/apply.ts'
 import { commandLine as describeOp } from '../../src/ops/command-line.ts'
 import type { Op } from '../../src/ops/op.ts'
+import type { Runner } from '../../src/ops/runner.ts'
 import { logged } from '../support/log.ts'
 import { steer } from './examples.ts'
 

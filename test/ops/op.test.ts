@@ -1,5 +1,7 @@
+// Each operation has an inverse that takes it back.
 import { describe, expect, test } from 'vitest'
-import { invert, type Op } from '../../src/ops/op.ts'
+import { invert } from '../../src/ops/invert.ts'
+import type { Op } from '../../src/ops/op.ts'
 import { everyOp, examples } from './examples.ts'
 
 const leavesNothing: readonly string[] = [

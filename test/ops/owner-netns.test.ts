@@ -1,3 +1,4 @@
+// The namespace of an owner is known by path, inode and cookie.
 import { describe, expect, test } from 'vitest'
 import {
   isAlive,

@@ -1,9 +1,9 @@
-// What the two programs of scenarios hold: the short one of `npm test` everything where it tells most, the long one everything
+// The short program of scenarios, that of `npm test`, has everything where it tells most, the long one everything
 // everywhere. Each part has a test file that runs it.
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { type KindName, portOf } from '../support/port-bed.ts'
+import { type KindName, portOf } from '../../hack/lab/bed/port-bed.ts'
 import { type NodeOfKinds, nodes, programOf, scenarios, shareOf } from './all.ts'
 import { cells } from './cells.ts'
 import type { Scenario } from './scenario.ts'

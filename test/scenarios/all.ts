@@ -1,7 +1,6 @@
 /** All scenarios, and which of them a test run shows where. */
-import type { KindName, Nat } from '../support/port-bed.ts'
-import { portOf } from '../support/port-bed.ts'
-import type { Nic } from '../support/port-node.ts'
+import { type KindName, type Nat, portOf } from '../../hack/lab/bed/port-bed.ts'
+import type { Nic } from '../../hack/lab/bed/port-node.ts'
 import { type Cell, cells } from './cells.ts'
 import { configScenarios } from './config.ts'
 import { nodeScenarios } from './node.ts'
@@ -33,14 +32,14 @@ const places: readonly Place[] = kinds.flatMap((kind): Place[] =>
     : [{ kind, nat: 'pod' }],
 )
 
-/** What is run for a kind of port. */
+/** The scenarios that are run for a kind of port. */
 export interface Program {
   readonly scenes: readonly { readonly scenario: Scenario; readonly nat: Nat }[]
   readonly cells: readonly Cell[]
 }
 
 /**
- * What is run for a kind in `all`, the long program: everything that holds there. In the short program a bridge, which costs
+ * The scenarios of a kind in `all`, the long program: everything that holds there. In the short program a bridge, which costs
  * least, has every scenario that holds there and needs nothing that a kernel may lack; other kinds have those that name
  * them. Cells are taken by turns by kinds with a card, and each by every kind without one.
  */
@@ -78,7 +77,7 @@ export const nodes = {
   'test/native/offload/scenarios-ptp': { nic: 'veth', kinds: ['ptp'] },
 } as const satisfies Readonly<Record<string, NodeOfKinds>>
 
-/** What a node has of the program of a kind. */
+/** The part of the program of a kind that a node has. */
 export function shareOf({ nic }: NodeOfKinds, kind: KindName, all: boolean): Program {
   const { scenes, cells: chosen } = programOf(kind, all)
   if (portOf[kind] !== 'veth') return { scenes, cells: chosen }

@@ -3,11 +3,11 @@
  * what is accepted serves both clients.
  */
 import { expect } from 'vitest'
-import { type KindName, type PortBed, portOf } from '../support/port-bed.ts'
-import { hardwareRules, knob } from '../support/simnic.ts'
+import { type KindName, type PortBed, portOf } from '../../hack/lab/bed/port-bed.ts'
+import { hardwareRules, knob } from '../../hack/lab/bed/simnic.ts'
 import { expectUsual, USUAL } from './scenario.ts'
 
-/** Where the translation is, and where the rules run that steer (or translate). */
+/** The place of the translation, and the place where the rules run that steer (or translate). */
 interface Served {
   readonly nat: 'pod' | 'nic' | 'host'
   readonly rules: 'nic' | 'host' | 'none'
@@ -133,7 +133,7 @@ export async function runCells(bed: PortBed, some: readonly Cell[]): Promise<voi
   for (const cell of some) await runCell(bed, cell)
 }
 
-/** What the record says. */
+/** The record's own words. */
 async function account({ lab, kind }: PortBed): Promise<Served> {
   const record = JSON.parse(await lab.must('cat /var/lib/cni/vf-flower/offload/*.json')) as {
     journal: { nat?: 'pod' | 'nic' | 'host'; rules?: { mapping: string; where: 'nic' | 'host' }[] }

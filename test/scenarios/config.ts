@@ -1,7 +1,7 @@
 /** Scenarios P1 to P5, P13 to P15 and P22 to P24: what the config says, and what becomes of it. */
 import { expect } from 'vitest'
-import { portOf } from '../support/port-bed.ts'
-import { HOST } from '../support/topology.ts'
+import { portOf } from '../../hack/lab/bed/port-bed.ts'
+import { HOST } from '../../hack/lab/bed/topology.ts'
 import { expectServer, expectUsual, type Scenario, tcp, USUAL, udp, usual, usualServers } from './scenario.ts'
 
 /** Values that are no port, as JSON. */

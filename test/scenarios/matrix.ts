@@ -1,8 +1,8 @@
-/** Who reaches a mapped port, as a table that two plugins can be compared by. */
-import type { Agent } from '../support/agent.ts'
-import type { PortBed } from '../support/port-bed.ts'
-import { FAMILIES } from '../support/port-node.ts'
-import { HOST } from '../support/topology.ts'
+/** A table of those who reach a mapped port, by which two plugins can be compared. */
+import type { Agent } from '../../hack/lab/bed/agent.ts'
+import type { PortBed } from '../../hack/lab/bed/port-bed.ts'
+import { FAMILIES } from '../../hack/lab/bed/port-node.ts'
+import { HOST } from '../../hack/lab/bed/topology.ts'
 import { usual } from './scenario.ts'
 
 /** By asker, protocol and family, and at 127.0.0.1 by the node: who answered and, for clients on the wire, whether they kept their address. */

@@ -1,10 +1,10 @@
 /** Scenarios P7, P9, P18, P21, P23, P24, K1 and K2: the node's own programs, other pods, other protocols and keys. */
 import { expect } from 'vitest'
-import { portOf } from '../support/port-bed.ts'
-import { FAMILIES } from '../support/port-node.ts'
+import { portOf } from '../../hack/lab/bed/port-bed.ts'
+import { FAMILIES } from '../../hack/lab/bed/port-node.ts'
+import { HOST } from '../../hack/lab/bed/topology.ts'
+import type { Ask } from '../../hack/lab/bed/traffic.ts'
 import { serveSctp } from '../support/sctp.ts'
-import { HOST } from '../support/topology.ts'
-import type { Ask } from '../support/traffic.ts'
 import {
   at,
   bothFamilies,

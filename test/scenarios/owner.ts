@@ -1,9 +1,9 @@
 /** Scenarios P25 to P34: whose a port is, and what ADD, DEL and CHECK make of it. */
 import { expect } from 'vitest'
-import { inTurn, json, silently } from '../support/plugins.ts'
-import { type PortBed, portOf } from '../support/port-bed.ts'
-import { HOST } from '../support/topology.ts'
-import type { Ask } from '../support/traffic.ts'
+import { inTurn, json, silently } from '../../hack/lab/bed/plugins.ts'
+import { type PortBed, portOf } from '../../hack/lab/bed/port-bed.ts'
+import { HOST } from '../../hack/lab/bed/topology.ts'
+import type { Ask } from '../../hack/lab/bed/traffic.ts'
 import {
   at,
   bothFamilies,
@@ -61,7 +61,7 @@ export const ownerScenarios: readonly Scenario[] = [
       const { one, two, add, del, natConfig, node } = scene
       await addBystander(scene)
       for (const pod of [one, two, one]) {
-        // What it sends while nobody has the port must not stand in the way afterwards.
+        // Frames that it sends while nobody has the port must not stand in the way afterwards.
         await Promise.all(
           node.clients.map(({ agent }) => expectNobody(agent, bothFamilies(HOST, persistent))),
         )

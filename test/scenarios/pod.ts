@@ -1,10 +1,10 @@
 /** Scenarios N1 to N7: what goes on in a pod beside the translation, and where its limits are. */
 import { expect } from 'vitest'
-import type { Agent } from '../support/agent.ts'
-import { portOf } from '../support/port-bed.ts'
-import { SECOND } from '../support/port-node.ts'
-import { CLIENT_B, HOST, ROUTER } from '../support/topology.ts'
-import type { Ask } from '../support/traffic.ts'
+import type { Agent } from '../../hack/lab/bed/agent.ts'
+import { portOf } from '../../hack/lab/bed/port-bed.ts'
+import { SECOND } from '../../hack/lab/bed/port-node.ts'
+import { CLIENT_B, HOST, ROUTER } from '../../hack/lab/bed/topology.ts'
+import type { Ask } from '../../hack/lab/bed/traffic.ts'
 import {
   at,
   bothFamilies,
@@ -183,7 +183,7 @@ export const podScenarios: readonly Scenario[] = [
           scene.lab.must(
             `ip netns exec ${scene.one.name} sh -c 'echo ${value} >/proc/sys/net/ipv4/tcp_mtu_probing'`,
           )
-        // What the pod has learned of a client holds for all connections with it: the mapped ones come first.
+        // Things that the pod has learned of a client hold for all connections with it: the mapped ones come first.
         await expectNobody(
           agent,
           mapped.map((ask) => ({ ...ask, timeoutMs: 4_000 })),

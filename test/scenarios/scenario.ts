@@ -3,11 +3,11 @@
  * all.ts says where `npm test` shows each; the soak tests run all in every kind of port and place of translation.
  */
 import { expect } from 'vitest'
-import type { Agent } from '../support/agent.ts'
-import { type KindName, type Mapping, type Nat, type PortBed, portOf } from '../support/port-bed.ts'
-import { FAMILIES, type Family } from '../support/port-node.ts'
-import { HOST } from '../support/topology.ts'
-import type { Ask, Outcome } from '../support/traffic.ts'
+import type { Agent } from '../../hack/lab/bed/agent.ts'
+import { type KindName, type Mapping, type Nat, type PortBed, portOf } from '../../hack/lab/bed/port-bed.ts'
+import { FAMILIES, type Family } from '../../hack/lab/bed/port-node.ts'
+import { HOST } from '../../hack/lab/bed/topology.ts'
+import type { Ask, Outcome } from '../../hack/lab/bed/traffic.ts'
 
 /** A bed, and where the translation is to run. */
 export interface Scene extends PortBed {
@@ -29,12 +29,12 @@ export interface Scenario {
   /** `P6` */
   readonly id: string
   readonly title: string
-  /** Where it holds; everywhere if absent. */
+  /** The kinds of port for which it holds; all if absent. */
   readonly holds?: (kind: KindName, nat: Nat) => boolean
   /** The node has its second addresses also where the NIC translates; the scenario names those that it means. */
   readonly namesAddresses?: true
   /**
-   * Where the short program shows it beside `bridge`, which has all that hold there: the kind of port that tells most of
+   * The kind for which the short program shows it beside `bridge`, which has all that hold there: the kind of port that tells most of
    * what only filters, a NIC or the translation in a pod can show, and ptp where that is another way than by a bridge.
    */
   readonly shown?: readonly Place[]
@@ -67,7 +67,7 @@ export function udp(hostPort: number, containerPort: number, more: Mapping = {})
   return { hostPort, containerPort, protocol: 'udp', ...more }
 }
 
-/** What most scenarios map: to port 80 and port 53 of the pod. */
+/** The mappings of most scenarios: to port 80 and port 53 of the pod. */
 export const USUAL: readonly Mapping[] = [tcp(8080, 80), udp(5353, 53)]
 
 /** Questions for the mappings of {@link USUAL} at an address of the node. */

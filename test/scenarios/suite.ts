@@ -1,9 +1,9 @@
 /** Makes tests of the scenarios and of the table of offload and NAT: a test file's share, on one node. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { type KindName, makeBed, type PortBed } from '../../hack/lab/bed/port-bed.ts'
+import { makeNode, type Node } from '../../hack/lab/bed/port-node.ts'
+import { diffSnapshot, type Snapshot, snapshot } from '../../hack/lab/bed/snapshot.ts'
 import { lab } from '../support/lab.ts'
-import { type KindName, makeBed, type PortBed } from '../support/port-bed.ts'
-import { makeNode, type Node } from '../support/port-node.ts'
-import { diffSnapshot, type Snapshot, snapshot } from '../support/snapshot.ts'
 import { type NodeOfKinds, nodes, sceneName, shareOf } from './all.ts'
 import { cellName, isRefused, runCell, runCells } from './cells.ts'
 import { play } from './scenario.ts'

@@ -1,8 +1,8 @@
 /** Scenarios P6 to P12, P16, P17, P19 and P20: who reaches whom. */
 import { expect } from 'vitest'
-import { BEYOND, FAMILIES, SECOND } from '../support/port-node.ts'
-import { HOST } from '../support/topology.ts'
-import type { Ask } from '../support/traffic.ts'
+import { BEYOND, FAMILIES, SECOND } from '../../hack/lab/bed/port-node.ts'
+import { HOST } from '../../hack/lab/bed/topology.ts'
+import type { Ask } from '../../hack/lab/bed/traffic.ts'
 import {
   at,
   bothFamilies,
@@ -188,7 +188,7 @@ export const trafficScenarios: readonly Scenario[] = [
       expect(error.code).toBe(7)
       expect(error.msg).toMatch(/10\.1\.0\.1 port 5353 and 10\.1\.0\.3 port 5353 both lead to .* by hostIP$/)
       await expectClean()
-      // Who leaves the choice to the plugin is served by the pod.
+      // A config that leaves the choice to the plugin has the pod translate.
       await add(one, USUAL, { config: { directSubnets: ['10.9.0.0/24'] } })
       for (const addresses of [HOST, SECOND]) await expectUsual(scene, one, addresses)
     },

@@ -2,12 +2,13 @@
  * The fault table's VF in switchdev mode: its representor joins a bridge, in a VLAN. In: the lab. Out: a simulated NIC
  * (simnic, from source, not hardware) with a VF for each lane, and the subject.
  */
+
+import { type Card, loadSimnic, setMode, setVfs, unloadSimnic } from '../../hack/lab/bed/simnic.ts'
 import type { Lab } from '../../hack/lab/lab.ts'
-import { type Card, loadSimnic, setMode, setVfs, unloadSimnic } from '../support/simnic.ts'
 import { attachSubjectOn, vfDress } from './attach-subject.ts'
 import type { Point } from './fault-cases.ts'
-import type { Subject } from './faults.ts'
 import type { Place } from './script.ts'
+import type { Subject } from './subject.ts'
 
 /** Its bridge. */
 export const bridge = 'br-soak'
@@ -29,7 +30,7 @@ export const bridgeSubject: Subject = attachSubjectOn({
   look: (place) => `bridge vlan show dev ${representorOf(place)}`,
 })
 
-/** What the table of a VF in legacy mode has not: the representor and its VLANs. */
+/** Steps that the table of a VF in legacy mode does not have: the representor and its VLANs. */
 export function isOfRepresentor({ what }: Point): boolean {
   return what.includes('simpf0rep')
 }

@@ -3,10 +3,10 @@
  * kind of device; out: a subject. The first one here: a VF of igb, whose PF does everything in legacy mode.
  */
 import type { JsonObject } from '../../src/lib/json.ts'
-import type { Subject } from './faults.ts'
 import { addressesFor } from './run.ts'
 import type { LookAnswer, Place } from './script.ts'
 import { laneDifferences } from './state.ts'
+import type { Subject } from './subject.ts'
 
 /** The pod's name for its interface, which the host has as an altname. */
 export const ifnameOf = (place: Place) => `net${laneOf(place)}`
@@ -15,7 +15,7 @@ export const laneOf = ({ network }: Place) => network.replace(/\D+/, '')
 const podOf = ({ network }: Place) => `pod-${network}`
 const pciOf = ({ vfs }: Place) => vfs[0]?.pci ?? ''
 
-/** What one kind of device has for itself. */
+/** The part of a subject that differs by the kind of device. */
 export interface DeviceKind {
   /** Keys of the config that name the device and what is wanted of it. */
   keys(place: Place): JsonObject

@@ -4,11 +4,12 @@
  */
 import { readFileSync } from 'node:fs'
 import { expect } from 'vitest'
+import { diffSnapshot, isCarrierOf, snapshot } from '../../hack/lab/bed/snapshot.ts'
 import type { Lab } from '../../hack/lab/lab.ts'
-import { invert, type Op } from '../../src/ops/op.ts'
+import { invert } from '../../src/ops/invert.ts'
+import type { Op } from '../../src/ops/op.ts'
 import { examples } from '../ops/examples.ts'
 import { expectFaultTable } from '../support/fault-report.ts'
-import { diffSnapshot, isCarrierOf, snapshot } from '../support/snapshot.ts'
 import { bridge } from './attach-bridge-subject.ts'
 import { vethBridge } from './attach-veth-subject.ts'
 import type { Point } from './fault-cases.ts'
@@ -20,7 +21,7 @@ export const only = process.env.VF_FAULT_CASE
 const seed = seedOf(process.env)
 
 /**
- * Every kind of operation of src/attach/plan.ts: whether a software interface has it too, so that the long tables of
+ * Every kind of operation of src/attach/plan/add.ts and addressing.ts: whether a software interface has it too, so that the long tables of
  * test/native strike it, or a VF alone, so that the short tables of test/lab do.
  */
 const struckOn: Readonly<Partial<Record<Op['do'], 'software' | 'VF'>>> = {
@@ -38,7 +39,7 @@ const struckOn: Readonly<Partial<Record<Op['do'], 'software' | 'VF'>>> = {
 }
 
 /**
- * What only a VF has: the attributes that its PF keeps, and the claim that tells other plugins of it. And what is another thing for a VF: a move, and all that GC restores,
+ * Steps that only a VF has: the attributes that its PF keeps, and the claim that tells other plugins of it. And what is another thing for a VF: a move, and all that GC restores,
  * as a VF comes home from a namespace that dies, where a software interface dies with it.
  */
 export function isOfVf({ verb, op, what }: Point): boolean {
@@ -66,7 +67,9 @@ export async function runTable(
 /** The tables of software interfaces, or of VFs, have struck all that is theirs; together they leave no operation out. */
 export function expectEveryOperation(device: 'software' | 'VF', rows: readonly FaultRow[]): void {
   if (only !== undefined) return
-  const source = readFileSync(new URL('../../src/attach/plan.ts', import.meta.url), 'utf8')
+  const source = ['add', 'addressing']
+    .map((name) => readFileSync(new URL(`../../src/attach/plan/${name}.ts`, import.meta.url), 'utf8'))
+    .join('')
   const planned = [...new Set([...source.matchAll(/\bdo: '([\w.]+)'/g)].map(([, op]) => op as Op['do']))]
   expect(planned.length).toBeGreaterThanOrEqual(11)
   expect(planned.sort()).toEqual(Object.keys(struckOn).sort())

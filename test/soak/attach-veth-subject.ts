@@ -5,9 +5,9 @@
 import type { Lab } from '../../hack/lab/lab.ts'
 import type { JsonObject } from '../../src/lib/json.ts'
 import { attachSubjectOn, ifnameOf, laneOf } from './attach-subject.ts'
-import type { Subject } from './faults.ts'
 import type { Place } from './script.ts'
 import { laneDifferences } from './state.ts'
+import type { Subject } from './subject.ts'
 
 /** Its bridge. */
 export const vethBridge = 'br-veth'
@@ -54,7 +54,7 @@ function make(place: Place): string {
     ${load(place)}`
 }
 
-// What a move takes from it: addresses, one of them without a route of its own, routes, a neighbour, entries of filter and
+// Things that a move takes from it: addresses, one of them without a route of its own, routes, a neighbour, entries of filter and
 // bridge. They must not be the node's only addresses.
 function load(place: Place): string {
   const [veth, lane] = [vethOf(place), laneOf(place)]

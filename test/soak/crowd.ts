@@ -4,11 +4,11 @@
  * other program does. Out: nothing; throws.
  */
 import { expect } from 'vitest'
+import { attachment, listOf, silently } from '../../hack/lab/bed/plugins.ts'
+import type { PortBed } from '../../hack/lab/bed/port-bed.ts'
+import { HOST } from '../../hack/lab/bed/topology.ts'
 import type { ExecResult, LabProcess } from '../../hack/lab/lab.ts'
 import { tcp } from '../scenarios/scenario.ts'
-import { attachment, listOf, silently } from '../support/plugins.ts'
-import type { PortBed } from '../support/port-bed.ts'
-import { HOST } from '../support/topology.ts'
 import { cleanPod } from './offload-subject.ts'
 
 const CROWD = 30
@@ -26,7 +26,7 @@ export interface Others {
   /** A script that changes things once, and one that takes back what it may have left half done. */
   readonly change: string
   readonly calm: string
-  /** What stays, as text that must be the same in the end. */
+  /** The state that stays, as text that must be the same in the end. */
   readonly standing: string
   /** Host ports of ours, in order, as the kernel has them. */
   ours(): Promise<number[]>

@@ -1,4 +1,6 @@
-/** Whether a machine's kernel can limit what comes from a pod behind a veth: by a filter that leads every frame to an ifb. */
+/**
+ * Tells if a machine's kernel can limit frames from a pod behind a veth: by a filter that leads every frame to an ifb.
+ */
 import type { Lab } from '../../hack/lab/lab.ts'
 
 /** Tries each kind of filter that vf-offload tries, on a pair of its own. */

@@ -1,3 +1,4 @@
+// The cases of the fault tables strike every point as often as the table's extent says.
 import { describe, expect, test } from 'vitest'
 import { faults, type Point, planCases, verbs } from './fault-cases.ts'
 

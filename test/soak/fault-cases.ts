@@ -1,9 +1,9 @@
 /**
- * Which faults strike where. In: the points that each verb passes, a seed. Out: the cases of the fault table, in its
+ * The faults of each point. In: the points that each verb passes, a seed. Out: the cases of the fault table, in its
  * short or long form. Pure.
  */
 
-/** What is interrupted; `failed ADD` is the way back of an ADD whose last operation was refused. */
+/** Calls that are interrupted; `failed ADD` is the way back of an ADD whose last operation was refused. */
 export const verbs = ['ADD', 'failed ADD', 'CHECK', 'DEL', 'GC'] as const
 export type Verb = (typeof verbs)[number]
 
@@ -19,13 +19,13 @@ export interface Point {
   readonly point: string
   /** Kind of the operation, e.g. `link.move`; undefined for a file or a call of the IPAM plugin. */
   readonly op: string | undefined
-  /** What happens there, e.g. `ip link set dev eth1 up`. */
+  /** The step there, e.g. `ip link set dev eth1 up`. */
   readonly what: string
   /** The fault that leads there, if it takes one. */
   readonly first?: string
 }
 
-/** How much of the table is run; see {@link planCases}. */
+/** The part of the table that is run; see {@link planCases}. */
 export type Extent = 'full' | 'short' | 'sparse' | 'once'
 
 export interface Case {

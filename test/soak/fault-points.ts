@@ -1,12 +1,12 @@
 /**
- * Where the fault table can strike. In: a Lab, a plugin with what it works on. Out: the points that each verb passes, and
+ * Points at which the fault table can strike. In: a Lab, a plugin with what it works on. Out: the points that each verb passes, and
  * what the host looks like before.
  */
 import type { Lab } from '../../hack/lab/lab.ts'
 import type { Point, Verb } from './fault-cases.ts'
-import type { Subject } from './faults.ts'
 import { runLanes } from './run.ts'
 import type { CallAnswer, LookAnswer, Place } from './script.ts'
+import type { Subject } from './subject.ts'
 
 const told = { traced: true, logged: true } as const
 
@@ -41,7 +41,7 @@ export async function explore(lab: Lab, subject: Subject, places: readonly Place
   return { points, before }
 }
 
-/** What an ADD passes after the refusal of its last operation. */
+/** The points that an ADD passes after the refusal of its last operation. */
 async function pointsOnWayBack(
   lab: Lab,
   subject: Subject,

@@ -6,10 +6,11 @@
 import type { Lab } from '../../hack/lab/lab.ts'
 import { type Case, type Extent, type Point, planCases, type Verb } from './fault-cases.ts'
 import { explore } from './fault-points.ts'
-import { type RunOptions, runLanes } from './run.ts'
+import { runLanes } from './run.ts'
 import type { CallAnswer, Call as CallStep, Job, JobAnswer, LookAnswer, Place, Step } from './script.ts'
+import type { Subject } from './subject.ts'
 
-/** How often each point of a verb was hit, by fault. */
+/** The number of hits of each point of a verb, by fault. */
 export interface FaultRow extends Point {
   readonly hits: Readonly<Record<'before' | 'after', Readonly<Record<string, number>>>>
 }
@@ -21,20 +22,6 @@ export interface FaultReport {
   readonly retried: readonly string[]
   readonly failedCases: number
   readonly failures: readonly string[]
-}
-
-/** A plugin, as far as the table must know it. */
-export interface Subject extends RunOptions {
-  /** Scripts that prepare a place, and take that back. */
-  dressUp(place: Place): string
-  undress(place: Place): string
-  call(place: Place, verb: CallStep['verb'], more?: Partial<CallStep>): CallStep
-  look(place: Place): Step & { readonly do: 'look' }
-  /** The namespace dies, and another one takes its name. */
-  kill(place: Place): Step
-  revive(place: Place): Step
-  /** Lines that say what is not as before; after GC nothing is said about the namespace, which died. */
-  differences(place: Place, before: LookAnswer, now: LookAnswer, by: 'DEL' | 'GC'): string[]
 }
 
 export interface FaultOptions {
@@ -67,7 +54,7 @@ export async function runFaultTable(lab: Lab, options: FaultOptions): Promise<Fa
     const outcomes = new Map<Case, readonly string[]>()
     const play = (some: readonly Case[]) => playCases(lab, options, some, before, outcomes)
     await play(cases)
-    // How many steps a verb takes can depend on what the kernel was busy with: who was not hit gets a second try.
+    // The number of a verb's steps can depend on what the kernel was busy with: a case that hit nothing gets a second try.
     const missed = cases.filter((one) => outcomes.get(one)?.join() === notHit)
     await play(missed)
     const failed = cases.filter((one) => outcomes.get(one)?.length !== 0)

@@ -1,6 +1,7 @@
 /** Devices for the property test: two software interfaces a lane, and a VF where there are some. */
+
+import type { Topology } from '../../hack/lab/bed/topology.ts'
 import type { Lab } from '../../hack/lab/lab.ts'
-import type { Topology } from '../support/topology.ts'
 import { type Field, softwareOf } from './property.ts'
 import { placesOf } from './run.ts'
 

@@ -69,7 +69,7 @@ function isMoot({ ifRefused }: Look, answers: readonly Answer[]): boolean {
   return ifRefused === true && answers.findLast((answer) => answer.do === 'call')?.code === 0
 }
 
-/** Whether the lane has a record, or an address that was given out. */
+/** True if the lane has a record, or an address that was given out. */
 function isLeft(place: Place): boolean {
   return recordsOf(place).length > 0 || addressesOf(place).length > 0
 }
@@ -158,7 +158,7 @@ function sessionLives(session: number): boolean {
 }
 
 function look(place: Place, { pods, script }: Look): LookAnswer {
-  // Whose state is told by a script alone has no devices of its own.
+  // A subject whose state a script alone tells has no devices of its own.
   const links = place.pf === '' && place.devices.length === 0 ? [] : ip(['-d', 'link'])
   const pf = links.find(({ ifname }) => ifname === place.pf)
   const infos = (pf?.vfinfo_list ?? []) as JsonObject[]
@@ -192,7 +192,7 @@ function look(place: Place, { pods, script }: Look): LookAnswer {
   }
 }
 
-/** Whether the namespace that this thread is in has no interface but lo: most pods do, and a program costs much here. */
+/** True if the namespace that this thread is in has no interface but lo: most pods do, and a program costs much here. */
 function isEmpty(): boolean {
   const names = textOf('/proc/thread-self/net/dev').matchAll(/^ *([^\s:]+):/gm)
   return [...names].every(([, name]) => name === 'lo')

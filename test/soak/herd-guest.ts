@@ -11,7 +11,7 @@ export interface HerdCall {
   readonly stdin: string
 }
 
-/** What is to be done. Times are milliseconds. */
+/** The task. Times are milliseconds. */
 export interface HerdOrder {
   readonly file: string
   readonly calls: readonly HerdCall[]
@@ -21,7 +21,7 @@ export interface HerdOrder {
   readonly stop?: { readonly lock: string; readonly holder: number; readonly waiting: number }
 }
 
-/** How a call ended; times since the first start. */
+/** The end of a call; times since the first start. */
 export interface HerdAnswer {
   readonly code: number
   readonly text: string

@@ -1,7 +1,10 @@
-/** What fault tables of limits ask for, by kind of port, and what each must have. In: beds. Out: tables for the suite. */
+/**
+ * Fault tables of limits: the wishes of each kind of port, and the steps that each must have. In: beds. Out: tables for
+ * the suite.
+ */
 import { expect } from 'vitest'
+import type { Node } from '../../hack/lab/bed/port-node.ts'
 import { countOf } from '../support/fault-report.ts'
-import type { Node } from '../support/port-node.ts'
 import { canLeadToIfb } from './every-frame.ts'
 import type { FaultRow } from './faults.ts'
 import type { OffloadTable } from './offload-faults-suite.ts'

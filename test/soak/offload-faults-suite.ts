@@ -3,10 +3,10 @@
  * table. Out: tests for vitest. VF_SOAK_FAULTS asks for another extent, of all steps; VF_FAULT_CASE for some cases.
  */
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { type KindName, makeBed, type PortBed } from '../../hack/lab/bed/port-bed.ts'
+import { makeNode, type Nic, type Node } from '../../hack/lab/bed/port-node.ts'
 import { countOf, expectFaultTable } from '../support/fault-report.ts'
 import { lab } from '../support/lab.ts'
-import { type KindName, makeBed, type PortBed } from '../support/port-bed.ts'
-import { makeNode, type Nic, type Node } from '../support/port-node.ts'
 import type { Extent, Point } from './fault-cases.ts'
 import { type FaultRow, runFaultTable } from './faults.ts'
 import { offloadPlace, offloadSubject } from './offload-subject.ts'
@@ -15,10 +15,10 @@ import { seedOf } from './seed.ts'
 const { VF_SOAK_FAULTS, VF_FAULT_CASE } = process.env
 const seed = seedOf(process.env)
 
-/** What is asked of one kind of port, and what its table must have. */
+/** The wishes of one kind of port, and the steps that its table must have. */
 export interface OffloadTable {
   readonly kind: KindName
-  /** What the runtime asks for, by what the machine can do; port mappings if absent. */
+  /** The wishes of the runtime, by what the machine can do; port mappings if absent. */
   readonly wishes?: (bed: PortBed) => Promise<{ readonly bandwidth: Readonly<Record<string, number>> }>
   /** Scripts that give the VF or its port something to come back to, and take that back. */
   readonly dressUp?: (node: Node) => string
@@ -27,10 +27,10 @@ export interface OffloadTable {
   readonly expectRows: (rows: readonly FaultRow[], bed: PortBed) => Promise<void> | void
 }
 
-/** Which tables are run, and how much of each as long as VF_SOAK_FAULTS asks for nothing else. */
+/** The tables that are run, and their extent as long as VF_SOAK_FAULTS asks for nothing else. */
 export interface OffloadTables {
   readonly nic: Nic
-  /** What the tables are about, as the title of each has it after its kind. */
+  /** The subject of the tables, as the title of each has it after its kind. */
   readonly what: 'ports' | 'limits'
   readonly tables: readonly OffloadTable[]
   readonly extent: Extent

@@ -3,10 +3,10 @@
  * its own refusal, nothing of it is left. In: a bed, a seed. Out: how many were accepted, and what differed.
  */
 import * as fc from 'fast-check'
+import type { PortBed } from '../../hack/lab/bed/port-bed.ts'
+import { SECOND } from '../../hack/lab/bed/port-node.ts'
+import { HOST } from '../../hack/lab/bed/topology.ts'
 import type { JsonObject, JsonValue } from '../../src/lib/json.ts'
-import type { PortBed } from '../support/port-bed.ts'
-import { SECOND } from '../support/port-node.ts'
-import { HOST } from '../support/topology.ts'
 import { offloadLook, offloadPlace, textDifferences } from './offload-subject.ts'
 import type { PropertyReport } from './property.ts'
 import { runLanes } from './run.ts'
@@ -83,7 +83,7 @@ const keys = fc.record(
   { requiredKeys: [] },
 ) as fc.Arbitrary<JsonObject>
 
-/** What becomes of a good prevResult before it is sent. */
+/** Spoils a good prevResult before it is sent. */
 const prevResult: fc.Arbitrary<Wish['prevResult']> = mostly<Wish['prevResult']>(
   fc.constantFrom(
     ({ one, resultOf }) => resultOf(one) as JsonObject,

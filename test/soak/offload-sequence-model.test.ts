@@ -1,6 +1,6 @@
+// The model of random sequences of vf-offload finds each kind of violation.
 import { expect, test } from 'vitest'
-import { judge } from './offload-sequence-model.ts'
-import type { Act, Container } from './offload-sequences.ts'
+import { type Act, type Container, judge } from './offload-sequence-model.ts'
 import type { CallAnswer, LookAnswer, ShellAnswer } from './script.ts'
 
 const one: Container = { id: 'a', pod: 'one', ports: [{ hostPort: 8080, protocol: 'tcp' }] }

@@ -1,15 +1,41 @@
-/** Who owns which host port in a random sequence of vf-offload: what a call may answer, and what the node's map must hold. */
-import type { Act, Container, Sequence } from './offload-sequences.ts'
+/**
+ * Owners of host ports in a random sequence of vf-offload: the answers that a call may give, and the entries that the
+ * node's map must hold.
+ */
 import { textDifferences } from './offload-subject.ts'
-import type { Answer, CallAnswer, JobAnswer, LookAnswer } from './script.ts'
+import type { Answer, Call, CallAnswer, JobAnswer, LookAnswer } from './script.ts'
+
+/** A container of a sequence, with the host ports that it wants at the node's IPv4 address, and its limits if any. */
+export interface Container {
+  readonly id: string
+  readonly pod: 'one' | 'two'
+  readonly ports: readonly { readonly hostPort: number; readonly protocol: 'tcp' | 'udp' }[]
+  readonly bandwidth?: Readonly<Record<string, number>>
+}
+
+/** One call of a sequence, or the death of a container. */
+export interface Act {
+  readonly verb: Call['verb'] | 'die'
+  /** Of a GC those that are valid, of other verbs the one that is spoken to. */
+  readonly containers: readonly Container[]
+  /** Value of VF_FLOWER_FAULT. */
+  readonly fault: string | undefined
+  readonly killAfterMs: number | undefined
+}
+
+export interface Sequence {
+  readonly seed: number
+  readonly containers: readonly Container[]
+  readonly acts: readonly Act[]
+}
 
 /**
- * What is known of a container: nothing of it, all of it, all of it without a namespace, or whatever a call that was cut short
+ * Known state of a container: nothing of it, all of it, all of it without a namespace, or whatever a call that was cut short
  * has left.
  */
 type Known = 'absent' | 'attached' | 'dead' | 'unknown'
 
-/** What was not as it must be; `verbs` is counted up. */
+/** Violations of the model; `verbs` is counted up. */
 export function judge(
   { containers, acts }: Sequence,
   before: Answer | undefined,
@@ -39,7 +65,7 @@ export function judge(
   return [...lines, ...textDifferences(before, last).map((line) => `in the end: ${line}`)]
 }
 
-/** What a call may have answered; `known` is brought up to date. */
+/** Judges the answer of a call; `known` is brought up to date. */
 function* judgeAct(
   { verb, containers, fault, killAfterMs }: Act,
   call: CallAnswer,

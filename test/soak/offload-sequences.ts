@@ -3,11 +3,11 @@
  * two pods want the same few host ports, and some of them limits. In: a bed, a seed. Out: a line for whatever was not as a
  * model of who owns which port has it.
  */
+
+import { type BedPod, type PortBed, portOf } from '../../hack/lab/bed/port-bed.ts'
+import { HOST } from '../../hack/lab/bed/topology.ts'
 import type { JsonObject } from '../../src/lib/json.ts'
-import type { BedPod, PortBed } from '../support/port-bed.ts'
-import { portOf } from '../support/port-bed.ts'
-import { HOST } from '../support/topology.ts'
-import { judge, words } from './offload-sequence-model.ts'
+import { type Act, type Container, judge, type Sequence, words } from './offload-sequence-model.ts'
 import { limits, offloadLook, offloadPlace } from './offload-subject.ts'
 import { runLanes } from './run.ts'
 import type { Call, Job, Step } from './script.ts'
@@ -21,34 +21,10 @@ export interface OffloadSequenceReport {
   readonly failures: readonly string[]
 }
 
-/** A container of a sequence, with the host ports that it wants at the node's IPv4 address, and its limits if any. */
-export interface Container {
-  readonly id: string
-  readonly pod: 'one' | 'two'
-  readonly ports: readonly { readonly hostPort: number; readonly protocol: 'tcp' | 'udp' }[]
-  readonly bandwidth?: Readonly<Record<string, number>>
-}
-
-/** One call of a sequence, or the death of a container. */
-export interface Act {
-  readonly verb: Call['verb'] | 'die'
-  /** Of a GC those that are valid, of other verbs the one that is spoken to. */
-  readonly containers: readonly Container[]
-  /** Value of VF_FLOWER_FAULT. */
-  readonly fault: string | undefined
-  readonly killAfterMs: number | undefined
-}
-
-export interface Sequence {
-  readonly seed: number
-  readonly containers: readonly Container[]
-  readonly acts: readonly Act[]
-}
-
 const containerCount = 4
 const errnos = ['EBUSY', 'EEXIST', 'ENODEV', 'ENOSPC'] as const
 
-/** Which limits a machine can set for any kind of port: what comes from a pod behind a veth takes a filter of every frame. */
+/** The limits that a machine can set for any kind of port: frames from a pod behind a veth take a filter of every frame. */
 export type Limited = 'both ways' | 'to the pod'
 
 /** Runs `count` sequences with the seeds `seed`, `seed` + 1, ... */
@@ -58,7 +34,7 @@ export async function runOffloadSequences(
   count: number,
   limited: Limited,
 ): Promise<OffloadSequenceReport> {
-  // What a dead container had in its pod goes with the namespace: only where nothing is there can one be played dead.
+  // The things of a dead container in its pod go with the namespace: only where nothing is there can one be played dead.
   const mayDie = portOf[bed.kind] === 'veth'
   const sequences = Array.from({ length: count }, (_, index) => planSequence(seed + index, limited, mayDie))
   // Each sequence begins with what the one before it has left.

@@ -2,12 +2,13 @@
  * vf-offload in the fault table and the random tests. In: a bed with two attached pods. Out: who works on what, and the
  * node's and the pods' state as text, told by ip, tc and nft.
  */
+
+import type { BedPod, PortBed } from '../../hack/lab/bed/port-bed.ts'
+import { PODS, stateDifferences, stateScript } from '../../hack/lab/bed/port-state.ts'
+import { HOST } from '../../hack/lab/bed/topology.ts'
 import type { JsonObject } from '../../src/lib/json.ts'
-import type { BedPod, PortBed } from '../support/port-bed.ts'
-import { PODS, stateDifferences, stateScript } from '../support/port-state.ts'
-import { HOST } from '../support/topology.ts'
-import type { Subject } from './faults.ts'
 import type { LookAnswer, Place, Step } from './script.ts'
+import type { Subject } from './subject.ts'
 
 /** One place for all: what a node's port mappings share can't be split among lanes. */
 export const offloadPlace: Place = { pf: '', vfs: [], devices: [], network: 'lab-net' }

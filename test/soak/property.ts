@@ -87,11 +87,11 @@ interface Scenario {
   }
 }
 
-/** How a config names a VF, each of these in its own way. */
+/** Ways in which a config names a VF. */
 export const vfDevices = ['deviceID', 'pciBusID', 'runtimeConfig', 'device', 'hwaddr', 'both'] as const
 /** Software interfaces, and how a config names them. */
 export const softwareDevices = ['ifb', 'veth', 'vethMac'] as const
-/** What a config is about. */
+/** The device of a config. */
 export type Device = (typeof vfDevices)[number] | (typeof softwareDevices)[number]
 
 const isSoftware = (device: Device) => softwareDevices.some((one) => one === device)
@@ -274,7 +274,7 @@ function judge(place: Place, { answers, error }: JobAnswer): { code: number; why
   }
   if (del.code !== 0) lines.push(`DEL failed: ${JSON.stringify(del.object)} ${del.stderr}`)
   lines.push(...laneDifferences(place, before, end).map((line) => `after DEL: ${line}`))
-  // What is about one interface or address is left out, so that equal reasons are counted together.
+  // Names of interfaces and addresses are left out, so that equal reasons are counted together.
   const why = `${code} ${String(add.object?.msg).replace(/^.*: (?=.)/, '')}`
   return { code, why, lines }
 }

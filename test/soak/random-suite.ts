@@ -4,9 +4,9 @@
  */
 import { appendFileSync } from 'node:fs'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { type KindName, makeBed, type PortBed } from '../../hack/lab/bed/port-bed.ts'
+import { makeNode, type Nic, type Node } from '../../hack/lab/bed/port-node.ts'
 import { lab } from '../support/lab.ts'
-import { type KindName, makeBed, type PortBed } from '../support/port-bed.ts'
-import { makeNode, type Nic, type Node } from '../support/port-node.ts'
 import { canLeadToIfb } from './every-frame.ts'
 import { runOffloadFuzz } from './offload-fuzz.ts'
 import { runOffloadSequences } from './offload-sequences.ts'
@@ -16,7 +16,7 @@ const { VF_SOAK_COUNT, VF_SOAK_SEQUENCES, VF_SOAK_CONFIGS, VF_SOAK_ROWS } = proc
 const seed = seedOf(process.env)
 const long = { timeout: 7_200_000, retry: 0 } as const
 
-/** Which uplink the node has, which kinds of port its pods get, one after the other, and how much is tried on each. */
+/** The uplink of the node, the kinds of port of its pods, one after the other, and the number of tries on each. */
 export interface RandomOptions {
   readonly nic: Nic
   readonly kinds: readonly KindName[]

@@ -3,14 +3,14 @@
  * build with the fault hook; addresses come from the distribution's host-local.
  */
 import { fileURLToPath } from 'node:url'
+import type { Topology } from '../../hack/lab/bed/topology.ts'
 import type { Lab } from '../../hack/lab/lab.ts'
 import type { JsonObject } from '../../src/lib/json.ts'
-import type { Topology } from '../support/topology.ts'
 import type { JobAnswer, Lane, Order, Place } from './script.ts'
 
 const top = fileURLToPath(new URL('../..', import.meta.url))
 const toolFolder = '/run/vf-soak'
-/** Where both plugins keep their records. */
+/** The folder in which both plugins keep their records. */
 const stateFolder = '/var/lib/cni/vf-flower'
 
 /**
@@ -54,7 +54,7 @@ export function addressesFor({ network }: Place): JsonObject {
   }
 }
 
-/** What is run, and who hears of it. */
+/** The plugin that is run, and the listener that hears of it. */
 export interface RunOptions {
   /** Default vf-attach. */
   readonly plugin?: 'vf-attach' | 'vf-offload'

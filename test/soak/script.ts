@@ -1,5 +1,5 @@
 /**
- * What the soak tests have the guest do, as data: the host writes jobs, test/soak/guest.ts carries them out and answers.
+ * The jobs of the guest in soak tests, as data: the host writes jobs, test/soak/guest.ts carries them out and answers.
  * One process for hundreds of calls, because starting one from the host for each would cost more than the call itself.
  */
 import type { JsonObject } from '../../src/lib/json.ts'
@@ -60,7 +60,7 @@ export interface Job {
   readonly steps: readonly Step[]
 }
 
-/** What a lane works on; no other lane touches it. */
+/** The place that a lane works on; no other lane touches it. */
 export interface Place {
   readonly pf: string
   /** Index and PCI address of its VFs. */
@@ -77,7 +77,7 @@ export interface Lane {
   readonly jobs: readonly Job[]
 }
 
-/** How a call ended. `object` is what it printed; undefined if nothing. */
+/** The end of a call. `object` is its output; undefined if there was none. */
 export interface CallAnswer {
   readonly do: 'call'
   readonly code: number
@@ -108,7 +108,7 @@ export interface LookAnswer {
   readonly records: Readonly<Record<string, string>>
   /** Addresses that host-local has given out, and to whom. */
   readonly addresses: Readonly<Record<string, string>>
-  /** What the script printed. */
+  /** The output of the script. */
   readonly text: string
   /** Left out: nothing was refused. */
   readonly leftOut?: true
@@ -135,7 +135,7 @@ export interface Order {
   readonly lane: Lane
 }
 
-/** Where host-local keeps a network's addresses. */
+/** The folder in which host-local keeps a network's addresses. */
 export const addressFolder = '/var/lib/cni/networks'
 
 /** A script for sh: commands of `ip`, without that word, in one process; the first that fails ends it. */

@@ -1,4 +1,4 @@
-/** Where chance comes from: one seed, printed by every test, that replays a run. */
+/** The source of chance: one seed, printed by every test, that replays a run. */
 
 /**
  * The seed of VF_SOAK_SEED, a whole number from 0 to 2^31 - 1; else always the same, so that `npm test` says the same

@@ -1,5 +1,5 @@
 /**
- * What the containers of a sequence fight for: VFs, or software interfaces, which die with the namespace that they are in. In: a
+ * The devices that the containers of a sequence fight for: VFs, or software interfaces, which die with the namespace that they are in. In: a
  * place. Out: how its devices are named, wished for, told in a look, and made anew.
  */
 import type { JsonObject } from '../../src/lib/json.ts'
@@ -14,13 +14,13 @@ export interface DeviceKind {
   devices(place: Place): readonly string[]
   /** Keys of the config that ask for one. */
   keys(device: string): JsonObject
-  /** What else a container may wish. */
+  /** Further wishes of a container. */
   wishes(random: Random, place: Place): JsonObject
-  /** What a record calls it. */
+  /** Its name in a record. */
   subject(device: string): string
-  /** How it stands in a look at the host. */
+  /** Its entry in a look at the host. */
   state(place: Place, device: string, look: LookAnswer): VfState
-  /** Which device an interface is, wherever it is and whatever its name. */
+  /** Tells which device an interface is, wherever it is and whatever its name. */
   deviceOf(link: JsonObject): string
   /** Script: an interface of this kind in a pod, by {@link lookAlike}. */
   alike(device: string, pod: string): string

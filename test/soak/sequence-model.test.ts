@@ -1,3 +1,4 @@
+// The model of random sequences of vf-attach finds each kind of violation.
 import { describe, expect, test } from 'vitest'
 import type { JobAnswer, LookAnswer, Place } from './script.ts'
 import { seedOf } from './seed.ts'

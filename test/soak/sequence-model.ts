@@ -1,5 +1,5 @@
 /**
- * What must hold in a sequence, told from looks alone. In: what was done, and what the guest answered. Out: a line for each
+ * The rules of a sequence, judged from looks alone. In: the acts, and the answers of the guest. Out: a line for each
  * violation. Records say who owns what: never two of one device, none forgotten, and whoever's pod lives is not touched.
  */
 import type { JsonObject } from '../../src/lib/json.ts'
@@ -11,7 +11,7 @@ import { laneDifferences, stable, vfDifferences } from './state.ts'
 interface Held {
   readonly file: string
   readonly text: string
-  /** What the record calls the device. */
+  /** The device's name in the record. */
   readonly subject: string
   readonly container: string
   readonly netns: string
@@ -19,10 +19,10 @@ interface Held {
   readonly attached: boolean
 }
 
-/** What a sequence showed. */
+/** The outcome of a sequence. */
 export interface Verdict {
   readonly violations: readonly string[]
-  /** What it left behind. */
+  /** Things that it left behind. */
   readonly left: { readonly devices: number; readonly addresses: number; readonly records: number }
   /** Verbs that succeeded, failed and were killed. */
   readonly ended: Readonly<Record<'succeeded' | 'failed' | 'killed', number>>
@@ -88,7 +88,7 @@ function changes(
   return vfDifferences(kind.state(place, device, before), kind.state(place, device, now), own)
 }
 
-/** What holds after every act, whatever it was. */
+/** Rules that hold after every act, whatever it was. */
 function* invariants(story: Story, act: Act, before: LookAnswer, now: LookAnswer): Iterable<string> {
   const { sequence, original, dead } = story
   const records = held(now)
@@ -288,7 +288,7 @@ function podLink(
 ): string | undefined {
   const link = look.pods[pod]?.links.find((each) => kind.subject(kind.deviceOf(each)) === subject)
   if (link === undefined) return undefined
-  // Whether an IPv6 address is tentative still, and its lifetimes, are a matter of time.
+  // The flag "tentative" of an IPv6 address and its lifetimes are a matter of time.
   const { addr_info, ...rest } = link
   const addresses = ((addr_info ?? []) as JsonObject[]).flatMap(({ local, scope }) =>
     scope === 'global' ? [`${local}`] : [],

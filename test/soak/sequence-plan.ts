@@ -32,7 +32,7 @@ export type Act =
   /** The namespace dies, with all that is in it; `next` takes its place. */
   | { readonly do: 'die'; readonly container: Container; readonly next: Container }
 
-/** What goes wrong in a call: a fault point or a kill at any time. */
+/** The fault in a call: a fault point or a kill at any time. */
 export type Hurt = { readonly fault: string } | { readonly killAfterMs: number }
 
 export interface Sequence {
@@ -42,7 +42,7 @@ export interface Sequence {
   readonly acts: readonly Act[]
   /** All containers that there ever were. */
   readonly containers: readonly Container[]
-  /** How it ends: a DEL for each container that had an ADD, or all pods die and GC has to do. */
+  /** Its end: a DEL for each container that had an ADD, or all pods die and GC has to do. */
   readonly end: 'DEL' | 'GC'
 }
 
@@ -129,7 +129,7 @@ export function jobOf({ seed, place, kind, acts, containers, end }: Sequence): J
     steps.push({ do: 'look', pods: [...live] })
   }
   const gone = namespacesGone([...live])
-  // What has died is there again after GC, which may find it or not.
+  // A device that has died is there again after GC, which may find it or not.
   if (end === 'GC') steps.push(gone, collect(place, []), shell(kind.revive(place)))
   else {
     for (const [container, device] of deviceOf) steps.push(call('DEL', container, undefined, device))

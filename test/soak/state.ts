@@ -1,10 +1,10 @@
-/** What a look shows, in the form in which it is compared. In: answers of the guest. Out: texts, and lines that differ. */
+/** A look in the form in which it is compared. In: answers of the guest. Out: texts, and lines that differ. */
 import type { JsonObject } from '../../src/lib/json.ts'
 import type { LookAnswer, Place } from './script.ts'
 
-/** Fields of `ip -d -j link` that change by themselves; the reasons stand in test/support/snapshot.ts. */
+/** Fields of `ip -d -j link` that change by themselves; the reasons stand in hack/lab/bed/snapshot.ts. */
 const volatile = new Set(['ifindex', 'qdisc', 'permaddr', 'operstate'])
-/** What the carrier of an interface makes of its flags. */
+/** Flags of an interface that follow its carrier. */
 const carrierFlags = new Set(['LOWER_UP', 'NO-CARRIER'])
 
 /** A VF on the host: the PF's view of it and its interface there, undefined if that is elsewhere. */
@@ -65,7 +65,7 @@ export function laneDifferences(place: Place, before: LookAnswer, now: LookAnswe
 export function stable(link: JsonObject): string {
   const entries = Object.entries(link).filter(([key]) => !volatile.has(key))
   const flags = (link.flags as string[]).filter((flag) => !carrierFlags.has(flag))
-  // What a bridge knows of its port: timers, and a state that follows the carrier.
+  // Things that a bridge knows of its port: timers, and a state that follows the carrier.
   const { info_slave_data: _, ...info } = (link.linkinfo as JsonObject | undefined) ?? {}
   return JSON.stringify({ ...Object.fromEntries(entries), linkinfo: info, flags: flags.sort() })
 }

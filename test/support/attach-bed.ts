@@ -1,13 +1,21 @@
-// A node with VFs of a real driver, a wire and pods, for black-box tests of vf-attach. In: the lab. Out: calls of the
-// plugin as a runtime makes them, and looks at the node with its own tools.
+// A node with VFs of a real driver, a wire and pods, for black-box tests of vf-attach. In: the lab. Out: calls of the plugin as a
+// runtime makes them, and the state of the node by its own tools.
 import { expect } from 'vitest'
+import { attachConfig, json } from '../../hack/lab/bed/plugins.ts'
+import { diffSnapshot, type Snapshot, snapshot } from '../../hack/lab/bed/snapshot.ts'
+import {
+  buildTopology,
+  deletePod,
+  describe,
+  loadIgb,
+  newPod,
+  type Topology,
+  tearDown,
+} from '../../hack/lab/bed/topology.ts'
 import type { PluginConfig } from '../../hack/lab/cni-runtime.ts'
 import type { Lab } from '../../hack/lab/lab.ts'
 import { type AttachCalls, attachCalls, FORGET_CALLS } from './attach-calls.ts'
 import { lab as sharedLab } from './lab.ts'
-import { attachConfig, json } from './plugins.ts'
-import { diffSnapshot, type Snapshot, snapshot } from './snapshot.ts'
-import { buildTopology, deletePod, describe, loadIgb, newPod, type Topology, tearDown } from './topology.ts'
 
 /** A VF that has an interface. */
 export interface BedVf {
@@ -17,7 +25,7 @@ export interface BedVf {
   readonly mac: string
 }
 
-/** What {@link makeBed} made. */
+/** The bed that {@link makeBed} made. */
 export interface Bed extends AttachCalls {
   readonly lab: Lab
   readonly topology: Topology
@@ -27,9 +35,9 @@ export interface Bed extends AttachCalls {
   expectUnchanged(point?: string): Promise<void>
   /** Writes sriov_numvfs and waits for the interfaces. */
   setVfs(count: number): Promise<void>
-  /** After a test that failed: no records, new VFs, new pods. */
+  /** After a test that failed: removes records, makes new VFs and new pods. */
   rebuild(): Promise<void>
-  /** What the PF has for a VF, as `ip -d -j link show PF` shows it. */
+  /** The attributes that the PF has for a VF, as `ip -d -j link show PF` shows it. */
   vfInfo(index: number): Promise<Record<string, unknown>>
   end(): Promise<void>
 }
@@ -39,7 +47,7 @@ export function onVf(vf: BedVf, more: Record<string, unknown> = {}): PluginConfi
   return attachConfig(vf.pci, more)
 }
 
-/** The name under which a VF comes home when another interface has its own. */
+/** The name that a VF gets on its way home when another interface has its own name. */
 export function spareNameOf({ pci }: Pick<BedVf, 'pci'>): string {
   return `vf${pci.replaceAll(/[:.]/g, '')}`
 }
@@ -76,7 +84,7 @@ export async function makeBed(vfs: number, pods: readonly string[]): Promise<Bed
     expectUnchanged: async (point = '') => {
       const lines = diffSnapshot(before, await snapshot(lab))
       if (lines.length > 0) throw new Error([`The host is not as before ${point}:`, ...lines].join('\n'))
-      // No administrative MAC, which igb reports as none or as the one that the VF has told.
+      // No VF has an administrative MAC: igb reports none, or the MAC that the VF itself has told.
       for (const { vf, address } of await vfInfos()) {
         const own = topology.vfs.find(({ index }) => index === vf)?.mac
         expect(['00:00:00:00:00:00', own], `${point} VF ${vf}`).toContain(address)
@@ -106,8 +114,8 @@ export async function makeBed(vfs: number, pods: readonly string[]): Promise<Bed
   return bed
 }
 
-// Without udev a new VF takes the first name that is free, which must not be that of the wire's end: that is in another
-// namespace now, and has to come back.
+// Without udev a new VF takes the first free name. That must not be the name of the wire's end, which is in another namespace now
+// and has to come back.
 const SET_VFS = `
 vfs() { ls -d /sys/class/net/$PF/device/virtfn*/net/* 2>/dev/null | wc -l; }
 [ -e /sys/class/net/$WIRE ] || { ip link add $WIRE type dummy; trap "ip link del $WIRE" EXIT; }

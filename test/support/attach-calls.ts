@@ -1,6 +1,8 @@
-// Calls of vf-attach as a runtime makes them, on whatever bed. In: a lab. Out: ADD, DEL and refusals by the name of a pod, and
-// looks at what they left. Knows no kind of device.
+// Calls of vf-attach as a runtime makes them, on any bed. In: a lab. Out: ADD, DEL and refusals by the name of a pod, and the state
+// afterwards. Knows no kind of device.
 import { expect } from 'vitest'
+import { type ErrorObject, errorOf, json, listOf, pluginPath } from '../../hack/lab/bed/plugins.ts'
+import { deletePod, newPod } from '../../hack/lab/bed/topology.ts'
 import {
   type Attachment,
   type CallExtra,
@@ -9,21 +11,19 @@ import {
   type PluginConfig,
 } from '../../hack/lab/cni-runtime.ts'
 import type { ExecResult, Lab } from '../../hack/lab/lab.ts'
-import { type ErrorObject, errorOf, json, listOf, pluginPath } from './plugins.ts'
-import { deletePod, newPod } from './topology.ts'
 
-/** `netns` as given to the plugin, where it is not the pod's; the rest as for any call. */
+/** `netns` is the plugin's, where it is not the pod's; the rest as for any call. */
 export interface More extends CallExtra, Partial<Omit<Attachment, 'containerID'>> {
   readonly cniVersion?: string
 }
 
-/** What {@link attachCalls} made. */
+/** The calls that {@link attachCalls} made. */
 export interface AttachCalls {
   /** One call; `pod` is the name of a namespace and the container ID at once. */
   call(command: string, plugin: PluginConfig, pod: string, more?: More): Promise<ExecResult>
   add(plugin: PluginConfig, pod: string, more?: More): Promise<CniResult>
   del(plugin: PluginConfig, pod: string, more?: More): Promise<void>
-  /** A call that must fail; what it said. */
+  /** Makes a call that must fail; returns its error object. */
   refused(command: string, plugin: PluginConfig, pod: string, more?: More): Promise<ErrorObject>
   /** `ip -d -j link show dev NAME` in a pod, or on the host for null. */
   link(pod: string | null, name: string): Promise<Record<string, unknown>>
@@ -33,7 +33,7 @@ export interface AttachCalls {
   recordOf(pod: string): Promise<string>
 }
 
-/** Folder, which stays, with {@link FLAKY} and with the names under which vf-attach can be called. */
+/** A folder that stays, with {@link FLAKY} and with the names of vf-attach. */
 export const BED_FOLDER = '/tmp/attach-bed'
 
 /**
@@ -60,7 +60,7 @@ export function localIpam(type = 'host-local', net = '10.1.0'): Record<string, u
   return { type, ranges: [[{ subnet: `${net}.0/24`, rangeStart: `${net}.100`, rangeEnd: `${net}.200` }]] }
 }
 
-/** The first address of a result, without its prefix length: host-local goes on to the next one each time. */
+/** The first address of a result, without its prefix length: host-local gives another one each time. */
 export function addressOf({ ips }: CniResult): string {
   return ips?.[0]?.address.replace(/\/.*/, '') ?? ''
 }
@@ -114,6 +114,6 @@ export async function attachCalls(lab: Lab): Promise<AttachCalls> {
   }
 }
 
-/** A script that takes away what a test which failed has left of {@link attachCalls}. */
+/** A script that removes everything that a failed test has left of {@link attachCalls}. */
 export const FORGET_CALLS = `rm -rf /var/lib/cni/vf-flower /var/lib/cni/networks /var/lib/cni/sriov
   rm -f ${BED_FOLDER}/hold* ${BED_FOLDER}/fail ${BED_FOLDER}/asked*`

@@ -1,11 +1,8 @@
 // A node with interfaces of software, a wire and pods, for black-box tests of what vf-attach does with any device. In: the
 // lab. Out: the same calls and looks as on the bed with VFs. Each NIC is a veth whose other end is a port of the wire's
 // switch: unlike a VF it dies with its namespace.
-import type { PluginConfig } from '../../hack/lab/cni-runtime.ts'
-import type { Lab } from '../../hack/lab/lab.ts'
-import { type AttachCalls, attachCalls, FORGET_CALLS } from './attach-calls.ts'
-import { lab as sharedLab } from './lab.ts'
-import { diffSnapshot, type Snapshot, snapshot } from './snapshot.ts'
+
+import { diffSnapshot, type Snapshot, snapshot } from '../../hack/lab/bed/snapshot.ts'
 import {
   buildTopology,
   deletePod,
@@ -15,18 +12,22 @@ import {
   vethWire,
   WAIT_UNTIL,
   WIRE,
-} from './topology.ts'
+} from '../../hack/lab/bed/topology.ts'
+import type { PluginConfig } from '../../hack/lab/cni-runtime.ts'
+import type { Lab } from '../../hack/lab/lab.ts'
+import { type AttachCalls, attachCalls, FORGET_CALLS } from './attach-calls.ts'
+import { lab as sharedLab } from './lab.ts'
 
 /** An interface for a pod. */
 export interface BedNic {
   readonly netdev: string
   readonly mac: string
-  /** Its other end, in the namespace of the wire, and that one's number: the same whenever the NIC is made anew. */
+  /** The other end of the NIC, in the namespace of the wire, and its number: the same whenever the NIC is made anew. */
   readonly peer: string
   readonly peerIndex: number
 }
 
-/** What {@link makeNativeBed} made. */
+/** The bed that {@link makeNativeBed} made. */
 export interface NativeBed extends AttachCalls {
   readonly lab: Lab
   readonly topology: Topology
@@ -36,7 +37,7 @@ export interface NativeBed extends AttachCalls {
   expectUnchanged(point?: string): Promise<void>
   /** Makes a NIC that died with its pod anew. */
   nicIsBack(index?: number): Promise<void>
-  /** After a test that failed: no records, new NICs, new pods. */
+  /** After a test that failed: removes records, makes new NICs and new pods. */
   rebuild(): Promise<void>
   end(): Promise<void>
 }
@@ -79,7 +80,7 @@ export async function makeNativeBed(nics: number, pods: readonly string[]): Prom
     },
     nicIsBack: async (index) => {
       const one = nic(index)
-      // The kernel takes a dead namespace apart in its own time, and the pair with it.
+      // The kernel destroys a dead namespace, and the pair with it, in its own time.
       await lab.must(`${WAIT_UNTIL}
         is_gone() { ! ip -n ${WIRE.namespace} link show dev ${one.peer}; }
         wait_until is_gone`)
@@ -87,8 +88,8 @@ export async function makeNativeBed(nics: number, pods: readonly string[]): Prom
     },
     rebuild: async () => {
       for (const pod of pods) await deletePod(lab, pod)
-      // A pair whose other end was in a pod goes with the pod's namespace, in the kernel's own time: maybe just before the
-      // deletion here. What counts is that none is left.
+      // A pair whose other end was in a pod goes with the pod's namespace, in the kernel's own time: perhaps just before the deletion
+      // here. The pair only must be gone.
       await lab.must(`${FORGET_CALLS}${WAIT_UNTIL}
         wires() { ip -n ${WIRE.namespace} -br link | grep -o '^nic-wire[0-9]*'; }
         for link in $(wires); do
@@ -109,7 +110,7 @@ export async function makeNativeBed(nics: number, pods: readonly string[]): Prom
   }
 }
 
-// From the other end's side: only that one can be given a number.
+// Made from the other end's side, because only that end can be given a number.
 function makeNics(nics: readonly BedNic[]): string {
   const lines = nics.flatMap(({ netdev, mac, peer, peerIndex }) => [
     `link add ${peer} index ${peerIndex} type veth peer name ${netdev} address ${mac} netns 1`,

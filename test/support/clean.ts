@@ -1,14 +1,14 @@
-// What a test file that broke down left in the guest's kernel. In: the Lab. Out: a clean guest, and lines that say what
-// was found: without this one failure in one file would fail every file after it.
+// Cleans the guest's kernel of things that a test file left which broke down. In: the Lab. Out: a clean guest, and lines
+// that say what was found: without this one failure in one file would fail every file after it.
 import type { Lab } from '../../hack/lab/lab.ts'
 
-/** Takes everything away that no test file may leave: one line for each thing found, none as a rule. */
+/** Removes everything that no test file may leave. Returns one line for each thing found, usually none. */
 export async function cleanGuest(lab: Lab): Promise<string[]> {
   return (await lab.must(SCRIPT)).split('\n').filter((line) => line !== '')
 }
 
-// Interfaces of hardware come back from a deleted namespace when a kernel worker gets to it; igb's wire end and VFs
-// have to be here before the next file looks for them.
+// Interfaces of hardware come back from a deleted namespace when a kernel worker runs. igb's wire end and VFs have to be here
+// before the next file looks for them.
 const SCRIPT = `
 for ns in /run/netns/*; do
   [ -e "$ns" ] || continue

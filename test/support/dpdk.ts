@@ -1,15 +1,15 @@
 // DPDK's dpdk-testpmd in the lab's guest. In: a Lab, the VF and its pod. Out: a program that sends and counts frames by the VF's own
-// registers. Its packages are downloaded once (66, 8 MB) and unpacked below the cache folder, never installed.
+// registers. Downloads its packages once (66, 8 MB) and unpacks them below the cache folder, without installing.
 import { mkdir, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { execa } from 'execa'
 import { cacheFolder, madeOnce } from '../../hack/lab/kernel.ts'
 import type { Lab, LabProcess } from '../../hack/lab/lab.ts'
 
-/** Version of DPDK's binary interface in Debian 13, which its packages and drivers have in their names. */
+/** Version of DPDK's binary interface in Debian 13, a part of the names of its packages and drivers. */
 const ABI = '25'
 
-// What the dynamic linker wants for dpdk-testpmd and for the four drivers that are loaded here; all but the C library.
+// Libraries that the dynamic linker wants for dpdk-testpmd and for the four drivers that are loaded here; all but the C library.
 const LIBRARIES = `libbsd0 libcap2 libdbus-1-3 libelf1t64 libfdt1 libibverbs1 ibverbs-providers libjansson4 libmd0 libnl-3-200
   libnl-route-3-200 libnuma1 libpcap0.8t64 libsystemd0 libzstd1 zlib1g`
 const PARTS = `bitratestats bpf bus-auxiliary bus-dpaa bus-pci bus-vdev cmdline common-dpaax common-iavf common-mlx5-
@@ -38,18 +38,18 @@ async function dpdkFolder(): Promise<string> {
 /** A running dpdk-testpmd. */
 export interface Testpmd {
   readonly pid: number
-  /** Gives commands and waits until all are done; what it has printed meanwhile. */
+  /** Gives commands and waits until all are done; returns their output. */
   tell(...commands: readonly string[]): Promise<string>
-  /** Sends four frames of `length` bytes, the check sequence apart, from the VF's MAC. */
+  /** Sends four frames of `length` bytes (without the check sequence) from the VF's MAC. */
   send(length: number): Promise<void>
   /** Stops and counts: frames received and sent since the last start. */
   counted(): Promise<{ readonly rx: number; readonly tx: number }>
   end(): Promise<void>
 }
 
-/** Starts it in `pod` for the VF at `pci`, which is on vfio-pci; resolves when it has started the port. */
+/** Starts dpdk-testpmd in `pod` for the VF at `pci`, which is on vfio-pci; resolves when the port is started. */
 export async function startTestpmd(lab: Lab, pod: string, pci: string): Promise<Testpmd> {
-  // It loads nothing below a folder that anybody may write to; installed drivers would be loaded first.
+  // dpdk-testpmd loads nothing below a folder that anybody may write to, and loads installed drivers first.
   const top = '/run/dpdk-files'
   await lab.must(
     `mkdir -p ${top}; mountpoint -q ${top} || mount --bind '${await dpdkFolder()}' ${top}
@@ -63,7 +63,7 @@ export async function startTestpmd(lab: Lab, pod: string, pci: string): Promise<
       '-d',
       `${drivers}/librte_${name}.so.${ABI}.0`,
     ]),
-    // Without huge pages: the IOMMU takes any memory.
+    // Without huge pages, because the IOMMU takes any memory.
     ...words(`--lcores 0@0,1@0 -n 1 --no-huge -m 32 --no-shconf --no-telemetry -a ${pci} --`),
     ...words(`-i --nb-cores=1 --rxq=1 --txq=1 --total-num-mbufs=2048 --burst=4 --port-topology=loop`),
     ...words('--no-lsc-interrupt --disable-link-check'),
@@ -96,7 +96,7 @@ function orders(child: LabProcess, printed: (text: string) => Promise<void>): Te
   let marks = 0
   const tell: Testpmd['tell'] = async (...commands) => {
     const mark = ++marks
-    // It echoes a command when the one before is done.
+    // testpmd echoes a command when the command before it is done.
     child.write(`${[`begin${mark}`, ...commands, `end${mark}`].join('\n')}\n`)
     await printed(`end${mark}`)
     return child.stdout().split(`begin${mark}`)[1] ?? ''

@@ -7,14 +7,14 @@ import { type JsonObject, parse } from '../../src/lib/json.ts'
 
 const top = fileURLToPath(new URL('../..', import.meta.url))
 
-/** Path of a name of the built executable; VF_FLOWER_BIN names another folder, to test what is installed there. */
+/** Path of a built executable by its name. VF_FLOWER_BIN names another folder, to test an installation. */
 export function executable(name: string): string {
   const file = join(process.env.VF_FLOWER_BIN ?? join(top, 'dist'), name)
   if (!existsSync(file)) throw new Error(`Cannot find ${file}: run "npm run build" first`)
   return file
 }
 
-/** A test's own program, compiled as hack/build.ts compiles the real one, in a folder that `remove` takes away. */
+/** A test's own program, compiled as hack/build.ts compiles the real one, in a folder that `remove` deletes. */
 export function compileForTest(entry: URL, name: string): { file: string; remove: () => void } {
   const folder = mkdtempSync(join(tmpdir(), 'compiled-'))
   const file = join(folder, name)
@@ -31,7 +31,7 @@ export interface Outcome {
   readonly exitCode: number | undefined
   readonly stdout: string
   readonly stderr: string
-  /** stdout as JSON; undefined if it is empty. A test that reads it has checked that stdout holds one document. */
+  /** stdout as JSON; undefined if it is empty. Reading it proves that stdout holds one document. */
   readonly object: JsonObject | undefined
 }
 
@@ -47,7 +47,7 @@ export async function call(file: string, options: CallOptions): Promise<Outcome>
   return run([file], options)
 }
 
-/** The same through a shell line with the executable as "$0": for closed descriptors and the like. */
+/** Like {@link call}, through a shell line with the executable as "$0": for closed descriptors and the like. */
 export async function callByShell(line: string, file: string, options: CallOptions): Promise<Outcome> {
   return run(['/bin/sh', '-c', line, file], options)
 }

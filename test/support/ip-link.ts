@@ -1,7 +1,8 @@
-// Interfaces in the words of `ip -d -j link`: what our decoder reads, and of what ip shows the part that both know. In: a decoded
+// Interfaces in the words of `ip -d -j link`: the output of our decoder, and the part of ip's output that both know. In: a decoded
 // message, or an object of ip. Out: objects to compare.
+
+import type { Came } from '../../hack/lab/driver/client.ts'
 import { IFF } from '../../src/netlink/rtnl/link.ts'
-import type { Came } from './driver.ts'
 
 const flagNames = {
   LOOPBACK: IFF.IFF_LOOPBACK,
@@ -12,7 +13,7 @@ const flagNames = {
 } as const
 const operStates = ['UNKNOWN', 'NOTPRESENT', 'DOWN', 'LOWERLAYERDOWN', 'TESTING', 'DORMANT', 'UP']
 
-/** A decoded link in the words of `ip -d -j link`, without what those have no codec for. */
+/** A decoded link in the words of `ip -d -j link`, without the parts that have no codec. */
 export function asIpShows({ value }: Came, names: ReadonlyMap<unknown, unknown>): Record<string, unknown> {
   const info = value.IFLA_LINKINFO as Record<string, unknown> | undefined
   const data = info?.IFLA_INFO_DATA as Record<string, unknown> | undefined
@@ -65,7 +66,7 @@ const fields =
     /\s+/,
   )
 
-/** What of a link both sides know. */
+/** The part of a link that both sides know. */
 export function comparable(link: Record<string, unknown>): Record<string, unknown> {
   const { linkinfo, flags } = link as {
     linkinfo?: { info_kind: string; info_data?: { protocol: string; id: number } }

@@ -13,7 +13,7 @@ declare module 'vitest' {
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   // `vitest list` starts no test.
   if (process.argv[2] === 'list') return async () => undefined
-  // Before the boot: afterwards it is too late to take a kernel whose headers can still be had.
+  // Before the boot, because the headers of an already booted kernel may be gone from the sources.
   await kernelHeaders()
   // Once, for all machines.
   await kernel()

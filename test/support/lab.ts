@@ -1,7 +1,7 @@
-// The machine of a test file. In the project `native` that is a node made of namespaces, new for each file. In the project `lab` it
-// is a shared virtual machine: each worker of vitest has one, where its files run one after the other. Processes that a file leaves running in the guest are killed when the file is done; what it changed in
-// the guest's kernel is its own to undo. What a file that broke down has left is taken away before the next one starts, and
-// said.
+// The machine of a test file. In the project `native` it is a node made of namespaces, new for each file. In the project `lab` it is a
+// shared virtual machine: each worker of vitest has one and runs its files in it one after the other. When a file is done, its processes
+// in the guest are killed. A file undoes its own changes of the guest's kernel. If a file broke down, its leftovers are removed before
+// the next file starts, and listed.
 import { existsSync } from 'node:fs'
 import { readFile, rm, writeFile } from 'node:fs/promises'
 import { setTimeout } from 'node:timers/promises'
@@ -27,7 +27,7 @@ afterAll(async ({}, file) => {
   }
 })
 
-/** The machine that this file runs on; started, or attached to, at the first call. */
+/** The machine of this file; the first call starts it, or attaches to it. */
 export function lab(): Promise<Lab> {
   shared ??= attach()
   return shared
@@ -43,8 +43,8 @@ async function attach(): Promise<Lab> {
   return machine
 }
 
-// The first machine that no living worker uses. A file says who does: VITEST_POOL_ID, which should tell workers apart, had
-// the same value in two at once.
+// Claims the first machine that no living worker uses, by a file. VITEST_POOL_ID should tell workers apart, but had the same value
+// in two workers at once.
 async function claim(sockets: readonly string[]): Promise<string> {
   for (;;) {
     for (const socket of sockets) if (await take(claimOf(socket))) return socket
@@ -52,7 +52,7 @@ async function claim(sockets: readonly string[]): Promise<string> {
   }
 }
 
-// Not the socket's own folder entry: the broker listens there.
+// A file beside the socket, because the broker listens on the socket itself.
 function claimOf(socket: string): string {
   return `${socket}.claim`
 }

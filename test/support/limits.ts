@@ -1,21 +1,21 @@
-// Limits of bandwidth, judged. Figures belong to one machine in one minute: a limit is a fifth of what the same path gave
-// without one, at most MOST, and a look that a busy machine has spoilt is repeated.
+// Judges bandwidth limits. Figures belong to one machine in one minute. So a limit is a fifth of the rate of the same path without a
+// limit, at most MOST, and a measurement that a busy machine has spoilt is repeated.
 import { expect } from 'vitest'
-import type { Meter, Rate, Stream } from './rate.ts'
+import type { Meter, Rate, Stream } from '../../hack/lab/bed/rate.ts'
 
-/** Of a datagram of rate.ts over IPv4, and of a full segment: payload, and the frame that carries it. */
+/** Share of payload in a frame, for a datagram of rate.ts over IPv4 and for a full segment. */
 export const DATAGRAM = 1_000 / 1_042
 export const SEGMENT = 1_448 / 1_514
 
-/** The same of so many equal flows of datagrams over IPv4 and IPv6 together. */
+/** Share of payload for equal flows of datagrams: `v4` over IPv4 and `v6` over IPv6, together. */
 export function datagramsOf(v4: number, v6: number): number {
   return (1_000 * (v4 + v6)) / (1_042 * v4 + 1_062 * v6)
 }
 
 /**
- * Mbit/s of payload that a path lets through without a limit, by one short look: {@link limitFor} leaves room for its error. A
- * look is repeated, at most five times, that shows too little for the least limit to be a fifth of it: a machine that is busy
- * with others may run a sender for a moment only.
+ * Mbit/s of payload on a path without a limit, by one short measurement: {@link limitFor} leaves room for its error. Repeats the
+ * measurement, at most five times, while a fifth of it is below the least limit: a machine that is busy with others may run a sender
+ * for a moment only.
  */
 export async function unlimited(meter: Meter, stream: Stream): Promise<number> {
   let best = 0
@@ -26,24 +26,24 @@ export async function unlimited(meter: Meter, stream: Stream): Promise<number> {
   return best
 }
 
-/** The highest limit that is tried: a faster one says no more, and keeps a processor busy that others need. */
+/** The highest limit to try, in Mbit/s: a faster one proves no more, and keeps a processor busy that others need. */
 const MOST = 10
 
 /**
- * The limit to try where `plain` Mbit/s get through without one, in whole Mbit/s: a fifth of it, at most {@link MOST}. A
- * machine that is half as fast a minute later can still offer twice of it.
+ * The limit to try, in whole Mbit/s, on a path with `plain` Mbit/s: a fifth of it, at most {@link MOST}. Even if the machine gets half
+ * as fast a minute later, it can still offer twice the limit.
  */
 export function limitFor(plain: number): number {
   return Math.min(MOST, Math.max(1, Math.round(plain / 5)))
 }
 
-/** How long TCP runs under a limit, and how much of it is not counted: the burst has passed and TCP found its window. */
+/** The time that TCP runs under a limit, and the part of it that does not count: until the burst has passed and TCP found its window. */
 export const SETTLED_TCP = { seconds: 2.5, warmUp: 0.8 } as const
 
-/** The same for datagrams at a given pace, of which the burst alone is not counted. */
+/** The same for datagrams at a fixed pace, where only the burst does not count. */
 export const SETTLED_UDP = { seconds: 2, warmUp: 0.6 } as const
 
-/** Fails unless the last look is within bounds, with all looks. */
+/** Fails unless the last measurement is within bounds; prints all measurements. */
 export function expectWithin(
   { percent, looks }: Pick<Verdict, 'percent' | 'looks'>,
   [low, high]: readonly [number, number],
@@ -52,7 +52,7 @@ export function expectWithin(
   expect(percent, `looks: ${looks.join(', ')} %`).toBeLessThanOrEqual(high)
 }
 
-/** Limits as `vfctl show --json` has them: what each is made of, and what that has counted or is set to. */
+/** Limits of `vfctl show --json`: the objects of each limit, with their counters or settings. */
 export interface ShownLimit {
   readonly direction: 'toPod' | 'fromPod'
   readonly parts: readonly {
@@ -65,22 +65,22 @@ export interface ShownLimit {
   }[]
 }
 
-/** How a look at a limit came out. */
+/** The outcome of a look at a limit. */
 export interface Verdict {
-  /** The last one, in percent of the limit. */
+  /** The last measurement, in percent of the limit. */
   readonly percent: number
   readonly looks: readonly number[]
-  /** Of the last look, for each stream. */
+  /** The last rate of each stream. */
   readonly rates: readonly Rate[]
-  /** Bytes of all streams and all looks. */
+  /** Bytes of all streams and all measurements. */
   readonly received: number
   readonly sent: number
 }
 
 /**
- * Looks until the streams together are between `low` and `high` percent of `mbit`, and `isFair` finds what each has got
- * right, at most fifteen times: a sender that the machine did not run for a while is no fault of the limit, and beside other
- * virtual machines that happens in most looks. Payload is counted, as the user has it.
+ * Measures until all streams together are between `low` and `high` percent of `mbit`, and `isFair` accepts the share of each; at most
+ * fifteen times. A sender that the machine did not run for a while is no fault of the limit, and beside other virtual machines that
+ * happens most of the time. Counts payload, as the user does.
  */
 export async function look(
   meter: Meter,

@@ -1,4 +1,4 @@
-// Reads what the log says: of parts of src/ in this process, or from a file that an executable wrote.
+// Reads log lines: of parts of src/ in this process, or from a file that an executable wrote.
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -22,7 +22,7 @@ export function linesIn(path: string): Line[] {
   return existsSync(path) ? linesOf(readFileSync(path, 'utf8')) : []
 }
 
-/** What is logged at `level` while `action` runs. The log is off again afterwards, and when `action` throws. */
+/** The lines logged at `level` while `action` runs. The log is off again afterwards, and when `action` throws. */
 export function logged(level: Level, action: () => unknown): Line[] {
   const folder = mkdtempSync(join(tmpdir(), 'log-'))
   const file = join(folder, 'log')

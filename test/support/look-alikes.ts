@@ -1,24 +1,24 @@
-// Interfaces that are like a device of vf-attach in number, name and MAC, in the pod and on the host. In: a lab, how to make an
-// interface of a kind. Out: the scenarios of an identity, each with what must be untouched.
+// Interfaces with the number, name and MAC of a device of vf-attach, in the pod and on the host. In: a lab, a way to make an interface
+// of a kind. Out: the scenarios of an identity; each names the interface that must stay untouched.
 import { expect } from 'vitest'
 import type { PluginConfig } from '../../hack/lab/cni-runtime.ts'
 import type { Lab } from '../../hack/lab/lab.ts'
 import type { AttachCalls } from './attach-calls.ts'
 
-/** `make` prints a command for `ip` that makes an interface of the kind; `lower` is one to stand on. */
+/** `make` prints a command for `ip` that makes an interface of the kind; `lower` is the interface below it. */
 export interface LookAlike {
   readonly kind: string
   make(name: string, index: number, mac: string): string
 }
 
-/** A number that nobody has, and a MAC for the device and all that are like it. */
+/** A free number, and a MAC for the device and all its look-alikes. */
 const [index, mac] = [4_070, '02:00:00:00:70:01']
 
 let peers = 0
 
 /** Software interfaces; `low` must be there for the macvlan, in the namespace where it is made. */
 export const softwareKinds: readonly LookAlike[] = [
-  // A veth gets its number and MAC only as the peer of another: here the end that is made first is the one in question.
+  // Only the peer of a new veth can be given a number and a MAC: here the end that is made first is the look-alike.
   {
     kind: 'veth',
     make: (name, number, address) =>
@@ -53,7 +53,7 @@ const plugin = (more: Record<string, unknown> = {}): PluginConfig => ({
   ...more,
 })
 
-/** What `ip` tells of an interface; a qdisc and carrier come and go with other ends. */
+/** The facts that `ip` tells of an interface; a qdisc and carrier come and go with other ends. */
 async function told(lab: Lab, where: string, name: string): Promise<Record<string, unknown>> {
   const [link] = JSON.parse(await lab.must(`ip ${where} -d -j link show dev ${name}`)) as Record<
     string,
@@ -68,7 +68,7 @@ async function told(lab: Lab, where: string, name: string): Promise<Record<strin
   }
 }
 
-/** The device on the host, and in the pod an `eth0` of the same kind, number and MAC. */
+/** Makes the device on the host, and an `eth0` of the same kind, number and MAC in the pod. */
 async function begin({ lab, pod, alike }: Scene): Promise<void> {
   await lab.must(`set -e
     ip -n ${pod} link add low type veth peer name low-far
@@ -77,13 +77,13 @@ async function begin({ lab, pod, alike }: Scene): Promise<void> {
     ip ${alike.make('hd0', index, mac)}`)
 }
 
-/** Takes away all that {@link begin} and a scenario made. */
+/** Removes everything that {@link begin} and a scenario made. */
 export async function clear({ lab, pod }: Pick<Scene, 'lab' | 'pod'>): Promise<void> {
   await lab.must(`for name in hd0 vf-if${index} net1 low; do ip link del $name 2>/dev/null || true; done
     for name in eth0 low net1 hd0; do ip -n ${pod} link del $name 2>/dev/null || true; done`)
 }
 
-/** DEL takes the device home and leaves the pod's own interface, though that has its number on the host. */
+/** DEL takes the device home and leaves the pod's own interface, although that has the device's number. */
 export async function inThePod(scene: Scene): Promise<void> {
   const { lab, calls, pod } = scene
   await begin(scene)
@@ -92,7 +92,7 @@ export async function inThePod(scene: Scene): Promise<void> {
   const moved = await told(lab, `-n ${pod}`, 'net1')
   expect(moved).toMatchObject({ address: mac, mtu: 1400 })
   expect(moved.ifindex).not.toBe(index)
-  // An app may name its interfaces as it likes.
+  // An app may give its interfaces any names.
   await lab.must(`ip -n ${pod} link set net1 down; ip -n ${pod} link set net1 name other`)
   await calls.del(plugin({ mtu: 1400 }), pod)
   expect(await told(lab, `-n ${pod}`, 'eth0')).toEqual(eth0)
@@ -100,7 +100,7 @@ export async function inThePod(scene: Scene): Promise<void> {
   await clear(scene)
 }
 
-/** The host has made another interface like it: the device comes home under another name and number, and DEL says so. */
+/** The host has made a look-alike: the device comes home under another name and number, and DEL says so. */
 export async function onTheHost(scene: Scene): Promise<void> {
   const { lab, calls, pod, alike } = scene
   await begin(scene)
@@ -122,7 +122,7 @@ export async function onTheHost(scene: Scene): Promise<void> {
   await clear(scene)
 }
 
-/** The pod is gone and its software with it: what is like it on the host is another's, for GC, DEL and the next ADD. */
+/** The pod is gone, and its software interface with it. A look-alike on the host belongs to others: for GC, DEL and the next ADD. */
 export async function afterDeath(scene: Scene): Promise<void> {
   const { lab, calls, pod, alike } = scene
   for (const by of ['GC', 'DEL', 'ADD']) {
@@ -145,7 +145,7 @@ export async function afterDeath(scene: Scene): Promise<void> {
   }
 }
 
-/** An ADD that fails behind its move goes back by the number that the device has in the pod. */
+/** An ADD that fails after its move goes back by the number that the device has in the pod. */
 export async function afterFailure(scene: Scene): Promise<void> {
   const { lab, calls, pod } = scene
   await begin(scene)
@@ -157,7 +157,7 @@ export async function afterFailure(scene: Scene): Promise<void> {
   await clear(scene)
 }
 
-/** CHECK takes no other interface for the device, whatever it is called. */
+/** CHECK takes no other interface for the device, whatever its name. */
 export async function underTheName(scene: Scene): Promise<void> {
   const { lab, calls, pod, alike } = scene
   await begin(scene)

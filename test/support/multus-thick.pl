@@ -1,5 +1,5 @@
-# Executes a program as the daemon of Multus 4.1 and newer does: in a container whose root is an empty file system, with the node's
-# root below /hostroot, after chroot("/hostroot") and without chdir, so that the working directory lies outside of the root.
+# Runs a program as the daemon of Multus 4.1 and newer does: in a container whose root is an empty file system, with the node's root
+# below /hostroot, after chroot("/hostroot") without chdir, so that the working directory lies outside of the root.
 # perl multus-thick.pl PROGRAM, in a mount namespace of its own.
 use strict;
 use warnings;

@@ -1,10 +1,10 @@
-// Before and after the files of the project `native`: looks at the machine itself. Whatever they do happens in nodes of their own;
-// a difference fails the run.
+// Takes a snapshot of the machine itself before and after the files of the project `native`. All their work happens in nodes of their
+// own; a difference fails the run.
 import { execa } from 'execa'
+import { diffSnapshot, snapshot } from '../../hack/lab/bed/snapshot.ts'
 import type { ExecOptions, ExecResult } from '../../hack/lab/lab.ts'
-import { diffSnapshot, snapshot } from './snapshot.ts'
 
-/** What nodes could reach if they were not closed; the rest of /run belongs to programs of the machine. */
+/** Folders that nodes could reach if they were not closed; the rest of /run belongs to programs of the machine. */
 const FOLDERS = ['/var/lib/cni', '/etc/cni', '/etc/vf-flower', '/opt/cni', '/run/netns', '/run/vf-flower']
 
 export default async function setup(): Promise<() => Promise<void>> {

@@ -2,7 +2,7 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import type { RunNft } from '../../src/kernel/nftables/nft-program.ts'
 
-/** An empty ruleset and the way to it. */
+/** An empty ruleset, and the program to change it. */
 export interface Ruleset {
   readonly nft: RunNft
   close(): void
@@ -13,8 +13,8 @@ export const hasNft =
   spawnSync('unshare', ['-n', 'nft', '-f', '-'], { input: 'add table inet probe\n' }).status === 0
 
 /**
- * The real nft in a namespace of its own, which ends with `close`. `names`: whether it finds /etc/protocols; without
- * that file nft prints numbers for protocols.
+ * The real nft in a namespace of its own, which ends with `close`. With `names` false nft does not find /etc/protocols and prints
+ * numbers for protocols.
  */
 export async function realRuleset(names = true): Promise<Ruleset> {
   const hide = names ? '' : 'mount --bind /dev/null /etc/protocols && '

@@ -1,14 +1,14 @@
-// Makes the tests that the node keeps its own connections beside port mappings on a card. In: how many connections. Out: tests
-// for vitest, on igb in legacy mode (in software) and on simnic in switchdev mode (in the NIC; from source, not hardware).
+// Makes the tests that the node keeps its own connections beside port mappings on a card. In: the numbers of connections. Out: tests for
+// vitest, on igb in legacy mode (in software) and on simnic in switchdev mode (in the NIC; from source, not hardware).
 import { expect, describe as group, test } from 'vitest'
-import { type Agent, startAgent } from './agent.ts'
+import { type Agent, startAgent } from '../../hack/lab/bed/agent.ts'
+import { type KindName, makeBed, type PortBed } from '../../hack/lab/bed/port-bed.ts'
+import { BEYOND, makeNode, type Nic } from '../../hack/lab/bed/port-node.ts'
+import { HOST } from '../../hack/lab/bed/topology.ts'
+import type { Ask, Outcome } from '../../hack/lab/bed/traffic.ts'
 import { lab } from './lab.ts'
-import { type KindName, makeBed, type PortBed } from './port-bed.ts'
-import { BEYOND, makeNode, type Nic } from './port-node.ts'
-import { HOST } from './topology.ts'
-import type { Ask, Outcome } from './traffic.ts'
 
-/** How many connections the node opens, and a pod that it masquerades; from which range the kernel takes their ports. */
+/** The numbers of connections that the node opens, and a pod that it masquerades, and the range of their ports. */
 export interface Extent {
   readonly node: number
   readonly masqueraded: number
@@ -18,9 +18,9 @@ export interface Extent {
 
 const families = ['v4', 'v6'] as const
 const protocols = ['tcp', 'udp'] as const
-/** Of the server on the wire. A port of the client is used once for each. */
+/** Ports of the server on the wire. A port of the client is used once for each of them. */
 const SERVED = Array.from({ length: 10 }, (_, at) => 9000 + at)
-/** At one time. */
+/** Connections at one time. */
 const AT_ONCE = 100
 const setting = '/proc/sys/net/ipv4/ip_local_reserved_ports'
 
@@ -93,7 +93,7 @@ async function loseNone(bed: PortBed, pod: Agent, extent: Extent, where: 'nic' |
   await bed.add(two, second)
   const rules = await lab.must(`tc filter show dev ${node.net.pf} ingress`)
   expect(/\bin_hw\b/.test(rules)).toBe(where === 'nic')
-  // The mappings are served.
+  // The mappings work.
   const [port = 0] = mapped
   await client.agent.ask(
     families.flatMap((family) => [
@@ -119,13 +119,13 @@ async function loseNone(bed: PortBed, pod: Agent, extent: Extent, where: 'nic' |
     const seen = outcomes.flatMap((one) => (one.ok ? [one.peer.port] : []))
     expect(seen.filter((one) => mapped.includes(one))).toEqual([])
   }
-  // Whoever insists on such a port is seen at another one.
+  // A program that insists on such a port leaves from another one.
   for (const who of [node.host, pod])
     await who.ask(
       families.flatMap((family) => protocols.map((protocol) => to(protocol, family, { sourcePort: port }))),
     )
   await bed.check(one, first)
-  // Without what keeps it off the same is lost: what answers the other end is the pod.
+  // Without the rules that keep ports off, the connection is lost: the pod answers the other end.
   await lab.must('nft flush chain inet vf-flower elsewhere; nft flush chain inet vf-flower steered')
   const lost = await node.host.tryAsk([to('tcp', 'v4', { sourcePort: port, port: 9001, timeoutMs: 3000 })])
   expect(lost).toEqual([{ ok: false, error: expect.any(String) }])
@@ -134,7 +134,7 @@ async function loseNone(bed: PortBed, pod: Agent, extent: Extent, where: 'nic' |
   await bed.del(two)
   expect((await lab.must(`cat ${setting}`)).trim()).toBe('7000-7002')
 
-  // What is open before an ADD is refused, and goes on.
+  // Connections that are open before an ADD make it refuse, and go on.
   const free = mapped[1] ?? 0
   const held = await lab.spawn(['socat', '-u', `TCP4:${client.v4}:9002,bind=${HOST.v4}:${free}`, 'PIPE'], {
     timeoutMs: 0,

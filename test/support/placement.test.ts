@@ -1,3 +1,4 @@
+// Test files go to the kernel that has what they need.
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'

@@ -1,5 +1,5 @@
-// Where each file of test/native runs: in a node made of namespaces, or, when the machine's kernel lacks what the file needs, in
-// the virtual machine. In: the files, the kernel's features. Out: lists of paths.
+// The place where each file of test/native runs: in a node made of namespaces, or, when the machine's kernel lacks what
+// the file needs, in the virtual machine. In: the files, the kernel's features. Out: lists of paths.
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { FEATURES, type Feature, machineFeatures } from '../../hack/lab/features.ts'
@@ -10,19 +10,19 @@ const FOLDER = 'test/native'
 /** Paths from the top, of files of test/native. */
 export interface Placement {
   readonly native: readonly string[]
-  /** With what the machine's kernel lacks for each. */
+  /** With the features that the machine's kernel lacks for each. */
   readonly lab: ReadonlyMap<string, readonly Feature[]>
-  /** Files about nodes of namespaces themselves, on a kernel that does not give any: no virtual machine shows their claims. */
+  /** Files about nodes of namespaces themselves, on a kernel that gives none: no virtual machine can prove their claims. */
   readonly nowhere: readonly string[]
 }
 
-/** Places all files. VF_NATIVE=0 sends every one to the virtual machine, as a kernel without namespaces would. */
+/** Places all files. VF_NATIVE=0 sends all of them to the virtual machine, like a kernel without namespaces. */
 export function place(env: Readonly<Record<string, string | undefined>>): Placement {
   const has = env.VF_NATIVE === '0' ? new Set<Feature>() : machineFeatures()
   return placeFiles(new Map(nativeFiles().map((file) => [file, readFileSync(join(top, file), 'utf8')])), has)
 }
 
-/** Where files belong, by path and text, when a kernel has these features. */
+/** The place of files, by path and text, when a kernel has these features. */
 export function placeFiles(files: ReadonlyMap<string, string>, has: ReadonlySet<Feature>): Placement {
   const native: string[] = []
   const lab = new Map<string, Feature[]>()
@@ -47,7 +47,7 @@ export function nativeFiles(): string[] {
     .map((name) => `${FOLDER}/${name}`)
 }
 
-/** What a file asks for by its line `// needs: bridge, nft`. `namespaces` is for a file about nodes themselves: every one runs in one. */
+/** The features that a file asks for by its line `// needs: bridge, nft`. `namespaces` is for a file about nodes themselves: every one runs in one. */
 export function needsOf(text: string, file: string): Feature[] {
   const words = /^\/\/ needs: (.+)$/m.exec(text)?.[1]?.split(', ')
   if (words === undefined)

@@ -1,12 +1,12 @@
-// Programs of BPF as a pod puts them on its interface: by netlink, or by a link that a process holds. In: words of a shell; out: a
-// script for perl, which every node of the tests has.
+// BPF programs as a pod puts them on its interface: by netlink, or by a link that a process holds. In: words of a shell. Out: a script
+// for perl, which every node of the tests has.
 
-/** Where {@link PROGRAMS} is written to. */
+/** The path that {@link PROGRAMS} is written to. */
 export const PROGRAMS_FILE = '/tmp/attach-programs.pl'
 
 /**
- * `perl FILE KIND IFNAME` puts a program on an interface of its namespace that drops every frame: `xdp` and `xdp-drv` by netlink, `xdp-link`
- * and `tcx-link` by a link of bpf(2), `tcx` by attaching it. It says `ready`, and holds a link until it is killed.
+ * `perl FILE KIND IFNAME` puts a program that drops every frame on an interface of its namespace: `xdp` and `xdp-drv` by netlink,
+ * `xdp-link` and `tcx-link` by a link of bpf(2), `tcx` by attaching it. Prints `ready`, and holds a link until it is killed.
  */
 export const PROGRAMS = `use strict; use Socket; use POSIX ();
 my ($kind, $name) = @ARGV;

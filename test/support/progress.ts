@@ -1,13 +1,13 @@
-// The reporter of `npm test`: a line for each file that has ended, with how many have ended of how many, and where it ran; the
-// slowest files at the end. Failures are told as vitest's own reporters tell them.
+// The reporter of `npm test`: a line for each finished file with its machine and the number of finished files; the slowest files at
+// the end. Reports failures like vitest's own reporters.
 import { DefaultReporter, type TestModule, type TestSpecification } from 'vitest/node'
 
-/** How many of the slowest files are listed. */
+/** The number of slowest files that are listed. */
 const SLOWEST = 12
 
 declare module 'vitest' {
   interface TaskMeta {
-    /** On a file's task: number of the virtual machine that it ran on, from 1 on. */
+    /** On a file's task: number of its virtual machine, from 1 on. */
     machine?: number
   }
 }
@@ -40,7 +40,7 @@ export default class Progress extends DefaultReporter {
     this.log(
       `${count} ${clock(Date.now() - this.#started)}  ${place.padEnd(9)}  ${name}  ${state}  ${seconds(duration)}`,
     )
-    // The names of what failed, and why: at once, not at the end of a long run.
+    // Prints failures at once, with the reason, not at the end of a long run.
     if (testModule.state() === 'failed') super.printTestModule(testModule)
   }
 

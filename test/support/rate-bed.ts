@@ -1,8 +1,22 @@
 // A simulated card in switchdev mode for limits: its uplink is a port of a bridge that has the node's addresses, as a node
 // has them whose VMs and pods are on one network.
+
+import {
+  type Card,
+  loadSimnic,
+  type SimnicOptions,
+  setMode,
+  unloadSimnic,
+} from '../../hack/lab/bed/simnic.ts'
+import {
+  buildTopology,
+  CLIENT_A,
+  HOST,
+  isReachable,
+  type Topology,
+  tearDown,
+} from '../../hack/lab/bed/topology.ts'
 import type { Lab } from '../../hack/lab/lab.ts'
-import { type Card, loadSimnic, type SimnicOptions, setMode, unloadSimnic } from './simnic.ts'
-import { buildTopology, CLIENT_A, HOST, isReachable, type Topology, tearDown } from './topology.ts'
 
 /** The bridge's name. */
 export const RATE_BRIDGE = 'br-rate'
@@ -10,7 +24,7 @@ export const RATE_BRIDGE = 'br-rate'
 export interface RateBed {
   readonly card: Card
   readonly net: Topology
-  /** Takes all of it away; pods have to be gone before. */
+  /** Removes the bed; pods must be gone before. */
   end(): Promise<void>
 }
 
@@ -34,7 +48,7 @@ export async function makeRateBed(vm: Lab, options: SimnicOptions = {}): Promise
   return { card, net, end }
 }
 
-/** The limits that the one record of vf-offload speaks of: direction, place and means of each. */
+/** The limits in the only record of vf-offload: direction, place and means of each. */
 export async function recordedLimits(vm: Lab): Promise<string[][]> {
   const { journal } = JSON.parse(await vm.must("cat '/var/lib/cni/vf-flower/offload/'*.json")) as {
     journal: { limits?: { direction: string; where: string; means: string }[] }

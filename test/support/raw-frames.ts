@@ -1,7 +1,7 @@
-// Raw frames as nobody's IP stack would send them. In: addresses, tags. Out: bytes as hex.
+// Raw frames that no IP stack would send. In: addresses, tags. Out: bytes as hex.
 import { ipFamily, ipToBytes, parseIp } from '../../src/lib/ip.ts'
 
-/** A frame. `tags` from the outermost on: EtherType and VLAN. */
+/** A frame. `tags` are EtherType and VLAN, from the outermost tag on. */
 export interface RawFrame {
   readonly from: string
   readonly to: string
@@ -9,7 +9,7 @@ export interface RawFrame {
   readonly tags?: readonly (readonly [etherType: number, vlan: number])[]
 }
 
-/** Port of nobody. */
+/** A port without a listener. */
 const PORT = 9999
 const SOURCE_PORT = 40_000
 const numbers = { tcp: 6, udp: 17, icmp: 1 } as const
@@ -52,7 +52,7 @@ function packet(from: string, to: string, protocol: keyof typeof numbers, payloa
   return Buffer.concat([header, payload])
 }
 
-/** Its checksum is wrong, of which TCP takes notice only when it has counted the segment. */
+/** A SYN with a wrong checksum. TCP notices the checksum only after it has counted the segment. */
 function syn(): Buffer {
   const header = Buffer.alloc(20)
   header.writeUInt16BE(SOURCE_PORT, 0)
@@ -62,7 +62,7 @@ function syn(): Buffer {
   return header
 }
 
-/** With a checksum in IPv6, which has none without. */
+/** A UDP datagram, with a checksum in IPv6, which requires one. */
 function datagram(from: string, to: string): Buffer {
   const udp = Buffer.alloc(12)
   udp.writeUInt16BE(SOURCE_PORT, 0)

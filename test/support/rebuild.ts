@@ -1,16 +1,16 @@
-// For `npm run test:watch`: builds the executable and the test driver anew when their sources change, and runs the files again that
-// start them. Vitest itself follows imports only: it runs unit tests again, and sees no use of what is compiled.
+// For `npm run test:watch`: builds the executable and the test driver again when their sources change, and runs the files again that
+// start them. Vitest itself follows imports only: it runs unit tests again, and sees no use of compiled programs.
 import { execFile } from 'node:child_process'
 import { watch } from 'node:fs'
 import { join, relative } from 'node:path'
 import type { Vite, Vitest } from 'vitest/node'
 
 const top = join(import.meta.dirname, '../..')
-const SOURCES = ['src', 'device-plugin', 'test/driver']
+const SOURCES = ['src', 'device-plugin', 'hack/lab/driver']
 /** Editors write several times when they save once. */
 const SETTLE_MS = 200
 
-/** A plugin of vitest; idle unless vitest watches. VF_WATCH_FILES has the words that files were chosen by. */
+/** A plugin of vitest; idle unless vitest watches. VF_WATCH_FILES has the words of the command line that choose files. */
 export function rebuildWhenChanged(): Vite.Plugin {
   let isWatching = false
   return {
@@ -42,7 +42,7 @@ function build(vitest: Vitest): void {
 
 async function rerun(vitest: Vitest): Promise<void> {
   const words = (process.env.VF_WATCH_FILES ?? '').split(' ').filter(Boolean)
-  // All of them take a minute: whoever waits for an answer names a file.
+  // All files take a minute; name a file to get an answer sooner.
   if (words.length === 0) {
     console.log(
       'built dist; name a file of test/native or test/conformance to have it run again after a build',

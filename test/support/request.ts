@@ -1,9 +1,9 @@
-// A call as the protocol layer hands it to a plugin, from a config written as text or as an object.
+// A call as the protocol layer hands it to a plugin, from a config as text or as an object.
 import { readEnvironment } from '../../src/cni/environment.ts'
 import { CniError } from '../../src/cni/error.ts'
 import { makeRequest, type Request, readConfig } from '../../src/cni/request.ts'
 
-/** `config` as text keeps repeated keys and their order. `variables` are set over those of an ordinary ADD. */
+/** A `config` as text keeps repeated keys and their order. `variables` override those of an ordinary ADD. */
 export function requestOf(
   config: string | Readonly<Record<string, unknown>>,
   variables: Readonly<Record<string, string>> = {},

@@ -3,11 +3,11 @@ import { type Plugin, runPlugin } from '../../src/cni/dispatch.ts'
 import type { Result } from '../../src/cni/result.ts'
 import { type JsonObject, parse } from '../../src/lib/json.ts'
 
-/** One call as a runtime makes it, and what came of it. */
+/** One call of a runtime. */
 export interface Call {
   readonly env?: Readonly<Record<string, string | undefined>>
   readonly stdin?: string | (() => string)
-  /** Path of the namespace that the plugin is said to run in. */
+  /** Path of the namespace in which the plugin runs, for the plugin. */
   readonly ownNetns?: string
   readonly stdout?: (text: string) => void
 }
@@ -40,7 +40,7 @@ export function runVerb(plugin: Plugin | (() => Plugin), call: Call): Answer {
   return { exitCode, stdout, stderr, object: stdout === '' ? undefined : (parse(stdout) as JsonObject) }
 }
 
-/** A plugin of which only the given verbs may be called. */
+/** A plugin with only the given verbs: any other verb throws. */
 export function fakePlugin(verbs: Partial<Plugin>): Plugin {
   const unwanted = (verb: string) => (): never => {
     throw new Error(`${verb} was called`)
@@ -66,7 +66,7 @@ export const addEnv = {
   CNI_PATH: '/opt/cni/bin',
 } as const
 
-/** What a runtime sent once: a file of test/fixtures/conf. */
+/** A call that a runtime sent once: a file of test/fixtures/conf. */
 export interface ConfFixture {
   readonly name: string
   readonly env: Readonly<Record<string, string>>

@@ -1,10 +1,11 @@
 // SCTP in the guest, by socat. In: where somebody listens, who sends to where. Out: whether the bytes arrived.
-import type { Lab } from '../../hack/lab/lab.ts'
-import { inNamespace, type Namespace, startedWhen } from './traffic.ts'
 
-/** Takes what comes to an SCTP port of a namespace, of one family, until it is stopped. */
+import { inNamespace, type Namespace, startedWhen } from '../../hack/lab/bed/traffic.ts'
+import type { Lab } from '../../hack/lab/lab.ts'
+
+/** Receives on an SCTP port of a namespace, in one family, until it is stopped. */
 export interface SctpServer {
-  /** Sends `text` from a namespace to an address and port, and waits until it has arrived here. */
+  /** Sends `text` from a namespace to an address and port, and waits until the text has arrived at this server. */
   receives(from: Namespace, address: string, port: number, text: string): Promise<void>
   stop(): Promise<void>
 }

@@ -1,14 +1,20 @@
 // Others that translate host ports of a node, and the rule's text that names each. In: what loads rules. Out: a table for tests.
-import { PODS } from './bridge-bed.ts'
-import { dockerPort, iptablesMode, nftablesMode, portmapNftables, type Service } from './kube-proxy.ts'
-import { HOST } from './topology.ts'
+import { PODS } from '../../hack/lab/bed/bridge-bed.ts'
+import {
+  dockerPort,
+  iptablesMode,
+  nftablesMode,
+  portmapNftables,
+  type Service,
+} from '../../hack/lab/bed/kube-proxy.ts'
+import { HOST } from '../../hack/lab/bed/topology.ts'
 
 /** A service whose backend is the other pod. */
 export const web: Service = {
   ...{ name: 'shop/web', proto: 'tcp', clusterIP: '172.30.0.7', port: 80, nodePort: 30_080 },
   endpoint: { address: PODS['pod-two'].v4, port: 8080 },
 }
-/** A service that is reached at an address of the node, by its own port. */
+/** A service at an address of the node, on the service's own port. */
 export const outside: Service = {
   ...web,
   name: 'shop/api',
@@ -18,7 +24,7 @@ export const outside: Service = {
   externalIP: HOST.v4,
 }
 
-/** Who translates, how that is made, the port, and the rule's text. */
+/** Translations by others: the program, its preparation, the port, and the rule's text. */
 export function makersBy(
   load: (program: string, text: string) => Promise<void>,
 ): readonly (readonly [string, () => Promise<void>, number, RegExp])[] {
@@ -121,7 +127,7 @@ export function makersBy(
   ]
 }
 
-/** A table with one rule, by which new connections come in, and whatever chains it needs. */
+/** A table with one rule for new connections from outside, and with the chains that the rule needs. */
 export function chain(rule: string, others = ''): string {
   return `table ip other {\n${others}\nchain pre {\ntype nat hook prerouting priority dstnat\n${rule}\n}\n}\n`
 }

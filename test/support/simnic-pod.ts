@@ -1,15 +1,16 @@
 // A pod on a simulated NIC in switchdev mode, and the stateless NAT rules in front of it, as `tc` commands. In: a
 // card with its topology. Out: who is who, and scripts for the lab.
+
+import { type Card, setMode } from '../../hack/lab/bed/simnic.ts'
+import { CLIENT_A, HOST, newPod, ROUTER, type Topology } from '../../hack/lab/bed/topology.ts'
 import type { Lab } from '../../hack/lab/lab.ts'
-import { type Card, setMode } from './simnic.ts'
-import { CLIENT_A, HOST, newPod, ROUTER, type Topology } from './topology.ts'
 
 /** The pod: VF 0 of the card as `net1` in namespace `pod`, in the PF's subnet, default route by the router. */
 export const POD = { namespace: 'pod', v4: '10.1.0.5', v6: 'fd00:1::5', mac: '02:00:00:00:00:05' } as const
 
 /**
- * Switches the card to switchdev mode and gives VF 0 to the pod. Nobody forwards between the representor and the
- * rest of the host, so the pod has its neighbours as static entries and reaches nobody without rules.
+ * Switches the card to switchdev mode and gives VF 0 to the pod. Nothing forwards between the representor and the rest of the host, so
+ * the pod has its neighbours as static entries and reaches nobody without filters.
  */
 export async function podOnSwitchdev(lab: Lab, card: Card, vfs: number): Promise<void> {
   await setMode(lab, card, 'switchdev')
@@ -36,7 +37,7 @@ END
     until [ "$(ip netns exec pod cat /sys/class/net/net1/carrier)" = 1 ]; do sleep 0.05; done`)
 }
 
-/** Takes the pod away and returns to legacy mode. */
+/** Removes the pod and returns to legacy mode. */
 export async function removePod(lab: Lab, card: Card): Promise<void> {
   await lab.must(`
     ip netns delete pod 2>/dev/null
@@ -50,24 +51,24 @@ export interface NatRule {
   readonly direction: 'in' | 'out'
   readonly family: 'v4' | 'v6'
   readonly protocol: 'tcp' | 'udp'
-  /** On the host's address, default 8080. */
+  /** Port of the host's address, default 8080. */
   readonly hostPort?: number
-  /** In the pod, default 80. */
+  /** Port of the pod, default 80. */
   readonly podPort?: number
-  /** Headers whose sums are recomputed; default what the rule makes necessary, empty for none. */
+  /** Headers with recomputed checksums; by default those that the rewrite needs, empty for none. */
   readonly csum?: readonly string[]
   /** VLAN of the host's side: popped on the way in, pushed on the way out. */
   readonly vlan?: number
-  /** Instead of {@link HOST}. */
+  /** Another address instead of {@link HOST}. */
   readonly hostAddress?: string
 }
 
-/** Priority of the rule in its chain; one per direction, family and protocol. */
+/** Priority of the filter in its chain; one per direction, family and protocol. */
 export function prioOf({ family, protocol, vlan }: NatRule): number {
   return (vlan === undefined ? 10 : 20) + (family === 'v4' ? 0 : 4) + (protocol === 'tcp' ? 0 : 1)
 }
 
-/** `tc filter add` for one rule, with `skip_sw`. */
+/** `tc filter add` for one filter, with `skip_sw`. */
 export function addNat(card: Card, net: Topology, rule: NatRule): string {
   const { direction, family, protocol, hostPort = 8080, podPort = 80, vlan } = rule
   const host = rule.hostAddress ?? HOST[family]
@@ -106,7 +107,7 @@ export function allNat(options: Partial<NatRule> = {}): NatRule[] {
   )
 }
 
-/** `tc filter delete` for one rule. */
+/** `tc filter delete` for one filter. */
 export function deleteNat(card: Card, rule: NatRule): string {
   const device = rule.direction === 'in' ? card.pf : `${card.pf}rep0`
   return `tc filter delete dev ${device} ingress prio ${prioOf(rule)}`

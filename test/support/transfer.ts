@@ -1,28 +1,28 @@
-// A long transfer by rules in hardware. In: a pod behind a simulated card, how to send to its mapped port. Out: nothing, if
-// every byte arrived, every frame was counted by the card, and AF_PACKET saw none on the uplink and the representor.
+// A long transfer by filters in hardware. In: a pod behind a simulated card, a way to send to its mapped port. Out: nothing, if every
+// byte arrived, the card counted every frame, and AF_PACKET saw none on the uplink and the representor.
 import { expect } from 'vitest'
+import { capture } from '../../hack/lab/bed/capture.ts'
+import { json } from '../../hack/lab/bed/plugins.ts'
+import { type Card, hardwareRules } from '../../hack/lab/bed/simnic.ts'
 import type { Lab } from '../../hack/lab/lab.ts'
-import { capture } from './capture.ts'
-import { json } from './plugins.ts'
-import { type Card, hardwareRules } from './simnic.ts'
 
-/** Who is sent to. */
+/** The receiver. */
 export interface Transfer {
   readonly lab: Lab
   readonly card: Card
   /** Name of the pod's namespace; its interface is `net1` on the card's first VF. */
   readonly pod: string
-  /** The ports that frames have at the pod's interface: the pod's own if the card translates, else the mapped ones. */
+  /** The ports of frames at the pod's interface: the pod's own if the card translates, else the mapped ones. */
   readonly inPod: { readonly tcp: number; readonly udp: number }
-  /** Ports of a frame before and behind the card, as tcpdump takes them. */
+  /** Ports of a frame before and behind the card, for tcpdump. */
   readonly ports: string
   /** Bytes that `send` sends by TCP. */
   readonly bytes: number
-  /** Sends them, and fails unless they arrive. */
+  /** Sends the bytes, and fails unless they arrive. */
   send(): Promise<void>
 }
 
-/** Sends, counting each frame in the pod as it comes from the wire and goes there. */
+/** Sends, counting each frame in the pod as it comes from the wire and goes to the wire. */
 export async function expectInHardware({
   lab,
   card,
@@ -61,7 +61,7 @@ END`)
     const sum = (from: string) =>
       rules.filter(({ ingress }) => ingress === from).reduce((total, rule) => total + rule.packets, 0)
     expect({ in: sum('uplink'), out: sum('vf0') }).toEqual(counted)
-    // No frame holds more than 1,460 bytes of a stream.
+    // A frame holds at most 1,460 bytes of a stream.
     expect(counted.in).toBeGreaterThan(bytes / 1_460)
   } finally {
     await lab.must(`tc -n ${pod} qdisc del dev net1 clsact

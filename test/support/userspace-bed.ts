@@ -1,10 +1,11 @@
 // A VF that a user space driver holds: on simnic with uio_pci_generic, and on igb with vfio-pci in a machine of its own, which
 // has an IOMMU. Out: the VF, its drivers, and a program that has it open.
+
+import { json } from '../../hack/lab/bed/plugins.ts'
+import { type Card, loadSimnic, setVfs, unloadSimnic } from '../../hack/lab/bed/simnic.ts'
+import { startedWhen } from '../../hack/lab/bed/traffic.ts'
 import { bootLab, type Lab, type LabProcess } from '../../hack/lab/lab.ts'
 import { lab as sharedLab } from './lab.ts'
-import { json } from './plugins.ts'
-import { type Card, loadSimnic, setVfs, unloadSimnic } from './simnic.ts'
-import { startedWhen } from './traffic.ts'
 import { makeVfs } from './vfs.ts'
 
 /** A PF and its first VF. */
@@ -17,7 +18,7 @@ export interface Nic {
   readonly kernel: string
   /** The driver that hands it to user space. */
   readonly user: string
-  /** Of the simulated NIC. */
+  /** The simulated card; undefined on igb. */
   readonly card?: Card
   readonly remove: () => Promise<unknown>
 }
@@ -27,7 +28,7 @@ export async function simulated(): Promise<Nic> {
   const lab = await sharedLab()
   const [card] = (await loadSimnic(lab, { totalVfs: 1 })) as [Card]
   await setVfs(lab, card, 1)
-  // Its own addresses would come some time after the first look at the host.
+  // IPv6 is off: its addresses would come some time after the first snapshot of the host.
   await lab.must(`for name in ${card.wire} ${card.pf}; do
       echo 1 >/proc/sys/net/ipv6/conf/$name/disable_ipv6; ip link set $name up
     done`)
@@ -44,7 +45,7 @@ export async function emulated(vfs = 1): Promise<Nic> {
   return { lab, pf: topology.pf, vf, kernel: 'igbvf', user: 'vfio-pci', remove: () => lab.close() }
 }
 
-/** Gives a VF, by default the NIC's first, to a driver; with that of the kernel its network interface appears. */
+/** Gives a VF, by default the NIC's first, to a driver. With the kernel's driver its network interface appears. */
 export async function bindTo({ lab, kernel, vf }: Nic, driver: string, pci = vf): Promise<void> {
   await lab.must(
     `cd /sys/bus/pci/devices/$VF
@@ -60,7 +61,7 @@ export async function bindTo({ lab, kernel, vf }: Nic, driver: string, pci = vf)
   )
 }
 
-/** What the PF holds for VF `index`, as `ip -d -j link show PF` has it. */
+/** The attributes that the PF holds for VF `index`, as `ip -d -j link show PF` has it. */
 export async function vfInfo({ lab, pf }: Nic, index = 0): Promise<Record<string, unknown>> {
   const [link] = await json(lab, `ip -d -j link show dev ${pf}`)
   const list = (link?.vfinfo_list ?? []) as Record<string, unknown>[]
@@ -68,7 +69,7 @@ export async function vfInfo({ lab, pf }: Nic, index = 0): Promise<Record<string
 }
 
 /**
- * What a program has open: the device, by way of its group; the group alone, with which it can open the device at any time;
+ * The file that a program has open: the device, by way of its group; the group alone, with which it can open the device at any time;
  * `/dev/uioN`; or a BAR of the function, which it has in its memory only.
  */
 export type Opened = 'device' | 'group' | 'uio' | 'bar'

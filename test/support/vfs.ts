@@ -1,6 +1,7 @@
 // VFs of the lab's igb without the rest of the topology. In: a Lab. Out: the PF, up and with carrier, and its VFs.
+
+import { describe, loadIgb, type Topology } from '../../hack/lab/bed/topology.ts'
 import type { Lab } from '../../hack/lab/lab.ts'
-import { describe, loadIgb, type Topology } from './topology.ts'
 
 /** Makes `count` VFs (1-7); resolves when the PF has a carrier and each VF its netdev. */
 export async function makeVfs(lab: Lab, count: number): Promise<Topology> {
@@ -29,7 +30,7 @@ export async function removeVfs(lab: Lab, { pf, wire }: Topology): Promise<void>
   )
 }
 
-/** Gives the VFs' interfaces back what they had when they were made: no alias, the usual queue and MTU, down. */
+/** Resets the VFs' interfaces to their state after creation: no alias, the usual queue and MTU, down. */
 export async function resetVfs(lab: Lab, { vfs }: Topology): Promise<void> {
   const names = vfs.flatMap(({ netdev }) => netdev ?? [])
   await lab.must(

@@ -1,3 +1,4 @@
+// Errors of system calls carry name and number.
 import { expect, test } from 'vitest'
 import { errorCode, SystemError } from '../../src/sys/errno.ts'
 

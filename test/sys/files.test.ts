@@ -1,3 +1,4 @@
+// Files are replaced whole, kept private, and read with bounds.
 import { execFileSync, spawnSync } from 'node:child_process'
 import {
   chmodSync,

@@ -1,3 +1,4 @@
+// The path of the process's own namespace is told from others.
 import { spawn, spawnSync } from 'node:child_process'
 import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'

@@ -1,3 +1,4 @@
+// A process is found by a file that it has open or in its memory.
 import { closeSync, mkdtempSync, openSync, realpathSync, rmSync, symlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

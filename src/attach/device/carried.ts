@@ -1,6 +1,6 @@
 /**
- * What an interface carries when a pod gets it. In: the facts of an ADD; out: an error where it can't be moved or not be given
- * back as it was, else what has to be written down. All this is looked at before the first change.
+ * The addresses, routes and settings that an interface carries when a pod gets it. In: the facts of an ADD; out: an error for an
+ * interface that can't be moved or not be given back as it was, else the part of the journal. ADD looks at it before the first change.
  */
 import { CniError, code } from '../../cni/error.ts'
 import type { CarriedFacts, MoveFacts } from '../../kernel/api/facts.ts'
@@ -8,16 +8,16 @@ import type { Kernel } from '../../kernel/api/kernel.ts'
 import { notice } from '../../lib/log/notice.ts'
 import { cookiePrefix } from '../../ops/marks/own-cookie.ts'
 import type { CarriedItem } from '../../ops/op.ts'
+import type { AttachJournal } from '../../records/attach.ts'
 import type { AttachConfig } from '../config/config.ts'
-import { startsAnew } from '../state/pod-had-note.ts'
-import type { AttachJournal } from '../state/record.ts'
 import type { AttachFacts, PortFacts } from './facts.ts'
 import { nodeLife } from './node-life.ts'
+import { startsAnew } from './pod-had-note.ts'
 import { selectorWords } from './select.ts'
 
 /** A device that is not to be given to a pod as it is. Nothing was changed. */
 export class Unusable extends CniError {
-  /** The reason alone, without what the config calls the device. */
+  /** The reason alone, without the config's name of the device. */
   readonly why: string
   constructor(
     number: number,
@@ -39,8 +39,8 @@ const mostItems = 10_000
 const mostNamed = 20
 
 /**
- * What the device's interface carries, for the journal: its settings, and the rest where there is any.
- * @throws Unusable 7 when the kernel does not move it, when the node lives by it, and for what nobody could give back; 102 when
+ * Reads all that the device's interface carries, for the journal: its settings, and the rest where there is any.
+ * @throws Unusable 7 when the kernel does not move it, when the node lives by it, and for things that nobody could give back; 102 when
  *   the kernel refuses its names in the pod
  */
 export function readCarried(
@@ -77,7 +77,7 @@ function refuseNodeDevice(
     notice(`vf-attach: program ${program} is on tcx ${hook} of "${port.link.name}" and goes along to the pod`)
   if (reasons.length === 0) return
   const words = reasons.join('; ')
-  // With `pf` it is we who choose, and nobody has named this one.
+  // With `pf` this program chooses the device: nobody has named it.
   if (config.pf !== undefined) throw refused(config, `the node lives by "${port.link.name}": ${words}`)
   if (!config.allowNodeDevice) {
     throw refused(
@@ -127,8 +127,8 @@ function isUplink(kernel: Kernel, ifindex: number): boolean {
 }
 
 /**
- * What the node is without, by name: an operator who looks for an address must find who has it. Undefined for nothing: settings
- * of a port and routes that come and go with an address are not named.
+ * The things that the node is without, by name: an operator who looks for an address must find its place. Undefined for nothing:
+ * settings of a port and routes that come and go with an address are not named.
  */
 export function lossWords(items: readonly CarriedItem[]): string | undefined {
   const list = items

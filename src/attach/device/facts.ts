@@ -1,4 +1,4 @@
-/** What an ADD must know about the node before it plans: read once, into one plain object. */
+/** The facts about the node that an ADD plans by: read once, into one plain object. */
 import { CniError, code } from '../../cni/error.ts'
 import type { LinkFacts, Residue } from '../../kernel/api/facts.ts'
 import type { Kernel } from '../../kernel/api/kernel.ts'
@@ -9,11 +9,11 @@ import { representorOf } from '../../nic/representor.ts'
 import type { VfAttributes } from '../../ops/op.ts'
 import type { Device } from './select.ts'
 
-/** An interface with the name of what it is enslaved to. */
+/** An interface with the name of its master. */
 export interface PortFacts {
   readonly link: LinkFacts
   readonly master: string | undefined
-  /** Of the device's own: what else is on it. */
+  /** Of the device's own interface: the other things on it. */
   readonly residue?: Residue
 }
 

@@ -1,17 +1,18 @@
 /**
- * The move home: the only operation by which something of a pod becomes the host's. Whatever a pod does between a look and the
- * move, what has come is looked at before anything else is done with it, and goes back when it is not the device.
+ * The move home: the only operation by which something of a pod becomes the host's. A pod can exchange interfaces between the
+ * look and the move. So the interface that has come is looked at before anything else happens to it, and goes back when it is not the
+ * device.
  */
 import type { LinkFacts } from '../../kernel/api/facts.ts'
 import type { Kernel } from '../../kernel/api/kernel.ts'
 import { netdevsOf } from '../../nic/pci.ts'
-import type { Runner } from '../../ops/apply.ts'
 import type { LinkMove, Op, Outcome } from '../../ops/op.ts'
-import type { AttachJournal } from '../state/record.ts'
+import type { Runner } from '../../ops/runner.ts'
+import type { AttachJournal } from '../../records/attach.ts'
 import { isOfDevice, isSole, peerOf, standsElsewhere } from './identity.ts'
 import { findMoved, pciOf } from './live.ts'
 
-/** What was to come home is not in the pod, or another interface came in its place. */
+/** The device is not in the pod, or another interface came home in its place. */
 export class NotTheDevice extends Error {
   readonly code = 'ENODEV'
   constructor(words: string, cause?: unknown) {

@@ -1,6 +1,6 @@
 /**
- * Which interface is the device of a journal. A number, a name or a MAC address alone says nothing: the pod and the host
- * number their interfaces each for itself, and names and addresses are whatever somebody set. Pure.
+ * Tells the interface that is the device of a journal. A number, a name or a MAC address alone says nothing: the pod and the host
+ * number their interfaces each for itself, and anybody can set names and addresses. Pure.
  *
  * Hardware is known by its parent device (IFLA_PARENT_DEV_NAME), which the kernel reports in every namespace. One of several
  * interfaces of a function is known by its number in a namespace beside that, or by its permanent MAC address or port name.
@@ -9,14 +9,13 @@
  * namespace is known by that first (device/joined.ts). What is joined to nothing, a dummy or an ifb, has no mark that a pod
  * can't give another one.
  */
+
 import type { LinkFacts, LinkPlace } from '../../kernel/api/facts.ts'
 import { hostNetns } from '../../lib/host-netns.ts'
 import { isSameAddress } from '../../lib/mac.ts'
-import { spareNames } from '../plan-restore.ts'
-import type { AttachJournal } from '../state/record.ts'
-
-/** Whether ADD has moved the device: undefined where the ADD was killed and nobody knows. */
-export type Moved = boolean | undefined
+import type { AttachJournal } from '../../records/attach.ts'
+import { spareNames } from '../state/spare-names.ts'
+import type { Moved } from './live-state.ts'
 
 /** True when the journal's interface is all that its device has: the parent alone tells then. */
 export function isSole({ device }: AttachJournal): boolean {
@@ -31,13 +30,13 @@ export function isSoftware({ device }: AttachJournal): boolean {
 /** Kinds of interfaces that are made in pairs. */
 const pairs: ReadonlySet<string> = new Set(['veth', 'netkit', 'vxcan'])
 
-/** Where the other end is of a device that is one end of a pair; undefined for others, and in records of former versions. */
+/** The place of the other end of a pair; undefined for other devices, and in records of former versions. */
 export function peerOf(journal: AttachJournal): LinkPlace | undefined {
   const place = lowerOf(journal)
   return place !== undefined && pairs.has(journal.device.kind ?? '') ? place : undefined
 }
 
-/** Where the interface is that a device of software stands on, or the other end of its pair. */
+/** The place of the interface that a device of software stands on, or of the other end of its pair. */
 export function lowerOf(journal: AttachJournal): LinkPlace | undefined {
   const { lower, lowerNetns } = journal.device
   if (!isSoftware(journal) || lower === undefined || lower === 0 || lowerNetns === undefined) return undefined

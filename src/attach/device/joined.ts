@@ -1,24 +1,18 @@
 /**
- * Finds software by what it is joined to in a namespace that is not the pod's: the other end of a pair, or the interface that it
- * stands on. The kernel tells that, whatever the pod does to number, name and MAC address.
+ * Finds software by the interface of another namespace to which it is joined: the other end of a pair, or the interface that it
+ * stands on. The kernel tells that, also when the pod changes number, name and MAC address.
  */
+
 import type { LinkFacts, LinkPlace } from '../../kernel/api/facts.ts'
 import type { Kernel } from '../../kernel/api/kernel.ts'
-import type { LiveState } from '../plan-restore.ts'
-import type { AttachJournal } from '../state/record.ts'
+import type { AttachJournal } from '../../records/attach.ts'
 import { hasOwnMac, lowerOf, peerOf } from './identity.ts'
-import type { PodView } from './live.ts'
-
-/** What a look found: the interface, or in words where it is; neither when it does not exist any more. */
-export interface Found {
-  readonly link?: NonNullable<LiveState['link']>
-  readonly elsewhere?: NonNullable<LiveState['elsewhere']>
-}
+import type { Found, PodView } from './live-state.ts'
 
 /** A pod may move the device between the look at its other end and the look at itself: so often is it looked at again. */
 const looks = 3
 
-/** Where the device is that is the other end of the pair whose first end is at `peer`. */
+/** Finds the device that is the other end of the pair whose first end is at `peer`. */
 export function findByPeer(
   kernel: Kernel,
   journal: AttachJournal,

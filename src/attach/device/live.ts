@@ -1,26 +1,17 @@
-/** Where an attached device is now: in the pod, on the host, or in neither, and how its PF sees it. */
+/** The place of an attached device now: in the pod, on the host, or in neither; and its attributes on its PF. */
+
 import type { LinkFacts } from '../../kernel/api/facts.ts'
 import type { Kernel } from '../../kernel/api/kernel.ts'
 import { parsePciAddress } from '../../lib/pci-address.ts'
 import { type PciFunction, readAuxDevice, readPciFunction } from '../../nic/pci.ts'
 import type { Side } from '../../ops/op.ts'
-import { type LiveState, spareNames } from '../plan-restore.ts'
-import type { AttachJournal } from '../state/record.ts'
+import type { AttachJournal } from '../../records/attach.ts'
+import { spareNames } from '../state/spare-names.ts'
 import { readVfFacts } from './facts.ts'
-import { isAtHome, isInPod, isSoftware, isSole, type Moved, peerOf } from './identity.ts'
-import { type Found, findByPeer, findOnLower, isJoinedAsBefore } from './joined.ts'
+import { isAtHome, isInPod, isSoftware, isSole, peerOf } from './identity.ts'
+import { findByPeer, findOnLower, isJoinedAsBefore } from './joined.ts'
+import type { Found, LiveState, PodView } from './live-state.ts'
 import { lookAtResidue } from './residue.ts'
-
-/** What of the pod can be looked at: `pod` is false when its namespace is gone. */
-export interface PodView {
-  readonly pod: boolean
-  /** CNI_IFNAME. */
-  readonly ifname: string
-  /** False in an ADD that fails before its move: an interface that is on neither side then was taken by somebody else. */
-  readonly moved?: Moved
-  /** Number of the device on the host, where a move home has just given it that. */
-  readonly home?: number | undefined
-}
 
 /** `gone` when the device does not exist any more: a removed VF, a software interface that died with its namespace. */
 export function readLive(kernel: Kernel, before: AttachJournal, view: PodView): LiveState | 'gone' {

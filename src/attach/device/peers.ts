@@ -1,15 +1,15 @@
 /**
- * Where the other end of a pair is that is not where the record of this end has it: both ends may be devices of ours, each in a pod of its
- * own, and go home one after the other. What the other one's record says is proven by the kernel.
+ * The place of the other end of a pair, when it has left the place that the record of this end names. Both ends may be devices of
+ * ours, each in a pod of its own, and go home one after the other. The kernel proves the place that the other record names.
  */
 import type { LinkPlace } from '../../kernel/api/facts.ts'
 import type { Kernel } from '../../kernel/api/kernel.ts'
 import type { Machine } from '../../kernel/api/machine.ts'
 import { hostNetns } from '../../lib/host-netns.ts'
 import { openOwnersNetns } from '../../ops/owner-netns.ts'
-import type { PluginRecord } from '../../ops/record.ts'
-import type { RecordStore } from '../../ops/record-store.ts'
-import type { AttachJournal } from '../state/record.ts'
+import type { AttachJournal } from '../../records/attach.ts'
+import type { PluginRecord } from '../../records/record.ts'
+import type { RecordStore } from '../../records/store.ts'
 import { peerOf } from './identity.ts'
 
 /**
@@ -91,7 +91,7 @@ function placeInPod(
   }
 }
 
-/** The first record of another device that fits; one that can't be read is the business of those whose device it is. */
+/** The first record of another device that fits. A record that can't be read is reported by the calls for its own device. */
 function recordOf(
   store: RecordStore<AttachJournal>,
   fits: (journal: AttachJournal) => boolean,

@@ -1,16 +1,17 @@
 /**
- * What a pod leaves on a device beside its settings: interfaces on it, programs, altnames. What of it can be taken off is an operation
- * of the restore; what is left in the end keeps the device from being given out. Pure but for the look.
+ * Things that a pod leaves on a device beside its settings: interfaces on it, programs, altnames. The restore plans operations that
+ * take them off. A device with something left on it in the end is not given out. Pure but for the look.
  */
+
 import type { LinkFacts, Residue } from '../../kernel/api/facts.ts'
 import type { Kernel } from '../../kernel/api/kernel.ts'
 import type { LinkTraits, Op } from '../../ops/op.ts'
-import type { LiveState } from '../plan-restore.ts'
-import type { AttachJournal } from '../state/record.ts'
+import type { AttachJournal } from '../../records/attach.ts'
+import type { LiveState } from './live-state.ts'
 
-type Found = NonNullable<LiveState['link']>
+type OnSide = NonNullable<LiveState['link']>
 
-/** What a look at the device adds for an interface that was found; `pod`: its namespace can be looked at. */
+/** Looks at the things on an interface that was found; `pod`: the pod's namespace can be looked at. */
 export function lookAtResidue(
   kernel: Kernel,
   link: LiveState['link'],
@@ -25,8 +26,8 @@ export function lookAtResidue(
   }
 }
 
-/** Operations that take off what can be taken off where the device is now, before it moves or is used again. */
-export function planClean(journal: AttachJournal, live: LiveState, { side, facts }: Found): Op[] {
+/** Operations that take things off the device at its present place, before it moves or is used again. */
+export function planClean(journal: AttachJournal, live: LiveState, { side, facts }: OnSide): Op[] {
   const { link: original } = journal.original
   const place = { side, link: facts.name, ifindex: facts.ifindex } as const
   const kept = original?.programs ?? []
@@ -68,7 +69,7 @@ export function untoldPrograms(journal: AttachJournal, { link, residue }: LiveSt
  * True for an interface that is down and hears everything for what is not there any more: the kernel counts the unicast
  * addresses of what lay on it, and looks at them again only while it is up (__dev_set_rx_mode, net/core/dev.c).
  */
-function mayBeLate(journal: AttachJournal, live: LiveState, { side, facts }: Found): boolean {
+function mayBeLate(journal: AttachJournal, live: LiveState, { side, facts }: OnSide): boolean {
   if (facts.up || facts.master !== undefined) return false
   return side === 'pod' ? (live.uppers ?? []).length > 0 : hearsTooMuch(journal, live)
 }
@@ -87,13 +88,13 @@ export function differingTraits(now: LinkTraits | undefined, was: LinkTraits | u
   )
 }
 
-/** What keeps an interface that is home from counting as clean, a phrase for each reason. */
+/** The reasons for which an interface at home does not count as clean, a phrase for each. */
 export function dirtOf(journal: AttachJournal, live: LiveState): string[] {
   const { link, residue } = live
   if (link?.side !== 'host') return []
   const { facts } = link
   const kept = journal.original.link?.programs ?? []
-  // Former versions and other plugins wrote nothing down of that.
+  // Records of former versions and files of other plugins do not say it.
   const wasOccupied = journal.original.link?.traits === undefined || journal.original.link.occupied === true
   const isPods = (program: number) => !isUntold(journal) && !kept.includes(program)
   const xdp = facts.xdp.filter(isPods)
@@ -110,8 +111,8 @@ export function dirtOf(journal: AttachJournal, live: LiveState): string[] {
 }
 
 /**
- * What a pod has done to its interface that breaks what ADD promised: that its addresses are reached. Programs, altnames and
- * interfaces on it are the pod's own business, as long as DEL can take them off.
+ * Traits of the pod's interface that break the promise of ADD: that its addresses are reached. Programs, altnames and interfaces on
+ * it are the pod's own business, as long as DEL can take them off.
  */
 export function* brokenTraits({ name, traits }: LinkFacts, { original }: AttachJournal): Iterable<string> {
   const { flags, mode, protoDown } = differingTraits(traits, original.link?.traits)
@@ -129,7 +130,7 @@ export function* brokenTraits({ name, traits }: LinkFacts, { original }: AttachJ
 const IFF_NOARP = 0x80
 const IFF_MULTICAST = 0x1000
 
-/** Why an interface of the host is not clean enough for a pod to get it, a phrase for each reason. `uppers`: it has some on the host. */
+/** The reasons for which no pod gets an interface of the host, a phrase for each. `uppers`: interfaces of the host lie on it. */
 export function sharersOf({ xdp }: LinkFacts, { occupied }: Residue, uppers: boolean): string[] {
   return [
     // Agents put programs of tcx on every interface of a node.

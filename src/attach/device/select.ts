@@ -1,7 +1,8 @@
 /**
- * Which device a config means. In: selectors, the host's interfaces and sysfs; out: one device with the name under
+ * The device that a config means. In: selectors, the host's interfaces and sysfs; out: one device with the name under
  * which it is recorded and locked. Whatever can be read in two ways is an error, never a guess.
  */
+
 import { CniError, code } from '../../cni/error.ts'
 import type { LinkFacts } from '../../kernel/api/facts.ts'
 import type { Kernel } from '../../kernel/api/kernel.ts'
@@ -16,9 +17,9 @@ import {
   readPciFunction,
   vfsOf,
 } from '../../nic/pci.ts'
-import type { RecordStore } from '../../ops/record-store.ts'
-import type { Selector } from '../config/config.ts'
-import type { AttachJournal } from '../state/record.ts'
+import type { AttachJournal } from '../../records/attach.ts'
+import type { RecordStore } from '../../records/store.ts'
+import type { Selector } from '../config/device.ts'
 import { refuseTakenName } from './taken-names.ts'
 
 /** A device that can be attached. */
@@ -26,13 +27,13 @@ export interface Device {
   /** Subject of its record and lock: PCI address, name on the auxiliary bus, or `netdev:NAME`. */
   readonly id: string
   readonly pci: PciFunction | undefined
-  /** What its interface may report as parent (IFLA_PARENT_DEV_NAME); none for software interfaces. */
+  /** Names that its interface may report as parent (IFLA_PARENT_DEV_NAME); none for software interfaces. */
   readonly parents: readonly string[]
   /** Its interfaces on the host. */
   readonly netdevs: readonly string[]
 }
 
-/** Where a device is looked for. */
+/** The places in which a device is looked for. */
 interface Place {
   /** Absent for a look after which nothing is taken: then a name may be another device's. */
   readonly machine?: Machine

@@ -2,8 +2,8 @@
 import { CniError, code } from '../../cni/error.ts'
 import type { Machine } from '../../kernel/api/machine.ts'
 import { isAlive } from '../../ops/owner-netns.ts'
-import { type RecordName, type RecordStore, textOrNone } from '../../ops/record-store.ts'
-import type { AttachJournal } from '../state/record.ts'
+import type { AttachJournal } from '../../records/attach.ts'
+import { type RecordName, type RecordStore, textOrNone } from '../../records/store.ts'
 
 /**
  * Makes sure that no device which a living pod has was called `name` on the host, but for the one that was found by it, `found`. A pod

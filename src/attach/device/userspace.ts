@@ -1,7 +1,8 @@
 /**
- * VFs that a program in user space drives. The kernel does not take them from their program at the end of a pod, so what the
- * PF holds for one decides whom the program reaches: a VF changes hands only when it is closed.
+ * VFs that a program in user space drives. The kernel does not take them from their program at the end of a pod, so the attributes
+ * that the PF holds for a VF decide whom the program reaches. A VF changes hands only when it is closed.
  */
+
 import { CniError, code } from '../../cni/error.ts'
 import type { Kernel } from '../../kernel/api/kernel.ts'
 import type { Machine } from '../../kernel/api/machine.ts'
@@ -15,20 +16,24 @@ import { applyAll } from '../../ops/apply.ts'
 import { commandLine } from '../../ops/command-line.ts'
 import type { Op } from '../../ops/op.ts'
 import { isAlive } from '../../ops/owner-netns.ts'
-import type { PluginRecord } from '../../ops/record.ts'
-import { noteAt, type RecordStore } from '../../ops/record-store.ts'
-import type { LiveState } from '../plan-restore.ts'
-import { type AttachContext, macNotePrefix, onePfChangeAtATime } from '../setting.ts'
-import type { AttachJournal } from '../state/record.ts'
+import type { AttachJournal } from '../../records/attach.ts'
+import type { PluginRecord } from '../../records/record.ts'
+import { noteAt, type RecordStore } from '../../records/store.ts'
+import type { AttachContext } from '../state/context.ts'
+import { onePfChangeAtATime } from '../state/locks.ts'
 import { type AttachFacts, readVfFacts } from './facts.ts'
-import { type PodView, pciOf, readLive } from './live.ts'
+import { pciOf, readLive } from './live.ts'
+import type { LiveState, PodView } from './live-state.ts'
+
+/** Notes that a VF's MAC is administrative have names that begin so; the VF's PCI address follows. */
+export const macNotePrefix = 'administrative-mac '
 
 /** True while the device of a record is its owner's: the namespace lives, and no DEL has been called. */
 export function isOwned(machine: Machine, { owner, journal }: PluginRecord<AttachJournal>): boolean {
   return journal.pendingClose !== true && isAlive(machine, owner)
 }
 
-/** Words for who has a function open. */
+/** Words for the holder of a function. */
 export function holderWords({ process, sign }: Holding): string {
   return process === undefined
     ? `a program that is not to be seen among the processes here has it open (${sign})`
@@ -47,7 +52,7 @@ export function requireClosed(pci: PciFunction | undefined): void {
   })
 }
 
-/** Who has a record's device open; undefined when nobody has, and for a record from before the last boot. */
+/** The program that has a record's device open; undefined when none has, and for a record from before the last boot. */
 export function holdingOfRecord(
   machine: Machine,
   { owner, journal }: PluginRecord<AttachJournal>,
@@ -57,8 +62,8 @@ export function holdingOfRecord(
 }
 
 /**
- * Keeps what the PF holds for a VF that is still open when it is to be restored: with its old attributes its program would be
- * in the network of the PF. It is cut off as far as the driver does that, and its record says that a restore is due.
+ * Keeps the attributes of a VF that is still open when it is to be restored: with its old attributes its program would be in the
+ * network of the PF. The VF is cut off as far as the driver does that, and its record says that a restore is due.
  * False when the VF may be restored now.
  */
 export function keptWhileOpen(
@@ -75,7 +80,7 @@ export function keptWhileOpen(
   if (holding === undefined) return false
   const before = readLive(kernel, journal, view)
   if (journal.pendingClose !== true) {
-    // What sriov-cni saved may lack the link state: it saves what its config names.
+    // The file of sriov-cni may lack the link state: it has the attributes that the config names.
     const now = before === 'gone' ? {} : pick(before.vf?.attributes ?? {}, { linkState: undefined })
     const original = { ...journal.original, vf: { ...now, ...journal.original.vf } }
     store.write(id, { ...record, journal: { ...journal, original, pendingClose: true } }, 'volatile')
@@ -97,7 +102,7 @@ function mayBeOpen({ device, original }: AttachJournal): boolean {
   return original.link === undefined || address === undefined || driverOf(address) !== device.driver
 }
 
-/** What keeps the program of a VF from every network: the VF's link, in switchdev mode its representor too. */
+/** Operations that keep the program of a VF from every network: on the VF's link, in switchdev mode on its representor too. */
 export function planCutOff({ vf, representor }: LiveState): Op[] {
   const ops: Op[] = []
   const was = vf?.attributes.linkState
@@ -112,7 +117,7 @@ export function planCutOff({ vf, representor }: LiveState): Op[] {
   return ops
 }
 
-/** What holds now; `errors` are the driver's refusals. */
+/** The state after that in words; `errors` are the driver's refusals. */
 function cutWords(live: LiveState, errors: readonly string[]): string {
   const left = planCutOff(live)
   const refused = errors.length > 0 ? errors : left.map((op) => `no effect: ${commandLine(op)}`)

@@ -6,9 +6,9 @@
 import type { LinkFacts } from '../../kernel/api/facts.ts'
 import { isPlainName } from '../../lib/interface-name.ts'
 import { parsePciAddress } from '../../lib/pci-address.ts'
-import type { AttachJournal } from '../state/record.ts'
+import type { AttachJournal } from '../../records/attach.ts'
 
-/** What a config selects. A key that the config does not have is absent. */
+/** The selectors of a config. A key that the config does not have is absent. */
 export interface HostDeviceWish {
   /**
    * Devices that `deviceID`, `pciBusID`, `runtimeConfig.deviceID` or `kernelpath` name; `parents` are the names under

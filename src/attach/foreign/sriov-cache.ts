@@ -1,22 +1,22 @@
 /**
- * What sriov-cni saved for the DEL of an attachment: `<containerID>-<ifname>` in its folder, its config and the VF's
- * original state in one JSON object. In: the attachment; out: the same as our journal. Imports records, small values
- * and the journal's type.
+ * The file that sriov-cni saved for the DEL of an attachment: `<containerID>-<ifname>` in its folder, with its config and the
+ * VF's original state in one JSON object. In: the attachment; out: the same as our journal. Imports records, small values and the
+ * journal's type.
  */
-import '../../lib/zod-settings.ts'
-import * as z from 'zod/mini'
 import type { LinkFacts } from '../../kernel/api/facts.ts'
 import { isInterfaceName } from '../../lib/interface-name.ts'
 import { tryParseMac } from '../../lib/mac.ts'
 import { type PciAddress, parsePciAddress } from '../../lib/pci-address.ts'
 import type { PciFunction } from '../../nic/pci.ts'
 import type { VfAttributes } from '../../ops/op.ts'
-import { RecordError } from '../../ops/record.ts'
-import { noteAt } from '../../ops/record-store.ts'
-import type { AttachJournal } from '../state/record.ts'
+import { vfAttributeNames } from '../../ops/vf-attributes.ts'
+import type { AttachJournal } from '../../records/attach.ts'
+import { at, type Form, flag, int, Misfit, maybe, object, text, type ValueOf } from '../../records/form.ts'
+import { RecordError } from '../../records/record.ts'
+import { noteAt } from '../../records/store.ts'
 import { sriovDir } from './sriov.ts'
 
-/** What sriov-cni wrote down about one of its attachments. */
+/** The notes of sriov-cni about one of its attachments. */
 export interface SriovCache {
   readonly path: string
   readonly pci: PciAddress
@@ -33,25 +33,26 @@ export interface SriovCache {
 }
 
 /**
- * Reads what sriov-cni left for the DEL of an attachment; undefined when it made none.
+ * Reads the file that sriov-cni left for the DEL of an attachment; undefined when there is none.
  * @throws RecordError naming the file when it can't be used (sriov-cni writes it in place, so a crash leaves a part)
  */
 export function readCache(containerID: string, ifname: string, dir = sriovDir): SriovCache | undefined {
   const path = cachePath(containerID, ifname, dir)
-  const text = noteAt(path).get()
-  if (text === undefined) return undefined
+  const content = noteAt(path).get()
+  if (content === undefined) return undefined
   let json: unknown
   try {
-    json = JSON.parse(text)
+    json = JSON.parse(content)
   } catch {
     throw new RecordError(path, 'it is not JSON')
   }
-  const parsed = schema().safeParse(json)
-  if (!parsed.success) {
-    const where = parsed.error.issues[0]?.path.join('.') ?? ''
+  try {
+    return read(path, cachedForm().read(json))
+  } catch (error) {
+    if (!(error instanceof Misfit)) throw error
+    const where = error.path.join('.')
     throw new RecordError(path, where === '' ? 'it is no JSON object' : `${where} has the wrong type`)
   }
-  return read(path, parsed.data)
 }
 
 /** Forgets an attachment of sriov-cni after its restore. Succeeds when it is forgotten already. */
@@ -59,13 +60,13 @@ export function removeCache(containerID: string, ifname: string, dir = sriovDir)
   noteAt(cachePath(containerID, ifname, dir)).clear()
 }
 
-/** Of the interface as it is now: what nobody saved and therefore stays. */
+/** The interface as it is now: the values that nobody saved and that stay therefore. */
 export type PresentLink = Pick<LinkFacts, 'mac' | 'mtu' | 'altnames'>
 
 /**
- * The journal that a restore works with. What sriov-cni did not save about the interface (no MTU before release 2.9)
- * stays as it is `now`, altnames too, those apart that are its old name or the pod's `ifname` (udev may have made
- * one of a former name). It comes home down, as sriov-cni leaves it. `present`, the VF itself, adds its PF, whose changes
+ * The journal that a restore works with. Values of the interface that sriov-cni did not save (no MTU before release 2.9) stay as
+ * they are `now`. So do altnames, but for the interface's old name and the pod's `ifname`: udev may have made an altname of a
+ * former name. The interface comes home down, as sriov-cni leaves it. `present`, the VF itself, adds its PF, whose changes
  * are one at a time, and its driver, which may be bound anew.
  */
 export function sriovJournal(
@@ -105,44 +106,51 @@ function cachePath(containerID: string, ifname: string, dir: string): string {
  * release 2.8, MTU and Trust of the original state later than the rest. Releases before OrigVfState existed have
  * the last three at the top and restored the rest to fixed values. Made when a file is read, which is rare.
  */
-function schema() {
-  const text = z.optional(z.string())
-  const integer = z.nullish(z.int())
-  return z.object({
-    name: text,
-    ipam: z.optional(z.object({ type: text })),
-    deviceID: z.string(),
-    VFID: integer,
-    MAC: text,
-    vlan: integer,
-    min_tx_rate: integer,
-    max_tx_rate: integer,
-    spoofchk: text,
-    trust: text,
-    link_state: text,
-    OrigVfState: z.optional(
-      z.object({
-        HostIFName: text,
-        SpoofChk: z.optional(z.boolean()),
-        Trust: z.optional(z.boolean()),
-        AdminMAC: text,
-        EffectiveMAC: text,
-        Vlan: integer,
-        VlanQoS: integer,
-        VlanProto: integer,
-        MinTxRate: integer,
-        MaxTxRate: integer,
-        LinkState: integer,
-        MTU: integer,
+function cachedForm() {
+  const word = text((value) => typeof value === 'string')
+  /** Go writes null for a pointer to nothing. */
+  const integer: Form<number | null> = {
+    read: (value) => (value === null ? null : int().read(value)),
+    write: (value) => value,
+    keys: () => [],
+  }
+  const [texts, integers] = [(key: string) => maybe(key, word), (key: string) => maybe(key, integer)]
+  return object({
+    name: texts('name'),
+    ipam: maybe('ipam', object({ type: texts('type') })),
+    deviceID: at('deviceID', word),
+    VFID: integers('VFID'),
+    MAC: texts('MAC'),
+    vlan: integers('vlan'),
+    min_tx_rate: integers('min_tx_rate'),
+    max_tx_rate: integers('max_tx_rate'),
+    spoofchk: texts('spoofchk'),
+    trust: texts('trust'),
+    link_state: texts('link_state'),
+    OrigVfState: maybe(
+      'OrigVfState',
+      object({
+        HostIFName: texts('HostIFName'),
+        SpoofChk: maybe('SpoofChk', flag),
+        Trust: maybe('Trust', flag),
+        AdminMAC: texts('AdminMAC'),
+        EffectiveMAC: texts('EffectiveMAC'),
+        Vlan: integers('Vlan'),
+        VlanQoS: integers('VlanQoS'),
+        VlanProto: integers('VlanProto'),
+        MinTxRate: integers('MinTxRate'),
+        MaxTxRate: integers('MaxTxRate'),
+        LinkState: integers('LinkState'),
+        MTU: integers('MTU'),
       }),
     ),
-    HostIFNames: text,
-    adminMAC: text,
-    effectiveMAC: text,
+    HostIFNames: texts('HostIFNames'),
+    adminMAC: texts('adminMAC'),
+    effectiveMAC: texts('effectiveMAC'),
   })
 }
 
-type Cached = z.infer<ReturnType<typeof schema>>
+type Cached = ValueOf<ReturnType<typeof cachedForm>>
 
 function read(path: string, file: Cached): SriovCache {
   const pci = parsePciAddress(file.deviceID)
@@ -172,28 +180,33 @@ function read(path: string, file: Cached): SriovCache {
  * "the driver does not report it" as true or 0 and would have been refused had it set such an attribute.
  */
 function vfOf(path: string, file: Cached): VfAttributes {
-  const original = file.OrigVfState
-  const mac = macOf(path, 'AdminMAC', original?.AdminMAC ?? (isGiven(file.MAC) ? file.adminMAC : undefined))
-  // Before there was an OrigVfState, a plain 0 meant "no VLAN asked for".
-  const hasVlan = original === undefined ? (file.vlan ?? 0) !== 0 : (file.vlan ?? undefined) !== undefined
-  const hasRate = (file.min_tx_rate ?? file.max_tx_rate ?? undefined) !== undefined
-  const linkState = linkStates[original?.LinkState ?? 0]
-  return {
-    ...(mac === undefined ? {} : { mac }),
-    ...(hasVlan
-      ? {
-          vlan: {
-            id: original?.Vlan ?? 0,
-            qos: original?.VlanQoS ?? 0,
-            proto: original?.VlanProto || 0x8100, // 0 as well as absent: not known to that release
-          },
-        }
-      : {}),
-    ...(hasRate ? { rate: { min: original?.MinTxRate ?? 0, max: original?.MaxTxRate ?? 0 } } : {}),
-    ...(isGiven(file.spoofchk) ? { spoofchk: original?.SpoofChk ?? true } : {}),
-    ...(isGiven(file.trust) ? { trust: original?.Trust ?? false } : {}),
-    ...(isGiven(file.link_state) && linkState !== undefined ? { linkState } : {}),
-  }
+  const all = vfAttributeNames.map((name) => [name, saved[name](file, path)] as const)
+  return Object.fromEntries(all.filter(([, value]) => value !== undefined))
+}
+
+/** Each attribute from the file; undefined for one that is not to be restored. */
+const saved: { readonly [K in keyof VfAttributes]-?: (file: Cached, path: string) => VfAttributes[K] } = {
+  mac: ({ OrigVfState: original, MAC, adminMAC }, path) =>
+    macOf(path, 'AdminMAC', original?.AdminMAC ?? (isGiven(MAC) ? adminMAC : undefined)),
+  vlan: ({ OrigVfState: original, vlan }) => {
+    // Before there was an OrigVfState, a plain 0 meant "no VLAN asked for".
+    const hasVlan = original === undefined ? (vlan ?? 0) !== 0 : (vlan ?? undefined) !== undefined
+    if (!hasVlan) return undefined
+    return {
+      id: original?.Vlan ?? 0,
+      qos: original?.VlanQoS ?? 0,
+      proto: original?.VlanProto || 0x8100, // 0 as well as absent: not known to that release
+    }
+  },
+  rate: ({ OrigVfState: original, min_tx_rate, max_tx_rate }) => {
+    const hasRate = (min_tx_rate ?? max_tx_rate ?? undefined) !== undefined
+    return hasRate ? { min: original?.MinTxRate ?? 0, max: original?.MaxTxRate ?? 0 } : undefined
+  },
+  spoofchk: ({ OrigVfState: original, spoofchk }) =>
+    isGiven(spoofchk) ? (original?.SpoofChk ?? true) : undefined,
+  trust: ({ OrigVfState: original, trust }) => (isGiven(trust) ? (original?.Trust ?? false) : undefined),
+  linkState: ({ OrigVfState: original, link_state }) =>
+    isGiven(link_state) ? linkStates[original?.LinkState ?? 0] : undefined,
 }
 
 /** IFLA_VF_LINK_STATE_* of linux/if_link.h, by number. */

@@ -1,5 +1,5 @@
 /**
- * Living beside sriov-cni. In: its state folder and the PCI address of a VF; out: who has it according to sriov-cni, our
+ * Living beside sriov-cni. In: its state folder and the PCI address of a VF; out: its holder according to sriov-cni, our
  * own claim in its form, and its lock. Its files: `pci/<PCI>` (in-use record, content = CNI_NETNS) and
  * `pci/vf_lock/<PCI>.lock`; what it saves for DEL is read by sriov-cache.ts. Imports records and small values; the
  * machine is a parameter.
@@ -8,8 +8,8 @@ import type { Machine } from '../../kernel/api/machine.ts'
 import { notice } from '../../lib/log/notice.ts'
 import type { PciAddress } from '../../lib/pci-address.ts'
 import { isOwnersNetns, type NamespaceMarks } from '../../ops/owner-netns.ts'
-import type { Owner } from '../../ops/record.ts'
-import { noteAt } from '../../ops/record-store.ts'
+import type { Owner } from '../../records/record.ts'
+import { noteAt } from '../../records/store.ts'
 
 /** sriov-cni's state folder; it has no key to change it. */
 export const sriovDir = '/var/lib/cni/sriov'
@@ -22,11 +22,11 @@ export interface InUse {
 }
 
 /**
- * Who has the VF `pci` by sriov-cni's in-use record; undefined when nobody has.
+ * The holder of the VF `pci` by sriov-cni's in-use record; undefined when nobody has it.
  *
- * Its own check is "the path opens", and nothing but the path is written down. The host's own namespace is nobody's; a path that was recycled for another
- * namespace (`/proc/<pid>/ns/net`) can't be told from the first one. So this may see a VF as taken that is free, until
- * that namespace goes too, but never a taken one as free. A record that can't be read or is empty (early
+ * sriov-cni's own check is "the path opens", and its record holds nothing but the path. The host's own namespace is nobody's.
+ * A path that leads to another namespace by now (`/proc/<pid>/ns/net`) looks like the first one. So a free VF may count as
+ * taken until that namespace goes too, but a taken one never counts as free. A record that can't be read or is empty (early
  * releases locked that file itself) is reported and counts as free, as it does for sriov-cni.
  */
 export function inUse(
@@ -75,7 +75,7 @@ export function release(pci: PciAddress, netnsPath: string, dir = sriovDir): voi
   if (note.get() === netnsPath) note.clear()
 }
 
-/** Takes the in-use record of a VF away whoever wrote it: for an attachment of sriov-cni that is restored. */
+/** Removes the in-use record of a VF, also one of sriov-cni: for an attachment of sriov-cni that is restored. */
 export function forget(pci: PciAddress, dir = sriovDir): void {
   noteAt(inUsePath(pci, dir), 'volatile').clear()
 }

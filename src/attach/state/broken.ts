@@ -1,15 +1,15 @@
-/** What GC does with a record that can't be read: which network it belongs to is not known, so it must be nobody's error. */
+/** GC of a record that can't be read. Its network is not known, so the record must not be an error of any network. */
 import type { Machine } from '../../kernel/api/machine.ts'
 import { notice } from '../../lib/log/notice.ts'
 import { parsePciAddress } from '../../lib/pci-address.ts'
 import { readAuxDevice, readPciFunction } from '../../nic/pci.ts'
-import { RecordError } from '../../ops/record.ts'
-import type { RecordName, RecordStore } from '../../ops/record-store.ts'
-import type { AttachJournal } from './record.ts'
+import type { AttachJournal } from '../../records/attach.ts'
+import { RecordError } from '../../records/record.ts'
+import type { RecordName, RecordStore } from '../../records/store.ts'
 
 /**
- * Puts the record of `name`, which `error` says can't be read, aside when its device is in no pod, so that it is reported
- * once. What a newer version wrote, and what may be a living pod's, stays and is reported.
+ * Puts a record that can't be read (`error`) aside when its device is in no pod, so that it is reported once. The record of a
+ * newer version, and one that may be a living pod's, stays and is reported.
  */
 export function passOver(
   machine: Machine,
@@ -20,7 +20,7 @@ export function passOver(
   locked: (machine: Machine, subject: string, action: () => void) => void,
 ): void {
   const keep = () => notice(`vf-attach: ${error.message}; it is kept`)
-  if (error.isNewer || isValid || mayBeInPod(machine, name.subject)) {
+  if (error.code === 'newer' || isValid || mayBeInPod(machine, name.subject)) {
     keep()
     return
   }

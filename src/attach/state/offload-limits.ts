@@ -1,19 +1,10 @@
 /** Rates of a VF that the chain plugin has set after vf-attach: a limit of a pod is no difference. Its records tell. */
-import '../../lib/zod-settings.ts'
-import * as z from 'zod/mini'
 import type { Request } from '../../cni/request.ts'
-import type { Op, VfAttributes } from '../../ops/op.ts'
-import { recordStore } from '../../ops/record-store.ts'
+import type { VfAttributes } from '../../ops/op.ts'
+import { offloadRecords } from '../../records/offload.ts'
 
-/** Where the chain plugin keeps records with limits: one folder for each name that it does so under. */
+/** Folders of the chain plugin's records with limits: one for each name that it sets limits under. */
 const folders = ['offload', 'bandwidth'] as const
-
-/** What of such a record is read here. */
-const chainJournal = () =>
-  z.object({
-    device: z.optional(z.string()),
-    limits: z.optional(z.array(z.object({ ops: z.array(z.custom<Op>()) }))),
-  })
 
 /** The rates that the chain plugin has set for this attachment on the device, since the boot `bootId`. */
 export function limitsOfChain(
@@ -23,7 +14,7 @@ export function limitsOfChain(
   device: string,
 ): readonly NonNullable<VfAttributes['rate']>[] {
   return folders.flatMap((folder) => {
-    const store = recordStore(stateDir, folder, chainJournal)
+    const store = offloadRecords(stateDir, folder)
     try {
       const record = store.read(store.nameOf(network, containerID, ifname))
       if (record?.owner.bootId !== bootId || record.journal.device !== device) return []

@@ -1,17 +1,18 @@
-/** What a DEL can do for a device whose record is broken: bring it home, under a name that nobody has. */
+/** DEL of a device whose record is broken: the device comes home, under a name that nobody has. */
+
 import type { Kernel } from '../../kernel/api/kernel.ts'
 import type { Machine } from '../../kernel/api/machine.ts'
 import { notice } from '../../lib/log/notice.ts'
 import { parsePciAddress } from '../../lib/pci-address.ts'
 import { readPciFunction } from '../../nic/pci.ts'
 import { openNetnsAt } from '../../ops/owner-netns.ts'
-import type { RecordName } from '../../ops/record-store.ts'
-import { spareName } from '../plan-restore.ts'
-import type { AttachJournal } from './record.ts'
+import type { AttachJournal } from '../../records/attach.ts'
+import type { RecordName } from '../../records/store.ts'
+import { spareName } from './spare-names.ts'
 
 /**
  * Looks for the record's PCI function in the namespace at `netns` and has it restored with its permanent MAC. Its old
- * name and what its PF held for it are lost with the record: that is said. Other devices are left where they are.
+ * name and the attributes that its PF held are lost with the record, which stderr says. Other devices stay where they are.
  */
 export function salvage(
   machine: Machine,

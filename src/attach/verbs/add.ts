@@ -8,43 +8,44 @@ import { notice } from '../../lib/log/notice.ts'
 import { addVerbFields, step } from '../../lib/log/steps.ts'
 import { Transaction, withoutStuck } from '../../ops/apply.ts'
 import { ownerMarks } from '../../ops/owner-netns.ts'
-import { type PluginRecord, recordSchemaVersion } from '../../ops/record.ts'
+import type { AttachJournal } from '../../records/attach.ts'
+import { type PluginRecord, recordSchemaVersion } from '../../records/record.ts'
 import type { AttachConfig } from '../config/config.ts'
-import { requireBare, startAnew } from '../device/anew.ts'
 import { readCarried } from '../device/carried.ts'
 import { type AttachFacts, readAttachFacts } from '../device/facts.ts'
 import { homeward } from '../device/homeward.ts'
+import { journalOf } from '../device/journal.ts'
 import { freeIfindex } from '../device/live.ts'
 import { withPeerHome } from '../device/peers.ts'
+import { formerOf, noteUse, withFormerNumber, withoutPods, withoutResidue } from '../device/pod-had-note.ts'
 import type { Device } from '../device/select.ts'
 import { pfDownWarnings, requireClosed, withoutToldMac } from '../device/userspace.ts'
 import { claim, release } from '../foreign/sriov.ts'
-import { planAdd } from '../plan.ts'
-import { type AttachContext, onePfChangeAtATime } from '../setting.ts'
-import { journalOf } from '../state/journal.ts'
-import { requireUnowned } from '../state/ownership.ts'
-import { formerOf, noteUse, withFormerNumber, withoutPods, withoutResidue } from '../state/pod-had-note.ts'
-import type { AttachJournal } from '../state/record.ts'
+import { planAdd } from '../plan/add.ts'
+import { requireBare, startAnew } from '../restore/anew.ts'
+import { restoreDevice } from '../restore/device.ts'
+import type { AttachContext } from '../state/context.ts'
+import { onePfChangeAtATime } from '../state/locks.ts'
 import { addAddresses } from './addresses.ts'
+import { requireUnowned } from './ownership.ts'
 import { refuseImpossible, switchdevHint } from './refusals.ts'
-import { restoreDevice } from './restore.ts'
 import { resultOf } from './result.ts'
 import { spawnHolding } from './spawn.ts'
 
 /**
- * ADD, with the device's lock held; `select` looks the device up. Facts, plan, record, changes, addresses, result. Whatever fails, everything done
- * before is taken back; what could not be is named in the error, and the record stays for DEL.
+ * ADD, with the device's lock held; `select` looks the device up. Facts, plan, record, changes, addresses, result. A failure takes
+ * everything back that was done before. The error names the changes that could not be taken back, and the record stays for DEL.
  */
 export function addLocked(
-  setting: AttachContext,
+  context: AttachContext,
   request: Request,
   config: AttachConfig,
   select: () => Device,
 ): Result {
-  const { machine, kernel, pod, store } = setting
+  const { machine, kernel, pod, store } = context
   const found = select()
   addVerbFields({ device: found.id })
-  const isRestored = step('owner', () => requireUnowned(setting, request, found))
+  const isRestored = step('owner', () => requireUnowned(context, request, found))
   const chosen = isRestored ? select() : found
   refuseTakenName(kernel, request.ifname)
   requireClosed(chosen.pci)
@@ -52,7 +53,7 @@ export function addLocked(
     withoutResidue(machine, readAttachFacts(kernel, chosen, config.bridge?.name)),
   )
   refuseImpossible(kernel, config, seen)
-  const facts = withoutToldMac(setting, seen)
+  const facts = withoutToldMac(context, seen)
   const carried = step('carried', () => readCarried(kernel, config, facts))
   const podIfindex =
     facts.port === undefined ? undefined : freeIfindex(kernel, 'pod', facts.port.link.ifindex)
@@ -78,8 +79,8 @@ export function addLocked(
   // After a boot nothing of a VF is as this ADD left it, so no record needs to outlive one: none waits for a disk.
   const name = store.write(chosen.id, record, 'volatile')
   if (former !== undefined) {
-    startAnew(setting, name, record)
-    return addLocked(setting, request, config, select)
+    startAnew(context, name, record)
+    return addLocked(context, request, config, select)
   }
   noteUse(machine, facts)
   const claimed = chosen.pci?.vf === undefined ? undefined : chosen.pci.address
@@ -109,7 +110,7 @@ export function addLocked(
     return resultOf(request, config, facts, link, ipam)
   } catch (error) {
     transaction.rollback()
-    // The rollback undid step by step; what a driver changed behind our back only the journal knows.
+    // The rollback undid step by step. Changes that a driver made on its own are known by the journal alone.
     const stuck = restored(() => {
       restoreDevice(machine, kernel, journal, {
         pod: true,
@@ -119,7 +120,7 @@ export function addLocked(
       if (claimed !== undefined) release(claimed, request.netns)
       store.remove(name)
     })
-    // `stuck` is the last word on what is left; lines of the rollback before it may have been settled since.
+    // `stuck` has the last word. The restore may have settled lines of the rollback before it.
     throw switchdevHint(failure(withoutStuck(error), stuck), error, facts)
   }
 }
@@ -156,7 +157,7 @@ function refuseTakenName(kernel: Kernel, ifname: string): void {
   throw new CniError(code.invalidEnvironment, `Cannot use CNI_IFNAME "${ifname}": ${words}`)
 }
 
-/** Runs a restore; the lines that say what it could not do. */
+/** Runs a restore; returns lines about the changes that it could not take back. */
 function restored(restore: () => void): string[] {
   try {
     restore()

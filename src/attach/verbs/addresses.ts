@@ -6,15 +6,16 @@ import type { Request } from '../../cni/request.ts'
 import type { Result } from '../../cni/result.ts'
 import type { LinkFacts } from '../../kernel/api/facts.ts'
 import { type Transaction, withoutStuck } from '../../ops/apply.ts'
+import type { AttachJournal } from '../../records/attach.ts'
 import type { AttachConfig } from '../config/config.ts'
-import { gatewaysOf, planAddressing } from '../plan.ts'
-import type { AttachJournal } from '../state/record.ts'
+import { gatewaysOf, planAddressing } from '../plan/addressing.ts'
 import { othersRoutes } from './routes.ts'
 import { countedSpawn } from './spawn.ts'
 
 /**
- * Asks IPAM by `spawn`, gives the addresses to the interface that `look` finds then and runs `finish` with what the journal has to know of that. A failure
- * after IPAM's ADD is followed by its DEL, as the spec wants it. Without an interface (user space driver) the addresses are only reported. Returns the interface and what IPAM said.
+ * Asks IPAM by `spawn`, gives the addresses to the interface that `look` finds then, and runs `finish` with the part of the journal
+ * that follows from them. A failure after IPAM's ADD is followed by its DEL, as the specification wants it. Without an interface (user
+ * space driver) the addresses are only reported. Returns the interface and IPAM's result.
  */
 export function addAddresses(
   request: Request,
@@ -27,7 +28,7 @@ export function addAddresses(
   const ipam = ipamAdd(request, spawn)
   let done: Pick<AttachJournal, 'othersRoutes'> = {}
   try {
-    // After IPAM, which may have taken seconds: what the pod did meanwhile is seen.
+    // IPAM may have taken seconds, in which the pod may have changed its interface.
     const link = look()
     if (ipam !== undefined) {
       checkAddresses("the IPAM plugin's result", ipam)

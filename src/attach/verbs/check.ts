@@ -5,9 +5,12 @@ import type { Result } from '../../cni/result.ts'
 import type { LinkFacts } from '../../kernel/api/facts.ts'
 import type { Kernel } from '../../kernel/api/kernel.ts'
 import type { Machine, OpenNetns } from '../../kernel/api/machine.ts'
+import type { VfAttributes } from '../../ops/op.ts'
 import { isOwnersNetns } from '../../ops/owner-netns.ts'
-import type { PluginRecord } from '../../ops/record.ts'
-import type { RecordStore } from '../../ops/record-store.ts'
+import { vfText } from '../../ops/vf-attributes.ts'
+import type { AttachJournal } from '../../records/attach.ts'
+import type { PluginRecord } from '../../records/record.ts'
+import type { RecordStore } from '../../records/store.ts'
 import type { AttachConfig } from '../config/config.ts'
 import { readVfFacts, type VfFacts } from '../device/facts.ts'
 import { isInPod, isOfDevice, peerOf } from '../device/identity.ts'
@@ -15,14 +18,14 @@ import { isJoinedAsBefore } from '../device/joined.ts'
 import { pciOf } from '../device/live.ts'
 import { withPeerNow } from '../device/peers.ts'
 import { brokenTraits } from '../device/residue.ts'
-import { gatewaysOf, planAddressing, wishedVf } from '../plan.ts'
+import { planPortVlans, planRepresentor, planVf } from '../plan/add.ts'
+import { gatewaysOf, planAddressing } from '../plan/addressing.ts'
 import { limitsOfChain } from '../state/offload-limits.ts'
-import type { AttachJournal } from '../state/record.ts'
-import { addressingDifferences } from './check-addressing.ts'
+import { planDifferences } from './check-plan.ts'
 
 /**
- * Compares what ADD promised with what is there: the record, the namespace, the device, the PF's view of it, the
- * interface with its MAC, MTU, addresses, routes and settings, and the representor.
+ * Compares the attachment with the one that ADD left: the record, the namespace and the device; then all that an ADD plans
+ * (check-plan.ts): the PF's view of the VF, the representor, and the interface with MAC, MTU, addresses, routes and settings.
  * @throws CniError 7 without prevResult, 104 naming everything that differs
  */
 export function checkAttachment(
@@ -98,43 +101,31 @@ export function* pfDifferences(
     yield `"${device.id}" or its physical function is gone`
     return
   }
-  const place = `VF ${vf.index} of "${vf.pfName}"`
-  for (const [key, wish] of Object.entries(wishedVf(config, vf.attributes))) {
-    const now = vf.attributes[key as keyof typeof vf.attributes]
-    // What the driver does not report can't be compared.
-    if (now === undefined || isEqual(now, wish)) continue
+  const mayDiffer = (name: keyof VfAttributes) => {
     // A PF lets a VF that it trusts choose its MAC, and reports that one.
-    if (key === 'mac' && userspace && vf.attributes.trust === true) continue
-    if (key === 'rate' && limits().some((rate) => isEqual(now, { min: rate.min, max: rate.max }))) continue
-    yield `${place} has ${key} ${words(now)}, not ${words(wish)}`
+    if (name === 'mac') return userspace && vf.attributes.trust === true
+    return (
+      name === 'rate' && limits().some((rate) => vfText({ rate }, 'rate') === vfText(vf.attributes, 'rate'))
+    )
   }
+  yield* planDifferences({ kernel, mayDiffer }, planVf(config, vf))
   if (original.representor === undefined) return
   const { representor } = vf
   if (representor === undefined) {
-    yield `${place} has no representor any more`
+    yield `VF ${vf.index} of "${vf.pfName}" has no representor any more`
     return
   }
-  const name = `representor "${representor.link.name}"`
-  if (!representor.link.up) yield `${name} is down`
+  const { link, master } = representor
   const mtu = config.mtu ?? original.link?.mtu
-  if (mtu !== undefined && representor.link.mtu !== mtu) {
-    yield `${name} has MTU ${representor.link.mtu}, not ${mtu}`
-  }
-  if (config.bridge !== undefined && representor.master !== config.bridge.name) {
-    yield `${name} is attached to ${representor.master === undefined ? 'nothing' : `"${representor.master}"`}, not to "${config.bridge.name}"`
-  }
-  if (bridgeVlan === undefined || representor.master === undefined) return
-  const vlans = kernel.bridgeVlans('host', representor.link.ifindex)
-  if (!vlans.some(({ vid, pvid, untagged }) => vid === bridgeVlan && pvid && untagged)) {
-    yield `${name} does not have VLAN ${bridgeVlan} as its own (pvid untagged)`
-  }
-  for (const { vid } of vlans.filter((vlan) => vlan.vid !== bridgeVlan)) {
-    yield `${name} is in VLAN ${vid}, which is not the pod's`
-  }
+  yield* planDifferences({ kernel }, planRepresentor(representor, config.bridge?.name, mtu))
+  if (bridgeVlan === undefined || master === undefined) return
+  const vlans = kernel.bridgeVlans('host', link.ifindex)
+  const vids = vlans.map(({ vid }) => vid)
+  yield* planDifferences({ kernel, vlans }, planPortVlans(link.name, bridgeVlan, vids))
 }
 
-/** Of an interface that is not the device's. */
-function whatItIs(link: LinkFacts, journal: AttachJournal): string {
+/** Words for an interface that is not the device's. */
+function strangerWords(link: LinkFacts, journal: AttachJournal): string {
   if (isOfDevice(link, journal)) return `another one, with number ${link.ifindex}`
   if (link.parent !== undefined) return `"${link.parent}"`
   return link.kind === undefined ? 'no software interface' : `of kind "${link.kind}"`
@@ -155,22 +146,19 @@ function* podDifferences(
   }
   const isIt = peerOf(journal) !== undefined || isInPod(link, journal, ifname, true)
   if (!isIt || !isJoinedAsBefore(kernel, journal, link)) {
-    yield `interface "${ifname}" is ${whatItIs(link, journal)}, not "${device.id}"`
+    yield `interface "${ifname}" is ${strangerWords(link, journal)}, not "${device.id}"`
   }
-  if (!link.up) yield `interface "${ifname}" is down`
   const index = (prevResult.interfaces ?? []).findIndex(
     (candidate) => candidate.name === ifname && (candidate.sandbox ?? '') !== '',
   )
   const expected = prevResult.interfaces?.[index]
+  const { mac, mtu } = expected ?? {}
+  const set = { ...(mac === undefined ? {} : { mac }), ...(mtu === undefined ? {} : { mtu }), up: true }
+  const was = { mac: link.mac, mtu: link.mtu, up: link.up }
+  yield* planDifferences({ kernel }, [{ do: 'link.set', side: 'pod', name: ifname, set, was }])
   if (expected === undefined) {
     yield `prevResult does not list interface "${ifname}"`
     return
-  }
-  if (expected.mac !== undefined && expected.mac.toLowerCase() !== link.mac) {
-    yield `interface "${ifname}" has MAC ${link.mac}, not ${expected.mac}`
-  }
-  if (expected.mtu !== undefined && expected.mtu !== link.mtu) {
-    yield `interface "${ifname}" has MTU ${link.mtu}, not ${expected.mtu}`
   }
   yield* brokenTraits(link, journal)
   const ips = (prevResult.ips ?? []).filter((ip) => ip.interface === undefined || ip.interface === index)
@@ -178,13 +166,5 @@ function* podDifferences(
   const routes = ips.length === 0 ? [] : (prevResult.routes ?? [])
   const addressing = { addresses, routes, ...gatewaysOf(ips) }
   const ops = planAddressing(link, addressing, config.announce)
-  yield* addressingDifferences(kernel, link, ops, othersRoutes)
-}
-
-function isEqual(one: unknown, other: unknown): boolean {
-  return JSON.stringify(one) === JSON.stringify(other)
-}
-
-function words(value: unknown): string {
-  return typeof value === 'object' ? JSON.stringify(value) : String(value)
+  yield* planDifferences({ kernel, link, others: othersRoutes }, ops)
 }

@@ -5,13 +5,13 @@ import type { Request } from '../../cni/request.ts'
 import type { Machine } from '../../kernel/api/machine.ts'
 import { notice } from '../../lib/log/notice.ts'
 import { isAlive } from '../../ops/owner-netns.ts'
-import { type PluginRecord, RecordError } from '../../ops/record.ts'
-import type { RecordName, RecordStore } from '../../ops/record-store.ts'
+import type { AttachJournal } from '../../records/attach.ts'
+import { type PluginRecord, RecordError } from '../../records/record.ts'
+import type { RecordName, RecordStore } from '../../records/store.ts'
 import { holderWords, holdingOfRecord } from '../device/userspace.ts'
-import { withPatience } from '../setting.ts'
+import { restoreAttachment } from '../restore/attachment.ts'
 import { passOver } from '../state/broken.ts'
-import type { AttachJournal } from '../state/record.ts'
-import { restoreAttachment } from './restore.ts'
+import { withPatience } from '../state/locks.ts'
 import { awaitIpam } from './spawn.ts'
 import { collectInTime, gcMilliseconds, OutOfTime, type Waits } from './wait-budget.ts'
 
@@ -20,10 +20,10 @@ export type Locked = (machine: Machine, subject: string, action: () => void, mil
 
 /**
  * Restores devices of this network whose attachment is not valid any more. A namespace that lives keeps its device, and so does a
- * program in user space that has it open:
- * without a list nothing alive is touched, and an attachment that is missing from the list but alive is reported
- * instead of being taken from a running pod, unless `gcLive` is set. Goes on after an error; returns all of them. What is still waited
- * for when the time of one GC is over is told, and left to the next one: it is no error.
+ * program in user space that has the device open. Without a list GC touches nothing alive. An attachment that lives and is missing
+ * from the list is an error, and keeps its device unless `gcLive` is set: a running pod must not lose its network. Goes on after an
+ * error; returns all of them. A device that is still waited for when the time of one GC is over is named on stderr and left to the
+ * next GC: that is no error.
  */
 export function collectGarbage(
   machine: Machine,
@@ -52,7 +52,7 @@ export function collectGarbage(
         collectOne(patient, store, { request, isListed, gcLive }, name, soon)
       } catch (error) {
         if (!(error instanceof RecordError)) throw error
-        // Whose network it is can't be known.
+        // The network of such a record is not known.
         passOver(patient, store, name, error, isListed(name) === true, soon)
       }
     })
@@ -65,7 +65,7 @@ export function collectGarbage(
   return errors
 }
 
-/** What one GC goes by. */
+/** The facts by which one GC decides. */
 interface Rule {
   readonly request: Request
   readonly isListed: IsListed
@@ -111,7 +111,7 @@ function mustGo(
   )
 }
 
-/** Why an attachment counts as alive; undefined when it does not. */
+/** The sign by which an attachment counts as alive; undefined when there is none. */
 function signOfLife(machine: Machine, record: PluginRecord<AttachJournal>): string | undefined {
   if (isAlive(machine, record.owner)) return 'its namespace lives'
   const holding = holdingOfRecord(machine, record)

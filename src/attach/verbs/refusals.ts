@@ -1,8 +1,9 @@
-/** What an ADD can know to be impossible before it changes anything, and what to try instead. */
+/** Wishes that an ADD refuses before it changes anything, and hints for those that a driver has refused. */
 import { CniError, code } from '../../cni/error.ts'
 import type { Kernel } from '../../kernel/api/kernel.ts'
 import { filtersVlans } from '../../nic/netdev.ts'
 import { ApplyError } from '../../ops/apply.ts'
+import { vfAttributeNames, vfAttributes } from '../../ops/vf-attributes.ts'
 import type { AttachConfig } from '../config/config.ts'
 import type { AttachFacts } from '../device/facts.ts'
 
@@ -17,23 +18,15 @@ export function refuseImpossible(kernel: Kernel, config: AttachConfig, facts: At
   }
 }
 
-/** Config keys of the PF-side wishes beside the MAC, which every interface has. */
-const vfKeys = {
-  vlan: 'vlan',
-  spoofchk: 'spoofchk',
-  trust: 'trust',
-  linkState: 'link_state',
-  rate: 'max_tx_rate',
-} as const
-
 function refuseVfWishes(config: AttachConfig, facts: AttachFacts): void {
   if (facts.vf !== undefined) return
-  const { mac: _, ...wishes } = { ...config.vf, rate: config.rate }
-  for (const [wish, value] of Object.entries(wishes)) {
-    if (value === undefined) continue
+  const wishes = { ...config.vf, rate: config.rate }
+  for (const wish of vfAttributeNames) {
+    // Every interface has a MAC address.
+    if (wish === 'mac' || wishes[wish] === undefined) continue
     const isVf = facts.device.pci?.vf !== undefined
     const reason = isVf ? 'its physical function is not visible' : 'it is no virtual function'
-    const words = `Cannot use ${vfKeys[wish as keyof typeof wishes]} for "${facts.device.id}": ${reason}`
+    const words = `Cannot use ${vfAttributes[wish].key} for "${facts.device.id}": ${reason}`
     throw new CniError(code.invalidConfig, words)
   }
 }
@@ -85,13 +78,11 @@ function refused(key: string, value: string, facts: AttachFacts, why: string): C
   return new CniError(code.invalidConfig, `Cannot use ${key} ${value} for "${facts.device.id}": ${why}`)
 }
 
-/** What an eSwitch in switchdev mode has instead of the PF-side attribute that its driver refused. */
-const alternatives: Readonly<Record<string, string>> = {
-  vlan: 'VLANs belong to what the representor is attached to: set "bridge"',
-  spoofchk: 'a rule on the representor decides what a VF may send',
-  trust: 'the representor sees all frames; promiscuous VFs need a rule on the uplink',
-  link_state: "the VF's carrier follows its representor: set that up or down",
-  'max_tx_rate/min_tx_rate': 'limits belong to devlink (devlink port function rate set)',
+/** The words for the operator where a PF in switchdev mode refused an attribute; `key` is the config's. */
+function alternative(key: string): string | undefined {
+  const name = vfAttributeNames.find((one) => vfAttributes[one].key === key)
+  const { inSwitchdev = 'kept' } = name === undefined ? {} : vfAttributes[name]
+  return inSwitchdev === 'kept' ? undefined : inSwitchdev.instead
 }
 
 /** The error of a refused ADD, with the alternative where a PF in switchdev mode refused a VF attribute. */
@@ -99,7 +90,7 @@ export function switchdevHint(error: CniError, thrown: unknown, facts: AttachFac
   const cause = thrown instanceof ApplyError ? thrown.cause : undefined
   const key =
     cause instanceof Error && 'key' in cause && typeof cause.key === 'string' ? cause.key : undefined
-  const hint = key === undefined || facts.vf?.switchdev !== true ? undefined : alternatives[key]
+  const hint = key === undefined || facts.vf?.switchdev !== true ? undefined : alternative(key)
   if (hint === undefined) return error
   const message = `${error.message}; the PF is in switchdev mode: ${hint}`
   return new CniError(error.code, message, { details: error.details, cause: error })

@@ -2,9 +2,9 @@
 import type { RouteFacts } from '../../kernel/api/facts.ts'
 import { networkOf, parseCidr, parseIp } from '../../lib/ip.ts'
 import type { Op, Outcome, RouteSpec } from '../../ops/op.ts'
-import type { AttachJournal } from '../state/record.ts'
+import type { AttachJournal } from '../../records/attach.ts'
 
-/** What makes a route another one than the next, beside its interface. */
+/** The values that tell two routes of one interface apart. */
 type RouteKey = NonNullable<AttachJournal['othersRoutes']>[number]
 
 /** True for the same destination by the same gateway, with the same metric in the same table. */
@@ -14,7 +14,7 @@ export function isSameRoute(one: RouteKey, other: RouteKey): boolean {
 
 /**
  * Of the routes among `ops`, those that the pod had before, so that the kernel took none of ours (see changeRoute): an
- * interface that was there first has the default route, as a rule. What `ops` itself added before is not meant.
+ * interface that was there first has the default route, as a rule. Routes that `ops` itself added before do not count.
  */
 export function othersRoutes(ops: readonly Op[], outcomes: readonly Outcome[]): RouteKey[] {
   const routes = ops.flatMap((op, at) =>
@@ -43,7 +43,7 @@ function keyOf({ dst, gw, table, metric }: RouteKey): string {
 /** RT_TABLE_MAIN and RT_SCOPE_LINK of linux/rtnetlink.h. */
 const mainTable = 254
 const linkScope = 253
-/** What a route of IPv6 gets for metric 0 (IP6_RT_PRIO_USER of linux/ipv6_route.h). */
+/** The kernel gives a route of IPv6 this metric for 0 (IP6_RT_PRIO_USER of linux/ipv6_route.h). */
 const ipv6Metric = 1024
 /** The kernel cuts larger ones (ip_metrics_convert of net/ipv4/metrics.c). */
 const largest = { mtu: 65_535 - 15, advmss: 65_535 - 40 }

@@ -1,12 +1,14 @@
 /**
- * Runs the IPAM plugin. One that an ADD has started can outlive it, when the ADD is killed, and lease an address later. So while
- * it runs it holds a lock on the attachment's record: DEL waits for the end of it before it frees the addresses.
+ * Runs the IPAM plugin. When an ADD is killed, the IPAM plugin that it has started can run on and lease an address later. So the plugin
+ * holds a lock on the attachment's record while it runs, and DEL waits for that lock before it frees the addresses.
  */
+
 import { type Spawn, spawnChild } from '../../cni/delegate.ts'
 import type { Machine } from '../../kernel/api/machine.ts'
+import { isOfKind } from '../../lib/error-kind.ts'
 import { notice } from '../../lib/log/notice.ts'
 import { faultPoint } from '../../ops/fault.ts'
-import type { RecordName } from '../../ops/record-store.ts'
+import type { RecordName } from '../../records/store.ts'
 
 /** Runs the IPAM plugin, as a step that tests can make fail. */
 export const countedSpawn: Spawn = (file, stdin, env, held) => {
@@ -21,7 +23,7 @@ export function spawnHolding({ withLock }: Pick<Machine, 'withLock'>, { path }: 
   return (file, stdin, env) => withLock(path, 0, (held) => countedSpawn(file, stdin, env, held))
 }
 
-/** How long DEL, GC and the ADD of a next owner wait for it, in milliseconds. */
+/** DEL, GC and the ADD of a next owner wait so many milliseconds for it. */
 const ipamMilliseconds = 10_000
 
 /**
@@ -30,13 +32,13 @@ const ipamMilliseconds = 10_000
  */
 export function awaitIpam({ withLock }: Pick<Machine, 'withLock'>, name: RecordName): void {
   try {
-    // Where somebody has removed the record meanwhile this makes an empty one, which whoever reads it removes.
+    // If the record was removed meanwhile, this makes an empty one. The next reader of the record removes it.
     withLock(name.path, ipamMilliseconds, () => undefined)
   } catch (error) {
     // A GC that can't wait so long goes on with others first (verbs/wait-budget.ts).
-    if (error instanceof Error && error.name === 'OutOfTime') throw error
-    // What is no file, or can't be opened, no plugin of ours has locked; who reads the record says what is wrong with it.
-    if (!(error instanceof Error) || error.name !== 'LockTimeout') return
+    if (isOfKind(error, 'out-of-time')) throw error
+    // No plugin of ours has locked a path that is no file or can't be opened. The reader of the record reports it.
+    if (!isOfKind(error, 'lock-timeout')) return
     notice(
       `vf-attach: the IPAM plugin that an ADD of container "${name.containerID}", interface "${name.ifname}" has started still runs; what it leases after this will not be freed`,
     )

@@ -4,13 +4,13 @@ import type { Machine } from '../../kernel/api/machine.ts'
 import { notice } from '../../lib/log/notice.ts'
 import type { PciAddress } from '../../lib/pci-address.ts'
 import { readPciFunction, uplinkOf } from '../../nic/pci.ts'
-import { probeFolder, type RecordStore } from '../../ops/record-store.ts'
+import type { AttachJournal } from '../../records/attach.ts'
+import { probeFolder, type RecordStore } from '../../records/store.ts'
 import type { AttachConfig } from '../config/config.ts'
 import { selectDevice, vfsBelow } from '../device/select.ts'
-import type { AttachJournal } from '../state/record.ts'
 
 /**
- * STATUS as far as it is ours: netlink answers, records can be written, and the config, which `read` reads, is one that an
+ * The part of STATUS that IPAM has no part in: netlink answers, records can be written, and the config, which `read` reads, is one that an
  * ADD would take, with a device or PF that exists. A PF that is down or has no carrier is a notice: an ADD succeeds.
  * @throws CniError 50 with the reason when every ADD of this config would fail (CNI specification 1.1.0, "STATUS")
  */
@@ -22,7 +22,7 @@ export function requireReady(
   requireAnswers(machine, store, (kernel) => {
     const config = read()
     const pf = pfOf(kernel, store, config)
-    // Where the lock of a PF is, under which its settings are changed.
+    // ADD changes settings of a PF under a lock that lies here.
     if (pf !== undefined && (config.rate !== undefined || Object.keys(config.vf).length > 0))
       probeFolder(machine.sharedDir)
     if (pf !== undefined) noteLink(kernel, pf)

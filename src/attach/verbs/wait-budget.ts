@@ -1,25 +1,28 @@
 /**
- * How long one GC waits for devices that are nowhere to be seen. A pod can hide any number of them, and each may take its driver to be
- * started anew: what is at hand goes first, and waits have a bound for all together.
+ * The time that one GC waits for devices that are nowhere to be seen. A pod can hide any number of them, and for each one its driver
+ * may have to start anew. So GC restores the devices at hand first, and all waits together have a bound.
  */
-import type { Machine } from '../../kernel/api/machine.ts'
 
-/** What a device of one GC still waits for is left to the next one. */
-export class OutOfTime extends Error {
+import type { Machine } from '../../kernel/api/machine.ts'
+import { isOfKind, type OfKind } from '../../lib/error-kind.ts'
+
+/** The time of one GC is over: the device is left to the next GC. */
+export class OutOfTime extends Error implements OfKind {
+  readonly kind = 'out-of-time'
   constructor() {
     super('the time that this GC waits for devices is over')
     this.name = 'OutOfTime'
   }
 }
 
-/** How long one GC goes on with devices for which it has to wait, all together, in milliseconds. */
+/** One GC goes on with devices for which it has to wait for so many milliseconds, all together. */
 export const gcMilliseconds = 30_000
 
-/** What one device may wait for. */
+/** The waits that one device may have. */
 export interface Waits {
   /** Its sleep, and its waits for locks, throw {@link OutOfTime} when the time is over. */
   readonly machine: Machine
-  /** True when a lock could have been waited for longer: what failed since may not have failed then. */
+  /** True when a wait for a lock was cut short: a failure since then may come from that. */
   isShort(): boolean
   /** Runs an action that is given the milliseconds for which it may wait for a lock; throws OutOfTime where it can't be had so soon. */
   locking(action: (milliseconds: number) => void): void
@@ -36,7 +39,7 @@ export interface Clock {
 
 /**
  * Runs `collect` for each of `all`: first without any wait; then for those that had to wait, beginning at any of them, until the time
- * is over. Returns those that are left: of them nothing is done, or what a call that is killed may have done.
+ * is over. Returns those that are left: nothing is done of them, or a part, as when a call is killed.
  */
 export function collectInTime<T>(
   machine: Machine,
@@ -52,7 +55,7 @@ export function collectInTime<T>(
       ),
     ),
   )
-  // Those at the front may never come home, and would be all that is ever waited for.
+  // The first ones may never come home. If each GC began with them, it would never wait for any other.
   const first = Math.floor(start * waiting.length)
   const end = now() + milliseconds
   const left = () => Math.max(0, Math.ceil(end - now()))
@@ -102,7 +105,7 @@ function waitsOf(machine: Machine, left: () => number): Waits {
 }
 
 function isTimeout(error: unknown): boolean {
-  return error instanceof Error && error.name === 'LockTimeout'
+  return isOfKind(error, 'lock-timeout')
 }
 
 function isLeft(action: () => void): boolean {

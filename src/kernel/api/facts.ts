@@ -1,6 +1,13 @@
-/** What the kernel says about interfaces, in plain values: the vocabulary between kernel/ and the plans. */
-import type { EthtoolPart, XdpMode } from '../../ops/clean-op.ts'
-import type { BridgeVlan, CarriedItem, LinkTraits, PortRates, VfAttributes } from '../../ops/op.ts'
+/** The kernel's answers about interfaces, in plain values: the vocabulary between kernel/ and the plans. */
+import type {
+  BridgeVlan,
+  CarriedItem,
+  EthtoolPart,
+  LinkTraits,
+  PortRates,
+  VfAttributes,
+  XdpMode,
+} from '../../ops/op.ts'
 
 /** One network interface, from RTM_GETLINK. MTU in bytes; MACs lower case. */
 export interface LinkFacts {
@@ -15,14 +22,14 @@ export interface LinkFacts {
   readonly up: boolean
   /** IFLA_IFALIAS; '' = none. */
   readonly alias: string
-  /** What user space asked for (IFF_PROMISC, IFF_ALLMULTI), not what a bridge or a capture adds to it. */
+  /** The wishes of user space (IFF_PROMISC, IFF_ALLMULTI), without those that a bridge or a capture adds. */
   readonly promisc: boolean
   readonly allmulti: boolean
   /** In packets. */
   readonly txqlen: number
   /** ARPHRD_* of linux/if_arp.h: 1 is Ethernet. */
   readonly type?: number
-  /** What else can be set and stays with the interface. */
+  /** Other attributes that can be set and stay with the interface. */
   readonly traits?: LinkTraits
   /** IFLA_PROMISCUITY: how many want the interface to hear everything, user space, masters and what lies on it. */
   readonly promiscuity?: number
@@ -84,7 +91,7 @@ export interface XdpFacts {
   readonly program: number
 }
 
-/** What may be on an interface of the host beside what RTM_GETLINK shows. */
+/** Things on an interface of the host that RTM_GETLINK does not show. */
 export interface Residue {
   /** Programs of tcx. */
   readonly tcx: readonly { readonly hook: 'ingress' | 'egress'; readonly program: number }[]
@@ -92,7 +99,7 @@ export interface Residue {
   readonly occupied?: string
 }
 
-/** What `ethtool` and sysfs show of an interface that a pod can change and that stays with it. */
+/** Settings of ethtool and sysfs that a pod can change and that stay with the interface. */
 export interface LinkTuning {
   /** The kernel's numbers, hex; absent where the driver has none. */
   readonly ethtool: { readonly [K in EthtoolPart]?: string | undefined }
@@ -117,7 +124,7 @@ export interface AddressFacts {
   readonly duplicate?: true
 }
 
-/** What a move of an interface into the pod would meet. */
+/** Obstacles and losses of a move of an interface into the pod. */
 export interface MoveFacts {
   /** Why the kernel would not move it, in its words. */
   readonly refusal: Error | undefined
@@ -127,7 +134,7 @@ export interface MoveFacts {
   readonly isBare: boolean
 }
 
-/** What an interface carries. */
+/** Addresses, routes and other things that an interface carries. */
 export interface CarriedFacts {
   /** In the order in which they are given back. */
   readonly items: readonly CarriedItem[]

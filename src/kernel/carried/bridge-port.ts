@@ -1,16 +1,17 @@
-/** What a bridge keeps for an interface that is a port of it, which is gone when the port leaves. */
+/** Reads the settings of a bridge port. The bridge forgets them when the port leaves. */
 import { toHex } from '../../lib/hex.ts'
-import { brportData, linkMessage } from '../../netlink/rtnl/link.ts'
+import { brportData } from '../../netlink/rtnl/bridge-attributes.ts'
+import { linkMessage } from '../../netlink/rtnl/link.ts'
 import type { CarriedItem } from '../../ops/op.ts'
 import type { LinkFacts } from '../api/facts.ts'
 
-/** Settings of a port, one item for each: a port that joins again has the defaults, and only what differs is set. */
+/** The settings of a bridge port, one item each, because a port that joins again needs only those that differ from the defaults. */
 export function carriedPort({ slaveKind, slaveData }: LinkFacts): CarriedItem[] {
   if (slaveKind !== 'bridge' || slaveData === undefined) return []
   const settings = brportData.decode(slaveData)
   return Object.entries(settings).flatMap((entry) => {
     const [name, value] = entry
-    // What the table does not know can't be set: states and timers.
+    // Attributes that are no numbers are states and timers, which cannot be set.
     if (typeof value !== 'number') return []
     const data = brportData.encode(Object.fromEntries([entry]) as typeof settings)
     const message = linkMessage.encode({

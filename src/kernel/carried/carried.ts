@@ -1,6 +1,6 @@
 /**
- * What an interface carries: addresses, routes, neighbours, read so that it can be given back as it was. The messages of the
- * kernel are kept as they came, with attributes that nobody here knows, as `ip route save` does.
+ * Reads the addresses, routes and neighbours of an interface, and restores them later. Keeps the kernel's messages with unknown
+ * attributes, as `ip route save` does, so that an object comes back whole.
  */
 import { fromHex, toHex } from '../../lib/hex.ts'
 import { type Addr, addrMessage, IFA_F, IFAPROT, newAddr } from '../../netlink/rtnl/addr.ts'
@@ -11,14 +11,14 @@ import { putRoute, RT_SCOPE, routeMessage } from '../../netlink/rtnl/route.ts'
 import { NetlinkError, type NetlinkSocket } from '../../netlink/socket.ts'
 import type { CarriedItem, CarriedOp, Outcome } from '../../ops/op.ts'
 import type { CarriedFacts, LinkFacts } from '../api/facts.ts'
-import { dumpedAddresses } from '../ip/addressing.ts'
 import { bridgeVlansOf } from '../link/bridge.ts'
+import { dumpedAddresses } from '../link/dumped-addresses.ts'
 import { carriedPort } from './bridge-port.ts'
 import { carriedNeighbours } from './neighbours.ts'
 import { carriedRoutes } from './routes.ts'
 import { carriedToken } from './token.ts'
 
-/** IFA_F_* that a request can set; the others say what the kernel makes of an address. */
+/** The IFA_F_* flags that a request can set. The kernel sets the others to report the state of an address. */
 const settable =
   IFA_F.IFA_F_NODAD |
   IFA_F.IFA_F_HOMEADDRESS |
@@ -28,12 +28,12 @@ const settable =
 /** INFINITY_LIFE_TIME of net/addrconf.h. */
 const forEver = 0xffffffff
 
-/** All that an interface carries. Each table of the kernel is asked for what is of this interface, where it can be asked so. */
+/** Everything that an interface carries. The requests name the interface where the kernel can filter by it. */
 export function carriedBy(socket: NetlinkSocket, link: LinkFacts): CarriedFacts {
   const { ifindex } = link
   const all = dumpedAddresses(socket, ifindex)
   const isV4 = ({ ifa_family }: Addr) => ifa_family === AF.AF_INET
-  // Each address of IPv6 stands in front of those that were there before.
+  // The kernel shows the newest address of IPv6 first. The items must be in the order of creation.
   const lasting = [...all.filter(isV4), ...all.filter((found) => !isV4(found)).reverse()].filter(
     (found) => !isKernels(found, link),
   )
@@ -58,9 +58,9 @@ export function carriedBy(socket: NetlinkSocket, link: LinkFacts): CarriedFacts 
 }
 
 /**
- * Gives something back to the interface with the number `ifindex`. What is there already stays (`existed`). Addresses and
- * routes whose time has run out in the `age` seconds since they were read are passed over.
- * @throws RangeError for a message that is none
+ * Restores one item on the interface with `ifindex`. An item that exists already stays (`existed`). Skips an address or a route
+ * whose lifetime has ended in the `age` seconds since the read.
+ * @throws RangeError when the message cannot be decoded
  */
 export function giveCarried(socket: NetlinkSocket, ifindex: number, op: CarriedOp): Outcome {
   const payload = fromHex(op.message)
@@ -82,16 +82,16 @@ export function giveCarried(socket: NetlinkSocket, ifindex: number, op: CarriedO
   }
 }
 
-/** Addresses that come by themselves: the link-local one that the kernel makes of the MAC, those it makes anew every day. */
+/** True for an address that the kernel makes by itself: the link-local address of the MAC, and temporary addresses. */
 function isKernels(found: Addr, { mac }: LinkFacts): boolean {
   if (found.ifa_family === AF.AF_INET) return false
   if ((flagsOf(found) & IFA_F.IFA_F_SECONDARY) !== 0) return true
-  // Kernels before 5.18 do not say who has made an address.
+  // Kernels before 5.18 do not report the maker of an address (IFA_PROTO).
   const isLink = found.ifa_scope === RT_SCOPE.RT_SCOPE_LINK
   return found.IFA_PROTO === IFAPROT.IFAPROT_KERNEL_LL || (isLink && endsWithMac(addressOf(found), mac))
 }
 
-/** True for an address whose interface identifier is made of the MAC (RFC 4291, appendix A). */
+/** True for the link-local address whose interface identifier is made of the MAC (RFC 4291, appendix A). */
 function endsWithMac(address: string | undefined, mac: string): boolean {
   const [a = 0, b = 0, c = 0, d = 0, e = 0, f = 0] = mac.split(':').map((byte) => Number.parseInt(byte, 16))
   const groups = [((a ^ 2) << 8) | b, (c << 8) | 0xff, 0xfe00 | d, (e << 8) | f]
@@ -142,7 +142,7 @@ function routeAgain(payload: Uint8Array, ifindex: number, age: number) {
       ...(isOwn ? { RTA_OIF: ifindex } : {}),
       ...(expires === undefined ? {} : { RTA_EXPIRES: expires - age }),
     },
-    // IPv6 keeps a route whose source address has gone, without it.
+    // Replace: IPv6 keeps a route without its source address when that address goes.
     !isOwn && found.rtm_family === AF.AF_INET6,
   )
 }

@@ -1,4 +1,4 @@
-/** Neighbours and forwarding entries that somebody has given an interface. */
+/** Reads the configured neighbours and forwarding entries of an interface, not the learned ones. */
 import { toHex } from '../../lib/hex.ts'
 import { AF } from '../../netlink/rtnl/const.ts'
 import {
@@ -15,8 +15,8 @@ import type { CarriedItem } from '../../ops/op.ts'
 import type { LinkFacts } from '../api/facts.ts'
 
 /**
- * Permanent neighbours of both families, MAC addresses that the interface's filter or its bridge was given, and addresses that it
- * answers for. What is learned is none of them.
+ * Permanent neighbours of both families, configured MACs of the interface's receive filter or of its bridge, and the addresses of
+ * proxy ARP and proxy NDP. Learned entries are left out.
  */
 export function carriedNeighbours(socket: NetlinkSocket, link: LinkFacts): CarriedItem[] {
   const { ifindex } = link
@@ -37,7 +37,10 @@ export function carriedNeighbours(socket: NetlinkSocket, link: LinkFacts): Carri
     .map(neighbourItem)
 }
 
-/** Not of a group, which protocols join by themselves; not the interface's own MAC, and not learned from a frame. */
+/**
+ * True for a configured entry. Group MACs are left out, because protocols join groups by themselves. So are the interface's own
+ * MAC and MACs learned from frames.
+ */
 function isGiven({ NDA_LLADDR: mac = '', ndm_state: state }: Neigh, own: string): boolean {
   const isGroup = (Number.parseInt(mac.slice(0, 2), 16) & 1) !== 0
   return !isGroup && mac !== own && (state & (NUD.NUD_PERMANENT | NUD.NUD_NOARP)) !== 0
@@ -46,7 +49,7 @@ function isGiven({ NDA_LLADDR: mac = '', ndm_state: state }: Neigh, own: string)
 function neighbourItem(found: Neigh): CarriedItem {
   const { NDA_CACHEINFO: _, NDA_PROBES: _probes, NDA_MASTER: _master, ...rest } = found
   const place = found.ndm_flags & (NTF.NTF_SELF | NTF.NTF_MASTER)
-  // An entry of a bridge is told without the flag that a request needs.
+  // The kernel reports an entry of a bridge without NTF_MASTER, which a request needs.
   const isEntry = found.ndm_family === AF.AF_BRIDGE
   const flags = isEntry && place === 0 ? NTF.NTF_MASTER : 0
   const message = neighMessage.encode({ ...rest, ndm_ifindex: 0, ndm_flags: found.ndm_flags | flags })

@@ -1,4 +1,4 @@
-/** Routes that go with an interface, or with its addresses. */
+/** Reads the routes that the kernel removes together with an interface or its addresses. */
 import { toHex } from '../../lib/hex.ts'
 import { AF } from '../../netlink/rtnl/const.ts'
 import { decodeNexthop, dumpNexthops } from '../../netlink/rtnl/nexthop.ts'
@@ -19,12 +19,12 @@ import type { NetlinkSocket } from '../../netlink/socket.ts'
 import type { CarriedItem } from '../../ops/op.ts'
 import type { CarriedFacts, LinkFacts } from '../api/facts.ts'
 
-/** Ticks of times in RTA_CACHEINFO in a second (USER_HZ). */
+/** Ticks per second of the times in RTA_CACHEINFO (USER_HZ). */
 const ticks = 100
 
 /**
- * Routes by `link`, and those by other interfaces whose source is one of its `addresses`. For the latter all routes of the
- * node are read, which only an interface with addresses of its own makes necessary.
+ * Routes by `link`, and routes by other interfaces whose source is one of the `addresses` of `link`. The latter need a read of all
+ * routes of the node, so this function reads them only when `link` has addresses.
  */
 export function carriedRoutes(
   socket: NetlinkSocket,
@@ -40,7 +40,7 @@ export function carriedRoutes(
         }),
       )
       .map(decodeRoute)
-      // A kernel without IPv6 answers with what it has.
+      // A kernel without IPv6 answers a request for IPv6 with routes of other families.
       .filter(({ rtm_family, rtm_flags }) => rtm_family === family && (rtm_flags & RTM_F.RTM_F_CLONED) === 0),
   )
   const own = found.filter((route) => isBy(route, link.ifindex) && !isKernels(route))
@@ -55,7 +55,7 @@ export function carriedRoutes(
   )
   const isDefault = ({ rtm_dst_len, rtm_type }: Route) => rtm_dst_len === 0 && rtm_type === RTN.RTN_UNICAST
   const items = [
-    // A gateway must be reachable before a route by it is: those without one first.
+    // Routes without a gateway come first: the kernel refuses a route whose gateway is not reachable yet.
     ...own.filter((route) => !hasGateway(route)),
     ...own.filter(hasGateway),
   ].filter(isPlain)
@@ -73,7 +73,7 @@ export function carriedRoutes(
   }
 }
 
-/** Nexthop objects by an interface, which go with it. */
+/** Nexthop objects by an interface. The kernel removes them together with the interface. */
 function nexthopsOf(socket: NetlinkSocket, ifindex: number): number[] {
   return socket
     .dump(dumpNexthops(ifindex))
@@ -85,7 +85,7 @@ function isBy({ RTA_OIF, RTA_MULTIPATH }: Route, ifindex: number): boolean {
   return RTA_OIF === ifindex || (RTA_MULTIPATH ?? []).some((hop) => hop.rtnh_ifindex === ifindex)
 }
 
-/** Routes that come and go with an address, with the link itself. */
+/** True for a route that the kernel makes and removes together with an address or the link. */
 function isKernels(route: Route): boolean {
   if (route.rtm_protocol !== RTPROT.RTPROT_KERNEL) return false
   if (route.rtm_type !== RTN.RTN_UNICAST) return true
@@ -112,7 +112,7 @@ function routeItem(route: Route, oif: number): CarriedItem {
   }
 }
 
-/** As `ip route` has it, without the interface. */
+/** The route as `ip route` prints it, without the interface. */
 function wordsOf(route: Route): string {
   const { RTA_METRICS: metrics, RTA_GATEWAY, RTA_VIA, RTA_MULTIPATH, RTA_NH_ID } = route
   const any = route.rtm_family === AF.AF_INET ? '0.0.0.0' : '::'

@@ -1,10 +1,10 @@
-/** The interface identifier that somebody has chosen for the addresses that routers announce (`ip token`). */
+/** Reads the configured interface identifier for addresses from router advertisements (`ip token`). */
 import { toHex } from '../../lib/hex.ts'
 import { afSpec, linkMessage } from '../../netlink/rtnl/link.ts'
 import type { CarriedItem } from '../../ops/op.ts'
 import type { LinkFacts } from '../api/facts.ts'
 
-/** The token of an interface, which a move takes from it; nothing for one that has none. */
+/** The token of an interface; empty when there is none. A move to another namespace removes the token. */
 export function carriedToken({ afSpec: spec }: LinkFacts): CarriedItem[] {
   const token = spec === undefined ? undefined : afSpec.decode(spec).AF_INET6?.IFLA_INET6_TOKEN
   if (token === undefined || token === '::') return []

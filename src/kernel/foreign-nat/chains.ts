@@ -1,33 +1,33 @@
 /**
- * Chains of type nat that others have in nf_tables, those of iptables-nft among them. All that a node is asked on which nobody
- * else translates: so nothing is decoded here, and nothing loaded that decodes.
+ * Finds foreign nat chains in nf_tables, those of iptables-nft included. A node without foreign NAT needs nothing but this read, so
+ * this file decodes nothing and loads no decoder.
  */
 import type { Request } from '../../netlink/message.ts'
 import type { NetlinkSocket } from '../../netlink/socket.ts'
 import { tolerate } from '../errors.ts'
 
-/** What the kernel has of chains. */
+/** The foreign nat chains of the node. */
 export interface NatChains {
-  /** Messages of chains of type nat, but ours. */
+  /** Messages of chains of type nat, without our own chains. */
   readonly messages: readonly Uint8Array[]
-  /** Where kube-proxy keeps its node ports; undefined where it has none. */
+  /** The chain or table of kube-proxy's node ports; undefined where there is none. */
   readonly kubeProxy: string | undefined
 }
 
-/** NFT_MSG_GETCHAIN of all families: a struct nfgenmsg of zeros. */
+/** NFT_MSG_GETCHAIN for all families: a struct nfgenmsg of zeros. */
 const dumpChains: Request = {
   name: 'NFT_MSG_GETCHAIN',
   type: (10 << 8) | 4,
   flags: 0,
   payload: new Uint8Array(4),
 }
-/** From a kernel that has no nf_tables (EINVAL: nfnetlink knows no such subsystem). */
+/** Errors of a kernel without nf_tables (EINVAL: nfnetlink has no such subsystem). */
 const absent = ['ENOENT', 'EINVAL', 'EOPNOTSUPP'] as const
 
-/** NFTA_CHAIN_TYPE "nat", as a message has it: a node can have thousands of chains, and few of them are on a hook. */
+/** The bytes of NFTA_CHAIN_TYPE "nat". A search finds the few chains on a hook among the thousands that a node can have. */
 const natType = attribute(7, 'nat')
 const ourTable = attribute(1, 'vf-flower')
-/** The chain of mode iptables that has node ports, and the table of mode nftables, which sets them apart in a map. */
+/** kube-proxy's chain of node ports in mode iptables, and its table in mode nftables, which has node ports in a map. */
 const nodePortChain = attribute(3, 'KUBE-NODEPORTS')
 const kubeTable = attribute(1, 'kube-proxy')
 /** NFPROTO_INET */
@@ -35,7 +35,7 @@ const inet = 1
 /** struct nlmsghdr */
 const headerSize = 16
 
-/** Looks at all chains. */
+/** Reads all chains. */
 export function natChains(socket: NetlinkSocket): NatChains {
   let kubeProxy: string | undefined
   const look = (datagram: Uint8Array): Uint8Array[] => {
@@ -52,7 +52,7 @@ export function natChains(socket: NetlinkSocket): NatChains {
   return { messages, kubeProxy }
 }
 
-/** Payloads of the messages of a datagram that have some bytes. */
+/** Payloads of the messages of a datagram that contain `needle`. */
 function messagesWith(bytes: Buffer, needle: Buffer): Buffer[] {
   const found: Buffer[] = []
   let next = bytes.indexOf(needle)
@@ -67,7 +67,7 @@ function messagesWith(bytes: Buffer, needle: Buffer): Buffer[] {
   return found
 }
 
-/** A text with its ending zero, as an attribute. */
+/** The bytes of an attribute with a zero-terminated text. */
 function attribute(type: number, text: string): Buffer {
   return Buffer.from([5 + text.length, 0, type, 0, ...Buffer.from(text), 0])
 }

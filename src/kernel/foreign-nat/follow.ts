@@ -1,86 +1,87 @@
-/** A packet's way through the nat chains of others, to the first rule that translates where it goes. */
+/** Follows a packet through foreign nat chains to the first rule that translates its destination. */
 import type { Place } from '../../netlink/nf/others.ts'
 import { NF_INET } from '../../netlink/nf/rules.ts'
 import type { NftElement } from '../../netlink/nf/tables.ts'
 import type { Destination } from './leads-to.ts'
 import { isSame, type Packet, portBytes } from './packet.ts'
-import { type FindElements, type Match, type Rule, tryRule } from './rule.ts'
+import { tryRule } from './rule.ts'
+import type { FindElements, Match, Rule } from './verdict.ts'
 import { placeWords, ruleWords } from './words.ts'
 
-/** Where rules are read from. */
+/** Reads the rules and sets of foreign chains. */
 export interface Source {
-  /** Rules of a chain, as far as they may match one of the keys that are asked about. */
+  /** The rules of a chain that may match one of the wanted keys. */
   rules(place: Place, family: 4 | 6): readonly Rule[]
   readonly find: FindElements
-  /** True when a chain was gone that a rule leads to: the rules have been replaced since the first were read. */
+  /** True when a rule leads to a chain that is gone: another program has replaced the rules during the read. */
   readonly isOutdated?: () => boolean
 }
 
-/** A chain where a packet's way begins. */
+/** A chain on a hook, where a packet begins. */
 export interface Base extends Place {
   /** NF_INET_* */
   readonly hook: number
-  /** The kernel asks chains of a hook in the order of these, and the first that translates has the packet. */
+  /** Order of the chains on a hook, lowest first. The first chain that translates a packet decides. */
   readonly priority: number
 }
 
-/** A port that is mapped: rules count as far as they take it from the pod. */
+/** A host port that is mapped. A rule counts if it takes the port from the pod. */
 export interface Mapped {
-  /** Whoever leads there does what we do. */
+  /** The pod's address and port. A rule that leads there takes nothing from the pod. */
   readonly target: Destination
-  /** Chains of a higher priority find the packet translated. */
+  /** Chains above this priority see packets that are translated already. */
   readonly upTo: number
 }
 
-/** What a packet's way led to. */
+/** The result for one packet. */
 export interface Found {
-  /** The rule that takes the packet, in words; undefined when none does. Of a mapped port: that takes nearly every packet. */
+  /** The rule that takes the packet, as text; undefined when none does. For a mapped port: the rule takes nearly every packet. */
   readonly taken: string | undefined
-  /** Of a mapped port: rules that take what some senders send, or what comes by some interface, or some by chance. */
+  /** For a mapped port: rules that take only packets of some senders, of some interface, or by chance. */
   readonly some: readonly string[]
-  /** Rules that lead to a translation by way of something that can't be read, and do not name the port. */
+  /** Rules that lead to a translation behind an unreadable expression, and do not name the port. */
   readonly unread: readonly string[]
 }
 
-/** More jumps than nf_tables allows (NFT_JUMP_STACK_SIZE is 16). */
+/** Limit of jumps, above that of nf_tables (NFT_JUMP_STACK_SIZE is 16). */
 const deepest = 32
 
-/** One rule on the way, and the element of its map that led on. */
+/** One rule on the path, and the element of its map that the packet has matched. */
 interface Stage {
   readonly rule: Rule
   readonly element: NftElement | undefined
   readonly unread: readonly string[]
-  /** Nearly every packet that comes to the rule takes this way. */
+  /** True when nearly every packet that reaches the rule takes this path. */
   readonly isForMost: boolean
-  /** A set or map that the rule asks has the port. */
+  /** True when a set or map of the rule has the port. */
   readonly isNamed: boolean
 }
 
 /**
- * Follows a packet from each of the chains, as the kernel goes through them. A port that is not mapped yet (`mapped` undefined) is
- * taken by whatever may match; one that is mapped by what takes nearly all of its packets from the pod.
+ * Follows a packet from each of the chains in the kernel's order. For a port that is not mapped yet (`mapped` undefined), every
+ * rule that may match counts as taking it. For a mapped port, only a rule that takes nearly all packets from the pod counts.
  */
 export function follow(source: Source, bases: readonly Base[], packet: Packet, mapped?: Mapped): Found {
   const unread: string[] = []
   const some = new Set<string>()
-  // What the kernel asks in prerouting and in output is mostly the same.
+  // Results per chain: prerouting and output mostly lead to the same chains.
   const done = new Map<string, 'returns' | 'ends'>()
 
-  /** Goes through a chain; a text is that of the rule that takes the packet. */
+  /** Follows the packet through a chain. Returns how the chain ends, or the text of the rule that takes the packet. */
   const through = (
     place: Place,
     path: readonly Stage[],
     isAlways: boolean,
   ): 'returns' | 'ends' | { readonly text: string } => {
     const all = `${place.family} ${place.table} ${place.name}`
-    // What only some packets go through takes none of the others, whatever it does.
+    // A chain that only some packets reach cannot take the other packets.
     const isForMost = mapped === undefined || (isAlways && path.every((stage) => stage.isForMost))
     const name = isForMost ? all : `some ${all}`
     const known = done.get(all) ?? done.get(name)
     if (known !== undefined || path.length > deepest) return known ?? 'returns'
     const unreadBefore = unread.length
     const end = steps(place, path, isAlways)
-    // What was passed over on this way may be read on another one.
+    // A chain with unread rules is followed again, because the result depends on the path.
     if (typeof end === 'string' && unread.length === unreadBefore) done.set(name, end)
     return end
   }
@@ -147,7 +148,10 @@ export function follow(source: Source, bases: readonly Base[], packet: Packet, m
   return { taken: undefined, some: [...some], unread }
 }
 
-/** Which packets to a mapped port come to a chain: those of programs of the node are few, but nobody else reaches 127.0.0.1. */
+/**
+ * The packets to a mapped port that reach a chain. Packets of the node's own programs are few, so `output` sees some. 127.0.0.1 is
+ * reached by the node's own programs alone, so `output` sees all.
+ */
 function partOf({ hook, priority }: Base, { address }: Packet, { upTo }: Mapped): 'all' | 'some' | 'none' {
   if (priority > upTo) return 'none'
   const isLoopback = address.length === 4 && address[0] === 127
@@ -159,12 +163,12 @@ function isTarget({ target }: Mapped, to: Destination | undefined): boolean {
   return to !== undefined && isSame(to.address, target.address) && isSame(to.port, target.port)
 }
 
-/** The rule on the way that says the most of the port, and where the way ends. */
+/** The text of the most telling rule on the path, and the end of the path. A rule that names the port tells most. */
 function words(way: readonly Stage[], packet: Packet, to: string): string {
   const last = way[way.length - 1]
   const telling =
     way.find(({ rule, element }) => names(rule, packet.port) || namesIn(element, packet.port)) ??
-    // Its key is a range.
+    // No key has the bytes of the port, so the key is a range.
     way.find(({ element }) => element !== undefined) ??
     last
   if (telling === undefined) return to
@@ -172,7 +176,7 @@ function words(way: readonly Stage[], packet: Packet, to: string): string {
   return telling === last ? text : `${text}, which ends in ${to}`
 }
 
-/** True when a value that the rule compares with, or what a match of x_tables is made of, has the port in its bytes. */
+/** True when a compared value of the rule, or the data of a match of x_tables, contains the bytes of the port. */
 function names({ expressions }: Rule, port: number): boolean {
   const [high = 0, low = 0] = portBytes(port)
   return expressions.some(({ NFTA_EXPR_NAME: name = '', NFTA_EXPR_DATA: data }) => {
@@ -182,7 +186,7 @@ function names({ expressions }: Rule, port: number): boolean {
   })
 }
 
-/** Expressions without a value of a packet. */
+/** Expressions that hold no value of a packet. */
 const silent: ReadonlySet<string> = new Set([
   'meta',
   'payload',

@@ -1,4 +1,4 @@
-/** Services of IPVS: what is for one of them never reaches a program of the node, nor anybody's translation. */
+/** Finds services of IPVS. A packet to such a service reaches neither a program of the node nor a nat chain. */
 import { ctrlMessage, getFamily } from '../../netlink/genl/genl.ts'
 import { getService, ipvsFamily, schedulerOf } from '../../netlink/genl/ipvs.ts'
 import { AF } from '../../netlink/rtnl/const.ts'
@@ -7,13 +7,13 @@ import { isThere } from '../../sys/files.ts'
 import { tolerate } from '../errors.ts'
 import type { Packet } from './packet.ts'
 
-/** The question for a family by its name has the kernel load a module for it: where there is none, nobody asks. */
+/** Exists while IPVS is loaded. Tested first, because a request for the generic netlink family would make the kernel load IPVS. */
 const loaded = '/proc/net/ip_vs'
 
-/** The service that has a key, in words of ipvsadm. */
+/** Returns the service for a packet in ipvsadm's words; undefined when there is none. */
 export type FindService = (packet: Packet) => string | undefined
 
-/** How to look for services; undefined where the kernel does not have IPVS loaded. `socket` opens one of generic netlink. */
+/** Returns a search for services; undefined where IPVS is not loaded. `socket` opens a generic netlink socket. */
 export function ipvsServices(socket: () => NetlinkSocket): FindService | undefined {
   if (!isThere(loaded)) return undefined
   const [answer] = tolerate(['ENOENT'], () => socket().request(getFamily(ipvsFamily)).messages) ?? []
@@ -36,5 +36,5 @@ export function ipvsServices(socket: () => NetlinkSocket): FindService | undefin
   }
 }
 
-/** ESRCH: no such service. */
+/** Errors when there is no such service. */
 const absent: ReadonlySet<string> = new Set(['ESRCH', 'ENOENT'])

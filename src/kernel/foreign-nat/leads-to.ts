@@ -1,4 +1,4 @@
-/** Where a translation leads, in words. */
+/** The destination of a translation, as text. */
 import { ipFromBytes } from '../../lib/ip.ts'
 
 /** The one address and port that a translation gives. */
@@ -7,12 +7,12 @@ export interface Destination {
   readonly port: Uint8Array
 }
 
-/** What is not shown. */
+/** Stands for a part that is not shown. */
 export const more = '…'
 
 /**
- * Address and port of a translation, as nft writes them; undefined for what the rule does not change, an empty value for what
- * only the packet tells.
+ * Address and port of a translation, as nft writes them. Undefined stands for a part that the rule does not change, and an empty
+ * value for a part that depends on the packet.
  */
 export function toWords(address: Uint8Array | undefined, port: Uint8Array | undefined): string {
   const shown = (bytes: Uint8Array | undefined, words: (bytes: Uint8Array) => string) =>
@@ -22,7 +22,7 @@ export function toWords(address: Uint8Array | undefined, port: Uint8Array | unde
   return `dnat to ${at === '' ? to : `${to.includes(':') ? `[${to}]` : to}:${at}`}`
 }
 
-/** A port of two bytes. */
+/** A port of two bytes, as decimal text. */
 export function portWords(bytes: Uint8Array): string {
   return String(((bytes[0] ?? 0) << 8) | (bytes[1] ?? 0))
 }

@@ -1,6 +1,6 @@
 /**
- * Rules of iptables-legacy, put as those of nf_tables: what follows a packet and what prints a rule knows one form. Here a rule
- * is a struct ipt_entry or ip6t_entry: addresses, interfaces and protocol, then matches, then a target.
+ * Translates rules of iptables-legacy to rules of nf_tables, so that only one form is followed and printed. A rule of
+ * iptables-legacy is a struct ipt_entry or ip6t_entry: addresses, interfaces and protocol, then matches, then a target.
  */
 import { NFPROTO } from '../../netlink/nf/nfnetlink.ts'
 import { type Place, type SeenExpression, seen, VERDICT } from '../../netlink/nf/others.ts'
@@ -8,17 +8,17 @@ import { NF_INET, NFT_CMP, NFT_META } from '../../netlink/nf/rules.ts'
 import { type LegacyTable, legacyTable } from '../../sys/iptables.ts'
 import type { Base, Source } from './follow.ts'
 import { layout } from './packet.ts'
-import type { Rule } from './rule.ts'
 import { isOtherXt, type Wanted } from './skim.ts'
+import type { Rule } from './verdict.ts'
 
-/** The table that translates, and where a packet's ways through it begin. */
+/** The nat table, and its chains on hooks. */
 export interface LegacyNat {
   readonly bases: readonly Base[]
   readonly source: Source
   readonly kubeProxy: string | undefined
 }
 
-/** Offsets in struct ipt_entry and ip6t_entry: the protocol, flags, and what stands behind the addresses. */
+/** Offsets in struct ipt_entry and ip6t_entry, the size of an address, and the bit of a goto (IPT_F_GOTO, IP6T_F_GOTO). */
 const forms = {
   4: {
     size: 4,
@@ -43,23 +43,23 @@ const forms = {
     goto: 4,
   },
 } as const
-/** Of struct xt_entry_match and xt_entry_target before their data: size, name of 29 bytes, revision. */
+/** Bytes of struct xt_entry_match and xt_entry_target before their data: size, name of 29 bytes, revision. */
 const headerSize = 32
-/** IPT_INV_*; those of IPv6 are the same. */
+/** IPT_INV_*. IPv6 has the same values. */
 const inverted = { in: 1, source: 8, destination: 16, proto: 64 } as const
-/** The table's hooks before routing, and its priority there (NF_IP_PRI_NAT_DST). */
+/** The hooks of the nat table before routing, and its priority there (NF_IP_PRI_NAT_DST). */
 const before = [NF_INET.NF_INET_PRE_ROUTING, NF_INET.NF_INET_LOCAL_OUT] as const
 const dstnat = -100
-/** Verdicts of the standard target are written as -NF_* - 1, and RETURN as -NF_REPEAT - 1. */
+/** Verdicts of the standard target: -NF_* - 1, and -NF_REPEAT - 1 for RETURN. */
 const standard = { drop: -1, accept: -2, queue: -4, return: -5 } as const
 
-/** The nat table of the keys' family; undefined where iptables-legacy has none. */
+/** The nat table of the family of `wanted`; undefined where iptables-legacy has none. */
 export function legacyNat(wanted: Wanted): LegacyNat | undefined {
   const table = legacyTable(wanted.family, 'nat')
   return table === undefined ? undefined : readLegacy(wanted, table)
 }
 
-/** A table that was read. Chains are known by the offset of their first rule, which is all that jumps have; names are for people. */
+/** Parses a nat table. A chain is identified by the offset of its first rule, as jumps do. Names are for people. */
 export function readLegacy(wanted: Wanted, { hooks, entries }: LegacyTable): LegacyNat {
   const { family } = wanted
   const nfproto = family === 4 ? NFPROTO.NFPROTO_IPV4 : NFPROTO.NFPROTO_IPV6
@@ -95,7 +95,7 @@ export function readLegacy(wanted: Wanted, { hooks, entries }: LegacyTable): Leg
   }
 }
 
-/** Names of chains by where their first rule is: it stands behind an entry whose target is ERROR. */
+/** Names of chains by the offset of their first rule. The entry before the first rule has the target ERROR and the name. */
 function chainNames(family: 4 | 6, view: DataView): Map<number, string> {
   const form = forms[family]
   const names = new Map<number, string>()
@@ -111,7 +111,7 @@ function chainNames(family: 4 | 6, view: DataView): Map<number, string> {
   return names
 }
 
-/** The name of a target begins behind its size; that of no other one begins so. */
+/** True for the target ERROR. The first two letters are compared first, because no other target begins with them. */
 function isError(view: DataView, target: number): boolean {
   return view.getUint16(target + 2) === firstLetters && text(view, target + 2) === 'ERROR'
 }
@@ -119,7 +119,7 @@ function isError(view: DataView, target: number): boolean {
 /** "ER" */
 const firstLetters = 0x4552
 
-/** The rules of a chain that may match a key: up to the one that ends it, which returns or carries out its policy. */
+/** The rules of a chain that may match a key, up to the next chain. The last rule returns, or is the policy. */
 function chainAt(
   wanted: Wanted,
   view: DataView,
@@ -145,7 +145,7 @@ function chainAt(
   return rules
 }
 
-/** False for what compares the address or the port with another one: nearly all of the thousands that kube-proxy has. */
+/** False for a rule that wants another address or another port, as nearly all of kube-proxy's thousands of rules do. */
 function mayMatch(wanted: Wanted, view: DataView, at: number, target: number): boolean {
   const form = forms[wanted.family]
   const isNot = (view.getUint8(at + form.inverted) & inverted.destination) !== 0
@@ -169,7 +169,7 @@ function mayMatch(wanted: Wanted, view: DataView, at: number, target: number): b
   return true
 }
 
-/** What an entry asks of a packet. */
+/** The conditions of an entry, as expressions of nf_tables. */
 function conditions(family: 4 | 6, view: DataView, at: number, target: number): SeenExpression[] {
   const form = forms[family]
   const bytes = (from: number, length: number) =>
@@ -214,7 +214,7 @@ function conditions(family: 4 | 6, view: DataView, at: number, target: number): 
   return steps
 }
 
-/** What an entry does with a packet: the standard target has a verdict or where to go on, 0 bytes of a name. */
+/** The target of an entry, as an expression of nf_tables. The standard target has an empty name, and a verdict or an offset. */
 function effect(family: 4 | 6, view: DataView, at: number, target: number, next: number): SeenExpression[] {
   const name = text(view, target + 2)
   if (name !== '') {
@@ -235,7 +235,7 @@ function effect(family: 4 | 6, view: DataView, at: number, target: number, next:
     ]
   }
   const code = view.getInt32(target + headerSize, true)
-  // Without a target a rule only counts: it leads to the one behind it.
+  // A rule without a target only counts. It leads to the next rule.
   if (code === next) return []
   if (code >= 0) {
     const isGoto = (view.getUint8(at + forms[family].flags) & forms[family].goto) !== 0
@@ -266,7 +266,7 @@ function meta(key: number): SeenExpression {
   }
 }
 
-/** Nothing for a mask that leaves all. */
+/** The expression of a mask; none for a mask of ones. */
 function and(mask: Uint8Array): SeenExpression[] {
   if (mask.every((byte) => byte === 0xff)) return []
   const data = {

@@ -1,39 +1,20 @@
 /**
- * What else on the node translates new connections to host ports: nat chains of nf_tables and of iptables-legacy, and IPVS. The
- * kernel is asked, no program is run. A node where nobody does costs one dump of chains and a look at three files.
+ * Finds foreign NAT: rules and services on the node that translate new connections to host ports (nat chains of nf_tables and
+ * iptables-legacy, IPVS). Reads the kernel and runs no program. A node without foreign NAT costs one dump of chains and a read of
+ * three files.
  */
 import { ipFamily, ipToBytes } from '../../lib/ip.ts'
 import type { NetlinkSocket } from '../../netlink/socket.ts'
-import type { PortKey } from '../../ops/op.ts'
 import { isThere, readText } from '../../sys/files.ts'
-import type { FreedKey } from '../api/kernel.ts'
+import type { ForeignNat } from '../api/port-users.ts'
+import type { FreedKey } from '../api/reservations.ts'
 import { translatesAt } from '../nftables/host-table.ts'
 import { type NatChains, natChains } from './chains.ts'
 import type { Base, Found, Mapped, Source } from './follow.ts'
 import type { Packet } from './packet.ts'
 import type { Wanted } from './skim.ts'
 
-/** What others do with connections to host ports. */
-export interface ForeignNat {
-  /** What shows that kube-proxy gives out node ports on this node; undefined where nothing does. */
-  readonly kubeProxy: string | undefined
-  /** The rule or service that takes what comes to a key, in words; undefined when none does. */
-  taker(key: FreedKey): string | undefined
-  /** What others take of a port that is mapped; `isHosts`: the host's table translates it, in its turn among all chains. */
-  losses(key: PortKey, isHosts: boolean): Losses
-  /** Rules that were met and can't be read, and that do not name the port. */
-  unread(): readonly string[]
-}
-
-/** What does not come to the pod although its port is mapped. */
-export interface Losses {
-  /** The rule or service that takes nearly every packet, in words; undefined when none does. */
-  readonly all: string | undefined
-  /** Rules that take what some send: it depends on the sender, an interface, a mark or chance. */
-  readonly some: readonly string[]
-}
-
-/** Sockets, opened when one is needed, and the look for an interface. */
+/** Sockets, opened on first use, and the search for an interface. */
 export interface ForeignSockets {
   /** Undefined where the kernel has no netfilter. */
   readonly netfilter: NetlinkSocket | undefined
@@ -41,7 +22,7 @@ export interface ForeignSockets {
   hasLink(name: string): boolean
 }
 
-/** Looks who translates; `keys` are all that will be asked about. */
+/** Reads the foreign NAT of the node. `keys` are all keys of later questions. */
 export function foreignNat(sockets: ForeignSockets, keys: readonly FreedKey[]): ForeignNat {
   const { netfilter } = sockets
   const chains = netfilter === undefined ? { messages: [], kubeProxy: undefined } : natChains(netfilter)
@@ -73,7 +54,7 @@ function withWays(
   const both = ([4, 6] as const).map((family) => wantedOf(family, keys))
   const wanted = both.filter(({ ports }) => ports.size > 0)
   const bases = basesOf(messages)
-  // kube-proxy gives out ports in both families, wherever it is seen.
+  // Both families are read, because kube-proxy serves node ports of both, and may show in one only.
   const legacy = hasLegacy ? both.flatMap((one) => legacyNat(one) ?? []) : []
   const service = ipvsServices(generic)
   const nft = () => (netfilter === undefined ? undefined : nftSource(netfilter, wanted))
@@ -86,7 +67,7 @@ function withWays(
   const followed = (source: (typeof sources)[number], packet: Packet, mapped?: Mapped): Found => {
     const inFamily = source.own.filter(({ family }) => isOf(family, packet.family))
     let found = follow(source.read, inFamily, packet, mapped)
-    // Whoever replaces rules while they are read has them whole before and after.
+    // Another program has replaced the rules during the read. The rules before and after are whole, so a new read helps.
     for (let attempt = 0; attempt < attempts && source.read.isOutdated?.() === true; attempt++) {
       source.read = source.again?.() ?? source.read
       found = follow(source.read, inFamily, packet, mapped)
@@ -110,7 +91,7 @@ function withWays(
     losses: (key, isHosts) => {
       const packet = packetTo(key)
       const target = { address: ipToBytes(key.toAddress), port: portBytes(key.toPort) }
-      // A filter takes the port from whoever translates it, however early.
+      // A flow filter comes before every nat chain, so no rule of the chains is passed over then.
       const mapped = { target, upTo: isHosts ? translatesAt : Number.POSITIVE_INFINITY }
       const some: string[] = []
       for (const source of sources) {
@@ -124,10 +105,10 @@ function withWays(
   }
 }
 
-/** How often rules are read again that somebody replaces meanwhile. */
+/** Limit of repeated reads while another program replaces rules. */
 const attempts = 5
 
-/** Tables of NFPROTO_INET are for both families. */
+/** True when a table of `nfproto` sees packets of `family`. Tables of NFPROTO_INET (1) see both families. */
 function isOf(nfproto: number, family: 4 | 6): boolean {
   return nfproto === 1 || nfproto === (family === 4 ? 2 : 10)
 }

@@ -1,4 +1,4 @@
-/** What chains of others in nf_tables are made of, those of iptables-nft among them. */
+/** Reads the rules and sets of foreign chains in nf_tables, those of iptables-nft included. */
 import { notice } from '../../lib/log/notice.ts'
 import {
   decodeChain,
@@ -18,13 +18,13 @@ import { tolerate } from '../errors.ts'
 import type { Base, Source } from './follow.ts'
 import { isKnown, type Partly, part } from './packet.ts'
 import { type Answer, between, equal } from './registers.ts'
-import type { FindElements, Rule } from './rule.ts'
 import { skimmer, type Wanted } from './skim.ts'
+import type { FindElements, Rule } from './verdict.ts'
 
-/** Without such a table or set, and from a kernel that has no nf_tables or no such question. */
+/** Errors without the table or set, and of a kernel without nf_tables or without the request. */
 const absent = ['ENOENT', 'EINVAL', 'EOPNOTSUPP'] as const
 
-/** Chains of type nat that new connections pass before they are routed, from messages of chains. */
+/** The nat chains on the hooks before routing, from messages of chains. */
 export function basesOf(messages: readonly Uint8Array[]): Base[] {
   return messages.flatMap((message) => {
     const { nfgen_family: family, ...chain } = decodeChain(message)
@@ -37,7 +37,7 @@ export function basesOf(messages: readonly Uint8Array[]): Base[] {
   })
 }
 
-/** Rules and sets as the kernel shows them; each chain is asked for once. */
+/** A source of rules and sets that reads each chain once. */
 export function nftSource(socket: NetlinkSocket, wanted: readonly Wanted[]): Source {
   const rules = new Map<string, readonly Rule[]>()
   let isOutdated = false
@@ -59,21 +59,23 @@ export function nftSource(socket: NetlinkSocket, wanted: readonly Wanted[]): Sou
 function readRule(place: Place, payload: Uint8Array): Rule[] {
   try {
     const { NFTA_RULE_EXPRESSIONS: expressions = [], NFTA_RULE_USERDATA: data } = ruleMessage.decode(payload)
-    // Of a rule the comment has the same form as of an element.
+    // The comment of a rule has the same form as the comment of an element.
     const comment = data === undefined ? '' : commentOf({ NFTA_SET_ELEM_USERDATA: data })
     return [{ place, expressions, comment: comment === '' ? undefined : comment }]
   } catch (error) {
     if (!(error instanceof RangeError)) throw error
-    notice(`vf-offload: a rule of table ${place.table} chain ${place.name} is passed over: ${error.message}`)
+    notice(
+      `vf-offload: Cannot read a rule of table ${place.table} chain ${place.name}, which is passed over: ${error.message}`,
+    )
     return []
   }
 }
 
-/** What is known of a set. */
+/** The form of a set. */
 interface SetKind {
   readonly keyLength: number
   readonly isInterval: boolean
-  /** Lengths of the parts of a key of which each may be a range. */
+  /** Lengths in bytes of the parts of a concatenated key. Each part may be a range. */
   readonly fields: readonly number[]
 }
 
@@ -86,7 +88,7 @@ function finder(socket: NetlinkSocket): FindElements {
   }
   return (place, keyOf) => {
     const kind = kindOf(place)
-    // It has gone with its rule.
+    // The set is gone together with its rule.
     if (kind === undefined) return { answer: 'no', elements: [] }
     const key = keyOf(kind.keyLength)
     if (!isKnown(key)) return candidates(socket, place, kind, key)
@@ -107,7 +109,7 @@ function readKind(socket: NetlinkSocket, place: Place): SetKind | undefined {
   return { keyLength, isInterval: (flags & NFT_SEEN.NFT_SET_INTERVAL) !== 0, fields }
 }
 
-/** The element with the key; undefined when there is none. */
+/** The element with the key, or the catch-all element without a key; undefined when there is none. */
 function ask(socket: NetlinkSocket, place: Place, key: Uint8Array | undefined): NftElement[] | undefined {
   try {
     return socket.request(getElement(place, key)).messages.flatMap((message) => [...decodeElements(message)])
@@ -117,7 +119,7 @@ function ask(socket: NetlinkSocket, place: Place, key: Uint8Array | undefined): 
   }
 }
 
-/** All elements that a key may have of which not everything is known. */
+/** All elements that may match a partly known key. */
 function candidates(
   socket: NetlinkSocket,
   place: Place,
@@ -137,7 +139,7 @@ function candidates(
   return { answer: elements.length === 0 ? 'no' : 'maybe', elements }
 }
 
-/** Parts of a key begin at words of four bytes; each is a range of its own. */
+/** True when the key may be in the range. Each part of a key begins at a multiple of 4 bytes and has a range of its own. */
 function mayBeIn(
   key: Partly,
   first: Uint8Array,

@@ -1,11 +1,11 @@
-/** The first packet of a connection to a host port: what is known of it. Who sends it, and by which interface, is not. */
+/** The first packet of a connection to a host port, as far as it is known. Sender and interface are unknown. */
 import { ipFamily, ipToBytes } from '../../lib/ip.ts'
-import type { FreedKey } from '../api/kernel.ts'
+import type { FreedKey } from '../api/reservations.ts'
 
-/** Bytes of which only some are known. */
+/** Partly known bytes. */
 export interface Partly {
   readonly bytes: Uint8Array
-  /** 1 for a byte that is known. */
+  /** 1 for a known byte, 0 for an unknown byte. */
   readonly known: Uint8Array
 }
 
@@ -13,21 +13,21 @@ export interface Partly {
 export interface Packet {
   readonly key: FreedKey
   readonly family: 4 | 6
-  /** Of the destination. */
+  /** The destination address. */
   readonly address: Uint8Array
-  /** IPPROTO_*. */
+  /** IPPROTO_* of the transport protocol. */
   readonly proto: number
   readonly port: number
-  /** Network and transport header. */
+  /** The network header and the first 8 bytes of the transport header. */
   readonly headers: readonly [network: Partly, transport: Partly]
 }
 
 /** IPPROTO_*, linux/in.h. */
 export const protocols = { tcp: 6, udp: 17, sctp: 132 } as const
-/** Where the headers have the protocol and the destination. */
+/** Offsets of protocol and destination in the network header, and its size, in bytes. */
 export const layout = { 4: { proto: 9, daddr: 16, size: 20 }, 6: { proto: 6, daddr: 24, size: 40 } } as const
 
-/** The packet to a key. */
+/** The first packet of a connection to a key. */
 export function packetTo(key: FreedKey): Packet {
   const family = ipFamily(key.address)
   const address = ipToBytes(key.address)
@@ -39,26 +39,26 @@ export function packetTo(key: FreedKey): Packet {
   return { key, family, address, proto, port: key.port, headers: [network, transport] }
 }
 
-/** A port as packets have it. */
+/** A port in network order. */
 export function portBytes(port: number): Uint8Array {
   return Uint8Array.of(port >> 8, port & 0xff)
 }
 
-/** More than any register or header has. */
+/** Limit of bytes, above the size of every register and header. */
 const mostBytes = 128
 
-/** So many bytes, none of which is known. Throws RangeError for more than there can be. */
+/** `length` unknown bytes. @throws RangeError when `length` is above {@link mostBytes} */
 export function unknown(length: number): Partly {
-  if (length > mostBytes) throw new RangeError(`Cannot load ${length} bytes: at most ${mostBytes}`)
+  if (length > mostBytes) throw new RangeError(`Cannot load ${length} bytes: must be at most ${mostBytes}`)
   return { bytes: new Uint8Array(length), known: new Uint8Array(length) }
 }
 
-/** Bytes that are all known. */
+/** Fully known bytes. */
 export function all(bytes: Uint8Array): Partly {
   return { bytes, known: new Uint8Array(bytes.length).fill(1) }
 }
 
-/** Part of some bytes; what lies outside is unknown. */
+/** A part of some bytes. Bytes outside of them are unknown. */
 export function part({ bytes, known }: Partly, at: number, length: number): Partly {
   const taken = unknown(length)
   taken.bytes.set(bytes.subarray(at, at + length))
@@ -66,13 +66,13 @@ export function part({ bytes, known }: Partly, at: number, length: number): Part
   return taken
 }
 
-/** True for equal bytes, and where there are none of either. */
+/** True for equal bytes, and when both are undefined. */
 export function isSame(one: Uint8Array | undefined, other: Uint8Array | undefined): boolean {
   if (one === undefined || other === undefined) return one === other
   return one.length === other.length && one.every((byte, at) => byte === other[at])
 }
 
-/** Writes known bytes. */
+/** Writes known bytes at offset `at`. */
 export function put(into: Partly, at: number, bytes: Uint8Array): void {
   into.bytes.set(bytes, at)
   into.known.fill(1, at, at + bytes.length)

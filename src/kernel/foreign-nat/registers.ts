@@ -1,16 +1,16 @@
-/** Registers of nf_tables while a rule is followed with a packet of which not everything is known. */
+/** The registers of nf_tables, for a rule that is evaluated with a partly known packet. */
 import { all, type Partly, part, unknown } from './packet.ts'
 
-/** What a comparison says. */
+/** The result of a comparison; `maybe` when unknown bytes decide. */
 export type Answer = 'no' | 'maybe' | 'yes'
 
-/** NFT_REG_1 to 4 of 16 bytes are the same as NFT_REG32_00 to 15 of four. */
+/** Bytes of all registers: NFT_REG_1 to 4 of 16 bytes are the same memory as NFT_REG32_00 to 15 of 4 bytes. */
 const bytesOfAll = 64
 
 export class Registers {
   readonly #data = unknown(bytesOfAll)
 
-  /** Fills words up with zeros, as the kernel does. */
+  /** Writes a value, padded with zeros to a multiple of 4 bytes as the kernel does. */
   store(register: number, value: Partly): void {
     const at = offset(register)
     const length = (value.bytes.length + 3) & ~3
@@ -29,7 +29,7 @@ function offset(register: number): number {
   return register <= 4 ? (register - 1) * 16 : (register - 8) * 4
 }
 
-/** Whether the bytes are equal to others. */
+/** Compares partly known bytes with `value`. */
 export function equal({ bytes, known }: Partly, value: Uint8Array): Answer {
   let answer: Answer = 'yes'
   for (let at = 0; at < value.length; at++) {
@@ -39,7 +39,7 @@ export function equal({ bytes, known }: Partly, value: Uint8Array): Answer {
   return answer
 }
 
-/** Less than 0 when the bytes come before others, as numbers in network order; undefined when that is not known. */
+/** Orders bytes as numbers in network order: below 0 when they come before `value`; undefined when unknown bytes decide. */
 export function order({ bytes, known }: Partly, value: Uint8Array): number | undefined {
   for (let at = 0; at < value.length; at++) {
     if (known[at] !== 1) return undefined
@@ -49,19 +49,19 @@ export function order({ bytes, known }: Partly, value: Uint8Array): number | und
   return 0
 }
 
-/** Whether the bytes are from `first` to `last`. */
+/** Tests whether the bytes are from `first` to `last`, both included. */
 export function between(value: Partly, first: Uint8Array, last: Uint8Array): Answer {
   const [from, to] = [order(value, first), order(value, last)]
   if ((from !== undefined && from < 0) || (to !== undefined && to > 0)) return 'no'
   return from === undefined || to === undefined ? 'maybe' : 'yes'
 }
 
-/** The opposite. */
+/** The opposite answer; `maybe` stays. */
 export function not(answer: Answer): Answer {
   return answer === 'maybe' ? answer : answer === 'yes' ? 'no' : 'yes'
 }
 
-/** `value & mask ^ xor`: a byte is known that is masked away. */
+/** `value & mask ^ xor`. A byte with mask 0 is known afterwards. */
 export function masked({ bytes, known }: Partly, mask: Uint8Array, xor: Uint8Array): Partly {
   return {
     bytes: bytes.map((byte, at) => (byte & (mask[at] ?? 0)) ^ (xor[at] ?? 0)),
@@ -69,14 +69,14 @@ export function masked({ bytes, known }: Partly, mask: Uint8Array, xor: Uint8Arr
   }
 }
 
-/** Units of `size` bytes with their bytes in the other order. */
+/** Reverses the bytes of each unit of `size` bytes. */
 export function swapped({ bytes, known }: Partly, size: number): Partly {
   const turn = (list: Uint8Array) =>
     list.map((_, at) => list[at - (at % size) + (size - 1 - (at % size))] ?? 0)
   return { bytes: turn(bytes), known: turn(known) }
 }
 
-/** A number of 32 bits as this machine keeps it. */
+/** A number of 32 bits in host order. */
 export function hostNumber(value: number): Partly {
   return all(new Uint8Array(Uint32Array.of(value).buffer))
 }

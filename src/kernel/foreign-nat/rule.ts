@@ -1,90 +1,20 @@
-/** A rule of somebody else, and what it does with a packet as far as that can be told. */
+/** Evaluates a foreign rule for a packet, as far as the rule can be read. */
 
-import { eachAttribute } from '../../netlink/codec/tlv.ts'
-import { be32, type Value } from '../../netlink/codec/wire.ts'
-import { NFPROTO } from '../../netlink/nf/nfnetlink.ts'
-import { NFT_SEEN, type Place, type SeenExpression, seen, VERDICT } from '../../netlink/nf/others.ts'
-import { NFT_CMP, NFT_META, NFT_NAT } from '../../netlink/nf/rules.ts'
-import type { NftElement, nftVerdict } from '../../netlink/nf/tables.ts'
-import { type Destination, toWords } from './leads-to.ts'
-import { all, isSame, type Packet, type Partly, part, portBytes, unknown } from './packet.ts'
-import {
-  type Answer,
-  between,
-  equal,
-  hostNumber,
-  masked,
-  not,
-  order,
-  Registers,
-  swapped,
-} from './registers.ts'
-
+import type { Value } from '../../netlink/codec/wire.ts'
+import { NFT_SEEN, seen, VERDICT } from '../../netlink/nf/others.ts'
+import { NFT_CMP, NFT_NAT } from '../../netlink/nf/rules.ts'
+import type { nftVerdict } from '../../netlink/nf/tables.ts'
+import { toWords } from './leads-to.ts'
+import { type Load, loadOf, read } from './loads.ts'
+import { all, isSame, type Packet, type Partly, portBytes, unknown } from './packet.ts'
+import { type Answer, between, equal, not, order, Registers } from './registers.ts'
+import type { FindElements, Match, Rule, Tried, Verdict } from './verdict.ts'
 import { xtDestination, xtMatch, xtTarget, xtTranslation } from './xt.ts'
 
-/** A rule, and the chain that it stands in. */
-export interface Rule {
-  readonly place: Place
-  readonly expressions: readonly SeenExpression[]
-  readonly comment: string | undefined
-  /** What people call a chain; by itself where its name is that. */
-  readonly nameOf?: (chain: string) => string
-}
-
-/** How a rule ends. */
-export type Verdict =
-  | {
-      readonly do: 'translate'
-      readonly to: string
-      /** Undefined where it is not one address that the rule gives. */
-      readonly destination: Destination | undefined
-    }
-  | { readonly do: 'jump' | 'goto'; readonly chain: string }
-  | { readonly do: 'end' | 'return' }
-
-/** One way in which a rule may end for a packet. */
-export interface Match {
-  readonly verdict: Verdict
-  /** The packet takes this way whoever sent it. */
-  readonly isSure: boolean
-  /** Nearly all senders' packets take this way, or one that chance picks of ways that are all given. */
-  readonly isForMost: boolean
-  /** The element of a map that says so. */
-  readonly element: NftElement | undefined
-}
-
-/** What a rule does with a packet. */
-export interface Tried {
-  /** None where the rule does not match, or goes on. */
-  readonly matches: readonly Match[]
-  /** Expressions that nobody here can read: the rule may match. */
-  readonly unread: readonly string[]
-  /** A set or map has the packet's port in the key that the rule asks for. */
-  readonly isNamed: boolean
-}
-
-/** A look into a set or map: the elements that a key may have, and whether it has one. */
-export type FindElements = (
-  place: Place,
-  key: (length: number) => Partly,
-) => { readonly answer: Answer; readonly elements: readonly NftElement[] }
-
-/** Expressions that let every packet go on, and ones of which only the packet tells. */
+/** Expressions that every packet passes, and expressions that depend on unknown facts. */
 const passing: ReadonlySet<string> = new Set(['counter', 'log', 'last', 'dup', 'notrack'])
 const undecided: ReadonlySet<string> = new Set(['limit', 'quota', 'connlimit', 'dynset', 'objref'])
-/** What these load is unknown; the number of their attribute that names the register (NFTA_CT_DREG, NFTA_SOCKET_DREG ...). */
-const loading: Readonly<Record<string, number>> = {
-  ...{ ct: 1, rt: 1, osf: 1, exthdr: 1, numgen: 1, xfrm: 1 },
-  ...{ socket: 2, hash: 2, tunnel: 2 },
-}
-
-/** Of those that chance decides, the number of the attribute that says how many outcomes there are (NFTA_NG_MODULUS, NFTA_HASH_MODULUS). */
-const chances: Readonly<Record<string, number | undefined>> = { numgen: 2, hash: 4 }
-
-/** What is in a register that nobody can know before there is a packet. */
-type Loaded = { readonly of: 'interface' } | { readonly of: 'chance'; readonly outcomes: number }
-
-/** Follows a rule with a packet. */
+/** Evaluates a rule for a packet. */
 export function tryRule(rule: Rule, packet: Packet, find: FindElements): Tried {
   return new Attempt(rule, packet, find).run()
 }
@@ -94,11 +24,11 @@ class Attempt {
   readonly #packet: Packet
   readonly #find: FindElements
   readonly #registers = new Registers()
-  readonly #loaded = new Map<number, Loaded>()
+  readonly #loaded = new Map<number, NonNullable<Load['depends']>>()
   readonly #unread: string[] = []
   #isSure = true
   #isForMost = true
-  /** What the last expression does not know concerns few packets. */
+  /** True when the answer of the last expression is unknown for few packets only. */
   #isNearlySure = false
   #isNamed = false
   #matches: Match[] | undefined
@@ -117,7 +47,7 @@ class Attempt {
       try {
         answer = this.#step(name, data)
       } catch (error) {
-        // Bytes that are not laid out as in the kernels that this was written by.
+        // The bytes have another layout than in the kernels known here: the expression counts as unread.
         if (!(error instanceof RangeError)) throw error
       }
       if (answer === 'no') return { matches: [], unread: [], isNamed: false }
@@ -129,25 +59,16 @@ class Attempt {
     return { matches: this.#matches ?? [], unread: this.#unread, isNamed: this.#isNamed }
   }
 
-  /** Whether the packet gets beyond an expression; undefined for one that can't be read. */
+  /** Tests whether the packet passes an expression; undefined for an expression that cannot be read. */
   #step(name: string, data: Uint8Array): Answer | undefined {
     if (passing.has(name)) return 'yes'
     if (undecided.has(name)) return 'maybe'
     switch (name) {
-      case 'meta':
-        return this.#meta(data)
-      case 'payload':
-        return this.#payload(data)
-      case 'fib':
-        return this.#fib(data)
       case 'immediate':
         return this.#immediate(data)
       case 'cmp':
       case 'range':
         return this.#compare(name, data)
-      case 'bitwise':
-      case 'byteorder':
-        return this.#compute(name, data)
       case 'lookup':
         return this.#lookup(data)
       case 'match': {
@@ -178,46 +99,8 @@ class Attempt {
       case 'target':
         return this.#target(data)
       default:
-        return this.#load(data, Object.hasOwn(loading, name) ? loading[name] : undefined, chances[name])
+        return this.#load(loadOf(name, data, this.#packet, this.#registers))
     }
-  }
-
-  #meta(data: Uint8Array): Answer {
-    const { NFTA_META_DREG: to, NFTA_META_KEY: key } = read(seen.meta, data)
-    const { family, proto } = this.#packet
-    const nfproto = family === 4 ? NFPROTO.NFPROTO_IPV4 : NFPROTO.NFPROTO_IPV6
-    const known = new Map([
-      [NFT_META.NFT_META_L4PROTO, all(Uint8Array.of(proto))],
-      [NFT_META.NFT_META_NFPROTO, all(Uint8Array.of(nfproto))],
-      [NFT_SEEN.NFT_META_PROTOCOL, all(family === 4 ? Uint8Array.of(0x08, 0) : Uint8Array.of(0x86, 0xdd))],
-    ] as [number, Partly][])
-    // Names of interfaces have 16 bytes.
-    if (to === undefined) return 'yes'
-    this.#put(to, known.get(key ?? -1) ?? unknown(16))
-    if (key === NFT_META.NFT_META_IIFNAME || key === NFT_SEEN.NFT_META_IIF)
-      this.#loaded.set(to, { of: 'interface' })
-    return 'yes'
-  }
-
-  #payload(data: Uint8Array): Answer {
-    const { NFTA_PAYLOAD_DREG: to, NFTA_PAYLOAD_BASE: base, ...at } = read(seen.payload, data)
-    // Without a register to load it writes to the packet.
-    if (to === undefined) return 'yes'
-    const length = at.NFTA_PAYLOAD_LEN ?? 0
-    const header = this.#packet.headers[(base ?? 0) - 1]
-    this.#put(to, header === undefined ? unknown(length) : part(header, at.NFTA_PAYLOAD_OFFSET ?? 0, length))
-    return 'yes'
-  }
-
-  /** The packet's destination is an address of the node, or nobody would have mapped it. */
-  #fib(data: Uint8Array): Answer {
-    const { NFTA_FIB_DREG: to, NFTA_FIB_RESULT: result, NFTA_FIB_FLAGS: flags = 0 } = read(seen.fib, data)
-    const isLocal =
-      result === NFT_SEEN.NFT_FIB_RESULT_ADDRTYPE &&
-      (flags & NFT_SEEN.NFTA_FIB_F_DADDR) !== 0 &&
-      (flags & NFT_SEEN.NFTA_FIB_F_SADDR) === 0
-    if (to !== undefined) this.#put(to, isLocal ? hostNumber(RTN_LOCAL) : unknown(16))
-    return 'yes'
   }
 
   #immediate(data: Uint8Array): Answer | undefined {
@@ -254,27 +137,7 @@ class Attempt {
     return holds === undefined ? undefined : holds ? 'yes' : 'no'
   }
 
-  #compute(name: 'bitwise' | 'byteorder', data: Uint8Array): Answer {
-    if (name === 'byteorder') {
-      const {
-        NFTA_BYTEORDER_SREG: from = 1,
-        NFTA_BYTEORDER_DREG: to = 1,
-        ...how
-      } = read(seen.byteorder, data)
-      const loaded = this.#registers.load(from, how.NFTA_BYTEORDER_LEN ?? 0)
-      this.#put(to, swapped(loaded, how.NFTA_BYTEORDER_SIZE ?? 1))
-      return 'yes'
-    }
-    const { NFTA_BITWISE_SREG: from = 1, NFTA_BITWISE_DREG: to = 1, ...how } = read(seen.bitwise, data)
-    const length = how.NFTA_BITWISE_LEN ?? 0
-    const mask = how.NFTA_BITWISE_MASK?.NFTA_DATA_VALUE
-    const xor = how.NFTA_BITWISE_XOR?.NFTA_DATA_VALUE
-    const isMask = (how.NFTA_BITWISE_OP ?? 0) === 0 && mask !== undefined && xor !== undefined
-    this.#put(to, isMask ? masked(this.#registers.load(from, length), mask, xor) : unknown(length))
-    return 'yes'
-  }
-
-  /** A condition, a value by a key, or a verdict by a key. */
+  /** Looks up a key in a set or map: as a condition, for a value, or for a verdict. */
   #lookup(data: Uint8Array): Answer | undefined {
     const {
       NFTA_LOOKUP_SET: name,
@@ -295,7 +158,7 @@ class Attempt {
       return (flags & NFT_SEEN.NFT_LOOKUP_F_INV) === 0 ? answer : this.#allBut(from, answer)
     if (answer === 'no') return answer
     const picked = this.#loaded.get(from)
-    // Whatever chance says, the map has an element for it.
+    // The map has an element for each random value.
     this.#isNearlySure =
       picked?.of === 'chance' && key.bytes.length === 4 && elements.length === picked.outcomes
     if (to !== 0) {
@@ -314,28 +177,23 @@ class Attempt {
     return answer
   }
 
-  /** All packets but those that have a value: of interfaces a node has many. */
+  /** The answer of "not equal". For an interface nearly all packets differ, because a node has many interfaces. */
   #allBut(register: number, answer: Answer): Answer {
     this.#isNearlySure = this.#loaded.get(register)?.of === 'interface'
     return not(answer)
   }
 
+  #load(load: Load | 'nothing' | undefined): Answer | undefined {
+    if (load === undefined) return undefined
+    if (load === 'nothing') return 'yes'
+    this.#put(load.to, load.value)
+    if (load.depends !== undefined) this.#loaded.set(load.to, load.depends)
+    return 'yes'
+  }
+
   #put(register: number, value: Partly): void {
     this.#loaded.delete(register)
     this.#registers.store(register, value)
-  }
-
-  #load(data: Uint8Array, attribute: number | undefined, modulus: number | undefined): Answer | undefined {
-    if (attribute === undefined) return undefined
-    let [to, outcomes]: (number | undefined)[] = []
-    eachAttribute('NFTA_EXPR_DATA', data, 0, data.length, (type, _flags, start, stop) => {
-      if (type === attribute) to = be32.read(data, start, stop)
-      if (type === modulus) outcomes = be32.read(data, start, stop)
-    })
-    if (to === undefined) return 'yes'
-    this.#put(to, unknown(16))
-    if (outcomes !== undefined) this.#loaded.set(to, { of: 'chance', outcomes })
-    return 'yes'
   }
 
   #target(data: Uint8Array): Answer | undefined {
@@ -355,7 +213,7 @@ class Attempt {
     return effect === undefined ? undefined : 'yes'
   }
 
-  /** `last` registers: ends of ranges, by themselves the same as the first. */
+  /** A translation. The `last` registers are the ends of ranges; without them the range has one value. */
   #translation(
     [address, lastAddress = address]: readonly (number | undefined)[],
     [port, lastPort = port]: readonly (number | undefined)[],
@@ -406,12 +264,5 @@ class Attempt {
   }
 }
 
-/** A value that only the packet gives. */
+/** Stands for a value that depends on the packet. */
 const unseen = new Uint8Array()
-
-/** RTN_LOCAL, linux/rtnetlink.h. */
-const RTN_LOCAL = 2
-
-function read<T>(codec: { decode(bytes: Uint8Array): T }, data: Uint8Array): T {
-  return codec.decode(data)
-}

@@ -1,11 +1,11 @@
 /**
- * A first look at the rules of a chain, at their bytes: kube-proxy's have thousands, of which nearly all compare the port or the
- * address with another one. Such a comparison is always the same bytes, and a search for them takes a small part of the time
- * that decoding takes. What is left may still turn out not to match.
+ * Sorts out rules by their bytes before they are decoded. Chains of kube-proxy have thousands of rules, and nearly all of them want
+ * another port or another address. Such a comparison always has the same bytes, and a search for bytes is much faster than a
+ * decoder. A rule that is left may still not match.
  */
 import { layout } from './packet.ts'
 
-/** The keys that anybody asks about, of one family. */
+/** The keys of all questions, for one family. */
 export interface Wanted {
   readonly family: 4 | 6
   /** Bytes of addresses as latin1. */
@@ -13,7 +13,7 @@ export interface Wanted {
   readonly ports: ReadonlySet<number>
 }
 
-/** Looks for rules that may match a key: payloads of their messages, in a datagram that begins at a multiple of four bytes. */
+/** Returns a function that finds the payloads of rules that may match a key. The datagram must begin at a multiple of 4 bytes. */
 export function skimmer(wanted: Wanted): (datagram: Uint8Array) => Uint8Array[] {
   const { family, addresses, ports } = wanted
   const size = family === 4 ? 4 : 16
@@ -52,7 +52,7 @@ export function skimmer(wanted: Wanted): (datagram: Uint8Array) => Uint8Array[] 
 /** struct nlmsghdr */
 const headerSize = 16
 
-/** Bytes that are looked for in messages one behind the other. */
+/** A search for bytes in successive messages of a datagram. */
 class Needle {
   readonly #needle: Buffer
   #next = -1
@@ -61,12 +61,12 @@ class Needle {
     this.#needle = needle
   }
 
-  /** A new datagram. */
+  /** Begins a new datagram. */
   begin(): void {
     this.#next = -1
   }
 
-  /** Where what follows the bytes begins; 0 when the message from `start` to `end` does not have them. */
+  /** The offset behind the bytes; 0 when the message from `start` to `end` does not contain them. */
   within(bytes: Buffer, start: number, end: number): number {
     if (this.#next < start) {
       const found = bytes.indexOf(this.#needle, start)
@@ -77,8 +77,8 @@ class Needle {
 }
 
 /**
- * True for a struct xt_tcp or xt_udp of linux/netfilter/xt_tcpudp.h that none of the ports is in: ports of the source, ports of
- * the destination, each from and to, and `inverted` bytes behind its beginning what is inverted.
+ * True for a struct xt_tcp or xt_udp (linux/netfilter/xt_tcpudp.h) that matches none of the wanted ports. The structure has the
+ * first and last source port, the first and last destination port and, at offset `inverted`, the bits that invert them.
  */
 export function isOtherXt(bytes: Buffer, at: number, inverted: number, { ports }: Wanted): boolean {
   if (((bytes[at + inverted] ?? 0) & 2) !== 0) return false
@@ -88,7 +88,7 @@ export function isOtherXt(bytes: Buffer, at: number, inverted: number, { ports }
   return true
 }
 
-/** An attribute without NLA_F_NESTED, as nf_tables writes them; `more`: bytes of it that stand behind what is given. */
+/** The bytes of an attribute without NLA_F_NESTED, as nf_tables writes it. `more`: bytes of the attribute behind `parts`. */
 function attribute(type: number, parts: readonly Uint8Array[], more = 0): Buffer {
   const head = Buffer.alloc(4)
   const body = Buffer.concat(parts)
@@ -103,7 +103,7 @@ function number(type: number, value: number): Buffer {
   return attribute(type, [bytes])
 }
 
-/** The expressions "load `length` bytes of a header to register 1" and "compare register 1 with", up to the value. */
+/** The bytes of "load `length` bytes of a header to register 1" and "compare register 1", up to the compared value. */
 function comparison(base: number, offset: number, length: number): Buffer {
   const padding = -length & 3
   const load = [number(1, 1), number(2, base), number(3, offset), number(4, length)]
@@ -115,7 +115,7 @@ function comparison(base: number, offset: number, length: number): Buffer {
   return Buffer.concat([...load, compare])
 }
 
-/** The match `tcp` or `udp` of x_tables in its revision 0, up to its ports: each has 16 bytes with what fills them up. */
+/** The bytes of the match `tcp` or `udp` of x_tables, revision 0, up to its ports. Its data has 16 bytes with padding. */
 function xtPorts(name: string): Buffer {
   return Buffer.concat([attribute(1, [Buffer.from(`${name}\0`)]), number(2, 0), attribute(3, [], 16)])
 }

@@ -1,4 +1,4 @@
-/** What is loaded where somebody else translates. */
+/** The modules that only a node with foreign NAT loads. */
 export { follow, type Source } from './follow.ts'
 export { ipvsServices } from './ipvs.ts'
 export { legacyNat } from './legacy.ts'

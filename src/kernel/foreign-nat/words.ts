@@ -1,14 +1,14 @@
-/** What rules of others say, for an error message. What is not shown is an ellipsis: the kernel keeps no text. */
+/** Prints foreign rules for error messages. The kernel keeps no text, so rules are decoded. `…` stands for an unknown part. */
 import { ipFromBytes } from '../../lib/ip.ts'
 import type { Value } from '../../netlink/codec/wire.ts'
 import { NFT_SEEN, seen, VERDICT } from '../../netlink/nf/others.ts'
 import { NFT_CMP, NFT_META } from '../../netlink/nf/rules.ts'
 import { commentOf, type NftElement, type nftVerdict } from '../../netlink/nf/tables.ts'
 import { more, portWords } from './leads-to.ts'
-import type { Rule } from './rule.ts'
+import type { Rule } from './verdict.ts'
 import { xtMatchWords } from './xt.ts'
 
-/** NFPROTO_* as nft names families. */
+/** nft's names of NFPROTO_*. */
 const families: Readonly<Record<number, string>> = { 1: 'inet', 2: 'ip', 10: 'ip6' }
 /** IPPROTO_*, linux/in.h. */
 const protocols: Readonly<Record<number, string>> = { 6: 'tcp', 17: 'udp', 132: 'sctp' }
@@ -19,7 +19,7 @@ export function placeWords({ place, nameOf }: Rule): string {
   return `table ${families[place.family] ?? place.family} ${place.table} chain ${name}`
 }
 
-/** A rule in one line. `element` is the one of its map by which it was followed, `to` where it leads. */
+/** A rule in one line. `element` is the matched element of its map, `to` the destination of its translation. */
 export function ruleWords(rule: Rule, element: NftElement | undefined, to: string | undefined): string {
   const words: string[] = []
   let loaded = ''
@@ -48,7 +48,7 @@ function expressionWords(
 ): { readonly words: string; readonly loaded?: string } {
   switch (name) {
     case 'counter':
-    // What they lead to stands at the end.
+    // The destination stands at the end of the line.
     case 'nat':
     case 'redir':
     case 'target':
@@ -155,7 +155,7 @@ function valueWords(loaded: string, value: Uint8Array): string {
   const [subject = ''] = loaded.split(' & ')
   if (/addr$/.test(subject)) {
     if (value.length === 4 || value.length === 16) return ipFromBytes(value)
-    // Whole bytes of a network.
+    // A prefix of whole bytes is a shorter value.
     const whole = new Uint8Array(value.length < 4 ? 4 : 16)
     whole.set(value)
     return `${ipFromBytes(whole)}/${value.length * 8}`

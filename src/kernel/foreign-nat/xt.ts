@@ -1,14 +1,14 @@
 /**
- * Matches and targets of x_tables, in nf_tables rules that iptables-nft makes and in those of iptables-legacy: structures of
- * linux/netfilter/xt_*.h and linux/netfilter_ipv4/ipt_*.h, numbers in the machine's order.
+ * Evaluates matches and targets of x_tables, from rules of iptables-nft and of iptables-legacy: structures of
+ * linux/netfilter/xt_*.h and linux/netfilter_ipv4/ipt_*.h, numbers in host order.
  */
 import { type Destination, toWords } from './leads-to.ts'
 import { all, isSame, type Packet, portBytes } from './packet.ts'
 import { type Answer, between } from './registers.ts'
 
-/** Matches that say nothing about a packet. */
+/** Matches that hold for every packet. */
 const always: ReadonlySet<string> = new Set(['comment', 'nfacct'])
-/** Matches of which only the packet tells, who sends it, when, or what else goes on. */
+/** Matches that depend on unknown facts: other fields of the packet, the sender, the time, other traffic. */
 const undecided: ReadonlySet<string> = new Set([
   ...[
     'mark',
@@ -39,7 +39,7 @@ const undecided: ReadonlySet<string> = new Set([
   ...['socket', 'rpfilter', 'connlimit', 'connbytes', 'helper', 'quota', 'cpu', 'devgroup', 'ecn', 'tcpmss'],
 ])
 
-/** Whether a match holds for a packet; undefined for one that can't be read here. */
+/** Tests whether a match holds for a packet; undefined for a match that this file cannot read. */
 export function xtMatch(
   name: string,
   revision: number,
@@ -63,7 +63,7 @@ export function xtMatch(
       )
     }
     case 'sctp 0': {
-      // struct xt_sctp_info: two ranges of ports, chunks, then the flags of what counts and what is inverted.
+      // struct xt_sctp_info: destination ports, source ports, chunks, then the flags of the used and of the inverted conditions.
       const [flags, inverted] = [view.getUint32(60, true), view.getUint32(64, true)]
       if ((flags & 2) === 0) return flags === 0 ? 'yes' : 'maybe'
       const isIn = view.getUint16(0, true) <= packet.port && packet.port <= view.getUint16(2, true)
@@ -97,11 +97,11 @@ function portsMatch(
   return isAnySource && isPlain ? 'yes' : 'maybe'
 }
 
-/** struct xt_multiport and xt_multiport_v1: in the second a port may begin a range that the next one ends. */
+/** struct xt_multiport and xt_multiport_v1. In the latter a port may begin a range, and the next port ends it. */
 function multiport(view: DataView, revision: number, { port }: Packet): Answer {
   const [flags, ranges] = [view.getUint8(0), portRanges(view, revision)]
   const inverted = revision === 1 && view.getUint8(47) !== 0
-  // Of the source alone, or of either.
+  // XT_MULTIPORT_SOURCE (0) tests the source port alone. XT_MULTIPORT_EITHER (2) tests both ports.
   if (flags === 0) return 'maybe'
   const isIn = ranges.some(([first, last]) => first <= port && port <= last)
   if (flags === 2) return isIn && !inverted ? 'yes' : 'maybe'
@@ -120,18 +120,18 @@ function portRanges(view: DataView, revision: number): (readonly [number, number
   return ranges
 }
 
-/** struct xt_addrtype_info and _v1, linux/netfilter/xt_addrtype.h; sets of 1 << RTN_*. */
+/** struct xt_addrtype_info and xt_addrtype_info_v1, linux/netfilter/xt_addrtype.h: masks of 1 << RTN_*. */
 function addressType(view: DataView, revision: number): Answer {
   const [source, destination] = [view.getUint16(0, true), view.getUint16(2, true)]
   const inverted = revision === 1 ? (view.getUint32(4, true) & 2) !== 0 : view.getUint32(8, true) !== 0
   const local = 1 << 2
-  // One that is limited to an interface finds an address local that this interface has.
+  // A match that is limited to an interface accepts only addresses of that interface as local.
   const isLimited = revision === 1 && (view.getUint32(4, true) & 12) !== 0
   if (destination !== 0 && !isLimited && ((destination & local) !== 0) === inverted) return 'no'
   return source !== 0 || isLimited ? 'maybe' : 'yes'
 }
 
-/** struct xt_iprange_mtinfo: source from and to, destination from and to, each of 16 bytes. */
+/** struct xt_iprange_mtinfo: first and last source, first and last destination, 16 bytes each. */
 function addressRange(view: DataView, info: Uint8Array, { address }: Packet): Answer {
   const flags = view.getUint8(64)
   if ((flags & 2) !== 0) {
@@ -187,14 +187,14 @@ const ending: ReadonlySet<string> = new Set([
 ])
 const translating: ReadonlySet<string> = new Set(['DNAT', 'REDIRECT', 'NETMAP'])
 
-/** What a target does; undefined for one that is not known here, which may translate. */
+/** The effect of a target; undefined for an unknown target, which may translate. */
 export function xtTarget(name: string): 'goes on' | 'ends' | 'translates' | undefined {
   if (going.has(name)) return 'goes on'
   if (ending.has(name)) return 'ends'
   return translating.has(name) ? 'translates' : undefined
 }
 
-/** struct nf_nat_ipv4_multi_range_compat and nf_nat_range, linux/netfilter/nf_nat.h; undefined for one that is too short. */
+/** Decodes struct nf_nat_ipv4_multi_range_compat and nf_nat_range (linux/netfilter/nf_nat.h); undefined for too few bytes. */
 function rangeOf(revision: number, info: Uint8Array, family: 4 | 6) {
   const isOld = revision === 0 && family === 4
   const [flagsAt, addressAt, lastAt, portAt] = isOld ? [4, 8, 12, 16] : [0, 4, 20, 36]
@@ -211,7 +211,7 @@ function rangeOf(revision: number, info: Uint8Array, family: 4 | 6) {
   }
 }
 
-/** Where a target leads, in words. */
+/** The destination of a target, as text. */
 export function xtTranslation(name: string, revision: number, info: Uint8Array, family: 4 | 6): string {
   const range = translating.has(name) ? rangeOf(revision, info, family) : undefined
   if (range === undefined) return `target ${name}`
@@ -220,7 +220,7 @@ export function xtTranslation(name: string, revision: number, info: Uint8Array, 
   return toWords(range.hasAddress ? range.address : new Uint8Array(), port)
 }
 
-/** The one address and port that a DNAT gives; undefined for ranges, and for targets that take them from the packet. */
+/** The single address and port of a DNAT; undefined for ranges, and for targets whose destination depends on the packet. */
 export function xtDestination(
   name: string,
   revision: number,
@@ -235,7 +235,7 @@ export function xtDestination(
   return isSame(port, lastPort) ? { address, port } : undefined
 }
 
-/** A match in words of iptables; empty for one that says nothing. */
+/** A match in iptables' words; empty for a match of every port. */
 export function xtMatchWords(name: string, revision: number, info: Uint8Array): string {
   const view = new DataView(info.buffer, info.byteOffset, info.length)
   switch (name) {

@@ -1,25 +1,25 @@
 /**
- * What a BPF program can return, read from its instructions: a program on a network hook that only ever says "go on" is no
- * hindrance, one that may say anything else is. Pure. The instruction set is RFC 9669.
+ * Finds the values that a BPF program can return, from its instructions. A program on a network hook that returns only "go on" is
+ * no conflict; a program that can return another value is. Pure. The instruction set is RFC 9669.
  */
 
-/** What a register can hold: up to a few constants, or anything. */
+/** The possible values of a register: some constants, or any value. */
 type Value = ReadonlySet<number> | 'any'
 type Registers = readonly Value[]
 
-/** More constants than a verdict has. */
+/** Limit of constants in a register. No hook has more verdicts. */
 const mostConstants = 16
-/** Programs for which the answer takes longer than this many steps are not understood. */
+/** Limit of steps. The return values of a longer program stay unknown. */
 const mostSteps = 100_000
 
 const opCall = 0x85
 const opExit = 0x95
-/** What the kernel makes of a call of bpf_tail_call(): if it succeeds another program decides. */
+/** The kernel's opcode for bpf_tail_call(). After a tail call another program decides. */
 const opTailCall = 0xf0
 const BPF_FUNC_tail_call = 12
 const opLoadImm64 = 0x18
 
-/** Every value (as s32) that the program can return; undefined when it can't be told. */
+/** Every value (s32) that the program can return; undefined when the analysis cannot tell. */
 export function exitValues(instructions: Uint8Array): ReadonlySet<number> | undefined {
   const view = new DataView(instructions.buffer, instructions.byteOffset, instructions.length)
   const count = Math.floor(instructions.length / 8)
@@ -60,7 +60,7 @@ interface Instruction {
   readonly imm: number
 }
 
-/** BPF_MOV of a constant; the verdict is an s32, so that 32 bits tell as much as 64. */
+/** BPF_MOV of a constant, 64 or 32 bits wide: a verdict is an s32, so both give the same value. */
 function isMovK(code: number): boolean {
   return code === 0xb7 || code === 0xb4
 }
@@ -70,18 +70,18 @@ function isMovX(code: number, off: number): boolean {
   return (code === 0xbf || code === 0xbc) && off === 0
 }
 
-/** Registers behind an instruction; whatever is not a copy or a constant is anything. */
+/** The registers after an instruction. Only copies and constants are followed; any other result is `any`. */
 function step(state: Registers, { code, dst, src, off, imm }: Instruction): Registers {
   const after = [...state]
   const kind = code & 7
   if (kind === 4 || kind === 7) {
-    // BPF_ALU, BPF_ALU64: of them BPF_MOV with a constant (K) or another register (X).
+    // BPF_ALU and BPF_ALU64: only BPF_MOV of a constant (K) or of a register (X) is followed.
     after[dst] = isMovK(code) ? new Set([imm]) : isMovX(code, off) ? (state[src] ?? 'any') : 'any'
   } else if (code === opLoadImm64 || kind === 1) after[dst] = 'any'
   else if (kind === 0) after[0] = 'any'
   else if (code === opCall) after.fill('any', 0, 6)
   else if (kind === 3 && (code & 0xe0) === 0xc0) {
-    // Atomic operations may hand the old value to the source register or to r0.
+    // Atomic operations may write the old value to the source register or to r0.
     after[src] = 'any'
     after[0] = 'any'
   }
@@ -97,7 +97,7 @@ function successors(at: number, code: number, off: number, imm: number): number[
   return [at + 1, at + 1 + off]
 }
 
-/** The registers of two ways to one instruction; the same object as `known` when the second way adds nothing. */
+/** Joins the registers of two paths to one instruction. Returns `known` itself when the second path adds no value. */
 function join(known: Registers | undefined, more: Registers): Registers {
   if (known === undefined) return more
   let changed = false

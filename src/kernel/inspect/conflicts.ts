@@ -1,6 +1,6 @@
 /**
- * Who else looks at the frames that an interface receives, before our filters do: XDP and tcx programs, filters of other
- * programs at an earlier priority. In: the filters that we are about to make. Out: those that may take frames from them.
+ * Finds conflicts: XDP programs, tcx programs and foreign filters at an earlier priority that see the frames of an interface before
+ * our filters, and that may take frames from them.
  */
 import { fromHex } from '../../lib/hex.ts'
 import type { Row } from '../../netlink/codec/tlv.ts'
@@ -22,36 +22,17 @@ import { loopbackGuard } from '../../ops/marks/loopback-guard.ts'
 import type { FlowFilter } from '../../ops/op.ts'
 import { bpfProgram, tcxIngressPrograms } from '../../sys/bpf.ts'
 import type { LinkFacts } from '../api/facts.ts'
+import type { Conflict, EveryFrame } from '../api/filters.ts'
 import { keepsFrames, verdictsOf } from '../tc/filter-verdicts.ts'
-import { steerKey, steerPlace } from '../tc/flow-filter-spec.ts'
+import { flowFilterKey, flowFilterPlace } from '../tc/flow-filter-spec.ts'
 import { filterLine, type NameOf } from '../tc/format-filter.ts'
 import { exitValues } from './bpf-return-values.ts'
 
-/** Somebody who may take frames before our filters see them. */
-export interface Conflict {
-  /** For people: `tcx program 12 "from_netdev"`, or a filter as a `tc` line. */
-  readonly name: string
-  readonly hook: 'XDP' | 'tcx' | 'filter'
-  /** Takes them from filters that run in software (also in the NIC, for good), and from those that run in the NIC. */
-  readonly software: boolean
-  readonly hardware: boolean
-  /**
-   * Frames that it takes are ours for all that can be known; false where it looks at them in a way that nobody can tell
-   * from outside and lets most of them pass as a rule.
-   */
-  readonly certain: boolean
-}
-
-/** A filter of ours for every frame, and its priority. */
-export interface EveryFrame {
-  readonly everyFrameAt: number
-}
-
 const XDP_PASS = 2
-/** TCX_NEXT, and of a filter TC_ACT_UNSPEC: the next one is asked. */
+/** TCX_NEXT, and TC_ACT_UNSPEC of a filter: the frame goes on to the next program or filter. */
 const goOn = -1
 
-/** Rivals of filters `specs`, all of which are to be on `link`; `ownPrefix` is how cookies of ours begin (hex). */
+/** Conflicts with the filters `specs`, which are all for `link`. Cookies of ours begin with `ownPrefix` (hex). */
 export function conflictsOf(
   socket: NetlinkSocket,
   link: LinkFacts,
@@ -67,14 +48,14 @@ export function conflictsOf(
   return [...programs, ...filterConflicts(socket, link.ifindex, specs, ownPrefix, nameOf)]
 }
 
-/** None for a program that always lets frames go on. */
+/** The conflict with a program; empty for a program that passes every frame. */
 function programConflict(hook: 'XDP' | 'tcx', id: number, harmless: number): Conflict[] {
   const program = bpfProgram(id)
   const exits = program?.instructions === undefined ? undefined : exitValues(program.instructions)
   if (exits !== undefined && [...exits].every((value) => value === harmless)) return []
   const name = `${hook} program ${id}${program === undefined ? '' : ` "${program.name}"`}`
-  // Both come after the NIC's own rules. Most XDP programs let most frames pass; one on tcx that can end with a verdict
-  // decides about every frame, in the way of a network that keeps the interface to itself.
+  // Both run after the filters in the NIC. Most XDP programs pass most frames. A tcx program that can return another verdict
+  // usually belongs to a network that claims the interface, and decides about every frame.
   return [{ name, hook, software: true, hardware: false, certain: hook === 'tcx' }]
 }
 
@@ -92,12 +73,12 @@ function filterConflicts(
   const ownCookie = Buffer.from([20, 0, 6, 0, ...fromHex(ownPrefix)])
   const conflicts: Conflict[] = []
   for (const { payload } of socket.dump(dumpFilters(ifindex, { chain: 0 }))) {
-    // Nodes have hundreds of filters of ours: the priority and a look at the bytes tell them without decoding.
+    // The priority and the cookie's bytes sort out our own filters without decoding, because a node has hundreds of them.
     const prio = new DataView(payload.buffer, payload.byteOffset).getUint16(18, true)
     if (prio > last || Buffer.from(payload.buffer, payload.byteOffset, payload.length).includes(ownCookie))
       continue
     const filter = decodeFilter({ type: 0, flags: 0, seq: 0, pid: 0, payload })
-    // The guard takes only what comes from or goes to 127.0.0.0/8, which no rule of ours is about.
+    // The loopback guard takes only packets from and to 127.0.0.0/8, and no flow filter matches these.
     if (isSlotOnly(filter) || (prio === loopbackGuard.priority && filter.tcm_handle === loopbackGuard.handle))
       continue
     if (!takesOurs(filter, prio)) continue
@@ -110,26 +91,26 @@ function filterConflicts(
       hook: 'filter',
       software: (flags & TCA_CLS_FLAGS.TCA_CLS_FLAGS_SKIP_SW) === 0 || (hardware && keepsFrames(filter)),
       hardware,
-      certain: verdict !== 'nobody knows',
+      certain: verdict !== 'unknown',
     })
   }
   return conflicts
 }
 
-/** Whether a frame can meet both filters; of classifiers other than flower and matchall nobody can tell. */
+/** True when a frame can match both filters, or when the classifier of `filter` cannot be read (not flower, not matchall). */
 function mayShareFrames(filter: Tc, ifindex: number, spec: FlowFilter): boolean {
   const { protocol } = placeOf(filter)
   // 3 is ETH_P_ALL.
-  if (protocol !== 3 && protocol !== steerPlace(ifindex, spec).protocol) return false
+  if (protocol !== 3 && protocol !== flowFilterPlace(ifindex, spec).protocol) return false
   const theirs = flowerOf(filter)
   if (theirs === undefined) return true
-  const ours = steerKey(spec)
+  const ours = flowFilterKey(spec)
   return Object.keys(ours).every(
     (name) => name.endsWith('_MASK') || name === 'TCA_FLOWER_KEY_ETH_TYPE' || overlaps(ours, theirs, name),
   )
 }
 
-/** True unless some bit that both match on is another one. */
+/** False when the two keys differ in a bit that both masks have. */
 function overlaps(ours: Flower, theirs: Flower, name: string): boolean {
   const table = flowerTable.table as Readonly<Record<string, Row>>
   const codec = table[name]?.[1]
@@ -150,22 +131,21 @@ function attributeOf(options: Flower, name: string): unknown {
   return (options as Readonly<Record<string, unknown>>)[name]
 }
 
-/** What becomes of frames at a filter; `nobody knows` which ones it matches. */
-type Verdict = 'goes on' | 'ends' | 'nobody knows'
+/** The effect of a filter on its frames; `unknown` when the filter's match cannot be read. */
+type Verdict = 'goes on' | 'ends' | 'unknown'
 
-/** After a filter another one is asked only if the result is TC_ACT_UNSPEC (tcf_classify). */
+/** The effect of a filter. The kernel goes on to the next filter only after TC_ACT_UNSPEC (tcf_classify). */
 function verdictOf(filter: Tc): Verdict {
   if (filter.TCA_KIND === 'bpf') return programVerdict(filter)
-  if (flowerOf(filter) === undefined && matchallOf(filter) === undefined) return 'nobody knows'
+  if (flowerOf(filter) === undefined && matchallOf(filter) === undefined) return 'unknown'
   const verdicts = verdictsOf(filter)
   return verdicts.length > 0 && verdicts.every((value) => value === TC_ACT.TC_ACT_UNSPEC) ? 'goes on' : 'ends'
 }
 
-/** A program looks at every frame: one that can end with a verdict, or whose verdicts can't be told, is in the way. */
+/** The effect of a filter that is a BPF program. A program sees every frame, so another or an unknown verdict ends them. */
 function programVerdict(filter: Tc): Verdict {
   const options = filter.TCA_OPTIONS
-  if (options === undefined || options instanceof Uint8Array || !('TCA_BPF_ID' in options))
-    return 'nobody knows'
+  if (options === undefined || options instanceof Uint8Array || !('TCA_BPF_ID' in options)) return 'unknown'
   const { TCA_BPF_FLAGS: flags = 0, TCA_BPF_ID: id = 0 } = options
   const isDirect = (flags & TCA_BPF_FLAG.TCA_BPF_FLAG_ACT_DIRECT) !== 0
   const instructions = isDirect ? bpfProgram(id)?.instructions : undefined

@@ -1,65 +1,40 @@
-/** What has passed: through filters, by hardware and software, and through interfaces. */
+/** Counts packets and bytes of filters, in hardware and in software, and of interfaces. */
 
 import { decodeLink, getLink } from '../../netlink/rtnl/link.ts'
 import { NetlinkError, type NetlinkSocket } from '../../netlink/socket.ts'
 import { actionsOf, decodeFilter, getFilter, isInHardware } from '../../netlink/tc/filter.ts'
 import { countersOf, type Stats } from '../../netlink/tc/stats.ts'
-import type { FlowFilter } from '../../ops/op.ts'
-import { steerPlace } from '../tc/flow-filter-spec.ts'
+import type { FilterCounters } from '../api/counters.ts'
+import type { CountedRule } from '../api/filters.ts'
+import type { LinkCounters } from '../api/links.ts'
+import { flowFilterPlace } from '../tc/flow-filter-spec.ts'
 
-/** Packets and bytes. */
-export interface Passed {
-  readonly packets: bigint
-  readonly bytes: bigint
-}
-
-/** What a filter has seen, hardware and software apart. Bytes are without the Ethernet header where tc counts them so. */
-export interface FilterCounters {
-  readonly inHw: boolean
-  readonly hardware: Passed
-  readonly software: Passed
-}
-
-/** What an interface has received and sent. */
-export interface LinkCounters {
-  readonly received: Passed
-  readonly sent: Passed
-  /** Packets that it dropped on the way in and out. */
-  readonly dropped: bigint
-}
-
-/** A filter by what made it, and its handle. */
-export interface CountedRule {
-  readonly rule: FlowFilter
-  readonly handle?: number | undefined
-}
-
-/** Counters of each filter; undefined for one that is not there. */
+/** Counters of each filter; undefined for a filter that does not exist. */
 export function filterCounters(
   socket: NetlinkSocket,
   rules: readonly CountedRule[],
   indexOf: (link: string) => number,
 ): (FilterCounters | undefined)[] {
   const requests = rules.map(({ rule, handle }) =>
-    getFilter(steerPlace(rule.ifindex ?? indexOf(rule.link), rule, handle ?? 0), 'flower'),
+    getFilter(flowFilterPlace(rule.ifindex ?? indexOf(rule.link), rule, handle ?? 0), 'flower'),
   )
   return socket.batch(requests).map((reply) => {
     const message = reply instanceof NetlinkError ? undefined : reply.messages[0]
     if (message === undefined) return undefined
     const filter = decodeFilter(message)
-    // Of the actions every one counts the same frames, but those that no driver counts for (csum); the last one is counted.
+    // The last action counts. All actions see the same frames, but drivers do not count for some of them (csum).
     return { inHw: isInHardware(filter), ...apart(actionsOf(filter).at(-1)?.TCA_ACT_STATS ?? []) }
   })
 }
 
-/** What was counted in hardware, and what in software: the rest. */
+/** Splits counters: hardware as the kernel reports it, software as the rest. */
 export function apart(stats: Stats): Pick<FilterCounters, 'hardware' | 'software'> {
   const { all, hardware } = countersOf(stats)
   const software = { packets: all.packets - hardware.packets, bytes: all.bytes - hardware.bytes }
   return { hardware, software }
 }
 
-/** Counters of an interface by its name; undefined when it is not there. struct rtnl_link_stats64 of linux/if_link.h. */
+/** Counters of an interface by its name; undefined without such an interface. struct rtnl_link_stats64 of linux/if_link.h. */
 export function linkCounters(socket: NetlinkSocket, name: string): LinkCounters | undefined {
   try {
     const [message] = socket.request(getLink(name)).messages

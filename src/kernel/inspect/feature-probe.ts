@@ -1,6 +1,6 @@
 /**
- * What port mappings and limits need of a kernel, tried out in a network namespace that nobody else has and that is gone
- * afterwards with all that was made in it. Modules that this loads stay loaded, as after an ADD.
+ * Tries whether the kernel has all that port maps and bandwidth need. The tries run in a new network namespace, which disappears
+ * afterwards with everything in it. Kernel modules that a try loads stay loaded, as after an ADD.
  */
 import type { Request } from '../../netlink/message.ts'
 import { NetlinkError, NetlinkSocket } from '../../netlink/socket.ts'
@@ -24,15 +24,15 @@ import { ETH_P, IPPROTO } from '../../netlink/tc/validate.ts'
 import type { Classifier } from '../../ops/op.ts'
 import { inNewNetns } from '../../sys/namespaces.ts'
 import { openNetlink } from '../../sys/netlink.ts'
-import type { Needs } from '../api/kernel.ts'
+import type { Needs } from '../api/probe.ts'
 import { loadTable, NftError, type RunNft } from '../nftables/nft-program.ts'
 import { classifiers, everyFrameOptions } from '../tc/every-frame.ts'
 import { addIfb, addShaper } from '../tc/shapers.ts'
 
-/** Number of the loopback interface, the one that a new namespace has. */
+/** The ifindex of `lo`, the only interface of a new namespace. */
 const lo = 1
 
-/** What the tables of an attachment use of nftables, in one of them. */
+/** One table with all parts of nftables that the tables of an attachment use. */
 const table = `table inet vf-flower-probe {
   map ports { type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service; }
   chain prerouting {
@@ -44,7 +44,7 @@ const table = `table inet vf-flower-probe {
 }
 `
 
-/** What things are needed for, as a line about a missing one says it. */
+/** The purpose of each need, for the line about a missing part. */
 const purposes = {
   ports: 'port mappings',
   steering: 'port mappings of VFs and NICs',
@@ -55,7 +55,7 @@ const purposes = {
   police: 'limits outside the pod',
 } as const satisfies Readonly<Record<keyof Needs, string>>
 
-/** One line for each thing that is missing, in the kernel's or nft's words; none when an ADD can work. */
+/** One line for each missing part, with the reason of the kernel or of nft; none when an ADD can work. */
 export function missingNeeds(wanted: Needs, nft: RunNft): string[] {
   if (!wanted.ports && !wanted.rates && !wanted.shapers) return []
   return inNewNetns(() => {
@@ -73,7 +73,7 @@ export function missingNeeds(wanted: Needs, nft: RunNft): string[] {
   })
 }
 
-/** A line when `action` is refused. */
+/** Runs `action`. Returns a line when the kernel or nft refuses it. */
 function missing(what: string, purpose: keyof Needs, action: () => void): string[] {
   try {
     action()
@@ -84,12 +84,12 @@ function missing(what: string, purpose: keyof Needs, action: () => void): string
   }
 }
 
-/** An action, its name for people, what it is for, and the options that a rule of ours could have. */
+/** An action to try: its name, its purpose, and options as our filters have them. */
 type Trial = readonly [name: string, purpose: keyof Needs, action: () => Action]
 
 const redirecting = (purpose: keyof Needs): Trial => ['mirred', purpose, () => redirectTo(lo)]
 
-/** Of port mappings. */
+/** Actions of port maps. */
 const mappers: readonly Trial[] = [
   redirecting('steering'),
   ['pedit', 'steering', () => rewrite(peditRewrite({ ethDst: '02:00:00:00:00:01' }, TC_ACT.TC_ACT_PIPE))],
@@ -98,10 +98,10 @@ const mappers: readonly Trial[] = [
   ['vlan', 'tags', () => popVlan()],
 ]
 
-/** Of limits. */
-const limiters: readonly Trial[] = [redirecting('rates')]
+/** Actions of bandwidth. */
+const redirectors: readonly Trial[] = [redirecting('rates')]
 
-/** Of limits outside the pod. */
+/** Actions of bandwidth outside the pod. */
 const policers: readonly Trial[] = [
   [
     'police',
@@ -110,22 +110,22 @@ const policers: readonly Trial[] = [
   ],
 ]
 
-/** Without a qdisc every filter would be refused for want of it. */
+/** Tries filters on clsact. Without clsact the kernel would refuse every filter, so only clsact is reported then. */
 function missingOnClsact(socket: NetlinkSocket, wanted: Needs): string[] {
   const purpose = wanted.steering ? 'steering' : 'rates'
   const qdisc = missing('qdisc clsact (sch_ingress)', purpose, () => socket.request(newClsact(lo)))
   if (qdisc.length > 0) return qdisc
-  // What was tried once need not be tried again.
-  const others = wanted.steering ? limiters.filter(([name]) => name !== 'mirred') : limiters
+  // The tries of port maps include mirred.
+  const others = wanted.steering ? redirectors.filter(([name]) => name !== 'mirred') : redirectors
   return [
     ...(wanted.steering ? missingActions(socket, ['flower'], 'steering', wanted, mappers) : []),
     ...(wanted.rates ? missingActions(socket, classifiers, 'rates', wanted, others) : []),
-    // A NIC takes a policer of every frame by matchall alone.
+    // A NIC accepts a policer of every frame only by matchall.
     ...(wanted.police ? missingActions(socket, ['matchall'], 'police', wanted, policers) : []),
   ]
 }
 
-/** None when one of `kinds` is there with the actions. Without a classifier an action can't be tried. */
+/** Tries the classifiers in turn, then the actions with the first that exists. An action needs a classifier for its try. */
 function missingActions(
   socket: NetlinkSocket,
   kinds: readonly Classifier[],
@@ -150,7 +150,7 @@ function missingActions(
   return refusals.length < 2 ? refusals : [`one of ${kinds.join(', ')}: ${refusals.join(', ')}`]
 }
 
-/** Number of filters tried so far, which is the priority of the next one: none is in the way of another. */
+/** Number of filters so far. It is the priority of the next filter, so that no filter takes the place of another. */
 let tried = 0
 
 function probeFilter(kind: Classifier, action: Action | undefined): Request {

@@ -1,4 +1,4 @@
-/** What has passed through the things that a rate limit is made of, hardware and software apart. */
+/** Counters of the things that a rate limit is made of, hardware and software apart. */
 
 import type { NetlinkSocket } from '../../netlink/socket.ts'
 import type { Action } from '../../netlink/tc/actions/action.ts'
@@ -6,64 +6,91 @@ import { actionsOf, isInHardware } from '../../netlink/tc/filter.ts'
 import type { Tc } from '../../netlink/tc/msg.ts'
 import { countersOf, queueOf } from '../../netlink/tc/stats.ts'
 import { ratePriority } from '../../ops/marks/rate-numbers.ts'
-import type { Op } from '../../ops/op.ts'
+import type { OpKind, OpOf, RateOp, Side } from '../../ops/op.ts'
+import type { LinkKernel } from '../api/links.ts'
+import type { LimitCounters, RateKernel, RateSetting } from '../api/rates.ts'
 import { findLink } from '../link/links.ts'
 import { findEveryFrame } from '../tc/matchall-filters.ts'
-import type { Sides } from '../tc/rate-operations.ts'
 import { findShaper } from '../tc/shapers.ts'
-import { metersOf, policerOf } from '../tc/shared-policers.ts'
-import { apart, type FilterCounters, linkCounters, type Passed } from './counters.ts'
+import { macPolicersOf, policerOf } from '../tc/shared-policers.ts'
+import { apart, linkCounters } from './counters.ts'
+
+/** Ways to the two sides. */
+export interface CountingReach extends Pick<LinkKernel, 'link'> {
+  route(side: Side): NetlinkSocket
+  rates(): Pick<RateKernel, 'ratesOfPort'>
+}
 
 /**
- * What passed: of a shaper what it sent on, of a policer what came to it, of an ifb what left it, of a filter what it
- * matched.
+ * The counters or the setting that show the work of one kind of operation, or the reason why it has neither. Counters are undefined
+ * for a thing that is not there.
  */
-export interface LimitCounters extends FilterCounters {
-  /** Packets that went nowhere; of a policer they are among those that came. */
-  readonly dropped: bigint
-  /** Packets that a policer let through. */
-  readonly conformed?: bigint
-  /** How often a shaper had to wait. */
-  readonly overLimit?: bigint
-  /** What waits in a shaper now. */
-  readonly waiting?: Passed
+export type Gauge<K extends OpKind> =
+  | { readonly counters: (reach: CountingReach, op: OpOf<K>) => LimitCounters | undefined }
+  | { readonly setting: (reach: CountingReach, op: OpOf<K>) => Omit<RateSetting, 'kind'> }
+  | { readonly uncounted: string }
+
+/** An entry for each of these kinds. */
+export type Gauges<K extends OpKind> = { readonly [One in K]: Gauge<One> }
+
+/** For the kinds that take something away. */
+export const removal = { uncounted: 'the thing is gone, and its counters with it' } as const
+
+/** Rate limits. */
+export const rateGauges: Gauges<RateOp['do']> = {
+  'shaper.add': {
+    counters: ({ route }, { shaper: { side, link, ifindex, cookie } }) =>
+      at(route(side), link, ifindex, (socket, index) => shaperCounters(findShaper(socket, index, cookie))),
+  },
+  'shaper.del': removal,
+  'ifb.add': {
+    counters: ({ route }, { side, name }) => {
+      const counted = linkCounters(route(side), name)
+      return counted && { ...inSoftware, software: counted.sent, dropped: counted.dropped }
+    },
+  },
+  'ifb.del': removal,
+  'detour.add': {
+    counters: ({ route }, { detour: { side, link, ifindex, cookie } }) =>
+      at(route(side), link, ifindex, (socket, index) =>
+        filterCounters(findEveryFrame(socket, index, ratePriority.detour, cookie)),
+      ),
+  },
+  'detour.del': removal,
+  'police.add': {
+    counters: ({ route }, { police: { link, ifindex, cookie } }) =>
+      at(route('host'), link, ifindex, (socket, index) =>
+        filterCounters(findEveryFrame(socket, index, ratePriority.police, cookie)),
+      ),
+  },
+  'police.del': removal,
+  'limiter.add': {
+    counters: ({ route }, { limiter }) => {
+      const action = policerOf(route('host'), limiter.index)
+      return action && actionCounters(action, (action.TCA_ACT_IN_HW_COUNT ?? 0) > 0)
+    },
+  },
+  'limiter.del': removal,
+  'meter.add': { counters: ({ route }, { meter }) => filterCounters(macPolicersOf(route('host'), meter)[0]) },
+  'meter.del': removal,
+  'devlink.rate.set': {
+    setting: ({ rates }, { handle, set }) => {
+      const now = rates().ratesOfPort(handle)?.max
+      return { wanted: set.max * 8, now: now === undefined ? undefined : now * 8 }
+    },
+  },
 }
 
-/** Counters of what an operation on a limit has made; undefined when it is not there, or counts nothing. */
-export function limitCounters({ route }: Pick<Sides, 'route'>, op: Op): LimitCounters | undefined {
-  switch (op.do) {
-    case 'shaper.add': {
-      const { side, link, ifindex, cookie } = op.shaper
-      return at(route(side), link, ifindex, (socket, index) =>
-        shaperCounters(findShaper(socket, index, cookie)),
-      )
-    }
-    case 'ifb.add': {
-      const counted = linkCounters(route(op.side), op.name)
-      return counted && { ...inSoftware, software: counted.sent, dropped: counted.dropped }
-    }
-    case 'detour.add': {
-      const { side, link, ifindex, cookie } = op.detour
-      return at(route(side), link, ifindex, (socket, index) =>
-        filterCounters(findEveryFrame(socket, index, ratePriority.detour, cookie)),
-      )
-    }
-    case 'police.add': {
-      const { link, ifindex, cookie } = op.police
-      return at(route('host'), link, ifindex, (socket, index) =>
-        filterCounters(findEveryFrame(socket, index, ratePriority.police, cookie)),
-      )
-    }
-    case 'limiter.add': {
-      const action = policerOf(route('host'), op.limiter.index)
-      return action && actionCounters(action, (action.TCA_ACT_IN_HW_COUNT ?? 0) > 0)
-    }
-    case 'meter.add':
-      return filterCounters(metersOf(route('host'), op.meter)[0])
-    default:
-      return undefined
-  }
+/** The rate of a VF. */
+export const vfGauge: Gauge<'vf.set'> = {
+  setting: ({ link }, { pf, vf, set }) => {
+    const now = link('host', pf, { vfs: true })?.vfs?.get(vf)?.rate?.max
+    return { wanted: (set.rate?.max ?? 0) * megabit, now: now === undefined ? undefined : now * megabit }
+  },
 }
+
+/** Rates of VFs are in Mbit/s. */
+const megabit = 1_000_000
 
 const none = { packets: 0n, bytes: 0n }
 const inSoftware = { inHw: false, hardware: none } as const

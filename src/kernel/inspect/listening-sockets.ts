@@ -1,28 +1,18 @@
-/** Which sockets of the host's programs wait on which ports. */
+/** Finds the ports on which the host's programs listen. */
 import { ipFromBytes } from '../../lib/ip.ts'
 import { decodeSocket, dumpSockets } from '../../netlink/diag/inet.ts'
 import { AF } from '../../netlink/rtnl/const.ts'
 import { NetlinkError, type NetlinkSocket } from '../../netlink/socket.ts'
 import { linkName, listFolder, readText } from '../../sys/files.ts'
+import type { Listener } from '../api/port-users.ts'
 
-/** A socket that takes what comes to a port. `address` is `0.0.0.0` or `::` for all of its family. */
-export interface Listener {
-  readonly proto: 'tcp' | 'udp'
-  readonly address: string
-  readonly port: number
-  /** A socket on `::` that leaves IPv4 alone. */
-  readonly v6only: boolean
-  /** Number of the socket, as in /proc/PID/fd. */
-  readonly inode: number
-}
-
-/** TCP_LISTEN, and TCP_CLOSE for a UDP socket that is not connected (net/tcp_states.h). */
+/** State of a listening socket: TCP_LISTEN, and TCP_CLOSE for an unconnected UDP socket (net/tcp_states.h). */
 const waiting = { tcp: { protocol: 6, state: 10 }, udp: { protocol: 17, state: 7 } } as const
 
 /**
- * The listeners of a protocol. `socket` is one of NETLINK_SOCK_DIAG, which lists them alone; a kernel without it has them
- * among all connections in /proc/net. UDP sockets in the range of ports that the kernel gives out by itself are left out:
- * most are clients that wait for one answer.
+ * The listeners of a protocol. `socket` is a socket of NETLINK_SOCK_DIAG, which lists listeners alone. A kernel without it lists
+ * them among all connections in /proc/net. UDP sockets on ports of net.ipv4.ip_local_port_range are left out: most are clients
+ * that wait for one answer.
  */
 export function listenersOf(socket: NetlinkSocket, proto: 'tcp' | 'udp'): Listener[] {
   const all = [AF.AF_INET, AF.AF_INET6].flatMap((family) => {
@@ -38,7 +28,7 @@ export function listenersOf(socket: NetlinkSocket, proto: 'tcp' | 'udp'): Listen
   return all.filter(({ port }) => port < first || port > last)
 }
 
-/** Name and number of a program that holds the socket, for an error message; undefined when none can be seen. */
+/** Name and process ID of a program that holds the socket, for an error message; undefined when none is visible. */
 export function programWith(inode: number): string | undefined {
   const wanted = `socket:[${inode}]`
   for (const pid of listFolder('/proc').filter((name) => /^\d+$/.test(name))) {
@@ -47,7 +37,7 @@ export function programWith(inode: number): string | undefined {
       if (listFolder(folder).some((fd) => linkName(`${folder}/${fd}`) === wanted))
         return `${(readText(`/proc/${pid}/comm`) ?? '').trim()} (process ${pid})`
     } catch {
-      // It has ended meanwhile, or is none of ours to look at.
+      // The process has ended meanwhile, or this process may not read its files.
     }
   }
   return undefined
@@ -66,7 +56,7 @@ function askKernel(socket: NetlinkSocket, proto: 'tcp' | 'udp', family: number):
   })
 }
 
-/** /proc/net/tcp and its like: `SL: ADDRESS:PORT REMOTE STATE ... INODE`, addresses as 32-bit words of the machine. */
+/** Reads /proc/net/tcp and the like: `SL: ADDRESS:PORT REMOTE STATE ... INODE`, addresses as 32-bit words in host order. */
 function readTable(proto: 'tcp' | 'udp', family: number): Listener[] {
   const text = readText(`/proc/net/${proto}${family === AF.AF_INET ? '' : '6'}`) ?? ''
   return text
@@ -85,7 +75,7 @@ function readTable(proto: 'tcp' | 'udp', family: number): Listener[] {
     })
 }
 
-/** The ports that the kernel gives to programs by itself: the first and the last. */
+/** The first and the last port of net.ipv4.ip_local_port_range, from which the kernel picks ports for programs. */
 export function givenOut(): readonly [number, number] {
   const [first, last] = (readText('/proc/sys/net/ipv4/ip_local_port_range') ?? '').trim().split(/\s+/)
   return [Number(first ?? 32_768), Number(last ?? 60_999)]

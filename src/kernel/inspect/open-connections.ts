@@ -1,6 +1,6 @@
 /**
- * What is open from an address and port of the host: sockets of its own programs, and connections of others that it
- * translates there (masquerading). Replies to these come to the host, and a filter for the port would take them.
+ * Finds open connections from an address and port of the host: sockets of the host's programs, and connections of others that the
+ * host masquerades to that address and port. A flow filter for the port would take the replies to these connections.
  */
 import { ipFamily, ipFromBytes } from '../../lib/ip.ts'
 import { decodeSocket, dumpSockets, localPortOf } from '../../netlink/diag/inet.ts'
@@ -16,33 +16,13 @@ import { AF } from '../../netlink/rtnl/const.ts'
 import type { NetlinkSocket } from '../../netlink/socket.ts'
 import type { Proto } from '../../ops/op.ts'
 import { readText } from '../../sys/files.ts'
-import type { FreedKey } from '../api/kernel.ts'
+import type { Endpoint, OpenConnection } from '../api/port-users.ts'
+import type { FreedKey } from '../api/reservations.ts'
 import { givenOut } from './listening-sockets.ts'
-
-/** An address and port. */
-export interface Endpoint {
-  readonly address: string
-  readonly port: number
-}
-
-/** One that is open from a key. */
-export interface OpenConnection {
-  readonly proto: Proto
-  /** A key, or for a UDP socket that is not connected `0.0.0.0` or `::` and its port. */
-  readonly local: Endpoint
-  /** The other end; undefined for a UDP socket that is not connected. */
-  readonly peer: Endpoint | undefined
-  /** Who opened it, where that is not the host; its address and port are replaced by `local`. */
-  readonly source?: Endpoint
-  /** Number of the socket, as in /proc/PID/fd; 0 for one that no program has any more. */
-  readonly inode?: number
-  /** A socket on `::` that leaves IPv4 alone. */
-  readonly v6only?: boolean
-}
 
 const protocols = { tcp: 6, udp: 17, sctp: 132 } as const
 /**
- * States of sockets (net/tcp_states.h) that wait for something from the other end: all but TIME_WAIT, CLOSE and LISTEN. UDP:
+ * States of sockets (net/tcp_states.h) that wait for packets from the other end. TCP: all but TIME_WAIT, CLOSE and LISTEN. UDP:
  * connected (1) or not (7).
  */
 const states = {
@@ -51,13 +31,13 @@ const states = {
 } as const
 const notConnected = 7
 
-/** So many ports are asked for one by one; beyond, a list of all is shorter work for the kernel. */
+/** Limit for one dump per port. For more ports, one dump of all sockets is less work for the kernel. */
 const fewPorts = 4
 
 /**
- * All that is open from the keys. `diag` is a socket of NETLINK_SOCK_DIAG, `conntrack` hands one of NETLINK_NETFILTER to what
- * it is given, or nothing where there is none. UDP sockets that are not connected count in the range of ports that the kernel gives out by
- * itself: they wait for answers. Elsewhere they are listeners.
+ * All connections that are open from the keys. `diag` is a socket of NETLINK_SOCK_DIAG. `conntrack` runs its argument with a socket
+ * of NETLINK_NETFILTER, and returns nothing where the kernel has none. Unconnected UDP sockets count only on ports of
+ * net.ipv4.ip_local_port_range, where they wait for answers. On other ports they are listeners.
  */
 export function openConnections(
   diag: NetlinkSocket,
@@ -77,7 +57,7 @@ function socketsOn(socket: NetlinkSocket, proto: 'tcp' | 'udp', keys: readonly F
   if (ports.size === 0) return []
   const [first, last] = givenOut()
   const asked = ports.size > fewPorts ? [0] : [...ports]
-  // A socket of IPv6 may have a connection of IPv4.
+  // Both families are read: a socket of IPv6 may have a connection of IPv4.
   return [AF.AF_INET, AF.AF_INET6].flatMap((family) =>
     asked.flatMap((port) =>
       socket
@@ -108,12 +88,12 @@ function isAt(key: Endpoint, { address, port }: Endpoint): boolean {
 }
 
 /**
- * Connections whose replies end at a key and that were opened from elsewhere: their source was replaced. For each question the
- * kernel goes through the whole of its table, which takes milliseconds, whatever is in it.
+ * Masqueraded connections: the replies go to a key, and the original source is another address. For each dump the kernel walks
+ * through its whole table, which takes milliseconds.
  */
 function translatedTo(socket: NetlinkSocket, keys: readonly FreedKey[]): OpenConnection[] {
   const count = readText('/proc/sys/net/netfilter/nf_conntrack_count')
-  // A kernel that tracks nothing translates nothing.
+  // Without a tracked connection the kernel translates none.
   if (keys.length === 0 || count === undefined || count.trim() === '0') return []
   return questions(keys)
     .flatMap((question) => socket.dump(question).map(decodeConnection))
@@ -121,7 +101,7 @@ function translatedTo(socket: NetlinkSocket, keys: readonly FreedKey[]): OpenCon
     .flatMap((one) => translated(one, keys) ?? [])
 }
 
-/** One for each port of a family, or one for each address where there are many ports: whichever are fewer. */
+/** The dumps: one per family and port, or one per address (one in all for IPv6), whichever are fewer. */
 function questions(keys: readonly FreedKey[]): Request[] {
   const familyOf = ({ address }: FreedKey) => (ipFamily(address) === 4 ? AF.AF_INET : AF.AF_INET6)
   const ports = new Map(keys.map((key) => [`${familyOf(key)} ${key.proto} ${key.port}`, key]))
@@ -143,7 +123,7 @@ function translated(
   const [source, peer, local] = [endOf(original, 'SRC'), endOf(reply, 'SRC'), endOf(reply, 'DST')]
   const number = reply?.CTA_TUPLE_PROTO?.CTA_PROTO_NUM
   const key = keys.find((one) => local !== undefined && isAt(one, local) && protocols[one.proto] === number)
-  // A program's own: its socket tells whether it is open.
+  // A connection of a host program is left out: its socket is found by socketsOn().
   if (source === undefined || local === undefined || key === undefined || isAt(source, local))
     return undefined
   return { proto: key.proto, local, peer, source }

@@ -1,7 +1,7 @@
 /** The host's port map held against what was reserved: each element by its key, whatever others have in the map, and the chains. */
 import { ipFromBytes } from '../../lib/ip.ts'
 import type { NetlinkSocket } from '../../netlink/socket.ts'
-import type { Difference } from '../api/kernel.ts'
+import type { Difference } from '../api/verify.ts'
 import { elementsOfReservation, type Reservation } from '../nftables/host-keys.ts'
 import { hostChains, hostTable } from '../nftables/host-table.ts'
 import { keptOffChains } from '../nftables/kept-off.ts'

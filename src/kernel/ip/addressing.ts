@@ -1,8 +1,7 @@
-/** Addresses, routes and policy rules: operations on them and what the kernel has. */
+/** Reads and changes addresses and routes. */
 import { ipFamily, ipFromBytes, ipToBytes, parseCidr, parseIp } from '../../lib/ip.ts'
 import type { Message } from '../../netlink/message.ts'
 import {
-  type Addr,
   type AddrRequest,
   decodeAddr,
   deleteAddr,
@@ -28,8 +27,9 @@ import {
 import { NetlinkError, type NetlinkSocket } from '../../netlink/socket.ts'
 import type { Outcome, RouteSpec } from '../../ops/op.ts'
 import type { AddressFacts, LinkFacts, RouteFacts } from '../api/facts.ts'
+import { dumpedAddresses } from '../link/dumped-addresses.ts'
 import { findLink } from '../link/links.ts'
-import type { OpenSocket } from '../tc/clsact.ts'
+import type { OpenSocket } from '../link/sides.ts'
 import { atMost, mostDatagrams } from './at-most.ts'
 
 /** Adds or removes an address (CIDR). */
@@ -53,8 +53,8 @@ export function changeAddress(
 }
 
 /**
- * Adds or removes a route. Where the table has one to the same destination with the same metric, the first one wins, as
- * every CNI plugin has it; the outcome says so, and nobody may take that one back.
+ * Adds or removes a route. Where the table has a route with the same destination and metric, that route stays, as with every
+ * CNI plugin. The outcome then has `existed`, and a rollback must not remove that route.
  */
 export function changeRoute(
   socket: NetlinkSocket,
@@ -97,38 +97,26 @@ export function changeRoute(
   }
 }
 
-/** A gateway of IPv6 for routes of IPv4 has an attribute of its own. */
+/** The gateway attribute: RTA_VIA for a gateway of the other family, RTA_GATEWAY otherwise. */
 function gateway(gw: string, v4: boolean): Pick<RouteRequest, 'RTA_GATEWAY' | 'RTA_VIA'> {
   return v4 === (ipFamily(gw) === 4) ? { RTA_GATEWAY: gw } : { RTA_VIA: gw }
 }
 
-/** Has the kernel ask for the MAC of an address on an interface; what comes of it nobody waits for. */
+/** Makes the kernel resolve the MAC of `address` on an interface. Does not wait for the answer. */
 export function useNeighbour(socket: NetlinkSocket, ifindex: number, address: string): void {
   const NDA_DST = parseIp(address)
   const ndm_family = ipFamily(address) === 4 ? AF.AF_INET : AF.AF_INET6
   socket.request(useNeigh({ ndm_family, ndm_ifindex: ifindex, NDA_DST }))
 }
 
-/** Addresses on one interface, or on all, as the kernel tells them; none for an interface that has left meanwhile. */
-export function dumpedAddresses(socket: NetlinkSocket, ifindex?: number): Addr[] {
-  if (ifindex === undefined) return socket.dump(dumpAddrs({})).map(decodeAddr)
-  try {
-    const found = socket.dump(dumpAddrs({ ifa_index: ifindex })).map(decodeAddr)
-    return found.filter(({ ifa_index }) => ifa_index === ifindex)
-  } catch (error) {
-    if (error instanceof NetlinkError && error.code === 'ENODEV') return []
-    throw error
-  }
-}
-
-/** The same in plain values. */
+/** The addresses of one interface, or of all, as facts. */
 export function addressesOn(socket: NetlinkSocket, ifindex?: number): AddressFacts[] {
   return dumpedAddresses(socket, ifindex).flatMap((found) => {
     const address = found.IFA_LOCAL ?? found.IFA_ADDRESS
     if (address === undefined) return []
     const { ifa_index, ifa_prefixlen, ifa_scope: scope } = found
     const flags = found.IFA_FLAGS ?? found.ifa_flags
-    // The first bit is IFA_F_TEMPORARY of IPv6; of IPv4 it says that an address is the second one of its subnet.
+    // IPv6 only: the bit of IFA_F_TEMPORARY is IFA_F_SECONDARY for IPv4, a second address of one subnet.
     const has = (bit: number) => found.ifa_family === AF.AF_INET6 && (flags & bit) !== 0
     return [
       {
@@ -140,7 +128,7 @@ export function addressesOn(socket: NetlinkSocket, ifindex?: number): AddressFac
   })
 }
 
-/** The interface by which the kernel sends to `address`; undefined when it has no route there. */
+/** The interface by which the kernel sends to `address`; undefined when the kernel has no route to `address`. */
 export function interfaceTo(socket: NetlinkSocket, address: string): LinkFacts | undefined {
   const v4 = ipFamily(address) === 4
   try {
@@ -160,8 +148,8 @@ export function interfaceTo(socket: NetlinkSocket, address: string): LinkFacts |
 }
 
 /**
- * Of `addresses` (without prefix lengths), those for which nobody has to be asked any more: all of IPv4, and of IPv6
- * those whose duplicate address detection is over.
+ * Those of `addresses` (without prefix lengths) that are ready for use: all of IPv4, and the ones of IPv6 whose duplicate
+ * address detection is over.
  */
 export function settledAddresses(
   socket: NetlinkSocket,
@@ -184,7 +172,7 @@ export function allRoutes(socket: NetlinkSocket): RouteFacts[] {
 }
 
 /**
- * Unicast routes of one table, of both families; none where nobody has made it.
+ * Unicast routes of one table, of both families; none where the table does not exist.
  * @throws NetlinkError EOVERFLOW as atMost()
  */
 export function routesOfTable(open: OpenSocket, table: number): RouteFacts[] {
@@ -193,7 +181,7 @@ export function routesOfTable(open: OpenSocket, table: number): RouteFacts[] {
       const found = unicastIn(
         atMost(open, dumpRoutes({ rtm_family, RTA_TABLE: table }), `routes in table ${table}`),
       )
-      // A kernel without IPv6, or without strict checking, answers with what it has.
+      // A kernel without IPv6, or without strict checking, ignores the request's family and table.
       return found.filter((route) => route.table === table && isOf(route, rtm_family))
     } catch (error) {
       if (error instanceof NetlinkError && error.code === 'ENOENT') return []
@@ -203,8 +191,9 @@ export function routesOfTable(open: OpenSocket, table: number): RouteFacts[] {
 }
 
 /**
- * Whether the main table has a default route of a family by this interface. There can be any number of others: of IPv4 the kernel shows
- * them after it, so that one datagram tells, of IPv6 before it. Undefined where there are more of these than atMost() reads.
+ * True when the main table has a default route of a family by this interface. A table can have any number of other routes. The
+ * kernel shows the default route of IPv4 first, so one datagram is enough. The kernel shows the default route of IPv6 last:
+ * undefined where more than {@link mostDatagrams} datagrams come before it.
  */
 export function hasDefaultRoute(open: OpenSocket, family: 4 | 6, ifindex: number): boolean | undefined {
   const rtm_family = family === 4 ? AF.AF_INET : AF.AF_INET6

@@ -1,4 +1,4 @@
-/** The frames by which a pod tells its neighbours where its addresses are now. Pure bytes. */
+/** Builds the frames that tell a pod's neighbours the MAC of the pod's addresses. Pure bytes. */
 import { ipFamily, ipToBytes, parseIp } from '../../lib/ip.ts'
 import { macToBytes, parseMac } from '../../lib/mac.ts'
 
@@ -6,8 +6,8 @@ const ETH_P_ARP = 0x0806
 const ETH_P_IPV6 = 0x86dd
 
 /**
- * For an IPv4 address two frames: gratuitous ARP as request (RFC 5227, announcement) and as reply, since some neighbours
- * take only one of them for news (Linux: arp_accept, arp_notify). For an IPv6 address one: an unsolicited neighbour
+ * Two frames for an IPv4 address: gratuitous ARP as a request (RFC 5227, announcement) and as a reply, because some neighbours
+ * accept only one of the two (Linux: arp_accept, arp_notify). One frame for an IPv6 address: an unsolicited neighbour
  * advertisement (RFC 4861, 7.2.6).
  */
 export function announcements(mac: string, addresses: readonly string[]): Uint8Array[] {
@@ -24,7 +24,7 @@ export function announcements(mac: string, addresses: readonly string[]): Uint8A
 const arpRequest = 1
 const arpReply = 2
 
-/** Sender and target are the same address. The target's MAC means nothing in a request; in a reply it is the sender's (RFC 5944, 4.6). */
+/** Sender and target are one address. The target MAC is 0 in a request, and the sender's MAC in a reply (RFC 5944, 4.6). */
 function gratuitousArp(operation: number, mac: Uint8Array, address: Uint8Array): Uint8Array {
   const frame = new Uint8Array(60)
   const view = new DataView(frame.buffer)

@@ -1,4 +1,4 @@
-/** Policy rules of a pod and the routing tables behind them. */
+/** Changes and reads a pod's policy rules (`ip rule`) and removes the routing tables of ours that they lead to. */
 import { ipFamily, networkOf, parseCidr } from '../../lib/ip.ts'
 import { notice } from '../../lib/log/notice.ts'
 import { AF } from '../../netlink/rtnl/const.ts'
@@ -22,10 +22,13 @@ import {
 import { NetlinkError, type NetlinkSocket, type Scanned } from '../../netlink/socket.ts'
 import type { Outcome, RouteSpec, RuleSpec } from '../../ops/op.ts'
 import type { SourceRuleFacts } from '../api/facts.ts'
-import type { OpenSocket } from '../tc/clsact.ts'
+import type { OpenSocket } from '../link/sides.ts'
 import { atMost } from './at-most.ts'
 
-/** Adds or removes `from SRC lookup TABLE`. One that is there already is of an ADD whose record was lost, and serves as well. */
+/**
+ * Adds or removes the policy rule `from SRC lookup TABLE`. An equal policy rule that exists already is accepted (`existed`): an ADD
+ * whose record was lost has made it.
+ */
 export function changeRule(socket: NetlinkSocket, verb: 'add' | 'del', spec: RuleSpec): Outcome {
   const request = ruleOf(spec)
   try {
@@ -50,7 +53,7 @@ function ruleOf({ src, table, priority }: RuleSpec): RuleRequest {
   }
 }
 
-/** Rules of a family that lead to a table and go by the source address alone. @throws NetlinkError EOVERFLOW as atMost() */
+/** Policy rules of a family that select by the source address alone. @throws NetlinkError EOVERFLOW as atMost() */
 export function sourceRules(open: OpenSocket, family: 4 | 6): SourceRuleFacts[] {
   return atMost(open, dumpRules(family === 4 ? AF.AF_INET : AF.AF_INET6), 'policy rules')
     .map(decodeRule)
@@ -63,7 +66,7 @@ export function sourceRules(open: OpenSocket, family: 4 | 6): SourceRuleFacts[] 
     })
 }
 
-/** What else a rule can look at. */
+/** Attributes of policy rules that select by more than the source address. */
 const others = [
   'FRA_IIFNAME',
   'FRA_OIFNAME',
@@ -77,8 +80,8 @@ const others = [
 ] as const
 
 /**
- * Removes rules, and routes by destination, metric and table, whatever interface they lead to by now: its name may be another one.
- * What is gone is fine. The rules first: without them the routes mean nothing.
+ * Removes policy rules, and routes by destination, metric and table. The interface is no part of the request, because the pod may
+ * have renamed it. To remove an object that is gone already succeeds. Policy rules go first, because they make the routes matter.
  */
 export function removeReplies(
   socket: NetlinkSocket,
@@ -102,7 +105,7 @@ function routeOf({ dst, metric }: RouteSpec, table: number): RouteRequest {
     rtm_family: ipFamily(ip) === 4 ? AF.AF_INET : AF.AF_INET6,
     rtm_dst_len: prefix,
     rtm_table: RT_TABLE.RT_TABLE_UNSPEC,
-    // Whatever scope it has.
+    // RT_SCOPE_NOWHERE matches a route of any scope.
     rtm_scope: RT_SCOPE.RT_SCOPE_NOWHERE,
     rtm_protocol: RTPROT.RTPROT_BOOT,
     ...(prefix === 0 ? {} : { RTA_DST: ip }),
@@ -111,15 +114,15 @@ function routeOf({ dst, metric }: RouteSpec, table: number): RouteRequest {
   }
 }
 
-/** Of a family, more than ever have led to a table of ours. */
+/** Limit per family. An attachment has far fewer policy rules. */
 const mostRules = 1_000
-/** So many datagrams of routes, of up to 32 KiB, are read of a family: some thousands, more than we ever put into a table. */
+/** Limit of datagrams of routes per family, each up to 32 KiB: some thousands of routes, more than an ADD puts into a table. */
 const mostRead = 16
 
 /**
- * Removes every rule that leads to `table` with `priority`, then the routes in it. Succeeds when there are none. The rules are not
- * listed: a pod can have any number of others. Nor are the routes of other tables. It can put any number into this one, too: what is
- * more than we ever make stays, and is told. No rule leads there.
+ * Removes every policy rule that leads to `table` with `priority`, then the routes in `table`. Succeeds when there are none.
+ * Does not list policy rules, or routes of other tables, because a pod can have any number of them. A pod can also put any number
+ * of routes into `table`: routes above the limit stay, and a notice tells so. No policy rule leads to them.
  */
 export function removeTable(open: OpenSocket, table: number, priority: number): void {
   const socket = open()
@@ -136,14 +139,16 @@ export function removeTable(open: OpenSocket, table: number, priority: number): 
       for (const reply of socket.batch(found.map((message) => deleteRoute(decodeRoute(message)))))
         if (reply instanceof NetlinkError && !gone.has(reply.code)) throw reply
       if (!isWhole)
-        notice(`vf-offload: the pod has more routes in table ${table} than were ever ours: they stay`)
+        notice(
+          `vf-offload: Cannot remove every route in table ${table} of the pod: the pod has added more than an ADD makes`,
+        )
     }
   } finally {
     socket.close()
   }
 }
 
-/** The kernel refuses to list a table that nobody has made, and can't list one that the pod changes all the time. */
+/** The routes of a table. The kernel refuses to list a table that does not exist, and cannot list one that changes all the time. */
 function routesIn(open: OpenSocket, rtm_family: number, table: number): Scanned {
   const socket = open()
   try {
@@ -156,10 +161,10 @@ function routesIn(open: OpenSocket, rtm_family: number, table: number): Scanned 
   }
 }
 
-/** Of a rule, a route: it is gone. */
+/** Errors that tell that a policy rule or a route is gone. */
 const gone: ReadonlySet<string> = new Set(['ENOENT', 'ESRCH'])
 
-/** Runs a removal; false when there was nothing. */
+/** Runs a removal; false when there was nothing to remove. */
 function removed(remove: () => void): boolean {
   try {
     remove()

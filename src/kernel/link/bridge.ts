@@ -1,4 +1,4 @@
-/** VLANs of bridge ports. */
+/** The VLANs of bridge ports, and the VEPA mode of a NIC's switch. */
 import {
   BRIDGE_VLAN_INFO,
   type BridgeVlanInfo,
@@ -7,7 +7,7 @@ import {
   dumpBridgeVlans,
   newBridgeVlan,
 } from '../../netlink/rtnl/bridge.ts'
-import { BRIDGE_MODE } from '../../netlink/rtnl/link.ts'
+import { BRIDGE_MODE } from '../../netlink/rtnl/bridge-attributes.ts'
 import type { NetlinkSocket } from '../../netlink/socket.ts'
 import type { BridgeVlan } from '../../ops/op.ts'
 
@@ -15,8 +15,8 @@ const { BRIDGE_VLAN_INFO_PVID: PVID, BRIDGE_VLAN_INFO_UNTAGGED: UNTAGGED } = BRI
 const { BRIDGE_VLAN_INFO_RANGE_BEGIN: RANGE_BEGIN } = BRIDGE_VLAN_INFO
 
 /**
- * Adds a VLAN to a bridge port or takes it away. To add one that the port has sets its flags, and a new PVID takes the
- * old one's place: what was there before is the caller's to know.
+ * Adds a VLAN to a bridge port, or removes it. Adding a VLAN that the port has already sets the flags of that VLAN. A new
+ * PVID replaces the old one. The caller remembers the state before, because this function does not read it.
  */
 export function changeBridgeVlan(
   socket: NetlinkSocket,
@@ -29,7 +29,7 @@ export function changeBridgeVlan(
   socket.request(verb === 'add' ? newBridgeVlan(ifindex, info) : deleteBridgeVlan(ifindex, info))
 }
 
-/** VLANs of one bridge port, ascending; none when it is no port of a bridge. */
+/** The VLANs of one bridge port, ascending; an empty list when the interface is no port of a bridge. */
 export function bridgeVlansOf(socket: NetlinkSocket, ifindex: number): BridgeVlan[] {
   return socket.dump(dumpBridgeVlans()).flatMap((message) => {
     const port = decodeBridgePort(message)
@@ -38,8 +38,8 @@ export function bridgeVlansOf(socket: NetlinkSocket, ifindex: number): BridgeVla
 }
 
 /**
- * True when the switch inside a NIC is in VEPA mode: it hands what its ports send each other to the switch outside. False
- * for one that does not say.
+ * True when the switch inside a NIC is in VEPA mode: the NIC sends frames between its own ports to the switch outside.
+ * False when the driver does not report a mode.
  */
 export function isVepa(socket: NetlinkSocket, ifindex: number): boolean {
   return socket.dump(dumpBridgeVlans()).some((message) => {
@@ -48,7 +48,7 @@ export function isVepa(socket: NetlinkSocket, ifindex: number): boolean {
   })
 }
 
-/** Ranges as single VLANs: an entry with RANGE_BEGIN and the one behind it are both ends. */
+/** Expands ranges to single VLANs. An entry with RANGE_BEGIN is the first VLAN of a range, and the next entry is the last. */
 function expanded(entries: readonly BridgeVlanInfo[]): BridgeVlan[] {
   return entries.flatMap(({ flags, vid }, at) => {
     const last = (flags & RANGE_BEGIN) === 0 ? vid : (entries[at + 1]?.vid ?? vid + 1) - 1

@@ -7,12 +7,12 @@ import {
 import { ctrlMessage, getFamily } from '../../netlink/genl/genl.ts'
 import { NetlinkError, type NetlinkSocket } from '../../netlink/socket.ts'
 
-/** Answers that mean "this NIC has no eSwitch to ask about": no devlink, no instance, no such operation. */
+/** Errors of a NIC without an eSwitch: no devlink, no devlink instance, no such operation. */
 const noEswitch: ReadonlySet<string> = new Set(['ENOENT', 'ENODEV', 'EOPNOTSUPP'])
 
 /**
- * True when the eSwitch of the PCI function is in switchdev mode. Only devlink knows: mlx5 and ice set phys_switch_id
- * in legacy mode too. `socket` is a generic netlink one.
+ * True when the eSwitch of the PCI function is in switchdev mode. Only devlink tells the mode: mlx5 and ice set phys_switch_id
+ * in legacy mode too. `socket` is a generic netlink socket.
  */
 export function isSwitchdev(socket: NetlinkSocket, pci: string): boolean {
   try {

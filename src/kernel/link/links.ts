@@ -1,4 +1,5 @@
-/** Interfaces: RTM_GETLINK answers as facts, and the operations on an interface itself. */
+/** Reads interfaces (RTM_GETLINK) as facts, and changes the attributes of an interface. */
+import type { OfKind } from '../../lib/error-kind.ts'
 import { toHex } from '../../lib/hex.ts'
 import {
   addAltNames,
@@ -24,7 +25,7 @@ const EBUSY = 16
 const ENODEV = 19
 const ETH_P_8021Q = 0x8100
 
-/** An interface as facts. */
+/** Turns an answer of RTM_GETLINK into facts. */
 export function linkFacts(link: Link): LinkFacts {
   const info = link.IFLA_LINKINFO
   const data = info?.IFLA_INFO_KIND === 'vlan' ? info.IFLA_INFO_DATA : undefined
@@ -68,7 +69,7 @@ export function linkFacts(link: Link): LinkFacts {
 
 /** The interface with this index, name or altname; undefined when there is none (ENODEV). */
 export function findLink(socket: NetlinkSocket, by: number | string, vfs = false): LinkFacts | undefined {
-  // Without VF statistics: they cost a firmware query per VF, and those of 255 VFs wrap a 16-bit length.
+  // VF statistics are left out: they cost a firmware query per VF, and the statistics of 255 VFs overflow a 16-bit length.
   const mask = vfs ? RTEXT_FILTER.RTEXT_FILTER_VF | RTEXT_FILTER.RTEXT_FILTER_SKIP_STATS : 0
   try {
     const [message] = socket.request(getLink(by, mask)).messages
@@ -79,7 +80,7 @@ export function findLink(socket: NetlinkSocket, by: number | string, vfs = false
   }
 }
 
-/** The interface with this name. Throws ENODEV-like words when it is not there. */
+/** The interface with this name or altname. @throws MissingLink */
 export function mustFindLink(socket: NetlinkSocket, name: string): LinkFacts {
   const link = findLink(socket, name)
   if (link === undefined) throw new MissingLink(name)
@@ -87,31 +88,32 @@ export function mustFindLink(socket: NetlinkSocket, name: string): LinkFacts {
 }
 
 /**
- * All interfaces of the socket's namespace. Without any mask the kernel silently leaves out an interface whose message
- * outgrows its buffer (rtnl_calcit), as one with hundreds of altnames does, and a pod can give its interface those.
+ * All interfaces of the socket's namespace. The request has a mask because the kernel sizes its buffer by the mask
+ * (rtnl_calcit): without a mask the kernel silently leaves out an interface whose message is too long. Hundreds of altnames
+ * make the message too long, and a pod can add altnames.
  */
 export function allLinks(socket: NetlinkSocket): LinkFacts[] {
   const mask = { IFLA_EXT_MASK: RTEXT_FILTER.RTEXT_FILTER_SKIP_STATS }
   return socket.dump(dumpLinks(mask)).map((message) => linkFacts(decodeLink(message)))
 }
 
-/** A VF asks its PF over a mailbox that may be busy: so often is a refused MAC asked for, so many milliseconds apart. */
+/** Number of tries to set a MAC, and the milliseconds between tries. A VF asks its PF by a mailbox, which may be busy. */
 const macAttempts = 3
 const macPause = 20
 
 /**
- * Some drivers answer EBUSY to "up" while they are busy with a reset that somebody else has asked for, as of the PF
- * (iavf_open of drivers/net/ethernet/intel/iavf): so often is it asked again, so many milliseconds apart, 2 s in all.
+ * Number of tries to set an interface up, and the milliseconds between tries: 2 s in all. Some drivers answer EBUSY during a
+ * reset that another party has asked for, such as the PF (iavf_open of drivers/net/ethernet/intel/iavf).
  */
 const upAttempts = 40
 const upPause = 50
 
-/** The ifindex of an interface by its name or altname; throws MissingLink. */
+/** Returns the ifindex of an interface by its name or altname. @throws MissingLink */
 export type IndexOf = (name: string) => number
 
 /**
- * Carries out `link.set`, whole or not at all: one request, and after a refusal what of it was done is set back to
- * `was`. The interface is asked for what it has only where that decides something.
+ * Runs `link.set`, whole or not at all. All attributes go in one request. After a refusal, the attributes that the kernel has
+ * changed already are set back to `was`. The interface is read only where its state decides the next step.
  */
 export function setLinkAttributes(socket: NetlinkSocket, op: LinkSet, indexOf: IndexOf): void {
   const ifindex = op.ifindex ?? indexOf(op.name)
@@ -145,7 +147,7 @@ function isBusy(error: unknown): boolean {
   return error instanceof Error && 'errno' in error && error.errno === EBUSY
 }
 
-/** True when of a refused request only going up is left: what the kernel takes before the flags is as asked for. */
+/** True when only "up" is left of a refused request. The kernel sets MAC, MTU and master before the flags. */
 function isDoneUpToFlags(
   socket: NetlinkSocket,
   ifindex: number,
@@ -160,8 +162,8 @@ function isDoneUpToFlags(
 }
 
 /**
- * Some VFs may not set their own MAC but take the one that the PF has set when they are reset, which going up and
- * down does (igbvf). True when that gave the interface its MAC, and everything else of `set` is done too.
+ * Sets the interface up and down again, because some VFs (igbvf) may not set their MAC but take the MAC from the PF at a reset,
+ * and going up resets such a VF. True when the interface has the MAC afterwards and the rest of `set` is done too.
  */
 function takesMacOnReset(
   socket: NetlinkSocket,
@@ -172,7 +174,7 @@ function takesMacOnReset(
   const { mac, ...others } = set
   const link = mac === undefined ? undefined : findLink(socket, ifindex)
   if (link === undefined || link.up || link.mac === mac) return false
-  // The MTU first: going up makes the interface's queues by it.
+  // The MTU comes first: the driver sizes the queues by the MTU when the interface goes up.
   send(socket, ifindex, { mtu: set.mtu }, indexOf)
   send(socket, ifindex, { up: true }, indexOf)
   send(socket, ifindex, { up: false }, indexOf)
@@ -184,14 +186,14 @@ function takesMacOnReset(
   return true
 }
 
-/** Sets back what a refused request has changed already, each attribute by itself; what can't be set back stays. */
+/** Sets back the attributes that a refused request has changed, each by a request of its own. A refused one stays changed. */
 function takeBack(socket: NetlinkSocket, ifindex: number, op: LinkSet, indexOf: IndexOf): void {
   const asked = kernelsOrder.filter((key) => op.set[key] !== undefined)
-  // One that was refused is as it was, but for a master: the old one is left before the new one is asked.
+  // A single refused attribute is unchanged, except the master: the kernel leaves the old master before it joins the new one.
   if (asked.length === 1 && asked[0] !== 'master') return
   const now = findLink(socket, ifindex)
   if (now === undefined) return
-  // Last first, so that flags are back before a MAC that an interface takes only while it is down.
+  // The last attribute goes first: some interfaces take a MAC only while they are down, so the flags come before the MAC.
   for (const key of asked.reverse()) {
     const old = op.was[key]
     if (old === undefined) continue
@@ -200,12 +202,12 @@ function takeBack(socket: NetlinkSocket, ifindex: number, op: LinkSet, indexOf: 
       const has = key === 'master' ? (now.master ?? 0) : now[key]
       if (had !== has) send(socket, ifindex, { [key]: old }, indexOf)
     } catch {
-      // The refusal that led here is the one to report; a look afterwards finds what is left.
+      // The caller reports the first refusal. A read afterwards finds the attribute that is still changed.
     }
   }
 }
 
-/** The order in which do_setlink() (net/core/rtnetlink.c) takes the attributes of one request; the first refusal ends it. */
+/** The order in which do_setlink() (net/core/rtnetlink.c) sets the attributes of one request. It stops at the first refusal. */
 const kernelsOrder = [
   'mac',
   'mtu',
@@ -220,13 +222,13 @@ const kernelsOrder = [
 
 function send(socket: NetlinkSocket, ifindex: number, set: LinkAttributes, indexOf: IndexOf): void {
   if (set.master !== undefined && set.master !== '' && set.up === true) {
-    // A bond takes no interface that is up, and before Linux 6.1 the flags come before the master.
+    // A bond takes no interface that is up, and before Linux 6.1 the kernel sets the flags before the master.
     send(socket, ifindex, { ...set, up: undefined }, indexOf)
     send(socket, ifindex, { up: true }, indexOf)
     return
   }
   const { mac, mtu, alias, master, txqlen, traits } = set
-  // Both have flags, of which a request has one field.
+  // Traits need a request of their own: traits and `up` both use the one field for flags.
   if (traits !== undefined && Object.keys(set).length > 1) {
     send(socket, ifindex, { ...set, traits: undefined }, indexOf)
     send(socket, ifindex, { traits }, indexOf)
@@ -246,7 +248,7 @@ function send(socket: NetlinkSocket, ifindex: number, set: LinkAttributes, index
   if (Object.keys(change).length > 1) socket.request(changeLink(change))
 }
 
-/** IFF_* bits and the mask of those that are meant. */
+/** The IFF_* bits to set, and the mask of the bits that the request changes. */
 function flagsOf({ up, promisc, allmulti }: LinkAttributes): { ifi_flags: number; ifi_change: number } {
   const bits = [
     [up, IFF.IFF_UP],
@@ -261,7 +263,7 @@ function flagsOf({ up, promisc, allmulti }: LinkAttributes): { ifi_flags: number
   return { ifi_flags, ifi_change }
 }
 
-/** What IFLA_MASTER is for a master's name; 0 releases. */
+/** The value of IFLA_MASTER for the name of a master. 0 releases the interface. */
 function masterIndex(name: string, indexOf: IndexOf): number {
   return name === '' ? 0 : indexOf(name)
 }
@@ -272,7 +274,8 @@ export function changeAltname(socket: NetlinkSocket, add: boolean, ifindex: numb
 }
 
 /** An interface that an operation names does not exist. */
-export class MissingLink extends Error {
+export class MissingLink extends Error implements OfKind {
+  readonly kind = 'refusal'
   readonly code = 'ENODEV'
   readonly errno = ENODEV
   constructor(name: string) {
@@ -281,7 +284,7 @@ export class MissingLink extends Error {
   }
 }
 
-/** With programs in several places (IFLA_XDP_ATTACHED XDP_ATTACHED_MULTI) each has an attribute of its own. */
+/** Numbers of the XDP programs. Programs in several modes (XDP_ATTACHED_MULTI) have one attribute per mode. */
 function xdpPrograms(found: Link['IFLA_XDP']): number[] {
   const { IFLA_XDP_PROG_ID: one, IFLA_XDP_DRV_PROG_ID: drv, IFLA_XDP_SKB_PROG_ID: skb } = found ?? {}
   const ids = [one, drv, skb, found?.IFLA_XDP_HW_PROG_ID].filter((id) => id !== undefined && id !== 0)

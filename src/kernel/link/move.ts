@@ -1,4 +1,4 @@
-/** Moving an interface between namespaces, with its new name, in one request, and whole or not at all. */
+/** Moves an interface to another namespace and renames it, in one request, whole or not at all. */
 import { changeLink, IFF } from '../../netlink/rtnl/link.ts'
 import { NetlinkError, type NetlinkSocket } from '../../netlink/socket.ts'
 import type { LinkMove as Move, Side } from '../../ops/op.ts'
@@ -9,10 +9,11 @@ import type { OpenNetns } from '../api/machine.ts'
 import { allLinks, findLink, MissingLink, mustFindLink } from './links.ts'
 
 /**
- * Moves and renames with one RTM_NEWLINK, so that no third party ever sees the interface under a foreign name. The
- * kernel moves first and renames afterwards (do_setlink), so a name that is taken leaves the interface moved under its
- * old name: after any error both namespaces are looked at and the interface is brought back, up if it was up; addresses
- * that it had are gone then. Throws the kernel's error, or StrandedLink when the way back failed too.
+ * Moves and renames with one RTM_NEWLINK, so that no other process sees the interface under a wrong name. The kernel moves
+ * first and renames afterwards (do_setlink): when the new name is taken, the interface has moved under its old name. After an
+ * error, this function therefore looks in both namespaces and brings the interface back, up if it was up. The move has
+ * removed the addresses of the interface then.
+ * @throws the kernel's error; StrandedLink when the way back fails too
  */
 export function moveLink(socket: (side: Side) => NetlinkSocket, pod: OpenNetns | undefined, op: Move): void {
   refuseOddName(op.newName)
@@ -23,9 +24,9 @@ export function moveLink(socket: (side: Side) => NetlinkSocket, pod: OpenNetns |
 }
 
 /**
- * Moves the interface with this number without having looked at it. It keeps the number (IFLA_NEW_IFINDEX, Linux 5.13),
- * by which it is known in both namespaces whatever its name is, or gets the one that is asked for. False, and nothing done,
- * when its number is taken over there and no other was asked for.
+ * Moves the interface with this ifindex without a read before. The interface keeps its ifindex, or gets `newIfindex`
+ * (IFLA_NEW_IFINDEX, Linux 5.13), so that the ifindex identifies it in both namespaces. Returns false, with nothing changed,
+ * when the other namespace has the ifindex already and the operation has no `newIfindex`.
  */
 function movedAsItIs(
   socket: (side: Side) => NetlinkSocket,
@@ -43,7 +44,7 @@ function movedAsItIs(
     if (code === 'EBUSY' || code === 'ENODEV' || findLink(socket(op.from), ifindex) !== undefined) throw error
     try {
       const stray = findLink(socket(op.to), there)
-      // The kernel shuts an interface down to move it.
+      // An interface that is up is not the moved one: the kernel sets an interface down to move it.
       if (stray === undefined || stray.up) throw new MissingLink(op.name)
       comeBack(socket, pod, op, stray, { name: stray.name, ifindex, up: op.up === true })
     } catch (second) {
@@ -68,7 +69,7 @@ function movedAfterALook(socket: (side: Side) => NetlinkSocket, pod: OpenNetns |
 }
 
 function rename(socket: NetlinkSocket, op: Move): void {
-  // The kernel takes a rename to the same name for done.
+  // The kernel accepts a rename to the same name.
   const ifindex = op.ifindex ?? mustFindLink(socket, op.name).ifindex
   socket.request(changeLink({ ifi_index: ifindex, IFLA_IFNAME: op.newName }))
 }
@@ -79,7 +80,7 @@ function findMoving(socket: NetlinkSocket, op: Move): LinkFacts {
   return link
 }
 
-/** A refused move left the interface in the other namespace, and it could not be brought back. */
+/** A refused move has left the interface in the other namespace, and the way back has failed too. */
 export class StrandedLink extends Error {
   readonly code: string
 
@@ -92,12 +93,13 @@ export class StrandedLink extends Error {
 }
 
 /**
- * The kernel makes a name of its own out of one with a "%" (dev_prep_valid_name), keeps the old one for an empty one,
- * and finds others invalid (dev_valid_name) only after the move.
+ * Refuses a name before the move. The kernel replaces a "%" in a name (dev_prep_valid_name), keeps the old name when the new one
+ * is empty, and refuses an invalid name (dev_valid_name) only after the move.
  */
 function refuseOddName(name: string): void {
   if (/^[^\s/:%]{1,15}$/.test(name) && name !== '.' && name !== '..') return
-  throw new SystemError('link.move', 22, `"${name}" is no interface name`)
+  const allowed = 'must be 1 to 15 characters without space, "/", ":" and "%", and not "." or ".."'
+  throw new SystemError('link.move', 22, `"${name}" is no interface name; ${allowed}`)
 }
 
 function send(
@@ -119,7 +121,7 @@ function send(
   }
 }
 
-/** Sends with a number to have there, or with any other where that is taken. */
+/** Moves to the ifindex `newIndex`, or to an ifindex of the kernel's choice where `newIndex` is taken. */
 function sendNumbered(
   from: NetlinkSocket,
   ifindex: number,
@@ -136,14 +138,14 @@ function sendNumbered(
   }
 }
 
-/** Undoes what a refused move may have done. */
+/** Moves the interface back when a refused move has left it in the other namespace. */
 function bringBack(
   socket: (side: Side) => NetlinkSocket,
   pod: OpenNetns | undefined,
   op: Move,
   was: LinkFacts,
 ): void {
-  // Its number may be another one now, its name is not: only the renaming can fail after the move.
+  // The ifindex may have changed. The name has not: the rename is the only step that can fail after the move.
   const isIt = (link: LinkFacts) =>
     link.name === was.name && link.parent === was.parent && link.kind === was.kind
   const stayed = findLink(socket(op.from), was.ifindex)

@@ -1,30 +1,56 @@
 /**
- * What an interface of a pod is joined to, where the pod can't forge it: the answer comes from a look at the namespace of the
- * other side, or is translated to the host's own numbers of namespaces.
+ * Finds the interface at the other end of a pod's interface. The pod cannot forge the answer: the answer comes from the
+ * namespace of the other end, or from the host's own numbers of namespaces.
  */
 import { hostNetns } from '../../lib/host-netns.ts'
-import { decodeLink, getLink, getLinkIn } from '../../netlink/rtnl/link.ts'
+import { decodeLink, getLink, getLinkIn, type Link } from '../../netlink/rtnl/link.ts'
 import { decodeNsid, getNsid } from '../../netlink/rtnl/nsid.ts'
 import { NetlinkError, type NetlinkSocket, type Reply } from '../../netlink/socket.ts'
 import { ownNetns } from '../../sys/namespaces.ts'
 import type { LinkFacts, LinkPlace, OtherEnd } from '../api/facts.ts'
+import type { LowerNetns } from '../api/links.ts'
 import type { OpenNetns } from '../api/machine.ts'
-
-/** The host's number of another namespace, {@link hostNetns}, or: the pod's own, or one that the kernel can't tell. */
-export type LowerNetns = number | 'pod' | 'unknown'
+import { linkFacts } from './links.ts'
 
 type Answer = Reply | NetlinkError | undefined
 
 /**
- * The other end of the pair (veth, netkit) whose first end is at `place`; undefined when there is no such interface, or it has no
- * other end. One datagram. The kernel gives the namespace of the other end a number when it answers, so that the pod's is asked for
- * in the same datagram, behind it.
+ * The other end of the pair (veth, netkit) whose first end is at `place`; undefined when there is no such interface, or no other
+ * end.
  */
 export function otherEndOf(
   socket: NetlinkSocket,
   pod: Pick<OpenNetns, 'fd'> | undefined,
-  { ifindex, netns }: LinkPlace,
+  place: LinkPlace,
 ): OtherEnd | undefined {
+  return lookAt(socket, pod, place)?.other
+}
+
+/**
+ * The host's end of the pair that `link` of the pod is the other end of; undefined when that is not on the host. `link` says only
+ * where to look: a pod can give its interfaces any number and MAC address. The kernel's answer about the host's end decides: its
+ * other end has the number of `link`, and is in the pod's namespace. A number in a namespace is one interface's.
+ */
+export function peerOnHost(
+  socket: NetlinkSocket,
+  pod: Pick<OpenNetns, 'fd'>,
+  { kind, lower, lowerNetns, ifindex }: LinkFacts,
+): LinkFacts | undefined {
+  if (kind !== 'veth' || lower === undefined || lowerNetns === undefined) return undefined
+  const ends = lookAt(socket, pod, { ifindex: lower, netns: hostNetns })
+  if (ends?.other.kind !== 'veth' || ends.other.ifindex !== ifindex) return undefined
+  return ends.other.where === 'pod' ? linkFacts(ends.first) : undefined
+}
+
+/**
+ * Both ends of a pair, by one look at the first. All requests go in one datagram. The request for the pod's number comes last: the
+ * kernel gives the namespace of the other end a number only when it answers the request for the interface.
+ */
+function lookAt(
+  socket: NetlinkSocket,
+  pod: Pick<OpenNetns, 'fd'> | undefined,
+  { ifindex, netns }: LinkPlace,
+): { readonly first: Link; readonly other: OtherEnd } | undefined {
   const isOnHost = netns === hostNetns
   const own = isOnHost ? undefined : ownNetns()
   let answers: readonly Answer[]
@@ -42,21 +68,22 @@ export function otherEndOf(
   const hostNumber = own === undefined ? hostNetns : numberIn(others.shift())
   const podNumber = numberIn(others.shift())
   const link = decodeLink(messageOf(first))
-  // Without a number the other end is beside the first one.
+  // An answer without a namespace number means that both ends are in one namespace.
   const where = link.IFLA_LINK_NETNSID ?? netns
-  // 0 for one whose other end is just being removed.
+  // IFLA_LINK is 0 while the kernel removes the other end.
   if (link.IFLA_LINK === undefined || link.IFLA_LINK === 0) return undefined
   const isHosts = link.IFLA_LINK_NETNSID === undefined ? isOnHost : where === hostNumber && !isOnHost
   const isPods = where >= 0 && where === podNumber
-  return {
+  const other: OtherEnd = {
     ifindex: link.IFLA_LINK,
     where: isHosts ? 'host' : isPods ? 'pod' : 'elsewhere',
     netns: isHosts || where < 0 ? undefined : where,
     kind: link.IFLA_LINKINFO?.IFLA_INFO_KIND,
   }
+  return { first: link, other }
 }
 
-/** In which namespace the interface is that the pod's interface `link` stands on (macvlan, VLAN, ipvlan). */
+/** The namespace of the interface below the pod's interface `link` (macvlan, VLAN, ipvlan). */
 export function lowerNetnsOf(
   socket: NetlinkSocket,
   { lowerNetns }: Pick<LinkFacts, 'lowerNetns'>,
@@ -75,7 +102,7 @@ export function lowerNetnsOf(
   }
 }
 
-/** True for the answer about an interface, or a namespace, that is not there. */
+/** True when the interface, or the namespace, does not exist. @throws NetlinkError for another refusal */
 function isAbsent(answer: Exclude<Answer, undefined>): answer is NetlinkError {
   if (!(answer instanceof NetlinkError)) return false
   if (answer.code === 'ENODEV' || answer.code === 'EINVAL') return true

@@ -1,4 +1,4 @@
-/** What a move of an interface would meet, asked before the first change, with nothing changed. */
+/** Tells whether the kernel would refuse to move an interface, before the first change. Changes nothing. */
 
 import { AF } from '../../netlink/rtnl/const.ts'
 import { changeLink } from '../../netlink/rtnl/link.ts'
@@ -7,18 +7,18 @@ import { NetlinkError, type NetlinkSocket } from '../../netlink/socket.ts'
 import { getQdisc, qdiscName, TC_H } from '../../netlink/tc/tcm.ts'
 import type { LinkFacts, MoveFacts } from '../api/facts.ts'
 import type { OpenNetns } from '../api/machine.ts'
-import { dumpedAddresses } from '../ip/addressing.ts'
+import { dumpedAddresses } from './dumped-addresses.ts'
 import { findLink } from './links.ts'
 
-/** The number of `lo`, which every namespace has. */
+/** The ifindex of `lo`, which exists in every namespace. */
 const takenIfindex = 1
 
 /**
- * Asks for a move of the host's interface `link` to a number that is taken there for sure. The kernel looks at that last, after
- * it has looked whether the interface may leave its namespace at all and whether its names are free there
- * (__dev_change_net_namespace, net/core/dev.c): EBUSY says that nothing else is in the way. No attribute of an interface tells
- * that on every kernel. The request has no new name: before Linux 6.6 the kernel gives that to the interface before it looks at
- * the number, where the pod has an interface of the old name.
+ * Asks the kernel to move the host's interface `link` to an ifindex that is taken. The kernel checks the ifindex last, after it
+ * has checked that the interface may leave its namespace and that its names are free in the other one
+ * (__dev_change_net_namespace, net/core/dev.c): EBUSY tells that nothing else is in the way. No attribute of an interface tells
+ * the same on every kernel. The request has no new name: before Linux 6.6, and where the pod has an interface with the old name,
+ * the kernel renames the interface before it checks the ifindex.
  */
 export function lookBeforeMove(
   socket: NetlinkSocket,
@@ -48,7 +48,7 @@ export function lookBeforeMove(
   }
 }
 
-/** False for the number, and for the interface's name where the pod has that: the move brings a new number and a new name. */
+/** False for a taken ifindex, and for a taken name: the real move brings a new ifindex and a new name. */
 function isInTheWay(
   { code }: NetlinkError,
   inPod: () => NetlinkSocket,
@@ -56,11 +56,11 @@ function isInTheWay(
 ): boolean {
   if (code !== 'EEXIST') return code !== 'EBUSY'
   const isTaken = (one: string) => findLink(inPod(), one) !== undefined
-  // The kernel looks at the name first: it has not come to the altnames, which the move brings along.
+  // The kernel checks the name before the altnames. A taken name hides a taken altname, and the move keeps the altnames.
   return !isTaken(name) || altnames.some(isTaken)
 }
 
-/** Qdiscs that nobody can give an interface or take from it. */
+/** True for the qdiscs of the kernel, which no process can add or remove. */
 function isBuiltIn(kind: string | undefined): boolean {
   return kind === 'noop' || kind === 'noqueue'
 }

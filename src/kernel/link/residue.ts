@@ -1,6 +1,6 @@
 /**
- * What a pod may have left on an interface of the host, beside what RTM_GETLINK shows of it, and the operations that take it off.
- * In: the interface; out: plain values. Loaded by calls that bring a device home or give one out.
+ * Finds the remains of a pod on an interface of the host that RTM_GETLINK does not show (programs, interfaces on top), and
+ * removes them. Only the calls that hand out a device, or bring it back, load this module.
  */
 import type { Message, Request } from '../../netlink/message.ts'
 import {
@@ -15,8 +15,7 @@ import {
   RTEXT_FILTER,
 } from '../../netlink/rtnl/link.ts'
 import { NetlinkError, type NetlinkSocket } from '../../netlink/socket.ts'
-import type { CleanOp, ProgramDetach, XdpMode } from '../../ops/clean-op.ts'
-import type { Side } from '../../ops/op.ts'
+import type { CleanOp, ProgramDetach, Side, XdpMode } from '../../ops/op.ts'
 import { detachTcx, detachXdpLinks, tcxPrograms } from '../../sys/bpf-links.ts'
 import { ownNetns } from '../../sys/namespaces.ts'
 import type { LinkFacts, Residue } from '../api/facts.ts'
@@ -29,7 +28,7 @@ export { tuningOf, tuningOps } from './tuning.ts'
 /** XDP_FLAGS_SKB_MODE, DRV_MODE and HW_MODE of linux/if_link.h. */
 const xdpFlags: Readonly<Record<XdpMode, number>> = { skb: 2, drv: 4, hw: 8 }
 
-/** Looks at the host's interface `link`. One that is enslaved has its master where others would lie. */
+/** The remains on the host's interface `link`. With a master, `occupied` is not tested: the master takes the frames itself. */
 export function residueOf(socket: NetlinkSocket, link: LinkFacts): Residue {
   const tcx = (['ingress', 'egress'] as const).flatMap((hook) =>
     tcxPrograms(link.ifindex, hook).map((program) => ({ hook, program })),
@@ -38,18 +37,19 @@ export function residueOf(socket: NetlinkSocket, link: LinkFacts): Residue {
   return { tcx, ...(occupied === undefined ? {} : { occupied }) }
 }
 
-/** A number that no interface has, and IFLA_MACVLAN_MODE MACVLAN_MODE_PASSTHRU of linux/if_link.h as an attribute. */
+/** An ifindex that no interface has, and the attribute IFLA_MACVLAN_MODE with MACVLAN_MODE_PASSTHRU (linux/if_link.h). */
 const noIfindex = 0x7fff_fff1
 const passthru = new Uint8Array([8, 0, 1, 0, 8, 0, 0, 0])
 
 /**
- * Why nothing else can lie on the interface, undefined when it is free: what takes its frames (macvlan, macvtap, ipvlan, bridge,
- * bond, MACsec), in whatever namespace, of which nothing else tells. The kernel is asked for a macvlan in mode passthru, which bears
- * no other beside it (macvlan_common_newlink, drivers/net/macvlan.c), under a name that is taken: it looks at that last, since the
- * request has a number, so that EEXIST says that all else is well, and nothing is ever made.
+ * The reason why no interface can lie on `link`; undefined when `link` is free. Another interface may take the frames of `link`
+ * (macvlan, macvtap, ipvlan, bridge, bond, MACsec) from any namespace, and no read of the kernel shows that. This function asks
+ * for a macvlan in mode passthru, which allows no other macvlan beside it (macvlan_common_newlink, drivers/net/macvlan.c), with
+ * the name `lo`, which is taken. The request has an ifindex, so the kernel checks the name last: EEXIST tells that `link` is free.
+ * The kernel never makes the macvlan.
  */
 function occupiedBy(socket: NetlinkSocket, link: LinkFacts): string | undefined {
-  // What is asked for on a macvlan lies on what that is on itself.
+  // A macvlan on a macvlan lies on the interface below both, so the question would be about that interface.
   if (link.type !== ARPHRD.ARPHRD_ETHER || link.kind === 'macvlan' || link.kind === 'macvtap')
     return undefined
   const info = { IFLA_INFO_KIND: 'macvlan', IFLA_INFO_DATA: passthru }
@@ -62,17 +62,17 @@ function occupiedBy(socket: NetlinkSocket, link: LinkFacts): string | undefined 
     )
   } catch (error) {
     if (!(error instanceof NetlinkError)) throw error
-    // EBUSY: another kind than macvlan has it.
+    // EBUSY: an interface of another kind than macvlan takes the frames.
     if (error.code === 'EBUSY') return 'an interface in another namespace takes its frames'
     if (error.code === 'EINVAL') return 'a macvlan in another namespace lies on it'
   }
   return undefined
 }
 
-/** Kinds that are no children of what IFLA_LINK says: it is their other end, and goes with them. */
+/** Kinds whose IFLA_LINK is the other end of a pair, not an interface below. */
 const pairs: readonly (string | undefined)[] = ['veth', 'netkit', 'vxcan']
 
-/** Interfaces of the pod, behind `socket`, that lie on the one with `ifindex`, which is in the pod or on the host. */
+/** The pod's interfaces that lie on the interface with `ifindex`, which is on `side`. `socket` is open in the pod. */
 export function podUppers(socket: NetlinkSocket, side: Side, ifindex: number): readonly LinkFacts[] {
   const mask = { IFLA_EXT_MASK: RTEXT_FILTER.RTEXT_FILTER_SKIP_STATS }
   const found = socket
@@ -95,7 +95,7 @@ export function podUppers(socket: NetlinkSocket, side: Side, ifindex: number): r
   }
 }
 
-/** True where IFLA_LINK is that number. Read from the bytes: a pod can have any number of interfaces, of which few are decoded. */
+/** True when IFLA_LINK is `ifindex`. Reads the bytes, because a pod can have any number of interfaces and decoding is slow. */
 function isOn({ payload }: Message, ifindex: number): boolean {
   const view = new DataView(payload.buffer, payload.byteOffset, payload.byteLength)
   for (let at = ifinfomsgSize; at + 4 <= view.byteLength; ) {
@@ -110,9 +110,9 @@ function isOn({ payload }: Message, ifindex: number): boolean {
 const ifinfomsgSize = 16
 const IFLA_LINK = 5
 
-/** The number by which a namespace knows another one, `fd`; undefined when it knows none. */
+/** The number that the socket's namespace has for the namespace `fd`; undefined when it has none. */
 function netnsidOf(socket: NetlinkSocket, fd: number): number | undefined {
-  // struct rtgenmsg, NETNSA_FD 3; in the answer NETNSA_NSID 1 (linux/net_namespace.h).
+  // struct rtgenmsg and NETNSA_FD (3); the answer has NETNSA_NSID (1) of linux/net_namespace.h.
   const payload = new Uint8Array(12)
   new DataView(payload.buffer).setUint16(4, 8, true)
   new DataView(payload.buffer).setUint16(6, 3, true)
@@ -126,7 +126,7 @@ function netnsidOf(socket: NetlinkSocket, fd: number): number | undefined {
 /** linux/rtnetlink.h */
 const RTM_GETNSID = 90
 
-/** Carries out an operation. What is gone already is well. */
+/** Runs an operation. To remove an object that is gone already succeeds. */
 export function clean(socket: NetlinkSocket, op: CleanOp): void {
   switch (op.do) {
     case 'program.detach':
@@ -155,7 +155,7 @@ function gone(action: () => void): void {
   }
 }
 
-/** By netlink where netlink has put it, by its link where bpf(2) has: the kernel lets each take off only its own. */
+/** Detaches a program by netlink or, where bpf(2) has attached it, by its BPF link: each can detach only its own programs. */
 function detach(socket: NetlinkSocket, { hook, ifindex, program }: ProgramDetach): void {
   if (hook === 'ingress' || hook === 'egress') {
     detachTcx(program, ifindex, hook)
@@ -171,7 +171,7 @@ function detach(socket: NetlinkSocket, { hook, ifindex, program }: ProgramDetach
 }
 const EBUSY = 16
 
-/** True for a program of XDP that is not on the interface, or not any more. */
+/** True when the XDP program is not, or no longer, on the interface. */
 function isOff(socket: NetlinkSocket, ifindex: number, program: number): boolean {
   const [message] = socket.request(getLink(ifindex)).messages
   return message === undefined || !xdpOf(decodeLink(message).IFLA_XDP).some((one) => one.program === program)

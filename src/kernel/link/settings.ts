@@ -1,10 +1,10 @@
-/** Settings of an interface, which a move to another namespace sets back to that one's defaults. */
+/** The sysctls of an interface (net/ipv4/conf, net/ipv6/conf). A move to another namespace resets them to its defaults. */
 import { fromHex, toHex } from '../../lib/hex.ts'
 import { afSpec } from '../../netlink/rtnl/link.ts'
 import type { Op } from '../../ops/op.ts'
 import type { LinkFacts, LinkSettings } from '../api/facts.ts'
 
-/** The settings of both families; empty where the look did not ask for them. */
+/** The settings of both families; empty when the read of the interface did not ask for them. */
 export function settingsOf({ afSpec: bytes }: LinkFacts): LinkSettings {
   if (bytes === undefined) return {}
   const { AF_INET, AF_INET6 } = afSpec.decode(bytes)
@@ -16,8 +16,8 @@ export function settingsOf({ afSpec: bytes }: LinkFacts): LinkSettings {
 }
 
 /**
- * Files of net/ipv4/conf/NAME and net/ipv6/conf/NAME in the order of the arrays: IPV4_DEVCONF_* of linux/ip.h, which begins with
- * 1, and DEVCONF_* of linux/ipv6.h. `-` for what nobody can set, and for a secret.
+ * Files of net/ipv4/conf/NAME and net/ipv6/conf/NAME in the order of the kernel's arrays: IPV4_DEVCONF_* of linux/ip.h, which
+ * begins with 1, and DEVCONF_* of linux/ipv6.h. `-` stands for a value that cannot be set, and for a secret.
  */
 const files = {
   4: `forwarding - proxy_arp accept_redirects secure_redirects send_redirects shared_media rp_filter accept_source_route
@@ -37,12 +37,12 @@ const files = {
     ndisc_evict_nocarrier accept_untracked_na accept_ra_min_lft`,
 } as const
 
-/** Milliseconds in the array, seconds in the file (proc_dointvec_jiffies). */
+/** Settings that are milliseconds in the array and seconds in the file (proc_dointvec_jiffies). */
 const inSeconds =
   /^router_(solicitation_interval|solicitation_delay|solicitation_max_interval|probe_interval)$/
 const unsigned = /^(ra_defrtr_metric|ioam6_id_wide)$/
 
-/** Operations that lead the host's interface `name` from its settings `now` to what they were. */
+/** Operations that change the settings of the host's interface `name` from `now` to `was`. */
 export function settingOps(name: string, was: LinkSettings, now: LinkSettings): Op[] {
   return ([4, 6] as const).flatMap((family) => {
     const [old, live] = [was, now].map((one) => numbersOf(family === 4 ? one.v4 : one.v6)) as [

@@ -1,14 +1,12 @@
 import { decodeFeature, ethtoolFamily, getFeatures } from '../../netlink/genl/ethtool.ts'
 import { ctrlMessage, getFamily } from '../../netlink/genl/genl.ts'
 import { NetlinkError, type NetlinkSocket } from '../../netlink/socket.ts'
+import type { TcOffload } from '../api/probe.ts'
 
-/** Whether an interface hands filters to its NIC: `off` can be switched on, `fixed` can't. */
-export type TcOffload = 'on' | 'off' | 'fixed'
-
-/** Answers of an interface, or a kernel before 5.10, that knows nothing of features. */
+/** Errors of an interface without ethtool features, and of a kernel before 5.10. */
 const noFeatures: ReadonlySet<string> = new Set(['ENOENT', 'EOPNOTSUPP', 'ENODEV'])
 
-/** `hw-tc-offload` of ethtool. `socket` is a generic netlink one. */
+/** Reads `hw-tc-offload` (ethtool). `socket` is a generic netlink socket. */
 export function tcOffloadOf(socket: NetlinkSocket, ifindex: number): TcOffload {
   try {
     const [answer] = socket.request(getFamily(ethtoolFamily)).messages

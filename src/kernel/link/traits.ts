@@ -1,11 +1,11 @@
-/** What of an interface stays with it from namespace to namespace, beside what everybody knows: read from RTM_GETLINK, and asked for. */
+/** Traits of an interface: the less known attributes that the interface keeps when it moves to another namespace. */
 import type { Link, LinkRequest } from '../../netlink/rtnl/link.ts'
 import type { LinkTraits } from '../../ops/op.ts'
 import type { XdpFacts } from '../api/facts.ts'
 
 /**
- * IFF_DEBUG, NOTRAILERS, NOARP, MULTICAST, PORTSEL, AUTOMEDIA and DYNAMIC of linux/if.h: what __dev_change_flags()
- * (net/core/dev.c) takes from a request beside IFF_UP, IFF_PROMISC and IFF_ALLMULTI.
+ * IFF_DEBUG, NOTRAILERS, NOARP, MULTICAST, PORTSEL, AUTOMEDIA and DYNAMIC of linux/if.h. __dev_change_flags()
+ * (net/core/dev.c) sets these flags beside IFF_UP, IFF_PROMISC and IFF_ALLMULTI.
  */
 const settableFlags = 0x4 | 0x20 | 0x80 | 0x1000 | 0x2000 | 0x4000 | 0x8000
 
@@ -17,7 +17,7 @@ export function traitsOf(link: Link): LinkTraits {
     group: link.IFLA_GROUP,
     broadcast: link.IFLA_BROADCAST,
     protoDown: link.IFLA_PROTO_DOWN === undefined ? undefined : link.IFLA_PROTO_DOWN !== 0,
-    // Of other kinds the carrier is that of a wire.
+    // Read for a dummy alone, whose carrier user space sets. Other kinds report the carrier of a wire.
     carrier: link.IFLA_LINKINFO?.IFLA_INFO_KIND === 'dummy' ? link.IFLA_CARRIER === 1 : undefined,
     gsoMaxSize: link.IFLA_GSO_MAX_SIZE,
     gsoMaxSegs: link.IFLA_GSO_MAX_SEGS,
@@ -29,7 +29,7 @@ export function traitsOf(link: Link): LinkTraits {
 
 const noReason = { IFLA_PROTO_DOWN_REASON_MASK: 0xffff_ffff, IFLA_PROTO_DOWN_REASON_VALUE: 0 }
 
-/** A request for traits, without the interface's number. The flags are those of all traits: others stay as they are. */
+/** A request that sets traits, without the ifindex. IFF_UP, IFF_PROMISC and IFF_ALLMULTI stay as they are. */
 export function traitsRequest(set: LinkTraits): LinkRequest {
   const { flags, mode, group, broadcast, protoDown, carrier } = set
   const all: { readonly [K in keyof LinkRequest]: LinkRequest[K] | undefined } = {
@@ -39,11 +39,11 @@ export function traitsRequest(set: LinkTraits): LinkRequest {
     ...(carrier === undefined ? {} : { IFLA_CARRIER: carrier ? 1 : 0 }),
     ...(mode === undefined ? {} : { IFLA_LINKMODE: mode }),
     ...(protoDown === undefined ? {} : { IFLA_PROTO_DOWN: protoDown ? 1 : 0 }),
-    // As long as there is a reason the kernel takes it off nothing.
+    // The reasons go too: the kernel refuses to end proto_down while a reason is set.
     ...(protoDown === false ? { IFLA_PROTO_DOWN_REASON: noReason } : {}),
     IFLA_GSO_MAX_SIZE: set.gsoMaxSize,
     IFLA_GSO_MAX_SEGS: set.gsoMaxSegs,
-    // The kernel sets the limit of IPv4 with that of all: it comes after it.
+    // The limits of IPv4 come last: the kernel overwrites them with the limits of all protocols.
     IFLA_GRO_MAX_SIZE: set.groMaxSize,
     IFLA_GSO_IPV4_MAX_SIZE: set.gsoIpv4MaxSize,
     IFLA_GRO_IPV4_MAX_SIZE: set.groIpv4MaxSize,
@@ -51,7 +51,7 @@ export function traitsRequest(set: LinkTraits): LinkRequest {
   return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined)) as LinkRequest
 }
 
-/** The XDP programs of an interface, with the place of each: one for each mode that has one. */
+/** The XDP programs of an interface, at most one for each mode. */
 export function xdpOf(found: Link['IFLA_XDP']): readonly XdpFacts[] {
   if (found === undefined) return []
   const modes = [

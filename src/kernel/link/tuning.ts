@@ -1,10 +1,9 @@
 /**
- * What `ethtool` and sysfs show of an interface, as far as it stays with the interface in another namespace: features, channels,
- * rings, and the files of its queues. By ioctl(2), which any socket takes: generic netlink would cost a call a look for the family.
+ * Reads and sets the ethtool and sysfs values that an interface keeps in another namespace: features, channels, rings, and the
+ * files of its queues. Uses ioctl(2) on any socket, because generic netlink would cost one more call to find the family.
  */
 import { fromHex, toHex } from '../../lib/hex.ts'
-import type { EthtoolPart } from '../../ops/clean-op.ts'
-import type { Op } from '../../ops/op.ts'
+import type { EthtoolPart, Op } from '../../ops/op.ts'
 import { errorCode, SystemError } from '../../sys/errno.ts'
 import { close, ioctlWith, pointerTo, socket } from '../../sys/ffi.ts'
 import { listFolder, readText, writeValue } from '../../sys/files.ts'
@@ -17,8 +16,8 @@ const SOCK_DGRAM = 2
 const SOCK_CLOEXEC = 0o2000000
 
 /**
- * ETHTOOL_GFEATURES and SFEATURES, GCHANNELS and SCHANNELS, GRINGPARAM and SRINGPARAM of linux/ethtool.h, and where in the answer,
- * counted in words of 32 bits, the values lie that can be asked for.
+ * ETHTOOL_GFEATURES and SFEATURES, GCHANNELS and SCHANNELS, GRINGPARAM and SRINGPARAM of linux/ethtool.h. `words` is the size of
+ * the structure, and `at` are the places of the values that can be set, both in words of 32 bits.
  */
 const parts = {
   features: { get: 0x3a, set: 0x3b, words: 10, at: [3, 7] },
@@ -26,10 +25,10 @@ const parts = {
   rings: { get: 0x10, set: 0x11, words: 9, at: [5, 6, 7, 8] },
 } as const
 
-/** Blocks of features: ETHTOOL_DEV_FEATURE_WORDS of net/ethtool/common.h for 64 of them. */
+/** Number of blocks of 32 features: ETHTOOL_DEV_FEATURE_WORDS of net/ethtool/common.h for 64 features. */
 const featureBlocks = 2
 
-/** Files of a queue and of the interface that user space sets. */
+/** The files of a queue, and of the interface, that user space can set. */
 const queueFiles = {
   rx: ['rps_cpus', 'rps_flow_cnt'],
   tx: [
@@ -39,10 +38,10 @@ const queueFiles = {
 } as const
 const netdevFiles = ['gro_flush_timeout', 'napi_defer_hard_irqs', 'threaded']
 
-/** What a file or driver answers that has no such setting. */
+/** Errors of a file or a driver without the setting. */
 const absent: readonly (string | undefined)[] = ['EOPNOTSUPP', 'ENOENT', 'EINVAL', 'ENODEV', 'EPERM']
 
-/** All of it for the host's interface `name`, with these files, or with all that it has. */
+/** The values of the host's interface `name`: all ethtool parts, and these files of sysfs, or `all` files that exist. */
 export function tuningOf(name: string, files: readonly string[] | 'all'): LinkTuning {
   const ethtool: Partial<Record<EthtoolPart, string>> = {}
   const fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)
@@ -57,10 +56,10 @@ export function tuningOf(name: string, files: readonly string[] | 'all'): LinkTu
   return { ethtool, files: contentsOf(name, files === 'all' ? filesOf(name) : files) }
 }
 
-/** Operations that lead from `now` to `was`; what either does not know stays. */
+/** Operations that change the values from `now` to `was`. A value that only one of them has stays. */
 export function tuningOps(name: string, was: LinkTuning, now: LinkTuning): Op[] {
   const ops: Op[] = []
-  // Channels first: they make the queues that have the files.
+  // Channels come first: they create the queues, and the queues have the files.
   for (const part of ['channels', 'rings', 'features'] as const) {
     const [value, found] = [was.ethtool[part], now.ethtool[part]]
     if (value !== undefined && found !== undefined && value !== found)
@@ -74,7 +73,7 @@ export function tuningOps(name: string, was: LinkTuning, now: LinkTuning): Op[] 
   return ops
 }
 
-/** Asks for a part as {@link tuningOf} has it. @throws SystemError */
+/** Sets a part to a value as {@link tuningOf} returns it (hex). @throws SystemError */
 export function setEthtool(name: string, part: EthtoolPart, value: string): void {
   const fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)
   try {
@@ -104,7 +103,7 @@ function setPart(fd: number, name: string, part: EthtoolPart, wanted: Uint32Arra
   call(fd, name, set, change)
 }
 
-/** Writes a file of the interface's folder. @throws Node's errors of files */
+/** Writes a file below /sys/class/net/NAME. @throws Node's file errors */
 export function setNetdev(name: string, file: string, value: string): void {
   writeValue(`/sys/class/net/${name}/${file}`, value)
 }
@@ -121,14 +120,14 @@ function ethtoolOf(fd: number, name: string, part: EthtoolPart): string | undefi
   }
 }
 
-/** `second` is the second word of the request: how many blocks there is room for. */
+/** Reads a structure of `words` words. `second` is the second word of the request: the number of blocks that fit. */
 function asked(fd: number, name: string, command: number, words: number, second = 0): Uint32Array {
   const all = new Uint32Array(words)
   all[1] = second
   return call(fd, name, command, all)
 }
 
-/** struct ifreq: the name, and where the structure lies that the command takes. */
+/** Runs SIOCETHTOOL with a struct ifreq: the name of the interface, and the address of `structure`. */
 function call(fd: number, name: string, command: number, structure: Uint32Array): Uint32Array {
   structure[0] = command
   const request = new Uint8Array(40)
@@ -139,7 +138,7 @@ function call(fd: number, name: string, command: number, structure: Uint32Array)
   return structure
 }
 
-/** The files that the interface has. One queue alone sends for every processor: it has no map of them. */
+/** The files that the interface has. A single transmit queue serves every processor, so it has no xps maps. */
 function filesOf(name: string): string[] {
   const folder = `/sys/class/net/${name}/queues`
   const queues = listFolder(folder)
@@ -175,6 +174,7 @@ function contentOf(path: string): string | undefined {
 
 function numbersOf(hex: string): Uint32Array {
   const bytes = fromHex(hex)
-  if (bytes.length % 4 !== 0) throw new SystemError('ethtool.set', 22, `"${hex}" are no numbers of 32 bits`)
+  if (bytes.length % 4 !== 0)
+    throw new SystemError('ethtool.set', 22, `"${hex}" are no 32-bit numbers; must be 8 hex digits each`)
   return new Uint32Array(bytes.buffer, 0, bytes.length / 4)
 }

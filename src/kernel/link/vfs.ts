@@ -1,42 +1,67 @@
-/** VF attributes on their PF: IFLA_VF_INFO as plain values and back. */
+/** Reads and sets the attributes of a VF on its PF (IFLA_VF_INFO). */
+import type { OfKind } from '../../lib/error-kind.ts'
 import { setLink } from '../../netlink/rtnl/link.ts'
 import { VF_LINK_STATE, type VfInfo, vfSetting } from '../../netlink/rtnl/vf.ts'
 import type { NetlinkSocket } from '../../netlink/socket.ts'
 import type { VfAttributes } from '../../ops/op.ts'
+import { vfAttributeNames, vfAttributes } from '../../ops/vf-attributes.ts'
 
-const linkStates = ['auto', 'enable', 'disable'] as const
-
-/** Config key of each attribute: an error names what the user wrote. */
-const configKeys: Readonly<Record<keyof VfAttributes, string>> = {
-  mac: 'mac',
-  vlan: 'vlan',
-  rate: 'max_tx_rate/min_tx_rate',
-  spoofchk: 'spoofchk',
-  trust: 'trust',
-  linkState: 'link_state',
+/** The states of a VF's link by their numbers. */
+const linkStates = {
+  auto: VF_LINK_STATE.IFLA_VF_LINK_STATE_AUTO,
+  enable: VF_LINK_STATE.IFLA_VF_LINK_STATE_ENABLE,
+  disable: VF_LINK_STATE.IFLA_VF_LINK_STATE_DISABLE,
 }
 
-/** Index and attributes of one VF; undefined for an entry without a MAC, which has no index. Unreported ones are absent. */
-export function vfAttributesOf(info: VfInfo): [readonly [number, VfAttributes]] | undefined {
-  const { IFLA_VF_MAC: mac, IFLA_VF_VLAN: vlan, IFLA_VF_RATE: rate } = info
-  if (mac === undefined) return undefined
-  const proto = info.IFLA_VF_VLAN_LIST?.[0]?.vlan_proto ?? 0x8100
-  const spoofchk = vfSetting(info.IFLA_VF_SPOOFCHK?.setting)
-  const trust = vfSetting(info.IFLA_VF_TRUST?.setting)
-  const linkState = linkStates[info.IFLA_VF_LINK_STATE?.link_state ?? -1]
-  const attributes: VfAttributes = {
-    mac: mac.mac,
-    ...(vlan === undefined ? {} : { vlan: { id: vlan.vlan, qos: vlan.qos, proto } }),
-    ...(rate === undefined ? {} : { rate: { min: rate.min_tx_rate, max: rate.max_tx_rate } }),
-    ...(spoofchk === undefined ? {} : { spoofchk }),
-    ...(trust === undefined ? {} : { trust }),
-    ...(linkState === undefined ? {} : { linkState }),
+/** Each attribute in netlink: read from the kernel's answer, undefined where the driver does not report it, and written to a request. */
+const inNetlink: {
+  readonly [K in keyof VfAttributes]-?: {
+    readonly read: (info: VfInfo) => VfAttributes[K]
+    readonly write: (vf: number, value: NonNullable<VfAttributes[K]>) => VfInfo
   }
-  return [[mac.vf, attributes]]
+} = {
+  mac: {
+    read: (info) => info.IFLA_VF_MAC?.mac,
+    write: (vf, mac) => ({ IFLA_VF_MAC: { vf, mac } }),
+  },
+  vlan: {
+    read: ({ IFLA_VF_VLAN: vlan, IFLA_VF_VLAN_LIST: list }) =>
+      vlan && { id: vlan.vlan, qos: vlan.qos, proto: list?.[0]?.vlan_proto ?? 0x8100 },
+    write: (vf, { id, qos, proto }) => ({ IFLA_VF_VLAN_LIST: [{ vf, vlan: id, qos, vlan_proto: proto }] }),
+  },
+  rate: {
+    read: ({ IFLA_VF_RATE: rate }) => rate && { min: rate.min_tx_rate, max: rate.max_tx_rate },
+    write: (vf, { min, max }) => ({ IFLA_VF_RATE: { vf, min_tx_rate: min, max_tx_rate: max } }),
+  },
+  spoofchk: {
+    read: (info) => vfSetting(info.IFLA_VF_SPOOFCHK?.setting),
+    write: (vf, isOn) => ({ IFLA_VF_SPOOFCHK: { vf, setting: isOn ? 1 : 0 } }),
+  },
+  trust: {
+    read: (info) => vfSetting(info.IFLA_VF_TRUST?.setting),
+    write: (vf, isOn) => ({ IFLA_VF_TRUST: { vf, setting: isOn ? 1 : 0 } }),
+  },
+  linkState: {
+    read: ({ IFLA_VF_LINK_STATE: state }) =>
+      (['auto', 'enable', 'disable'] as const).find((word) => linkStates[word] === state?.link_state),
+    write: (vf, state) => ({ IFLA_VF_LINK_STATE: { vf, link_state: linkStates[state] } }),
+  },
 }
 
-/** A PF refused one attribute of a VF; `key` is the config key. The kernel gives no text for these (ndo_set_vf_*). */
-export class VfRefusal extends Error {
+/**
+ * Index and attributes of one VF; undefined for an entry without a MAC, because the index stands beside the MAC. Attributes
+ * that the driver does not report are absent.
+ */
+export function vfAttributesOf(info: VfInfo): [readonly [number, VfAttributes]] | undefined {
+  const { IFLA_VF_MAC: mac } = info
+  if (mac === undefined) return undefined
+  const found = vfAttributeNames.map((name) => [name, inNetlink[name].read(info)] as const)
+  return [[mac.vf, Object.fromEntries(found.filter(([, value]) => value !== undefined))]]
+}
+
+/** A PF refused one attribute of a VF. `key` is the config key. The kernel gives no reason in words (ndo_set_vf_*). */
+export class VfRefusal extends Error implements OfKind {
+  readonly kind = 'refusal'
   readonly key: string
   readonly code: string
 
@@ -49,9 +74,10 @@ export class VfRefusal extends Error {
 }
 
 /**
- * Sets attributes of one VF in one RTM_SETLINK. The kernel applies them one after the other and stops at the first
- * that the driver refuses, without saying which (do_setvfinfo): then all are put back to `was` and tried one by one,
- * only to name the guilty one. Throws VfRefusal; nothing is changed then.
+ * Sets attributes of one VF in one RTM_SETLINK. The kernel sets them one after the other, stops at the first that the driver
+ * refuses, and does not name it (do_setvfinfo). This function then tries each attribute alone to find the refused one, and
+ * sets each back to `was`.
+ * @throws VfRefusal, with nothing changed
  */
 export function setVf(
   socket: NetlinkSocket,
@@ -82,7 +108,7 @@ function findGuilty(
       try {
         request(socket, pfIndex, vf, { [key]: value })
       } catch (error) {
-        if (error instanceof Error) guilty = new VfRefusal(configKeys[key], words(value), error)
+        if (error instanceof Error) guilty = new VfRefusal(vfAttributes[key].key, words(value), error)
       }
     }
     const old = was[key]
@@ -90,33 +116,22 @@ function findGuilty(
     try {
       request(socket, pfIndex, vf, { [key]: old })
     } catch {
-      // Some drivers refuse to set even the value they report (rates while the PF is down): nothing had changed then.
+      // Some drivers refuse even the value that they report (rates while the PF is down). Nothing has changed in that case.
     }
   }
   return guilty
 }
 
 function request(socket: NetlinkSocket, pfIndex: number, vf: number, set: VfAttributes): void {
-  const { mac, vlan, rate, spoofchk, trust, linkState } = set
-  const info: VfInfo = {
-    ...(mac === undefined ? {} : { IFLA_VF_MAC: { vf, mac } }),
-    ...(vlan === undefined
-      ? {}
-      : { IFLA_VF_VLAN_LIST: [{ vf, vlan: vlan.id, qos: vlan.qos, vlan_proto: vlan.proto }] }),
-    ...(rate === undefined ? {} : { IFLA_VF_RATE: { vf, min_tx_rate: rate.min, max_tx_rate: rate.max } }),
-    ...(spoofchk === undefined ? {} : { IFLA_VF_SPOOFCHK: { vf, setting: spoofchk ? 1 : 0 } }),
-    ...(trust === undefined ? {} : { IFLA_VF_TRUST: { vf, setting: trust ? 1 : 0 } }),
-    ...(linkState === undefined
-      ? {}
-      : { IFLA_VF_LINK_STATE: { vf, link_state: linkStateNumbers[linkState] } }),
-  }
+  const parts = vfAttributeNames.map((name) => partOf(vf, name, set[name]))
+  const info: VfInfo = Object.assign({}, ...parts)
   socket.request(setLink({ ifi_index: pfIndex, IFLA_VFINFO_LIST: [info] }))
 }
 
-const linkStateNumbers = {
-  auto: VF_LINK_STATE.IFLA_VF_LINK_STATE_AUTO,
-  enable: VF_LINK_STATE.IFLA_VF_LINK_STATE_ENABLE,
-  disable: VF_LINK_STATE.IFLA_VF_LINK_STATE_DISABLE,
+/** The entry of an attribute takes the values of that attribute, which the compiler does not see in a union. */
+function partOf(vf: number, name: keyof VfAttributes, value: unknown): VfInfo {
+  if (value === undefined) return {}
+  return (inNetlink[name].write as (vf: number, value: unknown) => VfInfo)(vf, value)
 }
 
 function words(value: unknown): string {

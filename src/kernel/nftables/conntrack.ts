@@ -1,4 +1,4 @@
-/** Connections that no longer lead where they should. */
+/** Deletes connection tracking entries that lead to the wrong place after a port map has changed. */
 import { grouped } from '../../lib/grouped.ts'
 import { ipFamily } from '../../lib/ip.ts'
 import { notice } from '../../lib/log/notice.ts'
@@ -10,13 +10,13 @@ import {
 } from '../../netlink/nf/conntrack.ts'
 import { AF } from '../../netlink/rtnl/const.ts'
 import { NetlinkError, type NetlinkSocket } from '../../netlink/socket.ts'
-import type { FreedKey } from '../api/kernel.ts'
+import type { FreedKey } from '../api/reservations.ts'
 
 const IPPROTO_UDP = 17
 
 /**
- * Has the kernel forget UDP connections to these host ports: a client that goes on sending from one port would be led
- * where it was led before, for ever. A courtesy to clients: what fails is told, no verb fails for it.
+ * Makes the kernel forget UDP connections to these host ports. Without this, a client that keeps sending from one port reaches
+ * the old destination for ever. A failure gives a notice and no error, because only clients depend on this step.
  */
 export function forgetConnections(socket: NetlinkSocket, keys: readonly FreedKey[]): void {
   try {
@@ -35,16 +35,16 @@ export function forgetConnections(socket: NetlinkSocket, keys: readonly FreedKey
   }
 }
 
-/** More ports than these are not asked for one by one: each question is answered by a walk through all connections. */
+/** Limit for one dump per port: the kernel walks through all connections for each dump. */
 const mostPorts = 16
 
-/** What is asked for, and the keys that it is about. */
+/** A dump of connections, and the keys to find in it. */
 interface Look {
   readonly asked: { readonly family: number; readonly address?: string; readonly port?: number }
   readonly own: ReadonlySet<string>
 }
 
-/** As few dumps as may be: one for a port of a family, or for all of it. */
+/** The fewest dumps: one per family and port, or one for the whole family. */
 function looksFor(keys: readonly FreedKey[]): Look[] {
   return ([4, 6] as const).flatMap((version) => {
     const family = version === 4 ? AF.AF_INET : AF.AF_INET6
@@ -64,7 +64,7 @@ function keyText({ address, port }: Pick<FreedKey, 'address' | 'port'>): string 
   return `${address} ${port}`
 }
 
-/** Where a UDP connection was opened to, as {@link keyText} has it. */
+/** The original destination of a UDP connection, in the form of {@link keyText}. */
 function destination({ CTA_TUPLE_ORIG: original }: Connection): string | undefined {
   const { CTA_TUPLE_IP: ip, CTA_TUPLE_PROTO: proto } = original ?? {}
   const address = ip?.CTA_IP_V4_DST ?? ip?.CTA_IP_V6_DST

@@ -1,4 +1,4 @@
-/** Keys, targets and owners of the host's sets (nftables/host-table.ts) in the kernel's bytes. */
+/** Encodes keys, targets and owners of the host table's sets (nftables/host-table.ts) as the kernel's bytes. */
 import { ipFamily, ipToBytes } from '../../lib/ip.ts'
 import { NFT_JUMP } from '../../netlink/nf/rules.ts'
 import { type NftElement, userdataOf } from '../../netlink/nf/tables.ts'
@@ -6,19 +6,19 @@ import type { Masquerade, PortKey, Proto } from '../../ops/op.ts'
 import { masqueradedKeys, masquerades, ports, sourceChain } from './host-table.ts'
 import { steered, steeredKeys } from './steered-ports.ts'
 
-/** What an owner has, or wants. */
+/** The host ports that an owner has, or wants to have. */
 export interface Reservation {
   readonly keys: readonly PortKey[]
   readonly masquerade: readonly Masquerade[]
-  /** Filters take frames for these keys past the host's stack. */
+  /** Flow filters take the frames for these keys, so that the host's stack does not see them. */
   readonly steered?: boolean
-  /** The comment of the elements: a cookie of 32 hexadecimal digits, then words for people. */
+  /** The comment of the elements: a cookie of 32 hexadecimal digits, then CONTAINERID/IFNAME for people. */
   readonly owner: string
 }
 
 const protocols = { tcp: 6, udp: 17, sctp: 132 } as const
 
-/** The key of an element: address, protocol and port, each filled up to words of four bytes. */
+/** The key of an element: address, protocol and port, each padded to a multiple of 4 bytes. */
 export function keyOf({ address, proto, port }: Pick<PortKey, 'address' | 'proto' | 'port'>): NftElement {
   const ip = ipToBytes(address)
   const bytes = new Uint8Array(ip.length + 8)
@@ -28,7 +28,7 @@ export function keyOf({ address, proto, port }: Pick<PortKey, 'address' | 'proto
   return { NFTA_SET_ELEM_KEY: { NFTA_DATA_VALUE: bytes } }
 }
 
-/** Where an element leads: address and port, in the same form. */
+/** The target of an element: the pod's address and port, each padded to a multiple of 4 bytes. */
 export function targetOf({ toAddress, toPort }: PortKey): Uint8Array {
   const ip = ipToBytes(toAddress)
   const bytes = new Uint8Array(ip.length + 4)
@@ -42,12 +42,12 @@ function putPort(bytes: Uint8Array, at: number, port: number): void {
   bytes[at + 1] = port & 0xff
 }
 
-/** The keys of a reservation whose frames filters take: none behind a veth. */
+/** The keys of a reservation whose frames flow filters take; none for a pod behind a veth. */
 export function steeredOf({ keys, steered: isSteered }: Omit<Reservation, 'owner'>): PortKey[] {
   return isSteered === true ? steeredKeys(keys) : []
 }
 
-/** All elements of a reservation by the names of their sets, as they are created. */
+/** All elements of a reservation, by the names of their sets, in the order of creation. */
 export function elementsOfReservation(
   reservation: Reservation,
 ): readonly (readonly [set: string, elements: NftElement[]])[] {
@@ -80,10 +80,10 @@ export function elementsOfReservation(
   })
 }
 
-/** An attribute of netlink holds 64 KiB. */
+/** Limit of elements in a message: a netlink attribute holds 64 KiB. */
 const elementsInMessage = 200
 
-/** A list in parts of which each fits into one attribute. */
+/** Cuts a list into parts of at most `most` elements, so that each part fits into one attribute. */
 export function inParts<T>(list: readonly T[], most = elementsInMessage): T[][] {
   return Array.from({ length: Math.ceil(list.length / most) }, (_, part) =>
     list.slice(part * most, (part + 1) * most),

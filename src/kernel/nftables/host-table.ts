@@ -1,6 +1,6 @@
 /**
- * What the host's table `inet vf-flower` is made of: `hostChains` says it in nft's words, `hostTableRequests` in messages of
- * nf_tables. A test in the lab has nft load the one, the kernel the other, and compares what nft lists.
+ * Builds the host table `inet vf-flower`: `hostChains` as text for nft, `hostTableRequests` as messages of nf_tables. A test in the
+ * lab loads the text by nft and the messages by netlink, and compares the two listings of nft.
  */
 
 import { type Cidr, ipFamily, ipToBytes, networkOf, parseCidr } from '../../lib/ip.ts'
@@ -20,25 +20,25 @@ import {
   type NftSet,
   newRule,
   newSet,
-  step,
 } from '../../netlink/nf/rules.ts'
+import { step } from '../../netlink/nf/steps.ts'
 import type { Masquerade, PortKey } from '../../ops/op.ts'
 import { isThere } from '../../sys/files.ts'
 
-/** The table's name. */
+/** The name of the host table. */
 export const hostTable = 'vf-flower'
-/** Reservations, and where they lead. */
+/** The maps of reservations: a host port leads to a pod's address and port. */
 export const ports = { 4: 'ports4', 6: 'ports6' } as const
 /**
- * Reservations whose clients' addresses are replaced, or some of them: each leads to the chain of its owner. One set of
- * sources by ports would do without chains, but a set of ranges takes time in proportion to its size for every element
- * that goes: hundreds of ports on a node would make each DEL slow.
+ * The maps of reservations with masquerade: a host port leads to the chain of its owner, and the chain has the sources to
+ * masquerade. One set of sources and ports would need no chains. But the kernel removes an element from a set of ranges in time
+ * proportional to the size of the set, and hundreds of ports on a node would make each DEL slow.
  */
 export const masquerades = { 4: 'snat4', 6: 'snat6' } as const
-/** Keeps 127/8 to the host's own programs. */
+/** The chain that keeps 127.0.0.0/8 to the host's own programs. */
 export const guardChain = 'guard'
 
-/** Numbers of nft's types (TYPE_* of its datatype.h). */
+/** Numbers of nft's types (TYPE_* of nft's datatype.h). */
 const types = { 4: 7, 6: 8, proto: 12, service: 13 } as const
 const concat = (...parts: readonly number[]) => parts.reduce((sum, part) => sum * 64 + part, 0)
 /** NF_INET_PRE_ROUTING at NF_IP_PRI_RAW, linux/netfilter_ipv4.h. */
@@ -46,9 +46,12 @@ const raw = -300
 /** IPS_DST_NAT, linux/netfilter/nf_conntrack_common.h. */
 const destinationTranslated = 1 << 5
 
-/** Priority at which host ports are translated: after the chains of kube-proxy and others at `dstnat` (-100), a service keeps its port. */
+/**
+ * Priority of the translation of host ports: after the chains of kube-proxy and others at `dstnat` (-100), so that a service
+ * keeps its port.
+ */
 export const translatesAt = -95
-/** Postrouting is before theirs at `srcnat` (100). */
+/** Hook and priority of each chain. Postrouting comes before the chains of others at `srcnat` (100). */
 const chains = [
   ['prerouting', NF_INET.NF_INET_PRE_ROUTING, translatesAt],
   ['output', NF_INET.NF_INET_LOCAL_OUT, translatesAt],
@@ -56,8 +59,8 @@ const chains = [
 ] as const
 
 /**
- * The table's chains as nft lists them after a reservation: the guard is there for keys of 127/8, the owner's own chain
- * where addresses are replaced. `isFormer`: as a former version made them, and as they are beside VRFs, without asking whether the node has the address.
+ * The chains as nft lists them after a reservation. The guard exists for keys of 127.0.0.0/8, and the owner's chain for
+ * masquerade. `isFormer`: the form of an old version, and of a node with VRFs, which does not ask whether the node has the address.
  */
 export function hostChains(
   keys: readonly Pick<PortKey, 'address'>[],
@@ -66,7 +69,7 @@ export function hostChains(
   isFormer = false,
 ): string {
   const both = (rule: (ip: string, family: 4 | 6) => string) => [rule('ip', 4), rule('ip6', 6)]
-  // An address of the map may have left the node since: whoever has it now is who is meant.
+  // An address of the map may have left the node. Its connections must reach the address's present owner.
   const local = isFormer ? '' : 'fib daddr type local '
   const translate = both(
     (ip, family) => `${local}dnat ${ip} to ${ip} daddr . meta l4proto . th dport map @${ports[family]}`,
@@ -101,33 +104,33 @@ export function hostChains(
   return `table inet ${hostTable} {\n${texts.join('\n')}\n}\n`
 }
 
-/** The chain with the sources of an owner, whose text begins with a cookie of 32 hexadecimal digits. */
+/** The name of an owner's chain, which has the sources to masquerade. `owner` begins with a cookie of 32 hexadecimal digits. */
 export function sourceChain(owner: string): string {
   return `${sourcePrefix}${owner.slice(0, 32)}`
 }
 
-/** How the names of the chains of owners begin. */
+/** The names of all owners' chains begin with this. */
 export const sourcePrefix = 'from-'
 
-/** Each key whose clients have their addresses replaced, once, whatever the number of their networks. */
+/** Each key with masquerade once: a key has one entry for each network of clients. */
 export function masqueradedKeys(masquerade: readonly Masquerade[]): Masquerade[] {
   return [...new Map(masquerade.map((one) => [`${one.address} . ${one.proto} . ${one.port}`, one])).values()]
 }
 
-/** Each network that is named, once. */
+/** Each network of clients once. */
 function sourcesOf(masquerade: readonly Masquerade[]): Cidr[] {
   return [...new Set(masquerade.map(({ source }) => source))].map((source) => networkOf(parseCidr(source)))
 }
 
-/** True where one of the keys is of the host's loopback address. */
+/** True when one of the keys has a loopback address of the host. */
 export function needGuard(keys: readonly Pick<PortKey, 'address'>[]): boolean {
   return keys.some(({ address }) => address.startsWith('127.'))
 }
 
 /**
- * Completes a table that is there, or is made in the same transaction, and writes its chains anew. `counted`: maps of reservations count the connections to
- * each port. The kernel refuses (EEXIST) a map that is there and does not count, as earlier versions made it. `asksNode`:
- * only addresses that the node has when a connection comes are translated.
+ * Adds the sets that the table lacks, and writes its chains anew. The table exists, or the same transaction creates it.
+ * `counted`: the maps of reservations count the connections to each port. The kernel refuses (EEXIST) to change a map of an old
+ * version, which does not count. `asksNode`: only an address that the node has at the time of a connection is translated.
  */
 export function hostTableRequests(counted: boolean, asksNode = !hasVrfs()): Request[] {
   return [
@@ -144,8 +147,8 @@ export function hostTableRequests(counted: boolean, asksNode = !hasVrfs()): Requ
 }
 
 /**
- * What no packet from outside may have: its family, the words of nft, where it lies behind the network header, and its bytes. Sockets
- * of both families show ::ffff:127.0.0.1 as the same, and kernels deliver it as a source from anywhere.
+ * Addresses that no packet from outside may have: family, nft's words, offset in the network header, bytes. ::ffff:127.0.0.0/104 is
+ * among them: sockets of both families show ::ffff:127.0.0.1 as 127.0.0.1, and kernels accept it as a source from any interface.
  */
 const mapped = Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 127)
 const guarded = [
@@ -156,9 +159,9 @@ const guarded = [
 ] as const
 
 /**
- * Keeps what the host's programs serve on 127/8 to themselves where the kernel routes such addresses for the sake of a
- * mapping (route_localnet, CVE-2020-8558): nothing from outside gets there, and nothing comes from there. What a VRF delivers to
- * itself has such addresses too; packets from its wires have met this rule before, as those of the wire.
+ * Keeps the services on 127.0.0.0/8 to the host's own programs, where a mapping needs route_localnet and the kernel then routes
+ * these addresses (CVE-2020-8558). Drops packets from outside to and from 127.0.0.0/8. Accepts packets from a VRF device: a VRF
+ * delivers to itself with such addresses, and packets from the wires of a VRF have passed this chain before, as the wires' own.
  */
 export function guardRequests(): Request[] {
   return [
@@ -185,14 +188,14 @@ export function guardRequests(): Request[] {
   ]
 }
 
-/** A name as the kernel compares it: 16 bytes, filled up with zeros. */
+/** A name as the kernel compares it: 16 bytes, padded with zeros. */
 function nameBytes(name: string): Uint8Array {
   const bytes = new Uint8Array(16)
   bytes.set(new TextEncoder().encode(name))
   return bytes
 }
 
-/** Makes an owner's chain, or writes it anew. Without anybody to masquerade it is empty: its name says that the owner has ports. */
+/** Creates an owner's chain, or writes it anew. Without masquerade the chain is empty: its name tells that the owner has ports. */
 export function sourceRequests(masquerade: readonly Masquerade[], owner: string): Request[] {
   const name = sourceChain(owner)
   return [
@@ -212,14 +215,14 @@ function setsOf(family: 4 | 6, counted: boolean): NftSet[] {
     {
       ...map(ports[family]),
       ...{ NFTA_SET_DATA_TYPE: concat(address, service), NFTA_SET_DATA_LEN: size + 4, NFTA_SET_ID: family },
-      // Of a connection only the first packet comes to the chains: its whole cost.
+      // The counter costs little: only the first packet of a connection reaches the nat chains.
       ...(counted ? { NFTA_SET_EXPR: { NFTA_EXPR_NAME: 'counter', NFTA_EXPR_DATA: {} } } : {}),
     },
     { ...map(masquerades[family]), NFTA_SET_DATA_TYPE: NFT_DATA_VERDICT, NFTA_SET_ID: 10 + family },
   ]
 }
 
-/** Registers: 1 to 4 have 16 bytes each, 8 to 23 are the same in words of four. Parts of a key stand in successive words. */
+/** Registers 1 to 4 have 16 bytes each; 8 to 23 are the same bytes in words of 4. The parts of a key stand in successive words. */
 const word = (index: number) => 8 + index
 
 function onlyFamily(family: 4 | 6): NftExpression[] {
@@ -227,9 +230,9 @@ function onlyFamily(family: 4 | 6): NftExpression[] {
   return [step.meta(NFT_META.NFT_META_NFPROTO, 1), step.compare(NFT_CMP.NFT_CMP_EQ, Uint8Array.of(nfproto))]
 }
 
-/** The kernel looks for an address in the main table of local ones, where those of interfaces in a VRF are not. */
+/** True when the node may have VRFs. `fib` looks in the main `local` table, which lacks the addresses of interfaces in a VRF. */
 function hasVrfs(): boolean {
-  // The setting strict_mode of net.vrf is there as soon as the module is.
+  // The kernel's module vrf creates this folder (sysctl net.vrf.strict_mode).
   return isThere('/proc/sys/net/vrf')
 }
 
@@ -248,7 +251,7 @@ function translation(family: 4 | 6, asksNode: boolean): NftExpression[] {
   ]
 }
 
-/** The kernel asks a connection of the other family for no address: the rule ends there. */
+/** The nft rule that finds a connection's owner. A connection of the other family has no such address, which ends the rule. */
 function sourceLookUp(family: 4 | 6): NftExpression[] {
   const [size, original] = family === 4 ? [4, NFT_CT.NFT_CT_DST_IP] : [16, NFT_CT.NFT_CT_DST_IP6]
   const next = size / 4
@@ -268,7 +271,7 @@ function masquerading({ ip, prefix }: Cidr): NftExpression[] {
   const family = ipFamily(ip)
   if (prefix === 0) return [...onlyFamily(family), step.masquerade()]
   const [offset, size] = family === 4 ? [12, 4] : [8, 16]
-  // As nft has it: whole bytes are read short, others are masked.
+  // nft's own form: a prefix of whole bytes is a shorter read, any other prefix is a mask.
   const whole = prefix % 8 === 0
   const length = whole ? prefix / 8 : size
   const mask = Uint8Array.from(

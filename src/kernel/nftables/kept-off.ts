@@ -1,12 +1,12 @@
 /**
- * What keeps the node's own connections off ports whose frames filters take past its stack. A filter has no state: it would
- * take replies to a connection from such an address and port, too. So none may be opened from there. What stands in the
- * host's table for that is here, in nft's words and in messages of nf_tables, as in nftables/host-table.ts.
+ * Keeps the node's own connections off steered ports: host ports whose frames flow filters take past the host's stack. A filter has
+ * no state, so it would also take the replies to a connection that the node opens from such an address and port. This file builds
+ * the chains that prevent such connections, as text for nft and as messages of nf_tables, as nftables/host-table.ts does.
  *
- * A program's own connection that has such a source gets another port on its way out, behind all that others translate.
- * What others masquerade to such a source can't be translated twice: its first packet is dropped and its original tuple kept
- * for a while with the address that it was given. The client sends again, and is translated before others do it: to the same
- * address and a port by chance.
+ * A connection of a host program from a steered port gets another source port on its way out, after all chains of others. A
+ * connection that others masquerade to a steered port cannot be translated twice. So the first packet is dropped, and the set
+ * `again4` or `again6` keeps the original tuple and the new address for a while. The client sends again, and the first nat chain
+ * translates to the same address and a random port.
  */
 import type { Request } from '../../netlink/message.ts'
 import { NFPROTO } from '../../netlink/nf/nfnetlink.ts'
@@ -23,29 +23,29 @@ import {
   type NftSet,
   newRule,
   newSet,
-  step,
 } from '../../netlink/nf/rules.ts'
+import { step } from '../../netlink/nf/steps.ts'
 import { dropChain } from '../../netlink/nf/tables.ts'
 import { steered } from './steered-ports.ts'
 
-/** What is to be translated when it comes again: its tuple, and the address that it had been given. */
+/** The maps of connections to translate at the next packet: the original tuple leads to the new source address. */
 const again = { 4: 'again4', 6: 'again6' } as const
 
-/** Of all nat chains the first and the last at the hook, whatever others have. */
+/** Priorities of the nat chains before and after all others at the hook. */
 const [first, last] = [0, 300]
-/** All nat chains run at 100, by whatever priority they are ordered among themselves. */
+/** A priority after all nat chains: they run together at 100, and their own priorities order them among themselves. */
 const behindNat = 150
 const chains = { again: 'again', elsewhere: 'elsewhere', clash: 'clash', steered: 'steered' } as const
 
-/** A client tries again after 1, 3, 7, 15 and 31 seconds. */
+/** Seconds that a tuple is kept. A TCP client sends again after 1, 3, 7, 15 and 31 seconds. */
 const keptSeconds = 60
-/** How many clients may have to try again at one time. */
+/** Limit of kept tuples: clients that have to send again at one time. */
 const mostKept = 65_535
 
-/** IPS_CONFIRMED, linux/netfilter/nf_conntrack_common.h: not the first packet of its connection. */
+/** IPS_CONFIRMED, linux/netfilter/nf_conntrack_common.h: set for every packet but the first of a connection. */
 const confirmed = 1 << 3
 
-/** The chains as nft lists them. */
+/** The chains, as nft lists them. */
 export function keptOffChains(table: string): string {
   const both = (rule: (ip: string, family: 4 | 6) => string) => [rule('ip', 4), rule('ip6', 6)]
   const tuple = (ip: string) =>
@@ -78,7 +78,7 @@ export function keptOffChains(table: string): string {
   return `table inet ${table} {\n${blocks.join('\n')}\n}\n`
 }
 
-/** Makes sets and chains in a table that is there, or writes the chains anew. */
+/** Adds sets and chains to a table that exists, or writes the chains anew. */
 export function keptOffRequests(table: string): Request[] {
   const families = [4, 6] as const
   const nat = (name: string, priority: number, rule: (family: 4 | 6) => NftExpression[]) => [
@@ -104,14 +104,14 @@ export function keptOffRequests(table: string): Request[] {
   ]
 }
 
-/** Takes the chains away, so that no packet pays for them; the sets stay, empty, until the table goes. */
+/** Removes the chains, so that no packet pays for them. The empty sets stay until the table goes. */
 export function keptOffRemoval(table: string): Request[] {
   return [chains.steered, chains.again, chains.elsewhere, chains.clash].flatMap((name) =>
     dropChain(table, name),
   )
 }
 
-/** Numbers of nft's types (TYPE_* of its datatype.h). */
+/** Numbers of nft's types (TYPE_* of nft's datatype.h). */
 const types = { 4: 7, 6: 8, proto: 12, service: 13 } as const
 const concat = (...parts: readonly number[]) => parts.reduce((sum, part) => sum * 64 + part, 0)
 
@@ -137,7 +137,7 @@ function setsOf(table: string, family: 4 | 6): NftSet[] {
   ]
 }
 
-/** Words of registers: parts of a key stand in successive ones. */
+/** Number of a register of 4 bytes. The parts of a key stand in successive registers. */
 const word = (index: number) => 8 + index
 const nfproto = { 4: NFPROTO.NFPROTO_IPV4, 6: NFPROTO.NFPROTO_IPV6 } as const
 
@@ -168,7 +168,7 @@ function toOtherPort(family: 4 | 6): NftExpression[] {
   return [sourceAddress(family, 1), step.newSource(nfproto[family], 1)]
 }
 
-/** A packet without a connection, or of the other family, has no such tuple: the rule ends there. */
+/** Loads the original tuple. A packet without a connection, or of the other family, has no such tuple, which ends the nft rule. */
 function originalTuple(family: 4 | 6): NftExpression[] {
   const [size, source, destination] =
     family === 4

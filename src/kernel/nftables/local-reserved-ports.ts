@@ -1,25 +1,25 @@
 /**
- * Ports that the kernel gives to none of the node's own programs by itself (net.ipv4.ip_local_reserved_ports, for both
- * families). proc_do_large_bitmap() of the kernel takes at most a page at once: a write at the beginning of the file replaces
- * all, any other adds to what is there. So ports are added without a look at those of others, and in one step.
+ * Reserves ports against automatic use (net.ipv4.ip_local_reserved_ports, for both families): the kernel gives them to no program
+ * that does not ask for a port by number. proc_do_large_bitmap() of the kernel takes at most a page per write. A write at offset 0
+ * replaces all ports, and a write at another offset adds ports. Ports are therefore added in one step, without a read.
  */
 import { closeSync, constants, openSync, readSync, writeSync } from 'node:fs'
 import { formatPortSet, parsePortSet } from '../../lib/port-set.ts'
 import type { NetlinkSocket } from '../../netlink/socket.ts'
 import { FileError } from '../../sys/errno.ts'
-import type { SteeredPort } from '../api/kernel.ts'
+import type { SteeredPort } from '../api/reservations.ts'
 import { dumpSets, elementsOf } from './map-elements.ts'
 import { steered } from './steered-ports.ts'
 
 const path = '/proc/sys/net/ipv4/ip_local_reserved_ports'
 
-/** More than all ports take as text: a read that is too short ends in the middle of a number, and the next one is empty. */
+/** Size of the read buffer, larger than all ports as text: a short read ends within a number, and the next read is empty. */
 const mostBytes = 512 << 10
 
-/** Less than the smallest page. */
+/** Limit of a write, below the smallest page size. */
 const bytesInWrite = 4000
 
-/** The ports that are reserved now. @throws FileError */
+/** The ports in the setting now. @throws FileError */
 export function reservedLocalPorts(): Set<number> {
   return withFile(constants.O_RDONLY, (fd) => {
     const bytes = Buffer.allocUnsafe(mostBytes)
@@ -27,7 +27,7 @@ export function reservedLocalPorts(): Set<number> {
   })
 }
 
-/** Adds ports to those that are reserved. @throws FileError */
+/** Adds ports to the setting. @throws FileError */
 export function reserveLocalPorts(ports: readonly number[]): void {
   if (ports.length === 0) return
   withFile(constants.O_WRONLY, (fd) => {
@@ -36,8 +36,8 @@ export function reserveLocalPorts(ports: readonly number[]): void {
 }
 
 /**
- * Takes ports from those that are reserved. The kernel can only replace them all: where more are left than a write takes, the
- * last of them are free for the moment between two writes.
+ * Removes ports from the setting. The kernel can only replace all ports. Where the rest does not fit into one write, the last
+ * ports of the rest are free for the moment between two writes.
  * @throws FileError
  */
 export function releaseLocalPorts(ports: readonly number[]): void {
@@ -50,7 +50,7 @@ export function releaseLocalPorts(ports: readonly number[]): void {
   })
 }
 
-/** The host ports whose frames filters take past the host's stack, with the cookies of their owners. */
+/** The steered ports of the host table, with the cookies of their owners. */
 export function steeredPorts(socket: NetlinkSocket): SteeredPort[] {
   return elementsOf(dumpSets(socket, Object.values(steered))).flatMap(({ key, comment }) => {
     const cookie = /^[0-9a-f]{32}(?= )/.exec(comment)?.[0]
@@ -58,7 +58,7 @@ export function steeredPorts(socket: NetlinkSocket): SteeredPort[] {
   })
 }
 
-/** The text of a set in pieces that one write each takes. */
+/** The text of a set of ports, in parts that fit into one write each. */
 function partsOf(ports: Iterable<number>): Buffer[] {
   const parts = ['']
   for (const range of formatPortSet(ports).split(',')) {
@@ -66,7 +66,7 @@ function partsOf(ports: Iterable<number>): Buffer[] {
     if (last.length + range.length >= bytesInWrite) parts.push(range)
     else parts[parts.length - 1] = last === '' ? range : `${last},${range}`
   }
-  // A line without a port: nothing is written by a write of no bytes.
+  // An empty set is a line without a port, because a write of no bytes changes nothing.
   return parts.map((part) => Buffer.from(`${part}\n`))
 }
 

@@ -1,4 +1,4 @@
-/** Elements of the host's maps (nftables/host-table.ts) as the kernel shows them: what is reserved, by whom, and how often it was used. */
+/** Reads the elements of the host table's maps (nftables/host-table.ts): reserved ports, their owners, and their counters. */
 import { ipFromBytes } from '../../lib/ip.ts'
 import type { Message } from '../../netlink/message.ts'
 import {
@@ -13,21 +13,21 @@ import {
 } from '../../netlink/nf/tables.ts'
 import { NetlinkError, type NetlinkSocket } from '../../netlink/socket.ts'
 import type { PortKey, Proto } from '../../ops/op.ts'
-import type { FreedKey, LoopbackPort } from '../api/kernel.ts'
+import type { FreedKey, LoopbackPort, OpenedPort } from '../api/reservations.ts'
 import { inParts } from './host-keys.ts'
 import { hostTable, masquerades, ports } from './host-table.ts'
 import { steered } from './steered-ports.ts'
 
-/** The sets that every table has. */
+/** The sets that every host table has. */
 export const plainSets: readonly string[] = [...Object.values(ports), ...Object.values(masquerades)]
 
-/** All sets of the table: those of ports on a wire are made with the first of these. */
+/** All sets of the host table. The steered sets appear with the first steered port. */
 export const setNames: readonly string[] = [...plainSets, ...Object.values(steered)]
 
-/** Of a reservation: what else the table has goes with these. */
+/** The maps that hold the reservations. The elements of the other sets belong to these. */
 const reservations: readonly string[] = Object.values(ports)
 
-/** Cookies that begin with `prefix` (hex) of all who have something reserved. */
+/** The cookies of all owners of reservations, as far as they begin with `prefix` (hex). */
 export function reservedCookies(socket: NetlinkSocket, prefix: string): string[] {
   const cookies = dumpSets(socket, reservations).flatMap(({ message }) => [
     ...commentStarts(message, prefix, cookieLength),
@@ -37,7 +37,7 @@ export function reservedCookies(socket: NetlinkSocket, prefix: string): string[]
 
 const cookieLength = 32
 
-/** The keys of 127.0.0.0/8 that lead to pods, each with its owner's cookie and the pod's address. */
+/** The reservations of 127.0.0.0/8, each with its owner's cookie and the pod's address. */
 export function loopbackPorts(socket: NetlinkSocket): LoopbackPort[] {
   return elementsOf(dumpSets(socket, [ports[4]])).flatMap(({ key, comment, raw }) => {
     const cookie = /^[0-9a-f]{32}(?= )/.exec(comment)?.[0]
@@ -48,14 +48,9 @@ export function loopbackPorts(socket: NetlinkSocket): LoopbackPort[] {
   })
 }
 
-/** A reserved port, and how many connections were opened to it: undefined in a map that does not count. */
-export interface OpenedPort extends FreedKey {
-  readonly opened: bigint | undefined
-}
-
 /**
- * The ports of a cookie, with what went through the host's map: each connection once, its first packet. `expected` of them
- * are there; a dump that shows fewer is repeated once, since one of a table that is resized leaves some out.
+ * The reserved ports of a cookie with their counters. The counter counts a connection once, by its first packet. Repeats a dump
+ * with fewer than `expected` ports once, because a dump leaves elements out while the kernel resizes the map.
  */
 export function openedPorts(socket: NetlinkSocket, cookie: string, expected: number): OpenedPort[] {
   const found = new Map<string, OpenedPort>()
@@ -71,29 +66,29 @@ export function openedPorts(socket: NetlinkSocket, cookie: string, expected: num
   return [...found.values()]
 }
 
-/** One element. */
+/** One element of a set of the host table. */
 export interface Element {
-  /** Set and key. */
+  /** Set and key, as a unique name. */
   readonly name: string
   readonly set: string
   readonly comment: string
-  /** Address, protocol and port; undefined for a key that is none of ours. */
+  /** Address, protocol and port; undefined for a key in another form. */
   readonly key: FreedKey | undefined
-  /** What it reserves: its key; undefined for one that says whom to masquerade, or what is steered. */
+  /** The key, if the element is a reservation; undefined for an element of the masquerade and steered sets. */
   readonly reserved: FreedKey | undefined
   readonly raw: NftElement
 }
 
-/** Without such a table, and from a kernel that has no nf_tables (EINVAL: nfnetlink knows no such subsystem). */
+/** Errors without the table, and without nf_tables in the kernel (EINVAL: nfnetlink has no such subsystem). */
 export const absent: readonly string[] = ['ENOENT', 'EINVAL', 'EOPNOTSUPP']
 
-/** What a dump of one set says. */
+/** One message of a dump, with the name of its set. */
 export interface Shown {
   readonly set: string
   readonly message: Message
 }
 
-/** Sets of the table, by default every one; nothing when the table does not exist. */
+/** Dumps sets of the host table, by default all; nothing when the table does not exist. */
 export function dumpSets(socket: NetlinkSocket, sets: readonly string[] = setNames): Shown[] {
   return sets.flatMap((set) => {
     try {
@@ -105,12 +100,12 @@ export function dumpSets(socket: NetlinkSocket, sets: readonly string[] = setNam
   })
 }
 
-/** So many answers stand in the receive buffer at once, each with room for more than an element. */
+/** Limit of keys in one request: the answers must fit into the receive buffer together. */
 const keysInQuestion = 60
 
 /**
- * The elements with these keys, in their order; undefined for one that is not there. The kernel looks up each by itself:
- * what else is in the map costs nothing.
+ * The elements with these keys, in the order of the keys; undefined for a key without an element. The kernel looks up each key, so
+ * the size of the map does not matter.
  */
 export function elementsByKey(
   socket: NetlinkSocket,
@@ -123,7 +118,7 @@ export function elementsByKey(
       const found = all.messages.flatMap((message) => decodeElements(message))
       return part.map((_, at) => (found[at] === undefined ? undefined : elementOf(set, found[at])))
     }
-    // It ends at the first one that is not there.
+    // The kernel ends the request at the first missing element, so each key gets a request of its own.
     return socket
       .batch(part.map((raw) => getElements(hostTable, set, [raw])))
       .map((reply) => (reply instanceof NetlinkError ? nothing(reply) : shownIn(set, reply.messages)))
@@ -140,13 +135,13 @@ function nothing(error: NetlinkError): undefined {
   return undefined
 }
 
-/** The elements, each once. */
+/** The elements of a dump, without duplicates. */
 export function elementsOf(shown: readonly Shown[]): Element[] {
   const all = shown.flatMap(({ set, message }) => decodeElements(message).map((raw) => elementOf(set, raw)))
   return [...new Map(all.map((one) => [one.name, one])).values()]
 }
 
-/** One element, from the bytes of its set. */
+/** Decodes one element of `set`. */
 export function elementOf(set: string, raw: NftElement): Element {
   const name = `${set} ${raw.NFTA_SET_ELEM_KEY?.NFTA_DATA_VALUE ?? ''}`
   const key = keyIn(set, raw)
@@ -162,7 +157,7 @@ export function elementOf(set: string, raw: NftElement): Element {
 
 const protocols: Readonly<Record<number, Proto>> = { 6: 'tcp', 17: 'udp', 132: 'sctp' }
 
-/** The key of a set: address, protocol and port, each in as many words of four bytes as it needs. */
+/** Decodes a key: address, protocol and port, each padded to a multiple of 4 bytes. */
 function keyIn(set: string, { NFTA_SET_ELEM_KEY: key }: NftElement): FreedKey | undefined {
   const bytes = key?.NFTA_DATA_VALUE
   const size = set === ports[4] || set === masquerades[4] || set === steered[4] ? 4 : 16
@@ -172,7 +167,7 @@ function keyIn(set: string, { NFTA_SET_ELEM_KEY: key }: NftElement): FreedKey | 
   return proto === undefined ? undefined : { address: ipFromBytes(bytes, 0, size), proto, port }
 }
 
-/** A key as nft has it. */
+/** A key as nft prints it. */
 export function keyText({ address, proto, port }: Pick<PortKey, 'address' | 'proto' | 'port'>): string {
   return `${address} . ${proto} . ${port}`
 }

@@ -1,10 +1,10 @@
-/** What `nft` lists of a table, as statements. */
+/** Lists a table by `nft` and returns its statements. */
 import type { NftResult, RunNft } from './nft-program.ts'
 import { type NftLine, nftLines } from './ruleset-diff.ts'
 
 /**
- * A table's statements, without counters; none when it does not exist. `isTerse`: without elements of maps and sets, which
- * nft then does not ask the kernel for.
+ * The statements of a table, without counters; none when the table does not exist. `isTerse` leaves out the elements of maps and
+ * sets, and nft does not read them from the kernel.
  */
 export function listTable(nft: RunNft, table: string, isTerse = false): NftLine[] {
   const terse = isTerse ? ['-t'] : []
@@ -14,7 +14,7 @@ export function listTable(nft: RunNft, table: string, isTerse = false): NftLine[
   throw new NftListError(table, result)
 }
 
-/** nft could not list a table that may be there. */
+/** nft failed to list a table that may exist. */
 class NftListError extends Error {
   readonly code = 'EIO'
   constructor(table: string, result: NftResult) {

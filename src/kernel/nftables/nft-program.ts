@@ -1,12 +1,13 @@
-/** nftables: what is made, by way of the `nft` program, one run and one transaction for an operation. */
+/** Loads nftables by the program `nft`: one run, and one transaction, for each operation. */
+import type { OfKind } from '../../lib/error-kind.ts'
 import { batchEnds } from '../../netlink/nf/nfnetlink.ts'
 import { deleteTable } from '../../netlink/nf/tables.ts'
 import { NetlinkError, type NetlinkSocket } from '../../netlink/socket.ts'
 
-/** Runs nft with `input` on stdin in the namespace it is meant for. */
+/** Runs nft with `input` on stdin, in the namespace that the function was made for. */
 export type RunNft = (args: readonly string[], input: string) => NftResult
 
-/** How a run of nft ended. `error` is set when the program could not be run. */
+/** The result of a run of nft. `error` is set when nft did not run, or did not end in time. */
 export interface NftResult {
   readonly status: number | null
   readonly stdout: string
@@ -14,8 +15,9 @@ export interface NftResult {
   readonly error?: Error | undefined
 }
 
-/** nft refused or could not be run. `code` is an errno name when nft's words name one. */
-export class NftError extends Error {
+/** nft has refused, or did not run. `code` is the errno name in nft's message, EINVAL if nft names none. */
+export class NftError extends Error implements OfKind {
+  readonly kind = 'refusal'
   readonly code: string
 
   constructor(action: string, result: NftResult) {
@@ -24,7 +26,7 @@ export class NftError extends Error {
     const words = missing
       ? 'the program "nft" is not installed'
       : isLate
-        ? 'it was ended because it took too long'
+        ? 'nft took too long and was ended'
         : firstLine(result.stderr) || String(result.error)
     super(`${action}: ${words}`)
     this.name = 'NftError'
@@ -32,24 +34,24 @@ export class NftError extends Error {
   }
 }
 
-/** Throws NftError when the program is missing or broken. */
+/** Asks nft for its version. @throws NftError when the program is missing or broken */
 export function probeNft(nft: RunNft): void {
   const result = nft(['--version'], '')
   if (result.status !== 0) throw new NftError('nft --version', result)
 }
 
-/** Loads a table's text in one transaction. */
+/** Loads the text of a table in one transaction. @throws NftError */
 export function loadTable(nft: RunNft, text: string): void {
   const result = nft(['-f', '-'], text)
   if (result.status === 0) return
   const error = new NftError('nft -f', result)
-  // nf_tables says that of a table that has an owner, to everybody else.
+  // nf_tables answers EPERM for a table with the flag owner, to every process but the owner.
   if (error.code === 'EPERM' && error.message.includes('process rule'))
-    error.message += '; a program there may own the table of that name (flags owner)'
+    error.message += '; another program may own the table of that name (flags owner)'
   throw error
 }
 
-/** Deletes a table; one that does not exist is fine. By netlink: starting nft would be most of what a DEL costs. */
+/** Deletes a table. Succeeds when the table does not exist. Uses netlink, because the start of nft would dominate a DEL. */
 export function dropTable(socket: NetlinkSocket, table: string): void {
   try {
     socket.transaction(batchEnds(), [deleteTable(table)])
@@ -64,7 +66,7 @@ function firstLine(text: string): string {
   return text.split('\n')[0] ?? ''
 }
 
-/** strerror(3) of the errnos that nf_tables answers with; nft runs with LC_ALL=C. */
+/** The texts of strerror(3) for errnos of nf_tables. nft runs with LC_ALL=C. */
 const words: Readonly<Record<string, string>> = {
   'File exists': 'EEXIST',
   'No such file or directory': 'ENOENT',

@@ -1,26 +1,26 @@
 /**
- * Puts back what a flush of the node's rules has taken from the host's table (nftables/reservations.ts), while whoever flushes may do it
- * again at any moment. The caller has the lock under which reservations are made, so nobody else makes any meanwhile.
+ * Restores the host table (nftables/reservations.ts) after another program has flushed the node's ruleset. The program may flush
+ * again at any moment. The caller holds the lock of reservations, so no other call makes reservations meanwhile.
  */
 import type { Request } from '../../netlink/message.ts'
 import { createElements, createTable, newChain } from '../../netlink/nf/rules.ts'
 import { deleteElements, eachElement, type NftElement } from '../../netlink/nf/tables.ts'
 import { NetlinkError, type NetlinkSocket } from '../../netlink/socket.ts'
-import type { Completed, PortTable } from '../api/kernel.ts'
+import type { Completed, PortTable } from '../api/reservations.ts'
 import { elementsOfReservation, inParts, type Reservation } from './host-keys.ts'
 import { hostTable, hostTableRequests, sourceChain } from './host-table.ts'
 import { dumpSets, plainSets, setNames } from './map-elements.ts'
 import { handleIn, inTable, isOtherTable, ownerRequests, portTable, sharedRequests } from './reservations.ts'
 
-/** Attempts before giving up on rules that are flushed all the time. */
+/** Limit of rounds: a ruleset that is flushed all the time cannot be restored. */
 const maxRounds = 10
-/** A transaction has at most so many elements, or one owner's: memory, and a message that the kernel copies whole. */
+/** Limit of elements in a transaction, unless one owner has more: the kernel copies the whole message to its memory. */
 const elementsInTransaction = 4_000
 
 /**
- * Puts back what is missing of `wanted`, and writes the chains anew. A key of theirs that somebody else has, of whom nobody
- * knows, goes to the one that is wanted: the kernel has granted it once. Other elements stay. An owner whose reservation the
- * kernel refuses keeps nobody else from theirs. Of two that want one key it goes to whoever has it, else to the first.
+ * Restores the missing elements of the reservations in `wanted`, and writes the chains anew. A key whose present owner is not in
+ * `wanted` goes to the wanted reservation, because the kernel has granted the key to it before. Other elements stay. A refused
+ * reservation does not stop the others. A key that two wanted reservations have stays with its present owner, or goes to the first.
  */
 export function completeTable(socket: NetlinkSocket, wanted: readonly Reservation[]): Completed {
   const refused = new Map<string, string>()
@@ -51,8 +51,8 @@ function completed(
 }
 
 /**
- * One attempt. Returns the handle of the table that it has worked on. An element that is there, and was not shown, asks for
- * another attempt; in the last one its owner is refused.
+ * One round. Returns the handle of the table that the round has changed. An element that exists, but that the dump has not shown,
+ * needs another round (EEXIST); in the last round its owner is refused.
  */
 function complete(
   socket: NetlinkSocket,
@@ -110,8 +110,8 @@ function sendAlone(send: () => void, { owner }: Reservation, refused: Map<string
 }
 
 /**
- * What makes a reservation whole; undefined where another one that is wanted has one of its keys, or is among those that get
- * theirs, which `claimed` tells. What it gets itself is claimed then.
+ * The requests that complete a reservation; undefined when another wanted reservation has one of its keys, in the kernel or in
+ * `claimed`. Adds the keys of the reservation to `claimed`.
  */
 function missingOf(
   reservation: Reservation,
@@ -146,18 +146,18 @@ function missingOf(
   return { requests: requests.length === 0 ? [] : [...ownerRequests(reservation), ...requests], size }
 }
 
-/** An element: its owner, and where it leads. */
+/** An element: its owner and its target. */
 interface Shown {
   readonly comment: string
   readonly data: string
 }
 
-/** What is there, by set and key. */
+/** The existing elements, by set and key. */
 type Present = ReadonlyMap<string, Shown>
 
 function presentIn(socket: NetlinkSocket, sets: readonly string[]): Present {
   const present = new Map<string, Shown>()
-  // Thousands of elements have one comment.
+  // Equal comments share one string, to save memory: thousands of elements have the same comment.
   const comments = new Map<string, string>()
   for (const set of sets) {
     for (const { message } of dumpSets(socket, [set])) {
@@ -181,7 +181,7 @@ function latin1(bytes: Uint8Array | undefined): string {
     : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1')
 }
 
-/** The chain of everybody who has elements: former versions made none where nobody's address is replaced. */
+/** The chains of all owners of elements: old versions made no chain for a reservation without masquerade. */
 function chainsOf(present: Present): Request[] {
   const cookies = new Set<string>()
   for (const comment of new Set([...present.values()].map((one) => one.comment))) {
@@ -191,7 +191,7 @@ function chainsOf(present: Present): Request[] {
   return [...cookies].map((cookie) => newChain(hostTable, sourceChain(cookie)))
 }
 
-/** At least one, for the frame. */
+/** Cuts the list into transactions. Returns at least one, because the chains need a transaction. */
 function batches<T extends { readonly size: number }>(list: readonly T[]): T[][] {
   const parts: T[][] = [[]]
   let size = 0
@@ -206,16 +206,16 @@ function batches<T extends { readonly size: number }>(list: readonly T[]): T[][]
   return parts
 }
 
-/** A dump of a table that the kernel resizes may have left one out. */
+/** True when an element exists already. The dump may have left the element out while the kernel resized the map. */
 function isTaken(error: unknown): boolean {
   return error instanceof NetlinkError && error.code === 'EEXIST' && error.operation === 'NFT_MSG_NEWSETELEM'
 }
 
-/** Somebody flushes the rules of the node as fast as they are written. */
+/** Another program flushes the ruleset of the node as fast as this one restores it. */
 class RestlessRules extends Error {
   readonly code = 'EAGAIN'
   constructor() {
-    super('Cannot put back the reservations of host ports: the rules of the node are flushed all the time')
+    super('Cannot restore the reservations of host ports: another program flushes the ruleset all the time')
     this.name = 'RestlessRules'
   }
 }

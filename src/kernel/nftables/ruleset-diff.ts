@@ -1,15 +1,15 @@
 /**
- * Texts of nftables tables, ours as it was loaded and the kernel's as `nft` lists it, brought into one form and compared.
- * Pure. Knows the grammar of tables with chains, maps and sets; rules are words to it.
+ * Compares two texts of an nftables table: the loaded one, and the one that `nft` lists. Brings both to one form first. Pure.
+ * Parses tables, chains, maps and sets; an nft rule is a list of words.
  */
 
-/** One statement of a table: `chain prerouting` and `dnat ip to ...`. Elements of a map or set stand one by one. */
+/** One statement of a table, as place (`chain prerouting`) and text (`dnat ip to ...`). Each element is a statement of its own. */
 export interface NftLine {
   readonly place: string
   readonly text: string
 }
 
-/** Names that nft takes for priorities of hooks in the families ip, ip6 and inet (libnftables, `std_prios`). */
+/** nft's names for hook priorities in the families ip, ip6 and inet (libnftables, `std_prios`). */
 const priorities: Readonly<Record<string, string>> = {
   raw: '-300',
   mangle: '-150',
@@ -19,7 +19,7 @@ const priorities: Readonly<Record<string, string>> = {
   srcnat: '100',
 }
 
-/** Without /etc/protocols, as on many small systems, nft prints numbers. */
+/** Names of protocols. nft prints numbers on systems without /etc/protocols. */
 const protocols: Readonly<Record<string, string>> = { 6: 'tcp', 17: 'udp', 132: 'sctp' }
 
 /** The statements of all tables in a text, in order, with elements sorted. */
@@ -52,7 +52,7 @@ export function nftLines(text: string): NftLine[] {
   return lines
 }
 
-/** What of the lines wanted is not there, and what is there beside them. */
+/** The differences: wanted statements that are missing, and found statements that are not wanted. */
 export function compareNft(
   wanted: readonly NftLine[],
   found: readonly NftLine[],
@@ -60,7 +60,7 @@ export function compareNft(
   const missing = without(wanted, found)
   const extra = without(found, wanted)
   if (missing.length === 0 && extra.length === 0) {
-    // nft lists maps before chains; within each the order means something.
+    // nft lists maps before chains, so only the order within each place counts.
     const order = (lines: readonly NftLine[]) =>
       lines
         .toSorted((a, b) => (a.place < b.place ? -1 : a.place > b.place ? 1 : 0))
@@ -79,13 +79,13 @@ export function compareNft(
   return [...differences, ...extra.map((line) => ({ expected: 'nothing else', found: lineText(line) }))]
 }
 
-/** A statement as one would look for it: `chain prerouting: dnat ip to ...`. */
+/** A statement for people: `chain prerouting: dnat ip to ...`. */
 export function lineText({ place, text }: NftLine): string {
   return place === '' ? text : `${place}: ${text}`
 }
 
 const tokens = /"[^"]*"|[{};\n]|,|[^\s{};,"]+/g
-/** Stands in front of an element among the words of a statement. */
+/** Marks an element among the words of a statement. */
 const mark = '\0'
 
 function opensBlock([first, ...rest]: readonly string[]): boolean {
@@ -106,8 +106,8 @@ function elementWords(words: readonly string[]): string[] {
 }
 
 /**
- * `10.1.0.1 . 6 . 80 counter` is `10.1.0.1 . tcp . 80`: a number between two others is a protocol, and whether an element
- * counts says nothing of where it leads.
+ * Turns `10.1.0.1 . 6 . 80 counter` into `10.1.0.1 . tcp . 80`: a number between two dots is a protocol, and a counter does not
+ * change the target of an element.
  */
 function elementText(words: readonly string[]): string {
   const isProtocol = (at: number) => words[at - 1] === '.' && words[at + 1] === '.'
@@ -127,7 +127,7 @@ function statement(place: string, words: readonly string[]): NftLine[] {
   return elements.map((element) => ({ place, text: `${plain} { ${element} }` }))
 }
 
-/** Lines of one list that the other does not have, as often as they are more. */
+/** The lines of one list that the other list lacks. Equal lines are counted. */
 function without(lines: readonly NftLine[], others: readonly NftLine[]): NftLine[] {
   const left = others.map(lineText)
   return lines.filter((line) => {

@@ -1,9 +1,12 @@
-/** Names of what the host's table knows of ports that filters take past its stack; what it does with them is in nftables/kept-off.ts. */
+/**
+ * Names of the host table's sets of steered ports: host ports whose frames flow filters take past the host's stack.
+ * nftables/kept-off.ts has the chains that use the sets.
+ */
 
-/** Addresses, protocols and ports that filters take. */
+/** The sets of addresses, protocols and ports that flow filters take. */
 export const steered = { 4: 'steered4', 6: 'steered6' } as const
 
-/** Of a reservation those that come by the wire: what is for the host's loopback address never does. */
+/** The keys that can come by a wire: a frame for the host's loopback address never does. */
 export function steeredKeys<K extends { readonly address: string }>(keys: readonly K[]): K[] {
   return keys.filter(({ address }) => !address.startsWith('127.'))
 }

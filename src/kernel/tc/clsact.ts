@@ -1,4 +1,4 @@
-/** The qdisc that filters hang on. What is asked for is of one interface, whatever the others have. */
+/** Adds, finds and removes the qdisc clsact, on which filters hang. Each request names one interface: no dump of all qdiscs. */
 import { NetlinkError, type NetlinkSocket } from '../../netlink/socket.ts'
 import {
   anyFilters,
@@ -12,6 +12,7 @@ import {
 } from '../../netlink/tc/tcm.ts'
 import type { Outcome } from '../../ops/op.ts'
 import { tolerate } from '../errors.ts'
+import type { OpenSocket } from '../link/sides.ts'
 
 /** True when the interface has a clsact or ingress qdisc. */
 export function hasIngress(socket: NetlinkSocket, ifindex: number): boolean {
@@ -21,7 +22,7 @@ export function hasIngress(socket: NetlinkSocket, ifindex: number): boolean {
   return (reply?.messages ?? []).some((message) => ['clsact', 'ingress'].includes(qdiscName(message).kind))
 }
 
-/** Adds clsact; one that is there, or an `ingress` qdisc in its place, serves as well, and is not ours. */
+/** Adds clsact. A clsact or `ingress` qdisc that exists already serves as well (`existed`), and stays when ours are removed. */
 export function addClsact(socket: NetlinkSocket, ifindex: number): Outcome {
   try {
     socket.request(newClsact(ifindex))
@@ -32,12 +33,9 @@ export function addClsact(socket: NetlinkSocket, ifindex: number): Outcome {
   }
 }
 
-/** Opens a socket of its own, for dumps that may be given up. */
-export type OpenSocket = () => NetlinkSocket
-
 /**
- * Removes clsact if no filter is on either of its sides; two looks must agree, because a dump can lose entries. Of the filters of
- * others one datagram is read.
+ * Removes clsact if neither side of it has a filter. Reads twice, because a dump can lose entries while filters change. Reads one
+ * datagram at most, because an interface can have any number of other filters.
  */
 export function dropEmptyClsact(open: OpenSocket, ifindex: number): void {
   const socket = open()
@@ -45,7 +43,7 @@ export function dropEmptyClsact(open: OpenSocket, ifindex: number): void {
     for (let look = 0; look < 2; look++) {
       for (const parent of [CLSACT_INGRESS, CLSACT_EGRESS]) {
         if (!hasIngress(socket, ifindex)) return
-        // After a dump that was given up the socket serves nothing more.
+        // The dump is left unread here, so the socket serves nothing else.
         if (socket.scan(anyFilters(ifindex, parent), [], 1).first !== undefined) return
       }
     }
@@ -55,5 +53,5 @@ export function dropEmptyClsact(open: OpenSocket, ifindex: number): void {
   }
 }
 
-/** No such qdisc, or no such interface any more. */
+/** Errors when the qdisc or the interface is gone. */
 const absent = ['ENOENT', 'EINVAL', 'ENODEV']

@@ -1,4 +1,4 @@
-/** Rates of devlink ports: what the NIC lets a VF send. */
+/** Reads and sets the rates of devlink ports: the NIC limits the traffic that a VF sends. Bytes per second. */
 
 import { decodeRate, devlink, devlinkFamily, getRate, setRate } from '../../netlink/genl/devlink.ts'
 import { ctrlMessage, getFamily } from '../../netlink/genl/genl.ts'
@@ -9,7 +9,7 @@ import type { PortRates } from '../../ops/op.ts'
 import type { PortRateFacts } from '../api/facts.ts'
 import { tolerate, wordsOf } from '../errors.ts'
 
-/** The rates of the devlink port behind an interface; undefined where there is no such port, or its driver has no rates. */
+/** The rates of the devlink port behind an interface; undefined without such a port, or when the driver has no rates. */
 export function portRatesOf(
   route: NetlinkSocket,
   generic: NetlinkSocket,
@@ -26,7 +26,7 @@ export function portRatesOf(
   return ratesOfPort(generic, `${bus}/${device}/${index}`)
 }
 
-/** The rates of a devlink port by its handle; undefined where there is none. */
+/** The rates of a devlink port by its handle (BUS/DEVICE/PORT); undefined without such a port, or when the driver has no rates. */
 export function ratesOfPort(generic: NetlinkSocket, handle: string): PortRateFacts | undefined {
   const [bus = '', device = '', port = ''] = handle.split('/')
   const family = familyId(generic)
@@ -39,11 +39,11 @@ export function ratesOfPort(generic: NetlinkSocket, handle: string): PortRateFac
   })
 }
 
-/** Sets the rates of a devlink port: what differs from `was`. @throws OffloadRefused with the driver's words */
+/** Sets the rates of a devlink port that differ from `was`. @throws OffloadRefused with the driver's reason */
 export function setPortRates(generic: NetlinkSocket, handle: string, set: PortRates, was: PortRates): void {
   const [bus = '', device = '', port = ''] = handle.split('/')
   const family = familyId(generic)
-  if (family === undefined) throw new OffloadRefused('no devlink')
+  if (family === undefined) throw new OffloadRefused('the kernel has no devlink')
   const rates = {
     ...(set.share === was.share ? {} : { share: BigInt(set.share) }),
     ...(set.max === was.max ? {} : { max: BigInt(set.max) }),

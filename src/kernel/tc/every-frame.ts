@@ -1,13 +1,13 @@
-/** How each classifier is told to match every frame: kernels are built without one or the other of them. */
+/** Options of a filter that matches every frame, for four classifiers: a kernel may be built without some of them. */
 import type { Actions } from '../../netlink/tc/actions/action.ts'
 import { TCA_CLS_FLAGS } from '../../netlink/tc/kinds/flower.ts'
 import { everyPacket } from '../../netlink/tc/kinds/u32.ts'
 import type { Classifier } from '../../ops/op.ts'
 
-/** In the order in which they are tried: matchall says what is meant, basic knows no flag that keeps it from a NIC. */
+/** In the order of the tries. matchall comes first: it has this one purpose. basic comes last: it has no flag skip_hw. */
 export const classifiers = ['matchall', 'flower', 'u32', 'basic'] as const satisfies readonly Classifier[]
 
-/** Options of a filter for every frame, with `actions` or none; software alone unless `inHardware`. */
+/** Options of a filter that matches every frame, with `actions` or none; skip_sw if `inHardware`, skip_hw otherwise. */
 export function everyFrameOptions(classifier: Classifier, actions: Actions | undefined, inHardware = false) {
   const { TCA_CLS_FLAGS_SKIP_HW: skipHw, TCA_CLS_FLAGS_SKIP_SW: skipSw } = TCA_CLS_FLAGS
   const flags = inHardware ? skipSw : skipHw

@@ -1,10 +1,10 @@
-/** What becomes of a frame after the actions of a filter. */
+/** Tells where a frame goes after the actions of a filter. */
 
 import { TC_ACT } from '../../netlink/tc/actions/gact.ts'
 import { actionsOf } from '../../netlink/tc/filter.ts'
 import type { Tc } from '../../netlink/tc/msg.ts'
 
-/** TC_ACT_* values that the last action of a filter can end with; none for a filter without actions. */
+/** The verdicts (TC_ACT_*) that the last action of a filter can return; none for a filter without actions. */
 export function verdictsOf(filter: Tc): readonly number[] {
   const options = actionsOf(filter).at(-1)?.TCA_ACT_OPTIONS
   const parms = options === undefined || options instanceof Uint8Array ? [] : Object.values(options)
@@ -16,8 +16,8 @@ export function verdictsOf(filter: Tc): readonly number[] {
 }
 
 /**
- * True when a filter in the NIC keeps frames there, or drops them: no filter in software ever sees one. A policer lets go on
- * what conforms, and after a copy (mirror) alone the eSwitch has sent the frame where the copy went.
+ * True when a filter in the NIC keeps frames in the NIC, or drops them, so that no software filter sees the frames. A policer
+ * passes the frames within its rate. After a mirror as the last action, the eSwitch has sent the frame to the mirror's target.
  */
 export function keepsFrames(filter: Tc): boolean {
   const last = actionsOf(filter).at(-1)
@@ -29,5 +29,5 @@ export function keepsFrames(filter: Tc): boolean {
   return !verdictsOf(filter).some((verdict) => toHost.has(verdict))
 }
 
-/** PIPE behind the last action is the end of the list, and frames take their usual way. */
+/** Verdicts by which a frame reaches the host. PIPE after the last action ends the list, and the frame goes on as usual. */
 const toHost: ReadonlySet<number> = new Set([TC_ACT.TC_ACT_OK, TC_ACT.TC_ACT_TRAP, TC_ACT.TC_ACT_PIPE])

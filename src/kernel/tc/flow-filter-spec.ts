@@ -1,4 +1,4 @@
-/** What a steering filter is to the kernel: its place, what it matches, its actions; and whether one that is there is that. */
+/** Translates a flow filter to the kernel's form (place, keys, actions), and compares a stored filter with it. Pure. */
 import { fromHex, toHex } from '../../lib/hex.ts'
 import { type Cidr, ipFamily, networkOf, parseCidr, parseIp } from '../../lib/ip.ts'
 import {
@@ -22,14 +22,14 @@ import { CLSACT_INGRESS, filterInfo, type Tc } from '../../netlink/tc/msg.ts'
 import { ETH_P, IPPROTO } from '../../netlink/tc/validate.ts'
 import type { FlowFilter, Proto } from '../../ops/op.ts'
 
-/** Where the filter of `spec` is, or with its handle: which one it is. */
-export function steerPlace(ifindex: number, spec: FlowFilter, handle?: number): FilterPlace {
+/** The place of the filter of `spec`: interface, priority, protocol and, if known, its handle. */
+export function flowFilterPlace(ifindex: number, spec: FlowFilter, handle?: number): FilterPlace {
   const place = { ifindex, priority: spec.prio, protocol: etherTypeOf(spec) }
   return handle === undefined ? place : { ...place, handle }
 }
 
-/** What of a filter of the kernel's is not as `spec` wants it: keys, actions with every byte of a rewrite, cookies, flags. */
-export function steerDifferences(
+/** The differences of a stored filter from `spec`: keys, actions with every byte of a rewrite, cookies, flags. */
+export function flowFilterDifferences(
   ifindex: number,
   spec: FlowFilter,
   inHardware: boolean,
@@ -40,24 +40,24 @@ export function steerDifferences(
     tcm_parent: CLSACT_INGRESS,
     tcm_info: filterInfo(spec.prio, etherTypeOf(spec)),
     TCA_KIND: 'flower',
-    TCA_OPTIONS: steerOptions(ifindex, spec, inHardware),
+    TCA_OPTIONS: flowFilterOptions(ifindex, spec, inHardware),
   }
   const differences = compareEcho(asked, stored)
   if (inHardware && !isInHardware(stored)) differences.push('in_hw: missing')
   return differences
 }
 
-/** What the filter of `spec` matches and does. */
-export function steerOptions(ifindex: number, spec: FlowFilter, inHardware: boolean): Flower {
+/** Keys, actions and flags of the filter of `spec`. */
+export function flowFilterOptions(ifindex: number, spec: FlowFilter, inHardware: boolean): Flower {
   const { TCA_CLS_FLAGS_SKIP_HW: skipHw, TCA_CLS_FLAGS_SKIP_SW: skipSw } = TCA_CLS_FLAGS
   return {
-    ...steerKey(spec),
+    ...flowFilterKey(spec),
     TCA_FLOWER_ACT: actionList(actionsFor(spec, ifindex)),
     TCA_FLOWER_FLAGS: inHardware ? skipSw : skipHw,
   }
 }
 
-/** In the order in which drivers take them: tag off, rewrite, sums, tag on, out. */
+/** The actions in the order that drivers accept: pop tag, rewrite, checksums, policer, push tag, redirect or verdict. */
 function actionsFor(spec: FlowFilter, ifindex: number): Action[] {
   const cookie = fromHex(spec.cookie)
   const actions: Action[] = []
@@ -81,7 +81,7 @@ function actionsFor(spec: FlowFilter, ifindex: number): Action[] {
     const transport = spec.proto === 'tcp' ? flags.TCA_CSUM_UPDATE_FLAG_TCP : flags.TCA_CSUM_UPDATE_FLAG_UDP
     actions.push(updateChecksums(ipFamily(spec.address) === 4 ? header | transport : transport, cookie))
   }
-  // Without a cookie: a shared action would take it for its own.
+  // The shared policer gets no cookie here: the kernel would set the cookie on the policer itself.
   if (spec.limiter !== undefined) actions.push(limitByIndex(spec.limiter))
   if (spec.push !== undefined) actions.push(pushVlan(spec.push, cookie))
   actions.push(
@@ -95,12 +95,12 @@ function actionsFor(spec: FlowFilter, ifindex: number): Action[] {
 const verdicts = { pass: TC_ACT.TC_ACT_OK, drop: TC_ACT.TC_ACT_SHOT } as const
 
 /**
- * The kernel refuses equal keys (EEXIST) only within one mask, so keys of the same kind have one mask for the life of the
- * program. The exception are filters with and without the condition on fragments, which a NIC may not know: of two with the
- * same port the kernel takes both. That no port has two owners is ensured before any filter by the reservation in the host's
- * table (nftables/reservations.ts), which knows no masks.
+ * The kernel refuses equal keys (EEXIST) only within one mask. Keys of one kind therefore keep the same mask in all versions of
+ * the program. The exception are filters with and without the condition on fragments, which some NICs lack: the kernel accepts
+ * one of each for the same port. The reservation of the host port (nftables/reservations.ts) comes before any filter and has no
+ * masks, so a port never has two owners.
  */
-export function steerKey(spec: FlowFilter): Flower {
+export function flowFilterKey(spec: FlowFilter): Flower {
   const v4 = ipFamily(spec.address) === 4
   const network = v4 ? ETH_P.ETH_P_IP : ETH_P.ETH_P_IPV6
   const isSource = spec.side === 'src'
@@ -145,9 +145,9 @@ function etherTypeOf(spec: FlowFilter): number {
   return ipFamily(spec.address) === 4 ? ETH_P.ETH_P_IP : ETH_P.ETH_P_IPV6
 }
 
-/** Whose a filter is; undefined for one without a cookie. */
+/** The cookie of a filter, which names its owner; undefined for a filter without a cookie. */
 export function cookieOf(filter: Tc): string | undefined {
-  // The last one: a policer that filters share has a cookie of its own.
+  // The last cookie counts: a shared policer among the actions has a cookie of its own.
   const cookie = actionsOf(filter).findLast((action) => action.TCA_ACT_COOKIE !== undefined)?.TCA_ACT_COOKIE
   return cookie === undefined ? undefined : toHex(cookie)
 }

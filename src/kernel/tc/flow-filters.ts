@@ -1,4 +1,4 @@
-/** Steering filters: flower on clsact ingress, MAC rewrite, redirect. Offload is tried first and its refusal kept. */
+/** Adds and removes flow filters: flower on clsact ingress. Offers each filter to the NIC first and keeps the refusal. */
 
 import { NetlinkError, type NetlinkSocket, type Reply } from '../../netlink/socket.ts'
 import {
@@ -14,137 +14,146 @@ import type { Flower } from '../../netlink/tc/kinds/flower.ts'
 import type { Tc } from '../../netlink/tc/msg.ts'
 import type { FlowFilter, Offload, Outcome } from '../../ops/op.ts'
 import { PortTaken } from '../../ops/port-taken.ts'
-import { EchoMismatch, offered, unseenFilter } from '../errors.ts'
-import { cookieOf, steerDifferences, steerKey, steerOptions, steerPlace } from './flow-filter-spec.ts'
+import { offered, StoredOtherwise, unseenFilter } from '../errors.ts'
+import {
+  cookieOf,
+  flowFilterDifferences,
+  flowFilterKey,
+  flowFilterOptions,
+  flowFilterPlace,
+} from './flow-filter-spec.ts'
 import { gone } from './own-filters.ts'
 
-/** A filter that is wanted, or to be taken back: then with its number, where that is known. */
-export interface Steer {
+/** A filter to add or to remove. `handle` is known only for a filter that was added. */
+export interface FilterRequest {
   readonly ifindex: number
   readonly spec: FlowFilter
   readonly handle?: number
 }
 
-/** One that is wanted, in the NIC or not. */
-export interface WantedFilter extends Steer {
+/** A filter to add. */
+export interface WantedFilter extends FilterRequest {
   readonly offload: Offload
 }
 
 /**
- * Adds steering filters, in order and in few datagrams: the outcome of each, or why there is none. `prefer` asks for skip_sw
- * and, when all have had that try, falls back to skip_hw with the driver's words; `require` has no fallback. The kernel's
- * echo must be what was asked for, and with skip_sw say in_hw.
+ * Adds flow filters, in order and in few datagrams. Returns the outcome, or the error, of each. `prefer` asks for skip_sw. After
+ * all filters have had that try, the refused ones are added with skip_hw, and their outcome has the driver's reason. `require`
+ * has no fallback. The kernel's echo must equal the request and, with skip_sw, have in_hw.
  */
 export function addFlowFilters(socket: NetlinkSocket, wanted: readonly WantedFilter[]): (Outcome | Error)[] {
   const isAsked = ({ offload }: WantedFilter) => offload !== 'off'
   const first = addAll(
     socket,
-    wanted.map((steer) => ({ ...steer, inHardware: isAsked(steer) })),
+    wanted.map((request) => ({ ...request, inHardware: isAsked(request) })),
   )
-  return wanted.map((steer, at) => {
+  return wanted.map((request, at) => {
     const handle = (inHardware: boolean) =>
-      succeeded(inHardware === isAsked(steer) ? first[at] : addAll(socket, [{ ...steer, inHardware }])[0])
-    return settled(() => offered(steer.offload, handle))
+      succeeded(inHardware === isAsked(request) ? first[at] : addAll(socket, [{ ...request, inHardware }])[0])
+    return settled(() => offered(request.offload, handle))
   })
 }
 
 /**
- * Removes filters by their numbers or, without one, by key and cookie, in few datagrams; used to take back additions. Fine
- * when one is gone, also with its qdisc or interface; an error in its place says why one is still there.
+ * Removes filters by handle or, without a handle, by key and cookie, in few datagrams. Rollbacks use it. Succeeds when a filter,
+ * its qdisc or its interface is gone. Returns an error in the place of each filter that is still there.
  */
-export function removeFlowFilters(socket: NetlinkSocket, steers: readonly Steer[]): (Outcome | Error)[] {
-  const found = new Map<Steer, FilterPlace>()
-  for (const steer of steers) {
-    const { ifindex, spec, handle } = steer
-    if (handle !== undefined) found.set(steer, steerPlace(ifindex, spec, handle))
+export function removeFlowFilters(
+  socket: NetlinkSocket,
+  requests: readonly FilterRequest[],
+): (Outcome | Error)[] {
+  const found = new Map<FilterRequest, FilterPlace>()
+  for (const request of requests) {
+    const { ifindex, spec, handle } = request
+    if (handle !== undefined) found.set(request, flowFilterPlace(ifindex, spec, handle))
   }
-  // A dump can lose entries, so one that does not show a filter proves nothing.
+  // Two reads: a dump can lose entries, so a dump without the filter proves nothing.
   for (let look = 0; look < 2; look++) {
     const filtersWithKey = lookAt(socket)
-    for (const steer of steers) {
-      if (found.has(steer)) continue
-      const own = filtersWithKey(steer).find((filter) => cookieOf(filter) === steer.spec.cookie)
-      if (own !== undefined) found.set(steer, placeOf(own))
+    for (const request of requests) {
+      if (found.has(request)) continue
+      const own = filtersWithKey(request).find((filter) => cookieOf(filter) === request.spec.cookie)
+      if (own !== undefined) found.set(request, placeOf(own))
     }
   }
   const replies = socket.batch([...found.values()].map((place) => deleteFilter(place, 'flower')))
-  const refusals = new Map([...found.keys()].map((steer, at) => [steer, replies[at]]))
-  return steers.map((steer) => {
-    const reply = refusals.get(steer)
+  const refusals = new Map([...found.keys()].map((request, at) => [request, replies[at]]))
+  return requests.map((request) => {
+    const reply = refusals.get(request)
     return reply instanceof NetlinkError && !gone.has(reply.code) ? reply : {}
   })
 }
 
-/** Filters that match what a wanted one matches, at its priority. Each interface is looked at once, when it is asked for. */
-function lookAt(socket: NetlinkSocket): (steer: Steer) => Tc[] {
+/** Returns a function that finds the stored filters with the key and priority of a filter. It dumps each interface once. */
+function lookAt(socket: NetlinkSocket): (request: FilterRequest) => Tc[] {
   const shown = new Map<number, Tc[]>()
   return ({ ifindex, spec }) => {
     const filters = shown.get(ifindex) ?? socket.dump(dumpFilters(ifindex)).map(decodeFilter)
     shown.set(ifindex, filters)
-    // Behind a VLAN tag the kernel shows the inner EtherType; the slot's protocol is the outer one.
-    const { TCA_FLOWER_KEY_ETH_TYPE: protocol, ...wanted } = steerKey(spec)
+    // Behind a VLAN tag the kernel shows the inner EtherType as the key, and the outer one as the protocol of the place.
+    const { TCA_FLOWER_KEY_ETH_TYPE: protocol, ...wanted } = flowFilterKey(spec)
     const keys = Object.entries(wanted)
     const conditions = new Set(Object.keys(wanted))
     return filters.filter((filter) => {
       const [place, found] = [placeOf(filter), flowerOf(filter)]
       if (found === undefined || place.priority !== spec.prio || place.protocol !== protocol) return false
-      // One with more conditions is another filter, whatever it has in common with this one.
+      // A filter with more conditions is another filter, even if the common conditions are equal.
       const isSame = Object.keys(found).every((key) => !isCondition(key) || conditions.has(key))
       return isSame && keys.every(([key, value]) => found[key as keyof Flower] === value)
     })
   }
 }
 
-/** The EtherType is not compared: see above. Of a mask the kernel shows also what nobody gave it. */
+/** True for a key to compare. The EtherType differs behind a VLAN tag. The kernel shows masks that no request has set. */
 function isCondition(name: string): boolean {
   return name.startsWith('TCA_FLOWER_KEY_') && name !== 'TCA_FLOWER_KEY_ETH_TYPE' && !name.endsWith('_MASK')
 }
 
-/** Who has the key of a filter that the kernel refused for it (EEXIST). */
+/** The error for a filter that the kernel refused with EEXIST. Names the filter that has the key. */
 function takenBy(spec: FlowFilter, other: Tc): PortTaken {
   const cookie = cookieOf(other)
   const whose = cookie === undefined ? 'that is not of a mapping' : `with cookie ${cookie}`
   return new PortTaken(spec, `a filter of priority ${spec.prio} on "${spec.link}" ${whose}`, cookie)
 }
 
-/** The handle of each filter, or why it is not there. */
+/** Adds the filters in one batch. Returns the handle, or the error, of each. */
 function addAll(
   socket: NetlinkSocket,
-  wanted: readonly (Steer & { readonly inHardware: boolean })[],
+  wanted: readonly (FilterRequest & { readonly inHardware: boolean })[],
 ): (number | Error)[] {
   const replies = socket.batch(
     wanted.map(({ ifindex, spec, inHardware }) =>
-      newFlower(steerPlace(ifindex, spec), steerOptions(ifindex, spec, inHardware)),
+      newFlower(flowFilterPlace(ifindex, spec), flowFilterOptions(ifindex, spec, inHardware)),
     ),
   )
   const filtersWithKey = lookAt(socket)
-  return wanted.map((steer, at) =>
+  return wanted.map((request, at) =>
     settled(() => {
       const reply = replies[at]
       if (reply instanceof NetlinkError && reply.code === 'EEXIST') {
-        const [other] = filtersWithKey(steer)
-        throw other === undefined ? reply : takenBy(steer.spec, other)
+        const [other] = filtersWithKey(request)
+        throw other === undefined ? reply : takenBy(request.spec, other)
       }
-      return handleOf(socket, steer, succeeded(reply))
+      return handleOf(socket, request, succeeded(reply))
     }),
   )
 }
 
-/** @throws EchoMismatch when the kernel has stored another filter, which is taken away */
+/** The handle of the stored filter. @throws StoredOtherwise when the kernel has stored another filter, which this call removes */
 function handleOf(
   socket: NetlinkSocket,
-  { ifindex, spec, inHardware }: Steer & { readonly inHardware: boolean },
+  { ifindex, spec, inHardware }: FilterRequest & { readonly inHardware: boolean },
   { echo }: Reply,
 ): number {
   if (echo === undefined) throw unseenFilter()
   const stored = decodeFilter(echo)
-  const differences = steerDifferences(ifindex, spec, inHardware, stored)
+  const differences = flowFilterDifferences(ifindex, spec, inHardware, stored)
   if (differences.length === 0) return stored.tcm_handle
   socket.request(deleteFilter(placeOf(stored), 'flower'))
-  throw new EchoMismatch(differences)
+  throw new StoredOtherwise(differences)
 }
 
-/** What `action` returns or throws. */
+/** Runs `action`. Returns its result, or the error that it throws. */
 function settled<T>(action: () => T): T | Error {
   try {
     return action()
@@ -154,7 +163,7 @@ function settled<T>(action: () => T): T | Error {
   }
 }
 
-/** The other way round. */
+/** Throws `result` if it is an error, and returns it otherwise. The inverse of {@link settled}. */
 function succeeded<T>(result: T | undefined): Exclude<T, Error> {
   if (result instanceof Error) throw result
   return result as Exclude<T, Error>

@@ -1,6 +1,6 @@
 /**
- * Filters of the kernel as the `tc` line that makes such a one, for people who look for what is not as it should be. What
- * this file has no words for stands in it by its attribute's name. Pure.
+ * Prints a filter as the `tc` command that would add it, for people who compare filters. An attribute without a tc word appears
+ * under the attribute's own name. Pure.
  */
 import { toHex } from '../../lib/hex.ts'
 import { ipFromBytes } from '../../lib/ip.ts'
@@ -11,7 +11,7 @@ import { actionsOf, flagsOf, flowerOf, placeOf, u32Of } from '../../netlink/tc/f
 import { type Flower, TCA_CLS_FLAGS, TCA_FLOWER_KEY_FLAGS } from '../../netlink/tc/kinds/flower.ts'
 import { CLSACT_EGRESS, type Tc } from '../../netlink/tc/msg.ts'
 
-/** Name of an interface by its number; what is gone has none. */
+/** Returns the name of an interface by its ifindex; undefined for an interface that is gone. */
 export type NameOf = (ifindex: number) => string | undefined
 
 /** `tc filter add dev eth0 ingress protocol ip prio 10 handle 0x1 flower ... action ...`. */
@@ -33,7 +33,7 @@ export function filterLine(filter: Tc, nameOf: NameOf): string {
     .join(' ')
 }
 
-/** A condition of u32. */
+/** A condition of a u32 filter, as tc prints it. */
 function wordMatch({ val, mask, off }: { val: number; mask: number; off: number }): string {
   return `match u32 ${hex(val)} ${hex(mask)} at ${off}`
 }
@@ -53,7 +53,7 @@ const protocols: Readonly<Record<number, string>> = {
   132: 'sctp',
 }
 
-/** tc's words of keys, by the attribute's name behind TCA_FLOWER_KEY_, in tc's order of writing. */
+/** tc's words for keys, by the name of the attribute after TCA_FLOWER_KEY_, in tc's order. */
 const keys: readonly (readonly [name: string, word: string, format?: (value: never) => string])[] = [
   ['VLAN_ID', 'vlan_id'],
   ['VLAN_PRIO', 'vlan_prio'],
@@ -90,7 +90,7 @@ function keyWords(flower: Flower): string {
   return [...words, ...[...left].map(([name, value]) => `${name} ${show(value)}`)].join(' ')
 }
 
-/** tc's words of the condition that our own filters have; of others the numbers. */
+/** The fragment condition of our own filters in tc's words; other flags as numbers. */
 function fragmentWords(flags: unknown, bits: unknown): string {
   const { TCA_FLOWER_KEY_FLAGS_IS_FRAGMENT: bit } = TCA_FLOWER_KEY_FLAGS
   if (bits === bit) return `ip_flags ${flags === bit ? 'frag' : 'nofrag'}`
@@ -109,7 +109,7 @@ function flagWords(flags: number): string {
     .join(' ')
 }
 
-/** tc's words of TC_ACT. */
+/** tc's words for the verdicts TC_ACT_*. */
 const controls: Readonly<Record<number, string>> = {
   [-1]: 'continue',
   0: 'ok',
@@ -171,7 +171,7 @@ function sumWords(flags: number): string {
   return names.filter((_, bit) => (flags & (1 << bit)) !== 0).join(' and ')
 }
 
-/** Fields that a rewrite can name, by header type (enum pedit_header_type): word, first byte, length. */
+/** Fields of a rewrite, by header type (enum pedit_header_type): tc's word, first byte, length in bytes. */
 const fields: Readonly<Record<number, readonly (readonly [word: string, at: number, length: number])[]>> = {
   1: [
     ['eth dst', 0, 6],
@@ -197,7 +197,7 @@ const fields: Readonly<Record<number, readonly (readonly [word: string, at: numb
   ],
 }
 
-/** The bytes that keys write, put together to the fields that they are; others by header, offset and value. */
+/** A rewrite in tc's words. Joins the written bytes to fields. Prints other bytes by header, offset and value. */
 function peditWords(options: Pedit): string {
   const { TCA_PEDIT_PARMS_EX: parms = options.TCA_PEDIT_PARMS, TCA_PEDIT_KEYS_EX: kinds = [] } = options
   const written = new Map<number, Map<number, number>>()

@@ -1,15 +1,18 @@
 /**
- * The BPF program that drops packets from and to 127.0.0.0/8 which would reach the IP layer of the interface that it is on, and lets
- * all else go on to the next filter. In IPv6 it is ::ffff:127.0.0.0/104, which sockets of both families show as the same, and which
- * kernels deliver as a source from anywhere. What that layer takes is decided in __netif_receive_skb_core() of the kernel: packets
- * without a VLAN tag, and those whose tags all have VLAN 0 (priority tags), however many there are; a tag with another VLAN leads to another
- * interface, or nowhere. The kernel has taken the outermost tag off by then.
+ * Assembles the BPF program of the loopback guard. The program drops packets from and to 127.0.0.0/8 that would reach the IP layer
+ * of its interface, and passes all others to the next filter. For IPv6 it drops ::ffff:127.0.0.0/104: sockets of both families show
+ * these addresses as 127.0.0.0/8, and kernels accept them as a source from any interface.
  *
- * A bridge needs a closer look. Where br_netfilter has bridges call the IP layer's hooks (kubelet wants it so) connection tracking has
- * already given replies of a pod to a program at 127.0.0.1 that address as their destination, when they come by here. What comes by
- * with such an address of its own is for a socket that listens, or takes datagrams from everybody; a reply is for one that is
- * connected, to another address than the packet's source as it is now. So what would find a socket as it is is dropped, and so is what
- * opens a connection. What is let go on finds a connection that is tracked, or nobody.
+ * __netif_receive_skb_core() of the kernel decides which packets reach the IP layer: packets without a VLAN tag, and packets with
+ * any number of tags that all have VLAN 0 (priority tags). A tag with another VLAN leads to another interface, or nowhere. The
+ * kernel has removed the outermost tag before the program runs.
+ *
+ * A bridge needs more. Where br_netfilter makes bridges call the hooks of the IP layer (kubelet turns this on), connection
+ * tracking has run before the program, and a pod's reply to a host program has 127.0.0.1 as its destination. The program
+ * tells such a reply from a forged packet by a socket lookup. A forged packet finds a socket that listens, or that accepts
+ * datagrams from every address. A reply finds none, because its socket is connected to another address than the reply's present
+ * source. The program drops packets that find a socket, and packets that open a connection. A passed packet belongs to a tracked
+ * connection, or reaches no socket.
  *
  * Pure. The instruction set is RFC 9669.
  */
@@ -32,12 +35,12 @@ const etherType = { ip: 0x0008, ip6: 0xdd86, vlan: 0x0081, serviceVlan: 0xa888 }
 /** TC_ACT_UNSPEC: the next filter is asked. TC_ACT_SHOT: dropped. */
 const [goOn, drop] = [-1, 2]
 
-/** Registers: 6 to 9 outlive a call of a helper, 10 is the stack's end. */
+/** Registers: helper calls keep 6 to 9, and 10 is the end of the stack. */
 const [packet, protocol, header] = [6, 7, 8]
-/** Where on the stack headers are loaded to, and where what a socket is looked for by lies (struct bpf_sock_tuple). */
+/** Places on the stack: loaded headers, and the key of a socket lookup (struct bpf_sock_tuple). */
 const [buffer, tuple] = [-40, -56]
 
-/** An instruction: code, destination, source, offset or the label to jump to, constant. A text by itself is a label. */
+/** An instruction (code, destination, source, offset or label of a jump, constant), or a label. */
 type Line = string | readonly [code: number, dst: number, src: number, off: number | string, imm: number]
 
 const loadWord = (dst: number, src: number, off: number): Line => [0x61, dst, src, off, 0]
@@ -56,7 +59,7 @@ const jumpIf = (dst: number, imm: number, label: string): Line => [0x15, dst, 0,
 const jumpUnless = (dst: number, imm: number, label: string): Line => [0x55, dst, 0, label, imm]
 const exit: Line = [0x95, 0, 0, 0, 0]
 
-/** Loads a header. What of a packet lies elsewhere than in its first piece is brought there first; one that is too short goes. */
+/** Loads a header to the stack. Pulls the packet into its linear part first if needed. Drops a packet that is too short. */
 function loadHeader(bytes: number, name: string): Line[] {
   const load: readonly Line[] = [
     copy(1, packet),
@@ -80,7 +83,7 @@ function loadHeader(bytes: number, name: string): Line[] {
   ]
 }
 
-/** Goes to `drop` for an address of 16 bytes in ::ffff:127.0.0.0/104, which lies so far behind the buffer's beginning. */
+/** Jumps to `drop` when the IPv6 address at `at` bytes of the buffer is in ::ffff:127.0.0.0/104. */
 function dropMapped(at: number, name: string): Line[] {
   return [
     loadWord(1, 10, buffer + at),
@@ -97,7 +100,7 @@ function dropMapped(at: number, name: string): Line[] {
   ]
 }
 
-/** Drops what is for a socket, which is looked for by the ports at the beginning of the header that was loaded. */
+/** Drops a packet that finds a socket. The ports of the lookup are the first 4 bytes of the loaded header. */
 function dropIfHeard(lookup: number): Line[] {
   return [
     loadWord(1, 10, buffer),
@@ -117,7 +120,7 @@ function dropIfHeard(lookup: number): Line[] {
   ]
 }
 
-/** Of a packet to 127.0.0.0/8 on a bridge, whose IPv4 header was loaded. Only the first of its fragments says for whom it is. */
+/** The socket lookup on a bridge, for a packet to 127.0.0.0/8 whose IPv4 header is loaded. Only a first fragment has the ports. */
 const closerLook: readonly Line[] = [
   loadHalf(1, 10, buffer + 6),
   and(1, 0xff1f),
@@ -135,14 +138,14 @@ const closerLook: readonly Line[] = [
   jumpIf(protocol, transport.udp, 'udp'),
   jumpIf(protocol, transport.sctp, 'sctp'),
   jumpUnless(protocol, transport.icmp, 'drop'),
-  // The kernel takes "destination unreachable" for a socket that has sent what is quoted in it.
+  // "Destination unreachable" passes: the kernel gives it only to the socket that has sent the quoted packet.
   ...loadHeader(1, 'icmp loaded'),
   loadByte(1, 10, buffer),
   jumpIf(1, 3, 'next'),
   jump('drop'),
   'tcp',
   ...loadHeader(14, 'tcp loaded'),
-  // SYN without ACK.
+  // SYN without ACK opens a connection.
   loadByte(1, 10, buffer + 13),
   and(1, 0x12),
   jumpIf(1, 0x02, 'drop'),
@@ -151,7 +154,7 @@ const closerLook: readonly Line[] = [
   ...loadHeader(8, 'udp loaded'),
   ...dropIfHeard(helper.sk_lookup_udp),
   'sctp',
-  // A packet that begins with the chunk INIT.
+  // The chunk INIT opens an association. Only SCTP's first chunk is tested, because INIT stands alone.
   ...loadHeader(13, 'sctp loaded'),
   loadByte(1, 10, buffer + 12),
   jumpUnless(1, 1, 'next'),
@@ -171,7 +174,7 @@ const linesFor = (isBridge: boolean): readonly Line[] => [
   jumpIf(protocol, etherType.ip6, 'ip6'),
   jumpIf(protocol, etherType.vlan, 'tag'),
   jumpUnless(protocol, etherType.serviceVlan, 'next'),
-  // A tag behind the outermost one: its VLAN, and what follows.
+  // A tag behind the outermost one: its VLAN, then the EtherType that follows.
   'tag',
   ...loadHeader(4, 'tag loaded'),
   loadHalf(1, 10, buffer),
@@ -179,14 +182,14 @@ const linesFor = (isBridge: boolean): readonly Line[] => [
   jumpUnless(1, 0, 'next'),
   loadHalf(protocol, 10, buffer + 2),
   add(header, 4),
-  // Nobody sends three tags, the second of which has no VLAN, but who wants to get past this.
+  // Three tags with VLAN 0 in the second are no real traffic, but an attempt to pass the guard.
   jumpIf(protocol, etherType.vlan, 'drop'),
   jumpIf(protocol, etherType.serviceVlan, 'drop'),
   jumpIf(protocol, etherType.ip6, 'ip6'),
   jumpUnless(protocol, etherType.ip, 'next'),
   'ip',
   ...loadHeader(20, 'ip loaded'),
-  // The first bytes of source and destination.
+  // The first byte of the source, then of the destination.
   loadByte(1, 10, buffer + 12),
   jumpIf(1, 127, 'drop'),
   loadByte(1, 10, buffer + 16),
@@ -219,7 +222,7 @@ export function guardProgram(isBridge: boolean): Uint8Array {
     const [op, dst, src, off, imm] = line
     code.setUint8(8 * at, op)
     code.setUint8(8 * at + 1, dst | (src << 4))
-    // A jump counts from the next instruction.
+    // The offset of a jump counts from the next instruction.
     code.setInt16(8 * at + 2, typeof off === 'string' ? (labels.get(off) ?? 0) - at - 1 : off, true)
     code.setInt32(8 * at + 4, imm, true)
     at++

@@ -1,6 +1,6 @@
 /**
- * The guard of a host interface against packets from and to 127.0.0.0/8: a BPF program on clsact ingress, which gives the verdict
- * itself, so that the kernel needs no action for it. Every request goes by its place: nothing is dumped.
+ * Adds, finds and removes the loopback guard of a host interface: a BPF program on clsact ingress that drops packets from and to
+ * 127.0.0.0/8. The program returns the verdict itself, so the filter needs no action. Each request names the filter's place.
  */
 
 import { NetlinkError, type NetlinkSocket } from '../../netlink/socket.ts'
@@ -9,22 +9,14 @@ import { getQdisc, TC_H } from '../../netlink/tc/tcm.ts'
 import { loopbackGuard } from '../../ops/marks/loopback-guard.ts'
 import type { Outcome } from '../../ops/op.ts'
 import { programTag, tcxIngressPrograms, withClassifier } from '../../sys/bpf.ts'
+import type { GuardFacts } from '../api/filters.ts'
 import { tolerate } from '../errors.ts'
 import { guardProgram } from './guard-program.ts'
 
-/** What an interface has of a guard. */
-export interface GuardFacts {
-  /** A clsact or ingress qdisc, whoever made it. */
-  readonly qdisc: boolean
-  /** Programs on its tcx hook, which run before all filters. */
-  readonly tcx: boolean
-  readonly guard: boolean
-}
-
-/** Of a filter that is not there, or its qdisc, or its interface. */
+/** Errors when the filter, its qdisc or its interface does not exist. */
 const nothing = ['ENOENT', 'EINVAL', 'ENODEV'] as const
 
-/** Looks at an interface. */
+/** Reads the state of the loopback guard on an interface. */
 export function guardFacts(socket: NetlinkSocket, ifindex: number): GuardFacts {
   const [qdisc, filter] = socket.batch([getQdisc(ifindex, TC_H.TC_H_CLSACT), getProgram(placeOn(ifindex))])
   return { qdisc: isShown(qdisc), guard: isShown(filter), tcx: tcxIngressPrograms(ifindex).length > 0 }
@@ -37,7 +29,7 @@ function isShown(reply: ReturnType<NetlinkSocket['batch']>[number] | undefined):
 }
 
 /**
- * Makes the guard. In the place of one that is there comes this one, at once.
+ * Adds the guard. Replaces a guard that exists already in one request (`existed`), so that the interface is never without.
  * @throws SystemError when the kernel does not load the program, NetlinkError when it takes no such filter
  */
 export function addGuard(socket: NetlinkSocket, ifindex: number, isBridge: boolean): Outcome {
@@ -53,12 +45,12 @@ export function addGuard(socket: NetlinkSocket, ifindex: number, isBridge: boole
   })
 }
 
-/** Takes it away; fine when it is gone, also with its qdisc or interface. */
+/** Removes the guard. Succeeds when the guard, its qdisc or its interface is gone. */
 export function removeGuard(socket: NetlinkSocket, ifindex: number): void {
   tolerate(nothing, () => socket.request(deleteProgram(placeOn(ifindex))))
 }
 
-/** What is not as addGuard() left it: `no such filter`, or another program in its place. */
+/** The difference from the guard of addGuard(): `no such filter`, or another program in its place. Empty when there is none. */
 export function guardDifferences(socket: NetlinkSocket, ifindex: number, isBridge: boolean): string[] {
   const reply = tolerate(nothing, () => socket.request(getProgram(placeOn(ifindex))))
   const [message] = reply?.messages ?? []

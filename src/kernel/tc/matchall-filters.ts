@@ -1,4 +1,4 @@
-/** Filters for every frame, of rate limits: the detour through an ifb, and the policer of what a representor receives. */
+/** Filters that match every frame: the redirect to an IFB, and the policer of the frames that a representor receives. */
 import { fromHex, toHex } from '../../lib/hex.ts'
 import { NetlinkError, type NetlinkSocket } from '../../netlink/socket.ts'
 import { type Action, actionList, limitRate, redirectTo } from '../../netlink/tc/actions/action.ts'
@@ -16,11 +16,11 @@ import { CLSACT_INGRESS, filterInfo, type Tc } from '../../netlink/tc/msg.ts'
 import { ETH_P } from '../../netlink/tc/validate.ts'
 import { policeMtu, ratePriority } from '../../ops/marks/rate-numbers.ts'
 import type { Classifier, IfbRedirect, Offload, Outcome, PoliceSpec } from '../../ops/op.ts'
-import { offered, tolerate, unseenFilter } from '../errors.ts'
+import { offered, StoredOtherwise, tolerate, unseenFilter } from '../errors.ts'
 import { classifiers, everyFrameOptions } from './every-frame.ts'
 import { deleteShown } from './shown-filters.ts'
 
-/** A filter for every frame that an interface receives, as it is asked for. */
+/** A filter to add, for every frame that an interface receives. */
 interface Wanted {
   readonly ifindex: number
   readonly priority: number
@@ -29,12 +29,16 @@ interface Wanted {
   readonly inHardware: boolean
 }
 
-function detour(ifindex: number, through: number, { cookie, classifier = 'matchall' }: IfbRedirect): Wanted {
+function ifbRedirect(
+  ifindex: number,
+  through: number,
+  { cookie, classifier = 'matchall' }: IfbRedirect,
+): Wanted {
   const action = redirectTo(through, fromHex(cookie))
   return { ifindex, priority: ratePriority.detour, classifier, action, inHardware: false }
 }
 
-/** What conforms goes on to the next filter (`continue`, the form that mlx5 takes). */
+/** A policer. Frames within the rate go on to the next filter (`continue`, the form that mlx5 accepts). */
 function police(ifindex: number, { bytesPerSecond, burst, cookie }: PoliceSpec, inHardware: boolean): Wanted {
   const spec = { bytesPerSecond, burst, mtu: policeMtu, conform: TC_ACT.TC_ACT_UNSPEC }
   const action = limitRate(spec, fromHex(cookie))
@@ -42,9 +46,9 @@ function police(ifindex: number, { bytesPerSecond, burst, cookie }: PoliceSpec, 
 }
 
 /**
- * Sends all that an interface receives through an ifb, by the first classifier that the kernel has. The outcome names one
- * other than matchall, and why.
- * @throws NetlinkError ENOENT with what the kernel said to each where it has none, or no action mirred
+ * Redirects every frame that an interface receives to an IFB, by the first classifier that the kernel has. The outcome names a
+ * classifier other than matchall, and the reason.
+ * @throws NetlinkError ENOENT, with the kernel's reason for each classifier, when the kernel has none of them or no action mirred
  */
 export function addIfbRedirect(
   socket: NetlinkSocket,
@@ -55,11 +59,11 @@ export function addIfbRedirect(
   const refusals: string[] = []
   for (const classifier of classifiers) {
     try {
-      const handle = addEveryFrame(socket, detour(ifindex, through, { ...spec, classifier }))
+      const handle = addEveryFrame(socket, ifbRedirect(ifindex, through, { ...spec, classifier }))
       const instead = refusals.length === 0 ? {} : { classifier, reason: refusals.join('; ') }
       return { where: 'host', handle, ...instead }
     } catch (error) {
-      // What the kernel, or one of its modules, has not got.
+      // ENOENT: the kernel lacks the classifier or the action.
       if (!(error instanceof NetlinkError && error.code === 'ENOENT')) throw error
       refusals.push(`${classifier}: ${error.message}`)
     }
@@ -67,7 +71,7 @@ export function addIfbRedirect(
   throw new NetlinkError({ operation: 'RTM_NEWTFILTER', errno: 2, extack: refusals.join('; ') })
 }
 
-/** Drops what an interface receives over the rate. Offload as addFlowFilters() has it. */
+/** Drops the frames that an interface receives above the rate. `offload` is as in addFlowFilters(). */
 export function addPolice(
   socket: NetlinkSocket,
   ifindex: number,
@@ -78,8 +82,8 @@ export function addPolice(
 }
 
 /**
- * Adds a filter for every frame; its handle. The kernel echoes new matchall filters without their options, so what it
- * has stored is asked for.
+ * Adds a filter and returns its handle. The kernel echoes a new matchall filter without its options, so this function reads the
+ * stored filter and compares it.
  */
 function addEveryFrame(socket: NetlinkSocket, wanted: Wanted): number {
   const { ifindex, priority, inHardware } = wanted
@@ -91,11 +95,7 @@ function addEveryFrame(socket: NetlinkSocket, wanted: Wanted): number {
   if (inHardware && !isInHardware(stored)) differences.push('in_hw: missing')
   if (differences.length === 0) return stored.tcm_handle
   socket.request(deleteShown(stored, dump))
-  throw new NetlinkError({
-    operation: 'RTM_NEWTFILTER',
-    errno: 71,
-    extack: `the kernel stored another filter than asked for: ${differences.join('; ')}`,
-  })
+  throw new StoredOtherwise(differences)
 }
 
 function requestOf({ ifindex, priority, classifier, action, inHardware }: Wanted) {
@@ -108,14 +108,14 @@ function requestOf({ ifindex, priority, classifier, action, inHardware }: Wanted
   }
 }
 
-/** Takes back the one filter in a priority of ours that has the cookie. */
+/** Removes the filter with `priority` and `cookie`. Succeeds when there is none. */
 export function removeEveryFrame(
   socket: NetlinkSocket,
   ifindex: number,
   priority: number,
   cookie: string,
 ): void {
-  // A dump can lose entries, so one that does not show the filter proves nothing.
+  // Two reads: a dump can lose entries, so a dump without the filter proves nothing.
   for (let look = 0; look < 2; look++) {
     const dump = socket.dump(dumpFilters(ifindex)).map(decodeFilter)
     const own = dump.find((filter) => isOwn(filter, priority, cookie))
@@ -125,18 +125,18 @@ export function removeEveryFrame(
   }
 }
 
-/** What is not as addIfbRedirect() left it; undefined when there is no filter of ours. */
-export function detourDifferences(
+/** The differences from the filter of addIfbRedirect(); undefined when there is no filter of ours. */
+export function ifbRedirectDifferences(
   socket: NetlinkSocket,
   ifindex: number,
   through: number,
   spec: IfbRedirect,
 ): readonly string[] | undefined {
   const stored = findEveryFrame(socket, ifindex, ratePriority.detour, spec.cookie)
-  return stored && compareEcho(requestOf(detour(ifindex, through, spec)), stored)
+  return stored && compareEcho(requestOf(ifbRedirect(ifindex, through, spec)), stored)
 }
 
-/** What is not as addPolice() left it in the NIC; undefined when there is no filter of ours. */
+/** The differences from the filter of addPolice() in the NIC; undefined when there is no filter of ours. */
 export function policeDifferences(
   socket: NetlinkSocket,
   ifindex: number,
@@ -145,10 +145,10 @@ export function policeDifferences(
   const stored = findEveryFrame(socket, ifindex, ratePriority.police, spec.cookie)
   if (stored === undefined) return undefined
   const differences = compareEcho(requestOf(police(ifindex, spec, true)), stored)
-  return isInHardware(stored) ? differences : [...differences, 'it is not in the NIC any more']
+  return isInHardware(stored) ? differences : [...differences, 'the filter is no longer in the NIC']
 }
 
-/** The filter in a priority of ours whose first action has the cookie. */
+/** The filter with `priority` whose first action has `cookie`; undefined when there is none. */
 export function findEveryFrame(
   socket: NetlinkSocket,
   ifindex: number,

@@ -1,6 +1,6 @@
 /**
- * Filters of ours among those of others, found by the bytes of their cookies and removed one by one. What a look costs depends on
- * what is in the priorities that we use, not on what else an interface has.
+ * Finds our own filters among foreign ones by their cookies, and removes them one by one. The cost depends on the filters in the
+ * priorities that vf-offload uses, not on other filters of the interface.
  */
 import { fromHex } from '../../lib/hex.ts'
 import type { Message } from '../../netlink/message.ts'
@@ -20,17 +20,18 @@ import type { Tc } from '../../netlink/tc/msg.ts'
 import { decodeQdisc, dumpQdiscs } from '../../netlink/tc/qdisc.ts'
 import { countersOf } from '../../netlink/tc/stats.ts'
 import { type OwnSlot, ownSlots } from '../../ops/marks/own-slots.ts'
-import type { OwnFilter, OwnPlace, PlacedFilter } from '../api/kernel.ts'
-import type { OpenSocket } from './clsact.ts'
+import type { OwnFilter, OwnPlace, PlacedFilter } from '../api/filters.ts'
+import type { OpenSocket } from '../link/sides.ts'
 import { cookieOf } from './flow-filter-spec.ts'
 import { kindOf, leavesSlot } from './shown-filters.ts'
 
-/** Of a filter that is to go: it is gone, its interface is, its qdisc. */
+/** Errors that tell that a filter, its interface or its qdisc is gone. */
 export const gone: ReadonlySet<string> = new Set(['ENOENT', 'ENODEV', 'EINVAL'])
 
 /**
- * Our filters by the beginning of their cookie, or several of them: in `places`, or on every clsact or ingress qdisc of the
- * namespace. Of a slot `most` datagrams are read: a pod can fill one with filters like ours, and what hides behind those is in the pod.
+ * Our own filters whose cookie starts with one of the prefixes (hex), in `places` or on every clsact or ingress qdisc of the
+ * namespace. Reads at most `most` datagrams of a slot, because a pod can fill a slot with filters like ours. A filter above that
+ * limit is missed, which harms only the pod.
  */
 export function findOwnFilters(
   open: OpenSocket,
@@ -40,7 +41,7 @@ export function findOwnFilters(
 ): OwnFilter[] {
   const prefixes = [cookiePrefix].flat()
   if (prefixes.length === 0) return []
-  // An odd digit at the end is half a byte.
+  // The search is by whole bytes: an odd digit at the end is left out, and the filter below compares it.
   const needles = prefixes.map((prefix) => fromHex(prefix.slice(0, prefix.length & ~1)))
   const looks = new Looks(open, most)
   const seen = new Map<string, OwnFilter>()
@@ -49,7 +50,7 @@ export function findOwnFilters(
       for (const filter of looks.filtersWith(ifindex, needles, priorities).map(decodeFilter)) {
         const own = ownOf(looks.socket, ifindex, filter)
         if (own === undefined || !prefixes.some((prefix) => own.cookie.startsWith(prefix))) continue
-        // A dump that filters change under can also show one twice.
+        // The map removes duplicates: a dump can show a filter twice while filters change.
         seen.set(`${ifindex} ${own.prio} ${own.handle}`, own)
       }
     }
@@ -60,8 +61,8 @@ export function findOwnFilters(
 }
 
 /**
- * Those of `filters` that are there, each asked for by its place and number: what is not among them is gone, or is another's by
- * now. No dump.
+ * Those of `filters` that still exist. Reads each by its place and handle, without a dump. A filter that is left out is gone, or
+ * its place has a filter with another cookie.
  */
 export function findPlaced(socket: NetlinkSocket, filters: readonly PlacedFilter[]): OwnFilter[] {
   const requests = filters.map(({ ifindex, prio: priority, handle, protocol, kind }) =>
@@ -78,7 +79,7 @@ export function findPlaced(socket: NetlinkSocket, filters: readonly PlacedFilter
   })
 }
 
-/** Deletes filters that a look has shown, in few datagrams; one that is gone, with its qdisc or its interface, is fine. */
+/** Removes filters that a read has found, in few datagrams. Succeeds when a filter, its qdisc or its interface is gone. */
 export function deleteOwnFilters(socket: NetlinkSocket, filters: readonly OwnFilter[]): void {
   const requests = filters.map(({ ifindex, prio: priority, handle, protocol, kind, withSlot = false }) => {
     const place = { ifindex, priority, handle, protocol }
@@ -89,7 +90,7 @@ export function deleteOwnFilters(socket: NetlinkSocket, filters: readonly OwnFil
   }
 }
 
-/** Dumps that are given up when they show more than is wanted, and the socket with them. */
+/** Dumps with a limit. A dump above its limit stays unread, so the next dump needs a new socket. */
 class Looks {
   readonly #open: OpenSocket
   readonly #most: number | undefined
@@ -106,8 +107,8 @@ class Looks {
   }
 
   /**
-   * Filters of an interface that hold one of `needles`. What the kernel shows in one datagram is looked at whole. Of what is more,
-   * the slots that filters of ours can be in: those of others may be tens of thousands.
+   * Filters of an interface whose bytes contain one of `needles`. Reads one datagram of all filters first. If there are more, reads
+   * only the slots that our filters use, because an interface can have tens of thousands of foreign filters.
    */
   filtersWith(
     ifindex: number,
@@ -138,7 +139,7 @@ class Looks {
   #inSlot(ifindex: number, slot: OwnSlot, needles: readonly Uint8Array[]): readonly Message[] {
     const which = { chain: 0, slot }
     const start = this.#scan(ifindex, which, needles, 1)
-    // A slot has filters of one kind: one that is full of another kind has none of ours.
+    // All filters of a slot have one kind: a slot of another kind has no filter of ours.
     if (start.isWhole || !slot.kinds.includes(start.first ? kindIn(start.first) : '')) return start.found
     return this.#scan(ifindex, which, needles, this.#most).found
   }
@@ -154,7 +155,7 @@ function kindIn(message: Message): string {
   return decodeFilter(message).TCA_KIND ?? ''
 }
 
-/** A filter as ours; undefined for one without a cookie. */
+/** The facts of a filter; undefined for a filter without a cookie. */
 function ownOf(socket: NetlinkSocket, ifindex: number, filter: Tc): OwnFilter | undefined {
   const cookie = cookieOf(filter)
   if (cookie === undefined) return undefined
@@ -169,7 +170,7 @@ function ownOf(socket: NetlinkSocket, ifindex: number, filter: Tc): OwnFilter | 
   }
 }
 
-/** True when nothing else is in a filter's slot, whose hash table would stay. */
+/** True for the last u32 filter of a slot, whose hash table would stay without the filter. */
 function isLastOfSlot(socket: NetlinkSocket, ifindex: number, filter: Tc): boolean {
   const slot = placeOf(filter)
   return leavesSlot(filter, socket.dump(dumpFilters(ifindex, { chain: 0, slot })).map(decodeFilter))

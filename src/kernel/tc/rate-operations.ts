@@ -1,14 +1,24 @@
 /** The operations on rates and the questions about them, for the kernel's two sides. tc/matchall-filters.ts, tc/shared-policers.ts, tc/devlink-rates.ts and tc/shapers.ts have what each does. */
 
-import type { NetlinkSocket } from '../../netlink/socket.ts'
 import { ratePriority } from '../../ops/marks/rate-numbers.ts'
-import type { Op, Outcome, Side } from '../../ops/op.ts'
-import type { RateKernel } from '../api/kernel.ts'
+import type {
+  IfbRedirect,
+  MacPolicer,
+  OpOf,
+  Outcome,
+  PoliceSpec,
+  RateOp,
+  SharedPolicer,
+  Side,
+} from '../../ops/op.ts'
+import type { ShaperFacts } from '../api/facts.ts'
+import type { RateKernel } from '../api/rates.ts'
+import type { Sides } from '../link/sides.ts'
 import { portRatesOf, ratesOfPort, setPortRates } from './devlink-rates.ts'
 import {
   addIfbRedirect,
   addPolice,
-  detourDifferences,
+  ifbRedirectDifferences,
   policeDifferences,
   removeEveryFrame,
 } from './matchall-filters.ts'
@@ -16,95 +26,125 @@ import { addIfb, addShaper, removeIfb, removeShaper, shapedBy, shaperOn } from '
 import {
   addMacPolicer,
   addSharedPolicer,
-  limiterDifferences,
-  limitersAt,
-  limitersOf,
-  meterOn,
+  hasMacPolicer,
   policerIndexes,
   removeMacPolicer,
   removeSharedPolicer,
+  sharedPolicerDifferences,
+  sharedPolicersAt,
+  sharedPolicersOf,
 } from './shared-policers.ts'
 
-type RateKind = 'shaper' | 'ifb' | 'detour' | 'police' | 'limiter' | 'meter'
-/** An operation on a rate limit. */
-export type RateOp = Extract<Op, { do: `${RateKind}.${'add' | 'del'}` | 'devlink.rate.set' }>
+/** Carries out an operation of one kind. */
+type Run<K extends RateOp['do']> = (sides: Sides, op: OpOf<K>) => Outcome
 
-/** The sockets of the two sides, and the number of an interface by its name. */
-export interface Sides {
-  readonly route: (side: Side) => NetlinkSocket
-  readonly generic: () => NetlinkSocket
-  readonly indexOf: (side: Side, name: string) => number
-  /** Forgets numbers that were looked up: a name may belong to another interface now. */
-  readonly forget: () => void
+/** A kind without an entry does not compile. */
+const runs: { readonly [K in RateOp['do']]: Run<K> } = {
+  'shaper.add': (sides, { shaper }) => {
+    addShaper(sides.route(shaper.side), at(sides, shaper), shaper)
+    return {}
+  },
+  'shaper.del': (sides, { shaper }) => {
+    removeShaper(sides.route(shaper.side), at(sides, shaper), shaper.cookie)
+    return {}
+  },
+  'ifb.add': ({ route }, op) => {
+    addIfb(route(op.side), op)
+    return {}
+  },
+  'ifb.del': ({ route, forget }, op) => {
+    removeIfb(route(op.side), op.name)
+    forget()
+    return {}
+  },
+  'detour.add': (sides, { detour }) => {
+    const { side, through } = detour
+    return addIfbRedirect(sides.route(side), at(sides, detour), sides.indexOf(side, through), detour)
+  },
+  'detour.del': (sides, { detour }) => {
+    removeEveryFrame(sides.route(detour.side), at(sides, detour), ratePriority.detour, detour.cookie)
+    return {}
+  },
+  'police.add': (sides, { police, offload }) =>
+    addPolice(sides.route('host'), at(sides, police), police, offload),
+  'police.del': (sides, { police }) => {
+    removeEveryFrame(sides.route('host'), at(sides, police), ratePriority.police, police.cookie)
+    return {}
+  },
+  'limiter.add': ({ route }, { limiter, offload }) => addSharedPolicer(route('host'), limiter, offload),
+  'limiter.del': ({ route }, { limiter }) => {
+    removeSharedPolicer(route('host'), limiter.index)
+    return {}
+  },
+  'meter.add': ({ route }, { meter }) => addMacPolicer(route('host'), meter),
+  'meter.del': ({ route }, { meter }) => {
+    removeMacPolicer(route('host'), meter)
+    return {}
+  },
+  'devlink.rate.set': ({ generic }, op) => {
+    setPortRates(generic(), op.handle, op.set, op.now ?? op.was)
+    return {}
+  },
 }
 
 /** Carries out one operation. */
-export function runRateOp({ route, generic, indexOf, forget }: Sides, op: RateOp): Outcome {
-  const at = ({ side = 'host', link, ifindex }: { side?: Side; link: string; ifindex?: number }) =>
-    ifindex ?? indexOf(side, link)
-  switch (op.do) {
-    case 'shaper.add':
-      addShaper(route(op.shaper.side), at(op.shaper), op.shaper)
-      return {}
-    case 'shaper.del':
-      removeShaper(route(op.shaper.side), at(op.shaper), op.shaper.cookie)
-      return {}
-    case 'ifb.add':
-      addIfb(route(op.side), op)
-      return {}
-    case 'ifb.del':
-      removeIfb(route(op.side), op.name)
-      forget()
-      return {}
-    case 'detour.add': {
-      const { side, through } = op.detour
-      return addIfbRedirect(route(side), at(op.detour), indexOf(side, through), op.detour)
-    }
-    case 'detour.del': {
-      const { side, cookie } = op.detour
-      removeEveryFrame(route(side), at(op.detour), ratePriority.detour, cookie)
-      return {}
-    }
-    case 'police.add':
-      return addPolice(route('host'), at(op.police), op.police, op.offload)
-    case 'police.del': {
-      const { cookie } = op.police
-      removeEveryFrame(route('host'), at(op.police), ratePriority.police, cookie)
-      return {}
-    }
-    case 'limiter.add':
-      return addSharedPolicer(route('host'), op.limiter, op.offload)
-    case 'limiter.del':
-      removeSharedPolicer(route('host'), op.limiter.index)
-      return {}
-    case 'meter.add':
-      return addMacPolicer(route('host'), op.meter)
-    case 'meter.del':
-      removeMacPolicer(route('host'), op.meter)
-      return {}
-    case 'devlink.rate.set':
-      setPortRates(generic(), op.handle, op.set, op.now ?? op.was)
-      return {}
-  }
+export function runRateOp(sides: Sides, op: RateOp): Outcome {
+  // The entry of a kind takes the operations of that kind.
+  return (runs[op.do] as unknown as Run<RateOp['do']>)(sides, op)
+}
+
+/** By its number where that is known: a name may be another one by now. */
+function at(
+  { indexOf }: Sides,
+  {
+    side = 'host',
+    link,
+    ifindex,
+  }: { readonly side?: Side; readonly link: string; readonly ifindex?: number },
+): number {
+  return ifindex ?? indexOf(side, link)
 }
 
 /** The questions, and the removals that a DEL without plan needs. */
-export function rateKernel({ route, generic }: Sides): RateKernel {
+export function rateKernel({ route, generic }: Pick<Sides, 'route' | 'generic'>): RateKernel {
   return {
-    shaper: (side, ifindex, cookie) => shaperOn(route(side), ifindex, cookie),
     shapedBy: (side, ifindex) => shapedBy(route(side), ifindex),
     removeShaper: (side, ifindex, cookie) => removeShaper(route(side), ifindex, cookie),
-    meter: (spec) => meterOn(route('host'), spec),
-    detourDifferences: (ifindex, through, spec) =>
-      detourDifferences(route(spec.side), ifindex, through, spec),
-    policeDifferences: (ifindex, spec) => policeDifferences(route('host'), ifindex, spec),
-    limiterDifferences: (spec) => limiterDifferences(route('host'), spec),
     removeIfb: (side, name) => removeIfb(route(side), name),
-    limitersAt: (indexes, cookie) => limitersAt(route('host'), indexes, cookie),
-    limiters: (cookie) => limitersOf(route('host'), cookie),
+    limitersAt: (indexes, cookie) => sharedPolicersAt(route('host'), indexes, cookie),
+    limiters: (cookie) => sharedPolicersOf(route('host'), cookie),
     policerIndexes: () => policerIndexes(route('host')),
     removeSharedPolicer: (index) => removeSharedPolicer(route('host'), index),
     portRates: (ifindex) => portRatesOf(route('host'), generic(), ifindex),
     ratesOfPort: (handle) => ratesOfPort(generic(), handle),
+  }
+}
+
+/** Looks of CHECK at the things that limits are made of. */
+export interface RateLooks {
+  /**
+   * The tbf of the limit with this cookie at the root of an interface; undefined when it has none, or another's. Without a
+   * cookie: one that a version before has made, which marked none.
+   */
+  shaper(side: Side, ifindex: number, cookie: string | undefined): ShaperFacts | undefined
+  /** Differences of a redirect through the interface `through` from its spec; undefined when `ifindex` has no filter of ours. */
+  detourDifferences(ifindex: number, through: number, spec: IfbRedirect): readonly string[] | undefined
+  /** The same of a policer in the NIC. */
+  policeDifferences(ifindex: number, spec: PoliceSpec): readonly string[] | undefined
+  /** True when the filter is there as it was asked for, in the NIC. */
+  meter(spec: MacPolicer): boolean
+  /** Differences in the NIC of a policer that filters share from its spec; none for one that is gone. */
+  limiterDifferences(spec: SharedPolicer): readonly string[]
+}
+
+/** The looks of CHECK. */
+export function rateLooks({ route }: Pick<Sides, 'route'>): RateLooks {
+  return {
+    shaper: (side, ifindex, cookie) => shaperOn(route(side), ifindex, cookie),
+    meter: (spec) => hasMacPolicer(route('host'), spec),
+    detourDifferences: (ifindex, through, spec) =>
+      ifbRedirectDifferences(route(spec.side), ifindex, through, spec),
+    policeDifferences: (ifindex, spec) => policeDifferences(route('host'), ifindex, spec),
+    limiterDifferences: (spec) => sharedPolicerDifferences(route('host'), spec),
   }
 }

@@ -1,4 +1,4 @@
-/** Shapers: tbf at the root of an interface, and the ifb that one stands in which is for what an interface receives. */
+/** Adds, finds and removes shapers (tbf at the root of an interface) and IFBs. The shaper of received traffic needs an IFB. */
 
 import { decodeLink, deleteLink, getLink, IFF, newLink } from '../../netlink/rtnl/link.ts'
 import { NetlinkError, type NetlinkSocket } from '../../netlink/socket.ts'
@@ -10,10 +10,10 @@ import type { ShaperSpec } from '../../ops/op.ts'
 import type { ShaperFacts } from '../api/facts.ts'
 import { tolerate } from '../errors.ts'
 
-/** What of a spec the qdisc itself is made from. */
+/** The part of a spec that makes the qdisc: rate in bytes per second, burst and limit in bytes, cookie. */
 type Shape = Pick<ShaperSpec, 'bytesPerSecond' | 'burst' | 'limit' | 'cookie'>
 
-/** Adds a tbf as the root qdisc; EEXIST, which names it, when the interface has one that somebody made. */
+/** Adds a tbf as the root qdisc. @throws NetlinkError EEXIST, with the name of the root qdisc that the interface has already */
 export function addShaper(socket: NetlinkSocket, ifindex: number, spec: Shape): void {
   const { handle, mark } = shaperMark(spec.cookie)
   try {
@@ -22,18 +22,18 @@ export function addShaper(socket: NetlinkSocket, ifindex: number, spec: Shape): 
     const there = error instanceof NetlinkError && error.code === 'EEXIST' && rootName(socket, ifindex)
     if (!there) throw error
     const { operation, errno } = error
-    throw new NetlinkError({ operation, errno, extack: `there is a root qdisc already, ${there}` })
+    throw new NetlinkError({ operation, errno, extack: `the interface has the root qdisc ${there} already` })
   }
 }
 
-/** Kind and handle of the root qdisc that somebody made, as tc prints them. The default one has no handle. */
+/** Kind and handle of the root qdisc, as tc prints them; undefined for the kernel's default qdisc, which has no handle. */
 function rootName(socket: NetlinkSocket, ifindex: number): string | undefined {
   const found = rootOf(socket, ifindex)
   if (found === undefined || found.tcm_handle === 0) return undefined
   return `${found.TCA_KIND} ${(found.tcm_handle >>> 16).toString(16)}:`
 }
 
-/** The root qdisc of an interface; undefined without one, and without the interface. */
+/** The root qdisc of an interface; undefined when the qdisc or the interface does not exist. */
 function rootOf(socket: NetlinkSocket, ifindex: number): Tc | undefined {
   const reply = tolerate(['ENOENT', 'EINVAL', 'ENODEV'], () =>
     socket.request(getQdisc(ifindex, TC_H.TC_H_ROOT)),
@@ -42,7 +42,7 @@ function rootOf(socket: NetlinkSocket, ifindex: number): Tc | undefined {
   return found?.tcm_ifindex === ifindex && found.tcm_parent === TC_H.TC_H_ROOT ? found : undefined
 }
 
-/** The tbf of `cookie` at the root of an interface. */
+/** The facts of the shaper with `cookie` at the root of an interface. Rate in bytes per second, burst and limit in bytes. */
 export function shaperOn(
   socket: NetlinkSocket,
   ifindex: number,
@@ -56,8 +56,9 @@ export function shaperOn(
 }
 
 /**
- * The qdisc itself, with all that the kernel says of it. `cookie` is that of the limit, undefined for a shaper of a version
- * that marked none. A `tc qdisc change` takes the mark away that stands beside the handle; another's mark is another's shaper.
+ * The qdisc of the shaper with `cookie`, as the kernel shows it. `cookie` is undefined for a shaper of an old version, which had
+ * no mark. The mark is the mtu of the tbf, beside the handle. mtu 0 is accepted, because `tc qdisc change` clears it. Another mark
+ * means another attachment's shaper.
  */
 export function findShaper(
   socket: NetlinkSocket,
@@ -70,7 +71,7 @@ export function findShaper(
   return parms !== undefined && (parms.mtu === 0 || parms.mtu === mark) ? root : undefined
 }
 
-/** Handle of the tbf of whichever attachment at the root of an interface; undefined when there is none. */
+/** Handle of a shaper of ours, of any attachment, at the root of an interface; undefined when there is none. */
 export function shapedBy(socket: NetlinkSocket, ifindex: number): number | undefined {
   const root = rootOf(socket, ifindex)
   const parms = root && tbfOf(root)?.TCA_TBF_PARMS
@@ -78,14 +79,14 @@ export function shapedBy(socket: NetlinkSocket, ifindex: number): number | undef
   return parms !== undefined && isShaperMark({ handle, mark: parms.mtu }) ? handle : undefined
 }
 
-/** Removes the tbf of `cookie` from the root of an interface; fine when it, or the interface, is gone. Another one's stays. */
+/** Removes the shaper with `cookie`. Succeeds when the shaper or the interface is gone. Another attachment's shaper stays. */
 export function removeShaper(socket: NetlinkSocket, ifindex: number, cookie: string | undefined): void {
   const found = findShaper(socket, ifindex, cookie)
   if (found === undefined) return
   tolerate(['ENOENT', 'EINVAL', 'ENODEV'], () => socket.request(deleteRootQdisc(ifindex, found.tcm_handle)))
 }
 
-/** Makes an ifb and sets it up, in one request. */
+/** Creates an IFB and sets it up, in one request. */
 export function addIfb(
   socket: NetlinkSocket,
   { name, mac, mtu }: { readonly name: string; readonly mac: string; readonly mtu: number },
@@ -102,7 +103,7 @@ export function addIfb(
   )
 }
 
-/** Removes an ifb by name with all that hangs on it; fine when there is none. Another interface of that name stays. */
+/** Removes an IFB by name, with its qdiscs. Succeeds when there is none. An interface of another kind with that name stays. */
 export function removeIfb(socket: NetlinkSocket, name: string): void {
   tolerate(['ENODEV'], () => {
     const [message] = socket.request(getLink(name)).messages

@@ -1,4 +1,7 @@
-/** Policers that filters share, and the filter for one MAC address that has one: one limit for all that leads to a pod. */
+/**
+ * Shared policers, which several filters use by their index, and MAC policers: filters for one MAC address that use a shared
+ * policer. Together they limit all traffic to a pod by one rate.
+ */
 import { fromHex, toHex } from '../../lib/hex.ts'
 import { NetlinkError, type NetlinkSocket } from '../../netlink/socket.ts'
 import {
@@ -37,36 +40,36 @@ import { OffloadRefused } from '../../ops/offload-refused.ts'
 import type { MacPolicer, Offload, Outcome, SharedPolicer } from '../../ops/op.ts'
 import { sleep } from '../../sys/sleep.ts'
 import type { SharedPolicerFacts } from '../api/facts.ts'
-import { offered, tolerate, unseenFilter, wordsOf } from '../errors.ts'
+import { offered, StoredOtherwise, tolerate, unseenFilter, wordsOf } from '../errors.ts'
 
-/** Makes a policer that filters share. With skip_sw the driver must take it, and only filters with skip_sw may use it. */
+/** Adds a shared policer. With skip_sw the driver must accept the policer, and only filters with skip_sw may use it. */
 export function addSharedPolicer(socket: NetlinkSocket, spec: SharedPolicer, offload: Offload): Outcome {
   return offered(offload, (inHardware) => {
-    socket.request(newActions([limiterAction(spec, inHardware)]))
+    socket.request(newActions([policerAction(spec, inHardware)]))
     return spec.index
   })
 }
 
-function limiterAction({ index, bytesPerSecond, burst, cookie }: SharedPolicer, inHardware: boolean): Action {
+function policerAction({ index, bytesPerSecond, burst, cookie }: SharedPolicer, inHardware: boolean): Action {
   const { TCA_ACT_FLAGS_SKIP_HW: skipHw, TCA_ACT_FLAGS_SKIP_SW: skipSw } = TCA_ACT_FLAGS
   const bit = inHardware ? skipSw : skipHw
   const spec = { bytesPerSecond, burst, mtu: policeMtu, conform: TC_ACT.TC_ACT_PIPE, index }
   return { ...limitRate(spec, fromHex(cookie)), TCA_ACT_FLAGS: { value: bit, selector: bit } }
 }
 
-/** What of a policer in the NIC is not as addSharedPolicer() left it; none for one that is gone. */
-export function limiterDifferences(socket: NetlinkSocket, spec: SharedPolicer): readonly string[] {
+/** The differences from the shared policer of addSharedPolicer() in the NIC; none when the policer is gone. */
+export function sharedPolicerDifferences(socket: NetlinkSocket, spec: SharedPolicer): readonly string[] {
   const stored = policerOf(socket, spec.index)
-  return stored === undefined ? [] : compareActions(limiterAction(spec, true), stored)
+  return stored === undefined ? [] : compareActions(policerAction(spec, true), stored)
 }
 
-/** Policers of ours, by the beginning of their cookie. */
-export function limitersOf(socket: NetlinkSocket, cookiePrefix: string): SharedPolicerFacts[] {
+/** Shared policers whose cookie starts with `cookiePrefix` (hex). */
+export function sharedPolicersOf(socket: NetlinkSocket, cookiePrefix: string): SharedPolicerFacts[] {
   return factsOf(policersOf(socket), cookiePrefix)
 }
 
-/** Those of the policers with these indexes that have this cookie. No dump: filters of others may have any number of policers. */
-export function limitersAt(
+/** The policers with these indexes that have `cookie`. Does not dump: foreign filters may have any number of policers. */
+export function sharedPolicersAt(
   socket: NetlinkSocket,
   indexes: readonly number[],
   cookie: string,
@@ -74,7 +77,7 @@ export function limitersAt(
   const replies = socket.batch(indexes.map((index) => getAction('police', index)))
   return replies.flatMap((reply) => {
     if (reply instanceof NetlinkError) {
-      // EINVAL where the kernel has no policers.
+      // EINVAL: the kernel has no policers.
       if (reply.code === 'ENOENT' || reply.code === 'EINVAL') return []
       throw reply
     }
@@ -93,7 +96,7 @@ function factsOf(actions: readonly Action[], cookiePrefix: string): SharedPolice
   })
 }
 
-/** Indexes of all policers of the namespace, whoever made them. */
+/** Indexes of all policers of the namespace, foreign ones too. */
 export function policerIndexes(socket: NetlinkSocket): number[] {
   return policersOf(socket).flatMap(
     (action) => (action.TCA_ACT_OPTIONS as Police).TCA_POLICE_TBF?.index ?? [],
@@ -101,15 +104,16 @@ export function policerIndexes(socket: NetlinkSocket): number[] {
 }
 
 /**
- * The kernel lets go of a filter's actions in its own time: the release is queued work (tcf_queue_work, net/sched/cls_api.c), and on
- * a busy machine that work may wait.
+ * Limit of the wait for the kernel, and milliseconds between tries. The kernel releases the actions of a removed filter later, by
+ * queued work (tcf_queue_work, net/sched/cls_api.c), which may wait on a busy machine.
  */
 const releaseMs = 2_000
 const releasePollMs = 10
 
 /**
- * Removes a policer; fine when it is gone. Waits up to `patienceMs` milliseconds for filters that were removed just before to let
- * go of it. @throws NetlinkError EPERM while other filters use it
+ * Removes a shared policer. Succeeds when the policer is gone. Waits up to `patienceMs` milliseconds until the kernel has released
+ * the actions of filters that were removed just before.
+ * @throws NetlinkError EPERM while other filters use the policer
  */
 export function removeSharedPolicer(socket: NetlinkSocket, index: number, patienceMs = releaseMs): void {
   for (let waited = 0; ; waited += releasePollMs) {
@@ -124,7 +128,7 @@ export function removeSharedPolicer(socket: NetlinkSocket, index: number, patien
   }
 }
 
-/** The policer that filters share by this index. */
+/** The shared policer with this index; undefined when there is none. */
 export function policerOf(socket: NetlinkSocket, index: number): Action | undefined {
   return policersOf(socket).find(
     (action) => (action.TCA_ACT_OPTIONS as Police).TCA_POLICE_TBF?.index === index,
@@ -139,34 +143,36 @@ function isDecoded({ TCA_ACT_OPTIONS: options }: Action): boolean {
   return options !== undefined && !(options instanceof Uint8Array)
 }
 
-/** A filter for one MAC address, in the NIC or not at all. @throws OffloadRefused with the driver's words */
+/** Adds a MAC policer to the NIC; there is no fallback to software. @throws OffloadRefused with the driver's reason */
 export function addMacPolicer(socket: NetlinkSocket, spec: MacPolicer): Outcome {
-  const { place, options } = meterRequest(spec)
+  const { place, options } = macPolicerRequest(spec)
   try {
     const { echo } = socket.request(newFlower(place, options))
     if (echo === undefined) throw unseenFilter()
     const stored = decodeFilter(echo)
-    if (isMacPolicer(spec, stored)) return { where: 'nic', handle: stored.tcm_handle }
+    const differences = macPolicerDifferences(spec, stored)
+    if (differences.length === 0) return { where: 'nic', handle: stored.tcm_handle }
     socket.request(deleteFilter(placeOf(stored), 'flower'))
-    throw new OffloadRefused('the kernel stored another filter than asked for')
+    const reason = new StoredOtherwise(differences)
+    throw new OffloadRefused(reason.message, reason)
   } catch (error) {
     if (!(error instanceof NetlinkError) || error.code === 'EEXIST' || error.isLost) throw error
     throw new OffloadRefused(wordsOf(error), error)
   }
 }
 
-/** True when the filter is there, with this policer, and in the NIC. */
-export function meterOn(socket: NetlinkSocket, spec: MacPolicer): boolean {
-  return metersOf(socket, spec).some((filter) => isMacPolicer(spec, filter))
+/** True when the MAC policer exists, uses the shared policer of `spec`, and is in the NIC. */
+export function hasMacPolicer(socket: NetlinkSocket, spec: MacPolicer): boolean {
+  return macPolicersOf(socket, spec).some((filter) => macPolicerDifferences(spec, filter).length === 0)
 }
 
-/** Takes back the filter for this MAC address. */
+/** Removes the MAC policer of `spec`. Succeeds when there is none. */
 export function removeMacPolicer(socket: NetlinkSocket, spec: MacPolicer): void {
-  for (const filter of metersOf(socket, spec)) socket.request(deleteFilter(placeOf(filter), 'flower'))
+  for (const filter of macPolicersOf(socket, spec)) socket.request(deleteFilter(placeOf(filter), 'flower'))
 }
 
-/** Filters in the meters' priority that have the spec's MAC address and cookie. */
-export function metersOf(socket: NetlinkSocket, spec: MacPolicer): Tc[] {
+/** Filters with the priority, the MAC address and the cookie of `spec`. */
+export function macPolicersOf(socket: NetlinkSocket, spec: MacPolicer): Tc[] {
   const { ifindex, mac, cookie } = spec
   const found = tolerate(['EINVAL', 'ENODEV'], () => socket.dump(dumpFilters(ifindex))) ?? []
   return found.map(decodeFilter).filter((filter) => {
@@ -177,8 +183,8 @@ export function metersOf(socket: NetlinkSocket, spec: MacPolicer): Tc[] {
   })
 }
 
-function isMacPolicer(spec: MacPolicer, stored: Tc): boolean {
-  const { place, options } = meterRequest(spec)
+function macPolicerDifferences(spec: MacPolicer, stored: Tc): readonly string[] {
+  const { place, options } = macPolicerRequest(spec)
   const asked = {
     tcm_ifindex: spec.ifindex,
     tcm_parent: stored.tcm_parent,
@@ -186,17 +192,18 @@ function isMacPolicer(spec: MacPolicer, stored: Tc): boolean {
     TCA_KIND: 'flower',
     TCA_OPTIONS: options,
   }
-  return compareEcho(asked, stored).length === 0 && isInHardware(stored)
+  const differences = compareEcho(asked, stored)
+  return isInHardware(stored) ? differences : [...differences, 'in_hw: missing']
 }
 
-function meterRequest(spec: MacPolicer): {
+function macPolicerRequest(spec: MacPolicer): {
   readonly place: FilterPlace
   readonly options: Flower
 } {
   const { ifindex, out, mac, vlan, family, limiter, cookie } = spec
   const own = fromHex(cookie)
   const { ETH_P_ALL, ETH_P_IP, ETH_P_IPV6, ETH_P_8021Q } = ETH_P
-  // The protocol of a frame with a tag is that of the tag: these two match none.
+  // The protocol of a tagged frame is the EtherType of its tag, so ETH_P_IP and ETH_P_IPV6 match untagged frames only.
   const untagged = family === undefined ? ETH_P_ALL : family === 4 ? ETH_P_IP : ETH_P_IPV6
   const protocol = vlan === undefined ? untagged : ETH_P_8021Q
   return {
@@ -207,7 +214,7 @@ function meterRequest(spec: MacPolicer): {
       TCA_FLOWER_KEY_ETH_DST: mac,
       TCA_FLOWER_ACT: actionList([
         ...(vlan === undefined ? [] : [popVlan(own)]),
-        // Without a cookie: a shared action would take it for its own.
+        // The shared policer gets no cookie here: the kernel would set the cookie on the policer itself.
         limitByIndex(limiter),
         redirectTo(out.ifindex, own),
       ]),

@@ -1,24 +1,24 @@
-/** Where lines go: a file or stderr, at once and in one write(2) each, so that neither an exit nor a SIGKILL loses one. */
+/** Writes log lines to a file or to stderr, at once and in one write(2) each, so that neither an exit nor a SIGKILL loses a line. */
 import { closeSync, constants, fstatSync, openSync, readSync, type Stats, writeSync } from 'node:fs'
 import { octal, requireOwn, requireRegular, UntrustedFile } from '../trusted-file.ts'
 
-/** How often, 1 ms apart, a full pipe is tried again: a log must not hold a pod up. */
+/** Most tries, 1 ms apart, to write into a full pipe: a log must not hold a pod up. */
 const maxTries = 100
 
-/** Writes a text to stderr. A closed or full one is no reason to fail. */
+/** Writes a text to stderr. A closed or full stderr is no error. */
 export function writeStderr(text: string): void {
   try {
     writeAll(2, text)
   } catch {
-    // nobody listens
+    // stderr is closed
   }
 }
 
 /**
- * Writes to the file `path`, opened for appending when the first text comes (created with mode 0600, its folder is
- * not). From the first text on that it does not take, everything goes to stderr; `complain` is told why, once. What is no
- * regular file takes none, nor does the file that is our stdout, which is the result's. `isStrict`: nor does a file that is not a log of
- * ours, for its owner only, and no symbolic link is followed at the end of the path.
+ * Writes texts to the file `path`. The first text opens the file for appending (created with mode 0600; the folder must exist).
+ * After the first text that can't be written, all texts go to stderr, and `complain` gets the reason once. A file that is not
+ * regular is refused; so is the file that is our stdout, which belongs to the result. `isStrict`: an existing file must be a log of
+ * ours, for its owner only, and the path must not end in a symbolic link.
  */
 export function fileWriter(
   path: string,
@@ -42,7 +42,7 @@ export function fileWriter(
   }
 }
 
-/** O_NONBLOCK: nobody waits for the reader of a FIFO. */
+/** O_NONBLOCK: opening a FIFO must not wait for a reader. */
 const openFlags = constants.O_APPEND | constants.O_CREAT | constants.O_NOCTTY | constants.O_NONBLOCK
 
 function openLog(path: string, isStrict: boolean): number {
@@ -69,14 +69,14 @@ function isStdout({ dev, ino }: Stats): boolean {
   }
 }
 
-/** How every line of a log begins. */
+/** The beginning of every log line. */
 const beginning = '{"level":"'
 
-/** A tenant's config must not write into what belongs to others, such as the system's own logs. */
+/** A tenant's config must not make us write into files of others, such as the system's own logs. */
 function requireLog(fd: number, stats: Stats): void {
   requireOwn(stats)
   if ((stats.mode & 0o177) !== 0)
-    throw new UntrustedFile(`its mode is ${octal(stats)}, must be 0600 where a network config names it`)
+    throw new UntrustedFile(`its mode is ${octal(stats)}; must be 0600 where a network config names it`)
   if (stats.size === 0) return
   const found = new Uint8Array(beginning.length)
   const length = readSync(fd, found, 0, found.length, 0)

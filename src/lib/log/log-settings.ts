@@ -1,41 +1,41 @@
-/** Which lines are written and where: a file of the node, before the environment, before the network config. Throws nothing. */
+/** Finds the log's level and file: the node's file counts before the environment, that before the network config. Never throws. */
 import { existsSync } from 'node:fs'
 import { OutOfBounds } from '../bounded-path.ts'
 import { shown as asJson, get, isObject, type JsonObject, parse } from '../json.ts'
 import { readTrusted } from '../trusted-file.ts'
 
-/** From the rarest to the most talkative; the names of sriov-cni's `logLevel`. */
+/** From the rarest to the most frequent lines; the names of sriov-cni's `logLevel`. */
 export const levels = ['panic', 'error', 'warning', 'info', 'debug'] as const
 
 export type Level = (typeof levels)[number]
 
-/** Where settings are looked for, as far as a call has them. */
+/** The sources of settings that a call has. */
 export interface LogSources {
   /** Path of the node's file, `{ "level": ..., "file": ... }`; it need not exist. */
   readonly nodeFile?: string | undefined
-  /** VF_FLOWER_LOG_LEVEL and VF_FLOWER_LOG_FILE count. */
+  /** Variables: VF_FLOWER_LOG_LEVEL and VF_FLOWER_LOG_FILE count. */
   readonly env?: Readonly<Record<string, string | undefined>>
-  /** `logLevel` and `logFile` count. */
+  /** The network config: `logLevel` and `logFile` count. */
   readonly config?: JsonObject | undefined
-  /** Where the config's `logFile` leads; throws OutOfBounds where it must not. Without it the config is trusted as the others are. */
+  /** Resolves the config's `logFile`; throws OutOfBounds. Without `bounds` the config is trusted like the other sources. */
   readonly bounds?: ((path: string) => string) | undefined
 }
 
-/** What came out of them. */
+/** The settings that count. */
 export interface LogSettings {
   /** Lines of this level and of those before it in `levels` are written. */
   readonly level: Level
   /** Absolute path; undefined is stderr. */
   readonly file: string | undefined
-  /** The path is the network config's: a file that is there must be a log of ours, for root only. */
+  /** The network config names the path: an existing file must be a log of ours, for root only. */
   readonly isStrict?: boolean
   /** False if no source names a level or a file: then warnings are plain lines on stderr, and nothing else is written. */
   readonly configured: boolean
-  /** What could not be used, one line each. */
+  /** The values that could not be used, one line each. */
   readonly warnings: readonly string[]
 }
 
-/** Without any settings. */
+/** The settings without any source. */
 export const defaultSettings: LogSettings = {
   level: 'warning',
   file: undefined,
@@ -43,7 +43,7 @@ export const defaultSettings: LogSettings = {
   warnings: [],
 }
 
-/** The settings of a call. A value that can't be used counts as not given, and is named in `warnings`. */
+/** The settings of a call. A value that can't be used counts as absent, and `warnings` names it. */
 export function logSettings({ nodeFile, env = {}, config = {}, bounds }: LogSources): LogSettings {
   const warnings: string[] = []
   const node = nodeFile === undefined ? {} : readNodeFile(nodeFile, warnings)
@@ -114,7 +114,7 @@ function pathOf(value: unknown): string | undefined {
 
 function readNodeFile(path: string, warnings: string[]): JsonObject {
   try {
-    // The usual answer, and cheaper than an exception.
+    // Most nodes have no file, and this check is cheaper than an exception.
     if (!existsSync(path)) return {}
     const value = parse(readTrusted(path))
     if (isObject(value)) return value

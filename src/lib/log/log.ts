@@ -15,7 +15,7 @@ let settings: LogSettings | undefined
 let context: Fields = {}
 let logger: pino.Logger | undefined
 
-/** Starts over. `find` is called when the settings are needed for the first time; `fields` stand in every line. */
+/** Starts a new log. `find` is called when the settings are first needed; every line has `fields`. */
 export function startLog(find: () => LogSettings, fields: Fields): void {
   resolve = find
   settings = undefined
@@ -23,17 +23,17 @@ export function startLog(find: () => LogSettings, fields: Fields): void {
   logger = undefined
 }
 
-/** Adds fields that stand in every line from now on. */
+/** Adds fields to every line from now on. */
 export function addLogFields(fields: Fields): void {
   context = { ...context, ...fields }
 }
 
-/** True if somebody asked for a log by naming a level or a file. */
+/** True if a source names a level or a file. */
 export function isLogConfigured(): boolean {
   return current().configured
 }
 
-/** True if a line of this level would be written; ask before putting together what is costly. */
+/** True if a line of this level would be written; ask before an expensive line is put together. */
 export function isLogged(level: Level): boolean {
   return levels.indexOf(level) <= levels.indexOf(current().level)
 }
@@ -81,7 +81,7 @@ function makeLogger({ file, isStrict }: LogSettings): pino.Logger {
       : fileWriter(file, (line) => log.error({}, `${line}; logging to stderr`), isStrict)
   return pino(
     {
-      // What is not wanted does not come this far.
+      // Lines of an unwanted level never come here.
       level: 'debug',
       base: { pid: process.pid },
       timestamp: pino.stdTimeFunctions.isoTime,
@@ -92,8 +92,8 @@ function makeLogger({ file, isStrict }: LogSettings): pino.Logger {
 }
 
 /**
- * A plugin works synchronously, so `import()` is no way. In the executable log/pino.ts is an entry point beside the
- * program (hack/build.ts); `require` of a name that the bundler can't foresee keeps it out of what every call loads.
+ * Loads pino. A plugin works synchronously, so `import()` is no way. In the executable log/pino.ts is an entry point beside the
+ * program (hack/build.ts). The bundler can't foresee the name in this `require`, so pino stays out of the code that every call loads.
  */
 function load(): Pino {
   const require =

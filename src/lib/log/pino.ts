@@ -1,2 +1,2 @@
-/** What log/log.ts loads when there is a line to write: an entry point of its own in the build, so that a call without one pays nothing for it. */
+/** The logger, which log/log.ts loads for the first line. It is an entry point of its own, so a call without lines pays nothing. */
 export { pino } from 'pino'

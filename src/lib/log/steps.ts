@@ -1,6 +1,6 @@
-/** The parts of a verb and how long each took, for its line in the log. One process serves one verb. */
+/** The steps of a verb and the time that each took, for the verb's line in the log. One process serves one verb. */
 
-/** A part in the order of their beginnings; a part inside another counts in both. */
+/** A step, in the order of beginnings. A step inside another one counts in both. */
 export interface Step {
   readonly step: string
   /** Milliseconds. */
@@ -12,7 +12,7 @@ export interface Step {
 let recorded: Step[] | undefined
 let facts: Readonly<Record<string, unknown>> = {}
 
-/** Starts over, recording if `record` is true: what `step` runs meanwhile is only run otherwise. */
+/** Starts over. If `record` is false, `step` runs its actions without recording them. */
 export function startSteps(record: boolean): void {
   recorded = record ? [] : undefined
   facts = {}
@@ -28,12 +28,12 @@ export function addVerbFields(fields: Readonly<Record<string, unknown>>): void {
   if (recorded !== undefined) facts = { ...facts, ...fields }
 }
 
-/** What `addVerbFields` collected. */
+/** The fields of {@link addVerbFields}. */
 export function verbFields(): Readonly<Record<string, unknown>> {
   return facts
 }
 
-/** Runs `action` as a step called `name`, a word or two with a dot. Throws what it throws. */
+/** Runs `action` as a step called `name`, a word or two with a dot. Throws the errors of `action`. */
 export function step<T>(name: string, action: () => T): T {
   if (recorded === undefined) return action()
   const end = beginStep(name)
@@ -47,7 +47,7 @@ export function step<T>(name: string, action: () => T): T {
   }
 }
 
-/** A step that is no function call: the returned function ends it, and does nothing when called again. */
+/** Begins a step that is no function call. The returned function ends the step, and does nothing when called again. */
 export function beginStep(name: string): (failed?: boolean) => void {
   if (recorded === undefined) return () => undefined
   const steps = recorded

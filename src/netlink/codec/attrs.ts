@@ -1,7 +1,7 @@
-// Attribute tables: one row says everything about an attribute (header's name, number, codec). In come an object whose
-// keys are the headers' names, or bytes; out goes the other. What the table doesn't know is kept under `#99` (a second
-// one of the same number under `#99.2`), and keys are written in the object's own order, so that any message of the
-// kernel or of iproute2 encodes to the bytes that it came from.
+// Attribute tables: one row says everything about an attribute (the header's name, number, codec). A table converts an object whose
+// keys are the headers' names into bytes, and bytes into such an object. An attribute that the table lacks is kept under `#99` (a
+// second one of the same number under `#99.2`). Keys are written in the object's own order, so any message of the kernel or of
+// iproute2 encodes to the bytes that it came from.
 import {
   defaultStyle,
   eachAttribute,
@@ -22,13 +22,14 @@ export type AttrsOf<T extends Table> = { readonly [K in keyof T]?: Value<T[K][1]
 }
 
 /**
- * Makes the codec of an attribute table. `kind` is the common prefix of the names. Large tables are given as functions:
- * a process pays only for those that it uses.
+ * Makes the codec of an attribute table. `kind` is the common prefix of the names. A large table is given as a function:
+ * a process pays only for the tables that it uses.
  */
 export function attrs<const T extends Table>(kind: string, table: T | (() => T)): Attrs<T> {
   return new Attrs(kind, table)
 }
 
+/** The codec of an attribute table, see {@link attrs}. */
 export class Attrs<T extends Table> extends Nest<AttrsOf<T>> {
   readonly kind: string
   #table: T | (() => T)
@@ -45,7 +46,7 @@ export class Attrs<T extends Table> extends Nest<AttrsOf<T>> {
     return this.#table
   }
 
-  /** The table's name of an attribute number. */
+  /** The table's name for an attribute number; undefined for a number that the table lacks. */
   nameOf(type: number): string | undefined {
     if (this.#names === undefined) {
       this.#names = []
@@ -80,7 +81,7 @@ export class Attrs<T extends Table> extends Nest<AttrsOf<T>> {
     return value as AttrsOf<T>
   }
 
-  /** As read(), into an object that may have other keys already. */
+  /** Like read(), into an object that may have other keys already. */
   readInto(value: Record<string, unknown>, bytes: Uint8Array, at: number, end: number): void {
     eachAttribute(this.kind, bytes, at, end, (type, flags, start, stop) => {
       const name = this.nameOf(type)
@@ -104,7 +105,7 @@ export class Attrs<T extends Table> extends Nest<AttrsOf<T>> {
     })
   }
 
-  /** The value of another attribute of the same nest, which may come later in the bytes. */
+  /** The value of another attribute of the same nest, even of one that comes later in the bytes. */
   sibling(key: string, value: Record<string, unknown>, bytes: Uint8Array, at: number, end: number): unknown {
     if (Object.hasOwn(value, key)) return value[key]
     const [wanted, codec] = this.table[key] as Row
@@ -117,8 +118,8 @@ export class Attrs<T extends Table> extends Nest<AttrsOf<T>> {
 }
 
 /**
- * Options whose layout another attribute of the same nest names: TCA_OPTIONS by TCA_KIND. A kind that `kinds` doesn't
- * have, or none, is raw bytes; raw bytes may also be given for a known one.
+ * Options with a layout that another attribute of the same nest names: TCA_OPTIONS by TCA_KIND. Without that attribute, or for a
+ * kind that `kinds` lacks, the value is raw bytes. Raw bytes may also be given for a known kind.
  */
 export function byKind<const K extends Readonly<Record<string, Codec<unknown>>>>(
   key: string,
@@ -127,6 +128,7 @@ export function byKind<const K extends Readonly<Record<string, Codec<unknown>>>>
   return new ByKind(key, kinds)
 }
 
+/** The codec of options by kind, see {@link byKind}. */
 export class ByKind<K extends Readonly<Record<string, Codec<unknown>>>> extends Nest<
   Value<K[keyof K]> | Uint8Array
 > {
@@ -140,7 +142,7 @@ export class ByKind<K extends Readonly<Record<string, Codec<unknown>>>> extends 
     this.kinds = kinds
   }
 
-  /** The codec for options of `kind`. With `value` raw bytes it is the raw one. */
+  /** The codec for options of `kind`; the raw codec for an unknown kind, or if `value` is raw bytes. */
   pick(kind: unknown, value?: unknown): Codec<unknown> {
     const known = typeof kind === 'string' && Object.hasOwn(this.kinds, kind) ? this.kinds[kind] : undefined
     return known === undefined || value instanceof Uint8Array ? (this as Codec<unknown>) : known

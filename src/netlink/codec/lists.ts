@@ -1,4 +1,4 @@
-// Lists of attributes: of one number, of numbers that count, of numbers whose order means something.
+// Lists of attributes: all of one number (Repeated), numbers that count (Indexed), numbers whose order has a meaning (Ordered).
 import { Attrs, type Table } from './attrs.ts'
 import {
   defaultStyle,
@@ -18,6 +18,7 @@ export function repeated<T>(name: string, row: Row<T>): Repeated<T> {
   return new Repeated(name, row)
 }
 
+/** See {@link repeated}. */
 export class Repeated<T> extends Nest<readonly T[]> {
   readonly kind: string
   readonly row: Row<T>
@@ -57,11 +58,12 @@ export class Repeated<T> extends Nest<readonly T[]> {
   }
 }
 
-/** A nest whose attribute numbers count the elements, as actions in order 1, 2, ...: a list of [number, value] as they came. */
+/** A nest whose attribute numbers count the elements (actions 1, 2, ...): a list of [number, value] in the order of the bytes. */
 export function indexed<T>(kind: string, codec: Codec<T>, noflag?: 'noflag'): Indexed<T> {
   return new Indexed(kind, codec, noflag)
 }
 
+/** See {@link indexed}. */
 export class Indexed<T> extends Nest<ReadonlyArray<readonly [index: number, value: T]>> {
   readonly kind: string
   readonly element: Codec<T>
@@ -107,16 +109,17 @@ export class Indexed<T> extends Nest<ReadonlyArray<readonly [index: number, valu
   }
 }
 
-/** One attribute of an ordered nest: `#99` for a number that the table doesn't have. */
+/** One attribute of an ordered nest; `#99` for a number that the table lacks. */
 export type EntryOf<T extends Table> =
   | { [K in keyof T]: readonly [name: K, value: Value<T[K][1]>] }[keyof T]
   | readonly [name: `#${number}`, value: Uint8Array]
 
-/** A nest in which numbers repeat and mean something by their place (counters): a list of [name, value] as they came. */
+/** A nest whose numbers repeat and whose order has a meaning (counters): a list of [name, value] in the order of the bytes. */
 export function ordered<const T extends Table>(kind: string, table: T | (() => T)): Ordered<T> {
   return new Ordered(kind, table)
 }
 
+/** See {@link ordered}. */
 export class Ordered<T extends Table> extends Nest<ReadonlyArray<EntryOf<T>>> {
   readonly kind: string
   /** The same table, for single attributes. */

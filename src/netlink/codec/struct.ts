@@ -1,18 +1,19 @@
-// C structs: fields in order, every hole written out. A field whose name begins with `_` is padding: `_`, or `_1`, `_2`
-// where there are several; it is written as zeros and doesn't appear in the value. Also arrays of structs or scalars.
+// C structs: fields in order, every hole written out. A field whose name begins with `_` is padding (`_`, or `_1`, `_2` where there
+// are several): it is written as zeros and absent from the value. Also arrays of structs or scalars.
 import { Base, type Codec, type FixedCodec, type Value, type Writer } from './wire.ts'
 
 export type Field = readonly [name: string, codec: FixedCodec<unknown>]
-/** The value of a struct. `#tail` holds what a newer kernel has added at the end. */
+/** The value of a struct. `#tail` holds the fields that a newer kernel has added at the end. */
 export type StructOf<F extends readonly Field[]> = {
   readonly [E in F[number] as E[0] extends `_${string}` ? never : E[0]]: Value<E[1]>
 } & { readonly '#tail'?: Uint8Array }
 
-/** Makes the codec of `struct name`. Decoding needs at least its size, encoding every field. */
+/** Makes the codec of `struct name`. Decoding needs at least the struct's size; encoding needs every field. */
 export function struct<const F extends readonly Field[]>(name: string, fields: F): Struct<F> {
   return new Struct(name, fields)
 }
 
+/** See {@link struct}. */
 export class Struct<F extends readonly Field[]> extends Base<StructOf<F>> implements FixedCodec<StructOf<F>> {
   readonly kind: string
   readonly fields: F
@@ -32,7 +33,7 @@ export class Struct<F extends readonly Field[]> extends Base<StructOf<F>> implem
     if (value['#tail'] !== undefined) out.put(value['#tail'])
   }
 
-  /** Writes the fields alone. With `zeros` an absent one is 0, as the header of a message may have them. */
+  /** Writes the fields alone. With `zeros` an absent field is 0, as in the header of a message. */
   writeFields(out: Writer, value: object, zeros: boolean): void {
     const object = value as Readonly<Record<string, unknown>>
     for (const [name, codec] of this.fields) {
@@ -58,7 +59,7 @@ export class Struct<F extends readonly Field[]> extends Base<StructOf<F>> implem
     return value as StructOf<F>
   }
 
-  /** Reads the fields alone into an object that may get other keys. */
+  /** Reads the fields alone, into an object that may get other keys. */
   readInto(value: Record<string, unknown>, bytes: Uint8Array, at: number, end: number): void {
     if (end - at < this.size)
       throw new RangeError(`Cannot decode ${this.kind}: need ${this.size} bytes, got ${end - at}`)
@@ -80,11 +81,12 @@ export class Struct<F extends readonly Field[]> extends Base<StructOf<F>> implem
   }
 }
 
-/** Elements of one size, one behind the other, as many as there are. */
+/** An array that fills the payload: elements of one size, one after the other. */
 export function array<T>(element: FixedCodec<T>): Codec<readonly T[]> {
   return new List(element)
 }
 
+/** See {@link array}. */
 export class List<T> extends Base<readonly T[]> {
   readonly kind: string
   readonly element: FixedCodec<T>

@@ -1,5 +1,5 @@
-// Kernel strings and JavaScript strings, without loss. Interface names and aliases are bytes to the kernel: UTF-8 by
-// custom only. What is no UTF-8 decodes with each byte 0x80-0xff as the lone surrogate U+DC80-U+DCFF (Python's
+// Converts kernel strings to JavaScript strings and back, without loss. Interface names and aliases are bytes to the kernel, and
+// UTF-8 only by custom. In text that is no UTF-8, each byte 0x80-0xff decodes as the lone surrogate U+DC80-U+DCFF (Python's
 // "surrogateescape", PEP 383), so that a name read from the kernel can always be sent back.
 
 const surrogate = 0xdc00
@@ -15,7 +15,7 @@ export function decodeText(bytes: Uint8Array, at: number, end: number): string {
   return ascii
 }
 
-/** The bytes of a text. Throws RangeError for surrogates that decodeText() doesn't make. */
+/** The bytes of a text. Throws RangeError for surrogates that decodeText() never makes. */
 export function encodeText(text: string): Uint8Array {
   const bytes = new Uint8Array(text.length)
   for (let i = 0; i < text.length; i++) {
@@ -35,7 +35,7 @@ function decodeOther(bytes: Uint8Array): string {
 }
 
 function encodeOther(text: string): Uint8Array {
-  // A surrogate that is half of no pair: only decodeOther() makes those, and then every other character is ASCII.
+  // Only decodeOther() makes lone surrogates, and then every other character is ASCII.
   if (!/[\ud800-\udfff]/.test(text.replace(/[\ud800-\udbff][\udc00-\udfff]/g, '')))
     return new TextEncoder().encode(text)
   return Uint8Array.from(text, (character) => {

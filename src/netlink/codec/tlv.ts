@@ -1,29 +1,29 @@
-// Attributes as they lie in bytes: 16-bit length and number, payload, padding to four bytes. What codec/attrs.ts and codec/lists.ts
-// have in common.
+// The bytes of an attribute: 16-bit length and number, payload, padding to four bytes. The common part of codec/attrs.ts and
+// codec/lists.ts.
 import { Base, type Codec, stringKind, type Writer } from './wire.ts'
 
 /** linux/netlink.h: the upper two bits of nla_type. */
 export const NLA_F_NESTED = 0x8000
 export const NLA_F_NET_BYTEORDER = 0x4000
 const flagBits = NLA_F_NESTED | NLA_F_NET_BYTEORDER
-/** Bit of a style (see styles): the string came without its ending zero. */
+/** Bit of a style (see styles): the string has no ending zero. */
 const bare = 1
 
 /**
- * Number, codec, and for nests that the kernel and iproute2 write without NLA_F_NESTED (`nla_nest_start_noflag`) the
- * word `noflag`. Decoding takes both, and remembers what came for encoding the same object again.
+ * Number, codec, and the word `noflag` for nests that the kernel and iproute2 write without NLA_F_NESTED
+ * (`nla_nest_start_noflag`). Decoding takes both forms, and remembers the form for encoding the same object again.
  */
 export type Row<T = unknown> = readonly [type: number, codec: Codec<T>, style?: 'noflag']
 
-/** What the kernel's and iproute2's way of writing differ in, by decoded object and key: flag bits and `bare`. Only what is unlike the row. */
+/** Deviations from the row's way of writing, by decoded object and key: flag bits and `bare`. */
 export const styles = new WeakMap<object, Map<string | number, number>>()
 
-/** A codec whose payload is attributes: rows with it get NLA_F_NESTED. */
+/** A codec whose payload is made of attributes: rows with it get NLA_F_NESTED. */
 export abstract class Nest<T> extends Base<T> {}
 
 /**
  * Calls `visit` for each attribute in bytes[at, end): number, flag bits, payload [start, stop). Throws RangeError for a
- * length that is less than its own header or reaches beyond the end.
+ * length that is shorter than an attribute's header or reaches beyond the end.
  */
 export function eachAttribute(
   kind: string,
@@ -72,7 +72,7 @@ export function defaultStyle(codec: Codec<unknown>, noflag: 'noflag' | undefined
   return codec instanceof Nest && noflag === undefined ? NLA_F_NESTED : 0
 }
 
-/** Keeps how an attribute with payload bytes[start, stop) was written, if that isn't the row's way. */
+/** Remembers the style of an attribute with payload bytes[start, stop), if it isn't the row's. */
 export function noteStyle(
   value: object,
   key: string | number,
@@ -87,19 +87,19 @@ export function noteStyle(
   if (style !== defaultStyle(codec, noflag)) remember(value, key, style)
 }
 
-/** Keeps a style. */
+/** Remembers a style. */
 export function remember(value: object, key: string | number, style: number): void {
   const known = styles.get(value)
   if (known === undefined) styles.set(value, new Map([[key, style]]))
   else known.set(key, style)
 }
 
-/** Has a string encoded without its ending zero. */
+/** Makes the string under `key` encode without its ending zero. */
 export function rememberBare(value: object, key: string): void {
   remember(value, key, bare)
 }
 
-/** Puts the attribute's name into the message of an error that came from inside of it. */
+/** Adds the attribute's name to an error from inside of the attribute. */
 export function within(name: string, error: unknown, verb: 'encode' | 'decode'): unknown {
   if (!(error instanceof RangeError)) return error
   const inner = error.message.startsWith(`Cannot ${verb} `) ? error.message.slice(14) : `: ${error.message}`

@@ -1,33 +1,33 @@
-// Bytes and values: the codecs of single attribute payloads. Numbers come and go in the byte order that the codec's
-// name says (`u16` host, `be16` network), texts in the canonical form of lib/. Every netlink file builds on this one;
-// it may import src/lib only. Decoding is strict: a payload of another length is a RangeError, never a default.
+// The codecs of single attribute payloads. A codec's name tells the byte order of its numbers (`u16` host, `be16` network); texts
+// have the canonical form of lib/. Every netlink file builds on this one; it may import src/lib only. Decoding is strict: a
+// payload of another length is a RangeError, never a default.
 import { ipFromBytes, ipToBytes } from '../../lib/ip.ts'
 import { hexDigit, hexOctets } from '../../lib/mac.ts'
 import { decodeText, encodeText } from './text.ts'
 
-// Host order on the wire: this code writes little-endian, as Linux on these two has it.
+// Numbers in host order are written as little-endian, the order of Linux on these two processors.
 if (process.arch !== 'x64' && process.arch !== 'arm64') {
   throw new Error(`Cannot speak netlink on ${process.arch}: need x64 or arm64`)
 }
 
-/** How a value of type T lies in bytes. `decode` and `read` throw RangeError for bytes that are no T, `encode` and `write` for a T out of range. */
+/** The bytes of a value of type T. Reading throws RangeError for bytes that are no T, writing throws it for a T out of range. */
 export interface Codec<T> {
-  /** What annotate() and errors call it: `be16`, `TCA_FLOWER`, `ifla_vf_mac`. */
+  /** The name in errors and in annotate(): `be16`, `TCA_FLOWER`, `ifla_vf_mac`. */
   readonly kind: string
   encode(value: T): Uint8Array
   decode(bytes: Uint8Array): T
   /** Appends the value to `out`. */
   write(out: Writer, value: T): void
-  /** The value in bytes[at, end). */
+  /** Reads the value in bytes[at, end). */
   read(bytes: Uint8Array, at: number, end: number): T
-  /** For codecs that are put together from others: which lies where in bytes[at, end). */
+  /** For a codec that is put together from others: the parts in bytes[at, end). */
   pieces?(bytes: Uint8Array, at: number, end: number): readonly Piece[]
 }
 
 /** A part of bytes with its codec. */
 export type Piece = readonly [codec: Codec<unknown>, at: number, end: number]
 
-/** A codec whose values all have `size` bytes: what a struct field may be. */
+/** A codec whose values all have `size` bytes, as a struct's field needs. */
 export interface FixedCodec<T> extends Codec<T> {
   readonly size: number
 }
@@ -54,7 +54,7 @@ export class Writer {
 
   /** Appends bytes. */
   put(bytes: Uint8Array): void {
-    // skip() first: it may replace the buffer.
+    // skip() first, because it may replace the buffer.
     const at = this.skip(bytes.length)
     this.bytes.set(bytes, at)
   }
@@ -65,13 +65,13 @@ export class Writer {
     this.bytes[at + 1] = value >> 8
   }
 
-  /** What has been written: a copy. */
+  /** A copy of the bytes written so far. */
   take(): Uint8Array {
     return this.bytes.slice(0, this.at)
   }
 }
 
-/** `encode` and `decode` in terms of `write` and `read`. */
+/** Implements `encode` and `decode` by `write` and `read`. */
 export abstract class Base<T> implements Codec<T> {
   abstract readonly kind: string
   abstract write(out: Writer, value: T): void
@@ -89,7 +89,7 @@ export abstract class Base<T> implements Codec<T> {
 }
 
 /**
- * A codec from its two functions. Objects, not classes: a process that lives for milliseconds pays for every
+ * A codec from its two functions. An object and not a class: a process that lives for milliseconds pays for every
  * constructor that it calls for the first time.
  */
 function codec<T>(
@@ -152,7 +152,7 @@ function integer64(kind: string, big: boolean): FixedCodec<bigint> {
   return codec(kind, 8, write, read)
 }
 
-/** Octets in hexadecimal with colons, of one length (6 for Ethernet), or of any length with `size` -1. */
+/** Octets in hexadecimal with colons: `size` octets (6 for Ethernet), or any number with `size` -1. */
 function octets(kind: string, size: number): FixedCodec<string> {
   const write = (out: Writer, value: string) => {
     const count = Math.floor((value.length + 1) / 3)
@@ -175,7 +175,7 @@ function octets(kind: string, size: number): FixedCodec<string> {
   return codec(kind, size, write, read)
 }
 
-/** An IP address of one family (size 4 or 16), or of either with size -1: then the length of the payload tells. */
+/** An IP address of one family (size 4 or 16), or with size -1 of the family that the payload's length tells. */
 function address(kind: string, size: number): FixedCodec<string> {
   const write = (out: Writer, value: string) => {
     const bytes = ipToBytes(value)
@@ -191,6 +191,7 @@ function address(kind: string, size: number): FixedCodec<string> {
   return codec<string>(kind, size, write, read)
 }
 
+/** Integers by bits, sign and byte order: `u` and `s` in host order, `be` in network order. 64 bits are a bigint. */
 export const u8: FixedCodec<number> = integer('u8', 1, false, false)
 export const u16: FixedCodec<number> = integer('u16', 2, false, false)
 export const u32: FixedCodec<number> = integer('u32', 4, false, false)
@@ -200,7 +201,7 @@ export const be16: FixedCodec<number> = integer('be16', 2, true, false)
 export const be32: FixedCodec<number> = integer('be32', 4, true, false)
 export const u64: FixedCodec<bigint> = integer64('u64', false)
 export const be64: FixedCodec<bigint> = integer64('be64', true)
-/** Presence is the value: no payload. */
+/** True by its presence: no payload. */
 export const flag: Codec<true> = codec<true>(
   'flag',
   0,
@@ -212,16 +213,17 @@ export const flag: Codec<true> = codec<true>(
 )
 /** An Ethernet address: six lower-case octets with colons. */
 export const mac: FixedCodec<string> = octets('mac', 6)
-/** A hardware address as long as its link type has them: 6 Ethernet, 4 ipip, 20 InfiniBand, 0 none. */
+/** A hardware address of the length that its link type has: 6 Ethernet, 4 ipip, 20 InfiniBand, 0 none. */
 export const lladdr: Codec<string> = octets('lladdr', -1)
+/** An address of one family: 4 or 16 bytes. */
 export const ipv4: FixedCodec<string> = address('ipv4', 4)
 export const ipv6: FixedCodec<string> = address('ipv6', 16)
-/** An address whose length says its family, as rtnetlink has them. */
+/** An address whose length tells its family, as in rtnetlink. */
 export const ip: Codec<string> = address('ip', -1)
 
 /**
- * A string of less than `max` bytes. The kernel ends most of them with a zero byte, some (IFLA_PHYS_PORT_NAME) not:
- * written with, read with and without.
+ * A string of less than `max` bytes. The kernel ends most strings with a zero byte, but not all (IFLA_PHYS_PORT_NAME). Written with
+ * the zero byte, read with and without.
  */
 export function cstr(max: number): Codec<string> {
   const write = (out: Writer, value: string) => {
@@ -247,7 +249,7 @@ export function cstr(max: number): Codec<string> {
   return codec(stringKind, -1, write, read)
 }
 
-/** The kind of strings: the one payload whose end may be written in two ways. */
+/** The kind of strings, the only payload that has two forms: with and without its ending zero. */
 export const stringKind = 'string'
 
 /** Bytes of exactly `size`; without it, of any number. A decoded value is a view into the message. */

@@ -1,4 +1,4 @@
-// Sockets of the Internet families: linux/inet_diag.h. As far as "who listens on this port?" needs it.
+// Sockets of the Internet families: linux/inet_diag.h. The part that answers "who listens on this port?".
 import { attrs } from '../codec/attrs.ts'
 import { struct } from '../codec/struct.ts'
 import { be16, bytes, u8, u32, type Value } from '../codec/wire.ts'
@@ -52,8 +52,8 @@ const answer = family(inet_diag_msg, inetDiag)
 export type InetSocket = Value<typeof answer>
 
 /**
- * Sockets of a family (AF_INET, AF_INET6) and protocol in the given states (1 << TCP_LISTEN ...), and with the given local
- * port where it is not 0.
+ * Sockets of a family (AF_INET, AF_INET6) and protocol in the given states (1 << TCP_LISTEN ...); with a local port other than 0
+ * only those on that port.
  */
 export function dumpSockets(
   sdiag_family: number,
@@ -71,7 +71,7 @@ export function dumpSockets(
   })
 }
 
-/** The local port of a listed socket, which can be read without the rest: most of a thousand are of no interest. */
+/** The local port of a listed socket, read without decoding the rest: most of a thousand sockets are of no interest. */
 export function localPortOf({ payload }: Message): number {
   return ((payload[4] ?? 0) << 8) | (payload[5] ?? 0)
 }

@@ -1,4 +1,4 @@
-// devlink: what a PF says about its eSwitch. linux/devlink.h
+// devlink: the eSwitch of a PF, and the rates of its ports. linux/devlink.h
 import { attrs } from '../codec/attrs.ts'
 import { cstr, u16, u32, u64 } from '../codec/wire.ts'
 import { family, type Message, type Request } from '../message.ts'
@@ -12,7 +12,7 @@ export const DEVLINK_CMD = {
   DEVLINK_CMD_RATE_GET: 74,
   DEVLINK_CMD_RATE_SET: 75,
 } as const
-/** DEVLINK_RATE_TYPE_* of linux/devlink.h: a leaf is a port, a node a group of them. */
+/** DEVLINK_RATE_TYPE_* of linux/devlink.h: a leaf is a port, a node is a group of ports. */
 export const DEVLINK_RATE_TYPE = { DEVLINK_RATE_TYPE_LEAF: 0, DEVLINK_RATE_TYPE_NODE: 1 } as const
 /** DEVLINK_ESWITCH_MODE_* of linux/devlink.h. */
 export const DEVLINK_ESWITCH_MODE = {
@@ -44,12 +44,12 @@ export function getEswitch(familyId: number, pci: string): Request {
   })
 }
 
-/** The mode in the answer; undefined when it has none. */
+/** The mode in the answer; undefined when the answer has none. */
 export function decodeEswitchMode(message: Message): number | undefined {
   return devlinkMessage.decode(message.payload).DEVLINK_ATTR_ESWITCH_MODE
 }
 
-/** The rates of a port's leaf in bytes/s: what is guaranteed to it and what it may send at most, 0 = none. */
+/** The rates of a port's leaf, in bytes/s: the guaranteed rate and the highest rate, 0 = none. */
 export interface LeafRates {
   readonly share: bigint
   readonly max: bigint
@@ -57,7 +57,7 @@ export interface LeafRates {
 
 /**
  * Asks for the rates of a port: `port` is the devlink port's number (IFLA_DEVLINK_PORT of its representor). ENODEV
- * without that port, EOPNOTSUPP or EINVAL where the driver has no rates.
+ * without that port, EOPNOTSUPP or EINVAL from a driver without rates.
  */
 export function getRate(familyId: number, bus: string, device: string, port: number): Request {
   return devlinkMessage.request('DEVLINK_CMD_RATE_GET', familyId, 0, {
@@ -69,7 +69,7 @@ export function getRate(familyId: number, bus: string, device: string, port: num
   })
 }
 
-/** Sets one or both rates of a port's leaf; an absent one stays. Drivers have steps: mlx5 takes multiples of 1 Mbit/s. */
+/** Sets one or both rates of a port's leaf; an absent rate stays. Drivers round to steps: mlx5 takes multiples of 1 Mbit/s. */
 export function setRate(
   familyId: number,
   bus: string,

@@ -10,21 +10,21 @@ export const ethtoolFamily = 'ethtool'
 /** ETHTOOL_MSG_* of linux/ethtool_netlink.h. */
 export const ETHTOOL_MSG = { ETHTOOL_MSG_FEATURES_GET: 11 } as const
 
-/** ETHTOOL_A_HEADER_*: which interface. */
+/** ETHTOOL_A_HEADER_*: names the interface. */
 export const ethtoolHeader = attrs('ETHTOOL_A_HEADER', () => ({
   ETHTOOL_A_HEADER_DEV_INDEX: [1, u32],
   ETHTOOL_A_HEADER_DEV_NAME: [2, cstr(16)],
   ETHTOOL_A_HEADER_FLAGS: [3, u32],
 }))
 
-/** ETHTOOL_A_BITSET_BIT_*: the number of a bit is no ABI, its name is. */
+/** ETHTOOL_A_BITSET_BIT_*. The name of a bit is ABI, its number is not. */
 export const bitsetBit = attrs('ETHTOOL_A_BITSET_BIT', () => ({
   ETHTOOL_A_BITSET_BIT_INDEX: [1, u32],
   ETHTOOL_A_BITSET_BIT_NAME: [2, cstr(64)],
   ETHTOOL_A_BITSET_BIT_VALUE: [3, flag],
 }))
 
-/** ETHTOOL_A_BITSET_*; the verbose form lists bits, without NOMASK those that are off too. */
+/** ETHTOOL_A_BITSET_*. The verbose form lists bits; without NOMASK it lists those that are off too. */
 export const bitset = attrs('ETHTOOL_A_BITSET', () => ({
   ETHTOOL_A_BITSET_NOMASK: [1, flag],
   ETHTOOL_A_BITSET_SIZE: [2, u32],
@@ -33,7 +33,7 @@ export const bitset = attrs('ETHTOOL_A_BITSET', () => ({
   ETHTOOL_A_BITSET_MASK: [5, bytes()],
 }))
 
-/** ETHTOOL_A_FEATURES_*: what the hardware could, what was asked for, what is on, what can't be changed. */
+/** ETHTOOL_A_FEATURES_*: features that the hardware has, that were requested, that are on, that can't be changed. */
 export const features = attrs('ETHTOOL_A_FEATURES', () => ({
   ETHTOOL_A_FEATURES_HEADER: [1, ethtoolHeader],
   ETHTOOL_A_FEATURES_HW: [2, bitset],
@@ -54,7 +54,7 @@ export function getFeatures(familyId: number, ifindex: number): Request {
   })
 }
 
-/** Whether the feature `name` is on, and whether it could be switched on. */
+/** The state of the feature `name`: on or off, and changeable or not. */
 export function decodeFeature(
   message: Message,
   name: string,
@@ -68,7 +68,7 @@ export function decodeFeature(
 
 function hasBit(set: Value<typeof bitset> | undefined, name: string): boolean {
   const bit = set?.ETHTOOL_A_BITSET_BITS?.find((one) => one.ETHTOOL_A_BITSET_BIT_NAME === name)
-  // With NOMASK only bits that are on are listed; without it the ones that are on have the flag.
+  // With NOMASK only the bits that are on are listed. Without it all bits are listed, and those that are on have the flag.
   return (
     bit !== undefined && (set?.ETHTOOL_A_BITSET_NOMASK === true || bit.ETHTOOL_A_BITSET_BIT_VALUE === true)
   )

@@ -1,4 +1,4 @@
-// IPVS, the kernel's load balancer: linux/ip_vs.h. As far as "does a service have this address and port?" needs it.
+// IPVS, the kernel's load balancer: linux/ip_vs.h. The part that answers "does a service have this address and port?".
 import { attrs } from '../codec/attrs.ts'
 import { be16, bytes, cstr, u16, u32 } from '../codec/wire.ts'
 import { family, type Message, type Request } from '../message.ts'
@@ -24,7 +24,7 @@ export const ipvsCommand = attrs('IPVS_CMD_ATTR', { IPVS_CMD_ATTR_SERVICE: [1, i
 /** The payload of IPVS messages. */
 export const ipvsMessage = family(genlmsghdr, ipvsCommand)
 
-/** Asks for one service; ESRCH without it. `port` 0: the one that has all ports of the address. */
+/** Asks for one service; ESRCH without it. `port` 0 asks for the service on all ports of the address. */
 export function getService(
   familyId: number,
   {

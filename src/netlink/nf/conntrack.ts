@@ -1,5 +1,5 @@
-// Connections that the kernel tracks: ctnetlink, CTA_* of linux/netfilter/nfnetlink_conntrack.h. As far as looking for
-// those to one address and port, and deleting them, needs it.
+// Connections that the kernel tracks: ctnetlink, CTA_* of linux/netfilter/nfnetlink_conntrack.h. The part that finds and deletes the
+// connections to one address and port.
 import { attrs } from '../codec/attrs.ts'
 import { be16, be32, ipv4, ipv6, u8, u32, type Value } from '../codec/wire.ts'
 import { family, type Message, type Request } from '../message.ts'
@@ -33,7 +33,7 @@ export const ctaProtoinfoTcp = attrs('CTA_PROTOINFO_TCP', { CTA_PROTOINFO_TCP_ST
 export const ctaProtoinfo = attrs('CTA_PROTOINFO', { CTA_PROTOINFO_TCP: [1, ctaProtoinfoTcp] })
 /** TCP_CONNTRACK_* of a connection that is over, linux/netfilter/nf_conntrack_tcp.h. */
 export const TCP_CONNTRACK = { TCP_CONNTRACK_TIME_WAIT: 7, TCP_CONNTRACK_CLOSE: 8 } as const
-/** CTA_FILTER_*, Linux 5.8: which parts of the tuples in a dump request count. Before, they count for nothing. */
+/** CTA_FILTER_*, Linux 5.8: the parts of the tuples in a dump request that count. Older kernels ignore the tuples. */
 export const ctaFilter = attrs('CTA_FILTER', {
   CTA_FILTER_ORIG_FLAGS: [1, u32],
   CTA_FILTER_REPLY_FLAGS: [2, u32],
@@ -48,7 +48,7 @@ export const cta = attrs('CTA', {
   CTA_FILTER: [25, ctaFilter],
 })
 
-/** Bits of CTA_FILTER_*_FLAGS; the kernel keeps them to itself (net/netfilter/nf_internals.h). */
+/** Bits of CTA_FILTER_*_FLAGS, which no public header has (net/netfilter/nf_internals.h). */
 const filterFlags = { destination: 1 << 1, protocol: 1 << 3, destinationPort: 1 << 5 } as const
 
 /** The payload of ctnetlink messages. */
@@ -59,9 +59,9 @@ export type Connection = Value<typeof ctMessage>
 const ctnetlink = (message: number) => typeOf(NFNL_SUBSYS.NFNL_SUBSYS_CTNETLINK, message)
 
 /**
- * Connections whose original destination is this one, and some that it is not: kernels to this day list those of other IPv6
- * addresses instead (ctnetlink_filter_match_tuple() takes ipv6_addr_cmp() for a test of equality), so IPv6 is asked for by
- * port alone, and one before 5.8 lists all. The caller compares. Without address or port: to all of them.
+ * Connections to this original destination, and some to others: the caller compares. Kernels to this day list the connections to all
+ * other IPv6 addresses instead (ctnetlink_filter_match_tuple() takes ipv6_addr_cmp() for a test of equality), so a request for IPv6
+ * filters by port alone. A kernel before 5.8 lists all connections. Without address or port, the missing part is not compared.
  */
 export function dumpConnections(to: {
   readonly family: number
@@ -89,7 +89,7 @@ export function dumpConnections(to: {
   })
 }
 
-/** Connections of a family whose replies come to this port; a kernel before 5.8 lists all. The caller compares. */
+/** Connections of a family whose replies come to this port. A kernel before 5.8 lists all connections: the caller compares. */
 export function dumpRepliesTo(nfgen_family: number, protocol: number, port: number): Request {
   return ctMessage.request('IPCTNL_MSG_CT_GET', ctnetlink(IPCTNL_MSG_CT.IPCTNL_MSG_CT_GET), 0, {
     nfgen_family,
@@ -101,7 +101,7 @@ export function dumpRepliesTo(nfgen_family: number, protocol: number, port: numb
   })
 }
 
-/** Connections of a family whose replies come to this address, if it is of IPv4: of IPv6 all, for the reason above. */
+/** Connections of a family whose replies come to this IPv4 address; all of IPv6, for the reason at {@link dumpConnections}. */
 export function dumpRepliesOf(nfgen_family: number, address: string): Request {
   const isV4 = nfgen_family === 2
   return ctMessage.request('IPCTNL_MSG_CT_GET', ctnetlink(IPCTNL_MSG_CT.IPCTNL_MSG_CT_GET), 0, {
@@ -115,7 +115,7 @@ export function dumpRepliesOf(nfgen_family: number, address: string): Request {
   })
 }
 
-/** Deletes one connection, and none that took its place since it was listed (CTA_ID). */
+/** Deletes one connection, but none that took its place since it was listed (CTA_ID). */
 export function deleteConnection(connection: Connection): Request {
   const { nfgen_family, CTA_TUPLE_ORIG, CTA_ID, CTA_ZONE } = connection
   return ctMessage.request('IPCTNL_MSG_CT_DELETE', ctnetlink(IPCTNL_MSG_CT.IPCTNL_MSG_CT_DELETE), 0, {

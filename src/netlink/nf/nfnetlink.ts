@@ -1,4 +1,4 @@
-// What all of netfilter's message families share: linux/netfilter/nfnetlink.h.
+// The common part of netfilter's message families: linux/netfilter/nfnetlink.h.
 
 import { struct } from '../codec/struct.ts'
 import { be16, u8 } from '../codec/wire.ts'
@@ -8,7 +8,7 @@ import type { Request } from '../message.ts'
 export const NETLINK_NETFILTER = 12
 /** NFNL_SUBSYS_*: the upper byte of a message's type. */
 export const NFNL_SUBSYS = { NFNL_SUBSYS_CTNETLINK: 1, NFNL_SUBSYS_NFTABLES: 10 } as const
-/** NFNL_MSG_BATCH_*: what stands before and behind the messages of a transaction. */
+/** NFNL_MSG_BATCH_*: the messages before and after those of a transaction. */
 export const NFNL_MSG_BATCH = { NFNL_MSG_BATCH_BEGIN: 16, NFNL_MSG_BATCH_END: 17 } as const
 /** NFPROTO_INET, linux/netfilter.h: tables for both families. */
 export const NFPROTO = { NFPROTO_INET: 1, NFPROTO_IPV4: 2, NFPROTO_IPV6: 10 } as const
@@ -25,7 +25,7 @@ export function typeOf(subsystem: number, message: number): number {
   return (subsystem << 8) | message
 }
 
-/** The ends of a transaction of nf_tables: all that stands between is done or nothing. */
+/** The ends of a transaction of nf_tables: all messages between them take effect, or none. */
 export function batchEnds(): readonly [begin: Request, end: Request] {
   const payload = nfgenmsg.encode({
     ...{ nfgen_family: 0, version: 0 },

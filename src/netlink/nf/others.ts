@@ -1,5 +1,5 @@
-// Chains, rules and sets that others have made: linux/netfilter/nf_tables.h, nf_tables_compat.h. As far as "what becomes of a
-// packet to this address and port?" needs it. A rule's expressions are left as bytes: only few of a node's rules are decoded.
+// Chains, rules and sets of other programs: linux/netfilter/nf_tables.h, nf_tables_compat.h. The part that answers "where does a packet
+// to this address and port go?". A rule's expressions stay bytes, because only few of a node's rules are decoded.
 import { attrs } from '../codec/attrs.ts'
 import { repeated } from '../codec/lists.ts'
 import { be32, bytes, cstr, type Value } from '../codec/wire.ts'
@@ -13,7 +13,7 @@ export const NFT_GET = {
   NFT_MSG_GETSET: 10,
   NFT_MSG_GETSETELEM: 13,
 } as const
-/** NFT_PAYLOAD_*, NFT_CMP_* and others that are only read. */
+/** NFT_PAYLOAD_*, NFT_CMP_* and other numbers that are only read. */
 export const NFT_SEEN = {
   NFT_META_PROTOCOL: 1,
   NFT_CMP_LT: 2,
@@ -52,7 +52,7 @@ export const seenRule = attrs('NFTA_RULE', {
   NFTA_RULE_EXPRESSIONS: [4, repeated('NFTA_LIST_ELEM', [1, seenExpression])],
   NFTA_RULE_USERDATA: [7, bytes()],
 })
-/** NFTA_HOOK_*: without a hook, an empty one. */
+/** NFTA_HOOK_*: empty for a chain without a hook. */
 export const seenHook = attrs('NFTA_HOOK', { NFTA_HOOK_HOOKNUM: [1, be32], NFTA_HOOK_PRIORITY: [2, be32] })
 /** NFTA_CHAIN_* */
 export const seenChain = attrs('NFTA_CHAIN', {
@@ -77,7 +77,7 @@ export const seenSet = attrs('NFTA_SET', {
   NFTA_SET_DESC: [9, seenDesc],
 })
 
-/** What expressions take, by their names. */
+/** Attributes of expressions, by the name of the expression. */
 export const seen = {
   meta: attrs('NFTA_META', { NFTA_META_DREG: [1, be32], NFTA_META_KEY: [2, be32] }),
   payload: attrs('NFTA_PAYLOAD', {
@@ -137,14 +137,14 @@ export const seen = {
   }),
 } as const
 
-/** Where something is: family (NFPROTO_*), table, and the name of a chain or set. */
+/** A chain or a set: family (NFPROTO_*), table, and name. */
 export interface Place {
   readonly family: number
   readonly table: string
   readonly name: string
 }
 
-/** One expression as a rule has it. */
+/** One expression of a rule. */
 export type SeenExpression = Value<typeof seenExpression>
 
 const chainMessage = family(nfgenmsg, seenChain)
@@ -166,19 +166,19 @@ export function dumpRules({ family: nfgen_family, table, name }: Place): Request
   })
 }
 
-/** What kind of set one is. */
+/** Asks for the kind of a set. */
 export function getSet({ family: nfgen_family, table, name }: Place): Request {
   return setMessage.request('NFT_MSG_GETSET', nft(NFT_GET.NFT_MSG_GETSET), 0, {
     ...{ nfgen_family, NFTA_SET_TABLE: table, NFTA_SET_NAME: name },
   })
 }
 
-/** Its answer. */
+/** The set in the answer to {@link getSet}. */
 export function decodeSet(payload: Uint8Array): Value<typeof setMessage> {
   return setMessage.decode(payload)
 }
 
-/** One element by its key, or without one that for all other keys (Linux 5.13); ENOENT when the set has none. */
+/** Asks for one element by its key, or without a key for the element of all other keys (Linux 5.13); ENOENT when the set has none. */
 export function getElement(
   { family: nfgen_family, table, name }: Place,
   key: Uint8Array | undefined,

@@ -1,5 +1,5 @@
-// Making tables, chains, sets and rules of nf_tables: linux/netfilter/nf_tables.h. A rule is a list of expressions that
-// work on registers; here are those that translate and masquerade by look-up.
+// Makes tables, chains, sets and rules of nf_tables: linux/netfilter/nf_tables.h. A rule is a list of expressions that
+// work on registers. The expressions here translate and masquerade by look-up.
 import { attrs, byKind } from '../codec/attrs.ts'
 import { repeated } from '../codec/lists.ts'
 import { be32, be64, cstr, u8, type Value } from '../codec/wire.ts'
@@ -18,9 +18,9 @@ export const NFT_NEW = {
 } as const
 /** NFT_SET_* */
 export const NFT_SET = { NFT_SET_MAP: 8, NFT_SET_TIMEOUT: 16, NFT_SET_EVAL: 32 } as const
-/** What a map of verdicts has in place of a type of its data. */
+/** NFT_DATA_VERDICT: the type of the data in a map of verdicts. */
 export const NFT_DATA_VERDICT = 0xffffff00
-/** NFT_JUMP: the verdict that goes on in another chain. */
+/** NFT_JUMP: the verdict that continues in another chain. */
 export const NFT_JUMP = -3
 /** NFT_META_* */
 export const NFT_META = {
@@ -48,8 +48,6 @@ export const NFT_PAYLOAD = { NFT_PAYLOAD_NETWORK_HEADER: 1, NFT_PAYLOAD_TRANSPOR
 export const NFT_NAT = { NFT_NAT_SNAT: 0, NFT_NAT_DNAT: 1 } as const
 /** NFT_FIB_RESULT_*, NFTA_FIB_F_* */
 export const NFT_FIB = { NFT_FIB_RESULT_ADDRTYPE: 3, NFTA_FIB_F_DADDR: 2 } as const
-/** RTN_LOCAL, linux/rtnetlink.h: an address of the node itself. */
-const RTN_LOCAL = 2
 /** NFT_DYNSET_OP_* */
 export const NFT_DYNSET_OP = { NFT_DYNSET_OP_UPDATE: 1 } as const
 /** NF_NAT_RANGE_*, linux/netfilter/nf_nat.h. */
@@ -57,7 +55,7 @@ export const NF_NAT_RANGE = { NF_NAT_RANGE_PROTO_RANDOM_FULLY: 16 } as const
 /** NF_INET_*, linux/netfilter.h. */
 export const NF_INET = { NF_INET_PRE_ROUTING: 0, NF_INET_LOCAL_OUT: 3, NF_INET_POST_ROUTING: 4 } as const
 
-/** What an expression takes, by its name. Registers are NFT_REG_* and NFT_REG32_*. */
+/** Attributes of expressions, by the name of the expression. Registers are NFT_REG_* and NFT_REG32_*. */
 const expressions = {
   meta: attrs('NFTA_META', { NFTA_META_DREG: [1, be32], NFTA_META_KEY: [2, be32] }),
   cmp: attrs('NFTA_CMP', { NFTA_CMP_SREG: [1, be32], NFTA_CMP_OP: [2, be32], NFTA_CMP_DATA: [3, nftData] }),
@@ -118,7 +116,7 @@ export const nftRule = attrs('NFTA_RULE', () => ({
 }))
 /** NFTA_HOOK_* */
 export const nftHook = attrs('NFTA_HOOK', { NFTA_HOOK_HOOKNUM: [1, be32], NFTA_HOOK_PRIORITY: [2, be32] })
-/** NFTA_CHAIN_* of a chain that hangs on a hook. */
+/** NFTA_CHAIN_* of a chain on a hook. */
 export const nftBaseChain = attrs('NFTA_CHAIN', () => ({
   NFTA_CHAIN_TABLE: [1, cstr(256)],
   NFTA_CHAIN_NAME: [3, cstr(256)],
@@ -138,7 +136,7 @@ export const nftSet = attrs('NFTA_SET', () => ({
   NFTA_SET_DATA_LEN: [7, be32],
   NFTA_SET_DESC: [9, nftSetDesc],
   NFTA_SET_ID: [10, be32],
-  /** How long an element stays, in milliseconds. */
+  /** Milliseconds that an element stays. */
   NFTA_SET_TIMEOUT: [11, be64],
   NFTA_SET_EXPR: [17, nftStateful],
 }))
@@ -154,7 +152,7 @@ const nft = (message: number) => typeOf(NFNL_SUBSYS.NFNL_SUBSYS_NFTABLES, messag
 const inet = { nfgen_family: NFPROTO.NFPROTO_INET } as const
 const { NLM_F_CREATE: CREATE, NLM_F_EXCL: EXCL, NLM_F_APPEND: APPEND } = NLM_F
 
-/** Makes a table; one that is there is fine. */
+/** Makes a table, or keeps one that is there. */
 export function newTable(name: string): Request {
   return tableMessage.request('NFT_MSG_NEWTABLE', nft(NFT_NEW.NFT_MSG_NEWTABLE), CREATE, {
     ...inet,
@@ -162,7 +160,7 @@ export function newTable(name: string): Request {
   })
 }
 
-/** Makes a table and has the kernel tell it with its handle; EEXIST when it is there. */
+/** Makes a table and makes the kernel report it with its handle; EEXIST when it is there. */
 export function createTable(name: string): Request {
   const flags = CREATE | EXCL | NLM_F.NLM_F_ECHO
   return tableMessage.request('NFT_MSG_NEWTABLE', nft(NFT_NEW.NFT_MSG_NEWTABLE), flags, {
@@ -171,12 +169,12 @@ export function createTable(name: string): Request {
   })
 }
 
-/** Makes a set or map; one of the same kind that is there is fine. */
+/** Makes a set or map, or keeps one of the same kind that is there. */
 export function newSet(set: NftSet): Request {
   return setMessage.request('NFT_MSG_NEWSET', nft(NFT_NEW.NFT_MSG_NEWSET), CREATE, { ...inet, ...set })
 }
 
-/** Makes a chain on a hook (NF_INET_*), or leaves one that is there, and empties it. `priority` may be negative. */
+/** Makes a chain on a hook (NF_INET_*), or empties one that is there. `priority` may be negative. */
 export function freshChain(
   table: string,
   name: string,
@@ -196,12 +194,12 @@ export function freshChain(
   ]
 }
 
-/** Makes a chain that others jump to, or leaves one that is there, and empties it. */
+/** Makes a chain that others jump to, or empties one that is there. */
 export function emptyChain(table: string, name: string): Request[] {
   return [newChain(table, name), flushChain(table, name)]
 }
 
-/** Makes a chain that others jump to; one that is there is fine. */
+/** Makes a chain that others jump to, or keeps one that is there. */
 export function newChain(table: string, name: string): Request {
   return chainMessage.request('NFT_MSG_NEWCHAIN', nft(NFT_NEW.NFT_MSG_NEWCHAIN), CREATE, {
     ...inet,
@@ -216,7 +214,7 @@ function flushChain(table: string, name: string): Request {
   })
 }
 
-/** Adds a rule behind those that a chain has. */
+/** Adds a rule at the end of a chain. */
 export function newRule(table: string, chain: string, steps: readonly NftExpression[]): Request {
   return ruleMessage.request('NFT_MSG_NEWRULE', nft(NFT_NEW.NFT_MSG_NEWRULE), CREATE | APPEND, {
     ...inet,
@@ -224,7 +222,7 @@ export function newRule(table: string, chain: string, steps: readonly NftExpress
   })
 }
 
-/** Creates elements; EEXIST when the set has one of their keys. At most some hundred: they stand in one attribute. */
+/** Creates elements; EEXIST when the set has one of their keys. At most a few hundred, because all are in one attribute. */
 export function createElements(table: string, set: string, elements: readonly NftElement[]): Request {
   return elementMessage.request('NFT_MSG_NEWSETELEM', nft(NFT_NEW.NFT_MSG_NEWSETELEM), CREATE | EXCL, {
     ...inet,
@@ -232,112 +230,4 @@ export function createElements(table: string, set: string, elements: readonly Nf
     NFTA_SET_ELEM_LIST_SET: set,
     NFTA_SET_ELEM_LIST_ELEMENTS: elements,
   })
-}
-
-/** Steps of rules: each reads what it needs from registers or the packet, and goes on or ends the rule. */
-export const step = {
-  meta: (key: number, register: number): NftExpression => ({
-    NFTA_EXPR_NAME: 'meta',
-    NFTA_EXPR_DATA: { NFTA_META_KEY: key, NFTA_META_DREG: register },
-  }),
-  compare: (operator: number, value: Uint8Array, register = 1): NftExpression => ({
-    NFTA_EXPR_NAME: 'cmp',
-    NFTA_EXPR_DATA: {
-      NFTA_CMP_SREG: register,
-      NFTA_CMP_OP: operator,
-      NFTA_CMP_DATA: { NFTA_DATA_VALUE: value },
-    },
-  }),
-  payload: (base: number, offset: number, length: number, register: number): NftExpression => ({
-    NFTA_EXPR_NAME: 'payload',
-    NFTA_EXPR_DATA: {
-      NFTA_PAYLOAD_DREG: register,
-      NFTA_PAYLOAD_BASE: base,
-      NFTA_PAYLOAD_OFFSET: offset,
-      NFTA_PAYLOAD_LEN: length,
-    },
-  }),
-  /** Of a map with `to` the register for what it leads to (0: a verdict, which is carried out); of a set without. */
-  lookup: (set: string, register: number, to?: number): NftExpression => ({
-    NFTA_EXPR_NAME: 'lookup',
-    NFTA_EXPR_DATA: {
-      NFTA_LOOKUP_SET: set,
-      NFTA_LOOKUP_SREG: register,
-      ...(to === undefined ? {} : { NFTA_LOOKUP_DREG: to }),
-    },
-  }),
-  translate: (nfproto: number, address: number, port: number): NftExpression => ({
-    NFTA_EXPR_NAME: 'nat',
-    NFTA_EXPR_DATA: {
-      NFTA_NAT_TYPE: NFT_NAT.NFT_NAT_DNAT,
-      NFTA_NAT_FAMILY: nfproto,
-      NFTA_NAT_REG_ADDR_MIN: address,
-      NFTA_NAT_REG_PROTO_MIN: port,
-    },
-  }),
-  /** A property of the connection; `original`: of the direction in which it was opened. */
-  connection: (key: number, register: number, original = false): NftExpression => ({
-    NFTA_EXPR_NAME: 'ct',
-    NFTA_EXPR_DATA: {
-      NFTA_CT_KEY: key,
-      NFTA_CT_DREG: register,
-      ...(original ? { NFTA_CT_DIRECTION: 0 } : {}),
-    },
-  }),
-  /** `mask` is in the machine's byte order, as the register is. */
-  mask: (mask: Uint8Array, register = 1): NftExpression => ({
-    NFTA_EXPR_NAME: 'bitwise',
-    NFTA_EXPR_DATA: {
-      ...{ NFTA_BITWISE_SREG: register, NFTA_BITWISE_DREG: register, NFTA_BITWISE_LEN: mask.length },
-      NFTA_BITWISE_MASK: { NFTA_DATA_VALUE: mask },
-      NFTA_BITWISE_XOR: { NFTA_DATA_VALUE: new Uint8Array(mask.length) },
-    },
-  }),
-  /** The destination is an address that the node has at this moment: the rule ends where it is not. */
-  toNode: (register = 1): NftExpression[] => [
-    {
-      NFTA_EXPR_NAME: 'fib',
-      NFTA_EXPR_DATA: {
-        NFTA_FIB_DREG: register,
-        NFTA_FIB_RESULT: NFT_FIB.NFT_FIB_RESULT_ADDRTYPE,
-        NFTA_FIB_FLAGS: NFT_FIB.NFTA_FIB_F_DADDR,
-      },
-    },
-    // The register holds a number in the machine's byte order.
-    step.compare(NFT_CMP.NFT_CMP_EQ, new Uint8Array(new Uint32Array([RTN_LOCAL]).buffer), register),
-  ],
-  masquerade: (): NftExpression => ({ NFTA_EXPR_NAME: 'masq', NFTA_EXPR_DATA: {} }),
-  /** NF_DROP is 0. */
-  drop: (): NftExpression => verdict({ NFTA_VERDICT_CODE: 0 }),
-  /** NF_ACCEPT is 1: the packet goes on at the next chain of the hook. */
-  accept: (): NftExpression => verdict({ NFTA_VERDICT_CODE: 1 }),
-  jump: (chain: string): NftExpression =>
-    verdict({ NFTA_VERDICT_CODE: NFT_JUMP >>> 0, NFTA_VERDICT_CHAIN: chain }),
-  /** Another source address, from a register, and a port by chance. */
-  newSource: (nfproto: number, address: number): NftExpression => ({
-    NFTA_EXPR_NAME: 'nat',
-    NFTA_EXPR_DATA: {
-      NFTA_NAT_TYPE: NFT_NAT.NFT_NAT_SNAT,
-      NFTA_NAT_FAMILY: nfproto,
-      NFTA_NAT_REG_ADDR_MIN: address,
-      NFTA_NAT_FLAGS: NF_NAT_RANGE.NF_NAT_RANGE_PROTO_RANDOM_FULLY,
-    },
-  }),
-  /** Puts key and data into a map, or has what is there stay as long as a new one. */
-  update: (set: string, key: number, data: number): NftExpression => ({
-    NFTA_EXPR_NAME: 'dynset',
-    NFTA_EXPR_DATA: {
-      NFTA_DYNSET_SET_NAME: set,
-      NFTA_DYNSET_OP: NFT_DYNSET_OP.NFT_DYNSET_OP_UPDATE,
-      NFTA_DYNSET_SREG_KEY: key,
-      NFTA_DYNSET_SREG_DATA: data,
-    },
-  }),
-}
-
-function verdict(value: { NFTA_VERDICT_CODE: number; NFTA_VERDICT_CHAIN?: string }): NftExpression {
-  return {
-    NFTA_EXPR_NAME: 'immediate',
-    NFTA_EXPR_DATA: { NFTA_IMMEDIATE_DREG: 0, NFTA_IMMEDIATE_DATA: { NFTA_DATA_VERDICT: value } },
-  }
 }

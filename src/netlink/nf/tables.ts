@@ -1,5 +1,5 @@
-// Tables, chains and set elements of nf_tables: linux/netfilter/nf_tables.h. As far as listing elements and deleting
-// needs it; what is made, nft makes.
+// Tables, chains and set elements of nf_tables: linux/netfilter/nf_tables.h. The part that lists elements and deletes; rules.ts and
+// nft make the objects.
 import { attrs, byKind } from '../codec/attrs.ts'
 import { repeated } from '../codec/lists.ts'
 import { eachAttribute } from '../codec/tlv.ts'
@@ -19,8 +19,8 @@ export const NFT_MSG = {
 } as const
 
 /**
- * NFTA_TABLE_*. USE is the number of chains and sets (and of what else a table can hold). HANDLE is given to no other table of the
- * network namespace, neither before nor after: who has seen it knows a table that was made anew.
+ * NFTA_TABLE_*. USE is the number of chains, sets and other objects in the table. No other table of the network namespace ever gets
+ * the same HANDLE: a program that remembers it recognizes a table that was made anew.
  */
 export const nftTable = attrs('NFTA_TABLE', {
   NFTA_TABLE_NAME: [1, cstr(256)],
@@ -37,7 +37,7 @@ export const nftVerdict = attrs('NFTA_VERDICT', {
   NFTA_VERDICT_CODE: [1, be32],
   NFTA_VERDICT_CHAIN: [2, cstr(256)],
 })
-/** NFTA_DATA_*: fields of a concatenation one behind the other, each filled up to four bytes; or a verdict. */
+/** NFTA_DATA_*: the fields of a concatenation one after the other, each padded to four bytes; or a verdict. */
 export const nftData = attrs('NFTA_DATA', {
   NFTA_DATA_VALUE: [1, bytes()],
   NFTA_DATA_VERDICT: [2, nftVerdict],
@@ -47,7 +47,7 @@ export const nftCounter = attrs('NFTA_COUNTER', {
   NFTA_COUNTER_BYTES: [1, be64],
   NFTA_COUNTER_PACKETS: [2, be64],
 })
-/** NFTA_EXPR_* of what keeps a state: the one that elements of a set have each for themselves. */
+/** NFTA_EXPR_* of an expression with a state: each element of a set has one of its own. */
 export const nftStateful = attrs('NFTA_EXPR', () => ({
   NFTA_EXPR_NAME: [1, cstr(32)],
   NFTA_EXPR_DATA: [2, byKind('NFTA_EXPR_NAME', { counter: nftCounter })],
@@ -78,7 +78,7 @@ export type NftElement = Value<typeof nftElement>
 const nft = (message: number) => typeOf(NFNL_SUBSYS.NFNL_SUBSYS_NFTABLES, message)
 const inet = { nfgen_family: NFPROTO.NFPROTO_INET } as const
 
-/** One table; ENOENT when there is none. */
+/** Asks for one table; ENOENT when there is none. */
 export function getTable(name: string): Request {
   return tableMessage.request('NFT_MSG_GETTABLE', nft(NFT_MSG.NFT_MSG_GETTABLE), 0, {
     ...inet,
@@ -86,12 +86,12 @@ export function getTable(name: string): Request {
   })
 }
 
-/** What the kernel says of a table. */
+/** The table in the answer to {@link getTable}. */
 export function decodeTable({ payload }: Message): Value<typeof nftTable> {
   return tableMessage.decode(payload)
 }
 
-/** One chain; ENOENT when there is none. */
+/** Asks for one chain; ENOENT when there is none. */
 export function getChain(table: string, name: string): Request {
   return chainMessage.request('NFT_MSG_GETCHAIN', nft(NFT_MSG.NFT_MSG_GETCHAIN), 0, {
     ...inet,
@@ -104,13 +104,13 @@ export function dumpChains(): Request {
   return chainMessage.request('NFT_MSG_GETCHAIN', nft(NFT_MSG.NFT_MSG_GETCHAIN), 0, inet)
 }
 
-/** Which chain a message is about. */
+/** The chain in a message of NFT_MSG_NEWCHAIN. */
 export function decodeChain({ payload }: Message): Value<typeof nftChain> {
   return chainMessage.decode(payload)
 }
 
 /**
- * The elements with these keys, a message each, in their order. The kernel ends with ENOENT at the first one that is not there.
+ * Asks for the elements with these keys: one message each, in their order. The kernel ends with ENOENT at the first key that is absent.
  */
 export function getElements(table: string, set: string, elements: readonly NftElement[]): Request {
   return elementMessage.request('NFT_MSG_GETSETELEM', nft(NFT_MSG.NFT_MSG_GETSETELEM), 0, {
@@ -140,8 +140,8 @@ export function decodeElements(message: Message): readonly NftElement[] {
 }
 
 /**
- * Key, data (nothing for a verdict) and comment of each element in one message, as strings of bytes: of a table that has hundreds of thousands, objects
- * of all attributes would fill the memory.
+ * Calls back with key, data (nothing for a verdict) and comment of each element in one message, as strings of bytes. A table may have
+ * hundreds of thousands of elements, and objects with all attributes would fill the memory.
  */
 export function eachElement(
   { payload }: Message,
@@ -172,8 +172,8 @@ export function eachElement(
 }
 
 /**
- * Of the elements in one message those with `text` in their bytes, and whether there are others. Decoding takes far longer
- * than a look at the bytes, and a node may have thousands that are of others.
+ * The elements of one message that have `text` in their bytes; `hasOthers` tells whether there are others. Searching the bytes is far
+ * faster than decoding, and thousands of the node's elements may belong to others.
  */
 export function elementsWith(
   { payload }: Message,
@@ -187,7 +187,7 @@ export function elementsWith(
   let next = 0
   eachAttribute('NFTA_SET_ELEM_LIST', payload, headerSize, payload.length, (type, _flags, start, stop) => {
     if (type !== nftElements.table.NFTA_SET_ELEM_LIST_ELEMENTS[0] || start === stop) return
-    // None of them: not even their number matters.
+    // The message has no such element: even the number of elements does not matter.
     if (places.length === 0) {
       hasOthers = true
       return
@@ -201,12 +201,12 @@ export function elementsWith(
   return { found, hasOthers }
 }
 
-/** struct nfgenmsg */
+/** Size of struct nfgenmsg, in bytes. */
 const headerSize = 4
 
 /**
- * The first `length` bytes of each comment in a message that begins with `prefix`, once: found by a look at the bytes, as
- * above. `prefix` must be ASCII.
+ * The first `length` bytes of each comment in a message that begins with `prefix`, each text once. Searches the bytes, as
+ * {@link elementsWith} does. `prefix` must be ASCII.
  */
 export function commentStarts({ payload }: Message, prefix: string, length: number): Set<string> {
   const bytes = Buffer.from(payload.buffer, payload.byteOffset, payload.length)
@@ -216,16 +216,16 @@ export function commentStarts({ payload }: Message, prefix: string, length: numb
   return starts
 }
 
-/** Where the next one begins; -1 for none. */
+/** The offset of the next comment that begins with `prefix`; -1 for none. */
 function commentAt(bytes: Buffer, prefix: string, length: number, from: number): number {
   for (let at = bytes.indexOf(prefix, from); at >= 0; at = bytes.indexOf(prefix, at + 1)) {
-    // Before a comment stand its type, 0, and its length with the NUL.
+    // The type of a comment, 0, and its length with the NUL are the two bytes before it.
     if (bytes[at - 2] === 0 && (bytes[at - 1] ?? 0) > length) return at
   }
   return -1
 }
 
-/** Deletes elements by their keys, as a listing gave them. At most some hundred: they stand in one attribute. */
+/** Deletes elements by the keys of a listing. At most a few hundred, because all are in one attribute. */
 export function deleteElements(table: string, set: string, elements: readonly NftElement[]): Request {
   return elementMessage.request('NFT_MSG_DELSETELEM', nft(NFT_MSG.NFT_MSG_DELSETELEM), 0, {
     ...inet,
@@ -235,16 +235,16 @@ export function deleteElements(table: string, set: string, elements: readonly Nf
   })
 }
 
-/** Deletes a table with all in it, with `handle` only the one that has it; ENOENT when there is none. */
+/** Deletes a table and all objects in it; with `handle` only the table that has it. ENOENT when there is none. */
 export function deleteTable(name: string, handle?: bigint): Request {
   return tableMessage.request('NFT_MSG_DELTABLE', nft(NFT_MSG.NFT_MSG_DELTABLE), 0, {
     ...inet,
-    // The kernel goes by the handle alone where there is one.
+    // With a handle, the kernel ignores the name.
     ...(handle === undefined ? { NFTA_TABLE_NAME: name } : { NFTA_TABLE_HANDLE: handle }),
   })
 }
 
-/** Deletes a chain with its rules, whether or not there is one: made first, in one transaction, it is there. */
+/** Deletes a chain with its rules if it is there: the transaction makes the chain first, so that deleting it can't fail. */
 export function dropChain(table: string, name: string): Request[] {
   const chain = { ...inet, NFTA_CHAIN_TABLE: table, NFTA_CHAIN_NAME: name }
   return [
@@ -253,7 +253,7 @@ export function dropChain(table: string, name: string): Request[] {
   ]
 }
 
-/** Deletes a chain with its rules; ENOENT when there is none, EBUSY when something leads to it. */
+/** Deletes a chain with its rules; ENOENT when there is none, EBUSY when a rule leads to it. */
 export function deleteChain(table: string, name: string): Request {
   return chainMessage.request('NFT_MSG_DELCHAIN', nft(NFT_MSG.NFT_MSG_DELCHAIN), 0, {
     ...inet,
@@ -261,7 +261,7 @@ export function deleteChain(table: string, name: string): Request {
   })
 }
 
-/** NFTNL_UDATA_SET_ELEM_COMMENT: type, length with the NUL, text. nft's own form, which the kernel keeps as it is. */
+/** The comment of an element, in nft's form (NFTNL_UDATA_SET_ELEM_COMMENT: type, length with the NUL, text). The kernel keeps it as it is. */
 export function commentOf({ NFTA_SET_ELEM_USERDATA: data }: NftElement): string {
   for (let at = 0; data !== undefined && at + 2 <= data.length; ) {
     const [type, length] = [data[at] ?? 0, data[at + 1] ?? 0]
@@ -271,13 +271,13 @@ export function commentOf({ NFTA_SET_ELEM_USERDATA: data }: NftElement): string 
   return ''
 }
 
-/** How often the element was looked up with success; undefined in a set that does not count. */
+/** Number of successful look-ups of the element; undefined in a set that does not count. */
 export function hitsOf({ NFTA_SET_ELEM_EXPR: state }: NftElement): bigint | undefined {
   const counter = state?.NFTA_EXPR_DATA
   return counter === undefined || counter instanceof Uint8Array ? undefined : counter.NFTA_COUNTER_PACKETS
 }
 
-/** {@link commentOf} the other way: at most 253 bytes of text. */
+/** The user data with a comment, read by {@link commentOf}: at most 253 bytes of text. */
 export function userdataOf(comment: string): Uint8Array {
   const text = new TextEncoder().encode(comment)
   if (text.length > 253) throw new RangeError(`Cannot encode a comment of ${text.length} bytes: at most 253`)

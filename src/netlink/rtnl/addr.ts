@@ -27,7 +27,7 @@ export const IFA_F = {
   IFA_F_MCAUTOJOIN: 0x400,
 } as const
 
-/** IFAPROT_* of linux/if_addr.h for IFA_PROTO (Linux 5.18): who has made an address. */
+/** IFAPROT_* of linux/if_addr.h for IFA_PROTO (Linux 5.18): the maker of an address. */
 export const IFAPROT = { IFAPROT_KERNEL_LL: 3 } as const
 
 /** struct ifa_cacheinfo, linux/if_addr.h. Lifetimes in seconds, 0xffffffff = for ever; stamps in 1/100 s. */

@@ -2,8 +2,9 @@
 
 import type { Value } from '../codec/wire.ts'
 import type { Message, Request } from '../message.ts'
+import { type bridge_vlan_info, bridgeAfSpec } from './bridge-attributes.ts'
 import { AF, RTM } from './const.ts'
-import { type bridge_vlan_info, bridgeAfSpec, linkMessage, RTEXT_FILTER } from './link.ts'
+import { linkMessage, RTEXT_FILTER } from './link.ts'
 
 /** BRIDGE_VLAN_INFO_* of linux/if_bridge.h: `flags` of struct bridge_vlan_info. */
 export const BRIDGE_VLAN_INFO = {
@@ -15,12 +16,12 @@ export const BRIDGE_VLAN_INFO = {
 } as const
 export type BridgeVlanInfo = Value<typeof bridge_vlan_info>
 
-/** Adds a VLAN to a bridge port, or changes the flags of one that it has. EOPNOTSUPP when it is no port of a bridge. */
+/** Adds a VLAN to a bridge port, or changes the flags of a VLAN that it has. EOPNOTSUPP for an interface that is no bridge port. */
 export function newBridgeVlan(index: number, vlan: BridgeVlanInfo): Request {
   return bridgeRequest('RTM_SETLINK', index, vlan)
 }
 
-/** Removes a VLAN from a bridge port; succeeds when the port hasn't got it. */
+/** Removes a VLAN from a bridge port; succeeds when the port doesn't have it. */
 export function deleteBridgeVlan(index: number, vlan: BridgeVlanInfo): Request {
   return bridgeRequest('RTM_DELLINK', index, vlan)
 }
@@ -32,8 +33,8 @@ export function dumpBridgeVlans(): Request {
 }
 
 /**
- * The port's ifindex and its VLANs, as ranges if they came so. Also of the bridge itself (its IFLA_MASTER is its own), and
- * of a NIC with a switch inside, which has a mode (BRIDGE_MODE).
+ * The port's ifindex and its VLANs, as ranges if the message has ranges. The message may also be about the bridge itself (its
+ * IFLA_MASTER is its own index), or about a NIC with a switch inside, which has a mode (BRIDGE_MODE).
  */
 export function decodeBridgePort(message: Message): {
   readonly ifindex: number

@@ -1,14 +1,15 @@
 // Network interfaces: RTM_*LINK, struct ifinfomsg and IFLA_* of linux/if_link.h.
 import { type AttrsOf, attrs, byKind } from '../codec/attrs.ts'
-import { ordered, repeated } from '../codec/lists.ts'
+import { repeated } from '../codec/lists.ts'
 import { struct } from '../codec/struct.ts'
 import { rememberBare } from '../codec/tlv.ts'
 import { be16, bytes, cstr, ip, lladdr, s32, u8, u16, u32, type Value } from '../codec/wire.ts'
 import { type FamilyRequest, family, type Message, NLM_F, type Request } from '../message.ts'
+import { bridgeData } from './bridge-attributes.ts'
 import { RTM } from './const.ts'
 import { vfInfoList } from './vf.ts'
 
-/** struct ifinfomsg, linux/rtnetlink.h. Only bits of ifi_flags that ifi_change has are changed. */
+/** struct ifinfomsg, linux/rtnetlink.h. Of ifi_flags only the bits in ifi_change are changed. */
 export const ifinfomsg = struct('ifinfomsg', [
   ['ifi_family', u8],
   ['_pad', u8],
@@ -18,7 +19,7 @@ export const ifinfomsg = struct('ifinfomsg', [
   ['ifi_change', u32],
 ])
 
-/** RTEXT_FILTER_* of linux/rtnetlink.h for IFLA_EXT_MASK. VF statistics of many VFs overflow a 16-bit length: SKIP_STATS. */
+/** RTEXT_FILTER_* of linux/rtnetlink.h for IFLA_EXT_MASK. SKIP_STATS, because statistics of many VFs overflow a 16-bit length. */
 export const RTEXT_FILTER = {
   RTEXT_FILTER_VF: 1,
   RTEXT_FILTER_BRVLAN_COMPRESSED: 4,
@@ -35,7 +36,7 @@ export const IFF = {
   IFF_ALLMULTI: 0x200,
   IFF_LOWER_UP: 0x10000,
 } as const
-/** ARPHRD_* of linux/if_arp.h: what ifi_type is. */
+/** ARPHRD_* of linux/if_arp.h: the values of ifi_type. */
 export const ARPHRD = { ARPHRD_ETHER: 1, ARPHRD_INFINIBAND: 32, ARPHRD_LOOPBACK: 772 } as const
 /** IF_OPER_* of linux/if.h for IFLA_OPERSTATE. */
 export const IF_OPER = {
@@ -47,9 +48,6 @@ export const IF_OPER = {
   IF_OPER_DORMANT: 5,
   IF_OPER_UP: 6,
 } as const
-/** BRIDGE_MODE_* of linux/if_bridge.h: IFLA_BRIDGE_MODE in IFLA_AF_SPEC of an AF_BRIDGE link. */
-export const BRIDGE_MODE = { BRIDGE_MODE_VEB: 0, BRIDGE_MODE_VEPA: 1 } as const
-
 /** IFLA_VLAN_* of linux/if_link.h. */
 export const vlanData = attrs('IFLA_VLAN', () => ({
   IFLA_VLAN_ID: [1, u16],
@@ -63,7 +61,7 @@ export const vlanData = attrs('IFLA_VLAN', () => ({
   IFLA_VLAN_PROTOCOL: [5, be16],
 }))
 
-/** What of IFLA_* the other end of a new veth pair takes. */
+/** The IFLA_* that the other end of a new veth pair takes. */
 export const vethPeer = attrs('IFLA', () => ({
   IFLA_ADDRESS: [1, lladdr],
   IFLA_IFNAME: [3, cstr(16)],
@@ -75,53 +73,6 @@ export const vethPeer = attrs('IFLA', () => ({
 /** VETH_INFO_* of linux/veth.h: the other end is a link message of its own. */
 export const vethData = attrs('VETH_INFO', () => ({
   VETH_INFO_PEER: [1, family(ifinfomsg, vethPeer)],
-}))
-
-/** IFLA_BR_* of linux/if_link.h: the few that we set or look at. */
-export const bridgeData = attrs('IFLA_BR', () => ({
-  IFLA_BR_STP_STATE: [5, u32],
-  IFLA_BR_VLAN_FILTERING: [7, u8],
-  IFLA_BR_VLAN_PROTOCOL: [8, be16],
-}))
-
-/** struct bridge_vlan_info, linux/if_bridge.h */
-export const bridge_vlan_info = struct('bridge_vlan_info', [
-  ['flags', u16],
-  ['vid', u16],
-])
-/** IFLA_AF_SPEC of a link message of family AF_BRIDGE: IFLA_BRIDGE_* of linux/if_bridge.h, VLAN_INFO repeats. */
-export const bridgeAfSpec = ordered('IFLA_BRIDGE', () => ({
-  IFLA_BRIDGE_FLAGS: [0, u16],
-  IFLA_BRIDGE_MODE: [1, u16],
-  IFLA_BRIDGE_VLAN_INFO: [2, bridge_vlan_info],
-}))
-
-/** IFLA_BRPORT_* of linux/if_link.h: IFLA_INFO_SLAVE_DATA of a port of a bridge, as far as a request can set it. */
-export const brportData = attrs('IFLA_BRPORT', () => ({
-  IFLA_BRPORT_PRIORITY: [2, u16],
-  IFLA_BRPORT_COST: [3, u32],
-  IFLA_BRPORT_MODE: [4, u8],
-  IFLA_BRPORT_GUARD: [5, u8],
-  IFLA_BRPORT_PROTECT: [6, u8],
-  IFLA_BRPORT_FAST_LEAVE: [7, u8],
-  IFLA_BRPORT_LEARNING: [8, u8],
-  IFLA_BRPORT_UNICAST_FLOOD: [9, u8],
-  IFLA_BRPORT_PROXYARP: [10, u8],
-  IFLA_BRPORT_PROXYARP_WIFI: [12, u8],
-  IFLA_BRPORT_MULTICAST_ROUTER: [25, u8],
-  IFLA_BRPORT_MCAST_FLOOD: [27, u8],
-  IFLA_BRPORT_MCAST_TO_UCAST: [28, u8],
-  IFLA_BRPORT_VLAN_TUNNEL: [29, u8],
-  IFLA_BRPORT_BCAST_FLOOD: [30, u8],
-  IFLA_BRPORT_GROUP_FWD_MASK: [31, u16],
-  IFLA_BRPORT_NEIGH_SUPPRESS: [32, u8],
-  IFLA_BRPORT_ISOLATED: [33, u8],
-  IFLA_BRPORT_BACKUP_PORT: [34, u32],
-  IFLA_BRPORT_MCAST_EHT_HOSTS_LIMIT: [37, u32],
-  IFLA_BRPORT_LOCKED: [39, u8],
-  IFLA_BRPORT_MAB: [40, u8],
-  IFLA_BRPORT_MCAST_MAX_GROUPS: [42, u32],
-  IFLA_BRPORT_NEIGH_VLAN_SUPPRESS: [43, u8],
 }))
 
 /** IFLA_INFO_* of linux/if_link.h. */
@@ -137,7 +88,7 @@ export const linkInfo = attrs('IFLA_INFO', () => ({
   IFLA_INFO_SLAVE_DATA: [5, bytes()],
 }))
 
-/** IFLA_XDP_* of linux/if_link.h: programs that see frames before everybody else, one for each place that they can be in. */
+/** IFLA_XDP_* of linux/if_link.h: programs that see a frame before everybody else, one for each place of XDP. */
 export const xdp = attrs('IFLA_XDP', () => ({
   IFLA_XDP_FD: [1, s32],
   IFLA_XDP_ATTACHED: [2, u8],
@@ -161,7 +112,7 @@ export const propList = repeated('IFLA_ALT_IFNAME', [53, cstr(128)])
 const inetSpec = attrs('IFLA_INET', () => ({ IFLA_INET_CONF: [1, bytes()] }))
 const inet6Spec = attrs('IFLA_INET6', () => ({ IFLA_INET6_CONF: [2, bytes()], IFLA_INET6_TOKEN: [7, ip] }))
 
-/** IFLA_AF_SPEC of a link message of family AF_UNSPEC, by address family. Large, so it is decoded where it is wanted. */
+/** IFLA_AF_SPEC of a link message of family AF_UNSPEC, by address family. Large, so only its readers decode it. */
 export const afSpec = attrs('AF', () => ({ AF_INET: [2, inetSpec], AF_INET6: [10, inet6Spec] }))
 
 /** IFLA_* of linux/if_link.h; types from ifla_policy and rtnl_fill_ifinfo, net/core/rtnetlink.c. */
@@ -230,10 +181,10 @@ export type LinkAttributes = AttrsOf<(typeof link)['table']>
 export const linkMessage = family(ifinfomsg, link)
 /** A link as the kernel reports it. */
 export type Link = Value<typeof linkMessage>
-/** A link as a request has it: absent header fields are 0. */
+/** A link in a request: absent header fields are 0. */
 export type LinkRequest = FamilyRequest<(typeof ifinfomsg)['fields'], (typeof link)['table']>
 
-/** Asks for one link by index or name; `extMask` RTEXT_FILTER. The reply's first message is the link. */
+/** Asks for one link by index or name; `extMask` is RTEXT_FILTER. The reply's first message is the link. */
 export function getLink(by: number | string, extMask = 0): Request {
   const which: LinkRequest =
     typeof by === 'number'
@@ -249,7 +200,7 @@ export function getLink(by: number | string, extMask = 0): Request {
   )
 }
 
-/** Asks for the link with `index` of the namespace that the socket's namespace has the number `netnsid` for (Linux 4.15). */
+/** Asks for the link with `index` in another namespace: `netnsid` is the number that the socket's namespace has for it (Linux 4.15). */
 export function getLinkIn(netnsid: number, index: number): Request {
   return linkMessage.request('RTM_GETLINK', RTM.RTM_GETLINK, 0, {
     ifi_index: index,
@@ -257,34 +208,34 @@ export function getLinkIn(netnsid: number, index: number): Request {
   })
 }
 
-/** For dump(): all links of the namespace. No VF information: a PF with many VFs is asked for alone. */
+/** For dump(): all links of the namespace, without VF information, because a PF with many VFs is asked for alone. */
 export function dumpLinks(filter: LinkRequest = {}): Request {
   return linkMessage.request('RTM_GETLINK', RTM.RTM_GETLINK, 0, filter)
 }
 
-/** Makes a link: at least IFLA_LINKINFO; fails if the name exists. */
+/** Makes a link; needs at least IFLA_LINKINFO. EEXIST if the name is taken. */
 export function newLink(value: LinkRequest): Request {
   return linkMessage.request('RTM_NEWLINK', RTM.RTM_NEWLINK, NLM_F.NLM_F_CREATE | NLM_F.NLM_F_EXCL, value)
 }
 
-/** Changes a link by ifi_index. Several attributes are applied one after the other: after an error some may be. */
+/** Changes a link by ifi_index. The kernel applies the attributes one after the other: after an error some may have taken effect. */
 export function changeLink(value: LinkRequest): Request {
-  // The kernel counts an alias's ending zero: with it '' would not remove one, and 255 bytes would be too many.
+  // The kernel counts an alias's ending zero: with the zero, '' would not remove an alias, and 255 bytes would be too many.
   if (value.IFLA_IFALIAS !== undefined) rememberBare(value, 'IFLA_IFALIAS')
   return linkMessage.request('RTM_NEWLINK', RTM.RTM_NEWLINK, 0, value)
 }
 
-/** As changeLink(), by the message type that can't make a link. */
+/** Like changeLink(), by the message type that can't make a link. */
 export function setLink(value: LinkRequest): Request {
   return linkMessage.request('RTM_SETLINK', RTM.RTM_SETLINK, 0, value)
 }
 
-/** Removes a link that has no hardware behind it; EOPNOTSUPP for one that has. */
+/** Removes a link without hardware behind it; EOPNOTSUPP for one with hardware. */
 export function deleteLink(index: number): Request {
   return linkMessage.request('RTM_DELLINK', RTM.RTM_DELLINK, 0, { ifi_index: index })
 }
 
-/** Adds alternative names; EEXIST if anything in the namespace has one. */
+/** Adds alternative names; EEXIST if an interface of the namespace has one of them. */
 export function addAltNames(index: number, names: readonly string[]): Request {
   const flags = NLM_F.NLM_F_CREATE | NLM_F.NLM_F_EXCL | NLM_F.NLM_F_APPEND
   return linkMessage.request('RTM_NEWLINKPROP', RTM.RTM_NEWLINKPROP, flags, {
@@ -293,7 +244,7 @@ export function addAltNames(index: number, names: readonly string[]): Request {
   })
 }
 
-/** Removes alternative names; ENOENT for one that nothing has, EINVAL for one of another link. */
+/** Removes alternative names; ENOENT for a name that no interface has, EINVAL for a name of another link. */
 export function deleteAltNames(index: number, names: readonly string[]): Request {
   return linkMessage.request('RTM_DELLINKPROP', RTM.RTM_DELLINKPROP, 0, {
     ifi_index: index,

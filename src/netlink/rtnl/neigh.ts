@@ -76,7 +76,7 @@ export function newNeigh(value: NeighRequest): Request {
   return neighMessage.request('RTM_NEWNEIGH', RTM.RTM_NEWNEIGH, NLM_F.NLM_F_CREATE | NLM_F.NLM_F_EXCL, value)
 }
 
-/** Has the kernel look for a neighbour, known or not, as if a packet for it were there (NTF_USE). */
+/** Makes the kernel resolve a neighbour, known or not, as a packet to it would (NTF_USE). */
 export function useNeigh(value: NeighRequest): Request {
   const flags = NLM_F.NLM_F_CREATE | NLM_F.NLM_F_REPLACE
   return neighMessage.request('RTM_NEWNEIGH', RTM.RTM_NEWNEIGH, flags, { ...value, ndm_flags: NTF.NTF_USE })
@@ -87,7 +87,7 @@ export function deleteNeigh(value: NeighRequest): Request {
   return neighMessage.request('RTM_DELNEIGH', RTM.RTM_DELNEIGH, 0, value)
 }
 
-/** For dump(): the neighbours of a family, with strict checking those of one device (NDA_IFINDEX) or master (NDA_MASTER). */
+/** For dump(): the neighbours of a family; with strict checking those of one device (NDA_IFINDEX) or master (NDA_MASTER). */
 export function dumpNeighs(filter: NeighRequest = {}): Request {
   return neighMessage.request('RTM_GETNEIGH', RTM.RTM_GETNEIGH, 0, filter)
 }

@@ -1,4 +1,4 @@
-// Nexthop objects, by which routes go: RTM_GETNEXTHOP, struct nhmsg and NHA_* of linux/nexthop.h.
+// Nexthop objects, which routes can share: RTM_GETNEXTHOP, struct nhmsg and NHA_* of linux/nexthop.h.
 import { attrs } from '../codec/attrs.ts'
 import { struct } from '../codec/struct.ts'
 import { u8, u32 } from '../codec/wire.ts'
@@ -14,12 +14,12 @@ export const nhmsg = struct('nhmsg', [
   ['nh_flags', u32],
 ])
 
-/** NHA_* of linux/nexthop.h: the few that are looked at. */
+/** NHA_* of linux/nexthop.h: the few that are read. */
 export const nexthop = attrs('NHA', () => ({ NHA_ID: [1, u32], NHA_OIF: [5, u32] }))
 
 const nexthopMessage = family(nhmsg, nexthop)
 
-/** For dump(): the nexthop objects by one interface. EOPNOTSUPP before Linux 5.3. */
+/** For dump(): the nexthop objects with one interface. EOPNOTSUPP before Linux 5.3. */
 export function dumpNexthops(ifindex: number): Request {
   return nexthopMessage.request('RTM_GETNEXTHOP', RTM.RTM_GETNEXTHOP, 0, { NHA_OIF: ifindex })
 }

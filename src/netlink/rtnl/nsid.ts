@@ -5,7 +5,7 @@ import { bytes, s32, u8, u32 } from '../codec/wire.ts'
 import { family, type Message, type Request } from '../message.ts'
 import { RTM } from './const.ts'
 
-/** struct rtgenmsg, linux/rtnetlink.h, of one byte, and the padding that attributes begin behind. */
+/** struct rtgenmsg, linux/rtnetlink.h: one byte, and the padding before the attributes. */
 const rtgenmsg = struct('rtgenmsg', [
   ['rtgen_family', u8],
   ['_pad', bytes(3)],
@@ -23,19 +23,19 @@ export const netnsa = attrs('NETNSA', () => ({
 /** The payload of RTM_*NSID. */
 const nsidMessage = family(rtgenmsg, netnsa)
 
-/** The namespace that is meant: one that a descriptor is open on, or one by its number. */
+/** The namespace in question: by an open descriptor, or by its number. */
 export type WhichNetns = { readonly NETNSA_FD: number } | { readonly NETNSA_NSID: number }
 
 /**
- * Asks for the number of a namespace: the one that the socket's namespace has for it, or with `target`, itself a number of the
- * socket's namespace, the one that the namespace `target` has for it.
+ * Asks for the number that the socket's namespace has for another namespace. With `target`, itself a number of the socket's
+ * namespace, asks for the number that the namespace `target` has.
  */
 export function getNsid(which: WhichNetns, target?: number): Request {
   const value = target === undefined ? which : { ...which, NETNSA_TARGET_NSID: target }
   return nsidMessage.request('RTM_GETNSID', RTM.RTM_GETNSID, 0, value)
 }
 
-/** The number in an answer to {@link getNsid}; undefined for a namespace that has none there (NETNSA_NSID_NOT_ASSIGNED, -1). */
+/** The number in the answer to {@link getNsid}; undefined when the namespace has no number (NETNSA_NSID_NOT_ASSIGNED, -1). */
 export function decodeNsid(message: Message): number | undefined {
   const { NETNSA_NSID: nsid = -1 } = nsidMessage.decode(message.payload)
   return nsid < 0 ? undefined : nsid

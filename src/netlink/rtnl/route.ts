@@ -20,7 +20,7 @@ import {
 import { type FamilyRequest, family, type Message, NLM_F, type Request } from '../message.ts'
 import { AF, RTM } from './const.ts'
 
-/** struct rtmsg, linux/rtnetlink.h. Tables above 255 are in RTA_TABLE, then rtm_table is RT_TABLE_COMPAT. */
+/** struct rtmsg, linux/rtnetlink.h. A table above 255 is in RTA_TABLE, and rtm_table is RT_TABLE_COMPAT. */
 export const rtmsg = struct('rtmsg', [
   ['rtm_family', u8],
   ['rtm_dst_len', u8],
@@ -33,7 +33,7 @@ export const rtmsg = struct('rtmsg', [
   ['rtm_flags', u32],
 ])
 
-/** RT_TABLE_*, RTPROT_*, RT_SCOPE_*, RTN_*, RTNH_F_* of linux/rtnetlink.h. */
+/** RT_TABLE_* of linux/rtnetlink.h, as all numbers here: the routing tables. */
 export const RT_TABLE = {
   RT_TABLE_UNSPEC: 0,
   RT_TABLE_COMPAT: 252,
@@ -41,6 +41,7 @@ export const RT_TABLE = {
   RT_TABLE_MAIN: 254,
   RT_TABLE_LOCAL: 255,
 } as const
+/** RTPROT_*: the maker of a route. */
 export const RTPROT = {
   RTPROT_UNSPEC: 0,
   RTPROT_REDIRECT: 1,
@@ -49,6 +50,7 @@ export const RTPROT = {
   RTPROT_STATIC: 4,
   RTPROT_RA: 9,
 } as const
+/** RT_SCOPE_*: the distance to the destination. */
 export const RT_SCOPE = {
   RT_SCOPE_UNIVERSE: 0,
   RT_SCOPE_SITE: 200,
@@ -56,6 +58,7 @@ export const RT_SCOPE = {
   RT_SCOPE_HOST: 254,
   RT_SCOPE_NOWHERE: 255,
 } as const
+/** RTN_*: the type of a route. */
 export const RTN = {
   RTN_UNSPEC: 0,
   RTN_UNICAST: 1,
@@ -68,8 +71,9 @@ export const RTN = {
   RTN_PROHIBIT: 8,
   RTN_THROW: 9,
 } as const
-/** RTM_F_CLONED of linux/rtnetlink.h, among rtm_flags: what the kernel remembers of a path, and no route. */
+/** RTM_F_CLONED of linux/rtnetlink.h, in rtm_flags: the kernel's memory of a path, not a route. */
 export const RTM_F = { RTM_F_CLONED: 0x200 } as const
+/** RTNH_F_*: flags of a next hop. */
 export const RTNH_F = { RTNH_F_DEAD: 1, RTNH_F_ONLINK: 4, RTNH_F_OFFLOAD: 8, RTNH_F_LINKDOWN: 16 } as const
 
 /** RTAX_* of linux/rtnetlink.h: RTA_METRICS. */
@@ -124,7 +128,7 @@ class Via extends Base<string> {
   }
 }
 
-/** struct rtnexthop, linux/rtnetlink.h; rtnh_len is the codec's matter. rtnh_hops is the weight minus 1. */
+/** struct rtnexthop, linux/rtnetlink.h; the codec handles rtnh_len. rtnh_hops is the weight minus 1. */
 export const rtnexthop = struct('rtnexthop', [
   ['rtnh_len', u16],
   ['rtnh_flags', u8],
@@ -146,7 +150,7 @@ const hop = attrs('RTA', () => ({
 export type Hop = Omit<StructOf<(typeof rtnexthop)['fields']>, '#tail' | 'rtnh_len'> &
   AttrsOf<(typeof hop)['table']>
 
-/** RTA_MULTIPATH: struct rtnexthop with attributes, one behind the other. */
+/** RTA_MULTIPATH: struct rtnexthop with attributes, one after the other. */
 class Hops extends Base<readonly Hop[]> {
   readonly kind = 'rtnexthop[]'
 
@@ -184,7 +188,7 @@ class Hops extends Base<readonly Hop[]> {
   }
 }
 
-/** Where the next hop that begins at `at` ends. */
+/** The end of the next hop that begins at `at`. */
 function hopEnd(from: Uint8Array, at: number, end: number): number {
   const length = end - at < rtnexthop.size ? 0 : u16.read(from, at, at + 2)
   if (length < rtnexthop.size || length > end - at) {
@@ -229,33 +233,33 @@ export const routeMessage = family(rtmsg, route)
 export type Route = Value<typeof routeMessage>
 export type RouteRequest = FamilyRequest<(typeof rtmsg)['fields'], (typeof route)['table']>
 
-/** Adds a route; EEXIST if there is one to the same destination with the same priority. */
+/** Adds a route; EEXIST if there is a route to the same destination with the same priority. */
 export function newRoute(value: RouteRequest): Request {
   return routeMessage.request('RTM_NEWROUTE', RTM.RTM_NEWROUTE, NLM_F.NLM_F_CREATE | NLM_F.NLM_F_EXCL, value)
 }
 
 /**
- * Adds a route beside those to the same destination with the same priority, behind them for IPv4; EEXIST if it is there.
- * `replaces`: in place of the first of them.
+ * Adds a route beside those to the same destination with the same priority, for IPv4 behind them; EEXIST if the same route is there.
+ * `replaces` puts the route in the place of the first of them.
  */
 export function putRoute(value: RouteRequest, replaces: boolean): Request {
-  // IPv6 takes APPEND for another hop of a route that is there.
+  // IPv6 would take APPEND for another hop of an existing route.
   const append = value.rtm_family === AF.AF_INET ? NLM_F.NLM_F_APPEND : 0
   const flags = NLM_F.NLM_F_CREATE | (replaces ? NLM_F.NLM_F_REPLACE : append)
   return routeMessage.request('RTM_NEWROUTE', RTM.RTM_NEWROUTE, flags, value)
 }
 
-/** Removes the first route that agrees with the fields given; ESRCH if none does. */
+/** Removes the first route that agrees with the given fields; ESRCH if none does. */
 export function deleteRoute(value: RouteRequest): Request {
   return routeMessage.request('RTM_DELROUTE', RTM.RTM_DELROUTE, 0, value)
 }
 
-/** For dump(): all routes of all tables, or with strict checking those that agree (rtm_family, rtm_table or RTA_TABLE, rtm_protocol, RTA_OIF). */
+/** For dump(): all routes; with strict checking those that agree with rtm_family, rtm_table or RTA_TABLE, rtm_protocol, RTA_OIF. */
 export function dumpRoutes(filter: RouteRequest = {}): Request {
   return routeMessage.request('RTM_GETROUTE', RTM.RTM_GETROUTE, 0, filter)
 }
 
-/** Asks which route a packet takes: at least rtm_family and RTA_DST with its length. The reply's first message is the route. */
+/** Asks for the route of a packet: needs at least rtm_family, and RTA_DST with its length. The reply's first message is the route. */
 export function getRoute(value: RouteRequest): Request {
   return routeMessage.request('RTM_GETROUTE', RTM.RTM_GETROUTE, 0, value)
 }
@@ -265,7 +269,7 @@ export function decodeRoute(message: Message): Route {
   return routeMessage.decode(message.payload)
 }
 
-/** The routing table of a route: RTA_TABLE, or rtm_table from kernels that don't send it. */
+/** The routing table of a route: RTA_TABLE, or rtm_table from a kernel without RTA_TABLE. */
 export function tableOf(value: Route): number {
   return value.RTA_TABLE ?? value.rtm_table
 }

@@ -27,12 +27,12 @@ export const FR_ACT = {
   FR_ACT_PROHIBIT: 8,
 } as const
 
-/** struct fib_rule_uid_range, linux/fib_rules.h. Both ends belong to it. */
+/** struct fib_rule_uid_range, linux/fib_rules.h. The range includes both ends. */
 export const fib_rule_uid_range = struct('fib_rule_uid_range', [
   ['start', u32],
   ['end', u32],
 ])
-/** struct fib_rule_port_range, linux/fib_rules.h. Both ends belong to it, in host order. */
+/** struct fib_rule_port_range, linux/fib_rules.h. The range includes both ends, in host order. */
 export const fib_rule_port_range = struct('fib_rule_port_range', [
   ['start', u16],
   ['end', u16],
@@ -68,22 +68,22 @@ export const ruleMessage = family(fib_rule_hdr, rule)
 export type Rule = Value<typeof ruleMessage>
 export type RuleRequest = FamilyRequest<(typeof fib_rule_hdr)['fields'], (typeof rule)['table']>
 
-/** Adds a rule; EEXIST if there is an equal one. Without FRA_PRIORITY the kernel takes the number before the lowest but one. */
+/** Adds a policy rule; EEXIST if there is an equal one. Without FRA_PRIORITY the kernel takes the number before the second lowest. */
 export function newRule(value: RuleRequest): Request {
   return ruleMessage.request('RTM_NEWRULE', RTM.RTM_NEWRULE, NLM_F.NLM_F_CREATE | NLM_F.NLM_F_EXCL, value)
 }
 
-/** Removes the first rule that agrees with all that is given; ENOENT if none does. */
+/** Removes the first policy rule that agrees with all given fields; ENOENT if none does. */
 export function deleteRule(value: RuleRequest): Request {
   return ruleMessage.request('RTM_DELRULE', RTM.RTM_DELRULE, 0, value)
 }
 
-/** For dump(): the rules of a family (AF_INET, AF_INET6). */
+/** For dump(): the policy rules of a family (AF_INET, AF_INET6). */
 export function dumpRules(family: number): Request {
   return ruleMessage.request('RTM_GETRULE', RTM.RTM_GETRULE, 0, { family })
 }
 
-/** The rule in a message of RTM_NEWRULE. */
+/** The policy rule in a message of RTM_NEWRULE. */
 export function decodeRule(message: Message): Rule {
   return ruleMessage.decode(message.payload)
 }

@@ -1,12 +1,12 @@
-// What a PF says and takes about its virtual functions: IFLA_VFINFO_LIST of linux/if_link.h, one IFLA_VF_INFO nest per
-// VF. A driver leaves out what it doesn't know; a number that it can't tell is 0xffffffff (vfSetting).
+// Virtual functions in the messages of a PF: IFLA_VFINFO_LIST of linux/if_link.h, one IFLA_VF_INFO nest per VF. A driver
+// leaves out what it doesn't know, or reports 0xffffffff for it (vfSetting).
 import { hexOctets } from '../../lib/mac.ts'
 import { type AttrsOf, attrs } from '../codec/attrs.ts'
 import { repeated } from '../codec/lists.ts'
 import { struct } from '../codec/struct.ts'
 import { Base, be16, bytes, type FixedCodec, lladdr, need, u32, u64, type Writer } from '../codec/wire.ts'
 
-/** The state of `setting` and `link_state` fields that the driver doesn't report (rtnl_fill_vfinfo, net/core/rtnetlink.c). */
+/** The value of `setting` and `link_state` fields that the driver doesn't report (rtnl_fill_vfinfo, net/core/rtnetlink.c). */
 export const NOT_REPORTED = 0xffffffff
 /** IFLA_VF_LINK_STATE_* of linux/if_link.h. */
 export const VF_LINK_STATE = {
@@ -16,7 +16,7 @@ export const VF_LINK_STATE = {
 } as const
 
 /**
- * MAX_ADDR_LEN bytes without a length. The value ends with the sixth octet, or if more are non-zero the twentieth
+ * MAX_ADDR_LEN bytes without a length. The value ends with the sixth octet; if later octets are non-zero, with the twentieth
  * (InfiniBand) or the last.
  */
 class LongAddress extends Base<string> implements FixedCodec<string> {
@@ -40,7 +40,7 @@ class LongAddress extends Base<string> implements FixedCodec<string> {
 
 const longAddress: FixedCodec<string> = new LongAddress()
 
-/** struct ifla_vf_mac, linux/if_link.h. All zeros: the administrator has set none. */
+/** struct ifla_vf_mac, linux/if_link.h. All zeros: the administrator has set no address. */
 export const ifla_vf_mac = struct('ifla_vf_mac', [
   ['vf', u32],
   ['mac', longAddress],
@@ -115,8 +115,8 @@ export const vfStats = attrs('IFLA_VF_STATS', () => ({
 export const vfVlanList = repeated('IFLA_VF_VLAN_INFO', [1, ifla_vf_vlan_info])
 
 /**
- * IFLA_VF_* of linux/if_link.h: one VF. In a request the kernel applies MAC, VLAN, VLAN_LIST, TX_RATE, RATE, SPOOFCHK,
- * LINK_STATE, RSS_QUERY_EN, TRUST in this order whatever ours is, and stops at the first refusal (do_setvfinfo).
+ * IFLA_VF_* of linux/if_link.h: one VF. The kernel applies a request in the order MAC, VLAN, VLAN_LIST, TX_RATE, RATE, SPOOFCHK,
+ * LINK_STATE, RSS_QUERY_EN, TRUST, whatever the order of the request, and stops at the first refusal (do_setvfinfo).
  */
 export const vfInfo = attrs('IFLA_VF', () => ({
   IFLA_VF_MAC: [1, ifla_vf_mac],

@@ -1,5 +1,5 @@
-// Compares what was asked with what the kernel has stored (the NLM_F_ECHO reply, or a later dump). Differences come out
-// as sentences; what the kernel adds by itself is none: offload flags and counts, statistics, indexes, all-ones masks.
+// Compares a request with the filter that the kernel has stored (the NLM_F_ECHO reply, or a later dump). The differences come out as
+// sentences. Additions of the kernel itself are no differences: offload flags and counts, statistics, indexes, all-ones masks.
 import { hexOctets } from '../../lib/mac.ts'
 import type { Row } from '../codec/tlv.ts'
 import type { Action } from './actions/action.ts'
@@ -12,9 +12,9 @@ import { priorityOf, protocolOf, type Tc, type TcRequest } from './msg.ts'
 import { innerEtherType } from './validate.ts'
 
 /**
- * What of `requested` is different or missing in `echoed`, and which conditions the kernel has added; empty if it does
- * what was asked. The echo of a new matchall filter has no options (mall_change() hands back no handle): ask for it
- * with getFilter() and compare that.
+ * The parts of `requested` that are different or missing in `echoed`, and the conditions that the kernel has added; empty if the kernel
+ * has stored the request. The echo of a new matchall filter has no options (mall_change() hands back no handle): for that kind,
+ * compare the answer to getFilter().
  */
 export function compareEcho(requested: TcRequest, echoed: Tc): string[] {
   const differences: string[] = []
@@ -47,7 +47,7 @@ export function compareEcho(requested: TcRequest, echoed: Tc): string[] {
   return differences
 }
 
-/** The same of an action by itself. */
+/** Like {@link compareEcho}, for an action without a filter. */
 export function compareActions(requested: Action, stored: Action): string[] {
   const differences: string[] = []
   compareAction(`action (${requested.TCA_ACT_KIND})`, requested, stored, expecting(differences))
@@ -81,7 +81,7 @@ function expressionOf(basic: Basic | undefined): Basic['TCA_BASIC_EMATCHES'] {
   return tree?.TCA_EMATCH_TREE_HDR?.nmatches === 0 ? undefined : tree
 }
 
-/** What a u32 filter matches, and where it leads. The kernel chooses the hash table. */
+/** The conditions of a u32 filter and its next table. The kernel chooses the hash table of the filter. */
 const u32Conditions = [
   'TCA_U32_SEL',
   'TCA_U32_MARK',
@@ -91,7 +91,7 @@ const u32Conditions = [
   'TCA_U32_POLICE',
 ] as const satisfies readonly (keyof U32Filter)[]
 
-/** Attributes of flower that are no conditions, or compared elsewhere. */
+/** Attributes of flower that are no conditions, or that another place compares. */
 const elsewhere: ReadonlySet<string> = new Set([
   'TCA_FLOWER_ACT',
   'TCA_FLOWER_FLAGS',
@@ -100,7 +100,7 @@ const elsewhere: ReadonlySet<string> = new Set([
 ])
 
 function compareFlower(wanted: Flower, got: Flower, expect: Expect): void {
-  // Behind VLAN tags the kernel shows the innermost EtherType here, or nothing if that wasn't given (fl_dump_key).
+  // With VLAN tags the kernel shows the innermost EtherType here, or none if the request has none (fl_dump_key).
   const etherType = got.TCA_FLOWER_KEY_ETH_TYPE
   const inner = innerEtherType(wanted)
   if (etherType !== inner) expect('TCA_FLOWER_KEY_ETH_TYPE', wanted.TCA_FLOWER_KEY_ETH_TYPE, etherType)
@@ -110,7 +110,7 @@ function compareFlower(wanted: Flower, got: Flower, expect: Expect): void {
   }
 }
 
-/** A key as its wire bytes that the mask leaves, with that mask; all ones if there is none. */
+/** The wire bytes of a key under its mask, with that mask; all ones without a mask. */
 function condition(options: Flower, name: string): string | undefined {
   const object = options as Options
   const table = flower.table as Readonly<Record<string, Row>>
@@ -126,7 +126,7 @@ function condition(options: Flower, name: string): string | undefined {
   return bits.every((byte) => byte === 0xff) ? show(kept) : `${show(kept)} with mask ${show(mask)}`
 }
 
-/** The offload flags that a request can have, without what only the kernel sets; VERBOSE isn't a property of the filter. */
+/** The offload flags of a request, without those that only the kernel sets. VERBOSE isn't a property of the filter. */
 function userFlags(filter: TcRequest): number {
   return flagsOf(filter) & (TCA_CLS_FLAGS.TCA_CLS_FLAGS_SKIP_HW | TCA_CLS_FLAGS.TCA_CLS_FLAGS_SKIP_SW)
 }
@@ -152,8 +152,8 @@ function compareAction(name: string, wanted: Action, got: Action, expect: Expect
 }
 
 /**
- * What limits: the kernel keeps neither the table nor how it was laid out. One that was asked for by its index alone is
- * shown with everything that it has.
+ * Compares the limits: the kernel keeps neither the rate table nor its layout. For a policer that was asked for by index alone, the
+ * kernel shows all values of that policer.
  */
 function comparePolice(name: string, asked: Police, stored: Police, expect: Expect): void {
   const [wanted, got] = [asked.TCA_POLICE_TBF, stored.TCA_POLICE_TBF]
@@ -167,7 +167,7 @@ function comparePolice(name: string, asked: Police, stored: Police, expect: Expe
     expect(`${name} ${field}`, wanted[field], got?.[field])
 }
 
-/** A parameter struct without the fields of tc_gen that the kernel fills in. An index stays where one was asked for. */
+/** A parameter struct without the fields of tc_gen that the kernel fills in. An index stays if the request has one. */
 function parameters(value: unknown, asked: unknown): unknown {
   if (typeof value !== 'object' || value === null || Array.isArray(value) || value instanceof Uint8Array)
     return value
@@ -176,7 +176,7 @@ function parameters(value: unknown, asked: unknown): unknown {
   return isAsked ? { ...rest, index } : rest
 }
 
-/** One line for a value, keys sorted: equal values have equal lines. */
+/** One line for a value, with sorted keys: equal values have equal lines. */
 function show(value: unknown): string {
   if (value === undefined) return 'nothing'
   if (value instanceof Uint8Array) return hexOctets(value, 0, value.length)

@@ -1,4 +1,4 @@
-// What qdiscs, chains and filters share: struct tcmsg and TCA_* of linux/rtnetlink.h, handles of linux/pkt_sched.h.
+// The common part of qdiscs, chains and filters: struct tcmsg and TCA_* of linux/rtnetlink.h, handles of linux/pkt_sched.h.
 import { attrs, byKind } from '../codec/attrs.ts'
 import { bytes, cstr, u8, u32, type Value } from '../codec/wire.ts'
 import { type FamilyRequest, family } from '../message.ts'
@@ -14,14 +14,14 @@ import { tcmsg } from './tcm.ts'
 
 export { CLSACT_EGRESS, CLSACT_INGRESS, filterInfo, priorityOf, protocolOf, TC_H, tcmsg } from './tcm.ts'
 
-/** Minor numbers below TC_H_CLSACT's major one: where filters of a clsact or ingress qdisc hang. */
+/** Minor numbers below the major number of TC_H_CLSACT: the parents of filters on a clsact or ingress qdisc. */
 export const TC_H_MIN = { TC_H_MIN_INGRESS: 0xfff2, TC_H_MIN_EGRESS: 0xfff3 } as const
-/** TCM_IFINDEX_MAGIC_BLOCK as the signed number that tcm_ifindex is. */
+/** TCM_IFINDEX_MAGIC_BLOCK as a signed number, because tcm_ifindex is signed. */
 export const BLOCK_IFINDEX = -1
-/** TCA_DUMP_FLAGS_TERSE: a dump with handles, cookies, flags and counters only. */
+/** TCA_DUMP_FLAGS_TERSE: a dump with only handles, cookies, flags and counters. */
 export const TCA_DUMP_FLAGS = { TCA_DUMP_FLAGS_TERSE: 1 } as const
 
-/** Options of clsact and ingress: none; the kernel dumps an empty nest. */
+/** Options of clsact and ingress: none. The kernel dumps an empty nest. */
 export const noOptions = attrs('TCA_OPTIONS', () => ({}))
 
 /** TCA_* of linux/rtnetlink.h; rtm_tca_policy, net/sched/sch_api.c and cls_api.c. */

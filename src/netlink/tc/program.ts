@@ -1,5 +1,5 @@
-// Filters that are programs giving the verdict themselves, and no more of TCA_BPF_* than such ones need: loaded without the codecs
-// of actions and of other kinds of filters.
+// Filters that are BPF programs with a verdict of their own, and the part of TCA_BPF_* for them. Loads without the codecs of actions and
+// of other kinds of filters.
 import { type AttrsOf, attrs } from '../codec/attrs.ts'
 import { bytes, cstr, u32 } from '../codec/wire.ts'
 import { family, type Message, NLM_F, type Request } from '../message.ts'
@@ -22,7 +22,7 @@ const programMessage = family(
   attrs('TCA', () => ({ TCA_KIND: [1, cstr(16)], TCA_OPTIONS: [2, program, 'noflag'] })),
 )
 
-/** A place on clsact ingress, of all protocols. */
+/** A place on clsact ingress, for all protocols. */
 export interface ProgramPlace {
   readonly ifindex: number
   readonly priority: number
@@ -35,19 +35,19 @@ const at = ({ ifindex, priority, handle }: ProgramPlace) => ({
   ...{ tcm_info: filterInfo(priority, ETH_P_ALL), TCA_KIND: 'bpf' },
 })
 
-/** Makes such a filter; EEXIST if there is one and `replaces` is false. */
+/** Makes a program filter; EEXIST if there is one and `replaces` is false. */
 export function newProgram(place: ProgramPlace, options: Program, replaces: boolean): Request {
   const flags = NLM_F.NLM_F_CREATE | (replaces ? 0 : NLM_F.NLM_F_EXCL)
   const filter = { ...at(place), TCA_OPTIONS: options }
   return programMessage.request('RTM_NEWTFILTER', RTM.RTM_NEWTFILTER, flags, filter)
 }
 
-/** Asks for it: the reply's first message. ENOENT if it isn't there. */
+/** Asks for a program filter: the reply's first message. ENOENT if it isn't there. */
 export function getProgram(place: ProgramPlace): Request {
   return programMessage.request('RTM_GETTFILTER', RTM.RTM_GETTFILTER, 0, at(place))
 }
 
-/** Removes it; ENOENT if it isn't there, EINVAL if its qdisc isn't. */
+/** Removes a program filter; ENOENT if the filter isn't there, EINVAL if its qdisc isn't. */
 export function deleteProgram(place: ProgramPlace): Request {
   return programMessage.request('RTM_DELTFILTER', RTM.RTM_DELTFILTER, 0, at(place))
 }

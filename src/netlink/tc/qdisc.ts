@@ -1,4 +1,4 @@
-// Qdiscs: what filters hang on. RTM_*QDISC of linux/rtnetlink.h.
+// Qdiscs, which carry filters or shape frames. RTM_*QDISC of linux/rtnetlink.h.
 import { type Message, NLM_F, type Request } from '../message.ts'
 import { RTM } from '../rtnl/const.ts'
 import { TC_H, type Tc, tcMessage } from './msg.ts'
@@ -7,8 +7,8 @@ import { type Tbf, type TbfSpec, tbfOptions } from './tbf.ts'
 export { deleteClsact, getQdisc, newClsact } from './tcm.ts'
 
 /**
- * Makes a tbf the root qdisc of a device, in place of the default one that every device has; EEXIST if somebody has
- * made one. `handle` has the major number in its upper half, 1 to 0x7fff.
+ * Makes a tbf the root qdisc of a device, in place of the device's default qdisc; EEXIST if somebody has made a root qdisc.
+ * `handle` has the major number in its upper half, 1 to 0x7fff.
  */
 export function newTbf(ifindex: number, handle: number, spec: TbfSpec): Request {
   const flags = NLM_F.NLM_F_CREATE | NLM_F.NLM_F_EXCL
@@ -21,7 +21,7 @@ export function newTbf(ifindex: number, handle: number, spec: TbfSpec): Request 
   })
 }
 
-/** Removes the root qdisc of a device if it has that handle: ENOENT or EINVAL for another one. The default one takes its place. */
+/** Removes the root qdisc of a device if it has that handle; ENOENT or EINVAL if it has another. The default qdisc takes its place. */
 export function deleteRootQdisc(ifindex: number, handle: number): Request {
   return tcMessage.request('RTM_DELQDISC', RTM.RTM_DELQDISC, 0, {
     tcm_ifindex: ifindex,
@@ -38,7 +38,7 @@ export function tbfOf(qdisc: Tc): Tbf | undefined {
     : undefined
 }
 
-/** For dump(): the qdiscs of all devices (the kernel filters by none but `ifindex` 0 = all). */
+/** For dump(): the qdiscs of all devices. The kernel ignores `ifindex`; 0 = all. */
 export function dumpQdiscs(ifindex = 0): Request {
   return tcMessage.request('RTM_GETQDISC', RTM.RTM_GETQDISC, 0, { tcm_ifindex: ifindex })
 }

@@ -3,7 +3,7 @@
 import { array, type Field, type Struct, type StructOf } from '../codec/struct.ts'
 import { Base, type Codec, type Piece, type Writer } from '../codec/wire.ts'
 
-/** The value of a struct `H` with keys `K`; nkeys is the codec's matter. */
+/** The value of a struct `H` with keys `K`; the codec handles nkeys. */
 export type SelectionOf<H extends readonly Field[], K extends readonly Field[]> = Omit<
   StructOf<H>,
   'nkeys' | '#tail'

@@ -1,4 +1,4 @@
-// Counters of actions, qdiscs and filters: TCA_STATS_* of linux/gen_stats.h. Order is meaning: PKT64 belongs to the
+// Counters of actions, qdiscs and filters: TCA_STATS_* of linux/gen_stats.h. The order has a meaning: PKT64 belongs to the
 // BASIC or BASIC_HW before it.
 import { ordered } from '../codec/lists.ts'
 import { struct } from '../codec/struct.ts'
@@ -42,7 +42,7 @@ export const stats = ordered('TCA_STATS', () => ({
 }))
 export type Stats = Value<typeof stats>
 
-/** Of a qdisc or an action: what waits and what it dropped; undefined when the list does not say. */
+/** The waiting and dropped packets of a qdisc or an action; undefined when the list has no queue. */
 export function queueOf(list: Stats): Value<typeof gnet_stats_queue> | undefined {
   for (const [name, value] of list) if (name === 'TCA_STATS_QUEUE') return value
   return undefined
@@ -54,14 +54,14 @@ export interface Count {
   readonly packets: bigint
 }
 
-/** What an action has seen: all, and of that in hardware. Software is the difference. `drops` are those of a policer. */
+/** Frames that an action has seen: all, and those in hardware. Software is the difference. `drops` are those of a policer. */
 export interface Counters {
   readonly all: Count
   readonly hardware: Count
   readonly drops: number
 }
 
-/** Sums up the list of a dump. What isn't there is 0: an action without hardware has no BASIC_HW. */
+/** Sums up the list of a dump. An absent counter is 0: an action without hardware has no BASIC_HW. */
 export function countersOf(list: Stats): Counters {
   const none: Count = { bytes: 0n, packets: 0n }
   let all = none

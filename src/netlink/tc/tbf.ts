@@ -1,4 +1,4 @@
-// The token bucket filter, a qdisc that queues what is over the rate. linux/pkt_sched.h, sch_tbf.c
+// The token bucket filter, a qdisc that queues packets over the rate. linux/pkt_sched.h, sch_tbf.c
 import { type AttrsOf, attrs } from '../codec/attrs.ts'
 import { struct } from '../codec/struct.ts'
 import { bytes, u32, u64 } from '../codec/wire.ts'
@@ -26,16 +26,16 @@ export const tbf = attrs('TCA_TBF', () => ({
 }))
 export type Tbf = AttrsOf<(typeof tbf)['table']>
 
-/** A shaper: bytes per second, and bytes that may go at once and that may wait (`limit`, without those of the burst). */
+/** A shaper: bytes per second, bytes that may go at once (`burst`), and bytes that may wait (`limit`, without those of the burst). */
 export interface TbfSpec {
   readonly bytesPerSecond: number
   readonly burst: number
   readonly limit: number
-  /** `mtu` of the qdisc, 26 bits: without a peak rate it means nothing to the kernel, which keeps it and tells it. */
+  /** `mtu` of the qdisc, 26 bits. Without a peak rate the kernel does not use the number, but keeps it and reports it. */
   readonly mark?: number
 }
 
-/** Options of a tbf qdisc. @throws RangeError for a burst that the kernel's ticks can't hold: its dump would be wrapped */
+/** Options of a tbf qdisc. @throws RangeError for a burst that the kernel's ticks can't hold: a dump would show it wrapped */
 export function tbfOptions({ bytesPerSecond, burst, limit, mark = 0 }: TbfSpec): Tbf {
   const { spec, rate64 } = rateSpec(bytesPerSecond)
   const buffer = ticksOf(burst, bytesPerSecond)

@@ -1,5 +1,5 @@
-// What messages about qdiscs, chains and filters begin with, and the requests that need no more than that: loaded without the
-// codecs of all kinds of filters.
+// The header of messages about qdiscs, chains and filters, and the requests that need nothing else. Loads without the codecs of all
+// kinds of filters.
 import { attrs } from '../codec/attrs.ts'
 import { struct } from '../codec/struct.ts'
 import { bytes, cstr, s32, u8, u32 } from '../codec/wire.ts'
@@ -22,22 +22,22 @@ export const tcmsg = struct('tcmsg', [
 /** TC_H_* of linux/pkt_sched.h: parents. */
 export const TC_H = { TC_H_ROOT: 0xffffffff, TC_H_INGRESS: 0xfffffff1, TC_H_CLSACT: 0xfffffff1 } as const
 
-/** Of TCA_* of linux/rtnetlink.h what a question about a qdisc needs. */
+/** The TCA_* of linux/rtnetlink.h that a question about a qdisc needs. */
 export const tcaName = attrs('TCA', () => ({ TCA_KIND: [1, cstr(16)] }))
 
 const nameMessage = family(tcmsg, tcaName)
 
 /**
- * Asks for one qdisc of a device: that at TC_H_ROOT or at TC_H_INGRESS. The answer has no message for a root qdisc that is
- * built in (noop, noqueue); ENOENT or EINVAL where nothing is at TC_H_INGRESS.
+ * Asks for one qdisc of a device: the one at TC_H_ROOT or at TC_H_INGRESS. The answer has no message for a built-in root qdisc
+ * (noop, noqueue); ENOENT or EINVAL where nothing is at TC_H_INGRESS.
  */
 export function getQdisc(ifindex: number, parent: number): Request {
   const which = { tcm_ifindex: ifindex, tcm_parent: parent }
-  // Without ECHO the answer goes to those alone who listen to changes (qdisc_notify, net/sched/sch_api.c).
+  // Without ECHO only listeners to changes get the answer (qdisc_notify, net/sched/sch_api.c).
   return nameMessage.request('RTM_GETQDISC', RTM.RTM_GETQDISC, NLM_F.NLM_F_ECHO, which)
 }
 
-/** Number and kind of the qdisc in a message of RTM_NEWQDISC. The kernel gives those that it makes by itself the number 0. */
+/** Number and kind of the qdisc in a message of RTM_NEWQDISC. A qdisc that the kernel made by itself has the number 0. */
 export function qdiscName(message: Message): { readonly handle: number; readonly kind: string } {
   const { tcm_handle: handle, TCA_KIND: kind = '' } = nameMessage.decode(message.payload)
   return { handle, kind }
@@ -60,15 +60,15 @@ export function deleteClsact(ifindex: number): Request {
   return nameMessage.request('RTM_DELQDISC', RTM.RTM_DELQDISC, 0, clsactOn(ifindex))
 }
 
-/** For dump(): what filters are below a parent of a device, of whatever kind. */
+/** For dump(): the filters below a parent of a device, of any kind. */
 export function anyFilters(ifindex: number, parent: number): Request {
   const which = { tcm_ifindex: ifindex, tcm_parent: parent }
   return nameMessage.request('RTM_GETTFILTER', RTM.RTM_GETTFILTER, 0, which)
 }
 
-/** TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_INGRESS): the parent of filters on what a device receives. */
+/** TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_INGRESS): the parent of filters on frames that a device receives. */
 export const CLSACT_INGRESS = 0xfffffff2
-/** TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_EGRESS): the parent of filters on what a device sends. */
+/** TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_EGRESS): the parent of filters on frames that a device sends. */
 export const CLSACT_EGRESS = 0xfffffff3
 
 /** tcm_info of a filter: `priority` 0-65535 (0: the kernel chooses) and `protocol`, the EtherType (0 in some requests). */

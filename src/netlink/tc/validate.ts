@@ -1,5 +1,5 @@
-// Refuses filters that the kernel would take and then not do: net/sched ignores attributes that it doesn't know, keys
-// whose layer isn't matched, masks without a key, actions whose numbers have a gap. In comes a request, out a RangeError.
+// Refuses filters that the kernel would accept and not carry out: net/sched ignores attributes that it doesn't know, keys whose
+// layer isn't matched, masks without a key, actions after a gap in the numbers. In: a request. Out: a RangeError.
 import { type Action, type Actions, TC_COOKIE_MAX_SIZE, TCA_ACT_MAX_PRIO } from './actions/action.ts'
 import { TC_ACT } from './actions/gact.ts'
 import { TCA_MIRRED_EACTION } from './actions/mirred.ts'
@@ -28,7 +28,7 @@ export const IPPROTO = {
   IPPROTO_SCTP: 132,
 } as const
 
-/** Throws RangeError if any part of the filter would be ignored. Kinds and options that it doesn't know pass. */
+/** Throws RangeError if the kernel would ignore any part of the filter. Kinds and options without a check here pass. */
 export function checkFilter(filter: TcRequest): void {
   const { TCA_KIND: kind, TCA_OPTIONS: options } = filter
   refuseUnknown('filter', filter)
@@ -57,7 +57,7 @@ function checkU32({ TCA_U32_SEL: selection, TCA_U32_FLAGS: flags, TCA_U32_ACT: l
   checkActions(list)
 }
 
-/** Throws RangeError for actions that the kernel would leave out or not carry out as asked. */
+/** Throws RangeError for actions that the kernel would leave out or carry out differently. */
 export function checkActions(list: Actions | undefined): void {
   if (list === undefined) return
   if (list.length === 0 || list.length > TCA_ACT_MAX_PRIO)
@@ -101,7 +101,7 @@ function checkKeys(flower: Flower, protocol: number): void {
   checkRange(flower.TCA_FLOWER_KEY_PORT_DST_MIN, flower.TCA_FLOWER_KEY_PORT_DST_MAX, 'DST')
 }
 
-/** What a key stands on; fl_set_key() looks at it only then. */
+/** The precondition of a key: fl_set_key() reads the key only if it holds. */
 interface Requirement {
   readonly etherTypes?: readonly number[]
   readonly protos?: readonly number[]
@@ -113,7 +113,7 @@ const { ETH_P_IP, ETH_P_IPV6, ETH_P_ARP } = ETH_P
 const { IPPROTO_TCP, IPPROTO_UDP, IPPROTO_SCTP, IPPROTO_ICMP, IPPROTO_ICMPV6 } = IPPROTO
 const anyIp = [ETH_P_IP, ETH_P_IPV6]
 const withPorts = [IPPROTO_TCP, IPPROTO_UDP, IPPROTO_SCTP]
-/** By the beginning of the key's name behind TCA_FLOWER_KEY_; the first that fits. */
+/** By the beginning of the key's name after TCA_FLOWER_KEY_; the first match counts. */
 const requirements: readonly (readonly [prefix: string, need: Requirement])[] = [
   ['IPV4_', { etherTypes: [ETH_P_IP] }],
   ['IPV6_', { etherTypes: [ETH_P_IPV6] }],
@@ -141,7 +141,7 @@ function isVlan(etherType: number | undefined): boolean {
   return etherType === ETH_P.ETH_P_8021Q || etherType === ETH_P.ETH_P_8021AD
 }
 
-/** Number of VLAN tags that the EtherTypes of a filter, or its count, announce. */
+/** The number of VLAN tags that a filter announces by its EtherTypes or its count. */
 function vlansOf(flower: Flower): number {
   const count = isVlan(flower.TCA_FLOWER_KEY_ETH_TYPE)
     ? isVlan(flower.TCA_FLOWER_KEY_VLAN_ETH_TYPE)
@@ -151,7 +151,7 @@ function vlansOf(flower: Flower): number {
   return Math.max(count, flower.TCA_FLOWER_KEY_NUM_OF_VLANS ?? 0)
 }
 
-/** The EtherType behind the VLAN tags that a filter matches; undefined where it doesn't say. */
+/** The EtherType after the VLAN tags that a filter matches; undefined where the filter doesn't match it. */
 export function innerEtherType(flower: Flower): number | undefined {
   const outer = flower.TCA_FLOWER_KEY_ETH_TYPE
   if (!isVlan(outer)) return outer

@@ -1,4 +1,4 @@
-/** How frames that no port mapping is for come from the wire to a representor: whether a filter on the uplink can limit them. */
+/** The way of frames beside those of port mappings from the wire to a representor, and if a filter on the uplink can limit them. */
 import type { LinkFacts } from '../../kernel/api/facts.ts'
 import type { Kernel } from '../../kernel/api/kernel.ts'
 import { filtersVlans, masterOf, tagProtocol } from '../../nic/netdev.ts'

@@ -1,30 +1,41 @@
-/** Rate limits as a part of the plugin: facts, plan and the first way that works on ADD. Their removal is in bandwidth/removal.ts. */
+/** Bandwidth as a feature of the plugin: facts and plan of an ADD. The filters and shapers are made in bandwidth/install.ts. */
 import { CniError, code } from '../../cni/error.ts'
 import type { Result } from '../../cni/result.ts'
 import type { LinkFacts } from '../../kernel/api/facts.ts'
 import type { Kernel } from '../../kernel/api/kernel.ts'
-import { ApplyError, type Transaction } from '../../ops/apply.ts'
-import { commandLine } from '../../ops/command-line.ts'
-import { isLostAnswer } from '../../ops/lost-answer.ts'
 import { ratePriority, unownedShaperHandle } from '../../ops/marks/rate-numbers.ts'
-import { OffloadRefused } from '../../ops/offload-refused.ts'
-import type { Op, Outcome } from '../../ops/op.ts'
-import { isExisting } from '../../ops/port-taken.ts'
-import type { AddContext, Feature, LookContext, Looked, Planned, Shared, TraceContext } from '../feature.ts'
+import type { LimitRecord, OffloadJournal } from '../../records/offload.ts'
+import type { AddContext, Feature, LookContext, Looked, Planned, TraceContext } from '../feature.ts'
 import { driverOf } from '../port/driver-quirks.ts'
+import { traitsOf } from '../port/kinds.ts'
 import type { Port } from '../port/port.ts'
-import { cookiePrefix, rateIdentityOf } from '../state/identity.ts'
-import type { LimitRecord, OffloadJournal } from '../state/record.ts'
+import { cookiePrefix, rateIdentityOf, rateNetworkPrefix } from '../state/identity.ts'
+import { limitsOf } from '../state/report.ts'
 import { type DirectWay, directWay } from './bridge-path.ts'
+import { doneLimits, limitDifferences } from './check.ts'
+import { bandwidthCounters } from './counters.ts'
+import { installLimits } from './install.ts'
 import { bytesOfMegabits } from './numbers.ts'
-import { type BandwidthPlan, type BandwidthStrategy, planRates, type RateFacts } from './plan.ts'
-import { ratesRemoval } from './removal.ts'
+import { bandwidthOrphans } from './orphans.ts'
+import { type BandwidthPlan, planRates } from './plan.ts'
+import { bandwidthRemoval } from './removal.ts'
+import { bandwidthReadiness } from './status.ts'
+import type { RateFacts } from './strategy.ts'
 
 export const bandwidthFeature: Feature = {
-  ...ratesRemoval,
+  ...bandwidthRemoval,
   wanted: ({ rates }) => rates.toPod !== undefined || rates.fromPod !== undefined,
   look: lookAround,
   trace: traceOf,
+  done: doneLimits,
+  otherwise: 'Attachment is not limited as ADD left it',
+  differences: limitDifferences,
+  readiness: bandwidthReadiness,
+  cookiePrefix: rateNetworkPrefix,
+  orphans: bandwidthOrphans,
+  shared: undefined,
+  report: (journal) => ({ limits: limitsOf(journal) }),
+  counters: bandwidthCounters,
 }
 
 /** By cookie, or by the name that follows from the attachment. The rate of a VF, or of its port, bears no mark. */
@@ -37,7 +48,7 @@ function traceOf({ machine, kernel, attachment, hasEswitch }: TraceContext): str
     : undefined
 }
 
-/** What a limit goes by beside its port that no call of ours changes. */
+/** The surroundings of a limit that no call of ours changes. */
 interface Surroundings {
   readonly driver: string | undefined
   /** undefined where no frames come by an eSwitch that a policer could limit. */
@@ -64,10 +75,14 @@ function planned(context: AddContext, surroundings: Surroundings, passed: readon
   const created = ways.flatMap(({ ops }) =>
     ops.flatMap((op) => (op.do === 'ifb.add' && op.side === 'host' ? [op] : [])),
   )
+  const policer = ways.find(({ limiter }) => limiter !== undefined)?.limiter
   return {
     journal: { limits: goals.map(beforehand) },
-    apply: (transaction, shared) => {
-      const limits = goals.map((goal) => applyGoal(transaction, goal, shared))
+    ...(policer === undefined ? {} : { policer }),
+    usesPolicer: ways.some(({ ops }) => ops.some((op) => op.do === 'meter.add')),
+    install: (transaction, alternative) => {
+      const limits = installLimits(transaction, goals, alternative, context.isHeldByDead)
+      if (!Array.isArray(limits)) return limits
       return {
         limits,
         notes: [...limits.flatMap(({ notes = [] }) => notes), ...passed, ...peerless(port)],
@@ -104,7 +119,9 @@ function refuseShaped(
   }
 }
 
-/** How to be rid of a shaper. Those that versions before made bear no mark of their owner: a DEL finds them by its record only. */
+/**
+ * The way to be rid of a shaper. Shapers of former versions bear no mark of their owner: a DEL finds them by its record only.
+ */
 function remedy(handle: number, side: 'host' | 'pod', name: string): string {
   const shown = `handle ${(handle >>> 16).toString(16)}:, which needs a DEL first`
   if (handle !== unownedShaperHandle) return shown
@@ -114,11 +131,13 @@ function remedy(handle: number, side: 'host' | 'pod', name: string): string {
 
 /** The pair may lead to another pod, or its end on the host may be another pod's by a number that looks the same. */
 function peerless({ kind, name, peer }: Port): string[] {
-  if (kind !== 'veth' || peer !== undefined) return []
+  if (!traitsOf(kind).isPair || peer !== undefined) return []
   return [`the other end of "${name}" is not on the host: the limit is in the pod, which can take it away`]
 }
 
-/** What takes frames of the pod before the filter sees them that leads to the ifb: that comes last, and has no limit for them. */
+/**
+ * Notes on others that take frames of the pod first. The filter that leads to the ifb comes last, and does not limit those frames.
+ */
 function passedBy(kernel: Kernel, peer: LinkFacts): string[] {
   return kernel
     .conflicts(peer, { everyFrameAt: ratePriority.detour }, cookiePrefix)
@@ -129,7 +148,7 @@ function passedBy(kernel: Kernel, peer: LinkFacts): string[] {
     )
 }
 
-/** Asks the kernel for what limits of others are in force on this kind of port. */
+/** Asks the kernel for the limits of others that are in force on this kind of port. */
 function readRateFacts(
   { kernel, port, config, others, ratesBefore }: AddContext,
   { driver, way }: Surroundings,
@@ -168,89 +187,9 @@ function wayPast(way: DirectWay, others: readonly OffloadJournal[]): DirectWay {
     : way
 }
 
-/** What a DEL must get along with when the ADD dies on the way: what may have been made or changed, on which interfaces, and from what. */
+/** The record for a DEL after an ADD that died on the way: all that may have been made or changed, and the values before. */
 function beforehand({ direction, limit, ways }: BandwidthPlan): LimitRecord {
   return { direction, rate: limit.rate, burst: limit.burst, ops: ways.flatMap((way) => way.ops) }
-}
-
-/**
- * Carries out the first way that is taken. One in the NIC that is refused is the reason for the next one.
- * @throws CniError 101 with the driver's words when there is no next one
- */
-export function applyGoal(transaction: Transaction, goal: BandwidthPlan, shared: Shared): LimitRecord {
-  const { direction, limit, passedOver } = goal
-  const isOpen = (way: BandwidthStrategy) => way.limiter === undefined || shared.noPolicer === undefined
-  const refusals = [...passedOver, ...(goal.ways.every(isOpen) ? [] : [`police: ${shared.noPolicer}`])]
-  const ways = goal.ways.filter(isOpen)
-  for (const [at, way] of ways.entries()) {
-    try {
-      const outcomes = transaction.attempt(way.ops)
-      const ops = way.ops.map((op, index) => asMade(op, outcomes[index]))
-      if (way.limiter !== undefined) shared.limiter = way.limiter
-      if (way.ops.some((op) => op.do === 'meter.add')) shared.isUsed = true
-      return {
-        direction,
-        rate: limit.rate,
-        burst: limit.burst,
-        where: way.where,
-        means: way.means,
-        lines: ops.map(commandLine),
-        ops,
-        ...(refusals.length === 0 ? {} : { refusals }),
-        notes: [...notesOf(direction, way, refusals), ...way.notes, ...outcomes.flatMap(classifierNote)],
-      }
-    } catch (error) {
-      if (way.where !== 'nic' || !(error instanceof ApplyError)) throw error
-      // What may be left of it no record of another way would speak of: the ADD ends, with a look at what is there.
-      if (isLostAnswer(error.cause) || error.stuck.length > 0) throw error
-      // What a dead attachment has left is no reason for another way: it goes, and this one is tried again.
-      if (isExisting(error.cause) && shared.isHeldByDead()) throw error
-      const words = wordsOf(error)
-      refusals.push(`${way.means}: ${words}`)
-      if (at === ways.length - 1) {
-        throw new CniError(
-          code.offloadRefused,
-          `Cannot limit what ${phrase[direction]} in the NIC: ${refusals.join('; ')}`,
-          { details: commandLine(error.op), cause: error },
-        )
-      }
-    }
-  }
-  throw new CniError(
-    code.offloadRefused,
-    `Cannot limit what ${phrase[direction]} in the NIC: ${refusals.join('; ')}`,
-  )
-}
-
-const phrase = { toPod: 'comes to the pod', fromPod: 'the pod sends' } as const
-
-/** The operation with what the kernel made its filter of, where that is not what is asked for first. */
-function asMade(op: Op, outcome: Outcome | undefined): Op {
-  const classifier = outcome?.classifier
-  if (op.do !== 'detour.add' || classifier === undefined) return op
-  return { ...op, detour: { ...op.detour, classifier } }
-}
-
-function classifierNote({ classifier, reason }: Outcome): string[] {
-  return classifier === undefined
-    ? []
-    : [`the filter that leads to the ifb is made by classifier ${classifier}; not by ${reason}`]
-}
-
-/** Every way that was given up is said, with its reason. */
-function notesOf(
-  direction: BandwidthPlan['direction'],
-  { where, means }: BandwidthStrategy,
-  refusals: readonly string[],
-): string[] {
-  return refusals.length === 0
-    ? []
-    : [`what ${phrase[direction]} is limited by ${means} (${where}); not by ${refusals.join('; not by ')}`]
-}
-
-function wordsOf({ cause }: ApplyError): string {
-  if (cause instanceof OffloadRefused) return `the driver said "${cause.refusal}"`
-  return cause instanceof Error ? cause.message : String(cause)
 }
 
 /** The result with an interface of the host that we made. */

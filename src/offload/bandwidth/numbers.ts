@@ -9,7 +9,7 @@ export interface Numbers<T extends RateSpec> {
 }
 
 /**
- * What runtimes send where nobody asked for a burst, in bits: 2^31-1 (old kubelet), 2^32-1 (containerd) and 8(2^32-1)-1
+ * Bursts that runtimes send where nobody asked for one, in bits: 2^31-1 (old kubelet), 2^32-1 (containerd) and 8(2^32-1)-1
  * (CRI-O). Taken literally they would let half a gigabyte and more pass before the limit begins.
  */
 const fillers: ReadonlySet<number> = new Set([2 ** 31 - 1, 2 ** 32 - 1, 8 * (2 ** 32 - 1) - 1])
@@ -19,7 +19,7 @@ const u32 = 0xffffffff
 const [tick, mostSeconds] = [64e-9, 274]
 /** A shaper's burst: what may go at once where nobody said; and so much that timers need not be finer. */
 const [shaperFill, shaperLeast] = [0.1, 0.01]
-/** How long bytes may wait in a shaper. */
+/** The time that bytes may wait in a shaper. */
 const queueSeconds = 0.05
 /** Frames that may wait at the least: at a low rate the time above is less than one. */
 const queueFrames = 8

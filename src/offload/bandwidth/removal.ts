@@ -3,14 +3,15 @@ import type { LinkFacts } from '../../kernel/api/facts.ts'
 import type { Kernel, OwnPlace } from '../../kernel/api/kernel.ts'
 import { parsePciAddress } from '../../lib/pci-address.ts'
 import { readPciFunction, uplinkOf } from '../../nic/pci.ts'
+import { invert } from '../../ops/invert.ts'
 import { meterPriorities, ratePriority } from '../../ops/marks/rate-numbers.ts'
-import { invert, type Op } from '../../ops/op.ts'
+import type { Op } from '../../ops/op.ts'
+import type { LimitRecord, OffloadJournal } from '../../records/offload.ts'
 import type { FeatureRemoval, Removal } from '../feature.ts'
 import { rateIdentityOf } from '../state/identity.ts'
 import { type FilterPlaces, removeFilters } from '../state/own-filters.ts'
-import type { LimitRecord, OffloadJournal } from '../state/record.ts'
 
-export const ratesRemoval: FeatureRemoval = {
+export const bandwidthRemoval: FeatureRemoval = {
   recorded: ({ limits }) => limits !== undefined,
   filters: ({ limits = [], representor }) =>
     limits.some((limit) => hasFilters(limit, representor !== undefined)),
@@ -63,7 +64,7 @@ function removeRates(removal: Removal): void {
   const ops = opsOf(journal).filter((op) => !isInPod(op))
   const unknown = journal === undefined || isOpen(journal)
   if (unknown || ops.some((op) => op.do === 'ifb.add')) step(() => rates.removeIfb('host', ifb))
-  // Filters of port mappings that had it are gone: DEL takes the parts in reverse order.
+  // Filters of port mappings that had it are gone: DEL takes the features in reverse order.
   if (journal === undefined || journal.representor !== undefined) {
     const named = ops.flatMap((op) => (op.do === 'limiter.add' ? [op.limiter.index] : []))
     const near = Array.from({ length: limiterTries }, (_, at) => limiter + at)
@@ -91,7 +92,7 @@ function removeRates(removal: Removal): void {
   for (const op of ops) if (isRestorable(op) && isOurs) step(() => restore(kernel, onUplinkNow(op, device)))
 }
 
-/** How many indexes an ADD has gone on at most from the one that the attachment gives it; each was taken by another's policer. */
+/** An ADD tries at most so many indexes, from the one that follows from the attachment; each before was another's policer. */
 const limiterTries = 16
 
 /** The interface of an operation that knows its number. That of an ifb it does not, and what is on that goes with it. */
@@ -137,7 +138,7 @@ function isOpen({ limits = [] }: OffloadJournal): boolean {
 }
 
 /**
- * Where an ADD has not come to its end nobody knows. The same goes for ways that it has given up on a representor: taking
+ * True also for an ADD that has not come to its end: nobody knows what it has made. The same goes for ways that it has given up on a representor: taking
  * one back can have failed, and the record has the way that serves alone.
  */
 function hasFilters({ where, ops, refusals }: LimitRecord, hasRepresentor: boolean): boolean {
@@ -174,7 +175,7 @@ function restore(kernel: Kernel, op: Op): void {
 }
 
 /** True when a setting of VF or port is what the operation made it. Gone with its device: nothing to restore. */
-export function isAsSet(kernel: Kernel, op: Op): boolean {
+function isAsSet(kernel: Kernel, op: Op): boolean {
   if (op.do === 'vf.set') {
     const now = kernel.link('host', op.pf, { vfs: true })?.vfs?.get(op.vf)?.rate
     return now !== undefined && now.max === op.set.rate?.max && now.min === op.set.rate?.min
@@ -185,6 +186,6 @@ export function isAsSet(kernel: Kernel, op: Op): boolean {
 }
 
 /** Settings that were there before, and had a value: the others are made by us, and found by their names. */
-export function isRestorable(op: Op): boolean {
+function isRestorable(op: Op): boolean {
   return op.do === 'vf.set' || op.do === 'devlink.rate.set'
 }

@@ -2,8 +2,11 @@
  * The bandwidth that a config asks for: the keys of the bandwidth plugin, at the top of the config or as the capability
  * `runtimeConfig.bandwidth`, and our own key `bandwidth`. Rates in bits per second, bursts in bits.
  */
+
+import { row, type Values } from '../../cni/config-keys.ts'
 import { CniError, code } from '../../cni/error.ts'
-import { isObject, type JsonObject, type JsonValue, shown } from '../../lib/json.ts'
+import { choice, invalid, type Leaf, leaf } from '../../cni/value-kinds.ts'
+import { isObject, type JsonObject } from '../../lib/json.ts'
 
 /** A limit as it was asked for, in one direction: bits per second and bits. */
 export interface Limit {
@@ -11,7 +14,7 @@ export interface Limit {
   readonly burst: number
 }
 
-/** What is asked for; a direction that is absent is not limited. */
+/** The limits that are asked for; a direction that is absent is not limited. */
 export interface RateWishes {
   /** `ingress` of the config. */
   readonly toPod?: Limit
@@ -21,90 +24,104 @@ export interface RateWishes {
   readonly outside: boolean
 }
 
-/** Keys of the bandwidth plugin; `normalise` knows them so. */
+/** Kubernetes takes 1k to 1P. */
+const [leastRate, mostRate] = [1000, 1e15]
+/** 4 GiB less one byte: the kernel counts a burst in 32 bits. */
+const burstEnd = 0xffffffff * 8
+
+/** A number of bits, as Go's uint64 takes it. Beyond 2^53 all are too much, and equally so. The reader of limits narrows it. */
+const bits = (schema: JsonObject): Leaf<number> =>
+  leaf(
+    (value) => {
+      const number = typeof value === 'bigint' ? Number(value) : value
+      const fits = typeof number === 'number' && Number.isInteger(number) && number >= 0 && number < 2 ** 64
+      return fits ? number : undefined
+    },
+    'an integer of bits, 0 or more',
+    schema,
+  )
+const rateKind = bits({
+  anyOf: [{ const: 0 }, { type: 'integer', minimum: leastRate, maximum: mostRate }],
+})
+const burstKind = bits({ type: 'integer', minimum: 0, maximum: burstEnd - 1 })
+const rate =
+  "bits per second, 1000 to 10^15, 0 = no limit; any of the four keys at the top of the config wins over all of the runtime's"
+const burst = 'bits, below 4 GiB; must be given with its rate, and only then'
+
+/** Keys of the bandwidth plugin. */
 export const rateKeys = {
-  ingressRate: true,
-  ingressBurst: true,
-  egressRate: true,
-  egressBurst: true,
+  ingressRate: row(rateKind, { of: ['bandwidth'], effect: `limit of the frames to the pod: ${rate}` }),
+  ingressBurst: row(burstKind, { of: ['bandwidth'], effect: `burst of the frames to the pod: ${burst}` }),
+  egressRate: row(rateKind, { of: ['bandwidth'], effect: `limit of the frames from the pod: ${rate}` }),
+  egressBurst: row(burstKind, { of: ['bandwidth'], effect: `burst of the frames from the pod: ${burst}` }),
 } as const
 
 /** Of the config's own key `bandwidth`. */
-export const bandwidthKeys = { require: true } as const
-
-/** Kubernetes takes 1k to 1P. */
-const [leastRate, mostRate] = [1000, 1e15]
+export const bandwidthKeys = {
+  require: row(choice(['outside'], '"outside"'), {
+    of: ['vf-flower'],
+    effect:
+      "fails with code 7 (or 101 with the driver's words) where a limit could be had in the pod only: a pod with CAP_NET_ADMIN can take it away there",
+  }),
+} as const
+type Rates = Values<typeof rateKeys>
 
 /**
  * Reads the wishes. Keys at the top, if there is any of them, win entirely over the runtime's: nothing is mixed.
- * @throws CniError 7 for a value that is none, a rate without burst, a burst without rate, a burst of 4 GiB or more
+ * @throws CniError 7 for a rate without burst, a burst without rate, and numbers that no kernel or runtime takes
  */
-export function readRates(config: JsonObject, runtime: JsonObject): RateWishes {
-  const outside = readRequire(config.bandwidth)
-  const isStatic = Object.keys(rateKeys).some((key) => config[key] !== undefined)
-  const [source, prefix] = isStatic ? [config, ''] : [runtime.bandwidth ?? null, 'runtimeConfig.bandwidth']
-  if (source === null) return { outside }
-  if (!isObject(source)) throw invalid(prefix, source, 'an object')
-  const at = (key: string) => (prefix === '' ? key : `${prefix}.${key}`)
-  const toPod = readLimit(source, 'ingressRate', 'ingressBurst', at)
-  const fromPod = readLimit(source, 'egressRate', 'egressBurst', at)
+export function readRates(
+  top: Rates,
+  runtime: Rates | undefined,
+  bandwidth: Values<typeof bandwidthKeys> | undefined,
+): RateWishes {
+  const [source, prefix] = isGiven(top) ? [top, ''] : [runtime, 'runtimeConfig.bandwidth.']
+  const toPod = source && readLimit(source, 'ingressRate', 'ingressBurst', prefix)
+  const fromPod = source && readLimit(source, 'egressRate', 'egressBurst', prefix)
   return {
     ...(toPod === undefined ? {} : { toPod }),
     ...(fromPod === undefined ? {} : { fromPod }),
-    outside,
+    outside: bandwidth?.require === 'outside',
   }
 }
 
-/** Which pods a config limits: every one, by its own keys; those that ask, by the capability; or none. */
+/** The pods that a config limits: every one, by its own keys; those that ask, by the capability; or none. */
 export type Limited = 'every' | 'asking' | 'none'
 
-/** Reads {@link Limited} from a config that readRates() takes. */
-export function limitedPods(config: JsonObject): Limited {
-  const own = Object.keys(rateKeys).flatMap((key) => config[key] ?? [])
-  if (own.length > 0) return own.some((value) => value !== 0) ? 'every' : 'none'
+/** Reads {@link Limited} from the config and its keys at the top. */
+export function limitedPods(config: JsonObject, top: Rates): Limited {
+  if (isGiven(top)) return ratesOf(top).some((value) => value !== undefined && value !== 0) ? 'every' : 'none'
   return declares(config, 'bandwidth') ? 'asking' : 'none'
 }
 
-/** True when the config declares a capability, so that runtimes hand on what pods ask for. */
+/** True when the config declares a capability, so that runtimes hand on the wishes of pods. */
 export function declares({ capabilities }: JsonObject, capability: string): boolean {
   return isObject(capabilities ?? null) && (capabilities as JsonObject)[capability] === true
 }
 
-function readRequire(value: JsonValue | undefined): boolean {
-  if (value === undefined || value === null) return false
-  if (!isObject(value)) throw invalid('bandwidth', value, 'an object with the key "require"')
-  const { require } = value
-  if (require === undefined || require === null || require === '') return false
-  if (require !== 'outside') throw invalid('bandwidth.require', require, '"outside"')
-  return true
+function isGiven(top: Rates): boolean {
+  return ratesOf(top).some((value) => value !== undefined)
+}
+
+function ratesOf({ ingressRate, ingressBurst, egressRate, egressBurst }: Rates) {
+  return [ingressRate, ingressBurst, egressRate, egressBurst]
 }
 
 function readLimit(
-  source: JsonObject,
-  rateKey: string,
-  burstKey: string,
-  at: (key: string) => string,
+  source: Rates,
+  rateKey: keyof Rates,
+  burstKey: keyof Rates,
+  prefix: string,
 ): Limit | undefined {
-  const rate = readBits(source[rateKey], at(rateKey))
-  const burst = readBits(source[burstKey], at(burstKey))
+  const [rate, burst] = [source[rateKey] ?? 0, source[burstKey] ?? 0]
+  const [ratePath, burstPath] = [prefix + rateKey, prefix + burstKey]
   if (rate === 0 && burst === 0) return undefined
-  if (burst === 0) throw alone(at(rateKey), rate, at(burstKey))
-  if (rate === 0) throw alone(at(burstKey), burst, at(rateKey))
-  if (rate < leastRate || rate > mostRate) {
-    throw invalid(at(rateKey), rate, `0 or ${leastRate} to ${mostRate} bits per second`)
-  }
-  if (Math.floor(burst / 8) >= 0xffffffff)
-    throw invalid(at(burstKey), burst, 'less than 34359738360 bits (4 GiB)')
+  if (burst === 0) throw alone(ratePath, rate, burstPath)
+  if (rate === 0) throw alone(burstPath, burst, ratePath)
+  if (rate < leastRate || rate > mostRate)
+    throw invalid(ratePath, rate, `0 or ${leastRate} to ${mostRate} bits per second`)
+  if (burst >= burstEnd) throw invalid(burstPath, burst, `less than ${burstEnd} bits (4 GiB)`)
   return { rate, burst }
-}
-
-/** A number of bits, as Go's uint64 takes it. Beyond 2^53 all are too much, and equally so. */
-function readBits(value: JsonValue | undefined, key: string): number {
-  if (value === undefined || value === null) return 0
-  const bits = typeof value === 'bigint' ? Number(value) : value
-  if (typeof bits !== 'number' || !Number.isInteger(bits) || bits < 0 || bits >= 2 ** 64)
-    throw invalid(key, value, 'an integer of bits, 0 or more')
-  return bits
 }
 
 function alone(key: string, value: number, other: string): CniError {
@@ -112,8 +129,4 @@ function alone(key: string, value: number, other: string): CniError {
     code.invalidConfig,
     `Cannot use ${key} ${value} without ${other}: a rate and its burst must be given together`,
   )
-}
-
-function invalid(key: string, value: JsonValue, allowed: string): CniError {
-  return new CniError(code.invalidConfig, `Cannot use ${key} ${shown(value)}: must be ${allowed}`)
 }

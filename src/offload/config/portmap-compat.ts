@@ -3,14 +3,42 @@
  * where programs may look for those; without effect otherwise. What would restrict who reaches a pod is refused as soon as a
  * mapping would have it.
  */
+import { row } from '../../cni/config-keys.ts'
 import { CniError, code } from '../../cni/error.ts'
+import { elsewhere } from '../../cni/protocol-keys.ts'
 import { ipFamily } from '../../lib/ip.ts'
 import { type JsonObject, type JsonValue, shown } from '../../lib/json.ts'
 import type { PortKey } from '../../ops/op.ts'
 
+const unmade =
+  'checked as portmap checks it; no effect, with a warning: it speaks of rules that are not made here'
+const refused = 'refused with code 2 where the pod gets a mapping of that family'
+const conditions = elsewhere('an array of texts', { type: 'array', items: { type: 'string' } })
+
+/** Keys of portmap that are checked here and have no effect of ours. */
+export const portmapKeys = {
+  backend: row(elsewhere('"iptables" or "nftables"', { enum: ['iptables', 'nftables'] }), {
+    of: ['portmap'],
+    isIdle: true,
+    effect: unmade,
+  }),
+  markMasqBit: row(elsewhere('an integer from 0 to 31', { type: 'integer', minimum: 0, maximum: 31 }), {
+    of: ['portmap'],
+    isIdle: true,
+    effect: unmade,
+  }),
+  externalSetMarkChain: row(elsewhere('the name of a chain', { type: 'string' }), {
+    of: ['portmap'],
+    isIdle: true,
+    effect: unmade,
+  }),
+  conditionsV4: row(conditions, { of: ['portmap'], effect: refused }),
+  conditionsV6: row(conditions, { of: ['portmap'], effect: refused }),
+} as const
+
 const iptablesOnly = ['externalSetMarkChain', 'conditionsV4', 'conditionsV6'] as const
 
-/** What is known of these keys. */
+/** The findings about these keys. */
 export interface PortmapKeys {
   /** One for each key that has no effect. */
   readonly warnings: readonly string[]

@@ -1,10 +1,10 @@
-/** What DEL and GC read of a config. */
+/** The keys that DEL and GC read. The tables of keys are not loaded for them. */
 import type { Request } from '../../cni/request.ts'
 import { type JsonObject, normalise } from '../../lib/json.ts'
 import { isFolderPath } from '../../lib/path.ts'
-import { defaultStateDir } from '../../ops/record-store.ts'
+import { defaultStateDir } from '../../records/store.ts'
 
-/** What DEL and GC need; nothing in it can fail. */
+/** Reads the keys of DEL and GC; never fails. */
 export function readTeardown(request: Request): { readonly stateDir: string; readonly gcLive: boolean } {
   const config = normalise(request.config, { stateDir: true, gcLive: true })
   return { stateDir: stateDirOf(config), gcLive: config.gcLive === true }

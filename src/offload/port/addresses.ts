@@ -1,14 +1,22 @@
-/** Which addresses the host has: on an uplink with the VLANs, bridges and bonds above it, or on all of the node. */
+/** The host's addresses: on an uplink with the VLANs, bridges and bonds above it, or on all of the node. */
 import type { AddressFacts, LinkFacts } from '../../kernel/api/facts.ts'
 import type { Kernel } from '../../kernel/api/kernel.ts'
 import { parseCidr } from '../../lib/ip.ts'
 import { filtersVlans, tagProtocol } from '../../nic/netdev.ts'
-import type { HostAddress } from '../portmap/facts.ts'
+
+/** An address of the node, and the VLAN in which the uplink carries it (0 = untagged). */
+export interface HostAddress {
+  readonly address: string
+  readonly link: string
+  readonly vlan: number
+  /** The address is gone within a day or a week: only a config that names it gets it. */
+  readonly temporary?: true
+}
 
 /** Interfaces that take all frames of the ports below them; a VRF does not, its ports keep their addresses. */
 const stacked: ReadonlySet<string> = new Set(['bridge', 'bond', 'team'])
 
-/** What can hold an address, and the VLAN in which its frames are on the uplink (0 = untagged). */
+/** An interface that can hold an address, and the VLAN in which its frames are on the uplink (0 = untagged). */
 interface Holder {
   readonly link: LinkFacts
   readonly vlan: number

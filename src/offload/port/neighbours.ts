@@ -1,7 +1,7 @@
 /** The other VFs of a pod's card, as far as its PF knows them. Pure. */
 import type { Port } from './port.ts'
 
-/** What PFs say of a VF whose MAC nobody has set. */
+/** The MAC that PFs show of a VF whose MAC nobody has set. */
 const noMac = '00:00:00:00:00:00'
 
 /** MACs of the PF's other VFs, each once. */

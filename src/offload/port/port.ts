@@ -1,4 +1,4 @@
-/** Which kind of port a pod has, and where the host gets at its frames. Read once per ADD, for every part of the plugin. */
+/** The pod's port: its kind, and the place where its frames pass on the host. Read once per ADD, for every feature. */
 import { CniError, code } from '../../cni/error.ts'
 import type { Request } from '../../cni/request.ts'
 import type { LinkFacts } from '../../kernel/api/facts.ts'
@@ -7,15 +7,9 @@ import { type PciAddress, parsePciAddress } from '../../lib/pci-address.ts'
 import { type PciFunction, readPciFunction, uplinkOf, type VfPosition } from '../../nic/pci.ts'
 import { representorOf } from '../../nic/representor.ts'
 import type { OffloadConfig } from '../config/config.ts'
+import type { PortKind } from './kinds.ts'
 
-/**
- * `representor`: a VF whose eSwitch is in switchdev mode; `legacy`: one in legacy mode; `userspace`: a VF on vfio or UIO,
- * in either mode; `nic`: a PF or another NIC of its own; `veth`: a pair whose other end is on the host; `other`: any other
- * interface, which can be limited in the pod and serve no port mapping.
- */
-export type PortKind = 'representor' | 'legacy' | 'userspace' | 'nic' | 'veth' | 'other'
-
-/** Where frames of the pod's network pass on the host. */
+/** The place where frames of the pod's network pass on the host. */
 export interface UplinkAttachment {
   readonly uplink: LinkFacts
   /** The VF's VLAN, 0 = none. */
@@ -47,7 +41,7 @@ export interface Port {
 }
 
 /**
- * Where only limits are wished for, a NIC of its own needs no wire. A wire must be up.
+ * Reads the pod's port. A NIC of its own needs no wire for limits alone. A wire must be up.
  * @throws CniError 7 when the pod has no such interface, when it is of no kind that can be served, and when its uplink is not fit
  */
 export function readPort(kernel: Kernel, request: Request, config: OffloadConfig): Port {
@@ -194,7 +188,7 @@ function deviceOf(
   return live ?? named
 }
 
-/** What prevResult says about the pod's interface. */
+/** The pod's interface by prevResult. */
 function reportedOf(request: Request) {
   return request.prevResult?.interfaces?.find(
     (candidate) => candidate.name === request.ifname && (candidate.sandbox ?? '') !== '',

@@ -24,7 +24,7 @@ const rateQuirks: Readonly<Record<string, RateQuirk | undefined>> = {
   },
 }
 
-/** What the driver counts `max_tx_rate` in, in Mbit/s. */
+/** The driver's unit of `max_tx_rate`, in Mbit/s. */
 export function rateStep(driver: string | undefined): number {
   return quirkOf(driver)?.step ?? 1
 }

@@ -1,47 +1,30 @@
-/** What port mappings must know about the node beside the pod's port: addresses on both sides, and the pod's routes. */
+/** The facts of port mappings beside the pod's port: addresses on both sides, and the pod's routes. */
 import type { Result } from '../../cni/result.ts'
-import type { AddressFacts, LinkFacts, RouteFacts, SourceRuleFacts } from '../../kernel/api/facts.ts'
+import type { AddressFacts, LinkFacts } from '../../kernel/api/facts.ts'
 import type { Kernel } from '../../kernel/api/kernel.ts'
 import { ipFamily, parseCidr } from '../../lib/ip.ts'
 import { masterOf } from '../../nic/netdev.ts'
 import type { PortMapping } from '../config/config.ts'
-import { nodeAddresses, uplinkAddresses } from '../port/addresses.ts'
+import { type HostAddress, nodeAddresses, uplinkAddresses } from '../port/addresses.ts'
 import type { Port } from '../port/port.ts'
-import { forwardKeys } from './plan-notes.ts'
-import { familiesOf, mainTable, onlyWayIs, tablesBehind } from './reply-routing.ts'
-
-/** An address of the node, and the VLAN in which the uplink carries it (0 = untagged). */
-export interface HostAddress {
-  readonly address: string
-  readonly link: string
-  readonly vlan: number
-  /** Gone within a day or a week: for those who name it. */
-  readonly temporary?: true
-}
-
-/** An address of the pod, with the gateway that prevResult names for it. */
-export interface PodAddress {
-  readonly ip: string
-  /** CIDR form. */
-  readonly address: string
-  readonly gateway: string | undefined
-}
+import {
+  familiesOf,
+  mainTable,
+  onlyWayIs,
+  type PodAddress,
+  type ReplyFacts,
+  tablesBehind,
+} from './reply-routing.ts'
 
 /** Everything that a plan of port mappings goes by. */
-export interface OffloadFacts {
-  readonly port: Port
+export interface OffloadFacts extends ReplyFacts {
   /** Of the uplink and what is above it; of the whole node for a veth. */
   readonly hostAddresses: readonly HostAddress[]
   /** Every address that is the node's alone, on whichever interface: all but link-local ones, which others have too. */
   readonly ownAddresses: ReadonlySet<string>
-  readonly podAddresses: readonly PodAddress[]
-  /** Of the main table, and of those that rules for the pod's addresses lead to. */
-  readonly podRoutes: readonly RouteFacts[]
-  /** Of the families in which replies may need a rule. */
-  readonly podRules: readonly SourceRuleFacts[]
   /** Mappings whose port a program of the node serves at 127.0.0.1, and who it is. */
   readonly servedLocally?: ReadonlyMap<PortMapping, string>
-  /** Whether the node forwards packets of each family; absent where nothing depends on it. */
+  /** True for a family whose packets the node forwards; absent where nothing depends on it. */
   readonly forwards?: Readonly<Record<4 | 6, boolean>>
   /** The bond or team that the uplink is a port of. */
   readonly bond?: string
@@ -96,6 +79,9 @@ export function readOffloadFacts(
     podRules,
   }
 }
+
+/** The settings that say whether the node forwards. */
+export const forwardKeys = { 4: 'net/ipv4/ip_forward', 6: 'net/ipv6/conf/all/forwarding' } as const
 
 /** Masters that use one of their ports, or some, at a time. */
 const bonds: ReadonlySet<string | undefined> = new Set(['bond', 'team'])

@@ -1,5 +1,5 @@
 /**
- * What becomes of the frames of one mapping on the uplink and the representor; what all mappings of a pod share is in
+ * The filters of one mapping on the uplink and the representor. The filters that all mappings of a pod share are in
  * portmap/shared-filters.ts. Pure.
  */
 import type { LinkFacts } from '../../kernel/api/facts.ts'
@@ -9,7 +9,7 @@ import type { Port, UplinkAttachment } from '../port/port.ts'
 import { filterPriority } from '../state/identity.ts'
 import type { Translator } from './nat-choice.ts'
 
-/** What the rules of a key depend on beside the key. */
+/** The facts of a key's filters beside the key. */
 export interface FilterContext {
   readonly port: Port
   readonly wire: UplinkAttachment

@@ -3,13 +3,14 @@ import { CniError, code } from '../../cni/error.ts'
 import type { Transaction } from '../../ops/apply.ts'
 import { flowFilterLine } from '../../ops/command-line.ts'
 import type { FlowFilter, Outcome } from '../../ops/op.ts'
+import type { OffloadJournal } from '../../records/offload.ts'
 import type { OffloadConfig } from '../config/config.ts'
-import type { OffloadJournal } from '../state/record.ts'
+import { PolicerRefused } from '../feature.ts'
 import { offerAll, steer, type Tried } from './offer.ts'
 import type { OffloadPlan, RuleGroup } from './plan.ts'
 import { type Preflight, refuseTaken } from './preflight.ts'
 
-/** What became of an ADD's plans. */
+/** The plan that an ADD has carried out. */
 export interface Installed {
   readonly plan: OffloadPlan
   readonly rules: OffloadJournal['rules']
@@ -19,8 +20,8 @@ export interface Installed {
 
 /**
  * Carries out the first plan that the NIC takes. A plan that it refuses is taken back before the next one is tried.
- * `beforeRules` is called when all but the rules is done, and may throw what keeps them from being made.
- * @throws PolicerInTheWay when it refuses rules that have a policer
+ * `beforeRules` is called when everything but the rules is done, and may throw to keep them from being made. Returns the refusal of
+ * rules that have a policer, where there is one: no other plan would do with that policer.
  * @throws CniError 101 with the driver's words when rules that must be in the NIC are refused and no plan is left
  */
 export function applyBest(
@@ -29,14 +30,15 @@ export function applyBest(
   plans: readonly OffloadPlan[],
   preflight: Preflight,
   beforeRules: () => void = () => undefined,
-): Installed {
+): Installed | PolicerRefused {
   const notes: string[] = []
-  // What other parts have done (rate limits) stays done.
+  // Changes of other features (bandwidth) stay done.
   const mark = transaction.mark()
   for (const [at, plan] of plans.entries()) {
     try {
-      const { rules, notes: more } = applyPlan(transaction, config, plan, preflight, beforeRules)
-      return { plan, rules, notes: [...notes, ...more] }
+      const done = applyPlan(transaction, config, plan, preflight, beforeRules)
+      if (done instanceof PolicerRefused) return done
+      return { plan, rules: done.rules, notes: [...notes, ...done.notes] }
     } catch (error) {
       if (!(error instanceof CniError) || error.code !== code.offloadRefused || at === plans.length - 1)
         throw error
@@ -58,14 +60,16 @@ function applyPlan(
   plan: OffloadPlan,
   preflight: Preflight,
   beforeRules: () => void,
-): Pick<Installed, 'rules' | 'notes'> {
+): Pick<Installed, 'rules' | 'notes'> | PolicerRefused {
   const { groups, inSoftware = [] } = plan
   transaction.apply(plan.ops)
   beforeRules()
   // Before all others: nothing that these keep back may leave meanwhile.
   const kept = transaction.apply(inSoftware.flatMap(({ rules }) => rules.map((rule) => steer(rule, 'off'))))
   const isAsked = config.offload !== 'off' && plan.unoffered !== true
-  const { tried, notes } = isAsked ? offerAll(transaction, plan, preflight) : { tried: [], notes: [] }
+  const offered = isAsked ? offerAll(transaction, plan, preflight) : { tried: [], notes: [] }
+  if (offered instanceof PolicerRefused) return offered
+  const { tried, notes } = offered
   const mappings = groups.map((group, at): Tried => tried[at] ?? { group })
   const left = mappings.filter(({ outcomes }) => outcomes === undefined)
   const [first] = left
@@ -84,7 +88,7 @@ function applyPlan(
   }
 }
 
-/** Where a rule ended up, for the record. */
+/** The place where a rule is now, for the record. */
 function ruleReport(
   { mapping }: RuleGroup,
   rule: FlowFilter,

@@ -3,8 +3,9 @@ import { CniError, code } from '../../cni/error.ts'
 import { compareIp, ipFamily, parseIp } from '../../lib/ip.ts'
 import type { PortKey } from '../../ops/op.ts'
 import type { OffloadConfig, PortMapping } from '../config/config.ts'
+import type { HostAddress } from '../port/addresses.ts'
+import { traitsOf } from '../port/kinds.ts'
 import type { Port } from '../port/port.ts'
-import type { HostAddress } from './facts.ts'
 
 /** The node's side of a mapping: addresses of the uplink in the VF's VLAN, and those it has elsewhere (for errors). */
 export interface HostAddresses {
@@ -19,17 +20,17 @@ export interface HostAddresses {
 }
 
 /**
- * Whether programs of the node reach mapped ports at 127.0.0.1: what the config says, and without a word of it behind a veth, as
- * with the portmap plugin. There, as here, it takes snat.
+ * True when programs of the node reach mapped ports at 127.0.0.1. A config that does not say so gets it behind a veth, as with the
+ * portmap plugin. There, as here, it takes snat.
  */
 export function servesLocalhost(
   { localhost, snat }: Pick<OffloadConfig, 'localhost' | 'snat'>,
   { kind }: Pick<Port, 'kind'>,
 ): boolean {
-  return localhost ?? (snat && kind === 'veth')
+  return localhost ?? (snat && traitsOf(kind).isPair)
 }
 
-/** Where programs of a node look for what it serves. */
+/** The address at which programs of a node look for the node's own services. */
 export const localhost = '127.0.0.1'
 
 /** True for an address of the host's loopback interface: only its own programs reach a port there. */
@@ -137,25 +138,4 @@ function list(host: HostAddresses): string {
 
 function compare(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0
-}
-
-/**
- * The nftables table that does the NAT inside the pod: in prerouting for clients, in output for the pod itself
- * (hairpin). Looked up by address and port in one map per family and protocol, whatever their number.
- */
-export function podNatTable(table: string, all: readonly PortKey[]): string {
-  // The pod's own loopback addresses stay its own.
-  const keys = all.filter(({ address }) => !isLoopback(address))
-  const lines = ([4, 6] as const).flatMap((family) =>
-    (['tcp', 'udp', 'sctp'] as const).flatMap((proto) => {
-      const own = keys.filter((key) => ipFamily(key.address) === family && key.proto === proto)
-      if (own.length === 0) return []
-      const ip = family === 4 ? 'ip' : 'ip6'
-      const elements = own.map((key) => `${key.address} . ${key.port} : ${key.toAddress} . ${key.toPort}`)
-      return [`dnat ${ip} to ${ip} daddr . ${proto} dport map { ${elements.join(', ')} }`]
-    }),
-  )
-  const chain = (hook: string, priority: string) =>
-    `  chain ${hook} {\n    type nat hook ${hook} priority ${priority}; policy accept;\n${lines.map((line) => `    ${line}\n`).join('')}  }\n`
-  return `table inet ${table} {\n${chain('prerouting', 'dstnat')}${chain('output', '-100')}}\n`
 }

@@ -1,12 +1,13 @@
-/** Which wishes a kind of port can fulfil: `offload` and `nat` by kind of port, one function per row. Pure. */
+/** The wishes that a kind of port can fulfil: `offload` and `nat` by kind of port, one function per row. Pure. */
 import { CniError, code } from '../../cni/error.ts'
 import type { PortKey } from '../../ops/op.ts'
 import type { OffloadConfig } from '../config/config.ts'
+import { type PortKind, traitsOf } from '../port/kinds.ts'
 import { unknownNeighbours } from '../port/neighbours.ts'
 import type { Port } from '../port/port.ts'
 import { untested } from './plan-notes.ts'
 
-/** Where addresses and ports are translated: in the pod, in the eSwitch, or on the host (veth). */
+/** The place where addresses and ports are translated: in the pod, in the eSwitch, or on the host (veth). */
 export type Translator = 'pod' | 'nic' | 'host'
 
 /** Translators that may serve, best first, and what an operator should know about the choice. */
@@ -16,29 +17,30 @@ export interface Choice {
 }
 
 /**
- * Where a port's mappings may be translated.
+ * The places where a port's mappings may be translated.
  * @throws CniError 7 for a combination that this kind of port can't give, 2 for a protocol that the NIC can't translate
  */
 export function translators(config: OffloadConfig, port: Port, keys: readonly PortKey[]): Choice {
-  if (config.masqAll && port.kind !== 'veth') {
+  if (config.masqAll && !traitsOf(port.kind).isPair) {
     throw new CniError(
       code.unsupportedField,
       `Cannot use masqAll true on "${port.name}": clients keep their address on the way into a VF or NIC`,
     )
   }
-  switch (port.kind) {
-    case 'veth':
-      return vethChoice(config, port)
-    case 'legacy':
-    case 'nic':
-      return wireChoice(config, port)
-    case 'userspace':
-      return userspaceChoice(config, port, keys)
-    case 'representor':
-      return representorChoice(config, port, keys)
-    case 'other':
-      throw invalid(`Cannot map ports to "${port.name}": it is no VF, no NIC and no end of a veth pair`)
-  }
+  return choices[port.kind](config, port, keys)
+}
+
+const choices: Readonly<
+  Record<PortKind, (config: OffloadConfig, port: Port, keys: readonly PortKey[]) => Choice>
+> = {
+  veth: vethChoice,
+  legacy: wireChoice,
+  nic: wireChoice,
+  userspace: userspaceChoice,
+  representor: representorChoice,
+  other: (_, { name }) => {
+    throw invalid(`Cannot map ports to "${name}": it is no VF, no NIC and no end of a veth pair`)
+  },
 }
 
 function vethChoice(config: OffloadConfig, port: Port): Choice {
@@ -56,9 +58,10 @@ function vethChoice(config: OffloadConfig, port: Port): Choice {
 function wireChoice(config: OffloadConfig, port: Port): Choice {
   refuseNicInSoftware(config)
   const { kind, name, wire } = port
+  const { isWholeNic } = traitsOf(kind)
   if (config.nat === 'nic') {
     throw invalid(
-      kind === 'nic'
+      isWholeNic
         ? `Cannot use nat "nic" on "${name}": it is a NIC of its own, not a VF of "${wire?.uplink.name}" with its eSwitch in switchdev mode`
         : `Cannot use nat "nic" on "${wire?.uplink.name}": its eSwitch is in legacy mode, which has no representors`,
     )
@@ -125,7 +128,7 @@ function fragmented(keys: readonly PortKey[]): string | undefined {
     : `answers of protocol "udp" (hostPort ${key.port}) that the pod sends in fragments can't be translated by the NIC`
 }
 
-/** What the pod answers another VF must not be translated, nor leave by the wire, and it is known by that one's MAC. */
+/** The pod's answers to another VF must not be translated, nor leave by the wire. They are known by that VF's MAC. */
 function strangers(port: Port): string | undefined {
   const [first, ...others] = unknownNeighbours(port)
   if (first === undefined) return undefined

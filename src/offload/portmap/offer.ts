@@ -4,11 +4,11 @@ import { ApplyError, type Transaction } from '../../ops/apply.ts'
 import { flowFilterLine } from '../../ops/command-line.ts'
 import { OffloadRefused } from '../../ops/offload-refused.ts'
 import type { FlowFilter, Offload, Op, Outcome } from '../../ops/op.ts'
-import { PolicerInTheWay } from '../feature.ts'
+import { PolicerRefused } from '../feature.ts'
 import type { OffloadPlan, RuleGroup } from './plan.ts'
 import type { Preflight } from './preflight.ts'
 
-/** What became of a mapping in the NIC: of each rule, or why the NIC did not take it. Neither: it was not asked. */
+/** The outcome of a mapping in the NIC: of each rule, or why the NIC did not take it. Neither: the NIC was not asked. */
 export interface Tried {
   /** As it is to be made: with the conditions that the NIC takes. */
   readonly group: RuleGroup
@@ -24,38 +24,42 @@ export interface Offered {
 
 /**
  * Offers all mappings to the NIC. One whose rules it refuses is offered again without the condition on fragments, where the
- * mapping can be without: not every driver knows that key.
- * @throws PolicerInTheWay when it refuses rules that have a policer
+ * mapping can be without: not every driver knows that key. Returns the refusal of rules that have a policer, where there is one.
  * @throws CniError 101 with the driver's words when it refuses rules that must be in the NIC
  */
-export function offerAll(transaction: Transaction, plan: OffloadPlan, preflight: Preflight): Offered {
+export function offerAll(
+  transaction: Transaction,
+  plan: OffloadPlan,
+  preflight: Preflight,
+): Offered | PolicerRefused {
   const { groups } = plan
-  if (preflight.hardware !== undefined) {
-    const taken = `frames are taken in the NIC before our rules see them ${preflight.hardware}`
-    const tried = groups.map((group) => {
-      const refusal = refusedBy(plan, group, taken, taken)
-      // In software the policer, which is in the NIC only, would be refused (EINVAL).
-      if (preflight.software === undefined && isLimited(group)) throw new PolicerInTheWay(taken)
-      return { group, refusal }
-    })
-    return { tried, notes: [] }
-  }
+  if (preflight.hardware !== undefined) return takenBefore(plan, preflight, preflight.hardware)
   // The first mapping by itself: a NIC that must take all and takes none is not to refuse hundreds.
   const many = groups.findIndex(({ rules }) => rules.some(({ port }) => port !== undefined)) + 1
   const attempts: Attempt[] = []
-  const tried = [groups.slice(0, many), groups.slice(many)].flatMap((some) => {
+  const tried: Tried[] = []
+  for (const some of [groups.slice(0, many), groups.slice(many)]) {
     const now = attemptAll(transaction, plan, some)
     attempts.push(...now)
-    return now.map(({ group, result }) =>
-      result instanceof ApplyError
-        ? { group, refusal: refusalOf(plan, group, result, preflight) }
-        : { group, outcomes: result },
-    )
-  })
+    for (const { group, result } of now) {
+      const outcome = outcomeOf(plan, group, result, preflight)
+      if (outcome instanceof PolicerRefused) return outcome
+      tried.push(outcome)
+    }
+  }
   return { tried, notes: notesOf(attempts, preflight) }
 }
 
-/** What the NIC made of a mapping, as it was offered at last, and why not as it was offered at first. */
+/** Another filter in the NIC takes the frames before our rules would: nothing is offered. */
+function takenBefore(plan: OffloadPlan, { software }: Preflight, hardware: string): Offered | PolicerRefused {
+  const taken = `frames are taken in the NIC before our rules see them ${hardware}`
+  const tried = plan.groups.map((group) => ({ group, refusal: refusedBy(plan, group, taken, taken) }))
+  // In software the policer, which is in the NIC only, would be refused (EINVAL).
+  if (software === undefined && plan.groups.some(isLimited)) return new PolicerRefused(taken)
+  return { tried, notes: [] }
+}
+
+/** The NIC's answer to a mapping as it was offered at last, and the error of the first offer. */
 interface Attempt {
   readonly group: RuleGroup
   readonly result: readonly Outcome[] | ApplyError
@@ -68,7 +72,7 @@ function attemptAll(transaction: Transaction, plan: OffloadPlan, groups: readonl
     const results = transaction.attemptEach(lists)
     return some.map((group, at) => {
       const result = results[at] ?? []
-      // What is left of it has the key that its rule in software needs.
+      // The rest of the mapping has the key that its rule in software needs.
       if (result instanceof ApplyError && result.stuck.length > 0) throw result
       return { group, result }
     })
@@ -113,17 +117,22 @@ function notesOf(attempts: readonly Attempt[], preflight: Preflight): string[] {
 }
 
 /**
- * Why the NIC did not take a mapping's rules.
+ * The outcome of one mapping, with the reason where the NIC did not take its rules.
  * @throws the error if it is about something else
- * @throws PolicerInTheWay for rules that have a policer
  * @throws CniError 101 where the rules must be in the NIC
  */
-function refusalOf(plan: OffloadPlan, group: RuleGroup, error: ApplyError, preflight: Preflight): string {
-  if (!(error.cause instanceof OffloadRefused)) throw error
-  const refusal = preflight.explain(error.cause.refusal)
-  if (isLimited(group)) throw new PolicerInTheWay(refusal, error)
-  const details = error.op.do === 'steer.add' ? flowFilterLine(error.op.rule, 'skip_sw') : undefined
-  return refusedBy(plan, group, refusal, undefined, { details, cause: error })
+function outcomeOf(
+  plan: OffloadPlan,
+  group: RuleGroup,
+  result: Attempt['result'],
+  preflight: Preflight,
+): Tried | PolicerRefused {
+  if (!(result instanceof ApplyError)) return { group, outcomes: result }
+  if (!(result.cause instanceof OffloadRefused)) throw result
+  const refusal = preflight.explain(result.cause.refusal)
+  if (isLimited(group)) return new PolicerRefused(`the driver said "${refusal}"`, { cause: result })
+  const details = result.op.do === 'steer.add' ? flowFilterLine(result.op.rule, 'skip_sw') : undefined
+  return { group, refusal: refusedBy(plan, group, refusal, undefined, { details, cause: result }) }
 }
 
 function isLimited({ rules }: RuleGroup): boolean {

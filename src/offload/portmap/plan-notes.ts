@@ -1,9 +1,10 @@
-/** What an operator should know about a plan of port mappings on an uplink: who is not served, and when a mapping ends. Pure. */
+/** Notes for operators about a plan of port mappings on an uplink: clients that are not served, and the end of a mapping. Pure. */
 import { ipFamily } from '../../lib/ip.ts'
 import type { PortKey } from '../../ops/op.ts'
 import type { OffloadConfig } from '../config/config.ts'
+import { traitsOf } from '../port/kinds.ts'
 import type { Port } from '../port/port.ts'
-import type { OffloadFacts } from './facts.ts'
+import { forwardKeys, type OffloadFacts } from './facts.ts'
 import { isLoopback } from './keys.ts'
 
 /** Of a translation in the NIC. */
@@ -48,14 +49,10 @@ export function uplinkNotes(
   ]
 }
 
-/** The settings that say whether the node forwards. */
-export const forwardKeys = { 4: 'net/ipv4/ip_forward', 6: 'net/ipv6/conf/all/forwarding' } as const
-
 /** Why a port without a representor has no rules in the NIC. */
 export function untested({ kind, name, wire }: Pick<Port, 'kind' | 'name' | 'wire'>): string {
-  const what =
-    kind === 'nic'
-      ? `"${name}" is a NIC of its own`
-      : `the eSwitch of "${wire?.uplink.name}" is in legacy mode`
+  const what = traitsOf(kind).isWholeNic
+    ? `"${name}" is a NIC of its own`
+    : `the eSwitch of "${wire?.uplink.name}" is in legacy mode`
   return `${what}, where no filter is offered to the NIC: some drivers take one that sends a frame back by its own port, but no card was seen to deliver such a frame`
 }

@@ -1,19 +1,22 @@
 /**
- * What `vf-offload` does to a node for port mappings, in which order and why. Pure: config and facts in, operations out.
- * Which wishes a kind of port can fulfil is portmap/nat-choice.ts, what frames become is portmap/filters.ts.
+ * The plan of port mappings: the operations on a node, their order and the reasons. Pure: config and facts in, operations out.
+ * portmap/nat-choice.ts knows the wishes that a kind of port can fulfil, portmap/filters.ts the way of the frames.
  */
 import { grouped } from '../../lib/grouped.ts'
 import { formatCidr, ipFamily, networkOf, parseCidr } from '../../lib/ip.ts'
 import type { FlowFilter, Masquerade, Op, PortKey } from '../../ops/op.ts'
 import type { OffloadConfig } from '../config/config.ts'
 import { refuseConditions } from '../config/portmap-compat.ts'
+import type { HostAddress } from '../port/addresses.ts'
+import { traitsOf } from '../port/kinds.ts'
 import type { Port, UplinkAttachment } from '../port/port.ts'
 import type { Identity } from '../state/identity.ts'
-import type { HostAddress, OffloadFacts } from './facts.ts'
+import type { OffloadFacts } from './facts.ts'
 import { rulesFor } from './filters.ts'
-import { type HostAddresses, isLoopback, localhost, podNatTable, portKeys, servesLocalhost } from './keys.ts'
+import { type HostAddresses, isLoopback, localhost, portKeys, servesLocalhost } from './keys.ts'
 import { type Translator, translators } from './nat-choice.ts'
 import { nicNotes, uplinkNotes } from './plan-notes.ts'
+import { podNatTable } from './pod-nat.ts'
 import { planReplies } from './reply-routing.ts'
 import { sharedRules } from './shared-filters.ts'
 
@@ -24,10 +27,10 @@ export interface RuleGroup {
   readonly rules: readonly FlowFilter[]
 }
 
-/** What to do for an attachment's mappings. */
+/** Everything that is to be done for an attachment's mappings. */
 export interface OffloadPlan {
   readonly keys: readonly PortKey[]
-  /** Where addresses and ports are translated. */
+  /** The place where addresses and ports are translated. */
   readonly nat: Translator
   /** Before the rules: the reservation, the pod's part, qdiscs. */
   readonly ops: readonly Op[]
@@ -90,7 +93,7 @@ export function planPorts(config: OffloadConfig, facts: OffloadFacts, identity: 
   return choices.nat.map(plan)
 }
 
-/** Which of the host's addresses this port's mappings can be served on. */
+/** The host's addresses on which this port's mappings can be served. */
 function hostSide(
   config: OffloadConfig,
   { port, hostAddresses, servedLocally }: OffloadFacts,
@@ -111,7 +114,7 @@ function hostSide(
 const everyone = { 4: '0.0.0.0/0', 6: '::/0' } as const
 
 /**
- * Whose source address the host replaces where it translates. For a veth: the pod itself and its neighbours, whose
+ * The clients whose source address the host replaces where it translates. For a veth: the pod itself and its neighbours, whose
  * replies would not pass the host (all with masqAll). For all others everybody who comes through the host's stack (its own
  * programs, pods behind bridges, fragments): replies from a wire of its own would not come back this way. From 127.0.0.1
  * nobody gets an answer without.
@@ -121,7 +124,7 @@ function masquerades(
   { port, podAddresses }: OffloadFacts,
   keys: readonly PortKey[],
 ): Masquerade[] {
-  const isOpen = masqAll || port.kind !== 'veth'
+  const isOpen = masqAll || !traitsOf(port.kind).isPair
   const subnets = grouped(
     podAddresses.map((one) => formatCidr(networkOf(parseCidr(one.address)))),
     ipFamily,
@@ -177,7 +180,7 @@ function groupsOf(
   const { directSubnets } = config
   const vlanOf = (wanted: string) => served.find(({ address }) => address === wanted)?.vlan ?? 0
   const groups = new Map<string, FlowFilter[]>()
-  // What is for the host's loopback never comes by the uplink.
+  // Frames for the host's loopback never come by the uplink.
   for (const key of keys.filter(({ address }) => !isLoopback(address))) {
     const mapping = `${key.proto} ${key.port} -> ${key.toPort}`
     const rules = rulesFor(key, { port, wire, vlan: vlanOf(key.address), cookie, nat, directSubnets })
@@ -194,5 +197,5 @@ function groupsOf(
   }
 }
 
-/** What rules of no mapping are for. */
+/** The purpose of rules of no mapping. */
 const passing = 'replies to the node and to VFs of the same card'

@@ -1,4 +1,4 @@
-/** Whether prevResult tells the truth about the pod's addresses: a mapping to another one would lead to somebody else. */
+/** The pod's addresses by prevResult, compared with the pod: a mapping to another address would lead to somebody else. */
 import { CniError, code } from '../../cni/error.ts'
 import type { Kernel } from '../../kernel/api/kernel.ts'
 import { parseCidr } from '../../lib/ip.ts'

@@ -1,22 +1,23 @@
-/** Who else works on a pod's uplink: found before anything is changed, reported, and left as it is. */
+/** Others that work on a pod's uplink: found before anything is changed, reported, and left as they are. */
 import { CniError, code } from '../../cni/error.ts'
 import type { LinkFacts } from '../../kernel/api/facts.ts'
+import type { Conflict } from '../../kernel/api/filters.ts'
 import type { Kernel } from '../../kernel/api/kernel.ts'
-import type { Conflict } from '../../kernel/inspect/conflicts.ts'
 import { step } from '../../lib/log/steps.ts'
 import type { FlowFilter } from '../../ops/op.ts'
 import type { OffloadConfig } from '../config/config.ts'
+import { traitsOf } from '../port/kinds.ts'
 import type { Port } from '../port/port.ts'
 import { cookiePrefix } from '../state/identity.ts'
 import type { OffloadPlan } from './plan.ts'
 
-/** What stands in the way of filters of ours; undefined where nothing does. */
+/** Obstacles for filters of ours; undefined where there is none. */
 export interface Preflight {
   /** In software they would silently do nothing: others take the frames before them, in software or for good in the NIC. */
   readonly software: string | undefined
   /** In the NIC another filter takes the frames before them. */
   readonly hardware: string | undefined
-  /** What could be in the way, and nobody can tell. */
+  /** Things that could be in the way, where nobody can tell. */
   readonly notes: readonly string[]
   /** A driver's refusal with what is known of its reason. */
   explain(refusal: string): string
@@ -33,13 +34,13 @@ export function runPreflight(
   plans: readonly OffloadPlan[],
 ): Preflight {
   const { uplink, representor } = wire ?? {}
-  if (uplink !== undefined) refuseOccupied(kernel, uplink, kind === 'legacy')
+  if (uplink !== undefined) refuseOccupied(kernel, uplink, traitsOf(kind).eswitch === 'legacy')
   const links = [uplink, representor].filter((link) => link !== undefined)
   const rules = plans.flatMap(({ groups, inSoftware = [] }) =>
     [...groups, ...inSoftware].flatMap((group) => group.rules),
   )
   const preflight = step('ground', () => surveyUplink(kernel, links, rules))
-  // What can run in software only needs no try.
+  // Filters that can run in software only need no try.
   if (representor === undefined || config.offload === 'off') refuseTaken(preflight, undefined)
   return preflight
 }

@@ -2,16 +2,16 @@
 import type { Kernel } from '../../kernel/api/kernel.ts'
 import { ipFamily } from '../../lib/ip.ts'
 import { notice } from '../../lib/log/notice.ts'
+import type { OffloadJournal } from '../../records/offload.ts'
 import type { FeatureRemoval, Removal } from '../feature.ts'
 import { filterPriority, formerRouteTable, identityOf, rulePriority } from '../state/identity.ts'
 import type { FilterPlaces } from '../state/own-filters.ts'
-import type { OffloadJournal } from '../state/record.ts'
 import { tell } from '../state/shared-note.ts'
 import { releaseLocalPorts } from './host/local-ports.ts'
 import { releaseLocalnet } from './host/route-localnet.ts'
 import { releaseWhole, wholeTable } from './host/whole-table.ts'
 
-export const portsRemoval: FeatureRemoval = {
+export const portmapRemoval: FeatureRemoval = {
   recorded: ({ keys }) => keys.length > 0,
   filters: (journal) => !isOnHost(journal),
   places: placesOf,
@@ -81,10 +81,10 @@ function removePorts(removal: Removal): void {
   const { machine, kernel, attachment, journal, isWhole, step, filtersGone } = removal
   const { cookie } = identityOf(attachment, machine.sha256)
   const ops = journal?.ops ?? []
-  // Whose table can't be made whole, releaseWhole() tells again: it keeps nobody from going.
+  // A table that can't be made whole keeps nobody from going: releaseWhole() tells again.
   const whole = () => tell(() => wholeTable(removal, kernel, cookie))
   const guarded = ops.flatMap((op) => (op.do === 'guard.add' ? op.ifindex : []))
-  // What was there before may be the operator's.
+  // Ports that were there before may be the operator's.
   const kept = ops.flatMap((op) =>
     op.do === 'localports.reserve' ? op.ports.filter((port) => !op.were.includes(port)) : [],
   )

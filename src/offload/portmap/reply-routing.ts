@@ -6,8 +6,26 @@ import { CniError, code } from '../../cni/error.ts'
 import type { LinkFacts, RouteFacts, SourceRuleFacts } from '../../kernel/api/facts.ts'
 import { contains, formatCidr, ipFamily, networkOf, parseCidr, parseIp } from '../../lib/ip.ts'
 import type { Op, RouteSpec } from '../../ops/op.ts'
+import type { Port } from '../port/port.ts'
 import { type Identity, isRouteTable, rulePriority } from '../state/identity.ts'
-import type { OffloadFacts, PodAddress } from './facts.ts'
+
+/** An address of the pod, with the gateway that prevResult names for it. */
+export interface PodAddress {
+  readonly ip: string
+  /** CIDR form. */
+  readonly address: string
+  readonly gateway: string | undefined
+}
+
+/** The facts by which replies are led. */
+export interface ReplyFacts {
+  readonly port: Port
+  readonly podAddresses: readonly PodAddress[]
+  /** Of the main table, and of those to which rules for the pod's addresses lead. */
+  readonly podRoutes: readonly RouteFacts[]
+  /** Of the families in which replies may need a rule. */
+  readonly podRules: readonly SourceRuleFacts[]
+}
 
 /** Number of the routing table that everybody uses who names none. */
 export const mainTable = 254
@@ -21,7 +39,7 @@ const mostWays = 1_000
  * somebody else did the same (sbr) is left to that.
  */
 export function planReplies(
-  { port, podAddresses, podRoutes, podRules }: OffloadFacts,
+  { port, podAddresses, podRoutes, podRules }: ReplyFacts,
   { routeTable: table }: Identity,
 ): { readonly ops: readonly Op[]; readonly notes: readonly string[] } {
   const { wire, link } = port

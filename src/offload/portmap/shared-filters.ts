@@ -11,7 +11,7 @@ import { on } from './filters.ts'
 import { isLoopback } from './keys.ts'
 import type { Translator } from './nat-choice.ts'
 
-/** What the rules depend on beside the keys. */
+/** The facts of the filters beside the keys. */
 export interface SharedContext {
   readonly port: Port
   readonly wire: UplinkAttachment
@@ -40,8 +40,8 @@ export function sharedRules(all: readonly PortKey[], context: SharedContext): Sh
 }
 
 /**
- * Where the pod translates, a datagram that it sends in fragments has the node's address in each of them, and nothing else
- * that the pod sends has. No port is needed to know them, and no NIC: they miss all its rules.
+ * The pod translates: each fragment of a datagram that it sends has the node's address, and nothing else that the pod sends
+ * has. No port is needed to know them, and no NIC: they miss all its rules.
  */
 function fragmentsOut(keys: readonly PortKey[], { wire, cookie, vlanOf }: SharedContext): FlowFilter[] {
   const addresses = new Set(keys.filter(({ proto }) => proto === 'udp').map(({ address }) => address))
@@ -60,8 +60,8 @@ function fragmentsOut(keys: readonly PortKey[], { wire, cookie, vlanOf }: Shared
 }
 
 /**
- * What the pod sends to the node, which has reached it by the host's stack, and to VFs of the same card, which the wire would
- * not bring back: it goes its usual way as it is. Those VFs are known by their MACs, since nobody knows their addresses. By
+ * Frames of the pod to the node, which has reached it by the host's stack, and to VFs of the same card, which the wire would
+ * not bring back: they go their usual way as they are. Those VFs are known by their MACs, since nobody knows their addresses. By
  * rules of the pod's address and not of its ports, so that there are few.
  */
 function untranslated(

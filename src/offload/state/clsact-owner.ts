@@ -1,11 +1,11 @@
 /**
- * Who made a clsact qdisc. The kernel keeps no owner for one, and other programs hang their filters on it: it is
+ * The makers of clsact qdiscs. The kernel keeps no owner for one, and other programs hang their filters on it: it is
  * removed with our last filter only if a note says that we made it in this boot.
  */
 import type { Kernel } from '../../kernel/api/kernel.ts'
 import type { Machine } from '../../kernel/api/machine.ts'
-import type { Runner } from '../../ops/apply.ts'
-import { noteAt, notesIn, textOrNone } from '../../ops/record-store.ts'
+import type { Runner } from '../../ops/runner.ts'
+import { noteAt, notesIn, textOrNone } from '../../records/store.ts'
 import { forgivingNote } from './shared-note.ts'
 
 /** Notes that the clsact of `ifindex` is ours; called before it is made, so that a crash leaves no unknown one. */
@@ -60,7 +60,7 @@ export function forgetClsact(machine: Machine, kernel: Kernel): void {
   }
 }
 
-/** How the names of its notes begin. */
+/** The beginning of the names of its notes. */
 export const clsactPrefix = 'clsact-'
 
 function notePath(machine: Machine, ifindex: number): string {

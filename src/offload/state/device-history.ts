@@ -6,10 +6,10 @@ import type { PortRateFacts } from '../../kernel/api/facts.ts'
 import type { Machine } from '../../kernel/api/machine.ts'
 import type { PortRates, VfAttributes } from '../../ops/op.ts'
 import { isAlive } from '../../ops/owner-netns.ts'
-import type { PluginRecord } from '../../ops/record.ts'
-import type { RecordName, RecordStore } from '../../ops/record-store.ts'
+import type { OffloadJournal } from '../../records/offload.ts'
+import type { PluginRecord } from '../../records/record.ts'
+import type { RecordName, RecordStore } from '../../records/store.ts'
 import type { Attachment } from './identity.ts'
-import type { OffloadJournal } from './record.ts'
 
 /** The records in which a device may be named. */
 export interface DeviceRecords {
@@ -19,7 +19,7 @@ export interface DeviceRecords {
   readonly otherStores: readonly RecordStore<OffloadJournal>[]
   /** Those of vf-attach, whose names begin with the device. */
   readonly attachStore: Pick<RecordStore<unknown>, 'list' | 'read'>
-  /** Who is about to get what is removed, and has set nothing yet: a device that vf-attach has given it is taken by nobody. */
+  /** The attachment for whose sake things are removed. It has set nothing yet: a device that vf-attach has given it is taken by nobody. */
   readonly heir?: Holder
 }
 
@@ -30,7 +30,7 @@ export interface RatesNow {
 }
 
 /**
- * What rates there were before the limits of attachments that have had the device. One of those may be in force still, when
+ * The rates before the limits of attachments that have had the device. One of those may be in force still, when
  * its DEL never came: it is nobody's wish any more. `port` is undefined where it is as it is now.
  */
 export function ratesBefore(

@@ -3,7 +3,7 @@ import { cookiePrefix } from '../../ops/marks/own-cookie.ts'
 
 export { filterPriority } from '../../ops/marks/own-slots.ts'
 
-/** Who an attachment's rules belong to. */
+/** The owner of filters, mappings and limits. */
 export interface Attachment {
   readonly network: string
   readonly containerID: string
@@ -66,7 +66,7 @@ export function isRouteTable(table: number): boolean {
 
 /** The names of an attachment's rate limits. */
 export interface RateIdentity {
-  /** As Identity has it, of a kind of its own: both parts of one attachment, in one or two entries of a list, are told apart. */
+  /** As Identity has it, of a kind of its own: both features of one attachment, in one or two entries of a list, are told apart. */
   readonly cookie: string
   /** Name of the ifb, on whichever side it is: 15 bytes, the most that an interface name has. */
   readonly ifb: string
@@ -102,7 +102,7 @@ export function ifbOf(
 /** Hexadecimal digits at the end of a cookie that say whose it is within its network. */
 const ownerDigits = 16
 
-/** What the cookies of an attachment, of whatever kind, end in. */
+/** The end of an attachment's cookies, of whatever kind. */
 export function ownerHash(
   { containerID, ifname }: Pick<Attachment, 'containerID' | 'ifname'>,
   sha256: (text: string) => string,
@@ -110,7 +110,7 @@ export function ownerHash(
   return sha256(`${containerID}\0${ifname}`).slice(0, ownerDigits)
 }
 
-/** What a cookie ends in: as {@link ownerHash} of its attachment. */
+/** The end of a cookie: as {@link ownerHash} of its attachment. */
 export function ownerOf(cookie: string): string {
   return cookie.slice(-ownerDigits)
 }
@@ -120,12 +120,12 @@ export function ifbMacOf(network: string, sha256: (text: string) => string): str
   return ['76', '66', ...(sha256(network).slice(0, 8).match(/../g) ?? [])].join(':')
 }
 
-/** How the cookies of the rate limits of all attachments of a network begin. */
+/** The beginning of the cookies of the rate limits of all attachments of a network. */
 export function rateNetworkPrefix(network: string, sha256: (text: string) => string): string {
   return `${cookiePrefix}${kindRate}${sha256(network).slice(0, 8)}`
 }
 
-/** How the cookies of the port mappings of all attachments of a network begin. */
+/** The beginning of the cookies of the port mappings of all attachments of a network. */
 export function networkPrefix(network: string, sha256: (text: string) => string): string {
   return `${cookiePrefix}${kindPorts}${sha256(network).slice(0, 8)}`
 }

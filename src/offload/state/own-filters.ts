@@ -1,4 +1,4 @@
-/** Removal of filters by cookie: what every part of an attachment has on an interface goes in one search. */
+/** Removal of filters by cookie: the filters of all features on an interface go in one search. */
 import { CniError, code } from '../../cni/error.ts'
 import type { Kernel, OwnFilter, OwnPlace, PlacedFilter } from '../../kernel/api/kernel.ts'
 import type { Side } from '../../ops/op.ts'
@@ -6,7 +6,7 @@ import type { Side } from '../../ops/op.ts'
 /** Rounds of look and delete before giving up on a table that never comes to rest. */
 const maxRounds = 20
 
-/** Where the filters of an attachment are, by its record. */
+/** The places of an attachment's filters, by its record. */
 export interface FilterPlaces {
   /** Those whose numbers it has. */
   readonly placed: readonly PlacedFilter[]

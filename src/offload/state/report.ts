@@ -1,10 +1,10 @@
-/** What became of an attachment's wishes, for people and other programs: a file beside the record, and a line of the log. Pure. */
+/** The outcome of an attachment's wishes, for people and other programs: a file beside the record, and a line of the log. Pure. */
 import type { Request } from '../../cni/request.ts'
 import { grouped } from '../../lib/grouped.ts'
 import { commandLine } from '../../ops/command-line.ts'
-import type { PluginRecord } from '../../ops/record.ts'
+import type { LimitRecord, OffloadJournal } from '../../records/offload.ts'
+import type { PluginRecord } from '../../records/record.ts'
 import type { OffloadConfig } from '../config/config.ts'
-import type { LimitRecord, OffloadJournal } from './record.ts'
 
 /** Version of the report's form. Fields may be added to it; one that changes its meaning makes a new version. */
 export const reportSchemaVersion = 1
@@ -43,27 +43,32 @@ export interface Report {
   readonly uplink: string | undefined
   readonly representor: string | undefined
   readonly asked: Pick<OffloadConfig, 'offload' | 'nat'>
-  /** Where addresses are translated. */
+  /** The place where addresses are translated. */
   readonly nat: OffloadJournal['nat']
   readonly mappings: readonly ReportedMapping[]
   /** Each rate limit, in bits/s, with the place where it is enforced and the means (tbf, ifb, max_tx_rate, tx_max, police). */
   readonly limits: readonly ReportedLimit[]
-  /** What else was done, in order. */
+  /** Everything else that was done, in order. */
   readonly others: readonly ReportedRule[]
   /** Every refusal once, in the words of driver or kernel. */
   readonly refusals: readonly string[]
   readonly notes: readonly string[]
 }
 
-/** The report of an attachment whose ADD has come to its end. */
+/** The sections of a report that features fill in. */
+export type ReportSections = Pick<Report, 'nat' | 'mappings' | 'limits' | 'others' | 'refusals'>
+
+/** The report of an attachment whose ADD has come to its end, with the sections of its features. */
 export function reportOf(
   { plugin, owner, journal }: PluginRecord<OffloadJournal>,
   config: Pick<OffloadConfig, 'offload' | 'nat'>,
   args: Request['args'],
+  sections: readonly Partial<ReportSections>[],
 ): Report {
   const { containerID, ifname, network, netns } = owner
   const [space, name] = [args.get('K8S_POD_NAMESPACE'), args.get('K8S_POD_NAME')]
-  const refusals = journal.rules.flatMap(({ refusal }) => refusal ?? [])
+  const none: ReportSections = { nat: undefined, mappings: [], limits: [], others: [], refusals: [] }
+  const { nat, mappings, limits, others, refusals }: ReportSections = Object.assign(none, ...sections)
   return {
     schema: reportSchemaVersion,
     ...{ plugin, containerID, ifname, network, netns },
@@ -72,9 +77,17 @@ export function reportOf(
     uplink: journal.uplink?.name,
     representor: journal.representor?.name,
     asked: journal.asked ?? { offload: config.offload, nat: config.nat },
+    ...{ nat, mappings, limits, others, refusals },
+    notes: journal.notes,
+  }
+}
+
+/** The sections of port mappings. */
+export function portmapSections(journal: OffloadJournal): Partial<ReportSections> {
+  const refusals = journal.rules.flatMap(({ refusal }) => refusal ?? [])
+  return {
     nat: journal.nat,
     mappings: mappingsOf(journal),
-    limits: limitsOf(journal),
     others: [
       ...journal.ops.map((op) => ({
         line:
@@ -86,7 +99,6 @@ export function reportOf(
       ...sharedRules(journal).map(reportedRule),
     ],
     refusals: [...new Set(refusals)],
-    notes: journal.notes,
   }
 }
 
@@ -95,7 +107,7 @@ export function limitsOf({ limits = [] }: OffloadJournal): ReportedLimit[] {
   return limits.map(({ ops: _ops, ...rest }) => rest)
 }
 
-/** What became of each wish, by the record. */
+/** The outcome of each wish, by the record. */
 export function mappingsOf({ keys, rules }: OffloadJournal): ReportedMapping[] {
   // A pod may have a thousand mappings, on tens of addresses.
   const rulesOf = grouped(rules, ({ mapping }) => mapping)
@@ -134,7 +146,7 @@ function endpoint(address: string, port: number): string {
   return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`
 }
 
-/** Which pod a report, or what is left of one, is about; nothing for text that does not say so. */
+/** The pod that a report, or the rest of one, is about; nothing for text that does not say so. */
 export function reportedBy(text: string): { readonly netns?: string; readonly device?: string } {
   try {
     const { netns, device }: Readonly<Record<string, unknown>> = JSON.parse(text)

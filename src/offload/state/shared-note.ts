@@ -3,7 +3,7 @@
  * from going. What such a note still says of one that has gone, GC finds by its cookie.
  */
 import { notice } from '../../lib/log/notice.ts'
-import { type Note, noteAt } from '../../ops/record-store.ts'
+import { type Note, noteAt } from '../../records/store.ts'
 
 /** The note at `path`. What can't be written is told. */
 export function forgivingNote(path: string, ...durability: ['volatile'] | []): Pick<Note, 'set' | 'clear'> {

@@ -1,9 +1,9 @@
-/** What else of a list has a record of the attachment, under another name of the plugin. */
-import type { PluginRecord } from '../../ops/record.ts'
-import type { RecordName, RecordStore } from '../../ops/record-store.ts'
+/** Records of the same attachment under other names of the plugin: other entries of one list have made them. */
+import type { OffloadJournal } from '../../records/offload.ts'
+import type { PluginRecord } from '../../records/record.ts'
+import type { RecordName, RecordStore } from '../../records/store.ts'
 import type { DeviceRecords } from './device-history.ts'
 import type { Attachment } from './identity.ts'
-import type { OffloadJournal } from './record.ts'
 
 /** A record with its name, and the store that has it. */
 interface OtherRecord {
@@ -14,7 +14,7 @@ interface OtherRecord {
 
 type Others = Pick<DeviceRecords, 'machine' | 'otherStores'>
 
-/** What entries of other names have made for the attachment since the last boot. A record that can't be read tells nothing. */
+/** The journals of the attachment under other names since the last boot. A record that can't be read tells nothing. */
 export function otherEntries(others: Others, attachment: Attachment): OffloadJournal[] {
   return otherRecords(others, attachment).map(({ record }) => record.journal)
 }

@@ -1,19 +1,21 @@
 /**
- * What attachments have left whose namespace is gone and whose DEL never came: they hold nothing, so an ADD that wants
- * something of it removes it first, as DEL would. Nothing here is asked before there is a conflict.
+ * Things of attachments whose namespace is gone and whose DEL never came. Such attachments hold nothing, so an ADD that wants
+ * one of their things removes it first, as DEL would. Nothing here is asked before there is a conflict.
  */
 import { notice } from '../../lib/log/notice.ts'
 import { ApplyError } from '../../ops/apply.ts'
 import { isExisting, PortTaken } from '../../ops/port-taken.ts'
-import type { RecordName, RecordStore } from '../../ops/record-store.ts'
-import { ratesRemoval } from '../bandwidth/removal.ts'
+import type { OffloadJournal } from '../../records/offload.ts'
+import type { RecordName, RecordStore } from '../../records/store.ts'
 import type { Port } from '../port/port.ts'
-import { portsRemoval } from '../portmap/removal.ts'
 import type { DeviceRecords } from '../state/device-history.ts'
 import type { Attachment } from '../state/identity.ts'
-import type { OffloadJournal } from '../state/record.ts'
+import type { OffloadContext } from './context.ts'
 import { isDead, removeRecorded } from './del.ts'
 import { ownerOf } from './port-owners.ts'
+
+/** All records, and the features that any of them can be about. */
+type EveryRecord = DeviceRecords & Pick<OffloadContext, 'everyFeature'>
 
 /** The record of an attachment, and the store that has it. */
 interface Recorded {
@@ -26,7 +28,7 @@ interface Recorded {
  * was removed: the ADD is worth another try then. Living owners, and those of which no record speaks, keep what they have.
  * @throws CniError 103 when something could not be removed
  */
-export function clearTheWay(records: DeviceRecords, heir: Attachment, port: Port, error: unknown): boolean {
+export function clearTheWay(records: EveryRecord, heir: Attachment, port: Port, error: unknown): boolean {
   const dead = ownersInTheWay(records, port, error).filter(({ store, name }) => isDead(records, store, name))
   for (const one of dead) removeDead(records, heir, one)
   return dead.length > 0
@@ -38,19 +40,17 @@ export function isHeldByDead(records: DeviceRecords, port: Port): boolean {
 }
 
 /** Removes everything of a dead attachment, and its record, for the sake of `heir`. @throws CniError 103 */
-export function removeDead(records: DeviceRecords, heir: Attachment, { store, name }: Recorded): void {
+export function removeDead(records: EveryRecord, heir: Attachment, { store, name }: Recorded): void {
   const { machine, attachStore } = records
   const { containerID, ifname, subject } = name
   notice(
     `vf-offload: the namespace of container "${containerID}", interface "${ifname}", network "${subject}" is gone: what is left of its port mappings and limits is removed`,
   )
   const otherStores = [records.store, ...records.otherStores].filter((one) => one !== store)
-  // The record says what there is to remove, whatever name it was made under.
-  const parts = [ratesRemoval, portsRemoval]
-  removeRecorded({ machine, store, otherStores, attachStore, heir, parts }, name, '')
+  removeRecorded({ machine, store, otherStores, attachStore, heir, features: records.everyFeature }, name, '')
 }
 
-/** Whose things the kernel said are in the way: a cookie names one; without it all count that are along the port. */
+/** The owners of things that the kernel said are in the way: a cookie names one; without it all count that are along the port. */
 function ownersInTheWay(records: DeviceRecords, port: Port, error: unknown): readonly Recorded[] {
   if (!(error instanceof ApplyError)) return []
   const { cause } = error

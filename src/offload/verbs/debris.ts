@@ -1,24 +1,26 @@
-/** What killed calls of `vf-offload` have left: temporary files of records, reports and notes, and reports of the dead. */
+/** Debris of killed calls of `vf-offload`: temporary files of records, reports and notes, and reports of the dead. */
 import type { CniError } from '../../cni/error.ts'
 import { failure } from '../../cni/failure.ts'
 import type { Machine } from '../../kernel/api/machine.ts'
 import { notice } from '../../lib/log/notice.ts'
-import { clear, clearFolder, isDue, temporariesIn } from '../../ops/debris.ts'
 import { openOwnersNetns } from '../../ops/owner-netns.ts'
-import { probeName } from '../../ops/record-store.ts'
+import { clear, clearFolder, isDue, temporariesIn } from '../../records/debris.ts'
+import { probeName } from '../../records/store.ts'
 import { offloadNames } from '../config/plugin-names.ts'
-import { recordsOf } from '../del.ts'
-import { localPortsNote } from '../portmap/host/local-ports.ts'
-import { localnetPrefix } from '../portmap/host/route-localnet.ts'
-import { tableNote } from '../portmap/host/whole-table.ts'
+import type { Feature } from '../feature.ts'
 import { clsactPrefix } from '../state/clsact-owner.ts'
 import { reportedBy } from '../state/report.ts'
+import { recordsOf } from '../state/stores.ts'
 
 /** Removes it. The node's lock, under which all of that is written, is held by the caller. Returns what went wrong, an error at most. */
-export function clearDebris(machine: Machine, stateDir: string): CniError[] {
+export function clearDebris(
+  machine: Machine,
+  stateDir: string,
+  features: readonly Pick<Feature, 'shared'>[],
+): CniError[] {
   try {
     // Beside our notes lie those of vf-attach, which are written under the lock of a device.
-    for (const one of temporariesIn(machine.sharedDir)) if (isOwnNote(one.name)) clear(one)
+    for (const one of temporariesIn(machine.sharedDir)) if (isOwnNote(one.name, features)) clear(one)
     for (const name of offloadNames) {
       const store = recordsOf(name, stateDir)
       for (const folder of store.folders) clearFolder(folder)
@@ -32,10 +34,14 @@ export function clearDebris(machine: Machine, stateDir: string): CniError[] {
 }
 
 /** The same after an ADD, twice a day; what goes wrong is told and is no failure of the ADD. */
-export function clearDebrisWhenDue(machine: Machine, stateDir: string): void {
+export function clearDebrisWhenDue(
+  machine: Machine,
+  stateDir: string,
+  features: readonly Pick<Feature, 'shared'>[],
+): void {
   const errors: CniError[] = []
   try {
-    if (isDue(stateDir, 'offload')) errors.push(...clearDebris(machine, stateDir))
+    if (isDue(stateDir, 'offload')) errors.push(...clearDebris(machine, stateDir, features))
   } catch (error) {
     errors.push(failure(error))
   }
@@ -43,10 +49,11 @@ export function clearDebrisWhenDue(machine: Machine, stateDir: string): void {
     notice(`vf-offload: Cannot clear what killed calls have left in "${stateDir}": ${message}`)
 }
 
-function isOwnNote(name: string): boolean {
+function isOwnNote(name: string, features: readonly Pick<Feature, 'shared'>[]): boolean {
   return (
-    [probeName, tableNote].includes(name) ||
-    [clsactPrefix, localnetPrefix, localPortsNote].some((prefix) => name.startsWith(prefix))
+    name === probeName ||
+    name.startsWith(clsactPrefix) ||
+    features.some(({ shared }) => shared?.isNote(name) === true)
   )
 }
 

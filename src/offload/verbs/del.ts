@@ -3,10 +3,11 @@ import type { Request } from '../../cni/request.ts'
 import { notice } from '../../lib/log/notice.ts'
 import { isGone } from '../../ops/held-netns.ts'
 import { openOwnersNetns } from '../../ops/owner-netns.ts'
-import { type PluginRecord, RecordError } from '../../ops/record.ts'
-import { type RecordName, type RecordStore, textOrNone } from '../../ops/record-store.ts'
-import type { OffloadJournal } from '../state/record.ts'
-import { type Locked, type RemovalContext, sweep, sweepPodFirst, sweepUnrecorded } from './sweep.ts'
+import type { OffloadJournal } from '../../records/offload.ts'
+import { type PluginRecord, RecordError } from '../../records/record.ts'
+import { type RecordName, type RecordStore, textOrNone } from '../../records/store.ts'
+import type { Locked, RemovalContext } from './context.ts'
+import { sweep, sweepPodFirst, sweepUnrecorded } from './sweep.ts'
 
 /**
  * Removes everything of the request's attachment. Needs no record, prevResult, runtimeConfig or namespace. What another
@@ -14,25 +15,25 @@ import { type Locked, type RemovalContext, sweep, sweepPodFirst, sweepUnrecorded
  * network that the pod has left for another one. Once the pod is gone it goes too: the network may have been renamed.
  * @throws CniError 103 when something could not be removed
  */
-export function removeAttachment(setting: RemovalContext, request: Request, locked: Locked): void {
-  const { store } = setting
+export function removeAttachment(context: RemovalContext, request: Request, locked: Locked): void {
+  const { store } = context
   const { containerID, ifname, name: network, netns } = request
   const own = store.nameOf(network, containerID, ifname)
-  removeNamed(setting, own, netns, locked, () => {
+  removeNamed(context, own, netns, locked, () => {
     for (const name of store.list()) {
       const isOther = name.containerID === containerID && name.ifname === ifname && name.subject !== network
-      if (isOther && isDead(setting, store, name)) removeRecorded(setting, name, netns)
+      if (isOther && isDead(context, store, name)) removeRecorded(context, name, netns)
     }
   })
 }
 
 /** Says what stays of other networks, where this one has no record. */
-function tellOfOthers(setting: RemovalContext, { subject, containerID, ifname }: RecordName): void {
-  const { store } = setting
+function tellOfOthers(context: RemovalContext, { subject, containerID, ifname }: RecordName): void {
+  const { store } = context
   const mine = store.list().filter((name) => name.containerID === containerID && name.ifname === ifname)
   if (mine.some((name) => name.subject === subject)) return
   for (const name of mine) {
-    if (isDead(setting, store, name)) continue
+    if (isDead(context, store, name)) continue
     notice(
       `vf-offload: network "${subject}" has no record of container "${containerID}", interface "${ifname}"; what network "${name.subject}" has made for it stays until a DEL of that network, because the pod lives`,
     )
@@ -54,10 +55,10 @@ export function isDead(
 }
 
 /** Removes everything of the attachment that has a record at `name`, and the record. The lock is held. @throws CniError 103 */
-export function removeRecorded(setting: RemovalContext, name: RecordName, netns: string): void {
-  const record = usable(setting.store, name)
-  if (record === undefined) removeNamed(setting, name, netns, (action) => action())
-  else removeBy(setting, name, record, netns)
+export function removeRecorded(context: RemovalContext, name: RecordName, netns: string): void {
+  const record = usable(context.store, name)
+  if (record === undefined) removeNamed(context, name, netns, (action) => action())
+  else removeBy(context, name, record, netns)
 }
 
 /**
@@ -67,24 +68,24 @@ export function removeRecorded(setting: RemovalContext, name: RecordName, netns:
  * @throws CniError 103
  */
 export function removeNamed(
-  setting: RemovalContext,
+  context: RemovalContext,
   name: RecordName,
   netns: string,
   locked: Locked,
   more: () => void = () => undefined,
   judge: (seen: PluginRecord<OffloadJournal>) => void = () => undefined,
 ): void {
-  const { machine, store } = setting
-  if (removeSeen(setting, name, netns, locked, more, judge)) return
+  const { machine, store } = context
+  if (removeSeen(context, name, netns, locked, more, judge)) return
   const pod = openOwnersNetns(machine, undefined, netns)
   try {
     const isRecorded = () => usable(store, name) !== undefined
-    sweepUnrecorded(setting, attachmentOf(name), pod, locked, isRecorded, () => {
+    sweepUnrecorded(context, attachmentOf(name), pod, locked, isRecorded, () => {
       const record = usable(store, name)
       if (record === undefined) {
-        tellOfOthers(setting, name)
+        tellOfOthers(context, name)
         dropRecord(store, name)
-      } else removeBy(setting, name, record, netns)
+      } else removeBy(context, name, record, netns)
       more()
     })
   } finally {
@@ -94,14 +95,14 @@ export function removeNamed(
 
 /** Removes by the record that is there, and by a newer one where an ADD writes that meanwhile. False without one that can be used. */
 function removeSeen(
-  setting: RemovalContext,
+  context: RemovalContext,
   name: RecordName,
   netns: string,
   locked: Locked,
   more: () => void,
   judge: (seen: PluginRecord<OffloadJournal>) => void,
 ): boolean {
-  const { machine, store } = setting
+  const { machine, store } = context
   for (;;) {
     if (!isListed(store, name)) return false
     // The text tells whether it is the same one, without reading it as a record once more.
@@ -116,7 +117,7 @@ function removeSeen(
         store.remove(name)
         more()
       }
-      if (sweepPodFirst(setting, attachmentOf(name), pod, seen, { locked, isSame, finish })) return true
+      if (sweepPodFirst(context, attachmentOf(name), pod, seen, { locked, isSame, finish })) return true
     } finally {
       pod?.close()
     }
@@ -124,18 +125,18 @@ function removeSeen(
 }
 
 function removeBy(
-  setting: RemovalContext,
+  context: RemovalContext,
   name: RecordName,
   record: PluginRecord<OffloadJournal>,
   netns: string,
 ): void {
-  const pod = openOwnersNetns(setting.machine, record.owner, netns)
+  const pod = openOwnersNetns(context.machine, record.owner, netns)
   try {
-    sweep(setting, attachmentOf(name), pod, record)
+    sweep(context, attachmentOf(name), pod, record)
   } finally {
     pod?.close()
   }
-  setting.store.remove(name)
+  context.store.remove(name)
 }
 
 function attachmentOf({ subject: network, containerID, ifname }: RecordName) {
@@ -180,7 +181,7 @@ function readOrWhy(
   try {
     return store.read(name)
   } catch (error) {
-    if (!(error instanceof RecordError) || error.isNewer) throw error
+    if (!(error instanceof RecordError) || error.code === 'newer') throw error
     return error.message
   }
 }

@@ -1,29 +1,30 @@
+/** GC of things whose record was lost: they are found by their marks. */
 import type { CniError } from '../../cni/error.ts'
 import { failure } from '../../cni/failure.ts'
 import { listedBy } from '../../cni/listed.ts'
 import type { Request } from '../../cni/request.ts'
-import type { Kernel } from '../../kernel/api/kernel.ts'
+import type { Kernel, OwnFilter } from '../../kernel/api/kernel.ts'
 import type { Machine } from '../../kernel/api/machine.ts'
-import type { RecordName, RecordStore } from '../../ops/record-store.ts'
-import { localPortsCookies, releaseLocalPorts } from '../portmap/host/local-ports.ts'
-import { localnetCookies, releaseLocalnet } from '../portmap/host/route-localnet.ts'
-import { releaseWhole, type TableContext, wholeTable } from '../portmap/host/whole-table.ts'
+import { isOfKind } from '../../lib/error-kind.ts'
+import type { OffloadJournal } from '../../records/offload.ts'
+import type { RecordName, RecordStore } from '../../records/store.ts'
+import type { Feature, OrphanContext } from '../feature.ts'
 import { forgetClsact, releaseClsact } from '../state/clsact-owner.ts'
-import { ifbMacOf, ifbOf, networkPrefix, ownerHash, ownerOf, rateNetworkPrefix } from '../state/identity.ts'
+import { ownerHash, ownerOf } from '../state/identity.ts'
 import { untilQuiet } from '../state/own-filters.ts'
-import type { OffloadJournal } from '../state/record.ts'
+import type { Locked } from './context.ts'
 import { livesByReport, livesOn } from './gc.ts'
-import type { Locked } from './sweep.ts'
 
 /**
- * What belongs to attachments of this network that have no record: it was lost, and what it spoke of is found by its marks.
- * Whose they are nobody knows any more, so that only a list of the runtime can say that they are not valid; a report that is
- * left tells of a pod that lives. `stores` are those of all names that the plugin answers to. Filters are looked for without the
- * lock, and what was found is looked at again under it. Returns the errors, after having tried all.
+ * Removes everything that belongs to attachments of this network without a record. Nobody knows any more whose these things are, so
+ * only a list of the runtime can say that they are not valid. A report that is left tells of a pod that lives. `stores` are those
+ * of all names of the plugin, and `features` all features. Filters are looked for without the lock, and looked at again under
+ * it. Returns the errors, after having tried all.
  */
 export function collectOrphans(
   machine: Machine,
   stores: readonly RecordStore<OffloadJournal>[],
+  features: readonly Feature[],
   request: Request,
   gcLive: boolean,
   locked: Locked,
@@ -32,65 +33,34 @@ export function collectOrphans(
   if (validAttachments === undefined) return []
   const living = lone(machine, stores, request, gcLive, locked)
   const { sha256 } = machine
-  const [ports, rates] = [networkPrefix(network, sha256), rateNetworkPrefix(network, sha256)]
-  /** With the lock: those of the marks that nobody has. An ADD may have come since they were found. */
-  const strange: Strange = (found, said, own) => {
+  const errors = living.map(livesOn)
+  const strange: OrphanContext['strange'] = (found, said, own) => {
     const recorded = stores.flatMap((store) => store.list()).filter(({ subject }) => subject === network)
     return unknown(found, [recorded, validAttachments, living], said, own)
   }
-  const cookiesIn = (found: Iterable<string>) =>
+  const strangeCookies: OrphanContext['strangeCookies'] = (found) =>
     [...strange(found, ownerOf, (one) => ownerHash(one, sha256)).values()].flat()
-  const errors = living.map(livesOn)
-  const kernel = machine.openKernel()
-  const step = <T>(action: () => T): T | undefined => {
+  const step: OrphanContext['step'] = (action) => {
     try {
       return action()
     } catch (error) {
-      if (error instanceof Error && error.name === 'LockTimeout') throw error
+      if (isOfKind(error, 'lock-timeout')) throw error
       errors.push(failure(error))
       return undefined
     }
   }
+  const kernel = machine.openKernel()
   try {
-    const filters = step(() =>
-      untilQuiet(
-        () => kernel.ownFilters([ports, rates]),
-        (found) =>
-          locked(() => {
-            const orphans = new Set(cookiesIn(found.map(({ cookie }) => cookie)))
-            const theirs = found.filter(({ cookie }) => orphans.has(cookie))
-            kernel.removeFilters(kernel.placedFilters(theirs))
-            return theirs
-          }),
-        'Cannot remove the filters of attachments without a record',
-      ),
-    )
-    const limiters = step(() => kernel.rates().limiters(rates)) ?? []
+    const prefixes = features.map((feature) => feature.cookiePrefix(network, sha256))
+    const filters = step(() => removeFilters(kernel, prefixes, locked, strangeCookies))
+    const [store = { folders: [] }] = stores
+    const filtersGone = () => filters !== undefined
+    const context = { machine, store, kernel, network, filtersGone, step, strange, strangeCookies }
+    const actions = features.map((feature) => feature.orphans(context))
     locked(() => {
-      for (const cookie of cookiesIn(limiters.map((one) => one.cookie))) {
-        const indexes = limiters.flatMap((one) => (one.cookie === cookie ? [one.index] : []))
-        for (const { index } of step(() => kernel.rates().limitersAt(indexes, cookie)) ?? [])
-          step(() => kernel.rates().removeSharedPolicer(index))
-      }
-      // A port is given away only when no filter for it is left.
-      if (filters !== undefined)
-        for (const cookie of cookiesIn(
-          new Set([
-            ...kernel.reservedCookies(ports),
-            ...localPortsCookies(machine, ports),
-            ...localnetCookies(machine, ports),
-          ]),
-        ))
-          step(() => releaseMappings(machine, kernel, cookie, stores[0]))
+      for (const remove of actions) remove()
       for (const ifindex of new Set(filters?.map((filter) => filter.ifindex)))
         step(() => releaseClsact(machine, kernel, ifindex))
-      // After the filters: one that leads to an ifb that is gone would drop everything.
-      for (const name of strange(
-        ifbsOf(kernel, ifbMacOf(network, sha256)),
-        (ifb) => ifb,
-        (one) => ifbOf({ ...one, network }, sha256),
-      ).keys())
-        step(() => kernel.rates().removeIfb('host', name))
       step(() => forgetClsact(machine, kernel))
     })
     return errors
@@ -99,11 +69,24 @@ export function collectOrphans(
   }
 }
 
-type Strange = (
-  found: Iterable<string>,
-  said: (mark: string) => string,
-  own: (one: Owned) => string,
-) => ReadonlyMap<string, readonly string[]>
+function removeFilters(
+  kernel: Kernel,
+  prefixes: readonly string[],
+  locked: Locked,
+  strangeCookies: OrphanContext['strangeCookies'],
+): readonly OwnFilter[] {
+  return untilQuiet(
+    () => kernel.ownFilters(prefixes),
+    (found) =>
+      locked(() => {
+        const orphans = new Set(strangeCookies(found.map(({ cookie }) => cookie)))
+        const theirs = found.filter(({ cookie }) => orphans.has(cookie))
+        kernel.removeFilters(kernel.placedFilters(theirs))
+        return theirs
+      }),
+    'Cannot remove the filters of attachments without a record',
+  )
+}
 
 /** Removes reports that have lost their record, and returns those that tell of a pod that lives. */
 function lone(
@@ -130,15 +113,9 @@ function lone(
   return found.flatMap(({ name, lives }) => (lives ? [name] : []))
 }
 
-function ifbsOf(kernel: Kernel, mac: string): string[] {
-  return kernel
-    .links('host')
-    .flatMap(({ kind, mac: has, name }) => (kind === 'ifb' && has === mac ? [name] : []))
-}
-
 /**
- * Of the marks that were found, by what they say of their attachment, those that no known one has. The known ones can be hundreds
- * of thousands, what was found never: so nothing is kept of each, and nothing computed where nothing was found.
+ * The marks, of those that were found, that no known attachment has. Known attachments can be hundreds of thousands, marks that
+ * were found never: so nothing is kept of each attachment, and nothing computed where no mark was found.
  */
 function unknown(
   found: Iterable<string>,
@@ -158,15 +135,3 @@ function unknown(
 }
 
 type Owned = Pick<RecordName, 'containerID' | 'ifname'>
-
-function releaseMappings(
-  machine: Machine,
-  kernel: Kernel,
-  cookie: string,
-  store: TableContext['store'] = { folders: [] },
-): void {
-  const lost = { whole: () => wholeTable({ machine, store }, kernel) }
-  releaseLocalnet(machine, kernel, cookie, lost)
-  releaseLocalPorts(machine, kernel, cookie, lost)
-  kernel.forgetConnections(releaseWhole({ machine, store }, kernel, cookie))
-}

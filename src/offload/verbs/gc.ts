@@ -1,20 +1,23 @@
 /** GC of what has a record. A pod that lives keeps its mappings and limits: to take them from it would be an outage. */
+
 import { CniError, code } from '../../cni/error.ts'
 import { failure } from '../../cni/failure.ts'
 import { listedBy } from '../../cni/listed.ts'
 import type { Request } from '../../cni/request.ts'
 import type { OpenNetns } from '../../kernel/api/machine.ts'
+import { isOfKind } from '../../lib/error-kind.ts'
 import { parsePciAddress } from '../../lib/pci-address.ts'
 import { readPciFunction } from '../../nic/pci.ts'
 import { isGone } from '../../ops/held-netns.ts'
 import { openOwnersNetns } from '../../ops/owner-netns.ts'
-import { type Owner, RecordError } from '../../ops/record.ts'
-import type { RecordName, RecordStore } from '../../ops/record-store.ts'
+import type { OffloadJournal } from '../../records/offload.ts'
+import { type Owner, RecordError } from '../../records/record.ts'
+import type { RecordName, RecordStore } from '../../records/store.ts'
+import { recordedTraits } from '../port/kinds.ts'
 import { isTakenOver } from '../state/device-history.ts'
-import type { OffloadJournal } from '../state/record.ts'
 import { reportedBy } from '../state/report.ts'
+import type { Locked, RemovalContext } from './context.ts'
 import { removeNamed } from './del.ts'
-import type { Locked, RemovalContext } from './sweep.ts'
 
 /**
  * Removes what attachments of this network left behind that are not valid any more and whose namespace is gone. Without a
@@ -23,19 +26,19 @@ import type { Locked, RemovalContext } from './sweep.ts'
  * turn of its own, and judged without the lock. Returns the errors, after having tried all.
  */
 export function collectGarbage(
-  setting: RemovalContext,
+  context: RemovalContext,
   request: Request,
   gcLive: boolean,
   locked: Locked,
 ): CniError[] {
   const errors: CniError[] = []
   const isListed = listedBy(request)
-  for (const name of setting.store.list().filter(({ subject }) => subject === request.name)) {
+  for (const name of context.store.list().filter(({ subject }) => subject === request.name)) {
     try {
       if (isListed(name) === true) continue
-      while (!collect(setting, request, gcLive, locked, name));
+      while (!collect(context, request, gcLive, locked, name));
     } catch (error) {
-      if (error instanceof Error && error.name === 'LockTimeout') throw error
+      if (isOfKind(error, 'lock-timeout')) throw error
       errors.push(failure(error))
     }
   }
@@ -47,24 +50,24 @@ class ServedAnew extends Error {}
 
 /** Removes an attachment that must go. False, with nothing of the new one touched, where there is another one by now: that is to be judged. */
 function collect(
-  setting: RemovalContext,
+  context: RemovalContext,
   request: Request,
   gcLive: boolean,
   locked: Locked,
   name: RecordName,
 ): boolean {
-  const judged = readable(setting.store, name)
-  if (!mustGo(setting, request, gcLive, name, judged)) return true
+  const judged = readable(context.store, name)
+  if (!mustGo(context, request, gcLive, name, judged)) return true
   const judge = (seen: Read) => {
     if (isOther(judged, seen)) throw new ServedAnew()
   }
   const turn: Locked = (action) =>
     locked(() => {
-      judge(readable(setting.store, name))
+      judge(readable(context.store, name))
       return action()
     })
   try {
-    removeNamed(setting, name, '', turn, undefined, judge)
+    removeNamed(context, name, '', turn, undefined, judge)
     return true
   } catch (error) {
     if (error instanceof ServedAnew) return false
@@ -79,27 +82,27 @@ function isOther(one: Read, other: Read): boolean {
 
 /** @throws CniError 103 for one that is not valid, lives and must not be cut off */
 function mustGo(
-  setting: RemovalContext,
+  context: RemovalContext,
   request: Request,
   gcLive: boolean,
   name: RecordName,
   found: Read,
 ): boolean {
-  const { machine, store } = setting
+  const { machine, store } = context
   const hasList = request.validAttachments !== undefined
   if (found === 'nothing') return false
   if (found === 'broken') {
     // Only the report beside it may tell whose it is, and nothing says whether it is dead.
-    if (hasList && !gcLive && livesByReport(setting, store, name)) throw livesOn(name)
+    if (hasList && !gcLive && livesByReport(context, store, name)) throw livesOn(name)
     return hasList
   }
   if (isGone(machine, found.owner)) return true
   if (!hasList) return false
-  if (!gcLive && !hasLeft(setting, found.owner, found.journal)) throw livesOn(name)
+  if (!gcLive && !hasLeft(context, found.owner, found.journal)) throw livesOn(name)
   return true
 }
 
-/** What became of reading a record. */
+/** The outcome of reading a record. */
 type Read = { readonly owner: Owner; readonly journal: OffloadJournal } | 'broken' | 'nothing'
 
 /** The record's content; a newer version's is an error. */
@@ -107,7 +110,7 @@ function readable(store: RecordStore<OffloadJournal>, name: RecordName): Read {
   try {
     return store.read(name) ?? 'nothing'
   } catch (error) {
-    if (!(error instanceof RecordError) || error.isNewer) throw error
+    if (!(error instanceof RecordError) || error.code === 'newer') throw error
     return 'broken'
   }
 }
@@ -123,15 +126,15 @@ export function livesOn({ containerID, ifname, path }: RecordName): CniError {
 
 /** True when the pod of an attachment whose record is lost lives, by the report that was beside it. */
 export function livesByReport(
-  setting: Pick<RemovalContext, 'machine'>,
+  context: Pick<RemovalContext, 'machine'>,
   store: RecordStore<OffloadJournal>,
   name: RecordName,
 ): boolean {
   const { netns, device } = reportedBy(store.readReport(name) ?? '')
-  const pod = netns === undefined ? undefined : openOwnersNetns(setting.machine, undefined, netns)
+  const pod = netns === undefined ? undefined : openOwnersNetns(context.machine, undefined, netns)
   if (pod === undefined) return false
   try {
-    return device === undefined || !isBack(setting, pod, device)
+    return device === undefined || !isBack(context, pod, device)
   } finally {
     pod.close()
   }
@@ -141,14 +144,14 @@ export function livesByReport(
  * True where it is shown that the interface has left its pod, which lives: its pair or its device is gone, its device is on the host or
  * another pod's. That the pod has none of its name shows nothing: a pod calls its interfaces what it likes, and hides them where it likes.
  */
-function hasLeft(setting: RemovalContext, owner: Owner, { port, device, link }: OffloadJournal): boolean {
-  if (link?.peer !== undefined) return !isVeth(setting, link.peer)
+function hasLeft(context: RemovalContext, owner: Owner, { port, device, link }: OffloadJournal): boolean {
+  if (link?.peer !== undefined) return !isVeth(context, link.peer)
   if (device === undefined) return false
   // A program that drives a VF has no interface.
-  if (port === 'userspace') return isNoMore(device)
-  const pod = openOwnersNetns(setting.machine, owner, '')
+  if (recordedTraits(port)?.isUserspace === true) return isNoMore(device)
+  const pod = openOwnersNetns(context.machine, owner, '')
   try {
-    return isBack(setting, pod, device) || isTakenOver(setting, owner, device)
+    return isBack(context, pod, device) || isTakenOver(context, owner, device)
   } finally {
     pod?.close()
   }

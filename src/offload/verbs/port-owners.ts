@@ -1,11 +1,11 @@
-/** Who has a host port, where the host's table does not say it. */
+/** The owner of a host port, by the records: for when the host's table does not say it. */
 
 import { ApplyError } from '../../ops/apply.ts'
 import { PortTaken } from '../../ops/port-taken.ts'
-import type { RecordName, RecordStore } from '../../ops/record-store.ts'
+import type { OffloadJournal } from '../../records/offload.ts'
+import type { RecordName, RecordStore } from '../../records/store.ts'
 import { cookiePrefix, identityOf } from '../state/identity.ts'
-import type { OffloadJournal } from '../state/record.ts'
-import type { OffloadContext } from './add.ts'
+import type { OffloadContext } from './context.ts'
 
 type Records = Pick<OffloadContext, 'machine' | 'store' | 'otherStores'>
 

@@ -1,84 +1,84 @@
 /**
  * Several entries of one list that serve one attachment under one name, as one for port mappings and one for limits: they
- * share a record, and each has parts of its own in it. DEL of any takes all: runtimes delete whole lists.
+ * share a record, and each has features of its own in it. DEL of any takes all: runtimes delete whole lists.
  */
 import { CniError, code } from '../../cni/error.ts'
 import { isGone } from '../../ops/held-netns.ts'
 import { isOwnersNetns } from '../../ops/owner-netns.ts'
-import type { PluginRecord } from '../../ops/record.ts'
-import type { RecordName } from '../../ops/record-store.ts'
+import type { OffloadJournal } from '../../records/offload.ts'
+import type { PluginRecord } from '../../records/record.ts'
+import type { RecordName } from '../../records/store.ts'
 import type { Feature } from '../feature.ts'
 import { type Attachment, identityOf } from '../state/identity.ts'
-import { emptyJournal, type OffloadJournal } from '../state/record.ts'
 import { otherRecords } from '../state/sibling-records.ts'
-import type { OffloadContext } from './add.ts'
+import type { OffloadContext } from './context.ts'
 import { removeDead } from './dead-owners.ts'
 
 /**
  * The record of the entries before this one, which is to bring `wanted`; undefined when there are none. A second ADD of a
- * part without a DEL between would go by the same cookie and names as the first: what takes it back when it fails would take
+ * feature without a DEL between would go by the same cookie and names as the first: what takes it back when it fails would take
  * back both. The first is known by its record, and by what it has made where that was lost. One whose namespace is gone holds
  * nothing: what it has left is removed. `hasEswitch`: the pod's frames pass one.
  * @throws CniError 11
  */
 export function earlierEntries(
-  setting: OffloadContext,
+  context: OffloadContext,
   attachment: Attachment,
   wanted: readonly Feature[],
   hasEswitch: boolean,
 ): PluginRecord<OffloadJournal> | undefined {
-  const { machine, store, pod } = setting
+  const { machine, store, pod } = context
   const { network, containerID, ifname } = attachment
   const own = store
     .list()
     .find((name) => name.subject === network && name.containerID === containerID && name.ifname === ifname)
   const found = own === undefined ? undefined : store.read(own)
   const isDead =
-    own !== undefined && found !== undefined && removeIfDead(setting, attachment, store, own, found)
+    own !== undefined && found !== undefined && removeIfDead(context, attachment, store, own, found)
   const record = isDead ? undefined : found
   if (record === undefined) {
-    refuseTraces(setting, attachment, wanted, hasEswitch)
+    refuseTraces(context, attachment, wanted, hasEswitch)
     return undefined
   }
   // Of what was there before the last boot nothing is left.
   if (record.owner.bootId !== machine.bootId()) return undefined
   const isWhole = record.phase === 'attached' && isOwnersNetns(record.owner, pod)
-  if (isWhole && !wanted.some((part) => part.recorded(record.journal))) return record
+  if (isWhole && !wanted.some((feature) => feature.recorded(record.journal))) return record
   throw servedAlready(attachment, own?.path)
 }
 
 /**
- * The wishes of the one that lost its record may have been others than these; but a part that is not wished for may also be
+ * The wishes of the one that lost its record may have been others than these; but a feature that is not wished for may also be
  * another entry's of the same list, which has its record under another name.
  */
 function refuseTraces(
-  setting: OffloadContext,
+  context: OffloadContext,
   attachment: Attachment,
   wanted: readonly Feature[],
   hasEswitch: boolean,
 ): void {
-  const { machine, kernel, parts } = setting
-  const elsewhere = otherRecords(setting, attachment).filter(
-    ({ store, name, record }) => !removeIfDead(setting, attachment, store, name, record),
+  const { machine, kernel, features } = context
+  const elsewhere = otherRecords(context, attachment).filter(
+    ({ store, name, record }) => !removeIfDead(context, attachment, store, name, record),
   )
   const reserved = kernel.hasReservation(identityOf(attachment, machine.sha256).cookie)
-  for (const part of elsewhere.length > 0 ? wanted : parts) {
-    const trace = part.trace({ machine, kernel, attachment, reserved, hasEswitch })
+  for (const feature of elsewhere.length > 0 ? wanted : features) {
+    const trace = feature.trace({ machine, kernel, attachment, reserved, hasEswitch })
     if (trace !== undefined) throw servedAlready(attachment, `its record is lost, ${trace}`)
   }
 }
 
 /** Removes what an ADD of the same attachment has left whose namespace is gone, and not this one's. True when it did. */
 function removeIfDead(
-  setting: OffloadContext,
+  context: OffloadContext,
   attachment: Attachment,
   store: OffloadContext['store'],
   name: RecordName,
   { owner }: PluginRecord<OffloadJournal>,
 ): boolean {
-  const { machine, pod } = setting
+  const { machine, pod } = context
   if (owner.bootId !== machine.bootId() || isOwnersNetns(owner, pod) || !isGone(machine, owner)) return false
-  removeDead(setting, attachment, { store, name })
+  removeDead(context, attachment, { store, name })
   return true
 }
 
@@ -88,32 +88,4 @@ function servedAlready({ containerID, ifname, network }: Attachment, details: st
     `Cannot serve container "${containerID}", interface "${ifname}", network "${network}": it is served already and needs a DEL first`,
     { details },
   )
-}
-
-/** Lists that parts share are joined; every other field belongs to one part. */
-export function merged(base: OffloadJournal, fields: readonly Partial<OffloadJournal>[]): OffloadJournal {
-  return {
-    ...Object.assign({}, base, ...fields),
-    ops: [...base.ops, ...fields.flatMap(({ ops = [] }) => ops)],
-    rules: [...base.rules, ...fields.flatMap(({ rules = [] }) => rules)],
-    notes: [...base.notes, ...fields.flatMap(({ notes = [] }) => notes)],
-  }
-}
-
-/** The journal of all entries: of those before and of this one. */
-export function joined(before: OffloadJournal | undefined, own: OffloadJournal): OffloadJournal {
-  if (before === undefined) return own
-  const { keys, ...rest } = own
-  return {
-    ...merged(before, [rest]),
-    keys: [...before.keys, ...keys],
-    entries: (before.entries ?? 1) + 1,
-  }
-}
-
-/** What of a record an entry without port mappings answers for: another entry's mappings are not its own. */
-export function withoutOthersPorts(journal: OffloadJournal): OffloadJournal {
-  if (journal.entries === undefined) return journal
-  const { keys, ops, rules } = emptyJournal
-  return { ...journal, keys, ops, rules }
 }

@@ -1,40 +1,34 @@
-/** What is removed of one attachment, in its order; each step is tried whatever became of the others. */
+/** The removal of one attachment's things, in their order. Each step is tried, also when steps before it have failed. */
 import { CniError, code } from '../../cni/error.ts'
 import type { Kernel } from '../../kernel/api/kernel.ts'
 import type { OpenNetns } from '../../kernel/api/machine.ts'
+import { isOfKind } from '../../lib/error-kind.ts'
 import { faultPoint } from '../../ops/fault.ts'
-import type { PluginRecord } from '../../ops/record.ts'
+import type { OffloadJournal } from '../../records/offload.ts'
+import type { PluginRecord } from '../../records/record.ts'
 import type { FeatureRemoval } from '../feature.ts'
 import { releaseClsact } from '../state/clsact-owner.ts'
-import { type DeviceRecords, isTakenOver } from '../state/device-history.ts'
+import { isTakenOver } from '../state/device-history.ts'
 import type { Attachment } from '../state/identity.ts'
 import { type FilterPlaces, removePlaced, untilQuiet } from '../state/own-filters.ts'
-import type { OffloadJournal } from '../state/record.ts'
 import { otherEntries } from '../state/sibling-records.ts'
+import type { Locked, RemovalContext } from './context.ts'
 
-/** What a removal works with. */
-export interface RemovalContext extends DeviceRecords {
-  readonly parts: readonly FeatureRemoval[]
-}
-
-/** Runs an action with the node's lock held. */
-export type Locked = <T>(action: () => T) => T
-
-/** What of a record tells what there is to remove. */
+/** The fields of a record by which things are removed. */
 export type Found = Pick<PluginRecord<OffloadJournal>, 'journal' | 'phase'>
 
 /**
- * Removes everything of an attachment that has a record: the filters of all parts first, where the record says that they are; then
- * the rest, part by part. The lock is held, so nothing is read here whose size others choose.
+ * Removes everything of an attachment that has a record: the filters of all features first, where the record says that they are; then
+ * the rest, feature by feature. The lock is held, so nothing is read here whose size others choose.
  * @throws CniError 103 with all that could not be removed
  */
 export function sweep(
-  setting: RemovalContext,
+  context: RemovalContext,
   attachment: Attachment,
   pod: OpenNetns | undefined,
   found: Found,
 ): void {
-  const sweeping = new Sweeping(setting, attachment, pod, found)
+  const sweeping = new Sweeping(context, attachment, pod, found)
   try {
     sweeping.removeRecordedFilters()
     sweeping.removeFromPod()
@@ -52,13 +46,13 @@ export function sweep(
  * @throws CniError 103 with all that could not be removed
  */
 export function sweepPodFirst(
-  setting: RemovalContext,
+  context: RemovalContext,
   attachment: Attachment,
   pod: OpenNetns | undefined,
   found: Found,
   { locked, isSame, finish }: { locked: Locked; isSame: () => boolean; finish: () => void },
 ): boolean {
-  const sweeping = new Sweeping(setting, attachment, pod, found)
+  const sweeping = new Sweeping(context, attachment, pod, found)
   try {
     sweeping.removeFromPod()
     return locked(() => {
@@ -82,14 +76,14 @@ export function sweepPodFirst(
  * @throws CniError 103 with all that could not be removed
  */
 export function sweepUnrecorded(
-  setting: RemovalContext,
+  context: RemovalContext,
   attachment: Attachment,
   pod: OpenNetns | undefined,
   locked: Locked,
   isRecorded: () => boolean,
   finish: () => void,
 ): void {
-  const sweeping = new Sweeping(setting, attachment, pod, undefined)
+  const sweeping = new Sweeping(context, attachment, pod, undefined)
   try {
     sweeping.searchFilters(locked, isRecorded)
     sweeping.removeFromPod()
@@ -104,7 +98,7 @@ export function sweepUnrecorded(
 }
 
 class Sweeping {
-  readonly #setting: RemovalContext
+  readonly #context: RemovalContext
   readonly #attachment: Attachment
   readonly #pod: OpenNetns | undefined
   readonly #found: Found | undefined
@@ -115,16 +109,16 @@ class Sweeping {
   #filtersGone = false
 
   constructor(
-    setting: RemovalContext,
+    context: RemovalContext,
     attachment: Attachment,
     pod: OpenNetns | undefined,
     found: Found | undefined,
   ) {
-    this.#setting = setting
+    this.#context = context
     this.#attachment = attachment
     this.#pod = pod
     this.#found = found
-    this.#kernel = setting.machine.openKernel(pod)
+    this.#kernel = context.machine.openKernel(pod)
     const { uplink, representor } = found?.journal ?? {}
     for (const link of [uplink, representor]) if (link !== undefined) this.#links.add(link.ifindex)
   }
@@ -134,23 +128,23 @@ class Sweeping {
     const journal = this.#found?.journal
     if (journal === undefined) return
     const isWhole = this.#isWhole
-    const parts = this.#parts().filter((part) => part.filters(journal))
-    const places = parts.map((part) => part.places(journal, isWhole))
+    const features = this.#features().filter((feature) => feature.filters(journal))
+    const places = features.map((feature) => feature.places(journal, isWhole))
     const all: FilterPlaces = {
       placed: places.flatMap(({ placed }) => placed),
       interfaces: places.flatMap(({ interfaces }) => interfaces),
       isOpen: places.some(({ isOpen }) => isOpen),
     }
-    const cookies = this.#cookies(parts)
-    const removed = this.#step(() => (parts.length === 0 ? [] : removePlaced(this.#kernel, cookies, all)))
+    const cookies = this.#cookies(features)
+    const removed = this.#step(() => (features.length === 0 ? [] : removePlaced(this.#kernel, cookies, all)))
     this.#filtersGone = removed !== undefined
     for (const { ifindex } of removed ?? []) this.#links.add(ifindex)
   }
 
-  /** The filters with the cookies of all parts, in one search. */
+  /** The filters with the cookies of all features, in one search. */
   searchFilters(locked: Locked, isRecorded: () => boolean): void {
     const removed = this.#step(() => {
-      const cookies = this.#cookies(this.#parts())
+      const cookies = this.#cookies(this.#features())
       if (cookies.length === 0) return []
       return untilQuiet(
         () => (isRecorded() ? [] : this.#kernel.ownFilters(cookies)),
@@ -168,13 +162,13 @@ class Sweeping {
   }
 
   removeFromPod(): void {
-    for (const part of this.#parts().toReversed()) part.removeFromPod(this.#removal())
+    for (const feature of this.#features().toReversed()) feature.removeFromPod(this.#removal())
   }
 
-  /** What is on the host besides filters. */
+  /** Everything on the host besides filters. */
   removeRest(): void {
-    const { machine } = this.#setting
-    for (const part of this.#parts().toReversed()) part.remove(this.#removal())
+    const { machine } = this.#context
+    for (const feature of this.#features().toReversed()) feature.remove(this.#removal())
     for (const ifindex of this.#links) this.#step(() => releaseClsact(machine, this.#kernel, ifindex))
   }
 
@@ -200,9 +194,9 @@ class Sweeping {
   #removal() {
     const [kernel, attachment, pod] = [this.#kernel, this.#attachment, this.#pod]
     return {
-      ...{ machine: this.#setting.machine, store: this.#setting.store, kernel, attachment, pod },
+      ...{ machine: this.#context.machine, store: this.#context.store, kernel, attachment, pod },
       ...{ journal: this.#found?.journal, isWhole: this.#isWhole, filtersGone: this.#filtersGone },
-      isTakenOver: (device: string) => isTakenOver(this.#setting, attachment, device),
+      isTakenOver: (device: string) => isTakenOver(this.#context, attachment, device),
       step: <T>(action: () => T) => this.#step(action),
       touched: (ifindex: number) => {
         this.#links.add(ifindex)
@@ -210,17 +204,17 @@ class Sweeping {
     }
   }
 
-  /** The parts that are this entry's to remove. */
-  #parts(): readonly FeatureRemoval[] {
-    const { machine, otherStores, parts } = this.#setting
+  /** The features that are this entry's to remove. */
+  #features(): readonly FeatureRemoval[] {
+    const { machine, otherStores, features } = this.#context
     const journal = this.#found?.journal
-    if (journal !== undefined) return parts.filter((part) => part.recorded(journal))
+    if (journal !== undefined) return features.filter((feature) => feature.recorded(journal))
     const others = otherEntries({ machine, otherStores }, this.#attachment)
-    return parts.filter((part) => !others.some((other) => part.recorded(other)))
+    return features.filter((feature) => !others.some((other) => feature.recorded(other)))
   }
 
-  #cookies(parts: readonly FeatureRemoval[]): string[] {
-    return parts.map((part) => part.cookie(this.#attachment, this.#setting.machine.sha256))
+  #cookies(features: readonly FeatureRemoval[]): string[] {
+    return features.map((feature) => feature.cookie(this.#attachment, this.#context.machine.sha256))
   }
 
   /** Undefined when it failed. */
@@ -232,7 +226,7 @@ class Sweeping {
       return result
     } catch (error) {
       // Nobody waits ten seconds for each step.
-      if (error instanceof Error && error.name === 'LockTimeout') throw error
+      if (isOfKind(error, 'lock-timeout')) throw error
       this.#errors.push(error instanceof Error ? error.message : String(error))
       return undefined
     }

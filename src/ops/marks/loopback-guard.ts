@@ -1,12 +1,12 @@
 /**
- * Where the guard of a host interface is, which keeps 127.0.0.0/8 from outside away while `route_localnet` is set: a BPF
- * program as a filter on clsact ingress. By this place, and by its name, it is found again.
+ * The place and the name of the guard of a host interface: a BPF program as a filter on clsact ingress. The guard drops packets from
+ * outside to 127.0.0.0/8 while `route_localnet` is set. Place and name identify the guard later.
  */
 export const loopbackGuard = {
-  /** The first priority that there is: before filters of all others. */
+  /** The first priority of all: before the filters of everybody else. */
   priority: 1,
-  /** "vf" and 1: nobody gets it by chance, the kernel's own begin at 1. */
+  /** "vf" and 1. Nobody gets this handle by chance, because the kernel's own begin at 1. */
   handle: 0x76660001,
-  /** Of program and filter; at most 15 bytes. */
+  /** The name of the program and of the filter; at most 15 bytes. */
   name: 'vf_loopback',
 } as const

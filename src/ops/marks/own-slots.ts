@@ -1,9 +1,9 @@
-/** Where our filters are: a priority of an interface's chain 0 holds filters of one protocol and of one kind. */
+/** The places of our filters. A priority of an interface's chain 0 holds filters of one protocol and of one kind. */
 import { meterPriority, ratePriority } from './rate-numbers.ts'
 
 /**
- * Fixed priorities of port mappings, one per protocol: a priority holds one only, and equal keys collide within one. None above
- * 16, the last that every mlx5 card has.
+ * Fixed priorities of port mappings, one per protocol: a priority holds one protocol only, and equal keys collide within a priority.
+ * No priority is above 16, the last one that every mlx5 card has.
  */
 export const filterPriority = {
   ...{ untranslated4: 5, untranslated6: 6 },
@@ -11,12 +11,12 @@ export const filterPriority = {
   ...{ 4: 10, 6: 11, vlan: 12 },
 } as const
 
-/** A slot for filters of ours; others may have it. */
+/** A slot for our filters; filters of others may be there too. */
 export interface OwnSlot {
   readonly priority: number
   /** EtherType. */
   readonly protocol: number
-  /** TCA_KIND of what we put there. */
+  /** TCA_KIND of our filters there. */
   readonly kinds: readonly string[]
 }
 
@@ -25,7 +25,7 @@ const [ETH_P_ALL, ETH_P_IP, ETH_P_IPV6, ETH_P_8021Q] = [3, 0x0800, 0x86dd, 0x810
 
 const flower = ['flower']
 
-/** All of them: a filter of ours is nowhere else. */
+/** All slots of our filters; no filter of ours is anywhere else. */
 export const ownSlots: readonly OwnSlot[] = [
   { priority: filterPriority[4], protocol: ETH_P_IP, kinds: flower },
   { priority: filterPriority[6], protocol: ETH_P_IPV6, kinds: flower },

@@ -1,3 +1,5 @@
+// The config of vf-attach: each key is read as Go plugins read it, and a value that is wrong is refused with key, value
+// and what is allowed.
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { readAttachConfig, readTeardownConfig } from '../../../src/attach/config/config.ts'

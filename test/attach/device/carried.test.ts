@@ -1,14 +1,14 @@
-// What ADD writes down of what an interface carries, and how it is given back, where no kernel of the tests can show it: VLANs of
-// a bridge's port, and more than a record takes.
+// ADD writes down what an interface carries, and DEL gives it back, in the cases that no kernel of the tests shows: VLANs
+// of a bridge's port, and more than a record takes.
 import { describe, expect, test } from 'vitest'
 import type { AttachConfig } from '../../../src/attach/config/config.ts'
 import { lossWords, readCarried } from '../../../src/attach/device/carried.ts'
-import type { AttachJournal } from '../../../src/attach/state/record.ts'
-import { giveBack } from '../../../src/attach/verbs/give-back.ts'
+import { giveBack } from '../../../src/attach/restore/give-back.ts'
 import type { CarriedFacts } from '../../../src/kernel/api/facts.ts'
 import type { Kernel } from '../../../src/kernel/api/kernel.ts'
 import { commandLine as commandOf } from '../../../src/ops/command-line.ts'
 import type { BridgeVlan, CarriedItem } from '../../../src/ops/op.ts'
+import type { AttachJournal } from '../../../src/records/attach.ts'
 import { refusalOf } from '../../support/request.ts'
 import { factsOf } from '../model.ts'
 
@@ -30,7 +30,7 @@ const routes = (count: number): CarriedItem[] =>
     message: '',
   }))
 
-/** What is written down of a port that carries this. */
+/** The note about a port that carries this. */
 function written(carried: Partial<CarriedFacts>) {
   const kernel: Partial<Kernel> = {
     lookBeforeMove: () => ({ refusal: undefined, qdiscs: [], isBare: false }),
@@ -44,7 +44,7 @@ function written(carried: Partial<CarriedFacts>) {
   return readCarried(kernel as Kernel, config, { device, vf: undefined, port: { link, master: 'br0' } })
 }
 
-/** What leads a port home that the bridge has put in the VLAN of new ports. */
+/** The operations that lead a port home that the bridge has put in the VLAN of new ports. */
 function givenBack(carried: AttachJournal['carried']): string[] {
   const ran: string[] = []
   const kernel: Partial<Kernel> = { bridgeVlans: () => [newPorts] }

@@ -1,10 +1,11 @@
+// A device goes home by the number that it has in the pod now, and a device of software is known by its other end.
 import { describe, expect, test } from 'vitest'
 import { homeward } from '../../../src/attach/device/homeward.ts'
 import { findByPeer, isJoinedAsBefore } from '../../../src/attach/device/joined.ts'
-import type { AttachJournal } from '../../../src/attach/state/record.ts'
 import type { LinkFacts, OtherEnd } from '../../../src/kernel/api/facts.ts'
 import type { Kernel } from '../../../src/kernel/api/kernel.ts'
 import type { Op, Side } from '../../../src/ops/op.ts'
+import type { AttachJournal } from '../../../src/records/attach.ts'
 import { factsOf } from '../model.ts'
 
 const mac = '02:00:00:00:00:01'
@@ -43,7 +44,7 @@ const home: Op = {
   ...{ to: 'host', newName: 'hd0', newIfindex: 7 },
 }
 
-/** What is run for a move home, and the refusal. */
+/** The operations of a move home, and the refusal. */
 function moved(kernel: Kernel, of: AttachJournal, look: boolean): { ran: Op[]; refusal: string } {
   const ran: Op[] = []
   const run = (op: Op) => {

@@ -1,7 +1,8 @@
+// A device is told from its look-alikes, in the pod and on the host, by marks that no pod chooses.
 import { describe, expect, test } from 'vitest'
 import { isAtHome, isInPod, isSoftware, isSole } from '../../../src/attach/device/identity.ts'
-import type { AttachJournal } from '../../../src/attach/state/record.ts'
 import type { LinkFacts } from '../../../src/kernel/api/facts.ts'
+import type { AttachJournal } from '../../../src/records/attach.ts'
 import { factsOf } from '../model.ts'
 
 const mac = '02:00:00:00:00:01'

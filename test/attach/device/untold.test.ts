@@ -1,9 +1,11 @@
 // What a restore leaves alone: programs of which nothing tells whose they are, and the part of an address that a driver chooses.
+
 import { expect, test } from 'vitest'
+import type { LiveState } from '../../../src/attach/device/live-state.ts'
 import { dirtOf, untoldPrograms } from '../../../src/attach/device/residue.ts'
-import { type LiveState, planRestore } from '../../../src/attach/plan-restore.ts'
-import type { AttachJournal } from '../../../src/attach/state/record.ts'
+import { planRestore } from '../../../src/attach/plan/restore.ts'
 import type { LinkFacts } from '../../../src/kernel/api/facts.ts'
+import type { AttachJournal } from '../../../src/records/attach.ts'
 import { factsOf } from '../model.ts'
 
 const link = { name: 'nic0', altnames: [], mac: '02:00:00:00:00:33', mtu: 1500, up: false }

@@ -1,8 +1,9 @@
 // What is to be done to cut a VF's program off, and what ADD says of a PF that is down. That it is done: test/lab/attach/open.test.ts.
+
 import { expect, test } from 'vitest'
 import type { AttachFacts } from '../../../src/attach/device/facts.ts'
+import type { LiveState } from '../../../src/attach/device/live-state.ts'
 import { holderWords, pfDownWarnings, planCutOff } from '../../../src/attach/device/userspace.ts'
-import type { LiveState } from '../../../src/attach/plan-restore.ts'
 import type { LinkFacts } from '../../../src/kernel/api/facts.ts'
 import type { VfAttributes } from '../../../src/ops/op.ts'
 import { factsOf } from '../model.ts'

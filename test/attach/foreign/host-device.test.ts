@@ -1,10 +1,11 @@
+// An interface that host-device has moved is found in the pod and goes home under its alias.
 import { describe, expect, test } from 'vitest'
 import {
   type HostDeviceLink,
   type HostDeviceWish,
   hostDeviceJournal,
 } from '../../../src/attach/foreign/host-device.ts'
-import { attachJournal } from '../../../src/attach/state/record.ts'
+import { attachJournal } from '../../../src/records/attach.ts'
 
 const pci = '0000:3b:02.1'
 const link: HostDeviceLink = {
@@ -31,7 +32,7 @@ describe('an interface that host-device moved', () => {
         link: { name: 'ens1f0', altnames: ['enp59s0f0v1'], mac: link.mac, mtu: 1400, up: false, alias: '' },
       },
     })
-    expect(attachJournal().parse(journal)).toEqual(journal)
+    expect(attachJournal.read(journal)).toEqual(journal)
   })
 
   test.each<[string, HostDeviceWish]>([

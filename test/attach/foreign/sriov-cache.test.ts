@@ -1,11 +1,12 @@
+// The file that sriov-cni wrote for its DEL is read, of each release that left one.
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { readCache, removeCache, sriovJournal } from '../../../src/attach/foreign/sriov-cache.ts'
-import { attachJournal } from '../../../src/attach/state/record.ts'
 import { failure } from '../../../src/cni/failure.ts'
 import type { PciAddress } from '../../../src/lib/pci-address.ts'
+import { attachJournal } from '../../../src/records/attach.ts'
 
 const pci = '0000:3b:02.1'
 
@@ -88,7 +89,7 @@ describe('what sriov-cni wrote for DEL', () => {
       },
       macSet: true,
     })
-    expect(attachJournal().parse(journal)).toEqual(journal)
+    expect(attachJournal.read(journal)).toEqual(journal)
     // What only the VF itself knows: who has to wait for whom, and which driver may be bound anew.
     const vf = { pf: '0000:3b:00.0' as PciAddress, index: 1 }
     const known = cache && sriovJournal(cache, 'net1', undefined, { driver: 'iavf', vf })

@@ -1,3 +1,4 @@
+// vf-attach respects the in-use records and locks of sriov-cni, and makes its own claims in the same form.
 import {
   closeSync,
   fstatSync,
@@ -27,7 +28,7 @@ import type { OpenNetns } from '../../../src/kernel/api/machine.ts'
 const pci = '0000:3b:02.1'
 const alive = '/proc/self/ns/net'
 
-/** What the namespace of the test's process counts as. */
+/** The verdict about the namespace of the test's process. */
 let isHost = false
 
 /** Opens namespaces as the real machine does, which needs Bun: whatever is no namespace file is refused. */
@@ -59,7 +60,7 @@ function write(path: string, content: string): void {
   writeFileSync(path, content)
 }
 
-/** Whether the VF counts as in use, and what was said about it. */
+/** True if the VF counts as in use, with the words about it. */
 function look(): { used: ReturnType<typeof inUse>; lines: string[] } {
   const lines: string[] = []
   return { used: inUse(machine, pci, dir, (line) => lines.push(line)), lines }

@@ -9,8 +9,8 @@ import { limitsOfChain } from '../../../src/attach/state/offload-limits.ts'
 import { pfDifferences } from '../../../src/attach/verbs/check.ts'
 import type { Kernel } from '../../../src/kernel/api/kernel.ts'
 import { offloadNames } from '../../../src/offload/config/plugin-names.ts'
-import { offloadJournal } from '../../../src/offload/state/record.ts'
-import { recordStore } from '../../../src/ops/record-store.ts'
+import { offloadJournal } from '../../../src/records/offload.ts'
+import { recordStore } from '../../../src/records/store.ts'
 import { requestOf } from '../../support/request.ts'
 
 const device = '0000:3b:02.1'
@@ -33,7 +33,7 @@ function limited(folder: string, min: number, max: number, bootId = 'boot-1') {
   return store.write('net', { schema: 1, plugin: 'vf-offload', phase: 'attached', owner, journal })
 }
 
-/** What CHECK says of a VF that is to have 200 Mbit/s at most and at least `least`. */
+/** The answer of CHECK for a VF that is to have 200 Mbit/s at most and at least `least`. */
 function differences(now: { min: number; max: number }, least = 0): string[] {
   const request = requestOf({ deviceID: device, stateDir, max_tx_rate: 200, min_tx_rate: least })
   const vf = { index: 3, pfName: 'pf0', attributes: { rate: now } } as unknown as VfFacts

@@ -1,13 +1,14 @@
+// ADD takes addresses of IPAM, tells its routes from those of the pod, and has the addresses freed when it fails.
 import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { readAttachConfig } from '../../../src/attach/config/config.ts'
-import type { AttachJournal } from '../../../src/attach/state/record.ts'
 import { addAddresses } from '../../../src/attach/verbs/addresses.ts'
 import { spawnChild } from '../../../src/cni/spawn.ts'
 import { Transaction } from '../../../src/ops/apply.ts'
 import type { RouteSpec } from '../../../src/ops/op.ts'
+import type { AttachJournal } from '../../../src/records/attach.ts'
 import { requestOf } from '../../support/request.ts'
 import { factsOf } from '../model.ts'
 
@@ -17,7 +18,7 @@ beforeEach(() => {
 })
 afterEach(() => rmSync(folder, { recursive: true }))
 
-/** What ADD hands to the journal when IPAM wants `routes` and the pod has those for which `has` is true. */
+/** The entries that ADD hands to the journal when IPAM wants `routes` and the pod has those for which `has` is true. */
 function journalled(routes: readonly object[], has: (route: RouteSpec) => boolean): Partial<AttachJournal>[] {
   const ips = [
     { address: '10.1.0.5/24', gateway: '10.1.0.1' },

@@ -1,16 +1,18 @@
+// CHECK of vf-attach compares the fake kernel with the record, GC sorts the living from the dead, and DEL succeeds for a
+// device that is gone.
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { readAttachConfig } from '../../../src/attach/config/config.ts'
-import { type AttachJournal, attachJournal } from '../../../src/attach/state/record.ts'
+import { restoreAttachment } from '../../../src/attach/restore/attachment.ts'
 import { checkAttachment } from '../../../src/attach/verbs/check.ts'
 import { collectGarbage } from '../../../src/attach/verbs/gc.ts'
-import { restoreAttachment } from '../../../src/attach/verbs/restore.ts'
 import type { LinkFacts, RouteFacts } from '../../../src/kernel/api/facts.ts'
 import type { Kernel } from '../../../src/kernel/api/kernel.ts'
 import type { Machine } from '../../../src/kernel/api/machine.ts'
-import { type RecordStore, recordStore } from '../../../src/ops/record-store.ts'
+import { type AttachJournal, attachJournal } from '../../../src/records/attach.ts'
+import { type RecordStore, recordStore } from '../../../src/records/store.ts'
 import { refusalOf, requestOf } from '../../support/request.ts'
 import { factsOf } from '../model.ts'
 
@@ -85,7 +87,7 @@ function podWith(
       isVepa: never,
       filterCounters: never,
       linkCounters: never,
-      limitCounters: never,
+      measure: never,
       openedPorts: never,
       reservedCookies: never,
       hasReservation: never,

@@ -1,3 +1,4 @@
+// STATUS of vf-attach fails with code 50 where an ADD of the config would fail.
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

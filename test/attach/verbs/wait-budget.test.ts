@@ -1,4 +1,4 @@
-// How a GC shares its time among devices that are nowhere to be seen, by a clock that moves when somebody sleeps.
+// GC shares its time among devices that are nowhere to be seen. The clock moves when somebody sleeps.
 import { expect, test } from 'vitest'
 import { collectInTime, gcMilliseconds, type Waits } from '../../../src/attach/verbs/wait-budget.ts'
 import type { Machine } from '../../../src/kernel/api/machine.ts'
@@ -64,7 +64,7 @@ test('what fails ends it as before: the caller tells one device from the next', 
 test('what is locked within counts too, and whatever fails then is tried again while there is time', () => {
   const { machine: node, slept, now } = sleeper()
   class LockTimeout extends Error {
-    override readonly name = 'LockTimeout'
+    readonly kind = 'lock-timeout'
   }
   const asked: number[] = []
   const withLock = (_: string, milliseconds: number): never => {
@@ -95,7 +95,7 @@ test('what is locked within counts too, and whatever fails then is tried again w
 test('locks that others hold count: none is waited for at first, then as long as there is time', () => {
   const { machine, slept, now } = sleeper()
   class LockTimeout extends Error {
-    override readonly name = 'LockTimeout'
+    readonly kind = 'lock-timeout'
   }
   const asked: (readonly [string, number])[] = []
   const collect = ({ locking }: Waits, name: string) =>

@@ -1,4 +1,4 @@
-// Whose packets a rule takes from a port that is mapped: all of them, some, or none that the pod would have had.
+// A foreign rule takes all, some or none of the packets of a mapped port from the pod.
 import { expect, test } from 'vitest'
 import { type Base, follow, type Mapped } from '../../../src/kernel/foreign-nat/follow.ts'
 import { packetTo, portBytes } from '../../../src/kernel/foreign-nat/packet.ts'
@@ -22,7 +22,7 @@ const base = (more: Partial<Base> = {}): Base => ({
   ...more,
 })
 
-/** all, some or none of the packets. */
+/** The packets that the chains take: all, some or none. */
 function part(chains: Chains, from: Base, upTo = -95, address = '10.1.0.1'): string {
   const mapped: Mapped = { target: { address: Uint8Array.of(10, 88, 0, 5), port: portBytes(80) }, upTo }
   const source = {
@@ -36,7 +36,7 @@ function part(chains: Chains, from: Base, upTo = -95, address = '10.1.0.1'): str
   return taken !== undefined ? 'all' : some.length > 0 ? 'some' : 'none'
 }
 
-test('chains behind ours take nothing, unless a filter of a NIC has taken the port from them', () => {
+test('a chain behind ours takes nothing from a port of the host table, but takes a port of a flow filter', () => {
   const chains = { base: [[redirect]] }
   for (const priority of [-300, -100, -95]) expect(part(chains, base({ priority }))).toBe('all')
   for (const priority of [-94, 0, 100]) {
@@ -45,7 +45,7 @@ test('chains behind ours take nothing, unless a filter of a NIC has taken the po
   }
 })
 
-test('programs of the node are few, but nobody else reaches 127.0.0.1', () => {
+test('output takes some packets of a port, and all packets of a port on 127.0.0.1', () => {
   const chains = { base: [[redirect]] }
   const output = base({ hook: NF_INET.NF_INET_LOCAL_OUT })
   expect(part(chains, output)).toBe('some')
@@ -53,7 +53,7 @@ test('programs of the node are few, but nobody else reaches 127.0.0.1', () => {
   expect(part(chains, base(), -95, '127.0.0.1')).toBe('none')
 })
 
-test('a chain that some packets go through first, and then all, takes all', () => {
+test('a chain that some packets reach first, and all packets later, takes all', () => {
   expect(part({ base: [[limit, jump('next')]], next: [[redirect]] }, base())).toBe('some')
   expect(part({ base: [[limit, jump('next')], [jump('next')]], next: [[redirect]] }, base())).toBe('all')
   expect(part({ base: [[limit, jump('next')]], next: [[jump('last')]], last: [[redirect]] }, base())).toBe(

@@ -1,8 +1,9 @@
-// What a rule of nf_tables does with a packet, expression by expression; nft's own rules are followed in test/native.
+// Evaluates rules of nf_tables for a packet, expression by expression. test/native follows rules that nft has made.
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { packetTo } from '../../../src/kernel/foreign-nat/packet.ts'
-import { type FindElements, tryRule } from '../../../src/kernel/foreign-nat/rule.ts'
+import { tryRule } from '../../../src/kernel/foreign-nat/rule.ts'
+import type { FindElements } from '../../../src/kernel/foreign-nat/verdict.ts'
 import { ruleWords } from '../../../src/kernel/foreign-nat/words.ts'
 import { type SeenExpression, seen } from '../../../src/netlink/nf/others.ts'
 import type { NftElement } from '../../../src/netlink/nf/tables.ts'
@@ -27,7 +28,7 @@ const compare = (operator: number, ...value: number[]) =>
 const redirect: SeenExpression = { NFTA_EXPR_NAME: 'redir', NFTA_EXPR_DATA: new Uint8Array() }
 const other = (name: string): SeenExpression => ({ NFTA_EXPR_NAME: name, NFTA_EXPR_DATA: new Uint8Array() })
 
-/** no, maybe, yes: whether the rule translates, and for whom. */
+/** Tells whether the rule translates the packet: no, maybe, yes. */
 function answerTo(expressions: readonly SeenExpression[], find = nothing): string {
   const place = { family: 2, table: 't', name: 'c' }
   const { matches, unread } = tryRule({ place, expressions, comment: undefined }, packet, find)
@@ -79,7 +80,7 @@ describe('conditions', () => {
     expect(answerTo([...expressions, redirect])).toBe(answer)
   })
 
-  test('a range, also in the machine’s order', () => {
+  test('a range and a value in host order are compared', () => {
     const range = (operator: number, from: number[], to: number[]) =>
       step('range', {
         ...{ NFTA_RANGE_SREG: 1, NFTA_RANGE_OP: operator },
@@ -96,7 +97,7 @@ describe('conditions', () => {
     expect(answerTo([port, turn, compare(eq, low, high), redirect])).toBe('yes')
   })
 
-  test('the kind of an address: the destination is the node’s own', () => {
+  test('fib finds the destination to be an address of the node, and knows nothing of the source', () => {
     const fib = (flags: number, result = 3) =>
       step('fib', { NFTA_FIB_DREG: 1, NFTA_FIB_RESULT: result, NFTA_FIB_FLAGS: flags })
     const local = compare(eq, ...new Uint8Array(Uint32Array.of(2).buffer))
@@ -117,7 +118,7 @@ describe('sets and maps', () => {
     (answer: 'no' | 'maybe' | 'yes', ...elements: NftElement[]): FindElements =>
     () => ({ answer, elements })
 
-  test('a set, and all but a set', () => {
+  test('a set answers yes, no or maybe, and an inverted set the opposite', () => {
     for (const [answer, inverse] of [
       ['yes', 'no'],
       ['no', 'yes'],
@@ -128,7 +129,7 @@ describe('sets and maps', () => {
     }
   })
 
-  test('the key is asked for as far as it is known, part by part', () => {
+  test('the key of a set has the known bytes of each part', () => {
     const keys: string[] = []
     const find: FindElements = (place, key) => {
       const { bytes: value, known } = key(12)
@@ -152,7 +153,7 @@ describe('sets and maps', () => {
     ])
   })
 
-  test('a set that has the port names it', () => {
+  test('a set whose key has the port names the port', () => {
     const place = { family: 2, table: 't', name: 'c' }
     const named = (find: FindElements, ...expressions: SeenExpression[]) =>
       tryRule({ place, expressions: [...expressions, lookup(), redirect], comment: undefined }, packet, find)
@@ -166,7 +167,7 @@ describe('sets and maps', () => {
     expect(named(found('yes'), port)).toBe(false)
   })
 
-  test('verdicts of a map: each that may be is a way', () => {
+  test('each possible verdict of a map is a match', () => {
     const jump = (chain: string): NftElement => ({
       NFTA_SET_ELEM_DATA: { NFTA_DATA_VERDICT: { NFTA_VERDICT_CODE: -3 >>> 0, NFTA_VERDICT_CHAIN: chain } },
     })
@@ -181,13 +182,13 @@ describe('sets and maps', () => {
   })
 })
 
-test('whatever bytes an expression has, a rule is followed to its end and printed', () => {
+test('a rule of any bytes is evaluated to its end and printed', () => {
   const place = { family: 2, table: 't', name: 'c' }
   const expression = fc.record({
     NFTA_EXPR_NAME: fc.constantFrom(...Object.keys(seen), 'ct', 'socket', 'counter', 'novelty'),
     NFTA_EXPR_DATA: fc.oneof(
       fc.uint8Array({ maxLength: 60 }),
-      // Attributes whose lengths fit.
+      // Attributes with valid lengths.
       fc
         .array(fc.tuple(fc.nat(7), fc.uint8Array({ minLength: 4, maxLength: 4 })), { maxLength: 6 })
         .map((list) => Uint8Array.from(list.flatMap(([type, value]) => [8, 0, type, 0, ...value]))),
@@ -201,7 +202,7 @@ test('whatever bytes an expression has, a rule is followed to its end and printe
   fc.assert(property, { numRuns: 2_000 })
 })
 
-test('where a translation leads, as far as the rule says it', () => {
+test('the destination of a translation has the parts that the rule gives', () => {
   const immediate = (register: number, ...value: number[]) =>
     step('immediate', { NFTA_IMMEDIATE_DREG: register, NFTA_IMMEDIATE_DATA: bytes(...value) })
   const dnat = step('nat', {

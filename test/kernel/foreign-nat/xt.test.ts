@@ -1,4 +1,4 @@
-// Matches of x_tables, laid out as the kernel's headers say; what iptables makes of them runs in test/native.
+// Evaluates matches of x_tables, laid out as in the kernel's headers. test/native reads rules that iptables has made.
 import { describe, expect, test } from 'vitest'
 import { packetTo } from '../../../src/kernel/foreign-nat/packet.ts'
 import { xtMatch, xtMatchWords, xtTarget, xtTranslation } from '../../../src/kernel/foreign-nat/xt.ts'
@@ -6,7 +6,7 @@ import { ipToBytes } from '../../../src/lib/ip.ts'
 
 const packet = packetTo({ proto: 'tcp', address: '10.1.0.1', port: 8080 })
 
-/** Bytes with numbers of 16 bits, in the machine's order, at offsets. */
+/** Bytes with numbers of 16 bits in host order, and single bytes, at offsets. */
 function info(
   size: number,
   words: Readonly<Record<number, number>>,
@@ -35,7 +35,7 @@ describe('ports of tcp and udp', () => {
 })
 
 describe('multiport', () => {
-  // Flags, number, fifteen ports, fifteen marks of a range, inverted.
+  // struct xt_multiport_v1: flags, count, 15 ports, 15 marks of a range, inverted.
   const multiport = (flags: number, ports: readonly number[], ranges: readonly number[] = [], isNot = 0) =>
     info(48, Object.fromEntries(ports.map((port, index) => [2 + index * 2, port])), {
       0: flags,
@@ -53,7 +53,7 @@ describe('multiport', () => {
     ['of either, by the source at most', multiport(2, [80]), 'maybe'],
   ] as const)('%s', (_, data, answer) => expect(xtMatch('multiport', 1, data, packet)).toBe(answer))
 
-  test('in words', () =>
+  test('is printed in iptables’ words', () =>
     expect(xtMatchWords('multiport', 1, multiport(1, [80, 8000, 8090], [1]))).toBe(
       'multiport dports 80,8000-8090',
     ))
@@ -84,7 +84,7 @@ describe('addresses', () => {
   ] as const)('%s', (_, data, answer) => expect(xtMatch('iprange', 1, data, packet)).toBe(answer))
 })
 
-test('what says nothing, what only the packet tells, and what is not known', () => {
+test('matches and targets are told apart: without effect, undecided, unknown', () => {
   const nothing = new Uint8Array()
   expect(['comment', 'nfacct'].map((name) => xtMatch(name, 0, nothing, packet))).toEqual(['yes', 'yes'])
   expect(['mark', 'conntrack', 'statistic'].map((name) => xtMatch(name, 9, nothing, packet))).toEqual([
@@ -106,7 +106,7 @@ test('what says nothing, what only the packet tells, and what is not known', () 
   ])
 })
 
-test('where a target leads', () => {
+test('the destination of a target is printed in nft’s words', () => {
   const range = (flags: number, address: string, port: number) => {
     const data = info(40, {}, { 0: flags, 36: port >> 8, 37: port & 0xff })
     data.set(ipToBytes(address), 4)

@@ -1,7 +1,8 @@
+// The values that a program of BPF can return are read from its instructions.
 import { describe, expect, test } from 'vitest'
 import { exitValues } from '../../../src/kernel/inspect/bpf-return-values.ts'
 
-/** struct bpf_insn: code, registers, offset, constant. */
+/** One struct bpf_insn: code, registers, offset, constant. */
 function insn(code: number, dst = 0, src = 0, off = 0, imm = 0): number[] {
   const view = new DataView(new ArrayBuffer(8))
   view.setUint8(0, code)
@@ -55,7 +56,7 @@ describe('values that a program can return', () => {
     expect(values(...code)).toBeUndefined()
   })
 
-  test('an empty program, and bytes that are none', () => {
+  test('are unknown for an empty program and for bytes that are no program', () => {
     expect(values()).toBeUndefined()
     expect(exitValues(Uint8Array.of(1, 2, 3))).toBeUndefined()
   })

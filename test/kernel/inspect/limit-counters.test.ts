@@ -1,5 +1,7 @@
+// Counters of shapers, ifbs and policers are read from what the kernel lists.
 import { expect, test } from 'vitest'
-import { limitCounters } from '../../../src/kernel/inspect/limit-counters.ts'
+import type { CountingReach } from '../../../src/kernel/inspect/limit-counters.ts'
+import { measure } from '../../../src/kernel/inspect/measure.ts'
 import { fromHex } from '../../../src/lib/hex.ts'
 import { RTM } from '../../../src/netlink/rtnl/const.ts'
 import { linkMessage } from '../../../src/netlink/rtnl/link.ts'
@@ -30,8 +32,11 @@ const [software, hardware] = [
   { packets: 7n, bytes: 700n },
 ]
 
-const counted = (op: Op, answers: Partial<Record<number, Answer>>) =>
-  limitCounters({ route: () => answering(({ type }) => answers[type] ?? {}).socket }, op)
+const counted = (op: Op, answers: Partial<Record<number, Answer>>) => {
+  const route = () => answering(({ type }) => answers[type] ?? {}).socket
+  const found = measure({ route } as unknown as CountingReach, op, true)
+  return found?.kind === 'counters' ? found.counters : undefined
+}
 
 const qdisc = (part: object = {}): Answer => ({
   messages: [
@@ -65,7 +70,7 @@ const filter = (priority: number, action: Action): Answer => ({
 
 const policer = limitRate({ ...numbers, mtu: 65_535, conform: TC_ACT.TC_ACT_PIPE, index: 9 }, fromHex(cookie))
 
-test('a shaper: what it sent, what it dropped, what waits', () => {
+test('a shaper counts sent, dropped and waiting packets', () => {
   const op: Op = { do: 'shaper.add', shaper: { side: 'pod', link: 'net1', ifindex: 3, ...numbers, limit: 1 } }
   expect(counted(op, { [RTM.RTM_GETQDISC]: qdisc() })).toEqual({
     ...{ inHw: false, hardware: { packets: 0n, bytes: 0n }, software: { packets: 10n, bytes: 1000n } },
@@ -74,14 +79,14 @@ test('a shaper: what it sent, what it dropped, what waits', () => {
   expect(counted(op, { [RTM.RTM_GETQDISC]: qdisc({ tcm_handle: 0x10000 }) })).toBeUndefined()
 })
 
-test('an interface without a number is looked for by its name, and may be gone', () => {
+test('an interface without an ifindex is found by name, and may be gone', () => {
   const op: Op = { do: 'shaper.add', shaper: { side: 'host', link: 'vfr0', ...numbers, limit: 1 } }
   expect(counted(op, { [RTM.RTM_GETLINK]: { errno: 19 } })).toBeUndefined()
   const ifb: Op = { do: 'ifb.add', side: 'host', name: 'vfr0', mac: '76:66:00:00:00:00', mtu: 1500 }
   expect(counted(ifb, { [RTM.RTM_GETLINK]: { errno: 19 } })).toBeUndefined()
 })
 
-test('an ifb: what left it, and what it dropped', () => {
+test('an IFB counts sent and dropped packets', () => {
   const counts = new BigUint64Array([1n, 12n, 100n, 1200n, 0n, 0n, 4n, 5n])
   const link = {
     type: RTM.RTM_NEWLINK,
@@ -97,7 +102,7 @@ test('an ifb: what left it, and what it dropped', () => {
   })
 })
 
-test('a filter that leads through an ifb, and a policer: hardware and software apart', () => {
+test('an IFB redirect and a policer count hardware and software apart', () => {
   const detour: Op = {
     do: 'detour.add',
     detour: { side: 'host', link: 'veth0', ifindex: 3, through: 'vfr0', cookie },
@@ -117,7 +122,7 @@ test('a filter that leads through an ifb, and a policer: hardware and software a
   expect(counted(police, { [RTM.RTM_GETTFILTER]: redirect })).toBeUndefined()
 })
 
-test('a policer that filters share, by its index', () => {
+test('a shared policer is counted by its index', () => {
   const op = (index: number): Op => ({
     do: 'limiter.add',
     limiter: { index, ...numbers, cookie },

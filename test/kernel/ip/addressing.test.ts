@@ -1,3 +1,4 @@
+// Messages that add, read and remove addresses, routes and policy rules, in bounded time where a pod has too many.
 import { describe, expect, test, vi } from 'vitest'
 import {
   addressesOn,
@@ -46,7 +47,7 @@ describe('addresses', () => {
     expect(added(address).IFA_BROADCAST).toBe(broadcast)
   })
 
-  test('with its prefix, on the interface', () => {
+  test('are added and removed on the interface, with their prefix length', () => {
     expect(added('10.1.0.5/24')).toMatchObject({
       ...{ type: RTM.RTM_NEWADDR, ifa_family: AF.AF_INET, ifa_prefixlen: 24, ifa_index: 7 },
       ...{ IFA_LOCAL: '10.1.0.5', IFA_ADDRESS: '10.1.0.5' },
@@ -57,7 +58,7 @@ describe('addresses', () => {
     })
   })
 
-  test('as ip adds it', () => {
+  test('are added with the attributes that ip sends', () => {
     const theirs = addrMessage.decode(payloadOf('addr-v4'))
     expect(added('10.1.0.5/24')).toMatchObject({
       IFA_LOCAL: theirs.IFA_LOCAL,
@@ -68,12 +69,12 @@ describe('addresses', () => {
     )
   })
 
-  test('one that is there already is an error: somebody else’s would be taken away with ours', () => {
+  test('that exist already are an error, because a rollback would remove another owner’s address', () => {
     const { socket } = answering(() => ({ errno: 17 }))
     expect(() => changeAddress(socket, 'add', 7, '10.1.0.5/24')).toThrow('EEXIST')
   })
 
-  test('of a real dump: those of the interface, with scope', () => {
+  test('of one interface are read from a real dump, with their scope', () => {
     const messages = fixture('answer-addr-dump').messages.filter(({ type }) => type === RTM.RTM_NEWADDR)
     const { socket } = answering(() => ({ messages }))
     expect(addressesOn(socket, 1)).toEqual(
@@ -86,7 +87,7 @@ describe('addresses', () => {
   })
 })
 
-test('of IPv6: temporary addresses and those that somebody else has; a second one of IPv4 has the same bit', () => {
+test('IPv6 addresses are told temporary or duplicate; the same bit on a second IPv4 address means neither', () => {
   const encoded = [
     { ifa_family: AF.AF_INET6, ifa_prefixlen: 64, ifa_index: 7, ifa_flags: 1, IFA_ADDRESS: '2001:db8::1' },
     { ifa_family: AF.AF_INET6, ifa_prefixlen: 64, ifa_index: 7, IFA_FLAGS: 0x48, IFA_ADDRESS: '2001:db8::2' },
@@ -117,7 +118,7 @@ describe('routes', () => {
     expect(added(change).rtm_scope).toBe(scope)
   })
 
-  test('with everything', () => {
+  test('carry every attribute of their spec', () => {
     const more = { gw: '10.1.0.1', table: 0x76660011, metric: 50, mtu: 1400, advmss: 1360, src: '10.1.0.5' }
     expect(added(more)).toMatchObject({
       ...{ rtm_family: AF.AF_INET, rtm_dst_len: 16, rtm_table: 0, rtm_protocol: 3, rtm_type: 1 },
@@ -126,12 +127,12 @@ describe('routes', () => {
     })
   })
 
-  test('a gateway of the other family, and one that is no neighbour by its address', () => {
+  test('have RTA_VIA for a gateway of the other family, and the flag onlink', () => {
     expect(added({ gw: 'fe80::1', onlink: true })).toMatchObject({ RTA_VIA: 'fe80::1', rtm_flags: 4 })
     expect(added({ gw: 'fe80::1' })).not.toHaveProperty('RTA_GATEWAY')
   })
 
-  test('a default route has no destination; main is the table that none is named for', () => {
+  test('have no destination when they are default routes, and the table main when the spec names none', () => {
     const route = added({ dst: '0.0.0.0/0', gw: '10.1.0.1' })
     expect(route).not.toHaveProperty('RTA_DST')
     expect(route).not.toHaveProperty('RTA_METRICS')
@@ -139,7 +140,7 @@ describe('routes', () => {
     expect(added({ dst: '::/0' })).toMatchObject({ rtm_family: AF.AF_INET6, rtm_dst_len: 0 })
   })
 
-  test('one that is there already counts as added, and is told from one that was added; a missing one can’t be removed', () => {
+  test('that exist already count as added, with `existed`; to remove a missing one is an error', () => {
     const spec = { dst: '10.9.0.0/16', link: 'net1' }
     expect(changeRoute(answering(() => ({ errno: 17 })).socket, 'add', 7, spec)).toEqual({ existed: true })
     expect(changeRoute(ok().socket, 'add', 7, spec)).toEqual({})
@@ -154,14 +155,14 @@ describe('routes', () => {
     ).toThrow('ENETUNREACH: Nexthop has invalid gateway')
   })
 
-  test('of a real dump, with table, metric and default destinations spelled out', () => {
+  test('are read from a real dump, with table and prefix length', () => {
     const messages = fixture('answer-route-dump').messages.filter(({ type }) => type === RTM.RTM_NEWROUTE)
     const routes = allRoutes(answering(() => ({ messages })).socket)
     expect(routes).toContainEqual(expect.objectContaining({ dst: '10.1.0.0/24', table: 254, gw: undefined }))
     for (const { dst } of routes) expect(dst).toMatch(/^[0-9a-f.:]+\/\d+$/)
   })
 
-  test('the default destination of each family, and only unicast routes', () => {
+  test('are read with the default destination of their family, unicast ones only', () => {
     const encoded = [
       { rtm_family: AF.AF_INET, rtm_type: 1, rtm_table: 254, RTA_OIF: 7, RTA_PRIORITY: 5, rtm_scope: 253 },
       { rtm_family: AF.AF_INET6, rtm_type: 1, rtm_table: 252, RTA_TABLE: 0x76660011, RTA_GATEWAY: 'fe80::1' },
@@ -186,8 +187,8 @@ describe('routes', () => {
   })
 })
 
-describe('rules', () => {
-  test('one that is there serves as well, and any other refusal is one', () => {
+describe('policy rules', () => {
+  test('that exist already count as added, and another refusal is an error', () => {
     const add = (errno: number) => () =>
       changeRule(answering(() => ({ errno })).socket, 'add', { src: '10.1.0.5', table: 77, priority: 1 })
     expect(add(17)()).toEqual({ existed: true })
@@ -197,7 +198,7 @@ describe('rules', () => {
   test.each([
     ['10.1.0.5', AF.AF_INET, 32],
     ['2001:db8::5', AF.AF_INET6, 128],
-  ])('from %s', (src, family, length) => {
+  ])('from %s lead to their table, with their priority', (src, family, length) => {
     const { socket, asked } = ok()
     changeRule(socket, 'add', { src, table: 0x76660011, priority: 30000 })
     expect(only(asked).type).toBe(RTM.RTM_NEWRULE)
@@ -206,7 +207,7 @@ describe('rules', () => {
     })
   })
 
-  test('those that go by the source address alone', () => {
+  test('that select by the source address alone are read, others are left out', () => {
     const plain = {
       family: AF.AF_INET,
       action: 1,
@@ -235,7 +236,7 @@ describe('rules', () => {
     expect(ruleMessage.decode(only(asked).payload).family).toBe(AF.AF_INET)
   })
 
-  /** Rules and routes that deletion takes away; `gone` are found by a dump and missing when they are deleted. */
+  /** Policy rules and routes that a request deletes. With `gone` a dump shows them, and each deletion finds nothing. */
   function tables(gone = false) {
     const rules = [
       { family: AF.AF_INET, FRA_TABLE: 77, FRA_PRIORITY: 30000, FRA_SRC: '10.1.0.5', src_len: 32 },
@@ -260,7 +261,7 @@ describe('rules', () => {
       if (type !== RTM.RTM_DELRULE && type !== RTM.RTM_DELROUTE) throw new TypeError('nothing else is read')
       if (gone) return { errno: type === RTM.RTM_DELRULE ? 2 : 3 }
       const isRule = type === RTM.RTM_DELRULE
-      // The first that agrees with all that is given, as the kernel has it.
+      // The kernel deletes the first object that has all given attributes.
       const ruleAt = ({ family, FRA_TABLE, FRA_PRIORITY, FRA_SRC }: Rule) =>
         rules.findIndex(
           (one) =>
@@ -281,7 +282,7 @@ describe('rules', () => {
     return { rules, routes, ...answering(answer) }
   }
 
-  test('a table goes with all its rules and routes, and nothing else', () => {
+  test('go with their table and its routes, and nothing else goes', () => {
     const { rules, routes, socket } = tables()
     removeTable(() => socket, 77, 30000)
     expect(rules.map(({ FRA_SRC: src }) => src)).toEqual(['10.1.0.9', '10.1.0.7'])
@@ -289,7 +290,7 @@ describe('rules', () => {
     removeTable(() => socket, 77, 30000)
   })
 
-  /** A pod with a thousand routes in each table and as many rules; each comes in a datagram of its own. */
+  /** A pod with 1000 routes in each table and 1000 policy rules, each in a datagram of its own. */
   function crowded() {
     const route = { rtm_family: AF.AF_INET, rtm_dst_len: 32, rtm_type: 1, RTA_DST: '10.1.0.0', RTA_TABLE: 77 }
     const many = (type: number, payload: Uint8Array) => ({ messages: Array(1000).fill({ type, payload }) })
@@ -300,31 +301,32 @@ describe('rules', () => {
     })
   }
 
-  test('of a table that a pod has filled a bounded number of routes is read and removed, and that is told', () => {
+  test('go with a bounded number of routes of a table that the pod has filled, and a notice tells so', () => {
     const told = vi.spyOn(log, 'warn').mockImplementation(() => undefined)
     const { open, asked } = crowded()
     removeTable(open, 77, 30000)
-    const line = 'vf-offload: the pod has more routes in table 77 than were ever ours: they stay'
+    const line =
+      'vf-offload: Cannot remove every route in table 77 of the pod: the pod has added more than an ADD makes'
     expect(told.mock.calls.map(([, words]) => words)).toEqual([line, line])
     expect(asked.filter(({ type }) => type === RTM.RTM_DELROUTE)).toHaveLength(32)
     told.mockRestore()
   })
 
-  test('of routes and rules of which a pod has too many none is used', () => {
+  test('and routes are refused with EOVERFLOW when the pod has too many', () => {
     const { open } = crowded()
     expect(() => routesOfTable(open, 77)).toThrow(
-      'RTM_GETROUTE: EOVERFLOW: there are more than 128 routes in table 77, so many are not read',
+      'RTM_GETROUTE: EOVERFLOW: more than 128 routes in table 77 exist, and no more are read',
     )
-    expect(() => sourceRules(open, 4)).toThrow('EOVERFLOW: there are more than 128 policy rules')
+    expect(() => sourceRules(open, 4)).toThrow('EOVERFLOW: more than 128 policy rules exist')
   })
 
-  test('a default route is looked for in the first datagram alone', () => {
+  test('a default route of IPv4 is searched in the first datagram alone', () => {
     const { open, asked } = crowded()
     expect(hasDefaultRoute(open, 4, 7)).toBe(false)
     expect(only(asked).type).toBe(RTM.RTM_GETROUTE)
   })
 
-  test('one of IPv6 stands behind all others: it is found there, and where there are too many nobody knows', () => {
+  test('a default route of IPv6 is found behind all others, and is undefined behind too many', () => {
     const encoded = (dst_len: number) => ({
       type: RTM.RTM_NEWROUTE,
       payload: routeMessage.encode({
@@ -340,16 +342,16 @@ describe('rules', () => {
     expect(hasDefaultRoute(crowded().open, 6, 7)).toBeUndefined()
   })
 
-  test('what somebody else removed meanwhile is fine', () => {
+  test('that are gone meanwhile count as removed', () => {
     expect(() => removeTable(() => tables(true).socket, 77, 30000)).not.toThrow()
   })
 
-  test('another refusal is not', () => {
+  test('are not removed when the kernel refuses, which is an error', () => {
     const { socket } = answering(() => ({ errno: 1 }))
     expect(() => removeTable(() => socket, 77, 1)).toThrow('EPERM')
   })
 
-  test('what a record has goes one by one, and nothing is listed', () => {
+  test('of a record are removed one by one, without a dump', () => {
     const { rules, routes, socket, asked } = tables()
     const ours = [
       { src: '10.1.0.5', table: 77, priority: 30_000 },
@@ -358,9 +360,9 @@ describe('rules', () => {
     const ways = [
       { dst: '10.1.0.0/24', link: 'net1', table: 77 },
       { dst: '2001:db8::/64', link: 'net1', table: 77 },
-      // It went with its interface.
+      // This route is gone with its interface.
       { dst: '0.0.0.0/0', gw: '10.1.0.1', link: 'net1', table: 77 },
-      // Of the main table nothing is ours.
+      // No route of the main table is ours.
       { dst: '10.2.0.0/24', link: 'net1' },
     ]
     removeReplies(socket, ours, ways)

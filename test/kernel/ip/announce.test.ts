@@ -1,3 +1,4 @@
+// Announcements of addresses are the frames that RFC 5227 and RFC 4861 describe, in the words of tcpdump too.
 import { spawnSync } from 'node:child_process'
 import { describe, expect, test } from 'vitest'
 import { announcements } from '../../../src/kernel/ip/announce.ts'
@@ -24,7 +25,7 @@ function pcap(frames: readonly Uint8Array[]): Buffer {
   ])
 }
 
-/** The Internet checksum over whole bytes: 0 when the one that they hold is right. */
+/** The Internet checksum of bytes that contain their checksum: 0 when that is right. */
 function checksum(bytes: Uint8Array): number {
   let sum = 0
   for (const [at, byte] of bytes.entries()) sum += at % 2 === 0 ? byte << 8 : byte
@@ -32,7 +33,7 @@ function checksum(bytes: Uint8Array): number {
   return ~sum & 0xffff
 }
 
-test('IPv4: an ARP announcement (RFC 5227, 1.1) and the same as a reply, padded to the least frame', () => {
+test('an IPv4 address gets an ARP announcement (RFC 5227, 1.1) and an ARP reply, padded to 60 bytes', () => {
   const [frame, reply] = announcements(mac, ['10.1.0.5'])
   expect(hex(frame)).toBe(
     [
@@ -54,7 +55,7 @@ test('IPv4: an ARP announcement (RFC 5227, 1.1) and the same as a reply, padded 
   )
 })
 
-test('IPv6: an unsolicited neighbour advertisement (RFC 4861, 4.4 and 7.2.6)', () => {
+test('an IPv6 address gets an unsolicited neighbour advertisement (RFC 4861, 4.4 and 7.2.6)', () => {
   const [frame = new Uint8Array()] = announcements(mac, ['2001:db8::5'])
   const address = '20010db8000000000000000000000005'
   const all = 'ff020000000000000000000000000001'
@@ -74,7 +75,7 @@ test('checksums are right for any address', () => {
   }
 })
 
-test('two frames for each address of IPv4, one for each of IPv6, in order', () => {
+test('frames are in the order of the addresses, two for IPv4 and one for IPv6', () => {
   const frames = announcements(mac, ['10.1.0.5', '2001:db8::5', '10.1.0.6'])
   expect(frames.map((frame) => hex(frame.slice(12, 14)))).toEqual(['0806', '0806', '86dd', '0806', '0806'])
   expect(announcements(mac, [])).toEqual([])

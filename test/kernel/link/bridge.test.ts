@@ -1,7 +1,9 @@
+// VLANs of a bridge's port are read and changed.
 import { describe, expect, test } from 'vitest'
 import { bridgeVlansOf, changeBridgeVlan } from '../../../src/kernel/link/bridge.ts'
+import { bridgeAfSpec } from '../../../src/netlink/rtnl/bridge-attributes.ts'
 import { AF, RTM } from '../../../src/netlink/rtnl/const.ts'
-import { bridgeAfSpec, linkMessage } from '../../../src/netlink/rtnl/link.ts'
+import { linkMessage } from '../../../src/netlink/rtnl/link.ts'
 import { fixture } from '../../netlink/fixtures.ts'
 import { answering } from '../answers.ts'
 
@@ -9,7 +11,7 @@ const answer = fixture('answer-bridge-vlan-dump').messages.filter(({ type }) => 
 const vlan = (vid: number, pvid = false, untagged = false) => ({ vid, pvid, untagged })
 
 describe('VLANs of a port', () => {
-  test('ranges are told one by one', () => {
+  test('are expanded from ranges', () => {
     const { socket } = answering(() => ({ messages: answer }))
     expect(bridgeVlansOf(socket, 4)).toEqual([
       vlan(1, false, true),
@@ -18,7 +20,7 @@ describe('VLANs of a port', () => {
     ])
   })
 
-  test('none of an interface that is no port', () => {
+  test('are none for an interface that is no port', () => {
     const { socket } = answering(() => ({ messages: answer }))
     expect(bridgeVlansOf(socket, 5)).toEqual([])
     expect(bridgeVlansOf(answering(() => ({})).socket, 4)).toEqual([])
@@ -33,7 +35,7 @@ describe('VLANs of a port', () => {
       ],
       [4093, 4094],
     ],
-    // A beginning without its end, as no kernel sends it.
+    // A range without its end, which no kernel sends.
     [[{ flags: 8, vid: 7 }], [7]],
     [[], []],
   ])('%j is %j', (entries, vids) => {
@@ -44,7 +46,7 @@ describe('VLANs of a port', () => {
   })
 })
 
-test('a change says whose and which, and a refusal is an error', () => {
+test('a change names the port and the VLAN, and a refusal is an error', () => {
   const { socket, asked } = answering(() => ({}))
   changeBridgeVlan(socket, 'add', 4, vlan(100, true, false))
   changeBridgeVlan(socket, 'add', 4, vlan(101, false, true))

@@ -1,4 +1,4 @@
-// The sysfs of a bus, laid out by hand: that a function changes hands is for the lab to see.
+// Runs on a sysfs made of plain files. The lab shows that a driver really takes the function.
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -32,7 +32,7 @@ describe('a rebind', () => {
     expect([written('unbind'), written('bind')]).toEqual(['', pci])
   })
 
-  test('that is refused names driver and address', () => {
+  test('that the kernel refuses names driver and address', () => {
     rmSync(join(bus, 'drivers/igbvf/bind'))
     mkdirSync(join(bus, 'drivers/igbvf/bind'))
     expect(() => rebindDriver(pci, 'igbvf', bus)).toThrow(
@@ -49,7 +49,7 @@ describe('a rebind', () => {
     )
   })
 
-  test('that somebody else has finished meanwhile is done', () => {
+  test('that another process finishes meanwhile succeeds', () => {
     rmSync(join(bus, 'drivers/igbvf/bind'))
     boundTo('igbvf')
     expect(() => rebindDriver(pci, 'igbvf', bus)).not.toThrow()
@@ -62,14 +62,14 @@ describe('a rebind', () => {
     ['a/b', pci],
     ['igbvf', '3b:02.3'],
     ['igbvf', '../x'],
-  ])('never follows %j or %j anywhere', (driver, address) => {
+  ])('refuses the driver %j with the address %j, and writes nothing', (driver, address) => {
     expect(() => rebindDriver(address, driver, bus)).toThrow('driver.rebind: EINVAL')
     expect([written('unbind'), written('bind')]).toEqual(['', ''])
   })
 })
 
 describe('a reset', () => {
-  test('writes to the function, and passes a refusal on', () => {
+  test('writes to the function, and throws the kernel’s refusal', () => {
     const file = join(bus, 'devices', pci, 'reset')
     writeFileSync(file, '')
     resetFunction(pci, bus)
@@ -79,7 +79,7 @@ describe('a reset', () => {
     expect(() => resetFunction(pci, bus)).toThrow('EISDIR')
   })
 
-  test('goes to no other place', () => {
+  test('refuses a text that is no PCI address', () => {
     expect(() => resetFunction('../x', bus)).toThrow('function.reset: EINVAL')
   })
 })

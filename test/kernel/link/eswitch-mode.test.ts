@@ -1,3 +1,4 @@
+// The eswitch mode is read from devlink, and a refusal that says nothing about it is an error.
 import { describe, expect, test } from 'vitest'
 import { isSwitchdev } from '../../../src/kernel/link/eswitch-mode.ts'
 import { devlinkMessage } from '../../../src/netlink/genl/devlink.ts'
@@ -24,12 +25,12 @@ const mode = (value: number): Answer => ({
   messages: [{ type: family, payload: devlinkMessage.encode({ cmd: 29, DEVLINK_ATTR_ESWITCH_MODE: value }) }],
 })
 
-describe('the eSwitch', () => {
+describe('switchdev mode', () => {
   test.each([
-    ['legacy', 0, false],
-    ['switchdev', 1, true],
-    ['of a mode that is yet to come', 2, false],
-  ])('%s', (_, value, is) => {
+    ['in legacy mode', 0, false],
+    ['in switchdev mode', 1, true],
+    ['in an unknown mode', 2, false],
+  ])('of an eSwitch %s is told from its number', (_, value, is) => {
     const { socket, asked } = devlink(mode(value))
     expect(isSwitchdev(socket, pci)).toBe(is)
     expect(devlinkMessage.decode(asked[1]?.payload ?? new Uint8Array())).toMatchObject({
@@ -46,11 +47,11 @@ describe('the eSwitch', () => {
       'an answer without a mode',
       devlink({ messages: [{ type: family, payload: devlinkMessage.encode({ cmd: 29 }) }] }),
     ],
-  ])('none: %s', (_, { socket }) => {
+  ])('is false for %s', (_, { socket }) => {
     expect(isSwitchdev(socket, pci)).toBe(false)
   })
 
-  test('a refusal that says nothing about the mode is an error, never a guess', () => {
+  test('is an error, never a guess, when the kernel refuses for another reason', () => {
     expect(() => isSwitchdev(devlink({ errno: 1 }).socket, pci)).toThrow('EPERM')
     expect(() => isSwitchdev(devlink({ errno: 16 }).socket, pci)).toThrow('EBUSY')
   })

@@ -1,3 +1,4 @@
+// Links are read from the kernel's messages, and changed by requests that name them by number.
 import { describe, expect, test } from 'vitest'
 import {
   allLinks,
@@ -18,7 +19,7 @@ const mac = '02:00:00:00:00:05'
 const other = '02:00:00:00:00:99'
 
 describe('facts', () => {
-  test('of a bare answer: nothing is made up', () => {
+  test('of an answer without attributes are empty', () => {
     const bare = linkMessage.decode(linkMessage.encode({ ifi_index: 7, IFLA_IFNAME: 'x' }))
     expect(linkFacts(bare)).toEqual({
       ...{ ifindex: 7, name: 'x', altnames: [], mac: '', permanentMac: undefined, mtu: 0, up: false },
@@ -39,7 +40,7 @@ describe('facts', () => {
     })
   })
 
-  test('XDP programs, once each, and what a master is', () => {
+  test('have each XDP program once, and the kind of the master', () => {
     const facts = linkFacts(
       linkMessage.decode(
         linkMessage.encode({
@@ -57,14 +58,14 @@ describe('facts', () => {
     expect(facts).toMatchObject({ xdp: [9, 8], slaveKind: 'openvswitch' })
   })
 
-  test('of a VLAN interface, as a real kernel tells them', () => {
+  test('have the VLAN id of a VLAN interface, from a real answer', () => {
     expect(linkFacts(linkMessage.decode(payloadOf('answer-link-vlan')))).toMatchObject({
       ...{ name: 'pf0.100', kind: 'vlan', vlanId: 100, lower: 2, mtu: 1500, up: false },
       mac: '02:00:00:00:00:f0',
     })
   })
 
-  test('of one for service tags: no VLAN that a frame with an ordinary tag could be of', () => {
+  test('have no VLAN id for a VLAN interface of service tags (802.1ad)', () => {
     const of = (IFLA_VLAN_PROTOCOL: number) =>
       linkFacts(
         linkMessage.decode(
@@ -81,21 +82,21 @@ describe('facts', () => {
     expect(of(0x88a8).kind).toBe('vlan')
   })
 
-  test('of a pair: whether the other end is in another namespace', () => {
+  test('have the namespace of the other end of a pair, if it is another one', () => {
     const facts = (more: object) =>
       linkFacts(linkMessage.decode(linkMessage.encode({ ifi_index: 7, IFLA_LINK: 3, ...more })))
     expect(facts({ IFLA_LINK_NETNSID: 0 }).lowerNetns).toBe(0)
     expect(facts({}).lowerNetns).toBeUndefined()
   })
 
-  test('of a PF with four VFs', () => {
+  test('have the attributes of four VFs of a PF', () => {
     const facts = linkFacts(linkMessage.decode(payloadOf('answer-vf-list')))
     expect(facts).toMatchObject({ name: 'pf0', up: true, carrier: true, kind: undefined })
     expect([...(facts.vfs?.keys() ?? [])]).toEqual([0, 1, 2, 3])
     expect(facts.vfs?.get(2)).toMatchObject({ trust: true, spoofchk: false })
   })
 
-  test('of hardware in a pod: its bus address and altnames', () => {
+  test('have the bus address and the altnames of hardware in a pod', () => {
     const link = {
       ifi_index: 4,
       ifi_flags: IFF.IFF_UP,
@@ -111,7 +112,7 @@ describe('facts', () => {
   })
 })
 
-/** Links by name; `refuses` says with which errno a change is refused, and may change the link all the same. */
+/** Links by name. `refuses` returns the errno that refuses a change, and may change the link all the same. */
 class Links {
   readonly links: LinkRequest[]
   refuses: (change: LinkRequest, link: LinkRequest) => number = () => 0
@@ -142,7 +143,7 @@ class Links {
 
   readonly indexOf = (name: string) => mustFindLink(this.socket, name).ifindex
 
-  /** What was asked for besides questions. */
+  /** The requests that change a link. */
   changes(): LinkRequest[] {
     return this.asked
       .filter(({ type }) => type !== RTM.RTM_GETLINK)
@@ -177,32 +178,32 @@ describe('finding', () => {
     expect(findLink(links().socket, by)?.ifindex).toBe(ifindex)
   })
 
-  test('VFs are asked for without their statistics, and only when wanted', () => {
+  test('VFs are requested without statistics, and only when wanted', () => {
     const { socket, asked } = links()
     findLink(socket, 'pf0')
     findLink(socket, 'pf0', true)
     expect(asked.map(({ payload }) => linkMessage.decode(payload).IFLA_EXT_MASK)).toEqual([undefined, 9])
   })
 
-  test('another refusal than "no such device" is an error', () => {
+  test('a refusal other than "no such device" is an error', () => {
     const { socket } = answering(() => ({ errno: 1, text: 'no' }))
     expect(() => findLink(socket, 'net1')).toThrow('RTM_GETLINK: EPERM: no')
   })
 
-  test('one that must be there is named', () => {
+  test('a missing interface is named in the error', () => {
     expect(() => mustFindLink(links().socket, 'gone')).toThrow(
       expect.objectContaining({ message: 'ENODEV: no interface "gone"', code: 'ENODEV', errno: 19 }),
     )
   })
 
-  test('all of them, in the form that leaves none out', () => {
+  test('a dump of all interfaces has a mask, without which the kernel leaves some out', () => {
     const { socket, asked } = links()
     expect(allLinks(socket).map(({ name }) => name)).toEqual(['net1', 'pf0'])
     const [dump] = asked.map(({ payload }) => linkMessage.decode(payload))
     expect(dump?.IFLA_EXT_MASK).toBe(8)
   })
 
-  test('a dump of a real kernel', () => {
+  test('a dump of a real kernel is decoded', () => {
     const dump = fixture('answer-link-dump').messages.filter(({ type }) => type === RTM.RTM_NEWLINK)
     const { socket } = answering(() => ({ messages: dump }))
     expect(allLinks(socket).map(({ name, kind }) => [name, kind])).toEqual(
@@ -222,20 +223,20 @@ describe('link.set', () => {
   })
   const stateOf = (links: Links) => links.links[0]
 
-  test('MAC, MTU and flags in one request', () => {
+  test('sends MAC, MTU and flags in one request', () => {
     const links = new Links(net1)
     setLinkAttributes(links.socket, op({ mac, mtu: 9000, up: true }), links.indexOf)
     expect(stateOf(links)).toMatchObject({ IFLA_ADDRESS: mac, IFLA_MTU: 9000, ifi_flags: IFF.IFF_UP })
     expect(links.changes()).toHaveLength(1)
   })
 
-  test('only what is named changes, flags by their mask', () => {
+  test('changes only the named attributes, flags by their mask', () => {
     const links = new Links({ ...net1, ifi_flags: IFF.IFF_UP | IFF.IFF_PROMISC })
     setLinkAttributes(links.socket, op({ up: false }), links.indexOf)
     expect(stateOf(links)).toMatchObject({ IFLA_ADDRESS: other, IFLA_MTU: 1500, ifi_flags: IFF.IFF_PROMISC })
   })
 
-  test('nothing to set is no request, but the interface must be there', () => {
+  test('without attributes sends no request, but the interface must exist', () => {
     const links = new Links(net1)
     setLinkAttributes(links.socket, op({}), links.indexOf)
     expect(links.changes()).toEqual([])
@@ -244,7 +245,7 @@ describe('link.set', () => {
     )
   })
 
-  test('a MAC that is there is not set again where the operation says so', () => {
+  test('with ifDifferent does not set a MAC that the interface has', () => {
     const links = new Links(net1)
     setLinkAttributes(links.socket, op({ mac: other, up: true }, { ifDifferent: true }), links.indexOf)
     expect(links.changes()).toEqual([expect.not.objectContaining({ IFLA_ADDRESS: other })])
@@ -252,7 +253,7 @@ describe('link.set', () => {
     expect(links.changes()[1]).toMatchObject({ IFLA_ADDRESS: other })
   })
 
-  test('a refusal is an error unless the operation may fail', () => {
+  test('throws a refusal unless the operation may fail', () => {
     const links = new Links({ ...net1, ifi_flags: IFF.IFF_UP })
     links.refuses = () => 16
     expect(() => setLinkAttributes(links.socket, op({ mac }), links.indexOf)).toThrow('EBUSY')
@@ -260,13 +261,13 @@ describe('link.set', () => {
     expect(stateOf(links)).toMatchObject({ IFLA_ADDRESS: other })
   })
 
-  test('a driver that is busy when it is to go up is asked again', () => {
+  test('asks a driver again that is busy when it must go up', () => {
     const links = new Links(net1)
     let busy = 3
     links.refuses = (change, link) => {
       if (change.ifi_flags !== IFF.IFF_UP || busy === 0) return 0
       busy--
-      // The kernel takes MAC and MTU first.
+      // The kernel sets MAC and MTU before the flags.
       links.links[0] = { ...link, IFLA_ADDRESS: mac, IFLA_MTU: 9000 }
       return 16
     }
@@ -274,21 +275,21 @@ describe('link.set', () => {
     expect(stateOf(links)).toMatchObject({ IFLA_ADDRESS: mac, IFLA_MTU: 9000, ifi_flags: IFF.IFF_UP })
   })
 
-  test('what is busy with something else than going up is asked once', () => {
+  test('asks once when the driver is busy with anything but going up', () => {
     const links = new Links(net1)
     links.refuses = () => 16
     expect(() => setLinkAttributes(links.socket, op({ mtu: 9000, up: true }), links.indexOf)).toThrow('EBUSY')
     expect(links.changes()).toHaveLength(1)
   })
 
-  test('one that stays busy is an error in the end', () => {
+  test('throws when the driver stays busy', () => {
     const links = new Links(net1)
     links.refuses = () => 16
     expect(() => setLinkAttributes(links.socket, op({ up: true }), links.indexOf)).toThrow('EBUSY')
     expect(links.changes().length).toBeGreaterThan(10)
   })
 
-  test('a VF that takes no MAC but has the PF’s after a reset is reset', () => {
+  test('resets a VF that refuses a MAC and takes the MAC from its PF at a reset', () => {
     const links = new Links(net1)
     links.refuses = (change, link) => {
       if (change.IFLA_ADDRESS !== undefined) return 1
@@ -300,7 +301,7 @@ describe('link.set', () => {
     expect(stateOf(links)).toMatchObject({ IFLA_ADDRESS: mac, IFLA_MTU: 9000, ifi_flags: IFF.IFF_UP })
   })
 
-  test('a VF that keeps its MAC over a reset: the refusal stands, and it is down as before', () => {
+  test('throws the refusal when the VF keeps its MAC over a reset, and leaves the VF down as before', () => {
     const links = new Links(net1)
     links.refuses = (change) => (change.IFLA_ADDRESS === undefined ? 0 : 1)
     expect(() => setLinkAttributes(links.socket, op({ mac, mtu: 9000, up: true }), links.indexOf)).toThrow(
@@ -330,7 +331,7 @@ describe('link.set of many attributes', () => {
     ...more,
   })
 
-  test('is one request; by number the interface is not asked for, only its master is', () => {
+  test('is one request, and by ifindex only the master is looked up', () => {
     const links = new Links(before, br0)
     setLinkAttributes(links.socket, op({ name: 'renamed meanwhile' }), links.indexOf)
     expect(links.asked.map(({ type }) => type)).toEqual([RTM.RTM_GETLINK, RTM.RTM_NEWLINK])
@@ -342,14 +343,14 @@ describe('link.set of many attributes', () => {
     expect(links.links[0]?.ifi_flags).toBe(IFF.IFF_PROMISC | IFF.IFF_NOARP)
   })
 
-  test('an alias and a master are taken away by empty names', () => {
+  test('removes an alias and a master by empty names', () => {
     const links = new Links({ ...before, IFLA_MASTER: 9 })
     setLinkAttributes(links.socket, op({ set: { alias: '', master: '' } }), links.indexOf)
     expect(links.asked).toHaveLength(1)
     expect(links.changes()[0]).toMatchObject({ IFLA_IFALIAS: '', IFLA_MASTER: 0 })
   })
 
-  test('goes to its master before it goes up, whatever the kernel’s order is', () => {
+  test('joins the master before it goes up, whatever the kernel’s order is', () => {
     const links = new Links(before, br0)
     setLinkAttributes(links.socket, op({ set: { ...set, up: true } }), links.indexOf)
     const [first, second] = links.changes()
@@ -357,7 +358,7 @@ describe('link.set of many attributes', () => {
     expect(second).toMatchObject({ ifi_flags: IFF.IFF_UP, ifi_change: IFF.IFF_UP })
   })
 
-  /** Refuses the flags, after all that the kernel takes before them is done. */
+  /** Refuses the flags, after the kernel has set all attributes before them. */
   function halfway(): Links {
     const links = new Links(before, br0)
     links.refuses = (change) => {
@@ -369,21 +370,21 @@ describe('link.set of many attributes', () => {
     return links
   }
 
-  test('that stops half-way is taken back to what was', () => {
+  test('that the kernel stops half-way is set back', () => {
     const links = halfway()
     expect(() => setLinkAttributes(links.socket, op(), links.indexOf)).toThrow('EBUSY')
     expect(links.links[0]).toEqual({ ...before, IFLA_MASTER: 0 })
   })
 
-  test('that may fail leaves nothing behind either, and is no error', () => {
+  test('that may fail is set back too, and is no error', () => {
     const links = halfway()
     setLinkAttributes(links.socket, op({ mayFail: true }), links.indexOf)
     expect(links.links[0]).toMatchObject({ ...before, IFLA_MASTER: 0 })
-    // The request, then what differed: master, alias, MTU, MAC; flags and queue length had not been changed.
+    // The request, then what differs: master, alias, MTU, MAC. Flags and queue length are unchanged.
     expect(links.changes()).toHaveLength(5)
   })
 
-  test('what can’t be set back stays, and the refusal is the first one', () => {
+  test('throws the first refusal when an attribute cannot be set back', () => {
     const links = halfway()
     const refuse = links.refuses
     links.refuses = (change, link) => (change.IFLA_ADDRESS === other ? 1 : refuse(change, link))
@@ -391,7 +392,7 @@ describe('link.set of many attributes', () => {
     expect(links.links[0]).toMatchObject({ ...before, IFLA_ADDRESS: mac, IFLA_MASTER: 0 })
   })
 
-  test('what there is no old value for stays as it is', () => {
+  test('leaves an attribute without an old value as it is', () => {
     const links = halfway()
     const { mtu, ...others } = was
     expect(() => setLinkAttributes(links.socket, op({ was: others }), links.indexOf)).toThrow('EBUSY')
@@ -400,7 +401,7 @@ describe('link.set of many attributes', () => {
   })
 })
 
-test('altnames are added and removed by the index of the interface', () => {
+test('altnames are added and removed by ifindex', () => {
   const links = new Links(net1)
   changeAltname(links.socket, true, 7, 'x')
   changeAltname(links.socket, false, 7, 'x')

@@ -1,4 +1,4 @@
-// The question before a move: what it asks, and what its answers mean. Whether the kernel answers so is shown in test/native.
+// The test move before a move: its request, and the meaning of the answers. test/native shows that the kernel answers so.
 import { expect, test } from 'vitest'
 import { lookBeforeMove } from '../../../src/kernel/link/preflight.ts'
 import { RTM } from '../../../src/netlink/rtnl/const.ts'
@@ -11,7 +11,7 @@ const pod = { fd: 7, id: '4:1', path: '/run/netns/pod', close: () => undefined }
 const facts = factsOf({ name: 'nic0', altnames: ['uplink'], mac: '02:00:00:00:00:05', mtu: 1500, up: false })
 const link = { ...facts, ifindex: 4, qdisc: 'noop' }
 
-/** The look on a node whose kernel answers the move with `errno`, before a pod whose interfaces have these names. */
+/** The result on a node whose kernel answers the test move with `errno`, for a pod whose interfaces have these names. */
 function looked(errno: number, names: readonly string[] = []) {
   const host = answering(({ type }) =>
     type === RTM.RTM_NEWLINK ? { errno } : type === RTM.RTM_GETADDR ? {} : { errno: ENODEV },
@@ -25,7 +25,7 @@ function looked(errno: number, names: readonly string[] = []) {
   return { found, asked: host.asked, inside: inside.asked }
 }
 
-test('asks for a number that is taken, and for no name, which older kernels would give the interface at once', () => {
+test('requests a taken ifindex and no name, because older kernels would rename the interface at once', () => {
   const { found, asked, inside } = looked(EBUSY)
   expect(found.refusal).toBeUndefined()
   const [move] = asked

@@ -1,4 +1,4 @@
-// Which files a difference between two of the kernel's arrays of settings stands for.
+// Differences of two arrays of settings become writes to files below net/ipv4/conf and net/ipv6/conf.
 import { expect, test } from 'vitest'
 import { settingOps, settingsOf } from '../../../src/kernel/link/settings.ts'
 import { factsOf } from '../../attach/model.ts'
@@ -9,13 +9,13 @@ const hex = (numbers: readonly number[]) =>
     .map((byte) => byte.toString(16).padStart(2, '0'))
     .join('')
 const count = { v4: 33, v6: 59 }
-/** An array of zeros, but for these. */
+/** An array of zeros, with these numbers at their places. */
 const array = (family: 'v4' | 'v6', set: Readonly<Record<number, number>> = {}) =>
   hex(Array.from({ length: count[family] }, (_, at) => set[at] ?? 0))
 const values = (was: Parameters<typeof settingOps>[1], now: Parameters<typeof settingOps>[2]) =>
   settingOps('eth1', was, now).map((op) => (op.do === 'sysctl.set' ? `${op.key}=${op.value}` : op.do))
 
-test('equal arrays are nothing to do, and unknown ones neither', () => {
+test('equal and unknown arrays need no operation', () => {
   const both = { v4: array('v4', { 7: 2 }), v6: array('v6', { 3: 1 }) }
   expect(values(both, both)).toEqual([])
   expect(values({}, both)).toEqual([])
@@ -23,7 +23,7 @@ test('equal arrays are nothing to do, and unknown ones neither', () => {
 })
 
 test('each number that differs is written to its own file, in the unit of the file', () => {
-  // As IPV4_DEVCONF_RP_FILTER and _ARP_IGNORE of linux/ip.h, and DEVCONF_ACCEPT_RA, _RTR_SOLICITS, _RTR_SOLICIT_INTERVAL,
+  // IPV4_DEVCONF_RP_FILTER and _ARP_IGNORE of linux/ip.h, and DEVCONF_ACCEPT_RA, _RTR_SOLICITS, _RTR_SOLICIT_INTERVAL,
   // _DISABLE_IPV6, _RA_DEFRTR_METRIC and _ACCEPT_RA_MIN_LFT of linux/ipv6.h.
   const was = {
     v4: array('v4', { 7: 2, 18: 1 }),
@@ -41,12 +41,12 @@ test('each number that differs is written to its own file, in the unit of the fi
   ])
 })
 
-test('what nobody can set is left out', () => {
+test('values that cannot be set are left out', () => {
   const was = { v4: array('v4', { 1: 1 }), v6: array('v6', { 25: 1, 36: 1 }) }
   expect(values(was, { v4: array('v4'), v6: array('v6') })).toEqual([])
 })
 
-test('settings are found by family in what the kernel tells of an interface', () => {
+test('settings are read by family from IFLA_AF_SPEC', () => {
   // AF_INET (2) with IFLA_INET_CONF (1) of one number, AF_INET6 (10) with IFLA_INET6_FLAGS (1) and IFLA_INET6_CONF (2).
   const bytes = Uint8Array.from([
     ...[12, 0, 2, 0, 8, 0, 1, 0, 9, 0, 0, 0],

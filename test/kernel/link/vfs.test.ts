@@ -1,3 +1,4 @@
+// Attributes of VFs are read from the PF's messages, and set in one request.
 import { describe, expect, test } from 'vitest'
 import { failure } from '../../../src/cni/failure.ts'
 import { setVf, VfRefusal, vfAttributesOf } from '../../../src/kernel/link/vfs.ts'
@@ -17,8 +18,8 @@ const untouched: VfAttributes = {
   linkState: 'auto',
 }
 
-describe('what a PF says', () => {
-  test('igb with four VFs, three of them changed by ip', () => {
+describe('attributes of VFs', () => {
+  test('are decoded from igb with four VFs, three of them changed by ip', () => {
     const link = linkMessage.decode(payloadOf('answer-vf-list'))
     expect(link.IFLA_VFINFO_LIST?.flatMap((info) => vfAttributesOf(info) ?? [])).toEqual([
       [0, untouched],
@@ -61,12 +62,12 @@ describe('what a PF says', () => {
     expect(vfAttributesOf({ ...own, ...info })).toEqual([[5, { mac: mac('05'), ...attributes }]])
   })
 
-  test('an entry without a MAC has no index', () => {
+  test('are none for an entry without a MAC, which has no index', () => {
     expect(vfAttributesOf({ IFLA_VF_TRUST: { vf, setting: 1 } })).toBeUndefined()
   })
 })
 
-/** do_setvfinfo of net/core/rtnetlink.c: one attribute after the other in its own order, up to the first refusal. */
+/** Sets attributes like do_setvfinfo (net/core/rtnetlink.c): one after the other in the kernel's order, up to the first refusal. */
 const order: readonly (keyof VfInfo)[] = [
   'IFLA_VF_MAC',
   'IFLA_VF_VLAN_LIST',
@@ -119,7 +120,7 @@ const before = {
 }
 
 describe('setting', () => {
-  test('everything goes in one request', () => {
+  test('all attributes go in one request', () => {
     const pf = pfThatRefuses()
     setVf(pf.socket, 2, 3, wish, untouched)
     expect(pf.asked).toHaveLength(1)
@@ -133,7 +134,7 @@ describe('setting', () => {
     ['IFLA_VF_SPOOFCHK', 'spoofchk', 'false'],
     ['IFLA_VF_LINK_STATE', 'link_state', 'enable'],
     ['IFLA_VF_TRUST', 'trust', 'true'],
-  ])('where %s is refused the error names "%s", and nothing is changed', (attribute, key, value) => {
+  ])('a refusal of %s names "%s", and nothing is changed', (attribute, key, value) => {
     const pf = pfThatRefuses(attribute)
     const error = thrownBy(() => setVf(pf.socket, 2, 3, wish, untouched))
     expect(error).toBeInstanceOf(VfRefusal)
@@ -149,14 +150,14 @@ describe('setting', () => {
     }
   })
 
-  test('a driver that refuses to set back what it reports does not hide the first refusal', () => {
+  test('the first refusal is thrown even if the driver refuses to set back its own value', () => {
     const pf = pfThatRefuses('IFLA_VF_RATE')
     const error = thrownBy(() => setVf(pf.socket, 2, 3, { rate: { min: 0, max: 5 }, trust: true }, untouched))
     expect(error).toMatchObject({ key: 'max_tx_rate/min_tx_rate' })
     expect(pf.stored).toMatchObject({ IFLA_VF_TRUST: { vf: 3, setting: 0 } })
   })
 
-  test('where only all together is refused the kernel’s own error comes out', () => {
+  test('the kernel’s error is thrown when only all attributes together are refused', () => {
     const pf = answering(({ payload }) => {
       const [info] = linkMessage.decode(payload).IFLA_VFINFO_LIST ?? []
       return Object.keys(info ?? {}).length > 1 ? { errno: 22, text: 'not together' } : {}

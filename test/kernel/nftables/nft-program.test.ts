@@ -1,8 +1,9 @@
+// Tables of pods load with the nft program, and its refusals become errors.
 import { createHash } from 'node:crypto'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { failure } from '../../../src/cni/failure.ts'
 import { loadTable, NftError } from '../../../src/kernel/nftables/nft-program.ts'
-import { podNatTable } from '../../../src/offload/portmap/keys.ts'
+import { podNatTable } from '../../../src/offload/portmap/pod-nat.ts'
 import { identityOf } from '../../../src/offload/state/identity.ts'
 import type { PortKey } from '../../../src/ops/op.ts'
 import { hasNft, type Ruleset, realRuleset } from '../../support/nft.ts'
@@ -12,7 +13,7 @@ const dns: PortKey = { ...web, proto: 'udp', port: 53, toPort: 53 }
 const web6: PortKey = { ...web, address: '2001:db8::1', toAddress: '2001:db8::5' }
 const sha256 = (text: string) => createHash('sha256').update(text).digest('hex')
 
-describe.each(hasNft ? [['nft itself']] : [])('translation in the pod, by %s', () => {
+describe.each(hasNft ? [['nft itself']] : [])('the NAT table of a pod, loaded by %s', () => {
   let ruleset: Ruleset
   beforeEach(async () => {
     ruleset = await realRuleset()
@@ -20,7 +21,7 @@ describe.each(hasNft ? [['nft itself']] : [])('translation in the pod, by %s', (
   afterEach(() => ruleset.close())
   const list = () => ruleset.nft(['list', 'ruleset'], '').stdout
 
-  test('every family and protocol loads, under the longest names', () => {
+  test('loads with every family and protocol, under the longest names', () => {
     const keys = [web, dns, web6, { ...web6, proto: 'udp' as const }, { ...web, address: '10.1.0.2' }]
     const identity = identityOf(
       { network: 'n'.repeat(200), containerID: 'c'.repeat(253), ifname: 'net1' },
@@ -33,13 +34,13 @@ describe.each(hasNft ? [['nft itself']] : [])('translation in the pod, by %s', (
     expect(text.match(/dnat ip6? to ip6? daddr \. (tcp|udp) dport map/g)).toHaveLength(8)
   })
 
-  test('a thousand ports load in one go', () => {
+  test('loads a thousand ports in one transaction', () => {
     const keys = Array.from({ length: 1000 }, (_, i) => ({ ...web, port: i + 1, toPort: i + 1 }))
     loadTable(ruleset.nft, podNatTable('vf-flower-x', keys))
     expect(list()).toContain('10.1.0.1 . 1000 : 10.1.0.5 . 1000')
   })
 
-  test('a text that nft refuses leaves nothing, and its words are kept', () => {
+  test('leaves nothing when nft refuses the text, and the error has nft’s words', () => {
     const text = 'table inet vf-flower-x {\n  chain c { nonsense; }\n}\n'
     const error = thrownBy(() => loadTable(ruleset.nft, text))
     expect(error).toBeInstanceOf(NftError)
@@ -49,7 +50,7 @@ describe.each(hasNft ? [['nft itself']] : [])('translation in the pod, by %s', (
   })
 })
 
-test('a machine without nft is told so', () => {
+test('the error tells that nft is not installed', () => {
   const enoent = Object.assign(new Error('spawn nft ENOENT'), { code: 'ENOENT' })
   const missing = () => ({ status: null, stdout: '', stderr: '', error: enoent })
   for (const action of [() => loadTable(missing, 'x')]) {
@@ -60,7 +61,7 @@ test('a machine without nft is told so', () => {
   }
 })
 
-test('nft’s errno is told from its words', () => {
+test('the errno is taken from nft’s message', () => {
   const codes = [
     ['Error: Could not process rule: Operation not permitted', 'EPERM'],
     ['netlink: Error: cache initialization failed: Operation not permitted', 'EPERM'],
@@ -74,16 +75,16 @@ test('nft’s errno is told from its words', () => {
   }
 })
 
-test('a table that a program owns is told from what this one may not do, and a run that was ended from one that failed', () => {
+test('the error tells a table with an owner from a missing right, and a timeout from a failure', () => {
   const failing = (stderr: string, error?: Error) => () =>
     loadTable(() => ({ status: null, stdout: '', stderr, ...(error === undefined ? {} : { error }) }), '')
-  const owner = /not permitted; a program there may own the table of that name \(flags owner\)$/
+  const owner = /not permitted; another program may own the table of that name \(flags owner\)$/
   expect(failing('Error: Could not process rule: Operation not permitted')).toThrow(owner)
   expect(failing('netlink: Error: cache initialization failed: Operation not permitted')).toThrow(
     /not permitted$/,
   )
   const late = Object.assign(new Error('spawnSync nft ETIMEDOUT'), { code: 'ETIMEDOUT' })
-  expect(failing('', late)).toThrow('nft -f: it was ended because it took too long')
+  expect(failing('', late)).toThrow('nft -f: nft took too long and was ended')
 })
 
 function thrownBy(action: () => unknown): unknown {

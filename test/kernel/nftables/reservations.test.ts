@@ -1,6 +1,8 @@
+// Host ports are reserved whole or not at all in the host's table, and given back without a look at those of others.
 import { beforeEach, expect, describe as group, test } from 'vitest'
 import { loopbackPorts, openedPorts, reservedCookies } from '../../../src/kernel/nftables/map-elements.ts'
-import { releasePorts, reservePorts } from '../../../src/kernel/nftables/reservations.ts'
+import { releasePorts } from '../../../src/kernel/nftables/release-ports.ts'
+import { reservePorts } from '../../../src/kernel/nftables/reservations.ts'
 import type { Message, Request } from '../../../src/netlink/message.ts'
 import { createElements } from '../../../src/netlink/nf/rules.ts'
 import { decodeElements, dumpElements, type NftElement, userdataOf } from '../../../src/netlink/nf/tables.ts'
@@ -22,12 +24,12 @@ const element = (port: number, cookie = mine, address = [10, 1, 0, 1]): NftEleme
   NFTA_SET_ELEM_USERDATA: userdataOf(`${cookie} container/net1`),
 })
 
-/** nf_tables with what is in it, and dumps to come that show something else of a set. */
+/** The content of nf_tables, and the next dumps, which may show something else of ports4. */
 class Tables {
   content: Record<SetName, NftElement[]> = {
     ...{ ports4: [], ports6: [], snat4: [], snat6: [], steered4: [], steered6: [] },
   }
-  /** What the next dumps of ports4 show; all that is there when there is none left. */
+  /** Change the next dumps of ports4. Later dumps show all elements. */
   looks: ((elements: readonly NftElement[]) => readonly NftElement[])[] = []
   exists = true
   guard = true
@@ -74,15 +76,15 @@ beforeEach(() => {
   tables = new Tables()
 })
 
-group('a dump of a hash table that is resized meanwhile', () => {
-  test('shows an element twice: it is deleted once, and told once', () => {
+group('a dump during a resize of the hash table', () => {
+  test('may show an element twice, which is deleted once and reported once', () => {
     tables.content.ports4 = [element(80), element(81), element(90, others)]
     tables.looks = [(all) => [...all, ...all]]
     expect(release().map(({ port }) => port)).toEqual([80, 81])
     expect(owners()).toEqual(['others'])
   })
 
-  test('leaves elements out: it is asked again until two in a row show none', () => {
+  test('may leave elements out, so it is repeated until two in a row show none', () => {
     tables.content.ports4 = [element(80), element(81), element(82), element(90, others)]
     tables.looks = [([a, , , o]) => [a, o] as NftElement[], (all) => all.slice(-1)]
     expect(
@@ -93,7 +95,7 @@ group('a dump of a hash table that is resized meanwhile', () => {
     expect(owners()).toEqual(['others'])
   })
 
-  test('leaves out what is of others: the table stays with it', () => {
+  test('may leave out elements of others, with which the table stays', () => {
     tables.content.ports4 = [element(80), element(90, others)]
     tables.looks = [([own]) => [own] as NftElement[]]
     release()
@@ -101,7 +103,7 @@ group('a dump of a hash table that is resized meanwhile', () => {
     expect(owners()).toEqual(['others'])
   })
 
-  test('leaves out another one on 127.0.0.1: the guard stays', () => {
+  test('may leave out another owner on 127.0.0.1, with whom the guard stays', () => {
     const local = [127, 0, 0, 1]
     tables.content.ports4 = [element(80, mine, local), element(90, others), element(91, others, local)]
     tables.looks = [(all) => all.slice(0, 2)]
@@ -111,20 +113,20 @@ group('a dump of a hash table that is resized meanwhile', () => {
   })
 })
 
-test('elements that are gone when they are deleted are asked for anew', () => {
+test('elements that are gone before their deletion are read anew', () => {
   tables.content.ports4 = [element(81), element(90, others)]
   tables.looks = [(all) => [element(80), ...all]]
   expect(release().map(({ port }) => port)).toContain(81)
   expect(owners()).toEqual(['others'])
 })
 
-test('elements that never go are an error', () => {
+test('elements that keep coming back are an error', () => {
   tables.content.ports4 = [element(81), element(90, others)]
   tables.transaction = () => undefined
   expect(() => release()).toThrow(/keep coming back/)
 })
 
-test('all sets; the guard goes with the last on 127.0.0.1, the table with the last of all', () => {
+test('a release covers all sets; the guard goes with the last owner on 127.0.0.1, the table with the last owner', () => {
   const local = [127, 0, 0, 1]
   tables.content.ports4 = [element(80), element(80, mine, local), element(90, others)]
   tables.content.snat4 = [element(80)]
@@ -137,7 +139,7 @@ test('all sets; the guard goes with the last on 127.0.0.1, the table with the la
   expect(release()).toEqual([])
 })
 
-group('with a record', () => {
+group('a release with a record', () => {
   const key = (port: number, address = '10.1.0.1') => ({
     ...({ address, proto: 'tcp', port, toAddress: '10.2.0.5', toPort: 80 } as const),
   })
@@ -149,7 +151,7 @@ group('with a record', () => {
       masquerade: masqueraded.map(source),
     }).keys
 
-  test('one look at the map that it has ports in is enough, and whom to masquerade goes with them', () => {
+  test('needs one dump of the map with its ports, and removes the masquerade elements too', () => {
     tables.content.ports4 = [element(80), element(81), element(90, others)]
     tables.content.snat4 = [element(80), element(81), element(90, others)]
     expect(releaseKnown([80, 81]).map(({ port }) => port)).toEqual([80, 81])
@@ -157,7 +159,7 @@ group('with a record', () => {
     expect(owners()).toEqual(['others', 'others'])
   })
 
-  test('what nobody else needs goes after a look at all maps', () => {
+  test('dumps all maps before it removes the parts that nobody else needs', () => {
     tables.content.ports4 = [element(80)]
     tables.content.ports6 = [element(90, others)]
     expect(releaseKnown([80], [])).toHaveLength(1)
@@ -170,33 +172,33 @@ group('with a record', () => {
   })
 
   test.each([
-    ['more than it says', [80], [80, 81], [80, 81]],
-    ['fewer', [80, 81, 82], [80, 81], [80]],
-    ['nobody to masquerade any more', [80, 81], [80, 81], []],
+    ['more than the record', [80], [80, 81], [80, 81]],
+    ['fewer than the record', [80, 81, 82], [80, 81], [80]],
+    ['no masquerade elements', [80, 81], [80, 81], []],
     ['nothing', [80], [], []],
-  ])('of what is there it has %s: by cookie in all maps', (_, known, inPorts, inMasquerades) => {
+  ])('goes by cookie through all maps when the kernel has %s', (_, known, inPorts, inMasquerades) => {
     tables.content.ports4 = [...inPorts.map((port) => element(port)), element(90, others)]
     tables.content.snat4 = inMasquerades.map((port) => element(port))
-    // What a flush has taken is free, too.
+    // A port whose element a flush has removed is free too.
     expect(releaseKnown(known).map(({ port }) => port)).toEqual(inPorts.length === 0 ? known : inPorts)
     expect(owners()).toEqual(['others'])
   })
 
-  test('a port that another attachment has by now stays with it', () => {
+  test('leaves a port that another attachment has by now', () => {
     tables.content.ports4 = [element(80, others), element(81)]
     releaseKnown([80, 81])
     expect(owners()).toEqual(['others'])
   })
 })
 
-test('cookies of all who have something reserved, each once', () => {
+test('reservedCookies() returns the cookie of each owner once', () => {
   tables.content.ports4 = [element(80), element(81), element(90, others)]
   const found = (prefix: string) => reservedCookies(tables as unknown as NetlinkSocket, prefix)
   expect(found('766601').toSorted()).toEqual([mine, others])
   expect(found(others)).toEqual([others])
 })
 
-test('keys of 127.0.0.0/8 with the address that they lead to; no others', () => {
+test('loopbackPorts() returns the keys of 127.0.0.0/8 alone, with the pod’s address', () => {
   const bytes = (...all: number[]) => ({ NFTA_DATA_VALUE: Uint8Array.from(all) })
   const local = (cookie: string): NftElement => ({
     ...element(80, cookie),
@@ -207,7 +209,7 @@ test('keys of 127.0.0.0/8 with the address that they lead to; no others', () => 
   expect(loopbackPorts(tables as unknown as NetlinkSocket)).toEqual([{ cookie: mine, toAddress: '10.0.0.2' }])
 })
 
-group('connections that were opened to ports', () => {
+group('openedPorts()', () => {
   const counting = (port: number, cookie: string, packets: bigint): NftElement => ({
     ...element(port, cookie),
     NFTA_SET_ELEM_EXPR: {
@@ -218,7 +220,7 @@ group('connections that were opened to ports', () => {
   const opened = (expected: number) => openedPorts(tables as unknown as NetlinkSocket, mine, expected)
   const key = (port: number) => ({ address: '10.1.0.1', proto: 'tcp', port })
 
-  test('of one cookie; none is told of a map that does not count', () => {
+  test('returns the counters of one cookie, undefined for a map that does not count', () => {
     tables.content.ports4 = [counting(80, mine, 7n), element(81), counting(90, others, 9n)]
     expect(opened(2)).toEqual([
       { ...key(80), opened: 7n },
@@ -226,7 +228,7 @@ group('connections that were opened to ports', () => {
     ])
   })
 
-  test('a dump that leaves some out is repeated, once', () => {
+  test('repeats a dump that leaves ports out, once', () => {
     tables.content.ports4 = [counting(80, mine, 7n), counting(81, mine, 8n)]
     tables.looks = [([first]) => [first] as NftElement[]]
     expect(opened(2).map(({ port }) => port)).toEqual([80, 81])
@@ -236,7 +238,7 @@ group('connections that were opened to ports', () => {
   })
 })
 
-test('maps count; those of an earlier version, which do not, are taken as they are', () => {
+test('maps are made with counters, and maps of an old version without counters are accepted', () => {
   const asked: Request[][] = []
   const keys = [{ address: '10.1.0.1', proto: 'tcp', port: 80, toAddress: '10.2.0.5', toPort: 80 }] as const
   const wanted = { keys, masquerade: [], owner: `${mine} a/b` }
@@ -257,7 +259,7 @@ test('maps count; those of an earlier version, which do not, are taken as they a
   expect(() => reservePorts(socketOf('NFT_MSG_NEWSETELEM'), wanted)).toThrow('EEXIST')
 })
 
-group('a reservation in a table that the caller knows', () => {
+group('a reservation in a known table', () => {
   const keys = [{ address: '10.1.0.1', proto: 'tcp', port: 80, toAddress: '10.2.0.5', toPort: 80 }] as const
   const wanted = { keys, masquerade: [], owner: `${mine} a/b` }
   const refusing = (operation: string | undefined, errno: number, owner?: string) => {
@@ -273,7 +275,7 @@ group('a reservation in a table that the caller knows', () => {
     return { asked, socket: { transaction, batch } as unknown as NetlinkSocket }
   }
 
-  test('is made in that one alone: a table that is to be there is not made, one that is not may not be', () => {
+  test('creates no table that is present, and requires that an absent table is absent', () => {
     const [there, none] = [refusing(undefined, 0), refusing(undefined, 0)]
     expect(reservePorts(there.socket, wanted, 'present')).toEqual({ made: undefined })
     expect(there.asked).not.toContain('NFT_MSG_NEWTABLE')
@@ -285,12 +287,12 @@ group('a reservation in a table that the caller knows', () => {
     ['is gone', 'present', 'NFT_MSG_NEWCHAIN', 2],
     ['has come', 'absent', 'NFT_MSG_NEWTABLE', 17],
     ['has lost the element that was in the way', 'present', 'NFT_MSG_NEWSETELEM', 17],
-  ] as const)('is another try’s where the table %s', (_, expected, operation, errno) => {
+  ] as const)('returns the refusal when the table %s', (_, expected, operation, errno) => {
     const { changed } = reservePorts(refusing(operation, errno).socket, wanted, expected)
     expect(changed).toMatchObject({ operation, errno })
   })
 
-  test('names who has the port', () => {
+  test('names the owner of a taken port', () => {
     const { socket } = refusing('NFT_MSG_NEWSETELEM', 17, others)
     expect(() => reservePorts(socket, wanted, 'present')).toThrow(
       'port 80 is taken by container/interface "container/net1"',

@@ -1,4 +1,4 @@
-// What is put back into the host's table where the kernel refuses it again and again. With real tables: test/native/portmap/kept-off.test.ts.
+// Restores reservations that the kernel refuses again and again. test/native/portmap/kept-off.test.ts does so with real tables.
 import { expect, test } from 'vitest'
 import type { Reservation } from '../../../src/kernel/nftables/host-keys.ts'
 import { completeTable } from '../../../src/kernel/nftables/restore-table.ts'
@@ -18,7 +18,7 @@ const owner = (name: string, ...ports: number[]): Reservation => ({
   owner: `${name.repeat(32)} ${name}/net1`,
 })
 
-/** A kernel whose dumps show nothing, and which has an element that a transaction creates for `hidden`. */
+/** A kernel whose dumps show nothing, and which refuses the element of `hidden` as existing. */
 function kernel(hidden?: Reservation) {
   const sent: string[][] = []
   const socket = {
@@ -37,14 +37,14 @@ function kernel(hidden?: Reservation) {
   return { socket: socket as unknown as NetlinkSocket, sent }
 }
 
-test('an element that is there, whatever dumps show, is refused to its owner in the end, and to nobody else', () => {
+test('an element that no dump shows is refused to its owner in the end, and to no other owner', () => {
   const [a, b] = [owner('a', 80), owner('b', 81)]
   const { restored, refused } = completeTable(kernel(a).socket, [a, b])
   expect(restored).toEqual([b.owner])
   expect(refused).toEqual([{ owner: a.owner, reason: expect.stringContaining('EEXIST') }])
 })
 
-test('of two that want one key the first gets it, and the second none of its own', () => {
+test('the first of two owners gets a key that both want, and the second gets no key', () => {
   const [a, b, c] = [owner('a', 80), owner('b', 81, 80), owner('c', 81)]
   const { socket, sent } = kernel()
   const { restored, refused } = completeTable(socket, [a, b, c])
@@ -53,7 +53,7 @@ test('of two that want one key the first gets it, and the second none of its own
   expect(sent.flat().join()).not.toContain(b.owner)
 })
 
-test('one owner may come twice, as with a record of each name', () => {
+test('one owner may be in the list twice, as with two records', () => {
   const a = owner('a', 80)
   const { socket, sent } = kernel()
   expect(completeTable(socket, [a, a])).toMatchObject({ restored: [a.owner], refused: [] })

@@ -1,7 +1,8 @@
+// A ruleset that nft lists is compared with the one that was loaded, statement by statement.
 import { describe, expect, test } from 'vitest'
 import { compareNft, lineText, nftLines } from '../../../src/kernel/nftables/ruleset-diff.ts'
 
-/** As a program writes it. */
+/** A table as a program writes it. */
 const loaded = `table inet vf-flower-abc {
   chain prerouting {
     type nat hook prerouting priority dstnat; policy accept;
@@ -14,7 +15,7 @@ const loaded = `table inet vf-flower-abc {
     elements = { 10.1.0.1 . tcp . 80 comment "c, { } d" : 10.1.0.5 . 80, 10.1.0.1 . udp . 53 : 10.1.0.5 . 53 } }
 }
 `
-/** The same as nft 1.1.3 lists it with -s -y, on a system without /etc/protocols. */
+/** The same table as nft 1.1.3 lists it with -s -y, on a system without /etc/protocols. */
 const listed = `table inet vf-flower-abc {
 	map ports4 {
 		type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service
@@ -33,7 +34,7 @@ const listed = `table inet vf-flower-abc {
 }
 `
 
-test('statements with their place, elements one by one', () => {
+test('nftLines() returns each statement with its place, and each element by itself', () => {
   expect(nftLines(listed).map(lineText)).toEqual([
     'map ports4: type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service',
     'map ports4: elements = { 10.1.0.1 . tcp . 80 comment "c, { } d" : 10.1.0.5 . 80 }',
@@ -48,11 +49,11 @@ test('statements with their place, elements one by one', () => {
   expect(nftLines('')).toEqual([])
 })
 
-describe('compared', () => {
+describe('compareNft()', () => {
   const changed = (from: string | RegExp, to: string) =>
     compareNft(nftLines(loaded), nftLines(listed.replace(from, to)))
 
-  test('what was loaded with what is listed: the same', () => {
+  test('finds no difference between the loaded and the listed table', () => {
     expect(changed('', '')).toEqual([])
   })
 
@@ -68,13 +69,13 @@ describe('compared', () => {
       'nothing else',
       'chain prerouting: ip saddr 10.9.9.9 drop',
     ],
-  ])('%s instead of %s', (from, to, expected, found) => {
+  ])('finds %s instead of %s', (from, to, expected, found) => {
     expect(changed(from, to)).toEqual([
       { expected: expect.stringContaining(expected), found: expect.stringContaining(found) },
     ])
   })
 
-  test('another order of rules is a difference, another order of elements is none', () => {
+  test('finds another order of rules, and ignores another order of elements', () => {
     const chain = (...rules: string[]) => nftLines(`table inet t { chain c { ${rules.join('; ')} } }`)
     expect(compareNft(chain('drop', 'accept'), chain('accept', 'drop'))).toHaveLength(1)
     expect(

@@ -1,3 +1,4 @@
+// A filter of every frame is made by the first classifier that the kernel has.
 import { describe, expect, test } from 'vitest'
 import { classifiers, everyFrameOptions } from '../../../src/kernel/tc/every-frame.ts'
 import { addIfbRedirect, removeEveryFrame } from '../../../src/kernel/tc/matchall-filters.ts'
@@ -11,13 +12,13 @@ import { CLSACT_INGRESS, filterInfo, tcMessage } from '../../../src/netlink/tc/m
 import type { Classifier } from '../../../src/ops/op.ts'
 import { answering } from '../answers.ts'
 
-// A kernel that has some classifiers: what it is asked for, and which filter a detour ends up with.
+// IFB redirects on a kernel with some of the classifiers.
 
 const cookie = '76660102aabbccdd0011223344556677'
 const spec = { side: 'host', link: 'veth1', through: 'vfr0', cookie } as const
 const place = { tcm_ifindex: 7, tcm_parent: CLSACT_INGRESS, tcm_info: filterInfo(60_000, 3) }
 
-/** Has `kinds` alone, and a filter of another program in the slot if `shared`. */
+/** A kernel with these classifiers and, if `shared`, a foreign filter in the slot. */
 function kernelWith(
   kinds: readonly Classifier[],
   { shared = false, words = 'TC classifier not found' } = {},
@@ -48,9 +49,9 @@ function kernelWith(
   return { socket, open, tried, removed }
 }
 
-describe('a detour', () => {
+describe('an IFB redirect', () => {
   test.each(['matchall', 'flower', 'u32', 'basic'] as const)(
-    'is made by %s where the kernel has none of those before',
+    'uses %s where the kernel has no earlier classifier',
     (classifier) => {
       const { socket, tried } = kernelWith([classifier])
       const outcome = addIfbRedirect(socket, 7, 9, spec)
@@ -64,7 +65,7 @@ describe('a detour', () => {
     },
   )
 
-  test('is refused with what the kernel said to each, where it has none', () => {
+  test('is refused with the kernel’s reason for each classifier', () => {
     const { socket, tried } = kernelWith([], { words: 'Failed to load TC action module' })
     expect(() => addIfbRedirect(socket, 7, 9, spec)).toThrow(
       /ENOENT.*matchall: .*TC action module.*; basic: /,
@@ -72,7 +73,7 @@ describe('a detour', () => {
     expect(tried()).toEqual(classifiers)
   })
 
-  test('is not tried by another one after any other refusal', () => {
+  test('tries no other classifier after another refusal', () => {
     const { socket, asked } = answering(({ type }) => (type === RTM.RTM_NEWTFILTER ? { errno: 22 } : {}))
     expect(() => addIfbRedirect(socket, 7, 9, spec)).toThrow('EINVAL')
     expect(asked.filter(({ type }) => type === RTM.RTM_NEWTFILTER)).toHaveLength(1)
@@ -83,8 +84,8 @@ describe.each([
   ['matchall', false, 0x80000800],
   ['u32', false, 0],
   ['u32', true, 0x80000800],
-] as const)('%s, with a filter of others in its slot: %s', (classifier, shared, handle) => {
-  test('goes by handle, or with its slot where nobody else is in it: by its attachment and by a search', () => {
+] as const)('a %s filter (with a foreign filter in its slot: %s)', (classifier, shared, handle) => {
+  test('is removed by handle, or with its slot where no foreign filter is in it', () => {
     const { socket, open, removed } = kernelWith([classifier], { shared })
     addIfbRedirect(socket, 7, 9, spec)
     removeEveryFrame(socket, 7, 60_000, cookie)
@@ -98,7 +99,7 @@ describe.each([
   })
 })
 
-test('options match every frame in software alone, and a NIC takes none of them', () => {
+test('options have no keys, so they match every frame', () => {
   const actions = actionList([redirectTo(9, fromHex(cookie))])
   for (const classifier of classifiers) {
     const payload = tcMessage.encode({

@@ -1,3 +1,4 @@
+// The verdict of a filter is told from its actions.
 import { expect, test } from 'vitest'
 import { keepsFrames, verdictsOf } from '../../../src/kernel/tc/filter-verdicts.ts'
 import {
@@ -38,7 +39,7 @@ test.each([
   ['redirect', [redirectTo(3)], true],
   ['mirror alone', [mirror], true],
   ['mirror, then ok', [mirror, verdict(TC_ACT_OK)], false],
-  ['police that lets go on', [police(TC_ACT_OK)], false],
+  ['police that passes', [police(TC_ACT_OK)], false],
   ['police that pipes', [police(TC_ACT_PIPE)], false],
   ['police that drops all', [police(TC_ACT_SHOT)], true],
   ['vlan pop', [popVlan()], false],
@@ -47,6 +48,6 @@ test.each([
   expect(keepsFrames(filter(...actions))).toBe(keeps)
 })
 
-test('the verdict is that of the last action', () => {
+test('verdictsOf() returns the verdict of the last action', () => {
   expect(verdictsOf(filter(popVlan(), verdict(TC_ACT_SHOT)))).toEqual([TC_ACT_SHOT])
 })

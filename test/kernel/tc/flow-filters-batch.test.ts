@@ -1,4 +1,4 @@
-// Steering filters, many at once: few datagrams, and what becomes of each is what becomes of it by itself.
+// Many flow filters at once need few datagrams, and have the same results as one by one.
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { addFlowFilters, removeFlowFilters } from '../../../src/kernel/tc/flow-filters.ts'
@@ -7,16 +7,16 @@ import { RTM } from '../../../src/netlink/rtnl/const.ts'
 import { flowerOf } from '../../../src/netlink/tc/filter.ts'
 import type { Offload, Outcome } from '../../../src/ops/op.ts'
 import { answering, deaf } from '../answers.ts'
+import { addFilter, change, pf, prefix, spec, withClsact } from '../flow-filter.ts'
 import { conditions, type Sched, skipSw } from '../sched.ts'
-import { addSteer, change, pf, prefix, spec, withClsact } from '../steers.ts'
 
-describe('several at once', () => {
+describe('several flow filters at once', () => {
   const wanted = (ports: readonly number[], offload: Offload = 'require') =>
     ports.map((port) => ({ ifindex: pf, spec: { ...spec, port }, offload }))
   const ports = (sched: Sched) => sched.filters.map((filter) => flowerOf(filter)?.TCA_FLOWER_KEY_TCP_DST)
   const counted = (count: number, from = 1) => Array.from({ length: count }, (_, at) => from + at)
 
-  test('few datagrams, an outcome for each', () => {
+  test('need few datagrams, and have an outcome each', () => {
     const sched = withClsact(true)
     const before = sched.datagrams()
     const results = addFlowFilters(sched.socket, wanted(counted(400)))
@@ -25,10 +25,10 @@ describe('several at once', () => {
     expect(sched.datagrams() - before).toBeLessThanOrEqual(25)
   })
 
-  test('those after a refused one are there, and each error is its own', () => {
+  test('are added after a refused one too, and each has its own error', () => {
     const sched = withClsact(true)
     sched.room = 3
-    addSteer(sched.socket, pf, { ...spec, port: 2, cookie: 'f'.repeat(32) }, 'off')
+    addFilter(sched.socket, pf, { ...spec, port: 2, cookie: 'f'.repeat(32) }, 'off')
     expect(addFlowFilters(sched.socket, wanted([1, 2, 3, 4, 5]))).toEqual([
       { where: 'nic', handle: 2 },
       expect.objectContaining({ name: 'PortTaken', cookie: 'f'.repeat(32) }),
@@ -39,7 +39,7 @@ describe('several at once', () => {
     expect(ports(sched)).toEqual([2, 1, 3, 4])
   })
 
-  test('prefer: those that the NIC has no room for are in software', () => {
+  test('with prefer are in software where the NIC has no room', () => {
     const sched = withClsact(true)
     sched.room = 1
     const refusal = 'ENOSPC: the table is full'
@@ -50,7 +50,7 @@ describe('several at once', () => {
     ])
   })
 
-  test('what the kernel stored otherwise is taken away, and nothing else', () => {
+  test('lose only the one that the kernel has stored differently', () => {
     const sched = withClsact(true)
     sched.spoil = (filter) =>
       flowerOf(filter)?.TCA_FLOWER_KEY_TCP_DST === 2 ? change(filter, { TCA_FLOWER_FLAGS: skipSw }) : filter
@@ -59,9 +59,9 @@ describe('several at once', () => {
     expect(ports(sched)).toEqual([1, 3])
   })
 
-  test('what becomes of each is what becomes of it by itself', () => {
+  test('have the same results as one by one', () => {
     const port = fc.integer({ min: 1, max: 6 })
-    const steer = fc.record({
+    const request = fc.record({
       ifindex: fc.constantFrom(pf, 9),
       spec: fc.record({ port, address: fc.constantFrom('10.1.0.1', 'fd00::1') }).map((more) => {
         return { ...spec, ...more, prio: more.address === '10.1.0.1' ? 10 : 11 }
@@ -70,7 +70,7 @@ describe('several at once', () => {
     })
     const node = fc.record({ takes: fc.constantFrom<(true | string)[]>(true, 'no'), room: fc.nat(8) })
     fc.assert(
-      fc.property(node, fc.array(steer, { maxLength: 20 }), ({ takes, room }, list) => {
+      fc.property(node, fc.array(request, { maxLength: 20 }), ({ takes, room }, list) => {
         const [together, alone] = [withClsact(takes), withClsact(takes)]
         together.room = alone.room = room
         const words = (results: readonly (Outcome | Error)[]) =>
@@ -85,7 +85,7 @@ describe('several at once', () => {
     )
   })
 
-  test('are taken back with one look at each interface, and deleted in few datagrams', () => {
+  test('are removed with one dump of each interface, in few datagrams', () => {
     const sched = withClsact()
     addFlowFilters(sched.socket, wanted(counted(100), 'off'))
     const [datagrams, looks] = [sched.datagrams(), sched.count(RTM.RTM_GETTFILTER)]
@@ -93,16 +93,16 @@ describe('several at once', () => {
     expect(ports(sched)).toEqual([100])
     expect(sched.count(RTM.RTM_GETTFILTER) - looks).toBe(1)
     expect(sched.datagrams() - datagrams).toBeLessThanOrEqual(4)
-    // One that no look shows is gone.
+    // A filter that no dump shows counts as gone.
     expect(removeFlowFilters(sched.socket, wanted([7, 100]))).toEqual([{}, {}])
     expect(sched.count(RTM.RTM_GETTFILTER) - looks).toBe(3)
     expect(sched.filters).toEqual([])
   })
 
-  test('are taken back by their numbers without a look', () => {
+  test('are removed by their handles without a dump', () => {
     const sched = withClsact()
     addFlowFilters(sched.socket, wanted([1, 2, 3], 'off'))
-    const numbered = wanted([1, 2]).map((steer, at) => ({ ...steer, handle: at + 1 }))
+    const numbered = wanted([1, 2]).map((request, at) => ({ ...request, handle: at + 1 }))
     expect(removeFlowFilters(sched.socket, numbered)).toEqual([{}, {}])
     expect(removeFlowFilters(sched.socket, numbered)).toEqual([{}, {}])
     expect(sched.count(RTM.RTM_GETTFILTER)).toBe(0)
@@ -111,18 +111,18 @@ describe('several at once', () => {
     expect(sched.filters).toEqual([])
   })
 
-  test('are gone with their qdisc or interface: by their numbers that is as fine as by a look', () => {
+  test('count as removed by handle when their qdisc or interface is gone', () => {
     const sched = withClsact()
     addFlowFilters(sched.socket, wanted([1], 'off'))
     sched.qdiscs.clear()
     sched.filters.length = 0
-    const steers = wanted([1]).map((steer) => ({ ...steer, handle: 1 }))
-    expect(removeFlowFilters(sched.socket, steers)).toEqual([{}])
+    const requests = wanted([1]).map((request) => ({ ...request, handle: 1 }))
+    expect(removeFlowFilters(sched.socket, requests)).toEqual([{}])
     const { socket } = answering(() => ({ errno: 19 }))
-    expect(removeFlowFilters(socket, steers)).toEqual([{}])
+    expect(removeFlowFilters(socket, requests)).toEqual([{}])
   })
 
-  test('an answer that is lost is no refusal: the filter may be in the NIC', () => {
+  test('take a lost answer for no refusal, because the filter may be in the NIC', () => {
     for (const offload of ['prefer', 'require'] as const) {
       const { socket, sent } = deaf()
       const results = addFlowFilters(socket, wanted([1, 2], offload))
@@ -131,7 +131,7 @@ describe('several at once', () => {
     }
   })
 
-  test('a deletion that fails is the error of that one; the others are gone', () => {
+  test('report a failed deletion for that filter alone, and the others are removed', () => {
     const sched = withClsact()
     addFlowFilters(sched.socket, wanted([1, 2, 3], 'off'))
     sched.busy = 2
@@ -143,7 +143,7 @@ describe('several at once', () => {
     expect(() => deleteOwnFilters(sched.socket, findOwnFilters(sched.open, prefix))).toThrow('EBUSY')
   })
 
-  test('ours are deleted in few datagrams, those after one that is gone too', () => {
+  test('of ours are deleted in few datagrams, also behind one that is gone', () => {
     const sched = withClsact()
     addFlowFilters(sched.socket, wanted(counted(300), 'off'))
     const found = findOwnFilters(sched.open, prefix)

@@ -1,3 +1,5 @@
+// A flow filter goes into the NIC or into software as the config wants it, and one that the kernel stored otherwise is
+// taken away.
 import { describe, expect, test } from 'vitest'
 import { failure } from '../../../src/cni/failure.ts'
 import { findOwnFilters } from '../../../src/kernel/tc/own-filters.ts'
@@ -9,13 +11,13 @@ import type { Flower } from '../../../src/netlink/tc/kinds/flower.ts'
 import { CLSACT_INGRESS, type Tc, tcMessage } from '../../../src/netlink/tc/msg.ts'
 import type { FlowFilter } from '../../../src/ops/op.ts'
 import { fixture, payloadOf } from '../../netlink/fixtures.ts'
+import { addFilter, change, pf, prefix, removeFilter, spec, withClsact } from '../flow-filter.ts'
 import { conditions, inHw, notInHw, Sched, skipHw, skipSw } from '../sched.ts'
-import { addSteer, change, pf, prefix, removeSteer, spec, withClsact } from '../steers.ts'
 
-describe('adding', () => {
-  test('a NIC that takes it: skip_sw, in hardware', () => {
+describe('a new flow filter', () => {
+  test('is in hardware with skip_sw when the NIC accepts it', () => {
     const sched = withClsact(true)
-    expect(addSteer(sched.socket, pf, spec, 'prefer')).toEqual({ where: 'nic', handle: 1 })
+    expect(addFilter(sched.socket, pf, spec, 'prefer')).toEqual({ where: 'nic', handle: 1 })
     expect(flowerOf(sched.filters[0] as Tc)?.TCA_FLOWER_FLAGS).toBe(skipSw | inHw)
     expect(findOwnFilters(sched.open, prefix)).toEqual([
       {
@@ -31,9 +33,9 @@ describe('adding', () => {
     ])
   })
 
-  test('a NIC that refuses: skip_hw, with its words', () => {
+  test('has skip_hw, and the driver’s reason, when the NIC refuses it', () => {
     const sched = withClsact()
-    expect(addSteer(sched.socket, pf, spec, 'prefer')).toEqual({
+    expect(addFilter(sched.socket, pf, spec, 'prefer')).toEqual({
       where: 'host',
       refusal: 'EOPNOTSUPP: driver has no flow tables',
       handle: 1,
@@ -42,41 +44,43 @@ describe('adding', () => {
     expect(flowerOf(sched.filters[0] as Tc)?.TCA_FLOWER_FLAGS).toBe(skipHw | notInHw)
   })
 
-  test('off: software is all that is asked for', () => {
+  test('is in software alone with off', () => {
     const sched = withClsact(true)
-    expect(addSteer(sched.socket, pf, spec, 'off')).toEqual({ where: 'host', handle: 1 })
+    expect(addFilter(sched.socket, pf, spec, 'off')).toEqual({ where: 'host', handle: 1 })
     expect(sched.count(RTM.RTM_NEWTFILTER)).toBe(1)
   })
 
-  test('require: the refusal is an error and nothing stays', () => {
+  test('is an error with require when the NIC refuses it, and nothing stays', () => {
     const sched = withClsact()
-    expect(() => addSteer(sched.socket, pf, spec, 'require')).toThrow('EOPNOTSUPP: driver has no flow tables')
+    expect(() => addFilter(sched.socket, pf, spec, 'require')).toThrow(
+      'EOPNOTSUPP: driver has no flow tables',
+    )
     expect(sched.filters).toEqual([])
   })
 
-  test('a key that is taken is no matter of hardware: no second try', () => {
+  test('is tried once when its key is taken', () => {
     const sched = withClsact()
-    addSteer(sched.socket, pf, spec, 'off')
-    expect(() => addSteer(sched.socket, pf, { ...spec, cookie: 'f'.repeat(32) }, 'prefer')).toThrow(
+    addFilter(sched.socket, pf, spec, 'off')
+    expect(() => addFilter(sched.socket, pf, { ...spec, cookie: 'f'.repeat(32) }, 'prefer')).toThrow(
       `tcp 10.1.0.1 port 8080 is taken by a filter of priority 10 on "pf0" with cookie ${spec.cookie}`,
     )
     expect(sched.count(RTM.RTM_NEWTFILTER)).toBe(2)
     expect(sched.filters).toHaveLength(1)
   })
 
-  test('a filter without a port that is there is taken by its address', () => {
+  test('without a port names its address when the key is taken', () => {
     const sched = withClsact()
     const { proto: _, port: __, ...rule } = spec
-    addSteer(sched.socket, pf, rule, 'off')
-    expect(() => addSteer(sched.socket, pf, { ...rule, cookie: 'f'.repeat(32) }, 'off')).toThrow(
+    addFilter(sched.socket, pf, rule, 'off')
+    expect(() => addFilter(sched.socket, pf, { ...rule, cookie: 'f'.repeat(32) }, 'off')).toThrow(
       `ip 10.1.0.1 is taken by a filter of priority 10 on "pf0" with cookie ${spec.cookie}`,
     )
   })
 
-  test('the condition on fragments makes another key; one of both is found again by its own', () => {
+  test('with the condition on fragments has a key of its own, by which it is removed', () => {
     const sched = withClsact()
     const whole: FlowFilter = { ...spec, fragments: 'none' }
-    for (const rule of [whole, spec]) addSteer(sched.socket, pf, rule, 'off')
+    for (const rule of [whole, spec]) addFilter(sched.socket, pf, rule, 'off')
     const fragmentsOf = () =>
       sched.filters.map((filter) => {
         const { TCA_FLOWER_KEY_FLAGS: flags, TCA_FLOWER_KEY_FLAGS_MASK: mask } = flowerOf(filter) ?? {}
@@ -86,14 +90,14 @@ describe('adding', () => {
       [0, 1],
       [undefined, undefined],
     ])
-    removeSteer(sched.socket, pf, spec)
+    removeFilter(sched.socket, pf, spec)
     expect(fragmentsOf()).toEqual([[0, 1]])
-    removeSteer(sched.socket, pf, whole)
+    removeFilter(sched.socket, pf, whole)
     expect(fragmentsOf()).toEqual([])
   })
 
-  test('without a qdisc the kernel’s words come through', () => {
-    expect(() => addSteer(new Sched().socket, pf, spec, 'prefer')).toThrow(
+  test('is refused with the kernel’s words without a qdisc', () => {
+    expect(() => addFilter(new Sched().socket, pf, spec, 'prefer')).toThrow(
       "EINVAL: Parent Qdisc doesn't exists",
     )
   })
@@ -115,24 +119,24 @@ describe('adding', () => {
       /in_hw: missing/,
     ],
     ['the wish for hardware', (filter) => change(filter, { TCA_FLOWER_FLAGS: inHw }), /flags/],
-  ])('a kernel that loses %s is not believed, and the filter is taken away', (_, spoil, words) => {
+  ])('is removed again when the kernel loses %s', (_, spoil, words) => {
     const sched = withClsact(true)
     sched.spoil = spoil
-    const error = thrownBy(() => addSteer(sched.socket, pf, spec, 'require'))
+    const error = thrownBy(() => addFilter(sched.socket, pf, spec, 'require'))
     expect((error as Error).message).toMatch(words)
     expect(failure(error).code).toBe(102)
     expect(sched.filters).toEqual([])
   })
 })
 
-describe('what is asked for', () => {
+describe('the request', () => {
   const asked = (change_: Partial<FlowFilter>) => {
     const sched = withClsact()
-    addSteer(sched.socket, pf, { ...spec, ...change_ }, 'off')
+    addFilter(sched.socket, pf, { ...spec, ...change_ }, 'off')
     return sched.filters[0] as Tc
   }
 
-  test('TCP over IPv4', () => {
+  test('has the keys of TCP over IPv4', () => {
     expect(placeOf(asked({}))).toMatchObject({
       ifindex: pf,
       parent: CLSACT_INGRESS,
@@ -148,7 +152,7 @@ describe('what is asked for', () => {
     })
   })
 
-  test('UDP over IPv6', () => {
+  test('has the keys of UDP over IPv6', () => {
     const filter = asked({ address: '2001:db8::1', proto: 'udp', prio: 11 })
     expect(placeOf(filter)).toMatchObject({ priority: 11, protocol: 0x86dd })
     expect(conditions(filter)).toEqual({
@@ -159,7 +163,7 @@ describe('what is asked for', () => {
     })
   })
 
-  test('in a VLAN', () => {
+  test('has the keys of a VLAN', () => {
     const filter = asked({ vlan: 100, prio: 12 })
     expect(placeOf(filter)).toMatchObject({ priority: 12, protocol: 0x8100 })
     expect(conditions(filter)).toMatchObject({
@@ -169,7 +173,7 @@ describe('what is asked for', () => {
     })
   })
 
-  test('both MACs are rewritten, then the frame leaves by the same interface; each action has the cookie', () => {
+  test('rewrites both MACs, then redirects to the same interface; each action has the cookie', () => {
     const cookie = new Uint8Array(Buffer.from(spec.cookie, 'hex'))
     const actions = actionsOf(asked({}))
     expect(actions.map(({ TCA_ACT_KIND: kind }) => kind)).toEqual(['pedit', 'mirred'])
@@ -179,7 +183,7 @@ describe('what is asked for', () => {
     })
   })
 
-  // Numbers of linux/tc_act/tc_csum.h: header 1, TCP 8, UDP 16.
+  // Bits of linux/tc_act/tc_csum.h: IPv4 header 1, TCP 8, UDP 16.
   test.each<[string, Partial<FlowFilter>, Parameters<typeof peditRewrite>[0], number]>([
     ['what comes by TCP and IPv4', {}, { ipDst: '10.1.0.5', portDst: 80, proto: 6 }, 1 | 8],
     [
@@ -200,11 +204,11 @@ describe('what is asked for', () => {
       { ipDst: 'fd00::5', portDst: 80, proto: 17 },
       16,
     ],
-  ])('a translation of %s, and the sums that it makes wrong', (_, change_, words, sums) => {
+  ])('translates %s, and updates the checksums', (_, change_, words, sums) => {
     const { dstMac: _dst, srcMac: _src, ...bare } = spec
     const to = { address: change_.address === undefined ? '10.1.0.5' : 'fd00::5', port: 80 }
     const sched = withClsact()
-    addSteer(sched.socket, pf, { ...bare, ...change_, to }, 'off')
+    addFilter(sched.socket, pf, { ...bare, ...change_, to }, 'off')
     const [pedit, csum, ...rest] = actionsOf(sched.filters[0] as Tc)
     expect(pedit?.TCA_ACT_OPTIONS).toEqual(peditRewrite(words, 3))
     expect(csum).toMatchObject({
@@ -214,8 +218,8 @@ describe('what is asked for', () => {
     expect(rest.map(({ TCA_ACT_KIND: kind }) => kind)).toEqual(['mirred'])
   })
 
-  test('is what tc asks for with the same words', () => {
-    // flower-steer: tc filter add ... pedit of both MACs, redirect, written by tc itself.
+  test('equals the request of tc for the same filter', () => {
+    // flower-steer is a capture of tc filter add ... pedit of both MACs, redirect.
     const theirs = tcMessage.decode(payloadOf('flower-steer'))
     const flow = flowerOf(theirs) as Flower
     const ours = asked({

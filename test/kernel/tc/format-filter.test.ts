@@ -1,3 +1,4 @@
+// A filter is printed in the words that tc takes.
 import { expect, test } from 'vitest'
 import { filterLine } from '../../../src/kernel/tc/format-filter.ts'
 import {
@@ -22,7 +23,7 @@ const filter = (options: Flower, protocol = 0x800, more: Partial<Tc> = {}): Tc =
   ...more,
 })
 
-test('a translating filter of each family reads as tc takes it', () => {
+test('a translating filter of each family is printed as tc accepts it', () => {
   const cookie = Uint8Array.of(0x76, 0x66, 1)
   const v4 = filter({
     TCA_FLOWER_KEY_ETH_TYPE: 0x800,
@@ -82,7 +83,7 @@ test('a translating filter of each family reads as tc takes it', () => {
   )
 })
 
-test('what it has no words for is there by name: keys, bytes of a rewrite, kinds of filters and actions', () => {
+test('keys, bytes of a rewrite, filters and actions without a tc word are printed by name', () => {
   const odd = filter({
     TCA_FLOWER_KEY_ETH_TYPE: 0x800,
     TCA_FLOWER_KEY_IP_TTL: 64,
@@ -110,7 +111,7 @@ test('what it has no words for is there by name: keys, bytes of a rewrite, kinds
   expect(line).toContain('action ct action drop action mirred egress redirect dev if99')
 })
 
-test('a dump of the kernel, and a matchall filter', () => {
+test('a dumped filter and a matchall filter are printed', () => {
   const dump = (name: string) =>
     fixture(name)
       .messages.filter(({ type }) => type === 44)
@@ -124,7 +125,7 @@ test('a dump of the kernel, and a matchall filter', () => {
   )
 })
 
-test('the condition on fragments, and the verdict of a filter without a port', () => {
+test('the condition on fragments and a verdict are printed', () => {
   const words = (TCA_FLOWER_KEY_FLAGS: number, TCA_FLOWER_KEY_FLAGS_MASK: number) =>
     filterLine(
       filter({

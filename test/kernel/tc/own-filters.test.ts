@@ -1,4 +1,4 @@
-// Which filters are ours, how they are found among those of others, and how they go.
+// Finds our own filters among foreign ones, and removes them.
 import { describe, expect, test } from 'vitest'
 import { hasIngress } from '../../../src/kernel/tc/clsact.ts'
 import { deleteOwnFilters, findOwnFilters, findPlaced } from '../../../src/kernel/tc/own-filters.ts'
@@ -8,21 +8,21 @@ import { placeOf } from '../../../src/netlink/tc/filter.ts'
 import { CLSACT_INGRESS, filterInfo, type Tc, tcMessage } from '../../../src/netlink/tc/msg.ts'
 import { fixture } from '../../netlink/fixtures.ts'
 import { answering } from '../answers.ts'
+import { addFilter, pf, prefix, removeFilter, spec, withClsact } from '../flow-filter.ts'
 import { message, type Sched } from '../sched.ts'
-import { addSteer, pf, prefix, removeSteer, spec, withClsact } from '../steers.ts'
 
-describe('finding and removing', () => {
+describe('own filters', () => {
   const other = { ...spec, port: 81, cookie: '76660101aabbccdd8899aabbccddeeff' }
-  // Ours is how a cookie begins, not what it holds.
+  // A cookie is ours by its prefix, not by bytes in the middle.
   const foreign = { ...spec, port: 82, cookie: `0102${prefix}060708` }
 
   function three(): Sched {
     const sched = withClsact()
-    for (const one of [spec, other, foreign]) addSteer(sched.socket, pf, one, 'off')
+    for (const one of [spec, other, foreign]) addFilter(sched.socket, pf, one, 'off')
     return sched
   }
 
-  test('by the beginning of the cookie, never a stranger’s', () => {
+  test('are found by the prefix of the cookie, and foreign ones never are', () => {
     const sched = three()
     const found = (start: string) => findOwnFilters(sched.open, start).map(({ cookie }) => cookie)
     expect(found(prefix)).toEqual([spec.cookie, other.cookie])
@@ -32,13 +32,13 @@ describe('finding and removing', () => {
     expect(findOwnFilters(sched.open, [])).toEqual([])
   })
 
-  test('on every interface with clsact or ingress, and on no other', () => {
+  test('are found on every interface with clsact or ingress, and on no other', () => {
     const sched = three()
     sched.qdiscs.set(5, 'ingress')
     sched.qdiscs.set(6, 'fq_codel')
-    addSteer(sched.socket, 5, spec, 'off')
+    addFilter(sched.socket, 5, spec, 'off')
     sched.qdiscs.set(7, 'clsact')
-    addSteer(sched.socket, 7, spec, 'off')
+    addFilter(sched.socket, 7, spec, 'off')
     expect(findOwnFilters(sched.open, spec.cookie).map(({ ifindex }) => ifindex)).toEqual([pf, 5, 7])
     expect([pf, 5, 6, 7, 8].map((index) => hasIngress(sched.socket, index))).toEqual([
       true,
@@ -49,20 +49,20 @@ describe('finding and removing', () => {
     ])
   })
 
-  test('a filter that a dump shows twice is one', () => {
+  test('are listed once, even if a dump shows one twice', () => {
     const sched = three()
     sched.filters.push(sched.filters[0] as Tc)
     expect(findOwnFilters(sched.open, prefix)).toHaveLength(2)
   })
 
-  /** Priorities and protocols of the dumps that were asked for. */
+  /** Priorities and protocols of the requested dumps. */
   const slotsAsked = (asked: readonly Message[]) =>
     asked
       .filter(({ type }) => type === RTM.RTM_GETTFILTER)
       .map(({ payload }) => placeOf(tcMessage.decode(payload)))
       .map(({ priority, protocol }) => `${priority} ${protocol}`)
 
-  test('where an interface has many, in the slots alone that ours can be in; one that is full of another kind is given up', () => {
+  test('are searched in our slots alone where an interface has many filters, and not in a slot of another kind', () => {
     const u32 = (handle: number, priority: number): Tc => ({
       ...tcMessage.decode(tcMessage.encode({ tcm_ifindex: pf, tcm_parent: CLSACT_INGRESS, TCA_KIND: 'u32' })),
       ...{ tcm_handle: handle, tcm_info: filterInfo(priority, 0x0800) },
@@ -74,21 +74,21 @@ describe('finding and removing', () => {
     const asked = slotsAsked(sched.asked)
     expect(asked).toContain('0 0')
     expect(asked.filter((slot) => slot === '7 2048')).toHaveLength(1)
-    // Of ours there is more, too: they are what is looked for.
+    // A slot with more of our own filters is read to its end.
     expect(asked.filter((slot) => slot === '10 2048')).toHaveLength(2)
     expect(asked).not.toContain('100 2048')
   })
 
-  test('as far as the caller reads: in a pod a slot can hold any number of filters like ours', () => {
+  test('are read up to the caller’s limit, because a pod can add any number of filters like ours', () => {
     const sched = three()
     const found = (most?: number) => findOwnFilters(sched.open, prefix, undefined, most)
     expect([found(), found(2), found(1)].map((list) => list.length)).toEqual([2, 2, 1])
   })
 
-  test('in the places alone that the caller knows', () => {
+  test('are searched in the caller’s places alone', () => {
     const sched = three()
     sched.qdiscs.set(5, 'clsact')
-    addSteer(sched.socket, 5, spec, 'off')
+    addFilter(sched.socket, 5, spec, 'off')
     const at = (priority: number) =>
       findOwnFilters(sched.open, spec.cookie, [{ ifindex: 5, priorities: [priority] }])
     expect(at(spec.prio)).toMatchObject([{ ifindex: 5 }])
@@ -97,7 +97,7 @@ describe('finding and removing', () => {
     expect(slotsAsked(sched.asked).slice(before)).toEqual(['11 34525'])
   })
 
-  test('by their numbers, as far as they are the same ones: no dump', () => {
+  test('are read by place and handle without a dump, and only with the same cookie', () => {
     const sched = three()
     const [first, second] = findOwnFilters(sched.open, prefix)
     if (first === undefined || second === undefined) throw new Error('no filter')
@@ -112,7 +112,7 @@ describe('finding and removing', () => {
     expect(() => findPlaced(refusing.socket, [first])).toThrow('EPERM')
   })
 
-  test('one that is gone is fine, with its qdisc too', () => {
+  test('count as removed when they, or their qdisc, are gone', () => {
     const sched = three()
     const [first] = findOwnFilters(sched.open, prefix)
     if (first === undefined) throw new Error('no filter')
@@ -123,17 +123,17 @@ describe('finding and removing', () => {
     expect(findOwnFilters(sched.open, prefix)).toEqual([])
   })
 
-  test('taking one back needs its key and its cookie', () => {
+  test('are removed by a rollback only with their key and cookie', () => {
     const sched = three()
-    removeSteer(sched.socket, pf, { ...spec, cookie: other.cookie })
-    removeSteer(sched.socket, pf, { ...spec, port: 81 })
-    removeSteer(sched.socket, pf, { ...spec, proto: 'udp' })
+    removeFilter(sched.socket, pf, { ...spec, cookie: other.cookie })
+    removeFilter(sched.socket, pf, { ...spec, port: 81 })
+    removeFilter(sched.socket, pf, { ...spec, proto: 'udp' })
     expect(sched.filters).toHaveLength(3)
-    removeSteer(sched.socket, pf, spec)
+    removeFilter(sched.socket, pf, spec)
     expect(findOwnFilters(sched.open, prefix).map(({ cookie }) => cookie)).toEqual([other.cookie])
   })
 
-  test('reads what a real kernel dumps: the head of a priority, a filter with a cookie on its second action', () => {
+  test('are read from a real dump: the head of a priority, and a filter with a cookie on its second action', () => {
     const dump = fixture('answer-filter-dump').messages.filter(({ type }) => type === RTM.RTM_NEWTFILTER)
     const ifindex = tcMessage.decode((dump[0] as Message).payload).tcm_ifindex
     const { open } = answering(({ type }) => {

@@ -1,6 +1,11 @@
+// Shapers, ifbs, policers and devlink rates are made, found by their marks, compared and removed.
 import { describe, expect, test } from 'vitest'
 import { portRatesOf, setPortRates } from '../../../src/kernel/tc/devlink-rates.ts'
-import { addPolice, detourDifferences, policeDifferences } from '../../../src/kernel/tc/matchall-filters.ts'
+import {
+  addPolice,
+  ifbRedirectDifferences,
+  policeDifferences,
+} from '../../../src/kernel/tc/matchall-filters.ts'
 import {
   addIfb,
   addShaper,
@@ -12,9 +17,9 @@ import {
 import {
   addMacPolicer,
   addSharedPolicer,
-  limiterDifferences,
-  limitersOf,
   removeSharedPolicer,
+  sharedPolicerDifferences,
+  sharedPolicersOf,
 } from '../../../src/kernel/tc/shared-policers.ts'
 import { fromHex } from '../../../src/lib/hex.ts'
 import { devlink, devlinkMessage } from '../../../src/netlink/genl/devlink.ts'
@@ -61,7 +66,7 @@ describe('shapers', () => {
     ],
   })
 
-  test('go to the root, and are never put in the place of one that somebody made', () => {
+  test('go to the root, and never replace a configured root qdisc', () => {
     const { socket, asked } = answering(() => ({}))
     addShaper(socket, 3, shaper)
     expect(names(asked)).toEqual(['RTM_NEWQDISC'])
@@ -70,12 +75,12 @@ describe('shapers', () => {
       answering(({ type }) => (type === RTM.RTM_NEWQDISC ? { errno: 17 } : there)).socket
     const other = { tcm_handle: 0x8a0000, TCA_KIND: 'htb', TCA_OPTIONS: new Uint8Array(4) }
     expect(() => addShaper(taken(qdisc(other)), 3, shaper)).toThrow(
-      /EEXIST.*there is a root qdisc already, htb 8a:$/,
+      /EEXIST.*the interface has the root qdisc htb 8a: already$/,
     )
     expect(() => addShaper(taken(qdisc({ tcm_ifindex: 4 })), 3, shaper)).toThrow('EEXIST')
   })
 
-  test('are told by kind, handle and place; rate and burst come back', () => {
+  test('are found by kind, handle and place, with their rate and burst', () => {
     expect(shaperOn(answering(() => qdisc({})).socket, 3, undefined)).toEqual({ ...limit, limit: 2_600_000 })
     for (const other of [
       { tcm_handle: 0x10000 },
@@ -86,13 +91,13 @@ describe('shapers', () => {
       expect(shaperOn(answering(() => qdisc(other)).socket, 3, undefined)).toBeUndefined()
   })
 
-  test('of another attachment, or of one whose mark somebody has changed to that, are not this one’s', () => {
+  test('of another attachment, or with another mark, are not this one’s', () => {
     const own = shaperMark(cookie)
     const root = (tcm_handle: number, mark: number) =>
       answering(() => qdisc({ tcm_handle, TCA_OPTIONS: tbfOptions({ ...shaper, mark }) }))
     for (const [handle, mark, isOwn] of [
       [own.handle, own.mark, true],
-      // A `tc qdisc change` takes the mark away, and the handle stays.
+      // `tc qdisc change` clears the mark, and keeps the handle.
       [own.handle, 0, true],
       [own.handle, own.mark ^ 1, false],
       [own.handle + 0x10000, own.mark, false],
@@ -107,13 +112,13 @@ describe('shapers', () => {
     }
   })
 
-  test('bear marks that stay off what others count to, and differ', () => {
+  test('have marks that differ, in a range that others do not use', () => {
     const marks = Array.from({ length: 2_000 }, (_, n) => shaperMark(`${cookie.slice(0, 24)}${1e7 + n}`))
     for (const { handle, mark } of marks) {
       expect(handle >>> 16).toBeGreaterThanOrEqual(0x4000)
       expect(handle >>> 16).toBeLessThan(0x8000)
       expect([handle & 0xffff, handle === 0x76660000]).toEqual([0, false])
-      // The kernel has 32 bits of nanoseconds for it, 64 to a tick.
+      // The kernel keeps the mark as 32 bits of nanoseconds, 64 to a tick.
       expect(mark).toBeGreaterThan(0)
       expect(mark).toBeLessThan(2 ** 26)
     }
@@ -126,14 +131,14 @@ describe('shapers', () => {
     [22, undefined],
     [19, undefined],
     [1, 'EPERM'],
-  ])('a removal that is answered with errno %s', (errno, thrown) => {
+  ])('that are removed with errno %s throw %s', (errno, thrown) => {
     const remove = () => removeShaper(answering(() => ({ errno })).socket, 3, undefined)
     if (thrown === undefined) expect(remove).not.toThrow()
     else expect(remove).toThrow(thrown)
   })
 })
 
-describe('an ifb', () => {
+describe('an IFB', () => {
   const link = (kind: string): Answer => ({
     messages: [
       {
@@ -147,7 +152,7 @@ describe('an ifb', () => {
     ],
   })
 
-  test('is made, and set up, in one request', () => {
+  test('is created and set up in one request', () => {
     const { socket, asked } = answering(() => ({}))
     addIfb(socket, { name: 'vfr0', mac: '76:66:01:02:03:04', mtu: 9000 })
     expect(asked).toHaveLength(1)
@@ -158,7 +163,7 @@ describe('an ifb', () => {
     })
   })
 
-  test('is removed by name, another interface of that name is not', () => {
+  test('is removed by name, and an interface of another kind with that name stays', () => {
     const ours = answering(({ type }) => (type === RTM.RTM_GETLINK ? link('ifb') : {}))
     removeIfb(ours.socket, 'vfr0')
     expect(names(ours.asked)).toEqual(['RTM_GETLINK', 'RTM_DELLINK'])
@@ -172,7 +177,7 @@ describe('an ifb', () => {
 
 describe('policers', () => {
   const police = { link: 'rep', ...limit, cookie }
-  /** A kernel with one clsact: refuses skip_sw with `refusal`, stores the rest as `flags` say. */
+  /** A kernel with one clsact, which refuses skip_sw with `refusal` and stores other filters with `flags`. */
   function kernel(refusal: string | undefined, extra = 0, change = (payload: Uint8Array) => payload) {
     let stored: Uint8Array | undefined
     return answering(({ type, payload }) => {
@@ -188,7 +193,7 @@ describe('policers', () => {
     })
   }
 
-  test('of an interface: in the NIC with skip_sw and the form that mlx5 takes', () => {
+  test('of an interface are in the NIC with skip_sw, in the form that mlx5 accepts', () => {
     const { socket, asked } = kernel(undefined, 4)
     expect(addPolice(socket, 7, police, 'require')).toEqual({ where: 'nic', handle: 1 })
     const filter = decodeFilter(asked[0] as Message)
@@ -198,7 +203,7 @@ describe('policers', () => {
     expect(action?.TCA_ACT_COOKIE).toEqual(fromHex(cookie))
   })
 
-  test("a refusal keeps the driver's words; prefer falls back, require does not", () => {
+  test('keep the driver’s reason; prefer falls back, require does not', () => {
     const words = 'EOPNOTSUPP: only priority 1 is supported'
     const text = 'only priority 1 is supported'
     expect(addPolice(kernel(text).socket, 7, police, 'prefer')).toEqual({
@@ -211,7 +216,7 @@ describe('policers', () => {
     )
   })
 
-  test('one that the kernel stored without in_hw, or otherwise than asked, is taken away again', () => {
+  test('are removed again when the kernel stores them without in_hw, or differently', () => {
     const blind = kernel(undefined)
     expect(() => addPolice(blind.socket, 7, police, 'require')).toThrow('in_hw: missing')
     expect(names(blind.asked).at(-1)).toBe('RTM_DELTFILTER')
@@ -227,7 +232,7 @@ describe('policers', () => {
     expect(() => addPolice(altered.socket, 7, police, 'off')).toThrow('rate: asked 12500000, kernel has 1000')
   })
 
-  test('that filters share: made with flags that filters of the same kind have, found by cookie', () => {
+  test('that are shared have the flags of the filters that use them, and are found by cookie', () => {
     const { socket, asked } = answering(() => ({}))
     expect(addSharedPolicer(socket, { index: 9, ...limit, cookie }, 'require')).toEqual({
       where: 'nic',
@@ -248,12 +253,12 @@ describe('policers', () => {
         },
       ],
     }))
-    expect(limitersOf(dump.socket, '766601')).toEqual([{ index: 9, cookie, ...limit, users: 0 }])
+    expect(sharedPolicersOf(dump.socket, '766601')).toEqual([{ index: 9, cookie, ...limit, users: 0 }])
     expect(() => removeSharedPolicer(answering(() => ({ errno: 2 })).socket, 9)).not.toThrow()
     expect(() => removeSharedPolicer(answering(() => ({ errno: 1 })).socket, 9, 20)).toThrow('EPERM')
   })
 
-  test('that a filter removed just before still holds is removed as soon as the kernel lets go of it', () => {
+  test('that are shared are removed as soon as the kernel has released the filter before', () => {
     let held = 2
     const kernel = answering(() => (held-- > 0 ? { errno: 1, text: 'Failed to delete TC action' } : {}))
     removeSharedPolicer(kernel.socket, 9)
@@ -261,7 +266,7 @@ describe('policers', () => {
   })
 })
 
-describe('what CHECK finds of a filter or policer that another hand has changed', () => {
+describe('differences that CHECK finds', () => {
   const kernelWith = (stored: Tc | undefined) =>
     answering(() => ({
       messages: stored === undefined ? [] : [{ type: RTM.RTM_NEWTFILTER, payload: tcMessage.encode(stored) }],
@@ -287,7 +292,7 @@ describe('what CHECK finds of a filter or policer that another hand has changed'
   }
   const pass = verdict(0)
 
-  test('the policer of an interface: whether it drops, and what comes after it', () => {
+  test('of the policer of an interface: its verdicts, and a second action', () => {
     const police = { link: 'rep', ...limit, cookie }
     const found = (actions: readonly Action[], flags = 2 | 4) =>
       policeDifferences(kernelWith(filter(1, actions, flags)), 7, police)
@@ -297,16 +302,16 @@ describe('what CHECK finds of a filter or policer that another hand has changed'
       expect.stringContaining('TCA_POLICE_RESULT: asked -1, kernel has 3'),
     ])
     expect(found([lets(65535, -1), pass])).toEqual(['number of actions: asked 1, kernel has 2'])
-    expect(found([lets(65535, -1)], 2 | 8)).toEqual(['it is not in the NIC any more'])
+    expect(found([lets(65535, -1)], 2 | 8)).toEqual(['the filter is no longer in the NIC'])
     expect(policeDifferences(kernelWith(undefined), 7, police)).toBeUndefined()
-    // Another priority, another cookie: none of ours.
+    // A filter with another priority is not ours.
     expect(policeDifferences(kernelWith(filter(2, [lets(65535, -1)], 6)), 7, police)).toBeUndefined()
   })
 
-  test('the detour: a copy instead of the frame, another ifb, a second action', () => {
+  test('of an IFB redirect: a mirror instead, another IFB, a second action', () => {
     const detour = { side: 'host', link: 'veth1', through: 'vfr0', cookie } as const
     const found = (...actions: Action[]) =>
-      detourDifferences(kernelWith(filter(60_000, actions, 1 | 8)), 7, 9, detour)
+      ifbRedirectDifferences(kernelWith(filter(60_000, actions, 1 | 8)), 7, 9, detour)
     const copy = redirectTo(9, own)
     const parms = (copy.TCA_ACT_OPTIONS as Mirred).TCA_MIRRED_PARMS
     if (parms === undefined) throw new TypeError('no parameters')
@@ -316,10 +321,10 @@ describe('what CHECK finds of a filter or policer that another hand has changed'
       expect.stringContaining('eaction 2'),
     ])
     expect(found(redirectTo(9, own), pass)).toEqual(['number of actions: asked 1, kernel has 2'])
-    expect(detourDifferences(kernelWith(undefined), 7, 9, detour)).toBeUndefined()
+    expect(ifbRedirectDifferences(kernelWith(undefined), 7, 9, detour)).toBeUndefined()
   })
 
-  test('a policer that filters share: whether it drops', () => {
+  test('of a shared policer: its verdicts', () => {
     const found = (conform: number, exceed: number) => {
       const action = lets(65535, conform, exceed)
       const options = action.TCA_ACT_OPTIONS as Police
@@ -328,7 +333,7 @@ describe('what CHECK finds of a filter or policer that another hand has changed'
       const stored = { ...action, TCA_ACT_FLAGS, TCA_ACT_OPTIONS: { ...options, TCA_POLICE_TBF } } as Action
       const payload = actionMessage.encode({ TCA_ROOT_TAB: [[0, stored]] })
       const { socket } = answering(() => ({ messages: [{ type: RTM.RTM_GETACTION, payload }] }))
-      return limiterDifferences(socket, { index: 9, ...limit, cookie })
+      return sharedPolicerDifferences(socket, { index: 9, ...limit, cookie })
     }
     expect(found(3, 2)).toEqual([])
     expect(found(3, 3)).toEqual([expect.stringContaining('action: asked 2, kernel has 3')])
@@ -336,18 +341,18 @@ describe('what CHECK finds of a filter or policer that another hand has changed'
   })
 })
 
-describe('meters', () => {
+describe('MAC policers', () => {
   const meter: MacPolicer = {
     ...{ link: 'pf0', ifindex: 2, out: { link: 'rep0', ifindex: 9 }, mac: '02:00:00:00:00:05' },
     ...{ limiter: 77, cookie },
   }
 
   test.each([
-    ['every frame, whatever tags it has', {}, [13, 0x0003], undefined, ['police', 'mirred']],
+    ['every frame, tagged or not', {}, [13, 0x0003], undefined, ['police', 'mirred']],
     ['untagged IPv4', { family: 4 }, [14, 0x0800], undefined, ['police', 'mirred']],
     ['untagged IPv6', { family: 6 }, [15, 0x86dd], undefined, ['police', 'mirred']],
-    ['one VLAN, its tag off', { vlan: 20 }, [16, 0x8100], 20, ['vlan', 'police', 'mirred']],
-  ] as const)('%s: in the NIC or not at all', (_, match, [priority, protocol], vid, actions) => {
+    ['one VLAN, without its tag', { vlan: 20 }, [16, 0x8100], 20, ['vlan', 'police', 'mirred']],
+  ] as const)('of %s are in the NIC', (_, match, [priority, protocol], vid, actions) => {
     const stored: Tc[] = []
     const { socket } = answering((request) => {
       const filter = tcMessage.decode(request.payload)
@@ -399,13 +404,13 @@ describe('rates of a devlink port', () => {
     ],
   }
 
-  test('are those of the port that the interface belongs to', () => {
+  test('are read from the port of the interface', () => {
     expect(portRatesOf(route({ IFLA_DEVLINK_PORT: port }), generic(leaf).socket, 7)).toEqual({
       ...{ handle: 'pci/0000:3b:00.0/65539', max: 125_000, share: 0 },
     })
   })
 
-  test('none: an interface without port, a driver without rates', () => {
+  test('are undefined for an interface without a port, and for a driver without rates', () => {
     expect(portRatesOf(route({}), generic(leaf).socket, 7)).toBeUndefined()
     expect(portRatesOf(route({ IFLA_DEVLINK_PORT: port }), generic({ errno: 95 }).socket, 7)).toBeUndefined()
     expect(() => portRatesOf(route({ IFLA_DEVLINK_PORT: port }), generic({ errno: 1 }).socket, 7)).toThrow(
@@ -413,7 +418,7 @@ describe('rates of a devlink port', () => {
     )
   })
 
-  test('only what differs is set; the words of a refusal are kept', () => {
+  test('are set where they differ, and a refusal keeps the driver’s reason', () => {
     const taken = generic({})
     setPortRates(taken.socket, 'pci/0000:3b:00.0/65539', { max: 125_000, share: 5 }, { max: 0, share: 5 })
     const sent = devlinkMessage.decode(taken.asked[1]?.payload ?? new Uint8Array())

@@ -2,10 +2,7 @@
 // that the host is as before after DEL, whatever went wrong in between. What any interface can show is in
 // test/native/attach/add-del.test.ts.
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import type { ConfigList, Runtime } from '../../../hack/lab/cni-runtime.ts'
-import type { Lab } from '../../../hack/lab/lab.ts'
-import { capture } from '../../support/capture.ts'
-import { lab as sharedLab } from '../../support/lab.ts'
+import { capture } from '../../../hack/lab/bed/capture.ts'
 import {
   attachConfig,
   attachment,
@@ -15,8 +12,8 @@ import {
   silently,
   staticIpam,
   testRuntime,
-} from '../../support/plugins.ts'
-import { Baseline } from '../../support/snapshot.ts'
+} from '../../../hack/lab/bed/plugins.ts'
+import { Baseline } from '../../../hack/lab/bed/snapshot.ts'
 import {
   buildTopology,
   CLIENT_A,
@@ -28,8 +25,11 @@ import {
   type Topology,
   tearDown,
   WIRE,
-} from '../../support/topology.ts'
-import { ask, serve } from '../../support/traffic.ts'
+} from '../../../hack/lab/bed/topology.ts'
+import { ask, serve } from '../../../hack/lab/bed/traffic.ts'
+import type { ConfigList, Runtime } from '../../../hack/lab/cni-runtime.ts'
+import type { Lab } from '../../../hack/lab/lab.ts'
+import { lab as sharedLab } from '../../support/lab.ts'
 
 const ADDRESS = '10.1.0.5'
 const ipam = staticIpam(`${ADDRESS}/24`)
@@ -163,7 +163,7 @@ describe('ADD and DEL', () => {
 })
 
 describe('refusals leave nothing behind', () => {
-  test('an attribute that the driver refuses: code 102 with the key, all others taken back', async () => {
+  test('an attribute that the driver refuses is code 102 with the key, and all others are taken back', async () => {
     const wishes = { mac: '02:00:00:00:00:44', vlan: 7, min_tx_rate: 100, max_tx_rate: 200 }
     const plugin = attachConfig(vf().pci, wishes)
     const error = errorOf(await runtime.call('ADD', listOf(plugin), plugin, attachment(pod)))
@@ -177,7 +177,7 @@ describe('refusals leave nothing behind', () => {
 describe('DEL in hard cases', () => {
   const wishes = { mac: '02:00:00:00:00:45', vlan: 9, trust: 'on' }
 
-  test('the namespace is gone: the VF comes back under its name with its settings, by DEL and by GC', async () => {
+  test('the VF comes back under its name with its settings when the namespace is gone, by DEL and by GC', async () => {
     const plugin = attachConfig(vf().pci, wishes)
     const list: ConfigList = { ...listOf(plugin), cniVersion: '1.1.0' }
     const nothingValid = { config: { 'cni.dev/valid-attachments': [] } }
@@ -190,7 +190,7 @@ describe('DEL in hard cases', () => {
     await expectUnchanged()
   })
 
-  test('another interface has the name now: it is left alone, the VF comes home under a spare name', async () => {
+  test('the VF comes home under a spare name when another interface has its name now, which is left alone', async () => {
     const list = listOf(attachConfig(vf().pci, wishes))
     await runtime.add(list, attachment(pod))
     await lab.must(`ip link add ${vf().netdev} type dummy`)

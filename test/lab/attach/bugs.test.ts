@@ -1,11 +1,11 @@
-// What went wrong in sriov-cni and host-device, by the number of the public issue where there is one (`#n` is sriov-cni's,
-// `plugins #n` containernetworking/plugins'), as far as igb can show it: each must not happen here. What any interface can show
-// is in test/native/attach/bugs.test.ts.
+// Mistakes of sriov-cni and host-device do not happen here, as far as igb can show it. `#n` is a public issue of
+// sriov-cni, `plugins #n` one of containernetworking/plugins. test/native/attach/bugs.test.ts has the mistakes that any
+// interface can show.
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { inTurn, staticIpam } from '../../../hack/lab/bed/plugins.ts'
+import { CLIENT_A, isReachable } from '../../../hack/lab/bed/topology.ts'
 import { type Bed, makeBed, onVf } from '../../support/attach-bed.ts'
 import { BED_FOLDER, FLAKY, localIpam } from '../../support/attach-calls.ts'
-import { inTurn, staticIpam } from '../../support/plugins.ts'
-import { CLIENT_A, isReachable } from '../../support/topology.ts'
 
 let bed: Bed
 

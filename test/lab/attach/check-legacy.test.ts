@@ -1,13 +1,13 @@
 // CHECK of vf-attach for the PF-side attributes that igb does not take: on a VF of simnic in legacy mode each is changed
 // with ip, and CHECK names it. One ADD for all: each change is taken back.
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { attachConfig, attachment, errorOf, listOf, testRuntime } from '../../../hack/lab/bed/plugins.ts'
+import { type Card, loadSimnic, setVfs, unloadSimnic } from '../../../hack/lab/bed/simnic.ts'
+import { diffSnapshot, type Snapshot, snapshot } from '../../../hack/lab/bed/snapshot.ts'
+import { deletePod, newPod } from '../../../hack/lab/bed/topology.ts'
 import type { CniResult, Runtime } from '../../../hack/lab/cni-runtime.ts'
 import type { Lab } from '../../../hack/lab/lab.ts'
 import { lab as sharedLab } from '../../support/lab.ts'
-import { attachConfig, attachment, errorOf, listOf, testRuntime } from '../../support/plugins.ts'
-import { type Card, loadSimnic, setVfs, unloadSimnic } from '../../support/simnic.ts'
-import { diffSnapshot, type Snapshot, snapshot } from '../../support/snapshot.ts'
-import { deletePod, newPod } from '../../support/topology.ts'
 
 let lab: Lab
 let runtime: Runtime
@@ -76,7 +76,7 @@ test.each([
   expect(error.code).toBe(104)
 })
 
-test('after DEL nothing of all that is left', async () => {
+test('DEL leaves nothing of all these differences', async () => {
   await runtime.check(listOf(config()), attachment(pod), result)
   await runtime.del(listOf(config()), attachment(pod), result)
   expect(diffSnapshot(before, await snapshot(lab))).toEqual([])

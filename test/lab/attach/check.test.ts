@@ -1,12 +1,12 @@
 // CHECK of vf-attach on igb VFs: what the PF holds for the VF, and which device is in the pod, is changed with ip, and CHECK
 // names it. One ADD for all: each change is taken back. What any interface can show is in test/native/attach/check.test.ts.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { attachConfig, attachment, errorOf, listOf, testRuntime } from '../../../hack/lab/bed/plugins.ts'
+import { diffSnapshot, type Snapshot, snapshot } from '../../../hack/lab/bed/snapshot.ts'
+import { deletePod, newPod, type Topology } from '../../../hack/lab/bed/topology.ts'
 import type { CniResult, Runtime } from '../../../hack/lab/cni-runtime.ts'
 import type { Lab } from '../../../hack/lab/lab.ts'
 import { lab as sharedLab } from '../../support/lab.ts'
-import { attachConfig, attachment, errorOf, listOf, testRuntime } from '../../support/plugins.ts'
-import { diffSnapshot, type Snapshot, snapshot } from '../../support/snapshot.ts'
-import { deletePod, newPod, type Topology } from '../../support/topology.ts'
 import { makeVfs, removeVfs } from '../../support/vfs.ts'
 
 const MAC = '02:00:00:00:00:51'
@@ -50,7 +50,7 @@ const env = () => ({
 const inPod = 'ip -n pod-one'
 
 describe('CHECK names what is not as ADD left it', () => {
-  test('nothing: it succeeds and says nothing', async () => {
+  test('CHECK succeeds and says nothing after an ADD', async () => {
     expect(await check()).toMatchObject({ code: 0, stdout: '' })
   })
 
@@ -120,7 +120,7 @@ describe('CHECK names what is not as ADD left it', () => {
     expect(error.code).toBe(104)
   })
 
-  test("the interface's own MAC, where the PF has set none", async () => {
+  test("CHECK compares the interface's own MAC where the PF has set none", async () => {
     // Another VF: igb does not tell whether a PF has set a MAC or heard it from the VF, so DEL sets the one it saw.
     const plugin = config({ deviceID: topology.vfs[1]?.pci, mac: undefined, trust: undefined })
     const other = attachment(pod, { containerID: 'pod-two', ifname: 'net2' })
@@ -135,7 +135,7 @@ describe('CHECK names what is not as ADD left it', () => {
   })
 })
 
-test('after DEL nothing of all that is left', async () => {
+test('DEL leaves nothing of all these differences', async () => {
   await runtime.del(listOf(config()), attachment(pod))
   await deletePod(lab, 'pod-one')
   expect(diffSnapshot(before, await snapshot(lab))).toEqual([])

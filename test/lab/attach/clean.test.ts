@@ -1,10 +1,10 @@
-// What a pod has put on a VF does not reach the next pod: DEL takes off what it finds, and the VF's driver starts anew at the next ADD,
-// which ends what nobody finds. What any interface can show is in test/native/attach/clean.test.ts.
+// Nothing that a pod has put on a VF reaches the next pod: DEL takes off what it finds, and the driver starts anew at the
+// next ADD, which ends the rest. test/native/attach/clean.test.ts has other interfaces.
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { CLIENT_A, isReachable } from '../../../hack/lab/bed/topology.ts'
 import { type Bed, makeBed, onVf } from '../../support/attach-bed.ts'
 import { localIpam } from '../../support/attach-calls.ts'
 import { PROGRAMS, PROGRAMS_FILE } from '../../support/programs.ts'
-import { CLIENT_A, isReachable } from '../../support/topology.ts'
 
 let bed: Bed
 const config = (more: Record<string, unknown> = {}) => onVf(bed.vf(), more)
@@ -78,7 +78,7 @@ describe('what DEL finds is gone', () => {
     await nextPod()
   })
 
-  test('a macvlan in a third namespace: the driver starts anew at once', async () => {
+  test('the driver starts anew at once for a macvlan in a third namespace', async () => {
     await bed.lab.must('ip netns add pod-third')
     await bed.add(config(), 'pod-one')
     await bed.lab.must(
@@ -118,10 +118,10 @@ test('a VLAN in a third namespace hears nothing of the next pod, and what the PF
   await bed.remember()
 })
 
-/** How the note of a VF begins that was in a pod. */
+/** The beginning of the note of a VF that was in a pod. */
 const note = () => `/run/vf-flower/pod-had ${bed.vf().pci}`
 
-test('what a pod has left and no record tells is not put back when the driver has begun anew', async () => {
+test('settings that a pod has left and no record tells of are not put back when the driver has begun anew', async () => {
   const { netdev, pci } = bed.vf()
   await bed.lab.must(`mkdir -p /run/vf-flower
     printf 'used %s' "$(stat -c %i /sys/bus/pci/devices/${pci}/net)" >'${note()}'
@@ -133,7 +133,7 @@ test('what a pod has left and no record tells is not put back when the driver ha
   await bed.expectUnchanged()
 })
 
-test('what others have put on a VF since it came home clean does not end for the next pod: code 7', async () => {
+test('ADD refuses a VF with code 7 on which others have put something since it came home clean', async () => {
   const { netdev } = bed.vf()
   await nextPod()
   expect(await bed.lab.must(`cat '${note()}'`)).toMatch(/^home /)
@@ -149,7 +149,7 @@ test('what others have put on a VF since it came home clean does not end for the
   await bed.expectUnchanged()
 })
 
-test('the namespace dies without a DEL: nothing that the pod has put on the VF reaches the next pod', async () => {
+test('nothing that a pod has put on the VF reaches the next pod when its namespace dies without a DEL', async () => {
   const { netdev, pci } = bed.vf()
   await bed.add(config(), 'pod-one')
   await bed.lab.must(

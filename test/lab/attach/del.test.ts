@@ -2,9 +2,9 @@
 // judge is the host's snapshot from before ADD. What any interface can show is in test/native/attach/del.test.ts and
 // test/native/attach/records.test.ts.
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { CLIENT_A, isReachable, linkIsReady } from '../../../hack/lab/bed/topology.ts'
 import { type Bed, makeBed, onVf, spareNameOf } from '../../support/attach-bed.ts'
 import { addressOf, localIpam } from '../../support/attach-calls.ts'
-import { CLIENT_A, isReachable, linkIsReady } from '../../support/topology.ts'
 
 /** Every kind of change that igb can: PF side, MAC, MTU, and an address of host-local. */
 const wishes = { mac: '02:00:00:00:08:01', vlan: 9, trust: 'on', mtu: 1400 }
@@ -52,7 +52,7 @@ describe('what a pod did to its interface', () => {
 })
 
 describe('calls that come twice, too late or without a namespace', () => {
-  test("the namespace is gone, and the host has an interface of the pod's name", async () => {
+  test("DEL succeeds when the namespace is gone and the host has an interface of the pod's name", async () => {
     await bed.lab.must('ip link add net1 type dummy')
     const stranger = await bed.link(null, 'net1')
     await bed.add(full(), 'pod-one')
@@ -66,7 +66,7 @@ describe('calls that come twice, too late or without a namespace', () => {
 })
 
 describe('what happened on the host meanwhile', () => {
-  test('the PF has another name', async () => {
+  test('DEL restores a VF whose PF has another name by now', async () => {
     const { pf } = bed.topology
     await bed.add(full(), 'pod-one')
     await bed.lab.must(`ip link set ${pf} name pf-renamed`)
@@ -78,7 +78,7 @@ describe('what happened on the host meanwhile', () => {
     await bed.expectUnchanged()
   })
 
-  test("the VF's driver was bound anew", async () => {
+  test('DEL restores a VF whose driver was bound anew', async () => {
     await bed.add(full(), 'pod-one')
     const { pci } = bed.vf()
     await bed.lab.must(`cd /sys/bus/pci/drivers/igbvf; echo ${pci} >unbind; echo ${pci} >bind
@@ -87,7 +87,7 @@ describe('what happened on the host meanwhile', () => {
     await bed.expectUnchanged()
   })
 
-  test('the record was cut off: GC keeps it, DEL brings the VF home under a spare name and puts the file aside', async () => {
+  test('DEL brings the VF of a record that was cut off home under a spare name and puts the file aside, which GC keeps', async () => {
     // Nothing on the PF's side: what a broken record knows of that is lost.
     const plain = onVf(bed.vf(), { ipam: localIpam() })
     await bed.add(plain, 'pod-one')
@@ -116,7 +116,7 @@ describe('what happened on the host meanwhile', () => {
     await bed.expectUnchanged()
   })
 
-  test('the VF was given to another pod: its DEL and ours do not touch each other', async () => {
+  test('DEL of a VF that was given to another pod and the DEL of that pod do not touch each other', async () => {
     await bed.add(full(), 'pod-one')
     await bed.podDies('pod-one')
     const newer = onVf(bed.vf(), { mac: '02:00:00:00:08:02', vlan: 10, ipam: localIpam() })
@@ -134,7 +134,7 @@ describe('what happened on the host meanwhile', () => {
   })
 
   // The last one: the VFs that it leaves are new ones.
-  test('the VF is gone, and one of its address comes later: it works for the next pod', async () => {
+  test('a VF that comes later with the address of one that is gone works for the next pod', async () => {
     const later = bed.vf(1)
     const plain = onVf(later, { ipam: localIpam() })
     await bed.add(full(), 'pod-one')

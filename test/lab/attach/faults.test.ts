@@ -4,6 +4,7 @@
 // `npm run test:soak` all faults at all steps. The tables of what was hit are printed. VF_FAULT_CASE runs one case of a
 // failure again. A VF in legacy mode, and one in switchdev mode (simnic, from source, not hardware).
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { loadIgb, type Topology } from '../../../hack/lab/bed/topology.ts'
 import type { Lab } from '../../../hack/lab/lab.ts'
 import {
   bridgeSubject,
@@ -18,7 +19,6 @@ import { leaveGuest, placesOf, prepareGuest } from '../../soak/run.ts'
 import type { Place } from '../../soak/script.ts'
 import { countOf } from '../../support/fault-report.ts'
 import { lab as sharedLab } from '../../support/lab.ts'
-import { loadIgb, type Topology } from '../../support/topology.ts'
 import { makeVfs, removeVfs } from '../../support/vfs.ts'
 
 const timeout = 1_800_000
@@ -43,7 +43,9 @@ describe('a VF in legacy mode', () => {
     if (topology !== undefined) await removeVfs(lab, topology)
   })
 
-  test('killed or failed at what it alone has: DEL or GC leads back', { timeout }, async () => {
+  test('is led back by DEL or GC from a kill or a failure at each step that it alone has', {
+    timeout,
+  }, async () => {
     const places = placesOf(topology, 2, 1)
     const own = await runTable(lab, 'VF in legacy mode', {
       subject: attachSubject,
@@ -69,7 +71,9 @@ describe('a VF in switchdev mode', () => {
   })
   afterAll(() => removeBridgePlaces(lab))
 
-  test('killed or failed at what it alone has: DEL or GC leads back', { timeout }, async () => {
+  test('is led back by DEL or GC from a kill or a failure at each step that it alone has', {
+    timeout,
+  }, async () => {
     rows.push(
       ...(await runTable(lab, 'VF in switchdev mode', {
         subject: bridgeSubject,

@@ -3,9 +3,6 @@
 // out by ip and files, as its release 2.10 does. What host-device does with any interface is in
 // test/native/attach/foreign.test.ts.
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import type { ConfigList, PluginConfig, Runtime } from '../../../hack/lab/cni-runtime.ts'
-import type { Lab } from '../../../hack/lab/lab.ts'
-import { lab as sharedLab } from '../../support/lab.ts'
 import {
   attachConfig,
   attachment,
@@ -15,10 +12,13 @@ import {
   listOf,
   silently,
   testRuntime,
-} from '../../support/plugins.ts'
-import { Baseline } from '../../support/snapshot.ts'
-import { addClusterInterface, deletePod, newPod, type Topology } from '../../support/topology.ts'
-import { serveToWhoDoesNotRead } from '../../support/traffic.ts'
+} from '../../../hack/lab/bed/plugins.ts'
+import { Baseline } from '../../../hack/lab/bed/snapshot.ts'
+import { addClusterInterface, deletePod, newPod, type Topology } from '../../../hack/lab/bed/topology.ts'
+import { serveToWhoDoesNotRead } from '../../../hack/lab/bed/traffic.ts'
+import type { ConfigList, PluginConfig, Runtime } from '../../../hack/lab/cni-runtime.ts'
+import type { Lab } from '../../../hack/lab/lab.ts'
+import { lab as sharedLab } from '../../support/lab.ts'
 import { makeVfs, removeVfs } from '../../support/vfs.ts'
 
 const folder = '/var/lib/cni/sriov'
@@ -99,7 +99,7 @@ async function vfInfo(index = 0): Promise<Record<string, unknown> | undefined> {
   return list.find((info) => info.vf === vf(index).index)
 }
 
-/** What sriov-cni would have in its file about the VF as it was before. */
+/** The file of sriov-cni about the VF as it was before. */
 function cacheOf(more: Record<string, unknown> = {}): Record<string, unknown> {
   const { pci, index, netdev, mac } = vf()
   return {
@@ -195,7 +195,7 @@ describe('an attachment of sriov-cni', () => {
     await expectUnchanged()
   })
 
-  test('is restored by DEL: PF side, name, MAC, MTU; its files go, and its address is freed', async () => {
+  test('is restored by DEL with PF side, name, MAC and MTU; its files go, and its address is freed', async () => {
     const { netdev } = vf()
     const mac = '02:00:00:00:00:51'
     // igb lets a VF set its own MAC only as long as the PF has set none.
@@ -289,7 +289,7 @@ describe('an attachment of sriov-cni', () => {
     await expectUnchanged()
   })
 
-  test('whose file is broken: code 5 names it, the address is freed all the same', async () => {
+  test('whose file is broken is code 5, which names it, and the address is freed all the same', async () => {
     await addAsSriov('pod-one', [], cacheOf())
     await lab.writeFile(`${folder}/pod-one-net1`, '{"OrigVfS', 0o600)
     const untouched = await theirState('pod-one')
@@ -367,7 +367,7 @@ describe('sriov-cni is told', () => {
     expect(await exists(inUse())).toBe(false)
   })
 
-  test('to wait: its lock is held while we work, and waited for; then which VFs we have, in its form, as long as we have them', async () => {
+  test('to wait while we work, as we wait for its lock, and which VFs we have, in its form, as long as we have them', async () => {
     const lock = `${folder}/pci/vf_lock/${vf().pci}.lock`
     await lab.must(`mkdir -p ${folder}/pci/vf_lock && rm -f /tmp/locked /tmp/unlock`)
     const untilTold = 'touch /tmp/locked; until [ -e /tmp/unlock ]; do sleep 0.05; done'

@@ -1,5 +1,5 @@
-// What a pod can do to hide a VF, or to put another interface in its place: by its parent it is known wherever it is.
-// Software: test/native/attach/hidden.test.ts.
+// A pod hides a VF, or puts another interface in its place: we know the VF by its parent, wherever it is.
+// test/native/attach/hidden.test.ts has software interfaces.
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { type Bed, makeBed, onVf } from '../../support/attach-bed.ts'
 import { BED_FOLDER } from '../../support/attach-calls.ts'
@@ -36,7 +36,7 @@ async function isHome(): Promise<void> {
   expect(await bed.link(null, netdev)).toMatchObject({ parentdev: pci })
 }
 
-test('an ADD fails after the pod has renamed it and made another of its name: the VF comes home, the other stays', async () => {
+test('a VF comes home from an ADD that fails after the pod has renamed it and made another of its name, which stays', async () => {
   const plugin = onVf(bed.vf(), { vlan: 100, ipam: { type: 'slow' } })
   await bed.lab.writeFile(
     ACT,
@@ -48,7 +48,7 @@ test('an ADD fails after the pod has renamed it and made another of its name: th
   await bed.expectUnchanged()
 })
 
-test('an ADD fails after the pod has hidden it behind one of its number, name and MAC', async () => {
+test('a VF comes home from an ADD that fails after the pod has hidden it behind one of its number, name and MAC', async () => {
   const vf = bed.vf()
   await bed.lab.writeFile(
     ACT,
@@ -60,7 +60,7 @@ test('an ADD fails after the pod has hidden it behind one of its number, name an
   expect(await bed.link(pod, 'net1')).toMatchObject({ linkinfo: { info_kind: 'veth' } })
 })
 
-test('hidden behind one of its number, name and MAC: CHECK says it, DEL brings the VF home and leaves that one', async () => {
+test('CHECK misses a VF that is hidden behind one of its number, name and MAC, and DEL brings the VF home and leaves that one', async () => {
   const vf = bed.vf()
   const prevResult = await bed.add(onVf(vf), pod)
   const { ifindex } = await bed.link(pod, 'net1')
@@ -87,7 +87,7 @@ test('CHECK takes no lo that was renamed for the VF', async () => {
   await isHome()
 })
 
-test('a pod that moves it to and fro all the time', async () => {
+test('a VF comes home from a pod that moves it to and fro all the time', async () => {
   const vf = bed.vf()
   await bed.add(onVf(vf), pod)
   const moves = `for round in $(seq 20); do

@@ -32,15 +32,15 @@ describe('dummy', () => {
     if (alike === undefined) throw new Error('No dummy among the kinds')
     return { lab: bed.lab, calls: bed, pod, alike }
   }
-  test('the pod has another one of the same number and MAC', () => inThePod(scene()))
-  test('the host has another one of the same number, name and MAC', () => onTheHost(scene()))
-  test('the pod is gone, and the host has another one of the same number, name and MAC', () =>
+  test('comes home from a pod that has another one of the same number and MAC', () => inThePod(scene()))
+  test('comes home to a host that has another one of the same number, name and MAC', () => onTheHost(scene()))
+  test('is not taken for another one of the host with its number, name and MAC when the pod is gone', () =>
     afterDeath(scene()))
-  test('an ADD fails behind its move', () => afterFailure(scene()))
-  test('another one has its name in the pod', () => underTheName(scene()))
+  test('comes home when an ADD fails behind its move', () => afterFailure(scene()))
+  test('comes home when another one has its name in the pod', () => underTheName(scene()))
 })
 
-/** What `ip` tells of an interface, without what another one's ends decide. */
+/** The facts that `ip` tells of an interface, without those that another one's ends decide. */
 async function told(where: string, name: string): Promise<Record<string, unknown>> {
   const [link] = JSON.parse(await bed.lab.must(`ip ${where} -d -j link show dev ${name}`)) as Record<
     string,

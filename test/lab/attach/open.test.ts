@@ -1,11 +1,11 @@
 // A VF that a program in user space has open changes hands only when it is closed: igb with vfio-pci in a machine of its own,
 // which has an IOMMU. A small program opens the VF as DPDK does; what is on the wire then is in test/soak/lab/attach-dpdk.test.ts.
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { attachConfig, json } from '../../../hack/lab/bed/plugins.ts'
+import { setMode } from '../../../hack/lab/bed/simnic.ts'
+import { deletePod, newPod } from '../../../hack/lab/bed/topology.ts'
 import type { PluginConfig } from '../../../hack/lab/cni-runtime.ts'
 import { type AttachCalls, attachCalls, FORGET_CALLS, type More } from '../../support/attach-calls.ts'
-import { attachConfig, json } from '../../support/plugins.ts'
-import { setMode } from '../../support/simnic.ts'
-import { deletePod, newPod } from '../../support/topology.ts'
 import { bindTo, emulated, type Nic, openedBy, simulated, vfInfo } from '../../support/userspace-bed.ts'
 
 const [ONE, TWO] = ['pod-one', 'pod-two'] as const

@@ -1,10 +1,10 @@
 // Many processes at once on few VFs, and others who handle the same devices meanwhile. What any interface can show is in
 // test/native/attach/races.test.ts.
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import { errorOf } from '../../../hack/lab/bed/plugins.ts'
 import type { PluginConfig } from '../../../hack/lab/cni-runtime.ts'
 import { type Bed, makeBed, onVf } from '../../support/attach-bed.ts'
 import { BED_FOLDER, localIpam } from '../../support/attach-calls.ts'
-import { errorOf } from '../../support/plugins.ts'
 
 const VFS = 3
 const names = Array.from({ length: 8 }, (_, n) => `p${n}`)
@@ -14,7 +14,7 @@ let bed: Bed
 
 beforeAll(async () => {
   bed = await makeBed(VFS, names)
-  // Where each plugin lies is looked up once.
+  // The path of each plugin is looked up once.
   await bed.call('VERSION', { type: 'vf-attach' }, one)
 })
 afterAll(() => bed?.end())
@@ -22,7 +22,7 @@ afterEach(async ({ task }) => {
   if (task.result?.state === 'fail') await bed.rebuild()
 })
 
-test('8 ADDs at once for any of 3 VFs of the PF: 3 succeed, the others get code 11, nothing leaks', async () => {
+test('of 8 ADDs at once for any of 3 VFs of the PF 3 succeed, the others get code 11, and nothing leaks', async () => {
   const config: PluginConfig = {
     ...{ type: 'vf-attach', pf: bed.topology.pf, trust: 'on' },
     ipam: localIpam(),
@@ -73,7 +73,7 @@ test('an ADD of a pod that died with another VF waits for whoever works on that 
   await bed.expectUnchanged()
 })
 
-test('somebody renames the VF all the time, as udev rules do at boot', async () => {
+test('ADD and DEL succeed while somebody renames the VF all the time, as udev rules do at boot', async () => {
   const { netdev, pci } = bed.vf()
   await bed.lab.must(`touch ${BED_FOLDER}/renaming`)
   const loop = `while [ -e ${BED_FOLDER}/renaming ]; do

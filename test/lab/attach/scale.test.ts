@@ -1,10 +1,7 @@
 // vf-attach on a PF with as many VFs as there can be, on the simulated NIC, and what neighbours hear of an IPv6 address, on igb
 // with a wire that hands multicast back. What they hear of any interface is in test/native/attach/announce.test.ts.
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
-import { cniRuntime, type PluginConfig, type Runtime } from '../../../hack/lab/cni-runtime.ts'
-import type { Lab } from '../../../hack/lab/lab.ts'
-import { type CapturedFrame, capture } from '../../support/capture.ts'
-import { lab as sharedLab } from '../../support/lab.ts'
+import { type CapturedFrame, capture } from '../../../hack/lab/bed/capture.ts'
 import {
   attachConfig,
   attachment,
@@ -13,9 +10,12 @@ import {
   pluginPath,
   staticIpam,
   testRuntime,
-} from '../../support/plugins.ts'
-import { type Card, loadSimnic, setVfs, unloadSimnic } from '../../support/simnic.ts'
-import { deletePod, linkIsReady, newPod, type Topology } from '../../support/topology.ts'
+} from '../../../hack/lab/bed/plugins.ts'
+import { type Card, loadSimnic, setVfs, unloadSimnic } from '../../../hack/lab/bed/simnic.ts'
+import { deletePod, linkIsReady, newPod, type Topology } from '../../../hack/lab/bed/topology.ts'
+import { cniRuntime, type PluginConfig, type Runtime } from '../../../hack/lab/cni-runtime.ts'
+import type { Lab } from '../../../hack/lab/lab.ts'
+import { lab as sharedLab } from '../../support/lab.ts'
 import { makeVfs, removeVfs } from '../../support/vfs.ts'
 
 const POD = 'pod-one'

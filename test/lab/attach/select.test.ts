@@ -1,12 +1,12 @@
-// Which device a config means, in every way in which sriov-cni and host-device are told, and what becomes of NICs that
-// are no VFs: physical functions, virtio. On real drivers; the executable called by all its names. Interfaces of software are
-// in test/native/attach/select.test.ts.
+// A config means the device that it would mean to sriov-cni and host-device, NICs that are no VFs among them: physical
+// functions and virtio. Real drivers, and the executable called by all its names. test/native/attach/select.test.ts has
+// software interfaces.
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { staticIpam } from '../../../hack/lab/bed/plugins.ts'
+import { CLIENT_A, isReachable } from '../../../hack/lab/bed/topology.ts'
 import type { PluginConfig } from '../../../hack/lab/cni-runtime.ts'
 import { type Bed, makeBed } from '../../support/attach-bed.ts'
 import { localIpam } from '../../support/attach-calls.ts'
-import { staticIpam } from '../../support/plugins.ts'
-import { CLIENT_A, isReachable } from '../../support/topology.ts'
 
 let bed: Bed
 let folder: string
@@ -67,7 +67,7 @@ test('hwaddr is the present MAC, and means the NIC where a VLAN above has the sa
 })
 
 // Selectors that the config alone shows to be wrong: test/attach/config/config.test.ts.
-test('a selector that means no VF, or another one than the rest: code 7, nothing happens', async () => {
+test('a selector that means no VF, or another one than the rest, is refused with code 7', async () => {
   const [one, two] = [bed.vf(0), bed.vf(1)]
   const wrong: [Record<string, unknown>, string][] = [
     [{ deviceID: one.pci, device: two.netdev }, `deviceID means ${one.pci}, device means ${two.pci}`],
@@ -83,7 +83,7 @@ test('a selector that means no VF, or another one than the rest: code 7, nothing
   await bed.expectUnchanged()
 })
 
-test('a device that is attached: code 11 with its owner, by whatever name it is asked for', async () => {
+test('a device that is attached is refused with code 11 and its owner, by whatever name it is asked for', async () => {
   const { netdev, pci, mac } = bed.vf()
   await bed.add(by({ device: netdev }), 'pod-one')
   const ways = [{ device: netdev }, { hwaddr: mac }, { deviceID: pci }, { kernelpath: folder }]
@@ -119,7 +119,7 @@ test('pf takes the first free VF: no VF with an address, in a bridge or in a pod
 })
 
 describe('under the names of others', () => {
-  test('sriov: a config of sriov-cni gives its result, and bytes arrive at the MAC that it asks for', async () => {
+  test('a config of sriov-cni gives its result by the name sriov, and bytes arrive at the MAC that it asks for', async () => {
     const mac = '02:00:00:00:07:04'
     const config = {
       type: 'sriov',

@@ -2,13 +2,13 @@
 // nothing is left. test/native/attach/sequences.test.ts has many on software interfaces. Each sequence has a seed;
 // VF_SOAK_SEED=seed VF_SOAK_COUNT=1 replays one.
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { diffSnapshot, snapshot } from '../../../hack/lab/bed/snapshot.ts'
+import { loadIgb, type Topology } from '../../../hack/lab/bed/topology.ts'
 import type { Lab } from '../../../hack/lab/lab.ts'
 import { leaveGuest, placesOf, prepareGuest } from '../../soak/run.ts'
 import { vfKind } from '../../soak/sequence-devices.ts'
 import { expectSequences } from '../../soak/sequence-suite.ts'
 import { lab as sharedLab } from '../../support/lab.ts'
-import { diffSnapshot, snapshot } from '../../support/snapshot.ts'
-import { loadIgb, type Topology } from '../../support/topology.ts'
 import { makeVfs, removeVfs } from '../../support/vfs.ts'
 
 let lab: Lab

@@ -1,12 +1,12 @@
 // STATUS of vf-attach where a PF is concerned: its VFs are taken away, and STATUS says so with 50, or its link, and STATUS says so
 // on stderr: an ADD succeeds all the same. On the simulated NIC, whose carrier is ours to take. The rest is in test/native/attach/status.test.ts.
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { attachment, errorOf, listOf, testRuntime } from '../../../hack/lab/bed/plugins.ts'
+import { type Card, loadSimnic, setVfs, unloadSimnic } from '../../../hack/lab/bed/simnic.ts'
+import { diffSnapshot, snapshot } from '../../../hack/lab/bed/snapshot.ts'
 import type { Runtime } from '../../../hack/lab/cni-runtime.ts'
 import type { Lab } from '../../../hack/lab/lab.ts'
 import { lab as sharedLab } from '../../support/lab.ts'
-import { attachment, errorOf, listOf, testRuntime } from '../../support/plugins.ts'
-import { type Card, loadSimnic, setVfs, unloadSimnic } from '../../support/simnic.ts'
-import { diffSnapshot, snapshot } from '../../support/snapshot.ts'
 
 let lab: Lab
 let runtime: Runtime
@@ -34,7 +34,7 @@ const status = (config: Record<string, unknown> = {}) => {
   return runtime.call('STATUS', { ...listOf(plugin), cniVersion: '1.1.0' }, plugin, attachment(''))
 }
 
-test('all is there: it says nothing and leaves nothing', async () => {
+test('STATUS says nothing and leaves nothing where all is there', async () => {
   const before = await snapshot(lab)
   for (const config of [{ deviceID: vf() }, { pf: card.pf }, { pf: card.pci }, {}]) {
     expect(await status(config)).toMatchObject({ code: 0, stdout: '', stderr: '' })
@@ -45,7 +45,7 @@ test('all is there: it says nothing and leaves nothing', async () => {
 test.each([
   ['PF down', () => `ip link set ${card.pf} down`, /PF "simpf0" is down: its VFs reach nobody/],
   ['PF without carrier', () => `ip link set ${card.wire} down`, /PF "simpf0" has no carrier/],
-])('%s: said on stderr, by the VF and by the PF', async (_, take, words) => {
+])('STATUS says on stderr that %s, by the VF and by the PF', async (_, take, words) => {
   await lab.must(
     `${take()}; while [ "$(cat /sys/class/net/${card.pf}/carrier 2>/dev/null)" = 1 ]; do sleep 0.05; done`,
   )
@@ -64,7 +64,7 @@ test.each([
   }
 })
 
-test('a PF whose VFs were taken away: code 50', async () => {
+test('STATUS is code 50 for a PF whose VFs were taken away', async () => {
   await lab.must(`echo 0 >/sys/class/net/${card.pf}/device/sriov_numvfs`)
   try {
     const { code, msg } = errorOf(await status({ pf: card.pf }))

@@ -1,11 +1,15 @@
 // vf-attach on a NIC in switchdev mode: the VF's representor goes up with it, joins a bridge where wanted and is as
 // before after DEL. Three cards: two in switchdev mode with the names that udev gives, one that changes its mode.
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
-import type { CniResult, PluginConfig, Runtime } from '../../../hack/lab/cni-runtime.ts'
-import type { Lab } from '../../../hack/lab/lab.ts'
-import { capture } from '../../support/capture.ts'
-import { lab as sharedLab } from '../../support/lab.ts'
-import { attachConfig, attachment, errorOf, json, listOf, testRuntime } from '../../support/plugins.ts'
+import { capture } from '../../../hack/lab/bed/capture.ts'
+import {
+  attachConfig,
+  attachment,
+  errorOf,
+  json,
+  listOf,
+  testRuntime,
+} from '../../../hack/lab/bed/plugins.ts'
 import {
   type Card,
   type EswitchMode,
@@ -14,9 +18,12 @@ import {
   setVfs,
   unloadSimnic,
   watchKernelLog,
-} from '../../support/simnic.ts'
-import { diffSnapshot, isCarrierOf, type Snapshot, snapshot } from '../../support/snapshot.ts'
-import { deletePod, isReachable, linkIsReady, newPod } from '../../support/topology.ts'
+} from '../../../hack/lab/bed/simnic.ts'
+import { diffSnapshot, isCarrierOf, type Snapshot, snapshot } from '../../../hack/lab/bed/snapshot.ts'
+import { deletePod, isReachable, linkIsReady, newPod } from '../../../hack/lab/bed/topology.ts'
+import type { CniResult, PluginConfig, Runtime } from '../../../hack/lab/cni-runtime.ts'
+import type { Lab } from '../../../hack/lab/lab.ts'
+import { lab as sharedLab } from '../../support/lab.ts'
 
 const PODS = ['pod-a', 'pod-b', 'pod-c'] as const
 const BRIDGE = 'br-vf'
@@ -61,7 +68,7 @@ afterAll(async () => {
 })
 
 afterEach(async () => {
-  // What a test that failed has left.
+  // Things that a test that failed has left.
   const records = await lab.must('ls /var/lib/cni/vf-flower/attach 2>/dev/null || true')
   for (const name of PODS.filter((pod) => records.includes(pod))) {
     await runtime.call('DEL', listOf(), { type: 'vf-attach' }, at(name))
@@ -97,7 +104,7 @@ async function link(name: string) {
   return found ?? {}
 }
 
-/** What `bridge vlan` shows of a port: `10 PVID,Egress Untagged`. */
+/** The line of `bridge vlan` about a port: `10 PVID,Egress Untagged`. */
 async function vlansOf(port: string): Promise<string[]> {
   const [entry] = await json(lab, `bridge -j vlan show dev ${port}`)
   const vlans = (entry?.vlans ?? []) as { vlan: number; flags?: string[] }[]
@@ -243,7 +250,7 @@ describe('a bridge', () => {
     [0, 10, 10],
     [7, undefined, 7],
     [1, 0, 1],
-  ])('with default VLAN %i, vlan %s: the port has VLAN %i alone', async (byDefault, vlan, only) => {
+  ])('with default VLAN %i and vlan %s gives the port VLAN %i alone', async (byDefault, vlan, only) => {
     await lab.must(`ip link set ${BRIDGE} type bridge vlan_default_pvid ${byDefault}`)
     try {
       const before = await link(representor(0))
@@ -290,7 +297,7 @@ describe('a bridge', () => {
 describe('refusals leave nothing behind', () => {
   afterAll(() => expectUnchanged())
 
-  test('what the PF refuses in switchdev mode: the error names the alternative', async () => {
+  test('an attribute that the PF refuses in switchdev mode is an error that names the alternative', async () => {
     for (const [wish, words] of [
       [{ vlan: 10 }, 'set "bridge"'],
       [{ spoofchk: 'on' }, 'a rule on the representor'],
@@ -304,7 +311,7 @@ describe('refusals leave nothing behind', () => {
     }
   })
 
-  test('a bridge that is none, or nothing to attach to it: code 7', async () => {
+  test('a bridge that is none, or nothing to attach to it, is code 7', async () => {
     for (const [device, bridge, words] of [
       [pci(0), 'br-none', 'there is no such interface'],
       [pci(0), 'lo', 'it is no Linux bridge'],
@@ -317,7 +324,7 @@ describe('refusals leave nothing behind', () => {
     }
   })
 
-  test('a bridge or representor in another state than the config needs: code 7', async () => {
+  test('a bridge or representor in another state than the config needs is code 7', async () => {
     for (const [prepare, vlan, key, words] of [
       [`ip link set ${BRIDGE} type bridge vlan_filtering 0`, 10, 'vlan 10', 'does not filter VLANs'],
       ['ip link set $REP master br-other', undefined, `bridge "${BRIDGE}"`, 'is attached to "br-other"'],
@@ -349,7 +356,7 @@ describe('a change of the mode between ADD and DEL', () => {
 
   afterEach(() => to('legacy'))
 
-  test('to switchdev: DEL restores what this mode knows and says what it does not', async () => {
+  test('to switchdev lets DEL restore the attributes that this mode knows, and say which it does not', async () => {
     const plugin = attachConfig(pci(0, 2), { ...wishes, trust: 'on', vlan: 9 })
     await mustAdd(plugin)
     await to('switchdev')
@@ -364,7 +371,7 @@ describe('a change of the mode between ADD and DEL', () => {
     await lab.must(`ip link set ${cards[2].pf} vf 0 trust off vlan 0`)
   })
 
-  test('to legacy: what was shown in switchdev mode is not set', async () => {
+  test('to legacy sets nothing that was shown in switchdev mode alone', async () => {
     await to('switchdev')
     const plugin = attachConfig(pci(0, 2), { ...wishes, bridge: BRIDGE, vlan: 10 })
     await mustAdd(plugin)
@@ -373,7 +380,7 @@ describe('a change of the mode between ADD and DEL', () => {
     await expectUnchanged()
   })
 
-  test('to legacy and back: the new representor is as the old one was', async () => {
+  test('to legacy and back gives a new representor that is as the old one was', async () => {
     await to('switchdev')
     const before = await snapshot(lab)
     const plugin = attachConfig(pci(0, 2), { ...wishes, bridge: BRIDGE, vlan: 10 })

@@ -2,8 +2,6 @@
 // restore. The simulated NIC with uio_pci_generic, and igb with vfio-pci in a machine of its own, which has an IOMMU: there
 // what depends on the driver of the PF or of the VF.
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
-import type { PluginConfig, Runtime } from '../../../hack/lab/cni-runtime.ts'
-import type { Lab } from '../../../hack/lab/lab.ts'
 import {
   attachConfig,
   attachment,
@@ -12,10 +10,12 @@ import {
   listOf,
   staticIpam,
   testRuntime,
-} from '../../support/plugins.ts'
-import { setMode } from '../../support/simnic.ts'
-import { diffSnapshot, isCarrierOf, type Snapshot, snapshot } from '../../support/snapshot.ts'
-import { deletePod, newPod } from '../../support/topology.ts'
+} from '../../../hack/lab/bed/plugins.ts'
+import { setMode } from '../../../hack/lab/bed/simnic.ts'
+import { diffSnapshot, isCarrierOf, type Snapshot, snapshot } from '../../../hack/lab/bed/snapshot.ts'
+import { deletePod, newPod } from '../../../hack/lab/bed/topology.ts'
+import type { PluginConfig, Runtime } from '../../../hack/lab/cni-runtime.ts'
+import type { Lab } from '../../../hack/lab/lab.ts'
 import { bindTo, emulated, type Nic, simulated, vfInfo as vfInfoOf } from '../../support/userspace-bed.ts'
 
 const POD = 'pod-one'
@@ -116,7 +116,7 @@ describe.each([
 
   // igbvf, which takes a MAC from its PF when it starts, shows more than the simulated driver.
   if (user !== 'uio_pci_generic') {
-    test('since ADD: DEL restores the PF side and leaves the VF where it is', async () => {
+    test('since ADD has its PF side restored by DEL, and stays where it is', async () => {
       await bind(nic.kernel)
       const before = await vfInfo()
       const list = listOf(attachConfig(nic.vf, WISHES))
@@ -131,7 +131,7 @@ describe.each([
       expect([address, '00:00:00:00:00:00']).toContain(now)
     })
 
-    test('at ADD and not at DEL: its new interface stays on the host', async () => {
+    test('at ADD and not at DEL keeps its new interface on the host', async () => {
       const before = await vfInfo()
       const list = listOf(attachConfig(nic.vf, WISHES))
       const [plugin] = list.plugins as [PluginConfig]

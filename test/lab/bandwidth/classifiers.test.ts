@@ -2,11 +2,11 @@
 // without u32 too: each has the filter by the first classifier that is left, known to CHECK, vfctl and DEL. Traffic at the
 // rate is in test/native/bandwidth/detour.test.ts.
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { BRIDGE, warmBridge } from '../../../hack/lab/bed/bridge-bed.ts'
+import { errorOf, pluginPath, silently, testRuntime } from '../../../hack/lab/bed/plugins.ts'
 import type { Lab } from '../../../hack/lab/lab.ts'
-import { BRIDGE, warmBridge } from '../../support/bridge-bed.ts'
 import { lab as sharedLab } from '../../support/lab.ts'
 import type { ShownLimit } from '../../support/limits.ts'
-import { errorOf, pluginPath, silently, testRuntime } from '../../support/plugins.ts'
 import { RatePod, SMALL_FROM_POD } from '../../support/rate-veth.ts'
 
 const pod = 'pod-one'

@@ -1,8 +1,9 @@
-// Limits of a VF of a simulated NIC in legacy mode (simnic, from source, not hardware), killed or failed at every operation of
-// every verb, once, before or after it: DEL, or GC alone, leads back, with the rate of the VF as it was. Of all kinds of port
-// this one has most operations: the VF's rate, and in the pod all that limits a pod behind a bridge.
-// test/native/bandwidth/faults.test.ts has the steps that every kind has; VF_TEST_ALL=1 runs all kinds here. With
-// VF_SOAK_FAULTS=short before and after each step, with full all five faults. VF_SOAK_SEED and VF_FAULT_CASE as in attach-faults.
+// DEL, or GC alone, leads back from a kill or a failure at every operation of every verb, with limits of a VF of a
+// simulated NIC in legacy mode (simnic, from source, not hardware). Each operation is struck once, before or after it.
+// This kind of port has most operations: the VF's rate, and in the pod all that limits a pod behind a bridge.
+// test/native/bandwidth/faults.test.ts has the steps that every kind has. VF_TEST_ALL=1 runs all kinds here;
+// VF_SOAK_FAULTS=short strikes before and after each step, full with all five faults. VF_SOAK_SEED and VF_FAULT_CASE
+// replay as in test/lab/attach/faults.test.ts.
 import { bridgeTable, legacyTable, switchdevTable } from '../../soak/limit-tables.ts'
 import { describeOffloadFaults } from '../../soak/offload-faults-suite.ts'
 

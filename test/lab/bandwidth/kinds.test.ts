@@ -1,12 +1,7 @@
-// Limits on interfaces of other kinds than rates-vf and rates-veth have: a macvlan and a NIC of its own that host-device has
-// moved, both limited in the pod; a VF in legacy mode whose PF keeps what it is told; and a VF that a program drives, which the
-// kernel can't shape. Main plugins are the distribution's and vf-attach, the card is simulated (simnic, from source, not
-// hardware).
+// Limits on interfaces of further kinds: a macvlan and a NIC of its own that host-device has moved, both limited in the
+// pod; a VF in legacy mode whose PF keeps its rates; and a VF that a program drives, which the kernel cannot shape. Main
+// plugins are the distribution's and vf-attach, the card is simulated (simnic, from source, not hardware).
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from 'vitest'
-import type { CniResult, ConfigList, PluginConfig, Runtime } from '../../../hack/lab/cni-runtime.ts'
-import type { Lab } from '../../../hack/lab/lab.ts'
-import { lab as sharedLab } from '../../support/lab.ts'
-import { expectWithin, limitFor, look, SETTLED_TCP, unlimited } from '../../support/limits.ts'
 import {
   attachConfig,
   attachment,
@@ -15,19 +10,23 @@ import {
   pluginPath,
   silently,
   testRuntime,
-} from '../../support/plugins.ts'
-import { type Meter, type Stream, startMeter } from '../../support/rate.ts'
+} from '../../../hack/lab/bed/plugins.ts'
+import { type Meter, type Stream, startMeter } from '../../../hack/lab/bed/rate.ts'
+import { type Card, loadSimnic, setVfs, unloadSimnic } from '../../../hack/lab/bed/simnic.ts'
+import { diffSnapshot, snapshot } from '../../../hack/lab/bed/snapshot.ts'
+import { deletePod, isReachable, linkIsReady, newPod, vethWire } from '../../../hack/lab/bed/topology.ts'
+import type { CniResult, ConfigList, PluginConfig, Runtime } from '../../../hack/lab/cni-runtime.ts'
+import type { Lab } from '../../../hack/lab/lab.ts'
+import { lab as sharedLab } from '../../support/lab.ts'
+import { expectWithin, limitFor, look, SETTLED_TCP, unlimited } from '../../support/limits.ts'
 import { recordedLimits } from '../../support/rate-bed.ts'
-import { type Card, loadSimnic, setVfs, unloadSimnic } from '../../support/simnic.ts'
-import { diffSnapshot, snapshot } from '../../support/snapshot.ts'
-import { deletePod, isReachable, linkIsReady, newPod, vethWire } from '../../support/topology.ts'
 
 // A look that a busy machine has spoilt is repeated, each for some seconds.
 vi.setConfig({ testTimeout: 400_000 })
 
 const POD = 'pod-one'
 const POD4 = '10.1.0.5'
-/** Who is at the other end of the wire: of the macvlan's, and of the card's. */
+/** The peer at the other end of the wire: of the macvlan's, and of the card's. */
 const [BEYOND, FAR] = ['beyond', 'far'] as const
 const FAR4 = '10.1.0.10'
 
@@ -166,7 +165,7 @@ test('B9: a VF in legacy mode is limited by the PF in what it sends, and in the 
   expect(await vfRate()).toBeUndefined()
 })
 
-test('a VF that a program drives: what the PF can do, and the rest is refused with the reason', async () => {
+test('a VF that a program drives has the limits that the PF can set, and the rest is refused with the reason', async () => {
   const vf = vfPci()
   const bind = (driver: string) =>
     lab.must(`cd /sys/bus/pci/devices/${vf} || exit

@@ -1,10 +1,6 @@
 // Limits on a card with the driver name and the limits of mlx5 (simnic, from source, not hardware): what it does otherwise
 // than it is asked to is not asked for. And a VF there that a program drives, and a neighbour on the same card.
 import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest'
-import type { CniResult, ConfigList, Runtime } from '../../../hack/lab/cni-runtime.ts'
-import type { Lab } from '../../../hack/lab/lab.ts'
-import { lab } from '../../support/lab.ts'
-import { datagramsOf, expectWithin, limitFor, look, SETTLED_UDP, unlimited } from '../../support/limits.ts'
 import {
   attachConfig,
   attachment,
@@ -13,12 +9,23 @@ import {
   silently,
   staticIpam,
   testRuntime,
-} from '../../support/plugins.ts'
-import { stateDifferences, stateScript } from '../../support/port-state.ts'
-import { type Meter, type Rate, startMeter } from '../../support/rate.ts'
+} from '../../../hack/lab/bed/plugins.ts'
+import { stateDifferences, stateScript } from '../../../hack/lab/bed/port-state.ts'
+import { type Meter, type Rate, startMeter } from '../../../hack/lab/bed/rate.ts'
+import { diffSnapshot, type Snapshot, snapshot } from '../../../hack/lab/bed/snapshot.ts'
+import {
+  CLIENT_A,
+  deletePod,
+  HOST,
+  isReachable,
+  linkIsReady,
+  newPod,
+} from '../../../hack/lab/bed/topology.ts'
+import type { CniResult, ConfigList, Runtime } from '../../../hack/lab/cni-runtime.ts'
+import type { Lab } from '../../../hack/lab/lab.ts'
+import { lab } from '../../support/lab.ts'
+import { datagramsOf, expectWithin, limitFor, look, SETTLED_UDP, unlimited } from '../../support/limits.ts'
 import { makeRateBed, RATE_BRIDGE, type RateBed, recordedLimits } from '../../support/rate-bed.ts'
-import { diffSnapshot, type Snapshot, snapshot } from '../../support/snapshot.ts'
-import { CLIENT_A, deletePod, HOST, isReachable, linkIsReady, newPod } from '../../support/topology.ts'
 
 // A look that a busy machine has spoilt is repeated, each for some seconds.
 vi.setConfig({ testTimeout: 400_000 })
@@ -37,7 +44,7 @@ let runtime: Runtime
 let bed: RateBed
 /** The host before any pod came. */
 let before: Snapshot
-/** What vf-attach gave pod-one, for the first two tests, which call vf-offload alone; and what limits change, after. */
+/** The result of vf-attach for pod-one, for the first two tests, which call vf-offload alone; and the state that limits change, after. */
 let result: CniResult
 let there: string
 /** A test has added limits and not shown that DEL takes them. */
@@ -123,7 +130,7 @@ async function delLeavesNothing(): Promise<void> {
 
 const txMax = () => vm.must(`devlink port function rate show ${bed.card.devlink}/1`)
 
-test('both limits in the NIC, one for mapped and direct, and a neighbour on the card has what it had', async () => {
+test('both limits are in the NIC, one for mapped and direct, and a neighbour on the card has what it had', async () => {
   const udp = { from: CLIENT_A.namespace, udpMbit: 1000, ...SETTLED_UDP }
   const plain = await unlimited(meter, { ...udp, to: one, address: pods[one].v4, port: 6000 })
   // Limited streams and the neighbour's share what the machine can.
@@ -160,7 +167,7 @@ test('both limits in the NIC, one for mapped and direct, and a neighbour on the 
   await delLeavesNothing()
 })
 
-test('what is no whole number of Mbit/s is limited in the pod: a policer would be the port’s own limit, and take an operator’s with it', async () => {
+test('a rate that is no whole number of Mbit/s is limited in the pod: a policer would be the port’s own limit, and take an operator’s with it', async () => {
   await vm.must(`devlink port function rate set ${bed.card.devlink}/1 tx_max 1mbit`)
   const capped = await txMax()
   const cappedState = await lookAtState()
@@ -183,7 +190,7 @@ test('what is no whole number of Mbit/s is limited in the pod: a policer would b
   mayBeThere = false
 })
 
-test('a VF that a program drives: both limits in the NIC, and what that can not give is refused', async () => {
+test('a VF that a program drives has both limits in the NIC, and a limit that the NIC cannot give is refused', async () => {
   const bind = (driver: string) =>
     vm.must(`cd /sys/bus/pci/devices/${pciOf(one)} || exit
       echo ${driver} >driver_override; [ ! -e driver ] || echo ${pciOf(one)} >driver/unbind

@@ -1,6 +1,30 @@
 // Bandwidth of a pod whose VF has a representor on a bridge with the uplink (simnic, from source, not hardware): from the
 // pod by the port's rate, to the pod by one policer in the eSwitch; in software where the card takes neither.
 import { afterAll, afterEach, beforeAll, expect, onTestFinished, test, vi } from 'vitest'
+import {
+  attachConfig,
+  attachment,
+  errorOf,
+  json,
+  listOf,
+  pluginPath,
+  silently,
+  staticIpam,
+  testRuntime,
+} from '../../../hack/lab/bed/plugins.ts'
+import { stateDifferences, stateScript } from '../../../hack/lab/bed/port-state.ts'
+import { type Meter, type Stream, startMeter } from '../../../hack/lab/bed/rate.ts'
+import { type Card, knob } from '../../../hack/lab/bed/simnic.ts'
+import { diffSnapshot, type Snapshot, snapshot } from '../../../hack/lab/bed/snapshot.ts'
+import {
+  CLIENT_A,
+  deletePod,
+  HOST,
+  isReachable,
+  linkIsReady,
+  newPod,
+  type Topology,
+} from '../../../hack/lab/bed/topology.ts'
 import type { CniResult, ConfigList, Runtime } from '../../../hack/lab/cni-runtime.ts'
 import type { Lab } from '../../../hack/lab/lab.ts'
 import { lab } from '../../support/lab.ts'
@@ -15,31 +39,7 @@ import {
   SETTLED_UDP,
   unlimited,
 } from '../../support/limits.ts'
-import {
-  attachConfig,
-  attachment,
-  errorOf,
-  json,
-  listOf,
-  pluginPath,
-  silently,
-  staticIpam,
-  testRuntime,
-} from '../../support/plugins.ts'
-import { stateDifferences, stateScript } from '../../support/port-state.ts'
-import { type Meter, type Stream, startMeter } from '../../support/rate.ts'
 import { makeRateBed, RATE_BRIDGE, type RateBed, recordedLimits } from '../../support/rate-bed.ts'
-import { type Card, knob } from '../../support/simnic.ts'
-import { diffSnapshot, type Snapshot, snapshot } from '../../support/snapshot.ts'
-import {
-  CLIENT_A,
-  deletePod,
-  HOST,
-  isReachable,
-  linkIsReady,
-  newPod,
-  type Topology,
-} from '../../support/topology.ts'
 
 // A look that a busy machine has spoilt is repeated, each for some seconds.
 vi.setConfig({ testTimeout: 400_000 })
@@ -56,7 +56,7 @@ let card: Card
 let net: Topology
 let bed: RateBed
 let list: ConfigList
-/** What vf-attach answered, once for all tests: they call vf-offload alone. */
+/** The answer of vf-attach, once for all tests: they call vf-offload alone. */
 let result: CniResult
 /** The host before the pod came, and what limits change after. */
 let before: Snapshot
@@ -123,7 +123,7 @@ async function add(bandwidth: object): Promise<string> {
 
 const limits = () => recordedLimits(vm)
 
-/** Where each limit is enforced, as `vfctl show` says it: the text's lines, and the same of --json and of the report. */
+/** The place where each limit is enforced, as `vfctl show` says it: the text's lines, and the same of --json and of the report. */
 async function shownLimits(): Promise<{ lines: string[]; limits: string[][] }> {
   const vfctl = `${pluginPath[0]}/vfctl show`
   const lines = (await vm.must(`${vfctl} pod-one net1`))
@@ -183,7 +183,7 @@ async function policers(): Promise<{ readonly rate: number; readonly burst: numb
 
 const udp = (mbit: number) => ({ from: CLIENT_A.namespace, to: POD, udpMbit: mbit, ...SETTLED_UDP })
 
-test('both limits in the NIC: one for mapped and direct, IPv4 and IPv6; TCP from the pod gets its rate', async () => {
+test('both limits are in the NIC, one for mapped and direct, IPv4 and IPv6, and TCP from the pod gets its rate', async () => {
   const fromPod: Stream = { from: POD, to: CLIENT_A.namespace, address: CLIENT_A.v4, port: 5001 }
   const plain = await unlimited(meter, { ...udp(1000), address: POD4, port: 6000 })
   const free = await unlimited(meter, fromPod)
@@ -303,7 +303,7 @@ test('B11: policers of any rate with the bursts of runtimes are shown as they we
   }
 })
 
-test('a card that takes no policer: in the pod, and the reason is said; outside is refused with the words of the driver', async () => {
+test('a limit of a card that takes no policer is in the pod, with the reason; outside is refused with the words of the driver', async () => {
   await knob(vm, card, 'profile', 'steer-only')
   onTestFinished(() => knob(vm, card, 'profile', 'full'))
   const wishes = {
@@ -386,7 +386,7 @@ test('a rate that is no whole number of Mbit/s is policed on the representor', a
   await delLeavesNothing()
 })
 
-test('a bridge that sorts frames by VLAN: untagged frames have the limit, and a limit opens no way into another VLAN', async () => {
+test('untagged frames have the limit on a bridge that sorts frames by VLAN, and a limit opens no way into another VLAN', async () => {
   await vm.must(`ip link set ${RATE_BRIDGE} type bridge vlan_filtering 1`)
   const wishes = { ingressRate: 5_000_000, ingressBurst: 800_000 }
   const metersAre = async (count: number) => {

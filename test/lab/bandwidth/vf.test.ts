@@ -1,7 +1,33 @@
-// Bandwidth of pods with a VF of a real driver in legacy mode (igb): from the pod by the PF, or in the pod where the rate is none
-// that the PF has; to the pod by an ifb in front of its interface. QEMU's igb takes VF rates and does not keep them, so what
-// they do is measured on a simulated card, in rates-kinds.
+// Bandwidth of pods with a VF of a real driver in legacy mode (igb). The PF limits frames from the pod, or the pod itself
+// where the PF has no such rate; an ifb in front of the interface limits frames to the pod. QEMU's igb takes rates of VFs
+// and does not keep them: test/lab/bandwidth/kinds.test.ts measures rates on a simulated card.
 import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest'
+import {
+  attachConfig,
+  attachment,
+  errorOf,
+  json,
+  listOf,
+  pluginPath,
+  silently,
+  staticIpam,
+  testRuntime,
+} from '../../../hack/lab/bed/plugins.ts'
+import { stateDifferences, stateScript } from '../../../hack/lab/bed/port-state.ts'
+import { type Meter, type Rate, type Stream, startMeter } from '../../../hack/lab/bed/rate.ts'
+import { diffSnapshot, type Snapshot, snapshot } from '../../../hack/lab/bed/snapshot.ts'
+import {
+  buildTopology,
+  CLIENT_A,
+  deletePod,
+  HOST,
+  isReachable,
+  linkIsReady,
+  loadIgb,
+  newPod,
+  type Topology,
+  tearDown,
+} from '../../../hack/lab/bed/topology.ts'
 import type { CniResult, ConfigList, PluginConfig, Runtime } from '../../../hack/lab/cni-runtime.ts'
 import type { Lab } from '../../../hack/lab/lab.ts'
 import { lab as sharedLab } from '../../support/lab.ts'
@@ -14,34 +40,8 @@ import {
   SETTLED_UDP,
   unlimited,
 } from '../../support/limits.ts'
-import {
-  attachConfig,
-  attachment,
-  errorOf,
-  json,
-  listOf,
-  pluginPath,
-  silently,
-  staticIpam,
-  testRuntime,
-} from '../../support/plugins.ts'
-import { stateDifferences, stateScript } from '../../support/port-state.ts'
-import { type Meter, type Rate, type Stream, startMeter } from '../../support/rate.ts'
 import { recordedLimits } from '../../support/rate-bed.ts'
 import { type Bandwidth, OWN_HANDLE } from '../../support/rate-veth.ts'
-import { diffSnapshot, type Snapshot, snapshot } from '../../support/snapshot.ts'
-import {
-  buildTopology,
-  CLIENT_A,
-  deletePod,
-  HOST,
-  isReachable,
-  linkIsReady,
-  loadIgb,
-  newPod,
-  type Topology,
-  tearDown,
-} from '../../support/topology.ts'
 
 // A look that a busy machine has spoilt is repeated, each for some seconds.
 vi.setConfig({ testTimeout: 400_000 })
@@ -56,7 +56,7 @@ let runtime: Runtime
 let net: Topology
 let list: ConfigList
 let ours: PluginConfig
-/** What vf-attach answered, once for all tests: they call vf-offload alone. */
+/** The answer of vf-attach, once for all tests: they call vf-offload alone. */
 let result: CniResult
 /** The host before the pod came, and what limits change after. */
 let before: Snapshot
@@ -140,7 +140,7 @@ const fromPod: Stream = { from: POD, to: CLIENT_A.namespace, address: CLIENT_A.v
 /** Each stream has got something. */
 const eachOf = (mbit: number) => (rates: readonly Rate[]) => rates.every((rate) => rate.mbit > 0.02 * mbit)
 
-test('B9: TCP gets its rate both ways, over both families; who limits it is written down; nothing is left', async () => {
+test('B9: TCP gets its rate both ways, over both families; the report says who limits it; nothing is left', async () => {
   const plain = await unlimited(meter, toPod)
   // A rate that is no whole number of Mbit/s within 5 %, so that the pod's own shaper does it: below 9 there are such.
   const mbit = Math.min(8, limitFor(plain)) + 0.45
@@ -164,7 +164,7 @@ test('B9: TCP gets its rate both ways, over both families; who limits it is writ
   await delLeavesNothing()
 })
 
-test('one limit is one limit: IPv4 and IPv6, mapped and direct, together and offered twice of it', async () => {
+test('IPv4 and IPv6, mapped and direct, share one limit when twice of it is offered', async () => {
   const udp = { from: CLIENT_A.namespace, to: POD, udpMbit: 1000 }
   const mbit = limitFor(await unlimited(meter, { ...udp, address: POD4, port: 6000 }))
   const portMappings = [{ hostPort: 5353, containerPort: 53, protocol: 'udp' }]
@@ -227,7 +227,7 @@ test('a rate that the driver refuses is kept in the pod, and the reason is said'
   await delLeavesNothing()
 })
 
-test('bandwidth.require "outside": what the PF can do is done, the rest refused with code 7, and nothing is left of it', async () => {
+test('bandwidth.require "outside" takes the limits that the PF can set, and refuses the rest with code 7 and without a trace', async () => {
   const outside = { bandwidth: { require: 'outside' } }
   mayBeThere = true
   for (const bandwidth of [
@@ -270,7 +270,7 @@ test('B14: CHECK names what is missing in the pod', async () => {
   await delLeavesNothing()
 })
 
-test('with the pod gone DEL leaves nothing, and puts the rate back', async () => {
+test('DEL leaves nothing and puts the rate back when the pod is gone', async () => {
   await add({
     ...{ ingressRate: 5_000_000, ingressBurst: 400_000 },
     ...{ egressRate: 5_000_000, egressBurst: 400_000 },

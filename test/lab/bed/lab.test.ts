@@ -1,4 +1,5 @@
-// What is only true of the virtual machine; of commands in general: test/native/bed/lab.
+// The virtual machine has its own kernel, modules and a view of the host's files. test/native/bed/lab.test.ts has commands
+// in general.
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

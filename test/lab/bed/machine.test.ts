@@ -3,8 +3,8 @@ import { spawn } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import { execa } from 'execa'
 import { afterEach, expect, test } from 'vitest'
+import { apply, ask, drive } from '../../../hack/lab/driver/client.ts'
 import { bootLab, type Lab } from '../../../hack/lab/lab.ts'
-import { apply, ask, drive } from '../../support/driver.ts'
 import { executable } from '../../support/executable.ts'
 
 const CLI = ['hack/bun.sh', 'hack/lab/cli.ts']
@@ -34,7 +34,7 @@ test('a processor without AVX2 runs the agent, the released executable and the d
   ])
   expect(addresses.map(({ address }) => address)).toEqual(['127.0.0.1/8', '10.9.0.1/32', '::1/128'])
 
-  // Who is attached to it by a socket of its own gives up sooner than its owner.
+  // A client that is attached by a socket of its own gives up sooner than the owner.
   visitor = await bootLab({ attach: machine.socket, hangMs: 6_000 })
   await visitor.must("echo '<1>this is the console' >/dev/kmsg")
   const qemu = qemuOf(process.pid)

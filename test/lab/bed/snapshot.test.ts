@@ -1,8 +1,16 @@
+// A snapshot of a host stays the same under traffic, and shows every setting that a plugin or a pod could change.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { diffSnapshot, parseSnapshot, type Snapshot, snapshot } from '../../../hack/lab/bed/snapshot.ts'
+import {
+  buildTopology,
+  deletePod,
+  loadIgb,
+  newPod,
+  type Topology,
+  tearDown,
+} from '../../../hack/lab/bed/topology.ts'
 import type { Lab } from '../../../hack/lab/lab.ts'
 import { lab } from '../../support/lab.ts'
-import { diffSnapshot, parseSnapshot, type Snapshot, snapshot } from '../../support/snapshot.ts'
-import { buildTopology, deletePod, loadIgb, newPod, type Topology, tearDown } from '../../support/topology.ts'
 
 const STATE = '/var/lib/cni/state'
 
@@ -121,7 +129,7 @@ describe('a snapshot', () => {
     )
     const write = (value: number) =>
       `cd /proc/sys/net; for file in ${files.join(' ')}; do echo ${value} >$file; done`
-    // What nobody has set on an interface follows the IPv4 default.
+    // A setting that nobody has set on an interface follows the IPv4 default.
     expect(await seen(write(1), write(0))).toEqual(
       expect.arrayContaining(files.map((file) => `sysctl /proc/sys/net/${file}: 0 -> 1`)),
     )

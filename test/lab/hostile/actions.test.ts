@@ -1,6 +1,9 @@
-// What a pod does to its VF (igb, simnic) or dummy before, between, during and instead of the calls. test/native/hostile/actions.test.ts says what
-// must hold and has most of it for a veth; here is some of each group. VF_TEST_ALL=1 tries everything in every phase.
+// A hostile pod acts on its VF (igb, simnic) or dummy before, between, during and instead of the calls.
+// test/native/hostile/actions.test.ts says what must hold, and has most actions for a veth; here are some of each group.
+// VF_TEST_ALL=1 tries everything in every phase.
 import { afterAll, beforeAll, describe } from 'vitest'
+import { loadSimnic, unloadSimnic } from '../../../hack/lab/bed/simnic.ts'
+import { loadIgb } from '../../../hack/lab/bed/topology.ts'
 import type { Lab } from '../../../hack/lab/lab.ts'
 import { seedOf } from '../../soak/seed.ts'
 import type { Kind } from '../../support/hostile/action.ts'
@@ -9,8 +12,6 @@ import type { HostileBed } from '../../support/hostile/bed.ts'
 import { hostileTests } from '../../support/hostile/suite.ts'
 import { vfBeds } from '../../support/hostile/vf-bed.ts'
 import { lab as sharedLab } from '../../support/lab.ts'
-import { loadSimnic, unloadSimnic } from '../../support/simnic.ts'
-import { loadIgb } from '../../support/topology.ts'
 
 const ALL = process.env.VF_TEST_ALL === '1'
 const seed = seedOf(process.env)
@@ -26,7 +27,7 @@ beforeAll(async () => {
   lab = await sharedLab()
 })
 
-/** What `npm test` has time for, by kind: what did most harm of each group. */
+/** The actions that `npm test` has time for, by kind: those that did most harm of each group. */
 const SHOWN: Readonly<Record<string, readonly string[]>> = {
   igb: [
     ...['arp off', 'offloads off', 'XDP that a process holds', 'macvlan passthru', 'port of a VRF'],

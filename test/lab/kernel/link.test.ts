@@ -1,11 +1,12 @@
-// What an interface is told as a port: of a bond, and of a bridge that filters VLANs. The judges are ip and bridge; the rest
-// of link.set is in test/native.
+// Settings of an interface as a port: of a bond, and of a bridge that filters VLANs. The judges are ip and bridge.
+// test/native/kernel/link.test.ts has the rest of link.set.
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { deletePod, newPod } from '../../../hack/lab/bed/topology.ts'
+import { ask, drive, json, run, tryDrive } from '../../../hack/lab/driver/client.ts'
 import type { Lab } from '../../../hack/lab/lab.ts'
-import { invert, type LinkAttributes, type Op } from '../../../src/ops/op.ts'
-import { ask, drive, json, run, tryDrive } from '../../support/driver.ts'
+import { invert } from '../../../src/ops/invert.ts'
+import type { LinkAttributes, Op } from '../../../src/ops/op.ts'
 import { lab } from '../../support/lab.ts'
-import { deletePod, newPod } from '../../support/topology.ts'
 
 const on = 'kernel-link'
 const options = { on }
@@ -39,7 +40,7 @@ const was: LinkAttributes = {
 }
 
 describe('link.set', () => {
-  test('goes down into a bond and comes up in it, in one operation', async () => {
+  test('takes an interface down, into a bond and up again in one operation', async () => {
     await drive(vm, [run({ ...d0, set: { master: 'bond0', up: true }, was })], options)
     const [shown] = await json(vm, `ip -n ${on} -d -j link show dev d0`)
     expect(shown).toMatchObject({
@@ -86,7 +87,7 @@ describe('VLANs of a bridge port', () => {
     expect(await vlans('d0')).toEqual([{ vlan: 1, flags: ['PVID', 'Egress Untagged'] }])
   })
 
-  test('all 4094 of them', async () => {
+  test('come and go all 4094 at once', async () => {
     await vm.must(`ip -n ${on} link set d0 master br0; bridge -n ${on} vlan add dev d0 vid 2-4094`)
     const [list] = await drive(vm, [ask('bridgeVlans', 'host', 50)], options)
     expect(list.map(({ vid }) => vid)).toEqual(Array.from({ length: 4094 }, (_, at) => at + 1))

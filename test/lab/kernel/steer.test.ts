@@ -2,13 +2,14 @@
 // matches goes out of the same interface again with both MAC addresses rewritten, every other one is left alone; seen by tcpdump
 // at the other end, counted by tc.
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { type CapturedFrame, capture } from '../../../hack/lab/bed/capture.ts'
+import { deletePod, newPod } from '../../../hack/lab/bed/topology.ts'
+import { apply, ask, drive, json, run } from '../../../hack/lab/driver/client.ts'
 import type { Lab } from '../../../hack/lab/lab.ts'
 import { commandLine as lineOf } from '../../../src/ops/command-line.ts'
-import { type FlowFilter, invert, type Op } from '../../../src/ops/op.ts'
-import { type CapturedFrame, capture } from '../../support/capture.ts'
-import { apply, ask, drive, json, run } from '../../support/driver.ts'
+import { invert } from '../../../src/ops/invert.ts'
+import type { FlowFilter, Op } from '../../../src/ops/op.ts'
 import { lab } from '../../support/lab.ts'
-import { deletePod, newPod } from '../../support/topology.ts'
 
 const [on, peer] = ['steer-host', 'steer-peer'] as const
 const uplinkMac = '02:00:00:00:00:01'

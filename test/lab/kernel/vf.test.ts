@@ -1,11 +1,7 @@
 // VFs of a real driver (igb). What the PF holds for them is set by us and read by ip, set by ip and read by us; refusals name the
 // key and leave everything as it was. A VF itself moves and takes what interfaces take, and its driver gets it again.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import type { Lab } from '../../../hack/lab/lab.ts'
-import { invert, type Op, type VfAttributes } from '../../../src/ops/op.ts'
-import { capture } from '../../support/capture.ts'
-import { apply, ask, drive, json, run, tryDrive } from '../../support/driver.ts'
-import { lab } from '../../support/lab.ts'
+import { capture } from '../../../hack/lab/bed/capture.ts'
 import {
   buildTopology,
   CLIENT_A,
@@ -16,8 +12,13 @@ import {
   type Topology,
   tearDown,
   WIRE,
-} from '../../support/topology.ts'
-import * as traffic from '../../support/traffic.ts'
+} from '../../../hack/lab/bed/topology.ts'
+import * as traffic from '../../../hack/lab/bed/traffic.ts'
+import { apply, ask, drive, json, run, tryDrive } from '../../../hack/lab/driver/client.ts'
+import type { Lab } from '../../../hack/lab/lab.ts'
+import { invert } from '../../../src/ops/invert.ts'
+import type { Op, VfAttributes } from '../../../src/ops/op.ts'
+import { lab } from '../../support/lab.ts'
 
 let vm: Lab
 let net: Topology
@@ -154,7 +155,7 @@ describe('a refusal', () => {
     expect(await shown()).toEqual(before)
   })
 
-  test('of a VF that does not exist, or of an interface without any', async () => {
+  test('names a VF that does not exist, or an interface without any', async () => {
     const before = await shown()
     const [missing, notPf, absent] = await tryDrive(vm, [
       run(setting({ trust: true }, {}, 6)),
@@ -289,7 +290,7 @@ describe('an igb VF', () => {
     await vm.must(`ip link set ${netdev} mtu 1500; ip link property del dev ${netdev} altname other`)
   })
 
-  // What else may be in the way is in test/native/kernel/move.
+  // test/native/kernel/move.test.ts has other things that may be in the way.
   test('is left as it was, down or up, when its new name is one that another interface has in the pod', async () => {
     for (const flag of ['down', 'up']) {
       const settle = `until ${flag === 'up' ? '' : '! '}ip link show dev ${netdev} | grep -q '[<,]UP[,>]'; do sleep 0.05; done`
@@ -324,7 +325,7 @@ describe('an igb VF', () => {
     expect(await onHost()).not.toBe('')
   })
 
-  test('that a driver refuses: the error names both, and an unknown driver is no path', async () => {
+  test('that a driver refuses is an error that names both, and an unknown driver is no path', async () => {
     const results = await tryDrive(vm, [
       run(rebind('e1000e')),
       run(rebind('igbvf', '0000:ff:1f.7')),

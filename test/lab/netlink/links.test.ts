@@ -1,13 +1,13 @@
 // VLANs against the kernel, with ip and bridge as the judges: interfaces in a VLAN, forwarding entries of a bridge that filters
 // them. Everything else of links and neighbours is in test/native. In a namespace of its own.
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { deletePod, newPod } from '../../../hack/lab/bed/topology.ts'
+import { ask, draft, drive, dump, json, request, tryDrive } from '../../../hack/lab/driver/client.ts'
 import type { Lab } from '../../../hack/lab/lab.ts'
 import { AF } from '../../../src/netlink/rtnl/const.ts'
 import { NTF, NUD } from '../../../src/netlink/rtnl/neigh.ts'
-import { ask, draft, drive, dump, json, request, tryDrive } from '../../support/driver.ts'
 import { asIpShows, comparable } from '../../support/ip-link.ts'
 import { lab } from '../../support/lab.ts'
-import { deletePod, newPod } from '../../support/topology.ts'
 
 const on = 'nl-links'
 const [lower, port] = [50, 51]

@@ -1,6 +1,17 @@
 // Filters against the kernel, with tc as the judge: ours and those of tc command lines, on two devices, have to look
 // the same to `tc -j` and to our decoder. In a namespace of its own.
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { deletePod, newPod } from '../../../hack/lab/bed/topology.ts'
+import {
+  batch,
+  type Came,
+  draft,
+  drive,
+  dump,
+  json,
+  request,
+  tryDrive,
+} from '../../../hack/lab/driver/client.ts'
 import type { Lab } from '../../../hack/lab/lab.ts'
 import {
   actionList,
@@ -22,9 +33,7 @@ import {
   type TcRequest,
 } from '../../../src/netlink/tc/msg.ts'
 import { ETH_P, IPPROTO } from '../../../src/netlink/tc/validate.ts'
-import { batch, type Came, draft, drive, dump, json, request, tryDrive } from '../../support/driver.ts'
 import { lab } from '../../support/lab.ts'
-import { deletePod, newPod } from '../../support/topology.ts'
 
 const on = 'nl-tc'
 const { ETH_P_IP, ETH_P_IPV6, ETH_P_8021Q } = ETH_P
@@ -46,7 +55,7 @@ beforeAll(async () => {
 afterAll(() => deletePod(vm, on))
 
 interface Case {
-  /** What follows `tc filter add dev DEVICE`. */
+  /** The words behind `tc filter add dev DEVICE`. */
   readonly line: string
   readonly side?: 'egress'
   readonly priority: number

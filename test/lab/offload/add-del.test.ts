@@ -1,9 +1,6 @@
 // vf-offload behind vf-attach on VFs of a real driver in legacy mode (igb): port mappings steered by filters on the PF,
 // translated in the pod. Bytes must arrive from both clients; nothing may stay behind.
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import type { CniResult, ConfigList, PluginConfig, Runtime } from '../../../hack/lab/cni-runtime.ts'
-import type { Lab } from '../../../hack/lab/lab.ts'
-import { lab as sharedLab } from '../../support/lab.ts'
 import {
   attachConfig,
   attachment,
@@ -14,9 +11,9 @@ import {
   silently,
   staticIpam,
   testRuntime,
-} from '../../support/plugins.ts'
-import { stateDifferences, stateScript } from '../../support/port-state.ts'
-import { diffSnapshot, type Snapshot, snapshot } from '../../support/snapshot.ts'
+} from '../../../hack/lab/bed/plugins.ts'
+import { stateDifferences, stateScript } from '../../../hack/lab/bed/port-state.ts'
+import { diffSnapshot, type Snapshot, snapshot } from '../../../hack/lab/bed/snapshot.ts'
 import {
   addClusterInterface,
   buildTopology,
@@ -31,8 +28,11 @@ import {
   ROUTER,
   type Topology,
   tearDown,
-} from '../../support/topology.ts'
-import { type Ask, ask, type Server, serve } from '../../support/traffic.ts'
+} from '../../../hack/lab/bed/topology.ts'
+import { type Ask, ask, type Server, serve } from '../../../hack/lab/bed/traffic.ts'
+import type { CniResult, ConfigList, PluginConfig, Runtime } from '../../../hack/lab/cni-runtime.ts'
+import type { Lab } from '../../../hack/lab/lab.ts'
+import { lab as sharedLab } from '../../support/lab.ts'
 
 /** Each with a VF of its own. The first is attached once for most tests, which call vf-offload alone. */
 const ONE = { name: 'pod-one', vf: 0, v4: '10.1.0.5', v6: 'fd00:1::5' } as const
@@ -53,7 +53,7 @@ let runtime: Runtime
 let topology: Topology
 /** The host before the first pod came. */
 let host: Snapshot
-/** What vf-attach gave the first pod, and what port mappings change, after. */
+/** The result of vf-attach for the first pod, and the state that port mappings change, after. */
 let attached: CniResult
 let state: string
 let server: Server | undefined
@@ -146,7 +146,7 @@ function questions(address: string, direct: string): Ask[] {
 }
 const bothFamilies = ({ v4, v6 }: Pod) => [...questions(HOST.v4, v4), ...questions(HOST.v6, v6)]
 
-/** What the filters at the wire's far end have counted. */
+/** The counters of the filters at the wire's far end. */
 async function wirePackets(side: string): Promise<number[]> {
   const filters = await json(lab, `tc -n wire -s -j filter show dev ${topology.wire} ${side}`)
   return filters.flatMap((filter) => {
@@ -231,7 +231,7 @@ END`)
 })
 
 describe('DEL needs next to nothing', () => {
-  test('no runtimeConfig, no prevResult, no namespace: everything is gone, also in the pod', async () => {
+  test('DEL without runtimeConfig, prevResult and namespace takes everything, also in the pod', async () => {
     const inPod = await snapshot(lab, { namespace: ONE.name })
     await add()
     await del('')
@@ -240,7 +240,7 @@ describe('DEL needs next to nothing', () => {
     await del('')
   })
 
-  test('the record is lost: the cookies are enough', async () => {
+  test('DEL needs no record: the cookies are enough', async () => {
     await add()
     await lab.must('rm /var/lib/cni/vf-flower/offload/*.json')
     await del()
@@ -267,7 +267,7 @@ describe('DEL needs next to nothing', () => {
 })
 
 describe('refusals leave nothing behind', () => {
-  test('wishes that this port can not have: code and value, and nothing is changed', async () => {
+  test('wishes that this port cannot have are refused with code and value, and nothing is changed', async () => {
     const wrong: [Record<string, unknown>, unknown, number, string][] = [
       [{ offload: 'require' }, mappings, 101, 'legacy mode, where no filter is offered to the NIC'],
       [{ nat: 'nic' }, mappings, 7, 'legacy mode'],
@@ -293,7 +293,7 @@ describe('a pod that is attached in another way', () => {
     await deletePod(lab, TWO.name)
   })
 
-  test('a host port that another pod has: code 100, and its owner is named', async () => {
+  test('a host port that another pod has is refused with code 100, and its owner is named', async () => {
     await add()
     // A snapshot, since it leaves out the MAC that igb gives VF 1 with the first attachment.
     const owned = await snapshot(lab)
@@ -420,7 +420,7 @@ END`)
     }
   })
 
-  test('a VF in a VLAN and a node address outside it: both are named', async () => {
+  test('a VF in a VLAN and a node address outside it are both named', async () => {
     list = listFor(TWO, { vlan: 9, ipam: staticIpam(`${TWO.v4}/24`) })
     const ports = [{ hostPort: 8080, containerPort: 80, hostIP: HOST.v4 }]
     await expect(runtime.add(list, withPorts(ports))).rejects.toMatchObject({
@@ -429,7 +429,7 @@ END`)
     })
   })
 
-  test('ADD killed after some of its steps, or refused one: DEL leads back', {
+  test('DEL leads back from an ADD that was killed after some of its steps, or refused one', {
     timeout: 300_000,
   }, async () => {
     // Without a default route by the VF, so that the pod gets its own rule and table.

@@ -1,9 +1,6 @@
 // CHECK of vf-offload on a card in switchdev mode (simnic, profile full, from source, not hardware): for each thing that
 // an ADD made the kernel is changed with tc, nft or ip, and CHECK names it with the line expected and the line found.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import type { CniResult, ConfigList, Runtime } from '../../../hack/lab/cni-runtime.ts'
-import type { Lab } from '../../../hack/lab/lab.ts'
-import { lab } from '../../support/lab.ts'
 import {
   attachConfig,
   attachment,
@@ -12,9 +9,19 @@ import {
   offloadConfig,
   staticIpam,
   testRuntime,
-} from '../../support/plugins.ts'
-import { type Card, loadSimnic, setMode, setVfMacs, unloadSimnic } from '../../support/simnic.ts'
-import { buildTopology, deletePod, HOST, newPod, type Topology, tearDown } from '../../support/topology.ts'
+} from '../../../hack/lab/bed/plugins.ts'
+import { type Card, loadSimnic, setMode, setVfMacs, unloadSimnic } from '../../../hack/lab/bed/simnic.ts'
+import {
+  buildTopology,
+  deletePod,
+  HOST,
+  newPod,
+  type Topology,
+  tearDown,
+} from '../../../hack/lab/bed/topology.ts'
+import type { CniResult, ConfigList, Runtime } from '../../../hack/lab/cni-runtime.ts'
+import type { Lab } from '../../../hack/lab/lab.ts'
+import { lab } from '../../support/lab.ts'
 
 const portMappings = [
   { hostPort: 8080, containerPort: 80, protocol: 'tcp' },
@@ -136,11 +143,11 @@ describe('nat pod', () => {
   beforeAll(() => add({ offload: 'require' }))
   afterAll(del)
 
-  test('nothing was changed: it succeeds and says nothing', async () => {
+  test('CHECK succeeds and says nothing when nothing was changed', async () => {
     expect(await check()).toMatchObject({ code: 0, stdout: '', stderr: '' })
   })
 
-  test('filters: keys, place, target, bytes of a MAC, cookies, actions', () =>
+  test('CHECK names a filter with another key, place, target, byte of a MAC, cookie or action', () =>
     rulesNamed([
       [to(HOST.v4, 8080), /dst_port 8080/, 'dst_port 8081', /found "tc filter add [^"]* dst_port 8081 /],
       [to(HOST.v4, 5353), /dst_ip \S+/, 'dst_ip 10.1.0.2', /found "[^"]* dst_ip 10\.1\.0\.2 /],
@@ -157,7 +164,7 @@ describe('nat pod', () => {
       [from(HOST.v6, 5353), /eth src set ..(?=:)/, otherEnd, /munge eth src set .[ae]:/],
     ]))
 
-  test('filters: another cookie, an action less, an IPv6 key, gone', () =>
+  test('CHECK names a filter with another cookie, an action less or another IPv6 key, and one that is gone', () =>
     rulesNamed([
       [to(HOST.v4, 8080), /cookie \S+/g, 'cookie 7666010100', /TCA_ACT_COOKIE: asked/],
       [to(HOST.v4, 5353), /action pedit .*(action mirred)/, '$1', /number of actions: asked 2, kernel has 1/],
@@ -166,7 +173,7 @@ describe('nat pod', () => {
       [from(HOST.v6, 5353), /src_ip \S+/, 'src_ip fd00:1::77', /found "[^"]* src_ip fd00:1::77 /],
     ]))
 
-  test('the pod’s table, statement by statement', async () => {
+  test('CHECK compares the pod’s table statement by statement', async () => {
     const inPod = 'ip netns exec pod-one nft'
     const [name = ''] = /vf-flower-\w+/.exec(await vm.must(`${inPod} list tables`)) ?? []
     await vm.must(`${inPod} list table inet ${name} >/run/table; sed 's/5353/5354/' /run/table >/run/changed`)
@@ -193,7 +200,7 @@ describe('nat pod', () => {
     )
   })
 
-  test('the reservation: gone, of somebody else, leading elsewhere', async () => {
+  test('CHECK names a reservation that is gone, of somebody else, or leads elsewhere', async () => {
     const listed = await vm.must('nft list table inet vf-flower')
     const comment = / \. 8080 [^":]*comment "([^"]*)"/.exec(listed)?.[1] ?? ''
     const [v4, v6] = [HOST.v4, HOST.v6]
@@ -221,7 +228,7 @@ describe('nat pod', () => {
     )
   })
 
-  test('rules and routes for replies', async () => {
+  test('CHECK compares policy rules and routes for replies', async () => {
     const rule = /from 10\.1\.0\.5 lookup (\d+)/.exec(await vm.must('ip -n pod-one rule'))
     const table = rule?.[1] ?? ''
     const inPod = 'ip -n pod-one'
@@ -241,7 +248,7 @@ describe('nat pod', () => {
     )
   })
 
-  test('MACs, addresses and interfaces that the rules speak of', async () => {
+  test('CHECK compares the MACs, addresses and interfaces that the filters speak of', async () => {
     const mac = (await vm.must('ip netns exec pod-one cat /sys/class/net/net1/address')).trim()
     const set = (value: string) => `ip -n pod-one link set net1 address ${value}`
     await named(
@@ -261,7 +268,7 @@ describe('nat pod', () => {
     expect(await check()).toMatchObject({ code: 0 })
   })
 
-  test('other wishes than those of the ADD, another namespace', async () => {
+  test('CHECK refuses other wishes than those of the ADD, and another namespace', async () => {
     await newPod(vm, 'pod-two')
     const other = [portMappings[0], { hostPort: 99, containerPort: 9, protocol: 'tcp' }]
     const { msg } = errorOf(await check(other, '/run/netns/pod-two'))
@@ -274,7 +281,7 @@ describe('nat pod', () => {
       expect(msg).toMatch(words)
   })
 
-  test('the eSwitch in another mode, and back: the filters of the uplink say in_hw and lead nowhere', async () => {
+  test('CHECK sees that the eSwitch was in another mode: the filters of the uplink say in_hw and lead nowhere', async () => {
     await setMode(vm, card, 'legacy')
     const legacy = errorOf(await check())
     expect(legacy.msg).toMatch(/eSwitch of "simpf0" is in mode legacy, it was in mode switchdev/)
@@ -286,7 +293,7 @@ describe('nat pod', () => {
   })
 })
 
-test('nat nic: every byte of a translation, and its checksums', async () => {
+test('CHECK compares every byte of a translation of nat nic, and its checksums', async () => {
   await setVfMacs(vm, card)
   await add({ nat: 'nic' })
   expect(await check()).toMatchObject({ code: 0, stdout: '', stderr: '' })

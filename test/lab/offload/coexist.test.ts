@@ -2,10 +2,6 @@
 // after DEL everything of others is as it was. On a card of a driver that is known to ignore actions (simnic as bnxt_en,
 // from source, not hardware), in both modes.
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import type { CniResult, ConfigList, Runtime } from '../../../hack/lab/cni-runtime.ts'
-import type { Lab } from '../../../hack/lab/lab.ts'
-import { drive, probe } from '../../support/driver.ts'
-import { lab } from '../../support/lab.ts'
 import {
   attachConfig,
   attachment,
@@ -16,8 +12,8 @@ import {
   silently,
   staticIpam,
   testRuntime,
-} from '../../support/plugins.ts'
-import { stateDifferences, stateScript } from '../../support/port-state.ts'
+} from '../../../hack/lab/bed/plugins.ts'
+import { stateDifferences, stateScript } from '../../../hack/lab/bed/port-state.ts'
 import {
   type Card,
   hardwareRules,
@@ -26,8 +22,8 @@ import {
   setMode,
   setVfMacs,
   unloadSimnic,
-} from '../../support/simnic.ts'
-import { diffSnapshot, type Snapshot, snapshot } from '../../support/snapshot.ts'
+} from '../../../hack/lab/bed/simnic.ts'
+import { diffSnapshot, type Snapshot, snapshot } from '../../../hack/lab/bed/snapshot.ts'
 import {
   buildTopology,
   CLIENT_A,
@@ -37,8 +33,12 @@ import {
   newPod,
   type Topology,
   tearDown,
-} from '../../support/topology.ts'
-import { serve, tryAsk } from '../../support/traffic.ts'
+} from '../../../hack/lab/bed/topology.ts'
+import { serve, tryAsk } from '../../../hack/lab/bed/traffic.ts'
+import type { CniResult, ConfigList, Runtime } from '../../../hack/lab/cni-runtime.ts'
+import { drive, probe } from '../../../hack/lab/driver/client.ts'
+import type { Lab } from '../../../hack/lab/lab.ts'
+import { lab } from '../../support/lab.ts'
 
 const DATAPATH = 'lab-ovs'
 const portMappings = [{ hostPort: 8080, containerPort: 80, protocol: 'tcp', hostIP: HOST.v4 }]
@@ -51,7 +51,7 @@ let list: ConfigList
 let attached: CniResult
 /** The uplink's index. */
 let index: number
-/** What port mappings change, before a test puts something in the way. */
+/** The state that port mappings change, before a test puts something in the way. */
 let state: string
 
 beforeAll(async () => {
@@ -91,7 +91,7 @@ const probes = async (...steps: Parameters<typeof drive>[1][number][]) => drive(
 /** All that port mappings change, and filters of others; the whole host is compared around all tests of a mode. */
 const look = () => vm.must(stateScript(card.pf, [{ name: 'pod-one' }]))
 
-/** What a test put in the way is away, and nothing of ours is there. */
+/** The obstacle of a test is away, and nothing of ours is there. */
 const isAsBefore = async () => expect(stateDifferences(state, await look())).toEqual([])
 
 /** ADD is refused with `code` and `words`; tests that end with it look at what was left. */
@@ -144,7 +144,7 @@ function compareAround(prepare: () => Promise<void>): void {
   })
 }
 
-/** What a test that failed has left: each would make all after it fail. */
+/** Clears things that a test that failed has left: each would make all after it fail. */
 async function tidy(): Promise<void> {
   await del()
   await probes(probe('detachTcx', index), probe('setXdp', index, undefined, ''), probe('removeOvs', DATAPATH))
@@ -165,7 +165,7 @@ describe('legacy mode, where rules run in software', () => {
   compareAround(attachPod)
   beforeEach(({ onTestFailed }) => onTestFailed(tidy))
 
-  test('tcx: a program that ends processing is named; one that lets frames go on is no hindrance', async () => {
+  test('a program of tcx that ends processing is named; one that lets frames go on is no hindrance', async () => {
     await probes(probe('attachTcx', index, -1, 'counts'))
     expect(await served()).not.toContain('counts')
     await probes(probe('attachTcx', index, 0, 'from_netdev'))
@@ -176,7 +176,7 @@ describe('legacy mode, where rules run in software', () => {
     expect(await probes(probe('detachTcx', index))).toEqual([1])
   })
 
-  test('XDP: a program that may drop is said, and does not hinder', async () => {
+  test('a program of XDP that may drop is named, and does not hinder', async () => {
     await probes(probe('setXdp', index, 1, 'filter'))
     expect(await served()).toMatch(
       /may take frames on "simpf0" before our rules do: XDP program \d+ "filter"/,
@@ -189,7 +189,7 @@ describe('legacy mode, where rules run in software', () => {
     await isAsBefore()
   })
 
-  test('filters of others at an earlier priority: those that take our frames, and those that do not', async () => {
+  test('filters of others at an earlier priority are named when they take our frames, and no hindrance otherwise', async () => {
     const filters = [
       'protocol ip prio 2 flower ip_proto tcp dst_port 22 action ok',
       'protocol ip prio 3 flower ip_proto udp action drop',
@@ -244,7 +244,7 @@ END`)
     await vm.must(`tc qdisc del dev ${card.pf} ingress`)
   })
 
-  test('VEPA, a port of Open vSwitch, and an uplink that is down', async () => {
+  test('VEPA, a port of Open vSwitch and an uplink that is down are named', async () => {
     await vm.must(`bridge link set dev ${card.pf} hwmode vepa`)
     await refused(106, /"simpf0": its bridge mode is VEPA.*must be VEB/)
     await vm.must(`bridge link set dev ${card.pf} hwmode veb; modprobe openvswitch`)
@@ -265,7 +265,7 @@ describe('switchdev mode', () => {
   compareAround(async () => {
     await setMode(vm, card, 'switchdev')
     await setVfMacs(vm, card)
-    // What a new representor gets by itself comes with duplicate address detection, in its own time.
+    // Addresses that a new representor gets by itself come with duplicate address detection, in their own time.
     await vm.must(`ip link set ${card.pf}rep0 up
       until ip -6 address show dev ${card.pf}rep0 scope link | grep -q inet6 &&
         ! ip -6 address show tentative | grep -q inet6; do sleep 0.1; done`)
@@ -273,7 +273,7 @@ describe('switchdev mode', () => {
   })
   beforeEach(({ onTestFailed }) => onTestFailed(tidy))
 
-  test('a driver that ignores the checksum action: nat nic is refused, auto translates in the pod and says why', async () => {
+  test('a driver that ignores the checksum action is refused for nat nic, and auto translates in the pod and says why', async () => {
     const said = await served({ directSubnets: ['10.9.0.0/24'] })
     await refused(101, /driver "bnxt_en" accepts and ignores action csum .*bnxt_tc\.c/, { nat: 'nic' })
     expect(said).toMatch(/not with nat "nic": driver "bnxt_en" accepts and ignores action csum/)
@@ -294,7 +294,7 @@ describe('switchdev mode', () => {
   const inNic = (action: string) =>
     filter(`protocol ip prio 2 flower skip_sw dst_ip ${HOST.v4} action ${action}`)
 
-  test('a filter of others in the NIC that keeps the frames: no rule would ever see one', async () => {
+  test('a filter of others in the NIC that keeps the frames is refused: no filter of ours would see one', async () => {
     for (const action of ['drop', `mirred egress redirect dev ${card.pf}rep0`]) {
       await vm.must(`tc qdisc add dev ${card.pf} clsact; ${inNic(action)}`)
       await unchanged(async () => {
@@ -323,7 +323,7 @@ describe('switchdev mode', () => {
     await vm.must(`tc qdisc del dev ${card.pf} clsact`)
   })
 
-  test('a filter of others in the NIC that hands frames to the host: rules in software serve the port', async () => {
+  test('filters in software serve the port beside a filter of others in the NIC that hands frames to the host', async () => {
     // Nobody else carries the pod's questions for its neighbours from the representor to the wire.
     await vm.must(`ip -n pod-one neigh replace ${CLIENT_A.v4} dev net1 \
       lladdr $(ip netns exec ${CLIENT_A.namespace} cat /sys/class/net/eth0/address)`)
@@ -341,7 +341,7 @@ describe('switchdev mode', () => {
     }
   })
 
-  test('hw-tc-offload is off: it is said beside the driver’s refusal, and never switched on', async () => {
+  test('hw-tc-offload that is off is named beside the driver’s refusal, and never switched on', async () => {
     await vm.must(`ethtool -K ${card.pf} hw-tc-offload off; ethtool -K ${card.pf}rep0 hw-tc-offload off`)
     expect(await served()).toMatch(/hw-tc-offload of "simpf0" and "simpf0rep0" is off/)
     await refused(101, /the driver said ".*\(hw-tc-offload of "simpf0" and "simpf0rep0" is off\)/, {

@@ -1,17 +1,23 @@
-// What a pod whose namespace went without a DEL has left in a card: filters, the policers of its limits, the rate of its VF's
-// port. Whoever gets the VF is served in the NIC as if none of it were there. On a simulated NIC in switchdev mode (simnic, from
-// source, not hardware). Behind a bridge test/native has the same.
+// A pod whose namespace went without a DEL has left filters, policers and a rate in a card. The next pod that gets the VF
+// is served in the NIC as if none of them were there. On a simulated NIC in switchdev mode (simnic, from source, not
+// hardware); test/native/offload/dead.test.ts has pods behind a bridge.
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import { webAndDns } from '../../../hack/lab/bed/bridge-bed.ts'
+import { attachConfig, attachment, listOf, staticIpam, testRuntime } from '../../../hack/lab/bed/plugins.ts'
+import { stateDifferences, stateScript } from '../../../hack/lab/bed/port-state.ts'
+import {
+  bridgedVf,
+  type Card,
+  hardwareRules,
+  loadSimnic,
+  unloadSimnic,
+} from '../../../hack/lab/bed/simnic.ts'
+import { deletePod, linkIsReady, newPod } from '../../../hack/lab/bed/topology.ts'
 import type { CniResult, ConfigList, Runtime } from '../../../hack/lab/cni-runtime.ts'
 import type { Lab } from '../../../hack/lab/lab.ts'
 import { limits } from '../../soak/offload-subject.ts'
-import { webAndDns } from '../../support/bridge-bed.ts'
 import { lab as sharedLab } from '../../support/lab.ts'
-import { attachConfig, attachment, listOf, staticIpam, testRuntime } from '../../support/plugins.ts'
-import { stateDifferences, stateScript } from '../../support/port-state.ts'
 import { recordedLimits } from '../../support/rate-bed.ts'
-import { bridgedVf, type Card, hardwareRules, loadSimnic, unloadSimnic } from '../../support/simnic.ts'
-import { deletePod, linkIsReady, newPod } from '../../support/topology.ts'
 
 const pods = ['pod-one', 'pod-two'] as const
 type Pod = (typeof pods)[number]
@@ -21,7 +27,7 @@ let lab: Lab
 let runtime: Runtime
 let card: Card
 let list: ConfigList
-/** What mappings and limits change on the host, before there are any. */
+/** The state of the host that mappings and limits change, before there are any. */
 let before: string
 
 const lookAtHost = () => lab.must(stateScript(card.pf, []))
@@ -81,7 +87,7 @@ test.each([
   ['a limit of what the pod sends', { bandwidth: { egressRate, egressBurst } }],
   ['a limit of what comes to the pod', { bandwidth: { ingressRate, ingressBurst } }],
   ['port mappings and limits', { ...ports, bandwidth: limits.software }],
-])('%s of a dead pod: the next one that gets the VF has the same in the card', async (_, wishes) => {
+])('the next pod that gets the VF has %s of the dead one in the card anew', async (_, wishes) => {
   await add('pod-one', wishes, await attach('pod-one'))
   const first = await inCard()
   expect(first.rules.length + first.limits.length).toBeGreaterThan(0)
@@ -96,7 +102,7 @@ test.each([
   expect(stateDifferences(before, await lookAtHost())).toEqual([])
 })
 
-test('the rate that a dead pod had goes with its ports, and does not become the next one’s', async () => {
+test('the rate of a dead pod goes with its ports, and does not become the next one’s', async () => {
   await add('pod-one', { ...ports, bandwidth: limits.nic }, await attach('pod-one'))
   expect(await lab.must('devlink port function rate show')).toContain('tx_max 9Mbit')
   await deletePod(lab, 'pod-one')

@@ -3,10 +3,6 @@
 // is there once for all tests: the last ones take it away.
 import { createHash } from 'node:crypto'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import type { CniResult, Runtime } from '../../../hack/lab/cni-runtime.ts'
-import type { Lab } from '../../../hack/lab/lab.ts'
-import { identityOf } from '../../../src/offload/state/identity.ts'
-import { lab } from '../../support/lab.ts'
 import {
   attachConfig,
   attachment,
@@ -16,11 +12,15 @@ import {
   silently,
   staticIpam,
   testRuntime,
-} from '../../support/plugins.ts'
-import { stateDifferences, stateScript } from '../../support/port-state.ts'
-import { type Card, loadSimnic, setMode, setVfs, unloadSimnic } from '../../support/simnic.ts'
-import { diffSnapshot, type Snapshot, snapshot } from '../../support/snapshot.ts'
-import { deletePod, newPod } from '../../support/topology.ts'
+} from '../../../hack/lab/bed/plugins.ts'
+import { stateDifferences, stateScript } from '../../../hack/lab/bed/port-state.ts'
+import { type Card, loadSimnic, setMode, setVfs, unloadSimnic } from '../../../hack/lab/bed/simnic.ts'
+import { diffSnapshot, type Snapshot, snapshot } from '../../../hack/lab/bed/snapshot.ts'
+import { deletePod, newPod } from '../../../hack/lab/bed/topology.ts'
+import type { CniResult, Runtime } from '../../../hack/lab/cni-runtime.ts'
+import type { Lab } from '../../../hack/lab/lab.ts'
+import { identityOf } from '../../../src/offload/state/identity.ts'
+import { lab } from '../../support/lab.ts'
 
 const HOST = '10.1.0.1'
 const records = '/var/lib/cni/vf-flower/offload'
@@ -108,7 +108,7 @@ describe('the card there', () => {
     expect((await add(one)).code).toBe(0)
   })
 
-  test('record lost, report left, uplink renamed: all of ours goes, in the pod too', async () => {
+  test('DEL takes all of ours, in the pod too, when the record is lost, the report left and the uplink renamed', async () => {
     await vm.must(`rm ${records}/*.json; ls ${records}/report/*.json
       ip link set ${card.pf} down; ip link set ${card.pf} name other0 up`)
     await del()
@@ -124,7 +124,7 @@ describe('the card there', () => {
   const again = (more: Record<string, unknown>) =>
     runtime.call('ADD', list(), ours(one, more), of(one), { prevResult: attached.get(one) })
 
-  test('a pod that owns the table of our name: DEL leaves the host as before and tells, ADD is refused in words', async () => {
+  test('DEL leaves the host as before and tells of a pod that owns the table of our name, and ADD is refused in words', async () => {
     const loads = `{ echo 'destroy table inet ${podTable()}'; echo 'add table inet ${podTable()} { flags owner; }'; sleep 600; } | nft -i`
     const owner = await vm.spawn(['ip', 'netns', 'exec', one.name, 'sh', '-c', loads], { timeoutMs: 0 })
     try {
@@ -137,7 +137,7 @@ describe('the card there', () => {
       expect(diffSnapshot(host, await snapshot(vm))).toEqual([])
       expect(errorOf(await again({ nat: 'pod' }))).toMatchObject({
         code: 102,
-        msg: expect.stringContaining('a program there may own the table of that name (flags owner)'),
+        msg: expect.stringContaining('another program may own the table of that name (flags owner)'),
       })
       expect(diffSnapshot(host, await snapshot(vm))).toEqual([])
     } finally {
@@ -147,7 +147,7 @@ describe('the card there', () => {
     expect(diffSnapshot(inPod, await snapshot(vm, { namespace: one.name }))).toEqual([])
   })
 
-  test('a pod with routes by the ten thousand: others come and go while it goes; by its VF it may have a thousand', async () => {
+  test('others come and go while a pod with routes by the ten thousand goes; by its VF it may have a thousand', async () => {
     await vm.must(`ip -n ${one.name} link add crowd type veth peer name crowd-far
       ip -n ${one.name} link set crowd up
       for high in $(seq 0 99); do for low in $(seq 0 255); do echo "route add 172.16.$high.$low/32 dev lo"; done; done |
@@ -172,7 +172,7 @@ describe('the card there', () => {
     expect(diffSnapshot(inPod, await snapshot(vm, { namespace: one.name }))).toEqual([])
   })
 
-  test('record lost, then another ADD: code 11, and what the first made stays whole', async () => {
+  test('another ADD is code 11 when the record is lost, and everything of the first stays whole', async () => {
     await vm.must(`rm ${records}/*.json`)
     const look = () => vm.must(stateScript(card.pf, pods))
     const before = await look()
@@ -184,7 +184,7 @@ describe('the card there', () => {
     await del()
   })
 
-  test('GC with the record lost, while others add and remove filters on the same device all the time', async () => {
+  test('GC takes all of ours without a record while others add and remove filters on the same device all the time', async () => {
     const words = (prio: number) => `dev ${card.pf} ingress protocol ip prio ${prio}`
     const churn = [1, 3, 4, 5].flatMap((prio) => [
       `filter add ${words(prio)} flower ip_proto udp dst_port 7 action pass`,
@@ -218,7 +218,7 @@ describe('the card there', () => {
     await vm.must(`tc qdisc del dev ${card.pf} clsact; rm /run/churn`)
   })
 
-  test('record lost, eSwitch in the other mode: the uplink’s filters, which lead nowhere, go', async () => {
+  test('filters of the uplink that lead nowhere go when the record is lost and the eSwitch in the other mode', async () => {
     await setMode(vm, card, 'legacy')
     expect(await vm.must(`tc filter show dev ${card.pf} ingress`)).toContain('dst_port 8080')
     await vm.must(`rm ${records}/*.json`)
@@ -247,7 +247,7 @@ describe('the card gone', () => {
     expect(await vm.must('nft list table inet vf-flower')).toMatch(/8080[\s\S]*8081|8081[\s\S]*8080/)
   })
 
-  test('with all filters, and the record lost: the reservation and the pod’s part go', async () => {
+  test('DEL takes the reservation and the pod’s part when all filters and the record are gone', async () => {
     await del(one)
     expect(await vm.must('nft list table inet vf-flower')).not.toContain('8080')
     expect(await vm.must('ip netns exec pod-one nft list tables; ip -n pod-one rule | grep -c lookup')).toBe(
@@ -256,7 +256,7 @@ describe('the card gone', () => {
     expect(await vm.must(`find ${records} -type f -name '*pod-one*'`)).toBe('')
   })
 
-  test('the record there: DEL succeeds and leaves nothing', async () => {
+  test('DEL succeeds and leaves nothing when the record is there', async () => {
     await del(two)
     expect(await vm.must('nft list tables; ip netns exec pod-two nft list tables')).toBe('')
     expect(await vm.must(`find ${records} -type f`)).toBe('')

@@ -8,7 +8,7 @@ import { describeOffloadFaults, expectAtLeast, type OffloadTable } from '../../s
 
 const { VF_TEST_ALL, VF_SOAK_FAULTS } = process.env
 
-/** Where a clsact is made a note says so. */
+/** Steps with a note: a clsact that is made has one. */
 const switchdev: OffloadTable = {
   kind: 'simnic-full',
   expectRows: (rows) => expectAtLeast(rows, 10, VF_SOAK_FAULTS === undefined ? [2, 2, 1] : [5, 3, 3]),
@@ -27,7 +27,7 @@ describeOffloadFaults({
 })
 
 /**
- * What a pod behind a bridge has not, nor the other family once more: records and the node's table are struck natively. DEL says of its
+ * Steps that a pod behind a bridge does not have, without the other family once more: records and the node's table are struck natively. DEL says of its
  * operations no more than their numbers: of these every other one. GC goes the way of DEL: of GC some.
  */
 function isOfVf({ verb, point, what }: Point): boolean {

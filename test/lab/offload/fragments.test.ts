@@ -1,21 +1,21 @@
 // Datagrams in fragments to mapped ports of a VF in switchdev mode (simnic, from source, not hardware), in and out, whatever
 // the card makes of fragments: they arrive, or it is said that they may be lost. No fragment has the pod's address on the wire.
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
-import type { ExecResult } from '../../../hack/lab/lab.ts'
-import { bothFamilies, tcp, udp } from '../../scenarios/scenario.ts'
-import { capture } from '../../support/capture.ts'
-import { lab } from '../../support/lab.ts'
+import { capture } from '../../../hack/lab/bed/capture.ts'
 import {
   type AddOptions,
   type KindName,
   type Mapping,
   makeBed,
   type PortBed,
-} from '../../support/port-bed.ts'
-import { makeNode, type Node } from '../../support/port-node.ts'
-import { type Card, hardwareRules, knob } from '../../support/simnic.ts'
-import { HOST, WIRE } from '../../support/topology.ts'
-import type { Ask } from '../../support/traffic.ts'
+} from '../../../hack/lab/bed/port-bed.ts'
+import { makeNode, type Node } from '../../../hack/lab/bed/port-node.ts'
+import { type Card, hardwareRules, knob } from '../../../hack/lab/bed/simnic.ts'
+import { HOST, WIRE } from '../../../hack/lab/bed/topology.ts'
+import type { Ask } from '../../../hack/lab/bed/traffic.ts'
+import type { ExecResult } from '../../../hack/lab/lab.ts'
+import { bothFamilies, tcp, udp } from '../../scenarios/scenario.ts'
+import { lab } from '../../support/lab.ts'
 
 /** TCP, a UDP server that sends back what it gets, and one that adds 4,000 bytes. */
 const MAPPINGS = [tcp(8080, 80), udp(5353, 53), udp(5400, 4000)]
@@ -60,7 +60,7 @@ const answers4000 = (address: string): Ask[] => [
   { protocol: 'udp', address, port: 5400, bytes: 100, padding: 4000, timeoutMs },
 ]
 
-/** What the record says of the mappings, and of rules that they share. */
+/** The record's entries about the mappings, and about rules that they share. */
 async function account(): Promise<Record<string, string>> {
   const record = JSON.parse(await node.lab.must('cat /var/lib/cni/vf-flower/offload/*.json')) as {
     journal: { nat: string; rules: { mapping: string; where: string }[] }
@@ -123,7 +123,7 @@ test.each([
   600_000,
 )
 
-test('offload "require" on a card that refuses the condition: TCP alone; UDP is code 101 in its words', async () => {
+test('offload "require" on a card that refuses the condition has TCP alone, and UDP is code 101 in its words', async () => {
   await bedOf('simnic-full', true)
   await knob(node.lab, card, 'fragments', 'refuse')
   const config = { offload: 'require' }
@@ -171,7 +171,7 @@ test.each(all ? ['first', 'none', 'refuse'] : ['first'])(
   600_000,
 )
 
-test('in legacy mode the NIC is asked for nothing, which is said, and datagrams of every size arrive', async () => {
+test('the NIC is asked for nothing in legacy mode, which ADD says, and datagrams of every size arrive', async () => {
   await bedOf('simnic-legacy', true)
   const said = await added({})
   expect(said).toContain('is in legacy mode, where no filter is offered to the NIC')

@@ -1,7 +1,27 @@
-// Limits in a card whose record was lost: they are known by cookie, so that a second ADD keeps its hands off them and GC takes
-// them, with the report. On a VF of a simulated NIC in switchdev mode (simnic, from source, not hardware). Of pods behind a
-// bridge test/native has the same, in offload-lost and rates-detour.
+// Limits in a card whose record was lost are known by cookie: a second ADD keeps its hands off them, and GC takes them,
+// with the report. On a VF of a simulated NIC in switchdev mode (simnic, from source, not hardware).
+// test/native/offload/lost.test.ts and test/native/bandwidth/detour.test.ts have pods behind a bridge.
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { webAndDns } from '../../../hack/lab/bed/bridge-bed.ts'
+import {
+  attachConfig,
+  attachment,
+  errorOf,
+  listOf,
+  silently,
+  staticIpam,
+  testRuntime,
+} from '../../../hack/lab/bed/plugins.ts'
+import { stateDifferences, stateScript } from '../../../hack/lab/bed/port-state.ts'
+import {
+  bridgedVf,
+  type Card,
+  hardwareRules,
+  loadSimnic,
+  unloadSimnic,
+} from '../../../hack/lab/bed/simnic.ts'
+import { diffSnapshot, type Snapshot, snapshot } from '../../../hack/lab/bed/snapshot.ts'
+import { deletePod, linkIsReady, newPod } from '../../../hack/lab/bed/topology.ts'
 import type {
   Attachment,
   CniResult,
@@ -11,21 +31,7 @@ import type {
 } from '../../../hack/lab/cni-runtime.ts'
 import type { Lab } from '../../../hack/lab/lab.ts'
 import { limits } from '../../soak/offload-subject.ts'
-import { webAndDns } from '../../support/bridge-bed.ts'
 import { lab as sharedLab } from '../../support/lab.ts'
-import {
-  attachConfig,
-  attachment,
-  errorOf,
-  listOf,
-  silently,
-  staticIpam,
-  testRuntime,
-} from '../../support/plugins.ts'
-import { stateDifferences, stateScript } from '../../support/port-state.ts'
-import { bridgedVf, type Card, hardwareRules, loadSimnic, unloadSimnic } from '../../support/simnic.ts'
-import { diffSnapshot, type Snapshot, snapshot } from '../../support/snapshot.ts'
-import { deletePod, linkIsReady, newPod } from '../../support/topology.ts'
 
 const records = '/var/lib/cni/vf-flower/offload'
 const pod = 'pod-one'
@@ -123,7 +129,7 @@ test.each([
     expect(stateDifferences(hostState, await lookAtState([]))).toEqual([])
     expect(await hardwareRules(lab, card)).toEqual([])
     expect((await lab.must(`tc actions list action police; find ${records} -type f`)).trim()).toBe('')
-    // What is in the pod goes with the pod, or by DEL.
+    // Things in the pod go with the pod, or by DEL.
     await silently(runtime.call('DEL', list, plugin, own))
     expect(stateDifferences(state, await lookAtState())).toEqual([])
   },

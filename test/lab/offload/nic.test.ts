@@ -1,6 +1,11 @@
-// What the NIC translates, and what it must not (simnic in switchdev mode, from source, not hardware): with nat "nic" the node,
-// its neighbours on the card and the pod itself reach mapped ports and the pod's own, and nothing of that is on the wire.
+// With nat "nic" (simnic in switchdev mode, from source, not hardware) the node, its neighbours on the card and the pod
+// itself reach mapped ports and the pod's own, and nothing of that is on the wire.
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import { capture } from '../../../hack/lab/bed/capture.ts'
+import { makeBed, type PortBed } from '../../../hack/lab/bed/port-bed.ts'
+import { makeNode, type Node } from '../../../hack/lab/bed/port-node.ts'
+import { HOST, WIRE } from '../../../hack/lab/bed/topology.ts'
+import type { Ask } from '../../../hack/lab/bed/traffic.ts'
 import {
   bothFamilies,
   expectServer,
@@ -9,12 +14,7 @@ import {
   usual,
   usualServers,
 } from '../../scenarios/scenario.ts'
-import { capture } from '../../support/capture.ts'
 import { lab } from '../../support/lab.ts'
-import { makeBed, type PortBed } from '../../support/port-bed.ts'
-import { makeNode, type Node } from '../../support/port-node.ts'
-import { HOST, WIRE } from '../../support/topology.ts'
-import type { Ask } from '../../support/traffic.ts'
 
 let node: Node
 let bed: PortBed

@@ -2,10 +2,7 @@
 // IPVS, which only this machine's kernel has. Taken all the same where the config says so, every client gets the pod, which is
 // what the refusal is for. Other modes and programs are in test/native.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import type { CniResult, Runtime } from '../../../hack/lab/cni-runtime.ts'
-import type { Lab } from '../../../hack/lab/lab.ts'
-import { iptablesMode, ipvsMode, type Service } from '../../support/kube-proxy.ts'
-import { lab as sharedLab } from '../../support/lab.ts'
+import { iptablesMode, ipvsMode, type Service } from '../../../hack/lab/bed/kube-proxy.ts'
 import {
   attachConfig,
   attachment,
@@ -14,8 +11,8 @@ import {
   offloadConfig,
   staticIpam,
   testRuntime,
-} from '../../support/plugins.ts'
-import { stateDifferences, stateScript } from '../../support/port-state.ts'
+} from '../../../hack/lab/bed/plugins.ts'
+import { stateDifferences, stateScript } from '../../../hack/lab/bed/port-state.ts'
 import {
   buildTopology,
   CLIENT_A,
@@ -26,8 +23,11 @@ import {
   newPod,
   type Topology,
   tearDown,
-} from '../../support/topology.ts'
-import { ask, type Server, serve } from '../../support/traffic.ts'
+} from '../../../hack/lab/bed/topology.ts'
+import { ask, type Server, serve } from '../../../hack/lab/bed/traffic.ts'
+import type { CniResult, Runtime } from '../../../hack/lab/cni-runtime.ts'
+import type { Lab } from '../../../hack/lab/lab.ts'
+import { lab as sharedLab } from '../../support/lab.ts'
 
 const pod = 'pod-one'
 /** The service's backend: a namespace behind a veth of the node. */
@@ -117,7 +117,7 @@ describe.each([
   beforeAll(make)
   afterAll(() => lab.must(`${undo}; true`))
 
-  test('its node port is refused before any change, and goes on', async () => {
+  test('a node port of a service is refused before any change, and goes on', async () => {
     expect(await who()).toBe('service')
     const state = await lookAtState()
     const error = errorOf(await call('ADD'))
@@ -126,7 +126,7 @@ describe.each([
     expect(await who()).toBe('service')
   })
 
-  test('one that it may give to a service is refused, others are free', async () => {
+  test('a port that kube-proxy may give to a service is refused, others are free', async () => {
     expect(errorOf(await call('ADD', 31_000))).toMatchObject({
       code: 100,
       msg: expect.stringContaining(`kube-proxy (${sign}) may give 30000-32767 to services`),
@@ -135,7 +135,7 @@ describe.each([
     await call('DEL', 8080)
   })
 
-  test('mapped all the same, the pod has its clients, and CHECK names the service', async () => {
+  test('a port of a service that is mapped all the same serves the pod, and CHECK names the service', async () => {
     const config = { allowServicePorts: true }
     expect(await call('ADD', 30_080, config)).toMatchObject({ code: 0 })
     expect(await who()).toBe(pod)

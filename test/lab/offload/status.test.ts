@@ -1,13 +1,13 @@
 // STATUS of vf-offload: kernel modules that an ADD needs are taken away, and STATUS names each, as an error where every ADD needs it; it leaves nothing of what it
 // tries out. On igb, and on a card in switchdev mode (simnic, from source, not hardware). What needs no NIC is in test/native.
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { attachment, errorOf, listOf, pluginPath } from '../../../hack/lab/bed/plugins.ts'
+import { type Card, loadSimnic, setMode, setVfs, unloadSimnic } from '../../../hack/lab/bed/simnic.ts'
+import { diffSnapshot, snapshot } from '../../../hack/lab/bed/snapshot.ts'
+import type { Topology } from '../../../hack/lab/bed/topology.ts'
 import { cniRuntime, type Runtime } from '../../../hack/lab/cni-runtime.ts'
 import type { Lab } from '../../../hack/lab/lab.ts'
 import { lab } from '../../support/lab.ts'
-import { attachment, errorOf, listOf, pluginPath } from '../../support/plugins.ts'
-import { type Card, loadSimnic, setMode, setVfs, unloadSimnic } from '../../support/simnic.ts'
-import { diffSnapshot, snapshot } from '../../support/snapshot.ts'
-import type { Topology } from '../../support/topology.ts'
 import { makeVfs, removeVfs } from '../../support/vfs.ts'
 
 let vm: Lab
@@ -37,7 +37,7 @@ const status = (config: Record<string, unknown> = {}) => {
 /** Network namespaces that anything keeps alive. */
 const namespaces = async () => Number(await vm.must('lsns -n -t net | wc -l'))
 
-test('all is there: it says nothing and leaves nothing', async () => {
+test('STATUS says nothing and leaves nothing where all is there', async () => {
   const [before, count] = [await snapshot(vm), await namespaces()]
   const both = { capabilities: { portMappings: true, bandwidth: true } }
   expect(await status({ ...both, deviceID: igb.vfs[0]?.pci })).toMatchObject({
@@ -62,7 +62,7 @@ const forPorts = { capabilities: { portMappings: true } }
 /** One of them is enough for limits. */
 const classifiers = ['cls_matchall', 'cls_flower', 'cls_u32', 'cls_basic']
 
-test('what only limits need is tried where limits can be, and missed with an error where every pod is limited', async () => {
+test('STATUS tries the needs of limits where limits can be, and misses them with an error where every pod is limited', async () => {
   const [take = '', give = ''] = modules('sch_tbf', 'ifb', ...classifiers)
   const limit = { ingressRate: 8000, ingressBurst: 80 }
   await vm.must(take)
@@ -95,7 +95,7 @@ test('what only limits need is tried where limits can be, and missed with an err
   })
 })
 
-test('in legacy mode the pod translates and tags stay: what neither needs may be missing', async () => {
+test('STATUS misses nothing in legacy mode that only translation in the NIC and tags need', async () => {
   const [take = '', give = ''] = modules('act_csum', 'act_vlan', 'cls_matchall', 'act_police')
   await vm.must(take)
   const result = await status({ ...forPorts, deviceID: igb.vfs[0]?.pci })
@@ -103,7 +103,7 @@ test('in legacy mode the pod translates and tags stay: what neither needs may be
   expect(result).toMatchObject({ code: 0, stdout: '', stderr: '' })
 })
 
-test('classifiers, actions, the shaper and the interface of limits missing: all are named at once, and it is no error', async () => {
+test('STATUS names classifiers, actions, the shaper and the interface of limits at once when they are missing, without an error', async () => {
   const [take = '', give = ''] = modules('act_pedit', 'act_mirred', 'sch_tbf', 'ifb', 'cls_matchall')
   await vm.must(take)
   const results = [await status(forPorts), await status(limits)]
@@ -130,7 +130,7 @@ test('classifiers, actions, the shaper and the interface of limits missing: all 
   expect(words[3]).toMatch(/one of matchall, flower, u32, basic: classifier matchall .*classifier basic/)
 })
 
-test('a device that is no VF, a VF whose uplink is down: said on stderr', async () => {
+test("STATUS says on stderr that a device is no VF, and that a VF's uplink is down", async () => {
   const pf = await status({ ...forPorts, deviceID: igb.pfPci })
   expect(pf).toMatchObject({ code: 0, stderr: expect.stringContaining('is no virtual function') })
   await vm.must(`ip link set ${igb.pf} down`)
@@ -139,7 +139,7 @@ test('a device that is no VF, a VF whose uplink is down: said on stderr', async 
   expect(down).toMatchObject({ code: 0, stderr: expect.stringContaining(`uplink "${igb.pf}" is down`) })
 })
 
-test('rules must be in the NIC: legacy mode and hw-tc-offload off are said on stderr', async () => {
+test('STATUS says on stderr that legacy mode or hw-tc-offload off keeps filters out of the NIC where they must be there', async () => {
   const legacy = await status({ ...forPorts, offload: 'require', deviceID: igb.vfs[0]?.pci })
   expect(legacy).toMatchObject({ code: 0, stderr: expect.stringContaining(`"${igb.pf}" is in legacy mode`) })
   ;[card] = (await loadSimnic(vm)) as [Card]

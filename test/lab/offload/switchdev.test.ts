@@ -1,9 +1,6 @@
 // vf-offload behind vf-attach on a VF of a card in switchdev mode (simnic, from source, not hardware): where each rule
 // runs, that bytes arrive from both clients, and that nothing stays behind.
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
-import type { CniResult, ConfigList, Runtime } from '../../../hack/lab/cni-runtime.ts'
-import type { Lab } from '../../../hack/lab/lab.ts'
-import { lab } from '../../support/lab.ts'
 import {
   attachConfig,
   attachment,
@@ -14,8 +11,8 @@ import {
   silently,
   staticIpam,
   testRuntime,
-} from '../../support/plugins.ts'
-import { stateDifferences, stateScript } from '../../support/port-state.ts'
+} from '../../../hack/lab/bed/plugins.ts'
+import { stateDifferences, stateScript } from '../../../hack/lab/bed/port-state.ts'
 import {
   type Card,
   hardwareRules,
@@ -24,8 +21,8 @@ import {
   setMode,
   setVfMacs,
   unloadSimnic,
-} from '../../support/simnic.ts'
-import { diffSnapshot, type Snapshot, snapshot } from '../../support/snapshot.ts'
+} from '../../../hack/lab/bed/simnic.ts'
+import { diffSnapshot, type Snapshot, snapshot } from '../../../hack/lab/bed/snapshot.ts'
 import {
   buildTopology,
   CLIENT_A,
@@ -34,11 +31,14 @@ import {
   HOST,
   linkIsReady,
   newPod,
-  ROUTER,
   type Topology,
   tearDown,
-} from '../../support/topology.ts'
-import { ask, type Server, serve, tryAsk } from '../../support/traffic.ts'
+  tellNeighbours,
+} from '../../../hack/lab/bed/topology.ts'
+import { ask, type Server, serve, tryAsk } from '../../../hack/lab/bed/traffic.ts'
+import type { CniResult, ConfigList, Runtime } from '../../../hack/lab/cni-runtime.ts'
+import type { Lab } from '../../../hack/lab/lab.ts'
+import { lab } from '../../support/lab.ts'
 import { expectInHardware } from '../../support/transfer.ts'
 
 const POD = { v4: '10.1.0.5', v6: 'fd00:1::5' } as const
@@ -60,7 +60,7 @@ let runtime: Runtime
 let card: Card
 let net: Topology
 let list: ConfigList
-/** What vf-attach answered, once for all tests: they call vf-offload alone. */
+/** The answer of vf-attach, once for all tests: they call vf-offload alone. */
 let attached: CniResult
 /** The host before the pod came, and what port mappings change after. */
 let host: Snapshot
@@ -83,7 +83,7 @@ beforeAll(async () => {
   list = listOf(main, offloadConfig(vf()))
   attached = await runtime.add(listOf(main), pod())
   await linkIsReady(vm, 'pod-one')
-  await knowNeighbours()
+  await tellNeighbours(vm, 'pod-one')
   server = await serve(vm, 'pod-one', SERVED)
   state = await lookAtState()
 })
@@ -94,7 +94,7 @@ beforeEach(({ onTestFailed }) =>
 )
 afterEach(async () => {
   wished = portMappings
-  await vm.must(`cd ${card.debugfs} && echo full >profile && echo 0 >max_rules && echo '' >ignored`)
+  await vm.must(`cd ${card.debugfs} && echo full >profile && echo 0 >max_rules && echo '' >liar`)
 })
 afterAll(async () => {
   await server?.stop()
@@ -125,19 +125,6 @@ async function add(config: Record<string, unknown>): Promise<void> {
   if (code !== 0) throw new Error(`ADD: ${stdout}${stderr}`)
 }
 
-/** What no rule of ours is for: the pod's questions for its neighbours, which the test answers itself. */
-async function knowNeighbours(): Promise<void> {
-  await vm.must(`set -e
-    client=$(ip netns exec ${CLIENT_A.namespace} cat /sys/class/net/eth0/address)
-    router=$(ip netns exec ${ROUTER.namespace} cat /sys/class/net/near/address)
-    ip -n pod-one -b - <<END
-neigh replace ${CLIENT_A.v4} lladdr $client dev net1
-neigh replace ${CLIENT_A.v6} lladdr $client dev net1
-neigh replace ${ROUTER.v4} lladdr $router dev net1
-neigh replace ${ROUTER.v6} lladdr $router dev net1
-END`)
-}
-
 /** Both clients, or some, both families, both protocols; the pod sees the clients' own addresses. */
 async function mappedPortsAnswer(bytes = 60_000, clients = [CLIENT_A, CLIENT_B]): Promise<void> {
   for (const client of clients) {
@@ -161,7 +148,7 @@ async function clean(): Promise<void> {
   expect(stateDifferences(state, await lookAtState())).toEqual([])
 }
 
-/** Where the record says that the rules of mappings run, and how many there are. */
+/** The places where rules of mappings run by the record, and the number of rules. */
 async function account(): Promise<{ nat: string; nic: number; host: number; refusals: string[] }> {
   const record = JSON.parse(await vm.must('cat /var/lib/cni/vf-flower/offload/*.json')) as {
     journal: { nat: string; rules: { mapping: string; where: string; refusal?: string }[] }
@@ -195,7 +182,7 @@ test.each([
   900_000,
 )
 
-test('prefer on a card that refuses: the same mappings in software, with the driver’s words', async () => {
+test('offload prefer on a card that refuses has the same mappings in software, with the driver’s words', async () => {
   await knob(vm, card, 'max_rules', 3)
   await add({})
   const { nat, nic, host, refusals } = await account()
@@ -206,7 +193,7 @@ test('prefer on a card that refuses: the same mappings in software, with the dri
   await clean()
 })
 
-test('a table that is full halfway: one mapping in the card, the other in software, both answer', async () => {
+test('a table that is full halfway has one mapping in the card and the other in software, and both answer', async () => {
   await knob(vm, card, 'max_rules', 5)
   await add({})
   expect(await account()).toMatchObject({ nic: 4, host: 4 })
@@ -214,7 +201,7 @@ test('a table that is full halfway: one mapping in the card, the other in softwa
   await clean()
 })
 
-test('60 mappings and room for half of them: those are in the card, the others in software, and answer', async () => {
+test('of 60 mappings in a table with room for half those are in the card, the others in software, and all answer', async () => {
   wished = Array.from({ length: 60 }, (_, at) => {
     return { hostPort: 20_000 + at, containerPort: 81, protocol: 'tcp', hostIP: HOST.v4 }
   })
@@ -232,7 +219,7 @@ test('60 mappings and room for half of them: those are in the card, the others i
   await clean()
 }, 400_000)
 
-test('steer-only: prefer and require steer in the card, the pod translates; auto says why not the NIC', async () => {
+test('prefer and require steer in a card of profile steer-only and the pod translates; auto says why not the NIC', async () => {
   await knob(vm, card, 'profile', 'steer-only')
   const config = { offload: 'require', directSubnets: ['10.9.0.0/24'] }
   const why = async () => {
@@ -268,7 +255,7 @@ test('an answer in fragments leaves by the uplink, whatever the representor is a
   }
 })
 
-test('off: all in software', async () => {
+test('offload off leaves all filters in software', async () => {
   await add({ offload: 'off' })
   expect(await account()).toEqual({ nat: 'pod', nic: 0, host: 8, refusals: [] })
   await mappedPortsAnswer(60_000, [CLIENT_A])
@@ -308,7 +295,7 @@ END`)
   await clean()
 })
 
-test('a card that takes rules and ignores a part of them: vfctl show tells by its counters after traffic', async () => {
+test('vfctl show tells after traffic, by counters, that a card takes filters and ignores a part of them', async () => {
   await knob(vm, card, 'liar', 'csum')
   await add({ nat: 'nic' })
   expect(await account()).toMatchObject({ nic: 8, host: 0 })
@@ -355,7 +342,7 @@ interface ShownAttachment {
 
 const vfctl = `${pluginPath[0]}/vfctl show`
 
-/** What vfctl shows of ours: hardware has counted all, as the card's own table has. */
+/** The counters in vfctl: hardware has counted all, as the card's own table has. */
 async function shownCounters(): Promise<ShownAttachment | undefined> {
   const inCard = await hardwareRules(vm, card)
   const shown = JSON.parse(await vm.must(`${vfctl} --json pod-one net1`)) as ShownAttachment[]

@@ -1,10 +1,7 @@
 // Ports of other kinds, on simulated cards (from source, not hardware): a VF that a program drives, a NIC of its own
 // in the pod, and SCTP on each path that can carry it.
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
-import type { ConfigList, Runtime } from '../../../hack/lab/cni-runtime.ts'
-import type { Lab } from '../../../hack/lab/lab.ts'
-import { attachToBridge, bridgeList, offload, podOf, webAndDns } from '../../support/bridge-bed.ts'
-import { lab } from '../../support/lab.ts'
+import { attachToBridge, bridgeList, offload, podOf, webAndDns } from '../../../hack/lab/bed/bridge-bed.ts'
 import {
   attachConfig,
   attachment,
@@ -14,9 +11,8 @@ import {
   silently,
   staticIpam,
   testRuntime,
-} from '../../support/plugins.ts'
-import { stateDifferences, stateScript } from '../../support/port-state.ts'
-import { type SctpServer, serveSctp } from '../../support/sctp.ts'
+} from '../../../hack/lab/bed/plugins.ts'
+import { stateDifferences, stateScript } from '../../../hack/lab/bed/port-state.ts'
 import {
   type Card,
   hardwareRules,
@@ -25,8 +21,8 @@ import {
   setMode,
   setVfMacs,
   unloadSimnic,
-} from '../../support/simnic.ts'
-import { diffSnapshot, snapshot } from '../../support/snapshot.ts'
+} from '../../../hack/lab/bed/simnic.ts'
+import { diffSnapshot, snapshot } from '../../../hack/lab/bed/snapshot.ts'
 import {
   buildTopology,
   CLIENT_A,
@@ -38,8 +34,13 @@ import {
   ROUTER,
   type Topology,
   tearDown,
-} from '../../support/topology.ts'
-import { ask, type Server, serve } from '../../support/traffic.ts'
+  tellNeighbours,
+} from '../../../hack/lab/bed/topology.ts'
+import { ask, type Server, serve } from '../../../hack/lab/bed/traffic.ts'
+import type { ConfigList, Runtime } from '../../../hack/lab/cni-runtime.ts'
+import type { Lab } from '../../../hack/lab/lab.ts'
+import { lab } from '../../support/lab.ts'
+import { type SctpServer, serveSctp } from '../../support/sctp.ts'
 
 const POD = { v4: '10.1.0.5', v6: 'fd00:1::5' } as const
 const MAC = '02:00:00:00:00:61'
@@ -113,19 +114,6 @@ async function bind(driver: string): Promise<void> {
   )
 }
 
-/** What no rule of ours is for where the representor is attached to nothing: questions for neighbours. */
-async function tellNeighbours(): Promise<void> {
-  await vm.must(`set -e
-    client=$(ip netns exec ${CLIENT_A.namespace} cat /sys/class/net/eth0/address)
-    router=$(ip netns exec ${ROUTER.namespace} cat /sys/class/net/near/address)
-    ip -n pod-one -b - <<END
-neigh replace ${CLIENT_A.v4} lladdr $client dev net1
-neigh replace ${CLIENT_A.v6} lladdr $client dev net1
-neigh replace ${ROUTER.v4} lladdr $router dev net1
-neigh replace ${ROUTER.v6} lladdr $router dev net1
-END`)
-}
-
 async function startServer(): Promise<void> {
   servers.push(
     await serve(vm, 'pod-one', [
@@ -148,7 +136,7 @@ async function mappedPortsAnswer(): Promise<void> {
   }
 }
 
-test('a VF that a program drives: the card translates, whatever sends and receives by the VF', async () => {
+test('the card translates for a VF that a program drives, whatever sends and receives by it', async () => {
   await bind('uio_pci_generic')
   const before = await snapshot(vm)
   list = listOf(attachConfig(vf(), { mac: MAC, ipam }), offloadConfig(vf()))
@@ -193,7 +181,7 @@ test('a VF that a program drives: the card translates, whatever sends and receiv
         route add default via ${ROUTER.v6}
 END`)
     await linkIsReady(vm, 'pod-one')
-    await tellNeighbours()
+    await tellNeighbours(vm, 'pod-one')
     await startServer()
     await mappedPortsAnswer()
     for (const { text, packets } of await hardwareRules(vm, card))
@@ -250,7 +238,7 @@ test('a NIC of its own is served by the uplink that the config names, and by non
   expect(stateDifferences(attached, await lookAtState())).toEqual([])
 })
 
-test('an uplink that is a port of a bond: that a failover ends the mappings is said and written down', async () => {
+test('ADD says and reports for an uplink that is a port of a bond that a failover ends the mappings', async () => {
   list = listOf(attachConfig('', { deviceID: undefined, device: second.pf, ipam }), {
     ...{ type: 'vf-offload', capabilities: { portMappings: true }, uplink: 'slave0' },
   })
@@ -278,7 +266,7 @@ test('an uplink that is a port of a bond: that a failover ends the mappings is s
 })
 
 // Scenario P18 (test/lab/offload/scenarios-simnic.test.ts) has the bytes, and the refusal where the NIC would have to translate.
-test('SCTP by a representor with offload "require": steered in the NIC, translated in the pod', async () => {
+test('SCTP by a representor with offload "require" is steered in the NIC and translated in the pod', async () => {
   const ports = [{ hostPort: 7000, containerPort: 7001, protocol: 'sctp' }]
   list = listOf(attachConfig(vf(), { ipam }), offloadConfig(vf(), { offload: 'require' }))
   await runtime.add(list, pod(ports))
@@ -286,7 +274,7 @@ test('SCTP by a representor with offload "require": steered in the NIC, translat
   expect({ nat, where: rules.map(({ where }) => where) }).toEqual({ nat: 'pod', where: Array(4).fill('nic') })
 })
 
-test('SCTP to a pod on a bridge: by the host’s table, from the wire and from the node', async () => {
+test('SCTP to a pod on a bridge goes by the host’s table, from the wire and from the node', async () => {
   const ports = [{ hostPort: 7000, containerPort: 7001, protocol: 'sctp' }]
   list = listOf()
   const prevResult = await attachToBridge(vm, runtime, 'pod-one')

@@ -2,12 +2,12 @@
 // presence, never absence: net/sched resumes by position, so one that somebody removes meanwhile hides others.
 import { createHash } from 'node:crypto'
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
+import { deletePod, newPod } from '../../../hack/lab/bed/topology.ts'
+import { apply, ask, drive, json, probe } from '../../../hack/lab/driver/client.ts'
 import type { Lab } from '../../../hack/lab/lab.ts'
 import { identityOf } from '../../../src/offload/state/identity.ts'
 import type { FlowFilter } from '../../../src/ops/op.ts'
-import { apply, ask, drive, json, probe } from '../../support/driver.ts'
 import { lab } from '../../support/lab.ts'
-import { deletePod, newPod } from '../../support/topology.ts'
 
 const on = 'own-filters'
 const attachment = { network: 'lab-net', containerID: 'pod-one', ifname: 'net1' }

@@ -1,12 +1,8 @@
 // vf-offload behind the distribution's Go plugin host-device, which moves the VF: no device in our config, nothing in
 // the result but name, MAC and addresses.
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
-import type { ConfigList, Runtime } from '../../../hack/lab/cni-runtime.ts'
-import type { Lab } from '../../../hack/lab/lab.ts'
-import { lab as sharedLab } from '../../support/lab.ts'
-import { attachment, listOf, silently, staticIpam, testRuntime } from '../../support/plugins.ts'
-import { serveSctp } from '../../support/sctp.ts'
-import { diffSnapshot, snapshot } from '../../support/snapshot.ts'
+import { attachment, listOf, silently, staticIpam, testRuntime } from '../../../hack/lab/bed/plugins.ts'
+import { diffSnapshot, snapshot } from '../../../hack/lab/bed/snapshot.ts'
 import {
   buildTopology,
   CLIENT_A,
@@ -18,8 +14,12 @@ import {
   newPod,
   type Topology,
   tearDown,
-} from '../../support/topology.ts'
-import { type Ask, ask, type Server, serve } from '../../support/traffic.ts'
+} from '../../../hack/lab/bed/topology.ts'
+import { type Ask, ask, type Server, serve } from '../../../hack/lab/bed/traffic.ts'
+import type { ConfigList, Runtime } from '../../../hack/lab/cni-runtime.ts'
+import type { Lab } from '../../../hack/lab/lab.ts'
+import { lab as sharedLab } from '../../support/lab.ts'
+import { serveSctp } from '../../support/sctp.ts'
 
 const POD = { v4: '10.1.0.5', v6: 'fd00:1::5' } as const
 const portMappings = [
@@ -49,7 +49,7 @@ afterEach(async () => {
 
 const pod = () => attachment('/run/netns/pod-one', { capabilityArgs: { portMappings } })
 
-test('behind host-device: every way in answers, and DEL leaves the host as it was', async () => {
+test('every way in answers behind host-device, and DEL leaves the host as it was', async () => {
   await newPod(lab, 'pod-one')
   const routes = [{ dst: '0.0.0.0/0' }, { dst: '::/0' }]
   list = listOf(

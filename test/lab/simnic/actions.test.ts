@@ -1,32 +1,27 @@
 // Single datagrams through single rules: what matches, what is done to the frame, and the paths without a rule.
-import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
-import type { Lab } from '../../../hack/lab/lab.ts'
-import { capture } from '../../support/capture.ts'
-import { lab } from '../../support/lab.ts'
+import { beforeEach, expect, test } from 'vitest'
+import { capture } from '../../../hack/lab/bed/capture.ts'
 import {
   type Card,
   cardCounters,
   hardwareRules,
   knob,
-  loadSimnic,
   refusal,
   setMode,
   setVfs,
-  unloadSimnic,
-  watchKernelLog,
-} from '../../support/simnic.ts'
-import { deletePod, newPod } from '../../support/topology.ts'
+} from '../../../hack/lab/bed/simnic.ts'
+import { deletePod, newPod } from '../../../hack/lab/bed/topology.ts'
+import type { Lab } from '../../../hack/lab/lab.ts'
+import { useSimnic } from '../../support/simnic-bed.ts'
 
 let vm: Lab
 let card: Card
 let pfMac: string
-let trouble: () => Promise<string[]>
 const MAC = ['02:00:00:00:00:05', '02:00:00:00:00:06'] as const
 
-beforeAll(async () => {
-  vm = await lab()
-  trouble = await watchKernelLog(vm)
-  ;[card] = (await loadSimnic(vm)) as [Card]
+async function setUp(machine: Lab, cards: readonly Card[]): Promise<void> {
+  vm = machine
+  ;[card] = cards as [Card]
   await setVfs(vm, card, 2)
   await setMode(vm, card, 'switchdev')
   for (const ns of ['wire', 'pod0', 'pod1']) {
@@ -52,12 +47,10 @@ beforeAll(async () => {
       ip -n wire neigh replace 10.1.0.2$vf lladdr 02:00:00:00:00:0$((5 + vf)) dev ${card.wire}
       ip -n pod$vf neigh replace 10.1.0.10 lladdr $(ip netns exec wire cat /sys/class/net/${card.wire}/address) dev net1
     done`)
-})
-afterAll(async () => {
+}
+useSimnic({}, setUp, async () => {
   for (const ns of ['wire', 'pod0', 'pod1']) await deletePod(vm, ns)
   await vm.must(`until [ -e /sys/class/net/${card.wire} ]; do sleep 0.05; done`)
-  await unloadSimnic(vm)
-  expect(await trouble()).toEqual([])
 })
 beforeEach(() =>
   vm.must(`for dev in ${card.pf} ${card.pf}rep0 ${card.pf}rep1; do tc filter delete dev $dev ingress; done
@@ -72,7 +65,7 @@ const send = (ports: readonly number[], bytes = 10, address = '10.1.0.1', from =
   vm.must(`ip netns exec ${from} bash -c '
     for port in ${ports.join(' ')}; do head -c ${bytes} /dev/zero >/dev/udp/${address}/$port; done'`)
 
-/** What arrives in a pod, or null for the host's end of the PF, while `during` runs. */
+/** The frames that arrive in a pod, or for null at the host's end of the PF, while `during` runs. */
 async function arrivals(place: string | null, during: () => Promise<unknown>, filter = 'udp or vlan') {
   const seen = await capture(vm, place, place === null ? card.pf : 'net1', filter)
   await during()
@@ -89,7 +82,7 @@ const ports = (frames: readonly { text: string }[]) =>
 const UDP = (port: number) => `protocol ip flower skip_sw ip_proto udp dst_port ${port}`
 const TO_POD0 = `action mirred egress redirect dev REP0`
 
-test('lower priorities come first; drop ends a frame, ok gives it to the host, no match too', async () => {
+test('lower priorities come first; drop ends a frame, and ok and no match give it to the host', async () => {
   await rule(`prio 3 ${UDP(7)} ${TO_POD0}`)
   await rule(`prio 1 ${UDP(7)} src_ip 10.1.0.10 action drop`)
   await rule(`prio 2 ${UDP(8)} action pass`)

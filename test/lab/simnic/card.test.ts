@@ -1,35 +1,24 @@
-// What the system sees of the card: PCI, names, devlink, ethtool; binding, namespaces, and its absence.
+// The system sees simnic as a card: PCI, names, devlink, ethtool; binding, namespaces, and its absence.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { type Card, refusal, setMode, setVfs } from '../../../hack/lab/bed/simnic.ts'
+import { deletePod, newPod } from '../../../hack/lab/bed/topology.ts'
+import { ask, drive, json } from '../../../hack/lab/driver/client.ts'
 import type { Lab } from '../../../hack/lab/lab.ts'
 import { representorOf } from '../../../src/nic/representor.ts'
-import { ask, drive, json } from '../../support/driver.ts'
-import { lab } from '../../support/lab.ts'
-import {
-  type Card,
-  loadSimnic,
-  refusal,
-  setMode,
-  setVfs,
-  unloadSimnic,
-  watchKernelLog,
-} from '../../support/simnic.ts'
-import { deletePod, newPod } from '../../support/topology.ts'
+import { useSimnic } from '../../support/simnic-bed.ts'
 
 let vm: Lab
 let card: Card
 let second: Card
-let trouble: () => Promise<string[]>
 
-beforeAll(async () => {
-  vm = await lab()
-  trouble = await watchKernelLog(vm)
-  ;[card, second] = (await loadSimnic(vm, { cards: 2, totalVfs: 12, driverName: 'nic_core' })) as [Card, Card]
-  await vm.must(`ip link set ${card.pf} up; ip link set ${card.wire} up`)
-})
+// Stands first, so that it runs last: the card has gone by then.
 afterAll(async () => {
-  await unloadSimnic(vm)
   expect((await vm.must('lspci -D -d 1234:')).trim()).toBe('')
-  expect(await trouble()).toEqual([])
+})
+useSimnic({ cards: 2, totalVfs: 12, driverName: 'nic_core' }, async (machine, cards) => {
+  vm = machine
+  ;[card, second] = cards as [Card, Card]
+  await vm.must(`ip link set ${card.pf} up; ip link set ${card.wire} up`)
 })
 
 interface Link {

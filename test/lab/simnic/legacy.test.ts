@@ -1,31 +1,21 @@
 // The embedded switch: two pods with a VF each, a client on the wire, the host behind the PF.
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { beforeEach, describe, expect, test } from 'vitest'
+import { capture } from '../../../hack/lab/bed/capture.ts'
+import { type Card, cardCounters, refusal, setMode } from '../../../hack/lab/bed/simnic.ts'
+import { buildTopology, deletePod, newPod, type Topology, tearDown } from '../../../hack/lab/bed/topology.ts'
 import type { Lab } from '../../../hack/lab/lab.ts'
-import { capture } from '../../support/capture.ts'
-import { lab } from '../../support/lab.ts'
-import {
-  type Card,
-  cardCounters,
-  loadSimnic,
-  refusal,
-  setMode,
-  unloadSimnic,
-  watchKernelLog,
-} from '../../support/simnic.ts'
-import { buildTopology, deletePod, newPod, type Topology, tearDown } from '../../support/topology.ts'
+import { useSimnic } from '../../support/simnic-bed.ts'
 
 let vm: Lab
 let card: Card
 let net: Topology
-let trouble: () => Promise<string[]>
 
 const MAC = ['02:00:00:00:01:00', '02:00:00:00:01:01'] as const
 const ADDRESS = ['10.1.0.20', '10.1.0.21'] as const
 
-beforeAll(async () => {
-  vm = await lab()
-  trouble = await watchKernelLog(vm)
-  ;[card] = (await loadSimnic(vm)) as [Card]
+async function setUp(machine: Lab, cards: readonly Card[]): Promise<void> {
+  vm = machine
+  ;[card] = cards as [Card]
   net = await buildTopology(vm, card, 2)
   for (const vf of [0, 1]) {
     await newPod(vm, `pod${vf}`)
@@ -39,13 +29,11 @@ beforeAll(async () => {
       ip -n pod${vf} address add ${ADDRESS[vf]}/24 dev net1
       ip -n pod${vf} link set net1 up`)
   }
-})
-afterAll(async () => {
+}
+useSimnic({}, setUp, async () => {
   await deletePod(vm, 'pod0')
   await deletePod(vm, 'pod1')
   await tearDown(vm, card)
-  await unloadSimnic(vm)
-  expect(await trouble()).toEqual([])
 })
 beforeEach(() =>
   vm.must(`

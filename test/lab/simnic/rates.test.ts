@@ -1,22 +1,19 @@
-// How fast the card lets frames pass: the transmit scheduler of VFs, and police in flower and matchall.
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
-import type { Lab } from '../../../hack/lab/lab.ts'
-import { lab } from '../../support/lab.ts'
-import { DATAGRAM, datagramsOf, limitFor, look, SEGMENT, unlimited } from '../../support/limits.ts'
-import { LAST_WORDS, type Meter, type Rate, type Stream, startMeter } from '../../support/rate.ts'
+// simnic lets frames pass at the rates that were set: the transmit scheduler of VFs, and police in flower and matchall.
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { LAST_WORDS, type Meter, type Rate, type Stream, startMeter } from '../../../hack/lab/bed/rate.ts'
 import {
   type Card,
   cardCounters,
   hardwareRules,
   knob,
-  loadSimnic,
   refusal,
   setMode,
   setVfs,
-  unloadSimnic,
-  watchKernelLog,
-} from '../../support/simnic.ts'
-import { deletePod, newPod } from '../../support/topology.ts'
+} from '../../../hack/lab/bed/simnic.ts'
+import { deletePod, newPod } from '../../../hack/lab/bed/topology.ts'
+import type { Lab } from '../../../hack/lab/lab.ts'
+import { DATAGRAM, datagramsOf, limitFor, look, SEGMENT, unlimited } from '../../support/limits.ts'
+import { useSimnic } from '../../support/simnic-bed.ts'
 
 // A look that the machine has spoilt is repeated, and each takes some seconds.
 vi.setConfig({ testTimeout: 400_000 })
@@ -24,7 +21,6 @@ vi.setConfig({ testTimeout: 400_000 })
 let vm: Lab
 let meter: Meter
 let card: Card
-let trouble: () => Promise<string[]>
 /** Far below what gets through without a limit, in whole Mbit/s: all rates here. */
 let rate: number
 
@@ -48,11 +44,10 @@ const toPod = (more: Partial<Stream> = {}): Stream => ({
   ...more,
 })
 
-beforeAll(async () => {
-  vm = await lab()
+async function setUp(machine: Lab, cards: readonly Card[]): Promise<void> {
+  vm = machine
   meter = startMeter(vm)
-  trouble = await watchKernelLog(vm)
-  ;[card] = (await loadSimnic(vm)) as [Card]
+  ;[card] = cards as [Card]
   await setVfs(vm, card, 2)
   for (const ns of NAMESPACES) await newPod(vm, ns)
   await vm.must(`set -e
@@ -78,13 +73,11 @@ beforeAll(async () => {
   const plain = await unlimited(meter, fromPod(0, { udpMbit: 1_000 }))
   rate = Math.max(2, limitFor(plain))
   console.info(`unlimited ${Math.round(plain)} Mbit/s, rate ${rate}`)
-})
-afterAll(async () => {
+}
+useSimnic({}, setUp, async () => {
   await meter.end()
   for (const ns of NAMESPACES) await deletePod(vm, ns)
   await vm.must(`until [ -e /sys/class/net/${card.wire} ]; do sleep 0.05; done`)
-  await unloadSimnic(vm)
-  expect(await trouble()).toEqual([])
 })
 
 /** Frames that pass, in percent of the rate; a look that the machine has spoilt is repeated. */
@@ -118,7 +111,7 @@ describe('legacy mode: max_tx_rate', () => {
     vm.must(`for vf in 0 1; do ip link set ${card.pf} vf $vf max_tx_rate 0 min_tx_rate 0; done`),
   )
 
-  test('delays what a VF sends too fast and drops none of it; others are not limited', async () => {
+  test('delays frames that a VF sends too fast and drops none; others are not limited', async () => {
     await vm.must(`ip link set ${card.pf} vf 0 max_tx_rate ${rate}`)
     const before = await vfCounters(0)
     await expectLimited([fromPod(0, SETTLING)], [90, 105])
@@ -139,7 +132,7 @@ describe('legacy mode: max_tx_rate', () => {
     expect((await vfCounters(0)).tx_dropped).toBe(before.tx_dropped)
   })
 
-  test('ends with the limit, with frames waiting; what waits goes with the interface', async () => {
+  test('lets waiting frames go when the limit ends, and drops them with the interface', async () => {
     await vm.must(`ip link set ${card.pf} vf 0 max_tx_rate 1`)
     const burst = `ip netns exec pod0 bash -c 'for i in $(seq 40); do head -c 1400 /dev/zero >/dev/udp/10.1.0.10/9; done'`
     await vm.must(burst)
@@ -202,7 +195,7 @@ describe('switchdev mode', () => {
     await forward()
   })
 
-  test('tx_max limits; tx_share is what a VF gets of tx_capacity whatever others send', async () => {
+  test('has tx_max as the limit of a VF, and tx_share as its part of tx_capacity whatever others send', async () => {
     await devlinkRate(0, `tx_max ${rate}mbit`)
     await expectLimited([fromPod(0, SETTLING)], [90, 105])
     await devlinkRate(0, 'tx_max 0')
@@ -218,7 +211,7 @@ describe('switchdev mode', () => {
     await knob(vm, card, 'tx_capacity', 0)
   })
 
-  test('police in flower: what exceeds is dropped and counted; the counters are those of the receiver', async () => {
+  test('polices in flower: frames beyond the rate are dropped and counted, and the counters are those of the receiver', async () => {
     await rule(
       `protocol ip prio 1 flower skip_sw ip_proto udp dst_port ${PORT} ${police('drop/pipe')} ${TO_POD}`,
     )
@@ -238,7 +231,7 @@ describe('switchdev mode', () => {
     expect(hardware?.text).toMatch(/police index \d+ rate \d+ bytes\/s drop\/pipe drops [1-9]/)
   })
 
-  test('conform ok ends at the host, continue goes on with the next priority', async () => {
+  test('ends at the host by conform ok, and goes on with the next priority by continue', async () => {
     await rule(`protocol ip prio 1 flower skip_sw ip_proto udp dst_port 7 ${police('drop/continue')}`)
     await rule(`protocol ip prio 2 flower skip_sw ip_proto udp dst_port 7 ${police('drop/ok')}`)
     await rule(`protocol ip prio 3 flower skip_sw ip_proto udp dst_port 7 action drop`)
@@ -251,7 +244,7 @@ describe('switchdev mode', () => {
     ])
   })
 
-  test('a standalone police by index is one limit for all filters that share it', async () => {
+  test('has one limit for all filters that share a standalone police by index', async () => {
     await vm.must(`tc actions add ${police('drop/pipe')} index 77 skip_sw`)
     expect(await vm.must('tc -s actions list action police')).toMatch(/in_hw in_hw_count 1/)
     for (const [family, prio, proto] of [
@@ -289,11 +282,11 @@ describe('switchdev mode', () => {
     expect((await vm.must('tc actions list action police')).trim()).toBe('')
   })
 
-  test('a change of mode takes standalone actions out of the card', async () => {
+  test('forgets standalone actions at a change of mode', async () => {
     await vm.must(`tc actions add ${police('drop/pipe')} index 77 skip_sw
       tc actions add ${police('drop/pipe')} index 78`)
     await setMode(vm, card, 'legacy')
-    // What only the card does is gone, the other is in software.
+    // The action that only the card does is gone, the other is in software.
     const left = await vm.must('tc actions list action police')
     expect(left).toMatch(/total acts 1\n[\s\S]*police 0x4e [\s\S]*not_in_hw/)
     expect(await refusal(vm, `tc actions add ${police('drop/pipe')} index 79 skip_sw`)).toMatch(
@@ -303,7 +296,7 @@ describe('switchdev mode', () => {
     expect(await vm.must('tc actions list action police')).toMatch(/in_hw_count 1/)
   })
 
-  test('matchall polices all that comes in, on the uplink and on a representor', async () => {
+  test('polices all frames that come in by matchall, on the uplink and on a representor', async () => {
     await rule(`protocol all prio 1 matchall skip_sw ${police('drop/continue')}`)
     await rule(`protocol all prio 1 matchall skip_sw ${police('drop/continue')}`, `${card.pf}rep0`)
     const both = [toPod({ udpMbit: 2 * rate }), fromPod(0, { udpMbit: 2 * rate })]
@@ -318,7 +311,7 @@ describe('switchdev mode', () => {
   describe('profile mlx5', () => {
     beforeEach(() => knob(vm, card, 'profile', 'mlx5'))
 
-    test('matchall on a representor is the rate limiter of the VF', async () => {
+    test('has matchall on a representor as the rate limiter of the VF', async () => {
       await rule(`protocol all prio 1 matchall skip_sw ${police('drop/continue')}`, `${card.pf}rep0`)
       const dropped = (await vfCounters(0)).hw_drops
       await expectLimited([fromPod(0, SETTLING)], [90, 105])

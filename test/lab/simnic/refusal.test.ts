@@ -1,45 +1,29 @@
-// What the card says no to, with which words; and what a rule does besides NAT.
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+// simnic refuses rules with the reason, by its knobs and profiles too; and a rule does other things besides NAT.
+import { beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { type Card, hardwareRules, knob, refusal, setMode, setVfs } from '../../../hack/lab/bed/simnic.ts'
+import { timeRules } from '../../../hack/lab/bed/simnic-scale.ts'
+import { draft, request, tryDrive } from '../../../hack/lab/driver/client.ts'
 import type { Lab } from '../../../hack/lab/lab.ts'
 import { actionList, verdict } from '../../../src/netlink/tc/actions/action.ts'
 import { TC_ACT } from '../../../src/netlink/tc/actions/gact.ts'
 import { TCA_CLS_FLAGS } from '../../../src/netlink/tc/kinds/flower.ts'
 import { ETH_P, IPPROTO } from '../../../src/netlink/tc/validate.ts'
-import { draft, request, tryDrive } from '../../support/driver.ts'
-import { lab } from '../../support/lab.ts'
-import {
-  type Card,
-  hardwareRules,
-  knob,
-  loadSimnic,
-  refusal,
-  setMode,
-  setVfs,
-  unloadSimnic,
-  watchKernelLog,
-} from '../../support/simnic.ts'
-import { timeRules } from '../../support/simnic-scale.ts'
+import { useSimnic } from '../../support/simnic-bed.ts'
 
 let vm: Lab
 let card: Card
 let other: Card
-let trouble: () => Promise<string[]>
 const DRIVER = 'nic_core'
 
-beforeAll(async () => {
-  vm = await lab()
-  trouble = await watchKernelLog(vm)
-  ;[card, other] = (await loadSimnic(vm, { cards: 2, totalVfs: 4, driverName: DRIVER })) as [Card, Card]
+useSimnic({ cards: 2, totalVfs: 4, driverName: DRIVER }, async (machine, cards) => {
+  vm = machine
+  ;[card, other] = cards as [Card, Card]
   for (const each of [card, other]) {
     await setVfs(vm, each, 2)
     await setMode(vm, each, 'switchdev')
   }
   await vm.must(`set -e
     for dev in ${card.pf} ${card.pf}rep0 ${card.pf}rep1; do tc qdisc add dev $dev clsact; done`)
-})
-afterAll(async () => {
-  await unloadSimnic(vm)
-  expect(await trouble()).toEqual([])
 })
 beforeEach(async () => {
   await vm.must(`
@@ -127,7 +111,7 @@ describe('refused, with the reason', () => {
     expect(await hardwareRules(vm, card)).toHaveLength(1)
   })
 
-  test('what the kernel itself refuses: egress, other chains, offload turned off', async () => {
+  test('unlike egress, other chains and offload turned off, which the kernel itself refuses', async () => {
     expect(await refusal(vm, add(`${TCP} action drop`, card.pf, 'egress'))).toBe(
       'RTNETLINK answers: Operation not supported',
     )
@@ -156,7 +140,7 @@ describe('knobs', () => {
   const drop = (port: number) =>
     add(`protocol ip prio 5 flower skip_sw ip_proto udp dst_port ${port} action drop`)
 
-  test('max_rules: the table is full, until something is deleted', async () => {
+  test('max_rules fills the table, until something is deleted', async () => {
     await knob(vm, card, 'max_rules', 3)
     await vm.must(`set -e\n${[1, 2, 3].map(drop).join('\n')}`)
     const { code, stderr } = await vm.sh(drop(4))
@@ -170,7 +154,7 @@ describe('knobs', () => {
     expect(ports.sort()).toEqual(['1', '3', '4'])
   })
 
-  test('fail_next: so many operations fail, with this errno and text', async () => {
+  test('fail_next lets so many operations fail, with this errno and text', async () => {
     await knob(vm, card, 'fail_next', '2 EBUSY eswitch is being reset')
     expect(await vm.readFile(`${card.debugfs}/fail_next`)).toBe('2 16 eswitch is being reset\n')
     for (const port of [1, 2]) {
@@ -188,7 +172,7 @@ describe('knobs', () => {
     expect((await vm.sh(`echo 1 EFOO >${card.debugfs}/fail_next`)).code).not.toBe(0)
   })
 
-  test('both with their errno, which tc does not show', async () => {
+  test('max_rules and fail_next give their errno, which tc does not show', async () => {
     await knob(vm, card, 'max_rules', 1)
     await knob(vm, card, 'fail_next', '1 ETIMEDOUT no answer from the firmware')
     const ifindex = Number(await vm.must(`cat /sys/class/net/${card.pf}/ifindex`))
@@ -214,7 +198,7 @@ describe('knobs', () => {
     ])
   })
 
-  test('profile steer-only: redirect and MAC addresses, nothing above', async () => {
+  test('profile steer-only takes redirect and MAC addresses, nothing above', async () => {
     // tc offers a standalone action to every card: one that takes it is enough.
     for (const each of [card, other]) await knob(vm, each, 'profile', 'steer-only')
     await vm.must(add(`${TCP} ${MAC} ${TO_REP}`))
@@ -241,7 +225,7 @@ describe('knobs', () => {
     )
   })
 
-  test('liar: the rule is accepted and shown in hardware, its action is not done', async () => {
+  test('liar accepts a rule and shows it in hardware, and does not do its action', async () => {
     await knob(vm, card, 'liar', 'csum')
     await vm.must(add(`${TCP} ${MAC} action csum ip4h pipe ${TO_REP}`))
     expect(await vm.must(`tc filter show dev ${card.pf} ingress`)).toMatch(/in_hw_count 1[\s\S]*csum/)

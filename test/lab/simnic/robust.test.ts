@@ -1,8 +1,6 @@
 // The card under traffic: loading, unloading, changes of mode and of the number of VFs, ends of namespaces, with rules
 // installed and with frames waiting.
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import type { Lab } from '../../../hack/lab/lab.ts'
-import { lab } from '../../support/lab.ts'
 import {
   type Card,
   cardCounters,
@@ -13,8 +11,10 @@ import {
   simnicModule,
   unloadSimnic,
   watchKernelLog,
-} from '../../support/simnic.ts'
-import { deletePod, newPod } from '../../support/topology.ts'
+} from '../../../hack/lab/bed/simnic.ts'
+import { deletePod, newPod } from '../../../hack/lab/bed/topology.ts'
+import type { Lab } from '../../../hack/lab/lab.ts'
+import { lab } from '../../support/lab.ts'
 
 /** On a busy machine the guest is slow. */
 const LONG = { timeoutMs: 280_000 }
@@ -103,7 +103,7 @@ test('cycles of loading and unloading under traffic leave nothing behind', async
   expect(await trouble()).toEqual([])
 }, 300_000)
 
-test('changes of mode and of the number of VFs under traffic and with rules', async () => {
+test('changes of mode and of the number of VFs get through under traffic and with rules', async () => {
   await vm.must(
     `${FUNCTIONS(await simnicModule(vm))}
     up; traffic; reach start
@@ -154,7 +154,7 @@ test('a generator of packets fills the ring, and may not queue one buffer many t
   expect(await trouble()).toEqual([])
 })
 
-test('255 VFs with representors, all removed at once', async () => {
+test('255 VFs with representors are removed at once', async () => {
   const [card] = (await loadSimnic(vm, { totalVfs: 255 })) as [Card]
   await setVfs(vm, card, 255)
   await setMode(vm, card, 'switchdev')

@@ -1,3 +1,4 @@
+// Level and file of the log come from the node, the environment and the config, in this order.
 import { execFileSync } from 'node:child_process'
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -150,14 +151,14 @@ describe("the node's file", () => {
     mkdirSync(nodeFile)
     expect(logSettings({ nodeFile })).toMatchObject({
       configured: false,
-      warnings: [`Cannot use ${nodeFile}: it is a folder, must be a regular file`],
+      warnings: [`Cannot use ${nodeFile}: it is a folder; must be a regular file`],
     })
   })
 
   test('that is a FIFO is named and passed over, at once', () => {
     execFileSync('mkfifo', [nodeFile])
     expect(logSettings({ nodeFile }).warnings).toEqual([
-      `Cannot use ${nodeFile}: it is a FIFO, must be a regular file`,
+      `Cannot use ${nodeFile}: it is a FIFO; must be a regular file`,
     ])
   })
 

@@ -1,3 +1,4 @@
+// Lines of the log are whole, and the log's file is never a trap.
 import { execFileSync } from 'node:child_process'
 import {
   chmodSync,
@@ -151,8 +152,8 @@ describe('fileWriter', () => {
     writer('/dev/null')('')
     closeSync(reader)
     expect(complaints).toEqual([
-      expect.stringContaining('it is a FIFO, must be a regular file'),
-      expect.stringContaining('it is a device, must be a regular file'),
+      expect.stringContaining('it is a FIFO; must be a regular file'),
+      expect.stringContaining('it is a device; must be a regular file'),
     ])
   })
 
@@ -174,7 +175,7 @@ describe('fileWriter', () => {
     })
 
     test.each([
-      ['that others may read', '', 0o640, 'its mode is 0640, must be 0600'],
+      ['that others may read', '', 0o640, 'its mode is 0640; must be 0600'],
       ['of somebody else’s words', 'type=LOGIN msg=audit\n', 0o600, 'it is there already and is no log'],
       ['that is shorter than any line of ours', '{', 0o600, 'it is there already and is no log'],
     ])('leaves a file %s as it is', (_, text, mode, words) => {
@@ -194,7 +195,7 @@ describe('fileWriter', () => {
       expect(readFileSync(file, 'utf8')).toBe('')
       expect(complaints).toEqual([
         expect.stringContaining('ELOOP'),
-        expect.stringContaining('it belongs to user 65534, must belong to root'),
+        expect.stringContaining('it belongs to user 65534; must belong to root'),
       ])
     })
   })

@@ -1,3 +1,4 @@
+// Steps of a call are recorded in order, with their times and failures.
 import { afterEach, expect, test } from 'vitest'
 import {
   addVerbFields,

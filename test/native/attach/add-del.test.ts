@@ -2,10 +2,10 @@
 // as before after DEL and after a refusal. What only a VF can show is in test/lab/attach/add-del.test.ts.
 // needs: veth, bridge, ifb
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { capture } from '../../../hack/lab/bed/capture.ts'
+import { json, silently, staticIpam } from '../../../hack/lab/bed/plugins.ts'
+import { WIRE } from '../../../hack/lab/bed/topology.ts'
 import { makeNativeBed, type NativeBed, onNic } from '../../support/attach-native-bed.ts'
-import { capture } from '../../support/capture.ts'
-import { json, silently, staticIpam } from '../../support/plugins.ts'
-import { WIRE } from '../../support/topology.ts'
 
 const ADDRESS = '10.1.0.5'
 const ipam = staticIpam(`${ADDRESS}/24`)
@@ -61,7 +61,7 @@ describe('ADD and DEL', () => {
 })
 
 describe('refusals leave nothing behind', () => {
-  test('a device that belongs to another container: code 11, and its owner is named', async () => {
+  test('ADD refuses a device that belongs to another container with code 11, and names the owner', async () => {
     const config = onNic(bed.nic())
     await bed.add(config, 'pod-one')
     const error = await bed.refused('ADD', config, 'pod-two')
@@ -75,7 +75,7 @@ describe('refusals leave nothing behind', () => {
     await bed.expectUnchanged()
   })
 
-  test('a CNI_IFNAME that the pod has, as name or altname: code 4', async () => {
+  test('ADD refuses a CNI_IFNAME that the pod has as name or altname, with code 4', async () => {
     await bed.lab.must(
       'ip -n pod-one link add net1 type ifb; ip -n pod-one link property add dev lo altname net2',
     )
@@ -88,14 +88,14 @@ describe('refusals leave nothing behind', () => {
     await bed.expectUnchanged()
   })
 
-  test('an IPAM plugin that fails: its words, and the interface is back', async () => {
+  test('an ADD whose IPAM plugin fails passes its words on, and the interface is back', async () => {
     const broken = { type: 'static', addresses: [{ address: 'bogus' }] }
     const error = await bed.refused('ADD', onNic(bed.nic(), { ipam: broken }), 'pod-one')
     expect(error.msg).toContain('IPAM plugin "static"')
     await bed.expectUnchanged()
   })
 
-  test('a route that the kernel refuses after IPAM: code 102, the interface is back', async () => {
+  test('an ADD whose route the kernel refuses after IPAM ends with code 102, and the interface is back', async () => {
     const bad = { ...ipam, routes: [{ dst: '10.9.0.0/24', gw: '192.0.2.1' }] }
     const error = await bed.refused('ADD', onNic(bed.nic(), { ipam: bad }), 'pod-one')
     expect(error).toMatchObject({ code: 102 })
@@ -103,7 +103,7 @@ describe('refusals leave nothing behind', () => {
     await bed.expectUnchanged()
   })
 
-  test('wishes that are wrong: code 7 with key and value, and nothing is changed', async () => {
+  test('wishes that are wrong are refused with code 7, key and value, and nothing is changed', async () => {
     const wrong: [Record<string, unknown>, string][] = [
       [{ vlan: 4095 }, 'vlan 4095'],
       [{ vlan: '5' }, 'vlan "5"'],
@@ -130,7 +130,7 @@ describe('refusals leave nothing behind', () => {
 describe('DEL in hard cases', () => {
   const wishes = { mac: '02:00:00:00:00:45', mtu: 1400 }
 
-  test('the namespace is gone with the interface: DEL succeeds and the next ADD finds a new one', async () => {
+  test('DEL succeeds when the namespace is gone with the interface, and the next ADD finds a new one', async () => {
     const config = onNic(bed.nic(), { ...wishes, ipam })
     await bed.add(config, 'pod-one')
     await bed.podDies('pod-one')
@@ -161,7 +161,7 @@ describe('DEL in hard cases', () => {
     await bed.expectUnchanged()
   })
 
-  test('another interface has the name now: it is left alone, the interface comes home under a spare name', async () => {
+  test('the interface comes home under a spare name when another one has its name now, which is left alone', async () => {
     const config = onNic(bed.nic(), wishes)
     const { netdev, mac } = bed.nic()
     await bed.add(config, 'pod-one')

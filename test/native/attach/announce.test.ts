@@ -1,11 +1,11 @@
-// What neighbours hear of an ADD: by which interface, and how often. On an interface whose link is up when we say so. A wire that
-// hands multicast back to its sender is in test/lab/attach/scale.test.ts.
+// Neighbours hear of an ADD by one interface, and so often as the config says, on an interface whose link is up when the
+// test says so. test/lab/attach/scale.test.ts has a wire that hands multicast back to its sender.
 // needs: veth, bridge
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { type CapturedFrame, capture } from '../../../hack/lab/bed/capture.ts'
+import { staticIpam } from '../../../hack/lab/bed/plugins.ts'
+import { addClusterInterface, WIRE } from '../../../hack/lab/bed/topology.ts'
 import { makeNativeBed, type NativeBed, onNic } from '../../support/attach-native-bed.ts'
-import { type CapturedFrame, capture } from '../../support/capture.ts'
-import { staticIpam } from '../../support/plugins.ts'
-import { addClusterInterface, WIRE } from '../../support/topology.ts'
 
 const POD = 'pod-one'
 const MAC = '02:00:00:00:00:71'
@@ -49,17 +49,20 @@ describe('an announcement', () => {
     [{ count: 3, interval: 10 }, 3],
     [{ count: 1 }, 1],
     [{ count: 0 }, 0],
-  ])('%j: both forms leave by the interface so often, and by no other one', async (announce, times) => {
-    const [wire, elsewhere] = await Promise.all([
-      capture(bed.lab, WIRE.namespace, bed.nic().peer, 'arp'),
-      capture(bed.lab, null, 'cluster7', `host ${V4} or ether src ${MAC}`),
-    ])
-    const result = await bed.add(config(announce), POD)
-    await fence()
-    expect(gratuitous(await wire.stop())).toEqual({ requests: times, replies: times })
-    expect(await elsewhere.stop()).toEqual([])
-    expect(result.ips).toHaveLength(1)
-  })
+  ])(
+    'with %j leaves by the interface so often, in both forms, and by no other one',
+    async (announce, times) => {
+      const [wire, elsewhere] = await Promise.all([
+        capture(bed.lab, WIRE.namespace, bed.nic().peer, 'arp'),
+        capture(bed.lab, null, 'cluster7', `host ${V4} or ether src ${MAC}`),
+      ])
+      const result = await bed.add(config(announce), POD)
+      await fence()
+      expect(gratuitous(await wire.stop())).toEqual({ requests: times, replies: times })
+      expect(await elsewhere.stop()).toEqual([])
+      expect(result.ips).toHaveLength(1)
+    },
+  )
 
   test('is made by default', async () => {
     const wire = await capture(bed.lab, WIRE.namespace, bed.nic().peer, 'arp')

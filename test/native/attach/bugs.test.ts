@@ -1,11 +1,10 @@
-// What went wrong in sriov-cni and host-device with any device, by the number of the public issue where there is one (`#n` is
-// sriov-cni's, `plugins #n` containernetworking/plugins'): each must not happen here. What only a VF can show is in
-// test/lab/attach/bugs.test.ts.
+// Mistakes of sriov-cni and host-device with any device do not happen here. `#n` is a public issue of sriov-cni, `plugins
+// #n` one of containernetworking/plugins. test/lab/attach/bugs.test.ts has the mistakes that only a VF can show.
 // needs: veth, bridge, ifb
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { json } from '../../../hack/lab/bed/plugins.ts'
 import { BED_FOLDER, FLAKY, localIpam } from '../../support/attach-calls.ts'
 import { makeNativeBed, type NativeBed, onNic } from '../../support/attach-native-bed.ts'
-import { json } from '../../support/plugins.ts'
 
 let bed: NativeBed
 
@@ -18,7 +17,7 @@ afterEach(async ({ task }) => {
 })
 
 describe('a failed ADD', () => {
-  test("a CNI_IFNAME that exists: neither the ADD's way back nor its DEL takes the pod's own interface", async () => {
+  test("neither the way back of an ADD whose CNI_IFNAME exists nor its DEL takes the pod's own interface", async () => {
     await bed.lab.must(
       'ip -n pod-one link add eth0 address 02:00:00:00:0a:02 type ifb; ip -n pod-one link set eth0 up',
     )
@@ -31,7 +30,7 @@ describe('a failed ADD', () => {
     await bed.expectUnchanged()
   })
 
-  test('host-device, IPAM fails after the move: the NIC is back at once and not only after DEL', async () => {
+  test('by the name host-device the NIC is back at once when IPAM fails after the move, and not only after DEL', async () => {
     const config = { type: 'host-device', device: bed.nic().netdev, ipam: { type: 'static', addresses: [] } }
     await bed.refused('ADD', config, 'pod-one')
     await bed.expectUnchanged()
@@ -90,7 +89,7 @@ describe('a DEL that comes late, early or fails', () => {
     await bed.expectUnchanged()
   })
 
-  test("plugins #714, #1196: CNI_NETNS is another pod's namespace by now: that is left alone, the address is freed", async () => {
+  test('plugins #714, #1196: DEL leaves another pod alone whose namespace has the path by now, and frees the address', async () => {
     const config = onNic(bed.nic(), { ipam: localIpam() })
     await bed.add(config, 'pod-one')
     await bed.podDies('pod-one')

@@ -1,10 +1,10 @@
-// What an interface carries when vf-attach gets it: an ADD that fails leaves all of it as it was, DEL gives it back, and what
-// could not be given back, or what the node lives by, is refused before the first change.
+// An interface keeps what it carries when vf-attach gets it: an ADD that fails leaves all of it as it was, and DEL gives
+// it back. An ADD refuses before the first change what nobody could give back, or what the node lives by.
 // needs: veth, bridge, ifb, tbf, clsact
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { WIRE } from '../../../hack/lab/bed/topology.ts'
 import { localIpam } from '../../support/attach-calls.ts'
 import { makeNativeBed, type NativeBed, onNic } from '../../support/attach-native-bed.ts'
-import { WIRE } from '../../support/topology.ts'
 
 /** Of each kind something, in the order in which it must be given back. */
 const LOAD = `set -e
@@ -62,12 +62,12 @@ describe('an interface with something of each kind', () => {
     await bed.lab.must(UNLOAD)
   })
 
-  test('IPAM fails behind the move: everything is as it was', async () => {
+  test('is as it was after an ADD whose IPAM plugin fails behind the move', async () => {
     await bed.refused('ADD', onNic(bed.nic(), { ipam: failing }), 'pod-one')
     await bed.expectUnchanged()
   })
 
-  test('the last operations are refused: everything is as it was', async () => {
+  test('is as it was after an ADD whose last operations are refused', async () => {
     const ipam = { ...localIpam(), routes: [{ dst: '10.9.0.0/16', gw: '10.77.0.1' }] }
     expect(await bed.refused('ADD', onNic(bed.nic(), { ipam }), 'pod-one')).toMatchObject({
       msg: expect.stringContaining('ip route add'),
@@ -75,7 +75,7 @@ describe('an interface with something of each kind', () => {
     await bed.expectUnchanged()
   })
 
-  test('ADD says what the node is without, by name, and DEL gives it back', async () => {
+  test('goes to a pod: ADD names each thing that the node is without, and DEL gives all of it back', async () => {
     const { code, stderr } = await bed.call('ADD', onNic(bed.nic()), 'pod-one')
     expect(code).toBe(0)
     for (const words of [
@@ -89,7 +89,7 @@ describe('an interface with something of each kind', () => {
     await bed.expectUnchanged()
   })
 
-  test('an address that another interface has by then is not given back, with a line', async () => {
+  test('does not get back an address that another interface has by then, which DEL says', async () => {
     await bed.add(onNic(bed.nic()), 'pod-one')
     await bed.lab.must('ip addr add 192.0.2.6/24 dev up0')
     const { code, stderr } = await bed.call('DEL', onNic(bed.nic()), 'pod-one')
@@ -197,7 +197,7 @@ describe('refused before the first change', () => {
       { device: 'br-node' },
     ))
 
-  test('a bridge with ports', () =>
+  test('ADD refuses a bridge with ports', () =>
     refuses(
       'ip link add br-node type bridge && ip link set nic0 master br-node',
       'ip link del br-node',
@@ -234,7 +234,7 @@ describe('refused before the first change', () => {
     ),
   )
 
-  test("the node's only address", async () => {
+  test("ADD refuses the node's only address", async () => {
     const [v4, v6] = ['10.1.0.1/24', 'fd00:1::1/64']
     await refuses(
       `ip addr add 192.0.2.5/24 dev nic0; ip addr del ${v4} dev up0`,
@@ -243,7 +243,7 @@ describe('refused before the first change', () => {
     )
   })
 
-  test('an interface that another one lies on', () =>
+  test('ADD refuses an interface that another one lies on', () =>
     refuses(
       'ip link add tunnel0 type vxlan id 4 dev nic0 dstport 4789',
       'ip link del tunnel0',
@@ -253,7 +253,7 @@ describe('refused before the first change', () => {
   test.each([
     ['a shaper', 'tc qdisc add dev nic0 root tbf rate 1mbit burst 10k latency 50ms', 'the qdisc tbf'],
     ['a clsact qdisc', 'tc qdisc add dev nic0 clsact', 'the qdisc clsact'],
-  ])('%s, which a move destroys', (_, make, words) =>
+  ])('ADD refuses %s, which a move destroys', (_, make, words) =>
     refuses(make, 'tc qdisc del dev nic0 root 2>/dev/null; tc qdisc del dev nic0 clsact 2>/dev/null', words),
   )
 
@@ -280,7 +280,7 @@ describe('refused before the first change', () => {
     refuses(`ip link set nic0 up; ip addr add 192.0.2.5/24 dev nic0; ${make}`, undo, words),
   )
 
-  test('an altname that the pod has', () =>
+  test('ADD refuses an altname that the pod has', () =>
     refuses(
       `ip link set nic0 up; ip addr add 2001:db8::5/64 dev nic0 nodad; ip link property add dev nic0 altname pods-own
        ip -n pod-one link add pods-own type ifb`,
@@ -289,7 +289,7 @@ describe('refused before the first change', () => {
       { code: 102 },
     ))
 
-  test("an altname that the pod has, beside an interface of the device's name", () =>
+  test("ADD refuses an altname that the pod has, beside an interface of the device's name", () =>
     refuses(
       `ip link property add dev nic0 altname pods-own; ip -n pod-one link add pods-own type ifb
        ip -n pod-one link add nic0 type ifb`,

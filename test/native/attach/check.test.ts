@@ -2,10 +2,10 @@
 // ip, and CHECK names it. The PF's side is in test/lab/attach/check.test.ts.
 // needs: veth, bridge, ifb
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { addClusterInterface } from '../../../hack/lab/bed/topology.ts'
 import type { CniResult } from '../../../hack/lab/cni-runtime.ts'
 import { BED_FOLDER } from '../../support/attach-calls.ts'
 import { makeNativeBed, type NativeBed, onNic } from '../../support/attach-native-bed.ts'
-import { addClusterInterface } from '../../support/topology.ts'
 
 const MAC = '02:00:00:00:00:51'
 const RECORDS = '/var/lib/cni/vf-flower/attach'
@@ -43,7 +43,7 @@ const check = (result: CniResult, more: Record<string, unknown> = {}, netns = '/
 const failed = (result: CniResult, more: Record<string, unknown> = {}, netns = '/run/netns/pod-one') =>
   bed.refused('CHECK', config(more), 'pod-one', { prevResult: result, netns })
 
-/** What is done to the kernel between ADD and CHECK may name these. */
+/** Names for the changes of the kernel between ADD and CHECK. */
 const env = () => ({ NIC: bed.nic().netdev, OTHER: bed.nic(1).netdev, RECORDS, ADDRESSES })
 
 const inPod = 'ip -n pod-one'
@@ -56,7 +56,7 @@ const LEDGER_SCRIPT = (route: object) => {
 }
 
 describe('CHECK names what is not as ADD left it', () => {
-  test('nothing: it succeeds and says nothing', async () => {
+  test('CHECK succeeds and says nothing after an ADD', async () => {
     const result = await bed.add(config(), 'pod-one')
     expect(await check(result)).toMatchObject({ code: 0, stdout: '' })
   })
@@ -171,7 +171,7 @@ describe('CHECK names what is not as ADD left it', () => {
     },
   )
 
-  test('a route with all that IPAM may ask for', async () => {
+  test('CHECK compares a route with all that IPAM may ask for', async () => {
     const route = { dst: '10.2.0.0/16', priority: 7, table: 77, mtu: 1350, advmss: 1300 }
     await bed.lab.writeFile(`${BED_FOLDER}/ledger`, LEDGER_SCRIPT(route), 0o755)
     const more = { ipam: { type: 'ledger' } }
@@ -193,7 +193,7 @@ describe('CHECK names what is not as ADD left it', () => {
     }
   })
 
-  test('several things at once: all of them', async () => {
+  test('CHECK names several differences at once', async () => {
     const result = await bed.add(config(), 'pod-one')
     await bed.lab.must(
       `${inPod} link set net1 mtu 1300; ${inPod} route del 10.2.0.0/16; ${inPod} address del fd00:77::2/64 dev net1`,
@@ -202,7 +202,7 @@ describe('CHECK names what is not as ADD left it', () => {
     expect(msg).toMatch(/MTU 1300.*lacks address fd00:77::2\/64.*lacks route 10\.2/)
   })
 
-  test('a route that the pod had before: it is not asked for, those of the ADD are', async () => {
+  test('CHECK asks for the routes of the ADD, and for none that the pod had before', async () => {
     await addClusterInterface(bed.lab, 'pod-one', 7)
     const routes = [{ dst: '0.0.0.0/0' }, { dst: '::/0' }, { dst: '10.2.0.0/16' }]
     const more = { ipam: { ...(config().ipam as object), routes } }
@@ -218,7 +218,7 @@ describe('CHECK names what is not as ADD left it', () => {
     expect(code).toBe(104)
   })
 
-  test("the interface's own MAC", async () => {
+  test("CHECK compares the interface's own MAC", async () => {
     const more = { mac: undefined }
     const result = await bed.add(config(more), 'pod-one')
     await bed.lab.must(`${inPod} link set net1 address 02:00:00:00:00:77`)
@@ -228,7 +228,7 @@ describe('CHECK names what is not as ADD left it', () => {
     })
   })
 
-  test('the namespace of another pod', async () => {
+  test('CHECK refuses the namespace of another pod', async () => {
     const result = await bed.add(config(), 'pod-one')
     const error = await failed(result, {}, '/run/netns/pod-two')
     expect(error.code).toBe(104)
@@ -236,7 +236,7 @@ describe('CHECK names what is not as ADD left it', () => {
     expect(error.msg).toContain('"net1" is not in the pod')
   })
 
-  test('an ADD that was killed before its end', async () => {
+  test('CHECK names an ADD that was killed before its end', async () => {
     const result = await bed.add(config(), 'pod-one')
     await bed.del(config(), 'pod-one')
     const killed = await bed.call('ADD', config(), 'pod-one', {

@@ -1,11 +1,11 @@
-// What a pod has put on its interface does not come home with it: programs, interfaces that lie on it, altnames, flags, limits,
-// features, channels and files of queues. What can't be taken off keeps the device from being given out, and ADD refuses what is
-// not clean. What only hardware can show is in test/lab/attach/clean.test.ts.
+// Nothing that a pod has put on its interface comes home with it: programs, interfaces that lie on it, altnames, flags,
+// limits, features, channels and files of queues. A device that cannot be cleaned is not given out, and ADD refuses one
+// that is not clean. test/lab/attach/clean.test.ts has what only hardware can show.
 // needs: veth, bridge, macvlan, ifb
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { WIRE } from '../../../hack/lab/bed/topology.ts'
 import { makeNativeBed, type NativeBed, onNic } from '../../support/attach-native-bed.ts'
 import { PROGRAMS, PROGRAMS_FILE } from '../../support/programs.ts'
-import { WIRE } from '../../support/topology.ts'
 
 let bed: NativeBed
 
@@ -23,7 +23,7 @@ afterEach(async ({ task }) => {
 
 const inPod = (script: string) => `ip netns exec pod-one sh -ec '${script}'`
 
-/** What of the host's interface nothing else shows: sysfs, ethtool, tcx and who lies on it. */
+/** Settings of the host's interface that nothing else shows: sysfs, ethtool, tcx and who lies on it. */
 async function whole(): Promise<string> {
   const { netdev } = bed.nic()
   return bed.lab.must(`ip -d link show dev ${netdev} | sed 's/^[0-9]*: //'
@@ -200,7 +200,7 @@ test('programs of tcx, which agents put on every interface, go along and come ba
   await bed.nicIsBack()
 })
 
-test('queues that a pod has taken away have their files again', async () => {
+test('the files of queues that a pod has taken away are there again', async () => {
   const { netdev } = bed.nic()
   const file = `/sys/class/net/${netdev}/queues/rx-1/rps_cpus`
   await bed.lab.must(`ethtool -L ${netdev} rx 2 tx 2; echo 1 >${file}`)
@@ -212,7 +212,7 @@ test('queues that a pod has taken away have their files again', async () => {
   await bed.lab.must(`echo 0 >${file}; ethtool -L ${netdev} rx 1 tx 1`)
 })
 
-test('a macvlan with protodown for a reason: both go', async () => {
+test('protodown of a macvlan and its reason both go', async () => {
   await bed.lab.must('ip link add low0 type ifb; ip link add hd0 link low0 type macvlan')
   try {
     await bed.add({ type: 'vf-attach', device: 'hd0' }, 'pod-one')
@@ -244,7 +244,7 @@ describe('CHECK', () => {
     await bed.expectUnchanged()
   })
 
-  test('programs, altnames and interfaces on it are the business of the pod', async () => {
+  test('CHECK has nothing against programs, altnames and interfaces that the pod makes on it', async () => {
     const prevResult = await bed.add(onNic(bed.nic()), 'pod-one')
     await bed.lab.must(
       inPod(`perl ${PROGRAMS_FILE} xdp net1; ip link property add dev net1 altname mine

@@ -42,7 +42,7 @@ describe('what a pod did to its interface', () => {
   })
 })
 
-test('the bridge of an interface is gone: it comes home all the same, and DEL says so', async () => {
+test('an interface comes home although its bridge is gone, and DEL says so', async () => {
   const { netdev } = bed.nic()
   await bed.lab.must(`ip link add gone type bridge; ip link set ${netdev} master gone up`)
   await bed.add(full(), 'pod-one')
@@ -56,7 +56,7 @@ test('the bridge of an interface is gone: it comes home all the same, and DEL sa
 })
 
 describe('calls that come twice, too late or without a namespace', () => {
-  test('DEL after DEL, after an ADD that failed, and of what was never added', async () => {
+  test('DEL succeeds after a DEL, after an ADD that failed, and for a container that was never added', async () => {
     await bed.add(full(), 'pod-one')
     for (let time = 0; time < 3; time++) await bed.del(full(), 'pod-one')
     const bad = { ...localIpam(), routes: [{ dst: '10.9.0.0/24', gw: '192.0.2.1' }] }
@@ -67,7 +67,7 @@ describe('calls that come twice, too late or without a namespace', () => {
     await bed.expectUnchanged()
   })
 
-  test('CNI_NETNS is empty and the namespace lives', async () => {
+  test('DEL with an empty CNI_NETNS finds the namespace that lives', async () => {
     await bed.add(full(), 'pod-one')
     await bed.del(full(), 'pod-one', { netns: '' })
     await bed.expectUnchanged()
@@ -75,7 +75,7 @@ describe('calls that come twice, too late or without a namespace', () => {
 })
 
 describe('what happened on the host meanwhile', () => {
-  test('an altname of the interface was given to another one: that keeps it', async () => {
+  test('an altname that was given to another interface meanwhile stays there', async () => {
     const { netdev } = bed.nic()
     await bed.lab.must(`ip link property add dev ${netdev} altname nic-zero altname nic-null`)
     await bed.remember()
@@ -91,7 +91,7 @@ describe('what happened on the host meanwhile', () => {
     await bed.remember()
   })
 
-  test('the IPAM plugin fails: the interface is home all the same, and a retry frees the address', async () => {
+  test('the interface is home although the IPAM plugin fails, and a retry frees the address', async () => {
     const config = full({ ipam: localIpam(FLAKY) })
     const address = addressOf(await bed.add(config, 'pod-one'))
     await bed.lab.must(`touch ${BED_FOLDER}/fail`)

@@ -35,7 +35,7 @@ afterAll(async () => {
   await leaveGuest(lab)
 })
 
-test('a software interface: killed or failed before and after each step: DEL or GC leads back', {
+test('DEL or GC leads back from a kill or a failure before and after each step of a software interface', {
   timeout,
 }, async () => {
   const own = await runTable(lab, 'a software interface', { subject: vethSubject, places, extent: 'full' })
@@ -51,7 +51,7 @@ test('a software interface: killed or failed before and after each step: DEL or 
   expect(count('DEL', 'op')).toBeGreaterThanOrEqual(5)
   expect([count('ADD', 'file'), count('DEL', 'file'), count('GC', 'file')]).toEqual([2, 2, 1])
   expect(['ADD', 'CHECK', 'DEL', 'GC'].map((verb) => count(verb, 'ipam'))).toEqual([1, 1, 1, 1])
-  // What a move takes is given back: six things.
+  // Things that a move takes are given back: six.
   const given = (verb: string) => own.filter((row) => row.verb === verb && row.op === 'carried.give').length
   expect([given('DEL'), given('failed ADD')]).toEqual([6, 6])
   // On the way back: operations taken back, the addresses and the record.
@@ -59,7 +59,7 @@ test('a software interface: killed or failed before and after each step: DEL or 
   expect([count('failed ADD', 'ipam'), count('failed ADD', 'file')]).toEqual([1, 1])
 })
 
-test('a software interface whose addresses the plugin announces itself: killed or failed at that step', {
+test('DEL or GC leads back from a kill or a failure while the plugin announces its addresses itself', {
   timeout,
 }, async () => {
   const options = { subject: announcedSubject, places, extent: 'full' } as const

@@ -2,10 +2,10 @@
 // VFs, and what sriov-cni leaves, are in test/lab/attach/foreign.test.ts.
 // needs: veth, bridge, macvlan, ifb
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { json } from '../../../hack/lab/bed/plugins.ts'
 import type { PluginConfig } from '../../../hack/lab/cni-runtime.ts'
 import { BED_FOLDER, localIpam } from '../../support/attach-calls.ts'
 import { makeNativeBed, type NativeBed } from '../../support/attach-native-bed.ts'
-import { json } from '../../support/plugins.ts'
 
 let bed: NativeBed
 
@@ -52,7 +52,7 @@ describe('an attachment of host-device', () => {
     },
   )
 
-  test('also of a macvlan', async () => {
+  test('is brought home by DEL when it is a macvlan', async () => {
     await bed.lab.must(`ip link add theirs link ${bed.nic(1).netdev} type macvlan mode bridge`)
     await bed.remember()
     await bed.add(theirs({ device: 'theirs' }), 'pod-one')

@@ -1,5 +1,6 @@
-// Which VF an ADD with `pf` takes. The folder of PCI functions is laid out here; what is taken from it is real: interfaces are
-// veths, namespaces, locks and records the node's own. With VFs of hardware: test/lab/attach/select.test.ts and attach-open.test.ts.
+// An ADD with `pf` takes a free VF. The test lays out the folder of PCI functions; the rest is real: interfaces are veths,
+// and namespaces, locks and records are the node's own. test/lab/attach/select.test.ts and test/lab/attach/open.test.ts
+// have VFs of hardware.
 // needs: veth, tbf
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import type { PluginConfig } from '../../../hack/lab/cni-runtime.ts'
@@ -77,7 +78,7 @@ describe('a VF that an attachment has left', () => {
     })
   })
 
-  test('from before the last boot is no matter of who has it open, when its attachment gets another one', async () => {
+  test('from before the last boot may be open when its attachment gets another one', async () => {
     await given('pod-one')
     await layOut({ [FIRST]: inUserSpace, [SECOND]: inUserSpace })
     await bed.lab.must(`sed -i 's/"bootId": *"[^"]*"/"bootId":"before"/' '${await bed.recordOf('pod-one')}'`)

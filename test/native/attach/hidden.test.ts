@@ -1,12 +1,12 @@
-// What a pod can do to hide a device of software, or to put another one in its place: number, name, MAC and namespace are the
-// pod's to choose, what the device is joined to outside of the pod is not. The VF's part is in test/lab/attach/hidden.test.ts.
+// A pod hides a device of software, or puts another one in its place. It can choose number, name, MAC and namespace, but
+// not the end that the device is joined to outside of the pod. test/lab/attach/hidden.test.ts has VFs.
 // needs: veth, ifb, macvlan
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { errorOf } from '../../../hack/lab/bed/plugins.ts'
+import { deletePod, newPod } from '../../../hack/lab/bed/topology.ts'
 import type { Lab } from '../../../hack/lab/lab.ts'
 import { type AttachCalls, attachCalls, BED_FOLDER, FORGET_CALLS } from '../../support/attach-calls.ts'
 import { lab as sharedLab } from '../../support/lab.ts'
-import { errorOf } from '../../support/plugins.ts'
-import { deletePod, newPod } from '../../support/topology.ts'
 
 const [pod, child, third, next] = ['hidden-pod', 'hidden-child', 'hidden-third', 'hidden-next']
 const [index, mac, lowIndex] = [4_080, '02:00:00:00:70:11', 4_180]
@@ -45,7 +45,7 @@ afterEach(async () => {
 })
 
 const plugin = (more: Record<string, unknown> = {}) => ({ type: 'vf-attach', device: 'hd0', ...more })
-/** What a call said that must fail. */
+/** The words of a call that must fail. */
 const failed: AttachCalls['refused'] = async (...parameters) => {
   const result = await calls.call(...parameters)
   expect(result).toMatchObject({ code: 1 })
@@ -81,7 +81,7 @@ async function isHome(place: string): Promise<void> {
 }
 
 describe.each(['host', 'third'])('a veth whose other end is in the %s namespace', (place) => {
-  test('hidden behind one with its number, name and MAC: CHECK says it, DEL leaves that one and fails', async () => {
+  test('is missed by CHECK behind one with its number, name and MAC, which DEL leaves alone, and fails', async () => {
     await makePair(place)
     const prevResult = await calls.add(plugin(), pod)
     const { ifindex } = await told(`-n ${pod}`, 'net1')
@@ -103,7 +103,7 @@ describe.each(['host', 'third'])('a veth whose other end is in the %s namespace'
     expect(await told(`-n ${pod}`, 'net1')).toEqual(stranger)
   })
 
-  test('with another number in the pod it comes home under its own, which no pod chooses', async () => {
+  test('comes home with its own number, which no pod chooses, from one that has given it another', async () => {
     await makePair(place)
     await calls.add(plugin(), pod)
     const { ifindex } = await told(`-n ${pod}`, 'net1')
@@ -115,7 +115,7 @@ describe.each(['host', 'third'])('a veth whose other end is in the %s namespace'
     await isThere(`-n ${pod}`, 'squat')
   })
 
-  test('an ADD fails after the pod has renamed it and made another: the device comes home, the other stays', async () => {
+  test('comes home from an ADD that fails after the pod has renamed it and made another one, which stays', async () => {
     await makePair(place)
     await lab.writeFile(
       ACT,
@@ -128,7 +128,7 @@ describe.each(['host', 'third'])('a veth whose other end is in the %s namespace'
     await isAbsent(`-n ${pod}`, 'stolen')
   })
 
-  test('an ADD fails after the pod has hidden it behind one of its number: nothing of the pod comes', async () => {
+  test('does not bring anything of the pod home when an ADD fails after the pod has hidden it', async () => {
     await makePair(place)
     await lab.writeFile(
       ACT,
@@ -146,7 +146,7 @@ describe.each(['host', 'third'])('a veth whose other end is in the %s namespace'
     await isThere(`-n ${pod}`, 'net1')
   })
 
-  test('addresses go to the device alone, and an ADD whose interface was replaced meanwhile fails', async () => {
+  test('gets its addresses alone, and an ADD whose interface was replaced meanwhile fails', async () => {
     await makePair(place)
     await lab.must(`touch ${BED_FOLDER}/lease`)
     await lab.writeFile(
@@ -162,7 +162,7 @@ describe.each(['host', 'third'])('a veth whose other end is in the %s namespace'
     await isHome(place)
   })
 
-  test('its pod is gone and it lives on elsewhere: GC and DEL fail, and succeed once it has ended', async () => {
+  test('keeps GC and DEL failing while it lives on elsewhere, its pod gone, until it has ended', async () => {
     await makePair(place)
     await calls.add(plugin(), pod)
     await lab.must(hide)
@@ -178,7 +178,7 @@ describe.each(['host', 'third'])('a veth whose other end is in the %s namespace'
     await lab.must('! ls /var/lib/cni/vf-flower/attach/*.json 2>/dev/null')
   })
 
-  test('a pod that moves it to and fro all the time', async () => {
+  test('comes home from a pod that moves it to and fro all the time', async () => {
     await makePair(place)
     await calls.add(plugin(), pod)
     const moves = `for round in $(seq 40); do
@@ -194,7 +194,7 @@ describe.each(['host', 'third'])('a veth whose other end is in the %s namespace'
     await isHome(place)
   })
 
-  test('a pod that has deleted it has ended it', async () => {
+  test('has ended when its pod has deleted it', async () => {
     await makePair(place)
     await calls.add(plugin(), pod)
     await lab.must(`ip -n ${pod} link del net1; ${alike()}`)
@@ -212,7 +212,7 @@ describe('both ends of a pair are devices', () => {
   test.each([
     ['first', 'second'],
     ['second', 'first'],
-  ])('each in a pod of its own: CHECK succeeds, and the %s comes home, then the %s', async (leaves) => {
+  ])('each in a pod of its own pass CHECK, and the %s comes home, then the %s', async (leaves) => {
     await makePair('host')
     const farIndex = (await told('', 'far')).ifindex
     const one = await calls.add(plugin(), pod)
@@ -225,7 +225,7 @@ describe('both ends of a pair are devices', () => {
     expect((await told('', 'far')).ifindex).toBe(farIndex)
   })
 
-  test('a pod that makes one like it does not have that taken for it', async () => {
+  test('are not taken for one that a pod makes like them', async () => {
     await makePair('host')
     await calls.add(plugin(), pod)
     await calls.add(far, next)
@@ -245,7 +245,7 @@ describe('both ends of a pair are devices', () => {
   })
 })
 
-test('somebody moves the other end of a pair away: DEL is no success before it is back', async () => {
+test('DEL is no success while somebody has moved the other end of a pair away', async () => {
   await makePair('host')
   await calls.add(plugin(), pod)
   const { ifindex } = await told('', 'far')
@@ -285,7 +285,7 @@ describe('a macvlan', () => {
     await isThere(`-n ${pod}`, 'net1')
   })
 
-  test('with another number in the pod it comes home under its own', async () => {
+  test('comes home with its own number when the pod has given it another one', async () => {
     await make()
     await calls.add(plugin(), pod)
     const { ifindex } = await told(`-n ${pod}`, 'net1')

@@ -2,6 +2,7 @@
 // Dummies and VFs: test/lab/attach/identity.test.ts.
 // needs: veth, ifb, macvlan
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { deletePod, newPod } from '../../../hack/lab/bed/topology.ts'
 import type { Lab } from '../../../hack/lab/lab.ts'
 import { type AttachCalls, attachCalls, FORGET_CALLS } from '../../support/attach-calls.ts'
 import { lab as sharedLab } from '../../support/lab.ts'
@@ -14,7 +15,6 @@ import {
   softwareKinds,
   underTheName,
 } from '../../support/look-alikes.ts'
-import { deletePod, newPod } from '../../support/topology.ts'
 
 const pod = 'identity'
 let lab: Lab
@@ -34,15 +34,15 @@ afterEach(async ({ task }) => {
 
 describe.each(softwareKinds.filter(({ kind }) => kind !== 'dummy'))('$kind', (alike) => {
   const scene = () => ({ lab, calls, pod, alike })
-  test('the pod has another one of the same number and MAC', () => inThePod(scene()))
-  test('the host has another one of the same number, name and MAC', () => onTheHost(scene()))
-  test('the pod is gone, and the host has another one of the same number, name and MAC', () =>
+  test('comes home from a pod that has another one of the same number and MAC', () => inThePod(scene()))
+  test('comes home to a host that has another one of the same number, name and MAC', () => onTheHost(scene()))
+  test('is not taken for another one of the host with its number, name and MAC when the pod is gone', () =>
     afterDeath(scene()))
-  test('an ADD fails behind its move', () => afterFailure(scene()))
-  test('another one has its name in the pod', () => underTheName(scene()))
+  test('comes home when an ADD fails behind its move', () => afterFailure(scene()))
+  test('comes home when another one has its name in the pod', () => underTheName(scene()))
 })
 
-test('the spare name is taken too: the next one of its kind', async () => {
+test('an interface whose spare name is taken too gets the next one of its kind', async () => {
   await lab.must(`ip link add hd0 index 4070 type ifb`)
   const plugin = { type: 'vf-attach', device: 'hd0' }
   await calls.add(plugin, pod)

@@ -22,7 +22,7 @@ let bed: NativeBed
 beforeAll(async () => {
   bed = await makeNativeBed(1, [pod, next])
   await bed.lab.writeFile(`${BED_FOLDER}/late`, LATE, 0o755)
-  // Where the plugin lies is looked up once; host-local's folder stays.
+  // The path of the plugin is looked up once; host-local's folder stays.
   await bed.add(config(), pod)
   await bed.del(config(), pod)
   await bed.lab.must(`rm ${BED_FOLDER}/parent`)
@@ -80,7 +80,7 @@ test('DEL frees the addresses after the plugin has ended, so that none is leased
   await bed.expectUnchanged()
 })
 
-test('GC, too, waits before it gives up the record', async () => {
+test("GC waits for the plugin's end before it gives up the record", async () => {
   const { plugin, letGo } = await killedAdd()
   const collect = () => {
     const valid = { config: { 'cni.dev/valid-attachments': [] }, cniVersion: '1.1.0' }
@@ -97,7 +97,7 @@ test('GC, too, waits before it gives up the record', async () => {
   await bed.expectUnchanged()
 })
 
-test('an ADD of the next owner, too, waits before it takes the record of a dead one away', async () => {
+test("an ADD of the next owner waits for the plugin's end before it takes the record of a dead one away", async () => {
   const { plugin, letGo } = await killedAdd()
   // As hardware comes home when its namespace dies.
   await bed.lab.must(`ip -n ${pod} link set net1 netns 1 name ${bed.nic().netdev}`)

@@ -1,9 +1,9 @@
 // Names that a device in a pod had on the host are its own: nobody else's interface is meant by them, whatever a pod has called that.
 // needs: veth, bridge
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import { deletePod } from '../../../hack/lab/bed/topology.ts'
 import type { PluginConfig } from '../../../hack/lab/cni-runtime.ts'
 import { makeNativeBed, type NativeBed } from '../../support/attach-native-bed.ts'
-import { deletePod } from '../../support/topology.ts'
 
 let bed: NativeBed
 
@@ -17,7 +17,7 @@ afterEach(async ({ task }) => {
 
 const by = (device: string): PluginConfig => ({ type: 'vf-attach', device })
 
-test('an altname of an interface is not taken for a device that a pod has: code 11, until that one is back', async () => {
+test('an altname of an interface is refused with code 11 while a pod has the device of that name', async () => {
   const [one, two] = [bed.nic(0), bed.nic(1)]
   await bed.lab.must(`ip link property add dev ${two.netdev} altname nic-one-by-alt`)
   await bed.remember()

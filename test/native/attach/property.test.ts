@@ -2,13 +2,13 @@
 // the host is as before. test/lab/attach/property.test.ts has VFs. VF_SOAK_SEED replays a run.
 // needs: veth, ifb
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { diffSnapshot, snapshot } from '../../../hack/lab/bed/snapshot.ts'
 import type { Lab } from '../../../hack/lab/lab.ts'
 import { makeFields, removeFields } from '../../soak/fields.ts'
 import { softwareDevices } from '../../soak/property.ts'
 import { expectProperty } from '../../soak/property-suite.ts'
 import { leaveGuest, prepareGuest } from '../../soak/run.ts'
 import { lab as sharedLab } from '../../support/lab.ts'
-import { diffSnapshot, snapshot } from '../../support/snapshot.ts'
 
 let lab: Lab
 
@@ -18,7 +18,7 @@ beforeAll(async () => {
 })
 afterAll(() => leaveGuest(lab))
 
-test('any config of a software interface: ADD and DEL leave the host as it was', {
+test('ADD and DEL of any config leave the host of a software interface as it was', {
   timeout: 1_800_000,
 }, async () => {
   const before = await snapshot(lab)

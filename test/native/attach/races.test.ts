@@ -1,11 +1,11 @@
-// Many processes at once on few interfaces, and others who handle the same ones meanwhile, whatever kind of interface they are.
-// What only VFs can show is in test/lab/attach/races.test.ts.
+// Many processes at once want few interfaces, and others handle the same ones meanwhile, of whatever kind.
+// test/lab/attach/races.test.ts has the races that only VFs can show.
 // needs: veth, bridge
 import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest'
+import { errorOf, json } from '../../../hack/lab/bed/plugins.ts'
 import type { PluginConfig } from '../../../hack/lab/cni-runtime.ts'
 import { BED_FOLDER, localIpam } from '../../support/attach-calls.ts'
 import { makeNativeBed, type NativeBed, onNic } from '../../support/attach-native-bed.ts'
-import { errorOf, json } from '../../support/plugins.ts'
 
 const NICS = 4
 const names = Array.from({ length: 20 }, (_, n) => `p${n}`)
@@ -15,7 +15,7 @@ let bed: NativeBed
 
 beforeAll(async () => {
   bed = await makeNativeBed(NICS, names)
-  // Where each plugin lies is looked up once.
+  // The path of each plugin is looked up once.
   await bed.call('VERSION', { type: 'vf-attach' }, one)
 })
 afterAll(() => bed?.end())
@@ -23,7 +23,7 @@ afterEach(async ({ task }) => {
   if (task.result?.state === 'fail') await bed.rebuild()
 })
 
-test('20 ADDs at once on 4 interfaces, each wanted by several: 4 succeed, the others get code 11, nothing leaks', async () => {
+test('of 20 ADDs at once on 4 interfaces 4 succeed, the others get code 11, and nothing leaks', async () => {
   const config = (n: number) => onNic(bed.nic(n % NICS), { mtu: 1400, ipam: localIpam() })
   // The first call on a node makes the folders, and here all are the first.
   await bed.lab.must('rm -rf /var/lib/cni/vf-flower /var/lib/cni/networks /run/vf-flower')
@@ -41,7 +41,7 @@ test('20 ADDs at once on 4 interfaces, each wanted by several: 4 succeed, the ot
   await bed.expectUnchanged()
 })
 
-test("DEL of the old pod against ADD of the next, three times: the next pod's interface is never touched", async () => {
+test("DEL of the old pod never touches the interface that the next pod's ADD takes at the same time", async () => {
   for (let round = 0; round < 3; round++) {
     const [old, next] = round % 2 === 0 ? [one, two] : [two, one]
     const config = (number: number) =>
@@ -60,7 +60,7 @@ test("DEL of the old pod against ADD of the next, three times: the next pod's in
   await bed.expectUnchanged()
 })
 
-test('a runtime that repeats its DEL for ever, while another pod comes and goes on the same interface', async () => {
+test('a runtime that repeats its DEL for ever does nothing to another pod on the same interface', async () => {
   const config = onNic(bed.nic(), { mtu: 1400, ipam: localIpam() })
   await bed.add(config, one)
   let running = true
@@ -78,7 +78,7 @@ test('a runtime that repeats its DEL for ever, while another pod comes and goes 
   await bed.expectUnchanged()
 })
 
-test("the distribution's host-device wants the same interface at the same time: one gets it, the other takes nothing from it", async () => {
+test("when the distribution's host-device wants the same interface one of us gets it, and the other takes nothing from it", async () => {
   await bed.lab.must(`ln -sf /usr/lib/cni/host-device ${BED_FOLDER}/go-host-device`)
   const { netdev, mac } = bed.nic()
   const ours = onNic(bed.nic())
@@ -102,7 +102,7 @@ test("the distribution's host-device wants the same interface at the same time: 
   await bed.expectUnchanged()
 })
 
-test('whoever holds the lock of an interface is waited for, 30 seconds at most: then code 11 names the lock', async () => {
+test('ADD waits 30 seconds at most for the lock of an interface, and names it with code 11 then', async () => {
   const lock = `/var/lib/cni/vf-flower/lock/netdev:${bed.nic().netdev}`
   const script = `touch ${BED_FOLDER}/locked; while [ -e ${BED_FOLDER}/locked ]; do sleep 0.05; done`
   // -o: it alone has the file open, its child does not.

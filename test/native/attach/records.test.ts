@@ -1,5 +1,5 @@
-// What DEL and ADD make of records that a reboot, a crash of the disk, a newer version or a full file system left, whatever
-// kind of interface they are about. What only a VF can show is in test/lab/attach/del.test.ts.
+// DEL and ADD cope with records that a reboot, a crash of the disk, a newer version or a full file system left, of
+// whatever kind of interface. test/lab/attach/del.test.ts has those of VFs.
 // needs: veth, bridge
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { BED_FOLDER, localIpam } from '../../support/attach-calls.ts'
@@ -21,7 +21,7 @@ afterEach(async ({ task }) => {
   if (task.result?.state === 'fail') await bed.rebuild()
 })
 
-test('a record from before a reboot: DEL and the next ADD drop it and touch nothing', async () => {
+test('DEL and the next ADD drop a record from before a reboot and touch nothing', async () => {
   const { netdev, mac } = bed.nic()
   await bed.add(plain(0, { mtu: 1400 }), 'pod-one')
   const record = await bed.recordOf('pod-one')
@@ -44,7 +44,7 @@ test('a record from before a reboot: DEL and the next ADD drop it and touch noth
   await bed.remember()
 })
 
-test('a record that is cut off, of an interface that is on the host: ADD puts it aside', async () => {
+test('ADD puts a record aside that is cut off, when its interface is on the host', async () => {
   const record = recordPath(0, 'old')
   await bed.lab.writeFile(record, '{ "schema": 1, "plug', 0o600)
   await bed.add(plain(), 'pod-one')
@@ -53,7 +53,7 @@ test('a record that is cut off, of an interface that is on the host: ADD puts it
   await bed.expectUnchanged()
 })
 
-test('a record of a newer version: reported, kept, and no other pod is kept from its interface', async () => {
+test('a record of a newer version is reported and kept, and keeps no other pod from its interface', async () => {
   await bed.add(plain(), 'pod-one')
   const record = await bed.recordOf('pod-one')
   // It can't be found by its name then: of what is in a pod only the record knows that.
@@ -67,10 +67,79 @@ test('a record of a newer version: reported, kept, and no other pod is kept from
   const add = await bed.refused('ADD', plain(), 'pod-two')
   expect(add).toMatchObject({ code: 11, msg: expect.stringContaining(words) })
   await bed.lab.must(`ip link del ${netdev}`)
+  // Of one that is not understood at all nothing can be restored.
+  const text = await bed.lab.readFile(record)
+  await bed.lab.writeFile(record, '{ "schema": 99 }', 0o600)
   const del = await bed.refused('DEL', plain(), 'pod-one')
   expect(`${del.msg} ${del.details}`).toContain(words)
   expect(await bed.link('pod-one', 'net1')).toMatchObject({ address: bed.nic().mac })
+  await bed.lab.writeFile(record, text, 0o600)
   await bed.lab.must(`sed -i 's/"schema": 99,/"schema": 1,/' '${record}'`)
+  await bed.del(plain(), 'pod-one')
+  await bed.expectUnchanged()
+})
+
+/** The record as a later version could have written it: a number of its own, keys that nobody here knows, one in another form. */
+async function asOfLater(
+  record: string,
+  schema: number,
+  change: (journal: Journal) => void = () => undefined,
+) {
+  const content = JSON.parse(await bed.lab.readFile(record)) as Journal
+  Object.assign(content, { schema, checksum: 'c0ffee' })
+  Object.assign(content.journal.device, { firmware: { version: '9.1' } })
+  change(content)
+  const text = JSON.stringify(content)
+  await bed.lab.writeFile(record, text, 0o600)
+  return text
+}
+
+interface Journal {
+  readonly journal: Record<'device' | 'original', Record<string, unknown>>
+}
+
+test('a record of a newer format: ADD, CHECK and GC say why not, DEL restores what it understands and keeps it', async () => {
+  const config = plain(0, { mtu: 1400 })
+  const result = await bed.add(config, 'pod-one')
+  const record = await bed.recordOf('pod-one')
+  const text = await asOfLater(record, 2, ({ journal }) => {
+    Object.assign(journal, { tuning: 'of another form' })
+  })
+  const reason = `Cannot read record "${record}": schema 2 is newer than 1, the newest known here`
+  const check = await bed.refused('CHECK', config, 'pod-one', { prevResult: result })
+  expect(check).toMatchObject({ code: 5, msg: reason })
+  const again = await bed.refused('ADD', plain(1), 'pod-one', { ifname: 'net1' })
+  expect(again).toMatchObject({ code: 11, msg: expect.stringContaining(reason) })
+  const gc = await bed.call('GC', { type: 'vf-attach' }, 'pod-two', {
+    ...{ cniVersion: '1.1.0', config: { 'cni.dev/valid-attachments': [] } },
+  })
+  expect(gc).toMatchObject({ code: 0, stderr: expect.stringContaining(`${reason}; it is kept`) })
+  const del = await bed.call('DEL', config, 'pod-one')
+  expect(del).toMatchObject({ code: 0, stdout: '' })
+  expect(del.stderr).toContain(
+    `${reason}; DEL restores what it understands of it (it does not understand journal.device.firmware, journal.tuning, checksum), and the record is kept`,
+  )
+  expect(await bed.lab.readFile(record)).toBe(text)
+  const other = await bed.refused('ADD', plain(), 'pod-two')
+  expect(other).toMatchObject({ code: 11, msg: expect.stringContaining(reason) })
+  expect(await bed.call('DEL', config, 'pod-one')).toMatchObject({ code: 0, stdout: '' })
+  await bed.lab.must(`rm '${record}'`)
+  await bed.expectUnchanged()
+})
+
+test('keys that a later minor version added stay in a record that is written again', async () => {
+  await bed.add(plain(), 'pod-one')
+  const record = await bed.recordOf('pod-one')
+  await asOfLater(record, 1)
+  // A DEL writes the number that it chose for the interface down before the move home.
+  const killed = await bed.call('DEL', plain(), 'pod-one', {
+    env: { VF_FLOWER_FAULT: 'op:1:before:SIGKILL' },
+  })
+  expect(killed.code).not.toBe(0)
+  expect(JSON.parse(await bed.lab.readFile(record))).toMatchObject({
+    checksum: 'c0ffee',
+    journal: { device: { homeIfindex: expect.any(Number), firmware: { version: '9.1' } } },
+  })
   await bed.del(plain(), 'pod-one')
   await bed.expectUnchanged()
 })
@@ -104,7 +173,7 @@ test('GC: records that can’t be read are no error; a broken one goes aside unl
   await bed.expectUnchanged()
 })
 
-test('the folder of records is gone: DEL frees the address and succeeds, ADD makes it anew', async () => {
+test('DEL frees the address and succeeds when the folder of records is gone, which ADD makes anew', async () => {
   const away = `${BED_FOLDER}/away`
   await bed.lab.must('rm -rf /var/lib/cni/vf-flower')
   await bed.add(plain(), 'pod-one')
@@ -118,7 +187,7 @@ test('the folder of records is gone: DEL frees the address and succeeds, ADD mak
   await bed.expectUnchanged()
 })
 
-test('no room for a record: code 5 before anything changes; DEL needs no room', async () => {
+test('ADD without room for a record ends with code 5 before anything changes, and DEL needs no room', async () => {
   const disk = `${BED_FOLDER}/disk`
   const policy = '/etc/vf-flower/policy.json'
   await bed.lab.writeFile(policy, JSON.stringify({ stateDirs: [disk] }), 0o600)

@@ -1,5 +1,5 @@
-// A namespace that is gone, and whatever is at its path now: another one with its very inode, the host's own, a stranger's.
-// Whose the device is goes by the namespace's cookie.
+// The cookie of a namespace tells the owner of a device, whatever is at the path now: another namespace with its very
+// inode, the host's own, or a stranger's.
 // needs: veth, bridge
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { localIpam } from '../../support/attach-calls.ts'
@@ -17,7 +17,7 @@ afterEach(async ({ task }) => {
   if (task.result?.state === 'fail') await bed.rebuild()
 })
 
-test('a record of a former version, without cookie and numbers: CHECK, and DEL past the look-alikes', async () => {
+test('CHECK and DEL read a record of a former version, without cookie and numbers, and pass look-alikes by', async () => {
   const { netdev, mac } = bed.nic()
   const number = (await bed.lab.must(`cat /sys/class/net/${netdev}/ifindex`)).trim()
   await bed.lab.must(`ip -n pod-one link add eth0 index ${number} type veth peer name other`)
@@ -76,7 +76,7 @@ test('GC collects what belongs to a dead namespace whose inode is in use again',
   await bed.expectUnchanged()
 })
 
-test("a path that leads to the host's own namespace: DEL restores the host's side and succeeds", async () => {
+test("DEL restores the host's side and succeeds when the path leads to the host's own namespace", async () => {
   await bed.add(plain(), 'pod-one')
   // The process that held the pod is gone and a process of the host has its number now; the pod itself lives on.
   const stale = await bed.call('DEL', plain(), 'pod-one', { netns: '/proc/self/ns/net' })
@@ -93,7 +93,7 @@ test("an old record, without a cookie, whose path leads to the host's namespace 
   const { netnsCookie: _, ...owner } = record.owner
   await bed.podDies('pod-one')
   await bed.nicIsBack()
-  // What a former version wrote for /proc/PID/ns/net, where PID is a process of the host by now.
+  // The record of a former version for /proc/PID/ns/net, where PID is a process of the host by now.
   const host = (await bed.lab.must("stat -L -c '%d:%i' /proc/1/ns/net")).trim()
   const old = { ...record, owner: { ...owner, netns: '/proc/1/ns/net', netnsId: host } }
   await bed.lab.writeFile(path, JSON.stringify(old), 0o600)

@@ -1,5 +1,5 @@
-// Which interface a config means by its name or its MAC, as host-device is told, and what becomes of interfaces of software.
-// Selection of VFs is in test/lab/attach/select.test.ts.
+// A config means an interface by name or MAC, as host-device is told, and interfaces of software come home.
+// test/lab/attach/select.test.ts selects VFs.
 // needs: veth, bridge, ifb
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import type { PluginConfig } from '../../../hack/lab/cni-runtime.ts'
@@ -48,7 +48,7 @@ test('each way of naming an interface, and several that agree, give that one to 
   await bed.remember()
 })
 
-test('a selector that means nothing, several things, or another device than the rest: code 7, nothing happens', async () => {
+test('a selector that means nothing, several things, or another device than the rest is refused with code 7', async () => {
   const [one, two] = [bed.nic(0), bed.nic(1)]
   await bed.lab.must(`ip link add twin0 address 02:00:00:00:07:02 type ifb
     ip link add twin1 address 02:00:00:00:07:02 type ifb`)
@@ -81,7 +81,7 @@ test('a selector that means nothing, several things, or another device than the 
 })
 
 describe('under the names of others', () => {
-  test('host-device: a veth with what the pod did to it; everything is as before after DEL', async () => {
+  test('host-device leaves a veth as before after DEL, with all that the pod did to it', async () => {
     await bed.lab.must(`ip link add hd0 txqlen 500 alias 'of the operator' type veth peer name hd1
       ip link property add dev hd0 altname hd0-other
       ip address add 10.77.0.1/24 dev hd1; ip link set hd1 up; ip link set hd0 up promisc on`)
@@ -103,7 +103,7 @@ describe('under the names of others', () => {
     await bed.remember()
   })
 
-  test('host-device: an interface that was a port of a bridge is one again', async () => {
+  test('host-device makes an interface a port of its bridge again', async () => {
     const { netdev } = bed.nic()
     await bed.lab.must(`ip link add br-hd type bridge; ip link set ${netdev} master br-hd allmulticast on`)
     await bed.remember()

@@ -3,12 +3,12 @@
 // sequence has a seed; VF_SOAK_SEED=seed VF_SOAK_COUNT=1 replays one.
 // needs: veth
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { diffSnapshot, snapshot } from '../../../hack/lab/bed/snapshot.ts'
 import type { Lab } from '../../../hack/lab/lab.ts'
 import { leaveGuest, prepareGuest } from '../../soak/run.ts'
 import { removePairs, vethKind, vethPlaces } from '../../soak/sequence-devices.ts'
 import { expectSequences } from '../../soak/sequence-suite.ts'
 import { lab as sharedLab } from '../../support/lab.ts'
-import { diffSnapshot, snapshot } from '../../support/snapshot.ts'
 
 const places = vethPlaces(2, 3)
 let lab: Lab

@@ -2,11 +2,11 @@
 // as well and changes nothing. What depends on a PF is in test/lab/attach/status.test.ts.
 // needs: veth
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { attachment, errorOf, listOf, pluginPath } from '../../../hack/lab/bed/plugins.ts'
+import { diffSnapshot, snapshot } from '../../../hack/lab/bed/snapshot.ts'
 import { cniRuntime, type Runtime } from '../../../hack/lab/cni-runtime.ts'
 import type { Lab } from '../../../hack/lab/lab.ts'
 import { lab as sharedLab } from '../../support/lab.ts'
-import { attachment, errorOf, listOf, pluginPath } from '../../support/plugins.ts'
-import { diffSnapshot, snapshot } from '../../support/snapshot.ts'
 
 const FOLDER = '/run/attach-status'
 const [NIC, OTHER] = ['nic0', 'nic1']
@@ -36,7 +36,7 @@ const status = (config: Record<string, unknown> = {}) => {
   return runtime.call('STATUS', { ...listOf(plugin), cniVersion: '1.1.0' }, plugin, attachment(''))
 }
 
-test('all is there: it says nothing and leaves nothing', async () => {
+test('STATUS says nothing and leaves nothing where all is there', async () => {
   const before = await snapshot(lab)
   for (const config of [{ device: NIC }, { hwaddr: MAC }, {}]) {
     expect(await status(config)).toMatchObject({ code: 0, stdout: '', stderr: '' })
@@ -52,7 +52,7 @@ test.each([
   ['folder in sysfs', { kernelpath: '/sys/devices/none' }, /kernelpath "\/sys\/devices\/none"/],
   ['auxiliary device', { deviceID: 'mlx5_core.sf.99' }, /no such device on the auxiliary bus/],
   ['folder of state', { stateDir: `${FOLDER}/ledger/state` }, /ENOTDIR/],
-])('%s missing: code 50', async (_, config, words) => {
+])('STATUS is code 50 where %s is missing', async (_, config, words) => {
   const { code, msg, details = '' } = errorOf(await status(config))
   expect(`${msg} ${details}`).toMatch(words)
   expect(msg).toContain('Cannot serve an ADD')
@@ -63,7 +63,7 @@ test.each([
   ['a value', { vlan: 5000 }, 'Cannot use vlan 5000: must be'],
   ['a word', { deviceID: '0000:99:00.1', spoofchk: 'yes' }, 'Cannot use spoofchk "yes": must be'],
   ['another device than the rest', { device: OTHER, hwaddr: MAC }, 'they must be the same'],
-])('%s that an ADD would refuse: code 50', async (_, config, words) => {
+])('STATUS is code 50 for %s that an ADD would refuse', async (_, config, words) => {
   const { code, msg } = errorOf(await status(config))
   expect(msg).toContain('Cannot serve an ADD')
   expect(msg).toContain(words)

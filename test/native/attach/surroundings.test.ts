@@ -3,9 +3,9 @@
 // without room. Right codes, no waiting, and DEL does what is left to do.
 // needs: veth
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { errorOf, pluginPath } from '../../../hack/lab/bed/plugins.ts'
 import { BED_FOLDER, localIpam } from '../../support/attach-calls.ts'
 import { makeNativeBed, type NativeBed, onNic } from '../../support/attach-native-bed.ts'
-import { errorOf, pluginPath } from '../../support/plugins.ts'
 
 const folder = '/var/lib/cni/vf-flower/attach'
 
@@ -52,7 +52,7 @@ describe('a result that nobody takes', () => {
 describe('a namespace of another kind', () => {
   const netns = '/proc/self/ns/mnt'
 
-  test('ADD and CHECK are code 8 with the variable and the path', async () => {
+  test('is refused by ADD and CHECK with code 8, the variable and the path', async () => {
     for (const command of ['ADD', 'CHECK']) {
       const { code, msg } = await bed.refused(command, plain(), 'pod-one', { netns })
       expect(msg).toContain('Cannot open CNI_NETNS "/proc/self/ns/mnt": openNetns: EINVAL')
@@ -61,7 +61,7 @@ describe('a namespace of another kind', () => {
     await bed.expectUnchanged()
   })
 
-  test('DEL brings the interface home by the path of the ADD', async () => {
+  test('keeps no DEL from bringing the interface home by the path of the ADD', async () => {
     await bed.add(plain(), 'pod-one')
     await bed.del(plain(), 'pod-one', { netns })
     await bed.expectUnchanged()
@@ -71,7 +71,7 @@ describe('a namespace of another kind', () => {
 describe('names that no record can have', () => {
   const long = { env: { CNI_CONTAINERID: 'c'.repeat(230) } }
 
-  test('ADD names the variable before it changes anything, DEL succeeds', async () => {
+  test('are refused by ADD with the variable before it changes anything, and DEL succeeds', async () => {
     const { code, msg } = await bed.refused('ADD', plain(), 'pod-one', long)
     expect(msg).toMatch(/^Cannot use CNI_CONTAINERID "c{200}" ... of 230 characters: must have at most \d+ /)
     expect(code).toBe(4)
@@ -112,10 +112,10 @@ describe('in the place of a record', () => {
     ['a MAC address that is none', '.journal.original.link.mac = "x"', 'journal.original.link.mac'],
     ['an MTU below zero', '.journal.original.link.mtu = -1', 'journal.original.link.mtu'],
     ['a pattern for a name', '.journal.original.link.name = "a%d"', 'journal.original.link.name'],
-    ['settings that are no bytes', '.journal.settings.v4 = "zz"', 'journal.settings'],
+    ['settings that are no bytes', '.journal.settings.v4 = "zz"', 'journal.settings.v4'],
     ['another device than its file', '.journal.device.id = "../../x"', 'journal.device.id'],
     ['a namespace that is none', '.owner.netnsCookie = "x"', 'owner.netnsCookie'],
-  ])('%s: DEL names the field and goes on', async (_, change, field) => {
+  ])('%s keeps no DEL from going on, which names the field', async (_, change, field) => {
     await bed.add(plain(), 'pod-one')
     const record = await bed.recordOf('pod-one')
     const text = await bed.lab.readFile(record)
@@ -126,7 +126,7 @@ describe('in the place of a record', () => {
     const { code, stdout, stderr } = await bed.call('DEL', plain(), 'pod-one')
     expect(stderr).toContain(`Cannot read record "${record}": ${field} `)
     expect({ code, stdout }).toEqual({ code: 0, stdout: '' })
-    // Whose interface that was nobody knows any more; with its record as it was all is as before.
+    // Nobody knows any more whose interface that was; with its record as it was all is as before.
     await bed.lab.must(`rm '${record}.broken'`)
     await bed.lab.writeFile(record, text, 0o600)
     await bed.del(plain(), 'pod-one')
@@ -180,7 +180,7 @@ describe('a state folder', () => {
     ['too long', `/${'x'.repeat(300)}`],
     ['below a file', '/etc/hostname/state'],
     ['in a loop of links', `${BED_FOLDER}/loop/state`],
-  ])('%s: DEL gives the address back and succeeds', async (_, stateDir) => {
+  ])('that is %s keeps no DEL from giving the address back', async (_, stateDir) => {
     await bed.lab.must(`ln -sfn loop ${BED_FOLDER}/loop`)
     expect(await bed.call('DEL', plain({ stateDir }), 'pod-one')).toMatchObject({ code: 0, stdout: '' })
     await bed.expectUnchanged()
@@ -203,7 +203,7 @@ describe('an IPAM plugin that', () => {
       'routes[0].mtu -1: must be an integer from 0 to 4294967295',
     ],
     ['has a scope that is none', '"scope":256', 'routes[0].scope 256: must be an integer from 0 to 255'],
-  ])('%s: code 6, and the address is given back', async (_, field, words) => {
+  ])('%s is code 6, and the address is given back', async (_, field, words) => {
     await plugin(
       `{"cniVersion":"1.0.0","ips":[{"address":"10.1.0.9/24"}],"routes":[{"dst":"10.9.0.0/16",${field}}]}`,
     )
@@ -214,7 +214,7 @@ describe('an IPAM plugin that', () => {
     await bed.expectUnchanged()
   })
 
-  test('fails with a code that is none: code 105 with its words', async () => {
+  test('fails with a code that is none is code 105 with its words', async () => {
     await plugin('{"code":-1.5,"msg":"no room"}', 1)
     const error = await bed.refused('ADD', onNic(bed.nic(), { ipam: { type: 'odd' } }), 'pod-one')
     expect(error).toMatchObject({ code: 105, msg: 'IPAM plugin "odd": no room' })

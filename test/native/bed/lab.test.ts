@@ -1,5 +1,5 @@
-// Commands in whatever a test runs on, a node of namespaces or the virtual machine: one agent carries them out in both. What is
-// only true of one is in node and in test/lab/bed/lab.
+// Commands run in the same way in a node of namespaces and in the virtual machine: one agent carries them out in both.
+// test/native/bed/node.test.ts and test/lab/bed/lab.test.ts have what is true of one alone.
 // needs: veth
 import { describe, expect, test } from 'vitest'
 import { lab } from '../../support/lab.ts'

@@ -1,12 +1,12 @@
-// The node of namespaces itself: two of them do not see each other, and nothing outside of one changes, though it runs on the
-// machine's own kernel. That it runs commands as the virtual machine does is in lab.
+// Two nodes of namespaces do not see each other, and nothing outside of one changes, though it runs on the machine's own
+// kernel. test/native/bed/lab.test.ts shows that it runs commands as the virtual machine does.
 // needs: namespaces, veth
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { hostname, release } from 'node:os'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { deletePod, newPod } from '../../../hack/lab/bed/topology.ts'
 import type { Lab } from '../../../hack/lab/lab.ts'
 import { bootNode } from '../../../hack/lab/node.ts'
-import { deletePod, newPod } from '../../support/topology.ts'
 
 /** In the names of all that is made here: nobody else on the machine has it. */
 const unique = `node-test-${process.pid}`
@@ -108,7 +108,7 @@ function mountsNamed(word: string): string[] {
     .filter((line) => line.includes(word))
 }
 
-test('state of programs on the machine does not leak in: the folders of plugins and runtimes are new, in memory and empty', async () => {
+test('the folders of plugins and runtimes are new, in memory and empty: state of the machine does not leak in', async () => {
   const fresh = await bootNode()
   try {
     for (const folder of ['/run', '/var/lib/cni', '/etc/cni', '/etc/vf-flower'])
@@ -119,7 +119,7 @@ test('state of programs on the machine does not leak in: the folders of plugins 
   }
 })
 
-test('what is not its own is read-only: /proc/sys without net, /sys without interfaces', async () => {
+test("/proc/sys without net and /sys without interfaces are read-only: they are not the node's own", async () => {
   for (const path of ['/proc/sys/kernel/panic', '/proc/sys/vm/drop_caches', '/proc/sys/fs/file-max']) {
     const { code, stderr } = await node.sh(`echo 1 >${path}`)
     expect({ path, code, stderr }).toEqual({
@@ -152,7 +152,7 @@ test('a pod has its own /proc/sys/net and /sys', async () => {
   await deletePod(node, 'pod')
 })
 
-test('process 1 is the first of the node: an interface comes home from a pod by its number', async () => {
+test('an interface comes home from a pod by the number of process 1, which is the first of the node', async () => {
   await newPod(node, 'pod')
   await node.must('ip link add away type veth peer name stays; ip link set away netns pod')
   expect(await node.must('ip -br link show dev stays; cat /proc/1/comm')).toMatch(/^stays@.*\nsh\n$/)

@@ -1,9 +1,7 @@
 // The network of every mapping test, on a veth pair in place of a wire: VFs on a real one are in test/lab/kernel/vf.
 // needs: veth, bridge
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import type { Lab } from '../../../hack/lab/lab.ts'
-import { capture } from '../../support/capture.ts'
-import { lab } from '../../support/lab.ts'
+import { capture } from '../../../hack/lab/bed/capture.ts'
 import {
   addClusterInterface,
   buildTopology,
@@ -16,8 +14,10 @@ import {
   tearDown,
   vethWire,
   WIRE,
-} from '../../support/topology.ts'
-import { ask, type Listen, serve, tryAsk } from '../../support/traffic.ts'
+} from '../../../hack/lab/bed/topology.ts'
+import { ask, type Listen, serve, tryAsk } from '../../../hack/lab/bed/traffic.ts'
+import type { Lab } from '../../../hack/lab/lab.ts'
+import { lab } from '../../support/lab.ts'
 
 let vm: Lab
 let net: Topology

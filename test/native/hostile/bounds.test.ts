@@ -1,11 +1,8 @@
-// What a pod with all rights in its own namespace can not reach: another pod's end of a pair on the host, the node's lock, the DEL of
-// its own attachment. And what of its own end CHECK sees.
+// A pod with all rights in its own namespace cannot reach another pod's end of a pair on the host, the node's lock, or the
+// DEL of its own attachment. CHECK sees what it did to its own end.
 // needs: veth, bridge, tbf, nft
 import { createHash } from 'node:crypto'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
-import type { CniResult, Runtime } from '../../../hack/lab/cni-runtime.ts'
-import type { ExecResult, Lab } from '../../../hack/lab/lab.ts'
-import { identityOf } from '../../../src/offload/state/identity.ts'
 import {
   attachToBridge,
   BRIDGE,
@@ -17,12 +14,15 @@ import {
   podOf,
   tryOffload,
   warmBridge,
-} from '../../support/bridge-bed.ts'
-import { ask, drive } from '../../support/driver.ts'
+} from '../../../hack/lab/bed/bridge-bed.ts'
+import { type ErrorObject, errorOf, json, silently, testRuntime } from '../../../hack/lab/bed/plugins.ts'
+import { deletePod, newPod } from '../../../hack/lab/bed/topology.ts'
+import type { CniResult, Runtime } from '../../../hack/lab/cni-runtime.ts'
+import { ask, drive } from '../../../hack/lab/driver/client.ts'
+import type { ExecResult, Lab } from '../../../hack/lab/lab.ts'
+import { identityOf } from '../../../src/offload/state/identity.ts'
 import { lab as sharedLab } from '../../support/lab.ts'
-import { type ErrorObject, errorOf, json, silently, testRuntime } from '../../support/plugins.ts'
 import { RatePod, SMALL_TO_POD, shapersOf } from '../../support/rate-veth.ts'
-import { deletePod, newPod } from '../../support/topology.ts'
 
 const [victim, hostile] = ['pod-one', 'pod-two'] as const
 
@@ -214,7 +214,7 @@ END`)
     }
   })
 
-  test('may have what else it likes: that is no difference', async () => {
+  test('may have whatever else it likes, which CHECK takes for no difference', async () => {
     await add()
     await inPod(`link add own type veth peer name far
 link set own up
@@ -329,7 +329,7 @@ link set eth0 promisc off txqueuelen 1000`)
     try {
       const { code, stdout, stderr } = await tryOffload(runtime, 'DEL', hostile)
       expect([code, stdout]).toEqual([0, ''])
-      expect(stderr).toContain(`more routes in table ${table} than were ever ours`)
+      expect(stderr).toContain(`Cannot remove every route in table ${table} of the pod`)
       expect(await reserved()).toBe(false)
       expect(await lab.must(`ip -n ${hostile} rule`)).not.toContain(String(table))
     } finally {
@@ -343,7 +343,7 @@ async function silentResult(call: ReturnType<typeof tryOffload>): Promise<void> 
   expect(code, stdout + stderr).toBe(0)
 }
 
-/** What a call that must fail has said. */
+/** The words of a call that must fail. */
 async function failed(call: Promise<ExecResult>): Promise<ErrorObject> {
   const result = await call
   expect([result.code, result.stdout]).not.toEqual([0, ''])

@@ -1,5 +1,6 @@
-// What a pod does to its veth before the end of ADD, beside DEL and before its namespace dies, and several things one after the other.
-// test/native/hostile/actions.test.ts says what must hold. Some of each, by chance; VF_TEST_ALL=1 tries everything, VF_SOAK_SEED another choice.
+// A hostile pod acts on its veth before the end of ADD, beside DEL and before its namespace dies, and does several things
+// one after the other. test/native/hostile/actions.test.ts says what must hold. Some of each, by chance; VF_TEST_ALL=1
+// tries everything, VF_SOAK_SEED another choice.
 // needs: veth, bridge, macvlan, ifb, tbf, u32, clsact, nft
 import { afterAll, beforeAll } from 'vitest'
 import { seedOf } from '../../soak/seed.ts'

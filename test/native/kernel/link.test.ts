@@ -1,11 +1,12 @@
-// What an interface is told besides its addresses: whole or not at all, by number whatever its name is. The judge is ip.
+// An interface takes its settings whole or not at all, by number, whatever its name is. The judge is ip.
 // needs: veth, ifb, bridge
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { deletePod, newPod } from '../../../hack/lab/bed/topology.ts'
+import { apply, ask, drive, json, run, tryDrive } from '../../../hack/lab/driver/client.ts'
 import type { Lab } from '../../../hack/lab/lab.ts'
-import { invert, type LinkAttributes, type LinkSet, type Op } from '../../../src/ops/op.ts'
-import { apply, ask, drive, json, run, tryDrive } from '../../support/driver.ts'
+import { invert } from '../../../src/ops/invert.ts'
+import type { LinkAttributes, LinkSet, Op } from '../../../src/ops/op.ts'
 import { lab } from '../../support/lab.ts'
-import { deletePod, newPod } from '../../support/topology.ts'
 
 const [on, pod] = ['kernel-link', 'kernel-link-pod'] as const
 const netns = `/run/netns/${pod}`
@@ -111,10 +112,10 @@ describe('link.set', () => {
   })
 })
 
-describe('by number', () => {
+describe('an interface that is named by its number', () => {
   const taken = 'link add d0 address 02:00:00:00:00:99 type ifb'
 
-  test('what is meant is set and named, and a newcomer with the old name is left alone', async () => {
+  test('is set and named, and a newcomer with the old name is left alone', async () => {
     await vm.must(`ip -n ${on} link set d0 name renamed; ip -n ${on} ${taken}`)
     const newcomer = await shown('d0')
     await drive(
@@ -131,7 +132,7 @@ describe('by number', () => {
     expect(await shown('d0')).toEqual(newcomer)
   })
 
-  test('one that is gone is an error', async () => {
+  test('is an error when it is gone', async () => {
     const results = await tryDrive(
       vm,
       [
@@ -149,7 +150,7 @@ describe('by number', () => {
   test.each([
     ['and keeps its number', ''],
     ['and gets another number, where its own is taken', 'link add other index 50 type ifb'],
-  ])('what is meant is moved, %s', async (_, prepare) => {
+  ])('is moved, %s', async (_, prepare) => {
     await vm.must(
       `ip -n ${on} link set d0 name renamed; ip -n ${on} ${taken}; ${prepare && `ip -n ${pod} ${prepare}`}`,
     )
@@ -164,7 +165,7 @@ describe('by number', () => {
   test.each([
     ['', 'net1'],
     ['its number is taken there too and ', 'net1'],
-  ])('where %sits new name is taken it stays, and those in the pod with its names do too', async (why) => {
+  ])('stays where %sits new name is taken, as those in the pod with its names do', async (why) => {
     const other = why === '' ? '' : `\nlink add other index 50 type ifb`
     await vm.must(`ip -n ${on} link set d0 name renamed
       ip -n ${pod} -b - <<END
@@ -184,7 +185,7 @@ END`)
     }
   })
 
-  test('a new name in the same namespace', async () => {
+  test('gets a new name in its own namespace', async () => {
     await vm.must(`ip -n ${on} link set d0 name renamed; ip -n ${on} ${taken}`)
     await drive(vm, [run({ ...move, to: 'host' }), run({ ...move, to: 'host' })], options)
     expect(await shown('net1')).toMatchObject({ address: '02:00:00:00:00:01' })

@@ -2,11 +2,11 @@
 // A VF moves in test/lab/kernel/vf.
 // needs: veth, ifb
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import { deletePod, newPod } from '../../../hack/lab/bed/topology.ts'
+import { apply, drive, json, run, tryDrive } from '../../../hack/lab/driver/client.ts'
 import type { Lab } from '../../../hack/lab/lab.ts'
 import type { Op } from '../../../src/ops/op.ts'
-import { apply, drive, json, run, tryDrive } from '../../support/driver.ts'
 import { lab } from '../../support/lab.ts'
-import { deletePod, newPod } from '../../support/topology.ts'
 
 const pod = 'kernel-move'
 const netns = `/run/netns/${pod}`
@@ -122,8 +122,9 @@ test('never makes a name out of a pattern', async () => {
     names.map((name) => run(toPod(name))),
     { netns },
   )
+  const allowed = 'must be 1 to 15 characters without space, "/", ":" and "%", and not "." or ".."'
   expect(results.map(({ error }) => error?.message)).toEqual(
-    names.map((name) => `link.move: EINVAL: "${name}" is no interface name`),
+    names.map((name) => `link.move: EINVAL: "${name}" is no interface name; ${allowed}`),
   )
   expect(await state()).toEqual(before)
 })

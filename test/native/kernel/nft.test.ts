@@ -2,13 +2,13 @@
 // needs: nft
 import { createHash } from 'node:crypto'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { deletePod, newPod } from '../../../hack/lab/bed/topology.ts'
+import { apply, ask, drive, run, tryDrive } from '../../../hack/lab/driver/client.ts'
 import type { Lab } from '../../../hack/lab/lab.ts'
 import { hostChains, sourceChain } from '../../../src/kernel/nftables/host-table.ts'
 import { identityOf } from '../../../src/offload/state/identity.ts'
 import type { Op, PortKey } from '../../../src/ops/op.ts'
-import { apply, ask, drive, run, tryDrive } from '../../support/driver.ts'
 import { lab } from '../../support/lab.ts'
-import { deletePod, newPod } from '../../support/topology.ts'
 
 const [on, pod] = ['nft-host', 'nft-pod'] as const
 const netns = `/run/netns/${pod}`
@@ -26,7 +26,7 @@ afterAll(async () => {
   await deletePod(vm, pod)
 })
 
-/** What nft lists in a namespace, without its own version. */
+/** The ruleset that nft lists in a namespace, without its own version. */
 async function ruleset(namespace: string): Promise<Record<string, Record<string, unknown>>[]> {
   const listing = JSON.parse(await vm.must(`ip netns exec ${namespace} nft -j list ruleset`)) as {
     nftables: Record<string, Record<string, unknown>>[]
@@ -160,7 +160,7 @@ test('the table is what nft makes of the same words', async () => {
   await vm.must(`ip netns exec ${pod} nft delete table inet vf-flower`)
 })
 
-test('owners of any name, beside what a stranger put there', async () => {
+test('owners may have any name, beside entries of a stranger', async () => {
   const ifnames = ['"', 'a"b', '{};', '\\', "'", '#', '$x', '%*', 'é', '€€€€€', '\u0001', '@', '🌸']
   const sha256 = (text: string) => createHash('sha256').update(text).digest('hex')
   const identities = ifnames.map((ifname) =>
@@ -204,7 +204,7 @@ test('the guard of 127/8 stands as long as somebody has a port there; hundreds g
   expect(await ruleset(on)).toEqual([])
 })
 
-test('of two that reserve the same port at the same time one gets it', async () => {
+test('one of two that reserve the same port at the same time gets it', async () => {
   const race = (owner: string) =>
     tryDrive(vm, [run(reserve(owner, key('10.1.0.1', 'tcp', 9000), key('fd00:1::1', 'tcp', 9000)))], { on })
   const outcomes = (await Promise.all(owners.map(race))).flat()

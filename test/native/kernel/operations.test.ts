@@ -3,13 +3,14 @@
 // in test/lab/kernel/steer.
 // needs: ifb, macvlan, clsact
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { diffSnapshot, type Snapshot, snapshot } from '../../../hack/lab/bed/snapshot.ts'
+import { deletePod, newPod } from '../../../hack/lab/bed/topology.ts'
+import { drive, run } from '../../../hack/lab/driver/client.ts'
 import type { Lab } from '../../../hack/lab/lab.ts'
 import { commandLine as lineOf } from '../../../src/ops/command-line.ts'
-import { invert, type Op } from '../../../src/ops/op.ts'
-import { drive, run } from '../../support/driver.ts'
+import { invert } from '../../../src/ops/invert.ts'
+import type { Op } from '../../../src/ops/op.ts'
 import { lab } from '../../support/lab.ts'
-import { diffSnapshot, type Snapshot, snapshot } from '../../support/snapshot.ts'
-import { deletePod, newPod } from '../../support/topology.ts'
 
 const [ours, theirs] = ['kernel-ours', 'kernel-theirs'] as const
 let vm: Lab

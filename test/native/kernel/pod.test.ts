@@ -1,12 +1,12 @@
 // The kernel's answers and its refusals, on both sides of a pod: compared with what ip says.
 // needs: veth, macvlan
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { capture } from '../../../hack/lab/bed/capture.ts'
+import { deletePod, newPod } from '../../../hack/lab/bed/topology.ts'
+import { apply, ask, drive, json, run, tryDrive } from '../../../hack/lab/driver/client.ts'
 import type { Lab } from '../../../hack/lab/lab.ts'
 import type { Op } from '../../../src/ops/op.ts'
-import { capture } from '../../support/capture.ts'
-import { apply, ask, drive, json, run, tryDrive } from '../../support/driver.ts'
 import { lab } from '../../support/lab.ts'
-import { deletePod, newPod } from '../../support/topology.ts'
 
 // `on` plays the host; the driver enters the pod from there.
 const [on, pod] = ['kernel-host', 'kernel-pod'] as const

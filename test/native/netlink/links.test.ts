@@ -2,12 +2,12 @@
 // read by our decoders. All in a namespace of its own. VLANs are in test/lab/netlink/links.
 // needs: ifb, veth, macvlan, bridge
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { deletePod, newPod } from '../../../hack/lab/bed/topology.ts'
+import { draft, drive, dump, json, request } from '../../../hack/lab/driver/client.ts'
 import type { Lab } from '../../../hack/lab/lab.ts'
 import { IFF } from '../../../src/netlink/rtnl/link.ts'
-import { draft, drive, dump, json, request } from '../../support/driver.ts'
 import { asIpShows, comparable } from '../../support/ip-link.ts'
 import { lab } from '../../support/lab.ts'
-import { deletePod, newPod } from '../../support/topology.ts'
 
 const on = 'nl-links'
 let vm: Lab

@@ -2,12 +2,12 @@
 // `ip` makes is read by our decoders. All in a namespace of its own.
 // needs: ifb, veth, bridge
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { deletePod, newPod } from '../../../hack/lab/bed/topology.ts'
+import { type Came, draft, drive, dump, json, request } from '../../../hack/lab/driver/client.ts'
 import type { Lab } from '../../../hack/lab/lab.ts'
 import { AF } from '../../../src/netlink/rtnl/const.ts'
 import { NTF, NUD } from '../../../src/netlink/rtnl/neigh.ts'
-import { type Came, draft, drive, dump, json, request } from '../../support/driver.ts'
 import { lab } from '../../support/lab.ts'
-import { deletePod, newPod } from '../../support/topology.ts'
 
 const on = 'nl'
 let vm: Lab

@@ -1,12 +1,21 @@
-// What the kernel says when it refuses: our errors keep its errno, its words and the attribute that it points at; and
-// a batch goes on behind a refusal. In a namespace of its own.
+// Our errors keep the errno of a refusal, the kernel's words and the attribute that it points at, and a batch goes on
+// behind a refusal. In a namespace of its own.
 // needs: veth
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { deletePod, newPod } from '../../../hack/lab/bed/topology.ts'
+import {
+  batch,
+  type Draft,
+  draft,
+  drive,
+  dump,
+  json,
+  request,
+  tryDrive,
+} from '../../../hack/lab/driver/client.ts'
 import type { Lab } from '../../../hack/lab/lab.ts'
 import { AF } from '../../../src/netlink/rtnl/const.ts'
-import { batch, type Draft, draft, drive, dump, json, request, tryDrive } from '../../support/driver.ts'
 import { lab } from '../../support/lab.ts'
-import { deletePod, newPod } from '../../support/topology.ts'
 
 const on = 'nl-refusals'
 let vm: Lab

@@ -2,13 +2,13 @@
 // `ip` makes is read by our decoders. All in a namespace of its own.
 // needs: ifb
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { deletePod, newPod } from '../../../hack/lab/bed/topology.ts'
+import { draft, drive, dump, json, request } from '../../../hack/lab/driver/client.ts'
 import type { Lab } from '../../../hack/lab/lab.ts'
 import { AF } from '../../../src/netlink/rtnl/const.ts'
 import { RT_SCOPE, RTN, RTPROT } from '../../../src/netlink/rtnl/route.ts'
 import { FR_ACT } from '../../../src/netlink/rtnl/rule.ts'
-import { draft, drive, dump, json, request } from '../../support/driver.ts'
 import { lab } from '../../support/lab.ts'
-import { deletePod, newPod } from '../../support/topology.ts'
 
 const on = 'nl-routes'
 let vm: Lab

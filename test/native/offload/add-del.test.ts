@@ -1,9 +1,7 @@
-// What vf-offload refuses or passes on whatever port a pod has, shown behind the distribution's Go bridge plugin: wishes that are
-// wrong, none at all, no result of a plugin before.
+// vf-offload refuses wishes that are wrong and passes on a result without mappings, whatever port a pod has. Shown behind
+// the distribution's Go bridge plugin.
 // needs: veth, bridge, nft
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import type { CniResult, Runtime } from '../../../hack/lab/cni-runtime.ts'
-import type { Lab } from '../../../hack/lab/lab.ts'
 import {
   attachToBridge,
   bridgeList,
@@ -12,11 +10,13 @@ import {
   tryOffload,
   warmBridge,
   webAndDns,
-} from '../../support/bridge-bed.ts'
+} from '../../../hack/lab/bed/bridge-bed.ts'
+import { errorOf, testRuntime } from '../../../hack/lab/bed/plugins.ts'
+import { diffSnapshot, type Snapshot, snapshot } from '../../../hack/lab/bed/snapshot.ts'
+import { deletePod, newPod } from '../../../hack/lab/bed/topology.ts'
+import type { CniResult, Runtime } from '../../../hack/lab/cni-runtime.ts'
+import type { Lab } from '../../../hack/lab/lab.ts'
 import { lab as sharedLab } from '../../support/lab.ts'
-import { errorOf, testRuntime } from '../../support/plugins.ts'
-import { diffSnapshot, type Snapshot, snapshot } from '../../support/snapshot.ts'
-import { deletePod, newPod } from '../../support/topology.ts'
 
 const pod = 'pod-one'
 let lab: Lab
@@ -38,7 +38,7 @@ afterAll(async () => {
   await lab.must('ip link del cni0')
 })
 
-test('wishes that are wrong: code and value, and nothing is changed', async () => {
+test('wishes that are wrong are refused with code and value, and nothing is changed', async () => {
   const wrong: [Record<string, unknown>, unknown, number, string][] = [
     [{ offload: 'maybe' }, webAndDns, 7, 'offload "maybe"'],
     [{}, [{ hostPort: 0, containerPort: 80 }], 7, 'hostPort 0'],
@@ -54,7 +54,7 @@ test('wishes that are wrong: code and value, and nothing is changed', async () =
   expect(diffSnapshot(attached, await snapshot(lab))).toEqual([])
 })
 
-test('without prevResult, without mappings', async () => {
+test('ADD without prevResult is refused, and without mappings passes the result on', async () => {
   const alone = errorOf(await tryOffload(runtime, 'ADD', pod))
   expect(alone).toMatchObject({ code: 7, msg: 'must be called as chained plugin' })
   const passed = await tryOffload(runtime, 'ADD', pod, { ports: [], prevResult })

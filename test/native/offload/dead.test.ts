@@ -1,9 +1,7 @@
-// What a pod has left whose namespace went without a DEL: its host ports and limits are the next one's who wants them, and a
-// living pod's never are. And what DEL for one network leaves of another.
+// Host ports and limits of a pod whose namespace went without a DEL go to the next pod that wants them, and those of a
+// living pod never do. DEL for one network leaves those of another.
 // needs: veth, bridge, tbf, nft
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
-import type { CniResult, Runtime } from '../../../hack/lab/cni-runtime.ts'
-import type { ExecResult, Lab } from '../../../hack/lab/lab.ts'
+import { afterEach, beforeEach, expect, test } from 'vitest'
 import {
   attachToBridge,
   bridgeIsIdle,
@@ -12,12 +10,14 @@ import {
   type PodName,
   podOf,
   webAndDns,
-} from '../../support/bridge-bed.ts'
-import { type BridgeNode, bridgeNode } from '../../support/bridge-node.ts'
-import { attachment, errorOf, silently } from '../../support/plugins.ts'
-import { diffSnapshot, type Snapshot, snapshot } from '../../support/snapshot.ts'
-import { CLIENT_A, deletePod, HOST, newPod } from '../../support/topology.ts'
-import { type Server, serve, tryAsk } from '../../support/traffic.ts'
+} from '../../../hack/lab/bed/bridge-bed.ts'
+import { attachment, errorOf, silently } from '../../../hack/lab/bed/plugins.ts'
+import { diffSnapshot, type Snapshot, snapshot } from '../../../hack/lab/bed/snapshot.ts'
+import { CLIENT_A, deletePod, HOST, newPod } from '../../../hack/lab/bed/topology.ts'
+import { type Server, serve, tryAsk } from '../../../hack/lab/bed/traffic.ts'
+import type { CniResult, Runtime } from '../../../hack/lab/cni-runtime.ts'
+import type { ExecResult, Lab } from '../../../hack/lab/lab.ts'
+import { type BridgeNode, useBridgeNode } from '../../support/bridge-node.ts'
 
 const folder = '/var/lib/cni/vf-flower/offload'
 const pods = Object.keys(PODS) as PodName[]
@@ -27,18 +27,15 @@ const limit = { bandwidth: { ingressRate: 8_000_000, ingressBurst: 800_000 } }
 
 let lab: Lab
 let runtime: Runtime
-let node: BridgeNode | undefined
+let node: BridgeNode
 /** The host without any pod. */
 let before: Snapshot
 const servers: Server[] = []
 
-beforeAll(async () => {
-  node = await bridgeNode()
+useBridgeNode((made) => {
+  node = made
   lab = node.lab
   runtime = node.runtime
-})
-afterAll(async () => {
-  await node?.end()
 })
 beforeEach(async () => {
   before = await snapshot(lab)
@@ -137,7 +134,7 @@ test('a namespace that has path and inode of the dead one is not its owner', asy
   await answers('pod-two')
 })
 
-test('the same container comes back: ports and limits that its dead namespace had are made anew', async () => {
+test('ports and limits of a dead namespace are made anew when the same container comes back', async () => {
   const wishes = { ...ports, ...limit }
   await add('pod-one', { prevResult: await start('pod-one'), wishes })
   await deletePod(lab, 'pod-one')
@@ -219,7 +216,7 @@ test('an address of prevResult that the pod does not have is refused, and nothin
     ['127.0.0.1/8', '127.0.0.1 of prevResult: it is a loopback address'],
     ['::1/128', '::1 of prevResult: it is a loopback address'],
   ] as const
-  // Whether or not the pod gave itself the address too.
+  // Even if the pod gave itself the address too.
   await lab.must(
     `ip -n pod-one address add ${HOST.v4}/32 dev eth0; ip -n pod-one address add 127.0.0.1/32 dev eth0`,
   )

@@ -2,12 +2,12 @@
 // same askers reach it, programs of the node at 127.0.0.1 too, and clients keep their addresses with both.
 // needs: veth, bridge, nft, iptables
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { forgetPortmap } from '../../../hack/lab/bed/plugins.ts'
+import { makeBed, type PortBed } from '../../../hack/lab/bed/port-bed.ts'
+import { makeNode, type Node } from '../../../hack/lab/bed/port-node.ts'
 import { reachability } from '../../scenarios/matrix.ts'
 import { USUAL } from '../../scenarios/scenario.ts'
 import { lab } from '../../support/lab.ts'
-import { forgetPortmap } from '../../support/plugins.ts'
-import { makeBed, type PortBed } from '../../support/port-bed.ts'
-import { makeNode, type Node } from '../../support/port-node.ts'
 
 let node: Node
 let bed: PortBed

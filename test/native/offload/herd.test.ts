@@ -3,11 +3,11 @@
 // DELs at once. VF_TEST_ALL=1 takes 200 of them, and stops for 12 s, as `npm run test:soak` does.
 // needs: veth, nft
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { pluginPath } from '../../../hack/lab/bed/plugins.ts'
+import { diffSnapshot, snapshot } from '../../../hack/lab/bed/snapshot.ts'
 import type { Lab } from '../../../hack/lab/lab.ts'
 import type { HerdAnswer, HerdOrder } from '../../soak/herd-guest.ts'
 import { lab } from '../../support/lab.ts'
-import { pluginPath } from '../../support/plugins.ts'
-import { diffSnapshot, snapshot } from '../../support/snapshot.ts'
 
 const long = process.env.VF_TEST_ALL === '1'
 const COUNT = long ? 200 : 60
@@ -22,7 +22,7 @@ beforeAll(async () => {
     `address add 10.244.0.1/32 dev p${at}`,
     `route add ${ipOf(at)}/32 dev p${at}`,
   ]).flat()
-  // What IPv6 does by itself would be waited for.
+  // Otherwise the ADDs would wait for things that IPv6 does by itself.
   await vm.must(`set -e
     for when in all default; do echo 1 >/proc/sys/net/ipv6/conf/$when/disable_ipv6; done
     ip -b - <<'END'

@@ -1,16 +1,16 @@
-// What a pod behind the distribution's Go bridge plugin has, and whose record was lost: known by name and by owner, so that a
-// second ADD keeps its hands off it, and DEL and GC take it, with the report. The same of rules and limits in a card is in
-// test/lab.
+// Things of a pod behind the distribution's Go bridge plugin whose record was lost are known by name and owner: a second
+// ADD keeps its hands off them, and DEL and GC take them, with the report. test/lab/offload/lost.test.ts has filters and
+// limits in a card.
 // needs: veth, bridge, tbf, nft
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
+import { bridgeIsIdle, bridgeList, warmBridge, webAndDns } from '../../../hack/lab/bed/bridge-bed.ts'
+import { attachment, errorOf, silently, testRuntime } from '../../../hack/lab/bed/plugins.ts'
+import { diffSnapshot, type Snapshot, snapshot } from '../../../hack/lab/bed/snapshot.ts'
+import { deletePod } from '../../../hack/lab/bed/topology.ts'
 import type { Runtime } from '../../../hack/lab/cni-runtime.ts'
 import type { Lab } from '../../../hack/lab/lab.ts'
-import { bridgeIsIdle, bridgeList, warmBridge, webAndDns } from '../../support/bridge-bed.ts'
 import { lab as sharedLab } from '../../support/lab.ts'
-import { attachment, errorOf, silently, testRuntime } from '../../support/plugins.ts'
 import { RatePod, SMALL_TO_POD } from '../../support/rate-veth.ts'
-import { diffSnapshot, type Snapshot, snapshot } from '../../support/snapshot.ts'
-import { deletePod } from '../../support/topology.ts'
 
 const records = '/var/lib/cni/vf-flower/offload'
 const pod = 'pod-one'
@@ -66,7 +66,7 @@ async function expectRefused(wishes: Record<string, unknown>, words: RegExp): Pr
   expect(diffSnapshot(inPod, await snapshot(lab, { namespace: pod }))).toEqual([])
 }
 
-test('behind a bridge: a shaper on the pair whose record is lost: another ADD is refused until a DEL', async () => {
+test('a shaper on the pair whose record is lost refuses another ADD behind a bridge until a DEL', async () => {
   await add(limit)
   await loseRecord()
   await expectRefused(limit, /Cannot limit "veth.*": it has a limit of ours already/)
@@ -75,7 +75,7 @@ test('behind a bridge: a shaper on the pair whose record is lost: another ADD is
   await bed.leavesNothing()
 })
 
-test('port mappings whose record is lost: another ADD is refused, GC takes them with the report when the pod is gone', async () => {
+test('port mappings whose record is lost refuse another ADD, and GC takes them with the report when the pod is gone', async () => {
   await add(ports)
   await loseRecord()
   await expectRefused(ports, /served already and needs a DEL first; its record is lost/)
@@ -87,14 +87,14 @@ test('port mappings whose record is lost: another ADD is refused, GC takes them 
   expect(diffSnapshot(before, await snapshot(lab))).toEqual([])
 })
 
-test('port mappings whose record is lost: DEL takes them, with next to nothing to go by', async () => {
+test('DEL takes port mappings whose record is lost, with next to nothing to go by', async () => {
   await add(ports)
   await loseRecord()
   await bed.leavesNothing()
   await bed.del()
 })
 
-test('the node comes back after a crash, with records and without anything that they speak of: DEL and GC clear them', async () => {
+test('DEL and GC clear records of a node that comes back after a crash without anything that they speak of', async () => {
   await add({ ...ports, ...limit })
   // As a node is after it was switched off and on, but for the pod, which the runtime makes anew.
   await lab.must(`nft flush ruleset; rm -rf /run/vf-flower; tc qdisc del dev ${bed.peer} root

@@ -1,14 +1,14 @@
-// Whose things DEL and GC take: those of the attachment that they are called for, by its record or by the marks that follow from
-// it, and nobody else's, whatever the namespace of the call looks like.
+// DEL and GC take things of the attachment that they are called for, by its record or by the marks that follow from it,
+// and nobody else's, whatever the namespace of the call looks like.
 // needs: veth, bridge, tbf, nft, ifb, u32
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import { bridgeList, type PodName, podOf, warmBridge, webAndDns } from '../../../hack/lab/bed/bridge-bed.ts'
+import { json, pluginPath, silently, testRuntime } from '../../../hack/lab/bed/plugins.ts'
+import { diffSnapshot, snapshot } from '../../../hack/lab/bed/snapshot.ts'
 import type { CniResult, Runtime } from '../../../hack/lab/cni-runtime.ts'
 import type { Lab } from '../../../hack/lab/lab.ts'
-import { bridgeList, type PodName, podOf, warmBridge, webAndDns } from '../../support/bridge-bed.ts'
 import { lab as sharedLab } from '../../support/lab.ts'
-import { json, pluginPath, silently, testRuntime } from '../../support/plugins.ts'
 import { limiting, OWN_HANDLE, RatePod, SMALL, SMALL_TO_POD, shapersOf } from '../../support/rate-veth.ts'
-import { diffSnapshot, snapshot } from '../../support/snapshot.ts'
 
 const [one, two] = ['pod-one', 'pod-two'] as const
 const records = '/var/lib/cni/vf-flower/offload'
@@ -103,7 +103,7 @@ test.each([
   await bed.isAsBefore()
 })
 
-test('a shaper that a version before made: checked, shown and removed by its record, and by nobody else', async () => {
+test('a shaper of a former version is checked, shown and removed by its record, and by nobody else', async () => {
   const result = await bed.add(SMALL_TO_POD)
   const [made] = await shapersOf(lab)
   expect(made?.handle).toMatch(OWN_HANDLE)

@@ -2,9 +2,10 @@
 // only some of them, come too late or lead to the pod itself. An ADD of such a port is refused all the same.
 // needs: veth, bridge, nft, nft-fib, iptables, iptables-legacy
 import { describe, expect, test } from 'vitest'
-import { offload, PODS, tryOffload } from '../../support/bridge-bed.ts'
-import { dockerPort } from '../../support/kube-proxy.ts'
-import { errorOf } from '../../support/plugins.ts'
+import { offload, PODS, tryOffload } from '../../../hack/lab/bed/bridge-bed.ts'
+import { dockerPort } from '../../../hack/lab/bed/kube-proxy.ts'
+import { errorOf } from '../../../hack/lab/bed/plugins.ts'
+import { serve } from '../../../hack/lab/bed/traffic.ts'
 import { chain } from '../../support/services-bed.ts'
 import {
   add,
@@ -17,7 +18,6 @@ import {
   runtime,
   useServicesNode,
 } from '../../support/services-node.ts'
-import { serve } from '../../support/traffic.ts'
 
 useServicesNode()
 

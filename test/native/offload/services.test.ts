@@ -1,12 +1,14 @@
-// No port of a service is taken: kube-proxy's in each mode that this kernel has, docker's, portmap's and netavark's are refused
-// with the rule's text before anything is changed, and a service that comes after the ADD is named by CHECK. Pods are on a
-// bridge; whose filters would take a port is no part of it, and offload-services in the virtual machine has VFs.
+// No port of a service is taken: ports of kube-proxy in each mode that this kernel has, of docker, portmap and netavark
+// are refused with the rule's text before anything is changed, and CHECK names a service that comes after the ADD. Pods
+// are on a bridge; test/lab/offload/services.test.ts has VFs, whose filters would take a port.
 // needs: veth, bridge, nft, nft-fib, iptables, iptables-legacy
 import { describe, expect, test } from 'vitest'
+import { bridgeList, mainOnly, offload, PODS, podOf, tryOffload } from '../../../hack/lab/bed/bridge-bed.ts'
+import { iptablesMode, manyServices, nftablesMode, type Service } from '../../../hack/lab/bed/kube-proxy.ts'
+import { errorOf } from '../../../hack/lab/bed/plugins.ts'
+import { diffSnapshot, snapshot } from '../../../hack/lab/bed/snapshot.ts'
+import { HOST } from '../../../hack/lab/bed/topology.ts'
 import type { CniResult } from '../../../hack/lab/cni-runtime.ts'
-import { bridgeList, mainOnly, offload, PODS, podOf, tryOffload } from '../../support/bridge-bed.ts'
-import { iptablesMode, manyServices, nftablesMode, type Service } from '../../support/kube-proxy.ts'
-import { errorOf } from '../../support/plugins.ts'
 import { chain, web } from '../../support/services-bed.ts'
 import {
   add,
@@ -21,8 +23,6 @@ import {
   runtime,
   useServicesNode,
 } from '../../support/services-node.ts'
-import { diffSnapshot, snapshot } from '../../support/snapshot.ts'
-import { HOST } from '../../support/topology.ts'
 
 useServicesNode()
 
@@ -60,7 +60,7 @@ test.each([
   expect(await add(port(40_001))).toMatchObject({ code: 0, stderr: '' })
 })
 
-test('IPv6 is asked for by itself', async () => {
+test('rules of IPv6 are read by themselves', async () => {
   const to = { address: PODS['pod-two'].v6, port: 8080 }
   const six: Service = { ...web, clusterIP: 'fd00:30::7', endpoint: to }
   const makes: readonly (readonly [string, string])[] = [
@@ -89,7 +89,7 @@ test('a service of kube-proxy keeps its client', async () => {
   expect(await answering(30_080)).toBe('service')
 })
 
-test('portmap and netavark themselves', async () => {
+test('the rules of portmap and of netavark themselves are refused', async () => {
   const portmap = { type: 'portmap', snat: true, capabilities: { portMappings: true } }
   const list = mainOnly(bridgeList('pod-two'))
   const theirs = podOf('pod-two', [{ hostPort: 8085, containerPort: 8080, protocol: 'tcp' }])
@@ -197,7 +197,7 @@ describe('ports that kube-proxy may give to services', () => {
       'chain KUBE-NODEPORTS',
     ],
     ['mode nftables', () => load('nft -f -', nftablesMode([web])), 'table kube-proxy'],
-  ])('%s: are refused while none has them', async (_, make, sign) => {
+  ])('%s are refused while no service has them', async (_, make, sign) => {
     expect(await add(port(31_000))).toMatchObject({ code: 0 })
     await offload(runtime, 'DEL', 'pod-one', { prevResult })
     await make()

@@ -2,12 +2,12 @@
 // it, as an error only where every ADD of the config needs it. Modules of the kernel, VFs and cards are in test/lab.
 // needs: veth, nft, tbf
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { attachment, errorOf, listOf, pluginPath } from '../../../hack/lab/bed/plugins.ts'
+import { diffSnapshot, snapshot } from '../../../hack/lab/bed/snapshot.ts'
+import { deletePod, newPod, vethWire } from '../../../hack/lab/bed/topology.ts'
 import { cniRuntime, type Runtime } from '../../../hack/lab/cni-runtime.ts'
 import type { Lab } from '../../../hack/lab/lab.ts'
 import { lab as sharedLab } from '../../support/lab.ts'
-import { attachment, errorOf, listOf, pluginPath } from '../../support/plugins.ts'
-import { diffSnapshot, snapshot } from '../../support/snapshot.ts'
-import { deletePod, newPod, vethWire } from '../../support/topology.ts'
 
 let lab: Lab
 let runtime: Runtime
@@ -27,7 +27,7 @@ const status = (config: Record<string, unknown> = {}) => {
 /** Network namespaces that anything keeps alive. */
 const namespaces = async () => Number(await lab.must('lsns -n -t net | wc -l'))
 
-test('all that pods behind bridges need is there: it says nothing and leaves nothing', async () => {
+test('STATUS says nothing and leaves nothing where all is there that pods behind bridges need', async () => {
   const [before, count] = [await snapshot(lab), await namespaces()]
   expect(await status()).toMatchObject({ code: 0, stdout: '', stderr: '' })
   expect(diffSnapshot(before, await snapshot(lab))).toEqual([])
@@ -55,7 +55,7 @@ test.each([
   },
 )
 
-test('a capability is no wish: without nft STATUS says so and a pod without ports is served', async () => {
+test('STATUS tells of a node without nft, and a pod without ports is served there', async () => {
   const words = expect.stringMatching(
     /an ADD would fail: nftables, for port mappings: .*"nft" is not installed/,
   )
@@ -73,7 +73,7 @@ test('a capability is no wish: without nft STATUS says so and a pod without port
   expect(plain).toMatchObject({ code: 0, stderr: '' })
 })
 
-test('what every ADD needs missing: code 50', async () => {
+test('STATUS is code 50 where a need of every ADD is missing', async () => {
   await lab.must('mkdir -p /var/lib/cni; touch /var/lib/cni/file')
   const { code, msg } = errorOf(await status({ stateDir: '/var/lib/cni/file' }))
   expect(msg).toMatch(/ENOTDIR|EEXIST/)

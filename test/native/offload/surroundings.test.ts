@@ -3,8 +3,6 @@
 // after each DEL, and no call waits.
 // needs: veth, bridge, nft
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import type { CniResult, Runtime } from '../../../hack/lab/cni-runtime.ts'
-import type { Lab } from '../../../hack/lab/lab.ts'
 import {
   attachToBridge,
   bridgeIsIdle,
@@ -14,11 +12,13 @@ import {
   podOf,
   tryOffload,
   warmBridge,
-} from '../../support/bridge-bed.ts'
+} from '../../../hack/lab/bed/bridge-bed.ts'
+import { errorOf, pluginPath, silently, testRuntime } from '../../../hack/lab/bed/plugins.ts'
+import { diffSnapshot, snapshot } from '../../../hack/lab/bed/snapshot.ts'
+import { deletePod, newPod } from '../../../hack/lab/bed/topology.ts'
+import type { CniResult, Runtime } from '../../../hack/lab/cni-runtime.ts'
+import type { Lab } from '../../../hack/lab/lab.ts'
 import { lab as sharedLab } from '../../support/lab.ts'
-import { errorOf, pluginPath, silently, testRuntime } from '../../support/plugins.ts'
-import { diffSnapshot, snapshot } from '../../support/snapshot.ts'
-import { deletePod, newPod } from '../../support/topology.ts'
 
 const pod = 'pod-one'
 const folder = '/var/lib/cni/vf-flower/offload'
@@ -82,7 +82,7 @@ describe('a record', () => {
       'journal.keys.0.address',
     ],
     ['a filter that is none', (journal) => journal.rules.push({ ...ruleOfNothing }), 'journal.rules.0.rule'],
-  ])('with %s: DEL names it and frees the ports', async (_, change, field) => {
+  ])('with %s keeps no DEL from freeing the ports, which names it', async (_, change, field) => {
     await offload(runtime, 'ADD', pod, { prevResult })
     const content = JSON.parse(await lab.readFile(record)) as { journal: Journal }
     change(content.journal)
@@ -122,7 +122,7 @@ describe('names that no record can have', () => {
   const call = (command: string, containerID: string) =>
     runtime.call(command, bridgeList(pod), chained(), { ...podOf(pod), containerID }, { prevResult })
 
-  test('ADD names the variable before it changes anything, DEL succeeds', async () => {
+  test('are refused by ADD with the variable before it changes anything, and DEL succeeds', async () => {
     const before = await snapshot(lab)
     const { code, msg } = errorOf(await call('ADD', 'c'.repeat(240)))
     expect(msg).toMatch(/^Cannot use CNI_CONTAINERID "c{200}" ... of 240 characters: must have at most \d+ /)
@@ -142,8 +142,8 @@ describe('folders that are read-only', () => {
     }
   }
 
-  test('of the records: a DEL that has nothing to do succeeds, an ADD is code 5 and changes nothing', async () => {
-    // What is there already: of a folder that is not, the kernel says so first.
+  test('of the records let a DEL succeed that has nothing to do, and an ADD is code 5 and changes nothing', async () => {
+    // The folder must be there: of one that is not, the kernel says so first.
     await lab.must(`mkdir -p ${folder}/report`)
     await readOnly('/var/lib/cni/vf-flower', async () => {
       await silently(tryOffload(runtime, 'DEL', pod, { prevResult }))
@@ -157,7 +157,7 @@ describe('folders that are read-only', () => {
   test.each([
     ['with the lock in it', ':'],
     ['without a lock in it', 'rm -f /run/vf-flower/lock'],
-  ])('of what attachments share, %s: STATUS is 50, and DEL succeeds', async (_, before) => {
+  ])('that attachments share, %s, make STATUS 50, and DEL succeeds', async (_, before) => {
     await lab.must(`mkdir -p /run/vf-flower; touch /run/vf-flower/lock; ${before}`)
     await readOnly('/run/vf-flower', async () => {
       const status = await runtime.call(

@@ -1,10 +1,8 @@
-// CHECK of vf-offload for a pod behind a bridge, whose ports are the host's table and a setting of the kernel: each is changed
-// with nft, ip and /proc, and CHECK names it with what was expected and what was found. offload-check has the filters and the
-// pod's table.
+// CHECK of vf-offload for a pod behind a bridge, whose ports are the host's table and a setting of the kernel: each is
+// changed with nft, ip and /proc, and CHECK names it with the value expected and the value found.
+// test/lab/offload/check.test.ts has the filters and the pod's table.
 // needs: veth, bridge, nft, bpf
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import type { CniResult, Runtime } from '../../../hack/lab/cni-runtime.ts'
-import type { Lab } from '../../../hack/lab/lab.ts'
 import {
   attachToBridge,
   BRIDGE,
@@ -14,10 +12,12 @@ import {
   PODS,
   podOf,
   tryOffload,
-} from '../../support/bridge-bed.ts'
+} from '../../../hack/lab/bed/bridge-bed.ts'
+import { errorOf } from '../../../hack/lab/bed/plugins.ts'
+import { deletePod, HOST, newPod } from '../../../hack/lab/bed/topology.ts'
+import type { CniResult, Runtime } from '../../../hack/lab/cni-runtime.ts'
+import type { Lab } from '../../../hack/lab/lab.ts'
 import { type BridgeNode, bridgeNode } from '../../support/bridge-node.ts'
-import { errorOf } from '../../support/plugins.ts'
-import { deletePod, HOST, newPod } from '../../support/topology.ts'
 
 const { v4: pod } = PODS['pod-one']
 const config = { localhost: true }
@@ -56,7 +56,7 @@ const element = (set: string, start: string, change: string) => `set -e
   nft delete element inet vf-flower ${set} "{ $key }"
   ${change}`
 
-/** What is changed, how, what CHECK says of it, and how it is put back. */
+/** A change: its name, the commands, the words of CHECK, and the commands that put it back. */
 const rows: readonly (readonly [string, string, readonly RegExp[], string])[] = [
   [
     'the host’s table gone',
@@ -140,14 +140,14 @@ const rows: readonly (readonly [string, string, readonly RegExp[], string])[] = 
 ]
 
 describe('behind a bridge, with localhost', () => {
-  test('nothing was changed: it succeeds and says nothing', async () => {
+  test('CHECK succeeds and says nothing when nothing was changed', async () => {
     expect(await check()).toMatchObject({ code: 0, stdout: '', stderr: '' })
     expect(await lab.must(`cat ${setting}`)).toBe('1\n')
     expect(await lab.must('nft list chain inet vf-flower guard')).toContain('127.0.0.0/8 drop')
     expect(await lab.must('nft list map inet vf-flower ports4')).toContain(`: ${pod} . 80`)
   })
 
-  test('an address of the node is gone, others still serve: it is told, and no failure', async () => {
+  test('CHECK tells of an address of the node that is gone, and succeeds while others serve', async () => {
     await lab.must(`ip address del ${HOST.v4}/24 dev up0`)
     const result = await check()
     await lab.must(`ip address add ${HOST.v4}/24 dev up0; ip route replace 10.2.0.0/24 via 10.1.0.254`)
@@ -155,7 +155,7 @@ describe('behind a bridge, with localhost', () => {
     expect(result.stderr).toContain('the node does not have address 10.1.0.1 any more')
   })
 
-  test('the guard on the interface that leads to the pod, gone and another one in its place', async () => {
+  test('CHECK names a guard that is gone from the interface to the pod, and another one in its place', async () => {
     const guard = 'dev cni0 ingress pref 1 protocol all'
     const expected =
       /expected "tc filter add dev cni0 ingress protocol all prio 1 handle 0x76660001 bpf direct-action # vf_loopback: drops 127\.0\.0\.0\/8", found "(.*?)"(?=$|;)/

@@ -4,9 +4,6 @@
 // needs: veth, bridge, nft
 import { setTimeout as delay } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import type { CniResult, Runtime } from '../../../hack/lab/cni-runtime.ts'
-import type { ExecResult, Lab } from '../../../hack/lab/lab.ts'
-import { type Random, randomFrom, seedOf } from '../../soak/seed.ts'
 import {
   attachToBridge,
   bridgeList,
@@ -16,11 +13,14 @@ import {
   podOf,
   tryOffload,
   warmBridge,
-} from '../../support/bridge-bed.ts'
+} from '../../../hack/lab/bed/bridge-bed.ts'
+import { testRuntime } from '../../../hack/lab/bed/plugins.ts'
+import { diffSnapshot, snapshot } from '../../../hack/lab/bed/snapshot.ts'
+import { deletePod, HOST, newPod } from '../../../hack/lab/bed/topology.ts'
+import type { CniResult, Runtime } from '../../../hack/lab/cni-runtime.ts'
+import type { ExecResult, Lab } from '../../../hack/lab/lab.ts'
+import { type Random, randomFrom, seedOf } from '../../soak/seed.ts'
 import { lab as sharedLab } from '../../support/lab.ts'
-import { testRuntime } from '../../support/plugins.ts'
-import { diffSnapshot, snapshot } from '../../support/snapshot.ts'
-import { deletePod, HOST, newPod } from '../../support/topology.ts'
 
 const names = Object.keys(PODS) as PodName[]
 const wanted = [30_000, 30_001]
@@ -48,7 +48,7 @@ afterAll(async () => {
   await lab.must('ip link del nic0; ip link del cni0')
 })
 
-/** Who has which port since when, as the answers tell. */
+/** The owner of each port and the time since when, as the answers tell. */
 class Owners {
   readonly #ports = new Map<number, PodName>()
   readonly twice: string[] = []

@@ -1,9 +1,7 @@
-// What port mappings owe the node: programs that listen, clients that go on, the loopback address, names of owners. With
+// Port mappings respect the node: programs that listen, clients that go on, the loopback address, names of owners. With
 // pods on a bridge, so that it needs no hardware.
 // needs: veth, bridge, nft, conntrack, bpf
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
-import type { Runtime } from '../../../hack/lab/cni-runtime.ts'
-import type { Lab } from '../../../hack/lab/lab.ts'
+import { expect, test } from 'vitest'
 import {
   attachToBridge,
   BRIDGE,
@@ -14,37 +12,27 @@ import {
   type PodName,
   podOf,
   tryOffload,
-} from '../../support/bridge-bed.ts'
-import { type BridgeNode, bridgeNode } from '../../support/bridge-node.ts'
-import { errorOf } from '../../support/plugins.ts'
-import { diffSnapshot, snapshot } from '../../support/snapshot.ts'
-import { CLIENT_A, deletePod, HOST, newPod } from '../../support/topology.ts'
-import { type Ask, type Namespace, type Server, serve, tryAsk } from '../../support/traffic.ts'
+} from '../../../hack/lab/bed/bridge-bed.ts'
+import { errorOf } from '../../../hack/lab/bed/plugins.ts'
+import { diffSnapshot, snapshot } from '../../../hack/lab/bed/snapshot.ts'
+import { CLIENT_A, HOST } from '../../../hack/lab/bed/topology.ts'
+import { type Ask, type Namespace, type Server, serve, tryAsk } from '../../../hack/lab/bed/traffic.ts'
+import type { Runtime } from '../../../hack/lab/cni-runtime.ts'
+import type { Lab } from '../../../hack/lab/lab.ts'
+import { type BridgeNode, useBridgeNode, useFreshPods } from '../../support/bridge-node.ts'
 
 const names = Object.keys(PODS) as PodName[]
 let lab: Lab
 let runtime: Runtime
-let node: BridgeNode | undefined
+let node: BridgeNode
 const servers: Server[] = []
 
-beforeAll(async () => {
-  node = await bridgeNode()
+useBridgeNode((made) => {
+  node = made
   lab = node.lab
   runtime = node.runtime
 })
-afterAll(async () => {
-  await node?.end()
-})
-beforeEach(async () => {
-  for (const pod of names) await newPod(lab, pod)
-})
-afterEach(async () => {
-  for (const server of servers.splice(0)) await server.stop()
-  for (const pod of names) {
-    await runtime.del(bridgeList(pod), podOf(pod))
-    await deletePod(lab, pod)
-  }
-})
+useFreshPods(() => node, names, servers)
 
 async function start(namespace: Namespace, name: string, ...ports: [Ask['protocol'], number, string?][]) {
   const listeners = ports.map(([protocol, port, address]) => ({
@@ -117,7 +105,7 @@ test('a UDP client that never pauses reaches the next pod, and then the node its
   }
 })
 
-test('localhost: the node reaches its pods at 127.0.0.1, and nobody outside reaches the node’s own 127.0.0.1', async () => {
+test('with localhost the node reaches its pods at 127.0.0.1, and nobody outside reaches the node’s own 127.0.0.1', async () => {
   const one = await attachToBridge(lab, runtime, 'pod-one')
   const two = await attachToBridge(lab, runtime, 'pod-two')
   const attached = await snapshot(lab)
@@ -158,7 +146,7 @@ test('localhost: the node reaches its pods at 127.0.0.1, and nobody outside reac
   expect(diffSnapshot(attached, await snapshot(lab))).toEqual([])
 })
 
-test('localhost: an interface that was renamed meanwhile is closed all the same', async () => {
+test('with localhost an interface that was renamed meanwhile is closed all the same', async () => {
   const prevResult = await attachToBridge(lab, runtime, 'pod-one')
   const setting = (bridge: string) => lab.must(`cat /proc/sys/net/ipv4/conf/${bridge}/route_localnet`)
   await offload(runtime, 'ADD', 'pod-one', { config: { localhost: true }, prevResult })
@@ -172,7 +160,7 @@ test('localhost: an interface that was renamed meanwhile is closed all the same'
   }
 })
 
-test('the rules of the node were flushed: the next ADD puts reservations back, and no port changes hands', async () => {
+test('the next ADD puts reservations back after a flush of the node’s rules, and no port changes hands', async () => {
   const one = await attachToBridge(lab, runtime, 'pod-one')
   const two = await attachToBridge(lab, runtime, 'pod-two')
   await offload(runtime, 'ADD', 'pod-one', { prevResult: one })
@@ -189,7 +177,7 @@ test('the rules of the node were flushed: the next ADD puts reservations back, a
   await offload(runtime, 'ADD', 'pod-two', { prevResult: two })
 })
 
-test('ADD killed after each of its steps, or refused one: DEL leads back', async () => {
+test('DEL leads back from an ADD that was killed after any of its steps, or refused one', async () => {
   const prevResult = await attachToBridge(lab, runtime, 'pod-one')
   const attached = await snapshot(lab)
   const config = { localhost: true }

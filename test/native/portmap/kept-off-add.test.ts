@@ -3,12 +3,12 @@
 // true of its loopback interface alone, which has an address of the wire's network.
 // needs: veth, nft, conntrack
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import { attachment, errorOf, listOf, testRuntime } from '../../../hack/lab/bed/plugins.ts'
+import { diffSnapshot, snapshot } from '../../../hack/lab/bed/snapshot.ts'
+import { deletePod, newPod } from '../../../hack/lab/bed/topology.ts'
 import type { Runtime } from '../../../hack/lab/cni-runtime.ts'
 import type { Lab, LabProcess } from '../../../hack/lab/lab.ts'
 import { lab as sharedLab } from '../../support/lab.ts'
-import { attachment, errorOf, listOf, testRuntime } from '../../support/plugins.ts'
-import { diffSnapshot, snapshot } from '../../support/snapshot.ts'
-import { deletePod, newPod } from '../../support/topology.ts'
 
 const NODE = '10.8.0.1'
 const SERVER = '10.8.0.2'
@@ -127,7 +127,7 @@ test.each([
   expect(errorOf(await add({}, other)).code).toBe(102)
 })
 
-test('what stays inside the node loses nothing: a connection to one of its own addresses', async () => {
+test('a connection of the node to one of its own addresses loses nothing', async () => {
   await hold(null, `TCP4-LISTEN:9001,bind=${NODE}`)
   await lab.must('until ss -Hltn | grep -q :9001; do sleep 0.05; done')
   await hold(null, `TCP4:${NODE}:9001,bind=${NODE}:50060`)

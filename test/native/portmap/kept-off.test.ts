@@ -3,14 +3,14 @@
 // it came from.
 // needs: veth, nft, conntrack
 import { afterAll, afterEach, beforeAll, expect, describe as group, test } from 'vitest'
+import { type Agent, startAgent } from '../../../hack/lab/bed/agent.ts'
+import { deletePod, newPod } from '../../../hack/lab/bed/topology.ts'
+import type { Ask } from '../../../hack/lab/bed/traffic.ts'
+import { ask, drive, run } from '../../../hack/lab/driver/client.ts'
 import type { Lab, LabProcess } from '../../../hack/lab/lab.ts'
 import { keptOffChains } from '../../../src/kernel/nftables/kept-off.ts'
 import type { Op, PortKey } from '../../../src/ops/op.ts'
-import { type Agent, startAgent } from '../../support/agent.ts'
-import { ask, drive, run } from '../../support/driver.ts'
 import { lab } from '../../support/lab.ts'
-import { deletePod, newPod } from '../../support/topology.ts'
-import type { Ask } from '../../support/traffic.ts'
 
 const NODE = { v4: '10.8.0.1', v6: 'fd00:8::1' } as const
 const SERVER = { v4: '10.8.0.2', v6: 'fd00:8::2' } as const
@@ -80,7 +80,7 @@ const keysOf = (ports: readonly number[]) =>
 const reserve = (keys: readonly PortKey[], cookie: string = cookies[0]): Op => ({
   ...{ do: 'ports.reserve', keys, masquerade: [], owner: `${cookie} pod/net1`, steered: true },
 })
-/** What others have on the node: pods go out with its address. */
+/** A rule of others on the node: pods go out with its address. */
 const masquerade = (how: string) =>
   vm.must(`ip netns exec ${on} nft -f -`, {
     stdin: `table inet others {
@@ -94,7 +94,7 @@ const masquerade = (how: string) =>
 const question = (protocol: 'tcp' | 'udp', family: 'v4' | 'v6', more: Partial<Ask> = {}): Ask => ({
   ...{ protocol, address: SERVER[family], port: 9000, bytes: 100, timeoutMs: 30_000, ...more },
 })
-/** Where the server saw clients. */
+/** The addresses at which the server saw clients. */
 const seen = async (who: Agent, questions: readonly Ask[]) =>
   (await who.ask(questions)).map(({ peer }) => peer)
 const read = async () => (await vm.must(`ip netns exec ${on} cat ${setting}`)).trim()
@@ -119,7 +119,7 @@ group('a program of the node', () => {
     expect(other?.port).toBe(50_051)
   })
 
-  test('gets none of them from the kernel: 2,000 connections', async () => {
+  test('gets none of them from the kernel in 2,000 connections', async () => {
     await drive(vm, [run({ do: 'localports.reserve', ports: mapped, were: [] })], { on })
     const ports: number[] = []
     for (let turn = 0; turn < 4; turn++) {
@@ -219,7 +219,7 @@ test('the chains are what nft makes of the same words, and go with the last port
   expect(await vm.must(`ip netns exec ${on} nft list ruleset`)).toBe('')
 })
 
-test('a flush of the rules takes nothing for good: chains and ports come back with the reservation, and go with its owner', async () => {
+test('chains and ports come back after a flush with the reservation, and go with its owner', async () => {
   type Reserving = Extract<Op, { owner: string }>
   const local = { ...reserve([key('127.0.0.1', 'tcp', 2)]), steered: false } as Reserving
   const [mine, others] = [
@@ -273,7 +273,7 @@ test('a flush of the rules takes nothing for good: chains and ports come back wi
   }
 })
 
-test('a look finds what is missing: a port that is reserved no more, an element, a rule', async () => {
+test('a look finds a port that is reserved no more, a missing element and a missing rule', async () => {
   const ops: Op[] = [
     { do: 'localports.reserve', ports: [50_050, 50_051], were: [] },
     reserve([key(NODE.v4, 'tcp', 50_050), key(NODE.v6, 'udp', 50_051)]),
@@ -306,7 +306,7 @@ group('ip_local_reserved_ports', () => {
     )
     await drive(vm, [run({ ...op, do: 'localports.release' })], { on })
     expect(await read()).toBe('100-200,20007,65535')
-    // What stays does not fit into one write either.
+    // The ports that stay do not fit into one write either.
     await drive(vm, [run(op), run({ do: 'localports.release', ports: [20_000], were: [] })], { on })
     const [left] = await drive(vm, [ask('localPorts')], { on })
     expect(left.length).toBe(101 + 999 + 1)
@@ -315,7 +315,7 @@ group('ip_local_reserved_ports', () => {
   })
 })
 
-test('what is open from a port: sockets, and what is translated to it, with both ends', async () => {
+test('open connections of a port are found with both ends, its sockets and the translations to it', async () => {
   const keys = keysOf([51_050, 51_051, 51_052, 51_053])
   const open = async (of: readonly PortKey[] = keys) => {
     const [found] = await drive(vm, [ask('openConnections', of)], { on })
@@ -366,7 +366,7 @@ test('what is open from a port: sockets, and what is translated to it, with both
       await child.wait()
     }
   }
-  // What is over waits for nothing: TIME_WAIT of a socket, and of a connection that is tracked.
+  // A connection that is over waits for nothing: TIME_WAIT of a socket, and of a connection that is tracked.
   await vm.must(`ip netns exec ${on} conntrack -D -p udp 2>/dev/null || true`)
   await expect.poll(open, { timeout: 10_000 }).toEqual([])
 })

@@ -1,9 +1,7 @@
-// What 127.0.0.1 of a node is worth while pods are served there: raw frames from and to 127.0.0.0/8, of a neighbour pod and from a
-// wire, before and after the node's nftables are flushed, with each of the two guards alone, and with none, when they get in.
+// 127.0.0.1 of a node stays its own while pods are served there: raw frames from and to 127.0.0.0/8, of a pod and a wire, before
+// and after a flush of the node's nftables, meet each of the two guards alone, and get in where there is none.
 // needs: veth, bridge, nft, u32, ifb, bpf
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { type CniResult, cniRuntime, type PluginConfig, type Runtime } from '../../../hack/lab/cni-runtime.ts'
-import type { Lab, LabProcess } from '../../../hack/lab/lab.ts'
 import {
   attachToBridge,
   BRIDGE,
@@ -15,13 +13,17 @@ import {
   podOf,
   tryOffload,
   warmBridge,
-} from '../../support/bridge-bed.ts'
-import { ask, drive, probe } from '../../support/driver.ts'
-import { lab as sharedLab } from '../../support/lab.ts'
-import { errorOf, listOf, pluginPath } from '../../support/plugins.ts'
-import { echoRequest, type RawFrame, rawFrame } from '../../support/raw-frames.ts'
-import { diffSnapshot, snapshot } from '../../support/snapshot.ts'
-import { buildTopology, deletePod, linkIsReady, newPod, tearDown, vethWire } from '../../support/topology.ts'
+} from '../../../hack/lab/bed/bridge-bed.ts'
+import { errorOf, listOf, pluginPath } from '../../../hack/lab/bed/plugins.ts'
+import { diffSnapshot, snapshot } from '../../../hack/lab/bed/snapshot.ts'
+import {
+  buildTopology,
+  deletePod,
+  linkIsReady,
+  newPod,
+  tearDown,
+  vethWire,
+} from '../../../hack/lab/bed/topology.ts'
 import {
   type Ask,
   type Namespace,
@@ -30,7 +32,12 @@ import {
   serve,
   startedWhen,
   tryAsk,
-} from '../../support/traffic.ts'
+} from '../../../hack/lab/bed/traffic.ts'
+import { type CniResult, cniRuntime, type PluginConfig, type Runtime } from '../../../hack/lab/cni-runtime.ts'
+import { ask, drive, probe } from '../../../hack/lab/driver/client.ts'
+import type { Lab, LabProcess } from '../../../hack/lab/lab.ts'
+import { lab as sharedLab } from '../../support/lab.ts'
+import { echoRequest, type RawFrame, rawFrame } from '../../support/raw-frames.ts'
 
 const names = ['pod-one', 'pod-two'] as const
 /** Somebody on a wire that is a port of the bridge. */
@@ -119,12 +126,12 @@ const loopbackFrames = (own: string, peer: string): RawFrame[] => [
   },
 ]
 
-/** What the kernel takes from anywhere, whatever its settings are: to a socket of both families it is 127.0.0.2. */
+/** An address that the kernel takes from anywhere, whatever its settings are: to a socket of both families it is 127.0.0.2. */
 const mappedFrames: readonly RawFrame[] = [
   { from: '::ffff:127.0.0.2', to: BRIDGE.v6, protocol: 'udp' },
   { from: '::ffff:127.0.0.2', to: BRIDGE.v6, protocol: 'udp', tags: [[AD, 0]] },
 ]
-/** What it takes from nowhere. */
+/** An address that it takes from nowhere. */
 const deadFrames: readonly RawFrame[] = [
   { from: PODS['pod-two'].v6, to: '::ffff:127.0.0.1', protocol: 'udp' },
   { from: PODS['pod-two'].v6, to: '::1', protocol: 'tcp' },
@@ -147,7 +154,7 @@ const ordinary = (own: string, peer: string): RawFrame[] => [
   },
 ]
 
-/** Which of the frames, sent by `eth0` of a namespace to the host's interface `device`, get in. */
+/** The frames, sent by `eth0` of a namespace to the host's interface `device`, that get in. */
 async function gotIn(
   namespace: string,
   device: string,
@@ -285,14 +292,14 @@ describe('behind a bridge, without a word of localhost', () => {
   test.each([
     ['localhost false', { localhost: false }],
     ['snat false', { snat: false }],
-  ])('%s: nothing of it', async (_, config) => {
+  ])('nothing of it is made for %s', async (_, config) => {
     await offload(runtime, 'ADD', 'pod-one', { config, prevResult: one })
     expect([await setting(), await filters()]).toEqual(['0', ''])
     expect(await lab.must('nft list table inet vf-flower')).not.toContain('127.0.0')
     await offload(runtime, 'DEL', 'pod-one', { prevResult: one })
   })
 
-  test('a port that a program of the node serves at 127.0.0.1 stays with it, which is told; who asks for it is refused', async () => {
+  test('a port that a program of the node serves at 127.0.0.1 stays with it, which ADD tells; a wish for it is refused', async () => {
     servers.push(await serve(lab, null, [{ name: 'host', ...local }]))
     const refused = await tryOffload(runtime, 'ADD', 'pod-one', {
       config: { localhost: true },
@@ -317,7 +324,7 @@ describe('behind a bridge, without a word of localhost', () => {
     await offload(runtime, 'DEL', 'pod-one', { prevResult: one })
   })
 
-  test('hostIP 127.0.0.1, an address of IPv4 in the form of IPv6, and ::1', async () => {
+  test('hostIP 127.0.0.1 serves the node in either form of the address, and ::1 is refused', async () => {
     const wish = (hostIP: string, hostPort = 8080) => ({ hostIP, hostPort, containerPort: 80 })
     const refused = await tryOffload(runtime, 'ADD', 'pod-one', { ports: [wish('::1')], prevResult: one })
     expect(errorOf(refused)).toMatchObject({ code: 7, msg: expect.stringContaining('hostIP "::1"') })

@@ -1,41 +1,31 @@
-// What becomes of 127.0.0.1 of a node when the notes about it are lost, say nothing or can't be written, and when the rules of the
-// node are flushed: the setting never stays without its guard, and goes back with its last user.
+// The setting for 127.0.0.1 never stays without its guard, and goes back with its last user, when the notes about it are
+// lost, say nothing or cannot be written, and when the rules of the node are flushed.
 // needs: veth, bridge, nft, bpf
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
+import { beforeEach, expect, test } from 'vitest'
+import { attachToBridge, bridgeList, chained, offload, podOf } from '../../../hack/lab/bed/bridge-bed.ts'
+import { diffSnapshot, snapshot } from '../../../hack/lab/bed/snapshot.ts'
 import type { CniResult, Runtime } from '../../../hack/lab/cni-runtime.ts'
 import type { Lab } from '../../../hack/lab/lab.ts'
-import { attachToBridge, bridgeList, chained, offload, podOf } from '../../support/bridge-bed.ts'
-import { type BridgeNode, bridgeNode } from '../../support/bridge-node.ts'
-import { diffSnapshot, snapshot } from '../../support/snapshot.ts'
-import { deletePod, newPod } from '../../support/topology.ts'
+import { type BridgeNode, useBridgeNode, useFreshPods } from '../../support/bridge-node.ts'
 
 const names = ['pod-one', 'pod-two'] as const
 let lab: Lab
 let runtime: Runtime
-let node: BridgeNode | undefined
+let node: BridgeNode
 let one: CniResult
 let two: CniResult
 
-beforeAll(async () => {
-  node = await bridgeNode()
+useBridgeNode((made) => {
+  node = made
   lab = node.lab
   runtime = node.runtime
 })
-afterAll(async () => {
-  await node?.end()
-})
+useFreshPods(() => node, names)
 beforeEach(async () => {
-  for (const pod of names) await newPod(lab, pod)
   // A pod has the address of one before, and another MAC.
   await lab.must('ip neigh flush dev cni0')
   one = await attachToBridge(lab, runtime, 'pod-one')
   two = await attachToBridge(lab, runtime, 'pod-two')
-})
-afterEach(async () => {
-  for (const pod of names) {
-    await runtime.del(bridgeList(pod), podOf(pod))
-    await deletePod(lab, pod)
-  }
 })
 
 const setting = async () => (await lab.must('cat /proc/sys/net/ipv4/conf/cni0/route_localnet')).trim()
@@ -77,7 +67,7 @@ test.each([
   },
 )
 
-test('a folder of notes that is read-only keeps no pod from going: setting and guard are back, GC does the rest', async () => {
+test('DEL takes setting and guard back although the folder of notes is read-only, and GC does the rest', async () => {
   const attached = await snapshot(lab)
   const other = { ports: [{ hostPort: 8081, containerPort: 80 }], prevResult: two }
   const readOnly = () =>

@@ -2,8 +2,6 @@
 // default send buffer is, and all of it is checked and goes again.
 // needs: veth, bridge, nft
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import type { CniResult, Runtime } from '../../../hack/lab/cni-runtime.ts'
-import type { Lab } from '../../../hack/lab/lab.ts'
 import {
   attachToBridge,
   bridgeList,
@@ -11,12 +9,14 @@ import {
   podOf,
   tryOffload,
   warmBridge,
-} from '../../support/bridge-bed.ts'
+} from '../../../hack/lab/bed/bridge-bed.ts'
+import { errorOf, testRuntime } from '../../../hack/lab/bed/plugins.ts'
+import { diffSnapshot, snapshot } from '../../../hack/lab/bed/snapshot.ts'
+import { deletePod, newPod } from '../../../hack/lab/bed/topology.ts'
+import { serve, tryAsk } from '../../../hack/lab/bed/traffic.ts'
+import type { CniResult, Runtime } from '../../../hack/lab/cni-runtime.ts'
+import type { Lab } from '../../../hack/lab/lab.ts'
 import { lab as sharedLab } from '../../support/lab.ts'
-import { errorOf, testRuntime } from '../../support/plugins.ts'
-import { diffSnapshot, snapshot } from '../../support/snapshot.ts'
-import { deletePod, newPod } from '../../support/topology.ts'
-import { serve, tryAsk } from '../../support/traffic.ts'
 
 const [pod, other] = ['pod-one', 'pod-two'] as const
 const addresses = Array.from({ length: 20 }, (_, at) => `192.0.2.${at + 1}`)
@@ -47,7 +47,7 @@ afterAll(async () => {
   await lab.must('ip link del nic0; ip link del cni0')
 })
 
-test('a thousand mappings on twenty addresses, the bridge’s and 127.0.0.1', {
+test('a thousand mappings serve twenty addresses, the bridge’s and 127.0.0.1', {
   timeout: 240_000,
 }, async () => {
   const before = await snapshot(lab)

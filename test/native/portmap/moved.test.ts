@@ -2,8 +2,6 @@
 // led to the pod that was mapped there, and CHECK names the address.
 // needs: veth, bridge, nft
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import type { CniResult, Runtime } from '../../../hack/lab/cni-runtime.ts'
-import type { Lab } from '../../../hack/lab/lab.ts'
 import {
   attachToBridge,
   bridgeList,
@@ -12,11 +10,13 @@ import {
   type PodName,
   podOf,
   tryOffload,
-} from '../../support/bridge-bed.ts'
+} from '../../../hack/lab/bed/bridge-bed.ts'
+import { errorOf } from '../../../hack/lab/bed/plugins.ts'
+import { CLIENT_A, deletePod, HOST, newPod, type Topology } from '../../../hack/lab/bed/topology.ts'
+import { type Namespace, type Server, serve, tryAsk } from '../../../hack/lab/bed/traffic.ts'
+import type { CniResult, Runtime } from '../../../hack/lab/cni-runtime.ts'
+import type { Lab } from '../../../hack/lab/lab.ts'
 import { type BridgeNode, bridgeNode } from '../../support/bridge-node.ts'
-import { errorOf } from '../../support/plugins.ts'
-import { CLIENT_A, deletePod, HOST, newPod, type Topology } from '../../support/topology.ts'
-import { type Namespace, type Server, serve, tryAsk } from '../../support/traffic.ts'
 
 const [served, neighbour] = ['pod-one', 'pod-two'] as const satisfies PodName[]
 const moving = { v4: '10.1.0.77', v6: 'fd00:1::77' }

@@ -2,10 +2,10 @@
 // test/lab/portmap/own-filters.
 // needs: ifb, clsact, u32
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { deletePod, newPod } from '../../../hack/lab/bed/topology.ts'
+import { apply, ask, drive, json } from '../../../hack/lab/driver/client.ts'
 import type { Lab } from '../../../hack/lab/lab.ts'
-import { apply, ask, drive, json } from '../../support/driver.ts'
 import { lab } from '../../support/lab.ts'
-import { deletePod, newPod } from '../../support/topology.ts'
 
 const on = 'own-clsact'
 let vm: Lab

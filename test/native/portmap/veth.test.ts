@@ -1,9 +1,7 @@
 // Port mappings of pods behind the distribution's Go plugins bridge and ptp: one nftables table on the host serves clients
 // on the wire, the node itself, the pod and its neighbours. Bytes must arrive, from whom they are said to come.
 // needs: veth, bridge, nft
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { type CniResult, cniRuntime, type Runtime } from '../../../hack/lab/cni-runtime.ts'
-import type { Lab } from '../../../hack/lab/lab.ts'
+import { describe, expect, test } from 'vitest'
 import {
   attachToBridge,
   BRIDGE,
@@ -14,40 +12,29 @@ import {
   type PodName,
   podOf,
   tryOffload,
-} from '../../support/bridge-bed.ts'
-import { type BridgeNode, bridgeNode } from '../../support/bridge-node.ts'
-import { errorOf, listOf, pluginPath, silently } from '../../support/plugins.ts'
-import { diffSnapshot, snapshot } from '../../support/snapshot.ts'
-import { CLIENT_A, CLIENT_B, deletePod, HOST, newPod } from '../../support/topology.ts'
-import { type Ask, ask, type Namespace, type Server, serve, tryAsk } from '../../support/traffic.ts'
+} from '../../../hack/lab/bed/bridge-bed.ts'
+import { errorOf, listOf, pluginPath, silently } from '../../../hack/lab/bed/plugins.ts'
+import { diffSnapshot, snapshot } from '../../../hack/lab/bed/snapshot.ts'
+import { CLIENT_A, CLIENT_B, HOST } from '../../../hack/lab/bed/topology.ts'
+import { type Ask, ask, type Namespace, type Server, serve, tryAsk } from '../../../hack/lab/bed/traffic.ts'
+import { type CniResult, cniRuntime, type Runtime } from '../../../hack/lab/cni-runtime.ts'
+import type { Lab } from '../../../hack/lab/lab.ts'
+import { type BridgeNode, useBridgeNode, useFreshPods } from '../../support/bridge-node.ts'
 
 const families = ['v4', 'v6'] as const
 const pods = ['pod-one', 'pod-two'] as const
 
 let lab: Lab
 let runtime: Runtime
-let node: BridgeNode | undefined
-let servers: Server[] = []
+let node: BridgeNode
+const servers: Server[] = []
 
-beforeAll(async () => {
-  node = await bridgeNode()
+useBridgeNode((made) => {
+  node = made
   lab = node.lab
   runtime = node.runtime
 })
-afterAll(async () => {
-  await node?.end()
-})
-beforeEach(async () => {
-  for (const pod of pods) await newPod(lab, pod)
-})
-afterEach(async () => {
-  for (const server of servers) await server.stop()
-  servers = []
-  for (const pod of pods) {
-    await runtime.del(bridgeList(pod), podOf(pod))
-    await deletePod(lab, pod)
-  }
-})
+useFreshPods(() => node, pods, servers)
 
 /** The main plugin alone. */
 const attach = (pod: PodName): Promise<CniResult> => attachToBridge(lab, runtime, pod)
@@ -66,7 +53,7 @@ const mapped = (address: string): Ask[] => [
   { protocol: 'udp', address, port: 5353 },
 ]
 
-/** What a pod's servers saw of one asker, who asks by several addresses of the node: each of its own, once. */
+/** The addresses of one asker that a pod's servers saw, who asks by several addresses of the node: each of its own, once. */
 async function seen(from: Namespace, ...addresses: string[]): Promise<string[]> {
   const answers = await ask(lab, from, addresses.flatMap(mapped))
   return [...new Set(answers.map(({ peer }) => peer.address))]
@@ -138,7 +125,7 @@ describe('a pod on a bridge', () => {
     }
   })
 
-  test('hostIP: one address only, those of one family, none that the node has not', async () => {
+  test('hostIP names one address or those of one family, and none that the node has not', async () => {
     const prevResult = await attach('pod-one')
     await start('pod-one')
     const wish = (hostIP: string) => [{ hostPort: 8080, containerPort: 80, hostIP }]
@@ -172,7 +159,7 @@ describe('a pod on a bridge', () => {
     expect(await lab.must('nft list map inet vf-flower snat4')).not.toContain('elements')
   })
 
-  test('two pods of one port: the second is refused by name, and DEL of the older keeps off the newer', async () => {
+  test('the second of two pods with one port is refused by name, and DEL of the older keeps off the newer', async () => {
     const [one, two] = [await attach('pod-one'), await attach('pod-two')]
     await offload(runtime, 'ADD', 'pod-one', { prevResult: one })
     const second = { prevResult: two }
@@ -192,7 +179,7 @@ describe('a pod on a bridge', () => {
     expect(answer?.server).toBe('pod-two')
   })
 
-  test('DEL with record, prevResult, runtimeConfig and namespace gone', async () => {
+  test('DEL takes everything when record, prevResult, runtimeConfig and namespace are gone', async () => {
     const prevResult = await attach('pod-one')
     const attached = await snapshot(lab)
     await offload(runtime, 'ADD', 'pod-one', { prevResult })
@@ -224,7 +211,7 @@ END`)
   })
 })
 
-test('a pod behind ptp, called by the name of portmap: the same', async () => {
+test('a pod behind ptp is served in the same way by the name of portmap', async () => {
   const addresses = [{ address: '10.89.0.5/24', gateway: '10.89.0.1' }]
   const ipam = { type: 'static', addresses, routes: [{ dst: '0.0.0.0/0' }] }
   const list = listOf({ type: 'ptp', ipam }, chained({ backend: 'iptables', snat: true }, 'portmap'))
@@ -246,7 +233,7 @@ test('a pod behind ptp, called by the name of portmap: the same', async () => {
   await lab.must('rm -r /run/names')
 })
 
-test('what can not be had is refused, with key, value and what is allowed, and leaves nothing', async () => {
+test('a wish that cannot be met is refused with key, value and what is allowed, and leaves nothing', async () => {
   const prevResult = await attach('pod-one')
   const attached = await snapshot(lab)
   const refusals = [

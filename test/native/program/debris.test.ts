@@ -1,9 +1,10 @@
-// What calls that were killed have left goes with the next GC, and in time without one; what another call is writing stays.
+// Files of calls that were killed go with the next GC, and in time without one; the file that another call is writing
+// stays.
 // needs: veth, bridge
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { pluginPath } from '../../../hack/lab/bed/plugins.ts'
 import { BED_FOLDER } from '../../support/attach-calls.ts'
 import { makeNativeBed, type NativeBed, onNic } from '../../support/attach-native-bed.ts'
-import { pluginPath } from '../../support/plugins.ts'
 
 const pod = 'pod-one'
 const STATE = '/var/lib/cni/vf-flower'
@@ -95,7 +96,7 @@ describe('GC', () => {
   })
 })
 
-test('without a GC an ADD clears it twice a day', async () => {
+test('an ADD clears temporary files twice a day where no GC comes', async () => {
   const config = onNic(bed.nic())
   const [record = '', ...rest] = ofAttach
   const marks = `${STATE}/lock/cleared-attach`

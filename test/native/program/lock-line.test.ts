@@ -3,8 +3,8 @@
 // into a file.
 // needs: namespaces
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
+import { argvOf, drive, probe, programOf, tryDrive } from '../../../hack/lab/driver/client.ts'
 import type { Lab, LabProcess } from '../../../hack/lab/lab.ts'
-import { argvOf, drive, probe, programOf, tryDrive } from '../../support/driver.ts'
 import { lab } from '../../support/lab.ts'
 
 const path = '/run/line/lock'
@@ -37,7 +37,7 @@ async function holder(): Promise<LabProcess> {
   return one
 }
 
-/** How many stand in line. */
+/** The number of processes in line. */
 async function standing(): Promise<number> {
   const { stdout } = await vm.sh(`grep -c "OFDLCK.* WRITE .*:$(stat -c %i ${path}) " /proc/locks`)
   return Number(stdout)
@@ -46,7 +46,7 @@ async function standing(): Promise<number> {
 /** Comes for the lock, and waits until it stands in line behind all others. With the lock it writes its name down. */
 async function comes(name: string, milliseconds = 60_000): Promise<LabProcess> {
   const before = await standing()
-  // What overlaps shows as two beginnings in a row.
+  // Holders that overlap show as two beginnings in a row.
   const script = `echo ${name} >>${written}; sleep 0.02; echo . >>${written}`
   const one = await spawn(
     argvOf(),
@@ -79,7 +79,7 @@ function expectInTurn(lines: readonly string[], names: readonly string[]): void 
 const ended = (all: readonly LabProcess[]) => Promise.all(all.map(async (one) => (await one.wait()).stdout))
 const names = (count: number) => Array.from({ length: count }, (_, at) => `w${at}`)
 
-test('who comes first has it first', slow, async () => {
+test('the first in line has the lock first', slow, async () => {
   const first = await holder()
   const all = await come(names(24))
   first.end()
@@ -88,7 +88,7 @@ test('who comes first has it first', slow, async () => {
   expect(await standing()).toBe(0)
 })
 
-test('who dies in line, or with the lock, is as if it had never come', slow, async () => {
+test('a process that dies in line, or with the lock, holds nobody up', slow, async () => {
   const first = await holder()
   const all = await come(names(6))
   for (const at of [0, 3]) all[at]?.kill()
@@ -101,60 +101,72 @@ test('who dies in line, or with the lock, is as if it had never come', slow, asy
 test.each([
   ['one', 1],
   ['more than may try at once', 5],
-])('who is stopped in line is passed by, and has it when it goes on: %s', slow, async (_, count) => {
-  const first = await holder()
-  const all = await come(names(count + 10))
-  const [stopped, others] = [all.slice(0, count), all.slice(count)]
-  for (const one of stopped) one.kill('SIGSTOP')
-  first.end()
-  await expect.poll(order, { timeout: 20_000 }).toHaveLength(20)
-  await ended(others)
-  expectInTurn(await order(), names(count + 10).slice(count))
-  // Who comes now does not wait for them either, and who may not wait at all has it at once.
-  for (const milliseconds of [60_000, 0])
-    expect(await drive(vm, [probe('lockAndRun', path, milliseconds, ['true'])])).toEqual([0])
-  expect(await standing()).toBe(count)
-  for (const one of stopped) one.kill('SIGCONT')
-  await ended(stopped)
-  expectInTurn((await order()).slice(20), names(count))
-})
+])(
+  'a process that is stopped in line is passed by, and has the lock when it goes on: %s',
+  slow,
+  async (_, count) => {
+    const first = await holder()
+    const all = await come(names(count + 10))
+    const [stopped, others] = [all.slice(0, count), all.slice(count)]
+    for (const one of stopped) one.kill('SIGSTOP')
+    first.end()
+    await expect.poll(order, { timeout: 20_000 }).toHaveLength(20)
+    await ended(others)
+    expectInTurn(await order(), names(count + 10).slice(count))
+    // A process that comes now does not wait for them either, and one that may not wait at all has it at once.
+    for (const milliseconds of [60_000, 0])
+      expect(await drive(vm, [probe('lockAndRun', path, milliseconds, ['true'])])).toEqual([0])
+    expect(await standing()).toBe(count)
+    for (const one of stopped) one.kill('SIGCONT')
+    await ended(stopped)
+    expectInTurn((await order()).slice(20), names(count))
+  },
+)
 
-test('who is stopped with the lock keeps it; who has waited in vain says who has it', slow, async () => {
-  const script = `echo held >>${written}; sleep 1000`
-  const program = programOf([probe('lockAndRun', path, 0, ['sh', '-c', script])])
-  const first = await spawn(argvOf(), program)
-  await expect.poll(order, slow).toEqual(['held'])
-  first.kill('SIGSTOP')
-  const all = await come(names(3))
-  const [late] = await tryDrive(vm, [probe('lockAndRun', path, 400, ['true'])])
-  expect(late.error?.message).toBe(
-    `Cannot lock "${path}" within 400 ms: process ${first.pid} ("driver", which is stopped) holds it`,
-  )
-  expect(await order()).toEqual(['held'])
-  expect(await standing()).toBe(3)
-  first.kill('SIGKILL')
-  await ended(all)
-  expectInTurn((await order()).slice(1), names(3))
-})
+test(
+  'a process that is stopped with the lock keeps it, and one that has waited in vain names the holder',
+  slow,
+  async () => {
+    const script = `echo held >>${written}; sleep 1000`
+    const program = programOf([probe('lockAndRun', path, 0, ['sh', '-c', script])])
+    const first = await spawn(argvOf(), program)
+    await expect.poll(order, slow).toEqual(['held'])
+    first.kill('SIGSTOP')
+    const all = await come(names(3))
+    const [late] = await tryDrive(vm, [probe('lockAndRun', path, 400, ['true'])])
+    expect(late.error?.message).toBe(
+      `Cannot lock "${path}" within 400 ms: process ${first.pid} ("driver", which is stopped) holds it`,
+    )
+    expect(await order()).toEqual(['held'])
+    expect(await standing()).toBe(3)
+    first.kill('SIGKILL')
+    await ended(all)
+    expectInTurn((await order()).slice(1), names(3))
+  },
+)
 
-test('those who know only flock get it too, and nobody has it with somebody else', slow, async () => {
-  const first = await holder()
-  const stranger = (name: string) => {
-    const script = `echo ${name} >>${written}; sleep 0.02; echo . >>${written}`
-    return spawn(['flock', path, 'sh', '-c', script])
-  }
-  const all: LabProcess[] = []
-  for (const name of names(4)) all.push(await comes(name), await stranger(`f${name}`))
-  first.end()
-  await ended(all)
-  const lines = await order()
-  expect(lines.filter((_, at) => at % 2 === 1)).toEqual(Array(8).fill('.'))
-  expect(lines.filter((line) => line !== '.').sort()).toEqual(
-    [...names(4), ...names(4).map((name) => `f${name}`)].sort(),
-  )
-})
+test(
+  'programs that know only flock get the lock too, and no two processes have it at once',
+  slow,
+  async () => {
+    const first = await holder()
+    const stranger = (name: string) => {
+      const script = `echo ${name} >>${written}; sleep 0.02; echo . >>${written}`
+      return spawn(['flock', path, 'sh', '-c', script])
+    }
+    const all: LabProcess[] = []
+    for (const name of names(4)) all.push(await comes(name), await stranger(`f${name}`))
+    first.end()
+    await ended(all)
+    const lines = await order()
+    expect(lines.filter((_, at) => at % 2 === 1)).toEqual(Array(8).fill('.'))
+    expect(lines.filter((line) => line !== '.').sort()).toEqual(
+      [...names(4), ...names(4).map((name) => `f${name}`)].sort(),
+    )
+  },
+)
 
-test('a child that has inherited it has it, and stands in no line', slow, async () => {
+test('a child that has inherited the lock has it, and stands in no line', slow, async () => {
   await vm.must('mkfifo /run/line/wait')
   const first = await holder()
   const script = `echo child >>${written}; read x </run/line/wait; echo . >>${written}`

@@ -1,9 +1,9 @@
-// Which paths and ports a network config may name: the operator's policy file, its absence, and what tries to get around it. The
-// node's folders show that nothing was written where it must not be.
+// The operator's policy file bounds the paths and ports that a network config may name: with the file, without it, and
+// against attempts to get around it. The node's folders show that nothing was written where it must not be.
 // needs: veth, bridge
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { errorOf } from '../../../hack/lab/bed/plugins.ts'
 import { makeNativeBed, type NativeBed, onNic } from '../../support/attach-native-bed.ts'
-import { errorOf } from '../../support/plugins.ts'
 
 const POLICY = '/etc/vf-flower/policy.json'
 const pod = 'pod-one'
@@ -31,30 +31,33 @@ const soon = { timeoutMs: 20_000 }
 describe('stateDir', () => {
   test.each([
     ['elsewhere', '/etc/told', 'must be below /var/lib/cni or /run'],
-    ['behind a link', '/var/lib/cni/out/told', 'it leads to "/etc/told", must be below'],
+    ['behind a link', '/var/lib/cni/out/told', 'it leads to "/etc/told"; must be below'],
     [
       'through a folder that all may write into',
       '/run/told/state',
       'others may write into the folder "/run/told"',
     ],
-  ])('%s: ADD, CHECK and STATUS are code 7, DEL and GC touch nothing there', async (_, stateDir, words) => {
-    await bed.lab.must('ln -s /etc /var/lib/cni/out; mkdir -m 1777 /run/told')
-    const config = on({ stateDir })
-    for (const verb of ['ADD', 'CHECK', 'STATUS']) {
-      const error = errorOf(await bed.call(verb, config, pod, { cniVersion: '1.1.0' }))
-      expect(error.msg).toContain(`Cannot use stateDir "${stateDir}": ${words}`)
-      expect(error.code).toBe(7)
-    }
-    for (const verb of ['DEL', 'GC']) {
-      const result = await bed.call(verb, config, pod, { cniVersion: '1.1.0' })
-      expect(result).toMatchObject({ code: 0, stdout: '' })
-      expect(result.stderr).toContain(`${words}`)
-      expect(result.stderr).toContain(`${verb} goes on with the default folder`)
-    }
-    expect(await isThere(stateDir)).toBe(false)
-    await bed.lab.must('rm /var/lib/cni/out; rmdir /run/told')
-    await bed.expectUnchanged()
-  })
+  ])(
+    'that is %s makes ADD, CHECK and STATUS code 7, and DEL and GC touch nothing there',
+    async (_, stateDir, words) => {
+      await bed.lab.must('ln -s /etc /var/lib/cni/out; mkdir -m 1777 /run/told')
+      const config = on({ stateDir })
+      for (const verb of ['ADD', 'CHECK', 'STATUS']) {
+        const error = errorOf(await bed.call(verb, config, pod, { cniVersion: '1.1.0' }))
+        expect(error.msg).toContain(`Cannot use stateDir "${stateDir}": ${words}`)
+        expect(error.code).toBe(7)
+      }
+      for (const verb of ['DEL', 'GC']) {
+        const result = await bed.call(verb, config, pod, { cniVersion: '1.1.0' })
+        expect(result).toMatchObject({ code: 0, stdout: '' })
+        expect(result.stderr).toContain(`${words}`)
+        expect(result.stderr).toContain(`${verb} goes on with the default folder`)
+      }
+      expect(await isThere(stateDir)).toBe(false)
+      await bed.lab.must('rm /var/lib/cni/out; rmdir /run/told')
+      await bed.expectUnchanged()
+    },
+  )
 
   test('out of bounds keeps no DEL from what the default folder knows', async () => {
     await bed.add(on(), pod)
@@ -108,17 +111,20 @@ describe('logFile', () => {
   test.each([
     ['elsewhere', '/etc/told', 'must be below /var/log'],
     ['in a folder where a new file says something', '/run/nologin', 'must be below /var/log'],
-    ['behind a link', '/var/log/told/x', 'it leads to "/etc/x", must be below /var/log'],
+    ['behind a link', '/var/log/told/x', 'it leads to "/etc/x"; must be below /var/log'],
     ['our stdout', '/dev/stdout', 'must be below /var/log'],
-  ])('%s: a warning with key, value and what is allowed, and no file', async (_, logFile, words) => {
-    await bed.lab.must('ln -s /etc /var/log/told')
-    const result = await bed.call('ADD', logged(logFile), pod)
-    expect(result).toMatchObject({ code: 0 })
-    expect(result.stderr).toContain(`Cannot use logFile \\"${logFile}\\": ${words.replaceAll('"', '\\"')}`)
-    expect(() => JSON.parse(result.stdout)).not.toThrow()
-    await bed.del(on(), pod)
-    for (const path of ['/etc/told', '/run/nologin', '/etc/x']) expect(await isThere(path)).toBe(false)
-  })
+  ])(
+    'that is %s makes a warning with key, value and what is allowed, and no file',
+    async (_, logFile, words) => {
+      await bed.lab.must('ln -s /etc /var/log/told')
+      const result = await bed.call('ADD', logged(logFile), pod)
+      expect(result).toMatchObject({ code: 0 })
+      expect(result.stderr).toContain(`Cannot use logFile \\"${logFile}\\": ${words.replaceAll('"', '\\"')}`)
+      expect(() => JSON.parse(result.stdout)).not.toThrow()
+      await bed.del(on(), pod)
+      for (const path of ['/etc/told', '/run/nologin', '/etc/x']) expect(await isThere(path)).toBe(false)
+    },
+  )
 
   test('that is somebody else’s file is left as it is', async () => {
     await bed.lab.writeFile('/var/log/told', 'Nov 28 login root\n', 0o600)
@@ -131,21 +137,21 @@ describe('logFile', () => {
 })
 
 describe('a FIFO hangs nobody', () => {
-  test('as log.json', async () => {
+  test('as log.json is passed by', async () => {
     await bed.lab.must('mkfifo /etc/vf-flower/log.json')
     const result = await bed.call('ADD', on(), pod, soon)
     expect(result).toMatchObject({ code: 0 })
     expect(result.stderr).toContain(
-      'Cannot use /etc/vf-flower/log.json: it is a FIFO, must be a regular file',
+      'Cannot use /etc/vf-flower/log.json: it is a FIFO; must be a regular file',
     )
     await bed.del(on(), pod, soon)
     await bed.expectUnchanged()
   })
 
-  test('as policy.json', async () => {
+  test('as policy.json is passed by', async () => {
     await bed.lab.must(`mkfifo ${POLICY}`)
     const { code, msg } = await bed.refused('ADD', on(), pod, soon)
-    expect(msg).toBe(`Cannot use ${POLICY}: it is a FIFO, must be a regular file`)
+    expect(msg).toBe(`Cannot use ${POLICY}: it is a FIFO; must be a regular file`)
     expect(code).toBe(7)
     await bed.del(on(), pod, soon)
     await bed.expectUnchanged()
@@ -164,7 +170,7 @@ describe('a FIFO hangs nobody', () => {
       env: { VF_FLOWER_LOG_LEVEL: 'info', ...env },
     })
     expect(result).toMatchObject({ code: 0 })
-    expect(result.stderr).toContain('it is a FIFO, must be a regular file; logging to stderr')
+    expect(result.stderr).toContain('it is a FIFO; must be a regular file; logging to stderr')
     await bed.del(on(), pod, soon)
     reader.kill('SIGKILL')
     await reader.wait()
@@ -184,11 +190,11 @@ test('our stdout is no log file, whoever names it', async () => {
 describe('a policy that can not be used', () => {
   test.each([
     ['broken', '{"logFiles":', 0o644, 'line 1, column 13'],
-    ['with a key that nobody knows', '{"stateDir":["/run"]}', 0o644, 'key "stateDir" is not known'],
+    ['with a key that nobody knows', '{"stateDir":["/run"]}', 0o644, 'unknown key "stateDir"'],
     ['that others may write', '{}', 0o666, 'others may write it (mode 0666)'],
-    ['that is a folder', undefined, 0, 'it is a folder, must be a regular file'],
+    ['that is a folder', undefined, 0, 'it is a folder; must be a regular file'],
     ['behind a link to nothing', null, 0, 'ENOENT'],
-  ])('%s: ADD is code 7, DEL goes on and says so', async (_, content, mode, words) => {
+  ])('%s makes ADD code 7, and DEL goes on and says so', async (_, content, mode, words) => {
     await bed.add(on(), pod)
     if (content === undefined) await bed.lab.must(`mkdir -p ${POLICY}`)
     else if (content === null) await bed.lab.must(`ln -s /nowhere ${POLICY}`)
@@ -210,7 +216,7 @@ describe('a policy that can not be used', () => {
     await bed.expectUnchanged()
   })
 
-  test('of another user: the same', async () => {
+  test('of another user does the same', async () => {
     await policy({})
     await bed.lab.must(`chown nobody ${POLICY}`)
     const { code, msg } = await bed.refused('ADD', on(), pod)

@@ -2,12 +2,12 @@
 // version has, and what GC takes. On interfaces without hardware. The rest is in test/conformance.
 // needs: ifb
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { attachment, json, silently, testRuntime } from '../../../hack/lab/bed/plugins.ts'
+import { deletePod, newPod } from '../../../hack/lab/bed/topology.ts'
 import type { ConfigList, PluginConfig, Runtime } from '../../../hack/lab/cni-runtime.ts'
 import type { Lab } from '../../../hack/lab/lab.ts'
 import { supportedVersions } from '../../../src/cni/version.ts'
 import { lab as sharedLab } from '../../support/lab.ts'
-import { attachment, json, silently, testRuntime } from '../../support/plugins.ts'
-import { deletePod, newPod } from '../../support/topology.ts'
 
 const devices = ['proto0', 'proto1', 'proto2']
 const address = { address: '10.66.0.2/24', gateway: '10.66.0.1' }

@@ -3,11 +3,11 @@
 // needs: veth, nft
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { attachment, json, pluginPath, silently } from '../../../hack/lab/bed/plugins.ts'
+import { deletePod, newPod } from '../../../hack/lab/bed/topology.ts'
 import { type CniResult, type ConfigList, cniRuntime, type Runtime } from '../../../hack/lab/cni-runtime.ts'
 import type { Lab } from '../../../hack/lab/lab.ts'
 import { lab as sharedLab } from '../../support/lab.ts'
-import { attachment, json, pluginPath, silently } from '../../support/plugins.ts'
-import { deletePod, newPod } from '../../support/topology.ts'
 
 const thick = fileURLToPath(new URL('../../support/multus-thick.pl', import.meta.url))
 /** Runs a program as Multus does; the mount namespace goes with it. */
@@ -38,14 +38,14 @@ const offload = { type: 'vf-offload', capabilities: { portMappings: true } }
 const list: ConfigList = { cniVersion: '1.0.0', name: 'thick-net', plugins: [attach, offload] }
 const newest = { ...list, cniVersion: '1.1.0' }
 
-test('where a program of Bun alone ends before its first line', async () => {
+test('the shim runs where a program of Bun alone ends before its first line', async () => {
   const program = `${pluginPath[0]}/vf-flower`
   const { code, stdout, stderr } = await lab.exec([...MULTUS, program], { env: { CNI_COMMAND: 'VERSION' } })
   expect({ code, stdout }).toEqual({ code: 1, stdout: '' })
   expect(stderr).toContain('working directory')
 })
 
-test.each([attach, offload])('VERSION and STATUS: $type', async (plugin) => {
+test.each([attach, offload])('VERSION and STATUS of $type get through', async (plugin) => {
   const { code, stdout, stderr } = await multus.call('VERSION', newest, plugin, attachment(''))
   expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
   expect(JSON.parse(stdout)).toMatchObject({ cniVersion: '1.1.0' })
@@ -53,7 +53,7 @@ test.each([attach, offload])('VERSION and STATUS: $type', async (plugin) => {
   await silently(multus.call('STATUS', newest, alone, attachment('')))
 })
 
-test('ADD, CHECK and DEL of both plugins, IPAM among them, and GC', async () => {
+test('ADD, CHECK, DEL and GC of both plugins get through, with their calls of IPAM', async () => {
   const one = attachment(pod)
   const mac = (await json(lab, `ip -j link show dev ${NIC}`))[0]?.address
   const result: CniResult = await multus.add(list, one)

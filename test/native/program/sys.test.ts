@@ -2,10 +2,10 @@
 // needs: ifb
 import { resolve } from 'node:path'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { deletePod, newPod } from '../../../hack/lab/bed/topology.ts'
+import { argvOf, ask, drive, json, probe, programOf, tryDrive } from '../../../hack/lab/driver/client.ts'
 import type { Lab } from '../../../hack/lab/lab.ts'
-import { argvOf, ask, drive, json, probe, programOf, tryDrive } from '../../support/driver.ts'
 import { lab } from '../../support/lab.ts'
-import { deletePod, newPod } from '../../support/topology.ts'
 
 let vm: Lab
 let pod: string
@@ -44,7 +44,7 @@ describe('a visit to a network namespace', () => {
     expect(there).not.toBe(home)
   })
 
-  test('that is none changes nothing and says why', async () => {
+  test('of a path that is no namespace changes nothing and says why', async () => {
     await vm.must('echo text >/run/sys/file; mkfifo /run/sys/fifo')
     const mount = '/proc/self/ns/mnt'
     const paths = ['file', 'fifo', '.', mount, 'missing', 'file/below'].map((name) =>
@@ -190,7 +190,7 @@ describe('a file that is replaced', () => {
 })
 
 describe('datagrams of the kernel', () => {
-  test('are the only ones: an answer that another program has made up does not arrive', async () => {
+  test('are the only ones that arrive, no answer that another program has made up', async () => {
     const [{ forged, answered }] = await drive(vm, [probe('forgeAnswer')])
     expect({ forged, answered }).toEqual({ forged: 'sendto: ECONNREFUSED', answered: 'went well' })
   })

@@ -1,3 +1,4 @@
+// Attributes are encoded and decoded by tables; unknown ones are kept, and malformed ones name their place.
 import { describe, expect, expectTypeOf, test } from 'vitest'
 import { type AttrsOf, attrs, byKind } from '../../../src/netlink/codec/attrs.ts'
 import { indexed, ordered, repeated } from '../../../src/netlink/codec/lists.ts'

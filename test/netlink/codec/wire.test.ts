@@ -1,3 +1,4 @@
+// Numbers, text and bytes have the kernel's form and byte order.
 import fc from 'fast-check'
 import { describe, expect, expectTypeOf, test } from 'vitest'
 import {

@@ -1,3 +1,4 @@
+// Messages of addresses and routes have the bytes that ip sends.
 import { describe, expect, test } from 'vitest'
 import {
   addrMessage,

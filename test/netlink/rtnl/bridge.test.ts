@@ -1,3 +1,4 @@
+// Messages of bridge VLANs have the bytes that bridge sends.
 import { describe, expect, test } from 'vitest'
 import {
   BRIDGE_VLAN_INFO,

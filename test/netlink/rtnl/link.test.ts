@@ -1,7 +1,8 @@
+// Messages of links have the bytes that ip sends, and the kernel's are read.
 import { describe, expect, test } from 'vitest'
+import { bridgeAfSpec } from '../../../src/netlink/rtnl/bridge-attributes.ts'
 import {
   addAltNames,
-  bridgeAfSpec,
   changeLink,
   decodeLink,
   deleteAltNames,

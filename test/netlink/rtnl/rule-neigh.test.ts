@@ -1,3 +1,4 @@
+// Messages of policy rules and neighbours have the bytes that ip sends.
 import { describe, expect, test } from 'vitest'
 import { AF } from '../../../src/netlink/rtnl/const.ts'
 import { decodeNeigh, NUD, neighMessage, newNeigh } from '../../../src/netlink/rtnl/neigh.ts'

@@ -1,3 +1,4 @@
+// Attributes of VFs have the bytes that ip sends, and the kernel's lists are read.
 import { describe, expect, test } from 'vitest'
 import { linkMessage } from '../../../src/netlink/rtnl/link.ts'
 import { ifla_vf_mac, NOT_REPORTED, vfInfoList, vfSetting } from '../../../src/netlink/rtnl/vf.ts'

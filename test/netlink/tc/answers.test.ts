@@ -1,3 +1,4 @@
+// The kernel's answers about filters and actions are read, with their counters.
 import { describe, expect, test } from 'vitest'
 import { actionMessage } from '../../../src/netlink/tc/actions/action.ts'
 import { peditRewrite } from '../../../src/netlink/tc/actions/pedit.ts'

@@ -1,3 +1,4 @@
+// A filter that the kernel stored is compared with the one that was asked for.
 import { describe, expect, test } from 'vitest'
 import {
   type Action,

@@ -1,3 +1,4 @@
+// Messages of filters have the bytes that tc sends.
 import { describe, expect, test } from 'vitest'
 import { NLM_F } from '../../../src/netlink/message.ts'
 import {

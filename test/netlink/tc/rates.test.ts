@@ -1,3 +1,4 @@
+// Messages of shapers and policers have the bytes that tc sends, with its rounding.
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { decodeRate, devlinkMessage, getRate, setRate } from '../../../src/netlink/genl/devlink.ts'

@@ -1,3 +1,4 @@
+// The keys of a u32 selector stand behind its struct, which counts them.
 import { expect, test } from 'vitest'
 import { struct } from '../../../src/netlink/codec/struct.ts'
 import { bytes, u8 } from '../../../src/netlink/codec/wire.ts'

@@ -1,3 +1,4 @@
+// A filter that the kernel would not take or keep as it is asked for is refused before it is sent.
 import { describe, expect, test } from 'vitest'
 import {
   type Action,

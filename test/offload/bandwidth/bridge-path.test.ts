@@ -1,3 +1,4 @@
+// Frames of a pod on a bridge are followed to the ports by which they leave.
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -11,7 +12,7 @@ import type { BridgeVlan } from '../../../src/ops/op.ts'
 const [pf, rep] = [2, 9]
 const vlan = (vid: number, pvid = false, untagged = pvid): BridgeVlan => ({ vid, pvid, untagged })
 
-/** What becomes of an uplink and a representor with these masters (number and kind), and these VLANs. */
+/** The way of frames for an uplink and a representor with these masters (number and kind), and these VLANs. */
 function wayOf(
   uplink: Partial<LinkFacts>,
   representor: Partial<LinkFacts>,

@@ -1,3 +1,4 @@
+// Rates and bursts of a config become the numbers of the kernel, without overflow.
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { bytesOfTicks, ticksOf } from '../../../src/netlink/tc/actions/police.ts'
@@ -35,7 +36,7 @@ describe('for any rate, burst and MTU', () => {
           expect(ticksOf(spec.burst, spec.bytesPerSecond)).toBeLessThanOrEqual(u32)
           expect(spec.burst).toBeGreaterThanOrEqual(mtu)
         }
-        // What the kernel counts in ticks it hands to drivers, and tc shows it, as 32 bits of bytes.
+        // The kernel hands its number of ticks to drivers, and tc shows it, as 32 bits of bytes.
         const { bytesPerSecond } = policer
         expect(bytesOfTicks(ticksOf(policer.burst, bytesPerSecond), bytesPerSecond)).toBeLessThanOrEqual(u32)
         expect(Number.isInteger(shaper.limit)).toBe(true)

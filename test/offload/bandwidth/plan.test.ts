@@ -1,11 +1,13 @@
+// Each kind of port has its way to a limit, and a plan of operations.
 import { expect, describe as group, test } from 'vitest'
-import type { LinkFacts } from '../../../src/kernel/api/facts.ts'
-import { planRates, type RateFacts } from '../../../src/offload/bandwidth/plan.ts'
+import { planRates } from '../../../src/offload/bandwidth/plan.ts'
+import type { RateFacts } from '../../../src/offload/bandwidth/strategy.ts'
 import type { RateWishes } from '../../../src/offload/config/bandwidth.ts'
-import type { Port, PortKind, UplinkAttachment } from '../../../src/offload/port/port.ts'
-import { type Attachment, identityOf, rateIdentityOf } from '../../../src/offload/state/identity.ts'
+import type { PortKind } from '../../../src/offload/port/kinds.ts'
+import type { Port, UplinkAttachment } from '../../../src/offload/port/port.ts'
 import { commandLine } from '../../../src/ops/command-line.ts'
 import { shaperMark } from '../../../src/ops/marks/rate-numbers.ts'
+import { linkFacts } from '../../support/link-facts.ts'
 import { refusalOf } from '../../support/request.ts'
 
 const cookie = '76660102aabbccdd0011223344556677'
@@ -18,34 +20,16 @@ const identity = {
 const limit = { rate: 100_000_000, burst: 8_000_000 }
 const both: RateWishes = { toPod: limit, fromPod: limit, outside: false }
 
-function linkOf(name: string, ifindex: number, change: Partial<LinkFacts> = {}): LinkFacts {
-  return {
-    ...{ name, ifindex, mac: '02:00:00:00:00:05', altnames: [], permanentMac: undefined, mtu: 1500 },
-    ...{ up: true, carrier: true, alias: '', promisc: false, allmulti: false, txqlen: 1000 },
-    ...{
-      master: undefined,
-      lower: undefined,
-      kind: undefined,
-      vlanId: undefined,
-      slaveKind: undefined,
-      xdp: [],
-      parent: undefined,
-    },
-    ...{ parentBus: undefined, physSwitchId: undefined, physPortName: undefined, vfs: undefined },
-    ...change,
-  }
-}
-
-const representor = linkOf('pf0vf3', 9)
+const representor = linkFacts('pf0vf3', 9)
 const wire = (change: Partial<UplinkAttachment> = {}): UplinkAttachment => ({
-  uplink: linkOf('pf0', 2),
+  uplink: linkFacts('pf0', 2),
   vlan: 0,
   uplinkHasIngress: false,
   representor: undefined,
   representorHasIngress: false,
   ...change,
 })
-const net1 = linkOf('net1', 3)
+const net1 = linkFacts('net1', 3)
 
 /** The facts of each kind of port. */
 function factsOf(
@@ -67,7 +51,7 @@ function factsOf(
   return {
     port,
     driver: undefined,
-    peer: kind === 'veth' ? linkOf('veth1', 7, { mtu: 9000 }) : undefined,
+    peer: kind === 'veth' ? linkFacts('veth1', 7, { mtu: 9000 }) : undefined,
     ...{ vfRate: isVf ? { min: 0, max: 0 } : undefined, vfLimited: false },
     portRates: hasRepresentor ? { handle: 'pci/0000:3b:00.0/65539', max: 0, share: 0 } : undefined,
     ...{ direct: undefined, unmetered: undefined, mapped: true, steersInNic: true, takenPolicerIndexes: [] },
@@ -179,7 +163,7 @@ group('each kind of port', () => {
       'tx_max: the driver has no devlink rates',
       'police: "pf0vf3" is a port of Open vSwitch',
     ])
-    // Where tx_max serves nobody misses it.
+    // Nobody misses it where tx_max serves.
     const [served] = ways({ fromPod: limit, outside: false }, { ...facts, port })
     expect([served?.ways.map(([first]) => first), served?.passedOver]).toEqual([
       ['nic tx_max', 'pod tbf'],
@@ -483,18 +467,4 @@ test('what is rounded is said', () => {
   const wishes = { fromPod: { rate: 99_500_000, burst: 80_000_000 }, outside: false }
   const [goal] = planRates(wishes, factsOf('legacy'), identity)
   expect(goal?.ways[0]?.notes).toEqual(['egressRate 99500000: the NIC takes whole Mbit/s; 100 are used'])
-})
-
-group('names', () => {
-  const sha256 = (text: string) => Buffer.from(text.padEnd(32, '.')).toString('hex').slice(-64)
-  const one: Attachment = { network: 'net', containerID: 'container', ifname: 'net1' }
-
-  test('a kind of its own: limits and port mappings of one attachment are told apart', () => {
-    const { cookie, ifb, ifbMac } = rateIdentityOf(one, sha256)
-    expect(cookie).toMatch(/^76660102[0-9a-f]{24}$/)
-    expect(cookie.slice(8)).toBe(identityOf(one, sha256).cookie.slice(8))
-    expect(ifb).toMatch(/^vfr[0-9a-f]{12}$/)
-    // Of this network, by the same hash as in cookies.
-    expect(ifbMac).toBe(`76:66:${cookie.slice(8, 16).match(/../g)?.join(':')}`)
-  })
 })

@@ -1,3 +1,4 @@
+// The bandwidth of a config is read as the Go plugin bandwidth reads it.
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { readOffloadConfig } from '../../../src/offload/config/config.ts'

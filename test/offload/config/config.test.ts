@@ -1,3 +1,5 @@
+// The config of vf-offload: mappings and keys are read as portmap reads them, and a value that is wrong is refused with
+// key and value.
 import { describe, expect, test } from 'vitest'
 import { readOffloadConfig } from '../../../src/offload/config/config.ts'
 import { refuseConditions } from '../../../src/offload/config/portmap-compat.ts'

@@ -1,3 +1,4 @@
+// The addresses of the host that a port is served at.
 import { expect, test } from 'vitest'
 import type { LinkFacts } from '../../../src/kernel/api/facts.ts'
 import type { Kernel } from '../../../src/kernel/api/kernel.ts'

@@ -1,3 +1,4 @@
+// The kind of a port is told from the pod's interface.
 import { expect, test, vi } from 'vitest'
 import type { LinkFacts } from '../../../src/kernel/api/facts.ts'
 import type { Kernel } from '../../../src/kernel/api/kernel.ts'

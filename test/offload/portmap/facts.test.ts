@@ -1,9 +1,10 @@
+// ADD looks for the facts that its mappings need.
 import { expect, test } from 'vitest'
 import type { Kernel } from '../../../src/kernel/api/kernel.ts'
 import type { Port } from '../../../src/offload/port/port.ts'
 import { readOffloadFacts } from '../../../src/offload/portmap/facts.ts'
 
-/** What is found for a port on an uplink. */
+/** The facts that are found for a port on an uplink. */
 function factsOf(slaveKind: string | undefined, sysctls: Readonly<Record<string, string>> = {}) {
   const uplink = { name: 'lo', ifindex: 2, slaveKind, master: undefined }
   const kernel = {

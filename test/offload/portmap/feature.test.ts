@@ -5,15 +5,15 @@ import { join } from 'node:path'
 import { afterAll, expect, describe as group, test } from 'vitest'
 import type { LinkFacts } from '../../../src/kernel/api/facts.ts'
 import type { Kernel } from '../../../src/kernel/api/kernel.ts'
-import type { OpenConnection } from '../../../src/kernel/inspect/open-connections.ts'
+import type { OpenConnection } from '../../../src/kernel/api/port-users.ts'
 import { readOffloadConfig } from '../../../src/offload/config/config.ts'
 import type { AddContext } from '../../../src/offload/feature.ts'
 import type { Port, UplinkAttachment } from '../../../src/offload/port/port.ts'
 import { portmapFeature } from '../../../src/offload/portmap/feature.ts'
-import { emptyJournal, type OffloadJournal } from '../../../src/offload/state/record.ts'
 import { Transaction } from '../../../src/ops/apply.ts'
 import { OffloadRefused } from '../../../src/ops/offload-refused.ts'
 import type { Op } from '../../../src/ops/op.ts'
+import { emptyJournal, type OffloadJournal } from '../../../src/records/offload.ts'
 import { refusalOf, requestOf } from '../../support/request.ts'
 import { Node } from '../node.ts'
 
@@ -75,13 +75,14 @@ function around(
   const context: AddContext = {
     ...{ machine, kernel, store: { folders: [] }, request, config: readOffloadConfig(request), port, others },
     ratesBefore: ({ vf }) => ({ vf: vf?.rate, port: undefined }),
+    isHeldByDead: () => false,
     attachment: { network: 'net', containerID: 'container', ifname: 'net1' },
   }
   return { kernel, context }
 }
 
-/** What other parts tell this one: nothing. */
-const alone = { limiter: undefined, isUsed: false, noPolicer: undefined, isHeldByDead: () => false }
+/** The plan of other features: no policer in the NIC. */
+const alone = { policer: undefined, refused: undefined }
 
 /** Policers of the filters that are made, of a kernel whose NIC says `refusal` to them. */
 function install(
@@ -99,10 +100,7 @@ function install(
     if (op.rule.side !== 'src') limiters.push(op.rule.limiter)
   }
   const { kernel, context } = around(others, more, seen, looks)
-  portmapFeature
-    .look(context)
-    ?.plan(context)
-    .apply(new Transaction(kernel), { ...alone })
+  portmapFeature.look(context)?.plan(context).install(new Transaction(kernel), alone)
   return limiters
 }
 
@@ -113,7 +111,7 @@ test('a qdisc that another one has made or removed since the look is taken as it
     const wire = { ...(port.wire as UplinkAttachment), ...meanwhile }
     const then = { ...port, wire: { ...wire, uplinkHasIngress: false, representorHasIngress: false } }
     const seen = portmapFeature.look({ ...context, port: then })
-    seen?.plan({ ...context, port: { ...port, wire } }).apply(new Transaction(kernel), { ...alone })
+    seen?.plan({ ...context, port: { ...port, wire } }).install(new Transaction(kernel), alone)
     return ops.flatMap((op) => (op.do === 'clsact.add' ? [op.link] : []))
   }
   expect(made({ uplinkHasIngress: false, representorHasIngress: false })).toEqual(['pf0', 'rep0'])
@@ -163,7 +161,7 @@ test('without a note the host’s table is made whole before it is asked whose p
   } as Kernel
   rmSync(context.machine.sharedDir, { recursive: true, force: true })
   const planned = portmapFeature.look({ ...context, kernel: looking })?.plan({ ...context, kernel: looking })
-  planned?.apply(new Transaction(looking), { ...alone })
+  planned?.install(new Transaction(looking), alone)
   expect(steps.slice(0, 3)).toEqual(['whole', 'whose', 'localports.reserve'])
 })
 

@@ -1,7 +1,8 @@
+// Filters are installed in the NIC or in software, and taken back when one fails.
 import { expect, describe as group, test } from 'vitest'
 import type { OffloadConfig } from '../../../src/offload/config/config.ts'
-import { PolicerInTheWay } from '../../../src/offload/feature.ts'
-import { applyBest } from '../../../src/offload/portmap/install.ts'
+import { PolicerRefused } from '../../../src/offload/feature.ts'
+import { applyBest as applyOr } from '../../../src/offload/portmap/install.ts'
 import type { OffloadPlan } from '../../../src/offload/portmap/plan.ts'
 import type { Preflight } from '../../../src/offload/portmap/preflight.ts'
 import { Transaction } from '../../../src/ops/apply.ts'
@@ -15,6 +16,15 @@ const rule = (more: Partial<FlowFilter> = {}): FlowFilter => ({
 })
 const config = { offload: 'prefer' } as OffloadConfig
 const free: Preflight = { software: undefined, hardware: undefined, notes: [], explain: (words) => words }
+
+/** A plan is given up together with its policer: other features decide how the ADD goes on. */
+class PolicerGivenUp extends Error {}
+
+const applyBest = (...of: Parameters<typeof applyOr>) => {
+  const done = applyOr(...of)
+  if (done instanceof PolicerRefused) throw new PolicerGivenUp(done.reason)
+  return done
+}
 
 const planOf = (rules: readonly FlowFilter[], more: Partial<OffloadPlan> = {}): OffloadPlan => ({
   ...{ keys: [], nat: 'pod', ops: [], groups: [{ mapping: 'tcp 80 -> 80', rules }], notes: [] },
@@ -43,7 +53,7 @@ group('another filter takes the frames in the NIC', () => {
   })
 
   test('and hands them to the host: rules with a policer of the NIC must do without it', () => {
-    expect(() => install({ hardware }, [planOf([rule({ limiter: 7 })])])).toThrow(PolicerInTheWay)
+    expect(() => install({ hardware }, [planOf([rule({ limiter: 7 })])])).toThrow(PolicerGivenUp)
   })
 
   test('for good: rules in software would never see one, code 106, and no driver said anything', () => {
@@ -254,7 +264,7 @@ group('a NIC that does not know the condition on fragments', () => {
     const limited = { ...tcp, rules: [whole({ limiter: 7 })] }
     expect(installOn({ groups: [limited] }).install().rules[0]).toMatchObject({ where: 'nic' })
     const datagrams = { ...udp, rules: [whole({ proto: 'udp', limiter: 7 })] }
-    expect(installOn({ groups: [datagrams] }).install).toThrow(PolicerInTheWay)
+    expect(installOn({ groups: [datagrams] }).install).toThrow(PolicerGivenUp)
   })
 })
 

@@ -1,9 +1,11 @@
+// Each mapping has the keys of its reservation and the rules of its translation.
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { compareIp, parseIp } from '../../../src/lib/ip.ts'
 import type { PortMapping } from '../../../src/offload/config/config.ts'
-import type { HostAddress } from '../../../src/offload/portmap/facts.ts'
-import { type HostAddresses, podNatTable, portKeys } from '../../../src/offload/portmap/keys.ts'
+import type { HostAddress } from '../../../src/offload/port/addresses.ts'
+import { type HostAddresses, portKeys } from '../../../src/offload/portmap/keys.ts'
+import { podNatTable } from '../../../src/offload/portmap/pod-nat.ts'
 import { refusalOf } from '../../support/request.ts'
 
 const on = (address: string, link = 'pf0', vlan = 0): HostAddress => ({ address, link, vlan })

@@ -1,6 +1,8 @@
+// A config chooses the place of the translation, and a NIC that cannot translate leaves it to the pod.
 import { describe, expect, test } from 'vitest'
 import type { OffloadConfig } from '../../../src/offload/config/config.ts'
-import type { Port, PortKind } from '../../../src/offload/port/port.ts'
+import type { PortKind } from '../../../src/offload/port/kinds.ts'
+import type { Port } from '../../../src/offload/port/port.ts'
 import { translators } from '../../../src/offload/portmap/nat-choice.ts'
 import type { PortKey, Proto, VfAttributes } from '../../../src/ops/op.ts'
 

@@ -1,5 +1,7 @@
+// A plan comes with notes for the user about what mappings do not do.
 import { expect, test } from 'vitest'
-import type { Port, PortKind } from '../../../src/offload/port/port.ts'
+import type { PortKind } from '../../../src/offload/port/kinds.ts'
+import type { Port } from '../../../src/offload/port/port.ts'
 import { nicNotes, untested, uplinkNotes } from '../../../src/offload/portmap/plan-notes.ts'
 import type { PortKey } from '../../../src/ops/op.ts'
 

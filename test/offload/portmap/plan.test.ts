@@ -1,12 +1,16 @@
+// The plan of port mappings for each kind of port, as operations.
 import { expect, describe as group, test } from 'vitest'
-import type { LinkFacts, RouteFacts } from '../../../src/kernel/api/facts.ts'
+import type { RouteFacts } from '../../../src/kernel/api/facts.ts'
 import type { OffloadConfig, PortMapping } from '../../../src/offload/config/config.ts'
+import type { HostAddress } from '../../../src/offload/port/addresses.ts'
 import type { Port, UplinkAttachment } from '../../../src/offload/port/port.ts'
-import { type HostAddress, type OffloadFacts, podAddressesOf } from '../../../src/offload/portmap/facts.ts'
+import { type OffloadFacts, podAddressesOf } from '../../../src/offload/portmap/facts.ts'
 import { planPorts } from '../../../src/offload/portmap/plan.ts'
 import type { Identity } from '../../../src/offload/state/identity.ts'
 import { commandLine } from '../../../src/ops/command-line.ts'
-import { invert, type Op } from '../../../src/ops/op.ts'
+import { invert } from '../../../src/ops/invert.ts'
+import type { Op } from '../../../src/ops/op.ts'
+import { linkFacts } from '../../support/link-facts.ts'
 import { refusalOf } from '../../support/request.ts'
 
 const identity: Identity = {
@@ -34,26 +38,8 @@ const config: OffloadConfig = {
   warnings: [],
 }
 
-function linkOf(name: string, ifindex: number, mac: string): LinkFacts {
-  return {
-    ...{ name, ifindex, mac, altnames: [], permanentMac: undefined, mtu: 1500, up: true, carrier: true },
-    ...{
-      master: undefined,
-      lower: undefined,
-      kind: undefined,
-      vlanId: undefined,
-      slaveKind: undefined,
-      xdp: [],
-      parent: undefined,
-      ...{ alias: '', promisc: false, allmulti: false, txqlen: 1000 },
-      ...{ parentBus: undefined, physSwitchId: undefined, physPortName: undefined },
-      vfs: undefined,
-    },
-  }
-}
-
-const net1 = linkOf('net1', 3, '02:00:00:00:00:05')
-const pf0 = linkOf('pf0', 2, '02:00:00:00:00:01')
+const net1 = linkFacts('net1', 3, { mac: '02:00:00:00:00:05' })
+const pf0 = linkFacts('pf0', 2, { mac: '02:00:00:00:00:01' })
 const route = (dst: string, ifindex: number, metric = 0, table = 254): RouteFacts => ({
   dst,
   gw: undefined,
@@ -169,7 +155,7 @@ group('one mapping', () => {
 
   test('legacy mode is not offered to the NIC, a representor is', () => {
     expect(plan().unoffered).toBe(true)
-    const representor = linkOf('pf0vf0', 7, '02:00:00:00:00:77')
+    const representor = linkFacts('pf0vf0', 7, { mac: '02:00:00:00:00:77' })
     const switchdev = { ...wired({ representor }), kind: 'representor' as const }
     expect(plan({ port: switchdev }).unoffered).toBeUndefined()
   })
@@ -223,7 +209,7 @@ group('refused, code 7', () => {
 })
 
 group('a representor', () => {
-  const rep = linkOf('pf0vf0', 7, '02:00:00:00:00:77')
+  const rep = linkFacts('pf0vf0', 7, { mac: '02:00:00:00:00:77' })
   const switchdev = { port: { ...wired({ representor: rep }), kind: 'representor' as const } }
   const rules = (change: Partial<OffloadFacts>, wishes: Partial<OffloadConfig>) =>
     lines(plan({ ...switchdev, ...change }, wishes).ops)

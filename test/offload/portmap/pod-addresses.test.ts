@@ -1,3 +1,4 @@
+// Addresses of prevResult must be those of the pod.
 import { expect, test } from 'vitest'
 import type { AddressFacts, LinkFacts } from '../../../src/kernel/api/facts.ts'
 import type { Kernel } from '../../../src/kernel/api/kernel.ts'

@@ -1,8 +1,10 @@
+// Conflicts on an uplink are found before the first change: filters, programs and modes of others.
 import { expect, describe as group, test } from 'vitest'
 import type { LinkFacts } from '../../../src/kernel/api/facts.ts'
+import type { Conflict } from '../../../src/kernel/api/filters.ts'
 import type { Kernel } from '../../../src/kernel/api/kernel.ts'
-import type { Conflict } from '../../../src/kernel/inspect/conflicts.ts'
-import type { Port, PortKind } from '../../../src/offload/port/port.ts'
+import type { PortKind } from '../../../src/offload/port/kinds.ts'
+import type { Port } from '../../../src/offload/port/port.ts'
 import type { OffloadPlan } from '../../../src/offload/portmap/plan.ts'
 import { refuseTaken, runPreflight } from '../../../src/offload/portmap/preflight.ts'
 import type { FlowFilter } from '../../../src/ops/op.ts'

@@ -3,10 +3,10 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
-import { partsOf } from '../../../src/offload/features.ts'
-import { type OffloadJournal, offloadJournal } from '../../../src/offload/state/record.ts'
+import { featuresOf } from '../../../src/offload/features.ts'
 import { removeAttachment } from '../../../src/offload/verbs/del.ts'
-import { type RecordStore, recordStore } from '../../../src/ops/record-store.ts'
+import { type OffloadJournal, offloadJournal } from '../../../src/records/offload.ts'
+import { type RecordStore, recordStore } from '../../../src/records/store.ts'
 import { requestOf } from '../../support/request.ts'
 import { attached, path } from '../attached.ts'
 import { Node } from '../node.ts'
@@ -51,7 +51,7 @@ test('makes the host’s table whole before it asks whose ports are kept, and kn
     attachStore: { list: () => [], read: () => undefined },
   }
   removeAttachment(
-    { ...setting, parts: partsOf('vf-offload') },
+    { ...setting, features: featuresOf('vf-offload') },
     requestOf({ stateDir }, { CNI_COMMAND: 'DEL', CNI_NETNS: path }),
     (action) => action(),
   )

@@ -1,8 +1,13 @@
+// Replies leave by the interface of the mapping, by policy rules and routes.
 import { expect, describe as group, test } from 'vitest'
 import type { LinkFacts, RouteFacts, SourceRuleFacts } from '../../../src/kernel/api/facts.ts'
 import type { Port } from '../../../src/offload/port/port.ts'
-import type { PodAddress } from '../../../src/offload/portmap/facts.ts'
-import { familiesOf, onlyWayIs, planReplies } from '../../../src/offload/portmap/reply-routing.ts'
+import {
+  familiesOf,
+  onlyWayIs,
+  type PodAddress,
+  planReplies,
+} from '../../../src/offload/portmap/reply-routing.ts'
 import { commandLine } from '../../../src/ops/command-line.ts'
 
 const table = 0x76660011

@@ -1,3 +1,4 @@
+// Mappings share filters: for fragments that the pod sends, and for frames that pass before the NIC translates.
 import { expect, test } from 'vitest'
 import type { LinkFacts } from '../../../src/kernel/api/facts.ts'
 import type { Port, UplinkAttachment } from '../../../src/offload/port/port.ts'

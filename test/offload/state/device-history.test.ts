@@ -4,12 +4,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, describe as group, test } from 'vitest'
 import type { LinkFacts } from '../../../src/kernel/api/facts.ts'
-import { partsOf } from '../../../src/offload/features.ts'
+import { featuresOf } from '../../../src/offload/features.ts'
 import { isTakenOver, type RatesNow, ratesBefore } from '../../../src/offload/state/device-history.ts'
-import { anyJournal, type OffloadJournal, offloadJournal } from '../../../src/offload/state/record.ts'
 import { removeAttachment } from '../../../src/offload/verbs/del.ts'
 import type { Op } from '../../../src/ops/op.ts'
-import { type RecordStore, recordStore } from '../../../src/ops/record-store.ts'
+import { anyJournal, type OffloadJournal, offloadJournal } from '../../../src/records/offload.ts'
+import { type RecordStore, recordStore } from '../../../src/records/store.ts'
 import { requestOf } from '../../support/request.ts'
 import { Node } from '../node.ts'
 
@@ -37,6 +37,9 @@ beforeEach(() => {
 })
 afterEach(() => rmSync(stateDir, { recursive: true }))
 
+/** A namespace of each container's own. */
+const idOf = (containerID: string) => `4:${containerID.charCodeAt(0)}`
+
 /** The record of an attachment that has limited the device, in a namespace that lives or not. */
 function record(
   containerID: string,
@@ -46,8 +49,8 @@ function record(
   bootId = node.boot,
 ) {
   const netns = `/run/netns/${containerID}`
-  if (isAlive) node.namespaces.set(netns, containerID)
-  const owner = { containerID, ifname: 'net1', network: 'net', netns, netnsId: containerID, bootId }
+  if (isAlive) node.namespaces.set(netns, idOf(containerID))
+  const owner = { containerID, ifname: 'net1', network: 'net', netns, netnsId: idOf(containerID), bootId }
   const limits = [{ direction: 'fromPod' as const, rate: 1, burst: 1, ops: [op] }]
   const journal = { device, keys: [], ops: [], rules: [], notes: [], limits }
   stores[where].write('net', { schema: 1, plugin: 'vf-offload', phase: 'attached', owner, journal })
@@ -59,12 +62,12 @@ const owns = (containerID: string) => {
     schema: 1,
     plugin: 'vf-attach',
     phase: 'attached',
-    owner: { ...owner, netnsId: containerID, bootId: node.boot },
+    owner: { ...owner, netnsId: idOf(containerID), bootId: node.boot },
     journal,
   })
 }
 
-/** What a DEL of `containerID` sees; its own records are in `offload`. */
+/** The view of a DEL of `containerID`; its own records are in `offload`. */
 const setting = () => ({
   ...{ machine: node, store: stores.offload, otherStores: [stores.bandwidth], attachStore: attached },
 })
@@ -115,7 +118,7 @@ group('a device is taken over', () => {
 
   test('by whom vf-attach has given it, whatever else is recorded', () => {
     owns('b')
-    node.namespaces.set('/run/netns/b', 'b')
+    node.namespaces.set('/run/netns/b', idOf('b'))
     expect(taken('a')).toBe(true)
     record('a', vfSet(100, 0), 'bandwidth', true)
     expect(taken('b')).toBe(false)
@@ -123,7 +126,7 @@ group('a device is taken over', () => {
 
   test('by nobody for the one that has it now and has set nothing yet', () => {
     owns('b')
-    node.namespaces.set('/run/netns/b', 'b')
+    node.namespaces.set('/run/netns/b', idOf('b'))
     const takenFor = (heir: string) => isTakenOver({ ...setting(), heir: me(heir) }, me('a'), device)
     expect([takenFor('b'), takenFor('c')]).toEqual([false, true])
     record('b', vfSet(100, 0), 'bandwidth', true)
@@ -154,7 +157,7 @@ function limitedTo(first: number): () => number {
 function del(where: keyof typeof stores, containerID: string): void {
   const { [where]: store, ...others } = stores
   removeAttachment(
-    { ...setting(), store, otherStores: Object.values(others), parts: partsOf('bandwidth') },
+    { ...setting(), store, otherStores: Object.values(others), features: featuresOf('bandwidth') },
     requestOf({}, { CNI_COMMAND: 'DEL', CNI_CONTAINERID: containerID, CNI_NETNS: '' }),
     (action) => action(),
   )

@@ -1,3 +1,4 @@
+// Marks of an attachment follow from its names, and tell it from all others.
 import { createHash } from 'node:crypto'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
@@ -5,6 +6,7 @@ import {
   cookiePrefix,
   filterPriority,
   identityOf,
+  rateIdentityOf,
   rulePriority,
 } from '../../../src/offload/state/identity.ts'
 
@@ -91,4 +93,13 @@ test('hundreds of interfaces of one pod have routing tables of their own', () =>
   const of = (at: number) =>
     identityOf({ network: 'net', containerID: 'pod', ifname: `net${at}` }, sha256).routeTable
   expect(new Set(Array.from({ length: 3_000 }, (_, at) => of(at))).size).toBe(3_000)
+})
+
+test('the cookie of limits is of a kind of its own: limits and port mappings of one attachment are told apart', () => {
+  const { cookie, ifb, ifbMac } = rateIdentityOf(attachment, sha256)
+  expect(cookie).toMatch(/^76660102[0-9a-f]{24}$/)
+  expect(cookie.slice(8)).toBe(identity.cookie.slice(8))
+  expect(ifb).toMatch(/^vfr[0-9a-f]{12}$/)
+  // Of this network, by the same hash as in cookies.
+  expect(ifbMac).toBe(`76:66:${cookie.slice(8, 16).match(/../g)?.join(':')}`)
 })

@@ -1,10 +1,11 @@
+// The report says for each mapping its filters, the place where they run, and the words of the driver.
 import { expect, test } from 'vitest'
-import { supportedPlans } from '../../../src/offload/port/driver-quirks.ts'
 import type { OffloadPlan } from '../../../src/offload/portmap/plan.ts'
-import type { OffloadJournal } from '../../../src/offload/state/record.ts'
-import { reportOf } from '../../../src/offload/state/report.ts'
+import { supportedPlans } from '../../../src/offload/portmap/supported-plans.ts'
+import { portmapSections, reportOf as reportWith } from '../../../src/offload/state/report.ts'
 import type { FlowFilter } from '../../../src/ops/op.ts'
-import type { PluginRecord } from '../../../src/ops/record.ts'
+import type { OffloadJournal } from '../../../src/records/offload.ts'
+import type { PluginRecord } from '../../../src/records/record.ts'
 import { refusalOf } from '../../support/request.ts'
 
 const rule: FlowFilter = {
@@ -23,6 +24,13 @@ function record(journal: Partial<OffloadJournal>): PluginRecord<OffloadJournal> 
   }
   return { schema: 1, plugin: 'vf-offload', phase: 'attached', owner, journal: base }
 }
+
+/** The report of port mappings alone. */
+const reportOf = (
+  of: ReturnType<typeof record>,
+  config: Parameters<typeof reportWith>[1],
+  args: Parameters<typeof reportWith>[2],
+) => reportWith(of, config, args, [portmapSections(of.journal)])
 
 test('each wish has its rules, the place where they run, and the words of the driver', () => {
   const v6 = { ...key, address: 'fd00::1', toAddress: 'fd00::5' }

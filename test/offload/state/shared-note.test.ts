@@ -1,3 +1,4 @@
+// A note that attachments share is written, and a note that cannot be written is told.
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

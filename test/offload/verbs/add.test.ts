@@ -6,18 +6,18 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { LinkFacts } from '../../../src/kernel/api/facts.ts'
 import { bandwidthFeature } from '../../../src/offload/bandwidth/feature.ts'
 import { readOffloadConfig } from '../../../src/offload/config/config.ts'
-import { partsOf } from '../../../src/offload/features.ts'
+import { featuresOf } from '../../../src/offload/features.ts'
 import { offloadPlugin } from '../../../src/offload/plugin.ts'
 import { rateIdentityOf } from '../../../src/offload/state/identity.ts'
-import { emptyJournal, type OffloadJournal, offloadJournal } from '../../../src/offload/state/record.ts'
 import { addAttachment } from '../../../src/offload/verbs/add.ts'
 import { lookAround } from '../../../src/offload/verbs/look.ts'
-import { type RecordStore, recordStore } from '../../../src/ops/record-store.ts'
+import { emptyJournal, type OffloadJournal, offloadJournal } from '../../../src/records/offload.ts'
+import { type RecordStore, recordStore } from '../../../src/records/store.ts'
 import { refusalOf, requestOf } from '../../support/request.ts'
 import { attached, path } from '../attached.ts'
 import { Node } from '../node.ts'
 
-const parts = partsOf('vf-offload')
+const features = featuresOf('vf-offload')
 let stateDir: string
 let node: Node
 let store: RecordStore<OffloadJournal>
@@ -44,7 +44,8 @@ describe('ADD', () => {
       store,
       otherStores,
       attachStore: { list: () => [], read: () => undefined },
-      parts,
+      features,
+      everyFeature: features,
     }
     return addAttachment(
       setting,

@@ -1,4 +1,4 @@
-// What attachments hold whose namespace is gone: nothing that another one wants.
+// Attachments whose namespace is gone hold nothing that another one wants.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -6,12 +6,13 @@ import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { log } from '../../../src/lib/log/log.ts'
 import { NetlinkError } from '../../../src/netlink/socket.ts'
 import type { OffloadName } from '../../../src/offload/config/plugin-names.ts'
+import { everyFeature } from '../../../src/offload/features.ts'
 import { offloadPlugin } from '../../../src/offload/plugin.ts'
 import type { Port } from '../../../src/offload/port/port.ts'
-import { anyJournal, type OffloadJournal, offloadJournal } from '../../../src/offload/state/record.ts'
 import { clearTheWay, isHeldByDead } from '../../../src/offload/verbs/dead-owners.ts'
 import { ApplyError } from '../../../src/ops/apply.ts'
-import { recordStore } from '../../../src/ops/record-store.ts'
+import { anyJournal, type OffloadJournal, offloadJournal } from '../../../src/records/offload.ts'
+import { recordStore } from '../../../src/records/store.ts'
 import { refusalOf, requestOf } from '../../support/request.ts'
 import { attached } from '../attached.ts'
 import { bandwidth, path, portMappings, prevResult, VethNode } from '../veth-node.ts'
@@ -117,7 +118,7 @@ const portOn = (device: string, ifindex: number) =>
 
 test('what has the place of a filter, by no name, is looked for along the port: its device and its uplink', () => {
   const clear = (port: Port, cause: unknown = exists) =>
-    clearTheWay(records(), heir, port, new ApplyError(op, cause, []))
+    clearTheWay({ ...records(), everyFeature }, heir, port, new ApplyError(op, cause, []))
   onVf('dead', false)
   const elsewhere = portOn('0000:3b:02.9', 77)
   expect([isHeldByDead(records(), elsewhere), clear(elsewhere)]).toEqual([false, false])

@@ -1,3 +1,4 @@
+// DEL of vf-offload on the fake node: it takes its own by record, by cookie, and with next to nothing to go by.
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -5,17 +6,17 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import type { LinkFacts } from '../../../src/kernel/api/facts.ts'
 import { log } from '../../../src/lib/log/log.ts'
 import { offloadDel } from '../../../src/offload/del.ts'
-import { partsOf } from '../../../src/offload/features.ts'
+import { featuresOf } from '../../../src/offload/features.ts'
 import { claimClsact, releaseClsact } from '../../../src/offload/state/clsact-owner.ts'
 import { rateIdentityOf } from '../../../src/offload/state/identity.ts'
-import { type OffloadJournal, offloadJournal } from '../../../src/offload/state/record.ts'
 import { removeAttachment } from '../../../src/offload/verbs/del.ts'
-import { noteAt, type RecordStore, recordStore } from '../../../src/ops/record-store.ts'
+import { type OffloadJournal, offloadJournal } from '../../../src/records/offload.ts'
+import { noteAt, type RecordStore, recordStore } from '../../../src/records/store.ts'
 import { refusalOf, requestOf } from '../../support/request.ts'
 import { attached, path, pf } from '../attached.ts'
 import { Node } from '../node.ts'
 
-const parts = partsOf('vf-offload')
+const features = featuresOf('vf-offload')
 let stateDir: string
 let node: Node
 let store: RecordStore<OffloadJournal>
@@ -30,7 +31,7 @@ afterEach(() => rmSync(stateDir, { recursive: true }))
 const del = (variables: Record<string, string> = {}, config: Record<string, unknown> = {}) =>
   requestOf({ ...config, stateDir }, { CNI_COMMAND: 'DEL', CNI_NETNS: path, ...variables })
 
-/** What an ADD leaves; `containerID` tells attachments apart. */
+/** Makes what an ADD leaves; `containerID` tells attachments apart. */
 const attach = (
   containerID = 'container',
   network = 'net',
@@ -41,7 +42,13 @@ const attach = (
 
 const remove = (request = del()) =>
   removeAttachment(
-    { machine: node, store, otherStores: [], attachStore: { list: () => [], read: () => undefined }, parts },
+    {
+      machine: node,
+      store,
+      otherStores: [],
+      attachStore: { list: () => [], read: () => undefined },
+      features,
+    },
     request,
     (action) => node.withLock('', 0, action),
   )
@@ -338,7 +345,7 @@ describe('DEL', () => {
       `put aside as "${record.path}.broken"; a rate of the VF or its devlink port, if it spoke of one, is as it was set`,
     )
     said.mockRestore()
-    // What it said of rates is lost to the program, not to people.
+    // Its words about rates are lost to the program, not to people.
     expect(readFileSync(`${record.path}.broken`, 'utf8')).toBe('{"schema":1')
     expect(store.readReport(record)).toBeUndefined()
   })

@@ -4,15 +4,15 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import type { LinkFacts } from '../../../src/kernel/api/facts.ts'
-import { partsOf } from '../../../src/offload/features.ts'
+import { featuresOf } from '../../../src/offload/features.ts'
 import { claimLocalPorts } from '../../../src/offload/portmap/host/local-ports.ts'
 import { claimClsact } from '../../../src/offload/state/clsact-owner.ts'
 import { identityOf, rateIdentityOf } from '../../../src/offload/state/identity.ts'
-import { type OffloadJournal, offloadJournal } from '../../../src/offload/state/record.ts'
+import type { Locked } from '../../../src/offload/verbs/context.ts'
 import { collectGarbage } from '../../../src/offload/verbs/gc.ts'
 import { collectOrphans } from '../../../src/offload/verbs/gc-orphans.ts'
-import type { Locked } from '../../../src/offload/verbs/sweep.ts'
-import { noteAt, type RecordStore, recordStore } from '../../../src/ops/record-store.ts'
+import { type OffloadJournal, offloadJournal } from '../../../src/records/offload.ts'
+import { noteAt, type RecordStore, recordStore } from '../../../src/records/store.ts'
 import { requestOf } from '../../support/request.ts'
 import { attached, path } from '../attached.ts'
 import { Node } from '../node.ts'
@@ -25,15 +25,15 @@ vi.mock('../../../src/nic/pci.ts', () => ({
     return netdevs === undefined ? undefined : { netdevs, parents: [address] }
   },
 }))
-/** What vf-attach has records of. */
+/** Attachments that vf-attach has records of. */
 const ofAttach: { subject: string; containerID: string; ifname: string }[] = []
-const parts = partsOf('vf-offload')
+const features = featuresOf('vf-offload')
 let stateDir: string
 let node: Node
 let store: RecordStore<OffloadJournal>
 
 const net1 = { name: 'net1', altnames: [], parent: '0000:3b:02.1' } as unknown as LinkFacts
-/** What the pods have. */
+/** The state of the pods. */
 const inPods = (...links: readonly LinkFacts[]) =>
   node.interfaces.splice(0, node.interfaces.length, ...links.map((link) => ({ side: 'pod', link }) as const))
 
@@ -48,7 +48,7 @@ beforeEach(() => {
 })
 afterEach(() => rmSync(stateDir, { recursive: true }))
 
-/** What an ADD leaves; `containerID` tells attachments apart. */
+/** Makes what an ADD leaves; `containerID` tells attachments apart. */
 const attach = (containerID: string, network = 'net', netnsId = '4:1', more: Partial<OffloadJournal> = {}) =>
   attached(node, store, { containerID, network, netnsId }, more)
 
@@ -75,13 +75,13 @@ function gc(valid?: readonly string[], name = 'net', gcLive = false) {
           read: ({ containerID }) =>
             ({ owner: ofAttach.find((one) => one.containerID === containerID) }) as never,
         },
-        parts,
+        features,
       },
       request,
       gcLive,
       locked,
     ),
-    ...collectOrphans(node, [store], request, gcLive, locked),
+    ...collectOrphans(node, [store], features, request, gcLive, locked),
   ]
 }
 const left = () => store.list().map(({ containerID }) => containerID)

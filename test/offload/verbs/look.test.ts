@@ -1,4 +1,5 @@
-// What of an ADD is done before the node's lock is had, what under it, and what becomes of a view that is out of date by then.
+// ADD does a part of its work before it has the node's lock, and the rest under it, and looks again when its view is out
+// of date by then.
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -16,7 +17,7 @@ import { bandwidth, path, portMappings, prevResult, VethNode } from '../veth-nod
 class Watched extends VethNode {
   readonly before: string[] = []
   readonly under: string[] = []
-  /** What others do while the lock is waited for. */
+  /** Acts of others while the lock is waited for. */
   meanwhile: () => void = () => undefined
   readonly waits: (readonly [string, number])[] = []
   #held = false

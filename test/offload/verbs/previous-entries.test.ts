@@ -5,20 +5,19 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, expect, describe as group, test, vi } from 'vitest'
 import { failure } from '../../../src/cni/failure.ts'
 import { log } from '../../../src/lib/log/log.ts'
-import { applyGoal } from '../../../src/offload/bandwidth/feature.ts'
 import { readOffloadConfig } from '../../../src/offload/config/config.ts'
 import type { OffloadName } from '../../../src/offload/config/plugin-names.ts'
-import type { Feature, Looked, Planned } from '../../../src/offload/feature.ts'
-import { partsOf } from '../../../src/offload/features.ts'
+import type { Feature, Planned } from '../../../src/offload/feature.ts'
+import { featuresOf } from '../../../src/offload/features.ts'
 import { offloadPlugin } from '../../../src/offload/plugin.ts'
-import { offloadJournal } from '../../../src/offload/state/record.ts'
 import { addAttachment } from '../../../src/offload/verbs/add.ts'
 import { lookAround } from '../../../src/offload/verbs/look.ts'
 import { withOwner } from '../../../src/offload/verbs/port-owners.ts'
 import { ApplyError } from '../../../src/ops/apply.ts'
 import type { Op } from '../../../src/ops/op.ts'
 import { PortTaken } from '../../../src/ops/port-taken.ts'
-import { notesIn, recordStore } from '../../../src/ops/record-store.ts'
+import { offloadJournal } from '../../../src/records/offload.ts'
+import { notesIn, recordStore } from '../../../src/records/store.ts'
 import { refusalOf, requestOf } from '../../support/request.ts'
 import { bandwidth, path, portMappings, prevResult, VethNode } from '../veth-node.ts'
 
@@ -69,9 +68,12 @@ group('two entries of vf-offload, one for ports and one for limits', () => {
   test('CHECK of the limits’ entry does not ask whether the ports of the other are wished for', () => {
     call({ portMappings })
     call({ bandwidth })
-    // What it finds are the limits, of which this node shows none.
-    const words = refusalOf(() => call({ bandwidth }, 'CHECK')).message
-    expect(words).toContain('Attachment is not limited as ADD left it')
+    call({ bandwidth }, 'CHECK')
+    expect(node.verified).toEqual(['ifb.add', 'shaper.add', 'clsact.add', 'detour.add'])
+    const other = { bandwidth: { ...bandwidth, egressRate: 9_000_000 } }
+    expect(refusalOf(() => call(other, 'CHECK')).message).toContain(
+      'Attachment is not limited as ADD left it',
+    )
   })
 
   test('the second of a part is refused as before, and takes nothing away', () => {
@@ -209,66 +211,15 @@ group('two entries of different names', () => {
   })
 })
 
-group('one limit of what comes to the pod, in the NIC', () => {
-  /** A rates' part whose NIC way is a policer alone, a ports' part with as many rules as `rules` says. */
-  const partsWith = (rules: number) => {
-    const [rates, ports] = partsOf('vf-offload') as [Feature, Feature]
-    const goal = { passedOver: [], direction: 'toPod', limit: { rate: 1, burst: 1 } } as const
-    const ways = [
-      { where: 'nic', means: 'police', ops: [], notes: [], limiter: 9 },
-      { where: 'pod', means: 'ifb', ops: [], notes: [] },
-    ] as const
-    const planned = (apply: Planned['apply']): Looked => ({ plan: () => ({ journal: {}, apply }) })
-    return [
-      {
-        ...rates,
-        look: () =>
-          planned((transaction, shared) => ({ limits: [applyGoal(transaction, { ...goal, ways }, shared)] })),
-      },
-      {
-        ...ports,
-        look: () =>
-          planned((_, shared) => {
-            if (shared.limiter !== undefined && rules > 0) shared.isUsed = true
-            return { keys: [] }
-          }),
-      },
-    ]
-  }
-  const add = (rules: number) => {
-    const request = requestOf({ stateDir, prevResult, runtimeConfig: { portMappings, bandwidth } })
-    const pod = node.openNetns(path)
-    const store = recordStore(stateDir, 'offload', offloadJournal)
-    const setting = {
-      machine: node,
-      kernel: node.openKernel(pod),
-      pod,
-      store,
-      otherStores: [],
-      attachStore: { list: () => [], read: () => undefined },
-      parts: partsWith(rules),
-    }
-    addAttachment(setting, lookAround(setting, request, readOffloadConfig(request)), prevResult)
-    return journals()[0]?.limits?.map(({ where, refusals }) => [where, refusals])
-  }
-
-  test('is one when a filter has the policer', () => {
-    expect(add(1)).toEqual([['nic', undefined]])
-  })
-
-  test('is given up when no filter came to have the policer: nothing would enforce it', () => {
-    expect(add(0)).toEqual([['pod', ['police: no filter came to have it']]])
-  })
-})
-
 test('a clsact is noted as ours when it is made, and no more when its way was given up', () => {
   const clsact = (ifindex: number): Op => ({ do: 'clsact.add', side: 'host', link: 'x', ifindex })
-  const [part] = partsOf('portmap') as [Feature]
+  const [part] = featuresOf('portmap') as [Feature]
   const notes: (readonly string[])[] = []
   const look = () => notes.push(notesIn(node.sharedDir, 'clsact-'))
   const plan = (): Planned => ({
     journal: {},
-    apply: (transaction) => {
+    usesPolicer: false,
+    install: (transaction) => {
       const mark = transaction.mark()
       transaction.apply([clsact(5)])
       look()
@@ -290,7 +241,8 @@ test('a clsact is noted as ours when it is made, and no more when its way was gi
       attachStore: { list: () => [], read: () => undefined },
     },
     store: recordStore(stateDir, 'offload', offloadJournal),
-    parts: [{ ...part, look: () => ({ plan }) }],
+    features: [{ ...part, look: () => ({ plan }) }],
+    everyFeature: featuresOf('vf-offload'),
   }
   addAttachment(setting, lookAround(setting, request, readOffloadConfig(request)), prevResult)
   look()

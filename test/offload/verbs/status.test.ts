@@ -1,11 +1,12 @@
-// What STATUS asks of the kernel. This machine has no PF with VFs.
+// STATUS asks the kernel for the needs of its config. This machine has no PF with VFs.
 import { beforeEach, expect, test, vi } from 'vitest'
 import type { Kernel, Needs } from '../../../src/kernel/api/kernel.ts'
 import type { Machine } from '../../../src/kernel/api/machine.ts'
 import type { OffloadConfig } from '../../../src/offload/config/config.ts'
-import type { OffloadJournal } from '../../../src/offload/state/record.ts'
-import { requireReady, type Serves } from '../../../src/offload/verbs/status.ts'
-import type { RecordStore } from '../../../src/ops/record-store.ts'
+import { everyFeature } from '../../../src/offload/features.ts'
+import { requireReady } from '../../../src/offload/verbs/status.ts'
+import type { OffloadJournal } from '../../../src/records/offload.ts'
+import type { RecordStore } from '../../../src/records/store.ts'
 import { refusalOf } from '../../support/request.ts'
 
 const [pf, free, driven] = ['0000:3b:00.0', '0000:3b:02.0', '0000:3b:02.1'] as const
@@ -38,7 +39,13 @@ beforeEach(() => {
 const config = { offload: 'prefer', nat: 'auto', rates: { outside: false } } as OffloadConfig
 const store = { probe: () => undefined } as RecordStore<OffloadJournal>
 
-/** What was asked of the kernel, in order: what every ADD needs, then what pods can ask for. */
+/** The wishes that a config lets pods have. */
+interface Serves {
+  readonly ports: boolean
+  readonly limited: OffloadConfig['limited']
+}
+
+/** The questions to the kernel, in order: the needs of every ADD, then those of pods that ask. */
 function asked(change: Partial<OffloadConfig>, serves: Serves, missing: string[] = []): Needs[] {
   const needs: Needs[] = []
   const uplink = { ifindex: 2, name: 'pf0', up: isUp }
@@ -55,7 +62,9 @@ function asked(change: Partial<OffloadConfig>, serves: Serves, missing: string[]
       return missing
     },
   } as unknown as Kernel
-  requireReady({ openKernel: () => kernel } as Machine, store, { ...config, ...change }, serves)
+  const { ports: servesPorts, limited } = serves
+  const asking = { ...config, ...change, servesPorts, limited }
+  requireReady({ openKernel: () => kernel } as Machine, store, asking, everyFeature)
   return needs
 }
 

@@ -1,11 +1,11 @@
-// What a DPDK program whose pod is gone sends and receives: igb with vfio-pci in a machine of its own, which has an IOMMU. It
-// downloads DPDK: part of `npm run test:soak` alone. test/lab/attach/open.test.ts has all but the frames.
+// Frames of a DPDK program whose pod is gone: igb with vfio-pci in a machine of its own, which has an IOMMU. It downloads
+// DPDK: part of `npm run test:soak` alone. test/lab/attach/open.test.ts has all but the frames.
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { capture } from '../../../hack/lab/bed/capture.ts'
+import { attachConfig } from '../../../hack/lab/bed/plugins.ts'
+import { loadIgb, newPod } from '../../../hack/lab/bed/topology.ts'
 import { type AttachCalls, attachCalls } from '../../support/attach-calls.ts'
-import { capture } from '../../support/capture.ts'
 import { startTestpmd } from '../../support/dpdk.ts'
-import { attachConfig } from '../../support/plugins.ts'
-import { loadIgb, newPod } from '../../support/topology.ts'
 import { bindTo, emulated, type Nic, vfInfo } from '../../support/userspace-bed.ts'
 
 const [A, C] = ['02:00:00:00:00:a1', '02:00:00:00:00:c1']

@@ -2,9 +2,9 @@
 // gets its ports, and of none anything is left. On a VF of a simulated NIC in legacy mode (simnic, from source, not hardware).
 // Takes minutes in emulation: part of `npm run test:soak` alone. test/native/offload/crowd.test.ts has a pod behind a bridge.
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { makeBed, type PortBed } from '../../../hack/lab/bed/port-bed.ts'
+import { makeNode, type Node } from '../../../hack/lab/bed/port-node.ts'
 import { lab } from '../../support/lab.ts'
-import { makeBed, type PortBed } from '../../support/port-bed.ts'
-import { makeNode, type Node } from '../../support/port-node.ts'
 import { runCrowd } from '../crowd.ts'
 
 const FOREIGN = 100

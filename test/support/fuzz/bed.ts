@@ -1,9 +1,9 @@
-// The node that spoilt calls are made on: two devices, a pod, a neighbour whose attachments nobody may touch, files of all
-// kinds. In: nothing. Out: scripts for sh. Duplicate address detection is off, so that nothing is waited for.
+// The node for spoilt calls: two devices, a pod, a neighbour whose attachments must stay, files of all kinds. In: nothing. Out:
+// scripts for sh. Duplicate address detection is off, so that nothing waits for it.
 import { FUZZ, type Plugin, POD, POD_LINK } from './draft.ts'
 import type { Tree } from './tree.ts'
 
-/** Where the IPAM plugin finds what to say, and writes down what it was asked. No snapshot looks there. */
+/** The folder of the IPAM plugin's answers, where it writes its questions down. No snapshot looks there. */
 export const IPAM_FOLDER = '/dev/shm/fuzz'
 
 const IPAM = `#!/bin/sh
@@ -17,7 +17,7 @@ cat ${IPAM_FOLDER}/$CNI_COMMAND
 const quiet =
   'echo 0 >/proc/sys/net/ipv6/conf/default/accept_dad; echo 0 >/proc/sys/net/ipv6/conf/default/router_solicitations'
 
-/** Makes all of it; the node is new, or {@link CLEAR} was run. */
+/** Makes the bed on a new node, or after {@link CLEAR}. */
 export const MAKE = `set -e
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin
 ${quiet}
@@ -60,7 +60,7 @@ link set eth0 up
 route add default via 10.244.2.1
 END`
 
-/** Takes all of it away, whatever a call has left of it. */
+/** Removes the bed, whatever a call has left of it. */
 export const CLEAR = `export PATH=/usr/sbin:/usr/bin:/sbin:/bin
 for folder in /var/lib/cni /var/lib/cni/vf-flower /run/vf-flower; do
   while umount $folder 2>/dev/null && [ $folder != /var/lib/cni ]; do :; done
@@ -75,7 +75,7 @@ for folder in /var/lib/cni /run/vf-flower /etc/vf-flower ${FUZZ} ${IPAM_FOLDER} 
 done
 true`
 
-/** The neighbour's attachments: whoever makes them before all calls finds them after all. */
+/** The neighbour's attachments, made before all calls: they must be there after all calls. */
 export const NEIGHBOUR: readonly (readonly [plugin: Plugin, ifname: string, config: Tree])[] = [
   ['vf-attach', 'net1', { cniVersion: '1.0.0', name: 'neighbour', type: 'vf-attach', device: 'nb0' }],
   [

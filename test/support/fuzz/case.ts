@@ -1,5 +1,5 @@
-// What is tried in one go, from nothing attached to nothing attached: a call that is spoilt, and those around it that are not.
-// In: a seed and a number. Out: the same case each time. Pure.
+// One case, from nothing attached to nothing attached: a call that is spoilt, and those around it that are not. In: a seed
+// and a number. Out: the same case each time. Pure.
 import { type Random, randomFrom } from '../../soak/seed.ts'
 import { type Draft, type Plugin, plainDraft } from './draft.ts'
 import { MUTATORS } from './mutate.ts'
@@ -7,8 +7,8 @@ import type { Mutation } from './spoil-config.ts'
 import { type Tree, withValue } from './tree.ts'
 
 /**
- * `first`: the spoilt call is an ADD. `nothing`: a DEL of what was never added, which must succeed, as it is only spoilt in what
- * can't be its fault. The others come after an ADD that has succeeded; `record` spoils the record too.
+ * `first`: the spoilt call is an ADD. `nothing`: a DEL without an ADD before it. That DEL must succeed, because it is only spoilt in
+ * ways that are no reason to fail. The others come after a successful ADD; `record` spoils the record too.
  */
 export type Kind = 'first' | 'nothing' | 'CHECK' | 'DEL' | 'GC' | 'STATUS' | 'VERSION' | 'record'
 
@@ -22,7 +22,7 @@ export interface FuzzCase {
   readonly mutations: readonly Mutation[]
 }
 
-/** Kinds, as often as they are drawn; most of what can go wrong is in ADD. */
+/** Kinds with their weights; most mistakes are possible in ADD. */
 const KINDS: readonly (readonly [kind: Kind, weight: number])[] = [
   ['first', 48],
   ['nothing', 8],
@@ -36,7 +36,7 @@ const KINDS: readonly (readonly [kind: Kind, weight: number])[] = [
 
 type Name = keyof typeof MUTATORS
 
-/** What is spoilt, as often as it is drawn. */
+/** Things that are spoilt, as often as they are drawn. */
 const WEIGHTS: Readonly<Partial<Record<Name, number>>> = {
   key: 30,
   newKey: 12,
@@ -66,20 +66,20 @@ export function fuzzCase(plugin: Plugin, seed: number, number: number): FuzzCase
   return { seed, number, plugin, kind, verb, mutations }
 }
 
-/** The call of a case before anything is spoilt; `verb` for another one of the same attachment. */
+/** The call of a case before it is spoilt; `verb` asks for another call of the same attachment. */
 export function draftOf(
   { plugin, seed, number, verb, kind }: Omit<FuzzCase, 'mutations'>,
   other?: string,
 ): Draft {
-  // The same numbers for each verb: DEL has the config of the ADD.
+  // The same random numbers for each verb, so that DEL has the config of the ADD.
   const draft = plainDraft(plugin, verb, randomFrom(mixed(plugin, seed, number)))
-  // An IPAM plugin that can't be found is a reason to fail.
+  // A missing IPAM plugin would be a reason to fail.
   if (kind === 'nothing') draft.config = withValue(draft.config, ['ipam'], undefined)
   if (other !== undefined) draft.env.CNI_COMMAND = other
   return draft
 }
 
-/** The spoilt call, with these mutations of a case; `prevResult` is what the ADD before it has printed. */
+/** The spoilt call, with these mutations of a case; `prevResult` is the output of the ADD before it. */
 export function spoiltDraft(
   one: FuzzCase,
   mutations: readonly Mutation[],
@@ -98,7 +98,7 @@ function spoilt(random: Random, draft: Draft, names: readonly (readonly [Name, n
   )
 }
 
-// DEL has to succeed where nothing is, whatever has become of paths, names and folders.
+// DEL has to succeed where nothing is attached, however spoilt paths, names and folders are.
 function blameless(random: Random, draft: Draft): Mutation[] {
   const names = ['CNI_NETNS', 'CNI_PATH', 'CNI_CONTAINERID="x']
   for (;;) {

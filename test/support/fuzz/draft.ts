@@ -1,5 +1,5 @@
-// One call of a plugin as it would be made if nobody meant it ill, and everything about it that can be changed. In: a plugin and
-// chance. Out: a draft, and what is really called. Pure.
+// One call of a plugin without malice, and everything about the call that can be changed. In: a plugin and chance. Out: a draft, and
+// the real call. Pure.
 import type { Random } from '../../soak/seed.ts'
 import { printTree, type Tree } from './tree.ts'
 
@@ -11,7 +11,7 @@ export const FUZZ = '/run/fuzz'
 export const POD = 'pod'
 export const CONTAINER = 'c1'
 export const STATE = '/var/lib/cni/vf-flower'
-/** CNI_PATH of a call without malice. */
+/** CNI_PATH of an unspoilt call. */
 export const GOOD_PATH = `${FUZZ}/cni:/usr/lib/cni`
 /** The pod's first interface, behind which vf-offload is chained. */
 export const POD_LINK = {
@@ -21,13 +21,13 @@ export const POD_LINK = {
   address: '10.244.1.2/24',
 } as const
 
-/** What the IPAM plugin of the bed does when it is asked: prints a text, then runs a line of sh. */
+/** An answer of the bed's IPAM plugin: it prints a text, then runs a line of sh. */
 export interface IpamAnswer {
   readonly text: string
   readonly ending: string
 }
 
-/** A call that is being made up. */
+/** A call in the making. */
 export interface Draft {
   readonly plugin: Plugin
   config: Tree
@@ -38,25 +38,25 @@ export interface Draft {
   readonly before: string[]
   /** Redirections of sh. */
   readonly redirect: string[]
-  /** Lines of sh that change the node for this call alone, and those that put it back. */
+  /** Lines of sh that change the node for this call alone, and those that undo the change. */
   readonly prepare: string[]
   readonly restore: string[]
   /** By CNI_COMMAND. */
   readonly ipam: Record<string, IpamAnswer>
-  /** What the record of the attachment becomes before the call. */
+  /** The change of the attachment's record before the call. */
   damage: Damage | undefined
 }
 
 /** A change of a text, which need not be UTF-8 afterwards. */
 export type Change = (text: Buffer) => Buffer
 
-/** What can become of a record. */
+/** Changes of a record. */
 export type Damage =
   | { readonly how: 'file'; readonly change: Change }
   | { readonly how: 'tree'; readonly change: (tree: Tree) => Tree }
   | { readonly how: 'kind'; readonly script: string }
 
-/** What is run. */
+/** The program that is run. */
 export interface RealCall {
   readonly file: Plugin
   readonly env: Readonly<Record<string, string>>
@@ -65,7 +65,7 @@ export interface RealCall {
   readonly shell: string | undefined
 }
 
-/** The call that a draft has come to. */
+/** The real call of a draft. */
 export function callOf(draft: Draft): RealCall {
   const { plugin, config, textChanges, env, before, redirect } = draft
   const stdin = textChanges.reduce<Buffer>((text, change) => change(text), Buffer.from(printTree(config)))
@@ -73,11 +73,11 @@ export function callOf(draft: Draft): RealCall {
   return { file: plugin, env, stdin, shell: before.length + redirect.length === 0 ? undefined : line }
 }
 
-/** A draft of a call that works. */
+/** A draft of a call that succeeds. */
 export function plainDraft(plugin: Plugin, verb: string, random: Random): Draft {
   const ifname = plugin === 'vf-attach' ? 'net1' : POD_LINK.name
   const version = random.pick(['0.3.1', '0.4.0', '1.0.0', '1.0.0', '1.1.0'])
-  // CHECK came with 0.4.0, GC and STATUS with 1.1.0.
+  // CHECK is new in 0.4.0, GC and STATUS in 1.1.0.
   const cniVersion = ['GC', 'STATUS'].includes(verb)
     ? '1.1.0'
     : verb === 'CHECK' && version < '0.4'
@@ -99,7 +99,7 @@ export function plainDraft(plugin: Plugin, verb: string, random: Random): Draft 
   }
 }
 
-/** What this verb has beside the config of the ADD. The true result of the ADD takes the place of prevResult. */
+/** Members that this verb has beside the config of the ADD. The true result of the ADD takes the place of prevResult. */
 function forVerb(
   verb: string,
   ifname: string,
@@ -116,7 +116,7 @@ function forVerb(
 
 function attachConfig(random: Random): { [key: string]: Tree } {
   const device = random.pick(['fz0', 'd0'])
-  // d0 is an ifb, which keeps the MAC that it has.
+  // d0 is an ifb, which keeps its MAC.
   const hasMac = device === 'fz0'
   return {
     device,
@@ -157,7 +157,7 @@ function offloadConfig(random: Random, cniVersion: string): { [key: string]: Tre
   }
 }
 
-/** What the main plugin has said of the pod's first interface. */
+/** The main plugin's answer for the pod's first interface. */
 export function prevResult(cniVersion: string): Tree {
   const family = cniVersion < '1.0' ? { version: '4' } : {}
   return {

@@ -1,4 +1,4 @@
-// What the fuzzer makes up and how it judges, without any call.
+// The fuzzer makes up and judges calls in the same way for the same seed, without any call.
 import { createHash } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
 import { fuzzCase, spoiltDraft } from './case.ts'

@@ -1,5 +1,5 @@
-// The half of the fuzzer that runs in the node. In: an Order as JSON on stdin. Out: a Report as JSON, with what did not hold, each
-// with the fewest mutations that still show it. Synchronous: one call after the other.
+// The half of the fuzzer that runs in the node. In: an Order as JSON on stdin. Out: a Report as JSON with the failures, each with
+// the fewest mutations that still show it. Synchronous: one call after the other.
 import { readFileSync, writeSync } from 'node:fs'
 import { CLEAR, MAKE, NEIGHBOUR } from './bed.ts'
 import { draftOf, type FuzzCase, fuzzCase, type Kind, spoiltDraft } from './case.ts'
@@ -9,20 +9,20 @@ import { callCount, differences, ipamAsked, type Look, look, make, sh, spoilReco
 import type { Mutation } from './spoil-config.ts'
 import { type Tree, valueAt, withValue } from './tree.ts'
 
-/** What to try. */
+/** The cases to try. */
 export interface Order {
   readonly plugin: Plugin
   readonly seed: number
-  /** Numbers of the first case and of the one behind the last. */
+  /** Number of the first case, and of the one after the last. */
   readonly from: number
   readonly to: number
-  /** So many failing cases end the run. */
+  /** The number of failing cases that ends the run. */
   readonly enough: number
 }
 
-/** What came of it. */
+/** The outcome. */
 export interface Report {
-  /** Spoilt calls, and all of them. */
+  /** The number of spoilt calls, and of all calls. */
   readonly spoilt: number
   readonly calls: number
   /** Spoilt calls by kind and exit, e.g. `first 7`, `CHECK ok`. */
@@ -31,9 +31,9 @@ export interface Report {
   readonly ms: number
 }
 
-/** The node and the pod with nothing attached but the neighbour. */
+/** The snapshot of node and pod with nothing attached but the neighbour. */
 let normal: Look = []
-/** What the neighbour's ADDs have printed. */
+/** The output of the neighbour's ADDs. */
 const results = new Map<Plugin, Tree>()
 
 function runAll({ plugin, seed, from, to, enough }: Order): Report {
@@ -49,11 +49,11 @@ function runAll({ plugin, seed, from, to, enough }: Order): Report {
       ends[key] = (ends[key] ?? 0) + 1
       if (outcome.lines.length > 0) failures.push(report(one, outcome))
     } catch (error) {
-      // One case that the node is not ready for does not end a long run.
+      // One case that can't be set up does not end a long run.
       failures.push(`seed ${seed}, case ${number} could not be tried: ${String(error)}`)
       begin()
     }
-    // A long run is silent otherwise.
+    // Otherwise a long run would be silent.
     if ((number - from) % 1_000 === 999)
       console.error(`${plugin}: ${number + 1 - from} spoilt calls, ${failures.length} failed`)
   }
@@ -68,7 +68,7 @@ function runAll({ plugin, seed, from, to, enough }: Order): Report {
   }
 }
 
-/** A new bed, with the neighbour in it. */
+/** Makes a new bed, with the neighbour in it. */
 function begin(): void {
   sh(CLEAR)
   sh(MAKE)
@@ -107,11 +107,11 @@ function neighbourDraft(plugin: Plugin, ifname: string, config: Tree, verb: stri
   return { ...none, plugin, config, env }
 }
 
-/** One failing case as text: the fewest mutations that show it, what did not hold, and the call. */
+/** One failing case as text: the fewest mutations that show it, the failures, and the call. */
 function report(one: FuzzCase, first: Outcome): string {
   let mutations = one.mutations
   let outcome = first
-  // Each try of a call that hangs takes as long as the first one.
+  // Each try of a call that hangs takes as long as the first try.
   for (const left of first.isHung ? [] : one.mutations) {
     const fewer = mutations.filter((mutation) => mutation !== left)
     const again = tryCase(one, fewer)
@@ -136,17 +136,17 @@ function shownCall({ env, stdin, shell }: RealCall, { prepare, ipam }: Draft): s
 
 interface Outcome {
   readonly lines: readonly string[]
-  /** `ok`, the error's code, or what it ended by. */
+  /** `ok`, the error's code, or the signal. */
   readonly end: string
   readonly isHung: boolean
   readonly call: RealCall
   readonly draft: Draft
 }
 
-/** Lines of differences about what is none of the attachment's. The maps of ports are everybody's: the last CHECK looks at them. */
+/** Differences of other owners' things. The port maps belong to everybody: the last CHECK checks them. */
 const OTHERS = /neighbour|\bnb0\b|\bn0\b|n1@|n1\/eth0|\bu[01]\b|\/srv\//
 
-/** From nothing attached to nothing attached. */
+/** Tries one case, from nothing attached to nothing attached. */
 function tryCase(one: FuzzCase, mutations: readonly Mutation[]): Outcome {
   const lines: string[] = []
   const isAfterAdd = !(['first', 'nothing', 'STATUS', 'VERSION'] as Kind[]).includes(one.kind)
@@ -180,7 +180,7 @@ function tryCase(one: FuzzCase, mutations: readonly Mutation[]): Outcome {
     if (draft.damage?.how !== 'tree') lines.push(...said)
   }
   const left = differences(normal, look())
-  // A record in which another value stands, that could be true, leads to what it says: only others' things count then.
+  // A record with another value that could be true makes the plugin follow that value: then only others' things count.
   const counted =
     draft.damage?.how === 'tree'
       ? left.filter((line) => OTHERS.test(line) && !line.includes('nft {"map"'))
@@ -192,11 +192,11 @@ function tryCase(one: FuzzCase, mutations: readonly Mutation[]): Outcome {
   return { lines, end, isHung: ended.ms >= HUNG_MS, call, draft }
 }
 
-/** Whether node and pod must be as they were before the spoilt call. */
+/** True if node and pod must be as they were before the spoilt call. */
 function mayNotChange({ kind, verb }: FuzzCase, ended: Ended): boolean {
   if (kind === 'first') return ended.code !== 0
   if (['CHECK', 'STATUS', 'VERSION'].includes(verb) || verb === 'ADD') return true
-  // What says that it could not begin has not begun.
+  // A call that says that it could not begin has not begun.
   return ended.code !== 0 && [4, 6, 8].includes(Number(objectOf(ended)?.code))
 }
 
@@ -204,9 +204,9 @@ function nameOf({ env }: RealCall, { code }: Ended): string {
   return `${env.CNI_COMMAND ?? 'a call'} that ${code === 0 ? 'succeeded' : 'failed'}`
 }
 
-/** What must hold of an ADD that has succeeded although it was spoilt: its CHECK and its DEL succeed. */
+/** Rules of an ADD that has succeeded although it was spoilt: its CHECK and its DEL succeed. */
 function withdrawn(draft: Draft, added: Ended): string[] {
-  // A changed text has no place for a key more: what is at a third of it would be elsewhere.
+  // A changed text has no room for another key: its changes are at fractions of the length and would move.
   const isTold = canAnswer(callOf(draft).shell ?? '') && draft.textChanges.length === 0
   const result = isTold ? (objectOf(added) as Tree | undefined) : undefined
   const version = result === undefined ? undefined : valueAt(result, ['cniVersion'])
@@ -219,7 +219,7 @@ function deleted(draft: Draft, result: Tree | undefined): string[] {
   return succeeded(draft, 'DEL', result)
 }
 
-/** The same attachment, another verb, and nothing spoilt but the config and the names. */
+/** Runs another verb for the same attachment, spoilt only in the config and the names. */
 function succeeded(draft: Draft, verb: string, result: Tree | undefined): string[] {
   const config = result === undefined ? draft.config : withValue(draft.config, ['prevResult'], result)
   const names = draft.before.filter((line) => line.includes('CNI_'))

@@ -1,23 +1,24 @@
-// What must hold of any call, however spoilt. In: the call, how it ended. Out: lines that say what does not hold. Pure.
+// The rules that hold for any call, however spoilt. In: the call, how it ended. Out: lines that say what does not hold.
+// Pure.
 import type { RealCall } from './draft.ts'
 
-/** How a call ended. */
+/** The end of a call. */
 export interface Ended {
   readonly code: number | null
   readonly signal: string | null
   readonly stdout: string
   readonly stderr: string
-  /** Milliseconds by the clock. */
+  /** Milliseconds of wall-clock time. */
   readonly ms: number
   /** The largest resident set, in MB. */
   readonly memory: number
 }
 
-/** After so many milliseconds a call counts as hung and is killed. */
+/** Milliseconds after which a call counts as hung and is killed. */
 export const HUNG_MS = 20_000
 const MEMORY_MB = 400
 
-/** The object that a call printed; undefined when it is none. */
+/** The JSON object that a call printed; undefined if it printed none. */
 export function objectOf({ stdout }: Ended): Record<string, unknown> | undefined {
   try {
     const value: unknown = JSON.parse(stdout)
@@ -27,7 +28,7 @@ export function objectOf({ stdout }: Ended): Record<string, unknown> | undefined
   }
 }
 
-/** What a call with this environment and these descriptors has done that none may do. */
+/** Things that a call with this environment and these descriptors has done and that none may do. */
 export function judge({ env, shell = '' }: RealCall, ended: Ended): string[] {
   const { code, signal, stdout, stderr, ms, memory } = ended
   if (ms >= HUNG_MS) return [`hung for ${HUNG_MS / 1000} s`]
@@ -35,7 +36,7 @@ export function judge({ env, shell = '' }: RealCall, ended: Ended): string[] {
   const lines: string[] = []
   if (code !== 0 && code !== 1) lines.push(`exit code ${code}: ${short(stderr)}`)
   if (memory > MEMORY_MB) lines.push(`took ${memory} MB`)
-  // Frames of a stack: an error that nobody expected.
+  // Frames of a stack show an unexpected error.
   if (/^ +at .+[:(]\d+/m.test(stderr)) lines.push(`printed a stack: ${short(stderr)}`)
   if (!canAnswer(shell)) return lines
   lines.push(...(code === 0 ? success(env.CNI_COMMAND, ended) : failure(ended)))
@@ -43,7 +44,7 @@ export function judge({ env, shell = '' }: RealCall, ended: Ended): string[] {
   return lines
 }
 
-/** Whether what the program writes to its stdout can be seen. */
+/** True if the program's stdout can be seen. */
 export function canAnswer(shell: string): boolean {
   const redirections = shell.split('; ').filter((line) => line.startsWith('exec '))
   return !redirections.flatMap((line) => line.split(' ')).some((one) => /^1?>|^1</.test(one))
@@ -65,7 +66,7 @@ function failure(ended: Ended): string[] {
     return [`failed without an error object: "${short(ended.stdout)}", ${short(ended.stderr)}`]
   const { code, msg, cniVersion } = object
   const lines: string[] = []
-  // What an IPAM plugin says is passed on with its own code.
+  // The words of an IPAM plugin are passed on with its own code.
   const isOthers = typeof msg === 'string' && msg.startsWith('IPAM plugin "')
   const isKnown = isOthers ? isCode(code, 0xffffffff) : isCode(code, 999) && code !== 199
   if (!isKnown) lines.push(`failed with code ${JSON.stringify(code)}: ${short(String(msg))}`)

@@ -1,9 +1,9 @@
-// All ways to spoil a call, by what they spoil.
+// All mutators of a call, by the part that they spoil.
 import { changeIpam, changeVariable, damageRecord, inTheWay, listed, surrounding } from './spoil-around.ts'
 import { addKey, changeText, changeValue, type Mutator } from './spoil-config.ts'
 import { HANDICAPS, REDIRECTIONS } from './surroundings.ts'
 
-/** What a mutation can be about. */
+/** A value that a mutation can change. */
 export const MUTATORS = {
   key: changeValue,
   newKey: addKey,

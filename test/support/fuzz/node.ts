@@ -1,30 +1,30 @@
-// Hands of the fuzzer's half that runs in the node: makes calls, spoils records, looks at the node. In: drafts. Out: how they
-// ended, snapshots. Judges nothing.
+// The hands of the fuzzer's half in the node: makes calls, spoils records, takes snapshots. In: drafts. Out: the ends of calls,
+// snapshots. Judges nothing.
 import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { diffSnapshot, parseSnapshot, STATE_FOLDERS } from '../snapshot.ts'
+import { diffSnapshot, parseSnapshot, STATE_FOLDERS } from '../../../hack/lab/bed/snapshot.ts'
 import { IPAM_FOLDER } from './bed.ts'
 import { CONTAINER, callOf, type Draft, POD, type RealCall, STATE } from './draft.ts'
 import { type Ended, HUNG_MS } from './judge.ts'
 import { printTree, type Tree } from './tree.ts'
 
 const top = join(import.meta.dirname, '../../..')
-/** What each call adds to the node: counted for the report. */
+/** Things that each call adds to the node: counted for the report. */
 let calls = 0
 
-/** How many calls of the plugins were made so far. */
+/** The number of calls of the plugins so far. */
 export function callCount(): number {
   return calls
 }
 
-/** Runs a line of sh that must succeed. @throws Error with what it printed */
+/** Runs a line of sh that must succeed. @throws Error with its output */
 export function sh(script: string, ...args: string[]): string {
   const { exitCode, stdout, stderr } = Bun.spawnSync(['sh', '-c', script, 'sh', ...args], { stdin: 'ignore' })
   if (exitCode !== 0) throw new Error(`sh ended with ${exitCode}: ${stdout}${stderr}: ${script}`)
   return stdout.toString()
 }
 
-/** Makes the call of a draft, with the IPAM plugin's answers laid out before; `prepare` was run by the caller. */
+/** Makes the call of a draft, after laying out the IPAM plugin's answers; the caller has run `prepare`. */
 export function make(draft: Draft): { call: RealCall; ended: Ended } {
   for (const verb of ['ADD', 'DEL', 'CHECK', 'GC', 'STATUS'])
     for (const file of [verb, `${verb}.then`]) rmSync(join(IPAM_FOLDER, file), { force: true })
@@ -52,7 +52,7 @@ function run({ file, env, stdin, shell }: RealCall): Ended {
   }
 }
 
-/** What the IPAM plugin was asked since the last look, in turn. */
+/** The questions to the IPAM plugin since the last look, in turn. */
 export function ipamAsked(): string[] {
   const path = join(IPAM_FOLDER, 'asked')
   try {
@@ -64,12 +64,12 @@ export function ipamAsked(): string[] {
   }
 }
 
-/** What node and pod look like, as printed by snapshot.pl. */
+/** Node and pod as printed by snapshot.pl. */
 export type Look = readonly string[]
 
-/** Looks at the node, and at the pod from inside. */
+/** Takes a snapshot of the node, and of the pod from inside. */
 export function look(): Look {
-  const script = join(top, 'test/support/snapshot.pl')
+  const script = join(top, 'hack/lab/bed/snapshot.pl')
   const folders = [...STATE_FOLDERS, '/etc/vf-flower', '/srv/trap']
   return [
     ['perl', script, ...folders],
@@ -81,13 +81,13 @@ export function look(): Look {
   })
 }
 
-// A config may say that records lie in one of the bed's folders: folders and locks of records stay everywhere.
+// A config may put records into one of the bed's folders: folders and locks of records stay everywhere.
 const STAYS = /^only after: file \/run\/fuzz\/folder\/((attach|offload(\/report)?|lock)|lock\/[^/]+): /
 
-// Rules of our own table are laid anew when a first mapping comes, and get new numbers.
+// The rules of our own table are made anew for a first mapping, and get new numbers.
 const NUMBERS = /"handle": ?\d+/g
 
-/** How the second look differs from the first; none if they are equal. */
+/** Differences of the second look from the first; none if they are equal. */
 export function differences(before: Look, after: Look): string[] {
   return ['', 'in the pod: '].flatMap((where, index) => {
     const [old = '', now = ''] = [before[index], after[index]].map((one) =>
@@ -99,7 +99,7 @@ export function differences(before: Look, after: Look): string[] {
   })
 }
 
-/** Spoils the attachment's record. Returns what puts it back as it was; undefined when there is none to spoil. */
+/** Spoils the attachment's record. Returns a function that restores the record; undefined when there is no record. */
 export function spoilRecord({ plugin, damage }: Draft): (() => void) | undefined {
   const folder = join(STATE, plugin === 'vf-attach' ? 'attach' : 'offload')
   const name = readdirSync(folder).find((file) => file.includes(` ${CONTAINER}@`))
@@ -110,7 +110,7 @@ export function spoilRecord({ plugin, damage }: Draft): (() => void) | undefined
   else if (damage.how === 'kind') sh(damage.script, path)
   else writeFileSync(path, printTree(damage.change(JSON.parse(text.toString()) as Tree)))
   return () => {
-    // Whatever was made of it, under this name and beside it.
+    // Removes whatever is left of the record, under this name and beside it.
     for (const file of readdirSync(folder))
       if (file.includes(` ${CONTAINER}@`)) rmSync(join(folder, file), { recursive: true, force: true })
     writeFileSync(path, text, { mode: 0o600 })

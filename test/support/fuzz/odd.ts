@@ -1,4 +1,4 @@
-// Values that are not what a config, an environment or a record should hold, by what stands there. In: a key. Out: lists.
+// Odd values for a config, an environment or a record, by the key where they are put. In: a key. Out: lists.
 import { rawValue, type Tree } from './tree.ts'
 
 /** Texts that are odd anywhere. */
@@ -75,14 +75,14 @@ const MACS: readonly string[] = [
   ...['02-00-00-00-00-09', '0200.0000.0009', '02:00:00:00:00:0g', '2:0:0:0:0:9', '02:00:00:00:00:AB'],
 ]
 
-/** Paths that lead to all kinds of files; the bed has made those below /run/fuzz. Nothing that anybody needs is among them. */
+/** Paths to all kinds of files; the bed has made those below /run/fuzz. No path leads to a file that is needed. */
 export const PATHS: readonly string[] = [
   ...['/nope/nope', 'relative/path', '/', '/dev/null', '/dev/full', '/proc/self/mem', '/proc/1/root/nope'],
   ...['/run/fuzz/loop', '/run/fuzz/dangling', '/run/fuzz/file', '/run/fuzz/file/below', '/run/fuzz/folder'],
   ...['/run/fuzz/../fuzz/folder', `/run/fuzz/${'x'.repeat(300)}`, `/${'x/'.repeat(2_500)}`, '/run/fuzz/a\0b'],
 ]
 
-/** Where a log may be written, and where never: the snapshots see the latter. */
+/** Places where a log may be written, and places where it never may: the snapshots see the latter. */
 export const LOG_FILES: readonly Tree[] = [
   ...[
     '/var/log/fuzz.log',
@@ -136,13 +136,13 @@ const BY_KEY: readonly (readonly [key: RegExp, values: readonly Tree[]])[] = [
   [/port$/i, [0, 1, 65_535, 65_536, '80', 8_080.5]],
 ]
 
-/** What could stand at `key` without being what belongs there; the first lists are about this key alone. */
+/** Values that could stand at `key` and do not belong there; the first lists are about this key alone. */
 export function oddValuesFor(key: string | number): readonly (readonly Tree[])[] {
   const own = BY_KEY.filter(([pattern]) => pattern.test(String(key))).map(([, values]) => values)
   return [...own, ...own, ODD_TEXTS, ODD_NUMBERS, ODD_SHAPES]
 }
 
-/** Keys that the plugins know, and some that they do not. */
+/** Keys that the plugins know, and keys that they do not know. */
 export const KEYS: readonly string[] = [
   ...[
     'deviceID',

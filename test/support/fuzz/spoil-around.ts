@@ -1,5 +1,5 @@
-// Ways to spoil what is around a config: variables, the node, the answers of IPAM, the record. In: chance, a draft to see what is
-// there. Out: mutations.
+// Mutators of everything around a config: variables, the node, the answers of IPAM, the record. In: chance, and the draft to spoil.
+// Out: mutations.
 import { type Random, randomFrom } from '../../soak/seed.ts'
 import { type Draft, FUZZ, GOOD_PATH, POD, POD_LINK } from './draft.ts'
 import { changeOf, type Mutation, shown } from './spoil-config.ts'
@@ -78,9 +78,9 @@ const VARIABLES: Readonly<Record<string, readonly (string | undefined)[]>> = {
   CNI_NETNS_OVERRIDE: ['1', 'true', 'x', ''],
 }
 
-/** A CNI_ variable. */
+/** Changes a CNI_ variable. */
 export function changeVariable(random: Random): Mutation {
-  // The command says which call this is: changed less often.
+  // CNI_COMMAND decides the verb, so it is changed less often.
   const name = random.chance(5) ? 'CNI_COMMAND' : random.pick(Object.keys(VARIABLES).slice(1))
   const value = random.pick(VARIABLES[name] ?? [])
   return {
@@ -92,18 +92,18 @@ export function changeVariable(random: Random): Mutation {
   }
 }
 
-/** A line of sh: a redirection, or something before the program takes the shell's place. */
+/** Adds a line of sh: a redirection, or a command before the program takes the shell's place. */
 export function listed(what: 'redirect' | 'before', value: string, word: string): Mutation {
   return { name: `${word}: ${value}`, apply: (one) => void one[what].push(value) }
 }
 
-/** Folders and files of the node that all calls share. */
+/** Changes folders and files of the node that all calls share. */
 export function surrounding(random: Random): Mutation {
   const { name, prepare, restore } = random.pick(SURROUNDINGS)
   return { name, apply: (one) => changeNode(one, prepare, restore) }
 }
 
-/** Something in the place where the record goes. */
+/** Puts something in the place of the record. */
 export function inTheWay(random: Random, draft: Draft): Mutation {
   const { name, prepare, restore } = random.pick(IN_THE_WAY)
   const config = draft.config as { device?: Tree }
@@ -115,7 +115,7 @@ export function inTheWay(random: Random, draft: Draft): Mutation {
   }
 }
 
-// One change of the node at a time: two would hide each other, or be put back in the wrong order.
+// One change of the node at a time: two changes would hide each other, or be undone in the wrong order.
 function changeNode({ prepare, restore }: Draft, make: string, undo: string): void {
   if (prepare.length > 0) return
   prepare.push(make)
@@ -132,7 +132,7 @@ const ENDS: readonly string[] = [
   'echo x >&2; exit 3',
 ]
 
-/** What the IPAM plugin answers, and how it ends. */
+/** The IPAM plugin's answer, and its end. */
 export function changeIpam(random: Random, draft: Draft): Mutation {
   const verb = draft.env.CNI_COMMAND ?? ''
   const good = JSON.parse(
@@ -166,7 +166,7 @@ function oddCode(random: Random): Tree {
   return random.pick<Tree>([0, -1, 1.5, -1.5, 1e300, 7, 11, 50, 999, 1_000, 2 ** 32, '7', null])
 }
 
-/** What becomes of the record. */
+/** The change of the record. */
 export function damageRecord(random: Random): Mutation {
   const part = random.below(1_000) / 1_000
   const at = (text: Buffer) => Math.floor(part * text.length)
@@ -208,7 +208,7 @@ const damage = (name: string, what: NonNullable<Draft['damage']>): Mutation => (
   },
 })
 
-// What is in the record is known when it is there: the place is drawn then, from a seed.
+// The content of the record is known when it is there: the place is drawn then, from a seed.
 function treeDamage(seed: number): Mutation {
   return damage(`a value of the record is changed (${seed})`, {
     how: 'tree',

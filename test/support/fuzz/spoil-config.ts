@@ -1,31 +1,31 @@
-// Ways to spoil a config: its values, its keys, its text. In: chance, a draft to see what is there. Out: mutations, each with a
-// name that says all of it, which can be made on a draft in any company: so a failing call is made smaller by leaving some out.
+// Mutators of a config: its values, its keys, its text. In: chance, and the draft to spoil. Out: mutations. The name of a mutation tells
+// all about it. Mutations do not depend on each other, so leaving some out makes a failing call smaller.
 import type { Random } from '../../soak/seed.ts'
 import type { Draft } from './draft.ts'
 import { KEYS, LOG_FILES, oddValuesFor } from './odd.ts'
 import { type Path, pathsOf, printTree, type Tree, valueAt, withAgain, withValue } from './tree.ts'
 
-/** One thing that is wrong with a call. */
+/** One mistake in a call. */
 export interface Mutation {
   readonly name: string
   readonly apply: (draft: Draft) => void
 }
 
-/** Makes a mutation up. */
+/** Invents a mutation. */
 export type Mutator = (random: Random, draft: Draft) => Mutation
 
-/** A value as a name holds it. */
+/** A value for the name of a mutation. */
 export const shown = (value: Tree | undefined) => {
   const text = value === undefined ? 'nothing' : printTree(value)
   return text.length > 80 ? `${text.slice(0, 60)}... (${text.length} characters)` : text
 }
 
-/** An odd value for what stands at a key. */
+/** An odd value for a key. */
 export function oddValue(random: Random, key: string | number): Tree {
   return structuredClone(random.pick(random.pick(oddValuesFor(key))))
 }
 
-/** A change of one place of a tree, with its name; `what` is what the tree is of. */
+/** A change of one place of a tree, with its name; `what` names the tree. */
 export function changeOf(
   random: Random,
   tree: Tree,
@@ -69,7 +69,7 @@ export function changeOf(
   }
 }
 
-/** Another value at one place of the config. */
+/** Changes a value of the config. */
 export function changeValue(random: Random, draft: Draft): Mutation {
   const { name, change } = changeOf(random, draft.config, 'config')
   return {
@@ -80,7 +80,7 @@ export function changeValue(random: Random, draft: Draft): Mutation {
   }
 }
 
-/** A key on top of the config. */
+/** Adds a key at the top of the config. */
 export function addKey(random: Random): Mutation {
   const key = random.pick(KEYS)
   const value = key === 'logFile' ? random.pick(LOG_FILES) : oddValue(random, key)
@@ -92,7 +92,7 @@ export function addKey(random: Random): Mutation {
   }
 }
 
-/** The config's text changed as a text. */
+/** Changes the config's text. */
 export function changeText(random: Random): Mutation {
   const part = random.below(1_000) / 1_000
   const at = (text: Buffer) => Math.floor(part * text.length)

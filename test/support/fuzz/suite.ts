@@ -1,5 +1,5 @@
-// Runs the fuzzer as a test does. In: a plugin, how many spoilt calls `npm test` makes. Out: nothing; throws with each call that
-// showed something, what it showed, and how to make it again.
+// Runs the fuzzer as a test. In: a plugin, the number of spoilt calls for `npm test`. Out: nothing; throws with each failing call, its
+// failures, and the way to replay it.
 import { expect } from 'vitest'
 import { seedOf } from '../../soak/seed.ts'
 import { lab } from '../lab.ts'

@@ -1,8 +1,8 @@
-// What can be wrong around a call without being said by it: descriptors, limits, folders, files of the node. In: nothing. Out:
-// lists to pick from. Each change of the node comes with what puts it back.
+// Things around a call that can be wrong without being said by it: descriptors, limits, folders, files of the node. In:
+// nothing. Out: lists to pick from. Each change of the node comes with what puts it back.
 import { CONTAINER, FUZZ, STATE } from './draft.ts'
 
-/** Redirections of sh. What is asked of fd 1 says whether anybody could read an answer. */
+/** Redirections of sh. A redirection of fd 1 decides whether the test can read an answer. */
 export const REDIRECTIONS: readonly string[] = [
   ...['<&-', '</dev/null', '</', '0>/dev/null', `<${FUZZ}/file`],
   ...['>&-', '>/dev/full', '1</dev/null', '>/dev/null'],
@@ -10,12 +10,12 @@ export const REDIRECTIONS: readonly string[] = [
 ]
 
 const PIPE = `${FUZZ}/pipe`
-/** stdin that is read without waiting, and says nothing at first. */
+/** A stdin without blocking, which is silent at first. */
 const LATE = `exec 3<&0; mkfifo ${PIPE}; (sleep 0.1; cat <&3) >${PIPE} & exec <${PIPE} 3<&-; rm ${PIPE}; perl -MFcntl -e 'fcntl(STDIN, F_SETFL, O_NONBLOCK)'`
-/** A pipe that nobody reads from any more, in place of a descriptor. */
+/** A pipe without a reader, in place of a descriptor. */
 const unread = (fd: 1 | 2) => `mkfifo ${PIPE}; exec 3<>${PIPE} 4>${PIPE} 3<&-; rm ${PIPE}; exec ${fd}>&4 4>&-`
 
-/** Lines of sh that take something from the process itself. The program starts under each of these limits. */
+/** Lines of sh that take something from the process itself. The program can start under each of these limits. */
 export const HANDICAPS: readonly string[] = [
   ...[LATE, unread(1), unread(2)],
   ...[
@@ -53,7 +53,7 @@ export interface Surrounding {
 
 const AWAY = `${FUZZ}/away`
 
-/** `mount` lines make a folder that stands over the real one until it is taken away. */
+/** Mounts a folder over the real one for the time of a call. */
 const over = (folder: string, options: string): Omit<Surrounding, 'name'> => ({
   prepare: `mkdir -p ${folder} && mount -t tmpfs ${options} tmpfs ${folder}`,
   restore: `umount ${folder}`,
@@ -81,7 +81,7 @@ const SETTINGS: readonly string[] = [
   ],
 ]
 
-/** Changes of what all calls share. */
+/** Changes of folders and files that all calls share. */
 export const SURROUNDINGS: readonly Surrounding[] = [
   {
     name: 'the state folder is a file',
@@ -118,7 +118,7 @@ export const SURROUNDINGS: readonly Surrounding[] = [
   ...['log.json', 'policy.json'].flatMap((file) => SETTINGS.map((make) => settings(file, make))),
 ]
 
-/** Things that lie where the attachment's record goes, before there is one. `SUBJECT` is the device or the network. */
+/** Objects in the place of the attachment's record, before there is a record. `SUBJECT` is the device or the network. */
 export const IN_THE_WAY: readonly Surrounding[] = [
   {
     name: 'a FIFO at the record',
@@ -147,13 +147,13 @@ export const IN_THE_WAY: readonly Surrounding[] = [
   },
 ]
 
-/** Lines that make the folder of records and set `at` to the path of a record. */
+/** Lines of sh that make the folder of records and set `at` to the path of a record. */
 export function atRecord(plugin: string, subject: string, ifname: string): string {
   const folder = `${STATE}/${plugin === 'vf-attach' ? 'attach' : 'offload'}`
   return `at="${folder}/${subject} ${CONTAINER}@${ifname}.json"; mkdir -p ${folder}`
 }
 
-/** Scripts that put something else in the record's place; it lies at `$1`. */
+/** Scripts that replace the record, at `$1`, by something else. */
 export const OTHER_KINDS: readonly string[] = [
   ...[
     'rm "$1"; mkfifo "$1"',

@@ -1,22 +1,22 @@
-// JSON that no serializer would print: keys given twice, numbers in forms of their own. In: a tree of plain values, in which
-// marks stand for these. Out: its text, and a tree with one place changed. Knows nothing of CNI.
+// JSON that no serializer would print: repeated keys, numbers in odd forms. In: a tree of plain values with marks for these. Out: its
+// text, and copies with one place changed. Knows nothing of CNI.
 
 /** A value of a tree. */
 export type Tree = null | boolean | number | string | Tree[] | { [key: string]: Tree }
 
-/** Where something is in a tree: keys and indexes from the top. */
+/** A place in a tree: keys and indexes from the top. */
 export type Path = readonly (string | number)[]
 
-// Control characters that nothing else here has: JSON.stringify escapes them, so they can be found in its text.
+// Control characters that no other text here has: JSON.stringify escapes them, so they can be found in its text.
 const KEY_MARK = '\u0001'
 const RAW_MARK = '\u0002'
 
-/** A key that is printed as `key`, although the object has that one already, or it has a meaning to the engine. */
+/** A key that is printed as `key`, even if the object has that key already, or the key has a meaning to the engine. */
 export function againKey(key: string): string {
   return `${KEY_MARK}${key}`
 }
 
-/** A value that is printed as it is written here: `1e999`, `01`. Without quotes, backslashes and control characters. */
+/** A value that is printed unchanged: `1e999`, `01`. It must not have quotes, backslashes or control characters. */
 export function rawValue(text: string): string {
   return `${RAW_MARK}${text}`
 }
@@ -49,7 +49,7 @@ export function valueAt(tree: Tree, path: Path): Tree | undefined {
   return value
 }
 
-/** A copy with another value at `path`; undefined takes what is there away. Nothing changes when the way to it is not there. */
+/** A copy with another value at `path`; undefined removes the value. A path that does not exist changes nothing. */
 export function withValue(tree: Tree, path: Path, value: Tree | undefined): Tree {
   const copy = structuredClone(tree)
   const [key, above] = [path.at(-1), valueAt(copy, path.slice(0, -1))]
@@ -61,7 +61,7 @@ export function withValue(tree: Tree, path: Path, value: Tree | undefined): Tree
   return copy
 }
 
-/** A copy in which the object that holds `path` has the value there under another key too. */
+/** A copy in which the object that holds `path` has `value` under another key, too. */
 export function withAgain(tree: Tree, path: Path, key: string, value: Tree): Tree {
   const above = valueAt(tree, path.slice(0, -1))
   if (above === null || typeof above !== 'object' || Array.isArray(above)) return tree

@@ -1,6 +1,6 @@
-// What a hostile pod does, as data. In: nothing. Out: the form of an action, and where it can be tried.
+// An action of a hostile pod, as data. In: nothing. Out: the form of an action, and where it can be tried.
 
-/** Kinds of device that a pod can be given: software natively, the rest in the virtual machine. */
+/** Kinds of device for a pod: software natively, the others in the virtual machine. */
 export type Kind = 'veth' | 'dummy' | 'igb' | 'simnic'
 
 /** Groups of the table in docs/security.md. */
@@ -18,31 +18,31 @@ export type Group =
   | 'crowding'
 
 /**
- * One thing that a pod does. `script` runs as root in the pod's namespace, by `sh -e`, with `net1`, `$MAC` and `$NUMBER` of the device,
- * `$HOME_NAME` (its name on the host), `$OTHER` (another device's name there), `$FREE` (a number that nobody has on the host),
+ * One action of a pod. `script` runs as root in the pod's namespace, by `sh -e`, with `net1`, `$MAC` and `$NUMBER` of the device,
+ * `$HOME_NAME` (its name on the host), `$OTHER` (another device's name there), `$FREE` (a number that is free on the host),
  * `$POD` (the path of its namespace), `$POD_PL` (pod.pl), and the functions of {@link PRELUDE}.
  */
 export interface Action {
   readonly name: string
   readonly group: Group
   readonly script: string
-  /** What CHECK is to say afterwards: nothing, an error that names this, or what it likes. */
+  /** The answer of CHECK afterwards: nothing, an error that names this, or anything. */
   readonly check: 'passes' | 'either' | RegExp
-  /** Devices that it can be done to; all if absent. */
+  /** Devices that the action fits; all if absent. */
   readonly kinds?: readonly Kind[]
-  /** A loop of it beside a DEL makes sense. */
+  /** A loop of the action beside a DEL makes sense. */
   readonly races?: true
-  /** A process that is not the pod's keeps what it made. */
+  /** A process outside of the pod keeps the result of the action. */
   readonly outlives?: true
 }
 
-/** Where the scripts and what they keep running are known, in the guest. */
+/** The folder of the scripts and of the processes that they keep running, in the guest. */
 export const HOSTILE_FOLDER = '/tmp/hostile'
 
 /**
- * Functions for scripts. `keep COMMAND...` starts a process of the pod that stays until the pod ends; `outlive COMMAND...` one that stays
- * until the scenario ends; `held COMMAND...` is keep for pod.pl, and waits until that holds; `child` makes a namespace of the pod's own
- * and prints its path, `child outlive` one that outlives the pod.
+ * Functions for scripts. `keep COMMAND...` starts a process of the pod that stays until the pod ends. `outlive COMMAND...` starts one
+ * that stays until the scenario ends. `held COMMAND...` is keep for pod.pl, and waits until pod.pl holds its object. `child` makes a
+ * namespace of the pod's own and prints its path; `child outlive` makes one that outlives the pod.
  */
 export const PRELUDE = `
 keep() { setsid "$@" >/dev/null 2>&1 </dev/null & echo $! >>${HOSTILE_FOLDER}/kept; }
@@ -73,9 +73,9 @@ export const IN_CHILD = 'nsenter --net=$C'
 const SOFTWARE: readonly Kind[] = ['veth', 'dummy']
 /** Devices with a driver. */
 export const HARDWARE: readonly Kind[] = ['igb', 'simnic']
-/** All but a veth, whose machine's kernel lacks what the action needs. */
+/** All devices but a veth, because the kernel of the veth's machine lacks a feature of the action. */
 export const IN_MACHINE: readonly Kind[] = ['dummy', 'igb', 'simnic']
-/** What vf-attach takes back from its pod only as long as the pod lives. */
+/** Things that vf-attach takes back from its pod only as long as the pod lives. */
 export function isSoftware(kind: Kind): boolean {
   return SOFTWARE.includes(kind)
 }

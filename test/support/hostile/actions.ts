@@ -1,4 +1,4 @@
-// All that a hostile pod does. In: a kind of device. Out: actions, and pairs of them by chance.
+// All actions of a hostile pod. In: a kind of device. Out: actions, and random pairs of them.
 import { randomFrom } from '../../soak/seed.ts'
 import type { Action, Kind } from './action.ts'
 import { places } from './places.ts'
@@ -7,17 +7,17 @@ import { settings } from './settings.ts'
 /** The whole table. */
 export const actions: readonly Action[] = [...settings, ...places]
 
-/** Those that can be done to a device of the kind. */
+/** The actions that fit a kind of device. */
 export function actionsFor(kind: Kind): Action[] {
   return actions.filter(({ kinds }) => kinds === undefined || kinds.includes(kind))
 }
 
-/** Every one alone. */
+/** Every action alone. */
 export function alone(list: readonly Action[]): Action[][] {
   return list.map((one) => [one])
 }
 
-/** Pairs of different ones, by chance, none twice. */
+/** Random pairs of different actions, no pair twice. */
 export function pairs(list: readonly Action[], seed: number, count: number): Action[][] {
   const random = randomFrom(seed)
   const found = new Map<string, Action[]>()
@@ -28,7 +28,7 @@ export function pairs(list: readonly Action[], seed: number, count: number): Act
   return [...found.values()]
 }
 
-/** A part of a list, by chance, in its order. */
+/** A random part of a list, in the order of the list. */
 export function some(list: readonly Action[], seed: number, count: number): Action[] {
   const random = randomFrom(seed)
   const left = [...list]
@@ -36,7 +36,7 @@ export function some(list: readonly Action[], seed: number, count: number): Acti
   return left
 }
 
-/** Those with these names. */
+/** The actions with these names. */
 export function named(list: readonly Action[], names: readonly string[]): Action[] {
   return names.map((name) => {
     const found = list.find((one) => one.name === name)

@@ -1,13 +1,15 @@
-// What a scenario of a hostile pod needs of a bed, whatever device it has. In: nothing. Out: the form, and looks that all beds share.
+// The part of a bed that a scenario of a hostile pod needs, whatever device it has. In: nothing. Out: the form, and looks
+// that all beds share.
+
+import { json, staticIpam } from '../../../hack/lab/bed/plugins.ts'
+import { diffSnapshot, type Snapshot, snapshot } from '../../../hack/lab/bed/snapshot.ts'
+import { CLIENT_A } from '../../../hack/lab/bed/topology.ts'
 import type { PluginConfig } from '../../../hack/lab/cni-runtime.ts'
 import type { Lab } from '../../../hack/lab/lab.ts'
 import { type AttachCalls, BED_FOLDER } from '../attach-calls.ts'
-import { json, staticIpam } from '../plugins.ts'
-import { diffSnapshot, type Snapshot, snapshot } from '../snapshot.ts'
-import { CLIENT_A } from '../topology.ts'
 import { HOSTILE_FOLDER, type Kind } from './action.ts'
 
-/** Pods: the hostile one, the next owner of its device, and one beside it that has nothing to do with either. */
+/** Pods: the hostile pod, the next owner of its device, and a neighbour without relation to either. */
 export const EVIL = 'evil'
 export const NEXT = 'next'
 export const NEIGHBOUR = 'neighbour'
@@ -22,15 +24,15 @@ export interface HostileBed {
   readonly kind: Kind
   /** Name and MAC of the device on the host. */
   readonly device: { readonly netdev: string; readonly mac: string }
-  /** Another device of the host that nobody has. */
+  /** Another device of the host, which no pod has. */
   readonly other: string
   /** Config of the plugin for the device. */
   config(more?: Record<string, unknown>): PluginConfig
   /** Frames reach others by this kind of device. */
   readonly hasWire: boolean
-  /** The device is somewhere, be it on the host or in any namespace; asked when the host does not have it. */
+  /** True if the device is in any namespace; asked when the host does not have it. */
   isAlive(): Promise<boolean>
-  /** A new device and no records of the two pods: after anything that was not clean. */
+  /** Makes a new device and removes the records of the two pods, after anything that was not clean. */
   renew(): Promise<void>
 }
 
@@ -41,13 +43,13 @@ export function addressed(bed: HostileBed, pod: keyof typeof ADDRESS): PluginCon
 
 const LOOK = new URL('look.sh', import.meta.url).pathname
 
-/** The device and the other one of the host, by what a snapshot leaves out. */
+/** The properties of the device and of the other device that a snapshot leaves out. */
 export async function lookAtDevices({ lab, device, other }: HostileBed): Promise<ReadonlySet<string>> {
   const out = await lab.must(`sh ${LOOK} ${device.netdev} ${other}`)
   return new Set(out.trim().split('\n'))
 }
 
-/** How a host looks to whoever owns it. */
+/** The look of a host to its owner. */
 export interface View {
   readonly host: Snapshot
   readonly devices: ReadonlySet<string>
@@ -83,7 +85,7 @@ export function different(before: string, after: string): string[] {
   return after.split('\n').filter((line) => !had.has(line))
 }
 
-// Files of the scenario itself, and namespaces that it makes and removes.
+// Files of the scenario itself, and namespaces that the scenario makes and removes.
 const UNTOLD = /^only (before|after): namespace (evil|next)|^\S+ \S+: namespace /
 
 async function lookAtNeighbour({ lab, hasWire }: HostileBed): Promise<string> {
@@ -92,7 +94,7 @@ async function lookAtNeighbour({ lab, hasWire }: HostileBed): Promise<string> {
     ip -o addr show dev net1 | sed "s/valid_lft.*//; s/ tentative//"; ip -d -o link show dev net1; tc qdisc show dev net1; ip route; ${reach} || echo deaf'`)
 }
 
-/** What the next owner sees of its interface, without what differs from one to the next: compared with that of a clean device. */
+/** The next owner's look at its interface, without things that differ from one to the next: compared with that of a clean device. */
 export async function tenantView(lab: Lab, pod: string): Promise<string> {
   const [link = {}] = await json(lab, `ip -n ${pod} -d -j link show dev net1`)
   const {
@@ -109,7 +111,7 @@ export async function tenantView(lab: Lab, pod: string): Promise<string> {
   return JSON.stringify({ flags: shown, ...rest }, null, 1)
 }
 
-/** Ends the processes of the hostile pod, and its namespace; `all`: those that outlive it too. */
+/** Ends the processes of the hostile pod, and its namespace; with `all` the processes that outlive the pod, too. */
 export function endPod(all: boolean): string {
   const files = [`${HOSTILE_FOLDER}/kept`, ...(all ? [`${HOSTILE_FOLDER}/outliving`] : [])]
   return `
@@ -122,7 +124,7 @@ export function endPod(all: boolean): string {
 /** An IPAM plugin that lets the pod act before it answers, or fails. */
 export const SLOW_IPAM = 'slow-ipam'
 
-/** Lays out what scenarios need in the guest. */
+/** Lays out the files of the scenarios in the guest. */
 export async function prepareBed(bed: HostileBed): Promise<void> {
   await bed.lab.writeFile(
     `${BED_FOLDER}/${SLOW_IPAM}`,

@@ -1,5 +1,5 @@
-# What `ip` does not show of interfaces, and a snapshot does not compare: numbers, uppers, features, queues, limits, programs.
-# In: names. Out: lines that are equal before and after a pod that left nothing. Few processes: each costs more than what it does.
+# The properties of interfaces that `ip` does not show and a snapshot does not compare: numbers, uppers, features, queues, limits,
+# programs. In: names. Out: lines that are equal before and after a pod that left nothing. Starts few processes, because each is slow.
 cd /sys/class/net || exit
 for name; do
   [ -e "$name" ] || { echo "$name gone"; continue; }
@@ -12,7 +12,7 @@ for name; do
     ethtool -k "$name"
     ethtool -l "$name"
     [ ! -e device ] || ethtool -g "$name"
-    # What a driver keeps beside is as before when it has started anew, which is at the next ADD.
+    # The driver's own settings are as before only after the driver has started anew, at the next ADD.
     [ ! -e device ] || for what in c x; do ethtool -$what "$name" | sed 's/^/late /'; done
   } 2>&1 | sed "/fixed/d; s/^/$name /"
   cd ..

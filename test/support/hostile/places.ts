@@ -1,4 +1,5 @@
-// What a pod puts on its interface, where it takes it, and what it puts in its place. In: nothing. Out: actions.
+// Things that a pod puts on its interface, places where it takes it, and things that it puts in its place. In: nothing.
+// Out: actions.
 import { type Action, IN_CHILD, IN_MACHINE } from './action.ts'
 
 const programs: readonly Omit<Action, 'group'>[] = [
@@ -269,7 +270,7 @@ const crowding: readonly Omit<Action, 'group'>[] = [
   },
 ]
 
-/** By group. */
+/** All these actions, by group. */
 export const places: readonly Action[] = [
   ...programs.map((one) => ({ ...one, group: 'programs' as const })),
   ...uppers.map((one) => ({ ...one, group: 'uppers' as const })),

@@ -1,5 +1,5 @@
-# What a pod does to its interface and that `ip` can't: BPF programs, links held open, numbers of its choice. In: a command and its
-# words. Out: `ok`, or a line that says why not. A command with `hold` stays until it is killed.
+# Actions of a pod on its interface that `ip` can't do: BPF programs, links held open, numbers of its choice. In: a command and its
+# words. Out: `ok`, or a line with the reason of a failure. A command with `hold` stays until it is killed.
 #
 #   pod.pl xdp  skb|drv  set|hold  IFNAME drop|pass     an XDP program, by netlink or by a link that lives as long as this process
 #   pod.pl tcx  ingress|egress  IFNAME                  a program that drops, by a link
@@ -62,7 +62,7 @@ sub hold {
   stay();
 }
 
-# Answers are refusals of names that it has, which nobody reads.
+# The answers are refusals of names that the interface has already; nobody reads them.
 sub altnames {
   my ($name, @names) = @_;
   my $index = index_of($name);
@@ -103,7 +103,7 @@ sub ears {
   for (@sockets) {
     my ($path, $socket) = @$_;
     my $heard = 0;
-    # MSG_DONTWAIT. Each frame stands once for each interface that it passed.
+    # MSG_DONTWAIT. Each frame appears once for each interface that it passed.
     while (defined recv $socket, my $frame, 65536, 0x40) { $heard++ if index($frame, $bytes) >= 0 }
     print "heard $heard in $path\n";
   }
@@ -112,7 +112,7 @@ sub ears {
 
 sub enter { my ($netns) = @_; syscall($SETNS, fileno $netns, 0) == 0 or die "setns: $!\n" }
 
-# r0 = VERDICT; exit
+# Loads the program `r0 = VERDICT; exit`.
 sub load {
   my ($type, $verdict, $attach) = @_;
   my $code = pack 'C C s l C C s l', 0xb7, 0, 0, $verdict, 0x95, 0, 0, 0;
@@ -149,7 +149,7 @@ sub index_of {
 
 sub attribute { my ($type, $value) = @_; my $size = 4 + length $value; return pack('S S', $size, $type) . $value . "\0" x (-$size & 3) }
 
-# 0, or the number of the error, which is in $! then.
+# Returns 0, or the number of the error, which is in $! then.
 sub ask {
   my ($type, $flags, $index, $attributes) = @_;
   socket my $socket, 16, 3, 0 or die "socket: $!\n";

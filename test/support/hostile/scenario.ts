@@ -1,7 +1,8 @@
 // One scenario: a pod gets the device, does what it does at some time, and ends; then the host is looked at, and the next pod gets the
 // device. In: a bed, a phase, actions. Out: what did not hold, a line each. Both a clean device and a refusal that says why are right.
+
+import { WAIT_UNTIL } from '../../../hack/lab/bed/topology.ts'
 import type { ExecResult } from '../../../hack/lab/lab.ts'
-import { WAIT_UNTIL } from '../topology.ts'
 import { type Action, HOSTILE_FOLDER, isSoftware, PRELUDE } from './action.ts'
 import {
   ADDRESS,
@@ -20,28 +21,28 @@ import {
   viewDifferences,
 } from './bed.ts'
 
-/** When the pod acts, and how it ends. */
+/** The time at which the pod acts, and the way in which it ends. */
 export const PHASES = ['between', 'ADD', 'failing ADD', 'racing DEL', 'death', 'death, GC'] as const
 export type Phase = (typeof PHASES)[number]
 
-/** What is compared with: taken once, and again after each renewal of the device. */
+/** Looks to compare with: taken once, and again after each renewal of the device. */
 export interface Baseline {
   readonly before: View
-  /** What a pod sees of a clean device. */
+  /** A pod's look at a clean device. */
   readonly tenant: string
 }
 
 export interface Outcome {
-  /** What did not hold. */
+  /** Rules that did not hold. */
   readonly complaints: readonly string[]
-  /** What CHECK said: '' for nothing. */
+  /** The words of CHECK: '' for none. */
   readonly check: string
-  /** What DEL or GC said in the first place: '' for nothing. */
+  /** The first words of DEL or GC: '' for none. */
   readonly end: string
 }
 
 const POD_PL = new URL('pod.pl', import.meta.url).pathname
-/** Another plugin is tried in vf-attach's place. */
+/** True when another plugin is tried in vf-attach's place. */
 const IS_PEER = process.env.VF_HOSTILE_PLUGIN !== undefined
 const MARK = 'c0ffee5eed'
 
@@ -59,10 +60,10 @@ const said = ({ code, stdout, stderr }: ExecResult): string => {
   }
 }
 
-/** A pod that does nothing: what is compared with. */
+/** Takes the state to compare with, from a pod that does nothing. */
 export async function baseline(bed: HostileBed): Promise<Baseline> {
   if (IS_PEER) {
-    // Some leave an alias with every pod, which is none of the pod's doing.
+    // Some plugins leave an alias with every pod, which is not the pod's doing.
     await bed.calls.add(addressed(bed, NEXT), NEXT)
     await bed.calls.del(addressed(bed, NEXT), NEXT)
   }
@@ -77,7 +78,7 @@ export async function baseline(bed: HostileBed): Promise<Baseline> {
   return { before, tenant }
 }
 
-/** Runs one scenario. Throws when an action could not be done: that shows nothing. */
+/** Runs one scenario. Throws when an action fails, because the scenario shows nothing then. */
 export async function scenario(
   bed: HostileBed,
   base: Baseline,
@@ -121,9 +122,9 @@ export async function scenario(
     if (!/^103 /.test(end)) complaints.push(`the end is refused with another code than 103: ${end}`)
     const next = await calls.call('ADD', addressed(bed, NEXT), NEXT)
     if (next.code === 0) complaints.push(`the end was refused (${end}), but the next pod gets the device`)
-    // The loop may have been over by then, and the device at home: what counts is what follows.
+    // The loop may have been over, with the device at home: only the following calls count.
     if (next.code === 0) await calls.call('DEL', addressed(bed, NEXT), NEXT)
-    // The pod's end leads out of it.
+    // The end of the pod resolves the refusal.
     await lab.must(endPod(true))
     const again = await untilItEnds(bed, async () =>
       said(await calls.call('DEL', config, EVIL, { netns: '' })),
@@ -145,14 +146,14 @@ function checkComplaints({ check }: Action, told: string): string[] {
   return /^104 /.test(told) && check.test(told) ? [] : [`CHECK does not name it: ${told}`]
 }
 
-/** Lines of look.sh about what of hardware only the next ADD puts right, by its driver: until then nobody has it. */
+/** Lines of look.sh about hardware settings that the driver restores at the next ADD: until then no pod has the device. */
 const LATE =
   /^(was|now): \S+ (late |threaded|gro_flush_timeout|napi_defer_hard_irqs|queues\/|\/proc\/sys\/net\/ipv[46]\/neigh)/
 
-// The device is at home and as it was, or dead and gone; the next pod has it for itself.
+// Checks that the device is at home and unchanged, or dead and gone, and that the next pod has it alone.
 async function afterwards(bed: HostileBed, base: Baseline, refused: boolean): Promise<string[]> {
   const { lab, calls, device } = bed
-  // Hardware that the kernel has brought home, or whose driver has started anew: what counts is that the pod has not chosen the number.
+  // For hardware the kernel chooses a new number when it brings the device home or the driver starts anew; the pod must not choose it.
   const isKernelsNumber = (line: string): boolean =>
     !isSoftware(bed.kind) && /^(was|now): \S+ ifindex:(?!7777$|2147483647$)/.test(line)
   const isLate = (line: string): boolean => !isSoftware(bed.kind) && LATE.test(line)
@@ -193,7 +194,7 @@ async function afterwards(bed: HostileBed, base: Baseline, refused: boolean): Pr
   ]
 }
 
-// Bytes arrive both ways, and none of them in what the former pod still has.
+// Checks that frames arrive both ways, and that none arrive at anything that the former pod still has.
 async function trafficComplaints({ lab }: HostileBed): Promise<string[]> {
   const { code, stdout, stderr } = await lab.sh(`
     ears="$(ls /run/netns/${EVIL} 2>/dev/null)"
@@ -215,7 +216,7 @@ async function trafficComplaints({ lab }: HostileBed): Promise<string[]> {
   ]
 }
 
-// The kernel takes a namespace apart in its own time, and DEL says 103 as long as it can't know.
+// The kernel destroys a namespace in its own time, and DEL answers 103 as long as it can't know.
 async function untilItEnds({ lab }: HostileBed, call: () => Promise<string>): Promise<string> {
   for (let tries = 0; ; tries++) {
     const told = await call()
@@ -226,7 +227,7 @@ async function untilItEnds({ lab }: HostileBed, call: () => Promise<string>): Pr
 
 async function writeScripts(bed: HostileBed, actions: readonly Action[]): Promise<void> {
   const { lab, device, other } = bed
-  // What another action has changed may be in the way of a second one.
+  // Changes of another action may be in the way of a second one.
   const all = actions.map(
     ({ script }, index) => `(set -e
 cd ${HOSTILE_FOLDER}
@@ -258,7 +259,7 @@ async function mustHaveActed({ lab }: HostileBed): Promise<void> {
   if (code !== 0) throw new Error(`The action could not be done: ${stdout}`)
 }
 
-// Begun before the DEL, and goes on until it has ended.
+// The loop begins before the DEL and goes on until the DEL has ended.
 async function startLoop({ lab }: HostileBed): Promise<void> {
   await lab.must(`${WAIT_UNTIL}
     cat >${HOSTILE_FOLDER}/again <<'END'
@@ -273,7 +274,7 @@ END
     wait_until begun`)
 }
 
-/** True for a phase after which a device of software is dead. */
+/** True for a phase after which a software device is dead. */
 export function kills(phase: Phase, bed: HostileBed): boolean {
   return phase.startsWith('death') && isSoftware(bed.kind)
 }

@@ -1,4 +1,5 @@
-// What a pod sets on its interface: flags, names, limits, features, sysctls, rules of its own. In: nothing. Out: actions.
+// Settings that a pod gives its interface: flags, names, limits, features, sysctls, rules of its own. In: nothing. Out:
+// actions.
 import { type Action, HARDWARE, IN_MACHINE } from './action.ts'
 
 const flags: readonly Omit<Action, 'group'>[] = [
@@ -209,7 +210,7 @@ const sysctls: readonly Omit<Action, 'group'>[] = [
   },
 ]
 
-/** By group. */
+/** All these actions, by group. */
 export const settings: readonly Action[] = [
   ...flags.map((one) => ({ ...one, group: 'flags' as const })),
   ...features.map((one) => ({ ...one, group: 'features' as const })),

@@ -1,4 +1,4 @@
-// Tests of a hostile pod, one for each scenario. In: a bed, its phases and actions, what is not yet expected to hold. Out: tests.
+// Tests of a hostile pod, one for each scenario. In: a bed, its phases and actions, the scenarios that are still open. Out: tests.
 import { appendFileSync } from 'node:fs'
 import { afterEach, describe, expect, test } from 'vitest'
 import type { Action } from './action.ts'
@@ -6,10 +6,10 @@ import type { HostileBed } from './bed.ts'
 import { type Baseline, baseline, kills, type Phase, scenario } from './scenario.ts'
 import { openReason } from './still-open.ts'
 
-/** A file to which each outcome is added, a line of JSON, for the table of docs/security.md. Nothing is expected then. */
+/** A file that gets each outcome as a line of JSON, for the table of docs/security.md. With it, nothing is expected. */
 const REPORT = process.env.VF_HOSTILE_REPORT
 
-/** Scenarios with one action each, or with several that follow each other. */
+/** Makes tests of scenarios with one action each, or with several in a row. */
 export function hostileTests(
   bed: () => HostileBed,
   phase: Phase,

@@ -1,12 +1,13 @@
 // A hostile pod with a veth, in a node made of namespaces. In: nothing. Out: a bed.
+
+import { warmBridge } from '../../../hack/lab/bed/bridge-bed.ts'
+import { testRuntime } from '../../../hack/lab/bed/plugins.ts'
+import { linkIsReady, WAIT_UNTIL, WIRE } from '../../../hack/lab/bed/topology.ts'
 import { makeNativeBed, onNic } from '../attach-native-bed.ts'
-import { warmBridge } from '../bridge-bed.ts'
-import { testRuntime } from '../plugins.ts'
 import { RatePod, SMALL_TO_POD } from '../rate-veth.ts'
-import { linkIsReady, WAIT_UNTIL, WIRE } from '../topology.ts'
 import { addressed, EVIL, endPod, type HostileBed, NEIGHBOUR, NEXT, prepareBed } from './bed.ts'
 
-/** Name of a plugin to be tried in vf-attach's place, for the comparison in docs/security.md. */
+/** Name of a plugin to try in vf-attach's place, for the comparison in docs/security.md. */
 const PEER = process.env.VF_HOSTILE_PLUGIN
 
 /** A bed, and its end. */
@@ -14,7 +15,7 @@ export interface VethBed extends HostileBed {
   end(): Promise<void>
 }
 
-/** Three veths whose peers are on the wire: one for the hostile pod, one for the neighbour, one that nobody has. */
+/** Three veths with their peers on the wire: for the hostile pod, for the neighbour, for no pod. */
 export async function vethBed(): Promise<VethBed> {
   const native = await makeNativeBed(3, [NEIGHBOUR, NEXT])
   const { lab } = native
@@ -43,7 +44,7 @@ export async function vethBed(): Promise<VethBed> {
   }
   await prepareBed(bed)
   if (PEER !== undefined) await lab.must(`ln -sf /usr/lib/cni/host-device /tmp/attach-bed/go-host-device`)
-  // A pod of another kind beside them, with a limit and a mapping on the host.
+  // Another kind of pod beside them, with a limit and a mapping on the host.
   const runtime = testRuntime(lab)
   await warmBridge(lab, runtime)
   const limited = await RatePod.attach(lab, runtime, 'pod-one')

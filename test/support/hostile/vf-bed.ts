@@ -1,7 +1,6 @@
 // Hostile pods with VFs, and with a dummy of the same node, in the virtual machine. In: a lab, the two ends of a wire. Out: beds.
-import type { Lab } from '../../../hack/lab/lab.ts'
-import { attachCalls, BED_FOLDER } from '../attach-calls.ts'
-import { attachConfig } from '../plugins.ts'
+
+import { attachConfig } from '../../../hack/lab/bed/plugins.ts'
 import {
   buildTopology,
   deletePod,
@@ -11,11 +10,13 @@ import {
   tearDown,
   WAIT_UNTIL,
   type WireEnds,
-} from '../topology.ts'
+} from '../../../hack/lab/bed/topology.ts'
+import type { Lab } from '../../../hack/lab/lab.ts'
+import { attachCalls, BED_FOLDER } from '../attach-calls.ts'
 import type { Kind } from './action.ts'
 import { addressed, EVIL, endPod, type HostileBed, NEIGHBOUR, NEXT, prepareBed } from './bed.ts'
 
-/** A plugin to be tried in vf-attach's place, and where it lies. */
+/** A plugin to try in vf-attach's place, with its path. */
 const PEER = process.env.VF_HOSTILE_PLUGIN
 
 const MODULES = [
@@ -30,7 +31,7 @@ interface VfBeds {
   end(): Promise<void>
 }
 
-/** Three VFs: for the hostile pod, for the neighbour, for nobody; and a dummy that the hostile pod can have instead. */
+/** Three VFs: for the hostile pod, for the neighbour, for no pod. And a dummy for the hostile pod instead of the VF. */
 export async function vfBeds(lab: Lab, ends: WireEnds, kind: Kind): Promise<VfBeds> {
   await lab.load(...MODULES)
   let topology = await buildTopology(lab, ends, 3)

@@ -1,4 +1,4 @@
-// Actions of filters, and actions that live by themselves: TCA_ACT_* of linux/pkt_cls.h, RTM_*ACTION.
+// Actions of filters, and actions without a filter, which filters share by index: TCA_ACT_* of linux/pkt_cls.h, RTM_*ACTION.
 import { type AttrsOf, attrs, byKind } from '../../codec/attrs.ts'
 import { indexed } from '../../codec/lists.ts'
 import { struct } from '../../codec/struct.ts'
@@ -13,7 +13,7 @@ import { type Pedit, pedit } from './pedit.ts'
 import { type PolicerSpec, police, policer, policerByIndex } from './police.ts'
 import { TCA_VLAN_ACT, vlan } from './vlan.ts'
 
-/** The kernel takes 32 actions in a filter and ignores what comes after them. */
+/** The kernel takes 32 actions in a filter and ignores further ones. */
 export const TCA_ACT_MAX_PRIO = 32
 /** Longest TCA_ACT_COOKIE. */
 export const TC_COOKIE_MAX_SIZE = 16
@@ -27,13 +27,13 @@ export const TCA_ACT_FLAGS = {
 /** TCA_ACT_FLAG_* of linux/rtnetlink.h for TCA_ROOT_FLAGS. */
 export const TCA_ROOT_FLAGS = { TCA_FLAG_LARGE_DUMP_ON: 1 } as const
 
-/** struct nla_bitfield32, linux/netlink.h: the bits of `value` that `selector` has. */
+/** struct nla_bitfield32, linux/netlink.h. Only the bits of `value` that `selector` has count. */
 export const nla_bitfield32 = struct('nla_bitfield32', [
   ['value', u32],
   ['selector', u32],
 ])
 
-/** TCA_ACT_* of linux/pkt_cls.h: one action. Some kinds insist on NLA_F_NESTED in OPTIONS, so all have it. */
+/** TCA_ACT_* of linux/pkt_cls.h: one action. Some kinds require NLA_F_NESTED in OPTIONS, so all have it. */
 export const action = attrs('TCA_ACT', () => ({
   TCA_ACT_KIND: [1, cstr(16)],
   TCA_ACT_OPTIONS: [2, byKind('TCA_ACT_KIND', { gact, mirred, pedit, csum, vlan, police })],
@@ -70,7 +70,7 @@ export const actionRoot = attrs('TCA_ROOT', () => ({
 /** The payload of RTM_*ACTION. */
 export const actionMessage = family(tcamsg, actionRoot)
 
-/** Makes actions that filters can share by index; EEXIST if one of an index is there. */
+/** Makes actions that filters can share by index; EEXIST if an index is taken. */
 export function newActions(list: readonly Action[]): Request {
   const flags = NLM_F.NLM_F_CREATE | NLM_F.NLM_F_EXCL
   return actionMessage.request('RTM_NEWACTION', RTM.RTM_NEWACTION, flags, { TCA_ROOT_TAB: actionList(list) })
@@ -86,7 +86,7 @@ export function getAction(kind: string, index: number): Request {
   return byIndex('RTM_GETACTION', kind, index)
 }
 
-/** For dump(): all actions of a kind, those of filters too. Without TCA_ROOT_FLAGS the kernel shows 32 at most. */
+/** For dump(): all actions of a kind, those inside filters too. Without TCA_ROOT_FLAGS the kernel shows 32 at most. */
 export function dumpActions(kind: string): Request {
   const flag = TCA_ROOT_FLAGS.TCA_FLAG_LARGE_DUMP_ON
   return actionMessage.request('RTM_GETACTION', RTM.RTM_GETACTION, 0, {
@@ -112,7 +112,7 @@ export function actionList(list: readonly Action[]): Actions {
 
 const parameters = { index: 0, capab: 0, refcnt: 0, bindcnt: 0 }
 
-/** Send the frame out of another device, and end. */
+/** Sends the frame out of another device, and ends. */
 export function redirectTo(ifindex: number, cookie?: Uint8Array): Action {
   const parms = {
     ...parameters,
@@ -123,17 +123,17 @@ export function redirectTo(ifindex: number, cookie?: Uint8Array): Action {
   return make('mirred', { TCA_MIRRED_PARMS: parms }, cookie)
 }
 
-/** End with a verdict: TC_ACT_OK, TC_ACT_SHOT, TC_ACT_GOTO_CHAIN | chain. */
+/** Ends with a verdict: TC_ACT_OK, TC_ACT_SHOT, TC_ACT_GOTO_CHAIN | chain. */
 export function verdict(control: number, cookie?: Uint8Array): Action {
   return make('gact', { TCA_GACT_PARMS: { ...parameters, action: control } }, cookie)
 }
 
-/** Rewrite headers (peditRewrite) and go on. */
+/** Rewrites headers (peditRewrite), and continues. */
 export function rewrite(options: Pedit, cookie?: Uint8Array): Action {
   return make('pedit', options, cookie)
 }
 
-/** Compute checksums again (TCA_CSUM_UPDATE_FLAG) and go on. */
+/** Computes checksums again (TCA_CSUM_UPDATE_FLAG), and continues. */
 export function updateChecksums(flags: number, cookie?: Uint8Array): Action {
   return make(
     'csum',
@@ -142,12 +142,12 @@ export function updateChecksums(flags: number, cookie?: Uint8Array): Action {
   )
 }
 
-/** Take the outer VLAN tag off and go on. */
+/** Takes the outer VLAN tag off, and continues. */
 export function popVlan(cookie?: Uint8Array): Action {
   return make('vlan', { TCA_VLAN_PARMS: vlanParameters(TCA_VLAN_ACT.TCA_VLAN_ACT_POP) }, cookie)
 }
 
-/** Put an 802.1Q tag with this id on and go on. */
+/** Puts an 802.1Q tag with this id on, and continues. */
 export function pushVlan(id: number, cookie?: Uint8Array): Action {
   return make(
     'vlan',
@@ -160,12 +160,12 @@ export function pushVlan(id: number, cookie?: Uint8Array): Action {
   )
 }
 
-/** Let through what fits the rate, drop the rest, and go on or end with `conform`. */
+/** Lets frames within the rate through and drops the others. Continues, or ends with `conform`. */
 export function limitRate(spec: PolicerSpec, cookie?: Uint8Array): Action {
   return make('police', policer(spec), cookie)
 }
 
-/** As limitRate(), by the policer that newActions() made with that index. */
+/** Like limitRate(), by the policer that newActions() made with that index. */
 export function limitByIndex(index: number, cookie?: Uint8Array): Action {
   return make('police', policerByIndex(index), cookie)
 }

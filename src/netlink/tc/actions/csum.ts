@@ -4,7 +4,7 @@ import { struct } from '../../codec/struct.ts'
 import { bytes, u32 } from '../../codec/wire.ts'
 import { tc_gen, tcf_t } from './gact.ts'
 
-/** TCA_CSUM_UPDATE_FLAG_* of linux/tc_act/tc_csum.h. IPv6 has no header checksum: without IPV4HDR there. */
+/** TCA_CSUM_UPDATE_FLAG_* of linux/tc_act/tc_csum.h. IPv6 has no header checksum: a filter for IPv6 leaves IPV4HDR out. */
 export const TCA_CSUM_UPDATE_FLAG = {
   TCA_CSUM_UPDATE_FLAG_IPV4HDR: 1,
   TCA_CSUM_UPDATE_FLAG_ICMP: 2,

@@ -3,7 +3,7 @@ import { attrs } from '../../codec/attrs.ts'
 import { struct } from '../../codec/struct.ts'
 import { bytes, s32, u16, u32, u64 } from '../../codec/wire.ts'
 
-/** TC_ACT_* of linux/pkt_cls.h: what happens after an action. A chain or a jump count is or-ed to the last two. */
+/** TC_ACT_* of linux/pkt_cls.h: the verdicts of an action. A chain or a jump count is or-ed to the last two. */
 export const TC_ACT = {
   TC_ACT_UNSPEC: -1,
   TC_ACT_OK: 0,
@@ -19,7 +19,7 @@ export const TC_ACT = {
   TC_ACT_GOTO_CHAIN: 0x20000000,
 } as const
 
-/** The macro tc_gen of linux/pkt_cls.h: how the parameters of most actions begin. Counts are the kernel's; `action` is TC_ACT. */
+/** The macro tc_gen of linux/pkt_cls.h: the first parameters of most actions. The kernel sets the counts; `action` is TC_ACT. */
 export const tc_gen = [
   ['index', u32],
   ['capab', u32],
@@ -39,7 +39,7 @@ export const tcf_t = struct('tcf_t', [
 /** struct tc_gact, linux/tc_act/tc_gact.h */
 export const tc_gact = struct('tc_gact', tc_gen)
 
-/** struct tc_gact_p, linux/tc_act/tc_gact.h. Every pval-th packet (ptype 1 by chance, 2 counted) takes paction instead. */
+/** struct tc_gact_p, linux/tc_act/tc_gact.h. Every pval-th packet (ptype 1: at random, 2: counted) takes paction instead. */
 export const tc_gact_p = struct('tc_gact_p', [
   ['ptype', u16],
   ['pval', u16],

@@ -9,7 +9,7 @@ import { bytes, u8, u16, u32, type Value } from '../../codec/wire.ts'
 import { selection } from '../selection.ts'
 import { tc_gen, tcf_t } from './gact.ts'
 
-/** enum pedit_header_type: which header an offset counts from. */
+/** enum pedit_header_type: the header from which an offset counts. */
 export const TCA_PEDIT_KEY_EX_HDR_TYPE = {
   TCA_PEDIT_KEY_EX_HDR_TYPE_NETWORK: 0,
   TCA_PEDIT_KEY_EX_HDR_TYPE_ETH: 1,
@@ -30,7 +30,7 @@ export const tc_pedit_key = struct('tc_pedit_key', [
   ['offmask', u32],
   ['shift', u32],
 ])
-/** struct tc_pedit_sel without its keys; nkeys is the codec's matter. */
+/** struct tc_pedit_sel without its keys; the codec handles nkeys. */
 export const tc_pedit_sel = struct('tc_pedit_sel', [
   ...tc_gen,
   ['nkeys', u8],
@@ -42,7 +42,7 @@ const peditSelection = selection(tc_pedit_sel, tc_pedit_key)
 /** struct tc_pedit_sel with its keys. */
 export type Selection = Value<typeof peditSelection>
 
-/** TCA_PEDIT_KEY_EX_* of linux/tc_act/tc_pedit.h: what the key of the same place means. */
+/** TCA_PEDIT_KEY_EX_* of linux/tc_act/tc_pedit.h: the header and the command of the key at the same position. */
 export const keyEx = attrs('TCA_PEDIT_KEY_EX', () => ({
   TCA_PEDIT_KEY_EX_HTYPE: [1, u16],
   TCA_PEDIT_KEY_EX_CMD: [2, u16],
@@ -51,7 +51,7 @@ export const keyEx = attrs('TCA_PEDIT_KEY_EX', () => ({
 /** TCA_PEDIT_KEYS_EX */
 export const keysEx = repeated('TCA_PEDIT_KEY_EX', [6, keyEx])
 
-/** TCA_PEDIT_* of linux/tc_act/tc_pedit.h. PARMS without KEYS_EX is the old form that no NIC takes. */
+/** TCA_PEDIT_* of linux/tc_act/tc_pedit.h. PARMS without KEYS_EX is the old form, which no NIC takes. */
 export const pedit = attrs('TCA_PEDIT', () => ({
   TCA_PEDIT_TM: [1, tcf_t],
   TCA_PEDIT_PARMS: [2, peditSelection],
@@ -61,12 +61,12 @@ export const pedit = attrs('TCA_PEDIT', () => ({
 }))
 export type Pedit = AttrsOf<(typeof pedit)['table']>
 
-/** What to write; absent fields stay. `proto` says which header the ports are in. */
+/** The fields to write; absent fields stay. `proto` tells the header of the ports. */
 export interface Rewrite {
   /** MAC addresses, `02:00:00:00:00:01`. */
   readonly ethDst?: string
   readonly ethSrc?: string
-  /** IP addresses; the family says which header. */
+  /** IP addresses; their family tells the header. */
   readonly ipSrc?: string
   readonly ipDst?: string
   /** TTL of IPv4 or hop limit of IPv6, 0-255; the family is that of the addresses, or `family`. */
@@ -78,7 +78,7 @@ export interface Rewrite {
   readonly portDst?: number
 }
 
-/** The parameters of one pedit action that makes all the changes, in the order of the headers; then `action` (TC_ACT, mostly PIPE 3). */
+/** The parameters of one pedit action that makes all changes, in the order of the headers, then does `action` (TC_ACT, mostly PIPE 3). */
 export function peditRewrite(rewrite: Rewrite, action: number): Pedit {
   const words = wordsOf(rewrite)
   if (words.length === 0) throw new RangeError('Cannot make a pedit action: nothing to rewrite')
@@ -93,7 +93,7 @@ export function peditRewrite(rewrite: Rewrite, action: number): Pedit {
   }
 }
 
-/** One key: the bits of a word that stay, and what is written. */
+/** One key: a mask of the bits that stay, and the bits to write. */
 interface Word {
   readonly htype: number
   readonly off: number
@@ -101,9 +101,9 @@ interface Word {
   readonly val: number
 }
 
-/** As wire bytes: 00 00 ff ff, the first half is written. */
+/** As wire bytes: 00 00 ff ff. The first half is written. */
 const keepBack = 0xffff0000
-/** As wire bytes: ff ff 00 00, the second half is written. */
+/** As wire bytes: ff ff 00 00. The second half is written. */
 const keepFront = 0x0000ffff
 const {
   TCA_PEDIT_KEY_EX_HDR_TYPE_ETH: ETH,
@@ -115,7 +115,7 @@ const { TCA_PEDIT_KEY_EX_HDR_TYPE_TCP: TCP, TCA_PEDIT_KEY_EX_HDR_TYPE_UDP: UDP }
 function wordsOf(rewrite: Rewrite): Word[] {
   const { ethDst, ethSrc, ipSrc, ipDst, ttl, proto, portSrc, portDst } = rewrite
   const words: Word[] = []
-  // Destination and source share the word at 4 with disjoint masks: merged into one key, some drivers refuse it (sfc).
+  // Destination and source share the word at 4 with disjoint masks. Some drivers refuse one merged key (sfc), so there are two keys.
   if (ethDst !== undefined) {
     const octets = macToBytes(ethDst)
     words.push({ htype: ETH, off: 0, mask: 0, val: wire(octets, 0, 4, 0) })
@@ -161,7 +161,7 @@ function addressWords(words: Word[], ip: string, off: number): void {
     words.push({ htype, off: off + i, mask: 0, val: wire(bytes, i, 4, 0) })
 }
 
-/** Ports of TCP and UDP share the first word of either header, the source in front. */
+/** Ports of TCP and UDP share the first word of either header; the source comes first. */
 function portWord(proto: number | undefined, port: number, place: 0 | 2): Word {
   if (!Number.isInteger(port) || port < 0 || port > 0xffff)
     throw new RangeError(`Cannot rewrite port to ${port}: must be 0-65535`)
@@ -171,7 +171,7 @@ function portWord(proto: number | undefined, port: number, place: 0 | 2): Word {
   return { htype: proto === 6 ? TCP : UDP, off: 0, mask: place === 0 ? keepBack : keepFront, val }
 }
 
-/** `count` bytes from bytes[at] on, put at place 0-3 of a word: as the host-order number whose memory they are. */
+/** `count` bytes from bytes[at] on, put at place 0-3 of a word, as the host-order number with those bytes in memory. */
 function wire(bytes: Uint8Array, at: number, count: number, place: number): number {
   let word = 0
   for (let i = 0; i < count; i++) word |= (bytes[at + i] as number) << (8 * (place + i))

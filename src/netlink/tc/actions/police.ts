@@ -1,10 +1,10 @@
-// The policer: lets through what fits a token bucket and drops, or passes on, the rest. linux/pkt_cls.h, act_police.c
+// The policer: lets through frames within a token bucket, and drops or passes on the others. linux/pkt_cls.h, act_police.c
 import { type AttrsOf, attrs } from '../../codec/attrs.ts'
 import { struct } from '../../codec/struct.ts'
 import { bytes, s16, s32, u8, u16, u32, u64 } from '../../codec/wire.ts'
 import { TC_ACT, tcf_t } from './gact.ts'
 
-/** TC_LINKLAYER_* of linux/pkt_sched.h. With ETHERNET the kernel does not look into the rate table to guess it. */
+/** TC_LINKLAYER_* of linux/pkt_sched.h. With ETHERNET the kernel does not guess the link layer from the rate table. */
 export const TC_LINKLAYER = { TC_LINKLAYER_UNAWARE: 0, TC_LINKLAYER_ETHERNET: 1 } as const
 /** TC_RTAB_SIZE of linux/pkt_sched.h: bytes of a rate table. */
 export const TC_RTAB_SIZE = 1024
@@ -19,7 +19,7 @@ export const tc_ratespec = struct('tc_ratespec', [
   ['rate', u32],
 ])
 
-/** struct tc_police, linux/pkt_cls.h. `action` is for what exceeds; `burst` in ticks of 64 ns; a longer frame than `mtu` bytes exceeds. */
+/** struct tc_police, linux/pkt_cls.h. `action` is for frames over the rate or longer than `mtu` bytes; `burst` in ticks of 64 ns. */
 export const tc_police = struct('tc_police', [
   ['index', u32],
   ['action', s32],
@@ -33,7 +33,7 @@ export const tc_police = struct('tc_police', [
   ['capab', u32],
 ])
 
-/** TCA_POLICE_* of linux/pkt_cls.h. RESULT: what happens to a frame that conforms. */
+/** TCA_POLICE_* of linux/pkt_cls.h. RESULT is the verdict for a frame within the rate. */
 export const police = attrs('TCA_POLICE', () => ({
   TCA_POLICE_TBF: [1, tc_police],
   TCA_POLICE_RATE: [2, bytes(TC_RTAB_SIZE)],
@@ -49,7 +49,7 @@ export const police = attrs('TCA_POLICE', () => ({
 }))
 export type Police = AttrsOf<(typeof police)['table']>
 
-/** A rate as the structs have it: whole in `rate`, or all ones there and whole in `rate64`. */
+/** A rate in the form of the structs: whole in `rate`, or all ones there and whole in `rate64`. */
 export interface RateSpec {
   readonly spec: {
     readonly cell_log: number
@@ -62,7 +62,7 @@ export interface RateSpec {
   readonly rate64: bigint | undefined
 }
 
-/** No rate at all: a peak rate that isn't used. */
+/** The rate of an unused peak rate. */
 export const noRate: RateSpec['spec'] = {
   cell_log: 0,
   linklayer: 0,
@@ -72,7 +72,7 @@ export const noRate: RateSpec['spec'] = {
   rate: 0,
 }
 
-/** `bytesPerSecond` (1 to 2^53) in the structs' form. cell_log is checked by the kernel and used for nothing since Linux 3.8. */
+/** `bytesPerSecond` (1 to 2^53) in the structs' form. The kernel checks cell_log, and does not use it since Linux 3.8. */
 export function rateSpec(bytesPerSecond: number): RateSpec {
   if (!Number.isSafeInteger(bytesPerSecond) || bytesPerSecond < 1)
     throw new RangeError(`Cannot make tc_ratespec: ${bytesPerSecond} is no rate in bytes/s`)
@@ -90,7 +90,7 @@ export function rateSpec(bytesPerSecond: number): RateSpec {
   }
 }
 
-/** The rate that a struct and its 64-bit attribute stand for, in bytes/s. */
+/** The rate of a struct and its 64-bit attribute, in bytes/s. */
 export function rateOf(spec: { readonly rate: number }, rate64: bigint | undefined): number {
   return rate64 === undefined ? spec.rate : Number(rate64)
 }
@@ -98,7 +98,7 @@ export function rateOf(spec: { readonly rate: number }, rate64: bigint | undefin
 /** Nanoseconds in a tick: PSCHED_SHIFT is 6 (net/pkt_sched.h of the kernel), in every kernel since 2.6.31. */
 const tickNs = 64
 
-/** The time that `size` bytes take at `bytesPerSecond`, in ticks, rounded up; may exceed the 32 bits that the structs have. */
+/** The time of `size` bytes at `bytesPerSecond`, in ticks, rounded up; may exceed the 32 bits of the structs. */
 export function ticksOf(size: number, bytesPerSecond: number): number {
   return Math.ceil((size * (1e9 / tickNs)) / bytesPerSecond)
 }
@@ -108,19 +108,19 @@ export function bytesOfTicks(ticks: number, bytesPerSecond: number): number {
   return Math.floor((ticks * tickNs * bytesPerSecond) / 1e9)
 }
 
-/** A policer. `mtu`: segments of a longer packet are looked at one by one, and a frame of more bytes exceeds. */
+/** A policer. `mtu` in bytes: a longer frame is over the rate, and the kernel checks the segments of a longer packet one by one. */
 export interface PolicerSpec {
   readonly bytesPerSecond: number
-  /** Bytes; its time at the rate must be below 274 s, which 32 bits of ticks hold. */
+  /** Bytes. Their time at the rate must be below 274 s, the limit of 32 bits of ticks. */
   readonly burst: number
   readonly mtu: number
-  /** TC_ACT for a frame that conforms. */
+  /** TC_ACT for a frame within the rate. */
   readonly conform: number
   /** 0 or absent lets the kernel choose. */
   readonly index?: number
 }
 
-/** Options of a policer that drops what exceeds. @throws RangeError for a burst that the kernel's ticks can't hold */
+/** Options of a policer that drops frames over the rate. @throws RangeError for a burst that the kernel's ticks can't hold */
 export function policer({ bytesPerSecond, burst, mtu, conform, index = 0 }: PolicerSpec): Police {
   const { spec, rate64 } = rateSpec(bytesPerSecond)
   const ticks = ticksOf(burst, bytesPerSecond)
@@ -139,14 +139,14 @@ export function policer({ bytesPerSecond, burst, mtu, conform, index = 0 }: Poli
       bindcnt: 0,
       capab: 0,
     },
-    // Its contents are used for nothing, but without the kernel answers ENOMEM.
+    // The kernel does not use the content, but answers ENOMEM without it.
     TCA_POLICE_RATE: new Uint8Array(TC_RTAB_SIZE),
     ...(rate64 === undefined ? {} : { TCA_POLICE_RATE64: rate64 }),
     TCA_POLICE_RESULT: conform,
   }
 }
 
-/** Options that stand for the policer made before with that index: all that share it share one limit. */
+/** Options that name the policer with that index: all filters with these options share one limit. */
 export function policerByIndex(index: number): Police {
   return {
     TCA_POLICE_TBF: {

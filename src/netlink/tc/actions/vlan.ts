@@ -16,7 +16,7 @@ export const TCA_VLAN_ACT = {
 /** struct tc_vlan, linux/tc_act/tc_vlan.h */
 export const tc_vlan = struct('tc_vlan', [...tc_gen, ['v_action', s32]])
 
-/** TCA_VLAN_* of linux/tc_act/tc_vlan.h; vlan_policy, net/sched/act_vlan.c: the id is in host order, the protocol not. */
+/** TCA_VLAN_* of linux/tc_act/tc_vlan.h; vlan_policy, net/sched/act_vlan.c. The id is in host order, the protocol in network order. */
 export const vlan = attrs('TCA_VLAN', () => ({
   TCA_VLAN_TM: [1, tcf_t],
   TCA_VLAN_PARMS: [2, tc_vlan],

@@ -3,7 +3,7 @@ import { attrs } from '../../codec/attrs.ts'
 import { bytes, cstr, u16, u32 } from '../../codec/wire.ts'
 import { actions } from '../actions/action.ts'
 
-/** TCA_BPF_FLAG_ACT_DIRECT: what the program returns is the verdict (TC_ACT). */
+/** TCA_BPF_FLAG_ACT_DIRECT: the return value of the program is the verdict (TC_ACT). */
 export const TCA_BPF_FLAG = { TCA_BPF_FLAG_ACT_DIRECT: 1 } as const
 
 /** TCA_BPF_* of linux/pkt_cls.h. */

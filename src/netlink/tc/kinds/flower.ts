@@ -3,7 +3,7 @@ import { type AttrsOf, attrs } from '../../codec/attrs.ts'
 import { be16, be32, bytes, cstr, ipv4, ipv6, mac, u8, u16, u32 } from '../../codec/wire.ts'
 import { actions } from '../actions/action.ts'
 
-/** TCA_CLS_FLAGS_* of linux/pkt_cls.h. A request may have SKIP_HW or SKIP_SW, and VERBOSE; the others are answers. */
+/** TCA_CLS_FLAGS_* of linux/pkt_cls.h. A request may have SKIP_HW or SKIP_SW, and VERBOSE; the kernel sets the others. */
 export const TCA_CLS_FLAGS = {
   TCA_CLS_FLAGS_SKIP_HW: 1,
   TCA_CLS_FLAGS_SKIP_SW: 2,
@@ -27,9 +27,9 @@ export const TCA_FLOWER_KEY_CT_FLAGS = {
 } as const
 
 /**
- * TCA_FLOWER_* of linux/pkt_cls.h; types from fl_policy, net/sched/cls_flower.c: VLAN ids and CT fields are in host
- * order whatever the header's comments say. A key without its _MASK means all bits. The kernel ignores attributes
- * that it doesn't know, and L3 and L4 keys without KEY_ETH_TYPE (checkFilter).
+ * TCA_FLOWER_* of linux/pkt_cls.h; types from fl_policy, net/sched/cls_flower.c. VLAN ids and CT fields are in host order, despite the
+ * header's comments. A key without its _MASK matches all bits. The kernel ignores attributes that it doesn't know, and L3 and
+ * L4 keys without KEY_ETH_TYPE (checkFilter).
  */
 export const flower = attrs('TCA_FLOWER', () => ({
   TCA_FLOWER_CLASSID: [1, u32],

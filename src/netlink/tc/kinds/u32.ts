@@ -5,7 +5,7 @@ import { be16, be32, bytes, cstr, s16, s32, u8, u16, type Value, u32 as word } f
 import { actions } from '../actions/action.ts'
 import { selection } from '../selection.ts'
 
-/** TC_U32_* of linux/pkt_cls.h, for `flags` of a selection. Only a TERMINAL one ends with what its actions say. */
+/** TC_U32_* of linux/pkt_cls.h, for `flags` of a selection. Only a TERMINAL selection ends with the verdict of its actions. */
 export const TC_U32 = { TC_U32_TERMINAL: 1 } as const
 
 /** struct tc_u32_key, linux/pkt_cls.h: `(word & mask) == val`, `off` bytes behind the network header. */
@@ -16,7 +16,7 @@ export const tc_u32_key = struct('tc_u32_key', [
   ['offmask', s32],
 ])
 
-/** struct tc_u32_sel without its keys; nkeys is the codec's matter. */
+/** struct tc_u32_sel without its keys; the codec handles nkeys. */
 export const tc_u32_sel = struct('tc_u32_sel', [
   ['flags', u8],
   ['offshift', u8],
@@ -30,7 +30,7 @@ export const tc_u32_sel = struct('tc_u32_sel', [
 ])
 
 const u32Selection = selection(tc_u32_sel, tc_u32_key)
-/** struct tc_u32_sel with its keys, all of which must hold. */
+/** struct tc_u32_sel with its keys; a packet matches if every key does. */
 export type U32Selection = Value<typeof u32Selection>
 
 /** TCA_U32_* of linux/pkt_cls.h; u32_policy, net/sched/cls_u32.c. FLAGS as TCA_CLS_FLAGS. A hash table has a DIVISOR and no SEL. */
@@ -50,7 +50,7 @@ export const u32Filter = attrs('TCA_U32', () => ({
 }))
 export type U32Filter = AttrsOf<(typeof u32Filter)['table']>
 
-/** The selection of every packet, as `tc` makes it of `match u32 0 0`. */
+/** The selection that matches every packet, as `tc` makes it for `match u32 0 0`. */
 export const everyPacket: U32Selection = {
   ...{ flags: TC_U32.TC_U32_TERMINAL, offshift: 0, offmask: 0, off: 0, offoff: 0, hoff: 0, hmask: 0 },
   keys: [{ mask: 0, val: 0, off: 0, offmask: 0 }],

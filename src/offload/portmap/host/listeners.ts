@@ -1,7 +1,7 @@
 /** Host ports on which a program of the node listens: mapped, it would never hear of them again. */
 import { CniError, code } from '../../../cni/error.ts'
 import type { Kernel } from '../../../kernel/api/kernel.ts'
-import type { Listener } from '../../../kernel/inspect/listening-sockets.ts'
+import type { Listener } from '../../../kernel/api/port-users.ts'
 import { ipFamily } from '../../../lib/ip.ts'
 import type { PortKey, Proto } from '../../../ops/op.ts'
 import type { PortMapping } from '../../config/config.ts'

@@ -8,7 +8,7 @@ import type { Kernel, SteeredPort } from '../../../kernel/api/kernel.ts'
 import type { Machine } from '../../../kernel/api/machine.ts'
 import { formatPortSet, parsePortSet } from '../../../lib/port-set.ts'
 import type { Op, PortKey } from '../../../ops/op.ts'
-import { noteAt, textOrNone } from '../../../ops/record-store.ts'
+import { noteAt, textOrNone } from '../../../records/store.ts'
 import { forgivingNote } from '../../state/shared-note.ts'
 import { isLoopback } from '../keys.ts'
 
@@ -25,7 +25,7 @@ interface Book {
   readonly users: ReadonlyMap<string, Ports>
 }
 
-/** What helps where the note was lost. */
+/** Help where the note was lost. */
 export interface LostBook {
   /** Ports that a record says its attachment has put into the setting: no table need have them. */
   readonly own?: readonly number[] | undefined
@@ -33,7 +33,7 @@ export interface LostBook {
   readonly whole: () => unknown
 }
 
-/** What a filter on a wire may take: keys of the host's loopback addresses never come by one. */
+/** The keys whose frames a filter on a wire may take: those of the host's loopback addresses never come by a wire. */
 export function wireKeys<K extends Pick<PortKey, 'address'>>(keys: readonly K[]): K[] {
   return keys.filter(({ address }) => !isLoopback(address))
 }
@@ -124,7 +124,7 @@ function usersIn(steered: readonly SteeredPort[]): Map<string, Ports> {
   return new Map<string, Ports>(users)
 }
 
-/** What the operator has changed since we wrote. */
+/** The book with the operator's changes since we wrote. */
 function merged({ operator, written, users }: Book, now: Ports): Book {
   const added = without(now, written)
   const removed = without(written, now)

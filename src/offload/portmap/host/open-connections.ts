@@ -1,7 +1,7 @@
 /** Host ports from which the node itself has something open: filters that know no connections would take the replies. */
 import { CniError, code } from '../../../cni/error.ts'
 import type { Kernel } from '../../../kernel/api/kernel.ts'
-import type { Endpoint, OpenConnection } from '../../../kernel/inspect/open-connections.ts'
+import type { Endpoint, OpenConnection } from '../../../kernel/api/port-users.ts'
 import type { PortKey } from '../../../ops/op.ts'
 import { hears } from './listeners.ts'
 import { wireKeys } from './local-ports.ts'
@@ -18,7 +18,7 @@ export function refuseConnected(kernel: Kernel, keys: readonly PortKey[]): void 
     return key === undefined ? [] : [{ key, one }]
   })
   if (open.length === 0) return
-  // What stays inside the node comes by no wire.
+  // Connections inside the node come by no wire.
   const inside = new Set(kernel.addresses('host').map(({ address }) => address.split('/')[0]))
   const found = open.find(({ one }) => one.peer === undefined || !inside.has(one.peer.address))
   if (found === undefined) return

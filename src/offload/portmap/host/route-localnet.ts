@@ -12,11 +12,11 @@ import type { Machine } from '../../../kernel/api/machine.ts'
 import { loopbackGuard } from '../../../ops/marks/loopback-guard.ts'
 import { cookiePrefix } from '../../../ops/marks/own-cookie.ts'
 import type { Op } from '../../../ops/op.ts'
-import { noteAt, notesIn, textOrNone } from '../../../ops/record-store.ts'
+import { noteAt, notesIn, textOrNone } from '../../../records/store.ts'
 import { releaseClsact } from '../../state/clsact-owner.ts'
 import { forgivingNote } from '../../state/shared-note.ts'
 
-/** How the names of its notes begin. */
+/** The beginning of the names of its notes. */
 export const localnetPrefix = 'localnet-'
 
 /** Boot, value before, then the cookies of those who need it, a line each. */
@@ -26,7 +26,7 @@ interface Users {
   readonly cookies: readonly string[]
 }
 
-/** What helps a removal whose note was lost. */
+/** Help for a removal whose note was lost. */
 export interface Lost {
   /** Numbers of the interfaces whose setting the attachment has needed; undefined where no record tells. */
   readonly interfaces?: readonly number[] | undefined
@@ -34,11 +34,11 @@ export interface Lost {
   readonly whole: () => unknown
 }
 
-/** What an attachment needs of an interface. */
+/** The needs of an attachment on an interface. */
 export interface Localnet {
-  /** What is to be done: nothing where another attachment has the same interface. */
+  /** The operations that are to be done: none where another attachment has the same interface. */
   readonly ops: readonly Op[]
-  /** What must be there afterwards, for CHECK. */
+  /** The operations whose work must be there afterwards, for CHECK. */
   readonly holds: readonly Op[]
 }
 

@@ -5,7 +5,7 @@
 import { CniError, code } from '../../../cni/error.ts'
 import type { Policy } from '../../../cni/policy.ts'
 import type { FreedKey, Kernel } from '../../../kernel/api/kernel.ts'
-import type { ForeignNat } from '../../../kernel/foreign-nat/look.ts'
+import type { ForeignNat } from '../../../kernel/api/port-users.ts'
 import { notice } from '../../../lib/log/notice.ts'
 import { hasPort, showRanges } from '../../../lib/port-ranges.ts'
 import type { PortKey } from '../../../ops/op.ts'
@@ -23,8 +23,8 @@ export function refuseServed(kernel: Kernel, keys: readonly FreedKey[], policy: 
 }
 
 /**
- * What CHECK says of keys that others translate now: a service that came after the ADD. `isHosts`: the host's table translates the
- * keys. What takes only some of a port's packets is told, and does not make the pod a broken one.
+ * Sentences of CHECK about keys that others translate now: a service that came after the ADD. `isHosts`: the host's table translates
+ * the keys. A rule that takes only some of a port's packets is a notice, and does not make the pod a broken one.
  */
 export function* servedDifferences(
   kernel: Kernel,

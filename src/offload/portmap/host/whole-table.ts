@@ -7,20 +7,27 @@
 import type { Kernel, PortTable, Released, Reservation } from '../../../kernel/api/kernel.ts'
 import type { Machine } from '../../../kernel/api/machine.ts'
 import { notice } from '../../../lib/log/notice.ts'
-import type { Runner } from '../../../ops/apply.ts'
 import { faultPoint } from '../../../ops/fault.ts'
 import { isGone } from '../../../ops/held-netns.ts'
 import type { Op } from '../../../ops/op.ts'
-import { defaultStateDir, recordStore, textOrNone } from '../../../ops/record-store.ts'
+import type { Runner } from '../../../ops/runner.ts'
+import { offloadRecords } from '../../../records/offload.ts'
+import { defaultStateDir, textOrNone } from '../../../records/store.ts'
 import { folderOf, offloadNames } from '../../config/plugin-names.ts'
-import { offloadJournal } from '../../state/record.ts'
+import type { SharedState } from '../../feature.ts'
+import type { StateContext } from '../../state/context.ts'
 import { forgivingNote } from '../../state/shared-note.ts'
+import { localPortsNote } from './local-ports.ts'
+import { localnetPrefix } from './route-localnet.ts'
 
-/** Where the records of an attachment are, on which machine. */
-export interface TableContext {
-  readonly machine: Machine
-  /** Of any name of the plugin: where it lies tells the state folder. */
-  readonly store: { readonly folders: readonly string[] }
+/** The node's port map as the state that all attachments share. */
+export const hostTable: SharedState = {
+  keeping: keepingTable,
+  settle: settleTable,
+  isLacking: lacksReservations,
+  complete: (context, kernel) => void wholeTable(context, kernel),
+  isNote: (name) =>
+    name === tableNote || [localnetPrefix, localPortsNote].some((prefix) => name.startsWith(prefix)),
 }
 
 /** Three lines: boot, handle, the state folders in use as JSON. There is none while there is no table. */
@@ -35,18 +42,18 @@ export const tableNote = 'table'
 /** So many of those who got their ports back are named. */
 const mostNamed = 10
 
-/** How often a reservation is begun anew because somebody flushes the rules of the node meanwhile. */
+/** A reservation is begun anew so often at most, when somebody flushes the rules of the node meanwhile. */
 const maxRounds = 10
 
 /**
  * Makes sure that the table holds the reservations of all living attachments, those of `except` apart (a cookie), and returns
  * it; undefined where nobody has any. What can't be put back is told.
  */
-export function wholeTable(setting: TableContext, kernel: Kernel, except?: string): PortTable | undefined {
-  const { machine } = setting
+export function wholeTable(context: StateContext, kernel: Kernel, except?: string): PortTable | undefined {
+  const { machine } = context
   const now = kernel.portTable()
   const note = readNote(machine)
-  const folder = folderOfStore(setting)
+  const folder = folderOfStore(context)
   // The records of a folder that the note lacks had no part in the table: it may have come back without them, or lost them.
   if (now !== undefined && note?.handle === now.handle && hasFolder(note, folder)) return now
   const own = folder === undefined ? [] : [folder]
@@ -60,7 +67,7 @@ export function wholeTable(setting: TableContext, kernel: Kernel, except?: strin
   else if (note !== undefined) clearNote(machine)
   if (restored.length > 0) {
     const back = new Set(restored)
-    // Who went on sending meanwhile is known to the kernel as a client of the node's own.
+    // Clients that went on sending meanwhile are known to the kernel as clients of the node's own.
     kernel.forgetConnections(others.filter(({ owner }) => back.has(owner)).flatMap(({ keys }) => keys))
     const more = restored.length > mostNamed ? ` and ${restored.length - mostNamed} more` : ''
     const named = restored.slice(0, mostNamed).map(nameOf).join(', ')
@@ -75,25 +82,25 @@ export function wholeTable(setting: TableContext, kernel: Kernel, except?: strin
  * True when the table is not the one that held all reservations: somebody has flushed it, or loaded an older one. Or nobody
  * has looked at the records of this state folder when it was made whole.
  */
-export function lacksReservations(setting: TableContext, kernel: Kernel): boolean {
-  const note = readNote(setting.machine)
+export function lacksReservations(context: StateContext, kernel: Kernel): boolean {
+  const note = readNote(context.machine)
   const now = kernel.portTable()
   if (note === undefined) return now !== undefined
-  return note.handle !== now?.handle || !hasFolder(note, folderOfStore(setting))
+  return note.handle !== now?.handle || !hasFolder(note, folderOfStore(context))
 }
 
 /**
  * Reserves ports in a whole table. A flush at any moment only means another attempt.
  * @throws PortTaken with the owner's name
  */
-export function reserveWhole(setting: TableContext, kernel: Kernel, reservation: Reservation): void {
+export function reserveWhole(context: StateContext, kernel: Kernel, reservation: Reservation): void {
   for (let round = 0; ; round++) {
-    const table = wholeTable(setting, kernel, reservation.owner.slice(0, cookieDigits))
+    const table = wholeTable(context, kernel, reservation.owner.slice(0, cookieDigits))
     faultPoint('table', 'before')
     const { made, changed } = kernel.reservePorts(reservation, table === undefined ? 'absent' : 'present')
     faultPoint('table', 'after')
     if (changed === undefined) {
-      if (made !== undefined) remember(setting, made)
+      if (made !== undefined) remember(context, made)
       return
     }
     if (round === maxRounds) throw changed
@@ -105,7 +112,7 @@ export function reserveWhole(setting: TableContext, kernel: Kernel, reservation:
  * held all. What can't be put back keeps nobody from going.
  */
 export function releaseWhole(
-  setting: TableContext,
+  context: StateContext,
   kernel: Kernel,
   cookie: string,
   known?: Omit<Reservation, 'owner'>,
@@ -113,8 +120,8 @@ export function releaseWhole(
   let table: PortTable | undefined
   try {
     // Most calls of a node without host ports: the records of all would be read for nothing, under the node's lock.
-    if (known === undefined && isUnused(setting.machine, kernel)) return []
-    table = wholeTable(setting, kernel, cookie)
+    if (known === undefined && isUnused(context.machine, kernel)) return []
+    table = wholeTable(context, kernel, cookie)
   } catch (error) {
     notice(`vf-offload: ${error instanceof Error ? error.message : String(error)}`)
     return kernel.releasePorts(cookie, known, 'incomplete').keys
@@ -123,7 +130,7 @@ export function releaseWhole(
   faultPoint('table', 'before')
   const { keys, tableGone } = kernel.releasePorts(cookie, known, table)
   faultPoint('table', 'after')
-  if (tableGone) clearNote(setting.machine)
+  if (tableGone) clearNote(context.machine)
   return keys
 }
 
@@ -131,26 +138,26 @@ export function releaseWhole(
  * After the last change of an ADD: a flush while it went on took its own reservation too, of which no record tells yet.
  * @throws PortTaken, and what the kernel refuses
  */
-export function settleTable(setting: TableContext, kernel: Kernel, ops: readonly Op[]): void {
+export function settleTable(context: StateContext, kernel: Kernel, ops: readonly Op[]): void {
   for (const op of ops) {
     if (op.do !== 'ports.reserve') continue
-    const note = readNote(setting.machine)
+    const note = readNote(context.machine)
     if (note !== undefined && note.handle === kernel.portTable()?.handle) continue
-    releaseWhole(setting, kernel, op.owner.slice(0, cookieDigits), op)
-    reserveWhole(setting, kernel, op)
+    releaseWhole(context, kernel, op.owner.slice(0, cookieDigits), op)
+    reserveWhole(context, kernel, op)
     kernel.forgetConnections(op.keys)
     notice('vf-offload: the rules of the node were flushed during the ADD: its host ports are reserved again')
   }
 }
 
 /** Runs what `runner` runs; reservations, and what takes them back, keep the table whole. */
-export function keepingTable(setting: TableContext, kernel: Kernel, runner: Runner): Runner {
+export function keepingTable(context: StateContext, kernel: Kernel, runner: Runner): Runner {
   const { runAll } = runner
   return {
     ...(runAll === undefined ? {} : { runAll }),
     run: (op) => {
-      if (op.do === 'ports.reserve') reserveWhole(setting, kernel, op)
-      else if (op.do === 'ports.release') releaseWhole(setting, kernel, op.owner.slice(0, cookieDigits), op)
+      if (op.do === 'ports.reserve') reserveWhole(context, kernel, op)
+      else if (op.do === 'ports.release') releaseWhole(context, kernel, op.owner.slice(0, cookieDigits), op)
       else return runner.run(op)
       return {}
     },
@@ -160,11 +167,11 @@ export function keepingTable(setting: TableContext, kernel: Kernel, runner: Runn
 /** Digits of a cookie, with which an owner's text begins. */
 const cookieDigits = 32
 
-function remember(setting: TableContext, handle: bigint): void {
-  const { folders = [] } = readNote(setting.machine) ?? {}
-  const folder = folderOfStore(setting)
+function remember(context: StateContext, handle: bigint): void {
+  const { folders = [] } = readNote(context.machine) ?? {}
+  const folder = folderOfStore(context)
   const own = folder === undefined ? [] : [folder]
-  writeNote(setting.machine, { handle, folders: [...new Set([...folders, ...own])] })
+  writeNote(context.machine, { handle, folders: [...new Set([...folders, ...own])] })
 }
 
 /** No table, and none is known to have been: what a lost reservation needs is for the next ADD or GC to see. */
@@ -206,7 +213,7 @@ function noteOf({ sharedDir }: Machine) {
   return forgivingNote(`${sharedDir}/${tableNote}`, 'volatile')
 }
 
-/** What living attachments have reserved, by the records below a state folder; and whether there are any records. */
+/** The reservations of living attachments, by the records below a state folder; `isUsed`: there are records. */
 function reservationsIn(
   machine: Machine,
   stateDir: string,
@@ -215,7 +222,7 @@ function reservationsIn(
   let isUsed = false
   // Limits alone reserve nothing.
   for (const name of offloadNames.filter((one) => one !== 'bandwidth')) {
-    const store = recordStore(stateDir, folderOf(name), offloadJournal)
+    const store = offloadRecords(stateDir, folderOf(name))
     for (const one of store.list()) {
       isUsed = true
       try {
@@ -236,7 +243,7 @@ function reservationsIn(
 }
 
 /** Of `<stateDir>/offload`; undefined for a caller that has no records. */
-function folderOfStore({ store }: TableContext): string | undefined {
+function folderOfStore({ store }: StateContext): string | undefined {
   const [folder] = store.folders
   return folder?.slice(0, folder.lastIndexOf('/'))
 }

@@ -1,3 +1,4 @@
+// Rewrites of headers have the words and masks that tc sends.
 import { describe, expect, test } from 'vitest'
 import { u32 } from '../../../../src/netlink/codec/wire.ts'
 import { keysEx, pedit, peditRewrite, type Rewrite } from '../../../../src/netlink/tc/actions/pedit.ts'

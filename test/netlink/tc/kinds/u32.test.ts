@@ -1,3 +1,4 @@
+// Filters of the kinds u32 and basic have the bytes that tc sends.
 import { describe, expect, test } from 'vitest'
 import { actionList, redirectTo } from '../../../../src/netlink/tc/actions/action.ts'
 import { compareEcho } from '../../../../src/netlink/tc/compare.ts'

@@ -1,3 +1,4 @@
+// Ports that filters take are kept from the node's own connections.
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -11,7 +12,8 @@ import {
   localPortsNote,
   releaseLocalPorts,
 } from '../../../../src/offload/portmap/host/local-ports.ts'
-import { invert, type Op, type PortKey } from '../../../../src/ops/op.ts'
+import { invert } from '../../../../src/ops/invert.ts'
+import type { Op, PortKey } from '../../../../src/ops/op.ts'
 
 const [a, b, c] = ['a', 'b', 'c'].map((letter) => '76660101'.padEnd(32, letter)) as [string, string, string]
 let folder: string
@@ -20,9 +22,9 @@ let boot: string
 let reserved: Set<number>
 /** The host's table. */
 let steered: SteeredPort[]
-/** What a flush has taken from it, and comes back when it is made whole. */
+/** Elements that a flush has taken from it, and that come back when it is made whole. */
 let flushed: SteeredPort[]
-/** How many more changes the kernel makes before we are killed. */
+/** The number of changes that the kernel still makes before we are killed. */
 let changesLeft: number
 
 const machine = () => ({ sharedDir: folder, bootId: () => boot }) as Machine

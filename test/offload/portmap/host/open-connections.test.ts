@@ -1,6 +1,7 @@
+// A port with open connections of the node is refused with both ends.
 import { expect, test } from 'vitest'
 import type { Kernel } from '../../../../src/kernel/api/kernel.ts'
-import type { OpenConnection } from '../../../../src/kernel/inspect/open-connections.ts'
+import type { OpenConnection } from '../../../../src/kernel/api/port-users.ts'
 import { refuseConnected } from '../../../../src/offload/portmap/host/open-connections.ts'
 import type { PortKey } from '../../../../src/ops/op.ts'
 import { refusalOf } from '../../../support/request.ts'

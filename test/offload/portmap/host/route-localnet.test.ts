@@ -1,11 +1,12 @@
+// The kernel's setting for 127.0.0.0/8 is changed once, guarded, and goes back with its last user.
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { LinkFacts } from '../../../../src/kernel/api/facts.ts'
+import type { Conflict } from '../../../../src/kernel/api/filters.ts'
 import type { Kernel, LoopbackPort } from '../../../../src/kernel/api/kernel.ts'
 import type { Machine } from '../../../../src/kernel/api/machine.ts'
-import type { Conflict } from '../../../../src/kernel/inspect/conflicts.ts'
 import {
   claimLocalnet,
   localnetCookies,

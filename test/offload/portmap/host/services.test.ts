@@ -1,7 +1,8 @@
+// A port that a rule of others takes is refused with the rule's text.
 import { expect, test, vi } from 'vitest'
 import { defaultPolicy } from '../../../../src/cni/policy.ts'
 import type { FreedKey, Kernel } from '../../../../src/kernel/api/kernel.ts'
-import type { ForeignNat } from '../../../../src/kernel/foreign-nat/look.ts'
+import type { ForeignNat } from '../../../../src/kernel/api/port-users.ts'
 import { refuseServed, servedDifferences } from '../../../../src/offload/portmap/host/services.ts'
 import type { PortKey } from '../../../../src/ops/op.ts'
 import { refusalOf } from '../../../support/request.ts'

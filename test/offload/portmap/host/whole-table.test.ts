@@ -1,4 +1,4 @@
-// Which table holds all reservations: what the note says, what the kernel shows, and a flush in between.
+// The table that holds all reservations is told by the note, by the kernel, and after a flush in between.
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -114,7 +114,7 @@ test('the note names each state folder in use; what is none of ours in its place
   // Its records had no part in the table.
   expect([asked, lacksReservations(elsewhere, kernel())]).toEqual([['complete 0'], false])
   expect(note()).toContain(`["${folder}/else","${folder}/state"]`)
-  // Who has no records asks for none.
+  // A caller without records asks for none.
   wholeTable({ machine: node, store: { folders: [] } }, kernel())
   expect(asked).toEqual(['complete 0'])
   asked = []

@@ -1,0 +1,41 @@
+/** Interfaces: what the plugins ask of them, on both sides. */
+import type { BridgeVlan, Side } from '../../ops/op.ts'
+import type { Passed } from './counters.ts'
+import type { LinkFacts, LinkPlace, MoveFacts, OtherEnd } from './facts.ts'
+
+/** The host's number of another namespace, hostNetns of lib/host-netns.ts, or: the pod's own, or one that the kernel can't tell. */
+export type LowerNetns = number | 'pod' | 'unknown'
+
+/** Counters of an interface. */
+export interface LinkCounters {
+  readonly received: Passed
+  readonly sent: Passed
+  /** Packets that it dropped on the way in and out. */
+  readonly dropped: bigint
+}
+
+/** Questions about interfaces. */
+export interface LinkKernel {
+  /** The interface with this number, name or altname; undefined when there is none. `vfs` asks for the VFs below it. */
+  link(side: Side, by: number | string, options?: { readonly vfs?: boolean }): LinkFacts | undefined
+  /** All interfaces of a side. */
+  links(side: Side): readonly LinkFacts[]
+  /** The host's end of a veth pair whose other end is `link` of the pod; undefined where it has none that is on the host. */
+  peer(link: LinkFacts): LinkFacts | undefined
+  /** The other end of the pair whose first end is at `place`; undefined when there is none. The pod has no say in the answer. */
+  otherEnd(place: LinkPlace): OtherEnd | undefined
+  /** The namespace of the interface that the pod's interface `link` stands on. */
+  lowerNetns(link: LinkFacts): LowerNetns
+  /** Interfaces of the pod that lie on the one with `ifindex`, which is on `side`. */
+  podUppers(side: Side, ifindex: number): readonly LinkFacts[]
+  /** Obstacles and losses of a move of the host's interface `link` into the pod, as whatever is free there. Nothing is changed. */
+  lookBeforeMove(link: LinkFacts): MoveFacts
+  /** VLANs of the bridge port with `ifindex`, by VID; none when it is no port of a bridge. */
+  bridgeVlans(side: Side, ifindex: number): readonly BridgeVlan[]
+  /** True when the switch inside a NIC hands frames between its ports to the switch outside (bridge mode VEPA). */
+  isVepa(ifindex: number): boolean
+  /** True when a PF's eSwitch is in switchdev mode (devlink); false in legacy mode and for NICs without an eSwitch. */
+  isSwitchdev(pci: string): boolean
+  /** Counters of an interface; undefined when it is not there. */
+  linkCounters(side: Side, name: string): LinkCounters | undefined
+}

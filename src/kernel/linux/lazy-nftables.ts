@@ -1,0 +1,11 @@
+/** All that reservations of host ports and tables of nftables need, loaded as one piece when the first of them is wanted. */
+export { NETLINK_SOCK_DIAG } from '../../netlink/diag/inet.ts'
+export { NETLINK_NETFILTER } from '../../netlink/nf/nfnetlink.ts'
+export { foreignNat } from '../foreign-nat/look.ts'
+export { listenersOf, programWith } from '../inspect/listening-sockets.ts'
+export { forgetConnections } from '../nftables/conntrack.ts'
+export { loopbackPorts, reservedCookies } from '../nftables/map-elements.ts'
+export { dropTable, loadTable, probeNft } from '../nftables/nft-program.ts'
+export { releasePorts } from '../nftables/release-ports.ts'
+export { hasReservation, portTable, reservePorts } from '../nftables/reservations.ts'
+export { completeTable } from '../nftables/restore-table.ts'

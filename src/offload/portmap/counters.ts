@@ -1,0 +1,43 @@
+/** The counters of port mappings for `vfctl show`: filters, and keys of the host's map. Reads only. */
+import type { CountersContext } from '../feature.ts'
+import { identityOf } from '../state/identity.ts'
+import { mappingName, mappingsOf, servedLine } from '../state/report.ts'
+import type { ShownMapping, ShownSections } from '../state/shown.ts'
+
+/** Asks the kernel for each filter of the record by its handle, and for the attachment's keys in the host's map. */
+export function portmapCounters(context: CountersContext): Pick<ShownSections, 'mappings' | 'rules'> {
+  const { kernel, journal } = context
+  const { rules } = journal
+  const counters = kernel.filterCounters(rules)
+  return {
+    mappings: shownMappings(context),
+    rules: rules.map(({ mapping, line, where, refusal, rule }, at) => ({
+      ...{ mapping, line, where },
+      direction: rule.side === 'src' ? 'from' : 'to',
+      ...(refusal === undefined ? {} : { refusal }),
+      counters: counters[at],
+    })),
+  }
+}
+
+/** The host's map has all addresses of a mapping, whoever else serves them. */
+function shownMappings({ machine, kernel, attachment, journal }: CountersContext): ShownMapping[] {
+  const { keys } = journal
+  const { cookie } = identityOf(attachment, machine.sha256)
+  const opened = keys.length === 0 ? [] : kernel.openedPorts(cookie, keys.length)
+  return mappingsOf(journal).map(({ mapping, served }) => ({
+    ...{ mapping, served },
+    host: keys
+      .filter((key) => mappingName(key) === mapping)
+      .map((key) => {
+        const found = opened.find(
+          ({ address, proto, port }) => address === key.address && proto === key.proto && port === key.port,
+        )
+        const connections = found?.opened
+        return {
+          ...{ line: servedLine(key), isThere: found !== undefined },
+          ...(connections === undefined ? {} : { connections }),
+        }
+      }),
+  }))
+}

@@ -1,0 +1,75 @@
+/** The needs of port mappings on a node, for STATUS. */
+import type { Kernel } from '../../kernel/api/kernel.ts'
+import type { PciAddress } from '../../lib/pci-address.ts'
+import { readPciFunction, uplinkOf, vfsOf } from '../../nic/pci.ts'
+import type { OffloadConfig } from '../config/config.ts'
+import type { Readiness, StatusContext } from '../feature.ts'
+import { uplinkAddresses } from '../port/addresses.ts'
+import { linkHindrance } from '../port/hindrance.ts'
+
+/** The capability is no wish: a pod that asks for no port is served without any of this. */
+export function portmapReadiness({ kernel, config, pfs, device }: StatusContext): Readiness {
+  if (!config.servesPorts) return { hindrances: [] }
+  const { uplink, offload, nat } = config
+  const isNoVf = device !== 'absent' && device?.length === 0
+  return {
+    asking: needsOf(kernel, config, pfs),
+    hindrances: [
+      ...(isNoVf && uplink === undefined
+        ? [`"${config.device}" is no virtual function: ports are mapped to it only with the key "uplink"`]
+        : []),
+      ...(uplink === undefined ? [] : linkHindrance(kernel, uplink, `uplink "${uplink}"`)),
+      ...(offload === 'require' || nat === 'nic' ? offloadHindrance(kernel, config, pfs) : []),
+    ],
+  }
+}
+
+type StatusConfig = Pick<OffloadConfig, 'device' | 'uplink' | 'offload' | 'nat'>
+
+function needsOf(kernel: Kernel, config: StatusConfig, pfs: readonly PciAddress[]) {
+  // Pods behind a bridge are served without any filter. On other nodes there are no other pods.
+  const steering = pfs.length > 0 || config.device !== undefined || config.uplink !== undefined
+  // Elsewhere frames keep their tags, and addresses are translated in the pod; `auto` does that too where the NIC can't.
+  const switches = pfs.filter((pf) => kernel.isSwitchdev(pf))
+  const inNic =
+    config.nat === 'nic' || (config.nat === 'auto' && switches.some((pf) => hasPrograms(config, pf)))
+  return {
+    ports: true,
+    steering,
+    translation: steering && config.offload !== 'off' && switches.length > 0 && inNic,
+    tags: steering && switches.some((pf) => hasTags(kernel, pf)),
+  }
+}
+
+/** A VF that a pod can get is driven by a program, so that nobody but the NIC can translate. */
+function hasPrograms({ device }: StatusConfig, pf: PciAddress): boolean {
+  const candidates = device === undefined ? vfsOf(pf).map(({ address }) => address) : [device]
+  return candidates.some((address) => readPciFunction(address)?.userspace === true)
+}
+
+/** Mapped ports can be on an address whose frames the uplink has in a VLAN. */
+function hasTags(kernel: Kernel, pf: PciAddress): boolean {
+  const name = uplinkOf(pf)
+  const uplink = name === undefined ? undefined : kernel.link('host', name)
+  return uplink !== undefined && uplinkAddresses(kernel, uplink).some(({ vlan }) => vlan !== 0)
+}
+
+/** A line unless one of the PFs that a pod's VF can be of takes rules. */
+function offloadHindrance(kernel: Kernel, { offload }: StatusConfig, pfs: readonly PciAddress[]): string[] {
+  const reasons = pfs.map((pf) => hindrance(kernel, pf))
+  if (reasons.includes(undefined)) return []
+  const wish = offload === 'require' ? 'offload "require"' : 'nat "nic"'
+  const words = reasons.length === 0 ? 'there are no virtual functions' : reasons.join('; ')
+  return [`an ADD of port mappings with ${wish} would fail: ${words}`]
+}
+
+/** Why a PF's eSwitch takes no rules; undefined when nothing is known against it. */
+function hindrance(kernel: Kernel, pf: PciAddress): string | undefined {
+  const name = uplinkOf(pf)
+  const link = name === undefined ? undefined : kernel.link('host', name)
+  if (link === undefined) return `the PF "${pf}" has no network interface on the host`
+  if (!kernel.isSwitchdev(pf)) return `the eSwitch of "${link.name}" is in legacy mode`
+  const offload = kernel.tcOffload(link.ifindex)
+  if (offload === 'on') return undefined
+  return `hw-tc-offload of "${link.name}" is off${offload === 'fixed' ? ' and its driver can not switch it on' : ''}`
+}

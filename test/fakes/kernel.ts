@@ -1,0 +1,51 @@
+// A kernel in memory, put together from a fake for each subject.
+import type { Op, Outcome, Side } from '../../src/ops/op.ts'
+import { FakeAddresses } from './addresses.ts'
+import { FakeLinks } from './links.ts'
+import { FakeReservations } from './reservations.ts'
+
+/** Interfaces, addresses and reservations. An operation of another subject is a mistake of the test. */
+export class FakeKernel {
+  readonly reservations = new FakeReservations()
+  readonly interfaces = new FakeLinks()
+  readonly #addresses = new FakeAddresses(this.interfaces)
+
+  run(op: Op): Outcome {
+    switch (op.do) {
+      case 'link.move': {
+        const { moved } = this.interfaces.run(op)
+        if (op.from !== op.to && moved !== undefined) this.#addresses.leave(op.from, moved)
+        return {}
+      }
+      case 'link.set':
+      case 'altname.add':
+      case 'altname.del':
+        this.interfaces.run(op)
+        return {}
+      case 'addr.add':
+      case 'addr.del':
+        this.#addresses.run(op)
+        return {}
+      case 'ports.reserve':
+        this.reservations.reserve(op)
+        return {}
+      case 'ports.release':
+        this.reservations.releasePorts(op.owner.slice(0, 32), op)
+        return {}
+      default:
+        throw new TypeError(`the fake knows no ${op.do}`)
+    }
+  }
+
+  /** The questions of its subjects. */
+  readonly questions = {
+    link: (side: Side, by: number | string) => this.interfaces.link(side, by),
+    links: (side: Side) => this.interfaces.links(side),
+    addresses: (side: Side, ifindex?: number) => this.#addresses.addresses(side, ifindex),
+    portTable: () => this.reservations.portTable(),
+    reservePorts: this.reservations.reservePorts.bind(this.reservations),
+    releasePorts: this.reservations.releasePorts.bind(this.reservations),
+    hasReservation: (cookie: string) => this.reservations.hasReservation(cookie),
+    reservedCookies: (prefix: string) => this.reservations.reservedCookies(prefix),
+  }
+}

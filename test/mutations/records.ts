@@ -1,0 +1,63 @@
+import type { Mutation } from './mutation.ts'
+
+/** Mistakes in the format of records on the disk. */
+export const records: readonly Mutation[] = [
+  {
+    id: 'records-renamed-on-disk',
+    file: 'src/records/ops/reservations.ts',
+    mistake: 'A new name of an operation goes into records, which those of living pods do not have.',
+    old: "'ports.reserve': ['ports.reserve', ports]",
+    now: "'ports.reserve': ['reservation.add', ports]",
+    test: ['records/golden.test.ts', 'is read, and its DEL is what it was'],
+    tier: 'quick',
+    undo: true,
+  },
+  {
+    id: 'records-unknown-lost',
+    file: 'src/records/form.ts',
+    mistake: 'A key that a later version added is lost when a record is written again.',
+    old: '    return Object.assign(written, (value as WithUnknown)[unknownKeys])',
+    now: '    return written',
+    test: ['records/record.test.ts', 'is written again as it was'],
+    tier: 'quick',
+  },
+  {
+    id: 'records-newer-removed',
+    file: 'src/records/newer.ts',
+    mistake: 'DEL removes a record of which it has restored only what it understands.',
+    old: 'if (!kept.has(name.path)) store.remove(name)',
+    now: 'store.remove(name)',
+    test: ['offload/verbs/newer-records.test.ts', 'keeps the record as it is'],
+    tier: 'quick',
+    undo: true,
+  },
+  {
+    id: 'records-newer-whole',
+    file: 'src/records/record.ts',
+    mistake: 'DEL takes a record that it understands in part for one that says all.',
+    old: "schema: recordSchemaVersion, phase: 'applying' }",
+    now: 'schema: recordSchemaVersion }',
+    test: ['records/record.test.ts', 'counts as an ADD that was killed'],
+    tier: 'quick',
+    undo: true,
+  },
+  {
+    id: 'records-op-in-part',
+    file: 'src/records/ops/table.ts',
+    mistake: 'DEL carries out what it understands of an operation.',
+    old: 'return { do: known.kind, ...known.form.read(rest) } as Op',
+    now: 'return { do: known.kind, ...known.form.read(rest, []) } as Op',
+    test: ['records/ops/table.test.ts', 'understood as a whole or not at all'],
+    tier: 'quick',
+    undo: true,
+  },
+  {
+    id: 'attach-second-device',
+    file: 'src/attach/verbs/ownership.ts',
+    mistake: 'ADD gives a second device to an attachment whose record only a later version can read.',
+    old: "      if (error.code === 'newer') throw refusal(`Cannot attach",
+    now: "      if (error.code === 'broken') throw refusal(`Cannot attach",
+    test: ['attach/verbs/ownership.test.ts', 'of a newer format'],
+    tier: 'quick',
+  },
+]
