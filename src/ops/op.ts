@@ -4,7 +4,7 @@
  * to kernel/, which alone knows how they are carried out. One file a subject in kinds/.
  *
  * Four tables have an entry for each kind, and the compiler misses each that lacks: table/ (undo, command line),
- * kernel/run/ (run), kernel/inspect/verify.ts (verify) and kernel/inspect/measure.ts (count).
+ * kernel/linux/ (run), kernel/inspect/verify.ts (verify) and kernel/inspect/measure.ts (count).
  */
 import type { AddressOp } from './kinds/addresses.ts'
 import type { DeviceStateOp } from './kinds/device-state.ts'
