@@ -34,6 +34,8 @@ const elsewhereMilliseconds = 1_000
 /** The same after the driver was told to start anew. */
 const rebindMilliseconds = 20_000
 const pollMilliseconds = 20
+/** How long to wait for another card's interface to give up the name of ours, in milliseconds. */
+const nameMilliseconds = 1_000
 
 /** Rounds of look and restore before giving up. */
 const maxRounds = 4
@@ -136,7 +138,9 @@ export function restoreDevice(
   const runner = homeward(kernel, before, onePfChangeAtATime(machine, kernel, before.device.pfPci))
   addVerbFields({ device: journal.device.id })
   const wait = view.moved === false ? 0 : returnMilliseconds
-  let live = step('find', () => waitForDevice(machine, kernel, journal, view, wait))
+  let live = step('find', () =>
+    awaitName(machine, kernel, journal, view, waitForDevice(machine, kernel, journal, view, wait)),
+  )
   if (live === 'gone' && isSoftware(journal) && view.moved !== false) {
     notice(
       `vf-attach: "${journal.device.id}" is neither in the pod nor on the host: it has ended, or somebody has taken it`,
@@ -155,7 +159,7 @@ export function restoreDevice(
     errors.push(...refusals)
     const found = waitForDevice(machine, kernel, journal, view, rebindMilliseconds)
     if (refusals.length === 0) noteAnewAtHome(machine, pci, ifindex)
-    return found
+    return awaitName(machine, kernel, journal, view, found)
   }
   const startAnew = (found: LiveState): LiveState | 'gone' => {
     // The PF side first: a driver that starts anew takes what its PF holds for it.
@@ -327,6 +331,28 @@ export function findDevice(
   view: PodView,
 ): LiveState | 'gone' {
   return waitForDevice(machine, kernel, journal, view, returnMilliseconds)
+}
+
+/**
+ * The look once the name of the device is free. An interface whose driver begins anew gets the first name that is free, which may be that of
+ * one that is in a pod, until its own call gives it its own.
+ */
+function awaitName(
+  machine: Machine,
+  kernel: Kernel,
+  journal: AttachJournal,
+  view: PodView,
+  found: LiveState | 'gone',
+): LiveState | 'gone' {
+  const name = journal.original.link?.name
+  let live = found
+  for (let waited = 0; waited < nameMilliseconds; waited += pollMilliseconds) {
+    if (live === 'gone' || name === undefined || !live.taken.has(name)) return live
+    if (kernel.link('host', name)?.parentBus !== 'pci') return live
+    machine.sleep(pollMilliseconds)
+    live = readLive(kernel, journal, view)
+  }
+  return live
 }
 
 function waitForDevice(

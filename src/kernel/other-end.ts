@@ -48,12 +48,22 @@ export function otherEndOf(
   if (link.IFLA_LINK === undefined || link.IFLA_LINK === 0) return undefined
   const isHosts = link.IFLA_LINK_NETNSID === undefined ? isOnHost : where === hostNumber && !isOnHost
   const isPods = where >= 0 && where === podNumber
+  const isNumbered = !isHosts && where >= 0 && (isPods || isLiving(socket, where))
   return {
     ifindex: link.IFLA_LINK,
     where: isHosts ? 'host' : isPods ? 'pod' : 'elsewhere',
-    netns: isHosts || where < 0 ? undefined : where,
+    netns: isNumbered ? where : undefined,
     kind: link.IFLA_LINKINFO?.IFLA_INFO_KIND,
   }
+}
+
+/**
+ * False for a namespace that nobody has any more and whose turn to be taken apart has not come: until then, which can take seconds on a
+ * node where many end, it has its number (rtnl_net_getid() of the kernel finds no namespace by that, ENOENT).
+ */
+function isLiving(socket: NetlinkSocket, netns: number): boolean {
+  const [answer] = socket.batch([getNsid({ NETNSA_NSID: netns })])
+  return !(answer instanceof NetlinkError && answer.code === 'ENOENT')
 }
 
 /** In which namespace the interface is that the pod's interface `link` stands on (macvlan, VLAN, ipvlan). */
