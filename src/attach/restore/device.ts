@@ -15,7 +15,7 @@ import { noteAnewAtHome, noteHome, noteReturn } from '../device/pod-had-note.ts'
 import { dirtOf } from '../device/residue.ts'
 import { planRestore } from '../plan/restore.ts'
 import { onePfChangeAtATime } from '../state/locks.ts'
-import { isMissing, returnMilliseconds, waitForDevice } from './find-device.ts'
+import { awaitName, isMissing, returnMilliseconds, waitForDevice } from './find-device.ts'
 import { giveBack } from './give-back.ts'
 import { requireRestored } from './require-restored.ts'
 import { leadTuning } from './tuning.ts'
@@ -45,7 +45,9 @@ export function restoreDevice(
   const runner = homeward(kernel, before, onePfChangeAtATime(machine, kernel, before.device.pfPci))
   addVerbFields({ device: journal.device.id })
   const wait = view.moved === false ? 0 : returnMilliseconds
-  let live = step('find', () => waitForDevice(machine, kernel, journal, view, wait))
+  const find = (milliseconds: number) =>
+    awaitName(machine, kernel, journal, view, waitForDevice(machine, kernel, journal, view, milliseconds))
+  let live = step('find', () => find(wait))
   if (live === 'gone' && isSoftware(journal) && view.moved !== false) {
     notice(
       `vf-attach: "${journal.device.id}" is neither in the pod nor on the host: it has ended, or somebody has taken it`,
@@ -62,7 +64,7 @@ export function restoreDevice(
     notice(`vf-attach: "${pci}" ${why}, its driver ${driver} is bound anew`)
     const refusals = applyAll(runner, [{ do: 'driver.rebind', pci, driver }])
     errors.push(...refusals)
-    const found = waitForDevice(machine, kernel, journal, view, rebindMilliseconds)
+    const found = find(rebindMilliseconds)
     if (refusals.length === 0) noteAnewAtHome(machine, pci, ifindex)
     return found
   }

@@ -74,13 +74,23 @@ function lookAt(
   if (link.IFLA_LINK === undefined || link.IFLA_LINK === 0) return undefined
   const isHosts = link.IFLA_LINK_NETNSID === undefined ? isOnHost : where === hostNumber && !isOnHost
   const isPods = where >= 0 && where === podNumber
+  const isNumbered = !isHosts && where >= 0 && (isPods || isLiving(socket, where))
   const other: OtherEnd = {
     ifindex: link.IFLA_LINK,
     where: isHosts ? 'host' : isPods ? 'pod' : 'elsewhere',
-    netns: isHosts || where < 0 ? undefined : where,
+    netns: isNumbered ? where : undefined,
     kind: link.IFLA_LINKINFO?.IFLA_INFO_KIND,
   }
   return { first: link, other }
+}
+
+/**
+ * False for a namespace that nobody has any more and that the kernel has not begun to take apart. Such a namespace keeps its number for
+ * seconds on a node where many end, but rtnl_net_getid() of the kernel finds no namespace by the number (ENOENT).
+ */
+function isLiving(socket: NetlinkSocket, netns: number): boolean {
+  const [answer] = socket.batch([getNsid({ NETNSA_NSID: netns })])
+  return !(answer instanceof NetlinkError && answer.code === 'ENOENT')
 }
 
 /** The namespace of the interface below the pod's interface `link` (macvlan, VLAN, ipvlan). */
