@@ -1,10 +1,8 @@
 // The path of one ADD as docs/architecture.md tells it: each file and function is there, and is named by the one that calls it.
-import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
+// test/native/offload/path.test.ts compares it with an ADD.
 import { expect, describe as group, test } from 'vitest'
-
-const top = join(import.meta.dirname, '..')
-const text = (file: string) => readFileSync(join(top, file), 'utf8')
+import { firsts, helpers, type Line, path } from './support/add-path.ts'
+import { text } from './support/source-tree.ts'
 
 /** Top to bottom, as the edges of test/architecture.test.ts go. */
 const layers = [
@@ -20,27 +18,6 @@ const layers = [
   'sys',
   'lib',
 ]
-
-/** A line of the list: a file with its functions; none for the entry, whose code is that of the file. */
-interface Line {
-  readonly depth: number
-  readonly climbs: boolean
-  readonly file: string
-  readonly functions: readonly string[]
-}
-
-function linesOf(document: string): Line[] {
-  const start = document.indexOf('## The path of one ADD')
-  const section = document.slice(start, document.indexOf('\n## ', start + 1))
-  return [...section.matchAll(/^( *)- (↑ )?`(src\/[^`]+)`((?:,? `[#\w]+`)*)/gm)].map(
-    ([, indent = '', arrow, file = '', names = '']) => ({
-      depth: indent.length / 2,
-      climbs: arrow !== undefined,
-      file,
-      functions: [...names.matchAll(/`([^`]+)`/g)].map(([, name = '']) => name),
-    }),
-  )
-}
 
 /** The source of each function, method or member of a name, up to the bracket that closes it. */
 function bodiesOf(source: string, name: string): string[] {
@@ -65,16 +42,15 @@ function isNamedBy({ file, functions }: Line, name: string): boolean {
   return bodies.some((body) => new RegExp(`(?<![\\w#])${name}\\b`).test(body))
 }
 
-const lines = linesOf(text('docs/architecture.md'))
-const callerOf = (at: number) => lines.slice(0, at).findLast(({ depth }) => depth < (lines[at] as Line).depth)
+const callerOf = (at: number) => path.slice(0, at).findLast(({ depth }) => depth < (path[at] as Line).depth)
 const layerOf = ({ file }: Line) => layers.indexOf(file.split('/')[1] ?? '')
 
 group('the path of one ADD', () => {
   test('is told in at most 25 files, and climbs into an upper layer at most three times', () => {
-    expect(lines.length).toBeGreaterThan(20)
-    expect(new Set(lines.map(({ file }) => file)).size).toBeLessThanOrEqual(25)
-    expect(lines.filter(({ climbs }) => climbs).length).toBeLessThanOrEqual(3)
-    for (const [at, line] of lines.entries()) {
+    expect(path.length).toBeGreaterThan(20)
+    expect(new Set(path.map(({ file }) => file)).size).toBeLessThanOrEqual(25)
+    expect(path.filter(({ climbs }) => climbs).length).toBeLessThanOrEqual(3)
+    for (const [at, line] of path.entries()) {
       const caller = callerOf(at)
       expect([line.file, layerOf(line) >= 0]).toEqual([line.file, true])
       if (caller !== undefined && !line.climbs)
@@ -82,10 +58,21 @@ group('the path of one ADD', () => {
     }
   })
 
-  test.each(lines.map((line, at) => [line.file, line.functions.join(', '), at] as const))(
+  test('no file stands twice on the path and in the lists beside it', () => {
+    const all = [...new Set(path.map(({ file }) => file)), ...helpers, ...firsts]
+    expect(all.filter((file, at) => all.indexOf(file) < at)).toEqual([])
+    expect(Math.min(helpers.length, firsts.length)).toBeGreaterThan(0)
+  })
+
+  test('the document says how many files the path and those beside it are', () => {
+    const total = new Set(path.map(({ file }) => file)).size + helpers.length
+    expect(text('docs/architecture.md')).toContain(`with them it is ${total} files`)
+  })
+
+  test.each(path.map((line, at) => [line.file, line.functions.join(', '), at] as const))(
     '%s %s: each function is there, and is named by its caller',
     (_, __, at) => {
-      const line = lines[at] as Line
+      const line = path[at] as Line
       const caller = callerOf(at)
       for (const [place, name] of line.functions.entries()) {
         expect([name, bodiesOf(text(line.file), name).length]).not.toEqual([name, 0])

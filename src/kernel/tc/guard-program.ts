@@ -121,7 +121,7 @@ function dropIfHeard(lookup: number): Line[] {
 }
 
 /** The socket lookup on a bridge, for a packet to 127.0.0.0/8 whose IPv4 header is loaded. Only a first fragment has the ports. */
-const closerLook: readonly Line[] = [
+const closerLook = (): readonly Line[] => [
   loadHalf(1, 10, buffer + 6),
   and(1, 0xff1f),
   jumpUnless(1, 0, 'next'),
@@ -194,7 +194,7 @@ const linesFor = (isBridge: boolean): readonly Line[] => [
   jumpIf(1, 127, 'drop'),
   loadByte(1, 10, buffer + 16),
   jumpUnless(1, 127, 'next'),
-  ...(isBridge ? closerLook : []),
+  ...(isBridge ? closerLook() : []),
   'drop',
   set(0, drop),
   exit,

@@ -23,6 +23,14 @@ export interface Preflight {
   explain(refusal: string): string
 }
 
+/** Behind a veth pair no filter is made. */
+const unhindered: Preflight = {
+  software: undefined,
+  hardware: undefined,
+  notes: [],
+  explain: (refusal) => refusal,
+}
+
 /**
  * Looks around before the first change: at who owns the uplink, and who sees frames before the rules of `plans`.
  * @throws CniError 106 where rules could only be there and do nothing, naming what stands in the way
@@ -33,9 +41,10 @@ export function runPreflight(
   { kind, wire }: Port,
   plans: readonly OffloadPlan[],
 ): Preflight {
-  const { uplink, representor } = wire ?? {}
-  if (uplink !== undefined) refuseOccupied(kernel, uplink, traitsOf(kind).eswitch === 'legacy')
-  const links = [uplink, representor].filter((link) => link !== undefined)
+  if (wire === undefined) return unhindered
+  const { uplink, representor } = wire
+  refuseOccupied(kernel, uplink, traitsOf(kind).eswitch === 'legacy')
+  const links = representor === undefined ? [uplink] : [uplink, representor]
   const rules = plans.flatMap(({ groups, inSoftware = [] }) =>
     [...groups, ...inSoftware].flatMap((group) => group.rules),
   )
