@@ -108,13 +108,12 @@ function check({ machine, name, features }: Instance, request: Request): void {
     throw new CniError(code.invalidConfig, 'Cannot check without prevResult: the runtime must send it')
   }
   const config = readOffloadConfig(request)
-  const wanted = features.filter((feature) => feature.wanted(config))
-  if (wanted.length === 0) return
+  if (!features.some((feature) => feature.wanted(config))) return
   checkAddresses('prevResult', prevResult)
   const pod = openPod(machine, request.netns)
   const kernel = machine.openKernel(pod)
   try {
-    checkAttachment(kernel, pod, recordsOf(name, config.stateDir), request, config, wanted)
+    checkAttachment(kernel, pod, recordsOf(name, config.stateDir), request, config, features)
   } finally {
     kernel.close()
     pod.close()

@@ -27,7 +27,11 @@ export function verify(reach: Reach, done: readonly DoneOp[]): Difference[] {
     const { op } = one
     const verifier = verifierOf(op)
     if (typeof verifier === 'function') found.push(...verifier(reach, op).map((rest) => ({ at, ...rest })))
-    else if ('together' in verifier) together.set(op.do, [...(together.get(op.do) ?? []), { ...one, at }])
+    else if ('together' in verifier) {
+      const ops = together.get(op.do) ?? []
+      ops.push({ ...one, at })
+      together.set(op.do, ops)
+    }
   }
   for (const ops of together.values()) {
     const verifier = ops[0] && verifierOf(ops[0].op)

@@ -6,7 +6,7 @@ import type { OpenNetns } from '../../kernel/api/machine.ts'
 import { log } from '../../lib/log/log.ts'
 import { commandLine, flowFilterLine } from '../../ops/command-line.ts'
 import { isOwnersNetns } from '../../ops/owner-netns.ts'
-import type { OffloadJournal } from '../../records/offload.ts'
+import { emptyJournal, type OffloadJournal } from '../../records/offload.ts'
 import type { PluginRecord } from '../../records/record.ts'
 import type { RecordStore } from '../../records/store.ts'
 import type { OffloadConfig } from '../config/config.ts'
@@ -21,7 +21,7 @@ const mostNamed = 10
 /**
  * Compares everything that ADD did with the node. The kernel verifies each recorded operation: each filter by its handle with its
  * keys, actions, cookie and place (NIC or host), each table, route and policy rule in the pod, the reservation, each limit. Each
- * feature of `wanted` adds its wishes, and everything else on which it depends.
+ * of the features for which this entry answers adds its wishes, and everything else on which it depends.
  * @throws CniError 104 that names each difference, with the line expected and the line found
  */
 export function checkAttachment(
@@ -30,7 +30,7 @@ export function checkAttachment(
   store: RecordStore<OffloadJournal>,
   request: Request,
   config: OffloadConfig,
-  wanted: readonly Feature[],
+  features: readonly Feature[],
 ): void {
   const { containerID, ifname, name: network } = request
   const own = store
@@ -48,8 +48,20 @@ export function checkAttachment(
       : portDifferences(journal, port)),
   ]
   const context = { kernel, request, config, journal, port: typeof port === 'string' ? undefined : port }
-  for (const [at, feature] of wanted.toReversed().entries())
+  for (const [at, feature] of answering(features, config, journal).toReversed().entries())
     requireNone(feature, [...(at === 0 ? around : []), ...differencesOf(feature, context)])
+}
+
+/**
+ * The features of which the entry wishes for something, and port mappings that its own ADD made and for which nobody asks any more.
+ * Limits for which it does not ask may be another entry's.
+ */
+function answering(
+  features: readonly Feature[],
+  config: OffloadConfig,
+  { limits: _, ...own }: OffloadJournal = emptyJournal,
+): Feature[] {
+  return features.filter((feature) => feature.wanted(config) || feature.recorded(own))
 }
 
 function portOrWhy(kernel: Kernel, request: Request, config: OffloadConfig): Port | string {

@@ -58,7 +58,8 @@ export function collectOrphans(
     const context = { machine, store, kernel, network, filtersGone, step, strange, strangeCookies }
     const actions = features.map((feature) => feature.orphans(context))
     locked(() => {
-      for (const remove of actions) remove()
+      // A feature that fails keeps no other feature, and no qdisc, from going.
+      for (const remove of actions) step(remove)
       for (const ifindex of new Set(filters?.map((filter) => filter.ifindex)))
         step(() => releaseClsact(machine, kernel, ifindex))
       step(() => forgetClsact(machine, kernel))

@@ -38,7 +38,7 @@ function contextOf(kernel: Kernel, config: OffloadConfig): StatusContext {
   const { device } = config
   if (device === undefined) return { kernel, config, pfs: pfsWithVfs(), device }
   const pci = readPciFunction(device)
-  if (pci === undefined) return { kernel, config, pfs: pfsWithVfs(), device: 'absent' }
+  if (pci === undefined) return { kernel, config, pfs: [], device: 'absent' }
   // Of a NIC of its own, for which the config must name an uplink too, there is no PF.
   const pfs = pci.vf === undefined ? [] : [pci.vf.pf]
   return { kernel, config, pfs, device: pfs }

@@ -207,6 +207,17 @@ describe('GC', () => {
     expect(node.steps).toEqual(['filter', 'filter', 'limiter', 'ports'])
   })
 
+  test('ports that lost their record go, though the interfaces of the node can not be read for ifbs of limits', () => {
+    store.remove(attach('lost').record)
+    const openKernel = node.openKernel.bind(node)
+    const unread = () => {
+      throw Object.assign(new Error('ENOBUFS: no interfaces'), { code: 'ENOBUFS' })
+    }
+    node.openKernel = (pod) => ({ ...openKernel(pod), links: unread })
+    expect(gc([]).map(({ message }) => message)).toEqual(['ENOBUFS: no interfaces'])
+    expect([node.filters, [...node.ports]]).toEqual([[], []])
+  })
+
   test('nobody waits for the lock while GC looks around, and each removal has a turn of its own', () => {
     attach('dead')
     attach('lost', 'net', '4:2')

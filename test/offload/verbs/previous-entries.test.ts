@@ -76,6 +76,17 @@ group('two entries of vf-offload, one for ports and one for limits', () => {
     )
   })
 
+  test('CHECK of limits alone names ports that the same entry has mapped, and for which nobody asks any more', () => {
+    call({ portMappings, bandwidth })
+    const { code, message } = refusalOf(() => call({ bandwidth }, 'CHECK'))
+    expect([code, message]).toEqual([
+      104,
+      expect.stringContaining('tcp 192.0.2.1 port 8080 to 80 was mapped and is not asked for'),
+    ])
+    expect(node.verified).toContain('ports.reserve')
+    call({ portMappings }, 'CHECK')
+  })
+
   test('the second of a part is refused as before, and takes nothing away', () => {
     call({ portMappings })
     call({ bandwidth })

@@ -10,6 +10,7 @@ import type { RecordStore } from '../../../src/records/store.ts'
 import { refusalOf } from '../../support/request.ts'
 
 const [pf, free, driven] = ['0000:3b:00.0', '0000:3b:02.0', '0000:3b:02.1'] as const
+const absent = '0000:3b:07.7'
 let pfs: readonly string[] = []
 /** VFs of the PF, which are its first and second. */
 let vfs: readonly string[] = []
@@ -18,7 +19,8 @@ let said: string[] = []
 vi.mock('../../../src/lib/log/notice.ts', () => ({ notice: (line: string) => said.push(line) }))
 vi.mock('../../../src/nic/pci.ts', () => ({
   pfsWithVfs: () => pfs,
-  readPciFunction: (address: string) => ({ vf: { pf, index: 0 }, userspace: address === driven }),
+  readPciFunction: (address: string) =>
+    address === absent ? undefined : { vf: { pf, index: 0 }, userspace: address === driven },
   uplinkOf: () => 'pf0',
   vfsOf: () => vfs.map((address, index) => ({ address, index })),
 }))
@@ -142,6 +144,16 @@ test('tags are changed where a representor serves an address in a VLAN', () => {
   expect(changesTags()).toBe(true)
   isSwitchdev = false
   expect(changesTags()).toBe(false)
+})
+
+test('a device that the node lacks: nothing of the PFs of other devices counts', () => {
+  const device = absent as OffloadConfig['device']
+  const [needs] = asked({ device, nat: 'nic' }, { ports: true, limited: 'asking' })
+  expect(needs).toEqual({ ...none, ports: true, steering: true, rates: true, shapers: true })
+  expect(said).toEqual([
+    expect.stringContaining(`no pod can have deviceID "${absent}"`),
+    expect.stringContaining('with nat "nic" would fail: there are no virtual functions'),
+  ])
 })
 
 test('policers are needed where a limit must be outside the pod and there is an eSwitch', () => {
