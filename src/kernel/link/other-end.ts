@@ -30,6 +30,7 @@ export function otherEndOf(
  * The host's end of the pair that `link` of the pod is the other end of; undefined when that is not on the host. `link` says only
  * where to look: a pod can give its interfaces any number and MAC address. The kernel's answer about the host's end decides: its
  * other end has the number of `link`, and is in the pod's namespace. A number in a namespace is one interface's.
+ * @throws NetlinkError when the kernel does not tell the number of the pod's namespace, though it knows such numbers
  */
 export function peerOnHost(
   socket: NetlinkSocket,
@@ -39,6 +40,7 @@ export function peerOnHost(
   if (kind !== 'veth' || lower === undefined || lowerNetns === undefined) return undefined
   const ends = lookAt(socket, pod, { ifindex: lower, netns: hostNetns })
   if (ends?.other.kind !== 'veth' || ends.other.ifindex !== ifindex) return undefined
+  if (ends.refusal !== undefined) throw ends.refusal
   return ends.other.where === 'pod' ? linkFacts(ends.first) : undefined
 }
 
@@ -50,7 +52,9 @@ function lookAt(
   socket: NetlinkSocket,
   pod: Pick<OpenNetns, 'fd'> | undefined,
   { ifindex, netns }: LinkPlace,
-): { readonly first: Link; readonly other: OtherEnd } | undefined {
+):
+  | { readonly first: Link; readonly other: OtherEnd; readonly refusal: NetlinkError | undefined }
+  | undefined {
   const isOnHost = netns === hostNetns
   const own = isOnHost ? undefined : ownNetns()
   let answers: readonly Answer[]
@@ -66,7 +70,8 @@ function lookAt(
   const [first, ...others] = answers
   if (first === undefined || isAbsent(first)) return undefined
   const hostNumber = own === undefined ? hostNetns : numberIn(others.shift())
-  const podNumber = numberIn(others.shift())
+  const aboutPod = others.shift()
+  const podNumber = numberIn(aboutPod)
   const link = decodeLink(messageOf(first))
   // An answer without a namespace number means that both ends are in one namespace.
   const where = link.IFLA_LINK_NETNSID ?? netns
@@ -81,7 +86,9 @@ function lookAt(
     netns: isNumbered ? where : undefined,
     kind: link.IFLA_LINKINFO?.IFLA_INFO_KIND,
   }
-  return { first: link, other }
+  // Kernels without numbers of namespaces know no request for one.
+  const isRefused = aboutPod instanceof NetlinkError && aboutPod.code !== 'EOPNOTSUPP'
+  return { first: link, other, refusal: isRefused ? aboutPod : undefined }
 }
 
 /**
