@@ -187,6 +187,16 @@ export const hostileClean: readonly Mutation[] = [
     undo: true,
   },
   {
+    id: 'attach-anew-unused-mac',
+    file: 'src/attach/plan/restore.ts',
+    mistake: 'A VF whose driver was bound anew keeps the administrative MAC that it did not use before.',
+    old: 'first && (isOther ||',
+    now: 'first && ((isOther && macSet === true) ||',
+    test: ['attach/device/untold.test.ts', 'is lifted where a driver that was bound anew'],
+    tier: 'quick',
+    undo: true,
+  },
+  {
     id: 'attach-anew-administrative',
     file: 'src/attach/plan/restore.ts',
     mistake:

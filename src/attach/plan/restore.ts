@@ -27,10 +27,9 @@ export function planRestore(journal: AttachJournal, live: LiveState, first: bool
     ownMac !== undefined && original.vf?.mac !== noMac && original.vf?.mac !== ownMac
       ? original.vf?.mac
       : undefined
-  const clearMac =
-    first &&
-    macSet === true &&
-    (original.vf?.mac === noMac || (setLast !== undefined && live.link?.facts.mac !== ownMac))
+  // With another address than its own the VF has been told the PF's, by ADD or by a driver that was bound anew.
+  const isOther = setLast !== undefined && live.link?.facts.mac !== ownMac
+  const clearMac = first && (isOther || (macSet === true && original.vf?.mac === noMac))
   if (live.vf !== undefined && original.vf !== undefined) {
     const { mac, ...others } = differingVf(comparable(journal, live), live.vf.attributes)
     const own = original.vf.mac === noMac && live.vf.attributes.mac === original.link?.mac

@@ -56,3 +56,19 @@ test('a PF that reports the MAC that its VF has chosen is told by the VF first, 
     telling,
   ])
 })
+
+test('an administrative MAC that the VF did not use is lifted where a driver that was bound anew has taken it, too', () => {
+  const { mac } = link
+  const given = '02:00:00:00:00:77'
+  const journal = { ...hardware, original: { link, vf: { mac: given } } }
+  const state = (own: string): LiveState => ({
+    ...at({ mac: own }),
+    vf: { pfName: 'pf0', index: 3, attributes: { mac: given }, switchdev: false },
+  })
+  expect(planRestore(journal, state(mac), true)).toEqual([])
+  expect(planRestore(journal, state(given), true)).toMatchObject([
+    { do: 'vf.set', set: { mac: '00:00:00:00:00:00' } },
+    { do: 'link.set', set: { mac } },
+    { do: 'vf.set', set: { mac: given } },
+  ])
+})

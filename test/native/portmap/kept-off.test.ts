@@ -49,8 +49,8 @@ END
     for setting in ipv4/ip_forward ipv6/conf/all/forwarding; do
       ip netns exec ${on} sh -c "echo 1 >/proc/sys/net/$setting"
     done
-    # Which of them the pod uses, the tests say.
-    ip netns exec kept-pod sh -c 'echo ${mapped.join()} >${setting}'
+    # Which of them, and of those that have a place of their own below, the pod uses, the tests say.
+    ip netns exec kept-pod sh -c 'echo ${[...mapped, 50_050, 50_051].join()} >${setting}'
     ip netns exec ${on} sh -c 'echo "${first} ${last}" >/proc/sys/net/ipv4/ip_local_port_range'`)
   ;[node, pod, server] = (await Promise.all(
     [on, 'kept-pod', 'kept-server'].map((name) => startAgent(vm, name)),
