@@ -76,7 +76,7 @@ function add(node: Machine, request: Request): Result {
 function del(node: Machine, request: Request): void {
   const machine = withPatience(node)
   const { hasIpam, stateDir } = readTeardownConfig(request)
-  const store = keepingNewer(attachRecords(stateDir), 'vf-attach')
+  const store = keepingNewer(attachRecords(stateDir), 'vf-attach', request)
   const errors: CniError[] = []
   const attempt = (action: () => void) => {
     try {

@@ -32,7 +32,7 @@ export function offloadDel(machine: Machine, name: OffloadName): (request: Reque
     explained(() => {
       const { stateDir } = readTeardown(request)
       const stores = storesOf(name, stateDir)
-      const store = keepingNewer(stores.store, 'vf-offload')
+      const store = keepingNewer(stores.store, 'vf-offload', request)
       const context = { machine, ...stores, store, features: removalsOf(name) }
       removeAttachment(context, request, (action) => withLockOrNone(machine, action))
     })

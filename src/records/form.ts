@@ -141,7 +141,7 @@ class ObjectForm<T> implements Form<T> {
       const member = (value as Readonly<Record<string, unknown>>)[name]
       if (member !== undefined) written[key] = form.write(member)
     }
-    return Object.assign(written, (value as WithUnknown)[unknownKeys])
+    return { ...written, ...(value as WithUnknown)[unknownKeys] }
   }
 }
 

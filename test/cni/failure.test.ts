@@ -5,6 +5,7 @@ import { failure } from '../../src/cni/failure.ts'
 import { StoredOtherwise } from '../../src/kernel/errors.ts'
 import { MissingLink } from '../../src/kernel/link/links.ts'
 import { VfRefusal } from '../../src/kernel/link/vfs.ts'
+import { listTable } from '../../src/kernel/nftables/nft-list.ts'
 import type { ErrorKind } from '../../src/lib/error-kind.ts'
 import { NetlinkError } from '../../src/netlink/socket.ts'
 import { ApplyError } from '../../src/ops/apply.ts'
@@ -20,6 +21,14 @@ const ofKind = (kind: ErrorKind, message: string, code?: string) =>
   Object.assign(new Error(message), { kind }, code === undefined ? {} : { code })
 const fileError = (code: string) =>
   Object.assign(new Error(`${code}: write`), { code, syscall: 'write', path: '/state/x' })
+const noList = { status: 1, stdout: '', stderr: 'Error: Could not process rule: Operation not permitted' }
+function thrownBy(action: () => unknown): unknown {
+  try {
+    return action()
+  } catch (error) {
+    return error
+  }
+}
 
 describe('code', () => {
   test.each([
@@ -35,6 +44,7 @@ describe('code', () => {
     ['an overrun buffer', refusal(105), 11],
     ['a system call', new SystemError('socket', 1), 102],
     ['nft', ofKind('refusal', 'nft -f: no', 'EPERM'), 102],
+    ['nft that lists no table', thrownBy(() => listTable(() => noList, 'x')), 102],
     ['an interface that is gone', new MissingLink('x'), 102],
     ['an echo that differs', new StoredOtherwise(['in_hw: missing']), 102],
     ['a VF attribute', new VfRefusal('trust', 'true', refusal(95)), 102],

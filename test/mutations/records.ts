@@ -16,7 +16,7 @@ export const records: readonly Mutation[] = [
     id: 'records-unknown-lost',
     file: 'src/records/form.ts',
     mistake: 'A key that a later version added is lost when a record is written again.',
-    old: '    return Object.assign(written, (value as WithUnknown)[unknownKeys])',
+    old: '    return { ...written, ...(value as WithUnknown)[unknownKeys] }',
     now: '    return written',
     test: ['records/record.test.ts', 'is written again as it was'],
     tier: 'quick',

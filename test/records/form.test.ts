@@ -52,6 +52,13 @@ describe('an object', () => {
     expect(wish.write({ ...rest, hostPort: 81 })).toEqual({ ...stored, port: 81 })
   })
 
+  test('keeps a key that is not known by any name, and takes it for nothing else', () => {
+    const text = '{"port":80,"at":[],"__proto__":{"fast":true},"constructor":1}'
+    const read = wish.read(JSON.parse(text))
+    expect(read.isFast).toBeUndefined()
+    expect(JSON.stringify(wish.write(read))).toBe(text)
+  })
+
   test.each<[unknown, string, string]>([
     [{ port: '80' }, 'port', 'must be of type int'],
     [{ port: 65_536 }, 'port', 'is not as this program writes it'],

@@ -12,6 +12,7 @@ import { anyInt, anyText } from '../../src/records/values.ts'
 
 const journal = object({ note: at('note', anyText), count: maybe('count', anyInt) })
 type Journal = { note: string; count?: number | undefined }
+const own = { containerID: 'c', ifname: 'net1' }
 let stateDir: string
 let plain: RecordStore<Journal>
 beforeEach(() => {
@@ -24,7 +25,7 @@ afterEach(() => {
 })
 
 function written(schema: number, more: object = {}) {
-  const owner = { containerID: 'c', ifname: 'net1', network: 'net', netns: '/n', netnsId: '4:1', bootId: 'b' }
+  const owner = { ...own, network: 'net', netns: '/n', netnsId: '4:1', bootId: 'b' }
   const record: PluginRecord<Journal> = {
     ...{ schema: 1, plugin: 'vf-attach', phase: 'attached', owner, journal: { note: 'x' } },
   }
@@ -38,7 +39,7 @@ function written(schema: number, more: object = {}) {
 test('it is read as far as it is understood, said once, and neither changed nor removed', () => {
   const said = vi.spyOn(log, 'warn').mockReturnValue(undefined)
   const { name, text, record } = written(3, { count: 'many', color: 'red' })
-  const store = keepingNewer(plain, 'vf-attach')
+  const store = keepingNewer(plain, 'vf-attach', own)
   for (let time = 0; time < 2; time++)
     expect(store.read(name)).toMatchObject({ ...record, phase: 'applying', journal: { note: 'x' } })
   expect(store.write('net', { ...record, phase: 'applying' })).toEqual(name)
@@ -50,14 +51,22 @@ test('it is read as far as it is understood, said once, and neither changed nor 
   ])
 })
 
+test('that of another attachment is only looked at, and nothing is said of it', () => {
+  const said = vi.spyOn(log, 'warn').mockReturnValue(undefined)
+  const { name, record } = written(3)
+  const store = keepingNewer(plain, 'vf-attach', { ...own, containerID: 'other' })
+  expect(store.read(name)).toMatchObject({ ...record, phase: 'applying' })
+  expect(said).not.toHaveBeenCalled()
+})
+
 test('one that is not understood at all is an error', () => {
   const { name } = written(3, { note: 7 })
-  expect(() => keepingNewer(plain, 'vf-attach').read(name)).toThrow('schema 3 is newer than 1')
+  expect(() => keepingNewer(plain, 'vf-attach', own).read(name)).toThrow('schema 3 is newer than 1')
 })
 
 test('one of a known format is read, written and removed as ever', () => {
   const { name, record } = written(1)
-  const store = keepingNewer(plain, 'vf-attach')
+  const store = keepingNewer(plain, 'vf-attach', own)
   expect(store.read(name)).toEqual(record)
   store.write('net', { ...record, phase: 'applying' })
   expect(store.read(name)?.phase).toBe('applying')

@@ -1,6 +1,6 @@
 /**
  * Every key of a `vf-attach` config. The one source for the check in config.ts, for the table in docs/configuration.md
- * (hack/docs.ts) and for docs/schema/vf-attach.json. Keys that follow from each other are checked in wishes.ts.
+ * (hack/docs.ts) and for docs/schema/vf-attach.json. Keys that follow from each other are checked in vf-wishes.ts.
  */
 import { group, row, section } from '../../cni/config-keys.ts'
 import { elsewhere, logKeys, protocolKeys } from '../../cni/protocol-keys.ts'
@@ -59,7 +59,7 @@ export const unicastMac: Leaf<Mac> = text(
   'a unicast MAC address such as 02:00:00:00:00:01',
   { pattern: macPattern },
 )
-/** Read where it is chosen (wishes.ts): of several MAC addresses only the one that counts must be right. */
+/** Read where it is chosen (vf-wishes.ts): of several MAC addresses only the one that counts must be right. */
 const anyMac = textThat(() => true, 'a unicast MAC address', { pattern: macPattern })
 
 /** sriov-cni has words for a switch; true and false are what others write. */

@@ -1,4 +1,5 @@
 /** Lists a table by `nft` and returns its statements. */
+import type { OfKind } from '../../lib/error-kind.ts'
 import type { NftResult, RunNft } from './nft-program.ts'
 import { type NftLine, nftLines } from './ruleset-diff.ts'
 
@@ -15,7 +16,8 @@ export function listTable(nft: RunNft, table: string, isTerse = false): NftLine[
 }
 
 /** nft failed to list a table that may exist. */
-class NftListError extends Error {
+class NftListError extends Error implements OfKind {
+  readonly kind = 'refusal'
   readonly code = 'EIO'
   constructor(table: string, result: NftResult) {
     super(`nft list table inet ${table}: ${result.stderr.split('\n')[0] || String(result.error)}`)
