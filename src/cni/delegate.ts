@@ -120,7 +120,7 @@ function runChild(type: string, file: string, command: Command, request: Request
   throw reported(type, ended.stdout) ?? new CniError(code.delegateFailed, unreported, { cause: ended.error })
 }
 
-/** Keeps CNI_ variables and PATH. Variables of loaders and interpreters (LD_*, BUN_*, NODE_*) must not steer the IPAM plugin. */
+/** Keeps CNI_ variables and PATH. Variables of loaders and interpreters (LD_*, BUN_*, NODE_*) must not change what the IPAM plugin does. */
 function childEnvironment(env: Readonly<Record<string, string>>, command: Command): Record<string, string> {
   const clean: Record<string, string> = {}
   for (const [name, value] of Object.entries(env))

@@ -20,7 +20,7 @@ import { sharersOf } from '../device/residue.ts'
 import type { AttachContext } from '../state/context.ts'
 import { restoreDevice } from './device.ts'
 
-/** A driver that starts anew has an interface again within so many milliseconds. */
+/** Longest wait for the interface of a driver that starts anew. */
 const interfaceMilliseconds = 20_000
 const pollMilliseconds = 20
 
@@ -54,7 +54,8 @@ export function startAnew(
 }
 
 /**
- * Refuses a device with things on it that would end with its driver. The device came home clean, so somebody else has put them
+ * Refuses a device if others have things on it that would end when its driver is bound anew. The device came home clean, so
+ * somebody else has put them
  * there.
  * @throws CniError 7
  */

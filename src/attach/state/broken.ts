@@ -31,7 +31,7 @@ export function passOver(
   })
 }
 
-/** True also for one that is gone. */
+/** True also for a record that is gone. */
 function isReadable(store: RecordStore<AttachJournal>, name: RecordName): boolean {
   try {
     store.read(name)

@@ -2,7 +2,7 @@
 import type { RateSpec } from '../../ops/op.ts'
 import type { Limit } from '../config/bandwidth.ts'
 
-/** Numbers for one limiter, with a line for each wish that was not taken literally. */
+/** Numbers for one shaper or policer, with a line for each wish that was not taken literally. */
 export interface Numbers<T extends RateSpec> {
   readonly spec: T
   readonly notes: readonly string[]

@@ -8,8 +8,8 @@ import { isLoopback } from './keys.ts'
 
 /**
  * Makes sure that every address that ports are mapped to is one of the pod's interface, as the kernel has it. IPv6 addresses
- * that are still looked for on the link (tentative) count; one that somebody else was found to have does not. Of a VF that a
- * program drives the kernel knows no address: what can be said there is that the node itself has it.
+ * that are still tentative count. An address that another host was found to have (dadfailed) does not. The kernel knows no
+ * address of a VF that a program drives, so there only an address of the node itself is refused.
  * @throws CniError 7 with address and interface
  */
 export function requirePodAddresses(

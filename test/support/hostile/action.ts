@@ -3,7 +3,7 @@
 /** Kinds of device for a pod: software natively, the others in the virtual machine. */
 export type Kind = 'veth' | 'dummy' | 'igb' | 'simnic'
 
-/** Groups of the table in docs/security.md. */
+/** Groups of the table in docs/results/2026-11-28-hostile-pods.md. */
 export type Group =
   | 'flags'
   | 'features'

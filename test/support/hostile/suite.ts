@@ -6,7 +6,10 @@ import type { HostileBed } from './bed.ts'
 import { type Baseline, baseline, kills, type Phase, scenario } from './scenario.ts'
 import { openReason } from './still-open.ts'
 
-/** A file that gets each outcome as a line of JSON, for the table of docs/security.md. With it, nothing is expected. */
+/**
+ * A file that gets each outcome as a line of JSON, for the table of docs/results/2026-11-28-hostile-pods.md. With it, nothing is
+ * expected.
+ */
 const REPORT = process.env.VF_HOSTILE_REPORT
 
 /** Makes tests of scenarios with one action each, or with several in a row. */

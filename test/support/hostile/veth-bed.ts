@@ -7,7 +7,7 @@ import { makeNativeBed, onNic } from '../attach-native-bed.ts'
 import { RatePod, SMALL_TO_POD } from '../rate-veth.ts'
 import { addressed, EVIL, endPod, type HostileBed, NEIGHBOUR, NEXT, prepareBed } from './bed.ts'
 
-/** Name of a plugin to try in vf-attach's place, for the comparison in docs/security.md. */
+/** Name of a plugin to try in vf-attach's place, for the comparison in docs/results/2026-11-28-hostile-pods.md. */
 const PEER = process.env.VF_HOSTILE_PLUGIN
 
 /** A bed, and its end. */
