@@ -68,7 +68,7 @@ describe.each(['vf-attach', 'vf-offload'])('%s', (name) => {
     const marker = join(folder, 'ran')
     const script = `require('node:fs').writeFileSync(${JSON.stringify(marker)}, 'x')`
     const trap = join(folder, 'trap')
-    mkdirSync(join(trap, 'node_modules/zod'), { recursive: true })
+    mkdirSync(join(trap, 'node_modules/pino'), { recursive: true })
     writeFileSync(join(trap, 'preload.js'), script)
     writeFileSync(
       join(trap, 'bunfig.toml'),
@@ -79,7 +79,7 @@ describe.each(['vf-attach', 'vf-offload'])('%s', (name) => {
     }
     writeFileSync(join(trap, 'package.json'), '{"type":"commonjs","main":"./preload.js"}')
     writeFileSync(join(trap, 'tsconfig.json'), '{"compilerOptions":{"jsxImportSource":"./preload.js"}}')
-    writeFileSync(join(trap, 'node_modules/zod/index.js'), script)
+    writeFileSync(join(trap, 'node_modules/pino/index.js'), script)
 
     const about = await call(file, { env: {}, cwd: trap })
     expect(about).toMatchObject({ exitCode: 0, stdout: '' })

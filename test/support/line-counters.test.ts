@@ -1,3 +1,4 @@
+// The counters of lines stand before statements that run, and before nothing else.
 import { expect, test } from 'vitest'
 import { withCounters } from './line-counters.ts'
 

@@ -9,7 +9,7 @@ import { isLoopback } from './keys.ts'
 /**
  * Makes sure that every address that ports are mapped to is one of the pod's interface, as the kernel has it. IPv6 addresses
  * that are still tentative count. An address that another host was found to have (dadfailed) does not. The kernel knows no
- * address of a VF that a program drives, so there only an address of the node itself is refused.
+ * address of a VF that a program drives, so there only loopback addresses and those of the node are refused.
  * @throws CniError 7 with address and interface
  */
 export function requirePodAddresses(
