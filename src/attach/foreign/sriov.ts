@@ -81,11 +81,11 @@ export function forget(pci: PciAddress, dir = sriovDir): void {
 }
 
 /**
- * True when sriov-cni gave the VF of one of our records to a newer attachment, which it does once our owner's
- * namespace is gone: then nothing of it is ours any more. Another path than our claim's is sriov-cni's in any case (the
- * namespace's number proves nothing: the kernel gives it to the next one). The same path in another namespace may be
- * our claim with a recycled path or a newer one; there the VF itself, in that namespace or not, tells. `parents`: the
- * names by which its interface reports its parent device.
+ * True when sriov-cni gave the VF of one of our records to a newer attachment. sriov-cni does so once the namespace of our owner is
+ * gone. Then the VF is no longer ours. An in-use record with another path than that of our claim is always sriov-cni's. The number of a
+ * namespace proves nothing, because the kernel gives the number to the next namespace. The same path in another namespace is either our
+ * claim, with a path that was used again, or a newer claim of sriov-cni. The place of the VF decides: is it in that namespace?
+ * `parents`: the names by which its interface reports its parent device.
  */
 export function isTakenOver(
   machine: Pick<Machine, 'openNetns' | 'openKernel' | 'bootId'>,

@@ -81,8 +81,9 @@ export function planAddressing(
 }
 
 /**
- * A packet socket would do for all, but closing one costs an RCU grace period of 10-30 ms (packet_release). So the kernel
- * asks for the pod's own address; it asks by the first address of a subnet, hence frames for the others.
+ * Announces the addresses. One packet socket could announce all, but closing a packet socket costs an RCU grace period of 10-30 ms
+ * (packet_release). So the kernel is told to ask for the pod's own address, which neighbours hear as an announcement. The kernel asks by
+ * the first address of a subnet alone. The other addresses need frames of ours.
  */
 function planAnnouncement(
   { name: link, ifindex, mac }: AddressedLink,

@@ -58,10 +58,10 @@ export function nicWays(limit: Limit, facts: RateFacts, identity: RateIdentity):
   if (port.vf === undefined || port.wire === undefined) return { ways: [], passedOver: [] }
   const { uplink, representor } = port.wire
   if (representor === undefined) return vfWays(limit, facts, uplink, port.vf.index)
-  // Drivers have one limiter for both: tx_max would take the place of what the PF was told, and DEL take it away.
+  // A driver limits a VF in one place. Setting tx_max would overwrite the rate that the PF holds, and DEL would then remove that rate.
   const byPort = facts.vfLimited ? vfWays(limit, facts, uplink, port.vf.index) : portWays(limit, facts)
   const reason = policeHindrance(limit, facts, representor)
-  // A reason why the second best is not there concerns who has not got the best.
+  // With a limit by the port nobody needs to hear why there is no policer.
   if (reason !== undefined)
     return byPort.ways.length > 0
       ? byPort

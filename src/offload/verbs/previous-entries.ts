@@ -15,10 +15,11 @@ import type { OffloadContext } from './context.ts'
 import { removeDead } from './dead-owners.ts'
 
 /**
- * The record of the entries before this one, which is to bring `wanted`; undefined when there are none. A second ADD of a
- * feature without a DEL between would go by the same cookie and names as the first: what takes it back when it fails would take
- * back both. The first is known by its record, and by what it has made where that was lost. One whose namespace is gone holds
- * nothing: what it has left is removed. `hasEswitch`: the pod's frames pass one.
+ * The record of earlier entries of the list for this attachment; undefined when there are none. This entry brings the features `wanted`.
+ * A second ADD of a feature, without a DEL between, is refused: both would have the same cookie and names, and the rollback of the
+ * second would remove the work of the first. The record of the first ADD tells of it. Where the record is lost, its filters and other
+ * traces tell. An earlier attachment whose namespace is gone holds nothing, and its leftovers are removed. `hasEswitch`: the frames of
+ * the pod pass an eSwitch.
  * @throws CniError 11
  */
 export function earlierEntries(
