@@ -95,7 +95,10 @@ const layers = [
  */
 const floors: Readonly<Record<string, readonly (readonly string[])[]>> = {
   offload: [
-    ['root'],
+    // Entries: DEL has one of its own, which loads nothing that plans.
+    ['plugin'],
+    ['del'],
+    ['features'],
     ['verbs'],
     ['portmap', 'bandwidth'],
     // The contract between verbs and features.
