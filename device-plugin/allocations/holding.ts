@@ -1,0 +1,27 @@
+/** Allocations: who has which device. Types alone. Nothing here knows how a source asks. */
+
+/** One device in use. */
+export interface Holding {
+  readonly resource: string
+  readonly device: string
+  /** Absent where the source does not tell. */
+  readonly pod?: { readonly namespace: string; readonly name: string; readonly uid?: string }
+  readonly container?: string
+}
+
+/** Somebody who knows who has what, all of it. */
+export interface HoldingSource {
+  /** For logs and metrics: `podresources`, `checkpoint`. */
+  readonly name: string
+  /** All devices in use. Throws when the source is not to be had. */
+  read(): Promise<readonly Holding[]>
+}
+
+/** The state of allocations. */
+export interface Allocations {
+  /** By device id. */
+  readonly held: ReadonlyMap<string, Holding>
+  /** The source that told; `guess`: none is to be had, and the devices were only seen to be given out. */
+  readonly source: string
+  readonly isGuess: boolean
+}
