@@ -1,13 +1,13 @@
 /** The core as front ends call it: chooses devices, and makes them ready for a container. */
 import type { Attachment } from './allocations/attachment.ts'
+import type { Roots } from './config/settings.ts'
 import type { ContainerAccess } from './container/access.ts'
-import { CdiSpecs } from './container/cdi/store.ts'
+import type { CdiSpecs } from './container/cdi/store.ts'
 import { accessOf } from './container/container-access.ts'
 import { writeDeviceInfo } from './container/device-info/store.ts'
 import { variableNames } from './container/environment.ts'
 import type { Exists } from './container/nodes.ts'
 import { makeReady, type ReadySources } from './container/ready/ready.ts'
-import type { Roots } from './config/settings.ts'
 import { AllocationRefused, type Core } from './front-end.ts'
 import type { Member, Pool } from './pools/pool.ts'
 import { prefer } from './pools/preferred.ts'
@@ -40,14 +40,16 @@ export function makeCore(options: CoreOptions, cdi: CdiSpecs): Core {
   return {
     prefer: (resource, available, required, count) => {
       const found = poolOf(resource)
-      if (found === undefined) return [...new Set([...required, ...available])].slice(0, Math.max(count, required.length))
+      if (found === undefined)
+        return [...new Set([...required, ...available])].slice(0, Math.max(count, required.length))
       const { state, pool } = found
       return prefer(pool, state.snapshot, pool.config.preferredAllocation, available, required, count)
     },
     allocate: async (resource, ids) => {
       try {
         const found = poolOf(resource)
-        if (found === undefined) throw new AllocationRefused(`Cannot give out devices of "${resource}": there is no such pool now`)
+        if (found === undefined)
+          throw new AllocationRefused(`Cannot give out devices of "${resource}": there is no such pool now`)
         return await allocate(found.state, found.pool, ids)
       } catch (error) {
         const reason = error instanceof Error ? error.message : String(error)
@@ -63,7 +65,10 @@ export function makeCore(options: CoreOptions, cdi: CdiSpecs): Core {
     const members = ids.map((id) => memberOf(pool, id))
     for (const { device } of members) await makeReady(device, config, readySources())
     const names = variableNames(state.config.pools).get(config.resource)
-    if (names === undefined) throw new AllocationRefused(`Cannot give out devices of "${config.resource}": there is no such pool now`)
+    if (names === undefined)
+      throw new AllocationRefused(
+        `Cannot give out devices of "${config.resource}": there is no such pool now`,
+      )
     const access = accessOf(config, members, { names, exists, cdi: useCdi ? 'names' : 'off' })
     // A runtime reads the spec when the container is created, which may be right after this answer.
     if (useCdi) cdi.update(state.assignment.pools, new Set([...state.allocations.held.keys(), ...ids]))
