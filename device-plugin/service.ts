@@ -11,6 +11,7 @@ import { type HealthState, nextHealth } from './health/next.ts'
 import type { Snapshot } from './inventory/snapshot.ts'
 import type { View, ViewedPool } from './observe/view.ts'
 import { assignPools } from './pools/assign.ts'
+import { isGuardReason } from './pools/entry.ts'
 import type { State } from './state.ts'
 
 /** The log, as far as the service uses it. */
@@ -172,7 +173,7 @@ export class Service {
       const verdict = assignment.verdicts.get(id)
       if (hostUses.length === 0 || verdict === undefined || verdict.resource !== undefined) continue
       // Devices that no pool would want are no news, whoever uses them.
-      const guarded = verdict.rejections.find(({ reason }) => hostUses.some((use) => reason.includes(use)))
+      const guarded = verdict.rejections.find(({ reason }) => isGuardReason(reason))
       if (guarded !== undefined)
         said.set(`${id} guarded ${guarded.reason}`, () =>
           log.warn(`${id} is not offered as ${guarded.resource}: ${guarded.reason}`, {
