@@ -9,7 +9,7 @@ import { listFolder, removeFile, removeIfOlder, temporaryOf } from '../../../src
 import type { Pool } from '../../pools/pool.ts'
 import { type Exists, nodesOf } from '../nodes.ts'
 import { NotReady } from '../not-ready.ts'
-import { currentText, writeShared } from '../shared-file.ts'
+import { currentText, writeForOthers } from '../whole-file.ts'
 import { cdiClass, cdiKind, isCdiVendor, type Named } from './names.ts'
 import { readSpec, type Spec, specText } from './spec.ts'
 
@@ -75,7 +75,7 @@ export class CdiSpecs {
       const path = this.#path(file)
       // Runtimes watch the folder: a file that says the same already is not touched.
       if (text === undefined) removeFile(path, 'volatile')
-      else if (text !== currentText(path)) writeShared(path, text, mode)
+      else if (text !== currentText(path)) writeForOthers(path, text, mode)
     }
   }
 

@@ -5,7 +5,7 @@
 import { ageOf, listFolder, removeFile, temporaryOf } from '../../../src/sys/files.ts'
 import type { PoolConfig } from '../../config/plugin-config.ts'
 import type { Member } from '../../pools/pool.ts'
-import { writeShared } from '../shared-file.ts'
+import { writeForOthers } from '../whole-file.ts'
 import { deviceInfoText } from './form.ts'
 
 const mode = 0o444
@@ -31,7 +31,8 @@ export function writeDeviceInfo(
 ): void {
   for (const member of members) {
     const text = deviceInfoText(member)
-    if (text !== undefined) writeShared(`${folder}/${deviceInfoFile(resource, member.device.id)}`, text, mode)
+    if (text !== undefined)
+      writeForOthers(`${folder}/${deviceInfoFile(resource, member.device.id)}`, text, mode)
   }
 }
 
