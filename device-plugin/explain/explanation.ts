@@ -1,7 +1,7 @@
 /** The explanation of one assignment: each device with its pool or the reasons against it, and likely mistakes of the config. */
 import type { DeviceHealth, HealthView } from '../health/health.ts'
 import type { Device } from '../inventory/snapshot.ts'
-import { isGuardReason } from '../pools/entry.ts'
+import { type Guarded, guardedOf } from '../pools/guarded.ts'
 import { namesOfPf } from '../pools/pf-condition.ts'
 import type { Assignment, Verdict } from '../pools/pool.ts'
 import { hintsFor } from './hints.ts'
@@ -50,7 +50,7 @@ export interface Explanation {
   readonly devices: readonly ExplainedDevice[]
   readonly pools: readonly ExplainedPool[]
   /** Devices that a pool would have but for the use of the host. */
-  readonly guarded: readonly { readonly id: string; readonly resource: string; readonly reason: string }[]
+  readonly guarded: readonly Guarded[]
   readonly overlaps: readonly Overlap[]
   /** Likely mistakes of the config, as sentences. */
   readonly hints: readonly string[]
@@ -95,9 +95,7 @@ export function explain(assignment: Assignment, health?: HealthView): Explanatio
         misses: members.length > 0 ? [] : missesOf(assignment, at),
       }
     }),
-    guarded: [...verdicts].flatMap(([id, { rejections }]) =>
-      rejections.filter(({ reason }) => isGuardReason(reason)).map((one) => ({ id, ...one })),
-    ),
+    guarded: guardedOf(assignment),
     overlaps: overlapsOf(assignment),
     hints: pools.flatMap(({ config }) => hintsFor(config, snapshot)),
     unanswered: snapshot.unanswered,
