@@ -1,0 +1,90 @@
+/**
+ * Rows of key tables: one key with its check (zod), its words for messages, and its words for documentation. From the tables come
+ * the check of a config, its JSON Schema, and the tables of docs/device-plugin-config.md.
+ */
+import { z } from 'zod'
+import type { DeviceType } from '../inventory/snapshot.ts'
+
+/** One key. */
+export interface KeyRow<S extends z.ZodType = z.ZodType> {
+  readonly schema: S
+  /** The allowed values, as a message says them after "must be". */
+  readonly allowed: string
+  /** A config without the key, in words. */
+  readonly without: string
+  /** One sentence or more for the page and for editors. */
+  readonly effect: string
+  /** Without the key the config is refused. */
+  readonly isRequired?: true
+  /** Differences from the SR-IOV network device plugin, for the page; undefined: none. */
+  readonly differs?: string
+  /** The key is of this project, and the SR-IOV network device plugin has none like it. */
+  readonly isOwn?: true
+  /** Device types whose pools have the key; undefined: all. Elsewhere the key has no effect. */
+  readonly types?: readonly DeviceType[]
+  /** Keys of the object, or of each object of the list. */
+  readonly members?: KeyRows
+  /** One object counts as a list with that object. */
+  readonly isOneOrMany?: true
+}
+
+/** Keys of an object by their official spelling. */
+export type KeyRows = Readonly<Record<string, KeyRow>>
+
+/** The words of a row beside the kind of value. */
+export type About = Omit<KeyRow, 'schema' | 'allowed'>
+
+/** A kind of value. */
+export interface Kind<S extends z.ZodType> {
+  readonly schema: S
+  readonly allowed: string
+}
+
+/** A row of a table. */
+export function key<S extends z.ZodType, const A extends About>(kind: Kind<S>, about: A): KeyRow<S> & A {
+  return { ...kind, ...about }
+}
+
+type Shape<R extends KeyRows> = {
+  [K in keyof R]: R[K] extends { readonly isRequired: true } ? R[K]['schema'] : z.ZodOptional<R[K]['schema']>
+}
+
+/** The schema of an object with the keys of a table. */
+export function objectOf<R extends KeyRows>(rows: R, allowed: string) {
+  const shape = Object.fromEntries(
+    Object.entries(rows).map(([name, { schema, effect, isRequired }]) => {
+      const own = isRequired === true ? schema : schema.optional()
+      return [name, own.meta({ description: effect })]
+    }),
+  ) as Shape<R>
+  return z.strictObject(shape, must(allowed))
+}
+
+/** The text of an error. */
+export const must = (allowed: string): { readonly error: string } => ({ error: `must be ${allowed}` })
+
+/** true or false. */
+export const flag: Kind<z.ZodBoolean> = { schema: z.boolean(must('true or false')), allowed: 'true or false' }
+
+/** One of some words. */
+export function choice<const W extends readonly [string, ...string[]]>(...words: W) {
+  const allowed = words.map((word) => `"${word}"`).join(', ')
+  return { schema: z.enum(words, must(allowed)), allowed }
+}
+
+/** A text of a form. */
+export function textOf(pattern: RegExp, allowed: string): Kind<z.ZodString> {
+  return { schema: z.string(must(allowed)).regex(pattern, must(allowed)), allowed }
+}
+
+/** A list of values of one kind, perhaps empty. */
+export function listOf<S extends z.ZodType>(kind: Kind<S>): Kind<z.ZodArray<S>> {
+  const allowed = `a list, each entry ${kind.allowed}`
+  return { schema: z.array(kind.schema, must(allowed)), allowed }
+}
+
+/** Seconds as a number. */
+export function seconds(most: number): Kind<z.ZodNumber> {
+  const allowed = `a number of seconds from 0 to ${most}`
+  return { schema: z.number(must(allowed)).min(0, must(allowed)).max(most, must(allowed)), allowed }
+}
