@@ -14,6 +14,7 @@ import { List, Struct } from '../src/netlink/codec/struct.ts'
 import * as tlv from '../src/netlink/codec/tlv.ts'
 import * as inet from '../src/netlink/diag/inet.ts'
 import * as devlink from '../src/netlink/genl/devlink.ts'
+import * as devlinkFacts from '../src/netlink/genl/devlink-facts.ts'
 import * as ethtool from '../src/netlink/genl/ethtool.ts'
 import * as genl from '../src/netlink/genl/genl.ts'
 import * as ipvs from '../src/netlink/genl/ipvs.ts'
@@ -68,6 +69,7 @@ export const modules: Readonly<Record<string, object>> = {
     conntrack,
     csum,
     devlink,
+    devlinkFacts,
     ethtool,
     flower,
     gact,

@@ -1,7 +1,7 @@
 /** Assignment: the pool of each device, and for each pool that does not take a device the reason. */
 import type { PluginConfig } from '../config/plugin-config.ts'
 import type { Snapshot } from '../inventory/snapshot.ts'
-import { ask, entriesOf } from './entry.ts'
+import { ask, entryOf } from './entry.ts'
 import { byId } from './order.ts'
 import type { Assignment, Member, Verdict } from './pool.ts'
 
@@ -11,7 +11,7 @@ import type { Assignment, Member, Verdict } from './pool.ts'
  * the host does not use the device. Pure; the order of the snapshot's devices changes nothing.
  */
 export function assignPools(config: PluginConfig, snapshot: Snapshot): Assignment {
-  const entries = entriesOf(config)
+  const entries = config.pools.map(entryOf)
   const members = entries.map((): Member[] => [])
   const verdicts = new Map<string, Verdict>()
   for (const device of snapshot.devices.toSorted(byId)) {

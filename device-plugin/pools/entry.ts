@@ -1,5 +1,5 @@
 /** One pool of the config, ready to ask devices: the way from the type of a device to the guard, in the order that decides the sentence. */
-import type { PluginConfig, PoolConfig, Selector } from '../config/plugin-config.ts'
+import type { PoolConfig, Selector } from '../config/plugin-config.ts'
 import type { Device, Snapshot } from '../inventory/snapshot.ts'
 import type { Condition } from './condition.ts'
 import { conditionsOf } from './selector.ts'
@@ -44,27 +44,19 @@ export function isGuardReason(reason: string): boolean {
   return reason.startsWith(`${guard.key}: `)
 }
 
-const ready = new WeakMap<PluginConfig, readonly Entry[]>()
+const ready = new WeakMap<PoolConfig, Entry>()
 
-/** The pools of a config in its order. They are worked out at the first call with that config. */
-export function entriesOf(config: PluginConfig): readonly Entry[] {
+/** A pool with its conditions. They are worked out at the first call with that config of a pool. */
+export function entryOf(config: PoolConfig): Entry {
   const known = ready.get(config)
   if (known !== undefined) return known
-  const entries = config.pools.map(entryOf)
-  ready.set(config, entries)
-  return entries
-}
-
-/** One pool, made ready. */
-export function entryOf(config: PoolConfig): Entry {
-  return {
-    config,
-    selectors: config.selectors.map((selector) => ({
-      selector,
-      conditions: conditionsOf(config.deviceType, selector),
-    })),
-    rules: [driver, noVfs, ...(config.allowHostUsed ? [] : [guard])],
-  }
+  const selectors = config.selectors.map((selector) => ({
+    selector,
+    conditions: conditionsOf(config.deviceType, selector),
+  }))
+  const entry = { config, selectors, rules: [driver, noVfs, ...(config.allowHostUsed ? [] : [guard])] }
+  ready.set(config, entry)
+  return entry
 }
 
 /** The answer of a pool to one device: the selector that matched, or the sentence that turns the device away. */

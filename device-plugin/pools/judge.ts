@@ -1,6 +1,7 @@
 /** Judgement of one device by one pool in full: all conditions that fail, not the first alone. For people who ask why. */
+import type { PoolConfig } from '../config/plugin-config.ts'
 import type { Device, Snapshot } from '../inventory/snapshot.ts'
-import type { Entry } from './entry.ts'
+import { entryOf } from './entry.ts'
 
 /** The outcome for the selector that the device comes nearest to. */
 export interface Judgement {
@@ -11,8 +12,9 @@ export interface Judgement {
 }
 
 /** Judges a device of any type. Of several selectors the one with the fewest failing conditions counts, the first of equal ones. */
-export function judge(entry: Entry, device: Device, snapshot: Snapshot): Judgement {
-  const { deviceType } = entry.config
+export function judge(config: PoolConfig, device: Device, snapshot: Snapshot): Judgement {
+  const { deviceType } = config
+  const entry = entryOf(config)
   if (device.type !== deviceType) {
     const reason = `deviceType: has ${device.type}, wanted ${deviceType}`
     return { isOfType: false, failed: [{ key: 'deviceType', reason }] }

@@ -224,8 +224,14 @@ export function listFolder(path: string): readonly string[] {
 
 /** Last component of the target of the symbolic link at `path`; undefined when there is no link. */
 export function linkName(path: string): string | undefined {
+  const target = linkTarget(path)
+  return target === undefined ? undefined : basename(target)
+}
+
+/** The target of the symbolic link at `path`, as the link has it; undefined when there is no link. */
+export function linkTarget(path: string): string | undefined {
   try {
-    return basename(readlinkSync(path))
+    return readlinkSync(path)
   } catch (error) {
     if (isAbsent(error) || errorCode(error) === 'EINVAL') return undefined
     throw error

@@ -1,0 +1,111 @@
+/** Facts of devlink about many devices at once. Sockets are of generic netlink. */
+import {
+  DEVLINK_ESWITCH_MODE,
+  decodeEswitchMode,
+  devlinkFamily,
+  getEswitch,
+} from '../../netlink/genl/devlink.ts'
+import {
+  decodeFlag,
+  decodeVersion,
+  devlinkFactsMessage,
+  dumpDevices,
+  dumpReporters,
+  getInfo,
+  getParam,
+  reloadFailed,
+  stateError,
+} from '../../netlink/genl/devlink-facts.ts'
+import { ctrlMessage, getFamily } from '../../netlink/genl/genl.ts'
+import type { Message, Request } from '../../netlink/message.ts'
+import { NetlinkError, type NetlinkSocket } from '../../netlink/socket.ts'
+import type { EswitchMode } from '../api/network-facts.ts'
+
+/** Errors of a device that has no such thing: no devlink instance, no such operation, no such parameter. */
+const nothing: ReadonlySet<string> = new Set(['ENODEV', 'EOPNOTSUPP', 'EINVAL', 'ENOENT'])
+
+/** The number of the family `devlink`. @throws NetlinkError ENOENT from a kernel without devlink */
+export function devlinkId(socket: NetlinkSocket): number {
+  const [answer] = socket.request(getFamily(devlinkFamily)).messages
+  return answer === undefined ? 0 : (ctrlMessage.decode(answer.payload).CTRL_ATTR_FAMILY_ID ?? 0)
+}
+
+/** The modes of the eSwitches of functions. Functions without an eSwitch are missing. @throws NetlinkError */
+export function eswitchModes(
+  socket: NetlinkSocket,
+  id: number,
+  functions: readonly string[],
+): ReadonlyMap<string, EswitchMode> {
+  return asked(
+    socket,
+    functions,
+    (pci) => getEswitch(id, pci),
+    (answer) => {
+      const mode = decodeEswitchMode(answer)
+      const { DEVLINK_ESWITCH_MODE_LEGACY: legacy, DEVLINK_ESWITCH_MODE_SWITCHDEV: switchdev } =
+        DEVLINK_ESWITCH_MODE
+      return mode === switchdev ? 'switchdev' : mode === legacy ? 'legacy' : undefined
+    },
+  )
+}
+
+/** The DDP profiles of functions, `fw.app.name` of drivers/net/ethernet/intel/ice/devlink. @throws NetlinkError */
+export function ddpProfiles(
+  socket: NetlinkSocket,
+  id: number,
+  functions: readonly string[],
+): ReadonlyMap<string, string> {
+  return asked(
+    socket,
+    functions,
+    (pci) => getInfo(id, pci),
+    (answer) => decodeVersion(answer, 'fw.app.name'),
+  )
+}
+
+/** The functions whose parameter `enable_rdma` is on. @throws NetlinkError */
+export function rdmaEnabled(
+  socket: NetlinkSocket,
+  id: number,
+  functions: readonly string[],
+): ReadonlySet<string> {
+  const flags = asked(socket, functions, (pci) => getParam(id, pci, 'enable_rdma'), decodeFlag)
+  return new Set(functions.filter((pci) => flags.get(pci) === true))
+}
+
+/** Sentences about the functions that do not work. Only messages about such functions are decoded. @throws NetlinkError */
+export function troublesOf(socket: NetlinkSocket, id: number): ReadonlyMap<string, readonly string[]> {
+  const found = new Map<string, string[]>()
+  const add = (message: Message, sentenceOf: (name: string) => string) => {
+    const facts = devlinkFactsMessage.decode(message.payload)
+    const { DEVLINK_ATTR_BUS_NAME: bus, DEVLINK_ATTR_DEV_NAME: device } = facts
+    if (bus !== 'pci' || device === undefined) return
+    const name = facts.DEVLINK_ATTR_HEALTH_REPORTER?.DEVLINK_ATTR_HEALTH_REPORTER_NAME ?? ''
+    found.set(device, [...new Set([...(found.get(device) ?? []), sentenceOf(name)])])
+  }
+  for (const message of socket.scan(dumpReporters(id), [stateError]).found)
+    add(message, (name) => `the devlink health reporter ${name} is in state error`)
+  for (const message of socket.scan(dumpDevices(id), [reloadFailed]).found)
+    add(message, () => 'its last devlink reload failed')
+  return found
+}
+
+/** The answers of functions to one question, asked in few datagrams. Functions that have nothing to say are missing. */
+function asked<T>(
+  socket: NetlinkSocket,
+  functions: readonly string[],
+  request: (pci: string) => Request,
+  read: (answer: Message) => T | undefined,
+): ReadonlyMap<string, T> {
+  const found = new Map<string, T>()
+  for (const [index, reply] of socket.batch(functions.map(request)).entries()) {
+    if (reply instanceof NetlinkError) {
+      if (nothing.has(reply.code)) continue
+      throw reply
+    }
+    const [answer] = reply.messages
+    const value = answer === undefined ? undefined : read(answer)
+    if (value !== undefined) found.set(functions[index] ?? '', value)
+  }
+  return found
+}
