@@ -1,13 +1,13 @@
 /** The config file of the device plugin, as the SR-IOV network device plugin has it, with keys of our own. */
 import { shown } from '../../src/lib/json.ts'
 import { ConfigError, type Finding, showFinding } from './config-error.ts'
-import { Findings, member, type Node, plain, readDocument } from './document.ts'
-import { fileKeys, poolKeys } from './keys.ts'
-import { type Context, misplacedKeys, official } from './official.ts'
+import { fileKeys, poolKeys } from './keys/keys.ts'
+import { selectorKeys } from './keys/selector-keys.ts'
 import type { PluginConfig, PoolConfig } from './plugin-config.ts'
 import { readPool } from './read-pool.ts'
 import { environmentName } from './resource-name.ts'
-import { selectorKeys } from './selector-keys.ts'
+import { Findings, member, type Node, plain, readDocument } from './text/document.ts'
+import { type Context, misplacedKeys, official } from './text/official.ts'
 
 /** Settings of the process that a config needs. */
 export interface ConfigOptions {

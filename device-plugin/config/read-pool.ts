@@ -2,14 +2,14 @@
 import { shown } from '../../src/lib/json.ts'
 import { parsePciAddress } from '../../src/lib/pci-address.ts'
 import type { DeviceType } from '../inventory/snapshot.ts'
-import { type Findings, follow, joined, member, type Node, plain } from './document.ts'
-import type { KeyRow } from './key-rows.ts'
-import { type PoolValues, poolSchema } from './keys.ts'
-import { atKey, without } from './official.ts'
+import type { KeyRow } from './keys/key-rows.ts'
+import { type PoolValues, poolSchema } from './keys/keys.ts'
+import { selectorKeys } from './keys/selector-keys.ts'
 import type { HealthConfig, PoolConfig } from './plugin-config.ts'
 import { environmentName } from './resource-name.ts'
 import { selectorOf } from './selector.ts'
-import { selectorKeys } from './selector-keys.ts'
+import { type Findings, follow, joined, member, type Node, plain } from './text/document.ts'
+import { atKey, without } from './text/official.ts'
 
 /** Hysteresis of a config without `badAfter` and `goodAfter`, in seconds. */
 export const healthDefaults = { badAfter: 5, goodAfter: 10 } as const

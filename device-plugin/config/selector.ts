@@ -1,9 +1,9 @@
 /** Selectors: from checked values to the form of the inventory. */
 import { parsePciAddress } from '../../src/lib/pci-address.ts'
-import { type Findings, member, type Node } from './document.ts'
+import type { SelectorValues } from './keys/selector-keys.ts'
 import { parsePfSelector, unitePfSelectors } from './pf-ranges.ts'
 import type { PfSelector, Selector } from './plugin-config.ts'
-import type { SelectorValues } from './selector-keys.ts'
+import { type Findings, member, type Node } from './text/document.ts'
 
 type Texts = readonly string[] | undefined
 /** Tells of an entry that is taken in another spelling. */

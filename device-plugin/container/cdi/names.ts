@@ -12,9 +12,14 @@ const classes: Readonly<Record<DeviceType, string>> = {
 /** The part of a pool that its CDI names depend on. */
 export type Named = Pick<PoolConfig, 'prefix' | 'name' | 'deviceType'>
 
+/** The class of a pool's devices: `net-pci`, `net-accel` or `net-sf`. */
+export function cdiClass({ deviceType }: Pick<Named, 'deviceType'>): string {
+  return classes[deviceType]
+}
+
 /** The kind of a pool's spec: `PREFIX/CLASS`. Pools of one prefix and type share it. */
-export function cdiKind({ prefix, deviceType }: Named): string {
-  return `${prefix}/${classes[deviceType]}`
+export function cdiKind(pool: Named): string {
+  return `${pool.prefix}/${cdiClass(pool)}`
 }
 
 /** The qualified name of a device: `PREFIX/CLASS=ID`. */

@@ -5,16 +5,19 @@
  * The library behind the runtimes refuses a name that two files of one folder define. So a name is in one file only, and two
  * processes on one node (an upgrade) share the files: each adds what it offers, and keeps the other's entries for a while.
  */
-import { listFolder, removeFile } from '../../../src/sys/files.ts'
+import { listFolder, removeFile, removeIfOlder, temporaryOf } from '../../../src/sys/files.ts'
 import type { Pool } from '../../pools/pool.ts'
 import { type Exists, nodesOf } from '../nodes.ts'
 import { NotReady } from '../not-ready.ts'
-import { currentText, writeShared } from '../shared-file.ts'
-import { cdiKind, isCdiVendor, type Named } from './names.ts'
+import { currentText, writeForOthers } from '../whole-file.ts'
+import { cdiClass, cdiKind, isCdiVendor, type Named } from './names.ts'
 import { readSpec, type Spec, specText } from './spec.ts'
 
 const prefixOfFiles = 'vf-flower-'
 const mode = 0o644
+
+/** Longest time of a write, in milliseconds: an older temporary file is that of a process that was killed. */
+const longestWrite = 60_000
 
 /** Time that an entry stays which no pool offers and no pod has, in milliseconds: another process may have given the device out. */
 const grace = 10 * 60_000
@@ -28,9 +31,9 @@ export interface CdiOptions {
   readonly now: () => number
 }
 
-/** The name of a pool's spec. A `_` ends the prefix, because a DNS name has none. */
-export function specFile({ prefix, name }: Pick<Named, 'prefix' | 'name'>): string {
-  return `${prefixOfFiles}${prefix}_${name}.json`
+/** The name of a pool's spec: one for each kind, so that a kind stays with its file. A `_` ends the prefix: a DNS name has none. */
+export function specFile(pool: Named): string {
+  return `${prefixOfFiles}${pool.prefix}_${pool.name}_${cdiClass(pool)}.json`
 }
 
 /** The specs of all pools. */
@@ -60,30 +63,45 @@ export class CdiSpecs {
       })
     }
     const offered = new Set([...wanted.values()].flatMap((spec) => namesOf(spec)))
-    const files = new Set([...listFolder(this.options.folder).filter(isOurs), ...wanted.keys()])
-    const unwanted = new Map<string, number>()
-    const stays = (kind: string, id: string): boolean => {
-      const name = `${kind}=${id}`
-      if (offered.has(name)) return false
-      if (held.has(id)) return true
-      const now = this.options.now()
-      const since = this.#unwanted.get(name) ?? now
-      if (now - since >= grace) return false
-      unwanted.set(name, since)
-      return true
-    }
-    const specs = [...files].map((file) => {
-      const found = readSpec(currentText(this.#path(file)) ?? '')
-      const spec = wanted.get(file)
-      return { file, text: specText(joined(spec, found, stays)) }
+    const files = this.#filesNow()
+    const stays = this.#judge(offered, held)
+    const changes = [...new Set([...files.keys(), ...wanted.keys()])].map((file) => {
+      const [spec, found] = [wanted.get(file), files.get(file)]
+      const now = joined(spec, found, stays)
+      return { file, text: specText(now), loses: loses(found, now) }
     })
-    this.#unwanted = unwanted
-    // Files that lose devices are written first: a name that is in two files for a moment is in none to a runtime.
-    for (const { file, text } of specs.sort((one) => (wanted.has(one.file) ? 1 : -1))) {
+    // Files that lose names come first: a name that is in two files, if only for a moment, is in none to a runtime.
+    for (const { file, text } of changes.sort((left, right) => Number(right.loses) - Number(left.loses))) {
       const path = this.#path(file)
       // Runtimes watch the folder: a file that says the same already is not touched.
       if (text === undefined) removeFile(path, 'volatile')
-      else if (text !== currentText(path)) writeShared(path, text, mode)
+      else if (text !== currentText(path)) writeForOthers(path, text, mode)
+    }
+  }
+
+  /** The specs of ours that lie in the folder, also those that can't be read. */
+  #filesNow(): ReadonlyMap<string, Spec | undefined> {
+    const names = listFolder(this.options.folder)
+    for (const name of names)
+      if (isOurs(temporaryOf(name) ?? '')) removeIfOlder(this.#path(name), longestWrite)
+    return new Map(names.filter(isOurs).map((name) => [name, readSpec(currentText(this.#path(name)) ?? '')]))
+  }
+
+  /** The judge of entries that no pool has now. Each name stays in one file at most. */
+  #judge(offered: ReadonlySet<string>, held: ReadonlySet<string>): (name: string, id: string) => boolean {
+    const before = this.#unwanted
+    const unwanted = new Map<string, number>()
+    const seen = new Set(offered)
+    const now = this.options.now()
+    this.#unwanted = unwanted
+    return (name, id) => {
+      if (seen.has(name)) return false
+      seen.add(name)
+      if (held.has(id)) return true
+      const since = before.get(name) ?? now
+      if (now - since >= grace) return false
+      unwanted.set(name, since)
+      return true
     }
   }
 
@@ -114,9 +132,13 @@ function namesOf({ kind, devices }: Spec): string[] {
 function joined(
   spec: Spec | undefined,
   found: Spec | undefined,
-  stays: (kind: string, id: string) => boolean,
+  stays: (name: string, id: string) => boolean,
 ): Spec {
   const kind = spec?.kind ?? found?.kind ?? ''
-  const kept = found?.kind !== kind ? [] : [...found.devices].filter(([id]) => stays(kind, id))
+  const kept = [...(found?.devices ?? [])].filter(([id]) => stays(`${found?.kind}=${id}`, id))
   return { kind, devices: new Map([...kept, ...(spec?.devices ?? [])]) }
+}
+
+function loses(before: Spec | undefined, now: Spec): boolean {
+  return before !== undefined && [...before.devices.keys()].some((id) => !now.devices.has(id))
 }

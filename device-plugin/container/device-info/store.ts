@@ -2,10 +2,10 @@
  * The folder of device information: Multus finds a device's file by resource and id, when the pod's network is set up, and again after
  * a restart of this process. So a file stays while a pod has its device.
  */
-import { ageOf, listFolder, removeFile } from '../../../src/sys/files.ts'
+import { ageOf, listFolder, removeFile, temporaryOf } from '../../../src/sys/files.ts'
 import type { PoolConfig } from '../../config/plugin-config.ts'
 import type { Member } from '../../pools/pool.ts'
-import { writeShared } from '../shared-file.ts'
+import { writeForOthers } from '../whole-file.ts'
 import { deviceInfoText } from './form.ts'
 
 const mode = 0o444
@@ -31,7 +31,8 @@ export function writeDeviceInfo(
 ): void {
   for (const member of members) {
     const text = deviceInfoText(member)
-    if (text !== undefined) writeShared(`${folder}/${deviceInfoFile(resource, member.device.id)}`, text, mode)
+    if (text !== undefined)
+      writeForOthers(`${folder}/${deviceInfoFile(resource, member.device.id)}`, text, mode)
   }
 }
 
@@ -47,9 +48,11 @@ export function sweepDeviceInfo(
   held: ReadonlySet<string>,
 ): readonly string[] {
   const beginnings = resources.map(beginningOf)
-  const idle = listFolder(folder).filter((file) => {
+  const idle = listFolder(folder).filter((name) => {
+    // The temporary file of a process that was killed goes with the file that it was to become.
+    const file = temporaryOf(name) ?? name
     const id = beginnings.map((beginning) => idOf(file, beginning)).find((one) => one !== undefined)
-    return id !== undefined && !held.has(id) && (ageOf(`${folder}/${file}`) ?? 0) > youth
+    return id !== undefined && !held.has(id) && (ageOf(`${folder}/${name}`) ?? 0) > youth
   })
   for (const file of idle) removeFile(`${folder}/${file}`, 'volatile')
   return idle

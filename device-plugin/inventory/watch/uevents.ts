@@ -5,20 +5,22 @@ import type { Uevent } from '../../../src/netlink/uevent.ts'
 import type { Change, ChangeKind } from './change.ts'
 
 /** Kinds by subsystem; other subsystems are not looked at. */
-const kinds: Readonly<Record<string, ChangeKind>> = {
-  pci: 'pci',
-  net: 'net',
-  auxiliary: 'auxiliary',
-  vdpa: 'vdpa',
-  infiniband: 'infiniband',
-  infiniband_verbs: 'infiniband',
-  infiniband_mad: 'infiniband',
-  infiniband_cm: 'infiniband',
-  uio: 'uio',
-  vfio: 'vfio',
-  'vfio-dev': 'vfio',
-  drivers: 'driver',
-}
+const kinds: ReadonlyMap<string, ChangeKind> = new Map(
+  Object.entries({
+    pci: 'pci',
+    net: 'net',
+    auxiliary: 'auxiliary',
+    vdpa: 'vdpa',
+    infiniband: 'infiniband',
+    infiniband_verbs: 'infiniband',
+    infiniband_mad: 'infiniband',
+    infiniband_cm: 'infiniband',
+    uio: 'uio',
+    vfio: 'vfio',
+    'vfio-dev': 'vfio',
+    drivers: 'driver',
+  } as const),
+)
 
 /** Base classes of PCI functions in the inventory: network, accelerator. */
 const pciClasses: readonly number[] = [0x02, 0x12]
@@ -31,7 +33,7 @@ const pciClasses: readonly number[] = [0x02, 0x12]
  * - a driver of another bus than pci, auxiliary and vdpa.
  */
 export function changeOfUevent(event: Uevent): Change | undefined {
-  const kind = kinds[event.get('SUBSYSTEM') ?? '']
+  const kind = kinds.get(event.get('SUBSYSTEM') ?? '')
   if (kind === undefined) return undefined
   if (kind === 'net' && event.path.startsWith('/devices/virtual/')) return undefined
   if (kind === 'pci' && !isOfClass(event.get('PCI_CLASS'))) return undefined

@@ -286,7 +286,7 @@ describe('values', () => {
     [{ resourcePrefix: 'requests.x' }, `resourcePrefix is "requests.x"; ${prefix}`],
     [
       { deviceType: 'netdevice' },
-      'deviceType is "netdevice"; must be "netDevice", "accelerator", "auxNetDevice"',
+      'deviceType is "netdevice"; must be "netDevice", "accelerator" or "auxNetDevice"',
     ],
     [{ excludeTopology: 'true' }, 'excludeTopology is "true"; must be true or false'],
     [
@@ -306,14 +306,14 @@ describe('values', () => {
     ],
     [
       { preferredAllocation: 'pack' },
-      'preferredAllocation is "pack"; must be "packed", "spread", "numa", "pcie"',
+      'preferredAllocation is "pack"; must be "packed", "spread", "numa" or "pcie"',
     ],
     [{ allowHostUsed: 1 }, 'allowHostUsed is 1; must be true or false'],
     [{ health: true }, 'health is true; must be an object'],
     [{ health: { driver: 0 } }, 'health.driver is 0; must be true or false'],
     [{ health: { badAfter: -1 } }, 'health.badAfter is -1; must be a number of seconds from 0 to 3600'],
     [{ health: { goodAfter: '5s' } }, 'health.goodAfter is "5s"; must be a number of seconds from 0 to 3600'],
-    [{ reset: 'pm' }, 'reset is "pm"; must be "none", "flr"'],
+    [{ reset: 'pm' }, 'reset is "pm"; must be "none" or "flr"'],
   ])('%j', (pool, line) => {
     expect(about(pool)).toEqual([`error ${line}`])
   })
@@ -343,12 +343,12 @@ describe('values', () => {
       { rootDevices: ['p0#1'] },
       'rootDevices[0] is "p0#1"; must be PF or PF#INDEXES such as 0000:3b:00.0#0-3,7; indexes are 0 to 65535, the lower one first, PF a PCI address',
     ],
-    [{ linkTypes: ['eth'] }, 'linkTypes[0] is "eth"; must be "ether", "infiniband"'],
+    [{ linkTypes: ['eth'] }, 'linkTypes[0] is "eth"; must be "ether" or "infiniband"'],
     [{ pKeys: ['7fff'] }, 'pKeys[0] is "7fff"; must be a partition key such as "0x7fff"'],
     [{ isRdma: 'yes' }, 'isRdma is "yes"; must be true or false'],
-    [{ vdpaType: 'net' }, 'vdpaType is "net"; must be "vhost", "virtio"'],
+    [{ vdpaType: 'net' }, 'vdpaType is "net"; must be "vhost" or "virtio"'],
     [{ isRdma: true, vdpaType: 'vhost' }, 'vdpaType is "vhost" beside isRdma true; must be one of the two'],
-    [{ eswitchModes: ['off'] }, 'eswitchModes[0] is "off"; must be "legacy", "switchdev"'],
+    [{ eswitchModes: ['off'] }, 'eswitchModes[0] is "off"; must be "legacy" or "switchdev"'],
     [{ hasRepresentor: 1 }, 'hasRepresentor is 1; must be true or false'],
     [{ exclude: 1 }, 'exclude is 1; must be an object or a list of objects'],
     [{ exclude: {} }, 'exclude has no condition and would exclude all devices; must have one'],

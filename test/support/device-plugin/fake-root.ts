@@ -23,8 +23,9 @@ export class FakeRoot {
   private ifindex = 100
   private readonly numbers = new Map<string, number>()
 
-  constructor() {
-    this.top = mkdtempSync(join(existsSync(memory) ? memory : tmpdir(), 'fake-root-'))
+  /** `parent` is the folder that has it, by default one in memory. */
+  constructor(parent = existsSync(memory) ? memory : tmpdir()) {
+    this.top = mkdtempSync(join(parent, 'fake-root-'))
     this.sys = join(this.top, 'sys')
     this.dev = join(this.top, 'dev')
     this.tree = new SysfsTree(this.sys)

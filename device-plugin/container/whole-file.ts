@@ -8,7 +8,7 @@ import { readOwnText, replaceFile } from '../../src/sys/files.ts'
  * @param mode permissions, such as 0o444
  * @throws FileError, and Node's errors of files
  */
-export function writeShared(path: string, text: string, mode: number): void {
+export function writeForOthers(path: string, text: string, mode: number): void {
   mkdirSync(dirname(path), { recursive: true, mode: 0o755 })
   // The folders lie on a tmpfs: nothing in them outlives a boot.
   replaceFile(path, text, 'volatile', mode)

@@ -3,8 +3,8 @@
  * docs/device-plugin-config.md (hack/docs.ts) and for docs/schema/vf-device-plugin.json.
  */
 import { z } from 'zod'
+import { allowedName, allowedPrefix, isPrefix, namePattern, prefixPattern } from '../resource-name.ts'
 import { choice, flag, type KeyRows, key, must, objectOf, seconds, textOf } from './key-rows.ts'
-import { allowedName, allowedPrefix, isPrefix, namePattern, prefixPattern } from './resource-name.ts'
 import { selectorKeys, selectorSchema } from './selector-keys.ts'
 
 /** Longest hysteresis in seconds. */
@@ -70,7 +70,7 @@ export const poolKeys = {
     effect:
       'kind of the devices: PCI functions of class 02, PCI functions of class 12, or subfunctions on the auxiliary bus',
   }),
-  excludeTopology: key(flag, { without: 'false', effect: 'kubelet is told no NUMA node' }),
+  excludeTopology: key(flag, { without: 'false', effect: 'no NUMA node is told to kubelet' }),
   selectors: {
     schema: z.array(selectorSchema, must(selectorsWords)),
     allowed: selectorsWords,

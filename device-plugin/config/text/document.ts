@@ -2,8 +2,8 @@
  * JSON text as a tree whose nodes know their place, so that a finding can name line, column and key. The text is judged by the
  * JSON reader of src/lib; the scanner here walks a text that is known to be right.
  */
-import { type JsonValue, parse, setMember } from '../../src/lib/json.ts'
-import { ConfigError, type Finding, type Severity } from './config-error.ts'
+import { type JsonValue, parse, setMember } from '../../../src/lib/json.ts'
+import { ConfigError, type Finding, type Severity } from '../config-error.ts'
 
 /** A value with its place. */
 export type Node = ObjectNode | ListNode | ScalarNode

@@ -2,9 +2,9 @@
  * Keys in their official spelling, as Go's encoding/json finds them: in any case, null counts as "not given", of several spellings
  * the last one counts, and a key that is not known has no effect, which is told.
  */
-import { fold } from '../../src/lib/json.ts'
+import { fold } from '../../../src/lib/json.ts'
+import type { KeyRow, KeyRows } from '../keys/key-rows.ts'
 import type { Findings, Node } from './document.ts'
-import type { KeyRow, KeyRows } from './key-rows.ts'
 import { nearest } from './near.ts'
 
 /** Keys that the SR-IOV network operator writes into each pool, and that mean nothing. */

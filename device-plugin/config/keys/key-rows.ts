@@ -3,7 +3,7 @@
  * the check of a config, its JSON Schema, and the tables of docs/device-plugin-config.md.
  */
 import { z } from 'zod'
-import type { DeviceType } from '../inventory/snapshot.ts'
+import type { DeviceType } from '../../inventory/snapshot.ts'
 
 /** One key. */
 export interface KeyRow<S extends z.ZodType = z.ZodType> {
@@ -52,9 +52,10 @@ type Shape<R extends KeyRows> = {
 /** The schema of an object with the keys of a table. */
 export function objectOf<R extends KeyRows>(rows: R, allowed: string) {
   const shape = Object.fromEntries(
-    Object.entries(rows).map(([name, { schema, effect, isRequired }]) => {
+    Object.entries(rows).map(([name, { schema, effect, isRequired, isOneOrMany }]) => {
       const own = isRequired === true ? schema : schema.optional()
-      return [name, own.meta({ description: effect })]
+      const description = `${effect[0]?.toUpperCase()}${effect.slice(1)}.`
+      return [name, own.meta({ description, ...(isOneOrMany === true ? { isOneOrMany } : {}) })]
     }),
   ) as Shape<R>
   return z.strictObject(shape, must(allowed))
@@ -68,7 +69,8 @@ export const flag: Kind<z.ZodBoolean> = { schema: z.boolean(must('true or false'
 
 /** One of some words. */
 export function choice<const W extends readonly [string, ...string[]]>(...words: W) {
-  const allowed = words.map((word) => `"${word}"`).join(', ')
+  const quoted = words.map((word) => `"${word}"`)
+  const allowed = quoted.join(', ').replace(/, ([^,]*)$/, ' or $1')
   return { schema: z.enum(words, must(allowed)), allowed }
 }
 

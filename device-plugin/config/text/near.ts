@@ -1,9 +1,9 @@
 /** Suggestions for names that are not known. */
 
-/** The name that a text was likely meant to be: at most a third of its characters differ, in any case. undefined: none is near. */
+/** The name that a text was likely meant to be: at most two characters differ, at most a third of them, in any case. undefined: none is near. */
 export function nearest(text: string, names: readonly string[]): string | undefined {
   let best: string | undefined
-  let least = Math.max(1, Math.floor(text.length / 3)) + 1
+  let least = Math.min(2, Math.max(1, Math.floor(text.length / 3))) + 1
   for (const name of names) {
     const changes = distance(text.toLowerCase(), name.toLowerCase())
     if (changes < least) [best, least] = [name, changes]

@@ -1,33 +1,46 @@
 /** Every key of a selector. */
 import { z } from 'zod'
-import { parsePciAddress } from '../../src/lib/pci-address.ts'
+import { parsePciAddress } from '../../../src/lib/pci-address.ts'
+import { allowedPfSelector, parsePfSelector } from '../pf-ranges.ts'
 import { choice, flag, type KeyRow, type KeyRows, key, listOf, must, objectOf, textOf } from './key-rows.ts'
-import { allowedPfSelector, parsePfSelector } from './pf-ranges.ts'
 
 const pciWords = 'a PCI address such as 0000:3b:02.1'
 const isPci = (text: string) => parsePciAddress(text) !== undefined
-const pciAddress = { schema: z.string(must(pciWords)).refine(isPci, must(pciWords)), allowed: pciWords }
+/** For editors alone; {@link parsePciAddress} judges. */
+const pciForm = '([0-9A-Fa-f]{4,8}:)?[0-9A-Fa-f]{2}:[01][0-9A-Fa-f]\\.[0-7]'
+const pciAddress = {
+  schema: z
+    .string(must(pciWords))
+    .refine(isPci, must(pciWords))
+    .meta({ pattern: `^${pciForm}$` }),
+  allowed: pciWords,
+}
 
 const hexId = textOf(/^(?:0[xX])?[0-9A-Fa-f]{4}$/, 'four hexadecimal digits such as "15b3"')
 const name = textOf(/^\S(?:.*\S)?$/, 'a text without spaces around it')
 const pKey = textOf(/^0[xX][0-9A-Fa-f]{1,4}$/, 'a partition key such as "0x7fff"')
 
-const pf = (words: string, allowed: string, isName: (text: string) => boolean) => ({
-  schema: z.string(must(allowed)).refine((text) => {
-    const parsed = parsePfSelector(text)
-    return parsed !== undefined && isName(parsed.pf)
-  }, must(allowed)),
-  allowed: words,
+/** For editors alone; {@link parsePfSelector} judges. */
+const indexForm = '[ \\t]*\\d+[ \\t]*(-[ \\t]*\\d+[ \\t]*)?'
+const pf = (form: string, allowed: string, isName: (text: string) => boolean) => ({
+  schema: z
+    .string(must(allowed))
+    .refine((text) => {
+      const parsed = parsePfSelector(text)
+      return parsed !== undefined && isName(parsed.pf)
+    }, must(allowed))
+    .meta({ pattern: `^\\s*${form}\\s*(#${indexForm}(,${indexForm})*)?$` }),
+  allowed,
 })
 /** Longest name by which the kernel knows an interface, ALTIFNAMSIZ without the final zero (linux/if.h). */
 const longestName = 127
 const pfName = pf(
-  `${allowedPfSelector}`,
+  '[^#/\\s]+',
   `${allowedPfSelector}, PF the name of an interface`,
   (text) => Buffer.byteLength(text) <= longestName && !/[\s/]/.test(text),
 )
 const rootDevice = pf(
-  `${allowedPfSelector}, PF a PCI address`,
+  pciForm,
   `${allowedPfSelector.replaceAll('p0#', '0000:3b:00.0#')}, PF a PCI address`,
   isPci,
 )
@@ -74,7 +87,7 @@ export const conditionKeys = {
     types: netOrAux,
     without: anyDevice,
     effect:
-      'the PF by the name of an interface, any case, or by an altname, and perhaps indexes of its VFs or subfunctions; see the [grammar](#the-grammar-of-pfnames-and-rootdevices)',
+      'the PF by the name of an interface, any case, or by an altname, and perhaps indexes of its VFs or subfunctions',
     differs:
       'altnames match. All entries of a PF count; there the first alone. A mistake in the text refuses the config; there it cuts the list short without a word',
   }),
