@@ -1,6 +1,6 @@
 // Nodes and configs that both device plugins are shown. In: nothing. Out: a table; each entry lays out a fake root and has a config.
-import type { FakeFunction } from '../support/device-plugin/descriptions.ts'
-import type { FakeRoot } from '../support/device-plugin/fake-root.ts'
+import type { FakeFunction } from '../../hack/lab/fake-root/descriptions.ts'
+import type { FakeRoot } from '../../hack/lab/fake-root/fake-root.ts'
 
 /** One node with one config. */
 export interface PeerCase {

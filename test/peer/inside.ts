@@ -7,9 +7,9 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } fro
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { execaSync } from 'execa'
+import { FakeRoot } from '../../hack/lab/fake-root/fake-root.ts'
 import { KubeletSimulator } from '../../hack/lab/kubelet/simulator.ts'
 import type { ContainerResponse } from '../../hack/lab/kubelet/wire.ts'
-import { FakeRoot } from '../support/device-plugin/fake-root.ts'
 import { type PeerCase, peerCases } from './cases.ts'
 import type { CdiNodes, Observed, Resource } from './observed.ts'
 

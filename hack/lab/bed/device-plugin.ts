@@ -26,7 +26,7 @@ export interface PluginNode {
   allSamples(labels: Readonly<Record<string, string>>): Promise<readonly Sample[]>
   /** Samples of a metric, of those with all these labels. */
   samples(name: string, labels?: Readonly<Record<string, string>>): Promise<readonly Sample[]>
-  /** Waits until a metric has one sample with these labels and this value. */
+  /** Waits until a metric has one sample with these labels and this value, or none where 0 is wanted. */
   shows(name: string, labels: Readonly<Record<string, string>>, value: number): Promise<void>
   /** Replaces the config as an editor does, by a rename. */
   reconfigure(config: object): Promise<void>
@@ -65,6 +65,7 @@ export async function startPluginNode(
       for (;;) {
         const found = await samples(name, labels)
         if (found.length === 1 && found[0]?.value === value) return
+        if (found.length === 0 && value === 0) return
         if (Date.now() > deadline)
           throw new Error(
             `${name} ${JSON.stringify(labels)} is ${JSON.stringify(found)}, not ${value}: ${plugin.stderr().slice(-2_000)}`,

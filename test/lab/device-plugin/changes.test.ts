@@ -82,17 +82,17 @@ describe('on simnic', () => {
     const { kubelet } = node
     await lab.must(`ip link set ${card.wire} down`)
     await kubelet.wait(VFS, { healthy: 0, unhealthy: 4 })
-    await node.shows('vf_flower_devices_unhealthy', { resource: VFS, reason: 'carrier' }, 4)
+    await node.shows('vf_flower_pool_unhealthy_devices', { resource: VFS, reason: 'carrier' }, 4)
     await lab.must(`ip link set ${card.wire} up`)
     await kubelet.wait(VFS, { healthy: 4 })
-    await node.shows('vf_flower_devices_unhealthy', { resource: VFS, reason: 'carrier' }, 0)
+    await node.shows('vf_flower_pool_unhealthy_devices', { resource: VFS, reason: 'carrier' }, 0)
   })
 
   test('a VF whose link the PF disables is unhealthy alone', async () => {
     const { kubelet } = node
     await lab.must(`ip link set ${card.pf} vf 2 state disable`)
     await kubelet.wait(VFS, { healthy: [0, 1, 3].map(vf), unhealthy: [vf(2)] })
-    await node.shows('vf_flower_devices_unhealthy', { resource: VFS, reason: 'link-state' }, 1)
+    await node.shows('vf_flower_pool_unhealthy_devices', { resource: VFS, reason: 'link-state' }, 1)
     await lab.must(`ip link set ${card.pf} vf 2 state auto`)
     await kubelet.wait(VFS, { healthy: 4 })
   })

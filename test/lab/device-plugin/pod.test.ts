@@ -127,14 +127,21 @@ describe('a VF of a pod', () => {
       }
     }
     await server.stop()
-    const labels = { pci: device, pod: POD.name, namespace: POD.namespace }
+    const labels = { device, pod: POD.name, namespace: POD.namespace, place: 'hardware' }
     const inCard = await hardwareRules(lab, card)
     expect(inCard.length).toBeGreaterThan(0)
-    const [filters] = await node.samples('vf_flower_vf_filters', { ...labels, place: 'hardware' })
+    const [filters] = await node.samples('vf_flower_filters', labels)
     expect(filters?.value).toBeGreaterThan(0)
-    const [packets] = await node.samples('vf_flower_vf_filter_packets', { ...labels, place: 'hardware' })
-    expect(packets?.value).toBeGreaterThan(100)
-    await node.shows('vf_flower_devices_allocated', { resource: RESOURCE }, 1)
+    for (const direction of ['to', 'from']) {
+      const [packets] = await node.samples('vf_flower_filter_packets_total', { ...labels, direction })
+      expect(packets?.value).toBeGreaterThan(100)
+    }
+    const [known] = await node.samples('vf_flower_device_info', { device, resource: RESOURCE })
+    expect(known?.labels).toMatchObject({
+      ...{ pod: POD.name, namespace: POD.namespace, container: 'app', pf: card.pci, driver: 'simnic' },
+      representor: `${card.pf}rep${vfs.indexOf(device)}`,
+    })
+    await node.shows('vf_flower_pool_allocated_devices', { resource: RESOURCE }, 1)
     await node.kubelet.wait(RESOURCE, { healthy: vfs })
   })
 
@@ -142,7 +149,7 @@ describe('a VF of a pod', () => {
     await runtime.del(listFor(device), await attachmentOf(`/run/netns/${POD.name}`, device), result)
     await deletePod(lab, POD.name)
     await node.kubelet.endPod(POD.uid)
-    await node.shows('vf_flower_devices_allocated', { resource: RESOURCE }, 0)
+    await node.shows('vf_flower_pool_allocated_devices', { resource: RESOURCE }, 0)
     expect(await hardwareRules(lab, card)).toEqual([])
     await node.kubelet.wait(RESOURCE, { healthy: vfs })
   })
@@ -159,7 +166,7 @@ describe('a VF that can not be given away', () => {
     await deletePod(lab, POD.name)
     await node.kubelet.endPod(POD.uid)
     await node.kubelet.wait(RESOURCE, { unhealthy: [device] })
-    await node.shows('vf_flower_devices_unhealthy', { resource: RESOURCE, reason: 'dirty' }, 1)
+    await node.shows('vf_flower_pool_unhealthy_devices', { resource: RESOURCE, reason: 'dirty' }, 1)
     await expect(node.kubelet.allocateIds(RESOURCE, [device])).rejects.toThrow(/restored/)
     await runtime.del(list, { ...of, netns: '' })
     await node.kubelet.wait(RESOURCE, { healthy: vfs })
