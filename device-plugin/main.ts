@@ -2,7 +2,7 @@
 import { version } from '../src/lib/version.ts'
 import { readCommandLine } from './config/command-line.ts'
 import type { Settings } from './config/settings.ts'
-import { usage } from './config/usage.ts'
+import { usage } from './usage.ts'
 
 /** Runs the command line; returns the exit code. */
 export async function runDevicePlugin(args: readonly string[]): Promise<number> {

@@ -15,9 +15,6 @@ export const vhostNet = '/dev/vhost-net'
 export const tun = '/dev/net/tun'
 const iommufd = '/dev/iommu'
 
-/** Drivers of UIO. A driver with a network interface can have a UIO file, too, which is no pod's business (bnx2x). */
-const uioDriver = /^(uio|uio_pci_generic|igb_uio)$/
-
 /**
  * The files for a member, each path once, in a fixed order: VFIO, UIO, vDPA, RDMA, vhost-net. None for a network driver.
  *
@@ -51,17 +48,18 @@ export function requireNodes(device: string, nodes: readonly DeviceNode[], exist
 }
 
 /** The path of the UIO file; undefined for a device that no UIO driver has. */
-export function uioPath({ device: { uio, driver } }: Member): string | undefined {
-  return uio === undefined || !uioDriver.test(driver ?? '') ? undefined : `/dev/${uio}`
+export function uioPath({ device: { uio } }: Member): string | undefined {
+  return uio === undefined ? undefined : `/dev/${uio}`
 }
 
 /**
  * The RDMA device that the selector asks for; undefined when it asks for none.
- * @throws NotReady when there is none
+ * @throws NotReady when there is none here: it can be in the namespace of a pod, where only its driver tells that it exists
  */
 export function rdmaOf({ device, selector }: Member): Rdma | undefined {
   if (selector.isRdma !== true || selector.vdpaType !== undefined) return undefined
-  if (device.rdma === undefined) throw new NotReady(device.id, 'its RDMA device is not on the node now')
+  if ((device.rdma?.device ?? '') === '')
+    throw new NotReady(device.id, 'its RDMA device is not on the node now')
   return device.rdma
 }
 

@@ -56,7 +56,7 @@ export function step(
     if (mark.since !== undefined)
       dueAt = Math.min(dueAt, mark.since + (mark.isTold ? checks.goodAfter : checks.badAfter))
     if (!mark.isTold) continue
-    const end = mark.since === undefined ? '' : ' (not any more, but not for long enough)'
+    const end = mark.since === undefined ? '' : ' (good again, but not for long enough yet)'
     told.push({ reason, text: mark.text + end })
   }
   return { marks, told, dueAt }

@@ -7,7 +7,7 @@ import { near, together } from './pci-tree.ts'
 import type { Pool } from './pool.ts'
 
 /** The PF of a device; a function that is no VF is its own. */
-export const pfOf = ({ pf, pci }: Device) => pf?.address ?? pci
+const pfOf = ({ pf, pci }: Device) => pf?.address ?? pci
 const numaOf = ({ numaNode }: Device) => (numaNode === undefined ? 'none' : String(numaNode))
 
 /**

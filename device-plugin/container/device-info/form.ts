@@ -24,7 +24,8 @@ export function deviceInfoText(member: Member): string | undefined {
   const pci = {
     'pci-address': device.pci,
     'vhost-net': selector.needVhostNet === true ? vhostNet : undefined,
-    'rdma-device': (rdmaOf(member) ?? device.rdma)?.device,
+    // Without a name the RDMA device is in another namespace.
+    'rdma-device': (rdmaOf(member) ?? device.rdma)?.device || undefined,
     ...position,
   }
   return JSON.stringify({ type: 'pci', version, pci })

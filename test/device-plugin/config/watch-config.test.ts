@@ -12,10 +12,12 @@ import {
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { execa } from 'execa'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { type FileRead, readConfigFile } from '../../../device-plugin/config/config-file.ts'
 import { type ConfigWatch, watchConfig } from '../../../device-plugin/config/watch-config.ts'
 
+const top = join(import.meta.dirname, '../../..')
 let folder: string
 let told: FileRead[]
 let running: ConfigWatch | undefined
@@ -72,6 +74,15 @@ describe('a ConfigMap', () => {
   })
 })
 
+test('in Bun, which runs the program: each of many swaps is told, and no file stays open', async () => {
+  const { stdout } = await execa('sh', ['hack/bun.sh', 'test/device-plugin/config/watch-swaps.ts', '50'], {
+    cwd: top,
+  })
+  const { told, before, after } = JSON.parse(stdout) as Readonly<Record<string, unknown>>
+  expect(told).toEqual(Array.from({ length: 50 }, (_, index) => ({ text: `${index + 1}` })))
+  expect(after).toBe(before)
+})
+
 describe('a file', () => {
   test('that is replaced, and one that is written into', async () => {
     const file = join(folder, 'config.json')
@@ -92,6 +103,10 @@ describe('a file', () => {
     writeFileSync(join(folder, 'new'), 'a')
     renameSync(join(folder, 'new'), file)
     await isTold(text('a'))
+    // The folder that had to be watched in its place tells of this no more.
+    writeFileSync(join(folder, 'etc', 'new'), 'b')
+    renameSync(join(folder, 'etc', 'new'), file)
+    await isTold(text('a'), text('b'))
   })
 
   test('that goes and comes again', async () => {

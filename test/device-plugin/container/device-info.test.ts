@@ -27,6 +27,11 @@ describe('text', () => {
       '{"type":"pci","version":"1.1.0","pci":{"pci-address":"0000:3b:02.1","vhost-net":"/dev/vhost-net","rdma-device":"mlx5_3","pf-pci-address":"0000:3b:00.0","representor-device":"eth4"}}',
     ],
     [
+      'VF whose RDMA device is in a pod',
+      member(vf(1, { pf: undefined, rdma: { ...rdma, device: '' } })),
+      '{"type":"pci","version":"1.1.0","pci":{"pci-address":"0000:3b:02.1"}}',
+    ],
+    [
       'PF',
       member(vf(0, { pf: undefined })),
       '{"type":"pci","version":"1.1.0","pci":{"pci-address":"0000:3b:02.0"}}',

@@ -176,6 +176,24 @@ describe('delays (badAfter 3000, goodAfter 5000)', () => {
     }
   })
 
+  test('a reason that is about to be dropped says so', () => {
+    const texts: (string | undefined)[] = []
+    let state: HealthState | undefined
+    for (const [now, carrier] of [
+      [0, true],
+      [1, false],
+      [4000, false],
+      [4001, true],
+    ] as const) {
+      const assignment = assignPools(config(igbvf), snapshot([vf(parent, 0)], [wire(carrier)]))
+      const next = nextHealth({ assignment, held: new Map(), attachments: [], now }, state)
+      state = next.state
+      texts.push(next.view.pools[0]?.devices[0]?.health.reasons[0]?.text)
+    }
+    const text = 'the PF ens1f0 has no carrier'
+    expect(texts).toEqual([undefined, undefined, text, `${text} (good again, but not for long enough yet)`])
+  })
+
   test('a device that is bad at first sight is told at once, and is good at once the first time', () => {
     const keeper = new Keeper()
     expect(keeper.at(0, [vf(parent, 0)], bad)).toEqual({ a: [`${a0}:carrier`] })

@@ -5,6 +5,7 @@ import type { PoolConfig, Selector } from '../../../device-plugin/config/plugin-
 import type { Device, Snapshot } from '../../../device-plugin/inventory/snapshot.ts'
 import { assignPools } from '../../../device-plugin/pools/assign.ts'
 import { isGuardReason } from '../../../device-plugin/pools/entry.ts'
+import { guardedOf } from '../../../device-plugin/pools/guarded.ts'
 import {
   config,
   device,
@@ -116,6 +117,11 @@ describe('the guard', () => {
       a: [],
       b: ['0000:3b:10.0'],
     })
+    const both = assignPools(config(pool('a', [{}]), pool('b', [{}])), from)
+    expect(guardedOf(both).map(({ id, resource }) => `${id} ${resource}`)).toEqual([
+      '0000:3b:10.0 test/a',
+      '0000:3b:10.0 test/b',
+    ])
   })
 
   test('the use of a PF does not keep its VFs', () => {
