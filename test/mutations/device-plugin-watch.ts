@@ -45,6 +45,18 @@ export const devicePluginWatch: readonly Mutation[] = [
     tier: 'quick',
   },
   {
+    id: 'netlink-uevent-filter',
+    file: 'src/netlink/uevent-filter.ts',
+    mistake: 'The socket filter drops uevents of devices too.',
+    old: "const virtual = '/devices/virtual/net/'",
+    now: "const virtual = '/dev'",
+    test: [
+      'device-plugin/watch/uevent-filter.test.ts',
+      'of an interface without a device is dropped, of others it is not',
+    ],
+    tier: 'quick',
+  },
+  {
     id: 'sys-notifications-descriptor',
     file: 'src/sys/notifications.ts',
     mistake: 'Each overrun leaves a socket open.',
