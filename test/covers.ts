@@ -275,6 +275,7 @@ export const covers: Readonly<Record<string, readonly string[]>> = {
   'ops/table/table': ['ops/command-line', 'ops/op'],
   'ops/fault': ['native/attach/faults'],
   'netlink/uevent': ['device-plugin/watch/uevents'],
+  'netlink/uevent-filter': ['device-plugin/watch/uevent-filter', 'native/device-plugin/watch'],
   'run-cni': ['conformance/protocol'],
   'shim/linux': ['conformance/shim', 'native/program/shim'],
   'shim/shim': ['conformance/shim', 'native/program/shim'],

@@ -4,6 +4,7 @@ import { cni } from './cni.ts'
 import { configTables } from './config-tables.ts'
 import { devicePluginConfig } from './device-plugin-config.ts'
 import { devicePools } from './device-pools.ts'
+import { devicePluginWatch } from './device-plugin-watch.ts'
 import { features } from './features.ts'
 import { hostileBounds } from './hostile-bounds.ts'
 import { hostileClean } from './hostile-clean.ts'
@@ -56,4 +57,5 @@ export const mutations: readonly Mutation[] = [
   ...tables,
   ...devicePools,
   ...devicePluginConfig,
+  ...devicePluginWatch,
 ]
