@@ -68,6 +68,6 @@ export function startMeters(view: () => View, stateDir: string): Meters {
       }
     },
     keepPools: (resources) => void metrics.keepPools(resources),
-    page: async () => ({ contentType: metrics.contentType, text: await metrics.text() }),
+    page: async () => ({ contentType: metrics.contentType, parts: await metrics.parts() }),
   }
 }
