@@ -2,6 +2,7 @@ import { attach } from './attach.ts'
 import { attachOwners } from './attach-owners.ts'
 import { cni } from './cni.ts'
 import { configTables } from './config-tables.ts'
+import { container } from './container.ts'
 import { devicePluginConfig } from './device-plugin-config.ts'
 import { devicePools } from './device-pools.ts'
 import { devicePluginWatch } from './device-plugin-watch.ts'
@@ -55,6 +56,7 @@ export const mutations: readonly Mutation[] = [
   ...configTables,
   ...records,
   ...tables,
+  ...container,
   ...devicePools,
   ...devicePluginConfig,
   ...devicePluginWatch,
