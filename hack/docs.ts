@@ -19,6 +19,7 @@ import { code, type ErrorName, meaning } from '../src/cni/error.ts'
 import { policyKeys } from '../src/cni/policy-file.ts'
 import { protocolKeys } from '../src/cni/protocol-keys.ts'
 import { schemas } from '../src/ctl/schema.ts'
+import type { JsonObject } from '../src/lib/json.ts'
 import { offloadKeys } from '../src/offload/config/keys.ts'
 import { dashboardText, metricTables } from './dashboard.ts'
 

@@ -35,12 +35,12 @@ export const healthKeys = {
   badAfter: key(seconds(longest), {
     isOwn: true,
     without: '5',
-    effect: 'so many seconds a device is bad before kubelet hears of it; fractions are allowed',
+    effect: 'so many seconds a delayed reason holds before kubelet hears of it; fractions are allowed',
   }),
   goodAfter: key(seconds(longest), {
     isOwn: true,
     without: '10',
-    effect: 'so many seconds a device is good again before kubelet hears of it; fractions are allowed',
+    effect: 'so many seconds a delayed reason is over before kubelet hears of it; fractions are allowed',
   }),
 } satisfies KeyRows
 
