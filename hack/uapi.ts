@@ -54,6 +54,7 @@ import * as stats from '../src/netlink/tc/stats.ts'
 import * as tbf from '../src/netlink/tc/tbf.ts'
 import * as tcm from '../src/netlink/tc/tcm.ts'
 import * as check from '../src/netlink/tc/validate.ts'
+import * as uevent from '../src/netlink/uevent.ts'
 
 /** Every module that declares tables, structs or numbers. */
 export const modules: Readonly<Record<string, object>> = {
@@ -82,7 +83,24 @@ export const modules: Readonly<Record<string, object>> = {
     neigh,
   },
   ...{ ipvs, nfnetlink, nfrules, others, tables },
-  ...{ nexthop, nsid, pedit, police, program, route, rtnl, rule, stats, tbf, tcm, tlv, u32, vf, vlan },
+  ...{
+    nexthop,
+    nsid,
+    pedit,
+    police,
+    program,
+    route,
+    rtnl,
+    rule,
+    stats,
+    tbf,
+    tcm,
+    tlv,
+    u32,
+    uevent,
+    vf,
+    vlan,
+  },
 }
 
 /** Numbers and layouts by name. */

@@ -15,6 +15,7 @@ import {
 } from './link/devlink-facts.ts'
 import { findLink } from './link/links.ts'
 import { networkLinks } from './link/network-links.ts'
+import { tcOffloadOf } from './link/tc-offload-flag.ts'
 
 const NETLINK_ROUTE = 0
 
@@ -50,6 +51,7 @@ export function openNetworkFacts(): NetworkFacts {
     troubles: () => troublesOf(generic(), devlink(), devices()),
     ddpProfiles: (functions) => ddpProfiles(generic(), devlink(), among(functions)),
     rdmaEnabled: (functions) => rdmaEnabled(generic(), devlink(), among(functions)),
+    tcOffloads: (links) => new Map(links.map((one) => [one, tcOffloadOf(generic(), one) === 'on'])),
     close: () => {
       for (const one of open.values()) one.close()
       open.clear()

@@ -2,6 +2,8 @@ import { attach } from './attach.ts'
 import { attachOwners } from './attach-owners.ts'
 import { cni } from './cni.ts'
 import { configTables } from './config-tables.ts'
+import { devicePluginConfig } from './device-plugin-config.ts'
+import { devicePools } from './device-pools.ts'
 import { features } from './features.ts'
 import { hostileBounds } from './hostile-bounds.ts'
 import { hostileClean } from './hostile-clean.ts'
@@ -54,4 +56,6 @@ export const mutations: readonly Mutation[] = [
   ...configTables,
   ...records,
   ...tables,
+  ...devicePools,
+  ...devicePluginConfig,
 ]

@@ -47,6 +47,18 @@ describe('replaceFile', () => {
     expect(readdirSync(join(folder, 'a/b'))).toEqual(['record'])
   })
 
+  test('gives the file the mode that is asked for, whatever the umask', () => {
+    const before = process.umask(0o077)
+    try {
+      replaceFile(file, 'x', 'volatile', 0o444)
+      expect(statSync(file).mode & 0o777).toBe(0o444)
+      replaceFile(file, 'y', 'volatile', 0o644)
+      expect([readFileSync(file, 'utf8'), statSync(file).mode & 0o777]).toEqual(['y', 0o644])
+    } finally {
+      process.umask(before)
+    }
+  })
+
   test('replaces longer and shorter content whole, and whatever mode the file had', () => {
     writeFileSync(file, 'x'.repeat(100_000))
     chmodSync(file, 0o444)

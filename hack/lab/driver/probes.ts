@@ -191,3 +191,4 @@ function run(command: string[]): void {
 export * from './raw-frames.ts'
 export * from './rivals.ts'
 export * from './strangers.ts'
+export * from './uevents.ts'

@@ -23,10 +23,26 @@ import type { EswitchMode } from '../api/network-facts.ts'
 /** Errors of a device that has no such thing: the device is gone, no such operation, no such parameter. */
 const nothing: ReadonlySet<string> = new Set(['ENODEV', 'EOPNOTSUPP', 'EINVAL', 'ENOENT'])
 
-/** The number of the family `devlink`. @throws NetlinkError ENOENT from a kernel without devlink */
+/** The kernel is built without devlink, or no driver has loaded it. */
+export class NoDevlink extends Error {
+  readonly code = 'ENOENT'
+
+  constructor() {
+    super('the kernel has none')
+    this.name = 'NoDevlink'
+  }
+}
+
+/** The number of the family `devlink`. @throws NoDevlink */
 export function devlinkId(socket: NetlinkSocket): number {
-  const [answer] = socket.request(getFamily(devlinkFamily)).messages
-  return answer === undefined ? 0 : (ctrlMessage.decode(answer.payload).CTRL_ATTR_FAMILY_ID ?? 0)
+  try {
+    const [answer] = socket.request(getFamily(devlinkFamily)).messages
+    const id = answer === undefined ? undefined : ctrlMessage.decode(answer.payload).CTRL_ATTR_FAMILY_ID
+    if (id !== undefined) return id
+  } catch (error) {
+    if (!(error instanceof NetlinkError) || error.code !== 'ENOENT') throw error
+  }
+  throw new NoDevlink()
 }
 
 /** The modes of the eSwitches of functions. Functions without an eSwitch are missing. @throws NetlinkError */

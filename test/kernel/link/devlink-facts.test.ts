@@ -5,6 +5,7 @@ import {
   devlinkDevices,
   devlinkId,
   eswitchModes,
+  NoDevlink,
   rdmaEnabled,
   troublesOf,
 } from '../../../src/kernel/link/devlink-facts.ts'
@@ -28,7 +29,7 @@ test('the number of the family is asked for', () => {
     said(ctrlMessage.encode({ ...head, CTRL_ATTR_FAMILY_ID: id, CTRL_ATTR_FAMILY_NAME: 'devlink' })),
   )
   expect(devlinkId(socket)).toBe(id)
-  expect(() => devlinkId(answering(() => ({ errno: 2 })).socket)).toThrow('ENOENT')
+  expect(() => devlinkId(answering(() => ({ errno: 2 })).socket)).toThrow(NoDevlink)
 })
 
 describe('questions about functions', () => {

@@ -63,6 +63,7 @@ describe('simnic', () => {
     await setMode(vm, card, 'switchdev')
     const snapshot = await look()
     expect(snapshot.pfs.get(card.pci)).toMatchObject({ eswitchMode: 'switchdev', uplink: { name: card.pf } })
+    expect(snapshot.pfs.get(card.pci)?.hwTcOffload).toBe(true)
     const representors = [0, 1, 2].map((index) => deviceIn(snapshot, vf(index)).representor?.name)
     expect(representors).toEqual([0, 1, 2].map((index) => `${card.pf}rep${index}`))
     await setMode(vm, card, 'legacy')

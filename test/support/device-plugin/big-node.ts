@@ -1,2 +1,2 @@
-// The big node of hack/lab, which benchmarks use too.
-export { bigNode, pfAddress } from '../../../hack/lab/fake-root/big-node.ts'
+// hack/lab has it, because benches use it, too.
+export * from '../../../hack/lab/fake-root/big-node.ts'

@@ -1,3 +1,2 @@
-// The fake root of hack/lab, which benchmarks use too.
-export type * from '../../../hack/lab/fake-root/descriptions.ts'
-export { FakeRoot, macOf, UnknownDevice } from '../../../hack/lab/fake-root/fake-root.ts'
+// hack/lab has it, because benches use it, too.
+export * from '../../../hack/lab/fake-root/fake-root.ts'

@@ -1,0 +1,282 @@
+/**
+ * One pool on its way to kubelet: socket, registration, streams. Nothing here is a sequence that could get stuck: each sign of a change
+ * and each timer leads to a look at the state as it is, and to the one step that is missing.
+ */
+import type { Core, Offer, PoolStatus } from '../front-end.ts'
+import { isSameList, listOf, tooLongIds } from './answers.ts'
+import type { Folders } from './folders.ts'
+import { noObserver, type Way } from './observer.ts'
+import { type Registering, register } from './register.ts'
+import { PoolServer } from './server.ts'
+import { backoff, type FrontEndLog, type KubeletSettings, type Timings } from './settings.ts'
+import { isServed, SocketFile, siblings, socketName } from './socket-file.ts'
+import { Streams } from './streams.ts'
+
+/** The state of a pool, with a word about other instances. */
+export interface KubeletPoolStatus extends PoolStatus {
+  /** Another instance has a socket for this resource, and kubelet has no stream of ours: we take over when it leaves. */
+  readonly standby: boolean
+}
+
+/** A pool. Its name never changes; its devices do. */
+export class KubeletPool {
+  readonly resource: string
+  readonly #settings: KubeletSettings
+  readonly #timings: Timings
+  readonly #log: FrontEndLog
+  readonly #streams: Streams
+  readonly #server: PoolServer
+  #offer: Offer
+  #folders: Folders | undefined
+  #socket: SocketFile | undefined
+  #siblings: readonly string[] = []
+  /** kubelet's socket that we have registered at. */
+  #registeredAt: string | undefined
+  #isRegistered = false
+  #problem: string | undefined
+  #failures = 0
+  /** Time of the next attempt, by the clock of performance.now(). */
+  #nextTry = 0
+  #timer: NodeJS.Timeout | undefined
+  #resendTimer: NodeJS.Timeout | undefined
+  #registering: Registering | undefined
+  #stepping: Promise<void> | undefined
+  #isStale = false
+  #isStopped = false
+
+  constructor(offer: Offer, core: Core, settings: KubeletSettings, timings: Timings, log: FrontEndLog) {
+    this.resource = offer.resource
+    this.#offer = offer
+    this.#settings = settings
+    this.#timings = timings
+    this.#log = log
+    const { resource } = this
+    const observer = settings.observer ?? noObserver
+    this.#streams = new Streams(listOf(offer.devices), {
+      opened: () => this.#opened(),
+      ended: (life) => this.#ended(life),
+      sent: () => observer.onStream(resource, 'sent'),
+    })
+    this.#server = new PoolServer({
+      ...{ resource, core, streams: this.#streams, observer, log },
+      cdiAnnotations: settings.cdiAnnotations ?? false,
+      notified: (refusal) => this.#answered('watcher', refusal),
+    })
+    this.#warnOfIds()
+  }
+
+  status(): KubeletPoolStatus {
+    const standby = this.#streams.count === 0 && this.#siblings.length > 0
+    const { resource } = this
+    return {
+      ...{ resource, registered: this.#isRegistered, streams: this.#streams.count },
+      ...{ problem: this.#problem, standby },
+    }
+  }
+
+  /** The devices as they are now: a message for kubelet if it would see a difference. */
+  update(offer: Offer): void {
+    const before = this.#offer
+    this.#offer = offer
+    if (isSameList(before.devices, offer.devices)) return
+    this.#warnOfIds()
+    this.#streams.send(listOf(offer.devices))
+  }
+
+  /** News of the folders. */
+  see(folders: Folders): void {
+    const before = this.#folders
+    this.#folders = folders
+    // A kubelet that has just started is not made to wait for the failures of the one before.
+    if (folders.kubelet?.identity !== before?.kubelet?.identity) this.#soon()
+    this.#seeSiblings(folders)
+    this.#look()
+  }
+
+  /** Ends streams, takes the socket away, closes the server. */
+  async stop(): Promise<void> {
+    this.#isStopped = true
+    clearTimeout(this.#timer)
+    clearTimeout(this.#resendTimer)
+    this.#registering?.cancel()
+    await this.#stepping
+    this.#streams.end()
+    this.#socket?.close()
+    await this.#server.close(this.#timings.stop)
+  }
+
+  #look(): void {
+    if (this.#isStopped) return
+    if (this.#stepping !== undefined) {
+      this.#isStale = true
+      return
+    }
+    this.#isStale = false
+    this.#stepping = this.#step()
+      .catch((error: unknown) => this.#failed(error instanceof Error ? error.message : String(error)))
+      .then(() => {
+        this.#stepping = undefined
+        if (this.#isStale) this.#look()
+      })
+  }
+
+  /** The one step that is missing. */
+  async #step(): Promise<void> {
+    const { place, kubelet } = this.#folders ?? {}
+    if (place === undefined)
+      return this.#say(`there is neither plugins_registry nor device-plugins in ${this.#settings.kubelet}`)
+    if (!(await this.#isInPlace(place.folder, place.way))) return
+    const isOld = place.way === 'legacy' && this.#registeredAt !== kubelet?.identity
+    if (this.#streams.count > 0 && !isOld) return
+    if (place.way === 'legacy' && kubelet === undefined) return this.#say('kubelet.sock is not there')
+    const wait = this.#nextTry - performance.now()
+    if (wait > 0) return this.#wake(wait)
+    if (place.way === 'watcher') this.#attract()
+    else if (kubelet !== undefined) await this.#register(kubelet)
+  }
+
+  /** Puts our socket in its place where it is missing. False: another process serves there, which stays. */
+  async #isInPlace(folder: string, way: Way): Promise<boolean> {
+    const name = socketName(this.resource, this.#settings.instance, folder)
+    const present = this.#socket
+    const isNew = present === undefined || !present.path.startsWith(`${folder}/`)
+    const socket = isNew ? new SocketFile(folder, name, this.#server) : present
+    const state = isNew ? 'missing' : socket.state()
+    if (state === 'ours') return true
+    if (state === 'foreign' && (await isServed(socket.path))) {
+      this.#say(`another process serves ${socket.path}`)
+      return false
+    }
+    const wait = this.#socketWait()
+    if (wait > 0) {
+      this.#wake(wait)
+      return false
+    }
+    await socket.open()
+    this.#socket = socket
+    if (isNew) present?.close()
+    else
+      this.#log.warn({ resource: this.resource, socket: socket.path }, `${socket.path} was gone; it is back`)
+    // In the watched folder the new file is an attempt by itself.
+    if (way === 'watcher') this.#nextTry = performance.now() + this.#timings.streamWait
+    else if (this.#streams.count === 0) this.#soon()
+    return true
+  }
+
+  #socketWait(): number {
+    return this.#problem?.startsWith(CANNOT) === true ? this.#nextTry - performance.now() : 0
+  }
+
+  /** The watched folder: kubelet connects to files that appear. */
+  #attract(): void {
+    this.#say('kubelet has not opened a ListAndWatch stream; the socket is shown to it again')
+    this.#isRegistered = false
+    this.#socket?.touch()
+    this.#retryIn(Math.max(this.#timings.streamWait, backoff(this.#failures++, this.#timings)))
+  }
+
+  async #register({ path, identity }: { readonly path: string; readonly identity: string }): Promise<void> {
+    const endpoint = this.#socket?.path.split('/').at(-1) ?? ''
+    this.#registering = register(path, this.resource, endpoint, this.#timings.register)
+    try {
+      await this.#registering.done
+    } catch (error) {
+      if (!this.#isStopped) this.#answered('legacy', (error as Error).message)
+      return
+    } finally {
+      this.#registering = undefined
+    }
+    this.#registeredAt = identity
+    this.#answered('legacy', undefined)
+    if (this.#streams.count === 0) this.#retryIn(this.#timings.streamWait)
+  }
+
+  /** kubelet's word on a registration, in either way. */
+  #answered(way: Way, refusal: string | undefined): void {
+    const { resource } = this
+    this.#settings.observer?.onRegistration(resource, way, refusal === undefined)
+    this.#isRegistered = refusal === undefined
+    if (refusal === undefined) {
+      this.#problem = undefined
+      this.#log.info({ resource, way }, `kubelet has registered ${resource}`)
+    } else {
+      this.#say(`kubelet does not register it: ${refusal}`)
+      if (this.#streams.count === 0) this.#retryIn(backoff(this.#failures++, this.#timings))
+    }
+  }
+
+  #opened(): void {
+    const { resource } = this
+    this.#settings.observer?.onStream(resource, 'opened')
+    this.#log.info({ resource, streams: this.#streams.count }, `kubelet watches ${resource}`)
+    clearTimeout(this.#timer)
+    this.#problem = undefined
+  }
+
+  #ended(life: number): void {
+    const { resource } = this
+    this.#settings.observer?.onStream(resource, 'ended')
+    this.#settings.observer?.onRpc('ListAndWatch', resource, life, 'OK')
+    if (this.#streams.count > 0 || this.#isStopped) return
+    this.#log.info({ resource, seconds: Math.round(life / 1000) }, `kubelet watches ${resource} no more`)
+    this.#isRegistered = false
+    this.#registeredAt = undefined
+    // A kubelet that drops each stream at once is left alone for longer and longer.
+    this.#failures = life >= this.#timings.streamWait ? 0 : this.#failures + 1
+    const wait = backoff(this.#failures, this.#timings)
+    const isWatched = this.#folders?.place?.way === 'watcher'
+    this.#retryIn(isWatched ? Math.max(wait, this.#timings.streamWait) : wait)
+  }
+
+  #seeSiblings({ place, sockets }: Folders): void {
+    if (place === undefined) return
+    const own = socketName(this.resource, this.#settings.instance, place.folder)
+    const now = siblings(sockets, own)
+    const hasLeft = this.#siblings.some((name) => !now.includes(name))
+    this.#siblings = now
+    if (!hasLeft) return
+    if (this.#streams.count === 0) this.#soon()
+    clearTimeout(this.#resendTimer)
+    this.#resendTimer = setTimeout(() => this.#streams.resend(), this.#timings.resend)
+  }
+
+  #failed(reason: string): void {
+    this.#say(`${CANNOT} ${reason}`)
+    this.#retryIn(backoff(this.#failures++, this.#timings))
+  }
+
+  /** The next attempt may be made at once. */
+  #soon(): void {
+    this.#failures = 0
+    this.#nextTry = 0
+  }
+
+  #retryIn(milliseconds: number): void {
+    this.#nextTry = performance.now() + milliseconds
+    this.#wake(milliseconds)
+  }
+
+  #wake(milliseconds: number): void {
+    clearTimeout(this.#timer)
+    if (!this.#isStopped) this.#timer = setTimeout(() => this.#look(), milliseconds)
+  }
+
+  /** Notes a problem, and logs it once. */
+  #say(problem: string): void {
+    if (problem === this.#problem) return
+    this.#problem = problem
+    this.#log.warn({ resource: this.resource }, `${this.resource}: ${problem}`)
+  }
+
+  #warnOfIds(): void {
+    const ids = tooLongIds(this.#offer.devices)
+    if (ids.length > 0)
+      this.#log.warn(
+        { resource: this.resource, ids },
+        `Cannot offer ${ids.join(', ')}: an id must have at most 63 characters`,
+      )
+  }
+}
+
+/** Beginning of the problem of a socket that can't be made. */
+const CANNOT = 'its socket cannot be served:'

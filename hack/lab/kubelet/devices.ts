@@ -1,0 +1,201 @@
+// The books of kubelet's device manager: the devices of each resource, the pods that have them, and the checkpoint.
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { type DeviceSet, type KnownDevice, type Pod, SimulatorError } from './api.ts'
+import {
+  type ContainerResponse,
+  decodeContainerResponse,
+  encodeContainerResponse,
+  type WireDevice,
+} from './wire.ts'
+
+/** Devices of one container. */
+export interface Entry {
+  readonly pod: Pod
+  readonly container: string
+  readonly resource: string
+  readonly ids: readonly string[]
+  readonly response: ContainerResponse
+}
+
+interface Resource {
+  devices: ReadonlyMap<string, KnownDevice>
+  messages: number
+  connected: boolean
+}
+
+/** Key of devices without a NUMA node in the checkpoint. */
+const NO_NODE = '-1'
+
+/** All books. */
+export class DeviceBooks {
+  readonly #resources = new Map<string, Resource>()
+  #entries: readonly Entry[] = []
+  readonly #checkpoint: string
+
+  /** @param checkpoint path of kubelet_internal_checkpoint */
+  constructor(checkpoint: string) {
+    this.#checkpoint = checkpoint
+  }
+
+  get names(): readonly string[] {
+    return [...this.#resources.keys()].sort()
+  }
+
+  get entries(): readonly Entry[] {
+    return this.#entries
+  }
+
+  /** A message of ListAndWatch: it replaces the set. */
+  replace(name: string, devices: readonly WireDevice[]): void {
+    const known = this.#resource(name)
+    known.messages++
+    known.devices = new Map(devices.map((one) => [one.ID, knownAs(one)]))
+    this.#write()
+  }
+
+  connected(name: string): void {
+    this.#resource(name).connected = true
+  }
+
+  /** The end of a stream: nothing is healthy any more. */
+  disconnected(name: string): void {
+    const known = this.#resource(name)
+    known.connected = false
+    known.devices = new Map([...known.devices].map(([id, one]) => [id, { ...one, healthy: false }]))
+  }
+
+  set(name: string): DeviceSet | null {
+    const known = this.#resources.get(name)
+    if (known === undefined) return null
+    const devices = [...known.devices.values()].sort((left, right) => (left.id < right.id ? -1 : 1))
+    return { devices, messages: known.messages, connected: known.connected }
+  }
+
+  entry(uid: string, container: string, resource: string): Entry | undefined {
+    return this.#entries.find(
+      (one) => one.pod.uid === uid && one.container === container && one.resource === resource,
+    )
+  }
+
+  /** Ids of healthy devices that no pod has, in order. @throws SimulatorError when they are too few */
+  available(name: string, count: number): readonly string[] {
+    const taken = new Set(this.#entries.filter(({ resource }) => resource === name).flatMap(({ ids }) => ids))
+    const free = (this.set(name)?.devices ?? []).filter(({ id, healthy }) => healthy && !taken.has(id))
+    if (free.length < count)
+      throw new SimulatorError(
+        `requested number of devices unavailable for ${name}: requested ${count}, available ${free.length}`,
+      )
+    return free.map(({ id }) => id)
+  }
+
+  add(entry: Entry): void {
+    this.#entries = [...this.#entries, entry]
+    this.#write()
+  }
+
+  endPod(uid: string): void {
+    this.#entries = this.#entries.filter(({ pod }) => pod.uid !== uid)
+    this.#write()
+  }
+
+  /** A restart: entries come from the checkpoint, devices only by a new stream. Names of pods are kept, as the API server keeps them. */
+  reload(): void {
+    const pods = new Map(this.#entries.map(({ pod }) => [pod.uid, pod]))
+    for (const known of this.#resources.values())
+      Object.assign(known, { devices: new Map(), connected: false })
+    this.#entries = []
+    if (!existsSync(this.#checkpoint)) return
+    const { Data } = JSON.parse(readFileSync(this.#checkpoint, 'utf8')) as {
+      Data: {
+        PodDeviceEntries:
+          | readonly {
+              PodUID: string
+              ContainerName: string
+              ResourceName: string
+              DeviceIDs: Record<string, readonly string[]>
+              AllocResp: string
+            }[]
+          | null
+      }
+    }
+    this.#entries = (Data.PodDeviceEntries ?? []).map((one) => ({
+      pod: pods.get(one.PodUID) ?? { uid: one.PodUID, namespace: 'default', name: one.PodUID },
+      container: one.ContainerName,
+      resource: one.ResourceName,
+      ids: Object.values(one.DeviceIDs).flat(),
+      response: decodeContainerResponse(Buffer.from(one.AllocResp, 'base64')) as ContainerResponse,
+    }))
+  }
+
+  /** The answer of podresources List: an entry for each device, as kubelet has it. */
+  list(): object {
+    const pods = new Map<string, Entry[]>()
+    for (const entry of this.#entries) pods.set(entry.pod.uid, [...(pods.get(entry.pod.uid) ?? []), entry])
+    const pod_resources = [...pods.values()].map((entries) => ({
+      name: entries[0]?.pod.name,
+      namespace: entries[0]?.pod.namespace,
+      containers: [...new Set(entries.map(({ container }) => container))].map((name) => ({
+        name,
+        devices: entries
+          .filter(({ container }) => container === name)
+          .flatMap(({ resource, ids }) =>
+            ids.map((id) => ({
+              resource_name: resource,
+              device_ids: [id],
+              ...topologyOf(this.#resources.get(resource)?.devices.get(id)?.numa),
+            })),
+          ),
+      })),
+    }))
+    return { pod_resources }
+  }
+
+  #resource(name: string): Resource {
+    const known = this.#resources.get(name) ?? { devices: new Map(), messages: 0, connected: false }
+    this.#resources.set(name, known)
+    return known
+  }
+
+  #write(): void {
+    const PodDeviceEntries = this.#entries.map((one) => ({
+      PodUID: one.pod.uid,
+      ContainerName: one.container,
+      ResourceName: one.resource,
+      DeviceIDs: this.#byNode(one),
+      AllocResp: Buffer.from(encodeContainerResponse(one.response)).toString('base64'),
+    }))
+    const RegisteredDevices = Object.fromEntries(
+      [...this.#resources].map(([name, { devices }]) => [
+        name,
+        [...devices.values()].filter(({ healthy }) => healthy).map(({ id }) => id),
+      ]),
+    )
+    // The sum is Go's own and nobody but kubelet checks it.
+    const text = JSON.stringify({
+      Data: { PodDeviceEntries: PodDeviceEntries.length === 0 ? null : PodDeviceEntries, RegisteredDevices },
+      Checksum: 0,
+    })
+    mkdirSync(dirname(this.#checkpoint), { recursive: true })
+    writeFileSync(`${this.#checkpoint}.new`, text)
+    renameSync(`${this.#checkpoint}.new`, this.#checkpoint)
+  }
+
+  #byNode({ resource, ids }: Entry): Record<string, string[]> {
+    const nodes: Record<string, string[]> = {}
+    for (const id of ids) {
+      const node = String(this.#resources.get(resource)?.devices.get(id)?.numa ?? NO_NODE)
+      nodes[node] = [...(nodes[node] ?? []), id]
+    }
+    return nodes
+  }
+}
+
+function knownAs({ ID, health, topology }: WireDevice): KnownDevice {
+  const node = topology?.nodes[0]?.ID
+  return { id: ID, healthy: health === 'Healthy', ...(node === undefined ? {} : { numa: node }) }
+}
+
+function topologyOf(numa: number | undefined): object {
+  return numa === undefined ? {} : { topology: { nodes: [{ ID: numa }] } }
+}

@@ -1,0 +1,348 @@
+// A kubelet, as far as device plugins can tell: plugin watcher, registration service, device manager, pod resources. Written from the
+// protocols, not from our plugin. In: a folder for /var/lib/kubelet. Works under Node and, compiled, under Bun. Imports this folder.
+import { mkdirSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import type {
+  Allocation,
+  DeviceSet,
+  Kubelet,
+  KubeletOptions,
+  Pod,
+  RegistrationAttempt,
+  SocketFolder,
+  Wanted,
+} from './api.ts'
+import { SimulatorError } from './api.ts'
+import { DeviceBooks } from './devices.ts'
+import { PluginConnection } from './plugin.ts'
+import { removeSocketsIn, SocketServer } from './server.ts'
+import { SocketWatcher } from './watcher.ts'
+import type { ContainerResponse } from './wire.ts'
+
+/** Milliseconds until a registration that failed before the plugin was known is tried again. */
+const RETRY_MS = 500
+const RETRIES = 20
+const WAIT_MS = 20_000
+
+/** A live plugin of one resource. */
+interface Client {
+  readonly connection: PluginConnection
+  readonly options: { preStart: boolean; preferred: boolean }
+}
+
+/** The simulator. One object lives through restarts. */
+export class KubeletSimulator implements Kubelet {
+  readonly #options: KubeletOptions
+  readonly #books: DeviceBooks
+  readonly #registry: SocketWatcher | undefined
+  readonly #clients = new Map<string, Client>()
+  /** Names of plugins that the watcher has, by socket. */
+  readonly #plugins = new Map<string, string>()
+  readonly #lastOptions = new Map<string, Client['options']>()
+  readonly #attempts: RegistrationAttempt[] = []
+  readonly #waiting = new Set<() => void>()
+  #servers: readonly SocketServer[] = []
+  #refusals = { count: 0, message: '' }
+  #isRunning = false
+  #isHanging = false
+  /** Registrations run one after the other. */
+  #queue: Promise<void> = Promise.resolve()
+
+  constructor(options: KubeletOptions) {
+    this.#options = options
+    this.#books = new DeviceBooks(this.#path('device-plugins', 'kubelet_internal_checkpoint'))
+    if (options.watcher === false) return
+    this.#registry = new SocketWatcher(this.#path('plugins_registry'), {
+      created: (path) => this.#later(() => this.#appeared(path, RETRIES)),
+      removed: (path) => this.#later(async () => this.#forget(path)),
+    })
+  }
+
+  async start(): Promise<void> {
+    if (this.#isRunning) throw new SimulatorError('the kubelet runs already')
+    this.#isRunning = true
+    this.#books.reload()
+    mkdirSync(this.#path('device-plugins'), { recursive: true })
+    removeSocketsIn(this.#path('device-plugins'))
+    this.#servers = [
+      await SocketServer.open(this.#path('device-plugins', 'kubelet.sock'), 'v1beta1.Registration', {
+        Register: (request) => this.#register(request as RegisterRequest),
+      }),
+      await SocketServer.open(this.#path('pod-resources', 'kubelet.sock'), 'v1.PodResourcesLister', {
+        List: async () => this.#books.list(),
+      }),
+    ]
+    this.#registry?.start()
+    this.#changed()
+  }
+
+  async stop(): Promise<void> {
+    this.#isRunning = false
+    this.#registry?.stop()
+    this.#plugins.clear()
+    for (const resource of [...this.#clients.keys()]) this.#disconnect(resource)
+    for (const server of this.#servers) server.close()
+    this.#servers = []
+    await this.#queue
+  }
+
+  async restart(): Promise<void> {
+    await this.stop()
+    await this.start()
+  }
+
+  async devices(resource: string): Promise<DeviceSet | null> {
+    return this.#books.set(resource)
+  }
+
+  async resources(): Promise<readonly string[]> {
+    return this.#books.names
+  }
+
+  wait(resource: string, wanted: Wanted, timeoutMs = WAIT_MS): Promise<DeviceSet> {
+    return new Promise((resolve, reject) => {
+      const look = () => {
+        const set = this.#books.set(resource)
+        if (set === null || !isAsWanted(set, wanted)) return
+        over()
+        resolve(set)
+      }
+      const over = () => {
+        clearTimeout(timer)
+        this.#waiting.delete(look)
+      }
+      const timer = setTimeout(() => {
+        over()
+        const words = JSON.stringify([wanted, this.#books.set(resource), this.#attempts.slice(-5)])
+        reject(new SimulatorError(`${resource} is not as wanted after ${timeoutMs} ms: ${words}`))
+      }, timeoutMs)
+      this.#waiting.add(look)
+      look()
+    })
+  }
+
+  async allocate(pod: Pod, container: string, resource: string, count: number): Promise<Allocation> {
+    const known = this.#books.entry(pod.uid, container, resource)
+    if (known !== undefined) return { ids: known.ids, response: known.response, replayed: true }
+    const available = this.#books.available(resource, count)
+    const { connection, options } = this.#client(resource)
+    const wish =
+      options.preferred && available.length > 0 ? await connection.prefer(available, [], count) : []
+    // The plugin may wish for anything; what is not free is left out, and what lacks is taken from the rest.
+    const wished = wish.filter((id) => available.includes(id))
+    const ids = [...new Set([...wished, ...available])].slice(0, count)
+    const response = await connection.allocate(ids)
+    if (options.preStart) await connection.preStart(ids)
+    this.#books.add({ pod, container, resource, ids, response })
+    return { ids, response, replayed: false }
+  }
+
+  allocateIds(resource: string, ids: readonly string[]): Promise<ContainerResponse> {
+    return this.#client(resource).connection.allocate(ids)
+  }
+
+  prefer(
+    resource: string,
+    available: readonly string[],
+    required: readonly string[],
+    count: number,
+  ): Promise<readonly string[]> {
+    return this.#client(resource).connection.prefer(available, required, count)
+  }
+
+  preStart(resource: string, ids: readonly string[]): Promise<void> {
+    return this.#client(resource).connection.preStart(ids)
+  }
+
+  async options(resource: string): Promise<Client['options'] | null> {
+    return this.#lastOptions.get(resource) ?? null
+  }
+
+  async endPod(uid: string): Promise<void> {
+    this.#books.endPod(uid)
+    this.#changed()
+  }
+
+  async dropStreams(resource?: string): Promise<void> {
+    for (const name of resource === undefined ? [...this.#clients.keys()] : [resource]) this.#disconnect(name)
+  }
+
+  async hang(isHanging: boolean): Promise<void> {
+    this.#isHanging = isHanging
+    for (const { connection } of this.#clients.values()) connection.hang(isHanging)
+  }
+
+  async removeSockets(folder: SocketFolder): Promise<void> {
+    removeSocketsIn(this.#path(folder), ['kubelet.sock'])
+  }
+
+  async wipe(folder: SocketFolder, remake: boolean): Promise<void> {
+    rmSync(this.#path(folder), { recursive: true, force: true })
+    if (remake) mkdirSync(this.#path(folder))
+  }
+
+  async refuse(count: number, message: string): Promise<void> {
+    this.#refusals = { count, message }
+  }
+
+  async registrations(): Promise<readonly RegistrationAttempt[]> {
+    return [...this.#attempts]
+  }
+
+  #path(...names: readonly string[]): string {
+    return join(this.#options.root, ...names)
+  }
+
+  #later(action: () => Promise<void>): void {
+    this.#queue = this.#queue.then(async () => {
+      if (this.#isRunning) await action()
+    })
+  }
+
+  /** A socket in the registry: GetInfo, the plugin's own registration, and the notice about it. */
+  async #appeared(path: string, retries: number): Promise<void> {
+    if (this.#plugins.has(path)) this.#forget(path)
+    let name = ''
+    let registrar: PluginConnection | undefined
+    try {
+      registrar = await PluginConnection.dial(path, this.#options.authority)
+      const info = await registrar.info()
+      name = info.name
+      if (info.type !== 'DevicePlugin') throw new SimulatorError(`no handler for plugin type ${info.type}`)
+      if (!info.supported_versions.includes('v1beta1')) throw new SimulatorError('v1beta1 is not supported')
+      checkName(name)
+      this.#plugins.set(path, name)
+      const error = await this.#connect(name, info.endpoint || path).then(
+        () => undefined,
+        (reason: Error) => reason.message,
+      )
+      this.#note({ way: 'watcher', resource: name, socket: path, ...(error === undefined ? {} : { error }) })
+      await registrar.notify(error)
+    } catch (error) {
+      this.#note({ way: 'watcher', resource: name, socket: path, error: String(error) })
+      if (!this.#plugins.has(path) && retries > 0)
+        setTimeout(() => this.#later(() => this.#again(path, retries - 1)), RETRY_MS).unref()
+    } finally {
+      registrar?.close()
+    }
+  }
+
+  async #again(path: string, retries: number): Promise<void> {
+    if (!this.#plugins.has(path)) await this.#appeared(path, retries)
+  }
+
+  /** A socket of the registry is gone. kubelet finds the plugin by its name, whatever socket the name has. */
+  #forget(path: string): void {
+    const name = this.#plugins.get(path)
+    this.#plugins.delete(path)
+    if (name === undefined) return
+    const isOther = this.#clients.get(name)?.connection.socket !== path
+    if (this.#options.second !== 'by-path' || !isOther) this.#disconnect(name)
+  }
+
+  /** The legacy way. kubelet dials back before it answers. */
+  async #register({ version, endpoint, resource_name }: RegisterRequest): Promise<object> {
+    const socket = this.#path('device-plugins', endpoint)
+    try {
+      if (version !== 'v1beta1') throw new SimulatorError(`version ${version} is not supported`)
+      checkName(resource_name)
+      await this.#connect(resource_name, socket)
+    } catch (error) {
+      this.#note({ way: 'legacy', resource: resource_name, socket, error: String(error) })
+      throw error
+    }
+    this.#note({ way: 'legacy', resource: resource_name, socket })
+    return {}
+  }
+
+  async #connect(resource: string, socket: string): Promise<void> {
+    if (this.#refusals.count > 0) {
+      this.#refusals = { ...this.#refusals, count: this.#refusals.count - 1 }
+      throw new SimulatorError(this.#refusals.message)
+    }
+    const present = this.#clients.get(resource)
+    if (present?.connection.socket === socket) return
+    if (present !== undefined && (this.#options.second ?? 'refused') === 'refused')
+      throw new SimulatorError(
+        `the device plugin ${resource} already registered with a different socket path`,
+      )
+    const connection = await PluginConnection.dial(socket, this.#options.authority)
+    try {
+      const options = await connection.options()
+      this.#lastOptions.set(resource, options)
+      this.#clients.set(resource, { connection, options })
+    } catch (error) {
+      connection.close()
+      throw error
+    }
+    this.#books.connected(resource)
+    connection.watch(
+      (devices) => {
+        this.#books.replace(resource, devices)
+        this.#changed()
+      },
+      () => this.#ended(resource, connection),
+    )
+    if (this.#isHanging) connection.hang(true)
+    this.#changed()
+  }
+
+  #ended(resource: string, connection: PluginConnection): void {
+    const isCurrent = this.#clients.get(resource)?.connection === connection
+    connection.close()
+    if (isCurrent) this.#clients.delete(resource)
+    // Old kubelets know a resource by its name alone: the end of any stream is the end of all its devices.
+    if (isCurrent || this.#options.second === 'replace') this.#books.disconnected(resource)
+    this.#changed()
+  }
+
+  #disconnect(resource: string): void {
+    const client = this.#clients.get(resource)
+    if (client !== undefined) this.#ended(resource, client.connection)
+  }
+
+  #client(resource: string): Client {
+    const client = this.#clients.get(resource)
+    if (client === undefined) throw new SimulatorError(`no plugin is connected for ${resource}`)
+    return client
+  }
+
+  #note(attempt: RegistrationAttempt): void {
+    this.#attempts.push(attempt)
+    this.#changed()
+  }
+
+  #changed(): void {
+    for (const look of [...this.#waiting]) look()
+  }
+}
+
+interface RegisterRequest {
+  readonly version: string
+  readonly endpoint: string
+  readonly resource_name: string
+}
+
+/** An extended resource: a domain that is not Kubernetes' own, and a name of at most 63 characters. */
+function checkName(resource: string): void {
+  const [, domain = '', name = ''] = /^([^/]+)\/([^/]+)$/.exec(resource) ?? []
+  const isValid =
+    /^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$/.test(domain) &&
+    !/(^|\.)kubernetes\.io$/.test(domain) &&
+    /^[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$/.test(name)
+  if (!isValid) throw new SimulatorError(`the ResourceName "${resource}" is invalid`)
+}
+
+function isAsWanted({ devices, connected, messages }: DeviceSet, wanted: Wanted): boolean {
+  const fits = (ids: readonly string[], want: readonly string[] | number | undefined) => {
+    if (want === undefined) return true
+    return typeof want === 'number' ? ids.length === want : String(ids) === String([...want].sort())
+  }
+  const idsOf = (healthy: boolean) => devices.filter((one) => one.healthy === healthy).map(({ id }) => id)
+  return (
+    fits(idsOf(true), wanted.healthy) &&
+    fits(idsOf(false), wanted.unhealthy) &&
+    (wanted.connected ?? connected) === connected &&
+    messages >= (wanted.messages ?? 0)
+  )
+}
