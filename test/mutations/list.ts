@@ -10,6 +10,7 @@ import { features } from './features.ts'
 import { hostileBounds } from './hostile-bounds.ts'
 import { hostileClean } from './hostile-clean.ts'
 import { hostileIdentity } from './hostile-identity.ts'
+import { inventory } from './inventory.ts'
 import { kernel } from './kernel.ts'
 import { kernelTable } from './kernel-table.ts'
 import { lib } from './lib.ts'
@@ -39,6 +40,7 @@ export const mutations: readonly Mutation[] = [
   ...localhost,
   ...offloadSteering,
   ...ownConnections,
+  ...inventory,
   ...kernel,
   ...kernelTable,
   ...netlink,
