@@ -1,7 +1,6 @@
 /** The command line of `vf-device-plugin`. Each command loads its own modules alone. */
 import { version } from '../src/lib/version.ts'
 import { readCommandLine } from './config/command-line.ts'
-import type { Settings } from './config/settings.ts'
 import { usage } from './usage.ts'
 
 /** Runs the command line; returns the exit code. */
@@ -24,13 +23,13 @@ export async function runDevicePlugin(args: readonly string[]): Promise<number> 
       return ok ? 0 : 1
     }
     case 'schema': {
-      const { pluginConfigSchema } = await import('./config/schema.ts')
+      const { pluginConfigSchema } = await import('./config/keys/schema.ts')
       console.log(JSON.stringify(pluginConfigSchema(), undefined, 2))
       return 0
     }
     case 'explain':
       for (const warning of line.warnings) console.error(`vf-device-plugin: ${warning}`)
-      return explain(line.settings, line.json, line.devices)
+      return await (await import('./explain-node.ts')).explainNode(line.settings, line.json, line.devices)
     case 'serve': {
       const { serve } = await import('./serve.ts')
       return await serve(line.settings, line.warnings)

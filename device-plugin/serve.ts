@@ -1,46 +1,31 @@
 /** The service with the real kernel, kubelet, files and signals around it, until a signal ends it. */
+
+import { linuxMachine } from '../src/kernel/linux-machine.ts'
+import { version } from '../src/lib/version.ts'
+import { openNetlink } from '../src/sys/netlink.ts'
+import { openNotifications } from '../src/sys/notifications.ts'
 import { attachmentsByDevice } from './allocations/attachments.ts'
 import { AllocationKeeper } from './allocations/keeper.ts'
 import { type FileRead, readConfigFile } from './config/config-file.ts'
 import type { Settings } from './config/settings.ts'
 import { watchConfig } from './config/watch-config.ts'
-import { CdiSpecs } from './container/cdi/store.ts'
-import { sweepDeviceInfo } from './container/device-info/store.ts'
+import { Containers } from './container/containers.ts'
 import { makeCore } from './core.ts'
-import { linuxMachine } from '../src/kernel/linux-machine.ts'
-import { openNetworkFacts } from '../src/kernel/linux-network-facts.ts'
-import { version } from '../src/lib/version.ts'
-import { isThere } from '../src/sys/files.ts'
-import { openNetlink } from '../src/sys/netlink.ts'
-import { openNotifications } from '../src/sys/notifications.ts'
 import { scan } from './inventory/scan.ts'
-import type { Sources } from './inventory/sources.ts'
 import { processClock } from './inventory/watch/clock.ts'
 import { type Watch, watchNode } from './inventory/watch/watch.ts'
 import { checkpoint } from './kubelet/checkpoint.ts'
 import { openKubeletFrontEnd } from './kubelet/front-end.ts'
 import { podResources } from './kubelet/podresources.ts'
+import { type Meters, startMeters } from './meters.ts'
+import { nodeSources } from './node-sources.ts'
 import { serveHttp } from './observe/http.ts'
 import { type PluginLog, startPluginLog } from './observe/log.ts'
-import { type Meters, startMeters } from './meters.ts'
 import { unready } from './observe/readiness.ts'
 import { Service } from './service.ts'
-import type { State } from './state.ts'
 
 /** Exit codes of the service. */
 export const exitCodes = { ended: 0, failed: 1, config: 3 } as const
-
-/** Sources of the inventory on this node. */
-export function nodeSources({ roots }: Settings): Sources {
-  // The variable of a DaemonSet that takes status.hostIPs from the downward API.
-  const given = process.env.NODE_IPS?.split(',').map((one) => one.trim()).filter((one) => one !== '')
-  return {
-    sys: roots.sys,
-    dev: roots.dev,
-    openNetwork: openNetworkFacts,
-    ...(given === undefined || given.length === 0 ? {} : { nodeAddresses: given }),
-  }
-}
 
 /**
  * Serves until SIGTERM, SIGINT or SIGQUIT.
@@ -68,8 +53,7 @@ class Running {
   readonly #service: Service
   /** Devices that a pod has had since this process started. */
   readonly #wereHeld = new Set<string>()
-  readonly #resources = new Set<string>()
-  readonly #cdi: CdiSpecs
+  readonly #containers: Containers
   readonly #ends: (() => unknown)[] = []
   #watch: Watch | undefined
   #judgement: NodeJS.Immediate | undefined
@@ -98,27 +82,29 @@ class Running {
       attachments,
       allocations: () => this.#allocations.now,
       lookAtAttachments: (found) => this.#allocations.look(found),
-      beforeOffer: (state) => this.#keepFiles(state),
+      beforeOffer: () => this.#keepFiles(),
       afterScan: (snapshot) => this.#meters.scanned(snapshot),
       log,
     })
     this.#meters = startMeters(() => this.#service.view(), roots.state)
-    const exists = (path: string) => isThere(`${roots.dev}${path.slice('/dev'.length)}`)
-    this.#cdi = new CdiSpecs({ folder: roots.cdi, exists, now: () => performance.now() })
-    const core = makeCore(
+    this.#containers = new Containers(
+      { roots, cdi: settings.useCdi ? 'names' : 'off' },
       {
-        ...{ roots, exists, useCdi: settings.useCdi },
-        state: () => this.#service.state,
+        pools: () => this.#service.state?.assignment.pools ?? [],
+        held: () => new Set(this.#allocations.now.held.keys()),
         attachmentOf: (device) => attachments().get(device),
         wasHeld: (device) => this.#wereHeld.has(device),
-        given: (resource, ids) => this.#allocations.given(resource, ids),
-        doubt: (resource, reason) => {
-          log.warn(reason, { resource })
-          this.#watch?.touch(resource)
-        },
       },
-      this.#cdi,
     )
+    const core = makeCore({
+      state: () => this.#service.state,
+      containers: this.#containers,
+      given: (resource, ids) => this.#allocations.given(resource, ids),
+      doubt: (resource, reason) => {
+        log.warn(reason, { resource })
+        this.#watch?.touch(resource)
+      },
+    })
     const frontEnd = openKubeletFrontEnd(
       core,
       { kubelet: roots.kubelet, instance: settings.instance, observer: this.#meters.observer },
@@ -199,12 +185,9 @@ class Running {
   }
 
   /** Files that name devices follow the devices. A file that can't be written makes no offer late. */
-  #keepFiles({ assignment, allocations, config }: State): void {
-    const held = new Set(allocations.held.keys())
-    for (const { resource } of config.pools) this.#resources.add(resource)
+  #keepFiles(): void {
     try {
-      if (this.#settings.useCdi) this.#cdi.update(assignment.pools, held)
-      sweepDeviceInfo(this.#settings.roots.deviceInfo, [...this.#resources], held)
+      this.#containers.update()
     } catch (error) {
       this.#log.warn(`Cannot keep the files of devices: ${textOf(error)}`)
     }
@@ -219,6 +202,7 @@ function textOf(error: unknown): string {
 function endingSignal(onHangup: () => void): Promise<string> {
   process.on('SIGHUP', onHangup)
   return new Promise((resolve) => {
-    for (const signal of ['SIGTERM', 'SIGINT', 'SIGQUIT'] as const) process.once(signal, () => resolve(signal))
+    for (const signal of ['SIGTERM', 'SIGINT', 'SIGQUIT'] as const)
+      process.once(signal, () => resolve(signal))
   })
 }

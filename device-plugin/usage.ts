@@ -9,7 +9,10 @@ const column = 27
 export function usage(): string {
   const lines = Object.entries(flags).map(([name, { value, effect, without }]) => {
     const left = `  --${name}${value === undefined ? '' : ` ${value}`}`
-    const given = without === '' || without === undefined || without === 'none' || without === 'false' ? '' : ` (${without})`
+    const given =
+      without === '' || without === undefined || without === 'none' || without === 'false'
+        ? ''
+        : ` (${without})`
     return `${left.padEnd(column)} ${effect}${given}`
   })
   return `vf-device-plugin ${version}: Kubernetes device plugin for SR-IOV devices

@@ -11,13 +11,15 @@ import { join } from 'node:path'
 import { flags } from '../device-plugin/config/command-line.ts'
 import type { KeyRows } from '../device-plugin/config/keys/key-rows.ts'
 import { healthKeys, poolKeys } from '../device-plugin/config/keys/keys.ts'
+import { pluginConfigSchema } from '../device-plugin/config/keys/schema.ts'
 import { selectorKeys } from '../device-plugin/config/keys/selector-keys.ts'
 import { attachKeys } from '../src/attach/config/keys.ts'
 import type { ConfigKey, KeyTable } from '../src/cni/config-keys.ts'
 import { code, type ErrorName, meaning } from '../src/cni/error.ts'
 import { policyKeys } from '../src/cni/policy-file.ts'
 import { protocolKeys } from '../src/cni/protocol-keys.ts'
-import { schemas, schemaText } from '../src/ctl/schema.ts'
+import { schemas } from '../src/ctl/schema.ts'
+import type { JsonObject } from '../src/lib/json.ts'
 import { offloadKeys } from '../src/offload/config/keys.ts'
 
 /** The page with the tables of the sources. */
@@ -112,6 +114,13 @@ function codeTable(): string[] {
 export const configurationPage = join(import.meta.dirname, '../docs/configuration.md')
 /** Path of the page of the device plugin's config. */
 export const deviceConfigPage = join(import.meta.dirname, '../docs/device-plugin-config.md')
+/** The schemas by the names of their files: those of `vfctl schema`, and that of `vf-device-plugin schema`. */
+export const everySchema: Readonly<Record<string, () => JsonObject>> = {
+  ...schemas,
+  'vf-device-plugin': pluginConfigSchema,
+}
+/** The text of a schema's file. */
+export const schemaFileText = (schema: () => JsonObject): string => `${JSON.stringify(schema(), null, 2)}\n`
 /** Folder of the schemas, a file for each. */
 export const schemaFolder = join(import.meta.dirname, '../docs/schema')
 
@@ -119,6 +128,6 @@ if (process.argv[1]?.endsWith('hack/docs.ts') === true) {
   writeFileSync(configurationPage, withTables(readFileSync(configurationPage, 'utf8')))
   writeFileSync(deviceConfigPage, withDeviceTables(readFileSync(deviceConfigPage, 'utf8')))
   mkdirSync(schemaFolder, { recursive: true })
-  for (const name of Object.keys(schemas))
-    writeFileSync(join(schemaFolder, `${name}.json`), schemaText(name) ?? '')
+  for (const [name, schema] of Object.entries(everySchema))
+    writeFileSync(join(schemaFolder, `${name}.json`), schemaFileText(schema))
 }

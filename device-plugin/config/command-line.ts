@@ -6,7 +6,7 @@ import type { Roots, Settings } from './settings.ts'
 
 /** A command line as it was understood. */
 export type CommandLine =
-  | { readonly command: 'help' | 'version' }
+  | { readonly command: 'help' | 'version' | 'schema' }
   /** A mistake, as a sentence; exit code 2. */
   | { readonly command: 'refused'; readonly problem: string }
   | { readonly command: 'check'; readonly file: string; readonly settings: Settings }
@@ -196,10 +196,11 @@ function command(name: 'help' | 'version', effect: string): Flag<Draft> {
 }
 
 /**
- * Reads the arguments behind the name of the program: `[explain] [flags] [devices]`. Flags of the SR-IOV network device plugin, of
+ * Reads the arguments behind the name of the program: `[explain] [flags] [devices]`, or `schema`. Flags of the SR-IOV network device plugin, of
  * glog, and of the script of its container are taken.
  */
 export function readCommandLine(argv: readonly string[]): CommandLine {
+  if (argv.length === 1 && argv[0] === 'schema') return { command: 'schema' }
   const isExplain = argv[0] === 'explain'
   const draft: Draft = {
     settings: defaultSettings,
@@ -219,7 +220,7 @@ export function readCommandLine(argv: readonly string[]): CommandLine {
   if (first !== undefined)
     return {
       command: 'refused',
-      problem: `Cannot use argument "${first}": must be a flag, or "explain" as the first word`,
+      problem: `Cannot use argument "${first}": must be a flag, or "explain" or "schema" as the first word`,
     }
   if (json) return { command: 'refused', problem: 'Cannot use --json: it belongs to explain' }
   if (draft.check !== undefined) return { command: 'check', file: draft.check, settings }

@@ -50,7 +50,7 @@ function united(left: PfSelector, right: PfSelector): PfSelector {
     left.indexes === undefined || right.indexes === undefined
       ? undefined
       : merged([...left.indexes, ...right.indexes])
-  return { text: `${left.text} ${right.text}`, pf: left.pf, indexes }
+  return { text: `${left.text}, ${right.text}`, pf: left.pf, indexes }
 }
 
 function parseIndexes(list: string): IndexRanges | undefined {

@@ -7,14 +7,25 @@ import { table } from './table.ts'
 /** Ids that one line lists. */
 const listed = 4
 
-/** The explanation as JSON with two blanks for each level; see `Explanation`. Absent facts are absent keys. */
-export function explainJson(assignment: Assignment, health?: HealthView): string {
-  return JSON.stringify(explain(assignment, health), null, 2)
+/**
+ * The explanation as JSON with two blanks for each level; see `Explanation`. Absent facts are absent keys. `only`: ids of the devices
+ * to be listed; none: all.
+ */
+export function explainJson(
+  assignment: Assignment,
+  health?: HealthView,
+  only: readonly string[] = [],
+): string {
+  return JSON.stringify(narrowed(explain(assignment, health), only), null, 2)
 }
 
-/** The explanation as text, without an end of line at the end. Sections without content are left out. */
-export function explainTable(assignment: Assignment, health?: HealthView): string {
-  const all = explain(assignment, health)
+/** The explanation as text, without an end of line at the end. Sections without content are left out. `only` as for JSON. */
+export function explainTable(
+  assignment: Assignment,
+  health?: HealthView,
+  only: readonly string[] = [],
+): string {
+  const all = narrowed(explain(assignment, health), only)
   const sections: readonly (readonly [title: string, lines: readonly string[]])[] = [
     ['Devices', deviceLines(all.devices)],
     ['Pools', poolLines(all)],
@@ -35,6 +46,13 @@ export function explainTable(assignment: Assignment, health?: HealthView): strin
     .filter(([, lines]) => lines.length > 0)
     .map(([title, lines]) => `${title}:\n${lines.map((line) => `  ${line}`).join('\n')}`)
     .join('\n\n')
+}
+
+/** Devices outside of `only` are left out; what concerns the whole node stays. */
+function narrowed(all: Explanation, only: readonly string[]): Explanation {
+  if (only.length === 0) return all
+  const isWanted = ({ id }: { readonly id: string }) => only.includes(id)
+  return { ...all, devices: all.devices.filter(isWanted), guarded: all.guarded.filter(isWanted) }
 }
 
 function some(ids: readonly string[]): string {

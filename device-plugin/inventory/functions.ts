@@ -69,7 +69,8 @@ function identityOf(folder: string): Pick<PciFacts, 'pciClass' | 'vendor' | 'pro
 
 /** PCI addresses among the components of a path, in its order. */
 export function addressesIn(path: string): PciAddress[] {
-  return path.split('/').flatMap((part) => parsePciAddress(part) ?? [])
+  // Most components are no addresses, which the first look tells at once.
+  return path.split('/').flatMap((part) => (part.includes('.') ? (parsePciAddress(part) ?? []) : []))
 }
 
 function numberIn(path: string): number {

@@ -14,37 +14,48 @@ const IFF_UP = 1
 
 /** The interfaces of one scan. */
 export class Interfaces {
-  readonly #listed: ReadonlyMap<string, NetworkLink>
+  readonly #listed: readonly Interface[]
+  readonly #byName: ReadonlyMap<string, Interface>
+  /** Kernels before 5.14 name no parents. */
+  readonly #byParent = new Map<string, Interface[]>()
   readonly #unlisted: Interface[] = []
 
   constructor(links: readonly NetworkLink[]) {
-    this.#listed = new Map(links.map((link) => [link.name, link]))
+    this.#listed = links.map((link) => ({ ...link, isListed: true }))
+    this.#byName = new Map(this.#listed.map((link) => [link.name, link]))
+    for (const link of this.#listed) {
+      if (link.parent === undefined) continue
+      const known = this.#byParent.get(link.parent)
+      if (known === undefined) this.#byParent.set(link.parent, [link])
+      else known.push(link)
+    }
   }
 
   /** All interfaces of the kernel's list, and those that only sysfs has told of until now. */
   all(): readonly Interface[] {
-    const listed = [...this.#listed.values()].map((link) => ({ ...link, isListed: true }))
-    return [...listed, ...this.#unlisted]
+    return [...this.#listed, ...this.#unlisted]
   }
 
   /**
-   * The interfaces of the device whose folder is `folder`. `device` is its name for IFLA_PARENT_DEV_NAME. Interfaces that the
-   * kernel's list lacks, or has for another device, are those of another sysfs than the kernel's, or were just made.
+   * The interfaces of the device whose folder is `folder`. `device` is its name for IFLA_PARENT_DEV_NAME. Folders are read where the
+   * kernel's list has nothing for that name: the interfaces are in pods, or without a parent, or of another sysfs than the kernel's.
    */
-  of(folder: string, entries: readonly string[], device: string): Interface[] {
-    const places = entries.filter((name) => name === 'net' || name.startsWith('virtio'))
-    return places.flatMap((place) => {
-      const parent = place === 'net' ? device : place
-      const path = place === 'net' ? `${folder}/net` : `${folder}/${place}/net`
-      return listFolder(path).flatMap((name) => this.#one(`${path}/${name}`, name, parent) ?? [])
-    })
+  of(folder: string, entries: readonly string[], device: string): readonly Interface[] {
+    if (entries.includes('net')) return this.#in(`${folder}/net`, device)
+    const virtio = entries.find((name) => name.startsWith('virtio'))
+    return virtio === undefined ? [] : this.#in(`${folder}/${virtio}/net`, virtio)
+  }
+
+  #in(path: string, parent: string): readonly Interface[] {
+    return (
+      this.#byParent.get(parent) ??
+      listFolder(path).flatMap((name) => this.#one(`${path}/${name}`, name, parent) ?? [])
+    )
   }
 
   #one(path: string, name: string, parent: string): Interface | undefined {
-    const listed = this.#listed.get(name)
-    // Kernels before 5.14 name no parent.
-    const isSame = listed !== undefined && (listed.parent ?? parent) === parent
-    if (isSame) return { ...listed, parent, isListed: true }
+    const listed = this.#byName.get(name)
+    if (listed !== undefined && (listed.parent ?? parent) === parent) return listed
     const unlisted = fromSysfs(path, name, parent)
     if (unlisted !== undefined) this.#unlisted.push(unlisted)
     return unlisted

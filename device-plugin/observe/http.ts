@@ -7,8 +7,8 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 
 /** The answers of the server. */
 export interface Pages {
-  /** The text of /metrics. */
-  metrics(): Promise<{ readonly contentType: string; readonly text: string }>
+  /** The text of /metrics, in parts. */
+  metrics(): Promise<{ readonly contentType: string; readonly parts: readonly string[] }>
   /** Reasons for not being ready; empty when ready. */
   unready(): readonly string[]
 }
@@ -117,13 +117,27 @@ async function answer(
       const reasons = pages.unready()
       send(reasons.length === 0 ? 200 : 503, reasons.length === 0 ? 'ok\n' : `${reasons.join('\n')}\n`)
     } else if (path === '/metrics') {
-      const { contentType, text } = await pages.metrics()
-      send(200, text, contentType)
+      const { contentType, parts } = await pages.metrics()
+      response.writeHead(200, { 'content-type': contentType })
+      if (request.method !== 'HEAD') await pour(parts, response)
+      response.end()
     } else send(404, 'not found: /metrics, /healthz and /readyz are served here\n')
   } catch (error) {
     log.warn(`Cannot answer a request: ${error instanceof Error ? error.message : String(error)}`)
     if (response.headersSent) response.destroy()
     else send(500, 'failed\n')
+  }
+}
+
+/** Writes parts as the client takes them, so that a large text is not encoded as a whole. */
+async function pour(parts: readonly string[], response: ServerResponse): Promise<void> {
+  for (const part of parts) {
+    if (response.destroyed) return
+    if (!response.write(part))
+      await new Promise<void>((resolve) => {
+        response.once('drain', resolve)
+        response.once('close', resolve)
+      })
   }
 }
 

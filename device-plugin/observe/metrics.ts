@@ -1,6 +1,6 @@
 /** The metrics of the device plugin: things that happen are counted when they do, all others are looked up at a scrape. */
 import { readdirSync } from 'node:fs'
-import { Counter, Histogram, type Metric, Registry } from 'prom-client'
+import { Counter, Histogram, Registry } from 'prom-client'
 import type { Shown } from '../../src/ctl/show.ts'
 import { version } from '../../src/lib/version.ts'
 import type { Snapshot } from '../inventory/snapshot.ts'
@@ -38,8 +38,7 @@ export class Metrics {
   readonly #histograms = new Map<string, Histogram>()
   readonly #questions: Questions
   readonly #started = Date.now() / 1_000 - process.uptime()
-  #samples = new Samples()
-  #making: Promise<string> | undefined
+  #making: Promise<readonly string[]> | undefined
 
   constructor(questions: Questions) {
     this.#questions = questions
@@ -48,7 +47,6 @@ export class Metrics {
       if (kind === 'histogram')
         this.#histograms.set(name, new Histogram({ ...common, ...(buckets && { buckets: [...buckets] }) }))
       else if (isPushed === true) this.#counters.set(name, new Counter(common))
-      else this.#collectAtScrape(name as MetricName)
     }
   }
 
@@ -82,14 +80,20 @@ export class Metrics {
     }
   }
 
-  /** The text of all metrics. Scrapes at the same time, and within one second, get one text. */
-  text(): Promise<string> {
+  /** The text of all metrics. */
+  async text(): Promise<string> {
+    return (await this.parts()).join('')
+  }
+
+  /** The text of all metrics, a part for each. Scrapes at the same time, and within one second, get one text. */
+  parts(): Promise<readonly string[]> {
     if (this.#making !== undefined) return this.#making
     const making = this.#make()
     this.#making = making
-    const forget = () => {
+    const forget = (parts: readonly string[]) => {
       setTimeout(() => {
         if (this.#making === making) this.#making = undefined
+        collectGarbage(parts.reduce((sum, { length }) => sum + length, 0))
       }, fresh).unref()
     }
     making.then(forget, () => {
@@ -98,7 +102,7 @@ export class Metrics {
     return making
   }
 
-  async #make(): Promise<string> {
+  async #make(): Promise<readonly string[]> {
     const samples = new Samples()
     const view = this.#questions.view()
     await this.#part(samples, 'view', () => addView(samples, view))
@@ -111,12 +115,7 @@ export class Metrics {
     const inPods = await this.#attachments(samples, view, links)
     addTraffic(samples, view, links, inPods)
     addProcess(samples, this.#started)
-    this.#samples = samples
-    try {
-      return await this.#format()
-    } finally {
-      this.#samples = new Samples()
-    }
+    return this.#format(samples)
   }
 
   async #attachments(
@@ -156,24 +155,15 @@ export class Metrics {
     await nextTurn()
   }
 
-  async #format(): Promise<string> {
+  async #format(samples: Samples): Promise<readonly string[]> {
     const parts: string[] = []
     const pause = pacer()
-    for (const name of Object.keys(metricTable)) {
-      parts.push(await this.#registry.getSingleMetricAsString(name))
+    for (const name of Object.keys(metricTable) as MetricName[]) {
+      const isCounted = this.#registry.getSingleMetric(name) !== undefined
+      parts.push(isCounted ? `${await this.#registry.getSingleMetricAsString(name)}\n` : samples.take(name))
       await pause()
     }
-    return `${parts.join('\n\n')}\n`
-  }
-
-  /** Registers a metric whose values are those of the scrape: the registry asks it, as it asks its own kinds. */
-  #collectAtScrape(name: MetricName): void {
-    const { help, kind } = metricTable[name]
-    const metric = {
-      ...{ name, help, type: kind, aggregator: 'sum' },
-      get: async () => ({ name, help, type: kind, aggregator: 'sum', values: this.#samples.of(name) }),
-    }
-    this.#registry.registerMetric(metric as unknown as Metric)
+    return parts
   }
 }
 
@@ -192,6 +182,14 @@ function openFiles(): number | undefined {
   } catch {
     return undefined
   }
+}
+
+/** Characters of a text that leaves enough garbage to be worth the work. */
+const largeText = 512 << 10
+
+/** Bun would let its heap grow by tens of megabytes before it looks for the garbage of large texts. */
+function collectGarbage(characters: number): void {
+  if (characters >= largeText && typeof Bun !== 'undefined') Bun.gc(true)
 }
 
 /** A function that lets others have their turn whenever the work since the last time was long. */

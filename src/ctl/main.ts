@@ -9,8 +9,8 @@ Usage:
                      ID or the beginning of one, or a pod: NAME or NAMESPACE/NAME. DIR is where
                      the network config says that state is kept (stateDir)
   vfctl schema [NAME]
-                     JSON Schema of a config, for editors: vf-attach, vf-offload,
-                     vf-device-plugin or policy. Without NAME these names
+                     JSON Schema of a network config, for editors: vf-attach, vf-offload or
+                     policy. Without NAME these names
   vfctl --help       this text
   vfctl --version    the version
 

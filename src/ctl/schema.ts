@@ -1,5 +1,4 @@
 /** The JSON Schemas that `vfctl schema` prints and docs/schema holds. */
-import { pluginConfigSchema } from '../../device-plugin/config/keys/schema.ts'
 import { attachSchema } from '../attach/config/schema.ts'
 import { schemaOf } from '../cni/json-schema.ts'
 import { policyKeys } from '../cni/policy-file.ts'
@@ -10,7 +9,6 @@ import { offloadSchema } from '../offload/config/schema.ts'
 export const schemas: Readonly<Record<string, () => JsonObject>> = {
   'vf-attach': attachSchema,
   'vf-offload': offloadSchema,
-  'vf-device-plugin': pluginConfigSchema,
   policy: () =>
     schemaOf(policyKeys, {
       title: 'policy of vf-flower',

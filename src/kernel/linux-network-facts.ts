@@ -5,7 +5,8 @@ import { openNetlink } from '../sys/netlink.ts'
 import type { NetworkFacts } from './api/network-facts.ts'
 import { defaultRoutes, globalAddresses } from './ip/default-routes.ts'
 import { ddpProfiles, devlinkId, eswitchModes, rdmaEnabled, troublesOf } from './link/devlink-facts.ts'
-import { allLinks, findLink } from './link/links.ts'
+import { findLink } from './link/links.ts'
+import { networkLinks } from './link/network-links.ts'
 
 const NETLINK_ROUTE = 0
 
@@ -27,7 +28,7 @@ export function openNetworkFacts(): NetworkFacts {
     return family
   }
   return {
-    links: () => allLinks(route()),
+    links: () => networkLinks(route()),
     defaultRoutes: () => defaultRoutes(route()),
     addresses: () => globalAddresses(route()),
     vfs: (pf) => findLink(route(), pf, true)?.vfs ?? new Map(),

@@ -3,22 +3,21 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { examineConfig } from '../../device-plugin/config/read-config.ts'
-import { schemaFolder } from '../../hack/docs.ts'
-import { schemas, schemaText } from '../../src/ctl/schema.ts'
+import { everySchema, schemaFileText, schemaFolder } from '../../hack/docs.ts'
 import { isObject, type JsonObject, type JsonValue } from '../../src/lib/json.ts'
 import { problems } from '../support/json-schema.ts'
 
 const top = join(import.meta.dirname, '../..')
-const schemaOf = (name: string): JsonObject => schemas[name]?.() ?? {}
+const schemaOf = (name: string): JsonObject => everySchema[name]?.() ?? {}
 
 test('docs/schema has what the sources say (sh hack/bun.sh hack/docs.ts writes it)', () => {
   expect(readdirSync(schemaFolder).sort()).toEqual(
-    Object.keys(schemas)
+    Object.keys(everySchema)
       .map((name) => `${name}.json`)
       .sort(),
   )
-  for (const name of Object.keys(schemas))
-    expect(readFileSync(join(schemaFolder, `${name}.json`), 'utf8')).toBe(schemaText(name))
+  for (const [name, schema] of Object.entries(everySchema))
+    expect(readFileSync(join(schemaFolder, `${name}.json`), 'utf8')).toBe(schemaFileText(schema))
 })
 
 const pages = ['README.md', ...readdirSync(join(top, 'docs')).filter((name) => name.endsWith('.md'))].map(

@@ -2,7 +2,7 @@
  * Every key of the config of the device plugin. The one source for its check (read-config.ts), for the tables of
  * docs/device-plugin-config.md (hack/docs.ts) and for docs/schema/vf-device-plugin.json.
  */
-import { z } from 'zod'
+import * as z from 'zod/mini'
 import { allowedName, allowedPrefix, isPrefix, namePattern, prefixPattern } from '../resource-name.ts'
 import { choice, flag, type KeyRows, key, must, objectOf, seconds, textOf } from './key-rows.ts'
 import { selectorKeys, selectorSchema } from './selector-keys.ts'
@@ -35,18 +35,23 @@ export const healthKeys = {
   badAfter: key(seconds(longest), {
     isOwn: true,
     without: '5',
-    effect: 'so many seconds a device is bad before kubelet hears of it; fractions are allowed',
+    effect: 'so many seconds a delayed reason holds before kubelet hears of it; fractions are allowed',
   }),
   goodAfter: key(seconds(longest), {
     isOwn: true,
     without: '10',
-    effect: 'so many seconds a device is good again before kubelet hears of it; fractions are allowed',
+    effect: 'so many seconds a delayed reason is over before kubelet hears of it; fractions are allowed',
   }),
 } satisfies KeyRows
 
 const selectorsWords = 'an object or a list of objects; [{}] selects all devices of the type'
 const infoWords = 'an object with the keys "*" and PCI addresses, whose values are objects of names and texts'
-const prefix = z.string(must(allowedPrefix)).regex(prefixPattern, { ...must(allowedPrefix), abort: true })
+const prefix = z
+  .string(must(allowedPrefix))
+  .check(
+    z.regex(prefixPattern, { ...must(allowedPrefix), abort: true }),
+    z.refine(isPrefix, must(allowedPrefix)),
+  )
 
 /** Keys of one entry of `resourceList`. */
 export const poolKeys = {
@@ -58,7 +63,7 @@ export const poolKeys = {
       'names that kubelet does not register are refused; hyphens are taken as there, against its README',
   }),
   resourcePrefix: key(
-    { schema: prefix.refine(isPrefix, must(allowedPrefix)), allowed: allowedPrefix },
+    { schema: prefix, allowed: allowedPrefix },
     {
       without: '`--resource-prefix`',
       effect: 'part of the name before the slash: pods ask for `PREFIX/NAME`',

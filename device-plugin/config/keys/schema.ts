@@ -1,5 +1,5 @@
 /** JSON Schema (draft 2020-12) of the config file, for editors. */
-import { z } from 'zod'
+import * as z from 'zod/mini'
 import { isObject, type JsonObject, type JsonValue } from '../../../src/lib/json.ts'
 import { objectOf } from './key-rows.ts'
 import { fileKeys } from './keys.ts'

@@ -1,5 +1,5 @@
 /** Every key of a selector. */
-import { z } from 'zod'
+import * as z from 'zod/mini'
 import { parsePciAddress } from '../../../src/lib/pci-address.ts'
 import { allowedPfSelector, parsePfSelector } from '../pf-ranges.ts'
 import { choice, flag, type KeyRow, type KeyRows, key, listOf, must, objectOf, textOf } from './key-rows.ts'
@@ -11,8 +11,7 @@ const pciForm = '([0-9A-Fa-f]{4,8}:)?[0-9A-Fa-f]{2}:[01][0-9A-Fa-f]\\.[0-7]'
 const pciAddress = {
   schema: z
     .string(must(pciWords))
-    .refine(isPci, must(pciWords))
-    .meta({ pattern: `^${pciForm}$` }),
+    .check(z.refine(isPci, must(pciWords)), z.meta({ pattern: `^${pciForm}$` })),
   allowed: pciWords,
 }
 
@@ -23,13 +22,13 @@ const pKey = textOf(/^0[xX][0-9A-Fa-f]{1,4}$/, 'a partition key such as "0x7fff"
 /** For editors alone; {@link parsePfSelector} judges. */
 const indexForm = '[ \\t]*\\d+[ \\t]*(-[ \\t]*\\d+[ \\t]*)?'
 const pf = (form: string, allowed: string, isName: (text: string) => boolean) => ({
-  schema: z
-    .string(must(allowed))
-    .refine((text) => {
+  schema: z.string(must(allowed)).check(
+    z.refine((text) => {
       const parsed = parsePfSelector(text)
       return parsed !== undefined && isName(parsed.pf)
-    }, must(allowed))
-    .meta({ pattern: `^\\s*${form}\\s*(#${indexForm}(,${indexForm})*)?$` }),
+    }, must(allowed)),
+    z.meta({ pattern: `^\\s*${form}\\s*(#${indexForm}(,${indexForm})*)?$` }),
+  ),
   allowed,
 })
 /** Longest name by which the kernel knows an interface, ALTIFNAMSIZ without the final zero (linux/if.h). */
@@ -140,7 +139,7 @@ export const conditionKeys = {
 
 const exclusion = objectOf(conditionKeys, 'an object with the keys of a selector')
 
-const excludeRow: KeyRow<z.ZodArray<typeof exclusion>> = {
+const excludeRow: KeyRow<z.ZodMiniArray<typeof exclusion>> = {
   schema: z.array(exclusion, must('an object or a list of objects')),
   allowed: 'an object, or a list of objects, with conditions of a selector',
   isOwn: true,

@@ -58,7 +58,9 @@ export class LinkTable {
    * - a difference in what the inventory lacks alone, such as MTU, queue length, features, XDP programs, or a message with IFLA_EVENT.
    *
    * A message about hardware that differs in nothing is a `vf` change: after a change of a VF attribute the kernel sends the PF's
-   * message, in which VF attributes are absent (do_setlink, rtmsg_ifinfo). It is also sent when a macvlan or VLAN is made on it.
+   * message, in which VF attributes are absent (do_setlink, rtmsg_ifinfo). It is also sent when a macvlan or VLAN is made on it. The
+   * kernel tells of VF attributes and altnames only while the interface is up (netdev_state_change): of an interface that is down the
+   * periodic scan sees them.
    * @throws RangeError for a message that can't be decoded
    */
   take(message: Message): Change | undefined {

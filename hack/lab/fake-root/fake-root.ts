@@ -183,9 +183,21 @@ export class FakeRoot {
 
   /** Adds an interface of a function or subfunction: by PCI address or name on the auxiliary bus. */
   addNetdev(device: string, netdev: FakeNetdev): number {
+    return this.addNetdevAt(this.placeOf(device), netdev)
+  }
+
+  /** Adds a virtio device below a function, with an interface. */
+  addVirtioNetdev(address: string, virtio: string, netdev: FakeNetdev): number {
+    const place = `${this.placeOf(address)}/${virtio}`
+    this.tree.link(`${place}/driver`, 'bus/virtio/drivers/virtio_net')
+    this.tree.link(`bus/virtio/devices/${virtio}`, place)
+    return this.addNetdevAt(place, netdev)
+  }
+
+  private addNetdevAt(device: string, netdev: FakeNetdev): number {
     const { name, up = true, carrier = up } = netdev
     const ifindex = netdev.ifindex ?? ++this.ifindex
-    const place = `${this.placeOf(device)}/net/${name}`
+    const place = `${device}/net/${name}`
     this.tree.values(place, {
       ...{ address: netdev.mac ?? macOf(ifindex), ifindex, type: netdev.type ?? 1, mtu: 1500, dev_id: '0x0' },
       ...{ dev_port: 0, flags: up ? '0x1003' : '0x1002', operstate: up && carrier ? 'up' : 'down' },
@@ -193,7 +205,7 @@ export class FakeRoot {
       ...{ carrier: up ? Number(carrier) : undefined, uevent: `INTERFACE=${name}\nIFINDEX=${ifindex}` },
       ...{ phys_port_name: netdev.physPortName, phys_switch_id: netdev.physSwitchId, iflink: ifindex },
     })
-    this.tree.link(`${place}/device`, this.placeOf(device))
+    this.tree.link(`${place}/device`, device)
     this.tree.link(`${place}/subsystem`, 'class/net')
     this.tree.link(`class/net/${name}`, place)
     return ifindex
@@ -232,12 +244,21 @@ export class FakeRoot {
     }
   }
 
-  /** Takes the RDMA device away: driver change, or its move to a pod's namespace, which takes its folder in sysfs too. */
+  /** Takes the RDMA device away, as a change of the driver does. */
   removeRdma(device: string): void {
     const place = this.placeOf(device)
     for (const kind of ['infiniband', 'infiniband_verbs', 'infiniband_mad', 'infiniband_cm']) {
       for (const name of this.namesIn(`${place}/${kind}`)) this.tree.remove(`class/${kind}/${name}`)
       this.tree.remove(`${place}/${kind}`)
+    }
+  }
+
+  /** Moves the RDMA device to a pod's namespace: its own folder is hidden, the files of programs stay. */
+  hideRdma(device: string): void {
+    const folder = `${this.placeOf(device)}/infiniband`
+    for (const name of this.namesIn(folder)) {
+      this.tree.remove(`class/infiniband/${name}`)
+      this.tree.remove(`${folder}/${name}`)
     }
   }
 

@@ -87,6 +87,7 @@ describe('commands', () => {
     [['-h'], { command: 'help' }],
     [['explain', '--help'], { command: 'help' }],
     [['--version'], { command: 'version' }],
+    [['schema'], { command: 'schema' }],
     [['--check', 'f.json'], { command: 'check', file: 'f.json', settings: defaultSettings }],
     [
       ['--check=f.json', '--resource-prefix=a.b'],
@@ -111,9 +112,12 @@ describe('commands', () => {
 test.each([
   [['--nope'], 'Cannot use --nope: there is no such flag'],
   [['--constructor=1'], 'Cannot use --constructor=1: there is no such flag'],
-  [['---v=1'], 'Cannot use argument "---v=1": must be a flag, or "explain" as the first word'],
-  [['x'], 'Cannot use argument "x": must be a flag, or "explain" as the first word'],
-  [['-use-cdi', 'false'], 'Cannot use argument "false": must be a flag, or "explain" as the first word'],
+  [['---v=1'], 'Cannot use argument "---v=1": must be a flag, or "explain" or "schema" as the first word'],
+  [['x'], 'Cannot use argument "x": must be a flag, or "explain" or "schema" as the first word'],
+  [
+    ['-use-cdi', 'false'],
+    'Cannot use argument "false": must be a flag, or "explain" or "schema" as the first word',
+  ],
   [['--use-cdi=yes'], 'Cannot use --use-cdi=yes: must be true or false'],
   [['--config-file'], 'Cannot use --config-file: must be followed by FILE'],
   [['--config-file='], 'Cannot use --config-file: is ""; must be a path'],

@@ -108,7 +108,7 @@ test('every key of a selector is read', () => {
   expect(selectorOf({ pfNames: ['p0#0-3', 'P0#6', 'p1'], rootDevices: ['0000:3B:00.0#1'] })).toEqual({
     pfNames: [
       {
-        text: 'p0#0-3 P0#6',
+        text: 'p0#0-3, P0#6',
         pf: 'p0',
         indexes: [
           [0, 3],

@@ -20,7 +20,7 @@ let lines: string[] = []
 let reasons: string[] = []
 const log = { warn: (line: string) => lines.push(line), info: (line: string) => lines.push(line) }
 const pages: Pages = {
-  metrics: async () => ({ contentType: 'text/plain; version=0.0.4', text: 'a 1\n' }),
+  metrics: async () => ({ contentType: 'text/plain; version=0.0.4', parts: ['a 1\n', 'b 2\n'] }),
   unready: () => reasons,
 }
 
@@ -66,7 +66,7 @@ test('the three pages and no others', async () => {
   expect(await get(place, '/metrics?x=1')).toEqual({
     status: 200,
     type: 'text/plain; version=0.0.4',
-    text: 'a 1\n',
+    text: 'a 1\nb 2\n',
   })
   expect(await get(place, '/metrics', 'HEAD')).toMatchObject({ status: 200, text: '' })
   for (const path of ['/', '/metrics/', '/../metrics', '/debug', '/healthz/x'])
