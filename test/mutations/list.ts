@@ -2,6 +2,7 @@ import { attach } from './attach.ts'
 import { attachOwners } from './attach-owners.ts'
 import { cni } from './cni.ts'
 import { configTables } from './config-tables.ts'
+import { deviceObserve } from './device-observe.ts'
 import { devicePluginConfig } from './device-plugin-config.ts'
 import { devicePools } from './device-pools.ts'
 import { features } from './features.ts'
@@ -54,6 +55,7 @@ export const mutations: readonly Mutation[] = [
   ...configTables,
   ...records,
   ...tables,
+  ...deviceObserve,
   ...devicePools,
   ...devicePluginConfig,
 ]
