@@ -26,7 +26,11 @@ export function scan(sources: Sources, number: number): Snapshot {
   try {
     const { devices, pfs } = look(sources, network, unanswered)
     const duration = performance.now() - start
-    return { number, takenAt, duration, devices, pfs, unanswered: unanswered.sentences }
+    const isBlind = unanswered.has('network', 'interfaces', 'default routes', 'addresses')
+    return {
+      ...{ number, takenAt, duration, devices, pfs, unanswered: unanswered.sentences },
+      ...(isBlind ? { areHostUsesUnknown: true } : {}),
+    }
   } finally {
     network.close()
   }

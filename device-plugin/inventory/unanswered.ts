@@ -8,6 +8,11 @@ export class Unanswered {
     return [...this.#sentences]
   }
 
+  /** True when a question about one of the subjects had no answer. */
+  has(...subjects: readonly string[]): boolean {
+    return subjects.some((subject) => this.sentences.some((one) => one.startsWith(`${subject}: `)))
+  }
+
   /** The answer, or `otherwise` and a sentence that begins with the subject. Defects of this program are thrown. */
   ask<T>(subject: string, question: () => T, otherwise: T): T {
     try {

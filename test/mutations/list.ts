@@ -3,12 +3,15 @@ import { attachOwners } from './attach-owners.ts'
 import { cni } from './cni.ts'
 import { configTables } from './config-tables.ts'
 import { deviceObserve } from './device-observe.ts'
+import { container } from './container.ts'
 import { devicePluginConfig } from './device-plugin-config.ts'
 import { devicePools } from './device-pools.ts'
+import { devicePluginWatch } from './device-plugin-watch.ts'
 import { features } from './features.ts'
 import { hostileBounds } from './hostile-bounds.ts'
 import { hostileClean } from './hostile-clean.ts'
 import { hostileIdentity } from './hostile-identity.ts'
+import { inventory } from './inventory.ts'
 import { kernel } from './kernel.ts'
 import { kernelTable } from './kernel-table.ts'
 import { lib } from './lib.ts'
@@ -38,6 +41,7 @@ export const mutations: readonly Mutation[] = [
   ...localhost,
   ...offloadSteering,
   ...ownConnections,
+  ...inventory,
   ...kernel,
   ...kernelTable,
   ...netlink,
@@ -56,6 +60,8 @@ export const mutations: readonly Mutation[] = [
   ...records,
   ...tables,
   ...deviceObserve,
+  ...container,
   ...devicePools,
   ...devicePluginConfig,
+  ...devicePluginWatch,
 ]

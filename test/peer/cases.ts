@@ -164,6 +164,14 @@ export const peerCases: readonly PeerCase[] = [
     config: config(pool('user', [{ drivers: ['uio_pci_generic'] }])),
   },
   {
+    name: 'UIO by igb_uio',
+    node: (root) => {
+      for (const number of [0, 1]) root.addDeviceFile(`uio${number}`)
+      igb(root, PF, 'ens0', 2, () => ({ driver: 'igb_uio' }))
+    },
+    config: config(pool('user', [{ drivers: ['igb_uio'] }])),
+  },
+  {
     name: 'RDMA, and network devices of vhost',
     node: (root) => {
       rdma(root)

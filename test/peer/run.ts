@@ -51,9 +51,7 @@ async function compare(one: PeerCase): Promise<boolean> {
       ['peer', theirs],
       ['ours', own],
     ] as const)
-      console.log(
-        `     log of ${name}:\n${log.split('\n').slice(-12).join('\n').replace(/^/gm, '       | ')}`,
-      )
+      console.log(`     log of ${name}:\n${log.split('\n').slice(-8).join('\n').replace(/^/gm, '       | ')}`)
   }
   return surprises.length === 0
 }
