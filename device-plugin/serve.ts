@@ -10,7 +10,6 @@ import { attachmentsByDevice } from './allocations/attachments.ts'
 import { AllocationKeeper } from './allocations/keeper.ts'
 import { watchRecords } from './allocations/watch-records.ts'
 import { type FileRead, readConfigFile } from './config/config-file.ts'
-import type { PluginConfig } from './config/plugin-config.ts'
 import type { Settings } from './config/settings.ts'
 import { watchConfig } from './config/watch-config.ts'
 import { Containers } from './container/containers.ts'
@@ -74,8 +73,6 @@ class Running {
   #judgement: NodeJS.Immediate | undefined
   #tidy: NodeJS.Timeout | undefined
   #tidiedAt = Number.NEGATIVE_INFINITY
-  /** The config whose pools the metrics know. */
-  #measured: PluginConfig | undefined
   /** The reason why files of devices could not be kept the last time. */
   #fileProblem: string | undefined
 
@@ -105,10 +102,7 @@ class Running {
       attachments,
       allocations: () => this.#allocations.now,
       lookAtAttachments: (found) => this.#allocations.look(found),
-      beforeOffer: (state) => {
-        this.#keepSeries(state.config)
-        this.#keepFiles()
-      },
+      beforeOffer: () => this.#keepFiles(),
       onFailure: () => this.#watch?.touch('judgement'),
       afterScan: (snapshot) => this.#scanned(snapshot),
       log,
@@ -168,6 +162,9 @@ class Running {
         this.#meters.changed(changes)
         records.renew()
         this.#service.look()
+        // The last calls of a pool that is gone are counted after its end.
+        const pools = this.#service.state?.config.pools ?? []
+        this.#meters.keepPools(new Set(pools.map(({ resource }) => resource)))
         this.#tidySoon()
       },
       onFailure: (error) => {
@@ -255,13 +252,6 @@ class Running {
     this.#fileProblem = problem
     if (problem === undefined) this.#log.info('The files of devices are kept again')
     else this.#log.warn(`Cannot keep the files of devices: ${problem}`)
-  }
-
-  /** Counters of pools that are no more end with the config that has them no more. */
-  #keepSeries(config: PluginConfig): void {
-    if (config === this.#measured) return
-    this.#measured = config
-    this.#meters.keepPools(new Set(config.pools.map(({ resource }) => resource)))
   }
 }
 

@@ -136,7 +136,8 @@ export class Service {
   /** Allocate has refused a device: it is not offered as healthy for a while, or until something about it changes. */
   refuse(device: string, resource: string, reason: string): void {
     const sign = this.#signOf(device)
-    if (sign === undefined) return
+    // A device that a pod has is in no list for another one already.
+    if (sign === undefined || this.#options.allocations().held.has(device)) return
     this.#refusals.add(device, resource, `it was refused to a pod: ${reason}`, sign, performance.now())
     this.judge()
   }

@@ -179,6 +179,17 @@ describe('a device that Allocate has refused', () => {
     expect(node.offer).toEqual([`${a0}+`])
   })
 
+  test('because another pod has it is not held back when that pod is over', () => {
+    const node = bed()
+    node.next.held.set(a0, { resource: 'test/old', device: a0 })
+    node.see([vf(parent, 0)])
+    node.service.refuse(a0, 'test/a', 'x')
+    expect(node.offer).toEqual([])
+    node.next.held.clear()
+    node.service.judge()
+    expect(node.offer).toEqual([`${a0}+`])
+  })
+
   test('that is not on the node is nobody’s', () => {
     const node = bed()
     node.see([vf(parent, 0)])
