@@ -5,6 +5,7 @@ import { afterEach, describe, expect, test } from 'vitest'
 import { DRIVER } from '../../../hack/lab/driver/client.ts'
 import { kubeletIn, type RemoteKubelet } from '../../../hack/lab/kubelet/remote.ts'
 import type { LabProcess } from '../../../hack/lab/lab.ts'
+import { buildDialBack, wire } from '../../support/kubelet/dial-back.ts'
 import { offer } from '../../support/kubelet-bed.ts'
 import { lab } from '../../support/lab.ts'
 
@@ -29,6 +30,30 @@ async function bed(
   )
   return { kubelet, frontEnd, root }
 }
+
+test('compiled, answers to the library that kubelet is built with', async () => {
+  const node = await lab()
+  const program = await buildDialBack()
+  const { frontEnd, root } = await bed(true)
+  await node.must(`mkdir ${root}/plugins_registry`)
+  frontEnd.write(`${JSON.stringify([offer('x.org/a', 'a')])}\n`)
+  const socket = `${root}/plugins_registry/x.org_a.sock`
+  // Listing takes as long as the socket takes to come.
+  const calls = [wire.list, '', wire.allocate, '0a030a0161']
+  const { stdout } = await node.exec([
+    'sh',
+    '-c',
+    'until [ -S "$2" ]; do sleep 0.02; done; exec "$0" "$@"',
+    program,
+    'dial',
+    socket,
+    'localhost',
+    ...calls,
+  ])
+  expect(stdout).toBe(
+    `${wire.list} OK 0a0c0a016112074865616c746879\n${wire.allocate} OK 0a0a0a080a03494453120161\n`,
+  )
+}, 300_000)
 
 describe.each([
   ['watcher', true, 'plugins_registry'],
