@@ -1,21 +1,38 @@
+/** The command line of `vf-device-plugin`. Each command loads its own modules alone. */
 import { version } from '../src/lib/version.ts'
+import { readCommandLine } from './config/command-line.ts'
+import { usage } from './usage.ts'
 
-const usage = `vf-device-plugin ${version}: Kubernetes device plugin for SR-IOV virtual functions; it does not serve a kubelet yet
-
-Usage:
-  vf-device-plugin --help       this text
-  vf-device-plugin --version    the version
-`
-
-/** The command line of `vf-device-plugin`; returns the exit code. */
-export function runDevicePlugin(args: readonly string[]): number {
-  const [first] = args
-  if (first === '--version') console.log(version)
-  else if (first === undefined || first === '--help' || first === '-h') console.log(usage.trimEnd())
-  else {
-    const problem = `Cannot use argument "${first}": must be --help or --version`
-    console.error(`vf-device-plugin: ${problem}\n\n${usage.trimEnd()}`)
-    return 2
+/** Runs the command line; returns the exit code. */
+export async function runDevicePlugin(args: readonly string[]): Promise<number> {
+  const line = readCommandLine(args)
+  switch (line.command) {
+    case 'help':
+      process.stdout.write(usage())
+      return 0
+    case 'version':
+      console.log(version)
+      return 0
+    case 'refused':
+      console.error(`vf-device-plugin: ${line.problem}; --help shows all flags`)
+      return 2
+    case 'check': {
+      const { checkFile } = await import('./config/check-file.ts')
+      const { ok, text } = checkFile(line.file, line.settings)
+      process.stdout.write(text)
+      return ok ? 0 : 1
+    }
+    case 'schema': {
+      const { pluginConfigSchema } = await import('./config/keys/schema.ts')
+      console.log(JSON.stringify(pluginConfigSchema(), undefined, 2))
+      return 0
+    }
+    case 'explain':
+      for (const warning of line.warnings) console.error(`vf-device-plugin: ${warning}`)
+      return await (await import('./explain-node.ts')).explainNode(line.settings, line.json, line.devices)
+    case 'serve': {
+      const { serve } = await import('./serve.ts')
+      return await serve(line.settings, line.warnings)
+    }
   }
-  return 0
 }

@@ -6,7 +6,7 @@
 import { join } from 'node:path'
 import { indent, say, step } from './demo-print.ts'
 import { capture } from './lab/bed/capture.ts'
-import { type Card, hardwareRules, loadSimnic, setMode, unloadSimnic } from './lab/bed/simnic.ts'
+import { type Card, hardwareRules, loadSimnic, setMode, setVfMacs, unloadSimnic } from './lab/bed/simnic.ts'
 import { diffSnapshot, snapshot } from './lab/bed/snapshot.ts'
 import {
   buildTopology,
@@ -46,13 +46,23 @@ interface Counted {
   readonly packets: number
 }
 
-/** Runs the second act; the machine is as before afterwards. Throws at the first claim that does not hold. */
-export async function secondAct(lab: Lab): Promise<void> {
-  step('Second act: a NIC with an eSwitch, which is simnic, profile full (from source, not hardware)')
+/** A card in switchdev mode with its uplink in a bridge. */
+export interface CardInBridge {
+  readonly card: Card
+  readonly topology: Topology
+  readonly bridge: string
+  /** The machine is as before {@link cardInBridge} afterwards. */
+  remove(): Promise<void>
+}
+
+/** Loads a card, builds the network with `count` VFs around it, and puts the uplink into a bridge that has the node's addresses. */
+export async function cardInBridge(lab: Lab, count: number): Promise<CardInBridge> {
   const [card] = await loadSimnic(lab)
   if (card === undefined) throw new Error('simnic made no card')
-  const topology = await buildTopology(lab, card, 1)
+  const topology = await buildTopology(lab, card, count)
   await setMode(lab, card, 'switchdev')
+  // Translation in the NIC has to tell several VFs apart.
+  if (count > 1) await setVfMacs(lab, card)
   await lab.must(`set -e
     ip link add ${BRIDGE} address ${topology.pfMac} up type bridge stp_state 0 forward_delay 0 mcast_snooping 0
     ip link set ${card.pf} master ${BRIDGE}
@@ -67,13 +77,25 @@ END
     until [ -n "$(ip -6 address show dev ${BRIDGE} scope link)" ] && [ -z "$(ip -6 address show tentative)" ]; do
       sleep 0.1
     done`)
+  return {
+    ...{ card, topology, bridge: BRIDGE },
+    remove: async () => {
+      await lab.must(`ip link set ${card.pf} nomaster; ip link delete ${BRIDGE}`)
+      await setMode(lab, card, 'legacy')
+      await tearDown(lab, card)
+      await unloadSimnic(lab)
+    },
+  }
+}
+
+/** Runs the second act; the machine is as before afterwards. Throws at the first claim that does not hold. */
+export async function secondAct(lab: Lab): Promise<void> {
+  step('Second act: a NIC with an eSwitch, which is simnic, profile full (from source, not hardware)')
+  const { card, topology, remove } = await cardInBridge(lab, 1)
   say(`uplink ${card.pf} in ${BRIDGE} (${HOST.v4}, ${HOST.v6}), eSwitch in switchdev mode:`)
   console.log(indent(await lab.must(`devlink dev eswitch show ${card.devlink}`), 4))
   for (const nat of ['pod', 'nic'] as const) await mapped(lab, card, topology, nat)
-  await lab.must(`ip link set ${card.pf} nomaster; ip link delete ${BRIDGE}`)
-  await setMode(lab, card, 'legacy')
-  await tearDown(lab, card)
-  await unloadSimnic(lab)
+  await remove()
 }
 
 /** ADD, HTTP from both clients over both families, the proof, DEL. */

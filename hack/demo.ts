@@ -1,12 +1,13 @@
 /**
  * `npm run demo`: the main job from end to end, on a real SR-IOV driver in the lab. A VF goes into a pod through the list
  * `vf-attach` + `vf-offload` as a container runtime calls it. HTTP goes from clients to the mapped port. The kernel's own counters
- * show where each filter ran. Then the same with the filters in a (simulated) NIC, see demo-nic.ts. Exits 1 if any step fails or
- * anything stays behind.
+ * show where each filter ran. Then the same with the filters in a (simulated) NIC, see demo-nic.ts, and with a VF that kubelet gets
+ * from the device plugin, see demo-plugin.ts. Exits 1 if any step fails or anything stays behind.
  */
 import { join } from 'node:path'
 import { execaSync } from 'execa'
 import { secondAct } from './demo-nic.ts'
+import { thirdAct } from './demo-plugin.ts'
 import { indent, say, seconds, step } from './demo-print.ts'
 import { diffSnapshot, snapshot } from './lab/bed/snapshot.ts'
 import {
@@ -63,6 +64,7 @@ async function demo(): Promise<void> {
     await deletePod(lab, 'demo-pod')
     await tearDown(lab, topology)
     await secondAct(lab)
+    await thirdAct(lab)
   } finally {
     await lab.close()
   }

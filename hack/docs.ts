@@ -1,19 +1,27 @@
 /**
  * Writes the tables of docs/configuration.md that stand in the sources, and docs/schema: the keys of vf-attach
  * (src/attach/config/keys.ts), of vf-offload (src/offload/config/keys.ts) and of the operator's policy (src/cni/policy-file.ts), and
- * the error codes (src/cni/error.ts). A test fails when page or schemas are behind them.
+ * the error codes (src/cni/error.ts). Also the tables of docs/device-plugin-config.md: keys (device-plugin/config/keys) and flags.
+ * And the tables of docs/metrics.md with the dashboard docs/grafana/vf-flower.json (hack/dashboard.ts). A test fails when one is behind.
  *
  *     sh hack/bun.sh hack/docs.ts
  */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
+import { flags } from '../device-plugin/config/command-line.ts'
+import type { KeyRows } from '../device-plugin/config/keys/key-rows.ts'
+import { healthKeys, poolKeys } from '../device-plugin/config/keys/keys.ts'
+import { pluginConfigSchema } from '../device-plugin/config/keys/schema.ts'
+import { selectorKeys } from '../device-plugin/config/keys/selector-keys.ts'
 import { attachKeys } from '../src/attach/config/keys.ts'
 import type { ConfigKey, KeyTable } from '../src/cni/config-keys.ts'
 import { code, type ErrorName, meaning } from '../src/cni/error.ts'
 import { policyKeys } from '../src/cni/policy-file.ts'
 import { protocolKeys } from '../src/cni/protocol-keys.ts'
-import { schemas, schemaText } from '../src/ctl/schema.ts'
+import { schemas } from '../src/ctl/schema.ts'
+import type { JsonObject } from '../src/lib/json.ts'
 import { offloadKeys } from '../src/offload/config/keys.ts'
+import { dashboardText, metricTables } from './dashboard.ts'
 
 /** The page with the tables of the sources. */
 export function withTables(page: string): string {
@@ -23,6 +31,25 @@ export function withTables(page: string): string {
     policy: policyTable(),
     codes: codeTable(),
   }
+  return filled(page, tables)
+}
+
+/** The page of the device plugin's config with the tables of the sources. */
+export function withDeviceTables(page: string): string {
+  return filled(page, {
+    'pool keys': rowTable(poolKeys),
+    'selector keys': rowTable(selectorKeys),
+    'health keys': rowTable(healthKeys),
+    flags: flagTable(),
+  })
+}
+
+/** The page of metrics with the tables of the sources. */
+export function withMetricTables(page: string): string {
+  return filled(page, metricTables())
+}
+
+function filled(page: string, tables: Readonly<Record<string, readonly string[]>>): string {
   return Object.entries(tables).reduce((text, [name, lines]) => {
     const begin = `<!-- ${name}: from the sources, by hack/docs.ts -->\n`
     const end = `<!-- end of ${name} -->`
@@ -56,6 +83,27 @@ function absentWords({ default: value, without, isRequired }: ConfigKey): string
   return typeof value === 'string' ? `\`${value}\`` : JSON.stringify(value)
 }
 
+function rowTable(table: KeyRows): string[] {
+  const rows = Object.entries(table).map(([key, row]) => {
+    const difference = row.isOwn === true ? 'not there' : (row.differs ?? '')
+    const types = row.types === undefined ? '' : ` Pools of ${row.types.join(', ')}.`
+    return `| \`${key}\` | ${row.allowed} | ${row.without} | ${row.effect}.${types} | ${difference} |`
+  })
+  return [
+    '| key | value | default | effect | in the SR-IOV network device plugin |',
+    '|---|---|---|---|---|',
+    ...rows,
+  ]
+}
+
+function flagTable(): string[] {
+  const rows = Object.entries(flags).map(([name, { value, without, effect }]) => {
+    const form = `${name.length === 1 ? '-' : '--'}${name}${value === undefined ? '' : ` ${value}`}`
+    return `| \`${form}\` | ${without === '' ? '' : `\`${without}\``} | ${effect} |`
+  })
+  return ['| flag | default | effect |', '|---|---|---|', ...rows]
+}
+
 function policyTable(): string[] {
   const rows = Object.entries(policyKeys as KeyTable).map(
     ([name, { allowed, without, effect }]) => `| \`${name}\` | ${allowed} | ${without} | ${effect} |`,
@@ -70,12 +118,32 @@ function codeTable(): string[] {
 
 /** Path of the page. */
 export const configurationPage = join(import.meta.dirname, '../docs/configuration.md')
+/** Path of the page of the device plugin's config. */
+export const deviceConfigPage = join(import.meta.dirname, '../docs/device-plugin-config.md')
+/** The schemas by the names of their files: those of `vfctl schema`, and that of `vf-device-plugin schema`. */
+export const everySchema: Readonly<Record<string, () => JsonObject>> = {
+  ...schemas,
+  'vf-device-plugin': pluginConfigSchema,
+}
+/** The text of a schema's file. */
+export const schemaFileText = (schema: () => JsonObject): string => `${JSON.stringify(schema(), null, 2)}\n`
+/** Path of the page of metrics. */
+export const metricsPage = join(import.meta.dirname, '../docs/metrics.md')
+/** The dashboard: its path, and the text that belongs there. */
+export const dashboard = {
+  path: join(import.meta.dirname, '../docs/grafana/vf-flower.json'),
+  text: dashboardText,
+}
 /** Folder of the schemas, a file for each. */
 export const schemaFolder = join(import.meta.dirname, '../docs/schema')
 
 if (process.argv[1]?.endsWith('hack/docs.ts') === true) {
   writeFileSync(configurationPage, withTables(readFileSync(configurationPage, 'utf8')))
+  writeFileSync(deviceConfigPage, withDeviceTables(readFileSync(deviceConfigPage, 'utf8')))
+  writeFileSync(metricsPage, withMetricTables(readFileSync(metricsPage, 'utf8')))
+  mkdirSync(dirname(dashboard.path), { recursive: true })
+  writeFileSync(dashboard.path, dashboard.text())
   mkdirSync(schemaFolder, { recursive: true })
-  for (const name of Object.keys(schemas))
-    writeFileSync(join(schemaFolder, `${name}.json`), schemaText(name) ?? '')
+  for (const [name, schema] of Object.entries(everySchema))
+    writeFileSync(join(schemaFolder, `${name}.json`), schemaFileText(schema))
 }

@@ -14,7 +14,9 @@ import { List, Struct } from '../src/netlink/codec/struct.ts'
 import * as tlv from '../src/netlink/codec/tlv.ts'
 import * as inet from '../src/netlink/diag/inet.ts'
 import * as devlink from '../src/netlink/genl/devlink.ts'
+import * as devlinkFacts from '../src/netlink/genl/devlink-facts.ts'
 import * as ethtool from '../src/netlink/genl/ethtool.ts'
+import * as ethtoolStats from '../src/netlink/genl/ethtool-stats.ts'
 import * as genl from '../src/netlink/genl/genl.ts'
 import * as ipvs from '../src/netlink/genl/ipvs.ts'
 import * as message from '../src/netlink/message.ts'
@@ -53,6 +55,7 @@ import * as stats from '../src/netlink/tc/stats.ts'
 import * as tbf from '../src/netlink/tc/tbf.ts'
 import * as tcm from '../src/netlink/tc/tcm.ts'
 import * as check from '../src/netlink/tc/validate.ts'
+import * as uevent from '../src/netlink/uevent.ts'
 
 /** Every module that declares tables, structs or numbers. */
 export const modules: Readonly<Record<string, object>> = {
@@ -67,7 +70,9 @@ export const modules: Readonly<Record<string, object>> = {
     conntrack,
     csum,
     devlink,
+    devlinkFacts,
     ethtool,
+    ethtoolStats,
     flower,
     gact,
     genl,
@@ -80,7 +85,24 @@ export const modules: Readonly<Record<string, object>> = {
     neigh,
   },
   ...{ ipvs, nfnetlink, nfrules, others, tables },
-  ...{ nexthop, nsid, pedit, police, program, route, rtnl, rule, stats, tbf, tcm, tlv, u32, vf, vlan },
+  ...{
+    nexthop,
+    nsid,
+    pedit,
+    police,
+    program,
+    route,
+    rtnl,
+    rule,
+    stats,
+    tbf,
+    tcm,
+    tlv,
+    u32,
+    uevent,
+    vf,
+    vlan,
+  },
 }
 
 /** Numbers and layouts by name. */

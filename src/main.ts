@@ -24,7 +24,7 @@ if (
   // The device plugin runs for long, so compiling pays here. hack/build.ts delays compiling, for calls that end at once.
   Bun.unsafe.setJITPolicy(1)
   const { runDevicePlugin } = await import('../device-plugin/main.ts')
-  process.exitCode = runDevicePlugin(process.argv.slice(2))
+  process.exitCode = await runDevicePlugin(process.argv.slice(2))
 } else {
   console.error(
     `vf-flower: Cannot run a program called as "${name}": must be vf-attach (or sriov, host-device), vf-offload (or portmap, bandwidth), vfctl or vf-device-plugin`,

@@ -48,6 +48,13 @@ const edges: readonly (readonly [from: string, to: string, kind: 'any' | 'type',
   ['ctl', 'kernel', 'any', 'puts commands and the real machine together'],
   ['ctl', 'ops', 'any', 'operations as command lines, and whose namespace lives'],
   ['ctl', 'lib', 'any', 'small values'],
+  ['device-plugin', 'ctl', 'any', 'metrics count what vfctl shows: filters in hardware and in software'],
+  ['device-plugin', 'records', 'any', 'the attachment of a device'],
+  ['device-plugin', 'kernel', 'any', 'puts inventory and the real machine together'],
+  ['device-plugin', 'ops', 'any', 'whose namespace lives'],
+  ['device-plugin', 'nic', 'any', 'PCI functions and representors'],
+  ['device-plugin', 'netlink', 'any', 'messages that tell of changes'],
+  ['device-plugin', 'sys', 'any', 'sockets and files'],
   ['device-plugin', 'lib', 'any', 'small values'],
   ['cni', 'lib', 'any', 'JSON, addresses; the protocol knows no kernel'],
   [
@@ -75,10 +82,10 @@ const layers = [
   ...[
     'main',
     'run-cni',
+    'device-plugin',
     'ctl',
     'attach',
     'offload',
-    'device-plugin',
     'cni',
     'records',
     'kernel',
@@ -118,6 +125,19 @@ const floors: Readonly<Record<string, readonly (readonly string[])[]>> = {
     ['errors'],
     ['api'],
   ],
+  'device-plugin': [
+    ['root'],
+    // Front ends, and those who look on. The core below knows none of them.
+    ['kubelet', 'observe', 'explain'],
+    // The contract of core and front end.
+    ['front-end'],
+    ['container'],
+    ['health'],
+    ['allocations'],
+    ['pools'],
+    ['config'],
+    ['inventory'],
+  ],
   attach: [['root'], ['verbs'], ['restore'], ['plan'], ['device', 'foreign'], ['state'], ['config']],
   netlink: [
     // Sockets, and names of the attributes that the kernel refused.
@@ -150,7 +170,7 @@ function layerOf(file: string): string {
 /** The line of `floors` that a file stands in, -1 if none, and the name that it has there. */
 function floorOf(file: string): { readonly unit: string; readonly floor: number } {
   const levels = floors[layerOf(file)] ?? []
-  const [, , first = '', second] = file.split('/')
+  const [first = '', second] = file.split('/').slice(file.startsWith('src/') ? 2 : 1)
   const name = first.replace(/\.ts$/, '')
   const unit = second === undefined && !levels.flat().includes(name) ? 'root' : name
   return { unit, floor: levels.findIndex((level) => level.includes(unit)) }

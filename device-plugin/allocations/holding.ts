@@ -1,10 +1,10 @@
-/** Allocations: who has which device. Types alone. Nothing here knows how a source asks. */
+/** Allocations: who has which device. Nothing here knows how a source asks. */
 
 /** One device in use. */
 export interface Holding {
   readonly resource: string
   readonly device: string
-  /** Absent where the source does not tell. */
+  /** Absent where the source does not tell. A source that knows the uid alone leaves the names empty. */
   readonly pod?: { readonly namespace: string; readonly name: string; readonly uid?: string }
   readonly container?: string
 }
@@ -13,8 +13,15 @@ export interface Holding {
 export interface HoldingSource {
   /** For logs and metrics: `podresources`, `checkpoint`. */
   readonly name: string
-  /** All devices in use. Throws when the source is not to be had. */
+  /** All devices in use. Throws SourceUnavailable when the source is not to be had. */
   read(): Promise<readonly Holding[]>
+  /** Calls `changed` whenever another answer of `read` is likely. The returned function ends that. */
+  watch?(changed: () => void): () => void
+}
+
+/** A source gives no answer now. The message is one sentence. */
+export class SourceUnavailable extends Error {
+  override readonly name = 'SourceUnavailable'
 }
 
 /** The state of allocations. */

@@ -18,6 +18,11 @@ export interface Snapshot {
   readonly pfs: ReadonlyMap<PciAddress, Pf>
   /** Questions that the kernel did not answer, such as "devlink: EPERM"; the facts that they ask for are absent. */
   readonly unanswered: readonly string[]
+  /**
+   * Present when the kernel did not tell of interfaces, default routes or addresses: `hostUses` of devices may lack entries. Devices
+   * that are new in such a snapshot may be the host's own.
+   */
+  readonly areHostUsesUnknown?: true
 }
 
 /** Kinds of devices, named as in `deviceType` of the config. */
@@ -43,9 +48,9 @@ export interface Device {
   readonly acpiIndex: string | undefined
   /** Addresses of the bridges from the root port to the function, the function itself last. */
   readonly pciPath: readonly string[]
-  /** Interfaces of the device in this process's network namespace: none while they are in a pod. */
+  /** Interfaces of the device in this process's network namespace: none while they are in a pod. Representors are none of them. */
   readonly netdevs: readonly Netdev[]
-  /** For a VF and a subfunction: its PF, and its place below that PF. */
+  /** For a VF and a subfunction: its PF, and its place below that PF (of a subfunction: its sfnum). */
   readonly pf: { readonly address: PciAddress; readonly index: number } | undefined
   /** For a function that can have VFs. */
   readonly sriov: { readonly total: number; readonly now: number } | undefined
@@ -58,7 +63,10 @@ export interface Device {
   readonly vfio: Vfio | undefined
   /** Name below /dev, such as `uio0`. */
   readonly uio: string | undefined
-  /** On a driver for user space: a program has it open (`enable` of sysfs is above 0). undefined for other drivers. */
+  /**
+   * On a vfio driver: a program has it open (`enable` of sysfs is above 0). undefined for other drivers; those of UIO keep a function
+   * enabled.
+   */
   readonly isOpen: boolean | undefined
   readonly rdma: Rdma | undefined
   readonly vdpa: Vdpa | undefined
@@ -66,7 +74,7 @@ export interface Device {
   readonly aux: { readonly kind: string; readonly sfnum: number | undefined } | undefined
   /** DDP profile (devlink info `fw.app.name`). */
   readonly ddpProfile: string | undefined
-  /** Uses of the device by the host, as sentences: `has the default route by eth0`. Empty: none. */
+  /** Uses of the device by the host, as sentences: `has the default route of IPv4 by eth0`. Empty: none. */
   readonly hostUses: readonly string[]
 }
 
@@ -92,7 +100,7 @@ export interface Pf {
   readonly numVfs: number
   /** Why the function does not work now, as a sentence: a devlink health reporter in state error, a reset that goes on. */
   readonly trouble: string | undefined
-  /** `tc-hw-offload` of the uplink; undefined when not asked. */
+  /** `hw-tc-offload` of the uplink; undefined when not asked, as in legacy mode. */
   readonly hwTcOffload?: boolean | undefined
 }
 
@@ -115,7 +123,7 @@ export interface Vfio {
 
 /** The RDMA device of a function, with the names of its files below /dev/infiniband. */
 export interface Rdma {
-  /** Name, such as `mlx5_3`. */
+  /** Name, such as `mlx5_3`. Empty: the device is in the namespace of a pod, and only its driver tells that it exists. */
   readonly device: string
   /** `uverbs3`, `umad3`, `issm3`: those that there are. */
   readonly files: {
@@ -126,7 +134,7 @@ export interface Rdma {
   }
   /** `/dev/infiniband/rdma_cm` is there. */
   readonly connectionManager: boolean
-  /** First P_Key of port 1, as sysfs has it: `0xffff`. */
+  /** First P_Key of port 1, as sysfs has it: `0xffff`. Only where the link type is `infiniband`. */
   readonly pKey: string | undefined
 }
 

@@ -6,8 +6,8 @@ import { isObject, type JsonObject, type JsonValue, type Keys, normalise, setMem
 import { CniError } from './error.ts'
 import { invalid, type Kind, type Leaf, leaf } from './value-kinds.ts'
 
-/** The program whose configs have a key. `vf-flower`: the key is ours. */
-export type Origin = 'CNI' | 'sriov-cni' | 'host-device' | 'portmap' | 'bandwidth' | 'vf-flower'
+/** The program or specification whose configs have a key. `vf-flower`: the key is ours. */
+export type Origin = 'CNI' | 'Multus' | 'sriov-cni' | 'host-device' | 'portmap' | 'bandwidth' | 'vf-flower'
 
 /** The words of a row about its key, beside the kind of value. */
 export interface About {

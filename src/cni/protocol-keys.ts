@@ -9,6 +9,9 @@ export const elsewhere = (allowed: string, schema: JsonObject): Leaf<unknown> =>
 const words = elsewhere('a text', { type: 'string' })
 const flag = elsewhere('true or false', { type: 'boolean' })
 
+/** The path of the file of device information. No plugin refuses a call for its value. */
+export const deviceInfoPath = elsewhere('an absolute path', { type: 'string', pattern: '^/' })
+
 /** The keys that all plugins have. */
 export const protocolKeys = {
   cniVersion: row(words, { of: ['CNI'], effect: 'version of the specification, 0.1.0 to 1.1.0' }),

@@ -58,24 +58,35 @@ export interface Showing {
 
 /** Looks at all records of the selection. */
 export function readShowing(machine: Machine, selection: Selection): Showing {
-  const { stateDir } = selection
   const errors: string[] = []
-  const attach = attachRecords(stateDir)
-  const offload = offloadFolders.map((folder) => offloadRecords(stateDir, folder))
-  const chosen = chosenBy(selection, offload)
-  const shown = [
-    ...eachRecord(attach, chosen, errors, (record) => shownAttach(machine, record)),
-    ...offload.flatMap((store) =>
-      eachRecord(store, chosen, errors, (record, name) =>
-        shownOffload(machine, record, store.readReport(name)),
-      ),
-    ),
-  ]
+  const shown = [...eachShown(machine, selection, errors)]
   const order = ({ containerID, ifname }: Shown) => `${containerID} ${ifname}`
   return {
     attachments: shown.sort((a, b) => (order(a) < order(b) ? -1 : order(a) > order(b) ? 1 : 0)),
     errors,
   }
+}
+
+/**
+ * The attachments of {@link readShowing} in no order, each looked at when it is asked for, so that a long-running program can do
+ * other things in between. `errors` gets a line for each record that could not be read. `plugins`: those of one plugin alone.
+ */
+export function* eachShown(
+  machine: Machine,
+  selection: Selection,
+  errors: string[],
+  plugins: readonly ('attach' | 'offload')[] = ['attach', 'offload'],
+): Generator<Shown> {
+  const { stateDir } = selection
+  const offload = offloadFolders.map((folder) => offloadRecords(stateDir, folder))
+  const chosen = chosenBy(selection, offload)
+  if (plugins.includes('attach'))
+    yield* eachRecord(attachRecords(stateDir), chosen, errors, (record) => shownAttach(machine, record))
+  if (!plugins.includes('offload')) return
+  for (const store of offload)
+    yield* eachRecord(store, chosen, errors, (record, name) =>
+      shownOffload(machine, record, store.readReport(name)),
+    )
 }
 
 /** Pods are known by the reports of vf-offload; what they say holds for the container's other records too. */
@@ -112,25 +123,21 @@ function parsed(report: string | undefined): unknown {
   }
 }
 
-function eachRecord<J>(
+function* eachRecord<J>(
   store: RecordStore<J>,
   chosen: (name: RecordName) => boolean,
   errors: string[],
   show: (record: PluginRecord<J>, name: RecordName) => Shown,
-): Shown[] {
-  return store
-    .list()
-    .filter(chosen)
-    .flatMap((name) => {
-      try {
-        const record = store.read(name)
-        return record === undefined ? [] : [show(record, name)]
-      } catch (error) {
-        if (!(error instanceof RecordError)) throw error
-        errors.push(error.message)
-        return []
-      }
-    })
+): Generator<Shown> {
+  for (const name of store.list().filter(chosen)) {
+    try {
+      const record = store.read(name)
+      if (record !== undefined) yield show(record, name)
+    } catch (error) {
+      if (!(error instanceof RecordError)) throw error
+      errors.push(error.message)
+    }
+  }
 }
 
 function shownAttach(machine: Machine, record: PluginRecord<AttachJournal>): Shown {

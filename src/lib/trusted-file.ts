@@ -17,9 +17,10 @@ const readFlags = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY
 
 /**
  * The text of a trusted file. Symbolic links are followed: whoever can place a link can place a file.
- * @throws UntrustedFile when the file is not regular or somebody but root can change it; Node file errors, ENOENT too
+ * @param most bytes that the file may have
+ * @throws UntrustedFile when the file is not regular, too large, or somebody but root can change it; Node file errors, ENOENT too
  */
-export function readTrusted(path: string): string {
+export function readTrusted(path: string, most = Number.POSITIVE_INFINITY): string {
   const fd = openSync(path, readFlags)
   try {
     const stats = fstatSync(fd)
@@ -29,6 +30,7 @@ export function readTrusted(path: string): string {
       throw new UntrustedFile(
         `others may write it (mode ${octal(stats)}); must be writable for its owner alone`,
       )
+    if (stats.size > most) throw new UntrustedFile(`it has ${stats.size} bytes; must have at most ${most}`)
     return readFileSync(fd, 'utf8')
   } finally {
     closeSync(fd)

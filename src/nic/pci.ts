@@ -89,6 +89,17 @@ export function netdevsOf(
   )
 }
 
+/** The RDMA devices of a function that are in this process's namespace, such as `mlx5_3`. Reads one folder. */
+export function rdmaDevicesOf(address: PciAddress, folder = pciDevices): readonly string[] {
+  return listFolder(`${folder}/${address}/infiniband`)
+}
+
+/** True when the vDPA device `name` belongs to a function. Follows one link. */
+export function isVdpaOf(name: string, address: PciAddress, folder = '/sys/bus/vdpa/devices'): boolean {
+  if (name === '' || name.startsWith('.') || name.includes('/')) return false
+  return realPath(`${folder}/${name}`)?.split('/').includes(address) === true
+}
+
 /** The driver of a function; undefined when the function has none, or is gone. Costs one readlink(2). */
 export function driverOf(address: PciAddress, folder = pciDevices): string | undefined {
   return linkName(`${folder}/${address}/driver`)

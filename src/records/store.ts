@@ -220,14 +220,17 @@ function reportPath({ path }: RecordName): string {
   return `${path.slice(0, slash)}/report${path.slice(slash)}`
 }
 
-/** The note at `path`, about something that attachments share. `volatile`: worth nothing after a boot, no fsync. */
-export function noteAt(path: string, durability: Durability = 'durable'): Note {
+/**
+ * The note at `path`, about something that attachments share. `volatile`: worth nothing after a boot, no fsync. `mode`: permissions
+ * of the file.
+ */
+export function noteAt(path: string, durability: Durability = 'durable', mode = 0o600): Note {
   return {
     get: () => readOwnText(path),
     set: (text) =>
       step('note.write', () => {
         faultPoint('file', 'before')
-        replaceFile(path, text, durability)
+        replaceFile(path, text, durability, mode)
         faultPoint('file', 'after')
       }),
     clear: () =>

@@ -2,6 +2,7 @@
 import {
   closeSync,
   constants,
+  fchmodSync,
   fstatSync,
   fsyncSync,
   futimesSync,
@@ -25,16 +26,23 @@ export type Durability = 'durable' | 'volatile'
 
 /**
  * Replaces `path` by `text`. After a crash at any point the file has the old or the new content, never a part of one:
- * temporary file in the same folder, fsync, rename, fsync of the folder. Mode 0600; missing folders are made 0700.
- * With `volatile` there are no fsyncs.
+ * temporary file in the same folder, fsync, rename, fsync of the folder. Mode 0600 unless `mode` says another one; missing folders are
+ * made 0700. With `volatile` there are no fsyncs.
  */
-export function replaceFile(path: string, text: string, durability: Durability = 'durable'): void {
+export function replaceFile(
+  path: string,
+  text: string,
+  durability: Durability = 'durable',
+  mode = 0o600,
+): void {
   const folder = dirname(path)
   mkdirSync(folder, { recursive: true, mode: 0o700 })
   const temporary = `${folder}/${temporaryName(basename(path))}`
   const fd = openSync(temporary, constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC, 0o600)
   try {
     try {
+      // Beside the umask of the process.
+      if (mode !== 0o600) fchmodSync(fd, mode)
       // Not writeSync, which on a disk that is almost full writes a part and reports success.
       writeFileSync(fd, text)
       if (durability === 'durable') fsyncSync(fd)
@@ -216,8 +224,14 @@ export function listFolder(path: string): readonly string[] {
 
 /** Last component of the target of the symbolic link at `path`; undefined when there is no link. */
 export function linkName(path: string): string | undefined {
+  const target = linkTarget(path)
+  return target === undefined ? undefined : basename(target)
+}
+
+/** The target of the symbolic link at `path`, as the link has it; undefined when there is no link. */
+export function linkTarget(path: string): string | undefined {
   try {
-    return basename(readlinkSync(path))
+    return readlinkSync(path)
   } catch (error) {
     if (isAbsent(error) || errorCode(error) === 'EINVAL') return undefined
     throw error

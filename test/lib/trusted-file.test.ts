@@ -54,6 +54,12 @@ test('a FIFO, a folder and a device are named, at once', () => {
   expect(() => requireRegular(statSync('/dev/full'))).toThrow('it is a device')
 })
 
+test('one that is larger than the caller takes is not read', () => {
+  writeFileSync(file, 'four')
+  expect(readTrusted(file, 4)).toBe('four')
+  expect(() => readTrusted(file, 3)).toThrow(new UntrustedFile('it has 4 bytes; must have at most 3'))
+})
+
 test('what is not there is the kernel’s to say', () => {
   expect(() => readTrusted(file)).toThrow('ENOENT')
 })

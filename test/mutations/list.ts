@@ -3,10 +3,16 @@ import { attachOwners } from './attach-owners.ts'
 import { cni } from './cni.ts'
 import { configTables } from './config-tables.ts'
 import { deviceKubelet } from './device-kubelet.ts'
+import { deviceObserve } from './device-observe.ts'
+import { container } from './container.ts'
+import { devicePluginConfig } from './device-plugin-config.ts'
+import { devicePluginWatch } from './device-plugin-watch.ts'
+import { devicePools } from './device-pools.ts'
 import { features } from './features.ts'
 import { hostileBounds } from './hostile-bounds.ts'
 import { hostileClean } from './hostile-clean.ts'
 import { hostileIdentity } from './hostile-identity.ts'
+import { inventory } from './inventory.ts'
 import { kernel } from './kernel.ts'
 import { kernelTable } from './kernel-table.ts'
 import { lib } from './lib.ts'
@@ -36,6 +42,7 @@ export const mutations: readonly Mutation[] = [
   ...localhost,
   ...offloadSteering,
   ...ownConnections,
+  ...inventory,
   ...kernel,
   ...kernelTable,
   ...netlink,
@@ -54,4 +61,9 @@ export const mutations: readonly Mutation[] = [
   ...records,
   ...tables,
   ...deviceKubelet,
+  ...deviceObserve,
+  ...container,
+  ...devicePools,
+  ...devicePluginConfig,
+  ...devicePluginWatch,
 ]

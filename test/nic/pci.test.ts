@@ -6,8 +6,10 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { type PciAddress, parsePciAddress } from '../../src/lib/pci-address.ts'
 import {
   deviceOfKernelPath,
+  isVdpaOf,
   pciAddressOf,
   pciOfKernelPath,
+  rdmaDevicesOf,
   readAuxDevice,
   readPciFunction,
   uplinkOf,
@@ -315,4 +317,22 @@ describe('the function behind an interface', () => {
     expect(behind('lo')).toBeUndefined()
     expect(behind('gone')).toBeUndefined()
   })
+})
+
+test('RDMA devices of a function', () => {
+  const folder = addFunction(pf)
+  expect(rdmaDevicesOf(pf, devices)).toEqual([])
+  for (const name of ['mlx5_1', 'mlx5_0']) mkdirSync(join(folder, 'infiniband', name), { recursive: true })
+  expect(rdmaDevicesOf(pf, devices)).toEqual(['mlx5_0', 'mlx5_1'])
+})
+
+test('a vDPA device belongs to the function above it, and no other name does', () => {
+  const vdpas = join(top, 'bus/vdpa/devices')
+  const device = join(addFunction(pf), 'mlx5_core.vnet.3', 'vdpa0')
+  for (const path of [vdpas, device]) mkdirSync(path, { recursive: true })
+  symlinkSync(device, join(vdpas, 'vdpa0'))
+  expect(isVdpaOf('vdpa0', pf, vdpas)).toBe(true)
+  expect(isVdpaOf('vdpa0', address('0000:3b:00.1'), vdpas)).toBe(false)
+  for (const name of ['vdpa1', '', '.', '..', `../devices/vdpa0`, pf])
+    expect([name, isVdpaOf(name, pf, vdpas)]).toEqual([name, false])
 })

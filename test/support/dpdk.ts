@@ -47,8 +47,16 @@ export interface Testpmd {
   end(): Promise<void>
 }
 
-/** Starts dpdk-testpmd in `pod` for the VF at `pci`, which is on vfio-pci; resolves when the port is started. */
-export async function startTestpmd(lab: Lab, pod: string, pci: string): Promise<Testpmd> {
+/**
+ * Starts dpdk-testpmd in `pod` for the VF at `pci`, which is on vfio-pci; resolves when the port is started. With `files` it sees these
+ * device files alone below /dev/vfio, at their paths in the container.
+ */
+export async function startTestpmd(
+  lab: Lab,
+  pod: string,
+  pci: string,
+  files?: readonly { readonly host_path: string; readonly container_path: string }[],
+): Promise<Testpmd> {
   // dpdk-testpmd loads nothing below a folder that anybody may write to, and loads installed drivers first.
   const top = '/run/dpdk-files'
   await lab.must(
@@ -58,7 +66,8 @@ export async function startTestpmd(lab: Lab, pod: string, pci: string): Promise<
   const libraries = `${top}/usr/lib/x86_64-linux-gnu`
   const drivers = `${libraries}/dpdk/pmds-${ABI}.0`
   const argv = [
-    ...['nice', '-n', '19', 'ip', 'netns', 'exec', pod, 'stdbuf', '-oL', `${top}/usr/bin/dpdk-testpmd`],
+    ...['nice', '-n', '19', 'ip', 'netns', 'exec', pod, ...(files === undefined ? [] : withFiles(files))],
+    ...['stdbuf', '-oL', `${top}/usr/bin/dpdk-testpmd`],
     ...['bus_pci', 'bus_vdev', 'mempool_ring', 'net_e1000'].flatMap((name) => [
       '-d',
       `${drivers}/librte_${name}.so.${ABI}.0`,
@@ -90,6 +99,18 @@ export async function startTestpmd(lab: Lab, pod: string, pci: string): Promise<
     ])
   await printed('testpmd> ')
   return orders(child, printed)
+}
+
+/** Words that run a command with a /dev/vfio of its own. `ip netns exec` has given it mounts of its own. */
+function withFiles(
+  files: readonly { readonly host_path: string; readonly container_path: string }[],
+): string[] {
+  const nodes = files.map(({ host_path, container_path }) => `cp -a ${host_path} /run/own${container_path}`)
+  const script = [
+    ...['mount -t tmpfs none /run/own', 'mkdir -p /run/own/dev/vfio/devices', ...nodes],
+    ...['mount --bind /run/own/dev/vfio /dev/vfio', 'exec "$@"'],
+  ]
+  return ['sh', '-ec', `mkdir -p /run/own; ${script.join('; ')}`, 'sh']
 }
 
 function orders(child: LabProcess, printed: (text: string) => Promise<void>): Testpmd {

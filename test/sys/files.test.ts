@@ -20,6 +20,7 @@ import { basename, join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import {
   linkName,
+  linkTarget,
   listFolder,
   readOwnText,
   readText,
@@ -45,6 +46,18 @@ describe('replaceFile', () => {
     expect(statSync(deep).mode & 0o777).toBe(0o600)
     expect(statSync(join(folder, 'a')).mode & 0o777).toBe(0o700)
     expect(readdirSync(join(folder, 'a/b'))).toEqual(['record'])
+  })
+
+  test('gives the file the mode that is asked for, whatever the umask', () => {
+    const before = process.umask(0o077)
+    try {
+      replaceFile(file, 'x', 'volatile', 0o444)
+      expect(statSync(file).mode & 0o777).toBe(0o444)
+      replaceFile(file, 'y', 'volatile', 0o644)
+      expect([readFileSync(file, 'utf8'), statSync(file).mode & 0o777]).toEqual(['y', 0o644])
+    } finally {
+      process.umask(before)
+    }
   })
 
   test('replaces longer and shorter content whole, and whatever mode the file had', () => {
@@ -200,6 +213,7 @@ describe('linkName', () => {
   test('the last part of where a link leads, whether that exists or not', () => {
     symlinkSync('../../../bus/pci/drivers/igb', file)
     expect(linkName(file)).toBe('igb')
+    expect(linkTarget(file)).toBe('../../../bus/pci/drivers/igb')
   })
 
   test('undefined for what is no link', () => {

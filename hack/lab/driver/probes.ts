@@ -1,4 +1,4 @@
-// Looks at src/sys, and at what of src/offload needs a disturbed kernel. In: arguments of a test; out: plain values.
+// Looks at src/sys, at what of src/offload needs a disturbed kernel, and at the inventory of the device plugin. In: arguments of a test; out: plain values.
 // Every exported function can be called by its name.
 import { readdirSync, readlinkSync } from 'node:fs'
 import type { Request } from '../../../src/cni/request.ts'
@@ -17,6 +17,8 @@ import { withLock } from '../../../src/sys/flock.ts'
 import { openNetns, withNetns } from '../../../src/sys/namespaces.ts'
 import { openNetlink } from '../../../src/sys/netlink.ts'
 import { isOwnNetns } from '../../../src/sys/own-netns.ts'
+
+export { networkOf, takeInventory } from './inventory.ts'
 
 const namespace = () => readlinkSync('/proc/thread-self/ns/net')
 
@@ -189,3 +191,4 @@ function run(command: string[]): void {
 export * from './raw-frames.ts'
 export * from './rivals.ts'
 export * from './strangers.ts'
+export * from './uevents.ts'

@@ -35,6 +35,8 @@ export interface AttachConfig extends ChosenDevice {
   readonly allowNodeDevice: boolean
   /** The dns of the result where the IPAM plugin says nothing. */
   readonly dns: Dns | undefined
+  /** The file of device information that the runtime names, unchecked. */
+  readonly deviceInfoFile?: string
   /** Lines for the operator: keys that have no effect. */
   readonly warnings: readonly string[]
 }
@@ -59,6 +61,7 @@ function read(request: Request, device: typeof chosenDevice): AttachConfig {
   const config = given(request.config, attachKeys)
   const values = readKeys(config, attachKeys)
   const { announce, stateDir, allowNodeDevice, dns, mtu } = values
+  const deviceInfoFile = values.runtimeConfig?.CNIDeviceInfoFile
   const mac = chosenMac(values, request.args)
   const { rate, ...vf } = vfWishes(values, mac)
   return {
@@ -77,6 +80,7 @@ function read(request: Request, device: typeof chosenDevice): AttachConfig {
     stateDir,
     allowNodeDevice: allowNodeDevice && request.policy.allowNodeDevice,
     dns,
+    ...(deviceInfoFile === undefined ? {} : { deviceInfoFile: String(deviceInfoFile) }),
     warnings: [
       ...(config.ipMasq === true ? ['key "ipMasq" has no effect: a VF does not pass the host\'s stack'] : []),
       ...strangers(config, attachKeys, shown),

@@ -3,7 +3,7 @@
  * (hack/docs.ts) and for docs/schema/vf-attach.json. Keys that follow from each other are checked in vf-wishes.ts.
  */
 import { group, row, section } from '../../cni/config-keys.ts'
-import { elsewhere, logKeys, protocolKeys } from '../../cni/protocol-keys.ts'
+import { deviceInfoPath, elsewhere, logKeys, protocolKeys } from '../../cni/protocol-keys.ts'
 import { type Dns, readDns } from '../../cni/result.ts'
 import {
   anyObject,
@@ -107,6 +107,11 @@ export const deviceKeys = {
       mac: row(anyMac, {
         of: ['CNI'],
         effect: 'the MAC address, from a runtime that knows the capability `mac`; comes before `mac`',
+      }),
+      CNIDeviceInfoFile: row(deviceInfoPath, {
+        of: ['Multus'],
+        effect:
+          'file that ADD writes the device information of a PCI device to, for the network status of the pod (capability `CNIDeviceInfoFile`), see [Device information](#device-information). A file that can not be used is a warning',
       }),
     }),
     { of: ['CNI'], effect: 'values of the runtime' },

@@ -27,6 +27,7 @@ import { restoreDevice } from '../restore/device.ts'
 import type { AttachContext } from '../state/context.ts'
 import { onePfChangeAtATime } from '../state/locks.ts'
 import { addAddresses } from './addresses.ts'
+import { tellDeviceInfo } from './device-info.ts'
 import { requireUnowned } from './ownership.ts'
 import { refuseImpossible, switchdevHint } from './refusals.ts'
 import { resultOf } from './result.ts'
@@ -107,7 +108,9 @@ export function addLocked(
       store.write(chosen.id, { ...record, phase: 'attached', journal: { ...journal, ...done } }, 'volatile')
     const spawn = spawnHolding(machine, name)
     const { link, ipam } = addAddresses(request, config, look, transaction, finish, spawn)
-    return resultOf(request, config, facts, link, ipam)
+    const result = resultOf(request, config, facts, link, ipam)
+    tellDeviceInfo(request, config, facts)
+    return result
   } catch (error) {
     transaction.rollback()
     // The rollback undid step by step. Changes that a driver made on its own are known by the journal alone.

@@ -6,9 +6,16 @@ import { genlmsghdr } from './genl.ts'
 
 /** DEVLINK_GENL_NAME */
 export const devlinkFamily = 'devlink'
+/** DEVLINK_GENL_MCGRP_CONFIG_NAME: the multicast group of notifications. */
+export const devlinkGroup = 'config'
 /** DEVLINK_CMD_* of linux/devlink.h. */
 export const DEVLINK_CMD = {
+  DEVLINK_CMD_NEW: 3,
+  DEVLINK_CMD_DEL: 4,
+  DEVLINK_CMD_PORT_NEW: 7,
+  DEVLINK_CMD_PORT_DEL: 8,
   DEVLINK_CMD_ESWITCH_GET: 29,
+  DEVLINK_CMD_HEALTH_REPORTER_RECOVER: 54,
   DEVLINK_CMD_RATE_GET: 74,
   DEVLINK_CMD_RATE_SET: 75,
 } as const

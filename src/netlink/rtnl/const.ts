@@ -37,5 +37,14 @@ export const RTM = {
   RTM_GETCHAIN: 102,
 } as const
 
+/** RTNLGRP_*: multicast groups of notifications. */
+export const RTNLGRP = {
+  RTNLGRP_LINK: 1,
+  RTNLGRP_IPV4_IFADDR: 5,
+  RTNLGRP_IPV4_ROUTE: 7,
+  RTNLGRP_IPV6_IFADDR: 9,
+  RTNLGRP_IPV6_ROUTE: 11,
+} as const
+
 /** Address families of linux/socket.h that rtnetlink knows. */
 export const AF = { AF_UNSPEC: 0, AF_INET: 2, AF_BRIDGE: 7, AF_INET6: 10 } as const

@@ -3,7 +3,7 @@
  * config.ts, for the table in docs/configuration.md (hack/docs.ts) and for docs/schema/vf-offload.json.
  */
 import { list, row, section } from '../../cni/config-keys.ts'
-import { elsewhere, logKeys, protocolKeys } from '../../cni/protocol-keys.ts'
+import { deviceInfoPath, elsewhere, logKeys, protocolKeys } from '../../cni/protocol-keys.ts'
 import {
   choice,
   flag,
@@ -73,6 +73,12 @@ export const offloadKeys = {
         effect: 'the limits of the pod; declare the capability `bandwidth`, see [Bandwidth](#bandwidth)',
       }),
       deviceID: row(pciAddress, { of: ['CNI'], effect: device }),
+      CNIDeviceInfoFile: row(deviceInfoPath, {
+        of: ['Multus'],
+        isIdle: true,
+        effect:
+          'taken, neither read nor written: the kernel tells the device and its representor, whose name can have changed since',
+      }),
     }),
     { of: ['CNI'], effect: 'values of the runtime' },
   ),

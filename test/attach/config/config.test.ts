@@ -2,7 +2,7 @@
 // and what is allowed.
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { readAttachConfig, readTeardownConfig } from '../../../src/attach/config/config.ts'
+import { readAttachConfig, readTeardownConfig, readWanted } from '../../../src/attach/config/config.ts'
 import { refusalOf, requestOf } from '../../support/request.ts'
 
 const device = '0000:3b:02.1'
@@ -47,13 +47,14 @@ test('a config with every key', () => {
     dns: { nameservers: ['10.1.0.53'] },
     ipMasq: true,
     stateDir: '/run/vf-flower',
-    runtimeConfig: { deviceID: device },
+    runtimeConfig: { deviceID: device, CNIDeviceInfoFile: '/run/info' },
     logLevel: 'debug',
     logFile: '/var/log/x',
     capabilities: { mac: true },
     'cni.dev/valid-attachments': [],
   }
   expect(read(config)).toEqual({
+    deviceInfoFile: '/run/info',
     selectors: ['deviceID', 'pciBusID', 'runtimeConfig.deviceID'].map((key) => ({
       by: 'pci',
       key,
@@ -243,6 +244,14 @@ describe('accepted', () => {
     )
     expect(read(empty)).toEqual(read({}))
     expect(read({ runtimeConfig: { mac: '', deviceID: '' } })).toEqual(read({}))
+  })
+
+  test('no file of device information is refused, and none is for DEL', () => {
+    const strange = { runtimeConfig: { CNIDeviceInfoFile: 7 } }
+    expect(read(strange)).toEqual({ ...read({}), deviceInfoFile: '7' })
+    expect(readWanted(requestOf({ deviceID: device, ...strange })).selectors).toEqual(read({}).selectors)
+    for (const none of ['', null])
+      expect(read({ runtimeConfig: { CNIDeviceInfoFile: none } })).toEqual(read({}))
   })
 
   test('null is "not given" too', () => {

@@ -328,3 +328,8 @@ test('a direct network that is written twice, or with two hosts of it, is one', 
   })
   expect(directSubnets).toEqual(['10.1.0.0/24', '2001:db8::/64', '10.1.0.0/25'])
 })
+
+test('a file of device information is taken, whatever it says, and changes nothing', () => {
+  for (const CNIDeviceInfoFile of ['/run/info', 7, {}, null])
+    expect(read({ runtimeConfig: { CNIDeviceInfoFile } })).toEqual(read({}))
+})

@@ -1,0 +1,40 @@
+/** The core as front ends call it: chooses devices, and gives them to a container. */
+import type { Containers } from './container/containers.ts'
+import { AllocationRefused, type Core } from './front-end.ts'
+import { prefer } from './pools/preferred.ts'
+import type { State } from './state.ts'
+
+/** The surroundings of the core. */
+export interface CoreOptions {
+  /** The state now; undefined before the first look. */
+  readonly state: () => State | undefined
+  readonly containers: Pick<Containers, 'allocate'>
+  /** Devices were given to a container. */
+  readonly given: (resource: string, ids: readonly string[]) => void
+  /** A device that was to be given away is not fit for that: the node is to be looked at again. */
+  readonly doubt: (resource: string, reason: string) => void
+}
+
+/** Makes the core. */
+export function makeCore({ state, containers, given, doubt }: CoreOptions): Core {
+  return {
+    prefer: (resource, available, required, count) => {
+      const now = state()
+      const pool = now?.assignment.pools.find(({ config }) => config.resource === resource)
+      if (now === undefined || pool === undefined)
+        return [...new Set([...required, ...available])].slice(0, Math.max(count, required.length))
+      return prefer(pool, now.snapshot, pool.config.preferredAllocation, available, required, count)
+    },
+    allocate: async (resource, ids) => {
+      try {
+        const access = await containers.allocate(resource, ids)
+        given(resource, ids)
+        return access
+      } catch (error) {
+        const reason = error instanceof Error ? error.message : String(error)
+        doubt(resource, reason)
+        throw new AllocationRefused(reason)
+      }
+    },
+  }
+}

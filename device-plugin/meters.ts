@@ -1,0 +1,70 @@
+/** The metrics of the service: who counts, and where values are looked up. */
+import { eachShown } from '../src/ctl/show.ts'
+import { linuxMachine } from '../src/kernel/linux-machine.ts'
+import { openTraffic } from '../src/kernel/linux-traffic.ts'
+import type { Snapshot } from './inventory/snapshot.ts'
+import type { Changes } from './inventory/watch/change.ts'
+import type { KubeletObserver } from './kubelet/observer.ts'
+import type { HttpOptions } from './observe/http.ts'
+import { readLinks } from './observe/links.ts'
+import { Metrics } from './observe/metrics.ts'
+import type { View } from './observe/view.ts'
+
+/** Those who count. */
+export interface Meters {
+  readonly observer: KubeletObserver
+  scanned(snapshot: Snapshot): void
+  scanFailed(): void
+  changed(changes: Changes): void
+  /** These pools are in use: series of others end. */
+  keepPools(resources: ReadonlySet<string>): void
+  page: HttpOptions['pages']['metrics']
+}
+
+/** Starts to count. `stateDir`: records of the CNI plugins. */
+export function startMeters(view: () => View, stateDir: string): Meters {
+  const metrics = new Metrics({
+    view,
+    links: (snapshot) => {
+      const facts = openTraffic()
+      try {
+        return readLinks(facts, snapshot)
+      } finally {
+        facts.close()
+      }
+    },
+    shown: (errors, attach) =>
+      eachShown(
+        linuxMachine,
+        { stateDir, container: undefined, ifname: undefined },
+        errors,
+        attach ? ['attach', 'offload'] : ['offload'],
+      ),
+  })
+  return {
+    observer: {
+      onRpc: (method, resource, milliseconds, code) => {
+        metrics.count('vf_flower_rpc_total', { resource, method, code })
+        // A stream lasts as long as kubelet does: its time says nothing.
+        if (method !== 'ListAndWatch')
+          metrics.time('vf_flower_rpc_duration_seconds', { resource, method }, milliseconds)
+      },
+      onRegistration: (resource, _way, accepted) =>
+        metrics.count('vf_flower_registrations_total', { resource, result: accepted ? 'ok' : 'error' }),
+      onStream: (resource, event) => {
+        if (event === 'sent') metrics.count('vf_flower_list_messages_total', { resource })
+      },
+    },
+    scanned: ({ duration }) => metrics.time('vf_flower_scan_duration_seconds', {}, duration),
+    scanFailed: () => metrics.count('vf_flower_scan_failures_total', {}),
+    changed: ({ counts }) => {
+      for (const [kind, count] of Object.entries(counts)) {
+        if (kind === 'lost') metrics.count('vf_flower_events_lost_total', {}, count)
+        else if (kind !== 'timer' && kind !== 'asked')
+          metrics.count('vf_flower_events_total', { kind }, count)
+      }
+    },
+    keepPools: (resources) => void metrics.keepPools(resources),
+    page: async () => ({ contentType: metrics.contentType, parts: await metrics.parts() }),
+  }
+}

@@ -1,0 +1,22 @@
+/** Readiness: everything that keeps the device plugin from serving its pools, as sentences. Pure. */
+import type { View } from './view.ts'
+
+/** Reasons for not being ready, a line each; empty when ready. */
+export function unready({ config, snapshot, pools, status }: View): readonly string[] {
+  const known = new Map(status.map((one) => [one.resource, one]))
+  return [
+    ...(config.generation === 0 && config.problems.length === 0 ? ['no config was read yet'] : []),
+    ...config.problems.map((problem) => `config: ${oneLine(problem)}`),
+    ...(snapshot === undefined ? ['the first scan of the node has not come to its end'] : []),
+    ...pools.flatMap(({ resource }) => {
+      const { registered = false, streams = 0, problem } = known.get(resource) ?? {}
+      if (registered && streams > 0) return []
+      const words = registered ? 'kubelet holds no stream open' : 'not registered with kubelet'
+      return [`${resource}: ${words}${problem === undefined ? '' : `: ${oneLine(problem)}`}`]
+    }),
+  ]
+}
+
+function oneLine(text: string): string {
+  return text.replaceAll(/\s*\n\s*/g, '; ')
+}

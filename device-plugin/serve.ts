@@ -1,0 +1,230 @@
+/** The service with the real kernel, kubelet, files and signals around it, until a signal ends it. */
+
+import { linuxMachine } from '../src/kernel/linux-machine.ts'
+import { version } from '../src/lib/version.ts'
+import { giveBackMemory } from '../src/sys/memory.ts'
+import { openNetlink } from '../src/sys/netlink.ts'
+import { openNotifications } from '../src/sys/notifications.ts'
+import { attachmentsByDevice } from './allocations/attachments.ts'
+import { AllocationKeeper } from './allocations/keeper.ts'
+import { type FileRead, readConfigFile } from './config/config-file.ts'
+import type { Settings } from './config/settings.ts'
+import { watchConfig } from './config/watch-config.ts'
+import { Containers } from './container/containers.ts'
+import { makeCore } from './core.ts'
+import { scan } from './inventory/scan.ts'
+import { processClock } from './inventory/watch/clock.ts'
+import { type Watch, watchNode } from './inventory/watch/watch.ts'
+import { checkpoint } from './kubelet/checkpoint.ts'
+import { openKubeletFrontEnd } from './kubelet/front-end.ts'
+import { podResources } from './kubelet/podresources.ts'
+import { type Meters, startMeters } from './meters.ts'
+import { nodeSources } from './node-sources.ts'
+import { serveHttp } from './observe/http.ts'
+import { type PluginLog, startPluginLog } from './observe/log.ts'
+import { unready } from './observe/readiness.ts'
+import { Service } from './service.ts'
+
+/** Milliseconds after a scan before memory is given back; more than once in `tidyPause` costs more than it brings. */
+const tidyDelay = 5_000
+const tidyPause = 300_000
+
+/** Exit codes of the service. */
+export const exitCodes = { ended: 0, failed: 1, config: 3 } as const
+
+/**
+ * Serves until SIGTERM, SIGINT or SIGQUIT.
+ * @returns the exit code: 3 for a config with a mistake at the start. A file that is missing is waited for
+ */
+export async function serve(settings: Settings, warnings: readonly string[]): Promise<number> {
+  const log = startPluginLog(settings.logLevel)
+  for (const warning of warnings) log.warn(warning)
+  const read = readConfigFile(settings.configFile)
+  const running = new Running(settings, log)
+  if (!running.begin(read) && 'text' in read) return exitCodes.config
+  log.info(`vf-device-plugin ${version} serves kubelet at ${settings.roots.kubelet}`)
+  const signal = await endingSignal(() => running.reload())
+  log.info(`Ends on ${signal}`)
+  await running.end()
+  return exitCodes.ended
+}
+
+/** Everything that runs. */
+class Running {
+  readonly #settings: Settings
+  readonly #log: PluginLog
+  readonly #meters: Meters
+  readonly #allocations: AllocationKeeper
+  readonly #service: Service
+  /** Devices that a pod has had since this process started. */
+  readonly #wereHeld = new Set<string>()
+  readonly #containers: Containers
+  readonly #ends: (() => unknown)[] = []
+  #watch: Watch | undefined
+  #judgement: NodeJS.Immediate | undefined
+  #tidy: NodeJS.Timeout | undefined
+  #tidiedAt = Number.NEGATIVE_INFINITY
+
+  constructor(settings: Settings, log: PluginLog) {
+    const { roots } = settings
+    this.#settings = settings
+    this.#log = log
+    const attachments = attachmentsByDevice(roots.state, linuxMachine)
+    this.#allocations = new AllocationKeeper({
+      sources: [
+        podResources(`${roots.kubelet}/pod-resources/kubelet.sock`),
+        checkpoint(`${roots.kubelet}/device-plugins`),
+      ],
+      onChange: ({ held }) => {
+        for (const id of held.keys()) this.#wereHeld.add(id)
+        this.#judgeSoon()
+      },
+      log: (level, message) => (level === 'info' ? log.info(message) : log.warn(message)),
+      noteFile: `${roots.state}/device-plugin.json`,
+      bootId: linuxMachine.bootId(),
+    })
+    this.#service = new Service({
+      resourcePrefix: settings.resourcePrefix,
+      scan: (number) => scan(nodeSources(settings), number),
+      attachments,
+      allocations: () => this.#allocations.now,
+      lookAtAttachments: (found) => this.#allocations.look(found),
+      beforeOffer: () => this.#keepFiles(),
+      afterScan: (snapshot) => this.#meters.scanned(snapshot),
+      log,
+    })
+    this.#meters = startMeters(() => this.#service.view(), roots.state)
+    this.#containers = new Containers(
+      { roots, cdi: settings.useCdi ? 'names' : 'off' },
+      {
+        pools: () => this.#service.state?.assignment.pools ?? [],
+        held: () => new Set(this.#allocations.now.held.keys()),
+        attachmentOf: (device) => attachments().get(device),
+        wasHeld: (device) => this.#wereHeld.has(device),
+      },
+    )
+    const core = makeCore({
+      state: () => this.#service.state,
+      containers: this.#containers,
+      given: (resource, ids) => this.#allocations.given(resource, ids),
+      doubt: (resource, reason) => {
+        log.warn(reason, { resource })
+        this.#watch?.touch(resource)
+      },
+    })
+    const frontEnd = openKubeletFrontEnd(
+      core,
+      { kubelet: roots.kubelet, instance: settings.instance, observer: this.#meters.observer },
+      {
+        debug: (fields, message) => log.debug(message, fields),
+        info: (fields, message) => log.info(message, fields),
+        warn: (fields, message) => log.warn(message, fields),
+        error: (fields, message) => log.error(message, fields),
+      },
+    )
+    this.#service.serve(frontEnd)
+    this.#ends.push(() => frontEnd.stop())
+  }
+
+  /** Begins to watch and to serve. @returns false for a config that can't be used */
+  begin(read: FileRead): boolean {
+    const { configFile, listen } = this.#settings
+    const isUsable = this.#service.configure(read)
+    if (!isUsable && 'text' in read) return false
+    this.#startHttp(listen)
+    // The watch comes before the first scan, which then misses nothing.
+    const watch = watchNode({
+      port: { subscribe: openNotifications, connect: openNetlink },
+      clock: processClock,
+      onChange: (changes) => {
+        this.#meters.changed(changes)
+        this.#service.look()
+        this.#tidySoon()
+      },
+      onFailure: (error) => {
+        this.#meters.scanFailed()
+        this.#log.error(`A scan of the node has failed: ${textOf(error)}`)
+      },
+      onLost: (error) => this.#log.warn(`Notifications of the kernel are missing: ${textOf(error)}`),
+    })
+    this.#watch = watch
+    const config = watchConfig(configFile, (next) => void this.#service.configure(next), { since: read })
+    this.#reread = () => config.check()
+    this.#ends.push(
+      () => watch.close(),
+      () => config.close(),
+      () => this.#allocations.stop(),
+    )
+    // kubelet is asked who has what before the first offer: a device of a pod must not be missing from it.
+    void this.#allocations.start().finally(() => watch.touch('start'))
+    return isUsable
+  }
+
+  #reread: () => void = () => {}
+
+  /** Reads the config file again. */
+  reload(): void {
+    this.#log.info('SIGHUP: the config file is read again')
+    this.#reread()
+  }
+
+  async end(): Promise<void> {
+    this.#service.stop()
+    clearImmediate(this.#judgement)
+    clearTimeout(this.#tidy)
+    await Promise.all(this.#ends.map((end) => end()))
+  }
+
+  #startHttp(listen: string | undefined): void {
+    if (listen === undefined) return
+    const server = serveHttp({
+      listen,
+      pages: { metrics: () => this.#meters.page(), unready: () => unready(this.#service.view()) },
+      log: this.#log,
+    })
+    this.#ends.push(() => server.stop())
+  }
+
+  /** Gives memory back a while after the last of several scans. */
+  #tidySoon(): void {
+    const now = performance.now()
+    this.#tidy ??= setTimeout(
+      () => {
+        this.#tidy = undefined
+        this.#tidiedAt = performance.now()
+        giveBackMemory()
+      },
+      Math.max(tidyDelay, this.#tidiedAt + tidyPause - now),
+    ).unref()
+  }
+
+  /** Several changes of allocations in one turn are one judgement. */
+  #judgeSoon(): void {
+    this.#judgement ??= setImmediate(() => {
+      this.#judgement = undefined
+      this.#service.judge()
+    })
+  }
+
+  /** Files that name devices follow the devices. A file that can't be written makes no offer late. */
+  #keepFiles(): void {
+    try {
+      this.#containers.update()
+    } catch (error) {
+      this.#log.warn(`Cannot keep the files of devices: ${textOf(error)}`)
+    }
+  }
+}
+
+function textOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}
+
+/** Waits for a signal that ends the process. */
+function endingSignal(onHangup: () => void): Promise<string> {
+  process.on('SIGHUP', onHangup)
+  return new Promise((resolve) => {
+    for (const signal of ['SIGTERM', 'SIGINT', 'SIGQUIT'] as const)
+      process.once(signal, () => resolve(signal))
+  })
+}
