@@ -59,7 +59,8 @@ describe.each([
   ['watcher', true, 'plugins_registry'],
   ['legacy', false, 'device-plugins'],
 ] as const)('compiled, the %s way', (_, watcher, folder) => {
-  test('registers, sends changes, answers Allocate, and comes back after a restart and a removed socket', async () => {
+  test('registers, sends changes, answers Allocate, and comes back after a restart, a removed socket and a new folder', async () => {
+    const node = await lab()
     const { kubelet, frontEnd, root } = await bed(watcher)
     frontEnd.write(`${JSON.stringify([offer('x.org/a', 'one', 'two'), offer('x.org/b')])}\n`)
     await kubelet.start()
@@ -79,9 +80,17 @@ describe.each([
     await kubelet.removeSockets(folder)
     if (!watcher) await kubelet.dropStreams()
     await kubelet.wait('x.org/a', { healthy: 3, messages: 4, connected: true })
+    for (let round = 0; round < 3; round++) {
+      await kubelet.wipe(folder, true)
+      await node.must(`until [ -S ${root}/${folder}/x.org_a.sock ]; do sleep 0.02; done`, {
+        timeoutMs: 15_000,
+      })
+    }
+    await kubelet.restart()
+    await kubelet.wait('x.org/a', { healthy: 3, connected: true })
     frontEnd.end()
     expect((await frontEnd.wait()).code).toBe(0)
     await kubelet.wait('x.org/a', { unhealthy: 3, connected: false })
-    expect(await (await lab()).must(`ls -A ${root}/${folder} | grep x.org || true`)).toBe('')
+    expect(await node.must(`ls -A ${root}/${folder} | grep x.org || true`)).toBe('')
   })
 })
