@@ -6,7 +6,7 @@
 import { join } from 'node:path'
 import { indent, say, step } from './demo-print.ts'
 import { capture } from './lab/bed/capture.ts'
-import { type Card, hardwareRules, loadSimnic, setMode, unloadSimnic } from './lab/bed/simnic.ts'
+import { type Card, hardwareRules, loadSimnic, setMode, setVfMacs, unloadSimnic } from './lab/bed/simnic.ts'
 import { diffSnapshot, snapshot } from './lab/bed/snapshot.ts'
 import {
   buildTopology,
@@ -61,6 +61,8 @@ export async function cardInBridge(lab: Lab, count: number): Promise<CardInBridg
   if (card === undefined) throw new Error('simnic made no card')
   const topology = await buildTopology(lab, card, count)
   await setMode(lab, card, 'switchdev')
+  // Translation in the NIC has to tell several VFs apart.
+  if (count > 1) await setVfMacs(lab, card)
   await lab.must(`set -e
     ip link add ${BRIDGE} address ${topology.pfMac} up type bridge stp_state 0 forward_delay 0 mcast_snooping 0
     ip link set ${card.pf} master ${BRIDGE}

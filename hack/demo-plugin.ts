@@ -57,7 +57,7 @@ async function podByResource(lab: Lab, node: PluginNode, bridge: string): Promis
   const list = listFor(device, bridge)
   const attachment: Attachment = {
     ...{ containerID: POD.name, netns, ifname: 'net1' },
-    args: `K8S_POD_NAMESPACE=${POD.namespace};K8S_POD_NAME=${POD.name}`,
+    args: `IgnoreUnknown=1;K8S_POD_NAMESPACE=${POD.namespace};K8S_POD_NAME=${POD.name}`,
     capabilityArgs: { portMappings: [{ hostPort: 8080, containerPort: 80, protocol: 'tcp' }] },
   }
   const runtime = cniRuntime(lab, [dist, '/usr/lib/cni'])

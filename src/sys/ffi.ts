@@ -194,5 +194,8 @@ export function flock(fd: number, operation: number): boolean {
 
 /** madvise(2) for `length` bytes at `address`, both whole pages. Bound apart from the others, because no CNI call needs it. */
 export function madvise(address: number, length: number, advice: number): void {
-  check('madvise', open({ madvise: { args: ['u64', 'u64', 'i32'], returns: 'i32' } }).madvise(address, length, advice))
+  check(
+    'madvise',
+    open({ madvise: { args: ['u64', 'u64', 'i32'], returns: 'i32' } }).madvise(address, length, advice),
+  )
 }

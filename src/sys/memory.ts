@@ -12,7 +12,10 @@ const MADV_DONTNEED = 4
  */
 export function giveBackMemory(): void {
   Bun.gc(true)
-  for (const { start, length } of codeMappings(readFileSync('/proc/self/maps', 'utf8'), readlinkSync('/proc/self/exe')))
+  for (const { start, length } of codeMappings(
+    readFileSync('/proc/self/maps', 'utf8'),
+    readlinkSync('/proc/self/exe'),
+  ))
     madvise(start, length, MADV_DONTNEED)
 }
 
@@ -22,7 +25,8 @@ export function codeMappings(
   executable: string,
 ): readonly { readonly start: number; readonly length: number }[] {
   return maps.split('\n').flatMap((line) => {
-    const [, start = '', end = '', path] = /^([0-9a-f]+)-([0-9a-f]+) r-xp \S+ \S+ \d+ +(\/.*)$/.exec(line) ?? []
+    const [, start = '', end = '', path] =
+      /^([0-9a-f]+)-([0-9a-f]+) r-xp \S+ \S+ \d+ +(\/.*)$/.exec(line) ?? []
     const from = Number.parseInt(start, 16)
     return path === executable ? [{ start: from, length: Number.parseInt(end, 16) - from }] : []
   })

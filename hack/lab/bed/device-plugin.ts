@@ -73,7 +73,8 @@ export async function startPluginNode(
       }
     },
     reconfigure: write,
-    explain: (...words) => lab.must(`${PROGRAM} explain --config-file ${CONFIG} ${words.join(' ')}`),
+    explain: (...words) =>
+      lab.must([PROGRAM, 'explain', '--config-file', CONFIG, ...args, ...words].join(' ')),
     end: async () => {
       plugin.kill('SIGTERM')
       const { code, stderr } = await plugin.wait()

@@ -4,7 +4,14 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type PluginNode, startPluginNode } from '../../../hack/lab/bed/device-plugin.ts'
 import { attachment, listOf, staticIpam, testRuntime } from '../../../hack/lab/bed/plugins.ts'
-import { type Card, hardwareRules, loadSimnic, setMode, unloadSimnic } from '../../../hack/lab/bed/simnic.ts'
+import {
+  type Card,
+  hardwareRules,
+  loadSimnic,
+  setMode,
+  setVfMacs,
+  unloadSimnic,
+} from '../../../hack/lab/bed/simnic.ts'
 import {
   buildTopology,
   CLIENT_A,
@@ -43,6 +50,8 @@ beforeAll(async () => {
   const topology = await buildTopology(lab, card, 2)
   vfs = topology.vfs.map(({ pci }) => pci)
   await setMode(lab, card, 'switchdev')
+  // Translation in the NIC has to tell the VFs apart.
+  await setVfMacs(lab, card)
   await lab.must(`set -e
     modprobe uio_pci_generic
     ip link add ${BRIDGE} address ${topology.pfMac} up type bridge stp_state 0 forward_delay 0 mcast_snooping 0
@@ -85,7 +94,7 @@ async function attachmentOf(netns: string, device: string) {
     cp /var/run/k8s.cni.cncf.io/devinfo/dp/example.org-vfs-${device}-device.json ${file}`)
   return attachment(netns, {
     containerID: POD.name,
-    args: `K8S_POD_NAMESPACE=${POD.namespace};K8S_POD_NAME=${POD.name}`,
+    args: `IgnoreUnknown=1;K8S_POD_NAMESPACE=${POD.namespace};K8S_POD_NAME=${POD.name}`,
     capabilityArgs: {
       portMappings: [{ hostPort: 8080, containerPort: 80, protocol: 'tcp' }],
       bandwidth: { ingressRate: 800_000_000, ingressBurst: 8_000_000 },
@@ -170,7 +179,6 @@ describe('a VF that can not be given away', () => {
     await expect(node.kubelet.allocateIds(RESOURCE, [device])).rejects.toThrow(/restored/)
     await runtime.del(list, { ...of, netns: '' })
     await node.kubelet.wait(RESOURCE, { healthy: vfs })
-    await node.kubelet.allocateIds(RESOURCE, [device])
   })
 
   test('because a program of nobody has it open is unhealthy until it is closed', async () => {
