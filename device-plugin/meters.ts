@@ -1,8 +1,7 @@
 /** The metrics of the service: who counts, and where values are looked up. */
 import { eachShown } from '../src/ctl/show.ts'
 import { linuxMachine } from '../src/kernel/linux-machine.ts'
-import { NetlinkSocket } from '../src/netlink/socket.ts'
-import { openNetlink } from '../src/sys/netlink.ts'
+import { openTraffic } from '../src/kernel/linux-traffic.ts'
 import type { Snapshot } from './inventory/snapshot.ts'
 import type { Changes } from './inventory/watch/change.ts'
 import type { KubeletObserver } from './kubelet/observer.ts'
@@ -10,8 +9,6 @@ import type { HttpOptions } from './observe/http.ts'
 import { readLinks } from './observe/links.ts'
 import { Metrics } from './observe/metrics.ts'
 import type { View } from './observe/view.ts'
-
-const NETLINK_ROUTE = 0
 
 /** Those who count. */
 export interface Meters {
@@ -29,11 +26,11 @@ export function startMeters(view: () => View, stateDir: string): Meters {
   const metrics = new Metrics({
     view,
     links: (snapshot) => {
-      const socket = new NetlinkSocket(openNetlink(NETLINK_ROUTE))
+      const facts = openTraffic()
       try {
-        return readLinks(socket, snapshot)
+        return readLinks(facts, snapshot)
       } finally {
-        socket.close()
+        facts.close()
       }
     },
     shown: (errors, attach) =>

@@ -2,6 +2,7 @@
 
 import { linuxMachine } from '../src/kernel/linux-machine.ts'
 import { version } from '../src/lib/version.ts'
+import { giveBackMemory } from '../src/sys/memory.ts'
 import { openNetlink } from '../src/sys/netlink.ts'
 import { openNotifications } from '../src/sys/notifications.ts'
 import { attachmentsByDevice } from './allocations/attachments.ts'
@@ -23,6 +24,10 @@ import { serveHttp } from './observe/http.ts'
 import { type PluginLog, startPluginLog } from './observe/log.ts'
 import { unready } from './observe/readiness.ts'
 import { Service } from './service.ts'
+
+/** Milliseconds after a scan before memory is given back; more than once in `tidyPause` costs more than it brings. */
+const tidyDelay = 5_000
+const tidyPause = 300_000
 
 /** Exit codes of the service. */
 export const exitCodes = { ended: 0, failed: 1, config: 3 } as const
@@ -57,6 +62,8 @@ class Running {
   readonly #ends: (() => unknown)[] = []
   #watch: Watch | undefined
   #judgement: NodeJS.Immediate | undefined
+  #tidy: NodeJS.Timeout | undefined
+  #tidiedAt = Number.NEGATIVE_INFINITY
 
   constructor(settings: Settings, log: PluginLog) {
     const { roots } = settings
@@ -132,6 +139,7 @@ class Running {
       onChange: (changes) => {
         this.#meters.changed(changes)
         this.#service.look()
+        this.#tidySoon()
       },
       onFailure: (error) => {
         this.#meters.scanFailed()
@@ -148,7 +156,7 @@ class Running {
       () => this.#allocations.stop(),
     )
     // kubelet is asked who has what before the first offer: a device of a pod must not be missing from it.
-    void this.#allocations.start().finally(() => this.#service.look())
+    void this.#allocations.start().finally(() => watch.touch('start'))
     return isUsable
   }
 
@@ -163,6 +171,7 @@ class Running {
   async end(): Promise<void> {
     this.#service.stop()
     clearImmediate(this.#judgement)
+    clearTimeout(this.#tidy)
     await Promise.all(this.#ends.map((end) => end()))
   }
 
@@ -174,6 +183,19 @@ class Running {
       log: this.#log,
     })
     this.#ends.push(() => server.stop())
+  }
+
+  /** Gives memory back a while after the last of several scans. */
+  #tidySoon(): void {
+    const now = performance.now()
+    this.#tidy ??= setTimeout(
+      () => {
+        this.#tidy = undefined
+        this.#tidiedAt = performance.now()
+        giveBackMemory()
+      },
+      Math.max(tidyDelay, this.#tidiedAt + tidyPause - now),
+    ).unref()
   }
 
   /** Several changes of allocations in one turn are one judgement. */

@@ -2,12 +2,12 @@
  * Writes the tables of docs/configuration.md that stand in the sources, and docs/schema: the keys of vf-attach
  * (src/attach/config/keys.ts), of vf-offload (src/offload/config/keys.ts) and of the operator's policy (src/cni/policy-file.ts), and
  * the error codes (src/cni/error.ts). Also the tables of docs/device-plugin-config.md: keys (device-plugin/config/keys) and flags.
- * A test fails when pages or schemas are behind them.
+ * And the tables of docs/metrics.md with the dashboard docs/grafana/vf-flower.json (hack/dashboard.ts). A test fails when one is behind.
  *
  *     sh hack/bun.sh hack/docs.ts
  */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { flags } from '../device-plugin/config/command-line.ts'
 import type { KeyRows } from '../device-plugin/config/keys/key-rows.ts'
 import { healthKeys, poolKeys } from '../device-plugin/config/keys/keys.ts'
@@ -21,6 +21,7 @@ import { protocolKeys } from '../src/cni/protocol-keys.ts'
 import { schemas } from '../src/ctl/schema.ts'
 import type { JsonObject } from '../src/lib/json.ts'
 import { offloadKeys } from '../src/offload/config/keys.ts'
+import { dashboardText, metricTables } from './dashboard.ts'
 
 /** The page with the tables of the sources. */
 export function withTables(page: string): string {
@@ -41,6 +42,11 @@ export function withDeviceTables(page: string): string {
     'health keys': rowTable(healthKeys),
     flags: flagTable(),
   })
+}
+
+/** The page of metrics with the tables of the sources. */
+export function withMetricTables(page: string): string {
+  return filled(page, metricTables())
 }
 
 function filled(page: string, tables: Readonly<Record<string, readonly string[]>>): string {
@@ -121,12 +127,22 @@ export const everySchema: Readonly<Record<string, () => JsonObject>> = {
 }
 /** The text of a schema's file. */
 export const schemaFileText = (schema: () => JsonObject): string => `${JSON.stringify(schema(), null, 2)}\n`
+/** Path of the page of metrics. */
+export const metricsPage = join(import.meta.dirname, '../docs/metrics.md')
+/** The dashboard: its path, and the text that belongs there. */
+export const dashboard = {
+  path: join(import.meta.dirname, '../docs/grafana/vf-flower.json'),
+  text: dashboardText,
+}
 /** Folder of the schemas, a file for each. */
 export const schemaFolder = join(import.meta.dirname, '../docs/schema')
 
 if (process.argv[1]?.endsWith('hack/docs.ts') === true) {
   writeFileSync(configurationPage, withTables(readFileSync(configurationPage, 'utf8')))
   writeFileSync(deviceConfigPage, withDeviceTables(readFileSync(deviceConfigPage, 'utf8')))
+  writeFileSync(metricsPage, withMetricTables(readFileSync(metricsPage, 'utf8')))
+  mkdirSync(dirname(dashboard.path), { recursive: true })
+  writeFileSync(dashboard.path, dashboard.text())
   mkdirSync(schemaFolder, { recursive: true })
   for (const [name, schema] of Object.entries(everySchema))
     writeFileSync(join(schemaFolder, `${name}.json`), schemaFileText(schema))

@@ -16,6 +16,7 @@ import * as inet from '../src/netlink/diag/inet.ts'
 import * as devlink from '../src/netlink/genl/devlink.ts'
 import * as devlinkFacts from '../src/netlink/genl/devlink-facts.ts'
 import * as ethtool from '../src/netlink/genl/ethtool.ts'
+import * as ethtoolStats from '../src/netlink/genl/ethtool-stats.ts'
 import * as genl from '../src/netlink/genl/genl.ts'
 import * as ipvs from '../src/netlink/genl/ipvs.ts'
 import * as message from '../src/netlink/message.ts'
@@ -71,6 +72,7 @@ export const modules: Readonly<Record<string, object>> = {
     devlink,
     devlinkFacts,
     ethtool,
+    ethtoolStats,
     flower,
     gact,
     genl,

@@ -11,8 +11,6 @@ export interface ContainerAccess {
   }[]
   /** Qualified CDI names, `vendor/class=name`; then `deviceNodes` is empty. */
   readonly cdiNames: readonly string[]
-  /** CDI names as annotations, for a kubelet that knows no CDI names (before 1.28); then `cdiNames` is empty. */
-  readonly annotations?: Readonly<Record<string, string>>
 }
 
 /** A device file in the container. */

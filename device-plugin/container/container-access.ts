@@ -2,7 +2,7 @@
 import type { PoolConfig } from '../config/plugin-config.ts'
 import type { Member } from '../pools/pool.ts'
 import type { ContainerAccess } from './access.ts'
-import { annotationsOf, cdiName, isCdiVendor } from './cdi/names.ts'
+import { cdiName, isCdiVendor } from './cdi/names.ts'
 import { environmentOf, type VariableNames } from './environment.ts'
 import { type Exists, nodesOf, requireNodes, unique } from './nodes.ts'
 
@@ -12,8 +12,8 @@ export interface AccessOptions {
   readonly names: VariableNames
   /** A file exists on the node: `/dev/...`, below whatever folder this process sees it at. */
   readonly exists: Exists
-  /** `names`: CDI by names. `annotations`: by annotations alone, for a kubelet before 1.28. */
-  readonly cdi: 'off' | 'names' | 'annotations'
+  /** `names`: files come by CDI names. */
+  readonly cdi: 'off' | 'names'
 }
 
 /**
@@ -36,7 +36,5 @@ export function accessOf(
   if (cdi === 'off' || !isCdiVendor(config.prefix))
     return { ...base, deviceNodes: unique(files.flatMap(({ nodes }) => nodes)) }
   const cdiNames = files.filter(({ nodes }) => nodes.length > 0).map(({ id }) => cdiName(config, id))
-  return cdi === 'names'
-    ? { ...base, deviceNodes: [], cdiNames }
-    : { ...base, deviceNodes: [], annotations: annotationsOf(config, cdiNames) }
+  return { ...base, deviceNodes: [], cdiNames }
 }

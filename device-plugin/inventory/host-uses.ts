@@ -5,7 +5,9 @@
  * The node's addresses are those that Kubernetes knows. Where nobody says them, they are the addresses of the interfaces that have
  * a default route. Any other address is no sign of use: a VF that waits for a pod has one as soon as a router announces itself.
  */
+
 import type { DefaultRoute, InterfaceAddress, NetworkLink } from '../../src/kernel/api/network-facts.ts'
+import { tryParseIp } from '../../src/lib/ip.ts'
 
 /** The facts that tell of uses. */
 export interface HostFacts {
@@ -81,8 +83,9 @@ function ownUses(
   const add = (ifindex: number, use: string) => uses.set(ifindex, [...(uses.get(ifindex) ?? []), use])
   for (const { family, ifindex } of routes) add(ifindex, `has the default route of IPv${family}`)
   const routed = new Set(routes.map(({ ifindex }) => ifindex))
-  const nodes = new Set(
-    nodeAddresses ?? addresses.filter(({ ifindex }) => routed.has(ifindex)).map(({ address }) => address),
+  const nodes = new Set<string>(
+    nodeAddresses?.map((text) => tryParseIp(text) ?? text) ??
+      addresses.filter(({ ifindex }) => routed.has(ifindex)).map(({ address }) => address),
   )
   for (const { ifindex, address } of addresses)
     if (nodes.has(address)) add(ifindex, `has the node's address ${address}`)

@@ -68,19 +68,22 @@ export function netdevOf({ name, altnames, ifindex, mac, up, carrier }: NetworkL
 }
 
 function fromSysfs(path: string, name: string, parent: string): Interface | undefined {
-  const ifindex = Number(valueIn(`${path}/ifindex`) ?? 0)
+  const entries = listFolder(path)
+  // Not every file is there in a folder that stands for sysfs, and asking for absent ones is dear.
+  const value = (file: string) => (entries.includes(file) ? readable(`${path}/${file}`) : undefined)
+  const ifindex = Number(value('ifindex') ?? 0)
   if (ifindex === 0) return undefined
-  const up = (Number(valueIn(`${path}/flags`) ?? 0) & IFF_UP) !== 0
+  const up = (Number(value('flags') ?? 0) & IFF_UP) !== 0
   return {
-    ...{ name, ifindex, parent, up, altnames: [], mac: valueIn(`${path}/address`) ?? '' },
-    ...{ carrier: up && valueIn(`${path}/carrier`) === '1', type: Number(valueIn(`${path}/type`) ?? 0) },
-    ...{ physSwitchId: valueIn(`${path}/phys_switch_id`), physPortName: valueIn(`${path}/phys_port_name`) },
+    ...{ name, ifindex, parent, up, altnames: [], mac: value('address') ?? '' },
+    ...{ carrier: up && value('carrier') === '1', type: Number(value('type') ?? 0) },
+    ...{ physSwitchId: value('phys_switch_id'), physPortName: value('phys_port_name') },
     ...{ master: undefined, lower: undefined, kind: undefined, slaveKind: undefined, isListed: false },
   }
 }
 
-/** A value of sysfs; undefined also for files that answer EOPNOTSUPP or EINVAL, as those of ports and of the carrier do. */
-function valueIn(path: string): string | undefined {
+/** A value of sysfs; undefined for files that answer EOPNOTSUPP or EINVAL, as those of ports and of the carrier may. */
+function readable(path: string): string | undefined {
   try {
     return readText(path)
   } catch {

@@ -10,5 +10,6 @@ export const noNetwork: NetworkFacts = {
   troubles: () => new Map(),
   ddpProfiles: () => new Map(),
   rdmaEnabled: () => new Set(),
+  tcOffloads: () => new Map(),
   close: () => {},
 }

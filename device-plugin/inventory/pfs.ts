@@ -42,26 +42,32 @@ export function readPfs(
   const modes = unanswered.ask('devlink', () => network.eswitchModes(addresses), new Map())
   const troubles = unanswered.ask('devlink', () => network.troubles(), new Map<string, string[]>())
   const bySwitch = groupedBySwitch(ports)
+  const pfs = [...functions].map(([one, interfaces]) => {
+    const uplink = uplinkAmong(interfaces)
+    const onSwitch = uplink === undefined ? [] : (bySwitch.get(uplink.physSwitchId ?? '') ?? [])
+    const found = uplink === undefined ? new Map() : portsByPlace(onSwitch, uplink)
+    // Only an eSwitch in switchdev mode has such ports.
+    const mode = modes.get(one.address) ?? (found.size > 0 ? ('switchdev' as const) : undefined)
+    return { one, interfaces, uplink, found, mode }
+  })
+  // Other eSwitches take no filters.
+  const offloading = pfs.flatMap(({ mode, uplink }) =>
+    mode === 'switchdev' && uplink?.isListed === true ? [uplink.ifindex] : [],
+  )
+  const offloads: ReadonlyMap<number, boolean> =
+    offloading.length === 0
+      ? new Map()
+      : unanswered.ask('features of interfaces', () => network.tcOffloads(offloading), new Map())
   return new Map(
-    [...functions].map(([one, interfaces]) => {
+    pfs.map(({ one, interfaces, uplink, found, mode }) => {
       const { address } = one
-      const uplink = uplinkAmong(interfaces)
-      const onSwitch = uplink === undefined ? [] : (bySwitch.get(uplink.physSwitchId ?? '') ?? [])
-      const found = uplink === undefined ? new Map() : portsByPlace(onSwitch, uplink)
-      const mode = modes.get(address) ?? (found.size > 0 ? ('switchdev' as const) : undefined)
       const vfs = one.sriov === undefined || one.sriov.now === 0 ? new Map<PciAddress, number>() : vfsOf(one)
-      const asks = vfs.size > 0 && uplink?.isListed === true ? uplink.ifindex : undefined
-      const states: VfStates =
-        asks === undefined
-          ? new Map()
-          : unanswered.ask(`VFs of ${address}`, () => network.vfs(asks), new Map())
+      const states = vfs.size === 0 ? new Map() : statesOf(uplink, address, network, unanswered)
       const state: Pf = {
-        address,
-        netdevs: interfaces.map(netdevOf),
+        ...{ address, netdevs: interfaces.map(netdevOf), eswitchMode: mode, numVfs: one.sriov?.now ?? 0 },
         uplink: uplink === undefined ? undefined : netdevOf(uplink),
-        eswitchMode: mode,
-        numVfs: one.sriov?.now ?? 0,
         trouble: troubles.get(address)?.join('; '),
+        hwTcOffload: uplink === undefined ? undefined : offloads.get(uplink.ifindex),
       }
       const pf: PfFacts = {
         ...{ function: one, uplink, vfs, state },
@@ -74,6 +80,17 @@ export function readPfs(
       return [address, pf]
     }),
   )
+}
+
+/** The PF's attributes of its VFs; none where the uplink is in another sysfs, or a guess. */
+function statesOf(
+  uplink: Interface | undefined,
+  address: PciAddress,
+  network: NetworkFacts,
+  unanswered: Unanswered,
+): VfStates {
+  if (uplink?.isListed !== true) return new Map()
+  return unanswered.ask(`VFs of ${address}`, () => network.vfs(uplink.ifindex), new Map())
 }
 
 function groupedBySwitch(ports: readonly Interface[]): ReadonlyMap<string, readonly Interface[]> {

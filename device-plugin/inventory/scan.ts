@@ -1,6 +1,7 @@
 /** One look at the node: sysfs and the facts of the network in, an immutable snapshot out. */
 import type { NetworkFacts } from '../../src/kernel/api/network-facts.ts'
 import type { PciAddress } from '../../src/lib/pci-address.ts'
+import { errorCode } from '../../src/sys/errno.ts'
 import { type DeviceParts, functionDevice, subfunctionDevice } from './devices.ts'
 import { type PciFacts, readFunctions } from './functions.ts'
 import { hostUsesOf } from './host-uses.ts'
@@ -17,18 +18,35 @@ import { readVdpas } from './vdpa.ts'
 /**
  * Looks at the node. `number` counts the scans of the process, from 1. Never fails because of a device or a refusal of the kernel:
  * a device that vanishes meanwhile is left out, and refusals are named in `unanswered`.
+ * @throws ScanFailed when sysfs can't be read at all, or not now: the last snapshot is truer than one without devices
  */
 export function scan(sources: Sources, number: number): Snapshot {
   const takenAt = Date.now()
   const start = performance.now()
   const unanswered = new Unanswered()
-  const network = unanswered.ask('network', sources.openNetwork, noNetwork)
+  let network = noNetwork
   try {
+    network = unanswered.ask('network', sources.openNetwork, noNetwork)
     const { devices, pfs } = look(sources, network, unanswered)
     const duration = performance.now() - start
-    return { number, takenAt, duration, devices, pfs, unanswered: unanswered.sentences }
+    const isBlind = unanswered.has('network', 'interfaces', 'default routes', 'addresses')
+    return {
+      ...{ number, takenAt, duration, devices, pfs, unanswered: unanswered.sentences },
+      ...(isBlind ? { areHostUsesUnknown: true } : {}),
+    }
+  } catch (error) {
+    if (errorCode(error) === undefined) throw error
+    throw new ScanFailed(error)
   } finally {
     network.close()
+  }
+}
+
+/** The node can't be looked at now. */
+export class ScanFailed extends Error {
+  constructor(cause: unknown) {
+    super(`Cannot take an inventory: ${cause instanceof Error ? cause.message : String(cause)}`, { cause })
+    this.name = 'ScanFailed'
   }
 }
 

@@ -18,6 +18,11 @@ export interface Snapshot {
   readonly pfs: ReadonlyMap<PciAddress, Pf>
   /** Questions that the kernel did not answer, such as "devlink: EPERM"; the facts that they ask for are absent. */
   readonly unanswered: readonly string[]
+  /**
+   * Present when the kernel did not tell of interfaces, default routes or addresses: `hostUses` of devices may lack entries. Devices
+   * that are new in such a snapshot may be the host's own.
+   */
+  readonly areHostUsesUnknown?: true
 }
 
 /** Kinds of devices, named as in `deviceType` of the config. */
@@ -95,7 +100,7 @@ export interface Pf {
   readonly numVfs: number
   /** Why the function does not work now, as a sentence: a devlink health reporter in state error, a reset that goes on. */
   readonly trouble: string | undefined
-  /** `tc-hw-offload` of the uplink; undefined when not asked. */
+  /** `hw-tc-offload` of the uplink; undefined when not asked, as in legacy mode. */
   readonly hwTcOffload?: boolean | undefined
 }
 

@@ -8,9 +8,6 @@ import { type Holding, type HoldingSource, SourceUnavailable } from '../allocati
 export const checkpointName = 'kubelet_internal_checkpoint'
 /** Longest file, in characters. */
 const mostCharacters = 16 << 20
-/** Pause before another look for a folder that is gone, in milliseconds. */
-const lookAgain = 10_000
-
 /** Identifiers by NUMA node; a plain list before Kubernetes 1.20. */
 const deviceIds = z.union([z.array(z.string()), z.record(z.string(), z.array(z.string()).nullable())])
 const checkpointForm = z.object({
@@ -26,13 +23,16 @@ const checkpointForm = z.object({
   }),
 })
 
-/** The source `checkpoint` in kubelet's folder `device-plugins`. kubelet writes the file after each allocation. */
-export function checkpoint(folder: string): HoldingSource {
+/**
+ * The source `checkpoint` in kubelet's folder `device-plugins`. kubelet writes the file after each allocation. Changes that the
+ * watch misses are found within `lookAgain` milliseconds.
+ */
+export function checkpoint(folder: string, lookAgain = 10_000): HoldingSource {
   const path = `${folder}/${checkpointName}`
   return {
     name: 'checkpoint',
     read: async () => holdingsIn(path),
-    watch: (changed) => watchFile(folder, changed),
+    watch: (changed) => watchFile(folder, lookAgain, changed),
   }
 }
 
@@ -72,33 +72,40 @@ function firstWords(error: unknown): string {
   return error instanceof Error ? error.message : String(error)
 }
 
-/** Watches the folder, because kubelet renames a new file over the old one. A folder that is replaced is found again. */
-function watchFile(folder: string, changed: () => void): () => void {
+/**
+ * Watches the folder, because kubelet renames a new file over the old one. A look at the file every `lookAgain` milliseconds finds
+ * what the watch has missed: a folder that is removed takes its watch with it, and the next folder may get its inode.
+ */
+function watchFile(folder: string, lookAgain: number, changed: () => void): () => void {
+  const path = `${folder}/${checkpointName}`
   let watcher: FSWatcher | undefined
-  let watched: number | undefined
+  let seen = signOf(path)
   const end = () => {
     watcher?.close()
     watcher = undefined
   }
+  const note = () => {
+    seen = signOf(path)
+    changed()
+  }
   const begin = () => {
-    const inode = inodeOf(folder)
-    if (watcher !== undefined && inode === watched) return
-    const isFirst = watched === undefined
     end()
-    if (inode === undefined) return
     try {
       watcher = watch(folder, { persistent: false }, (_event, name) => {
-        if (name === null || name === checkpointName) changed()
+        if (name === null || name === checkpointName) note()
       })
       watcher.on('error', end)
-      watched = inode
-      if (!isFirst) changed()
     } catch {
-      // Gone since. The timer tries again.
+      // There is no such folder now.
     }
   }
+  const look = () => {
+    const isMissed = signOf(path) !== seen
+    if (watcher === undefined || isMissed) begin()
+    if (isMissed) note()
+  }
   begin()
-  const timer = setInterval(begin, lookAgain)
+  const timer = setInterval(look, lookAgain)
   timer.unref()
   return () => {
     clearInterval(timer)
@@ -106,10 +113,12 @@ function watchFile(folder: string, changed: () => void): () => void {
   }
 }
 
-function inodeOf(path: string): number | undefined {
+/** Changes whenever another file stands at `path`, or this one is written; '' when none is there. */
+function signOf(path: string): string {
   try {
-    return statSync(path, { throwIfNoEntry: false })?.ino
+    const stats = statSync(path, { throwIfNoEntry: false })
+    return stats === undefined ? '' : `${stats.ino} ${stats.mtimeMs} ${stats.ctimeMs} ${stats.size}`
   } catch {
-    return undefined
+    return ''
   }
 }

@@ -1,4 +1,5 @@
 /** The front end for kubelet: a gRPC server for each pool. */
+import { logVerbosity, setLogVerbosity } from '@grpc/grpc-js'
 import type { Core, FrontEnd, Offer } from '../front-end.ts'
 import { type Folders, FolderWatch } from './folders.ts'
 import { KubeletPool, type KubeletPoolStatus } from './pool.ts'
@@ -20,6 +21,8 @@ export function openKubeletFrontEnd(
   settings: KubeletSettings,
   log: FrontEndLog,
 ): KubeletFrontEnd {
+  // The library would write to standard error; every failure comes to our log.
+  setLogVerbosity(logVerbosity.NONE)
   return new Pools(core, settings, log)
 }
 

@@ -1,6 +1,6 @@
 /**
- * Messages of the three protocols between kubelet and its plugins: the device plugin API v1beta1, plugin registration v1, and pod
- * resources v1. Each message is a row of `NUMBER name: type`, so that a number can be compared with the protocol at a glance.
+ * Messages of the two protocols between kubelet and its plugins: the device plugin API v1beta1, and plugin registration v1. Each
+ * field is a row of `NUMBER name: type`, so that a number can be compared with the protocol at a glance.
  */
 
 /** Messages of a package, by name. A type ends in `[]` for a repeated field and in `{}` for a map whose keys are strings. */
@@ -15,13 +15,8 @@ export interface WirePackage {
   readonly services: Readonly<Record<string, Calls>>
 }
 
-const topology: Messages = {
-  TopologyInfo: ['1 nodes: NUMANode[]'],
-  NUMANode: ['1 ID: int64'],
-}
-
 /** All packages, by the name that they have on the wire. */
-export const packages: Readonly<Record<'v1beta1' | 'pluginregistration' | 'v1', WirePackage>> = {
+export const packages: Readonly<Record<'v1beta1' | 'pluginregistration', WirePackage>> = {
   v1beta1: {
     messages: {
       Empty: [],
@@ -32,7 +27,8 @@ export const packages: Readonly<Record<'v1beta1' | 'pluginregistration' | 'v1', 
         '3 resource_name: string',
         '4 options: DevicePluginOptions',
       ],
-      ...topology,
+      TopologyInfo: ['1 nodes: NUMANode[]'],
+      NUMANode: ['1 ID: int64'],
       Device: ['1 ID: string', '2 health: string', '3 topology: TopologyInfo'],
       ListAndWatchResponse: ['1 devices: Device[]'],
       ContainerPreferredAllocationRequest: [
@@ -88,16 +84,5 @@ export const packages: Readonly<Record<'v1beta1' | 'pluginregistration' | 'v1', 
         NotifyRegistrationStatus: 'RegistrationStatus -> RegistrationStatusResponse',
       },
     },
-  },
-  v1: {
-    messages: {
-      ListPodResourcesRequest: [],
-      ListPodResourcesResponse: ['1 pod_resources: PodResources[]'],
-      PodResources: ['1 name: string', '2 namespace: string', '3 containers: ContainerResources[]'],
-      ContainerResources: ['1 name: string', '2 devices: ContainerDevices[]'],
-      ContainerDevices: ['1 resource_name: string', '2 device_ids: string[]', '3 topology: TopologyInfo'],
-      ...topology,
-    },
-    services: { PodResourcesLister: { List: 'ListPodResourcesRequest -> ListPodResourcesResponse' } },
   },
 }

@@ -35,8 +35,9 @@ export class KubeletPool {
   #isRegistered = false
   #problem: string | undefined
   #failures = 0
-  /** Time of the next attempt, by the clock of performance.now(). */
+  /** Times of the next attempts to register and to make a socket that could not be made, by the clock of performance.now(). */
   #nextTry = 0
+  #nextSocket = 0
   #timer: NodeJS.Timeout | undefined
   #resendTimer: NodeJS.Timeout | undefined
   #registering: Registering | undefined
@@ -66,8 +67,8 @@ export class KubeletPool {
   }
 
   status(): KubeletPoolStatus {
-    const standby = this.#streams.count === 0 && this.#siblings.length > 0
     const { resource } = this
+    const standby = this.#streams.count === 0 && this.#siblings.length > 0
     return {
       ...{ resource, registered: this.#isRegistered, streams: this.#streams.count },
       ...{ problem: this.#problem, standby },
@@ -87,8 +88,10 @@ export class KubeletPool {
   see(folders: Folders): void {
     const before = this.#folders
     this.#folders = folders
-    // A kubelet that has just started is not made to wait for the failures of the one before.
-    if (folders.kubelet?.identity !== before?.kubelet?.identity) this.#soon()
+    // A kubelet that has just started is not made to wait for the failures of the one before. One that watches comes by itself.
+    const isLegacy = folders.place?.way === 'legacy'
+    if (isLegacy && folders.kubelet?.identity !== before?.kubelet?.identity) this.#soon()
+    if (folders.place?.folder !== before?.place?.folder) this.#nextSocket = 0
     this.#seeSiblings(folders)
     this.#look()
   }
@@ -131,7 +134,7 @@ export class KubeletPool {
     if (place.way === 'legacy' && kubelet === undefined) return this.#say('kubelet.sock is not there')
     const wait = this.#nextTry - performance.now()
     if (wait > 0) return this.#wake(wait)
-    if (place.way === 'watcher') this.#attract()
+    if (place.way === 'watcher') await this.#attract()
     else if (kubelet !== undefined) await this.#register(kubelet)
   }
 
@@ -147,7 +150,7 @@ export class KubeletPool {
       this.#say(`another process serves ${socket.path}`)
       return false
     }
-    const wait = this.#socketWait()
+    const wait = this.#nextSocket - performance.now()
     if (wait > 0) {
       this.#wake(wait)
       return false
@@ -163,15 +166,11 @@ export class KubeletPool {
     return true
   }
 
-  #socketWait(): number {
-    return this.#problem?.startsWith(CANNOT) === true ? this.#nextTry - performance.now() : 0
-  }
-
   /** The watched folder: kubelet connects to files that appear. */
-  #attract(): void {
+  async #attract(): Promise<void> {
     this.#say('kubelet has not opened a ListAndWatch stream; the socket is shown to it again')
     this.#isRegistered = false
-    this.#socket?.touch()
+    await this.#socket?.open()
     this.#retryIn(Math.max(this.#timings.streamWait, backoff(this.#failures++, this.#timings)))
   }
 
@@ -226,6 +225,8 @@ export class KubeletPool {
     const wait = backoff(this.#failures, this.#timings)
     const isWatched = this.#folders?.place?.way === 'watcher'
     this.#retryIn(isWatched ? Math.max(wait, this.#timings.streamWait) : wait)
+    // The reason may be that our socket is gone.
+    this.#look()
   }
 
   #seeSiblings({ place, sockets }: Folders): void {
@@ -241,8 +242,10 @@ export class KubeletPool {
   }
 
   #failed(reason: string): void {
-    this.#say(`${CANNOT} ${reason}`)
-    this.#retryIn(backoff(this.#failures++, this.#timings))
+    this.#say(`its socket cannot be served: ${reason}`)
+    const wait = backoff(this.#failures++, this.#timings)
+    this.#nextSocket = performance.now() + wait
+    this.#wake(wait)
   }
 
   /** The next attempt may be made at once. */
@@ -277,6 +280,3 @@ export class KubeletPool {
       )
   }
 }
-
-/** Beginning of the problem of a socket that can't be made. */
-const CANNOT = 'its socket cannot be served:'

@@ -43,7 +43,10 @@ export class SocketFile {
     return identityOf(stat) === this.#bound?.identity ? 'ours' : 'foreign'
   }
 
-  /** Listens anew, and puts the socket in its place. Rejects with the error of the system. */
+  /**
+   * Listens anew, and puts the socket in its place. Those who watch the folder see a file appear, even where there was one; at no time
+   * is there none. Rejects with the error of the system.
+   */
   async open(): Promise<void> {
     const hidden = this.#hidden()
     const before = this.#bound
@@ -58,13 +61,6 @@ export class SocketFile {
       throw error
     }
     if (before !== undefined) this.#listener.unbind(before.path)
-  }
-
-  /** Makes the file appear again for those who watch the folder. Throws the error of the system. */
-  touch(): void {
-    const hidden = this.#hidden()
-    renameSync(this.path, hidden)
-    renameSync(hidden, this.path)
   }
 
   /** Listens no more. Removes the file if it is ours. Open connections live on. */

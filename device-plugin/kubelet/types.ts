@@ -82,15 +82,3 @@ export interface RegistrationStatus {
   readonly plugin_registered: boolean
   readonly error: string
 }
-
-/** `v1.ListPodResourcesResponse`, as far as devices go. */
-export interface ListPodResourcesResponse {
-  readonly pod_resources: readonly {
-    readonly name: string
-    readonly namespace: string
-    readonly containers: readonly {
-      readonly name: string
-      readonly devices: readonly { readonly resource_name: string; readonly device_ids: readonly string[] }[]
-    }[]
-  }[]
-}

@@ -1,7 +1,7 @@
 /** Filters and traffic of attachments, as `vfctl show` has them, for metrics. Pure. */
 import type { Shown } from '../../src/ctl/show.ts'
+import type { Counted } from '../../src/kernel/api/traffic.ts'
 import type { Attachment } from '../allocations/attachment.ts'
-import type { Counted } from './links.ts'
 import type { Samples } from './samples.ts'
 
 /** Adds the filters of attachments: numbers, packets and bytes, by the place where they run. */

@@ -31,10 +31,14 @@ export interface HttpServer {
   stop(): Promise<void>
 }
 
-/** Connections at one time. Prometheus and the probes of kubelet need three. */
-const mostConnections = 16
-/** Milliseconds for a request to come in, and for a connection without one. */
+/**
+ * Requests at one time. Prometheus and the probes of kubelet need three. Connections can't be counted: Bun tells of a connection with
+ * its first request, and ends one that says nothing for ten seconds.
+ */
+const mostRequests = 16
+/** Milliseconds for a request to come in, for a client to take its answer, and for a connection without a request. */
 const requestTimeout = 5_000
+const answerTimeout = 30_000
 const idleTimeout = 60_000
 
 /** A place to listen at. */
@@ -63,9 +67,20 @@ export function serveHttp({ listen, pages, log, retryAfter = 5_000 }: HttpOption
       `Cannot listen: listen is "${listen}"; must be HOST:PORT, :PORT or an absolute path of at most 107 characters`,
     )
   const server = createServer({ requestTimeout, headersTimeout: requestTimeout, maxHeaderSize: 8_192 })
-  server.maxConnections = mostConnections
   server.keepAliveTimeout = idleTimeout
-  server.on('request', (request, response) => void answer(pages, log, request, response))
+  let busy = 0
+  server.on('request', (request, response) => {
+    if (busy >= mostRequests) {
+      response.writeHead(503, { connection: 'close' }).end('too many requests at one time\n')
+      return
+    }
+    busy++
+    const timer = setTimeout(() => response.destroy(), answerTimeout)
+    void answer(pages, log, request, response).finally(() => {
+      clearTimeout(timer)
+      busy--
+    })
+  })
   let timer: NodeJS.Timeout | undefined
   let isStopped = false
   const begin = () => {

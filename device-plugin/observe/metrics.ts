@@ -2,10 +2,11 @@
 import { readdirSync } from 'node:fs'
 import { Counter, Histogram, Registry } from 'prom-client'
 import type { Shown } from '../../src/ctl/show.ts'
+import type { Counted } from '../../src/kernel/api/traffic.ts'
 import { version } from '../../src/lib/version.ts'
 import type { Snapshot } from '../inventory/snapshot.ts'
 import { addFilters, trafficInPods } from './attachments.ts'
-import type { Counted, LinkReadings } from './links.ts'
+import type { LinkReadings } from './links.ts'
 import { addTraffic, addView } from './pools.ts'
 import { Samples } from './samples.ts'
 import { type LabelsOf, type MetricName, metricTable } from './table.ts'
@@ -29,7 +30,7 @@ const longest = 5_000
 /** A text answers all scrapes of this many milliseconds. */
 const fresh = 1_000
 
-const noLinks: LinkReadings = { pfs: new Map(), vfs: new Map() }
+const noLinks: LinkReadings = { pfs: new Map(), wires: new Map(), vfs: new Map() }
 
 /** See the head of this file. */
 export class Metrics {

@@ -1,7 +1,9 @@
 /** Metrics of pools, devices, PFs and config, from a view of the service. Pure. */
+
+import type { Counted } from '../../src/kernel/api/traffic.ts'
 import { grouped } from '../../src/lib/grouped.ts'
 import type { Snapshot } from '../inventory/snapshot.ts'
-import type { Counted, LinkReadings } from './links.ts'
+import type { LinkReadings } from './links.ts'
 import type { Samples } from './samples.ts'
 import type { View } from './view.ts'
 
@@ -85,7 +87,7 @@ function addSnapshot(samples: Samples, { takenAt, unanswered, devices, pfs }: Sn
 export function addTraffic(
   samples: Samples,
   { pools }: View,
-  { pfs, vfs }: LinkReadings,
+  { pfs, wires, vfs }: LinkReadings,
   inPods: ReadonlyMap<string, Counted>,
 ): void {
   for (const [pf, { receive, transmit }] of pfs) {
@@ -97,6 +99,12 @@ export function addTraffic(
     samples.add('vf_flower_pf_transmit_errors_total', { pf }, transmit.errors)
     samples.add('vf_flower_pf_receive_dropped_packets_total', { pf }, receive.dropped)
     samples.add('vf_flower_pf_transmit_dropped_packets_total', { pf }, transmit.dropped)
+  }
+  for (const [pf, { receive, transmit }] of wires) {
+    samples.add('vf_flower_pf_wire_receive_bytes_total', { pf }, receive.bytes)
+    samples.add('vf_flower_pf_wire_transmit_bytes_total', { pf }, transmit.bytes)
+    samples.add('vf_flower_pf_wire_receive_packets_total', { pf }, receive.packets)
+    samples.add('vf_flower_pf_wire_transmit_packets_total', { pf }, transmit.packets)
   }
   for (const { id: device } of pools.flatMap(({ devices }) => devices)) {
     const counted = vfs.get(device) ?? inPods.get(device)

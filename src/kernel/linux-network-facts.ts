@@ -4,13 +4,22 @@ import { NetlinkSocket } from '../netlink/socket.ts'
 import { openNetlink } from '../sys/netlink.ts'
 import type { NetworkFacts } from './api/network-facts.ts'
 import { defaultRoutes, globalAddresses } from './ip/default-routes.ts'
-import { ddpProfiles, devlinkId, eswitchModes, rdmaEnabled, troublesOf } from './link/devlink-facts.ts'
+import {
+  type DevlinkDevices,
+  ddpProfiles,
+  devlinkDevices,
+  devlinkId,
+  eswitchModes,
+  rdmaEnabled,
+  troublesOf,
+} from './link/devlink-facts.ts'
 import { findLink } from './link/links.ts'
 import { networkLinks } from './link/network-links.ts'
+import { tcOffloadOf } from './link/tc-offload-flag.ts'
 
 const NETLINK_ROUTE = 0
 
-/** Opens the questions. Sockets are made when first used; `close` closes them. */
+/** Opens the questions. Sockets are made when first used, and the list of devlink is read once; `close` closes them. */
 export function openNetworkFacts(): NetworkFacts {
   const open = new Map<number, NetlinkSocket>()
   const socket = (protocol: number): NetlinkSocket => {
@@ -27,15 +36,22 @@ export function openNetworkFacts(): NetworkFacts {
     family ??= devlinkId(generic())
     return family
   }
+  let known: DevlinkDevices | undefined
+  const devices = () => {
+    known ??= devlinkDevices(generic(), devlink())
+    return known
+  }
+  const among = (functions: readonly string[]) => functions.filter((pci) => devices().all.has(pci))
   return {
     links: () => networkLinks(route()),
     defaultRoutes: () => defaultRoutes(route()),
     addresses: () => globalAddresses(route()),
     vfs: (pf) => findLink(route(), pf, true)?.vfs ?? new Map(),
-    eswitchModes: (functions) => eswitchModes(generic(), devlink(), functions),
-    troubles: () => troublesOf(generic(), devlink()),
-    ddpProfiles: (functions) => ddpProfiles(generic(), devlink(), functions),
-    rdmaEnabled: (functions) => rdmaEnabled(generic(), devlink(), functions),
+    eswitchModes: (functions) => eswitchModes(generic(), devlink(), among(functions)),
+    troubles: () => troublesOf(generic(), devlink(), devices()),
+    ddpProfiles: (functions) => ddpProfiles(generic(), devlink(), among(functions)),
+    rdmaEnabled: (functions) => rdmaEnabled(generic(), devlink(), among(functions)),
+    tcOffloads: (links) => new Map(links.map((one) => [one, tcOffloadOf(generic(), one) === 'on'])),
     close: () => {
       for (const one of open.values()) one.close()
       open.clear()

@@ -30,12 +30,15 @@ let bound: Libc | undefined
 
 /** The bound functions of the system's libc, glibc or musl. Throws SystemError ENOENT when neither can be opened. */
 function libc(): Libc {
-  if (bound !== undefined) return bound
+  bound ??= open(signatures)
+  return bound
+}
+
+function open<const S extends Parameters<typeof dlopen>[1]>(functions: S) {
   const refusals: string[] = []
   for (const name of sonames) {
     try {
-      bound = dlopen(name, signatures).symbols
-      return bound
+      return dlopen(name, functions).symbols
     } catch (error) {
       // Try the next soname. Memory may also be too short for the right libc, so the reason is kept.
       refusals.push(`${name} (${error instanceof Error ? error.message : String(error)})`)
@@ -187,4 +190,12 @@ export function flock(fd: number, operation: number): boolean {
     if (error instanceof SystemError && error.code === 'EAGAIN') return false
     throw error
   }
+}
+
+/** madvise(2) for `length` bytes at `address`, both whole pages. Bound apart from the others, because no CNI call needs it. */
+export function madvise(address: number, length: number, advice: number): void {
+  check(
+    'madvise',
+    open({ madvise: { args: ['u64', 'u64', 'i32'], returns: 'i32' } }).madvise(address, length, advice),
+  )
 }

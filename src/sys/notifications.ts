@@ -3,7 +3,7 @@
  * which nothing comes costs no processor time and no thread.
  */
 import { SystemError } from './errno.ts'
-import { close, connect, setsockopt, socket } from './ffi.ts'
+import { close, connect, pointerTo, setsockopt, socket } from './ffi.ts'
 
 /** linux/socket.h, linux/netlink.h, asm-generic/socket.h */
 const AF_NETLINK = 16
@@ -13,8 +13,11 @@ const SOCK_CLOEXEC = 0o2000000
 const SOL_SOCKET = 1
 const SOL_NETLINK = 270
 const SO_RCVBUF = 8
+const SO_ATTACH_FILTER = 26
 const SO_RCVBUFFORCE = 33
 const NETLINK_ADD_MEMBERSHIP = 1
+/** Size of struct sock_filter, linux/filter.h. */
+const instructionBytes = 8
 /** Size of struct sockaddr_nl: family, padding, port id, groups. */
 const SOCKADDR_NL_SIZE = 12
 
@@ -48,7 +51,8 @@ export interface Notifications {
 /**
  * Opens the notifications of `groups` of a netlink protocol (0 NETLINK_ROUTE, 15 NETLINK_KOBJECT_UEVENT, 16 NETLINK_GENERIC), of the
  * network namespace of this process. Groups are numbers, not bits: RTNLGRP_LINK is 1. Needs no capability, but for a larger receive
- * buffer (CAP_NET_ADMIN in the first user namespace).
+ * buffer (CAP_NET_ADMIN in the first user namespace). The kernel drops the datagrams to which `filter` answers 0, a program of struct
+ * sock_filter, and does not wake this process for them.
  *
  * The sender of a datagram is not told. A program may send to these groups, or to this socket, only with CAP_NET_ADMIN in the user
  * namespace of the network namespace (netlink_sendmsg, netlink_allowed). The socket is connected to the kernel, so that the kernel
@@ -59,11 +63,13 @@ export function openNotifications(
   protocol: number,
   groups: readonly number[],
   handler: NotificationHandler,
+  filter?: Uint8Array,
 ): Notifications {
   const fd = socket(AF_NETLINK, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol)
   const join = (group: number) => setsockopt(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, int32(group))
   try {
     enlargeBuffer(fd)
+    if (filter !== undefined) attachFilter(fd, filter)
     const address = new Uint8Array(SOCKADDR_NL_SIZE)
     new DataView(address.buffer).setUint16(0, AF_NETLINK, true)
     // Also gives the socket its port id.
@@ -117,6 +123,14 @@ function enlargeBuffer(fd: number): void {
     // As much as net.core.rmem_max allows.
     setsockopt(fd, SOL_SOCKET, SO_RCVBUF, int32(receiveBufferBytes))
   }
+}
+
+/** struct sock_fprog of linux/filter.h: count, padding, pointer. */
+function attachFilter(fd: number, filter: Uint8Array): void {
+  const program = new DataView(new ArrayBuffer(16))
+  program.setUint16(0, filter.length / instructionBytes, true)
+  program.setBigUint64(8, pointerTo(filter), true)
+  setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, new Uint8Array(program.buffer))
 }
 
 function int32(value: number): Uint8Array {

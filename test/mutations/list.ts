@@ -2,12 +2,16 @@ import { attach } from './attach.ts'
 import { attachOwners } from './attach-owners.ts'
 import { cni } from './cni.ts'
 import { configTables } from './config-tables.ts'
+import { deviceObserve } from './device-observe.ts'
+import { container } from './container.ts'
 import { devicePluginConfig } from './device-plugin-config.ts'
+import { devicePluginWatch } from './device-plugin-watch.ts'
 import { devicePools } from './device-pools.ts'
 import { features } from './features.ts'
 import { hostileBounds } from './hostile-bounds.ts'
 import { hostileClean } from './hostile-clean.ts'
 import { hostileIdentity } from './hostile-identity.ts'
+import { inventory } from './inventory.ts'
 import { kernel } from './kernel.ts'
 import { kernelTable } from './kernel-table.ts'
 import { lib } from './lib.ts'
@@ -37,6 +41,7 @@ export const mutations: readonly Mutation[] = [
   ...localhost,
   ...offloadSteering,
   ...ownConnections,
+  ...inventory,
   ...kernel,
   ...kernelTable,
   ...netlink,
@@ -54,6 +59,9 @@ export const mutations: readonly Mutation[] = [
   ...configTables,
   ...records,
   ...tables,
+  ...deviceObserve,
+  ...container,
   ...devicePools,
   ...devicePluginConfig,
+  ...devicePluginWatch,
 ]

@@ -1,6 +1,12 @@
 // The representor of a VF is found by switch id and port name.
 import { describe, expect, test } from 'vitest'
-import { type EswitchPort, representorOf } from '../../src/nic/representor.ts'
+import {
+  type EswitchPort,
+  placeOfPort,
+  portAt,
+  portsByPlace,
+  representorOf,
+} from '../../src/nic/representor.ts'
 
 const pf0 = '0000:3b:00.0'
 const pf1 = '0000:3b:00.1'
@@ -64,4 +70,31 @@ describe('the representor of a VF', () => {
       'Cannot tell which interface is the representor of VF 1 of 0000:3b:00.0: a (c1pf0vf1), b (c2pf0vf1)',
     )
   })
+})
+
+describe('the port of a subfunction', () => {
+  test('is found as that of a VF is', () => {
+    const ports = [port('pf0sf88'), port('pf0vf88'), port('pf0sf8'), port('c1pf0sf9'), port('pf0sf9')]
+    const byPlace = portsByPlace([uplink, ...ports], uplink)
+    expect(portAt(byPlace, 'sf88', pf0)).toBe(ports[0])
+    expect(portAt(byPlace, 'sf9', pf0)).toBe(ports[4])
+    expect(portAt(byPlace, 'sf7', pf0)).toBeUndefined()
+    expect(portAt(byPlace, 'sf88', pf1)).toBeUndefined()
+  })
+
+  test('that could be another one is named in the error', () => {
+    const byPlace = portsByPlace([port('c1pf0sf3'), port('c2pf0sf3')], uplink)
+    expect(() => portAt(byPlace, 'sf3', pf0)).toThrow(`the representor of SF 3 of ${pf0}`)
+  })
+})
+
+test.each([
+  ['pf0vf3', 'vf3'],
+  ['c1pf10sf88', 'sf88'],
+  ['p0', undefined],
+  ['pf0', undefined],
+  ['pf0vf3x', undefined],
+  [undefined, undefined],
+])('the port name %s tells the place %s', (name, place) => {
+  expect(placeOfPort(name)).toBe(place)
 })

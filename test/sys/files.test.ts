@@ -20,6 +20,7 @@ import { basename, join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import {
   linkName,
+  linkTarget,
   listFolder,
   readOwnText,
   readText,
@@ -212,6 +213,7 @@ describe('linkName', () => {
   test('the last part of where a link leads, whether that exists or not', () => {
     symlinkSync('../../../bus/pci/drivers/igb', file)
     expect(linkName(file)).toBe('igb')
+    expect(linkTarget(file)).toBe('../../../bus/pci/drivers/igb')
   })
 
   test('undefined for what is no link', () => {

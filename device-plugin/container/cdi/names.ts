@@ -36,27 +36,3 @@ export function isCdiVendor(prefix: string): boolean {
 export function isCdiDevice(id: string): boolean {
   return /^[A-Za-z0-9]([\w.:-]*[A-Za-z0-9])?$/.test(id)
 }
-
-/** Longest part of an annotation's key behind the slash, in characters (Kubernetes: qualified names). */
-const longestKey = 63
-
-/**
- * The names as an annotation, for an answer without CDI names; none for no names. The key has the resource in it, so that two pools in
- * one container have two keys. A name that is too long for a key is cut, with a sum of it at the end.
- */
-export function annotationsOf(
-  { prefix, name }: Named,
-  cdiNames: readonly string[],
-): Readonly<Record<string, string>> {
-  if (cdiNames.length === 0) return {}
-  const full = `${prefix}_${name}`.replace(/[^A-Za-z0-9]+$/, '')
-  const key = full.length <= longestKey ? full : `${full.slice(0, longestKey - 9)}-${sumOf(full)}`
-  return { [`cdi.k8s.io/${key}`]: cdiNames.join(',') }
-}
-
-/** FNV-1a of 32 bits, as eight hex digits. */
-function sumOf(text: string): string {
-  let sum = 0x811c9dc5
-  for (const byte of Buffer.from(text)) sum = Math.imul(sum ^ byte, 0x01000193) >>> 0
-  return sum.toString(16).padStart(8, '0')
-}

@@ -41,6 +41,8 @@ export class CdiSpecs {
   /** By qualified name: the time since which nobody has wanted an entry. */
   #unwanted: ReadonlyMap<string, number> = new Map()
 
+  /** The files as they were read last: to read one that is as it was costs more than all else. */
+  #read: ReadonlyMap<string, { readonly text: string; readonly spec: Spec | undefined }> = new Map()
   readonly options: CdiOptions
 
   constructor(options: CdiOptions) {
@@ -75,7 +77,7 @@ export class CdiSpecs {
       const path = this.#path(file)
       // Runtimes watch the folder: a file that says the same already is not touched.
       if (text === undefined) removeFile(path, 'volatile')
-      else if (text !== currentText(path)) writeForOthers(path, text, mode)
+      else if (text !== this.#read.get(file)?.text) writeForOthers(path, text, mode)
     }
   }
 
@@ -84,7 +86,15 @@ export class CdiSpecs {
     const names = listFolder(this.options.folder)
     for (const name of names)
       if (isOurs(temporaryOf(name) ?? '')) removeIfOlder(this.#path(name), longestWrite)
-    return new Map(names.filter(isOurs).map((name) => [name, readSpec(currentText(this.#path(name)) ?? '')]))
+    const before = this.#read
+    this.#read = new Map(
+      names.filter(isOurs).map((name) => {
+        const text = currentText(this.#path(name)) ?? ''
+        const known = before.get(name)
+        return [name, known?.text === text ? known : { text, spec: readSpec(text) }]
+      }),
+    )
+    return new Map([...this.#read].map(([name, { spec }]) => [name, spec]))
   }
 
   /** The judge of entries that no pool has now. Each name stays in one file at most. */

@@ -14,6 +14,7 @@ export interface WatchPort {
     protocol: number,
     groups: readonly number[],
     handler: { take(datagrams: Uint8Array): void; lost(error: unknown): void },
+    filter?: Uint8Array,
   ): Subscription
   /** `openNetlink` of src/sys/netlink.ts. */
   connect(protocol: number): {
@@ -29,6 +30,8 @@ export interface SourceOptions {
   readonly clock: Clock
   readonly protocol: number
   readonly groups: readonly number[]
+  /** A program of struct sock_filter: the kernel drops the datagrams to which it answers 0. */
+  readonly filter?: Uint8Array
   /** @throws RangeError for datagrams that can't be decoded */
   take(datagrams: Uint8Array): void
   /** The socket is open, for the first time or again: fills in what came before it. Errors count as failures to open. */
@@ -70,13 +73,14 @@ export class Source {
   }
 
   #open(isAgain: boolean): void {
-    const { port, clock, protocol, groups } = this.#options
+    const { port, clock, protocol, groups, filter } = this.#options
     this.#callOff = undefined
     try {
-      const opened = port.subscribe(protocol, groups, {
-        take: (datagrams) => this.#take(datagrams),
-        lost: (error) => this.#lost(error),
-      })
+      const handler = {
+        take: (datagrams: Uint8Array) => this.#take(datagrams),
+        lost: (error: unknown) => this.#lost(error),
+      }
+      const opened = port.subscribe(protocol, groups, handler, filter)
       this.#subscription = opened
       this.#options.opened?.(opened)
       this.#openedAt = clock.now()

@@ -28,7 +28,8 @@ const pciClasses: readonly number[] = [0x02, 0x12]
 /**
  * The change that a uevent tells of; undefined when the inventory can't show it:
  * - a subsystem that is not in the table;
- * - an interface without a device (`/devices/virtual/`): veth, bridge, bond, VLAN. Links and addresses tell of those that matter;
+ * - an interface without a device (`/devices/virtual/`): veth, bridge, bond, VLAN. Links and addresses tell of those that matter. The
+ *   socket's filter drops these;
  * - a PCI function that is neither network nor accelerator, by PCI_CLASS; a uevent without PCI_CLASS counts;
  * - a driver of another bus than pci, auxiliary and vdpa.
  */

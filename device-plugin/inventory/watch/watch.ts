@@ -19,6 +19,7 @@ import { RTM, RTNLGRP } from '../../../src/netlink/rtnl/const.ts'
 import { dumpLinks } from '../../../src/netlink/rtnl/link.ts'
 import { NetlinkError, NetlinkSocket } from '../../../src/netlink/socket.ts'
 import { NETLINK_KOBJECT_UEVENT, parseUevents, ueventGroups } from '../../../src/netlink/uevent.ts'
+import { virtualNetworkFilter } from '../../../src/netlink/uevent-filter.ts'
 import type { Change } from './change.ts'
 import { changeOfDevlink } from './devlink.ts'
 import { HostTable } from './host.ts'
@@ -40,7 +41,7 @@ export interface WatchOptions extends WindowOptions {
 
 /** Counters since the start. */
 export interface WatchStats {
-  /** Uevents and messages that came. */
+  /** Uevents and messages that came; uevents of interfaces without a device are dropped by the kernel. */
   readonly received: number
   /** Those of them that were changes. */
   readonly changes: number
@@ -97,6 +98,7 @@ export function watchNode(options: WatchOptions): Watch {
     })
 
   const uevents = source('uevents', NETLINK_KOBJECT_UEVENT, ueventGroups, {
+    filter: virtualNetworkFilter(),
     take: (datagrams) => {
       for (const event of parseUevents(datagrams)) note(changeOfUevent(event))
     },
@@ -153,6 +155,7 @@ export function watchNode(options: WatchOptions): Watch {
 
 /** The part of a source that differs. */
 interface Handlers {
+  readonly filter?: Uint8Array
   take(datagrams: Uint8Array): void
   opened?(subscription: Subscription): void
 }

@@ -8,6 +8,7 @@ const programs: Readonly<Record<string, () => Promise<unknown>>> = {
   rate: () => import('./rate-guest.ts'),
   watch: () => import('./watch-guest.ts'),
   kubelet: () => import('../kubelet/guest.ts'),
+  'front-end': () => import('./front-end-guest.ts'),
 }
 
 const program = programs[process.argv[2] ?? '']

@@ -110,6 +110,8 @@ export interface Kubelet {
   wipe(folder: SocketFolder, remake: boolean): Promise<void>
   /** Refuses the next registrations with a message. */
   refuse(count: number, message: string): Promise<void>
+  /** Accepts the next registrations and opens no stream for them. */
+  ignore(count: number): Promise<void>
   registrations(): Promise<readonly RegistrationAttempt[]>
 }
 

@@ -58,10 +58,10 @@ export class DeviceBooks {
     this.#resource(name).connected = true
   }
 
-  /** The end of a stream: nothing is healthy any more. */
-  disconnected(name: string): void {
+  /** The end of a stream: nothing is healthy any more. `connected`: another stream is open. */
+  disconnected(name: string, connected: boolean): void {
     const known = this.#resource(name)
-    known.connected = false
+    known.connected = connected
     known.devices = new Map([...known.devices].map(([id, one]) => [id, { ...one, healthy: false }]))
   }
 

@@ -5,6 +5,9 @@ import { type ContainerResponse, call, type PluginInfo, type WireDevice } from '
 
 /** Milliseconds that kubelet waits for a connection. */
 const DIAL_MS = 10_000
+/** One attempt, and the pause before the next one. */
+const ATTEMPT_MS = 500
+const PAUSE_MS = 50
 /** Budgets of the calls of the plugin watcher, in milliseconds. */
 const INFO_MS = 1_000
 const NOTIFY_MS = 5_000
@@ -21,23 +24,28 @@ export class PluginConnection {
     this.#client = client
   }
 
-  /** Connects within 10 s. @throws SimulatorError */
-  static async dial(socket: string, authority = 'localhost'): Promise<PluginConnection> {
-    const client = new Client(`unix:${socket}`, credentials.createInsecure(), {
-      'grpc.default_authority': authority,
-      // A socket that is made anew is another one, whatever its path.
-      'grpc.use_local_subchannel_pool': 1,
-      'grpc.initial_reconnect_backoff_ms': 100,
-      'grpc.max_receive_message_length': 16 << 20,
-    })
-    await new Promise<void>((resolve, reject) =>
-      client.waitForReady(Date.now() + DIAL_MS, (error) => {
-        if (error == null) return resolve()
-        client.close()
-        reject(new SimulatorError(`cannot dial ${socket}: ${error.message}`))
-      }),
-    )
-    return new PluginConnection(socket, client)
+  /** Connects within 10 s, and gives up sooner when nobody wants it any more. @throws SimulatorError */
+  static async dial(
+    socket: string,
+    authority: string,
+    isWanted: () => boolean = () => true,
+  ): Promise<PluginConnection> {
+    const end = Date.now() + DIAL_MS
+    for (;;) {
+      const client = new Client(`unix:${socket}`, credentials.createInsecure(), {
+        'grpc.default_authority': authority,
+        // A socket that is made anew is another one, whatever its path.
+        'grpc.use_local_subchannel_pool': 1,
+        'grpc.max_receive_message_length': 16 << 20,
+      })
+      // A connection that is lost on its way leaves a client of grpc-js waiting; Go's dials again.
+      const error = await ready(client, Math.min(end, Date.now() + ATTEMPT_MS))
+      if (error === undefined) return new PluginConnection(socket, client)
+      client.close()
+      if (Date.now() >= end || !isWanted())
+        throw new SimulatorError(`cannot dial ${socket}: ${error.message}`)
+      await new Promise((resolve) => setTimeout(resolve, PAUSE_MS))
+    }
   }
 
   async info(): Promise<PluginInfo> {
@@ -129,4 +137,8 @@ export class PluginConnection {
       ),
     )
   }
+}
+
+function ready(client: Client, deadline: number): Promise<Error | undefined> {
+  return new Promise((resolve) => client.waitForReady(deadline, (error) => resolve(error ?? undefined)))
 }

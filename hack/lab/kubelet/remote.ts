@@ -13,7 +13,7 @@ export interface RemoteKubelet extends Kubelet {
 const CALLS: readonly KubeletCall[] = [
   ...(['start', 'stop', 'restart', 'devices', 'resources', 'wait', 'allocate', 'allocateIds'] as const),
   ...(['prefer', 'preStart', 'options', 'endPod', 'dropStreams', 'hang', 'removeSockets'] as const),
-  ...(['wipe', 'refuse', 'registrations'] as const),
+  ...(['wipe', 'refuse', 'ignore', 'registrations'] as const),
 ]
 
 /** Starts the simulator's program in a node. The kubelet itself starts with `start`. `under`: words before the program, such as `ip netns exec NAME`. */

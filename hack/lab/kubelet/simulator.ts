@@ -1,6 +1,6 @@
 // A kubelet, as far as device plugins can tell: plugin watcher, registration service, device manager, pod resources. Written from the
 // protocols, not from our plugin. In: a folder for /var/lib/kubelet. Works under Node and, compiled, under Bun. Imports this folder.
-import { mkdirSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import type {
   Allocation,
@@ -43,6 +43,7 @@ export class KubeletSimulator implements Kubelet {
   readonly #waiting = new Set<() => void>()
   #servers: readonly SocketServer[] = []
   #refusals = { count: 0, message: '' }
+  #ignored = 0
   #isRunning = false
   #isHanging = false
   /** Registrations run one after the other. */
@@ -185,6 +186,10 @@ export class KubeletSimulator implements Kubelet {
     this.#refusals = { count, message }
   }
 
+  async ignore(count: number): Promise<void> {
+    this.#ignored = count
+  }
+
   async registrations(): Promise<readonly RegistrationAttempt[]> {
     return [...this.#attempts]
   }
@@ -205,7 +210,7 @@ export class KubeletSimulator implements Kubelet {
     let name = ''
     let registrar: PluginConnection | undefined
     try {
-      registrar = await PluginConnection.dial(path, this.#options.authority)
+      registrar = await this.#dial(path)
       const info = await registrar.info()
       name = info.name
       if (info.type !== 'DevicePlugin') throw new SimulatorError(`no handler for plugin type ${info.type}`)
@@ -229,6 +234,12 @@ export class KubeletSimulator implements Kubelet {
 
   async #again(path: string, retries: number): Promise<void> {
     if (!this.#plugins.has(path)) await this.#appeared(path, retries)
+  }
+
+  #dial(socket: string): Promise<PluginConnection> {
+    // kubelet waits for each plugin apart from the others; here they stand in one queue, so nobody waits for a file that is gone.
+    const isWanted = () => this.#isRunning && existsSync(socket)
+    return PluginConnection.dial(socket, this.#options.authority ?? 'localhost', isWanted)
   }
 
   /** A socket of the registry is gone. kubelet finds the plugin by its name, whatever socket the name has. */
@@ -260,13 +271,17 @@ export class KubeletSimulator implements Kubelet {
       this.#refusals = { ...this.#refusals, count: this.#refusals.count - 1 }
       throw new SimulatorError(this.#refusals.message)
     }
+    if (this.#ignored > 0) {
+      this.#ignored--
+      return
+    }
     const present = this.#clients.get(resource)
     if (present?.connection.socket === socket) return
     if (present !== undefined && (this.#options.second ?? 'refused') === 'refused')
       throw new SimulatorError(
         `the device plugin ${resource} already registered with a different socket path`,
       )
-    const connection = await PluginConnection.dial(socket, this.#options.authority)
+    const connection = await this.#dial(socket)
     try {
       const options = await connection.options()
       this.#lastOptions.set(resource, options)
@@ -292,7 +307,8 @@ export class KubeletSimulator implements Kubelet {
     connection.close()
     if (isCurrent) this.#clients.delete(resource)
     // Old kubelets know a resource by its name alone: the end of any stream is the end of all its devices.
-    if (isCurrent || this.#options.second === 'replace') this.#books.disconnected(resource)
+    if (isCurrent || this.#options.second === 'replace')
+      this.#books.disconnected(resource, this.#clients.has(resource))
     this.#changed()
   }
 

@@ -56,5 +56,7 @@ export interface NetworkFacts {
   ddpProfiles(functions: readonly string[]): ReadonlyMap<string, string>
   /** Those of the functions whose devlink parameter `enable_rdma` is on. */
   rdmaEnabled(functions: readonly string[]): ReadonlySet<string>
+  /** The feature `hw-tc-offload` of interfaces, by number: true where it is on. Interfaces that are gone are false. */
+  tcOffloads(links: readonly number[]): ReadonlyMap<number, boolean>
   close(): void
 }

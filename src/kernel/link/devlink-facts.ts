@@ -6,14 +6,13 @@ import {
   getEswitch,
 } from '../../netlink/genl/devlink.ts'
 import {
+  decodeDevice,
   decodeFlag,
   decodeVersion,
-  devlinkFactsMessage,
   dumpDevices,
   dumpReporters,
   getInfo,
   getParam,
-  reloadFailed,
   stateError,
 } from '../../netlink/genl/devlink-facts.ts'
 import { ctrlMessage, getFamily } from '../../netlink/genl/genl.ts'
@@ -21,13 +20,29 @@ import type { Message, Request } from '../../netlink/message.ts'
 import { NetlinkError, type NetlinkSocket } from '../../netlink/socket.ts'
 import type { EswitchMode } from '../api/network-facts.ts'
 
-/** Errors of a device that has no such thing: no devlink instance, no such operation, no such parameter. */
+/** Errors of a device that has no such thing: the device is gone, no such operation, no such parameter. */
 const nothing: ReadonlySet<string> = new Set(['ENODEV', 'EOPNOTSUPP', 'EINVAL', 'ENOENT'])
 
-/** The number of the family `devlink`. @throws NetlinkError ENOENT from a kernel without devlink */
+/** The kernel is built without devlink, or no driver has loaded it. */
+export class NoDevlink extends Error {
+  readonly code = 'ENOENT'
+
+  constructor() {
+    super('the kernel has none')
+    this.name = 'NoDevlink'
+  }
+}
+
+/** The number of the family `devlink`. @throws NoDevlink */
 export function devlinkId(socket: NetlinkSocket): number {
-  const [answer] = socket.request(getFamily(devlinkFamily)).messages
-  return answer === undefined ? 0 : (ctrlMessage.decode(answer.payload).CTRL_ATTR_FAMILY_ID ?? 0)
+  try {
+    const [answer] = socket.request(getFamily(devlinkFamily)).messages
+    const id = answer === undefined ? undefined : ctrlMessage.decode(answer.payload).CTRL_ATTR_FAMILY_ID
+    if (id !== undefined) return id
+  } catch (error) {
+    if (!(error instanceof NetlinkError) || error.code !== 'ENOENT') throw error
+  }
+  throw new NoDevlink()
 }
 
 /** The modes of the eSwitches of functions. Functions without an eSwitch are missing. @throws NetlinkError */
@@ -73,20 +88,36 @@ export function rdmaEnabled(
   return new Set(functions.filter((pci) => flags.get(pci) === true))
 }
 
-/** Sentences about the functions that do not work. Only messages about such functions are decoded. @throws NetlinkError */
-export function troublesOf(socket: NetlinkSocket, id: number): ReadonlyMap<string, readonly string[]> {
-  const found = new Map<string, string[]>()
-  const add = (message: Message, sentenceOf: (name: string) => string) => {
-    const facts = devlinkFactsMessage.decode(message.payload)
-    const { DEVLINK_ATTR_BUS_NAME: bus, DEVLINK_ATTR_DEV_NAME: device } = facts
-    if (bus !== 'pci' || device === undefined) return
-    const name = facts.DEVLINK_ATTR_HEALTH_REPORTER?.DEVLINK_ATTR_HEALTH_REPORTER_NAME ?? ''
-    found.set(device, [...new Set([...(found.get(device) ?? []), sentenceOf(name)])])
+/** PCI functions that devlink knows. */
+export interface DevlinkDevices {
+  readonly all: ReadonlySet<string>
+  /** Those whose last reload failed. */
+  readonly failed: readonly string[]
+}
+
+/** All PCI functions that devlink knows: questions about others would be refused one by one. @throws NetlinkError */
+export function devlinkDevices(socket: NetlinkSocket, id: number): DevlinkDevices {
+  const devices = socket.dump(dumpDevices(id)).flatMap((message) => decodeDevice(message) ?? [])
+  return {
+    all: new Set(devices.map(({ pci }) => pci)),
+    failed: devices.filter(({ reloadFailed }) => reloadFailed).map(({ pci }) => pci),
   }
-  for (const message of socket.scan(dumpReporters(id), [stateError]).found)
-    add(message, (name) => `the devlink health reporter ${name} is in state error`)
-  for (const message of socket.scan(dumpDevices(id), [reloadFailed]).found)
-    add(message, () => 'its last devlink reload failed')
+}
+
+/** Sentences about the functions that do not work. Messages about reporters in good state are not decoded. @throws NetlinkError */
+export function troublesOf(
+  socket: NetlinkSocket,
+  id: number,
+  { failed }: DevlinkDevices,
+): ReadonlyMap<string, readonly string[]> {
+  const found = new Map<string, readonly string[]>()
+  const add = (pci: string, sentence: string) =>
+    found.set(pci, [...new Set([...(found.get(pci) ?? []), sentence])])
+  for (const message of socket.scan(dumpReporters(id), [stateError]).found) {
+    const { pci, reporter } = decodeDevice(message) ?? {}
+    if (pci !== undefined) add(pci, `the devlink health reporter ${reporter ?? ''} is in state error`)
+  }
+  for (const pci of failed) add(pci, 'its last devlink reload failed')
   return found
 }
 

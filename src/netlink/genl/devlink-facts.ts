@@ -107,6 +107,19 @@ export function decodeVersion({ payload }: Message, name: string): string | unde
   return undefined
 }
 
+/** The PCI function that a message is about, with its health as far as the message tells; undefined for devices of other buses. */
+export function decodeDevice({
+  payload,
+}: Message):
+  | { readonly pci: string; readonly reloadFailed: boolean; readonly reporter: string | undefined }
+  | undefined {
+  const facts = devlinkFactsMessage.decode(payload)
+  const { DEVLINK_ATTR_BUS_NAME: bus, DEVLINK_ATTR_DEV_NAME: pci } = facts
+  if (bus !== 'pci' || pci === undefined) return undefined
+  const reporter = facts.DEVLINK_ATTR_HEALTH_REPORTER?.DEVLINK_ATTR_HEALTH_REPORTER_NAME
+  return { pci, reloadFailed: facts.DEVLINK_ATTR_RELOAD_FAILED === 1, reporter }
+}
+
 /** True when the parameter of the answer, a flag, is on in one of its values. */
 export function decodeFlag({ payload }: Message): boolean {
   const values = devlinkFactsMessage.decode(payload).DEVLINK_ATTR_PARAM?.DEVLINK_ATTR_PARAM_VALUES_LIST ?? []
@@ -115,5 +128,3 @@ export function decodeFlag({ payload }: Message): boolean {
 
 /** Bytes of a message about a reporter in state error: DEVLINK_ATTR_HEALTH_REPORTER_STATE 1 (devlink_health_reporter_state). */
 export const stateError: Uint8Array = Uint8Array.of(5, 0, 116, 0, 1, 0, 0, 0)
-/** Bytes of a message about a device whose last reload failed: DEVLINK_ATTR_RELOAD_FAILED 1. */
-export const reloadFailed: Uint8Array = Uint8Array.of(5, 0, 136, 0, 1, 0, 0, 0)

@@ -151,6 +151,26 @@ describe('checkpoint', () => {
     end?.()
   })
 
+  test('the watch finds a folder that is removed and made again, and one that comes later', async () => {
+    const later = join(folder, 'later')
+    let changes = 0
+    const end = checkpoint(later, 5).watch?.(() => changes++)
+    const again = async (text: string) => {
+      const before = changes
+      mkdirSync(later)
+      writeFileSync(join(later, checkpointName), text)
+      await vi.waitFor(() => expect(changes).toBeGreaterThan(before))
+      const between = changes
+      writeFileSync(join(later, checkpointName), `${text}${text}`)
+      await vi.waitFor(() => expect(changes).toBeGreaterThan(between))
+      const last = changes
+      rmSync(later, { recursive: true })
+      await vi.waitFor(() => expect(changes).toBeGreaterThan(last))
+    }
+    for (const text of ['a', 'ab', 'abc']) await again(text)
+    end?.()
+  })
+
   test('a folder that is not there fails no watch', () => {
     const end = checkpoint(join(folder, 'none')).watch?.(() => undefined)
     end?.()

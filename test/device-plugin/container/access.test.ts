@@ -136,20 +136,6 @@ describe('CDI', () => {
     expect(access([member(vfioVf(2))], { config, cdi: 'names' }).cdiNames).toEqual([name])
   })
 
-  test('annotations: a key of its own for each resource, and no names beside them', () => {
-    expect(access(both, { cdi: 'annotations' })).toMatchObject({
-      cdiNames: [],
-      annotations: { 'cdi.k8s.io/intel.com_sriov': 'intel.com/net-pci=0000:3b:02.2' },
-    })
-    const long = (name: string) => poolConfig({ name: `${'x'.repeat(60)}${name}` })
-    const keys = ['a', 'b'].map((name) => {
-      const { annotations = {} } = access(both, { config: long(name), cdi: 'annotations' })
-      return Object.keys(annotations)[0] ?? ''
-    })
-    expect(new Set(keys).size).toBe(2)
-    for (const key of keys) expect(key).toMatch(/^cdi\.k8s\.io\/[A-Za-z0-9][\w.-]{0,61}[A-Za-z0-9]$/)
-  })
-
   test('a prefix that CDI has no kind for brings files', () => {
     const config = poolConfig({ prefix: '8086.example' })
     expect(access(both, { config, cdi: 'names' })).toMatchObject({

@@ -168,6 +168,15 @@ describe('the eSwitch', () => {
     expect(deviceIn(legacy, vf0).representor).toBeUndefined()
   })
 
+  test('in switchdev mode the uplink is asked whether it takes filters', () => {
+    const links = () => [networkLink('ens1', 7, { parent: pf, physPortName: 'p0', physSwitchId: 'aa' })]
+    const tcOffloads = (asked: readonly number[]) => new Map(asked.map((one) => [one, one === 7]))
+    const offload = (facts: Parameters<typeof snapshotOf>[1]) =>
+      snapshotOf(root, { links, tcOffloads, ...facts }).pfs.get(pf)?.hwTcOffload
+    expect(offload({ eswitchModes })).toBe(true)
+    expect(offload({ eswitchModes: () => new Map([[pf, 'legacy' as const]]) })).toBeUndefined()
+  })
+
   test('a representor in a bridge is no use of the VF or the PF by the host', () => {
     const links = () => [
       networkLink('ens1', 7, { parent: pf, physPortName: 'p0', physSwitchId: 'aa' }),

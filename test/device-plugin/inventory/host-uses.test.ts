@@ -84,6 +84,11 @@ describe('addresses of the node', () => {
     expect(uses({ links, addresses, nodeAddresses: ['198.51.100.1'] })).toEqual([])
   })
 
+  test('may be written in any form', () => {
+    const v6 = [{ ifindex: 2, address: '2001:db8::1' }]
+    expect(uses({ addresses: v6, nodeAddresses: ['2001:DB8:0::1'] })).toHaveLength(1)
+  })
+
   test('are those beside a default route where none is given', () => {
     expect(uses({ links, addresses, routes: [v4(3)] })).toEqual([])
     const both = [...addresses, { ifindex: 2, address: '198.51.100.1' }]

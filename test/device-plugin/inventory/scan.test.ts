@@ -1,5 +1,6 @@
 // A scan finds the PCI functions and subfunctions of a node with all that sysfs tells about them.
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { ScanFailed, scan } from '../../../device-plugin/inventory/scan.ts'
 import { FakeRoot } from '../../support/device-plugin/fake-root.ts'
 import { deviceIn, networkLink, snapshotOf } from '../../support/device-plugin/network-facts.ts'
 
@@ -125,9 +126,39 @@ describe('refusals of the kernel', () => {
       defaultRoutes: refuse,
     })
     expect(snapshot.unanswered).toEqual(['interfaces: EPERM', 'devlink: EPERM', 'default routes: EPERM'])
+    expect(snapshot.areHostUsesUnknown).toBe(true)
     expect(deviceIn(snapshot, '0000:3b:10.0').netdevs).toMatchObject([
       { name: 'v0', ifindex: 20, carrier: true },
     ])
+  })
+
+  test('of routes or addresses leave uses by the host unknown, of devlink they do not', () => {
+    const refuse = () => {
+      throw new RangeError('EPERM')
+    }
+    expect(snapshotOf(root, { addresses: refuse }).areHostUsesUnknown).toBe(true)
+    expect(snapshotOf(root, { defaultRoutes: refuse }).areHostUsesUnknown).toBe(true)
+    expect(snapshotOf(root, { eswitchModes: refuse }).areHostUsesUnknown).toBeUndefined()
+  })
+
+  test('to open a socket leaves what sysfs tells', () => {
+    addIgb(1)
+    const openNetwork = () => {
+      throw new RangeError('EACCES')
+    }
+    const snapshot = scan({ sys: root.sys, dev: root.dev, openNetwork }, 1)
+    expect(snapshot).toMatchObject({ unanswered: ['network: EACCES'], areHostUsesUnknown: true })
+    expect(snapshot.devices).toHaveLength(2)
+  })
+
+  test('too many open files end the scan: a snapshot without devices would take them from kubelet', () => {
+    addIgb(1)
+    const full = () => {
+      throw Object.assign(new RangeError('EMFILE: too many open files'), { code: 'EMFILE' })
+    }
+    const words = 'Cannot take an inventory: EMFILE: too many open files'
+    expect(() => snapshotOf(root, { links: full })).toThrow(ScanFailed)
+    expect(() => scan({ sys: root.sys, dev: root.dev, openNetwork: full }, 1)).toThrow(words)
   })
 
   test('a defect of this program is no refusal', () => {

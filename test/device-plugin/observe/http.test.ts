@@ -123,6 +123,34 @@ test('a port that is taken is tried again until it is free', async () => {
   expect((await get({ host: '127.0.0.1', port }, '/healthz')).status).toBe(200)
 })
 
+test('of too many requests at one time some are sent away, and the next ones are answered', async () => {
+  let release: (() => void) | undefined
+  const held = new Promise<void>((resolve) => {
+    release = resolve
+  })
+  const place = portOf(
+    await start('127.0.0.1:0', {
+      metrics: async () => {
+        await held
+        return { contentType: 'text/plain', parts: ['a 1\n'] }
+      },
+    }),
+  )
+  const early: string[] = []
+  const all = Array.from({ length: 40 }, () =>
+    get(place, '/metrics').then((one) => {
+      early.push(one.text)
+      return one
+    }),
+  )
+  await vi.waitFor(() => expect(early).toHaveLength(24))
+  expect(new Set(early)).toEqual(new Set(['too many requests at one time\n']))
+  release?.()
+  const statuses = (await Promise.all(all)).map(({ status }) => status)
+  expect([200, 503].map((status) => statuses.filter((one) => one === status).length)).toEqual([16, 24])
+  expect((await get(place, '/metrics')).status).toBe(200)
+})
+
 test('a hundred clients that say nothing keep nobody from stopping, and garbage is answered by the end', async () => {
   const { host, port } = portOf(await start('127.0.0.1:0'))
   const silent = Array.from({ length: 100 }, () => connect(port, host).on('error', () => undefined))

@@ -201,7 +201,11 @@ describe('what the kernel counts', () => {
 
   test('VFs and PFs by rtnetlink; a counter that nobody has is absent, not zero', async () => {
     const { value, values } = await scrape(viewOf(snapshotOf(1, 2)), {
-      links: () => ({ pfs: new Map([[pfAddress(0), traffic(100n)]]), vfs: new Map([[one, traffic(10n)]]) }),
+      links: () => ({
+        pfs: new Map([[pfAddress(0), traffic(100n)]]),
+        wires: new Map([[pfAddress(0), traffic(200n)]]),
+        vfs: new Map([[one, traffic(10n)]]),
+      }),
     })
     expect(values('vf_flower_vf_receive_bytes_total')).toEqual([[{ device: one }, 10]])
     expect(value('vf_flower_vf_receive_packets_total', { device: one })).toBe(11)
@@ -212,6 +216,8 @@ describe('what the kernel counts', () => {
     expect(values('vf_flower_vf_transmit_dropped_packets_total')).toEqual([])
     expect(value('vf_flower_pf_receive_bytes_total', { pf: pfAddress(0) })).toBe(100)
     expect(values('vf_flower_pf_transmit_errors_total')).toEqual([])
+    expect(values('vf_flower_pf_wire_receive_bytes_total')).toEqual([[{ pf: pfAddress(0) }, 200]])
+    expect(values('vf_flower_pf_wire_transmit_packets_total')).toEqual([[{ pf: pfAddress(0) }, 205]])
   })
 
   const rule = (
@@ -277,7 +283,7 @@ describe('what the kernel counts', () => {
     })
     const ask = (vfs: ReadonlyMap<string, ReturnType<typeof traffic>>) =>
       scrape(viewOf(snapshotOf(1, 1), 1, [one]), {
-        links: () => ({ pfs: new Map(), vfs }),
+        links: () => ({ pfs: new Map(), wires: new Map(), vfs }),
         shown: (_errors, attach) => {
           asked.push(attach)
           return attach ? [inPod] : []
@@ -338,7 +344,7 @@ test('a large node: 8 PFs with 128 VFs in 10 pools, all in pods', async () => {
     ]),
   )
   const { read } = await scrape(viewOf(snapshot, 10, [...vfs.keys()]), {
-    links: () => ({ pfs: new Map(), vfs }),
+    links: () => ({ pfs: new Map(), wires: new Map(), vfs }),
   })
   expect(read.get('vf_flower_device_info')?.samples).toHaveLength(1_024)
   expect(read.get('vf_flower_vf_receive_bytes_total')?.samples).toHaveLength(1_024)
