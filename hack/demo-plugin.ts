@@ -80,12 +80,10 @@ async function podByResource(
 
   step('The device plugin’s metrics of this VF, and explain')
   const samples = await node.allSamples({ device })
-  for (const { name, labels, value } of samples.filter(({ value }) => value !== 0))
-    say(
-      `${name} ${Object.entries(labels)
-        .flatMap(([key, text]) => (key === 'device' || text === '' ? [] : `${key}=${text}`))
-        .join(' ')}: ${value}`,
-    )
+  for (const { name, labels, value } of samples.filter(({ value }) => value !== 0)) {
+    const words = Object.entries(labels).filter(([key, text]) => key !== 'device' && text !== '')
+    say(`${[name, ...words.map((word) => word.join('='))].join(' ')}: ${value}`)
+  }
   console.log(indent(await node.explain(...functions), 4))
 
   step('DEL, and the end of the pod')
