@@ -125,7 +125,6 @@ class Running {
         this.#service.gave(ids)
       },
       doubt: (resource, reason, device) => {
-        log.warn(reason, { resource })
         if (device !== undefined) this.#service.refuse(device, resource, reason)
         this.#watch?.touch(resource)
       },

@@ -29,11 +29,15 @@ const answerForm = z.object({
  * connection of its own, so a kubelet that was started anew is found at once.
  */
 export function podResources(socket: string): HoldingSource {
+  const open = new Set<() => void>()
   return {
     name: 'podresources',
+    end: () => {
+      for (const cancel of open) cancel()
+    },
     read: async () => {
       try {
-        return holdingsOf(answerForm.parse(await list(socket)))
+        return holdingsOf(answerForm.parse(await list(socket, open)))
       } catch (error) {
         throw new SourceUnavailable(`Cannot list devices at "${socket}": ${wordsOf(error)}`)
       }
@@ -57,7 +61,8 @@ function holdingsOf({ pod_resources }: z.infer<typeof answerForm>): Holding[] {
 
 let service: ServiceDefinition | undefined
 
-function list(socket: string): Promise<unknown> {
+/** `open` has a function for each call that goes on, which gives it up. */
+function list(socket: string, open: Set<() => void>): Promise<unknown> {
   service ??= podResourcesPackage()['v1.PodResourcesLister'] as ServiceDefinition
   const method = service.List
   if (method === undefined) throw new SourceUnavailable('the layout has no List')
@@ -66,8 +71,9 @@ function list(socket: string): Promise<unknown> {
     // The failures of other connections to the same path do not count.
     'grpc.use_local_subchannel_pool': 1,
   })
+  let cancel = () => {}
   return new Promise<unknown>((resolve, reject) => {
-    client.makeUnaryRequest(
+    const call = client.makeUnaryRequest(
       method.path,
       method.requestSerialize,
       method.responseDeserialize,
@@ -75,7 +81,12 @@ function list(socket: string): Promise<unknown> {
       { deadline: Date.now() + patience },
       (error, value) => (error === null ? resolve(value) : reject(error)),
     )
-  }).finally(() => client.close())
+    cancel = () => call.cancel()
+    open.add(cancel)
+  }).finally(() => {
+    open.delete(cancel)
+    client.close()
+  })
 }
 
 function wordsOf(error: unknown): string {

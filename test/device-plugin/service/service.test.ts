@@ -103,6 +103,15 @@ describe('while the kernel does not tell of routes and addresses', () => {
   })
 })
 
+test('a device that a pod has stays in the list when the host begins to use it, and is healthy', () => {
+  const node = bed()
+  node.next.held.set(a0, { resource: 'test/a', device: a0 })
+  for (const change of [{}, used, {}]) {
+    node.see([vf(parent, 0, change), vf(parent, 1, change)])
+    expect(node.offer).toContain(`${a0}+`)
+  }
+})
+
 describe('a scan without interfaces', () => {
   const unanswered = { areHostUsesUnknown: true, unanswered: ['interfaces: ENOBUFS'] } as const
   const noName = [pf(parent, undefined)]
