@@ -1,7 +1,8 @@
 /** The front end for kubelet: a gRPC server for each pool. */
 import { logVerbosity, setLogVerbosity } from '@grpc/grpc-js'
+import type { FolderWatch } from '../../src/sys/folder-watch.ts'
 import type { Core, FrontEnd, Offer } from '../front-end.ts'
-import { type Folders, FolderWatch } from './folders.ts'
+import { type Folders, watchKubelet } from './folders.ts'
 import { KubeletPool, type KubeletPoolStatus } from './pool.ts'
 import { type FrontEndLog, type KubeletSettings, type Timings, usualTimings } from './settings.ts'
 import { removeLeftovers } from './socket-file.ts'
@@ -43,7 +44,7 @@ class Pools implements KubeletFrontEnd {
     this.#settings = settings
     this.#timings = { ...usualTimings, ...settings.timings }
     this.#log = log
-    this.#watch = new FolderWatch(settings.kubelet, this.#timings, (folders) => this.#see(folders))
+    this.#watch = watchKubelet(settings.kubelet, this.#timings, (folders) => this.#see(folders))
   }
 
   offer(offers: readonly Offer[]): void {
