@@ -1,4 +1,5 @@
 /** The core as front ends call it: chooses devices, and gives them to a container. */
+import { errorText } from '../src/lib/error-text.ts'
 import type { Containers } from './container/containers.ts'
 import { AllocationRefused, type Core } from './front-end.ts'
 import { prefer } from './pools/preferred.ts'
@@ -31,7 +32,7 @@ export function makeCore({ state, containers, given, doubt }: CoreOptions): Core
         given(resource, ids)
         return access
       } catch (error) {
-        const reason = error instanceof Error ? error.message : String(error)
+        const reason = errorText(error)
         doubt(resource, reason)
         throw new AllocationRefused(reason)
       }

@@ -9,17 +9,11 @@ import { ConfigKeeper } from './config-state.ts'
 import type { FrontEnd, Offer } from './front-end.ts'
 import { type HealthState, nextHealth } from './health/next.ts'
 import type { Snapshot } from './inventory/snapshot.ts'
+import type { PluginLog } from './log.ts'
 import type { View, ViewedPool } from './observe/view.ts'
 import { assignPools } from './pools/assign.ts'
-import { isGuardReason } from './pools/entry.ts'
+import { guardedOf } from './pools/guarded.ts'
 import type { State } from './state.ts'
-
-/** The log, as far as the service uses it. */
-export interface ServiceLog {
-  info(message: string, fields?: Readonly<Record<string, unknown>>): void
-  warn(message: string, fields?: Readonly<Record<string, unknown>>): void
-  error(message: string, fields?: Readonly<Record<string, unknown>>): void
-}
 
 /** The surroundings of the service. */
 export interface ServiceOptions {
@@ -35,7 +29,7 @@ export interface ServiceOptions {
   readonly beforeOffer?: (state: State) => void
   /** Called with each snapshot. */
   readonly afterScan?: (snapshot: Snapshot) => void
-  readonly log: ServiceLog
+  readonly log: PluginLog
 }
 
 /** See the head of this file. */
@@ -169,19 +163,12 @@ export class Service {
       said.set(`${id} withheld ${text}`, () =>
         log.warn(`${id} is not offered as ${resource}: ${text}`, { device: id, resource }),
       )
-    for (const { id, hostUses } of snapshot.devices) {
-      const verdict = assignment.verdicts.get(id)
-      if (hostUses.length === 0 || verdict === undefined || verdict.resource !== undefined) continue
-      // Devices that no pool would want are no news, whoever uses them.
-      const guarded = verdict.rejections.find(({ reason }) => isGuardReason(reason))
-      if (guarded !== undefined)
-        said.set(`${id} guarded ${guarded.reason}`, () =>
-          log.warn(`${id} is not offered as ${guarded.resource}: ${guarded.reason}`, {
-            device: id,
-            ...guarded,
-          }),
+    for (const { id, resource, reason } of guardedOf(assignment))
+      // A later pool may allow the use by the host.
+      if (assignment.verdicts.get(id)?.resource === undefined)
+        said.set(`${id} guarded ${resource} ${reason}`, () =>
+          log.warn(`${id} is not offered as ${resource}: ${reason}`, { device: id, resource }),
         )
-    }
     for (const text of snapshot.unanswered)
       said.set(`unanswered ${text}`, () => log.warn(`A question to the kernel had no answer: ${text}`))
     for (const [key, write] of said) if (!this.#said.has(key)) write()

@@ -321,6 +321,7 @@ export const coversPlugin: Readonly<Record<string, readonly string[]>> = {
   core: ['lab/device-plugin/pod'],
   'explain-node': ['lab/device-plugin/pod'],
   'front-end': [],
+  log: [],
   main: ['lab/device-plugin/pod'],
   meters: ['lab/device-plugin/pod'],
   'node-sources': ['lab/device-plugin/changes'],

@@ -1,6 +1,7 @@
 /** The devices in use, as the file says that kubelet's device manager keeps over restarts: the source without names of pods. */
 import { statSync } from 'node:fs'
 import { z } from 'zod'
+import { errorText } from '../../src/lib/error-text.ts'
 import { readOwnText } from '../../src/sys/files.ts'
 import { watchFolders } from '../../src/sys/folder-watch.ts'
 import { type Holding, type HoldingSource, SourceUnavailable } from '../allocations/holding.ts'
@@ -62,7 +63,7 @@ function textOf(path: string): string | undefined {
     const text = readOwnText(path)
     if (text === undefined || text.length <= mostCharacters) return text
   } catch (error) {
-    throw new SourceUnavailable(`Cannot read "${path}": ${error instanceof Error ? error.message : ''}`)
+    throw new SourceUnavailable(`Cannot read "${path}": ${errorText(error)}`)
   }
   throw new SourceUnavailable(`Cannot read "${path}": it has more than ${mostCharacters} characters`)
 }
@@ -72,7 +73,7 @@ function firstWords(error: unknown): string {
     const [issue] = error.issues
     return `${issue?.path.join('.') ?? ''}: ${issue?.message ?? ''}`
   }
-  return error instanceof Error ? error.message : String(error)
+  return errorText(error)
 }
 
 /** kubelet renames a new file over the old one, so the folder is watched. Its other files, which are sockets, change nothing here. */
