@@ -19,6 +19,7 @@ import { openNetlink } from '../../../src/sys/netlink.ts'
 import { isOwnNetns } from '../../../src/sys/own-netns.ts'
 
 export { networkOf, takeInventory } from './inventory.ts'
+export { trafficOf } from './traffic.ts'
 
 const namespace = () => readlinkSync('/proc/thread-self/ns/net')
 
