@@ -163,8 +163,8 @@ export class Service {
       said.set(`${id} withheld ${text}`, () =>
         log.warn(`${id} is not offered as ${resource}: ${text}`, { device: id, resource }),
       )
+    // A later pool may allow the use by the host.
     for (const { id, resource, reason } of guardedOf(assignment))
-      // A later pool may allow the use by the host.
       if (assignment.verdicts.get(id)?.resource === undefined)
         said.set(`${id} guarded ${resource} ${reason}`, () =>
           log.warn(`${id} is not offered as ${resource}: ${reason}`, { device: id, resource }),

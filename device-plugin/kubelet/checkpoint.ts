@@ -1,7 +1,7 @@
 /** The devices in use, as the file says that kubelet's device manager keeps over restarts: the source without names of pods. */
-import { statSync } from 'node:fs'
 import { z } from 'zod'
 import { errorText } from '../../src/lib/error-text.ts'
+import { signOf } from '../../src/sys/file-sign.ts'
 import { readOwnText } from '../../src/sys/files.ts'
 import { watchFolders } from '../../src/sys/folder-watch.ts'
 import { type Holding, type HoldingSource, SourceUnavailable } from '../allocations/holding.ts'
@@ -93,14 +93,4 @@ function watchFile(folder: string, poll: number, changed: () => void): () => voi
     keepsProcess: false,
   })
   return () => watch.close()
-}
-
-/** Changes whenever another file stands at `path`, or this one is written; '' when none is there. */
-function signOf(path: string): string {
-  try {
-    const stats = statSync(path, { bigint: true, throwIfNoEntry: false })
-    return stats === undefined ? '' : `${stats.ino} ${stats.mtimeNs} ${stats.ctimeNs} ${stats.size}`
-  } catch {
-    return ''
-  }
 }

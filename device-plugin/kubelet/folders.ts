@@ -1,7 +1,8 @@
 /** kubelet's folders: the way to register that they leave, and news about them, from notifications and a slow look behind them. */
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { type FolderWatch, identityAt, watchFolders } from '../../src/sys/folder-watch.ts'
+import { identityAt } from '../../src/sys/file-sign.ts'
+import { type FolderWatch, watchFolders } from '../../src/sys/folder-watch.ts'
 import type { Way } from './observer.ts'
 import type { Timings } from './settings.ts'
 

@@ -2,8 +2,9 @@
  * Follows folders by inotify(7), also those that come later or are replaced. A watch of the kernel belongs to a folder and not to its
  * path, so each look opens the watches of the folders that are there now. A slow look finds what no event tells.
  */
-import { type FSWatcher, statSync, watch } from 'node:fs'
+import { type FSWatcher, watch } from 'node:fs'
 import { dirname } from 'node:path'
+import { identityAt } from './file-sign.ts'
 
 /** The things to follow, and the times in milliseconds. */
 export interface FolderWatchOptions {
@@ -30,17 +31,6 @@ export interface FolderWatch {
 /** Begins to follow folders. A folder that can't be watched (fs.inotify.max_user_watches) is left to the slow look. */
 export function watchFolders(options: FolderWatchOptions): FolderWatch {
   return new Following(options)
-}
-
-/** A text that no other file or folder at this path has at another time; undefined: nothing is there. Links are followed. */
-export function identityAt(path: string): string | undefined {
-  try {
-    const stat = statSync(path, { bigint: true, throwIfNoEntry: false })
-    // The number of an inode is given again soon; the time of birth tells the two apart.
-    return stat && `${stat.dev} ${stat.ino} ${stat.birthtimeNs}`
-  } catch {
-    return undefined
-  }
 }
 
 class Following implements FolderWatch {

@@ -5,12 +5,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { execa } from 'execa'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import {
-  type FolderWatch,
-  type FolderWatchOptions,
-  identityAt,
-  watchFolders,
-} from '../../src/sys/folder-watch.ts'
+import { identityAt } from '../../src/sys/file-sign.ts'
+import { type FolderWatch, type FolderWatchOptions, watchFolders } from '../../src/sys/folder-watch.ts'
 
 const far = 1e9
 const running: FolderWatch[] = []
@@ -110,18 +106,6 @@ test('after close nothing is called, and no file is open', () => {
   watch.look()
   expect(seen.looks).toBe(1)
   expect(readdirSync('/proc/self/fd').length).toBeLessThanOrEqual(before + 1)
-})
-
-test('an identity is that of one file: another file of the same name has another one', () => {
-  const file = join(top, 'a')
-  expect(identityAt(file)).toBeUndefined()
-  expect(identityAt(join(file, 'b'))).toBeUndefined()
-  writeFileSync(file, '')
-  const first = identityAt(file)
-  expect(identityAt(file)).toBe(first)
-  rmSync(file)
-  writeFileSync(file, '')
-  expect(identityAt(file)).not.toBe(first)
 })
 
 test('in Bun, which runs the program: a watch that does not keep the process lets it end', async () => {
