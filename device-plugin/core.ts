@@ -12,8 +12,8 @@ export interface CoreOptions {
   readonly containers: Pick<Containers, 'allocate'>
   /** Devices were given to a container. */
   readonly given: (resource: string, ids: readonly string[]) => void
-  /** A device that was to be given away is not fit for that: the node is to be looked at again. */
-  readonly doubt: (resource: string, reason: string) => void
+  /** A device that was to be given away is not fit for that: the node is to be looked at again. The front end logs the reason. */
+  readonly doubt: (resource: string) => void
 }
 
 /** Makes the core. */
@@ -32,9 +32,8 @@ export function makeCore({ state, containers, given, doubt }: CoreOptions): Core
         given(resource, ids)
         return access
       } catch (error) {
-        const reason = errorText(error)
-        doubt(resource, reason)
-        throw new AllocationRefused(reason)
+        doubt(resource)
+        throw new AllocationRefused(errorText(error))
       }
     },
   }

@@ -109,10 +109,7 @@ class Running {
       state: () => this.#service.state,
       containers: this.#containers,
       given: (resource, ids) => this.#allocations.given(resource, ids),
-      doubt: (resource, reason) => {
-        log.warn(reason, { resource })
-        this.#watch?.touch(resource)
-      },
+      doubt: (resource) => this.#watch?.touch(resource),
     })
     const frontEnd = openKubeletFrontEnd(
       core,

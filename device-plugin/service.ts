@@ -71,13 +71,13 @@ export class Service {
     const isNew = this.#config.take(read)
     const { problems, generation } = this.#config.state
     if (problems.length > 0) {
-      const stays = generation === 0 ? 'there is no config yet' : 'the former config stays in use'
-      log.error(`${problems.join('\n')}\n${stays}`)
+      const stays = generation === 0 ? 'there is no config yet' : 'the former one stays in use'
+      log.error(`Cannot use the config, ${stays}: ${problems.join('; ')}`)
     }
     if (!isNew) return false
     const { config } = this.#config
     for (const warning of config.warnings) log.warn(`config: ${warning}`)
-    log.info(`The config is in use: ${config.pools.length} pools`, {
+    log.info(`The config is in use; pools: ${config.pools.length}`, {
       generation,
       pools: config.pools.map(({ resource }) => resource),
     })

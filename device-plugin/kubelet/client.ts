@@ -49,10 +49,15 @@ export function callKubelet(
       (error: ServiceError | null, answer) => {
         client.close()
         if (error === null) resolve(answer)
-        else reject(new KubeletCallError(error.details || error.message))
+        else reject(new KubeletCallError(wordsOf(error)))
       },
     )
     cancel = () => call.cancel()
   })
   return { done, cancel: () => cancel() }
+}
+
+/** The words of kubelet or of the system. The library puts words of its own around those of a connection that failed. */
+function wordsOf({ details, message }: ServiceError): string {
+  return /Last error: (?:\w*Error: )?(.+?)\. Resolution note/s.exec(details)?.[1] ?? (details || message)
 }
