@@ -2,6 +2,7 @@
 
 import { wasInPod } from '../src/attach/device/pod-had-note.ts'
 import { linuxMachine } from '../src/kernel/linux-machine.ts'
+import { errorText } from '../src/lib/error-text.ts'
 import { version } from '../src/lib/version.ts'
 import { giveBackMemory } from '../src/sys/memory.ts'
 import { openNetlink } from '../src/sys/netlink.ts'
@@ -23,10 +24,11 @@ import { checkpoint } from './kubelet/checkpoint.ts'
 import { openKubeletFrontEnd } from './kubelet/front-end.ts'
 import { podResources } from './kubelet/podresources.ts'
 import { endOnUncaughtErrors } from './last-resort.ts'
+import type { PluginLog } from './log.ts'
 import { type Meters, startMeters } from './meters.ts'
 import { nodeSources } from './node-sources.ts'
 import { serveHttp } from './observe/http.ts'
-import { type PluginLog, startPluginLog } from './observe/log.ts'
+import { startPluginLog } from './observe/log.ts'
 import { unready } from './observe/readiness.ts'
 import { Service } from './service.ts'
 
@@ -90,7 +92,7 @@ class Running {
         for (const id of held.keys()) this.#wereHeld.add(id)
         this.#judgeSoon()
       },
-      log: (level, message) => (level === 'info' ? log.info(message) : log.warn(message)),
+      log,
       noteFile: `${roots.state}/device-plugin.json`,
       bootId: linuxMachine.bootId(),
       // Other plugins give out devices by ids of their own, and in any number.
@@ -132,12 +134,7 @@ class Running {
     const frontEnd = openKubeletFrontEnd(
       core,
       { kubelet: roots.kubelet, instance: settings.instance, observer: this.#meters.observer },
-      {
-        debug: (fields, message) => log.debug(message, fields),
-        info: (fields, message) => log.info(message, fields),
-        warn: (fields, message) => log.warn(message, fields),
-        error: (fields, message) => log.error(message, fields),
-      },
+      log,
     )
     this.#service.serve(frontEnd)
     this.#ends.push(() => frontEnd.stop())
@@ -168,9 +165,9 @@ class Running {
       },
       onFailure: (error) => {
         this.#meters.scanFailed()
-        this.#log.error(`A scan of the node has failed: ${textOf(error)}`)
+        this.#log.error(`A scan of the node has failed: ${errorText(error)}`)
       },
-      onLost: (error) => this.#log.warn(`Notifications of the kernel are missing: ${textOf(error)}`),
+      onLost: (error) => this.#log.warn(`Notifications of the kernel are missing: ${errorText(error)}`),
     })
     this.#watch = watch
     const config = watchConfig(configFile, (next) => void this.#service.configure(next), { since: read })
@@ -244,7 +241,7 @@ class Running {
     try {
       this.#containers.update()
     } catch (error) {
-      problem = textOf(error)
+      problem = errorText(error)
     }
     // Each judgement comes here: what lasts is told once.
     if (problem === this.#fileProblem) return
@@ -252,10 +249,6 @@ class Running {
     if (problem === undefined) this.#log.info('The files of devices are kept again')
     else this.#log.warn(`Cannot keep the files of devices: ${problem}`)
   }
-}
-
-function textOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
 }
 
 /** Waits for a signal that ends the process. */
