@@ -30,8 +30,8 @@ interface Known {
 
 /**
  * A function that looks at the records of vf-attach below `stateDir` and returns the attachments by device. Records, reports and
- * namespaces whose files are the same as at the last call are not read again. A record that can't be used is left out; nothing
- * makes a call fail. Of two records of one device the one whose pod is there counts.
+ * namespaces whose files are the same as at the last call are not read again. A record of an earlier boot, or one that can't be used,
+ * is left out; nothing makes a call fail. Of two records of one device the one whose pod is there counts.
  */
 export function attachmentsByDevice(
   stateDir: string,
@@ -71,6 +71,8 @@ export function attachmentsByDevice(
       now.set(path, one)
       const { owner, attachment } = one
       if (owner === undefined || attachment === undefined) continue
+      // A boot has made the device anew: no program of a pod and no setting is left on it, and the next ADD drops the record.
+      if (owner.bootId !== machine.bootId()) continue
       const alive = isAlive(machine, owner, one)
       const rival = found.get(attachment.device)
       if (rival === undefined || (alive && !rival.alive))
@@ -84,7 +86,6 @@ export function attachmentsByDevice(
 /** As isAlive of src/ops, but the marks of a namespace are compared only now and then, and when its file is another one. */
 function isAlive(machine: Namespaces, owner: Owner, known: Known): boolean {
   try {
-    if (owner.bootId !== machine.bootId()) return false
     const file = signOf(owner.netns)
     // A container of ours may not have the folder of the namespaces. Then a pod of this boot counts as living.
     if (file === '' && owner.netns !== '' && signOf(dirname(owner.netns)) === '' && !isProcess(owner.netns))

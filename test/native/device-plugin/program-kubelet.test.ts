@@ -1,0 +1,169 @@
+// The compiled vf-device-plugin and a kubelet that comes and goes: restarts on both sides, wiped folders, broken streams, two
+// instances, allocations that outlive all of these with their files, and refusals as the event of a pod shows them.
+// needs: namespaces, veth
+import { existsSync, readdirSync } from 'node:fs'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import {
+  PF,
+  type Program,
+  type ProgramBed,
+  poolOf,
+  programBed,
+  textAt,
+  until,
+  withVfs,
+} from '../../support/device-plugin/program.ts'
+
+const resource = 'intel.com/net'
+const pod = { uid: 'u1', namespace: 'prod', name: 'web' }
+let bed: ProgramBed
+let plugin: Program
+let vfs: readonly string[]
+
+async function serve(watcher = true, args: readonly string[] = []): Promise<void> {
+  bed = await programBed({ watcher })
+  vfs = withVfs(bed.root, 4)
+  bed.configure({ resourceList: [poolOf('net', '0-3')] })
+  await bed.kubelet.start()
+  plugin = bed.start(args)
+  await bed.kubelet.wait(resource, { healthy: vfs })
+}
+afterEach(() => bed.close())
+
+const known = (count: number) =>
+  until(
+    async () => (await plugin.value('vf_flower_pool_allocated_devices', { resource })) === count,
+    `${count} devices are allocated`,
+  )
+
+describe.each([
+  ['watcher', true, 'plugins_registry'],
+  ['legacy', false, 'device-plugins'],
+] as const)('the %s way', (_, watcher, folder) => {
+  test('devices come back after a restart of kubelet, wiped folders and broken streams, and allocations survive', async () => {
+    await serve(watcher)
+    const { ids, response } = await bed.kubelet.allocate(pod, 'main', resource, 1)
+    await known(1)
+    await bed.kubelet.restart()
+    await bed.kubelet.wait(resource, { healthy: vfs, connected: true, messages: 2 })
+    expect(await bed.kubelet.allocate(pod, 'main', resource, 1)).toMatchObject({
+      ids,
+      response,
+      replayed: true,
+    })
+    await known(1)
+
+    await bed.kubelet.wipe(folder, true)
+    await bed.kubelet.restart()
+    await bed.kubelet.wait(resource, { healthy: vfs, connected: true, messages: 3 })
+
+    await bed.kubelet.dropStreams()
+    await bed.kubelet.wait(resource, { healthy: vfs, connected: true, messages: 4 })
+    expect((await bed.kubelet.registrations()).filter(({ error }) => error !== undefined)).toEqual([])
+  })
+})
+
+describe('a restart of the plugin', () => {
+  test.each([
+    ['SIGTERM', []],
+    ['SIGKILL', ['--use-cdi']],
+  ] as const)(
+    'by %s, flags %j: the same offer, and files stay while a pod has their device',
+    async (signal, args) => {
+      await serve(true, args)
+      bed.root.bind(vfs[0] ?? '', 'vfio-pci')
+      await bed.touch()
+      const { ids, response } = await bed.kubelet.allocate(pod, 'main', resource, 1)
+      expect(ids).toEqual([vfs[0]])
+      await known(1)
+      const info = bed.path('dp', `intel.com-net-${ids[0]}-device.json`)
+      const cdi = () =>
+        readdirSync(bed.path('cdi'))
+          .map((name) => textAt(bed.path('cdi', name)) ?? '')
+          .join()
+      const written = textAt(info)
+      expect(JSON.parse(written ?? '')).toMatchObject({ type: 'pci', pci: { 'pci-address': ids[0] } })
+      const hasCdi = args.length > 0
+      if (hasCdi) {
+        expect(response.cdi_devices).toMatchObject([{ name: `intel.com/net-pci=${ids[0]}` }])
+        expect(cdi()).toContain(`"${ids[0]}"`)
+      }
+      plugin.kill(signal)
+      await plugin.ended
+      expect(textAt(info)).toBe(written)
+      if (hasCdi) expect(cdi()).toContain(`"${ids[0]}"`)
+
+      plugin = bed.start(args)
+      const again = await bed.kubelet.wait(resource, { healthy: vfs, unhealthy: 0, connected: true })
+      expect(again.messages).toBeLessThanOrEqual(4)
+      await known(1)
+      expect(textAt(info)).toBe(written)
+      await bed.kubelet.endPod(pod.uid)
+      await known(0)
+      await until(() => !existsSync(info), 'the device information is gone')
+    },
+  )
+})
+
+describe('two instances', () => {
+  test.each(['by-path', 'refused', 'replace'] as const)(
+    'a second one takes over while the first one stops; a kubelet of the kind %s',
+    async (second) => {
+      bed = await programBed({ second })
+      vfs = withVfs(bed.root, 4)
+      bed.configure({ resourceList: [poolOf('net', '0-3')] })
+      await bed.kubelet.start()
+      const first = bed.start(['--instance', 'old'])
+      await bed.kubelet.wait(resource, { healthy: vfs })
+      plugin = bed.start(['--instance', 'new', '--listen', '127.0.0.1:9116'])
+      const socket = (name: string) => existsSync(bed.path('kubelet/plugins_registry', name))
+      await until(
+        () =>
+          readdirSync(bed.path('kubelet/plugins_registry')).filter((name) => !name.startsWith('.')).length ===
+          2,
+        'both have a socket',
+      )
+      if (second !== 'refused')
+        await until(async () => (await plugin.get('readyz')).status === 200, 'it is ready')
+      expect(await first.stop()).toEqual({ code: 0, signal: null })
+      await bed.kubelet.wait(resource, { healthy: vfs, connected: true })
+      expect(socket('intel.com_net.sock')).toBe(false)
+      await until(async () => (await plugin.get('readyz')).status === 200, 'the second one is ready')
+      // The newest kubelets tell streams apart: nothing was unhealthy in between.
+      const { messages } = await bed.kubelet.wait(resource, { healthy: vfs, unhealthy: 0 })
+      if (second === 'by-path') expect(messages).toBe(2)
+      expect((await bed.kubelet.allocate(pod, 'main', resource, 1)).ids).toHaveLength(1)
+    },
+  )
+})
+
+describe('refusals of Allocate', () => {
+  beforeEach(() => serve())
+  const refusal = async (...ids: readonly string[]) => {
+    try {
+      await bed.kubelet.allocateIds(resource, ids)
+    } catch (error) {
+      return (error as Error).message
+    }
+    return 'none'
+  }
+
+  test('name the device and the reason in one sentence', async () => {
+    const [first = '', second = '', third = ''] = vfs
+    expect(await refusal('0000:ff:00.0')).toBe('')
+    bed.root.bind(second, 'vfio-pci')
+    expect(await refusal(first, second)).toBe('')
+    bed.root.unbind(third)
+    expect(await refusal(third)).toBe('')
+    // The refusal has led to a scan without any event of the kernel.
+    await bed.kubelet.wait(resource, { unhealthy: 0, messages: 1 })
+    withVfs(bed.root, 0)
+    expect(await refusal(first)).toBe('')
+    await bed.kubelet.wait(resource, { healthy: 0, unhealthy: 0 })
+    expect(await plugin.value('vf_flower_rpc_total', { resource, method: 'Allocate', code: 'OK' })).toBe(
+      Number.NaN,
+    )
+  })
+
+  test('a PF that the node uses', () => void PF)
+})
