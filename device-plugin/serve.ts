@@ -8,6 +8,7 @@ import { openNotifications } from '../src/sys/notifications.ts'
 import { attachmentsByDevice } from './allocations/attachments.ts'
 import { AllocationKeeper } from './allocations/keeper.ts'
 import { type FileRead, readConfigFile } from './config/config-file.ts'
+import type { PluginConfig } from './config/plugin-config.ts'
 import type { Settings } from './config/settings.ts'
 import { watchConfig } from './config/watch-config.ts'
 import { Containers } from './container/containers.ts'
@@ -67,6 +68,8 @@ class Running {
   #watch: Watch | undefined
   #judgement: NodeJS.Immediate | undefined
   #tidy: NodeJS.Timeout | undefined
+  /** The config whose pools have counters. */
+  #counted: PluginConfig | undefined
   #tidiedAt = Number.NEGATIVE_INFINITY
 
   constructor(settings: Settings, log: PluginLog) {
@@ -93,7 +96,10 @@ class Running {
       attachments,
       allocations: () => this.#allocations.now,
       lookAtAttachments: (found) => this.#allocations.look(found),
-      beforeOffer: () => this.#keepFiles(),
+      beforeOffer: (state) => {
+        this.#keepFiles()
+        this.#keepSeries(state.config)
+      },
       afterScan: (snapshot) => this.#meters.scanned(snapshot),
       log,
     })
@@ -208,6 +214,13 @@ class Running {
       this.#judgement = undefined
       this.#service.judge()
     })
+  }
+
+  /** Counters of pools that are gone end. */
+  #keepSeries(config: PluginConfig): void {
+    if (config === this.#counted) return
+    this.#counted = config
+    this.#meters.keepPools(new Set(config.pools.map(({ resource }) => resource)))
   }
 
   /** Files that name devices follow the devices. A file that can't be written makes no offer late. */

@@ -72,8 +72,7 @@ describe('a restart of the plugin', () => {
     async (signal, args) => {
       await serve(true, args)
       bed.root.bind(vfs[0] ?? '', 'vfio-pci')
-      await bed.touch()
-      const { ids, response } = await bed.kubelet.allocate(pod, 'main', resource, 1)
+  X ids, response } = await bed.kubelet.allocate(pod, 'main', resource, 1)
       expect(ids).toEqual([vfs[0]])
       await known(1)
       const info = bed.path('dp', `intel.com-net-${ids[0]}-device.json`)
@@ -149,21 +148,32 @@ describe('refusals of Allocate', () => {
   }
 
   test('name the device and the reason in one sentence', async () => {
-    const [first = '', second = '', third = ''] = vfs
-    expect(await refusal('0000:ff:00.0')).toBe('')
-    bed.root.bind(second, 'vfio-pci')
-    expect(await refusal(first, second)).toBe('')
-    bed.root.unbind(third)
-    expect(await refusal(third)).toBe('')
-    // The refusal has led to a scan without any event of the kernel.
-    await bed.kubelet.wait(resource, { unhealthy: 0, messages: 1 })
-    withVfs(bed.root, 0)
-    expect(await refusal(first)).toBe('')
-    await bed.kubelet.wait(resource, { healthy: 0, unhealthy: 0 })
-    expect(await plugin.value('vf_flower_rpc_total', { resource, method: 'Allocate', code: 'OK' })).toBe(
-      Number.NaN,
+    const [first = '', second = '', third = '', fourth = ''] = vfs
+    const words = (id: string, reason: string) =>
+      `9 FAILED_PRECONDITION: Cannot give "${id}" to a container: ${reason}`
+    expect(await refusal('0000:ff:00.0')).toBe(
+      words('0000:ff:00.0', '"intel.com/net" does not have it any more'),
     )
+    bed.root.bind(second, 'vfio-pci')
+    expect(await refusal(first, second)).toBe(
+      words(second, 'it has driver vfio-pci now, and was chosen with driver igbvf'),
+    )
+    bed.root.unbind(third)
+    expect(await refusal(third)).toBe(words(third, 'it has no driver now, and was chosen with driver igbvf'))
+    bed.root.setVfs(PF, 0)
+    expect(await refusal(fourth)).toBe(words(fourth, 'it is not on the node any more'))
+    // The refusal leads to a scan without any event of the kernel.
+    await bed.kubelet.wait(resource, { healthy: 0, unhealthy: 0, connected: true })
+    await plugin.shows(
+      'vf_flower_rpc_total',
+      { resource, method: 'Allocate', code: 'FAILED_PRECONDITION' },
+      4,
+    )
+    expect(
+      plugin
+        .log()
+        .filter(({ level }) => level === 'warning')
+        .map(({ msg }) => msg),
+    ).toContainEqual(expect.stringContaining(`Cannot give "${fourth}" to a container`))
   })
-
-  test('a PF that the node uses', () => void PF)
 })

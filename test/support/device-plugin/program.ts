@@ -51,6 +51,8 @@ export interface Program {
   samples(name: string, labels?: Readonly<Record<string, string>>): Promise<readonly Sample[]>
   /** The value of the one sample of a metric; NaN: there is none, or several. */
   value(name: string, labels?: Readonly<Record<string, string>>): Promise<number>
+  /** Waits until a metric has one sample with these labels and this value. One answer counts for a second. */
+  shows(name: string, labels: Readonly<Record<string, string>>, value: number): Promise<void>
   kill(signal: 'SIGTERM' | 'SIGHUP' | 'SIGKILL' | 'SIGSTOP' | 'SIGCONT' | 'SIGINT' | 'SIGQUIT'): void
   readonly ended: Promise<Ended>
   /** Ends it by SIGTERM. */
@@ -188,17 +190,22 @@ function started(
       (one) => one.name === name && Object.entries(labels).every(([key, value]) => one.labels[key] === value),
     )
   const kill: Program['kill'] = (signal) => void child.kill(signal)
+  const value: Program['value'] = async (name, labels) => {
+    const found = await samples(name, labels)
+    return found.length === 1 ? (found[0]?.value ?? Number.NaN) : Number.NaN
+  }
   return {
-    ...{ pid: child.pid ?? 0, log, stderr: () => stderr, get, samples, kill, ended },
+    ...{ pid: child.pid ?? 0, log, stderr: () => stderr, get, samples, value, kill, ended },
     logged: (message) =>
       until(
         () => log().find(({ msg }) => message.test(msg)),
         `the log says ${message}: ${stderr.slice(-2_000)}`,
       ),
-    value: async (name, labels) => {
-      const found = await samples(name, labels)
-      return found.length === 1 ? (found[0]?.value ?? Number.NaN) : Number.NaN
-    },
+    shows: async (name, labels, wanted) =>
+      void (await until(
+        async () => (await value(name, labels)) === wanted,
+        `${name} ${JSON.stringify(labels)} is ${wanted}`,
+      )),
     stop: () => {
       kill('SIGTERM')
       return ended
