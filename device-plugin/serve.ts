@@ -11,6 +11,7 @@ import { attachmentsByDevice } from './allocations/attachments.ts'
 import { AllocationKeeper } from './allocations/keeper.ts'
 import { watchRecords } from './allocations/watch-records.ts'
 import { type FileRead, readConfigFile } from './config/config-file.ts'
+import type { PluginConfig } from './config/plugin-config.ts'
 import type { Settings } from './config/settings.ts'
 import { watchConfig } from './config/watch-config.ts'
 import { Containers } from './container/containers.ts'
@@ -49,7 +50,11 @@ export async function serve(settings: Settings, warnings: readonly string[]): Pr
   for (const warning of warnings) log.warn(warning)
   const read = readConfigFile(settings.configFile)
   const running = new Running(settings, log)
-  if (!running.begin(read) && 'text' in read) return exitCodes.config
+  if (!running.begin(read) && 'text' in read) {
+    // What waits for kubelet by now would keep the process.
+    await running.end()
+    return exitCodes.config
+  }
   log.info(`vf-device-plugin ${version} serves kubelet at ${settings.roots.kubelet}`)
   const signal = await endingSignal(() => running.reload())
   log.info(`Ends on ${signal}`)
@@ -74,6 +79,8 @@ class Running {
   #watch: Watch | undefined
   #judgement: NodeJS.Immediate | undefined
   #tidy: NodeJS.Timeout | undefined
+  /** The config whose pools have counters. */
+  #counted: PluginConfig | undefined
   #tidiedAt = Number.NEGATIVE_INFINITY
   /** The reason why files of devices could not be kept the last time. */
   #fileProblem: string | undefined
@@ -104,7 +111,10 @@ class Running {
       attachments,
       allocations: () => this.#allocations.now,
       lookAtAttachments: (found) => this.#allocations.look(found),
-      beforeOffer: () => this.#keepFiles(),
+      beforeOffer: (state) => {
+        this.#keepFiles()
+        this.#keepSeries(state.config)
+      },
       onFailure: () => this.#watch?.touch('judgement'),
       afterScan: (snapshot) => this.#scanned(snapshot),
       log,
@@ -233,6 +243,13 @@ class Running {
       this.#judgement = undefined
       this.#service.judge()
     })
+  }
+
+  /** Counters of pools that are gone end. */
+  #keepSeries(config: PluginConfig): void {
+    if (config === this.#counted) return
+    this.#counted = config
+    this.#meters.keepPools(new Set(config.pools.map(({ resource }) => resource)))
   }
 
   /** Files that name devices follow the devices. A file that can't be written makes no offer late. */
