@@ -30,8 +30,8 @@ interface Known {
 
 /**
  * A function that looks at the records of vf-attach below `stateDir` and returns the attachments by device. Records, reports and
- * namespaces whose files are the same as at the last call are not read again. A record that can't be used is left out; nothing
- * makes a call fail. Of two records of one device the one whose pod is there counts.
+ * namespaces whose files are the same as at the last call are not read again. A record that can't be used is left out, and
+ * so is one of another boot; nothing makes a call fail. Of two records of one device the one whose pod is there counts.
  */
 export function attachmentsByDevice(
   stateDir: string,
@@ -70,7 +70,7 @@ export function attachmentsByDevice(
       const one = read(path, name)
       now.set(path, one)
       const { owner, attachment } = one
-      if (owner === undefined || attachment === undefined) continue
+      if (owner === undefined || attachment === undefined || isFromBefore(machine, owner)) continue
       const alive = isAlive(machine, owner, one)
       const rival = found.get(attachment.device)
       if (rival === undefined || (alive && !rival.alive))
@@ -81,10 +81,21 @@ export function attachmentsByDevice(
   }
 }
 
+/**
+ * A record of another boot says nothing about the device: after a boot all hardware is new, and the ADD of vf-attach drops the record.
+ * kubelet admits its pods again after a boot, and a device that is unhealthy then costs the pod its life.
+ */
+function isFromBefore(machine: Namespaces, owner: Owner): boolean {
+  try {
+    return owner.bootId !== machine.bootId()
+  } catch {
+    return false
+  }
+}
+
 /** As isAlive of src/ops, but the marks of a namespace are compared only now and then, and when its file is another one. */
 function isAlive(machine: Namespaces, owner: Owner, known: Known): boolean {
   try {
-    if (owner.bootId !== machine.bootId()) return false
     const file = signOf(owner.netns)
     // A container of ours may not have the folder of the namespaces. Then a pod of this boot counts as living.
     if (file === '' && owner.netns !== '' && signOf(dirname(owner.netns)) === '' && !isProcess(owner.netns))

@@ -2,8 +2,9 @@ import { attach } from './attach.ts'
 import { attachOwners } from './attach-owners.ts'
 import { cni } from './cni.ts'
 import { configTables } from './config-tables.ts'
-import { deviceObserve } from './device-observe.ts'
 import { container } from './container.ts'
+import { deviceKubelet } from './device-kubelet.ts'
+import { deviceObserve } from './device-observe.ts'
 import { devicePluginConfig } from './device-plugin-config.ts'
 import { devicePluginWatch } from './device-plugin-watch.ts'
 import { devicePools } from './device-pools.ts'
@@ -59,6 +60,7 @@ export const mutations: readonly Mutation[] = [
   ...configTables,
   ...records,
   ...tables,
+  ...deviceKubelet,
   ...deviceObserve,
   ...container,
   ...devicePools,
