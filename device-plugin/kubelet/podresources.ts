@@ -1,6 +1,6 @@
 /** The devices in use, as kubelet's podresources service lists them: the source with names of pods. */
 import { Client, credentials, type ServiceDefinition } from '@grpc/grpc-js'
-import { z } from 'zod'
+import * as z from 'zod/mini'
 import { type Holding, type HoldingSource, SourceUnavailable } from '../allocations/holding.ts'
 import { podResourcesPackage } from './podresources-messages.ts'
 
@@ -79,7 +79,8 @@ function list(socket: string): Promise<unknown> {
 }
 
 function wordsOf(error: unknown): string {
-  if (error instanceof z.ZodError) return `the answer has another form: ${error.issues[0]?.message ?? ''}`
+  if (error instanceof z.core.$ZodError)
+    return `the answer has another form: ${error.issues[0]?.message ?? ''}`
   if (error instanceof Error && 'details' in error && typeof error.details === 'string') return error.details
   return error instanceof Error ? error.message : String(error)
 }
