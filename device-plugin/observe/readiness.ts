@@ -9,8 +9,9 @@ export function unready({ config, snapshot, pools, status }: View): readonly str
     ...config.problems.map((problem) => `config: ${oneLine(problem)}`),
     ...(snapshot === undefined ? ['the first scan of the node has not come to its end'] : []),
     ...pools.flatMap(({ resource }) => {
-      const { registered = false, streams = 0, problem } = known.get(resource) ?? {}
-      if (registered && streams > 0) return []
+      const { registered = false, streams = 0, standby = false, problem } = known.get(resource) ?? {}
+      // In an upgrade the old process leaves when the new one is ready, and kubelet takes the new one when the old one has left.
+      if ((registered && streams > 0) || standby) return []
       const words = registered ? 'kubelet holds no stream open' : 'not registered with kubelet'
       return [`${resource}: ${words}${problem === undefined ? '' : `: ${oneLine(problem)}`}`]
     }),
