@@ -1,5 +1,5 @@
 /** The devices in use, as kubelet's podresources service lists them: the source with names of pods. */
-import { z } from 'zod'
+import * as z from 'zod/mini'
 import { errorText } from '../../src/lib/error-text.ts'
 import { type Holding, type HoldingSource, SourceUnavailable } from '../allocations/holding.ts'
 import { callKubelet } from './client.ts'
@@ -62,6 +62,7 @@ function holdingsOf({ pod_resources }: z.infer<typeof answerForm>): Holding[] {
 }
 
 function wordsOf(error: unknown): string {
-  if (error instanceof z.ZodError) return `the answer has another form: ${error.issues[0]?.message ?? ''}`
+  if (error instanceof z.core.$ZodError)
+    return `the answer has another form: ${error.issues[0]?.message ?? ''}`
   return errorText(error)
 }
