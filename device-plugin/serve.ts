@@ -41,7 +41,10 @@ export async function serve(settings: Settings, warnings: readonly string[]): Pr
   for (const warning of warnings) log.warn(warning)
   const read = readConfigFile(settings.configFile)
   const running = new Running(settings, log)
-  if (!running.begin(read) && 'text' in read) return exitCodes.config
+  if (!running.begin(read) && 'text' in read) {
+    await running.end()
+    return exitCodes.config
+  }
   log.info(`vf-device-plugin ${version} serves kubelet at ${settings.roots.kubelet}`)
   const signal = await endingSignal(() => running.reload())
   log.info(`Ends on ${signal}`)
