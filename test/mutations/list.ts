@@ -8,6 +8,7 @@ import { deviceObserve } from './device-observe.ts'
 import { devicePluginConfig } from './device-plugin-config.ts'
 import { devicePluginWatch } from './device-plugin-watch.ts'
 import { devicePools } from './device-pools.ts'
+import { deviceProgram } from './device-program.ts'
 import { features } from './features.ts'
 import { hostileBounds } from './hostile-bounds.ts'
 import { hostileClean } from './hostile-clean.ts'
@@ -66,4 +67,5 @@ export const mutations: readonly Mutation[] = [
   ...devicePools,
   ...devicePluginConfig,
   ...devicePluginWatch,
+  ...deviceProgram,
 ]
