@@ -3,18 +3,6 @@ import type { Mutation } from './mutation.ts'
 /** Mistakes in the pools of the device plugin, in the health of their devices, and in the explanation of both. */
 export const devicePools: readonly Mutation[] = [
   {
-    id: 'pools-first-entry-of-a-pf',
-    file: 'device-plugin/pools/pf-condition.ts',
-    mistake: 'Of several entries for one PF the last one alone counts.',
-    old: "indexes === undefined || before === 'all' ? 'all' : [...before, ...indexes]",
-    now: "indexes === undefined || before === 'all' ? 'all' : indexes",
-    test: [
-      'device-plugin/pools/selectors.test.ts',
-      'of one PF in several entries are united, by whatever name',
-    ],
-    tier: 'quick',
-  },
-  {
     id: 'pools-rules-first',
     file: 'device-plugin/pools/entry.ts',
     mistake: 'Rules and the guard are named first, and speak of devices that the pool does not want.',

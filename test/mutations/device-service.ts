@@ -3,7 +3,7 @@ import type { Mutation } from './mutation.ts'
 /** Mistakes in what the device plugin does while something fails. */
 export const deviceService: readonly Mutation[] = [
   {
-    id: 'device-service-unknown-uses',
+    id: 'inventory-unknown-uses',
     file: 'device-plugin/inventory/known-uses.ts',
     mistake: 'A device that is new while the kernel tells no routes counts as free.',
     old: '?? [unknownUse]',

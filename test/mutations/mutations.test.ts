@@ -11,7 +11,7 @@ const text = (file: string) => readFileSync(join(top, file), 'utf8')
 const tests = readdirSync(join(top, 'test'), { recursive: true, encoding: 'utf8' }).map(
   (file) => `test/${file}`,
 )
-const folderOf = ({ file }: { readonly file: string }) => file.split('/')[1] ?? ''
+const folderOf = ({ file }: { readonly file: string }) => (file.split('/')[1] ?? '').replace(/\.ts$/, '')
 
 describe('the list', () => {
   test('has enough of each folder of src, and of undoing', () => {
