@@ -2,12 +2,15 @@
  * The service: puts inventory, config, allocations and health together, and offers the outcome to a front end. Everything that
  * happens leads to one of two steps: a scan (`look`), or a judgement of the last scan (`judge`), of which each ends with an offer.
  */
+import { errorText } from '../src/lib/error-text.ts'
 import type { Attachment } from './allocations/attachment.ts'
 import type { Allocations } from './allocations/holding.ts'
 import type { FileRead } from './config/config-file.ts'
 import { ConfigKeeper } from './config-state.ts'
 import type { FrontEnd, Offer } from './front-end.ts'
 import { type HealthState, nextHealth } from './health/next.ts'
+import { Refusals } from './health/refusals.ts'
+import { KnownUses } from './inventory/known-uses.ts'
 import type { Snapshot } from './inventory/snapshot.ts'
 import type { PluginLog } from './log.ts'
 import type { View, ViewedPool } from './observe/view.ts'
@@ -29,6 +32,8 @@ export interface ServiceOptions {
   readonly beforeOffer?: (state: State) => void
   /** Called with each snapshot. */
   readonly afterScan?: (snapshot: Snapshot) => void
+  /** A judgement has failed: the node is to be looked at again, later and later while that goes on. */
+  readonly onFailure?: () => void
   readonly log: PluginLog
 }
 
@@ -41,6 +46,10 @@ export class Service {
   #scans = 0
   #state: State | undefined
   #health: HealthState | undefined
+  readonly #uses = new KnownUses()
+  readonly #refusals = new Refusals()
+  /** The reason why the last look failed, while that lasts. */
+  #failure: string | undefined
   #timer: NodeJS.Timeout | undefined
   /** Sentences that the log has, so that each is written when it begins to be true. */
   #said: ReadonlySet<string> = new Set()
@@ -85,18 +94,69 @@ export class Service {
     return true
   }
 
-  /** Scans the node, and judges. */
+  /**
+   * Scans the node, and judges. Throws what the scan throws, and defects of this program: the last offer stays then, and the service is
+   * not ready until a look succeeds.
+   */
   look(): void {
     if (this.#isStopped) return
-    this.#snapshot = this.#options.scan(++this.#scans)
-    this.#options.afterScan?.(this.#snapshot)
+    try {
+      const snapshot = this.#options.scan(++this.#scans)
+      if (this.#isBlind(snapshot)) throw new NodeNotSeen()
+      this.#snapshot = this.#uses.complete(snapshot)
+      this.#options.afterScan?.(this.#snapshot)
+      this.#judge(this.#snapshot)
+      this.#failure = undefined
+    } catch (error) {
+      this.#failure = errorText(error)
+      throw error
+    }
+  }
+
+  /**
+   * Judges the last scan anew: config, allocations, attachments or time have changed. Never throws, because timers call it: one device
+   * that this program stumbles over must not end the offers of all others.
+   */
+  judge(): void {
+    if (this.#snapshot === undefined) return
+    try {
+      this.#judge(this.#snapshot)
+    } catch (error) {
+      this.#failure = errorText(error)
+      this.#options.log.error(`Cannot judge the devices, and the last offer stays: ${this.#failure}`)
+      this.#options.onFailure?.()
+    }
+  }
+
+  /** Allocate has refused a device: it is not offered as healthy for a while, or until something about it changes. */
+  refuse(device: string, resource: string, reason: string): void {
+    const sign = this.#signOf(device)
+    // A device that a pod has is in no list for another one already.
+    if (sign === undefined || this.#options.allocations().held.has(device)) return
+    this.#refusals.add(device, resource, `it was refused to a pod: ${reason}`, sign, performance.now())
     this.judge()
   }
 
-  /** Judges the last scan anew: config, allocations, attachments or time have changed. */
-  judge(): void {
-    const snapshot = this.#snapshot
-    if (this.#isStopped || snapshot === undefined) return
+  /** Devices were given to a container: refusals of before say nothing any more. */
+  gave(devices: readonly string[]): void {
+    for (const device of devices) this.#refusals.forget(device)
+  }
+
+  /** Facts that a refusal may hang on; undefined for a device that is not there. */
+  #signOf(id: string): string | undefined {
+    const device = this.#snapshot?.devices.find((one) => one.id === id)
+    return device === undefined ? undefined : JSON.stringify([device, this.#options.attachments().get(id)])
+  }
+
+  /** Without interfaces no PF has a name, and no pool that selects by one would have a device. A former snapshot is truer. */
+  #isBlind({ unanswered }: Snapshot): boolean {
+    const isBlind = (sentences: readonly string[] = []) =>
+      sentences.some((one) => /^(network|interfaces): /.test(one))
+    return this.#snapshot !== undefined && isBlind(unanswered) && !isBlind(this.#snapshot.unanswered)
+  }
+
+  #judge(snapshot: Snapshot): void {
+    if (this.#isStopped) return
     const { config } = this.#config
     const attachments = this.#options.attachments()
     this.#options.lookAtAttachments(attachments)
@@ -106,8 +166,10 @@ export class Service {
       former?.snapshot === snapshot && former.config === config
         ? former.assignment
         : assignPools(config, snapshot)
+    const now = performance.now()
+    const refused = this.#refusals.at(now, (id) => this.#signOf(id))
     const { view, state } = nextHealth(
-      { assignment, held: allocations.held, attachments: [...attachments.values()], now: performance.now() },
+      { assignment, held: allocations.held, attachments: [...attachments.values()], refused, now },
       this.#health,
     )
     this.#health = state
@@ -128,6 +190,7 @@ export class Service {
       allocations: this.#options.allocations(),
       attachments: state?.attachments ?? new Map(),
       config: this.#config.state,
+      failure: this.#failure,
     }
   }
 
@@ -173,6 +236,15 @@ export class Service {
       said.set(`unanswered ${text}`, () => log.warn(`A question to the kernel had no answer: ${text}`))
     for (const [key, write] of said) if (!this.#said.has(key)) write()
     this.#said = new Set(said.keys())
+  }
+}
+
+/** The kernel told of no interfaces, and did at the scan before. */
+export class NodeNotSeen extends Error {
+  override readonly name = 'NodeNotSeen'
+
+  constructor() {
+    super('the kernel does not tell of interfaces now; the devices of the scan before stay')
   }
 }
 

@@ -1,6 +1,6 @@
 /** Finds the attachments of vf-attach by device, from its records. Reads only. */
 import { dirname } from 'node:path'
-import { z } from 'zod'
+import * as z from 'zod/mini'
 import { type NamespaceMarks, type Owner, openOwnersNetns } from '../../src/ops/owner-netns.ts'
 import { attachFolder, attachRecords } from '../../src/records/attach.ts'
 import { offloadFolders } from '../../src/records/offload.ts'
@@ -116,7 +116,7 @@ function isProcess(path: string): boolean {
   return path.startsWith('/proc/')
 }
 
-const reportForm = z.object({ containerID: z.string(), pod: z.string().regex(/^[^/]*\/[^/]+$/) })
+const reportForm = z.object({ containerID: z.string(), pod: z.string().check(z.regex(/^[^/]*\/[^/]+$/)) })
 type Pod = NonNullable<Attachment['pod']>
 
 /** A function that returns the pods of containers, as the reports of vf-offload name them. */

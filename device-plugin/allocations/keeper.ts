@@ -89,6 +89,7 @@ export class AllocationKeeper {
     clearTimeout(this.#timer)
     clearTimeout(this.#poked)
     for (const end of this.#watches) end()
+    for (const source of this.#options.sources) source.end?.()
   }
 
   /** Devices were given to a container. They count as used from now on; sources are asked soon. */

@@ -60,8 +60,12 @@ export class Containers {
     const pools = this.#uses.pools()
     const held = this.#uses.held()
     for (const { config } of pools) this.#resources.add(config.resource)
-    this.#specs?.update(pools, held)
-    sweepDeviceInfo(this.#options.roots.deviceInfo, [...this.#resources], held)
+    try {
+      this.#specs?.update(pools, held)
+    } finally {
+      // A folder of CDI that can't be written must not let the other one grow.
+      sweepDeviceInfo(this.#options.roots.deviceInfo, [...this.#resources], held)
+    }
   }
 
   /**

@@ -4,6 +4,7 @@ import type { NetworkFacts } from '../../src/kernel/api/network-facts.ts'
 import { errorText } from '../../src/lib/error-text.ts'
 import type { PciAddress } from '../../src/lib/pci-address.ts'
 import { errorCode } from '../../src/sys/errno.ts'
+import { isThere } from '../../src/sys/files.ts'
 import { type DeviceParts, functionDevice, subfunctionDevice } from './devices.ts'
 import { type PciFacts, readFunctions } from './functions.ts'
 import { hostUsesOf } from './host-uses.ts'
@@ -23,6 +24,8 @@ import { readVdpas } from './vdpa.ts'
  * @throws ScanFailed when sysfs can't be read at all, or not now: the last snapshot is truer than one without devices
  */
 export function scan(sources: Sources, number: number): Snapshot {
+  // An empty folder in the place of sysfs is a mount that is missing, not a node without devices.
+  if (!isThere(`${sources.sys}/bus`)) throw new ScanFailed(new NoSysfs(sources.sys))
   const takenAt = Date.now()
   const start = performance.now()
   const unanswered = new Unanswered()
@@ -41,6 +44,15 @@ export function scan(sources: Sources, number: number): Snapshot {
     throw new ScanFailed(error)
   } finally {
     network.close()
+  }
+}
+
+/** There is no sysfs in the folder of the settings. */
+class NoSysfs extends Error {
+  override readonly name = 'NoSysfs'
+
+  constructor(folder: string) {
+    super(`"${folder}" is no sysfs: it has no folder "bus"`)
   }
 }
 

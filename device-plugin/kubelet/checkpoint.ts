@@ -1,5 +1,5 @@
 /** The devices in use, as the file says that kubelet's device manager keeps over restarts: the source without names of pods. */
-import { z } from 'zod'
+import * as z from 'zod/mini'
 import { errorText } from '../../src/lib/error-text.ts'
 import { signOf } from '../../src/sys/file-sign.ts'
 import { readOwnText } from '../../src/sys/files.ts'
@@ -13,17 +13,17 @@ const mostCharacters = 16 << 20
 /** Events of the folder within this time, in milliseconds, are one. */
 const settle = 20
 /** Identifiers by NUMA node; a plain list before Kubernetes 1.20. */
-const deviceIds = z.union([z.array(z.string()), z.record(z.string(), z.array(z.string()).nullable())])
+const deviceIds = z.union([z.array(z.string()), z.record(z.string(), z.nullable(z.array(z.string())))])
 const checkpointForm = z.object({
   Data: z.object({
-    PodDeviceEntries: z
-      .array(
+    PodDeviceEntries: z.nullable(
+      z.array(
         z.object({
           ...{ PodUID: z.string(), ContainerName: z.string(), ResourceName: z.string() },
-          DeviceIDs: deviceIds.nullable(),
+          DeviceIDs: z.nullable(deviceIds),
         }),
-      )
-      .nullable(),
+      ),
+    ),
   }),
 })
 
@@ -69,7 +69,7 @@ function textOf(path: string): string | undefined {
 }
 
 function firstWords(error: unknown): string {
-  if (error instanceof z.ZodError) {
+  if (error instanceof z.core.$ZodError) {
     const [issue] = error.issues
     return `${issue?.path.join('.') ?? ''}: ${issue?.message ?? ''}`
   }

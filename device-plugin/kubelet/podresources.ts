@@ -1,5 +1,5 @@
 /** The devices in use, as kubelet's podresources service lists them: the source with names of pods. */
-import { z } from 'zod'
+import * as z from 'zod/mini'
 import { errorText } from '../../src/lib/error-text.ts'
 import { type Holding, type HoldingSource, SourceUnavailable } from '../allocations/holding.ts'
 import { callKubelet } from './client.ts'
@@ -28,11 +28,18 @@ const answerForm = z.object({
 
 /** The source `podresources` at a socket, which is `pod-resources/kubelet.sock` below kubelet's folder. */
 export function podResources(socket: string): HoldingSource {
+  const open = new Set<() => void>()
   return {
     name: 'podresources',
+    end: () => {
+      for (const cancel of open) cancel()
+    },
     read: async () => {
       try {
-        return holdingsOf(answerForm.parse(await callKubelet(socket, list).done))
+        const call = callKubelet(socket, list)
+        open.add(call.cancel)
+        const answer = await call.done.finally(() => open.delete(call.cancel))
+        return holdingsOf(answerForm.parse(answer))
       } catch (error) {
         throw new SourceUnavailable(`Cannot list devices at "${socket}": ${wordsOf(error)}`)
       }
@@ -55,6 +62,7 @@ function holdingsOf({ pod_resources }: z.infer<typeof answerForm>): Holding[] {
 }
 
 function wordsOf(error: unknown): string {
-  if (error instanceof z.ZodError) return `the answer has another form: ${error.issues[0]?.message ?? ''}`
+  if (error instanceof z.core.$ZodError)
+    return `the answer has another form: ${error.issues[0]?.message ?? ''}`
   return errorText(error)
 }
