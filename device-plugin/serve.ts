@@ -166,7 +166,6 @@ class Running {
       onChange: async (changes) => {
         await informed
         this.#meters.changed(changes)
-        records.renew()
         this.#service.look()
         // The last calls of a pool that is gone are counted after its end.
         const pools = this.#service.state?.config.pools ?? []

@@ -212,7 +212,7 @@ export class Service {
     this.#timer.unref()
   }
 
-  /** Writes what has begun to be true: devices that are bad, skipped by the guard, or withheld. */
+  /** Writes what has begun to be true: devices that are bad, kept back by the host guard, or withheld. */
   #tell({ health, assignment, snapshot }: State): void {
     const said = new Map<string, () => void>()
     const { log } = this.#options

@@ -20,7 +20,7 @@ export interface Roots {
 export interface Settings {
   readonly roots: Roots
   readonly configFile: string
-  /** Prefix of pools that name none: `intel.com` as with the peer. */
+  /** Prefix of pools that name none: `intel.com`, as sriov-network-device-plugin has it. */
   readonly resourcePrefix: string
   /** Containers get their device files by CDI names. */
   readonly useCdi: boolean

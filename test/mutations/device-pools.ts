@@ -3,9 +3,21 @@ import type { Mutation } from './mutation.ts'
 /** Mistakes in the pools of the device plugin, in the health of their devices, and in the explanation of both. */
 export const devicePools: readonly Mutation[] = [
   {
+    id: 'pools-first-entry-of-a-pf',
+    file: 'device-plugin/pools/pf-condition.ts',
+    mistake: 'Of several entries for one PF the last one alone counts.',
+    old: 'new Map(unitePfSelectors(entries).map((entry) => [entry.pf.toLowerCase(), entry]))',
+    now: 'new Map(entries.map((entry) => [entry.pf.toLowerCase(), entry]))',
+    test: [
+      'device-plugin/pools/selectors.test.ts',
+      'of one PF in several entries are united, by whatever name',
+    ],
+    tier: 'quick',
+  },
+  {
     id: 'pools-rules-first',
     file: 'device-plugin/pools/entry.ts',
-    mistake: 'Rules and the guard are named first, and speak of devices that the pool does not want.',
+    mistake: 'Rules and the host guard are named first, and speak of devices that the pool does not want.',
     old: 'reasons.push(failed.reason(device, snapshot))\n      continue',
     now: "reasons.push([failed, ...entry.rules].findLast((one) => !one.holds(device, snapshot))?.reason(device, snapshot) ?? '')\n      continue",
     test: ['device-plugin/pools/assign.test.ts', 'are named only for devices that the selectors match'],
