@@ -318,14 +318,15 @@ export const covers: Readonly<Record<string, readonly string[]>> = {
  */
 export const coversPlugin: Readonly<Record<string, readonly string[]>> = {
   'config-state': ['lab/device-plugin/changes'],
-  core: ['lab/device-plugin/pod'],
+  core: ['device-plugin/service/core', 'lab/device-plugin/pod'],
   'explain-node': ['lab/device-plugin/pod'],
   'front-end': [],
+  'last-resort': ['device-plugin/service/last-resort'],
   main: ['lab/device-plugin/pod'],
   meters: ['lab/device-plugin/pod'],
   'node-sources': ['lab/device-plugin/changes'],
   serve: ['lab/device-plugin/changes', 'lab/device-plugin/pod'],
-  service: ['lab/device-plugin/changes', 'lab/device-plugin/pod'],
+  service: ['device-plugin/service/service', 'lab/device-plugin/changes', 'lab/device-plugin/pod'],
   state: [],
   usage: ['device-plugin/config/command-line'],
 }
