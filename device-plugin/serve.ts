@@ -131,7 +131,10 @@ class Running {
     })
     const frontEnd = openKubeletFrontEnd(
       core,
-      { kubelet: roots.kubelet, instance: settings.instance, observer: this.#meters.observer },
+      {
+        ...{ kubelet: roots.kubelet, instance: settings.instance, observer: this.#meters.observer },
+        cdiAnnotations: settings.cdiAnnotations,
+      },
       {
         debug: (fields, message) => log.debug(message, fields),
         info: (fields, message) => log.info(message, fields),
