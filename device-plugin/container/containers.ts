@@ -106,7 +106,7 @@ export class Containers {
 }
 
 function gone(resource: string, id: string): NotReady {
-  return new NotReady(id, `"${resource}" does not have it any more`)
+  return new NotReady(id, `"${resource}" does not have it any more`, true)
 }
 
 /** The questions of `uses`, as functions of their own. */
@@ -124,6 +124,6 @@ function written(ids: readonly string[], what: string, write: () => void): void 
   } catch (error) {
     if (error instanceof NotReady) throw error
     const words = error instanceof Error ? error.message : String(error)
-    throw new NotReady(ids.join(', '), `its ${what} can not be written: ${words}`)
+    throw new NotReady(ids.join(', '), `its ${what} can not be written: ${words}`, true)
   }
 }

@@ -46,6 +46,7 @@ test('a failure that is about no device puts none in doubt', async () => {
   const failing = (error: Error) => bed(() => Promise.reject(error))
   for (const [error, device] of [
     [new NotReady(id, 'x'), id],
+    [new NotReady(id, 'its CDI spec can not be written: EROFS', true), undefined],
     [new TypeError('defect'), undefined],
   ] as const) {
     const { core, doubts } = failing(error)
