@@ -1,4 +1,5 @@
 /** The core as front ends call it: chooses devices, and gives them to a container. */
+import { errorText } from '../src/lib/error-text.ts'
 import type { Containers } from './container/containers.ts'
 import { NotReady } from './container/not-ready.ts'
 import { AllocationRefused, type Core } from './front-end.ts'
@@ -14,7 +15,7 @@ export interface CoreOptions {
   readonly given: (resource: string, ids: readonly string[]) => void
   /**
    * A device that was to be given away is not fit for that: the node is to be looked at again. `device` is undefined where the reason
-   * lies elsewhere.
+   * lies elsewhere. The front end logs the reason.
    */
   readonly doubt: (resource: string, reason: string, device: string | undefined) => void
 }
@@ -36,7 +37,7 @@ export function makeCore({ state, containers, given, doubt }: CoreOptions): Core
         given(resource, ids)
         return access
       } catch (error) {
-        const reason = error instanceof Error ? error.message : String(error)
+        const reason = errorText(error)
         doubt(resource, reason, error instanceof NotReady ? error.device : undefined)
         throw new AllocationRefused(reason)
       }

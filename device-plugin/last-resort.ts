@@ -1,5 +1,5 @@
 /** The last resort: an error that no code has caught. */
-import type { PluginLog } from './observe/log.ts'
+import type { PluginLog } from './log.ts'
 
 /** The process, as far as its end goes. */
 export interface Program {

@@ -2,6 +2,7 @@
 
 import { wasInPod } from '../src/attach/device/pod-had-note.ts'
 import { linuxMachine } from '../src/kernel/linux-machine.ts'
+import { errorText } from '../src/lib/error-text.ts'
 import { version } from '../src/lib/version.ts'
 import { giveBackMemory } from '../src/sys/memory.ts'
 import { openNetlink } from '../src/sys/netlink.ts'
@@ -10,6 +11,7 @@ import { attachmentsByDevice } from './allocations/attachments.ts'
 import { AllocationKeeper } from './allocations/keeper.ts'
 import { watchRecords } from './allocations/watch-records.ts'
 import { type FileRead, readConfigFile } from './config/config-file.ts'
+import type { PluginConfig } from './config/plugin-config.ts'
 import type { Settings } from './config/settings.ts'
 import { watchConfig } from './config/watch-config.ts'
 import { Containers } from './container/containers.ts'
@@ -23,10 +25,11 @@ import { checkpoint } from './kubelet/checkpoint.ts'
 import { openKubeletFrontEnd } from './kubelet/front-end.ts'
 import { podResources } from './kubelet/podresources.ts'
 import { endOnUncaughtErrors } from './last-resort.ts'
+import type { PluginLog } from './log.ts'
 import { type Meters, startMeters } from './meters.ts'
 import { nodeSources } from './node-sources.ts'
 import { serveHttp } from './observe/http.ts'
-import { type PluginLog, startPluginLog } from './observe/log.ts'
+import { startPluginLog } from './observe/log.ts'
 import { unready } from './observe/readiness.ts'
 import { Service } from './service.ts'
 
@@ -47,7 +50,11 @@ export async function serve(settings: Settings, warnings: readonly string[]): Pr
   for (const warning of warnings) log.warn(warning)
   const read = readConfigFile(settings.configFile)
   const running = new Running(settings, log)
-  if (!running.begin(read) && 'text' in read) return exitCodes.config
+  if (!running.begin(read) && 'text' in read) {
+    // What waits for kubelet by now would keep the process.
+    await running.end()
+    return exitCodes.config
+  }
   log.info(`vf-device-plugin ${version} serves kubelet at ${settings.roots.kubelet}`)
   const signal = await endingSignal(() => running.reload())
   log.info(`Ends on ${signal}`)
@@ -72,6 +79,8 @@ class Running {
   #watch: Watch | undefined
   #judgement: NodeJS.Immediate | undefined
   #tidy: NodeJS.Timeout | undefined
+  /** The config whose pools have counters. */
+  #counted: PluginConfig | undefined
   #tidiedAt = Number.NEGATIVE_INFINITY
   /** The reason why files of devices could not be kept the last time. */
   #fileProblem: string | undefined
@@ -90,7 +99,7 @@ class Running {
         for (const id of held.keys()) this.#wereHeld.add(id)
         this.#judgeSoon()
       },
-      log: (level, message) => (level === 'info' ? log.info(message) : log.warn(message)),
+      log,
       noteFile: `${roots.state}/device-plugin.json`,
       bootId: linuxMachine.bootId(),
       // Other plugins give out devices by ids of their own, and in any number.
@@ -102,7 +111,10 @@ class Running {
       attachments,
       allocations: () => this.#allocations.now,
       lookAtAttachments: (found) => this.#allocations.look(found),
-      beforeOffer: () => this.#keepFiles(),
+      beforeOffer: (state) => {
+        this.#keepFiles()
+        this.#keepSeries(state.config)
+      },
       onFailure: () => this.#watch?.touch('judgement'),
       afterScan: (snapshot) => this.#scanned(snapshot),
       log,
@@ -135,12 +147,7 @@ class Running {
         ...{ kubelet: roots.kubelet, instance: settings.instance, observer: this.#meters.observer },
         cdiAnnotations: settings.cdiAnnotations,
       },
-      {
-        debug: (fields, message) => log.debug(message, fields),
-        info: (fields, message) => log.info(message, fields),
-        warn: (fields, message) => log.warn(message, fields),
-        error: (fields, message) => log.error(message, fields),
-      },
+      log,
     )
     this.#service.serve(frontEnd)
     this.#ends.push(() => frontEnd.stop())
@@ -171,9 +178,9 @@ class Running {
       },
       onFailure: (error) => {
         this.#meters.scanFailed()
-        this.#log.error(`A scan of the node has failed: ${textOf(error)}`)
+        this.#log.error(`A scan of the node has failed: ${errorText(error)}`)
       },
-      onLost: (error) => this.#log.warn(`Notifications of the kernel are missing: ${textOf(error)}`),
+      onLost: (error) => this.#log.warn(`Notifications of the kernel are missing: ${errorText(error)}`),
     })
     this.#watch = watch
     const config = watchConfig(configFile, (next) => void this.#service.configure(next), { since: read })
@@ -241,13 +248,20 @@ class Running {
     })
   }
 
+  /** Counters of pools that are gone end. */
+  #keepSeries(config: PluginConfig): void {
+    if (config === this.#counted) return
+    this.#counted = config
+    this.#meters.keepPools(new Set(config.pools.map(({ resource }) => resource)))
+  }
+
   /** Files that name devices follow the devices. A file that can't be written makes no offer late. */
   #keepFiles(): void {
     let problem: string | undefined
     try {
       this.#containers.update()
     } catch (error) {
-      problem = textOf(error)
+      problem = errorText(error)
     }
     // Each judgement comes here: what lasts is told once.
     if (problem === this.#fileProblem) return
@@ -255,10 +269,6 @@ class Running {
     if (problem === undefined) this.#log.info('The files of devices are kept again')
     else this.#log.warn(`Cannot keep the files of devices: ${problem}`)
   }
-}
-
-function textOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
 }
 
 /** Waits for a signal that ends the process. */

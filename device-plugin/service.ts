@@ -2,6 +2,7 @@
  * The service: puts inventory, config, allocations and health together, and offers the outcome to a front end. Everything that
  * happens leads to one of two steps: a scan (`look`), or a judgement of the last scan (`judge`), of which each ends with an offer.
  */
+import { errorText } from '../src/lib/error-text.ts'
 import type { Attachment } from './allocations/attachment.ts'
 import type { Allocations } from './allocations/holding.ts'
 import type { FileRead } from './config/config-file.ts'
@@ -11,17 +12,11 @@ import { type HealthState, nextHealth } from './health/next.ts'
 import { Refusals } from './health/refusals.ts'
 import { KnownUses } from './inventory/known-uses.ts'
 import type { Device, Snapshot } from './inventory/snapshot.ts'
+import type { PluginLog } from './log.ts'
 import type { View, ViewedPool } from './observe/view.ts'
 import { assignPools } from './pools/assign.ts'
-import { isGuardReason } from './pools/entry.ts'
+import { guardedOf } from './pools/guarded.ts'
 import type { State } from './state.ts'
-
-/** The log, as far as the service uses it. */
-export interface ServiceLog {
-  info(message: string, fields?: Readonly<Record<string, unknown>>): void
-  warn(message: string, fields?: Readonly<Record<string, unknown>>): void
-  error(message: string, fields?: Readonly<Record<string, unknown>>): void
-}
 
 /** The surroundings of the service. */
 export interface ServiceOptions {
@@ -39,7 +34,7 @@ export interface ServiceOptions {
   readonly afterScan?: (snapshot: Snapshot) => void
   /** A judgement has failed: the node is to be looked at again, later and later while that goes on. */
   readonly onFailure?: () => void
-  readonly log: ServiceLog
+  readonly log: PluginLog
 }
 
 /** See the head of this file. */
@@ -85,13 +80,13 @@ export class Service {
     const isNew = this.#config.take(read)
     const { problems, generation } = this.#config.state
     if (problems.length > 0) {
-      const stays = generation === 0 ? 'there is no config yet' : 'the former config stays in use'
-      log.error(`${problems.join('\n')}\n${stays}`)
+      const stays = generation === 0 ? 'there is no config yet' : 'the former one stays in use'
+      log.error(`Cannot use the config, ${stays}: ${problems.join('; ')}`)
     }
     if (!isNew) return false
     const { config } = this.#config
     for (const warning of config.warnings) log.warn(`config: ${warning}`)
-    log.info(`The config is in use: ${config.pools.length} pools`, {
+    log.info(`The config is in use; pools: ${config.pools.length}`, {
       generation,
       pools: config.pools.map(({ resource }) => resource),
     })
@@ -113,7 +108,7 @@ export class Service {
       this.#judge(this.#snapshot)
       this.#failure = undefined
     } catch (error) {
-      this.#failure = textOf(error)
+      this.#failure = errorText(error)
       throw error
     }
   }
@@ -127,7 +122,7 @@ export class Service {
     try {
       this.#judge(this.#snapshot)
     } catch (error) {
-      this.#failure = textOf(error)
+      this.#failure = errorText(error)
       this.#options.log.error(`Cannot judge the devices, and the last offer stays: ${this.#failure}`)
       this.#options.onFailure?.()
     }
@@ -225,19 +220,12 @@ export class Service {
       said.set(`${id} withheld ${text}`, () =>
         log.warn(`${id} is not offered as ${resource}: ${text}`, { device: id, resource }),
       )
-    for (const { id, hostUses } of snapshot.devices) {
-      const verdict = assignment.verdicts.get(id)
-      if (hostUses.length === 0 || verdict === undefined || verdict.resource !== undefined) continue
-      // Devices that no pool would want are no news, whoever uses them.
-      const guarded = verdict.rejections.find(({ reason }) => isGuardReason(reason))
-      if (guarded !== undefined)
-        said.set(`${id} guarded ${guarded.reason}`, () =>
-          log.warn(`${id} is not offered as ${guarded.resource}: ${guarded.reason}`, {
-            device: id,
-            ...guarded,
-          }),
+    // A later pool may allow the use by the host.
+    for (const { id, resource, reason } of guardedOf(assignment))
+      if (assignment.verdicts.get(id)?.resource === undefined)
+        said.set(`${id} guarded ${resource} ${reason}`, () =>
+          log.warn(`${id} is not offered as ${resource}: ${reason}`, { device: id, resource }),
         )
-    }
     for (const text of snapshot.unanswered)
       said.set(`unanswered ${text}`, () => log.warn(`A question to the kernel had no answer: ${text}`))
     for (const [key, write] of said) if (!this.#said.has(key)) write()
@@ -266,10 +254,6 @@ function signs(
     const device = byId.get(id)
     return device && JSON.stringify([device, attachments.get(id)])
   }
-}
-
-function textOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
 }
 
 function viewedPools({ health, snapshot }: State): readonly ViewedPool[] {

@@ -138,6 +138,8 @@ const floors: Readonly<Record<string, readonly (readonly string[])[]>> = {
     ['pools'],
     ['config'],
     ['inventory'],
+    // The log as an interface, for all of them.
+    ['log'],
   ],
   attach: [['root'], ['verbs'], ['restore'], ['plan'], ['device', 'foreign'], ['state'], ['config']],
   netlink: [

@@ -317,11 +317,12 @@ export const covers: Readonly<Record<string, readonly string[]>> = {
  * has a test of its name there, or all tests of its folder: parts of an area are shown together.
  */
 export const coversPlugin: Readonly<Record<string, readonly string[]>> = {
-  'config-state': ['lab/device-plugin/changes'],
+  'config-state': ['device-plugin/config-state'],
   core: ['device-plugin/service/core', 'lab/device-plugin/pod'],
   'explain-node': ['lab/device-plugin/pod'],
   'front-end': [],
   'last-resort': ['device-plugin/service/last-resort'],
+  log: [],
   main: ['lab/device-plugin/pod'],
   meters: ['lab/device-plugin/pod'],
   'node-sources': ['lab/device-plugin/changes'],

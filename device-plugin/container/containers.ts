@@ -2,6 +2,7 @@
  * The container part as one thing, for whoever answers a front end: files for runtimes and Multus that follow the pools, and the access
  * of one container to devices of one pool.
  */
+import { errorText } from '../../src/lib/error-text.ts'
 import type { Roots } from '../config/settings.ts'
 import type { Member, Pool } from '../pools/pool.ts'
 import type { ContainerAccess } from './access.ts'
@@ -123,7 +124,6 @@ function written(ids: readonly string[], what: string, write: () => void): void 
     write()
   } catch (error) {
     if (error instanceof NotReady) throw error
-    const words = error instanceof Error ? error.message : String(error)
-    throw new NotReady(ids.join(', '), `its ${what} can not be written: ${words}`, true)
+    throw new NotReady(ids.join(', '), `its ${what} can not be written: ${errorText(error)}`, true)
   }
 }

@@ -1,5 +1,7 @@
 /** One look at the node: sysfs and the facts of the network in, an immutable snapshot out. */
+
 import type { NetworkFacts } from '../../src/kernel/api/network-facts.ts'
+import { errorText } from '../../src/lib/error-text.ts'
 import type { PciAddress } from '../../src/lib/pci-address.ts'
 import { errorCode } from '../../src/sys/errno.ts'
 import { isThere } from '../../src/sys/files.ts'
@@ -57,7 +59,7 @@ class NoSysfs extends Error {
 /** The node can't be looked at now. */
 export class ScanFailed extends Error {
   constructor(cause: unknown) {
-    super(`Cannot take an inventory: ${cause instanceof Error ? cause.message : String(cause)}`, { cause })
+    super(`Cannot take an inventory: ${errorText(cause)}`, { cause })
     this.name = 'ScanFailed'
   }
 }

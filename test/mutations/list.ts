@@ -8,6 +8,7 @@ import { deviceObserve } from './device-observe.ts'
 import { devicePluginConfig } from './device-plugin-config.ts'
 import { devicePluginWatch } from './device-plugin-watch.ts'
 import { devicePools } from './device-pools.ts'
+import { deviceProgram } from './device-program.ts'
 import { deviceService } from './device-service.ts'
 import { features } from './features.ts'
 import { hostileBounds } from './hostile-bounds.ts'
@@ -68,4 +69,5 @@ export const mutations: readonly Mutation[] = [
   ...deviceService,
   ...devicePluginConfig,
   ...devicePluginWatch,
+  ...deviceProgram,
 ]

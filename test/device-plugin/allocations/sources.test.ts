@@ -50,7 +50,9 @@ describe('podresources', () => {
   test('a socket without a server, an error of the server and bytes that are no message are no answer', async () => {
     const source = podResources(socket())
     await expect(source.read()).rejects.toThrow(SourceUnavailable)
-    await expect(source.read()).rejects.toThrow(`Cannot list devices at "${socket()}": `)
+    await expect(source.read()).rejects.toThrow(
+      new SourceUnavailable(`Cannot list devices at "${socket()}": connect ENOENT ${socket()}`),
+    )
     server = await servePodResources(socket())
     server.answer = () => {
       throw new RangeError('not ready')

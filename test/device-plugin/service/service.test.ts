@@ -33,7 +33,7 @@ function bed(pools: readonly object[] = [byPf]) {
       if (broken !== undefined) throw broken
     },
     onFailure: () => void failures++,
-    log: { info: write, warn: write, error: write },
+    log: { debug: write, info: write, warn: write, error: write },
   })
   service.serve({ offer: (pools) => void offers.push(pools), status: () => [], stop: async () => undefined })
   service.configure({ text: JSON.stringify({ resourceList: pools }) })
