@@ -143,7 +143,10 @@ class Running {
     })
     const frontEnd = openKubeletFrontEnd(
       core,
-      { kubelet: roots.kubelet, instance: settings.instance, observer: this.#meters.observer },
+      {
+        ...{ kubelet: roots.kubelet, instance: settings.instance, observer: this.#meters.observer },
+        cdiAnnotations: settings.cdiAnnotations,
+      },
       log,
     )
     this.#service.serve(frontEnd)

@@ -320,6 +320,9 @@ export const coversPlugin: Readonly<Record<string, readonly string[]>> = {
   'config-state': ['device-plugin/service/config-state'],
   core: ['native/device-plugin/program-kubelet', 'lab/device-plugin/pod'],
   'explain-node': ['native/device-plugin/program-live', 'lab/device-plugin/pod'],
+  'config-state': ['device-plugin/config-state'],
+  core: ['device-plugin/service/core', 'lab/device-plugin/pod'],
+  'explain-node': ['lab/device-plugin/pod'],
   'front-end': [],
   'last-resort': ['device-plugin/service/last-resort'],
   log: [],
@@ -328,6 +331,8 @@ export const coversPlugin: Readonly<Record<string, readonly string[]>> = {
   'node-sources': ['lab/device-plugin/changes'],
   serve: ['native/device-plugin/program-start', 'native/device-plugin/program-kubelet'],
   service: ['device-plugin/service/service', 'native/device-plugin/program-live'],
+  serve: ['lab/device-plugin/changes', 'lab/device-plugin/pod'],
+  service: ['device-plugin/service/service', 'lab/device-plugin/changes', 'lab/device-plugin/pod'],
   state: [],
   usage: ['device-plugin/config/command-line'],
 }

@@ -24,9 +24,11 @@ export interface Settings {
   readonly resourcePrefix: string
   /** Containers get their device files by CDI names. */
   readonly useCdi: boolean
+  /** CDI names go into annotations: kubelet reads the field for them from 1.29 on (feature gate DevicePluginCDIDevices). */
+  readonly cdiAnnotations: boolean
   /** Where /metrics, /healthz and /readyz are served: `HOST:PORT`; undefined: nowhere. */
   readonly listen: string | undefined
-  /** Tells sockets and CDI files of two processes on one node apart, in an upgrade; '' for one. */
+  /** Tells the sockets of two processes on one node apart, in an upgrade (they share CDI files); '' for one. */
   readonly instance: string
   readonly logLevel: 'debug' | 'info' | 'warning' | 'error'
 }
