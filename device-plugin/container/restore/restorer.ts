@@ -14,8 +14,8 @@ export interface Unrestored {
 
 /** The surroundings of a restorer. */
 export interface RestorerOptions {
-  /** Restores the device of an attachment; rejects with the reason. */
-  readonly restore: (attachment: Attachment) => Promise<void>
+  /** Restores the device of an attachment; returns remarks, and rejects with the reason. */
+  readonly restore: (attachment: Attachment) => Promise<string>
   /** Looks again, right before a restore: what still waits now. */
   readonly now: () => readonly Unrestored[]
   /** A device was restored, or could not be. */
@@ -30,7 +30,10 @@ export interface RestorerOptions {
 /** vf-attach had nothing to say against it, and the record is as it was. */
 class RecordStays extends Error {
   override readonly name = 'RecordStays'
-  override readonly message = 'vf-attach has left its record as it was'
+
+  constructor(remarks: string) {
+    super(`vf-attach has left its record as it was${remarks === '' ? '' : ` (${remarks})`}`)
+  }
 }
 
 /** Pauses behind the first failure and the next ones, in milliseconds; the last goes on. */
@@ -102,9 +105,9 @@ export class Restorer {
     const pause = restorePauses[Math.min(one.failures, restorePauses.length - 1)] ?? 0
     this.#isBusy = true
     try {
-      await restore(one.attachment)
+      const remarks = await restore(one.attachment)
       // A DEL that does not find the record ends well, too.
-      if (this.#options.now().some((left) => keyOf(left) === keyOf(one))) throw new RecordStays()
+      if (this.#options.now().some((left) => keyOf(left) === keyOf(one))) throw new RecordStays(remarks)
       log.info(`${device} is restored after its pod, for which no DEL came`, fields)
     } catch (error) {
       const words = error instanceof Error ? error.message : String(error)

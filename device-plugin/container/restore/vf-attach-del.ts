@@ -3,6 +3,7 @@
  * wherever it is, and puts it back; whoever comes second finds no record and has nothing to do.
  */
 import type { ChildProcess } from 'node:child_process'
+import type { Readable } from 'node:stream'
 import { defaultStateDir } from '../../../src/records/store.ts'
 import type { Attachment } from '../../allocations/attachment.ts'
 
@@ -18,8 +19,8 @@ export class RestoreFailed extends Error {
 
 /** A DEL that is at work. */
 export interface Restoring {
-  /** Settles at its end. Rejects with RestoreFailed. */
-  readonly done: Promise<void>
+  /** Settles at its end with the lines that vf-attach wrote for people, '' for none. Rejects with RestoreFailed. */
+  readonly done: Promise<string>
   /** The process goes on alone: nothing keeps this one from its end. */
   leave(): void
 }
@@ -44,19 +45,18 @@ export function restoreByDel(attachment: Attachment, stateDir: string, program: 
   const leave = () => {
     isLeft = true
     child?.stdout?.destroy()
+    child?.stderr?.destroy()
     child?.unref()
   }
   const run = async () => {
     // Loaded by the first DEL: most nodes never have one.
     const { spawn } = await import('node:child_process')
     const { env, input } = delCall(attachment, stateDir)
-    const one = spawn(program, [], { argv0: 'vf-attach', env, stdio: ['pipe', 'pipe', 'ignore'] })
+    const one = spawn(program, [], { argv0: 'vf-attach', env, stdio: ['pipe', 'pipe', 'pipe'] })
     child = one
     if (isLeft) leave()
-    let text = ''
-    one.stdout.setEncoding('utf8').on('data', (part: string) => {
-      text = (text + part).slice(0, mostText)
-    })
+    const answer = textOf(one.stdout)
+    const lines = textOf(one.stderr)
     // A process that can't read its input says why by its answer.
     one.stdin.on('error', () => {})
     one.stdin.end(input)
@@ -66,14 +66,24 @@ export function restoreByDel(attachment: Attachment, stateDir: string, program: 
       await new Promise<void>((resolve, reject) => {
         one.once('error', (error) => reject(new RestoreFailed(error.message)))
         one.once('close', (code, signal) =>
-          code === 0 ? resolve() : reject(new RestoreFailed(wordsOf(text, code, signal))),
+          code === 0 ? resolve() : reject(new RestoreFailed(wordsOf(answer(), code, signal))),
         )
       })
+      return lines().trim()
     } finally {
       clearTimeout(timer)
     }
   }
   return { done: run(), leave }
+}
+
+/** Gathers the beginning of a text. */
+function textOf(stream: Readable): () => string {
+  let text = ''
+  stream.setEncoding('utf8').on('data', (part: string) => {
+    text = (text + part).slice(0, mostText)
+  })
+  return () => text
 }
 
 function wordsOf(text: string, code: number | null, signal: string | null): string {

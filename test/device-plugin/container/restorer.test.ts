@@ -39,7 +39,7 @@ function bed() {
         const end = async (error?: Error) => {
           if (error === undefined) {
             waiting = waiting.filter((one) => one.attachment.device !== device)
-            resolve()
+            resolve('')
           } else reject(error)
           await settled()
         }
@@ -191,7 +191,10 @@ describe('the end of a DEL', () => {
   }
 
   test('is good with code 0, and has got the config', async () => {
-    await program('test "$CNI_COMMAND" = DEL && grep -q \'"stateDir":"/state"\'')
+    const remarks = await program(
+      'echo remark >&2; test "$CNI_COMMAND" = DEL && grep -q \'"stateDir":"/state"\'',
+    )
+    expect(remarks).toBe('remark')
   })
 
   test.each([

@@ -96,7 +96,7 @@ test('a pod that is there keeps its device, also while its ADD is at work', asyn
   await serve(0.1)
   await until(() => !existsSync(dead.path), 'the third device is restored')
   expect([attached.path, begun.path].map((path) => existsSync(path))).toEqual([true, true])
-  expect((await bed.kubelet.devices(resource))?.devices.filter(({ healthy }) => !healthy)).toEqual([])
+  await bed.kubelet.wait(resource, { healthy: vfs, unhealthy: 0 })
   await bed.shell('ip netns del one; ip netns del two')
   await bed.touch()
   await until(() => !existsSync(attached.path) && !existsSync(begun.path), 'both are restored')
@@ -108,7 +108,7 @@ test('a DEL that restores nothing is told', async () => {
   record(first, 'c0ffee', '/run/netns/gone', {}, bed.path('state'))
   await serve(0.1, ['--state-dir', bed.path('state')])
   await plugin.logged(
-    /^Cannot restore 0000:3b:10\.0: vf-attach has left its record as it was; another try follows in 10 s/,
+    /^Cannot restore 0000:3b:10\.0: vf-attach has left its record as it was \(vf-attach: Cannot use stateDir .*\); another try follows in 10 s/,
   )
   await bed.kubelet.wait(resource, { healthy: vfs.slice(1), unhealthy: [first] })
   // A stop does not wait for the next try.

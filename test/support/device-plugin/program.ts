@@ -104,7 +104,10 @@ export async function programBed(options: Partial<KubeletOptions> = {}): Promise
   mkdirSync(path('kubelet'))
   const kubelet = new KubeletSimulator({ root: path('kubelet'), ...options })
   // The namespaces live as long as this process, which waits for the end of its input.
-  const set = 'ip link set lo up && mount -t tmpfs tmpfs /run && mkdir /run/netns && echo up && exec cat'
+  const set = `
+    ip link set lo up && mount -t tmpfs -o mode=755 tmpfs /run && mkdir /run/netns || exit
+    test ! -d /var/lib/cni || mount -t tmpfs -o mode=755 tmpfs /var/lib/cni
+    echo up; exec cat`
   const holder = spawn('unshare', ['--net', '--mount', 'sh', '-c', set], {
     stdio: ['pipe', 'pipe', 'inherit'],
   })
