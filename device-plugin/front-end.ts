@@ -40,6 +40,8 @@ export interface PoolStatus {
   readonly registered: boolean
   /** Live ListAndWatch streams. */
   readonly streams: number
+  /** Another process serves the pool, and this one takes over when the other leaves. */
+  readonly standby?: boolean
   /** The last thing that went wrong, while it lasts. */
   readonly problem: string | undefined
 }

@@ -1,5 +1,5 @@
 /** The metrics of the service: who counts, and where values are looked up. */
-import { eachShown } from '../src/ctl/show.ts'
+import { eachAttachment, eachWithFilters } from '../src/ctl/show.ts'
 import { linuxMachine } from '../src/kernel/linux-machine.ts'
 import { openTraffic } from '../src/kernel/linux-traffic.ts'
 import type { Snapshot } from './inventory/snapshot.ts'
@@ -33,13 +33,8 @@ export function startMeters(view: () => View, stateDir: string): Meters {
         facts.close()
       }
     },
-    shown: (errors, attach) =>
-      eachShown(
-        linuxMachine,
-        { stateDir, container: undefined, ifname: undefined },
-        errors,
-        attach ? ['attach', 'offload'] : ['offload'],
-      ),
+    filters: (errors) => eachWithFilters(linuxMachine, stateDir, errors),
+    inPods: (errors) => eachAttachment(linuxMachine, stateDir, errors),
   })
   // A pool that is taken down ends its calls later than its series.
   let kept: ReadonlySet<string> = new Set()

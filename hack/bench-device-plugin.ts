@@ -1,6 +1,7 @@
 /**
- * The cost of the device plugin: `sh hack/bun.sh hack/bench-device-plugin.ts [--pfs N] [--vfs N] [--rounds N]`. Scans of a fake sysfs
- * with PFs and VFs, and the list of as many interfaces of a real kernel, in a namespace, as root.
+ * The cost of the device plugin: `sh hack/bun.sh hack/bench-device-plugin.ts [--pfs N] [--vfs N] [--rounds N] [--process]`. Scans of a fake
+ * sysfs with PFs and VFs, and the list of as many interfaces of a real kernel, in a namespace, as root. `--process`: the compiled program
+ * under an hour's worth of changes too, see bench-plugin-process.ts; takes some 20 minutes.
  */
 import { parseArgs } from 'node:util'
 import { execaSync } from 'execa'
@@ -8,6 +9,7 @@ import { noNetwork } from '../device-plugin/inventory/no-network.ts'
 import { scan } from '../device-plugin/inventory/scan.ts'
 import type { NetworkLink } from '../src/kernel/api/network-facts.ts'
 import { openNetworkFacts } from '../src/kernel/linux-network-facts.ts'
+import { measureProcess, printRows } from './bench-plugin-process.ts'
 import { median, minimum, ms, table } from './bench-table.ts'
 import { bigNode } from './lab/fake-root/big-node.ts'
 
@@ -15,6 +17,7 @@ const { values } = parseArgs({
   options: {
     ...{ pfs: { type: 'string', default: '8' }, vfs: { type: 'string', default: '128' } },
     ...{ rounds: { type: 'string', default: '20' }, links: { type: 'boolean', default: false } },
+    process: { type: 'boolean', default: false },
   },
 })
 const [pfs, vfs, rounds] = [values.pfs, values.vfs, values.rounds].map(Number) as [number, number, number]
@@ -48,6 +51,10 @@ if (values.links) {
   const processor = (took: readonly Took[]) => median(took.map((one) => one.processor))
   const idle = (processor(listed) + processor(links ?? [])) / 1000 / 0.002
   console.log(`\nA scan every ${Math.ceil(idle)} s or less often keeps below 0.2 % of one processor.`)
+  if (values.process) {
+    execaSync('sh', ['hack/bun.sh', 'hack/build.ts'], { stdio: 'inherit' })
+    printRows(measureProcess())
+  }
 }
 
 /** Scans with interfaces that only sysfs tells of, and with a kernel that lists them as on a real node. */

@@ -39,7 +39,9 @@ test_packages='gcc compiles the checks against kernel headers
 libc6-dev C headers
 linux-libc-dev kernel headers for programs
 git lists the files that the tests of the tree itself read
-strace captures the requests of ip and tc'
+strace captures the requests of ip and tc
+golang-go compiles the client of the device plugin tests
+golang-google-grpc-dev its library, the one that kubelet is built with'
 
 main() {
   case $mode in

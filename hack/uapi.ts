@@ -128,6 +128,7 @@ const headers = [
     'sys/socket.h',
     'sys/file.h',
     'sys/time.h',
+    'sys/mman.h',
     'time.h',
     'linux/sched.h',
     'linux/nsfs.h',

@@ -1,16 +1,21 @@
-// Each source file has tests that a reader finds by its name, or by the list of those that have none of their own name.
+// Each source file has tests that a reader finds by its name, by its folder, or by the list of those that have none of their own name.
 import { execFileSync } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { covers, testsOf } from './covers.ts'
+import { covers, coversPlugin, testsOf } from './covers.ts'
 
 const top = join(import.meta.dirname, '..')
-const list = ['-c', 'safe.directory=*', 'ls-files', '--cached', '--others', '--exclude-standard', 'src']
-/** Paths below src without their ending. */
-const sources = execFileSync('git', list, { cwd: top, encoding: 'utf8' })
+const list = ['-c', 'safe.directory=*', 'ls-files', '--cached', '--others', '--exclude-standard']
+const files = execFileSync('git', [...list, 'src', 'device-plugin'], { cwd: top, encoding: 'utf8' })
   .split('\n')
-  .flatMap((file) => (existsSync(join(top, file)) ? (/^src\/(.+)\.(?:ts|c|h)$/.exec(file)?.[1] ?? []) : []))
+  .filter((file) => existsSync(join(top, file)))
+/** Paths below a folder without their ending. */
+const below = (folder: string) =>
+  files.flatMap((file) =>
+    file.startsWith(`${folder}/`) ? (/\/(.+)\.(?:ts|c|h)$/.exec(file)?.[1] ?? []) : [],
+  )
+const sources = below('src')
 
 test('each file of src has a test of its name, or stands in the list', () => {
   expect(sources.length).toBeGreaterThan(150)
@@ -27,6 +32,14 @@ test('the list has no file that is gone, or that has a test of its name', () => 
   expect(needless).toEqual([])
 })
 
+test('each file of device-plugin has tests: its own, those of its folder, or those of the list', () => {
+  const plugin = below('device-plugin')
+  expect(plugin.length).toBeGreaterThan(90)
+  expect(plugin.filter((name) => !name.includes('/')).sort()).toEqual(Object.keys(coversPlugin).sort())
+  const all = plugin.flatMap((name) => testsOf(`device-plugin/${name}.ts`) ?? [])
+  expect(all.filter((path) => !existsSync(join(top, path)))).toEqual([])
+})
+
 test('the list names tests that exist', () => {
   const all = Object.keys(covers).flatMap((name) => testsOf(`src/${name}.ts`) ?? [])
   expect(all.filter((file) => !existsSync(join(top, file)))).toEqual([])
@@ -34,7 +47,12 @@ test('the list names tests that exist', () => {
 
 test('a file of src stands for its tests, any other word for itself', () => {
   expect(testsOf('src/lib/mac.ts')).toEqual(['test/lib/mac.test.ts'])
-  expect(testsOf('src/sys/flock.ts')).toEqual(['test/native/program/sys.test.ts'])
+  expect(testsOf('src/sys/lock/flock.ts')).toEqual(['test/native/program/sys.test.ts'])
+  expect(testsOf('device-plugin/pools/assign.ts')).toEqual(['test/device-plugin/pools/assign.test.ts'])
+  expect(testsOf('device-plugin/pools/entry.ts')).toEqual(['test/device-plugin/pools'])
+  expect(testsOf('device-plugin/inventory/watch/window.ts')).toEqual([
+    'test/device-plugin/watch/window.test.ts',
+  ])
   expect(testsOf('attach-del')).toBeUndefined()
 })
 

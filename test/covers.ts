@@ -1,3 +1,6 @@
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+
 /**
  * The tests of those source files that have none by their own name. Keys are paths below src without their ending; values are paths
  * below test without theirs, the quickest first; none for a file of types alone. `src/LAYER/NAME.ts` with a
@@ -286,10 +289,10 @@ export const covers: Readonly<Record<string, readonly string[]>> = {
   'shim/shim': ['conformance/shim', 'native/program/shim'],
   'sys/bpf-links': ['native/attach/clean'],
   'sys/bpf': ['lab/offload/coexist'],
-  'sys/byte-locks': ['native/program/lock-line'],
+  'sys/lock/byte-locks': ['native/program/lock-line'],
   'sys/device-node': ['lab/attach/open'],
   'sys/ffi': ['native/program/sys'],
-  'sys/flock': ['native/program/sys'],
+  'sys/lock/flock': ['native/program/sys'],
   'sys/iptables': ['native/offload/services'],
   'sys/namespaces': ['native/program/sys'],
   'sys/netlink': ['native/program/sys'],
@@ -297,17 +300,55 @@ export const covers: Readonly<Record<string, readonly string[]>> = {
   'sys/packet': ['native/attach/announce'],
   'sys/stdio': ['conformance/stdio'],
   'sys/stdio-wait': ['conformance/stdio'],
-  'sys/queue': ['native/program/lock-line'],
+  'sys/lock/queue': ['native/program/lock-line'],
   'sys/sleep': ['native/attach/races'],
+  'kernel/api/traffic': [],
+  'kernel/link/traffic': ['kernel/link/wire-traffic', 'lab/device-plugin/pod'],
+  'kernel/linux-traffic': ['lab/device-plugin/pod'],
+  'netlink/genl/ethtool-stats': ['kernel/link/wire-traffic'],
   'kernel/link/sides': [],
   'kernel/link/dumped-addresses': ['kernel/link/preflight', 'kernel/ip/addressing'],
   'kernel/nftables/shared-parts': ['kernel/nftables/reservations'],
   'kernel/nftables/release-ports': ['kernel/nftables/reservations'],
 }
 
-/** Paths of the tests that cover a source file, from the top; undefined when `path` is no file of src or device-plugin. */
+/**
+ * The tests of the files beside the folders of device-plugin, which put its parts together. Keys and values as above. A file in a folder
+ * has a test of its name there, or all tests of its folder: parts of an area are shown together.
+ */
+export const coversPlugin: Readonly<Record<string, readonly string[]>> = {
+  'config-state': ['device-plugin/config-state'],
+  core: ['lab/device-plugin/pod'],
+  'explain-node': ['lab/device-plugin/pod'],
+  'front-end': [],
+  log: [],
+  main: ['lab/device-plugin/pod'],
+  meters: ['lab/device-plugin/pod'],
+  'node-sources': ['lab/device-plugin/changes'],
+  serve: ['lab/device-plugin/changes', 'lab/device-plugin/pod'],
+  service: ['lab/device-plugin/changes', 'lab/device-plugin/pod'],
+  state: [],
+  usage: ['device-plugin/config/command-line'],
+}
+
+/** The folder of the tests for a folder of device-plugin, where the names differ. */
+const testFolders: Readonly<Record<string, string>> = { 'inventory/watch': 'watch' }
+
+/**
+ * Paths from the top of the tests that cover a source file, or of the folder that has them; undefined when `path` is no file of src or
+ * device-plugin.
+ */
 export function testsOf(path: string): readonly string[] | undefined {
-  const name = /^src\/(.+)\.(?:ts|c|h)$/.exec(path)?.[1]
-  if (name === undefined) return undefined
-  return (covers[name] ?? [name]).map((test) => `test/${test}.test.ts`)
+  const [, top, name = ''] = /^(src|device-plugin)\/(.+)\.(?:ts|c|h)$/.exec(path) ?? []
+  if (top === undefined) return undefined
+  if (top === 'src') return (covers[name] ?? [name]).map(testNamed)
+  if (!name.includes('/')) return coversPlugin[name]?.map(testNamed)
+  const folders = name.split('/').slice(0, -1)
+  const own = `test/device-plugin/${testFolders[folders.join('/')] ?? folders[0]}`
+  const named = `${own}/${name.split('/').at(-1)}.test.ts`
+  return [existsSync(join(import.meta.dirname, '..', named)) ? named : own]
+}
+
+function testNamed(name: string): string {
+  return `test/${name}.test.ts`
 }

@@ -1,11 +1,11 @@
 /** Finds the attachments of vf-attach by device, from its records. Reads only. */
-import { type Stats, statSync } from 'node:fs'
 import { dirname } from 'node:path'
-import { z } from 'zod'
+import * as z from 'zod/mini'
 import { type NamespaceMarks, type Owner, openOwnersNetns } from '../../src/ops/owner-netns.ts'
 import { attachFolder, attachRecords } from '../../src/records/attach.ts'
 import { offloadFolders } from '../../src/records/offload.ts'
 import { parseRecordFileName } from '../../src/records/record.ts'
+import { signOf } from '../../src/sys/file-sign.ts'
 import { listFolder, readOwnText } from '../../src/sys/files.ts'
 import type { Attachment } from './attachment.ts'
 
@@ -30,8 +30,8 @@ interface Known {
 
 /**
  * A function that looks at the records of vf-attach below `stateDir` and returns the attachments by device. Records, reports and
- * namespaces whose files are the same as at the last call are not read again. A record of an earlier boot, or one that can't be used,
- * is left out; nothing makes a call fail. Of two records of one device the one whose pod is there counts.
+ * namespaces whose files are the same as at the last call are not read again. A record that can't be used is left out, and
+ * so is one of another boot; nothing makes a call fail. Of two records of one device the one whose pod is there counts.
  */
 export function attachmentsByDevice(
   stateDir: string,
@@ -70,9 +70,7 @@ export function attachmentsByDevice(
       const one = read(path, name)
       now.set(path, one)
       const { owner, attachment } = one
-      if (owner === undefined || attachment === undefined) continue
-      // A boot has made the device anew: no program of a pod and no setting is left on it, and the next ADD drops the record.
-      if (owner.bootId !== machine.bootId()) continue
+      if (owner === undefined || attachment === undefined || isFromBefore(machine, owner)) continue
       const alive = isAlive(machine, owner, one)
       const rival = found.get(attachment.device)
       if (rival === undefined || (alive && !rival.alive))
@@ -80,6 +78,18 @@ export function attachmentsByDevice(
     }
     known = now
     return found
+  }
+}
+
+/**
+ * A record of another boot says nothing about the device: after a boot all hardware is new, and the ADD of vf-attach drops the record.
+ * kubelet admits its pods again after a boot, and a device that is unhealthy then costs the pod its life.
+ */
+function isFromBefore(machine: Namespaces, owner: Owner): boolean {
+  try {
+    return owner.bootId !== machine.bootId()
+  } catch {
+    return false
   }
 }
 
@@ -106,7 +116,7 @@ function isProcess(path: string): boolean {
   return path.startsWith('/proc/')
 }
 
-const reportForm = z.object({ containerID: z.string(), pod: z.string().regex(/^[^/]*\/[^/]+$/) })
+const reportForm = z.object({ containerID: z.string(), pod: z.string().check(z.regex(/^[^/]*\/[^/]+$/)) })
 type Pod = NonNullable<Attachment['pod']>
 
 /** A function that returns the pods of containers, as the reports of vf-offload name them. */
@@ -146,17 +156,4 @@ function namesIn(folder: string): readonly string[] {
   } catch {
     return []
   }
-}
-
-/** Changes whenever another file stands at `path`, or this one is written; '' when nothing is to be found there. */
-function signOf(path: string): string {
-  let stats: Stats | undefined
-  try {
-    stats = statSync(path, { throwIfNoEntry: false })
-  } catch {
-    // A part of the path is no folder, or is forbidden.
-  }
-  return stats === undefined
-    ? ''
-    : `${stats.dev}:${stats.ino}:${stats.mtimeMs}:${stats.ctimeMs}:${stats.size}`
 }

@@ -1,9 +1,9 @@
 /** The note of devices in use, so that a process that is started while no source answers knows what was given out before. */
-import { z } from 'zod'
+import * as z from 'zod/mini'
 import { readOwnText, replaceFile } from '../../src/sys/files.ts'
 import type { LedgerEntry } from './ledger.ts'
 
-const text = z.string().max(512)
+const text = z.string().check(z.maxLength(512))
 const noteForm = z.strictObject({
   schema: z.literal(1),
   /** Devices are made anew by a boot, and so are pods. */
@@ -12,8 +12,8 @@ const noteForm = z.strictObject({
     z.strictObject({
       resource: text,
       device: text,
-      pod: z.strictObject({ namespace: text, name: text, uid: text.optional() }).optional(),
-      container: text.optional(),
+      pod: z.optional(z.strictObject({ namespace: text, name: text, uid: z.optional(text) })),
+      container: z.optional(text),
       wasAttached: z.boolean(),
     }),
   ),

@@ -1,5 +1,5 @@
 /** Filters and traffic of attachments, as `vfctl show` has them, for metrics. Pure. */
-import type { Shown } from '../../src/ctl/show.ts'
+import type { Shown, ShownFilters } from '../../src/ctl/show.ts'
 import type { Counted } from '../../src/kernel/api/traffic.ts'
 import type { Attachment } from '../allocations/attachment.ts'
 import type { Samples } from './samples.ts'
@@ -7,12 +7,11 @@ import type { Samples } from './samples.ts'
 /** Adds the filters of attachments: numbers, packets and bytes, by the place where they run. */
 export function addFilters(
   samples: Samples,
-  shown: readonly Shown[],
+  shown: readonly ShownFilters[],
   attachments: ReadonlyMap<string, Attachment>,
 ): void {
   const devices = new Map([...attachments.values()].map((one) => [keyOf(one), one]))
   for (const one of shown) {
-    if (one.rules.length === 0) continue
     const attachment = devices.get(keyOf(one))
     const labels = {
       device: attachment?.device ?? textIn(one.report, 'device'),

@@ -1,7 +1,7 @@
 /** The metrics of the device plugin: things that happen are counted when they do, all others are looked up at a scrape. */
 import { readdirSync } from 'node:fs'
 import { Counter, Histogram, Registry } from 'prom-client'
-import type { Shown } from '../../src/ctl/show.ts'
+import type { Shown, ShownFilters } from '../../src/ctl/show.ts'
 import type { Counted } from '../../src/kernel/api/traffic.ts'
 import { version } from '../../src/lib/version.ts'
 import type { Snapshot } from '../inventory/snapshot.ts'
@@ -17,11 +17,10 @@ export interface Questions {
   view(): View
   /** Counters of PFs and VFs (readLinks). */
   links?(snapshot: Snapshot): LinkReadings
-  /**
-   * Attachments one after the other (eachShown of vfctl): those of vf-offload, with `attach` those of vf-attach too. `errors` gets a
-   * line for each record that can't be read.
-   */
-  shown?(errors: string[], attach: boolean): Iterable<Shown>
+  /** Filters by attachment (eachWithFilters of vfctl). `errors` gets a line for each record that can't be read. */
+  filters?(errors: string[]): Iterable<ShownFilters>
+  /** Attachments of vf-attach (eachAttachment of vfctl), likewise. */
+  inPods?(errors: string[]): Iterable<Shown>
 }
 
 /** Milliseconds of work after which a scrape lets others have their turn, and after which it looks at no more attachments. */
@@ -113,35 +112,34 @@ export class Metrics {
       await this.#part(samples, 'links', () => {
         links = this.#questions.links?.(snapshot) ?? noLinks
       })
-    const inPods = await this.#attachments(samples, view, links)
+    const errors: string[] = []
+    await this.#part(samples, 'filters', async () => {
+      const all = await inTurns(this.#questions.filters?.(errors) ?? [])
+      addFilters(samples, all, view.attachments)
+    })
+    const inPods = await this.#trafficInPods(samples, view, links, errors)
+    samples.add('vf_flower_records_unusable', {}, new Set(errors).size)
     addTraffic(samples, view, links, inPods)
     addProcess(samples, this.#started)
     return this.#format(samples)
   }
 
-  async #attachments(
+  /** Interfaces in pods are asked only where nobody on the host counts. */
+  async #trafficInPods(
     samples: Samples,
-    view: View,
-    links: LinkReadings,
+    { pools, attachments }: View,
+    { vfs }: LinkReadings,
+    errors: string[],
   ): Promise<ReadonlyMap<string, Counted>> {
-    const shown: Shown[] = []
-    const errors: string[] = []
-    await this.#part(samples, 'filters', async () => {
-      // The interfaces in pods are asked only where nobody on the host counts.
-      const isSilent = view.pools.some(({ devices }) =>
-        devices.some(({ id }) => view.attachments.has(id) && !links.vfs.has(id)),
-      )
-      const pause = pacer()
-      const end = performance.now() + longest
-      for (const one of this.#questions.shown?.(errors, isSilent) ?? []) {
-        shown.push(one)
-        if (performance.now() > end) break
-        await pause()
-      }
-      samples.add('vf_flower_records_unusable', {}, errors.length)
-      addFilters(samples, shown, view.attachments)
+    const isSilent = pools.some(({ devices }) =>
+      devices.some(({ id }) => attachments.has(id) && !vfs.has(id)),
+    )
+    if (!isSilent) return new Map()
+    let found: readonly Shown[] = []
+    await this.#part(samples, 'pods', async () => {
+      found = await inTurns(this.#questions.inPods?.(errors) ?? [])
     })
-    return trafficInPods(shown)
+    return trafficInPods(found)
   }
 
   /** Times a part. One that fails is counted, and the others go on. */
@@ -191,6 +189,19 @@ const largeText = 512 << 10
 /** Bun would let its heap grow by tens of megabytes before it looks for the garbage of large texts. */
 function collectGarbage(characters: number): void {
   if (characters >= largeText && typeof Bun !== 'undefined') Bun.gc(true)
+}
+
+/** Everything that is asked for within the longest time; others have their turn in between. */
+async function inTurns<T>(all: Iterable<T>): Promise<readonly T[]> {
+  const found: T[] = []
+  const pause = pacer()
+  const end = performance.now() + longest
+  for (const one of all) {
+    found.push(one)
+    if (performance.now() > end) break
+    await pause()
+  }
+  return found
 }
 
 /** A function that lets others have their turn whenever the work since the last time was long. */

@@ -139,7 +139,10 @@ export const metricGroups = {
       ['state'],
       'Attachments of vf-attach: alive, dead, or pending_close while a program has the device open',
     ),
-    vf_flower_records_unusable: gauge([], 'Records of the CNI plugins that can not be read'),
+    vf_flower_records_unusable: gauge(
+      [],
+      'Records of the CNI plugins that can not be read, or whose attachment can not be looked at',
+    ),
     vf_flower_filters: gauge(
       [...attachmentLabels, 'place'] as const,
       'Filters of an attachment that run in hardware or in software, or that are missing',

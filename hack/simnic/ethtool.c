@@ -80,6 +80,21 @@ static void simnic_get_stats(struct net_device *dev, struct ethtool_stats *stats
 	*data++ = simnic_sum(port->hw, SIMNIC_TX_SPOOF_VLAN);
 }
 
+/* The MAC is at the card's end of the wire: it receives what the other end sends. */
+static void simnic_get_eth_mac_stats(struct net_device *dev, struct ethtool_eth_mac_stats *mac)
+{
+	struct simnic_port *port = netdev_priv(dev);
+	struct rtnl_link_stats64 wire = {};
+
+	if (port->kind != SIMNIC_PF || !port->hw->wire)
+		return;
+	dev_get_tstats64(port->hw->wire, &wire);
+	mac->FramesReceivedOK = wire.tx_packets;
+	mac->OctetsReceivedOK = wire.tx_bytes;
+	mac->FramesTransmittedOK = wire.rx_packets;
+	mac->OctetsTransmittedOK = wire.rx_bytes;
+}
+
 const struct ethtool_ops simnic_ethtool_ops = {
 	.get_drvinfo = simnic_get_drvinfo,
 	.get_link = ethtool_op_get_link,
@@ -87,4 +102,5 @@ const struct ethtool_ops simnic_ethtool_ops = {
 	.get_sset_count = simnic_get_sset_count,
 	.get_strings = simnic_get_strings,
 	.get_ethtool_stats = simnic_get_stats,
+	.get_eth_mac_stats = simnic_get_eth_mac_stats,
 };

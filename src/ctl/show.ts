@@ -7,6 +7,7 @@ import type { Kernel } from '../kernel/api/kernel.ts'
 import type { LinkCounters } from '../kernel/api/links.ts'
 import type { Machine } from '../kernel/api/machine.ts'
 import { everyFeature } from '../offload/features.ts'
+import { ruleCounters } from '../offload/portmap/counters.ts'
 import type { ShownSections } from '../offload/state/shown.ts'
 import { openOwnersNetns } from '../ops/owner-netns.ts'
 import { type AttachJournal, attachRecords } from '../records/attach.ts'
@@ -67,26 +68,75 @@ export function readShowing(machine: Machine, selection: Selection): Showing {
   }
 }
 
-/**
- * The attachments of {@link readShowing} in no order, each looked at when it is asked for, so that a long-running program can do
- * other things in between. `errors` gets a line for each record that could not be read. `plugins`: those of one plugin alone.
- */
-export function* eachShown(
-  machine: Machine,
-  selection: Selection,
-  errors: string[],
-  plugins: readonly ('attach' | 'offload')[] = ['attach', 'offload'],
-): Generator<Shown> {
+function* eachShown(machine: Machine, selection: Selection, errors: string[]): Generator<Shown> {
   const { stateDir } = selection
   const offload = offloadFolders.map((folder) => offloadRecords(stateDir, folder))
   const chosen = chosenBy(selection, offload)
-  if (plugins.includes('attach'))
-    yield* eachRecord(attachRecords(stateDir), chosen, errors, (record) => shownAttach(machine, record))
-  if (!plugins.includes('offload')) return
+  yield* eachRecord(attachRecords(stateDir), chosen, errors, (record) => shownAttach(machine, record))
   for (const store of offload)
     yield* eachRecord(store, chosen, errors, (record, name) =>
       shownOffload(machine, record, store.readReport(name)),
     )
+}
+
+/** Filters of one attachment, with what they have counted. */
+export type ShownFilters = Pick<Shown, 'containerID' | 'ifname' | 'report' | 'rules'>
+
+/**
+ * The attachments of vf-attach that {@link readShowing} shows, in no order. Each is looked at when it is asked for, so that a program
+ * that lives long can do other things in between. `errors` gets a line for each record that can't be read, and for each attachment
+ * that can't be looked at.
+ */
+export function* eachAttachment(machine: Machine, stateDir: string, errors: string[]): Generator<Shown> {
+  const found = eachRecord(
+    attachRecords(stateDir),
+    () => true,
+    errors,
+    orLine(errors, (record) => shownAttach(machine, record)),
+  )
+  for (const one of found) if (one !== undefined) yield one
+}
+
+/**
+ * The filters that {@link readShowing} shows, by attachment, like {@link eachAttachment}. Costs much less, because no pod is looked
+ * at, and attachments without filters are passed over.
+ */
+export function* eachWithFilters(
+  machine: Machine,
+  stateDir: string,
+  errors: string[],
+): Generator<ShownFilters> {
+  const kernel = machine.openKernel()
+  try {
+    for (const store of offloadFolders.map((folder) => offloadRecords(stateDir, folder))) {
+      const show = ({ owner, journal }: PluginRecord<OffloadJournal>, name: RecordName) =>
+        journal.rules.length === 0
+          ? undefined
+          : {
+              ...{ containerID: owner.containerID, ifname: owner.ifname },
+              ...{ report: parsed(store.readReport(name)), ...ruleCounters({ kernel, journal }) },
+            }
+      for (const one of eachRecord(store, () => true, errors, orLine(errors, show)))
+        if (one !== undefined) yield one
+    }
+  } finally {
+    kernel.close()
+  }
+}
+
+/** `show`, with a line instead of an error: interfaces and pods come and go while they are looked at. */
+function orLine<J, S>(
+  errors: string[],
+  show: (record: PluginRecord<J>, name: RecordName) => S,
+): (record: PluginRecord<J>, name: RecordName) => S | undefined {
+  return (record, name) => {
+    try {
+      return show(record, name)
+    } catch (error) {
+      errors.push(`Cannot look at "${name.path}": ${error instanceof Error ? error.message : String(error)}`)
+      return undefined
+    }
+  }
 }
 
 /** Pods are known by the reports of vf-offload; what they say holds for the container's other records too. */
@@ -123,12 +173,12 @@ function parsed(report: string | undefined): unknown {
   }
 }
 
-function* eachRecord<J>(
+function* eachRecord<J, S>(
   store: RecordStore<J>,
   chosen: (name: RecordName) => boolean,
   errors: string[],
-  show: (record: PluginRecord<J>, name: RecordName) => Shown,
-): Generator<Shown> {
+  show: (record: PluginRecord<J>, name: RecordName) => S,
+): Generator<S> {
   for (const name of store.list().filter(chosen)) {
     try {
       const record = store.read(name)

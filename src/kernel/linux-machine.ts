@@ -1,6 +1,6 @@
 import { beginStep } from '../lib/log/steps.ts'
 import { readText } from '../sys/files.ts'
-import { withLock } from '../sys/flock.ts'
+import { withLock } from '../sys/lock/flock.ts'
 import { openNetns } from '../sys/namespaces.ts'
 import { sleep } from '../sys/sleep.ts'
 import type { Machine } from './api/machine.ts'

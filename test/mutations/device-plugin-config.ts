@@ -31,10 +31,10 @@ export const devicePluginConfig: readonly Mutation[] = [
   },
   {
     id: 'config-folder-once',
-    file: 'device-plugin/config/watch-config.ts',
+    file: 'src/sys/folder-watch.ts',
     mistake: 'The folders are watched that there are at start, and no later ones.',
-    old: '    renew(watchers, foldersOf(file), schedule)',
-    now: '    if (watchers.size === 0) renew(watchers, foldersOf(file), schedule)',
+    old: '    this.#renew()',
+    now: '    if (this.#watches.size === 0) this.#renew()',
     test: ['device-plugin/config/watch-config.test.ts', 'that comes later, in folders that come later'],
     tier: 'quick',
   },

@@ -3,10 +3,13 @@ import { attachOwners } from './attach-owners.ts'
 import { cni } from './cni.ts'
 import { configTables } from './config-tables.ts'
 import { container } from './container.ts'
+import { deviceKubelet } from './device-kubelet.ts'
 import { deviceObserve } from './device-observe.ts'
 import { devicePluginConfig } from './device-plugin-config.ts'
 import { devicePluginWatch } from './device-plugin-watch.ts'
 import { devicePools } from './device-pools.ts'
+import { deviceProgram } from './device-program.ts'
+import { deviceService } from './device-service.ts'
 import { features } from './features.ts'
 import { hostileBounds } from './hostile-bounds.ts'
 import { hostileClean } from './hostile-clean.ts'
@@ -59,9 +62,12 @@ export const mutations: readonly Mutation[] = [
   ...configTables,
   ...records,
   ...tables,
+  ...deviceKubelet,
   ...deviceObserve,
   ...container,
   ...devicePools,
+  ...deviceService,
   ...devicePluginConfig,
   ...devicePluginWatch,
+  ...deviceProgram,
 ]

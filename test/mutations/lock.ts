@@ -4,7 +4,7 @@ import type { Mutation } from './mutation.ts'
 export const lock: readonly Mutation[] = [
   {
     id: 'sys-line-order',
-    file: 'src/sys/queue.ts',
+    file: 'src/sys/lock/queue.ts',
     mistake: 'Everybody in line tries to have the lock.',
     old: 'if (place < front && take())',
     now: 'if (take())',
@@ -13,7 +13,7 @@ export const lock: readonly Mutation[] = [
   },
   {
     id: 'sys-line-place-inherited',
-    file: 'src/sys/queue.ts',
+    file: 'src/sys/lock/queue.ts',
     mistake:
       'Who has the lock keeps its place in line, and a child that inherits the lock stands there, too.',
     old: '    unlockByte(line.fd, ticket)\n',
@@ -26,7 +26,7 @@ export const lock: readonly Mutation[] = [
   },
   {
     id: 'sys-line-stopped',
-    file: 'src/sys/queue.ts',
+    file: 'src/sys/lock/queue.ts',
     mistake: 'Those who are stopped in front of the line hold up all behind them.',
     old: 'return isFreeNow && now - began >= patience',
     now: 'return false',
@@ -35,7 +35,7 @@ export const lock: readonly Mutation[] = [
   },
   {
     id: 'sys-line-not-waiting',
-    file: 'src/sys/flock.ts',
+    file: 'src/sys/lock/flock.ts',
     mistake: 'Who may not wait gives up for those who stand in line, though nobody has the lock.',
     old: 'milliseconds <= 0 ? take()',
     now: 'milliseconds <= 0 ? !hasLine(fd) && take()',
@@ -44,11 +44,11 @@ export const lock: readonly Mutation[] = [
   },
   {
     id: 'sys-line-holder-unnamed',
-    file: 'src/sys/lock-holder.ts',
+    file: 'src/sys/lock/lock-holder.ts',
     mistake: 'Whoever waits for the lock is taken for the one that has it.',
     old: "if (kind === 'FLOCK' && at === file && pid !== undefined)",
     now: 'if (at === file && pid !== undefined)',
-    test: ['sys/lock-holder.test.ts', 'a holder that'],
+    test: ['sys/lock/lock-holder.test.ts', 'a holder that'],
     tier: 'quick',
   },
   {

@@ -60,7 +60,7 @@ export const sys: readonly Mutation[] = [
   },
   {
     id: 'sys-lock-shared',
-    file: 'src/sys/flock.ts',
+    file: 'src/sys/lock/flock.ts',
     mistake: 'The lock is one that several can hold at once.',
     old: 'const LOCK_EX = 2',
     now: 'const LOCK_EX = 1',
@@ -69,7 +69,7 @@ export const sys: readonly Mutation[] = [
   },
   {
     id: 'sys-lock-given-up',
-    file: 'src/sys/flock.ts',
+    file: 'src/sys/lock/flock.ts',
     mistake: 'A verb that has waited in vain for a lock goes on without it.',
     old: 'if (!had) throw new LockTimeout(path, milliseconds, lockHolder(fd))',
     now: '',
@@ -78,7 +78,7 @@ export const sys: readonly Mutation[] = [
   },
   {
     id: 'sys-lock-not-taken',
-    file: 'src/sys/flock.ts',
+    file: 'src/sys/lock/flock.ts',
     mistake: 'The lock is never asked for.',
     old: 'const take = () => flock(fd, LOCK_EX | LOCK_NB)',
     now: 'const take = () => true',

@@ -29,6 +29,8 @@ export interface Import {
   readonly file: string
   /** A path from the top of the repository, or the name of a package. */
   readonly target: string
+  /** The source has a path; else `target` is the name of a package. */
+  readonly isRelative: boolean
   readonly isType: boolean
   readonly isDynamic: boolean
 }
@@ -42,7 +44,10 @@ export function bare(source: string): string {
 /** The imports of a file, `import()` and re-exports included. */
 export function importsOf(file: string): Import[] {
   const source = text(file).replace(/\/\*[\s\S]*?\*\/|^\s*\/\/[^\n]*/gm, '')
-  const target = (name: string) => (name.startsWith('.') ? normalize(join(dirname(file), name)) : name)
+  const to = (name: string) => {
+    const isRelative = name.startsWith('.')
+    return { isRelative, target: isRelative ? normalize(join(dirname(file), name)) : name }
+  }
   const fixed = [...source.matchAll(/^(?:import|export)\s+(type\s+)?((?:[^'"]*?\sfrom\s+)?)'([^']+)'/gm)]
   const dynamic = [...source.matchAll(/(typeof\s+)?\bimport\(\s*'([^']+)'\s*\)/g)]
   return [
@@ -55,11 +60,11 @@ export function importsOf(file: string): Import[] {
           .filter(Boolean) ?? []
       const onlyTypes =
         list.length > 0 && list.every((one) => one.startsWith('type ')) && /^\s*\{/.test(names)
-      return { file, target: target(name), isType: type !== undefined || onlyTypes, isDynamic: false }
+      return { file, ...to(name), isType: type !== undefined || onlyTypes, isDynamic: false }
     }),
     ...dynamic.map(([, type, name = '']) => ({
       file,
-      target: target(name),
+      ...to(name),
       isType: type !== undefined,
       isDynamic: true,
     })),

@@ -3,7 +3,7 @@
  * a device in it, and a device only with edits (`Device.validate` in pkg/cdi of its library): one bad device makes the library pass
  * over the whole file.
  */
-import { z } from 'zod'
+import * as z from 'zod/mini'
 import type { DeviceNode } from '../access.ts'
 import { isCdiDevice } from './names.ts'
 
@@ -20,17 +20,17 @@ export interface Spec {
 const version = '0.5.0'
 
 const nodeForm = z.strictObject({
-  path: z.string().min(1),
-  hostPath: z.string().min(1).optional(),
-  permissions: z.string().regex(/^[rwm]+$/),
+  path: z.string().check(z.minLength(1)),
+  hostPath: z.optional(z.string().check(z.minLength(1))),
+  permissions: z.string().check(z.regex(/^[rwm]+$/)),
 })
 const form = z.strictObject({
   cdiVersion: z.string(),
   kind: z.string(),
   devices: z.array(
     z.strictObject({
-      name: z.string().refine(isCdiDevice),
-      containerEdits: z.strictObject({ deviceNodes: z.array(nodeForm).min(1) }),
+      name: z.string().check(z.refine(isCdiDevice)),
+      containerEdits: z.strictObject({ deviceNodes: z.array(nodeForm).check(z.minLength(1)) }),
     }),
   ),
 })

@@ -36,13 +36,16 @@ export const windowTimes: WindowTimes = {
 /** Periodic scans take at most this part of one processor, unless `longestPeriod` allows no longer period. */
 const periodicShare = 0.001
 
+/** Milliseconds from a scan that failed to the next one without a change; each failure in a row doubles it, up to the usual period. */
+const firstRetry = 1_000
+
 /** Collaborators of a window. */
 export interface WindowOptions {
   readonly clock: Clock
   readonly times?: Partial<WindowTimes>
   /** Scans. Never called again before the promise is settled. */
   readonly onChange: (changes: Changes) => void | Promise<void>
-  /** onChange has thrown. The changes are not told again before the next scan. */
+  /** onChange has thrown. The next call follows soon, whether a change comes or not: devices may have come that no scan has seen. */
   readonly onFailure: (error: unknown) => void
 }
 
@@ -64,6 +67,7 @@ export class Windows {
   #callOffPeriod: (() => void) | undefined
   #runs = 0
   #failures = 0
+  #failuresInRow = 0
 
   constructor(options: WindowOptions) {
     this.#options = options
@@ -113,8 +117,10 @@ export class Windows {
     const before = clock.cpu()
     try {
       await onChange(this.#tally.take())
+      this.#failuresInRow = 0
     } catch (error) {
       this.#failures++
+      this.#failuresInRow++
       onFailure(error)
     }
     this.#runs++
@@ -123,7 +129,9 @@ export class Windows {
     const { longestPause, shortestPeriod, longestPeriod } = this.#times
     const now = clock.now()
     this.#pauseEnd = now + Math.min(longestPause, 2 * cost)
-    this.#period = Math.min(longestPeriod, Math.max(shortestPeriod, cost / periodicShare))
+    const period = Math.min(longestPeriod, Math.max(shortestPeriod, cost / periodicShare))
+    const retry = this.#failuresInRow === 0 ? period : firstRetry * 2 ** Math.min(this.#failuresInRow - 1, 30)
+    this.#period = Math.min(period, retry)
     if (this.#isClosed) return
     this.#startPeriod()
     if (this.#tally.isEmpty) return

@@ -13,12 +13,13 @@ import type { FlowFilter } from '../../../src/ops/op.ts'
 import { offloadJournal } from '../../../src/records/offload.ts'
 import { recordStore } from '../../../src/records/store.ts'
 import * as files from '../../../src/sys/files.ts'
-import { withLock } from '../../../src/sys/flock.ts'
+import { withLock } from '../../../src/sys/lock/flock.ts'
 import { openNetns, withNetns } from '../../../src/sys/namespaces.ts'
 import { openNetlink } from '../../../src/sys/netlink.ts'
 import { isOwnNetns } from '../../../src/sys/own-netns.ts'
 
 export { networkOf, takeInventory } from './inventory.ts'
+export { trafficOf } from './traffic.ts'
 
 const namespace = () => readlinkSync('/proc/thread-self/ns/net')
 

@@ -6,11 +6,16 @@ import type { ShownMapping, ShownSections } from '../state/shown.ts'
 
 /** Asks the kernel for each filter of the record by its handle, and for the attachment's keys in the host's map. */
 export function portmapCounters(context: CountersContext): Pick<ShownSections, 'mappings' | 'rules'> {
-  const { kernel, journal } = context
-  const { rules } = journal
+  return { mappings: shownMappings(context), ...ruleCounters(context) }
+}
+
+/** Asks the kernel for each filter of the record by its handle. All are on the host: no pod is looked at. */
+export function ruleCounters({
+  kernel,
+  journal: { rules },
+}: Pick<CountersContext, 'kernel' | 'journal'>): Pick<ShownSections, 'rules'> {
   const counters = kernel.filterCounters(rules)
   return {
-    mappings: shownMappings(context),
     rules: rules.map(({ mapping, line, where, refusal, rule }, at) => ({
       ...{ mapping, line, where },
       direction: rule.side === 'src' ? 'from' : 'to',

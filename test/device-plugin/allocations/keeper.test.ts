@@ -65,7 +65,10 @@ function keeper(sources: readonly HoldingSource[], more: Partial<KeeperOptions> 
   const made = new AllocationKeeper({
     ...{ sources, bootId: 'boot', noteFile: join(folder, 'note.json'), times },
     onChange: (now) => changes.push(now),
-    log: (level, message) => lines.push(`${level}: ${message}`),
+    log: {
+      info: (message) => lines.push(`info: ${message}`),
+      warn: (message) => lines.push(`warning: ${message}`),
+    },
     ...more,
   })
   keepers.push(made)
@@ -89,7 +92,8 @@ test('the first question tells all, and the change is told once', async () => {
 
 test('a device that was given out counts at once, and sources are asked until one names it', async () => {
   const source = new Source('podresources', [])
-  const one = keeper([source])
+  // However slow the machine is, the device is not given up before the source names it.
+  const one = keeper([source], { times: { ...times, settle: 1e9 } })
   await one.start()
   one.given(resource, ['a'])
   expect(held(one)).toEqual(['a'])

@@ -42,3 +42,8 @@ test('a pool that is not registered, one without a stream, one that nobody knows
     'intel.com/pool1: not registered with kubelet',
   ])
 })
+
+test('a process that waits for the other one of an upgrade is ready: else the other one would never leave', () => {
+  const status = ready.status.map((one) => ({ ...one, registered: false, streams: 0, standby: true }))
+  expect(unready({ ...ready, status })).toEqual([])
+})

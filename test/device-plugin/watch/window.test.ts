@@ -118,6 +118,32 @@ describe('onChange', () => {
     expect(windows.stats).toMatchObject({ runs: 2, failures: 2 })
   })
 
+  test('that throws is called again after 1 s, then later and later, without any change; a success ends that', async () => {
+    let isBroken = true
+    const { clock, windows, calls } = bed(() => {
+      if (isBroken) throw new RangeError('no')
+    })
+    windows.add(pci('a'))
+    await clock.advance(8_000)
+    expect(calls.map(({ at }) => at)).toEqual([100, 1_200, 3_300, 7_400])
+    isBroken = false
+    await clock.advance(8_100)
+    expect(calls).toHaveLength(5)
+    await clock.advance(59_000)
+    expect(calls).toHaveLength(5)
+  })
+
+  test('that never succeeds is called once in a minute in the end', async () => {
+    const { clock, windows, calls } = bed(() => {
+      throw new RangeError('no')
+    })
+    windows.add(pci('a'))
+    await clock.advance(600_000)
+    const before = calls.length
+    await clock.advance(600_000)
+    expect(calls.length - before).toBeLessThanOrEqual(10)
+  })
+
   test('pauses in a storm for twice its processor time, 500 ms at most', async () => {
     for (const [cost, gap] of [
       [100, 200],

@@ -4,7 +4,7 @@ import { closeSync, mkdirSync, mkdtempSync, openSync, rmSync, writeFileSync } fr
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { lockHolder } from '../../src/sys/lock-holder.ts'
+import { lockHolder } from '../../../src/sys/lock/lock-holder.ts'
 
 let proc: string
 let fd: number

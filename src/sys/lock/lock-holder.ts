@@ -1,6 +1,6 @@
 /** Finds the process that has a lock of flock(2), by /proc/locks (proc_locks(5)). Only a process that has waited in vain asks. */
 import { fstatSync } from 'node:fs'
-import { readText } from './files.ts'
+import { readText } from '../files.ts'
 
 /**
  * The process that has locked the file, in words; undefined when /proc/locks names none. The process may be in another PID namespace,

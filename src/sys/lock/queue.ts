@@ -3,6 +3,9 @@
  * its arrival. The process has its turn when hardly any byte before its own is locked. So the kernel itself keeps the line: a process
  * that dies has left it. The text of the file does not matter, and programs that know only flock stand beside the line.
  */
+
+import { SystemError } from '../errno.ts'
+import { sleep } from '../sleep.ts'
 import {
   hasLockBelow,
   lockByte,
@@ -12,8 +15,6 @@ import {
   sinceBoot,
   unlockByte,
 } from './byte-locks.ts'
-import { SystemError } from './errno.ts'
-import { sleep } from './sleep.ts'
 
 /** The means by which a process waits in line. */
 export interface Line {

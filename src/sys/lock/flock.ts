@@ -1,9 +1,9 @@
 import { closeSync, constants, mkdirSync, openSync } from 'node:fs'
 import { dirname } from 'node:path'
-import type { OfKind } from '../lib/error-kind.ts'
-import { errorCode } from './errno.ts'
-import { flock } from './ffi.ts'
-import { isThere } from './files.ts'
+import type { OfKind } from '../../lib/error-kind.ts'
+import { errorCode } from '../errno.ts'
+import { flock } from '../ffi.ts'
+import { isThere } from '../files.ts'
 import { lockHolder } from './lock-holder.ts'
 import { hasLine, waitInLine } from './queue.ts'
 

@@ -2,8 +2,8 @@
  * Locks on single bytes of a file that belong to an open file (fcntl(2), "Open file description locks"). They do not conflict with
  * the lock of flock on the same file. The file need not have the bytes. The kernel drops the locks with the last descriptor.
  */
-import { SystemError } from './errno.ts'
-import { fcntl, microseconds } from './ffi.ts'
+import { SystemError } from '../errno.ts'
+import { fcntl, microseconds } from '../ffi.ts'
 
 /** fcntl(2), asm-generic/fcntl.h. */
 const F_OFD_GETLK = 36

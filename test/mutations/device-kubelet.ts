@@ -1,0 +1,51 @@
+import type { Mutation } from './mutation.ts'
+
+/** Mistakes in device-plugin/kubelet. */
+export const deviceKubelet: readonly Mutation[] = [
+  {
+    id: 'kubelet-queue',
+    file: 'device-plugin/kubelet/streams.ts',
+    mistake: 'Every list waits for a reader that is slow, not the newest alone.',
+    old: 'if (next === undefined || stream.isWriting ||',
+    now: 'if (next === undefined ||',
+    test: ['kubelet/streams.test.ts', 'keeps only the newest list for a reader that does not read'],
+    tier: 'quick',
+  },
+  {
+    id: 'kubelet-inode',
+    file: 'device-plugin/kubelet/socket-file.ts',
+    mistake: 'The end removes the socket at our path, be it of another process.',
+    old: "if (this.state() === 'ours') rmSync",
+    now: "if (this.state() !== 'missing') rmSync",
+    test: ['kubelet/instances.test.ts', 'without instance names the newest process has the socket'],
+    tier: 'quick',
+    undo: true,
+  },
+  {
+    id: 'kubelet-resend',
+    file: 'device-plugin/kubelet/pool.ts',
+    mistake: 'A kubelet that takes the end of another stream for ours is not told again.',
+    old: 'setTimeout(() => this.#streams.resend(), this.#timings.resend)',
+    now: 'setTimeout(() => this.#streams.count, this.#timings.resend)',
+    test: ['kubelet/instances.test.ts', 'has the devices of the second process when the first leaves'],
+    tier: 'quick',
+  },
+  {
+    id: 'kubelet-attract',
+    file: 'device-plugin/kubelet/pool.ts',
+    mistake: 'A registration without a stream is waited for and nothing is done.',
+    old: 'await this.#socket?.open()',
+    now: 'await this.#socket?.path',
+    test: ['kubelet/recovery.test.ts', 'registers again when kubelet accepts and opens no stream'],
+    tier: 'quick',
+  },
+  {
+    id: 'kubelet-number',
+    file: 'device-plugin/kubelet/messages.ts',
+    mistake: 'CDI names have the number of another field.',
+    old: "'5 cdi_devices:",
+    now: "'6 cdi_devices:",
+    test: ['kubelet/wire.test.ts', 'of an answer to Allocate: CDI names are field 5'],
+    tier: 'quick',
+  },
+]
