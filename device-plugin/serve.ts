@@ -15,6 +15,8 @@ import type { PluginConfig } from './config/plugin-config.ts'
 import type { Settings } from './config/settings.ts'
 import { watchConfig } from './config/watch-config.ts'
 import { Containers } from './container/containers.ts'
+import { Restorer } from './container/restore/restorer.ts'
+import { type Restoring, restoreByDel } from './container/restore/vf-attach-del.ts'
 import { makeCore } from './core.ts'
 import { isDeviceId } from './inventory/device-id.ts'
 import { scan } from './inventory/scan.ts'
@@ -32,6 +34,7 @@ import { serveHttp } from './observe/http.ts'
 import { startPluginLog } from './observe/log.ts'
 import { unready } from './observe/readiness.ts'
 import { Service } from './service.ts'
+import { unrestored } from './unrestored.ts'
 
 /** Milliseconds after a scan before memory is given back; more than once in `tidyPause` costs more than it brings. */
 const tidyDelay = 5_000
@@ -75,6 +78,8 @@ class Running {
    */
   readonly #wereHeld = new Set<string>()
   readonly #containers: Containers
+  readonly #restorer: Restorer
+  #restoring: Restoring | undefined
   readonly #ends: (() => unknown)[] = []
   #watch: Watch | undefined
   #judgement: NodeJS.Immediate | undefined
@@ -114,9 +119,26 @@ class Running {
       beforeOffer: (state) => {
         this.#keepFiles()
         this.#keepSeries(state.config)
+        this.#restorer.look(unrestored(state))
       },
       onFailure: () => this.#watch?.touch('judgement'),
       afterScan: (snapshot) => this.#scanned(snapshot),
+      log,
+    })
+    this.#restorer = new Restorer({
+      restore: (attachment) => {
+        this.#restoring = restoreByDel(attachment, roots.state, process.execPath)
+        return this.#restoring.done
+      },
+      now: () => {
+        const { state } = this.#service
+        return state === undefined ? [] : unrestored({ ...state, attachments: attachments() })
+      },
+      onEnd: () => {
+        this.#restoring = undefined
+        this.#watch?.touch('restore')
+      },
+      clock: processClock,
       log,
     })
     this.#meters = startMeters(() => this.#service.view(), roots.state)
@@ -211,6 +233,8 @@ class Running {
 
   async end(): Promise<void> {
     this.#service.stop()
+    this.#restorer.stop()
+    this.#restoring?.leave()
     clearImmediate(this.#judgement)
     clearTimeout(this.#tidy)
     await Promise.all(this.#ends.map((end) => end()))

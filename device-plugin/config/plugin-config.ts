@@ -29,6 +29,8 @@ export interface PoolConfig {
   readonly health: HealthConfig
   /** Work before a device that another pod had is given away: none, or a function level reset. */
   readonly reset: 'none' | 'flr'
+  /** Milliseconds from the death of a pod, for which no DEL comes, to the restore of its device; 0: never. */
+  readonly restoreAfter: number
 }
 
 /** `packed` fills a PF before the next one, `spread` takes as many PFs as it can, `numa` as few NUMA nodes, `pcie` stays near given devices. */

@@ -136,7 +136,7 @@ describe('health', () => {
     )
     // The record of an earlier boot says nothing about this one, in which the device was made anew.
     await bed.kubelet.allocateIds(resource, [second])
-    attachRecords(bed.path('state')).remove(stale)
+    attachRecords(bed.state).remove(stale)
     await bed.touch()
     await bed.kubelet.wait(resource, { healthy: 4, unhealthy: 0 })
   })
@@ -160,7 +160,7 @@ describe('health', () => {
 
 /** A record of vf-attach whose namespace is gone. */
 function record(id: string, containerID: string, bootId = readText('/proc/sys/kernel/random/boot_id') ?? '') {
-  return attachRecords(bed.path('state')).write(id, {
+  return attachRecords(bed.state).write(id, {
     ...{ schema: 1, plugin: 'vf-attach', phase: 'attached' },
     owner: {
       ...{ containerID, ifname: 'net1', network: 'n', netns: `/run/netns/gone-${containerID}` },

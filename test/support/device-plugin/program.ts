@@ -1,4 +1,4 @@
-// The compiled device plugin in a network namespace of its own, with a kubelet simulator and fake roots beside it: its log, its pages,
+// The compiled device plugin in namespaces of its own (network, mounts), with a kubelet simulator and fake roots beside it: its log, its pages,
 // and uevents that the kernel sends to it alone. Needs root.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
@@ -65,6 +65,10 @@ export interface ProgramBed {
   readonly root: FakeRoot
   readonly kubelet: KubeletSimulator
   path(...names: readonly string[]): string
+  /** The state folder as the test sees it: it is below a /run of the bed's own, in which vf-attach allows it. */
+  readonly state: string
+  /** Runs a line of shell in the namespaces of the bed; returns its output. */
+  shell(line: string): Promise<string>
   /** Replaces the config as a whole: an object as JSON, or a text. */
   configure(config: unknown): void
   /** Starts a device plugin with the folders of the bed. Flags that come later count. */
@@ -81,13 +85,13 @@ export interface ProgramBed {
 /** Waits until `look` gives a value that is no false and no undefined; looks every 20 ms. */
 export async function until<T>(
   look: () => T | Promise<T>,
-  what: string,
+  what: string | (() => string),
 ): Promise<Exclude<T, false | undefined>> {
   const end = Date.now() + PATIENCE
   for (;;) {
     const value = await look()
     if (value !== false && value !== undefined) return value as Exclude<T, false | undefined>
-    if (Date.now() > end) throw new Error(`it did not come that ${what}`)
+    if (Date.now() > end) throw new Error(`it did not come that ${typeof what === 'string' ? what : what()}`)
     await new Promise((resolve) => setTimeout(resolve, 20))
   }
 }
@@ -99,16 +103,21 @@ export async function programBed(options: Partial<KubeletOptions> = {}): Promise
   const root = new FakeRoot()
   mkdirSync(path('kubelet'))
   const kubelet = new KubeletSimulator({ root: path('kubelet'), ...options })
-  // The namespace lives as long as this process, which waits for the end of its input.
-  const holder = spawn('unshare', ['--net', 'sh', '-c', 'ip link set lo up; echo up; exec cat'], {
+  // The namespaces live as long as this process, which waits for the end of its input.
+  const set = `
+    ip link set lo up && mount -t tmpfs -o mode=755 tmpfs /run && mkdir /run/netns || exit
+    test ! -d /var/lib/cni || mount -t tmpfs -o mode=755 tmpfs /var/lib/cni
+    echo up; exec cat`
+  const holder = spawn('unshare', ['--net', '--mount', 'sh', '-c', set], {
     stdio: ['pipe', 'pipe', 'inherit'],
   })
   await new Promise((resolve) => holder.stdout?.once('data', resolve))
-  const inside = ['nsenter', `--net=/proc/${holder.pid}/ns/net`, '--']
+  const own = `/proc/${holder.pid}`
+  const inside = ['nsenter', `--net=${own}/ns/net`, `--mount=${own}/ns/mnt`, '--']
   const folders = [
     ...['--config-file', path('config.json'), '--sys-root', root.sys, '--dev-root', root.dev],
     ...['--kubelet-dir', path('kubelet'), '--cdi-dir', path('cdi'), '--device-info-dir', path('dp')],
-    ...['--state-dir', path('state')],
+    ...['--state-dir', '/run/state'],
   ]
   const programs: Program[] = []
   const inject: ProgramBed['inject'] = async (events, times = 1) => {
@@ -116,7 +125,11 @@ export async function programBed(options: Partial<KubeletOptions> = {}): Promise
     await execa(file, args, { input: programOf([probe('injectUevents', events, times)]) })
   }
   return {
-    ...{ top, root, kubelet, path, inject },
+    ...{ top, root, kubelet, path, inject, state: `${own}/root/run/state` },
+    shell: async (line) => {
+      const [file = '', ...words] = [...inside, 'sh', '-c', line]
+      return (await execa(file, words)).stdout
+    },
     touch: () => inject([vfEvent]),
     configure: (config) => {
       const text = typeof config === 'string' ? config : JSON.stringify(config)
@@ -199,7 +212,7 @@ function started(
     logged: (message) =>
       until(
         () => log().find(({ msg }) => message.test(msg)),
-        `the log says ${message}: ${stderr.slice(-2_000)}`,
+        () => `the log says ${message}: ${stderr.slice(-2_000)}`,
       ),
     shows: async (name, labels, wanted) =>
       void (await until(
