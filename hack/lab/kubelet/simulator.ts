@@ -1,6 +1,6 @@
 // A kubelet, as far as device plugins can tell: plugin watcher, registration service, device manager, pod resources. Written from the
 // protocols, not from our plugin. In: a folder for /var/lib/kubelet. Works under Node and, compiled, under Bun. Imports this folder.
-import { existsSync, mkdirSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import type {
   Allocation,
@@ -178,7 +178,10 @@ export class KubeletSimulator implements Kubelet {
   }
 
   async wipe(folder: SocketFolder, remake: boolean): Promise<void> {
-    rmSync(this.#path(folder), { recursive: true, force: true })
+    const gone = this.#path(`${folder}.gone`)
+    // At once, as a mount that goes: file by file, a plugin would put its socket back meanwhile.
+    if (existsSync(this.#path(folder))) renameSync(this.#path(folder), gone)
+    rmSync(gone, { recursive: true, force: true })
     if (remake) mkdirSync(this.#path(folder))
   }
 
