@@ -2,7 +2,7 @@
 
 import { linuxMachine } from '../src/kernel/linux-machine.ts'
 import { version } from '../src/lib/version.ts'
-import { giveBackMemory } from '../src/sys/memory.ts'
+import { collectGarbage, unloadExecutable } from '../src/sys/memory.ts'
 import { openNetlink } from '../src/sys/netlink.ts'
 import { openNotifications } from '../src/sys/notifications.ts'
 import { attachmentsByDevice } from './allocations/attachments.ts'
@@ -24,10 +24,7 @@ import { serveHttp } from './observe/http.ts'
 import { type PluginLog, startPluginLog } from './observe/log.ts'
 import { unready } from './observe/readiness.ts'
 import { Service } from './service.ts'
-
-/** Milliseconds after a scan before memory is given back; more than once in `tidyPause` costs more than it brings. */
-const tidyDelay = 5_000
-const tidyPause = 300_000
+import { Tidy } from './tidy.ts'
 
 /** Exit codes of the service. */
 export const exitCodes = { ended: 0, failed: 1, config: 3 } as const
@@ -62,8 +59,7 @@ class Running {
   readonly #ends: (() => unknown)[] = []
   #watch: Watch | undefined
   #judgement: NodeJS.Immediate | undefined
-  #tidy: NodeJS.Timeout | undefined
-  #tidiedAt = Number.NEGATIVE_INFINITY
+  readonly #tidy = new Tidy(processClock, { collect: collectGarbage, unload: unloadExecutable })
 
   constructor(settings: Settings, log: PluginLog) {
     const { roots } = settings
@@ -89,7 +85,10 @@ class Running {
       attachments,
       allocations: () => this.#allocations.now,
       lookAtAttachments: (found) => this.#allocations.look(found),
-      beforeOffer: () => this.#keepFiles(),
+      beforeOffer: () => {
+        this.#keepFiles()
+        this.#tidy.soon()
+      },
       afterScan: (snapshot) => this.#meters.scanned(snapshot),
       log,
     })
@@ -139,7 +138,6 @@ class Running {
       onChange: (changes) => {
         this.#meters.changed(changes)
         this.#service.look()
-        this.#tidySoon()
       },
       onFailure: (error) => {
         this.#meters.scanFailed()
@@ -171,7 +169,7 @@ class Running {
   async end(): Promise<void> {
     this.#service.stop()
     clearImmediate(this.#judgement)
-    clearTimeout(this.#tidy)
+    this.#tidy.stop()
     await Promise.all(this.#ends.map((end) => end()))
   }
 
@@ -179,23 +177,15 @@ class Running {
     if (listen === undefined) return
     const server = serveHttp({
       listen,
-      pages: { metrics: () => this.#meters.page(), unready: () => unready(this.#service.view()) },
+      pages: { metrics: () => this.#metrics(), unready: () => unready(this.#service.view()) },
       log: this.#log,
     })
     this.#ends.push(() => server.stop())
   }
 
-  /** Gives memory back a while after the last of several scans. */
-  #tidySoon(): void {
-    const now = performance.now()
-    this.#tidy ??= setTimeout(
-      () => {
-        this.#tidy = undefined
-        this.#tidiedAt = performance.now()
-        giveBackMemory()
-      },
-      Math.max(tidyDelay, this.#tidiedAt + tidyPause - now),
-    ).unref()
+  #metrics(): ReturnType<Meters['page']> {
+    this.#tidy.soon()
+    return this.#meters.page()
   }
 
   /** Several changes of allocations in one turn are one judgement. */

@@ -8,6 +8,7 @@ import type { FileRead } from './config/config-file.ts'
 import { ConfigKeeper } from './config-state.ts'
 import type { FrontEnd, Offer } from './front-end.ts'
 import { type HealthState, nextHealth } from './health/next.ts'
+import { isSameNode, shared } from './inventory/share.ts'
 import type { Snapshot } from './inventory/snapshot.ts'
 import type { View, ViewedPool } from './observe/view.ts'
 import { assignPools } from './pools/assign.ts'
@@ -94,7 +95,7 @@ export class Service {
   /** Scans the node, and judges. */
   look(): void {
     if (this.#isStopped) return
-    this.#snapshot = this.#options.scan(++this.#scans)
+    this.#snapshot = shared(this.#options.scan(++this.#scans), this.#snapshot)
     this.#options.afterScan?.(this.#snapshot)
     this.judge()
   }
@@ -109,8 +110,8 @@ export class Service {
     const allocations = this.#options.allocations()
     const former = this.#state
     const assignment =
-      former?.snapshot === snapshot && former.config === config
-        ? former.assignment
+      former?.config === config && isSameNode(former.snapshot, snapshot)
+        ? { ...former.assignment, snapshot }
         : assignPools(config, snapshot)
     const { view, state } = nextHealth(
       { assignment, held: allocations.held, attachments: [...attachments.values()], now: performance.now() },
