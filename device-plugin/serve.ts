@@ -4,7 +4,7 @@ import { wasInPod } from '../src/attach/device/pod-had-note.ts'
 import { linuxMachine } from '../src/kernel/linux-machine.ts'
 import { errorText } from '../src/lib/error-text.ts'
 import { version } from '../src/lib/version.ts'
-import { giveBackMemory } from '../src/sys/memory.ts'
+import { collectGarbage, unloadExecutable } from '../src/sys/memory.ts'
 import { openNetlink } from '../src/sys/netlink.ts'
 import { openNotifications } from '../src/sys/notifications.ts'
 import { attachmentsByDevice } from './allocations/attachments.ts'
@@ -34,11 +34,8 @@ import { serveHttp } from './observe/http.ts'
 import { startPluginLog } from './observe/log.ts'
 import { unready } from './observe/readiness.ts'
 import { Service } from './service.ts'
+import { Tidy } from './tidy.ts'
 import { unrestored } from './unrestored.ts'
-
-/** Milliseconds after a scan before memory is given back; more than once in `tidyPause` costs more than it brings. */
-const tidyDelay = 5_000
-const tidyPause = 300_000
 
 /** Exit codes of the service. */
 export const exitCodes = { ended: 0, failed: 1, config: 3 } as const
@@ -83,12 +80,11 @@ class Running {
   readonly #ends: (() => unknown)[] = []
   #watch: Watch | undefined
   #judgement: NodeJS.Immediate | undefined
-  #tidy: NodeJS.Timeout | undefined
   /** The config whose pools have counters. */
   #counted: PluginConfig | undefined
-  #tidiedAt = Number.NEGATIVE_INFINITY
   /** The reason why files of devices could not be kept the last time. */
   #fileProblem: string | undefined
+  readonly #tidy = new Tidy(processClock, { collect: collectGarbage, unload: unloadExecutable })
 
   constructor(settings: Settings, log: PluginLog) {
     const { roots } = settings
@@ -120,6 +116,7 @@ class Running {
         this.#keepFiles()
         this.#keepSeries(state.config)
         this.#restorer.look(unrestored(state))
+        this.#tidy.soon()
       },
       onFailure: () => this.#watch?.touch('judgement'),
       afterScan: (snapshot) => this.#scanned(snapshot),
@@ -195,7 +192,6 @@ class Running {
         // The last calls of a pool that is gone are counted after its end.
         const pools = this.#service.state?.config.pools ?? []
         this.#meters.keepPools(new Set(pools.map(({ resource }) => resource)))
-        this.#tidySoon()
       },
       onFailure: (error) => {
         this.#meters.scanFailed()
@@ -236,7 +232,7 @@ class Running {
     this.#restorer.stop()
     this.#restoring?.leave()
     clearImmediate(this.#judgement)
-    clearTimeout(this.#tidy)
+    this.#tidy.stop()
     await Promise.all(this.#ends.map((end) => end()))
   }
 
@@ -244,23 +240,15 @@ class Running {
     if (listen === undefined) return
     const server = serveHttp({
       listen,
-      pages: { metrics: () => this.#meters.page(), unready: () => unready(this.#service.view()) },
+      pages: { metrics: () => this.#metrics(), unready: () => unready(this.#service.view()) },
       log: this.#log,
     })
     this.#ends.push(() => server.stop())
   }
 
-  /** Gives memory back a while after the last of several scans. */
-  #tidySoon(): void {
-    const now = performance.now()
-    this.#tidy ??= setTimeout(
-      () => {
-        this.#tidy = undefined
-        this.#tidiedAt = performance.now()
-        giveBackMemory()
-      },
-      Math.max(tidyDelay, this.#tidiedAt + tidyPause - now),
-    ).unref()
+  #metrics(): ReturnType<Meters['page']> {
+    this.#tidy.soon()
+    return this.#meters.page()
   }
 
   /** Several changes of allocations in one turn are one judgement. */

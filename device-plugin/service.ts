@@ -11,6 +11,7 @@ import type { FrontEnd, Offer } from './front-end.ts'
 import { type HealthState, nextHealth } from './health/next.ts'
 import { Refusals } from './health/refusals.ts'
 import { KnownUses } from './inventory/known-uses.ts'
+import { isSameNode, shared } from './inventory/share.ts'
 import type { Device, Snapshot } from './inventory/snapshot.ts'
 import type { PluginLog } from './log.ts'
 import type { View, ViewedPool } from './observe/view.ts'
@@ -103,7 +104,7 @@ export class Service {
     try {
       const snapshot = this.#options.scan(++this.#scans)
       if (this.#isBlind(snapshot)) throw new NodeNotSeen()
-      this.#snapshot = this.#uses.complete(snapshot)
+      this.#snapshot = shared(this.#uses.complete(snapshot), this.#snapshot)
       this.#options.afterScan?.(this.#snapshot)
       this.#judge(this.#snapshot)
       this.#failure = undefined
@@ -157,8 +158,8 @@ export class Service {
     const allocations = this.#options.allocations()
     const former = this.#state
     const assignment =
-      former?.snapshot === snapshot && former.config === config
-        ? former.assignment
+      former?.config === config && isSameNode(former.snapshot, snapshot)
+        ? { ...former.assignment, snapshot }
         : assignPools(config, snapshot)
     const now = performance.now()
     const refused = this.#refusals.at(now, signs(snapshot, attachments))

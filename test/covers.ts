@@ -318,22 +318,29 @@ export const covers: Readonly<Record<string, readonly string[]>> = {
  */
 export const coversPlugin: Readonly<Record<string, readonly string[]>> = {
   'config-state': ['device-plugin/service/config-state'],
-  core: ['native/device-plugin/program-kubelet', 'lab/device-plugin/pod'],
+  core: ['native/device-plugin/program-kubelet', 'lab/device-plugin/pod', 'device-plugin/service/core'],
   'explain-node': ['native/device-plugin/program-live', 'lab/device-plugin/pod'],
-  'config-state': ['device-plugin/config-state'],
-  core: ['device-plugin/service/core', 'lab/device-plugin/pod'],
-  'explain-node': ['lab/device-plugin/pod'],
   'front-end': [],
   'last-resort': ['device-plugin/service/last-resort'],
   log: [],
   main: ['native/device-plugin/program-start'],
   meters: ['native/device-plugin/program-start', 'lab/device-plugin/pod'],
   'node-sources': ['lab/device-plugin/changes'],
-  serve: ['native/device-plugin/program-start', 'native/device-plugin/program-kubelet'],
-  service: ['device-plugin/service/service', 'native/device-plugin/program-live'],
-  serve: ['lab/device-plugin/changes', 'lab/device-plugin/pod'],
-  service: ['device-plugin/service/service', 'lab/device-plugin/changes', 'lab/device-plugin/pod'],
+  serve: [
+    'native/device-plugin/program-start',
+    'native/device-plugin/program-kubelet',
+    'lab/device-plugin/changes',
+    'lab/device-plugin/pod',
+  ],
+  service: [
+    'device-plugin/service/service',
+    'native/device-plugin/program-live',
+    'lab/device-plugin/changes',
+    'lab/device-plugin/pod',
+  ],
   state: [],
+  tidy: ['device-plugin/tidy'],
+  unrestored: ['native/device-plugin/program-restore'],
   usage: ['device-plugin/config/command-line'],
 }
 
