@@ -264,7 +264,9 @@ describe('imports', () => {
 
   test('nobody pays for node:child_process who runs no child', () => {
     expect(
-      imports.filter(({ target, isDynamic, isType }) => /child_process/.test(target) && !isDynamic && !isType).map(shown),
+      imports
+        .filter(({ target, isDynamic, isType }) => /child_process/.test(target) && !isDynamic && !isType)
+        .map(shown),
     ).toEqual([])
   })
 })
