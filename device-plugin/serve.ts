@@ -15,8 +15,6 @@ import type { PluginConfig } from './config/plugin-config.ts'
 import type { Settings } from './config/settings.ts'
 import { watchConfig } from './config/watch-config.ts'
 import { Containers } from './container/containers.ts'
-import { Restorer } from './container/restore/restorer.ts'
-import { type Restoring, restoreByDel } from './container/restore/vf-attach-del.ts'
 import { makeCore } from './core.ts'
 import { isDeviceId } from './inventory/device-id.ts'
 import { scan } from './inventory/scan.ts'
@@ -33,8 +31,8 @@ import { nodeSources } from './node-sources.ts'
 import { serveHttp } from './observe/http.ts'
 import { startPluginLog } from './observe/log.ts'
 import { unready } from './observe/readiness.ts'
+import { type Restores, startRestores } from './restores.ts'
 import { Service } from './service.ts'
-import { unrestored } from './unrestored.ts'
 
 /** Milliseconds after a scan before memory is given back; more than once in `tidyPause` costs more than it brings. */
 const tidyDelay = 5_000
@@ -78,8 +76,7 @@ class Running {
    */
   readonly #wereHeld = new Set<string>()
   readonly #containers: Containers
-  readonly #restorer: Restorer
-  #restoring: Restoring | undefined
+  readonly #restores: Restores
   readonly #ends: (() => unknown)[] = []
   #watch: Watch | undefined
   #judgement: NodeJS.Immediate | undefined
@@ -119,27 +116,15 @@ class Running {
       beforeOffer: (state) => {
         this.#keepFiles()
         this.#keepSeries(state.config)
-        this.#restorer.look(unrestored(state))
+        this.#restores.look(state)
       },
       onFailure: () => this.#watch?.touch('judgement'),
       afterScan: (snapshot) => this.#scanned(snapshot),
       log,
     })
-    this.#restorer = new Restorer({
-      restore: (attachment) => {
-        this.#restoring = restoreByDel(attachment, roots.state, process.execPath)
-        return this.#restoring.done
-      },
-      now: () => {
-        const { state } = this.#service
-        return state === undefined ? [] : unrestored({ ...state, attachments: attachments() })
-      },
-      onEnd: () => {
-        this.#restoring = undefined
-        this.#watch?.touch('restore')
-      },
-      clock: processClock,
-      log,
+    this.#restores = startRestores({
+      ...{ stateDir: roots.state, state: () => this.#service.state, attachments, log },
+      onEnd: () => this.#watch?.touch('restore'),
     })
     this.#meters = startMeters(() => this.#service.view(), roots.state)
     this.#containers = new Containers(
@@ -190,9 +175,6 @@ class Running {
         this.#meters.changed(changes)
         records.renew()
         this.#service.look()
-        // The last calls of a pool that is gone are counted after its end.
-        const pools = this.#service.state?.config.pools ?? []
-        this.#meters.keepPools(new Set(pools.map(({ resource }) => resource)))
         this.#tidySoon()
       },
       onFailure: (error) => {
@@ -231,8 +213,7 @@ class Running {
 
   async end(): Promise<void> {
     this.#service.stop()
-    this.#restorer.stop()
-    this.#restoring?.leave()
+    this.#restores.stop()
     clearImmediate(this.#judgement)
     clearTimeout(this.#tidy)
     await Promise.all(this.#ends.map((end) => end()))

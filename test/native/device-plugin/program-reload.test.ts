@@ -83,7 +83,7 @@ test('a file with a mistake changes nothing, and shows in the log, the metrics a
   await until(async () => (await plugin.get('readyz')).status === 200, 'it is ready')
   const before = inode('same')
   bed.configure({ resourceList: [poolOf('same', '1', { resett: 1, reset: 'pm' })] })
-  await plugin.logged(/reset is "pm"; must be "none" or "flr"\nthe former config stays in use/)
+  await plugin.logged(/the former one stays in use: .*reset is "pm"; must be "none" or "flr"/)
   await plugin.shows('vf_flower_config_reload_failed', {}, 1)
   const page = await plugin.get('readyz')
   expect(page.status).toBe(503)

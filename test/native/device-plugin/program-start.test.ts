@@ -63,7 +63,7 @@ describe('without pools', () => {
       bed.configure(text)
       await bed.kubelet.start()
       const plugin = bed.start()
-      await plugin.logged(/^The config is in use: 0 pools/)
+      await plugin.logged(/^The config is in use; pools: 0/)
       await until(async () => (await plugin.get('readyz')).status === 200, 'it is ready')
       expect(await bed.kubelet.resources()).toEqual([])
       bed.configure({ resourceList: [poolOf('net', '0')] })
