@@ -4,7 +4,7 @@ import { wasInPod } from '../src/attach/device/pod-had-note.ts'
 import { linuxMachine } from '../src/kernel/linux-machine.ts'
 import { errorText } from '../src/lib/error-text.ts'
 import { version } from '../src/lib/version.ts'
-import { giveBackMemory } from '../src/sys/memory.ts'
+import { collectGarbage, unloadExecutable } from '../src/sys/memory.ts'
 import { openNetlink } from '../src/sys/netlink.ts'
 import { openNotifications } from '../src/sys/notifications.ts'
 import { attachmentsByDevice } from './allocations/attachments.ts'
@@ -33,10 +33,7 @@ import { startPluginLog } from './observe/log.ts'
 import { unready } from './observe/readiness.ts'
 import { type Restores, startRestores } from './restores.ts'
 import { Service } from './service.ts'
-
-/** Milliseconds after a scan before memory is given back; more than once in `tidyPause` costs more than it brings. */
-const tidyDelay = 5_000
-const tidyPause = 300_000
+import { Tidy } from './tidy.ts'
 
 /** Exit codes of the service. */
 export const exitCodes = { ended: 0, failed: 1, config: 3 } as const
@@ -80,12 +77,11 @@ class Running {
   readonly #ends: (() => unknown)[] = []
   #watch: Watch | undefined
   #judgement: NodeJS.Immediate | undefined
-  #tidy: NodeJS.Timeout | undefined
   /** The config whose pools have counters. */
   #counted: PluginConfig | undefined
-  #tidiedAt = Number.NEGATIVE_INFINITY
   /** The reason why files of devices could not be kept the last time. */
   #fileProblem: string | undefined
+  readonly #tidy = new Tidy(processClock, { collect: collectGarbage, unload: unloadExecutable })
 
   constructor(settings: Settings, log: PluginLog) {
     const { roots } = settings
@@ -117,6 +113,7 @@ class Running {
         this.#keepFiles()
         this.#keepSeries(state.config)
         this.#restores.look(state)
+        this.#tidy.soon()
       },
       onFailure: () => this.#watch?.touch('judgement'),
       afterScan: (snapshot) => this.#scanned(snapshot),
@@ -150,7 +147,10 @@ class Running {
     })
     const frontEnd = openKubeletFrontEnd(
       core,
-      { kubelet: roots.kubelet, instance: settings.instance, observer: this.#meters.observer },
+      {
+        ...{ kubelet: roots.kubelet, instance: settings.instance, observer: this.#meters.observer },
+        cdiAnnotations: settings.cdiAnnotations,
+      },
       log,
     )
     this.#service.serve(frontEnd)
@@ -173,9 +173,7 @@ class Running {
       onChange: async (changes) => {
         await informed
         this.#meters.changed(changes)
-        records.renew()
         this.#service.look()
-        this.#tidySoon()
       },
       onFailure: (error) => {
         this.#meters.scanFailed()
@@ -215,7 +213,7 @@ class Running {
     this.#service.stop()
     this.#restores.stop()
     clearImmediate(this.#judgement)
-    clearTimeout(this.#tidy)
+    this.#tidy.stop()
     await Promise.all(this.#ends.map((end) => end()))
   }
 
@@ -223,23 +221,15 @@ class Running {
     if (listen === undefined) return
     const server = serveHttp({
       listen,
-      pages: { metrics: () => this.#meters.page(), unready: () => unready(this.#service.view()) },
+      pages: { metrics: () => this.#metrics(), unready: () => unready(this.#service.view()) },
       log: this.#log,
     })
     this.#ends.push(() => server.stop())
   }
 
-  /** Gives memory back a while after the last of several scans. */
-  #tidySoon(): void {
-    const now = performance.now()
-    this.#tidy ??= setTimeout(
-      () => {
-        this.#tidy = undefined
-        this.#tidiedAt = performance.now()
-        giveBackMemory()
-      },
-      Math.max(tidyDelay, this.#tidiedAt + tidyPause - now),
-    ).unref()
+  #metrics(): ReturnType<Meters['page']> {
+    this.#tidy.soon()
+    return this.#meters.page()
   }
 
   /** Several changes of allocations in one turn are one judgement. */

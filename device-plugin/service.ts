@@ -11,7 +11,8 @@ import type { FrontEnd, Offer } from './front-end.ts'
 import { type HealthState, nextHealth } from './health/next.ts'
 import { Refusals } from './health/refusals.ts'
 import { KnownUses } from './inventory/known-uses.ts'
-import type { Snapshot } from './inventory/snapshot.ts'
+import { isSameNode, shared } from './inventory/share.ts'
+import type { Device, Snapshot } from './inventory/snapshot.ts'
 import type { PluginLog } from './log.ts'
 import type { View, ViewedPool } from './observe/view.ts'
 import { assignPools } from './pools/assign.ts'
@@ -103,7 +104,7 @@ export class Service {
     try {
       const snapshot = this.#options.scan(++this.#scans)
       if (this.#isBlind(snapshot)) throw new NodeNotSeen()
-      this.#snapshot = this.#uses.complete(snapshot)
+      this.#snapshot = shared(this.#uses.complete(snapshot), this.#snapshot)
       this.#options.afterScan?.(this.#snapshot)
       this.#judge(this.#snapshot)
       this.#failure = undefined
@@ -130,7 +131,7 @@ export class Service {
 
   /** Allocate has refused a device: it is not offered as healthy for a while, or until something about it changes. */
   refuse(device: string, resource: string, reason: string): void {
-    const sign = this.#signOf(device)
+    const sign = this.#state && signs(this.#state.snapshot, this.#options.attachments())(device)
     // A device that a pod has is in no list for another one already.
     if (sign === undefined || this.#options.allocations().held.has(device)) return
     this.#refusals.add(device, resource, `it was refused to a pod: ${reason}`, sign, performance.now())
@@ -140,12 +141,6 @@ export class Service {
   /** Devices were given to a container: refusals of before say nothing any more. */
   gave(devices: readonly string[]): void {
     for (const device of devices) this.#refusals.forget(device)
-  }
-
-  /** Facts that a refusal may hang on; undefined for a device that is not there. */
-  #signOf(id: string): string | undefined {
-    const device = this.#snapshot?.devices.find((one) => one.id === id)
-    return device === undefined ? undefined : JSON.stringify([device, this.#options.attachments().get(id)])
   }
 
   /** Without interfaces no PF has a name, and no pool that selects by one would have a device. A former snapshot is truer. */
@@ -163,11 +158,11 @@ export class Service {
     const allocations = this.#options.allocations()
     const former = this.#state
     const assignment =
-      former?.snapshot === snapshot && former.config === config
-        ? former.assignment
+      former?.config === config && isSameNode(former.snapshot, snapshot)
+        ? { ...former.assignment, snapshot }
         : assignPools(config, snapshot)
     const now = performance.now()
-    const refused = this.#refusals.at(now, (id) => this.#signOf(id))
+    const refused = this.#refusals.at(now, signs(snapshot, attachments))
     const { view, state } = nextHealth(
       { assignment, held: allocations.held, attachments: [...attachments.values()], refused, now },
       this.#health,
@@ -212,7 +207,7 @@ export class Service {
     this.#timer.unref()
   }
 
-  /** Writes what has begun to be true: devices that are bad, skipped by the guard, or withheld. */
+  /** Writes what has begun to be true: devices that are bad, kept back by the host guard, or withheld. */
   #tell({ health, assignment, snapshot }: State): void {
     const said = new Map<string, () => void>()
     const { log } = this.#options
@@ -245,6 +240,20 @@ export class NodeNotSeen extends Error {
 
   constructor() {
     super('the kernel does not tell of interfaces now; the devices of the scan before stay')
+  }
+}
+
+/** A function that gives the facts which a refusal may hang on, as a text; undefined for a device that is not there. */
+function signs(
+  { devices }: Snapshot,
+  attachments: ReadonlyMap<string, Attachment>,
+): (id: string) => string | undefined {
+  // Refusals are rare: the map is made for the first one.
+  let byId: ReadonlyMap<string, Device> | undefined
+  return (id) => {
+    byId ??= new Map(devices.map((device) => [device.id, device]))
+    const device = byId.get(id)
+    return device && JSON.stringify([device, attachments.get(id)])
   }
 }
 

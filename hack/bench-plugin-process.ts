@@ -246,9 +246,9 @@ async function churn(bench: Bench): Promise<void> {
     for (const pool of [1, 2]) await kubelet.allocate(pod, 'app', `intel.com/pool${pool}`, 2)
     await metrics()
     await kubelet.endPod(pod.uid)
-    // Streams that end soon after they begin are answered with longer and longer waits: that is not what is measured here.
-    if (cycle % 30 === 15) await kubelet.dropStreams()
-    if (cycle % 30 === 0) await kubelet.restart()
+    // Without a stream the plugin waits for ten seconds before it shows itself again.
+    if (cycle % 60 === 0) await kubelet.dropStreams()
+    if (cycle % 12 === 1) await kubelet.restart()
     if (cycle % 10 === 0) {
       writeFileSync(join(folder, 'config.new'), config(cycle % 20))
       renameSync(join(folder, 'config.new'), join(folder, 'config.json'))

@@ -1,65 +1,28 @@
 /** Tells when records of vf-attach come and go: no notification of the kernel says that a device was restored. */
-import { type FSWatcher, statSync, watch } from 'node:fs'
 import { attachFolder } from '../../src/records/attach.ts'
-
-/** A watch of records that goes on. */
-export interface RecordsWatch {
-  /** Looks whether the folder is still the one that is watched. To be called now and then: the folder comes with the first record. */
-  renew(): void
-  close(): void
-}
+import { signOf } from '../../src/sys/file-sign.ts'
+import { type FolderWatch, watchFolders } from '../../src/sys/folder-watch.ts'
 
 /** Milliseconds between a change and the call: one CNI call writes several files. */
 const settle = 100
+/** Milliseconds between two looks without an event. */
+const poll = 60_000
 
-/** Calls `changed` after records below `stateDir` have changed. Never fails: without a watch, periodic looks remain. */
-export function watchRecords(stateDir: string, changed: () => void): RecordsWatch {
+/** Calls `changed` after records below `stateDir` have changed, and at once where there are records. Never fails. */
+export function watchRecords(stateDir: string, changed: () => void): FolderWatch {
   const folder = `${stateDir}/${attachFolder}`
-  let watcher: FSWatcher | undefined
-  let watched = ''
-  let timer: NodeJS.Timeout | undefined
-  const end = () => {
-    watcher?.close()
-    watcher = undefined
-    watched = ''
-  }
-  const note = () => {
-    timer ??= setTimeout(() => {
-      timer = undefined
-      changed()
-    }, settle).unref()
-  }
-  const renew = () => {
-    const now = identityOf(folder)
-    if (now === watched) return
-    end()
-    if (now === '') return
-    try {
-      watcher = watch(folder, { persistent: false }, note)
-      watcher.on('error', end)
-      watched = now
-      // Records may have come before the watch.
-      note()
-    } catch {
-      // The folder has gone, or the kernel gives no more watches (fs.inotify.max_user_watches).
-    }
-  }
-  renew()
-  return {
-    renew,
-    close: () => {
-      clearTimeout(timer)
-      end()
+  let seen = ''
+  return watchFolders({
+    folders: () => [folder],
+    look: (isAfterEvent) => {
+      const sign = signOf(folder)
+      // Two changes within one tick of the kernel's clock have the same sign.
+      const isChanged = sign !== seen || (isAfterEvent && sign !== '')
+      seen = sign
+      if (isChanged) changed()
     },
-  }
-}
-
-/** Tells a folder from a later one at the same path; '' where there is none. */
-function identityOf(folder: string): string {
-  try {
-    const stats = statSync(folder, { throwIfNoEntry: false })
-    return stats === undefined ? '' : `${stats.dev}:${stats.ino}:${stats.birthtimeMs}`
-  } catch {
-    return ''
-  }
+    settle,
+    poll: () => poll,
+    keepsProcess: false,
+  })
 }

@@ -65,7 +65,7 @@ export interface Selector {
   /** No condition: gives the container /dev/vhost-net and /dev/net/tun. */
   readonly needVhostNet?: boolean
   readonly vdpaType?: 'vhost' | 'virtio'
-  /** Ours beyond the peer's. */
+  /** This and the keys below are not those of sriov-network-device-plugin. */
   readonly eswitchModes?: readonly ('legacy' | 'switchdev')[]
   readonly hasRepresentor?: boolean
   /** Conditions that must not hold together. */

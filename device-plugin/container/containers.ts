@@ -107,7 +107,7 @@ export class Containers {
 }
 
 function gone(resource: string, id: string): NotReady {
-  return new NotReady(id, `"${resource}" does not have it any more`)
+  return new NotReady(id, `"${resource}" does not have it any more`, true)
 }
 
 /** The questions of `uses`, as functions of their own. */
@@ -124,7 +124,6 @@ function written(ids: readonly string[], what: string, write: () => void): void 
     write()
   } catch (error) {
     if (error instanceof NotReady) throw error
-    const words = errorText(error)
-    throw new NotReady(ids.join(', '), `its ${what} can not be written: ${words}`)
+    throw new NotReady(ids.join(', '), `its ${what} can not be written: ${errorText(error)}`, true)
   }
 }

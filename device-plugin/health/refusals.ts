@@ -5,7 +5,7 @@
 
 /** Milliseconds that the first refusal counts. Each one that follows doubles them. */
 const first = 30_000
-const longest = 900_000
+const longest = 300_000
 
 /** A refusal, as health asks. */
 export interface Refused {

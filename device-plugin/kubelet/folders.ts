@@ -39,7 +39,7 @@ export function watchKubelet(root: string, timings: Timings, tell: (folders: Fol
   })
 }
 
-/** Looks once. The peer's choice: the watched folder if there is one. */
+/** Looks once. The watched folder is chosen if there is one, as sriov-network-device-plugin does. */
 export function readFolders(root: string): Folders {
   const way = identityAt(join(root, REGISTRY)) !== undefined ? 'watcher' : 'legacy'
   const folder = join(root, way === 'watcher' ? REGISTRY : LEGACY)

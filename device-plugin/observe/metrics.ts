@@ -90,10 +90,9 @@ export class Metrics {
     if (this.#making !== undefined) return this.#making
     const making = this.#make()
     this.#making = making
-    const forget = (parts: readonly string[]) => {
+    const forget = () => {
       setTimeout(() => {
         if (this.#making === making) this.#making = undefined
-        collectGarbage(parts.reduce((sum, { length }) => sum + length, 0))
       }, fresh).unref()
     }
     making.then(forget, () => {
@@ -181,14 +180,6 @@ function openFiles(): number | undefined {
   } catch {
     return undefined
   }
-}
-
-/** Characters of a text that leaves enough garbage to be worth the work. */
-const largeText = 512 << 10
-
-/** Bun would let its heap grow by tens of megabytes before it looks for the garbage of large texts. */
-function collectGarbage(characters: number): void {
-  if (characters >= largeText && typeof Bun !== 'undefined') Bun.gc(true)
 }
 
 /** Everything that is asked for within the longest time; others have their turn in between. */

@@ -11,7 +11,7 @@ export interface FolderWatchOptions {
   /** Paths of the folders that matter now, asked for at each look. The lowest folder above stands for one that is not there. */
   readonly folders: () => readonly string[]
   /** Looks at the files: called at once, after events and every `poll`. Events of a change during a call lead to another call. */
-  readonly look: () => void
+  readonly look: (isAfterEvent: boolean) => void
   /** From the first event to the look: several events are one. */
   readonly settle: number
   /** From one look to the next without an event; asked for after each look. */
@@ -50,12 +50,13 @@ class Following implements FolderWatch {
 
   look(): void {
     if (this.#isClosed) return
+    const isAfterEvent = this.#settling !== undefined
     clearTimeout(this.#settling)
     this.#settling = undefined
     // Watches come first: a change after the look makes an event.
     this.#renew()
     try {
-      this.#options.look()
+      this.#options.look(isAfterEvent)
     } finally {
       clearTimeout(this.#poll)
       if (!this.#isClosed) this.#poll = this.#later(this.#options.poll())

@@ -3,7 +3,7 @@ import type { Mutation } from './mutation.ts'
 /** Mistakes in how the parts of the device plugin are put together. */
 export const deviceProgram: readonly Mutation[] = [
   {
-    id: 'serve.ts-exit-code',
+    id: 'device-exit-code',
     file: 'device-plugin/serve.ts',
     mistake: 'A config with a mistake at the start is a failure like any other.',
     old: '    return exitCodes.config\n',
@@ -12,7 +12,7 @@ export const deviceProgram: readonly Mutation[] = [
     tier: 'quick',
   },
   {
-    id: 'config-state.ts-forgets',
+    id: 'device-config-forgets',
     file: 'device-plugin/config-state.ts',
     mistake: 'A config with a mistake takes all pools away.',
     old: '      this.#state = { ...this.#state, readAt, problems }\n      return false\n',
@@ -21,11 +21,11 @@ export const deviceProgram: readonly Mutation[] = [
     tier: 'quick',
   },
   {
-    id: 'service.ts-dead-pods',
+    id: 'device-dead-pods',
     file: 'device-plugin/service.ts',
     mistake: 'Records of vf-attach count for nothing: a VF that is not restored is given away.',
-    old: 'attachments: [...attachments.values()], now',
-    now: 'attachments: [], now',
+    old: 'attachments: [...attachments.values()], refused, now',
+    now: 'attachments: [], refused, now',
     test: ['lab/device-plugin/pod.test.ts', 'because its pod died before DEL'],
     tier: 'lab',
   },

@@ -12,7 +12,7 @@ export const deviceRestore: readonly Mutation[] = [
     tier: 'quick',
   },
   {
-    id: 'device-restore-old-look',
+    id: 'container-restore-old-look',
     file: 'device-plugin/container/restore/restorer.ts',
     mistake: 'A restore goes by the last look, although another pod has the device by now.',
     old: '    this.look(this.#options.now())\n',
@@ -21,7 +21,7 @@ export const deviceRestore: readonly Mutation[] = [
     tier: 'quick',
   },
   {
-    id: 'device-restore-untrue',
+    id: 'container-restore-untrue',
     file: 'device-plugin/container/restore/restorer.ts',
     mistake: 'The log says that a device is restored, and vf-attach has not found its record.',
     old: '      if (this.#options.now().some((left) => keyOf(left) === keyOf(one))) throw new RecordStays(remarks)\n',
@@ -39,12 +39,15 @@ export const deviceRestore: readonly Mutation[] = [
     tier: 'quick',
   },
   {
-    id: 'device-kubelet-early-standby',
+    id: 'kubelet-early-standby',
     file: 'device-plugin/kubelet/pool.ts',
     mistake: 'A second process is ready before kubelet has seen it, and the first one leaves too early.',
     old: ' && this.#isRefused\n',
     now: '\n',
-    test: ['native/device-plugin/program-kubelet.test.ts', 'a kubelet of the kind by-path'],
+    test: [
+      'native/device-plugin/program-kubelet.test.ts',
+      'a second one takes over while the first one stops',
+    ],
     tier: 'quick',
   },
 ]

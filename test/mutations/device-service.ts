@@ -3,7 +3,7 @@ import type { Mutation } from './mutation.ts'
 /** Mistakes in what the device plugin does while something fails. */
 export const deviceService: readonly Mutation[] = [
   {
-    id: 'device-service-unknown-uses',
+    id: 'inventory-unknown-uses',
     file: 'device-plugin/inventory/known-uses.ts',
     mistake: 'A device that is new while the kernel tells no routes counts as free.',
     old: '?? [unknownUse]',
@@ -15,7 +15,7 @@ export const deviceService: readonly Mutation[] = [
     tier: 'quick',
   },
   {
-    id: 'device-service-refused',
+    id: 'health-refused',
     file: 'device-plugin/health/next.ts',
     mistake: 'A device that was refused stays healthy, and kubelet chooses it for each next pod.',
     old: '    ...refusedOf(facts.refusal),\n',
@@ -27,7 +27,7 @@ export const deviceService: readonly Mutation[] = [
     tier: 'quick',
   },
   {
-    id: 'device-service-other-boot',
+    id: 'allocations-other-boot',
     file: 'device-plugin/allocations/attachments.ts',
     mistake:
       'After a boot the records of the one before make devices unhealthy, and pods are not admitted again.',

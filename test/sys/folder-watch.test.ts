@@ -1,6 +1,6 @@
 // The watch of folders looks at once, after changes in folders that are there, that come later and that are replaced, and rarely
 // without an event. Events of one moment are one look. After close nothing is called, and no file stays open.
-import { mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, watch, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { execa } from 'execa'
@@ -22,7 +22,7 @@ afterEach(() => {
 /** Follows folders; `looks` counts, `names` is the content of the first folder at the last look. */
 function follow(folders: readonly string[], options: Partial<FolderWatchOptions> = {}) {
   const seen = { looks: 0, names: [] as readonly string[] }
-  const watch = watchFolders({
+  const following = watchFolders({
     folders: () => folders,
     look: () => {
       seen.looks++
@@ -30,8 +30,8 @@ function follow(folders: readonly string[], options: Partial<FolderWatchOptions>
     },
     ...{ settle: 5, poll: () => far, ...options },
   })
-  running.push(watch)
-  return { seen, watch }
+  running.push(following)
+  return { seen, watch: following }
 }
 const isSeen = (seen: { readonly names: readonly string[] }, ...names: readonly string[]) =>
   vi.waitFor(() => expect(seen.names).toEqual(names), { timeout: 10_000, interval: 5 })
@@ -83,9 +83,15 @@ describe('looks', () => {
   })
 
   test('once for many events, and at once when asked', async () => {
-    const { seen, watch } = follow([top], { settle: far })
+    const { seen, watch: following } = follow([top], { settle: far })
+    const names = new Set<string | null>()
+    // A second watch of the folder hears of each event after the first one.
+    const witness = watch(top, (_, name) => void names.add(name))
     for (let number = 0; number < 50; number++) writeFileSync(join(top, `${number}`), '')
-    watch.look()
+    await vi.waitFor(() => expect(names).toContain('49'), { timeout: 10_000, interval: 5 })
+    witness.close()
+    expect(seen.looks).toBe(1)
+    following.look()
     expect([seen.looks, seen.names.length]).toEqual([2, 50])
   })
 
@@ -100,10 +106,10 @@ describe('looks', () => {
 
 test('after close nothing is called, and no file is open', () => {
   const before = readdirSync('/proc/self/fd').length
-  const { seen, watch } = follow([top, join(top, 'none')])
-  watch.close()
-  watch.close()
-  watch.look()
+  const { seen, watch: following } = follow([top, join(top, 'none')])
+  following.close()
+  following.close()
+  following.look()
   expect(seen.looks).toBe(1)
   expect(readdirSync('/proc/self/fd').length).toBeLessThanOrEqual(before + 1)
 })

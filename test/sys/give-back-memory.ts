@@ -5,11 +5,12 @@
  *     sh hack/bun.sh test/sys/give-back-memory.ts
  */
 import { readFileSync } from 'node:fs'
-import { giveBackMemory } from '../../src/sys/memory.ts'
+import { collectGarbage, unloadExecutable } from '../../src/sys/memory.ts'
 
 const pages = () => Number(/RssFile:\s+(\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))?.[1])
 
 const before = pages()
-giveBackMemory()
+collectGarbage()
+unloadExecutable()
 const after = pages()
 console.log(JSON.stringify({ before, after, sum: [1, 2, 3].reduce((sum, one) => sum + one, 0) }))

@@ -3,11 +3,12 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
-import { type RecordsWatch, watchRecords } from '../../../device-plugin/allocations/watch-records.ts'
+import { watchRecords } from '../../../device-plugin/allocations/watch-records.ts'
+import type { FolderWatch } from '../../../src/sys/folder-watch.ts'
 
 let state = ''
 let calls = 0
-let watch: RecordsWatch | undefined
+let watch: FolderWatch | undefined
 beforeEach(() => {
   state = mkdtempSync(join(tmpdir(), 'records-'))
   calls = 0
@@ -34,11 +35,10 @@ test('a record that comes, and one that goes', async () => {
 })
 
 test('a folder that comes after the start, and one that is made anew', async () => {
-  const { renew } = begin()
+  begin()
   for (let count = 0; count < 2; count++) {
     rmSync(join(state, 'attach'), { recursive: true, force: true })
-    mkdirSync(join(state, 'attach'))
-    await more(renew)
+    await more(() => mkdirSync(join(state, 'attach')))
     await more(() => writeFileSync(join(state, 'attach', 'a'), ''))
   }
 })
@@ -46,6 +46,6 @@ test('a folder that comes after the start, and one that is made anew', async () 
 test('a state that is no folder fails nobody', () => {
   state = join(state, 'file')
   writeFileSync(state, '')
-  begin().renew()
+  begin().look()
   expect(calls).toBe(0)
 })

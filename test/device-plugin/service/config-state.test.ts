@@ -1,7 +1,7 @@
 // The config in use changes with each content that has no mistake. Another content leaves it as it is, and its mistakes are told with
 // their places, one by one.
 import { expect, test } from 'vitest'
-import { ConfigKeeper } from '../../device-plugin/config-state.ts'
+import { ConfigKeeper } from '../../../device-plugin/config-state.ts'
 
 const text = (...names: readonly string[]) => ({
   text: JSON.stringify({ resourceList: names.map((resourceName) => ({ resourceName, selectors: [{}] })) }),
