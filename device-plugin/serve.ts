@@ -15,8 +15,6 @@ import type { PluginConfig } from './config/plugin-config.ts'
 import type { Settings } from './config/settings.ts'
 import { watchConfig } from './config/watch-config.ts'
 import { Containers } from './container/containers.ts'
-import { Restorer } from './container/restore/restorer.ts'
-import { type Restoring, restoreByDel } from './container/restore/vf-attach-del.ts'
 import { makeCore } from './core.ts'
 import { isDeviceId } from './inventory/device-id.ts'
 import { scan } from './inventory/scan.ts'
@@ -33,9 +31,9 @@ import { nodeSources } from './node-sources.ts'
 import { serveHttp } from './observe/http.ts'
 import { startPluginLog } from './observe/log.ts'
 import { unready } from './observe/readiness.ts'
+import { type Restores, startRestores } from './restores.ts'
 import { Service } from './service.ts'
 import { Tidy } from './tidy.ts'
-import { unrestored } from './unrestored.ts'
 
 /** Exit codes of the service. */
 export const exitCodes = { ended: 0, failed: 1, config: 3 } as const
@@ -75,8 +73,7 @@ class Running {
    */
   readonly #wereHeld = new Set<string>()
   readonly #containers: Containers
-  readonly #restorer: Restorer
-  #restoring: Restoring | undefined
+  readonly #restores: Restores
   readonly #ends: (() => unknown)[] = []
   #watch: Watch | undefined
   #judgement: NodeJS.Immediate | undefined
@@ -115,28 +112,16 @@ class Running {
       beforeOffer: (state) => {
         this.#keepFiles()
         this.#keepSeries(state.config)
-        this.#restorer.look(unrestored(state))
+        this.#restores.look(state)
         this.#tidy.soon()
       },
       onFailure: () => this.#watch?.touch('judgement'),
       afterScan: (snapshot) => this.#scanned(snapshot),
       log,
     })
-    this.#restorer = new Restorer({
-      restore: (attachment) => {
-        this.#restoring = restoreByDel(attachment, roots.state, process.execPath)
-        return this.#restoring.done
-      },
-      now: () => {
-        const { state } = this.#service
-        return state === undefined ? [] : unrestored({ ...state, attachments: attachments() })
-      },
-      onEnd: () => {
-        this.#restoring = undefined
-        this.#watch?.touch('restore')
-      },
-      clock: processClock,
-      log,
+    this.#restores = startRestores({
+      ...{ stateDir: roots.state, state: () => this.#service.state, attachments, log },
+      onEnd: () => this.#watch?.touch('restore'),
     })
     this.#meters = startMeters(() => this.#service.view(), roots.state)
     this.#containers = new Containers(
@@ -189,9 +174,6 @@ class Running {
         await informed
         this.#meters.changed(changes)
         this.#service.look()
-        // The last calls of a pool that is gone are counted after its end.
-        const pools = this.#service.state?.config.pools ?? []
-        this.#meters.keepPools(new Set(pools.map(({ resource }) => resource)))
       },
       onFailure: (error) => {
         this.#meters.scanFailed()
@@ -229,8 +211,7 @@ class Running {
 
   async end(): Promise<void> {
     this.#service.stop()
-    this.#restorer.stop()
-    this.#restoring?.leave()
+    this.#restores.stop()
     clearImmediate(this.#judgement)
     this.#tidy.stop()
     await Promise.all(this.#ends.map((end) => end()))

@@ -326,6 +326,7 @@ export const coversPlugin: Readonly<Record<string, readonly string[]>> = {
   main: ['native/device-plugin/program-start'],
   meters: ['native/device-plugin/program-start', 'lab/device-plugin/pod'],
   'node-sources': ['lab/device-plugin/changes'],
+  restores: ['device-plugin/container/restorer', 'native/device-plugin/program-restore'],
   serve: [
     'native/device-plugin/program-start',
     'native/device-plugin/program-kubelet',
@@ -340,7 +341,6 @@ export const coversPlugin: Readonly<Record<string, readonly string[]>> = {
   ],
   state: [],
   tidy: ['device-plugin/tidy'],
-  unrestored: ['native/device-plugin/program-restore'],
   usage: ['device-plugin/config/command-line'],
 }
 

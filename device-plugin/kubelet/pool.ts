@@ -38,6 +38,8 @@ export class KubeletPool {
   #isRegistered = false
   #problem: string | undefined
   #failures = 0
+  /** kubelet has refused the last registration. */
+  #isRefused = false
   /** Times of the next attempts to register and to make a socket that could not be made, by the clock of performance.now(). */
   #nextTry = 0
   #nextSocket = 0
@@ -71,7 +73,8 @@ export class KubeletPool {
 
   status(): KubeletPoolStatus {
     const { resource } = this
-    const standby = this.#streams.count === 0 && this.#siblings.length > 0
+    // Before kubelet's word nobody knows whether it takes two: the other process must not leave yet.
+    const standby = this.#streams.count === 0 && this.#siblings.length > 0 && this.#isRefused
     return {
       ...{ resource, registered: this.#isRegistered, streams: this.#streams.count },
       ...{ problem: this.#problem, standby },
@@ -197,6 +200,7 @@ export class KubeletPool {
     const { resource } = this
     this.#settings.observer?.onRegistration(resource, way, refusal === undefined)
     this.#isRegistered = refusal === undefined
+    this.#isRefused = !this.#isRegistered
     if (refusal === undefined) {
       this.#problem = undefined
       this.#log.info(`kubelet has registered ${resource}`, { resource, way })
@@ -212,6 +216,7 @@ export class KubeletPool {
     this.#log.info(`kubelet watches ${resource}`, { resource, streams: this.#streams.count })
     clearTimeout(this.#timer)
     this.#problem = undefined
+    this.#isRefused = false
   }
 
   #ended(life: number): void {

@@ -9,6 +9,7 @@ import { devicePluginConfig } from './device-plugin-config.ts'
 import { devicePluginWatch } from './device-plugin-watch.ts'
 import { devicePools } from './device-pools.ts'
 import { deviceProgram } from './device-program.ts'
+import { deviceRestore } from './device-restore.ts'
 import { deviceService } from './device-service.ts'
 import { features } from './features.ts'
 import { hostileBounds } from './hostile-bounds.ts'
@@ -70,4 +71,5 @@ export const mutations: readonly Mutation[] = [
   ...devicePluginConfig,
   ...devicePluginWatch,
   ...deviceProgram,
+  ...deviceRestore,
 ]

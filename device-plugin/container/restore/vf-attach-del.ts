@@ -2,7 +2,6 @@
  * The DEL of vf-attach, as a process of its own: the executable has both programs. It takes the record's lock, finds the device
  * wherever it is, and puts it back; whoever comes second finds no record and has nothing to do.
  */
-import type { ChildProcess } from 'node:child_process'
 import type { Readable } from 'node:stream'
 import { defaultStateDir } from '../../../src/records/store.ts'
 import type { Attachment } from '../../allocations/attachment.ts'
@@ -40,21 +39,23 @@ export function delCall(
 
 /** Begins the DEL of an attachment whose record is below `stateDir`. `program` is started under the name vf-attach. */
 export function restoreByDel(attachment: Attachment, stateDir: string, program: string): Restoring {
-  let child: ChildProcess | undefined
   let isLeft = false
+  let letGo = () => {}
   const leave = () => {
     isLeft = true
-    child?.stdout?.destroy()
-    child?.stderr?.destroy()
-    child?.unref()
+    letGo()
   }
   const run = async () => {
     // Loaded by the first DEL: most nodes never have one.
     const { spawn } = await import('node:child_process')
     const { env, input } = delCall(attachment, stateDir)
     const one = spawn(program, [], { argv0: 'vf-attach', env, stdio: ['pipe', 'pipe', 'pipe'] })
-    child = one
-    if (isLeft) leave()
+    letGo = () => {
+      one.stdout.destroy()
+      one.stderr.destroy()
+      one.unref()
+    }
+    if (isLeft) letGo()
     const answer = textOf(one.stdout)
     const lines = textOf(one.stderr)
     // A process that can't read its input says why by its answer.

@@ -16,7 +16,7 @@ import {
   restoreByDel,
 } from '../../../device-plugin/container/restore/vf-attach-del.ts'
 import { assignPools } from '../../../device-plugin/pools/assign.ts'
-import { unrestored } from '../../../device-plugin/unrestored.ts'
+import { unrestored } from '../../../device-plugin/restores.ts'
 import { device, pool as poolConfig, snapshot } from '../../support/device-plugin/devices.ts'
 import { temporaryFolder } from '../../support/device-plugin/temporary-folder.ts'
 import { VirtualClock } from '../watch/virtual-clock.ts'
