@@ -1,6 +1,8 @@
 /**
- * The cost of the device plugin: `sh hack/bun.sh hack/bench-device-plugin.ts [--pfs N] [--vfs N] [--rounds N]`. Scans of a fake sysfs
- * with PFs and VFs, and the list of as many interfaces of a real kernel, in a namespace, as root.
+ * The cost of the device plugin, beside its bars: `sh hack/bun.sh hack/bench-device-plugin.ts [--pfs N] [--vfs N] [--rounds N] [--scans]`.
+ * Scans of a fake sysfs with PFs and VFs, the list of as many interfaces of a real kernel, in a namespace, as root, and then the whole
+ * program of `dist/` through an hour's worth of churn (bench-plugin-process.ts), which `--scans` leaves out. Exits with 1 when a bar is
+ * missed.
  */
 import { parseArgs } from 'node:util'
 import { execaSync } from 'execa'
@@ -8,6 +10,7 @@ import { noNetwork } from '../device-plugin/inventory/no-network.ts'
 import { scan } from '../device-plugin/inventory/scan.ts'
 import type { NetworkLink } from '../src/kernel/api/network-facts.ts'
 import { openNetworkFacts } from '../src/kernel/linux-network-facts.ts'
+import { measureProcess, printRows } from './bench-plugin-process.ts'
 import { median, minimum, ms, table } from './bench-table.ts'
 import { bigNode } from './lab/fake-root/big-node.ts'
 
@@ -15,6 +18,7 @@ const { values } = parseArgs({
   options: {
     ...{ pfs: { type: 'string', default: '8' }, vfs: { type: 'string', default: '128' } },
     ...{ rounds: { type: 'string', default: '20' }, links: { type: 'boolean', default: false } },
+    scans: { type: 'boolean', default: false },
   },
 })
 const [pfs, vfs, rounds] = [values.pfs, values.vfs, values.rounds].map(Number) as [number, number, number]
@@ -48,6 +52,7 @@ if (values.links) {
   const processor = (took: readonly Took[]) => median(took.map((one) => one.processor))
   const idle = (processor(listed) + processor(links ?? [])) / 1000 / 0.002
   console.log(`\nA scan every ${Math.ceil(idle)} s or less often keeps below 0.2 % of one processor.`)
+  if (!values.scans) printRows(measureProcess())
 }
 
 /** Scans with interfaces that only sysfs tells of, and with a kernel that lists them as on a real node. */

@@ -8,6 +8,7 @@ import { deviceObserve } from './device-observe.ts'
 import { devicePluginConfig } from './device-plugin-config.ts'
 import { devicePluginWatch } from './device-plugin-watch.ts'
 import { devicePools } from './device-pools.ts'
+import { deviceWeight } from './device-weight.ts'
 import { features } from './features.ts'
 import { hostileBounds } from './hostile-bounds.ts'
 import { hostileClean } from './hostile-clean.ts'
@@ -64,6 +65,7 @@ export const mutations: readonly Mutation[] = [
   ...deviceObserve,
   ...container,
   ...devicePools,
+  ...deviceWeight,
   ...devicePluginConfig,
   ...devicePluginWatch,
 ]
