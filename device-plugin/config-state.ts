@@ -45,7 +45,7 @@ export class ConfigKeeper {
       this.#config = readPluginConfig(text, { resourcePrefix: this.#prefix })
       return []
     } catch (error) {
-      if (error instanceof ConfigError) return error.message.split('\n')
+      if (error instanceof ConfigError) return error.mistakes
       throw error
     }
   }

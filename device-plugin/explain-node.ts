@@ -8,6 +8,7 @@ import { readPluginConfig } from './config/read-config.ts'
 import type { Settings } from './config/settings.ts'
 import { explainJson, explainTable } from './explain/text.ts'
 import { nextHealth } from './health/next.ts'
+import { KnownUses } from './inventory/known-uses.ts'
 import { scan } from './inventory/scan.ts'
 import { checkpoint } from './kubelet/checkpoint.ts'
 import { podResources } from './kubelet/podresources.ts'
@@ -25,7 +26,8 @@ export async function explainNode(
   if ('problem' in read) return refuse(read.problem)
   try {
     const config = readPluginConfig(read.text, { resourcePrefix })
-    const assignment = assignPools(config, scan(nodeSources(settings), 1))
+    const snapshot = new KnownUses().complete(scan(nodeSources(settings), 1))
+    const assignment = assignPools(config, snapshot)
     const held = await holdings(roots.kubelet)
     const attachments = [...attachmentsByDevice(roots.state, linuxMachine)().values()]
     const { view } = nextHealth({ assignment, held, attachments, now: performance.now() })

@@ -16,7 +16,7 @@ export interface Meters {
   scanned(snapshot: Snapshot): void
   scanFailed(): void
   changed(changes: Changes): void
-  /** These pools are in use: series of others end. */
+  /** These pools are in use: they alone are counted, and series of others end. */
   keepPools(resources: ReadonlySet<string>): void
   page: HttpOptions['pages']['metrics']
 }
@@ -36,18 +36,24 @@ export function startMeters(view: () => View, stateDir: string): Meters {
     filters: (errors) => eachWithFilters(linuxMachine, stateDir, errors),
     inPods: (errors) => eachAttachment(linuxMachine, stateDir, errors),
   })
+  // A pool that is taken down ends its calls later than its series.
+  let kept: ReadonlySet<string> = new Set()
   return {
     observer: {
       onRpc: (method, resource, milliseconds, code) => {
+        if (!kept.has(resource)) return
         metrics.count('vf_flower_rpc_total', { resource, method, code })
         // A stream lasts as long as kubelet does: its time says nothing.
         if (method !== 'ListAndWatch')
           metrics.time('vf_flower_rpc_duration_seconds', { resource, method }, milliseconds)
       },
-      onRegistration: (resource, _way, accepted) =>
-        metrics.count('vf_flower_registrations_total', { resource, result: accepted ? 'ok' : 'error' }),
+      onRegistration: (resource, _way, accepted) => {
+        const labels = { resource, result: accepted ? 'ok' : 'error' }
+        if (kept.has(resource)) metrics.count('vf_flower_registrations_total', labels)
+      },
       onStream: (resource, event) => {
-        if (event === 'sent') metrics.count('vf_flower_list_messages_total', { resource })
+        if (event === 'sent' && kept.has(resource))
+          metrics.count('vf_flower_list_messages_total', { resource })
       },
     },
     scanned: ({ duration }) => metrics.time('vf_flower_scan_duration_seconds', {}, duration),
@@ -59,7 +65,10 @@ export function startMeters(view: () => View, stateDir: string): Meters {
           metrics.count('vf_flower_events_total', { kind }, count)
       }
     },
-    keepPools: (resources) => void metrics.keepPools(resources),
+    keepPools: (resources) => {
+      kept = resources
+      void metrics.keepPools(resources)
+    },
     page: async () => ({ contentType: metrics.contentType, parts: await metrics.parts() }),
   }
 }

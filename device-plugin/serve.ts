@@ -1,30 +1,41 @@
 /** The service with the real kernel, kubelet, files and signals around it, until a signal ends it. */
 
+import { wasInPod } from '../src/attach/device/pod-had-note.ts'
 import { linuxMachine } from '../src/kernel/linux-machine.ts'
+import { errorText } from '../src/lib/error-text.ts'
 import { version } from '../src/lib/version.ts'
 import { collectGarbage, giveBackMemory } from '../src/sys/memory.ts'
 import { openNetlink } from '../src/sys/netlink.ts'
 import { openNotifications } from '../src/sys/notifications.ts'
 import { attachmentsByDevice } from './allocations/attachments.ts'
 import { AllocationKeeper } from './allocations/keeper.ts'
+import { watchRecords } from './allocations/watch-records.ts'
 import { type FileRead, readConfigFile } from './config/config-file.ts'
+import type { PluginConfig } from './config/plugin-config.ts'
 import type { Settings } from './config/settings.ts'
 import { watchConfig } from './config/watch-config.ts'
 import { Containers } from './container/containers.ts'
+import { Restorer } from './container/restore/restorer.ts'
+import { type Restoring, restoreByDel } from './container/restore/vf-attach-del.ts'
 import { makeCore } from './core.ts'
+import { isDeviceId } from './inventory/device-id.ts'
 import { scan } from './inventory/scan.ts'
+import type { Snapshot } from './inventory/snapshot.ts'
 import { processClock } from './inventory/watch/clock.ts'
 import { type Watch, watchNode } from './inventory/watch/watch.ts'
 import { checkpoint } from './kubelet/checkpoint.ts'
 import { openKubeletFrontEnd } from './kubelet/front-end.ts'
 import { podResources } from './kubelet/podresources.ts'
+import { endOnUncaughtErrors } from './last-resort.ts'
+import type { PluginLog } from './log.ts'
 import { type Meters, startMeters } from './meters.ts'
 import { nodeSources } from './node-sources.ts'
 import { serveHttp } from './observe/http.ts'
-import { type PluginLog, startPluginLog } from './observe/log.ts'
+import { startPluginLog } from './observe/log.ts'
 import { unready } from './observe/readiness.ts'
 import { Service } from './service.ts'
 import { Tidy } from './tidy.ts'
+import { unrestored } from './unrestored.ts'
 
 /** Bytes of its own with which the process gives up compiled code: with pages of its file it stays below 80 MB. */
 const mostOwn = 46 << 20
@@ -38,10 +49,15 @@ export const exitCodes = { ended: 0, failed: 1, config: 3 } as const
  */
 export async function serve(settings: Settings, warnings: readonly string[]): Promise<number> {
   const log = startPluginLog(settings.logLevel)
+  endOnUncaughtErrors(log, exitCodes.failed)
   for (const warning of warnings) log.warn(warning)
   const read = readConfigFile(settings.configFile)
   const running = new Running(settings, log)
-  if (!running.begin(read) && 'text' in read) return exitCodes.config
+  if (!running.begin(read) && 'text' in read) {
+    // What waits for kubelet by now would keep the process.
+    await running.end()
+    return exitCodes.config
+  }
   log.info(`vf-device-plugin ${version} serves kubelet at ${settings.roots.kubelet}`)
   const signal = await endingSignal(() => running.reload())
   log.info(`Ends on ${signal}`)
@@ -56,9 +72,14 @@ class Running {
   readonly #meters: Meters
   readonly #allocations: AllocationKeeper
   readonly #service: Service
-  /** Devices that a pod has had since this process started. */
+  /**
+   * Devices that a pod has had since this process started; and devices for programs in user space that were there at the start, of
+   * which vf-attach keeps no note: a reset too many does no harm.
+   */
   readonly #wereHeld = new Set<string>()
   readonly #containers: Containers
+  readonly #restorer: Restorer
+  #restoring: Restoring | undefined
   readonly #ends: (() => unknown)[] = []
   #watch: Watch | undefined
   #judgement: NodeJS.Immediate | undefined
@@ -66,6 +87,10 @@ class Running {
     collect: collectGarbage,
     giveBack: () => giveBackMemory(mostOwn),
   })
+  /** The config whose pools have counters. */
+  #counted: PluginConfig | undefined
+  /** The reason why files of devices could not be kept the last time. */
+  #fileProblem: string | undefined
 
   constructor(settings: Settings, log: PluginLog) {
     const { roots } = settings
@@ -81,9 +106,11 @@ class Running {
         for (const id of held.keys()) this.#wereHeld.add(id)
         this.#judgeSoon()
       },
-      log: (level, message) => (level === 'info' ? log.info(message) : log.warn(message)),
+      log,
       noteFile: `${roots.state}/device-plugin.json`,
       bootId: linuxMachine.bootId(),
+      // Other plugins give out devices by ids of their own, and in any number.
+      isWanted: ({ device }) => isDeviceId(device),
     })
     this.#service = new Service({
       resourcePrefix: settings.resourcePrefix,
@@ -91,11 +118,30 @@ class Running {
       attachments,
       allocations: () => this.#allocations.now,
       lookAtAttachments: (found) => this.#allocations.look(found),
-      beforeOffer: () => {
+      beforeOffer: (state) => {
         this.#keepFiles()
+        this.#keepSeries(state.config)
+        this.#restorer.look(unrestored(state))
         this.#tidy.soon()
       },
-      afterScan: (snapshot) => this.#meters.scanned(snapshot),
+      onFailure: () => this.#watch?.touch('judgement'),
+      afterScan: (snapshot) => this.#scanned(snapshot),
+      log,
+    })
+    this.#restorer = new Restorer({
+      restore: (attachment) => {
+        this.#restoring = restoreByDel(attachment, roots.state, process.execPath)
+        return this.#restoring.done
+      },
+      now: () => {
+        const { state } = this.#service
+        return state === undefined ? [] : unrestored({ ...state, attachments: attachments() })
+      },
+      onEnd: () => {
+        this.#restoring = undefined
+        this.#watch?.touch('restore')
+      },
+      clock: processClock,
       log,
     })
     this.#meters = startMeters(() => this.#service.view(), roots.state)
@@ -105,27 +151,28 @@ class Running {
         pools: () => this.#service.state?.assignment.pools ?? [],
         held: () => new Set(this.#allocations.now.held.keys()),
         attachmentOf: (device) => attachments().get(device),
-        wasHeld: (device) => this.#wereHeld.has(device),
+        wasHeld: (device) => this.#wereHeld.has(device) || wasInPod(linuxMachine.sharedDir, device),
       },
     )
     const core = makeCore({
       state: () => this.#service.state,
       containers: this.#containers,
-      given: (resource, ids) => this.#allocations.given(resource, ids),
-      doubt: (resource, reason) => {
-        log.warn(reason, { resource })
+      given: (resource, ids) => {
+        this.#allocations.given(resource, ids)
+        this.#service.gave(ids)
+      },
+      doubt: (resource, reason, device) => {
+        if (device !== undefined) this.#service.refuse(device, resource, reason)
         this.#watch?.touch(resource)
       },
     })
     const frontEnd = openKubeletFrontEnd(
       core,
-      { kubelet: roots.kubelet, instance: settings.instance, observer: this.#meters.observer },
       {
-        debug: (fields, message) => log.debug(message, fields),
-        info: (fields, message) => log.info(message, fields),
-        warn: (fields, message) => log.warn(message, fields),
-        error: (fields, message) => log.error(message, fields),
+        ...{ kubelet: roots.kubelet, instance: settings.instance, observer: this.#meters.observer },
+        cdiAnnotations: settings.cdiAnnotations,
       },
+      log,
     )
     this.#service.serve(frontEnd)
     this.#ends.push(() => frontEnd.stop())
@@ -137,31 +184,45 @@ class Running {
     const isUsable = this.#service.configure(read)
     if (!isUsable && 'text' in read) return false
     this.#startHttp(listen)
+    // kubelet is asked who has what before the first offer: a device of a pod must not be missing from it, and its open file is the pod's.
+    const informed = this.#allocations.start()
+    const records = watchRecords(this.#settings.roots.state, () => this.#judgeSoon())
     // The watch comes before the first scan, which then misses nothing.
     const watch = watchNode({
       port: { subscribe: openNotifications, connect: openNetlink },
       clock: processClock,
-      onChange: (changes) => {
+      onChange: async (changes) => {
+        await informed
         this.#meters.changed(changes)
         this.#service.look()
+        // The last calls of a pool that is gone are counted after its end.
+        const pools = this.#service.state?.config.pools ?? []
+        this.#meters.keepPools(new Set(pools.map(({ resource }) => resource)))
       },
       onFailure: (error) => {
         this.#meters.scanFailed()
-        this.#log.error(`A scan of the node has failed: ${textOf(error)}`)
+        this.#log.error(`A scan of the node has failed: ${errorText(error)}`)
       },
-      onLost: (error) => this.#log.warn(`Notifications of the kernel are missing: ${textOf(error)}`),
+      onLost: (error) => this.#log.warn(`Notifications of the kernel are missing: ${errorText(error)}`),
     })
     this.#watch = watch
     const config = watchConfig(configFile, (next) => void this.#service.configure(next), { since: read })
     this.#reread = () => config.check()
     this.#ends.push(
       () => watch.close(),
+      () => records.close(),
       () => config.close(),
       () => this.#allocations.stop(),
     )
-    // kubelet is asked who has what before the first offer: a device of a pod must not be missing from it.
-    void this.#allocations.start().finally(() => watch.touch('start'))
+    watch.touch('start')
     return isUsable
+  }
+
+  #scanned(snapshot: Snapshot): void {
+    this.#meters.scanned(snapshot)
+    if (this.#service.state !== undefined) return
+    for (const { id, vfio, uio } of snapshot.devices)
+      if (vfio !== undefined || uio !== undefined) this.#wereHeld.add(id)
   }
 
   #reread: () => void = () => {}
@@ -174,6 +235,8 @@ class Running {
 
   async end(): Promise<void> {
     this.#service.stop()
+    this.#restorer.stop()
+    this.#restoring?.leave()
     clearImmediate(this.#judgement)
     this.#tidy.stop()
     await Promise.all(this.#ends.map((end) => end()))
@@ -202,18 +265,27 @@ class Running {
     })
   }
 
+  /** Counters of pools that are gone end. */
+  #keepSeries(config: PluginConfig): void {
+    if (config === this.#counted) return
+    this.#counted = config
+    this.#meters.keepPools(new Set(config.pools.map(({ resource }) => resource)))
+  }
+
   /** Files that name devices follow the devices. A file that can't be written makes no offer late. */
   #keepFiles(): void {
+    let problem: string | undefined
     try {
       this.#containers.update()
     } catch (error) {
-      this.#log.warn(`Cannot keep the files of devices: ${textOf(error)}`)
+      problem = errorText(error)
     }
+    // Each judgement comes here: what lasts is told once.
+    if (problem === this.#fileProblem) return
+    this.#fileProblem = problem
+    if (problem === undefined) this.#log.info('The files of devices are kept again')
+    else this.#log.warn(`Cannot keep the files of devices: ${problem}`)
   }
-}
-
-function textOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
 }
 
 /** Waits for a signal that ends the process. */

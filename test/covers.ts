@@ -317,16 +317,30 @@ export const covers: Readonly<Record<string, readonly string[]>> = {
  * has a test of its name there, or all tests of its folder: parts of an area are shown together.
  */
 export const coversPlugin: Readonly<Record<string, readonly string[]>> = {
-  'config-state': ['lab/device-plugin/changes'],
-  core: ['lab/device-plugin/pod'],
-  'explain-node': ['lab/device-plugin/pod'],
+  'config-state': ['device-plugin/service/config-state'],
+  core: ['native/device-plugin/program-kubelet', 'lab/device-plugin/pod', 'device-plugin/service/core'],
+  'explain-node': ['native/device-plugin/program-live', 'lab/device-plugin/pod'],
   'front-end': [],
-  main: ['lab/device-plugin/pod'],
-  meters: ['lab/device-plugin/pod'],
+  'last-resort': ['device-plugin/service/last-resort'],
+  log: [],
+  main: ['native/device-plugin/program-start'],
+  meters: ['native/device-plugin/program-start', 'lab/device-plugin/pod'],
   'node-sources': ['lab/device-plugin/changes'],
-  serve: ['lab/device-plugin/changes', 'lab/device-plugin/pod'],
-  service: ['lab/device-plugin/changes', 'lab/device-plugin/pod'],
+  serve: [
+    'native/device-plugin/program-start',
+    'native/device-plugin/program-kubelet',
+    'lab/device-plugin/changes',
+    'lab/device-plugin/pod',
+  ],
+  service: [
+    'device-plugin/service/service',
+    'native/device-plugin/program-live',
+    'lab/device-plugin/changes',
+    'lab/device-plugin/pod',
+  ],
   state: [],
+  tidy: ['device-plugin/tidy'],
+  unrestored: ['native/device-plugin/program-restore'],
   usage: ['device-plugin/config/command-line'],
 }
 

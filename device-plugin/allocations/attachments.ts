@@ -1,11 +1,11 @@
 /** Finds the attachments of vf-attach by device, from its records. Reads only. */
-import { type Stats, statSync } from 'node:fs'
 import { dirname } from 'node:path'
 import * as z from 'zod/mini'
 import { type NamespaceMarks, type Owner, openOwnersNetns } from '../../src/ops/owner-netns.ts'
 import { attachFolder, attachRecords } from '../../src/records/attach.ts'
 import { offloadFolders } from '../../src/records/offload.ts'
 import { parseRecordFileName } from '../../src/records/record.ts'
+import { signOf } from '../../src/sys/file-sign.ts'
 import { listFolder, readOwnText } from '../../src/sys/files.ts'
 import type { Attachment } from './attachment.ts'
 
@@ -156,17 +156,4 @@ function namesIn(folder: string): readonly string[] {
   } catch {
     return []
   }
-}
-
-/** Changes whenever another file stands at `path`, or this one is written; '' when nothing is to be found there. */
-function signOf(path: string): string {
-  let stats: Stats | undefined
-  try {
-    stats = statSync(path, { throwIfNoEntry: false })
-  } catch {
-    // A part of the path is no folder, or is forbidden.
-  }
-  return stats === undefined
-    ? ''
-    : `${stats.dev}:${stats.ino}:${stats.mtimeMs}:${stats.ctimeMs}:${stats.size}`
 }

@@ -17,6 +17,8 @@ export interface HoldingSource {
   read(): Promise<readonly Holding[]>
   /** Calls `changed` whenever another answer of `read` is likely. The returned function ends that. */
   watch?(changed: () => void): () => void
+  /** Gives up a question that goes on: the process ends, and must not wait for an answer. */
+  end?(): void
 }
 
 /** A source gives no answer now. The message is one sentence. */

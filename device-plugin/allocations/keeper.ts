@@ -1,4 +1,6 @@
 /** Keeps the state of allocations: asks the sources when something may have changed, and rarely otherwise. */
+import { errorText } from '../../src/lib/error-text.ts'
+import type { PluginLog } from '../log.ts'
 import type { Attachment } from './attachment.ts'
 import { type Allocations, type Holding, type HoldingSource, SourceUnavailable } from './holding.ts'
 import { type Answer, guess, Ledger } from './ledger.ts'
@@ -36,7 +38,7 @@ export interface KeeperOptions {
   /** Called after each change. */
   readonly onChange: (now: Allocations) => void
   /** Gets one sentence for each change between sources, and for what can't be written. */
-  readonly log: (level: 'info' | 'warning', message: string) => void
+  readonly log: Pick<PluginLog, 'info' | 'warn'>
   /** File that keeps the guess over a restart; undefined: none. */
   readonly noteFile?: string
   /** Of this boot (Machine.bootId). */
@@ -87,6 +89,7 @@ export class AllocationKeeper {
     clearTimeout(this.#timer)
     clearTimeout(this.#poked)
     for (const end of this.#watches) end()
+    for (const source of this.#options.sources) source.end?.()
   }
 
   /** Devices were given to a container. They count as used from now on; sources are asked soon. */
@@ -135,7 +138,7 @@ export class AllocationKeeper {
           holdings: holdings.filter((one) => this.#options.isWanted?.(one) ?? true),
         })
       } catch (error) {
-        refusals.push(`${source.name}: ${error instanceof Error ? error.message : String(error)}`)
+        refusals.push(`${source.name}: ${errorText(error)}`)
       }
     }
     if (this.#isStopped) return
@@ -149,10 +152,10 @@ export class AllocationKeeper {
     if (source === this.#source) return
     this.#source = source
     const because = refusals.length === 0 ? '' : ` (${refusals.join('; ')})`
-    if (source !== guess) this.#options.log('info', `${source} tells which devices are in use${because}`)
+    const { log } = this.#options
+    if (source !== guess) log.info(`${source} tells which devices are in use${because}`)
     else
-      this.#options.log(
-        'warning',
+      log.warn(
         `Cannot learn which devices are in use: devices that were given out count as used until their attachment ends${because}`,
       )
   }
@@ -198,9 +201,8 @@ export class AllocationKeeper {
     try {
       writeNote(noteFile, note)
     } catch (error) {
-      log(
-        'warning',
-        `Cannot write "${noteFile}", which keeps the devices in use over a restart: ${String(error)}`,
+      log.warn(
+        `Cannot write "${noteFile}", which keeps the devices in use over a restart: ${errorText(error)}`,
       )
     }
   }

@@ -33,6 +33,7 @@ export const defaultSettings: Settings = {
   configFile: '/etc/pcidp/config.json',
   resourcePrefix: 'intel.com',
   useCdi: false,
+  cdiAnnotations: false,
   listen: undefined,
   instance: '',
   logLevel: 'info',
@@ -120,6 +121,12 @@ export const flags: Flags<Draft> = {
     effect: 'containers get their device files by CDI names',
     take: (draft, text) => set(draft, { useCdi: text === 'true' }),
   },
+  'cdi-annotations': {
+    value: undefined,
+    without: 'false',
+    effect: 'with `--use-cdi`: the names go into annotations, for kubelets before 1.29',
+    take: (draft, text) => set(draft, { cdiAnnotations: text === 'true' }),
+  },
   listen: {
     value: 'HOST:PORT',
     without: 'none',
@@ -129,7 +136,7 @@ export const flags: Flags<Draft> = {
   instance: {
     value: 'NAME',
     without: 'none',
-    effect: 'tells sockets and CDI files of two processes on one node apart, in an upgrade',
+    effect: 'tells the sockets of two processes on one node apart, in an upgrade; they share CDI files',
     take: (draft, instance) =>
       /^[a-z0-9-]{0,32}$/.test(instance)
         ? set(draft, { instance })

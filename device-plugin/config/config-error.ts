@@ -21,13 +21,14 @@ export class ConfigError extends Error {
   override readonly name = 'ConfigError'
   /** Mistakes, warnings and notes in the order of the file. */
   readonly findings: readonly Finding[]
+  /** The mistakes alone, as sentences with their places. */
+  readonly mistakes: readonly string[]
 
   constructor(findings: readonly Finding[]) {
-    const lines = findings
-      .filter(({ severity }) => severity === 'error')
-      .map((one) => `  ${showFinding(one)}`)
-    super(['Cannot use the config:', ...lines].join('\n'))
+    const mistakes = findings.filter(({ severity }) => severity === 'error').map(showFinding)
+    super(['Cannot use the config:', ...mistakes.map((one) => `  ${one}`)].join('\n'))
     this.findings = findings
+    this.mistakes = mistakes
   }
 }
 

@@ -29,6 +29,8 @@ export interface PoolConfig {
   readonly health: HealthConfig
   /** Work before a device that another pod had is given away: none, or a function level reset. */
   readonly reset: 'none' | 'flr'
+  /** Milliseconds from the death of a pod, for which no DEL comes, to the restore of its device; 0: never. */
+  readonly restoreAfter: number
 }
 
 /** `packed` fills a PF before the next one, `spread` takes as many PFs as it can, `numa` as few NUMA nodes, `pcie` stays near given devices. */
@@ -63,7 +65,7 @@ export interface Selector {
   /** No condition: gives the container /dev/vhost-net and /dev/net/tun. */
   readonly needVhostNet?: boolean
   readonly vdpaType?: 'vhost' | 'virtio'
-  /** Ours beyond the peer's. */
+  /** This and the keys below are not those of sriov-network-device-plugin. */
   readonly eswitchModes?: readonly ('legacy' | 'switchdev')[]
   readonly hasRepresentor?: boolean
   /** Conditions that must not hold together. */

@@ -34,7 +34,8 @@ export function readPool(node: Node, defaultPrefix: string, findings: Findings):
       member(pool, 'resourceName') ?? pool,
       `makes the environment variable ${variable}, which a shell can not read: it has "-"`,
     )
-  const { additionalInfo, preferredAllocation = 'packed', allowHostUsed = false, reset = 'none' } = data
+  const { additionalInfo, preferredAllocation = 'packed', allowHostUsed = false } = data
+  const { reset = 'none', restoreAfter = 0 } = data
   return {
     ...{ resource: `${prefix}/${name}`, prefix, name },
     deviceType: data.deviceType ?? 'netDevice',
@@ -43,7 +44,7 @@ export function readPool(node: Node, defaultPrefix: string, findings: Findings):
       selectorOf(data.selectors[index] ?? {}, one, findings),
     ),
     additionalInfo: infoOf(additionalInfo ?? {}, member(pool, 'additionalInfo') ?? pool, findings),
-    ...{ preferredAllocation, allowHostUsed, reset },
+    ...{ preferredAllocation, allowHostUsed, reset, restoreAfter: restoreAfter * 1000 },
     health: healthOf(data.health ?? {}),
   }
 }

@@ -20,13 +20,15 @@ export interface Roots {
 export interface Settings {
   readonly roots: Roots
   readonly configFile: string
-  /** Prefix of pools that name none: `intel.com` as with the peer. */
+  /** Prefix of pools that name none: `intel.com`, as sriov-network-device-plugin has it. */
   readonly resourcePrefix: string
   /** Containers get their device files by CDI names. */
   readonly useCdi: boolean
+  /** CDI names go into annotations: kubelet reads the field for them from 1.29 on (feature gate DevicePluginCDIDevices). */
+  readonly cdiAnnotations: boolean
   /** Where /metrics, /healthz and /readyz are served: `HOST:PORT`; undefined: nowhere. */
   readonly listen: string | undefined
-  /** Tells sockets and CDI files of two processes on one node apart, in an upgrade; '' for one. */
+  /** Tells the sockets of two processes on one node apart, in an upgrade (they share CDI files); '' for one. */
   readonly instance: string
   readonly logLevel: 'debug' | 'info' | 'warning' | 'error'
 }

@@ -2,6 +2,7 @@
  * The container part as one thing, for whoever answers a front end: files for runtimes and Multus that follow the pools, and the access
  * of one container to devices of one pool.
  */
+import { errorText } from '../../src/lib/error-text.ts'
 import type { Roots } from '../config/settings.ts'
 import type { Member, Pool } from '../pools/pool.ts'
 import type { ContainerAccess } from './access.ts'
@@ -59,8 +60,12 @@ export class Containers {
     const pools = this.#uses.pools()
     const held = this.#uses.held()
     for (const { config } of pools) this.#resources.add(config.resource)
-    this.#specs?.update(pools, held)
-    sweepDeviceInfo(this.#options.roots.deviceInfo, [...this.#resources], held)
+    try {
+      this.#specs?.update(pools, held)
+    } finally {
+      // A folder of CDI that can't be written must not let the other one grow.
+      sweepDeviceInfo(this.#options.roots.deviceInfo, [...this.#resources], held)
+    }
   }
 
   /**
@@ -102,7 +107,7 @@ export class Containers {
 }
 
 function gone(resource: string, id: string): NotReady {
-  return new NotReady(id, `"${resource}" does not have it any more`)
+  return new NotReady(id, `"${resource}" does not have it any more`, true)
 }
 
 /** The questions of `uses`, as functions of their own. */
@@ -119,7 +124,6 @@ function written(ids: readonly string[], what: string, write: () => void): void 
     write()
   } catch (error) {
     if (error instanceof NotReady) throw error
-    const words = error instanceof Error ? error.message : String(error)
-    throw new NotReady(ids.join(', '), `its ${what} can not be written: ${words}`)
+    throw new NotReady(ids.join(', '), `its ${what} can not be written: ${errorText(error)}`, true)
   }
 }

@@ -1,5 +1,6 @@
 /** Health: why a device of a pool can not be given away now. Types alone; the functions are beside this file, and are pure. */
 import type { Assignment } from '../pools/pool.ts'
+import type { Refused } from './refusals.ts'
 
 /** Reasons, as metrics and logs name them. */
 export type HealthReason =
@@ -19,6 +20,8 @@ export type HealthReason =
   | 'dirty'
   /** A program that is no pod's has the device open. */
   | 'open'
+  /** Allocate has refused the device a short time ago, and nothing about the device has changed since. */
+  | 'refused'
 
 /** The health of one device as it is told to a front end. */
 export interface Health {
@@ -49,6 +52,8 @@ export interface HealthInput {
   /** By device id. */
   readonly held: ReadonlyMap<string, Held>
   readonly attachments: readonly Attached[]
+  /** Devices that Allocate has refused, by id; absent: none. */
+  readonly refused?: ReadonlyMap<string, Refused>
   /** Milliseconds of a clock that does not go back. */
   readonly now: number
 }

@@ -6,7 +6,8 @@ import { byId } from '../pools/order.ts'
 import type { Pool } from '../pools/pool.ts'
 import type { Attached, DeviceHealth, Health, HealthInput, HealthView, Held } from './health.ts'
 import { type Marks, step } from './hysteresis.ts'
-import { leftovers, observed, type Told } from './observed.ts'
+import { leftovers, nameOf, observed, type Told } from './observed.ts'
+import type { Refused } from './refusals.ts'
 
 /** The memory of health: one entry for each device that was offered at the last step. */
 export type HealthState = ReadonlyMap<string, DeviceState>
@@ -35,7 +36,7 @@ const healthy: Health = { healthy: true, reasons: [] }
  *   do not match any more. The latter is unhealthy (`driver`) when its driver is another one than before, and healthy otherwise: kubelet
  *   asks for the health of devices in use when it admits a pod again, and a change of the config must not end that pod.
  * - A device that a pod has from another resource is withheld: kubelet would give the device away a second time.
- * - `gone`, `driver`, `dirty` and `open` are told at once. The others are told after `badAfter` and dropped after `goodAfter`.
+ * - `gone`, `driver`, `dirty`, `open` and `refused` are told at once. The others are told after `badAfter` and dropped after `goodAfter`.
  * - A device that is seen for the first time is told as it is seen. One that a pod has by then waits for `badAfter`: a restart
  *   of this process during a short loss of carrier tells kubelet nothing.
  *
@@ -62,10 +63,13 @@ export function nextHealth(
     }
     for (const [id] of heldBy.get(config.resource) ?? []) own.set(id, devices.get(id))
     return [...own].map(([id, device]): DeviceHealth => {
-      const facts = { held: held.get(id), attached: attached.get(id) ?? [], former: former.get(id), now }
+      const refusal = refusalOf(input, id, config.resource)
+      const facts = {
+        ...{ held: held.get(id), attached: attached.get(id) ?? [], former: former.get(id), refusal, now },
+      }
       const judged = device === undefined ? gone(facts.former) : present(device, snapshot, config, facts)
       state.set(id, judged.state)
-      dueAt = Math.min(dueAt, judged.dueAt)
+      dueAt = Math.min(dueAt, judged.dueAt, refusal?.until ?? Number.POSITIVE_INFINITY)
       const health = judged.told.length === 0 ? healthy : { healthy: false, reasons: judged.told }
       return { id, health, numaNode: config.excludeTopology ? undefined : judged.state.numaNode }
     })
@@ -78,8 +82,17 @@ export function nextHealth(
 }
 
 function holderOf({ pod, resource }: Held): string {
-  const name = pod === undefined ? 'a pod' : `the pod ${pod.namespace}/${pod.name}`
-  return `${name} has the device as ${resource}`
+  return `${nameOf(pod)} has the device as ${resource}`
+}
+
+/** The refusal that counts. A device that a pod has was given to it after all. */
+function refusalOf({ held, refused }: HealthInput, id: string, resource: string): Refused | undefined {
+  const found = refused?.get(id)
+  return held.has(id) || found?.resource !== resource ? undefined : found
+}
+
+function refusedOf(refusal: Refused | undefined): readonly Told[] {
+  return refusal === undefined ? [] : [{ reason: 'refused', text: refusal.text }]
 }
 
 function gone(former: DeviceState | undefined): Judged {
@@ -96,6 +109,7 @@ function present(
     readonly held: Held | undefined
     readonly attached: readonly Attached[]
     readonly former: DeviceState | undefined
+    readonly refusal: Refused | undefined
     readonly now: number
   },
 ): Judged {
@@ -106,6 +120,7 @@ function present(
   const told = [
     ...(held === undefined || !config.health.driver ? [] : driverOf(device, driver)),
     ...leftovers(device, held, facts.attached),
+    ...refusedOf(facts.refusal),
     ...next.told,
   ]
   const state = { driver, numaNode: device.numaNode, marks: next.marks }

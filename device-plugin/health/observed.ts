@@ -15,12 +15,16 @@ export interface Told {
 
 type Pod = { readonly namespace: string; readonly name: string }
 
+/** kubelet's checkpoint knows pods by their uids alone: their names are empty. */
+const isNamed = (pod: Pod | undefined): pod is Pod => pod !== undefined && pod.name !== ''
 const isPod = (left: Pod | undefined, right: Pod | undefined) =>
-  left === undefined ||
-  right === undefined ||
-  (left.namespace === right.namespace && left.name === right.name)
-const nameOf = (pod: Pod | undefined) =>
-  pod === undefined ? 'a pod' : `the pod ${pod.namespace}/${pod.name}`
+  !isNamed(left) || !isNamed(right) || (left.namespace === right.namespace && left.name === right.name)
+
+/** A pod in words. */
+export function nameOf(pod: Pod | undefined): string {
+  return isNamed(pod) ? `the pod ${pod.namespace}/${pod.name}` : 'a pod'
+}
+
 const pfName = (pf: Pf) => pf.uplink?.name ?? pf.address
 
 /** `dirty` and `open`: the device is of no use to the next pod yet. `attached`: the attachments of the device. */

@@ -1,27 +1,28 @@
 /** PCI functions of the classes network and accelerator, as sysfs has them. Reads few files for each, because nodes have a thousand. */
 import { type PciAddress, parsePciAddress } from '../../src/lib/pci-address.ts'
 import { linkName, linkTarget, listFolder, readText } from '../../src/sys/files.ts'
-import type { DeviceType } from './snapshot.ts'
+import type { Device, DeviceType } from './snapshot.ts'
 import type { Unanswered } from './unanswered.ts'
 
+/** The facts of a function that stand in the device as they are. */
+type Own =
+  | 'type'
+  | 'vendor'
+  | 'product'
+  | 'pciClass'
+  | 'driver'
+  | 'numaNode'
+  | 'acpiIndex'
+  | 'pciPath'
+  | 'sriov'
+
 /** A PCI function. */
-export interface PciFacts {
+export interface PciFacts extends Pick<Device, Own> {
   readonly address: PciAddress
-  readonly type: DeviceType
   /** Its folder, by way of `bus/pci/devices`. */
   readonly folder: string
   /** Names in the folder. */
   readonly entries: readonly string[]
-  readonly vendor: string
-  readonly product: string
-  readonly pciClass: string
-  readonly driver: string | undefined
-  readonly numaNode: number | undefined
-  readonly acpiIndex: string | undefined
-  /** Addresses of the bridges from the root port to the function, the function itself last. */
-  readonly pciPath: readonly PciAddress[]
-  /** Set when the function can have VFs. */
-  readonly sriov: { readonly total: number; readonly now: number } | undefined
 }
 
 /** PCI base classes (Code and ID Assignment Specification 1.4, 1.3 and 1.19), with the type of their devices. */

@@ -1,7 +1,10 @@
 /** One look at the node: sysfs and the facts of the network in, an immutable snapshot out. */
+
 import type { NetworkFacts } from '../../src/kernel/api/network-facts.ts'
+import { errorText } from '../../src/lib/error-text.ts'
 import type { PciAddress } from '../../src/lib/pci-address.ts'
 import { errorCode } from '../../src/sys/errno.ts'
+import { isThere } from '../../src/sys/files.ts'
 import { type DeviceParts, functionDevice, subfunctionDevice } from './devices.ts'
 import { type PciFacts, readFunctions } from './functions.ts'
 import { hostUsesOf } from './host-uses.ts'
@@ -21,6 +24,8 @@ import { readVdpas } from './vdpa.ts'
  * @throws ScanFailed when sysfs can't be read at all, or not now: the last snapshot is truer than one without devices
  */
 export function scan(sources: Sources, number: number): Snapshot {
+  // An empty folder in the place of sysfs is a mount that is missing, not a node without devices.
+  if (!isThere(`${sources.sys}/bus`)) throw new ScanFailed(new NoSysfs(sources.sys))
   const takenAt = Date.now()
   const start = performance.now()
   const unanswered = new Unanswered()
@@ -42,10 +47,19 @@ export function scan(sources: Sources, number: number): Snapshot {
   }
 }
 
+/** There is no sysfs in the folder of the settings. */
+class NoSysfs extends Error {
+  override readonly name = 'NoSysfs'
+
+  constructor(folder: string) {
+    super(`"${folder}" is no sysfs: it has no folder "bus"`)
+  }
+}
+
 /** The node can't be looked at now. */
 export class ScanFailed extends Error {
   constructor(cause: unknown) {
-    super(`Cannot take an inventory: ${cause instanceof Error ? cause.message : String(cause)}`, { cause })
+    super(`Cannot take an inventory: ${errorText(cause)}`, { cause })
     this.name = 'ScanFailed'
   }
 }

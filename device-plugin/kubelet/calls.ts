@@ -5,10 +5,11 @@ import {
   status,
   type UntypedServiceImplementation,
 } from '@grpc/grpc-js'
+import { errorText } from '../../src/lib/error-text.ts'
 import { AllocationRefused, type Core } from '../front-end.ts'
+import type { PluginLog } from '../log.ts'
 import { containerAnswer } from './answers.ts'
 import type { KubeletObserver } from './observer.ts'
-import type { FrontEndLog } from './settings.ts'
 import type { Streams } from './streams.ts'
 import type {
   AllocateRequest,
@@ -37,7 +38,7 @@ export interface CallContext {
   readonly streams: Streams
   readonly cdiAnnotations: boolean
   readonly observer: KubeletObserver
-  readonly log: FrontEndLog
+  readonly log: PluginLog
   /** kubelet's answer to the registration; undefined: it is accepted. */
   readonly notified: (refusal: string | undefined) => void
 }
@@ -87,10 +88,9 @@ async function prefer(
     try {
       return { deviceIDs: core.prefer(resource, available, required, count) }
     } catch (error) {
-      log.error(
-        { resource, error: messageOf(error) },
-        `Cannot choose devices of ${resource}: kubelet chooses`,
-      )
+      log.error(`Cannot choose devices of ${resource}: kubelet chooses`, {
+        ...{ resource, error: errorText(error) },
+      })
       return { deviceIDs: [] }
     }
   })
@@ -126,15 +126,11 @@ function unary<Q, A>(
       },
       (error: unknown) => {
         const code = error instanceof AllocationRefused ? 'FAILED_PRECONDITION' : 'INTERNAL'
-        const details = messageOf(error).slice(0, MAX_DETAILS)
-        log[code === 'INTERNAL' ? 'error' : 'warn']({ resource, method, code }, `${method}: ${details}`)
+        const details = errorText(error).slice(0, MAX_DETAILS)
+        log[code === 'INTERNAL' ? 'error' : 'warn'](`${method}: ${details}`, { resource, method, code })
         over(code)
         done({ code: status[code], details })
       },
     )
   }
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
 }

@@ -1,13 +1,17 @@
 /** The devices in use, as the file says that kubelet's device manager keeps over restarts: the source without names of pods. */
-import { type FSWatcher, statSync, watch } from 'node:fs'
 import * as z from 'zod/mini'
+import { errorText } from '../../src/lib/error-text.ts'
+import { signOf } from '../../src/sys/file-sign.ts'
 import { readOwnText } from '../../src/sys/files.ts'
+import { watchFolders } from '../../src/sys/folder-watch.ts'
 import { type Holding, type HoldingSource, SourceUnavailable } from '../allocations/holding.ts'
 
 /** The file's name in kubelet's folder `device-plugins`. */
 export const checkpointName = 'kubelet_internal_checkpoint'
 /** Longest file, in characters. */
 const mostCharacters = 16 << 20
+/** Events of the folder within this time, in milliseconds, are one. */
+const settle = 20
 /** Identifiers by NUMA node; a plain list before Kubernetes 1.20. */
 const deviceIds = z.union([z.array(z.string()), z.record(z.string(), z.nullable(z.array(z.string())))])
 const checkpointForm = z.object({
@@ -24,15 +28,15 @@ const checkpointForm = z.object({
 })
 
 /**
- * The source `checkpoint` in kubelet's folder `device-plugins`. kubelet writes the file after each allocation. Changes that the
- * watch misses are found within `lookAgain` milliseconds.
+ * The source `checkpoint` in kubelet's folder `device-plugins`. kubelet writes the file after each allocation. Changes that no event
+ * tells of are found within `poll` milliseconds.
  */
-export function checkpoint(folder: string, lookAgain = 10_000): HoldingSource {
+export function checkpoint(folder: string, poll = 10_000): HoldingSource {
   const path = `${folder}/${checkpointName}`
   return {
     name: 'checkpoint',
     read: async () => holdingsIn(path),
-    watch: (changed) => watchFile(folder, lookAgain, changed),
+    watch: (changed) => watchFile(folder, poll, changed),
   }
 }
 
@@ -59,7 +63,7 @@ function textOf(path: string): string | undefined {
     const text = readOwnText(path)
     if (text === undefined || text.length <= mostCharacters) return text
   } catch (error) {
-    throw new SourceUnavailable(`Cannot read "${path}": ${error instanceof Error ? error.message : ''}`)
+    throw new SourceUnavailable(`Cannot read "${path}": ${errorText(error)}`)
   }
   throw new SourceUnavailable(`Cannot read "${path}": it has more than ${mostCharacters} characters`)
 }
@@ -69,56 +73,24 @@ function firstWords(error: unknown): string {
     const [issue] = error.issues
     return `${issue?.path.join('.') ?? ''}: ${issue?.message ?? ''}`
   }
-  return error instanceof Error ? error.message : String(error)
+  return errorText(error)
 }
 
-/**
- * Watches the folder, because kubelet renames a new file over the old one. A look at the file every `lookAgain` milliseconds finds
- * what the watch has missed: a folder that is removed takes its watch with it, and the next folder may get its inode.
- */
-function watchFile(folder: string, lookAgain: number, changed: () => void): () => void {
+/** kubelet renames a new file over the old one, so the folder is watched. Its other files, which are sockets, change nothing here. */
+function watchFile(folder: string, poll: number, changed: () => void): () => void {
   const path = `${folder}/${checkpointName}`
-  let watcher: FSWatcher | undefined
   let seen = signOf(path)
-  const end = () => {
-    watcher?.close()
-    watcher = undefined
-  }
-  const note = () => {
-    seen = signOf(path)
-    changed()
-  }
-  const begin = () => {
-    end()
-    try {
-      watcher = watch(folder, { persistent: false }, (_event, name) => {
-        if (name === null || name === checkpointName) note()
-      })
-      watcher.on('error', end)
-    } catch {
-      // There is no such folder now.
-    }
-  }
-  const look = () => {
-    const isMissed = signOf(path) !== seen
-    if (watcher === undefined || isMissed) begin()
-    if (isMissed) note()
-  }
-  begin()
-  const timer = setInterval(look, lookAgain)
-  timer.unref()
-  return () => {
-    clearInterval(timer)
-    end()
-  }
-}
-
-/** Changes whenever another file stands at `path`, or this one is written; '' when none is there. */
-function signOf(path: string): string {
-  try {
-    const stats = statSync(path, { throwIfNoEntry: false })
-    return stats === undefined ? '' : `${stats.ino} ${stats.mtimeMs} ${stats.ctimeMs} ${stats.size}`
-  } catch {
-    return ''
-  }
+  const watch = watchFolders({
+    folders: () => [folder],
+    look: () => {
+      const sign = signOf(path)
+      if (sign === seen) return
+      seen = sign
+      changed()
+    },
+    settle,
+    poll: () => poll,
+    keepsProcess: false,
+  })
+  return () => watch.close()
 }

@@ -1,9 +1,11 @@
 /** The front end for kubelet: a gRPC server for each pool. */
 import { logVerbosity, setLogVerbosity } from '@grpc/grpc-js'
+import type { FolderWatch } from '../../src/sys/folder-watch.ts'
 import type { Core, FrontEnd, Offer } from '../front-end.ts'
-import { type Folders, FolderWatch } from './folders.ts'
+import type { PluginLog } from '../log.ts'
+import { type Folders, watchKubelet } from './folders.ts'
 import { KubeletPool, type KubeletPoolStatus } from './pool.ts'
-import { type FrontEndLog, type KubeletSettings, type Timings, usualTimings } from './settings.ts'
+import { type KubeletSettings, type Timings, usualTimings } from './settings.ts'
 import { removeLeftovers } from './socket-file.ts'
 
 /** The front end, whose states say more. */
@@ -16,11 +18,7 @@ export interface KubeletFrontEnd extends FrontEnd {
  * Opens the front end. It offers nothing until the first offer, waits for a kubelet that is not there, and never gives up. It works for
  * kubelet 1.26 and newer: older ones send the path of the socket as `:authority`, which HTTP/2 of Node and Bun refuses.
  */
-export function openKubeletFrontEnd(
-  core: Core,
-  settings: KubeletSettings,
-  log: FrontEndLog,
-): KubeletFrontEnd {
+export function openKubeletFrontEnd(core: Core, settings: KubeletSettings, log: PluginLog): KubeletFrontEnd {
   // The library would write to standard error; every failure comes to our log.
   setLogVerbosity(logVerbosity.NONE)
   return new Pools(core, settings, log)
@@ -30,7 +28,7 @@ class Pools implements KubeletFrontEnd {
   readonly #core: Core
   readonly #settings: KubeletSettings
   readonly #timings: Timings
-  readonly #log: FrontEndLog
+  readonly #log: PluginLog
   readonly #watch: FolderWatch
   #pools: ReadonlyMap<string, KubeletPool> = new Map()
   #folders: Folders | undefined
@@ -38,12 +36,12 @@ class Pools implements KubeletFrontEnd {
   readonly #leaving = new Set<Promise<void>>()
   #isStopped = false
 
-  constructor(core: Core, settings: KubeletSettings, log: FrontEndLog) {
+  constructor(core: Core, settings: KubeletSettings, log: PluginLog) {
     this.#core = core
     this.#settings = settings
     this.#timings = { ...usualTimings, ...settings.timings }
     this.#log = log
-    this.#watch = new FolderWatch(settings.kubelet, this.#timings, (folders) => this.#see(folders))
+    this.#watch = watchKubelet(settings.kubelet, this.#timings, (folders) => this.#see(folders))
   }
 
   offer(offers: readonly Offer[]): void {
@@ -87,7 +85,7 @@ class Pools implements KubeletFrontEnd {
     try {
       removeLeftovers(folder)
     } catch (error) {
-      this.#log.debug({ folder, error }, 'sockets that killed processes have left could not be removed')
+      this.#log.debug('Cannot remove sockets that killed processes have left', { folder, error })
     }
   }
 

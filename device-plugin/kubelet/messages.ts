@@ -1,6 +1,7 @@
 /**
- * Messages of the two protocols between kubelet and its plugins: the device plugin API v1beta1, and plugin registration v1. Each
- * field is a row of `NUMBER name: type`, so that a number can be compared with the protocol at a glance.
+ * Messages of the three protocols that kubelet speaks here: the device plugin API v1beta1, plugin registration v1, and podresources v1.
+ * Each field is a row of `NUMBER name: type`, so that a number can be compared with the protocol at a glance. Fields of answers that
+ * nobody here reads are left out: the decoder passes over them.
  */
 
 /** Messages of a package, by name. A type ends in `[]` for a repeated field and in `{}` for a map whose keys are strings. */
@@ -16,7 +17,7 @@ export interface WirePackage {
 }
 
 /** All packages, by the name that they have on the wire. */
-export const packages: Readonly<Record<'v1beta1' | 'pluginregistration', WirePackage>> = {
+export const packages: Readonly<Record<'v1beta1' | 'pluginregistration' | 'v1', WirePackage>> = {
   v1beta1: {
     messages: {
       Empty: [],
@@ -83,6 +84,18 @@ export const packages: Readonly<Record<'v1beta1' | 'pluginregistration', WirePac
         GetInfo: 'InfoRequest -> PluginInfo',
         NotifyRegistrationStatus: 'RegistrationStatus -> RegistrationStatusResponse',
       },
+    },
+  },
+  v1: {
+    messages: {
+      ListPodResourcesRequest: [],
+      ListPodResourcesResponse: ['1 pod_resources: PodResources[]'],
+      PodResources: ['1 name: string', '2 namespace: string', '3 containers: ContainerResources[]'],
+      ContainerResources: ['1 name: string', '2 devices: ContainerDevices[]'],
+      ContainerDevices: ['1 resource_name: string', '2 device_ids: string[]'],
+    },
+    services: {
+      PodResourcesLister: { List: 'ListPodResourcesRequest -> ListPodResourcesResponse' },
     },
   },
 }

@@ -2,13 +2,16 @@
  * One pool on its way to kubelet: socket, registration, streams. Nothing here is a sequence that could get stuck: each sign of a change
  * and each timer leads to a look at the state as it is, and to the one step that is missing.
  */
+import { errorText } from '../../src/lib/error-text.ts'
 import type { Core, Offer, PoolStatus } from '../front-end.ts'
+import type { PluginLog } from '../log.ts'
 import { isSameList, listOf, tooLongIds } from './answers.ts'
+import type { RunningCall } from './client.ts'
 import type { Folders } from './folders.ts'
 import { noObserver, type Way } from './observer.ts'
-import { type Registering, register } from './register.ts'
+import { register } from './register.ts'
 import { PoolServer } from './server.ts'
-import { backoff, type FrontEndLog, type KubeletSettings, type Timings } from './settings.ts'
+import { backoff, type KubeletSettings, type Timings } from './settings.ts'
 import { isServed, SocketFile, siblings, socketName } from './socket-file.ts'
 import { Streams } from './streams.ts'
 
@@ -23,7 +26,7 @@ export class KubeletPool {
   readonly resource: string
   readonly #settings: KubeletSettings
   readonly #timings: Timings
-  readonly #log: FrontEndLog
+  readonly #log: PluginLog
   readonly #streams: Streams
   readonly #server: PoolServer
   #offer: Offer
@@ -40,12 +43,12 @@ export class KubeletPool {
   #nextSocket = 0
   #timer: NodeJS.Timeout | undefined
   #resendTimer: NodeJS.Timeout | undefined
-  #registering: Registering | undefined
+  #registering: RunningCall | undefined
   #stepping: Promise<void> | undefined
   #isStale = false
   #isStopped = false
 
-  constructor(offer: Offer, core: Core, settings: KubeletSettings, timings: Timings, log: FrontEndLog) {
+  constructor(offer: Offer, core: Core, settings: KubeletSettings, timings: Timings, log: PluginLog) {
     this.resource = offer.resource
     this.#offer = offer
     this.#settings = settings
@@ -116,7 +119,7 @@ export class KubeletPool {
     }
     this.#isStale = false
     this.#stepping = this.#step()
-      .catch((error: unknown) => this.#failed(error instanceof Error ? error.message : String(error)))
+      .catch((error: unknown) => this.#failed(errorText(error)))
       .then(() => {
         this.#stepping = undefined
         if (this.#isStale) this.#look()
@@ -158,8 +161,7 @@ export class KubeletPool {
     await socket.open()
     this.#socket = socket
     if (isNew) present?.close()
-    else
-      this.#log.warn({ resource: this.resource, socket: socket.path }, `${socket.path} was gone; it is back`)
+    else this.#log.warn(`${socket.path} was gone; it is back`, { resource: this.resource })
     // In the watched folder the new file is an attempt by itself.
     if (way === 'watcher') this.#nextTry = performance.now() + this.#timings.streamWait
     else if (this.#streams.count === 0) this.#soon()
@@ -180,7 +182,7 @@ export class KubeletPool {
     try {
       await this.#registering.done
     } catch (error) {
-      if (!this.#isStopped) this.#answered('legacy', (error as Error).message)
+      if (!this.#isStopped) this.#answered('legacy', errorText(error))
       return
     } finally {
       this.#registering = undefined
@@ -197,7 +199,7 @@ export class KubeletPool {
     this.#isRegistered = refusal === undefined
     if (refusal === undefined) {
       this.#problem = undefined
-      this.#log.info({ resource, way }, `kubelet has registered ${resource}`)
+      this.#log.info(`kubelet has registered ${resource}`, { resource, way })
     } else {
       this.#say(`kubelet does not register it: ${refusal}`)
       if (this.#streams.count === 0) this.#retryIn(backoff(this.#failures++, this.#timings))
@@ -207,7 +209,7 @@ export class KubeletPool {
   #opened(): void {
     const { resource } = this
     this.#settings.observer?.onStream(resource, 'opened')
-    this.#log.info({ resource, streams: this.#streams.count }, `kubelet watches ${resource}`)
+    this.#log.info(`kubelet watches ${resource}`, { resource, streams: this.#streams.count })
     clearTimeout(this.#timer)
     this.#problem = undefined
   }
@@ -217,7 +219,7 @@ export class KubeletPool {
     this.#settings.observer?.onStream(resource, 'ended')
     this.#settings.observer?.onRpc('ListAndWatch', resource, life, 'OK')
     if (this.#streams.count > 0 || this.#isStopped) return
-    this.#log.info({ resource, seconds: Math.round(life / 1000) }, `kubelet watches ${resource} no more`)
+    this.#log.info(`kubelet watches ${resource} no more`, { resource, lasted: Math.round(life) })
     this.#isRegistered = false
     this.#registeredAt = undefined
     // A kubelet that drops each stream at once is left alone for longer and longer.
@@ -268,15 +270,14 @@ export class KubeletPool {
   #say(problem: string): void {
     if (problem === this.#problem) return
     this.#problem = problem
-    this.#log.warn({ resource: this.resource }, `${this.resource}: ${problem}`)
+    this.#log.warn(`${this.resource}: ${problem}`, { resource: this.resource })
   }
 
   #warnOfIds(): void {
     const ids = tooLongIds(this.#offer.devices)
     if (ids.length > 0)
-      this.#log.warn(
-        { resource: this.resource, ids },
-        `Cannot offer ${ids.join(', ')}: an id must have at most 63 characters`,
-      )
+      this.#log.warn(`Cannot offer ${ids.join(', ')}: an id must have at most 63 characters`, {
+        ...{ resource: this.resource, ids },
+      })
   }
 }

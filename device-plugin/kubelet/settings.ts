@@ -47,14 +47,6 @@ export const usualTimings: Timings = {
   resend: 1_000,
 }
 
-/** The log of the process, as far as the front end uses it. */
-export interface FrontEndLog {
-  debug(fields: Readonly<Record<string, unknown>>, message: string): void
-  info(fields: Readonly<Record<string, unknown>>, message: string): void
-  warn(fields: Readonly<Record<string, unknown>>, message: string): void
-  error(fields: Readonly<Record<string, unknown>>, message: string): void
-}
-
 /**
  * Time until the next attempt, in milliseconds, within the bounds: doubles with each of `failures`, and is spread by a quarter to both
  * sides so that the pools of a node do not call at once. `random` is in [0, 1).

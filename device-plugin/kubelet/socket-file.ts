@@ -80,7 +80,7 @@ export class SocketFile {
   }
 }
 
-/** Name of the socket of a resource in a folder: the peer's, with the instance behind it. Shortened where the path would be too long. */
+/** Name of the socket of a resource: that of sriov-network-device-plugin, and the instance behind it. Shortened where the path would be too long. */
 export function socketName(resource: string, instance: string, folder: string): string {
   const end = `${instance === '' ? '' : `~${instance.replaceAll(/[^A-Za-z0-9.-]/g, '-')}`}.sock`
   const base = resource.replaceAll('/', '_')

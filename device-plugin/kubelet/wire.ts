@@ -4,7 +4,11 @@ import { fromJSON } from '@grpc/proto-loader'
 import { packages, type WirePackage } from './messages.ts'
 
 /** A service of one of the protocols. */
-export type ServiceName = 'v1beta1.DevicePlugin' | 'v1beta1.Registration' | 'pluginregistration.Registration'
+export type ServiceName =
+  | 'v1beta1.DevicePlugin'
+  | 'v1beta1.Registration'
+  | 'pluginregistration.Registration'
+  | 'v1.PodResourcesLister'
 
 /** A table of messages.ts has a row that can't be read: a defect of this program. */
 export class WireTableError extends Error {

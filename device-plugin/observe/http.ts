@@ -2,8 +2,10 @@
  * The HTTP server of /metrics, /healthz and /readyz. It never ends the process: an address that is taken is tried again, and a
  * client that is slow, or one of too many, is sent away.
  */
+
 import { lstatSync, unlinkSync } from 'node:fs'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import { errorText } from '../../src/lib/error-text.ts'
 
 /** The answers of the server. */
 export interface Pages {
@@ -138,7 +140,7 @@ async function answer(
       response.end()
     } else send(404, 'not found: /metrics, /healthz and /readyz are served here\n')
   } catch (error) {
-    log.warn(`Cannot answer a request: ${error instanceof Error ? error.message : String(error)}`)
+    log.warn(`Cannot answer a request: ${errorText(error)}`)
     if (response.headersSent) response.destroy()
     else send(500, 'failed\n')
   }

@@ -4,16 +4,7 @@
  */
 import { addLogFields, isLogged, log, startLog } from '../../src/lib/log/log.ts'
 import type { Level } from '../../src/lib/log/log-settings.ts'
-
-type Fields = Readonly<Record<string, unknown>>
-
-/** Writes lines. `fields` are for machines: names in camelCase, times in milliseconds. */
-export interface PluginLog {
-  debug(message: string, fields?: Fields): void
-  info(message: string, fields?: Fields): void
-  warn(message: string, fields?: Fields): void
-  error(message: string, fields?: Fields): void
-}
+import type { LogFields, PluginLog } from '../log.ts'
 
 /** Lines of one text within `window` milliseconds: the first `burst` are written. */
 const window = 60_000
@@ -22,7 +13,7 @@ const burst = 5
 const mostTexts = 256
 
 /** Starts the log of this process. */
-export function startPluginLog(level: Level, fields: Fields = {}): PluginLog {
+export function startPluginLog(level: Level, fields: LogFields = {}): PluginLog {
   startLog(() => ({ level, file: undefined, configured: true, warnings: [] }), {})
   addLogFields({ program: 'vf-device-plugin', ...fields })
   return limited(
@@ -42,7 +33,7 @@ export type PluginLevel = 'debug' | 'info' | 'warning' | 'error'
  * number of lines that were not written. `now` is in milliseconds.
  */
 export function limited(
-  write: (level: PluginLevel, message: string, fields: Fields) => void,
+  write: (level: PluginLevel, message: string, fields: LogFields) => void,
   {
     now = () => performance.now(),
     isLogged = () => true,
@@ -50,7 +41,7 @@ export function limited(
 ): PluginLog {
   const seen = new Map<string, { since: number; count: number }>()
   const line = (level: PluginLevel) => {
-    return (message: string, fields: Fields = {}): void => {
+    return (message: string, fields: LogFields = {}): void => {
       if (!isLogged(level)) return
       const at = now()
       const key = `${level} ${message}`

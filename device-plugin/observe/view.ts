@@ -16,6 +16,8 @@ export interface View {
   /** By device. */
   readonly attachments: ReadonlyMap<string, Attachment>
   readonly config: ConfigState
+  /** The reason why the last look at the node failed; undefined: it did not. */
+  readonly failure?: string | undefined
 }
 
 /** A pool with the devices that it offers. */

@@ -1,4 +1,4 @@
-/** One pool of the config, ready to ask devices: the way from the type of a device to the guard, in the order that decides the sentence. */
+/** One pool of the config, ready to ask devices: the way from the type of a device to the host guard, in the order that decides the sentence. */
 import type { PoolConfig, Selector } from '../config/plugin-config.ts'
 import type { Device, Snapshot } from '../inventory/snapshot.ts'
 import type { Condition } from './condition.ts'
@@ -33,15 +33,15 @@ const noVfs: Condition = {
 }
 
 /** The uses are those of the device itself: a PF with the default route does not keep its VFs back. */
-const guard: Condition = {
+const hostGuard: Condition = {
   key: 'allowHostUsed',
   holds: ({ hostUses }) => hostUses.length === 0,
   reason: ({ hostUses }) => `allowHostUsed: ${hostUses.join(' and ')}, wanted no use by the host`,
 }
 
-/** True for the sentence of a rejection by the guard: the selectors match, but the host uses the device. */
+/** True for the sentence of a rejection by the host guard: the selectors match, but the host uses the device. */
 export function isGuardReason(reason: string): boolean {
-  return reason.startsWith(`${guard.key}: `)
+  return reason.startsWith(`${hostGuard.key}: `)
 }
 
 const ready = new WeakMap<PoolConfig, Entry>()
@@ -54,7 +54,7 @@ export function entryOf(config: PoolConfig): Entry {
     selector,
     conditions: conditionsOf(config.deviceType, selector),
   }))
-  const entry = { config, selectors, rules: [driver, noVfs, ...(config.allowHostUsed ? [] : [guard])] }
+  const entry = { config, selectors, rules: [driver, noVfs, ...(config.allowHostUsed ? [] : [hostGuard])] }
   ready.set(config, entry)
   return entry
 }

@@ -1,4 +1,4 @@
-/** Devices that the guard keeps: a pool selects them, but the host uses them. */
+/** Devices that the host guard keeps: a pool selects them, but the host uses them. */
 import { isGuardReason } from './entry.ts'
 import type { Assignment } from './pool.ts'
 
@@ -10,7 +10,7 @@ export interface Guarded {
   readonly reason: string
 }
 
-/** All devices that the guard keeps, by id and in the order of the pools, for the log and for people. */
+/** All devices that the host guard keeps, by id and in the order of the pools, for the log and for people. */
 export function guardedOf({ verdicts }: Assignment): readonly Guarded[] {
   return [...verdicts].flatMap(([id, { rejections }]) =>
     rejections.filter(({ reason }) => isGuardReason(reason)).map((one) => ({ id, ...one })),

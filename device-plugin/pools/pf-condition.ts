@@ -1,9 +1,8 @@
 /** The keys pfNames and rootDevices: a device by its PF, and by its index below that PF. */
+import { hasIndex, unitePfSelectors } from '../config/pf-ranges.ts'
 import type { PfSelector } from '../config/plugin-config.ts'
 import type { Device, Pf, Snapshot } from '../inventory/snapshot.ts'
 import { anyOf, type Condition } from './condition.ts'
-
-type Ranges = readonly (readonly [first: number, last: number])[]
 
 /**
  * The names that a config can call a PF by: those of its uplink. Without a known uplink, in legacy mode, each interface of the
@@ -15,40 +14,23 @@ export function namesOfPf(pf: Pf): readonly string[] {
   return netdevs.flatMap(({ name, altnames }) => [name, ...altnames])
 }
 
-const within = (ranges: Ranges, index: number) =>
-  ranges.some(([first, last]) => index >= first && index <= last)
-
-/** All entries for one PF, by its name in lower case; `all`: one entry names every index. */
-function united(entries: readonly PfSelector[]): ReadonlyMap<string, Ranges | 'all'> {
-  const byName = new Map<string, Ranges | 'all'>()
-  for (const { pf, indexes } of entries) {
-    const name = pf.toLowerCase()
-    const before = byName.get(name) ?? []
-    byName.set(name, indexes === undefined || before === 'all' ? 'all' : [...before, ...indexes])
-  }
-  return byName
-}
-
 /** The condition of pfNames or rootDevices, if the key is there. A device without a PF never holds it, nor does a PF itself. */
 export function pfConditions(
   key: 'pfNames' | 'rootDevices',
   entries: readonly PfSelector[] | undefined,
 ): Condition[] {
   if (entries === undefined || entries.length === 0) return []
-  const byName = united(entries)
+  const byName = new Map(unitePfSelectors(entries).map((entry) => [entry.pf.toLowerCase(), entry]))
   const wanted = anyOf(entries.map(({ text }) => text))
   const namesFor = (pf: Pf) => (key === 'rootDevices' ? [pf.address] : namesOfPf(pf))
   // A PF has many VFs, and its names are compared once for all of them.
-  const found = new WeakMap<Pf, readonly (Ranges | 'all')[]>()
-  const rangesFor = (pf: Pf) => {
+  const found = new WeakMap<Pf, readonly PfSelector[]>()
+  const entriesFor = (pf: Pf) => {
     const known = found.get(pf)
     if (known !== undefined) return known
-    const ranges = namesFor(pf).flatMap((name) => {
-      const own = byName.get(name.toLowerCase())
-      return own === undefined ? [] : [own]
-    })
-    found.set(pf, ranges)
-    return ranges
+    const own = namesFor(pf).flatMap((name) => byName.get(name.toLowerCase()) ?? [])
+    found.set(pf, own)
+    return own
   }
   const has = (device: Device, snapshot: Snapshot) => {
     const pf = device.pf && snapshot.pfs.get(device.pf.address)
@@ -63,7 +45,7 @@ export function pfConditions(
         const { pf: place } = device
         const pf = place && snapshot.pfs.get(place.address)
         if (place === undefined || pf === undefined) return false
-        return rangesFor(pf).some((ranges) => ranges === 'all' || within(ranges, place.index))
+        return entriesFor(pf).some(({ indexes }) => hasIndex(indexes, place.index))
       },
       reason: (device, snapshot) => `${key}: has ${has(device, snapshot)}, wanted ${wanted}`,
     },

@@ -44,10 +44,14 @@ test('there is one program; what runtimes call is the small one in front of it, 
 })
 
 describe('the name decides', () => {
-  test.each(['vfctl', 'vf-device-plugin'])('%s prints its usage and knows no other word', async (name) => {
+  // Without a word the device plugin serves, as its users' DaemonSets call it.
+  test.each([
+    ['vfctl', [[], ['--help'], ['-h']]],
+    ['vf-device-plugin', [['--help'], ['-h']]],
+  ])('%s prints its usage and knows no other word', async (name, questions) => {
     const ask = (args: string[]) =>
       execa(executable(name), args, { env: {}, extendEnv: false, reject: false })
-    for (const args of [[], ['--help'], ['-h']]) {
+    for (const args of questions) {
       const shown = await ask(args)
       expect(shown).toMatchObject({ exitCode: 0, stderr: '' })
       expect(shown.stdout).toMatch(new RegExp(`^${name} .*^Usage:$`, 'ms'))

@@ -30,15 +30,6 @@ export const devicePluginConfig: readonly Mutation[] = [
     tier: 'quick',
   },
   {
-    id: 'config-folder-once',
-    file: 'device-plugin/config/watch-config.ts',
-    mistake: 'The folders are watched that there are at start, and no later ones.',
-    old: '    renew(watchers, foldersOf(file), schedule)',
-    now: '    if (watchers.size === 0) renew(watchers, foldersOf(file), schedule)',
-    test: ['device-plugin/config/watch-config.test.ts', 'that comes later, in folders that come later'],
-    tier: 'quick',
-  },
-  {
     id: 'config-same-content',
     file: 'device-plugin/config/watch-config.ts',
     mistake: 'A file that is written again with the same content is a change.',

@@ -6,8 +6,8 @@ export const devicePools: readonly Mutation[] = [
     id: 'pools-first-entry-of-a-pf',
     file: 'device-plugin/pools/pf-condition.ts',
     mistake: 'Of several entries for one PF the last one alone counts.',
-    old: "indexes === undefined || before === 'all' ? 'all' : [...before, ...indexes]",
-    now: "indexes === undefined || before === 'all' ? 'all' : indexes",
+    old: 'new Map(unitePfSelectors(entries).map((entry) => [entry.pf.toLowerCase(), entry]))',
+    now: 'new Map(entries.map((entry) => [entry.pf.toLowerCase(), entry]))',
     test: [
       'device-plugin/pools/selectors.test.ts',
       'of one PF in several entries are united, by whatever name',
@@ -17,7 +17,7 @@ export const devicePools: readonly Mutation[] = [
   {
     id: 'pools-rules-first',
     file: 'device-plugin/pools/entry.ts',
-    mistake: 'Rules and the guard are named first, and speak of devices that the pool does not want.',
+    mistake: 'Rules and the host guard are named first, and speak of devices that the pool does not want.',
     old: 'reasons.push(failed.reason(device, snapshot))\n      continue',
     now: "reasons.push([failed, ...entry.rules].findLast((one) => !one.holds(device, snapshot))?.reason(device, snapshot) ?? '')\n      continue",
     test: ['device-plugin/pools/assign.test.ts', 'are named only for devices that the selectors match'],

@@ -3,7 +3,7 @@ import type { Mutation } from './mutation.ts'
 /** Mistakes in how the device plugin stays small. */
 export const deviceWeight: readonly Mutation[] = [
   {
-    id: 'weight-no-pause',
+    id: 'device-no-pause',
     file: 'device-plugin/tidy.ts',
     mistake: 'Memory is given back after each work, however often work comes.',
     old: 'Math.max(delay, this.#doneAt + pause - this.#clock.now())',
@@ -12,7 +12,7 @@ export const deviceWeight: readonly Mutation[] = [
     tier: 'quick',
   },
   {
-    id: 'weight-former-device',
+    id: 'inventory-former-device',
     file: 'device-plugin/inventory/share.ts',
     mistake: 'A device keeps the facts that it had when it was first seen.',
     old: 'former !== undefined && isDeepStrictEqual(next, former) ? former : next',
@@ -21,7 +21,7 @@ export const deviceWeight: readonly Mutation[] = [
     tier: 'quick',
   },
   {
-    id: 'weight-relocated-pages',
+    id: 'sys-relocated-pages',
     file: 'src/sys/mappings.ts',
     mistake: 'Pages that the linker has written to are given back, and lost.',
     old: '/^Anonymous: +0 kB$/.test(line)',

@@ -8,6 +8,8 @@ import { deviceObserve } from './device-observe.ts'
 import { devicePluginConfig } from './device-plugin-config.ts'
 import { devicePluginWatch } from './device-plugin-watch.ts'
 import { devicePools } from './device-pools.ts'
+import { deviceProgram } from './device-program.ts'
+import { deviceService } from './device-service.ts'
 import { deviceWeight } from './device-weight.ts'
 import { features } from './features.ts'
 import { hostileBounds } from './hostile-bounds.ts'
@@ -66,6 +68,8 @@ export const mutations: readonly Mutation[] = [
   ...container,
   ...devicePools,
   ...deviceWeight,
+  ...deviceService,
   ...devicePluginConfig,
   ...devicePluginWatch,
+  ...deviceProgram,
 ]

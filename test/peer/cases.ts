@@ -311,4 +311,35 @@ export const peerCases: readonly PeerCase[] = [
     node: twoPfs,
     config: config(pool('vfs', [{ pfNames: ['ens0'] }], { deviceType: 'netDevices' })),
   },
+  { name: 'a pool without selectors', node: twoPfs, config: '{"resourceList":[{"resourceName":"vfs"}]}' },
+  {
+    name: 'a pool whose selectors are no list, beside a good one',
+    node: twoPfs,
+    config: config(pool('bad', 'ens0'), pool('vfs', [{ pfNames: ['ens1'] }])),
+  },
+  {
+    name: 'a reversed range',
+    node: twoPfs,
+    config: config(pool('vfs', [{ pfNames: ['ens0#3-1'] }]), pool('others', [{ pfNames: ['ens1'] }])),
+  },
+  {
+    name: 'texts in forms that sysfs has not',
+    node: twoPfs,
+    config: config(
+      pool('vendor', [{ vendors: ['0x8086'], pfNames: ['ens0'] }]),
+      pool('address', [{ pciAddresses: ['0000:3C:10.0'] }]),
+    ),
+  },
+  {
+    name: 'acpiIndexes of accelerators',
+    node: (root) => {
+      vfioFiles(root, '12', '13')
+      for (const number of [0, 1])
+        root.addFunction({
+          ...{ address: `0000:5a:00.${number}`, device: '0d5c', pciClass: '120000', driver: 'vfio-pci' },
+          ...{ acpiIndex: 4 + number, iommuGroup: 12 + number },
+        })
+    },
+    config: config(pool('fpga', [{ acpiIndexes: ['5'] }], { deviceType: 'accelerator' })),
+  },
 ]

@@ -125,8 +125,36 @@ export const documented: readonly Documented[] = [
     id: 'exit-code',
     reason: 'a config that can not be used is exit code 3; the peer has 0, or the trace of a crash and 2',
     path: /^exit code$/,
-    cases: ['text that is no JSON', 'a name that is used twice', 'a type of device that there is not'],
+    cases: [
+      'text that is no JSON',
+      'a name that is used twice',
+      'a type of device that there is not',
+      'a pool without selectors',
+    ],
     holds: ({ ours }) => ours === 3,
+  },
+  {
+    id: 'whole-file',
+    reason:
+      'a file with a mistake is refused whole, with code 3 at the start and without effect later; the peer leaves the pool out, or its devices, and goes on',
+    path: /./,
+    cases: ['a pool whose selectors are no list, beside a good one', 'a reversed range'],
+    holds: ({ path, ours }) => ours === undefined || path === 'ends by itself' || ours === 3,
+  },
+  {
+    id: 'forms-of-texts',
+    reason:
+      '0x8086 and addresses in capitals are taken, with a warning; the peer compares texts, and they never match',
+    path: /./,
+    cases: ['texts in forms that sysfs has not'],
+    holds: isNew,
+  },
+  {
+    id: 'acpi-of-accelerators',
+    reason: 'acpiIndexes of accelerators is a condition, as documented there; the peer passes over it',
+    path: /0000:5a:00\.0/,
+    cases: ['acpiIndexes of accelerators'],
+    holds: ({ ours }) => ours === undefined,
   },
 ]
 

@@ -4,7 +4,8 @@
  * of the documented ones of documented.ts. WORD chooses cases by name. Needs root: each run has its own /sys, /dev, /run and network.
  * The last line is `N passed, N failed`.
  */
-import { existsSync } from 'node:fs'
+import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { execa } from 'execa'
 import { type PeerCase, peerCases } from './cases.ts'
@@ -66,8 +67,15 @@ function linesOf({ path, peer: theirs, ours: own }: Difference): string {
 
 async function observed(one: PeerCase, program: readonly string[]): Promise<Observed> {
   const script = [join(import.meta.dirname, 'inside.ts'), String(peerCases.indexOf(one)), ...program]
-  const { stdout } = await execa('unshare', [...NAMESPACES, process.execPath, ...script], {
-    timeout: 120_000,
-  })
-  return JSON.parse(stdout) as Observed
+  // Removed from outside: inside, mounts are in the way.
+  const folder = mkdtempSync(join(tmpdir(), 'peer-'))
+  try {
+    const { stdout } = await execa('unshare', [...NAMESPACES, process.execPath, ...script], {
+      env: { TMPDIR: folder },
+      timeout: 120_000,
+    })
+    return JSON.parse(stdout) as Observed
+  } finally {
+    rmSync(folder, { recursive: true, force: true })
+  }
 }

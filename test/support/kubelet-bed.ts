@@ -6,7 +6,8 @@ import type { ContainerAccess } from '../../device-plugin/container/access.ts'
 import type { Core, Offer, OfferedDevice } from '../../device-plugin/front-end.ts'
 import type { HealthReason } from '../../device-plugin/health/health.ts'
 import { type KubeletFrontEnd, openKubeletFrontEnd } from '../../device-plugin/kubelet/front-end.ts'
-import type { FrontEndLog, KubeletSettings, Timings } from '../../device-plugin/kubelet/settings.ts'
+import type { KubeletSettings, Timings } from '../../device-plugin/kubelet/settings.ts'
+import type { PluginLog } from '../../device-plugin/log.ts'
 import type { KubeletOptions } from '../../hack/lab/kubelet/api.ts'
 import { KubeletSimulator } from '../../hack/lab/kubelet/simulator.ts'
 
@@ -18,7 +19,7 @@ export const quick: Partial<Timings> = {
 
 /** A line of the front end's log. */
 export interface LogLine {
-  readonly level: keyof FrontEndLog
+  readonly level: keyof PluginLog
   readonly message: string
 }
 
@@ -39,9 +40,8 @@ export function kubeletBed(options: Partial<KubeletOptions> = {}): KubeletBed {
   const kubelet = new KubeletSimulator({ root, ...options })
   const opened: KubeletFrontEnd[] = []
   const log: LogLine[] = []
-  const write = (level: keyof FrontEndLog) => (_: unknown, message: string) =>
-    void log.push({ level, message })
-  const logger: FrontEndLog = {
+  const write = (level: keyof PluginLog) => (message: string) => void log.push({ level, message })
+  const logger: PluginLog = {
     ...{ debug: write('debug'), info: write('info'), warn: write('warn'), error: write('error') },
   }
   return {

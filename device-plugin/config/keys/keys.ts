@@ -7,8 +7,9 @@ import { allowedName, allowedPrefix, isPrefix, namePattern, prefixPattern } from
 import { choice, flag, type KeyRows, key, must, objectOf, seconds, textOf } from './key-rows.ts'
 import { selectorKeys, selectorSchema } from './selector-keys.ts'
 
-/** Longest hysteresis in seconds. */
+/** Longest hysteresis, and longest wait for a DEL, in seconds. */
 const longest = 3600
+const longestWait = 86_400
 
 /** Keys of `health`. */
 export const healthKeys = {
@@ -126,6 +127,12 @@ export const poolKeys = {
     isOwn: true,
     without: '`none`',
     effect: 'work before a device that another pod had is given away; `flr` is a function level reset',
+  }),
+  restoreAfter: key(seconds(longestWait), {
+    isOwn: true,
+    without: '0',
+    effect:
+      'so many seconds after the death of a pod without a DEL its device is restored as DEL of `vf-attach` does it; 0 is never',
   }),
 } satisfies KeyRows
 

@@ -1,6 +1,8 @@
 /** A function level reset through sysfs, for a device that a pod had. */
+
 import { readFile, writeFile } from 'node:fs/promises'
 import { setTimeout as delay } from 'node:timers/promises'
+import { errorText } from '../../../src/lib/error-text.ts'
 import { isThere } from '../../../src/sys/files.ts'
 import { NotReady } from '../not-ready.ts'
 
@@ -33,7 +35,7 @@ async function reset(device: string, path: string): Promise<void> {
   try {
     await writeFile(path, '1')
   } catch (error) {
-    throw new NotReady(device, `its reset failed: ${error instanceof Error ? error.message : String(error)}`)
+    throw new NotReady(device, `its reset failed: ${errorText(error)}`)
   }
 }
 

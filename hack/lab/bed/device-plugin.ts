@@ -7,8 +7,10 @@ import { pluginPath } from './plugins.ts'
 import { startedWhen } from './traffic.ts'
 
 const CONFIG = '/run/vf-device-plugin.json'
-const LISTEN = '127.0.0.1:9115'
-const PROGRAM = `${pluginPath[0]}/vf-device-plugin`
+/** Address of its pages. */
+export const LISTEN = '127.0.0.1:9115'
+/** Path of the program. */
+export const PROGRAM = `${pluginPath[0]}/vf-device-plugin`
 
 /** One line of /metrics. */
 export interface Sample {
@@ -32,7 +34,9 @@ export interface PluginNode {
   reconfigure(config: object): Promise<void>
   /** Text of `vf-device-plugin explain`. */
   explain(...words: readonly string[]): Promise<string>
-  /** Ends the plugin by SIGTERM and the simulator. Fails unless the plugin ends with code 0. */
+  /** Ends the plugin by SIGTERM. Fails unless it ends with code 0. */
+  stop(): Promise<void>
+  /** Ends the plugin, as {@link stop} does, and the simulator. */
   end(): Promise<void>
 }
 
@@ -52,6 +56,11 @@ export async function startPluginNode(
   await write({ resourceList: pools })
   const flags = ['--config-file', CONFIG, '--listen', LISTEN, '--log-level', 'debug', ...args]
   const plugin = await startedWhen(lab, [PROGRAM, ...flags], (one) => one.stderr().includes('{'))
+  const stop = async () => {
+    plugin.kill('SIGTERM')
+    const { code, stderr } = await plugin.wait()
+    if (code !== 0) throw new Error(`The device plugin ended with code ${code}: ${stderr.slice(-2_000)}`)
+  }
   const all = async () => samplesOf(await lab.must(`curl -sSf http://${LISTEN}/metrics`))
   const allSamples: PluginNode['allSamples'] = async (labels) =>
     (await all()).filter((one) => Object.entries(labels).every(([key, value]) => one.labels[key] === value))
@@ -75,11 +84,10 @@ export async function startPluginNode(
     reconfigure: write,
     explain: (...words) =>
       lab.must([PROGRAM, 'explain', '--config-file', CONFIG, ...args, ...words].join(' ')),
+    stop,
     end: async () => {
-      plugin.kill('SIGTERM')
-      const { code, stderr } = await plugin.wait()
+      await stop()
       await kubelet.close()
-      if (code !== 0) throw new Error(`The device plugin ended with code ${code}: ${stderr.slice(-2_000)}`)
     },
   }
 }

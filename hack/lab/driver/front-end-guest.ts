@@ -4,9 +4,11 @@ import { createInterface } from 'node:readline'
 import type { Core, Offer } from '../../../device-plugin/front-end.ts'
 import { openKubeletFrontEnd } from '../../../device-plugin/kubelet/front-end.ts'
 
-const print = (level: string) => (fields: object, message: string) => {
-  process.stdout.write(`${JSON.stringify({ level, ...fields, message })}\n`)
-}
+const print =
+  (level: string) =>
+  (message: string, fields: object = {}) => {
+    process.stdout.write(`${JSON.stringify({ level, ...fields, message })}\n`)
+  }
 const core: Core = {
   prefer: (_, available, required, count) => [...required, ...available].slice(0, count),
   allocate: async (_, ids) => ({ env: { IDS: ids.join(',') }, deviceNodes: [], mounts: [], cdiNames: [] }),

@@ -47,6 +47,16 @@ export function formerOf(machine: Machine, facts: AttachFacts): Former | undefin
   return note === undefined ? undefined : formers.find((word) => note === text(word, id))
 }
 
+/** True for a function that was in a pod since its driver began, as far as the notes in `sharedDir` say. Never throws. */
+export function wasInPod(sharedDir: string, pci: string): boolean {
+  try {
+    const note = noteAt(`${sharedDir}/${podNotePrefix}${pci}`, 'volatile').get()
+    return note !== undefined && formers.some((word) => note === text(word, pci))
+  } catch {
+    return false
+  }
+}
+
 /** Writes down, before the move, that a pod has the device from now on. */
 export function noteUse(machine: Machine, facts: AttachFacts): void {
   const note = noteFor(machine, facts)

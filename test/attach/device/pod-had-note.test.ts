@@ -11,6 +11,7 @@ import {
   noteReturn,
   noteUse,
   podNotePrefix,
+  wasInPod,
   withFormerNumber,
   withoutPods,
   withoutResidue,
@@ -62,6 +63,17 @@ beforeEach(() => {
   machine = { sharedDir: folder } as Partial<Machine> as Machine
 })
 afterEach(() => rmSync(folder, { recursive: true }))
+
+test('wasInPod is true from the first use until the driver begins anew, and fails nobody', () => {
+  expect(wasInPod(folder, id)).toBe(false)
+  noteUse(machine, facts)
+  expect(wasInPod(folder, id)).toBe(true)
+  noteHome(machine, journal, true)
+  expect(wasInPod(folder, id)).toBe(true)
+  noteAnew(machine, id, 7)
+  expect(wasInPod(folder, id)).toBe(false)
+  expect(wasInPod('/dev/null', id)).toBe(false)
+})
 
 describe('hardware that was in a pod', () => {
   test('and of which no record tells all: what it has is a pod’s', () => {

@@ -65,7 +65,10 @@ function keeper(sources: readonly HoldingSource[], more: Partial<KeeperOptions> 
   const made = new AllocationKeeper({
     ...{ sources, bootId: 'boot', noteFile: join(folder, 'note.json'), times },
     onChange: (now) => changes.push(now),
-    log: (level, message) => lines.push(`${level}: ${message}`),
+    log: {
+      info: (message) => lines.push(`info: ${message}`),
+      warn: (message) => lines.push(`warning: ${message}`),
+    },
     ...more,
   })
   keepers.push(made)

@@ -1,6 +1,7 @@
 // The two sources of allocations: kubelet's podresources service, asked over a unix socket whose server writes its messages byte by
 // byte, and kubelet's checkpoint file in the forms of its versions, with its watch.
 import { mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
@@ -49,7 +50,9 @@ describe('podresources', () => {
   test('a socket without a server, an error of the server and bytes that are no message are no answer', async () => {
     const source = podResources(socket())
     await expect(source.read()).rejects.toThrow(SourceUnavailable)
-    await expect(source.read()).rejects.toThrow(`Cannot list devices at "${socket()}": `)
+    await expect(source.read()).rejects.toThrow(
+      new SourceUnavailable(`Cannot list devices at "${socket()}": connect ENOENT ${socket()}`),
+    )
     server = await servePodResources(socket())
     server.answer = () => {
       throw new RangeError('not ready')
@@ -57,6 +60,18 @@ describe('podresources', () => {
     await expect(source.read()).rejects.toThrow('not ready')
     server.answer = () => Buffer.from([0x0a, 0x7f, 0x01])
     await expect(source.read()).rejects.toThrow(SourceUnavailable)
+  })
+
+  test('a question that nobody answers is given up when the process ends', async () => {
+    const mute = createServer()
+    const isAsked = new Promise((resolve) => mute.once('connection', resolve))
+    await new Promise<void>((resolve) => mute.listen(socket(), resolve))
+    const source = podResources(socket())
+    const answer = source.read()
+    await isAsked
+    source.end?.()
+    await expect(answer).rejects.toThrow(/Cancelled/i)
+    mute.close()
   })
 
   test('a kubelet that was started anew is asked at once', async () => {

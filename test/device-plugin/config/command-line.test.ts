@@ -19,6 +19,7 @@ test('without flags: the defaults, those of the SR-IOV network device plugin whe
     configFile: '/etc/pcidp/config.json',
     resourcePrefix: 'intel.com',
     useCdi: false,
+    cdiAnnotations: false,
     listen: undefined,
     logLevel: 'info',
   })
@@ -35,6 +36,7 @@ test.each([
   [['--resource-prefix='], {}],
   [['-use-cdi'], { useCdi: true }],
   [['--use-cdi=true'], { useCdi: true }],
+  [['--use-cdi', '--cdi-annotations'], { useCdi: true, cdiAnnotations: true }],
   [['--use-cdi=T'], { useCdi: true }],
   [['--use-cdi=0'], {}],
   [['--listen', '127.0.0.1:9100'], { listen: '127.0.0.1:9100' }],

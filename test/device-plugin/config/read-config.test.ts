@@ -43,6 +43,7 @@ test('a pool with nothing but a name and a selector has the defaults', () => {
       goodAfter: 10000,
     },
     reset: 'none',
+    restoreAfter: 0,
   })
 })
 
@@ -66,6 +67,7 @@ test('every key of a pool is read', () => {
       allowHostUsed: true,
       health,
       reset: 'flr',
+      restoreAfter: 2.5,
     }),
   ).toEqual({
     resource: 'example.com/fpga_1',
@@ -79,6 +81,7 @@ test('every key of a pool is read', () => {
     allowHostUsed: true,
     health: { ...health, badAfter: 0, goodAfter: 1500 },
     reset: 'flr',
+    restoreAfter: 2500,
   })
 })
 
@@ -314,6 +317,8 @@ describe('values', () => {
     [{ health: { badAfter: -1 } }, 'health.badAfter is -1; must be a number of seconds from 0 to 3600'],
     [{ health: { goodAfter: '5s' } }, 'health.goodAfter is "5s"; must be a number of seconds from 0 to 3600'],
     [{ reset: 'pm' }, 'reset is "pm"; must be "none" or "flr"'],
+    [{ restoreAfter: -1 }, 'restoreAfter is -1; must be a number of seconds from 0 to 86400'],
+    [{ restoreAfter: true }, 'restoreAfter is true; must be a number of seconds from 0 to 86400'],
   ])('%j', (pool, line) => {
     expect(about(pool)).toEqual([`error ${line}`])
   })

@@ -147,7 +147,8 @@ describe('dirty', () => {
   })
 
   test('is told while the same pod is still said to have the device, or one without a name', () => {
-    for (const held of [{ pod }, {}])
+    // The checkpoint of kubelet knows uids alone.
+    for (const held of [{ pod }, {}, { pod: { namespace: '', name: '', uid: '1' } }])
       expect(reasons(vf(parent, 0), { held, attachments: [{ alive: false }] })).toEqual([dead])
   })
 

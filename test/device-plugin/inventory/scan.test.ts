@@ -1,4 +1,6 @@
 // A scan finds the PCI functions and subfunctions of a node with all that sysfs tells about them.
+import { rmSync } from 'node:fs'
+import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { ScanFailed, scan } from '../../../device-plugin/inventory/scan.ts'
 import { FakeRoot } from '../../support/device-plugin/fake-root.ts'
@@ -149,6 +151,14 @@ describe('refusals of the kernel', () => {
     const snapshot = scan({ sys: root.sys, dev: root.dev, openNetwork }, 1)
     expect(snapshot).toMatchObject({ unanswered: ['network: EACCES'], areHostUsesUnknown: true })
     expect(snapshot.devices).toHaveLength(2)
+  })
+
+  test('fails where sysfs is not mounted: an empty folder says nothing about the devices', () => {
+    addIgb(1)
+    rmSync(join(root.sys, 'bus'), { recursive: true })
+    expect(() => snapshotOf(root)).toThrow(
+      /^Cannot take an inventory: ".*" is no sysfs: it has no folder "bus"$/,
+    )
   })
 
   test('too many open files end the scan: a snapshot without devices would take them from kubelet', () => {

@@ -166,7 +166,7 @@ describe('a condition on net devices', () => {
     ])
   })
 
-  test('all keys of a selector must hold, and the first that fails is named in the order of the peer', () => {
+  test('all keys of a selector must hold, and the first that fails is named in the order of sriov-network-device-plugin', () => {
     const selector = {
       drivers: ['vfio-pci'],
       devices: ['1520'],

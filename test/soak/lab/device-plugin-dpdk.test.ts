@@ -69,7 +69,12 @@ test('two programs in two pods send and receive in their own VLANs alone, and th
     expect(response.envs.PCIDEVICE_EXAMPLE_ORG_DPDK).toBe(vf)
     await calls.add(attachConfig(vf, { vlan, mac, spoofchk: 'on' }), name)
     expect(await vfInfo(nic, vfs.indexOf(vf))).toMatchObject({ spoofchk: true, address: mac })
-    programs.push({ vf, testpmd: await startTestpmd(lab, name, vf, response.devices) })
+    const testpmd = await startTestpmd(lab, name, vf, response.devices)
+    const files = await lab.must(`nsenter -t ${testpmd.pid} -m find /dev/vfio -type c`)
+    expect(files.trim().split('\n').sort()).toEqual(
+      response.devices.map(({ container_path }) => container_path).sort(),
+    )
+    programs.push({ vf, testpmd })
   }
   const seen = await capture(lab, null, wire, 'udp port 9 or (vlan and udp port 9)')
   for (const [index, { testpmd }] of programs.entries()) {

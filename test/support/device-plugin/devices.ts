@@ -148,6 +148,7 @@ export function pool(
       goodAfter: 5000,
     },
     reset: 'none',
+    restoreAfter: 0,
     ...changes,
   }
 }

@@ -55,6 +55,7 @@ export function poolConfig(config: Partial<PoolConfig> = {}): PoolConfig {
     allowHostUsed: false,
     health: { carrier: true, linkState: true, driver: true, representor: true, badAfter: 0, goodAfter: 0 },
     reset: 'none',
+    restoreAfter: 0,
     ...config,
   }
 }
