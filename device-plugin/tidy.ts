@@ -12,22 +12,22 @@ interface Times {
 /** A scan leaves megabytes of texts that the engine does not count, so that garbage of several scans would lie about. */
 const ofGarbage: Times = { delay: 50, pause: 300 }
 /** Pages come back as they are needed, which costs more the oftener they leave. */
-const ofPages: Times = { delay: 1_000, pause: 5_000 }
+const ofPages: Times = { delay: 1_000, pause: 10_000 }
 
 /** What can be done about memory. */
 export interface Deeds {
   /** Collects garbage. */
   collect(): void
-  /** Gives back pages of the executable's file. */
-  unload(): void
+  /** Gives back memory that comes back as it is needed. */
+  giveBack(): void
 }
 
 /** See the head of this file. A process without work does nothing here. */
 export class Tidy {
   readonly #deeds: readonly Later[]
 
-  constructor(clock: Pick<Clock, 'now' | 'after'>, { collect, unload }: Deeds) {
-    this.#deeds = [new Later(clock, ofGarbage, collect), new Later(clock, ofPages, unload)]
+  constructor(clock: Pick<Clock, 'now' | 'after'>, { collect, giveBack }: Deeds) {
+    this.#deeds = [new Later(clock, ofGarbage, collect), new Later(clock, ofPages, giveBack)]
   }
 
   /** Work was done. */

@@ -262,6 +262,11 @@ describe('imports', () => {
     expect(named).toEqual(['src/lib/log/log.ts', 'src/lib/log/pino.ts'])
   })
 
+  test('zod is imported in its small form, which takes some megabytes less of a process', () => {
+    const zod = imports.filter(({ target }) => /^zod(\/|$)/.test(target)).map(({ target }) => target)
+    expect([...new Set(zod)]).toEqual(['zod/mini'])
+  })
+
   test('nobody pays for node:child_process who runs no child', () => {
     expect(
       imports

@@ -11,6 +11,7 @@ import { devicePools } from './device-pools.ts'
 import { deviceProgram } from './device-program.ts'
 import { deviceRestore } from './device-restore.ts'
 import { deviceService } from './device-service.ts'
+import { deviceWeight } from './device-weight.ts'
 import { features } from './features.ts'
 import { hostileBounds } from './hostile-bounds.ts'
 import { hostileClean } from './hostile-clean.ts'
@@ -67,6 +68,7 @@ export const mutations: readonly Mutation[] = [
   ...deviceObserve,
   ...container,
   ...devicePools,
+  ...deviceWeight,
   ...deviceService,
   ...devicePluginConfig,
   ...devicePluginWatch,

@@ -5,12 +5,15 @@
  *     sh hack/bun.sh test/sys/give-back-memory.ts
  */
 import { readFileSync } from 'node:fs'
-import { collectGarbage, unloadExecutable } from '../../src/sys/memory.ts'
+import { collectGarbage, giveBackMemory } from '../../src/sys/memory.ts'
 
 const pages = () => Number(/RssFile:\s+(\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))?.[1])
 
 const before = pages()
 collectGarbage()
-unloadExecutable()
+// Both ways: pages alone, and compiled code before.
+giveBackMemory(Number.POSITIVE_INFINITY)
 const after = pages()
+giveBackMemory(0)
+await new Promise((resolve) => setTimeout(resolve, 300))
 console.log(JSON.stringify({ before, after, sum: [1, 2, 3].reduce((sum, one) => sum + one, 0) }))
