@@ -3,7 +3,16 @@
  * test driver. Runtimes call a small program in C (src/shim); without a C compiler its names are links. Runs under the pinned Bun:
  * `npm run build`.
  */
-import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+} from 'node:fs'
+import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { execaSync } from 'execa'
 
@@ -34,13 +43,25 @@ const flags = [
   '--no-compile-autoload-dotenv',
 ]
 
-function compile(entry: string, outfile: string, testBuild: boolean): void {
+/**
+ * Bundled by itself and loaded by name, as the logger: code that is shared with the plugins would be cut into more and smaller files for
+ * both, and each CNI call would load more of them.
+ */
+const devicePlugin = 'device-plugin/main.ts'
+
+function compile(entry: string, outfile: string, testBuild: boolean, withDevicePlugin = false): void {
   mkdirSync(dirname(outfile), { recursive: true })
   const defines = [`--define=VF_FLOWER_VERSION="${version}"`, `--define=VF_FLOWER_TEST_BUILD=${testBuild}`]
-  execaSync(process.execPath, [...flags, ...defines, entry, logger, `--outfile=${outfile}`], {
-    cwd: top,
-    stdio: 'pipe',
-  })
+  const run = (args: readonly string[]) => execaSync(process.execPath, args, { cwd: top, stdio: 'pipe' })
+  const folder = mkdtempSync(join(tmpdir(), 'vf-flower-build-'))
+  try {
+    const bundle = join(folder, 'device-plugin.js')
+    if (withDevicePlugin)
+      run(['build', '--minify', '--format=esm', '--target=bun', ...defines, devicePlugin, `--outfile=${bundle}`])
+    run([...flags, ...defines, entry, logger, ...(withDevicePlugin ? [bundle] : []), `--outfile=${outfile}`])
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
   console.log(`built ${outfile.slice(top.length + 1)}`)
 }
 
@@ -87,10 +108,10 @@ function copyShim(shim: string, folder: string): void {
 
 const dist = join(top, 'dist')
 const folders = [dist]
-compile('src/main.ts', join(dist, 'vf-flower'), false)
+compile('src/main.ts', join(dist, 'vf-flower'), false, true)
 if (process.argv.includes('--with-tests')) {
   folders.push(join(dist, 'test'))
-  compile('src/main.ts', join(dist, 'test/vf-flower'), true)
+  compile('src/main.ts', join(dist, 'test/vf-flower'), true, true)
   if (existsSync(join(top, 'hack/lab/driver/start.ts')))
     compile('hack/lab/driver/start.ts', join(dist, 'test/driver'), true)
 }

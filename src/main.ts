@@ -23,8 +23,9 @@ if (
 } else if (name === 'vf-device-plugin') {
   // The device plugin runs for long, so compiling pays here. hack/build.ts delays compiling, for calls that end at once.
   Bun.unsafe.setJITPolicy(1)
-  const { runDevicePlugin } = await import('../device-plugin/main.ts')
-  process.exitCode = await runDevicePlugin(process.argv.slice(2))
+  // In the executable the device plugin is an entry point beside this one (hack/build.ts), whose name the bundler can't foresee.
+  const load = import.meta.require as (name: string) => typeof import('../device-plugin/main.ts')
+  process.exitCode = await load(['.', 'device-plugin.js'].join('/')).runDevicePlugin(process.argv.slice(2))
 } else {
   console.error(
     `vf-flower: Cannot run a program called as "${name}": must be vf-attach (or sriov, host-device), vf-offload (or portmap, bandwidth), vfctl or vf-device-plugin`,
