@@ -3,15 +3,7 @@
  * test driver. Runtimes call a small program in C (src/shim); without a C compiler its names are links. Runs under the pinned Bun:
  * `npm run build`.
  */
-import {
-  copyFileSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  rmSync,
-  symlinkSync,
-} from 'node:fs'
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { execaSync } from 'execa'
@@ -57,7 +49,15 @@ function compile(entry: string, outfile: string, testBuild: boolean, withDeviceP
   try {
     const bundle = join(folder, 'device-plugin.js')
     if (withDevicePlugin)
-      run(['build', '--minify', '--format=esm', '--target=bun', ...defines, devicePlugin, `--outfile=${bundle}`])
+      run([
+        'build',
+        '--minify',
+        '--format=esm',
+        '--target=bun',
+        ...defines,
+        devicePlugin,
+        `--outfile=${bundle}`,
+      ])
     run([...flags, ...defines, entry, logger, ...(withDevicePlugin ? [bundle] : []), `--outfile=${outfile}`])
   } finally {
     rmSync(folder, { recursive: true })
