@@ -287,6 +287,7 @@ export const covers: Readonly<Record<string, readonly string[]>> = {
   'run-cni': ['conformance/protocol'],
   'shim/linux': ['conformance/shim', 'native/program/shim'],
   'shim/shim': ['conformance/shim', 'native/program/shim'],
+  'sys/mappings': ['sys/memory'],
   'sys/bpf-links': ['native/attach/clean'],
   'sys/bpf': ['lab/offload/coexist'],
   'sys/lock/byte-locks': ['native/program/lock-line'],
