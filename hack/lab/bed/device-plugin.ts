@@ -7,6 +7,8 @@ import { pluginPath } from './plugins.ts'
 import { startedWhen } from './traffic.ts'
 
 const CONFIG = '/run/vf-device-plugin.json'
+/** The devices in use, which the plugin notes for its next start. */
+const NOTE = '/var/lib/cni/vf-flower/device-plugin.json'
 /** Address of its pages. */
 export const LISTEN = '127.0.0.1:9115'
 /** Path of the program. */
@@ -88,6 +90,8 @@ export async function startPluginNode(
     end: async () => {
       await stop()
       await kubelet.close()
+      // Tests that come later compare the whole state of the host.
+      await lab.must(`rm -f ${CONFIG} ${NOTE}`)
     },
   }
 }

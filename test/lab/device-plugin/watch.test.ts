@@ -62,7 +62,8 @@ describe('igb', () => {
   })
 
   test('a driver that is loaded', async () => {
-    await vm.must('modprobe uio_pci_generic')
+    // A file before this one may have left the module loaded.
+    await vm.must('modprobe -r uio_pci_generic; modprobe uio_pci_generic')
     await watch.until('driver')
     await vm.must('modprobe -r uio_pci_generic')
   })
