@@ -82,6 +82,8 @@ test('a VF comes by its CDI name, and is reset before each pod: one that was the
   })
   expect(await resets()).not.toBe('0')
 
+  // A pod that ends before kubelet has named it keeps its device for a minute.
+  await node.shows('vf_flower_device_info', { device: vf, pod: POD.name }, 1)
   await node.kubelet.endPod(POD.uid)
   await node.shows('vf_flower_pool_allocated_devices', { resource: RESOURCE }, 0)
   await forgetTrace()
