@@ -50,13 +50,8 @@ function compile(entry: string, outfile: string, testBuild: boolean, withDeviceP
     const bundle = join(folder, 'device-plugin.js')
     if (withDevicePlugin)
       run([
-        'build',
-        '--minify',
-        '--format=esm',
-        '--target=bun',
-        ...defines,
-        devicePlugin,
-        `--outfile=${bundle}`,
+        ...['build', '--minify', '--splitting', '--format=esm', '--target=bun', ...defines],
+        ...['--entry-naming=device-plugin.[ext]', devicePlugin, `--outdir=${folder}`],
       ])
     run([...flags, ...defines, entry, logger, ...(withDevicePlugin ? [bundle] : []), `--outfile=${outfile}`])
   } finally {

@@ -37,7 +37,7 @@ export const windowTimes: WindowTimes = {
  * Periodic scans take at most this part of one processor, unless `longestPeriod` allows no longer period. What a scan leaves to the
  * collector of garbage is not counted, and an idle process takes a thousandth without any scan.
  */
-const periodicShare = 0.0004
+const periodicShare = 0.00025
 
 /** Milliseconds from a scan that failed to the next one without a change; each failure in a row doubles it, up to the usual period. */
 const firstRetry = 1_000
