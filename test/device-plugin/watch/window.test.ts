@@ -184,7 +184,7 @@ describe('onChange', () => {
 describe('the periodic scan', () => {
   test.each([
     ['a minute after a cheap one', 1, 60_000],
-    ['2,500 times its processor time later', 150, 375_000],
+    ['4,000 times its processor time later', 150, 600_000],
     ['a quarter of an hour later at most', 5_000, 900_000],
   ])('comes %s', async (_, cost, period) => {
     const { clock, windows, calls } = bed(() => clock.work(cost))
