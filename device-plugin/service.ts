@@ -183,7 +183,8 @@ export class Service {
       pools: state === undefined ? [] : viewedPools(state),
       status: this.#frontEnd?.status() ?? [],
       allocations: this.#options.allocations(),
-      attachments: state?.attachments ?? new Map(),
+      // Read now: the name of a pod comes with the report of vf-offload, which no judgement may have seen yet.
+      attachments: this.#options.attachments(),
       config: this.#config.state,
       failure: this.#failure,
     }

@@ -49,9 +49,10 @@ function compile(entry: string, outfile: string, testBuild: boolean, withDeviceP
   try {
     const bundle = join(folder, 'device-plugin.js')
     if (withDevicePlugin)
+      // In one piece: what is loaded late by name must be found.
       run([
-        ...['build', '--minify', '--splitting', '--format=esm', '--target=bun', ...defines],
-        ...['--entry-naming=device-plugin.[ext]', devicePlugin, `--outdir=${folder}`],
+        ...['build', '--minify', '--format=esm', '--target=bun', ...defines],
+        ...[devicePlugin, `--outfile=${bundle}`],
       ])
     run([...flags, ...defines, entry, logger, ...(withDevicePlugin ? [bundle] : []), `--outfile=${outfile}`])
   } finally {
