@@ -1,30 +1,24 @@
 /** The front end for kubelet: a gRPC server for each pool. */
 import { logVerbosity, setLogVerbosity } from '@grpc/grpc-js'
 import type { FolderWatch } from '../../src/sys/folder-watch.ts'
-import type { Core, FrontEnd, Offer } from '../front-end.ts'
+import type { Core, FrontEnd, Offer, PoolStatus } from '../front-end.ts'
 import type { PluginLog } from '../log.ts'
 import { type Folders, watchKubelet } from './folders.ts'
-import { KubeletPool, type KubeletPoolStatus } from './pool.ts'
+import { KubeletPool } from './pool.ts'
 import { type KubeletSettings, type Timings, usualTimings } from './settings.ts'
 import { removeLeftovers } from './socket-file.ts'
-
-/** The front end, whose states say more. */
-export interface KubeletFrontEnd extends FrontEnd {
-  /** In the order of the offer. */
-  status(): readonly KubeletPoolStatus[]
-}
 
 /**
  * Opens the front end. It offers nothing until the first offer, waits for a kubelet that is not there, and never gives up. It works for
  * kubelet 1.26 and newer: older ones send the path of the socket as `:authority`, which HTTP/2 of Node and Bun refuses.
  */
-export function openKubeletFrontEnd(core: Core, settings: KubeletSettings, log: PluginLog): KubeletFrontEnd {
+export function openKubeletFrontEnd(core: Core, settings: KubeletSettings, log: PluginLog): FrontEnd {
   // The library would write to standard error; every failure comes to our log.
   setLogVerbosity(logVerbosity.NONE)
   return new Pools(core, settings, log)
 }
 
-class Pools implements KubeletFrontEnd {
+class Pools implements FrontEnd {
   readonly #core: Core
   readonly #settings: KubeletSettings
   readonly #timings: Timings
@@ -51,7 +45,7 @@ class Pools implements KubeletFrontEnd {
     for (const [resource, pool] of before) if (!this.#pools.has(resource)) this.#dismiss(pool)
   }
 
-  status(): readonly KubeletPoolStatus[] {
+  status(): readonly PoolStatus[] {
     return [...this.#pools.values()].map((pool) => pool.status())
   }
 

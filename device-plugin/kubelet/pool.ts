@@ -15,12 +15,6 @@ import { backoff, type KubeletSettings, type Timings } from './settings.ts'
 import { isServed, SocketFile, siblings, socketName } from './socket-file.ts'
 import { Streams } from './streams.ts'
 
-/** The state of a pool, with a word about other instances. */
-export interface KubeletPoolStatus extends PoolStatus {
-  /** Another instance has a socket for this resource, and kubelet has no stream of ours: we take over when it leaves. */
-  readonly standby: boolean
-}
-
 /** A pool. Its name never changes; its devices do. */
 export class KubeletPool {
   readonly resource: string
@@ -71,7 +65,7 @@ export class KubeletPool {
     this.#warnOfIds()
   }
 
-  status(): KubeletPoolStatus {
+  status(): PoolStatus {
     const { resource } = this
     // Before kubelet's word nobody knows whether it takes two: the other process must not leave yet.
     const standby = this.#streams.count === 0 && this.#siblings.length > 0 && this.#isRefused

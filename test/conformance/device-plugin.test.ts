@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { execa } from 'execa'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { FakeRoot } from '../support/device-plugin/fake-root.ts'
+import { FakeRoot } from '../../hack/lab/fake-root/fake-root.ts'
 import { PF, withVfs } from '../support/device-plugin/program.ts'
 import { executable } from '../support/executable.ts'
 

@@ -3,9 +3,9 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { ContainerAccess } from '../../device-plugin/container/access.ts'
-import type { Core, Offer, OfferedDevice } from '../../device-plugin/front-end.ts'
+import type { Core, FrontEnd, Offer, OfferedDevice } from '../../device-plugin/front-end.ts'
 import type { HealthReason } from '../../device-plugin/health/health.ts'
-import { type KubeletFrontEnd, openKubeletFrontEnd } from '../../device-plugin/kubelet/front-end.ts'
+import { openKubeletFrontEnd } from '../../device-plugin/kubelet/front-end.ts'
 import type { KubeletSettings, Timings } from '../../device-plugin/kubelet/settings.ts'
 import type { PluginLog } from '../../device-plugin/log.ts'
 import type { KubeletOptions } from '../../hack/lab/kubelet/api.ts'
@@ -29,7 +29,7 @@ export interface KubeletBed {
   readonly kubelet: KubeletSimulator
   readonly log: readonly LogLine[]
   /** Opens a front end; the bed stops it at its end. */
-  open(settings?: Partial<KubeletSettings>, core?: Core): KubeletFrontEnd
+  open(settings?: Partial<KubeletSettings>, core?: Core): FrontEnd
   path(...names: readonly string[]): string
   close(): Promise<void>
 }
@@ -38,7 +38,7 @@ export interface KubeletBed {
 export function kubeletBed(options: Partial<KubeletOptions> = {}): KubeletBed {
   const root = mkdtempSync(join(tmpdir(), 'kubelet-'))
   const kubelet = new KubeletSimulator({ root, ...options })
-  const opened: KubeletFrontEnd[] = []
+  const opened: FrontEnd[] = []
   const log: LogLine[] = []
   const write = (level: keyof PluginLog) => (message: string) => void log.push({ level, message })
   const logger: PluginLog = {

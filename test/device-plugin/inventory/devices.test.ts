@@ -1,6 +1,6 @@
 // The files and kinds of devices: vfio, UIO, RDMA, vDPA, subfunctions, and what their PF tells about them.
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { FakeRoot } from '../../support/device-plugin/fake-root.ts'
+import { FakeRoot } from '../../../hack/lab/fake-root/fake-root.ts'
 import { deviceIn, networkLink, snapshotOf } from '../../support/device-plugin/network-facts.ts'
 
 let root: FakeRoot

@@ -2,7 +2,7 @@
 import { existsSync, readdirSync, readFileSync, readlinkSync, realpathSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { FakeRoot } from '../../support/device-plugin/fake-root.ts'
+import { FakeRoot } from '../../../hack/lab/fake-root/fake-root.ts'
 
 let root: FakeRoot
 beforeEach(() => {

@@ -3,7 +3,7 @@ import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { ScanFailed, scan } from '../../../device-plugin/inventory/scan.ts'
-import { FakeRoot } from '../../support/device-plugin/fake-root.ts'
+import { FakeRoot } from '../../../hack/lab/fake-root/fake-root.ts'
 import { deviceIn, networkLink, snapshotOf } from '../../support/device-plugin/network-facts.ts'
 
 let root: FakeRoot

@@ -2,8 +2,8 @@
 import { noNetwork } from '../../../device-plugin/inventory/no-network.ts'
 import { scan } from '../../../device-plugin/inventory/scan.ts'
 import type { Device, Snapshot } from '../../../device-plugin/inventory/snapshot.ts'
+import type { FakeRoot } from '../../../hack/lab/fake-root/fake-root.ts'
 import type { NetworkFacts, NetworkLink } from '../../../src/kernel/api/network-facts.ts'
-import type { FakeRoot } from './fake-root.ts'
 
 /** An interface of the kernel's list. */
 export function networkLink(name: string, ifindex: number, change: Partial<NetworkLink> = {}): NetworkLink {
