@@ -1,23 +1,7 @@
-/**
- * Drivers that take a filter with an action that they then ignore, and say `in_hw` all the same: what the kernel stores
- * proves nothing there. Known from their sources; for others only counters after traffic tell.
- */
+/** The driver of a port, and in words what it ignores. */
 import { readPciFunction } from '../../nic/pci.ts'
+import { driverFacts } from './drivers.ts'
 import type { Port } from './port.ts'
-
-/** Kinds of actions (TCA_ACT_KIND) that a driver accepts and ignores, and where that can be read. */
-interface IgnoredActions {
-  readonly ignores: readonly string[]
-  readonly source: string
-}
-
-/** By the name of the PF's driver in sysfs. */
-const ignoredActions: Readonly<Record<string, IgnoredActions | undefined>> = {
-  bnxt_en: {
-    ignores: ['csum', 'police', 'ct'],
-    source: 'bnxt_tc_parse_actions() of drivers/net/ethernet/broadcom/bnxt/bnxt_tc.c, Linux 6.12',
-  },
-}
 
 /** The driver that is asked to take a port's rules; undefined where no NIC is. */
 export function driverOf({ vf }: Port): string | undefined {
@@ -26,8 +10,7 @@ export function driverOf({ vf }: Port): string | undefined {
 
 /** That a driver accepts an action of this kind and ignores it, in words; undefined when nothing such is known of it. */
 export function ignoredBy(driver: string | undefined, kind: string): string | undefined {
-  const ignored = driver === undefined ? undefined : ignoredActions[driver]
-  return ignored?.ignores.includes(kind) === true ? words(driver, kind, ignored) : undefined
+  return driverFacts(driver).ignores?.kinds.includes(kind) === true ? words(driver, kind) : undefined
 }
 
 /** The kinds of actions that a driver accepts and ignores, with the sentence that says so of some of them. */
@@ -37,10 +20,10 @@ export function ignoredActionsOf(driver: string | undefined):
       words(kinds: readonly string[]): string
     }
   | undefined {
-  const ignored = driver === undefined ? undefined : ignoredActions[driver]
-  return ignored && { ignores: ignored.ignores, words: (kinds) => words(driver, kinds.join(', '), ignored) }
+  const { ignores } = driverFacts(driver)
+  return ignores && { ignores: ignores.kinds, words: (kinds) => words(driver, kinds.join(', ')) }
 }
 
-function words(driver: string | undefined, kinds: string, { source }: IgnoredActions): string {
-  return `driver "${driver}" accepts and ignores action ${kinds} (${source})`
+function words(driver: string | undefined, kinds: string): string {
+  return `driver "${driver}" accepts and ignores action ${kinds} (${driverFacts(driver).ignores?.source})`
 }

@@ -1,0 +1,96 @@
+/**
+ * Drivers of NICs whose carrying out of filters and rates differs from what the kernel shows. The facts are read in the drivers'
+ * sources (Linux 6.12), below drivers/net/ethernet; none was seen on hardware. Pure.
+ */
+
+/** A fact about a driver, and the function and file in which it can be read. */
+export interface Sourced {
+  readonly source: string
+}
+
+/** The facts about one driver. A fact that is absent is not known of the driver. */
+export interface DriverFacts {
+  /** Kinds of actions (TCA_ACT_KIND) that the driver accepts and does not do. `mirred mirror` is the mirror alone. */
+  readonly ignores?: Sourced & { readonly kinds: readonly string[] }
+  /** The driver accepts a rewritten port and writes another one. */
+  readonly losesPortRewrite?: Sourced
+  /** The driver takes a redirect to and from a representor, and refuses every rewrite and every VLAN action beside it. */
+  readonly redirectsOnly?: Sourced
+  /** Of two filters that match one frame the one that was added first may win, whatever their priorities say. */
+  readonly dropsPriorities?: Sourced
+  /** The driver refuses every key on fragments (`ip_flags`). */
+  readonly refusesFragmentKey?: Sourced
+  /** Without representors the driver takes a redirect to the interface that the filter is on: of a PF for its VFs, of a NIC alone. */
+  readonly hairpin?: Sourced & { readonly of: 'vf' | 'nic' }
+  /** `max_tx_rate` is cut to a multiple of so many Mbit/s, and is one of them at the least. */
+  readonly rateStep?: Sourced & { readonly megabits: number }
+  /**
+   * A policer for all that a representor receives is carried out by the rate limiter of the VF, in whole Mbit/s: the one
+   * that `tx_max` sets. Who writes last wins, and with the filter every limit goes, also one that was there before.
+   */
+  readonly policesByPort?: Sourced
+  /** A policer's rate is kept in 32 bits, and higher bits are lost: the first rate, in bytes/s, that is not what it says. */
+  readonly policeRateEnd?: Sourced & { readonly bytesPerSecond: number }
+  /** The highest burst of a policer, in bytes; a higher one is cut. */
+  readonly policeBurstMax?: Sourced & { readonly bytes: number }
+  /** A policer counts the length of the IP packet, not of the frame. */
+  readonly policesIpLength?: Sourced
+  /** Cards without an object for meters refuse a filter with a policer (EOPNOTSUPP) without a word. */
+  readonly metersOf?: Sourced & { readonly cards: string }
+  /** devlink answers EOPNOTSUPP for the eSwitch's mode where another system manages the eSwitch. */
+  readonly managedElsewhere?: Sourced & { readonly where: string }
+}
+
+/** By the name of the PF's driver in sysfs. */
+const drivers: Readonly<Record<string, DriverFacts | undefined>> = {
+  bnxt_en: {
+    ignores: {
+      kinds: ['csum', 'police', 'ct', 'mirred mirror'],
+      source: 'bnxt_tc_parse_actions() of broadcom/bnxt/bnxt_tc.c',
+    },
+    losesPortRewrite: { source: 'bnxt_tc_parse_pedit() of broadcom/bnxt/bnxt_tc.c' },
+    dropsPriorities: { source: 'bnxt_tc_add_flow() of broadcom/bnxt/bnxt_tc.c' },
+    refusesFragmentKey: { source: 'bnxt_tc_parse_flow() of broadcom/bnxt/bnxt_tc.c' },
+  },
+  cxgb4: {
+    hairpin: { of: 'nic', source: 'cxgb4_validate_flow_actions() of chelsio/cxgb4/cxgb4_tc_flower.c' },
+  },
+  i40e: { rateStep: { megabits: 50, source: 'i40e_set_bw_limit() of intel/i40e/i40e_main.c' } },
+  ice: {
+    redirectsOnly: { source: 'ice_eswitch_tc_parse_action() of intel/ice/ice_tc_lib.c' },
+    dropsPriorities: { source: 'ice_eswitch_add_tc_fltr() of intel/ice/ice_tc_lib.c' },
+    refusesFragmentKey: { source: 'ice_parse_cls_flower() of intel/ice/ice_tc_lib.c' },
+  },
+  mlx5_core: {
+    hairpin: { of: 'vf', source: 'tc_act_parse_mirred_nic() of mellanox/mlx5/core/en/tc/act/mirred_nic.c' },
+    policesByPort: { source: 'apply_police_params() of mellanox/mlx5/core/en_tc.c' },
+    policeBurstMax: {
+      bytes: 2 ** 31 - 1,
+      source: 'mlx5e_flow_meter_cbs_compute() of mellanox/mlx5/core/en/tc/meter.c',
+    },
+    policesIpLength: { source: 'mlx5e_tc_meter_modify() of mellanox/mlx5/core/en/tc/meter.c' },
+    metersOf: {
+      cards: 'ConnectX-6 Dx and newer have them',
+      source: 'tc_act_can_offload_police() of mellanox/mlx5/core/en/tc/act/police.c',
+    },
+    managedElsewhere: {
+      where: 'BlueField in DPU mode?',
+      source: 'mlx5_devlink_eswitch_check() of mellanox/mlx5/core/eswitch.c',
+    },
+  },
+  nfp: {
+    dropsPriorities: { source: 'nfp_flower_add_offload() of netronome/nfp/flower/offload.c' },
+    policeRateEnd: {
+      bytesPerSecond: 2 ** 32,
+      source: 'nfp_flower_offload_one_police() of netronome/nfp/flower/qos_conf.c',
+    },
+  },
+  sfc: { dropsPriorities: { source: 'efx_tc_flower_replace() of sfc/tc.c' } },
+}
+
+const nothing: DriverFacts = {}
+
+/** The facts about a driver; none for a driver of which nothing is known, and where there is no driver. */
+export function driverFacts(driver: string | undefined): DriverFacts {
+  return driver === undefined ? nothing : (drivers[driver] ?? nothing)
+}
