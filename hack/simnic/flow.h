@@ -194,6 +194,7 @@ int simnic_mlx5_parse_limit(struct simnic_parse *p, const struct flow_action_ent
 			    struct simnic_action *act);
 
 /* flow_show.c */
+void simnic_show_port(struct seq_file *s, u16 vport);
 void simnic_show_rules(struct seq_file *s, struct simnic_hw *hw);
 
 /* deliver.c */
