@@ -188,6 +188,7 @@ enum simnic_verdict simnic_run_police(struct simnic_pass *pass,
 void simnic_show_police(struct seq_file *s, const struct simnic_action *act);
 
 /* flow_show.c */
+void simnic_show_port(struct seq_file *s, u16 vport);
 void simnic_show_rules(struct seq_file *s, struct simnic_hw *hw);
 
 /* deliver.c */

@@ -4,14 +4,6 @@
 
 #include "profile.h"
 
-static void simnic_show_port(struct seq_file *s, const char *what, u16 vport)
-{
-	if (vport == SIMNIC_VPORT_UPLINK)
-		seq_printf(s, "%s uplink", what);
-	else
-		seq_printf(s, "%s vf%u", what, vport);
-}
-
 /* Redirect and mirror: the target must be another port of the same switch. */
 static int simnic_parse_forward(struct simnic_parse *p, const struct flow_action_entry *e,
 				struct simnic_action *act)
@@ -33,7 +25,9 @@ static int simnic_parse_forward(struct simnic_parse *p, const struct flow_action
 static void simnic_send(struct simnic_pass *pass, u16 vport, struct sk_buff *frame)
 {
 	if (vport == SIMNIC_VPORT_UPLINK)
-		simnic_to_wire(pass->hw, frame);
+		simnic_to_wire(&pass->hw->uplink, frame);
+	else if (vport == SIMNIC_VPORT_SECOND)
+		simnic_to_wire(&pass->hw->second, frame);
 	else
 		simnic_to_function(&pass->hw->vfs[vport], frame);
 }
@@ -47,7 +41,8 @@ static enum simnic_verdict simnic_run_redirect(struct simnic_pass *pass,
 
 static void simnic_show_redirect(struct seq_file *s, const struct simnic_action *act)
 {
-	simnic_show_port(s, "redirect", act->vport);
+	seq_puts(s, "redirect ");
+	simnic_show_port(s, act->vport);
 }
 
 static enum simnic_verdict simnic_run_mirror(struct simnic_pass *pass,
@@ -62,7 +57,8 @@ static enum simnic_verdict simnic_run_mirror(struct simnic_pass *pass,
 
 static void simnic_show_mirror(struct seq_file *s, const struct simnic_action *act)
 {
-	simnic_show_port(s, "mirror", act->vport);
+	seq_puts(s, "mirror ");
+	simnic_show_port(s, act->vport);
 }
 
 static int simnic_parse_drop(struct simnic_parse *p, const struct flow_action_entry *e,
