@@ -6,6 +6,7 @@ import { ipFamily, parseCidr } from '../../lib/ip.ts'
 import { masterOf } from '../../nic/netdev.ts'
 import type { PortMapping } from '../config/config.ts'
 import { type HostAddress, nodeAddresses, uplinkAddresses } from '../port/addresses.ts'
+import { uplinkDriverOf } from '../port/driver-quirks.ts'
 import type { Port } from '../port/port.ts'
 import {
   familiesOf,
@@ -28,6 +29,8 @@ export interface OffloadFacts extends ReplyFacts {
   readonly forwards?: Readonly<Record<4 | 6, boolean>>
   /** The bond or team that the uplink is a port of. */
   readonly bond?: string
+  /** The driver of an uplink whose port has no representor, where it has one: drivers differ in what they take from there. */
+  readonly driver?: string | undefined
 }
 
 /**
@@ -64,6 +67,7 @@ export function readOffloadFacts(
   const base = {
     ...{ port, hostAddresses, ownAddresses, podAddresses },
     ...(wire === undefined ? {} : aroundUplink(kernel, wire.uplink)),
+    ...(wire === undefined || wire.representor !== undefined ? {} : { driver: uplinkDriverOf(port) }),
   }
   if (wire === undefined || port.link === undefined) return { ...base, podRoutes: [], podRules: [] }
   const { link } = port

@@ -13,6 +13,7 @@ import type { Port, UplinkAttachment } from '../port/port.ts'
 import type { Identity } from '../state/identity.ts'
 import type { OffloadFacts } from './facts.ts'
 import { rulesFor } from './filters.ts'
+import { unaskedWhy } from './hairpin/words.ts'
 import { type HostAddresses, isLoopback, localhost, portKeys, servesLocalhost } from './keys.ts'
 import { type Translator, translators } from './nat-choice.ts'
 import { nicNotes, uplinkNotes } from './plan-notes.ts'
@@ -39,6 +40,8 @@ export interface OffloadPlan {
   readonly inSoftware?: readonly RuleGroup[]
   /** The NIC is not asked for any rule. */
   readonly unoffered?: true
+  /** The rules send frames back by the port that they came by. Those of one group have one EtherType. */
+  readonly hairpin?: true
   /** The rules must be in the NIC: a refusal is an error, or under `nat: auto` the reason for another plan. */
   readonly hardwareOnly: boolean
   /** Facts an operator should know about this plan: limits, and what was left out. */
@@ -59,7 +62,7 @@ export function planPorts(config: OffloadConfig, facts: OffloadFacts, identity: 
     hostSide(config, facts),
   )
   refuseConditions(config, keys)
-  const choices = translators(config, port, keys)
+  const choices = translators(config, port, keys, facts.driver)
   if (keys.length === 0) {
     const notes = ['no mapping fits an address family of the pod']
     return [{ keys, nat: 'pod', ops: [], groups: [], hardwareOnly: false, notes }]
@@ -67,6 +70,8 @@ export function planPorts(config: OffloadConfig, facts: OffloadFacts, identity: 
   const replies = planReplies(facts, identity)
   const served = hostSide(config, facts).served
   const { wire } = port
+  const isWire = wire !== undefined && wire.representor === undefined
+  const isHairpin = isWire && config.offload !== 'off' && unaskedWhy(config, port, facts.driver) === undefined
   const plan = (nat: Translator): OffloadPlan => ({
     keys,
     nat,
@@ -79,8 +84,10 @@ export function planPorts(config: OffloadConfig, facts: OffloadFacts, identity: 
       ...replies.ops,
       ...(wire === undefined ? [] : qdiscs(wire)),
     ],
-    ...(wire === undefined ? { groups: [] } : groupsOf(config, port, wire, served, identity, keys, nat)),
-    ...(wire?.representor === undefined ? { unoffered: true } : {}),
+    ...(wire === undefined
+      ? { groups: [] }
+      : groupsOf(config, port, wire, served, identity, keys, nat, isHairpin)),
+    ...(isHairpin ? { hairpin: true } : wire?.representor === undefined ? { unoffered: true } : {}),
     hardwareOnly: nat === 'nic' || config.offload === 'require',
     notes: [
       ...replies.notes,
@@ -176,15 +183,21 @@ function groupsOf(
   { cookie }: Identity,
   keys: readonly PortKey[],
   nat: Translator,
+  isHairpin: boolean,
 ): Pick<OffloadPlan, 'groups' | 'inSoftware'> {
   const { directSubnets } = config
   const vlanOf = (wanted: string) => served.find(({ address }) => address === wanted)?.vlan ?? 0
-  const groups = new Map<string, FlowFilter[]>()
+  const groups = new Map<string, RuleGroup & { readonly rules: FlowFilter[] }>()
   // Frames for the host's loopback never come by the uplink.
   for (const key of keys.filter(({ address }) => !isLoopback(address))) {
     const mapping = `${key.proto} ${key.port} -> ${key.toPort}`
-    const rules = rulesFor(key, { port, wire, vlan: vlanOf(key.address), cookie, nat, directSubnets })
-    groups.set(mapping, [...(groups.get(mapping) ?? []), ...rules])
+    const context = { port, wire, vlan: vlanOf(key.address), cookie, nat, directSubnets, isHairpin }
+    const rules = rulesFor(key, context)
+    // Without representors no rule needs another one: a NIC may take those of one EtherType alone.
+    const name = isHairpin ? `${mapping} ${rules[0]?.prio}` : mapping
+    const group = groups.get(name) ?? { mapping, rules: [] }
+    group.rules.push(...rules)
+    groups.set(name, group)
   }
   const nodeAddresses = served.map(({ address }) => address)
   const shared = sharedRules(keys, { port, wire, cookie, nat, directSubnets, nodeAddresses, vlanOf })
@@ -192,7 +205,7 @@ function groupsOf(
     rules.length === 0 ? [] : [{ mapping, rules }]
   return {
     // Before those of the mappings: no reply to the node may leave by the wire meanwhile.
-    groups: [...named(passing, shared.nic), ...[...groups].map(([mapping, rules]) => ({ mapping, rules }))],
+    groups: [...named(passing, shared.nic), ...groups.values()],
     inSoftware: named('fragments', shared.host),
   }
 }

@@ -10,6 +10,7 @@ import { refusalOf } from '../../support/request.ts'
 
 const rule: FlowFilter = {
   ...{ link: 'pf0', ifindex: 2, prio: 10, address: '10.1.0.1', proto: 'tcp', port: 8080 },
+  out: { link: 'rep0', ifindex: 7 },
   cookie: '7666',
 }
 const key = { address: '10.1.0.1', proto: 'tcp', port: 8080, toAddress: '10.1.0.5', toPort: 80 } as const
