@@ -10,6 +10,11 @@ import type { Port } from '../../port/port.ts'
 type HairpinPort = Pick<Port, 'kind' | 'name' | 'wire'>
 type Wish = Pick<OffloadConfig, 'legacyOffload'>
 
+/** True for a driver that takes filters which send frames back by their own port: for VFs of its PF, or for NICs of their own. */
+export function takesHairpin(of: 'vf' | 'nic', driver: string | undefined): boolean {
+  return driverFacts(driver).hairpin?.of.includes(of) === true
+}
+
 /** Why the NIC is not asked for rules of a port without a representor; undefined: it is asked. `driver` is the uplink's. */
 export function unaskedWhy(
   { legacyOffload }: Wish,
@@ -17,15 +22,14 @@ export function unaskedWhy(
   driver: string | undefined,
 ): string | undefined {
   const isNic = traitsOf(kind).isWholeNic
-  const { hairpin } = driverFacts(driver)
-  const isKnown = hairpin?.of.includes(isNic ? 'nic' : 'vf') === true
+  const isKnown = takesHairpin(isNic ? 'nic' : 'vf', driver)
   const isWished = legacyOffload === 'try'
   if (isKnown && isWished) return undefined
   const what = isNic
     ? `"${name}" is a NIC of its own`
     : `the eSwitch of "${wire?.uplink.name}" is in legacy mode`
   if (isKnown)
-    return `${what}, where driver "${driver}" takes a filter that sends a frame back by its own port (${hairpin.source}), but no card was seen to deliver such a frame: legacyOffload "try" offers such filters`
+    return `${what}, where driver "${driver}" takes a filter that sends a frame back by its own port (${driverFacts(driver).hairpin?.source}), but no card was seen to deliver such a frame: legacyOffload "try" offers such filters`
   if (isWished)
     return `${what}, and legacyOffload "try" offers nothing to its driver: ${driver === undefined ? 'none' : `"${driver}"`} is not known to take a filter that sends a frame back by its own port`
   return `${what}, where no filter is offered to the NIC: some drivers take one that sends a frame back by its own port, but no card was seen to deliver such a frame`
