@@ -94,6 +94,11 @@ export function portNow(kernel: Kernel, port: Port): Port | undefined {
   }
 }
 
+/** The driver that is asked to take a port's rules; undefined where no NIC is. */
+export function driverOf({ vf }: Pick<Port, 'vf'>): string | undefined {
+  return vf === undefined ? undefined : readPciFunction(vf.pf)?.driver
+}
+
 /** The wire of a NIC of its own is not to be found out: the operator vouches for one shared segment. */
 function nicWire(kernel: Kernel, name: string, config: OffloadConfig): UplinkAttachment {
   if (config.uplink === undefined) {

@@ -11,9 +11,8 @@ import {
   type Planned,
   PolicerRefused,
 } from '../feature.ts'
-import { driverOf } from '../port/driver-quirks.ts'
 import { traitsOf } from '../port/kinds.ts'
-import type { Port } from '../port/port.ts'
+import { driverOf, type Port } from '../port/port.ts'
 import { type Identity, identityOf, networkPrefix } from '../state/identity.ts'
 import { policerIn } from '../state/journal.ts'
 import { portmapSections } from '../state/report.ts'

@@ -5,6 +5,8 @@ import { flowFilterLine } from '../../ops/command-line.ts'
 import { OffloadRefused } from '../../ops/offload-refused.ts'
 import type { FlowFilter, Offload, Op, Outcome } from '../../ops/op.ts'
 import { PolicerRefused } from '../feature.ts'
+import { policerRefusal } from '../port/driver-words.ts'
+import { conditionRefusal, mayTakeFragments, refusalBeforehand } from './known-refusals.ts'
 import type { OffloadPlan, RuleGroup } from './plan.ts'
 import type { Preflight } from './preflight.ts'
 
@@ -23,8 +25,9 @@ export interface Offered {
 }
 
 /**
- * Offers all mappings to the NIC. One whose rules it refuses is offered again without the condition on fragments, where the
- * mapping can be without: not every driver knows that key. Returns the refusal of rules that have a policer, where there is one.
+ * Offers all mappings to the NIC, but for those that its driver is known to refuse. One whose rules it refuses is offered again
+ * without the condition on fragments, where the mapping can be without: not every driver knows that key, and one that is known not
+ * to is asked without at once. Returns the refusal of rules that have a policer, where there is one.
  * @throws CniError 101 with the driver's words when it refuses rules that must be in the NIC
  */
 export function offerAll(
@@ -34,19 +37,31 @@ export function offerAll(
 ): Offered | PolicerRefused {
   const { groups } = plan
   if (preflight.hardware !== undefined) return takenBefore(plan, preflight, preflight.hardware)
+  const known = new Map<RuleGroup, string>()
+  for (const group of groups) {
+    const reason = refusalBeforehand(plan, group)
+    if (reason === undefined) continue
+    if (isLimited(group)) return new PolicerRefused(reason)
+    known.set(group, refusedBy(plan, group, reason, reason))
+  }
+  const asked = groups.filter((group) => !known.has(group))
   // The first mapping by itself: a NIC that must take all and takes none is not to refuse hundreds.
-  const many = groups.findIndex(({ rules }) => rules.some(({ port }) => port !== undefined)) + 1
+  const many = asked.findIndex(({ rules }) => rules.some(({ port }) => port !== undefined)) + 1
   const attempts: Attempt[] = []
-  const tried: Tried[] = []
-  for (const some of [groups.slice(0, many), groups.slice(many)]) {
+  const outcomes: Tried[] = []
+  for (const some of [asked.slice(0, many), asked.slice(many)]) {
     const now = attemptAll(transaction, plan, some)
     attempts.push(...now)
     for (const { group, result } of now) {
       const outcome = outcomeOf(plan, group, result, preflight)
       if (outcome instanceof PolicerRefused) return outcome
-      tried.push(outcome)
+      outcomes.push(outcome)
     }
   }
+  const tried = groups.map((group): Tried => {
+    const refusal = known.get(group)
+    return refusal === undefined ? (outcomes.shift() ?? { group }) : { group, refusal }
+  })
   return { tried, notes: notesOf(attempts, preflight) }
 }
 
@@ -59,11 +74,12 @@ function takenBefore(plan: OffloadPlan, { software }: Preflight, hardware: strin
   return { tried, notes: [] }
 }
 
-/** The NIC's answer to a mapping as it was offered at last, and the error of the first offer. */
+/** The NIC's answer to a mapping as it was offered at last. */
 interface Attempt {
   readonly group: RuleGroup
   readonly result: readonly Outcome[] | ApplyError
-  readonly before?: ApplyError
+  /** Why the offer was one without the condition on fragments: what is known of the driver, or its refusal of an offer before. */
+  readonly without?: string | OffloadRefused
 }
 
 function attemptAll(transaction: Transaction, plan: OffloadPlan, groups: readonly RuleGroup[]): Attempt[] {
@@ -77,28 +93,32 @@ function attemptAll(transaction: Transaction, plan: OffloadPlan, groups: readonl
       return { group, result }
     })
   }
-  const first = offer(groups)
+  const known = conditionRefusal(plan)
+  const isBare = (group: RuleGroup) => known !== undefined && mayTakeFragments(plan, group)
+  const first = offer(groups.map((group) => (isBare(group) ? withoutCondition(group) : group))).map(
+    (attempt, at) => {
+      const group = groups[at] ?? attempt.group
+      return isBare(group) && known !== undefined ? without({ ...attempt, without: known }, group) : attempt
+    },
+  )
   const isRefused = ({ group, result }: Attempt) =>
-    result instanceof ApplyError && result.cause instanceof OffloadRefused && mayTakeFragments(plan, group)
+    !isBare(group) &&
+    result instanceof ApplyError &&
+    result.cause instanceof OffloadRefused &&
+    mayTakeFragments(plan, group)
   const again = offer(first.filter(isRefused).map(({ group }) => withoutCondition(group)))
   return first.map((attempt) => {
     const second = isRefused(attempt) ? again.shift() : undefined
-    if (second === undefined || !(attempt.result instanceof ApplyError)) return attempt
-    // In software the rules have the condition.
-    if (second.result instanceof ApplyError) return { ...second, group: attempt.group }
-    return { ...second, before: attempt.result }
+    const { result } = attempt
+    if (second === undefined || !(result instanceof ApplyError)) return attempt
+    if (!(result.cause instanceof OffloadRefused)) return attempt
+    return without({ ...second, without: result.cause }, attempt.group)
   })
 }
 
-/**
- * TCP is hardly ever sent in fragments. Of UDP a NIC that reads the ports of first fragments would lose every datagram in
- * fragments, which only they put up with who have asked for its translation.
- */
-function mayTakeFragments({ nat }: OffloadPlan, { rules }: RuleGroup): boolean {
-  return (
-    rules.some(({ fragments }) => fragments === 'none') &&
-    (nat === 'nic' || rules.every(({ proto }) => proto !== 'udp'))
-  )
+/** An offer without the condition. In software the rules have the condition. */
+function without(attempt: Attempt, group: RuleGroup): Attempt {
+  return attempt.result instanceof ApplyError ? { group, result: attempt.result } : attempt
 }
 
 function withoutCondition({ mapping, rules }: RuleGroup): RuleGroup {
@@ -107,12 +127,13 @@ function withoutCondition({ mapping, rules }: RuleGroup): RuleGroup {
 
 /** One line for all mappings that the NIC took only without the condition on fragments. */
 function notesOf(attempts: readonly Attempt[], preflight: Preflight): string[] {
-  const found = attempts.filter(({ before }) => before !== undefined)
-  const cause = found[0]?.before?.cause
-  if (!(cause instanceof OffloadRefused)) return []
+  const found = attempts.filter(({ without }) => without !== undefined)
+  const why = found[0]?.without
+  if (why === undefined) return []
   const names = found.map(({ group }) => group.mapping).join(', ')
+  const words = typeof why === 'string' ? why : `"${preflight.explain(why.refusal)}"`
   return [
-    `the NIC does not take "ip_flags nofrag" ("${preflight.explain(cause.refusal)}"): what comes in fragments may be lost for ${names}`,
+    `the NIC does not take "ip_flags nofrag" (${words}): what comes in fragments may be lost for ${names}`,
   ]
 }
 
@@ -130,7 +151,11 @@ function outcomeOf(
   if (!(result instanceof ApplyError)) return { group, outcomes: result }
   if (!(result.cause instanceof OffloadRefused)) throw result
   const refusal = preflight.explain(result.cause.refusal)
-  if (isLimited(group)) return new PolicerRefused(`the driver said "${refusal}"`, { cause: result })
+  if (isLimited(group)) {
+    const isExplained = refusal !== result.cause.refusal
+    const words = policerRefusal(isExplained ? undefined : plan.driver, result.cause, refusal)
+    return new PolicerRefused(words, { cause: result })
+  }
   const details = result.op.do === 'steer.add' ? flowFilterLine(result.op.rule, 'skip_sw') : undefined
   return { group, refusal: refusedBy(plan, group, refusal, undefined, { details, cause: result }) }
 }

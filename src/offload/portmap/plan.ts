@@ -39,6 +39,8 @@ export interface OffloadPlan {
   readonly inSoftware?: readonly RuleGroup[]
   /** The NIC is not asked for any rule. */
   readonly unoffered?: true
+  /** The driver that is asked, where it is known. */
+  readonly driver?: string
   /** The rules must be in the NIC: a refusal is an error, or under `nat: auto` the reason for another plan. */
   readonly hardwareOnly: boolean
   /** Facts an operator should know about this plan: limits, and what was left out. */

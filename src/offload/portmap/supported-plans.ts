@@ -1,27 +1,55 @@
 /** The plans of port mappings that a driver carries out as they are meant. Pure. */
 import { CniError, code } from '../../cni/error.ts'
-import { ignoredActionsOf } from '../port/driver-quirks.ts'
+import type { FlowFilter } from '../../ops/op.ts'
+import { ignoredActions, sentence } from '../port/driver-words.ts'
+import { driverFacts } from '../port/drivers.ts'
+import { firstOverlap } from './overlap.ts'
 import type { OffloadPlan } from './plan.ts'
 
 /**
- * The plans whose filters mean what the driver does, the first one with a note on those that were left out.
+ * The plans whose filters mean what the driver does, the first one with a note on those that were left out. Each knows its driver.
  * @throws CniError 101 when none is left
  */
 export function supportedPlans(plans: readonly OffloadPlan[], driver: string | undefined): OffloadPlan[] {
-  const quirk = ignoredActionsOf(driver)
-  if (quirk === undefined) return [...plans]
-  const needs = plans.map((plan) => quirk.ignores.filter((kind) => actionsOf(plan).has(kind)))
-  const honest = plans.filter((_, at) => needs[at]?.length === 0)
-  const kinds = [...new Set(needs.flat())]
-  if (kinds.length === 0) return honest
-  const reason = quirk.words(kinds)
-  const [first, ...others] = honest
-  if (first === undefined) throw new CniError(code.offloadRefused, `Cannot translate in the NIC: ${reason}`)
-  return [{ ...first, notes: [...first.notes, `not with nat "nic": ${reason}`] }, ...others]
+  if (driver === undefined) return [...plans]
+  const judged = plans.map((plan) => ({ plan: { ...plan, driver }, reasons: reasonsAgainst(plan, driver) }))
+  const left = judged.flatMap(({ plan, reasons }) => (reasons.length === 0 ? [plan] : []))
+  const out = judged.filter(({ reasons }) => reasons.length > 0)
+  const [first, ...others] = left
+  if (first === undefined) {
+    const reasons = new Set(out.flatMap((one) => one.reasons))
+    throw new CniError(code.offloadRefused, `Cannot translate in the NIC: ${[...reasons].join('; ')}`)
+  }
+  const notes = out.map(({ plan, reasons }) => `not with nat "${plan.nat}": ${reasons.join('; ')}`)
+  return [{ ...first, notes: [...first.notes, ...notes] }, ...others]
 }
 
-/** Kinds of actions without which the plan's filters would do something else. */
-function actionsOf({ groups }: OffloadPlan): Set<string> {
+/** Why the driver would do something else than the filters say that the plan asks the NIC for. */
+function reasonsAgainst({ groups, unoffered }: OffloadPlan, driver: string): string[] {
+  if (unoffered === true) return []
+  const { losesPortRewrite, dropsPriorities } = driverFacts(driver)
   const rules = groups.flatMap((group) => group.rules)
-  return new Set(rules.some(({ to }) => to !== undefined) ? ['csum'] : [])
+  const translates = rules.some(({ to }) => to !== undefined)
+  const overlap = dropsPriorities && firstOverlap(rules)
+  return [
+    translates ? ignoredActions(driver, ['csum']) : undefined,
+    translates
+      ? sentence(driver, losesPortRewrite, 'accepts a rewritten port and writes another one')
+      : undefined,
+    overlap && sentence(driver, dropsPriorities, `drops the priorities of filters: ${overlapWords(overlap)}`),
+  ].filter((reason) => reason !== undefined)
+}
+
+function overlapWords(pair: readonly [FlowFilter, FlowFilter]): string {
+  return `frames ${pair.map(matchOf).join(' are also frames ')}, and which filter takes them is open`
+}
+
+function matchOf({ proto, side, address, port, peer, mac }: FlowFilter): string {
+  const own = `${address}${port === undefined ? '' : ` port ${port}`}`
+  const [from, to] = side === 'src' ? [own, peer ?? mac] : [peer, own]
+  return [
+    ...(proto === undefined ? [] : [`of ${proto}`]),
+    ...(from === undefined ? [] : [`from ${from}`]),
+    ...(to === undefined ? [] : [`to ${to}`]),
+  ].join(' ')
 }
