@@ -10,3 +10,9 @@ test('every priority that a filter of ours can have is a slot, each once', () =>
   )
   expect(new Set(used).size).toBe(used.length)
 })
+
+test('no priority of a filter that the NIC is asked for is above 16: mlx5 without ignore_flow_level has no more', () => {
+  const { detour: _, ...inNic } = ratePriority
+  const asked = [...Object.values(filterPriority), ...meterPriorities, ...Object.values(inNic)]
+  expect(Math.max(...asked)).toBeLessThanOrEqual(16)
+})
