@@ -257,7 +257,7 @@ export const covers: Readonly<Record<string, readonly string[]>> = {
   'offload/config/portmap-compat': ['offload/config/config'],
   'offload/bandwidth/removal': ['offload/state/device-history', 'native/bandwidth/detour'],
   'offload/port/neighbours': ['offload/portmap/shared-filters', 'offload/portmap/nat-choice'],
-  'offload/portmap/known-refusals': ['offload/portmap/offer'],
+  'offload/portmap/driver/known-refusals': ['offload/portmap/offer'],
   'offload/portmap/filters': ['offload/portmap/plan'],
   'offload/verbs/sweep': ['offload/verbs/del', 'native/offload/owners'],
   'offload/config/teardown': ['offload/config/config'],

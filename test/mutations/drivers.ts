@@ -1,26 +1,26 @@
 import type { Mutation } from './mutation.ts'
 
-const supported = 'offload/portmap/supported-plans.test.ts'
+const supported = 'offload/portmap/driver/supported-plans.test.ts'
 const offer = 'offload/portmap/offer.test.ts'
 
 /** Mistakes in what is asked of a driver whose source says that it does something else. */
 export const drivers: readonly Mutation[] = [
   {
     id: 'offload-priority-promised',
-    file: 'src/offload/portmap/supported-plans.ts',
+    file: 'src/offload/portmap/driver/supported-plans.ts',
     mistake: 'Filters that overlap are offered to a driver that drops their priorities.',
-    old: 'dropsPriorities && firstOverlap(rules)',
-    now: 'dropsPriorities && firstOverlap([])',
+    old: 'driverFacts(driver).dropsPriorities && firstOverlap(rules)',
+    now: 'driverFacts(driver).dropsPriorities && firstOverlap([])',
     test: [supported, 'auto: the pod translates, with the reason'],
     tier: 'quick',
   },
   {
     id: 'offload-overlap-of-networks',
-    file: 'src/offload/portmap/overlap.ts',
+    file: 'src/offload/portmap/driver/overlap.ts',
     mistake: 'A network in another one is taken for one beside it.',
     old: 'const prefix = Math.min(one.prefix, other.prefix)',
     now: 'const prefix = Math.max(one.prefix, other.prefix)',
-    test: ['offload/portmap/overlap.test.ts', 'a network in a network'],
+    test: ['offload/portmap/driver/overlap.test.ts', 'a network in a network'],
     tier: 'quick',
   },
   {
@@ -34,7 +34,7 @@ export const drivers: readonly Mutation[] = [
   },
   {
     id: 'offload-tags-lose-macs',
-    file: 'src/offload/portmap/known-refusals.ts',
+    file: 'src/offload/portmap/driver/known-refusals.ts',
     mistake: 'Filters with a tag are offered to bnxt, which loses the MAC addresses.',
     old: 'if (isTagged && losesMacsBesideTag !== undefined) {',
     now: 'if (isTagged && losesMacsBesideTag === null) {',

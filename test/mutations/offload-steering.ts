@@ -43,7 +43,7 @@ export const offloadSteering: readonly Mutation[] = [
   },
   {
     id: 'offload-udp-parted',
-    file: 'src/offload/portmap/known-refusals.ts',
+    file: 'src/offload/portmap/driver/known-refusals.ts',
     mistake: 'UDP is steered in a NIC that would take the first fragment alone.',
     old: "(nat === 'nic' || group.rules.every(({ proto }) => proto !== 'udp'))",
     now: "(nat === 'nic' || group.rules.some(({ proto }) => proto !== undefined))",

@@ -25,6 +25,19 @@ export function sentence(
   return fact && `driver "${driver}" ${does} (${fact.source})`
 }
 
+/** Why rewritten addresses and ports would not be what filters say; empty where nothing is known against them. */
+export function rewriteHindrances(driver: string | undefined): string[] {
+  const { losesPortRewrite } = driverFacts(driver)
+  const lost = sentence(driver, losesPortRewrite, 'accepts a rewritten port and writes another one')
+  return [ignoredActions(driver, ['csum']), lost].filter((reason) => reason !== undefined)
+}
+
+/** Why the order of filters is open, `found`: what follows from that; undefined where priorities are kept. */
+export function orderHindrance(driver: string | undefined, found: string): string | undefined {
+  const { dropsPriorities } = driverFacts(driver)
+  return sentence(driver, dropsPriorities, `drops the priorities of filters: ${found}`)
+}
+
 /** Why no policer of so many bytes/s would be what it says; undefined where nothing is known against one. */
 export function policeHindrance(driver: string | undefined, bytesPerSecond: number): string | undefined {
   const { policeRateEnd } = driverFacts(driver)

@@ -4,7 +4,13 @@ import type { Request } from '../../cni/request.ts'
 import type { LinkFacts } from '../../kernel/api/facts.ts'
 import type { Kernel } from '../../kernel/api/kernel.ts'
 import { type PciAddress, parsePciAddress } from '../../lib/pci-address.ts'
-import { type PciFunction, readPciFunction, uplinkOf, type VfPosition } from '../../nic/pci.ts'
+import {
+  driverOf as boundDriver,
+  type PciFunction,
+  readPciFunction,
+  uplinkOf,
+  type VfPosition,
+} from '../../nic/pci.ts'
 import { representorOf } from '../../nic/representor.ts'
 import type { OffloadConfig } from '../config/config.ts'
 import type { PortKind } from './kinds.ts'
@@ -96,7 +102,7 @@ export function portNow(kernel: Kernel, port: Port): Port | undefined {
 
 /** The driver that is asked to take a port's rules; undefined where no NIC is. */
 export function driverOf({ vf }: Pick<Port, 'vf'>): string | undefined {
-  return vf === undefined ? undefined : readPciFunction(vf.pf)?.driver
+  return vf === undefined ? undefined : boundDriver(vf.pf)
 }
 
 /** The wire of a NIC of its own is not to be found out: the operator vouches for one shared segment. */

@@ -6,7 +6,7 @@ import { OffloadRefused } from '../../ops/offload-refused.ts'
 import type { FlowFilter, Offload, Op, Outcome } from '../../ops/op.ts'
 import { PolicerRefused } from '../feature.ts'
 import { policerRefusal } from '../port/driver-words.ts'
-import { conditionRefusal, mayTakeFragments, refusalBeforehand } from './known-refusals.ts'
+import { conditionRefusal, mayTakeFragments, refusalBeforehand } from './driver/known-refusals.ts'
 import type { OffloadPlan, RuleGroup } from './plan.ts'
 import type { Preflight } from './preflight.ts'
 

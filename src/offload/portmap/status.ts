@@ -1,10 +1,11 @@
 /** The needs of port mappings on a node, for STATUS. */
 import type { Kernel } from '../../kernel/api/kernel.ts'
 import type { PciAddress } from '../../lib/pci-address.ts'
-import { readPciFunction, uplinkOf, vfsOf } from '../../nic/pci.ts'
+import { driverOf, readPciFunction, uplinkOf, vfsOf } from '../../nic/pci.ts'
 import type { OffloadConfig } from '../config/config.ts'
 import type { Readiness, StatusContext } from '../feature.ts'
 import { uplinkAddresses } from '../port/addresses.ts'
+import { orderHindrance, rewriteHindrances } from '../port/driver-words.ts'
 import { linkHindrance } from '../port/hindrance.ts'
 
 /** The capability is no wish: a pod that asks for no port is served without any of this. */
@@ -55,12 +56,24 @@ function hasTags(kernel: Kernel, pf: PciAddress): boolean {
 }
 
 /** A line unless one of the PFs that a pod's VF can be of takes rules. */
-function offloadHindrance(kernel: Kernel, { offload }: StatusConfig, pfs: readonly PciAddress[]): string[] {
-  const reasons = pfs.map((pf) => hindrance(kernel, pf))
+function offloadHindrance(
+  kernel: Kernel,
+  { offload, nat }: StatusConfig,
+  pfs: readonly PciAddress[],
+): string[] {
+  const reasons = pfs.map(
+    (pf) => hindrance(kernel, pf) ?? (nat === 'nic' ? translationHindrance(driverOf(pf)) : undefined),
+  )
   if (reasons.includes(undefined)) return []
   const wish = offload === 'require' ? 'offload "require"' : 'nat "nic"'
   const words = reasons.length === 0 ? 'there are no virtual functions' : reasons.join('; ')
   return [`an ADD of port mappings with ${wish} would fail: ${words}`]
+}
+
+/** Why no plan that translates in the NIC would be offered to a driver; undefined where nothing is known against it. */
+function translationHindrance(driver: string | undefined): string | undefined {
+  const order = orderHindrance(driver, 'replies to the node would be translated, or others not')
+  return [...rewriteHindrances(driver), ...(order === undefined ? [] : [order])].join('; ') || undefined
 }
 
 /** Why a PF's eSwitch takes no rules; undefined when nothing is known against it. */

@@ -18,6 +18,7 @@ let vfs: readonly string[] = []
 let said: string[] = []
 vi.mock('../../../src/lib/log/notice.ts', () => ({ notice: (line: string) => said.push(line) }))
 vi.mock('../../../src/nic/pci.ts', () => ({
+  driverOf: () => driver,
   pfsWithVfs: () => pfs,
   readPciFunction: (address: string) =>
     address === absent ? undefined : { vf: { pf, index: 0 }, userspace: address === driven },
@@ -25,6 +26,7 @@ vi.mock('../../../src/nic/pci.ts', () => ({
   vfsOf: () => vfs.map((address, index) => ({ address, index })),
 }))
 
+let driver: string | undefined
 let isSwitchdev = false
 let isUp = true
 /** Of an interface above the uplink. */
@@ -32,6 +34,7 @@ let vlanId: number | undefined
 beforeEach(() => {
   pfs = [pf]
   vfs = [free, driven]
+  driver = undefined
   isSwitchdev = true
   isUp = true
   vlanId = undefined
@@ -135,6 +138,24 @@ test('checksums are needed where nobody but the NIC can translate', () => {
   isSwitchdev = false
   vfs = [driven]
   expect(translates({})).toBe(false)
+})
+
+test('a driver that loses ports or the order of filters has no nat nic, which is said beforehand', () => {
+  for (const [name, reason] of [
+    ['nfp', 'drops the priorities of filters'],
+    ['bnxt_en', 'accepts a rewritten port and writes another one'],
+  ] as const) {
+    driver = name
+    asked({ nat: 'nic' }, ports)
+    expect(said).toEqual([expect.stringContaining(`nat "nic" would fail: driver "${name}"`)])
+    expect(said[0]).toContain(reason)
+    said = []
+    asked({ offload: 'require' }, ports)
+    expect(said).toEqual([])
+  }
+  driver = 'mlx5_core'
+  asked({ nat: 'nic' }, ports)
+  expect(said).toEqual([])
 })
 
 test('tags are changed where a representor serves an address in a VLAN', () => {

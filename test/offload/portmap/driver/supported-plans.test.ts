@@ -1,12 +1,12 @@
 // Plans are offered to the drivers that carry them out as they are written. For others there is another plan and a note, or code 101.
 import { describe, expect, test } from 'vitest'
-import type { OffloadConfig } from '../../../src/offload/config/config.ts'
-import type { OffloadFacts } from '../../../src/offload/portmap/facts.ts'
-import { firstOverlap } from '../../../src/offload/portmap/overlap.ts'
-import { planPorts } from '../../../src/offload/portmap/plan.ts'
-import { supportedPlans } from '../../../src/offload/portmap/supported-plans.ts'
-import { linkFacts } from '../../support/link-facts.ts'
-import { refusalOf } from '../../support/request.ts'
+import type { OffloadConfig } from '../../../../src/offload/config/config.ts'
+import { firstOverlap } from '../../../../src/offload/portmap/driver/overlap.ts'
+import { supportedPlans } from '../../../../src/offload/portmap/driver/supported-plans.ts'
+import type { OffloadFacts } from '../../../../src/offload/portmap/facts.ts'
+import { planPorts } from '../../../../src/offload/portmap/plan.ts'
+import { linkFacts } from '../../../support/link-facts.ts'
+import { refusalOf } from '../../../support/request.ts'
 
 const mac = (last: number) => `02:00:00:00:00:0${last}`
 const uplink = {

@@ -1,7 +1,7 @@
 // Two filters overlap when one frame can match both and they do different things with it.
 import { describe, expect, test } from 'vitest'
-import { firstOverlap } from '../../../src/offload/portmap/overlap.ts'
-import type { FlowFilter } from '../../../src/ops/op.ts'
+import { firstOverlap } from '../../../../src/offload/portmap/driver/overlap.ts'
+import type { FlowFilter } from '../../../../src/ops/op.ts'
 
 const base: FlowFilter = {
   ...{ link: 'pf0', ifindex: 2, prio: 10, address: '10.1.0.5', proto: 'tcp', port: 80 },

@@ -1,7 +1,7 @@
 /** Filters that one frame can match: of such a pair only the priority says which one the frame is for. Pure. */
-import { grouped } from '../../lib/grouped.ts'
-import { type Cidr, ipFamily, networkOf, parseCidr, parseIp } from '../../lib/ip.ts'
-import type { FlowFilter } from '../../ops/op.ts'
+import { grouped } from '../../../lib/grouped.ts'
+import { type Cidr, ipFamily, networkOf, parseCidr, parseIp } from '../../../lib/ip.ts'
+import type { FlowFilter } from '../../../ops/op.ts'
 
 /** Two filters of one interface that one frame can match, and that do different things with it. */
 export type Overlap = readonly [FlowFilter, FlowFilter]

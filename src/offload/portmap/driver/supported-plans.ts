@@ -1,10 +1,10 @@
 /** The plans of port mappings that a driver carries out as they are meant. Pure. */
-import { CniError, code } from '../../cni/error.ts'
-import type { FlowFilter } from '../../ops/op.ts'
-import { ignoredActions, sentence } from '../port/driver-words.ts'
-import { driverFacts } from '../port/drivers.ts'
+import { CniError, code } from '../../../cni/error.ts'
+import type { FlowFilter } from '../../../ops/op.ts'
+import { orderHindrance, rewriteHindrances } from '../../port/driver-words.ts'
+import { driverFacts } from '../../port/drivers.ts'
+import type { OffloadPlan } from '../plan.ts'
 import { firstOverlap } from './overlap.ts'
-import type { OffloadPlan } from './plan.ts'
 
 /**
  * The plans whose filters mean what the driver does, the first one with a note on those that were left out. Each knows its driver.
@@ -27,16 +27,11 @@ export function supportedPlans(plans: readonly OffloadPlan[], driver: string | u
 /** Why the driver would do something else than the filters say that the plan asks the NIC for. */
 function reasonsAgainst({ groups, unoffered }: OffloadPlan, driver: string): string[] {
   if (unoffered === true) return []
-  const { losesPortRewrite, dropsPriorities } = driverFacts(driver)
   const rules = groups.flatMap((group) => group.rules)
-  const translates = rules.some(({ to }) => to !== undefined)
-  const overlap = dropsPriorities && firstOverlap(rules)
+  const overlap = driverFacts(driver).dropsPriorities && firstOverlap(rules)
   return [
-    translates ? ignoredActions(driver, ['csum']) : undefined,
-    translates
-      ? sentence(driver, losesPortRewrite, 'accepts a rewritten port and writes another one')
-      : undefined,
-    overlap && sentence(driver, dropsPriorities, `drops the priorities of filters: ${overlapWords(overlap)}`),
+    ...(rules.some(({ to }) => to !== undefined) ? rewriteHindrances(driver) : []),
+    overlap && orderHindrance(driver, overlapWords(overlap)),
   ].filter((reason) => reason !== undefined)
 }
 
