@@ -40,10 +40,14 @@ export function orderHindrance(driver: string | undefined, found: string): strin
 
 /** Why no policer of so many bytes/s would be what it says; undefined where nothing is known against one. */
 export function policeHindrance(driver: string | undefined, bytesPerSecond: number): string | undefined {
-  const { policeRateEnd } = driverFacts(driver)
+  const { policeRateEnd, redirectsOnly } = driverFacts(driver)
   const isBeyond = policeRateEnd !== undefined && bytesPerSecond >= policeRateEnd.bytesPerSecond
   const does = `keeps the rate of a policer in 32 bits: ${bytesPerSecond} bytes/s are more than ${u32}`
-  return ignoredActions(driver, ['police']) ?? (isBeyond ? sentence(driver, policeRateEnd, does) : undefined)
+  return (
+    sentence(driver, redirectsOnly, 'refuses every policer') ??
+    ignoredActions(driver, ['police']) ??
+    (isBeyond ? sentence(driver, policeRateEnd, does) : undefined)
+  )
 }
 
 const u32 = 2 ** 32 - 1

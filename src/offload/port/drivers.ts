@@ -104,7 +104,12 @@ const drivers: Readonly<Record<string, DriverFacts>> = {
 
 const nothing: DriverFacts = {}
 
+/** True for a driver whose source was read: what its facts do not say, it does as the kernel shows it. */
+export function isKnownDriver(driver: string | undefined): driver is string {
+  return driver !== undefined && Object.hasOwn(drivers, driver)
+}
+
 /** The facts about a driver; none for a driver of which nothing is known, and where there is no driver. */
 export function driverFacts(driver: string | undefined): DriverFacts {
-  return driver !== undefined && Object.hasOwn(drivers, driver) ? (drivers[driver] ?? nothing) : nothing
+  return isKnownDriver(driver) ? (drivers[driver] ?? nothing) : nothing
 }

@@ -1,8 +1,9 @@
 // The NIC is asked for what its driver may take, in the form that the driver takes; what is known beforehand costs no try.
 import { describe, expect, test } from 'vitest'
 import { PolicerRefused } from '../../../src/offload/feature.ts'
+import type { RuleGroup } from '../../../src/offload/portmap/filters.ts'
 import { offerAll } from '../../../src/offload/portmap/offer.ts'
-import type { OffloadPlan, RuleGroup } from '../../../src/offload/portmap/plan.ts'
+import type { OffloadPlan } from '../../../src/offload/portmap/plan.ts'
 import type { Preflight } from '../../../src/offload/portmap/preflight.ts'
 import { Transaction } from '../../../src/ops/apply.ts'
 import { OffloadRefused } from '../../../src/ops/offload-refused.ts'
@@ -38,7 +39,9 @@ function offer(
   })
   const known = driver === undefined ? {} : { driver }
   const plan: OffloadPlan = {
-    ...{ keys: [], nat: 'pod', ops: [], groups, notes: [], hardwareOnly: false, ...known, ...more },
+    ...{ keys: [], nat: 'pod', way: 'rewrite', ops: [], groups, notes: [], hardwareOnly: false },
+    ...known,
+    ...more,
   }
   const done = offerAll(transaction, plan, free)
   if (done instanceof PolicerRefused) return { asked, policer: done.reason }

@@ -1,7 +1,8 @@
 /** Refusals of a driver that are known before it is asked, by its source: no filter is tried that would be refused or do something else. Pure. */
 import { sentence } from '../../port/driver-words.ts'
 import { driverFacts } from '../../port/drivers.ts'
-import type { OffloadPlan, RuleGroup } from '../plan.ts'
+import type { RuleGroup } from '../filters.ts'
+import type { OffloadPlan } from '../plan.ts'
 
 type PlanPart = Pick<OffloadPlan, 'driver' | 'nat'>
 
