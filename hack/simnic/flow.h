@@ -79,8 +79,8 @@ struct simnic_action {
 };
 
 struct simnic_group {
-	struct list_head list;		/* in vport->groups, by priority */
-	u32 prio;
+	struct list_head list;		/* in vport->groups, by rank */
+	u32 rank;
 	unsigned int rules;
 	struct simnic_key mask;
 	struct rcu_head rcu;
@@ -94,9 +94,12 @@ struct simnic_rule {
 	struct simnic_vport *vport;	/* ingress */
 	unsigned long cookie;
 	u32 prio;
+	u32 rank;			/* of two rules the card tries the lower one first */
+	u64 inserted;			/* decides within a rank; 0: the group that came first does */
 	struct simnic_key key, mask;
 	atomic64_t packets, bytes, drops;	/* drops: by meters, part of packets */
 	struct flow_stats told;	/* already reported to tc */
+	bool untold;			/* the driver tells tc nothing */
 	unsigned long lastused;		/* jiffies */
 	struct rcu_head rcu;
 	unsigned int num_actions;
@@ -107,6 +110,7 @@ struct simnic_rule {
 struct simnic_parse {
 	struct simnic_vport *vport;	/* ingress */
 	const struct flow_cls_common_offload *common;	/* the request */
+	const struct flow_rule *flow;	/* of flower */
 	struct simnic_rule *rule;	/* match done, actions so far */
 	const struct simnic_profile_ops *profile;
 	bool matchall;
@@ -182,6 +186,7 @@ int simnic_meters_on(struct simnic_hw *hw);
 void simnic_meters_off(struct simnic_hw *hw);
 int simnic_parse_police(struct simnic_parse *p, const struct flow_action_entry *e,
 			struct simnic_action *act);
+bool simnic_meter_is_standalone(struct simnic_hw *hw, unsigned long cookie);
 void simnic_release_police(struct simnic_rule *rule, struct simnic_action *act);
 enum simnic_verdict simnic_run_police(struct simnic_pass *pass,
 				      const struct simnic_action *act);
