@@ -23,10 +23,13 @@ interface Wish {
   readonly directSubnets?: readonly string[]
   readonly kind?: 'representor' | 'userspace'
   readonly vlan?: number
+  /** Of the card: by default one that rewrites. */
+  readonly made?: string
 }
 
-/** The plans of four mappings to one pod, both families, before any driver is asked. */
-function plansOf({ nat = 'auto', directSubnets = ['10.9.0.0/24'], kind = 'representor', vlan = 0 }: Wish) {
+/** The plans of some mappings to one pod, both families, before any driver is asked. */
+function plansOf(wish: Wish) {
+  const { nat = 'auto', directSubnets = ['10.9.0.0/24'], kind = 'representor', vlan = 0 } = wish
   const mappings = [
     { proto: 'tcp', hostPort: 8080, containerPort: 80, hostIP: undefined },
     { proto: 'tcp', hostPort: 8081, containerPort: 81, hostIP: undefined },
@@ -50,7 +53,7 @@ function plansOf({ nat = 'auto', directSubnets = ['10.9.0.0/24'], kind = 'repres
       { ip: '10.1.0.5', address: '10.1.0.5/24', gateway: undefined },
       { ip: '2001:db8::5', address: '2001:db8::5/64', gateway: undefined },
     ],
-    ...{ podRoutes: [], podRules: [] },
+    ...{ podRoutes: [], podRules: [], driver: wish.made ?? 'mlx5_core' },
   } as unknown as OffloadFacts
   const identity = { cookie: '7666', podTable: 't', routeTable: 1, owner: 'o' }
   return planPorts(config, facts, identity)
@@ -71,6 +74,11 @@ test('filters of a translation in the NIC overlap, also without direct networks;
   ])
   expect(filtersOf({ nat: 'nic', directSubnets: [] })[0]?.[1]).toBeDefined()
   expect(filtersOf({ nat: 'pod', vlan: 100 })).toEqual([['pod', undefined]])
+  // By redirect alone, and in software.
+  expect(filtersOf({ made: 'ice' })).toEqual([
+    ['pod', undefined],
+    ['pod', undefined],
+  ])
 })
 
 describe.each(['nfp', 'sfc_ef100', 'ice'])('%s drops priorities', (driver) => {
