@@ -10,9 +10,8 @@ static int simnic_check_port(struct simnic_parse *p, const struct net_device *de
 {
 	if (p->profile->check_port)
 		return p->profile->check_port(p, dev);
-	if (!tc_can_offload_extack(dev, p->common->extack))
-		return -EOPNOTSUPP;
-	return simnic_check_chain(p->common, p->profile->extras);
+	return tc_can_offload_extack(dev, p->extack) ? simnic_check_chain(p->common, p->extras) :
+		-EOPNOTSUPP;
 }
 
 /* The policer of a port comes before all rules. */
@@ -34,8 +33,8 @@ static int simnic_match(struct simnic_parse *p)
 	int err;
 
 	if (p->matchall)
-		return simnic_parse_match(p->vport, NULL, p->common, p->extras,
-					  &p->rule->key, &p->rule->mask);
+		return simnic_parse_match(p->vport, NULL, p->common, p->extras, &p->rule->key,
+					  &p->rule->mask);
 	err = p->profile->check_match ? p->profile->check_match(p) : 0;
 	if (err)
 		return err;
@@ -45,8 +44,8 @@ static int simnic_match(struct simnic_parse *p)
 		keys.used_keys &= p->profile->known_keys;
 		known.match.dissector = &keys;
 	}
-	err = simnic_parse_match(p->vport, &known, p->common, p->extras,
-				 &p->rule->key, &p->rule->mask);
+	err = simnic_parse_match(p->vport, &known, p->common, p->extras, &p->rule->key,
+				 &p->rule->mask);
 	if (!err && p->profile->loosen_match)
 		p->profile->loosen_match(p);
 	return err;
@@ -76,6 +75,7 @@ static int simnic_rule_add(struct simnic_port *port, const struct flow_cls_commo
 	if (err)
 		return err;
 	parse.profile = knobs.profile;
+	parse.extras = knobs.profile->extras;
 	err = simnic_check_port(&parse, port->dev);
 	if (err)
 		return err;
@@ -94,7 +94,6 @@ static int simnic_rule_add(struct simnic_port *port, const struct flow_cls_commo
 	rule->untold = knobs.profile->no_rule_stats;
 	simnic_rank(rule, &parse);
 	parse.rule = rule;
-	parse.extras = knobs.profile->extras;
 	err = simnic_match(&parse);
 	if (!err)
 		err = simnic_parse_actions(&parse, &flow->action, knobs.liar);

@@ -107,7 +107,7 @@ struct simnic_rule {
 	u32 chain;
 	u32 prio;
 	u32 rank;			/* of two rules the card tries the lower one first */
-	u64 inserted;			/* decides within a rank; 0: the group that came first does */
+	u64 inserted;			/* decides within a rank; 0: the first group does */
 	struct simnic_key key, mask;
 	atomic64_t packets, bytes, drops;	/* drops: by meters, part of packets */
 	struct flow_stats told;	/* already reported to tc */

@@ -136,8 +136,8 @@ void simnic_flow_flush(struct simnic_hw *hw)
 /* The first rule that matches, of the chain of @pass and of rank @rank or behind */
 static struct simnic_rule *simnic_lookup(const struct simnic_pass *pass, u32 rank)
 {
-	const struct simnic_key *key = &pass->key;
 	struct simnic_rule *rule, *first = NULL;
+	const struct simnic_key *key = &pass->key;
 	struct simnic_group *group;
 	struct simnic_key masked;
 	unsigned int i;
