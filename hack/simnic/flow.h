@@ -74,6 +74,7 @@ struct simnic_action {
 			__be16 proto;
 			u16 vid;
 			u8 prio;
+			bool blind;	/* pop: lose a frame without a tag */
 		} vlan;
 	};
 };
@@ -110,6 +111,7 @@ struct simnic_parse {
 	struct simnic_rule *rule;	/* match done, actions so far */
 	const struct simnic_profile_ops *profile;
 	bool matchall;
+	bool legacy;			/* the eswitch mode: a filter of the PF's own steering */
 	bool decided;			/* what follows the last action never runs */
 	bool rewrites;			/* a pedit was seen */
 	bool pushed;			/* a VLAN push was seen */

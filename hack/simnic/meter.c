@@ -8,6 +8,8 @@
  * bring the parameters of theirs along.
  */
 #include <linux/hashtable.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
 #include <linux/seq_file.h>
 #include <net/pkt_cls.h>
 
@@ -25,6 +27,7 @@ struct simnic_meter {
 	spinlock_t lock;		/* of all below */
 	struct simnic_bucket bytes, packets;
 	u32 mtu;
+	bool ip_length;			/* of a packet, not the frame */
 	struct flow_stats passed;	/* packets and bytes seen, drops among them */
 	struct flow_stats told;		/* to tc, for a standalone action */
 };
@@ -44,23 +47,44 @@ static s64 simnic_meter_depth(u64 burst, u64 rate)
 	return rate ? div64_u64(burst * NSEC_PER_SEC, rate) : 0;
 }
 
-static void simnic_meter_set(struct simnic_meter *meter, const struct flow_action_entry *e,
-			     bool ignore_mtu)
+/* Some cards count the MTU only where no rate does. */
+static bool simnic_ignore_mtu(const struct flow_action_entry *e,
+			      const struct simnic_profile_ops *profile)
 {
-	u64 now = ktime_get_ns();
+	return profile->ignores_mtu &&
+		(e->police.rate_bytes_ps || e->police.rate_pkt_ps);
+}
+
+static u64 simnic_meter_burst(const struct flow_action_entry *e,
+			      const struct simnic_profile_ops *profile)
+{
+	if (!profile->max_burst || e->police.burst <= profile->max_burst)
+		return e->police.burst;
+	/* tc hears nothing of it. */
+	pr_warn("burst(%u) is too large, use HW allowed value(%u)\n", e->police.burst,
+		profile->max_burst);
+	return profile->max_burst;
+}
+
+static void simnic_meter_set(struct simnic_meter *meter, const struct flow_action_entry *e,
+			     const struct simnic_profile_ops *profile)
+{
+	u64 burst = simnic_meter_burst(e, profile), now = ktime_get_ns();
 
 	spin_lock_bh(&meter->lock);
 	simnic_bucket_set(&meter->bytes, e->police.rate_bytes_ps,
-			  simnic_meter_depth(e->police.burst, e->police.rate_bytes_ps), now);
+			  simnic_meter_depth(burst, e->police.rate_bytes_ps), now);
 	simnic_bucket_set(&meter->packets, e->police.rate_pkt_ps,
 			  simnic_meter_depth(e->police.burst_pkt, e->police.rate_pkt_ps), now);
-	meter->mtu = ignore_mtu ? 0 : e->police.mtu;
+	meter->mtu = simnic_ignore_mtu(e, profile) ? 0 : e->police.mtu;
+	meter->ip_length = profile->police_ip_length;
 	spin_unlock_bh(&meter->lock);
 }
 
 /* The meter of an action, one user more; under hw->meters_lock */
 static struct simnic_meter *simnic_meter_get(struct simnic_hw *hw,
-					     const struct flow_action_entry *e, bool ignore_mtu)
+					     const struct flow_action_entry *e,
+					     const struct simnic_profile_ops *profile)
 {
 	struct simnic_meter *meter = simnic_meter_find(hw, e->cookie);
 
@@ -73,7 +97,7 @@ static struct simnic_meter *simnic_meter_get(struct simnic_hw *hw,
 		meter->index = e->hw_index;
 		spin_lock_init(&meter->lock);
 		meter->passed.lastused = jiffies;
-		simnic_meter_set(meter, e, ignore_mtu);
+		simnic_meter_set(meter, e, profile);
 		hash_add(hw->meters, &meter->node, meter->cookie);
 	}
 	meter->users++;
@@ -96,18 +120,31 @@ static bool simnic_bucket_has(struct simnic_bucket *b, u32 units, u64 now)
 	return b->tokens >= simnic_bucket_cost(b, units);
 }
 
-/* Conforming frames take tokens of both buckets, others none. */
-static bool simnic_meter_pass(struct simnic_meter *meter, u32 len)
+/* What a meter counts of a frame; of one that is no IP packet always the whole */
+static u32 simnic_meter_units(const struct simnic_meter *meter, const struct simnic_pass *pass)
 {
+	const void *l3 = pass->frame->data + pass->l3;
+
+	if (!meter->ip_length || !pass->l3)
+		return pass->frame->len;
+	if (pass->key.n_proto == htons(ETH_P_IP))
+		return ntohs(((const struct iphdr *)l3)->tot_len);
+	return sizeof(struct ipv6hdr) + ntohs(((const struct ipv6hdr *)l3)->payload_len);
+}
+
+/* Conforming frames take tokens of both buckets, others none. */
+static bool simnic_meter_pass(struct simnic_meter *meter, const struct simnic_pass *frame)
+{
+	u32 len = frame->frame->len, units = simnic_meter_units(meter, frame);
 	u64 now = ktime_get_ns();
 	bool pass;
 
 	spin_lock_bh(&meter->lock);
 	pass = !meter->mtu || len <= meter->mtu;
-	pass = pass && simnic_bucket_has(&meter->bytes, len, now) &&
+	pass = pass && simnic_bucket_has(&meter->bytes, units, now) &&
 		simnic_bucket_has(&meter->packets, 1, now);
 	if (pass && meter->bytes.rate)
-		meter->bytes.tokens -= simnic_bucket_cost(&meter->bytes, len);
+		meter->bytes.tokens -= simnic_bucket_cost(&meter->bytes, units);
 	if (pass && meter->packets.rate)
 		meter->packets.tokens -= simnic_bucket_cost(&meter->packets, 1);
 	meter->passed.pkts++;
@@ -141,14 +178,6 @@ static int simnic_check_police(struct simnic_hw *hw, const struct flow_action_en
 	return 0;
 }
 
-/* Some cards count the MTU only where no rate does. */
-static bool simnic_ignore_mtu(const struct flow_action_entry *e,
-			      const struct simnic_profile_ops *profile)
-{
-	return profile->ignores_mtu &&
-		(e->police.rate_bytes_ps || e->police.rate_pkt_ps);
-}
-
 /**
  * simnic_parse_police - a police action of a filter
  * @p: the rule so far
@@ -169,7 +198,7 @@ int simnic_parse_police(struct simnic_parse *p, const struct flow_action_entry *
 	if (err)
 		return err;
 	mutex_lock(&hw->meters_lock);
-	act->police.meter = simnic_meter_get(hw, e, simnic_ignore_mtu(e, p->profile));
+	act->police.meter = simnic_meter_get(hw, e, p->profile);
 	mutex_unlock(&hw->meters_lock);
 	if (!act->police.meter)
 		return -ENOMEM;
@@ -213,7 +242,7 @@ void simnic_release_police(struct simnic_rule *rule, struct simnic_action *act)
 enum simnic_verdict simnic_run_police(struct simnic_pass *pass,
 				      const struct simnic_action *act)
 {
-	if (simnic_meter_pass(act->police.meter, pass->frame->len))
+	if (simnic_meter_pass(act->police.meter, pass))
 		return act->police.conform;
 	atomic64_inc(&pass->rule->drops);
 	simnic_count(pass->vport, SIMNIC_HW_DROPS, 1);
@@ -247,7 +276,6 @@ static int simnic_offer_replace(struct simnic_hw *hw, struct flow_offload_action
 	const struct flow_action_entry *e = &offer->action.entries[0];
 	struct simnic_meter *meter;
 	struct simnic_knobs knobs;
-	bool ignore_mtu;
 	int err;
 
 	/* Not worth a word: tc offers every action of the host. */
@@ -259,13 +287,12 @@ static int simnic_offer_replace(struct simnic_hw *hw, struct flow_offload_action
 	err = simnic_check_police(hw, e, knobs.profile, true, offer->extack);
 	if (err)
 		return err;
-	ignore_mtu = simnic_ignore_mtu(e, knobs.profile);
 	meter = simnic_meter_find(hw, offer->cookie);
 	if (meter)
-		simnic_meter_set(meter, e, ignore_mtu);
+		simnic_meter_set(meter, e, knobs.profile);
 	if (meter && meter->standalone)
 		return 0;
-	meter = simnic_meter_get(hw, e, ignore_mtu);
+	meter = simnic_meter_get(hw, e, knobs.profile);
 	if (!meter)
 		return -ENOMEM;
 	meter->standalone = true;
