@@ -80,8 +80,8 @@ struct simnic_action {
 };
 
 struct simnic_group {
-	struct list_head list;		/* in vport->groups, by priority */
-	u32 prio;
+	struct list_head list;		/* in vport->groups, by rank */
+	u32 rank;
 	unsigned int rules;
 	struct simnic_key mask;
 	struct rcu_head rcu;
@@ -95,9 +95,12 @@ struct simnic_rule {
 	struct simnic_vport *vport;	/* ingress */
 	unsigned long cookie;
 	u32 prio;
+	u32 rank;			/* of two rules the card tries the lower one first */
+	u64 inserted;			/* decides within a rank; 0: the group that came first does */
 	struct simnic_key key, mask;
 	atomic64_t packets, bytes, drops;	/* drops: by meters, part of packets */
 	struct flow_stats told;	/* already reported to tc */
+	bool untold;			/* the driver tells tc nothing */
 	unsigned long lastused;		/* jiffies */
 	struct rcu_head rcu;
 	unsigned int num_actions;
@@ -108,6 +111,7 @@ struct simnic_rule {
 struct simnic_parse {
 	struct simnic_vport *vport;	/* ingress */
 	const struct flow_cls_common_offload *common;	/* the request */
+	const struct flow_rule *flow;	/* of flower */
 	struct simnic_rule *rule;	/* match done, actions so far */
 	const struct simnic_profile_ops *profile;
 	bool matchall;
@@ -165,6 +169,9 @@ void simnic_parse_frame(struct simnic_pass *pass);
 int simnic_parse_actions(struct simnic_parse *p, const struct flow_action *actions,
 			 const char *liar);
 
+/* flow_hairpin.c: redirect in legacy mode */
+void simnic_make_hairpin(struct simnic_action *act);
+
 /* flow_rewrite.c: actions that change the frame */
 const char *simnic_header_name(enum flow_action_mangle_base base);
 u32 simnic_rewritable(enum flow_action_mangle_base base, u32 offset);
@@ -184,6 +191,7 @@ int simnic_meters_on(struct simnic_hw *hw);
 void simnic_meters_off(struct simnic_hw *hw);
 int simnic_parse_police(struct simnic_parse *p, const struct flow_action_entry *e,
 			struct simnic_action *act);
+bool simnic_meter_is_standalone(struct simnic_hw *hw, unsigned long cookie);
 void simnic_release_police(struct simnic_rule *rule, struct simnic_action *act);
 enum simnic_verdict simnic_run_police(struct simnic_pass *pass,
 				      const struct simnic_action *act);

@@ -6,7 +6,7 @@
  * driver and simnic agree without a check: an ethertype without a VLAN match means a frame
  * without a tag (en_tc.c:2849), and vlan_ethtype one with exactly one tag (:2842).
  */
-#include "profile.h"
+#include "profile_mlx5.h"
 
 #define MLX5_KEYS (BIT_ULL(FLOW_DISSECTOR_KEY_META) | \
 		   BIT_ULL(FLOW_DISSECTOR_KEY_CONTROL) | \
@@ -31,8 +31,9 @@
 		   BIT_ULL(FLOW_DISSECTOR_KEY_MPLS))
 
 /* mlx5e_flower_parse_meta() */
-static int simnic_mlx5_meta(struct simnic_parse *p, const struct flow_rule *flow)
+static int simnic_mlx5_meta(struct simnic_parse *p)
 {
+	const struct flow_rule *flow = p->flow;
 	struct simnic_vport *vport = p->vport;
 	struct net_device *dev = simnic_is_uplink(vport) ?
 		rtnl_dereference(vport->dev) : rtnl_dereference(vport->rep);
@@ -52,12 +53,12 @@ static int simnic_mlx5_meta(struct simnic_parse *p, const struct flow_rule *flow
 /**
  * simnic_mlx5_check_match - refuse a match as this card does
  * @p: rule without its match
- * @flow: flower's match
  *
  * Return: -EOPNOTSUPP, or -EINVAL for ports of other protocols than TCP and UDP.
  */
-int simnic_mlx5_check_match(struct simnic_parse *p, const struct flow_rule *flow)
+int simnic_mlx5_check_match(struct simnic_parse *p)
 {
+	const struct flow_rule *flow = p->flow;
 	struct flow_match_control control;
 	struct flow_match_basic basic;
 	u8 proto = 0;
@@ -65,7 +66,7 @@ int simnic_mlx5_check_match(struct simnic_parse *p, const struct flow_rule *flow
 
 	if (flow->match.dissector->used_keys & ~MLX5_KEYS)
 		return simnic_refuse(p->extack, -EOPNOTSUPP, "Unsupported key");
-	err = simnic_mlx5_meta(p, flow);
+	err = simnic_mlx5_meta(p);
 	if (err)
 		return err;
 	if (flow_rule_match_key(flow, FLOW_DISSECTOR_KEY_CONTROL)) {
