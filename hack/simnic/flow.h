@@ -84,6 +84,7 @@ struct simnic_action {
 			__be16 proto;
 			u16 vid;
 			u8 prio;
+			bool blind;	/* pop: lose a frame without a tag */
 		} vlan;
 	};
 };
@@ -141,6 +142,7 @@ struct simnic_parse {
 	const struct simnic_profile_ops *profile;
 	u32 extras;			/* enum simnic_extra */
 	bool matchall;
+	bool legacy;			/* the eswitch mode: a filter of the PF's own steering */
 	bool decided;			/* what follows the last action never runs */
 	bool rewrites;			/* a pedit was seen */
 	bool pushed;			/* a VLAN push was seen */
@@ -193,6 +195,9 @@ void simnic_parse_frame(struct simnic_pass *pass);
 /* flow_action.c: the actions */
 int simnic_parse_actions(struct simnic_parse *p, const struct flow_action *actions,
 			 const char *liar);
+
+/* flow_hairpin.c: redirect in legacy mode */
+void simnic_make_hairpin(struct simnic_action *act);
 
 /* flow_rewrite.c: actions that change the frame */
 const char *simnic_header_name(enum flow_action_mangle_base base);
