@@ -245,6 +245,7 @@ export const covers: Readonly<Record<string, readonly string[]>> = {
   'offload/state/clsact-owner': ['offload/verbs/del', 'offload/verbs/gc'],
   'offload/verbs/debris': ['native/program/debris'],
   'offload/state/own-filters': ['offload/verbs/del'],
+  'offload/port/drivers': ['offload/state/report', 'offload/bandwidth/plan'],
   'offload/port/driver-quirks': ['offload/state/report', 'lab/offload/coexist'],
   'offload/portmap/pod-nat': ['offload/portmap/keys', 'native/kernel/nft'],
   'offload/portmap/supported-plans': ['offload/state/report', 'lab/offload/coexist'],

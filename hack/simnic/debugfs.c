@@ -7,8 +7,7 @@
 #include <linux/seq_file.h>
 #include <linux/uaccess.h>
 
-#include "flow.h"
-#include "simnic.h"
+#include "profile.h"
 
 static struct dentry *simnic_root;
 
@@ -91,16 +90,18 @@ SIMNIC_KNOB(max_rules);
 
 static void simnic_profile_print(struct seq_file *s, const struct simnic_knobs *knobs)
 {
-	seq_printf(s, "%s\n", simnic_profile_names[knobs->profile]);
+	seq_printf(s, "%s\n", knobs->profile->name);
 }
 
 static int simnic_profile_set(struct simnic_knobs *knobs, char *text)
 {
-	int profile = match_string(simnic_profile_names, SIMNIC_PROFILES, text);
+	const struct simnic_profile_ops *profile = simnic_profile_find(text);
 
-	if (profile < 0)
+	if (!profile)
 		return -EINVAL;
 	knobs->profile = profile;
+	/* The data path reads it without the lock. */
+	WRITE_ONCE(knobs->fragments, profile->fragments);
 	return 0;
 }
 SIMNIC_KNOB(profile);

@@ -2,7 +2,7 @@
 /* simnic: the devlink instance of the PF: eswitch mode, rates of VFs, the uplink's port. */
 #include <linux/rtnetlink.h>
 
-#include "flow.h"
+#include "profile.h"
 #include "simnic.h"
 
 static struct simnic_hw *simnic_devlink_hw(struct devlink *devlink)
@@ -39,7 +39,7 @@ static int simnic_info_get(struct devlink *devlink, struct devlink_info_req *req
 /* devlink counts rates in bytes per second. */
 static int simnic_rate(struct simnic_hw *hw, struct netlink_ext_ack *extack, u64 bytes, u32 *mbit)
 {
-	bool mlx5 = simnic_profile(hw) == SIMNIC_PROFILE_MLX5;
+	bool mlx5 = simnic_profile(hw)->link_speed_units;
 	u64 rest = do_div(bytes, SIMNIC_MBIT);
 
 	if (rest)

@@ -1,31 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
-/* simnic: what cards take beyond addresses and ports, by profile; chains; TOS in pedit. */
+/* simnic: what some cards take beyond addresses and ports: chains, and TOS in pedit. */
 #include <linux/ip.h>
 #include <linux/ipv6.h>
 #include <linux/seq_file.h>
 #include <net/pkt_cls.h>
 
 #include "flow.h"
-
-/**
- * simnic_extras - what the card takes beyond addresses and ports
- * @profile: of the card
- *
- * mlx5 matches TOS and TTL: en_tc.c, __parse_cls_flower().
- *
- * Return: bits of enum simnic_extra.
- */
-u32 simnic_extras(enum simnic_profile profile)
-{
-	switch (profile) {
-	case SIMNIC_PROFILE_FULL:
-		return ~0U;
-	case SIMNIC_PROFILE_MLX5:
-		return SIMNIC_EXTRA_IP_FIELDS;
-	default:
-		return 0;
-	}
-}
 
 /**
  * simnic_dsfield - the bits of a word that are TOS or traffic class

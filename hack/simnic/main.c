@@ -3,7 +3,7 @@
 #include <linux/hashtable.h>
 #include <linux/module.h>
 
-#include "flow.h"
+#include "profile.h"
 #include "simnic.h"
 
 static unsigned int num_pfs = 1;
@@ -16,7 +16,7 @@ MODULE_PARM_DESC(total_vfs, "VFs per card, 0-255 (8)");
 
 static char *profile = "full";
 module_param(profile, charp, 0444);
-MODULE_PARM_DESC(profile, "what the cards offload: full, steer-only or mlx5 (full)");
+MODULE_PARM_DESC(profile, "what the cards offload: full, mlx5 or sfc (full)");
 
 static struct simnic_hw *cards[SIMNIC_MAX_PFS];
 
@@ -64,7 +64,8 @@ static struct simnic_hw *simnic_hw_add(unsigned int index)
 	hash_init(hw->meters);
 	mutex_init(&hw->meters_lock);
 	simnic_sched_init(hw);
-	hw->knobs.profile = match_string(simnic_profile_names, SIMNIC_PROFILES, profile);
+	hw->knobs.profile = simnic_profile_find(profile);
+	hw->knobs.fragments = hw->knobs.profile->fragments;
 	hw->switch_id.id_len = 8;
 	get_random_bytes(hw->switch_id.id, hw->switch_id.id_len);
 
@@ -115,8 +116,8 @@ static int __init simnic_init(void)
 		       SIMNIC_MAX_PFS, SIMNIC_MAX_VFS);
 		return -EINVAL;
 	}
-	if (match_string(simnic_profile_names, SIMNIC_PROFILES, profile) < 0) {
-		pr_err("profile must be full, steer-only or mlx5\n");
+	if (!simnic_profile_find(profile)) {
+		pr_err("profile must be full, mlx5 or sfc\n");
 		return -EINVAL;
 	}
 	if (!*simnic_driver_name || strlen(simnic_driver_name) >= SIMNIC_NAME_LEN ||

@@ -47,6 +47,7 @@
 
 struct simnic_hw;
 struct simnic_rule;
+struct simnic_profile_ops;
 
 /* Kinds of our netdevs */
 enum simnic_kind {
@@ -137,13 +138,6 @@ struct simnic_port {
 	struct simnic_port *next;	/* while representors are destroyed in bulk */
 };
 
-enum simnic_profile {
-	SIMNIC_PROFILE_FULL,
-	SIMNIC_PROFILE_STEER_ONLY,
-	SIMNIC_PROFILE_MLX5,
-	SIMNIC_PROFILES
-};
-
 /* Treatment of fragments */
 enum simnic_fragments {
 	SIMNIC_FRAGMENTS_FIRST,		/* ports are read in the first one */
@@ -159,7 +153,7 @@ enum simnic_fragments {
 struct simnic_knobs {
 	u32 max_rules;
 	enum simnic_fragments fragments;
-	enum simnic_profile profile;
+	const struct simnic_profile_ops *profile;
 	u32 fail_count;
 	int fail_errno;			/* positive */
 	char fail_text[SIMNIC_TEXT_LEN];

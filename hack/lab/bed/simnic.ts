@@ -13,7 +13,7 @@ export interface SimnicOptions {
   readonly totalVfs?: number
   /** The driver's name in `ethtool -i` and sysfs, default `simnic`. */
   readonly driverName?: string
-  readonly profile?: 'full' | 'steer-only' | 'mlx5'
+  readonly profile?: 'full' | 'sfc' | 'mlx5'
 }
 
 /** One card. Netdev names are those without udev: `simpf0`, `simwire0`, `simpf0vf3`, `simpf0rep3`. */
