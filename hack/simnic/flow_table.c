@@ -2,9 +2,10 @@
 /*
  * simnic: the table of rules and the walk through it.
  *
- * Per ingress port there is a list of groups sorted by priority; a group holds
- * the rules of one priority and one mask in hash buckets. Within a priority
- * the group that came first wins, as in the kernel's flower.
+ * Per ingress port there is a list of groups sorted by rank, which is the
+ * priority of a card that has any; a group holds the rules of one rank and one
+ * mask in hash buckets. Within a rank the group that came first wins, as in the
+ * kernel's flower; without priorities the rule that came first does.
  * Written under RTNL, read under RCU.
  */
 #include <linux/hashtable.h>
@@ -29,17 +30,19 @@ static struct simnic_group *simnic_group_get(struct simnic_rule *rule)
 	struct list_head *before = &rule->vport->groups;
 
 	list_for_each_entry(group, &rule->vport->groups, list) {
-		if (group->prio > rule->prio) {
+		if (group->rank > rule->rank) {
 			before = &group->list;
 			break;
 		}
-		if (group->prio == rule->prio && simnic_same(&group->mask, &rule->mask))
+		if (group->rank == rule->rank && group->chain == rule->chain &&
+		    simnic_same(&group->mask, &rule->mask))
 			return group;
 	}
 	group = kzalloc(sizeof(*group), GFP_KERNEL);
 	if (!group)
 		return NULL;
-	group->prio = rule->prio;
+	group->chain = rule->chain;
+	group->rank = rule->rank;
 	group->mask = rule->mask;
 	list_add_tail_rcu(&group->list, before);
 	return group;
@@ -130,27 +133,30 @@ void simnic_flow_flush(struct simnic_hw *hw)
 		simnic_rule_remove(rule);
 }
 
-/* The first rule that matches, of priority @prio or behind */
-static struct simnic_rule *simnic_lookup(struct simnic_vport *vport,
-					 const struct simnic_key *key, u32 prio)
+/* The first rule that matches, of the chain of @pass and of rank @rank or behind */
+static struct simnic_rule *simnic_lookup(const struct simnic_pass *pass, u32 rank)
 {
+	const struct simnic_key *key = &pass->key;
+	struct simnic_rule *rule, *first = NULL;
 	struct simnic_group *group;
 	struct simnic_key masked;
-	struct simnic_rule *rule;
 	unsigned int i;
 
-	list_for_each_entry_rcu(group, &vport->groups, list) {
-		if (group->prio < prio)
+	list_for_each_entry_rcu(group, &pass->vport->groups, list) {
+		if (group->rank < rank || group->chain != pass->chain)
 			continue;
+		if (first && (!first->inserted || group->rank > first->rank))
+			break;
 		for (i = 0; i < SIMNIC_KEY_WORDS; i++)
 			((u32 *)&masked)[i] = ((const u32 *)key)[i] &
 				((const u32 *)&group->mask)[i];
 		hlist_for_each_entry_rcu(rule, &group->buckets[simnic_bucket(&masked)],
 					 in_group)
-			if (simnic_same(&rule->key, &masked))
-				return rule;
+			if (simnic_same(&rule->key, &masked) &&
+			    (!first || rule->inserted < first->inserted))
+				first = rule;
 	}
-	return NULL;
+	return first;
 }
 
 static enum simnic_verdict simnic_run_actions(struct simnic_pass *pass,
@@ -164,7 +170,7 @@ static enum simnic_verdict simnic_run_actions(struct simnic_pass *pass,
 		if (verdict != SIMNIC_NEXT)
 			return verdict;
 	}
-	/* Only a lying card gets here: the deciding action was ignored. */
+	/* No action decided, or a lying card ignored the one that would have. */
 	return SIMNIC_TO_HOST;
 }
 
@@ -185,7 +191,7 @@ enum simnic_flow_result simnic_flow_run(struct simnic_vport *vport, struct sk_bu
 	};
 	enum simnic_verdict verdict;
 	struct simnic_rule *rule;
-	u32 prio = 0;
+	u32 rank = 0;
 
 	if (list_empty(&vport->groups)) {
 		simnic_count(vport, SIMNIC_HW_MISSES, 1);
@@ -193,7 +199,7 @@ enum simnic_flow_result simnic_flow_run(struct simnic_vport *vport, struct sk_bu
 	}
 	do {
 		simnic_parse_frame(&pass);
-		rule = simnic_lookup(vport, &pass.key, prio);
+		rule = simnic_lookup(&pass, rank);
 		if (!rule) {
 			simnic_count(vport, SIMNIC_HW_MISSES, 1);
 			return SIMNIC_FLOW_MISS;
@@ -203,8 +209,8 @@ enum simnic_flow_result simnic_flow_run(struct simnic_vport *vport, struct sk_bu
 		atomic64_add(frame->len, &rule->bytes);
 		WRITE_ONCE(rule->lastused, jiffies);
 		pass.rule = rule;
-		prio = rule->prio + 1;
 		verdict = simnic_run_actions(&pass, rule);
-	} while (verdict == SIMNIC_CONTINUE);
+		rank = verdict == SIMNIC_GOTO ? 0 : rule->rank + 1;
+	} while (verdict == SIMNIC_CONTINUE || verdict == SIMNIC_GOTO);
 	return verdict == SIMNIC_TO_HOST ? SIMNIC_FLOW_MISS : SIMNIC_FLOW_DONE;
 }
