@@ -24,10 +24,11 @@ function paragraph(shown: Shown): string[] {
   }
   if (traffic !== undefined)
     lines.push(`  ${ifname} in the pod received ${passed(traffic.received)}, sent ${passed(traffic.sent)}`)
-  for (const { mapping, host } of mappings) {
+  for (const { mapping, host, redirectAlone } of mappings) {
     const own = rules.filter((rule) => rule.mapping === mapping)
     const isNic = own.length > 0 && own.every(({ where }) => where === 'nic')
-    lines.push(`  ${mapping}: ${isNic ? 'in the NIC' : 'in software'}`)
+    const inNic = redirectAlone ? 'in the NIC by redirect alone' : 'in the NIC'
+    lines.push(`  ${mapping}: ${isNic ? inNic : 'in software'}`)
     for (const refusal of new Set(own.flatMap((rule) => rule.refusal ?? [])))
       lines.push(`    the NIC did not take it: ${refusal}`)
     lines.push(...own.flatMap(ruleLines), ...host.map(hostLine))

@@ -133,9 +133,16 @@ function prepare(transaction: Transaction, { ops, way }: OffloadPlan): void {
   } catch (error) {
     if (!(error instanceof ApplyError) || error.op.do !== 'nft.load' || error.op.family === undefined)
       throw error
+    if (!isRefusal(error.cause)) throw error
     const words = `the pod does not take the frames in: ${error.message}`
     throw new NotTaken({ refusal: words, isForm: false }, words, { cause: error })
   }
+}
+
+/** The table is not there: a failure of which nobody knows what it left is no refusal. */
+function isRefusal(cause: unknown): boolean {
+  if (!(cause instanceof Error) || !('kind' in cause) || cause.kind !== 'refusal') return false
+  return !('isLate' in cause) || cause.isLate !== true
 }
 
 function refusedBefore(refusal: string | undefined): Pick<Tried, 'refusal'> {

@@ -8,7 +8,7 @@ import type { PluginRecord } from '../../../src/records/record.ts'
 const rule: FlowFilter = {
   ...{ link: 'pf0', ifindex: 2, prio: 10, address: '10.1.0.1', proto: 'tcp', port: 8080 },
   out: { link: 'rep0', ifindex: 7 },
-  cookie: '7666',
+  ...{ srcMac: '02:00:00:00:00:01', cookie: '7666' },
 }
 const key = { address: '10.1.0.1', proto: 'tcp', port: 8080, toAddress: '10.1.0.5', toPort: 80 } as const
 const entry = { line: 'tc filter add ...', rule, prio: 10, handle: 1 }
@@ -78,6 +78,19 @@ test('each wish has its rules, the place where they run, and the words of the dr
     ['host', 'tc filter of all'],
   ])
   expect(JSON.parse(JSON.stringify(report))).toEqual(JSON.parse(JSON.stringify({ ...report })))
+})
+
+test('a mapping in the NIC whose rules rewrite nothing is one by redirect alone', () => {
+  const { srcMac: _, ...redirect } = rule
+  const found = (where: 'nic' | 'host', of: FlowFilter) =>
+    portmapSections({
+      ...{ keys: [key], ops: [], notes: [], nat: 'pod' },
+      rules: [{ ...entry, mapping: 'tcp 8080 -> 80', where, rule: of }],
+    }).mappings?.[0]?.redirectAlone
+  expect(found('nic', redirect)).toBe(true)
+  expect(found('nic', rule)).toBeUndefined()
+  expect(found('nic', { ...redirect, to: { address: '10.1.0.5', port: 80 } })).toBeUndefined()
+  expect(found('host', redirect)).toBeUndefined()
 })
 
 test('without a pod’s name, and without filters', () => {
