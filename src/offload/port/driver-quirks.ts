@@ -1,16 +1,11 @@
 /** The driver of a port, and in words what it ignores. */
 import { parsePciAddress } from '../../lib/pci-address.ts'
-import { driverOf as boundDriver, readPciFunction } from '../../nic/pci.ts'
+import { driverOf as boundDriver } from '../../nic/pci.ts'
 import { driverFacts } from './drivers.ts'
 import type { Port } from './port.ts'
 
-/** The driver that is asked to take a port's rules; undefined where no NIC is. */
-export function driverOf({ vf }: Port): string | undefined {
-  return vf === undefined ? undefined : readPciFunction(vf.pf)?.driver
-}
-
-/** The driver of the port's uplink on the host; undefined where the port has none, or none on a PCI bus. */
-export function uplinkDriverOf({ vf, wire }: Port): string | undefined {
+/** The driver that is asked to take a port's rules, that of its uplink; undefined where no NIC on a PCI bus is. */
+export function driverOf({ vf, wire }: Port): string | undefined {
   const address = vf?.pf ?? parsePciAddress(wire?.uplink.parent ?? '')
   return address === undefined ? undefined : boundDriver(address)
 }

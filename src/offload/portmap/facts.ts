@@ -6,7 +6,6 @@ import { ipFamily, parseCidr } from '../../lib/ip.ts'
 import { masterOf } from '../../nic/netdev.ts'
 import type { PortMapping } from '../config/config.ts'
 import { type HostAddress, nodeAddresses, uplinkAddresses } from '../port/addresses.ts'
-import { uplinkDriverOf } from '../port/driver-quirks.ts'
 import type { Port } from '../port/port.ts'
 import {
   familiesOf,
@@ -27,10 +26,10 @@ export interface OffloadFacts extends ReplyFacts {
   readonly servedLocally?: ReadonlyMap<PortMapping, string>
   /** True for a family whose packets the node forwards; absent where nothing depends on it. */
   readonly forwards?: Readonly<Record<4 | 6, boolean>>
+  /** The driver of the pod's card; absent where no card is. */
+  readonly driver?: string | undefined
   /** The bond or team that the uplink is a port of. */
   readonly bond?: string
-  /** The driver of an uplink whose port has no representor, where it has one: drivers differ in what they take from there. */
-  readonly driver?: string | undefined
 }
 
 /**
@@ -67,7 +66,6 @@ export function readOffloadFacts(
   const base = {
     ...{ port, hostAddresses, ownAddresses, podAddresses },
     ...(wire === undefined ? {} : aroundUplink(kernel, wire.uplink)),
-    ...(wire === undefined || wire.representor !== undefined ? {} : { driver: uplinkDriverOf(port) }),
   }
   if (wire === undefined || port.link === undefined) return { ...base, podRoutes: [], podRules: [] }
   const { link } = port

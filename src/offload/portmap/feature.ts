@@ -73,10 +73,11 @@ function lookAround(context: LookContext): Looked | undefined {
   const facts = {
     ...readOffloadFacts(kernel, port, addresses),
     servedLocally: keptFromUs(context, listeners),
+    driver: driverOf(port),
   }
   const identity = identityOf(attachment, machine.sha256)
   const plansFor = (now: Port) =>
-    supportedPlans(planPorts(config, { ...facts, port: now }, identity), driverOf(port))
+    supportedPlans(planPorts(config, { ...facts, port: now }, identity), facts.driver)
   const plans = plansFor(port)
   const [plan] = plans
   if (plan === undefined || plan.ops.length === 0) {
@@ -138,7 +139,7 @@ function planned(
       const kept = isSteered ? claimLocalPorts(machine, kernel, plan.keys, cookie, { whole }) : []
       transaction.apply(kept)
       // Before the filters: a packet between would be missed.
-      const received = plans.some(({ hairpin }) => hairpin === true) ? receivedBy(kernel, port) : undefined
+      const received = plans.some(({ way }) => way === 'hairpin') ? receivedBy(kernel, port) : undefined
       // Not before: from now on nothing more can be opened from these ports, so that one look is enough.
       const done = applyBest(transaction, config, wanted, preflight, refuse)
       if (done instanceof PolicerRefused) {

@@ -108,7 +108,7 @@ function podWith(
       bridgeVlans: never,
     },
     ...{
-      dropPodNat: never,
+      dropPodTable: never,
       releasePorts: never,
       forgetConnections: never,
       listeners: never,

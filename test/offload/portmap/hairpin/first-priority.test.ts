@@ -2,8 +2,9 @@
 import { expect, describe as group, test } from 'vitest'
 import type { OffloadConfig } from '../../../../src/offload/config/config.ts'
 import { PolicerRefused } from '../../../../src/offload/feature.ts'
+import type { RuleGroup } from '../../../../src/offload/portmap/filters.ts'
 import { applyBest } from '../../../../src/offload/portmap/install.ts'
-import type { OffloadPlan, RuleGroup } from '../../../../src/offload/portmap/plan.ts'
+import type { OffloadPlan } from '../../../../src/offload/portmap/plan.ts'
 import type { Preflight } from '../../../../src/offload/portmap/preflight.ts'
 import { Transaction } from '../../../../src/ops/apply.ts'
 import { OffloadRefused } from '../../../../src/ops/offload-refused.ts'
@@ -46,7 +47,7 @@ function offer(
     return result ?? {}
   }
   const plan: OffloadPlan = {
-    ...{ keys: [], nat: 'pod', ops: [], groups, notes: [], hardwareOnly: false, hairpin: true },
+    ...{ keys: [], nat: 'pod', ops: [], groups, notes: [], hardwareOnly: false, way: 'hairpin' },
     ...more,
   }
   const install = () => {
@@ -136,7 +137,7 @@ test('a refusal with words is the end of it, and its words are kept', () => {
 })
 
 test('no filter of a representor is offered at the first priority', () => {
-  const { install, asked } = offer([v4(80)], bare, { hairpin: false as never })
+  const { install, asked } = offer([v4(80)], bare, { way: 'rewrite' })
   expect(install().rules).toMatchObject([{ where: 'host' }])
   expect(asked).not.toContain('80 prio 1')
 })
