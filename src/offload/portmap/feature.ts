@@ -137,7 +137,7 @@ function planned(
       const kept = isSteered ? claimLocalPorts(machine, kernel, plan.keys, cookie, { whole }) : []
       transaction.apply(kept)
       // Before the filters: a packet between would be missed.
-      const received = plans.some(({ hairpin }) => hairpin === true) ? receivedBy(kernel, port) : undefined
+      const received = plans.some(({ way }) => way === 'hairpin') ? receivedBy(kernel, port) : undefined
       // Not before: from now on nothing more can be opened from these ports, so that one look is enough.
       const done = applyBest(transaction, config, wanted, preflight, refuse)
       if (done instanceof PolicerRefused) {

@@ -8,7 +8,7 @@ import { PolicerRefused } from '../feature.ts'
 import { policerRefusal } from '../port/driver-words.ts'
 import { conditionRefusal, mayTakeFragments, refusalBeforehand } from './driver/known-refusals.ts'
 import type { RuleGroup } from './filters.ts'
-import { FirstPriority, isBare } from './hairpin/first-priority.ts'
+import { type Answer, FirstPriority, isBare } from './hairpin/first-priority.ts'
 import { unprovenNote } from './hairpin/words.ts'
 import type { OffloadPlan } from './plan.ts'
 import type { Preflight } from './preflight.ts'
@@ -76,7 +76,7 @@ export function offerAll(
   const asked = groups.filter((group) => !known.has(group))
   // The first mapping by itself: a NIC that must take all and takes none is not to refuse hundreds.
   const many = asked.findIndex(({ rules }) => rules.some(({ port }) => port !== undefined)) + 1
-  const priority = plan.hairpin === true ? new FirstPriority(asked) : undefined
+  const priority = plan.way === 'hairpin' ? new FirstPriority(asked) : undefined
   const ask = (some: readonly RuleGroup[]) => attemptAll(transaction, plan, some)
   const attempts: Attempt[] = []
   const outcomes: Tried[] = []
@@ -102,8 +102,8 @@ export function offerAll(
 }
 
 /** A line where the NIC has taken filters that send frames back by their own port. */
-function unprovenNotes({ hairpin }: OffloadPlan, tried: readonly Tried[]): string[] {
-  const taken = tried.find(({ outcomes = [] }) => hairpin === true && outcomes.length > 0)
+function unprovenNotes({ way }: OffloadPlan, tried: readonly Tried[]): string[] {
+  const taken = tried.find(({ outcomes = [] }) => way === 'hairpin' && outcomes.length > 0)
   return (taken?.group.rules ?? []).slice(0, 1).map(({ link }) => unprovenNote(link))
 }
 
@@ -118,13 +118,9 @@ function takenBefore(plan: OffloadPlan, { software }: Preflight, hardware: strin
 }
 
 /** The NIC's answer to a mapping as it was offered at last. */
-export interface Attempt {
-  readonly group: RuleGroup
-  readonly result: readonly Outcome[] | ApplyError
+interface Attempt extends Answer {
   /** Why the offer was one without the condition on fragments: what is known of the driver, or its refusal of an offer before. */
   readonly without?: string | OffloadRefused
-  /** Said beside the driver's refusal. */
-  readonly words?: string
 }
 
 function attemptAll(transaction: Transaction, plan: OffloadPlan, groups: readonly RuleGroup[]): Attempt[] {
@@ -153,7 +149,7 @@ function attemptAll(transaction: Transaction, plan: OffloadPlan, groups: readonl
     result instanceof ApplyError &&
     result.cause instanceof OffloadRefused &&
     mayTakeFragments(plan, group) &&
-    !(plan.hairpin === true && isBare({ result }))
+    !(plan.way === 'hairpin' && isBare({ result }))
   const again = offer(first.filter(isRefused).map(({ group }) => withoutCondition(group)))
   return first.map((attempt) => {
     const second = isRefused(attempt) ? again.shift() : undefined

@@ -39,8 +39,6 @@ export interface OffloadPlan {
   readonly inSoftware?: readonly RuleGroup[]
   /** The NIC is not asked for any rule. */
   readonly unoffered?: true
-  /** The rules send frames back by the port that they came by. Those of one group have one EtherType. */
-  readonly hairpin?: true
   /** The driver that is asked, where it is known. */
   readonly driver?: string
   /** The rules must be in the NIC: a refusal is an error, or under `nat: auto` the reason for another plan. */
@@ -71,8 +69,6 @@ export function planPorts(config: OffloadConfig, facts: OffloadFacts, identity: 
   const replies = planReplies(facts, identity)
   const served = hostSide(config, facts).served
   const { wire } = port
-  const isWire = wire !== undefined && wire.representor === undefined
-  const isHairpin = isWire && config.offload !== 'off' && unaskedWhy(config, port, facts.driver) === undefined
   const { nats, notes: passedOver } = offeredTranslators(choices.nat, facts.driver)
   const plan = (nat: Translator, { way, unoffered, notes }: WayChoice): OffloadPlan => ({
     ...{ keys, nat, way },
@@ -88,12 +84,8 @@ export function planPorts(config: OffloadConfig, facts: OffloadFacts, identity: 
     ],
     ...(wire === undefined
       ? { groups: [] }
-      : groupsOf(config, facts, wire, served, identity, keys, nat, way, isHairpin)),
-    ...(isHairpin
-      ? { hairpin: true }
-      : wire?.representor === undefined || unoffered
-        ? { unoffered: true }
-        : {}),
+      : groupsOf(config, facts, wire, served, identity, keys, nat, way)),
+    ...((wire?.representor === undefined && way !== 'hairpin') || unoffered ? { unoffered: true } : {}),
     hardwareOnly: nat === 'nic' || config.offload === 'require',
     notes: [
       ...replies.notes,
@@ -109,8 +101,18 @@ export function planPorts(config: OffloadConfig, facts: OffloadFacts, identity: 
   const { offload } = config
   const vlans = keys.map(({ address }) => vlanAt(served, address))
   const { driver } = facts
-  return nats.flatMap((nat) => waysOf(nat, { port, driver, offload, vlans }).map((way) => plan(nat, way)))
+  const isHairpin =
+    wire !== undefined &&
+    wire.representor === undefined &&
+    offload !== 'off' &&
+    unaskedWhy(config, port, driver) === undefined
+  return nats.flatMap((nat) => {
+    const ways = isHairpin ? [hairpin] : waysOf(nat, { port, driver, offload, vlans })
+    return ways.map((way) => plan(nat, way))
+  })
 }
+
+const hairpin: WayChoice = { way: 'hairpin', notes: [] }
 
 /** The host's addresses on which this port's mappings can be served. */
 function hostSide(
@@ -202,10 +204,10 @@ function groupsOf(
   keys: readonly PortKey[],
   nat: Translator,
   way: Way,
-  isHairpin: boolean,
 ): Pick<OffloadPlan, 'groups' | 'inSoftware'> {
   const { port } = facts
   const vlanOf = (wanted: string) => vlanAt(served, wanted)
+  const isHairpin = way === 'hairpin'
   const groups = new Map<string, RuleGroup & { readonly rules: FlowFilter[] }>()
   // Frames for the host's loopback never come by the uplink.
   for (const key of keys.filter(({ address }) => !isLoopback(address))) {
@@ -222,13 +224,15 @@ function groupsOf(
   const shared = sharedRules(keys, { port, wire, cookie, nat, directSubnets, nodeAddresses, vlanOf })
   const named = (mapping: string, rules: readonly FlowFilter[]) =>
     rules.length === 0 ? [] : [{ mapping, rules }]
-  const mapped = [...groups.values()]
   return {
     groups:
       way === 'redirect'
-        ? [...mapped.map(redirectAlone), ...directGroups(keys, directSubnets, facts, wire, cookie)]
+        ? [
+            ...[...groups.values()].map(redirectAlone),
+            ...directGroups(keys, directSubnets, facts, wire, cookie),
+          ]
         : // Before those of the mappings: no reply to the node may leave by the wire meanwhile.
-          [...named(passing, shared.nic), ...mapped],
+          [...named(passing, shared.nic), ...groups.values()],
     inSoftware: named('fragments', shared.host),
   }
 }

@@ -50,7 +50,7 @@ export function runPreflight(
   )
   const preflight = step('ground', () => surveyUplink(kernel, links, rules))
   // Filters that can run in software only need no try.
-  const isAskable = representor !== undefined || plans.some(({ hairpin }) => hairpin === true)
+  const isAskable = representor !== undefined || plans.some(({ way }) => way === 'hairpin')
   if (!isAskable || config.offload === 'off') refuseTaken(preflight, undefined)
   return preflight
 }

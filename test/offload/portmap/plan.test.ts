@@ -165,7 +165,7 @@ group('one mapping', () => {
   test('legacyOffload "try" offers to drivers that are known to take it: a group for each family, without fragments', () => {
     const wish = { legacyOffload: 'try' } as const
     const known = plan({ ...dual, driver: 'mlx5_core' }, wish)
-    expect(known).toMatchObject({ hairpin: true, hardwareOnly: false })
+    expect(known).toMatchObject({ way: 'hairpin', hardwareOnly: false })
     expect(known.unoffered).toBeUndefined()
     expect(known.groups.map(({ mapping, rules }) => [mapping, rules.map((rule) => rule.prio)])).toEqual([
       ['tcp 8080 -> 80', [10]],
@@ -180,7 +180,7 @@ group('one mapping', () => {
       plan({ ...dual, driver: 'mlx5_core' }, { ...wish, offload: 'off' }),
     ]) {
       expect(other).toMatchObject({ unoffered: true, groups: [{ rules: [{ prio: 10 }, { prio: 11 }] }] })
-      expect(other.hairpin).toBeUndefined()
+      expect(other.way).toBe('rewrite')
       expect(other.groups[0]?.rules[0]?.fragments).toBeUndefined()
     }
   })

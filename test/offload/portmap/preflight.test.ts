@@ -77,7 +77,7 @@ group('what stands in the way', () => {
 
   test('in software, where the NIC may take the rules: it decides', () => {
     const { kernel } = kernelWith({ 3: [conflict('a filter')] })
-    const hairpin = plans.map((plan): OffloadPlan => ({ ...plan, hairpin: true }))
+    const hairpin = plans.map((plan): OffloadPlan => ({ ...plan, way: 'hairpin' }))
     const { kernel: other } = kernelWith({ 2: [conflict('a filter')] })
     expect(runPreflight(other, prefer, portOf('legacy'), hairpin).software).toContain('a filter')
     expect(() => runPreflight(other, { offload: 'off' }, portOf('legacy'), hairpin)).toThrow('a filter')

@@ -4,9 +4,17 @@
  */
 import { ApplyError } from '../../../ops/apply.ts'
 import { OffloadRefused } from '../../../ops/offload-refused.ts'
+import type { Outcome } from '../../../ops/op.ts'
 import { onlyPriority } from '../../state/identity.ts'
 import type { RuleGroup } from '../filters.ts'
-import type { Attempt } from '../offer.ts'
+
+/** The NIC's answer to a group as it was offered at last. */
+export interface Answer {
+  readonly group: RuleGroup
+  readonly result: readonly Outcome[] | ApplyError
+  /** Said beside the driver's refusal. */
+  readonly words?: string
+}
 
 /** The EtherType of a group's filters: those of a hairpin plan have one. */
 type Lane = 'IPv4' | 'IPv6' | '802.1Q'
@@ -27,12 +35,16 @@ export class FirstPriority {
    * Offers the groups at their own priorities by `ask`, and those that are refused without a word at the first priority. Once the
    * driver has refused one so, nothing is offered at other priorities any more.
    */
-  attempt(groups: readonly RuleGroup[], ask: (groups: readonly RuleGroup[]) => Attempt[]): Attempt[] {
+  attempt<A extends Answer>(
+    groups: readonly RuleGroup[],
+    ask: (groups: readonly RuleGroup[]) => A[],
+  ): (A | Answer)[] {
     const known = this.#refusal
-    const first = known === undefined ? ask(groups) : groups.map((group) => refused(group, known))
+    const first: readonly (A | Answer)[] =
+      known === undefined ? ask(groups) : groups.map((group) => refused(group, known))
     const bare = first.filter(isBare)
     this.#refusal ??= bare.flatMap(({ result }) => refusalIn(result) ?? [])[0]
-    if (bare.length === 0) return first
+    if (bare.length === 0) return [...first]
     const again = ask(
       bare.filter(({ group }) => laneOf(group) === this.lane).map(({ group }) => lifted(group)),
     )
@@ -57,16 +69,16 @@ export class FirstPriority {
 }
 
 /** True for an attempt that the driver has refused with EOPNOTSUPP and without a word. */
-export function isBare({ result }: Pick<Attempt, 'result'>): boolean {
+export function isBare({ result }: Pick<Answer, 'result'>): boolean {
   const refusal = refusalIn(result)
   return refusal?.code === 'EOPNOTSUPP' && refusal.extack === undefined
 }
 
-function refusalIn(result: Attempt['result']): OffloadRefused | undefined {
+function refusalIn(result: Answer['result']): OffloadRefused | undefined {
   return result instanceof ApplyError && result.cause instanceof OffloadRefused ? result.cause : undefined
 }
 
-function refused(group: RuleGroup, refusal: OffloadRefused): Attempt {
+function refused(group: RuleGroup, refusal: OffloadRefused): Answer {
   const [rule] = group.rules
   return {
     group,

@@ -3,8 +3,11 @@ import { driverFacts, isKnownDriver } from '../../port/drivers.ts'
 import type { Port } from '../../port/port.ts'
 import type { Translator } from '../nat-choice.ts'
 
-/** `rewrite`: filters write MAC addresses. `redirect`: they do not, and the pod takes the frames in as they are. */
-export type Way = 'rewrite' | 'redirect'
+/**
+ * `rewrite`: filters write MAC addresses. `redirect`: they do not, and the pod takes the frames in as they are. `hairpin`: they
+ * write MAC addresses and send the frame back by the port that it came by; those of one group have one EtherType.
+ */
+export type Way = 'rewrite' | 'redirect' | 'hairpin'
 
 /** One plan's way. */
 export interface WayChoice {

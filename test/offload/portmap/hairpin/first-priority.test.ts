@@ -47,16 +47,7 @@ function offer(
     return result ?? {}
   }
   const plan: OffloadPlan = {
-    ...{
-      keys: [],
-      nat: 'pod',
-      way: 'rewrite',
-      ops: [],
-      groups,
-      notes: [],
-      hardwareOnly: false,
-      hairpin: true,
-    },
+    ...{ keys: [], nat: 'pod', ops: [], groups, notes: [], hardwareOnly: false, way: 'hairpin' },
     ...more,
   }
   const install = () => {
@@ -146,7 +137,7 @@ test('a refusal with words is the end of it, and its words are kept', () => {
 })
 
 test('no filter of a representor is offered at the first priority', () => {
-  const { install, asked } = offer([v4(80)], bare, { hairpin: false as never })
+  const { install, asked } = offer([v4(80)], bare, { way: 'rewrite' })
   expect(install().rules).toMatchObject([{ where: 'host' }])
   expect(asked).not.toContain('80 prio 1')
 })
