@@ -76,7 +76,7 @@ int simnic_mlx5_check_matchall(struct simnic_parse *p, const struct flow_action 
 	if (e->police.peakrate_bytes_ps || e->police.avrate || e->police.overhead)
 		return simnic_refuse(p->extack, -EOPNOTSUPP,
 				     "Offload not supported when peakrate/avrate/overhead is configured");
-	if (p->vport->id == SIMNIC_VPORT_UPLINK)
+	if (simnic_is_uplink(p->vport))
 		return simnic_refuse(p->extack, -EOPNOTSUPP,
 				     "Ingress rate limit is supported only for Eswitch ports connected to VFs");
 	return 0;

@@ -104,6 +104,19 @@ c0ffee net1, network vf-net, by vf-offload
 `)
 })
 
+test('a filter that sends frames back by their own port: beside its counters stands that nobody has shown it', () => {
+  const rule = { mapping: 'tcp 80 -> 80', line: 'tc filter add', where: 'nic', direction: 'to' } as const
+  const text = (of: Shown['rules'][number]) =>
+    showText({
+      attachments: [{ ...shown, mappings: [{ mapping: rule.mapping, served: [], host: [] }], rules: [of] }],
+      errors: [],
+    })
+  expect(text({ ...rule, counters, delivery: 'hairpin, unproven' })).toMatch(
+    / hardware .* \(hairpin, unproven\)\n/,
+  )
+  expect(text({ ...rule, counters })).not.toContain('hairpin')
+})
+
 test('requests that the NIC counts and no reply: it may ignore a part of the rules', () => {
   const rule = { mapping: 'tcp 80 -> 80', line: 'tc filter add', where: 'nic' } as const
   const words = 'not one reply'
@@ -132,6 +145,8 @@ test('limits: how much, where, by what, and what was refused', () => {
   const limits: Shown['limits'] = [
     limit,
     { ...limit, direction: 'fromPod', where: 'nic', means: 'max_tx_rate', refusals: ['tx_max: EOPNOTSUPP'] },
+    { ...limit, where: 'nic', means: 'police', counts: 'packet' },
+    { ...limit, where: 'host', means: 'tbf', counts: 'frame' },
   ]
   const text = showText({ attachments: [{ ...shown, limits }], errors: [] })
   expect(text).toContain(
@@ -140,6 +155,8 @@ test('limits: how much, where, by what, and what was refused', () => {
   expect(text).toContain(
     'what the pod sends is limited to 100000000 bit/s: in the NIC (max_tx_rate)\n    not otherwise: tx_max: EOPNOTSUPP\n',
   )
+  expect(text).toContain('in the NIC (police, counts IP packets)\n')
+  expect(text).toContain('on the host (tbf, counts frames)\n')
 })
 
 test('limits: what each part of them has counted, or is set to now', () => {

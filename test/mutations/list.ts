@@ -1,4 +1,5 @@
 import { attach } from './attach.ts'
+import { attachNames } from './attach-names.ts'
 import { attachOwners } from './attach-owners.ts'
 import { cni } from './cni.ts'
 import { configTables } from './config-tables.ts'
@@ -12,6 +13,7 @@ import { deviceProgram } from './device-program.ts'
 import { deviceRestore } from './device-restore.ts'
 import { deviceService } from './device-service.ts'
 import { deviceWeight } from './device-weight.ts'
+import { drivers } from './drivers.ts'
 import { features } from './features.ts'
 import { hostileBounds } from './hostile-bounds.ts'
 import { hostileClean } from './hostile-clean.ts'
@@ -39,10 +41,12 @@ import { tables } from './tables.ts'
 /** All mutations. */
 export const mutations: readonly Mutation[] = [
   ...attach,
+  ...attachNames,
   ...attachOwners,
   ...hostileClean,
   ...offload,
   ...features,
+  ...drivers,
   ...localhost,
   ...offloadSteering,
   ...ownConnections,
