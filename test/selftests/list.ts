@@ -23,9 +23,9 @@ export interface Selftest {
   /** Functions of the script that do not run. */
   readonly omitted?: readonly { readonly name: string; readonly reason: string }[]
   /** Cases that fail. */
-  readonly fails?: readonly Listed[]
+  readonly failing?: readonly Listed[]
   /** Cases that pass, but in the kernel's software. */
-  readonly host?: readonly Listed[]
+  readonly software?: readonly Listed[]
 }
 
 const EGRESS: Listed = {
@@ -37,7 +37,7 @@ const EGRESS: Listed = {
 export const selftests: readonly Selftest[] = [
   {
     name: 'tc_flower',
-    fails: [
+    failing: [
       {
         cases: /mpls.\w+ match .*/,
         reason: 'simnic matches no MPLS labels: nothing here needs them',
@@ -63,24 +63,24 @@ export const selftests: readonly Selftest[] = [
           'asks for skip_sw at the egress hook of a host, with ct, skbedit and a redirect to ingress: no driver takes that, and the test waits for ever for the connection that its filter would make',
       },
     ],
-    fails: [
+    failing: [
       {
         cases: /egress_2nd_vlan_push .*/,
         reason:
           'asks for skip_sw at the egress hook of a host: drivers of NICs take filters of the ingress hook alone',
       },
     ],
-    host: [
+    software: [
       {
         cases: /mirred_egress_to_ingress .*/,
         reason: 'its filters have no flag, and the one that redirects is at the egress hook, with ct',
       },
     ],
   },
-  { name: 'tc_vlan_modify', force: true, host: [EGRESS] },
-  { name: 'pedit_dsfield', force: true, host: [EGRESS] },
-  { name: 'pedit_ip', force: true, host: [EGRESS] },
-  { name: 'pedit_l4port', force: true, host: [EGRESS] },
+  { name: 'tc_vlan_modify', force: true, software: [EGRESS] },
+  { name: 'pedit_dsfield', force: true, software: [EGRESS] },
+  { name: 'pedit_ip', force: true, software: [EGRESS] },
+  { name: 'pedit_l4port', force: true, software: [EGRESS] },
   {
     name: 'tc_police',
     force: true,
@@ -103,18 +103,18 @@ export const selftests: readonly Selftest[] = [
           'shares one meter between the card and a filter at the egress hook, which is software: the kernel refuses that for filters with skip_sw ("Mismatch between action and filter offload flags")',
       },
     ],
-    fails: [
+    failing: [
       {
         cases: /police mtu \(rx\)/,
         reason:
           'asks tc for overlimits: the kernel adds what a card has dropped to drops alone (act_api.c, tcf_action_update_stats())',
       },
     ],
-    host: [EGRESS],
+    software: [EGRESS],
   },
   {
     name: 'tc_chains',
-    host: [
+    software: [
       {
         cases: /create destroy chain|template filter fits/,
         reason: 'about chains and templates in the kernel: its filters have no flag',

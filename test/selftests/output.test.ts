@@ -43,8 +43,8 @@ test('a case passes in the card, or is in the list as what it is', () => {
     [false, 'passes without a filter in the card'],
   ])
   const listed: Partial<Selftest> = {
-    fails: [{ cases: /mpls_.*/, reason: 'no MPLS' }],
-    host: [{ cases: /dev \S+ egress .*/, reason: 'egress' }],
+    failing: [{ cases: /mpls_.*/, reason: 'no MPLS' }],
+    software: [{ cases: /dev \S+ egress .*/, reason: 'egress' }],
   }
   expect(judged(listed)).toEqual([
     [true, ''],
@@ -52,14 +52,14 @@ test('a case passes in the card, or is in the list as what it is', () => {
     [true, ''],
     [true, 'egress'],
   ])
-  expect(judged({ fails: [{ cases: /ping|dst_mac.*/, reason: 'broken' }] })[2]).toEqual([
+  expect(judged({ failing: [{ cases: /ping|dst_mac.*/, reason: 'broken' }] })[2]).toEqual([
     false,
     'passes, but the list says: broken',
   ])
 })
 
 test('an entry of the list without a case is told', () => {
-  const of = (cases: RegExp) => needless({ name: 'x', fails: [{ cases, reason: 'gone' }] }, casesOf(OUTPUT))
+  const of = (cases: RegExp) => needless({ name: 'x', failing: [{ cases, reason: 'gone' }] }, casesOf(OUTPUT))
   expect(of(/mpls_label match .*/)).toEqual([])
   expect(of(/mpls_label/)).toEqual(['no case is like mpls_label: gone'])
 })
