@@ -46,17 +46,7 @@ test('makes the host’s table whole before it asks whose ports are kept, and kn
     },
     steeredPorts: () => (asked.includes('whole') ? [other] : []),
   }))
-  const setting = {
-    machine: node,
-    store,
-    otherStores: [],
-    attachStore: { list: () => [], read: () => undefined },
-  }
-  removeAttachment(
-    { ...setting, features: featuresOf('vf-offload') },
-    requestOf({ stateDir }, { CNI_COMMAND: 'DEL', CNI_NETNS: path }),
-    (action) => action(),
-  )
+  remove()
   expect([...node.localPorts]).toEqual([7000, 9090])
   expect(readFileSync(`${node.sharedDir}/local-ports`, 'utf8')).toContain(`${other.cookie} 9090`)
   expect(store.list()).toEqual([])
@@ -74,3 +64,28 @@ test('an ADD that did not come to its end: without a representor filters may be 
     { ifindex: 7, priorities: all },
   ])
 })
+
+test.each([true, false])(
+  'the table by which the pod takes frames in goes too, where the record names it: %s',
+  (isNamed) => {
+    const table = { do: 'nft.load', side: 'pod', table: 'ours', text: '' } as const
+    const ops = [table, ...(isNamed ? [{ ...table, family: 'netdev' } as const] : [])]
+    attached(node, store, { containerID: 'container', network: 'net', netnsId: '4:1' }, { ops })
+    remove()
+    expect(node.steps.includes('mark')).toBe(isNamed)
+  },
+)
+
+function remove(): void {
+  const setting = {
+    machine: node,
+    store,
+    otherStores: [],
+    attachStore: { list: () => [], read: () => undefined },
+  }
+  removeAttachment(
+    { ...setting, features: featuresOf('vf-offload') },
+    requestOf({ stateDir }, { CNI_COMMAND: 'DEL', CNI_NETNS: path }),
+    (action) => action(),
+  )
+}
