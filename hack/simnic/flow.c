@@ -19,9 +19,8 @@ static int simnic_check_port(struct simnic_parse *p, const struct net_device *de
 {
 	if (p->profile->check_port)
 		return p->profile->check_port(p, dev);
-	/* The kernel's helper only reads, and has no const. */
-	return tc_cls_can_offload_and_chain0((struct net_device *)dev, (void *)p->common) ?
-		0 : -EOPNOTSUPP;
+	return tc_can_offload_extack(dev, p->extack) ? simnic_check_chain(p->common, p->extras) :
+		-EOPNOTSUPP;
 }
 
 /* The policer of a port comes before all rules. */
@@ -43,7 +42,8 @@ static int simnic_match(struct simnic_parse *p)
 	int err;
 
 	if (p->matchall)
-		return simnic_parse_match(p->vport, NULL, p->common, &p->rule->key, &p->rule->mask);
+		return simnic_parse_match(p->vport, NULL, p->common, p->extras, &p->rule->key,
+					  &p->rule->mask);
 	err = p->profile->check_match ? p->profile->check_match(p) : 0;
 	if (err)
 		return err;
@@ -53,7 +53,8 @@ static int simnic_match(struct simnic_parse *p)
 		keys.used_keys &= p->profile->known_keys;
 		known.match.dissector = &keys;
 	}
-	err = simnic_parse_match(p->vport, &known, p->common, &p->rule->key, &p->rule->mask);
+	err = simnic_parse_match(p->vport, &known, p->common, p->extras, &p->rule->key,
+				 &p->rule->mask);
 	if (!err && p->profile->loosen_match)
 		p->profile->loosen_match(p);
 	return err;
@@ -84,6 +85,7 @@ static int simnic_rule_add(struct simnic_port *port, const struct flow_cls_commo
 	if (err)
 		return err;
 	parse.profile = knobs.profile;
+	parse.extras = knobs.profile->extras;
 	err = simnic_check_port(&parse, port->dev);
 	if (err)
 		return err;
@@ -96,6 +98,7 @@ static int simnic_rule_add(struct simnic_port *port, const struct flow_cls_commo
 		return -ENOMEM;
 	rule->vport = port->vport;
 	rule->cookie = cookie;
+	rule->chain = common->chain_index;
 	rule->prio = common->prio;
 	rule->lastused = jiffies;
 	rule->untold = knobs.profile->no_rule_stats;

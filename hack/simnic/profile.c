@@ -28,10 +28,12 @@ static int simnic_no_police(struct simnic_hw *hw, const struct flow_action_entry
 static const struct simnic_profile_ops simnic_profiles[] = {
 	{
 		.name = "full",
+		.extras = ~0U,
 	},
 	{
 		/* mellanox/mlx5/core */
 		.name = "mlx5",
+		.extras = SIMNIC_EXTRA_IP_FIELDS,	/* en_tc.c: __parse_cls_flower() */
 		.ignores_mtu = true,	/* en/tc/act/police.c: fill_meter_params_from_act() */
 		/* en/tc/meter.c: mlx5e_tc_meter_modify() */
 		.police_ip_length = true,
@@ -53,10 +55,11 @@ static const struct simnic_profile_ops simnic_profiles[] = {
 	{
 		/* intel/ice, E810 */
 		.name = "ice",
+		.extras = SIMNIC_EXTRA_IP_FIELDS,	/* ice_tc_lib.c: ice_parse_cls_flower() */
 		/* ice_tc_lib.c: ice_parse_cls_flower() refuses control flags */
 		.fragments = SIMNIC_FRAGMENTS_REFUSE,
 		.drops_priority = true,	/* ice_tc_lib.c: ice_eswitch_add_tc_fltr(), always 7 */
-		/* ice_main.c: ice_setup_tc_cls_flower(), ice_repr.c: ice_repr_setup_tc_cls_flower() */
+		/* ice_main.c: ice_setup_tc_cls_flower(); ice_repr.c does the same */
 		.no_rule_stats = true,
 		.mode_without_vfs = true,	/* ice_eswitch.c: ice_eswitch_mode_set() */
 		.check_port = simnic_ice_check_port,	/* ice_tc_lib.c: ice_add_cls_flower() */
@@ -70,12 +73,14 @@ static const struct simnic_profile_ops simnic_profiles[] = {
 	{
 		/* netronome/nfp/flower, firmware with all that the driver knows of */
 		.name = "nfp",
+		/* offload.c: NFP_FLOWER_WHITELIST_DISSECTOR; action.c: nfp_fl_set_ip4() */
+		.extras = SIMNIC_EXTRA_IP_FIELDS | SIMNIC_EXTRA_DSFIELD | SIMNIC_EXTRA_BARE,
 		.drops_priority = true,	/* offload.c: nfp_flower_add_offload() */
 		/* qos_conf.c: nfp_flower_offload_one_police() has u32 rate */
 		.rate_u32 = true,
 		.ignores_mtu = true,	/* qos_conf.c: nfp_act_install_actions() */
 		.check_match = simnic_nfp_check_match,	/* nfp_flower_calculate_key_layers() */
-		.check_actions = simnic_nfp_check_actions,	/* action.c: nfp_flower_loop_action() */
+		.check_actions = simnic_nfp_check_actions,	/* nfp_flower_loop_action() */
 		/* qos_conf.c: nfp_flower_install_rate_limiter() */
 		.check_matchall = simnic_nfp_check_matchall,
 		/* qos_conf.c: nfp_policer_validate(), action.c: nfp_flower_meter_action() */
@@ -84,6 +89,7 @@ static const struct simnic_profile_ops simnic_profiles[] = {
 	{
 		/* sfc, EF100 */
 		.name = "sfc",
+		.extras = SIMNIC_EXTRA_BARE,	/* tc.c: efx_tc_flower_replace() has no checks */
 		.drops_priority = true,	/* tc.c: efx_tc_flower_replace(), EFX_TC_PRIO_TC */
 		.check_match = simnic_sfc_check_match,	/* tc.c: efx_tc_flower_parse_match() */
 		.check_actions = simnic_sfc_check_actions,	/* tc.c: efx_tc_flower_replace() */
@@ -94,6 +100,7 @@ static const struct simnic_profile_ops simnic_profiles[] = {
 	{
 		/* broadcom/bnxt */
 		.name = "bnxt",
+		.extras = SIMNIC_EXTRA_BARE,	/* bnxt_tc.c: bnxt_tc_parse_actions(), no checks */
 		/* bnxt_tc.c: bnxt_tc_parse_flow() refuses control flags */
 		.fragments = SIMNIC_FRAGMENTS_REFUSE,
 		/* bnxt_tc_parse_flow() reads these and does not look whether there are others */

@@ -17,6 +17,7 @@
 struct simnic_profile_ops {
 	const char *name;		/* what the knob and the parameter take */
 	enum simnic_fragments fragments;	/* the knob's value once the profile is chosen */
+	u32 extras;			/* enum simnic_extra, beyond addresses and ports */
 	u64 known_keys;			/* of a match; others are ignored. 0: none is */
 	bool drops_priority;		/* of rules that match, the first inserted one wins */
 	bool no_rule_stats;		/* tc never hears of packets */

@@ -1,4 +1,5 @@
 import { attach } from './attach.ts'
+import { attachNames } from './attach-names.ts'
 import { attachOwners } from './attach-owners.ts'
 import { cni } from './cni.ts'
 import { configTables } from './config-tables.ts'
@@ -39,6 +40,7 @@ import { tables } from './tables.ts'
 /** All mutations. */
 export const mutations: readonly Mutation[] = [
   ...attach,
+  ...attachNames,
   ...attachOwners,
   ...hostileClean,
   ...offload,

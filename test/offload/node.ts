@@ -92,6 +92,7 @@ export class Node implements Machine {
         isVepa: never,
         filterCounters: never,
         linkCounters: never,
+        vfCounters: never,
         measure: never,
         openedPorts: never,
         tcOffload: never,
@@ -158,8 +159,8 @@ export class Node implements Machine {
         this.#step('routes')
         tables.delete(table)
       },
-      dropPodNat: (table) => {
-        this.#step('nat')
+      dropPodTable: (table, family) => {
+        this.#step(family === undefined ? 'nat' : 'mark')
         tables.delete(table)
       },
       releasePorts: (...asked) => {

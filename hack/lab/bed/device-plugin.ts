@@ -9,6 +9,8 @@ import { startedWhen } from './traffic.ts'
 const CONFIG = '/run/vf-device-plugin.json'
 /** The devices in use, which the plugin notes for its next start. */
 const NOTE = '/var/lib/cni/vf-flower/device-plugin.json'
+/** Device information: of the device plugin, and copies that a test makes in Multus' place. */
+const DEVICE_INFO = '/var/run/k8s.cni.cncf.io'
 /** Address of its pages. */
 export const LISTEN = '127.0.0.1:9115'
 /** Path of the program. */
@@ -48,7 +50,7 @@ export async function startPluginNode(
   pools: readonly object[],
   args: readonly string[] = [],
 ): Promise<PluginNode> {
-  await lab.must('rm -rf /var/lib/kubelet /var/run/k8s.cni.cncf.io; mkdir -p /var/lib/kubelet')
+  await lab.must(`rm -rf /var/lib/kubelet ${DEVICE_INFO}; mkdir -p /var/lib/kubelet`)
   const kubelet = await kubeletIn(lab, { root: '/var/lib/kubelet' })
   await kubelet.start()
   const write = async (config: object) => {
@@ -91,7 +93,7 @@ export async function startPluginNode(
       await stop()
       await kubelet.close()
       // Tests that come later compare the whole state of the host.
-      await lab.must(`rm -f ${CONFIG} ${NOTE}`)
+      await lab.must(`rm -rf ${CONFIG} ${NOTE} ${DEVICE_INFO}`)
     },
   }
 }

@@ -19,6 +19,7 @@ import { noteAnew } from '../device/pod-had-note.ts'
 import { sharersOf } from '../device/residue.ts'
 import type { AttachContext } from '../state/context.ts'
 import { restoreDevice } from './device.ts'
+import { bindNamed } from './names.ts'
 
 /** Longest wait for the interface of a driver that starts anew. */
 const interfaceMilliseconds = 20_000
@@ -38,14 +39,16 @@ export function startAnew(
   const { ifindex, ...device } = journal.device
   const { pci = '', driver = '' } = device
   step('anew', () => {
-    try {
-      kernel.run({ do: 'driver.rebind', pci, driver })
-    } catch (error) {
-      const words = `Cannot use "${pci}": it was in a pod, and its driver ${driver} can not be bound anew`
-      const cause = error instanceof Error ? error : undefined
-      throw new CniError(code.kernelRefused, words, { details: String(cause?.message), cause })
-    }
-    awaitInterface(machine, pci)
+    bindNamed(machine, kernel, kernel, journal, () => {
+      try {
+        kernel.run({ do: 'driver.rebind', pci, driver })
+      } catch (error) {
+        const words = `Cannot use "${pci}": it was in a pod, and its driver ${driver} can not be bound anew`
+        const cause = error instanceof Error ? error : undefined
+        throw new CniError(code.kernelRefused, words, { details: String(cause?.message), cause })
+      }
+      awaitInterface(machine, pci)
+    })
     restoreDevice(machine, kernel, { ...journal, device }, { pod: false, ifname: owner.ifname, moved: true })
   })
   noteAnew(machine, pci, ifindex)

@@ -15,8 +15,9 @@ import { noteAnewAtHome, noteHome, noteReturn } from '../device/pod-had-note.ts'
 import { dirtOf } from '../device/residue.ts'
 import { planRestore } from '../plan/restore.ts'
 import { onePfChangeAtATime } from '../state/locks.ts'
-import { awaitName, isMissing, returnMilliseconds, waitForDevice } from './find-device.ts'
+import { isMissing, returnMilliseconds, waitForDevice } from './find-device.ts'
 import { giveBack } from './give-back.ts'
+import { bindNamed, nameWaits } from './names.ts'
 import { requireRestored } from './require-restored.ts'
 import { leadTuning } from './tuning.ts'
 
@@ -45,8 +46,10 @@ export function restoreDevice(
   const runner = homeward(kernel, before, onePfChangeAtATime(machine, kernel, before.device.pfPci))
   addVerbFields({ device: journal.device.id })
   const wait = view.moved === false ? 0 : returnMilliseconds
-  const find = (milliseconds: number) =>
-    awaitName(machine, kernel, journal, view, waitForDevice(machine, kernel, journal, view, milliseconds))
+  const awaitName = nameWaits(machine, kernel)
+  const look = () => readLive(kernel, journal, view)
+  const awaitDevice = (milliseconds: number) => waitForDevice(machine, kernel, journal, view, milliseconds)
+  const find = (milliseconds: number) => awaitName(journal, awaitDevice(milliseconds), look)
   let live = step('find', () => find(wait))
   if (live === 'gone' && isSoftware(journal) && view.moved !== false) {
     notice(
@@ -62,11 +65,14 @@ export function restoreDevice(
   const rebind = (why: string): LiveState | 'gone' => {
     const { pci = '', driver = '', ifindex } = journal.device
     notice(`vf-attach: "${pci}" ${why}, its driver ${driver} is bound anew`)
-    const refusals = applyAll(runner, [{ do: 'driver.rebind', pci, driver }])
+    const refusals = bindNamed(machine, kernel, runner, journal, () => {
+      const lines = applyAll(runner, [{ do: 'driver.rebind', pci, driver }])
+      awaitDevice(rebindMilliseconds)
+      return lines
+    })
     errors.push(...refusals)
-    const found = find(rebindMilliseconds)
     if (refusals.length === 0) noteAnewAtHome(machine, pci, ifindex)
-    return found
+    return find(0)
   }
   const startAnew = (found: LiveState): LiveState | 'gone' => {
     // The PF side first: a driver that starts anew takes what its PF holds for it.
@@ -88,9 +94,11 @@ export function restoreDevice(
       }
       errors = applyAll(runner, ops)
       // A device at home is out of the pod's reach, and was looked at.
-      now = readLive(kernel, journal, errors.length > 0 ? view : { ...view, home: homeIfindex })
+      const seen = errors.length > 0 ? view : { ...view, home: homeIfindex }
+      const lookAgain = () => readLive(kernel, journal, seen)
+      now = awaitName(journal, lookAgain(), lookAgain)
       if (now === 'gone' || now.link?.side === 'host' || !errors.some(saysItLeft)) continue
-      if (++chases < maxChases) now = waitForDevice(machine, kernel, journal, view, wait)
+      if (++chases < maxChases) now = find(wait)
       if (now !== 'gone' && (isMissing(journal, now) || chases === maxChases) && mayRebind(journal))
         now = startAnew(now)
       if (chases < maxChases) round--

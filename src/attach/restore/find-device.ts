@@ -9,8 +9,6 @@ import type { LiveState, PodView } from '../device/live-state.ts'
 export const returnMilliseconds = 5_000
 /** A pod that lives gets so many milliseconds to give back an interface that it has moved to another namespace. */
 const elsewhereMilliseconds = 1_000
-/** The interface of another card gets so many milliseconds to give up the name of the device. */
-const nameMilliseconds = 1_000
 export const pollMilliseconds = 20
 
 /** True when the device should have an interface and none is found. Under a user space driver it has none to restore. */
@@ -45,26 +43,4 @@ export function waitForDevice(
     // A namespace is torn down by a kernel worker some time after its last user is gone.
     machine.sleep(pollMilliseconds)
   }
-}
-
-/**
- * Looks until the name of the device is free. The kernel gives an interface whose driver begins anew the first free name. That can be
- * the name of a device in a pod, until the call that has bound the driver gives its interface the right name.
- */
-export function awaitName(
-  machine: Machine,
-  kernel: Kernel,
-  journal: AttachJournal,
-  view: PodView,
-  found: LiveState | 'gone',
-): LiveState | 'gone' {
-  const name = journal.original.link?.name
-  let live = found
-  for (let waited = 0; waited < nameMilliseconds; waited += pollMilliseconds) {
-    if (live === 'gone' || name === undefined || !live.taken.has(name)) return live
-    if (kernel.link('host', name)?.parentBus !== 'pci') return live
-    machine.sleep(pollMilliseconds)
-    live = readLive(kernel, journal, view)
-  }
-  return live
 }

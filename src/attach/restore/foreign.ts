@@ -19,6 +19,7 @@ import { keptWhileOpen } from '../device/userspace.ts'
 import { type BusDevice, hostDeviceJournal } from '../foreign/host-device.ts'
 import { forget, holds, type InUse, inUse, sriovDir } from '../foreign/sriov.ts'
 import { readCache, removeCache, type SriovCache, sriovJournal } from '../foreign/sriov-cache.ts'
+import { spareNames } from '../state/spare-names.ts'
 import { restoreDevice } from './device.ts'
 import { findDevice } from './find-device.ts'
 
@@ -159,7 +160,8 @@ function journalNow(
   const { link } = journal.original
   if (found?.side !== 'host' || link === undefined) return journal
   const { name } = found.facts
-  const isPods = name === view.ifname || /^dev\d+$/.test(name)
+  // A DEL that was killed may have left a spare name.
+  const isPods = name === view.ifname || /^dev\d+$/.test(name) || spareNames(journal.device).includes(name)
   return isPods ? journal : { ...journal, original: { ...journal.original, link: { ...link, name } } }
 }
 

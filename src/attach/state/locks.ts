@@ -1,6 +1,7 @@
-/** The bounds of waits for locks, and the lock of a PF. The lock of a device: foreign/device-lock.ts. */
+/** The bounds of waits for locks, the lock of a PF, and the name lock of a device. The lock of a device: foreign/device-lock.ts. */
 import type { Kernel } from '../../kernel/api/kernel.ts'
 import type { Machine } from '../../kernel/api/machine.ts'
+import { isOfKind } from '../../lib/error-kind.ts'
 import type { Runner } from '../../ops/runner.ts'
 
 /** A verb waits so many milliseconds for others that work on the same device or PF. */
@@ -48,5 +49,26 @@ export function onePfChangeAtATime(machine: Machine, kernel: Kernel, pfPci: stri
   return {
     run: (op) =>
       op.do === 'vf.set' ? machine.withLock(path, lockMilliseconds, () => kernel.run(op)) : kernel.run(op),
+  }
+}
+
+/**
+ * Runs `action` under the name lock of a PCI function: the function's interface may have a name that is not its own. The order of locks is
+ * in restore/names.ts. Undefined, and nothing is done, where the lock is not to be had in {@link lockMilliseconds}.
+ */
+export function withNameLock<T>(
+  machine: Machine,
+  pci: string,
+  action: () => T,
+): { readonly outcome: T } | undefined {
+  let isHeld = false
+  try {
+    return machine.withLock(`${machine.sharedDir}/name-lock ${pci}`, lockMilliseconds, () => {
+      isHeld = true
+      return { outcome: action() }
+    })
+  } catch (error) {
+    if (!isHeld && isOfKind(error, 'lock-timeout')) return undefined
+    throw error
   }
 }

@@ -6,6 +6,7 @@ import { ipFamily, parseCidr } from '../../lib/ip.ts'
 import { masterOf } from '../../nic/netdev.ts'
 import type { PortMapping } from '../config/config.ts'
 import { type HostAddress, nodeAddresses, uplinkAddresses } from '../port/addresses.ts'
+import { driverOf } from '../port/driver-quirks.ts'
 import type { Port } from '../port/port.ts'
 import {
   familiesOf,
@@ -28,6 +29,8 @@ export interface OffloadFacts extends ReplyFacts {
   readonly forwards?: Readonly<Record<4 | 6, boolean>>
   /** The bond or team that the uplink is a port of. */
   readonly bond?: string
+  /** The driver of the card that is asked to take filters; absent where no card is. */
+  readonly driver?: string | undefined
 }
 
 /**
@@ -63,7 +66,7 @@ export function readOffloadFacts(
   const ownAddresses = new Set(onHost.filter(isOfNode).map(({ address }) => parseCidr(address).ip))
   const base = {
     ...{ port, hostAddresses, ownAddresses, podAddresses },
-    ...(wire === undefined ? {} : aroundUplink(kernel, wire.uplink)),
+    ...(wire === undefined ? {} : { driver: driverOf(port), ...aroundUplink(kernel, wire.uplink) }),
   }
   if (wire === undefined || port.link === undefined) return { ...base, podRoutes: [], podRules: [] }
   const { link } = port

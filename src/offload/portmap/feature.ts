@@ -11,16 +11,16 @@ import {
   type Planned,
   PolicerRefused,
 } from '../feature.ts'
-import { driverOf } from '../port/driver-quirks.ts'
 import { traitsOf } from '../port/kinds.ts'
 import type { Port } from '../port/port.ts'
 import { type Identity, identityOf, networkPrefix } from '../state/identity.ts'
 import { policerIn } from '../state/journal.ts'
-import { portmapSections } from '../state/report.ts'
+import { isHairpin, portmapSections } from '../state/report.ts'
 import { mappingDifferences } from './check.ts'
 import { portmapCounters } from './counters.ts'
 import { defaultRoutes } from './default-routes.ts'
 import { podAddressesOf, readOffloadFacts } from './facts.ts'
+import { receivedBy } from './hairpin/delivered.ts'
 import { type Listeners, listenersOf, refuseListened, servedLocally } from './host/listeners.ts'
 import { claimLocalPorts } from './host/local-ports.ts'
 import { openLocalhost } from './host/localhost.ts'
@@ -75,7 +75,7 @@ function lookAround(context: LookContext): Looked | undefined {
   }
   const identity = identityOf(attachment, machine.sha256)
   const plansFor = (now: Port) =>
-    supportedPlans(planPorts(config, { ...facts, port: now }, identity), driverOf(port))
+    supportedPlans(planPorts(config, { ...facts, port: now }, identity), facts.driver)
   const plans = plansFor(port)
   const [plan] = plans
   if (plan === undefined || plan.ops.length === 0) {
@@ -136,6 +136,8 @@ function planned(
       const wanted = plans.map((one) => policed(one, policer))
       const kept = isSteered ? claimLocalPorts(machine, kernel, plan.keys, cookie, { whole }) : []
       transaction.apply(kept)
+      // Before the filters: a packet between would be missed.
+      const received = plans.some(({ hairpin }) => hairpin === true) ? receivedBy(kernel, port) : undefined
       // Not before: from now on nothing more can be opened from these ports, so that one look is enough.
       const done = applyBest(transaction, config, wanted, preflight, refuse)
       if (done instanceof PolicerRefused) {
@@ -150,6 +152,7 @@ function planned(
         ops: [...kept, ...ops, ...local.holds],
         notes: [...notes, ...done.notes, ...preflight.notes, ...local.notes],
         rules: done.rules,
+        ...(received !== undefined && done.rules.some(isHairpin) ? { received } : {}),
       }
     },
   }

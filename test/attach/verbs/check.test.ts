@@ -87,6 +87,7 @@ function podWith(
       isVepa: never,
       filterCounters: never,
       linkCounters: never,
+      vfCounters: never,
       measure: never,
       openedPorts: never,
       reservedCookies: never,
@@ -107,7 +108,7 @@ function podWith(
       bridgeVlans: never,
     },
     ...{
-      dropPodNat: never,
+      dropPodTable: never,
       releasePorts: never,
       forgetConnections: never,
       listeners: never,

@@ -75,6 +75,7 @@ afterAll(async () => {
   await setMode(lab, card, 'legacy')
   await tearDown(lab, card)
   await unloadSimnic(lab)
+  expect(await lab.must('ls -d /var/run/k8s.cni.cncf.io || true')).toBe('')
 })
 
 /** The list of a network as Multus passes it on: with the device that kubelet gave. */
