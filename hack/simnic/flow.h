@@ -131,6 +131,7 @@ enum simnic_extra {
 	SIMNIC_EXTRA_BARE = BIT(4),	/* rewrite headers and tags where a frame has them */
 	SIMNIC_EXTRA_NO_END = BIT(5),	/* the host gets what no action decides about */
 	SIMNIC_EXTRA_CHAINS = BIT(6),	/* chains but 0, and goto chain */
+	SIMNIC_EXTRA_ALL = BIT(7) - 1,
 };
 
 /* Everything the parser of one action may look at */

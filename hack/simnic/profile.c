@@ -28,7 +28,7 @@ static int simnic_no_police(struct simnic_hw *hw, const struct flow_action_entry
 static const struct simnic_profile_ops simnic_profiles[] = {
 	{
 		.name = "full",
-		.extras = ~0U,
+		.extras = SIMNIC_EXTRA_ALL,
 	},
 	{
 		/* mellanox/mlx5/core */
