@@ -37,9 +37,11 @@ function paragraph(shown: Shown): string[] {
   const shared = rules.filter(({ mapping }) => !names.has(mapping))
   for (const name of new Set(shared.map(({ mapping }) => mapping)))
     lines.push(`  ${name}:`, ...shared.filter(({ mapping }) => mapping === name).flatMap(ruleLines))
-  for (const { direction, rate, where = 'nowhere', means = 'not finished', refusals = [], parts } of limits) {
+  for (const { direction, rate, where = 'nowhere', means = 'not finished', ...limit } of limits) {
+    const { counts, refusals = [], parts } = limit
     const what = direction === 'toPod' ? 'what comes to the pod' : 'what the pod sends'
-    lines.push(`  ${what} is limited to ${rate} bit/s: ${places[where]} (${means})`)
+    const unit = counts === undefined ? '' : `, counts ${counted[counts]}`
+    lines.push(`  ${what} is limited to ${rate} bit/s: ${places[where]} (${means}${unit})`)
     lines.push(...refusals.map((words) => `    not otherwise: ${words}`), ...parts.flatMap(partLines))
   }
   return lines
@@ -52,6 +54,9 @@ const places = {
   pod: 'in the pod, which can take it away with CAP_NET_ADMIN',
   nowhere: 'nowhere',
 } as const
+
+/** The bytes that a limit counts. */
+const counted = { frame: 'frames', packet: 'IP packets' } as const
 
 const oneWayWords =
   '    the NIC has counted requests and not one reply: nobody answers, or it does not do all that the rules say (compare "vfctl show" after traffic with offload "off")'

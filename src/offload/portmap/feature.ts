@@ -11,7 +11,6 @@ import {
   type Planned,
   PolicerRefused,
 } from '../feature.ts'
-import { driverOf } from '../port/driver-quirks.ts'
 import { traitsOf } from '../port/kinds.ts'
 import type { Port } from '../port/port.ts'
 import { type Identity, identityOf, networkPrefix } from '../state/identity.ts'
@@ -20,6 +19,7 @@ import { isHairpin, portmapSections } from '../state/report.ts'
 import { mappingDifferences } from './check.ts'
 import { portmapCounters } from './counters.ts'
 import { defaultRoutes } from './default-routes.ts'
+import { supportedPlans } from './driver/supported-plans.ts'
 import { podAddressesOf, readOffloadFacts } from './facts.ts'
 import { receivedBy } from './hairpin/delivered.ts'
 import { type Listeners, listenersOf, refuseListened, servedLocally } from './host/listeners.ts'
@@ -36,7 +36,6 @@ import { requirePodAddresses } from './pod-addresses.ts'
 import { type Preflight, runPreflight } from './preflight.ts'
 import { portmapRemoval } from './removal.ts'
 import { portmapReadiness } from './status.ts'
-import { supportedPlans } from './supported-plans.ts'
 
 export const portmapFeature: Feature = {
   ...portmapRemoval,
@@ -73,7 +72,6 @@ function lookAround(context: LookContext): Looked | undefined {
   const facts = {
     ...readOffloadFacts(kernel, port, addresses),
     servedLocally: keptFromUs(context, listeners),
-    driver: driverOf(port),
   }
   const identity = identityOf(attachment, machine.sha256)
   const plansFor = (now: Port) =>

@@ -114,11 +114,17 @@ test.each([
     const said = await added(config)
     expect(await account()).toEqual(becomes)
     if (knobValue === 'refuse') {
-      expect(said).toContain('cannot match on control flags')
+      expect(said).toContain('Unsupported match on control.flags')
       expect(said).toMatch(/does not take "ip_flags nofrag" .* lost for tcp 8080 -> 80$/m)
     }
     await everySizeArrives()
     await bed.check(bed.one, MAPPINGS, { config })
+    // Whatever the filters match that are there: the kernel takes one with the condition beside one without.
+    for (const shape of ['first', 'refuse']) {
+      await knob(node.lab, card, 'fragments', shape)
+      const taken = await bed.refused('ADD', bed.two, [tcp(8080, 81)], { config })
+      expect(taken.msg).toContain('port 8080 is taken by')
+    }
   },
   600_000,
 )
@@ -128,7 +134,7 @@ test('offload "require" on a card that refuses the condition has TCP alone, and 
   await knob(node.lab, card, 'fragments', 'refuse')
   const config = { offload: 'require' }
   const error = await bed.refused('ADD', bed.one, MAPPINGS, { config })
-  expect(error).toMatchObject({ code: 101, msg: expect.stringMatching(/udp 5.* control flags/) })
+  expect(error).toMatchObject({ code: 101, msg: expect.stringMatching(/udp 5.* control\.flags/) })
   await bed.expectClean()
   await added(config, [tcp(8080, 80)])
   expect(await account()).toEqual({ nat: 'pod', 'tcp 8080 -> 80': 'nic' })
