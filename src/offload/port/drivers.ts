@@ -68,6 +68,7 @@ const drivers: Readonly<Record<string, DriverFacts>> = {
   },
   cxgb4: {
     hairpin: { of: ['nic'], source: 'cxgb4_validate_flow_actions() of chelsio/cxgb4/cxgb4_tc_flower.c' },
+    refusesFragmentKey: { source: 'cxgb4_validate_flow_match() of chelsio/cxgb4/cxgb4_tc_flower.c' },
   },
   i40e: { rateStep: { megabits: 50, source: 'i40e_set_bw_limit() of intel/i40e/i40e_main.c' } },
   ice: {

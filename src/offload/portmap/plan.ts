@@ -101,11 +101,8 @@ export function planPorts(config: OffloadConfig, facts: OffloadFacts, identity: 
   const { offload } = config
   const vlans = keys.map(({ address }) => vlanAt(served, address))
   const { driver } = facts
-  const isHairpin =
-    wire !== undefined &&
-    wire.representor === undefined &&
-    offload !== 'off' &&
-    unaskedWhy(config, port, driver) === undefined
+  const isWire = wire !== undefined && wire.representor === undefined
+  const isHairpin = isWire && offload !== 'off' && unaskedWhy(config, port, driver) === undefined
   return nats.flatMap((nat) => {
     const ways = isHairpin ? [hairpin] : waysOf(nat, { port, driver, offload, vlans })
     return ways.map((way) => plan(nat, way))
@@ -224,15 +221,13 @@ function groupsOf(
   const shared = sharedRules(keys, { port, wire, cookie, nat, directSubnets, nodeAddresses, vlanOf })
   const named = (mapping: string, rules: readonly FlowFilter[]) =>
     rules.length === 0 ? [] : [{ mapping, rules }]
+  const mapped = [...groups.values()]
   return {
     groups:
       way === 'redirect'
-        ? [
-            ...[...groups.values()].map(redirectAlone),
-            ...directGroups(keys, directSubnets, facts, wire, cookie),
-          ]
+        ? [...mapped.map(redirectAlone), ...directGroups(keys, directSubnets, facts, wire, cookie)]
         : // Before those of the mappings: no reply to the node may leave by the wire meanwhile.
-          [...named(passing, shared.nic), ...groups.values()],
+          [...named(passing, shared.nic), ...mapped],
     inSoftware: named('fragments', shared.host),
   }
 }
