@@ -74,6 +74,7 @@ struct simnic_action {
 			__be16 proto;
 			u16 vid;
 			u8 prio;
+			bool blind;	/* pop: lose a frame without a tag */
 		} vlan;
 	};
 };
@@ -114,6 +115,7 @@ struct simnic_parse {
 	struct simnic_rule *rule;	/* match done, actions so far */
 	const struct simnic_profile_ops *profile;
 	bool matchall;
+	bool legacy;			/* the eswitch mode: a filter of the PF's own steering */
 	bool decided;			/* what follows the last action never runs */
 	bool rewrites;			/* a pedit was seen */
 	bool pushed;			/* a VLAN push was seen */
@@ -166,6 +168,9 @@ void simnic_parse_frame(struct simnic_pass *pass);
 /* flow_action.c: the actions */
 int simnic_parse_actions(struct simnic_parse *p, const struct flow_action *actions,
 			 const char *liar);
+
+/* flow_hairpin.c: redirect in legacy mode */
+void simnic_make_hairpin(struct simnic_action *act);
 
 /* flow_rewrite.c: actions that change the frame */
 const char *simnic_header_name(enum flow_action_mangle_base base);

@@ -32,9 +32,16 @@ static const struct simnic_profile_ops simnic_profiles[] = {
 	{
 		/* mellanox/mlx5/core */
 		.name = "mlx5",
-		.ignores_mtu = true,	/* en/tc/meter.c: mlx5e_tc_meter_modify() */
+		.ignores_mtu = true,	/* en/tc/act/police.c: fill_meter_params_from_act() */
+		/* en/tc/meter.c: mlx5e_tc_meter_modify() */
+		.police_ip_length = true,
+		.max_burst = 0x7fffffff,
+		.pops_untagged = true,	/* en/tc/act/vlan.c: parse_tc_vlan_action() asks for no match */
+		.offloads_legacy = true,	/* en_tc.c: mlx5e_add_nic_flow() */
 		.link_speed_units = true,	/* esw/qos.c: esw_qos_devlink_rate_to_mbps() */
-		/* en_tc.c: parse_tc_fdb_actions(), en/tc/act/ */
+		/* en_tc.c: __parse_cls_flower() */
+		.check_match = simnic_mlx5_check_match,
+		/* en_tc.c: parse_tc_fdb_actions(), parse_tc_nic_actions(), en/tc/act/ */
 		.check_actions = simnic_mlx5_check_actions,
 		/* en_tc.c: mlx5e_tc_configure_matchall(), scan_tc_matchall_fdb_actions() */
 		.check_matchall = simnic_mlx5_check_matchall,
