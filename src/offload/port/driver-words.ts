@@ -59,8 +59,9 @@ export function policedByPort(driver: string | undefined): string | undefined {
 }
 
 /**
- * A driver's refusal of a policer, or of a filter with one. `words`: the refusal as it is to be shown. Where a driver has no other
- * reason that it does not say, the reason is said.
+ * A driver's refusal of a policer, or of a filter with one. `words`: the refusal as it is to be shown. A driver without meters
+ * refuses a filter without a text. Of a policer by itself the kernel hides the driver's number (tcf_action_offload_add_ex(),
+ * net/sched/act_api.c: EINVAL), and only the driver's text tells.
  */
 export function policerRefusal(
   driver: string | undefined,
@@ -69,8 +70,7 @@ export function policerRefusal(
 ): string {
   const { metersOf } = driverFacts(driver)
   const said = `the driver said "${words}"`
-  const isUnexplained = extack === undefined || (metersOf !== undefined && extack.endsWith(metersOf.words))
-  return metersOf === undefined || code !== 'EOPNOTSUPP' || !isUnexplained
-    ? said
-    : `no flow meters (${metersOf.cards}): ${said}`
+  if (metersOf === undefined) return said
+  const isMissing = extack === undefined ? code === 'EOPNOTSUPP' : extack.endsWith(metersOf.words)
+  return isMissing ? `no flow meters (${metersOf.cards}): ${said}` : said
 }

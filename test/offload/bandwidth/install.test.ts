@@ -101,8 +101,8 @@ group('a card without meters (mlx5)', () => {
   const ops: Op[] = [{ do: 'limiter.add', limiter, offload: 'require' }]
   const refused = (driver: string | undefined, extack: string) => {
     const run = () => {
-      const error = new NetlinkError({ operation: 'RTM_NEWACTION', errno: 95, extack })
-      throw new OffloadRefused(`EOPNOTSUPP: ${extack}`, error)
+      const error = new NetlinkError({ operation: 'RTM_NEWACTION', errno: 22, extack })
+      throw new OffloadRefused(`EINVAL: ${extack}`, error)
     }
     const ways = [{ where: 'nic', means: 'police', ops, notes: [], limiter: 9 }] as const
     const goal = { passedOver: [], direction: 'toPod', limit: { rate: 1, burst: 1 }, ways } as const
@@ -111,9 +111,9 @@ group('a card without meters (mlx5)', () => {
     return made instanceof PolicerRefused ? made.reason : made.means
   }
 
-  test('is told from one that has no more of them', () => {
+  test('is told from its words', () => {
     const words = 'mlx5_core: Failed to get flow meter'
-    const said = `the driver said "EOPNOTSUPP: ${words}"`
+    const said = `the driver said "EINVAL: ${words}"`
     expect(refused('mlx5_core', words)).toBe(`no flow meters (ConnectX-6 Dx and newer have them): ${said}`)
     expect(refused(undefined, words)).toBe(said)
     expect(refused('mlx5_core', 'mlx5_core: other')).not.toContain('no flow meters')
