@@ -4,6 +4,7 @@ import type { PortKey } from '../../ops/op.ts'
 import type { OffloadConfig } from '../config/config.ts'
 import { traitsOf } from '../port/kinds.ts'
 import type { Port } from '../port/port.ts'
+import { eswitchWords } from '../port/uplink.ts'
 import { forwardKeys, type OffloadFacts } from './facts.ts'
 import { isLoopback } from './keys.ts'
 
@@ -53,6 +54,7 @@ export function uplinkNotes(
 export function untested({ kind, name, wire }: Pick<Port, 'kind' | 'name' | 'wire'>): string {
   const what = traitsOf(kind).isWholeNic
     ? `"${name}" is a NIC of its own`
-    : `the eSwitch of "${wire?.uplink.name}" is in legacy mode`
+    : eswitchWords(wire?.uplink.name ?? '', wire?.managedElsewhere)
+  if (wire?.managedElsewhere !== undefined) return `${what}, so the NIC is offered no filter`
   return `${what}, where no filter is offered to the NIC: some drivers take one that sends a frame back by its own port, but no card was seen to deliver such a frame`
 }

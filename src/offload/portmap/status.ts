@@ -1,11 +1,12 @@
 /** The needs of port mappings on a node, for STATUS. */
 import type { Kernel } from '../../kernel/api/kernel.ts'
 import type { PciAddress } from '../../lib/pci-address.ts'
-import { readPciFunction, uplinkOf, vfsOf } from '../../nic/pci.ts'
+import { readPciFunction, vfsOf } from '../../nic/pci.ts'
 import type { OffloadConfig } from '../config/config.ts'
 import type { Readiness, StatusContext } from '../feature.ts'
 import { uplinkAddresses } from '../port/addresses.ts'
 import { linkHindrance } from '../port/hindrance.ts'
+import { eswitchWords, findUplink, managerOf } from '../port/uplink.ts'
 
 /** The capability is no wish: a pod that asks for no port is served without any of this. */
 export function portmapReadiness({ kernel, config, pfs, device }: StatusContext): Readiness {
@@ -37,7 +38,7 @@ function needsOf(kernel: Kernel, config: StatusConfig, pfs: readonly PciAddress[
     ports: true,
     steering,
     translation: steering && config.offload !== 'off' && switches.length > 0 && inNic,
-    tags: steering && switches.some((pf) => hasTags(kernel, pf)),
+    tags: steering && switches.some((pf) => hasTags(kernel, pf, config.uplink)),
   }
 }
 
@@ -48,15 +49,18 @@ function hasPrograms({ device }: StatusConfig, pf: PciAddress): boolean {
 }
 
 /** Mapped ports can be on an address whose frames the uplink has in a VLAN. */
-function hasTags(kernel: Kernel, pf: PciAddress): boolean {
-  const name = uplinkOf(pf)
-  const uplink = name === undefined ? undefined : kernel.link('host', name)
-  return uplink !== undefined && uplinkAddresses(kernel, uplink).some(({ vlan }) => vlan !== 0)
+function hasTags(kernel: Kernel, pf: PciAddress, wanted: string | undefined): boolean {
+  const found = findUplink(kernel, pf, wanted)
+  return 'link' in found && uplinkAddresses(kernel, found.link).some(({ vlan }) => vlan !== 0)
 }
 
 /** A line unless one of the PFs that a pod's VF can be of takes rules. */
-function offloadHindrance(kernel: Kernel, { offload }: StatusConfig, pfs: readonly PciAddress[]): string[] {
-  const reasons = pfs.map((pf) => hindrance(kernel, pf))
+function offloadHindrance(
+  kernel: Kernel,
+  { offload, uplink }: StatusConfig,
+  pfs: readonly PciAddress[],
+): string[] {
+  const reasons = pfs.map((pf) => hindrance(kernel, pf, uplink))
   if (reasons.includes(undefined)) return []
   const wish = offload === 'require' ? 'offload "require"' : 'nat "nic"'
   const words = reasons.length === 0 ? 'there are no virtual functions' : reasons.join('; ')
@@ -64,11 +68,12 @@ function offloadHindrance(kernel: Kernel, { offload }: StatusConfig, pfs: readon
 }
 
 /** Why a PF's eSwitch takes no rules; undefined when nothing is known against it. */
-function hindrance(kernel: Kernel, pf: PciAddress): string | undefined {
-  const name = uplinkOf(pf)
-  const link = name === undefined ? undefined : kernel.link('host', name)
-  if (link === undefined) return `the PF "${pf}" has no network interface on the host`
-  if (!kernel.isSwitchdev(pf)) return `the eSwitch of "${link.name}" is in legacy mode`
+function hindrance(kernel: Kernel, pf: PciAddress, wanted: string | undefined): string | undefined {
+  const found = findUplink(kernel, pf, wanted)
+  if ('why' in found) return found.why
+  const { link } = found
+  const eswitch = kernel.eswitch(pf)
+  if (eswitch !== 'switchdev') return eswitchWords(link.name, managerOf(pf, eswitch))
   const offload = kernel.tcOffload(link.ifindex)
   if (offload === 'on') return undefined
   return `hw-tc-offload of "${link.name}" is off${offload === 'fixed' ? ' and its driver can not switch it on' : ''}`

@@ -21,11 +21,16 @@ vi.mock('../../../src/nic/pci.ts', () => ({
   pfsWithVfs: () => pfs,
   readPciFunction: (address: string) =>
     address === absent ? undefined : { vf: { pf, index: 0 }, userspace: address === driven },
-  uplinkOf: () => 'pf0',
+  portsOf: () => portsOfPf,
+  driverOf: () => driver,
   vfsOf: () => vfs.map((address, index) => ({ address, index })),
 }))
 
 let isSwitchdev = false
+/** The answer of devlink for an eSwitch that is not in switchdev mode. */
+let other: 'legacy' | 'unsupported' = 'legacy'
+let driver = 'igb'
+let portsOfPf: readonly string[] = []
 let isUp = true
 /** Of an interface above the uplink. */
 let vlanId: number | undefined
@@ -33,6 +38,9 @@ beforeEach(() => {
   pfs = [pf]
   vfs = [free, driven]
   isSwitchdev = true
+  other = 'legacy'
+  driver = 'igb'
+  portsOfPf = ['pf0']
   isUp = true
   vlanId = undefined
   said = []
@@ -55,6 +63,7 @@ function asked(change: Partial<OffloadConfig>, serves: Serves, missing: string[]
     probe: () => undefined,
     close: () => undefined,
     isSwitchdev: () => isSwitchdev,
+    eswitch: () => (isSwitchdev ? 'switchdev' : other),
     tcOffload: () => 'on',
     link: () => uplink,
     links: () => [uplink, { ifindex: 3, name: 'above', up: true, kind: 'vlan', lower: 2, vlanId }],
@@ -162,4 +171,33 @@ test('policers are needed where a limit must be outside the pod and there is an 
   expect(asked({}, limits)[0]?.police).toBe(false)
   isSwitchdev = false
   expect(asked({ rates }, limits)[0]?.police).toBe(false)
+})
+
+test('an eSwitch that takes no rules is in legacy mode, or is not managed by this host', () => {
+  const require = { offload: 'require', device: free as OffloadConfig['device'] } as const
+  const says = (words: string) => {
+    said = []
+    asked(require, ports)
+    expect(said.join()).toContain(`with offload "require" would fail: ${words}`)
+  }
+  isSwitchdev = false
+  says('the eSwitch of "pf0" is in legacy mode')
+  other = 'unsupported'
+  says('the eSwitch of "pf0" is in legacy mode')
+  driver = 'mlx5_core'
+  says('this host does not manage the eSwitch of "pf0" (BlueField in DPU mode? devlink: EOPNOTSUPP)')
+})
+
+test('of a PF with several ports the key "uplink" names one', () => {
+  portsOfPf = ['pf0', 'pf1']
+  const device = free as OffloadConfig['device']
+  asked({ device }, ports)
+  expect(said).toEqual(
+    [
+      `an ADD would fail: the PF "${pf}" has ports "pf0", "pf1"; the key "uplink" must name the one that the pod's network is on`,
+    ].map((line) => expect.stringContaining(line)),
+  )
+  said = []
+  asked({ device, uplink: 'pf1' }, ports)
+  expect(said).toEqual([])
 })
