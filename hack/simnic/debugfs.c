@@ -7,8 +7,7 @@
 #include <linux/seq_file.h>
 #include <linux/uaccess.h>
 
-#include "flow.h"
-#include "simnic.h"
+#include "profile.h"
 
 static struct dentry *simnic_root;
 
@@ -91,16 +90,18 @@ SIMNIC_KNOB(max_rules);
 
 static void simnic_profile_print(struct seq_file *s, const struct simnic_knobs *knobs)
 {
-	seq_printf(s, "%s\n", simnic_profile_names[knobs->profile]);
+	seq_printf(s, "%s\n", knobs->profile->name);
 }
 
 static int simnic_profile_set(struct simnic_knobs *knobs, char *text)
 {
-	int profile = match_string(simnic_profile_names, SIMNIC_PROFILES, text);
+	const struct simnic_profile_ops *profile = simnic_profile_find(text);
 
-	if (profile < 0)
+	if (!profile)
 		return -EINVAL;
 	knobs->profile = profile;
+	/* The data path reads it without the lock. */
+	WRITE_ONCE(knobs->fragments, profile->fragments);
 	return 0;
 }
 SIMNIC_KNOB(profile);
@@ -182,6 +183,14 @@ static int simnic_fail_next_set(struct simnic_knobs *knobs, char *text)
 }
 SIMNIC_KNOB(fail_next);
 
+/* Knobs that are on or off */
+static const struct {
+	const char *name;
+	size_t offset;
+} simnic_switches[] = {
+	{ "no_eswitch", offsetof(struct simnic_knobs, no_eswitch) },
+};
+
 static int simnic_tx_capacity_get(void *data, u64 *mbit)
 {
 	*mbit = div64_u64(simnic_sched_capacity(data), SIMNIC_MBIT);
@@ -211,10 +220,7 @@ static void simnic_show_counters(struct seq_file *s, struct simnic_vport *vport)
 {
 	unsigned int i;
 
-	if (vport->id == SIMNIC_VPORT_UPLINK)
-		seq_puts(s, "uplink");
-	else
-		seq_printf(s, "vf%u", vport->id);
+	simnic_show_port(s, vport->id);
 	for (i = 0; i < SIMNIC_COUNTERS; i++)
 		seq_printf(s, " %s %llu", simnic_counter_names[i],
 			   (u64)atomic64_read(&vport->counters[i]));
@@ -228,6 +234,8 @@ static int simnic_stats_show(struct seq_file *s, void *unused)
 
 	seq_printf(s, "rules %u\n", READ_ONCE(hw->num_rules));
 	simnic_show_counters(s, &hw->uplink);
+	if (simnic_ports > 1)
+		simnic_show_counters(s, &hw->second);
 	for (i = 0; i < READ_ONCE(hw->num_vfs); i++)
 		simnic_show_counters(s, &hw->vfs[i]);
 	return 0;
@@ -241,8 +249,12 @@ DEFINE_SHOW_ATTRIBUTE(simnic_stats);
 void simnic_debugfs_add(struct simnic_hw *hw)
 {
 	struct dentry *dir = debugfs_create_dir(hw->pci_name, simnic_root);
+	unsigned int i;
 
 	hw->debugfs = dir;
+	for (i = 0; i < ARRAY_SIZE(simnic_switches); i++)
+		debugfs_create_bool(simnic_switches[i].name, 0600, dir,
+				    (void *)&hw->knobs + simnic_switches[i].offset);
 	debugfs_create_file("max_rules", 0600, dir, hw, &simnic_max_rules_fops);
 	debugfs_create_file("profile", 0600, dir, hw, &simnic_profile_fops);
 	debugfs_create_file("fragments", 0600, dir, hw, &simnic_fragments_fops);

@@ -144,43 +144,43 @@ void simnic_to_function(struct simnic_vport *vport, struct sk_buff *frame)
 }
 
 /**
- * simnic_to_wire - send out of the cable
- * @hw: the card
+ * simnic_to_wire - send out of a cable
+ * @uplink: its port
  * @frame: consumed; dropped while the cable has no link
  */
-void simnic_to_wire(struct simnic_hw *hw, struct sk_buff *frame)
+void simnic_to_wire(struct simnic_vport *uplink, struct sk_buff *frame)
 {
-	struct net_device *pf = rcu_dereference(hw->uplink.dev);
+	struct net_device *pf = rcu_dereference(uplink->dev);
 
 	if (!pf || !netif_carrier_ok(pf)) {
-		simnic_count(&hw->uplink, SIMNIC_TX_DROPPED, 1);
+		simnic_count(uplink, SIMNIC_TX_DROPPED, 1);
 		kfree_skb(frame);
 		return;
 	}
-	simnic_count(&hw->uplink, SIMNIC_TX_PACKETS, 1);
-	simnic_count(&hw->uplink, SIMNIC_TX_BYTES, frame->len);
-	simnic_deliver(NULL, hw->wire, frame);
+	simnic_count(uplink, SIMNIC_TX_PACKETS, 1);
+	simnic_count(uplink, SIMNIC_TX_BYTES, frame->len);
+	simnic_deliver(NULL, uplink->wire, frame);
 }
 
 /**
- * simnic_from_cable - the uplink's port takes a frame from the cable
- * @hw: the card; RCU read side
+ * simnic_from_cable - an uplink takes a frame from the cable
+ * @uplink: the port; RCU read side
  * @frame: consumed when it is refused
  *
  * The port has the PF's MTU, for frames to VFs too.
  *
  * Return: the PF's netdev, or NULL when the PF is down or the frame is too long.
  */
-struct net_device *simnic_from_cable(struct simnic_hw *hw, struct sk_buff *frame)
+struct net_device *simnic_from_cable(struct simnic_vport *uplink, struct sk_buff *frame)
 {
-	struct net_device *pf = rcu_dereference(hw->uplink.dev);
+	struct net_device *pf = rcu_dereference(uplink->dev);
 
 	if (!pf || !netif_running(pf)) {
-		simnic_drop(&hw->uplink, frame, SIMNIC_RX_NO_PORT);
+		simnic_drop(uplink, frame, SIMNIC_RX_NO_PORT);
 		return NULL;
 	}
-	if (!simnic_fits(&hw->uplink, pf, frame))
+	if (!simnic_fits(uplink, pf, frame))
 		return NULL;
-	simnic_count_rx(&hw->uplink, frame);
+	simnic_count_rx(uplink, frame);
 	return pf;
 }

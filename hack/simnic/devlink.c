@@ -2,7 +2,7 @@
 /* simnic: the devlink instance of the PF: eswitch mode, rates of VFs, the uplink's port. */
 #include <linux/rtnetlink.h>
 
-#include "flow.h"
+#include "profile.h"
 #include "simnic.h"
 
 static struct simnic_hw *simnic_devlink_hw(struct devlink *devlink)
@@ -10,8 +10,16 @@ static struct simnic_hw *simnic_devlink_hw(struct devlink *devlink)
 	return *(struct simnic_hw **)devlink_priv(devlink);
 }
 
+/* Of a card whose switch another host manages mlx5 says no more (eswitch.c:70-79). */
+static bool simnic_manages(struct devlink *devlink)
+{
+	return !READ_ONCE(simnic_devlink_hw(devlink)->knobs.no_eswitch);
+}
+
 static int simnic_eswitch_mode_get(struct devlink *devlink, u16 *mode)
 {
+	if (!simnic_manages(devlink))
+		return -EOPNOTSUPP;
 	*mode = simnic_devlink_hw(devlink)->mode;
 	return 0;
 }
@@ -19,6 +27,8 @@ static int simnic_eswitch_mode_get(struct devlink *devlink, u16 *mode)
 static int simnic_eswitch_mode_set(struct devlink *devlink, u16 mode,
 				   struct netlink_ext_ack *extack)
 {
+	if (!simnic_manages(devlink))
+		return -EOPNOTSUPP;
 	return simnic_set_mode(simnic_devlink_hw(devlink), mode, extack);
 }
 
@@ -39,7 +49,7 @@ static int simnic_info_get(struct devlink *devlink, struct devlink_info_req *req
 /* devlink counts rates in bytes per second. */
 static int simnic_rate(struct simnic_hw *hw, struct netlink_ext_ack *extack, u64 bytes, u32 *mbit)
 {
-	bool mlx5 = simnic_profile(hw) == SIMNIC_PROFILE_MLX5;
+	bool mlx5 = simnic_profile(hw)->link_speed_units;
 	u64 rest = do_div(bytes, SIMNIC_MBIT);
 
 	if (rest)
@@ -95,21 +105,53 @@ static const struct devlink_ops simnic_devlink_ops = {
 
 static const struct devlink_port_ops simnic_uplink_port_ops = {};
 
+/* @port: its position on the card; @index: of the devlink port */
+static int simnic_add_uplink_port(struct simnic_vport *uplink, unsigned int port,
+				  unsigned int index)
+{
+	struct simnic_hw *hw = uplink->hw;
+	struct devlink_port_attrs attrs = {
+		.flavour = DEVLINK_PORT_FLAVOUR_PHYSICAL,
+		.phys.port_number = hw->index * simnic_ports + port,
+		.switch_id = hw->switch_id,
+	};
+
+	memset(&uplink->dl_port, 0, sizeof(uplink->dl_port));
+	devlink_port_attrs_set(&uplink->dl_port, &attrs);
+	return devl_port_register_with_ops(hw->devlink, &uplink->dl_port, index,
+					   &simnic_uplink_port_ops);
+}
+
+static int simnic_add_uplink_ports(struct simnic_hw *hw)
+{
+	int err = simnic_add_uplink_port(&hw->uplink, 0, 0);
+
+	if (err || simnic_ports == 1)
+		return err;
+	/* Behind the ports of all VFs */
+	err = simnic_add_uplink_port(&hw->second, 1, 1 + SIMNIC_MAX_VFS);
+	if (err)
+		devl_port_unregister(&hw->uplink.dl_port);
+	return err;
+}
+
+static void simnic_del_uplink_ports(struct simnic_hw *hw)
+{
+	if (simnic_ports > 1)
+		devl_port_unregister(&hw->second.dl_port);
+	devl_port_unregister(&hw->uplink.dl_port);
+}
+
 /**
- * simnic_devlink_create - devlink instance with the uplink's port
+ * simnic_devlink_create - devlink instance with the ports of the uplinks
  * @hw: the card, its PF driver binding
  *
- * The uplink carries the switch id in both modes, as on mlx5 and ice.
+ * An uplink carries the switch id in both modes, as on mlx5 and ice.
  *
  * Return: 0 or a negative errno.
  */
 int simnic_devlink_create(struct simnic_hw *hw)
 {
-	struct devlink_port_attrs attrs = {
-		.flavour = DEVLINK_PORT_FLAVOUR_PHYSICAL,
-		.phys.port_number = hw->index,
-		.switch_id = hw->switch_id,
-	};
 	struct devlink *devlink;
 	int err;
 
@@ -120,14 +162,11 @@ int simnic_devlink_create(struct simnic_hw *hw)
 	hw->devlink = devlink;
 
 	devl_lock(devlink);
-	memset(&hw->uplink.dl_port, 0, sizeof(hw->uplink.dl_port));
-	devlink_port_attrs_set(&hw->uplink.dl_port, &attrs);
-	err = devl_port_register_with_ops(devlink, &hw->uplink.dl_port, 0,
-					  &simnic_uplink_port_ops);
+	err = simnic_add_uplink_ports(hw);
 	if (!err) {
 		err = devl_register(devlink);
 		if (err)
-			devl_port_unregister(&hw->uplink.dl_port);
+			simnic_del_uplink_ports(hw);
 	}
 	devl_unlock(devlink);
 	if (err) {
@@ -145,7 +184,7 @@ void simnic_devlink_destroy(struct simnic_hw *hw)
 {
 	devl_lock(hw->devlink);
 	devl_unregister(hw->devlink);
-	devl_port_unregister(&hw->uplink.dl_port);
+	simnic_del_uplink_ports(hw);
 	devl_unlock(hw->devlink);
 	devlink_free(hw->devlink);
 	hw->devlink = NULL;

@@ -79,7 +79,7 @@ static int simnic_sriov_configure(struct pci_dev *pdev, int num_vfs)
 
 static int simnic_probe_pf(struct simnic_hw *hw, struct pci_dev *pdev)
 {
-	struct net_device *dev;
+	struct net_device *dev, *second;
 	int err;
 
 	err = pci_enable_device(pdev);
@@ -97,7 +97,15 @@ static int simnic_probe_pf(struct simnic_hw *hw, struct pci_dev *pdev)
 		goto devlink;
 	}
 	pci_set_drvdata(pdev, dev);
+	if (simnic_ports > 1) {
+		second = simnic_port_create(hw, SIMNIC_PF, &hw->second, pdev, &hw->second.dl_port);
+		err = PTR_ERR_OR_ZERO(second);
+		if (err)
+			goto port;
+	}
 	return 0;
+port:
+	simnic_port_destroy(dev);
 devlink:
 	simnic_devlink_destroy(hw);
 disable:
@@ -110,6 +118,8 @@ static void simnic_remove_pf(struct simnic_hw *hw, struct pci_dev *pdev)
 {
 	if (pci_num_vf(pdev))
 		simnic_vfs_disable(hw);
+	if (simnic_ports > 1)
+		simnic_port_destroy(rcu_access_pointer(hw->second.dev));
 	simnic_port_destroy(pci_get_drvdata(pdev));
 	rtnl_lock();
 	simnic_flow_flush(hw);

@@ -49,24 +49,31 @@ static struct sk_buff *simnic_frame(const struct sk_buff *skb)
 	return frame;
 }
 
-static void simnic_from_wire(struct simnic_hw *hw, struct sk_buff *frame)
+/* In legacy mode the embedded switch has one uplink, and a second port is a NIC of its own. */
+static bool simnic_switches_by_mac(const struct simnic_vport *uplink)
 {
-	struct net_device *pf = simnic_from_cable(hw, frame);
+	return READ_ONCE(uplink->hw->mode) == DEVLINK_ESWITCH_MODE_LEGACY &&
+		uplink->id == SIMNIC_VPORT_UPLINK;
+}
+
+static void simnic_from_wire(struct simnic_vport *uplink, struct sk_buff *frame)
+{
+	struct net_device *pf = simnic_from_cable(uplink, frame);
 
 	if (!pf)
 		return;
-	if (READ_ONCE(hw->mode) == DEVLINK_ESWITCH_MODE_LEGACY)
-		simnic_legacy_rx(hw, SIMNIC_VPORT_UPLINK, frame);
-	else if (simnic_flow_run(&hw->uplink, frame) == SIMNIC_FLOW_MISS)
+	if (simnic_switches_by_mac(uplink))
+		simnic_legacy_rx(uplink->hw, SIMNIC_VPORT_UPLINK, frame);
+	else if (simnic_flow_run(uplink, frame) == SIMNIC_FLOW_MISS)
 		simnic_deliver(NULL, pf, frame);
 }
 
-static void simnic_from_pf(struct simnic_hw *hw, struct sk_buff *frame)
+static void simnic_from_pf(struct simnic_vport *uplink, struct sk_buff *frame)
 {
-	if (READ_ONCE(hw->mode) == DEVLINK_ESWITCH_MODE_LEGACY)
-		simnic_legacy_rx(hw, SIMNIC_VPORT_PF, frame);
+	if (simnic_switches_by_mac(uplink))
+		simnic_legacy_rx(uplink->hw, SIMNIC_VPORT_PF, frame);
 	else
-		simnic_to_wire(hw, frame);
+		simnic_to_wire(uplink, frame);
 }
 
 static void simnic_from_vf(struct simnic_vport *vport, struct sk_buff *frame)
@@ -100,10 +107,10 @@ void simnic_transmit(struct sk_buff *skb, struct net_device *dev)
 
 	switch (port->kind) {
 	case SIMNIC_WIRE:
-		simnic_from_wire(port->hw, frame);
+		simnic_from_wire(port->vport, frame);
 		break;
 	case SIMNIC_PF:
-		simnic_from_pf(port->hw, frame);
+		simnic_from_pf(port->vport, frame);
 		break;
 	case SIMNIC_VF:
 		simnic_from_vf(port->vport, frame);

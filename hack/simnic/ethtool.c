@@ -37,7 +37,7 @@ static int simnic_get_sset_count(struct net_device *dev, int set)
 {
 	struct simnic_port *port = netdev_priv(dev);
 
-	if (set != ETH_SS_STATS || !port->vport)
+	if (set != ETH_SS_STATS || port->kind == SIMNIC_WIRE)
 		return -EOPNOTSUPP;
 	return SIMNIC_COUNTERS + (port->kind == SIMNIC_PF ? ARRAY_SIZE(simnic_sums) : 0);
 }
@@ -86,9 +86,9 @@ static void simnic_get_eth_mac_stats(struct net_device *dev, struct ethtool_eth_
 	struct simnic_port *port = netdev_priv(dev);
 	struct rtnl_link_stats64 wire = {};
 
-	if (port->kind != SIMNIC_PF || !port->hw->wire)
+	if (port->kind != SIMNIC_PF || !port->vport->wire)
 		return;
-	dev_get_tstats64(port->hw->wire, &wire);
+	dev_get_tstats64(port->vport->wire, &wire);
 	mac->FramesReceivedOK = wire.tx_packets;
 	mac->OctetsReceivedOK = wire.tx_bytes;
 	mac->FramesTransmittedOK = wire.rx_packets;

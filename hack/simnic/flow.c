@@ -2,7 +2,7 @@
 /* simnic: tc's requests: blocks, add, delete, counters, and refusals. */
 #include <net/pkt_cls.h>
 
-#include "flow.h"
+#include "profile.h"
 
 static LIST_HEAD(simnic_block_cbs);
 
@@ -14,6 +14,7 @@ static int simnic_rule_add(struct simnic_port *port, const struct flow_cls_commo
 	struct simnic_hw *hw = port->hw;
 	struct simnic_parse parse = {
 		.vport = port->vport,
+		.common = common,
 		.matchall = matchall,
 		.extack = extack,
 	};
@@ -27,8 +28,6 @@ static int simnic_rule_add(struct simnic_port *port, const struct flow_cls_commo
 	err = simnic_take_knobs(hw, &knobs, extack);
 	if (err)
 		return err;
-	if (matchall && knobs.profile == SIMNIC_PROFILE_STEER_ONLY)
-		return simnic_refuse(extack, -EOPNOTSUPP, "matchall is not offloaded");
 	if (simnic_rule_find(port->vport, cookie))
 		return simnic_refuse(extack, -EEXIST, "the filter is in hardware already");
 
@@ -41,8 +40,11 @@ static int simnic_rule_add(struct simnic_port *port, const struct flow_cls_commo
 	rule->lastused = jiffies;
 	parse.rule = rule;
 	parse.profile = knobs.profile;
-	err = simnic_parse_match(port->vport, matchall ? NULL : flow, common,
-				 &rule->key, &rule->mask);
+	err = !matchall && knobs.profile->check_match ?
+		knobs.profile->check_match(&parse, flow) : 0;
+	if (!err)
+		err = simnic_parse_match(port->vport, matchall ? NULL : flow, common,
+					 &rule->key, &rule->mask);
 	if (!err)
 		err = simnic_parse_actions(&parse, &flow->action, knobs.liar);
 	if (!err && knobs.max_rules && hw->num_rules >= knobs.max_rules)

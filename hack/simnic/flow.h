@@ -106,8 +106,9 @@ struct simnic_rule {
 /* Everything the parser of one action may look at */
 struct simnic_parse {
 	struct simnic_vport *vport;	/* ingress */
+	const struct flow_cls_common_offload *common;	/* the request */
 	struct simnic_rule *rule;	/* match done, actions so far */
-	enum simnic_profile profile;
+	const struct simnic_profile_ops *profile;
 	bool matchall;
 	bool decided;			/* what follows the last action never runs */
 	bool rewrites;			/* a pedit was seen */
@@ -118,7 +119,6 @@ struct simnic_parse {
 struct simnic_action_ops {
 	enum flow_action_id id;
 	const char *name;	/* as tc spells it; also what `liar` takes */
-	bool above_l2;		/* not in profile steer-only */
 	bool last;		/* decides where the frame goes */
 	int (*parse)(struct simnic_parse *p, const struct flow_action_entry *e,
 		     struct simnic_action *act);
@@ -138,7 +138,7 @@ void simnic_forget_texts(void);
 int simnic_setup_tc(struct net_device *dev, enum tc_setup_type type, void *data);
 
 /* knobs.c */
-enum simnic_profile simnic_profile(struct simnic_hw *hw);
+const struct simnic_profile_ops *simnic_profile(struct simnic_hw *hw);
 enum simnic_fragments simnic_fragments(struct simnic_hw *hw);
 int simnic_take_knobs(struct simnic_hw *hw, struct simnic_knobs *knobs,
 		      struct netlink_ext_ack *extack);
@@ -164,6 +164,7 @@ int simnic_parse_actions(struct simnic_parse *p, const struct flow_action *actio
 			 const char *liar);
 
 /* flow_rewrite.c: actions that change the frame */
+const char *simnic_header_name(enum flow_action_mangle_base base);
 u32 simnic_rewritable(enum flow_action_mangle_base base, u32 offset);
 int simnic_parse_mangle(struct simnic_parse *p, const struct flow_action_entry *e,
 			struct simnic_action *act);
@@ -186,14 +187,8 @@ enum simnic_verdict simnic_run_police(struct simnic_pass *pass,
 				      const struct simnic_action *act);
 void simnic_show_police(struct seq_file *s, const struct simnic_action *act);
 
-/* profile.c */
-extern const char * const simnic_profile_names[SIMNIC_PROFILES];
-int simnic_mlx5_check(struct simnic_parse *p, const struct flow_action *actions);
-int simnic_mlx5_check_police(const struct flow_action_entry *e, struct netlink_ext_ack *extack);
-int simnic_mlx5_parse_limit(struct simnic_parse *p, const struct flow_action_entry *e,
-			    struct simnic_action *act);
-
 /* flow_show.c */
+void simnic_show_port(struct seq_file *s, u16 vport);
 void simnic_show_rules(struct seq_file *s, struct simnic_hw *hw);
 
 /* deliver.c */

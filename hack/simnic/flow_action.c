@@ -2,15 +2,7 @@
 /* simnic: the table of actions, and those that steer or tag a frame. */
 #include <linux/seq_file.h>
 
-#include "flow.h"
-
-static void simnic_show_port(struct seq_file *s, const char *what, u16 vport)
-{
-	if (vport == SIMNIC_VPORT_UPLINK)
-		seq_printf(s, "%s uplink", what);
-	else
-		seq_printf(s, "%s vf%u", what, vport);
-}
+#include "profile.h"
 
 /* Redirect and mirror: the target must be another port of the same switch. */
 static int simnic_parse_forward(struct simnic_parse *p, const struct flow_action_entry *e,
@@ -33,7 +25,9 @@ static int simnic_parse_forward(struct simnic_parse *p, const struct flow_action
 static void simnic_send(struct simnic_pass *pass, u16 vport, struct sk_buff *frame)
 {
 	if (vport == SIMNIC_VPORT_UPLINK)
-		simnic_to_wire(pass->hw, frame);
+		simnic_to_wire(&pass->hw->uplink, frame);
+	else if (vport == SIMNIC_VPORT_SECOND)
+		simnic_to_wire(&pass->hw->second, frame);
 	else
 		simnic_to_function(&pass->hw->vfs[vport], frame);
 }
@@ -47,7 +41,8 @@ static enum simnic_verdict simnic_run_redirect(struct simnic_pass *pass,
 
 static void simnic_show_redirect(struct seq_file *s, const struct simnic_action *act)
 {
-	simnic_show_port(s, "redirect", act->vport);
+	seq_puts(s, "redirect ");
+	simnic_show_port(s, act->vport);
 }
 
 static enum simnic_verdict simnic_run_mirror(struct simnic_pass *pass,
@@ -62,7 +57,8 @@ static enum simnic_verdict simnic_run_mirror(struct simnic_pass *pass,
 
 static void simnic_show_mirror(struct seq_file *s, const struct simnic_action *act)
 {
-	simnic_show_port(s, "mirror", act->vport);
+	seq_puts(s, "mirror ");
+	simnic_show_port(s, act->vport);
 }
 
 static int simnic_parse_drop(struct simnic_parse *p, const struct flow_action_entry *e,
@@ -216,10 +212,10 @@ static const struct simnic_action_ops simnic_actions[] = {
 	  .run = simnic_run_mangle, .show = simnic_show_mangle },
 	{ FLOW_ACTION_ADD, "pedit", .parse = simnic_parse_mangle,
 	  .run = simnic_run_mangle, .show = simnic_show_mangle },
-	{ FLOW_ACTION_POLICE, "police", .above_l2 = true, .parse = simnic_parse_police,
+	{ FLOW_ACTION_POLICE, "police", .parse = simnic_parse_police,
 	  .run = simnic_run_police, .show = simnic_show_police,
 	  .release = simnic_release_police },
-	{ FLOW_ACTION_CSUM, "csum", .above_l2 = true, .parse = simnic_parse_csum,
+	{ FLOW_ACTION_CSUM, "csum", .parse = simnic_parse_csum,
 	  .run = simnic_run_csum, .show = simnic_show_csum },
 	{ FLOW_ACTION_VLAN_PUSH, "vlan", .parse = simnic_parse_tag,
 	  .run = simnic_run_push, .show = simnic_show_push },
@@ -272,6 +268,14 @@ static const struct simnic_action_ops *simnic_action_find(enum flow_action_id id
 	return NULL;
 }
 
+/* What the card's own driver refuses, before simnic's limits */
+static int simnic_check_actions(struct simnic_parse *p, const struct flow_action *actions)
+{
+	if (p->matchall)
+		return p->profile->check_matchall ? p->profile->check_matchall(p, actions) : 0;
+	return p->profile->check_actions ? p->profile->check_actions(p, actions) : 0;
+}
+
 /**
  * simnic_parse_actions - parse the actions of a filter
  * @p: rule with its match, room for all actions
@@ -290,20 +294,17 @@ int simnic_parse_actions(struct simnic_parse *p, const struct flow_action *actio
 	if (!flow_action_hw_stats_check(actions, p->extack,
 					FLOW_ACTION_HW_STATS_DELAYED_BIT))
 		return -EOPNOTSUPP;
-	if (p->profile == SIMNIC_PROFILE_MLX5) {
-		err = simnic_mlx5_check(p, actions);
-		if (err)
-			return err;
-	}
+	err = simnic_check_actions(p, actions);
+	if (err)
+		return err;
 	flow_action_for_each(i, e, actions) {
 		struct simnic_action *act = &p->rule->actions[p->rule->num_actions];
 
+		if (p->profile->swallows && p->profile->swallows(e))
+			continue;
 		ops = simnic_action_find(e->id);
 		if (!ops)
 			return simnic_refuse_action(p, e->id);
-		if (ops->above_l2 && p->profile == SIMNIC_PROFILE_STEER_ONLY)
-			return simnic_refuse(p->extack, -EOPNOTSUPP,
-					     "action %s is not supported", ops->name);
 		if (decided)
 			return simnic_refuse(p->extack, -EOPNOTSUPP,
 					     "action %s after %s never runs",

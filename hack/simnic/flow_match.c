@@ -66,7 +66,7 @@ static int simnic_match_meta(struct simnic_match_parse *p)
 		return simnic_refuse(p->extack, -EOPNOTSUPP, "cannot match on l2_miss");
 	if (!match.mask->ingress_ifindex)
 		return 0;
-	dev = p->vport->id == SIMNIC_VPORT_UPLINK ?
+	dev = simnic_is_uplink(p->vport) ?
 		rtnl_dereference(p->vport->dev) : rtnl_dereference(p->vport->rep);
 	if (match.mask->ingress_ifindex != ~0 || !dev ||
 	    match.key->ingress_ifindex != dev->ifindex)

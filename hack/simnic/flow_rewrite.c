@@ -22,6 +22,17 @@ static const char * const simnic_headers[] = {
 };
 
 /**
+ * simnic_header_name - the name of a header for words and dumps
+ * @base: header
+ *
+ * Return: "unknown" for a header that the card does not know.
+ */
+const char *simnic_header_name(enum flow_action_mangle_base base)
+{
+	return base < ARRAY_SIZE(simnic_headers) ? simnic_headers[base] : "unknown";
+}
+
+/**
  * simnic_rewritable - the bits of a word that the card can rewrite
  * @base: header
  * @offset: of a word in it
@@ -89,13 +100,8 @@ int simnic_parse_mangle(struct simnic_parse *p, const struct flow_action_entry *
 {
 	enum flow_action_mangle_base base = e->mangle.htype;
 	u32 allowed = simnic_rewritable(base, e->mangle.offset);
-	const char *header = base < ARRAY_SIZE(simnic_headers) ?
-		simnic_headers[base] : "unknown";
+	const char *header = simnic_header_name(base);
 
-	if (p->profile == SIMNIC_PROFILE_STEER_ONLY &&
-	    base != FLOW_ACT_MANGLE_HDR_TYPE_ETH)
-		return simnic_refuse(p->extack, -EOPNOTSUPP,
-				     "cannot rewrite the %s header, only MAC addresses", header);
 	if (!allowed || ~e->mangle.mask & ~allowed)
 		return simnic_refuse(p->extack, -EOPNOTSUPP,
 				     "cannot rewrite offset %u of the %s header",

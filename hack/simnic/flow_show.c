@@ -5,6 +5,21 @@
 
 #include "flow.h"
 
+/**
+ * simnic_show_port - print the name of a port of the switch
+ * @s: output
+ * @vport: its number
+ */
+void simnic_show_port(struct seq_file *s, u16 vport)
+{
+	if (vport == SIMNIC_VPORT_UPLINK)
+		seq_puts(s, "uplink");
+	else if (vport == SIMNIC_VPORT_SECOND)
+		seq_puts(s, "second");
+	else
+		seq_printf(s, "vf%u", vport);
+}
+
 static void simnic_show_mac(struct seq_file *s, const char *name, const u8 *addr,
 			    const u8 *mask)
 {
@@ -62,10 +77,8 @@ static void simnic_show_rule(struct seq_file *s, const struct simnic_rule *rule)
 {
 	unsigned int i;
 
-	if (rule->vport->id == SIMNIC_VPORT_UPLINK)
-		seq_puts(s, "in uplink");
-	else
-		seq_printf(s, "in vf%u", rule->vport->id);
+	seq_puts(s, "in ");
+	simnic_show_port(s, rule->vport->id);
 	seq_printf(s, " prio %u", rule->prio);
 	simnic_show_match(s, rule);
 	seq_puts(s, " ->");
@@ -100,6 +113,7 @@ void simnic_show_rules(struct seq_file *s, struct simnic_hw *hw)
 	unsigned int i;
 
 	simnic_show_vport(s, &hw->uplink);
+	simnic_show_vport(s, &hw->second);
 	for (i = 0; i < hw->total_vfs; i++)
 		simnic_show_vport(s, &hw->vfs[i]);
 }

@@ -29,11 +29,11 @@ int simnic_take_knobs(struct simnic_hw *hw, struct simnic_knobs *knobs,
  * simnic_profile - the limits that the card has now
  * @hw: the card
  *
- * Return: SIMNIC_PROFILE_*.
+ * Return: a line of the table of profile.c.
  */
-enum simnic_profile simnic_profile(struct simnic_hw *hw)
+const struct simnic_profile_ops *simnic_profile(struct simnic_hw *hw)
 {
-	enum simnic_profile profile;
+	const struct simnic_profile_ops *profile;
 
 	spin_lock(&hw->knobs_lock);
 	profile = hw->knobs.profile;

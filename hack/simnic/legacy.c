@@ -156,7 +156,7 @@ void simnic_legacy_rx(struct simnic_hw *hw, u16 source, struct sk_buff *frame)
 		return;
 	/* VEPA: the switch at the other end of the cable does the switching. */
 	if (hw->vepa && !cable) {
-		simnic_to_wire(hw, frame);
+		simnic_to_wire(&hw->uplink, frame);
 		return;
 	}
 
@@ -164,7 +164,7 @@ void simnic_legacy_rx(struct simnic_hw *hw, u16 source, struct sk_buff *frame)
 	if (is_multicast_ether_addr(eth->h_dest)) {
 		simnic_spread(hw, source, frame, simnic_wants_group, eth->h_source);
 		if (!cable)
-			simnic_to_wire(hw, frame);
+			simnic_to_wire(&hw->uplink, frame);
 		else
 			consume_skb(frame);
 		return;
@@ -172,7 +172,7 @@ void simnic_legacy_rx(struct simnic_hw *hw, u16 source, struct sk_buff *frame)
 	if (simnic_spread(hw, source, frame, simnic_wants_address, eth->h_dest)) {
 		consume_skb(frame);
 	} else if (!cable) {
-		simnic_to_wire(hw, frame);
+		simnic_to_wire(&hw->uplink, frame);
 	} else {
 		if (!simnic_spread(hw, source, frame, simnic_wants_rest, NULL))
 			simnic_count(&hw->uplink, SIMNIC_RX_UNKNOWN, 1);

@@ -40,24 +40,32 @@ static bool simnic_vf_link(struct simnic_vport *vport, bool cable)
 	return rep && netif_running(rep);
 }
 
+/* The cable has a link when the PF and the wire are both up. */
+static bool simnic_update_cable(struct simnic_vport *uplink)
+{
+	struct net_device *pf = rtnl_dereference(uplink->dev), *wire = uplink->wire;
+	bool on = pf && wire && netif_running(pf) && netif_running(wire);
+
+	if (pf)
+		simnic_set_carrier(pf, on);
+	if (wire)
+		simnic_set_carrier(wire, on);
+	return on;
+}
+
 /**
  * simnic_update_links - let the carrier of every port follow the admin states
  * @hw: the card
  *
- * Under RTNL. The cable has a link when the PF and the wire are both up.
+ * Under RTNL.
  */
 void simnic_update_links(struct simnic_hw *hw)
 {
-	struct net_device *pf = rtnl_dereference(hw->uplink.dev);
+	bool cable = simnic_update_cable(&hw->uplink);
 	struct net_device *dev;
 	unsigned int i;
-	bool cable;
 
-	cable = pf && hw->wire && netif_running(pf) && netif_running(hw->wire);
-	if (pf)
-		simnic_set_carrier(pf, cable);
-	if (hw->wire)
-		simnic_set_carrier(hw->wire, cable);
+	simnic_update_cable(&hw->second);
 	for (i = 0; i < hw->total_vfs; i++) {
 		dev = rtnl_dereference(hw->vfs[i].dev);
 		if (dev)

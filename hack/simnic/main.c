@@ -3,7 +3,7 @@
 #include <linux/hashtable.h>
 #include <linux/module.h>
 
-#include "flow.h"
+#include "profile.h"
 #include "simnic.h"
 
 static unsigned int num_pfs = 1;
@@ -16,7 +16,7 @@ MODULE_PARM_DESC(total_vfs, "VFs per card, 0-255 (8)");
 
 static char *profile = "full";
 module_param(profile, charp, 0444);
-MODULE_PARM_DESC(profile, "what the cards offload: full, steer-only or mlx5 (full)");
+MODULE_PARM_DESC(profile, "what the cards offload: full, mlx5 or sfc (full)");
 
 static struct simnic_hw *cards[SIMNIC_MAX_PFS];
 
@@ -38,17 +38,36 @@ static void simnic_hw_free(struct simnic_hw *hw)
 	kfree(hw);
 }
 
+static void simnic_wires_remove(struct simnic_hw *hw)
+{
+	if (hw->uplink.wire)
+		simnic_port_destroy(hw->uplink.wire);
+	if (hw->second.wire)
+		simnic_port_destroy(hw->second.wire);
+}
+
+static int simnic_wires_add(struct simnic_hw *hw)
+{
+	struct net_device *wire;
+
+	wire = simnic_port_create(hw, SIMNIC_WIRE, &hw->uplink, NULL, NULL);
+	if (!IS_ERR(wire) && simnic_ports > 1)
+		wire = simnic_port_create(hw, SIMNIC_WIRE, &hw->second, NULL, NULL);
+	if (IS_ERR(wire))
+		simnic_wires_remove(hw);
+	return PTR_ERR_OR_ZERO(wire);
+}
+
 static void simnic_hw_remove(struct simnic_hw *hw)
 {
 	simnic_debugfs_remove(hw);
 	simnic_pci_remove(hw);
-	simnic_port_destroy(hw->wire);
+	simnic_wires_remove(hw);
 	simnic_hw_free(hw);
 }
 
 static struct simnic_hw *simnic_hw_add(unsigned int index)
 {
-	struct net_device *wire;
 	struct simnic_hw *hw;
 	unsigned int i;
 	int err;
@@ -64,7 +83,8 @@ static struct simnic_hw *simnic_hw_add(unsigned int index)
 	hash_init(hw->meters);
 	mutex_init(&hw->meters_lock);
 	simnic_sched_init(hw);
-	hw->knobs.profile = match_string(simnic_profile_names, SIMNIC_PROFILES, profile);
+	hw->knobs.profile = simnic_profile_find(profile);
+	hw->knobs.fragments = hw->knobs.profile->fragments;
 	hw->switch_id.id_len = 8;
 	get_random_bytes(hw->switch_id.id, hw->switch_id.id_len);
 
@@ -74,19 +94,18 @@ static struct simnic_hw *simnic_hw_add(unsigned int index)
 		return ERR_PTR(-ENOMEM);
 	}
 	simnic_vport_init(hw, &hw->uplink, SIMNIC_VPORT_UPLINK);
+	simnic_vport_init(hw, &hw->second, SIMNIC_VPORT_SECOND);
 	for (i = 0; i < total_vfs; i++)
 		simnic_vport_init(hw, &hw->vfs[i], i);
 
-	wire = simnic_port_create(hw, SIMNIC_WIRE, NULL, NULL, NULL);
-	if (IS_ERR(wire)) {
+	err = simnic_wires_add(hw);
+	if (err) {
 		simnic_hw_free(hw);
-		return ERR_CAST(wire);
+		return ERR_PTR(err);
 	}
-	hw->wire = wire;
-
 	err = simnic_pci_add(hw);
 	if (err) {
-		simnic_port_destroy(wire);
+		simnic_wires_remove(hw);
 		simnic_hw_free(hw);
 		return ERR_PTR(err);
 	}
@@ -115,8 +134,12 @@ static int __init simnic_init(void)
 		       SIMNIC_MAX_PFS, SIMNIC_MAX_VFS);
 		return -EINVAL;
 	}
-	if (match_string(simnic_profile_names, SIMNIC_PROFILES, profile) < 0) {
-		pr_err("profile must be full, steer-only or mlx5\n");
+	if (!simnic_profile_find(profile)) {
+		pr_err("profile must be full, mlx5 or sfc\n");
+		return -EINVAL;
+	}
+	if (!simnic_ports || simnic_ports > 2) {
+		pr_err("ports must be 1 or 2\n");
 		return -EINVAL;
 	}
 	if (!*simnic_driver_name || strlen(simnic_driver_name) >= SIMNIC_NAME_LEN ||

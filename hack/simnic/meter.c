@@ -11,7 +11,7 @@
 #include <linux/seq_file.h>
 #include <net/pkt_cls.h>
 
-#include "flow.h"
+#include "profile.h"
 
 struct simnic_meter {
 	struct hlist_node node;
@@ -118,15 +118,14 @@ static bool simnic_meter_pass(struct simnic_meter *meter, u32 len)
 	return pass;
 }
 
-static int simnic_check_police(const struct flow_action_entry *e, enum simnic_profile profile,
+static int simnic_check_police(struct simnic_hw *hw, const struct flow_action_entry *e,
+			       const struct simnic_profile_ops *profile, bool standalone,
 			       struct netlink_ext_ack *extack)
 {
-	if (profile == SIMNIC_PROFILE_MLX5) {
-		int err = simnic_mlx5_check_police(e, extack);
+	int err = profile->check_police ? profile->check_police(hw, e, standalone, extack) : 0;
 
-		if (err)
-			return err;
-	}
+	if (err)
+		return err;
 	if (e->police.exceed.act_id != FLOW_ACTION_DROP)
 		return simnic_refuse(extack, -EOPNOTSUPP, "police: exceed must be drop");
 	if (e->police.notexceed.act_id != FLOW_ACTION_PIPE &&
@@ -142,10 +141,11 @@ static int simnic_check_police(const struct flow_action_entry *e, enum simnic_pr
 	return 0;
 }
 
-/* As on mlx5, the MTU counts only where no rate does. */
-static bool simnic_ignore_mtu(const struct flow_action_entry *e, enum simnic_profile profile)
+/* Some cards count the MTU only where no rate does. */
+static bool simnic_ignore_mtu(const struct flow_action_entry *e,
+			      const struct simnic_profile_ops *profile)
 {
-	return profile == SIMNIC_PROFILE_MLX5 &&
+	return profile->ignores_mtu &&
 		(e->police.rate_bytes_ps || e->police.rate_pkt_ps);
 }
 
@@ -163,9 +163,9 @@ int simnic_parse_police(struct simnic_parse *p, const struct flow_action_entry *
 	struct simnic_hw *hw = p->vport->hw;
 	int err;
 
-	if (p->matchall && p->profile == SIMNIC_PROFILE_MLX5)
-		return simnic_mlx5_parse_limit(p, e, act);
-	err = simnic_check_police(e, p->profile, p->extack);
+	if (p->matchall && p->profile->parse_matchall_police)
+		return p->profile->parse_matchall_police(p, e, act);
+	err = simnic_check_police(hw, e, p->profile, false, p->extack);
 	if (err)
 		return err;
 	mutex_lock(&hw->meters_lock);
@@ -256,9 +256,7 @@ static int simnic_offer_replace(struct simnic_hw *hw, struct flow_offload_action
 	err = simnic_take_knobs(hw, &knobs, offer->extack);
 	if (err)
 		return err;
-	if (knobs.profile == SIMNIC_PROFILE_STEER_ONLY)
-		return simnic_refuse(offer->extack, -EOPNOTSUPP, "action police is not supported");
-	err = simnic_check_police(e, knobs.profile, offer->extack);
+	err = simnic_check_police(hw, e, knobs.profile, true, offer->extack);
 	if (err)
 		return err;
 	ignore_mtu = simnic_ignore_mtu(e, knobs.profile);

@@ -20,6 +20,10 @@ unsigned short simnic_vf_device = 0x5101;
 module_param_named(vf_device, simnic_vf_device, ushort, 0444);
 MODULE_PARM_DESC(vf_device, "PCI device id of the VFs (0x5101)");
 
+unsigned int simnic_ports = 1;
+module_param_named(ports, simnic_ports, uint, 0444);
+MODULE_PARM_DESC(ports, "ports with a cable on each PF, 1 or 2, with the netdevs p0 and p1 (1)");
+
 unsigned int simnic_domain = 0x51;
 module_param_named(domain, simnic_domain, uint, 0444);
 MODULE_PARM_DESC(domain, "first PCI domain to try (0x51)");

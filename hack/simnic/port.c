@@ -96,14 +96,15 @@ static const struct net_device_ops simnic_rep_ops = {
 /* Name without udev, and the pattern to use when somebody else has that one */
 static void simnic_port_name(struct net_device *dev, struct simnic_port *port)
 {
+	const char *second = port->vport->id == SIMNIC_VPORT_SECOND ? "p1" : "";
 	unsigned int card = port->hw->index;
 
 	switch (port->kind) {
 	case SIMNIC_PF:
-		snprintf(dev->name, IFNAMSIZ, "simpf%u", card);
+		snprintf(dev->name, IFNAMSIZ, "simpf%u%s", card, second);
 		break;
 	case SIMNIC_WIRE:
-		snprintf(dev->name, IFNAMSIZ, "simwire%u", card);
+		snprintf(dev->name, IFNAMSIZ, "simwire%u%s", card, second);
 		break;
 	case SIMNIC_VF:
 		snprintf(dev->name, IFNAMSIZ, "simpf%uvf%u", card, port->vport->id);
@@ -172,7 +173,9 @@ static void simnic_port_publish(struct simnic_port *port, struct net_device *dev
 	port->registered = dev;
 	if (port->kind == SIMNIC_REP)
 		rcu_assign_pointer(port->vport->rep, dev);
-	else if (port->vport)
+	else if (port->kind == SIMNIC_WIRE)
+		port->vport->wire = dev;
+	else
 		rcu_assign_pointer(port->vport->dev, dev);
 }
 
@@ -180,7 +183,7 @@ static void simnic_port_publish(struct simnic_port *port, struct net_device *dev
  * simnic_port_create - register a netdev
  * @hw: the card
  * @kind: what it is
- * @vport: its port of the switch; NULL for the wire
+ * @vport: its port of the switch, or of a wire the port it leads to
  * @pdev: parent device, for a representor the PF; NULL for the wire
  * @dl_port: registered devlink port, or NULL
  *

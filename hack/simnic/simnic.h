@@ -44,9 +44,11 @@
  */
 #define SIMNIC_VPORT_UPLINK	0xffff	/* the cable; its netdev is the PF */
 #define SIMNIC_VPORT_PF		0xfffe	/* the PF as host behind the switch */
+#define SIMNIC_VPORT_SECOND	0xfffd	/* as UPLINK, of a card with two ports */
 
 struct simnic_hw;
 struct simnic_rule;
+struct simnic_profile_ops;
 
 /* Kinds of our netdevs */
 enum simnic_kind {
@@ -117,6 +119,7 @@ struct simnic_vport {
 	int link_state;			/* IFLA_VF_LINK_STATE_* */
 	u32 min_rate, max_rate;		/* Mbit/s, 0: none; as shown */
 	struct simnic_vport_sched sched;
+	struct net_device *wire;	/* of an uplink: the other end of its cable */
 
 	DECLARE_BITMAP(vids, VLAN_N_VID);	/* VLAN filter of the function */
 	struct list_head groups;	/* flow table of this ingress, see flow_table.c */
@@ -137,13 +140,6 @@ struct simnic_port {
 	struct simnic_port *next;	/* while representors are destroyed in bulk */
 };
 
-enum simnic_profile {
-	SIMNIC_PROFILE_FULL,
-	SIMNIC_PROFILE_STEER_ONLY,
-	SIMNIC_PROFILE_MLX5,
-	SIMNIC_PROFILES
-};
-
 /* Treatment of fragments */
 enum simnic_fragments {
 	SIMNIC_FRAGMENTS_FIRST,		/* ports are read in the first one */
@@ -153,17 +149,19 @@ enum simnic_fragments {
 };
 
 /*
- * Refusal knobs, all through debugfs; under hw->knobs_lock. The data path alone
- * reads `fragments` without the lock.
+ * Refusal knobs, all through debugfs; under hw->knobs_lock. The data path reads
+ * `fragments` without the lock, and debugfs writes the switches without it.
  */
 struct simnic_knobs {
 	u32 max_rules;
 	enum simnic_fragments fragments;
-	enum simnic_profile profile;
+	const struct simnic_profile_ops *profile;
 	u32 fail_count;
 	int fail_errno;			/* positive */
 	char fail_text[SIMNIC_TEXT_LEN];
 	char liar[SIMNIC_NAME_LEN];	/* name of the ignored action, or "" */
+	/* switches, see debugfs.c */
+	bool no_eswitch;		/* the host does not manage the embedded switch */
 };
 
 struct simnic_hw {
@@ -177,7 +175,6 @@ struct simnic_hw {
 
 	struct pci_dev *pdev;		/* while the PF driver is bound */
 	struct devlink *devlink;
-	struct net_device *wire;
 	u16 mode;			/* DEVLINK_ESWITCH_MODE_* */
 	bool vepa;
 	unsigned int num_vfs;		/* under the devlink lock */
@@ -185,6 +182,7 @@ struct simnic_hw {
 	struct netdev_phys_item_id switch_id;
 
 	struct simnic_vport uplink;	/* cable ingress; dev is the PF netdev */
+	struct simnic_vport second;	/* the same, of a second port; used with ports=2 */
 	struct simnic_vport *vfs;	/* total_vfs of them */
 
 	DECLARE_HASHTABLE(rules, 12);	/* by cookie, under RTNL */
@@ -200,6 +198,11 @@ struct simnic_hw {
 	struct dentry *debugfs;
 };
 
+static inline bool simnic_is_uplink(const struct simnic_vport *vport)
+{
+	return vport->id == SIMNIC_VPORT_UPLINK || vport->id == SIMNIC_VPORT_SECOND;
+}
+
 static inline void simnic_count(struct simnic_vport *vport,
 				enum simnic_counter what, u64 n)
 {
@@ -209,7 +212,7 @@ static inline void simnic_count(struct simnic_vport *vport,
 /* params.c: names and numbers that a card shows */
 extern char *simnic_driver_name;
 extern unsigned short simnic_vendor, simnic_pf_device, simnic_vf_device;
-extern unsigned int simnic_domain;
+extern unsigned int simnic_domain, simnic_ports;
 
 /* pci.c: configuration spaces and root buses */
 int simnic_pci_add(struct simnic_hw *hw);
@@ -262,8 +265,8 @@ extern const char * const simnic_counter_names[SIMNIC_COUNTERS];
 void simnic_deliver(struct simnic_vport *vport, struct net_device *dev,
 		    struct sk_buff *frame);
 void simnic_to_function(struct simnic_vport *vport, struct sk_buff *frame);
-void simnic_to_wire(struct simnic_hw *hw, struct sk_buff *frame);
-struct net_device *simnic_from_cable(struct simnic_hw *hw, struct sk_buff *frame);
+void simnic_to_wire(struct simnic_vport *uplink, struct sk_buff *frame);
+struct net_device *simnic_from_cable(struct simnic_vport *uplink, struct sk_buff *frame);
 
 /* eswitch.c: frames in */
 void simnic_transmit(struct sk_buff *skb, struct net_device *dev);

@@ -159,8 +159,8 @@ export class Node implements Machine {
         this.#step('routes')
         tables.delete(table)
       },
-      dropPodNat: (table) => {
-        this.#step('nat')
+      dropPodTable: (table, family) => {
+        this.#step(family === undefined ? 'nat' : 'mark')
         tables.delete(table)
       },
       releasePorts: (...asked) => {

@@ -71,7 +71,7 @@ export const nodes = {
   'test/lab/offload/scenarios-simnic': {
     nic: 'simnic',
     others: 3,
-    kinds: ['simnic-legacy', 'host-nic', 'simnic-full', 'simnic-steer-only', 'bridge', 'ptp'],
+    kinds: ['simnic-legacy', 'host-nic', 'simnic-full', 'simnic-sfc', 'bridge', 'ptp'],
   },
   'test/native/offload/scenarios-bridge': { nic: 'veth', kinds: ['bridge'] },
   'test/native/offload/scenarios-ptp': { nic: 'veth', kinds: ['ptp'] },

@@ -29,7 +29,7 @@ export interface Cell {
 }
 
 const full = ['simnic-full'] as const
-const representors = ['simnic-full', 'simnic-steer-only'] as const
+const representors = ['simnic-full', 'simnic-sfc'] as const
 const legacy = ['igb', 'simnic-legacy'] as const
 const ownNic = ['host-nic'] as const
 const bySoftware = [...legacy, ...ownNic] as const
@@ -61,9 +61,9 @@ export const cells: readonly Cell[] = [
   { kinds: full, config: { nat: 'nic' }, becomes: translated },
   { kinds: full, config: { nat: 'nic', offload: 'require' }, becomes: translated },
   { kinds: full, config: { nat: 'nic' }, maxRules: 1, becomes: { code: 101, words: 'driver said' } },
-  { kinds: ['simnic-steer-only'], config: { nat: 'nic' }, becomes: { code: 101, words: 'driver said' } },
+  { kinds: ['simnic-sfc'], config: { nat: 'nic' }, becomes: { code: 101, words: 'driver said' } },
   {
-    kinds: ['simnic-steer-only'],
+    kinds: ['simnic-sfc'],
     config: { nat: 'nic', offload: 'require' },
     becomes: { code: 101, words: 'driver said' },
   },
@@ -71,8 +71,8 @@ export const cells: readonly Cell[] = [
   { kinds: representors, config: { offload: 'off', directSubnets }, becomes: inPod },
   // Of UDP an answer in fragments can be translated in the pod only.
   { kinds: full, config: { directSubnets }, becomes: steered },
-  { kinds: ['simnic-steer-only'], config: { directSubnets }, becomes: steered },
-  { kinds: ['simnic-steer-only'], config: { directSubnets, offload: 'require' }, becomes: steered },
+  { kinds: ['simnic-sfc'], config: { directSubnets }, becomes: steered },
+  { kinds: ['simnic-sfc'], config: { directSubnets, offload: 'require' }, becomes: steered },
   { kinds: bySoftware, config: { nat: 'pod', offload: 'off' }, becomes: inPod },
   { kinds: bySoftware, config: { nat: 'pod' }, becomes: inPod },
   { kinds: bySoftware, config: { nat: 'nic', offload: 'off' }, becomes: needsNic },

@@ -41,7 +41,7 @@ export const nodeScenarios: readonly Scenario[] = [
     id: 'P7',
     title:
       'programs of the node reach the mapped ports at its address, and at 127.0.0.1 where that is asked for',
-    shown: [at('simnic-steer-only'), at('ptp')],
+    shown: [at('simnic-sfc'), at('ptp')],
     run: async ({ kind, one, add, del, natConfig, node }) => {
       await add(one, USUAL, { config: { ...natConfig, localhost: false } })
       await expectServer(
@@ -127,7 +127,7 @@ export const nodeScenarios: readonly Scenario[] = [
     id: 'P21',
     title: 'masqAll is refused by name where clients keep their addresses by nature',
     holds: (kind) => !isVeth(kind),
-    shown: [at('simnic-steer-only')],
+    shown: [at('simnic-sfc')],
     run: refusedKeys({ masqAll: true }, 2, 'masqAll true'),
   },
   {

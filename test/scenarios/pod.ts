@@ -46,7 +46,7 @@ export const podScenarios: readonly Scenario[] = [
   {
     id: 'N1',
     title: 'a firewall in the pod with connection tracking and policy drop sees ordinary connections',
-    shown: [at('simnic-steer-only')],
+    shown: [at('simnic-sfc')],
     run: async (scene) => {
       const { one, lab, add, natConfig, node, nat } = scene
       const inPod = (command: string) => lab.must(`ip netns exec ${one.name} nft ${command}`)
@@ -75,7 +75,7 @@ export const podScenarios: readonly Scenario[] = [
     id: 'N2',
     title: 'a UDP answer of 4,000 bytes arrives, from the address that was asked',
     holds: tracked,
-    shown: [at('simnic-steer-only')],
+    shown: [at('simnic-sfc')],
     run: async ({ one, add, natConfig, node }) => {
       await add(one, [udp(5400, 4000)], { config: natConfig })
       const ask = (address: string): Ask[] => [
@@ -175,7 +175,7 @@ export const podScenarios: readonly Scenario[] = [
     title:
       'a narrow link on the way: direct connections learn of it, mapped ones by probing (tcp_mtu_probing)',
     holds: (kind) => portOf[kind] !== 'veth',
-    shown: [at('simnic-steer-only')],
+    shown: [at('simnic-sfc')],
     run: (scene) =>
       behindNarrowLink(scene, async (agent, direct, mapped) => {
         const server = `${scene.one.name} tcp 80`

@@ -26,7 +26,7 @@ export const portOf = {
   igb: 'legacy VF',
   'simnic-legacy': 'legacy VF',
   'simnic-full': 'representor',
-  'simnic-steer-only': 'representor',
+  'simnic-sfc': 'representor',
   'host-nic': 'host NIC',
   bridge: 'veth',
   ptp: 'veth',
@@ -347,7 +347,7 @@ async function enterMode(node: Node, kind: KindName): Promise<() => Promise<void
       await lab.must('ip link delete cni-bed 2>/dev/null || true')
     }
   }
-  await knob(lab, card, 'profile', kind === 'simnic-steer-only' ? 'steer-only' : 'full')
+  await knob(lab, card, 'profile', kind === 'simnic-sfc' ? 'sfc' : 'full')
   await setMode(lab, card, 'switchdev')
   await setVfMacs(lab, card)
   // No spanning tree and no learning of groups, so that nobody has to wait for the new bridge.

@@ -11,9 +11,11 @@ export interface SimnicOptions {
   readonly cards?: number
   /** 0-255 per card, default 8. */
   readonly totalVfs?: number
+  /** Ports with a cable per card, 1 or 2, default 1. The second has the netdevs `simpf0p1` and `simwire0p1`. */
+  readonly ports?: number
   /** The driver's name in `ethtool -i` and sysfs, default `simnic`. */
   readonly driverName?: string
-  readonly profile?: 'full' | 'steer-only' | 'mlx5'
+  readonly profile?: 'full' | 'sfc' | 'mlx5'
 }
 
 /** One card. Netdev names are those without udev: `simpf0`, `simwire0`, `simpf0vf3`, `simpf0rep3`. */
@@ -36,10 +38,11 @@ export async function simnicModule(lab: Lab): Promise<string> {
 
 /** Loads the module, with VFs off and in legacy mode. First removes the leftovers of a failed test. */
 export async function loadSimnic(lab: Lab, options: SimnicOptions = {}): Promise<Card[]> {
-  const { cards = 1, totalVfs = 8, driverName, profile } = options
+  const { cards = 1, totalVfs = 8, ports = 1, driverName, profile } = options
   const parameters = [
     `num_pfs=${cards}`,
     `total_vfs=${totalVfs}`,
+    `ports=${ports}`,
     ...(driverName === undefined ? [] : [`driver_name=${driverName}`]),
     ...(profile === undefined ? [] : [`profile=${profile}`]),
   ]
@@ -105,7 +108,7 @@ export async function bridgedVf(lab: Lab, card: Card, bridge: string): Promise<s
   return vf.trim()
 }
 
-/** Writes a knob: `max_rules`, `profile`, `liar`, `fail_next`, `fragments` or `tx_capacity` (see hack/simnic/README.md). */
+/** Writes a knob: a file of the card's debugfs folder, e.g. `max_rules` or `profile`, or a switch like `no_eswitch` with 0 or 1 (see hack/simnic/README.md). */
 export async function knob(lab: Lab, card: Card, name: string, value: string | number): Promise<void> {
   await lab.must(`echo '${value}' >${card.debugfs}/${name}`)
 }

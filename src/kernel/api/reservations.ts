@@ -1,5 +1,5 @@
 /** Host ports that attachments have reserved: the host's port map in nftables, and the ports that no program gets. */
-import type { Op, PortKey } from '../../ops/op.ts'
+import type { Op, PortKey, TableFamily } from '../../ops/op.ts'
 
 /** A host port, whatever it led to. */
 export type FreedKey = Pick<PortKey, 'address' | 'proto' | 'port'>
@@ -92,6 +92,9 @@ export interface ReservationKernel {
   localPorts(): readonly number[]
   /** Has the kernel forget UDP connections to these host ports. A failure is a notice. */
   forgetConnections(keys: readonly FreedKey[]): void
-  /** Removes the NAT table of that name from the pod; succeeds when there is none. EPERM for one that a program there owns. */
-  dropPodNat(table: string): void
+  /**
+   * Removes the table of that name from the pod, of family inet where none is named; succeeds when there is none. EPERM for one
+   * that a program there owns.
+   */
+  dropPodTable(table: string, family?: TableFamily): void
 }

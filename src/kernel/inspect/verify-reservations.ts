@@ -24,10 +24,16 @@ function verifyLocalPorts(reach: Reach, op: OpOf<'localports.reserve'>): Found[]
   return [{ found: `net.ipv4.ip_local_reserved_ports without ${formatPortSet(missing)}` }]
 }
 
+/** Programs that restart a firewall flush the whole ruleset. */
+const flushed =
+  'whoever flushes the nftables of the pod removes it, and the mapped ports do not answer: make the pod anew, or load the table in the pod with the text of "vfctl show --json"'
+
 function verifyTable(nft: RunNft, op: OpOf<'nft.load'>): Found[] {
   const wanted = nftLines(op.text)
-  const found = listTable(nft, op.table)
-  if (found.length === 0 && wanted.length > 0) return [{ found: 'no such table' }]
-  const where = `${op.side === 'pod' ? 'pod:' : ''}table inet ${op.table} `
+  const { family = 'inet' } = op
+  const found = listTable(nft, op.table, false, family)
+  if (found.length === 0 && wanted.length > 0)
+    return [{ found: 'no such table', ...(op.side === 'pod' ? { details: flushed } : {}) }]
+  const where = `${op.side === 'pod' ? 'pod:' : ''}table ${family} ${op.table} `
   return compareNft(wanted, found).map((one) => ({ ...one, expected: `${where}${one.expected}` }))
 }

@@ -28,7 +28,7 @@ export const reservationRuns: Runs<ReservationOp['do']> = {
     return done
   },
   'nft.drop': ({ socket }, op) => {
-    nftables().dropTable(socket(op.side, nftables().NETLINK_NETFILTER), op.table)
+    nftables().dropTable(socket(op.side, nftables().NETLINK_NETFILTER), op.table, op.family)
     return done
   },
 }
@@ -61,7 +61,8 @@ export function reservationKernel(sides: OpenSides): ReservationKernel {
       if (keys.some(({ proto }) => proto === 'udp'))
         netfilter('host', (opened) => nftables().forgetConnections(opened, keys), undefined)
     },
-    dropPodNat: (table) => netfilter('pod', (opened) => nftables().dropTable(opened, table), undefined),
+    dropPodTable: (table, family) =>
+      netfilter('pod', (opened) => nftables().dropTable(opened, table, family), undefined),
   }
 }
 

@@ -1,8 +1,9 @@
 /** Loads nftables by the program `nft`: one run, and one transaction, for each operation. */
 import type { OfKind } from '../../lib/error-kind.ts'
-import { batchEnds } from '../../netlink/nf/nfnetlink.ts'
+import { batchEnds, NFPROTO } from '../../netlink/nf/nfnetlink.ts'
 import { deleteTable } from '../../netlink/nf/tables.ts'
 import { NetlinkError, type NetlinkSocket } from '../../netlink/socket.ts'
+import type { TableFamily } from '../../ops/op.ts'
 
 /** Runs nft with `input` on stdin, in the namespace that the function was made for. */
 export type RunNft = (args: readonly string[], input: string) => NftResult
@@ -52,9 +53,10 @@ export function loadTable(nft: RunNft, text: string): void {
 }
 
 /** Deletes a table. Succeeds when the table does not exist. Uses netlink, because the start of nft would dominate a DEL. */
-export function dropTable(socket: NetlinkSocket, table: string): void {
+export function dropTable(socket: NetlinkSocket, table: string, family?: TableFamily): void {
   try {
-    socket.transaction(batchEnds(), [deleteTable(table)])
+    const number = family === 'netdev' ? NFPROTO.NFPROTO_NETDEV : NFPROTO.NFPROTO_INET
+    socket.transaction(batchEnds(), [deleteTable(table, undefined, number)])
   } catch (error) {
     // EOPNOTSUPP: the kernel has no nf_tables, and so no table.
     if (!(error instanceof NetlinkError && (error.code === 'ENOENT' || error.code === 'EOPNOTSUPP')))

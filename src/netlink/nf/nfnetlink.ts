@@ -10,8 +10,8 @@ export const NETLINK_NETFILTER = 12
 export const NFNL_SUBSYS = { NFNL_SUBSYS_CTNETLINK: 1, NFNL_SUBSYS_NFTABLES: 10 } as const
 /** NFNL_MSG_BATCH_*: the messages before and after those of a transaction. */
 export const NFNL_MSG_BATCH = { NFNL_MSG_BATCH_BEGIN: 16, NFNL_MSG_BATCH_END: 17 } as const
-/** NFPROTO_INET, linux/netfilter.h: tables for both families. */
-export const NFPROTO = { NFPROTO_INET: 1, NFPROTO_IPV4: 2, NFPROTO_IPV6: 10 } as const
+/** NFPROTO_*, linux/netfilter.h. INET: tables for both families; NETDEV: for the frames of an interface. */
+export const NFPROTO = { NFPROTO_INET: 1, NFPROTO_IPV4: 2, NFPROTO_NETDEV: 5, NFPROTO_IPV6: 10 } as const
 
 /** struct nfgenmsg */
 export const nfgenmsg = struct('nfgenmsg', [

@@ -236,9 +236,13 @@ export function deleteElements(table: string, set: string, elements: readonly Nf
 }
 
 /** Deletes a table and all objects in it; with `handle` only the table that has it. ENOENT when there is none. */
-export function deleteTable(name: string, handle?: bigint): Request {
+export function deleteTable(
+  name: string,
+  handle?: bigint,
+  nfgen_family: number = NFPROTO.NFPROTO_INET,
+): Request {
   return tableMessage.request('NFT_MSG_DELTABLE', nft(NFT_MSG.NFT_MSG_DELTABLE), 0, {
-    ...inet,
+    nfgen_family,
     // With a handle, the kernel ignores the name.
     ...(handle === undefined ? { NFTA_TABLE_NAME: name } : { NFTA_TABLE_HANDLE: handle }),
   })

@@ -90,6 +90,11 @@ const drivers: Readonly<Record<string, DriverFacts | undefined>> = {
 
 const nothing: DriverFacts = {}
 
+/** True for a driver whose source was read: what its facts do not say, it does as the kernel shows it. */
+export function isKnownDriver(driver: string | undefined): boolean {
+  return driver !== undefined && drivers[driver] !== undefined
+}
+
 /** The facts about a driver; none for a driver of which nothing is known, and where there is no driver. */
 export function driverFacts(driver: string | undefined): DriverFacts {
   return driver === undefined ? nothing : (drivers[driver] ?? nothing)

@@ -9,7 +9,10 @@ export function rateStep(driver: string | undefined): number {
 
 /** Why a driver's policers are none, in words; undefined where nothing is known against them. */
 export function ignoredPolice(driver: string | undefined): string | undefined {
-  return ignoredBy(driver, 'police')
+  const { redirectsOnly } = driverFacts(driver)
+  return redirectsOnly === undefined
+    ? ignoredBy(driver, 'police')
+    : `driver "${driver}" refuses every policer (${redirectsOnly.source})`
 }
 
 /** Why a policer on the representor is the port's `tx_max` by another name, in words; undefined where it is one. */

@@ -26,6 +26,8 @@ export interface OffloadFacts extends ReplyFacts {
   readonly servedLocally?: ReadonlyMap<PortMapping, string>
   /** True for a family whose packets the node forwards; absent where nothing depends on it. */
   readonly forwards?: Readonly<Record<4 | 6, boolean>>
+  /** The driver of the pod's card; absent where no card is. */
+  readonly driver?: string | undefined
   /** The bond or team that the uplink is a port of. */
   readonly bond?: string
 }

@@ -72,10 +72,11 @@ function lookAround(context: LookContext): Looked | undefined {
   const facts = {
     ...readOffloadFacts(kernel, port, addresses),
     servedLocally: keptFromUs(context, listeners),
+    driver: driverOf(port),
   }
   const identity = identityOf(attachment, machine.sha256)
   const plansFor = (now: Port) =>
-    supportedPlans(planPorts(config, { ...facts, port: now }, identity), driverOf(port))
+    supportedPlans(planPorts(config, { ...facts, port: now }, identity), facts.driver)
   const plans = plansFor(port)
   const [plan] = plans
   if (plan === undefined || plan.ops.length === 0) {

@@ -9,6 +9,15 @@ import type { Port, UplinkAttachment } from '../port/port.ts'
 import { filterPriority } from '../state/identity.ts'
 import type { Translator } from './nat-choice.ts'
 
+/** The rules of one mapping, or what several share: all of them run in the NIC or none does. */
+export interface RuleGroup {
+  /** The mapping for people, `tcp 8080 -> 80`, or what else the rules are for. */
+  readonly mapping: string
+  readonly rules: readonly FlowFilter[]
+  /** The rules in software, where they are others: none for traffic that the host's stack forwards by itself. */
+  readonly software?: readonly FlowFilter[]
+}
+
 /** The facts of a key's filters beside the key. */
 export interface FilterContext {
   readonly port: Port

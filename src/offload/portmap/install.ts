@@ -1,13 +1,14 @@
 /** Carries a plan's rules out, each mapping whole in the NIC or whole in software, and says which and why. */
 import { CniError, code } from '../../cni/error.ts'
-import type { Transaction } from '../../ops/apply.ts'
+import { ApplyError, type Transaction } from '../../ops/apply.ts'
 import { flowFilterLine } from '../../ops/command-line.ts'
 import type { FlowFilter, Outcome } from '../../ops/op.ts'
 import type { OffloadJournal } from '../../records/offload.ts'
 import type { OffloadConfig } from '../config/config.ts'
 import { PolicerRefused } from '../feature.ts'
-import { offerAll, steer, type Tried } from './offer.ts'
-import type { OffloadPlan, RuleGroup } from './plan.ts'
+import type { RuleGroup } from './filters.ts'
+import { NotTaken, type Offered, offerAll, steer, type Tried, type Untaken } from './offer.ts'
+import type { OffloadPlan } from './plan.ts'
 import { type Preflight, refuseTaken } from './preflight.ts'
 
 /** The plan that an ADD has carried out. */
@@ -32,27 +33,52 @@ export function applyBest(
   beforeRules: () => void = () => undefined,
 ): Installed | PolicerRefused {
   const notes: string[] = []
+  const refusals = new Set<string>()
   // Changes of other features (bandwidth) stay done.
   const mark = transaction.mark()
   for (const [at, plan] of plans.entries()) {
+    const next = plans[at + 1]
     try {
-      const done = applyPlan(transaction, config, plan, preflight, beforeRules)
+      const earlier = refusals.size === 0 ? undefined : [...refusals].join('; ')
+      const done = applyPlan(transaction, config, plan, preflight, beforeRules, { next, earlier })
       if (done instanceof PolicerRefused) return done
       return { plan, rules: done.rules, notes: [...notes, ...done.notes] }
     } catch (error) {
-      if (!(error instanceof CniError) || error.code !== code.offloadRefused || at === plans.length - 1)
+      if (!(error instanceof CniError) || error.code !== code.offloadRefused || next === undefined)
         throw error
+      const untaken = error instanceof NotTaken ? error.untaken : undefined
+      if (!mayFollow(next, plan, untaken)) throw error
       // A rule that stays would translate beside the next plan's.
       if (transaction.rollback(mark).length > 0) throw error
-      notes.push(`not with nat "${plan.nat}": ${error.message}`)
+      notes.push(`${givenUp(plan, next)}: ${error.message}`)
+      if (untaken !== undefined && plan.nat === next.nat) refusals.add(untaken.refusal)
     }
   }
   throw new RangeError('Cannot install port mappings without a plan')
 }
 
+/** True where the NIC may take the next plan although it did not take this one. */
+function mayFollow(next: OffloadPlan, plan: OffloadPlan, untaken: Untaken | undefined): boolean {
+  return plan.nat !== next.nat || plan.way === 'redirect' || untaken?.isForm === true
+}
+
+/** The plan that was given up, by what the next one has otherwise. */
+function givenUp(plan: OffloadPlan, next: OffloadPlan): string {
+  if (plan.nat !== next.nat) return `not with nat "${plan.nat}"`
+  return plan.way === 'redirect' ? 'not by redirect alone' : 'not by rewriting MAC addresses'
+}
+
+/** The plans around one. */
+interface Around {
+  readonly next: OffloadPlan | undefined
+  /** Why the NIC did not take those before, where their rules in software are the same. */
+  readonly earlier: string | undefined
+}
+
 /**
  * The rules of all mappings go to the NIC at once, then those of the refused ones to software: a pod may have hundreds, and
  * each request by itself waits for its answer.
+ * @throws NotTaken where the NIC took no mapping and the next plan may do better
  */
 function applyPlan(
   transaction: Transaction,
@@ -60,17 +86,22 @@ function applyPlan(
   plan: OffloadPlan,
   preflight: Preflight,
   beforeRules: () => void,
+  { next, earlier }: Around,
 ): Pick<Installed, 'rules' | 'notes'> | PolicerRefused {
   const { groups, inSoftware = [] } = plan
-  transaction.apply(plan.ops)
+  prepare(transaction, plan)
   beforeRules()
   // Before all others: nothing that these keep back may leave meanwhile.
   const kept = transaction.apply(inSoftware.flatMap(({ rules }) => rules.map((rule) => steer(rule, 'off'))))
   const isAsked = config.offload !== 'off' && plan.unoffered !== true
-  const offered = isAsked ? offerAll(transaction, plan, preflight) : { tried: [], notes: [] }
+  const offered: Offered | PolicerRefused = isAsked
+    ? offerAll(transaction, plan, preflight)
+    : { tried: [], notes: [] }
   if (offered instanceof PolicerRefused) return offered
-  const { tried, notes } = offered
-  const mappings = groups.map((group, at): Tried => tried[at] ?? { group })
+  const { tried, notes, untaken } = offered
+  if (next !== undefined && untaken !== undefined && mayFollow(next, plan, untaken))
+    throw new NotTaken(untaken, `the driver said "${untaken.refusal}"`)
+  const mappings = groups.map((group, at) => placed(tried[at] ?? { group, ...refusedBefore(earlier) }))
   const left = mappings.filter(({ outcomes }) => outcomes === undefined)
   const [first] = left
   if (first !== undefined)
@@ -86,6 +117,38 @@ function applyPlan(
     ),
     notes,
   }
+}
+
+/**
+ * Everything before the rules. The kernel of a pod may lack what the table of a redirect alone needs: then this plan is given up.
+ * @throws NotTaken then
+ */
+function prepare(transaction: Transaction, { ops, way }: OffloadPlan): void {
+  if (way !== 'redirect') {
+    transaction.apply(ops)
+    return
+  }
+  try {
+    transaction.attempt(ops)
+  } catch (error) {
+    if (!(error instanceof ApplyError) || error.op.do !== 'nft.load' || error.op.family === undefined)
+      throw error
+    const words = `the pod does not take the frames in: ${error.message}`
+    throw new NotTaken({ refusal: words, isForm: false }, words, { cause: error })
+  }
+}
+
+function refusedBefore(refusal: string | undefined): Pick<Tried, 'refusal'> {
+  return refusal === undefined ? {} : { refusal }
+}
+
+/** With the rules that the mapping has in software, where the NIC did not take it. */
+function placed(tried: Tried): Tried {
+  const { group, outcomes } = tried
+  const { mapping, software } = group
+  return outcomes !== undefined || software === undefined
+    ? tried
+    : { ...tried, group: { mapping, rules: software } }
 }
 
 /** The place where a rule is now, for the record. */

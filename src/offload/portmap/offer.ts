@@ -5,7 +5,8 @@ import { flowFilterLine } from '../../ops/command-line.ts'
 import { OffloadRefused } from '../../ops/offload-refused.ts'
 import type { FlowFilter, Offload, Op, Outcome } from '../../ops/op.ts'
 import { PolicerRefused } from '../feature.ts'
-import type { OffloadPlan, RuleGroup } from './plan.ts'
+import type { RuleGroup } from './filters.ts'
+import type { OffloadPlan } from './plan.ts'
 import type { Preflight } from './preflight.ts'
 
 /** The outcome of a mapping in the NIC: of each rule, or why the NIC did not take it. Neither: the NIC was not asked. */
@@ -20,6 +21,25 @@ export interface Tried {
 export interface Offered {
   readonly tried: readonly Tried[]
   readonly notes: readonly string[]
+  /** The NIC took no mapping. */
+  readonly untaken?: Untaken
+}
+
+/** The reason why a NIC took none of a plan's mappings. */
+export interface Untaken {
+  readonly refusal: string
+  /** The driver has refused the rules for what they say: not for lack of room, and not because something is in their way. */
+  readonly isForm: boolean
+}
+
+/** Code 101: the NIC did not take a plan. */
+export class NotTaken extends CniError {
+  readonly untaken: Untaken
+
+  constructor(untaken: Untaken, message: string, options?: ConstructorParameters<typeof CniError>[2]) {
+    super(code.offloadRefused, message, options)
+    this.untaken = untaken
+  }
 }
 
 /**
@@ -47,16 +67,21 @@ export function offerAll(
       tried.push(outcome)
     }
   }
-  return { tried, notes: notesOf(attempts, preflight) }
+  const untaken = untakenOf(tried, attempts, preflight)
+  return {
+    ...{ tried, notes: [...notesOf(attempts, preflight), ...tried.flatMap(leftToStack)] },
+    ...(untaken === undefined ? {} : { untaken }),
+  }
 }
 
 /** Another filter in the NIC takes the frames before our rules would: nothing is offered. */
 function takenBefore(plan: OffloadPlan, { software }: Preflight, hardware: string): Offered | PolicerRefused {
   const taken = `frames are taken in the NIC before our rules see them ${hardware}`
-  const tried = plan.groups.map((group) => ({ group, refusal: refusedBy(plan, group, taken, taken) }))
+  const untaken = { refusal: taken, isForm: false }
+  const tried = plan.groups.map((group) => ({ group, refusal: refusedBy(plan, group, untaken, taken) }))
   // In software the policer, which is in the NIC only, would be refused (EINVAL).
   if (software === undefined && plan.groups.some(isLimited)) return new PolicerRefused(taken)
-  return { tried, notes: [] }
+  return { tried, notes: [], untaken }
 }
 
 /** The NIC's answer to a mapping as it was offered at last, and the error of the first offer. */
@@ -132,7 +157,40 @@ function outcomeOf(
   const refusal = preflight.explain(result.cause.refusal)
   if (isLimited(group)) return new PolicerRefused(`the driver said "${refusal}"`, { cause: result })
   const details = result.op.do === 'steer.add' ? flowFilterLine(result.op.rule, 'skip_sw') : undefined
-  return { group, refusal: refusedBy(plan, group, refusal, undefined, { details, cause: result }) }
+  const untaken = { refusal, isForm: isForm(result.cause, preflight) }
+  return { group, refusal: refusedBy(plan, group, untaken, undefined, { details, cause: result }) }
+}
+
+/** Undefined where the NIC took a mapping. */
+function untakenOf(
+  tried: readonly Tried[],
+  attempts: readonly Attempt[],
+  preflight: Preflight,
+): Untaken | undefined {
+  const mapped = tried.filter(({ group }) => !isOfStack(group))
+  const [first] = mapped
+  if (first?.refusal === undefined || mapped.some(({ refusal }) => refusal === undefined)) return undefined
+  const causes = attempts.map(({ result }) => (result instanceof ApplyError ? result.cause : undefined))
+  const all = causes.every((cause) => cause instanceof OffloadRefused && isForm(cause, preflight))
+  return { refusal: first.refusal, isForm: all }
+}
+
+/** Codes of drivers whose table is full. */
+const full: ReadonlySet<string> = new Set(['ENOSPC', 'ENOMEM'])
+
+/** Where offloads are switched off, a driver refuses rules whatever they say. */
+function isForm({ code: errno, refusal }: OffloadRefused, { explain }: Preflight): boolean {
+  return !full.has(errno) && explain(refusal) === refusal
+}
+
+/** The host's stack forwards the frames of the group without any rule. */
+function isOfStack({ software }: RuleGroup): boolean {
+  return software?.length === 0
+}
+
+function leftToStack({ group, refusal }: Tried): string[] {
+  if (refusal === undefined || !isOfStack(group)) return []
+  return [`${group.mapping} stays in the host's stack, the NIC did not take its rules ("${refusal}")`]
 }
 
 function isLimited({ rules }: RuleGroup): boolean {
@@ -143,12 +201,12 @@ function isLimited({ rules }: RuleGroup): boolean {
 function refusedBy(
   plan: OffloadPlan,
   group: RuleGroup,
-  refusal: string,
-  why = `the driver said "${refusal}"`,
+  untaken: Untaken,
+  why = `the driver said "${untaken.refusal}"`,
   options?: ConstructorParameters<typeof CniError>[2],
 ): string {
-  if (!plan.hardwareOnly) return refusal
-  throw new CniError(code.offloadRefused, `Cannot map ${group.mapping} in the NIC: ${why}`, options)
+  if (!plan.hardwareOnly || isOfStack(group)) return untaken.refusal
+  throw new NotTaken(untaken, `Cannot map ${group.mapping} in the NIC: ${why}`, options)
 }
 
 /** The operation that adds a filter. */

@@ -9,29 +9,28 @@ import type { OffloadConfig } from '../config/config.ts'
 import { refuseConditions } from '../config/portmap-compat.ts'
 import type { HostAddress } from '../port/addresses.ts'
 import { traitsOf } from '../port/kinds.ts'
-import type { Port, UplinkAttachment } from '../port/port.ts'
+import type { UplinkAttachment } from '../port/port.ts'
 import type { Identity } from '../state/identity.ts'
 import type { OffloadFacts } from './facts.ts'
-import { rulesFor } from './filters.ts'
+import { type RuleGroup, rulesFor } from './filters.ts'
 import { type HostAddresses, isLoopback, localhost, portKeys, servesLocalhost } from './keys.ts'
 import { type Translator, translators } from './nat-choice.ts'
 import { nicNotes, uplinkNotes } from './plan-notes.ts'
 import { podNatTable } from './pod-nat.ts'
+import { directGroups, redirectAlone } from './redirect/filters.ts'
+import { redirectNotes } from './redirect/notes.ts'
+import { podMarkTable } from './redirect/pod-mark.ts'
+import { offeredTranslators, type Way, type WayChoice, waysOf } from './redirect/ways.ts'
 import { planReplies } from './reply-routing.ts'
 import { sharedRules } from './shared-filters.ts'
-
-/** The rules of one mapping, or what several share: all of them run in the NIC or none does. */
-export interface RuleGroup {
-  /** The mapping for people, `tcp 8080 -> 80`, or what else the rules are for. */
-  readonly mapping: string
-  readonly rules: readonly FlowFilter[]
-}
 
 /** Everything that is to be done for an attachment's mappings. */
 export interface OffloadPlan {
   readonly keys: readonly PortKey[]
   /** The place where addresses and ports are translated. */
   readonly nat: Translator
+  /** The form of the rules that the NIC is asked for. */
+  readonly way: Way
   /** Before the rules: the reservation, the pod's part, qdiscs. */
   readonly ops: readonly Op[]
   readonly groups: readonly RuleGroup[]
@@ -62,35 +61,44 @@ export function planPorts(config: OffloadConfig, facts: OffloadFacts, identity: 
   const choices = translators(config, port, keys)
   if (keys.length === 0) {
     const notes = ['no mapping fits an address family of the pod']
-    return [{ keys, nat: 'pod', ops: [], groups: [], hardwareOnly: false, notes }]
+    return [{ keys, nat: 'pod', way: 'rewrite', ops: [], groups: [], hardwareOnly: false, notes }]
   }
   const replies = planReplies(facts, identity)
   const served = hostSide(config, facts).served
   const { wire } = port
-  const plan = (nat: Translator): OffloadPlan => ({
-    keys,
-    nat,
+  const { nats, notes: passedOver } = offeredTranslators(choices.nat, facts.driver)
+  const plan = (nat: Translator, { way, unoffered, notes }: WayChoice): OffloadPlan => ({
+    ...{ keys, nat, way },
     ops: [
       {
         ...{ do: 'ports.reserve', keys, masquerade: masquerades(config, facts, keys), owner: identity.owner },
         ...(port.wire === undefined ? {} : { steered: true }),
       },
       ...(nat === 'pod' ? [podNat(keys, identity)] : []),
+      ...(way === 'redirect' ? [podMark(keys, port.name, identity)] : []),
       ...replies.ops,
       ...(wire === undefined ? [] : qdiscs(wire)),
     ],
-    ...(wire === undefined ? { groups: [] } : groupsOf(config, port, wire, served, identity, keys, nat)),
-    ...(wire?.representor === undefined ? { unoffered: true } : {}),
+    ...(wire === undefined
+      ? { groups: [] }
+      : groupsOf(config, facts, wire, served, identity, keys, nat, way)),
+    ...(wire?.representor === undefined || unoffered ? { unoffered: true } : {}),
     hardwareOnly: nat === 'nic' || config.offload === 'require',
     notes: [
       ...replies.notes,
       ...choices.notes,
+      ...passedOver,
+      ...notes,
+      ...(way === 'redirect' ? redirectNotes(config, facts, identity) : []),
       ...(nat === 'nic' ? nicNotes(config) : []),
       ...uplinkNotes(config, facts, keys),
       ...loopbackNotes(config, facts, keys),
     ],
   })
-  return choices.nat.map(plan)
+  const { offload } = config
+  const vlans = keys.map(({ address }) => vlanAt(served, address))
+  const { driver } = facts
+  return nats.flatMap((nat) => waysOf(nat, { port, driver, offload, vlans }).map((way) => plan(nat, way)))
 }
 
 /** The host's addresses on which this port's mappings can be served. */
@@ -168,17 +176,24 @@ function podNat(keys: readonly PortKey[], identity: Identity): Op {
   return { do: 'nft.load', side: 'pod', table: identity.podTable, text: podNatTable(identity.podTable, keys) }
 }
 
+function podMark(keys: readonly PortKey[], link: string, { podTable: table }: Identity): Op {
+  const text = podMarkTable(table, link, keys)
+  return { do: 'nft.load', side: 'pod', family: 'netdev', table, text }
+}
+
+/** The groups of these keys. `served` are the node's addresses that serve ports on this wire. */
 function groupsOf(
-  config: OffloadConfig,
-  port: Port,
+  { directSubnets }: OffloadConfig,
+  facts: OffloadFacts,
   wire: UplinkAttachment,
   served: readonly HostAddress[],
   { cookie }: Identity,
   keys: readonly PortKey[],
   nat: Translator,
+  way: Way,
 ): Pick<OffloadPlan, 'groups' | 'inSoftware'> {
-  const { directSubnets } = config
-  const vlanOf = (wanted: string) => served.find(({ address }) => address === wanted)?.vlan ?? 0
+  const { port } = facts
+  const vlanOf = (wanted: string) => vlanAt(served, wanted)
   const groups = new Map<string, FlowFilter[]>()
   // Frames for the host's loopback never come by the uplink.
   for (const key of keys.filter(({ address }) => !isLoopback(address))) {
@@ -190,11 +205,20 @@ function groupsOf(
   const shared = sharedRules(keys, { port, wire, cookie, nat, directSubnets, nodeAddresses, vlanOf })
   const named = (mapping: string, rules: readonly FlowFilter[]) =>
     rules.length === 0 ? [] : [{ mapping, rules }]
+  const mapped = [...groups].map(([mapping, rules]) => ({ mapping, rules }))
   return {
-    // Before those of the mappings: no reply to the node may leave by the wire meanwhile.
-    groups: [...named(passing, shared.nic), ...[...groups].map(([mapping, rules]) => ({ mapping, rules }))],
+    groups:
+      way === 'redirect'
+        ? [...mapped.map(redirectAlone), ...directGroups(keys, directSubnets, facts, wire, cookie)]
+        : // Before those of the mappings: no reply to the node may leave by the wire meanwhile.
+          [...named(passing, shared.nic), ...mapped],
     inSoftware: named('fragments', shared.host),
   }
+}
+
+/** VLAN in which the uplink carries an address, 0 = untagged. */
+function vlanAt(served: readonly HostAddress[], wanted: string): number {
+  return served.find(({ address }) => address === wanted)?.vlan ?? 0
 }
 
 /** The purpose of rules of no mapping. */

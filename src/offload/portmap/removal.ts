@@ -2,6 +2,7 @@
 import type { Kernel } from '../../kernel/api/kernel.ts'
 import { ipFamily } from '../../lib/ip.ts'
 import { notice } from '../../lib/log/notice.ts'
+import type { TableFamily } from '../../ops/op.ts'
 import type { OffloadJournal } from '../../records/offload.ts'
 import type { FeatureRemoval, Removal } from '../feature.ts'
 import { filterPriority, formerRouteTable, identityOf, rulePriority } from '../state/identity.ts'
@@ -60,13 +61,16 @@ function removeFromPod({ machine, kernel, attachment, pod, journal, isWhole, ste
     const former = journal === undefined ? [] : [formerRouteTable(attachment, machine.sha256)]
     for (const table of [routeTable, ...former]) step(() => kernel.removeTable(table, rulePriority))
   }
-  step(() => dropNat(kernel, podTable))
+  step(() => dropTable(kernel, podTable))
+  const isMarked = journal?.ops.some((op) => op.do === 'nft.load' && op.family === 'netdev')
+  // Before the end of an ADD its record does not name the tables in the pod.
+  if (!isWhole || isMarked === true) step(() => dropTable(kernel, podTable, 'netdev'))
 }
 
 /** A table that a program of the pod has made its own goes with that program: no DEL waits for it. */
-function dropNat(kernel: Kernel, table: string): void {
+function dropTable(kernel: Kernel, table: string, family?: TableFamily): void {
   try {
-    kernel.dropPodNat(table)
+    kernel.dropPodTable(table, family)
   } catch (error) {
     if (!(error instanceof Error && 'code' in error && error.code === 'EPERM')) throw error
     notice(`vf-offload: table "${table}" stays in the pod (EPERM: a program there owns it, or we may not)`)

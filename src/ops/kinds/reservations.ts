@@ -30,4 +30,7 @@ export type ReservationOp =
     }
   /** Ports that the kernel gives to no program of the host by itself; `were`: those of them that it gave to none before. */
   | { do: 'localports.reserve' | 'localports.release'; ports: readonly number[]; were: readonly number[] }
-  | { do: 'nft.load' | 'nft.drop'; side: Side; table: string; text: string }
+  | { do: 'nft.load' | 'nft.drop'; side: Side; table: string; text: string; family?: TableFamily }
+
+/** The family of a table of nftables, where it is not `inet`: `netdev` sees the frames of an interface before all others do. */
+export type TableFamily = 'netdev'

@@ -19,8 +19,12 @@ export const reservationKinds: Kinds<ReservationOp['do']> = {
       `sysctl -w ${localPorts}="$(sysctl -n ${localPorts})" # without ${formatPortSet(ports.filter((port) => !were.includes(port)))}`,
     undo: 'localports.reserve',
   },
-  'nft.load': { side: sideOf, line: (op) => `nft add table inet ${op.table}`, undo: 'nft.drop' },
-  'nft.drop': { side: sideOf, line: (op) => `nft delete table inet ${op.table}`, undo: 'nft.load' },
+  'nft.load': { side: sideOf, line: (op) => `nft add ${tableWords(op)}`, undo: 'nft.drop' },
+  'nft.drop': { side: sideOf, line: (op) => `nft delete ${tableWords(op)}`, undo: 'nft.load' },
+}
+
+function tableWords({ family, table }: OpOf<'nft.load'>): string {
+  return `table ${family ?? 'inet'} ${table}`
 }
 
 function elementWords({ keys }: OpOf<'ports.reserve'>): string {

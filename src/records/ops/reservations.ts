@@ -1,6 +1,6 @@
 /** Operations on host ports and tables of nftables, as they lie on the disk (table.ts). */
 import type { ReservationOp } from '../../ops/op.ts'
-import { at, flag, list, maybe, objectOf } from '../form.ts'
+import { at, flag, list, maybe, objectOf, oneOf } from '../form.ts'
 import { cidr, ip, port, proto, side, words } from '../values.ts'
 import type { Member, OpFields, OpForms } from './types.ts'
 
@@ -39,6 +39,7 @@ const table: OpFields<'nft.load'> = {
   side: at('side', side),
   table: at('table', words),
   text: at('text', words),
+  family: maybe('family', oneOf('netdev')),
 }
 /** Forms of operations on host ports and tables of nftables. */
 export const reservationForms: OpForms<ReservationOp['do']> = {

@@ -107,7 +107,7 @@ function podWith(
       bridgeVlans: never,
     },
     ...{
-      dropPodNat: never,
+      dropPodTable: never,
       releasePorts: never,
       forgetConnections: never,
       listeners: never,

@@ -304,7 +304,7 @@ test('B11: policers of any rate with the bursts of runtimes are shown as they we
 })
 
 test('a limit of a card that takes no policer is in the pod, with the reason; outside is refused with the words of the driver', async () => {
-  await knob(vm, card, 'profile', 'steer-only')
+  await knob(vm, card, 'profile', 'sfc')
   onTestFinished(() => knob(vm, card, 'profile', 'full'))
   const wishes = {
     ingressRate: 5_000_000,

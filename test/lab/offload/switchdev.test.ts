@@ -219,8 +219,8 @@ test('of 60 mappings in a table with room for half those are in the card, the ot
   await clean()
 }, 400_000)
 
-test('prefer and require steer in a card of profile steer-only and the pod translates; auto says why not the NIC', async () => {
-  await knob(vm, card, 'profile', 'steer-only')
+test('prefer and require steer in a card of profile sfc and the pod translates; auto says why not the NIC', async () => {
+  await knob(vm, card, 'profile', 'sfc')
   const config = { offload: 'require', directSubnets: ['10.9.0.0/24'] }
   const why = async () => {
     const record = await vm.must('cat /var/lib/cni/vf-flower/offload/*.json')
@@ -313,7 +313,7 @@ test('vfctl show tells after traffic, by counters, that a card takes filters and
 
 test.each([
   [{ offload: 'require' }, 'max_rules', 3, 101],
-  [{ nat: 'nic' }, 'profile', 'steer-only', 101],
+  [{ nat: 'nic' }, 'profile', 'sfc', 101],
   [{ nat: 'nic', offload: 'off' }, 'profile', 'full', 7],
 ] as const)('%j with %s %s leaves nothing: code %i', async (config, name, value, code) => {
   await knob(vm, card, name, value)

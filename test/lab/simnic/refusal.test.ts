@@ -198,9 +198,9 @@ describe('knobs', () => {
     ])
   })
 
-  test('profile steer-only takes redirect and MAC addresses, nothing above', async () => {
+  test('profile sfc takes redirect and MAC addresses, nothing above', async () => {
     // tc offers a standalone action to every card: one that takes it is enough.
-    for (const each of [card, other]) await knob(vm, each, 'profile', 'steer-only')
+    for (const each of [card, other]) await knob(vm, each, 'profile', 'sfc')
     await vm.must(add(`${TCP} ${MAC} ${TO_REP}`))
     expect(await hardwareRules(vm, card)).toHaveLength(1)
     for (const [munge, header] of [

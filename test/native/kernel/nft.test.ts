@@ -243,7 +243,7 @@ test("a pod's table is loaded whole in the pod, and dropped, also when it is gon
   expect((await ruleset(pod)).filter(({ rule }) => rule !== undefined)).toHaveLength(1)
   await drive(
     vm,
-    [run({ ...load, do: 'nft.drop' }), run({ ...load, do: 'nft.drop' }), ask('dropPodNat', 'ours')],
+    [run({ ...load, do: 'nft.drop' }), run({ ...load, do: 'nft.drop' }), ask('dropPodTable', 'ours')],
     { on, netns },
   )
   expect(await ruleset(pod)).toEqual(before)

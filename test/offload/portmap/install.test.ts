@@ -27,7 +27,14 @@ const applyBest = (...of: Parameters<typeof applyOr>) => {
 }
 
 const planOf = (rules: readonly FlowFilter[], more: Partial<OffloadPlan> = {}): OffloadPlan => ({
-  ...{ keys: [], nat: 'pod', ops: [], groups: [{ mapping: 'tcp 80 -> 80', rules }], notes: [] },
+  ...{
+    keys: [],
+    nat: 'pod',
+    way: 'rewrite',
+    ops: [],
+    groups: [{ mapping: 'tcp 80 -> 80', rules }],
+    notes: [],
+  },
   ...{ hardwareOnly: false, ...more },
 })
 
@@ -279,4 +286,156 @@ test('rules for software are made there, and their place says nothing of the map
     ['fragments', 'host', undefined],
     ['tcp 80 -> 80', 'nic', undefined],
   ])
+})
+
+group('a NIC that rewrites no frame', () => {
+  const rewriting = (more: Partial<FlowFilter> = {}) => rule({ srcMac: '02:00:00:00:00:01', ...more })
+  const tcp = { mapping: 'tcp 80 -> 80', rules: [rewriting()] }
+  const udp = { mapping: 'udp 53 -> 53', rules: [rewriting({ proto: 'udp', port: 53 })] }
+  const redirected = [tcp, udp].map(({ mapping, rules }) => {
+    return { mapping, software: rules, rules: rules.map(({ srcMac: _, ...one }) => one) }
+  })
+  const direct = { mapping: 'direct traffic of tcp 80', rules: [rule({ port: 8 })], software: [] }
+  const mark: Op = { do: 'nft.load', side: 'pod', family: 'netdev', table: 'ours', text: '' }
+  const [rewrite, redirect, software] = [
+    planOf([], { groups: [tcp, udp] }),
+    planOf([], { way: 'redirect', ops: [mark], groups: [...redirected, direct] }),
+    planOf([], { groups: [tcp, udp], unoffered: true }),
+  ] as const
+  const words = 'EINVAL: Unsupported action in switchdev mode'
+  const before: Op = { do: 'ifb.add', side: 'host', name: 'vfr0', mac: '76:66:00:00:00:00', mtu: 1500 }
+
+  /** Says by each rule why the NIC does not take it. */
+  function installOn(
+    plans: readonly OffloadPlan[],
+    refusalOfRule: (rule: FlowFilter) => Error | undefined,
+    failing: (op: Op) => boolean = () => false,
+    preflight: Preflight = free,
+  ) {
+    const asked: string[] = []
+    const transaction = new Transaction({
+      run: (op) => {
+        if (op.do !== 'steer.add') asked.push(op.do)
+        if (failing(op)) throw new Error('nft -f: Could not process rule: Operation not supported')
+        if (op.do !== 'steer.add') return {}
+        const form = op.rule.srcMac === undefined ? 'redirect' : 'rewrite'
+        asked.push(`${op.rule.proto} ${op.rule.port} ${form} ${op.offload}`)
+        const refused = op.offload === 'off' ? undefined : refusalOfRule(op.rule)
+        if (refused !== undefined) throw refused
+        return { where: op.offload === 'off' ? 'host' : 'nic' }
+      },
+    })
+    transaction.apply([before])
+    return { asked, transaction, install: () => applyBest(transaction, config, plans, preflight) }
+  }
+  const refused = (text: string, errno?: string) =>
+    new OffloadRefused(
+      text,
+      errno === undefined ? undefined : Object.assign(new Error(text), { code: errno }),
+    )
+  const noRewriting = ({ srcMac }: FlowFilter) =>
+    srcMac === undefined ? undefined : refused(words, 'EINVAL')
+  const nofrag = ({ proto, srcMac }: FlowFilter) =>
+    srcMac !== undefined || proto === 'udp' ? refused(words, 'EINVAL') : undefined
+
+  test('is asked for redirects alone after it has refused to rewrite, with its words in a note', () => {
+    const { asked, install } = installOn([rewrite, redirect, software], noRewriting)
+    const { plan, rules, notes } = install()
+    expect(plan).toBe(redirect)
+    expect(rules.map(({ where, refusal }) => [where, refusal])).toEqual(Array(3).fill(['nic', undefined]))
+    expect(asked).toEqual([
+      ...['ifb.add', 'tcp 80 rewrite require', 'udp 53 rewrite require', 'nft.load'],
+      ...['tcp 80 redirect require', 'udp 53 redirect require', 'tcp 8 redirect require'],
+    ])
+    expect(notes).toEqual([`not by rewriting MAC addresses: the driver said "${words}"`])
+  })
+
+  test('has what it refuses as a redirect in software, where the rules rewrite', () => {
+    const { install } = installOn([redirect, software], nofrag)
+    expect(
+      install().rules.map(({ mapping, where, refusal, rule: { srcMac } }) => [
+        mapping,
+        where,
+        refusal,
+        srcMac,
+      ]),
+    ).toEqual([
+      ['tcp 80 -> 80', 'nic', undefined, undefined],
+      ['udp 53 -> 53', 'host', words, '02:00:00:00:00:01'],
+      ['direct traffic of tcp 80', 'nic', undefined, undefined],
+    ])
+  })
+
+  test('that takes direct traffic alone, or nothing, gets no table in the pod, and each rule has its words', () => {
+    const none = ({ port }: FlowFilter) => (port === 8 ? undefined : refused(words, 'EINVAL'))
+    const { asked, install } = installOn([redirect, software], none)
+    const { plan, rules, notes } = install()
+    expect(plan).toBe(software)
+    expect(rules.map(({ where, refusal }) => [where, refusal])).toEqual(Array(2).fill(['host', words]))
+    expect(asked).toContain('nft.drop')
+    expect(asked).not.toContain('ifb.del')
+    expect(notes).toEqual([`not by redirect alone: the driver said "${words}"`])
+  })
+
+  test('without room for direct traffic leaves that to the host’s stack, also under offload require, and says so', () => {
+    const noRoom = ({ port }: FlowFilter) => (port === 8 ? refused('ENOSPC: full', 'ENOSPC') : undefined)
+    for (const hardwareOnly of [false, true]) {
+      const { install } = installOn([{ ...redirect, hardwareOnly }], noRoom)
+      const { rules, notes } = install()
+      expect(rules.map(({ mapping }) => mapping)).toEqual(['tcp 80 -> 80', 'udp 53 -> 53'])
+      expect(notes).toEqual([
+        expect.stringMatching(/^direct traffic of tcp 80 stays in the host's stack.*ENOSPC/),
+      ])
+    }
+  })
+
+  test.each([
+    ['is full', refused('ENOSPC: the table is full', 'ENOSPC'), free],
+    [
+      'has offloads switched off',
+      refused(words, 'EINVAL'),
+      { ...free, explain: (said: string) => `${said} (off)` },
+    ],
+  ])('that %s is not asked again in another form', (_, why, preflight) => {
+    const { asked, install } = installOn([rewrite, redirect, software], () => why, undefined, preflight)
+    expect(install().plan).toBe(rewrite)
+    expect(asked.filter((line) => line.includes('redirect'))).toEqual([])
+    const required = installOn(
+      [
+        { ...rewrite, hardwareOnly: true },
+        { ...redirect, hardwareOnly: true },
+      ],
+      () => why,
+      undefined,
+      preflight,
+    )
+    expect(refusalOf(required.install).code).toBe(101)
+    expect(required.asked.filter((line) => line.includes('redirect'))).toEqual([])
+  })
+
+  test('offload require is satisfied by redirects alone', () => {
+    const both = [rewrite, redirect].map((plan) => ({ ...plan, hardwareOnly: true }))
+    expect(installOn(both, noRewriting).install().plan.way).toBe('redirect')
+    expect(refusalOf(installOn(both, nofrag).install).message).toContain(
+      `udp 53 -> 53 in the NIC: the driver said`,
+    )
+  })
+
+  test('and a pod whose kernel lacks the table: software with the reason, code 101 under require, others stay done', () => {
+    const isMark = (op: Op) => op.do === 'nft.load'
+    const { asked, install } = installOn([redirect, software], noRewriting, isMark)
+    const { plan, rules, notes } = install()
+    expect(plan).toBe(software)
+    expect(notes.join()).toMatch(
+      /^not by redirect alone: the pod does not take the frames in: .*not supported/,
+    )
+    expect(rules[0]).toMatchObject({
+      where: 'host',
+      refusal: expect.stringContaining('Operation not supported'),
+    })
+    expect(asked).not.toContain('ifb.del')
+    const required = installOn([{ ...redirect, hardwareOnly: true }], noRewriting, isMark)
+    const error = refusalOf(required.install)
+    expect([error.code, error.message]).toEqual([101, expect.stringContaining('Operation not supported')])
+  })
 })

@@ -70,6 +70,7 @@ const facts: OffloadFacts = {
   ownAddresses: new Set(),
   podAddresses: [{ ip: '10.1.0.5', address: '10.1.0.5/24', gateway: '10.1.0.254' }],
   podRoutes: [route('0.0.0.0/0', 3)],
+  driver: 'mlx5_core',
   podRules: [],
 }
 /** The port with another wire. */

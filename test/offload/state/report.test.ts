@@ -90,7 +90,7 @@ test('without a pod’s name, and without filters', () => {
 
 test('plans that a driver would not carry out as written are left out, and said', () => {
   const plan = (nat: 'pod' | 'nic', more: Partial<FlowFilter>): OffloadPlan => ({
-    ...{ keys: [key], nat, ops: [], hardwareOnly: true, notes: [] },
+    ...{ keys: [key], nat, way: 'rewrite', ops: [], hardwareOnly: true, notes: [] },
     groups: [{ mapping: 'tcp 8080 -> 80', rules: [{ ...rule, ...more }] }],
   })
   const [nic, pod] = [plan('nic', { to: { address: '10.1.0.5', port: 80 } }), plan('pod', {})]

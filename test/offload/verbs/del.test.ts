@@ -210,7 +210,7 @@ describe('DEL', () => {
     remove()
     expectNothingLeft()
     expect(node.dumpsWithLock).toBe(0)
-    expect(node.steps).toEqual(['routes', 'routes', 'nat', 'filter', 'filter', 'ports'])
+    expect(node.steps).toEqual(['routes', 'routes', 'nat', 'mark', 'filter', 'filter', 'ports'])
   })
 
   test('without a record filters of both parts are looked for in the same dumps, and nobody waits for the lock meanwhile', () => {

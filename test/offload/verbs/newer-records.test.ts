@@ -44,7 +44,7 @@ test('removes what it understands, says what not, and keeps the record as it is'
   const said = vi.spyOn(log, 'warn').mockReturnValue(undefined)
   call()
   expect([node.filters, [...node.ports]]).toEqual([[], []])
-  expect(node.steps).toEqual(['replies', 'nat', 'filter', 'ports'])
+  expect(node.steps).toEqual(['replies', 'nat', 'mark', 'filter', 'ports'])
   expect(said.mock.calls.join()).toContain('(it does not understand journal.ops.1), and the record is kept')
   call()
   expect([readFileSync(record.path, 'utf8'), store.readReport(record)]).toEqual([text, '{}'])

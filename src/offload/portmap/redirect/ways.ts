@@ -1,0 +1,59 @@
+/** The ways to bring a pod its frames by filters, best first, by the driver and by what the mappings need. Pure. */
+import { driverFacts, isKnownDriver } from '../../port/drivers.ts'
+import type { Port } from '../../port/port.ts'
+import type { Translator } from '../nat-choice.ts'
+
+/** `rewrite`: filters write MAC addresses. `redirect`: they do not, and the pod takes the frames in as they are. */
+export type Way = 'rewrite' | 'redirect'
+
+/** One plan's way. */
+export interface WayChoice {
+  readonly way: Way
+  /** The NIC is not asked for any rule. */
+  readonly unoffered?: true
+  readonly notes: readonly string[]
+}
+
+/** The facts on which the ways depend. */
+export interface WayFacts {
+  readonly port: Port
+  /** Driver of the card; undefined where no card is. */
+  readonly driver?: string | undefined
+  readonly offload: 'prefer' | 'require' | 'off'
+  /** VLANs in which the uplink carries the mapped addresses, 0 = untagged. */
+  readonly vlans: readonly number[]
+}
+
+/**
+ * The ways of a translator. A driver that is known to refuse rewriting hears of the redirect alone at once; one of which
+ * nothing is known, after it has refused to rewrite.
+ */
+export function waysOf(nat: Translator, { port, driver, offload, vlans }: WayFacts): WayChoice[] {
+  const rewrite: WayChoice = { way: 'rewrite', notes: [] }
+  const { kind, link, wire } = port
+  if (nat !== 'pod' || kind !== 'representor' || link === undefined || offload === 'off') return [rewrite]
+  const isRefused = driverFacts(driver).redirectsOnly !== undefined
+  if (!isRefused && isKnownDriver(driver)) return [rewrite]
+  const vlan = [wire?.vlan ?? 0, ...vlans].find((id) => id !== 0)
+  if (vlan !== undefined) {
+    const words = `not by redirect alone: frames in VLAN ${vlan} need a change of their tag`
+    return [isRefused ? { ...rewrite, notes: [words] } : rewrite]
+  }
+  return [
+    ...(isRefused ? [] : [rewrite]),
+    { way: 'redirect', notes: [] },
+    ...(offload === 'require' ? [] : [{ ...rewrite, unoffered: true } as const]),
+  ]
+}
+
+/** Translators that the driver may serve, best first, with a note on one that it is known to refuse. */
+export function offeredTranslators(
+  nats: readonly Translator[],
+  driver: string | undefined,
+): { readonly nats: readonly Translator[]; readonly notes: readonly string[] } {
+  const { redirectsOnly } = driverFacts(driver)
+  // Whoever asked for the NIC by name hears the driver's own words.
+  if (redirectsOnly === undefined || nats.length < 2 || !nats.includes('nic')) return { nats, notes: [] }
+  const words = `driver "${driver}" refuses every rewrite (${redirectsOnly.source})`
+  return { nats: nats.filter((nat) => nat !== 'nic'), notes: [`not with nat "nic": ${words}`] }
+}
