@@ -17,7 +17,7 @@ export const uplinks: readonly Mutation[] = [
     mistake: 'The key "uplink" may name any interface of the host for a VF.',
     old: 'return name !== undefined && ports.includes(name) ? name : undefined',
     now: 'return name',
-    test: ['offload/port/port.test.ts', 'is not served by uplink "eth0", which is none of them'],
+    test: ['offload/port/port.test.ts', 'which is none of them'],
     tier: 'quick',
   },
   {
@@ -26,16 +26,26 @@ export const uplinks: readonly Mutation[] = [
     mistake: 'An eSwitch that another system manages is taken for one in legacy mode.',
     old: "return state === 'unsupported' ? driverFacts(driverOf(pf)).managedElsewhere?.where : undefined",
     now: 'return undefined',
-    test: ['offload/port/port.test.ts', 'with mlx5_core and an eSwitch that is unsupported'],
+    test: ['offload/port/port.test.ts', 'the manager elsewhere is'],
     tier: 'quick',
   },
   {
-    id: 'device-eswitch-elsewhere',
+    id: 'pools-eswitch-elsewhere',
     file: 'device-plugin/pools/selector.ts',
     mistake: 'A pool of VFs in legacy mode takes those whose eSwitch another system manages.',
     old: 'if (pf?.managedElsewhere !== undefined) return',
     now: "if (pf?.address === '') return",
     test: ['device-plugin/pools/selectors.test.ts', 'eswitchModes is the mode of the PF'],
+    tier: 'quick',
+  },
+  {
+    id: 'offload-hairpin-elsewhere',
+    file: 'src/offload/portmap/hairpin/words.ts',
+    mistake:
+      'Filters that send frames back by their own port are offered where another system manages the eSwitch.',
+    old: '  if (manager !== undefined)\n',
+    now: "  if (manager !== undefined && legacyOffload !== 'try')\n",
+    test: ['offload/portmap/hairpin/words.test.ts', 'never asked where another system manages the eSwitch'],
     tier: 'quick',
   },
 ]

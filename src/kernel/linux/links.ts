@@ -50,6 +50,7 @@ export function linkKernel(sides: OpenSides): LinkKernel {
     eswitch: (pci) => eswitchOf(sides.generic(), pci),
     isSwitchdev: (pci) => eswitchOf(sides.generic(), pci) === 'switchdev',
     linkCounters: (side, name) => inspect().linkCounters(route(side), name),
+    vfCounters: (pf, vf, numVfs) => inspect().vfCounters(route('host'), pf, vf, numVfs),
   }
 }
 
