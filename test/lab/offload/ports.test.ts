@@ -70,7 +70,8 @@ beforeAll(async () => {
 })
 afterAll(async () => {
   await deletePod(lab, POD)
-  await lab.must(`ip link set ${second.pf} nomaster; ip link delete ${BRIDGE}`)
+  await knob(lab, card, 'no_eswitch', 0)
+  await lab.must(`ip link delete ${BRIDGE}`)
   await setMode(lab, card, 'legacy')
   await tearDown(lab, second)
   await unloadSimnic(lab)
@@ -117,14 +118,15 @@ test('without the key the error names the ports, and so it does for an uplink of
   })
 })
 
-test('with the key HTTP is in the NIC by that port, and attributes of the VF are set', async () => {
-  const wishes = { bridge: BRIDGE, trust: 'on', mtu: 1400 }
+test('with the key HTTP is in the NIC by that port, and attributes of the VF are those of each port', async () => {
+  const mac = '02:00:00:00:0b:05'
+  const wishes = { bridge: BRIDGE, mac, mtu: 1400 }
   const list = listWith({ uplink: second.pf, nat: 'nic', offload: 'require' }, wishes)
   const before = await cardCounters(lab, card)
   const result = await runtime.add(list, of())
   await linkIsReady(lab, POD)
   expect(await lab.must(`ip -d link show dev ${card.pf}; ip -d link show dev ${second.pf}`)).toMatch(
-    /(vf 0 .*trust on[\s\S]*){2}/,
+    new RegExp(`(vf 0 .*${mac}[\\s\\S]*){2}`),
   )
   const server = await serve(lab, POD, [{ name: POD, protocol: 'http', port: 80 }])
   for (const client of [CLIENT_A, CLIENT_B]) {
@@ -148,6 +150,8 @@ test('with the key HTTP is in the NIC by that port, and attributes of the VF are
 test('an eSwitch that this host does not manage is not in legacy mode: errors and notes say so', async () => {
   const words = `this host does not manage the eSwitch of "${card.pf}" (BlueField in DPU mode? devlink: EOPNOTSUPP)`
   await setMode(lab, card, 'legacy')
+  // No VF is behind the second port in legacy mode.
+  await lab.must(`ip link set ${second.pf} nomaster; ip link set ${card.pf} master ${BRIDGE}`)
   await knob(lab, card, 'no_eswitch', 1)
   const uplink = card.pf
   const refused = errorOf(await offloadSays({ uplink, nat: 'nic' }))
