@@ -238,6 +238,7 @@ export const covers: Readonly<Record<string, readonly string[]>> = {
   'offload/portmap/status': ['offload/verbs/status', 'lab/offload/status'],
   'offload/state/context': ['offload/portmap/host/whole-table'],
   'offload/state/stores': ['offload/verbs/look', 'offload/verbs/previous-entries'],
+  'offload/port/uplink': ['offload/port/port', 'offload/verbs/status', 'lab/offload/ports'],
   'offload/verbs/check-port': ['native/portmap/check', 'native/hostile/bounds', 'lab/offload/check'],
   'offload/verbs/context': ['offload/verbs/add'],
   'offload/verbs/check': ['native/portmap/check', 'lab/offload/check'],

@@ -59,11 +59,12 @@ export function observed(device: Device, snapshot: Snapshot): ReadonlyMap<Delaye
   const found = new Map<DelayedReason, string>()
   const { vf } = device
   const pf = device.pf && snapshot.pfs.get(device.pf.address)
-  const wire = pf?.uplink
-  // `link-state enable` gives the VF a link whatever the wire has: VFs of one PF reach each other without the wire.
-  if (wire !== undefined && vf?.linkState !== 'enable') {
-    if (!wire.up) found.set('carrier', `the PF ${wire.name} is down`)
-    else if (!wire.carrier) found.set('carrier', `the PF ${wire.name} has no carrier`)
+  const wires = pf?.ports ?? [pf?.uplink ?? []].flat()
+  // `link-state enable` gives the VF a link whatever the wire has: VFs of one PF reach each other without the wire. Nobody knows which
+  // of several ports a pod's network is on.
+  if (wires.length > 0 && vf?.linkState !== 'enable' && !wires.some(({ up, carrier }) => up && carrier)) {
+    const words = wires.map(({ name, up }) => `the PF ${name} ${up ? 'has no carrier' : 'is down'}`)
+    found.set('carrier', words.join(', '))
   }
   if (vf?.linkState === 'disable')
     found.set('link-state', 'the PF has switched off the link of the VF (link-state disable)')

@@ -2,6 +2,7 @@
 import type { NetworkFacts } from '../../src/kernel/api/network-facts.ts'
 import type { PciAddress } from '../../src/lib/pci-address.ts'
 import { type PortPlace, placeOfPort, portAt, portsByPlace } from '../../src/nic/representor.ts'
+import { driverFacts } from '../../src/offload/port/drivers.ts'
 import { type PciFacts, vfsOf } from './functions.ts'
 import { type Interface, netdevOf } from './interfaces.ts'
 import type { Pf, VfState } from './snapshot.ts'
@@ -20,13 +21,19 @@ export interface PfFacts {
   vfState(index: number): VfState | undefined
 }
 
-/** The uplink: the only interface that is no representor, else the only one with a port name `p<N>`. */
-export function uplinkAmong(interfaces: readonly Interface[]): Interface | undefined {
+/**
+ * The interfaces that lead to wires: the only one that is no representor, else those with a port name `p<N>`, or `p<N>s<M>` of a split
+ * port. Some cards have all their ports on one PF (nfp).
+ */
+export function portsAmong(interfaces: readonly Interface[]): readonly Interface[] {
   const own = interfaces.filter(({ physPortName }) => placeOfPort(physPortName) === undefined)
-  if (own.length <= 1) return own[0]
-  const named = own.filter(({ physPortName }) => /^p\d+$/.test(physPortName ?? ''))
-  return named.length === 1 ? named[0] : undefined
+  if (own.length <= 1) return own
+  const named = own.filter(({ physPortName }) => /^p\d+(s\d+)?$/.test(physPortName ?? ''))
+  return named.sort((a, b) => collator.compare(a.physPortName ?? '', b.physPortName ?? ''))
 }
+
+/** Sorts `p2` before `p10`. */
+const collator = new Intl.Collator('en', { numeric: true })
 
 /** Functions that have VFs or subfunctions, or could have them, with their interfaces. */
 export type PfFunctions = ReadonlyMap<PciFacts, readonly Interface[]>
@@ -43,12 +50,17 @@ export function readPfs(
   const troubles = unanswered.ask('devlink', () => network.troubles(), new Map<string, string[]>())
   const bySwitch = groupedBySwitch(ports)
   const pfs = [...functions].map(([one, interfaces]) => {
-    const uplink = uplinkAmong(interfaces)
+    const ports = portsAmong(interfaces)
+    // Each port shows all VFs, and all are on one eSwitch.
+    const [uplink] = ports
     const onSwitch = uplink === undefined ? [] : (bySwitch.get(uplink.physSwitchId ?? '') ?? [])
     const found = uplink === undefined ? new Map() : portsByPlace(onSwitch, uplink)
+    const told = modes.get(one.address)
+    const isRefused = told === 'unsupported'
     // Only an eSwitch in switchdev mode has such ports.
-    const mode = modes.get(one.address) ?? (found.size > 0 ? ('switchdev' as const) : undefined)
-    return { one, interfaces, uplink, found, mode }
+    const mode = (isRefused ? undefined : told) ?? (found.size > 0 ? ('switchdev' as const) : undefined)
+    const manager = isRefused ? driverFacts(one.driver).managedElsewhere?.where : undefined
+    return { one, interfaces, ports, uplink, found, mode, manager }
   })
   // Other eSwitches take no filters.
   const offloading = pfs.flatMap(({ mode, uplink }) =>
@@ -59,13 +71,15 @@ export function readPfs(
       ? new Map()
       : unanswered.ask('features of interfaces', () => network.tcOffloads(offloading), new Map())
   return new Map(
-    pfs.map(({ one, interfaces, uplink, found, mode }) => {
+    pfs.map(({ one, interfaces, ports, uplink, found, mode, manager }) => {
       const { address } = one
       const vfs = one.sriov === undefined || one.sriov.now === 0 ? new Map<PciAddress, number>() : vfsOf(one)
       const states = vfs.size === 0 ? new Map() : statesOf(uplink, address, network, unanswered)
       const state: Pf = {
         ...{ address, netdevs: interfaces.map(netdevOf), eswitchMode: mode, numVfs: one.sriov?.now ?? 0 },
-        uplink: uplink === undefined ? undefined : netdevOf(uplink),
+        uplink: uplink === undefined || ports.length > 1 ? undefined : netdevOf(uplink),
+        ...(ports.length > 1 ? { ports: ports.map(netdevOf) } : {}),
+        ...(mode === undefined && manager !== undefined ? { managedElsewhere: manager } : {}),
         trouble: troubles.get(address)?.join('; '),
         hwTcOffload: uplink === undefined ? undefined : offloads.get(uplink.ifindex),
       }

@@ -93,10 +93,14 @@ export interface Pf {
   readonly address: PciAddress
   /** All interfaces of the function, representors included. */
   readonly netdevs: readonly Netdev[]
-  /** The interface that leads to the wire; undefined when there is none here, or when it is a guess. */
+  /** The interface that leads to the wire; undefined when there is none here, or when there are several. */
   readonly uplink: Netdev | undefined
+  /** Of a PF with several ports: the interfaces that lead to their wires. */
+  readonly ports?: readonly Netdev[]
   /** undefined: devlink gives no answer, which is legacy mode for most drivers. */
   readonly eswitchMode: 'legacy' | 'switchdev' | undefined
+  /** Another system manages the eSwitch, so nobody here knows its mode: a guess which, such as "BlueField in DPU mode?". */
+  readonly managedElsewhere?: string
   readonly numVfs: number
   /** Why the function does not work now, as a sentence: a devlink health reporter in state error, a reset that goes on. */
   readonly trouble: string | undefined

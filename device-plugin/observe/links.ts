@@ -26,9 +26,11 @@ export function readLinks(facts: TrafficFacts, { devices, pfs }: Snapshot): Link
   )
   const [counted, found] = [new Map<PciAddress, Counted>(), new Map<string, Counted>()]
   const silent: Device[] = []
-  for (const { address, uplink, numVfs } of pfs.values()) {
-    const port = uplink === undefined ? undefined : facts.port(uplink.ifindex, numVfs)
-    if (port?.uplink !== undefined) counted.set(address, port.uplink)
+  for (const { address, uplink, ports, numVfs } of pfs.values()) {
+    // Each of several ports shows all VFs, and counts its own frames alone.
+    const shown = uplink ?? ports?.[0]
+    const port = shown === undefined ? undefined : facts.port(shown.ifindex, numVfs)
+    if (uplink !== undefined && port?.uplink !== undefined) counted.set(address, port.uplink)
     for (const device of vfsOf.get(address) ?? []) {
       const own = port?.vfs.get(device.pf?.index ?? -1)
       if (own === undefined) silent.push(device)

@@ -73,11 +73,13 @@ function addSnapshot(samples: Samples, { takenAt, unanswered, devices, pfs }: Sn
   samples.add('vf_flower_scan_unanswered', {}, unanswered.length)
   for (const [type, all] of grouped(devices, (device) => device.type))
     samples.add('vf_flower_inventory_devices', { type }, all.length)
-  for (const { address: pf, uplink, eswitchMode, numVfs, trouble, hwTcOffload } of pfs.values()) {
-    const mode = eswitchMode ?? 'unknown'
-    samples.add('vf_flower_pf_info', { pf, uplink: uplink?.name ?? '', eswitch_mode: mode }, 1)
+  for (const one of pfs.values()) {
+    const { address: pf, uplink, ports, eswitchMode, managedElsewhere, numVfs, trouble, hwTcOffload } = one
+    const mode = eswitchMode ?? (managedElsewhere === undefined ? 'unknown' : 'elsewhere')
+    const names = ports?.map(({ name }) => name).join(' ')
+    samples.add('vf_flower_pf_info', { pf, uplink: uplink?.name ?? names ?? '', eswitch_mode: mode }, 1)
     samples.add('vf_flower_pf_vfs', { pf }, numVfs)
-    samples.add('vf_flower_pf_carrier', { pf }, uplink?.carrier)
+    samples.add('vf_flower_pf_carrier', { pf }, uplink?.carrier ?? ports?.some(({ carrier }) => carrier))
     samples.add('vf_flower_pf_hw_tc_offload', { pf }, hwTcOffload)
     samples.add('vf_flower_pf_trouble', { pf }, trouble !== undefined)
   }

@@ -106,7 +106,7 @@ export const metricGroups = {
   PFs: {
     vf_flower_pf_info: gauge(
       ['pf', 'uplink', 'eswitch_mode'],
-      '1 for each PF; the mode of its eSwitch is legacy, switchdev or unknown',
+      '1 for each PF; the mode of its eSwitch is legacy, switchdev, elsewhere (another system manages it) or unknown',
     ),
     vf_flower_pf_vfs: gauge(['pf'], 'VFs of the PF (sriov_numvfs)'),
     vf_flower_pf_carrier: gauge(['pf'], '1 while the uplink has a carrier'),

@@ -56,6 +56,7 @@ function eswitchModes(wanted: readonly string[] | undefined): Condition[] {
   const modeOf = (device: Device, snapshot: Snapshot) => {
     const pf = snapshot.pfs.get(device.pf?.address ?? device.pci)
     // devlink names no mode for a driver that knows legacy mode alone.
+    if (pf?.managedElsewhere !== undefined) return `none that this host manages (${pf.managedElsewhere})`
     return pf === undefined ? undefined : (pf.eswitchMode ?? 'legacy')
   }
   return [

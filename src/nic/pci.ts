@@ -169,14 +169,29 @@ export function pciOfKernelPath(path: string, top = '/sys/devices'): PciAddress 
 }
 
 /**
- * The interface of a PF that leads to the wire. A switchdev PF lists its representors in `net` too (mlx5, ice). The uplink is
- * the interface with the phys_port_name `p<N>`. Undefined when there is none or the choice would be a guess.
+ * The interfaces of a PF that lead to wires, by the numbers of their ports. A PF has one as a rule; with nfp, all ports of a card belong
+ * to one PF (nfp_flower_spawn_phy_reprs() of netronome/nfp/flower/main.c). A switchdev PF lists its representors in `net` too (mlx5,
+ * ice). A port has the phys_port_name `p<N>`, or `p<N>s<M>` where it is split (devlink_port_phys_port_name_get, net/devlink/port.c).
+ * The only interface of a PF needs no such name.
  */
-export function uplinkOf(pf: PciAddress, folder = pciDevices): string | undefined {
+export function portsOf(pf: PciAddress, folder = pciDevices): readonly string[] {
   const names = listFolder(`${folder}/${pf}/net`)
-  if (names.length <= 1) return names[0]
-  const uplinks = names.filter((name) => /^p\d+$/.test(physPortName(`${folder}/${pf}/net/${name}`) ?? ''))
-  return uplinks.length === 1 ? uplinks[0] : undefined
+  if (names.length <= 1) return names
+  return names
+    .flatMap((name) => {
+      const port = isPortName.exec(physPortName(`${folder}/${pf}/net/${name}`) ?? '')
+      return port === null ? [] : [{ name, number: Number(port[1]), part: Number(port[2] ?? 0) }]
+    })
+    .sort((left, right) => left.number - right.number || left.part - right.part)
+    .map(({ name }) => name)
+}
+
+const isPortName = /^p(\d+)(?:s(\d+))?$/
+
+/** The port of a PF that has one port alone; undefined when it has none here, or several. */
+export function uplinkOf(pf: PciAddress, folder = pciDevices): string | undefined {
+  const ports = portsOf(pf, folder)
+  return ports.length === 1 ? ports[0] : undefined
 }
 
 /** The PCI function behind a network interface of this namespace; undefined for software interfaces. */

@@ -37,11 +37,13 @@ import { services } from './services.ts'
 import { shim } from './shim.ts'
 import { sys } from './sys.ts'
 import { tables } from './tables.ts'
+import { uplinks } from './uplinks.ts'
 
 /** All mutations. */
 export const mutations: readonly Mutation[] = [
   ...attach,
   ...attachNames,
+  ...uplinks,
   ...attachOwners,
   ...hostileClean,
   ...offload,

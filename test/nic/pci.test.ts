@@ -9,6 +9,7 @@ import {
   isVdpaOf,
   pciAddressOf,
   pciOfKernelPath,
+  portsOf,
   rdmaDevicesOf,
   readAuxDevice,
   readPciFunction,
@@ -283,14 +284,20 @@ describe('the uplink of a PF', () => {
     ['two ports', { a: 'p0', b: 'p1' }],
     ['no port', { a: 'pf0vf0', b: 'pf0vf1' }],
     ['no port names', { a: null, b: null }],
-    ['names that only look alike', { a: 'p0s1', b: 'xp0', c: 'P0' }],
+    ['names that only look alike', { a: 'p0s', b: 'xp0', c: 'P0', d: 'p0s1vf2' }],
     ['no interface', {}],
   ])('none with %s', (_, names) => {
     addNetdevs(names)
     expect(uplink()).toBeUndefined()
   })
 
+  test('all ports of a PF, by their numbers, also of one port that is split', () => {
+    addNetdevs({ a: 'p10', b: 'p2', c: 'pf0vf0', d: null, e: 'n0', f: 'p2s1', g: 'p2s0' })
+    expect(portsOf(pf, devices)).toEqual(['b', 'g', 'f', 'a'])
+  })
+
   test('none of a PF that does not exist', () => {
+    expect(portsOf(pf, devices)).toEqual([])
     expect(uplink()).toBeUndefined()
   })
 })

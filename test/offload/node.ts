@@ -79,6 +79,7 @@ export class Node implements Machine {
         sourceRules: never,
         hasDefaultRoute: never,
         bridgeVlans: never,
+        eswitch: never,
         isSwitchdev: never,
         probe: never,
         listeners: never,

@@ -4,7 +4,7 @@ import type { LinkFacts, Residue } from '../../kernel/api/facts.ts'
 import type { Kernel } from '../../kernel/api/kernel.ts'
 import type { PciAddress } from '../../lib/pci-address.ts'
 import { defaultVlan } from '../../nic/netdev.ts'
-import { type PciFunction, uplinkOf } from '../../nic/pci.ts'
+import { type PciFunction, portsOf } from '../../nic/pci.ts'
 import { representorOf } from '../../nic/representor.ts'
 import type { VfAttributes } from '../../ops/op.ts'
 import type { Device } from './select.ts'
@@ -23,7 +23,7 @@ export interface VfFacts {
   readonly pfPci: PciAddress
   readonly pfName: string
   readonly pfMtu: number
-  /** Administratively up. */
+  /** Administratively up; of a PF with several ports: one of them. */
   readonly pfUp: boolean
   readonly attributes: VfAttributes
   /** The PF's eSwitch is in switchdev mode; `representor` is undefined when none was found. */
@@ -81,7 +81,8 @@ function renamedLink(kernel: Kernel, { id, parents }: Device): LinkFacts | undef
 /** The VF as its PF sees it now; undefined when the device is no VF or its PF is not visible. One RTM_GETLINK of the PF. */
 export function readVfFacts(kernel: Kernel, pci: PciFunction): VfFacts | undefined {
   if (pci.vf === undefined) return undefined
-  const pfName = uplinkOf(pci.vf.pf)
+  // Each port of a PF shows all of its VFs: nfp keeps them by card (nfp_app_get_vf_config() of netronome/nfp/nfp_net_sriov.c).
+  const [pfName, ...otherPorts] = portsOf(pci.vf.pf)
   if (pfName === undefined) return undefined
   const pf = kernel.link('host', pfName, { vfs: true })
   const attributes = pf?.vfs?.get(pci.vf.index)
@@ -94,7 +95,7 @@ export function readVfFacts(kernel: Kernel, pci: PciFunction): VfFacts | undefin
     pfPci,
     pfName,
     pfMtu: pf.mtu,
-    pfUp: pf.up,
+    pfUp: pf.up || otherPorts.some((name) => kernel.link('host', name)?.up === true),
     attributes,
     switchdev,
     representor: switchdev ? readRepresentor(kernel, pf, index, pfPci) : undefined,

@@ -28,9 +28,8 @@ export function requireRestored(journal: AttachJournal, live: LiveState, errors:
   if (left.length === 0 && missing.length === 0 && dirt.length === 0) {
     const kept = keptByMode(journal, live)
     if (kept.length > 0) {
-      const mode = live.vf?.switchdev === true ? 'switchdev' : 'legacy'
       notice(
-        `vf-attach: the PF of "${device.id}" has changed to ${mode} mode since ADD, ${kept.join(', ')} of its VF ${kept.length === 1 ? 'stays' : 'stay'} as set now`,
+        `vf-attach: the PF of "${device.id}" has ${live.vf?.switchdev === true ? 'changed to' : 'left'} switchdev mode since ADD, ${kept.join(', ')} of its VF ${kept.length === 1 ? 'stays' : 'stay'} as set now`,
       )
     }
     for (const line of changesAtHome(journal, live)) notice(`vf-attach: ${line}`)

@@ -3,7 +3,7 @@ import type { Kernel } from '../../kernel/api/kernel.ts'
 import type { Machine } from '../../kernel/api/machine.ts'
 import { notice } from '../../lib/log/notice.ts'
 import type { PciAddress } from '../../lib/pci-address.ts'
-import { readPciFunction, uplinkOf } from '../../nic/pci.ts'
+import { portsOf, readPciFunction } from '../../nic/pci.ts'
 import type { AttachJournal } from '../../records/attach.ts'
 import { probeFolder, type RecordStore } from '../../records/store.ts'
 import type { AttachConfig } from '../config/config.ts'
@@ -43,9 +43,9 @@ function pfOf(
 }
 
 function noteLink(kernel: Kernel, pf: PciAddress): void {
-  const name = uplinkOf(pf)
-  const link = name === undefined ? undefined : kernel.link('host', name)
-  if (link === undefined || (link.up && link.carrier)) return
-  const words = link.up ? 'has no carrier' : 'is down'
-  notice(`vf-attach: PF "${link.name}" ${words}: its VFs reach nobody`)
+  const links = portsOf(pf).map((name) => kernel.link('host', name))
+  // One port that leads to a wire will do: nobody knows which one the network is on.
+  if (links.length === 0 || links.some((link) => link === undefined || (link.up && link.carrier))) return
+  const words = links.map((link) => `"${link?.name}" ${link?.up === true ? 'has no carrier' : 'is down'}`)
+  notice(`vf-attach: PF ${words.join(', ')}: its VFs reach nobody`)
 }

@@ -2,9 +2,16 @@
 import type { BridgeVlan, Side } from '../../ops/op.ts'
 import type { Passed } from './counters.ts'
 import type { LinkFacts, LinkPlace, MoveFacts, OtherEnd } from './facts.ts'
+import type { EswitchMode } from './network-facts.ts'
 
 /** The host's number of another namespace, hostNetns of lib/host-netns.ts, or: the pod's own, or one that the kernel can't tell. */
 export type LowerNetns = number | 'pod' | 'unknown'
+
+/**
+ * The mode of an eSwitch by devlink. `untold`: the kernel or the driver has no devlink. `unsupported`: the driver refuses the question
+ * (EOPNOTSUPP), as most do that know legacy mode alone, and some where another system manages the eSwitch.
+ */
+export type EswitchState = EswitchMode | 'untold' | 'unsupported'
 
 /** Counters of an interface. */
 export interface LinkCounters {
@@ -34,7 +41,9 @@ export interface LinkKernel {
   bridgeVlans(side: Side, ifindex: number): readonly BridgeVlan[]
   /** True when the switch inside a NIC hands frames between its ports to the switch outside (bridge mode VEPA). */
   isVepa(ifindex: number): boolean
-  /** True when a PF's eSwitch is in switchdev mode (devlink); false in legacy mode and for NICs without an eSwitch. */
+  /** The mode of a PF's eSwitch. */
+  eswitch(pci: string): EswitchState
+  /** True when {@link eswitch} is `switchdev`. */
   isSwitchdev(pci: string): boolean
   /** Counters of an interface; undefined when it is not there. */
   linkCounters(side: Side, name: string): LinkCounters | undefined

@@ -48,8 +48,11 @@ export interface NetworkFacts {
   addresses(): readonly InterfaceAddress[]
   /** The PF's attributes of its VFs, by index; `pf` is the number of one of its interfaces. One request for all. */
   vfs(pf: number): ReadonlyMap<number, VfAttributes>
-  /** Functions without an eSwitch that devlink knows are missing from the answer. Needs CAP_NET_ADMIN. */
-  eswitchModes(functions: readonly string[]): ReadonlyMap<string, EswitchMode>
+  /**
+   * Functions without an eSwitch that devlink knows are missing from the answer. `unsupported`: the driver refuses the question. Needs
+   * CAP_NET_ADMIN.
+   */
+  eswitchModes(functions: readonly string[]): ReadonlyMap<string, EswitchMode | 'unsupported'>
   /** Sentences about PCI functions that do not work, such as `the devlink health reporter fw_fatal is in state error`. */
   troubles(): ReadonlyMap<string, readonly string[]>
   /** DDP profiles: the version `fw.app.name` of devlink. Functions without one are missing. */

@@ -1,10 +1,5 @@
 /** Facts of devlink about many devices at once. Sockets are of generic netlink. */
-import {
-  DEVLINK_ESWITCH_MODE,
-  decodeEswitchMode,
-  devlinkFamily,
-  getEswitch,
-} from '../../netlink/genl/devlink.ts'
+import { decodeEswitchMode, devlinkFamily, getEswitch } from '../../netlink/genl/devlink.ts'
 import {
   decodeDevice,
   decodeFlag,
@@ -19,6 +14,7 @@ import { ctrlMessage, getFamily } from '../../netlink/genl/genl.ts'
 import type { Message, Request } from '../../netlink/message.ts'
 import { NetlinkError, type NetlinkSocket } from '../../netlink/socket.ts'
 import type { EswitchMode } from '../api/network-facts.ts'
+import { modeOf } from './eswitch-mode.ts'
 
 /** Errors of a device that has no such thing: the device is gone, no such operation, no such parameter. */
 const nothing: ReadonlySet<string> = new Set(['ENODEV', 'EOPNOTSUPP', 'EINVAL', 'ENOENT'])
@@ -45,22 +41,22 @@ export function devlinkId(socket: NetlinkSocket): number {
   throw new NoDevlink()
 }
 
-/** The modes of the eSwitches of functions. Functions without an eSwitch are missing. @throws NetlinkError */
+/**
+ * The modes of the eSwitches of functions; `unsupported` where the driver refuses the question (EOPNOTSUPP). Functions without an
+ * eSwitch are missing.
+ * @throws NetlinkError
+ */
 export function eswitchModes(
   socket: NetlinkSocket,
   id: number,
   functions: readonly string[],
-): ReadonlyMap<string, EswitchMode> {
+): ReadonlyMap<string, EswitchMode | 'unsupported'> {
   return asked(
     socket,
     functions,
     (pci) => getEswitch(id, pci),
-    (answer) => {
-      const mode = decodeEswitchMode(answer)
-      const { DEVLINK_ESWITCH_MODE_LEGACY: legacy, DEVLINK_ESWITCH_MODE_SWITCHDEV: switchdev } =
-        DEVLINK_ESWITCH_MODE
-      return mode === switchdev ? 'switchdev' : mode === legacy ? 'legacy' : undefined
-    },
+    (answer) => modeOf(decodeEswitchMode(answer)),
+    (code) => (code === 'EOPNOTSUPP' ? ('unsupported' as const) : undefined),
   )
 }
 
@@ -121,18 +117,24 @@ export function troublesOf(
   return found
 }
 
-/** The answers of functions to one question, asked in few datagrams. Functions that have nothing to say are missing. */
+/**
+ * The answers of functions to one question, asked in few datagrams. Functions that have nothing to say are missing. `refused` reads
+ * the error of a function that has no such thing.
+ */
 function asked<T>(
   socket: NetlinkSocket,
   functions: readonly string[],
   request: (pci: string) => Request,
   read: (answer: Message) => T | undefined,
+  refused: (code: string) => T | undefined = () => undefined,
 ): ReadonlyMap<string, T> {
   const found = new Map<string, T>()
   for (const [index, reply] of socket.batch(functions.map(request)).entries()) {
     if (reply instanceof NetlinkError) {
-      if (nothing.has(reply.code)) continue
-      throw reply
+      if (!nothing.has(reply.code)) throw reply
+      const told = refused(reply.code)
+      if (told !== undefined) found.set(functions[index] ?? '', told)
+      continue
     }
     const [answer] = reply.messages
     const value = answer === undefined ? undefined : read(answer)

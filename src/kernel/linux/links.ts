@@ -2,7 +2,7 @@ import type { LinkOp, OpOf, Outcome } from '../../ops/op.ts'
 import type { LinkKernel } from '../api/links.ts'
 import { bridgeVlansOf, changeBridgeVlan, isVepa } from '../link/bridge.ts'
 import { rebindDriver, resetFunction } from '../link/driver-rebind.ts'
-import { isSwitchdev } from '../link/eswitch-mode.ts'
+import { eswitchOf } from '../link/eswitch-mode.ts'
 import { allLinks, changeAltname, setLinkAttributes } from '../link/links.ts'
 import { moveLink } from '../link/move.ts'
 import { lowerNetnsOf, otherEndOf, peerOnHost } from '../link/other-end.ts'
@@ -47,7 +47,8 @@ export function linkKernel(sides: OpenSides): LinkKernel {
     lookBeforeMove: (link) => lookBeforeMove(route('host'), () => route('pod'), podNetns(), link),
     bridgeVlans: (side, ifindex) => bridgeVlansOf(route(side), ifindex),
     isVepa: (ifindex) => isVepa(route('host'), ifindex),
-    isSwitchdev: (pci) => isSwitchdev(sides.generic(), pci),
+    eswitch: (pci) => eswitchOf(sides.generic(), pci),
+    isSwitchdev: (pci) => eswitchOf(sides.generic(), pci) === 'switchdev',
     linkCounters: (side, name) => inspect().linkCounters(route(side), name),
     vfCounters: (pf, vf, numVfs) => inspect().vfCounters(route('host'), pf, vf, numVfs),
   }

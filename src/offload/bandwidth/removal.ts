@@ -2,7 +2,7 @@
 import type { LinkFacts } from '../../kernel/api/facts.ts'
 import type { Kernel, OwnPlace } from '../../kernel/api/kernel.ts'
 import { parsePciAddress } from '../../lib/pci-address.ts'
-import { readPciFunction, uplinkOf } from '../../nic/pci.ts'
+import { portsOf, readPciFunction } from '../../nic/pci.ts'
 import { invert } from '../../ops/invert.ts'
 import { meterPriorities, ratePriority } from '../../ops/marks/rate-numbers.ts'
 import type { Op } from '../../ops/op.ts'
@@ -164,8 +164,10 @@ function onUplinkNow(op: Op, device: string | undefined): Op {
   const address = device === undefined ? undefined : parsePciAddress(device)
   if (op.do !== 'vf.set' || address === undefined) return op
   const pf = readPciFunction(address)?.vf?.pf
-  const name = pf === undefined ? undefined : uplinkOf(pf)
-  return name === undefined ? op : { ...op, pf: name }
+  const ports = pf === undefined ? [] : portsOf(pf)
+  // Each port of a PF shows all of its VFs.
+  const [name = op.pf] = ports
+  return ports.includes(op.pf) ? op : { ...op, pf: name }
 }
 
 function restore(kernel: Kernel, op: Op): void {

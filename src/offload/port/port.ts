@@ -4,16 +4,11 @@ import type { Request } from '../../cni/request.ts'
 import type { LinkFacts } from '../../kernel/api/facts.ts'
 import type { Kernel } from '../../kernel/api/kernel.ts'
 import { type PciAddress, parsePciAddress } from '../../lib/pci-address.ts'
-import {
-  driverOf as boundDriver,
-  type PciFunction,
-  readPciFunction,
-  uplinkOf,
-  type VfPosition,
-} from '../../nic/pci.ts'
+import { driverOf as boundDriver, type PciFunction, readPciFunction, type VfPosition } from '../../nic/pci.ts'
 import { representorOf } from '../../nic/representor.ts'
 import type { OffloadConfig } from '../config/config.ts'
 import type { PortKind } from './kinds.ts'
+import { findUplink, managerOf } from './uplink.ts'
 
 /** The place where frames of the pod's network pass on the host. */
 export interface UplinkAttachment {
@@ -25,6 +20,8 @@ export interface UplinkAttachment {
   /** The VF's representor; undefined where there is no eSwitch in switchdev mode. */
   readonly representor: LinkFacts | undefined
   readonly representorHasIngress: boolean
+  /** Another system manages the eSwitch, so this host has no representors: a guess which. Undefined where this host does. */
+  readonly managedElsewhere?: string | undefined
 }
 
 const ETH_P_8021AD = 0x88a8
@@ -128,13 +125,14 @@ function vfPort(
   vf: VfPosition,
 ): Port {
   const name = request.ifname
-  const uplinkName = uplinkOf(vf.pf)
-  const uplink = uplinkName === undefined ? undefined : kernel.link('host', uplinkName, { vfs: true })
-  if (uplink === undefined)
-    throw invalid(`Cannot serve "${name}": the PF "${vf.pf}" has no network interface on the host`)
+  const found = findUplink(kernel, vf.pf, config.uplink, true)
+  if ('why' in found) throw invalid(`Cannot serve "${name}": ${found.why}`)
+  const uplink = found.link
   if (link === undefined && !pci.userspace)
     throw invalid(`Cannot serve "${name}": the pod has no such interface`)
-  const representor = findRepresentor(kernel, uplink, vf)
+  const eswitch = kernel.eswitch(vf.pf)
+  const representor = eswitch === 'switchdev' ? findRepresentor(kernel, uplink, vf) : undefined
+  const manager = managerOf(vf.pf, eswitch)
   const attributes = uplink.vfs?.get(vf.index)
   const { id: vlan = 0, proto } = attributes?.vlan ?? {}
   // Filters match and push ordinary tags.
@@ -149,7 +147,10 @@ function vfPort(
   return {
     kind: link === undefined ? 'userspace' : representor === undefined ? 'legacy' : 'representor',
     ...{ name, link, mac, device: pci.address, vf },
-    wire: wireOf(kernel, uplink, vlan, representor),
+    wire: {
+      ...wireOf(kernel, uplink, vlan, representor),
+      ...(manager === undefined ? {} : { managedElsewhere: manager }),
+    },
   }
 }
 
@@ -169,13 +170,8 @@ function wireOf(
   }
 }
 
-/** The VF's representor. Only in switchdev mode there is one, and then nothing reaches the VF without it. */
-function findRepresentor(
-  kernel: Kernel,
-  uplink: LinkFacts,
-  { pf, index }: VfPosition,
-): LinkFacts | undefined {
-  if (!kernel.isSwitchdev(pf)) return undefined
+/** The representor of a VF in switchdev mode: nothing reaches the VF without it. */
+function findRepresentor(kernel: Kernel, uplink: LinkFacts, { pf, index }: VfPosition): LinkFacts {
   const found = representorOf(kernel.links('host'), uplink, index, pf)
   if (found?.up === true) return found
   const words = found === undefined ? 'was not found' : `"${found.name}" is down`

@@ -5,6 +5,7 @@ import type { OffloadConfig } from '../config/config.ts'
 import { type PortKind, traitsOf } from '../port/kinds.ts'
 import { unknownNeighbours } from '../port/neighbours.ts'
 import type { Port } from '../port/port.ts'
+import { eswitchWords } from '../port/uplink.ts'
 import { unaskedWhy } from './hairpin/words.ts'
 
 /** The place where addresses and ports are translated: in the pod, in the eSwitch, or on the host (veth). */
@@ -68,7 +69,7 @@ function wireChoice(config: OffloadConfig, port: Port, _: readonly PortKey[], dr
     throw invalid(
       isWholeNic
         ? `Cannot use nat "nic" on "${name}": it is a NIC of its own, not a VF of "${wire?.uplink.name}" with its eSwitch in switchdev mode`
-        : `Cannot use nat "nic" on "${wire?.uplink.name}": its eSwitch is in legacy mode, which has no representors`,
+        : `Cannot use nat "nic" on "${wire?.uplink.name}": ${lacking(port)}`,
     )
   }
   const reason = config.offload === 'require' ? unaskedWhy(config, port, driver) : undefined
@@ -76,13 +77,18 @@ function wireChoice(config: OffloadConfig, port: Port, _: readonly PortKey[], dr
   return { nat: ['pod'], notes: [] }
 }
 
+/** That a port has no representor, and why. */
+function lacking({ wire }: Port): string {
+  return wire?.managedElsewhere === undefined
+    ? 'its eSwitch is in legacy mode, which has no representors'
+    : `${eswitchWords(wire.uplink.name, wire.managedElsewhere)} and has no representors`
+}
+
 /** Nothing in the pod can translate: the eSwitch must. */
 function userspaceChoice(config: OffloadConfig, port: Port, keys: readonly PortKey[]): Choice {
   const what = `Cannot map ports of "${port.name}": VF "${port.device}" is driven by a program, so the NIC must translate`
   if (port.wire?.representor === undefined) {
-    throw invalid(
-      `${what}, and the eSwitch of "${port.wire?.uplink.name}" is in legacy mode, which has no representors`,
-    )
+    throw invalid(`${what}, and ${lacking(port)}`)
   }
   if (config.offload === 'off') throw invalid(`${what}, which offload "off" forbids`)
   if (config.nat === 'pod') throw invalid(`${what}, not the pod (nat "pod")`)

@@ -2,12 +2,13 @@
 import type { LinkFacts } from '../../kernel/api/facts.ts'
 import type { Kernel } from '../../kernel/api/kernel.ts'
 import { type PciAddress, parsePciAddress } from '../../lib/pci-address.ts'
-import { driverOf, readPciFunction, uplinkOf, vfsOf } from '../../nic/pci.ts'
+import { driverOf, readPciFunction, vfsOf } from '../../nic/pci.ts'
 import type { OffloadConfig } from '../config/config.ts'
 import type { Readiness, StatusContext } from '../feature.ts'
 import { uplinkAddresses } from '../port/addresses.ts'
 import { orderHindrance, rewriteHindrances } from '../port/driver-words.ts'
 import { linkHindrance } from '../port/hindrance.ts'
+import { eswitchWords, findUplink, managerOf } from '../port/uplink.ts'
 import { takesHairpin } from './hairpin/words.ts'
 
 /** The capability is no wish: a pod that asks for no port is served without any of this. */
@@ -40,7 +41,7 @@ function needsOf(kernel: Kernel, config: StatusConfig, pfs: readonly PciAddress[
     ports: true,
     steering,
     translation: steering && config.offload !== 'off' && switches.length > 0 && inNic,
-    tags: steering && switches.some((pf) => hasTags(kernel, pf)),
+    tags: steering && switches.some((pf) => hasTags(kernel, pf, config.uplink)),
   }
 }
 
@@ -51,10 +52,9 @@ function hasPrograms({ device }: StatusConfig, pf: PciAddress): boolean {
 }
 
 /** Mapped ports can be on an address whose frames the uplink has in a VLAN. */
-function hasTags(kernel: Kernel, pf: PciAddress): boolean {
-  const name = uplinkOf(pf)
-  const uplink = name === undefined ? undefined : kernel.link('host', name)
-  return uplink !== undefined && uplinkAddresses(kernel, uplink).some(({ vlan }) => vlan !== 0)
+function hasTags(kernel: Kernel, pf: PciAddress, wanted: string | undefined): boolean {
+  const found = findUplink(kernel, pf, wanted)
+  return 'link' in found && uplinkAddresses(kernel, found.link).some(({ vlan }) => vlan !== 0)
 }
 
 /** A line unless one of the PFs that a pod's VF can be of takes rules. */
@@ -63,7 +63,7 @@ function offloadHindrance(kernel: Kernel, config: StatusConfig, pfs: readonly Pc
   const triesHairpin = nat !== 'nic' && legacyOffload === 'try'
   const translation = (pf: PciAddress) => (nat === 'nic' ? translationHindrance(driverOf(pf)) : undefined)
   const reasons = [
-    ...pfs.map((pf) => hindrance(kernel, pf, triesHairpin) ?? translation(pf)),
+    ...pfs.map((pf) => hindrance(kernel, pf, uplink, triesHairpin) ?? translation(pf)),
     ...(triesHairpin && uplink !== undefined ? uplinkHindrance(kernel, uplink) : []),
   ]
   if (reasons.includes(undefined)) return []
@@ -79,12 +79,21 @@ function translationHindrance(driver: string | undefined): string | undefined {
 }
 
 /** Why a PF's eSwitch takes no rules; undefined when nothing is known against it. */
-function hindrance(kernel: Kernel, pf: PciAddress, triesHairpin: boolean): string | undefined {
-  const name = uplinkOf(pf)
-  const link = name === undefined ? undefined : kernel.link('host', name)
-  if (link === undefined) return `the PF "${pf}" has no network interface on the host`
-  if (!kernel.isSwitchdev(pf) && !(triesHairpin && takesHairpin('vf', driverOf(pf))))
-    return `the eSwitch of "${link.name}" is in legacy mode`
+function hindrance(
+  kernel: Kernel,
+  pf: PciAddress,
+  wanted: string | undefined,
+  triesHairpin: boolean,
+): string | undefined {
+  const found = findUplink(kernel, pf, wanted)
+  if ('why' in found) return found.why
+  const { link } = found
+  const eswitch = kernel.eswitch(pf)
+  if (eswitch !== 'switchdev') {
+    const manager = managerOf(pf, eswitch)
+    const isOffered = manager === undefined && triesHairpin && takesHairpin('vf', driverOf(pf))
+    if (!isOffered) return eswitchWords(link.name, manager)
+  }
   return tcHindrance(kernel, link)
 }
 

@@ -3,6 +3,7 @@
 import type { OffloadJournal } from '../../records/offload.ts'
 import { recordedTraits, traitsOf } from '../port/kinds.ts'
 import type { Port } from '../port/port.ts'
+import { eswitchWords } from '../port/uplink.ts'
 
 /** Sentences about everything at the pod's port that is not as ADD found it. */
 export function* portDifferences(journal: OffloadJournal, port: Port): Iterable<string> {
@@ -42,9 +43,12 @@ function* kindDifferences({ port: then, uplink, representor }: OffloadJournal, p
   const { wire } = port
   if (then !== undefined && port.kind !== then) {
     const [now, before] = [traitsOf(port.kind).eswitch, recordedTraits(then)?.eswitch]
-    yield now === undefined || before === undefined
-      ? `the pod's port is of kind ${port.kind}, it was ${then}`
-      : `the eSwitch of "${wire?.uplink.name}" is in mode ${now}, it was in mode ${before}`
+    const manager = wire?.managedElsewhere
+    const name = wire?.uplink.name ?? ''
+    if (now === undefined || before === undefined)
+      yield `the pod's port is of kind ${port.kind}, it was ${then}`
+    else if (manager !== undefined) yield `${eswitchWords(name, manager)}, it was in mode ${before}`
+    else yield `the eSwitch of "${name}" is in mode ${now}, it was in mode ${before}`
   }
   if (wire !== undefined && uplink !== undefined && wire.uplink.ifindex !== uplink.ifindex) {
     yield `the uplink "${wire.uplink.name}" is interface ${wire.uplink.ifindex}, the rules are on ${uplink.ifindex}`

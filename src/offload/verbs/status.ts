@@ -5,12 +5,12 @@ import type { Kernel, Needs } from '../../kernel/api/kernel.ts'
 import type { Machine } from '../../kernel/api/machine.ts'
 import { notice } from '../../lib/log/notice.ts'
 import type { PciAddress } from '../../lib/pci-address.ts'
-import { pfsWithVfs, readPciFunction, uplinkOf } from '../../nic/pci.ts'
+import { pfsWithVfs, readPciFunction } from '../../nic/pci.ts'
 import type { OffloadJournal } from '../../records/offload.ts'
 import type { RecordStore } from '../../records/store.ts'
 import type { OffloadConfig } from '../config/config.ts'
 import type { Feature, Readiness, StatusContext } from '../feature.ts'
-import { linkHindrance } from '../port/hindrance.ts'
+import { pfHindrance } from '../port/hindrance.ts'
 
 /**
  * Asks the kernel whether netlink answers and records can be written, and whether every ADD of this config gets everything that
@@ -60,9 +60,7 @@ function hindrances({ kernel, config, device }: StatusContext, found: readonly R
   return [
     ...(isAbsent ? [noDevice(config.device)] : []),
     ...kernel.missingNeeds(needs).map((line) => `an ADD would fail: ${line}`),
-    ...(isAbsent ? [] : (device ?? [])).flatMap((pf) =>
-      linkHindrance(kernel, uplinkOf(pf), `network interface of the PF "${pf}"`),
-    ),
+    ...(isAbsent ? [] : (device ?? [])).flatMap((pf) => pfHindrance(kernel, pf, config.uplink)),
     ...found.flatMap((one) => one.hindrances),
   ]
 }

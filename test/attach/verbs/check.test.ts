@@ -121,6 +121,7 @@ function podWith(
       loopbackPorts: never,
       hasIngress: never,
       dropEmptyClsact: never,
+      eswitch: never,
       isSwitchdev: never,
     },
     link: (side, name) => (side === 'pod' && name === link?.name ? link : undefined),

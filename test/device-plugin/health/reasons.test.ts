@@ -86,6 +86,19 @@ describe('carrier', () => {
     expect(reasons(pfDevice(parent, 0, own), { pfs: uplink({ up: false, carrier: false }) })).toEqual([])
   })
 
+  test('of several ports: one that has a carrier will do', () => {
+    const ports = (...carriers: readonly boolean[]) => ({
+      pfs: {
+        uplink: undefined,
+        ports: carriers.map((carrier, at) => netdev(`p${at}`, { carrier, up: at === 0 })),
+      },
+    })
+    expect(reasons(vf(parent, 0), ports(true, false))).toEqual([])
+    expect(reasons(vf(parent, 0), ports(false, false))).toEqual([
+      'carrier: the PF p0 has no carrier, the PF p1 is down',
+    ])
+  })
+
   test('of an uplink that is not known says nothing', () => {
     expect(reasons(vf(parent, 0), { pfs: { uplink: undefined, netdevs: [] } })).toEqual([])
   })

@@ -168,6 +168,24 @@ describe('the eSwitch', () => {
     expect(deviceIn(legacy, vf0).representor).toBeUndefined()
   })
 
+  test('whose mode the driver does not tell is managed elsewhere where the driver is known for it', () => {
+    root.removeNetdev(pf, 'rep0')
+    const refused = { eswitchModes: () => new Map([[pf, 'unsupported' as const]]) }
+    expect(snapshotOf(root, refused).pfs.get(pf)).toMatchObject({
+      ...{ eswitchMode: undefined, managedElsewhere: 'BlueField in DPU mode?' },
+    })
+    expect(snapshotOf(root).pfs.get(pf)).not.toHaveProperty('managedElsewhere')
+    root.bind(pf, 'igb')
+    expect(snapshotOf(root, refused).pfs.get(pf)).not.toHaveProperty('managedElsewhere')
+  })
+
+  test('of a card with several ports on one PF is that of all, and each port names the PF', () => {
+    root.addNetdev(pf, { name: 'ens2', ifindex: 8, physPortName: 'p1', physSwitchId: 'aa' })
+    const own = snapshotOf(root, { eswitchModes })
+    expect(own.pfs.get(pf)).toMatchObject({ uplink: undefined, ports: [{ name: 'ens1' }, { name: 'ens2' }] })
+    expect(deviceIn(own, vf0).representor).toMatchObject({ name: 'rep0' })
+  })
+
   test('in switchdev mode the uplink is asked whether it takes filters', () => {
     const links = () => [networkLink('ens1', 7, { parent: pf, physPortName: 'p0', physSwitchId: 'aa' })]
     const tcOffloads = (asked: readonly number[]) => new Map(asked.map((one) => [one, one === 7]))

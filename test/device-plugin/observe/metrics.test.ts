@@ -106,7 +106,8 @@ describe('the view', () => {
   })
 
   test('PFs, scan, config and the source of allocations', async () => {
-    const view = viewOf(snapshotOf(1, 2))
+    const snapshot = snapshotOf(1, 2)
+    const view = viewOf(snapshot)
     const { value, values } = await scrape({
       ...view,
       allocations: { held: new Map(), source: 'guess', isGuess: true },
@@ -114,6 +115,15 @@ describe('the view', () => {
     })
     const pf = pfAddress(0)
     expect(values('vf_flower_pf_info')).toEqual([[{ pf, uplink: 'eth0', eswitch_mode: 'switchdev' }, 1]])
+    const [one] = snapshot.pfs.values()
+    if (one === undefined) throw new TypeError('no PF')
+    const ports = [...one.netdevs, ...one.netdevs]
+    const other = { ...one, uplink: undefined, ports, eswitchMode: undefined, managedElsewhere: 'a DPU?' }
+    const there = await scrape({ ...view, snapshot: { ...snapshot, pfs: new Map([[pf, other]]) } })
+    expect(there.values('vf_flower_pf_info')).toEqual([
+      [{ pf, uplink: 'eth0 eth0', eswitch_mode: 'elsewhere' }, 1],
+    ])
+    expect(there.value('vf_flower_pf_carrier', { pf })).toBe(1)
     expect(value('vf_flower_pf_vfs', { pf })).toBe(2)
     expect(value('vf_flower_pf_carrier', { pf })).toBe(1)
     expect(value('vf_flower_pf_hw_tc_offload', { pf })).toBe(1)

@@ -226,6 +226,16 @@ describe('names of PFs', () => {
     expect(taken(named(['ens1f0', [0, 0]], ['ens1f0']), own)).toEqual([true, true, true, true])
   })
 
+  test('of a PF with several ports are those of each', () => {
+    const own = {
+      ...ens,
+      uplink: undefined,
+      ports: [netdev('p0np'), netdev('p1np')],
+      eswitchMode: 'switchdev',
+    } as const
+    for (const name of ['p0np', 'p1np']) expect(taken(named([name]), own)).toEqual([true, true, true, true])
+  })
+
   test('never match a PF itself', () => {
     const own = pool('a', [{ pfNames: [onPf('ens1f0')] }])
     expect(outcome(own, [pfDevice(parent, 0)])).toEqual(['pfNames: has no PF, wanted ens1f0'])
@@ -256,6 +266,10 @@ test('eswitchModes is the mode of the PF; a PF that devlink does not know is in 
   ])
   expect(outcome(own('legacy'), [vf(parent, 0), pfDevice(parent, 0)], [ens])).toEqual(['taken', 'taken'])
   expect(outcome(own('legacy'), [device('0000:04:00.0')])).toEqual(['eswitchModes: has none, wanted legacy'])
+  const elsewhere = { ...ens, managedElsewhere: 'BlueField in DPU mode?' }
+  expect(outcome(own('legacy'), [vf(parent, 0)], [elsewhere])).toEqual([
+    'eswitchModes: has none that this host manages (BlueField in DPU mode?), wanted legacy',
+  ])
 })
 
 describe('the type of a pool', () => {

@@ -33,19 +33,20 @@ test('the number of the family is asked for', () => {
 })
 
 describe('questions about functions', () => {
-  test('the mode of an eSwitch, all in one datagram; a function without an eSwitch is missing', () => {
+  test('the mode of an eSwitch, all in one datagram; one whose driver refuses is told apart, one without devlink is missing', () => {
     const modes: Readonly<Record<string, number>> = { [one]: 1, [two]: 0 }
     const { socket, datagrams } = answering((request) => {
       const pci = askedOf(request).DEVLINK_ATTR_DEV_NAME ?? ''
       const mode = modes[pci]
       return mode === undefined
-        ? { errno: 95 }
+        ? { errno: pci === three ? 95 : 19 }
         : said(devlinkMessage.encode({ ...head, ...at(pci), DEVLINK_ATTR_ESWITCH_MODE: mode }))
     })
-    expect(eswitchModes(socket, id, [one, three, two])).toEqual(
+    expect(eswitchModes(socket, id, [one, three, two, '0000:5e:00.7'])).toEqual(
       new Map([
         [one, 'switchdev'],
         [two, 'legacy'],
+        [three, 'unsupported'],
       ]),
     )
     expect(datagrams()).toBe(1)

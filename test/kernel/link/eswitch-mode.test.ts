@@ -1,6 +1,6 @@
 // The eswitch mode is read from devlink, and a refusal that says nothing about it is an error.
 import { describe, expect, test } from 'vitest'
-import { isSwitchdev } from '../../../src/kernel/link/eswitch-mode.ts'
+import { eswitchOf } from '../../../src/kernel/link/eswitch-mode.ts'
 import { devlinkMessage } from '../../../src/netlink/genl/devlink.ts'
 import { ctrlMessage, GENL_ID_CTRL } from '../../../src/netlink/genl/genl.ts'
 import { type Answer, answering } from '../answers.ts'
@@ -25,14 +25,14 @@ const mode = (value: number): Answer => ({
   messages: [{ type: family, payload: devlinkMessage.encode({ cmd: 29, DEVLINK_ATTR_ESWITCH_MODE: value }) }],
 })
 
-describe('switchdev mode', () => {
+describe('the mode', () => {
   test.each([
-    ['in legacy mode', 0, false],
-    ['in switchdev mode', 1, true],
-    ['in an unknown mode', 2, false],
+    ['in legacy mode', 0, 'legacy'],
+    ['in switchdev mode', 1, 'switchdev'],
+    ['in an unknown mode', 2, 'untold'],
   ])('of an eSwitch %s is told from its number', (_, value, is) => {
     const { socket, asked } = devlink(mode(value))
-    expect(isSwitchdev(socket, pci)).toBe(is)
+    expect(eswitchOf(socket, pci)).toBe(is)
     expect(devlinkMessage.decode(asked[1]?.payload ?? new Uint8Array())).toMatchObject({
       DEVLINK_ATTR_BUS_NAME: 'pci',
       DEVLINK_ATTR_DEV_NAME: pci,
@@ -42,17 +42,20 @@ describe('switchdev mode', () => {
   test.each([
     ['a kernel without devlink', devlink({}, { errno: 2 })],
     ['a NIC without devlink', devlink({ errno: 19 })],
-    ['a NIC without an eSwitch', devlink({ errno: 95 })],
     [
       'an answer without a mode',
       devlink({ messages: [{ type: family, payload: devlinkMessage.encode({ cmd: 29 }) }] }),
     ],
-  ])('is false for %s', (_, { socket }) => {
-    expect(isSwitchdev(socket, pci)).toBe(false)
+  ])('is not told for %s', (_, { socket }) => {
+    expect(eswitchOf(socket, pci)).toBe('untold')
+  })
+
+  test('is told apart where the driver refuses the question', () => {
+    expect(eswitchOf(devlink({ errno: 95 }).socket, pci)).toBe('unsupported')
   })
 
   test('is an error, never a guess, when the kernel refuses for another reason', () => {
-    expect(() => isSwitchdev(devlink({ errno: 1 }).socket, pci)).toThrow('EPERM')
-    expect(() => isSwitchdev(devlink({ errno: 16 }).socket, pci)).toThrow('EBUSY')
+    expect(() => eswitchOf(devlink({ errno: 1 }).socket, pci)).toThrow('EPERM')
+    expect(() => eswitchOf(devlink({ errno: 16 }).socket, pci)).toThrow('EBUSY')
   })
 })

@@ -1,31 +1,44 @@
 // The kind of a port is told from the pod's interface.
-import { expect, test, vi } from 'vitest'
-import type { LinkFacts } from '../../../src/kernel/api/facts.ts'
+import { beforeEach, describe, expect, test, vi } from 'vitest'
 import type { Kernel } from '../../../src/kernel/api/kernel.ts'
 import { readOffloadConfig } from '../../../src/offload/config/config.ts'
 import { readPort } from '../../../src/offload/port/port.ts'
 import { refusalOf, requestOf } from '../../support/request.ts'
 
 const address = '0000:3b:02.1'
+let ports: readonly string[]
+let driver: string
+let eswitch: ReturnType<Kernel['eswitch']>
 vi.mock('../../../src/nic/pci.ts', () => ({
   readPciFunction: () => ({
     address: '0000:3b:02.1',
     vf: { pf: '0000:3b:00.0', index: 3 },
     userspace: false,
   }),
-  uplinkOf: () => 'pf0',
+  portsOf: () => ports,
+  driverOf: () => driver,
 }))
+beforeEach(() => {
+  ports = ['pf0']
+  driver = 'igb'
+  eswitch = 'legacy'
+})
 
-/** A VF in a VLAN of some protocol, in legacy mode. */
-function read(proto: number, runtimeConfig: object) {
+/** A VF in a VLAN of some protocol; `pf0` has the altname `wire`. */
+function read(proto: number, runtimeConfig: object, more: object = {}) {
   const link = { name: 'net1', ifindex: 3, mac: '02:00:00:00:00:05', parent: address, parentBus: 'pci' }
   const vfs = new Map([[3, { vlan: { id: 7, qos: 0, proto } }]])
+  const names: Readonly<Record<string, string>> = { wire: 'pf0', pf0: 'pf0', pf1: 'pf1', eth0: 'eth0' }
   const kernel = {
-    link: (side: string) => (side === 'pod' ? link : { name: 'pf0', ifindex: 2, up: true, vfs }) as LinkFacts,
-    isSwitchdev: () => false,
+    link: (side: string, by: string) => {
+      if (side === 'pod') return link
+      const name = names[by]
+      return name === undefined ? undefined : { name, ifindex: 2, up: true, vfs }
+    },
+    eswitch: () => eswitch,
     hasIngress: () => false,
   } as unknown as Kernel
-  const request = requestOf({ runtimeConfig })
+  const request = requestOf({ runtimeConfig, ...more })
   return readPort(kernel, request, readOffloadConfig(request))
 }
 const portMappings = [{ hostPort: 8080, containerPort: 80 }]
@@ -42,4 +55,49 @@ test('a VF whose tag is a service tag (802.1ad) can be limited, and not steered 
   expect(code).toBe(7)
   const bandwidth = { ingressRate: 8_000_000, ingressBurst: 80_000 }
   expect(read(0x88a8, { bandwidth })).toMatchObject({ kind: 'legacy' })
+})
+
+describe('a PF with several ports', () => {
+  const uplink = (name?: string) => () =>
+    read(0x8100, { portMappings }, name === undefined ? {} : { uplink: name })
+  beforeEach(() => {
+    ports = ['pf0', 'pf1']
+  })
+
+  test('is served by the one that the key "uplink" names, by any of its names', () => {
+    expect(uplink('pf1')()).toMatchObject({ kind: 'legacy', wire: { uplink: { name: 'pf1' } } })
+    expect(uplink('wire')()).toMatchObject({ wire: { uplink: { name: 'pf0' } } })
+  })
+
+  test('without the key the error names the ports', () => {
+    expect(refusalOf(uplink())).toMatchObject({
+      code: 7,
+      message:
+        'Cannot serve "net1": the PF "0000:3b:00.0" has ports "pf0", "pf1"; the key "uplink" must name the one that the pod\'s network is on',
+    })
+  })
+
+  test.each(['eth0', 'gone'])('is not served by uplink "%s", which is none of them', (name) => {
+    expect(refusalOf(uplink(name))).toMatchObject({
+      code: 7,
+      message: `Cannot serve "net1": uplink "${name}" is no port of the PF "0000:3b:00.0"; must be one of "pf0", "pf1"`,
+    })
+    ports = ['pf0']
+    expect(refusalOf(uplink(name)).message).toMatch(/must be "pf0"$/)
+    ports = []
+    expect(refusalOf(uplink(name)).message).toMatch(/has no network interface on the host$/)
+  })
+})
+
+test.each([
+  ['mlx5_core', 'unsupported', 'BlueField in DPU mode?'],
+  ['mlx5_core', 'legacy', undefined],
+  ['mlx5_core', 'untold', undefined],
+  ['igb', 'unsupported', undefined],
+] as const)('with %s and an eSwitch that is %s, the manager elsewhere is %s', (name, state, manager) => {
+  driver = name
+  eswitch = state
+  const port = read(0x8100, { portMappings })
+  expect(port.kind).toBe('legacy')
+  expect(port.wire?.managedElsewhere).toBe(manager)
 })

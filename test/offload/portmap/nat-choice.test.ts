@@ -5,6 +5,7 @@ import type { PortKind } from '../../../src/offload/port/kinds.ts'
 import type { Port } from '../../../src/offload/port/port.ts'
 import { translators } from '../../../src/offload/portmap/nat-choice.ts'
 import type { PortKey, Proto, VfAttributes } from '../../../src/ops/op.ts'
+import { refusalOf } from '../../support/request.ts'
 
 const key = (port: number, toPort: number, proto: Proto = 'tcp'): PortKey => ({
   ...{ address: '10.1.0.1', proto, port, toAddress: '10.1.0.5', toPort },
@@ -50,6 +51,29 @@ function cell(
 }
 
 const subnets = { directSubnets: ['10.1.0.0/24'] }
+
+test.each(['legacy', 'userspace legacy'] as const)(
+  '%s, where another system manages the eSwitch: the errors say so',
+  (kind) => {
+    const { wire, ...port } = portOf(kind)
+    const elsewhere = { ...port, wire: { ...wire, managedElsewhere: 'BlueField in DPU mode?' } } as Port
+    const wishes =
+      kind === 'legacy'
+        ? ([
+            ['nic', 'prefer'],
+            ['pod', 'require'],
+          ] as const)
+        : ([['auto', 'prefer']] as const)
+    for (const [nat, offload] of wishes) {
+      const config = { nat, offload, directSubnets: [] } as unknown as OffloadConfig
+      const { message } = refusalOf(() => translators(config, elsewhere, [key(8080, 80)]))
+      expect(message).toContain(
+        'this host does not manage the eSwitch of "pf0" (BlueField in DPU mode? devlink: EOPNOTSUPP)',
+      )
+      expect(message).not.toContain('legacy')
+    }
+  },
+)
 
 describe('what each kind of port can give', () => {
   test.each([

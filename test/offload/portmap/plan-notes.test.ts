@@ -45,6 +45,14 @@ test('no filter is offered where no card was seen to carry it out, and the reaso
   }
 })
 
+test('no filter is offered where another system manages the eSwitch, which is not said to be in legacy mode', () => {
+  const { wire, ...port } = portOf('legacy')
+  const elsewhere = { ...port, wire: { ...wire, managedElsewhere: 'BlueField in DPU mode?' } } as Port
+  expect(uplinkNotes(prefer, { port: elsewhere }, [key])).toEqual([
+    'in software: this host does not manage the eSwitch of "pf0" (BlueField in DPU mode? devlink: EOPNOTSUPP), so the NIC is offered no filter',
+  ])
+})
+
 test('for whom the NIC does not translate, and what it drops', () => {
   const [note, ...others] = nicNotes({ directSubnets: ['10.9.0.0/24'] })
   expect(note).toContain('only the node, VFs of the same card, 10.9.0.0/24 reach the pod')

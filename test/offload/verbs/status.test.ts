@@ -18,14 +18,17 @@ let vfs: readonly string[] = []
 let said: string[] = []
 vi.mock('../../../src/lib/log/notice.ts', () => ({ notice: (line: string) => said.push(line) }))
 vi.mock('../../../src/nic/pci.ts', () => ({
-  driverOf: () => driver,
   pfsWithVfs: () => pfs,
   readPciFunction: (address: string) =>
     address === absent ? undefined : { vf: { pf, index: 0 }, userspace: address === driven },
-  uplinkOf: () => 'pf0',
+  portsOf: () => portsOfPf,
+  driverOf: () => driver,
   vfsOf: () => vfs.map((address, index) => ({ address, index })),
 }))
 
+/** The answer of devlink for an eSwitch that is not in switchdev mode. */
+let other: 'legacy' | 'unsupported' = 'legacy'
+let portsOfPf: readonly string[] = []
 /** Of the PF and of the uplink. */
 let driver: string | undefined
 let isSwitchdev = false
@@ -36,6 +39,8 @@ let vlanId: number | undefined
 beforeEach(() => {
   pfs = [pf]
   vfs = [free, driven]
+  other = 'legacy'
+  portsOfPf = ['pf0']
   driver = undefined
   isSwitchdev = true
   tcOffload = 'on'
@@ -61,6 +66,7 @@ function asked(change: Partial<OffloadConfig>, serves: Serves, missing: string[]
     probe: () => undefined,
     close: () => undefined,
     isSwitchdev: () => isSwitchdev,
+    eswitch: () => (isSwitchdev ? 'switchdev' : other),
     tcOffload: () => tcOffload,
     link: () => uplink,
     links: () => [uplink, { ifindex: 3, name: 'above', up: true, kind: 'vlan', lower: 2, vlanId }],
@@ -208,4 +214,33 @@ test('policers are needed where a limit must be outside the pod and there is an 
   expect(asked({}, limits)[0]?.police).toBe(false)
   isSwitchdev = false
   expect(asked({ rates }, limits)[0]?.police).toBe(false)
+})
+
+test('an eSwitch that takes no rules is in legacy mode, or is not managed by this host', () => {
+  const require = { offload: 'require', device: free as OffloadConfig['device'] } as const
+  const says = (words: string) => {
+    said = []
+    asked(require, ports)
+    expect(said.join()).toContain(`with offload "require" would fail: ${words}`)
+  }
+  isSwitchdev = false
+  says('the eSwitch of "pf0" is in legacy mode')
+  other = 'unsupported'
+  says('the eSwitch of "pf0" is in legacy mode')
+  driver = 'mlx5_core'
+  says('this host does not manage the eSwitch of "pf0" (BlueField in DPU mode? devlink: EOPNOTSUPP)')
+})
+
+test('of a PF with several ports the key "uplink" names one', () => {
+  portsOfPf = ['pf0', 'pf1']
+  const device = free as OffloadConfig['device']
+  asked({ device }, ports)
+  expect(said).toEqual(
+    [
+      `an ADD would fail: the PF "${pf}" has ports "pf0", "pf1"; the key "uplink" must name the one that the pod's network is on`,
+    ].map((line) => expect.stringContaining(line)),
+  )
+  said = []
+  asked({ device, uplink: 'pf1' }, ports)
+  expect(said).toEqual([])
 })

@@ -6,6 +6,7 @@ import type { OffloadConfig } from '../../config/config.ts'
 import { driverFacts } from '../../port/drivers.ts'
 import { traitsOf } from '../../port/kinds.ts'
 import type { Port } from '../../port/port.ts'
+import { eswitchWords } from '../../port/uplink.ts'
 
 type HairpinPort = Pick<Port, 'kind' | 'name' | 'wire'>
 type Wish = Pick<OffloadConfig, 'legacyOffload'>
@@ -21,13 +22,14 @@ export function unaskedWhy(
   { kind, name, wire }: HairpinPort,
   driver: string | undefined,
 ): string | undefined {
+  const manager = wire?.managedElsewhere
+  if (manager !== undefined)
+    return `${eswitchWords(wire?.uplink.name ?? '', manager)}, so the NIC is offered no filter`
   const isNic = traitsOf(kind).isWholeNic
   const isKnown = takesHairpin(isNic ? 'nic' : 'vf', driver)
   const isWished = legacyOffload === 'try'
   if (isKnown && isWished) return undefined
-  const what = isNic
-    ? `"${name}" is a NIC of its own`
-    : `the eSwitch of "${wire?.uplink.name}" is in legacy mode`
+  const what = isNic ? `"${name}" is a NIC of its own` : eswitchWords(wire?.uplink.name ?? '', undefined)
   if (isKnown)
     return `${what}, where driver "${driver}" takes a filter that sends a frame back by its own port (${driverFacts(driver).hairpin?.source}), but no card was seen to deliver such a frame: legacyOffload "try" offers such filters`
   if (isWished)

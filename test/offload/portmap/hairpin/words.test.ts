@@ -35,6 +35,15 @@ test.each([
   )
 })
 
+test('never asked where another system manages the eSwitch, whatever its driver is known to take', () => {
+  const { wire, ...port } = portOf('legacy')
+  const elsewhere = { ...port, wire: { ...wire, managedElsewhere: 'a DPU?' } } as Port
+  for (const legacyOffload of ['off', 'try'] as const)
+    expect(unaskedWhy({ legacyOffload }, elsewhere, 'mlx5_core')).toBe(
+      'this host does not manage the eSwitch of "pf0" (a DPU? devlink: EOPNOTSUPP), so the NIC is offered no filter',
+    )
+})
+
 test('notes: why the rules are in software, and that those in the NIC are unproven', () => {
   expect(hairpinNote({ legacyOffload: 'try' }, portOf('legacy'), 'mlx5_core')).toEqual([])
   expect(hairpinNote({ legacyOffload: 'off' }, portOf('legacy'), 'igb')).toEqual([
