@@ -127,7 +127,7 @@ async function places(): Promise<string[]> {
   const rules = journal.rules.filter(({ mapping }) => mapping.includes('->'))
   return [
     ...new Set(rules.map(({ mapping, where, rule }) => `${mapping} ${where} ${rule.fragments ?? 'any'}`)),
-  ]
+  ].sort()
 }
 
 const counted = async () =>
