@@ -18,7 +18,6 @@ struct simnic_profile_ops {
 	const char *name;		/* what the knob and the parameter take */
 	u32 extras;			/* enum simnic_extra: what it takes beyond addresses and ports */
 	enum simnic_fragments fragments;	/* the knob's value once the profile is chosen */
-	u32 extras;			/* enum simnic_extra, beyond addresses and ports */
 	u64 known_keys;			/* of a match; others are ignored. 0: none is */
 	bool drops_priority;		/* of rules that match, the first inserted one wins */
 	bool no_rule_stats;		/* tc never hears of packets */
