@@ -101,12 +101,11 @@ const inPod = (command: string) => vm.must(`ip netns exec pod-one ${command}`)
 interface Wish {
   readonly mappings?: readonly object[]
   readonly config?: Record<string, unknown>
-  readonly args?: Record<string, unknown>
   readonly env?: CallExtra['env']
 }
 
-function call(command: string, { mappings = [tcp], config = {}, args = {}, env = {} }: Wish = {}) {
-  const pod = attachment('/run/netns/pod-one', { capabilityArgs: { portMappings: mappings, ...args } })
+function call(command: string, { mappings = [tcp], config = {}, env = {} }: Wish = {}) {
+  const pod = attachment('/run/netns/pod-one', { capabilityArgs: { portMappings: mappings } })
   return runtime.call(command, list, offloadConfig(vf(), config), pod, { prevResult: attached, env })
 }
 
@@ -305,12 +304,12 @@ END`)
   )
 
   test('a limit is in the pod, and no policer is tried', async () => {
-    const args = { bandwidth: { ingressRate: 50_000_000, ingressBurst: 800_000 } }
-    const said = await add({ args })
+    const config = { ingressRate: 50_000_000, ingressBurst: 800_000 }
+    const said = await add({ config })
     expect(said).toMatch(/limited by ifb \(pod\); not by police: driver "ice" refuses every policer/)
     expect(await account()).toEqual({ 'tcp 8080 -> 80 nic': 4 })
     await answers('digest', 8080, 60_000, [CLIENT_A])
-    await silently(call('CHECK', { args }))
+    await silently(call('CHECK', { config }))
     await clean()
   })
 })
