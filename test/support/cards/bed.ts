@@ -44,7 +44,7 @@ export interface CardOptions {
 export interface CardsBed {
   readonly vm: Lab
   readonly runtime: Runtime
-  readonly clients: readonly [Agent, Agent]
+  readonly clients: Readonly<Record<(typeof CLIENT_A | typeof CLIENT_B)['namespace'], Agent>>
   /** Servers of SCTP in the pod, by family. */
   readonly sctp: { readonly v4: SctpServer; readonly v6: SctpServer }
   readonly wire: Wire
@@ -133,7 +133,7 @@ END
   }
 
   return {
-    ...{ vm, runtime, clients: [a, b] as const, sctp, wire, insert },
+    ...{ vm, runtime, clients: { [CLIENT_A.namespace]: a, [CLIENT_B.namespace]: b }, sctp, wire, insert },
     end: async () => {
       await remove()
       await wire.end()

@@ -1,5 +1,5 @@
 // Frames of each cell of the table of cards: on the card's wire, in the card's table, and in the host's stack. In: a Lab. Out: numbers.
-import { type Card, hardwareRules } from '../../../hack/lab/bed/simnic.ts'
+import { type Card, type HardwareRule, hardwareRules } from '../../../hack/lab/bed/simnic.ts'
 import { WIRE } from '../../../hack/lab/bed/topology.ts'
 import { startedWhen } from '../../../hack/lab/bed/traffic.ts'
 import type { Lab } from '../../../hack/lab/lab.ts'
@@ -33,7 +33,7 @@ export interface Wire {
   /** Counts at the wire of this card from now on. */
   counts(card: Card): Promise<void>
   /** Forgets all frames so far. */
-  begin(): Promise<void>
+  begin(card: Card): Promise<void>
   /** The frames of a family and protocol since then. `nat: nic` matches the pod's ports on its way out. */
   look(card: Card): Promise<(family: Family, protocol: Protocol, target: Target) => Frames>
   end(): Promise<void>
@@ -71,6 +71,12 @@ ${rules('out').join('\n')}
 /** Ports from here on, at which nobody listens: a datagram to the next one tells that all frames before it have been seen. */
 const MARK = 50_000
 
+/** A filter without its counters. */
+const nameOf = ({ ingress, prio, text }: HardwareRule): string => `${ingress} ${prio} ${text}`
+
+const countedBy = (rules: readonly HardwareRule[]): ReadonlyMap<string, number> =>
+  new Map(rules.map((rule) => [nameOf(rule), rule.packets]))
+
 /** Starts to watch the host. */
 export async function startWire(vm: Lab): Promise<Wire> {
   const ports = [...new Set(cells.map(({ port }) => `port ${port}`))].join(' or ')
@@ -78,6 +84,7 @@ export async function startWire(vm: Lab): Promise<Wire> {
   const argv = ['tcpdump', '-i', 'any', '-nn', '-l', '-q', '-t', '--immediate-mode', filter]
   const watch = await startedWhen(vm, argv, (process) => /listening on/.test(process.stderr()))
   let [marks, from] = [0, 0]
+  let before: ReadonlyMap<string, number> = new Map()
   const mark = () => `bash -c 'echo mark >/dev/udp/127.0.0.1/${MARK + ++marks}'`
   const inWire = `ip netns exec ${WIRE.namespace}`
 
@@ -101,9 +108,10 @@ export async function startWire(vm: Lab): Promise<Wire> {
 ${counters(wire)}
 END`)
     },
-    begin: async () => {
+    begin: async (card) => {
       await vm.must(`${inWire} nft reset counters table ${table} >/dev/null; ${mark()}`)
       from = (await seen()).length
+      before = countedBy(await hardwareRules(vm, card))
     },
     look: async (card) => {
       const listed = await vm.must(`${inWire} nft -j list counters table ${table}; ${mark()}`)
@@ -127,7 +135,7 @@ END`)
                 text.includes(` ip_proto ${numbers[protocol]} `) &&
                 ports.some((one) => text.includes(` ${side}_port ${one} `)),
             )
-            .reduce((sum, { packets }) => sum + packets, 0)
+            .reduce((sum, rule) => sum + rule.packets - (before.get(nameOf(rule)) ?? 0), 0)
         const [dot, ip] = family === 'v4' ? ['.', 'IP '] : ['.', 'IP6 ']
         return {
           wire: {
