@@ -16,7 +16,7 @@ import { lab } from '../../support/lab.ts'
 const CARDS: Readonly<Record<string, CardOptions>> = {
   full: { driver: 'simnic', profile: 'full', mode: 'switchdev' },
   mlx5: { driver: 'mlx5_core', profile: 'mlx5', mode: 'switchdev' },
-  sfc: { driver: 'sfc', profile: 'sfc', mode: 'switchdev' },
+  sfc: { driver: 'sfc_ef100', profile: 'sfc', mode: 'switchdev' },
 }
 
 const protocols = Object.keys(PORTS) as Protocol[]
