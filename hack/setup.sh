@@ -4,6 +4,7 @@
 #   sh hack/setup.sh lab     ... and QEMU with what runs in the virtual machine (needs root)
 #   sh hack/setup.sh demo    ... and what builds the kernel module simnic (needs root)
 #   sh hack/setup.sh test    ... and a C compiler for the header checks (needs root)
+#   sh hack/setup.sh selftests   QEMU, what builds simnic, and the tools of the kernel's own tests (needs root)
 # Prints nothing and installs nothing when all packages are there. Uses the configured package sources.
 set -eu
 
@@ -42,6 +43,10 @@ git lists the files that the tests of the tree itself read
 strace captures the requests of ip and tc
 golang-go compiles the client of the device plugin tests
 golang-google-grpc-dev its library, the one that kubelet is built with'
+# The tests themselves come from the package linux-source-VERSION, which is unpacked and not installed (hack/lab/kernel.ts).
+selftests_packages='netsniff-ng mausezahn, the packet generator of the kernel selftests
+jq reads what ip and tc print in the kernel selftests
+ncat TCP connections of the kernel selftests'
 
 main() {
   case $mode in
@@ -52,7 +57,10 @@ $module_packages" ;;
     test) packages="$lab_packages
 $module_packages
 $test_packages" ;;
-    *) die 'usage: sh hack/setup.sh build|lab|demo|test' ;;
+    selftests) packages="$lab_packages
+$module_packages
+$selftests_packages" ;;
+    *) die 'usage: sh hack/setup.sh build|lab|demo|test|selftests' ;;
   esac
   check_node
   if [ -n "$packages" ] && [ "$(id -u)" -ne 0 ]; then

@@ -52,6 +52,25 @@ export async function kernelHeaders(release?: string): Promise<string> {
   return running === undefined ? ofCurrentKernel(headersOf) : headersOf(running)
 }
 
+/**
+ * The folder `tools/testing/selftests/net` of the sources of {@link kernel}, with `lib.sh` and the folder `forwarding` alone. From
+ * the package `linux-source-VERSION` of the same version, unpacked and not installed. Throws with apt's own words.
+ */
+export function kernelSelftests(): Promise<string> {
+  return ofCurrentKernel(async ({ release, version }) => {
+    const folder = join(cacheFolder(), `selftests-${version}`)
+    const series = /^\d+\.\d+/.exec(release)?.[0] ?? release
+    const inside = 'tools/testing/selftests/net'
+    await unpackedOnce(folder, [`linux-source-${series}=${version}`], async (temporary) => {
+      const archive = join(temporary, `usr/src/linux-source-${series}.tar.xz`)
+      const wanted = ['lib.sh', 'forwarding'].map((name) => `linux-source-${series}/${inside}/${name}`)
+      await execa('tar', ['-xJf', archive, '-C', temporary, '--strip-components=1', ...wanted])
+      await rm(join(temporary, 'usr'), { recursive: true })
+    })
+    return join(folder, inside)
+  })
+}
+
 async function headersOf({ release, version }: KernelName): Promise<string> {
   const base = release.replace(/-[a-z0-9]+$/, '')
   const folder = join(cacheFolder(), `headers-${version}`)

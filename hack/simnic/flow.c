@@ -36,15 +36,18 @@ static int simnic_rule_add(struct simnic_port *port, const struct flow_cls_commo
 		return -ENOMEM;
 	rule->vport = port->vport;
 	rule->cookie = cookie;
+	rule->chain = common->chain_index;
 	rule->prio = common->prio;
 	rule->lastused = jiffies;
 	parse.rule = rule;
 	parse.profile = knobs.profile;
-	err = !matchall && knobs.profile->check_match ?
-		knobs.profile->check_match(&parse, flow) : 0;
+	parse.extras = knobs.profile->extras;
+	err = simnic_check_chain(common, parse.extras);
+	if (!err && !matchall && knobs.profile->check_match)
+		err = knobs.profile->check_match(&parse, flow);
 	if (!err)
 		err = simnic_parse_match(port->vport, matchall ? NULL : flow, common,
-					 &rule->key, &rule->mask);
+					 parse.extras, &rule->key, &rule->mask);
 	if (!err)
 		err = simnic_parse_actions(&parse, &flow->action, knobs.liar);
 	if (!err && knobs.max_rules && hw->num_rules >= knobs.max_rules)
@@ -90,7 +93,7 @@ static int simnic_flower(struct simnic_port *port, struct flow_cls_offload *f)
 {
 	switch (f->command) {
 	case FLOW_CLS_REPLACE:
-		if (!tc_cls_can_offload_and_chain0(port->dev, &f->common))
+		if (!tc_can_offload_extack(port->dev, f->common.extack))
 			return -EOPNOTSUPP;
 		return simnic_rule_add(port, &f->common, f->cookie,
 				       flow_cls_offload_flow_rule(f), false);
@@ -107,7 +110,7 @@ static int simnic_matchall(struct simnic_port *port, struct tc_cls_matchall_offl
 {
 	switch (f->command) {
 	case TC_CLSMATCHALL_REPLACE:
-		if (!tc_cls_can_offload_and_chain0(port->dev, &f->common))
+		if (!tc_can_offload_extack(port->dev, f->common.extack))
 			return -EOPNOTSUPP;
 		return simnic_rule_add(port, &f->common, f->cookie, f->rule, true);
 	case TC_CLSMATCHALL_DESTROY:

@@ -6,6 +6,7 @@
 #include "simnic.h"
 
 #define SIMNIC_GROUP_BUCKETS	256
+#define SIMNIC_MAX_TAGS		2	/* that the parser looks behind */
 #define SIMNIC_KEY_WORDS	(sizeof(struct simnic_key) / sizeof(u32))
 
 /*
@@ -27,6 +28,12 @@ struct simnic_key {
 	__be32 dst[4];
 	__be16 sport;
 	__be16 dport;
+	u8 tos;			/* IPv6: traffic class */
+	u8 ttl;			/* IPv6: hop limit */
+	u16 in_port;		/* id of the ingress port */
+	__be16 cvlan_tci;	/* of the second tag */
+	__be16 cvlan_next;	/* ethertype behind the second tag */
+	u32 tags;		/* VLAN tags, counted up to SIMNIC_MAX_TAGS */
 };
 
 /* A frame and where its headers are */
@@ -38,6 +45,7 @@ struct simnic_pass {
 	struct simnic_key key;
 	u16 l3;			/* offset of the network header, 0: none known */
 	u16 l4;			/* of the transport header, 0: none */
+	u32 chain;		/* whose rules come next */
 };
 
 enum simnic_verdict {
@@ -45,6 +53,7 @@ enum simnic_verdict {
 	SIMNIC_DONE,		/* the frame is gone */
 	SIMNIC_TO_HOST,		/* deliver to the ingress netdev */
 	SIMNIC_CONTINUE,	/* go on with the rules of the next priority */
+	SIMNIC_GOTO,		/* go on with the rules of pass->chain */
 };
 
 enum simnic_flow_result {
@@ -61,6 +70,7 @@ struct simnic_action {
 		u16 vport;
 		u32 csum;		/* TCA_CSUM_UPDATE_FLAG_* */
 		u32 limit;		/* Mbit/s */
+		u32 chain;
 		struct {
 			struct simnic_meter *meter;
 			enum simnic_verdict conform;
@@ -80,6 +90,7 @@ struct simnic_action {
 
 struct simnic_group {
 	struct list_head list;		/* in vport->groups, by priority */
+	u32 chain;
 	u32 prio;
 	unsigned int rules;
 	struct simnic_key mask;
@@ -93,6 +104,7 @@ struct simnic_rule {
 	struct simnic_group *group;
 	struct simnic_vport *vport;	/* ingress */
 	unsigned long cookie;
+	u32 chain;
 	u32 prio;
 	struct simnic_key key, mask;
 	atomic64_t packets, bytes, drops;	/* drops: by meters, part of packets */
@@ -103,12 +115,27 @@ struct simnic_rule {
 	struct simnic_action actions[];
 };
 
+/*
+ * What a card takes beyond addresses and ports. A profile has some of these; the others are
+ * refused as by a card that knows nothing of them.
+ */
+enum simnic_extra {
+	SIMNIC_EXTRA_IP_FIELDS = BIT(0),	/* match TOS and TTL, traffic class and hop limit */
+	SIMNIC_EXTRA_TAG_FIELDS = BIT(1),	/* match the number of tags and the second tag */
+	SIMNIC_EXTRA_INDEV = BIT(2),		/* match on the ingress port, in shared blocks */
+	SIMNIC_EXTRA_DSFIELD = BIT(3),		/* rewrite TOS and traffic class */
+	SIMNIC_EXTRA_BARE = BIT(4),	/* rewrite headers and tags where a frame has them */
+	SIMNIC_EXTRA_NO_END = BIT(5),	/* the host gets what no action decides about */
+	SIMNIC_EXTRA_CHAINS = BIT(6),	/* chains but 0, and goto chain */
+};
+
 /* Everything the parser of one action may look at */
 struct simnic_parse {
 	struct simnic_vport *vport;	/* ingress */
 	const struct flow_cls_common_offload *common;	/* the request */
 	struct simnic_rule *rule;	/* match done, actions so far */
 	const struct simnic_profile_ops *profile;
+	u32 extras;			/* enum simnic_extra */
 	bool matchall;
 	bool decided;			/* what follows the last action never runs */
 	bool rewrites;			/* a pedit was seen */
@@ -153,7 +180,7 @@ void simnic_flow_flush(struct simnic_hw *hw);
 
 /* flow_match.c: tc's match to key and mask */
 int simnic_parse_match(struct simnic_vport *vport, const struct flow_rule *flow,
-		       const struct flow_cls_common_offload *common,
+		       const struct flow_cls_common_offload *common, u32 extras,
 		       struct simnic_key *key, struct simnic_key *mask);
 
 /* flow_key.c: a frame to its key */
@@ -176,6 +203,15 @@ int simnic_parse_csum(struct simnic_parse *p, const struct flow_action_entry *e,
 enum simnic_verdict simnic_run_csum(struct simnic_pass *pass,
 				    const struct simnic_action *act);
 void simnic_show_csum(struct seq_file *s, const struct simnic_action *act);
+
+/* flow_extra.c: what cards take beyond addresses and ports */
+u32 simnic_dsfield(enum flow_action_mangle_base base, u32 offset);
+int simnic_check_chain(const struct flow_cls_common_offload *common, u32 extras);
+int simnic_parse_goto(struct simnic_parse *p, const struct flow_action_entry *e,
+		      struct simnic_action *act);
+enum simnic_verdict simnic_run_goto(struct simnic_pass *pass,
+				    const struct simnic_action *act);
+void simnic_show_goto(struct seq_file *s, const struct simnic_action *act);
 
 /* meter.c: police */
 int simnic_meters_on(struct simnic_hw *hw);

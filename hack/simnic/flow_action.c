@@ -102,8 +102,10 @@ static void simnic_show_host(struct seq_file *s, const struct simnic_action *act
 static int simnic_parse_tag(struct simnic_parse *p, const struct flow_action_entry *e,
 			    struct simnic_action *act)
 {
-	bool tagged = p->pushed || (p->rule->mask.outer_proto == htons(0xffff) &&
-				    eth_type_vlan(p->rule->key.outer_proto));
+	bool matched = p->rule->mask.outer_proto == htons(0xffff);
+	bool tagged = p->pushed ||
+		(matched ? eth_type_vlan(p->rule->key.outer_proto) :
+			   p->extras & SIMNIC_EXTRA_BARE);
 
 	if (e->id == FLOW_ACTION_VLAN_PUSH) {
 		if (!eth_type_vlan(e->vlan.proto))
@@ -208,6 +210,8 @@ static const struct simnic_action_ops simnic_actions[] = {
 	  .run = simnic_run_host, .show = simnic_show_host },
 	{ FLOW_ACTION_TRAP, "trap", .last = true, .parse = simnic_parse_host,
 	  .run = simnic_run_host, .show = simnic_show_host },
+	{ FLOW_ACTION_GOTO, "goto", .last = true, .parse = simnic_parse_goto,
+	  .run = simnic_run_goto, .show = simnic_show_goto },
 	{ FLOW_ACTION_MANGLE, "pedit", .parse = simnic_parse_mangle,
 	  .run = simnic_run_mangle, .show = simnic_show_mangle },
 	{ FLOW_ACTION_ADD, "pedit", .parse = simnic_parse_mangle,
@@ -230,7 +234,6 @@ static const struct {
 	enum flow_action_id id;
 	const char *name;
 } simnic_other_actions[] = {
-	{ FLOW_ACTION_GOTO, "goto chain" },
 	{ FLOW_ACTION_REDIRECT_INGRESS, "redirect to ingress" },
 	{ FLOW_ACTION_MIRRED_INGRESS, "mirror to ingress" },
 	{ FLOW_ACTION_CT, "ct" },
@@ -320,7 +323,7 @@ int simnic_parse_actions(struct simnic_parse *p, const struct flow_action *actio
 		else if (act->ops->release)
 			act->ops->release(p->rule, act);
 	}
-	if (!decided)
+	if (!decided && !(p->extras & SIMNIC_EXTRA_NO_END && actions->num_entries))
 		return simnic_refuse(p->extack, -EOPNOTSUPP,
 				     "a rule must forward, drop or accept");
 	return 0;

@@ -2,6 +2,7 @@
 /* simnic: the parser of the simulated hardware, a frame to its key. */
 #include <linux/ip.h>
 #include <linux/ipv6.h>
+#include <net/dsfield.h>
 #include <net/ip.h>
 #include <net/ipv6.h>
 
@@ -50,6 +51,8 @@ static void simnic_parse_ipv4(struct simnic_pass *pass, unsigned int off)
 		return;
 	pass->l3 = off;
 	pass->key.ip_proto = ip->protocol;
+	pass->key.tos = ip->tos;
+	pass->key.ttl = ip->ttl;
 	pass->key.src[0] = ip->saddr;
 	pass->key.dst[0] = ip->daddr;
 	simnic_parse_fragment(pass, ip->frag_off & htons(IP_MF),
@@ -70,6 +73,8 @@ static void simnic_parse_ipv6(struct simnic_pass *pass, unsigned int off)
 		return;
 	pass->l3 = off;
 	pass->key.ip_proto = ip->nexthdr;
+	pass->key.tos = ipv6_get_dsfield(ip);
+	pass->key.ttl = ip->hop_limit;
 	memcpy(pass->key.src, &ip->saddr, sizeof(ip->saddr));
 	memcpy(pass->key.dst, &ip->daddr, sizeof(ip->daddr));
 	if (ip->nexthdr == NEXTHDR_FRAGMENT) {
@@ -100,11 +105,12 @@ void simnic_parse_frame(struct simnic_pass *pass)
 	memset(&pass->key, 0, sizeof(pass->key));
 	pass->l3 = 0;
 	pass->l4 = 0;
+	pass->key.in_port = pass->vport->id;
 	ether_addr_copy(pass->key.eth_dst, eth->h_dest);
 	ether_addr_copy(pass->key.eth_src, eth->h_source);
 	proto = eth->h_proto;
 	pass->key.outer_proto = proto;
-	for (tags = 0; tags < 2 && eth_type_vlan(proto); tags++) {
+	for (tags = 0; tags < SIMNIC_MAX_TAGS && eth_type_vlan(proto); tags++) {
 		const struct vlan_hdr *tag;
 
 		if (!simnic_has(pass, off, VLAN_HLEN))
@@ -114,7 +120,11 @@ void simnic_parse_frame(struct simnic_pass *pass)
 		if (!tags) {
 			pass->key.vlan_tci = tag->h_vlan_TCI;
 			pass->key.vlan_next = proto;
+		} else {
+			pass->key.cvlan_tci = tag->h_vlan_TCI;
+			pass->key.cvlan_next = proto;
 		}
+		pass->key.tags = tags + 1;
 		off += VLAN_HLEN;
 	}
 	pass->key.n_proto = proto;

@@ -7,6 +7,7 @@
 struct simnic_match_parse {
 	struct simnic_vport *vport;
 	const struct flow_rule *rule;
+	u32 extras;
 	struct netlink_ext_ack *extack;
 	struct simnic_key *key, *mask;
 };
@@ -44,6 +45,11 @@ static int simnic_check_keys(struct simnic_match_parse *p)
 	u64 left = p->rule->match.dissector->used_keys & ~SIMNIC_KEYS;
 	unsigned int i;
 
+	if (p->extras & SIMNIC_EXTRA_IP_FIELDS)
+		left &= ~BIT_ULL(FLOW_DISSECTOR_KEY_IP);
+	if (p->extras & SIMNIC_EXTRA_TAG_FIELDS)
+		left &= ~(BIT_ULL(FLOW_DISSECTOR_KEY_CVLAN) |
+			  BIT_ULL(FLOW_DISSECTOR_KEY_NUM_OF_VLANS));
 	if (!left)
 		return 0;
 	for (i = 0; i < ARRAY_SIZE(simnic_unsupported); i++)
@@ -52,6 +58,24 @@ static int simnic_check_keys(struct simnic_match_parse *p)
 					     simnic_unsupported[i].what);
 	return simnic_refuse(p->extack, -EOPNOTSUPP,
 			     "cannot match on dissector keys %#llx", left);
+}
+
+/* A filter of a shared block may name another port of the switch: then it matches nothing here. */
+static bool simnic_match_other_port(struct simnic_match_parse *p, int ifindex)
+{
+	struct simnic_hw *hw = p->vport->hw;
+	struct net_device *dev = rtnl_dereference(hw->uplink.dev);
+	unsigned int i;
+
+	p->key->in_port = SIMNIC_VPORT_UPLINK;
+	for (i = 0; i < hw->total_vfs && !(dev && dev->ifindex == ifindex); i++) {
+		dev = rtnl_dereference(hw->vfs[i].rep);
+		p->key->in_port = i;
+	}
+	if (!dev || dev->ifindex != ifindex)
+		return false;
+	p->mask->in_port = 0xffff;
+	return true;
 }
 
 static int simnic_match_meta(struct simnic_match_parse *p)
@@ -68,6 +92,9 @@ static int simnic_match_meta(struct simnic_match_parse *p)
 		return 0;
 	dev = simnic_is_uplink(p->vport) ?
 		rtnl_dereference(p->vport->dev) : rtnl_dereference(p->vport->rep);
+	if (match.mask->ingress_ifindex == ~0 && p->extras & SIMNIC_EXTRA_INDEV &&
+	    simnic_match_other_port(p, match.key->ingress_ifindex))
+		return 0;
 	if (match.mask->ingress_ifindex != ~0 || !dev ||
 	    match.key->ingress_ifindex != dev->ifindex)
 		return simnic_refuse(p->extack, -EOPNOTSUPP,
@@ -132,13 +159,58 @@ static void simnic_match_l2(struct simnic_match_parse *p)
 	}
 }
 
+static int simnic_match_second_tag(struct simnic_match_parse *p)
+{
+	struct flow_match_vlan vlan;
+
+	if (flow_rule_match_key(p->rule, FLOW_DISSECTOR_KEY_NUM_OF_VLANS)) {
+		struct flow_dissector_key_num_of_vlans *key, *mask;
+
+		key = skb_flow_dissector_target(p->rule->match.dissector,
+						FLOW_DISSECTOR_KEY_NUM_OF_VLANS,
+						p->rule->match.key);
+		mask = skb_flow_dissector_target(p->rule->match.dissector,
+						 FLOW_DISSECTOR_KEY_NUM_OF_VLANS,
+						 p->rule->match.mask);
+		/* A frame with more tags counts as one with as many as the parser knows. */
+		if (key->num_of_vlans >= SIMNIC_MAX_TAGS + 1)
+			return simnic_refuse(p->extack, -EOPNOTSUPP,
+					     "cannot match on more than %d VLAN tags",
+					     SIMNIC_MAX_TAGS);
+		p->key->tags = key->num_of_vlans;
+		p->mask->tags = mask->num_of_vlans;
+	}
+	if (!flow_rule_match_key(p->rule, FLOW_DISSECTOR_KEY_CVLAN))
+		return 0;
+	flow_rule_match_cvlan(p->rule, &vlan);
+	p->key->cvlan_tci = htons(vlan.key->vlan_id |
+				  vlan.key->vlan_priority << VLAN_PRIO_SHIFT);
+	p->mask->cvlan_tci = htons(vlan.mask->vlan_id |
+				   vlan.mask->vlan_priority << VLAN_PRIO_SHIFT);
+	p->key->cvlan_next = vlan.key->vlan_eth_type;
+	p->mask->cvlan_next = vlan.mask->vlan_eth_type;
+	if (vlan.mask->vlan_tpid) {
+		p->key->vlan_next = vlan.key->vlan_tpid;
+		p->mask->vlan_next = vlan.mask->vlan_tpid;
+	}
+	return 0;
+}
+
 static void simnic_match_l3(struct simnic_match_parse *p)
 {
 	struct flow_match_control control;
 	struct flow_match_ipv4_addrs v4;
 	struct flow_match_ipv6_addrs v6;
+	struct flow_match_ip ip;
 	u16 type = 0;
 
+	if (flow_rule_match_key(p->rule, FLOW_DISSECTOR_KEY_IP)) {
+		flow_rule_match_ip(p->rule, &ip);
+		p->key->tos = ip.key->tos;
+		p->key->ttl = ip.key->ttl;
+		p->mask->tos = ip.mask->tos;
+		p->mask->ttl = ip.mask->ttl;
+	}
 	/* The dissector names both families; the address type tells which. */
 	if (flow_rule_match_key(p->rule, FLOW_DISSECTOR_KEY_CONTROL)) {
 		flow_rule_match_control(p->rule, &control);
@@ -197,6 +269,9 @@ static int simnic_parse_flower(struct simnic_match_parse *p)
 	if (err)
 		return err;
 	simnic_match_l2(p);
+	err = simnic_match_second_tag(p);
+	if (err)
+		return err;
 	simnic_match_l3(p);
 	simnic_match_l4(p);
 	return 0;
@@ -207,18 +282,20 @@ static int simnic_parse_flower(struct simnic_match_parse *p)
  * @vport: its ingress port
  * @flow: flower's match; NULL for matchall
  * @common: the request
+ * @extras: bits of enum simnic_extra
  * @key: out, masked
  * @mask: out
  *
  * Return: -EOPNOTSUPP, with the reason, for anything the card cannot match.
  */
 int simnic_parse_match(struct simnic_vport *vport, const struct flow_rule *flow,
-		       const struct flow_cls_common_offload *common,
+		       const struct flow_cls_common_offload *common, u32 extras,
 		       struct simnic_key *key, struct simnic_key *mask)
 {
 	struct simnic_match_parse p = {
 		.vport = vport,
 		.rule = flow,
+		.extras = extras,
 		.extack = common->extack,
 		.key = key,
 		.mask = mask,

@@ -64,24 +64,31 @@ u32 simnic_rewritable(enum flow_action_mangle_base base, u32 offset)
 	}
 }
 
-/* The match must make sure that the header is there. */
-static bool simnic_header_matched(const struct simnic_rule *rule,
+/*
+ * The match must make sure that the header is there, or with @bare say nothing of it: such a
+ * card rewrites what a frame has.
+ */
+static bool simnic_header_matched(const struct simnic_rule *rule, bool bare,
 				  enum flow_action_mangle_base base)
 {
 	bool proto = rule->mask.ip_proto == 0xff;
 	bool ether = rule->mask.n_proto == htons(0xffff);
+	bool any_proto = bare && !rule->mask.ip_proto;
+	bool any_ether = bare && !rule->mask.n_proto;
 
 	switch (base) {
 	case FLOW_ACT_MANGLE_HDR_TYPE_ETH:
 		return true;
 	case FLOW_ACT_MANGLE_HDR_TYPE_IP4:
-		return ether && rule->key.n_proto == htons(ETH_P_IP) && proto;
+		return any_ether ||
+			(ether && rule->key.n_proto == htons(ETH_P_IP) && (proto || any_proto));
 	case FLOW_ACT_MANGLE_HDR_TYPE_IP6:
-		return ether && rule->key.n_proto == htons(ETH_P_IPV6) && proto;
+		return any_ether ||
+			(ether && rule->key.n_proto == htons(ETH_P_IPV6) && (proto || any_proto));
 	case FLOW_ACT_MANGLE_HDR_TYPE_TCP:
-		return proto && rule->key.ip_proto == IPPROTO_TCP;
+		return any_proto || (proto && rule->key.ip_proto == IPPROTO_TCP);
 	case FLOW_ACT_MANGLE_HDR_TYPE_UDP:
-		return proto && rule->key.ip_proto == IPPROTO_UDP;
+		return any_proto || (proto && rule->key.ip_proto == IPPROTO_UDP);
 	default:
 		return false;
 	}
@@ -100,17 +107,19 @@ int simnic_parse_mangle(struct simnic_parse *p, const struct flow_action_entry *
 {
 	enum flow_action_mangle_base base = e->mangle.htype;
 	u32 allowed = simnic_rewritable(base, e->mangle.offset);
+	u32 dsfield = p->extras & SIMNIC_EXTRA_DSFIELD ?
+		simnic_dsfield(base, e->mangle.offset) : 0;
 	const char *header = simnic_header_name(base);
 
-	if (!allowed || ~e->mangle.mask & ~allowed)
+	if (!(allowed | dsfield) || ~e->mangle.mask & ~(allowed | dsfield))
 		return simnic_refuse(p->extack, -EOPNOTSUPP,
 				     "cannot rewrite offset %u of the %s header",
 				     e->mangle.offset, header);
 	/* Addition is for a TTL or a hop limit, one byte without carry. */
-	if (e->id == FLOW_ACTION_ADD && allowed == ~0U)
+	if (e->id == FLOW_ACTION_ADD && (allowed == ~0U || dsfield))
 		return simnic_refuse(p->extack, -EOPNOTSUPP,
 				     "pedit add works on TTL and hop limit only");
-	if (!simnic_header_matched(p->rule, base))
+	if (!simnic_header_matched(p->rule, p->extras & SIMNIC_EXTRA_BARE, base))
 		return simnic_refuse(p->extack, -EOPNOTSUPP,
 				     "rewriting the %s header needs eth_type and ip_proto matched",
 				     header);
@@ -123,17 +132,24 @@ int simnic_parse_mangle(struct simnic_parse *p, const struct flow_action_entry *
 	return 0;
 }
 
-/* Start of a header, or NULL in a fragment that does not have it */
+/* Start of a header, or NULL in a frame or fragment that does not have it */
 static u8 *simnic_header(struct simnic_pass *pass, enum flow_action_mangle_base base)
 {
+	__be16 proto = pass->key.n_proto;
+
 	switch (base) {
 	case FLOW_ACT_MANGLE_HDR_TYPE_ETH:
 		return pass->frame->data;
 	case FLOW_ACT_MANGLE_HDR_TYPE_IP4:
+		return pass->l3 && proto == htons(ETH_P_IP) ? pass->frame->data + pass->l3 : NULL;
 	case FLOW_ACT_MANGLE_HDR_TYPE_IP6:
-		return pass->l3 ? pass->frame->data + pass->l3 : NULL;
+		return pass->l3 && proto == htons(ETH_P_IPV6) ? pass->frame->data + pass->l3 : NULL;
+	case FLOW_ACT_MANGLE_HDR_TYPE_TCP:
+		return pass->l4 && pass->key.ip_proto == IPPROTO_TCP ?
+			pass->frame->data + pass->l4 : NULL;
 	default:
-		return pass->l4 ? pass->frame->data + pass->l4 : NULL;
+		return pass->l4 && pass->key.ip_proto == IPPROTO_UDP ?
+			pass->frame->data + pass->l4 : NULL;
 	}
 }
 

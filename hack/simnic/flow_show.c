@@ -58,11 +58,21 @@ static void simnic_show_match(struct seq_file *s, const struct simnic_rule *rule
 	simnic_show_be16(s, " protocol %04x", k->outer_proto, m->outer_proto);
 	simnic_show_be16(s, " tci %#x", k->vlan_tci, m->vlan_tci);
 	simnic_show_be16(s, " vlan_ethtype %04x", k->vlan_next, m->vlan_next);
+	simnic_show_be16(s, " cvlan_tci %#x", k->cvlan_tci, m->cvlan_tci);
+	simnic_show_be16(s, " cvlan_ethtype %04x", k->cvlan_next, m->cvlan_next);
+	if (m->tags)
+		seq_printf(s, " num_of_vlans %u", k->tags);
+	if (m->in_port)
+		seq_printf(s, " in_port %u", k->in_port);
 	simnic_show_be16(s, " eth_type %04x", k->n_proto, m->n_proto);
 	simnic_show_mac(s, "dst_mac", k->eth_dst, m->eth_dst);
 	simnic_show_mac(s, "src_mac", k->eth_src, m->eth_src);
 	if (m->ip_proto)
 		seq_printf(s, " ip_proto %u", k->ip_proto);
+	if (m->tos)
+		seq_printf(s, " ip_tos %#x/%#x", k->tos, m->tos);
+	if (m->ttl)
+		seq_printf(s, " ip_ttl %u/%#x", k->ttl, m->ttl);
 	if (m->fragment)
 		seq_printf(s, " %s", k->fragment ? "frag" : "nofrag");
 	if (m->first_fragment)
@@ -80,6 +90,8 @@ static void simnic_show_rule(struct seq_file *s, const struct simnic_rule *rule)
 	seq_puts(s, "in ");
 	simnic_show_port(s, rule->vport->id);
 	seq_printf(s, " prio %u", rule->prio);
+	if (rule->chain)
+		seq_printf(s, " chain %u", rule->chain);
 	simnic_show_match(s, rule);
 	seq_puts(s, " ->");
 	for (i = 0; i < rule->num_actions; i++) {

@@ -33,12 +33,14 @@ static struct simnic_group *simnic_group_get(struct simnic_rule *rule)
 			before = &group->list;
 			break;
 		}
-		if (group->prio == rule->prio && simnic_same(&group->mask, &rule->mask))
+		if (group->prio == rule->prio && group->chain == rule->chain &&
+		    simnic_same(&group->mask, &rule->mask))
 			return group;
 	}
 	group = kzalloc(sizeof(*group), GFP_KERNEL);
 	if (!group)
 		return NULL;
+	group->chain = rule->chain;
 	group->prio = rule->prio;
 	group->mask = rule->mask;
 	list_add_tail_rcu(&group->list, before);
@@ -130,17 +132,17 @@ void simnic_flow_flush(struct simnic_hw *hw)
 		simnic_rule_remove(rule);
 }
 
-/* The first rule that matches, of priority @prio or behind */
-static struct simnic_rule *simnic_lookup(struct simnic_vport *vport,
-					 const struct simnic_key *key, u32 prio)
+/* The first rule that matches, of the chain of @pass and of priority @prio or behind */
+static struct simnic_rule *simnic_lookup(const struct simnic_pass *pass, u32 prio)
 {
+	const struct simnic_key *key = &pass->key;
 	struct simnic_group *group;
 	struct simnic_key masked;
 	struct simnic_rule *rule;
 	unsigned int i;
 
-	list_for_each_entry_rcu(group, &vport->groups, list) {
-		if (group->prio < prio)
+	list_for_each_entry_rcu(group, &pass->vport->groups, list) {
+		if (group->prio < prio || group->chain != pass->chain)
 			continue;
 		for (i = 0; i < SIMNIC_KEY_WORDS; i++)
 			((u32 *)&masked)[i] = ((const u32 *)key)[i] &
@@ -164,7 +166,7 @@ static enum simnic_verdict simnic_run_actions(struct simnic_pass *pass,
 		if (verdict != SIMNIC_NEXT)
 			return verdict;
 	}
-	/* Only a lying card gets here: the deciding action was ignored. */
+	/* No action decided, or a lying card ignored the one that would have. */
 	return SIMNIC_TO_HOST;
 }
 
@@ -193,7 +195,7 @@ enum simnic_flow_result simnic_flow_run(struct simnic_vport *vport, struct sk_bu
 	}
 	do {
 		simnic_parse_frame(&pass);
-		rule = simnic_lookup(vport, &pass.key, prio);
+		rule = simnic_lookup(&pass, prio);
 		if (!rule) {
 			simnic_count(vport, SIMNIC_HW_MISSES, 1);
 			return SIMNIC_FLOW_MISS;
@@ -203,8 +205,8 @@ enum simnic_flow_result simnic_flow_run(struct simnic_vport *vport, struct sk_bu
 		atomic64_add(frame->len, &rule->bytes);
 		WRITE_ONCE(rule->lastused, jiffies);
 		pass.rule = rule;
-		prio = rule->prio + 1;
 		verdict = simnic_run_actions(&pass, rule);
-	} while (verdict == SIMNIC_CONTINUE);
+		prio = verdict == SIMNIC_GOTO ? 0 : rule->prio + 1;
+	} while (verdict == SIMNIC_CONTINUE || verdict == SIMNIC_GOTO);
 	return verdict == SIMNIC_TO_HOST ? SIMNIC_FLOW_MISS : SIMNIC_FLOW_DONE;
 }

@@ -12,10 +12,12 @@
 static const struct simnic_profile_ops simnic_profiles[] = {
 	{
 		.name = "full",
+		.extras = ~0U,
 	},
 	{
 		/* mellanox/mlx5/core */
 		.name = "mlx5",
+		.extras = SIMNIC_EXTRA_IP_FIELDS,	/* en_tc.c: __parse_cls_flower() */
 		.ignores_mtu = true,	/* en/tc/meter.c: mlx5e_tc_meter_modify() */
 		.link_speed_units = true,	/* esw/qos.c: esw_qos_devlink_rate_to_mbps() */
 		/* en_tc.c: parse_tc_fdb_actions(), en/tc/act/ */

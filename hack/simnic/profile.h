@@ -12,6 +12,7 @@
 struct simnic_profile_ops {
 	const char *name;		/* what the knob and the parameter take */
 	enum simnic_fragments fragments;	/* the knob's value once the profile is chosen */
+	u32 extras;			/* enum simnic_extra, beyond addresses and ports */
 	bool drops_priority;		/* of rules that match, the first inserted one wins */
 	bool police_ip_length;		/* meters count IP packets, not frames */
 	bool rate_u32;			/* meters know 32 bits of bytes per second */
