@@ -237,7 +237,6 @@ export const covers: Readonly<Record<string, readonly string[]>> = {
   'offload/portmap/host/orphans': ['offload/verbs/gc', 'native/portmap/localhost-lost'],
   'offload/portmap/status': ['offload/verbs/status', 'lab/offload/status'],
   'offload/state/context': ['offload/portmap/host/whole-table'],
-  'offload/state/journal': ['offload/verbs/previous-entries'],
   'offload/state/stores': ['offload/verbs/look', 'offload/verbs/previous-entries'],
   'offload/verbs/check-port': ['native/portmap/check', 'native/hostile/bounds', 'lab/offload/check'],
   'offload/verbs/context': ['offload/verbs/add'],

@@ -100,8 +100,9 @@ function limitWords(counters: LimitCounters | undefined): string {
   return parts.filter((words) => words !== '').join(', ')
 }
 
-function ruleLines({ line, counters }: ShownRule): string[] {
-  return [`    ${line}`, `      ${counters === undefined ? 'is not there' : placeWords(counters)}`]
+function ruleLines({ line, counters, delivery }: ShownRule): string[] {
+  const counted = counters === undefined ? 'is not there' : placeWords(counters)
+  return [`    ${line}`, `      ${counted}${delivery === undefined ? '' : ` (${delivery})`}`]
 }
 
 /** Hardware where there is some, and software. */

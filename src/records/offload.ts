@@ -77,6 +77,11 @@ export const offloadJournal = object({
   /** Other operations of the ADD, in order: the reservation, the pod's tables, routes and policy rules, qdiscs. */
   ops: orElse('ops', list(op), () => []),
   rules: at('rules', list(whole(rule))),
+  /**
+   * Packets that had come to the pod before the NIC took filters which send frames back by their own port (hairpin): as the PF counts
+   * for its VF, and as the interface in the pod does. Absent without such filters.
+   */
+  received: maybe('received', object({ byPf: maybe('byPf', amount), byPod: maybe('byPod', amount) })),
   /** Entries of one list that share the record, where there are several. */
   entries: maybe('entries', anyInt),
   /** The wishes of the entry with port mappings; absent without. */

@@ -104,6 +104,19 @@ c0ffee net1, network vf-net, by vf-offload
 `)
 })
 
+test('a filter that sends frames back by their own port: beside its counters stands that nobody has shown it', () => {
+  const rule = { mapping: 'tcp 80 -> 80', line: 'tc filter add', where: 'nic', direction: 'to' } as const
+  const text = (of: Shown['rules'][number]) =>
+    showText({
+      attachments: [{ ...shown, mappings: [{ mapping: rule.mapping, served: [], host: [] }], rules: [of] }],
+      errors: [],
+    })
+  expect(text({ ...rule, counters, delivery: 'hairpin, unproven' })).toMatch(
+    / hardware .* \(hairpin, unproven\)\n/,
+  )
+  expect(text({ ...rule, counters })).not.toContain('hairpin')
+})
+
 test('requests that the NIC counts and no reply: it may ignore a part of the rules', () => {
   const rule = { mapping: 'tcp 80 -> 80', line: 'tc filter add', where: 'nic' } as const
   const words = 'not one reply'

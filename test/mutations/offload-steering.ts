@@ -3,6 +3,36 @@ import type { Mutation } from './mutation.ts'
 /** Mistakes in what the filters of port mappings take, and what they leave to others. */
 export const offloadSteering: readonly Mutation[] = [
   {
+    id: 'offload-hairpin-unasked',
+    file: 'src/offload/portmap/hairpin/words.ts',
+    mistake: 'Filters of legacy mode are offered to drivers that are not known to take them.',
+    old: 'if (isKnown && isWished) return undefined',
+    now: 'if (isWished) return undefined',
+    test: ['offload/portmap/hairpin/words.test.ts', 'never asked, and with "try" the driver is named'],
+    tier: 'quick',
+  },
+  {
+    id: 'offload-only-priority-lanes',
+    file: 'src/offload/portmap/hairpin/first-priority.ts',
+    mistake: 'Filters of every protocol are offered at the one priority of a card, which holds one protocol.',
+    old: 'bare.filter(({ group }) => laneOf(group) === this.lane)',
+    now: 'bare.filter(({ group }) => group.rules.length > 0)',
+    test: ['offload/portmap/hairpin/first-priority.test.ts', 'takes one protocol'],
+    tier: 'quick',
+  },
+  {
+    id: 'offload-hairpin-baseline',
+    file: 'src/offload/portmap/hairpin/delivered.ts',
+    mistake: 'Frames that came to the VF before ADD count as delivered by the filters.',
+    old: 'count - base >= taken',
+    now: 'count >= taken',
+    test: [
+      'offload/portmap/hairpin/delivered.test.ts',
+      'frames that the card took and the VF has not received',
+    ],
+    tier: 'quick',
+  },
+  {
     id: 'offload-first-fragment',
     file: 'src/offload/portmap/filters.ts',
     mistake: 'Filters with a port take the first fragment of a datagram in the NIC, and leave the others.',
@@ -90,8 +120,8 @@ export const offloadSteering: readonly Mutation[] = [
     id: 'offload-legacy-offered',
     file: 'src/offload/portmap/plan.ts',
     mistake: 'Filters of legacy mode are offered to NICs of which nobody knows whether they carry them out.',
-    old: '...(wire?.representor === undefined ? { unoffered: true } : {}),',
-    now: '',
+    old: 'wire?.representor === undefined ? { unoffered: true } : {}',
+    now: '{}',
     test: ['offload/portmap/plan.test.ts', 'legacy mode is not offered'],
     tier: 'quick',
   },

@@ -15,7 +15,7 @@ export const owners: readonly Mutation[] = [
     id: 'ops-slot-forgotten',
     file: 'src/ops/marks/own-slots.ts',
     mistake: 'A search does not look where the policers of representors are.',
-    old: "  { priority: ratePriority.police, protocol: ETH_P_ALL, kinds: ['matchall'] },\n",
+    old: "  { priority: ratePriority.police, protocol: 0, kinds: ['matchall', 'flower'] },\n",
     now: '',
     test: ['ops/marks/own-slots.test.ts', 'every priority that a filter of ours can have is a slot'],
     tier: 'quick',

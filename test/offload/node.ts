@@ -92,6 +92,7 @@ export class Node implements Machine {
         isVepa: never,
         filterCounters: never,
         linkCounters: never,
+        vfCounters: never,
         measure: never,
         openedPorts: never,
         tcOffload: never,

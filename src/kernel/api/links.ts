@@ -38,4 +38,9 @@ export interface LinkKernel {
   isSwitchdev(pci: string): boolean
   /** Counters of an interface; undefined when it is not there. */
   linkCounters(side: Side, name: string): LinkCounters | undefined
+  /**
+   * What the PF with this number counts for one of its `numVfs` VFs, as the VF sees the directions; undefined where its driver counts
+   * for none, and where it has more VFs than the kernel shows counters of.
+   */
+  vfCounters(pf: number, vf: number, numVfs: number): LinkCounters | undefined
 }

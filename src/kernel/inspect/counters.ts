@@ -7,6 +7,7 @@ import { countersOf, type Stats } from '../../netlink/tc/stats.ts'
 import type { FilterCounters } from '../api/counters.ts'
 import type { CountedRule } from '../api/filters.ts'
 import type { LinkCounters } from '../api/links.ts'
+import { portTraffic } from '../link/traffic.ts'
 import { flowFilterPlace } from '../tc/flow-filter-spec.ts'
 
 /** Counters of each filter; undefined for a filter that does not exist. */
@@ -32,6 +33,19 @@ export function apart(stats: Stats): Pick<FilterCounters, 'hardware' | 'software
   const { all, hardware } = countersOf(stats)
   const software = { packets: all.packets - hardware.packets, bytes: all.bytes - hardware.bytes }
   return { hardware, software }
+}
+
+/** LinkKernel.vfCounters */
+export function vfCounters(
+  socket: NetlinkSocket,
+  pf: number,
+  vf: number,
+  numVfs: number,
+): LinkCounters | undefined {
+  const found = portTraffic(socket, pf, numVfs)?.vfs.get(vf)
+  if (found === undefined) return undefined
+  const { receive, transmit } = found
+  return { received: receive, sent: transmit, dropped: (receive.dropped ?? 0n) + (transmit.dropped ?? 0n) }
 }
 
 /** Counters of an interface by its name; undefined without such an interface. struct rtnl_link_stats64 of linux/if_link.h. */

@@ -49,6 +49,7 @@ export function linkKernel(sides: OpenSides): LinkKernel {
     isVepa: (ifindex) => isVepa(route('host'), ifindex),
     isSwitchdev: (pci) => isSwitchdev(sides.generic(), pci),
     linkCounters: (side, name) => inspect().linkCounters(route(side), name),
+    vfCounters: (pf, vf, numVfs) => inspect().vfCounters(route('host'), pf, vf, numVfs),
   }
 }
 

@@ -35,6 +35,8 @@ export interface OffloadConfig {
   readonly limited: Limited
   readonly offload: Offload
   readonly nat: 'auto' | 'pod' | 'nic'
+  /** Without representors, drivers that take a filter that sends a frame back by its own port are asked for ours. */
+  readonly legacyOffload: 'off' | 'try'
   /** Networks (CIDR) whose hosts talk to the pod's own address and port; only they may when the NIC translates. */
   readonly directSubnets: readonly string[]
   /** The device as the runtime named it; undefined = look at prevResult. */
@@ -81,6 +83,7 @@ export function readOffloadConfig(request: Request): OffloadConfig {
     limited: limitedPods(config, values),
     offload: values.offload,
     nat: values.nat,
+    legacyOffload: values.legacyOffload,
     directSubnets: values.directSubnets,
     device: chosenDevice(values),
     uplink: values.uplink,

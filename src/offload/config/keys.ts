@@ -88,6 +88,12 @@ export const offloadKeys = {
     effect:
       "`prefer` tries the filters of a mapping with `skip_sw`, all of them or none, and falls back to software with the driver's reason; `require` fails with code 101 and the driver's words, or the reason why the NIC is not asked, and with code 7 where no NIC could be",
   }),
+  legacyOffload: row(choice(['off', 'try'], '"off", "try"'), {
+    of: ['vf-flower'],
+    default: 'off',
+    effect:
+      'for VFs in legacy mode and NICs of their own: `try` offers filters that send a frame back by its own port to drivers that are known to take them (mlx5 and cxgb4, from their sources). No card was seen to deliver such a frame: see [Hairpin](#hairpin)',
+  }),
   nat: row(choice(['auto', 'pod', 'nic'], '"auto", "pod", "nic"'), {
     of: ['vf-flower'],
     default: 'auto',

@@ -1,11 +1,13 @@
 /** The driver of a port, and in words what it ignores. */
-import { readPciFunction } from '../../nic/pci.ts'
+import { parsePciAddress } from '../../lib/pci-address.ts'
+import { driverOf as boundDriver } from '../../nic/pci.ts'
 import { driverFacts } from './drivers.ts'
 import type { Port } from './port.ts'
 
-/** The driver that is asked to take a port's rules; undefined where no NIC is. */
-export function driverOf({ vf }: Port): string | undefined {
-  return vf === undefined ? undefined : readPciFunction(vf.pf)?.driver
+/** The driver that is asked to take a port's rules: that of its uplink. Undefined where the port has none, or none on a PCI bus. */
+export function driverOf({ vf, wire }: Port): string | undefined {
+  const address = vf?.pf ?? parsePciAddress(wire?.uplink.parent ?? '')
+  return address === undefined ? undefined : boundDriver(address)
 }
 
 /** That a driver accepts an action of this kind and ignores it, in words; undefined when nothing such is known of it. */

@@ -20,8 +20,11 @@ export interface DriverFacts {
   readonly dropsPriorities?: Sourced
   /** The driver refuses every key on fragments (`ip_flags`). */
   readonly refusesFragmentKey?: Sourced
-  /** Without representors the driver takes a redirect to the interface that the filter is on: of a PF for its VFs, of a NIC alone. */
-  readonly hairpin?: Sourced & { readonly of: 'vf' | 'nic' }
+  /**
+   * Without representors the driver takes a redirect to the interface that the filter is on: on a PF, for its VFs, and on an uplink,
+   * for a NIC of its own elsewhere on the wire. Nobody has shown that a card delivers such a frame.
+   */
+  readonly hairpin?: Sourced & { readonly of: readonly ('vf' | 'nic')[] }
   /** `max_tx_rate` is cut to a multiple of so many Mbit/s, and is one of them at the least. */
   readonly rateStep?: Sourced & { readonly megabits: number }
   /**
@@ -53,7 +56,7 @@ const drivers: Readonly<Record<string, DriverFacts | undefined>> = {
     refusesFragmentKey: { source: 'bnxt_tc_parse_flow() of broadcom/bnxt/bnxt_tc.c' },
   },
   cxgb4: {
-    hairpin: { of: 'nic', source: 'cxgb4_validate_flow_actions() of chelsio/cxgb4/cxgb4_tc_flower.c' },
+    hairpin: { of: ['nic'], source: 'cxgb4_validate_flow_actions() of chelsio/cxgb4/cxgb4_tc_flower.c' },
   },
   i40e: { rateStep: { megabits: 50, source: 'i40e_set_bw_limit() of intel/i40e/i40e_main.c' } },
   ice: {
@@ -62,7 +65,11 @@ const drivers: Readonly<Record<string, DriverFacts | undefined>> = {
     refusesFragmentKey: { source: 'ice_parse_cls_flower() of intel/ice/ice_tc_lib.c' },
   },
   mlx5_core: {
-    hairpin: { of: 'vf', source: 'tc_act_parse_mirred_nic() of mellanox/mlx5/core/en/tc/act/mirred_nic.c' },
+    // The driver asks for the same hardware alone, and the switch inside sends on by MAC address: to a VF, or to the wire.
+    hairpin: {
+      of: ['vf', 'nic'],
+      source: 'tc_act_can_offload_mirred_nic() of mellanox/mlx5/core/en/tc/act/mirred_nic.c',
+    },
     policesByPort: { source: 'apply_police_params() of mellanox/mlx5/core/en_tc.c' },
     policeBurstMax: {
       bytes: 2 ** 31 - 1,

@@ -11,6 +11,7 @@ import { traitsOf } from '../port/kinds.ts'
 import type { Port } from '../port/port.ts'
 import { lostDefaultRoutes } from './default-routes.ts'
 import { podAddressesOf } from './facts.ts'
+import { undelivered } from './hairpin/delivered.ts'
 import { servedDifferences } from './host/services.ts'
 import { isLoopback } from './keys.ts'
 
@@ -28,6 +29,7 @@ export function* mappingDifferences(context: CheckContext): Iterable<string> {
   if (port !== undefined) {
     yield* pairDifferences(context, journal, port)
     yield* addressDifferences(kernel, journal, port, config)
+    yield* undelivered(context, journal, port)
   }
   if (!config.allowServicePorts) yield* servedDifferences(kernel, journal.keys, journal.nat === 'host')
 }

@@ -1,7 +1,7 @@
 /** The counters of port mappings for `vfctl show`: filters, and keys of the host's map. Reads only. */
 import type { CountersContext } from '../feature.ts'
 import { identityOf } from '../state/identity.ts'
-import { mappingName, mappingsOf, servedLine } from '../state/report.ts'
+import { isHairpin, mappingName, mappingsOf, servedLine, unproven } from '../state/report.ts'
 import type { ShownMapping, ShownSections } from '../state/shown.ts'
 
 /** Asks the kernel for each filter of the record by its handle, and for the attachment's keys in the host's map. */
@@ -20,6 +20,7 @@ export function ruleCounters({
       ...{ mapping, line, where },
       direction: rule.side === 'src' ? 'from' : 'to',
       ...(refusal === undefined ? {} : { refusal }),
+      ...(isHairpin({ where, rule }) ? { delivery: unproven } : {}),
       counters: counters[at],
     })),
   }

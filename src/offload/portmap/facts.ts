@@ -6,6 +6,7 @@ import { ipFamily, parseCidr } from '../../lib/ip.ts'
 import { masterOf } from '../../nic/netdev.ts'
 import type { PortMapping } from '../config/config.ts'
 import { type HostAddress, nodeAddresses, uplinkAddresses } from '../port/addresses.ts'
+import { driverOf } from '../port/driver-quirks.ts'
 import type { Port } from '../port/port.ts'
 import {
   familiesOf,
@@ -26,10 +27,10 @@ export interface OffloadFacts extends ReplyFacts {
   readonly servedLocally?: ReadonlyMap<PortMapping, string>
   /** True for a family whose packets the node forwards; absent where nothing depends on it. */
   readonly forwards?: Readonly<Record<4 | 6, boolean>>
-  /** The driver of the pod's card; absent where no card is. */
-  readonly driver?: string | undefined
   /** The bond or team that the uplink is a port of. */
   readonly bond?: string
+  /** The driver of the card that is asked to take filters; absent where no card is. */
+  readonly driver?: string | undefined
 }
 
 /**
@@ -65,7 +66,7 @@ export function readOffloadFacts(
   const ownAddresses = new Set(onHost.filter(isOfNode).map(({ address }) => parseCidr(address).ip))
   const base = {
     ...{ port, hostAddresses, ownAddresses, podAddresses },
-    ...(wire === undefined ? {} : aroundUplink(kernel, wire.uplink)),
+    ...(wire === undefined ? {} : { driver: driverOf(port), ...aroundUplink(kernel, wire.uplink) }),
   }
   if (wire === undefined || port.link === undefined) return { ...base, podRoutes: [], podRules: [] }
   const { link } = port

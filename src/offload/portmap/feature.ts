@@ -11,16 +11,16 @@ import {
   type Planned,
   PolicerRefused,
 } from '../feature.ts'
-import { driverOf } from '../port/driver-quirks.ts'
 import { traitsOf } from '../port/kinds.ts'
 import type { Port } from '../port/port.ts'
 import { type Identity, identityOf, networkPrefix } from '../state/identity.ts'
 import { policerIn } from '../state/journal.ts'
-import { portmapSections } from '../state/report.ts'
+import { isHairpin, portmapSections } from '../state/report.ts'
 import { mappingDifferences } from './check.ts'
 import { portmapCounters } from './counters.ts'
 import { defaultRoutes } from './default-routes.ts'
 import { podAddressesOf, readOffloadFacts } from './facts.ts'
+import { receivedBy } from './hairpin/delivered.ts'
 import { type Listeners, listenersOf, refuseListened, servedLocally } from './host/listeners.ts'
 import { claimLocalPorts } from './host/local-ports.ts'
 import { openLocalhost } from './host/localhost.ts'
@@ -72,7 +72,6 @@ function lookAround(context: LookContext): Looked | undefined {
   const facts = {
     ...readOffloadFacts(kernel, port, addresses),
     servedLocally: keptFromUs(context, listeners),
-    driver: driverOf(port),
   }
   const identity = identityOf(attachment, machine.sha256)
   const plansFor = (now: Port) =>
@@ -137,6 +136,8 @@ function planned(
       const wanted = plans.map((one) => policed(one, policer))
       const kept = isSteered ? claimLocalPorts(machine, kernel, plan.keys, cookie, { whole }) : []
       transaction.apply(kept)
+      // Before the filters: a packet between would be missed.
+      const received = plans.some(({ hairpin }) => hairpin === true) ? receivedBy(kernel, port) : undefined
       // Not before: from now on nothing more can be opened from these ports, so that one look is enough.
       const done = applyBest(transaction, config, wanted, preflight, refuse)
       if (done instanceof PolicerRefused) {
@@ -151,6 +152,7 @@ function planned(
         ops: [...kept, ...ops, ...local.holds],
         notes: [...notes, ...done.notes, ...preflight.notes, ...local.notes],
         rules: done.rules,
+        ...(received !== undefined && done.rules.some(isHairpin) ? { received } : {}),
       }
     },
   }

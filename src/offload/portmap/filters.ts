@@ -27,6 +27,8 @@ export interface FilterContext {
   readonly cookie: string
   readonly nat: Translator
   readonly directSubnets: readonly string[]
+  /** The NIC is asked for rules that send a frame back by its own port. */
+  readonly isHairpin?: boolean
 }
 
 /** The rules of one key, in the order in which they are added. */
@@ -40,12 +42,13 @@ export function rulesFor(key: PortKey, context: FilterContext): FlowFilter[] {
  * switch (or, for a NIC of its own, the one outside) delivers it to the pod, the source because a client's MAC sent from
  * here would move that client on the switches outside.
  */
-function wireRule(key: PortKey, { port, wire, vlan, cookie }: FilterContext): FlowFilter {
+function wireRule(key: PortKey, { port, wire, vlan, cookie, isHairpin }: FilterContext): FlowFilter {
   return {
     ...on(wire.uplink),
     prio: vlan === 0 ? filterPriority[ipFamily(key.address)] : filterPriority.vlan,
-    // Not with `fragments`: software, where these filters run, reads ports of no fragment.
     ...matching(key),
+    // Software reads ports of no fragment; a NIC may find them in the first one.
+    ...(isHairpin === true ? whole : {}),
     ...(vlan === 0 ? {} : { vlan }),
     dstMac: port.mac,
     srcMac: wire.uplink.mac,

@@ -5,7 +5,7 @@ import type { OffloadConfig } from '../config/config.ts'
 import { type PortKind, traitsOf } from '../port/kinds.ts'
 import { unknownNeighbours } from '../port/neighbours.ts'
 import type { Port } from '../port/port.ts'
-import { untested } from './plan-notes.ts'
+import { unaskedWhy } from './hairpin/words.ts'
 
 /** The place where addresses and ports are translated: in the pod, in the eSwitch, or on the host (veth). */
 export type Translator = 'pod' | 'nic' | 'host'
@@ -17,21 +17,26 @@ export interface Choice {
 }
 
 /**
- * The places where a port's mappings may be translated.
+ * The places where a port's mappings may be translated. `driver` is the uplink's, where the port has no representor.
  * @throws CniError 7 for a combination that this kind of port can't give, 2 for a protocol that the NIC can't translate
  */
-export function translators(config: OffloadConfig, port: Port, keys: readonly PortKey[]): Choice {
+export function translators(
+  config: OffloadConfig,
+  port: Port,
+  keys: readonly PortKey[],
+  driver?: string,
+): Choice {
   if (config.masqAll && !traitsOf(port.kind).isPair) {
     throw new CniError(
       code.unsupportedField,
       `Cannot use masqAll true on "${port.name}": clients keep their address on the way into a VF or NIC`,
     )
   }
-  return choices[port.kind](config, port, keys)
+  return choices[port.kind](config, port, keys, driver)
 }
 
 const choices: Readonly<
-  Record<PortKind, (config: OffloadConfig, port: Port, keys: readonly PortKey[]) => Choice>
+  Record<PortKind, (config: OffloadConfig, port: Port, keys: readonly PortKey[], driver?: string) => Choice>
 > = {
   veth: vethChoice,
   legacy: wireChoice,
@@ -55,7 +60,7 @@ function vethChoice(config: OffloadConfig, port: Port): Choice {
 }
 
 /** With no representor there is nothing that a rule could redirect to but the port that the frame came by. */
-function wireChoice(config: OffloadConfig, port: Port): Choice {
+function wireChoice(config: OffloadConfig, port: Port, _: readonly PortKey[], driver?: string): Choice {
   refuseNicInSoftware(config)
   const { kind, name, wire } = port
   const { isWholeNic } = traitsOf(kind)
@@ -66,8 +71,8 @@ function wireChoice(config: OffloadConfig, port: Port): Choice {
         : `Cannot use nat "nic" on "${wire?.uplink.name}": its eSwitch is in legacy mode, which has no representors`,
     )
   }
-  if (config.offload === 'require')
-    throw new CniError(code.offloadRefused, `Cannot use offload "require": ${untested(port)}`)
+  const reason = config.offload === 'require' ? unaskedWhy(config, port, driver) : undefined
+  if (reason !== undefined) throw new CniError(code.offloadRefused, `Cannot use offload "require": ${reason}`)
   return { nat: ['pod'], notes: [] }
 }
 

@@ -6,6 +6,8 @@ import { OffloadRefused } from '../../ops/offload-refused.ts'
 import type { FlowFilter, Offload, Op, Outcome } from '../../ops/op.ts'
 import { PolicerRefused } from '../feature.ts'
 import type { RuleGroup } from './filters.ts'
+import { FirstPriority, isBare } from './hairpin/first-priority.ts'
+import { unprovenNote } from './hairpin/words.ts'
 import type { OffloadPlan } from './plan.ts'
 import type { Preflight } from './preflight.ts'
 
@@ -56,22 +58,31 @@ export function offerAll(
   if (preflight.hardware !== undefined) return takenBefore(plan, preflight, preflight.hardware)
   // The first mapping by itself: a NIC that must take all and takes none is not to refuse hundreds.
   const many = groups.findIndex(({ rules }) => rules.some(({ port }) => port !== undefined)) + 1
+  const priority = plan.hairpin === true ? new FirstPriority(groups) : undefined
+  const ask = (some: readonly RuleGroup[]) => attemptAll(transaction, plan, some)
   const attempts: Attempt[] = []
   const tried: Tried[] = []
   for (const some of [groups.slice(0, many), groups.slice(many)]) {
-    const now = attemptAll(transaction, plan, some)
+    const now = priority === undefined ? ask(some) : priority.attempt(some, ask)
     attempts.push(...now)
-    for (const { group, result } of now) {
-      const outcome = outcomeOf(plan, group, result, preflight)
+    for (const attempt of now) {
+      const outcome = outcomeOf(plan, attempt, preflight)
       if (outcome instanceof PolicerRefused) return outcome
       tried.push(outcome)
     }
   }
   const untaken = untakenOf(tried, attempts, preflight)
+  const notes = [...notesOf(attempts, preflight), ...unprovenNotes(plan, tried)]
   return {
-    ...{ tried, notes: [...notesOf(attempts, preflight), ...tried.flatMap(leftToStack)] },
+    ...{ tried, notes: [...notes, ...tried.flatMap(leftToStack)] },
     ...(untaken === undefined ? {} : { untaken }),
   }
+}
+
+/** A line where the NIC has taken filters that send frames back by their own port. */
+function unprovenNotes({ hairpin }: OffloadPlan, tried: readonly Tried[]): string[] {
+  const taken = tried.find(({ outcomes = [] }) => hairpin === true && outcomes.length > 0)
+  return (taken?.group.rules ?? []).slice(0, 1).map(({ link }) => unprovenNote(link))
 }
 
 /** Another filter in the NIC takes the frames before our rules would: nothing is offered. */
@@ -85,10 +96,12 @@ function takenBefore(plan: OffloadPlan, { software }: Preflight, hardware: strin
 }
 
 /** The NIC's answer to a mapping as it was offered at last, and the error of the first offer. */
-interface Attempt {
+export interface Attempt {
   readonly group: RuleGroup
   readonly result: readonly Outcome[] | ApplyError
   readonly before?: ApplyError
+  /** Said beside the driver's refusal. */
+  readonly words?: string
 }
 
 function attemptAll(transaction: Transaction, plan: OffloadPlan, groups: readonly RuleGroup[]): Attempt[] {
@@ -104,7 +117,10 @@ function attemptAll(transaction: Transaction, plan: OffloadPlan, groups: readonl
   }
   const first = offer(groups)
   const isRefused = ({ group, result }: Attempt) =>
-    result instanceof ApplyError && result.cause instanceof OffloadRefused && mayTakeFragments(plan, group)
+    result instanceof ApplyError &&
+    result.cause instanceof OffloadRefused &&
+    mayTakeFragments(plan, group) &&
+    !(plan.hairpin === true && isBare({ result }))
   const again = offer(first.filter(isRefused).map(({ group }) => withoutCondition(group)))
   return first.map((attempt) => {
     const second = isRefused(attempt) ? again.shift() : undefined
@@ -148,13 +164,13 @@ function notesOf(attempts: readonly Attempt[], preflight: Preflight): string[] {
  */
 function outcomeOf(
   plan: OffloadPlan,
-  group: RuleGroup,
-  result: Attempt['result'],
+  { group, result, words }: Attempt,
   preflight: Preflight,
 ): Tried | PolicerRefused {
   if (!(result instanceof ApplyError)) return { group, outcomes: result }
   if (!(result.cause instanceof OffloadRefused)) throw result
-  const refusal = preflight.explain(result.cause.refusal)
+  const told = preflight.explain(result.cause.refusal)
+  const refusal = words === undefined ? told : `${told} (${words})`
   if (isLimited(group)) return new PolicerRefused(`the driver said "${refusal}"`, { cause: result })
   const details = result.op.do === 'steer.add' ? flowFilterLine(result.op.rule, 'skip_sw') : undefined
   const untaken = { refusal, isForm: isForm(result.cause, preflight) }

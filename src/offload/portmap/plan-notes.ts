@@ -2,9 +2,8 @@
 import { ipFamily } from '../../lib/ip.ts'
 import type { PortKey } from '../../ops/op.ts'
 import type { OffloadConfig } from '../config/config.ts'
-import { traitsOf } from '../port/kinds.ts'
-import type { Port } from '../port/port.ts'
 import { forwardKeys, type OffloadFacts } from './facts.ts'
+import { hairpinNote } from './hairpin/words.ts'
 import { isLoopback } from './keys.ts'
 
 /** Of a translation in the NIC. */
@@ -17,8 +16,8 @@ export function nicNotes({ directSubnets }: Pick<OffloadConfig, 'directSubnets'>
 
 /** Of what the mappings depend on beside the NIC: where the node does not forward, where a bond may turn to another port. */
 export function uplinkNotes(
-  { offload }: Pick<OffloadConfig, 'offload'>,
-  { port, forwards, bond }: Pick<OffloadFacts, 'port' | 'forwards' | 'bond'>,
+  config: Pick<OffloadConfig, 'offload' | 'legacyOffload'>,
+  { port, forwards, bond, driver }: Pick<OffloadFacts, 'port' | 'forwards' | 'bond' | 'driver'>,
   all: readonly PortKey[],
 ): string[] {
   const { wire } = port
@@ -45,14 +44,6 @@ export function uplinkNotes(
       (family) =>
         `the node does not forward IPv${family} (${forwardKeys[family].replaceAll('/', '.')}): datagrams in fragments and other pods do not reach the mapped ports`,
     ),
-    ...(representor === undefined && offload !== 'off' ? [`in software: ${untested(port)}`] : []),
+    ...(representor === undefined && config.offload !== 'off' ? hairpinNote(config, port, driver) : []),
   ]
-}
-
-/** Why a port without a representor has no rules in the NIC. */
-export function untested({ kind, name, wire }: Pick<Port, 'kind' | 'name' | 'wire'>): string {
-  const what = traitsOf(kind).isWholeNic
-    ? `"${name}" is a NIC of its own`
-    : `the eSwitch of "${wire?.uplink.name}" is in legacy mode`
-  return `${what}, where no filter is offered to the NIC: some drivers take one that sends a frame back by its own port, but no card was seen to deliver such a frame`
 }

@@ -13,6 +13,7 @@ import type { UplinkAttachment } from '../port/port.ts'
 import type { Identity } from '../state/identity.ts'
 import type { OffloadFacts } from './facts.ts'
 import { type RuleGroup, rulesFor } from './filters.ts'
+import { unaskedWhy } from './hairpin/words.ts'
 import { type HostAddresses, isLoopback, localhost, portKeys, servesLocalhost } from './keys.ts'
 import { type Translator, translators } from './nat-choice.ts'
 import { nicNotes, uplinkNotes } from './plan-notes.ts'
@@ -38,6 +39,8 @@ export interface OffloadPlan {
   readonly inSoftware?: readonly RuleGroup[]
   /** The NIC is not asked for any rule. */
   readonly unoffered?: true
+  /** The rules send frames back by the port that they came by. Those of one group have one EtherType. */
+  readonly hairpin?: true
   /** The rules must be in the NIC: a refusal is an error, or under `nat: auto` the reason for another plan. */
   readonly hardwareOnly: boolean
   /** Facts an operator should know about this plan: limits, and what was left out. */
@@ -58,7 +61,7 @@ export function planPorts(config: OffloadConfig, facts: OffloadFacts, identity: 
     hostSide(config, facts),
   )
   refuseConditions(config, keys)
-  const choices = translators(config, port, keys)
+  const choices = translators(config, port, keys, facts.driver)
   if (keys.length === 0) {
     const notes = ['no mapping fits an address family of the pod']
     return [{ keys, nat: 'pod', way: 'rewrite', ops: [], groups: [], hardwareOnly: false, notes }]
@@ -66,6 +69,8 @@ export function planPorts(config: OffloadConfig, facts: OffloadFacts, identity: 
   const replies = planReplies(facts, identity)
   const served = hostSide(config, facts).served
   const { wire } = port
+  const isWire = wire !== undefined && wire.representor === undefined
+  const isHairpin = isWire && config.offload !== 'off' && unaskedWhy(config, port, facts.driver) === undefined
   const { nats, notes: passedOver } = offeredTranslators(choices.nat, facts.driver)
   const plan = (nat: Translator, { way, unoffered, notes }: WayChoice): OffloadPlan => ({
     ...{ keys, nat, way },
@@ -81,8 +86,12 @@ export function planPorts(config: OffloadConfig, facts: OffloadFacts, identity: 
     ],
     ...(wire === undefined
       ? { groups: [] }
-      : groupsOf(config, facts, wire, served, identity, keys, nat, way)),
-    ...(wire?.representor === undefined || unoffered ? { unoffered: true } : {}),
+      : groupsOf(config, facts, wire, served, identity, keys, nat, way, isHairpin)),
+    ...(isHairpin
+      ? { hairpin: true }
+      : wire?.representor === undefined || unoffered
+        ? { unoffered: true }
+        : {}),
     hardwareOnly: nat === 'nic' || config.offload === 'require',
     notes: [
       ...replies.notes,
@@ -191,21 +200,27 @@ function groupsOf(
   keys: readonly PortKey[],
   nat: Translator,
   way: Way,
+  isHairpin: boolean,
 ): Pick<OffloadPlan, 'groups' | 'inSoftware'> {
   const { port } = facts
   const vlanOf = (wanted: string) => vlanAt(served, wanted)
-  const groups = new Map<string, FlowFilter[]>()
+  const groups = new Map<string, RuleGroup & { readonly rules: FlowFilter[] }>()
   // Frames for the host's loopback never come by the uplink.
   for (const key of keys.filter(({ address }) => !isLoopback(address))) {
     const mapping = `${key.proto} ${key.port} -> ${key.toPort}`
-    const rules = rulesFor(key, { port, wire, vlan: vlanOf(key.address), cookie, nat, directSubnets })
-    groups.set(mapping, [...(groups.get(mapping) ?? []), ...rules])
+    const context = { port, wire, vlan: vlanOf(key.address), cookie, nat, directSubnets, isHairpin }
+    const rules = rulesFor(key, context)
+    // Without representors no rule needs another one: a NIC may take those of one EtherType alone.
+    const name = isHairpin ? `${mapping} ${rules[0]?.prio}` : mapping
+    const group = groups.get(name) ?? { mapping, rules: [] }
+    group.rules.push(...rules)
+    groups.set(name, group)
   }
   const nodeAddresses = served.map(({ address }) => address)
   const shared = sharedRules(keys, { port, wire, cookie, nat, directSubnets, nodeAddresses, vlanOf })
   const named = (mapping: string, rules: readonly FlowFilter[]) =>
     rules.length === 0 ? [] : [{ mapping, rules }]
-  const mapped = [...groups].map(([mapping, rules]) => ({ mapping, rules }))
+  const mapped = [...groups.values()]
   return {
     groups:
       way === 'redirect'

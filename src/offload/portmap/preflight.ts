@@ -50,7 +50,8 @@ export function runPreflight(
   )
   const preflight = step('ground', () => surveyUplink(kernel, links, rules))
   // Filters that can run in software only need no try.
-  if (representor === undefined || config.offload === 'off') refuseTaken(preflight, undefined)
+  const isAskable = representor !== undefined || plans.some(({ hairpin }) => hairpin === true)
+  if (!isAskable || config.offload === 'off') refuseTaken(preflight, undefined)
   return preflight
 }
 

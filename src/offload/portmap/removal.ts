@@ -5,7 +5,13 @@ import { notice } from '../../lib/log/notice.ts'
 import type { TableFamily } from '../../ops/op.ts'
 import type { OffloadJournal } from '../../records/offload.ts'
 import type { FeatureRemoval, Removal } from '../feature.ts'
-import { filterPriority, formerRouteTable, identityOf, rulePriority } from '../state/identity.ts'
+import {
+  filterPriority,
+  formerRouteTable,
+  identityOf,
+  onlyPriority,
+  rulePriority,
+} from '../state/identity.ts'
 import type { FilterPlaces } from '../state/own-filters.ts'
 import { tell } from '../state/shared-note.ts'
 import { releaseLocalPorts } from './host/local-ports.ts'
@@ -39,7 +45,8 @@ function placesOf({ rules, uplink, representor }: OffloadJournal, isWhole: boole
     return [{ ifindex, prio, handle, protocol, kind: 'flower', cookie: rule.cookie } as const]
   })
   if (isWhole && placed.length === rules.length) return { placed, interfaces: [], isOpen: false }
-  const priorities = Object.values(filterPriority)
+  // With representors the NIC has all priorities, and the first one is for limits.
+  const priorities = [...Object.values(filterPriority), ...(representor === undefined ? [onlyPriority] : [])]
   const interfaces = [uplink, representor].flatMap((one) =>
     one === undefined ? [] : [{ ifindex: one.ifindex, priorities }],
   )

@@ -1,11 +1,13 @@
 /** The needs of port mappings on a node, for STATUS. */
+import type { LinkFacts } from '../../kernel/api/facts.ts'
 import type { Kernel } from '../../kernel/api/kernel.ts'
-import type { PciAddress } from '../../lib/pci-address.ts'
-import { readPciFunction, uplinkOf, vfsOf } from '../../nic/pci.ts'
+import { type PciAddress, parsePciAddress } from '../../lib/pci-address.ts'
+import { driverOf, readPciFunction, uplinkOf, vfsOf } from '../../nic/pci.ts'
 import type { OffloadConfig } from '../config/config.ts'
 import type { Readiness, StatusContext } from '../feature.ts'
 import { uplinkAddresses } from '../port/addresses.ts'
 import { linkHindrance } from '../port/hindrance.ts'
+import { takesHairpin } from './hairpin/words.ts'
 
 /** The capability is no wish: a pod that asks for no port is served without any of this. */
 export function portmapReadiness({ kernel, config, pfs, device }: StatusContext): Readiness {
@@ -24,7 +26,7 @@ export function portmapReadiness({ kernel, config, pfs, device }: StatusContext)
   }
 }
 
-type StatusConfig = Pick<OffloadConfig, 'device' | 'uplink' | 'offload' | 'nat'>
+type StatusConfig = Pick<OffloadConfig, 'device' | 'uplink' | 'offload' | 'nat' | 'legacyOffload'>
 
 function needsOf(kernel: Kernel, config: StatusConfig, pfs: readonly PciAddress[]) {
   // Pods behind a bridge are served without any filter. On other nodes there are no other pods.
@@ -55,8 +57,13 @@ function hasTags(kernel: Kernel, pf: PciAddress): boolean {
 }
 
 /** A line unless one of the PFs that a pod's VF can be of takes rules. */
-function offloadHindrance(kernel: Kernel, { offload }: StatusConfig, pfs: readonly PciAddress[]): string[] {
-  const reasons = pfs.map((pf) => hindrance(kernel, pf))
+function offloadHindrance(kernel: Kernel, config: StatusConfig, pfs: readonly PciAddress[]): string[] {
+  const { offload, nat, legacyOffload, uplink } = config
+  const triesHairpin = nat !== 'nic' && legacyOffload === 'try'
+  const reasons = [
+    ...pfs.map((pf) => hindrance(kernel, pf, triesHairpin)),
+    ...(triesHairpin && uplink !== undefined ? uplinkHindrance(kernel, uplink) : []),
+  ]
   if (reasons.includes(undefined)) return []
   const wish = offload === 'require' ? 'offload "require"' : 'nat "nic"'
   const words = reasons.length === 0 ? 'there are no virtual functions' : reasons.join('; ')
@@ -64,11 +71,24 @@ function offloadHindrance(kernel: Kernel, { offload }: StatusConfig, pfs: readon
 }
 
 /** Why a PF's eSwitch takes no rules; undefined when nothing is known against it. */
-function hindrance(kernel: Kernel, pf: PciAddress): string | undefined {
+function hindrance(kernel: Kernel, pf: PciAddress, triesHairpin: boolean): string | undefined {
   const name = uplinkOf(pf)
   const link = name === undefined ? undefined : kernel.link('host', name)
   if (link === undefined) return `the PF "${pf}" has no network interface on the host`
-  if (!kernel.isSwitchdev(pf)) return `the eSwitch of "${link.name}" is in legacy mode`
+  if (!kernel.isSwitchdev(pf) && !(triesHairpin && takesHairpin('vf', driverOf(pf))))
+    return `the eSwitch of "${link.name}" is in legacy mode`
+  return tcHindrance(kernel, link)
+}
+
+/** The same of the uplink of NICs of their own, where its driver takes rules for them. */
+function uplinkHindrance(kernel: Kernel, uplink: string): (string | undefined)[] {
+  const link = kernel.link('host', uplink)
+  const address = parsePciAddress(link?.parent ?? '')
+  const isTaker = address !== undefined && takesHairpin('nic', driverOf(address))
+  return link !== undefined && isTaker ? [tcHindrance(kernel, link)] : []
+}
+
+function tcHindrance(kernel: Kernel, link: LinkFacts): string | undefined {
   const offload = kernel.tcOffload(link.ifindex)
   if (offload === 'on') return undefined
   return `hw-tc-offload of "${link.name}" is off${offload === 'fixed' ? ' and its driver can not switch it on' : ''}`

@@ -1,7 +1,7 @@
 /** The names by which `vf-offload` finds its own things again: tc cookies, nft tables, routing tables. Pure. */
 import { cookiePrefix } from '../../ops/marks/own-cookie.ts'
 
-export { filterPriority } from '../../ops/marks/own-slots.ts'
+export { filterPriority, onlyPriority } from '../../ops/marks/own-slots.ts'
 
 /** The owner of filters, mappings and limits. */
 export interface Attachment {

@@ -15,8 +15,11 @@ export function merged(base: OffloadJournal, fields: readonly Partial<OffloadJou
 export function joined(before: OffloadJournal | undefined, own: OffloadJournal): OffloadJournal {
   if (before === undefined) return own
   const { keys, ...rest } = own
+  // The filters of the entry before have counted since its ADD.
+  const { received = own.received } = before
   return {
     ...merged(before, [rest]),
+    ...(received === undefined ? {} : { received }),
     keys: [...before.keys, ...keys],
     entries: (before.entries ?? 1) + 1,
   }

@@ -14,7 +14,12 @@ export interface ReportedRule {
   readonly line: string
   readonly where: 'nic' | 'host' | 'pod'
   readonly refusal?: string
+  /** The NIC sends frames back by the port that they came by; nobody has shown that a card delivers them. */
+  readonly delivery?: typeof unproven
 }
+
+/** Said of the filters of {@link isHairpin}. */
+export const unproven = 'hairpin, unproven'
 
 /** One wish. `where` its steering or translation runs: all of its filters are in one place. */
 export interface ReportedMapping {
@@ -128,8 +133,15 @@ function sharedRules({ keys, rules }: OffloadJournal): OffloadJournal['rules'] {
   return rules.filter(({ mapping }) => !names.has(mapping))
 }
 
-function reportedRule({ line, where, refusal }: OffloadJournal['rules'][number]): ReportedRule {
-  return { line, where, ...(refusal === undefined ? {} : { refusal }) }
+function reportedRule(one: OffloadJournal['rules'][number]): ReportedRule {
+  const { line, where, refusal } = one
+  const delivery = isHairpin(one) ? ({ delivery: unproven } as const) : {}
+  return { line, where, ...(refusal === undefined ? {} : { refusal }), ...delivery }
+}
+
+/** True for a filter in the NIC that sends a frame back by the port that it came by. */
+export function isHairpin({ where, rule }: Pick<OffloadJournal['rules'][number], 'where' | 'rule'>): boolean {
+  return where === 'nic' && rule.out === undefined && rule.verdict === undefined
 }
 
 /** The mapping that a key is of, as people write it: `tcp 8080 -> 80`. */

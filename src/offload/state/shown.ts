@@ -1,7 +1,7 @@
 /** The counters of an attachment's mappings and limits, for `vfctl show`: plain values. */
 import type { FilterCounters } from '../../kernel/api/counters.ts'
 import type { RateCounters, RateSetting } from '../../kernel/api/rates.ts'
-import type { ReportedLimit, ReportedMapping } from './report.ts'
+import type { ReportedLimit, ReportedMapping, ReportedRule } from './report.ts'
 
 /** A mapping, with its keys in the host's nftables: all of them for a pod behind a veth, for others those that no filter takes. */
 export interface ShownMapping extends Pick<ReportedMapping, 'mapping' | 'served'> {
@@ -25,6 +25,7 @@ export interface ShownRule {
   readonly line: string
   readonly where: 'nic' | 'host'
   readonly refusal?: string
+  readonly delivery?: ReportedRule['delivery']
   readonly counters: FilterCounters | undefined
 }
 

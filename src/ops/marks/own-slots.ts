@@ -11,10 +11,16 @@ export const filterPriority = {
   ...{ 4: 10, 6: 11, vlan: 12 },
 } as const
 
+/**
+ * The one priority of mlx5 in legacy mode without `ignore_flow_level` (mlx5_chains_get_prio_range() of lib/fs_chains.c). Filters of
+ * one protocol have room there, those of all attachments of an uplink together.
+ */
+export const onlyPriority = 1
+
 /** A slot for our filters; filters of others may be there too. */
 export interface OwnSlot {
   readonly priority: number
-  /** EtherType. */
+  /** EtherType; 0: whichever the priority holds. */
   readonly protocol: number
   /** TCA_KIND of our filters there. */
   readonly kinds: readonly string[]
@@ -39,7 +45,8 @@ export const ownSlots: readonly OwnSlot[] = [
   { priority: meterPriority({ family: 4 }), protocol: ETH_P_IP, kinds: flower },
   { priority: meterPriority({ family: 6 }), protocol: ETH_P_IPV6, kinds: flower },
   { priority: meterPriority({ vlan: 1 }), protocol: ETH_P_8021Q, kinds: flower },
-  { priority: ratePriority.police, protocol: ETH_P_ALL, kinds: ['matchall'] },
+  // Of a representor the policer, of an uplink in legacy mode port mappings. tcf_chain_dump() takes 0 for any protocol.
+  { priority: ratePriority.police, protocol: 0, kinds: ['matchall', 'flower'] },
   {
     priority: ratePriority.detour,
     protocol: ETH_P_ALL,

@@ -87,6 +87,7 @@ function podWith(
       isVepa: never,
       filterCounters: never,
       linkCounters: never,
+      vfCounters: never,
       measure: never,
       openedPorts: never,
       reservedCookies: never,

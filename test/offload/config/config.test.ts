@@ -19,6 +19,7 @@ test('a config without mappings wants nothing', () => {
     limited: 'none',
     offload: 'prefer',
     nat: 'auto',
+    legacyOffload: 'off',
     directSubnets: [],
     device: undefined,
     uplink: undefined,
@@ -146,6 +147,8 @@ describe('values', () => {
     ['nat', 'pod'],
     ['nat', 'nic'],
     ['nat', 'auto'],
+    ['legacyOffload', 'off'],
+    ['legacyOffload', 'try'],
   ] as const)('%s %s', (key, value) => {
     expect(read({ [key]: value })[key]).toBe(value)
   })
@@ -156,6 +159,7 @@ describe('values', () => {
 
   test.each([
     ['offload', 'never', '"prefer", "require", "off"'],
+    ['legacyOffload', 'on', '"off", "try"'],
     ['offload', true, '"prefer", "require", "off"'],
     ['nat', 'host', '"auto", "pod", "nic"'],
     ['deviceID', 'eth0', 'a PCI address such as 0000:3b:02.1'],

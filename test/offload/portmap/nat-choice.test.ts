@@ -32,11 +32,17 @@ function cell(
   kind: PortKind | 'userspace legacy',
   nat: OffloadConfig['nat'],
   offload: OffloadConfig['offload'],
-  { directSubnets = [] as string[], keys = [key(8080, 80)], vfs = new Map<number, VfAttributes>() } = {},
+  {
+    directSubnets = [] as string[],
+    keys = [key(8080, 80)],
+    vfs = new Map<number, VfAttributes>(),
+    legacyOffload = 'off',
+    driver = undefined as string | undefined,
+  } = {},
 ): string {
   try {
-    const config = { nat, offload, directSubnets } as unknown as OffloadConfig
-    return translators(config, portOf(kind, vfs), keys).nat.join(' ')
+    const config = { nat, offload, directSubnets, legacyOffload } as unknown as OffloadConfig
+    return translators(config, portOf(kind, vfs), keys, driver).nat.join(' ')
   } catch (error) {
     const { code, message } = error as { code: number; message: string }
     return `${code}: ${message}`
@@ -68,6 +74,19 @@ describe('what each kind of port can give', () => {
     const found = (['off', 'prefer', 'require'] as const).map((offload) => cell(kind, nat, offload))
     for (const [at, wanted] of cells.entries())
       expect(found[at]).toEqual(typeof wanted === 'string' ? wanted : expect.stringMatching(wanted))
+  })
+
+  test.each([
+    ['legacy', 'mlx5_core', 'try', 'pod'],
+    ['nic', 'mlx5_core', 'try', 'pod'],
+    ['nic', 'cxgb4', 'try', 'pod'],
+    ['legacy', 'mlx5_core', 'off', /^101: .*"mlx5_core" takes .*mirred_nic.c\).*legacyOffload "try" offers/],
+    ['legacy', 'cxgb4', 'try', /^101: .*legacyOffload "try" .*"cxgb4" is not known to take/],
+    ['legacy', 'igb', 'off', /^101: .*no filter is offered/],
+  ] as const)('offload "require", %s, driver %s, legacyOffload %s', (kind, driver, legacyOffload, wanted) => {
+    const found = cell(kind, 'auto', 'require', { driver, legacyOffload })
+    expect(found).toEqual(typeof wanted === 'string' ? wanted : expect.stringMatching(wanted))
+    expect(cell(kind, 'nic', 'prefer', { driver, legacyOffload })).toMatch(/^7: .*nat "nic"/)
   })
 
   test('auto with direct networks: the NIC first, the pod where it refuses or can not', () => {

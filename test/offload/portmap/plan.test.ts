@@ -27,6 +27,7 @@ const config: OffloadConfig = {
   limited: 'none',
   offload: 'prefer',
   nat: 'auto',
+  legacyOffload: 'off',
   directSubnets: [],
   device: undefined,
   uplink: undefined,
@@ -159,6 +160,29 @@ group('one mapping', () => {
     const representor = linkFacts('pf0vf0', 7, { mac: '02:00:00:00:00:77' })
     const switchdev = { ...wired({ representor }), kind: 'representor' as const }
     expect(plan({ port: switchdev }).unoffered).toBeUndefined()
+  })
+
+  test('legacyOffload "try" offers to drivers that are known to take it: a group for each family, without fragments', () => {
+    const wish = { legacyOffload: 'try' } as const
+    const known = plan({ ...dual, driver: 'mlx5_core' }, wish)
+    expect(known).toMatchObject({ hairpin: true, hardwareOnly: false })
+    expect(known.unoffered).toBeUndefined()
+    expect(known.groups.map(({ mapping, rules }) => [mapping, rules.map((rule) => rule.prio)])).toEqual([
+      ['tcp 8080 -> 80', [10]],
+      ['tcp 8080 -> 80', [11]],
+    ])
+    expect(known.groups[0]?.rules[0]).toMatchObject({ fragments: 'none', dstMac: net1.mac, srcMac: pf0.mac })
+    expect(known.groups[0]?.rules[0]?.out).toBeUndefined()
+    expect(known.notes.filter((note) => note.startsWith('in software'))).toEqual([])
+    for (const other of [
+      plan({ ...dual, driver: 'mlx5_core' }),
+      plan({ ...dual, driver: 'igb' }, wish),
+      plan({ ...dual, driver: 'mlx5_core' }, { ...wish, offload: 'off' }),
+    ]) {
+      expect(other).toMatchObject({ unoffered: true, groups: [{ rules: [{ prio: 10 }, { prio: 11 }] }] })
+      expect(other.hairpin).toBeUndefined()
+      expect(other.groups[0]?.rules[0]?.fragments).toBeUndefined()
+    }
   })
 
   test('the reservation is taken back last', () => {

@@ -77,6 +77,10 @@ group('what stands in the way', () => {
 
   test('in software, where the NIC may take the rules: it decides', () => {
     const { kernel } = kernelWith({ 3: [conflict('a filter')] })
+    const hairpin = plans.map((plan): OffloadPlan => ({ ...plan, hairpin: true }))
+    const { kernel: other } = kernelWith({ 2: [conflict('a filter')] })
+    expect(runPreflight(other, prefer, portOf('legacy'), hairpin).software).toContain('a filter')
+    expect(() => runPreflight(other, { offload: 'off' }, portOf('legacy'), hairpin)).toThrow('a filter')
     const preflight = runPreflight(kernel, prefer, representor, plans)
     expect(preflight).toMatchObject({
       hardware: undefined,

@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest'
 import type { OffloadPlan } from '../../../src/offload/portmap/plan.ts'
 import { supportedPlans } from '../../../src/offload/portmap/supported-plans.ts'
-import { portmapSections, reportOf as reportWith } from '../../../src/offload/state/report.ts'
+import { isHairpin, portmapSections, reportOf as reportWith } from '../../../src/offload/state/report.ts'
 import type { FlowFilter } from '../../../src/ops/op.ts'
 import type { OffloadJournal } from '../../../src/records/offload.ts'
 import type { PluginRecord } from '../../../src/records/record.ts'
@@ -10,6 +10,7 @@ import { refusalOf } from '../../support/request.ts'
 
 const rule: FlowFilter = {
   ...{ link: 'pf0', ifindex: 2, prio: 10, address: '10.1.0.1', proto: 'tcp', port: 8080 },
+  out: { link: 'rep0', ifindex: 7 },
   cookie: '7666',
 }
 const key = { address: '10.1.0.1', proto: 'tcp', port: 8080, toAddress: '10.1.0.5', toPort: 80 } as const
@@ -102,4 +103,17 @@ test('plans that a driver would not carry out as written are left out, and said'
   expect(kept?.notes).toEqual([expect.stringContaining('accepts and ignores action csum')])
   expect(supportedPlans([pod], 'bnxt_en')).toEqual([pod])
   expect(refusalOf(() => supportedPlans([nic], 'bnxt_en'))).toMatchObject({ code: 101 })
+})
+
+test('a filter in the NIC that has no other way out than the port that the frame came by is unproven', () => {
+  const { out: _, ...back } = rule
+  const one = { ...entry, mapping: 'tcp 8080 -> 80' }
+  const rules = [
+    { ...one, where: 'nic', rule: back } as const,
+    { ...one, where: 'host', rule: back } as const,
+  ]
+  const { mappings = [] } = portmapSections(record({ rules }).journal)
+  expect(mappings[0]?.rules.map(({ delivery }) => delivery)).toEqual(['hairpin, unproven', undefined])
+  expect(isHairpin({ where: 'nic', rule })).toBe(false)
+  expect(isHairpin({ where: 'nic', rule: { ...back, verdict: 'pass' } })).toBe(false)
 })

@@ -18,6 +18,7 @@ let vfs: readonly string[] = []
 let said: string[] = []
 vi.mock('../../../src/lib/log/notice.ts', () => ({ notice: (line: string) => said.push(line) }))
 vi.mock('../../../src/nic/pci.ts', () => ({
+  driverOf: () => driver,
   pfsWithVfs: () => pfs,
   readPciFunction: (address: string) =>
     address === absent ? undefined : { vf: { pf, index: 0 }, userspace: address === driven },
@@ -26,6 +27,9 @@ vi.mock('../../../src/nic/pci.ts', () => ({
 }))
 
 let isSwitchdev = false
+/** Of the PF and of the uplink. */
+let driver: string | undefined
+let tcOffload = 'on'
 let isUp = true
 /** Of an interface above the uplink. */
 let vlanId: number | undefined
@@ -33,6 +37,8 @@ beforeEach(() => {
   pfs = [pf]
   vfs = [free, driven]
   isSwitchdev = true
+  driver = undefined
+  tcOffload = 'on'
   isUp = true
   vlanId = undefined
   said = []
@@ -50,12 +56,12 @@ interface Serves {
 /** The questions to the kernel, in order: the needs of every ADD, then those of pods that ask. */
 function asked(change: Partial<OffloadConfig>, serves: Serves, missing: string[] = []): Needs[] {
   const needs: Needs[] = []
-  const uplink = { ifindex: 2, name: 'pf0', up: isUp }
+  const uplink = { ifindex: 2, name: 'pf0', up: isUp, parent: pf }
   const kernel = {
     probe: () => undefined,
     close: () => undefined,
     isSwitchdev: () => isSwitchdev,
-    tcOffload: () => 'on',
+    tcOffload: () => tcOffload,
     link: () => uplink,
     links: () => [uplink, { ifindex: 3, name: 'above', up: true, kind: 'vlan', lower: 2, vlanId }],
     addresses: () => [{ ifindex: 3, address: '192.0.2.1/24', scope: 0 }],
@@ -154,6 +160,28 @@ test('a device that the node lacks: nothing of the PFs of other devices counts',
     expect.stringContaining(`no pod can have deviceID "${absent}"`),
     expect.stringContaining('with nat "nic" would fail: there are no virtual functions'),
   ])
+})
+
+test('offload "require" in legacy mode: an ADD would fail, but where legacyOffload "try" asks a driver that is known to take it', () => {
+  isSwitchdev = false
+  const required = (change: Partial<OffloadConfig>) => {
+    said = []
+    asked({ offload: 'require', ...change }, ports)
+    return said.join()
+  }
+  driver = 'mlx5_core'
+  expect(required({ legacyOffload: 'off' })).toContain('the eSwitch of "pf0" is in legacy mode')
+  expect(required({ legacyOffload: 'try' })).toBe('')
+  expect(required({ legacyOffload: 'try', nat: 'nic' })).toContain('legacy mode')
+  tcOffload = 'off'
+  expect(required({ legacyOffload: 'try' })).toContain('hw-tc-offload of "pf0" is off')
+  tcOffload = 'on'
+  driver = 'cxgb4'
+  expect(required({ legacyOffload: 'try' })).toContain('legacy mode')
+  // A NIC of its own, on the wire of this uplink.
+  pfs = []
+  expect(required({ legacyOffload: 'try', uplink: 'pf0' })).toBe('')
+  expect(required({ legacyOffload: 'off', uplink: 'pf0' })).toContain('there are no virtual functions')
 })
 
 test('policers are needed where a limit must be outside the pod and there is an eSwitch', () => {

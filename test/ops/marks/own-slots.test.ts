@@ -1,6 +1,6 @@
 // A look for filters of ours goes by these alone where an interface has many.
 import { expect, test } from 'vitest'
-import { filterPriority, ownSlots } from '../../../src/ops/marks/own-slots.ts'
+import { filterPriority, onlyPriority, ownSlots } from '../../../src/ops/marks/own-slots.ts'
 import { meterPriorities, ratePriority } from '../../../src/ops/marks/rate-numbers.ts'
 
 test('every priority that a filter of ours can have is a slot, each once', () => {
@@ -9,4 +9,9 @@ test('every priority that a filter of ours can have is a slot, each once', () =>
     used.toSorted((a, b) => a - b),
   )
   expect(new Set(used).size).toBe(used.length)
+})
+
+test('the only priority of a card in legacy mode is a slot for filters of every protocol', () => {
+  const [slot] = ownSlots.filter(({ priority }) => priority === onlyPriority)
+  expect(slot).toMatchObject({ protocol: 0, kinds: expect.arrayContaining(['flower', 'matchall']) })
 })

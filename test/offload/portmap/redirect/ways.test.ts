@@ -19,7 +19,14 @@ const http: PortMapping = { proto: 'tcp', hostPort: 8080, containerPort: 80, hos
 const config: OffloadConfig = {
   mappings: [http],
   rates: { outside: false },
-  ...{ servesPorts: false, limited: 'none', offload: 'prefer', nat: 'auto', directSubnets: [] },
+  ...{
+    servesPorts: false,
+    limited: 'none',
+    offload: 'prefer',
+    nat: 'auto',
+    legacyOffload: 'off',
+    directSubnets: [],
+  },
   ...{ device: undefined, uplink: undefined, snat: true, masqAll: false, localhost: false },
   ...{ allowListening: false, allowServicePorts: false, allowConnected: false },
   conditions: new Map(),
