@@ -6,6 +6,51 @@
 
 static LIST_HEAD(simnic_block_cbs);
 
+static int simnic_check_port(struct simnic_parse *p, const struct net_device *dev)
+{
+	if (p->profile->check_port)
+		return p->profile->check_port(p, dev);
+	return tc_can_offload_extack(dev, p->extack) ? simnic_check_chain(p->common, p->extras) :
+		-EOPNOTSUPP;
+}
+
+/* The policer of a port comes before all rules. */
+static void simnic_rank(struct simnic_rule *rule, const struct simnic_parse *p)
+{
+	static u64 inserted;
+
+	rule->rank = rule->prio;
+	if (!p->profile->drops_priority)
+		return;
+	rule->rank = p->matchall ? 0 : 1;
+	rule->inserted = ++inserted;
+}
+
+static int simnic_match(struct simnic_parse *p)
+{
+	struct flow_rule known = { };
+	struct flow_dissector keys;
+	int err;
+
+	if (p->matchall)
+		return simnic_parse_match(p->vport, NULL, p->common, p->extras, &p->rule->key,
+					  &p->rule->mask);
+	err = p->profile->check_match ? p->profile->check_match(p) : 0;
+	if (err)
+		return err;
+	known.match = p->flow->match;
+	if (p->profile->known_keys) {
+		keys = *p->flow->match.dissector;
+		keys.used_keys &= p->profile->known_keys;
+		known.match.dissector = &keys;
+	}
+	err = simnic_parse_match(p->vport, &known, p->common, p->extras, &p->rule->key,
+				 &p->rule->mask);
+	if (!err && p->profile->loosen_match)
+		p->profile->loosen_match(p);
+	return err;
+}
+
 /* @flow: match and actions of flower, actions alone of matchall */
 static int simnic_rule_add(struct simnic_port *port, const struct flow_cls_common_offload *common,
 			   unsigned long cookie, const struct flow_rule *flow, bool matchall)
@@ -15,6 +60,7 @@ static int simnic_rule_add(struct simnic_port *port, const struct flow_cls_commo
 	struct simnic_parse parse = {
 		.vport = port->vport,
 		.common = common,
+		.flow = matchall ? NULL : flow,
 		.matchall = matchall,
 		.extack = extack,
 	};
@@ -28,10 +74,16 @@ static int simnic_rule_add(struct simnic_port *port, const struct flow_cls_commo
 	err = simnic_take_knobs(hw, &knobs, extack);
 	if (err)
 		return err;
+	parse.profile = knobs.profile;
+	parse.extras = knobs.profile->extras;
+	err = simnic_check_port(&parse, port->dev);
+	if (err)
+		return err;
 	if (simnic_rule_find(port->vport, cookie))
 		return simnic_refuse(extack, -EEXIST, "the filter is in hardware already");
 
-	rule = kzalloc(struct_size(rule, actions, flow->action.num_entries), GFP_KERNEL);
+	rule = kzalloc(struct_size(rule, actions, flow->action.num_entries + SIMNIC_MORE_ACTIONS),
+		       GFP_KERNEL);
 	if (!rule)
 		return -ENOMEM;
 	rule->vport = port->vport;
@@ -39,15 +91,10 @@ static int simnic_rule_add(struct simnic_port *port, const struct flow_cls_commo
 	rule->chain = common->chain_index;
 	rule->prio = common->prio;
 	rule->lastused = jiffies;
+	rule->untold = knobs.profile->no_rule_stats;
+	simnic_rank(rule, &parse);
 	parse.rule = rule;
-	parse.profile = knobs.profile;
-	parse.extras = knobs.profile->extras;
-	err = simnic_check_chain(common, parse.extras);
-	if (!err && !matchall && knobs.profile->check_match)
-		err = knobs.profile->check_match(&parse, flow);
-	if (!err)
-		err = simnic_parse_match(port->vport, matchall ? NULL : flow, common,
-					 parse.extras, &rule->key, &rule->mask);
+	err = simnic_match(&parse);
 	if (!err)
 		err = simnic_parse_actions(&parse, &flow->action, knobs.liar);
 	if (!err && knobs.max_rules && hw->num_rules >= knobs.max_rules)
@@ -78,6 +125,8 @@ static int simnic_rule_stats(struct simnic_port *port, unsigned long cookie,
 
 	if (!rule)
 		return -ENOENT;
+	if (rule->untold)
+		return -EINVAL;
 	now.pkts = atomic64_read(&rule->packets);
 	now.bytes = atomic64_read(&rule->bytes);
 	now.drops = atomic64_read(&rule->drops);
@@ -93,8 +142,6 @@ static int simnic_flower(struct simnic_port *port, struct flow_cls_offload *f)
 {
 	switch (f->command) {
 	case FLOW_CLS_REPLACE:
-		if (!tc_can_offload_extack(port->dev, f->common.extack))
-			return -EOPNOTSUPP;
 		return simnic_rule_add(port, &f->common, f->cookie,
 				       flow_cls_offload_flow_rule(f), false);
 	case FLOW_CLS_DESTROY:
@@ -110,8 +157,6 @@ static int simnic_matchall(struct simnic_port *port, struct tc_cls_matchall_offl
 {
 	switch (f->command) {
 	case TC_CLSMATCHALL_REPLACE:
-		if (!tc_can_offload_extack(port->dev, f->common.extack))
-			return -EOPNOTSUPP;
 		return simnic_rule_add(port, &f->common, f->cookie, f->rule, true);
 	case TC_CLSMATCHALL_DESTROY:
 		return simnic_rule_del(port, f->cookie);

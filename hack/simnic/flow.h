@@ -89,9 +89,9 @@ struct simnic_action {
 };
 
 struct simnic_group {
-	struct list_head list;		/* in vport->groups, by priority */
+	struct list_head list;		/* in vport->groups, by rank */
 	u32 chain;
-	u32 prio;
+	u32 rank;
 	unsigned int rules;
 	struct simnic_key mask;
 	struct rcu_head rcu;
@@ -106,9 +106,12 @@ struct simnic_rule {
 	unsigned long cookie;
 	u32 chain;
 	u32 prio;
+	u32 rank;			/* of two rules the card tries the lower one first */
+	u64 inserted;			/* decides within a rank; 0: the group that came first does */
 	struct simnic_key key, mask;
 	atomic64_t packets, bytes, drops;	/* drops: by meters, part of packets */
 	struct flow_stats told;	/* already reported to tc */
+	bool untold;			/* the driver tells tc nothing */
 	unsigned long lastused;		/* jiffies */
 	struct rcu_head rcu;
 	unsigned int num_actions;
@@ -133,6 +136,7 @@ enum simnic_extra {
 struct simnic_parse {
 	struct simnic_vport *vport;	/* ingress */
 	const struct flow_cls_common_offload *common;	/* the request */
+	const struct flow_rule *flow;	/* of flower */
 	struct simnic_rule *rule;	/* match done, actions so far */
 	const struct simnic_profile_ops *profile;
 	u32 extras;			/* enum simnic_extra */
@@ -218,6 +222,7 @@ int simnic_meters_on(struct simnic_hw *hw);
 void simnic_meters_off(struct simnic_hw *hw);
 int simnic_parse_police(struct simnic_parse *p, const struct flow_action_entry *e,
 			struct simnic_action *act);
+bool simnic_meter_is_standalone(struct simnic_hw *hw, unsigned long cookie);
 void simnic_release_police(struct simnic_rule *rule, struct simnic_action *act);
 enum simnic_verdict simnic_run_police(struct simnic_pass *pass,
 				      const struct simnic_action *act);

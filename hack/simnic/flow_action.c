@@ -279,32 +279,16 @@ static int simnic_check_actions(struct simnic_parse *p, const struct flow_action
 	return p->profile->check_actions ? p->profile->check_actions(p, actions) : 0;
 }
 
-/**
- * simnic_parse_actions - parse the actions of a filter
- * @p: rule with its match, room for all actions
- * @actions: from tc
- * @liar: name of the action to accept and ignore, or ""
- *
- * Return: -EOPNOTSUPP with the reason.
- */
-int simnic_parse_actions(struct simnic_parse *p, const struct flow_action *actions,
-			 const char *liar)
+static int simnic_take_actions(struct simnic_parse *p, const struct flow_action *actions,
+			       const char *liar)
 {
 	const struct simnic_action_ops *ops, *decided = NULL;
 	const struct flow_action_entry *e;
 	int i, err;
 
-	if (!flow_action_hw_stats_check(actions, p->extack,
-					FLOW_ACTION_HW_STATS_DELAYED_BIT))
-		return -EOPNOTSUPP;
-	err = simnic_check_actions(p, actions);
-	if (err)
-		return err;
 	flow_action_for_each(i, e, actions) {
 		struct simnic_action *act = &p->rule->actions[p->rule->num_actions];
 
-		if (p->profile->swallows && p->profile->swallows(e))
-			continue;
 		ops = simnic_action_find(e->id);
 		if (!ops)
 			return simnic_refuse_action(p, e->id);
@@ -327,4 +311,34 @@ int simnic_parse_actions(struct simnic_parse *p, const struct flow_action *actio
 		return simnic_refuse(p->extack, -EOPNOTSUPP,
 				     "a rule must forward, drop or accept");
 	return 0;
+}
+
+/**
+ * simnic_parse_actions - parse the actions of a filter
+ * @p: rule with its match, room for all actions and SIMNIC_MORE_ACTIONS
+ * @actions: from tc
+ * @liar: name of the action to accept and ignore, or ""
+ *
+ * Return: -EOPNOTSUPP with the reason, or what the profile refuses with.
+ */
+int simnic_parse_actions(struct simnic_parse *p, const struct flow_action *actions,
+			 const char *liar)
+{
+	struct flow_action *done;
+	int err;
+
+	if (!flow_action_hw_stats_check(actions, p->extack,
+					FLOW_ACTION_HW_STATS_DELAYED_BIT))
+		return -EOPNOTSUPP;
+	err = simnic_check_actions(p, actions);
+	if (err || p->matchall || !p->profile->translate)
+		return err ?: simnic_take_actions(p, actions, liar);
+	done = kzalloc(struct_size(done, entries, actions->num_entries + SIMNIC_MORE_ACTIONS),
+		       GFP_KERNEL);
+	if (!done)
+		return -ENOMEM;
+	p->profile->translate(p, actions, done);
+	err = simnic_take_actions(p, done, liar);
+	kfree(done);
+	return err;
 }

@@ -105,16 +105,17 @@ static int simnic_match_meta(struct simnic_match_parse *p)
 static int simnic_match_control(struct simnic_match_parse *p)
 {
 	struct flow_match_control match;
+	u32 known;
 
 	if (!flow_rule_match_key(p->rule, FLOW_DISSECTOR_KEY_CONTROL))
 		return 0;
 	flow_rule_match_control(p->rule, &match);
-	if (match.mask->flags && simnic_fragments(p->vport->hw) == SIMNIC_FRAGMENTS_REFUSE)
-		return simnic_refuse(p->extack, -EOPNOTSUPP, "cannot match on control flags %#x",
-				     match.mask->flags);
-	if (match.mask->flags & ~(FLOW_DIS_IS_FRAGMENT | FLOW_DIS_FIRST_FRAG))
-		return simnic_refuse(p->extack, -EOPNOTSUPP, "cannot match on control flags %#x",
-				     match.mask->flags);
+	known = simnic_fragments(p->vport->hw) == SIMNIC_FRAGMENTS_REFUSE ? 0 :
+		FLOW_DIS_IS_FRAGMENT | FLOW_DIS_FIRST_FRAG;
+	/* The words of the kernel's own helper for drivers, flow_rule_is_supp_control_flags() */
+	if (match.mask->flags & ~known)
+		return simnic_refuse(p->extack, -EOPNOTSUPP,
+				     "Unsupported match on control.flags %#x", match.mask->flags);
 	if (match.mask->flags & FLOW_DIS_IS_FRAGMENT) {
 		p->mask->fragment = 0xff;
 		p->key->fragment = match.key->flags & FLOW_DIS_IS_FRAGMENT ? 0xff : 0;

@@ -2,9 +2,10 @@
 /*
  * simnic: the table of rules and the walk through it.
  *
- * Per ingress port there is a list of groups sorted by priority; a group holds
- * the rules of one priority and one mask in hash buckets. Within a priority
- * the group that came first wins, as in the kernel's flower.
+ * Per ingress port there is a list of groups sorted by rank, which is the
+ * priority of a card that has any; a group holds the rules of one rank and one
+ * mask in hash buckets. Within a rank the group that came first wins, as in the
+ * kernel's flower; without priorities the rule that came first does.
  * Written under RTNL, read under RCU.
  */
 #include <linux/hashtable.h>
@@ -29,11 +30,11 @@ static struct simnic_group *simnic_group_get(struct simnic_rule *rule)
 	struct list_head *before = &rule->vport->groups;
 
 	list_for_each_entry(group, &rule->vport->groups, list) {
-		if (group->prio > rule->prio) {
+		if (group->rank > rule->rank) {
 			before = &group->list;
 			break;
 		}
-		if (group->prio == rule->prio && group->chain == rule->chain &&
+		if (group->rank == rule->rank && group->chain == rule->chain &&
 		    simnic_same(&group->mask, &rule->mask))
 			return group;
 	}
@@ -41,7 +42,7 @@ static struct simnic_group *simnic_group_get(struct simnic_rule *rule)
 	if (!group)
 		return NULL;
 	group->chain = rule->chain;
-	group->prio = rule->prio;
+	group->rank = rule->rank;
 	group->mask = rule->mask;
 	list_add_tail_rcu(&group->list, before);
 	return group;
@@ -132,27 +133,30 @@ void simnic_flow_flush(struct simnic_hw *hw)
 		simnic_rule_remove(rule);
 }
 
-/* The first rule that matches, of the chain of @pass and of priority @prio or behind */
-static struct simnic_rule *simnic_lookup(const struct simnic_pass *pass, u32 prio)
+/* The first rule that matches, of the chain of @pass and of rank @rank or behind */
+static struct simnic_rule *simnic_lookup(const struct simnic_pass *pass, u32 rank)
 {
+	struct simnic_rule *rule, *first = NULL;
 	const struct simnic_key *key = &pass->key;
 	struct simnic_group *group;
 	struct simnic_key masked;
-	struct simnic_rule *rule;
 	unsigned int i;
 
 	list_for_each_entry_rcu(group, &pass->vport->groups, list) {
-		if (group->prio < prio || group->chain != pass->chain)
+		if (group->rank < rank || group->chain != pass->chain)
 			continue;
+		if (first && (!first->inserted || group->rank > first->rank))
+			break;
 		for (i = 0; i < SIMNIC_KEY_WORDS; i++)
 			((u32 *)&masked)[i] = ((const u32 *)key)[i] &
 				((const u32 *)&group->mask)[i];
 		hlist_for_each_entry_rcu(rule, &group->buckets[simnic_bucket(&masked)],
 					 in_group)
-			if (simnic_same(&rule->key, &masked))
-				return rule;
+			if (simnic_same(&rule->key, &masked) &&
+			    (!first || rule->inserted < first->inserted))
+				first = rule;
 	}
-	return NULL;
+	return first;
 }
 
 static enum simnic_verdict simnic_run_actions(struct simnic_pass *pass,
@@ -187,7 +191,7 @@ enum simnic_flow_result simnic_flow_run(struct simnic_vport *vport, struct sk_bu
 	};
 	enum simnic_verdict verdict;
 	struct simnic_rule *rule;
-	u32 prio = 0;
+	u32 rank = 0;
 
 	if (list_empty(&vport->groups)) {
 		simnic_count(vport, SIMNIC_HW_MISSES, 1);
@@ -195,7 +199,7 @@ enum simnic_flow_result simnic_flow_run(struct simnic_vport *vport, struct sk_bu
 	}
 	do {
 		simnic_parse_frame(&pass);
-		rule = simnic_lookup(&pass, prio);
+		rule = simnic_lookup(&pass, rank);
 		if (!rule) {
 			simnic_count(vport, SIMNIC_HW_MISSES, 1);
 			return SIMNIC_FLOW_MISS;
@@ -206,7 +210,7 @@ enum simnic_flow_result simnic_flow_run(struct simnic_vport *vport, struct sk_bu
 		WRITE_ONCE(rule->lastused, jiffies);
 		pass.rule = rule;
 		verdict = simnic_run_actions(&pass, rule);
-		prio = verdict == SIMNIC_GOTO ? 0 : rule->prio + 1;
+		rank = verdict == SIMNIC_GOTO ? 0 : rule->rank + 1;
 	} while (verdict == SIMNIC_CONTINUE || verdict == SIMNIC_GOTO);
 	return verdict == SIMNIC_TO_HOST ? SIMNIC_FLOW_MISS : SIMNIC_FLOW_DONE;
 }

@@ -16,7 +16,7 @@ MODULE_PARM_DESC(total_vfs, "VFs per card, 0-255 (8)");
 
 static char *profile = "full";
 module_param(profile, charp, 0444);
-MODULE_PARM_DESC(profile, "what the cards offload: full, mlx5 or sfc (full)");
+MODULE_PARM_DESC(profile, "what the cards offload: full, mlx5, ice, nfp, sfc or bnxt (full)");
 
 static struct simnic_hw *cards[SIMNIC_MAX_PFS];
 
@@ -135,7 +135,7 @@ static int __init simnic_init(void)
 		return -EINVAL;
 	}
 	if (!simnic_profile_find(profile)) {
-		pr_err("profile must be full, mlx5 or sfc\n");
+		pr_err("profile must be full, mlx5, ice, nfp, sfc or bnxt\n");
 		return -EINVAL;
 	}
 	if (!simnic_ports || simnic_ports > 2) {

@@ -44,23 +44,32 @@ static s64 simnic_meter_depth(u64 burst, u64 rate)
 	return rate ? div64_u64(burst * NSEC_PER_SEC, rate) : 0;
 }
 
-static void simnic_meter_set(struct simnic_meter *meter, const struct flow_action_entry *e,
-			     bool ignore_mtu)
+/* Some cards count the MTU only where no rate does. */
+static bool simnic_ignore_mtu(const struct flow_action_entry *e,
+			      const struct simnic_profile_ops *profile)
 {
+	return profile->ignores_mtu &&
+		(e->police.rate_bytes_ps || e->police.rate_pkt_ps);
+}
+
+static void simnic_meter_set(struct simnic_meter *meter, const struct flow_action_entry *e,
+			     const struct simnic_profile_ops *profile)
+{
+	u64 rate = profile->rate_u32 ? (u32)e->police.rate_bytes_ps : e->police.rate_bytes_ps;
 	u64 now = ktime_get_ns();
 
 	spin_lock_bh(&meter->lock);
-	simnic_bucket_set(&meter->bytes, e->police.rate_bytes_ps,
-			  simnic_meter_depth(e->police.burst, e->police.rate_bytes_ps), now);
+	simnic_bucket_set(&meter->bytes, rate, simnic_meter_depth(e->police.burst, rate), now);
 	simnic_bucket_set(&meter->packets, e->police.rate_pkt_ps,
 			  simnic_meter_depth(e->police.burst_pkt, e->police.rate_pkt_ps), now);
-	meter->mtu = ignore_mtu ? 0 : e->police.mtu;
+	meter->mtu = simnic_ignore_mtu(e, profile) ? 0 : e->police.mtu;
 	spin_unlock_bh(&meter->lock);
 }
 
 /* The meter of an action, one user more; under hw->meters_lock */
 static struct simnic_meter *simnic_meter_get(struct simnic_hw *hw,
-					     const struct flow_action_entry *e, bool ignore_mtu)
+					     const struct flow_action_entry *e,
+					     const struct simnic_profile_ops *profile)
 {
 	struct simnic_meter *meter = simnic_meter_find(hw, e->cookie);
 
@@ -73,7 +82,7 @@ static struct simnic_meter *simnic_meter_get(struct simnic_hw *hw,
 		meter->index = e->hw_index;
 		spin_lock_init(&meter->lock);
 		meter->passed.lastused = jiffies;
-		simnic_meter_set(meter, e, ignore_mtu);
+		simnic_meter_set(meter, e, profile);
 		hash_add(hw->meters, &meter->node, meter->cookie);
 	}
 	meter->users++;
@@ -118,14 +127,8 @@ static bool simnic_meter_pass(struct simnic_meter *meter, u32 len)
 	return pass;
 }
 
-static int simnic_check_police(struct simnic_hw *hw, const struct flow_action_entry *e,
-			       const struct simnic_profile_ops *profile, bool standalone,
-			       struct netlink_ext_ack *extack)
+static int simnic_check_police(const struct flow_action_entry *e, struct netlink_ext_ack *extack)
 {
-	int err = profile->check_police ? profile->check_police(hw, e, standalone, extack) : 0;
-
-	if (err)
-		return err;
 	if (e->police.exceed.act_id != FLOW_ACTION_DROP)
 		return simnic_refuse(extack, -EOPNOTSUPP, "police: exceed must be drop");
 	if (e->police.notexceed.act_id != FLOW_ACTION_PIPE &&
@@ -139,14 +142,6 @@ static int simnic_check_police(struct simnic_hw *hw, const struct flow_action_en
 	if (!e->police.rate_bytes_ps && !e->police.rate_pkt_ps && e->police.mtu == ~0U)
 		return simnic_refuse(extack, -EOPNOTSUPP, "police: no rate is given");
 	return 0;
-}
-
-/* Some cards count the MTU only where no rate does. */
-static bool simnic_ignore_mtu(const struct flow_action_entry *e,
-			      const struct simnic_profile_ops *profile)
-{
-	return profile->ignores_mtu &&
-		(e->police.rate_bytes_ps || e->police.rate_pkt_ps);
 }
 
 /**
@@ -165,11 +160,15 @@ int simnic_parse_police(struct simnic_parse *p, const struct flow_action_entry *
 
 	if (p->matchall && p->profile->parse_matchall_police)
 		return p->profile->parse_matchall_police(p, e, act);
-	err = simnic_check_police(hw, e, p->profile, false, p->extack);
+	/* check_matchall has looked at those of matchall. */
+	err = !p->matchall && p->profile->check_police ?
+		p->profile->check_police(hw, e, false, p->extack) : 0;
+	if (!err)
+		err = simnic_check_police(e, p->extack);
 	if (err)
 		return err;
 	mutex_lock(&hw->meters_lock);
-	act->police.meter = simnic_meter_get(hw, e, simnic_ignore_mtu(e, p->profile));
+	act->police.meter = simnic_meter_get(hw, e, p->profile);
 	mutex_unlock(&hw->meters_lock);
 	if (!act->police.meter)
 		return -ENOMEM;
@@ -187,6 +186,25 @@ int simnic_parse_police(struct simnic_parse *p, const struct flow_action_entry *
 		break;
 	}
 	return 0;
+}
+
+/**
+ * simnic_meter_is_standalone - is there a meter of a standalone action?
+ * @hw: the card
+ * @cookie: of the action
+ *
+ * Return: false for a meter that filters alone have brought.
+ */
+bool simnic_meter_is_standalone(struct simnic_hw *hw, unsigned long cookie)
+{
+	struct simnic_meter *meter;
+	bool is;
+
+	mutex_lock(&hw->meters_lock);
+	meter = simnic_meter_find(hw, cookie);
+	is = meter && meter->standalone;
+	mutex_unlock(&hw->meters_lock);
+	return is;
 }
 
 /**
@@ -247,7 +265,6 @@ static int simnic_offer_replace(struct simnic_hw *hw, struct flow_offload_action
 	const struct flow_action_entry *e = &offer->action.entries[0];
 	struct simnic_meter *meter;
 	struct simnic_knobs knobs;
-	bool ignore_mtu;
 	int err;
 
 	/* Not worth a word: tc offers every action of the host. */
@@ -256,16 +273,18 @@ static int simnic_offer_replace(struct simnic_hw *hw, struct flow_offload_action
 	err = simnic_take_knobs(hw, &knobs, offer->extack);
 	if (err)
 		return err;
-	err = simnic_check_police(hw, e, knobs.profile, true, offer->extack);
+	err = knobs.profile->check_police ?
+		knobs.profile->check_police(hw, e, true, offer->extack) : 0;
+	if (!err)
+		err = simnic_check_police(e, offer->extack);
 	if (err)
 		return err;
-	ignore_mtu = simnic_ignore_mtu(e, knobs.profile);
 	meter = simnic_meter_find(hw, offer->cookie);
 	if (meter)
-		simnic_meter_set(meter, e, ignore_mtu);
+		simnic_meter_set(meter, e, knobs.profile);
 	if (meter && meter->standalone)
 		return 0;
-	meter = simnic_meter_get(hw, e, ignore_mtu);
+	meter = simnic_meter_get(hw, e, knobs.profile);
 	if (!meter)
 		return -ENOMEM;
 	meter->standalone = true;

@@ -2,7 +2,7 @@
 /* simnic: change of eswitch mode, and the representors. */
 #include <linux/rtnetlink.h>
 
-#include "flow.h"
+#include "profile.h"
 #include "simnic.h"
 
 /**
@@ -97,6 +97,9 @@ int simnic_set_mode(struct simnic_hw *hw, u16 mode, struct netlink_ext_ack *exta
 
 	if (mode == hw->mode)
 		return 0;
+	if (simnic_profile(hw)->mode_without_vfs && hw->num_vfs)
+		return simnic_refuse(extack, -EOPNOTSUPP,
+				     "Changing eswitch mode is allowed only if there is no VFs created");
 	switch (mode) {
 	case DEVLINK_ESWITCH_MODE_LEGACY:
 		simnic_meters_off(hw);

@@ -15,7 +15,7 @@ export interface SimnicOptions {
   readonly ports?: number
   /** The driver's name in `ethtool -i` and sysfs, default `simnic`. */
   readonly driverName?: string
-  readonly profile?: 'full' | 'sfc' | 'mlx5'
+  readonly profile?: 'full' | 'mlx5' | 'ice' | 'nfp' | 'sfc' | 'bnxt'
 }
 
 /** One card. Netdev names are those without udev: `simpf0`, `simwire0`, `simpf0vf3`, `simpf0rep3`. */

@@ -155,7 +155,7 @@ test('matches MAC addresses, prefixes, ports, fragments and SCTP ports', async (
     }
     const nofrag = `protocol ip prio 6 flower skip_sw ip_flags nofrag ip_proto udp action drop`
     expect(await refusal(vm, `tc filter add dev ${card.pf} ingress ${nofrag}`)).toContain(
-      'cannot match on control flags 0x1',
+      'Unsupported match on control.flags 0x1',
     )
   } finally {
     await knob(vm, card, 'fragments', 'first')

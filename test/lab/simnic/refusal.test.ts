@@ -186,33 +186,6 @@ describe('knobs', () => {
     ])
   })
 
-  test('profile sfc takes redirect and MAC addresses, nothing above', async () => {
-    // tc offers a standalone action to every card: one that takes it is enough.
-    for (const each of [card, other]) await knob(vm, each, 'profile', 'sfc')
-    await vm.must(add(`${TCP} ${MAC} ${TO_REP}`))
-    expect(await hardwareRules(vm, card)).toHaveLength(1)
-    for (const [munge, header] of [
-      ['ip dst set 1.1.1.1', 'ip'],
-      ['tcp dport set 81', 'tcp'],
-    ]) {
-      expect(await refusal(vm, add(`${TCP} action pedit ex munge ${munge} pipe ${TO_REP}`))).toBe(
-        `Error: ${DRIVER}: cannot rewrite the ${header} header, only MAC addresses.`,
-      )
-    }
-    expect(await refusal(vm, add(`${TCP} ${MAC} action csum ip4h pipe ${TO_REP}`))).toBe(
-      `Error: ${DRIVER}: action csum is not supported.`,
-    )
-    expect(await refusal(vm, add(`${TCP} ${police('drop/pipe')} ${TO_REP}`))).toBe(
-      `Error: ${DRIVER}: action police is not supported.`,
-    )
-    expect(await refusal(vm, `tc actions add ${police('drop/pipe')} index 5 skip_sw`)).toMatch(
-      `Error: ${DRIVER}: action police is not supported.`,
-    )
-    expect(await refusal(vm, add('matchall skip_sw action drop'))).toBe(
-      `Error: ${DRIVER}: matchall is not offloaded.`,
-    )
-  })
-
   test('liar accepts a rule and shows it in hardware, and does not do its action', async () => {
     await knob(vm, card, 'liar', 'csum')
     await vm.must(add(`${TCP} ${MAC} action csum ip4h pipe ${TO_REP}`))

@@ -215,7 +215,7 @@ group('many mappings', () => {
 })
 
 group('a NIC that does not know the condition on fragments', () => {
-  const words = 'EOPNOTSUPP: cannot match on control flags 0x1'
+  const words = 'EOPNOTSUPP: Unsupported match on control.flags 0x1'
   const whole = (more: Partial<FlowFilter>) => rule({ fragments: 'none', ...more })
   const tcp = { mapping: 'tcp 80 -> 80', rules: [whole({ side: 'src' }), whole({})] }
   const udp = { mapping: 'udp 53 -> 53', rules: [whole({ proto: 'udp', port: 53 })] }
