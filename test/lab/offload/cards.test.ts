@@ -16,6 +16,11 @@ import { lab } from '../../support/lab.ts'
 const CARDS: Readonly<Record<string, CardOptions>> = {
   full: { driver: 'simnic', profile: 'full', mode: 'switchdev' },
   mlx5: { driver: 'mlx5_core', profile: 'mlx5', mode: 'switchdev' },
+  'mlx5 without meters': {
+    ...{ driver: 'mlx5_core', profile: 'mlx5', mode: 'switchdev' },
+    knobs: { no_meters: '1' },
+  },
+  'mlx5 in legacy mode': { driver: 'mlx5_core', profile: 'mlx5', mode: 'legacy' },
   ice: { driver: 'ice', profile: 'ice', mode: 'switchdev' },
   nfp: { driver: 'nfp', profile: 'nfp', mode: 'switchdev' },
   sfc: { driver: 'sfc_ef100', profile: 'sfc', mode: 'switchdev' },
@@ -184,7 +189,10 @@ async function limited(name: string, inserted: Inserted): Promise<void> {
       if (where !== 'NIC')
         return { where: `${where}, ${limit?.means}`, reason: (limit?.refusals ?? []).join('; ') }
       // The VF's own rate holds whatever becomes of its frames; a policer sees those that the NIC steers.
-      return { where: limit?.means === 'police' && place(family, protocol) !== 'NIC' ? place(family, protocol) : inNic }
+      return {
+        where:
+          limit?.means === 'police' && place(family, protocol) !== 'NIC' ? place(family, protocol) : inNic,
+      }
     })
   }
 }
