@@ -1,4 +1,4 @@
-// Which card takes which filters: for each card that the simulator knows (simnic, from source, not hardware), each kind of filter, both
+// The table of cards: for each card that the simulator knows (simnic, from source, not hardware), each kind of filter, both
 // families and each protocol, bytes arrive from both clients. A cell says "NIC" where the card has counted every frame of the wire and
 // the host's stack has seen none. Every other cell says who does it, and why. docs/testing.md has the same table.
 import { readFileSync, writeFileSync } from 'node:fs'

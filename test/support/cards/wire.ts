@@ -25,7 +25,7 @@ export interface Frames {
 
 /** The address family. */
 export type Family = 'v4' | 'v6'
-/** Whose port clients ask for. */
+/** The owner of the port that clients ask for: the node (mapped) or the pod. */
 export type Target = 'mapped' | 'direct'
 
 /** Looks at frames from {@link Wire.begin} on. */
