@@ -2,7 +2,7 @@
 /* simnic: the devlink port of a representor, and the address of the VF behind it. */
 #include <linux/rtnetlink.h>
 
-#include "flow.h"
+#include "profile.h"
 #include "simnic.h"
 
 static int simnic_hw_addr_get(struct devlink_port *dl_port, u8 *addr, int *len,
@@ -52,7 +52,8 @@ int simnic_devlink_add_vf_port(struct simnic_vport *vport)
 					  &simnic_vf_port_ops);
 	if (err)
 		return err;
-	err = devl_rate_leaf_create(&vport->dl_port, vport, NULL);
+	if (!simnic_profile(hw)->no_rates)
+		err = devl_rate_leaf_create(&vport->dl_port, vport, NULL);
 	if (err) {
 		devl_port_unregister(&vport->dl_port);
 		return err;

@@ -76,6 +76,7 @@ static const struct simnic_profile_ops simnic_profiles[] = {
 		/* offload.c: NFP_FLOWER_WHITELIST_DISSECTOR; action.c: nfp_fl_set_ip4() */
 		.extras = SIMNIC_EXTRA_IP_FIELDS | SIMNIC_EXTRA_DSFIELD | SIMNIC_EXTRA_BARE,
 		.drops_priority = true,	/* offload.c: nfp_flower_add_offload() */
+		.no_rates = true,	/* nfp_devlink.c: nfp_devlink_ops */
 		/* qos_conf.c: nfp_flower_offload_one_police() has u32 rate */
 		.rate_u32 = true,
 		.ignores_mtu = true,	/* qos_conf.c: nfp_act_install_actions() */
@@ -91,6 +92,7 @@ static const struct simnic_profile_ops simnic_profiles[] = {
 		.name = "sfc",
 		.extras = SIMNIC_EXTRA_BARE,	/* tc.c: efx_tc_flower_replace() has no checks */
 		.drops_priority = true,	/* tc.c: efx_tc_flower_replace(), EFX_TC_PRIO_TC */
+		.no_rates = true,	/* efx_devlink.c: sfc_devlink_ops */
 		.check_match = simnic_sfc_check_match,	/* tc.c: efx_tc_flower_parse_match() */
 		.check_actions = simnic_sfc_check_actions,	/* tc.c: efx_tc_flower_replace() */
 		.translate = simnic_sfc_translate,	/* tc.c: efx_tc_flower_replace(), its end */
@@ -106,6 +108,7 @@ static const struct simnic_profile_ops simnic_profiles[] = {
 		/* bnxt_tc_parse_flow() reads these and does not look whether there are others */
 		.known_keys = SIMNIC_BNXT_KEYS,
 		.drops_priority = true,	/* bnxt_hwrm_cfa_flow_alloc(), no PRI_HINT */
+		.no_rates = true,	/* bnxt_devlink.c: bnxt_dl_ops */
 		.check_match = simnic_bnxt_check_match,	/* bnxt_tc_can_offload() */
 		.check_actions = simnic_bnxt_check_actions,	/* bnxt_tc_parse_actions() */
 		.translate = simnic_bnxt_translate,	/* bnxt_hwrm_cfa_flow_alloc() */

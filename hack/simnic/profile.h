@@ -29,6 +29,7 @@ struct simnic_profile_ops {
 	bool offloads_legacy;		/* flower on the PF in legacy mode too */
 	bool link_speed_units;		/* devlink's rates are refused in mlx5's words */
 	bool mode_without_vfs;		/* the eswitch mode changes only while there are no VFs */
+	bool no_rates;			/* devlink has none for VFs; as a VF's port is made */
 
 	/* Refuses a filter for what its port is: 0 or a negative errno */
 	int (*check_port)(struct simnic_parse *p, const struct net_device *dev);

@@ -19,7 +19,7 @@ export async function serveSctp(
 ): Promise<SctpServer> {
   const file = `/run/sctp-${namespace}-${family}-${port}`
   await lab.must(`modprobe sctp; rm -f ${file}; : >${file}`)
-  const listen = `SCTP${family}-LISTEN:${port},fork,reuseaddr`
+  const listen = `SCTP${family}-LISTEN:${port},fork,reuseaddr${family === 6 ? ',ipv6only=1' : ''}`
   const argv = inNamespace(namespace, ['socat', '-d', '-d', '-u', listen, `OPEN:${file},append`])
   const server = await startedWhen(lab, argv, (child) => child.stderr().includes('listening on'))
   return {
