@@ -188,6 +188,10 @@ static const struct {
 	const char *name;
 	size_t offset;
 } simnic_switches[] = {
+	{ "no_meters", offsetof(struct simnic_knobs, no_meters) },
+	{ "no_vlan_2", offsetof(struct simnic_knobs, no_vlan_2) },
+	{ "no_hairpin", offsetof(struct simnic_knobs, no_hairpin) },
+	{ "hairpin_lost", offsetof(struct simnic_knobs, hairpin_lost) },
 	{ "no_eswitch", offsetof(struct simnic_knobs, no_eswitch) },
 };
 
@@ -255,6 +259,7 @@ void simnic_debugfs_add(struct simnic_hw *hw)
 	for (i = 0; i < ARRAY_SIZE(simnic_switches); i++)
 		debugfs_create_bool(simnic_switches[i].name, 0600, dir,
 				    (void *)&hw->knobs + simnic_switches[i].offset);
+	debugfs_create_u32("prio_max", 0600, dir, &hw->knobs.prio_max);
 	debugfs_create_file("max_rules", 0600, dir, hw, &simnic_max_rules_fops);
 	debugfs_create_file("profile", 0600, dir, hw, &simnic_profile_fops);
 	debugfs_create_file("fragments", 0600, dir, hw, &simnic_fragments_fops);

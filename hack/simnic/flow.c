@@ -6,6 +6,15 @@
 
 static LIST_HEAD(simnic_block_cbs);
 
+static int simnic_check_legacy(struct simnic_port *port, bool matchall,
+			       struct netlink_ext_ack *extack)
+{
+	if (simnic_profile(port->hw)->offloads_legacy && port->vport == &port->hw->uplink)
+		return matchall ? -EOPNOTSUPP : 0;
+	return simnic_refuse(extack, -EOPNOTSUPP, "%s offload needs eswitch mode switchdev",
+			     matchall ? "matchall" : "flower");
+}
+
 static int simnic_check_port(struct simnic_parse *p, const struct net_device *dev)
 {
 	if (p->profile->check_port)
@@ -62,15 +71,16 @@ static int simnic_rule_add(struct simnic_port *port, const struct flow_cls_commo
 		.common = common,
 		.flow = matchall ? NULL : flow,
 		.matchall = matchall,
+		.legacy = hw->mode != DEVLINK_ESWITCH_MODE_SWITCHDEV,
 		.extack = extack,
 	};
 	struct simnic_knobs knobs;
 	struct simnic_rule *rule;
 	int err;
 
-	if (hw->mode != DEVLINK_ESWITCH_MODE_SWITCHDEV)
-		return simnic_refuse(extack, -EOPNOTSUPP, "%s offload needs eswitch mode switchdev",
-				     matchall ? "matchall" : "flower");
+	err = parse.legacy ? simnic_check_legacy(port, matchall, extack) : 0;
+	if (err)
+		return err;
 	err = simnic_take_knobs(hw, &knobs, extack);
 	if (err)
 		return err;

@@ -84,6 +84,7 @@ struct simnic_action {
 			__be16 proto;
 			u16 vid;
 			u8 prio;
+			bool blind;	/* pop: lose a frame without a tag */
 		} vlan;
 	};
 };
@@ -107,7 +108,7 @@ struct simnic_rule {
 	u32 chain;
 	u32 prio;
 	u32 rank;			/* of two rules the card tries the lower one first */
-	u64 inserted;			/* decides within a rank; 0: the group that came first does */
+	u64 inserted;			/* decides within a rank; 0: the first group does */
 	struct simnic_key key, mask;
 	atomic64_t packets, bytes, drops;	/* drops: by meters, part of packets */
 	struct flow_stats told;	/* already reported to tc */
@@ -130,6 +131,7 @@ enum simnic_extra {
 	SIMNIC_EXTRA_BARE = BIT(4),	/* rewrite headers and tags where a frame has them */
 	SIMNIC_EXTRA_NO_END = BIT(5),	/* the host gets what no action decides about */
 	SIMNIC_EXTRA_CHAINS = BIT(6),	/* chains but 0, and goto chain */
+	SIMNIC_EXTRA_ALL = BIT(7) - 1,
 };
 
 /* Everything the parser of one action may look at */
@@ -141,6 +143,7 @@ struct simnic_parse {
 	const struct simnic_profile_ops *profile;
 	u32 extras;			/* enum simnic_extra */
 	bool matchall;
+	bool legacy;			/* the eswitch mode: a filter of the PF's own steering */
 	bool decided;			/* what follows the last action never runs */
 	bool rewrites;			/* a pedit was seen */
 	bool pushed;			/* a VLAN push was seen */
@@ -193,6 +196,9 @@ void simnic_parse_frame(struct simnic_pass *pass);
 /* flow_action.c: the actions */
 int simnic_parse_actions(struct simnic_parse *p, const struct flow_action *actions,
 			 const char *liar);
+
+/* flow_hairpin.c: redirect in legacy mode */
+void simnic_make_hairpin(struct simnic_action *act);
 
 /* flow_rewrite.c: actions that change the frame */
 const char *simnic_header_name(enum flow_action_mangle_base base);

@@ -15,6 +15,10 @@ static int simnic_parse_forward(struct simnic_parse *p, const struct flow_action
 		return simnic_refuse(p->extack, -EOPNOTSUPP,
 				     "cannot forward to %s: not on the same switch",
 				     e->dev ? e->dev->name : "a device that is gone");
+	if (p->legacy && to->vport == p->vport) {
+		simnic_make_hairpin(act);
+		return 0;
+	}
 	if (to->vport == p->vport)
 		return simnic_refuse(p->extack, -EOPNOTSUPP,
 				     "cannot forward from %s to itself", e->dev->name);
@@ -116,10 +120,11 @@ static int simnic_parse_tag(struct simnic_parse *p, const struct flow_action_ent
 			return simnic_refuse(p->extack, -EOPNOTSUPP,
 					     "cannot push more than one VLAN tag");
 		p->pushed = true;
-	} else if (!tagged) {
+	} else if (!tagged && !(e->id == FLOW_ACTION_VLAN_POP && p->profile->pops_untagged)) {
 		return simnic_refuse(p->extack, -EOPNOTSUPP,
 				     "vlan pop and modify need a match on a VLAN tag");
 	}
+	act->vlan.blind = !tagged;
 	act->vlan.proto = e->vlan.proto;
 	act->vlan.vid = e->vlan.vid;
 	act->vlan.prio = e->vlan.prio;
@@ -164,10 +169,10 @@ static struct vlan_ethhdr *simnic_tag(const struct simnic_pass *pass)
 static enum simnic_verdict simnic_run_pop(struct simnic_pass *pass,
 					  const struct simnic_action *act)
 {
-	if (simnic_tag(pass)) {
-		simnic_tag_pop(pass->frame);
-		simnic_shift(pass, -VLAN_HLEN);
-	}
+	if (!simnic_tag(pass))
+		return act->vlan.blind ? simnic_run_drop(pass, act) : SIMNIC_NEXT;
+	simnic_tag_pop(pass->frame);
+	simnic_shift(pass, -VLAN_HLEN);
 	return SIMNIC_NEXT;
 }
 

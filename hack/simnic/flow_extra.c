@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* simnic: what cards take beyond addresses and ports, by profile; chains; TOS in pedit. */
+/* simnic: what some cards take beyond addresses and ports: chains, and TOS in pedit. */
 #include <linux/ip.h>
 #include <linux/ipv6.h>
 #include <linux/seq_file.h>

@@ -86,10 +86,15 @@ static bool simnic_promiscuous(struct simnic_vport *vport)
 		(vport->id == SIMNIC_VPORT_UPLINK || vport->trusted);
 }
 
-/* The PF's netdev belongs to the vport of the cable. */
+/*
+ * The PF's netdev belongs to the vport of the cable. Rules of legacy mode are the PF's own:
+ * they see what the switch gives to the PF.
+ */
 static void simnic_into_pf(struct simnic_hw *hw, struct sk_buff *frame)
 {
-	simnic_deliver(NULL, rcu_dereference(hw->uplink.dev), frame);
+	if (list_empty(&hw->uplink.groups) ||
+	    simnic_flow_run(&hw->uplink, frame) == SIMNIC_FLOW_MISS)
+		simnic_deliver(NULL, rcu_dereference(hw->uplink.dev), frame);
 }
 
 typedef bool simnic_wanted_t(struct simnic_vport *vport, const u8 *mac);

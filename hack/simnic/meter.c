@@ -8,28 +8,21 @@
  * bring the parameters of theirs along.
  */
 #include <linux/hashtable.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
 #include <linux/seq_file.h>
 #include <net/pkt_cls.h>
 
-#include "profile.h"
+#include "meter.h"
 
-struct simnic_meter {
-	struct hlist_node node;
-	struct simnic_hw *hw;
-	unsigned long cookie;
-	u32 index;			/* as tc shows it */
-	unsigned int users;		/* rules, and tc for a standalone action */
-	bool standalone;
-	struct rcu_head rcu;
-
-	spinlock_t lock;		/* of all below */
-	struct simnic_bucket bytes, packets;
-	u32 mtu;
-	struct flow_stats passed;	/* packets and bytes seen, drops among them */
-	struct flow_stats told;		/* to tc, for a standalone action */
-};
-
-static struct simnic_meter *simnic_meter_find(struct simnic_hw *hw, unsigned long cookie)
+/**
+ * simnic_meter_find - the meter of an action
+ * @hw: the card; under its meters_lock
+ * @cookie: tc's name for the action
+ *
+ * Return: NULL when there is none.
+ */
+struct simnic_meter *simnic_meter_find(struct simnic_hw *hw, unsigned long cookie)
 {
 	struct simnic_meter *meter;
 
@@ -52,24 +45,48 @@ static bool simnic_ignore_mtu(const struct flow_action_entry *e,
 		(e->police.rate_bytes_ps || e->police.rate_pkt_ps);
 }
 
-static void simnic_meter_set(struct simnic_meter *meter, const struct flow_action_entry *e,
-			     const struct simnic_profile_ops *profile)
+static u64 simnic_meter_burst(const struct flow_action_entry *e,
+			      const struct simnic_profile_ops *profile)
+{
+	if (!profile->max_burst || e->police.burst <= profile->max_burst)
+		return e->police.burst;
+	/* tc hears nothing of it. */
+	pr_warn("burst(%u) is too large, use HW allowed value(%u)\n", e->police.burst,
+		profile->max_burst);
+	return profile->max_burst;
+}
+
+/**
+ * simnic_meter_set - program a meter
+ * @meter: the meter
+ * @e: FLOW_ACTION_POLICE
+ * @profile: what the card makes of it
+ */
+void simnic_meter_set(struct simnic_meter *meter, const struct flow_action_entry *e,
+		      const struct simnic_profile_ops *profile)
 {
 	u64 rate = profile->rate_u32 ? (u32)e->police.rate_bytes_ps : e->police.rate_bytes_ps;
-	u64 now = ktime_get_ns();
+	u64 burst = simnic_meter_burst(e, profile), now = ktime_get_ns();
 
 	spin_lock_bh(&meter->lock);
-	simnic_bucket_set(&meter->bytes, rate, simnic_meter_depth(e->police.burst, rate), now);
+	simnic_bucket_set(&meter->bytes, rate, simnic_meter_depth(burst, rate), now);
 	simnic_bucket_set(&meter->packets, e->police.rate_pkt_ps,
 			  simnic_meter_depth(e->police.burst_pkt, e->police.rate_pkt_ps), now);
 	meter->mtu = simnic_ignore_mtu(e, profile) ? 0 : e->police.mtu;
+	meter->ip_length = profile->police_ip_length;
 	spin_unlock_bh(&meter->lock);
 }
 
-/* The meter of an action, one user more; under hw->meters_lock */
-static struct simnic_meter *simnic_meter_get(struct simnic_hw *hw,
-					     const struct flow_action_entry *e,
-					     const struct simnic_profile_ops *profile)
+/**
+ * simnic_meter_get - the meter of an action, one user more
+ * @hw: the card; under its meters_lock
+ * @e: FLOW_ACTION_POLICE; a meter that exists is not changed
+ * @profile: what the card makes of it
+ *
+ * Return: NULL when memory is short.
+ */
+struct simnic_meter *simnic_meter_get(struct simnic_hw *hw, const struct flow_action_entry *e,
+				      const struct simnic_profile_ops *profile)
 {
 	struct simnic_meter *meter = simnic_meter_find(hw, e->cookie);
 
@@ -89,7 +106,11 @@ static struct simnic_meter *simnic_meter_get(struct simnic_hw *hw,
 	return meter;
 }
 
-static void simnic_meter_put(struct simnic_meter *meter)
+/**
+ * simnic_meter_put - one user of a meter less
+ * @meter: the meter; under meters_lock
+ */
+void simnic_meter_put(struct simnic_meter *meter)
 {
 	if (--meter->users)
 		return;
@@ -105,18 +126,31 @@ static bool simnic_bucket_has(struct simnic_bucket *b, u32 units, u64 now)
 	return b->tokens >= simnic_bucket_cost(b, units);
 }
 
-/* Conforming frames take tokens of both buckets, others none. */
-static bool simnic_meter_pass(struct simnic_meter *meter, u32 len)
+/* What a meter counts of a frame; of one that is no IP packet always the whole */
+static u32 simnic_meter_units(const struct simnic_meter *meter, const struct simnic_pass *pass)
 {
+	const void *l3 = pass->frame->data + pass->l3;
+
+	if (!meter->ip_length || !pass->l3)
+		return pass->frame->len;
+	if (pass->key.n_proto == htons(ETH_P_IP))
+		return ntohs(((const struct iphdr *)l3)->tot_len);
+	return sizeof(struct ipv6hdr) + ntohs(((const struct ipv6hdr *)l3)->payload_len);
+}
+
+/* Conforming frames take tokens of both buckets, others none. */
+static bool simnic_meter_pass(struct simnic_meter *meter, const struct simnic_pass *frame)
+{
+	u32 len = frame->frame->len, units = simnic_meter_units(meter, frame);
 	u64 now = ktime_get_ns();
 	bool pass;
 
 	spin_lock_bh(&meter->lock);
 	pass = !meter->mtu || len <= meter->mtu;
-	pass = pass && simnic_bucket_has(&meter->bytes, len, now) &&
+	pass = pass && simnic_bucket_has(&meter->bytes, units, now) &&
 		simnic_bucket_has(&meter->packets, 1, now);
 	if (pass && meter->bytes.rate)
-		meter->bytes.tokens -= simnic_bucket_cost(&meter->bytes, len);
+		meter->bytes.tokens -= simnic_bucket_cost(&meter->bytes, units);
 	if (pass && meter->packets.rate)
 		meter->packets.tokens -= simnic_bucket_cost(&meter->packets, 1);
 	meter->passed.pkts++;
@@ -127,7 +161,14 @@ static bool simnic_meter_pass(struct simnic_meter *meter, u32 len)
 	return pass;
 }
 
-static int simnic_check_police(const struct flow_action_entry *e, struct netlink_ext_ack *extack)
+/**
+ * simnic_check_police - refuse what simnic cannot meter
+ * @e: FLOW_ACTION_POLICE
+ * @extack: reason of a refusal
+ *
+ * Return: 0 or -EOPNOTSUPP.
+ */
+int simnic_check_police(const struct flow_action_entry *e, struct netlink_ext_ack *extack)
 {
 	if (e->police.exceed.act_id != FLOW_ACTION_DROP)
 		return simnic_refuse(extack, -EOPNOTSUPP, "police: exceed must be drop");
@@ -231,7 +272,7 @@ void simnic_release_police(struct simnic_rule *rule, struct simnic_action *act)
 enum simnic_verdict simnic_run_police(struct simnic_pass *pass,
 				      const struct simnic_action *act)
 {
-	if (simnic_meter_pass(act->police.meter, pass->frame->len))
+	if (simnic_meter_pass(act->police.meter, pass))
 		return act->police.conform;
 	atomic64_inc(&pass->rule->drops);
 	simnic_count(pass->vport, SIMNIC_HW_DROPS, 1);
@@ -258,111 +299,4 @@ void simnic_show_police(struct seq_file *s, const struct simnic_action *act)
 		seq_printf(s, " rate %llu packets/s", meter->packets.rate);
 	seq_printf(s, " drop/%s drops %llu", conform, meter->passed.drops);
 	spin_unlock_bh(&meter->lock);
-}
-
-static int simnic_offer_replace(struct simnic_hw *hw, struct flow_offload_action *offer)
-{
-	const struct flow_action_entry *e = &offer->action.entries[0];
-	struct simnic_meter *meter;
-	struct simnic_knobs knobs;
-	int err;
-
-	/* Not worth a word: tc offers every action of the host. */
-	if (e->id != FLOW_ACTION_POLICE)
-		return -EOPNOTSUPP;
-	err = simnic_take_knobs(hw, &knobs, offer->extack);
-	if (err)
-		return err;
-	err = knobs.profile->check_police ?
-		knobs.profile->check_police(hw, e, true, offer->extack) : 0;
-	if (!err)
-		err = simnic_check_police(e, offer->extack);
-	if (err)
-		return err;
-	meter = simnic_meter_find(hw, offer->cookie);
-	if (meter)
-		simnic_meter_set(meter, e, knobs.profile);
-	if (meter && meter->standalone)
-		return 0;
-	meter = simnic_meter_get(hw, e, knobs.profile);
-	if (!meter)
-		return -ENOMEM;
-	meter->standalone = true;
-	return 0;
-}
-
-static int simnic_offer_stats(struct simnic_meter *meter, struct flow_offload_action *offer)
-{
-	struct flow_stats *told = &meter->told, *now = &meter->passed;
-
-	spin_lock_bh(&meter->lock);
-	flow_stats_update(&offer->stats, now->bytes - told->bytes, now->pkts - told->pkts,
-			  now->drops - told->drops, now->lastused,
-			  FLOW_ACTION_HW_STATS_DELAYED);
-	*told = *now;
-	spin_unlock_bh(&meter->lock);
-	return 0;
-}
-
-static int simnic_offer(struct simnic_hw *hw, struct flow_offload_action *offer)
-{
-	struct simnic_meter *meter;
-
-	if (offer->command == FLOW_ACT_REPLACE)
-		return simnic_offer_replace(hw, offer);
-	meter = simnic_meter_find(hw, offer->cookie);
-	if (!meter || !meter->standalone)
-		return -ENOENT;
-	switch (offer->command) {
-	case FLOW_ACT_STATS:
-		return simnic_offer_stats(meter, offer);
-	case FLOW_ACT_DESTROY:
-		meter->standalone = false;
-		simnic_meter_put(meter);
-		return 0;
-	default:
-		return -EOPNOTSUPP;
-	}
-}
-
-/* Anything but standalone actions comes through ndo_setup_tc. */
-static int simnic_indirect(struct net_device *dev, struct Qdisc *sch, void *priv,
-			   enum tc_setup_type type, void *type_data, void *data,
-			   void (*cleanup)(struct flow_block_cb *block_cb))
-{
-	struct simnic_hw *hw = priv;
-	int err;
-
-	if (type != TC_SETUP_ACT)
-		return -EOPNOTSUPP;
-	mutex_lock(&hw->meters_lock);
-	err = simnic_offer(hw, data);
-	mutex_unlock(&hw->meters_lock);
-	return err;
-}
-
-/**
- * simnic_meters_on - let tc put standalone actions into the card
- * @hw: the card; without RTNL
- *
- * Return: 0 or -ENOMEM.
- */
-int simnic_meters_on(struct simnic_hw *hw)
-{
-	int err = flow_indr_dev_register(simnic_indirect, hw);
-
-	hw->offers_actions = !err;
-	return err;
-}
-
-/**
- * simnic_meters_off - take all standalone actions out of the card
- * @hw: the card; without RTNL
- */
-void simnic_meters_off(struct simnic_hw *hw)
-{
-	if (!hw->offers_actions)
-		return;
-	hw->offers_actions = false;
-	flow_indr_dev_unregister(simnic_indirect, hw, NULL);
 }

@@ -28,15 +28,22 @@ static int simnic_no_police(struct simnic_hw *hw, const struct flow_action_entry
 static const struct simnic_profile_ops simnic_profiles[] = {
 	{
 		.name = "full",
-		.extras = ~0U,
+		.extras = SIMNIC_EXTRA_ALL,
 	},
 	{
 		/* mellanox/mlx5/core */
 		.name = "mlx5",
 		.extras = SIMNIC_EXTRA_IP_FIELDS,	/* en_tc.c: __parse_cls_flower() */
-		.ignores_mtu = true,	/* en/tc/meter.c: mlx5e_tc_meter_modify() */
+		.ignores_mtu = true,	/* en/tc/act/police.c: fill_meter_params_from_act() */
+		/* en/tc/meter.c: mlx5e_tc_meter_modify() */
+		.police_ip_length = true,
+		.max_burst = 0x7fffffff,
+		.pops_untagged = true,	/* en/tc/act/vlan.c: parse_tc_vlan_action() asks for no match */
+		.offloads_legacy = true,	/* en_tc.c: mlx5e_add_nic_flow() */
 		.link_speed_units = true,	/* esw/qos.c: esw_qos_devlink_rate_to_mbps() */
-		/* en_tc.c: parse_tc_fdb_actions(), en/tc/act/ */
+		/* en_tc.c: __parse_cls_flower() */
+		.check_match = simnic_mlx5_check_match,
+		/* en_tc.c: parse_tc_fdb_actions(), parse_tc_nic_actions(), en/tc/act/ */
 		.check_actions = simnic_mlx5_check_actions,
 		/* en_tc.c: mlx5e_tc_configure_matchall(), scan_tc_matchall_fdb_actions() */
 		.check_matchall = simnic_mlx5_check_matchall,
@@ -52,7 +59,7 @@ static const struct simnic_profile_ops simnic_profiles[] = {
 		/* ice_tc_lib.c: ice_parse_cls_flower() refuses control flags */
 		.fragments = SIMNIC_FRAGMENTS_REFUSE,
 		.drops_priority = true,	/* ice_tc_lib.c: ice_eswitch_add_tc_fltr(), always 7 */
-		/* ice_main.c: ice_setup_tc_cls_flower(), ice_repr.c: ice_repr_setup_tc_cls_flower() */
+		/* ice_main.c: ice_setup_tc_cls_flower(); ice_repr.c does the same */
 		.no_rule_stats = true,
 		.mode_without_vfs = true,	/* ice_eswitch.c: ice_eswitch_mode_set() */
 		.check_port = simnic_ice_check_port,	/* ice_tc_lib.c: ice_add_cls_flower() */
@@ -66,7 +73,7 @@ static const struct simnic_profile_ops simnic_profiles[] = {
 	{
 		/* netronome/nfp/flower, firmware with all that the driver knows of */
 		.name = "nfp",
-		/* offload.c: NFP_FLOWER_WHITELIST_DISSECTOR; action.c: nfp_fl_set_ip4(); no checks */
+		/* offload.c: NFP_FLOWER_WHITELIST_DISSECTOR; action.c: nfp_fl_set_ip4() */
 		.extras = SIMNIC_EXTRA_IP_FIELDS | SIMNIC_EXTRA_DSFIELD | SIMNIC_EXTRA_BARE,
 		.drops_priority = true,	/* offload.c: nfp_flower_add_offload() */
 		.no_rates = true,	/* nfp_devlink.c: nfp_devlink_ops */
@@ -74,7 +81,7 @@ static const struct simnic_profile_ops simnic_profiles[] = {
 		.rate_u32 = true,
 		.ignores_mtu = true,	/* qos_conf.c: nfp_act_install_actions() */
 		.check_match = simnic_nfp_check_match,	/* nfp_flower_calculate_key_layers() */
-		.check_actions = simnic_nfp_check_actions,	/* action.c: nfp_flower_loop_action() */
+		.check_actions = simnic_nfp_check_actions,	/* nfp_flower_loop_action() */
 		/* qos_conf.c: nfp_flower_install_rate_limiter() */
 		.check_matchall = simnic_nfp_check_matchall,
 		/* qos_conf.c: nfp_policer_validate(), action.c: nfp_flower_meter_action() */

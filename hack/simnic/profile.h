@@ -16,6 +16,7 @@
  */
 struct simnic_profile_ops {
 	const char *name;		/* what the knob and the parameter take */
+	u32 extras;			/* enum simnic_extra: what it takes beyond addresses and ports */
 	enum simnic_fragments fragments;	/* the knob's value once the profile is chosen */
 	u32 extras;			/* enum simnic_extra, beyond addresses and ports */
 	u64 known_keys;			/* of a match; others are ignored. 0: none is */
@@ -24,6 +25,9 @@ struct simnic_profile_ops {
 	bool police_ip_length;		/* meters count IP packets, not frames */
 	bool rate_u32;			/* meters know 32 bits of bytes per second */
 	bool ignores_mtu;		/* of a meter that has a rate */
+	u32 max_burst;			/* of a meter, in bytes: more is cut. 0: no limit */
+	bool pops_untagged;		/* vlan pop needs no match on a tag; a frame without one is lost */
+	bool offloads_legacy;		/* flower on the PF in legacy mode too */
 	bool link_speed_units;		/* devlink's rates are refused in mlx5's words */
 	bool mode_without_vfs;		/* the eswitch mode changes only while there are no VFs */
 	bool no_rates;			/* devlink has none for VFs; as a VF's port is made */
@@ -57,9 +61,14 @@ bool simnic_on_switch(const struct simnic_parse *p, const struct flow_action_ent
 
 /* profile_mlx5.c */
 int simnic_mlx5_check_actions(struct simnic_parse *p, const struct flow_action *actions);
-int simnic_mlx5_check_matchall(struct simnic_parse *p, const struct flow_action *actions);
 int simnic_mlx5_check_police(struct simnic_hw *hw, const struct flow_action_entry *e,
 			     bool standalone, struct netlink_ext_ack *extack);
+
+/* profile_mlx5_match.c */
+int simnic_mlx5_check_match(struct simnic_parse *p);
+
+/* profile_mlx5_limit.c */
+int simnic_mlx5_check_matchall(struct simnic_parse *p, const struct flow_action *actions);
 int simnic_mlx5_parse_limit(struct simnic_parse *p, const struct flow_action_entry *e,
 			    struct simnic_action *act);
 

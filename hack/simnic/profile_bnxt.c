@@ -184,7 +184,7 @@ static int simnic_bnxt_read(struct simnic_parse *p, const struct flow_action *ac
 		case FLOW_ACTION_MANGLE:
 			err = simnic_bnxt_pedit(rule, e);
 			break;
-		default:	/* accepted, and not done: csum, police, ct, mirror, ok, trap, ... */
+		default:	/* accepted, and not done: csum, police, ct, mirror, ... */
 			break;
 		}
 		if (err)

@@ -123,7 +123,7 @@ void simnic_ice_loosen_match(struct simnic_parse *p)
 static int simnic_ice_forward(struct simnic_parse *p, const struct flow_action_entry *e)
 {
 	struct simnic_port *to = e->dev ? simnic_port_of(e->dev) : NULL;
-	bool uplink = p->vport->id == SIMNIC_VPORT_UPLINK;
+	bool uplink = simnic_is_uplink(p->vport);
 
 	if (to && (to->kind == SIMNIC_REP || (to->kind == SIMNIC_PF && !uplink)))
 		return 0;

@@ -1,20 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * simnic: the profile mlx5.
+ * simnic: the profile mlx5: the actions of flower.
  *
  * It refuses a rule where the mlx5 driver of Linux 6.12 refuses
  * it, in the same words, as far as simnic can offload such a rule at all. Source:
- * the driver, no hardware. These checks come before those of flow_action.c.
+ * mellanox/mlx5/core, no hardware. These checks come before those of flow_action.c.
  */
-#include <linux/ip.h>
-#include <linux/ipv6.h>
-#include <linux/seq_file.h>
 #include <linux/tc_act/tc_csum.h>
 
-#include "profile.h"
+#include "profile_mlx5.h"
 
-#define MLX5_MAX_PEDITS	16
-#define MLX5_MAX_VLANS	2
+
+/* A policed filter needs a table behind that of its priority too: en/tc/post_act.c:38 */
+static bool simnic_mlx5_has_no_meters(struct simnic_hw *hw)
+{
+	return READ_ONCE(hw->knobs.no_meters) || READ_ONCE(hw->knobs.prio_max);
+}
 
 /**
  * simnic_mlx5_check_police - the limits of police on this card
@@ -41,128 +42,17 @@ int simnic_mlx5_check_police(struct simnic_hw *hw, const struct flow_action_entr
 	if (e->police.peakrate_bytes_ps || e->police.avrate || e->police.overhead)
 		return simnic_refuse(extack, -EOPNOTSUPP,
 				     "Offload not supported when peakrate/avrate/overhead is configured");
-	return 0;
-}
-
-/**
- * simnic_mlx5_check_matchall - refuse a matchall filter as this card does
- * @p: rule without a match
- * @actions: from tc
- *
- * matchall has one use: the rate limiter of a VF.
- *
- * Return: 0 or a negative errno.
- */
-int simnic_mlx5_check_matchall(struct simnic_parse *p, const struct flow_action *actions)
-{
-	const struct flow_action_entry *e = &actions->entries[0];
-
-	if (p->rule->prio != 1)
-		return simnic_refuse(p->extack, -EINVAL, "only priority 1 is supported");
-	if (!flow_action_has_entries(actions))
-		return simnic_refuse(p->extack, -EINVAL, "matchall called with no action");
-	if (!flow_offload_has_one_action(actions))
-		return simnic_refuse(p->extack, -EOPNOTSUPP,
-				     "matchall policing support only a single action");
-	if (e->id != FLOW_ACTION_POLICE)
-		return simnic_refuse(p->extack, -EOPNOTSUPP,
-				     "mlx5 supports only police action for matchall");
-	if (e->police.notexceed.act_id != FLOW_ACTION_CONTINUE)
-		return simnic_refuse(p->extack, -EOPNOTSUPP,
-				     "Offload not supported when conform action is not continue");
-	if (e->police.exceed.act_id != FLOW_ACTION_DROP)
-		return simnic_refuse(p->extack, -EOPNOTSUPP,
-				     "Offload not supported when exceed action is not drop");
-	if (e->police.peakrate_bytes_ps || e->police.avrate || e->police.overhead)
-		return simnic_refuse(p->extack, -EOPNOTSUPP,
-				     "Offload not supported when peakrate/avrate/overhead is configured");
-	if (simnic_is_uplink(p->vport))
-		return simnic_refuse(p->extack, -EOPNOTSUPP,
-				     "Ingress rate limit is supported only for Eswitch ports connected to VFs");
-	return 0;
-}
-
-struct simnic_mlx5_seen {
-	unsigned int pedits, vlans, ports;
-	bool forwards, drops;
-	u16 to[16];	/* ports since the last rewrite */
-	u32 masks[2][6][10];	/* by command, header and word: bits rewritten */
-};
-
-/* The word is matched and rewritten to the same: the card does nothing. */
-static bool simnic_mlx5_elided(const struct simnic_rule *rule,
-			       const struct flow_action_entry *e)
-{
-	const struct simnic_key *k = &rule->key, *m = &rule->mask;
-	__be32 key = 0, mask = 0;
-
-	switch (e->mangle.htype) {
-	case FLOW_ACT_MANGLE_HDR_TYPE_IP4:
-		if (e->mangle.offset == offsetof(struct iphdr, saddr)) {
-			key = k->src[0];
-			mask = m->src[0];
-		} else if (e->mangle.offset == offsetof(struct iphdr, daddr)) {
-			key = k->dst[0];
-			mask = m->dst[0];
-		}
-		break;
-	case FLOW_ACT_MANGLE_HDR_TYPE_TCP:
-	case FLOW_ACT_MANGLE_HDR_TYPE_UDP:
-		key = htonl(ntohs(k->sport) << 16 | ntohs(k->dport));
-		mask = htonl(ntohs(m->sport) << 16 | ntohs(m->dport));
-		break;
-	default:
-		return false;
-	}
-	return !(~(__force u32)mask & ~e->mangle.mask) &&
-		!(((__force u32)key ^ e->mangle.val) & ~e->mangle.mask);
-}
-
-static bool simnic_mlx5_only_ttl(const struct flow_action_entry *e)
-{
-	u32 written = ~e->mangle.mask;
-
-	if (e->mangle.htype == FLOW_ACT_MANGLE_HDR_TYPE_IP4)
-		return e->mangle.offset == offsetof(struct iphdr, ttl) &&
-			!(written & ~(__force u32)htonl(0xff000000));
-	return e->mangle.offset == offsetof(struct ipv6hdr, payload_len) &&
-		!(written & ~(__force u32)htonl(0x000000ff));
-}
-
-static int simnic_mlx5_pedit(struct simnic_parse *p, const struct flow_action_entry *e,
-			     struct simnic_mlx5_seen *seen)
-{
-	u8 header = e->mangle.htype, proto = p->rule->key.ip_proto;
-	u32 word = e->mangle.offset / 4, *masks;
-
-	if (header == FLOW_ACT_MANGLE_UNSPEC)
-		return simnic_refuse(p->extack, -EOPNOTSUPP, "legacy pedit isn't offloaded");
-	if (header >= ARRAY_SIZE(seen->masks[0]) || word >= ARRAY_SIZE(seen->masks[0][0]) ||
-	    !simnic_rewritable(header, e->mangle.offset) ||
-	    ~e->mangle.mask & ~simnic_rewritable(header, e->mangle.offset))
-		return simnic_refuse(p->extack, -EOPNOTSUPP,
-				     "attempt to offload an unsupported field");
-	masks = seen->masks[e->id == FLOW_ACTION_ADD][header];
-	if (masks[word] & ~e->mangle.mask)
-		return simnic_refuse(p->extack, -EOPNOTSUPP,
-				     "curr_pmask and new mask same. Acting twice on same location");
-	masks[word] |= ~e->mangle.mask;
-	if (!simnic_mlx5_elided(p->rule, e) && ++seen->pedits > MLX5_MAX_PEDITS)
-		return simnic_refuse(p->extack, -EOPNOTSUPP,
-				     "too many pedit actions, can't offload");
-	if ((header == FLOW_ACT_MANGLE_HDR_TYPE_IP4 || header == FLOW_ACT_MANGLE_HDR_TYPE_IP6) &&
-	    !simnic_mlx5_only_ttl(e) &&
-	    proto != IPPROTO_TCP && proto != IPPROTO_UDP && proto != IPPROTO_ICMP)
-		return simnic_refuse(p->extack, -EOPNOTSUPP,
-				     "can't offload re-write of non TCP/UDP");
-	seen->ports = 0;
-	return 0;
+	if (!simnic_mlx5_has_no_meters(hw))
+		return 0;
+	/* A filter is refused without a word: tc_act_can_offload_police(). */
+	return standalone ? simnic_refuse(extack, -EOPNOTSUPP, "Failed to get flow meter") :
+		-EOPNOTSUPP;
 }
 
 static int simnic_mlx5_csum(struct simnic_parse *p, const struct flow_action_entry *e,
 			    struct simnic_mlx5_seen *seen)
 {
-	if (!seen->pedits)
+	if (!seen->rewrites)
 		return simnic_refuse(p->extack, -EOPNOTSUPP,
 				     "TC csum action is only offloaded with pedit");
 	if (e->csum_flags & ~(TCA_CSUM_UPDATE_FLAG_IPV4HDR | TCA_CSUM_UPDATE_FLAG_TCP |
@@ -182,6 +72,10 @@ static int simnic_mlx5_forward(struct simnic_parse *p, const struct flow_action_
 	    (to->kind != SIMNIC_PF && to->kind != SIMNIC_REP))
 		return simnic_refuse(p->extack, -EOPNOTSUPP,
 				     "devices are not on same switch HW, can't offload forwarding");
+	if (p->legacy && to->vport == p->vport) {
+		seen->forwards = true;
+		return 0;
+	}
 	for (i = 0; i < seen->ports; i++)
 		if (seen->to[i] == to->vport->id)
 			return simnic_refuse(p->extack, -EOPNOTSUPP,
@@ -196,9 +90,77 @@ static int simnic_mlx5_forward(struct simnic_parse *p, const struct flow_action_
 	return 0;
 }
 
+/* act/vlan_mangle.c: a modified tag is a pedit. */
+static int simnic_mlx5_vlan_rewrite(struct simnic_parse *p, const struct flow_action_entry *e,
+				    struct simnic_mlx5_seen *seen)
+{
+	const struct simnic_key *key = &p->rule->key;
+
+	if (p->rule->mask.outer_proto != htons(0xffff) ||
+	    key->outer_proto != htons(ETH_P_8021Q))
+		return simnic_refuse(p->extack, -EOPNOTSUPP,
+				     "VLAN rewrite action must have VLAN protocol match");
+	if (e->vlan.prio != ntohs(key->vlan_tci) >> VLAN_PRIO_SHIFT)
+		return simnic_refuse(p->extack, -EOPNOTSUPP, "Changing VLAN prio is not supported");
+	if (++seen->pedits > MLX5_MAX_PEDITS)
+		return simnic_refuse(p->extack, -EOPNOTSUPP,
+				     "too many pedit actions, can't offload");
+	seen->rewrites = true;
+	seen->ports = 0;
+	return 0;
+}
+
+/* act/vlan.c: push or pop */
+static int simnic_mlx5_vlan(struct simnic_parse *p, const struct flow_action_entry *e,
+			    struct simnic_mlx5_seen *seen)
+{
+	if (e->id == FLOW_ACTION_VLAN_PUSH && seen->pops) {
+		seen->pops = false;
+		return simnic_mlx5_vlan_rewrite(p, e, seen);
+	}
+	if (seen->vlans >= MLX5_MAX_VLANS)
+		return simnic_refuse(p->extack, -EOPNOTSUPP,
+				     "Total vlans used is greater than supported");
+	/* It is the first tag that asks for pop_vlan_2 and push_vlan_2: eswitch.h:601-611 */
+	if (!seen->vlans && READ_ONCE(p->vport->hw->knobs.no_vlan_2))
+		return simnic_refuse(p->extack, -EOPNOTSUPP,
+				     "firmware vlan actions is not supported");
+	seen->pops = e->id == FLOW_ACTION_VLAN_POP && !seen->vlans;
+	seen->vlans++;
+	seen->ports = 0;
+	return 0;
+}
+
+/* act/act.c: tc_acts_fdb[] and tc_acts_nic[], as far as simnic has the action */
+static bool simnic_mlx5_knows(const struct simnic_parse *p, enum flow_action_id id)
+{
+	switch (id) {
+	case FLOW_ACTION_ACCEPT:
+	case FLOW_ACTION_DROP:
+	case FLOW_ACTION_REDIRECT:
+	case FLOW_ACTION_MANGLE:
+	case FLOW_ACTION_ADD:
+	case FLOW_ACTION_CSUM:
+		return true;
+	case FLOW_ACTION_TRAP:
+	case FLOW_ACTION_GOTO:
+	case FLOW_ACTION_MIRRED:
+	case FLOW_ACTION_REDIRECT_INGRESS:
+	case FLOW_ACTION_VLAN_PUSH:
+	case FLOW_ACTION_VLAN_POP:
+	case FLOW_ACTION_VLAN_MANGLE:
+	case FLOW_ACTION_POLICE:
+		return !p->legacy;
+	default:
+		return false;
+	}
+}
+
 static int simnic_mlx5_action(struct simnic_parse *p, const struct flow_action_entry *e,
 			      struct simnic_mlx5_seen *seen)
 {
+	if (!simnic_mlx5_knows(p, e->id))
+		return simnic_refuse(p->extack, -EOPNOTSUPP, "Not implemented offload action");
 	switch (e->id) {
 	case FLOW_ACTION_MANGLE:
 	case FLOW_ACTION_ADD:
@@ -213,30 +175,51 @@ static int simnic_mlx5_action(struct simnic_parse *p, const struct flow_action_e
 				     "redirect to ingress is supported only for OVS internal ports");
 	case FLOW_ACTION_VLAN_PUSH:
 	case FLOW_ACTION_VLAN_POP:
+		return simnic_mlx5_vlan(p, e, seen);
 	case FLOW_ACTION_VLAN_MANGLE:
-		if (++seen->vlans > MLX5_MAX_VLANS)
-			return simnic_refuse(p->extack, -EOPNOTSUPP,
-					     "Total vlans used is greater than supported");
-		seen->ports = 0;
-		return 0;
+		return simnic_mlx5_vlan_rewrite(p, e, seen);
 	case FLOW_ACTION_DROP:
 		seen->drops = true;
-		return 0;
-	case FLOW_ACTION_ACCEPT:
-	case FLOW_ACTION_TRAP:
-		seen->forwards = true;
 		return 0;
 	case FLOW_ACTION_POLICE:
 		return simnic_mlx5_check_police(p->vport->hw, e, false, p->extack);
 	default:
-		return simnic_refuse(p->extack, -EOPNOTSUPP, "Not implemented offload action");
+		seen->forwards = true;
+		return 0;
 	}
+}
+
+/* en_tc.c: parse_tc_actions() splits a rule behind a police, and the jump costs a register. */
+static int simnic_mlx5_split(struct simnic_parse *p, struct simnic_mlx5_seen *seen)
+{
+	unsigned int vlans = seen->vlans;
+
+	if (seen->pedits >= MLX5_MAX_PEDITS)
+		return simnic_refuse(p->extack, -EOPNOTSUPP,
+				     "too many pedit actions, can't offload");
+	memset(seen, 0, sizeof(*seen));
+	seen->vlans = vlans;
+	return 0;
+}
+
+static bool simnic_mlx5_redirects(const struct flow_action *actions)
+{
+	const struct flow_action_entry *e;
+	int i;
+
+	flow_action_for_each(i, e, actions)
+		if (e->id == FLOW_ACTION_REDIRECT)
+			return true;
+	return false;
 }
 
 /**
  * simnic_mlx5_check_actions - refuse a rule as this card does, in its own words
  * @p: rule with its match
  * @actions: from tc
+ *
+ * In legacy mode the PF's own steering takes the rule, and a redirect to the PF is a hairpin:
+ * the frame goes into the embedded switch as one that the PF sends (act/mirred_nic.c).
  *
  * Return: 0 or a negative errno.
  */
@@ -251,6 +234,8 @@ int simnic_mlx5_check_actions(struct simnic_parse *p, const struct flow_action *
 		return -ENOMEM;
 	flow_action_for_each(i, e, actions) {
 		err = simnic_mlx5_action(p, e, seen);
+		if (!err && e->id == FLOW_ACTION_POLICE && i < actions->num_entries - 1)
+			err = simnic_mlx5_split(p, seen);
 		if (err)
 			goto free;
 	}
@@ -263,59 +248,11 @@ int simnic_mlx5_check_actions(struct simnic_parse *p, const struct flow_action *
 	else if (seen->drops && seen->pedits)
 		err = simnic_refuse(p->extack, -EOPNOTSUPP,
 				    "Drop with modify header action is not supported");
+	else if (p->legacy)
+		err = simnic_mlx5_check_hairpin(p, simnic_mlx5_redirects(actions));
+	else
+		err = simnic_mlx5_check_prio(p);
 free:
 	kfree(seen);
 	return err;
-}
-
-/* A frame that the limiter passes goes on to the next priority. */
-static enum simnic_verdict simnic_run_limit(struct simnic_pass *pass,
-					    const struct simnic_action *act)
-{
-	return SIMNIC_CONTINUE;
-}
-
-static void simnic_show_limit(struct seq_file *s, const struct simnic_action *act)
-{
-	seq_printf(s, "limit %u Mbit/s", act->limit);
-}
-
-static void simnic_release_limit(struct simnic_rule *rule, struct simnic_action *act)
-{
-	simnic_sched_set(rule->vport, 0, rule->vport->min_rate * SIMNIC_MBIT);
-}
-
-static const struct simnic_action_ops simnic_limit_ops = {
-	.id = FLOW_ACTION_POLICE,
-	.name = "police",
-	.run = simnic_run_limit,
-	.show = simnic_show_limit,
-	.release = simnic_release_limit,
-};
-
-/**
- * simnic_mlx5_parse_limit - a police action of matchall: the VF's rate limiter
- * @p: the rule so far, checked by simnic_mlx5_check_matchall()
- * @e: FLOW_ACTION_POLICE
- * @act: out
- *
- * The same limiter that devlink's tx_max sets, rounded to whole Mbit/s; who
- * writes last wins, and removing the filter leaves the VF without a limit.
- *
- * Return: -EINVAL when the rate is above the link's.
- */
-int simnic_mlx5_parse_limit(struct simnic_parse *p, const struct flow_action_entry *e,
-			    struct simnic_action *act)
-{
-	u64 mbit = div64_u64(e->police.rate_bytes_ps + SIMNIC_MBIT / 2, SIMNIC_MBIT);
-
-	if (mbit > SIMNIC_SPEED)
-		return simnic_refuse(p->extack, -EINVAL, "failed applying action to hardware");
-	if (e->police.rate_bytes_ps)
-		mbit = max(mbit, 1ULL);
-	act->ops = &simnic_limit_ops;
-	act->limit = mbit;
-	p->decided = true;
-	simnic_sched_set(p->vport, mbit * SIMNIC_MBIT, p->vport->min_rate * SIMNIC_MBIT);
-	return 0;
 }

@@ -295,7 +295,7 @@ int simnic_nfp_check_matchall(struct simnic_parse *p, const struct flow_action *
 	unsigned int bytes = 0, packets = 0;
 	int i, err;
 
-	if (p->vport->id == SIMNIC_VPORT_UPLINK)
+	if (simnic_is_uplink(p->vport))
 		return simnic_nfp_no(p, "qos rate limit offload not supported on non-VF ports");
 	if (!actions->num_entries || actions->num_entries > 2)
 		return simnic_nfp_no(p, "qos rate limit offload only support action number 1 or 2");

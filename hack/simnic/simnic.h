@@ -160,7 +160,10 @@ struct simnic_knobs {
 	int fail_errno;			/* positive */
 	char fail_text[SIMNIC_TEXT_LEN];
 	char liar[SIMNIC_NAME_LEN];	/* name of the ignored action, or "" */
+	u32 prio_max;			/* profile mlx5: highest priority, 0: no limit */
 	/* switches, see debugfs.c */
+	bool no_meters, no_vlan_2, no_hairpin;	/* profile mlx5: capabilities that are missing */
+	bool hairpin_lost;		/* what a hairpin sends reaches nobody */
 	bool no_eswitch;		/* the host does not manage the embedded switch */
 };
 

@@ -24,10 +24,11 @@ function paragraph(shown: Shown): string[] {
   }
   if (traffic !== undefined)
     lines.push(`  ${ifname} in the pod received ${passed(traffic.received)}, sent ${passed(traffic.sent)}`)
-  for (const { mapping, host } of mappings) {
+  for (const { mapping, host, redirectAlone } of mappings) {
     const own = rules.filter((rule) => rule.mapping === mapping)
     const isNic = own.length > 0 && own.every(({ where }) => where === 'nic')
-    lines.push(`  ${mapping}: ${isNic ? 'in the NIC' : 'in software'}`)
+    const inNic = redirectAlone ? 'in the NIC by redirect alone' : 'in the NIC'
+    lines.push(`  ${mapping}: ${isNic ? inNic : 'in software'}`)
     for (const refusal of new Set(own.flatMap((rule) => rule.refusal ?? [])))
       lines.push(`    the NIC did not take it: ${refusal}`)
     lines.push(...own.flatMap(ruleLines), ...host.map(hostLine))
@@ -37,9 +38,11 @@ function paragraph(shown: Shown): string[] {
   const shared = rules.filter(({ mapping }) => !names.has(mapping))
   for (const name of new Set(shared.map(({ mapping }) => mapping)))
     lines.push(`  ${name}:`, ...shared.filter(({ mapping }) => mapping === name).flatMap(ruleLines))
-  for (const { direction, rate, where = 'nowhere', means = 'not finished', refusals = [], parts } of limits) {
+  for (const { direction, rate, where = 'nowhere', means = 'not finished', ...limit } of limits) {
+    const { counts, refusals = [], parts } = limit
     const what = direction === 'toPod' ? 'what comes to the pod' : 'what the pod sends'
-    lines.push(`  ${what} is limited to ${rate} bit/s: ${places[where]} (${means})`)
+    const unit = counts === undefined ? '' : `, counts ${counted[counts]}`
+    lines.push(`  ${what} is limited to ${rate} bit/s: ${places[where]} (${means}${unit})`)
     lines.push(...refusals.map((words) => `    not otherwise: ${words}`), ...parts.flatMap(partLines))
   }
   return lines
@@ -52,6 +55,9 @@ const places = {
   pod: 'in the pod, which can take it away with CAP_NET_ADMIN',
   nowhere: 'nowhere',
 } as const
+
+/** The bytes that a limit counts. */
+const counted = { frame: 'frames', packet: 'IP packets' } as const
 
 const oneWayWords =
   '    the NIC has counted requests and not one reply: nobody answers, or it does not do all that the rules say (compare "vfctl show" after traffic with offload "off")'

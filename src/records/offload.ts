@@ -30,6 +30,8 @@ const limit = object({
   where: maybe('where', oneOf('nic', 'host', 'pod')),
   /** `tbf`, `ifb`, `max_tx_rate`, `tx_max`, `police`. */
   means: maybe('means', anyText),
+  /** The bytes that count: of frames without their checksum, or of IP packets. Absent: unknown. */
+  counts: maybe('counts', oneOf('frame', 'packet')),
   /** The operations as an operator would type them. */
   lines: maybe('lines', list(anyText)),
   /** The operations; while the ADD has not come that far, those that it may have done. */

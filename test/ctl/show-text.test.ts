@@ -145,6 +145,8 @@ test('limits: how much, where, by what, and what was refused', () => {
   const limits: Shown['limits'] = [
     limit,
     { ...limit, direction: 'fromPod', where: 'nic', means: 'max_tx_rate', refusals: ['tx_max: EOPNOTSUPP'] },
+    { ...limit, where: 'nic', means: 'police', counts: 'packet' },
+    { ...limit, where: 'host', means: 'tbf', counts: 'frame' },
   ]
   const text = showText({ attachments: [{ ...shown, limits }], errors: [] })
   expect(text).toContain(
@@ -153,6 +155,8 @@ test('limits: how much, where, by what, and what was refused', () => {
   expect(text).toContain(
     'what the pod sends is limited to 100000000 bit/s: in the NIC (max_tx_rate)\n    not otherwise: tx_max: EOPNOTSUPP\n',
   )
+  expect(text).toContain('in the NIC (police, counts IP packets)\n')
+  expect(text).toContain('on the host (tbf, counts frames)\n')
 })
 
 test('limits: what each part of them has counted, or is set to now', () => {

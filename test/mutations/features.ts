@@ -36,7 +36,7 @@ export const features: readonly Mutation[] = [
     id: 'offload-joint-shaper-too',
     file: 'src/offload/bandwidth/install.ts',
     mistake: 'A limit is moved into the pod while the filters of mappings keep the policer.',
-    old: '      if (isShared) return new PolicerRefused(wordsOf(error), last)\n',
+    old: '      if (isShared) return new PolicerRefused(words, last)\n',
     now: '',
     test: [joint, 'goes on without it when the NIC refuses the policer itself'],
     tier: 'quick',

@@ -13,6 +13,7 @@ import { deviceProgram } from './device-program.ts'
 import { deviceRestore } from './device-restore.ts'
 import { deviceService } from './device-service.ts'
 import { deviceWeight } from './device-weight.ts'
+import { drivers } from './drivers.ts'
 import { features } from './features.ts'
 import { hostileBounds } from './hostile-bounds.ts'
 import { hostileClean } from './hostile-clean.ts'
@@ -45,6 +46,7 @@ export const mutations: readonly Mutation[] = [
   ...hostileClean,
   ...offload,
   ...features,
+  ...drivers,
   ...localhost,
   ...offloadSteering,
   ...ownConnections,

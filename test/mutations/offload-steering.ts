@@ -73,10 +73,10 @@ export const offloadSteering: readonly Mutation[] = [
   },
   {
     id: 'offload-udp-parted',
-    file: 'src/offload/portmap/offer.ts',
+    file: 'src/offload/portmap/driver/known-refusals.ts',
     mistake: 'UDP is steered in a NIC that would take the first fragment alone.',
-    old: "(nat === 'nic' || rules.every(({ proto }) => proto !== 'udp'))",
-    now: "(nat === 'nic' || rules.some(({ proto }) => proto !== undefined))",
+    old: "(nat === 'nic' || group.rules.every(({ proto }) => proto !== 'udp'))",
+    now: "(nat === 'nic' || group.rules.some(({ proto }) => proto !== undefined))",
     test: ['offload/portmap/install.test.ts', 'TCP without it in the NIC, UDP with it in software'],
     tier: 'quick',
   },

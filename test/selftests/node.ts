@@ -13,14 +13,18 @@ import type { Selftest } from './list.ts'
 const PAIRS = 3
 /** host, port, port, host, port, host: the order that all tests of this folder expect. */
 const PORTS = ['simpf1', 'simpf0rep0', 'simpf0rep1', 'simpf2', 'simpf0rep2', 'simpf3']
+/** Packets whose sending is timed. */
+const SAMPLE = 3_000
 /** A test that takes longer has stopped somewhere. */
 const LONGEST_MS = 900_000
 
 /** A machine with the cards. */
 export interface Node {
   readonly kernel: string
-  /** Runs a test to its end; returns its output and exit code. Fails after 15 minutes. */
-  run(test: Selftest, functions?: readonly string[]): Promise<{ output: string; code: number }>
+  /** Runs these functions of a test, without any all of them, to the end; returns its output and exit code. Fails after 15 minutes. */
+  run(test: Selftest, functions: readonly string[]): Promise<{ output: string; code: number }>
+  /** Packets of 1,000 bytes that mausezahn sends per second from the first host to the port at its cable. */
+  packetsPerSecond(): Promise<number>
   /** Unloads simnic and ends the machine; returns the kernel's complaints. */
   close(): Promise<string[]>
 }
@@ -50,7 +54,7 @@ export async function startNode(): Promise<Node> {
   await vm.writeFile(join(folder, 'forwarding.config'), config)
   return {
     kernel: vm.kernel,
-    async run(test, functions = test.functions ?? []) {
+    async run(test, functions) {
       const { stdout, code } = await vm.exec(
         ['bash', '-c', `exec 9>&1 2>&1; exec bash ${test.name}.sh ${PORTS.join(' ')}`],
         {
@@ -64,6 +68,14 @@ export async function startNode(): Promise<Node> {
         },
       )
       return { output: stdout, code }
+    },
+    async packetsPerSecond() {
+      const [host, port] = PORTS
+      const milliseconds = await vm.must(`set -e
+        ip link set ${host} up; ip link set ${port} up
+        begin=$(date +%s%N); mausezahn ${host} -c ${SAMPLE} -p 1000 -a own -b bcast -q >/dev/null 2>&1
+        echo $((($(date +%s%N) - begin) / 1000000))`)
+      return Math.round((SAMPLE * 1_000) / Math.max(1, Number(milliseconds)))
     },
     async close() {
       await unloadSimnic(vm)

@@ -46,8 +46,7 @@ export function casesOf(output: string): Case[] {
 
 /** Judges a case: it has to pass in the card, or to be in the list as what it is. */
 export function judge(test: Selftest, one: Case): Judged {
-  const reason = (list: readonly Listed[] = []) =>
-    list.find(({ cases }) => new RegExp(`^(?:${cases.source})$`).test(one.name))?.reason
+  const reason = (list: readonly Listed[] = []) => list.find(({ cases }) => isLike(one.name, cases))?.reason
   const [fails, host] = [reason(test.fails), reason(test.host)]
   if (one.result !== 'OK') return { ...one, ok: fails !== undefined, remark: fails ?? one.words.join('; ') }
   if (fails !== undefined) return { ...one, ok: false, remark: `passes, but the list says: ${fails}` }
@@ -57,9 +56,12 @@ export function judge(test: Selftest, one: Case): Judged {
 
 /** Entries of the list that no case had a use for, by their reason. */
 export function needless(test: Selftest, cases: readonly Case[]): string[] {
-  const used = ({ cases: pattern }: Listed) =>
-    cases.some(({ name }) => new RegExp(`^(?:${pattern.source})$`).test(name))
+  const used = ({ cases: pattern }: Listed) => cases.some(({ name }) => isLike(name, pattern))
   return [...(test.fails ?? []), ...(test.host ?? [])].flatMap((one) =>
     used(one) ? [] : [`no case is like ${one.cases.source}: ${one.reason}`],
   )
+}
+
+function isLike(name: string, pattern: RegExp): boolean {
+  return new RegExp(`^(?:${pattern.source})$`).test(name)
 }

@@ -20,6 +20,8 @@ export interface NftResult {
 export class NftError extends Error implements OfKind {
   readonly kind = 'refusal'
   readonly code: string
+  /** nft was ended before it said anything: nobody knows what the kernel has done. */
+  readonly isLate: boolean
 
   constructor(action: string, result: NftResult) {
     const missing = result.error !== undefined && 'code' in result.error && result.error.code === 'ENOENT'
@@ -31,6 +33,7 @@ export class NftError extends Error implements OfKind {
         : firstLine(result.stderr) || String(result.error)
     super(`${action}: ${words}`)
     this.name = 'NftError'
+    this.isLate = isLate
     this.code = missing ? 'ENOENT' : codeOf(result.stderr)
   }
 }

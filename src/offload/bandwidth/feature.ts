@@ -6,9 +6,8 @@ import type { Kernel } from '../../kernel/api/kernel.ts'
 import { ratePriority, unownedShaperHandle } from '../../ops/marks/rate-numbers.ts'
 import type { LimitRecord, OffloadJournal } from '../../records/offload.ts'
 import type { AddContext, Feature, LookContext, Looked, Planned, TraceContext } from '../feature.ts'
-import { driverOf } from '../port/driver-quirks.ts'
 import { traitsOf } from '../port/kinds.ts'
-import type { Port } from '../port/port.ts'
+import { driverOf, type Port } from '../port/port.ts'
 import { cookiePrefix, rateIdentityOf, rateNetworkPrefix } from '../state/identity.ts'
 import { limitsOf } from '../state/report.ts'
 import { type DirectWay, directWay } from './bridge-path.ts'
@@ -81,7 +80,7 @@ function planned(context: AddContext, surroundings: Surroundings, passed: readon
     ...(policer === undefined ? {} : { policer }),
     usesPolicer: ways.some(({ ops }) => ops.some((op) => op.do === 'meter.add')),
     install: (transaction, alternative) => {
-      const limits = installLimits(transaction, goals, alternative, context.isHeldByDead)
+      const limits = installLimits(transaction, goals, alternative, context.isHeldByDead, surroundings.driver)
       if (!Array.isArray(limits)) return limits
       return {
         limits,

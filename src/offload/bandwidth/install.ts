@@ -8,6 +8,7 @@ import type { Op, Outcome } from '../../ops/op.ts'
 import { isExisting } from '../../ops/port-taken.ts'
 import type { LimitRecord } from '../../records/offload.ts'
 import { type Alternative, PolicerRefused } from '../feature.ts'
+import { policerRefusal } from '../port/driver-words.ts'
 import { phrase } from './check.ts'
 import type { BandwidthPlan } from './plan.ts'
 import type { BandwidthStrategy } from './strategy.ts'
@@ -21,10 +22,11 @@ export function installLimits(
   goals: readonly BandwidthPlan[],
   alternative: Alternative,
   isHeldByDead: () => boolean,
+  driver?: string,
 ): LimitRecord[] | PolicerRefused {
   const limits: LimitRecord[] = []
   for (const goal of goals) {
-    const limit = installLimit(transaction, goal, alternative, isHeldByDead)
+    const limit = installLimit(transaction, goal, alternative, isHeldByDead, driver)
     if (limit instanceof PolicerRefused) return limit
     limits.push(limit)
   }
@@ -40,6 +42,7 @@ export function installLimit(
   { direction, limit, ways, passedOver }: BandwidthPlan,
   { policer, refused }: Alternative,
   isHeldByDead: () => boolean,
+  driver?: string,
 ): LimitRecord | PolicerRefused {
   const shared = ways.filter(({ limiter }) => limiter !== undefined)
   const isShared = policer !== undefined && shared.length > 0
@@ -56,6 +59,7 @@ export function installLimit(
         burst: limit.burst,
         where: way.where,
         means: way.means,
+        ...(way.counts === undefined ? {} : { counts: way.counts }),
         lines: ops.map(commandLine),
         ops,
         ...(refusals.length === 0 ? {} : { refusals }),
@@ -64,8 +68,9 @@ export function installLimit(
     } catch (error) {
       if (!isRefusal(error, way, isHeldByDead)) throw error
       last = { details: commandLine(error.op), cause: error }
-      if (isShared) return new PolicerRefused(wordsOf(error), last)
-      refusals.push(`${way.means}: ${wordsOf(error)}`)
+      const words = wordsOf(error, driver)
+      if (isShared) return new PolicerRefused(words, last)
+      refusals.push(`${way.means}: ${words}`)
     }
   }
   throw new CniError(
@@ -112,7 +117,9 @@ function notesOf(
     : [`what ${phrase[direction]} is limited by ${means} (${where}); not by ${refusals.join('; not by ')}`]
 }
 
-function wordsOf({ cause }: ApplyError): string {
-  if (cause instanceof OffloadRefused) return `the driver said "${cause.refusal}"`
+function wordsOf({ op, cause }: ApplyError, driver: string | undefined): string {
+  const isOfPolicer = op.do === 'limiter.add' || op.do === 'meter.add'
+  if (cause instanceof OffloadRefused)
+    return policerRefusal(isOfPolicer ? driver : undefined, cause, cause.refusal)
   return cause instanceof Error ? cause.message : String(cause)
 }

@@ -2,11 +2,12 @@
 import type { LinkFacts } from '../../kernel/api/facts.ts'
 import type { MacPolicer, Op } from '../../ops/op.ts'
 import type { Limit } from '../config/bandwidth.ts'
-import { ignoredPolice, policedByPort, rateStep } from '../port/rate-quirks.ts'
+import { policedByPort, policeHindrance, rateStep } from '../port/driver-words.ts'
+import { driverFacts } from '../port/drivers.ts'
 import type { RateIdentity } from '../state/identity.ts'
 import { type DirectWay, isOpenVswitch } from './bridge-path.ts'
 import { bytesOfMegabits, megabits, policerNumbers } from './numbers.ts'
-import { clsact, type RateFacts, type Ways } from './strategy.ts'
+import { type BandwidthStrategy, clsact, type RateFacts, type Ways } from './strategy.ts'
 
 /**
  * In the eSwitch: one policer that every filter has which leads to the pod, those of port mappings and one for all other
@@ -17,8 +18,9 @@ export function meteredWays(limit: Limit, facts: RateFacts, identity: RateIdenti
   const representor = port.wire?.representor
   if (port.wire === undefined || representor === undefined) return { ways: [], passedOver: [] }
   const without = (reason: string): Ways => ({ ways: [], passedOver: [`police: ${reason}`] })
-  const ignored = ignoredPolice(driver)
-  if (ignored !== undefined) return without(ignored)
+  const { spec, notes } = policerNumbers(limit, representor.mtu, 'ingress', driver)
+  const hindrance = policeHindrance(driver, spec.bytesPerSecond)
+  if (hindrance !== undefined) return without(hindrance)
   if (unmetered !== undefined) return without(unmetered)
   if (!steersInNic) return without('port mappings are steered in software (offload "off")')
   if (direct === undefined && !mapped) {
@@ -29,7 +31,6 @@ export function meteredWays(limit: Limit, facts: RateFacts, identity: RateIdenti
   let limiter = identity.limiter
   while (takenPolicerIndexes.includes(limiter)) limiter++
   const { cookie } = identity
-  const { spec, notes } = policerNumbers(limit, representor.mtu, 'ingress')
   const on = ({ name, ifindex }: LinkFacts) => ({ link: name, ifindex })
   const ops: Op[] = [
     { do: 'limiter.add', limiter: { index: limiter, ...spec, cookie }, offload: 'require' },
@@ -42,7 +43,15 @@ export function meteredWays(limit: Limit, facts: RateFacts, identity: RateIdenti
         }) as const,
     ),
   ]
-  return { ways: [{ where: 'nic', means: 'police', ops, notes, limiter }], passedOver: [] }
+  return {
+    ways: [{ where: 'nic', means: 'police', ...countsOfPolicer(driver), ops, notes, limiter }],
+    passedOver: [],
+  }
+}
+
+/** A policer of a driver that does not say counts either. */
+function countsOfPolicer(driver: string | undefined): Pick<BandwidthStrategy, 'counts'> {
+  return driverFacts(driver).policesIpLength === undefined ? {} : { counts: 'packet' }
 }
 
 /** The match of each filter for frames beside those of port mappings. */
@@ -60,13 +69,13 @@ export function nicWays(limit: Limit, facts: RateFacts, identity: RateIdentity):
   if (representor === undefined) return vfWays(limit, facts, uplink, port.vf.index)
   // A driver limits a VF in one place. Setting tx_max would overwrite the rate that the PF holds, and DEL would then remove that rate.
   const byPort = facts.vfLimited ? vfWays(limit, facts, uplink, port.vf.index) : portWays(limit, facts)
-  const reason = policeHindrance(limit, facts, representor)
+  const { spec, notes } = policerNumbers(limit, representor.mtu, 'egress', facts.driver)
+  const reason = whyNoPolicer(limit, spec.bytesPerSecond, facts, representor)
   // With a limit by the port nobody needs to hear why there is no policer.
   if (reason !== undefined)
     return byPort.ways.length > 0
       ? byPort
       : { ways: [], passedOver: [...byPort.passedOver, `police: ${reason}`] }
-  const { spec, notes } = policerNumbers(limit, representor.mtu, 'egress')
   const police: Op = {
     do: 'police.add',
     police: { link: representor.name, ifindex: representor.ifindex, ...spec, cookie: identity.cookie },
@@ -74,6 +83,7 @@ export function nicWays(limit: Limit, facts: RateFacts, identity: RateIdentity):
   }
   const ops = facts.hasIngress.representor ? [police] : [clsact('host', representor), police]
   return {
+    // Of a policer that is the port's own limit by another name nobody knows what it counts.
     ways: [...byPort.ways, { where: 'nic', means: 'police', ops, notes }],
     passedOver: byPort.passedOver,
   }
@@ -109,14 +119,15 @@ function portWays(limit: Limit, { portRates, portBefore }: RateFacts): Ways {
 }
 
 /** Why no policer on the representor would do; undefined where one may. */
-function policeHindrance(
+function whyNoPolicer(
   limit: Limit,
+  bytesPerSecond: number,
   { driver, portRates, vfLimited }: RateFacts,
   representor: LinkFacts,
 ): string | undefined {
   if (isOpenVswitch(representor)) return `"${representor.name}" is a port of Open vSwitch`
   const byPort = policedByPort(driver)
-  if (byPort === undefined) return ignoredPolice(driver)
+  if (byPort === undefined) return policeHindrance(driver, bytesPerSecond)
   return portRates !== undefined || vfLimited || megabits(limit) === undefined ? byPort : undefined
 }
 

@@ -1,6 +1,7 @@
 /** From a limit to the numbers of the kernel and the NIC: bytes per second, bursts that do what was meant, Mbit/s. Pure. */
 import type { RateSpec } from '../../ops/op.ts'
 import type { Limit } from '../config/bandwidth.ts'
+import { driverFacts } from '../port/drivers.ts'
 
 /** Numbers for one shaper or policer, with a line for each wish that was not taken literally. */
 export interface Numbers<T extends RateSpec> {
@@ -55,13 +56,16 @@ export function shaperNumbers(
   }
 }
 
-/** Numbers for a policer in the NIC on an interface of this MTU. */
-export function policerNumbers(limit: Limit, mtu: number, name: string): Numbers<RateSpec> {
+/** Numbers for a policer in the NIC on an interface of this MTU (bytes). `driver` may keep less of a burst than the kernel. */
+export function policerNumbers(limit: Limit, mtu: number, name: string, driver?: string): Numbers<RateSpec> {
   const bytesPerSecond = bytesOf(limit)
   const least = Math.max(mtu + headers, Math.ceil(bytesPerSecond * policerLeast))
   // From ticks, which are rounded up, the kernel makes bytes again, of which drivers are told 32 bits (tcf_police_burst()).
-  const most = u32 - Math.ceil(bytesPerSecond * tick)
-  const { burst, notes } = clamp(limit, least, least, name, most)
+  const { policeBurstMax } = driverFacts(driver)
+  const most = (policeBurstMax?.bytes ?? u32) - Math.ceil(bytesPerSecond * tick)
+  const why =
+    policeBurstMax && `more than driver "${driver}" keeps of a policer's burst (${policeBurstMax.source})`
+  const { burst, notes } = clamp(limit, least, least, name, most, why)
   return { spec: { bytesPerSecond, burst }, notes }
 }
 
@@ -87,6 +91,7 @@ function clamp(
   least: number,
   name: string,
   mostBytes = u32,
+  why = 'more bytes than 32 bits count',
 ): { readonly burst: number; readonly notes: readonly string[] } {
   const bytesPerSecond = bytesOf({ rate, burst: bits })
   const most = Math.min(mostBytes, Math.floor(bytesPerSecond * mostSeconds))
@@ -97,8 +102,7 @@ function clamp(
   if (isFiller) return { burst, notes: [`${name}Burst ${bits}: what runtimes send for none; ${used}`] }
   if (burst > wished) return { burst, notes: [`${name}Burst ${bits}: too small for ${rate} bit/s; ${used}`] }
   if (burst < wished) {
-    const what =
-      most < mostBytes ? `more than ${mostSeconds} s at ${rate} bit/s` : 'more bytes than 32 bits count'
+    const what = most < mostBytes ? `more than ${mostSeconds} s at ${rate} bit/s` : why
     return { burst, notes: [`${name}Burst ${bits}: ${what}; ${used}`] }
   }
   return { burst, notes: [] }

@@ -47,6 +47,8 @@ export interface BandwidthStrategy {
   readonly where: RatePlace
   /** For people: `max_tx_rate`. */
   readonly means: string
+  /** The bytes that count: of `frame`s from the destination MAC on, of IP `packet`s without it. Absent: the driver does not say. */
+  readonly counts?: 'frame' | 'packet'
   readonly ops: readonly Op[]
   readonly notes: readonly string[]
   /** Index of the policer that the filters of port mappings must have too: else it would not be one limit. */
@@ -70,7 +72,7 @@ export function shaperWay(
   const { spec, notes } = shaperNumbers(limit, link.mtu, name)
   const on = { side, link: link.name, ifindex: link.ifindex }
   const op: Op = { do: 'shaper.add', shaper: { ...on, ...spec, cookie } }
-  return { where: side, means: 'tbf', ops: [op], notes }
+  return { where: side, means: 'tbf', counts: 'frame', ops: [op], notes }
 }
 
 /** An ifb with a tbf that everything goes through which an interface receives; the filter last, when all is there. */
@@ -86,6 +88,8 @@ export function detourWay(
   return {
     where: side,
     means: 'ifb',
+    // A frame that is led there has its header back (tcf_mirred_to_dev(), net/sched/act_mirred.c).
+    counts: 'frame',
     ops: [
       { do: 'ifb.add', side, name: ifb, mac: ifbMac, mtu: link.mtu },
       { do: 'shaper.add', shaper: { side, link: ifb, ...spec, cookie } },

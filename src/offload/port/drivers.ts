@@ -3,8 +3,9 @@
  * sources (Linux 6.12), below drivers/net/ethernet; none was seen on hardware. Pure.
  */
 
-/** A fact about a driver, and the function and file in which it can be read. */
+/** A fact about a driver. */
 export interface Sourced {
+  /** The function in which the fact can be read, and its file below drivers/net/ethernet. */
   readonly source: string
 }
 
@@ -14,6 +15,8 @@ export interface DriverFacts {
   readonly ignores?: Sourced & { readonly kinds: readonly string[] }
   /** The driver accepts a rewritten port and writes another one. */
   readonly losesPortRewrite?: Sourced
+  /** Beside a VLAN tag that is added or removed, the driver accepts rewritten MAC addresses and writes other ones. */
+  readonly losesMacsBesideTag?: Sourced
   /** The driver takes a redirect to and from a representor, and refuses every rewrite and every VLAN action beside it. */
   readonly redirectsOnly?: Sourced
   /** Of two filters that match one frame the one that was added first may win, whatever their priorities say. */
@@ -39,20 +42,28 @@ export interface DriverFacts {
   /** A policer counts the length of the IP packet, not of the frame. */
   readonly policesIpLength?: Sourced
   /** Cards without an object for meters refuse a filter with a policer (EOPNOTSUPP) without a word. */
-  readonly metersOf?: Sourced & { readonly cards: string }
+  readonly metersOf?: Sourced & {
+    /** The cards that have the object. */
+    readonly cards: string
+    /** The driver's words about a policer by itself that it can't have. */
+    readonly words: string
+  }
   /** devlink answers EOPNOTSUPP for the eSwitch's mode where another system manages the eSwitch. */
   readonly managedElsewhere?: Sourced & { readonly where: string }
 }
 
+const ef100: DriverFacts = { dropsPriorities: { source: 'efx_tc_flower_replace() of sfc/tc.c' } }
+
 /** By the name of the PF's driver in sysfs. */
-const drivers: Readonly<Record<string, DriverFacts | undefined>> = {
+const drivers: Readonly<Record<string, DriverFacts>> = {
   bnxt_en: {
     ignores: {
       kinds: ['csum', 'police', 'ct', 'mirred mirror'],
       source: 'bnxt_tc_parse_actions() of broadcom/bnxt/bnxt_tc.c',
     },
     losesPortRewrite: { source: 'bnxt_tc_parse_pedit() of broadcom/bnxt/bnxt_tc.c' },
-    dropsPriorities: { source: 'bnxt_tc_add_flow() of broadcom/bnxt/bnxt_tc.c' },
+    losesMacsBesideTag: { source: 'bnxt_hwrm_cfa_flow_alloc() of broadcom/bnxt/bnxt_tc.c' },
+    dropsPriorities: { source: 'bnxt_hwrm_cfa_flow_alloc() of broadcom/bnxt/bnxt_tc.c' },
     refusesFragmentKey: { source: 'bnxt_tc_parse_flow() of broadcom/bnxt/bnxt_tc.c' },
   },
   cxgb4: {
@@ -73,16 +84,17 @@ const drivers: Readonly<Record<string, DriverFacts | undefined>> = {
     policesByPort: { source: 'apply_police_params() of mellanox/mlx5/core/en_tc.c' },
     policeBurstMax: {
       bytes: 2 ** 31 - 1,
-      source: 'mlx5e_flow_meter_cbs_compute() of mellanox/mlx5/core/en/tc/meter.c',
+      source: 'mlx5e_tc_meter_modify() of mellanox/mlx5/core/en/tc/meter.c',
     },
     policesIpLength: { source: 'mlx5e_tc_meter_modify() of mellanox/mlx5/core/en/tc/meter.c' },
     metersOf: {
       cards: 'ConnectX-6 Dx and newer have them',
+      words: 'Failed to get flow meter',
       source: 'tc_act_can_offload_police() of mellanox/mlx5/core/en/tc/act/police.c',
     },
     managedElsewhere: {
       where: 'BlueField in DPU mode?',
-      source: 'mlx5_devlink_eswitch_check() of mellanox/mlx5/core/eswitch.c',
+      source: 'mlx5_eswitch_check() of mellanox/mlx5/core/eswitch.c',
     },
   },
   nfp: {
@@ -92,17 +104,19 @@ const drivers: Readonly<Record<string, DriverFacts | undefined>> = {
       source: 'nfp_flower_offload_one_police() of netronome/nfp/flower/qos_conf.c',
     },
   },
-  sfc: { dropsPriorities: { source: 'efx_tc_flower_replace() of sfc/tc.c' } },
+  // The module sfc registers the driver of EF100 cards by a name of its own. Older cards have no eSwitch.
+  sfc: ef100,
+  sfc_ef100: ef100,
 }
 
 const nothing: DriverFacts = {}
 
 /** True for a driver whose source was read: what its facts do not say, it does as the kernel shows it. */
-export function isKnownDriver(driver: string | undefined): boolean {
-  return driver !== undefined && drivers[driver] !== undefined
+export function isKnownDriver(driver: string | undefined): driver is string {
+  return driver !== undefined && Object.hasOwn(drivers, driver)
 }
 
 /** The facts about a driver; none for a driver of which nothing is known, and where there is no driver. */
 export function driverFacts(driver: string | undefined): DriverFacts {
-  return driver === undefined ? nothing : (drivers[driver] ?? nothing)
+  return isKnownDriver(driver) ? (drivers[driver] ?? nothing) : nothing
 }

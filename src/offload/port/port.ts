@@ -4,7 +4,13 @@ import type { Request } from '../../cni/request.ts'
 import type { LinkFacts } from '../../kernel/api/facts.ts'
 import type { Kernel } from '../../kernel/api/kernel.ts'
 import { type PciAddress, parsePciAddress } from '../../lib/pci-address.ts'
-import { type PciFunction, readPciFunction, uplinkOf, type VfPosition } from '../../nic/pci.ts'
+import {
+  driverOf as boundDriver,
+  type PciFunction,
+  readPciFunction,
+  uplinkOf,
+  type VfPosition,
+} from '../../nic/pci.ts'
 import { representorOf } from '../../nic/representor.ts'
 import type { OffloadConfig } from '../config/config.ts'
 import type { PortKind } from './kinds.ts'
@@ -92,6 +98,12 @@ export function portNow(kernel: Kernel, port: Port): Port | undefined {
       representorHasIngress: representor !== undefined && kernel.hasIngress(representor.ifindex),
     },
   }
+}
+
+/** The driver that is asked to take a port's rules: that of its uplink. Undefined where the port has none, or none on a PCI bus. */
+export function driverOf({ vf, wire }: Pick<Port, 'vf' | 'wire'>): string | undefined {
+  const address = vf?.pf ?? parsePciAddress(wire?.uplink.parent ?? '')
+  return address === undefined ? undefined : boundDriver(address)
 }
 
 /** The wire of a NIC of its own is not to be found out: the operator vouches for one shared segment. */

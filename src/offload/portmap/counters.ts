@@ -31,8 +31,8 @@ function shownMappings({ machine, kernel, attachment, journal }: CountersContext
   const { keys } = journal
   const { cookie } = identityOf(attachment, machine.sha256)
   const opened = keys.length === 0 ? [] : kernel.openedPorts(cookie, keys.length)
-  return mappingsOf(journal).map(({ mapping, served }) => ({
-    ...{ mapping, served },
+  return mappingsOf(journal).map(({ mapping, served, redirectAlone }) => ({
+    ...{ mapping, served, ...(redirectAlone === undefined ? {} : { redirectAlone }) },
     host: keys
       .filter((key) => mappingName(key) === mapping)
       .map((key) => {

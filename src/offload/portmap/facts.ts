@@ -6,8 +6,7 @@ import { ipFamily, parseCidr } from '../../lib/ip.ts'
 import { masterOf } from '../../nic/netdev.ts'
 import type { PortMapping } from '../config/config.ts'
 import { type HostAddress, nodeAddresses, uplinkAddresses } from '../port/addresses.ts'
-import { driverOf } from '../port/driver-quirks.ts'
-import type { Port } from '../port/port.ts'
+import { driverOf, type Port } from '../port/port.ts'
 import {
   familiesOf,
   mainTable,

@@ -19,6 +19,7 @@ import { isHairpin, portmapSections } from '../state/report.ts'
 import { mappingDifferences } from './check.ts'
 import { portmapCounters } from './counters.ts'
 import { defaultRoutes } from './default-routes.ts'
+import { supportedPlans } from './driver/supported-plans.ts'
 import { podAddressesOf, readOffloadFacts } from './facts.ts'
 import { receivedBy } from './hairpin/delivered.ts'
 import { type Listeners, listenersOf, refuseListened, servedLocally } from './host/listeners.ts'
@@ -35,7 +36,6 @@ import { requirePodAddresses } from './pod-addresses.ts'
 import { type Preflight, runPreflight } from './preflight.ts'
 import { portmapRemoval } from './removal.ts'
 import { portmapReadiness } from './status.ts'
-import { supportedPlans } from './supported-plans.ts'
 
 export const portmapFeature: Feature = {
   ...portmapRemoval,

@@ -7,7 +7,7 @@ import type { OffloadJournal } from '../../records/offload.ts'
 import type { OffloadConfig } from '../config/config.ts'
 import { PolicerRefused } from '../feature.ts'
 import type { RuleGroup } from './filters.ts'
-import { NotTaken, type Offered, offerAll, steer, type Tried, type Untaken } from './offer.ts'
+import { NotTaken, type Offered, offerAll, reasonOf, steer, type Tried, type Untaken } from './offer.ts'
 import type { OffloadPlan } from './plan.ts'
 import { type Preflight, refuseTaken } from './preflight.ts'
 
@@ -100,7 +100,7 @@ function applyPlan(
   if (offered instanceof PolicerRefused) return offered
   const { tried, notes, untaken } = offered
   if (next !== undefined && untaken !== undefined && mayFollow(next, plan, untaken))
-    throw new NotTaken(untaken, `the driver said "${untaken.refusal}"`)
+    throw new NotTaken(untaken, reasonOf(untaken))
   const mappings = groups.map((group, at) => placed(tried[at] ?? { group, ...refusedBefore(earlier) }))
   const left = mappings.filter(({ outcomes }) => outcomes === undefined)
   const [first] = left
@@ -133,9 +133,16 @@ function prepare(transaction: Transaction, { ops, way }: OffloadPlan): void {
   } catch (error) {
     if (!(error instanceof ApplyError) || error.op.do !== 'nft.load' || error.op.family === undefined)
       throw error
+    if (!isRefusal(error.cause)) throw error
     const words = `the pod does not take the frames in: ${error.message}`
     throw new NotTaken({ refusal: words, isForm: false }, words, { cause: error })
   }
+}
+
+/** The table is not there: a failure of which nobody knows what it left is no refusal. */
+function isRefusal(cause: unknown): boolean {
+  if (!(cause instanceof Error) || !('kind' in cause) || cause.kind !== 'refusal') return false
+  return !('isLate' in cause) || cause.isLate !== true
 }
 
 function refusedBefore(refusal: string | undefined): Pick<Tried, 'refusal'> {

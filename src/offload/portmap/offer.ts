@@ -5,6 +5,8 @@ import { flowFilterLine } from '../../ops/command-line.ts'
 import { OffloadRefused } from '../../ops/offload-refused.ts'
 import type { FlowFilter, Offload, Op, Outcome } from '../../ops/op.ts'
 import { PolicerRefused } from '../feature.ts'
+import { policerRefusal } from '../port/driver-words.ts'
+import { conditionRefusal, mayTakeFragments, refusalBeforehand } from './driver/known-refusals.ts'
 import type { RuleGroup } from './filters.ts'
 import { FirstPriority, isBare } from './hairpin/first-priority.ts'
 import { unprovenNote } from './hairpin/words.ts'
@@ -32,6 +34,13 @@ export interface Untaken {
   readonly refusal: string
   /** The driver has refused the rules for what they say: not for lack of room, and not because something is in their way. */
   readonly isForm: boolean
+  /** Nobody has asked the driver: the refusal is known. */
+  readonly isKnown?: true
+}
+
+/** The reason for people. */
+export function reasonOf({ refusal, isKnown }: Untaken): string {
+  return isKnown === true ? refusal : `the driver said "${refusal}"`
 }
 
 /** Code 101: the NIC did not take a plan. */
@@ -45,8 +54,9 @@ export class NotTaken extends CniError {
 }
 
 /**
- * Offers all mappings to the NIC. One whose rules it refuses is offered again without the condition on fragments, where the
- * mapping can be without: not every driver knows that key. Returns the refusal of rules that have a policer, where there is one.
+ * Offers all mappings to the NIC, but for those that its driver is known to refuse. One whose rules it refuses is offered again
+ * without the condition on fragments, where the mapping can be without: not every driver knows that key, and one that is known not
+ * to is asked without at once. Returns the refusal of rules that have a policer, where there is one.
  * @throws CniError 101 with the driver's words when it refuses rules that must be in the NIC
  */
 export function offerAll(
@@ -56,21 +66,33 @@ export function offerAll(
 ): Offered | PolicerRefused {
   const { groups } = plan
   if (preflight.hardware !== undefined) return takenBefore(plan, preflight, preflight.hardware)
+  const known = new Map<RuleGroup, string>()
+  for (const group of groups) {
+    const reason = refusalBeforehand(plan, group)
+    if (reason === undefined) continue
+    if (isLimited(group)) return new PolicerRefused(reason)
+    known.set(group, refusedBy(plan, group, { refusal: reason, isForm: true, isKnown: true }))
+  }
+  const asked = groups.filter((group) => !known.has(group))
   // The first mapping by itself: a NIC that must take all and takes none is not to refuse hundreds.
-  const many = groups.findIndex(({ rules }) => rules.some(({ port }) => port !== undefined)) + 1
-  const priority = plan.hairpin === true ? new FirstPriority(groups) : undefined
+  const many = asked.findIndex(({ rules }) => rules.some(({ port }) => port !== undefined)) + 1
+  const priority = plan.hairpin === true ? new FirstPriority(asked) : undefined
   const ask = (some: readonly RuleGroup[]) => attemptAll(transaction, plan, some)
   const attempts: Attempt[] = []
-  const tried: Tried[] = []
-  for (const some of [groups.slice(0, many), groups.slice(many)]) {
+  const outcomes: Tried[] = []
+  for (const some of [asked.slice(0, many), asked.slice(many)]) {
     const now = priority === undefined ? ask(some) : priority.attempt(some, ask)
     attempts.push(...now)
     for (const attempt of now) {
       const outcome = outcomeOf(plan, attempt, preflight)
       if (outcome instanceof PolicerRefused) return outcome
-      tried.push(outcome)
+      outcomes.push(outcome)
     }
   }
+  const tried = groups.map((group): Tried => {
+    const refusal = known.get(group)
+    return refusal === undefined ? (outcomes.shift() ?? { group }) : { group, refusal }
+  })
   const untaken = untakenOf(tried, attempts, preflight)
   const notes = [...notesOf(attempts, preflight), ...unprovenNotes(plan, tried)]
   return {
@@ -95,11 +117,12 @@ function takenBefore(plan: OffloadPlan, { software }: Preflight, hardware: strin
   return { tried, notes: [], untaken }
 }
 
-/** The NIC's answer to a mapping as it was offered at last, and the error of the first offer. */
+/** The NIC's answer to a mapping as it was offered at last. */
 export interface Attempt {
   readonly group: RuleGroup
   readonly result: readonly Outcome[] | ApplyError
-  readonly before?: ApplyError
+  /** Why the offer was one without the condition on fragments: what is known of the driver, or its refusal of an offer before. */
+  readonly without?: string | OffloadRefused
   /** Said beside the driver's refusal. */
   readonly words?: string
 }
@@ -115,8 +138,18 @@ function attemptAll(transaction: Transaction, plan: OffloadPlan, groups: readonl
       return { group, result }
     })
   }
-  const first = offer(groups)
+  const known = conditionRefusal(plan)
+  const isWithout = (group: RuleGroup) => known !== undefined && mayTakeFragments(plan, group)
+  const first = offer(groups.map((group) => (isWithout(group) ? withoutCondition(group) : group))).map(
+    (attempt, at) => {
+      const group = groups[at] ?? attempt.group
+      return isWithout(group) && known !== undefined
+        ? without({ ...attempt, without: known }, group)
+        : attempt
+    },
+  )
   const isRefused = ({ group, result }: Attempt) =>
+    !isWithout(group) &&
     result instanceof ApplyError &&
     result.cause instanceof OffloadRefused &&
     mayTakeFragments(plan, group) &&
@@ -124,22 +157,16 @@ function attemptAll(transaction: Transaction, plan: OffloadPlan, groups: readonl
   const again = offer(first.filter(isRefused).map(({ group }) => withoutCondition(group)))
   return first.map((attempt) => {
     const second = isRefused(attempt) ? again.shift() : undefined
-    if (second === undefined || !(attempt.result instanceof ApplyError)) return attempt
-    // In software the rules have the condition.
-    if (second.result instanceof ApplyError) return { ...second, group: attempt.group }
-    return { ...second, before: attempt.result }
+    const { result } = attempt
+    if (second === undefined || !(result instanceof ApplyError)) return attempt
+    if (!(result.cause instanceof OffloadRefused)) return attempt
+    return without({ ...second, without: result.cause }, attempt.group)
   })
 }
 
-/**
- * TCP is hardly ever sent in fragments. Of UDP a NIC that reads the ports of first fragments would lose every datagram in
- * fragments, which only they put up with who have asked for its translation.
- */
-function mayTakeFragments({ nat }: OffloadPlan, { rules }: RuleGroup): boolean {
-  return (
-    rules.some(({ fragments }) => fragments === 'none') &&
-    (nat === 'nic' || rules.every(({ proto }) => proto !== 'udp'))
-  )
+/** An offer without the condition. In software the rules have the condition. */
+function without(attempt: Attempt, group: RuleGroup): Attempt {
+  return attempt.result instanceof ApplyError ? { group, result: attempt.result } : attempt
 }
 
 function withoutCondition({ mapping, rules }: RuleGroup): RuleGroup {
@@ -148,12 +175,13 @@ function withoutCondition({ mapping, rules }: RuleGroup): RuleGroup {
 
 /** One line for all mappings that the NIC took only without the condition on fragments. */
 function notesOf(attempts: readonly Attempt[], preflight: Preflight): string[] {
-  const found = attempts.filter(({ before }) => before !== undefined)
-  const cause = found[0]?.before?.cause
-  if (!(cause instanceof OffloadRefused)) return []
+  const found = attempts.filter(({ without }) => without !== undefined)
+  const why = found[0]?.without
+  if (why === undefined) return []
   const names = found.map(({ group }) => group.mapping).join(', ')
+  const words = typeof why === 'string' ? why : `"${preflight.explain(why.refusal)}"`
   return [
-    `the NIC does not take "ip_flags nofrag" ("${preflight.explain(cause.refusal)}"): what comes in fragments may be lost for ${names}`,
+    `the NIC does not take "ip_flags nofrag" (${words}): what comes in fragments may be lost for ${names}`,
   ]
 }
 
@@ -171,7 +199,11 @@ function outcomeOf(
   if (!(result.cause instanceof OffloadRefused)) throw result
   const told = preflight.explain(result.cause.refusal)
   const refusal = words === undefined ? told : `${told} (${words})`
-  if (isLimited(group)) return new PolicerRefused(`the driver said "${refusal}"`, { cause: result })
+  if (isLimited(group)) {
+    const isExplained = told !== result.cause.refusal
+    const said = policerRefusal(isExplained ? undefined : plan.driver, result.cause, refusal)
+    return new PolicerRefused(said, { cause: result })
+  }
   const details = result.op.do === 'steer.add' ? flowFilterLine(result.op.rule, 'skip_sw') : undefined
   const untaken = { refusal, isForm: isForm(result.cause, preflight) }
   return { group, refusal: refusedBy(plan, group, untaken, undefined, { details, cause: result }) }
@@ -188,7 +220,7 @@ function untakenOf(
   if (first?.refusal === undefined || mapped.some(({ refusal }) => refusal === undefined)) return undefined
   const causes = attempts.map(({ result }) => (result instanceof ApplyError ? result.cause : undefined))
   const all = causes.every((cause) => cause instanceof OffloadRefused && isForm(cause, preflight))
-  return { refusal: first.refusal, isForm: all }
+  return { refusal: first.refusal, isForm: all, ...(attempts.length === 0 ? { isKnown: true } : {}) }
 }
 
 /** Codes of drivers whose table is full. */
@@ -218,7 +250,7 @@ function refusedBy(
   plan: OffloadPlan,
   group: RuleGroup,
   untaken: Untaken,
-  why = `the driver said "${untaken.refusal}"`,
+  why = reasonOf(untaken),
   options?: ConstructorParameters<typeof CniError>[2],
 ): string {
   if (!plan.hardwareOnly || isOfStack(group)) return untaken.refusal

@@ -41,6 +41,8 @@ export interface OffloadPlan {
   readonly unoffered?: true
   /** The rules send frames back by the port that they came by. Those of one group have one EtherType. */
   readonly hairpin?: true
+  /** The driver that is asked, where it is known. */
+  readonly driver?: string
   /** The rules must be in the NIC: a refusal is an error, or under `nat: auto` the reason for another plan. */
   readonly hardwareOnly: boolean
   /** Facts an operator should know about this plan: limits, and what was left out. */

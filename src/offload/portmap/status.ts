@@ -6,6 +6,7 @@ import { driverOf, readPciFunction, uplinkOf, vfsOf } from '../../nic/pci.ts'
 import type { OffloadConfig } from '../config/config.ts'
 import type { Readiness, StatusContext } from '../feature.ts'
 import { uplinkAddresses } from '../port/addresses.ts'
+import { orderHindrance, rewriteHindrances } from '../port/driver-words.ts'
 import { linkHindrance } from '../port/hindrance.ts'
 import { takesHairpin } from './hairpin/words.ts'
 
@@ -60,14 +61,21 @@ function hasTags(kernel: Kernel, pf: PciAddress): boolean {
 function offloadHindrance(kernel: Kernel, config: StatusConfig, pfs: readonly PciAddress[]): string[] {
   const { offload, nat, legacyOffload, uplink } = config
   const triesHairpin = nat !== 'nic' && legacyOffload === 'try'
+  const translation = (pf: PciAddress) => (nat === 'nic' ? translationHindrance(driverOf(pf)) : undefined)
   const reasons = [
-    ...pfs.map((pf) => hindrance(kernel, pf, triesHairpin)),
+    ...pfs.map((pf) => hindrance(kernel, pf, triesHairpin) ?? translation(pf)),
     ...(triesHairpin && uplink !== undefined ? uplinkHindrance(kernel, uplink) : []),
   ]
   if (reasons.includes(undefined)) return []
   const wish = offload === 'require' ? 'offload "require"' : 'nat "nic"'
   const words = reasons.length === 0 ? 'there are no virtual functions' : reasons.join('; ')
   return [`an ADD of port mappings with ${wish} would fail: ${words}`]
+}
+
+/** Why no plan that translates in the NIC would be offered to a driver; undefined where nothing is known against it. */
+function translationHindrance(driver: string | undefined): string | undefined {
+  const order = orderHindrance(driver, 'replies to the node would be translated, or others not')
+  return [...rewriteHindrances(driver), ...(order === undefined ? [] : [order])].join('; ') || undefined
 }
 
 /** Why a PF's eSwitch takes no rules; undefined when nothing is known against it. */

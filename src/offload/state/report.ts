@@ -26,6 +26,8 @@ export interface ReportedMapping {
   /** `tcp 8080 -> 80` */
   readonly mapping: string
   readonly where: 'nic' | 'host'
+  /** The NIC redirects its frames and rewrites none: the pod takes requests in, and answers leave with the MAC of the VF. */
+  readonly redirectAlone?: true
   /** Node addresses that it is served on, and where they lead. */
   readonly served: readonly string[]
   readonly rules: readonly ReportedRule[]
@@ -118,9 +120,12 @@ export function mappingsOf({ keys, rules }: OffloadJournal): ReportedMapping[] {
   const rulesOf = grouped(rules, ({ mapping }) => mapping)
   return [...grouped(keys, mappingName)].map(([mapping, served]) => {
     const own = rulesOf.get(mapping) ?? []
+    const isNic = own.length > 0 && own.every(({ where }) => where === 'nic')
+    const rewrites = own.some(({ rule: { srcMac, to } }) => srcMac !== undefined || to !== undefined)
     return {
       mapping,
-      where: own.length > 0 && own.every(({ where }) => where === 'nic') ? 'nic' : 'host',
+      where: isNic ? 'nic' : 'host',
+      ...(isNic && !rewrites ? { redirectAlone: true } : {}),
       served: served.map(servedLine),
       rules: own.map(reportedRule),
     }

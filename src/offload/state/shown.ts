@@ -4,7 +4,7 @@ import type { RateCounters, RateSetting } from '../../kernel/api/rates.ts'
 import type { ReportedLimit, ReportedMapping, ReportedRule } from './report.ts'
 
 /** A mapping, with its keys in the host's nftables: all of them for a pod behind a veth, for others those that no filter takes. */
-export interface ShownMapping extends Pick<ReportedMapping, 'mapping' | 'served'> {
+export interface ShownMapping extends Pick<ReportedMapping, 'mapping' | 'served' | 'redirectAlone'> {
   readonly host: readonly ServedByHost[]
 }
 

@@ -2,6 +2,7 @@
 // taken away.
 import { describe, expect, test } from 'vitest'
 import { failure } from '../../../src/cni/failure.ts'
+import { flowFilterDifferences } from '../../../src/kernel/tc/flow-filter-spec.ts'
 import { findOwnFilters } from '../../../src/kernel/tc/own-filters.ts'
 import { RTM } from '../../../src/netlink/rtnl/const.ts'
 import { peditRewrite } from '../../../src/netlink/tc/actions/pedit.ts'
@@ -94,6 +95,19 @@ describe('a new flow filter', () => {
     expect(fragmentsOf()).toEqual([[0, 1]])
     removeFilter(sched.socket, pf, whole)
     expect(fragmentsOf()).toEqual([])
+  })
+
+  test('with the condition on fragments is another one than without, for CHECK too, both ways', () => {
+    for (const [made, other] of [
+      [spec, { ...spec, fragments: 'none' }],
+      [{ ...spec, fragments: 'none' }, spec],
+    ] as const) {
+      const sched = withClsact(true)
+      addFilter(sched.socket, pf, made, 'require')
+      const stored = sched.filters[0] as Tc
+      expect(flowFilterDifferences(pf, made, true, stored)).toEqual([])
+      expect(flowFilterDifferences(pf, other, true, stored).join()).toContain('TCA_FLOWER_KEY_FLAGS')
+    }
   })
 
   test('is refused with the kernel’s words without a qdisc', () => {

@@ -119,6 +119,12 @@ test.each([
     }
     await everySizeArrives()
     await bed.check(bed.one, MAPPINGS, { config })
+    // Whatever the filters match that are there: the kernel takes one with the condition beside one without.
+    for (const shape of ['first', 'refuse']) {
+      await knob(node.lab, card, 'fragments', shape)
+      const taken = await bed.refused('ADD', bed.two, [tcp(8080, 81)], { config })
+      expect(taken.msg).toContain('port 8080 is taken by')
+    }
   },
   600_000,
 )

@@ -6,6 +6,7 @@ import { NetlinkError } from '../../../src/netlink/socket.ts'
 import { installLimit } from '../../../src/offload/bandwidth/install.ts'
 import { PolicerRefused } from '../../../src/offload/feature.ts'
 import { Transaction } from '../../../src/ops/apply.ts'
+import { OffloadRefused } from '../../../src/ops/offload-refused.ts'
 import type { Op, Outcome } from '../../../src/ops/op.ts'
 
 /** A plan without a policer that features share. */
@@ -86,10 +87,35 @@ test('a limit is recorded with the classifier that its filter was made by, and s
     return installLimit(new Transaction({ run }), goal, alone, () => false)
   }
   expect(made({ where: 'host', handle: 1 })).toMatchObject({ ops, notes: [] })
+  expect(made({ where: 'host', handle: 1 })).not.toHaveProperty('counts')
   const reason = 'matchall: RTM_NEWTFILTER: ENOENT'
   expect(made({ where: 'host', handle: 1, classifier: 'u32', reason })).toMatchObject({
     ops: [ops[0], { do: 'detour.add', detour: { ...detour, classifier: 'u32' } }],
     lines: [expect.any(String), expect.stringContaining('prio 60000 u32 match u32 0 0')],
     notes: [`the filter that leads to the ifb is made by classifier u32; not by ${reason}`],
+  })
+})
+
+group('a card without meters (mlx5)', () => {
+  const limiter = { index: 9, bytesPerSecond: 1, burst: 1, cookie: '7666' }
+  const ops: Op[] = [{ do: 'limiter.add', limiter, offload: 'require' }]
+  const refused = (driver: string | undefined, extack: string) => {
+    const run = () => {
+      const error = new NetlinkError({ operation: 'RTM_NEWACTION', errno: 95, extack })
+      throw new OffloadRefused(`EOPNOTSUPP: ${extack}`, error)
+    }
+    const ways = [{ where: 'nic', means: 'police', ops, notes: [], limiter: 9 }] as const
+    const goal = { passedOver: [], direction: 'toPod', limit: { rate: 1, burst: 1 }, ways } as const
+    const shared = { policer: 9, refused: undefined }
+    const made = installLimit(new Transaction({ run }), goal, shared, () => false, driver)
+    return made instanceof PolicerRefused ? made.reason : made.means
+  }
+
+  test('is told from one that has no more of them', () => {
+    const words = 'mlx5_core: Failed to get flow meter'
+    const said = `the driver said "EOPNOTSUPP: ${words}"`
+    expect(refused('mlx5_core', words)).toBe(`no flow meters (ConnectX-6 Dx and newer have them): ${said}`)
+    expect(refused(undefined, words)).toBe(said)
+    expect(refused('mlx5_core', 'mlx5_core: other')).not.toContain('no flow meters')
   })
 })

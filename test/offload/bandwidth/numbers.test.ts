@@ -117,6 +117,21 @@ test('what a driver is told as 32 bits of bytes is cut to them, with its last ti
   })
 })
 
+test('mlx5 keeps 31 bits of a burst, and the note names where; other drivers keep all', () => {
+  const wish = { rate: 1e9, burst: 8 * 2 ** 31 }
+  const { spec, notes } = policerNumbers(wish, 1500, 'ingress', 'mlx5_core')
+  // Less a tick, 8 bytes at this rate.
+  expect(spec.burst).toBe(2 ** 31 - 1 - 8)
+  expect(bytesOfTicks(ticksOf(spec.burst, 125e6), 125e6)).toBeLessThanOrEqual(2 ** 31 - 1)
+  expect(notes).toEqual([
+    'ingressBurst 17179869184: more than driver "mlx5_core" keeps of a policer\'s burst (mlx5e_tc_meter_modify() of mellanox/mlx5/core/en/tc/meter.c); 2147483639 bytes are used',
+  ])
+  expect(policerNumbers(wish, 1500, 'ingress', 'nfp')).toEqual({
+    spec: { bytesPerSecond: 125e6, burst: 2 ** 31 },
+    notes: [],
+  })
+})
+
 test('at a rate that is too low for one frame a note says so', () => {
   const { spec, notes } = shaperNumbers({ rate: 1000, burst: 80 }, 65_535, 'ingress')
   expect(spec.burst).toBe(274 * 125)

@@ -220,6 +220,31 @@ group('each kind of port', () => {
     ])
   })
 
+  test('a rate that the driver would cut to 32 bits (nfp) is no policer’s', () => {
+    const firsts = (rate: number) => {
+      const wishes = { toPod: { rate, burst: rate }, fromPod: { rate, burst: rate }, outside: false }
+      return ways(wishes, factsOf('representor', { driver: 'nfp', portRates: undefined }))
+    }
+    expect(firsts(34e9).map(({ ways }) => ways[0]?.[0])).toEqual(['nic police', 'nic police'])
+    const goals = firsts(40e9)
+    expect(goals.map(({ ways }) => ways[0]?.[0])).toEqual(['pod ifb', 'pod tbf'])
+    const said =
+      /^police: driver "nfp" keeps .* 5000000000 bytes\/s are more than 4294967295 \(nfp_flower_off/
+    for (const { passedOver } of goals) expect(passedOver.at(-1)).toMatch(said)
+  })
+
+  test('each limit says what counts, where that is known', () => {
+    const counts = (driver: string) =>
+      planRates(both, factsOf('representor', { driver }), identity).map(({ ways }) =>
+        ways.map(({ means, counts }) => `${means} ${counts ?? 'unknown'}`),
+      )
+    expect(counts('mlx5_core')).toEqual([
+      ['police packet', 'ifb frame'],
+      ['tx_max unknown', 'tbf frame'],
+    ])
+    expect(counts('nfp')[0]).toEqual(['police unknown', 'ifb frame'])
+  })
+
   test('max_tx_rate that is counted in 50 Mbit/s (i40e): a multiple within 5 %, else in the pod', () => {
     const egress = (rate: number) =>
       planRates(

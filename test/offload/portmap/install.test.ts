@@ -5,7 +5,7 @@ import { PolicerRefused } from '../../../src/offload/feature.ts'
 import { applyBest as applyOr } from '../../../src/offload/portmap/install.ts'
 import type { OffloadPlan } from '../../../src/offload/portmap/plan.ts'
 import type { Preflight } from '../../../src/offload/portmap/preflight.ts'
-import { Transaction } from '../../../src/ops/apply.ts'
+import { ApplyError, Transaction } from '../../../src/ops/apply.ts'
 import { OffloadRefused } from '../../../src/ops/offload-refused.ts'
 import type { FlowFilter, FlowFilterOp, Op, Outcome } from '../../../src/ops/op.ts'
 import { refusalOf } from '../../support/request.ts'
@@ -311,12 +311,13 @@ group('a NIC that rewrites no frame', () => {
     refusalOfRule: (rule: FlowFilter) => Error | undefined,
     failing: (op: Op) => boolean = () => false,
     preflight: Preflight = free,
+    { kind = 'refusal', isLate = false } = {},
   ) {
     const asked: string[] = []
     const transaction = new Transaction({
       run: (op) => {
         if (op.do !== 'steer.add') asked.push(op.do)
-        if (failing(op)) throw new Error('nft -f: Could not process rule: Operation not supported')
+        if (failing(op)) throw Object.assign(new Error('nft -f: Operation not supported'), { kind, isLate })
         if (op.do !== 'steer.add') return {}
         const form = op.rule.srcMac === undefined ? 'redirect' : 'rewrite'
         asked.push(`${op.rule.proto} ${op.rule.port} ${form} ${op.offload}`)
@@ -438,4 +439,18 @@ group('a NIC that rewrites no frame', () => {
     const error = refusalOf(required.install)
     expect([error.code, error.message]).toEqual([101, expect.stringContaining('Operation not supported')])
   })
+
+  test.each([{ kind: 'other' }, { isLate: true }])(
+    'a table of which nobody knows whether it is there (%j) ends the ADD',
+    (what) => {
+      const { install } = installOn(
+        [redirect, software],
+        noRewriting,
+        (op) => op.do === 'nft.load',
+        free,
+        what,
+      )
+      expect(install).toThrow(ApplyError)
+    },
+  )
 })

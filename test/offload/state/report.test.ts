@@ -1,17 +1,14 @@
 // The report says for each mapping its filters, the place where they run, and the words of the driver.
 import { expect, test } from 'vitest'
-import type { OffloadPlan } from '../../../src/offload/portmap/plan.ts'
-import { supportedPlans } from '../../../src/offload/portmap/supported-plans.ts'
 import { isHairpin, portmapSections, reportOf as reportWith } from '../../../src/offload/state/report.ts'
 import type { FlowFilter } from '../../../src/ops/op.ts'
 import type { OffloadJournal } from '../../../src/records/offload.ts'
 import type { PluginRecord } from '../../../src/records/record.ts'
-import { refusalOf } from '../../support/request.ts'
 
 const rule: FlowFilter = {
   ...{ link: 'pf0', ifindex: 2, prio: 10, address: '10.1.0.1', proto: 'tcp', port: 8080 },
   out: { link: 'rep0', ifindex: 7 },
-  cookie: '7666',
+  ...{ srcMac: '02:00:00:00:00:01', cookie: '7666' },
 }
 const key = { address: '10.1.0.1', proto: 'tcp', port: 8080, toAddress: '10.1.0.5', toPort: 80 } as const
 const entry = { line: 'tc filter add ...', rule, prio: 10, handle: 1 }
@@ -83,26 +80,23 @@ test('each wish has its rules, the place where they run, and the words of the dr
   expect(JSON.parse(JSON.stringify(report))).toEqual(JSON.parse(JSON.stringify({ ...report })))
 })
 
+test('a mapping in the NIC whose rules rewrite nothing is one by redirect alone', () => {
+  const { srcMac: _, ...redirect } = rule
+  const found = (where: 'nic' | 'host', of: FlowFilter) =>
+    portmapSections({
+      ...{ keys: [key], ops: [], notes: [], nat: 'pod' },
+      rules: [{ ...entry, mapping: 'tcp 8080 -> 80', where, rule: of }],
+    }).mappings?.[0]?.redirectAlone
+  expect(found('nic', redirect)).toBe(true)
+  expect(found('nic', rule)).toBeUndefined()
+  expect(found('nic', { ...redirect, to: { address: '10.1.0.5', port: 80 } })).toBeUndefined()
+  expect(found('host', redirect)).toBeUndefined()
+})
+
 test('without a pod’s name, and without filters', () => {
   const report = reportOf(record({}), { offload: 'off', nat: 'pod' }, new Map())
   expect(report).not.toHaveProperty('pod')
   expect(report.mappings).toEqual([expect.objectContaining({ where: 'host', rules: [] })])
-})
-
-test('plans that a driver would not carry out as written are left out, and said', () => {
-  const plan = (nat: 'pod' | 'nic', more: Partial<FlowFilter>): OffloadPlan => ({
-    ...{ keys: [key], nat, way: 'rewrite', ops: [], hardwareOnly: true, notes: [] },
-    groups: [{ mapping: 'tcp 8080 -> 80', rules: [{ ...rule, ...more }] }],
-  })
-  const [nic, pod] = [plan('nic', { to: { address: '10.1.0.5', port: 80 } }), plan('pod', {})]
-  expect(supportedPlans([nic, pod], 'mlx5_core')).toEqual([nic, pod])
-  expect(supportedPlans([nic, pod], undefined)).toEqual([nic, pod])
-  const [kept, ...more] = supportedPlans([nic, pod], 'bnxt_en')
-  expect(more).toEqual([])
-  expect(kept?.nat).toBe('pod')
-  expect(kept?.notes).toEqual([expect.stringContaining('accepts and ignores action csum')])
-  expect(supportedPlans([pod], 'bnxt_en')).toEqual([pod])
-  expect(refusalOf(() => supportedPlans([nic], 'bnxt_en'))).toMatchObject({ code: 101 })
 })
 
 test('a filter in the NIC that has no other way out than the port that the frame came by is unproven', () => {

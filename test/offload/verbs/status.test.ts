@@ -26,9 +26,9 @@ vi.mock('../../../src/nic/pci.ts', () => ({
   vfsOf: () => vfs.map((address, index) => ({ address, index })),
 }))
 
-let isSwitchdev = false
 /** Of the PF and of the uplink. */
 let driver: string | undefined
+let isSwitchdev = false
 let tcOffload = 'on'
 let isUp = true
 /** Of an interface above the uplink. */
@@ -36,8 +36,8 @@ let vlanId: number | undefined
 beforeEach(() => {
   pfs = [pf]
   vfs = [free, driven]
-  isSwitchdev = true
   driver = undefined
+  isSwitchdev = true
   tcOffload = 'on'
   isUp = true
   vlanId = undefined
@@ -141,6 +141,24 @@ test('checksums are needed where nobody but the NIC can translate', () => {
   isSwitchdev = false
   vfs = [driven]
   expect(translates({})).toBe(false)
+})
+
+test('a driver that loses ports or the order of filters has no nat nic, which is said beforehand', () => {
+  for (const [name, reason] of [
+    ['nfp', 'drops the priorities of filters'],
+    ['bnxt_en', 'accepts a rewritten port and writes another one'],
+  ] as const) {
+    driver = name
+    asked({ nat: 'nic' }, ports)
+    expect(said).toEqual([expect.stringContaining(`nat "nic" would fail: driver "${name}"`)])
+    expect(said[0]).toContain(reason)
+    said = []
+    asked({ offload: 'require' }, ports)
+    expect(said).toEqual([])
+  }
+  driver = 'mlx5_core'
+  asked({ nat: 'nic' }, ports)
+  expect(said).toEqual([])
 })
 
 test('tags are changed where a representor serves an address in a VLAN', () => {

@@ -15,3 +15,9 @@ test('the only priority of a card in legacy mode is a slot for filters of every 
   const [slot] = ownSlots.filter(({ priority }) => priority === onlyPriority)
   expect(slot).toMatchObject({ protocol: 0, kinds: expect.arrayContaining(['flower', 'matchall']) })
 })
+
+test('no priority of a filter that the NIC is asked for is above 16: mlx5 without ignore_flow_level has no more', () => {
+  const { detour: _, ...inNic } = ratePriority
+  const asked = [...Object.values(filterPriority), ...meterPriorities, ...Object.values(inNic)]
+  expect(Math.max(...asked)).toBeLessThanOrEqual(16)
+})

@@ -1,8 +1,8 @@
 // Plans for NICs that redirect frames and rewrite none: their filters, the pod's part, and the order in which a driver hears of them.
 import { expect, describe as group, test } from 'vitest'
 import type { OffloadConfig, PortMapping } from '../../../../src/offload/config/config.ts'
+import { policeHindrance } from '../../../../src/offload/port/driver-words.ts'
 import type { Port } from '../../../../src/offload/port/port.ts'
-import { ignoredPolice } from '../../../../src/offload/port/rate-quirks.ts'
 import type { OffloadFacts } from '../../../../src/offload/portmap/facts.ts'
 import { planPorts } from '../../../../src/offload/portmap/plan.ts'
 import { isNear } from '../../../../src/offload/portmap/redirect/filters.ts'
@@ -204,6 +204,6 @@ group('the pod’s part', () => {
 })
 
 test('such a NIC is asked for no policer', () => {
-  expect(ignoredPolice('ice')).toMatch(/^driver "ice" refuses every policer \(ice_/)
-  expect(ignoredPolice('mlx5_core')).toBeUndefined()
+  expect(policeHindrance('ice', 1)).toMatch(/^driver "ice" refuses every policer \(ice_/)
+  expect(policeHindrance('mlx5_core', 1)).toBeUndefined()
 })
