@@ -109,7 +109,10 @@ export function planPorts(config: OffloadConfig, facts: OffloadFacts, identity: 
   const { offload } = config
   const vlans = keys.map(({ address }) => vlanAt(served, address))
   const { driver } = facts
-  return nats.flatMap((nat) => waysOf(nat, { port, driver, offload, vlans }).map((way) => plan(nat, way)))
+  const isLimited = facts.isLimited === true
+  return nats.flatMap((nat) =>
+    waysOf(nat, { port, driver, offload, vlans, isLimited }).map((way) => plan(nat, way)),
+  )
 }
 
 /** The host's addresses on which this port's mappings can be served. */
