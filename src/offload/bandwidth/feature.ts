@@ -47,6 +47,25 @@ function traceOf({ machine, kernel, attachment, hasEswitch }: TraceContext): str
     : undefined
 }
 
+/**
+ * Frames that come out of an ifb in the pod pass by the table by which a pod takes redirected frames in: they would be lost.
+ * @throws CniError 7 then
+ */
+function refuseBesideRedirects(
+  { others }: Pick<AddContext, 'others'>,
+  goals: readonly BandwidthPlan[],
+): void {
+  const isLimited = goals.some(
+    ({ direction, ways }) => direction === 'toPod' && ways.some(({ where }) => where === 'pod'),
+  )
+  const isMarked = others.some(({ ops }) => ops.some((op) => op.do === 'nft.load' && op.family === 'netdev'))
+  if (!isLimited || !isMarked) return
+  throw new CniError(
+    code.invalidConfig,
+    'Cannot limit what comes to the pod: port mappings of another entry are in the NIC by redirect alone, and an ifb in the pod would keep their frames from it; port mappings and bandwidth must be in one entry',
+  )
+}
+
 /** The surroundings of a limit that no call of ours changes. */
 interface Surroundings {
   readonly driver: string | undefined
@@ -70,6 +89,7 @@ function planned(context: AddContext, surroundings: Surroundings, passed: readon
   const facts = readRateFacts(context, surroundings)
   const goals = planRates(config.rates, facts, identity)
   refuseShaped(kernel, port, facts, goals)
+  refuseBesideRedirects(context, goals)
   const ways = goals.flatMap((goal) => goal.ways)
   const created = ways.flatMap(({ ops }) =>
     ops.flatMap((op) => (op.do === 'ifb.add' && op.side === 'host' ? [op] : [])),

@@ -30,6 +30,8 @@ export interface OffloadFacts extends ReplyFacts {
   readonly bond?: string
   /** The driver of the card that is asked to take filters; absent where no card is. */
   readonly driver?: string | undefined
+  /** What comes to the pod is limited, or is to be: without a policer in the NIC, by an ifb in the pod. */
+  readonly isLimited?: boolean
 }
 
 /**

@@ -13,7 +13,7 @@ import {
 } from '../feature.ts'
 import { traitsOf } from '../port/kinds.ts'
 import type { Port } from '../port/port.ts'
-import { type Identity, identityOf, networkPrefix } from '../state/identity.ts'
+import { type Identity, identityOf, networkPrefix, rateIdentityOf } from '../state/identity.ts'
 import { policerIn } from '../state/journal.ts'
 import { isHairpin, portmapSections } from '../state/report.ts'
 import { mappingDifferences } from './check.ts'
@@ -34,6 +34,7 @@ import { servesLocalhost } from './keys.ts'
 import { type OffloadPlan, planPorts } from './plan.ts'
 import { requirePodAddresses } from './pod-addresses.ts'
 import { type Preflight, runPreflight } from './preflight.ts'
+import { mayRedirect } from './redirect/ways.ts'
 import { portmapRemoval } from './removal.ts'
 import { portmapReadiness } from './status.ts'
 
@@ -69,9 +70,14 @@ function lookAround(context: LookContext): Looked | undefined {
     return undefined
   }
   const listeners = listenersOf(kernel)
+  const read = readOffloadFacts(kernel, port, addresses)
   const facts = {
-    ...readOffloadFacts(kernel, port, addresses),
+    ...read,
     servedLocally: keptFromUs(context, listeners),
+    isLimited:
+      config.rates.toPod !== undefined ||
+      (mayRedirect(read.driver) &&
+        kernel.link('pod', rateIdentityOf(attachment, machine.sha256).ifb) !== undefined),
   }
   const identity = identityOf(attachment, machine.sha256)
   const plansFor = (now: Port) =>

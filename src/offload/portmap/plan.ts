@@ -103,8 +103,9 @@ export function planPorts(config: OffloadConfig, facts: OffloadFacts, identity: 
   const { driver } = facts
   const isWire = wire !== undefined && wire.representor === undefined
   const isHairpin = isWire && offload !== 'off' && unaskedWhy(config, port, driver) === undefined
+  const isLimited = facts.isLimited === true
   return nats.flatMap((nat) => {
-    const ways = isHairpin ? [hairpin] : waysOf(nat, { port, driver, offload, vlans })
+    const ways = isHairpin ? [hairpin] : waysOf(nat, { port, driver, offload, vlans, isLimited })
     return ways.map((way) => plan(nat, way))
   })
 }

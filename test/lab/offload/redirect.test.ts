@@ -303,11 +303,12 @@ END`)
     },
   )
 
-  test('a limit is in the pod, and no policer is tried', async () => {
+  test('a limit of what comes to the pod is there, and its mapped ports are in software, since an ifb passes by the table', async () => {
     const config = { ingressRate: 50_000_000, ingressBurst: 800_000 }
     const said = await add({ config })
     expect(said).toMatch(/limited by ifb \(pod\); not by police: driver "ice" refuses every policer/)
-    expect(await account()).toEqual({ 'tcp 8080 -> 80 nic': 4 })
+    expect(said).toContain('not by redirect alone: the limit of what comes to the pod is in the pod')
+    expect(await account()).toEqual({ 'tcp 8080 -> 80 host': 4 })
     await answers('digest', 8080, 60_000, [CLIENT_A])
     await silently(call('CHECK', { config }))
     await clean()

@@ -25,28 +25,39 @@ export interface WayFacts {
   readonly offload: 'prefer' | 'require' | 'off'
   /** VLANs in which the uplink carries the mapped addresses, 0 = untagged. */
   readonly vlans: readonly number[]
+  /** An ifb in the pod limits what comes to it. Frames that come out of an ifb pass by the chains of family netdev. */
+  readonly isLimited: boolean
 }
 
 /**
  * The ways of a translator. A driver that is known to refuse rewriting hears of the redirect alone at once; one of which
  * nothing is known, after it has refused to rewrite.
  */
-export function waysOf(nat: Translator, { port, driver, offload, vlans }: WayFacts): WayChoice[] {
+export function waysOf(nat: Translator, { port, driver, offload, vlans, isLimited }: WayFacts): WayChoice[] {
   const rewrite: WayChoice = { way: 'rewrite', notes: [] }
   const { kind, link, wire } = port
   if (nat !== 'pod' || kind !== 'representor' || link === undefined || offload === 'off') return [rewrite]
   const isRefused = driverFacts(driver).redirectsOnly !== undefined
-  if (!isRefused && isKnownDriver(driver)) return [rewrite]
+  if (!mayRedirect(driver)) return [rewrite]
   const vlan = [wire?.vlan ?? 0, ...vlans].find((id) => id !== 0)
-  if (vlan !== undefined) {
-    const words = `not by redirect alone: frames in VLAN ${vlan} need a change of their tag`
-    return [isRefused ? { ...rewrite, notes: [words] } : rewrite]
-  }
+  const hindrance =
+    vlan !== undefined
+      ? `frames in VLAN ${vlan} need a change of their tag`
+      : isLimited
+        ? 'the limit of what comes to the pod is in the pod, by an ifb, whose frames the table of the pod does not see'
+        : undefined
+  if (hindrance !== undefined)
+    return [isRefused ? { ...rewrite, notes: [`not by redirect alone: ${hindrance}`] } : rewrite]
   return [
     ...(isRefused ? [] : [rewrite]),
     { way: 'redirect', notes: [] },
     ...(offload === 'require' ? [] : [{ ...rewrite, unoffered: true } as const]),
   ]
+}
+
+/** True for a driver that may be asked for redirects alone. */
+export function mayRedirect(driver: string | undefined): boolean {
+  return driverFacts(driver).redirectsOnly !== undefined || !isKnownDriver(driver)
 }
 
 /** Translators that the driver may serve, best first, with a note on one that it is known to refuse. */

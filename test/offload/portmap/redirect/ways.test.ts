@@ -108,6 +108,14 @@ group('the order of the plans', () => {
     }
   })
 
+  test('never with a limit of what comes to the pod; a note says so', () => {
+    const limited = { isLimited: true }
+    expect(ways(limited)).toEqual([['pod', 'rewrite', 'offered']])
+    expect(plans(limited)[0]?.notes.join()).toContain(
+      'not by redirect alone: the limit of what comes to the pod',
+    )
+  })
+
   test('never for a VF of a program, nor without representors', () => {
     const program: Port = { ...port, kind: 'userspace', link: undefined }
     expect(ways({ port: program }, { nat: 'nic' })).toEqual([['nic', 'rewrite', 'offered']])
