@@ -250,7 +250,8 @@ function refusedBy(
   options?: ConstructorParameters<typeof CniError>[2],
 ): string {
   if (!plan.hardwareOnly || isOfStack(group)) return untaken.refusal
-  throw new NotTaken(untaken, `Cannot map ${group.mapping} in the NIC: ${why}`, options)
+  const reasons = [why, ...(plan.hindrance === undefined ? [] : [plan.hindrance])].join('; ')
+  throw new NotTaken(untaken, `Cannot map ${group.mapping} in the NIC: ${reasons}`, options)
 }
 
 /** The operation that adds a filter. */
