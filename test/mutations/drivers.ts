@@ -6,6 +6,24 @@ const offer = 'offload/portmap/offer.test.ts'
 /** Mistakes in what is asked of a driver whose source says that it does something else. */
 export const drivers: readonly Mutation[] = [
   {
+    id: 'offload-modeless-legacy',
+    file: 'src/offload/port/uplink.ts',
+    mistake: 'A card whose mode devlink never tells is taken for one in legacy mode.',
+    old: 'return driverFacts(driverOf(pf)).representorsWithoutMode !== undefined',
+    now: 'return driverFacts(driverOf(pf)).representorsWithoutMode === null',
+    test: ['offload/port/port.test.ts', 'and the VF is served by its own'],
+    tier: 'quick',
+  },
+  {
+    id: 'nic-switch-by-port-id',
+    file: 'src/nic/representor.ts',
+    mistake: 'An uplink without a switch id has no representors.',
+    old: 'return physSwitchId ?? physPortId',
+    now: 'return physSwitchId',
+    test: ['nic/representor.test.ts', 'of an EF100 is on the switch'],
+    tier: 'quick',
+  },
+  {
     id: 'offload-priority-promised',
     file: 'src/offload/portmap/driver/supported-plans.ts',
     mistake: 'Filters that overlap are offered to a driver that drops their priorities.',

@@ -59,9 +59,14 @@ export interface DriverFacts {
   }
   /** devlink answers EOPNOTSUPP for the eSwitch's mode where another system manages the eSwitch. */
   readonly managedElsewhere?: Sourced & { readonly where: string }
+  /** devlink tells no mode of the eSwitch, and the card is in switchdev mode from the time it has VFs. */
+  readonly representorsWithoutMode?: Sourced
 }
 
-const ef100: DriverFacts = { dropsPriorities: { source: 'efx_tc_flower_replace() of sfc/tc.c' } }
+const ef100: DriverFacts = {
+  dropsPriorities: { source: 'efx_tc_flower_replace() of sfc/tc.c' },
+  representorsWithoutMode: { source: 'efx_ef100_pci_sriov_enable() of sfc/ef100_sriov.c' },
+}
 
 /** By the name of the PF's driver in sysfs. */
 const drivers: Readonly<Record<string, DriverFacts>> = {
