@@ -33,6 +33,15 @@ export const drivers: readonly Mutation[] = [
     tier: 'quick',
   },
   {
+    id: 'offload-busy-form',
+    file: 'src/offload/portmap/offer.ts',
+    mistake: 'A card that is busy is asked again in another form.',
+    old: 'return aboutForm.has(errno) &&',
+    now: "return errno !== 'ENOSPC' &&",
+    test: ['offload/portmap/install.test.ts', 'that is busy is not asked again in another form'],
+    tier: 'quick',
+  },
+  {
     id: 'offload-tags-lose-macs',
     file: 'src/offload/portmap/driver/known-refusals.ts',
     mistake: 'Filters with a tag are offered to bnxt, which loses the MAC addresses.',
