@@ -42,6 +42,15 @@ export const drivers: readonly Mutation[] = [
     tier: 'quick',
   },
   {
+    id: 'offload-redirect-vain',
+    file: 'src/offload/portmap/redirect/ways.ts',
+    mistake: 'A driver that is known to rewrite is asked for redirects alone when it refuses filters.',
+    old: 'redirectsOnly !== undefined || !isKnownDriver(driver)',
+    now: "redirectsOnly !== undefined || driver !== 'ice'",
+    test: ['offload/portmap/driver/attempts.test.ts', 'never for a redirect alone'],
+    tier: 'quick',
+  },
+  {
     id: 'offload-tags-lose-macs',
     file: 'src/offload/portmap/driver/known-refusals.ts',
     mistake: 'Filters with a tag are offered to bnxt, which loses the MAC addresses.',
