@@ -21,6 +21,15 @@ export const uplinks: readonly Mutation[] = [
     tier: 'quick',
   },
   {
+    id: 'offload-frames-to-the-wire',
+    file: 'src/offload/port/uplink.ts',
+    mistake: 'Ports are mapped by filters on a PF whose frames reach no VF.',
+    old: "return state === 'unsupported' ? sentence(",
+    now: "return state === 'legacy' ? sentence(",
+    test: ['offload/port/port.test.ts', 'on sfc_ef100 frames of the PF reach no VF'],
+    tier: 'quick',
+  },
+  {
     id: 'offload-eswitch-elsewhere',
     file: 'src/offload/port/uplink.ts',
     mistake: 'An eSwitch that another system manages is taken for one in legacy mode.',

@@ -50,9 +50,14 @@ export interface DriverFacts {
   }
   /** devlink answers EOPNOTSUPP for the eSwitch's mode where another system manages the eSwitch. */
   readonly managedElsewhere?: Sourced & { readonly where: string }
+  /** devlink has no eSwitch mode of the driver, and no frame that the PF sends reaches a VF: all go to the wire. */
+  readonly pfToWireAlone?: Sourced
 }
 
-const ef100: DriverFacts = { dropsPriorities: { source: 'efx_tc_flower_replace() of sfc/tc.c' } }
+const ef100: DriverFacts = {
+  dropsPriorities: { source: 'efx_tc_flower_replace() of sfc/tc.c' },
+  pfToWireAlone: { source: 'efx_tc_configure_default_rule_pf() of sfc/tc.c' },
+}
 
 /** By the name of the PF's driver in sysfs. */
 const drivers: Readonly<Record<string, DriverFacts>> = {

@@ -8,7 +8,7 @@ import { driverOf as boundDriver, type PciFunction, readPciFunction, type VfPosi
 import { representorOf } from '../../nic/representor.ts'
 import type { OffloadConfig } from '../config/config.ts'
 import type { PortKind } from './kinds.ts'
-import { findUplink, managerOf } from './uplink.ts'
+import { findUplink, managerOf, vfHindrance } from './uplink.ts'
 
 /** The place where frames of the pod's network pass on the host. */
 export interface UplinkAttachment {
@@ -133,6 +133,8 @@ function vfPort(
   const eswitch = kernel.eswitch(vf.pf)
   const representor = eswitch === 'switchdev' ? findRepresentor(kernel, uplink, vf) : undefined
   const manager = managerOf(vf.pf, eswitch)
+  const hindrance = config.mappings.length > 0 ? vfHindrance(vf.pf, eswitch) : undefined
+  if (hindrance !== undefined) throw invalid(`Cannot map ports to "${name}": ${hindrance}`)
   const attributes = uplink.vfs?.get(vf.index)
   const { id: vlan = 0, proto } = attributes?.vlan ?? {}
   // Filters match and push ordinary tags.

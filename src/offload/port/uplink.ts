@@ -3,6 +3,7 @@ import type { LinkFacts } from '../../kernel/api/facts.ts'
 import type { Kernel } from '../../kernel/api/kernel.ts'
 import type { PciAddress } from '../../lib/pci-address.ts'
 import { driverOf, portsOf } from '../../nic/pci.ts'
+import { sentence } from './driver-words.ts'
 import { driverFacts } from './drivers.ts'
 
 /** The interface, or in words what is wrong with the PF or with the key `uplink`. */
@@ -46,6 +47,13 @@ function choiceOf(pf: PciAddress, ports: readonly string[], wanted: string | und
  */
 export function managerOf(pf: PciAddress, state: ReturnType<Kernel['eswitch']>): string | undefined {
   return state === 'unsupported' ? driverFacts(driverOf(pf)).managedElsewhere?.where : undefined
+}
+
+/** Why no frame that a PF sends reaches its VFs, so that no filter on the PF leads to them; undefined where that is not known. */
+export function vfHindrance(pf: PciAddress, state: ReturnType<Kernel['eswitch']>): string | undefined {
+  const driver = driverOf(pf)
+  const does = 'has no eSwitch mode in devlink, and frames of its PF go to the wire alone'
+  return state === 'unsupported' ? sentence(driver, driverFacts(driver).pfToWireAlone, does) : undefined
 }
 
 /** The reason for which there are no representors, as a sentence. */

@@ -8,7 +8,7 @@ import type { Readiness, StatusContext } from '../feature.ts'
 import { uplinkAddresses } from '../port/addresses.ts'
 import { orderHindrance, rewriteHindrances } from '../port/driver-words.ts'
 import { linkHindrance } from '../port/hindrance.ts'
-import { eswitchWords, findUplink, managerOf } from '../port/uplink.ts'
+import { eswitchWords, findUplink, managerOf, vfHindrance } from '../port/uplink.ts'
 import { takesHairpin } from './hairpin/words.ts'
 
 /** The capability is no wish: a pod that asks for no port is served without any of this. */
@@ -23,6 +23,10 @@ export function portmapReadiness({ kernel, config, pfs, device }: StatusContext)
         ? [`"${config.device}" is no virtual function: ports are mapped to it only with the key "uplink"`]
         : []),
       ...(uplink === undefined ? [] : linkHindrance(kernel, uplink, `uplink "${uplink}"`)),
+      ...(device === undefined || device === 'absent' ? [] : device).flatMap((pf) => {
+        const why = vfHindrance(pf, kernel.eswitch(pf))
+        return why === undefined ? [] : [`an ADD of port mappings would fail: ${why}`]
+      }),
       ...(offload === 'require' || nat === 'nic' ? offloadHindrance(kernel, config, pfs) : []),
     ],
   }

@@ -101,3 +101,16 @@ test.each([
   expect(port.kind).toBe('legacy')
   expect(port.wire?.managedElsewhere).toBe(manager)
 })
+
+test('on sfc_ef100 frames of the PF reach no VF: no port is mapped there, and limits are', () => {
+  driver = 'sfc_ef100'
+  eswitch = 'unsupported'
+  expect(refusalOf(() => read(0x8100, { portMappings }))).toMatchObject({
+    code: 7,
+    message:
+      'Cannot map ports to "net1": driver "sfc_ef100" has no eSwitch mode in devlink, and frames of its PF go to the wire alone (efx_tc_configure_default_rule_pf() of sfc/tc.c)',
+  })
+  expect(read(0x8100, { bandwidth: { ingressRate: 8_000_000, ingressBurst: 80_000 } }).kind).toBe('legacy')
+  eswitch = 'legacy'
+  expect(read(0x8100, { portMappings }).kind).toBe('legacy')
+})

@@ -244,3 +244,14 @@ test('of a PF with several ports the key "uplink" names one', () => {
   asked({ device, uplink: 'pf1' }, ports)
   expect(said).toEqual([])
 })
+
+test('a PF whose frames reach no VF maps no port', () => {
+  const device = free as OffloadConfig['device']
+  isSwitchdev = false
+  other = 'unsupported'
+  driver = 'sfc_ef100'
+  asked({ device }, ports)
+  expect(said.join()).toContain(
+    'an ADD of port mappings would fail: driver "sfc_ef100" has no eSwitch mode in devlink',
+  )
+})
