@@ -197,6 +197,16 @@ void simnic_parse_frame(struct simnic_pass *pass);
 int simnic_parse_actions(struct simnic_parse *p, const struct flow_action *actions,
 			 const char *liar);
 
+/* flow_forward.c: redirect and mirror */
+int simnic_parse_forward(struct simnic_parse *p, const struct flow_action_entry *e,
+			 struct simnic_action *act);
+enum simnic_verdict simnic_run_redirect(struct simnic_pass *pass,
+					const struct simnic_action *act);
+void simnic_show_redirect(struct seq_file *s, const struct simnic_action *act);
+enum simnic_verdict simnic_run_mirror(struct simnic_pass *pass,
+				      const struct simnic_action *act);
+void simnic_show_mirror(struct seq_file *s, const struct simnic_action *act);
+
 /* flow_hairpin.c: redirect in legacy mode */
 void simnic_make_hairpin(struct simnic_action *act);
 

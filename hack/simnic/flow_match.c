@@ -60,22 +60,29 @@ static int simnic_check_keys(struct simnic_match_parse *p)
 			     "cannot match on dissector keys %#llx", left);
 }
 
-/* A filter of a shared block may name another port of the switch: then it matches nothing here. */
-static bool simnic_match_other_port(struct simnic_match_parse *p, int ifindex)
+static bool simnic_match_port(struct simnic_match_parse *p, const struct simnic_vport *vport,
+			      const struct net_device *dev, int ifindex)
 {
-	struct simnic_hw *hw = p->vport->hw;
-	struct net_device *dev = rtnl_dereference(hw->uplink.dev);
-	unsigned int i;
-
-	p->key->in_port = SIMNIC_VPORT_UPLINK;
-	for (i = 0; i < hw->total_vfs && !(dev && dev->ifindex == ifindex); i++) {
-		dev = rtnl_dereference(hw->vfs[i].rep);
-		p->key->in_port = i;
-	}
 	if (!dev || dev->ifindex != ifindex)
 		return false;
+	p->key->in_port = vport->id;
 	p->mask->in_port = 0xffff;
 	return true;
+}
+
+/* A filter of a shared block may name another port of the switch: then it matches nothing here. */
+static bool simnic_match_any_port(struct simnic_match_parse *p, int ifindex)
+{
+	struct simnic_hw *hw = p->vport->hw;
+	unsigned int i;
+
+	if (simnic_match_port(p, &hw->uplink, rtnl_dereference(hw->uplink.dev), ifindex) ||
+	    simnic_match_port(p, &hw->second, rtnl_dereference(hw->second.dev), ifindex))
+		return true;
+	for (i = 0; i < hw->total_vfs; i++)
+		if (simnic_match_port(p, &hw->vfs[i], rtnl_dereference(hw->vfs[i].rep), ifindex))
+			return true;
+	return false;
 }
 
 static int simnic_match_meta(struct simnic_match_parse *p)
@@ -93,7 +100,7 @@ static int simnic_match_meta(struct simnic_match_parse *p)
 	dev = simnic_is_uplink(p->vport) ?
 		rtnl_dereference(p->vport->dev) : rtnl_dereference(p->vport->rep);
 	if (match.mask->ingress_ifindex == ~0 && p->extras & SIMNIC_EXTRA_INDEV &&
-	    simnic_match_other_port(p, match.key->ingress_ifindex))
+	    simnic_match_any_port(p, match.key->ingress_ifindex))
 		return 0;
 	if (match.mask->ingress_ifindex != ~0 || !dev ||
 	    match.key->ingress_ifindex != dev->ifindex)

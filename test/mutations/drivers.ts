@@ -59,4 +59,13 @@ export const drivers: readonly Mutation[] = [
     test: ['offload/port/drivers.test.ts', 'a card without meters says so'],
     tier: 'quick',
   },
+  {
+    id: 'offload-bare-refusal-misread',
+    file: 'src/offload/port/driver-words.ts',
+    mistake: 'Whatever an ice says in a refusal, the LLDP agent of the firmware is named as its reason.',
+    old: 'refusal !== refusesAllWhile.code',
+    now: '!refusal.startsWith("E")',
+    test: ['offload/portmap/preflight.test.ts', 'words of the driver are enough'],
+    tier: 'quick',
+  },
 ]
