@@ -219,12 +219,15 @@ function untakenOf(
   return { refusal: first.refusal, isForm: all, ...(attempts.length === 0 ? { isKnown: true } : {}) }
 }
 
-/** Codes of drivers whose table is full. */
-const full: ReadonlySet<string> = new Set(['ENOSPC', 'ENOMEM'])
+/**
+ * Codes by which drivers refuse what a rule says; 524 is ENOTSUPP, which user space has no name for. A driver whose table is full, that
+ * is busy or resets says others, and would say them to every rule.
+ */
+const aboutForm: ReadonlySet<string> = new Set(['EOPNOTSUPP', 'EINVAL', 'errno 524'])
 
 /** Where offloads are switched off, a driver refuses rules whatever they say. */
 function isForm({ code: errno, refusal }: OffloadRefused, { explain }: Preflight): boolean {
-  return !full.has(errno) && explain(refusal) === refusal
+  return aboutForm.has(errno) && explain(refusal) === refusal
 }
 
 /** The host's stack forwards the frames of the group without any rule. */

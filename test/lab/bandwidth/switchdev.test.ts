@@ -323,9 +323,9 @@ test('a limit of a card that takes no policer is in the pod, with the reason; ou
   ])
   await silently(ours('CHECK', wishes))
   expect((await shownLimits()).lines).toEqual([
-    'what comes to the pod is limited to 5000000 bit/s: in the pod, which can take it away with CAP_NET_ADMIN (ifb)',
+    'what comes to the pod is limited to 5000000 bit/s: in the pod, which can take it away with CAP_NET_ADMIN (ifb, counts frames)',
     expect.stringMatching(/^not otherwise: police: the driver said/),
-    'what the pod sends is limited to 1500000 bit/s: in the pod, which can take it away with CAP_NET_ADMIN (tbf)',
+    'what the pod sends is limited to 1500000 bit/s: in the pod, which can take it away with CAP_NET_ADMIN (tbf, counts frames)',
     expect.stringMatching(/^not otherwise: tx_max: 1500000 bit\/s is no whole/),
     expect.stringMatching(/^not otherwise: police: the driver said/),
   ])

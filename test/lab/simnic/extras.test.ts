@@ -147,7 +147,7 @@ test('a profile without these refuses them, each with its reason', async () => {
       'Error: Driver supports only offload of chain 0.',
     )
     expect(await words(`protocol all flower skip_sw num_of_vlans 1 action drop`)).toBe(
-      'Error: simnic: cannot match on the number of VLAN tags.',
+      'Error: simnic: Unsupported key.',
     )
     await vm.must(`tc filter add dev ${card.pf} ingress protocol ip flower skip_sw ip_ttl 4 action drop`)
   } finally {
