@@ -23,7 +23,8 @@ export function portRatesOf(
     DEVLINK_ATTR_DEV_NAME: device,
     DEVLINK_ATTR_PORT_INDEX: index,
   } = devlink.decode(raw)
-  return ratesOfPort(generic, `${bus}/${device}/${index}`)
+  // The kernel's nest is empty for an interface without a port (rtnl_fill_devlink_port() of net/core/rtnetlink.c).
+  return index === undefined ? undefined : ratesOfPort(generic, `${bus}/${device}/${index}`)
 }
 
 /** The rates of a devlink port by its handle (BUS/DEVICE/PORT); undefined without such a port, or when the driver has no rates. */
