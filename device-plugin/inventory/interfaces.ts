@@ -73,11 +73,13 @@ function fromSysfs(path: string, name: string, parent: string): Interface | unde
   const value = (file: string) => (entries.includes(file) ? readable(`${path}/${file}`) : undefined)
   const ifindex = Number(value('ifindex') ?? 0)
   if (ifindex === 0) return undefined
+  const physPortId = value('phys_port_id')
   const up = (Number(value('flags') ?? 0) & IFF_UP) !== 0
   return {
     ...{ name, ifindex, parent, up, altnames: [], mac: value('address') ?? '' },
     ...{ carrier: up && value('carrier') === '1', type: Number(value('type') ?? 0) },
     ...{ physSwitchId: value('phys_switch_id'), physPortName: value('phys_port_name') },
+    ...(physPortId === undefined ? {} : { physPortId }),
     ...{ master: undefined, lower: undefined, kind: undefined, slaveKind: undefined, isListed: false },
   }
 }

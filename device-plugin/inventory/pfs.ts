@@ -1,7 +1,7 @@
 /** PFs: their VFs and interfaces, their eSwitch, and what they say about their VFs. */
 import type { NetworkFacts } from '../../src/kernel/api/network-facts.ts'
 import type { PciAddress } from '../../src/lib/pci-address.ts'
-import { type PortPlace, placeOfPort, portAt, portsByPlace } from '../../src/nic/representor.ts'
+import { type PortPlace, placeOfPort, portAt, portsByPlace, switchIdOf } from '../../src/nic/representor.ts'
 import { driverFacts } from '../../src/offload/port/drivers.ts'
 import { type PciFacts, vfsOf } from './functions.ts'
 import { type Interface, netdevOf } from './interfaces.ts'
@@ -53,7 +53,7 @@ export function readPfs(
     const ports = portsAmong(interfaces)
     // Each port shows all VFs, and all are on one eSwitch.
     const [uplink] = ports
-    const onSwitch = uplink === undefined ? [] : (bySwitch.get(uplink.physSwitchId ?? '') ?? [])
+    const onSwitch = uplink === undefined ? [] : (bySwitch.get(switchIdOf(uplink) ?? '') ?? [])
     const found = uplink === undefined ? new Map() : portsByPlace(onSwitch, uplink)
     const told = modes.get(one.address)
     const isRefused = told === 'unsupported'

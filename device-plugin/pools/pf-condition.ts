@@ -5,8 +5,8 @@ import type { Device, Pf, Snapshot } from '../inventory/snapshot.ts'
 import { anyOf, type Condition } from './condition.ts'
 
 /**
- * The names that a config can call a PF by: those of its uplink, or of its ports where it has several. Without a known uplink, in legacy mode, each interface of the
- * function leads to a wire and names the PF. In switchdev mode the others are representors and name no PF.
+ * The names that a config can call a PF by: those of its uplink, or of its ports where it has several. Without a known uplink, in legacy
+ * mode, each interface of the function leads to a wire and names the PF. In switchdev mode the others are representors and name no PF.
  */
 export function namesOfPf(pf: Pf): readonly string[] {
   const others = pf.eswitchMode === 'switchdev' ? [] : pf.netdevs

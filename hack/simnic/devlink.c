@@ -103,6 +103,10 @@ static const struct devlink_ops simnic_devlink_ops = {
 	.rate_leaf_tx_max_set = simnic_rate_tx_max,
 };
 
+static const struct devlink_ops simnic_modeless_devlink_ops = {
+	.info_get = simnic_info_get,
+};
+
 static const struct devlink_port_ops simnic_uplink_port_ops = {};
 
 /* @port: its position on the card; @index: of the devlink port */
@@ -113,9 +117,10 @@ static int simnic_add_uplink_port(struct simnic_vport *uplink, unsigned int port
 	struct devlink_port_attrs attrs = {
 		.flavour = DEVLINK_PORT_FLAVOUR_PHYSICAL,
 		.phys.port_number = hw->index * simnic_ports + port,
-		.switch_id = hw->switch_id,
 	};
 
+	if (!hw->modeless)
+		attrs.switch_id = hw->switch_id;
 	memset(&uplink->dl_port, 0, sizeof(uplink->dl_port));
 	devlink_port_attrs_set(&uplink->dl_port, &attrs);
 	return devl_port_register_with_ops(hw->devlink, &uplink->dl_port, index,
@@ -146,7 +151,7 @@ static void simnic_del_uplink_ports(struct simnic_hw *hw)
  * simnic_devlink_create - devlink instance with the ports of the uplinks
  * @hw: the card, its PF driver binding
  *
- * An uplink carries the switch id in both modes, as on mlx5 and ice.
+ * An uplink carries the switch id in both modes, as on mlx5 and ice. Without a mode it has none.
  *
  * Return: 0 or a negative errno.
  */
@@ -155,7 +160,8 @@ int simnic_devlink_create(struct simnic_hw *hw)
 	struct devlink *devlink;
 	int err;
 
-	devlink = devlink_alloc(&simnic_devlink_ops, sizeof(hw), &hw->pdev->dev);
+	devlink = devlink_alloc(hw->modeless ? &simnic_modeless_devlink_ops : &simnic_devlink_ops,
+				sizeof(hw), &hw->pdev->dev);
 	if (!devlink)
 		return -ENOMEM;
 	*(struct simnic_hw **)devlink_priv(devlink) = hw;

@@ -3,7 +3,7 @@
 #include <linux/module.h>
 #include <linux/rtnetlink.h>
 
-#include "flow.h"
+#include "profile.h"
 #include "simnic.h"
 
 static struct pci_device_id simnic_ids[3];
@@ -87,6 +87,9 @@ static int simnic_probe_pf(struct simnic_hw *hw, struct pci_dev *pdev)
 		return err;
 	pci_set_master(pdev);
 	hw->pdev = pdev;
+	hw->modeless = simnic_profile(hw)->no_mode;
+	if (hw->modeless)
+		hw->mode = DEVLINK_ESWITCH_MODE_SWITCHDEV;
 	err = simnic_devlink_create(hw);
 	if (err)
 		goto disable;

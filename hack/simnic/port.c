@@ -61,6 +61,20 @@ static const struct net_device_ops simnic_pf_ops = {
 	.ndo_bridge_setlink = simnic_bridge_setlink,
 };
 
+/* The driver asks and tells nothing of VFs, nor which switch the port is of. */
+static const struct net_device_ops simnic_modeless_pf_ops = {
+	.ndo_open = simnic_open,
+	.ndo_stop = simnic_stop,
+	.ndo_start_xmit = simnic_xmit,
+	.ndo_get_stats64 = dev_get_tstats64,
+	.ndo_validate_addr = eth_validate_addr,
+	.ndo_set_mac_address = simnic_set_mac_address,
+	.ndo_set_rx_mode = simnic_set_rx_mode,
+	.ndo_set_features = simnic_set_features,
+	.ndo_setup_tc = simnic_setup_tc,
+	.ndo_get_phys_port_id = simnic_get_port_id,
+};
+
 static const struct net_device_ops simnic_wire_ops = {
 	.ndo_open = simnic_open,
 	.ndo_stop = simnic_stop,
@@ -91,6 +105,19 @@ static const struct net_device_ops simnic_rep_ops = {
 	.ndo_set_mac_address = eth_mac_addr,
 	.ndo_set_features = simnic_set_features,
 	.ndo_setup_tc = simnic_setup_tc,
+};
+
+static const struct net_device_ops simnic_modeless_rep_ops = {
+	.ndo_open = simnic_open,
+	.ndo_stop = simnic_stop,
+	.ndo_start_xmit = simnic_xmit,
+	.ndo_get_stats64 = dev_get_tstats64,
+	.ndo_validate_addr = eth_validate_addr,
+	.ndo_set_mac_address = eth_mac_addr,
+	.ndo_set_features = simnic_set_features,
+	.ndo_setup_tc = simnic_setup_tc,
+	.ndo_get_port_parent_id = simnic_get_port_id,
+	.ndo_get_phys_port_name = simnic_rep_name,
 };
 
 /* Name without udev, and the pattern to use when somebody else has that one */
@@ -127,7 +154,7 @@ static void simnic_port_setup(struct net_device *dev, struct simnic_port *port)
 
 	switch (port->kind) {
 	case SIMNIC_PF:
-		dev->netdev_ops = &simnic_pf_ops;
+		dev->netdev_ops = port->hw->modeless ? &simnic_modeless_pf_ops : &simnic_pf_ops;
 		dev->hw_features = NETIF_F_HW_TC;
 		dev->priv_flags |= IFF_UNICAST_FLT;
 		break;
@@ -142,7 +169,7 @@ static void simnic_port_setup(struct net_device *dev, struct simnic_port *port)
 		dev->priv_flags &= ~IFF_TX_SKB_SHARING;
 		break;
 	case SIMNIC_REP:
-		dev->netdev_ops = &simnic_rep_ops;
+		dev->netdev_ops = port->hw->modeless ? &simnic_modeless_rep_ops : &simnic_rep_ops;
 		dev->hw_features = NETIF_F_HW_TC;
 		break;
 	}
@@ -184,7 +211,7 @@ static void simnic_port_publish(struct simnic_port *port, struct net_device *dev
  * @hw: the card
  * @kind: what it is
  * @vport: its port of the switch, or of a wire the port it leads to
- * @pdev: parent device, for a representor the PF; NULL for the wire
+ * @pdev: parent device, for a representor the PF; NULL for the wire and without a mode
  * @dl_port: registered devlink port, or NULL
  *
  * Return: the netdev or an ERR_PTR.

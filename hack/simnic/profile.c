@@ -94,6 +94,7 @@ static const struct simnic_profile_ops simnic_profiles[] = {
 		.extras = SIMNIC_EXTRA_BARE,	/* tc.c: efx_tc_flower_replace() has no checks */
 		.drops_priority = true,	/* tc.c: efx_tc_flower_replace(), EFX_TC_PRIO_TC */
 		.no_rates = true,	/* efx_devlink.c: sfc_devlink_ops */
+		.no_mode = true,	/* the same; ef100_sriov.c: efx_ef100_pci_sriov_enable() */
 		.check_match = simnic_sfc_check_match,	/* tc.c: efx_tc_flower_parse_match() */
 		.check_actions = simnic_sfc_check_actions,	/* tc.c: efx_tc_flower_replace() */
 		.translate = simnic_sfc_translate,	/* tc.c: efx_tc_flower_replace(), its end */

@@ -30,6 +30,7 @@ struct simnic_profile_ops {
 	bool link_speed_units;		/* devlink's rates are refused in mlx5's words */
 	bool mode_without_vfs;		/* the eswitch mode changes only while there are no VFs */
 	bool no_rates;			/* devlink has none for VFs; as a VF's port is made */
+	bool no_mode;			/* devlink knows none, see modeless.c; as the PF's driver binds */
 
 	/* Refuses a filter for what its port is: 0 or a negative errno */
 	int (*check_port)(struct simnic_parse *p, const struct net_device *dev);

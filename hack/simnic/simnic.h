@@ -179,6 +179,7 @@ struct simnic_hw {
 	struct pci_dev *pdev;		/* while the PF driver is bound */
 	struct devlink *devlink;
 	u16 mode;			/* DEVLINK_ESWITCH_MODE_* */
+	bool modeless;			/* devlink knows no mode, see modeless.c */
 	bool vepa;
 	unsigned int num_vfs;		/* under the devlink lock */
 	unsigned int total_vfs;
@@ -296,6 +297,10 @@ int simnic_set_mode(struct simnic_hw *hw, u16 mode,
 		    struct netlink_ext_ack *extack);
 int simnic_reps_create(struct simnic_hw *hw);
 void simnic_reps_destroy(struct simnic_hw *hw);
+
+/* modeless.c: netdevs of a card without a mode */
+int simnic_get_port_id(struct net_device *dev, struct netdev_phys_item_id *id);
+int simnic_rep_name(struct net_device *dev, char *name, size_t len);
 
 /* devlink.c: the devlink instance */
 int simnic_devlink_create(struct simnic_hw *hw);

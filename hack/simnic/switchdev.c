@@ -57,7 +57,8 @@ int simnic_reps_create(struct simnic_hw *hw)
 		err = simnic_devlink_add_vf_port(vport);
 		if (err)
 			break;
-		dev = simnic_port_create(hw, SIMNIC_REP, vport, hw->pdev, &vport->dl_port);
+		dev = simnic_port_create(hw, SIMNIC_REP, vport, hw->modeless ? NULL : hw->pdev,
+					 hw->modeless ? NULL : &vport->dl_port);
 		err = PTR_ERR_OR_ZERO(dev);
 	}
 	if (err)

@@ -188,12 +188,6 @@ export function portsOf(pf: PciAddress, folder = pciDevices): readonly string[] 
 
 const isPortName = /^p(\d+)(?:s(\d+))?$/
 
-/** The port of a PF that has one port alone; undefined when it has none here, or several. */
-export function uplinkOf(pf: PciAddress, folder = pciDevices): string | undefined {
-  const ports = portsOf(pf, folder)
-  return ports.length === 1 ? ports[0] : undefined
-}
-
 /** The PCI function behind a network interface of this namespace; undefined for software interfaces. */
 export function pciAddressOf(netdev: string, folder = '/sys/class/net'): PciAddress | undefined {
   const name = linkName(`${folder}/${netdev}/device`)

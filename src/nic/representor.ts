@@ -9,6 +9,7 @@ export interface EswitchPort {
   readonly name: string
   readonly parent: string | undefined
   readonly physSwitchId: string | undefined
+  readonly physPortId?: string | undefined
   readonly physPortName: string | undefined
 }
 
@@ -31,6 +32,14 @@ export function placeOfPort(physPortName: string | undefined): PortPlace | undef
 }
 
 /**
+ * The number of an uplink's eSwitch, hex. An EF100's uplink has none, and its representors have the number of the uplink's port instead
+ * (efx_ef100_rep_get_port_parent_id() of drivers/net/ethernet/sfc/ef100_rep.c, efx_ef100_get_phys_port_id() of ef100_nic.c).
+ */
+export function switchIdOf({ physSwitchId, physPortId }: EswitchPort): string | undefined {
+  return physSwitchId ?? physPortId
+}
+
+/**
  * The ports of VFs and subfunctions on the eSwitch of an uplink, by place. Several PFs can share an eSwitch, so a place may have
  * several ports.
  */
@@ -39,9 +48,10 @@ export function portsByPlace<T extends EswitchPort>(
   uplink: EswitchPort,
 ): ReadonlyMap<PortPlace, readonly T[]> {
   const ports = new Map<PortPlace, T[]>()
-  if (uplink.physSwitchId === undefined) return ports
+  const switchId = switchIdOf(uplink)
+  if (switchId === undefined) return ports
   for (const link of links) {
-    if (link.physSwitchId !== uplink.physSwitchId || link.ifindex === uplink.ifindex) continue
+    if (link.physSwitchId !== switchId || link.ifindex === uplink.ifindex) continue
     const place = placeOfPort(link.physPortName)
     if (place === undefined) continue
     const known = ports.get(place)
@@ -67,7 +77,7 @@ export function portAt<T extends EswitchPort>(
   const candidates = own.length > 0 ? own : orphans
   if (candidates.length <= 1) return candidates[0]
   const name = `pf${routingId(pfPci) & 7}${place}`
-  const exact = candidates.filter(({ physPortName }) => physPortName === name)
+  const exact = candidates.filter(({ physPortName }) => physPortName?.replace(/^p\d+/, '') === name)
   if (exact.length === 1) return exact[0]
   const [kind, index] = [place.slice(0, 2).toUpperCase(), place.slice(2)]
   throw new AmbiguousRepresentor(`${kind} ${index} of ${pfPci}`, candidates)
@@ -75,8 +85,9 @@ export function portAt<T extends EswitchPort>(
 
 /**
  * The representor of a VF: an interface on the eSwitch of the PF's uplink whose port name has the VF's index (`pf0vf3`;
- * `c1pf0vf3` on another host's controller: `devlink_port_phys_port_name_get`, net/devlink/port.c). Undefined when there is none.
- * Throws AmbiguousRepresentor.
+ * `c1pf0vf3` on another host's controller: `devlink_port_phys_port_name_get`, net/devlink/port.c; `p0pf0vf3` behind port 0 of an
+ * EF100: `efx_ef100_rep_get_phys_port_name`, drivers/net/ethernet/sfc/ef100_rep.c). Undefined when there is none. Throws
+ * AmbiguousRepresentor.
  */
 export function representorOf<T extends EswitchPort>(
   links: readonly T[],
@@ -87,4 +98,4 @@ export function representorOf<T extends EswitchPort>(
   return portAt(portsByPlace(links, uplink), `vf${vfIndex}`, pfPci)
 }
 
-const portName = /^(c\d+)?pf\d+([vs]f\d+)$/
+const portName = /^([cp]\d+)?pf\d+([vs]f\d+)$/

@@ -6,6 +6,24 @@ const offer = 'offload/portmap/offer.test.ts'
 /** Mistakes in what is asked of a driver whose source says that it does something else. */
 export const drivers: readonly Mutation[] = [
   {
+    id: 'offload-modeless-legacy',
+    file: 'src/offload/port/uplink.ts',
+    mistake: 'A card whose mode devlink never tells is taken for one in legacy mode.',
+    old: 'return driverFacts(driverOf(pf)).representorsWithoutMode !== undefined',
+    now: 'return driverFacts(driverOf(pf)).representorsWithoutMode === null',
+    test: ['offload/port/port.test.ts', 'and the VF is served by its own'],
+    tier: 'quick',
+  },
+  {
+    id: 'nic-switch-by-port-id',
+    file: 'src/nic/representor.ts',
+    mistake: 'An uplink without a switch id has no representors.',
+    old: 'return physSwitchId ?? physPortId',
+    now: 'return physSwitchId',
+    test: ['nic/representor.test.ts', 'of an EF100 is on the switch'],
+    tier: 'quick',
+  },
+  {
     id: 'offload-priority-promised',
     file: 'src/offload/portmap/driver/supported-plans.ts',
     mistake: 'Filters that overlap are offered to a driver that drops their priorities.',
@@ -33,6 +51,24 @@ export const drivers: readonly Mutation[] = [
     tier: 'quick',
   },
   {
+    id: 'offload-busy-form',
+    file: 'src/offload/portmap/offer.ts',
+    mistake: 'A card that is busy is asked again in another form.',
+    old: 'return aboutForm.has(errno) &&',
+    now: "return errno !== 'ENOSPC' &&",
+    test: ['offload/portmap/install.test.ts', 'that is busy is not asked again in another form'],
+    tier: 'quick',
+  },
+  {
+    id: 'offload-redirect-vain',
+    file: 'src/offload/portmap/redirect/ways.ts',
+    mistake: 'A driver that is known to rewrite is asked for redirects alone when it refuses filters.',
+    old: 'redirectsOnly !== undefined || !isKnownDriver(driver)',
+    now: "redirectsOnly !== undefined || driver !== 'ice'",
+    test: ['offload/portmap/driver/attempts.test.ts', 'never for a redirect alone'],
+    tier: 'quick',
+  },
+  {
     id: 'offload-tags-lose-macs',
     file: 'src/offload/portmap/driver/known-refusals.ts',
     mistake: 'Filters with a tag are offered to bnxt, which loses the MAC addresses.',
@@ -57,6 +93,15 @@ export const drivers: readonly Mutation[] = [
     old: 'return isMissing ? `no flow',
     now: 'return metersOf !== undefined ? `no flow',
     test: ['offload/port/drivers.test.ts', 'a card without meters says so'],
+    tier: 'quick',
+  },
+  {
+    id: 'offload-bare-refusal-misread',
+    file: 'src/offload/port/driver-words.ts',
+    mistake: 'Whatever an ice says in a refusal, the LLDP agent of the firmware is named as its reason.',
+    old: 'refusal !== refusesAllWhile.code',
+    now: '!refusal.startsWith("E")',
+    test: ['offload/portmap/preflight.test.ts', 'words of the driver are enough'],
     tier: 'quick',
   },
 ]

@@ -13,7 +13,6 @@ import {
   rdmaDevicesOf,
   readAuxDevice,
   readPciFunction,
-  uplinkOf,
   vfsOf,
 } from '../../src/nic/pci.ts'
 
@@ -258,7 +257,7 @@ describe('a kernel path', () => {
   })
 })
 
-describe('the uplink of a PF', () => {
+describe('the ports of a PF', () => {
   function addNetdevs(names: Readonly<Record<string, string | null>>): void {
     const folder = addFunction(pf, { netdevs: Object.keys(names) })
     for (const [netdev, port] of Object.entries(names)) {
@@ -268,37 +267,35 @@ describe('the uplink of a PF', () => {
       else mkdirSync(file)
     }
   }
-  const uplink = () => uplinkOf(pf, devices)
+  const ports = () => portsOf(pf, devices)
 
   test('its only interface, whatever its port is called', () => {
     addNetdevs({ pf0: null })
-    expect(uplink()).toBe('pf0')
+    expect(ports()).toEqual(['pf0'])
   })
 
   test('the one whose port is p<N> among representors', () => {
     addNetdevs({ eth0: 'pf0vf0', eth1: 'pf0vf1', ens1f0: 'p0', eth10: 'pf0vf10' })
-    expect(uplink()).toBe('ens1f0')
+    expect(ports()).toEqual(['ens1f0'])
   })
 
   test.each([
-    ['two ports', { a: 'p0', b: 'p1' }],
     ['no port', { a: 'pf0vf0', b: 'pf0vf1' }],
     ['no port names', { a: null, b: null }],
     ['names that only look alike', { a: 'p0s', b: 'xp0', c: 'P0', d: 'p0s1vf2' }],
     ['no interface', {}],
   ])('none with %s', (_, names) => {
     addNetdevs(names)
-    expect(uplink()).toBeUndefined()
+    expect(ports()).toEqual([])
   })
 
   test('all ports of a PF, by their numbers, also of one port that is split', () => {
     addNetdevs({ a: 'p10', b: 'p2', c: 'pf0vf0', d: null, e: 'n0', f: 'p2s1', g: 'p2s0' })
-    expect(portsOf(pf, devices)).toEqual(['b', 'g', 'f', 'a'])
+    expect(ports()).toEqual(['b', 'g', 'f', 'a'])
   })
 
   test('none of a PF that does not exist', () => {
-    expect(portsOf(pf, devices)).toEqual([])
-    expect(uplink()).toBeUndefined()
+    expect(ports()).toEqual([])
   })
 })
 

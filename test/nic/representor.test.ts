@@ -38,6 +38,27 @@ describe('the representor of a VF', () => {
     expect(find([port(name)], 1)).toBeUndefined()
   })
 
+  test('of an EF100 is on the switch with the number of the uplink’s port, without a parent, and names port and PF', () => {
+    const pf = port('p0', { physSwitchId: undefined, physPortId: '0200' })
+    const more = { parent: undefined, physSwitchId: '0200' }
+    const ports = [
+      port('p0pf0vf1', more),
+      port('p0pf0vf11', more),
+      port('p1pf0vf0', { ...more, physSwitchId: '0201' }),
+    ]
+    expect(representorOf([pf, ...ports], pf, 1, pf0)).toBe(ports[0])
+    expect(representorOf([pf, ...ports], pf, 0, pf0)).toBeUndefined()
+    const other = port('p0pf1vf1', more)
+    expect(representorOf([pf, other, ...ports], pf, 1, pf0)).toBe(ports[0])
+    expect(representorOf([pf, other, ...ports], pf, 1, pf1)).toBe(other)
+  })
+
+  test('is not looked for by the port’s number where the uplink has one of its switch', () => {
+    const both = port('p0', { physPortId: 'bb' })
+    const ports = [port('pf0vf1', { physSwitchId: 'bb' }), port('pf0vf1')]
+    expect(representorOf([both, ...ports], both, 1, pf0)).toBe(ports[1])
+  })
+
   test('may belong to another controller, but one of the host comes first', () => {
     const [other, own] = [port('c1pf0vf1'), port('pf0vf1')]
     expect(find([other], 1)).toBe(other)
@@ -91,7 +112,10 @@ describe('the port of a subfunction', () => {
 test.each([
   ['pf0vf3', 'vf3'],
   ['c1pf10sf88', 'sf88'],
+  ['p0pf0vf3', 'vf3'],
   ['p0', undefined],
+  ['p0s1', undefined],
+  ['p0pf0', undefined],
   ['pf0', undefined],
   ['pf0vf3x', undefined],
   [undefined, undefined],

@@ -127,7 +127,7 @@ export const conditionKeys = {
     isOwn: true,
     types: netOrAux,
     without: anyDevice,
-    effect: "mode of the PF's eSwitch",
+    effect: "mode of the PF's eSwitch; one that another system manages (BlueField in DPU mode) has neither",
   }),
   hasRepresentor: key(flag, {
     isOwn: true,

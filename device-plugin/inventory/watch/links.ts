@@ -111,7 +111,8 @@ function entryOf(link: Link): Omit<Entry, 'rest'> {
   const { IFF_UP, IFF_LOWER_UP } = IFF
   const names = [link.IFLA_IFNAME, link.IFLA_PROP_LIST, link.ifi_flags & IFF_UP, link.IFLA_MASTER]
   const ports = [link.IFLA_ADDRESS, link.ifi_flags & IFF_LOWER_UP, link.IFLA_OPERSTATE]
-  const phys = [hexOf(link.IFLA_PHYS_SWITCH_ID), link.IFLA_PHYS_PORT_NAME, link.IFLA_PARENT_DEV_NAME]
+  const ids = [hexOf(link.IFLA_PHYS_SWITCH_ID), hexOf(link.IFLA_PHYS_PORT_ID)]
+  const phys = [...ids, link.IFLA_PHYS_PORT_NAME, link.IFLA_PARENT_DEV_NAME]
   return {
     isHardware,
     master: link.IFLA_MASTER,

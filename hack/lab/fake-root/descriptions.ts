@@ -12,6 +12,7 @@ export interface FakeNetdev {
   readonly type?: number
   readonly physPortName?: string
   readonly physSwitchId?: string
+  readonly physPortId?: string
 }
 
 /** An RDMA device of a function or subfunction. */

@@ -204,6 +204,7 @@ export class FakeRoot {
       // The kernel answers EINVAL for the carrier of an interface that is down.
       ...{ carrier: up ? Number(carrier) : undefined, uevent: `INTERFACE=${name}\nIFINDEX=${ifindex}` },
       ...{ phys_port_name: netdev.physPortName, phys_switch_id: netdev.physSwitchId, iflink: ifindex },
+      phys_port_id: netdev.physPortId,
     })
     this.tree.link(`${place}/device`, device)
     this.tree.link(`${place}/subsystem`, 'class/net')

@@ -17,7 +17,7 @@ import { planRestore } from '../plan/restore.ts'
 import { onePfChangeAtATime } from '../state/locks.ts'
 import { isMissing, returnMilliseconds, waitForDevice } from './find-device.ts'
 import { giveBack } from './give-back.ts'
-import { bindNamed, nameWaits } from './names.ts'
+import { awaitName, bindNamed } from './names.ts'
 import { requireRestored } from './require-restored.ts'
 import { leadTuning } from './tuning.ts'
 
@@ -46,10 +46,9 @@ export function restoreDevice(
   const runner = homeward(kernel, before, onePfChangeAtATime(machine, kernel, before.device.pfPci))
   addVerbFields({ device: journal.device.id })
   const wait = view.moved === false ? 0 : returnMilliseconds
-  const awaitName = nameWaits(machine, kernel)
-  const look = () => readLive(kernel, journal, view)
   const awaitDevice = (milliseconds: number) => waitForDevice(machine, kernel, journal, view, milliseconds)
-  const find = (milliseconds: number) => awaitName(journal, awaitDevice(milliseconds), look)
+  const find = (milliseconds: number) =>
+    awaitName(machine, kernel, journal, awaitDevice(milliseconds), () => awaitDevice(0))
   let live = step('find', () => find(wait))
   if (live === 'gone' && isSoftware(journal) && view.moved !== false) {
     notice(
@@ -96,7 +95,7 @@ export function restoreDevice(
       // A device at home is out of the pod's reach, and was looked at.
       const seen = errors.length > 0 ? view : { ...view, home: homeIfindex }
       const lookAgain = () => readLive(kernel, journal, seen)
-      now = awaitName(journal, lookAgain(), lookAgain)
+      now = awaitName(machine, kernel, journal, lookAgain(), lookAgain)
       if (now === 'gone' || now.link?.side === 'host' || !errors.some(saysItLeft)) continue
       if (++chases < maxChases) now = find(wait)
       if (now !== 'gone' && (isMissing(journal, now) || chases === maxChases) && mayRebind(journal))

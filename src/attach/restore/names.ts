@@ -20,7 +20,6 @@ import type { AttachJournal } from '../../records/attach.ts'
 import type { LiveState } from '../device/live-state.ts'
 import { withNameLock } from '../state/locks.ts'
 import { spareNames } from '../state/spare-names.ts'
-import { pollMilliseconds } from './find-device.ts'
 
 /**
  * Runs `bind`, which has the driver of the device start anew and waits for the new interface. Gives the interface its own name before
@@ -51,47 +50,45 @@ function giveName(kernel: Kernel, runner: Runner, { device, original }: AttachJo
   const link = kernel.link('host', now)
   if (link === undefined) return
   const here = { name: now, ifindex: link.ifindex } as const
-  const down: readonly Op[] = link.up
-    ? [{ do: 'link.set', side: 'host', ...here, set: { up: false }, was: { up: true } }]
-    : []
   for (const newName of [own, ...spareNames(device)]) {
     if (kernel.link('host', newName) !== undefined) continue
     const rename: Op = { do: 'link.move', from: 'host', ...here, to: 'host', newName }
-    if (applyAll(runner, [...down, rename]).length === 0) return
+    if (applyAll(runner, [rename]).length === 0) return
   }
 }
 
-/** The interface of another device gets so many milliseconds to give up a name, in one restore, where no call of ours names it. */
-const strangerMilliseconds = 1_000
+/** Looks again after so many waits: each time another call of ours may have given the name to its device for a moment. */
+const maxWaits = 8
 
 /**
- * Returns a function that makes sure that the name of the journal's device is free. `found`: the last look; `look` looks again. The
- * function returns the last look. Where the name is free it asks nothing. It waits while a call of ours binds the driver of the
- * interface that has the name, and one second in all for any other hardware, to which udev may give a name just now.
+ * Makes sure, as far as our calls are concerned, that the name of the journal's device is free. `found`: the last look; `look` looks
+ * again. Returns the last look. Asks nothing where the name is free. Waits while a call of ours binds the driver of the interface that
+ * has the name. An interface that has the name outside of such a call keeps it.
  */
-export function nameWaits(machine: Machine, kernel: Kernel) {
-  let left = strangerMilliseconds
-  return (
-    { original }: AttachJournal,
-    found: LiveState | 'gone',
-    look: () => LiveState | 'gone',
-  ): LiveState | 'gone' => {
-    const name = original.link?.name
-    let live = found
-    // A device that is nowhere to be seen needs no name yet.
-    const isWanting = () => live !== 'gone' && live.link !== undefined && live.taken.has(name ?? '')
-    while (left > 0 && name !== undefined && isWanting()) {
-      const holder = kernel.link('host', name)
-      const pci = holder === undefined ? undefined : hardwareOf(holder)
-      if (holder !== undefined && pci === undefined) return live
-      left -= pollMilliseconds
-      if (pci !== undefined && withNameLock(machine, pci, () => true) === undefined) return live
-      if (holder !== undefined && kernel.link('host', name)?.ifindex === holder.ifindex)
-        machine.sleep(pollMilliseconds)
-      live = look()
-    }
-    return live
+export function awaitName(
+  machine: Machine,
+  kernel: Kernel,
+  { original }: AttachJournal,
+  found: LiveState | 'gone',
+  look: () => LiveState | 'gone',
+): LiveState | 'gone' {
+  const name = original.link?.name
+  let live = found
+  // A device that is nowhere to be seen needs no name yet.
+  const isWanting = () => live !== 'gone' && live.link !== undefined && live.taken.has(name ?? '')
+  for (let waits = 0; waits < maxWaits && name !== undefined && isWanting(); waits++) {
+    const holder = kernel.link('host', name)
+    if (holder !== undefined && !isGivenUp(machine, kernel, name, holder)) return live
+    live = look()
   }
+  return live
+}
+
+/** Waits for a call of ours that binds the driver of `holder`; true when `holder` does not have the name any more. */
+function isGivenUp(machine: Machine, kernel: Kernel, name: string, holder: LinkFacts): boolean {
+  const pci = hardwareOf(holder)
+  if (pci === undefined || withNameLock(machine, pci, () => true) === undefined) return false
+  return kernel.link('host', name)?.ifindex !== holder.ifindex
 }
 
 /** The PCI function of an interface; undefined for software and for hardware on other buses. */

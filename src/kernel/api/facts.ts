@@ -62,7 +62,9 @@ export interface LinkFacts {
   readonly parentBus: string | undefined
   /** IFLA_PHYS_SWITCH_ID, hex: equal for all ports of one eSwitch. */
   readonly physSwitchId: string | undefined
-  /** IFLA_PHYS_PORT_NAME: `p0` for an uplink, `pf0vf3` for a representor. */
+  /** IFLA_PHYS_PORT_ID, hex: equal for all functions of one port. Few drivers tell it. */
+  readonly physPortId?: string
+  /** IFLA_PHYS_PORT_NAME: `p0` for an uplink, `pf0vf3` or `p0pf0vf3` for a representor. */
   readonly physPortName: string | undefined
   /** Present when asked for: attributes of the VFs below a PF, by VF index. */
   readonly vfs: ReadonlyMap<number, VfAttributes> | undefined

@@ -8,8 +8,9 @@ import type { EswitchMode } from './network-facts.ts'
 export type LowerNetns = number | 'pod' | 'unknown'
 
 /**
- * The mode of an eSwitch by devlink. `untold`: the kernel or the driver has no devlink. `unsupported`: the driver refuses the question
- * (EOPNOTSUPP), as most do that know legacy mode alone, and some where another system manages the eSwitch.
+ * The mode of an eSwitch by devlink. `untold`: the kernel or the driver has no devlink, or the driver has no such operation, and then
+ * devlink answers without a mode (devlink_nl_eswitch_fill() of net/devlink/dev.c). `unsupported`: the driver refuses the question
+ * (EOPNOTSUPP), as some do where another system manages the eSwitch.
  */
 export type EswitchState = EswitchMode | 'untold' | 'unsupported'
 

@@ -22,6 +22,7 @@ export type NetworkLink = Pick<
   | 'slaveKind'
   | 'parent'
   | 'physSwitchId'
+  | 'physPortId'
   | 'physPortName'
 >
 

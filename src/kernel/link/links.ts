@@ -59,6 +59,7 @@ export function linkFacts(link: Link): LinkFacts {
     parent: link.IFLA_PARENT_DEV_NAME,
     parentBus: link.IFLA_PARENT_DEV_BUS_NAME,
     physSwitchId: link.IFLA_PHYS_SWITCH_ID === undefined ? undefined : toHex(link.IFLA_PHYS_SWITCH_ID),
+    ...(link.IFLA_PHYS_PORT_ID === undefined ? {} : { physPortId: toHex(link.IFLA_PHYS_PORT_ID) }),
     physPortName: link.IFLA_PHYS_PORT_NAME,
     vfs:
       link.IFLA_VFINFO_LIST === undefined
@@ -98,8 +99,7 @@ export function allLinks(socket: NetlinkSocket): LinkFacts[] {
 }
 
 /** Number of tries to set a MAC, and the milliseconds between tries. A VF asks its PF by a mailbox, which may be busy. */
-const macAttempts = 3
-const macPause = 20
+const [macAttempts, macPause] = [3, 20]
 
 /**
  * Number of tries to set an interface up, and the milliseconds between tries: 2 s in all. Some drivers answer EBUSY during a

@@ -30,6 +30,10 @@ const reads: readonly (Read | undefined)[] = byNumber([
     (into, ...at) => (into.physSwitchId = toHex(table.IFLA_PHYS_SWITCH_ID[1].read(...at))),
   ],
   [
+    table.IFLA_PHYS_PORT_ID,
+    (into, ...at) => (into.physPortId = toHex(table.IFLA_PHYS_PORT_ID[1].read(...at))),
+  ],
+  [
     table.IFLA_PHYS_PORT_NAME,
     (into, ...at) => (into.physPortName = table.IFLA_PHYS_PORT_NAME[1].read(...at)),
   ],

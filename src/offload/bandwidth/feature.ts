@@ -48,7 +48,7 @@ function traceOf({ machine, kernel, attachment, hasEswitch }: TraceContext): str
 }
 
 /**
- * Frames that come out of an ifb in the pod pass by the table by which a pod takes redirected frames in: they would be lost.
+ * Frames that come out of an ifb in the pod do not meet the table by which a pod takes redirected frames in: they would be lost.
  * @throws CniError 7 then
  */
 function refuseBesideRedirects(

@@ -59,6 +59,19 @@ export function policedByPort(driver: string | undefined): string | undefined {
 }
 
 /**
+ * What may be the reason of a refusal that has an errno and no text, and the command against it; undefined where nothing is known.
+ * @param refusal the driver's words, with the errno
+ * @param pf name of the interface whose card refuses
+ */
+export function bareRefusalHint(driver: string | undefined, refusal: string, pf: string): string | undefined {
+  const { refusesAllWhile } = driverFacts(driver)
+  if (refusesAllWhile === undefined || refusal !== refusesAllWhile.code) return undefined
+  const { what, stoppedBy } = refusesAllWhile
+  const known = sentence(driver, refusesAllWhile, `refuses every filter without a text while ${what}`)
+  return `${known}: if it does, "${stoppedBy(pf)}" ends that`
+}
+
+/**
  * A driver's refusal of a policer, or of a filter with one. `words`: the refusal as it is to be shown. A driver without meters
  * refuses a filter without a text. Of a policer by itself the kernel hides the driver's number (tcf_action_offload_add_ex(),
  * net/sched/act_api.c: EINVAL), and only the driver's text tells.

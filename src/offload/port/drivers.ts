@@ -48,11 +48,25 @@ export interface DriverFacts {
     /** The driver's words about a policer by itself that it can't have. */
     readonly words: string
   }
+  /** The driver refuses every filter with this errno and without a text while something of the card runs. */
+  readonly refusesAllWhile?: Sourced & {
+    /** Name of the errno. */
+    readonly code: string
+    /** The thing and its verb, for people. */
+    readonly what: string
+    /** The command that ends it, for the PF of this name. */
+    readonly stoppedBy: (pf: string) => string
+  }
   /** devlink answers EOPNOTSUPP for the eSwitch's mode where another system manages the eSwitch. */
   readonly managedElsewhere?: Sourced & { readonly where: string }
+  /** devlink tells no mode of the eSwitch, and the card is in switchdev mode from the time it has VFs. */
+  readonly representorsWithoutMode?: Sourced
 }
 
-const ef100: DriverFacts = { dropsPriorities: { source: 'efx_tc_flower_replace() of sfc/tc.c' } }
+const ef100: DriverFacts = {
+  dropsPriorities: { source: 'efx_tc_flower_replace() of sfc/tc.c' },
+  representorsWithoutMode: { source: 'efx_ef100_pci_sriov_enable() of sfc/ef100_sriov.c' },
+}
 
 /** By the name of the PF's driver in sysfs. */
 const drivers: Readonly<Record<string, DriverFacts>> = {
@@ -75,6 +89,11 @@ const drivers: Readonly<Record<string, DriverFacts>> = {
     redirectsOnly: { source: 'ice_eswitch_tc_parse_action() of intel/ice/ice_tc_lib.c' },
     dropsPriorities: { source: 'ice_eswitch_add_tc_fltr() of intel/ice/ice_tc_lib.c' },
     refusesFragmentKey: { source: 'ice_parse_cls_flower() of intel/ice/ice_tc_lib.c' },
+    refusesAllWhile: {
+      ...{ code: 'EINVAL', what: "the firmware's LLDP agent runs" },
+      stoppedBy: (pf) => `ethtool --set-priv-flags ${pf} fw-lldp-agent off`,
+      source: 'ice_add_cls_flower() of intel/ice/ice_tc_lib.c',
+    },
   },
   mlx5_core: {
     // The driver asks for the same hardware alone, and the switch inside sends on by MAC address: to a VF, or to the wire.

@@ -5,10 +5,10 @@ import type { LinkFacts } from '../../kernel/api/facts.ts'
 import type { Kernel } from '../../kernel/api/kernel.ts'
 import { type PciAddress, parsePciAddress } from '../../lib/pci-address.ts'
 import { driverOf as boundDriver, type PciFunction, readPciFunction, type VfPosition } from '../../nic/pci.ts'
-import { representorOf } from '../../nic/representor.ts'
+import { portAt } from '../../nic/representor.ts'
 import type { OffloadConfig } from '../config/config.ts'
 import type { PortKind } from './kinds.ts'
-import { findUplink, managerOf } from './uplink.ts'
+import { findUplink, managerOf, type SwitchPorts, switchPorts } from './uplink.ts'
 
 /** The place where frames of the pod's network pass on the host. */
 export interface UplinkAttachment {
@@ -131,7 +131,8 @@ function vfPort(
   if (link === undefined && !pci.userspace)
     throw invalid(`Cannot serve "${name}": the pod has no such interface`)
   const eswitch = kernel.eswitch(vf.pf)
-  const representor = eswitch === 'switchdev' ? findRepresentor(kernel, uplink, vf) : undefined
+  const ports = switchPorts(kernel, vf.pf, uplink, eswitch)
+  const representor = ports === undefined ? undefined : representorAmong(ports, uplink, vf)
   const manager = managerOf(vf.pf, eswitch)
   const attributes = uplink.vfs?.get(vf.index)
   const { id: vlan = 0, proto } = attributes?.vlan ?? {}
@@ -171,8 +172,8 @@ function wireOf(
 }
 
 /** The representor of a VF in switchdev mode: nothing reaches the VF without it. */
-function findRepresentor(kernel: Kernel, uplink: LinkFacts, { pf, index }: VfPosition): LinkFacts {
-  const found = representorOf(kernel.links('host'), uplink, index, pf)
+function representorAmong(ports: SwitchPorts, uplink: LinkFacts, { pf, index }: VfPosition): LinkFacts {
+  const found: LinkFacts | undefined = portAt(ports, `vf${index}`, pf)
   if (found?.up === true) return found
   const words = found === undefined ? 'was not found' : `"${found.name}" is down`
   throw invalid(`Cannot serve a pod: the representor of VF ${index} of "${uplink.name}" ${words}`)

@@ -3,6 +3,7 @@ import type { LinkFacts } from '../../kernel/api/facts.ts'
 import type { Kernel } from '../../kernel/api/kernel.ts'
 import type { PciAddress } from '../../lib/pci-address.ts'
 import { driverOf, portsOf } from '../../nic/pci.ts'
+import { type PortPlace, portsByPlace } from '../../nic/representor.ts'
 import { driverFacts } from './drivers.ts'
 
 /** The interface, or in words what is wrong with the PF or with the key `uplink`. */
@@ -46,6 +47,39 @@ function choiceOf(pf: PciAddress, ports: readonly string[], wanted: string | und
  */
 export function managerOf(pf: PciAddress, state: ReturnType<Kernel['eswitch']>): string | undefined {
   return state === 'unsupported' ? driverFacts(driverOf(pf)).managedElsewhere?.where : undefined
+}
+
+/** The ports of the VFs of an eSwitch in switchdev mode, by place. */
+export type SwitchPorts = ReadonlyMap<PortPlace, readonly LinkFacts[]>
+
+/**
+ * The ports of the VFs on the eSwitch of a PF; undefined where it is not in switchdev mode. Where devlink never tells the mode, the ports
+ * are there with the VFs, unless the firmware has no eSwitch (grp_mae in drivers/net/ethernet/sfc/ef100_nic.c). `state` is devlink's
+ * answer for the PF. All interfaces of the host are read, unless devlink tells that there are no ports.
+ */
+export function switchPorts(
+  kernel: Kernel,
+  pf: PciAddress,
+  uplink: LinkFacts,
+  state: ReturnType<Kernel['eswitch']>,
+): SwitchPorts | undefined {
+  if (state === 'switchdev') return portsByPlace(kernel.links('host'), uplink)
+  if (!isModeless(pf, uplink, state)) return undefined
+  const ports = portsByPlace(kernel.links('host'), uplink)
+  return ports.size === 0 ? undefined : ports
+}
+
+/** True when the eSwitch of a PF is in switchdev mode. Interfaces are read where devlink never tells the mode. */
+export function isSwitchdev(kernel: Kernel, pf: PciAddress, state = kernel.eswitch(pf)): boolean {
+  if (state === 'switchdev' || state === 'legacy') return state === 'switchdev'
+  const found = findUplink(kernel, pf, undefined)
+  return 'link' in found && switchPorts(kernel, pf, found.link, state) !== undefined
+}
+
+/** The cheapest question comes first: few uplinks have a port id, and of those most have no driver that is asked for. */
+function isModeless(pf: PciAddress, uplink: LinkFacts, state: ReturnType<Kernel['eswitch']>): boolean {
+  if (state === 'legacy' || uplink.physSwitchId !== undefined || uplink.physPortId === undefined) return false
+  return driverFacts(driverOf(pf)).representorsWithoutMode !== undefined
 }
 
 /** The reason for which there are no representors, as a sentence. */

@@ -219,12 +219,15 @@ function untakenOf(
   return { refusal: first.refusal, isForm: all, ...(attempts.length === 0 ? { isKnown: true } : {}) }
 }
 
-/** Codes of drivers whose table is full. */
-const full: ReadonlySet<string> = new Set(['ENOSPC', 'ENOMEM'])
+/**
+ * Codes by which drivers refuse what a rule says; 524 is ENOTSUPP, which user space has no name for. A driver whose table is full, that
+ * is busy or resets says others, and would say them to every rule.
+ */
+const aboutForm: ReadonlySet<string> = new Set(['EOPNOTSUPP', 'EINVAL', 'errno 524'])
 
 /** Where offloads are switched off, a driver refuses rules whatever they say. */
 function isForm({ code: errno, refusal }: OffloadRefused, { explain }: Preflight): boolean {
-  return !full.has(errno) && explain(refusal) === refusal
+  return aboutForm.has(errno) && explain(refusal) === refusal
 }
 
 /** The host's stack forwards the frames of the group without any rule. */
@@ -250,7 +253,8 @@ function refusedBy(
   options?: ConstructorParameters<typeof CniError>[2],
 ): string {
   if (!plan.hardwareOnly || isOfStack(group)) return untaken.refusal
-  throw new NotTaken(untaken, `Cannot map ${group.mapping} in the NIC: ${why}`, options)
+  const reasons = [why, ...(plan.hindrance === undefined ? [] : [plan.hindrance])].join('; ')
+  throw new NotTaken(untaken, `Cannot map ${group.mapping} in the NIC: ${reasons}`, options)
 }
 
 /** The operation that adds a filter. */

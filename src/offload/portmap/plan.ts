@@ -39,6 +39,8 @@ export interface OffloadPlan {
   readonly inSoftware?: readonly RuleGroup[]
   /** The NIC is not asked for any rule. */
   readonly unoffered?: true
+  /** Why a form that the driver might take is not offered: said beside the driver's refusal of this one. */
+  readonly hindrance?: string
   /** The driver that is asked, where it is known. */
   readonly driver?: string
   /** The rules must be in the NIC: a refusal is an error, or under `nat: auto` the reason for another plan. */
@@ -70,7 +72,7 @@ export function planPorts(config: OffloadConfig, facts: OffloadFacts, identity: 
   const served = hostSide(config, facts).served
   const { wire } = port
   const { nats, notes: passedOver } = offeredTranslators(choices.nat, facts.driver)
-  const plan = (nat: Translator, { way, unoffered, notes }: WayChoice): OffloadPlan => ({
+  const plan = (nat: Translator, { way, unoffered, notes, hindrance }: WayChoice): OffloadPlan => ({
     ...{ keys, nat, way },
     ops: [
       {
@@ -86,6 +88,7 @@ export function planPorts(config: OffloadConfig, facts: OffloadFacts, identity: 
       ? { groups: [] }
       : groupsOf(config, facts, wire, served, identity, keys, nat, way)),
     ...((wire?.representor === undefined && way !== 'hairpin') || unoffered ? { unoffered: true } : {}),
+    ...(hindrance === undefined ? {} : { hindrance }),
     hardwareOnly: nat === 'nic' || config.offload === 'require',
     notes: [
       ...replies.notes,

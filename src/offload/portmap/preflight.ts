@@ -6,6 +6,7 @@ import type { Kernel } from '../../kernel/api/kernel.ts'
 import { step } from '../../lib/log/steps.ts'
 import type { FlowFilter } from '../../ops/op.ts'
 import type { OffloadConfig } from '../config/config.ts'
+import { bareRefusalHint } from '../port/driver-words.ts'
 import { traitsOf } from '../port/kinds.ts'
 import type { Port } from '../port/port.ts'
 import { cookiePrefix } from '../state/identity.ts'
@@ -44,11 +45,11 @@ export function runPreflight(
   if (wire === undefined) return unhindered
   const { uplink, representor } = wire
   refuseOccupied(kernel, uplink, traitsOf(kind).eswitch === 'legacy')
-  const links = representor === undefined ? [uplink] : [uplink, representor]
+  const links = [uplink, ...(representor === undefined ? [] : [representor])] as const
   const rules = plans.flatMap(({ groups, inSoftware = [] }) =>
     [...groups, ...inSoftware].flatMap((group) => group.rules),
   )
-  const preflight = step('ground', () => surveyUplink(kernel, links, rules))
+  const preflight = step('ground', () => surveyUplink(kernel, links, rules, plans[0]?.driver))
   // Filters that can run in software only need no try.
   const isAskable = representor !== undefined || plans.some(({ way }) => way === 'hairpin')
   if (!isAskable || config.offload === 'off') refuseTaken(preflight, undefined)
@@ -72,8 +73,13 @@ function refuseOccupied(kernel: Kernel, uplink: LinkFacts, isLegacy: boolean): v
   }
 }
 
-/** Looks at all interfaces that `rules` are to be on. `links` has them by number. */
-function surveyUplink(kernel: Kernel, links: readonly LinkFacts[], rules: readonly FlowFilter[]): Preflight {
+/** Looks at all interfaces that `rules` are to be on: `links`, the uplink first. `driver` is the uplink's. */
+function surveyUplink(
+  kernel: Kernel,
+  links: readonly [LinkFacts, ...LinkFacts[]],
+  rules: readonly FlowFilter[],
+  driver: string | undefined,
+): Preflight {
   const found = links.flatMap((link) => {
     const own = rules.filter((rule) => rule.ifindex === link.ifindex)
     return kernel.conflicts(link, own, cookiePrefix).map((conflict) => ({ link, conflict }))
@@ -93,7 +99,11 @@ function surveyUplink(kernel: Kernel, links: readonly LinkFacts[], rules: readon
     explain: (refusal) => {
       off ??= links.filter((link) => kernel.tcOffload(link.ifindex) !== 'on')
       const names = off.map((link) => `"${link.name}"`).join(' and ')
-      return off.length === 0 ? refusal : `${refusal} (hw-tc-offload of ${names} is off)`
+      const reasons = [
+        ...(off.length === 0 ? [] : [`hw-tc-offload of ${names} is off`]),
+        ...[bareRefusalHint(driver, refusal, links[0].name)].filter((hint) => hint !== undefined),
+      ]
+      return reasons.length === 0 ? refusal : `${refusal} (${reasons.join('; ')})`
     },
   }
 }

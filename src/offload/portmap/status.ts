@@ -8,7 +8,7 @@ import type { Readiness, StatusContext } from '../feature.ts'
 import { uplinkAddresses } from '../port/addresses.ts'
 import { orderHindrance, rewriteHindrances } from '../port/driver-words.ts'
 import { linkHindrance } from '../port/hindrance.ts'
-import { eswitchWords, findUplink, managerOf } from '../port/uplink.ts'
+import { eswitchWords, findUplink, isSwitchdev, managerOf } from '../port/uplink.ts'
 import { takesHairpin } from './hairpin/words.ts'
 
 /** The capability is no wish: a pod that asks for no port is served without any of this. */
@@ -34,7 +34,7 @@ function needsOf(kernel: Kernel, config: StatusConfig, pfs: readonly PciAddress[
   // Pods behind a bridge are served without any filter. On other nodes there are no other pods.
   const steering = pfs.length > 0 || config.device !== undefined || config.uplink !== undefined
   // Elsewhere frames keep their tags, and addresses are translated in the pod; `auto` does that too where the NIC can't.
-  const switches = pfs.filter((pf) => kernel.isSwitchdev(pf))
+  const switches = pfs.filter((pf) => isSwitchdev(kernel, pf))
   const inNic =
     config.nat === 'nic' || (config.nat === 'auto' && switches.some((pf) => hasPrograms(config, pf)))
   return {
@@ -89,7 +89,7 @@ function hindrance(
   if ('why' in found) return found.why
   const { link } = found
   const eswitch = kernel.eswitch(pf)
-  if (eswitch !== 'switchdev') {
+  if (!isSwitchdev(kernel, pf, eswitch)) {
     const manager = managerOf(pf, eswitch)
     const isOffered = manager === undefined && triesHairpin && takesHairpin('vf', driverOf(pf))
     if (!isOffered) return eswitchWords(link.name, manager)

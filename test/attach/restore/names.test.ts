@@ -1,7 +1,7 @@
-// A restore waits for its device's own name only while a call of ours, or udev, may be about to give the name up.
+// A restore waits for its device's own name only while a call of ours may be about to give the name up.
 import { describe, expect, test } from 'vitest'
 import type { LiveState } from '../../../src/attach/device/live-state.ts'
-import { nameWaits } from '../../../src/attach/restore/names.ts'
+import { awaitName } from '../../../src/attach/restore/names.ts'
 import type { LinkFacts } from '../../../src/kernel/api/facts.ts'
 import type { Kernel } from '../../../src/kernel/api/kernel.ts'
 import type { Machine } from '../../../src/kernel/api/machine.ts'
@@ -21,9 +21,6 @@ function host(holder: Partial<LinkFacts> | undefined, lock: 'free' | 'released' 
   let isGone = holder === undefined
   const machine: Partial<Machine> = {
     sharedDir: '/shared',
-    sleep: (milliseconds) => {
-      asked.push(`sleep ${milliseconds}`)
-    },
     withLock: (path, milliseconds, action) => {
       asked.push(`lock ${path} ${milliseconds}`)
       if (lock === 'held') throw new LockTimeout(path)
@@ -37,9 +34,10 @@ function host(holder: Partial<LinkFacts> | undefined, lock: 'free' | 'released' 
       return isGone ? undefined : ({ name: 'eth2', ifindex: 7, ...holder } as LinkFacts)
     },
   }
-  const awaitName = nameWaits(machine as Machine, kernel as Kernel)
   const look = () => looked(...(isGone ? [] : ['eth2']))
-  return { asked, look, await: (found: LiveState | 'gone') => awaitName(journal, found, look) }
+  const wait = (found: LiveState | 'gone') =>
+    awaitName(machine as Machine, kernel as Kernel, journal, found, look)
+  return { asked, wait }
 }
 
 const ofCard = { parent: OTHER, parentBus: 'pci' }
@@ -47,7 +45,7 @@ const lock = `lock /shared/name-lock ${OTHER} 30000`
 
 describe('the wait for a name', () => {
   test('asks nothing when the name is free, and for a device that has ended or has no interface yet', () => {
-    const { asked, await: wait } = host(ofCard)
+    const { asked, wait } = host(ofCard)
     const free = looked('altname')
     expect(wait(free)).toBe(free)
     expect(wait('gone')).toBe('gone')
@@ -56,29 +54,26 @@ describe('the wait for a name', () => {
   })
 
   test('does not begin for a name of software', () => {
-    const { asked, await: wait } = host({})
+    const { asked, wait } = host({})
     expect(wait(looked('eth2'))).toEqual(looked('eth2'))
     expect(asked).toEqual(['link host eth2'])
   })
 
   test('lasts until the driver of the other device was bound anew, and the name is free', () => {
-    const { asked, await: wait } = host(ofCard, 'released')
+    const { asked, wait } = host(ofCard, 'released')
     expect(wait(looked('eth2'))).toEqual(looked())
     expect(asked).toEqual(['link host eth2', lock, 'link host eth2'])
   })
 
   test('ends when the lock is not to be had', () => {
-    const { asked, await: wait } = host(ofCard, 'held')
+    const { asked, wait } = host(ofCard, 'held')
     expect(wait(looked('eth2'))).toEqual(looked('eth2'))
     expect(asked).toEqual(['link host eth2', lock])
   })
 
-  test('is one second for all looks together when no call of ours works on the other device', () => {
-    const { asked, await: wait } = host(ofCard)
+  test('ends at once when no call of ours works on the other device', () => {
+    const { asked, wait } = host(ofCard)
     expect(wait(looked('eth2'))).toEqual(looked('eth2'))
-    const slept = () => asked.filter((one) => one === 'sleep 20').length * 20
-    expect(slept()).toBe(1000)
-    wait(looked('eth2'))
-    expect(slept()).toBe(1000)
+    expect(asked).toEqual(['link host eth2', lock, 'link host eth2'])
   })
 })

@@ -179,6 +179,20 @@ describe('the eSwitch', () => {
     expect(snapshotOf(root, refused).pfs.get(pf)).not.toHaveProperty('managedElsewhere')
   })
 
+  test('of an EF100 has the number of the uplink’s port, and representors without a parent', () => {
+    root.removeNetdev(pf, 'rep0')
+    const switchId = '020000000001'
+    const links = () => [
+      networkLink('ens1', 7, { parent: pf, physPortName: 'p0', physPortId: switchId }),
+      networkLink('eth0', 50, { physPortName: 'p0pf0vf0', physSwitchId: switchId }),
+    ]
+    const snapshot = snapshotOf(root, {
+      ...{ links, eswitchModes: () => new Map() },
+    })
+    expect(snapshot.pfs.get(pf)).toMatchObject({ eswitchMode: 'switchdev', uplink: { name: 'ens1' } })
+    expect(deviceIn(snapshot, vf0).representor).toMatchObject({ name: 'eth0' })
+  })
+
   test('of a card with several ports on one PF is that of all, and each port names the PF', () => {
     root.addNetdev(pf, { name: 'ens2', ifindex: 8, physPortName: 'p1', physSwitchId: 'aa' })
     const own = snapshotOf(root, { eswitchModes })

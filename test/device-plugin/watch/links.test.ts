@@ -29,6 +29,7 @@ describe('an interface of hardware', () => {
     ['state', { IFLA_OPERSTATE: 2 }],
     ['master', { IFLA_MASTER: 7 }],
     ['switch id', { IFLA_PHYS_SWITCH_ID: Uint8Array.of(1, 2) }],
+    ['port id', { IFLA_PHYS_PORT_ID: Uint8Array.of(1, 2) }],
     ['port name', { IFLA_PHYS_PORT_NAME: 'p0' }],
     ['device', { IFLA_PARENT_DEV_NAME: '0000:02:00.0' }],
   ]

@@ -40,6 +40,12 @@ describe('facts', () => {
     })
   })
 
+  test('have the numbers of switch and port in hex', () => {
+    const ids = { IFLA_PHYS_SWITCH_ID: Uint8Array.of(1, 2), IFLA_PHYS_PORT_ID: Uint8Array.of(0, 255) }
+    const facts = linkFacts(linkMessage.decode(linkMessage.encode({ ifi_index: 7, ...ids })))
+    expect(facts).toMatchObject({ physSwitchId: '0102', physPortId: '00ff' })
+  })
+
   test('have each XDP program once, and the kind of the master', () => {
     const facts = linkFacts(
       linkMessage.decode(

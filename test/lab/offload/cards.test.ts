@@ -23,7 +23,7 @@ const CARDS: Readonly<Record<string, CardOptions>> = {
   'mlx5 in legacy mode': { driver: 'mlx5_core', profile: 'mlx5', mode: 'legacy' },
   ice: { driver: 'ice', profile: 'ice', mode: 'switchdev' },
   nfp: { driver: 'nfp', profile: 'nfp', mode: 'switchdev' },
-  sfc: { driver: 'sfc_ef100', profile: 'sfc', mode: 'switchdev' },
+  sfc: { driver: 'sfc_ef100', profile: 'sfc', mode: 'switchdev', isModeless: true },
   bnxt: { driver: 'bnxt_en', profile: 'bnxt', mode: 'switchdev' },
 }
 

@@ -9,6 +9,9 @@ const address = '0000:3b:02.1'
 let ports: readonly string[]
 let driver: string
 let eswitch: ReturnType<Kernel['eswitch']>
+/** All interfaces of the host; reading them is counted. */
+let links: readonly object[]
+let linkReads: number
 vi.mock('../../../src/nic/pci.ts', () => ({
   readPciFunction: () => ({
     address: '0000:3b:02.1',
@@ -22,6 +25,8 @@ beforeEach(() => {
   ports = ['pf0']
   driver = 'igb'
   eswitch = 'legacy'
+  links = []
+  linkReads = 0
 })
 
 /** A VF in a VLAN of some protocol; `pf0` has the altname `wire`. */
@@ -33,9 +38,13 @@ function read(proto: number, runtimeConfig: object, more: object = {}) {
     link: (side: string, by: string) => {
       if (side === 'pod') return link
       const name = names[by]
-      return name === undefined ? undefined : { name, ifindex: 2, up: true, vfs }
+      return name === undefined ? undefined : { name, ifindex: 2, up: true, vfs, physPortId: '0200' }
     },
     eswitch: () => eswitch,
+    links: () => {
+      linkReads++
+      return links
+    },
     hasIngress: () => false,
   } as unknown as Kernel
   const request = requestOf({ runtimeConfig, ...more })
@@ -100,4 +109,44 @@ test.each([
   const port = read(0x8100, { portMappings })
   expect(port.kind).toBe('legacy')
   expect(port.wire?.managedElsewhere).toBe(manager)
+})
+
+describe('a card whose mode devlink never tells (sfc_ef100)', () => {
+  const representor = (vf: number, up: boolean) => ({
+    ...{ name: `rep${vf}`, ifindex: 40 + vf, up, physSwitchId: '0200', physPortName: `p0pf0vf${vf}` },
+  })
+  beforeEach(() => {
+    driver = 'sfc_ef100'
+    eswitch = 'untold'
+  })
+
+  test('is in switchdev mode where there are representors, and the VF is served by its own', () => {
+    links = [representor(2, true), representor(3, true)]
+    const port = read(0x8100, { portMappings })
+    expect(port).toMatchObject({ kind: 'representor', wire: { representor: { name: 'rep3' } } })
+    expect(linkReads).toBe(1)
+  })
+
+  test('is in legacy mode without any: its firmware has no eSwitch', () => {
+    links = [{ name: 'eth9', ifindex: 9, up: true }]
+    expect(read(0x8100, { portMappings }).kind).toBe('legacy')
+  })
+
+  test.each([
+    ['was not found', [representor(2, true)]],
+    ['"rep3" is down', [representor(2, true), representor(3, false)]],
+  ])('serves no VF whose representor %s', (words, there) => {
+    links = there
+    expect(refusalOf(() => read(0x8100, { portMappings }))).toMatchObject({
+      code: 7,
+      message: `Cannot serve a pod: the representor of VF 3 of "pf0" ${words}`,
+    })
+  })
+
+  test.each(['igb', 'i40e', 'mlx5_core'])('costs %s no question: its interfaces are not read', (name) => {
+    driver = name
+    links = [representor(3, true)]
+    expect(read(0x8100, { portMappings }).kind).toBe('legacy')
+    expect(linkReads).toBe(0)
+  })
 })

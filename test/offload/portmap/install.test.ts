@@ -392,6 +392,7 @@ group('a NIC that rewrites no frame', () => {
 
   test.each([
     ['is full', refused('ENOSPC: the table is full', 'ENOSPC'), free],
+    ['is busy', refused('EBUSY: the card resets', 'EBUSY'), free],
     [
       'has offloads switched off',
       refused(words, 'EINVAL'),

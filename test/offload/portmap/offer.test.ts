@@ -101,6 +101,15 @@ test('another driver that refuses the condition has a second try for TCP, and it
   expect(notes).toEqual([expect.stringContaining('nofrag" ("EOPNOTSUPP"): what comes in fragments')])
 })
 
+test('rules that must be in the NIC: the error has the driver’s words, and why it is not asked for redirects alone', () => {
+  const hindrance = 'not by redirect alone: frames in VLAN 5 need a change of their tag'
+  const must = { hardwareOnly: true, hindrance }
+  const { message } = refusalOf(() => offer('ice', [group('tcp')], () => true, must, 'ice: no rewrite'))
+  expect(message).toBe(
+    `Cannot map tcp 80 -> 80 in the NIC: the driver said "EOPNOTSUPP: ice: no rewrite"; ${hindrance}`,
+  )
+})
+
 test('bnxt is asked for nothing with a tag: it would lose the MAC addresses', () => {
   const tagged = group('tcp', { vlan: 100, pop: true, dstMac: '02:00:00:00:00:05' })
   const { asked, tried } = offer('bnxt_en', [tagged, group('tcp')])

@@ -119,4 +119,17 @@ group('what stands in the way', () => {
     )
     expect(runPreflight(kernelWith({}).kernel, prefer, representor, plans).explain('EINVAL')).toBe('EINVAL')
   })
+  test('a bare EINVAL of ice has the reason that it may have, with the command; words of the driver are enough', () => {
+    const known = plans.map((plan): OffloadPlan => ({ ...plan, driver: 'ice' }))
+    const { explain } = runPreflight(kernelWith({}).kernel, prefer, representor, known)
+    const hint =
+      'driver "ice" refuses every filter without a text while the firmware\'s LLDP agent runs (ice_add_cls_flower() of intel/ice/ice_tc_lib.c): if it does, "ethtool --set-priv-flags pf0 fw-lldp-agent off" ends that'
+    expect(explain('EINVAL')).toBe(`EINVAL (${hint})`)
+    for (const words of ['EINVAL: ice: Unsupported action in switchdev mode', 'EOPNOTSUPP', 'EBUSY'])
+      expect(explain(words)).toBe(words)
+    const off = kernelWith({}, { tcOffload: () => 'off' })
+    expect(runPreflight(off.kernel, prefer, representor, known).explain('EINVAL')).toBe(
+      `EINVAL (hw-tc-offload of "pf0" and "rep0" is off; ${hint})`,
+    )
+  })
 })

@@ -27,11 +27,12 @@ vi.mock('../../../src/nic/pci.ts', () => ({
 }))
 
 /** The answer of devlink for an eSwitch that is not in switchdev mode. */
-let other: 'legacy' | 'unsupported' = 'legacy'
+let other: 'legacy' | 'unsupported' | 'untold' = 'legacy'
 let portsOfPf: readonly string[] = []
 /** Of the PF and of the uplink. */
 let driver: string | undefined
 let isSwitchdev = false
+let representors: readonly object[] = []
 let tcOffload = 'on'
 let isUp = true
 /** Of an interface above the uplink. */
@@ -43,6 +44,7 @@ beforeEach(() => {
   portsOfPf = ['pf0']
   driver = undefined
   isSwitchdev = true
+  representors = []
   tcOffload = 'on'
   isUp = true
   vlanId = undefined
@@ -61,7 +63,7 @@ interface Serves {
 /** The questions to the kernel, in order: the needs of every ADD, then those of pods that ask. */
 function asked(change: Partial<OffloadConfig>, serves: Serves, missing: string[] = []): Needs[] {
   const needs: Needs[] = []
-  const uplink = { ifindex: 2, name: 'pf0', up: isUp, parent: pf }
+  const uplink = { ifindex: 2, name: 'pf0', up: isUp, parent: pf, physPortId: '0200' }
   const kernel = {
     probe: () => undefined,
     close: () => undefined,
@@ -69,7 +71,11 @@ function asked(change: Partial<OffloadConfig>, serves: Serves, missing: string[]
     eswitch: () => (isSwitchdev ? 'switchdev' : other),
     tcOffload: () => tcOffload,
     link: () => uplink,
-    links: () => [uplink, { ifindex: 3, name: 'above', up: true, kind: 'vlan', lower: 2, vlanId }],
+    links: () => [
+      uplink,
+      ...representors,
+      { ifindex: 3, name: 'above', up: true, kind: 'vlan', lower: 2, vlanId },
+    ],
     addresses: () => [{ ifindex: 3, address: '192.0.2.1/24', scope: 0 }],
     missingNeeds: (wanted: Needs) => {
       needs.push(wanted)
@@ -165,6 +171,25 @@ test('a driver that loses ports or the order of filters has no nat nic, which is
   driver = 'mlx5_core'
   asked({ nat: 'nic' }, ports)
   expect(said).toEqual([])
+})
+
+test('a card whose mode devlink never tells (sfc_ef100) is in switchdev mode where there are representors', () => {
+  isSwitchdev = false
+  other = 'untold'
+  driver = 'sfc_ef100'
+  const required = () => {
+    said = []
+    const [needs] = asked({ offload: 'require' }, ports)
+    return { words: said.join(), translation: needs?.translation }
+  }
+  expect(required()).toMatchObject({
+    translation: false,
+    words: expect.stringContaining('the eSwitch of "pf0" is in legacy mode'),
+  })
+  representors = [{ ifindex: 40, name: 'rep0', physSwitchId: '0200', physPortName: 'p0pf0vf0' }]
+  expect(required()).toEqual({ translation: true, words: '' })
+  driver = 'i40e'
+  expect(required().words).toContain('legacy mode')
 })
 
 test('tags are changed where a representor serves an address in a VLAN', () => {

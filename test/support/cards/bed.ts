@@ -38,6 +38,8 @@ export interface CardOptions {
   /** Knobs that are set before anything is attached. */
   readonly knobs?: Readonly<Record<string, string>>
   readonly mode: 'legacy' | 'switchdev'
+  /** devlink knows no mode: the card is in switchdev mode by itself, and the PF's driver tells nothing of VFs. */
+  readonly isModeless?: boolean
 }
 
 /** The node and its pod. */
@@ -105,25 +107,28 @@ END
 
   async function insert(options: CardOptions): Promise<Inserted> {
     await remove()
-    const { driver: driverName, profile, mode, knobs = {} } = options
+    const { driver: driverName, profile, mode, isModeless = false, knobs = {} } = options
+    const isTold = mode === 'switchdev' && !isModeless
     await unloadSimnic(vm)
     const [card] = (await loadSimnic(vm, { driverName, profile, totalVfs: 1 })) as [Card]
     const written = Object.entries(knobs).map(([name, value]) => `echo '${value}' >${card.debugfs}/${name}`)
     const vf = await vm.must(`set -e
       ${written.join('\n')}
       ip link set ${card.pf} address ${PF_MAC}
-      ${mode === 'switchdev' ? `devlink dev eswitch set ${card.devlink} mode switchdev` : ''}
+      ${isTold ? `devlink dev eswitch set ${card.devlink} mode switchdev` : ''}
       echo 1 >/sys/class/net/${card.pf}/device/sriov_numvfs
       ip link set ${card.wire} netns ${WIRE.namespace}
       ip -n ${WIRE.namespace} link set ${card.wire} master ${WIRE.bridge} up
       ip link set ${card.pf} master ${BRIDGE} up
       ${mode === 'switchdev' ? `ip link set ${card.pf}rep0 up` : ''}
+      ${isModeless ? `ip link set ${card.pf}rep0 master ${BRIDGE}` : ''}
       basename $(readlink /sys/class/net/${card.pf}/device/virtfn0)`)
     await wire.counts(card)
     const device = vf.trim()
     const routes = [{ dst: '0.0.0.0/0' }, { dst: '::/0' }]
     const ipam = { ...staticIpam(`${POD.v4}/24`, `${POD.v6}/64`), routes }
-    const bridge = mode === 'switchdev' ? { bridge: BRIDGE } : {}
+    // vf-attach finds no representor without the PF's word on the VF.
+    const bridge = isTold ? { bridge: BRIDGE } : {}
     const main = attachConfig(device, { ...bridge, mac: POD.mac, ipam })
     const result = await runtime.add(listOf(main), attachment(`/run/netns/${POD.namespace}`))
     await linkIsReady(vm, POD.namespace)

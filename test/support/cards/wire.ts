@@ -123,6 +123,8 @@ END`)
       const counted = new Map(
         nftables.flatMap(({ counter }) => (counter ? [[counter.name, counter.packets]] : [])),
       )
+      // The caller may ask when the next frames are counted already.
+      const earlier = before
       return (family, protocol, target) => {
         const { host, pod } = PORTS[protocol]
         const port = target === 'mapped' ? host : pod
@@ -135,7 +137,7 @@ END`)
                 text.includes(` ip_proto ${numbers[protocol]} `) &&
                 ports.some((one) => text.includes(` ${side}_port ${one} `)),
             )
-            .reduce((sum, rule) => sum + rule.packets - (before.get(nameOf(rule)) ?? 0), 0)
+            .reduce((sum, rule) => sum + rule.packets - (earlier.get(nameOf(rule)) ?? 0), 0)
         const [dot, ip] = family === 'v4' ? ['.', 'IP '] : ['.', 'IP6 ']
         return {
           wire: {

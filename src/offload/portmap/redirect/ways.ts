@@ -15,6 +15,8 @@ export interface WayChoice {
   /** The NIC is not asked for any rule. */
   readonly unoffered?: true
   readonly notes: readonly string[]
+  /** Why the driver, which refuses to rewrite, is not asked for redirects alone. */
+  readonly hindrance?: string
 }
 
 /** The facts on which the ways depend. */
@@ -25,7 +27,7 @@ export interface WayFacts {
   readonly offload: 'prefer' | 'require' | 'off'
   /** VLANs in which the uplink carries the mapped addresses, 0 = untagged. */
   readonly vlans: readonly number[]
-  /** An ifb in the pod limits what comes to it. Frames that come out of an ifb pass by the chains of family netdev. */
+  /** An ifb in the pod limits what comes to it. Frames that come out of an ifb do not meet the chains of family netdev. */
   readonly isLimited: boolean
 }
 
@@ -46,8 +48,10 @@ export function waysOf(nat: Translator, { port, driver, offload, vlans, isLimite
       : isLimited
         ? 'the limit of what comes to the pod is in the pod, by an ifb, whose frames the table of the pod does not see'
         : undefined
-  if (hindrance !== undefined)
-    return [isRefused ? { ...rewrite, notes: [`not by redirect alone: ${hindrance}`] } : rewrite]
+  if (hindrance !== undefined) {
+    const words = `not by redirect alone: ${hindrance}`
+    return [isRefused ? { ...rewrite, notes: [words], hindrance: words } : rewrite]
+  }
   return [
     ...(isRefused ? [] : [rewrite]),
     { way: 'redirect', notes: [] },

@@ -85,8 +85,10 @@ group('a card with one priority', () => {
   ] as const)(
     'takes one protocol, %s; the others are in software, each at its own priority',
     (name, groups, inNic) => {
-      const { rules } = offer(groups, onlyFirst).install()
+      const { install, asked } = offer(groups, onlyFirst)
+      const { rules } = install()
       expect(rules.map(({ where }) => where === 'nic')).toEqual(inNic)
+      expect(asked.filter((line) => line.endsWith(' prio 1'))).toHaveLength(inNic.filter(Boolean).length)
       for (const { where, prio, refusal } of rules) {
         if (where === 'nic') continue
         expect(prio).toBeGreaterThan(1)

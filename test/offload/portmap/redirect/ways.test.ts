@@ -101,9 +101,9 @@ group('the order of the plans', () => {
     const tagged = [{ address: '10.1.0.1', link: 'pf0.100', vlan: 100 }]
     for (const change of [{ port: { ...port, wire: { ...wire, vlan: 100 } } }, { hostAddresses: tagged }]) {
       expect(ways(change)).toEqual([['pod', 'rewrite', 'offered']])
-      expect(plans(change)[0]?.notes).toContainEqual(
-        'not by redirect alone: frames in VLAN 100 need a change of their tag',
-      )
+      const words = 'not by redirect alone: frames in VLAN 100 need a change of their tag'
+      expect(plans(change)[0]?.notes).toContainEqual(words)
+      expect(plans(change)[0]?.hindrance).toBe(words)
       expect(ways({ ...change, driver: undefined })).toEqual([['pod', 'rewrite', 'offered']])
     }
   })
