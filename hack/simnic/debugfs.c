@@ -24,7 +24,7 @@ static const struct {
 typedef void simnic_knob_print_t(struct seq_file *s, const struct simnic_knobs *knobs);
 typedef int simnic_knob_set_t(struct simnic_knobs *knobs, char *text);
 
-/* Makes `simnic_NAME_fops` of simnic_NAME_print() and simnic_NAME_set(), both called under the lock. */
+/* Makes `simnic_NAME_fops` of simnic_NAME_print() and simnic_NAME_set(), called under the lock. */
 #define SIMNIC_KNOB(name)						\
 static int simnic_##name##_show(struct seq_file *s, void *unused)	\
 {									\

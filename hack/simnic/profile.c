@@ -38,7 +38,8 @@ static const struct simnic_profile_ops simnic_profiles[] = {
 		/* en/tc/meter.c: mlx5e_tc_meter_modify() */
 		.police_ip_length = true,
 		.max_burst = 0x7fffffff,
-		.pops_untagged = true,	/* en/tc/act/vlan.c: parse_tc_vlan_action() asks for no match */
+		/* en/tc/act/vlan.c: parse_tc_vlan_action() asks for no match */
+		.pops_untagged = true,
 		.offloads_legacy = true,	/* en_tc.c: mlx5e_add_nic_flow() */
 		.link_speed_units = true,	/* esw/qos.c: esw_qos_devlink_rate_to_mbps() */
 		/* en_tc.c: __parse_cls_flower() */

@@ -16,7 +16,7 @@
  */
 struct simnic_profile_ops {
 	const char *name;		/* what the knob and the parameter take */
-	u32 extras;			/* enum simnic_extra: what it takes beyond addresses and ports */
+	u32 extras;			/* enum simnic_extra */
 	enum simnic_fragments fragments;	/* the knob's value once the profile is chosen */
 	u64 known_keys;			/* of a match; others are ignored. 0: none is */
 	bool drops_priority;		/* of rules that match, the first inserted one wins */
@@ -25,7 +25,7 @@ struct simnic_profile_ops {
 	bool rate_u32;			/* meters know 32 bits of bytes per second */
 	bool ignores_mtu;		/* of a meter that has a rate */
 	u32 max_burst;			/* of a meter, in bytes: more is cut. 0: no limit */
-	bool pops_untagged;		/* vlan pop needs no match on a tag; a frame without one is lost */
+	bool pops_untagged;		/* vlan pop needs no match; a frame without a tag is lost */
 	bool offloads_legacy;		/* flower on the PF in legacy mode too */
 	bool link_speed_units;		/* devlink's rates are refused in mlx5's words */
 	bool mode_without_vfs;		/* the eswitch mode changes only while there are no VFs */

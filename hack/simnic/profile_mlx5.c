@@ -10,7 +10,6 @@
 
 #include "profile_mlx5.h"
 
-
 /* A policed filter needs a table behind that of its priority too: en/tc/post_act.c:38 */
 static bool simnic_mlx5_has_no_meters(struct simnic_hw *hw)
 {

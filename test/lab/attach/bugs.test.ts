@@ -110,7 +110,7 @@ describe('a DEL that comes late, early or fails', () => {
     const old = onVf(bed.vf(), { vlan: 51, trust: 'on', ipam: localIpam(FLAKY) })
     const next = onVf(bed.vf(), { vlan: 52 })
     await bed.add(old, 'pod-one')
-    await bed.lab.must(`touch ${BED_FOLDER}/hold`)
+    await bed.lab.must(`rm -f ${BED_FOLDER}/asked; touch ${BED_FOLDER}/hold`)
     const del = bed.del(old, 'pod-one')
     try {
       await bed.lab.must(`until [ -e ${BED_FOLDER}/asked ]; do sleep 0.1; done`)
@@ -173,7 +173,7 @@ describe('several pods at once', () => {
   test('an ADD that is slow in IPAM holds up no other VF of the PF', async () => {
     const wishes = { vlan: 14, trust: 'on' }
     const slow = onVf(bed.vf(0), { ...wishes, ipam: localIpam(FLAKY) })
-    await bed.lab.must(`touch ${BED_FOLDER}/hold-add`)
+    await bed.lab.must(`rm -f ${BED_FOLDER}/asked-add; touch ${BED_FOLDER}/hold-add`)
     const adding = bed.add(slow, 'pod-one')
     try {
       await bed.lab.must(`until [ -e ${BED_FOLDER}/asked-add ]; do sleep 0.05; done`)

@@ -177,6 +177,8 @@ async function limited(name: string, inserted: Inserted): Promise<void> {
   )
   if ('refused' in done) throw new Error(done.refused)
   const { report, place } = done.seen
+  // A limit may keep the NIC from what it takes without one.
+  const beside = report.notes.filter((note) => note.startsWith('not by'))
   for (const [kind, direction] of [
     ['E', 'toPod'],
     ['F', 'fromPod'],
@@ -186,8 +188,13 @@ async function limited(name: string, inserted: Inserted): Promise<void> {
     const inNic = `NIC, ${limit?.means}`
     row(name, kind, (family, protocol) => {
       if (protocol === 'sctp') return { where: '-' }
-      if (where !== 'NIC')
-        return { where: `${where}, ${limit?.means}`, reason: (limit?.refusals ?? []).join('; ') }
+      if (where !== 'NIC') {
+        const frames = place(family, protocol)
+        return {
+          where: `${where}, ${limit?.means}${frames === 'NIC' ? '' : `; frames: ${frames}`}`,
+          reason: [...(limit?.refusals ?? []), ...(frames === 'NIC' ? [] : beside)].join('; '),
+        }
+      }
       // The VF's own rate holds whatever becomes of its frames; a policer sees those that the NIC steers.
       return {
         where:
