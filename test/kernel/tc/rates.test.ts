@@ -412,6 +412,9 @@ describe('rates of a devlink port', () => {
 
   test('are undefined for an interface without a port, and for a driver without rates', () => {
     expect(portRatesOf(route({}), generic(leaf).socket, 7)).toBeUndefined()
+    // The kernel sends an empty nest for every interface without a port.
+    const none = { IFLA_DEVLINK_PORT: new Uint8Array() }
+    expect(portRatesOf(route(none), generic(leaf).socket, 7)).toBeUndefined()
     expect(portRatesOf(route({ IFLA_DEVLINK_PORT: port }), generic({ errno: 95 }).socket, 7)).toBeUndefined()
     expect(() => portRatesOf(route({ IFLA_DEVLINK_PORT: port }), generic({ errno: 1 }).socket, 7)).toThrow(
       'EPERM',
