@@ -93,7 +93,7 @@ export async function startWire(vm: Lab): Promise<Wire> {
     for (let wait = 0; wait < 1_000; wait++) {
       const text = watch.stdout()
       if (text.includes(` > 127.0.0.1.${MARK + marks}:`))
-        return text.split('\n').filter((line) => !line.includes(' > 127.0.0.1.5'))
+        return text.split('\n').filter((line) => line !== '' && !line.includes(' > 127.0.0.1.5'))
       await new Promise((resolve) => setTimeout(resolve, 10))
     }
     throw new Error(`tcpdump does not see the host's frames: ${watch.stderr()}`)
