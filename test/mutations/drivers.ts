@@ -56,7 +56,7 @@ export const drivers: readonly Mutation[] = [
     mistake: 'A card that is busy is asked again in another form.',
     old: 'return aboutForm.has(errno) &&',
     now: "return errno !== 'ENOSPC' &&",
-    test: ['offload/portmap/install.test.ts', 'that is busy is not asked again in another form'],
+    test: ['offload/portmap/install.test.ts', 'is not asked again in another form'],
     tier: 'quick',
   },
   {
