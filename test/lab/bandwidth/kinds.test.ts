@@ -135,7 +135,7 @@ test.each([
   await silently(ours('CHECK', wishes, result))
   const shown = await lab.must(`${pluginPath[0]}/vfctl show`)
   expect(shown).toContain(`what comes to the pod is limited to ${mbit}000000 bit/s: in the pod,`)
-  expect(shown).toMatch(/what the pod sends is limited to \d+ bit\/s: in the pod.*\(tbf\)/)
+  expect(shown).toMatch(/what the pod sends is limited to \d+ bit\/s: in the pod.*\(tbf, counts frames\)/)
   await silently(ours('DEL', undefined, result))
   const refused = errorOf(await ours('ADD', wishes, result, { bandwidth: { require: 'outside' } }))
   expect([refused.code, refused.msg]).toEqual([
