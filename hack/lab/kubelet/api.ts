@@ -81,7 +81,7 @@ export interface Kubelet {
   /** Undefined: never registered. */
   devices(resource: string): Promise<DeviceSet | null>
   resources(): Promise<readonly string[]>
-  /** Waits until a resource is in a state; fails with the state that it has instead after `timeoutMs`, default 20,000. */
+  /** Waits until a resource is in a state; fails with the state that it has instead after `timeoutMs`, default 60,000. */
   wait(resource: string, wanted: Wanted, timeoutMs?: number): Promise<DeviceSet>
   /** Gives `count` devices to a container of a pod as kubelet does: chooses, asks for the preference, calls Allocate, notes it. */
   allocate(pod: Pod, container: string, resource: string, count: number): Promise<Allocation>

@@ -22,7 +22,7 @@ import type { ContainerResponse } from './wire.ts'
 /** Milliseconds until a registration that failed before the plugin was known is tried again. */
 const RETRY_MS = 500
 const RETRIES = 20
-const WAIT_MS = 20_000
+const WAIT_MS = 60_000
 
 /** A live plugin of one resource. */
 interface Client {
