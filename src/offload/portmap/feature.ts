@@ -13,7 +13,7 @@ import {
 } from '../feature.ts'
 import { traitsOf } from '../port/kinds.ts'
 import type { Port } from '../port/port.ts'
-import { type Identity, identityOf, networkPrefix, rateIdentityOf } from '../state/identity.ts'
+import { type Identity, identityOf, ifbOf, networkPrefix } from '../state/identity.ts'
 import { policerIn } from '../state/journal.ts'
 import { isHairpin, portmapSections } from '../state/report.ts'
 import { mappingDifferences } from './check.ts'
@@ -74,10 +74,7 @@ function lookAround(context: LookContext): Looked | undefined {
   const facts = {
     ...read,
     servedLocally: keptFromUs(context, listeners),
-    isLimited:
-      config.rates.toPod !== undefined ||
-      (mayRedirect(read.driver) &&
-        kernel.link('pod', rateIdentityOf(attachment, machine.sha256).ifb) !== undefined),
+    isLimited: config.rates.toPod !== undefined || hasIfb(context, read.driver),
   }
   const identity = identityOf(attachment, machine.sha256)
   const plansFor = (now: Port) =>
@@ -105,6 +102,12 @@ function lookAround(context: LookContext): Looked | undefined {
       return { ...rest, journal: { ...journal, ...ways } }
     },
   }
+}
+
+/** True where another entry limits what comes to the pod by an ifb in the pod. Asks only where redirects alone may be offered. */
+function hasIfb({ machine, kernel, attachment, port }: LookContext, driver: string | undefined): boolean {
+  if (port.kind !== 'representor' || !mayRedirect(driver)) return false
+  return kernel.link('pod', ifbOf(attachment, machine.sha256)) !== undefined
 }
 
 /** The facts of a plan that another call may have changed. */
