@@ -113,7 +113,9 @@ describe('a limit from the pod', () => {
     const [link] = await json(lab, `ip -d -j link show dev ${ifb?.name}`)
     expect(link).toMatchObject({ mtu: 1400, linkinfo: { info_kind: 'ifb' }, address: ifb?.mac })
     const shown = await lab.must(`${pluginPath[0]}/vfctl show`)
-    expect(shown).toContain('what comes to the pod is limited to 8000 bit/s: on the host (tbf, counts frames)')
+    expect(shown).toContain(
+      'what comes to the pod is limited to 8000 bit/s: on the host (tbf, counts frames)',
+    )
     expect(shown).toContain('what the pod sends is limited to 8000 bit/s: on the host (ifb, counts frames)')
     // A burst of ten bytes would let no frame through.
     expect(
