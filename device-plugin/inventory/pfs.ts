@@ -1,6 +1,7 @@
 /** PFs: their VFs and interfaces, their eSwitch, and what they say about their VFs. */
 import type { NetworkFacts } from '../../src/kernel/api/network-facts.ts'
 import type { PciAddress } from '../../src/lib/pci-address.ts'
+import { wirePortsAmong } from '../../src/nic/pci.ts'
 import { type PortPlace, placeOfPort, portAt, portsByPlace, switchIdOf } from '../../src/nic/representor.ts'
 import { driverFacts } from '../../src/offload/port/drivers.ts'
 import { type PciFacts, vfsOf } from './functions.ts'
@@ -27,13 +28,8 @@ export interface PfFacts {
  */
 export function portsAmong(interfaces: readonly Interface[]): readonly Interface[] {
   const own = interfaces.filter(({ physPortName }) => placeOfPort(physPortName) === undefined)
-  if (own.length <= 1) return own
-  const named = own.filter(({ physPortName }) => /^p\d+(s\d+)?$/.test(physPortName ?? ''))
-  return named.sort((a, b) => collator.compare(a.physPortName ?? '', b.physPortName ?? ''))
+  return own.length <= 1 ? own : wirePortsAmong(own)
 }
-
-/** Sorts `p2` before `p10`. */
-const collator = new Intl.Collator('en', { numeric: true })
 
 /** Functions that have VFs or subfunctions, or could have them, with their interfaces. */
 export type PfFunctions = ReadonlyMap<PciFacts, readonly Interface[]>

@@ -177,13 +177,21 @@ export function pciOfKernelPath(path: string, top = '/sys/devices'): PciAddress 
 export function portsOf(pf: PciAddress, folder = pciDevices): readonly string[] {
   const names = listFolder(`${folder}/${pf}/net`)
   if (names.length <= 1) return names
-  return names
-    .flatMap((name) => {
-      const port = isPortName.exec(physPortName(`${folder}/${pf}/net/${name}`) ?? '')
-      return port === null ? [] : [{ name, number: Number(port[1]), part: Number(port[2] ?? 0) }]
+  const all = names.map((name) => ({ name, physPortName: physPortName(`${folder}/${pf}/net/${name}`) }))
+  return wirePortsAmong(all).map(({ name }) => name)
+}
+
+/** The interfaces that have the name of a port, as {@link portsOf} says it, by the numbers of the ports. */
+export function wirePortsAmong<T extends { readonly physPortName: string | undefined }>(
+  interfaces: readonly T[],
+): readonly T[] {
+  return interfaces
+    .flatMap((one) => {
+      const port = isPortName.exec(one.physPortName ?? '')
+      return port === null ? [] : [{ one, number: Number(port[1]), part: Number(port[2] ?? 0) }]
     })
     .sort((left, right) => left.number - right.number || left.part - right.part)
-    .map(({ name }) => name)
+    .map(({ one }) => one)
 }
 
 const isPortName = /^p(\d+)(?:s(\d+))?$/
