@@ -75,6 +75,11 @@ export function contains(cidr: Cidr, ip: Ip): boolean {
   return networkOf(cidr).ip === networkOf({ ip, prefix: cidr.prefix }).ip
 }
 
+/** True if some address is in both networks: then the shorter prefix holds the other network. */
+export function overlaps(one: Cidr, other: Cidr): boolean {
+  return one.prefix <= other.prefix ? contains(one, other.ip) : contains(other, one.ip)
+}
+
 /** 4 or 6. IPv4-mapped IPv6 addresses are 6. */
 export function ipFamily(ip: string): 4 | 6 {
   return ip.includes(':') ? 6 : 4

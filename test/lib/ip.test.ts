@@ -10,6 +10,7 @@ import {
   ipFromBytes,
   ipToBytes,
   networkOf,
+  overlaps,
   parseCidr,
   parseIp,
   parseIpv4,
@@ -216,7 +217,7 @@ describe('parseCidr()', () => {
   })
 })
 
-describe('networkOf(), contains()', () => {
+describe('networkOf(), contains(), overlaps()', () => {
   test.each([
     ['10.1.2.3/24', '10.1.2.0/24'],
     ['10.1.255.3/20', '10.1.240.0/20'],
@@ -238,6 +239,18 @@ describe('networkOf(), contains()', () => {
     ['fd00::/8', 'fe80::1', false],
   ])('%s contains %s: %s', (cidr, ip, expected) => {
     expect(contains(parseCidr(cidr), parseIp(ip))).toBe(expected)
+  })
+
+  test.each([
+    ['10.1.0.0/16', '10.1.2.3/24', true],
+    ['10.1.2.0/24', '10.1.2.9/32', true],
+    ['10.1.2.3/24', '10.1.2.4/24', true],
+    ['10.1.2.0/24', '10.1.3.0/24', false],
+    ['0.0.0.0/0', 'fd00::/8', false],
+    ['fd00::/8', 'fd00:1::/64', true],
+  ])('%s overlaps %s, and the other way round: %s', (one, other, expected) => {
+    expect(overlaps(parseCidr(one), parseCidr(other))).toBe(expected)
+    expect(overlaps(parseCidr(other), parseCidr(one))).toBe(expected)
   })
 })
 

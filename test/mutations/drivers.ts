@@ -33,15 +33,6 @@ export const drivers: readonly Mutation[] = [
     tier: 'quick',
   },
   {
-    id: 'offload-overlap-of-networks',
-    file: 'src/offload/portmap/driver/overlap.ts',
-    mistake: 'A network in another one is taken for one beside it.',
-    old: 'const prefix = Math.min(one.prefix, other.prefix)',
-    now: 'const prefix = Math.max(one.prefix, other.prefix)',
-    test: ['offload/portmap/driver/overlap.test.ts', 'a network in a network'],
-    tier: 'quick',
-  },
-  {
     id: 'offload-condition-twice',
     file: 'src/offload/portmap/offer.ts',
     mistake: 'A driver that is known to refuse the condition on fragments is asked for it first.',

@@ -3,6 +3,15 @@ import type { Mutation } from './mutation.ts'
 /** Mistakes in src/lib. */
 export const lib: readonly Mutation[] = [
   {
+    id: 'lib-overlap-of-networks',
+    file: 'src/lib/ip.ts',
+    mistake: 'A network in another one is taken for one beside it.',
+    old: 'return one.prefix <= other.prefix ? contains(one, other.ip)',
+    now: 'return one.prefix >= other.prefix ? contains(one, other.ip)',
+    test: ['offload/portmap/driver/overlap.test.ts', 'a network in a network'],
+    tier: 'quick',
+  },
+  {
     id: 'lib-path-links',
     file: 'src/lib/bounded-path.ts',
     mistake: 'A path of a network config is looked at as it stands, not where its links lead.',

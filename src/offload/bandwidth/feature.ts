@@ -8,7 +8,7 @@ import type { LimitRecord, OffloadJournal } from '../../records/offload.ts'
 import type { AddContext, Feature, LookContext, Looked, Planned, TraceContext } from '../feature.ts'
 import { traitsOf } from '../port/kinds.ts'
 import { driverOf, type Port } from '../port/port.ts'
-import { cookiePrefix, rateIdentityOf, rateNetworkPrefix } from '../state/identity.ts'
+import { cookiePrefix, marksPod, rateIdentityOf, rateNetworkPrefix } from '../state/identity.ts'
 import { limitsOf } from '../state/report.ts'
 import { type DirectWay, directWay } from './bridge-path.ts'
 import { doneLimits, limitDifferences } from './check.ts'
@@ -58,8 +58,7 @@ function refuseBesideRedirects(
   const isLimited = goals.some(
     ({ direction, ways }) => direction === 'toPod' && ways.some(({ where }) => where === 'pod'),
   )
-  const isMarked = others.some(({ ops }) => ops.some((op) => op.do === 'nft.load' && op.family === 'netdev'))
-  if (!isLimited || !isMarked) return
+  if (!isLimited || !others.some(({ ops }) => marksPod(ops))) return
   throw new CniError(
     code.invalidConfig,
     'Cannot limit what comes to the pod: port mappings of another entry are in the NIC by redirect alone, and an ifb in the pod would keep their frames from it; port mappings and bandwidth must be in one entry',

@@ -9,6 +9,7 @@ import {
   filterPriority,
   formerRouteTable,
   identityOf,
+  marksPod,
   onlyPriority,
   rulePriority,
 } from '../state/identity.ts'
@@ -69,9 +70,8 @@ function removeFromPod({ machine, kernel, attachment, pod, journal, isWhole, ste
     for (const table of [routeTable, ...former]) step(() => kernel.removeTable(table, rulePriority))
   }
   step(() => dropTable(kernel, podTable))
-  const isMarked = journal?.ops.some((op) => op.do === 'nft.load' && op.family === 'netdev')
   // Before the end of an ADD its record does not name the tables in the pod.
-  if (!isWhole || isMarked === true) step(() => dropTable(kernel, podTable, 'netdev'))
+  if (!isWhole || marksPod(journal?.ops ?? [])) step(() => dropTable(kernel, podTable, 'netdev'))
 }
 
 /** A table that a program of the pod has made its own goes with that program: no DEL waits for it. */

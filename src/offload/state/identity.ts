@@ -1,5 +1,6 @@
 /** The names by which `vf-offload` finds its own things again: tc cookies, nft tables, routing tables. Pure. */
 import { cookiePrefix } from '../../ops/marks/own-cookie.ts'
+import type { Op } from '../../ops/op.ts'
 
 export { filterPriority, onlyPriority } from '../../ops/marks/own-slots.ts'
 
@@ -8,6 +9,11 @@ export interface Attachment {
   readonly network: string
   readonly containerID: string
   readonly ifname: string
+}
+
+/** True where these operations make the table by which a pod takes redirected frames in (portmap/redirect/pod-mark.ts). */
+export function marksPod(ops: readonly Op[]): boolean {
+  return ops.some((op) => op.do === 'nft.load' && op.family === 'netdev')
 }
 
 /** Everything of one attachment carries one of these; all follow from the attachment alone, no file is needed. */

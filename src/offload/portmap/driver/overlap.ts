@@ -1,6 +1,6 @@
 /** Filters that one frame can match: of such a pair only the priority says which one the frame is for. Pure. */
 import { grouped } from '../../../lib/grouped.ts'
-import { type Cidr, ipFamily, networkOf, parseCidr, parseIp } from '../../../lib/ip.ts'
+import { type Cidr, ipFamily, networkOf, overlaps, parseCidr, parseIp } from '../../../lib/ip.ts'
 import type { FlowFilter } from '../../../ops/op.ts'
 
 /** Two filters of one interface that one frame can match, and that do different things with it. */
@@ -79,9 +79,7 @@ function isOpen<T>(one: T | undefined, other: T | undefined): boolean {
 }
 
 function touch(one: Cidr | undefined, other: Cidr | undefined): boolean {
-  if (one === undefined || other === undefined) return true
-  const prefix = Math.min(one.prefix, other.prefix)
-  return networkOf({ ...one, prefix }).ip === networkOf({ ...other, prefix }).ip
+  return one === undefined || other === undefined || overlaps(one, other)
 }
 
 /** Everything that the filter does with a frame; whose it is does not matter. */

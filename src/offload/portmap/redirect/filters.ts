@@ -3,7 +3,7 @@
  * request reaches the pod with the MAC that it came with, so the pod takes it by a table of its own (redirect/pod-mark.ts). An answer
  * leaves with the MAC of the VF. Pure.
  */
-import { contains, ipFamily, networkOf, parseCidr, parseIp } from '../../../lib/ip.ts'
+import { ipFamily, overlaps, parseCidr } from '../../../lib/ip.ts'
 import type { FlowFilter, PortKey } from '../../../ops/op.ts'
 import type { UplinkAttachment } from '../../port/port.ts'
 import { filterPriority } from '../../state/identity.ts'
@@ -66,14 +66,9 @@ export function isNear(
     ...podAddresses.map(({ address }) => address),
     ...routes.flatMap(({ dst, gw }) => (gw === undefined ? [dst] : [])),
   ]
-  if (networks.some((one) => overlap(one, subnet))) return true
+  const wanted = parseCidr(subnet)
+  if (networks.some((one) => overlaps(parseCidr(one), wanted))) return true
   const routers = [...podAddresses.map(({ gateway }) => gateway), ...routes.map(({ gw }) => gw)]
   // The node is the router: what the pod sends is for the node's MAC.
   return routers.some((one) => one !== undefined && ownAddresses.has(one))
-}
-
-function overlap(one: string, other: string): boolean {
-  if (ipFamily(one) !== ipFamily(other)) return false
-  const [left, right] = [networkOf(parseCidr(one)), networkOf(parseCidr(other))]
-  return contains(left, parseIp(right.ip)) || contains(right, parseIp(left.ip))
 }
