@@ -63,10 +63,10 @@ export function switchPorts(
   uplink: LinkFacts,
   state: ReturnType<Kernel['eswitch']>,
 ): SwitchPorts | undefined {
-  if (state === 'switchdev') return portsByPlace(kernel.links('host'), uplink)
-  if (!isModeless(pf, uplink, state)) return undefined
+  const isTold = state === 'switchdev'
+  if (!isTold && !isModeless(pf, uplink, state)) return undefined
   const ports = portsByPlace(kernel.links('host'), uplink)
-  return ports.size === 0 ? undefined : ports
+  return isTold || ports.size > 0 ? ports : undefined
 }
 
 /** True when the eSwitch of a PF is in switchdev mode. Interfaces are read where devlink never tells the mode. */

@@ -1,5 +1,6 @@
 /** Carries a plan's rules out, each mapping whole in the NIC or whole in software, and says which and why. */
 import { CniError, code } from '../../cni/error.ts'
+import { isOfKind } from '../../lib/error-kind.ts'
 import { ApplyError, type Transaction } from '../../ops/apply.ts'
 import { flowFilterLine } from '../../ops/command-line.ts'
 import type { FlowFilter, Outcome } from '../../ops/op.ts'
@@ -141,8 +142,7 @@ function prepare(transaction: Transaction, { ops, way }: OffloadPlan): void {
 
 /** The table is not there: a failure of which nobody knows what it left is no refusal. */
 function isRefusal(cause: unknown): boolean {
-  if (!(cause instanceof Error) || !('kind' in cause) || cause.kind !== 'refusal') return false
-  return !('isLate' in cause) || cause.isLate !== true
+  return isOfKind(cause, 'refusal') && !('isLate' in cause && cause.isLate === true)
 }
 
 function refusedBefore(refusal: string | undefined): Pick<Tried, 'refusal'> {

@@ -2,6 +2,7 @@
  * Offers hairpin filters to cards that have one priority for them. Such a driver refuses every other priority with EOPNOTSUPP and
  * without a word (mlx5_chains_get_table() of mellanox/mlx5/core/lib/fs_chains.c). A priority of tc holds filters of one protocol.
  */
+import { ipFamily } from '../../../lib/ip.ts'
 import { ApplyError } from '../../../ops/apply.ts'
 import { OffloadRefused } from '../../../ops/offload-refused.ts'
 import type { Outcome } from '../../../ops/op.ts'
@@ -90,7 +91,7 @@ function refused(group: RuleGroup, refusal: OffloadRefused): Answer {
 function laneOf({ rules }: RuleGroup): Lane {
   const [rule] = rules
   if (rule?.vlan !== undefined) return '802.1Q'
-  return rule?.address.includes(':') === true ? 'IPv6' : 'IPv4'
+  return rule !== undefined && ipFamily(rule.address) === 6 ? 'IPv6' : 'IPv4'
 }
 
 function lifted({ mapping, rules }: RuleGroup): RuleGroup {
