@@ -1,6 +1,6 @@
 /**
  * Builds the program `vf-flower` and its names: `dist/` for release, `dist/test/` from the same sources with the fault hook and the
- * test driver. Runtimes call a small program in C (src/shim); without a C compiler its names are links. Runs under the pinned Bun:
+ * test driver. Runtimes call a small program in C (src/agent/shim); without a C compiler its names are links. Runs under the pinned Bun:
  * `npm run build`.
  */
 import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
@@ -76,7 +76,7 @@ function compileShim(outfile: string): string | undefined {
     ...['-fno-stack-protector', '-fno-tree-loop-distribute-patterns'],
   ]
   for (const compiler of compilers) {
-    const argv = [...flags, '-o', outfile, 'src/shim/shim.c']
+    const argv = [...flags, '-o', outfile, 'src/agent/shim/shim.c']
     const { failed, code, stderr } = execaSync(compiler, argv, { cwd: top, reject: false })
     if (!failed) return undefined
     rmSync(outfile, { force: true })
@@ -121,5 +121,5 @@ for (const folder of folders) {
 if (reason === undefined) console.log(`built ${cniNames.map((name) => `dist/${name}`).join(', ')}`)
 else
   console.warn(
-    `${cniNames.join(' and ')} are links to vf-flower, not the program of src/shim: ${reason}. Multus 4.1 or newer as a daemon ("thick") cannot use what was built here: it runs plugins in a working directory outside of their root. Variables such as BUN_OPTIONS in a runtime's environment reach the program, and limits that are too low end it without a word. Install a C compiler and the kernel's headers (Debian: gcc, linux-libc-dev) and build again.`,
+    `${cniNames.join(' and ')} are links to vf-flower, not the program of src/agent/shim: ${reason}. Multus 4.1 or newer as a daemon ("thick") cannot use what was built here: it runs plugins in a working directory outside of their root. Variables such as BUN_OPTIONS in a runtime's environment reach the program, and limits that are too low end it without a word. Install a C compiler and the kernel's headers (Debian: gcc, linux-libc-dev) and build again.`,
   )

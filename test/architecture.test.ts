@@ -84,9 +84,10 @@ const edges: readonly (readonly [from: string, to: string, kind: 'any' | 'type',
 const layers = [
   ...[
     'main',
-    'run-cni',
     'device-plugin',
     'ctl',
+    'agent',
+    'run-cni',
     'attach',
     'offload',
     'cni',

@@ -1,10 +1,10 @@
 import type { Mutation } from './mutation.ts'
 
-/** Mistakes in src/shim. */
+/** Mistakes in src/agent/shim. */
 export const shim: readonly Mutation[] = [
   {
     id: 'shim-directory',
-    file: 'src/shim/shim.c',
+    file: 'src/agent/shim/shim.c',
     mistake: 'The working directory stays where the runtime has it, be it outside of the root.',
     old: 'long changed = sys_chdir("/");',
     now: 'long changed = sys_chdir(".");',
@@ -16,7 +16,7 @@ export const shim: readonly Mutation[] = [
   },
   {
     id: 'shim-environment',
-    file: 'src/shim/shim.c',
+    file: 'src/agent/shim/shim.c',
     mistake: 'Variables that change the engine are handed on.',
     old: '"VF_FLOWER_" };',
     now: '"VF_FLOWER_", "BUN_" };',
@@ -25,7 +25,7 @@ export const shim: readonly Mutation[] = [
   },
   {
     id: 'shim-soft-limit',
-    file: 'src/shim/shim.c',
+    file: 'src/agent/shim/shim.c',
     mistake: 'A soft limit that is too low for the engine stays.',
     old: 'limit.rlim_cur >= need->least)',
     now: 'limit.rlim_max >= need->least)',
@@ -34,7 +34,7 @@ export const shim: readonly Mutation[] = [
   },
   {
     id: 'shim-starts-itself',
-    file: 'src/shim/shim.c',
+    file: 'src/agent/shim/shim.c',
     mistake: 'Where vf-flower should be lies the program in front, and it starts itself for ever.',
     old: 'own.stx_ino == other.stx_ino;',
     now: 'own.stx_ino != other.stx_ino;',
