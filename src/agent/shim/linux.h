@@ -18,7 +18,7 @@
 /* struct sigaction of the kernel, which is not that of a C library. */
 struct signal_action { void (*handler)(int); unsigned long flags, restorer, mask; };
 
-/* The same calls by libc, for sanitizers, are in test/agent/shim/hosted.h. */
+/* The same calls by libc, for sanitizers, are in test/support/shim/hosted.h. */
 #ifdef VF_SHIM_HOSTED
 #include "hosted.h"
 #else

@@ -12,7 +12,7 @@ import { fileURLToPath } from 'node:url'
 import { execaSync } from 'execa'
 import { currentVersion, supportedVersions } from '../../../src/cni/version.ts'
 import { stringify } from '../../../src/lib/json.ts'
-import { executable } from '../../support/executable.ts'
+import { executable } from '../executable.ts'
 
 const here = fileURLToPath(new URL('.', import.meta.url))
 const sources = fileURLToPath(new URL('../../../src/agent/shim', import.meta.url))
@@ -69,7 +69,7 @@ export interface Ended {
   readonly signal: NodeJS.Signals | null
   readonly stdout: string
   readonly stderr: string
-  /** What the agent saw, in order. */
+  /** All that the agent saw, in order. */
   readonly seen: readonly Seen[]
   /** The facts of the program that ran in the place of vf-flower. */
   readonly program: Program | undefined

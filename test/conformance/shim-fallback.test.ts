@@ -2,7 +2,7 @@
 // --lost-worker after that. Name, input, descriptors and signals are always those of the runtime's call.
 import { copyFileSync, mkdirSync, rmSync, symlinkSync } from 'node:fs'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { forms, makeBed, send } from './shim/bed.ts'
+import { forms, makeBed, send } from '../support/shim/bed.ts'
 
 const input = '{"cniVersion":"1.0.0"}'
 const env = {
