@@ -12,10 +12,10 @@ import { execaSync } from 'execa'
 import { currentVersion, supportedVersions } from '../../../src/cni/version.ts'
 import { stringify } from '../../../src/lib/json.ts'
 import { executable } from '../executable.ts'
-import { compileC, here, sanitizing, sources, texts } from './compile.ts'
+import { compileC, compileShim, here, sanitizing, sources, texts } from './compile.ts'
 
-/** The shim of the build, and one of the same sources that ends with a report when it touches memory that it has not. */
-export const forms = ['release', 'sanitized'] as const
+/** The shim of the build, one of another C library, and one of the same sources that ends with a report when it touches memory that it has not. */
+export const forms = ['release', 'musl', 'sanitized'] as const
 
 /** The id of the build that a shim was made in. */
 export function buildIdOf(file: string): string {
@@ -87,6 +87,7 @@ export function makeBed(form: (typeof forms)[number]) {
   const release = executable('vf-attach')
   const id = buildIdOf(release)
   if (form === 'release') copyFileSync(release, shim)
+  else if (form === 'musl') compileShim(shim, 'musl-gcc')
   else compileC(shim, join(sources, 'shim.c'), ...sanitizing, ...texts(id))
   compileC(join(folder, 'vf-flower'), join(here, 'reporter.c'), '-static')
   compileC(join(folder, 'agent'), join(here, 'fake-agent.c'))

@@ -23,3 +23,11 @@ export const sanitizing = [
 
 /** Texts that the build puts into the shim. */
 export const texts = (id: string) => [`-DVF_FLOWER_BUILD="${id}"`, '-DVF_FLOWER_VERSIONS="{}\\n"']
+
+/** Compiles the shim as the build does, with another compiler. */
+export function compileShim(outfile: string, compiler: string): void {
+  const top = join(here, '../../..')
+  execaSync('sh', [join(top, 'hack/bun.sh'), join(top, 'hack/build.ts'), '--shim', outfile], {
+    env: { CC: compiler },
+  })
+}
