@@ -111,6 +111,22 @@ describe.each(forms)('%s', (form) => {
     expect(bed.received().stdin.toString()).toBe('late end')
   })
 
+  test('while the worker works the shim keeps no namespace alive; killed, it closes the connection', async () => {
+    const { child, ended, seen } = bed.start({
+      ...{ agent: bed.called, env: { CNI_NETNS: '/proc/self/ns/net' }, input: '' },
+    })
+    await expect.poll(() => seen().some(({ kind }) => kind === 2)).toBe(true)
+    // Waiting in ppoll(2), without a time limit.
+    await expect
+      .poll(() => readFileSync(`/proc/${child.pid}/syscall`, 'utf8'))
+      .toMatch(/^(271|73) \S+ 0x1 0x0 /)
+    const open = readdirSync(`/proc/${child.pid}/fd`).map((at) => readlinkSync(`/proc/${child.pid}/fd/${at}`))
+    expect(open.slice(3).filter((target) => target.startsWith('net:'))).toEqual([])
+    child.kill('SIGKILL')
+    expect(await ended()).toMatchObject({ signal: 'SIGKILL', stdout: '', program: undefined })
+    expect(seen().at(-1)).toEqual({ closed: true })
+  })
+
   test('READY may come at once, without WAIT', async () => {
     const agent = bed.called.filter((step) => step !== send({ kind: 16 }))
     expect(await bed.call({ agent: [...agent, answer(1, 0)] })).toMatchObject({ code: 0, stdout: 'o' })
