@@ -290,7 +290,7 @@ export const covers: Readonly<Record<string, readonly string[]>> = {
   'agent/shim/protocol': ['agent/protocol'],
   'agent/shim/linux': ['conformance/shim', 'native/program/shim'],
   'agent/shim/shim': ['conformance/shim', 'native/program/shim'],
-  'sys/mappings': ['sys/memory'],
+  'sys/memory/mappings': ['sys/memory/memory'],
   'sys/bpf-links': ['native/attach/clean'],
   'sys/bpf': ['lab/offload/coexist'],
   'sys/lock/byte-locks': ['native/program/lock-line'],
