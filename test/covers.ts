@@ -64,6 +64,8 @@ export const covers: Readonly<Record<string, readonly string[]>> = {
   'attach/device/taken-names': ['native/attach/names', 'native/attach/select'],
   'cni/open-pod': ['conformance/protocol', 'native/attach/add-del'],
   'cni/ready': ['native/attach/status'],
+  'cni/plugin/plugin': [],
+  'cni/plugin/take-back': ['cni/dispatch'],
   'cni/spawn': ['conformance/ipam'],
   'cni/version': ['cni/result', 'cni/dispatch'],
   'ctl/main': ['conformance/vfctl'],
