@@ -288,6 +288,8 @@ export const covers: Readonly<Record<string, readonly string[]>> = {
   'ops/fault': ['native/attach/faults'],
   'netlink/uevent': ['device-plugin/watch/uevents'],
   'netlink/uevent-filter': ['device-plugin/watch/uevent-filter', 'native/device-plugin/watch'],
+  'run-cni/attachment-lock': ['native/program/attachment-lock'],
+  'sys/lock/byte-lock': ['native/program/attachment-lock'],
   'run-cni': ['conformance/protocol'],
   'agent/control': ['agent/protocol'],
   'agent/shim/protocol': ['agent/protocol'],

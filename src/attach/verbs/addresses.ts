@@ -5,6 +5,7 @@ import { failure } from '../../cni/failure.ts'
 import type { Request } from '../../cni/request.ts'
 import type { Result } from '../../cni/result.ts'
 import type { LinkFacts } from '../../kernel/api/facts.ts'
+import { requireCaller } from '../../lib/call/call.ts'
 import { type Transaction, withoutStuck } from '../../ops/apply.ts'
 import type { AttachJournal } from '../../records/attach.ts'
 import type { AttachConfig } from '../config/config.ts'
@@ -28,6 +29,7 @@ export function addAddresses(
   const ipam = ipamAdd(request, spawn)
   let done: Pick<AttachJournal, 'othersRoutes'> = {}
   try {
+    requireCaller()
     // IPAM may have taken seconds, in which the pod may have changed its interface.
     const link = look()
     if (ipam !== undefined) {

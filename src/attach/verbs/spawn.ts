@@ -5,6 +5,7 @@
 
 import { type Spawn, spawnChild } from '../../cni/delegate.ts'
 import type { Machine } from '../../kernel/api/machine.ts'
+import { waiting } from '../../lib/call/call.ts'
 import { isOfKind } from '../../lib/error-kind.ts'
 import { notice } from '../../lib/log/notice.ts'
 import { faultPoint } from '../../ops/fault.ts'
@@ -13,7 +14,7 @@ import type { RecordName } from '../../records/store.ts'
 /** Runs the IPAM plugin, as a step that tests can make fail. */
 export const countedSpawn: Spawn = (file, stdin, env, held) => {
   faultPoint('ipam', 'before')
-  const ended = spawnChild(file, stdin, env, held)
+  const ended = waiting('ipam', () => spawnChild(file, stdin, env, held))
   faultPoint('ipam', 'after')
   return ended
 }
