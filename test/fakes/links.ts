@@ -6,7 +6,7 @@ import { factsOf } from '../attach/model.ts'
 import { FakeRefusal } from './refusal.ts'
 
 /** The interfaces of the host and the pod. */
-export class FakeLinks implements Pick<LinkKernel, 'link' | 'links'> {
+export class FakeLinks implements Pick<LinkKernel, 'link' | 'links' | 'linksAt' | 'vlans'> {
   #links: { readonly side: Side; readonly facts: LinkFacts }[] = []
 
   /** Makes an interface that is down. */
@@ -23,6 +23,14 @@ export class FakeLinks implements Pick<LinkKernel, 'link' | 'links'> {
 
   links(side: Side): readonly LinkFacts[] {
     return this.#links.flatMap((one) => (one.side === side ? [one.facts] : []))
+  }
+
+  linksAt(ifindexes: readonly number[]): readonly LinkFacts[] {
+    return ifindexes.flatMap((ifindex) => this.link('host', ifindex) ?? [])
+  }
+
+  vlans(): readonly LinkFacts[] {
+    return this.links('host').filter(({ kind }) => kind === 'vlan')
   }
 
   /** Carries out an operation; returns the number of an interface that has left its side. */

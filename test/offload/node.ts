@@ -75,6 +75,9 @@ export class Node implements Machine {
         settingOps: never,
 
         addresses: never,
+        nodeAddresses: never,
+        linksAt: never,
+        vlans: never,
         routes: never,
         sourceRules: never,
         hasDefaultRoute: never,
