@@ -8,7 +8,7 @@ import type { Op, Outcome, PortKey } from '../../src/ops/op.ts'
 export type Asked =
   | 'link'
   | 'linksAt'
-  | 'vlans'
+  | 'linksOfKind'
   | 'addresses'
   | 'nodeAddresses'
   | 'portTable'
@@ -65,8 +65,10 @@ export function kernelContract(setUp: () => Promise<KernelBed>, tearDown: () => 
       expect(await bed.ask('linksAt', [])).toEqual([])
     })
 
-    test('of another kind are no VLANs', async () => {
-      expect(await bed.ask('vlans')).toEqual([])
+    test('are found by their kind', async () => {
+      const { name, ifindex } = bed
+      expect(await bed.ask('linksOfKind', 'ifb')).toMatchObject([{ name, ifindex, kind: 'ifb' }])
+      expect(await bed.ask('linksOfKind', 'vlan')).toEqual([])
     })
 
     test('take what is set, and the inverse puts the old values back', async () => {

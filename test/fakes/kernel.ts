@@ -42,7 +42,7 @@ export class FakeKernel {
     link: (side: Side, by: number | string) => this.interfaces.link(side, by),
     links: (side: Side) => this.interfaces.links(side),
     linksAt: (ifindexes: readonly number[]) => this.interfaces.linksAt(ifindexes),
-    vlans: () => this.interfaces.vlans(),
+    linksOfKind: (kind: string) => this.interfaces.linksOfKind(kind),
     addresses: (side: Side, ifindex?: number) => this.#addresses.addresses(side, ifindex),
     nodeAddresses: (families: readonly (4 | 6)[]) => this.#addresses.nodeAddresses(families),
     portTable: () => this.reservations.portTable(),

@@ -6,13 +6,13 @@ import { factsOf } from '../attach/model.ts'
 import { FakeRefusal } from './refusal.ts'
 
 /** The interfaces of the host and the pod. */
-export class FakeLinks implements Pick<LinkKernel, 'link' | 'links' | 'linksAt' | 'vlans'> {
+export class FakeLinks implements Pick<LinkKernel, 'link' | 'links' | 'linksAt' | 'linksOfKind'> {
   #links: { readonly side: Side; readonly facts: LinkFacts }[] = []
 
   /** Makes an interface that is down. */
   add(side: Side, name: string, ifindex: number): void {
     const seen = { name, altnames: [], mac: '02:00:00:00:00:05', mtu: 1500, up: false }
-    this.#links.push({ side, facts: { ...factsOf(seen), ifindex } })
+    this.#links.push({ side, facts: { ...factsOf(seen), ifindex, kind: 'ifb' } })
   }
 
   link(side: Side, by: number | string): LinkFacts | undefined {
@@ -29,8 +29,8 @@ export class FakeLinks implements Pick<LinkKernel, 'link' | 'links' | 'linksAt' 
     return ifindexes.flatMap((ifindex) => this.link('host', ifindex) ?? [])
   }
 
-  vlans(): readonly LinkFacts[] {
-    return this.links('host').filter(({ kind }) => kind === 'vlan')
+  linksOfKind(wanted: string): readonly LinkFacts[] {
+    return this.links('host').filter(({ kind }) => kind === wanted)
   }
 
   /** Carries out an operation; returns the number of an interface that has left its side. */

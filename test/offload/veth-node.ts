@@ -111,8 +111,8 @@ export class VethNode extends Node {
 
 /** Answers about the host's interfaces and addresses, which are on the interface 2. */
 function hostAnswers(links: readonly LinkFacts[], addresses: readonly string[]) {
-  const { linksAt, vlans } = linkAnswers(links)
+  const { linksAt, linksOfKind } = linkAnswers(links)
   const known = addresses.map((address) => ({ ifindex: 2, address: address, scope: 0 }))
   const { nodeAddresses } = addressAnswers(known as AddressFacts[])
-  return { linksAt, vlans, nodeAddresses }
+  return { linksAt, linksOfKind, nodeAddresses }
 }

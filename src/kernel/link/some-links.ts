@@ -17,18 +17,21 @@ export function linksAt(socket: NetlinkSocket, ifindexes: readonly number[]): Li
   })
 }
 
+/** Things that the module of a kind makes, without which no interface is of that kind. */
+const signs = { vlan: '/proc/net/vlan', ifb: '/sys/module/ifb' } as const
+
 /**
- * The interfaces of kind `vlan`. The kernel leaves out the others, but for a kind that it does not know: then it shows all. The module
- * that has VLANs makes a folder in procfs, without which there are none.
+ * The interfaces of a kind. The kernel leaves out the others, but for a kind that it does not know: then it shows all, and they are passed
+ * over undecoded.
  */
-export function vlanLinks(socket: NetlinkSocket): LinkFacts[] {
-  if (!isThere('/proc/net/vlan')) return []
+export function linksOfKind(socket: NetlinkSocket, kind: keyof typeof signs): LinkFacts[] {
+  if (!isThere(signs[kind])) return []
   const filter = {
     IFLA_EXT_MASK: RTEXT_FILTER.RTEXT_FILTER_SKIP_STATS,
-    IFLA_LINKINFO: { IFLA_INFO_KIND: 'vlan' },
+    IFLA_LINKINFO: { IFLA_INFO_KIND: kind },
   }
   return socket
-    .dump(dumpLinks(filter))
-    .map((message) => linkFacts(decodeLink(message)))
-    .filter(({ kind }) => kind === 'vlan')
+    .scan(dumpLinks(filter), [new TextEncoder().encode(kind)])
+    .found.map((message) => linkFacts(decodeLink(message)))
+    .filter((link) => link.kind === kind)
 }

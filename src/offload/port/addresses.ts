@@ -79,7 +79,7 @@ function around(kernel: Kernel): Around {
   return {
     kernel,
     vlans: () => {
-      vlans ??= kernel.vlans()
+      vlans ??= kernel.linksOfKind('vlan')
       return vlans
     },
   }

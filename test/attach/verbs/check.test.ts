@@ -99,7 +99,7 @@ function podWith(
       missingNeeds: never,
       links: never,
       linksAt: never,
-      vlans: never,
+      linksOfKind: never,
       nodeAddresses: never,
       peer: never,
       routes: never,

@@ -69,7 +69,7 @@ const costly = [
   'nodeAddresses',
   'links',
   'linksAt',
-  'vlans',
+  'linksOfKind',
   'listeners',
   'conflicts',
   'routes',
