@@ -8,6 +8,9 @@ const variables: Readonly<Record<string, string>> = {
   'src/lib/call/call.ts state': 'the call itself; inCall sets it at the beginning and at the end',
   'src/run-cni.ts loaded': 'code, which is the same for every call',
   'src/sys/ffi.ts bound': 'functions of libc',
+  'src/sys/ffi.ts anySystemCall': 'the same',
+  'src/sys/child/child.ts bound': 'the same',
+  'src/sys/child/end.ts bound': 'the same',
   'src/sys/own-netns.ts home':
     'the namespace of the process: a worker that is in another one after a call ends',
   'src/kernel/linux-machine.ts bootId':
@@ -27,6 +30,7 @@ const processUses: Readonly<Record<string, string>> = {
   'src/run-cni.ts } = process': 'the only call of this process',
   'src/ops/fault.ts process.kill': 'SIGKILL has to end the worker',
   'src/ops/fault.ts process.pid': 'the same',
+  'src/sys/child/child.ts process.kill': 'ends a child of the call',
   'src/lib/log/log.ts process.pid': 'says who wrote the line',
   'src/sys/namespaces.ts process.abort': 'a thread in the wrong namespace must not go on, nor its worker',
   'src/sys/namespaces.ts console.error': 'the last words of a process',
