@@ -193,7 +193,7 @@ export function microseconds(clock: number): number {
 }
 
 /** The address of a buffer, for structures with pointers; the caller keeps the buffer until the call is over. */
-export function pointerTo(buffer: Uint8Array): bigint {
+export function pointerTo(buffer: NodeJS.TypedArray): bigint {
   return BigInt(ptr(buffer))
 }
 
@@ -214,4 +214,38 @@ export function madvise(address: number, length: number, advice: number): void {
     'madvise',
     open({ madvise: { args: ['u64', 'u64', 'i32'], returns: 'i32' } }).madvise(address, length, advice),
   )
+}
+
+/** The numbers of a system call on x86-64 and on arm64 (asm/unistd_64.h, asm-generic/unistd.h). */
+export type CallNumbers = readonly [x64: number, arm64: number]
+
+type AnySystemCall = (number: number, ...registers: readonly number[]) => number | bigint
+let anySystemCall: AnySystemCall | undefined
+
+/**
+ * Any system call, with up to six registers: numbers, or buffers, whose addresses are passed. Restarted on EINTR unless `once` is set.
+ * Bound apart from the others, because no CNI call needs it: the agent does.
+ * @returns the kernel's result, not negative
+ * @throws SystemError
+ */
+export function anyCall(
+  name: string,
+  [x64, arm64]: CallNumbers,
+  registers: readonly (number | NodeJS.TypedArray)[],
+  once = false,
+): number {
+  anySystemCall ??= open({
+    syscall: { args: ['i64', 'i64', 'i64', 'i64', 'i64', 'i64', 'i64'], returns: FFIType.i64_fast },
+  }).syscall as AnySystemCall
+  const number = process.arch === 'arm64' ? arm64 : x64
+  const [a = 0, b = 0, c = 0, d = 0, e = 0, f = 0] = registers.map((one) =>
+    typeof one === 'number' ? one : Number(ptr(one)),
+  )
+  for (;;) {
+    try {
+      return check(name, anySystemCall(number, a, b, c, d, e, f))
+    } catch (error) {
+      if (once || !(error instanceof SystemError) || error.code !== 'EINTR') throw error
+    }
+  }
 }

@@ -77,6 +77,7 @@ export class Node implements Machine {
         settingOps: never,
 
         addresses: never,
+        nodeAddresses: never,
         routes: never,
         sourceRules: never,
         hasDefaultRoute: never,
@@ -113,6 +114,8 @@ export class Node implements Machine {
       peer: (link) =>
         this.#links('host').find((one) => one.ifindex === link.lower && one.lower === link.ifindex),
       links: (side) => this.#links(side),
+      linksAt: (ifindexes) => this.#links('host').filter(({ ifindex }) => ifindexes.includes(ifindex)),
+      linksOfKind: (kind) => this.#links('host').filter((one) => one.kind === kind),
       rates: () => ({
         limiters: (cookie) => this.limiters.filter((one) => one.cookie.startsWith(cookie)),
         removeSharedPolicer: (index) => {

@@ -2,6 +2,7 @@ import { checkAddresses } from '../../cni/addresses.ts'
 import { CniError, code } from '../../cni/error.ts'
 import type { Result } from '../../cni/result.ts'
 import type { LinkFacts } from '../../kernel/api/facts.ts'
+import { requireCaller } from '../../lib/call/call.ts'
 import type { Transaction } from '../../ops/apply.ts'
 import type { AttachJournal } from '../../records/attach.ts'
 import type { AttachConfig } from '../config/config.ts'
@@ -20,6 +21,7 @@ export function addAddresses(
   finish: (done: Pick<AttachJournal, 'othersRoutes'>) => void,
 ): LinkFacts | undefined {
   let done: Pick<AttachJournal, 'othersRoutes'> = {}
+  requireCaller()
   // IPAM may have taken seconds, in which the pod may have changed its interface.
   const link = look()
   if (ipam !== undefined) {

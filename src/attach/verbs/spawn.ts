@@ -5,6 +5,7 @@
 
 import type { Spawn } from '../../cni/delegate.ts'
 import type { Machine } from '../../kernel/api/machine.ts'
+import { waiting } from '../../lib/call/call.ts'
 import { isOfKind } from '../../lib/error-kind.ts'
 import { notice } from '../../lib/log/notice.ts'
 import { faultPoint } from '../../ops/fault.ts'
@@ -17,7 +18,7 @@ export function countedSpawn({ startProgram }: Pick<Machine, 'startProgram'>): S
     const running = startProgram(file, stdin, env, held)
     return {
       end() {
-        const ended = running.end()
+        const ended = waiting('ipam', () => running.end())
         faultPoint('ipam', 'after')
         return ended
       },
