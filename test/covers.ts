@@ -71,7 +71,6 @@ export const covers: Readonly<Record<string, readonly string[]>> = {
   'cni/version': ['cni/result', 'cni/dispatch'],
   'ctl/main': ['conformance/vfctl'],
   'ctl/show': ['ctl/show-text', 'conformance/vfctl'],
-  'kernel/linux/programs': ['conformance/ipam'],
   'sys/child/end': ['sys/child/child'],
   'kernel/ip/at-most': ['kernel/ip/addressing'],
   'kernel/carried/carried': ['native/attach/carried'],
