@@ -3,16 +3,41 @@
  * test driver. Runtimes call a small program in C (src/agent/shim); without a C compiler its names are links. Runs under the pinned Bun:
  * `npm run build`.
  */
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
+import { createHash } from 'node:crypto'
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { execaSync } from 'execa'
+import { currentVersion, supportedVersions } from '../src/cni/version.ts'
+import { stringify } from '../src/lib/json.ts'
 
 const top = join(import.meta.dirname, '..')
 /** Programs that container runtimes execute, in whatever surroundings they have. */
 const cniNames = ['vf-attach', 'vf-offload']
-const otherNames = ['vfctl', 'vf-device-plugin']
+const otherNames = ['vfctl', 'vf-device-plugin', 'vf-agent']
 const { version } = JSON.parse(readFileSync(join(top, 'package.json'), 'utf8')) as { version: string }
+
+/** Identifies the sources, the packages and this script; and the build for tests, whose agent does not serve the shim of a release. */
+function buildId(testBuild: boolean): string {
+  const sources = ['src', 'device-plugin'].flatMap((folder) =>
+    readdirSync(join(top, folder), { recursive: true, encoding: 'utf8' })
+      .filter((file) => /\.\w+$/.test(file))
+      .map((file) => join(folder, file)),
+  )
+  const hash = createHash('sha256').update(`${version} ${testBuild}`)
+  for (const file of [...sources.sort(), 'package-lock.json', 'hack/build.ts'])
+    hash.update(`\0${file}\0`).update(readFileSync(join(top, file)))
+  return hash.digest('hex').slice(0, 32)
+}
 
 /** Loaded by name with `require`, only once there is a line to write; inside the program it would slow every start. */
 const logger = 'src/lib/log/pino.ts'
@@ -43,7 +68,11 @@ const devicePlugin = 'device-plugin/main.ts'
 
 function compile(entry: string, outfile: string, testBuild: boolean, withDevicePlugin = false): void {
   mkdirSync(dirname(outfile), { recursive: true })
-  const defines = [`--define=VF_FLOWER_VERSION="${version}"`, `--define=VF_FLOWER_TEST_BUILD=${testBuild}`]
+  const defines = [
+    `--define=VF_FLOWER_VERSION="${version}"`,
+    `--define=VF_FLOWER_BUILD="${buildId(testBuild)}"`,
+    `--define=VF_FLOWER_TEST_BUILD=${testBuild}`,
+  ]
   const run = (args: readonly string[]) => execaSync(process.execPath, args, { cwd: top, stdio: 'pipe' })
   const folder = mkdtempSync(join(tmpdir(), 'vf-flower-build-'))
   try {
@@ -65,15 +94,18 @@ function compile(entry: string, outfile: string, testBuild: boolean, withDeviceP
  * Compiles the program for the names of CNI plugins to `outfile`.
  * @returns the reason why it could not be made, for people; undefined on success
  */
-function compileShim(outfile: string): string | undefined {
+function compileShim(outfile: string, testBuild: boolean): string | undefined {
   rmSync(outfile, { force: true })
   // Debian's package gcc-14 alone has no other name.
   const compilers = process.env.CC === undefined ? ['cc', 'gcc', 'gcc-14'] : [process.env.CC]
   const flags = [
-    ...['-std=gnu17', '-O2', '-Wall', '-Wextra', '-Werror', '-s'],
+    ...['-std=gnu11', '-O2', '-Wall', '-Wextra', '-Werror', '-s'],
     // No C library, and no calls of its functions in the place of loops.
     ...['-static', '-nostdlib', '-no-pie', '-fno-pie', '-ffreestanding'],
     ...['-fno-stack-protector', '-fno-tree-loop-distribute-patterns'],
+    // Texts in the quotes of C, which are those of JSON here.
+    `-DVF_FLOWER_BUILD=${JSON.stringify(buildId(testBuild))}`,
+    `-DVF_FLOWER_VERSIONS=${JSON.stringify(`${stringify({ cniVersion: currentVersion, supportedVersions })}\n`)}`,
   ]
   for (const compiler of compilers) {
     const argv = [...flags, '-o', outfile, 'src/agent/shim/shim.c']
@@ -111,9 +143,10 @@ if (process.argv.includes('--with-tests')) {
   if (existsSync(join(top, 'hack/lab/driver/start.ts')))
     compile('hack/lab/driver/start.ts', join(dist, 'test/driver'), true)
 }
-const shim = join(dist, 'vf-attach')
-const reason = compileShim(shim)
+let reason: string | undefined
 for (const folder of folders) {
+  const shim = join(folder, 'vf-attach')
+  reason ??= compileShim(shim, folder !== dist)
   link(folder, otherNames)
   if (reason === undefined) copyShim(shim, folder)
   else link(folder, cniNames)
@@ -121,5 +154,5 @@ for (const folder of folders) {
 if (reason === undefined) console.log(`built ${cniNames.map((name) => `dist/${name}`).join(', ')}`)
 else
   console.warn(
-    `${cniNames.join(' and ')} are links to vf-flower, not the program of src/agent/shim: ${reason}. Multus 4.1 or newer as a daemon ("thick") cannot use what was built here: it runs plugins in a working directory outside of their root. Variables such as BUN_OPTIONS in a runtime's environment reach the program, and limits that are too low end it without a word. Install a C compiler and the kernel's headers (Debian: gcc, linux-libc-dev) and build again.`,
+    `${cniNames.join(' and ')} are the slower program itself (links to vf-flower), not the shim of src/agent/shim: ${reason}. They never ask vf-agent, and each call starts the engine. Multus 4.1 or newer as a daemon ("thick") cannot use what was built here: it runs plugins in a working directory outside of their root. Variables such as BUN_OPTIONS in a runtime's environment reach the program, and limits that are too low end it without a word. Install a C compiler and the headers of the C library (Debian: apt-get install gcc libc6-dev) and build again.`,
   )

@@ -16,7 +16,7 @@ if (
 ) {
   // Existing network configs call these names: `sriov` and `host-device` are vf-attach, `portmap` and `bandwidth` are vf-offload.
   const { runCni } = await import('./run-cni.ts')
-  process.exitCode = await runCni(name)
+  process.exitCode = await runCni(name, process.argv.slice(2))
 } else if (name === 'vfctl') {
   const { runVfctl } = await import('./ctl/main.ts')
   process.exitCode = await runVfctl(process.argv.slice(2))

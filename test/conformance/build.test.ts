@@ -25,11 +25,20 @@ test('the release has no fault hook; the test build, of the same sources, has it
   expect({ withHook, without }).toEqual({ withHook: true, without: false })
 })
 
+test('the shims of a release and of a test build know their builds, which are not the same', () => {
+  const ids = ['', 'test/'].map((folder) => {
+    const shim = readFileSync(join(dirname(executable('vf-flower')), folder, 'vf-attach'), 'latin1')
+    return /\0([0-9a-f]{32})\0/.exec(shim)?.[1]
+  })
+  expect(ids).toEqual([expect.any(String), expect.any(String)])
+  expect(ids[0]).not.toBe(ids[1])
+})
+
 test('there is one program; what runtimes call is the small one in front of it, the others are links', () => {
   const folder = dirname(executable('vf-flower'))
   const [plugins, links] = [
     ['vf-attach', 'vf-offload'],
-    ['vf-device-plugin', 'vfctl'],
+    ['vf-agent', 'vf-device-plugin', 'vfctl'],
   ]
   for (const name of links) expect(readlinkSync(join(folder, name))).toBe('vf-flower')
   const files = readdirSync(folder).filter((name) => !links.includes(name) && name !== 'test')

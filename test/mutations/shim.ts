@@ -3,7 +3,7 @@ import type { Mutation } from './mutation.ts'
 /** Mistakes in src/agent/shim. */
 export const shim: readonly Mutation[] = [
   {
-    id: 'shim-directory',
+    id: 'agent-shim-directory',
     file: 'src/agent/shim/shim.c',
     mistake: 'The working directory stays where the runtime has it, be it outside of the root.',
     old: 'long changed = sys_chdir("/");',
@@ -15,8 +15,8 @@ export const shim: readonly Mutation[] = [
     tier: 'quick',
   },
   {
-    id: 'shim-environment',
-    file: 'src/agent/shim/shim.c',
+    id: 'agent-shim-environment',
+    file: 'src/agent/shim/standalone.h',
     mistake: 'Variables that change the engine are handed on.',
     old: '"VF_FLOWER_" };',
     now: '"VF_FLOWER_", "BUN_" };',
@@ -24,8 +24,8 @@ export const shim: readonly Mutation[] = [
     tier: 'quick',
   },
   {
-    id: 'shim-soft-limit',
-    file: 'src/agent/shim/shim.c',
+    id: 'agent-shim-soft-limit',
+    file: 'src/agent/shim/standalone.h',
     mistake: 'A soft limit that is too low for the engine stays.',
     old: 'limit.rlim_cur >= need->least)',
     now: 'limit.rlim_max >= need->least)',
@@ -33,8 +33,8 @@ export const shim: readonly Mutation[] = [
     tier: 'quick',
   },
   {
-    id: 'shim-starts-itself',
-    file: 'src/agent/shim/shim.c',
+    id: 'agent-shim-starts-itself',
+    file: 'src/agent/shim/standalone.h',
     mistake: 'Where vf-flower should be lies the program in front, and it starts itself for ever.',
     old: 'own.stx_ino == other.stx_ino;',
     now: 'own.stx_ino != other.stx_ino;',

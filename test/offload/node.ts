@@ -4,6 +4,7 @@ import type { Kernel, OwnFilter } from '../../src/kernel/api/kernel.ts'
 import type { Machine, OpenNetns } from '../../src/kernel/api/machine.ts'
 import type { Side } from '../../src/ops/op.ts'
 import { FakeReservations } from '../fakes/reservations.ts'
+import { spawnInNode } from '../support/spawn.ts'
 
 /** The numbers by which the kernel removes a filter. */
 function placeOf({ ifindex, prio, handle }: OwnFilter): string {
@@ -43,6 +44,7 @@ export class Node implements Machine {
   locks = 0
   open = 0
   boot = 'boot-1'
+  startProgram = spawnInNode
   readonly sharedDir: string
 
   constructor(sharedDir: string) {

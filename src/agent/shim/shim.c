@@ -1,258 +1,107 @@
 /*
- * The program that is installed as vf-attach and vf-offload, and copied to any other name that a network config calls. The
- * program mends its surroundings and becomes the Bun program beside it, vf-flower: same arguments, same descriptors, same
- * name. Bun reads its working directory, its environment and its limits before the first line of our TypeScript, so that
- * TypeScript could neither mend them nor report them.
+ * The shim: the program that is installed as vf-attach and vf-offload, and copied to any other name that a network config
+ * calls. The shim answers VERSION by itself, hands other calls to the agent if one is there (protocol.h), and becomes
+ * vf-flower, the Bun program beside it, for all the rest: same arguments, same descriptors, same name.
  *
  * Static, because a dynamic program loads the libraries of LD_PRELOAD and LD_LIBRARY_PATH before its first line.
  */
-#include "linux.h"
+#include "agent.h"
+#include "report.h"
+#include "standalone.h"
 
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+/* Longest wait for a part of a standard input that is non-blocking. */
+#define INPUT_MILLISECONDS 30000
 
-/* The name of the Bun program, in the folder of this one. */
-static const char program[] = "vf-flower";
+/* The answer to VERSION (src/cni/version.ts). */
+static const char versions[] = VF_FLOWER_VERSIONS;
 
-/*
- * Beginnings of the variables that vf-flower reads, hands to IPAM plugins or searches; all others are dropped. BUN_* and
- * BUN_JSC_* change the engine, NODE_* and LD_* change the code that it loads. No runtime means those for a CNI plugin.
- */
-static const char *const kept[] = { "CNI_", "PATH=", "VF_FLOWER_" };
+/* Names of the CNI plugins in vf-flower (src/main.ts), which says of all others that they are none. */
+static const char *const names[] = { "vf-attach", "sriov", "host-device", "vf-offload", "portmap", "bandwidth" };
 
-/* The limits that the engine and a call need, as measured with Bun 1.4.5 and with room to spare. */
-static const struct need {
-	int resource;
-	const char *name;
-	/* The name of the setting in a systemd unit. */
-	const char *unit;
-	/* Bytes, or descriptors. */
-	unsigned long long least;
-} needs[] = {
-	/* Below 2.3 GiB the engine finds no room for the code that calls libc. */
-	{ RLIMIT_AS, "RLIMIT_AS", "LimitAS", 3ULL << 30 },
-	{ RLIMIT_DATA, "RLIMIT_DATA", "LimitDATA", 3ULL << 30 },
-	/* With 128 KiB the engine crashes. */
-	{ RLIMIT_STACK, "RLIMIT_STACK", "LimitSTACK", 512ULL << 10 },
-	/* STATUS needs 8, an ADD a few more. */
-	{ RLIMIT_NOFILE, "RLIMIT_NOFILE", "LimitNOFILE", 64 },
+/* Verbs by their number in HELLO. VERSION, without a number, is the first. */
+static const char *const verbs[] = {
+	"VERSION", [VERB_ADD] = "ADD", [VERB_DEL] = "DEL", [VERB_CHECK] = "CHECK", [VERB_GC] = "GC", [VERB_STATUS] = "STATUS",
 };
 
-/* Errors of starting a program while it is being installed, or after a part of it was. */
-static const struct reason {
-	long number;
-	const char *words;
-} reasons[] = {
-	{ ENOENT, "ENOENT (No such file or directory)" },
-	{ EACCES, "EACCES (Permission denied)" },
-	{ ENOEXEC, "ENOEXEC (Exec format error)" },
-	{ ETXTBSY, "ETXTBSY (Text file busy)" },
-	{ ENOMEM, "ENOMEM (Cannot allocate memory)" },
-	{ ELOOP, "ELOOP (Too many levels of symbolic links)" },
-	{ EIO, "EIO (Input/output error)" },
-};
-
-/* A text that is written at once; bytes that do not fit are cut off. */
-static char text[4 * PATH_MAX];
-static unsigned long length;
-
-static void add_byte(char byte)
+/* The place of `word` in a list; -1 if it is not there. */
+static int place(const char *const *list, int count, const char *word)
 {
-	if (length < sizeof(text))
-		text[length++] = byte;
-}
-
-static void add(const char *part)
-{
-	while (*part != '\0')
-		add_byte(*part++);
-}
-
-static void add_number(unsigned long long number)
-{
-	char digits[24];
-	int count = 0;
-
-	do
-		digits[count++] = (char)('0' + number % 10);
-	while ((number /= 10) != 0);
-	while (count > 0)
-		add_byte(digits[--count]);
-}
-
-/* A part of a JSON string; control characters and bytes beyond ASCII become '?'. */
-static void add_quoted(const char *part)
-{
-	for (; *part != '\0'; part++) {
-		if (*part == '"' || *part == '\\')
-			add_byte('\\');
-		add_byte(*part >= ' ' && *part <= '~' ? *part : '?');
-	}
-}
-
-/* The words for a negative result of a system call. */
-static void add_reason(long result)
-{
-	for (unsigned long i = 0; i < COUNT(reasons); i++) {
-		if (reasons[i].number != -result)
-			continue;
-		add(reasons[i].words);
-		return;
-	}
-	add("errno ");
-	add_number((unsigned long long)-result);
-}
-
-/* Begins an error object of the CNI specification 1.1.0, code 50: the plugin is not available. */
-static void begin_error(const char *name)
-{
-	add("{\"cniVersion\":\"1.1.0\",\"code\":50,\"msg\":\"Cannot start ");
-	add_quoted(name);
-	add(": ");
-}
-
-/* Ends the error object and the process: exit code 1, as every CNI error. */
-static void __attribute__((noreturn)) fail(void)
-{
-	unsigned long done = 0;
-
-	add("\"}\n");
-	while (done < length) {
-		long count = sys_write(1, text + done, length - done);
-
-		if (count < 0 && count != -EINTR)
+	while (--count >= 0)
+		if (begins_with(word, list[count]) && word[size(list[count])] == '\0')
 			break;
-		if (count > 0)
-			done += (unsigned long)count;
-	}
-	sys_exit(1);
+	return count;
 }
 
-/*
- * A program may raise a soft limit by itself, so a soft limit that is too low is raised to the need. A hard limit is the
- * operator's decision: the error names it.
- */
-static void require_limits(const char *name)
+/* Reads all of standard input into a memfd. False if not a byte was read: vf-flower meets the reason by itself. */
+static int read_input(struct call *call)
 {
-	for (unsigned long i = 0; i < COUNT(needs); i++) {
-		const struct need *need = &needs[i];
-		struct rlimit64 limit;
+	static char buffer[64 << 10];
+	int memfd = (int)sys_memfd_create("vf-flower", MFD_CLOEXEC);
 
-		if (sys_limit(need->resource, 0, &limit) != 0 || limit.rlim_cur >= need->least)
+	while (memfd >= 0) {
+		long count = sys_read(0, buffer, sizeof(buffer));
+
+		if (count == -EAGAIN && is_ready(0, POLLIN, INPUT_MILLISECONDS))
 			continue;
-		if (limit.rlim_max >= need->least) {
-			limit.rlim_cur = need->least;
-			if (sys_limit(need->resource, &limit, 0) == 0)
-				continue;
+		if (count == 0)
+			call->input = memfd;
+		if (count == 0 || (count < 0 && call->length == 0))
+			break;
+		if (count < 0 || sys_write(memfd, buffer, (unsigned long)count) != count) {
+			begin_error(call);
+			add("cannot read all of standard input into memory");
+			end_error();
 		}
-		begin_error(name);
-		add(need->name);
-		add(" is ");
-		add_number(limit.rlim_max);
-		add("; must be ");
-		add_number(need->least);
-		add(" or more; raise it for the container runtime (");
-		add(need->unit);
-		add("= of a systemd unit)");
-		fail();
+		call->length += (unsigned long)count;
 	}
+	return call->input >= 0;
 }
 
-static int begins_with(const char *word, const char *beginning)
-{
-	while (*beginning != '\0')
-		if (*word++ != *beginning++)
-			return 0;
-	return 1;
-}
-
-static int is_kept(const char *variable)
-{
-	for (unsigned long i = 0; i < COUNT(kept); i++)
-		if (begins_with(variable, kept[i]))
-			return 1;
-	return 0;
-}
-
-static void clean(char **variables)
-{
-	char **end = variables;
-
-	for (; *variables != 0; variables++)
-		if (is_kept(*variables))
-			*end++ = *variables;
-	*end = 0;
-}
-
-/* The part of a path after the last slash. */
-static char *base_name(char *path)
-{
-	char *base = path;
-
-	for (; *path != '\0'; path++)
-		if (*path == '/')
-			base = path + 1;
-	return base;
-}
-
-/* Replaces the last part of `path`, the absolute path of this file in a buffer that is `room` bytes longer. */
-static void put_beside(char *path, unsigned long room)
-{
-	char *base = base_name(path);
-
-	for (unsigned long i = 0; i < sizeof(program) && i < room; i++)
-		base[i] = program[i];
-}
-
-/* True if `path` is this program. A file copied over a link can put it in the place of vf-flower; it would start itself for ever. */
-static int is_this_program(const char *path)
-{
-	static struct statx own, other;
-
-	return sys_stat("/proc/self/exe", &own) == 0 && sys_stat(path, &other) == 0 &&
-	       own.stx_dev_major == other.stx_dev_major && own.stx_dev_minor == other.stx_dev_minor &&
-	       own.stx_ino == other.stx_ino;
-}
-
-/* The kernel's `stack` has argc, argv and a null, then the environment and a null. */
+/* The kernel's `stack` has argc, argv and a null, then the environment and a null, then pairs of numbers. */
 void __attribute__((noreturn)) start(long *stack);
 void start(long *stack)
 {
-	static char path[PATH_MAX + sizeof(program)];
-	static char unnamed[] = "vf-flower";
-	char **argv = (char **)(stack + 1);
-	char **environment = argv + stack[0] + 1;
-	char *name = stack[0] > 0 ? base_name(argv[0]) : unnamed;
-	/* The path of this file, without symbolic links. */
-	long found = sys_readlink("/proc/self/exe", path, PATH_MAX - 1);
+	struct call call = { .name = "vf-flower", .command = "", .path = "", .input = -1 };
+	const char *argument = 0;
 
-	if (found <= 0) {
-		begin_error(name);
-		add("readlink /proc/self/exe: ");
-		add_reason(found);
-		add("; /proc must be mounted");
-		fail();
+	call.argv = (char **)(stack + 1);
+	call.environment = call.argv + stack[0] + 1;
+	char **end = call.environment;
+
+	/* Of two variables of one name Bun takes the second. */
+	for (; *end != 0; end++) {
+		if (begins_with(*end, "CNI_COMMAND="))
+			call.command = *end + size("CNI_COMMAND=");
+		if (begins_with(*end, "CNI_NETNS="))
+			call.namespace = *end + size("CNI_NETNS=");
 	}
+	for (unsigned long *pair = (unsigned long *)(end + 1); pair[0] != AT_NULL; pair += 2)
+		if (pair[0] == AT_EXECFN)
+			call.path = (const char *)pair[1];
+	if (stack[0] > 0)
+		call.name = base_name(call.argv[0]);
 	/* Multus changes its root but not its working directory, which then is outside of the root; other callers delete theirs. */
 	long changed = sys_chdir("/");
 
 	if (changed != 0) {
-		begin_error(name);
+		begin_error(&call);
 		add("chdir /: ");
 		add_reason(changed);
-		fail();
+		end_error();
 	}
-	require_limits(name);
-	clean(environment);
-	put_beside(path, sizeof(program));
-	long refused = is_this_program(path) ? 0 : sys_execve(path, argv, environment);
+	/*
+	 * A closed descriptor 0, 1 or 2 would be the number of the next file that opens. This one can be neither read nor
+	 * written, as if it were closed, and it is closed when vf-flower starts.
+	 */
+	do
+		call.root = (int)sys_openat(AT_FDCWD, "/", O_PATH | O_CLOEXEC);
+	while (call.root >= 0 && call.root <= 2);
 
-	begin_error(name);
-	add("cannot execute ");
-	add_quoted(path);
-	add(": ");
-	if (refused == 0)
-		add("it is a copy of this very file; install vf-flower of the same build there");
-	else
-		add_reason(refused);
-	fail();
+	int verb = place(names, COUNT(names), call.name) < 0 ? -1 : place(verbs, COUNT(verbs), call.command);
+
+	if (verb == 0 && is_ready(1, POLLOUT, 0) && sys_write(1, versions, size(versions)) == (long)size(versions))
+		sys_exit_group(0);
+	if (verb > 0 && stack[0] == 1 && call.root >= 0 && sys_faccessat(AT_FDCWD, VF_SOCKET, F_OK) == 0 && read_input(&call))
+		argument = ask_agent(&call, (unsigned int)verb);
+	run_program(&call, argument);
 }
