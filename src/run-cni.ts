@@ -74,6 +74,10 @@ export function serveCall(call: RuntimeCall, hooks: CallHooks): Answer {
       logOverride: `${settingsFolder}/log.json`,
       ...(isVersion ? {} : { policy }),
       isLostWorker,
+      locked: (request, action) =>
+        loaded.machine === undefined || loaded.lock === undefined
+          ? action()
+          : loaded.lock(loaded.machine, request, action),
       sameNetns: isOwnNetns,
       readStdin: () => (typeof stdin === 'string' ? stdin : stdin()),
       writeStderr: write,
@@ -103,6 +107,7 @@ interface Code {
   /** DEL alone. */
   offloadDel?: typeof import('./offload/del.ts').offloadDel
   machine?: typeof import('./kernel/linux-machine.ts').linuxMachine
+  lock?: typeof import('./run-cni/attachment-lock.ts').withAttachmentLock
   readPolicy?: typeof import('./cni/policy-file.ts').readPolicy
   /** The reason why code could not be loaded. */
   failure?: unknown
@@ -113,6 +118,7 @@ const loaded: Code = {}
 /** Loads the code of all verbs of both plugins, for a process that serves many calls. @throws whatever a module throws */
 export async function loadAll(): Promise<void> {
   loaded.machine = (await import('./kernel/linux-machine.ts')).linuxMachine
+  loaded.lock = (await import('./run-cni/attachment-lock.ts')).withAttachmentLock
   loaded.attach = (await import('./attach/plugin.ts')).attachPlugin
   loaded.offload = (await import('./offload/plugin.ts')).offloadPlugin
   loaded.readPolicy = (await import('./cni/policy-file.ts')).readPolicy
@@ -124,6 +130,8 @@ async function load(name: PluginName, command: string | undefined): Promise<void
   // `import` here and not at the top, because VERSION needs neither the kernel nor libc. Nothing is awaited once work has begun.
   try {
     loaded.machine = (await import('./kernel/linux-machine.ts')).linuxMachine
+    if (command === 'ADD' || command === 'DEL')
+      loaded.lock = (await import('./run-cni/attachment-lock.ts')).withAttachmentLock
     if (!isOffload(name)) loaded.attach = (await import('./attach/plugin.ts')).attachPlugin
     else if (command === 'DEL') loaded.offloadDel = (await import('./offload/del.ts')).offloadDel
     else loaded.offload = (await import('./offload/plugin.ts')).offloadPlugin

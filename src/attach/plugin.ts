@@ -98,7 +98,7 @@ function del(node: Machine, request: Request): void {
           restoreAttachment(machine, store, name, request.netns)
         }),
   )
-  if (hasIpam) attempt(() => ipamDel(request, countedSpawn))
+  if (hasIpam) attempt(() => ipamDel(request, countedSpawn(machine)))
   throwJoined(errors)
 }
 
@@ -108,7 +108,7 @@ function check(machine: Machine, request: Request): void {
   const kernel = machine.openKernel(pod)
   try {
     checkAttachment(machine, kernel, pod, attachRecords(config.stateDir), request, config)
-    if (config.hasIpam) ipamCheck(request, countedSpawn)
+    if (config.hasIpam) ipamCheck(request, countedSpawn(machine))
   } catch (error) {
     throw failure(error)
   } finally {
@@ -129,7 +129,7 @@ function gc(machine: Machine, request: Request): void {
   }
   if (hasIpam) {
     try {
-      ipamGc(request, countedSpawn)
+      ipamGc(request, countedSpawn(machine))
     } catch (error) {
       errors.push(failure(error))
     }
@@ -140,5 +140,5 @@ function gc(machine: Machine, request: Request): void {
 function status(machine: Machine, request: Request): void {
   const { hasIpam, stateDir } = readTeardownConfig(request)
   requireReady(machine, attachRecords(stateDir), () => readStatusConfig(request))
-  if (hasIpam) ipamStatus(request, countedSpawn)
+  if (hasIpam) ipamStatus(request, countedSpawn(machine))
 }

@@ -6,13 +6,14 @@
 import { accessSync, constants, statSync } from 'node:fs'
 import { get, isObject, parse, shown } from '../lib/json.ts'
 import { log } from '../lib/log/log.ts'
+import { writeStderr } from '../lib/log/log-file.ts'
 import { since, step } from '../lib/log/steps.ts'
 import { CniError, code } from './error.ts'
 import type { Command, Request } from './request.ts'
 import { parseResult, type Result } from './result.ts'
-import { type Ended, maxOutput, type Spawn, spawnChild } from './spawn.ts'
+import { type Ended, maxOutput, type Spawn } from './spawn.ts'
 
-export { type Spawn, spawnChild } from './spawn.ts'
+export type { Running, Spawn } from './spawn.ts'
 
 /** The IPAM plugin's type in the config, or undefined if the config wants none. @throws CniError 7 */
 export function ipamType(request: Request): string | undefined {
@@ -32,7 +33,7 @@ export function ipamType(request: Request): string | undefined {
  * @throws CniError with the plugin's own code where the plugin reported one; 4, 7 or 105 (delegateFailed) where the plugin
  * could not run or printed no result
  */
-export function ipamAdd(request: Request, spawn: Spawn = spawnChild): Result | undefined {
+export function ipamAdd(request: Request, spawn: Spawn): Result | undefined {
   const type = ipamType(request)
   if (type === undefined) return undefined
   const file = findPlugin(type, request.path)
@@ -44,17 +45,17 @@ export function ipamAdd(request: Request, spawn: Spawn = spawnChild): Result | u
 }
 
 /** Gives the addresses of the attachment back. @throws as {@link ipamAdd} */
-export function ipamDel(request: Request, spawn: Spawn = spawnChild): void {
+export function ipamDel(request: Request, spawn: Spawn): void {
   forward('DEL', request, spawn)
 }
 
 /** Lets the IPAM plugin check its own part. @throws as {@link ipamAdd} */
-export function ipamCheck(request: Request, spawn: Spawn = spawnChild): void {
+export function ipamCheck(request: Request, spawn: Spawn): void {
   forward('CHECK', request, spawn)
 }
 
 /** Hands the list of valid attachments to the IPAM plugin. @throws as {@link ipamAdd} */
-export function ipamGc(request: Request, spawn: Spawn = spawnChild): void {
+export function ipamGc(request: Request, spawn: Spawn): void {
   forward('GC', request, spawn)
 }
 
@@ -62,7 +63,7 @@ export function ipamGc(request: Request, spawn: Spawn = spawnChild): void {
  * Asks the IPAM plugin whether it can serve an ADD.
  * @throws as {@link ipamAdd}, but 50 (pluginNotAvailable) where the plugin could not run
  */
-export function ipamStatus(request: Request, spawn: Spawn = spawnChild): void {
+export function ipamStatus(request: Request, spawn: Spawn): void {
   try {
     forward('STATUS', request, spawn)
   } catch (error) {
@@ -112,7 +113,8 @@ function run(type: string, file: string, command: Command, request: Request, spa
 function runChild(type: string, file: string, command: Command, request: Request, spawn: Spawn): string {
   const started = performance.now()
   const ended = spawnPatiently(file, request.stdin, childEnvironment(request.env, command), spawn)
-  const { status, signal, stdout } = ended
+  const { status, signal, stdout, stderr = '' } = ended
+  if (stderr !== '') writeStderr(stderr)
   const ipam = { file, command, status, signal, stdout }
   log.debug({ ipam, ms: since(started) }, `IPAM plugin "${type}" ended its ${command}`)
   if (ended.status === 0 && ended.error === undefined) return ended.stdout
@@ -133,7 +135,7 @@ function childEnvironment(env: Readonly<Record<string, string>>, command: Comman
 function spawnPatiently(file: string, stdin: string, env: Record<string, string>, spawn: Spawn): Ended {
   const clock = new Int32Array(new SharedArrayBuffer(4))
   for (let waits = 0; ; waits++) {
-    const ended = spawn(file, stdin, env)
+    const ended = spawn(file, stdin, env).end()
     if (ended.error?.code !== 'ETXTBSY' || waits === 50) return ended
     Atomics.wait(clock, 0, 0, 100)
   }

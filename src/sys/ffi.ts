@@ -34,7 +34,23 @@ function libc(): Libc {
   return bound
 }
 
-function open<const S extends Parameters<typeof dlopen>[1]>(functions: S) {
+/** Functions of libc by name, with the types of their arguments and results. */
+export type LibcSignatures = Parameters<typeof dlopen>[1]
+
+/**
+ * Binds functions of libc for one file that calls them; binding takes some 0.1 ms.
+ * @throws SystemError ENOENT when no libc can be opened
+ */
+export function bindLibc<const S extends LibcSignatures>(functions: S) {
+  return open(functions)
+}
+
+/** The result of a libc function that sets errno. @throws SystemError when it is negative; call it right after the function */
+export function checked(call: string, result: number | bigint): number {
+  return check(call, result)
+}
+
+function open<const S extends LibcSignatures>(functions: S) {
   const refusals: string[] = []
   for (const name of sonames) {
     try {

@@ -6,6 +6,7 @@ import {
   fstatSync,
   fsyncSync,
   futimesSync,
+  lstatSync,
   mkdirSync,
   openSync,
   readdirSync,
@@ -263,6 +264,16 @@ function isAbsent(error: unknown): boolean {
 export function isThere(path: string): boolean {
   try {
     return statSync(path, { throwIfNoEntry: false }) !== undefined
+  } catch (error) {
+    if (isAbsent(error)) return false
+    throw error
+  }
+}
+
+/** True where a folder has an entry at `path`, even if that is a link that leads nowhere. */
+export function isEntry(path: string): boolean {
+  try {
+    return lstatSync(path, { throwIfNoEntry: false }) !== undefined
   } catch (error) {
     if (isAbsent(error)) return false
     throw error

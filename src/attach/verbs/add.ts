@@ -31,7 +31,6 @@ import { tellDeviceInfo } from './device-info.ts'
 import { requireUnowned } from './ownership.ts'
 import { refuseImpossible, switchdevHint } from './refusals.ts'
 import { resultOf } from './result.ts'
-import { spawnHolding } from './spawn.ts'
 
 /**
  * ADD, with the device's lock held; `select` looks the device up. Facts, plan, record, changes, addresses, result. A failure takes
@@ -106,8 +105,7 @@ export function addLocked(
         : movedLink(kernel, before, podIfindex, ifname)
     const finish = (done: Partial<AttachJournal>) =>
       store.write(chosen.id, { ...record, phase: 'attached', journal: { ...journal, ...done } }, 'volatile')
-    const spawn = spawnHolding(machine, name)
-    const { link, ipam } = addAddresses(request, config, look, transaction, finish, spawn)
+    const { link, ipam } = addAddresses(request, config, look, transaction, finish, machine, name)
     const result = resultOf(request, config, facts, link, ipam)
     tellDeviceInfo(request, config, facts)
     return result

@@ -1,19 +1,22 @@
 import { checkAddresses } from '../../cni/addresses.ts'
-import { ipamAdd, ipamDel, type Spawn } from '../../cni/delegate.ts'
+import { ipamAdd, ipamDel } from '../../cni/delegate.ts'
 import { CniError, code } from '../../cni/error.ts'
 import { failure } from '../../cni/failure.ts'
 import type { Request } from '../../cni/request.ts'
 import type { Result } from '../../cni/result.ts'
 import type { LinkFacts } from '../../kernel/api/facts.ts'
+import type { Machine } from '../../kernel/api/machine.ts'
+import { requireCaller } from '../../lib/call/call.ts'
 import { type Transaction, withoutStuck } from '../../ops/apply.ts'
 import type { AttachJournal } from '../../records/attach.ts'
+import type { RecordName } from '../../records/store.ts'
 import type { AttachConfig } from '../config/config.ts'
 import { gatewaysOf, planAddressing } from '../plan/addressing.ts'
 import { othersRoutes } from './routes.ts'
-import { countedSpawn } from './spawn.ts'
+import { countedSpawn, spawnHolding } from './spawn.ts'
 
 /**
- * Asks IPAM by `spawn`, gives the addresses to the interface that `look` finds then, and runs `finish` with the part of the journal
+ * Asks IPAM, gives the addresses to the interface that `look` finds then, and runs `finish` with the part of the journal
  * that follows from them. A failure after IPAM's ADD is followed by its DEL, as the specification wants it. Without an interface (user
  * space driver) the addresses are only reported. Returns the interface and IPAM's result.
  */
@@ -23,11 +26,13 @@ export function addAddresses(
   look: () => LinkFacts | undefined,
   transaction: Transaction,
   finish: (done: Pick<AttachJournal, 'othersRoutes'>) => void,
-  spawn: Spawn,
+  machine: Pick<Machine, 'withLock' | 'startProgram'>,
+  name: RecordName,
 ): { readonly link: LinkFacts | undefined; readonly ipam: Result | undefined } {
-  const ipam = ipamAdd(request, spawn)
+  const ipam = ipamAdd(request, spawnHolding(machine, name))
   let done: Pick<AttachJournal, 'othersRoutes'> = {}
   try {
+    requireCaller()
     // IPAM may have taken seconds, in which the pod may have changed its interface.
     const link = look()
     if (ipam !== undefined) {
@@ -49,7 +54,7 @@ export function addAddresses(
   } catch (error) {
     if (ipam !== undefined) {
       try {
-        ipamDel(request, countedSpawn)
+        ipamDel(request, countedSpawn(machine))
       } catch (second) {
         const { message } = failure(second)
         throw failure(withoutStuck(error), [`the addresses are not freed, DEL does it: ${message}`])

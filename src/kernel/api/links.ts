@@ -28,6 +28,10 @@ export interface LinkKernel {
   link(side: Side, by: number | string, options?: { readonly vfs?: boolean }): LinkFacts | undefined
   /** All interfaces of a side. */
   links(side: Side): readonly LinkFacts[]
+  /** The host's interfaces with these numbers, as far as there are any. */
+  linksAt(ifindexes: readonly number[]): readonly LinkFacts[]
+  /** The host's interfaces of a kind. */
+  linksOfKind(kind: 'vlan' | 'ifb'): readonly LinkFacts[]
   /** The host's end of a veth pair whose other end is `link` of the pod; undefined where it has none that is on the host. */
   peer(link: LinkFacts): LinkFacts | undefined
   /** The other end of the pair whose first end is at `place`; undefined when there is none. The pod has no say in the answer. */

@@ -7,6 +7,7 @@ import { allLinks, changeAltname, setLinkAttributes } from '../link/links.ts'
 import { moveLink } from '../link/move.ts'
 import { lowerNetnsOf, otherEndOf, peerOnHost } from '../link/other-end.ts'
 import { lookBeforeMove } from '../link/preflight.ts'
+import { linksAt, linksOfKind } from '../link/some-links.ts'
 import { setVf } from '../link/vfs.ts'
 import { inspect, residue } from './lazy.ts'
 import type { OpenSides } from './open-sides.ts'
@@ -40,6 +41,8 @@ export function linkKernel(sides: OpenSides): LinkKernel {
   return {
     link,
     links: (side) => allLinks(route(side)),
+    linksAt: (ifindexes) => linksAt(route('host'), ifindexes),
+    linksOfKind: (kind) => linksOfKind(route('host'), kind),
     otherEnd: (place) => otherEndOf(route('host'), pod, place),
     lowerNetns: (link) => lowerNetnsOf(route('pod'), link),
     peer: (link) => peerOnHost(route('host'), podNetns(), link),

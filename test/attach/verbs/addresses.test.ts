@@ -5,11 +5,12 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { readAttachConfig } from '../../../src/attach/config/config.ts'
 import { addAddresses } from '../../../src/attach/verbs/addresses.ts'
-import { spawnChild } from '../../../src/cni/spawn.ts'
 import { Transaction } from '../../../src/ops/apply.ts'
 import type { RouteSpec } from '../../../src/ops/op.ts'
 import type { AttachJournal } from '../../../src/records/attach.ts'
+import type { RecordName } from '../../../src/records/store.ts'
 import { requestOf } from '../../support/request.ts'
+import { spawnInNode } from '../../support/spawn.ts'
 import { factsOf } from '../model.ts'
 
 let folder: string
@@ -42,7 +43,8 @@ function journalled(routes: readonly object[], has: (route: RouteSpec) => boolea
     () => link,
     transaction,
     (done) => told.push(done),
-    spawnChild,
+    { startProgram: spawnInNode, withLock: (_path, _milliseconds, action) => action() },
+    { path: join(folder, 'record') } as RecordName,
   )
   return told
 }
