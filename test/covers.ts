@@ -67,7 +67,6 @@ export const covers: Readonly<Record<string, readonly string[]>> = {
   'cni/plugin/plugin': [],
   'cni/plugin/take-back': ['cni/dispatch'],
   'cni/spawn': ['conformance/ipam'],
-  'cni/spawn': [],
   'cni/version': ['cni/result', 'cni/dispatch'],
   'ctl/main': ['conformance/vfctl'],
   'ctl/show': ['ctl/show-text', 'conformance/vfctl'],
