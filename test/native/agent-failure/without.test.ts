@@ -5,9 +5,9 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { WAIT_UNTIL } from '../../../hack/lab/bed/topology.ts'
 import type { Lab } from '../../../hack/lab/lab.ts'
 import { socketPath } from '../../../src/agent/protocol.ts'
-import { answered, startAgent, type TestAgent } from '../../support/warm-agent.ts'
 import { type AgentBed, makeAgentBed } from '../../support/agent-bed.ts'
 import { lab as sharedLab } from '../../support/lab.ts'
+import { answered, startAgent, type TestAgent } from '../../support/warm-agent.ts'
 
 let lab: Lab
 let bed: AgentBed
