@@ -1,7 +1,6 @@
 /** The worker: takes one connection of a shim after the other from the supervisor, and serves its call as a process of its own would. */
 import { buildId } from '../../lib/build-id.ts'
 import { loadAll } from '../../run-cni.ts'
-import { close } from '../../sys/ffi.ts'
 import { collectGarbage } from '../../sys/memory/memory.ts'
 import { poll, pollBits } from '../../sys/poll.ts'
 import { receive, send } from '../../sys/unix-socket.ts'
@@ -21,6 +20,8 @@ const quietTime = 500
 export async function runWorker(): Promise<number> {
   // A worker runs for long, so compiling pays. hack/build.ts delays compiling, for calls that end at once.
   Bun.unsafe.setJITPolicy(1)
+  // Signals to a whole terminal, or a whole unit, are the supervisor's: it ends its workers after their calls.
+  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, () => undefined)
   await loadAll()
   const belongings = new Belongings()
   tell({ did: 'start' })
@@ -65,9 +66,4 @@ function tell(report: Report): void {
     const [bits = 0] = poll([{ fd: control, events: pollBits.out }], -1)
     if ((bits & (pollBits.hangup | pollBits.error)) !== 0) return
   }
-}
-
-/** Closes what only the supervisor may have, in a worker that was started by hand. */
-export function endControl(): void {
-  close(control)
 }
