@@ -83,6 +83,10 @@ async function show(args: readonly string[]): Promise<number> {
   const { showText } = await import('./show-text.ts')
   const { linuxMachine } = await import('../kernel/linux-machine.ts')
   const { defaultStateDir } = await import('../records/store.ts')
+  const { keepHostSockets } = await import('../kernel/linux/kept-sockets.ts')
+  // A node has a thousand attachments: their records are worth compiling for, and one socket serves all.
+  Bun.unsafe.setJITPolicy(1)
+  keepHostSockets()
   const showing = readShowing(linuxMachine, { stateDir: folder ?? defaultStateDir, container, ifname })
   process.stdout.write(json ? `${toJson(showing.attachments)}\n` : showText(showing))
   for (const line of showing.errors) console.error(`vfctl: ${line}`)
