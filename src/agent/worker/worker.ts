@@ -5,9 +5,10 @@ import { collectGarbage } from '../../sys/memory/memory.ts'
 import { poll, pollBits } from '../../sys/poll.ts'
 import { receive, send } from '../../sys/unix-socket.ts'
 import type { Order, Report } from '../control.ts'
+import { samePlace } from '../same-place/same-place.ts'
 import { Belongings } from './leftovers.ts'
 import './preload.ts'
-import { serveConnection } from './serve.ts'
+import { type ServeOptions, serveConnection } from './serve.ts'
 
 /** The worker's end of the control socket. */
 const control = 3
@@ -23,6 +24,7 @@ export async function runWorker(): Promise<number> {
   // Signals to a whole terminal, or a whole unit, are the supervisor's: it ends its workers after their calls.
   for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, () => undefined)
   await loadAll()
+  const options: ServeOptions = { build: buildId, refusalOf: samePlace(), report: tell }
   const belongings = new Belongings()
   tell({ did: 'start' })
   let isTidy = false
@@ -41,14 +43,14 @@ export async function runWorker(): Promise<number> {
     const [connection] = packet.descriptors
     if (connection === undefined) continue
     isTidy = false
-    if (!serve(connection, belongings)) return 0
+    if (!serve(connection, options, belongings)) return 0
   }
 }
 
 /** Serves a connection; false when the worker must end, because the call has left something. */
-function serve(connection: number, belongings: Belongings): boolean {
+function serve(connection: number, options: ServeOptions, belongings: Belongings): boolean {
   const began = performance.now()
-  const served = serveConnection(connection, buildId, tell)
+  const served = serveConnection(connection, options)
   const milliseconds = performance.now() - began
   const leaves = belongings.difference()
   const kilobytes = process.memoryUsage.rss() / 1_024
