@@ -26,6 +26,7 @@ export async function runWorker(): Promise<number> {
   // Signals to a whole terminal, or a whole unit, are the supervisor's: it ends its workers after their calls.
   for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, () => undefined)
   await loadAll()
+  // Before the look at what this process has: these stay open from call to call.
   keepHostSockets()
   const options: ServeOptions = { build: buildId, refusalOf: samePlace(), report: tell }
   const belongings = new Belongings()
