@@ -4,7 +4,7 @@
  * possible after a crash at any point.
  */
 
-import { ipamCheck, ipamDel, ipamGc, ipamStatus } from '../cni/delegate.ts'
+import { ipamCheck, ipamGc, ipamStatus } from '../cni/delegate.ts'
 import type { Plugin } from '../cni/dispatch.ts'
 import type { CniError } from '../cni/error.ts'
 import { explained, failure, throwJoined } from '../cni/failure.ts'
@@ -27,6 +27,7 @@ import { addFreeVf } from './verbs/add-free-vf.ts'
 import { checkAttachment } from './verbs/check.ts'
 import { clearDebris, clearDebrisWhenDue } from './verbs/debris.ts'
 import { collectGarbage, type Locked } from './verbs/gc.ts'
+import { ipamOfDel } from './verbs/ipam.ts'
 import { withoutLeftovers } from './verbs/ownership.ts'
 import { awaitIpam, countedSpawn } from './verbs/spawn.ts'
 import { requireReady } from './verbs/status.ts'
@@ -87,6 +88,7 @@ function del(node: Machine, request: Request): void {
   }
   const locked = (id: string, action: () => void) => withDeviceLock(machine, stateDir, id, action)
   const isOurs = (id: string) => store.list().some(({ subject }) => subject === id)
+  const ipam = ipamOfDel(request, machine)
   const name = store
     .list()
     .find((record) => record.containerID === request.containerID && record.ifname === request.ifname)
@@ -95,10 +97,10 @@ function del(node: Machine, request: Request): void {
       ? restoreForeign({ machine, store, isOurs, locked }, request, readWanted(request).selectors)
       : locked(name.subject, () => {
           if (hasIpam) awaitIpam(machine, name)
-          restoreAttachment(machine, store, name, request.netns)
+          restoreAttachment(machine, store, name, request.netns, hasIpam ? ipam.leaving : undefined)
         }),
   )
-  if (hasIpam) attempt(() => ipamDel(request, countedSpawn(machine)))
+  if (hasIpam) attempt(() => ipam.finish())
   throwJoined(errors)
 }
 

@@ -1,4 +1,5 @@
 import { attach } from './attach.ts'
+import { attachIpam } from './attach-ipam.ts'
 import { attachNames } from './attach-names.ts'
 import { attachOwners } from './attach-owners.ts'
 import { cni } from './cni.ts'
@@ -42,6 +43,7 @@ import { uplinks } from './uplinks.ts'
 /** All mutations. */
 export const mutations: readonly Mutation[] = [
   ...attach,
+  ...attachIpam,
   ...attachNames,
   ...uplinks,
   ...attachOwners,
