@@ -1,4 +1,6 @@
 /** The worker: takes one connection of a shim after the other from the supervisor, and serves its call as a process of its own would. */
+
+import { keepHostSockets } from '../../kernel/linux/kept-sockets.ts'
 import { buildId } from '../../lib/build-id.ts'
 import { loadAll } from '../../run-cni.ts'
 import { close } from '../../sys/ffi.ts'
@@ -22,6 +24,8 @@ export async function runWorker(): Promise<number> {
   // A worker runs for long, so compiling pays. hack/build.ts delays compiling, for calls that end at once.
   Bun.unsafe.setJITPolicy(1)
   await loadAll()
+  // Before the look at what this process has: these stay open from call to call.
+  keepHostSockets()
   const belongings = new Belongings()
   tell({ did: 'start' })
   let isTidy = false
