@@ -134,8 +134,8 @@ export class Connections {
   }
 }
 
-/** A descriptor of the shim's process; undefined for a process that is gone, or that this PID namespace does not have. */
-export function shimOf({ fd }: Connection): number | undefined {
+/** A descriptor of the process at the other end of a connection; undefined for a process that is gone, or that this PID namespace does not have. */
+export function shimOf(fd: number): number | undefined {
   try {
     const { pid } = peerOf(fd)
     return pid > 0 && !isHungUp(fd) ? openProcess(pid) : undefined

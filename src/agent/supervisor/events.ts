@@ -1,4 +1,4 @@
-/** What happens to the supervisor, and what it does: the interface between its decisions (decisions.ts) and the system calls (loop.ts). */
+/** Events that come to the supervisor, and its actions: the interface between its decisions (decisions.ts) and the system calls (loop.ts). */
 import type { Report } from '../control.ts'
 
 /** The verbs that a shim announces. */

@@ -17,15 +17,16 @@ export function linksAt(socket: NetlinkSocket, ifindexes: readonly number[]): Li
   })
 }
 
-/** Things that the module of a kind makes, without which no interface is of that kind. */
-const signs = { vlan: '/proc/net/vlan', ifb: '/sys/module/ifb' } as const
+/** Things that a kernel with interfaces of a kind has; undefined where nothing shows that. */
+const signs = { vlan: '/proc/net/vlan', ifb: undefined } as const
 
 /**
  * The interfaces of a kind. The kernel leaves out the others, but for a kind that it does not know: then it shows all, and they are passed
  * over undecoded.
  */
 export function linksOfKind(socket: NetlinkSocket, kind: keyof typeof signs): LinkFacts[] {
-  if (!isThere(signs[kind])) return []
+  const sign = signs[kind]
+  if (sign !== undefined && !isThere(sign)) return []
   const filter = {
     IFLA_EXT_MASK: RTEXT_FILTER.RTEXT_FILTER_SKIP_STATS,
     IFLA_LINKINFO: { IFLA_INFO_KIND: kind },

@@ -4,7 +4,7 @@
 import { readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs'
 import { execaSync } from 'execa'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { forms, makeBed, send } from './shim/bed.ts'
+import { forms, makeBed, send } from '../support/shim/bed.ts'
 
 /** Flags of open(2) as fcntl(2) gives them. */
 const flags = { path: 0o10000000, nonBlocking: 0o4000 }
