@@ -110,12 +110,9 @@ export class NetlinkSocket {
    * requests (nfnl_err_deliver() of net/netfilter/nfnetlink.c), so all refusals and echoes have come before that ACK.
    */
   transaction([begin, end]: readonly [begin: Request, end: Request], requests: readonly Request[]): Reply[] {
-    return this.#exchange([begin, ...requests, end], requests.length)
-      .map((result) => {
-        if (result instanceof NetlinkError) throw result
-        return result
-      })
-      .slice(1, -1)
+    const results = this.#exchange([begin, ...requests, end], requests.length)
+    for (const result of results) if (result instanceof NetlinkError) throw result
+    return (results as Reply[]).slice(1, -1)
   }
 
   /**
