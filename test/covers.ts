@@ -116,7 +116,7 @@ export const covers: Readonly<Record<string, readonly string[]>> = {
   'kernel/tc/shared-policers': ['kernel/tc/rates', 'lab/bandwidth/switchdev'],
   'kernel/ip/default-routes': ['native/device-plugin/network-facts'],
   'kernel/link/some-links': ['native/kernel/contract'],
-  'kernel/linux/kept-sockets': ['native/offload/kept-sockets'],
+  'kernel/linux/kept-sockets': ['kernel/linux/socket-pool'],
   'kernel/inspect/host-chains': ['native/offload/node-size', 'native/portmap/check'],
   'kernel/link/network-links': ['native/device-plugin/network-facts', 'lab/device-plugin/inventory'],
   'kernel/linux-network-facts': ['native/device-plugin/network-facts', 'lab/device-plugin/inventory'],
