@@ -14,6 +14,8 @@ interface Series {
 interface Measurable {
   readonly file: string
   readonly config: Record<string, unknown>
+  /** The name that the program is called by, if that is not its file. */
+  readonly argv0?: string
   /** Shell line after each DEL, not timed: removes objects that a plugin's DEL leaves to the end of the pod. */
   readonly clean?: string
 }
@@ -24,12 +26,12 @@ for (const name of Object.keys(series.plugins)) results[name] = { add: [], del: 
 
 // The first round fills the page cache and is not counted.
 for (let round = -1; round < series.rounds; round++) {
-  for (const [name, { file, config, clean }] of Object.entries(series.plugins)) {
+  for (const [name, { file, config, clean, argv0 = file }] of Object.entries(series.plugins)) {
     const stdin = JSON.stringify({ cniVersion: '1.0.0', name: 'bench', ...config })
     const floor = typeof config.floor === 'string' ? config.floor : undefined
-    const start = floor === undefined ? call(file, 'VERSION', '') : timed([file, '-V'])
-    const add = floor === undefined ? call(file, 'ADD', stdin) : timed(moved(file, floor))
-    const del = floor === undefined ? call(file, 'DEL', stdin) : timed(returned(file, floor))
+    const start = floor === undefined ? call(file, argv0, 'VERSION', '') : timed([file, '-V'])
+    const add = floor === undefined ? call(file, argv0, 'ADD', stdin) : timed(moved(file, floor))
+    const del = floor === undefined ? call(file, argv0, 'DEL', stdin) : timed(returned(file, floor))
     if (clean !== undefined) timed(['sh', '-c', clean])
     if (round < 0) continue
     results[name]?.start.push(start.ms)
@@ -40,7 +42,7 @@ for (let round = -1; round < series.rounds; round++) {
 }
 console.log(JSON.stringify(results))
 
-function call(file: string, command: string, stdin: string): { ms: number; kib: number } {
+function call(file: string, argv0: string, command: string, stdin: string): { ms: number; kib: number } {
   const env = {
     CNI_COMMAND: command,
     CNI_CONTAINERID: 'bench',
@@ -50,7 +52,7 @@ function call(file: string, command: string, stdin: string): { ms: number; kib: 
     // portmap searches it for iptables.
     PATH: '/usr/sbin:/usr/bin:/sbin:/bin',
   }
-  return timed([file], env, stdin)
+  return timed([file], env, stdin, argv0)
 }
 
 /** The kernel's own share: `ip` moves, renames and sets up the interface in one request. */
@@ -75,9 +77,18 @@ function returned(ip: string, netdev: string): string[] {
   ]
 }
 
-function timed(argv: string[], env: Record<string, string> = {}, stdin = ''): { ms: number; kib: number } {
+function timed(
+  argv: string[],
+  env: Record<string, string> = {},
+  stdin = '',
+  argv0 = argv[0],
+): { ms: number; kib: number } {
   const started = performance.now()
-  const ended = Bun.spawnSync(argv, { env, stdin: new TextEncoder().encode(stdin) })
+  const ended = Bun.spawnSync(argv, {
+    ...(argv0 === undefined ? {} : { argv0 }),
+    env,
+    stdin: new TextEncoder().encode(stdin),
+  })
   const ms = performance.now() - started
   if (ended.exitCode !== 0) throw new Error(`${argv.join(' ')}: ${ended.stdout}${ended.stderr}`)
   return { ms, kib: (ended.resourceUsage?.maxRSS ?? 0) / 1024 }

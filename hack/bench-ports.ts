@@ -1,8 +1,9 @@
 /**
- * The cost of port mappings beside the distribution's Go plugin portmap (iptables): ADD and DEL of a pod behind a bridge,
+ * The cost of port mappings beside the Go plugin portmap: the distribution's with iptables, and the newest with nftables: ADD and DEL of a pod behind a bridge,
  * with none and with 500 mappings of others on the node, and what goes through a mapped port.
  */
 import { join } from 'node:path'
+import type { Peer } from './bench/peers.ts'
 import { type Measured, median, ms, ratio, table } from './bench-table.ts'
 import { forgetPortmap } from './lab/bed/plugins.ts'
 import { makeBed, type PortBed } from './lab/bed/port-bed.ts'
@@ -15,17 +16,17 @@ const rounds = Number(process.env.BENCH_PORT_ROUNDS ?? 9)
 const transfers = Number(process.env.BENCH_TRANSFERS ?? 5)
 const megabytes = 20
 
-type Plugins = Record<string, { file: string; config: Record<string, unknown> }>
+type Plugins = Record<string, { file: string; config: Record<string, unknown>; argv0?: string }>
 type Measure = (plugins: Plugins, rounds: number) => Promise<Map<string, Measured>>
 
 /** Measures in a booted machine and prints two tables. */
-export async function portsInLab(lab: Lab, measure: Measure): Promise<void> {
+export async function portsInLab(lab: Lab, peer: Peer, measure: Measure): Promise<void> {
   const node = await makeNode(lab, 'igb')
   const speed = new Map<string, number[]>()
   try {
     const veth = await makeBed(node, 'bridge')
     try {
-      await calls(veth, measure)
+      await calls(veth, peer, measure)
       await throughput(node, veth, speed, ['vf-offload', 'portmap'])
       await forgetPortmap(lab, 'cni-bed')
     } finally {
@@ -51,18 +52,18 @@ export async function portsInLab(lab: Lab, measure: Measure): Promise<void> {
 }
 
 /** Calls for the pod under the name that the series uses. */
-async function calls(bed: PortBed, measure: Measure): Promise<void> {
+async function calls(bed: PortBed, peer: Peer, measure: Measure): Promise<void> {
   const { lab, one } = bed
   const netns = '/run/netns/bench'
   await lab.must(`touch ${netns} && mount --bind ${one.netns} ${netns}`)
   try {
-    await series(bed, measure)
+    await series(bed, peer, measure)
   } finally {
     await lab.must(`umount ${netns}; rm ${netns}`)
   }
 }
 
-async function series({ lab, one, add, del }: PortBed, measure: Measure): Promise<void> {
+async function series({ lab, one, add, del }: PortBed, peer: Peer, measure: Measure): Promise<void> {
   const config = (count: number, first = 8000) => ({
     prevResult: one.result,
     runtimeConfig: {
@@ -73,19 +74,32 @@ async function series({ lab, one, add, del }: PortBed, measure: Measure): Promis
       })),
     },
   })
+  const nftables = `portmap ${peer.version} nftables`
+  const standalone = 'vf-offload, a process of its own'
+  const programs: Readonly<Record<string, Omit<Plugins[string], 'config'>>> = {
+    'vf-offload': { file: `${top}/dist/vf-offload` },
+    [standalone]: { file: `${top}/dist/vf-flower`, argv0: 'vf-offload' },
+    portmap: { file: '/usr/lib/cni/portmap' },
+    [nftables]: { file: `${peer.folder}/portmap` },
+  }
   const plugins = (suffix: string, names: readonly string[]): Plugins =>
     Object.fromEntries(
       [1, 10].flatMap((count) =>
         names.map((name) => [
-          `${name === 'portmap' ? 'Go ' : ''}${name}, ${count} mapping${count === 1 ? '' : 's'}${suffix}`,
+          `${name.startsWith('portmap') ? 'Go ' : ''}${name}, ${count} mapping${count === 1 ? '' : 's'}${suffix}`,
           {
-            file: name === 'portmap' ? '/usr/lib/cni/portmap' : `${top}/dist/${name}`,
-            config: { type: name, ...config(count) },
+            file: '',
+            ...programs[name],
+            config: {
+              type: name.startsWith('portmap') ? 'portmap' : 'vf-offload',
+              ...(name === nftables ? { backend: 'nftables' } : {}),
+              ...config(count),
+            },
           },
         ]),
       ),
     )
-  const measured = await measure(plugins('', ['vf-offload', 'portmap']), rounds)
+  const measured = await measure(plugins('', Object.keys(programs)), rounds)
   const others = Array.from({ length: 5 }, (_, index) => `other-${index}`)
   for (const [index, containerID] of others.entries()) {
     const { portMappings } = config(100, 20_000 + 100 * index).runtimeConfig

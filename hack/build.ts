@@ -64,12 +64,12 @@ const flags = [
 ]
 
 /**
- * Bundled by itself and loaded by name, as the logger: code that is shared with the plugins would be cut into more and smaller files for
- * both, and each CNI call would load more of them.
+ * Programs that run for long, by the names of their bundles. Each is bundled by itself and loaded by name, as the logger: code that is
+ * shared with the plugins would be cut into more and smaller files for both, and each CNI call would load more of them.
  */
-const devicePlugin = 'device-plugin/main.ts'
+const services = { 'device-plugin': 'device-plugin/main.ts', agent: 'src/agent/main.ts' } as const
 
-function compile(entry: string, outfile: string, testBuild: boolean, withDevicePlugin = false): void {
+function compile(entry: string, outfile: string, testBuild: boolean, withServices = false): void {
   mkdirSync(dirname(outfile), { recursive: true })
   const defines = [
     `--define=VF_FLOWER_VERSION="${version}"`,
@@ -79,14 +79,16 @@ function compile(entry: string, outfile: string, testBuild: boolean, withDeviceP
   const run = (args: readonly string[]) => execaSync(process.execPath, args, { cwd: top, stdio: 'pipe' })
   const folder = mkdtempSync(join(tmpdir(), 'vf-flower-build-'))
   try {
-    const bundle = join(folder, 'device-plugin.js')
-    if (withDevicePlugin)
+    const bundles = Object.entries(withServices ? services : {}).map(([name, source]) => {
+      const bundle = join(folder, `${name}.js`)
       // In one piece: what is loaded late by name must be found.
       run([
         ...['build', '--minify', '--format=esm', '--target=bun', ...defines],
-        ...[devicePlugin, `--outfile=${bundle}`],
+        ...[source, `--outfile=${bundle}`],
       ])
-    run([...flags, ...defines, entry, logger, ...(withDevicePlugin ? [bundle] : []), `--outfile=${outfile}`])
+      return bundle
+    })
+    run([...flags, ...defines, entry, logger, ...bundles, `--outfile=${outfile}`])
   } finally {
     rmSync(folder, { recursive: true })
   }

@@ -16,7 +16,7 @@ if (
 ) {
   // Existing network configs call these names: `sriov` and `host-device` are vf-attach, `portmap` and `bandwidth` are vf-offload.
   const { runCni } = await import('./run-cni.ts')
-  process.exitCode = await runCni(name)
+  process.exitCode = await runCni(name, process.argv.slice(2))
 } else if (name === 'vfctl') {
   const { runVfctl } = await import('./ctl/main.ts')
   process.exitCode = await runVfctl(process.argv.slice(2))
@@ -26,9 +26,13 @@ if (
   // In the executable the device plugin is an entry point beside this one (hack/build.ts), whose name the bundler can't foresee.
   const load = import.meta.require as (name: string) => typeof import('../device-plugin/main.ts')
   process.exitCode = await load(['.', 'device-plugin.js'].join('/')).runDevicePlugin(process.argv.slice(2))
+} else if (name === 'vf-agent') {
+  // A bundle of its own, for the same reason.
+  const load = import.meta.require as (name: string) => typeof import('./agent/main.ts')
+  process.exitCode = await load(['.', 'agent.js'].join('/')).runAgent(process.argv.slice(2))
 } else {
   console.error(
-    `vf-flower: Cannot run a program called as "${name}": must be vf-attach (or sriov, host-device), vf-offload (or portmap, bandwidth), vfctl or vf-device-plugin`,
+    `vf-flower: Cannot run a program called as "${name}": must be vf-attach (or sriov, host-device), vf-offload (or portmap, bandwidth), vfctl, vf-device-plugin or vf-agent`,
   )
   process.exitCode = 2
 }

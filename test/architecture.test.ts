@@ -24,10 +24,18 @@ const edges: readonly (readonly [from: string, to: string, kind: 'any' | 'type',
   ['main', 'run-cni', 'any', 'the executable starts the program that its name says'],
   ['main', 'ctl', 'any', 'the same'],
   ['main', 'device-plugin', 'any', 'the same'],
+  ['main', 'agent', 'any', 'the executable starts the program that its name says'],
+  ['ctl', 'agent', 'any', 'shows the state that the agent tells'],
+  ['agent', 'run-cni', 'any', 'a worker serves calls as a process of their own would'],
+  ['agent', 'kernel', 'any', 'a worker loads early what a call loads late'],
+  ['agent', 'records', 'any', 'a caller must have the same folder of records'],
+  ['agent', 'sys', 'any', 'sockets, processes and descriptors'],
+  ['agent', 'lib', 'any', 'small values'],
   ['run-cni', 'attach', 'any', 'puts plugin, protocol, machine and process together'],
   ['run-cni', 'offload', 'any', 'the same'],
   ['run-cni', 'cni', 'any', 'the same'],
   ['run-cni', 'kernel', 'any', 'the same: the only place where a plugin meets the real machine'],
+  ['run-cni', 'lib', 'any', 'begins and ends a call'],
   ['run-cni', 'sys', 'any', 'the protocol must know our own namespace before anything is loaded'],
   ['attach', 'cni', 'any', 'requests, results, errors, IPAM'],
   ['attach', 'ops', 'any', 'its plans are operations'],
@@ -161,7 +169,7 @@ const known: Readonly<Record<string, readonly string[]>> = {}
 const knownEdges = new Set(Object.values(known).flat())
 
 /** The only files that tests import of `hack`, but for the lab: each is the tool that the test is about. */
-const testedTools = ['hack/bench-pairs.ts', 'hack/docs.ts', 'hack/uapi.ts']
+const testedTools = ['hack/bench-pairs.ts', 'hack/bench/traced.ts', 'hack/docs.ts', 'hack/uapi.ts']
 
 const scripts = tracked.filter((file) => /^(src|device-plugin|hack|test)\/.*\.ts$/.test(file))
 const everywhere = scripts.flatMap(importsOf).filter(({ target }) => scripts.includes(target))

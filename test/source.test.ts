@@ -20,7 +20,6 @@ const plainErrors: Readonly<Record<string, string>> = {
   'src/netlink/codec/wire.ts': 'a CPU that we can not run on: nothing works, nobody can handle it',
   'src/kernel/linux/open-sides.ts': 'a defect of the caller: code 199 is right',
   'src/kernel/link/move.ts': 'a defect of the caller: code 199 is right',
-  'src/run-cni.ts': 'can not happen: dispatch answers VERSION by itself',
 }
 
 describe('source', () => {

@@ -1,34 +1,29 @@
 /**
  * The CNI protocol, as the Go skeleton (containernetworking/cni pkg/skel) serves it for Go plugins.
- * In: environment and stdin of a container runtime. Out: the exit code, and one JSON document on stdout (result, versions or
+ * In: environment and stdin of a container runtime. Out: the exit code, and one JSON document for stdout (result, versions or
  * error). A DEL, CHECK, GC or STATUS that succeeds prints nothing on stdout.
  * Knows no kernel; may import lib/ and Node built-ins only.
  */
+import { cancellable, requireCaller } from '../lib/call/call.ts'
 import { stringify } from '../lib/json.ts'
 import { isLogConfigured, log } from '../lib/log/log.ts'
 import { step } from '../lib/log/steps.ts'
+
+export type { Plugin } from './plugin/plugin.ts'
+
 import { type Environment, readEnvironment, type Variables } from './environment.ts'
 import { CniError, code } from './error.ts'
+import { explained } from './failure.ts'
+import type { Plugin } from './plugin/plugin.ts'
+import { takeBack, takeBackLost } from './plugin/take-back.ts'
 import { bounded, type CallPolicy, callPolicy, type PolicySource, unboundedWords } from './policy.ts'
 import { configVersion, makeRequest, type Request, readConfig } from './request.ts'
-import { printResult, type Result } from './result.ts'
+import { printResult } from './result.ts'
 import { startVerbLog, type VerbLog } from './verb-log.ts'
 import { currentVersion, supportedVersions } from './version.ts'
 
-/** The verbs of a plugin. A verb throws to fail: a CniError chooses the code, any other error becomes an internal error (199). */
-export interface Plugin {
-  readonly name: string
-  /** One line for humans who start the program by hand. */
-  readonly about: string
-  add(request: Request): Result
-  del(request: Request): void
-  check(request: Request): void
-  gc(request: Request): void
-  status(request: Request): void
-}
-
-/** The process that a plugin runs in. */
-export interface Process {
+/** The surroundings that a plugin runs in. */
+export interface Surroundings {
   readonly env: Variables
   /** Name of the program, for its log. */
   readonly plugin?: string
@@ -40,25 +35,62 @@ export interface Process {
   sameNetns(path: string): boolean
   /** Reads stdin to its end. */
   readStdin(): string
-  writeStdout(text: string): void
   writeStderr(text: string): void
+  /** Runs `action` while no other ADD or DEL of the same attachment runs on the node. @throws CniError 11 */
+  locked?<T>(request: Request, action: () => T): T
+  /** The worker that had this call is dead. An ADD then takes back first what the attachment has. */
+  readonly isLostWorker?: boolean
+}
+
+/** Surroundings with a standard output. */
+export interface Process extends Surroundings {
+  writeStdout(text: string): void
+}
+
+/** The outcome of a call. */
+export interface Served {
+  /** 0, or 1 with an error object on stdout. */
+  readonly exitCode: number
+  readonly stdout: string
+  /**
+   * Has to be called when stdout can't be written, with the reason. An ADD is taken back as a DEL would: a runtime without a result takes
+   * the ADD for failed and may never call DEL. Never throws.
+   */
+  unwritten(reason: string): void
 }
 
 /**
- * Serves one call of a runtime from start to end. Never throws.
+ * Serves one call of a runtime from start to end, and prints its answer. Never throws.
  *
  * @param loadPlugin loads the plugin; not called for VERSION, nor for a request that the protocol refuses
  * @returns the exit code: 0, or 1 after an error object was printed
  */
 export function runPlugin(loadPlugin: () => Plugin, sys: Process): number {
-  const call: Call = { cniVersion: currentVersion, log: undefined }
+  const { exitCode, stdout, unwritten } = servePlugin(loadPlugin, sys)
   try {
-    serve(loadPlugin, sys, call)
-    call.log?.succeeded()
-    return 0
-  } catch (thrown) {
-    reportError(thrown, call, sys)
+    if (stdout !== '') sys.writeStdout(stdout)
+    return exitCode
+  } catch (error) {
+    unwritten((error as Error).message)
     return 1
+  }
+}
+
+/** As {@link runPlugin}, but the answer is returned. */
+export function servePlugin(loadPlugin: () => Plugin, sys: Surroundings): Served {
+  const call: Call = { cniVersion: currentVersion, log: undefined, undo: undefined }
+  try {
+    const stdout = serve(loadPlugin, sys, call)
+    call.log?.succeeded()
+    return { exitCode: 0, stdout, unwritten: (reason) => giveUp(reason, call, sys) }
+  } catch (thrown) {
+    const error = reportError(thrown, call, sys)
+    const stdout = `${stringify(error.toObject(call.cniVersion))}\n`
+    return {
+      exitCode: 1,
+      stdout,
+      unwritten: (reason) => tell(sys, `${error.message}; ${lostWords(reason)}\n`),
+    }
   }
 }
 
@@ -66,29 +98,34 @@ export function runPlugin(loadPlugin: () => Plugin, sys: Process): number {
 interface Call {
   cniVersion: string
   log: VerbLog | undefined
+  /** Takes an ADD back that has succeeded. */
+  undo: ((failure: CniError) => void) | undefined
 }
 
-function serve(loadPlugin: () => Plugin, sys: Process, call: Call): void {
+/** Returns the text for stdout. */
+function serve(loadPlugin: () => Plugin, sys: Surroundings, call: Call): string {
   const command = sys.env.CNI_COMMAND ?? ''
   if (command === '') {
     printAbout(loadPlugin(), sys)
-    return
+    return ''
   }
-  if (command === 'VERSION') {
-    write(stringify({ cniVersion: currentVersion, supportedVersions }), sys)
-    return
-  }
+  if (command === 'VERSION') return `${stringify({ cniVersion: currentVersion, supportedVersions })}\n`
 
   call.log = startVerbLog({ env: sys.env, plugin: sys.plugin, nodeFile: sys.logOverride })
   const request = step('parse', () => readRequest(sys, call))
   call.log.parsed()
-  perform(loadPlugin(), request, sys)
+  const plugin = loadPlugin()
+  const text = verbs[request.command](plugin, request, sys)
+  if (request.command === 'ADD')
+    call.undo = (failure) =>
+      alone(sys, request, () => takeBack(plugin, request, failure, (line) => warn(sys, line)))
+  return text
 }
 
 /** Longest cniVersion, in characters, that an error object repeats; the versions of the specification have five. */
 const longestVersion = 40
 
-function readRequest(sys: Process, call: Call): Request {
+function readRequest(sys: Surroundings, call: Call): Request {
   const environment = readEnvironment(sys.env)
   const stdin = readStdin(sys)
   const config = readConfig(stdin)
@@ -102,7 +139,7 @@ function readRequest(sys: Process, call: Call): Request {
   return policy === undefined ? request : withPolicy(request, policy, sys)
 }
 
-function withPolicy(request: Request, policy: CallPolicy, sys: Process): Request {
+function withPolicy(request: Request, policy: CallPolicy, sys: Surroundings): Request {
   const tell = (line: string) => warn(sys, `${sys.plugin ?? request.type}: ${line}`)
   const within = bounded(request, policy, tell)
   if (request.command !== 'ADD' || sys.policy === undefined) return within
@@ -111,43 +148,53 @@ function withPolicy(request: Request, policy: CallPolicy, sys: Process): Request
   return within
 }
 
-function perform(plugin: Plugin, request: Request, sys: Process): void {
-  verbs[request.command](plugin, request, sys)
+type Verb = (plugin: Plugin, request: Request, sys: Surroundings) => string
+
+/** The verb, which prints nothing. */
+const silent =
+  (verb: (plugin: Plugin, request: Request, sys: Surroundings) => void): Verb =>
+  (plugin, request, sys) => {
+    verb(plugin, request, sys)
+    return ''
+  }
+
+/** The service of each verb: the text for stdout. A verb without an entry does not compile. */
+const verbs: Readonly<Record<Request['command'], Verb>> = {
+  ADD: (plugin, request, sys) => alone(sys, request, () => add(plugin, request, sys)),
+  DEL: silent((plugin, request, sys) => alone(sys, request, () => plugin.del(request))),
+  CHECK: silent((plugin, request) => plugin.check(request)),
+  GC: silent((plugin, request) => plugin.gc(request)),
+  STATUS: silent((plugin, request) => plugin.status(request)),
+  // serve() has answered before anything is read.
+  VERSION: () => '',
 }
 
-/** The service of each verb. A verb without an entry does not compile. */
-const verbs: Readonly<Record<Request['command'], (plugin: Plugin, request: Request, sys: Process) => void>> =
-  {
-    ADD: add,
-    DEL: (plugin, request) => plugin.del(request),
-    CHECK: (plugin, request) => plugin.check(request),
-    GC: (plugin, request) => plugin.gc(request),
-    STATUS: (plugin, request) => plugin.status(request),
-    // serve() has answered before anything is read.
-    VERSION: () => undefined,
-  }
+/** Runs `action` while no other ADD or DEL of the attachment runs. */
+function alone<T>(sys: Surroundings, request: Request, action: () => T): T {
+  return sys.locked === undefined ? action() : sys.locked(request, action)
+}
 
 /**
- * Runs an ADD and prints its result. If the result can't be printed or written, the ADD is undone as DEL would: a runtime
- * without a result takes the ADD for failed and may never call DEL.
+ * Runs an ADD. An ADD whose result can't be printed, or whose caller has gone, is undone as DEL would: a runtime without a result takes
+ * the ADD for failed and may never call DEL.
  */
-function add(plugin: Plugin, request: Request, sys: Process): void {
-  const result = plugin.add(request)
+function add(plugin: Plugin, request: Request, sys: Surroundings): string {
+  stillWanted()
+  if (sys.isLostWorker === true) takeBackLost(plugin, request)
+  const result = cancellable(() => plugin.add(request))
   try {
-    write(printResult(result, request.cniVersion), sys)
+    const text = `${printResult(result, request.cniVersion)}\n`
+    stillWanted()
+    return text
   } catch (failure) {
-    warn(sys, `${plugin.name}: ${CniError.from(failure).message}; the ADD is undone`)
-    try {
-      plugin.del({ ...request, command: 'DEL', env: { ...request.env, CNI_COMMAND: 'DEL' } })
-    } catch (second) {
-      const { message, details } = CniError.from(second)
-      warn(
-        sys,
-        `${plugin.name}: Cannot undo the ADD: ${message}${details === undefined ? '' : `: ${details}`}`,
-      )
-    }
+    takeBack(plugin, request, CniError.from(failure), (line) => warn(sys, line))
     throw failure
   }
+}
+
+/** @throws CniError 11 in an ADD whose caller is gone */
+function stillWanted(): void {
+  explained(() => cancellable(requireCaller))
 }
 
 /**
@@ -161,7 +208,7 @@ function add(plugin: Plugin, request: Request, sys: Process): void {
  */
 function withoutOwnNetns(
   environment: Environment,
-  sys: Process,
+  sys: Surroundings,
 ): { readonly environment: Environment; readonly env: Variables } {
   const { command, netns, netnsOverride } = environment
   const asGiven = { environment, env: sys.env }
@@ -176,7 +223,7 @@ function withoutOwnNetns(
   })
 }
 
-function readStdin(sys: Process): string {
+function readStdin(sys: Surroundings): string {
   try {
     return sys.readStdin()
   } catch (cause) {
@@ -184,50 +231,44 @@ function readStdin(sys: Process): string {
   }
 }
 
-function printAbout(plugin: Plugin, sys: Process): void {
+function printAbout(plugin: Plugin, sys: Surroundings): void {
   sys.writeStderr(`${plugin.about}\nCNI protocol versions supported: ${supportedVersions.join(', ')}\n`)
 }
 
-function write(document: string, sys: Process): void {
+/** Stdout is lost after a success: the exit code reports the failure, and so does stderr if that is still open. */
+function giveUp(reason: string, { log, undo }: Call, sys: Surroundings): void {
+  const failure = new CniError(code.ioFailure, lostWords(reason))
+  log?.resumed()
   try {
-    sys.writeStdout(`${document}\n`)
-  } catch (cause) {
-    throw new StdoutLost(cause as Error)
+    undo?.(failure)
+  } catch (second) {
+    warn(sys, `Cannot undo the ADD: ${CniError.from(second).message}`)
   }
+  log?.failed(failure)
+  tell(sys, `${failure.message}\n`)
 }
 
-/** Writing to stdout failed: the error object can't reach the runtime there. */
-class StdoutLost extends CniError {
-  constructor(cause: Error) {
-    super(code.ioFailure, `error writing to stdout: ${cause.message}`, { cause })
-  }
+function lostWords(reason: string): string {
+  return `error writing to stdout: ${reason}`
 }
 
-/** Prints the error object on stdout, where runtimes read it. The stack of a defect goes to the log, or without a log to stderr. */
-function reportError(thrown: unknown, { cniVersion, log }: Call, sys: Process): void {
+/** Reports an error to the log. The stack of a defect goes to the log, or without a log to stderr. */
+function reportError(thrown: unknown, { log }: Call, sys: Surroundings): CniError {
   const error = CniError.from(thrown)
   const isLogged = log?.failed(error) ?? false
   const isDefect = error.code === code.internal && thrown instanceof Error
   if (isDefect && !isLogged) tell(sys, `${thrown.stack ?? thrown.message}\n`)
-  // Stdout is lost: the exit code reports the failure, and so does stderr if that is still open.
-  if (error instanceof StdoutLost) {
-    tell(sys, `${error.message}\n`)
-    return
-  }
-  try {
-    write(stringify(error.toObject(cniVersion)), sys)
-  } catch (unwritten) {
-    tell(sys, `${error.message}; ${(unwritten as Error).message}\n`)
-  }
+  return error
 }
 
-function warn(sys: Process, line: string): void {
+/** Writes a warning: to the log, or without a log to stderr. */
+function warn(sys: Surroundings, line: string): void {
   if (isLogConfigured()) log.warn({}, line)
   else tell(sys, `${line}\n`)
 }
 
-/** A closed stderr must not cost the runtime its error object. */
-function tell(sys: Process, text: string): void {
+/** Writes to stderr. A closed stderr must not cost the runtime its error object. */
+function tell(sys: Surroundings, text: string): void {
   try {
     sys.writeStderr(text)
   } catch {

@@ -39,7 +39,7 @@ function codeFor(error: Error): number | undefined {
   const isOperation = isOfKind(error, 'failed-operation')
   const cause = isOperation ? error.cause : error
   // An operation can wait for the lock of a PF.
-  if (isOfKind(cause, 'lock-timeout')) return code.tryAgainLater
+  if (isOfKind(cause, 'lock-timeout') || isOfKind(cause, 'caller-gone')) return code.tryAgainLater
   if (cause instanceof CniError) return cause.code
   if (isOfKind(cause, 'port-taken')) return code.portTaken
   const errno = errnoNameOf(cause)

@@ -22,6 +22,8 @@ export interface VerbLog {
   /** Says that the request is valid. */
   parsed(): void
   succeeded(): void
+  /** Starts the log again, in the call that takes this one back. */
+  resumed(): void
   /** @returns false if nothing was written, because no log is configured */
   failed(error: CniError): boolean
 }
@@ -33,13 +35,21 @@ export function startVerbLog({ env, plugin, nodeFile }: LoggedCall): VerbLog {
   let config: JsonObject | undefined
   let bounds: ((path: string) => string) | undefined
   let isConfigShown = false
-  startSteps(true)
-  startLog(() => logSettings({ nodeFile, env, config, bounds }), {
-    plugin,
-    verb,
-    containerID: env.CNI_CONTAINERID,
-    ifname: env.CNI_IFNAME,
-  })
+  const nameNetwork = (decoded: JsonObject) =>
+    addLogFields({
+      ...(plugin === undefined ? { plugin: get(decoded, 'type') } : {}),
+      network: get(decoded, 'name'),
+    })
+  const begin = () => {
+    startSteps(true)
+    startLog(() => logSettings({ nodeFile, env, config, bounds }), {
+      plugin,
+      verb,
+      containerID: env.CNI_CONTAINERID,
+      ifname: env.CNI_IFNAME,
+    })
+  }
+  begin()
   const fields = () => ({
     netns: env.CNI_NETNS,
     ...(config === undefined ? {} : { device: deviceOf(config) }),
@@ -50,10 +60,7 @@ export function startVerbLog({ env, plugin, nodeFile }: LoggedCall): VerbLog {
     configured: (decoded, policy) => {
       config = decoded
       if (policy !== undefined) bounds = (path) => boundedLogFile(policy, path)
-      addLogFields({
-        ...(plugin === undefined ? { plugin: get(config, 'type') } : {}),
-        network: get(config, 'name'),
-      })
+      nameNetwork(config)
       if (!isLogConfigured()) startSteps(false)
     },
     parsed: () => {
@@ -62,6 +69,10 @@ export function startVerbLog({ env, plugin, nodeFile }: LoggedCall): VerbLog {
     },
     succeeded: () => {
       if (isLogConfigured()) log.info({ ...fields(), result: 'ok', ...times() }, `${verb} succeeded`)
+    },
+    resumed: () => {
+      begin()
+      if (config !== undefined) nameNetwork(config)
     },
     failed: (error) => {
       if (!isConfigShown && config !== undefined && isLogConfigured()) log.debug({ config }, 'network config')

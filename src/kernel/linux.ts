@@ -1,4 +1,5 @@
 /** The real kernel: operations become netlink requests, and questions too. linux/ has a file for each subject. */
+import { waiting } from '../lib/call/call.ts'
 import type { Op, OpKind, Outcome } from '../ops/op.ts'
 import type { Kernel } from './api/kernel.ts'
 import type { OpenNetns } from './api/machine.ts'
@@ -42,7 +43,11 @@ export function openLinuxKernel(pod?: OpenNetns): Kernel {
   }
 }
 
+/** Operations for which the kernel waits until nobody sees the former state any more (synchronize_net): milliseconds, or many. */
+const slow: ReadonlySet<OpKind> = new Set(['link.move', 'link.set', 'driver.rebind', 'function.reset'])
+
 function run(sides: OpenSides, op: Op): Outcome {
   // The entry of a kind takes the operations of that kind.
-  return (runs[op.do] as unknown as Run<OpKind>)(sides, op)
+  const action = () => (runs[op.do] as unknown as Run<OpKind>)(sides, op)
+  return slow.has(op.do) ? waiting('kernel', action) : action()
 }

@@ -9,6 +9,7 @@
  * - `port-taken`: a host port belongs to somebody else
  * - `unusable-record`: a record on disk is broken, or of a newer version
  * - `names-too-long`: the names of an attachment do not fit into the name of a record
+ * - `caller-gone`: nobody waits for the answer of an ADD any more
  */
 export type ErrorKind =
   | 'refusal'
@@ -18,6 +19,7 @@ export type ErrorKind =
   | 'port-taken'
   | 'unusable-record'
   | 'names-too-long'
+  | 'caller-gone'
 
 /** An error of a kind. */
 export interface OfKind<K extends ErrorKind = ErrorKind> {

@@ -14,7 +14,9 @@ import {
 } from './answers.ts'
 import { NetlinkError } from './error.ts'
 import {
+  type Ack,
   encodeRequest,
+  joined,
   lookOver,
   type Message,
   NLM_F,
@@ -24,7 +26,7 @@ import {
   parseDatagram,
   type Request,
 } from './message.ts'
-import { firstOf, sieve } from './sieve.ts'
+import { firstObject, sieve } from './sieve.ts'
 
 export type { Reply } from './answers.ts'
 export { NetlinkError } from './error.ts'
@@ -32,7 +34,7 @@ export { NetlinkError } from './error.ts'
 /** A connected netlink socket with NETLINK_EXT_ACK and NETLINK_CAP_ACK. Its errors have a positive `errno`. */
 export interface Transport {
   send(message: Uint8Array): void
-  /** Receives one whole datagram, never truncated: an implementation asks for the size first (MSG_PEEK | MSG_TRUNC). */
+  /** Receives one whole datagram, never truncated: one that finds no room is an error (ENOBUFS), and has room from then on. */
   recv(): Uint8Array
   /** Like recv(), for a datagram of at most 64 KiB, in a buffer that the next call overwrites. The buffer begins at a multiple of four. */
   view?(): Uint8Array
@@ -59,9 +61,16 @@ const batchEchoes = 16
 export class NetlinkSocket {
   readonly #transport: Transport
   #sequence = 0
+  /** Conversations that have begun and not ended in order: afterwards answers may be under way that nobody waits for. */
+  #open = 0
 
   constructor(transport: Transport) {
     this.#transport = transport
+  }
+
+  /** True while nothing is under way, so that somebody else may use the socket. */
+  get isIdle(): boolean {
+    return this.#open === 0
   }
 
   /** Sends one request and waits for its ACK. Throws NetlinkError if the kernel refuses it or the answer is lost. */
@@ -97,15 +106,13 @@ export class NetlinkSocket {
 
   /**
    * Sends a transaction, in a family that has transactions: all requests between `begin` and `end` take effect, or none. Returns the
-   * answer to each request; throws the first refusal.
+   * answer to each request; throws the first refusal. The last request alone asks for an ACK: the kernel answers in the order of the
+   * requests (nfnl_err_deliver() of net/netfilter/nfnetlink.c), so all refusals and echoes have come before that ACK.
    */
   transaction([begin, end]: readonly [begin: Request, end: Request], requests: readonly Request[]): Reply[] {
-    return this.#exchange([begin, ...requests, end])
-      .map((result) => {
-        if (result instanceof NetlinkError) throw result
-        return result
-      })
-      .slice(1, -1)
+    const results = this.#exchange([begin, ...requests, end], requests.length)
+    for (const result of results) if (result instanceof NetlinkError) throw result
+    return (results as Reply[]).slice(1, -1)
   }
 
   /**
@@ -152,6 +159,7 @@ export class NetlinkSocket {
     const sequence = this.#nextSequences(1)
     const found: T[] = []
     let interrupted = false
+    this.#open++
     try {
       this.#transport.send(encodeRequest(request, NLM_F.NLM_F_REQUEST | NLM_F.NLM_F_DUMP, sequence))
       for (;;) {
@@ -164,9 +172,9 @@ export class NetlinkSocket {
         for (const message of parseDatagram(datagram.subarray(end))) {
           if (message.type === NLMSG.NLMSG_OVERRUN) throw new Overrun()
           const ack = parseAck(message)
-          if (ack.error < 0) throw refusal(request, ack)
+          if (ack.error < 0) throw this.#over(refusal(request, ack))
         }
-        return interrupted ? interruption(request) : found
+        return this.#over(interrupted ? interruption(request) : found)
       }
     } catch (error) {
       const failure = unanswered(request, error)
@@ -185,6 +193,7 @@ export class NetlinkSocket {
     const found: Message[] = []
     let first: { readonly first?: Message } | undefined
     let interrupted = false
+    this.#open++
     try {
       this.#transport.send(encodeRequest(request, NLM_F.NLM_F_REQUEST | NLM_F.NLM_F_DUMP, sequence))
       for (let datagrams = 1; ; datagrams++) {
@@ -196,8 +205,8 @@ export class NetlinkSocket {
           if (message.flags & NLM_F.NLM_F_DUMP_INTR) interrupted = true
           if (message.type === NLMSG.NLMSG_ERROR || message.type === NLMSG.NLMSG_DONE) {
             const ack = parseAck(message)
-            if (ack.error < 0) throw refusal(request, ack)
-            return interrupted ? interruption(request) : { found, ...first, isWhole: true }
+            if (ack.error < 0) throw this.#over(refusal(request, ack))
+            return this.#over(interrupted ? interruption(request) : { found, ...first, isWhole: true })
           }
           if (message.type !== NLMSG.NLMSG_NOOP) found.push(message)
         }
@@ -211,21 +220,32 @@ export class NetlinkSocket {
     }
   }
 
-  /** Sends all requests in one datagram and collects the answers of each. */
-  #exchange(requests: readonly Request[]): (Reply | NetlinkError)[] {
+  /** The end of a conversation whose last answer has come. */
+  #over<T>(result: T): T {
+    this.#open--
+    return result
+  }
+
+  /**
+   * Sends all requests in one datagram and collects the answers of each. The ones before index `loud` ask for no ACK: each is done unless
+   * the kernel says otherwise before it answers the one at `loud`.
+   */
+  #exchange(requests: readonly Request[], loud = 0): (Reply | NetlinkError)[] {
     const results: (Reply | NetlinkError | undefined)[] = requests.map(({ isUnanswered }) =>
       isUnanswered === true ? { messages: [] } : undefined,
     )
     const messages: Message[][] = requests.map(() => [])
     const first = this.#nextSequences(requests.length)
-    let open = requests.filter(({ isUnanswered }) => isUnanswered !== true).length
+    const asksAck = ({ isUnanswered }: Request, at: number) => isUnanswered !== true && at >= loud
+    let open = requests.filter(asksAck).length
+    this.#open++
     try {
       this.#transport.send(
-        join(
+        joined(
           requests.map((request, i) =>
             encodeRequest(
               request,
-              NLM_F.NLM_F_REQUEST | (request.isUnanswered === true ? 0 : NLM_F.NLM_F_ACK),
+              NLM_F.NLM_F_REQUEST | (asksAck(request, i) ? NLM_F.NLM_F_ACK : 0),
               first + i,
             ),
           ),
@@ -244,7 +264,7 @@ export class NetlinkSocket {
           if (message.type === NLMSG.NLMSG_ERROR || message.type === NLMSG.NLMSG_DONE) {
             const ack = parseAck(message)
             results[i] = ack.error < 0 ? refusal(request, ack) : reply(messages[i] as Message[], ack)
-            open--
+            if (i >= loud) open--
           } else if (message.type !== NLMSG.NLMSG_NOOP) (messages[i] as Message[]).push(message)
         }
       }
@@ -257,7 +277,8 @@ export class NetlinkSocket {
         throw failure
       })
     }
-    return results as (Reply | NetlinkError)[]
+    this.#open--
+    return results.map((result, i) => result ?? reply(messages[i] as Message[], done))
   }
 
   #receive(): Uint8Array {
@@ -274,19 +295,5 @@ export class NetlinkSocket {
   }
 }
 
-/** The first message of a dump, if it is an object. */
-function firstObject(datagram: Uint8Array): { readonly first?: Message } {
-  const first = firstOf(datagram)
-  return first === undefined || first.type < NLMSG.NLMSG_MIN_TYPE ? {} : { first }
-}
-
-function join(parts: readonly Uint8Array[]): Uint8Array {
-  if (parts.length === 1) return parts[0] as Uint8Array
-  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0))
-  let at = 0
-  for (const part of parts) {
-    whole.set(part, at)
-    at += part.length
-  }
-  return whole
-}
+/** The answer to a request that asks for none. */
+const done: Ack = { error: 0, extack: {} }

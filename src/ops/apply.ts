@@ -1,4 +1,5 @@
 /** One loop that carries operations out and one rollback; nothing else in the program rolls back. */
+import { CallerGone, isUnwanted } from '../lib/call/call.ts'
 import type { OfKind } from '../lib/error-kind.ts'
 import { batchesOf, runBatch } from './batch.ts'
 import { commandLine } from './command-line.ts'
@@ -42,15 +43,17 @@ export class Transaction {
 
   /**
    * Carries out `ops` in order. Throws ApplyError at the first that fails, after everything done is taken back: those after
-   * it too that were on their way to the kernel together with it.
+   * it too that were on their way to the kernel together with it. Asks before each whether the caller of an ADD is still there, and
+   * throws CallerGone otherwise.
    */
   apply(ops: readonly Op[]): Outcome[] {
-    return batchesOf(this.#runner, ops).flatMap((batch) =>
-      this.#succeed(
+    return batchesOf(this.#runner, ops).flatMap((batch) => {
+      this.#requireCaller()
+      return this.#succeed(
         batch,
         runBatch(this.#runner, 'op', batch, (op) => this.#done.push(op)),
-      ),
-    )
+      )
+    })
   }
 
   /** As `apply`, but a failure takes back only these operations; all done before stay done. */
@@ -71,6 +74,7 @@ export class Transaction {
     const alone = (ops: readonly Op[]) => applyError(() => this.attempt(ops))
     // After a failure nothing more of its list is to be run.
     if (batchesOf(this.#runner, all).length !== 1) return lists.map(alone)
+    this.#requireCaller()
     const done: (Op | undefined)[] = all.map(() => undefined)
     const results = runBatch(this.#runner, 'op', all, (op, at) => {
       done[at] = op
@@ -88,6 +92,11 @@ export class Transaction {
       wasInTheWay = left > 0
       return outcomes
     })
+  }
+
+  /** @throws CallerGone, after everything done is taken back, where nobody wants the changes any more */
+  #requireCaller(): void {
+    if (isUnwanted()) throw new CallerGone(this.rollback())
   }
 
   /** The outcomes. @throws ApplyError for the first that is none, after everything done is taken back */

@@ -88,8 +88,17 @@ export class NamesTooLong extends Error implements OfKind {
 
 /** Makes sure that an attachment can have a record. @throws NamesTooLong */
 export function requireFileName(subject: string, containerID: string, ifname: string): void {
-  const excess = Buffer.byteLength(recordFileName(subject, containerID, ifname)) - longestName
+  const excess = excessOf(subject, containerID, ifname)
   if (excess > 0) throw new NamesTooLong(subject, containerID, excess)
+}
+
+/** True when an attachment can have a record. */
+export function hasFileName(subject: string, containerID: string, ifname: string): boolean {
+  return excessOf(subject, containerID, ifname) <= 0
+}
+
+function excessOf(subject: string, containerID: string, ifname: string): number {
+  return Buffer.byteLength(recordFileName(subject, containerID, ifname)) - longestName
 }
 
 /** The parts of a record's file name; undefined for any other file (locks, temporary files, strangers). */

@@ -5,6 +5,7 @@ import { faultPoint } from '../ops/fault.ts'
 import { errorCode } from '../sys/errno.ts'
 import {
   type Durability,
+  isEntry,
   isTemporary,
   isThere,
   listFolder,
@@ -17,6 +18,7 @@ import {
 } from '../sys/files.ts'
 import type { Form } from './form.ts'
 import {
+  hasFileName,
   type PluginRecord,
   parseRecord,
   parseRecordFileName,
@@ -51,6 +53,10 @@ export interface RecordStore<J> {
   readonly folders: readonly string[]
   /** All records, by name only. Clears away what a process that was killed while it wrote one has left. */
   list(): readonly RecordName[]
+  /** The name of an attachment's record; undefined where there is none. Asks for the one file, however many there are. */
+  find(subject: string, containerID: string, ifname: string): RecordName | undefined
+  /** The records of a container's interface, whatever their subject, by name only. */
+  listOf(containerID: string, ifname: string): readonly RecordName[]
   /** The record at a name. Undefined when it is gone or empty; throws RecordError when it can't be used. */
   read(name: RecordName): PluginRecord<J> | undefined
   /** Reads of a record of a newer format what is understood here; undefined where that is nothing to go by. */
@@ -107,6 +113,17 @@ export function recordStore<J>(
         const parts = parseRecordFileName(file)
         return parts === undefined ? [] : [{ ...parts, path: `${folder}/${file}` }]
       }),
+    find: (subject, containerID, ifname) => {
+      const name = nameOf(subject, containerID, ifname)
+      return hasFileName(subject, containerID, ifname) && isEntry(name.path) ? name : undefined
+    },
+    listOf: (containerID, ifname) => {
+      const end = recordFileName('', containerID, ifname)
+      return listFolder(folder).flatMap((file) => {
+        const parts = file.endsWith(end) ? parseRecordFileName(file) : undefined
+        return parts === undefined ? [] : [{ ...parts, path: `${folder}/${file}` }]
+      })
+    },
     read: (name) => {
       const text = readRecord(name.path)
       if (text === undefined) return undefined

@@ -17,6 +17,17 @@ export class SystemError extends Error implements OfKind {
   }
 }
 
+/** A program could not be started. `code` is the name of the errno of clone(2) or execve(2). */
+export class ChildError extends Error {
+  readonly code: string
+
+  constructor(errno: number, file: string) {
+    super(`${errnoName(errno)}: posix_spawn '${file}'`)
+    this.name = 'ChildError'
+    this.code = errnoName(errno)
+  }
+}
+
 /** A file could not be used. The message is Node's, with the path, which Node leaves out for operations on a descriptor. */
 export class FileError extends Error {
   readonly code: string

@@ -34,7 +34,23 @@ function libc(): Libc {
   return bound
 }
 
-function open<const S extends Parameters<typeof dlopen>[1]>(functions: S) {
+/** Functions of libc by name, with the types of their arguments and results. */
+export type LibcSignatures = Parameters<typeof dlopen>[1]
+
+/**
+ * Binds functions of libc for one file that calls them; binding takes some 0.1 ms.
+ * @throws SystemError ENOENT when no libc can be opened
+ */
+export function bindLibc<const S extends LibcSignatures>(functions: S) {
+  return open(functions)
+}
+
+/** The result of a libc function that sets errno. @throws SystemError when it is negative; call it right after the function */
+export function checked(call: string, result: number | bigint): number {
+  return check(call, result)
+}
+
+function open<const S extends LibcSignatures>(functions: S) {
   const refusals: string[] = []
   for (const name of sonames) {
     try {
@@ -77,9 +93,13 @@ const callNumbers = {
 function check(call: string, result: number | bigint): number {
   const value = Number(result)
   if (value >= 0) return value
-  // Nothing may run between the call and this read, because any later libc call may change the thread's errno.
+  throw new SystemError(call, errno())
+}
+
+/** The calling thread's errno. Nothing may run between the call and this, because any later libc call may change it. */
+function errno(): number {
   const location = libc().__errno_location()
-  throw new SystemError(call, location === null ? 0 : read.i32(location as Pointer, 0))
+  return location === null ? 0 : read.i32(location as Pointer, 0)
 }
 
 /** socket(2). Returns the descriptor (close-on-exec when `type` carries SOCK_CLOEXEC). */
@@ -177,7 +197,7 @@ export function microseconds(clock: number): number {
 }
 
 /** The address of a buffer, for structures with pointers; the caller keeps the buffer until the call is over. */
-export function pointerTo(buffer: Uint8Array): bigint {
+export function pointerTo(buffer: NodeJS.TypedArray): bigint {
   return BigInt(ptr(buffer))
 }
 
@@ -198,4 +218,48 @@ export function madvise(address: number, length: number, advice: number): void {
     'madvise',
     open({ madvise: { args: ['u64', 'u64', 'i32'], returns: 'i32' } }).madvise(address, length, advice),
   )
+}
+
+/** The numbers of a system call on x86-64 and on arm64 (asm/unistd_64.h, asm-generic/unistd.h). */
+export type CallNumbers = readonly [x64: number, arm64: number]
+
+type AnySystemCall = (number: number, ...registers: readonly number[]) => number | bigint
+let anySystemCall: AnySystemCall | undefined
+
+/**
+ * Any system call, with up to six registers: numbers, or buffers, whose addresses are passed. Restarted on EINTR unless `once` is set.
+ * Bound apart from the others, because no CNI call needs it: the agent does.
+ * @returns the kernel's result, not negative
+ * @throws SystemError
+ */
+export function anyCall(
+  name: string,
+  numbers: CallNumbers,
+  registers: readonly (number | NodeJS.TypedArray)[],
+  once = false,
+): number {
+  for (;;) {
+    const result = callOrErrno(numbers, registers)
+    if (result >= 0) return result
+    if (once || -result !== EINTR) throw new SystemError(name, -result)
+  }
+}
+
+/** asm-generic/errno-base.h */
+const EINTR = 4
+
+/** As {@link anyCall}, but returns the negative errno of a call that fails: an error takes longer to make than most system calls. */
+export function callOrErrno(
+  [x64, arm64]: CallNumbers,
+  registers: readonly (number | NodeJS.TypedArray)[],
+): number {
+  anySystemCall ??= open({
+    syscall: { args: ['i64', 'i64', 'i64', 'i64', 'i64', 'i64', 'i64'], returns: FFIType.i64_fast },
+  }).syscall as AnySystemCall
+  const number = process.arch === 'arm64' ? arm64 : x64
+  const [a = 0, b = 0, c = 0, d = 0, e = 0, f = 0] = registers.map((one) =>
+    typeof one === 'number' ? one : Number(ptr(one)),
+  )
+  const result = Number(anySystemCall(number, a, b, c, d, e, f))
+  return result >= 0 ? result : -errno()
 }

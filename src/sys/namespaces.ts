@@ -102,29 +102,50 @@ export function ownNetns(): Netns {
  * Throws SystemError EINVAL when `target` is not a network namespace.
  */
 export function withNetns<T>(target: Pick<Netns, 'fd'>, action: () => T): T {
-  return away(() => setns(target.fd, CLONE_NEWNET), action)
+  return away(() => {
+    setns(target.fd, CLONE_NEWNET)
+    return target.fd
+  }, action)
 }
 
 /** As withNetns(), in a new namespace, which is gone once `action` has ended and closed its sockets. */
 export function inNewNetns<T>(action: () => T): T {
-  return away(() => unshare(CLONE_NEWNET), action)
+  let made: number | undefined
+  try {
+    return away(() => {
+      unshare(CLONE_NEWNET)
+      made = openSync(own, constants.O_RDONLY)
+      return made
+    }, action)
+  } finally {
+    if (made !== undefined) closeSync(made)
+  }
 }
 
-function away<T>(leave: () => void, action: () => T): T {
-  const home = openSync(own, constants.O_RDONLY)
+/** A descriptor of the namespace that the process began in. It is opened once and kept: each call would open it many times. */
+let home: number | undefined
+/** The namespace that the thread is in now, by a descriptor of who is in it; undefined for home. */
+let here: number | undefined
+
+/** Opens the descriptor of the process's own namespace that {@link withNetns} returns by, while no thread is in another one. */
+export function openHome(): number {
+  home ??= openSync(own, constants.O_RDONLY)
+  return home
+}
+
+function away<T>(leave: () => number, action: () => T): T {
+  const back = here ?? openHome()
+  const before = here
   try {
-    leave()
-    try {
-      return action()
-    } finally {
-      try {
-        setns(home, CLONE_NEWNET)
-      } catch (error) {
-        console.error(`Cannot return to the host's network namespace: ${String(error)}`)
-        process.abort()
-      }
-    }
+    here = leave()
+    return action()
   } finally {
-    closeSync(home)
+    try {
+      setns(back, CLONE_NEWNET)
+      here = before
+    } catch (error) {
+      console.error(`Cannot return to the host's network namespace: ${String(error)}`)
+      process.abort()
+    }
   }
 }

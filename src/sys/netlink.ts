@@ -14,8 +14,9 @@ const SO_RCVBUFFORCE = 33
 const NETLINK_CAP_ACK = 10
 const NETLINK_EXT_ACK = 11
 const NETLINK_GET_STRICT_CHK = 12
-const MSG_PEEK = 2
 const MSG_TRUNC = 0x20
+/** asm-generic/errno.h */
+const [EMSGSIZE, ENOBUFS] = [90, 105]
 /** Size of struct timeval on 64-bit Linux: seconds and microseconds, 8 bytes each. */
 const TIMEVAL_SIZE = 16
 /** Size of struct sockaddr_nl: family, padding, port id, groups. */
@@ -23,8 +24,15 @@ const SOCKADDR_NL_SIZE = 12
 
 /** Receive buffer of the socket: a dump of 256 VFs and a batch of several hundred ACKs must not overrun it. */
 const receiveBufferBytes = 4 << 20
-/** First size of the buffer for received datagrams. The kernel fills dumps up to 32 KiB; a link with 256 VFs needs more. */
-const firstBufferBytes = 64 << 10
+/** Size of the buffer for one datagram of a dump: the kernel fills dumps up to 32 KiB. */
+const dumpBytes = 64 << 10
+/**
+ * First size of the buffer for received datagrams. An interface with 256 VFs takes 100 KiB. The memory is the kernel's until a datagram
+ * is written to it.
+ */
+const firstBufferBytes = 1 << 20
+/** One buffer serves all sockets, because each datagram is copied out of it at once. */
+let buffer: Uint8Array | undefined
 /** Seconds without an answer after which recv fails (EAGAIN). A driver that hangs does so in sendto, where no timeout helps. */
 const answerSeconds = 30
 
@@ -52,7 +60,7 @@ export function openNetlink(protocol: number, netns?: Pick<Netns, 'fd'>): Netlin
     close(fd)
     throw error
   }
-  let buffer = new Uint8Array(firstBufferBytes)
+  let viewed: Uint8Array | undefined
   return {
     send: (message) => {
       try {
@@ -65,17 +73,21 @@ export function openNetlink(protocol: number, netns?: Pick<Netns, 'fd'>): Netlin
       }
     },
     recv: () => {
-      const length = recv(fd, buffer, MSG_PEEK | MSG_TRUNC)
-      if (length > buffer.length) buffer = new Uint8Array(length)
+      buffer ??= new Uint8Array(firstBufferBytes)
+      const room = buffer.length
       const got = recv(fd, buffer, MSG_TRUNC)
-      if (got > buffer.length) throw new SystemError('recv', 90, `datagram of ${got} bytes truncated`)
+      if (got > room) {
+        buffer = new Uint8Array(got)
+        throw new SystemError('recv', ENOBUFS, `a datagram of ${got} bytes finds room for ${room}`)
+      }
       // A copy, because decoded values may keep views into the datagram after the buffer is used again.
       return buffer.slice(0, got)
     },
     view: () => {
-      const got = recv(fd, buffer, MSG_TRUNC)
-      if (got > buffer.length) throw new SystemError('recv', 90, `datagram of ${got} bytes truncated`)
-      return buffer.subarray(0, got)
+      viewed ??= new Uint8Array(dumpBytes)
+      const got = recv(fd, viewed, MSG_TRUNC)
+      if (got > viewed.length) throw new SystemError('recv', EMSGSIZE, `datagram of ${got} bytes truncated`)
+      return viewed.subarray(0, got)
     },
     close: () => close(fd),
   }

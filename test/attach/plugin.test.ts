@@ -9,6 +9,7 @@ import type { Machine } from '../../src/kernel/api/machine.ts'
 import { attachJournal } from '../../src/records/attach.ts'
 import { recordStore } from '../../src/records/store.ts'
 import { refusalOf, requestOf } from '../support/request.ts'
+import { spawnInNode } from '../support/spawn.ts'
 import { factsOf, Model } from './model.ts'
 
 let stateDir: string
@@ -59,6 +60,7 @@ function machine(): Machine {
         look(`unlock ${name}`)
       }
     },
+    startProgram: spawnInNode,
     bootId: () => 'boot-1',
     sha256: (text) => text,
     sleep: () => undefined,

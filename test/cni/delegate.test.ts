@@ -13,21 +13,23 @@ import {
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import {
-  findPlugin,
-  ipamAdd,
-  ipamCheck,
-  ipamDel,
-  ipamGc,
-  ipamStatus,
-  ipamType,
-  spawnChild,
-} from '../../src/cni/delegate.ts'
+import * as delegate from '../../src/cni/delegate.ts'
+import { findPlugin, ipamType } from '../../src/cni/delegate.ts'
 import { defaultPolicy } from '../../src/cni/policy.ts'
 import type { Request } from '../../src/cni/request.ts'
 import { type JsonObject, stringify } from '../../src/lib/json.ts'
+import { spawnInNode } from '../support/spawn.ts'
 
 // Real children throughout: shell scripts that misbehave in one way each, and the distribution's own IPAM plugins.
+
+const ipamAdd = (request: Request, spawn = spawnInNode) => delegate.ipamAdd(request, spawn)
+const [ipamDel, ipamCheck, ipamGc, ipamStatus] = [
+  delegate.ipamDel,
+  delegate.ipamCheck,
+  delegate.ipamGc,
+  delegate.ipamStatus,
+].map((verb) => (request: Request) => verb(request, spawnInNode)) as [Verb, Verb, Verb, Verb]
+type Verb = (request: Request) => void
 
 let folder: string
 beforeEach(() => {
@@ -337,7 +339,7 @@ test('an executable that is being replaced is waited for', () => {
   const outcome = failure(() =>
     ipamAdd(fake(), (path, stdin, env) => {
       if (++waits === 3) closeSync(open)
-      return spawnChild(path, stdin, env)
+      return spawnInNode(path, stdin, env)
     }),
   )
   expect(waits).toBeGreaterThanOrEqual(3)

@@ -142,6 +142,55 @@ describe('ADD', () => {
     expect(stderr.split('\n')[1]).toBe('fake: Cannot undo the ADD: Cannot restore "x": still to do: y')
   })
 
+  test('whose caller is gone does nothing; one that has lost the caller meanwhile is undone', () => {
+    for (const [asked, verbs] of [
+      [1, []],
+      [2, ['ADD', 'DEL']],
+      [3, ['ADD']],
+    ] as const) {
+      const seen: string[] = []
+      let left: number = asked
+      const plugin = fakePlugin({ add: () => ({ mtu: seen.push('ADD') }), del: () => void seen.push('DEL') })
+      const isCallerGone = () => --left === 0
+      const answer = runVerb(plugin, { env: env('ADD'), stdin: config('1.1.0'), isCallerGone })
+      expect([asked, seen]).toEqual([asked, verbs])
+      if (asked < 3)
+        expect(answer.object).toMatchObject({
+          code: 11,
+          msg: expect.stringContaining('caller of this ADD is gone'),
+        })
+      else expect(answer).toMatchObject({ exitCode: 0 })
+    }
+  })
+
+  test('that a worker has lost takes back what the attachment has, and then adds', () => {
+    const seen: string[] = []
+    const plugin = fakePlugin({
+      add: ({ env: { CNI_COMMAND } }) => ({ mtu: seen.push(`ADD ${CNI_COMMAND}`) }),
+      del: ({ command, env: { CNI_COMMAND } }) => void seen.push(`${command} ${CNI_COMMAND}`),
+    })
+    const answer = runVerb(plugin, { env: env('ADD'), stdin: config('1.1.0'), isLostWorker: true })
+    expect(answer).toMatchObject({ exitCode: 0, object: { cniVersion: '1.1.0' }, stderr: '' })
+    expect(seen).toEqual(['DEL DEL', 'ADD ADD'])
+  })
+
+  test('that a worker has lost and that can’t be taken back says both reasons', () => {
+    const del = () => {
+      throw new CniError(103, 'Cannot restore "x"', { details: 'still to do: y' })
+    }
+    const { object } = runVerb(fakePlugin({ del }), {
+      env: env('ADD'),
+      stdin: config('1.1.0'),
+      isLostWorker: true,
+    })
+    expect(object).toEqual({
+      cniVersion: '1.1.0',
+      code: 11,
+      msg: 'Cannot repeat the ADD: the worker of vf-agent that served it has died, and what it left could not be taken back',
+      details: 'Cannot restore "x": still to do: y',
+    })
+  })
+
   test('whose result can’t be printed is undone too', () => {
     let isUndone = false
     const plugin = fakePlugin({
@@ -157,6 +206,19 @@ describe('ADD', () => {
 })
 
 describe('DEL, CHECK, GC and STATUS', () => {
+  test.each(['DEL', 'CHECK', 'GC', 'STATUS'] as const)(
+    '%s goes on without a caller, and is repeated',
+    (command) => {
+      for (const call of [{ isCallerGone: () => true }, { isLostWorker: true }]) {
+        const seen: string[] = []
+        const verb = () => void seen.push(command)
+        const plugin = fakePlugin({ [command.toLowerCase()]: verb })
+        const answer = runVerb(plugin, { env: env(command), stdin: config('1.1.0'), ...call })
+        expect([answer.exitCode, seen]).toEqual([0, [command]])
+      }
+    },
+  )
+
   test.each(['DEL', 'CHECK', 'GC', 'STATUS'])('%s that succeeds prints nothing', (command) => {
     const answer = runVerb(quiet, { env: env(command), stdin: config('1.1.0') })
     expect(answer).toMatchObject({ exitCode: 0, stdout: '', stderr: '' })

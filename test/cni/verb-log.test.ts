@@ -10,6 +10,7 @@ import { defaultSettings } from '../../src/lib/log/log-settings.ts'
 import { addVerbFields, startSteps, step } from '../../src/lib/log/steps.ts'
 import { linesIn } from '../support/log.ts'
 import { addEnv, fakePlugin, runVerb } from '../support/run-verb.ts'
+import { spawnInNode } from '../support/spawn.ts'
 
 let folder: string
 let file: string
@@ -117,7 +118,7 @@ describe('a verb that fails', () => {
   test('by its IPAM plugin names that step', () => {
     const ipam = join(folder, 'ipam')
     writeFileSync(ipam, '#!/bin/sh\nexit 3\n', { mode: 0o755 })
-    const plugin = fakePlugin({ del: (request) => ipamDel(request) })
+    const plugin = fakePlugin({ del: (request) => ipamDel(request, spawnInNode) })
     const stdin = config({ ipam: { type: 'ipam' } })
     expect(runVerb(plugin, { env: env('DEL', { CNI_PATH: folder }), stdin })).toMatchObject({ exitCode: 1 })
     const steps = [

@@ -5,15 +5,16 @@
 import { readFileSync, writeSync } from 'node:fs'
 import { ipamAdd, ipamCheck, ipamDel, ipamGc, ipamStatus } from '../../src/cni/delegate.ts'
 import { type Plugin, runPlugin } from '../../src/cni/dispatch.ts'
+import { startProgram as spawn } from '../../src/kernel/linux/programs.ts'
 
 const plugin: Plugin = {
   name: 'ipam-plugin',
   about: 'CNI plugin ipam-plugin: hands out addresses for no interface',
-  add: (request) => ipamAdd(request) ?? request.prevResult ?? {},
-  del: (request) => ipamDel(request),
-  check: (request) => ipamCheck(request),
-  gc: (request) => ipamGc(request),
-  status: (request) => ipamStatus(request),
+  add: (request) => ipamAdd(request, spawn) ?? request.prevResult ?? {},
+  del: (request) => ipamDel(request, spawn),
+  check: (request) => ipamCheck(request, spawn),
+  gc: (request) => ipamGc(request, spawn),
+  status: (request) => ipamStatus(request, spawn),
 }
 
 process.exitCode = runPlugin(() => plugin, {

@@ -7,7 +7,10 @@ import type { Op, Outcome, PortKey } from '../../src/ops/op.ts'
 /** The questions that the claims ask. */
 export type Asked =
   | 'link'
+  | 'linksAt'
+  | 'linksOfKind'
   | 'addresses'
+  | 'nodeAddresses'
   | 'portTable'
   | 'reservePorts'
   | 'releasePorts'
@@ -54,6 +57,18 @@ export function kernelContract(setUp: () => Promise<KernelBed>, tearDown: () => 
       expect(await bed.ask('link', side, 'nobody')).toBeUndefined()
       expect(await bed.ask('link', side, 99_999)).toBeUndefined()
       expect(await bed.ask('link', 'pod', name)).toBeUndefined()
+    })
+
+    test('are found by their numbers, as far as there are any, and those of the pod are not the host’s', async () => {
+      const { name, ifindex, podIfindex } = bed
+      expect(await bed.ask('linksAt', [99_999, ifindex, podIfindex])).toMatchObject([{ name, ifindex }])
+      expect(await bed.ask('linksAt', [])).toEqual([])
+    })
+
+    test('are found by their kind', async () => {
+      const { name, ifindex } = bed
+      expect(await bed.ask('linksOfKind', 'ifb')).toMatchObject([{ name, ifindex, kind: 'ifb' }])
+      expect(await bed.ask('linksOfKind', 'vlan')).toEqual([])
     })
 
     test('take what is set, and the inverse puts the old values back', async () => {
@@ -120,6 +135,20 @@ export function kernelContract(setUp: () => Promise<KernelBed>, tearDown: () => 
       expect(await bed.ask('addresses', 'pod', bed.podIfindex)).toEqual([])
       await undo(op)
       expect(await bed.ask('addresses', side, bed.ifindex)).toEqual([])
+    })
+
+    test('are the node’s in the families that are asked for, on whichever interface, but for those of link scope', async () => {
+      const { name: link, ifindex } = bed
+      for (const one of [address, '2001:db8::1/64', 'fe80::1/64'])
+        await bed.run({ do: 'addr.add', side, link, address: one })
+      const four = { ifindex, address, scope: 0 }
+      const six = { ifindex, address: '2001:db8::1/64', scope: 0 }
+      const found = async (families: readonly (4 | 6)[]) =>
+        (await bed.ask('nodeAddresses', families)).filter((one) => one.ifindex === ifindex)
+      expect(await found([4])).toEqual([four])
+      expect(await found([6])).toEqual([six])
+      expect(await found([4, 6])).toEqual([four, six])
+      expect(await found([])).toEqual([])
     })
 
     test('are there once, and only what is there goes', async () => {

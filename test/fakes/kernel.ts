@@ -41,7 +41,10 @@ export class FakeKernel {
   readonly questions = {
     link: (side: Side, by: number | string) => this.interfaces.link(side, by),
     links: (side: Side) => this.interfaces.links(side),
+    linksAt: (ifindexes: readonly number[]) => this.interfaces.linksAt(ifindexes),
+    linksOfKind: (kind: string) => this.interfaces.linksOfKind(kind),
     addresses: (side: Side, ifindex?: number) => this.#addresses.addresses(side, ifindex),
+    nodeAddresses: (families: readonly (4 | 6)[]) => this.#addresses.nodeAddresses(families),
     portTable: () => this.reservations.portTable(),
     reservePorts: this.reservations.reservePorts.bind(this.reservations),
     releasePorts: this.reservations.releasePorts.bind(this.reservations),

@@ -6,13 +6,13 @@ import { factsOf } from '../attach/model.ts'
 import { FakeRefusal } from './refusal.ts'
 
 /** The interfaces of the host and the pod. */
-export class FakeLinks implements Pick<LinkKernel, 'link' | 'links'> {
+export class FakeLinks implements Pick<LinkKernel, 'link' | 'links' | 'linksAt' | 'linksOfKind'> {
   #links: { readonly side: Side; readonly facts: LinkFacts }[] = []
 
   /** Makes an interface that is down. */
   add(side: Side, name: string, ifindex: number): void {
     const seen = { name, altnames: [], mac: '02:00:00:00:00:05', mtu: 1500, up: false }
-    this.#links.push({ side, facts: { ...factsOf(seen), ifindex } })
+    this.#links.push({ side, facts: { ...factsOf(seen), ifindex, kind: 'ifb' } })
   }
 
   link(side: Side, by: number | string): LinkFacts | undefined {
@@ -23,6 +23,14 @@ export class FakeLinks implements Pick<LinkKernel, 'link' | 'links'> {
 
   links(side: Side): readonly LinkFacts[] {
     return this.#links.flatMap((one) => (one.side === side ? [one.facts] : []))
+  }
+
+  linksAt(ifindexes: readonly number[]): readonly LinkFacts[] {
+    return ifindexes.flatMap((ifindex) => this.link('host', ifindex) ?? [])
+  }
+
+  linksOfKind(wanted: string): readonly LinkFacts[] {
+    return this.links('host').filter(({ kind }) => kind === wanted)
   }
 
   /** Carries out an operation; returns the number of an interface that has left its side. */

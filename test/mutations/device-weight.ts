@@ -22,11 +22,11 @@ export const deviceWeight: readonly Mutation[] = [
   },
   {
     id: 'sys-relocated-pages',
-    file: 'src/sys/mappings.ts',
+    file: 'src/sys/memory/mappings.ts',
     mistake: 'Pages that the linker has written to are given back, and lost.',
     old: '/^Anonymous: +0 kB$/.test(line)',
     now: '/^Anonymous:/.test(line)',
-    test: ['sys/memory.test.ts', 'only mappings of the executable that nobody can or could write to'],
+    test: ['sys/memory/memory.test.ts', 'only mappings of the executable that nobody can or could write to'],
     tier: 'quick',
   },
 ]

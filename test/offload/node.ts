@@ -4,6 +4,7 @@ import type { Kernel, OwnFilter } from '../../src/kernel/api/kernel.ts'
 import type { Machine, OpenNetns } from '../../src/kernel/api/machine.ts'
 import type { Side } from '../../src/ops/op.ts'
 import { FakeReservations } from '../fakes/reservations.ts'
+import { spawnInNode } from '../support/spawn.ts'
 
 /** The numbers by which the kernel removes a filter. */
 function placeOf({ ifindex, prio, handle }: OwnFilter): string {
@@ -43,6 +44,7 @@ export class Node implements Machine {
   locks = 0
   open = 0
   boot = 'boot-1'
+  startProgram = spawnInNode
   readonly sharedDir: string
 
   constructor(sharedDir: string) {
@@ -75,6 +77,8 @@ export class Node implements Machine {
         settingOps: never,
 
         addresses: never,
+        nodeAddresses: never,
+        eswitchPorts: never,
         routes: never,
         sourceRules: never,
         hasDefaultRoute: never,
@@ -111,13 +115,15 @@ export class Node implements Machine {
       peer: (link) =>
         this.#links('host').find((one) => one.ifindex === link.lower && one.lower === link.ifindex),
       links: (side) => this.#links(side),
+      linksAt: (ifindexes) => this.#links('host').filter(({ ifindex }) => ifindexes.includes(ifindex)),
+      linksOfKind: (kind) => this.#links('host').filter((one) => one.kind === kind),
       rates: () => ({
         limiters: (cookie) => this.limiters.filter((one) => one.cookie.startsWith(cookie)),
         removeSharedPolicer: (index) => {
           this.#step('limiter')
           this.limiters = this.limiters.filter((one) => one.index !== index)
         },
-        ...{ policerIndexes: never, portRates: never, ratesOfPort: never },
+        ...{ takenPolicers: never, portRates: never, ratesOfPort: never },
         shapedBy: (_side, ifindex) => (this.shapers.has(ifindex) ? 0x76660000 : undefined),
         removeShaper: (_side, ifindex, cookie) => {
           if (!this.shapers.has(ifindex) || this.shapers.get(ifindex)?.cookie !== cookie) return

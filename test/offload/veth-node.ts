@@ -1,8 +1,9 @@
 // A node with a pod behind a veth pair, for ADDs of vf-offload that go through all of its layers but the kernel.
-import type { LinkFacts } from '../../src/kernel/api/facts.ts'
+import type { AddressFacts, LinkFacts } from '../../src/kernel/api/facts.ts'
 import type { Kernel } from '../../src/kernel/api/kernel.ts'
 import { commandLine } from '../../src/ops/command-line.ts'
 import type { Op } from '../../src/ops/op.ts'
+import { addressAnswers, linkAnswers } from '../support/node-answers.ts'
 import { path } from './attached.ts'
 import { Node } from './node.ts'
 
@@ -70,6 +71,7 @@ export class VethNode extends Node {
       link: (side, by) => of(side).find((one) => one.name === by || one.ifindex === by),
       peer: ({ ifindex }) => this.#host.find((one) => one.ifindex === this.peers.get(ifindex)),
       links: (side) => of(side),
+      ...hostAnswers(this.#host, this.addresses),
       addresses: (side) =>
         side === 'pod'
           ? this.podAddresses.map((address) => ({ ifindex: 3, address, scope: 0 }))
@@ -105,4 +107,12 @@ export class VethNode extends Node {
         }),
     }
   }
+}
+
+/** Answers about the host's interfaces and addresses, which are on the interface 2. */
+function hostAnswers(links: readonly LinkFacts[], addresses: readonly string[]) {
+  const { linksAt, linksOfKind } = linkAnswers(links)
+  const known = addresses.map((address) => ({ ifindex: 2, address: address, scope: 0 }))
+  const { nodeAddresses } = addressAnswers(known as AddressFacts[])
+  return { linksAt, linksOfKind, nodeAddresses }
 }

@@ -247,3 +247,56 @@ test('a build that is not for tests ignores the fault variable', () => {
   expect(shelf.content).toEqual(['a'])
   vi.unstubAllEnvs()
 })
+
+describe('a caller that goes', () => {
+  test('in the middle of an ADD has everything taken back, before the next operation', async () => {
+    const { Transaction } = await load()
+    const { cancellable, inCall, ownProcess } = await import('../../src/lib/call/call.ts')
+    const shelf = new Shelf()
+    shelf.busy.add('del a')
+    let asked = 0
+    const hooks = { ...ownProcess, isCallerGone: () => ++asked > 2 }
+    const transaction = new Transaction(shelf)
+    const apply = () => transaction.apply([add('a'), add('b'), add('c'), add('d')])
+    const failure = failureOf(() =>
+      inCall({ env: {}, hooks, stderr: () => undefined }, () => cancellable(apply)),
+    )
+    expect(failure).toMatchObject({
+      kind: 'caller-gone',
+      message: 'The caller of this ADD is gone: what was done is taken back',
+      stuck: [`not undone: ${line('del', 'a')}: RTM_NEWLINKPROP: EBUSY`],
+    })
+    expect(shelf.ran).toEqual(['add a', 'add b', 'del b', 'del a'])
+  })
+
+  test('takes back a rollback’s own list alone where alternatives are tried, and no other alternative is', async () => {
+    const { Transaction } = await load()
+    const { cancellable, inCall, ownProcess } = await import('../../src/lib/call/call.ts')
+    const shelf = new Shelf()
+    let asked = 0
+    const hooks = { ...ownProcess, isCallerGone: () => ++asked > 2 }
+    const transaction = new Transaction(shelf)
+    const tries = () => {
+      transaction.attempt([add('a')])
+      transaction.attemptEach([[add('b'), add('c')], [add('d')]])
+    }
+    const failure = failureOf(() =>
+      inCall({ env: {}, hooks, stderr: () => undefined }, () => cancellable(tries)),
+    )
+    expect(failure).toMatchObject({ kind: 'caller-gone' })
+    expect(shelf.content).toEqual(['a'])
+    expect(transaction.rollback()).toEqual([])
+    expect(shelf.content).toEqual([])
+  })
+
+  test('does not hold up what takes back', async () => {
+    const { Transaction, applyAll } = await load()
+    const { inCall, ownProcess } = await import('../../src/lib/call/call.ts')
+    const shelf = new Shelf()
+    inCall({ env: {}, hooks: { ...ownProcess, isCallerGone: () => true }, stderr: () => undefined }, () => {
+      new Transaction(shelf).apply([add('a')])
+      expect(applyAll(shelf, [del('a')])).toEqual([])
+    })
+    expect(shelf.content).toEqual([])
+  })
+})

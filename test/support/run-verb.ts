@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { type Plugin, runPlugin } from '../../src/cni/dispatch.ts'
 import type { Result } from '../../src/cni/result.ts'
+import { inCall, ownProcess } from '../../src/lib/call/call.ts'
 import { type JsonObject, parse } from '../../src/lib/json.ts'
 
 /** One call of a runtime. */
@@ -10,6 +11,9 @@ export interface Call {
   /** Path of the namespace in which the plugin runs, for the plugin. */
   readonly ownNetns?: string
   readonly stdout?: (text: string) => void
+  /** The call is served in a worker whose shim this asks for. */
+  readonly isCallerGone?: () => boolean
+  readonly isLostWorker?: boolean
 }
 
 export interface Answer {
@@ -24,19 +28,24 @@ export interface Answer {
 export function runVerb(plugin: Plugin | (() => Plugin), call: Call): Answer {
   let stdout = ''
   let stderr = ''
-  const { stdin = '' } = call
-  const exitCode = runPlugin(typeof plugin === 'function' ? plugin : () => plugin, {
-    env: call.env ?? {},
-    sameNetns: (path) => path === call.ownNetns,
+  const { stdin = '', env = {}, isCallerGone = () => false, isLostWorker = false } = call
+  const surroundings = {
+    env,
+    isLostWorker,
+    sameNetns: (path: string) => path === call.ownNetns,
     readStdin: () => (typeof stdin === 'string' ? stdin : stdin()),
-    writeStdout: (text) => {
+    writeStdout: (text: string) => {
       call.stdout?.(text)
       stdout += text
     },
-    writeStderr: (text) => {
+    writeStderr: (text: string) => {
       stderr += text
     },
-  })
+  }
+  const hooks = { ...ownProcess, isCallerGone }
+  const exitCode = inCall({ env, hooks, stderr: surroundings.writeStderr }, () =>
+    runPlugin(typeof plugin === 'function' ? plugin : () => plugin, surroundings),
+  )
   return { exitCode, stdout, stderr, object: stdout === '' ? undefined : (parse(stdout) as JsonObject) }
 }
 

@@ -12,7 +12,9 @@ import { removeAttachment as removeIt } from '../../../src/offload/verbs/del.ts'
 import type { FlowFilter } from '../../../src/ops/op.ts'
 import { offloadJournal } from '../../../src/records/offload.ts'
 import { recordStore } from '../../../src/records/store.ts'
+import { attachmentLock } from '../../../src/run-cni/attachment-lock.ts'
 import * as files from '../../../src/sys/files.ts'
+import { withByteLock } from '../../../src/sys/lock/byte-lock.ts'
 import { withLock } from '../../../src/sys/lock/flock.ts'
 import { openNetns, withNetns } from '../../../src/sys/namespaces.ts'
 import { openNetlink } from '../../../src/sys/netlink.ts'
@@ -50,6 +52,12 @@ export function visit(
 /** Runs `argv` while holding the lock; its exit code, null if a signal ended it. */
 export function lockAndRun(path: string, milliseconds: number, argv: string[]): number | null {
   return withLock(path, milliseconds, () => Bun.spawnSync(argv).exitCode)
+}
+
+/** Runs `argv` while holding the lock of an attachment; its exit code, null if a signal ended it. */
+export function lockAttachmentAndRun(containerID: string, ifname: string, argv: string[]): number | null {
+  const lock = attachmentLock(linuxMachine, containerID, ifname)
+  return withByteLock(lock, 0, () => Bun.spawnSync(argv).exitCode)
 }
 
 /** Takes the lock, gives it to a child that runs `argv`, and leaves it to that one. */

@@ -20,6 +20,7 @@ export function withPatience(machine: Machine): Machine {
     bootId: () => machine.bootId(),
     sha256: (text) => machine.sha256(text),
     sleep: (milliseconds) => machine.sleep(milliseconds),
+    startProgram: (...program) => machine.startProgram(...program),
     withLock: (path, milliseconds, action) => {
       const began = performance.now()
       let waits = true

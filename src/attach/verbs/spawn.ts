@@ -3,24 +3,39 @@
  * holds a lock on the attachment's record while it runs, and DEL waits for that lock before it frees the addresses.
  */
 
-import { type Spawn, spawnChild } from '../../cni/delegate.ts'
+import type { Spawn } from '../../cni/delegate.ts'
 import type { Machine } from '../../kernel/api/machine.ts'
+import { waiting } from '../../lib/call/call.ts'
 import { isOfKind } from '../../lib/error-kind.ts'
 import { notice } from '../../lib/log/notice.ts'
 import { faultPoint } from '../../ops/fault.ts'
 import type { RecordName } from '../../records/store.ts'
 
-/** Runs the IPAM plugin, as a step that tests can make fail. */
-export const countedSpawn: Spawn = (file, stdin, env, held) => {
-  faultPoint('ipam', 'before')
-  const ended = spawnChild(file, stdin, env, held)
-  faultPoint('ipam', 'after')
-  return ended
+/** Starts the IPAM plugin, as a step that tests can make fail. */
+export function countedSpawn({ startProgram }: Pick<Machine, 'startProgram'>): Spawn {
+  return (file, stdin, env, held) => {
+    faultPoint('ipam', 'before')
+    const running = startProgram(file, stdin, env, held)
+    return {
+      end() {
+        const ended = waiting('ipam', () => running.end())
+        faultPoint('ipam', 'after')
+        return ended
+      },
+    }
+  }
 }
 
-/** The same for an ADD whose record is written: the plugin holds the lock that {@link awaitIpam} waits for. */
-export function spawnHolding({ withLock }: Pick<Machine, 'withLock'>, { path }: RecordName): Spawn {
-  return (file, stdin, env) => withLock(path, 0, (held) => countedSpawn(file, stdin, env, held))
+/**
+ * The same for an ADD whose record is written: the plugin holds the lock that {@link awaitIpam} waits for. It alone: this process closes
+ * the descriptor at once.
+ */
+export function spawnHolding(
+  machine: Pick<Machine, 'withLock' | 'startProgram'>,
+  { path }: RecordName,
+): Spawn {
+  const spawn = countedSpawn(machine)
+  return (file, stdin, env) => machine.withLock(path, 0, (held) => spawn(file, stdin, env, held))
 }
 
 /** DEL, GC and the ADD of a next owner wait so many milliseconds for it. */

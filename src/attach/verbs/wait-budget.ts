@@ -74,6 +74,7 @@ function waitsOf(machine: Machine, left: () => number): Waits {
       openNetns: (path) => machine.openNetns(path),
       bootId: () => machine.bootId(),
       sha256: (text) => machine.sha256(text),
+      startProgram: (...program) => machine.startProgram(...program),
       withLock: (path, milliseconds, action) => {
         const some = Math.min(milliseconds, left())
         let isHeld = false

@@ -6,6 +6,11 @@ import type { AddressFacts, LinkFacts, RouteFacts, SourceRuleFacts } from './fac
 export interface AddressKernel {
   /** Addresses on the interface with `ifindex`, or on all. */
   addresses(side: Side, ifindex?: number): readonly AddressFacts[]
+  /**
+   * Addresses of the host in these families, without those that mean nothing beyond their link: a node has one of IPv6 on the
+   * host's end of every pod.
+   */
+  nodeAddresses(families: readonly (4 | 6)[]): readonly AddressFacts[]
   /** Unicast routes of both families in every table; in `table` alone, where it is given, or EOVERFLOW if there are too many to read. */
   routes(side: Side, table?: number): readonly RouteFacts[]
   /** True when the main table has a default route of a family by this interface; undefined when it has too many routes to tell. */

@@ -14,6 +14,19 @@ export interface OpenNetns {
   close(): void
 }
 
+/** The end of a program that {@link Machine.startProgram} has started. */
+export interface ProgramEnd {
+  /** Exit code; null if it did not start or a signal ended it. */
+  readonly status: number | null
+  /** Name of the signal; null without one. */
+  readonly signal: string | null
+  readonly stdout: string
+  /** Undefined if the program wrote to this process's stderr. */
+  readonly stderr?: string | undefined
+  /** Set if it did not start (`code` is the errno's name) or printed too much (ENOBUFS; it was ended). */
+  readonly error?: (Error & { readonly code?: string }) | undefined
+}
+
 /** The node around a plugin: what reaches libc. Taken as a parameter, so that all above it also runs without Bun. */
 export interface Machine {
   /** Folder for what all attachments of the node share: a lock and notes, worth nothing after a boot. */
@@ -27,6 +40,16 @@ export interface Machine {
    * that gets it keeps the lock, too.
    */
   withLock<T>(path: string, milliseconds: number, action: (held?: number) => T): T
+  /**
+   * Starts a program with `stdin` as its input and `env` as its whole environment, and does not wait. It has descriptor `held` as number
+   * 3. `end` waits for its end, and must be called once. Never throws.
+   */
+  startProgram(
+    file: string,
+    stdin: string,
+    env: Readonly<Record<string, string>>,
+    held?: number,
+  ): { end(): ProgramEnd }
   /** Changes with every boot (random/boot_id of procfs). */
   bootId(): string
   /** SHA-256 of a text, as hex. */

@@ -56,8 +56,8 @@ export interface Losses {
 
 /** Questions about the other users of host ports. */
 export interface PortUserKernel {
-  /** Sockets of the host's programs that wait for a protocol's connections or datagrams. */
-  listeners(proto: 'tcp' | 'udp'): readonly Listener[]
+  /** Sockets of the host's programs that wait for a protocol's connections or datagrams on one of `ports`. */
+  listeners(proto: 'tcp' | 'udp', ports: readonly number[]): readonly Listener[]
   /** Name of a program that holds a socket; undefined when none can be seen. */
   programWith(inode: number): string | undefined
   /** Connections that are open from one of these addresses and ports: of the host's programs, and those that it translates to them. */

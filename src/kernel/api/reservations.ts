@@ -82,8 +82,8 @@ export interface ReservationKernel {
   hasReservation(cookie: string): boolean
   /** Cookies that begin with `prefix` (hex) of those who have host ports reserved. */
   reservedCookies(prefix: string): readonly string[]
-  /** Ports of the host's port map that have the cookie, each with its connections; `expected` are there. */
-  openedPorts(cookie: string, expected: number): readonly OpenedPort[]
+  /** Those of `keys` that the host's port map has for the cookie, each with its connections. */
+  openedPorts(cookie: string, keys: readonly FreedKey[]): readonly OpenedPort[]
   /** Host ports that filters of ours steer, by the host's table. */
   steeredPorts(): readonly SteeredPort[]
   /** Host ports of 127.0.0.0/8 that lead to pods, by the host's table. */

@@ -1,6 +1,7 @@
 /** Counts packets and bytes of filters, in hardware and in software, and of interfaces. */
 
-import { decodeLink, getLink } from '../../netlink/rtnl/link.ts'
+import { eachAttribute } from '../../netlink/codec/tlv.ts'
+import { getLink, ifinfomsg, link } from '../../netlink/rtnl/link.ts'
 import { NetlinkError, type NetlinkSocket } from '../../netlink/socket.ts'
 import { actionsOf, decodeFilter, getFilter, isInHardware } from '../../netlink/tc/filter.ts'
 import { countersOf, type Stats } from '../../netlink/tc/stats.ts'
@@ -48,11 +49,20 @@ export function vfCounters(
   return { received: receive, sent: transmit, dropped: (receive.dropped ?? 0n) + (transmit.dropped ?? 0n) }
 }
 
+/** IFLA_STATS64 in the payload of RTM_NEWLINK: the rest, of which `vfctl show` has no use for any pod, is passed over undecoded. */
+function statsIn(payload: Uint8Array): Uint8Array | undefined {
+  let found: Uint8Array | undefined
+  eachAttribute('IFLA', payload, ifinfomsg.size, payload.length, (type, _, start, end) => {
+    if (type === link.table.IFLA_STATS64[0]) found = payload.subarray(start, end)
+  })
+  return found
+}
+
 /** Counters of an interface by its name; undefined without such an interface. struct rtnl_link_stats64 of linux/if_link.h. */
 export function linkCounters(socket: NetlinkSocket, name: string): LinkCounters | undefined {
   try {
     const [message] = socket.request(getLink(name)).messages
-    const stats = message === undefined ? undefined : decodeLink(message).IFLA_STATS64
+    const stats = message === undefined ? undefined : statsIn(message.payload)
     if (stats === undefined || stats.length < 64) return undefined
     const view = new DataView(stats.buffer, stats.byteOffset, stats.length)
     const at = (field: number) => view.getBigUint64(8 * field, true)

@@ -10,22 +10,30 @@ import type { Listener } from '../api/port-users.ts'
 const waiting = { tcp: { protocol: 6, state: 10 }, udp: { protocol: 17, state: 7 } } as const
 
 /**
- * The listeners of a protocol. `socket` is a socket of NETLINK_SOCK_DIAG, which lists listeners alone. A kernel without it lists
- * them among all connections in /proc/net. UDP sockets on ports of net.ipv4.ip_local_port_range are left out: most are clients
- * that wait for one answer.
+ * The listeners of a protocol on these ports. `socket` is a socket of NETLINK_SOCK_DIAG, whose kernel compares the ports itself: a node has
+ * thousands of sockets. A kernel without it lists them among all connections in /proc/net. UDP sockets on ports of
+ * net.ipv4.ip_local_port_range are left out: most are clients that wait for one answer.
  */
-export function listenersOf(socket: NetlinkSocket, proto: 'tcp' | 'udp'): Listener[] {
+export function listenersOf(
+  socket: NetlinkSocket,
+  proto: 'tcp' | 'udp',
+  ports: readonly number[],
+): Listener[] {
+  const wanted = new Set(ports)
+  if (proto === 'udp') {
+    const [first, last] = givenOut()
+    for (const port of ports) if (port >= first && port <= last) wanted.delete(port)
+  }
+  if (wanted.size === 0) return []
   const all = [AF.AF_INET, AF.AF_INET6].flatMap((family) => {
     try {
-      return askKernel(socket, proto, family)
+      return askKernel(socket, proto, family, [...wanted])
     } catch (error) {
       if (!(error instanceof NetlinkError)) throw error
       return readTable(proto, family)
     }
   })
-  if (proto === 'tcp') return all
-  const [first, last] = givenOut()
-  return all.filter(({ port }) => port < first || port > last)
+  return all.filter(({ port }) => wanted.has(port))
 }
 
 /** Name and process ID of a program that holds the socket, for an error message; undefined when none is visible. */
@@ -43,9 +51,18 @@ export function programWith(inode: number): string | undefined {
   return undefined
 }
 
-function askKernel(socket: NetlinkSocket, proto: 'tcp' | 'udp', family: number): Listener[] {
+/** Beyond so many ports the kernel is asked for all sockets: it walks through the list of ports for each socket. */
+export const mostPorts = 256
+
+function askKernel(
+  socket: NetlinkSocket,
+  proto: 'tcp' | 'udp',
+  family: number,
+  ports: readonly number[],
+): Listener[] {
   const { protocol, state } = waiting[proto]
-  return socket.dump(dumpSockets(family, protocol, 1 << state)).map((message) => {
+  const onPorts = ports.length > mostPorts ? undefined : ports
+  return socket.dump(dumpSockets(family, protocol, 1 << state, onPorts)).map((message) => {
     const found = decodeSocket(message)
     const { idiag_src: source, idiag_sport: port } = found.id
     return {

@@ -18,7 +18,7 @@ import type { Proto } from '../../ops/op.ts'
 import { readText } from '../../sys/files.ts'
 import type { Endpoint, OpenConnection } from '../api/port-users.ts'
 import type { FreedKey } from '../api/reservations.ts'
-import { givenOut } from './listening-sockets.ts'
+import { givenOut, mostPorts } from './listening-sockets.ts'
 
 const protocols = { tcp: 6, udp: 17, sctp: 132 } as const
 /**
@@ -30,9 +30,6 @@ const states = {
   udp: (1 << 1) | (1 << 7),
 } as const
 const notConnected = 7
-
-/** Limit for one dump per port. For more ports, one dump of all sockets is less work for the kernel. */
-const fewPorts = 4
 
 /**
  * All connections that are open from the keys. `diag` is a socket of NETLINK_SOCK_DIAG. `conntrack` runs its argument with a socket
@@ -56,30 +53,28 @@ function socketsOn(socket: NetlinkSocket, proto: 'tcp' | 'udp', keys: readonly F
   const ports = new Set(keys.map(({ port }) => port))
   if (ports.size === 0) return []
   const [first, last] = givenOut()
-  const asked = ports.size > fewPorts ? [0] : [...ports]
+  const asked = ports.size > mostPorts ? undefined : [...ports]
   // Both families are read: a socket of IPv6 may have a connection of IPv4.
   return [AF.AF_INET, AF.AF_INET6].flatMap((family) =>
-    asked.flatMap((port) =>
-      socket
-        .dump(dumpSockets(family, protocols[proto], states[proto], port))
-        .filter((message) => ports.has(localPortOf(message)))
-        .map(decodeSocket)
-        .flatMap((found): OpenConnection[] => {
-          const { idiag_src, idiag_dst, idiag_sport, idiag_dport } = found.id
-          const text = (bytes: Uint8Array) =>
-            ipFromBytes(family === AF.AF_INET ? bytes.subarray(0, 4) : bytes).replace(/^::ffff:(?=.*\.)/, '')
-          const isOpen = proto === 'tcp' || found.idiag_state !== notConnected
-          if (!isOpen && (idiag_sport < first || idiag_sport > last)) return []
-          const local = { address: text(idiag_src), port: idiag_sport }
-          if (isOpen && !keys.some((key) => isAt(key, local))) return []
-          return [
-            {
-              ...{ proto, local, inode: found.idiag_inode, v6only: found.INET_DIAG_SKV6ONLY === 1 },
-              peer: isOpen ? { address: text(idiag_dst), port: idiag_dport } : undefined,
-            },
-          ]
-        }),
-    ),
+    socket
+      .dump(dumpSockets(family, protocols[proto], states[proto], asked))
+      .filter((message) => ports.has(localPortOf(message)))
+      .map(decodeSocket)
+      .flatMap((found): OpenConnection[] => {
+        const { idiag_src, idiag_dst, idiag_sport, idiag_dport } = found.id
+        const text = (bytes: Uint8Array) =>
+          ipFromBytes(family === AF.AF_INET ? bytes.subarray(0, 4) : bytes).replace(/^::ffff:(?=.*\.)/, '')
+        const isOpen = proto === 'tcp' || found.idiag_state !== notConnected
+        if (!isOpen && (idiag_sport < first || idiag_sport > last)) return []
+        const local = { address: text(idiag_src), port: idiag_sport }
+        if (isOpen && !keys.some((key) => isAt(key, local))) return []
+        return [
+          {
+            ...{ proto, local, inode: found.idiag_inode, v6only: found.INET_DIAG_SKV6ONLY === 1 },
+            peer: isOpen ? { address: text(idiag_dst), port: idiag_dport } : undefined,
+          },
+        ]
+      }),
   )
 }
 

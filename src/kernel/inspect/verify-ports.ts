@@ -10,12 +10,12 @@ import { listTable } from '../nftables/nft-list.ts'
 import type { RunNft } from '../nftables/nft-program.ts'
 import { compareNft, type NftLine, nftLines } from '../nftables/ruleset-diff.ts'
 import { steered } from '../nftables/steered-ports.ts'
+import { areChainsAsMade } from './host-chains.ts'
 
 type Found = Omit<Difference, 'at'>
 
 /** The elements of a reservation, and the chains that lead packets to them; what else is in the maps is of others. */
 export function verifyPorts(socket: NetlinkSocket, nft: RunNft, reservation: Reservation): Found[] {
-  const { keys, masquerade, owner, steered: isSteered } = reservation
   const elements = elementsOfReservation(reservation).flatMap(([set, raws]) => {
     const found = elementsByKey(socket, set, raws)
     return raws.flatMap((raw, at) => {
@@ -27,17 +27,22 @@ export function verifyPorts(socket: NetlinkSocket, nft: RunNft, reservation: Res
       return [{ expected: `table inet ${hostTable}: ${wanted}`, found: instead }]
     })
   })
+  const chains = areChainsAsMade(socket, reservation) ? [] : chainDifferences(nft, reservation)
+  return [
+    ...elements,
+    ...chains.map((one) => ({ ...one, expected: `table inet ${hostTable} ${one.expected}` })),
+  ]
+}
+
+/** The differences of the chains, in the words of nft. */
+function chainDifferences(nft: RunNft, { keys, masquerade, owner, steered: isSteered }: Reservation) {
   const present = listTable(nft, hostTable, true)
   const kept = isSteered === true ? nftLines(keptOffChains(hostTable)) : []
   const [now, former] = [false, true].map((isFormer) =>
     compareChains([...nftLines(hostChains(keys, masquerade, owner, isFormer)), ...kept], present),
   )
   // Until the next call that changes the table its chains are as the version made them that wrote them last; beside VRFs for good.
-  const chains = former?.length === 0 ? [] : (now ?? [])
-  return [
-    ...elements,
-    ...chains.map((one) => ({ ...one, expected: `table inet ${hostTable} ${one.expected}` })),
-  ]
+  return former?.length === 0 ? [] : (now ?? [])
 }
 
 function compareChains(wanted: readonly NftLine[], present: readonly NftLine[]) {

@@ -2,6 +2,7 @@
 import { ipFamily, ipFromBytes, ipToBytes, parseCidr, parseIp } from '../../lib/ip.ts'
 import type { Message } from '../../netlink/message.ts'
 import {
+  type Addr,
   type AddrRequest,
   decodeAddr,
   deleteAddr,
@@ -111,21 +112,39 @@ export function useNeighbour(socket: NetlinkSocket, ifindex: number, address: st
 
 /** The addresses of one interface, or of all, as facts. */
 export function addressesOn(socket: NetlinkSocket, ifindex?: number): AddressFacts[] {
-  return dumpedAddresses(socket, ifindex).flatMap((found) => {
-    const address = found.IFA_LOCAL ?? found.IFA_ADDRESS
-    if (address === undefined) return []
-    const { ifa_index, ifa_prefixlen, ifa_scope: scope } = found
-    const flags = found.IFA_FLAGS ?? found.ifa_flags
-    // IPv6 only: the bit of IFA_F_TEMPORARY is IFA_F_SECONDARY for IPv4, a second address of one subnet.
-    const has = (bit: number) => found.ifa_family === AF.AF_INET6 && (flags & bit) !== 0
-    return [
-      {
-        ...{ ifindex: ifa_index, address: `${address}/${ifa_prefixlen}`, scope },
-        ...(has(IFA_F.IFA_F_SECONDARY) ? { temporary: true as const } : {}),
-        ...(has(IFA_F.IFA_F_DADFAILED) ? { duplicate: true as const } : {}),
-      },
-    ]
-  })
+  return dumpedAddresses(socket, ifindex).flatMap(addressFacts)
+}
+
+/** Offset of ifa_scope in struct ifaddrmsg. */
+const scopeAt = 3
+
+/**
+ * The addresses of these families on all interfaces, without those of link scope. The kernel shows one of IPv6 for the host's end of every
+ * pod: they are passed over undecoded.
+ */
+export function nodeAddresses(socket: NetlinkSocket, families: readonly (4 | 6)[]): AddressFacts[] {
+  return families.flatMap((family) =>
+    socket
+      .dump(dumpAddrs({ ifa_family: family === 4 ? AF.AF_INET : AF.AF_INET6 }))
+      .filter(({ payload }) => payload[scopeAt] !== RT_SCOPE.RT_SCOPE_LINK)
+      .flatMap((message) => addressFacts(decodeAddr(message))),
+  )
+}
+
+function addressFacts(found: Addr): AddressFacts[] {
+  const address = found.IFA_LOCAL ?? found.IFA_ADDRESS
+  if (address === undefined) return []
+  const { ifa_index, ifa_prefixlen, ifa_scope: scope } = found
+  const flags = found.IFA_FLAGS ?? found.ifa_flags
+  // IPv6 only: the bit of IFA_F_TEMPORARY is IFA_F_SECONDARY for IPv4, a second address of one subnet.
+  const has = (bit: number) => found.ifa_family === AF.AF_INET6 && (flags & bit) !== 0
+  return [
+    {
+      ...{ ifindex: ifa_index, address: `${address}/${ifa_prefixlen}`, scope },
+      ...(has(IFA_F.IFA_F_SECONDARY) ? { temporary: true as const } : {}),
+      ...(has(IFA_F.IFA_F_DADFAILED) ? { duplicate: true as const } : {}),
+    },
+  ]
 }
 
 /** The interface by which the kernel sends to `address`; undefined when the kernel has no route to `address`. */

@@ -8,6 +8,7 @@ import {
   changeRoute,
   hasDefaultRoute,
   interfaceTo,
+  nodeAddresses,
   routesOfTable,
   useNeighbour,
 } from '../ip/addressing.ts'
@@ -42,6 +43,7 @@ export const addressRuns: Runs<AddressOp['do']> = {
 export function addressKernel({ route, openRoute }: OpenSides): AddressKernel {
   return {
     addresses: (side, ifindex) => addressesOn(route(side), ifindex),
+    nodeAddresses: (families) => nodeAddresses(route('host'), families),
     routes: (side, table) =>
       table === undefined ? allRoutes(route(side)) : routesOfTable(() => openRoute(side), table),
     hasDefaultRoute: (side, family, ifindex) => hasDefaultRoute(() => openRoute(side), family, ifindex),

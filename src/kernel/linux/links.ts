@@ -7,8 +7,9 @@ import { allLinks, changeAltname, setLinkAttributes } from '../link/links.ts'
 import { moveLink } from '../link/move.ts'
 import { lowerNetnsOf, otherEndOf, peerOnHost } from '../link/other-end.ts'
 import { lookBeforeMove } from '../link/preflight.ts'
+import { linksAt, linksOfKind } from '../link/some-links.ts'
 import { setVf } from '../link/vfs.ts'
-import { inspect, residue } from './lazy.ts'
+import { inspect, residue, tc } from './lazy.ts'
 import type { OpenSides } from './open-sides.ts'
 import { done, type Runs, verb } from './runs.ts'
 
@@ -40,6 +41,9 @@ export function linkKernel(sides: OpenSides): LinkKernel {
   return {
     link,
     links: (side) => allLinks(route(side)),
+    linksAt: (ifindexes) => linksAt(route('host'), ifindexes),
+    eswitchPorts: (switchId) => tc().eswitchLinks(route('host'), switchId),
+    linksOfKind: (kind) => linksOfKind(route('host'), kind),
     otherEnd: (place) => otherEndOf(route('host'), pod, place),
     lowerNetns: (link) => lowerNetnsOf(route('pod'), link),
     peer: (link) => peerOnHost(route('host'), podNetns(), link),

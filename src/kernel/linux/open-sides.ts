@@ -8,6 +8,7 @@ import type { OpenNetns } from '../api/machine.ts'
 import { findLink, mustFindLink } from '../link/links.ts'
 import type { Sides } from '../link/sides.ts'
 import type { RunNft } from '../nftables/nft-program.ts'
+import { hostSockets } from './kept-sockets.ts'
 import { runNft } from './run-nft.ts'
 
 /** All that the adapter's files need to reach the kernel. */
@@ -35,19 +36,21 @@ const NETLINK_GENERIC = 16
 
 /** Opens the sides. `close` closes the sockets. */
 export function openSides(pod?: OpenNetns): OpenSides {
-  const sockets = new Map<string, NetlinkSocket>()
+  const ofPod = new Map<number, NetlinkSocket>()
   const podNetns = (): OpenNetns => {
     if (pod !== undefined) return pod
     throw new Error('Cannot reach the pod: no namespace was given')
   }
   const open = (side: Side, protocol: number): NetlinkSocket =>
     new NetlinkSocket(openNetlink(protocol, side === 'pod' ? podNetns() : undefined))
+  // Sockets of the host by their protocol: a process that lives long keeps them.
+  const ofHost = new Map<number, NetlinkSocket>()
   const socket = (side: Side, protocol: number): NetlinkSocket => {
-    const key = `${side} ${protocol}`
-    const known = sockets.get(key)
+    const own = side === 'host' ? ofHost : ofPod
+    const known = own.get(protocol)
     if (known !== undefined) return known
-    const opened = open(side, protocol)
-    sockets.set(key, opened)
+    const opened = side === 'host' ? hostSockets.take(protocol) : open(side, protocol)
+    own.set(protocol, opened)
     return opened
   }
   const route = (side: Side): NetlinkSocket => socket(side, NETLINK_ROUTE)
@@ -90,8 +93,10 @@ export function openSides(pod?: OpenNetns): OpenSides {
       return found
     },
     close: () => {
-      for (const opened of sockets.values()) opened.close()
-      sockets.clear()
+      for (const opened of ofPod.values()) opened.close()
+      for (const [protocol, opened] of ofHost) hostSockets.give(protocol, opened)
+      ofPod.clear()
+      ofHost.clear()
     },
   }
 }

@@ -8,7 +8,7 @@ import type { OpenSides } from './open-sides.ts'
 export function portUserKernel({ route, generic, socket, netfilter }: OpenSides): PortUserKernel {
   const diag = () => socket('host', nftables().NETLINK_SOCK_DIAG)
   return {
-    listeners: (proto) => nftables().listenersOf(diag(), proto),
+    listeners: (proto, ports) => nftables().listenersOf(diag(), proto, ports),
     programWith: (inode) => nftables().programWith(inode),
     openConnections: (keys) =>
       ownConnections().openConnections(diag(), (action) => netfilter('host', action, []), keys),

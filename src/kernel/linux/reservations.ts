@@ -52,8 +52,8 @@ export function reservationKernel(sides: OpenSides): ReservationKernel {
       netfilter('host', (opened) => nftables().hasReservation(opened, cookie), false),
     reservedCookies: (prefix) =>
       netfilter('host', (opened) => nftables().reservedCookies(opened, prefix), []),
-    openedPorts: (cookie, expected) =>
-      netfilter('host', (opened) => inspect().openedPorts(opened, cookie, expected), []),
+    openedPorts: (cookie, keys) =>
+      netfilter('host', (opened) => inspect().openedPorts(opened, cookie, keys), []),
     steeredPorts: () => netfilter('host', (opened) => ownConnections().steeredPorts(opened), []),
     loopbackPorts: () => netfilter('host', (opened) => nftables().loopbackPorts(opened), []),
     localPorts: () => [...ownConnections().reservedLocalPorts()],

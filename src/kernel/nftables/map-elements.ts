@@ -1,12 +1,11 @@
 /** Reads the elements of the host table's maps (nftables/host-table.ts): reserved ports, their owners, and their counters. */
-import { ipFromBytes } from '../../lib/ip.ts'
+import { ipFamily, ipFromBytes } from '../../lib/ip.ts'
 import type { Message } from '../../netlink/message.ts'
 import {
   commentOf,
   commentStarts,
   decodeElements,
   dumpElements,
-  elementsWith,
   getElements,
   hitsOf,
   type NftElement,
@@ -14,7 +13,7 @@ import {
 import { NetlinkError, type NetlinkSocket } from '../../netlink/socket.ts'
 import type { PortKey, Proto } from '../../ops/op.ts'
 import type { FreedKey, LoopbackPort, OpenedPort } from '../api/reservations.ts'
-import { inParts } from './host-keys.ts'
+import { inParts, keyOf } from './host-keys.ts'
 import { hostTable, masquerades, ports } from './host-table.ts'
 import { steered } from './steered-ports.ts'
 
@@ -48,22 +47,16 @@ export function loopbackPorts(socket: NetlinkSocket): LoopbackPort[] {
   })
 }
 
-/**
- * The reserved ports of a cookie with their counters. The counter counts a connection once, by its first packet. Repeats a dump
- * with fewer than `expected` ports once, because a dump leaves elements out while the kernel resizes the map.
- */
-export function openedPorts(socket: NetlinkSocket, cookie: string, expected: number): OpenedPort[] {
-  const found = new Map<string, OpenedPort>()
-  for (let look = 0; look < 2 && found.size < expected; look++) {
-    for (const { set, message } of dumpSets(socket, reservations)) {
-      for (const raw of elementsWith(message, cookie).found) {
-        const key = keyIn(set, raw)
-        if (key !== undefined && commentOf(raw).startsWith(cookie))
-          found.set(keyText(key), { ...key, opened: hitsOf(raw) })
-      }
-    }
-  }
-  return [...found.values()]
+/** Those of `keys` that are reserved for a cookie, with their counters. The counter counts a connection once, by its first packet. */
+export function openedPorts(socket: NetlinkSocket, cookie: string, keys: readonly FreedKey[]): OpenedPort[] {
+  return ([4, 6] as const).flatMap((family) => {
+    const own = keys.filter(({ address }) => ipFamily(address) === family)
+    return elementsByKey(socket, ports[family], own.map(keyOf)).flatMap((found) =>
+      found?.reserved !== undefined && found.comment.startsWith(cookie)
+        ? [{ ...found.reserved, opened: hitsOf(found.raw) }]
+        : [],
+    )
+  })
 }
 
 /** One element of a set of the host table. */

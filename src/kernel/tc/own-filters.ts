@@ -90,6 +90,9 @@ export function deleteOwnFilters(socket: NetlinkSocket, filters: readonly OwnFil
   }
 }
 
+/** The kinds of qdiscs that have filters on the way in, as bytes: a node has a qdisc for each interface, which need not be decoded. */
+const ingressKinds = ['clsact', 'ingress'].map((kind) => new TextEncoder().encode(kind))
+
 /** Dumps with a limit. A dump above its limit stays unread, so the next dump needs a new socket. */
 class Looks {
   readonly #open: OpenSocket
@@ -125,7 +128,7 @@ class Looks {
 
   /** Every interface with clsact or ingress. */
   ingressDevices(): OwnPlace[] {
-    return this.socket.dump(dumpQdiscs()).flatMap((message) => {
+    return this.socket.scan(dumpQdiscs(), ingressKinds).found.flatMap((message) => {
       const { TCA_KIND: kind, tcm_ifindex: ifindex } = decodeQdisc(message)
       return kind === 'clsact' || kind === 'ingress' ? [{ ifindex }] : []
     })

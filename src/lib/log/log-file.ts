@@ -1,14 +1,15 @@
 /** Writes log lines to a file or to stderr, at once and in one write(2) each, so that neither an exit nor a SIGKILL loses a line. */
 import { closeSync, constants, fstatSync, openSync, readSync, type Stats, writeSync } from 'node:fs'
+import { atCallEnd, tellCaller } from '../call/call.ts'
 import { octal, requireOwn, requireRegular, UntrustedFile } from '../trusted-file.ts'
 
 /** Most tries, 1 ms apart, to write into a full pipe: a log must not hold a pod up. */
 const maxTries = 100
 
-/** Writes a text to stderr. A closed or full stderr is no error. */
+/** Writes a text to the caller's stderr. A closed or full stderr is no error. */
 export function writeStderr(text: string): void {
   try {
-    writeAll(2, text)
+    if (!tellCaller(text)) writeAll(2, text)
   } catch {
     // stderr is closed
   }
@@ -30,7 +31,7 @@ export function fileWriter(
   return (text) => {
     if (!failed) {
       try {
-        fd ??= openLog(path, isStrict)
+        fd ??= untilCallEnds(openLog(path, isStrict))
         writeAll(fd, text)
         return
       } catch (error) {
@@ -58,6 +59,11 @@ function openLog(path: string, isStrict: boolean): number {
     closeSync(fd)
     throw error
   }
+}
+
+function untilCallEnds(fd: number): number {
+  atCallEnd(() => closeSync(fd))
+  return fd
 }
 
 function isStdout({ dev, ino }: Stats): boolean {

@@ -1,31 +1,39 @@
 /**
- * The log of this process, which serves one verb. In: settings from the protocol layer, fields and messages from
+ * The log of one call, or of a process that serves no calls. In: settings from the protocol layer, fields and messages from
  * anywhere. Out: JSON lines in a file or on stderr; without settings only warnings and worse, as plain lines on stderr.
  * Nothing here throws, and nothing is loaded before there is a line to write. Imports lib/ and, late, pino.
  */
 import type { pino } from 'pino'
+import { perCall } from '../call/call.ts'
 import { fileWriter, writeStderr } from './log-file.ts'
 import { defaultSettings, type Level, type LogSettings, levels } from './log-settings.ts'
 
 type Fields = Readonly<Record<string, unknown>>
 type Pino = typeof pino
 
-let resolve: () => LogSettings = () => defaultSettings
-let settings: LogSettings | undefined
-let context: Fields = {}
-let logger: pino.Logger | undefined
+interface Log {
+  resolve: () => LogSettings
+  settings: LogSettings | undefined
+  context: Fields
+  logger: pino.Logger | undefined
+}
+
+const its = perCall<Log>(() => ({
+  resolve: () => defaultSettings,
+  settings: undefined,
+  context: {},
+  logger: undefined,
+}))
 
 /** Starts a new log. `find` is called when the settings are first needed; every line has `fields`. */
 export function startLog(find: () => LogSettings, fields: Fields): void {
-  resolve = find
-  settings = undefined
-  context = fields
-  logger = undefined
+  Object.assign(its(), { resolve: find, settings: undefined, context: fields, logger: undefined })
 }
 
 /** Adds fields to every line from now on. */
 export function addLogFields(fields: Fields): void {
-  context = { ...context, ...fields }
+  const own = its()
+  own.context = { ...own.context, ...fields }
 }
 
 /** True if a source names a level or a file. */
@@ -48,9 +56,11 @@ export const log = {
 }
 
 function current(): LogSettings {
-  if (settings !== undefined) return settings
-  settings = resolve()
-  for (const line of settings.warnings) log.warn({}, `${context.plugin ?? 'vf-flower'}: ${line}`)
+  const own = its()
+  if (own.settings !== undefined) return own.settings
+  const settings = own.resolve()
+  own.settings = settings
+  for (const line of settings.warnings) log.warn({}, `${own.context.plugin ?? 'vf-flower'}: ${line}`)
   return settings
 }
 
@@ -63,9 +73,10 @@ function write(level: Level, fields: Fields, message: string): void {
     writeStderr(`${message}\n`)
     return
   }
+  const own = its()
   try {
-    logger ??= makeLogger(current())
-    logger[methods[level]]({ ...context, ...fields }, message)
+    own.logger ??= makeLogger(current())
+    own.logger[methods[level]]({ ...own.context, ...fields }, message)
   } catch (error) {
     writeStderr(
       `${message} (without its log line: ${error instanceof Error ? error.message : String(error)})\n`,

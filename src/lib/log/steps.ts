@@ -1,4 +1,5 @@
-/** The steps of a verb and the time that each took, for the verb's line in the log. One process serves one verb. */
+/** The steps of a verb and the time that each took, for the verb's line in the log. */
+import { perCall } from '../call/call.ts'
 
 /** A step, in the order of beginnings. A step inside another one counts in both. */
 export interface Step {
@@ -9,33 +10,37 @@ export interface Step {
   readonly failed?: true
 }
 
-let recorded: Step[] | undefined
-let facts: Readonly<Record<string, unknown>> = {}
+interface Steps {
+  recorded: Step[] | undefined
+  facts: Readonly<Record<string, unknown>>
+}
+
+const its = perCall<Steps>(() => ({ recorded: undefined, facts: {} }))
 
 /** Starts over. If `record` is false, `step` runs its actions without recording them. */
 export function startSteps(record: boolean): void {
-  recorded = record ? [] : undefined
-  facts = {}
+  Object.assign(its(), { recorded: record ? [] : undefined, facts: {} })
 }
 
 /** The steps so far. */
 export function recordedSteps(): readonly Step[] {
-  return recorded ?? []
+  return its().recorded ?? []
 }
 
 /** Fields for the verb's line, e.g. `{ device: '0000:3b:02.1' }`. */
 export function addVerbFields(fields: Readonly<Record<string, unknown>>): void {
-  if (recorded !== undefined) facts = { ...facts, ...fields }
+  const own = its()
+  if (own.recorded !== undefined) own.facts = { ...own.facts, ...fields }
 }
 
 /** The fields of {@link addVerbFields}. */
 export function verbFields(): Readonly<Record<string, unknown>> {
-  return facts
+  return its().facts
 }
 
 /** Runs `action` as a step called `name`, a word or two with a dot. Throws the errors of `action`. */
 export function step<T>(name: string, action: () => T): T {
-  if (recorded === undefined) return action()
+  if (its().recorded === undefined) return action()
   const end = beginStep(name)
   try {
     const result = action()
@@ -49,8 +54,8 @@ export function step<T>(name: string, action: () => T): T {
 
 /** Begins a step that is no function call. The returned function ends the step, and does nothing when called again. */
 export function beginStep(name: string): (failed?: boolean) => void {
-  if (recorded === undefined) return () => undefined
-  const steps = recorded
+  const { recorded: steps } = its()
+  if (steps === undefined) return () => undefined
   const index = steps.push({ step: name, ms: 0 }) - 1
   const started = performance.now()
   let ended = false

@@ -3,7 +3,7 @@
 import { attrs, byKind } from '../codec/attrs.ts'
 import { repeated } from '../codec/lists.ts'
 import { be32, be64, cstr, u8, type Value } from '../codec/wire.ts'
-import { family, NLM_F, type Request } from '../message.ts'
+import { family, type Message, NLM_F, type Request } from '../message.ts'
 import { NFNL_SUBSYS, NFPROTO, nfgenmsg, typeOf } from './nfnetlink.ts'
 import { type NftElement, nftData, nftElements, nftStateful, nftTable } from './tables.ts'
 
@@ -74,7 +74,9 @@ const expressions = {
     NFTA_NAT_TYPE: [1, be32],
     NFTA_NAT_FAMILY: [2, be32],
     NFTA_NAT_REG_ADDR_MIN: [3, be32],
+    NFTA_NAT_REG_ADDR_MAX: [4, be32],
     NFTA_NAT_REG_PROTO_MIN: [5, be32],
+    NFTA_NAT_REG_PROTO_MAX: [6, be32],
     NFTA_NAT_FLAGS: [7, be32],
   }),
   ct: attrs('NFTA_CT', { NFTA_CT_DREG: [1, be32], NFTA_CT_KEY: [2, be32], NFTA_CT_DIRECTION: [3, u8] }),
@@ -220,6 +222,16 @@ export function newRule(table: string, chain: string, steps: readonly NftExpress
     ...inet,
     ...{ NFTA_RULE_TABLE: table, NFTA_RULE_CHAIN: chain, NFTA_RULE_EXPRESSIONS: steps },
   })
+}
+
+/** The chain on a hook, or without one, that a message makes or lists. */
+export function decodeChainOf({ payload }: Pick<Message, 'payload'>): Value<typeof chainMessage> {
+  return chainMessage.decode(payload)
+}
+
+/** The rule that a message makes or lists. */
+export function decodeRuleOf({ payload }: Pick<Message, 'payload'>): Value<typeof ruleMessage> {
+  return ruleMessage.decode(payload)
 }
 
 /** Creates elements; EEXIST when the set has one of their keys. At most a few hundred, because all are in one attribute. */

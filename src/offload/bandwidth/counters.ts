@@ -29,6 +29,6 @@ function partOf(kernel: Kernel, op: Op, uplink: number | undefined, inPod: boole
 /** The PF may have got another name since the ADD. */
 function onUplinkNow(kernel: Kernel, op: Op, uplink: number | undefined): Op {
   if (op.do !== 'vf.set') return op
-  const pf = kernel.links('host').find(({ ifindex }) => ifindex === uplink)?.name
+  const pf = uplink === undefined ? undefined : kernel.link('host', uplink)?.name
   return pf === undefined ? op : { ...op, pf }
 }

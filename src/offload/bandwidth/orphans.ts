@@ -25,7 +25,5 @@ export function bandwidthOrphans(context: OrphanContext): () => void {
 }
 
 function ifbsOf(kernel: Kernel, mac: string): string[] {
-  return kernel
-    .links('host')
-    .flatMap(({ kind, mac: has, name }) => (kind === 'ifb' && has === mac ? [name] : []))
+  return kernel.linksOfKind('ifb').flatMap(({ mac: has, name }) => (has === mac ? [name] : []))
 }

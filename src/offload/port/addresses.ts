@@ -22,6 +22,9 @@ interface Holder {
   readonly vlan: number
 }
 
+/** The families of which addresses are asked for. */
+const bothFamilies = [4, 6] as const
+
 /**
  * Global addresses on the uplink and above it. One address can be there twice, in two VLANs. `known` are those of the host,
  * where the caller has asked for them already.
@@ -29,10 +32,10 @@ interface Holder {
 export function uplinkAddresses(
   kernel: Kernel,
   uplink: LinkFacts,
-  known: readonly AddressFacts[] = kernel.addresses('host'),
+  known: readonly AddressFacts[] = kernel.nodeAddresses(bothFamilies),
 ): HostAddress[] {
   const all = globalAddresses(known)
-  return holders(kernel, kernel.links('host'), { link: uplink, vlan: 0 }).flatMap(({ link, vlan }) =>
+  return holders(around(kernel), { link: uplink, vlan: 0 }).flatMap(({ link, vlan }) =>
     all.filter(({ ifindex }) => ifindex === link.ifindex).map((one) => hostAddress(one, link.name, vlan)),
   )
 }
@@ -43,11 +46,13 @@ export function uplinkAddresses(
  */
 export function nodeAddresses(
   kernel: Kernel,
-  known: readonly AddressFacts[] = kernel.addresses('host'),
+  known: readonly AddressFacts[] = kernel.nodeAddresses(bothFamilies),
 ): HostAddress[] {
+  const all = globalAddresses(known)
   const up = new Map<number, string>()
-  for (const link of kernel.links('host')) if (link.up) up.set(link.ifindex, link.name)
-  return globalAddresses(known).flatMap((one) => {
+  for (const link of kernel.linksAt([...new Set(all.map(({ ifindex }) => ifindex))]))
+    if (link.up) up.set(link.ifindex, link.name)
+  return all.flatMap((one) => {
     const link = up.get(one.ifindex)
     return link === undefined ? [] : [hostAddress(one, link, 0)]
   })
@@ -62,22 +67,41 @@ function globalAddresses(known: readonly AddressFacts[]): AddressFacts[] {
   return known.filter(({ scope, duplicate }) => scope === 0 && duplicate !== true)
 }
 
-function holders(kernel: Kernel, links: readonly LinkFacts[], from: Holder): Holder[] {
+/** The questions about what is above an interface. */
+interface Around {
+  readonly kernel: Kernel
+  /** All VLANs of the host. */
+  vlans(): readonly LinkFacts[]
+}
+
+function around(kernel: Kernel): Around {
+  let vlans: readonly LinkFacts[] | undefined
+  return {
+    kernel,
+    vlans: () => {
+      vlans ??= kernel.linksOfKind('vlan')
+      return vlans
+    },
+  }
+}
+
+function holders(node: Around, from: Holder): Holder[] {
+  const { kernel } = node
   // A second tag would have to be matched too: addresses in a VLAN within a VLAN are not served.
-  const vlans =
-    from.vlan === 0 ? links.filter((link) => link.kind === 'vlan' && link.lower === from.link.ifindex) : []
+  const vlans = from.vlan === 0 ? node.vlans().filter(({ lower }) => lower === from.link.ifindex) : []
   // Nor those behind service tags (802.1ad), of which nobody knows an ordinary VLAN.
   const tagged = vlans.flatMap((link) => (link.vlanId === undefined ? [] : [{ link, vlan: link.vlanId }]))
-  const master = links.find(({ ifindex }) => ifindex === from.link.master)
-  const above =
-    master?.kind === undefined || !stacked.has(master.kind) ? [] : overPort(kernel, links, from, master)
-  return [from, ...above, ...tagged.flatMap((holder) => holders(kernel, links, holder))]
+  const { master: number } = from.link
+  const master = number === undefined ? undefined : kernel.link('host', number)
+  const above = master?.kind === undefined || !stacked.has(master.kind) ? [] : overPort(node, from, master)
+  return [from, ...above, ...tagged.flatMap((holder) => holders(node, holder))]
 }
 
 /** The interface that `port` belongs to, and what is above it, with VLANs as that port carries them. */
-function overPort(kernel: Kernel, links: readonly LinkFacts[], port: Holder, master: LinkFacts): Holder[] {
+function overPort(node: Around, port: Holder, master: LinkFacts): Holder[] {
+  const { kernel } = node
   if (master.kind !== 'bridge' || !filtersVlans(master.name))
-    return holders(kernel, links, { link: master, vlan: port.vlan })
+    return holders(node, { link: master, vlan: port.vlan })
   const onPort = kernel.bridgeVlans('host', port.link.ifindex)
   const own = kernel.bridgeVlans('host', master.ifindex).find(({ pvid }) => pvid)?.vid
   // The bridge's own frames are in its own PVID, those of an interface above it in that one's VLAN; neither may pass a
@@ -88,7 +112,7 @@ function overPort(kernel: Kernel, links: readonly LinkFacts[], port: Holder, mas
   }
   // One that goes by service tags has no other VLANs that a frame with an ordinary tag could be of.
   const isOrdinary = tagProtocol(master.name) !== '0x88a8'
-  return holders(kernel, links, { link: master, vlan: 0 }).flatMap((holder) => {
+  return holders(node, { link: master, vlan: 0 }).flatMap((holder) => {
     if (holder.vlan !== 0 && !isOrdinary) return []
     const vlan = carried(holder.vlan === 0 ? own : holder.vlan)
     return vlan === undefined ? [] : [{ ...holder, vlan }]

@@ -100,7 +100,9 @@ function* addressDifferences(
   { wire }: Port,
   config: OffloadConfig,
 ): Iterable<string> {
-  const addresses = wire === undefined ? nodeAddresses(kernel) : uplinkAddresses(kernel, wire.uplink)
+  const known = kernel.nodeAddresses([...new Set(keys.map(({ address }) => ipFamily(address)))])
+  const addresses =
+    wire === undefined ? nodeAddresses(kernel, known) : uplinkAddresses(kernel, wire.uplink, known)
   const here = new Set(addresses.map(({ address }) => address))
   const place = wire === undefined ? 'the node' : `the uplink "${wire.uplink.name}"`
   const named = new Set(config.mappings.map(({ hostIP }) => hostIP))

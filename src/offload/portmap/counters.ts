@@ -30,7 +30,7 @@ export function ruleCounters({
 function shownMappings({ machine, kernel, attachment, journal }: CountersContext): ShownMapping[] {
   const { keys } = journal
   const { cookie } = identityOf(attachment, machine.sha256)
-  const opened = keys.length === 0 ? [] : kernel.openedPorts(cookie, keys.length)
+  const opened = keys.length === 0 ? [] : kernel.openedPorts(cookie, keys)
   return mappingsOf(journal).map(({ mapping, served, redirectAlone }) => ({
     ...{ mapping, served, ...(redirectAlone === undefined ? {} : { redirectAlone }) },
     host: keys

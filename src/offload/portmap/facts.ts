@@ -1,6 +1,6 @@
 /** The facts of port mappings beside the pod's port: addresses on both sides, and the pod's routes. */
 import type { Result } from '../../cni/result.ts'
-import type { AddressFacts, LinkFacts } from '../../kernel/api/facts.ts'
+import type { LinkFacts } from '../../kernel/api/facts.ts'
 import type { Kernel } from '../../kernel/api/kernel.ts'
 import { ipFamily, parseCidr } from '../../lib/ip.ts'
 import { masterOf } from '../../nic/netdev.ts'
@@ -20,7 +20,7 @@ import {
 export interface OffloadFacts extends ReplyFacts {
   /** Of the uplink and what is above it; of the whole node for a veth. */
   readonly hostAddresses: readonly HostAddress[]
-  /** Every address that is the node's alone, on whichever interface: all but link-local ones, which others have too. */
+  /** Every address of the pod's families that is the node's alone, on whichever interface: all but link-local ones, which others have too. */
   readonly ownAddresses: ReadonlySet<string>
   /** Mappings whose port a program of the node serves at 127.0.0.1, and who it is. */
   readonly servedLocally?: ReadonlyMap<PortMapping, string>
@@ -47,13 +47,6 @@ export function podAddressesOf(result: Result, ifname: string): PodAddress[] {
   })
 }
 
-/** RT_SCOPE_LINK, linux/rtnetlink.h. */
-const scopeLink = 253
-
-function isOfNode({ scope }: AddressFacts): boolean {
-  return scope !== scopeLink
-}
-
 /** Asks the kernel for what concerns this kind of port. */
 export function readOffloadFacts(
   kernel: Kernel,
@@ -61,10 +54,11 @@ export function readOffloadFacts(
   podAddresses: readonly PodAddress[],
 ): OffloadFacts {
   const { wire } = port
-  const onHost = kernel.addresses('host')
+  // Keys are of the pod's families alone, and so is each address that is compared with a key.
+  const onHost = kernel.nodeAddresses(familiesOf(podAddresses))
   const hostAddresses =
     wire === undefined ? nodeAddresses(kernel, onHost) : uplinkAddresses(kernel, wire.uplink, onHost)
-  const ownAddresses = new Set(onHost.filter(isOfNode).map(({ address }) => parseCidr(address).ip))
+  const ownAddresses = new Set(onHost.map(({ address }) => parseCidr(address).ip))
   const base = {
     ...{ port, hostAddresses, ownAddresses, podAddresses },
     ...(wire === undefined ? {} : { driver: driverOf(port), ...aroundUplink(kernel, wire.uplink) }),

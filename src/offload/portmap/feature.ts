@@ -69,7 +69,7 @@ function lookAround(context: LookContext): Looked | undefined {
     notice('vf-offload: prevResult has no address for this interface, no port is mapped')
     return undefined
   }
-  const listeners = listenersOf(kernel)
+  const listeners = listenersOf(kernel, config.mappings)
   const read = readOffloadFacts(kernel, port, addresses)
   const facts = {
     ...read,

@@ -52,7 +52,8 @@ export function releaseClsact(machine: Machine, kernel: Kernel, ifindex: number)
 export function forgetClsact(machine: Machine, kernel: Kernel): void {
   const notes = notesIn(machine.sharedDir, clsactPrefix)
   if (notes.length === 0) return
-  const there = new Map(kernel.links('host').map(({ ifindex }) => [`${clsactPrefix}${ifindex}`, ifindex]))
+  const numbers = notes.map((name) => Number(name.slice(clsactPrefix.length))).filter(Number.isInteger)
+  const there = new Map(kernel.linksAt(numbers).map(({ ifindex }) => [`${clsactPrefix}${ifindex}`, ifindex]))
   for (const name of notes) {
     const ifindex = there.get(name)
     if (ifindex === undefined) forgivingNote(`${machine.sharedDir}/${name}`).clear()

@@ -33,9 +33,7 @@ export function checkAttachment(
   features: readonly Feature[],
 ): void {
   const { containerID, ifname, name: network } = request
-  const own = store
-    .list()
-    .find((one) => one.subject === network && one.containerID === containerID && one.ifname === ifname)
+  const own = store.find(network, containerID, ifname)
   const record = own === undefined ? undefined : store.read(own)
   const journal =
     record && (config.mappings.length === 0 ? withoutOthersPorts(record.journal) : record.journal)

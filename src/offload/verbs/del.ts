@@ -20,17 +20,15 @@ export function removeAttachment(context: RemovalContext, request: Request, lock
   const { containerID, ifname, name: network, netns } = request
   const own = store.nameOf(network, containerID, ifname)
   removeNamed(context, own, netns, locked, () => {
-    for (const name of store.list()) {
-      const isOther = name.containerID === containerID && name.ifname === ifname && name.subject !== network
-      if (isOther && isDead(context, store, name)) removeRecorded(context, name, netns)
-    }
+    for (const name of store.listOf(containerID, ifname))
+      if (name.subject !== network && isDead(context, store, name)) removeRecorded(context, name, netns)
   })
 }
 
 /** Says what stays of other networks, where this one has no record. */
 function tellOfOthers(context: RemovalContext, { subject, containerID, ifname }: RecordName): void {
   const { store } = context
-  const mine = store.list().filter((name) => name.containerID === containerID && name.ifname === ifname)
+  const mine = store.listOf(containerID, ifname)
   if (mine.some((name) => name.subject === subject)) return
   for (const name of mine) {
     if (isDead(context, store, name)) continue
@@ -159,9 +157,7 @@ function dropRecord(store: RecordStore<OffloadJournal>, name: RecordName): void 
 
 /** By its name: one that is too long for a file is in no list, and can't be opened. */
 function isListed(store: RecordStore<OffloadJournal>, { subject, containerID, ifname }: RecordName): boolean {
-  return store
-    .list()
-    .some((one) => one.subject === subject && one.containerID === containerID && one.ifname === ifname)
+  return store.find(subject, containerID, ifname) !== undefined
 }
 
 /** The record; undefined without one that can be read. Nearly all that matters can be found without it. */

@@ -30,9 +30,7 @@ export function earlierEntries(
 ): PluginRecord<OffloadJournal> | undefined {
   const { machine, store, pod } = context
   const { network, containerID, ifname } = attachment
-  const own = store
-    .list()
-    .find((name) => name.subject === network && name.containerID === containerID && name.ifname === ifname)
+  const own = store.find(network, containerID, ifname)
   const found = own === undefined ? undefined : store.read(own)
   const isDead =
     own !== undefined && found !== undefined && removeIfDead(context, attachment, store, own, found)

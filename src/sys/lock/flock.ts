@@ -1,5 +1,6 @@
 import { closeSync, constants, mkdirSync, openSync } from 'node:fs'
 import { dirname } from 'node:path'
+import { waiting } from '../../lib/call/call.ts'
 import type { OfKind } from '../../lib/error-kind.ts'
 import { errorCode } from '../errno.ts'
 import { flock } from '../ffi.ts'
@@ -38,7 +39,9 @@ export function withLock<T>(path: string, milliseconds: number, action: (held: n
     const isFree = () => flock(fd, LOCK_SH | LOCK_NB) && flock(fd, LOCK_UN)
     const deadline = performance.now() + milliseconds
     const had =
-      milliseconds <= 0 ? take() : (!hasLine(fd) && take()) || waitInLine({ fd, deadline, take, isFree })
+      milliseconds <= 0
+        ? take()
+        : (!hasLine(fd) && take()) || waiting('lock', () => waitInLine({ fd, deadline, take, isFree }))
     if (!had) throw new LockTimeout(path, milliseconds, lockHolder(fd))
     return action(fd)
   } finally {

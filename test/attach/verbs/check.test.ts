@@ -14,6 +14,7 @@ import type { Machine } from '../../../src/kernel/api/machine.ts'
 import { type AttachJournal, attachJournal } from '../../../src/records/attach.ts'
 import { type RecordStore, recordStore } from '../../../src/records/store.ts'
 import { refusalOf, requestOf } from '../../support/request.ts'
+import { spawnInNode } from '../../support/spawn.ts'
 import { factsOf } from '../model.ts'
 
 // No machine has this function: whatever owns it is gone.
@@ -98,6 +99,10 @@ function podWith(
       tcOffload: never,
       missingNeeds: never,
       links: never,
+      linksAt: never,
+      linksOfKind: never,
+      eswitchPorts: never,
+      nodeAddresses: never,
       peer: never,
       routes: never,
       ownFilters: never,
@@ -141,10 +146,7 @@ const check = (kernel: Kernel, prev: object | null = prevResult, netnsId = '4:1'
     { CNI_COMMAND: 'CHECK' },
   )
   checkAttachment(
-    noMachine,
-    kernel,
-    { id: netnsId, path: sandbox },
-    store,
+    { machine: noMachine, kernel, pod: { id: netnsId, path: sandbox }, store },
     request,
     readAttachConfig(request),
   )
@@ -322,6 +324,7 @@ function machineWith(netnsId: string | undefined, boot = 'boot-1'): Machine & { 
       return { fd: 0, id: netnsId, path, close: () => this.open-- }
     },
     withLock: (_path, _milliseconds, action) => action(),
+    startProgram: spawnInNode,
     bootId: () => boot,
     sha256: (text) => text,
     sleep: () => undefined,

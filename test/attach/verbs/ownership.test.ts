@@ -9,6 +9,7 @@ import type { Machine } from '../../../src/kernel/api/machine.ts'
 import { type AttachJournal, attachJournal } from '../../../src/records/attach.ts'
 import { type RecordStore, recordStore } from '../../../src/records/store.ts'
 import { refusalOf, requestOf } from '../../support/request.ts'
+import { spawnInNode } from '../../support/spawn.ts'
 import { factsOf } from '../model.ts'
 
 const pod = '/var/run/netns/pod'
@@ -78,6 +79,7 @@ function nodeWith(record: string, meanwhile: (id: string) => void = () => undefi
         events.push(`unlock ${id}, ${existsSync(record) ? 'record' : 'no record'}`)
       }
     },
+    startProgram: spawnInNode,
     bootId: () => 'boot-1',
     sha256: (text) => text,
     sleep: () => undefined,

@@ -16,9 +16,10 @@ const cookie = '7666'
 
 /** A PF that is called `now` today, number 7. */
 const links = {
-  links: () => [{ ifindex: 7, name: 'now' }],
-  link: (_side: Side, name: string) =>
-    ({ now: { vfs: new Map([[3, { rate: { min: 0, max: 2 } }]]) } })[name] as unknown as
+  link: (_side: Side, by: number | string) =>
+    (by === 7
+      ? { ifindex: 7, name: 'now' }
+      : { now: { vfs: new Map([[3, { rate: { min: 0, max: 2 } }]]) } }[by]) as unknown as
       | LinkFacts
       | undefined,
 }

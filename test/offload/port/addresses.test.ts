@@ -3,6 +3,7 @@ import { expect, test } from 'vitest'
 import type { LinkFacts } from '../../../src/kernel/api/facts.ts'
 import type { Kernel } from '../../../src/kernel/api/kernel.ts'
 import { nodeAddresses, uplinkAddresses } from '../../../src/offload/port/addresses.ts'
+import { addressAnswers, linkAnswers } from '../../support/node-answers.ts'
 
 interface Given {
   readonly kind?: string
@@ -27,8 +28,8 @@ function hostOf(given: Readonly<Record<string, Given>>): { kernel: Kernel; pf: L
     address === undefined ? [] : [{ ifindex: at + 1, address, scope }],
   )
   const kernel = {
-    links: () => links,
-    addresses: () => addresses,
+    ...linkAnswers(links),
+    ...addressAnswers(addresses),
     bridgeVlans: () => [],
   } as unknown as Kernel
   return { kernel, pf: links[0] as unknown as LinkFacts }
@@ -79,12 +80,12 @@ test('of the node: every global address on an interface that is up', () => {
 
 test('an address that is a duplicate is none; a temporary one is marked', () => {
   const kernel = {
-    links: () => [{ name: 'pf0', ifindex: 1, up: true }],
-    addresses: () => [
+    ...linkAnswers([{ name: 'pf0', ifindex: 1, up: true }]),
+    ...addressAnswers([
       { ifindex: 1, address: '2001:db8::1/64', scope: 0 },
       { ifindex: 1, address: '2001:db8::2/64', scope: 0, duplicate: true },
       { ifindex: 1, address: '2001:db8::3/64', scope: 0, temporary: true },
-    ],
+    ]),
   } as unknown as Kernel
   const found = [
     { address: '2001:db8::1', link: 'pf0', vlan: 0 },

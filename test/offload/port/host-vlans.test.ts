@@ -3,6 +3,7 @@ import { expect, test, vi } from 'vitest'
 import type { LinkFacts } from '../../../src/kernel/api/facts.ts'
 import type { Kernel } from '../../../src/kernel/api/kernel.ts'
 import { uplinkAddresses } from '../../../src/offload/port/addresses.ts'
+import { addressAnswers, linkAnswers } from '../../support/node-answers.ts'
 
 let protocol = '0x8100'
 vi.mock('../../../src/nic/netdev.ts', () => ({ filtersVlans: () => true, tagProtocol: () => protocol }))
@@ -11,8 +12,10 @@ const link = (name: string, ifindex: number, more: Partial<LinkFacts> = {}) =>
   ({ name, ifindex, up: true, master: undefined, ...more }) as LinkFacts
 const kernelOf = (links: readonly LinkFacts[], vlans: Kernel['bridgeVlans'] = () => []) =>
   ({
-    links: () => links,
-    addresses: () => links.map(({ ifindex }) => ({ ifindex, address: `10.${ifindex}.0.1/24`, scope: 0 })),
+    ...linkAnswers(links),
+    ...addressAnswers(
+      links.map(({ ifindex }) => ({ ifindex, address: `10.${ifindex}.0.1/24` as const, scope: 0 })),
+    ),
     bridgeVlans: vlans,
   }) as unknown as Kernel
 const shown = (kernel: Kernel, pf: LinkFacts) =>

@@ -3,13 +3,14 @@ import { expect, test } from 'vitest'
 import type { Kernel } from '../../../src/kernel/api/kernel.ts'
 import type { Port } from '../../../src/offload/port/port.ts'
 import { readOffloadFacts } from '../../../src/offload/portmap/facts.ts'
+import { addressAnswers, linkAnswers } from '../../support/node-answers.ts'
 
 /** The facts that are found for a port on an uplink. */
 function factsOf(slaveKind: string | undefined, sysctls: Readonly<Record<string, string>> = {}) {
   const uplink = { name: 'lo', ifindex: 2, slaveKind, master: undefined }
   const kernel = {
-    addresses: () => [],
-    links: () => [],
+    ...addressAnswers([]),
+    ...linkAnswers([]),
     sysctl: (_: string, key: string) => sysctls[key],
   } as unknown as Kernel
   const port = { link: undefined, wire: { uplink } } as unknown as Port

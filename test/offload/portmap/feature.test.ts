@@ -14,6 +14,7 @@ import { Transaction } from '../../../src/ops/apply.ts'
 import { OffloadRefused } from '../../../src/ops/offload-refused.ts'
 import type { Op } from '../../../src/ops/op.ts'
 import { emptyJournal, type OffloadJournal } from '../../../src/records/offload.ts'
+import { linkAnswers } from '../../support/node-answers.ts'
 import { refusalOf, requestOf } from '../../support/request.ts'
 import { Node } from '../node.ts'
 
@@ -63,7 +64,8 @@ function around(
     addresses: (side: string) => [
       { ifindex: 2, address: side === 'pod' ? '10.1.0.5/24' : '10.1.0.1/24', scope: 0 },
     ],
-    links: () => [pf0, rep0],
+    nodeAddresses: () => [{ ifindex: 2, address: '10.1.0.1/24', scope: 0 }],
+    ...linkAnswers([pf0, rep0]),
     ...{ routes: () => [], sourceRules: () => [], listeners: () => [], bridgeVlans: () => [] },
     openConnections: () => looks.shift() ?? [],
     tcOffload: () => 'on',

@@ -213,7 +213,7 @@ describe('GC', () => {
     const unread = () => {
       throw Object.assign(new Error('ENOBUFS: no interfaces'), { code: 'ENOBUFS' })
     }
-    node.openKernel = (pod) => ({ ...openKernel(pod), links: unread })
+    node.openKernel = (pod) => ({ ...openKernel(pod), linksOfKind: unread })
     expect(gc([]).map(({ message }) => message)).toEqual(['ENOBUFS: no interfaces'])
     expect([node.filters, [...node.ports]]).toEqual([[], []])
   })

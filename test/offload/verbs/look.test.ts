@@ -64,12 +64,25 @@ const add = () =>
   offloadPlugin(node).add(requestOf({ stateDir, prevResult, runtimeConfig: { portMappings, bandwidth } }))
 
 /** What grows with the node: its interfaces, addresses, sockets, filters and programs. */
-const costly = ['addresses', 'links', 'listeners', 'conflicts', 'routes', 'sourceRules', 'bridgeVlans']
+const costly = [
+  'addresses',
+  'nodeAddresses',
+  'links',
+  'linksAt',
+  'linksOfKind',
+  'listeners',
+  'conflicts',
+  'routes',
+  'sourceRules',
+  'bridgeVlans',
+]
 
 describe('an ADD', () => {
   test('looks around before it asks for the lock, and changes things under it alone', () => {
     add()
-    expect(node.before).toEqual(expect.arrayContaining(['addresses', 'links', 'listeners', 'conflicts']))
+    expect(node.before).toEqual(
+      expect.arrayContaining(['nodeAddresses', 'linksAt', 'listeners', 'conflicts']),
+    )
     expect(node.before).not.toContain('run')
     expect(node.under).toContain('run')
     expect(node.under.filter((name) => costly.includes(name))).toEqual([])

@@ -7,6 +7,7 @@ import { everyFeature } from '../../../src/offload/features.ts'
 import { requireReady } from '../../../src/offload/verbs/status.ts'
 import type { OffloadJournal } from '../../../src/records/offload.ts'
 import type { RecordStore } from '../../../src/records/store.ts'
+import { addressAnswers, linkAnswers } from '../../support/node-answers.ts'
 import { refusalOf } from '../../support/request.ts'
 
 const [pf, free, driven] = ['0000:3b:00.0', '0000:3b:02.0', '0000:3b:02.1'] as const
@@ -70,13 +71,13 @@ function asked(change: Partial<OffloadConfig>, serves: Serves, missing: string[]
     isSwitchdev: () => isSwitchdev,
     eswitch: () => (isSwitchdev ? 'switchdev' : other),
     tcOffload: () => tcOffload,
-    link: () => uplink,
-    links: () => [
+    ...linkAnswers([
       uplink,
       ...representors,
       { ifindex: 3, name: 'above', up: true, kind: 'vlan', lower: 2, vlanId },
-    ],
-    addresses: () => [{ ifindex: 3, address: '192.0.2.1/24', scope: 0 }],
+    ]),
+    link: () => uplink,
+    ...addressAnswers([{ ifindex: 3, address: '192.0.2.1/24', scope: 0 }]),
     missingNeeds: (wanted: Needs) => {
       needs.push(wanted)
       return missing

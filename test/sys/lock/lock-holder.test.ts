@@ -1,10 +1,10 @@
-// The holder of a lock is named from /proc/locks.
+// The holder of a lock is named: of a whole file from /proc/locks, of a byte from the descriptors of processes.
 import { execFileSync } from 'node:child_process'
-import { closeSync, mkdirSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs'
+import { closeSync, mkdirSync, mkdtempSync, openSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { lockHolder } from '../../../src/sys/lock/lock-holder.ts'
+import { byteHolder, lockHolder } from '../../../src/sys/lock/lock-holder.ts'
 
 let proc: string
 let fd: number
@@ -53,4 +53,25 @@ test('nobody is named where no line is about the file, or there is no procfs', (
   writeFileSync(join(proc, 'locks'), '1: FLOCK  ADVISORY  WRITE 11 00:01:1 0 EOF\n')
   expect(lockHolder(fd, proc)).toBeUndefined()
   expect(lockHolder(fd, join(proc, 'missing'))).toBeUndefined()
+})
+
+test('who holds a byte is named from the descriptors of processes, whichever bytes of the file others hold', () => {
+  const hold = (pid: string, byte: number, path = join(proc, 'lock')) => {
+    for (const folder of ['fd', 'fdinfo']) mkdirSync(join(proc, pid, folder), { recursive: true })
+    symlinkSync(path, join(proc, pid, 'fd', '5'))
+    const locks = [
+      `lock:\t1: OFDLCK ADVISORY  WRITE -1 ${file}9 ${byte} ${byte}`,
+      `lock:\t2: OFDLCK ADVISORY  READ -1 ${file} ${byte} ${byte}`,
+      `lock:\t3: OFDLCK ADVISORY  WRITE -1 ${file} ${byte} ${byte}`,
+    ]
+    writeFileSync(join(proc, pid, 'fdinfo', '5'), `pos:\t0\n${locks.join('\n')}\n`)
+  }
+  mkdirSync(join(proc, 'self', 'fd'), { recursive: true })
+  symlinkSync(join(proc, 'lock'), join(proc, 'self', 'fd', String(fd)))
+  hold('11', 2 ** 40)
+  hold('12', 7)
+  hold('13', 8, '/run/other')
+  expect(byteHolder(fd, 2 ** 40, proc)).toBe('process 11 ("vf-offload")')
+  expect(byteHolder(fd, 7, proc)).toBe('process 12 ("vf-offload", which is stopped)')
+  expect([byteHolder(fd, 8, proc), byteHolder(fd, 7, join(proc, 'missing'))]).toEqual([undefined, undefined])
 })

@@ -10,14 +10,18 @@ import { localhost } from '../keys.ts'
 /** Listeners by their port; each protocol is asked for once, when somebody wants to know. */
 export type Listeners = (proto: Proto) => ReadonlyMap<number, readonly Listener[]>
 
-/** Asks the kernel. SCTP is not looked at. */
-export function listenersOf(kernel: Kernel): Listeners {
+/** Asks the kernel for those on the ports of `mappings`. SCTP is not looked at. */
+export function listenersOf(
+  kernel: Kernel,
+  mappings: readonly Pick<PortMapping, 'proto' | 'hostPort'>[],
+): Listeners {
   const known = new Map<Proto, ReadonlyMap<number, readonly Listener[]>>()
   return (proto) => {
     const asked = known.get(proto)
     if (asked !== undefined) return asked
     const byPort = new Map<number, Listener[]>()
-    for (const listener of proto === 'sctp' ? [] : kernel.listeners(proto))
+    const ports = mappings.flatMap((one) => (one.proto === proto ? one.hostPort : []))
+    for (const listener of proto === 'sctp' ? [] : kernel.listeners(proto, [...new Set(ports)]))
       byPort.set(listener.port, [...(byPort.get(listener.port) ?? []), listener])
     known.set(proto, byPort)
     return byPort

@@ -30,11 +30,11 @@ test.each([
   expect([hears(listener, '10.1.0.1'), hears(listener, '2001:db8::1')]).toEqual([v4, v6])
 })
 
-test('only protocols that are mapped are asked for, and the first clash is named', () => {
+test('only protocols and ports that are mapped are asked for, and the first clash is named', () => {
   const asked: string[] = []
   const kernel = {
-    listeners: (proto: string) => {
-      asked.push(proto)
+    listeners: (proto: string, ports: readonly number[]) => {
+      asked.push(`${proto} ${ports.join(' ')}`)
       return proto === 'tcp' ? [on('127.0.0.1', 8080), on('0.0.0.0', 8080), on('::', 443)] : []
     },
     programWith: () => undefined,
@@ -42,11 +42,16 @@ test('only protocols that are mapped are asked for, and the first clash is named
   const key = (port: number, proto: PortKey['proto'] = 'tcp'): PortKey => ({
     ...{ address: '10.1.0.1', proto, port, toAddress: '10.1.0.5', toPort: 80 },
   })
-  const listeners = listenersOf(kernel)
+  const listeners = listenersOf(kernel, [
+    { proto: 'tcp', hostPort: 8080 },
+    { proto: 'udp', hostPort: 8080 },
+    { proto: 'tcp', hostPort: 8081 },
+    { proto: 'tcp', hostPort: 8080 },
+  ])
   refuseListened(kernel, listeners, [key(8080, 'udp'), key(7000, 'sctp')])
-  expect(asked).toEqual(['udp'])
+  expect(asked).toEqual(['udp 8080'])
   refuseListened(kernel, listeners, [key(8081)])
-  expect(asked).toEqual(['udp', 'tcp'])
+  expect(asked).toEqual(['udp 8080', 'tcp 8080 8081'])
   expect(refusalOf(() => refuseListened(kernel, listeners, [key(8081), key(8080)]))).toMatchObject({
     code: 100,
     message:
@@ -65,6 +70,7 @@ test('a program that listens at 127.0.0.1 alone keeps a port of which nobody has
   })
   const kept = [mapping(8080), mapping(8080, '0.0.0.0'), mapping(8081)]
   const others = [mapping(8082), mapping(8083), mapping(8080, '127.0.0.1'), mapping(8080, '::')]
-  const found = servedLocally(kernel, listenersOf(kernel), [...kept, ...others])
+  const all = [...kept, ...others]
+  const found = servedLocally(kernel, listenersOf(kernel, all), all)
   expect([...found]).toEqual(kept.map((one) => [one, 'program 7']))
 })

@@ -2,11 +2,11 @@
 import { join } from 'node:path'
 import { execa } from 'execa'
 import { expect, test } from 'vitest'
-import { untouchedMappings } from '../../src/sys/mappings.ts'
+import { untouchedMappings } from '../../../src/sys/memory/mappings.ts'
 
 test('pages of the executable leave memory, and the process goes on', async () => {
-  const { stdout } = await execa('sh', ['hack/bun.sh', 'test/sys/give-back-memory.ts'], {
-    cwd: join(import.meta.dirname, '../..'),
+  const { stdout } = await execa('sh', ['hack/bun.sh', 'test/sys/memory/give-back-memory.ts'], {
+    cwd: join(import.meta.dirname, '../../..'),
   })
   const { before, after, sum } = JSON.parse(stdout) as Readonly<Record<'before' | 'after' | 'sum', number>>
   expect(after).toBeLessThan(before)

@@ -1,6 +1,6 @@
 /** Memory that a process of long life can give back. */
 import { readFileSync, readlinkSync } from 'node:fs'
-import { madvise } from './ffi.ts'
+import { madvise } from '../ffi.ts'
 import { untouchedMappings } from './mappings.ts'
 
 /** asm-generic/mman-common.h */

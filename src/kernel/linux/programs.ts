@@ -1,0 +1,45 @@
+/** Programs of others that a plugin runs: IPAM plugins. */
+import { isStderrCollected } from '../../lib/call/call.ts'
+import { collect, startChild } from '../../sys/child/child.ts'
+import type { ProgramEnd } from '../api/machine.ts'
+
+/** The most bytes that a program may print. */
+const maxOutput = 16 << 20
+
+/** See `startProgram` of the machine. */
+export function startProgram(
+  file: string,
+  stdin: string,
+  env: Readonly<Record<string, string>>,
+  held?: number,
+): { end(): ProgramEnd } {
+  const isCollected = isStderrCollected()
+  try {
+    const child = startChild({
+      file,
+      stdin,
+      env,
+      held,
+      stdout: 'collect',
+      stderr: isCollected ? 'collect' : 2,
+    })
+    return {
+      end() {
+        const ended = collect(child, maxOutput)
+        const error = ended.isTooLong ? new OutputTooLong() : undefined
+        return { ...ended, stderr: isCollected ? ended.stderr : undefined, error }
+      },
+    }
+  } catch (error) {
+    return { end: () => ({ status: null, signal: null, stdout: '', error: error as Error }) }
+  }
+}
+
+/** A program printed more than {@link maxOutput} bytes. */
+class OutputTooLong extends RangeError {
+  readonly code = 'ENOBUFS'
+
+  constructor() {
+    super(`printed more than ${maxOutput} bytes`)
+  }
+}

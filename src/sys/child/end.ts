@@ -1,0 +1,98 @@
+/** The output and the end of a child. */
+import { closeSync, readSync } from 'node:fs'
+import { errorCode } from '../errno.ts'
+import { bindLibc, checked } from '../ffi.ts'
+
+const signatures = {
+  poll: { args: ['ptr', 'u64', 'i32'], returns: 'i32' },
+  waitpid: { args: ['i32', 'ptr', 'i32'], returns: 'i32' },
+} as const
+
+let bound: ReturnType<typeof bindLibc<typeof signatures>> | undefined
+
+function libc() {
+  bound ??= bindLibc(signatures)
+  return bound
+}
+
+/** poll.h */
+const POLLIN = 1
+/** Bytes of a struct pollfd. */
+const pollfdBytes = 8
+/** Bytes of a pipe, and of one read. */
+const pieceBytes = 64 << 10
+
+/**
+ * Reads pipes to their ends, in whatever order their bytes come, and closes them. An undefined pipe has no bytes.
+ * @returns the texts; undefined if there are more than `maxBytes` bytes
+ * @throws SystemError
+ */
+export function readPipes(
+  pipes: readonly (number | undefined)[],
+  maxBytes: number,
+): readonly string[] | undefined {
+  const pieces: Uint8Array[][] = pipes.map(() => [])
+  const open = new Set(pipes.filter((fd) => fd !== undefined))
+  let rest = maxBytes
+  try {
+    while (open.size > 0) {
+      // With one pipe, read(2) waits as well.
+      for (const fd of open.size === 1 ? open : readable([...open])) {
+        const piece = new Uint8Array(pieceBytes)
+        const length = untilDone(() => readSync(fd, piece))
+        rest -= length
+        if (rest < 0) return undefined
+        pieces[pipes.indexOf(fd)]?.push(piece.subarray(0, length))
+        if (length > 0) continue
+        open.delete(fd)
+        closeSync(fd)
+      }
+    }
+  } finally {
+    for (const fd of open) closeSync(fd)
+  }
+  return pieces.map((some) => Buffer.concat(some).toString())
+}
+
+/** Those of some descriptors that have bytes, or have come to their end. */
+function readable(descriptors: readonly number[]): readonly number[] {
+  const polled = new Uint8Array(pollfdBytes * descriptors.length)
+  const view = new DataView(polled.buffer)
+  for (const [index, fd] of descriptors.entries()) {
+    view.setInt32(pollfdBytes * index, fd, true)
+    view.setInt16(pollfdBytes * index + 4, POLLIN, true)
+  }
+  untilDone(() => checked('poll', libc().poll(polled, descriptors.length, -1)))
+  return descriptors.filter((_, index) => view.getInt16(pollfdBytes * index + 6, true) !== 0)
+}
+
+/**
+ * Waits for the end of a child.
+ * @throws SystemError ECHILD if there is no such child, or if somebody else has waited for it
+ */
+export function waitForEnd(pid: number): { readonly status: number | null; readonly signal: string | null } {
+  const status = new Int32Array(1)
+  untilDone(() => checked('waitpid', libc().waitpid(pid, status, 0)))
+  const [word = 0] = status
+  // The macros of sys/wait.h.
+  const signal = word & 0x7f
+  return signal === 0
+    ? { status: (word >> 8) & 0xff, signal: null }
+    : { status: null, signal: signalName(signal) }
+}
+
+function signalName(number: number): string {
+  const { signals } = process.getBuiltinModule('node:os').constants
+  return Object.entries(signals).find(([, value]) => value === number)?.[0] ?? `signal ${number}`
+}
+
+/** Repeats a call that a signal has interrupted. */
+function untilDone<T>(call: () => T): T {
+  for (;;) {
+    try {
+      return call()
+    } catch (error) {
+      if (errorCode(error) !== 'EINTR') throw error
+    }
+  }
+}
