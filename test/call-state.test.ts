@@ -11,6 +11,11 @@ const variables: Readonly<Record<string, string>> = {
   'src/sys/ffi.ts anySystemCall': 'the same',
   'src/sys/child/child.ts bound': 'the same',
   'src/sys/child/end.ts bound': 'the same',
+  'src/sys/namespaces.ts home': 'the namespace that the process began in',
+  'src/sys/namespaces.ts here': 'the way back of a visit: no namespace outside of one',
+  'src/kernel/linux/kept-sockets.ts kept': 'sockets of the host that no answer is under way on; a kernel has one for itself',
+  'src/kernel/linux/kept-sockets.ts first': 'the same: those that a worker has opened before its first call',
+  'src/sys/netlink.ts buffer': 'memory for one datagram, filled by each',
   'src/sys/own-netns.ts home':
     'the namespace of the process: a worker that is in another one after a call ends',
   'src/kernel/linux-machine.ts bootId':

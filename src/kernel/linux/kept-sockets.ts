@@ -13,6 +13,8 @@ const protocols = [0, 4, 12, 16] as const
 
 /** Free sockets by their protocol; undefined in a process that keeps none. */
 let kept: Map<number, NetlinkSocket> | undefined
+/** The sockets that were kept first. A second kernel that is open at the same time has others, which go before these. */
+const first = new Set<NetlinkSocket>()
 
 /**
  * Opens all descriptors that this process keeps from now on: its own network namespace, and sockets in it. Protocols that the kernel lacks have none. Each is
@@ -23,7 +25,9 @@ export function keepHostSockets(): void {
   kept = new Map()
   for (const protocol of protocols) {
     try {
-      kept.set(protocol, new NetlinkSocket(openNetlink(protocol)))
+      const socket = new NetlinkSocket(openNetlink(protocol))
+      kept.set(protocol, socket)
+      first.add(socket)
     } catch (error) {
       if (!(error instanceof SystemError) || error.code !== 'EPROTONOSUPPORT') throw error
     }
@@ -39,6 +43,10 @@ export function takeHostSocket(protocol: number): NetlinkSocket {
 
 /** Keeps a socket of the host for the next kernel, or closes it. */
 export function giveHostSocket(protocol: number, socket: NetlinkSocket): void {
-  if (kept === undefined || kept.has(protocol) || !socket.isIdle) socket.close()
-  else kept.set(protocol, socket)
+  const other = kept?.get(protocol)
+  if (kept === undefined || !socket.isIdle || (other !== undefined && !first.has(socket))) socket.close()
+  else {
+    other?.close()
+    kept.set(protocol, socket)
+  }
 }
