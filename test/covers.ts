@@ -20,6 +20,8 @@ export const covers: Readonly<Record<string, readonly string[]>> = {
   'attach/verbs/add': ['native/attach/add-del', 'attach/plugin'],
   'attach/restore/anew': ['lab/attach/clean'],
   'attach/state/broken': ['native/attach/records'],
+  'attach/check': ['native/attach/check'],
+  'attach/del': ['attach/plugin', 'native/attach/del'],
   'attach/verbs/check-plan': ['attach/verbs/check', 'native/attach/check'],
   'attach/verbs/debris': ['native/program/debris'],
   'attach/device/facts': ['attach/plan'],
