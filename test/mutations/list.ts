@@ -27,6 +27,7 @@ import { lock } from './lock.ts'
 import type { Mutation } from './mutation.ts'
 import { netlink } from './netlink.ts'
 import { nic } from './nic.ts'
+import { nodeSize } from './node-size.ts'
 import { offload } from './offload.ts'
 import { offloadSteering } from './offload-steering.ts'
 import { ops } from './ops.ts'
@@ -57,6 +58,7 @@ export const mutations: readonly Mutation[] = [
   ...kernelTable,
   ...netlink,
   ...nic,
+  ...nodeSize,
   ...ops,
   ...cni,
   ...sys,
