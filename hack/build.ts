@@ -2,6 +2,8 @@
  * Builds the program `vf-flower` and its names: `dist/` for release, `dist/test/` from the same sources with the fault hook and the
  * test driver. Runtimes call a small program in C (src/agent/shim); without a C compiler its names are links. Runs under the pinned Bun:
  * `npm run build`.
+ *
+ *     CC=aarch64-linux-gnu-gcc sh hack/bun.sh hack/build.ts --shim FILE     the small program alone, by a compiler of your choice
  */
 import { createHash } from 'node:crypto'
 import {
@@ -15,7 +17,8 @@ import {
   symlinkSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
+import { parseArgs } from 'node:util'
 import { execaSync } from 'execa'
 import { currentVersion, supportedVersions } from '../src/cni/version.ts'
 import { stringify } from '../src/lib/json.ts'
@@ -61,12 +64,12 @@ const flags = [
 ]
 
 /**
- * Bundled by itself and loaded by name, as the logger: code that is shared with the plugins would be cut into more and smaller files for
- * both, and each CNI call would load more of them.
+ * Programs that run for long, by the names of their bundles. Each is bundled by itself and loaded by name, as the logger: code that is
+ * shared with the plugins would be cut into more and smaller files for both, and each CNI call would load more of them.
  */
-const devicePlugin = 'device-plugin/main.ts'
+const services = { 'device-plugin': 'device-plugin/main.ts', agent: 'src/agent/main.ts' } as const
 
-function compile(entry: string, outfile: string, testBuild: boolean, withDevicePlugin = false): void {
+function compile(entry: string, outfile: string, testBuild: boolean, withServices = false): void {
   mkdirSync(dirname(outfile), { recursive: true })
   const defines = [
     `--define=VF_FLOWER_VERSION="${version}"`,
@@ -76,14 +79,16 @@ function compile(entry: string, outfile: string, testBuild: boolean, withDeviceP
   const run = (args: readonly string[]) => execaSync(process.execPath, args, { cwd: top, stdio: 'pipe' })
   const folder = mkdtempSync(join(tmpdir(), 'vf-flower-build-'))
   try {
-    const bundle = join(folder, 'device-plugin.js')
-    if (withDevicePlugin)
+    const bundles = Object.entries(withServices ? services : {}).map(([name, source]) => {
+      const bundle = join(folder, `${name}.js`)
       // In one piece: what is loaded late by name must be found.
       run([
         ...['build', '--minify', '--format=esm', '--target=bun', ...defines],
-        ...[devicePlugin, `--outfile=${bundle}`],
+        ...[source, `--outfile=${bundle}`],
       ])
-    run([...flags, ...defines, entry, logger, ...(withDevicePlugin ? [bundle] : []), `--outfile=${outfile}`])
+      return bundle
+    })
+    run([...flags, ...defines, entry, logger, ...bundles, `--outfile=${outfile}`])
   } finally {
     rmSync(folder, { recursive: true })
   }
@@ -134,25 +139,40 @@ function copyShim(shim: string, folder: string): void {
   }
 }
 
-const dist = join(top, 'dist')
-const folders = [dist]
-compile('src/main.ts', join(dist, 'vf-flower'), false, true)
-if (process.argv.includes('--with-tests')) {
-  folders.push(join(dist, 'test'))
-  compile('src/main.ts', join(dist, 'test/vf-flower'), true, true)
-  if (existsSync(join(top, 'hack/lab/driver/start.ts')))
-    compile('hack/lab/driver/start.ts', join(dist, 'test/driver'), true)
+/** Builds `dist`, and `dist/test` if that is wanted. */
+function buildAll(): void {
+  const dist = join(top, 'dist')
+  const folders = [dist]
+  compile('src/main.ts', join(dist, 'vf-flower'), false, true)
+  if (withTests) {
+    folders.push(join(dist, 'test'))
+    compile('src/main.ts', join(dist, 'test/vf-flower'), true, true)
+    if (existsSync(join(top, 'hack/lab/driver/start.ts')))
+      compile('hack/lab/driver/start.ts', join(dist, 'test/driver'), true)
+  }
+  let reason: string | undefined
+  for (const folder of folders) {
+    const shim = join(folder, 'vf-attach')
+    reason ??= compileShim(shim, folder !== dist)
+    link(folder, otherNames)
+    if (reason === undefined) copyShim(shim, folder)
+    else link(folder, cniNames)
+  }
+  if (reason === undefined) console.log(`built ${cniNames.map((name) => `dist/${name}`).join(', ')}`)
+  else
+    console.warn(
+      `${cniNames.join(' and ')} are the slower program itself (links to vf-flower), not the shim of src/agent/shim: ${reason}. They never ask vf-agent, and each call starts the engine. Multus 4.1 or newer as a daemon ("thick") cannot use what was built here: it runs plugins in a working directory outside of their root. Variables such as BUN_OPTIONS in a runtime's environment reach the program, and limits that are too low end it without a word. Install a C compiler and the headers of the C library (Debian: apt-get install gcc libc6-dev) and build again.`,
+    )
 }
-let reason: string | undefined
-for (const folder of folders) {
-  const shim = join(folder, 'vf-attach')
-  reason ??= compileShim(shim, folder !== dist)
-  link(folder, otherNames)
-  if (reason === undefined) copyShim(shim, folder)
-  else link(folder, cniNames)
+
+const { shim, 'with-tests': withTests } = parseArgs({
+  options: { shim: { type: 'string' }, 'with-tests': { type: 'boolean' } },
+}).values
+if (shim === undefined) buildAll()
+else {
+  const reason = compileShim(resolve(shim), false)
+  if (reason !== undefined) {
+    console.error(`Cannot compile the shim: ${reason}`)
+    process.exitCode = 1
+  }
 }
-if (reason === undefined) console.log(`built ${cniNames.map((name) => `dist/${name}`).join(', ')}`)
-else
-  console.warn(
-    `${cniNames.join(' and ')} are the slower program itself (links to vf-flower), not the shim of src/agent/shim: ${reason}. They never ask vf-agent, and each call starts the engine. Multus 4.1 or newer as a daemon ("thick") cannot use what was built here: it runs plugins in a working directory outside of their root. Variables such as BUN_OPTIONS in a runtime's environment reach the program, and limits that are too low end it without a word. Install a C compiler and the headers of the C library (Debian: apt-get install gcc libc6-dev) and build again.`,
-  )

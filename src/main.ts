@@ -26,9 +26,13 @@ if (
   // In the executable the device plugin is an entry point beside this one (hack/build.ts), whose name the bundler can't foresee.
   const load = import.meta.require as (name: string) => typeof import('../device-plugin/main.ts')
   process.exitCode = await load(['.', 'device-plugin.js'].join('/')).runDevicePlugin(process.argv.slice(2))
+} else if (name === 'vf-agent') {
+  // A bundle of its own, for the same reason.
+  const load = import.meta.require as (name: string) => typeof import('./agent/main.ts')
+  process.exitCode = await load(['.', 'agent.js'].join('/')).runAgent(process.argv.slice(2))
 } else {
   console.error(
-    `vf-flower: Cannot run a program called as "${name}": must be vf-attach (or sriov, host-device), vf-offload (or portmap, bandwidth), vfctl or vf-device-plugin`,
+    `vf-flower: Cannot run a program called as "${name}": must be vf-attach (or sriov, host-device), vf-offload (or portmap, bandwidth), vfctl, vf-device-plugin or vf-agent`,
   )
   process.exitCode = 2
 }

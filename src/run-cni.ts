@@ -91,7 +91,7 @@ export function serveCall(call: RuntimeCall, hooks: CallHooks): Answer {
 }
 
 /** The folder of the operator's settings, which network configs can't change. */
-const settingsFolder = '/etc/vf-flower'
+export const settingsFolder = '/etc/vf-flower'
 
 /** Longest wait for a full stderr, in milliseconds: perhaps nobody reads it. */
 const stderrMilliseconds = 100

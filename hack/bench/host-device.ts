@@ -8,7 +8,7 @@ import { median, ms, table } from '../bench-table.ts'
 import { hostLocal, makeDevice } from './beds.ts'
 import type { Bench } from './context.ts'
 import { DIST } from './nodes.ts'
-import { family } from './processes.ts'
+import { family, tracerOf } from './processes.ts'
 import {
   judged,
   measure,
@@ -97,28 +97,20 @@ async function traced(bench: Bench, { way, node, file, config, path }: Row, verb
     await must(node, { ...program, argv })
     return waitsOf(readFileSync(log, 'utf8').split('\n'))
   }
-  const pids = family(node.agent?.pid ?? 0).flatMap((pid) => ['-p', String(pid)])
-  const strace = Bun.spawn(['/usr/bin/strace', ...FORM, '-o', log, ...pids], {
-    stdout: 'ignore',
-    stderr: 'pipe',
-  })
+  const pids = family(node.agent?.pid ?? 0)
+  const strace = Bun.spawn(
+    ['/usr/bin/strace', '-qq', ...FORM, '-o', log, ...pids.flatMap((pid) => ['-p', String(pid)])],
+    { stdout: 'ignore', stderr: 'ignore' },
+  )
   try {
-    await attached(strace.stderr, pids.length / 2)
+    while (!pids.every((pid) => tracerOf(pid) === strace.pid)) {
+      if (strace.exitCode !== null) throw new Error(`strace ended with code ${strace.exitCode}`)
+      await Bun.sleep(5)
+    }
     await must(node, program)
   } finally {
     strace.kill('SIGINT')
     await strace.exited
   }
   return waitsOf(readFileSync(log, 'utf8').split('\n'))
-}
-
-/** Resolves when strace has said of each process that it is attached. */
-async function attached(stderr: ReadableStream<Uint8Array>, count: number): Promise<void> {
-  const reader = stderr.pipeThrough(new TextDecoderStream()).getReader()
-  let text = ''
-  while ((text.match(/ attached/g) ?? []).length < count) {
-    const { value } = await reader.read()
-    if (value === undefined) throw new Error(`strace: ${text}`)
-    text += value
-  }
 }

@@ -11,6 +11,7 @@ import { machineLine } from './machine.ts'
 import { memory } from './memory.ts'
 import { canBeWarm, makeNode } from './nodes.ts'
 import { ports } from './ports.ts'
+import { size } from './size.ts'
 import { small } from './small.ts'
 import { version } from './version.ts'
 
@@ -23,6 +24,7 @@ const tables: Readonly<Record<string, (bench: Bench) => Promise<void>>> = {
   herd,
   memory,
   flat,
+  size,
 }
 
 const { table, ...order } = JSON.parse(process.argv[2] ?? '') as BenchOrder

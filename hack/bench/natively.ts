@@ -8,7 +8,7 @@ import { compileEmpty, compileRunner } from './runner.ts'
 
 /** The native tables in their order. */
 export const NATIVE = [
-  ...['version', 'host-device', 'ports', 'limits', 'small', 'herd', 'memory', 'flat'],
+  ...['version', 'host-device', 'ports', 'limits', 'small', 'herd', 'memory', 'flat', 'size'],
 ] as const
 
 /** Prints the tables of these names, one after the other. @throws Error when a call of them fails */

@@ -18,3 +18,12 @@ function parentOf(pid: string): number | undefined {
     return undefined
   }
 }
+
+/** The number of the process that traces this one; 0 if none does, or if it has ended. */
+export function tracerOf(pid: number): number {
+  try {
+    return Number(/^TracerPid:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1])
+  } catch {
+    return 0
+  }
+}

@@ -2,9 +2,10 @@
  * The messages between the supervisor and a worker: JSON packets on a socket of type SOCK_SEQPACKET, which the worker has as descriptor
  * 3. Both run the same build, so the form has no version.
  */
+import type { WaitReason as CallWait } from '../lib/call/call.ts'
 
-/** The reason for which a worker waits for others. */
-export type WaitReason = 'ipam' | 'lock' | 'kernel'
+/** The reason for which a worker waits for others: those of a call, and its caller, which takes the answer. */
+export type WaitReason = CallWait | 'caller'
 
 /** From the supervisor. The packet of `take` carries the connection of a shim as its descriptor. */
 export type Order =

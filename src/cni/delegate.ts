@@ -7,7 +7,7 @@ import { accessSync, constants, statSync } from 'node:fs'
 import { get, isObject, parse, shown } from '../lib/json.ts'
 import { log } from '../lib/log/log.ts'
 import { writeStderr } from '../lib/log/log-file.ts'
-import { since, step } from '../lib/log/steps.ts'
+import { beginStep, since } from '../lib/log/steps.ts'
 import { CniError, code } from './error.ts'
 import type { Command, Request } from './request.ts'
 import { parseResult, type Result } from './result.ts'
@@ -34,19 +34,51 @@ export function ipamType(request: Request): string | undefined {
  * could not run or printed no result
  */
 export function ipamAdd(request: Request, spawn: Spawn): Result | undefined {
+  return startIpamAdd(request, spawn)?.()
+}
+
+/**
+ * As {@link ipamAdd}, in two halves: starts the plugin; the returned function waits for its end. It must be called, once.
+ * @throws CniError 4, 7 or 105 where there is no such plugin; the function throws as {@link ipamAdd}
+ */
+export function startIpamAdd(request: Request, spawn: Spawn): (() => Result) | undefined {
   const type = ipamType(request)
   if (type === undefined) return undefined
   const file = findPlugin(type, request.path)
-  try {
-    return readResult(type, run(type, file, 'ADD', request, spawn), request.cniVersion)
-  } catch (failure) {
-    throw withoutTrace(failure, () => run(type, file, 'DEL', request, spawn))
+  const end = start(type, file, 'ADD', request, spawn)
+  return () => {
+    try {
+      return readResult(type, end(), request.cniVersion)
+    } catch (failure) {
+      throw withoutTrace(failure, () => start(type, file, 'DEL', request, spawn)())
+    }
   }
 }
 
 /** Gives the addresses of the attachment back. @throws as {@link ipamAdd} */
 export function ipamDel(request: Request, spawn: Spawn): void {
   forward('DEL', request, spawn)
+}
+
+/** As {@link ipamDel} and {@link ipamCheck}, in two halves as {@link startIpamAdd}. */
+export function startIpam(
+  command: 'DEL' | 'CHECK',
+  request: Request,
+  spawn: Spawn,
+): (() => void) | undefined {
+  const type = ipamType(request)
+  return type === undefined ? undefined : start(type, findPlugin(type, request.path), command, request, spawn)
+}
+
+/**
+ * IPAM plugins that go by the config and by what they have noted. They look at no interface, so they can run while an interface changes
+ * its place. Others may: `dhcp` asks by the interface in the pod.
+ */
+const blindPlugins = ['host-local', 'static', 'whereabouts']
+
+/** True if the config's IPAM plugin may run before the interface is in the pod, and while it leaves. @throws as {@link ipamType} */
+export function isIpamBlind(request: Request): boolean {
+  return blindPlugins.includes(ipamType(request) ?? '')
 }
 
 /** Lets the IPAM plugin check its own part. @throws as {@link ipamAdd} */
@@ -102,17 +134,28 @@ export function findPlugin(type: string, path: readonly string[]): string {
 
 function forward(command: Command, request: Request, spawn: Spawn): void {
   const type = ipamType(request)
-  if (type !== undefined) run(type, findPlugin(type, request.path), command, request, spawn)
+  if (type !== undefined) start(type, findPlugin(type, request.path), command, request, spawn)()
 }
 
-/** Runs one command of the plugin and returns its output. */
-function run(type: string, file: string, command: Command, request: Request, spawn: Spawn): string {
-  return step(`ipam.${command}`, () => runChild(type, file, command, request, spawn))
-}
-
-function runChild(type: string, file: string, command: Command, request: Request, spawn: Spawn): string {
+/** Starts one command of the plugin. The returned function waits for its end and returns its output. */
+function start(type: string, file: string, command: Command, request: Request, spawn: Spawn): () => string {
+  const endStep = beginStep(`ipam.${command}`)
   const started = performance.now()
-  const ended = spawnPatiently(file, request.stdin, childEnvironment(request.env, command), spawn)
+  const end = startPatiently(file, request.stdin, childEnvironment(request.env, command), spawn)
+  return () => {
+    let isDone = false
+    try {
+      const output = outputOf(type, file, command, end(), started)
+      isDone = true
+      return output
+    } finally {
+      endStep(!isDone)
+    }
+  }
+}
+
+/** @throws CniError for a plugin that failed */
+function outputOf(type: string, file: string, command: Command, ended: Ended, started: number): string {
   const { status, signal, stdout, stderr = '' } = ended
   if (stderr !== '') writeStderr(stderr)
   const ipam = { file, command, status, signal, stdout }
@@ -131,13 +174,16 @@ function childEnvironment(env: Readonly<Record<string, string>>, command: Comman
   return clean
 }
 
-/** Retries for up to 5 s, as libcni does, while an installer that replaces the executable holds it open for writing (ETXTBSY). */
-function spawnPatiently(file: string, stdin: string, env: Record<string, string>, spawn: Spawn): Ended {
-  const clock = new Int32Array(new SharedArrayBuffer(4))
-  for (let waits = 0; ; waits++) {
-    const ended = spawn(file, stdin, env).end()
-    if (ended.error?.code !== 'ETXTBSY' || waits === 50) return ended
-    Atomics.wait(clock, 0, 0, 100)
+/** Starts a program. The returned function waits for its end, and retries for up to 5 s, as libcni does, while an installer that replaces the executable holds it open for writing (ETXTBSY). */
+function startPatiently(file: string, stdin: string, env: Record<string, string>, spawn: Spawn): () => Ended {
+  const first = spawn(file, stdin, env)
+  return () => {
+    let ended = first.end()
+    for (let waits = 0; ended.error?.code === 'ETXTBSY' && waits < 50; waits++) {
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 100)
+      ended = spawn(file, stdin, env).end()
+    }
+    return ended
   }
 }
 

@@ -8,6 +8,9 @@ Usage:
                      run, what they have counted, in hardware and in software. CONTAINER is an
                      ID or the beginning of one, or a pod: NAME or NAMESPACE/NAME. DIR is where
                      the network config says that state is kept (stateDir)
+  vfctl agent [--json]
+                     what vf-agent does: workers, calls by verb with their times, and why calls
+                     ran without it
   vfctl schema [NAME]
                      JSON Schema of a network config, for editors: vf-attach, vf-offload or
                      policy. Without NAME these names
@@ -29,6 +32,7 @@ export async function runVfctl(args: readonly string[]): Promise<number> {
     if (first === '--version') console.log(version)
     else if (first === undefined || first === '--help' || first === '-h') console.log(usage.trimEnd())
     else if (first === 'show') return await show(rest)
+    else if (first === 'agent') await agent(rest)
     else if (first === 'schema') await schema(rest)
     else throw new UsageError(`unknown argument "${first}"`)
     return 0
@@ -40,6 +44,15 @@ export async function runVfctl(args: readonly string[]): Promise<number> {
     console.error(`vfctl: ${error instanceof Error ? error.message : String(error)}`)
     return 1
   }
+}
+
+async function agent(args: readonly string[]): Promise<void> {
+  const unknown = args.find((word) => word !== '--json')
+  if (unknown !== undefined) throw new UsageError(`unknown argument "${unknown}" of agent`)
+  const { readAgent } = await import('./agent.ts')
+  const { agentText } = await import('./agent-text.ts')
+  const status = await readAgent()
+  process.stdout.write(args.length === 0 ? agentText(status) : `${JSON.stringify(status, undefined, 2)}\n`)
 }
 
 async function schema([name, ...more]: readonly string[]): Promise<void> {

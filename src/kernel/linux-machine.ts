@@ -4,7 +4,7 @@ import { withLock } from '../sys/lock/flock.ts'
 import { openNetns } from '../sys/namespaces.ts'
 import { sleep } from '../sys/sleep.ts'
 import type { Machine } from './api/machine.ts'
-import { programStarter } from './linux/programs.ts'
+import { startProgram } from './linux/programs.ts'
 import { openLinuxKernel } from './linux.ts'
 
 /** The kernel chooses the boot ID once per boot, so one read is enough. */
@@ -17,7 +17,7 @@ export const linuxMachine: Machine = {
   openNetns,
   withLock: waitForLock,
   sleep,
-  startProgram: programStarter(),
+  startProgram,
   sha256: (text) => new Bun.CryptoHasher('sha256').update(text).digest('hex'),
   bootId: () => {
     bootId ??= readText('/proc/sys/kernel/random/boot_id') ?? ''

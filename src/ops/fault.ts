@@ -5,14 +5,17 @@
  *     VF_FLOWER_FAULT=KIND:N:WHEN:WHAT[,...]    e.g. op:3:after:SIGKILL, file:1:before:ENOSPC, ipam:1:after:EBUSY
  *
  * KIND is the kind of step that is counted (op, undo, file, ipam, table). N counts from 1 in one call. WHEN is before or after.
- * WHAT is SIGKILL, an errno name, or FLUSH: FLUSH flushes the node's rules, and the step goes on. A list with commas reaches steps
- * that only follow a failure: op:9:before:EBUSY,undo:2:after:SIGKILL.
+ * WHAT is SIGKILL, SIGSTOP, an errno name, or FLUSH: FLUSH flushes the node's rules, and the step goes on. A process that was stopped
+ * goes on after SIGCONT. A list with commas reaches steps that only follow a failure: op:9:before:EBUSY,undo:2:after:SIGKILL.
+ * VF_FLOWER_FAULT_ONCE=FILE has a signal strike one process alone, which makes FILE: a worker, but not the program that is executed in
+ * its place with the same variables.
  * VF_FLOWER_FAULT_TRACE=FILE appends every point that a call passes, so that a test knows all points. Both are variables of the call, so
  * that they reach a worker of the agent too.
  */
-import { appendFileSync } from 'node:fs'
+import { appendFileSync, writeFileSync } from 'node:fs'
 import { callEnvironment, perCall } from '../lib/call/call.ts'
 import { errnoNumber } from '../lib/errno.ts'
+import { errorCode } from '../sys/errno.ts'
 
 declare const VF_FLOWER_TEST_BUILD: boolean | undefined
 
@@ -36,9 +39,24 @@ export function faultPoint(kind: FaultKind, when: 'before' | 'after', back = 0):
   for (const fault of (env.VF_FLOWER_FAULT ?? '').split(',')) {
     const [wantedKind, wantedNumber, wantedWhen, what] = fault.split(':')
     if (wantedKind !== kind || Number(wantedNumber) !== number || wantedWhen !== when) continue
-    if (what === 'SIGKILL') process.kill(process.pid, 'SIGKILL')
+    if (what === 'SIGKILL' || what === 'SIGSTOP') {
+      if (isFirst(env.VF_FLOWER_FAULT_ONCE)) process.kill(process.pid, what)
+      continue
+    }
     if (what !== 'FLUSH') throw new InjectedFault(what ?? 'EIO', `${kind} ${number} ${when}`)
     flushRules()
+  }
+}
+
+/** True without a file, and for the process that makes it. */
+function isFirst(file: string | undefined): boolean {
+  if (file === undefined) return true
+  try {
+    writeFileSync(file, '', { flag: 'wx' })
+    return true
+  } catch (error) {
+    if (errorCode(error) === 'EEXIST') return false
+    throw error
   }
 }
 

@@ -26,7 +26,7 @@ export function attachmentLock({ sharedDir, sha256 }: Place, containerID: string
 
 /**
  * Runs `action` while no other ADD or DEL of the request's attachment runs on the node. An ADD whose caller goes meanwhile does nothing.
- * Where there can be no file for the lock, nobody else has the lock either, and the action runs without.
+ * If there can be no file for the lock, nobody else has the lock either, and the action runs without.
  * @throws CniError 11 when the lock was not free in time, or the caller is gone
  */
 export function withAttachmentLock<T>(

@@ -93,9 +93,13 @@ const callNumbers = {
 function check(call: string, result: number | bigint): number {
   const value = Number(result)
   if (value >= 0) return value
-  // Nothing may run between the call and this read, because any later libc call may change the thread's errno.
+  throw new SystemError(call, errno())
+}
+
+/** The calling thread's errno. Nothing may run between the call and this, because any later libc call may change it. */
+function errno(): number {
   const location = libc().__errno_location()
-  throw new SystemError(call, location === null ? 0 : read.i32(location as Pointer, 0))
+  return location === null ? 0 : read.i32(location as Pointer, 0)
 }
 
 /** socket(2). Returns the descriptor (close-on-exec when `type` carries SOCK_CLOEXEC). */
@@ -230,9 +234,24 @@ let anySystemCall: AnySystemCall | undefined
  */
 export function anyCall(
   name: string,
-  [x64, arm64]: CallNumbers,
+  numbers: CallNumbers,
   registers: readonly (number | NodeJS.TypedArray)[],
   once = false,
+): number {
+  for (;;) {
+    const result = callOrErrno(numbers, registers)
+    if (result >= 0) return result
+    if (once || -result !== EINTR) throw new SystemError(name, -result)
+  }
+}
+
+/** asm-generic/errno-base.h */
+const EINTR = 4
+
+/** As {@link anyCall}, but returns the negative errno of a call that fails: an error takes longer to make than most system calls. */
+export function callOrErrno(
+  [x64, arm64]: CallNumbers,
+  registers: readonly (number | NodeJS.TypedArray)[],
 ): number {
   anySystemCall ??= open({
     syscall: { args: ['i64', 'i64', 'i64', 'i64', 'i64', 'i64', 'i64'], returns: FFIType.i64_fast },
@@ -241,11 +260,6 @@ export function anyCall(
   const [a = 0, b = 0, c = 0, d = 0, e = 0, f = 0] = registers.map((one) =>
     typeof one === 'number' ? one : Number(ptr(one)),
   )
-  for (;;) {
-    try {
-      return check(name, anySystemCall(number, a, b, c, d, e, f))
-    } catch (error) {
-      if (once || !(error instanceof SystemError) || error.code !== 'EINTR') throw error
-    }
-  }
+  const result = Number(anySystemCall(number, a, b, c, d, e, f))
+  return result >= 0 ? result : -errno()
 }

@@ -39,7 +39,7 @@ export function replaceFile(
   const folder = dirname(path)
   mkdirSync(folder, { recursive: true, mode: 0o700 })
   const temporary = `${folder}/${temporaryName(basename(path))}`
-  const fd = openSync(temporary, constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC, 0o600)
+  const fd = openSync(temporary, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, 0o600)
   try {
     try {
       // Beside the umask of the process.
@@ -61,9 +61,12 @@ export function replaceFile(
 /** Longest name of a file, in bytes: NAME_MAX of linux/limits.h. */
 const longestName = 255
 
-/** The name of the temporary file that is to become `name`; never longer than a name may be. */
+/**
+ * A name for a temporary file that is to become `name`; never longer than a name may be. The number is random: processes in different PID
+ * namespaces may have the same PID.
+ */
 function temporaryName(name: string): string {
-  const end = `.${process.pid}.tmp`
+  const end = `.${Math.floor(Math.random() * 1e15)}.tmp`
   let start = name
   while (Buffer.byteLength(start) > longestName - 1 - end.length) start = start.slice(0, -1)
   return `.${start}${end}`

@@ -5,9 +5,7 @@
 import { readFileSync, writeSync } from 'node:fs'
 import { ipamAdd, ipamCheck, ipamDel, ipamGc, ipamStatus } from '../../src/cni/delegate.ts'
 import { type Plugin, runPlugin } from '../../src/cni/dispatch.ts'
-import { programStarter } from '../../src/kernel/linux/programs.ts'
-
-const spawn = programStarter()
+import { startProgram as spawn } from '../../src/kernel/linux/programs.ts'
 
 const plugin: Plugin = {
   name: 'ipam-plugin',

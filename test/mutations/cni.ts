@@ -59,7 +59,7 @@ export const cni: readonly Mutation[] = [
     id: 'cni-ipam-not-undone',
     file: 'src/cni/delegate.ts',
     mistake: 'The DEL of an IPAM plugin is not run after its ADD has failed.',
-    old: "throw withoutTrace(failure, () => run(type, file, 'DEL', request, spawn))",
+    old: "throw withoutTrace(failure, () => start(type, file, 'DEL', request, spawn)())",
     now: 'throw CniError.from(failure)',
     test: ['conformance/ipam.test.ts', 'by printing garbage is quoted, and its DEL is run'],
     tier: 'quick',

@@ -29,6 +29,8 @@ export interface ServedAnswer {
 }
 
 await loadAll()
+// The first child opens descriptors of Bun itself, which stay.
+Bun.spawnSync(['true'])
 const home = namespace()
 const calls = JSON.parse(readFileSync(0, 'utf8')) as readonly ServedCall[]
 process.stdout.write(JSON.stringify(calls.map(serve)))
@@ -44,6 +46,8 @@ function serve({ goneAt, unwritten, ...call }: ServedCall): ServedAnswer {
   })
   const more = unwritten === undefined ? '' : answer.undo(unwritten)
   const { exitCode, stdout, stderr } = answer
+  // Bun closes its end of the pipe to a child when it collects garbage.
+  Bun.gc(true)
   const left = descriptors().filter((one) => !before.includes(one))
   return { exitCode, stdout, stderr: stderr + more, asked, waits, left, isAtHome: namespace() === home }
 }

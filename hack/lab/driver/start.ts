@@ -10,6 +10,7 @@ const programs: Readonly<Record<string, () => Promise<unknown>>> = {
   kubelet: () => import('../kubelet/guest.ts'),
   'front-end': () => import('./front-end-guest.ts'),
   calls: () => import('./calls-guest.ts'),
+  place: () => import('./place-guest.ts'),
 }
 
 const program = programs[process.argv[2] ?? '']

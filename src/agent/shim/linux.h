@@ -2,14 +2,10 @@
  * System calls of Linux and the entry point, without code of a C library: the start of glibc alone, which asks the processor
  * for its features and caches, takes more time than this program. sys_NAME is the system call NAME: its result, or -errno.
  */
-#ifndef VF_SHIM_LINUX_H
-#define VF_SHIM_LINUX_H
-
 #define _GNU_SOURCE
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -18,59 +14,35 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
-#include <time.h>
-#include <unistd.h>
 
 /* struct sigaction of the kernel, which is not that of a C library. */
-struct signal_action {
-	void (*handler)(int);
-	unsigned long flags;
-	void (*restorer)(void);
-	unsigned long mask;
-};
+struct signal_action { void (*handler)(int); unsigned long flags, restorer, mask; };
 
+/* The same calls by libc, for sanitizers, are in test/support/shim/hosted.h. */
 #ifdef VF_SHIM_HOSTED
-/* The same calls by libc, for sanitizers: test/agent/shim/hosted.h. */
 #include "hosted.h"
 #else
-
 #if defined(__x86_64__)
 static inline long system_call(long number, long a, long b, long c, long d, long e)
 {
-	register long fourth __asm__("r10") = d;
-	register long fifth __asm__("r8") = e;
-	long result;
+	register long fourth __asm__("r10") = d, fifth __asm__("r8") = e;
 
-	__asm__ volatile("syscall"
-			 : "=a"(result)
-			 : "a"(number), "D"(a), "S"(b), "d"(c), "r"(fourth), "r"(fifth)
-			 : "rcx", "r11", "memory");
-	return result;
+	__asm__ volatile("syscall" : "+a"(number) : "D"(a), "S"(b), "d"(c), "r"(fourth), "r"(fifth) : "rcx", "r11", "memory");
+	return number;
 }
-
 /* The kernel leaves argc, argv and the environment on the stack (psABI for x86-64, "Process Initialization"). */
 __asm__(".globl _start\n_start: xor %ebp, %ebp; mov %rsp, %rdi; and $-16, %rsp; call start; hlt\n");
 #elif defined(__aarch64__)
 static inline long system_call(long number, long a, long b, long c, long d, long e)
 {
-	register long call __asm__("x8") = number;
-	register long first __asm__("x0") = a;
-	register long second __asm__("x1") = b;
-	register long third __asm__("x2") = c;
-	register long fourth __asm__("x3") = d;
-	register long fifth __asm__("x4") = e;
+	register long call __asm__("x8") = number, first __asm__("x0") = a, second __asm__("x1") = b;
+	register long third __asm__("x2") = c, fourth __asm__("x3") = d, fifth __asm__("x4") = e;
 
-	__asm__ volatile("svc #0"
-			 : "+r"(first)
-			 : "r"(call), "r"(second), "r"(third), "r"(fourth), "r"(fifth)
-			 : "memory");
+	__asm__ volatile("svc #0" : "+r"(first) : "r"(call), "r"(second), "r"(third), "r"(fourth), "r"(fifth) : "memory");
 	return first;
 }
-
 /* The same for arm64: Linux leaves the same stack on all processors. */
 __asm__(".globl _start\n_start: mov x29, #0; mov x30, #0; mov x0, sp; bl start\n");
-#else
-#error "vf-flower runs on x86-64 and arm64"
 #endif
 
 #define CALL(name, declared, a, b, c, d, e) \
@@ -100,7 +72,4 @@ CALL(sendmsg, (int file, const struct msghdr *message, int flags), file, message
 CALL(socket, (int domain, int type, int protocol), domain, type, protocol, 0, 0)
 CALL(statx, (int folder, const char *path, int flags, unsigned int mask, struct statx *file), folder, path, flags, mask, file)
 CALL(write, (int file, const void *bytes, unsigned long count), file, bytes, count, 0, 0)
-
-#endif
-
 #endif

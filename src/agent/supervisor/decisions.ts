@@ -208,7 +208,7 @@ export class Decisions {
       this.#do({ do: 'standalone', connection, reason })
   }
 
-  /** How long a call waits at most, and the reason for sending it away then. */
+  /** The longest wait of a call, and the reason for sending it away then. */
   #prospect(now: number): { readonly reason: Fallback; readonly patience: number } {
     const soon = this.#living().length === 0 ? 0 : times.patience
     if (this.#isDraining) return { reason: 'the agent stops', patience: soon }

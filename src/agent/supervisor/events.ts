@@ -1,4 +1,4 @@
-/** What happens to the supervisor, and what it does: the interface between its decisions (decisions.ts) and the system calls (loop.ts). */
+/** Events that come to the supervisor, and its actions: the interface between its decisions (decisions.ts) and the system calls (loop.ts). */
 import type { Report } from '../control.ts'
 
 /** The verbs that a shim announces. */
@@ -30,6 +30,8 @@ export type Fallback =
   | 'workers do not start'
   | 'the agent stops'
   | 'too many connections'
+  /** Nobody sent it away: it has left by itself before a worker was free. */
+  | 'the shim did not wait'
 
 /** The reason for which a worker is ended by SIGKILL; a label of a metric. */
 export type KillReason =

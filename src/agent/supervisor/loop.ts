@@ -5,11 +5,11 @@
 import { errorText } from '../../lib/error-text.ts'
 import { close } from '../../sys/ffi.ts'
 import { type Polled, poll, pollBits, type SignalName, signalDescriptor, takeSignal } from '../../sys/poll.ts'
-import type { Report } from '../control.ts'
 import { socketPath } from '../protocol.ts'
 import { readSettings, type Settings } from '../settings.ts'
 import { type AgentStatus, statusSocketPath } from '../status.ts'
-import { type Connection, Connections, shimOf } from './connections.ts'
+import { type Connection, Connections } from './connections.ts'
+import { Crew } from './crew.ts'
 import { Decisions } from './decisions.ts'
 import type { Action, Event, Limits } from './events.ts'
 import { endListener, type Listener, listenOver, ownerOf } from './listener.ts'
@@ -18,7 +18,6 @@ import type { ServiceManager } from './notify.ts'
 import { StatusServer } from './status-server.ts'
 import { agentStatus, gauges } from './status-text.ts'
 import { Tally } from './tally.ts'
-import { WorkerProcess } from './worker-process.ts'
 
 /** Signals that the supervisor takes. All its threads must have them blocked. */
 export const ownSignals: readonly SignalName[] = ['SIGTERM', 'SIGINT', 'SIGHUP']
@@ -31,7 +30,7 @@ interface Watched extends Polled {
   act(bits: number): void
 }
 
-/** What the loop is started with. */
+/** Parameters of the loop. */
 export interface LoopOptions {
   readonly settings: Settings
   readonly processors: number
@@ -46,9 +45,8 @@ export class Loop {
   #settingsProblem: string | undefined
   readonly #decisions: Decisions
   readonly #connections = new Connections()
-  readonly #workers = new Map<number, WorkerProcess>()
   readonly #tally = new Tally()
-  readonly #calls = new Map<number, { call?: string; waits?: string; kilobytes: number }>()
+  readonly #crew = new Crew(this.#tally, (event) => this.#happened(event))
   readonly #began = performance.now()
   readonly #signals = signalDescriptor(ownSignals)
   #listener: Listener | undefined
@@ -95,18 +93,12 @@ export class Loop {
   /** The signals come first, then workers: they may have become free for the connections behind them. */
   #watched(): readonly Watched[] {
     const all: Watched[] = [{ fd: this.#signals, events: pollBits.in, act: () => this.#signal() }]
-    for (const [id, worker] of this.#workers) {
-      if (worker.control !== undefined)
-        all.push({ fd: worker.control, events: pollBits.in, act: () => this.#hear(id, worker) })
-      all.push({ fd: worker.process, events: pollBits.in, act: () => this.#exited(id, worker) })
-      if (worker.shim !== undefined)
-        all.push({ fd: worker.shim, events: pollBits.in, act: () => this.#shimGone(id, worker) })
-    }
+    all.push(...this.#crew.watched())
     for (const one of this.#connections.all)
       all.push({
         fd: one.fd,
         events: one.isQueued ? pollBits.remoteClosed : pollBits.in,
-        act: () => (one.isQueued ? this.#left(one) : this.#greet(one)),
+        act: () => this.#stir(one),
       })
     if (this.#listener !== undefined) {
       const { fd } = this.#listener
@@ -169,7 +161,13 @@ export class Loop {
     if (this.#events.length > 1) return
     for (let next = this.#events[0]; next !== undefined; next = this.#events[0]) {
       const actions = this.#decisions.take(next, performance.now())
-      for (const action of actions) this.#do(action)
+      for (const action of actions)
+        try {
+          this.#do(action)
+        } catch (error) {
+          // One connection or worker must not end the service of all.
+          tellOnce(`Cannot ${action.do}: ${errorText(error)}`)
+        }
       this.#events.shift()
     }
   }
@@ -187,18 +185,14 @@ export class Loop {
         this.#hand(action.connection, action.worker)
         return
       case 'start':
-        this.#start(action.worker)
+        this.#crew.start(action.worker)
         return
       case 'end':
-        this.#workers.get(action.worker)?.order({ do: 'end' })
-        this.#tally.workerEnded('worn')
+        this.#crew.end(action.worker)
         return
-      case 'kill': {
-        const worker = this.#workers.get(action.worker)
-        this.#tally.workerEnded(action.reason, `worker ${worker?.pid} is killed: ${action.reason}`)
-        worker?.kill()
+      case 'kill':
+        this.#crew.kill(action.worker, action.reason)
         return
-      }
       case 'crashed':
         this.#tally.workerEnded('crashed')
         if (action.milliseconds > 0) tell(`no worker is started for ${action.milliseconds} ms: they crash`)
@@ -213,84 +207,40 @@ export class Loop {
     if (one !== undefined) action(one)
   }
 
-  #hand(id: number, number: number): void {
+  #hand(id: number, worker: number): void {
     const one = this.#connections.get(id)
-    const worker = this.#workers.get(number)
     if (one === undefined) return
-    const shim = shimOf(one)
-    if (worker === undefined || !tryTo(() => worker.order({ do: 'take' }, [one.fd]))) {
-      if (shim !== undefined) close(shim)
-      this.#events.push({ is: 'unhanded', connection: id, worker: number })
+    if (!this.#crew.hand(worker, one.fd)) {
+      this.#happened({ is: 'unhanded', connection: id, worker })
       return
     }
-    worker.forgetShim()
-    worker.shim = shim
     this.#tally.waited(performance.now() - one.since)
     this.#connections.drop(one)
   }
 
-  #start(number: number): void {
-    try {
-      this.#workers.set(number, WorkerProcess.start())
-      this.#calls.set(number, { kilobytes: 0 })
-    } catch (error) {
-      tellOnce(`Cannot start a worker: ${errorText(error)}`)
-      this.#events.push({ is: 'exit', worker: number })
-    }
-  }
-
   #accept(listener: number): void {
+    if (listener !== this.#listener?.fd) return
     const tooMany = () => this.#tally.fellBack('too many connections')
     for (const one of this.#connections.accept(listener, performance.now(), tooMany)) this.#greet(one)
   }
 
   #greet(one: Connection): void {
     const verb = this.#connections.greeting(one)
-    if (verb !== undefined && verb !== 'nothing') this.#happened({ is: 'hello', connection: one.id, verb })
+    if (verb === undefined) this.#tally.fellBack('the shim did not wait')
+    else if (verb !== 'nothing') this.#happened({ is: 'hello', connection: one.id, verb })
+  }
+
+  /** A connection may have gone to a worker since the wait, and its number to another file. */
+  #stir(one: Connection): void {
+    if (this.#connections.get(one.id) === undefined) return
+    if (one.isQueued) this.#left(one)
+    else this.#greet(one)
   }
 
   #left(one: Connection): void {
     this.#connections.drop(one)
+    this.#tally.fellBack('the shim did not wait')
     this.#happened({ is: 'left', connection: one.id })
-  }
-
-  #hear(number: number, worker: WorkerProcess): void {
-    for (const report of worker.reports()) {
-      this.#note(number, worker, report)
-      this.#happened({ is: 'report', worker: number, report })
-    }
-  }
-
-  #note(number: number, worker: WorkerProcess, report: Report): void {
-    const known = this.#calls.get(number)
-    if (known === undefined) return
-    if (report.did === 'begin') known.call = `${report.verb} of ${report.name}`
-    if (report.did === 'wait') known.waits = report.on
-    if (report.did === 'work') delete known.waits
-    if (report.did !== 'ended') return
-    worker.forgetShim()
-    this.#calls.set(number, { kilobytes: report.kilobytes })
-    this.#tally.ended(report)
-    if (report.leaves !== undefined) {
-      const words = `worker ${worker.pid} leaves after ${report.verb} of ${report.name}: ${report.leaves}`
-      this.#tally.workerEnded('left', words)
-    }
-  }
-
-  #shimGone(number: number, worker: WorkerProcess): void {
-    worker.forgetShim()
-    this.#happened({ is: 'shim gone', worker: number })
-  }
-
-  #exited(number: number, worker: WorkerProcess): void {
-    // Its last reports come before its end.
-    this.#hear(number, worker)
-    const state = this.#decisions.workers.find(({ id }) => id === number)?.state
-    const words = worker.bury()
-    if (state !== 'ending' && state !== 'killed') tell(`worker ${worker.pid} ${words}`)
-    this.#workers.delete(number)
-    this.#calls.delete(number)
-    this.#happened({ is: 'exit', worker: number })
   }
 
   #signal(): void {
@@ -332,15 +282,7 @@ export class Loop {
       ...{ build: this.#options.build, isDraining: this.#listener === undefined },
       ...{ seconds: (performance.now() - this.#began) / 1_000, decisions: this.#decisions },
       ...{ tally: this.#tally, problem: this.#settingsProblem, now: performance.now() },
-      workers: new Map([...this.#workers].map(([id, { pid }]) => [id, { pid, ...this.#calls.get(id) }])),
+      workers: this.#crew.states,
     })
-  }
-}
-
-function tryTo(action: () => boolean): boolean {
-  try {
-    return action()
-  } catch {
-    return false
   }
 }

@@ -18,7 +18,7 @@ const longestRequest = 8 << 10
 /** Milliseconds for a request to come in, and for its answer to be taken. */
 const longestTime = 5_000
 
-/** What is served. */
+/** The answers of the server. */
 export interface StatusOptions {
   readonly path: string
   status(): AgentStatus
@@ -113,6 +113,7 @@ export class StatusServer {
   }
 
   #serve(one: Client): void {
+    if (!this.#clients.has(one)) return
     try {
       if (one.answer === undefined) this.#read(one)
       if (one.answer === undefined) return

@@ -5,7 +5,7 @@ import type { AgentStatus } from '../status.ts'
 import type { Decisions } from './decisions.ts'
 import type { Tally } from './tally.ts'
 
-/** What the state is made of. */
+/** Parts of the state. */
 export interface StatusSources {
   readonly build: string
   readonly isDraining: boolean

@@ -77,8 +77,9 @@ function placeInPod(
   })
   if (record === undefined) return undefined
   const { lower, lowerNetns, podIfindex } = record.journal.device
+  if (lower === undefined || lowerNetns === undefined) return undefined
   const pod = openOwnersNetns(machine, record.owner, '')
-  if (pod === undefined || lower === undefined || lowerNetns === undefined) return undefined
+  if (pod === undefined) return undefined
   const its = machine.openKernel(pod)
   try {
     // A pod can give the number to another one, whose other end is in a namespace of its own.

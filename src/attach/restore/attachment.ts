@@ -17,7 +17,8 @@ import { pollMilliseconds, returnMilliseconds } from './find-device.ts'
 
 /**
  * Restores the device of one record and removes the record once a second look finds nothing left to restore. The
- * device's lock is held by the caller. `netns` is the path that this call named; it may be empty or stale.
+ * device's lock is held by the caller. `netns` is the path that this call named; it may be empty or stale. `leaving` is called when the
+ * interface is down and is about to leave the pod.
  * The record stays, too, while a program in user space has the device open: then it is restored later.
  * @throws CniError 103 with every reason when something differs in the end; the record stays then
  */
@@ -26,6 +27,7 @@ export function restoreAttachment(
   store: RecordStore<AttachJournal>,
   name: RecordName,
   netns: string,
+  leaving?: () => void,
 ): void {
   const record = readOrSalvage(machine, store, name, netns)
   if (record === undefined) return
@@ -46,9 +48,9 @@ export function restoreAttachment(
       const moved = record.phase === 'attached' ? true : undefined
       const view = { pod: pod !== undefined, ifname: owner.ifname, moved }
       if (keptWhileOpen(machine, kernel, store, record, view)) return
-      restoreDevice(machine, kernel, journal, view, (now) =>
-        store.write(name.subject, { ...record, journal: withPeerOf(now, record.journal) }, 'volatile'),
-      )
+      const keep = (now: AttachJournal) =>
+        store.write(name.subject, { ...record, journal: withPeerOf(now, record.journal) }, 'volatile')
+      restoreDevice(machine, kernel, journal, view, { keep, leaving })
     }
   } finally {
     kernel.close()

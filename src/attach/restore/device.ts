@@ -6,6 +6,7 @@ import { notice } from '../../lib/log/notice.ts'
 import { addVerbFields, step } from '../../lib/log/steps.ts'
 import { stackOf } from '../../nic/netdev.ts'
 import { applyAll } from '../../ops/apply.ts'
+import type { Runner } from '../../ops/runner.ts'
 import type { AttachJournal } from '../../records/attach.ts'
 import { homeward } from '../device/homeward.ts'
 import { isSoftware, isSole } from '../device/identity.ts'
@@ -29,10 +30,17 @@ const maxRounds = 4
 /** Rounds more for a device that a pod moves away between the look and the change. */
 const maxChases = 16
 
+/** Calls of a restore to those who want it. */
+export interface RestoreHooks {
+  /** Writes the journal down before an interface moves home that nothing but its number there tells from others. */
+  readonly keep?: (journal: AttachJournal) => void
+  /** Called when the interface was set down in the pod, right before it moves home. */
+  readonly leaving?: (() => void) | undefined
+}
+
 /**
  * Leads the device back to its journal, in as many rounds as it takes: a driver may change one side when the other is
- * set (igb's PF reports the MAC that a VF gives itself), so only a look afterwards tells. `keep` writes the journal down
- * before an interface moves home that nothing but its number there tells from others.
+ * set (igb's PF reports the MAC that a VF gives itself), so only a look afterwards tells.
  * @throws CniError 103
  */
 export function restoreDevice(
@@ -40,10 +48,11 @@ export function restoreDevice(
   kernel: Kernel,
   before: AttachJournal,
   view: PodView,
-  keep: (journal: AttachJournal) => void = () => undefined,
+  { keep = () => undefined, leaving }: RestoreHooks = {},
 ): void {
   let journal = before
-  const runner = homeward(kernel, before, onePfChangeAtATime(machine, kernel, before.device.pfPci))
+  const changes = onePfChangeAtATime(machine, kernel, before.device.pfPci)
+  const runner = homeward(kernel, before, leaving === undefined ? changes : tellingLeave(changes, leaving))
   addVerbFields({ device: journal.device.id })
   const wait = view.moved === false ? 0 : returnMilliseconds
   const awaitDevice = (milliseconds: number) => waitForDevice(machine, kernel, journal, view, milliseconds)
@@ -116,6 +125,19 @@ export function restoreDevice(
   if (link === undefined) return
   if (lacksSomething(kernel, journal, link)) giveBack(kernel, runner, journal, link)
   noteHome(machine, journal, leadTuning(kernel, runner, journal, link))
+}
+
+/** `runner`, which calls `leaving` between the operation that sets the interface down in the pod and the move home. */
+function tellingLeave(runner: Runner, leaving: () => void): Runner {
+  let isDown = false
+  return {
+    run: (op) => {
+      if (op.do === 'link.move' && op.from === 'pod' && op.to === 'host' && isDown) leaving()
+      const outcome = runner.run(op)
+      if (op.do === 'link.set' && op.side === 'pod') isDown = op.set.up === false
+      return outcome
+    },
+  }
 }
 
 /** True for a device on the host that has something of the host on it. */

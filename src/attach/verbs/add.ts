@@ -28,6 +28,7 @@ import type { AttachContext } from '../state/context.ts'
 import { onePfChangeAtATime } from '../state/locks.ts'
 import { addAddresses } from './addresses.ts'
 import { tellDeviceInfo } from './device-info.ts'
+import { ipamOfAdd } from './ipam.ts'
 import { requireUnowned } from './ownership.ts'
 import { refuseImpossible, switchdevHint } from './refusals.ts'
 import { resultOf } from './result.ts'
@@ -95,9 +96,17 @@ export function addLocked(
       return outcome
     },
   })
+  const ipamPart = ipamOfAdd(request, machine, name)
   try {
     if (claimed !== undefined) claim(claimed, request.netns)
-    transaction.apply(planAdd(config, facts, request.ifname, podIfindex))
+    const ops = planAdd(config, facts, request.ifname, podIfindex)
+    const move = ops.findIndex((op) => op.do === 'link.move')
+    if (move >= 0) {
+      // All that a driver may refuse is done by then.
+      transaction.apply(ops.splice(0, move))
+      ipamPart.beforeMove()
+    }
+    transaction.apply(ops)
     const before = facts.port?.link
     const look = () =>
       before === undefined || podIfindex === undefined
@@ -105,11 +114,14 @@ export function addLocked(
         : movedLink(kernel, before, podIfindex, ifname)
     const finish = (done: Partial<AttachJournal>) =>
       store.write(chosen.id, { ...record, phase: 'attached', journal: { ...journal, ...done } }, 'volatile')
-    const { link, ipam } = addAddresses(request, config, look, transaction, finish, machine, name)
+    const ipam = ipamPart.result()
+    const link = addAddresses(ipam, config, look, transaction, finish)
     const result = resultOf(request, config, facts, link, ipam)
     tellDeviceInfo(request, config, facts)
     return result
   } catch (error) {
+    // Before the record goes, by which DEL would wait for a plugin that still runs.
+    const unfreed = ipamPart.giveBack()
     transaction.rollback()
     // The rollback undid step by step. Changes that a driver made on its own are known by the journal alone.
     const stuck = restored(() => {
@@ -122,7 +134,7 @@ export function addLocked(
       store.remove(name)
     })
     // `stuck` has the last word. The restore may have settled lines of the rollback before it.
-    throw switchdevHint(failure(withoutStuck(error), stuck), error, facts)
+    throw switchdevHint(failure(withoutStuck(error), [...stuck, ...unfreed]), error, facts)
   }
 }
 

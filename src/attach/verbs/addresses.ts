@@ -1,67 +1,45 @@
 import { checkAddresses } from '../../cni/addresses.ts'
-import { ipamAdd, ipamDel } from '../../cni/delegate.ts'
 import { CniError, code } from '../../cni/error.ts'
-import { failure } from '../../cni/failure.ts'
-import type { Request } from '../../cni/request.ts'
 import type { Result } from '../../cni/result.ts'
 import type { LinkFacts } from '../../kernel/api/facts.ts'
-import type { Machine } from '../../kernel/api/machine.ts'
 import { requireCaller } from '../../lib/call/call.ts'
-import { type Transaction, withoutStuck } from '../../ops/apply.ts'
+import type { Transaction } from '../../ops/apply.ts'
 import type { AttachJournal } from '../../records/attach.ts'
-import type { RecordName } from '../../records/store.ts'
 import type { AttachConfig } from '../config/config.ts'
 import { gatewaysOf, planAddressing } from '../plan/addressing.ts'
 import { othersRoutes } from './routes.ts'
-import { countedSpawn, spawnHolding } from './spawn.ts'
 
 /**
- * Asks IPAM, gives the addresses to the interface that `look` finds then, and runs `finish` with the part of the journal
- * that follows from them. A failure after IPAM's ADD is followed by its DEL, as the specification wants it. Without an interface (user
- * space driver) the addresses are only reported. Returns the interface and IPAM's result.
+ * Gives the addresses of IPAM's result to the interface that `look` finds now, and runs `finish` with the part of the journal that
+ * follows from them. Without an interface (user space driver) the addresses are only reported. Returns the interface.
  */
 export function addAddresses(
-  request: Request,
+  ipam: Result | undefined,
   config: AttachConfig,
   look: () => LinkFacts | undefined,
   transaction: Transaction,
   finish: (done: Pick<AttachJournal, 'othersRoutes'>) => void,
-  machine: Pick<Machine, 'withLock' | 'startProgram'>,
-  name: RecordName,
-): { readonly link: LinkFacts | undefined; readonly ipam: Result | undefined } {
-  const ipam = ipamAdd(request, spawnHolding(machine, name))
+): LinkFacts | undefined {
   let done: Pick<AttachJournal, 'othersRoutes'> = {}
-  try {
-    requireCaller()
-    // IPAM may have taken seconds, in which the pod may have changed its interface.
-    const link = look()
-    if (ipam !== undefined) {
-      checkAddresses("the IPAM plugin's result", ipam)
-      const ips = ipam.ips ?? []
-      if (ips.length === 0)
-        throw new CniError(code.delegateFailed, 'Cannot use the IPAM result: it has no addresses')
-      const routes = ipam.routes ?? []
-      const addressing = { addresses: ips.map((ip) => ip.address), routes, ...gatewaysOf(ips) }
-      if (link !== undefined) {
-        requireIpv6Mtu(config, link, addressing.addresses)
-        const ops = planAddressing(link, addressing, config.announce)
-        const others = othersRoutes(ops, transaction.apply(ops))
-        if (others.length > 0) done = { othersRoutes: others }
-      }
+  requireCaller()
+  // IPAM may have taken seconds, in which the pod may have changed its interface.
+  const link = look()
+  if (ipam !== undefined) {
+    checkAddresses("the IPAM plugin's result", ipam)
+    const ips = ipam.ips ?? []
+    if (ips.length === 0)
+      throw new CniError(code.delegateFailed, 'Cannot use the IPAM result: it has no addresses')
+    const routes = ipam.routes ?? []
+    const addressing = { addresses: ips.map((ip) => ip.address), routes, ...gatewaysOf(ips) }
+    if (link !== undefined) {
+      requireIpv6Mtu(config, link, addressing.addresses)
+      const ops = planAddressing(link, addressing, config.announce)
+      const others = othersRoutes(ops, transaction.apply(ops))
+      if (others.length > 0) done = { othersRoutes: others }
     }
-    finish(done)
-    return { link, ipam }
-  } catch (error) {
-    if (ipam !== undefined) {
-      try {
-        ipamDel(request, countedSpawn(machine))
-      } catch (second) {
-        const { message } = failure(second)
-        throw failure(withoutStuck(error), [`the addresses are not freed, DEL does it: ${message}`])
-      }
-    }
-    throw error
   }
+  finish(done)
+  return link
 }
 
 // Below this MTU (RFC 8200 section 5) the kernel takes IPv6 from an interface, settings in /proc included: without this check

@@ -2,6 +2,7 @@
  * Tries whether the kernel has all that port maps and bandwidth need. The tries run in a new network namespace, which disappears
  * afterwards with everything in it. Kernel modules that a try loads stay loaded, as after an ADD.
  */
+import { perCall } from '../../lib/call/call.ts'
 import type { Request } from '../../netlink/message.ts'
 import { NetlinkError, NetlinkSocket } from '../../netlink/socket.ts'
 import {
@@ -150,8 +151,8 @@ function missingActions(
   return refusals.length < 2 ? refusals : [`one of ${kinds.join(', ')}: ${refusals.join(', ')}`]
 }
 
-/** Number of filters so far. It is the priority of the next filter, so that no filter takes the place of another. */
-let tried = 0
+/** Number of filters in this call. It is the priority of the next filter, so that no filter takes the place of another. */
+const tried = perCall(() => ({ filters: 0 }))
 
 function probeFilter(kind: Classifier, action: Action | undefined): Request {
   const options = everyFrameOptions(kind, action && actionList([action]))
@@ -159,7 +160,7 @@ function probeFilter(kind: Classifier, action: Action | undefined): Request {
   return newFilter({
     tcm_ifindex: lo,
     tcm_parent: CLSACT_INGRESS,
-    tcm_info: filterInfo(++tried, isMapping ? ETH_P.ETH_P_IP : ETH_P.ETH_P_ALL),
+    tcm_info: filterInfo(++tried().filters, isMapping ? ETH_P.ETH_P_IP : ETH_P.ETH_P_ALL),
     TCA_KIND: kind,
     TCA_OPTIONS: isMapping
       ? {

@@ -97,6 +97,11 @@ export function tellCaller(text: string): boolean {
   return state.call !== undefined
 }
 
+/** True if the texts of the present call for standard error are part of its answer. */
+export function isStderrCollected(): boolean {
+  return state.call !== undefined && state.call.hooks.stderr === undefined
+}
+
 /** Says to the process that serves the call that `action` waits for others. */
 export function waiting<T>(on: WaitReason, action: () => T): T {
   const hooks = state.call?.hooks

@@ -117,30 +117,17 @@ export function startChild(options: ChildOptions): Child {
   }
 }
 
-/** Calls around each wait. */
-export interface ChildWaits {
-  /** Called before the first wait. */
-  readonly waits?: (() => void) | undefined
-  /** Called at the end, if `waits` was. */
-  readonly works?: (() => void) | undefined
-}
-
 /**
  * Reads the child's output to its end and waits for the child's end. A grandchild that has the child's output open is waited for, too.
  * @param maxOutput bytes that stdout and stderr may have together; of a child that prints more, the rest is not read, and SIGTERM
  * asks it to end
  * @throws SystemError ECHILD if somebody else has waited for the child
  */
-export function collect(child: Child, maxOutput: number, { waits, works }: ChildWaits = {}): CollectedChild {
-  waits?.()
-  try {
-    const output = readPipes([child.stdout, child.stderr], maxOutput)
-    if (output === undefined) process.kill(child.pid, 'SIGTERM')
-    const [stdout = '', stderr = ''] = output ?? []
-    return { ...waitForEnd(child.pid), stdout, stderr, isTooLong: output === undefined }
-  } finally {
-    works?.()
-  }
+export function collect(child: Child, maxOutput: number): CollectedChild {
+  const output = readPipes([child.stdout, child.stderr], maxOutput)
+  if (output === undefined) process.kill(child.pid, 'SIGTERM')
+  const [stdout = '', stderr = ''] = output ?? []
+  return { ...waitForEnd(child.pid), stdout, stderr, isTooLong: output === undefined }
 }
 
 /** A file in memory with a text, which is read from its begin. */

@@ -98,8 +98,4 @@ await Bun.sleep(300)
 results.besideBun = [collect(child, most).status, ownStatus, ownSync.exitCode]
 results.twice = codeOf(() => collect({ ...child, stdout: undefined, stderr: undefined }, most))
 
-const told: string[] = []
-collect(start('exit 0'), most, { waits: () => told.push('waits'), works: () => told.push('works') })
-results.told = told
-
 console.log(JSON.stringify(results))

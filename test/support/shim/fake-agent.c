@@ -39,8 +39,8 @@
 
 static const struct sockaddr_un address = { AF_UNIX, VF_SOCKET };
 static int listener, connection = -1;
-/* The process of the shim. */
-static pid_t shim_process;
+/* Becomes readable when the shim ends. */
+static int shim_process;
 
 /* Ends, for a reason that the test sees. */
 static void must(int is_good, const char *what)
@@ -173,7 +173,7 @@ static void receive_packet(const char *folder)
 
 static void accept_shim(void)
 {
-	struct pollfd ends[] = { { listener, POLLIN, 0 }, { (int)syscall(SYS_pidfd_open, shim_process, 0), POLLIN, 0 } };
+	struct pollfd ends[] = { { listener, POLLIN, 0 }, { shim_process, POLLIN, 0 } };
 
 	/* A shim that has ended without a connection will make none. */
 	must(poll(ends, 2, -1) > 0, "poll");
@@ -284,7 +284,8 @@ int main(int argc, char **argv)
 			break;
 		}
 	make_run();
-	shim_process = getpid();
+	shim_process = (int)syscall(SYS_pidfd_open, getpid(), 0);
+	must(shim_process >= 0, "pidfd_open");
 	/* In the background, and no child of the shim. */
 	child = fork();
 	if (child == 0) {

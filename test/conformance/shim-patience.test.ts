@@ -1,7 +1,7 @@
 // The shim's two long waits have an end: for a worker that never becomes ready, and for a standard output that nobody reads.
 import { closeSync } from 'node:fs'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { makeBed, makePipe, send } from './shim/bed.ts'
+import { makeBed, makePipe, send } from '../support/shim/bed.ts'
 
 const beds: ReturnType<typeof makeBed>[] = []
 beforeAll(() => {

@@ -6,19 +6,16 @@ import { spawn } from 'node:child_process'
 import { constants, copyFileSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { createInterface } from 'node:readline'
 import type { Readable } from 'node:stream'
-import { fileURLToPath } from 'node:url'
 import { execaSync } from 'execa'
 import { currentVersion, supportedVersions } from '../../../src/cni/version.ts'
 import { stringify } from '../../../src/lib/json.ts'
-import { executable } from '../../support/executable.ts'
+import { executable } from '../executable.ts'
+import { compileC, compileShim, here, sanitizing, sources, texts } from './compile.ts'
 
-const here = fileURLToPath(new URL('.', import.meta.url))
-const sources = fileURLToPath(new URL('../../../src/agent/shim', import.meta.url))
-const strict = ['-std=gnu11', '-Wall', '-Wextra', '-Werror']
-
-/** The shim of the build, and one of the same sources that ends with a report when it touches memory that it has not. */
-export const forms = ['release', 'sanitized'] as const
+/** The shim of the build, one of another C library, and one of the same sources that ends with a report when it touches memory that it has not. */
+export const forms = ['release', 'musl', 'sanitized'] as const
 
 /** The id of the build that a shim was made in. */
 export function buildIdOf(file: string): string {
@@ -26,19 +23,6 @@ export function buildIdOf(file: string): string {
   if (id === undefined) throw new Error(`Cannot find the build id in ${file}`)
   return id
 }
-
-/** Compiles a program of C for a test. */
-export function compileC(outfile: string, file: string, ...flags: string[]): void {
-  execaSync('gcc', [...strict, ...flags, `-I${here}`, `-I${sources}`, '-o', outfile, file])
-}
-
-/** Flags with which the shim's sources run under ASan and UBSan. */
-export const sanitizing = [
-  ...['-g', '-O1', '-fsanitize=address,undefined', '-fno-sanitize-recover=all', '-DVF_SHIM_HOSTED'],
-]
-
-/** Texts that the build puts into the shim. */
-export const texts = (id: string) => [`-DVF_FLOWER_BUILD="${id}"`, '-DVF_FLOWER_VERSIONS="{}\\n"']
 
 /** Parameters of a message: see fake-agent.c. */
 type Words = Readonly<Record<string, string | number>>
@@ -68,7 +52,7 @@ export interface Ended {
   readonly signal: NodeJS.Signals | null
   readonly stdout: string
   readonly stderr: string
-  /** What the agent saw, in order. */
+  /** All that the agent saw, in order. */
   readonly seen: readonly Seen[]
   /** The facts of the program that ran in the place of vf-flower. */
   readonly program: Program | undefined
@@ -103,6 +87,7 @@ export function makeBed(form: (typeof forms)[number]) {
   const release = executable('vf-attach')
   const id = buildIdOf(release)
   if (form === 'release') copyFileSync(release, shim)
+  else if (form === 'musl') compileShim(shim, 'musl-gcc')
   else compileC(shim, join(sources, 'shim.c'), ...sanitizing, ...texts(id))
   compileC(join(folder, 'vf-flower'), join(here, 'reporter.c'), '-static')
   compileC(join(folder, 'agent'), join(here, 'fake-agent.c'))
@@ -123,7 +108,7 @@ export function makeBed(form: (typeof forms)[number]) {
     // A call that ends without reading its input is no error of the test.
     child.stdin?.on('error', () => undefined)
     if (options.input !== undefined) child.stdin?.end(options.input)
-    const log = collect(child.stdio[3] as Readable)
+    const log = collectSeen(child.stdio[3] as Readable)
     const [stdout, stderr] = [collect(child.stdout), collect(child.stderr)]
     const exit = new Promise<Pick<Ended, 'code' | 'signal'>>((resolve, reject) => {
       child.on('error', reject)
@@ -132,12 +117,11 @@ export function makeBed(form: (typeof forms)[number]) {
     const ended = async (): Promise<Ended> => {
       const { code, signal } = await exit
       // A stopped agent does not see that the shim has ended.
-      const { pid } = seenIn(log.sofar())[0] ?? {}
-      if (agent.includes('stop') && pid !== undefined) process.kill(pid, 'SIGKILL')
-      const texts = { stdout: await stdout.all, stderr: await stderr.all }
-      return { code, signal, ...texts, seen: seenIn(await log.all), program: report() }
+      if (agent.includes('stop')) process.kill((await log.first).pid ?? 0, 'SIGKILL')
+      const texts = { stdout: await stdout, stderr: await stderr }
+      return { code, signal, ...texts, seen: await log.all, program: report() }
     }
-    return { child, exit, ended, seen: () => seenIn(log.sofar()) }
+    return { child, exit, ended, seen: log.sofar }
   }
 
   function report(): Program | undefined {
@@ -179,22 +163,20 @@ export function makePipe(folder: string): { readonly read: number; readonly writ
   return { read, write: openSync(path, constants.O_WRONLY) }
 }
 
-function seenIn(log: string): Seen[] {
-  return log
-    .split('\n')
-    .filter(Boolean)
-    .map((line) => JSON.parse(line) as Seen)
+/** The lines of the agent: all of them, those so far, and the first. */
+function collectSeen(stream: Readable) {
+  const seen: Seen[] = []
+  const lines = createInterface(stream)
+  lines.on('line', (line) => seen.push(JSON.parse(line) as Seen))
+  const all = new Promise<readonly Seen[]>((resolve) => lines.on('close', () => resolve(seen)))
+  const first = new Promise<Seen>((resolve) => lines.once('line', () => resolve(seen[0] ?? {})))
+  return { all, first, sofar: (): readonly Seen[] => [...seen] }
 }
 
-function collect(stream: Readable | null): { readonly all: Promise<string>; sofar(): string } {
-  let text = ''
-  if (stream === null) return { all: Promise.resolve(''), sofar: () => '' }
+async function collect(stream: Readable | null): Promise<string> {
+  if (stream === null) return ''
   stream.setEncoding('latin1')
-  const all = new Promise<string>((resolve) => {
-    stream.on('data', (data) => {
-      text += data
-    })
-    stream.on('close', () => resolve(text))
-  })
-  return { all, sofar: () => text }
+  let text = ''
+  for await (const part of stream) text += part
+  return text
 }

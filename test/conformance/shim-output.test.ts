@@ -2,7 +2,7 @@
 // it. Standard error never costs the answer.
 import { closeSync, readSync } from 'node:fs'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { forms, makeBed, makePipe, send } from './shim/bed.ts'
+import { forms, makeBed, makePipe, send } from '../support/shim/bed.ts'
 
 const errno = { EBADF: 9, EPIPE: 32 }
 const unwritten = (value: number) => expect.objectContaining({ kind: 3, value, bytes: 256, files: [] })

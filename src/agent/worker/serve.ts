@@ -1,0 +1,118 @@
+/** One connection of a shim, from READY to the end of its call. */
+import { writeSync } from 'node:fs'
+import { errnoName } from '../../lib/errno.ts'
+import { type Answer, serveCall } from '../../run-cni.ts'
+import { close } from '../../sys/ffi.ts'
+import { isHungUp, memoryFile } from '../../sys/poll.ts'
+import { send } from '../../sys/unix-socket.ts'
+import type { EndedCall, Report, WaitReason } from '../control.ts'
+import { encodeMessage } from '../protocol.ts'
+import { type IncomingCall, NoCall, nextMessage, readCall } from './incoming.ts'
+
+/** Longest wait for the call of a shim that was told to send it, in milliseconds. */
+const callTime = 1_000
+
+/** The end of a call, without what the process adds. */
+export type ServedCall = Pick<EndedCall, 'name' | 'verb' | 'outcome' | 'reason' | 'exitCode'>
+
+/** The worker around a call. */
+export interface ServeOptions {
+  readonly build: string
+  /** The reason for which a call is not served, one of few texts; undefined if it is. */
+  readonly refusalOf: (connection: number, call: IncomingCall) => string | undefined
+  /** Takes what happens in the call. */
+  readonly report: (one: Report) => void
+}
+
+/** Serves the call of a connection, and closes the connection. Never throws. */
+export function serveConnection(connection: number, options: ServeOptions): ServedCall {
+  try {
+    const ready = encodeMessage({ kind: 'ready', text: options.build })
+    if (!send(connection, ready)) return { outcome: 'unwanted' }
+    const came = nextMessage(connection, callTime)
+    if (came === undefined) return { outcome: 'unwanted' }
+    const open = new Set(came.descriptors)
+    const closeAll = () => {
+      for (const fd of open) close(fd)
+      open.clear()
+    }
+    try {
+      const call = readCall(came.message, came.descriptors)
+      return serveRead(connection, call, closeAll, options)
+    } catch (error) {
+      // Nothing was done: only reading the call, and the look at its surroundings, can fail.
+      const reason = error instanceof NoCall ? error.message : 'the call can not be read'
+      return refuse(connection, {}, reason)
+    } finally {
+      closeAll()
+    }
+  } catch {
+    // The connection can be neither read nor written.
+    return { outcome: 'unwanted' }
+  } finally {
+    close(connection)
+  }
+}
+
+function refuse(connection: number, about: Pick<ServedCall, 'name' | 'verb'>, reason: string): ServedCall {
+  send(connection, encodeMessage({ kind: 'refused', text: reason }))
+  return { ...about, outcome: 'refused', reason }
+}
+
+function serveRead(
+  connection: number,
+  call: IncomingCall,
+  closeAll: () => void,
+  { refusalOf, report }: ServeOptions,
+): ServedCall {
+  const { name, env, stdin } = call
+  const verb = env.CNI_COMMAND ?? ''
+  const about = { name, verb }
+  const refusal = refusalOf(connection, call)
+  if (refusal !== undefined) return refuse(connection, about, refusal)
+  report({ did: 'begin', ...about })
+  const answer = serveCall(
+    { name, env, stdin },
+    {
+      isCallerGone: () => isHungUp(connection),
+      waits: (on: WaitReason) => report({ did: 'wait', on }),
+      works: () => report({ did: 'work' }),
+    },
+  )
+  // The caller may delete the namespace as soon as it has the answer.
+  closeAll()
+  const { exitCode } = answer
+  return { ...about, outcome: hasAnswered(connection, answer, report) ? 'answered' : 'abandoned', exitCode }
+}
+
+/** Hands the answer over; false when nobody is there to take it. A result that can't be written is taken back. */
+function hasAnswered(connection: number, answer: Answer, report: (one: Report) => void): boolean {
+  const { exitCode, stdout, stderr } = answer
+  if (!sendAnswer(connection, exitCode, stdout, stderr)) {
+    if (stdout !== '' && exitCode === 0) answer.undo('the caller is gone')
+    return false
+  }
+  // A shim that has nothing to write on standard output can't fail to write it.
+  if (stdout === '') return true
+  report({ did: 'wait', on: 'caller' })
+  const next = nextMessage(connection, -1)
+  report({ did: 'work' })
+  if (next?.message.kind !== 'unwritten') return true
+  const text = answer.undo(errnoName(next.message.value))
+  sendAnswer(connection, 1, '', `${stderr}${text}`)
+  return true
+}
+
+function sendAnswer(connection: number, exitCode: number, stdout: string, stderr: string): boolean {
+  const encoder = new TextEncoder()
+  const [out, err] = [encoder.encode(stdout), encoder.encode(stderr)]
+  const memory = memoryFile('vf-flower-answer')
+  try {
+    for (const part of [out, err])
+      for (let done = 0; done < part.length; ) done += writeSync(memory, part, done)
+    const parts = { first: out.length, second: err.length }
+    return send(connection, encodeMessage({ kind: 'answer', value: exitCode, ...parts }), [memory])
+  } finally {
+    close(memory)
+  }
+}

@@ -1,0 +1,72 @@
+/** The worker: takes one connection of a shim after the other from the supervisor, and serves its call as a process of its own would. */
+
+import { buildId } from '../../lib/build-id.ts'
+import { loadAll } from '../../run-cni.ts'
+import { collectGarbage } from '../../sys/memory/memory.ts'
+import { poll, pollBits } from '../../sys/poll.ts'
+import { receive, send } from '../../sys/unix-socket.ts'
+import type { Order, Report } from '../control.ts'
+import { samePlace } from '../same-place/same-place.ts'
+import { Belongings } from './leftovers.ts'
+import './preload.ts'
+import { type ServeOptions, serveConnection } from './serve.ts'
+
+/** The worker's end of the control socket. */
+const control = 3
+/** Bytes of the longest order. */
+const longestOrder = 1 << 10
+/** Time without a call after which garbage is collected, in milliseconds: not in a call that somebody waits for. */
+const quietTime = 500
+
+/** Serves until the supervisor says that the worker is to end, or is gone itself. */
+export async function runWorker(): Promise<number> {
+  // A worker runs for long, so compiling pays. hack/build.ts delays compiling, for calls that end at once.
+  Bun.unsafe.setJITPolicy(1)
+  // Signals to a whole terminal, or a whole unit, are the supervisor's: it ends its workers after their calls.
+  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, () => undefined)
+  await loadAll()
+  const options: ServeOptions = { build: buildId, refusalOf: samePlace(), report: tell }
+  const belongings = new Belongings()
+  tell({ did: 'start' })
+  let isTidy = false
+  for (;;) {
+    const [bits] = poll([{ fd: control, events: pollBits.in }], isTidy ? -1 : quietTime)
+    if (bits === 0) {
+      collectGarbage()
+      isTidy = true
+      continue
+    }
+    const packet = receive(control, longestOrder)
+    if (packet === 'nothing') continue
+    if (packet === 'closed') return 0
+    const order = JSON.parse(new TextDecoder().decode(packet.bytes)) as Order
+    if (order.do === 'end') return 0
+    const [connection] = packet.descriptors
+    if (connection === undefined) continue
+    isTidy = false
+    if (!serve(connection, options, belongings)) return 0
+  }
+}
+
+/** Serves a connection; false when the worker must end, because the call has left something. */
+function serve(connection: number, options: ServeOptions, belongings: Belongings): boolean {
+  const began = performance.now()
+  const served = serveConnection(connection, options)
+  const milliseconds = performance.now() - began
+  const leaves = belongings.difference()
+  const kilobytes = process.memoryUsage.rss() / 1_024
+  tell({
+    ...{ did: 'ended', ...served, milliseconds, kilobytes: Math.round(kilobytes) },
+    ...(leaves === undefined ? {} : { leaves }),
+  })
+  return leaves === undefined
+}
+
+/** Reports to the supervisor, which reads all the time; one that is gone is told nothing. */
+function tell(report: Report): void {
+  const bytes = new TextEncoder().encode(JSON.stringify(report))
+  while (!send(control, bytes)) {
+    const [bits = 0] = poll([{ fd: control, events: pollBits.out }], -1)
+    if ((bits & (pollBits.hangup | pollBits.error)) !== 0) return
+  }
+}

@@ -1,0 +1,178 @@
+// The life of an agent beside calls: its start, its end, its successor, its settings, and ends that nobody wanted. Each call has its effect
+// and one answer, with an agent or without.
+// needs: veth, bridge
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { pluginPath } from '../../../hack/lab/bed/plugins.ts'
+import { type RunningAgent, servedBy, startAgent } from '../../support/agent.ts'
+import { BED_FOLDER, FLAKY, localIpam } from '../../support/attach-calls.ts'
+import { makeNativeBed, type NativeBed, onNic } from '../../support/attach-native-bed.ts'
+
+const [pod, other] = ['pod-one', 'pod-two'] as const
+const SOCKET = '/run/vf-flower/agent.sock'
+const slow = { timeout: 30_000, interval: 20 }
+
+let bed: NativeBed
+let running: RunningAgent[] = []
+beforeAll(async () => {
+  bed = await makeNativeBed(2, [pod, other])
+})
+afterAll(() => bed?.end())
+afterEach(async ({ task }) => {
+  await bed.lab.must(`rm -f ${BED_FOLDER}/hold* ${BED_FOLDER}/asked* /etc/vf-flower/agent.json`)
+  for (const { process } of running) process.kill('SIGKILL')
+  await Promise.all(running.map(({ process }) => process.wait()))
+  running = []
+  await bed.lab.must('pkill -KILL vf-flower; rm -rf /run/vf-flower; true')
+  if (task.result?.state === 'fail') await bed.rebuild()
+})
+
+async function start(): Promise<RunningAgent> {
+  const agent = await startAgent(bed.lab)
+  running.push(agent)
+  return agent
+}
+const on = (index = 0, type = 'host-local') => onNic(bed.nic(index), { ipam: localIpam(type) })
+const status = () => bed.call('STATUS', onNic(bed.nic()), pod, { cniVersion: '1.1.0' })
+const isThere = async (path: string) => (await bed.lab.exec(['test', '-e', path])).code === 0
+const isAlive = (pid: number) => isThere(`/proc/${pid}`)
+
+/** An ADD that waits for its IPAM plugin; `finish` lets it go and returns its addresses. */
+async function hungAdd(): Promise<{ readonly finish: () => Promise<unknown> }> {
+  await bed.lab.must(`touch ${BED_FOLDER}/hold-add`)
+  const result = bed.add(on(0, FLAKY), pod)
+  await expect.poll(() => isThere(`${BED_FOLDER}/asked-add`), slow).toBe(true)
+  return {
+    finish: async () => {
+      await bed.lab.must(`rm ${BED_FOLDER}/hold-add`)
+      return (await result).ips
+    },
+  }
+}
+
+/** Addresses that host-local has given out. */
+const leases = async () =>
+  (await bed.lab.must('ls /var/lib/cni/networks/lab-net 2>/dev/null || true')).match(/^10\..*/gm) ?? []
+
+test('SIGTERM: the socket goes at once, the call ends as ever, then the agent; later calls run by themselves', async () => {
+  const agent = await start()
+  const { finish } = await hungAdd()
+  await bed.lab.must(`kill -TERM ${agent.pid}`)
+  await expect.poll(() => isThere(SOCKET), slow).toBe(false)
+  expect((await status()).code).toBe(0)
+  expect(await isAlive(agent.pid)).toBe(true)
+  expect(await finish()).toHaveLength(1)
+  expect((await agent.process.wait()).code).toBe(0)
+  expect(await agent.log()).toContain('got SIGTERM')
+  await bed.del(on(0, FLAKY), pod)
+  expect(await leases()).toEqual([])
+  expect(await isThere('/run/vf-flower/agent-status.sock')).toBe(false)
+})
+
+test('a new agent takes over: it serves at once, the old one finishes its call and ends', async () => {
+  const old = await start()
+  const { finish } = await hungAdd()
+  const next = await start()
+  expect((await status()).code).toBe(0)
+  await servedBy(next, { STATUS: 1 })
+  await expect.poll(() => old.log(), slow).toContain('another agent listens')
+  expect(await isAlive(old.pid)).toBe(true)
+  expect(await finish()).toHaveLength(1)
+  expect((await old.process.wait()).code).toBe(0)
+  await bed.del(on(0, FLAKY), pod)
+  await servedBy(next, { STATUS: 1, DEL: 1 })
+  expect(await leases()).toEqual([])
+})
+
+test('SIGHUP: settings are read again, workers are replaced after their calls; a mistake is named and changes nothing', async () => {
+  const agent = await start()
+  const before = (await agent.status()).workers.map(({ pid }) => pid)
+  await bed.lab.writeFile('/etc/vf-flower/agent.json', '{"workers":3}', 0o644)
+  await bed.lab.must(`kill -HUP ${agent.pid}`)
+  const { workers } = await agent.until(
+    (now) =>
+      now.workers.filter(({ state }) => state === 'free').length === 3 &&
+      now.workers.every(({ pid }) => !before.includes(pid)),
+  )
+  expect(workers).toHaveLength(3)
+  await bed.lab.writeFile('/etc/vf-flower/agent.json', '{"wrokers":1}', 0o644)
+  await bed.lab.must(`kill -HUP ${agent.pid}`)
+  const { settingsProblem } = await agent.until((now) => now.settingsProblem !== undefined)
+  expect(settingsProblem).toContain('unknown key "wrokers"')
+  await agent.until((now) => now.workers.filter(({ state }) => state === 'free').length === 3)
+  expect((await status()).code).toBe(0)
+  await servedBy(agent, { STATUS: 1 })
+})
+
+test('settings that cannot be used keep the agent from starting, with exit code 3', async () => {
+  await bed.lab.writeFile('/etc/vf-flower/agent.json', '{"workers":0}', 0o644)
+  const { code, stderr } = await bed.lab.exec([`${pluginPath[0]}/vf-agent`])
+  expect(code).toBe(3)
+  expect(stderr).toContain('workers is 0; must be an integer from 1 to 64')
+})
+
+test('a TCP address serves metrics if the settings name one', async () => {
+  await bed.lab.writeFile('/etc/vf-flower/agent.json', '{"metrics":"127.0.0.1:9099"}', 0o644)
+  await start()
+  expect(await bed.lab.must('curl -s http://127.0.0.1:9099/metrics')).toContain('vf_flower_agent_workers')
+})
+
+describe('an end that nobody wanted', () => {
+  test('of a worker in its call: the shim goes on by itself, with one effect and one answer', async () => {
+    const agent = await start()
+    const { finish } = await hungAdd()
+    const { workers } = await agent.until((now) => now.workers.some(({ waits }) => waits === 'ipam'))
+    const worker = workers.find(({ waits }) => waits === 'ipam')?.pid ?? 0
+    await bed.lab.must(`kill -KILL ${worker}`)
+    await agent.until((now) => now.ends.crashed === 1)
+    expect(await finish()).toHaveLength(1)
+    expect(await leases()).toHaveLength(1)
+    await bed.del(on(0, FLAKY), pod)
+    expect(await leases()).toEqual([])
+    await agent.until((now) => now.workers.filter(({ state }) => state === 'free').length === 2)
+    expect(await agent.log()).toContain(`worker ${worker} was ended by signal 9 in ADD of vf-attach`)
+  })
+
+  test('of worker after worker: pauses between starts, and calls run by themselves meanwhile', async () => {
+    const agent = await start()
+    for (let crashes = 1; crashes <= 5; crashes++) {
+      const { workers } = await agent.until(
+        (now) => now.workers.length > 0 || (now.ends.crashed ?? 0) >= crashes + 1,
+      )
+      await bed.lab.must(`kill -KILL ${workers.map(({ pid }) => pid).join(' ')} 2>/dev/null; true`)
+      await agent.until((now) => (now.ends.crashed ?? 0) >= crashes)
+    }
+    await agent.until((now) => now.workers.length === 0)
+    expect((await status()).code).toBe(0)
+    const { fallbacks } = await agent.status()
+    expect(fallbacks['workers do not start']).toBeGreaterThanOrEqual(1)
+    expect(await agent.log()).toContain('a call runs standalone: workers do not start')
+  })
+
+  test('of the supervisor: the call in flight is answered, its workers end, and the socket left behind is replaced', async () => {
+    const old = await start()
+    const { finish } = await hungAdd()
+    const workers = (await old.status()).workers.map(({ pid }) => pid)
+    await bed.lab.must(`kill -KILL ${old.pid}`)
+    await expect.poll(() => isAlive(old.pid), slow).toBe(false)
+    expect(await isThere(SOCKET)).toBe(true)
+    expect((await status()).code).toBe(0)
+    expect(await finish()).toHaveLength(1)
+    await expect.poll(async () => (await Promise.all(workers.map(isAlive))).includes(true), slow).toBe(false)
+    const next = await start()
+    await bed.del(on(0, FLAKY), pod)
+    await servedBy(next, { DEL: 1 })
+    expect(await leases()).toEqual([])
+  })
+
+  test('of the socket: a stopped agent answers nobody, and one whose socket was removed listens anew', async () => {
+    const agent = await start()
+    await bed.lab.must(`kill -STOP ${agent.pid}`)
+    expect((await status()).code).toBe(0)
+    await bed.lab.must(`kill -CONT ${agent.pid}`)
+    await agent.until(({ fallbacks }) => fallbacks['the shim did not wait'] === 1)
+    await bed.lab.must(`rm ${SOCKET}`)
+    await expect.poll(() => isThere(SOCKET), slow).toBe(true)
+    expect((await status()).code).toBe(0)
+    await servedBy(agent, { STATUS: 1 })
+  })
+})
