@@ -29,6 +29,7 @@ import { lock } from './lock.ts'
 import type { Mutation } from './mutation.ts'
 import { netlink } from './netlink.ts'
 import { nic } from './nic.ts'
+import { nodeSize } from './node-size.ts'
 import { offload } from './offload.ts'
 import { offloadSteering } from './offload-steering.ts'
 import { ops } from './ops.ts'
@@ -61,6 +62,7 @@ export const mutations: readonly Mutation[] = [
   ...kernelTable,
   ...netlink,
   ...nic,
+  ...nodeSize,
   ...ops,
   ...cni,
   ...sys,
