@@ -4,7 +4,7 @@
  * possible after a crash at any point.
  */
 
-import { ipamCheck, ipamGc, ipamStatus } from '../cni/delegate.ts'
+import { ipamGc, ipamStatus } from '../cni/delegate.ts'
 import type { Plugin } from '../cni/dispatch.ts'
 import type { CniError } from '../cni/error.ts'
 import { explained, failure, throwJoined } from '../cni/failure.ts'
@@ -27,7 +27,7 @@ import { addFreeVf } from './verbs/add-free-vf.ts'
 import { checkAttachment } from './verbs/check.ts'
 import { clearDebris, clearDebrisWhenDue } from './verbs/debris.ts'
 import { collectGarbage, type Locked } from './verbs/gc.ts'
-import { ipamOfDel } from './verbs/ipam.ts'
+import { ipamBeside } from './verbs/ipam.ts'
 import { withoutLeftovers } from './verbs/ownership.ts'
 import { awaitIpam, countedSpawn } from './verbs/spawn.ts'
 import { requireReady } from './verbs/status.ts'
@@ -88,7 +88,7 @@ function del(node: Machine, request: Request): void {
   }
   const locked = (id: string, action: () => void) => withDeviceLock(machine, stateDir, id, action)
   const isOurs = (id: string) => store.list().some(({ subject }) => subject === id)
-  const ipam = ipamOfDel(request, machine)
+  const ipam = ipamBeside('DEL', request, machine)
   const name = store
     .list()
     .find((record) => record.containerID === request.containerID && record.ifname === request.ifname)
@@ -97,7 +97,7 @@ function del(node: Machine, request: Request): void {
       ? restoreForeign({ machine, store, isOurs, locked }, request, readWanted(request).selectors)
       : locked(name.subject, () => {
           if (hasIpam) awaitIpam(machine, name)
-          restoreAttachment(machine, store, name, request.netns, hasIpam ? ipam.leaving : undefined)
+          restoreAttachment(machine, store, name, request.netns, hasIpam ? ipam.begin : undefined)
         }),
   )
   if (hasIpam) attempt(() => ipam.finish())
@@ -108,10 +108,13 @@ function check(machine: Machine, request: Request): void {
   const config = readAttachConfig(request)
   const pod = openPod(machine, request.netns)
   const kernel = machine.openKernel(pod)
+  const ipam = ipamBeside('CHECK', request, machine)
+  const context: AttachContext = { machine, kernel, pod, store: attachRecords(config.stateDir) }
   try {
-    checkAttachment(machine, kernel, pod, attachRecords(config.stateDir), request, config)
-    if (config.hasIpam) ipamCheck(request, countedSpawn(machine))
+    checkAttachment(context, request, config, config.hasIpam ? ipam.begin : undefined)
+    if (config.hasIpam) ipam.finish()
   } catch (error) {
+    ipam.abandon()
     throw failure(error)
   } finally {
     kernel.close()

@@ -1,5 +1,6 @@
 // The agent's answer is the answer of the call: the agent gets input, environment and descriptors as the runtime gave them, and each byte
-// of the answer arrives, in the shim of the build and in one under ASan and UBSan.
+// of the answer arrives, in the shim of the build, in one compiled with musl,
+// and in one under ASan and UBSan.
 
 import { readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs'
 import { execaSync } from 'execa'
@@ -144,7 +145,7 @@ describe.each(forms)('%s', (form) => {
     const { child, exit, ended, seen } = bed.start({ agent: ['accept'], env: { CNI_COMMAND: 'VERSION' } })
     expect(await exit).toEqual({ code: 0, signal: null })
     child.stdin?.end()
-    expect((await ended()).stdout).toBe(form === 'release' ? bed.versions : '{}\n')
+    expect((await ended()).stdout).toBe(form === 'sanitized' ? '{}\n' : bed.versions)
     expect(seen()).toEqual([{ pid: expect.any(Number) }])
   })
 })

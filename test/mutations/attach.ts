@@ -134,7 +134,7 @@ export const attach: readonly Mutation[] = [
     id: 'attach-del-without-lock',
     file: 'src/attach/plugin.ts',
     mistake: "DEL restores a device without the device's lock.",
-    old: ': locked(name.subject, () => {\n          if (hasIpam) awaitIpam(machine, name)\n          restoreAttachment(machine, store, name, request.netns, hasIpam ? ipam.leaving : undefined)\n        }),',
+    old: ': locked(name.subject, () => {\n          if (hasIpam) awaitIpam(machine, name)\n          restoreAttachment(machine, store, name, request.netns, hasIpam ? ipam.begin : undefined)\n        }),',
     now: ': restoreAttachment(machine, store, name, request.netns),',
     test: ['attach/plugin.test.ts', 'DEL works under the lock of the device'],
     tier: 'quick',

@@ -2,6 +2,7 @@ import { attach } from './attach.ts'
 import { attachIpam } from './attach-ipam.ts'
 import { attachNames } from './attach-names.ts'
 import { attachOwners } from './attach-owners.ts'
+import { calls } from './calls.ts'
 import { cni } from './cni.ts'
 import { configTables } from './config-tables.ts'
 import { container } from './container.ts'
@@ -43,6 +44,7 @@ import { uplinks } from './uplinks.ts'
 /** All mutations. */
 export const mutations: readonly Mutation[] = [
   ...attach,
+  ...calls,
   ...attachIpam,
   ...attachNames,
   ...uplinks,

@@ -57,7 +57,11 @@ export async function agentStatus(lab: Lab): Promise<AgentStatus> {
   return JSON.parse(await lab.must(`${pluginPath[0]}/vfctl agent --json`)) as AgentStatus
 }
 
-/** The number of calls that workers have answered, by verb. */
-export function answered({ verbs }: AgentStatus): Readonly<Record<string, number>> {
+/** Waits until workers have answered so many calls of each verb. The last report of a call comes after its answer. */
+export async function servedBy(agent: RunningAgent, calls: Readonly<Record<string, number>>): Promise<void> {
+  await expect.poll(async () => answered(await agent.status()), slow).toEqual(calls)
+}
+
+function answered({ verbs }: AgentStatus): Readonly<Record<string, number>> {
   return Object.fromEntries(verbs.map(({ verb, outcomes }) => [verb, outcomes.answered ?? 0]))
 }

@@ -81,9 +81,11 @@ export class Connections {
     }
   }
 
-  /** Reads the verb of a shim: `nothing` if it has not come yet; undefined, and the connection is closed, for anything else. */
+  /** Reads the verb of a shim: `nothing` if it has not come yet; undefined, and the connection is closed, if it never will. */
   greeting(one: Connection): Verb | 'nothing' | undefined {
-    const verb = this.#verbOf(one)
+    const said = this.#verbOf(one)
+    // A supervisor that was late may find shims that have gone since.
+    const verb = said !== undefined && said !== 'nothing' && isHungUp(one.fd) ? undefined : said
     if (verb === undefined) this.drop(one)
     else if (verb !== 'nothing') one.isQueued = true
     return verb

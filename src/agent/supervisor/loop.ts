@@ -226,7 +226,8 @@ export class Loop {
 
   #greet(one: Connection): void {
     const verb = this.#connections.greeting(one)
-    if (verb !== undefined && verb !== 'nothing') this.#happened({ is: 'hello', connection: one.id, verb })
+    if (verb === undefined) this.#tally.fellBack('the shim did not wait')
+    else if (verb !== 'nothing') this.#happened({ is: 'hello', connection: one.id, verb })
   }
 
   /** A connection may have gone to a worker since the wait, and its number to another file. */
@@ -238,6 +239,7 @@ export class Loop {
 
   #left(one: Connection): void {
     this.#connections.drop(one)
+    this.#tally.fellBack('the shim did not wait')
     this.#happened({ is: 'left', connection: one.id })
   }
 

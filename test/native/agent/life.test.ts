@@ -3,7 +3,7 @@
 // needs: veth, bridge
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { pluginPath } from '../../../hack/lab/bed/plugins.ts'
-import { agentStatus, answered, type RunningAgent, startAgent } from '../../support/agent.ts'
+import { type RunningAgent, servedBy, startAgent } from '../../support/agent.ts'
 import { BED_FOLDER, FLAKY, localIpam } from '../../support/attach-calls.ts'
 import { makeNativeBed, type NativeBed, onNic } from '../../support/attach-native-bed.ts'
 
@@ -73,13 +73,13 @@ test('a new agent takes over: it serves at once, the old one finishes its call a
   const { finish } = await hungAdd()
   const next = await start()
   expect((await status()).code).toBe(0)
-  expect(answered(await next.status())).toEqual({ STATUS: 1 })
+  await servedBy(next, { STATUS: 1 })
   await expect.poll(() => old.log(), slow).toContain('another agent listens')
   expect(await isAlive(old.pid)).toBe(true)
   expect(await finish()).toHaveLength(1)
   expect((await old.process.wait()).code).toBe(0)
   await bed.del(on(0, FLAKY), pod)
-  expect(answered(await next.status())).toEqual({ STATUS: 1, DEL: 1 })
+  await servedBy(next, { STATUS: 1, DEL: 1 })
   expect(await leases()).toEqual([])
 })
 
@@ -100,7 +100,7 @@ test('SIGHUP: settings are read again, workers are replaced after their calls; a
   expect(settingsProblem).toContain('unknown key "wrokers"')
   await agent.until((now) => now.workers.filter(({ state }) => state === 'free').length === 3)
   expect((await status()).code).toBe(0)
-  expect(answered(await agent.status())).toEqual({ STATUS: 1 })
+  await servedBy(agent, { STATUS: 1 })
 })
 
 test('settings that cannot be used keep the agent from starting, with exit code 3', async () => {
@@ -153,14 +153,14 @@ describe('an end that nobody wanted', () => {
     const { finish } = await hungAdd()
     const workers = (await old.status()).workers.map(({ pid }) => pid)
     await bed.lab.must(`kill -KILL ${old.pid}`)
-    await old.process.wait()
+    await expect.poll(() => isAlive(old.pid), slow).toBe(false)
     expect(await isThere(SOCKET)).toBe(true)
     expect((await status()).code).toBe(0)
     expect(await finish()).toHaveLength(1)
     await expect.poll(async () => (await Promise.all(workers.map(isAlive))).includes(true), slow).toBe(false)
     const next = await start()
     await bed.del(on(0, FLAKY), pod)
-    expect(answered(await next.status())).toEqual({ DEL: 1 })
+    await servedBy(next, { DEL: 1 })
     expect(await leases()).toEqual([])
   })
 
@@ -168,9 +168,11 @@ describe('an end that nobody wanted', () => {
     const agent = await start()
     await bed.lab.must(`kill -STOP ${agent.pid}`)
     expect((await status()).code).toBe(0)
-    await bed.lab.must(`kill -CONT ${agent.pid}; rm ${SOCKET}`)
+    await bed.lab.must(`kill -CONT ${agent.pid}`)
+    await agent.until(({ fallbacks }) => fallbacks['the shim did not wait'] === 1)
+    await bed.lab.must(`rm ${SOCKET}`)
     await expect.poll(() => isThere(SOCKET), slow).toBe(true)
     expect((await status()).code).toBe(0)
-    expect(answered(await agentStatus(bed.lab)).STATUS).toBeGreaterThanOrEqual(1)
+    await servedBy(agent, { STATUS: 1 })
   })
 })
