@@ -104,7 +104,9 @@ function writeStderr(text: string): void {
 interface Code {
   attach?: typeof import('./attach/plugin.ts').attachPlugin
   offload?: typeof import('./offload/plugin.ts').offloadPlugin
-  /** DEL alone. */
+  /** One verb alone. */
+  attachDel?: typeof import('./attach/del.ts').attachDel
+  attachCheck?: typeof import('./attach/check.ts').attachCheck
   offloadDel?: typeof import('./offload/del.ts').offloadDel
   machine?: typeof import('./kernel/linux-machine.ts').linuxMachine
   lock?: typeof import('./run-cni/attachment-lock.ts').withAttachmentLock
@@ -115,7 +117,10 @@ interface Code {
 
 const loaded: Code = {}
 
-/** Loads the code of all verbs of both plugins, for a process that serves many calls. @throws whatever a module throws */
+/**
+ * Loads the code of all verbs of both plugins, and opens what is kept open, for a process that serves many calls. @throws whatever a
+ * module throws, and the kernel's refusal of a socket
+ */
 export async function loadAll(): Promise<void> {
   loaded.machine = (await import('./kernel/linux-machine.ts')).linuxMachine
   loaded.lock = (await import('./run-cni/attachment-lock.ts')).withAttachmentLock
@@ -123,6 +128,7 @@ export async function loadAll(): Promise<void> {
   loaded.offload = (await import('./offload/plugin.ts')).offloadPlugin
   loaded.readPolicy = (await import('./cni/policy-file.ts')).readPolicy
   for (const piece of Object.values(await import('./kernel/linux/lazy.ts'))) piece()
+  ;(await import('./kernel/linux/kept-sockets.ts')).keepHostSockets()
 }
 
 /** Loads what one call needs. A failure is kept: the runtime must get an error object for a module that fails to load, too. */
@@ -132,7 +138,7 @@ async function load(name: PluginName, command: string | undefined): Promise<void
     loaded.machine = (await import('./kernel/linux-machine.ts')).linuxMachine
     if (command === 'ADD' || command === 'DEL')
       loaded.lock = (await import('./run-cni/attachment-lock.ts')).withAttachmentLock
-    if (!isOffload(name)) loaded.attach = (await import('./attach/plugin.ts')).attachPlugin
+    if (!isOffload(name)) await loadAttach(command)
     else if (command === 'DEL') loaded.offloadDel = (await import('./offload/del.ts')).offloadDel
     else loaded.offload = (await import('./offload/plugin.ts')).offloadPlugin
     // Most nodes have no file.
@@ -140,6 +146,12 @@ async function load(name: PluginName, command: string | undefined): Promise<void
   } catch (error) {
     loaded.failure = error
   }
+}
+
+async function loadAttach(command: string | undefined): Promise<void> {
+  if (command === 'DEL') loaded.attachDel = (await import('./attach/del.ts')).attachDel
+  else if (command === 'CHECK') loaded.attachCheck = (await import('./attach/check.ts')).attachCheck
+  else loaded.attach = (await import('./attach/plugin.ts')).attachPlugin
 }
 
 function pluginName(name: string): PluginName | undefined {
@@ -154,10 +166,15 @@ function isOffload(name: string): name is OffloadName {
 
 /** @throws for code that could not be loaded */
 function pluginOf(name: PluginName | undefined): Plugin {
-  const { machine, attach, offload, offloadDel, failure } = loaded
+  const { machine, attach, attachDel, attachCheck, offload, offloadDel, failure } = loaded
   if (failure !== undefined) throw failure
   if (name === undefined || machine === undefined) return never()
-  if (!isOffload(name)) return attach?.(machine, name) ?? never()
+  if (!isOffload(name)) {
+    if (attach !== undefined) return attach(machine, name)
+    const own = { ...nothing, name: 'vf-attach' }
+    if (attachDel !== undefined) return { ...own, del: attachDel(machine) }
+    return attachCheck === undefined ? never() : { ...own, check: attachCheck(machine) }
+  }
   if (offload !== undefined) return offload(machine, name)
   return offloadDel === undefined ? never() : { ...nothing, name, del: offloadDel(machine, name) }
 }

@@ -60,10 +60,14 @@ export function ipamDel(request: Request, spawn: Spawn): void {
   forward('DEL', request, spawn)
 }
 
-/** As {@link ipamDel}, in two halves as {@link startIpamAdd}. */
-export function startIpamDel(request: Request, spawn: Spawn): (() => void) | undefined {
+/** As {@link ipamDel} and {@link ipamCheck}, in two halves as {@link startIpamAdd}. */
+export function startIpam(
+  command: 'DEL' | 'CHECK',
+  request: Request,
+  spawn: Spawn,
+): (() => void) | undefined {
   const type = ipamType(request)
-  return type === undefined ? undefined : start(type, findPlugin(type, request.path), 'DEL', request, spawn)
+  return type === undefined ? undefined : start(type, findPlugin(type, request.path), command, request, spawn)
 }
 
 /**

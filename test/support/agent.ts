@@ -56,7 +56,7 @@ export async function startAgent(
   }
 }
 
-/** What `vfctl agent` says. */
+/** The words of `vfctl agent`. */
 export async function agentStatus(lab: Lab): Promise<AgentStatus> {
   return JSON.parse(await lab.must(`${pluginPath[0]}/vfctl agent --json`)) as AgentStatus
 }

@@ -1,6 +1,5 @@
 /** The worker: takes one connection of a shim after the other from the supervisor, and serves its call as a process of its own would. */
 
-import { keepHostSockets } from '../../kernel/linux/kept-sockets.ts'
 import { buildId } from '../../lib/build-id.ts'
 import { loadAll } from '../../run-cni.ts'
 import { collectGarbage } from '../../sys/memory/memory.ts'
@@ -26,8 +25,6 @@ export async function runWorker(): Promise<number> {
   // Signals to a whole terminal, or a whole unit, are the supervisor's: it ends its workers after their calls.
   for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, () => undefined)
   await loadAll()
-  // Before the look at what this process has: these stay open from call to call.
-  keepHostSockets()
   const options: ServeOptions = { build: buildId, refusalOf: samePlace(), report: tell }
   const belongings = new Belongings()
   tell({ did: 'start' })

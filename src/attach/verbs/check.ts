@@ -4,13 +4,12 @@ import type { Request } from '../../cni/request.ts'
 import type { Result } from '../../cni/result.ts'
 import type { LinkFacts } from '../../kernel/api/facts.ts'
 import type { Kernel } from '../../kernel/api/kernel.ts'
-import type { Machine, OpenNetns } from '../../kernel/api/machine.ts'
+import type { OpenNetns } from '../../kernel/api/machine.ts'
 import type { VfAttributes } from '../../ops/op.ts'
 import { isOwnersNetns } from '../../ops/owner-netns.ts'
 import { vfText } from '../../ops/vf-attributes.ts'
 import type { AttachJournal } from '../../records/attach.ts'
 import type { PluginRecord } from '../../records/record.ts'
-import type { RecordStore } from '../../records/store.ts'
 import type { AttachConfig } from '../config/config.ts'
 import { readVfFacts, type VfFacts } from '../device/facts.ts'
 import { isInPod, isOfDevice, peerOf } from '../device/identity.ts'
@@ -20,21 +19,26 @@ import { withPeerNow } from '../device/peers.ts'
 import { brokenTraits } from '../device/residue.ts'
 import { planPortVlans, planRepresentor, planVf } from '../plan/add.ts'
 import { gatewaysOf, planAddressing } from '../plan/addressing.ts'
+import type { AttachContext } from '../state/context.ts'
 import { limitsOfChain } from '../state/offload-limits.ts'
 import { planDifferences } from './check-plan.ts'
 
+/** All that a CHECK looks at. */
+export interface CheckContext extends Pick<AttachContext, 'machine' | 'kernel' | 'store'> {
+  readonly pod: Omit<OpenNetns, 'fd' | 'close'>
+}
+
 /**
  * Compares the attachment with the one that ADD left: the record, the namespace and the device; then all that an ADD plans
- * (check-plan.ts): the PF's view of the VF, the representor, and the interface with MAC, MTU, addresses, routes and settings.
+ * (check-plan.ts): the PF's view of the VF, the representor, and the interface with MAC, MTU, addresses, routes and settings. `found` is
+ * called once there is a record to compare with.
  * @throws CniError 7 without prevResult, 104 naming everything that differs
  */
 export function checkAttachment(
-  machine: Machine,
-  kernel: Kernel,
-  pod: Omit<OpenNetns, 'fd' | 'close'>,
-  store: RecordStore<AttachJournal>,
+  { machine, kernel, pod, store }: CheckContext,
   request: Request,
   config: AttachConfig,
+  found: () => void = () => undefined,
 ): void {
   const { prevResult, containerID, ifname } = request
   if (prevResult === undefined) {
@@ -44,6 +48,7 @@ export function checkAttachment(
   const name = store.list().find((one) => one.containerID === containerID && one.ifname === ifname)
   const record = name === undefined ? undefined : store.read(name)
   if (record === undefined) throw differs(['there is no record of this attachment'])
+  found()
 
   const differences = [...recordDifferences(record, pod, config)]
   const pci = pciOf(record.journal)

@@ -1,8 +1,9 @@
 /**
- * IPAM's part of one ADD or one DEL. The kernel waits some 15 ms whenever an interface changes its namespace. An IPAM plugin that looks
- * at no interface runs meanwhile. A failure to start it is reported at its end, so that it never stops a move.
+ * IPAM's part of one verb. The kernel waits some 15 ms whenever an interface changes its namespace. An IPAM plugin that looks at no
+ * interface runs meanwhile, and beside the looks of a CHECK. A failure to start it in a DEL is reported at its end, so that it never
+ * stops a move.
  */
-import { ipamDel, isIpamBlind, startIpamAdd, startIpamDel } from '../../cni/delegate.ts'
+import { ipamDel, isIpamBlind, startIpam, startIpamAdd } from '../../cni/delegate.ts'
 import { failure } from '../../cni/failure.ts'
 import type { Request } from '../../cni/request.ts'
 import type { Result } from '../../cni/result.ts'
@@ -70,31 +71,49 @@ export function ipamOfAdd(request: Request, machine: Node, name: RecordName): Ip
   }
 }
 
-/** IPAM's DEL. */
-export interface IpamOfDel {
-  /** To be called when the interface is down and leaves the pod: starts the plugin if that may run meanwhile. Never throws. */
-  leaving(): void
-  /** Starts the plugin if it was not, and waits for its end. @throws as ipamDel() */
+/** IPAM's DEL or CHECK. */
+export interface IpamBeside {
+  /**
+   * Starts the plugin if that may run beside what follows: in a DEL, when the interface is down and leaves the pod. Never throws.
+   */
+  begin(): void
+  /** Starts the plugin if it was not, and waits for its end. @throws as ipamDel() and ipamCheck() */
   finish(): void
+  /** Waits for a plugin that was started, whatever its end is. */
+  abandon(): void
 }
 
-/** IPAM's part of a DEL. */
-export function ipamOfDel(request: Request, machine: Node): IpamOfDel {
-  let finish: (() => void) | undefined
+/** IPAM's part of a DEL or a CHECK. Does nothing if the config wants no IPAM. */
+export function ipamBeside(command: 'DEL' | 'CHECK', request: Request, machine: Node): IpamBeside {
+  let end: (() => void) | undefined
+  const start = () => {
+    end = startIpam(command, request, countedSpawn(machine))
+  }
+  const finish = () => {
+    const wait = end
+    end = undefined
+    wait?.()
+  }
   return {
-    leaving() {
+    begin() {
       try {
-        if (finish === undefined && isIpamBlind(request))
-          finish = startIpamDel(request, countedSpawn(machine))
+        if (end === undefined && isIpamBlind(request)) start()
       } catch (error) {
-        finish = () => {
+        end = () => {
           throw error
         }
       }
     },
     finish() {
-      if (finish === undefined) ipamDel(request, countedSpawn(machine))
-      else finish()
+      if (end === undefined) start()
+      finish()
+    },
+    abandon() {
+      try {
+        finish()
+      } catch {
+        // The error of the verb is the one that is told.
+      }
     },
   }
 }

@@ -101,6 +101,7 @@ function podWith(
       links: never,
       linksAt: never,
       linksOfKind: never,
+      eswitchPorts: never,
       nodeAddresses: never,
       peer: never,
       routes: never,
@@ -145,10 +146,7 @@ const check = (kernel: Kernel, prev: object | null = prevResult, netnsId = '4:1'
     { CNI_COMMAND: 'CHECK' },
   )
   checkAttachment(
-    noMachine,
-    kernel,
-    { id: netnsId, path: sandbox },
-    store,
+    { machine: noMachine, kernel, pod: { id: netnsId, path: sandbox }, store },
     request,
     readAttachConfig(request),
   )

@@ -4,7 +4,7 @@ import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { ipamOfAdd, ipamOfDel } from '../../../src/attach/verbs/ipam.ts'
+import { ipamBeside, ipamOfAdd } from '../../../src/attach/verbs/ipam.ts'
 import type { RecordName } from '../../../src/records/store.ts'
 import { requestOf } from '../../support/request.ts'
 import { spawnInNode } from '../../support/spawn.ts'
@@ -38,7 +38,8 @@ function request(type: string | undefined, failing: readonly string[] = []) {
 
 const ofAdd = (type: string | undefined, failing?: readonly string[]) =>
   ipamOfAdd(request(type, failing), machine, { path: join(folder, 'record') } as RecordName)
-const ofDel = (type: string, failing?: readonly string[]) => ipamOfDel(request(type, failing), machine)
+const beside = (command: 'DEL' | 'CHECK', type: string, failing?: readonly string[]) =>
+  ipamBeside(command, request(type, failing), machine)
 
 describe('an ADD', () => {
   test.each(blind)('starts %s before the move', (type) => {
@@ -107,29 +108,37 @@ describe('an ADD', () => {
   })
 })
 
-describe('a DEL', () => {
-  test.each([...blind.map((type) => [type, 'DEL\n'] as const), ...others.map((type) => [type, ''] as const)])(
-    'runs %s once, and some while the interface leaves',
-    (type, early) => {
-      const ipam = ofDel(type)
-      ipam.leaving()
-      ipam.leaving()
-      expect(calls()).toBe(early)
-      ipam.finish()
-      expect(calls()).toBe('DEL\n')
-    },
-  )
+describe.each(['DEL', 'CHECK'] as const)('a %s', (command) => {
+  test.each([
+    ...blind.map((type) => [type, `${command}\n`] as const),
+    ...others.map((type) => [type, ''] as const),
+  ])('runs %s once, and some beside the rest', (type, early) => {
+    const ipam = beside(command, type)
+    ipam.begin()
+    ipam.begin()
+    expect(calls()).toBe(early)
+    ipam.finish()
+    ipam.abandon()
+    expect(calls()).toBe(`${command}\n`)
+  })
 
-  test('reports a failure at the end, never to the move', () => {
-    const ipam = ofDel('static', ['DEL'])
-    ipam.leaving()
+  test('reports a failure at the end alone', () => {
+    const ipam = beside(command, 'static', [command])
+    ipam.begin()
     expect(() => ipam.finish()).toThrow('failed with exit code 3')
     rmSync(join(folder, 'static'))
-    const missing = ipamOfDel(
-      requestOf({ deviceID: '0000:3b:02.3', ipam: { type: 'static' } }, { CNI_PATH: folder }),
-      machine,
-    )
-    missing.leaving()
+    const config = requestOf({ deviceID: '0000:3b:02.3', ipam: { type: 'static' } }, { CNI_PATH: folder })
+    const missing = ipamBeside(command, config, machine)
+    missing.begin()
     expect(() => missing.finish()).toThrow('Cannot find IPAM plugin "static"')
+  })
+
+  test('that fails waits for the end of a plugin that was begun, and begins none', () => {
+    const [failed, idle] = [beside(command, 'static', [command]), beside(command, 'dhcp')]
+    failed.begin()
+    failed.abandon()
+    idle.begin()
+    idle.abandon()
+    expect(calls()).toBe(`${command}\n`)
   })
 })
