@@ -1,3 +1,4 @@
+import { agent } from './agent.ts'
 import { attach } from './attach.ts'
 import { attachIpam } from './attach-ipam.ts'
 import { attachNames } from './attach-names.ts'
@@ -69,6 +70,7 @@ export const mutations: readonly Mutation[] = [
   ...lib,
   ...services,
   ...shim,
+  ...agent,
   ...owners,
   ...hostileIdentity,
   ...lock,
