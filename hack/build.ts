@@ -2,6 +2,8 @@
  * Builds the program `vf-flower` and its names: `dist/` for release, `dist/test/` from the same sources with the fault hook and the
  * test driver. Runtimes call a small program in C (src/agent/shim); without a C compiler its names are links. Runs under the pinned Bun:
  * `npm run build`.
+ *
+ *     CC=aarch64-linux-gnu-gcc sh hack/bun.sh hack/build.ts --shim FILE     the small program alone, by a compiler of your choice
  */
 import { createHash } from 'node:crypto'
 import {
@@ -15,7 +17,8 @@ import {
   symlinkSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
+import { parseArgs } from 'node:util'
 import { execaSync } from 'execa'
 import { currentVersion, supportedVersions } from '../src/cni/version.ts'
 import { stringify } from '../src/lib/json.ts'
@@ -136,25 +139,40 @@ function copyShim(shim: string, folder: string): void {
   }
 }
 
-const dist = join(top, 'dist')
-const folders = [dist]
-compile('src/main.ts', join(dist, 'vf-flower'), false, true)
-if (process.argv.includes('--with-tests')) {
-  folders.push(join(dist, 'test'))
-  compile('src/main.ts', join(dist, 'test/vf-flower'), true, true)
-  if (existsSync(join(top, 'hack/lab/driver/start.ts')))
-    compile('hack/lab/driver/start.ts', join(dist, 'test/driver'), true)
+/** Builds `dist`, and `dist/test` if that is wanted. */
+function buildAll(): void {
+  const dist = join(top, 'dist')
+  const folders = [dist]
+  compile('src/main.ts', join(dist, 'vf-flower'), false, true)
+  if (withTests) {
+    folders.push(join(dist, 'test'))
+    compile('src/main.ts', join(dist, 'test/vf-flower'), true, true)
+    if (existsSync(join(top, 'hack/lab/driver/start.ts')))
+      compile('hack/lab/driver/start.ts', join(dist, 'test/driver'), true)
+  }
+  let reason: string | undefined
+  for (const folder of folders) {
+    const shim = join(folder, 'vf-attach')
+    reason ??= compileShim(shim, folder !== dist)
+    link(folder, otherNames)
+    if (reason === undefined) copyShim(shim, folder)
+    else link(folder, cniNames)
+  }
+  if (reason === undefined) console.log(`built ${cniNames.map((name) => `dist/${name}`).join(', ')}`)
+  else
+    console.warn(
+      `${cniNames.join(' and ')} are the slower program itself (links to vf-flower), not the shim of src/agent/shim: ${reason}. They never ask vf-agent, and each call starts the engine. Multus 4.1 or newer as a daemon ("thick") cannot use what was built here: it runs plugins in a working directory outside of their root. Variables such as BUN_OPTIONS in a runtime's environment reach the program, and limits that are too low end it without a word. Install a C compiler and the headers of the C library (Debian: apt-get install gcc libc6-dev) and build again.`,
+    )
 }
-let reason: string | undefined
-for (const folder of folders) {
-  const shim = join(folder, 'vf-attach')
-  reason ??= compileShim(shim, folder !== dist)
-  link(folder, otherNames)
-  if (reason === undefined) copyShim(shim, folder)
-  else link(folder, cniNames)
+
+const { shim, 'with-tests': withTests } = parseArgs({
+  options: { shim: { type: 'string' }, 'with-tests': { type: 'boolean' } },
+}).values
+if (shim === undefined) buildAll()
+else {
+  const reason = compileShim(resolve(shim), false)
+  if (reason !== undefined) {
+    console.error(`Cannot compile the shim: ${reason}`)
+    process.exitCode = 1
+  }
 }
-if (reason === undefined) console.log(`built ${cniNames.map((name) => `dist/${name}`).join(', ')}`)
-else
-  console.warn(
-    `${cniNames.join(' and ')} are the slower program itself (links to vf-flower), not the shim of src/agent/shim: ${reason}. They never ask vf-agent, and each call starts the engine. Multus 4.1 or newer as a daemon ("thick") cannot use what was built here: it runs plugins in a working directory outside of their root. Variables such as BUN_OPTIONS in a runtime's environment reach the program, and limits that are too low end it without a word. Install a C compiler and the headers of the C library (Debian: apt-get install gcc libc6-dev) and build again.`,
-  )

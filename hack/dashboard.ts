@@ -3,6 +3,7 @@
  * (device-plugin/observe/table.ts). hack/docs.ts writes both, and a test fails when they are behind.
  */
 import { type MetricName, type MetricRow, metricGroups } from '../device-plugin/observe/table.ts'
+import { agentMetrics } from '../src/agent/metrics/table.ts'
 
 /** A line of a panel: an expression with its legend. */
 type Line = readonly [legend: string, expression: string]
@@ -223,10 +224,10 @@ export function dashboardText(): string {
   return `${JSON.stringify(dashboard, undefined, 2)}\n`
 }
 
-/** The tables of docs/metrics.md, by group: a row for each metric. */
+/** The tables of docs/metrics.md, by group: a row for each metric; those of the agent too. */
 export function metricTables(): Readonly<Record<string, readonly string[]>> {
   return Object.fromEntries(
-    Object.entries(metricGroups).map(([group, metrics]) => [
+    Object.entries({ ...metricGroups, Agent: agentMetrics }).map(([group, metrics]) => [
       `${group} metrics`,
       [
         '| metric | kind | labels | meaning |',

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Makes a bare Debian 13 machine ready for an npm script. All npm scripts start with this script.
-#   sh hack/setup.sh build   Node and the npm packages
+#   sh hack/setup.sh build   Node and the npm packages, and a C compiler if it can be installed; the build does without one
 #   sh hack/setup.sh lab     ... and QEMU with what runs in the virtual machine (needs root)
 #   sh hack/setup.sh demo    ... and what builds the kernel module simnic (needs root)
 #   sh hack/setup.sh test    ... and a C compiler for the header checks (needs root)
@@ -40,9 +40,15 @@ test_packages='gcc compiles the checks against kernel headers
 libc6-dev C headers
 linux-libc-dev kernel headers for programs
 git lists the files that the tests of the tree itself read
+musl-tools compiles the shim with another C library
+gcc-aarch64-linux-gnu compiles the shim for arm64
+libc6-dev-arm64-cross C headers for arm64
+qemu-user runs the shim for arm64
 strace captures the requests of ip and tc
 golang-go compiles the client of the device plugin tests
 golang-google-grpc-dev its library, the one that kubelet is built with'
+compiler_packages='gcc compiles the shim in front of the program
+libc6-dev C headers'
 # The tests themselves come from the package linux-source-VERSION, which is unpacked and not installed (hack/lab/kernel.ts).
 selftests_packages='netsniff-ng mausezahn, the packet generator of the kernel selftests
 jq reads what ip and tc print in the kernel selftests
@@ -67,6 +73,7 @@ $selftests_packages" ;;
     die "Cannot start the virtual machine as $(id -un): it reads the whole file system and may install packages. Run: $(root_command)"
   fi
   npm_packages
+  if [ "$mode" = build ]; then c_compiler; fi
   if [ -n "$packages" ]; then debian_packages; fi
 }
 
@@ -105,6 +112,29 @@ npm_packages() {
   say 'npm ci (node_modules is missing or older than package-lock.json)'
   (cd "$top" && npm ci --ignore-scripts >&2) || die 'Cannot install the npm packages: npm ci failed'
   touch "$done"
+}
+
+# The build needs none, and says what it has made instead.
+c_compiler() {
+  if has_compiler; then return 0; fi
+  install="apt-get install$(echo "$compiler_packages" | names)"
+  if ! command -v apt-get >/dev/null || [ "$(id -u)" -ne 0 ]; then
+    say "there is no C compiler with the headers of the C library, so the names of the plugins will be the slower program itself; on Debian run: sudo $install"
+    return 0
+  fi
+  packages=$compiler_packages
+  # In a shell of its own, because a failure must end that alone.
+  (debian_packages) || say "the names of the plugins will be the slower program itself: $install failed"
+}
+
+# True if there is one of the compilers that hack/build.ts tries, and the headers for it.
+has_compiler() {
+  for compiler in ${CC-cc gcc gcc-14}; do
+    if command -v "$compiler" >/dev/null; then
+      if echo '#include <sys/socket.h>' | "$compiler" -E -o /dev/null - 2>/dev/null; then return 0; fi
+    fi
+  done
+  return 1
 }
 
 debian_packages() {

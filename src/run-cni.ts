@@ -117,7 +117,10 @@ interface Code {
 
 const loaded: Code = {}
 
-/** Loads the code of all verbs of both plugins, for a process that serves many calls. @throws whatever a module throws */
+/**
+ * Loads the code of all verbs of both plugins, and opens what is kept open, for a process that serves many calls. @throws whatever a
+ * module throws, and the kernel's refusal of a socket
+ */
 export async function loadAll(): Promise<void> {
   loaded.machine = (await import('./kernel/linux-machine.ts')).linuxMachine
   loaded.lock = (await import('./run-cni/attachment-lock.ts')).withAttachmentLock
@@ -125,6 +128,7 @@ export async function loadAll(): Promise<void> {
   loaded.offload = (await import('./offload/plugin.ts')).offloadPlugin
   loaded.readPolicy = (await import('./cni/policy-file.ts')).readPolicy
   for (const piece of Object.values(await import('./kernel/linux/lazy.ts'))) piece()
+  ;(await import('./kernel/linux/kept-sockets.ts')).keepHostSockets()
 }
 
 /** Loads what one call needs. A failure is kept: the runtime must get an error object for a module that fails to load, too. */

@@ -169,6 +169,18 @@ export function lookOver(
   return { flags, end: undefined }
 }
 
+/** The bytes of several messages as one datagram. */
+export function joined(parts: readonly Uint8Array[]): Uint8Array {
+  if (parts.length === 1) return parts[0] as Uint8Array
+  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0))
+  let at = 0
+  for (const part of parts) {
+    whole.set(part, at)
+    at += part.length
+  }
+  return whole
+}
+
 /** Reads NLMSG_ERROR or NLMSG_DONE. Both may carry extended ACK attributes; an uncapped ACK repeats the request before them. */
 export function parseAck(message: Message): Ack {
   const { payload, flags } = message

@@ -24,6 +24,12 @@ export function firstOf(datagram: Uint8Array): Message | undefined {
   return parseDatagram(datagram.subarray(0, lengthAt(datagram, 0)))[0]
 }
 
+/** The first message of a dump, if it is an object. */
+export function firstObject(datagram: Uint8Array): { readonly first?: Message } {
+  const first = firstOf(datagram)
+  return first === undefined || first.type < NLMSG.NLMSG_MIN_TYPE ? {} : { first }
+}
+
 /** The offsets of the needles, in order. */
 function positions(datagram: Uint8Array, needles: readonly Uint8Array[]): number[] {
   const bytes = Buffer.from(datagram.buffer, datagram.byteOffset, datagram.length)

@@ -16,6 +16,7 @@ import { NetlinkError } from './error.ts'
 import {
   type Ack,
   encodeRequest,
+  joined,
   lookOver,
   type Message,
   NLM_F,
@@ -25,7 +26,7 @@ import {
   parseDatagram,
   type Request,
 } from './message.ts'
-import { firstOf, sieve } from './sieve.ts'
+import { firstObject, sieve } from './sieve.ts'
 
 export type { Reply } from './answers.ts'
 export { NetlinkError } from './error.ts'
@@ -109,12 +110,9 @@ export class NetlinkSocket {
    * requests (nfnl_err_deliver() of net/netfilter/nfnetlink.c), so all refusals and echoes have come before that ACK.
    */
   transaction([begin, end]: readonly [begin: Request, end: Request], requests: readonly Request[]): Reply[] {
-    return this.#exchange([begin, ...requests, end], requests.length)
-      .map((result) => {
-        if (result instanceof NetlinkError) throw result
-        return result
-      })
-      .slice(1, -1)
+    const results = this.#exchange([begin, ...requests, end], requests.length)
+    for (const result of results) if (result instanceof NetlinkError) throw result
+    return (results as Reply[]).slice(1, -1)
   }
 
   /**
@@ -243,7 +241,7 @@ export class NetlinkSocket {
     this.#open++
     try {
       this.#transport.send(
-        join(
+        joined(
           requests.map((request, i) =>
             encodeRequest(
               request,
@@ -299,20 +297,3 @@ export class NetlinkSocket {
 
 /** The answer to a request that asks for none. */
 const done: Ack = { error: 0, extack: {} }
-
-/** The first message of a dump, if it is an object. */
-function firstObject(datagram: Uint8Array): { readonly first?: Message } {
-  const first = firstOf(datagram)
-  return first === undefined || first.type < NLMSG.NLMSG_MIN_TYPE ? {} : { first }
-}
-
-function join(parts: readonly Uint8Array[]): Uint8Array {
-  if (parts.length === 1) return parts[0] as Uint8Array
-  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0))
-  let at = 0
-  for (const part of parts) {
-    whole.set(part, at)
-    at += part.length
-  }
-  return whole
-}

@@ -32,6 +32,7 @@ import { clearDebris, clearDebrisWhenDue } from './verbs/debris.ts'
 import { collectGarbage } from './verbs/gc.ts'
 import { collectOrphans } from './verbs/gc-orphans.ts'
 import { lookAround, mostLooks, PortChanged } from './verbs/look.ts'
+import { removeLost } from './verbs/lost.ts'
 import { requireReady } from './verbs/status.ts'
 
 /** The plugin on a given machine, under one of its names. */
@@ -46,7 +47,14 @@ export function offloadPlugin(machine: Machine, name: OffloadName = 'vf-offload'
     check: (request) => explained(() => check(of, request)),
     gc: (request) => explained(() => gc(of, request)),
     status: (request) => explained(() => status(of, request)),
+    removeLost: (request) => explained(() => takeBack(of, request)),
   }
+}
+
+/** Takes back an ADD that a dead worker had. */
+function takeBack({ machine, name, features }: Instance, request: Request): void {
+  const { stateDir } = readTeardown(request)
+  removeLost({ store: recordsOf(name, stateDir), features }, request, offloadDel(machine, name))
 }
 
 /** The plugin under one name. */

@@ -2,11 +2,13 @@
 import {
   copyFileSync,
   lstatSync,
+  mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
   readlinkSync,
   rmSync,
+  symlinkSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -14,6 +16,9 @@ import { fileURLToPath } from 'node:url'
 import { execa } from 'execa'
 import { describe, expect, test } from 'vitest'
 import { call, executable } from '../support/executable.ts'
+import { compileShim } from '../support/shim/compile.ts'
+
+const mainFile = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
 
 // The program that hack/build.ts makes is what its name says.
 
@@ -49,6 +54,49 @@ test('there is one program; what runtimes call is the small one in front of it, 
     expect(front.length).toBeLessThan(1 << 17)
     // An interpreter in the program's headers would load what LD_PRELOAD names.
     expect(front.includes('/lib64/ld-linux')).toBe(false)
+  }
+})
+
+test('a shim for arm64 answers VERSION, and says why it cannot start the program', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'arm64-'))
+  try {
+    const shim = join(folder, 'vf-attach')
+    compileShim(shim, 'aarch64-linux-gnu-gcc')
+    const ask = (verb: string) =>
+      execa('qemu-aarch64', [shim], { env: { CNI_COMMAND: verb }, extendEnv: false, reject: false })
+    const { stdout, stderr } = await execa(executable('vf-attach'), { env: { CNI_COMMAND: 'VERSION' } })
+    expect(await ask('VERSION')).toMatchObject({ exitCode: 0, stdout, stderr })
+    const failed = await ask('STATUS')
+    expect(failed).toMatchObject({ exitCode: 1, stderr: '' })
+    expect(JSON.parse(failed.stdout)).toEqual({
+      ...{ cniVersion: '1.1.0', code: 50 },
+      msg: `Cannot start vf-attach: cannot execute ${folder}/vf-flower: ENOENT (No such file or directory)`,
+    })
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
+})
+
+test('the shim answers VERSION as the program does, for the names of plugins that this has', async () => {
+  const names = [
+    ...readFileSync(mainFile, 'utf8').matchAll(/name === '([\w-]+)' \|\||name === '(bandwidth)'/g),
+  ].map(([, name, last]) => name ?? last ?? '')
+  expect(names).toHaveLength(6)
+  const folder = mkdtempSync(join(tmpdir(), 'versions-'))
+  try {
+    const [shims, links] = [join(folder, 'shims'), join(folder, 'links')]
+    for (const one of [shims, links]) mkdirSync(one)
+    const env = { CNI_COMMAND: 'VERSION' }
+    // Nothing is there that the shim could start.
+    for (const name of names) {
+      copyFileSync(executable('vf-attach'), join(shims, name))
+      symlinkSync(executable('vf-flower'), join(links, name))
+      expect(await call(join(shims, name), { env })).toEqual(await call(join(links, name), { env }))
+    }
+    copyFileSync(executable('vf-attach'), join(shims, 'bridge'))
+    expect((await call(join(shims, 'bridge'), { env })).object?.msg).toContain('cannot execute')
+  } finally {
+    rmSync(folder, { recursive: true })
   }
 })
 

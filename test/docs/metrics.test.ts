@@ -3,11 +3,13 @@ import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { type MetricRow, metricGroups, metricTable } from '../../device-plugin/observe/table.ts'
 import { dashboard, metricsPage, withMetricTables } from '../../hack/docs.ts'
+import { agentMetrics } from '../../src/agent/metrics/table.ts'
 
 test('the tables of docs/metrics.md are those of the sources (sh hack/bun.sh hack/docs.ts writes them)', () => {
   const page = readFileSync(metricsPage, 'utf8')
   expect(page).toBe(withMetricTables(page))
-  for (const name of Object.keys(metricTable)) expect(page).toContain(`| \`${name}\` |`)
+  for (const name of Object.keys({ ...metricTable, ...agentMetrics }))
+    expect(page).toContain(`| \`${name}\` |`)
 })
 
 interface Shown {

@@ -2,6 +2,7 @@ import { attach } from './attach.ts'
 import { attachIpam } from './attach-ipam.ts'
 import { attachNames } from './attach-names.ts'
 import { attachOwners } from './attach-owners.ts'
+import { calls } from './calls.ts'
 import { cni } from './cni.ts'
 import { configTables } from './config-tables.ts'
 import { container } from './container.ts'
@@ -28,6 +29,7 @@ import { lock } from './lock.ts'
 import type { Mutation } from './mutation.ts'
 import { netlink } from './netlink.ts'
 import { nic } from './nic.ts'
+import { nodeSize } from './node-size.ts'
 import { offload } from './offload.ts'
 import { offloadSteering } from './offload-steering.ts'
 import { ops } from './ops.ts'
@@ -43,6 +45,7 @@ import { uplinks } from './uplinks.ts'
 /** All mutations. */
 export const mutations: readonly Mutation[] = [
   ...attach,
+  ...calls,
   ...attachIpam,
   ...attachNames,
   ...uplinks,
@@ -59,6 +62,7 @@ export const mutations: readonly Mutation[] = [
   ...kernelTable,
   ...netlink,
   ...nic,
+  ...nodeSize,
   ...ops,
   ...cni,
   ...sys,

@@ -78,6 +78,7 @@ export class Node implements Machine {
 
         addresses: never,
         nodeAddresses: never,
+        eswitchPorts: never,
         routes: never,
         sourceRules: never,
         hasDefaultRoute: never,
@@ -122,7 +123,7 @@ export class Node implements Machine {
           this.#step('limiter')
           this.limiters = this.limiters.filter((one) => one.index !== index)
         },
-        ...{ policerIndexes: never, portRates: never, ratesOfPort: never },
+        ...{ takenPolicers: never, portRates: never, ratesOfPort: never },
         shapedBy: (_side, ifindex) => (this.shapers.has(ifindex) ? 0x76660000 : undefined),
         removeShaper: (_side, ifindex, cookie) => {
           if (!this.shapers.has(ifindex) || this.shapers.get(ifindex)?.cookie !== cookie) return

@@ -13,6 +13,7 @@ export function linkAnswers(links: readonly object[]) {
       all.find(({ ifindex, name }) => ifindex === by || name === by),
     links: () => all,
     linksAt: (ifindexes: readonly number[]) => all.filter(({ ifindex }) => ifindexes.includes(ifindex)),
+    eswitchPorts: () => all,
     linksOfKind: (wanted: string) => all.filter(({ kind }) => kind === wanted),
   }
 }

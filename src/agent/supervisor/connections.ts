@@ -51,8 +51,9 @@ export class Connections {
         if (code !== 'EMFILE' && code !== 'ENFILE') throw error
         tooMany()
         // Without a descriptor the line of connections would stay as it is, and each shim would wait for its whole time.
-        if (!this.#turnAway(listener)) break
-        continue
+        if (this.#turnAway(listener)) continue
+        if (accepted.length === 0) throw error
+        break
       }
       if (fd === undefined) break
       if (this.#all.size >= most) {
@@ -81,9 +82,11 @@ export class Connections {
     }
   }
 
-  /** Reads the verb of a shim: `nothing` if it has not come yet; undefined, and the connection is closed, for anything else. */
+  /** Reads the verb of a shim: `nothing` if it has not come yet; undefined, and the connection is closed, if it never will. */
   greeting(one: Connection): Verb | 'nothing' | undefined {
-    const verb = this.#verbOf(one)
+    const said = this.#verbOf(one)
+    // A supervisor that was late may find shims that have gone since.
+    const verb = said !== undefined && said !== 'nothing' && isHungUp(one.fd) ? undefined : said
     if (verb === undefined) this.drop(one)
     else if (verb !== 'nothing') one.isQueued = true
     return verb

@@ -30,6 +30,8 @@ export type Fallback =
   | 'workers do not start'
   | 'the agent stops'
   | 'too many connections'
+  /** Nobody sent it away: it has left by itself before a worker was free. */
+  | 'the shim did not wait'
 
 /** The reason for which a worker is ended by SIGKILL; a label of a metric. */
 export type KillReason =

@@ -1,4 +1,5 @@
 /** The process of a worker, as the supervisor holds it. */
+import { startChild } from '../../sys/child/child.ts'
 import { anyCall, close } from '../../sys/ffi.ts'
 import { killProcess, openProcess } from '../../sys/poll.ts'
 import { receive, send, socketPair } from '../../sys/unix-socket.ts'
@@ -30,14 +31,11 @@ export class WorkerProcess {
   static start(): WorkerProcess {
     const [ours, theirs] = socketPair()
     try {
-      // It is stopped by the supervisor alone: it has the signals blocked that the supervisor has.
-      const child = Bun.spawn(['/proc/self/exe', 'worker'], {
-        argv0: 'vf-agent',
-        stdio: ['ignore', 'inherit', 'inherit', theirs],
-        env: engine,
+      const { pid } = startChild({
+        ...{ file: '/proc/self/exe', argv: ['vf-agent', 'worker'], env: engine },
+        ...{ stdin: '', stdout: 2, stderr: 2, held: theirs },
       })
-      child.unref()
-      return new WorkerProcess(child.pid, openProcess(child.pid), ours)
+      return new WorkerProcess(pid, openProcess(pid), ours)
     } catch (error) {
       close(ours)
       throw error
@@ -88,7 +86,7 @@ export class WorkerProcess {
       const signal = word & 0x7f
       words = signal === 0 ? `ended with exit code ${(word >> 8) & 0xff}` : `was ended by signal ${signal}`
     } catch {
-      // Bun has waited for it.
+      // Nothing more is known of it.
     }
     this.forgetShim()
     if (this.control !== undefined) close(this.control)

@@ -19,7 +19,7 @@ export interface IncomingCall {
   readonly descriptors: readonly number[]
 }
 
-/** Something else than a call came; the reason goes to the shim and to the counters. */
+/** Something else than a call came. The message is one of few texts: it goes to the counters. */
 export class NoCall extends Error {
   override readonly name = 'NoCall'
 }
@@ -45,16 +45,16 @@ export function nextMessage(
  */
 export function readCall(message: Required<Message>, descriptors: readonly number[]): IncomingCall {
   const [memory, root, netns] = descriptors
-  if (message.kind !== 'call') throw new NoCall(`the shim sent ${message.kind} in the place of its call`)
+  if (message.kind !== 'call') throw new NoCall('the shim sent no call')
   if (memory === undefined || root === undefined || descriptors.length > 3)
-    throw new NoCall(`the call came with ${descriptors.length} descriptors; must be 2 or 3`)
+    throw new NoCall('the call came with too few or too many descriptors')
   const { first, second } = message
   const { size } = fstatSync(memory)
-  if (first + second > size) throw new NoCall(`the call has ${size} bytes; must have ${first + second}`)
+  if (first + second > size) throw new NoCall('the call is shorter than it says')
   const bytes = new Uint8Array(first + second)
   for (let done = 0; done < bytes.length; ) {
     const length = readSync(memory, bytes, done, bytes.length - done, done)
-    if (length === 0) throw new NoCall('the call has become shorter')
+    if (length === 0) throw new NoCall('the call is shorter than it says')
     done += length
   }
   // As standard input is read without an agent: a byte order mark is a part of the text.

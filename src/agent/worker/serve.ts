@@ -1,15 +1,13 @@
 /** One connection of a shim, from READY to the end of its call. */
 import { writeSync } from 'node:fs'
 import { errnoName } from '../../lib/errno.ts'
-import { errorText } from '../../lib/error-text.ts'
 import { type Answer, serveCall } from '../../run-cni.ts'
 import { close } from '../../sys/ffi.ts'
 import { isHungUp, memoryFile } from '../../sys/poll.ts'
 import { send } from '../../sys/unix-socket.ts'
 import type { EndedCall, Report, WaitReason } from '../control.ts'
 import { encodeMessage } from '../protocol.ts'
-import { refusalOf } from './admission.ts'
-import { type IncomingCall, nextMessage, readCall } from './incoming.ts'
+import { type IncomingCall, NoCall, nextMessage, readCall } from './incoming.ts'
 
 /** Longest wait for the call of a shim that was told to send it, in milliseconds. */
 const callTime = 1_000
@@ -17,14 +15,20 @@ const callTime = 1_000
 /** The end of a call, without what the process adds. */
 export type ServedCall = Pick<EndedCall, 'name' | 'verb' | 'outcome' | 'reason' | 'exitCode'>
 
-/** Serves the call of a connection, and closes the connection. `report` takes what happens meanwhile. Never throws. */
-export function serveConnection(
-  connection: number,
-  build: string,
-  report: (one: Report) => void,
-): ServedCall {
+/** The worker around a call. */
+export interface ServeOptions {
+  readonly build: string
+  /** The reason for which a call is not served, one of few texts; undefined if it is. */
+  readonly refusalOf: (connection: number, call: IncomingCall) => string | undefined
+  /** Takes what happens in the call. */
+  readonly report: (one: Report) => void
+}
+
+/** Serves the call of a connection, and closes the connection. Never throws. */
+export function serveConnection(connection: number, options: ServeOptions): ServedCall {
   try {
-    if (!send(connection, encodeMessage({ kind: 'ready', text: build }))) return { outcome: 'unwanted' }
+    const ready = encodeMessage({ kind: 'ready', text: options.build })
+    if (!send(connection, ready)) return { outcome: 'unwanted' }
     const came = nextMessage(connection, callTime)
     if (came === undefined) return { outcome: 'unwanted' }
     const open = new Set(came.descriptors)
@@ -34,15 +38,17 @@ export function serveConnection(
     }
     try {
       const call = readCall(came.message, came.descriptors)
-      return serveRead(connection, call, closeAll, report)
+      return serveRead(connection, call, closeAll, options)
     } catch (error) {
       // Nothing was done: only reading the call, and the look at its surroundings, can fail.
-      return refuse(connection, {}, errorText(error))
+      const reason = error instanceof NoCall ? error.message : 'the call can not be read'
+      return refuse(connection, {}, reason)
     } finally {
       closeAll()
     }
-  } catch (error) {
-    return { outcome: 'unwanted', reason: errorText(error) }
+  } catch {
+    // The connection can be neither read nor written.
+    return { outcome: 'unwanted' }
   } finally {
     close(connection)
   }
@@ -57,7 +63,7 @@ function serveRead(
   connection: number,
   call: IncomingCall,
   closeAll: () => void,
-  report: (one: Report) => void,
+  { refusalOf, report }: ServeOptions,
 ): ServedCall {
   const { name, env, stdin } = call
   const verb = env.CNI_COMMAND ?? ''

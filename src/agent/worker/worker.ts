@@ -1,16 +1,15 @@
 /** The worker: takes one connection of a shim after the other from the supervisor, and serves its call as a process of its own would. */
 
-import { keepHostSockets } from '../../kernel/linux/kept-sockets.ts'
 import { buildId } from '../../lib/build-id.ts'
 import { loadAll } from '../../run-cni.ts'
-import { close } from '../../sys/ffi.ts'
 import { collectGarbage } from '../../sys/memory/memory.ts'
 import { poll, pollBits } from '../../sys/poll.ts'
 import { receive, send } from '../../sys/unix-socket.ts'
 import type { Order, Report } from '../control.ts'
+import { samePlace } from '../same-place/same-place.ts'
 import { Belongings } from './leftovers.ts'
 import './preload.ts'
-import { serveConnection } from './serve.ts'
+import { type ServeOptions, serveConnection } from './serve.ts'
 
 /** The worker's end of the control socket. */
 const control = 3
@@ -23,9 +22,10 @@ const quietTime = 500
 export async function runWorker(): Promise<number> {
   // A worker runs for long, so compiling pays. hack/build.ts delays compiling, for calls that end at once.
   Bun.unsafe.setJITPolicy(1)
+  // Signals to a whole terminal, or a whole unit, are the supervisor's: it ends its workers after their calls.
+  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, () => undefined)
   await loadAll()
-  // Before the look at what this process has: these stay open from call to call.
-  keepHostSockets()
+  const options: ServeOptions = { build: buildId, refusalOf: samePlace(), report: tell }
   const belongings = new Belongings()
   tell({ did: 'start' })
   let isTidy = false
@@ -44,14 +44,14 @@ export async function runWorker(): Promise<number> {
     const [connection] = packet.descriptors
     if (connection === undefined) continue
     isTidy = false
-    if (!serve(connection, belongings)) return 0
+    if (!serve(connection, options, belongings)) return 0
   }
 }
 
 /** Serves a connection; false when the worker must end, because the call has left something. */
-function serve(connection: number, belongings: Belongings): boolean {
+function serve(connection: number, options: ServeOptions, belongings: Belongings): boolean {
   const began = performance.now()
-  const served = serveConnection(connection, buildId, tell)
+  const served = serveConnection(connection, options)
   const milliseconds = performance.now() - began
   const leaves = belongings.difference()
   const kilobytes = process.memoryUsage.rss() / 1_024
@@ -69,9 +69,4 @@ function tell(report: Report): void {
     const [bits = 0] = poll([{ fd: control, events: pollBits.out }], -1)
     if ((bits & (pollBits.hangup | pollBits.error)) !== 0) return
   }
-}
-
-/** Closes what only the supervisor may have, in a worker that was started by hand. */
-export function endControl(): void {
-  close(control)
 }

@@ -11,4 +11,9 @@ export interface Plugin {
   check(request: Request): void
   gc(request: Request): void
   status(request: Request): void
+  /**
+   * Removes what an ADD of the same attachment has left that a worker had when it died. `request` is that of a DEL, with the config of the
+   * ADD. Without this it is `del`.
+   */
+  removeLost?(request: Request): void
 }

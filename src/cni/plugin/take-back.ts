@@ -23,8 +23,9 @@ export function takeBack(
  * @throws CniError 11 with both reasons
  */
 export function takeBackLost(plugin: Plugin, request: Request): void {
+  const remove = plugin.removeLost ?? plugin.del
   try {
-    plugin.del(asDel(request))
+    remove(asDel(request))
   } catch (cause) {
     throw new CniError(
       code.tryAgainLater,

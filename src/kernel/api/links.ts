@@ -2,7 +2,7 @@
 import type { BridgeVlan, Side } from '../../ops/op.ts'
 import type { Passed } from './counters.ts'
 import type { LinkFacts, LinkPlace, MoveFacts, OtherEnd } from './facts.ts'
-import type { EswitchMode } from './network-facts.ts'
+import type { EswitchMode, NetworkLink } from './network-facts.ts'
 
 /** The host's number of another namespace, hostNetns of lib/host-netns.ts, or: the pod's own, or one that the kernel can't tell. */
 export type LowerNetns = number | 'pod' | 'unknown'
@@ -30,6 +30,8 @@ export interface LinkKernel {
   links(side: Side): readonly LinkFacts[]
   /** The host's interfaces with these numbers, as far as there are any. */
   linksAt(ifindexes: readonly number[]): readonly LinkFacts[]
+  /** The host's interfaces on the eSwitch with this number (hex), and perhaps others, as far as their places tell. */
+  eswitchPorts(switchId: string): readonly NetworkLink[]
   /** The host's interfaces of a kind. */
   linksOfKind(kind: 'vlan' | 'ifb'): readonly LinkFacts[]
   /** The host's end of a veth pair whose other end is `link` of the pod; undefined where it has none that is on the host. */

@@ -18,8 +18,8 @@ export interface RateKernel {
   limiters(cookiePrefix: string): readonly SharedPolicerFacts[]
   /** Those of the policers with these indexes that have this cookie (hex): each is asked for, and no dump. */
   limitersAt(indexes: readonly number[], cookie: string): readonly SharedPolicerFacts[]
-  /** Indexes of all policers of the host, whoever made them. */
-  policerIndexes(): readonly number[]
+  /** The indexes from `first` on that policers of the host have, whoever made them, up to the first free one. */
+  takenPolicers(first: number): readonly number[]
   /** EPERM while filters use it. */
   removeSharedPolicer(index: number): void
   /** Rates of the devlink port behind a host interface; undefined where driver or kernel have none. */

@@ -2,7 +2,7 @@
  * Reads all interfaces as far as an inventory needs them. A node has more than a thousand, so attributes that nobody asks for are
  * passed over, not decoded: their decoding would take four times as long as all of the rest.
  */
-import { toHex } from '../../lib/hex.ts'
+import { fromHex, toHex } from '../../lib/hex.ts'
 import { eachAttribute } from '../../netlink/codec/tlv.ts'
 import type { Message } from '../../netlink/message.ts'
 import { dumpLinks, IFF, ifinfomsg, link, linkInfo, RTEXT_FILTER } from '../../netlink/rtnl/link.ts'
@@ -52,6 +52,12 @@ const infoReads: readonly (Read | undefined)[] = byNumber([
 export function networkLinks(socket: NetlinkSocket): NetworkLink[] {
   const mask = { IFLA_EXT_MASK: RTEXT_FILTER.RTEXT_FILTER_SKIP_STATS }
   return socket.dump(dumpLinks(mask)).map(linkOf)
+}
+
+/** Those that the number of an eSwitch (hex) is found in: the others are passed over, whatever they are. */
+export function eswitchLinks(socket: NetlinkSocket, switchId: string): NetworkLink[] {
+  const mask = { IFLA_EXT_MASK: RTEXT_FILTER.RTEXT_FILTER_SKIP_STATS }
+  return socket.scan(dumpLinks(mask), [fromHex(switchId)]).found.map(linkOf)
 }
 
 function linkOf({ payload }: Message): NetworkLink {

@@ -7,38 +7,26 @@ import { NetlinkSocket } from '../../netlink/socket.ts'
 import { SystemError } from '../../sys/errno.ts'
 import { openHome } from '../../sys/namespaces.ts'
 import { openNetlink } from '../../sys/netlink.ts'
+import { SocketPool } from './socket-pool.ts'
 
 /** NETLINK_ROUTE, NETLINK_SOCK_DIAG, NETLINK_NETFILTER, NETLINK_GENERIC of linux/netlink.h. */
 const protocols = [0, 4, 12, 16] as const
 
-/** Free sockets by their protocol; undefined in a process that keeps none. */
-let kept: Map<number, NetlinkSocket> | undefined
+/** The sockets of this process in its own network namespace. */
+export const hostSockets = new SocketPool((protocol) => new NetlinkSocket(openNetlink(protocol)))
 
 /**
- * Opens all descriptors that this process keeps from now on: its own network namespace, and sockets in it. Protocols that the kernel lacks have none. Each is
- * used by one kernel at a time, and closed where an answer may be under way that nobody waits for.
+ * Opens all descriptors that this process keeps from now on: its own network namespace, and sockets in it. Protocols that the kernel lacks
+ * have none.
  */
 export function keepHostSockets(): void {
   openHome()
-  kept = new Map()
-  for (const protocol of protocols) {
+  hostSockets.fill(protocols, (protocol) => {
     try {
-      kept.set(protocol, new NetlinkSocket(openNetlink(protocol)))
+      return new NetlinkSocket(openNetlink(protocol))
     } catch (error) {
-      if (!(error instanceof SystemError) || error.code !== 'EPROTONOSUPPORT') throw error
+      if (error instanceof SystemError && error.code === 'EPROTONOSUPPORT') return undefined
+      throw error
     }
-  }
-}
-
-/** A kept socket of the host, or a new one. */
-export function takeHostSocket(protocol: number): NetlinkSocket {
-  const found = kept?.get(protocol)
-  kept?.delete(protocol)
-  return found ?? new NetlinkSocket(openNetlink(protocol))
-}
-
-/** Keeps a socket of the host for the next kernel, or closes it. */
-export function giveHostSocket(protocol: number, socket: NetlinkSocket): void {
-  if (kept === undefined || kept.has(protocol) || !socket.isIdle) socket.close()
-  else kept.set(protocol, socket)
+  })
 }

@@ -2,6 +2,7 @@
 
 export { conflictsOf } from '../inspect/conflicts.ts'
 export { changeRule, removeReplies, removeTable, sourceRules } from '../ip/policy-rules.ts'
+export { eswitchLinks } from '../link/network-links.ts'
 export { addFlowFilters, removeFlowFilters } from '../tc/flow-filters.ts'
 export { deleteOwnFilters, findOwnFilters, findPlaced } from '../tc/own-filters.ts'
 export { rateKernel, rateLooks, runRateOp } from '../tc/rate-operations.ts'

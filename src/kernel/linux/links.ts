@@ -9,7 +9,7 @@ import { lowerNetnsOf, otherEndOf, peerOnHost } from '../link/other-end.ts'
 import { lookBeforeMove } from '../link/preflight.ts'
 import { linksAt, linksOfKind } from '../link/some-links.ts'
 import { setVf } from '../link/vfs.ts'
-import { inspect, residue } from './lazy.ts'
+import { inspect, residue, tc } from './lazy.ts'
 import type { OpenSides } from './open-sides.ts'
 import { done, type Runs, verb } from './runs.ts'
 
@@ -42,6 +42,7 @@ export function linkKernel(sides: OpenSides): LinkKernel {
     link,
     links: (side) => allLinks(route(side)),
     linksAt: (ifindexes) => linksAt(route('host'), ifindexes),
+    eswitchPorts: (switchId) => tc().eswitchLinks(route('host'), switchId),
     linksOfKind: (kind) => linksOfKind(route('host'), kind),
     otherEnd: (place) => otherEndOf(route('host'), pod, place),
     lowerNetns: (link) => lowerNetnsOf(route('pod'), link),

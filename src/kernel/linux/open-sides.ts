@@ -8,7 +8,7 @@ import type { OpenNetns } from '../api/machine.ts'
 import { findLink, mustFindLink } from '../link/links.ts'
 import type { Sides } from '../link/sides.ts'
 import type { RunNft } from '../nftables/nft-program.ts'
-import { giveHostSocket, takeHostSocket } from './kept-sockets.ts'
+import { hostSockets } from './kept-sockets.ts'
 import { runNft } from './run-nft.ts'
 
 /** All that the adapter's files need to reach the kernel. */
@@ -49,7 +49,7 @@ export function openSides(pod?: OpenNetns): OpenSides {
     const own = side === 'host' ? ofHost : ofPod
     const known = own.get(protocol)
     if (known !== undefined) return known
-    const opened = side === 'host' ? takeHostSocket(protocol) : open(side, protocol)
+    const opened = side === 'host' ? hostSockets.take(protocol) : open(side, protocol)
     own.set(protocol, opened)
     return opened
   }
@@ -94,7 +94,7 @@ export function openSides(pod?: OpenNetns): OpenSides {
     },
     close: () => {
       for (const opened of ofPod.values()) opened.close()
-      for (const [protocol, opened] of ofHost) giveHostSocket(protocol, opened)
+      for (const [protocol, opened] of ofHost) hostSockets.give(protocol, opened)
       ofPod.clear()
       ofHost.clear()
     },

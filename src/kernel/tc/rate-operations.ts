@@ -27,12 +27,12 @@ import {
   addMacPolicer,
   addSharedPolicer,
   hasMacPolicer,
-  policerIndexes,
   removeMacPolicer,
   removeSharedPolicer,
   sharedPolicerDifferences,
   sharedPolicersAt,
   sharedPolicersOf,
+  takenPolicers,
 } from './shared-policers.ts'
 
 /** Carries out an operation of one kind. */
@@ -113,7 +113,7 @@ export function rateKernel({ route, generic }: Pick<Sides, 'route' | 'generic'>)
     removeIfb: (side, name) => removeIfb(route(side), name),
     limitersAt: (indexes, cookie) => sharedPolicersAt(route('host'), indexes, cookie),
     limiters: (cookie) => sharedPolicersOf(route('host'), cookie),
-    policerIndexes: () => policerIndexes(route('host')),
+    takenPolicers: (first) => takenPolicers(route('host'), first),
     removeSharedPolicer: (index) => removeSharedPolicer(route('host'), index),
     portRates: (ifindex) => portRatesOf(route('host'), generic(), ifindex),
     ratesOfPort: (handle) => ratesOfPort(generic(), handle),

@@ -96,11 +96,11 @@ function factsOf(actions: readonly Action[], cookiePrefix: string): SharedPolice
   })
 }
 
-/** Indexes of all policers of the namespace, foreign ones too. */
-export function policerIndexes(socket: NetlinkSocket): number[] {
-  return policersOf(socket).flatMap(
-    (action) => (action.TCA_ACT_OPTIONS as Police).TCA_POLICE_TBF?.index ?? [],
-  )
+/** The indexes from `first` on that policers have, foreign ones too, up to the first free one. Asks for one after the other. */
+export function takenPolicers(socket: NetlinkSocket, first: number): number[] {
+  const taken: number[] = []
+  while (policerOf(socket, first + taken.length) !== undefined) taken.push(first + taken.length)
+  return taken
 }
 
 /**
@@ -128,11 +128,13 @@ export function removeSharedPolicer(socket: NetlinkSocket, index: number, patien
   }
 }
 
-/** The shared policer with this index; undefined when there is none. */
+/** The shared policer with this index; undefined when there is none. Other policers are not read. */
 export function policerOf(socket: NetlinkSocket, index: number): Action | undefined {
-  return policersOf(socket).find(
-    (action) => (action.TCA_ACT_OPTIONS as Police).TCA_POLICE_TBF?.index === index,
-  )
+  const reply = tolerate(['ENOENT', 'EINVAL'], () => socket.request(getAction('police', index)))
+  const actions = reply?.echo === undefined ? [] : decodeActions(reply.echo)
+  return actions
+    .filter(isDecoded)
+    .find((action) => (action.TCA_ACT_OPTIONS as Police).TCA_POLICE_TBF?.index === index)
 }
 
 function policersOf(socket: NetlinkSocket): Action[] {
@@ -174,8 +176,10 @@ export function removeMacPolicer(socket: NetlinkSocket, spec: MacPolicer): void 
 /** Filters with the priority, the MAC address and the cookie of `spec`. */
 export function macPolicersOf(socket: NetlinkSocket, spec: MacPolicer): Tc[] {
   const { ifindex, mac, cookie } = spec
-  const found = tolerate(['EINVAL', 'ENODEV'], () => socket.dump(dumpFilters(ifindex))) ?? []
-  return found.map(decodeFilter).filter((filter) => {
+  // The filters of others have other cookies, and are passed over undecoded.
+  const which = { chain: 0, slot: macPolicerRequest(spec).place }
+  const look = () => socket.scan(dumpFilters(ifindex, which), [fromHex(cookie)]).found
+  return (tolerate(['EINVAL', 'ENODEV'], look) ?? []).map(decodeFilter).filter((filter) => {
     const own = actionsOf(filter).at(-1)?.TCA_ACT_COOKIE
     if (placeOf(filter).priority !== meterPriority(spec) || own === undefined || toHex(own) !== cookie)
       return false

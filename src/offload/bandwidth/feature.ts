@@ -8,7 +8,13 @@ import type { LimitRecord, OffloadJournal } from '../../records/offload.ts'
 import type { AddContext, Feature, LookContext, Looked, Planned, TraceContext } from '../feature.ts'
 import { traitsOf } from '../port/kinds.ts'
 import { driverOf, type Port } from '../port/port.ts'
-import { cookiePrefix, marksPod, rateIdentityOf, rateNetworkPrefix } from '../state/identity.ts'
+import {
+  cookiePrefix,
+  marksPod,
+  type RateIdentity,
+  rateIdentityOf,
+  rateNetworkPrefix,
+} from '../state/identity.ts'
 import { limitsOf } from '../state/report.ts'
 import { type DirectWay, directWay } from './bridge-path.ts'
 import { doneLimits, limitDifferences } from './check.ts'
@@ -85,7 +91,7 @@ function lookAround({ kernel, config, port }: LookContext): Looked {
 function planned(context: AddContext, surroundings: Surroundings, passed: readonly string[]): Planned {
   const { machine, kernel, config, attachment, port } = context
   const identity = rateIdentityOf(attachment, machine.sha256)
-  const facts = readRateFacts(context, surroundings)
+  const facts = readRateFacts(context, surroundings, identity)
   const goals = planRates(config.rates, facts, identity)
   refuseShaped(kernel, port, facts, goals)
   refuseBesideRedirects(context, goals)
@@ -170,6 +176,7 @@ function passedBy(kernel: Kernel, peer: LinkFacts): string[] {
 function readRateFacts(
   { kernel, port, config, others, ratesBefore }: AddContext,
   { driver, way }: Surroundings,
+  { limiter }: Pick<RateIdentity, 'limiter'>,
 ): RateFacts {
   const { peer } = port
   const representor = port.wire?.representor
@@ -187,7 +194,7 @@ function readRateFacts(
     portBefore: before.port,
     ...(way === undefined
       ? { direct: undefined, unmetered: undefined, takenPolicerIndexes: [] }
-      : { ...wayPast(way, others), takenPolicerIndexes: kernel.rates().policerIndexes() }),
+      : { ...wayPast(way, others), takenPolicerIndexes: kernel.rates().takenPolicers(limiter) }),
     mapped: config.mappings.length > 0,
     steersInNic: config.mappings.length === 0 || config.offload !== 'off',
     hasIngress: {

@@ -132,7 +132,7 @@ function vfPort(
     throw invalid(`Cannot serve "${name}": the pod has no such interface`)
   const eswitch = kernel.eswitch(vf.pf)
   const ports = switchPorts(kernel, vf.pf, uplink, eswitch)
-  const representor = ports === undefined ? undefined : representorAmong(ports, uplink, vf)
+  const representor = ports === undefined ? undefined : representorAmong(kernel, ports, uplink, vf)
   const manager = managerOf(vf.pf, eswitch)
   const attributes = uplink.vfs?.get(vf.index)
   const { id: vlan = 0, proto } = attributes?.vlan ?? {}
@@ -172,8 +172,14 @@ function wireOf(
 }
 
 /** The representor of a VF in switchdev mode: nothing reaches the VF without it. */
-function representorAmong(ports: SwitchPorts, uplink: LinkFacts, { pf, index }: VfPosition): LinkFacts {
-  const found: LinkFacts | undefined = portAt(ports, `vf${index}`, pf)
+function representorAmong(
+  kernel: Kernel,
+  ports: SwitchPorts,
+  uplink: LinkFacts,
+  { pf, index }: VfPosition,
+): LinkFacts {
+  const port = portAt(ports, `vf${index}`, pf)
+  const found = port === undefined ? undefined : kernel.link('host', port.ifindex)
   if (found?.up === true) return found
   const words = found === undefined ? 'was not found' : `"${found.name}" is down`
   throw invalid(`Cannot serve a pod: the representor of VF ${index} of "${uplink.name}" ${words}`)

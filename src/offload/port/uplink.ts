@@ -3,7 +3,7 @@ import type { LinkFacts } from '../../kernel/api/facts.ts'
 import type { Kernel } from '../../kernel/api/kernel.ts'
 import type { PciAddress } from '../../lib/pci-address.ts'
 import { driverOf, portsOf } from '../../nic/pci.ts'
-import { type PortPlace, portsByPlace } from '../../nic/representor.ts'
+import { type EswitchPort, type PortPlace, portsByPlace, switchIdOf } from '../../nic/representor.ts'
 import { driverFacts } from './drivers.ts'
 
 /** The interface, or in words what is wrong with the PF or with the key `uplink`. */
@@ -50,12 +50,12 @@ export function managerOf(pf: PciAddress, state: ReturnType<Kernel['eswitch']>):
 }
 
 /** The ports of the VFs of an eSwitch in switchdev mode, by place. */
-export type SwitchPorts = ReadonlyMap<PortPlace, readonly LinkFacts[]>
+export type SwitchPorts = ReadonlyMap<PortPlace, readonly EswitchPort[]>
 
 /**
  * The ports of the VFs on the eSwitch of a PF; undefined where it is not in switchdev mode. Where devlink never tells the mode, the ports
  * are there with the VFs, unless the firmware has no eSwitch (grp_mae in drivers/net/ethernet/sfc/ef100_nic.c). `state` is devlink's
- * answer for the PF. All interfaces of the host are read, unless devlink tells that there are no ports.
+ * answer for the PF. The interfaces of the host are read as far as they are on the eSwitch, unless devlink tells that there are no ports.
  */
 export function switchPorts(
   kernel: Kernel,
@@ -65,7 +65,8 @@ export function switchPorts(
 ): SwitchPorts | undefined {
   const isTold = state === 'switchdev'
   if (!isTold && !isModeless(pf, uplink, state)) return undefined
-  const ports = portsByPlace(kernel.links('host'), uplink)
+  const switchId = switchIdOf(uplink)
+  const ports = portsByPlace(switchId === undefined ? [] : kernel.eswitchPorts(switchId), uplink)
   return isTold || ports.size > 0 ? ports : undefined
 }
 

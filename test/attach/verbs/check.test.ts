@@ -101,6 +101,7 @@ function podWith(
       links: never,
       linksAt: never,
       linksOfKind: never,
+      eswitchPorts: never,
       nodeAddresses: never,
       peer: never,
       routes: never,

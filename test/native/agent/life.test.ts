@@ -3,7 +3,7 @@
 // needs: veth, bridge
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { pluginPath } from '../../../hack/lab/bed/plugins.ts'
-import { agentStatus, answered, type RunningAgent, startAgent } from '../../support/agent.ts'
+import { type RunningAgent, servedBy, startAgent } from '../../support/agent.ts'
 import { BED_FOLDER, FLAKY, localIpam } from '../../support/attach-calls.ts'
 import { makeNativeBed, type NativeBed, onNic } from '../../support/attach-native-bed.ts'
 
@@ -73,13 +73,13 @@ test('a new agent takes over: it serves at once, the old one finishes its call a
   const { finish } = await hungAdd()
   const next = await start()
   expect((await status()).code).toBe(0)
-  expect(answered(await next.status())).toEqual({ STATUS: 1 })
+  await servedBy(next, { STATUS: 1 })
   await expect.poll(() => old.log(), slow).toContain('another agent listens')
   expect(await isAlive(old.pid)).toBe(true)
   expect(await finish()).toHaveLength(1)
   expect((await old.process.wait()).code).toBe(0)
   await bed.del(on(0, FLAKY), pod)
-  expect(answered(await next.status())).toEqual({ STATUS: 1, DEL: 1 })
+  await servedBy(next, { STATUS: 1, DEL: 1 })
   expect(await leases()).toEqual([])
 })
 
@@ -100,7 +100,7 @@ test('SIGHUP: settings are read again, workers are replaced after their calls; a
   expect(settingsProblem).toContain('unknown key "wrokers"')
   await agent.until((now) => now.workers.filter(({ state }) => state === 'free').length === 3)
   expect((await status()).code).toBe(0)
-  expect(answered(await agent.status())).toEqual({ STATUS: 1 })
+  await servedBy(agent, { STATUS: 1 })
 })
 
 test('settings that cannot be used keep the agent from starting, with exit code 3', async () => {
@@ -114,6 +114,44 @@ test('a TCP address serves metrics if the settings name one', async () => {
   await bed.lab.writeFile('/etc/vf-flower/agent.json', '{"metrics":"127.0.0.1:9099"}', 0o644)
   await start()
   expect(await bed.lab.must('curl -s http://127.0.0.1:9099/metrics')).toContain('vf_flower_agent_workers')
+})
+
+test('systemd is told what happens, and that the agent lives', async () => {
+  const [told, path] = ['/run/told-systemd', '/run/systemd-notify']
+  const systemd = await bed.lab.spawn(['socat', '-u', `UNIX-RECV:${path}`, `OPEN:${told},creat,append`])
+  await expect.poll(() => isThere(path), slow).toBe(true)
+  const variables = [`NOTIFY_SOCKET=${path}`, 'WATCHDOG_USEC=200000']
+  const agent = await startAgent(bed.lab, 2, ['env', ...variables])
+  running.push(agent)
+  const text = () => bed.lab.must(`cat ${told}`)
+  await expect.poll(text, slow).toMatch(/READY=1\nSTATUS=serves calls/)
+  await expect.poll(text, slow).toMatch(/(WATCHDOG=1.*){3}/s)
+  await bed.lab.must(`kill -HUP ${agent.pid}`)
+  await expect.poll(text, slow).toMatch(/RELOADING=1\nMONOTONIC_USEC=\d+.*READY=1/s)
+  expect(await agent.end()).toBe(0)
+  expect(await text()).toMatch(/STOPPING=1\nSTATUS=got SIGTERM/)
+  systemd.kill('SIGKILL')
+  await systemd.wait()
+  // Plugins and IPAM plugins are not to speak with systemd.
+  const next = await start()
+  const [worker] = (await next.status()).workers
+  expect(await bed.lab.must(`tr '\\0' '\\n' </proc/${worker?.pid}/environ`)).toBe('')
+})
+
+test('nothing of workers that have ended stays open in the supervisor', async () => {
+  const agent = await start()
+  const count = async () => Number(await bed.lab.must(`ls /proc/${agent.pid}/fd | wc -l`))
+  const before = await count()
+  for (let round = 0; round < 4; round++) {
+    const pids = (await agent.status()).workers.map(({ pid }) => pid)
+    await bed.lab.must(`kill -HUP ${agent.pid}`)
+    await agent.until(
+      ({ workers }) =>
+        workers.every(({ pid, state }) => state === 'free' && !pids.includes(pid)) && workers.length === 2,
+    )
+  }
+  expect(await count()).toBe(before)
+  expect(await bed.lab.must(`cat /proc/${agent.pid}/task/${agent.pid}/children | wc -w`)).toBe('2\n')
 })
 
 describe('an end that nobody wanted', () => {
@@ -153,14 +191,14 @@ describe('an end that nobody wanted', () => {
     const { finish } = await hungAdd()
     const workers = (await old.status()).workers.map(({ pid }) => pid)
     await bed.lab.must(`kill -KILL ${old.pid}`)
-    await old.process.wait()
+    await expect.poll(() => isAlive(old.pid), slow).toBe(false)
     expect(await isThere(SOCKET)).toBe(true)
     expect((await status()).code).toBe(0)
     expect(await finish()).toHaveLength(1)
     await expect.poll(async () => (await Promise.all(workers.map(isAlive))).includes(true), slow).toBe(false)
     const next = await start()
     await bed.del(on(0, FLAKY), pod)
-    expect(answered(await next.status())).toEqual({ DEL: 1 })
+    await servedBy(next, { DEL: 1 })
     expect(await leases()).toEqual([])
   })
 
@@ -168,9 +206,11 @@ describe('an end that nobody wanted', () => {
     const agent = await start()
     await bed.lab.must(`kill -STOP ${agent.pid}`)
     expect((await status()).code).toBe(0)
-    await bed.lab.must(`kill -CONT ${agent.pid}; rm ${SOCKET}`)
+    await bed.lab.must(`kill -CONT ${agent.pid}`)
+    await agent.until(({ fallbacks }) => fallbacks['the shim did not wait'] === 1)
+    await bed.lab.must(`rm ${SOCKET}`)
     await expect.poll(() => isThere(SOCKET), slow).toBe(true)
     expect((await status()).code).toBe(0)
-    expect(answered(await agentStatus(bed.lab)).STATUS).toBeGreaterThanOrEqual(1)
+    await servedBy(agent, { STATUS: 1 })
   })
 })

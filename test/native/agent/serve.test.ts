@@ -3,7 +3,7 @@
 // needs: veth, bridge, nft
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { attachment, json, pluginPath, silently, testRuntime } from '../../../hack/lab/bed/plugins.ts'
-import { answered, type RunningAgent, startAgent } from '../../support/agent.ts'
+import { type RunningAgent, servedBy, startAgent } from '../../support/agent.ts'
 import { BED_FOLDER, FLAKY, localIpam } from '../../support/attach-calls.ts'
 import { makeNativeBed, type NativeBed, onNic } from '../../support/attach-native-bed.ts'
 
@@ -20,7 +20,7 @@ beforeEach(async () => {
   agent = await startAgent(bed.lab)
 })
 afterEach(async ({ task }) => {
-  await bed.lab.must(`rm -f ${BED_FOLDER}/hold* ${BED_FOLDER}/asked*`)
+  await bed.lab.must(`rm -f ${BED_FOLDER}/hold* ${BED_FOLDER}/asked* /etc/vf-flower/agent.json`)
   agent.process.kill('SIGKILL')
   await agent.process.wait()
   await bed.lab.must('pkill -KILL vf-flower; rm -rf /run/vf-flower; true')
@@ -40,13 +40,12 @@ describe('each verb', () => {
       result.ips?.[0]?.address ?? 'an address',
     )
     await silently(bed.call('CHECK', on(), pod, { config: { prevResult: result } }))
-    await silently(bed.call('STATUS', on(), pod, { cniVersion: '1.1.0' }))
+    await silently(bed.call('STATUS', onNic(bed.nic()), pod, { cniVersion: '1.1.0' }))
     await bed.del(on(), pod)
     expect(await links(pod)).toEqual([])
     await silently(bed.call('GC', onNic(bed.nic()), pod, { cniVersion: '1.1.0' }))
-    const status = await agent.status()
-    expect(answered(status)).toEqual({ ADD: 1, CHECK: 1, STATUS: 1, DEL: 1, GC: 1 })
-    expect(status).toMatchObject({ refusals: {}, fallbacks: {}, ends: {} })
+    await servedBy(agent, { ADD: 1, CHECK: 1, STATUS: 1, DEL: 1, GC: 1 })
+    expect(await agent.status()).toMatchObject({ refusals: {}, fallbacks: {}, ends: {} })
   })
 
   test('of vf-offload is answered by a worker, and has its effect', async () => {
@@ -64,7 +63,7 @@ describe('each verb', () => {
     await runtime.check(list, one, result)
     await runtime.del(list, one, result)
     expect(await bed.lab.must('nft list ruleset')).not.toContain('8080')
-    expect(answered(await agent.status())).toEqual({ ADD: 2, CHECK: 2, DEL: 2 })
+    await servedBy(agent, { ADD: 2, CHECK: 2, DEL: 2 })
   })
 
   test('that fails prints its error object once, with its exit code', async () => {
@@ -81,10 +80,9 @@ describe('each verb', () => {
     for (let round = 0; round < 4; round++) {
       await bed.add(on(), pod)
       await bed.del(on(), pod)
-      await bed.nicIsBack(0).catch(() => undefined)
     }
     expect(await workers()).toEqual(before)
-    expect(answered(await agent.status())).toEqual({ ADD: 4, DEL: 4 })
+    await servedBy(agent, { ADD: 4, DEL: 4 })
   })
 })
 
@@ -118,12 +116,61 @@ describe('many calls', () => {
     expect(status.workers.length).toBeGreaterThanOrEqual(waiting.length)
     expect(status.workers.map(({ call }) => call)).toContain('ADD of vf-attach')
     for (const index of [6, 7]) await bed.del(on(index), pods[index] ?? '')
-    expect(answered(await agent.status())).toEqual({ ADD: 2, DEL: 2 })
+    await servedBy(agent, { ADD: 2, DEL: 2 })
     await bed.lab.must(`rm ${BED_FOLDER}/hold-add`)
     await Promise.all(hung)
     for (const index of waiting) await bed.del(on(index, { ipam: localIpam(FLAKY) }), pods[index] ?? '')
     expect(await agent.status()).toMatchObject({ fallbacks: {}, refusals: {} })
   })
+})
+
+describe('a full agent', () => {
+  test('sends calls away when all workers hang, and those run by themselves', async () => {
+    await bed.lab.writeFile('/etc/vf-flower/agent.json', '{"workers":1,"maxWorkers":2}', 0o644)
+    await bed.lab.must(`kill -HUP ${agent.pid}; touch ${BED_FOLDER}/hold-add`)
+    await agent.until(({ workers }) => workers.length === 1 && workers[0]?.state === 'free')
+    const hung = [0, 1].map((index) => bed.add(on(index, { ipam: localIpam(FLAKY) }), pods[index] ?? ''))
+    await agent.until(({ workers }) => workers.filter(({ waits }) => waits === 'ipam').length === 2)
+    const [other = ''] = pods.slice(2)
+    const { ips } = await bed.add(on(2), other)
+    expect(ips).toHaveLength(1)
+    await bed.del(on(2), other)
+    expect((await agent.status()).fallbacks).toEqual({ 'no worker is free': 2 })
+    expect(await agent.log()).toContain('a call runs standalone: no worker is free')
+    await bed.lab.must(`rm ${BED_FOLDER}/hold-add`)
+    await Promise.all(hung)
+    for (const index of [0, 1]) await bed.del(on(index, { ipam: localIpam(FLAKY) }), pods[index] ?? '')
+    expect(await Promise.all(pods.map(links))).toEqual(pods.map(() => []))
+  })
+
+  test('that may open no further file sends shims away at once, and serves again afterwards', async () => {
+    const open = await bed.lab.must(`ls /proc/${agent.pid}/fd | wc -l`)
+    await bed.lab.must(`prlimit --pid ${agent.pid} --nofile=${Number(open) + 1}:`)
+    await Promise.all(
+      Array.from({ length: 10 }, () =>
+        silently(bed.call('STATUS', onNic(bed.nic()), pod, { cniVersion: '1.1.0' })),
+      ),
+    )
+    await bed.lab.must(`prlimit --pid ${agent.pid} --nofile=1024:`)
+    const served = (await agent.status()).verbs.find(({ verb }) => verb === 'STATUS')?.outcomes.answered ?? 0
+    await silently(bed.call('STATUS', onNic(bed.nic()), pod, { cniVersion: '1.1.0' }))
+    await agent.until(
+      ({ verbs }) => verbs.find(({ verb }) => verb === 'STATUS')?.outcomes.answered === served + 1,
+    )
+  })
+})
+
+test('an ADD whose shim is killed is taken back, and counts as abandoned', async () => {
+  await bed.lab.must(`touch ${BED_FOLDER}/hold-add`)
+  const add = bed.call('ADD', on(0, { ipam: localIpam(FLAKY) }), pod)
+  await agent.until(({ workers }) => workers.some(({ waits }) => waits === 'ipam'))
+  await bed.lab.must('pkill -KILL -x vf-attach')
+  expect((await add).code).not.toBe(0)
+  await bed.lab.must(`rm ${BED_FOLDER}/hold-add`)
+  await agent.until(({ verbs }) => verbs.some(({ outcomes }) => outcomes.abandoned === 1))
+  expect(await links(pod)).toEqual([])
+  await bed.del(on(0, { ipam: localIpam(FLAKY) }), pod)
+  await servedBy(agent, { ADD: 0, DEL: 1 })
 })
 
 test('metrics and the state are served, to root alone', async () => {

@@ -2,7 +2,8 @@
 // IPAM neither, and the process has nothing open. DEL and the other verbs go on without a caller.
 // needs: veth, bridge
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { type AttachCalls, attachCalls, localIpam } from '../../support/attach-calls.ts'
+import { WAIT_UNTIL } from '../../../hack/lab/bed/topology.ts'
+import { type AttachCalls, attachCalls, BED_FOLDER, FLAKY, localIpam } from '../../support/attach-calls.ts'
 import { makeNativeBed, type NativeBed, onNic } from '../../support/attach-native-bed.ts'
 import {
   ended,
@@ -77,4 +78,26 @@ test('whose answer nobody takes is taken back too', async () => {
     'vf-attach: error writing to stdout: EPIPE; the ADD is undone\nerror writing to stdout: EPIPE\n',
   )
   await nothingIsLeft('after EPIPE')
+})
+
+test('a DEL waits for an ADD that lost its caller, and finds nothing', { timeout: 60_000 }, async () => {
+  const flaky = onNic(bed.nic(), { mtu: 1400, ipam: localIpam(FLAKY) })
+  more = {}
+  await worker.add(flaky, pod)
+  const { asked } = last
+  await worker.del(flaky, pod)
+  await bed.lab.must(`rm -f ${BED_FOLDER}/asked*; touch ${BED_FOLDER}/hold-add`)
+  // The caller is gone when the ADD has done all but answer.
+  more = { goneAt: asked }
+  const ghost = worker.call('ADD', flaky, pod)
+  await bed.lab.must(`until [ -e ${BED_FOLDER}/asked-add ]; do sleep 0.02; done`)
+  const del = bed.call('DEL', flaky, pod)
+  await bed.lab.must(`${WAIT_UNTIL}
+    both() { [ $(ls -l /proc/[0-9]*/fd 2>/dev/null | grep -c ' /run/vf-flower/attachments$') = 2 ]; }
+    wait_until both
+    [ ! -e ${BED_FOLDER}/asked ]; rm ${BED_FOLDER}/hold-add`)
+  expect(JSON.parse((await ghost).stdout)).toMatchObject({ code: 11 })
+  expect(await del).toMatchObject({ code: 0, stdout: '', stderr: '' })
+  await bed.lab.must(`rm -f ${BED_FOLDER}/asked*`)
+  await nothingIsLeft('after the ghost')
 })

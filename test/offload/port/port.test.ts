@@ -35,13 +35,14 @@ function read(proto: number, runtimeConfig: object, more: object = {}) {
   const vfs = new Map([[3, { vlan: { id: 7, qos: 0, proto } }]])
   const names: Readonly<Record<string, string>> = { wire: 'pf0', pf0: 'pf0', pf1: 'pf1', eth0: 'eth0' }
   const kernel = {
-    link: (side: string, by: string) => {
+    link: (side: string, by: string | number) => {
       if (side === 'pod') return link
+      if (typeof by === 'number') return links.find((one) => 'ifindex' in one && one.ifindex === by)
       const name = names[by]
       return name === undefined ? undefined : { name, ifindex: 2, up: true, vfs, physPortId: '0200' }
     },
     eswitch: () => eswitch,
-    links: () => {
+    eswitchPorts: () => {
       linkReads++
       return links
     },

@@ -8,18 +8,14 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import type { Readable } from 'node:stream'
-import { fileURLToPath } from 'node:url'
 import { execaSync } from 'execa'
 import { currentVersion, supportedVersions } from '../../../src/cni/version.ts'
 import { stringify } from '../../../src/lib/json.ts'
 import { executable } from '../executable.ts'
+import { compileC, compileShim, here, sanitizing, sources, texts } from './compile.ts'
 
-const here = fileURLToPath(new URL('.', import.meta.url))
-const sources = fileURLToPath(new URL('../../../src/agent/shim', import.meta.url))
-const strict = ['-std=gnu11', '-Wall', '-Wextra', '-Werror']
-
-/** The shim of the build, and one of the same sources that ends with a report when it touches memory that it has not. */
-export const forms = ['release', 'sanitized'] as const
+/** The shim of the build, one of another C library, and one of the same sources that ends with a report when it touches memory that it has not. */
+export const forms = ['release', 'musl', 'sanitized'] as const
 
 /** The id of the build that a shim was made in. */
 export function buildIdOf(file: string): string {
@@ -27,19 +23,6 @@ export function buildIdOf(file: string): string {
   if (id === undefined) throw new Error(`Cannot find the build id in ${file}`)
   return id
 }
-
-/** Compiles a program of C for a test. */
-export function compileC(outfile: string, file: string, ...flags: string[]): void {
-  execaSync('gcc', [...strict, ...flags, `-I${here}`, `-I${sources}`, '-o', outfile, file])
-}
-
-/** Flags with which the shim's sources run under ASan and UBSan. */
-export const sanitizing = [
-  ...['-g', '-O1', '-fsanitize=address,undefined', '-fno-sanitize-recover=all', '-DVF_SHIM_HOSTED'],
-]
-
-/** Texts that the build puts into the shim. */
-export const texts = (id: string) => [`-DVF_FLOWER_BUILD="${id}"`, '-DVF_FLOWER_VERSIONS="{}\\n"']
 
 /** Parameters of a message: see fake-agent.c. */
 type Words = Readonly<Record<string, string | number>>
@@ -102,9 +85,10 @@ export function makeBed(form: (typeof forms)[number]) {
   const folder = mkdtempSync(join(tmpdir(), 'shim-agent-'))
   const shim = join(folder, 'vf-attach')
   const release = executable('vf-attach')
-  const id = buildIdOf(release)
   if (form === 'release') copyFileSync(release, shim)
-  else compileC(shim, join(sources, 'shim.c'), ...sanitizing, ...texts(id))
+  else if (form === 'musl') compileShim(shim, 'musl-gcc')
+  else compileC(shim, join(sources, 'shim.c'), ...sanitizing, ...texts(buildIdOf(release)))
+  const id = form === 'musl' ? buildIdOf(shim) : buildIdOf(release)
   compileC(join(folder, 'vf-flower'), join(here, 'reporter.c'), '-static')
   compileC(join(folder, 'agent'), join(here, 'fake-agent.c'))
   const inFolder = (name: string) => join(folder, name)

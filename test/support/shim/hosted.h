@@ -4,6 +4,7 @@
  */
 #ifndef VF_SHIM_HOSTED_H
 #define VF_SHIM_HOSTED_H
+#include <unistd.h>
 
 static inline long hosted(long result)
 {
@@ -16,7 +17,6 @@ static inline long hosted(long result)
 HOSTED(chdir, (const char *path), chdir(path))
 HOSTED(close, (int file), close(file))
 HOSTED(dup3, (int file, int number, int flags), dup3(file, number, flags))
-HOSTED(faccessat, (int folder, const char *path, int mode), faccessat(folder, path, mode, 0))
 HOSTED(ftruncate, (int file, unsigned long size), ftruncate(file, (off_t)size))
 HOSTED(getsockopt, (int file, int level, int name, void *value, unsigned int *size), getsockopt(file, level, name, value, size))
 HOSTED(lseek, (int file, long offset, int whence), lseek(file, offset, whence))
@@ -45,7 +45,13 @@ static inline long sys_rt_sigaction(int number, const struct signal_action *set,
 	return result;
 }
 
-#ifndef VF_SHIM_FUZZ
+#ifdef VF_SHIM_FUZZ
+long sys_connect(int file, const struct sockaddr_un *address, unsigned int size);
+long sys_execve(const char *path, char **argv, char **environment);
+long sys_faccessat(int folder, const char *path, int mode);
+void sys_exit_group(int code);
+#else
+HOSTED(faccessat, (int folder, const char *path, int mode), faccessat(folder, path, mode, 0))
 HOSTED(connect, (int file, const struct sockaddr_un *address, unsigned int size),
        connect(file, (const struct sockaddr *)address, size))
 HOSTED(execve, (const char *path, char **argv, char **environment), execve(path, argv, environment))
