@@ -1,6 +1,6 @@
 // Does with a CNI configuration list as container runtimes do, in the lab's guest: every plugin in order for ADD, with
 // the result of the one before as prevResult, and in reverse order for DEL, with the last result (libcni).
-import type { ExecResult, Lab } from './lab.ts'
+import type { ExecResult, Lab, LabProcess } from './lab.ts'
 
 /** One plugin's part of a configuration list. */
 export interface PluginConfig {
@@ -79,6 +79,14 @@ export interface Runtime {
     attachment: Attachment,
     extra?: CallExtra,
   ): Promise<ExecResult>
+  /** The same call, started without waiting for its end. */
+  start(
+    command: string,
+    list: ConfigList,
+    plugin: PluginConfig,
+    attachment: Attachment,
+    extra?: CallExtra,
+  ): Promise<LabProcess>
 }
 
 /** Additions to one call. */
@@ -97,7 +105,7 @@ export interface CallExtra {
  * plugin, its last argument.
  */
 export function cniRuntime(lab: Lab, path: readonly string[], front: readonly string[] = []): Runtime {
-  const call: Runtime['call'] = async (command, list, plugin, attachment, extra = {}) => {
+  const prepare = async (...[command, list, plugin, attachment, extra = {}]: Parameters<Runtime['call']>) => {
     const file = await findPlugin(lab, path, plugin.type)
     const config = {
       ...plugin,
@@ -118,8 +126,10 @@ export function cniRuntime(lab: Lab, path: readonly string[], front: readonly st
     }
     const { timeoutMs } = extra
     const limit = timeoutMs === undefined ? {} : { timeoutMs }
-    return lab.exec([...front, file], { env, cleanEnv: true, stdin: JSON.stringify(config), ...limit })
+    const options = { env, cleanEnv: true, stdin: JSON.stringify(config), ...limit }
+    return [[...front, file], options] as const
   }
+  const call: Runtime['call'] = async (...parameters) => lab.exec(...(await prepare(...parameters)))
   const succeed = async (...parameters: Parameters<Runtime['call']>): Promise<ExecResult> => {
     const result = await call(...parameters)
     if (result.code !== 0) throw new PluginError(parameters[2].type, parameters[0], result)
@@ -127,6 +137,7 @@ export function cniRuntime(lab: Lab, path: readonly string[], front: readonly st
   }
   return {
     call,
+    start: async (...parameters) => lab.spawn(...(await prepare(...parameters))),
     add: async (list, attachment) => {
       let prevResult: CniResult | undefined
       for (const plugin of list.plugins) {

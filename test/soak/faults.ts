@@ -187,14 +187,22 @@ function judge(
   const isHit = faulty.trace?.includes(`${one.point}:${one.when}`) === true
   if (!isHit) lines.push(notHit)
   if (called(one.verb) !== 'ADD' && calls[0]?.code !== 0) lines.push(`ADD failed: ${words(calls[0])}`)
-  if (isHit && one.fault === 'SIGKILL' && faulty.signal !== 'SIGKILL')
-    lines.push(`not killed: ${words(faulty)}`)
+  if (isHit && one.fault === 'SIGKILL') lines.push(...ofKilled(subject, one, faulty))
   if (isHit && one.fault !== 'SIGKILL' && faulty.signal !== null) lines.push(`ended by ${faulty.signal}`)
   lines.push(...ofFailedAdd(subject, one, faulty, place, before, middle))
   if (last !== undefined && (last.code !== 0 || last.object !== undefined))
     lines.push(`${one.by} failed: ${words(last)}`)
   lines.push(...differences(place, before, end, one.by).map((line) => `in the end: ${line}`))
   return lines
+}
+
+/** A program that is killed has no answer. Where a worker is killed, the call is done all the same, and answered once. */
+function ofKilled({ warm = false }: Subject, { verb }: Case, faulty: CallAnswer): string[] {
+  if (!warm) return faulty.signal === 'SIGKILL' ? [] : [`not killed: ${words(faulty)}`]
+  // Its last operation is refused in the worker's place, too.
+  if (verb === 'failed ADD') return faulty.signal === null ? [] : [`no answer: ${words(faulty)}`]
+  const isRight = faulty.code === 0 && (faulty.object !== undefined) === (called(verb) === 'ADD')
+  return isRight ? [] : [`not done in the place of the worker: ${words(faulty)}`]
 }
 
 /** Whoever fails and leaves no record must have left nothing at all, and an error on the way back hides no other. */

@@ -29,7 +29,7 @@ const nothingSeen: LookAnswer = {
 
 const order = JSON.parse(readFileSync(0, 'utf8')) as Order
 for (const job of order.lane.jobs) print(`${JSON.stringify(runJob(order.lane.place, job))}\n`)
-for (const file of [traceOf(order.lane.place), logOf(order.lane.place)]) rmSync(file, { force: true })
+for (const file of [traceOf, logOf, onceOf].map((of) => of(order.lane.place))) rmSync(file, { force: true })
 
 function print(text: string): void {
   let rest: Uint8Array = new TextEncoder().encode(text)
@@ -38,6 +38,11 @@ function print(text: string): void {
 
 function traceOf({ network }: Place): string {
   return `/run/trace-${network}`
+}
+
+/** Made by the worker that a signal strikes. */
+function onceOf({ network }: Place): string {
+  return `/run/once-${network}`
 }
 
 function logOf({ network }: Place): string {
@@ -91,6 +96,7 @@ function runCall(place: Place, call: Call, results: Map<string, JsonObject>): Ca
   const log = logOf(place)
   rmSync(trace, { force: true })
   rmSync(log, { force: true })
+  rmSync(onceOf(place), { force: true })
   const env = {
     CNI_COMMAND: call.verb,
     CNI_CONTAINERID: call.container,
@@ -98,6 +104,7 @@ function runCall(place: Place, call: Call, results: Map<string, JsonObject>): Ca
     CNI_IFNAME: call.ifname,
     CNI_PATH: order.path,
     ...(call.fault === undefined ? {} : { VF_FLOWER_FAULT: call.fault }),
+    ...(order.warm === true ? { VF_FLOWER_FAULT_ONCE: onceOf(place) } : {}),
     ...(call.traced === undefined ? {} : { VF_FLOWER_FAULT_TRACE: trace }),
     ...(call.logged === undefined ? {} : { VF_FLOWER_LOG_FILE: log, VF_FLOWER_LOG_LEVEL: 'debug' }),
   }

@@ -60,6 +60,8 @@ export interface RunOptions {
   readonly plugin?: 'vf-attach' | 'vf-offload'
   /** With an address manager that costs next to nothing, for a lane with one attachment at a time. */
   readonly quick?: boolean
+  /** An agent serves the calls, and a fault that kills strikes its worker alone. */
+  readonly warm?: boolean
   /** Hears of each answer when it comes. */
   readonly onAnswer?: (answer: JobAnswer) => void
 }
@@ -68,22 +70,21 @@ export interface RunOptions {
 export async function runLanes(
   lab: Lab,
   lanes: readonly Lane[],
-  { plugin = 'vf-attach', quick = false, onAnswer = () => undefined }: RunOptions = {},
+  { plugin = 'vf-attach', quick = false, warm = false, onAnswer = () => undefined }: RunOptions = {},
 ): Promise<Map<string, JobAnswer>> {
   const answers = new Map<string, JobAnswer>()
   const take = (answer: JobAnswer) => {
     answers.set(answer.id, answer)
     onAnswer(answer)
   }
-  await Promise.all(lanes.map((lane) => runLane(lab, lane, plugin, quick, take)))
+  await Promise.all(lanes.map((lane) => runLane(lab, lane, { plugin, quick, warm }, take)))
   return answers
 }
 
 async function runLane(
   lab: Lab,
   lane: Lane,
-  plugin: NonNullable<RunOptions['plugin']>,
-  quick: boolean,
+  { plugin, quick, warm }: Required<Omit<RunOptions, 'onAnswer'>>,
   take: (answer: JobAnswer) => void,
 ): Promise<void> {
   const order: Order = {
@@ -91,6 +92,7 @@ async function runLane(
     path: `${quick ? `${toolFolder}/quick:` : ''}${toolFolder}:/usr/lib/cni`,
     records: `${stateFolder}/${plugin === 'vf-attach' ? 'attach' : 'offload'}`,
     lane,
+    ...(warm ? { warm } : {}),
   }
   const decoder = new TextDecoder()
   let rest = ''

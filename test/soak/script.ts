@@ -133,6 +133,8 @@ export interface Order {
   /** Folder where the plugin keeps its records. */
   readonly records: string
   readonly lane: Lane
+  /** An agent serves the calls. A signal of a fault then strikes its worker alone, not the program that takes the worker's place. */
+  readonly warm?: true
 }
 
 /** The folder in which host-local keeps a network's addresses. */

@@ -5,7 +5,7 @@ import { listOf, pluginPath } from '../../hack/lab/bed/plugins.ts'
 import { diffSnapshot, type Snapshot, snapshot } from '../../hack/lab/bed/snapshot.ts'
 import type { CallExtra, CniResult, ConfigList } from '../../hack/lab/cni-runtime.ts'
 import { cniRuntime } from '../../hack/lab/cni-runtime.ts'
-import type { ExecResult, Lab } from '../../hack/lab/lab.ts'
+import type { ExecResult, Lab, LabProcess } from '../../hack/lab/lab.ts'
 import { agentLog } from './warm-agent.ts'
 
 /** A pod of the bed: its namespace and container ID have one name. */
@@ -24,6 +24,8 @@ export interface AgentBed {
   readonly pods: readonly WarmPod[]
   /** One call of one plugin, without a judgement. */
   call(verb: Verb, pod: WarmPod, plugin?: PluginName, extra?: CallExtra): Promise<ExecResult>
+  /** The same, started and not waited for. */
+  start(verb: Verb, pod: WarmPod, plugin?: PluginName, extra?: CallExtra): Promise<LabProcess>
   /** ADD of both plugins, CHECK, DEL; each with the right answer and the right effect. */
   cycle(pod: WarmPod): Promise<void>
   /** ADD of both, with its effects. Returns the result. */
@@ -32,6 +34,8 @@ export interface AgentBed {
   del(pod: WarmPod, result?: CniResult): Promise<void>
   /** The pod has an interface, one address of IPAM and one port: once each. */
   expectAttached(pod: WarmPod): Promise<void>
+  /** No rule has the pod's port, and vf-offload has no record of it. */
+  expectUnmapped(pod: WarmPod): Promise<void>
   /** DEL of all, after a test that failed. */
   reset(): Promise<void>
   /** The host is as before the first ADD: devices, rules, records, addresses. */
@@ -90,14 +94,14 @@ END`)
   })
   const filesOf = async (folder: string, text: string) =>
     (await lab.must(`grep -rlF '${text}' ${folder} 2>/dev/null || true`)).split('\n').filter(Boolean)
+  const pluginOf = (pod: WarmPod, name: PluginName) =>
+    chainOf(pod).plugins.find(({ type }) => type === name) ?? expect.fail(`no ${name} in the chain`)
   const bed: AgentBed = {
     ...{ lab, pods },
-    call: (verb, pod, name = 'vf-attach', extra = {}) => {
-      const list = chainOf(pod)
-      const plugin = list.plugins.find(({ type }) => type === name)
-      if (plugin === undefined) throw new Error(`No plugin ${name} in the chain`)
-      return runtime.call(verb, list, plugin, attachmentOf(pod), extra)
-    },
+    call: (verb, pod, name = 'vf-attach', extra = {}) =>
+      runtime.call(verb, chainOf(pod), pluginOf(pod, name), attachmentOf(pod), extra),
+    start: (verb, pod, name = 'vf-attach', extra = {}) =>
+      runtime.start(verb, chainOf(pod), pluginOf(pod, name), attachmentOf(pod), extra),
     cycle: async (pod) => {
       const result = await bed.add(pod)
       await bed.check(pod, result)
@@ -126,6 +130,10 @@ END`)
       expect(addresses).toHaveLength(1)
       const rules = await lab.must('nft list ruleset')
       expect(rules.match(new RegExp(`\\b${pod.port}\\b`, 'g'))?.length ?? 0).toBeGreaterThanOrEqual(1)
+    },
+    expectUnmapped: async (pod) => {
+      expect(await filesOf(`${RECORDS}/offload`, pod.name)).toEqual([])
+      expect(await lab.must('nft list ruleset')).not.toMatch(new RegExp(`\\b${pod.port}\\b`))
     },
     reset: async () => {
       for (const pod of pods)
