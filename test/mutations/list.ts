@@ -1,3 +1,4 @@
+import { agentFailure } from './agent-failure.ts'
 import { attach } from './attach.ts'
 import { attachIpam } from './attach-ipam.ts'
 import { attachNames } from './attach-names.ts'
@@ -43,6 +44,7 @@ import { uplinks } from './uplinks.ts'
 
 /** All mutations. */
 export const mutations: readonly Mutation[] = [
+  ...agentFailure,
   ...attach,
   ...calls,
   ...attachIpam,
