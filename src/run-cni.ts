@@ -104,7 +104,9 @@ function writeStderr(text: string): void {
 interface Code {
   attach?: typeof import('./attach/plugin.ts').attachPlugin
   offload?: typeof import('./offload/plugin.ts').offloadPlugin
-  /** DEL alone. */
+  /** One verb alone. */
+  attachDel?: typeof import('./attach/del.ts').attachDel
+  attachCheck?: typeof import('./attach/check.ts').attachCheck
   offloadDel?: typeof import('./offload/del.ts').offloadDel
   machine?: typeof import('./kernel/linux-machine.ts').linuxMachine
   lock?: typeof import('./run-cni/attachment-lock.ts').withAttachmentLock
@@ -136,7 +138,7 @@ async function load(name: PluginName, command: string | undefined): Promise<void
     loaded.machine = (await import('./kernel/linux-machine.ts')).linuxMachine
     if (command === 'ADD' || command === 'DEL')
       loaded.lock = (await import('./run-cni/attachment-lock.ts')).withAttachmentLock
-    if (!isOffload(name)) loaded.attach = (await import('./attach/plugin.ts')).attachPlugin
+    if (!isOffload(name)) await loadAttach(command)
     else if (command === 'DEL') loaded.offloadDel = (await import('./offload/del.ts')).offloadDel
     else loaded.offload = (await import('./offload/plugin.ts')).offloadPlugin
     // Most nodes have no file.
@@ -144,6 +146,12 @@ async function load(name: PluginName, command: string | undefined): Promise<void
   } catch (error) {
     loaded.failure = error
   }
+}
+
+async function loadAttach(command: string | undefined): Promise<void> {
+  if (command === 'DEL') loaded.attachDel = (await import('./attach/del.ts')).attachDel
+  else if (command === 'CHECK') loaded.attachCheck = (await import('./attach/check.ts')).attachCheck
+  else loaded.attach = (await import('./attach/plugin.ts')).attachPlugin
 }
 
 function pluginName(name: string): PluginName | undefined {
@@ -158,10 +166,15 @@ function isOffload(name: string): name is OffloadName {
 
 /** @throws for code that could not be loaded */
 function pluginOf(name: PluginName | undefined): Plugin {
-  const { machine, attach, offload, offloadDel, failure } = loaded
+  const { machine, attach, attachDel, attachCheck, offload, offloadDel, failure } = loaded
   if (failure !== undefined) throw failure
   if (name === undefined || machine === undefined) return never()
-  if (!isOffload(name)) return attach?.(machine, name) ?? never()
+  if (!isOffload(name)) {
+    if (attach !== undefined) return attach(machine, name)
+    const own = { ...nothing, name: 'vf-attach' }
+    if (attachDel !== undefined) return { ...own, del: attachDel(machine) }
+    return attachCheck === undefined ? never() : { ...own, check: attachCheck(machine) }
+  }
   if (offload !== undefined) return offload(machine, name)
   return offloadDel === undefined ? never() : { ...nothing, name, del: offloadDel(machine, name) }
 }

@@ -11,6 +11,11 @@ const variables: Readonly<Record<string, string>> = {
   'src/sys/ffi.ts anySystemCall': 'the same',
   'src/sys/child/child.ts bound': 'the same',
   'src/sys/child/end.ts bound': 'the same',
+  'src/sys/namespaces.ts home': 'the namespace that the process began in',
+  'src/sys/namespaces.ts here': 'the way back of a visit: no namespace outside of one',
+  'src/kernel/linux/kept-sockets.ts hostSockets':
+    'sockets of the host that no answer is under way on; a kernel has one for itself',
+  'src/sys/netlink.ts buffer': 'memory for one datagram, filled by each',
   'src/sys/own-netns.ts home':
     'the namespace of the process: a worker that is in another one after a call ends',
   'src/kernel/linux-machine.ts bootId':
@@ -67,7 +72,7 @@ function changing(source: string): string[] {
   return [...names, ...fields.map(([, name = '']) => name)]
 }
 
-/** What a file uses of the process. */
+/** Uses of the process in a file. */
 function usesOf(source: string): string[] {
   const found = source.matchAll(
     /(\} = process\b(?!\.)|\bprocess\.(?:env|exitCode|exit|abort|kill|pid|ppid|cwd|chdir|umask|argv0?|stdout|stderr|stdin|on|once|title)|\bconsole\.\w+)\b/g,

@@ -6,7 +6,6 @@
 
 import { ipamGc, ipamStatus } from '../cni/delegate.ts'
 import type { Plugin } from '../cni/dispatch.ts'
-import type { CniError } from '../cni/error.ts'
 import { explained, failure, throwJoined } from '../cni/failure.ts'
 import { openPod } from '../cni/open-pod.ts'
 import type { Request } from '../cni/request.ts'
@@ -14,22 +13,19 @@ import type { Result } from '../cni/result.ts'
 import type { Machine } from '../kernel/api/machine.ts'
 import { notice } from '../lib/log/notice.ts'
 import { attachRecords } from '../records/attach.ts'
-import { keepingNewer } from '../records/newer.ts'
-import { readAttachConfig, readStatusConfig, readTeardownConfig, readWanted } from './config/config.ts'
+import { attachCheck } from './check.ts'
+import { readAttachConfig, readStatusConfig, readTeardownConfig } from './config/config.ts'
+import { attachDel } from './del.ts'
 import { selectDevice } from './device/select.ts'
 import { withDeviceLock } from './foreign/device-lock.ts'
-import { restoreAttachment } from './restore/attachment.ts'
-import { restoreForeign } from './restore/foreign.ts'
 import type { AttachContext } from './state/context.ts'
 import { withPatience } from './state/locks.ts'
 import { addLocked } from './verbs/add.ts'
 import { addFreeVf } from './verbs/add-free-vf.ts'
-import { checkAttachment } from './verbs/check.ts'
 import { clearDebris, clearDebrisWhenDue } from './verbs/debris.ts'
 import { collectGarbage, type Locked } from './verbs/gc.ts'
-import { ipamBeside } from './verbs/ipam.ts'
 import { withoutLeftovers } from './verbs/ownership.ts'
-import { awaitIpam, countedSpawn } from './verbs/spawn.ts'
+import { countedSpawn } from './verbs/spawn.ts'
 import { requireReady } from './verbs/status.ts'
 
 /** The plugin on a given machine; `name` is what it was called as. */
@@ -39,8 +35,8 @@ export function attachPlugin(machine: Machine, name = 'vf-attach'): Plugin {
     name: 'vf-attach',
     about: `${called}: CNI main plugin that gives an SR-IOV virtual function or a host NIC to a container`,
     add: (request) => add(machine, request),
-    del: (request) => explained(() => del(machine, request)),
-    check: (request) => check(machine, request),
+    del: attachDel(machine),
+    check: attachCheck(machine),
     gc: (request) => explained(() => gc(machine, request)),
     status: (request) => status(machine, request),
   }
@@ -66,55 +62,6 @@ function add(node: Machine, request: Request): Result {
     clearDebrisWhenDue(machine, config.stateDir)
     return result
   } catch (error) {
-    throw failure(error)
-  } finally {
-    kernel.close()
-    pod.close()
-  }
-}
-
-/** Puts the device back and frees the addresses; each is tried whatever becomes of the other. */
-function del(node: Machine, request: Request): void {
-  const machine = withPatience(node)
-  const { hasIpam, stateDir } = readTeardownConfig(request)
-  const store = keepingNewer(attachRecords(stateDir), 'vf-attach', request)
-  const errors: CniError[] = []
-  const attempt = (action: () => void) => {
-    try {
-      action()
-    } catch (error) {
-      errors.push(failure(error))
-    }
-  }
-  const locked = (id: string, action: () => void) => withDeviceLock(machine, stateDir, id, action)
-  const isOurs = (id: string) => store.list().some(({ subject }) => subject === id)
-  const ipam = ipamBeside('DEL', request, machine)
-  const name = store
-    .list()
-    .find((record) => record.containerID === request.containerID && record.ifname === request.ifname)
-  attempt(() =>
-    name === undefined
-      ? restoreForeign({ machine, store, isOurs, locked }, request, readWanted(request).selectors)
-      : locked(name.subject, () => {
-          if (hasIpam) awaitIpam(machine, name)
-          restoreAttachment(machine, store, name, request.netns, hasIpam ? ipam.begin : undefined)
-        }),
-  )
-  if (hasIpam) attempt(() => ipam.finish())
-  throwJoined(errors)
-}
-
-function check(machine: Machine, request: Request): void {
-  const config = readAttachConfig(request)
-  const pod = openPod(machine, request.netns)
-  const kernel = machine.openKernel(pod)
-  const ipam = ipamBeside('CHECK', request, machine)
-  const context: AttachContext = { machine, kernel, pod, store: attachRecords(config.stateDir) }
-  try {
-    checkAttachment(context, request, config, config.hasIpam ? ipam.begin : undefined)
-    if (config.hasIpam) ipam.finish()
-  } catch (error) {
-    ipam.abandon()
     throw failure(error)
   } finally {
     kernel.close()

@@ -87,7 +87,10 @@ async function show(args: readonly string[]): Promise<number> {
   // A node has a thousand attachments: their records are worth compiling for, and one socket serves all.
   Bun.unsafe.setJITPolicy(1)
   keepHostSockets()
-  const showing = readShowing(linuxMachine, { stateDir: folder ?? defaultStateDir, container, ifname })
+  const showing = readShowing(linuxMachine, {
+    ...{ stateDir: folder ?? defaultStateDir, container, ifname },
+    withReports: json,
+  })
   process.stdout.write(json ? `${toJson(showing.attachments)}\n` : showText(showing))
   for (const line of showing.errors) console.error(`vfctl: ${line}`)
   return showing.errors.length > 0 ? 1 : 0

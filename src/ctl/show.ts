@@ -21,6 +21,8 @@ export interface Selection {
   /** A container ID or the beginning of one, or a pod as `NAME` or `NAMESPACE/NAME`. */
   readonly container: string | undefined
   readonly ifname: string | undefined
+  /** False: the reports of vf-offload are not read, because nobody is shown them. */
+  readonly withReports?: boolean
 }
 
 /** One attachment of one plugin. */
@@ -69,13 +71,13 @@ export function readShowing(machine: Machine, selection: Selection): Showing {
 }
 
 function* eachShown(machine: Machine, selection: Selection, errors: string[]): Generator<Shown> {
-  const { stateDir } = selection
+  const { stateDir, withReports = true } = selection
   const offload = offloadFolders.map((folder) => offloadRecords(stateDir, folder))
   const chosen = chosenBy(selection, offload)
   yield* eachRecord(attachRecords(stateDir), chosen, errors, (record) => shownAttach(machine, record))
   for (const store of offload)
     yield* eachRecord(store, chosen, errors, (record, name) =>
-      shownOffload(machine, record, store.readReport(name)),
+      shownOffload(machine, record, withReports ? store.readReport(name) : undefined),
     )
 }
 

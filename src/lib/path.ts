@@ -14,3 +14,15 @@ export function isFolderPath(text: string): boolean {
     text.split('/').every((part) => Buffer.byteLength(part) <= longestPart)
   )
 }
+
+/** The path of the folder that a path is in, as dirname(3). Loading node:path takes some 0.3 ms. The path has no slash at its end. */
+export function folderOf(path: string): string {
+  const slash = path.lastIndexOf('/')
+  if (slash < 0) return '.'
+  return slash === 0 ? '/' : path.slice(0, slash)
+}
+
+/** The last part of a path, as basename(3). The path has no slash at its end. */
+export function lastPart(path: string): string {
+  return path.slice(path.lastIndexOf('/') + 1)
+}

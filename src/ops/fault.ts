@@ -40,7 +40,10 @@ export function faultPoint(kind: FaultKind, when: 'before' | 'after', back = 0):
     const [wantedKind, wantedNumber, wantedWhen, what] = fault.split(':')
     if (wantedKind !== kind || Number(wantedNumber) !== number || wantedWhen !== when) continue
     if (what === 'SIGKILL' || what === 'SIGSTOP') {
-      if (isFirst(env.VF_FLOWER_FAULT_ONCE)) process.kill(process.pid, what)
+      if (!isFirst(env.VF_FLOWER_FAULT_ONCE)) continue
+      process.kill(process.pid, what)
+      // Nothing after SIGKILL runs in the process, nor in a test that only notes the signal.
+      if (what === 'SIGKILL') throw new InjectedFault('EINTR', `${kind} ${number} ${when}`)
       continue
     }
     if (what !== 'FLUSH') throw new InjectedFault(what ?? 'EIO', `${kind} ${number} ${when}`)

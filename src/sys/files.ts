@@ -19,7 +19,7 @@ import {
   unlinkSync,
   writeFileSync,
 } from 'node:fs'
-import { basename, dirname } from 'node:path'
+import { folderOf, lastPart } from '../lib/path.ts'
 import { errorCode, FileError } from './errno.ts'
 
 /** The crash that a file must survive: one of the machine, or only one of this process (the file is worth nothing after a boot). */
@@ -36,9 +36,9 @@ export function replaceFile(
   durability: Durability = 'durable',
   mode = 0o600,
 ): void {
-  const folder = dirname(path)
+  const folder = folderOf(path)
   mkdirSync(folder, { recursive: true, mode: 0o700 })
-  const temporary = `${folder}/${temporaryName(basename(path))}`
+  const temporary = `${folder}/${temporaryName(lastPart(path))}`
   const fd = openSync(temporary, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, 0o600)
   try {
     try {
@@ -122,7 +122,7 @@ export function ageOf(path: string): number | undefined {
 
 /** Sets the time of a file to now. Makes the file, empty and for root only, where there is none. */
 export function touch(path: string): void {
-  mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
+  mkdirSync(folderOf(path), { recursive: true, mode: 0o700 })
   // Not blocking: opening a FIFO in its place fails at once (ENXIO).
   const fd = openSync(path, constants.O_WRONLY | constants.O_CREAT | constants.O_NONBLOCK, 0o600)
   try {
@@ -142,7 +142,7 @@ export function removeFile(path: string, durability: Durability = 'durable'): vo
     if (isAbsent(error) || (errorCode(error) === 'EROFS' && !isThere(path))) return
     throw error
   }
-  if (durability === 'durable') syncFolder(dirname(path))
+  if (durability === 'durable') syncFolder(folderOf(path))
 }
 
 /** Renames a file within its folder, durably. Succeeds when the file does not exist. */
@@ -153,7 +153,7 @@ export function renameFile(from: string, to: string): void {
     if (isAbsent(error)) return
     throw error
   }
-  syncFolder(dirname(to))
+  syncFolder(folderOf(to))
 }
 
 /** Content of a file of sysfs or procfs without the trailing newline; undefined when there can be none. */
@@ -229,7 +229,7 @@ export function listFolder(path: string): readonly string[] {
 /** Last component of the target of the symbolic link at `path`; undefined when there is no link. */
 export function linkName(path: string): string | undefined {
   const target = linkTarget(path)
-  return target === undefined ? undefined : basename(target)
+  return target === undefined ? undefined : lastPart(target)
 }
 
 /** The target of the symbolic link at `path`, as the link has it; undefined when there is no link. */

@@ -1,8 +1,11 @@
 // The shim becomes vf-flower whenever the agent does not do the call: as if there were no agent until the call is sent, and with
 // --lost-worker after that. Name, input, descriptors and signals are always those of the runtime's call.
 import { copyFileSync, mkdirSync, rmSync, symlinkSync } from 'node:fs'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { forms, makeBed, send } from '../support/shim/bed.ts'
+
+// Programs under sanitizers on machines that may be busy.
+vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 })
 
 const input = '{"cniVersion":"1.0.0"}'
 const env = {

@@ -1,8 +1,11 @@
 // An answer that the runtime's standard output does not take is reported to the worker, which answers again; a slow reader gets all of
 // it. Standard error never costs the answer.
 import { closeSync, readSync } from 'node:fs'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { forms, makeBed, makePipe, send } from '../support/shim/bed.ts'
+
+// Programs under sanitizers on machines that may be busy.
+vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 })
 
 const errno = { EBADF: 9, EPIPE: 32 }
 const unwritten = (value: number) => expect.objectContaining({ kind: 3, value, bytes: 256, files: [] })
@@ -57,7 +60,7 @@ describe.each(forms)('%s', (form) => {
     const { exit, ended } = bed.start({ agent, stdout: pipe.write, input: '' })
     closeSync(pipe.write)
     const some = Buffer.alloc(100_000)
-    await expect.poll(() => tryRead(pipe.read, some)).toBeGreaterThan(0)
+    await expect.poll(() => tryRead(pipe.read, some), { timeout: 30_000 }).toBeGreaterThan(0)
     closeSync(pipe.read)
     expect(await exit).toEqual({ code: 5, signal: null })
     const { stderr, seen } = await ended()

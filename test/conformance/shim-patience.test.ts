@@ -1,7 +1,10 @@
 // The shim's two long waits have an end: for a worker that never becomes ready, and for a standard output that nobody reads.
 import { closeSync } from 'node:fs'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { makeBed, makePipe, send } from '../support/shim/bed.ts'
+
+// Programs under sanitizers on machines that may be busy.
+vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 })
 
 const beds: ReturnType<typeof makeBed>[] = []
 beforeAll(() => {

@@ -4,7 +4,7 @@ import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writ
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { eachAttachment, eachWithFilters } from '../../src/ctl/show.ts'
+import { eachAttachment, eachWithFilters, readShowing } from '../../src/ctl/show.ts'
 import type { Machine } from '../../src/kernel/api/machine.ts'
 
 const fixtures = join(import.meta.dirname, '../fixtures/records/4388eb2')
@@ -79,6 +79,28 @@ test('a record that can not be read, and one whose interface is gone, are a line
   expect([...eachWithFilters(machine, state, errors)].map(({ containerID }) => containerID)).toEqual(['good'])
   expect(errors).toHaveLength(2)
   expect(errors.find((line) => line.includes('lost'))).toContain('no interface "gone"')
+})
+
+test('reports are read for those alone who are shown them', () => {
+  put('offload-ports', 'reported')
+  mkdirSync(join(state, 'offload', 'report'))
+  const [name = ''] = readdirSync(join(state, 'offload')).filter((file) => file.endsWith('.json'))
+  writeFileSync(join(state, 'offload', 'report', name), '{"schema":1}')
+  const reportOf = (withReports?: boolean) => {
+    const selection = { stateDir: state, container: undefined, ifname: undefined }
+    const shown = readShowing(counting, withReports === undefined ? selection : { ...selection, withReports })
+    return shown.attachments.map(({ report }) => report)
+  }
+  const counting = {
+    ...machine,
+    openKernel: () => ({ ...machine.openKernel(), openedPorts: () => [], filterCounters: () => [] }),
+  } as unknown as Machine
+  expect([reportOf(), reportOf(true), reportOf(false)]).toEqual([
+    [{ schema: 1 }],
+    [{ schema: 1 }],
+    [undefined],
+  ])
+  expect(open).toBe(0)
 })
 
 test('a look that ends early closes the kernel', () => {

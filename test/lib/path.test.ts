@@ -1,6 +1,7 @@
 // A path of a config is absolute and as long as the kernel allows.
+import { basename, dirname } from 'node:path'
 import { expect, test } from 'vitest'
-import { isFolderPath } from '../../src/lib/path.ts'
+import { folderOf, isFolderPath, lastPart } from '../../src/lib/path.ts'
 
 test.each(['/a', '/var/lib/cni/vf-flower', '/a//b/../c/', `/${'x'.repeat(255)}`, '/x'.repeat(1792)])(
   '%j is one',
@@ -22,3 +23,10 @@ test.each([
 ])('%j is none', (path) => {
   expect(isFolderPath(path)).toBe(false)
 })
+
+test.each(['/run/vf-flower/lock', '/run', '/', 'file', '../file', '', '/a b/c:d@e.json'])(
+  'folder and last part of %j are those of node:path',
+  (path) => {
+    expect([folderOf(path), lastPart(path)]).toEqual([dirname(path), basename(path)])
+  },
+)

@@ -132,7 +132,7 @@ export const attach: readonly Mutation[] = [
   },
   {
     id: 'attach-del-without-lock',
-    file: 'src/attach/plugin.ts',
+    file: 'src/attach/del.ts',
     mistake: "DEL restores a device without the device's lock.",
     old: ': locked(name.subject, () => {\n          if (hasIpam) awaitIpam(machine, name)\n          restoreAttachment(machine, store, name, request.netns, hasIpam ? ipam.begin : undefined)\n        }),',
     now: ': restoreAttachment(machine, store, name, request.netns),',
@@ -142,7 +142,7 @@ export const attach: readonly Mutation[] = [
   },
   {
     id: 'attach-del-ipam-last',
-    file: 'src/attach/plugin.ts',
+    file: 'src/attach/del.ts',
     mistake: 'DEL does not free the addresses when the device could not be restored.',
     old: 'if (hasIpam) attempt(() => ipam.finish())',
     now: 'if (hasIpam && errors.length === 0) attempt(() => ipam.finish())',

@@ -1,4 +1,5 @@
 import { agentFailure } from './agent-failure.ts'
+import { agent } from './agent.ts'
 import { attach } from './attach.ts'
 import { attachIpam } from './attach-ipam.ts'
 import { attachNames } from './attach-names.ts'
@@ -30,6 +31,7 @@ import { lock } from './lock.ts'
 import type { Mutation } from './mutation.ts'
 import { netlink } from './netlink.ts'
 import { nic } from './nic.ts'
+import { nodeSize } from './node-size.ts'
 import { offload } from './offload.ts'
 import { offloadSteering } from './offload-steering.ts'
 import { ops } from './ops.ts'
@@ -63,12 +65,14 @@ export const mutations: readonly Mutation[] = [
   ...kernelTable,
   ...netlink,
   ...nic,
+  ...nodeSize,
   ...ops,
   ...cni,
   ...sys,
   ...lib,
   ...services,
   ...shim,
+  ...agent,
   ...owners,
   ...hostileIdentity,
   ...lock,

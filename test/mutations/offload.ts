@@ -278,8 +278,8 @@ export const offload: readonly Mutation[] = [
     file: 'src/offload/verbs/del.ts',
     mistake:
       'DEL for one network takes what another one has made for the same interface of a pod that lives.',
-    old: 'if (isOther && isDead(context, store, name))',
-    now: 'if (isOther)',
+    old: 'if (name.subject !== network && isDead(context, store, name))',
+    now: 'if (name.subject !== network)',
     test: ['offload/verbs/del.test.ts', 'what another network has made for the same container and interface'],
     tier: 'quick',
     undo: true,

@@ -34,12 +34,16 @@ test('an echo before that ACK belongs to its request', () => {
   expect(second).toEqual({ messages: [] })
 })
 
-test('the first refusal is thrown, though the last request is answered after it', () => {
-  const socket = new NetlinkSocket(script((sent) => join(ack(at(sent, 2), -17), ack(at(sent, 3), -2))))
+test('the first refusal is thrown, and the answer to the last request is read behind it', () => {
+  const transport = script(
+    (sent) => ack(at(sent, 2), -17),
+    (sent) => ack(at(sent, 3)),
+  )
+  const socket = new NetlinkSocket(transport)
   expect(() => socket.transaction(batchEnds(), three)).toThrow(
     expect.objectContaining({ operation: 'second', code: 'EEXIST' }),
   )
-  expect(socket.isIdle).toBe(true)
+  expect([transport.left(), socket.isIdle]).toEqual([0, true])
 })
 
 test('a refusal of the whole, which comes at its beginning, leaves answers under way', () => {

@@ -6,11 +6,13 @@
  *     npm run test:soak -- [--seed N] [--plugin attach|offload|both]
  *                          [--sequences N] [--port-sequences N] [--configs N] [--faults full|short|none]
  *                          [--fault-devices legacy,switchdev,software] [--fault-cases TEXT]
- *                          [--scenarios full|none] [--fuzz N] [--agent full|none]
+ *                          [--scenarios full|none] [--fuzz N] [--agents N] [--warm full|none]
  *
  * `--fault-cases 'DEL '` runs the cases of vf-attach's fault tables whose names contain the text, for a run in pieces.
  *
  * `--fuzz 50000` (0 = none) makes so many spoilt calls, shared out to both plugins, natively.
+ *
+ * `--agents 500000` (0 = none) has the shim speak with so many random agents.
  *
  * The last line is `N passed, N failed`. A sequence, a config, a case of the fault table, a spoilt call and a test of vf-offload count
  * as one each.
@@ -41,6 +43,7 @@ import { leaveGuest, placesOf, prepareGuest } from './run.ts'
 import { seedOf } from './seed.ts'
 import { vfKind } from './sequence-devices.ts'
 import { runSequences } from './sequences.ts'
+import { soakShim } from './shim-fuzz.ts'
 import { soakFuzz } from './spoilt-calls.ts'
 
 const top = join(import.meta.dirname, '../..')
@@ -56,7 +59,8 @@ const { values } = parseArgs({
     scenarios: { type: 'string', default: 'full' },
     'fault-devices': { type: 'string' },
     fuzz: { type: 'string', default: '50000' },
-    agent: { type: 'string', default: 'full' },
+    agents: { type: 'string', default: '500000' },
+    warm: { type: 'string', default: 'full' },
   },
 })
 const given = values.seed ?? process.env.VF_SOAK_SEED
@@ -65,13 +69,14 @@ const sequenceCount = count('sequences', values.sequences)
 const portSequenceCount = count('port-sequences', values['port-sequences'])
 const configCount = count('configs', values.configs)
 const fuzzCount = count('fuzz', values.fuzz)
+const agentCount = count('agents', values.agents)
 const faults = values.faults
 if (!['full', 'short', 'none'].includes(faults))
   throw new Error(`Cannot use --faults ${faults}: must be full, short or none`)
 if (!['full', 'none'].includes(values.scenarios))
   throw new Error(`Cannot use --scenarios ${values.scenarios}: must be full or none`)
-if (!['full', 'none'].includes(values.agent))
-  throw new Error(`Cannot use --agent ${values.agent}: must be full or none`)
+if (!['full', 'none'].includes(values.warm))
+  throw new Error(`Cannot use --warm ${values.warm}: must be full or none`)
 if (!['attach', 'offload', 'both'].includes(values.plugin))
   throw new Error(`Cannot use --plugin ${values.plugin}: must be attach, offload or both`)
 
@@ -87,7 +92,8 @@ if (values.plugin !== 'offload') {
 }
 if (values.plugin !== 'attach') soakOffload()
 if (fuzzCount > 0) fuzz()
-if (values.agent === 'full') soakAgent()
+if (agentCount > 0) agents()
+if (values.warm === 'full') soakWarm()
 console.log(`${passed} passed, ${failed} failed`)
 process.exitCode = failed === 0 ? 0 : 1
 
@@ -247,7 +253,7 @@ function soakOffload(): void {
 }
 
 /** Once more with an agent: conformance, scenarios, sequences. And all failures of agents at each step. */
-function soakAgent(): void {
+function soakWarm(): void {
   console.log('== with an agent: conformance')
   const suite = conformanceWarm()
   tally('conformance, warm', suite.passed + suite.failed, suite.failed, suite.failures)
@@ -273,6 +279,13 @@ function fuzz(): void {
   console.log(`== spoilt calls: ${fuzzCount}, seed ${seed}`)
   const ended = soakFuzz(plugins, Math.ceil(fuzzCount / plugins.length), seed)
   tally('spoilt calls', ended.passed + ended.failed, ended.failed, [])
+}
+
+/** The shim against random agents. */
+function agents(): void {
+  console.log(`== agents of the shim: ${agentCount}, seed ${seed}`)
+  const ended = soakShim(agentCount, seed)
+  tally('agents of the shim', ended.passed + ended.failed, ended.failed, [])
 }
 
 /** Adds to the last line; prints failures with the seed that replays them. */

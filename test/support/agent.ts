@@ -21,10 +21,14 @@ export interface RunningAgent {
   end(): Promise<number>
 }
 
-/** Starts an agent and waits until `workers` of its workers are free. */
-export async function startAgent(lab: Lab, workers = 2): Promise<RunningAgent> {
-  const before = await agentStatus(lab).catch(() => undefined)
-  const process = await lab.spawn([AGENT], { timeoutMs: 0 })
+/** Starts an agent and waits until `workers` of its workers are free. `before` are words before its path, such as env and variables. */
+export async function startAgent(
+  lab: Lab,
+  workers = 2,
+  before: readonly string[] = [],
+): Promise<RunningAgent> {
+  const former = await agentStatus(lab).catch(() => undefined)
+  const process = await lab.spawn([...before, AGENT], { timeoutMs: 0 })
   let latest: AgentStatus | undefined
   const status = async () => {
     latest = await agentStatus(lab)
@@ -40,7 +44,7 @@ export async function startAgent(lab: Lab, workers = 2): Promise<RunningAgent> {
     return latest as AgentStatus
   }
   const { pid } = await until(
-    (now) => now.pid !== before?.pid && now.workers.filter(({ state }) => state === 'free').length >= workers,
+    (now) => now.pid !== former?.pid && now.workers.filter(({ state }) => state === 'free').length >= workers,
   )
   return {
     ...{ process, pid, status, until },
@@ -52,7 +56,7 @@ export async function startAgent(lab: Lab, workers = 2): Promise<RunningAgent> {
   }
 }
 
-/** What `vfctl agent` says. */
+/** The words of `vfctl agent`. */
 export async function agentStatus(lab: Lab): Promise<AgentStatus> {
   return JSON.parse(await lab.must(`${pluginPath[0]}/vfctl agent --json`)) as AgentStatus
 }

@@ -76,7 +76,7 @@ export const MAY_DIFFER: readonly Difference[] = [
     section: 'file',
     path: /^\/run\/vf-flower(\/lock|\/attachments|\/no-policy|\/pf-lock [^/]+|\/name-lock [^/]+)?$/,
     reason:
-      'the locks that all attachments, all port mappings, all changes of a PF and all who need a name share, the mark of what is told once in a boot, and their folder',
+      'the locks of attachments, and those that all port mappings, all changes of a PF and all who need a name share, the mark of what is told once in a boot, and their folder',
   },
   {
     section: 'file',

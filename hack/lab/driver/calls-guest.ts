@@ -1,6 +1,7 @@
 // Serves many calls in one process, as a worker of the agent does. In: a list of calls on standard input; out: an answer for each on
 // standard output, with what the call left open in the process.
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
+import { keepHostSockets } from '../../../src/kernel/linux/kept-sockets.ts'
 import { loadAll, serveCall } from '../../../src/run-cni.ts'
 
 /** A call of a runtime. */
@@ -29,8 +30,7 @@ export interface ServedAnswer {
 }
 
 await loadAll()
-// The first child opens descriptors of Bun itself, which stay.
-Bun.spawnSync(['true'])
+keepHostSockets()
 const home = namespace()
 const calls = JSON.parse(readFileSync(0, 'utf8')) as readonly ServedCall[]
 process.stdout.write(JSON.stringify(calls.map(serve)))
@@ -46,8 +46,6 @@ function serve({ goneAt, unwritten, ...call }: ServedCall): ServedAnswer {
   })
   const more = unwritten === undefined ? '' : answer.undo(unwritten)
   const { exitCode, stdout, stderr } = answer
-  // Bun closes its end of the pipe to a child when it collects garbage.
-  Bun.gc(true)
   const left = descriptors().filter((one) => !before.includes(one))
   return { exitCode, stdout, stderr: stderr + more, asked, waits, left, isAtHome: namespace() === home }
 }

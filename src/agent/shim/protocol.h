@@ -28,7 +28,7 @@
  *
  * ANSWER: value = exit code. Its descriptor is a memfd with `first` bytes for standard output, then `second` bytes for
  * standard error. If the shim can't write the first part, it says UNWRITTEN (value = errno) instead of closing. The worker
- * then takes an ADD back, and sends a second ANSWER, which the shim writes as far as it can.
+ * then takes an ADD back, and sends a second ANSWER. Of that one the shim writes standard error, and takes the exit code.
  */
 #ifndef VF_SHIM_PROTOCOL_H
 #define VF_SHIM_PROTOCOL_H

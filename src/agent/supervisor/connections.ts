@@ -51,8 +51,9 @@ export class Connections {
         if (code !== 'EMFILE' && code !== 'ENFILE') throw error
         tooMany()
         // Without a descriptor the line of connections would stay as it is, and each shim would wait for its whole time.
-        if (!this.#turnAway(listener)) break
-        continue
+        if (this.#turnAway(listener)) continue
+        if (accepted.length === 0) throw error
+        break
       }
       if (fd === undefined) break
       if (this.#all.size >= most) {

@@ -4,6 +4,7 @@ import { basename, dirname } from 'node:path'
 import { octal } from '../../lib/trusted-file.ts'
 import { errorCode } from '../../sys/errno.ts'
 import { close } from '../../sys/ffi.ts'
+import { removeIfOlder } from '../../sys/files.ts'
 import { listenAt } from '../../sys/unix-socket.ts'
 
 /** A folder that is not for root alone. */
@@ -22,6 +23,9 @@ export interface Listener {
 /** Longest line of connections that nobody has accepted; net.core.somaxconn bounds it. */
 const backlog = 512
 
+/** Age with which a socket under a temporary name is nobody's, in milliseconds. */
+const oldTime = 60_000
+
 /**
  * Listens at a path, whatever socket is there: the socket gets its path only once it listens, by a rename.
  * @throws OpenFolder, SystemError, Node's errors of files
@@ -31,9 +35,10 @@ export function listenOver(path: string, kind: 'packets' | 'stream' = 'packets')
   mkdirSync(folder, { recursive: true, mode: 0o700 })
   requireClosed(folder)
   const begin = `.${basename(path)}.`
-  // An agent that was killed before its rename has left one.
+  // An agent that was killed before its rename has left one. Another one that starts at this moment has one too.
   for (const name of readdirSync(folder))
-    if (name.startsWith(begin) && name.endsWith('.tmp')) rmSync(`${folder}/${name}`, { force: true })
+    if (name.startsWith(begin) && name.endsWith('.tmp')) removeIfOlder(`${folder}/${name}`, oldTime)
+  rmSync(`${folder}/${begin}${process.pid}.tmp`, { force: true })
   const temporary = `${folder}/${begin}${process.pid}.tmp`
   const fd = listenAt(temporary, backlog, kind)
   try {

@@ -3,16 +3,16 @@
  * may block: a supervisor that stands still delays each call of the node by the shim's patience.
  */
 import { errorText } from '../../lib/error-text.ts'
-import { close } from '../../sys/ffi.ts'
+import { collectGarbage } from '../../sys/memory/memory.ts'
 import { type Polled, poll, pollBits, type SignalName, signalDescriptor, takeSignal } from '../../sys/poll.ts'
 import { socketPath } from '../protocol.ts'
 import { readSettings, type Settings } from '../settings.ts'
 import { type AgentStatus, statusSocketPath } from '../status.ts'
-import { type Connection, Connections } from './connections.ts'
+import type { Connection } from './connections.ts'
 import { Crew } from './crew.ts'
 import { Decisions } from './decisions.ts'
 import type { Action, Event, Limits } from './events.ts'
-import { endListener, type Listener, listenOver, ownerOf } from './listener.ts'
+import { Front } from './front.ts'
 import { tell, tellOnce } from './log.ts'
 import type { ServiceManager } from './notify.ts'
 import { StatusServer } from './status-server.ts'
@@ -22,8 +22,8 @@ import { Tally } from './tally.ts'
 /** Signals that the supervisor takes. All its threads must have them blocked. */
 export const ownSignals: readonly SignalName[] = ['SIGTERM', 'SIGINT', 'SIGHUP']
 
-/** Pause between two looks at the socket's file, in milliseconds: a new agent may have put its own there. */
-const lookTime = 1_000
+/** Time without an event after which garbage is collected, in milliseconds. */
+const quietTime = 3_000
 
 /** A descriptor that is waited for, and what is done then. */
 interface Watched extends Polled {
@@ -44,14 +44,14 @@ export class Loop {
   #settings: Settings
   #settingsProblem: string | undefined
   readonly #decisions: Decisions
-  readonly #connections = new Connections()
   readonly #tally = new Tally()
+  readonly #front = new Front(this.#tally, (event) => this.#happened(event))
   readonly #crew = new Crew(this.#tally, (event) => this.#happened(event))
   readonly #began = performance.now()
   readonly #signals = signalDescriptor(ownSignals)
-  #listener: Listener | undefined
   readonly #status: StatusServer
-  #lookedAt = 0
+  /** Time of the last event; undefined once garbage was collected since. */
+  #stirredAt: number | undefined = 0
   #signOfLife = 0
   #isFinished = false
   readonly #events: Event[] = []
@@ -69,17 +69,26 @@ export class Loop {
 
   /** Serves until a signal, or another agent, ends it. @throws SystemError, OpenFolder when it cannot listen */
   run(): void {
-    this.#listener = listenOver(socketPath)
+    this.#front.listen()
     this.#status.listen(this.#settings.metrics)
     this.#options.manager.ready('serves calls')
     this.#happened({ is: 'time' })
     while (!this.#isFinished) {
       const watched = this.#watched()
       const bits = poll(watched, this.#patience())
-      for (const [index, one] of watched.entries()) if (bits[index] !== 0) one.act(bits[index] ?? 0)
-      this.#tick()
+      for (const [index, one] of watched.entries()) if (bits[index] !== 0) this.#act(one, bits[index] ?? 0)
+      this.#tick(bits.some((one) => one !== 0))
     }
     this.#status.end()
+  }
+
+  #act(one: Watched, bits: number): void {
+    try {
+      one.act(bits)
+    } catch (error) {
+      // One connection or worker must not end the service of all.
+      tellOnce(`Cannot serve a descriptor: ${errorText(error)}`)
+    }
   }
 
   #limits(): Limits {
@@ -94,16 +103,7 @@ export class Loop {
   #watched(): readonly Watched[] {
     const all: Watched[] = [{ fd: this.#signals, events: pollBits.in, act: () => this.#signal() }]
     all.push(...this.#crew.watched())
-    for (const one of this.#connections.all)
-      all.push({
-        fd: one.fd,
-        events: one.isQueued ? pollBits.remoteClosed : pollBits.in,
-        act: () => this.#stir(one),
-      })
-    if (this.#listener !== undefined) {
-      const { fd } = this.#listener
-      all.push({ fd, events: pollBits.in, act: () => this.#accept(fd) })
-    }
+    all.push(...this.#front.watched(performance.now()))
     all.push(...this.#status.watched())
     return all
   }
@@ -112,9 +112,8 @@ export class Loop {
     const now = performance.now()
     const moments = [
       this.#decisions.deadline(now),
-      this.#connections.deadline(now),
+      this.#front.deadline(now),
       this.#status.deadline(now),
-      this.#listener === undefined ? undefined : this.#lookedAt + lookTime - now,
       this.#options.manager.interval === undefined
         ? undefined
         : this.#signOfLife + this.#options.manager.interval - now,
@@ -123,34 +122,25 @@ export class Loop {
     return moments.length === 0 ? -1 : Math.max(Math.min(...moments), 0) + 1
   }
 
-  #tick(): void {
+  #tick(isStirred: boolean): void {
     const now = performance.now()
-    for (const one of this.#connections.silent(now)) this.#connections.drop(one)
+    this.#tidy(isStirred, now)
     this.#status.endSilent(now)
     const { manager } = this.#options
     if (manager.interval !== undefined && now - this.#signOfLife >= manager.interval) {
       this.#signOfLife = now
       manager.isAlive()
     }
-    if (this.#listener !== undefined && now - this.#lookedAt >= lookTime)
-      this.#lookAtSocket(this.#listener, now)
+    if (this.#front.isReplaced(now)) this.#drain(`another agent listens at ${socketPath}`)
     this.#happened({ is: 'time' })
   }
 
-  #lookAtSocket(listener: Listener, now: number): void {
-    this.#lookedAt = now
-    const owner = ownerOf(listener)
-    if (owner === 'us') return
-    if (owner === 'other') {
-      this.#drain(`another agent listens at ${listener.path}`)
-      return
-    }
-    tell(`${listener.path} was removed: the agent listens there anew`)
-    try {
-      this.#listener = listenOver(socketPath)
-      close(listener.fd)
-    } catch (error) {
-      tellOnce(`Cannot listen: ${errorText(error)}`)
+  /** Garbage of many calls is collected when none comes. */
+  #tidy(isStirred: boolean, now: number): void {
+    if (isStirred) this.#stirredAt = now
+    else if (this.#stirredAt !== undefined && now - this.#stirredAt >= quietTime) {
+      this.#stirredAt = undefined
+      collectGarbage()
     }
   }
 
@@ -175,11 +165,13 @@ export class Loop {
   #do(action: Action): void {
     switch (action.do) {
       case 'wait':
-        this.#withConnection(action.connection, (one) => this.#connections.sayWait(one))
+        this.#withConnection(action.connection, (one) => this.#front.connections.sayWait(one))
         return
       case 'standalone':
         this.#tally.fellBack(action.reason)
-        this.#withConnection(action.connection, (one) => this.#connections.standalone(one, action.reason))
+        this.#withConnection(action.connection, (one) =>
+          this.#front.connections.standalone(one, action.reason),
+        )
         return
       case 'hand':
         this.#hand(action.connection, action.worker)
@@ -203,44 +195,19 @@ export class Loop {
   }
 
   #withConnection(id: number, action: (one: Connection) => void): void {
-    const one = this.#connections.get(id)
+    const one = this.#front.connections.get(id)
     if (one !== undefined) action(one)
   }
 
   #hand(id: number, worker: number): void {
-    const one = this.#connections.get(id)
+    const one = this.#front.connections.get(id)
     if (one === undefined) return
     if (!this.#crew.hand(worker, one.fd)) {
       this.#happened({ is: 'unhanded', connection: id, worker })
       return
     }
     this.#tally.waited(performance.now() - one.since)
-    this.#connections.drop(one)
-  }
-
-  #accept(listener: number): void {
-    if (listener !== this.#listener?.fd) return
-    const tooMany = () => this.#tally.fellBack('too many connections')
-    for (const one of this.#connections.accept(listener, performance.now(), tooMany)) this.#greet(one)
-  }
-
-  #greet(one: Connection): void {
-    const verb = this.#connections.greeting(one)
-    if (verb === undefined) this.#tally.fellBack('the shim did not wait')
-    else if (verb !== 'nothing') this.#happened({ is: 'hello', connection: one.id, verb })
-  }
-
-  /** A connection may have gone to a worker since the wait, and its number to another file. */
-  #stir(one: Connection): void {
-    if (this.#connections.get(one.id) === undefined) return
-    if (one.isQueued) this.#left(one)
-    else this.#greet(one)
-  }
-
-  #left(one: Connection): void {
-    this.#connections.drop(one)
-    this.#tally.fellBack('the shim did not wait')
-    this.#happened({ is: 'left', connection: one.id })
+    this.#front.connections.drop(one)
   }
 
   #signal(): void {
@@ -267,19 +234,16 @@ export class Loop {
 
   /** Accepts nothing more, and ends after the last call. */
   #drain(reason: string): void {
-    if (this.#listener === undefined) return
+    if (!this.#front.isListening) return
     tell(`${reason}: the agent ends after the calls that it has`)
     this.#options.manager.stopping(reason)
-    // Whoever has connected already has seen a living agent.
-    this.#accept(this.#listener.fd)
-    endListener(this.#listener)
-    this.#listener = undefined
+    this.#front.end()
     this.#happened({ is: 'drain' })
   }
 
   #report(): AgentStatus {
     return agentStatus({
-      ...{ build: this.#options.build, isDraining: this.#listener === undefined },
+      ...{ build: this.#options.build, isDraining: !this.#front.isListening },
       ...{ seconds: (performance.now() - this.#began) / 1_000, decisions: this.#decisions },
       ...{ tally: this.#tally, problem: this.#settingsProblem, now: performance.now() },
       workers: this.#crew.states,

@@ -85,13 +85,13 @@ function serveRead(
   return { ...about, outcome: hasAnswered(connection, answer, report) ? 'answered' : 'abandoned', exitCode }
 }
 
-/** Hands the answer over; false when nobody is there to take it. A result that can't be written is taken back. */
+/**
+ * Hands the answer over; false when nobody is there to take it. A result that can't be written is taken back. The result of an ADD whose
+ * shim is dead stays: its record is whole, and whoever has ended the shim sends a DEL. By now that DEL may be over, and another ADD too.
+ */
 function hasAnswered(connection: number, answer: Answer, report: (one: Report) => void): boolean {
   const { exitCode, stdout, stderr } = answer
-  if (!sendAnswer(connection, exitCode, stdout, stderr)) {
-    if (stdout !== '' && exitCode === 0) answer.undo('the caller is gone')
-    return false
-  }
+  if (!sendAnswer(connection, exitCode, stdout, stderr)) return false
   // A shim that has nothing to write on standard output can't fail to write it.
   if (stdout === '') return true
   report({ did: 'wait', on: 'caller' })

@@ -1,13 +1,49 @@
+import { existsSync } from 'node:fs'
+import { collect, startChild } from '../../sys/child/child.ts'
 import type { NftResult } from '../nftables/nft-program.ts'
+
+/** Folders with the programs of the node. */
+const folders = ['/usr/local/sbin', '/usr/sbin', '/sbin', '/usr/local/bin', '/usr/bin', '/bin']
+
+/** The most bytes that nft may print: a node's whole ruleset. */
+const maxOutput = 64 << 20
 
 /** Runs `nft` with `input` on its standard input; kills it after `timeout` milliseconds, where that is given. */
 export function runNft(args: readonly string[], input: string, timeout?: number): NftResult {
-  const { spawnSync } = process.getBuiltinModule('node:child_process')
   // A clean environment: nothing of the runtime's reaches a program that runs as root.
-  const env = { PATH: '/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin', LC_ALL: 'C' }
-  const ended = spawnSync('nft', [...args], {
-    ...{ input, env, encoding: 'utf8', maxBuffer: 64 << 20, killSignal: 'SIGKILL' },
-    ...(timeout === undefined ? {} : { timeout }),
-  })
-  return { status: ended.status, stdout: ended.stdout ?? '', stderr: ended.stderr ?? '', error: ended.error }
+  const env = { PATH: folders.join(':'), LC_ALL: 'C' }
+  const file = folders.map((folder) => `${folder}/nft`).find((path) => existsSync(path)) ?? 'nft'
+  try {
+    const child = startChild({
+      ...{ file, argv: ['nft', ...args], env, stdin: input },
+      ...({ stdout: 'collect', stderr: 'collect' } as const),
+    })
+    const { status, stdout, stderr, isLate, isTooLong } = collect(child, maxOutput, timeout)
+    return {
+      status,
+      stdout,
+      stderr,
+      error: isLate ? new NftLate() : isTooLong ? new NftTooLong() : undefined,
+    }
+  } catch (error) {
+    return { status: null, stdout: '', stderr: '', error: error as Error }
+  }
+}
+
+/** nft did not end in time. */
+class NftLate extends Error {
+  readonly code = 'ETIMEDOUT'
+
+  constructor() {
+    super('nft did not end in time')
+  }
+}
+
+/** nft printed more than {@link maxOutput} bytes. */
+class NftTooLong extends Error {
+  readonly code = 'ENOBUFS'
+
+  constructor() {
+    super(`nft printed more than ${maxOutput} bytes`)
+  }
 }

@@ -5,6 +5,8 @@ import type { NetlinkSocket } from '../../netlink/socket.ts'
 export class SocketPool {
   readonly #open: (protocol: number) => NetlinkSocket
   #free: Map<number, NetlinkSocket> | undefined
+  /** Those that were kept first: the process has them open when it notes what is its own. */
+  readonly #first = new Set<NetlinkSocket>()
 
   constructor(open: (protocol: number) => NetlinkSocket) {
     this.#open = open
@@ -15,6 +17,7 @@ export class SocketPool {
     this.#free = new Map(
       protocols.flatMap((protocol): [number, NetlinkSocket][] => {
         const opened = open(protocol)
+        if (opened !== undefined) this.#first.add(opened)
         return opened === undefined ? [] : [[protocol, opened]]
       }),
     )
@@ -27,9 +30,14 @@ export class SocketPool {
     return found ?? this.#open(protocol)
   }
 
-  /** Takes a socket back. One is closed that has a successor, or for which an answer may be under way. */
+  /** Takes a socket back. One is closed for which an answer may be under way; of two, the one that was not kept first. */
   give(protocol: number, socket: NetlinkSocket): void {
-    if (this.#free === undefined || this.#free.has(protocol) || !socket.isIdle) socket.close()
-    else this.#free.set(protocol, socket)
+    const other = this.#free?.get(protocol)
+    const isSecond = other !== undefined && !this.#first.has(socket)
+    if (this.#free === undefined || isSecond || !socket.isIdle) socket.close()
+    else {
+      other?.close()
+      this.#free.set(protocol, socket)
+    }
   }
 }

@@ -43,6 +43,8 @@ export interface CollectedChild {
   readonly stderr: string
   /** The child has printed more than it may, and got SIGTERM. */
   readonly isTooLong: boolean
+  /** The child has not ended its output in time, and got SIGKILL. */
+  readonly isLate: boolean
 }
 
 const signatures = {
@@ -121,13 +123,15 @@ export function startChild(options: ChildOptions): Child {
  * Reads the child's output to its end and waits for the child's end. A grandchild that has the child's output open is waited for, too.
  * @param maxOutput bytes that stdout and stderr may have together; of a child that prints more, the rest is not read, and SIGTERM
  * asks it to end
+ * @param milliseconds longest time for the output; undefined has no end
  * @throws SystemError ECHILD if somebody else has waited for the child
  */
-export function collect(child: Child, maxOutput: number): CollectedChild {
-  const output = readPipes([child.stdout, child.stderr], maxOutput)
-  if (output === undefined) process.kill(child.pid, 'SIGTERM')
-  const [stdout = '', stderr = ''] = output ?? []
-  return { ...waitForEnd(child.pid), stdout, stderr, isTooLong: output === undefined }
+export function collect(child: Child, maxOutput: number, milliseconds?: number): CollectedChild {
+  const output = readPipes([child.stdout, child.stderr], maxOutput, milliseconds)
+  const [isTooLong, isLate] = [output === 'long', output === 'late']
+  if (isTooLong || isLate) process.kill(child.pid, isLate ? 'SIGKILL' : 'SIGTERM')
+  const [stdout = '', stderr = ''] = typeof output === 'string' ? [] : output
+  return { ...waitForEnd(child.pid), stdout, stderr, isTooLong, isLate }
 }
 
 /** A file in memory with a text, which is read from its begin. */

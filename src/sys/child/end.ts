@@ -24,24 +24,29 @@ const pieceBytes = 64 << 10
 
 /**
  * Reads pipes to their ends, in whatever order their bytes come, and closes them. An undefined pipe has no bytes.
- * @returns the texts; undefined if there are more than `maxBytes` bytes
+ * @param milliseconds longest time for all; undefined has no end
+ * @returns the texts; `long` if there are more than `maxBytes` bytes, `late` if the time is over
  * @throws SystemError
  */
 export function readPipes(
   pipes: readonly (number | undefined)[],
   maxBytes: number,
-): readonly string[] | undefined {
+  milliseconds?: number,
+): readonly string[] | 'long' | 'late' {
+  const deadline = milliseconds === undefined ? undefined : performance.now() + milliseconds
   const pieces: Uint8Array[][] = pipes.map(() => [])
   const open = new Set(pipes.filter((fd) => fd !== undefined))
   let rest = maxBytes
   try {
     while (open.size > 0) {
       // With one pipe, read(2) waits as well.
-      for (const fd of open.size === 1 ? open : readable([...open])) {
+      const ready = open.size === 1 && deadline === undefined ? [...open] : readable([...open], deadline)
+      if (ready.length === 0) return 'late'
+      for (const fd of ready) {
         const piece = new Uint8Array(pieceBytes)
         const length = untilDone(() => readSync(fd, piece))
         rest -= length
-        if (rest < 0) return undefined
+        if (rest < 0) return 'long'
         pieces[pipes.indexOf(fd)]?.push(piece.subarray(0, length))
         if (length > 0) continue
         open.delete(fd)
@@ -54,15 +59,16 @@ export function readPipes(
   return pieces.map((some) => Buffer.concat(some).toString())
 }
 
-/** Those of some descriptors that have bytes, or have come to their end. */
-function readable(descriptors: readonly number[]): readonly number[] {
+/** Those of some descriptors that have bytes, or have come to their end; none when the value of performance.now() is over. */
+function readable(descriptors: readonly number[], deadline?: number): readonly number[] {
   const polled = new Uint8Array(pollfdBytes * descriptors.length)
   const view = new DataView(polled.buffer)
   for (const [index, fd] of descriptors.entries()) {
     view.setInt32(pollfdBytes * index, fd, true)
     view.setInt16(pollfdBytes * index + 4, POLLIN, true)
   }
-  untilDone(() => checked('poll', libc().poll(polled, descriptors.length, -1)))
+  const left = () => (deadline === undefined ? -1 : Math.max(0, Math.ceil(deadline - performance.now())))
+  untilDone(() => checked('poll', libc().poll(polled, descriptors.length, left())))
   return descriptors.filter((_, index) => view.getInt16(pollfdBytes * index + 6, true) !== 0)
 }
 

@@ -1,6 +1,6 @@
 import { closeSync, constants, mkdirSync, openSync } from 'node:fs'
-import { dirname } from 'node:path'
 import { waiting } from '../../lib/call/call.ts'
+import { folderOf } from '../../lib/path.ts'
 import { sleep } from '../sleep.ts'
 import { lockByte } from './byte-locks.ts'
 import { LockTimeout } from './flock.ts'
@@ -30,7 +30,7 @@ export function withByteLock<T>(
   action: () => T,
   still: () => void = () => undefined,
 ): T {
-  mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
+  mkdirSync(folderOf(path), { recursive: true, mode: 0o700 })
   // Node opens every file with O_CLOEXEC.
   const fd = openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_NOCTTY, 0o600)
   try {

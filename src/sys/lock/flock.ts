@@ -1,7 +1,7 @@
 import { closeSync, constants, mkdirSync, openSync } from 'node:fs'
-import { dirname } from 'node:path'
 import { waiting } from '../../lib/call/call.ts'
 import type { OfKind } from '../../lib/error-kind.ts'
+import { folderOf } from '../../lib/path.ts'
 import { errorCode } from '../errno.ts'
 import { flock } from '../ffi.ts'
 import { isThere } from '../files.ts'
@@ -51,7 +51,7 @@ export function withLock<T>(path: string, milliseconds: number, action: (held: n
 
 /** @throws Node's errors of files, with the path */
 function openLock(path: string): number {
-  mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
+  mkdirSync(folderOf(path), { recursive: true, mode: 0o700 })
   try {
     return openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_NOCTTY, 0o600)
   } catch (error) {

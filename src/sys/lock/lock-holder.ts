@@ -3,7 +3,7 @@
  * because /proc/locks names nobody for open-file-description locks. Only a process that has waited in vain asks.
  */
 import { fstatSync } from 'node:fs'
-import { basename } from 'node:path'
+import { lastPart } from '../../lib/path.ts'
 import { linkTarget, listFolder, readText } from '../files.ts'
 
 /**
@@ -31,7 +31,7 @@ export function lockHolder(fd: number, proc = '/proc'): string | undefined {
 export function byteHolder(fd: number, byte: number, proc = '/proc'): string | undefined {
   try {
     const file = fileOf(fd)
-    const name = basename(linkTarget(`${proc}/self/fd/${fd}`) ?? '')
+    const name = lastPart(linkTarget(`${proc}/self/fd/${fd}`) ?? '')
     // Such as `lock:\t1: OFDLCK ADVISORY  WRITE -1 00:19:1234 77 77`.
     const isIt = (line: string) => {
       const [, kind, , access, , at, from, to] = line.replace('lock:', '').trim().split(/\s+/)
@@ -49,7 +49,7 @@ export function byteHolder(fd: number, byte: number, proc = '/proc'): string | u
 /** The descriptors of a process that are open on a file of this name. */
 function descriptors(folder: string, name: string): string[] {
   try {
-    return listFolder(folder).filter((fd) => basename(linkTarget(`${folder}/${fd}`) ?? '') === name)
+    return listFolder(folder).filter((fd) => lastPart(linkTarget(`${folder}/${fd}`) ?? '') === name)
   } catch {
     return [] // The process ends, or is not ours to look into.
   }

@@ -11,8 +11,15 @@ test('stderr is collected for an answer, or is that of the process', async () =>
   })
   expect(stderr).toBe('at once')
   expect(JSON.parse(stdout)).toEqual({
-    inWorker: { status: 0, signal: null, stdout: 'out\n', stderr: 'collected\n', isTooLong: false },
-    inProcess: { status: 0, signal: null, stdout: '', isTooLong: false },
+    inWorker: {
+      status: 0,
+      signal: null,
+      stdout: 'out\n',
+      stderr: 'collected\n',
+      isTooLong: false,
+      isLate: false,
+    },
+    inProcess: { status: 0, signal: null, stdout: '', isTooLong: false, isLate: false },
     long: { code: 'ENOBUFS' },
     missing: { status: null, signal: null, stdout: '', error: { name: 'ChildError', code: 'ENOENT' } },
   })

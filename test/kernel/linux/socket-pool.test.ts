@@ -38,6 +38,16 @@ test('a filled one gives the same socket again, and another one while the first 
   expect(opened).toHaveLength(3)
 })
 
+test('the one that was kept first stays, in whichever order two come back', () => {
+  pool.fill([12], open)
+  const first = pool.take(12)
+  const second = pool.take(12)
+  pool.give(12, second)
+  pool.give(12, first)
+  expect(opened.map(({ isOpen }) => isOpen)).toEqual([true, false])
+  expect(pool.take(12)).toBe(first)
+})
+
 test('a socket with an answer under way is closed', () => {
   pool.fill([12], open)
   const socket = pool.take(12)

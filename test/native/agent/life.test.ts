@@ -116,6 +116,44 @@ test('a TCP address serves metrics if the settings name one', async () => {
   expect(await bed.lab.must('curl -s http://127.0.0.1:9099/metrics')).toContain('vf_flower_agent_workers')
 })
 
+test('systemd is told what happens, and that the agent lives', async () => {
+  const [told, path] = ['/run/told-systemd', '/run/systemd-notify']
+  const systemd = await bed.lab.spawn(['socat', '-u', `UNIX-RECV:${path}`, `OPEN:${told},creat,append`])
+  await expect.poll(() => isThere(path), slow).toBe(true)
+  const variables = [`NOTIFY_SOCKET=${path}`, 'WATCHDOG_USEC=200000']
+  const agent = await startAgent(bed.lab, 2, ['env', ...variables])
+  running.push(agent)
+  const text = () => bed.lab.must(`cat ${told}`)
+  await expect.poll(text, slow).toMatch(/READY=1\nSTATUS=serves calls/)
+  await expect.poll(text, slow).toMatch(/(WATCHDOG=1.*){3}/s)
+  await bed.lab.must(`kill -HUP ${agent.pid}`)
+  await expect.poll(text, slow).toMatch(/RELOADING=1\nMONOTONIC_USEC=\d+.*READY=1/s)
+  expect(await agent.end()).toBe(0)
+  expect(await text()).toMatch(/STOPPING=1\nSTATUS=got SIGTERM/)
+  systemd.kill('SIGKILL')
+  await systemd.wait()
+  // Plugins and IPAM plugins are not to speak with systemd.
+  const next = await start()
+  const [worker] = (await next.status()).workers
+  expect(await bed.lab.must(`tr '\\0' '\\n' </proc/${worker?.pid}/environ`)).toBe('')
+})
+
+test('nothing of workers that have ended stays open in the supervisor', async () => {
+  const agent = await start()
+  const count = async () => Number(await bed.lab.must(`ls /proc/${agent.pid}/fd | wc -l`))
+  const before = await count()
+  for (let round = 0; round < 4; round++) {
+    const pids = (await agent.status()).workers.map(({ pid }) => pid)
+    await bed.lab.must(`kill -HUP ${agent.pid}`)
+    await agent.until(
+      ({ workers }) =>
+        workers.every(({ pid, state }) => state === 'free' && !pids.includes(pid)) && workers.length === 2,
+    )
+  }
+  expect(await count()).toBe(before)
+  expect(await bed.lab.must(`cat /proc/${agent.pid}/task/${agent.pid}/children | wc -w`)).toBe('2\n')
+})
+
 describe('an end that nobody wanted', () => {
   test('of a worker in its call: the shim goes on by itself, with one effect and one answer', async () => {
     const agent = await start()

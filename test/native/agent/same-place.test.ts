@@ -1,4 +1,4 @@
-// Who may be served by a worker, by callers in real namespaces, with other roots, mounts, users and capabilities: the kernel tells, and
+// A worker serves callers or refuses them, here callers in real namespaces, with other roots, mounts, users and capabilities: the kernel tells, and
 // every difference that could change an answer is refused by its name. Thick Multus is served.
 // needs: namespaces
 import { fileURLToPath } from 'node:url'

@@ -20,7 +20,7 @@ beforeEach(async () => {
   agent = await startAgent(bed.lab)
 })
 afterEach(async ({ task }) => {
-  await bed.lab.must(`rm -f ${BED_FOLDER}/hold* ${BED_FOLDER}/asked*`)
+  await bed.lab.must(`rm -f ${BED_FOLDER}/hold* ${BED_FOLDER}/asked* /etc/vf-flower/agent.json`)
   agent.process.kill('SIGKILL')
   await agent.process.wait()
   await bed.lab.must('pkill -KILL vf-flower; rm -rf /run/vf-flower; true')
@@ -122,6 +122,55 @@ describe('many calls', () => {
     for (const index of waiting) await bed.del(on(index, { ipam: localIpam(FLAKY) }), pods[index] ?? '')
     expect(await agent.status()).toMatchObject({ fallbacks: {}, refusals: {} })
   })
+})
+
+describe('a full agent', () => {
+  test('sends calls away when all workers hang, and those run by themselves', async () => {
+    await bed.lab.writeFile('/etc/vf-flower/agent.json', '{"workers":1,"maxWorkers":2}', 0o644)
+    await bed.lab.must(`kill -HUP ${agent.pid}; touch ${BED_FOLDER}/hold-add`)
+    await agent.until(({ workers }) => workers.length === 1 && workers[0]?.state === 'free')
+    const hung = [0, 1].map((index) => bed.add(on(index, { ipam: localIpam(FLAKY) }), pods[index] ?? ''))
+    await agent.until(({ workers }) => workers.filter(({ waits }) => waits === 'ipam').length === 2)
+    const [other = ''] = pods.slice(2)
+    const { ips } = await bed.add(on(2), other)
+    expect(ips).toHaveLength(1)
+    await bed.del(on(2), other)
+    expect((await agent.status()).fallbacks).toEqual({ 'no worker is free': 2 })
+    expect(await agent.log()).toContain('a call runs standalone: no worker is free')
+    await bed.lab.must(`rm ${BED_FOLDER}/hold-add`)
+    await Promise.all(hung)
+    for (const index of [0, 1]) await bed.del(on(index, { ipam: localIpam(FLAKY) }), pods[index] ?? '')
+    expect(await Promise.all(pods.map(links))).toEqual(pods.map(() => []))
+  })
+
+  test('that may open no further file sends shims away at once, and serves again afterwards', async () => {
+    const open = await bed.lab.must(`ls /proc/${agent.pid}/fd | wc -l`)
+    await bed.lab.must(`prlimit --pid ${agent.pid} --nofile=${Number(open) + 1}:`)
+    await Promise.all(
+      Array.from({ length: 10 }, () =>
+        silently(bed.call('STATUS', onNic(bed.nic()), pod, { cniVersion: '1.1.0' })),
+      ),
+    )
+    await bed.lab.must(`prlimit --pid ${agent.pid} --nofile=1024:`)
+    const served = (await agent.status()).verbs.find(({ verb }) => verb === 'STATUS')?.outcomes.answered ?? 0
+    await silently(bed.call('STATUS', onNic(bed.nic()), pod, { cniVersion: '1.1.0' }))
+    await agent.until(
+      ({ verbs }) => verbs.find(({ verb }) => verb === 'STATUS')?.outcomes.answered === served + 1,
+    )
+  })
+})
+
+test('an ADD whose shim is killed is taken back, and counts as abandoned', async () => {
+  await bed.lab.must(`touch ${BED_FOLDER}/hold-add`)
+  const add = bed.call('ADD', on(0, { ipam: localIpam(FLAKY) }), pod)
+  await agent.until(({ workers }) => workers.some(({ waits }) => waits === 'ipam'))
+  await bed.lab.must('pkill -KILL -x vf-attach')
+  expect((await add).code).not.toBe(0)
+  await bed.lab.must(`rm ${BED_FOLDER}/hold-add`)
+  await agent.until(({ verbs }) => verbs.some(({ outcomes }) => outcomes.abandoned === 1))
+  expect(await links(pod)).toEqual([])
+  await bed.del(on(0, { ipam: localIpam(FLAKY) }), pod)
+  await servedBy(agent, { ADD: 0, DEL: 1 })
 })
 
 test('metrics and the state are served, to root alone', async () => {

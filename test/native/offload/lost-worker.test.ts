@@ -51,7 +51,7 @@ test('killed at each point, it is repeated with one effect', { timeout: 300_000 
     if (code !== 0) throw new Error(`${stdout}${stderr}`)
     return stdout
   }
-  // What the first ADD of a node makes for all stays.
+  // The first ADD of a node makes things for all, which stay.
   await must(call(node.runtime, 'ADD'))
   await must(call(node.runtime, 'DEL'))
   const before = await effect()

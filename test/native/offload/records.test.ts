@@ -1,4 +1,4 @@
-// What vf-offload makes of records that another version wrote: a newer format, keys that nobody here knows.
+// Records that another version wrote, as vf-offload takes them: a newer format, keys that nobody here knows.
 // needs: veth, bridge, nft
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
 import {

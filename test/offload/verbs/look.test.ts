@@ -63,7 +63,7 @@ const becomesAnother = () => {
 const add = () =>
   offloadPlugin(node).add(requestOf({ stateDir, prevResult, runtimeConfig: { portMappings, bandwidth } }))
 
-/** What grows with the node: its interfaces, addresses, sockets, filters and programs. */
+/** All that grows with the node: its interfaces, addresses, sockets, filters and programs. */
 const costly = [
   'addresses',
   'nodeAddresses',

@@ -31,3 +31,10 @@ export function compileShim(outfile: string, compiler: string): void {
     env: { CC: compiler },
   })
 }
+
+/** Compiles the random agents for libFuzzer, which is a part of clang. */
+export function compileFuzzer(outfile: string, id: string): void {
+  const fuzzing = sanitizing.map((flag) => flag.replace('=address', '=fuzzer,address'))
+  const flags = ['-std=gnu11', '-DVF_LIBFUZZER', ...fuzzing, ...texts(id), `-I${here}`, `-I${sources}`]
+  execaSync('clang', [...flags, '-o', outfile, fuzzer])
+}

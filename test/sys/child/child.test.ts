@@ -21,7 +21,7 @@ beforeAll(async () => {
   }
 }, 60_000)
 
-const ended = { status: 0, signal: null, stdout: '', stderr: '', isTooLong: false }
+const ended = { status: 0, signal: null, stdout: '', stderr: '', isTooLong: false, isLate: false }
 
 test('its exit code, its signal and both streams are told', () => {
   expect(seen.exits).toEqual({ ...ended, status: 7, stdout: 'in ü a=b c\n', stderr: 'err\n' })
@@ -34,7 +34,7 @@ test('a program that can’t be started is the errno of execve', () => {
 
 test('streams may be longer than a pipe; one without an end ends the child', () => {
   expect(seen.long).toEqual([200_000, 200_000, false])
-  expect(seen.tooLong).toMatchObject({ status: null, isTooLong: true })
+  expect(seen.tooLong).toMatchObject({ status: null, isTooLong: true, isLate: false })
   expect(seen.stderrTooLong).toBe(true)
 })
 
