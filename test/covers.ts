@@ -319,6 +319,7 @@ export const covers: Readonly<Record<string, readonly string[]>> = {
   'agent/supervisor/status-text': ['native/agent/serve'],
   'agent/supervisor/tally': ['native/agent/serve'],
   'agent/supervisor/worker-process': ['native/agent/life'],
+  'agent/worker/descriptors': ['native/agent-failure/scarce'],
   'agent/worker/incoming': ['native/agent/serve'],
   'agent/worker/leftovers': ['native/agent/serve'],
   'agent/worker/serve': ['native/agent/serve'],

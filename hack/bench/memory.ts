@@ -41,7 +41,8 @@ export async function memory({ plain, warm, folder, peers }: Bench): Promise<voi
   const lines = []
   for (const [way, node, file, name] of ways) {
     const look = () => {
-      const pids = processesOf(name).filter((pid) => !family(node.agent?.pid ?? 0).includes(pid))
+      const agents = family(warm?.agent?.pid ?? 0)
+      const pids = processesOf(name).filter((pid) => !agents.includes(pid))
       const each = pids.map(pss)
       const agent = node.agent === undefined ? [] : family(node.agent.pid).map(pss)
       return { each, agent }

@@ -96,6 +96,8 @@ export interface CallExtra {
   readonly env?: Readonly<Record<string, string>>
   /** Added to the plugin's config, on its top level. */
   readonly config?: Readonly<Record<string, unknown>>
+  /** A command that runs the plugin, its last argument, in place of the runtime's own. */
+  readonly front?: readonly string[]
   /** Milliseconds, with the default of all programs in the lab. */
   readonly timeoutMs?: number
 }
@@ -127,7 +129,7 @@ export function cniRuntime(lab: Lab, path: readonly string[], front: readonly st
     const { timeoutMs } = extra
     const limit = timeoutMs === undefined ? {} : { timeoutMs }
     const options = { env, cleanEnv: true, stdin: JSON.stringify(config), ...limit }
-    return [[...front, file], options] as const
+    return [[...(extra.front ?? front), file], options] as const
   }
   const call: Runtime['call'] = async (...parameters) => lab.exec(...(await prepare(...parameters)))
   const succeed = async (...parameters: Parameters<Runtime['call']>): Promise<ExecResult> => {

@@ -31,6 +31,7 @@ const names: Readonly<Record<number, string>> = {
   33: 'EDOM',
   34: 'ERANGE',
   36: 'ENAMETOOLONG',
+  37: 'ENOLCK',
   38: 'ENOSYS',
   39: 'ENOTEMPTY',
   40: 'ELOOP',
@@ -49,11 +50,15 @@ const names: Readonly<Record<number, string>> = {
   99: 'EADDRNOTAVAIL',
   100: 'ENETDOWN',
   101: 'ENETUNREACH',
+  103: 'ECONNABORTED',
+  104: 'ECONNRESET',
   105: 'ENOBUFS',
+  107: 'ENOTCONN',
   110: 'ETIMEDOUT',
   111: 'ECONNREFUSED',
   113: 'EHOSTUNREACH',
   114: 'EALREADY',
+  122: 'EDQUOT',
 }
 
 /** The name of an error number, e.g. 95 -> `EOPNOTSUPP`; `errno 524` for one that user space has no name for. */

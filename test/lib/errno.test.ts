@@ -2,6 +2,7 @@
 import { constants } from 'node:os'
 import { expect, test } from 'vitest'
 import { errnoName, errnoNumber } from '../../src/lib/errno.ts'
+import { product, text } from '../support/source-tree.ts'
 
 const system = Object.entries(constants.errno)
 
@@ -23,6 +24,15 @@ test('every number that this system knows and we name has one of its names', () 
     const names = system.filter(([, other]) => other === number).map(([other]) => other)
     expect(names).toContain(name)
   }
+})
+
+test('every name that the program compares with is known', () => {
+  const used = product.flatMap((file) =>
+    [...text(file).matchAll(/'(E[A-Z0-9]{2,})'/g)].map(([, name]) => name ?? ''),
+  )
+  const ofSystem = [...new Set(used)].filter((name) => name in constants.errno)
+  expect(ofSystem.length).toBeGreaterThan(30)
+  expect(ofSystem.filter((name) => errnoNumber(name) === undefined)).toEqual([])
 })
 
 test('names and numbers lead to each other', () => {

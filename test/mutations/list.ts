@@ -1,3 +1,4 @@
+import { agentFailure } from './agent-failure.ts'
 import { agent } from './agent.ts'
 import { attach } from './attach.ts'
 import { attachIpam } from './attach-ipam.ts'
@@ -45,6 +46,7 @@ import { uplinks } from './uplinks.ts'
 
 /** All mutations. */
 export const mutations: readonly Mutation[] = [
+  ...agentFailure,
   ...attach,
   ...calls,
   ...attachIpam,

@@ -57,7 +57,8 @@ export async function runTable(
   const started = Date.now()
   const report = await runFaultTable(lab, { ...options, seed, only, wayBack: true })
   const what = `fault table of vf-attach, ${device}, seed ${seed}`
-  expectFaultTable(what, report, started, only, options.extent === 'once')
+  const isOnce = options.extent === 'once' || options.extent === 'killed'
+  expectFaultTable(what, report, started, only, isOnce)
   // A bridge has a carrier as long as one of its ports has.
   const lines = diffSnapshot(before, await snapshot(lab))
   expect(lines.filter((line) => ![bridge, vethBridge].some((name) => isCarrierOf(name, line)))).toEqual([])

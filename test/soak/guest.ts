@@ -4,6 +4,7 @@
  * the other; in software emulation that halves the cost of every program that is run.
  */
 import { existsSync, readdirSync, readFileSync, rmSync, writeSync } from 'node:fs'
+import type { AgentStatus } from '../../src/agent/status.ts'
 import type { JsonObject } from '../../src/lib/json.ts'
 import { openNetns, withNetns } from '../../src/sys/namespaces.ts'
 import { sleep } from '../../src/sys/sleep.ts'
@@ -108,6 +109,7 @@ function runCall(place: Place, call: Call, results: Map<string, JsonObject>): Ca
     ...(call.traced === undefined ? {} : { VF_FLOWER_FAULT_TRACE: trace }),
     ...(call.logged === undefined ? {} : { VF_FLOWER_LOG_FILE: log, VF_FLOWER_LOG_LEVEL: 'debug' }),
   }
+  if (order.warm === true && call.fault?.includes('SIGKILL') === true) printed(order.freshAgent ?? '')
   const config = { ...call.config, ...(call.prev === true ? { prevResult } : {}) }
   const ended = run([order.plugin], {
     env,
@@ -117,12 +119,31 @@ function runCall(place: Place, call: Call, results: Map<string, JsonObject>): Ca
   const object = ended.stdout.trim() === '' ? undefined : (JSON.parse(ended.stdout) as JsonObject)
   if (call.verb === 'ADD' && ended.code === 0 && object !== undefined) results.set(call.container, object)
   const { code, signal, stderr } = ended
+  if (order.warm === true && signal !== null) waitForWorkers()
   const answer = { do: 'call', code, signal, object, stderr } as const
   return {
     ...answer,
     ...(call.traced === undefined ? {} : { trace: linesOf(trace) }),
     ...(call.logged === undefined ? {} : { log: linesOf(log).map((line) => JSON.parse(line) as JsonObject) }),
   }
+}
+
+/** Waits until the workers that have a call now have ended it: one of them may have that of a shim that was killed. */
+function waitForWorkers(): void {
+  const calls = busyWorkers()
+  while (busyWorkers().some((one) => calls.includes(one))) sleep(20)
+}
+
+/** Workers in a call, each with the number of calls before it; and those without a supervisor, which end after their call. */
+function busyWorkers(): string[] {
+  const status = run(['sh', '-c', order.agentStatus ?? 'true']).stdout
+  const workers = status.startsWith('{') ? (JSON.parse(status) as AgentStatus).workers : []
+  const orphans = readdirSync('/proc').filter((pid) => {
+    const isWorker = /^\d+$/.test(pid) && textOf(`/proc/${pid}/cmdline`).startsWith('vf-agent\0worker')
+    return isWorker && !workers.some((one) => one.pid === Number(pid))
+  })
+  const busy = workers.filter(({ state }) => state === 'busy')
+  return [...orphans, ...busy.map(({ pid, calls }) => `${pid} ${calls}`)]
 }
 
 interface Ended {

@@ -12,6 +12,7 @@ export const longForms = {
   ],
   random: ['/offload/random.test.ts'],
   faults: ['/offload/faults.test.ts', '/bandwidth/faults.test.ts'],
+  agent: ['/native/agent-failure/'],
   attach: ['/native/fuzz/attach.test.ts'],
   offload: ['/native/fuzz/offload.test.ts', '/native/portmap/flush-chaos.test.ts'],
 } as const

@@ -6,7 +6,7 @@
  *     npm run test:soak -- [--seed N] [--plugin attach|offload|both]
  *                          [--sequences N] [--port-sequences N] [--configs N] [--faults full|short|none]
  *                          [--fault-devices legacy,switchdev,software] [--fault-cases TEXT]
- *                          [--scenarios full|none] [--fuzz N] [--agents N]
+ *                          [--scenarios full|none] [--fuzz N] [--agents N] [--warm full|none]
  *
  * `--fault-cases 'DEL '` runs the cases of vf-attach's fault tables whose names contain the text, for a run in pieces.
  *
@@ -34,6 +34,7 @@ import {
 } from './attach-bridge-subject.ts'
 import { attachSubject } from './attach-subject.ts'
 import { makeVethPlaces, removeVethPlaces, vethSubject } from './attach-veth-subject.ts'
+import { conformanceWarm, nodesWarm } from './both-ways.ts'
 import { type FaultOptions, faultTable, missedRows, runFaultTable } from './faults.ts'
 import { makeFields, removeFields } from './fields.ts'
 import { longForms } from './long-forms.ts'
@@ -59,6 +60,7 @@ const { values } = parseArgs({
     'fault-devices': { type: 'string' },
     fuzz: { type: 'string', default: '50000' },
     agents: { type: 'string', default: '500000' },
+    warm: { type: 'string', default: 'full' },
   },
 })
 const given = values.seed ?? process.env.VF_SOAK_SEED
@@ -73,6 +75,8 @@ if (!['full', 'short', 'none'].includes(faults))
   throw new Error(`Cannot use --faults ${faults}: must be full, short or none`)
 if (!['full', 'none'].includes(values.scenarios))
   throw new Error(`Cannot use --scenarios ${values.scenarios}: must be full or none`)
+if (!['full', 'none'].includes(values.warm))
+  throw new Error(`Cannot use --warm ${values.warm}: must be full or none`)
 if (!['attach', 'offload', 'both'].includes(values.plugin))
   throw new Error(`Cannot use --plugin ${values.plugin}: must be attach, offload or both`)
 
@@ -89,6 +93,7 @@ if (values.plugin !== 'offload') {
 if (values.plugin !== 'attach') soakOffload()
 if (fuzzCount > 0) fuzz()
 if (agentCount > 0) agents()
+if (values.warm === 'full') soakWarm()
 console.log(`${passed} passed, ${failed} failed`)
 process.exitCode = failed === 0 ? 0 : 1
 
@@ -245,6 +250,27 @@ function soakOffload(): void {
   } finally {
     rmSync(folder, { recursive: true, force: true })
   }
+}
+
+/** Once more with an agent: conformance, scenarios, sequences. And all failures of agents at each step. */
+function soakWarm(): void {
+  console.log('== with an agent: conformance')
+  const suite = conformanceWarm()
+  tally('conformance, warm', suite.passed + suite.failed, suite.failed, suite.failures)
+  console.log('== with an agent: scenarios and sequences')
+  const env = { VF_SOAK_SEED: String(seed), VF_TEST_ALL: '1' }
+  const nodes = nodesWarm(undefined, env)
+  tally('scenarios and sequences, warm', nodes.passed + nodes.failed, nodes.failed, nodes.failures)
+  console.log('== failures of agents')
+  const { exitCode } = execaSync(
+    join(top, 'node_modules/.bin/vitest'),
+    [
+      ...['run', '--config', join(top, 'test/vitest.config.ts'), '--project', 'native', '--retry', '0'],
+      ...longForms.agent,
+    ],
+    { cwd: top, stdio: 'inherit', reject: false, env: { ...env, VF_SOAK_COUNT: '200' } },
+  )
+  tally('failures of agents', 1, exitCode === 0 ? 0 : 1, [])
 }
 
 /** Spoilt calls of the chosen plugins. */

@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url'
 import type { Topology } from '../../hack/lab/bed/topology.ts'
 import type { Lab } from '../../hack/lab/lab.ts'
 import type { JsonObject } from '../../src/lib/json.ts'
+import { askStatus, freshAgent } from '../support/warm-agent.ts'
 import type { JobAnswer, Lane, Order, Place } from './script.ts'
 
 const top = fileURLToPath(new URL('../..', import.meta.url))
@@ -92,7 +93,7 @@ async function runLane(
     path: `${quick ? `${toolFolder}/quick:` : ''}${toolFolder}:/usr/lib/cni`,
     records: `${stateFolder}/${plugin === 'vf-attach' ? 'attach' : 'offload'}`,
     lane,
-    ...(warm ? { warm } : {}),
+    ...(warm ? { warm, freshAgent, agentStatus: askStatus } : {}),
   }
   const decoder = new TextDecoder()
   let rest = ''

@@ -135,6 +135,10 @@ export interface Order {
   readonly lane: Lane
   /** An agent serves the calls. A signal of a fault then strikes its worker alone, not the program that takes the worker's place. */
   readonly warm?: true
+  /** A script that has the agent ready for a call that a fault is to strike: after crashes it pauses. */
+  readonly freshAgent?: string
+  /** A script that prints the agent's state. */
+  readonly agentStatus?: string
 }
 
 /** The folder in which host-local keeps a network's addresses. */

@@ -17,7 +17,7 @@ export interface SequenceReport {
 
 /**
  * Runs `count` sequences with the seeds `seed`, `seed` + 1, ..., shared out among the places.
- * `onProgress` hears how many have ended.
+ * `onProgress` hears how many have ended. `warm`: an agent serves the calls.
  */
 export async function runSequences(
   lab: Lab,
@@ -26,6 +26,7 @@ export async function runSequences(
   seed: number,
   count: number,
   onProgress: (ended: number) => void = () => undefined,
+  warm = false,
 ): Promise<SequenceReport> {
   const lanes = places.map((place, lane) => {
     const seeds = Array.from({ length: count }, (_, index) => seed + index)
@@ -36,7 +37,7 @@ export async function runSequences(
   const answers = await runLanes(
     lab,
     lanes.map(({ place, sequences }) => ({ place, jobs: sequences.map(jobOf) })),
-    { onAnswer: () => onProgress(++done) },
+    { onAnswer: () => onProgress(++done), warm },
   )
   const verbs = { succeeded: 0, failed: 0, killed: 0 }
   const left = { devices: 0, addresses: 0, records: 0 }

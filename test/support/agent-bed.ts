@@ -43,8 +43,8 @@ export interface AgentBed {
   end(): Promise<void>
 }
 
-/** A verb of CNI for an attachment. */
-export type Verb = 'ADD' | 'CHECK' | 'DEL'
+/** A verb of CNI. */
+export type Verb = 'ADD' | 'CHECK' | 'DEL' | 'GC' | 'STATUS' | 'VERSION'
 /** A plugin of the chain. */
 export type PluginName = 'vf-attach' | 'vf-offload'
 

@@ -2,14 +2,19 @@
 // shared virtual machine: each worker of vitest has one and runs its files in it one after the other. When a file is done, its processes
 // in the guest are killed. A file undoes its own changes of the guest's kernel. If a file broke down, its leftovers are removed before
 // the next file starts, and listed.
+// With VF_TEST_AGENT=FILE each machine has an agent, so that all calls of plugins go through it; the counters of each file's calls are added to
+// FILE (test/soak/both-ways.ts reads them).
 import { existsSync } from 'node:fs'
-import { readFile, rm, writeFile } from 'node:fs/promises'
+import { appendFile, readFile, rm, writeFile } from 'node:fs/promises'
 import { setTimeout } from 'node:timers/promises'
 import { afterAll, inject } from 'vitest'
 import { bootLab, type Lab } from '../../hack/lab/lab.ts'
 import { bootNode } from '../../hack/lab/node.ts'
 import { cleanGuest } from './clean.ts'
+import { agentStatus, answered, startAgent } from './warm-agent.ts'
 import './lab-setup.ts'
+
+const report = process.env.VF_TEST_AGENT
 
 let shared: Promise<Lab> | undefined
 let claimed: string | undefined
@@ -20,7 +25,9 @@ afterAll(async ({}, file) => {
   const used = shared
   shared = undefined
   try {
-    await (await used)?.close()
+    const machine = await used
+    if (report !== undefined && machine !== undefined) await tellCalls(machine, report, file.name)
+    await machine?.close()
   } finally {
     if (claimed !== undefined) await rm(claimOf(claimed), { force: true })
     claimed = undefined
@@ -29,8 +36,22 @@ afterAll(async ({}, file) => {
 
 /** The machine of this file; the first call starts it, or attaches to it. */
 export function lab(): Promise<Lab> {
-  shared ??= attach()
+  shared ??= report === undefined ? attach() : attachWarm()
   return shared
+}
+
+async function attachWarm(): Promise<Lab> {
+  const machine = await attach()
+  await startAgent(machine)
+  return machine
+}
+
+/** Adds a line: the file, its answered calls, and those that were refused or sent away, by reason. */
+async function tellCalls(machine: Lab, to: string, name: string): Promise<void> {
+  const status = await agentStatus(machine)
+  const { refusals, fallbacks } = status
+  await appendFile(to, `${JSON.stringify({ name, answered: answered(status), refusals, fallbacks })}\n`)
+  await machine.must(`kill ${status.pid}`)
 }
 
 async function attach(): Promise<Lab> {

@@ -9,7 +9,7 @@ import { type AgentStatus, statusSocketPath } from '../../src/agent/status.ts'
 /** The agent whose calls are those of `pluginPath`. */
 export const agentProgram = fileURLToPath(new URL('../../dist/test/vf-agent', import.meta.url))
 /** Its standard error. */
-export const agentLog = '/run/vf-agent.log'
+export const agentLog = '/tmp/vf-agent.log'
 
 /** A started agent. */
 export interface TestAgent {
@@ -70,13 +70,14 @@ export async function startAgent(lab: Lab, options: AgentOptions = {}): Promise<
     },
     kill: async () => {
       const all = await family()
-      await lab.must(`kill -KILL ${pid}`)
+      await lab.must(`kill -KILL ${pid} 2>/dev/null || true`)
       await gone(all)
     },
   }
 }
 
-const askStatus = `printf 'GET /status HTTP/1.0\\r\\n\\r\\n' | socat -t 5 - UNIX-CONNECT:${statusSocketPath} 2>/dev/null | tail -n 1`
+/** A script that prints the agent's state; nothing when no agent answers. */
+export const askStatus = `printf 'GET /status HTTP/1.0\\r\\n\\r\\n' | socat -t 5 - UNIX-CONNECT:${statusSocketPath} 2>/dev/null | tail -n 1`
 
 /** The state of the agent that runs now. */
 export async function agentStatus(lab: Lab): Promise<AgentStatus> {
@@ -89,7 +90,7 @@ export function answered({ verbs }: AgentStatus): number {
 }
 
 async function workersOf(lab: Lab, pid: number): Promise<number[]> {
-  const out = await lab.must(`cat /proc/${pid}/task/${pid}/children`)
+  const out = await lab.must(`cat /proc/${pid}/task/${pid}/children 2>/dev/null || true`)
   return out.trim().split(' ').filter(Boolean).map(Number)
 }
 
@@ -99,3 +100,13 @@ export async function agentListens(lab: Lab, listens: boolean): Promise<void> {
     reached() { ${listens ? '' : '!'} [ -S ${socketPath} ]; }
     wait_until reached`)
 }
+
+/**
+ * A script that does nothing if two workers are free, and else starts another agent, which takes over: an agent whose workers are killed
+ * one after the other pauses, and calls run by themselves meanwhile.
+ */
+export const freshAgent = `free() { [ "$(${askStatus} | grep -o '"state":"free"' | wc -l)" -ge 2 ]; }
+  if free; then exit 0; fi
+  setsid ${agentProgram} </dev/null >>${agentLog} 2>&1 &
+  ${WAIT_UNTIL}
+  wait_until free`

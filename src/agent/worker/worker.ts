@@ -7,6 +7,7 @@ import { poll, pollBits } from '../../sys/poll.ts'
 import { receive, send } from '../../sys/unix-socket.ts'
 import type { Order, Report } from '../control.ts'
 import { samePlace } from '../same-place/same-place.ts'
+import { tooFewDescriptors } from './descriptors.ts'
 import { Belongings } from './leftovers.ts'
 import './preload.ts'
 import { type ServeOptions, serveConnection } from './serve.ts'
@@ -25,7 +26,9 @@ export async function runWorker(): Promise<number> {
   // Signals to a whole terminal, or a whole unit, are the supervisor's: it ends its workers after their calls.
   for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, () => undefined)
   await loadAll()
-  const options: ServeOptions = { build: buildId, refusalOf: samePlace(), report: tell }
+  const poor = tooFewDescriptors()
+  const refusalOf = poor === undefined ? samePlace() : () => poor
+  const options: ServeOptions = { build: buildId, refusalOf, report: tell }
   const belongings = new Belongings()
   tell({ did: 'start' })
   let isTidy = false

@@ -6,21 +6,25 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Lab } from '../../../hack/lab/lab.ts'
 import { only, runTable } from '../../soak/attach-tables.ts'
 import { makeVethPlaces, removeVethPlaces, vethSubject } from '../../soak/attach-veth-subject.ts'
+import type { Point } from '../../soak/fault-cases.ts'
 import { leaveGuest, prepareGuest } from '../../soak/run.ts'
 import type { Place } from '../../soak/script.ts'
 import { lab as sharedLab } from '../../support/lab.ts'
-import { answered, startAgent, type TestAgent } from '../../support/warm-agent.ts'
+import { agentStatus, answered, startAgent } from '../../support/warm-agent.ts'
 
-const extent = process.env.VF_SOAK_FAULTS === 'full' ? 'full' : 'once'
+const isLong = process.env.VF_SOAK_FAULTS === 'full' || process.env.VF_TEST_ALL === '1'
+/** The short form leaves out the steps on the way back of an ADD. */
+const extent = isLong
+  ? ({ extent: 'full' } as const)
+  : ({ extent: 'killed', chosen: ({ verb }: Point) => verb !== 'failed ADD' } as const)
 let lab: Lab
 let places: Place[]
-let agent: TestAgent
 
 beforeAll(async () => {
   lab = await sharedLab()
   await prepareGuest(lab)
   places = await makeVethPlaces(lab, 2)
-  agent = await startAgent(lab)
+  await startAgent(lab, { settings: { workers: 4 } })
 })
 afterAll(async () => {
   await removeVethPlaces(lab)
@@ -31,12 +35,13 @@ test('a worker killed at each step costs no call its answer or its effect', {
   timeout: 1_800_000,
 }, async () => {
   const subject = { ...vethSubject, warm: true }
-  const rows = await runTable(lab, 'a software interface, warm', { subject, places, extent })
+  const rows = await runTable(lab, 'a software interface, warm', { subject, places, ...extent })
   if (only !== undefined) return
-  expect(rows.length).toBeGreaterThanOrEqual(50)
-  const status = await agent.status()
+  expect(rows.length).toBeGreaterThanOrEqual(30)
+  const status = await agentStatus(lab)
   const kills = rows.flatMap(({ hits }) => [hits.before.SIGKILL ?? 0, hits.after.SIGKILL ?? 0])
-  expect(answered(status)).toBeGreaterThan(rows.length)
+  // An agent that has taken over counts anew.
+  expect(answered(status)).toBeGreaterThan(0)
   expect(status.refusals).toEqual({})
-  expect(kills.reduce((sum, one) => sum + one)).toBeGreaterThanOrEqual(10)
+  expect(kills.reduce((sum, one) => sum + one)).toBeGreaterThanOrEqual(30)
 })

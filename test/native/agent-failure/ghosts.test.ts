@@ -13,8 +13,7 @@ import { agentStatus, startAgent, type TestAgent } from '../../support/warm-agen
 const all = process.env.VF_TEST_ALL === '1'
 /** Steps that `npm test` strikes, of each plugin. */
 const SOME = 4
-const TRACE = '/run/ghost-trace'
-const OTHER = '/run/ghost-trace-del'
+const TRACE = '/tmp/ghost-trace'
 
 let lab: Lab
 let bed: AgentBed
@@ -56,7 +55,7 @@ function chosen(steps: readonly string[]): string[] {
 }
 
 async function strike(plugin: PluginName, step: string, more: Record<string, unknown>): Promise<void> {
-  await lab.must(`rm -f ${TRACE} ${OTHER}`)
+  await lab.must(`rm -f ${TRACE}`)
   const env = { VF_FLOWER_FAULT: `${step}:SIGSTOP`, VF_FLOWER_FAULT_TRACE: TRACE }
   const before = (await agentStatus(lab)).verbs.find(({ verb }) => verb === 'ADD')?.outcomes.abandoned ?? 0
   const add = await bed.start('ADD', pod, plugin, { env, ...more })
