@@ -133,11 +133,9 @@ test('DELs of others end while ADDs wait for an IPAM program that never does', {
   )
   // They hang still: the DELs did not wait for them.
   expect(await lab.must(`pgrep -c -x -f 'sleep 600'`)).toBe(`${HUNG}\n`)
-  for (const one of hung) one.kill('SIGKILL')
-  await Promise.all(hung.map((one) => one.wait()))
-  // A runtime sends a DEL then. The IPAM programs of callers that are gone end.
-  const after = await Promise.all(bed.pods.slice(0, HUNG).map((pod) => bed.call('DEL', pod)))
-  expect(after.map(({ code, stdout }) => ({ code, stdout }))).toEqual(
-    after.map(() => ({ code: 0, stdout: '' })),
+  await lab.must(`kill $(pgrep -x -f 'sleep 600')`)
+  const ended = await Promise.all(hung.map((one) => one.wait()))
+  expect(ended.map(({ code, stdout }) => ({ code, error: typeof JSON.parse(stdout).msg }))).toEqual(
+    hung.map(() => ({ code: 1, error: 'string' })),
   )
 })
