@@ -1,7 +1,8 @@
 // Boots the virtual machines of a test run, before the first test file of the project `lab`: one for each worker.
 import type { TestProject } from 'vitest/node'
+import { pluginPath } from '../../hack/lab/bed/plugins.ts'
 import { kernel, kernelHeaders } from '../../hack/lab/kernel.ts'
-import { bootLab } from '../../hack/lab/lab.ts'
+import { bootLab, type Lab } from '../../hack/lab/lab.ts'
 
 declare module 'vitest' {
   interface ProvidedContext {
@@ -19,6 +20,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
   await kernel()
   const count = Math.max(1, Number(project.config.maxWorkers))
   const labs = await Promise.all(Array.from({ length: count }, () => bootLab({ processors: 1 })))
+  await Promise.all(labs.map(startAgent))
   project.provide(
     'labSockets',
     labs.map(({ socket }) => socket),
@@ -26,4 +28,14 @@ export default async function setup(project: TestProject): Promise<() => Promise
   return async () => {
     await Promise.all(labs.map((lab) => lab.close()))
   }
+}
+
+/**
+ * Starts an agent in a machine, for as long as the machine lives: calls of the plugins take the warm way here, and the other way in the
+ * project `native`. VF_LAB_AGENT=0 leaves the agent out.
+ */
+async function startAgent(machine: Lab): Promise<void> {
+  if (process.env.VF_LAB_AGENT === '0') return
+  await machine.spawn([`${pluginPath[0]}/vf-agent`], { timeoutMs: 0 })
+  await machine.must('until [ -S /run/vf-flower/agent.sock ]; do sleep 0.1; done')
 }
