@@ -49,6 +49,8 @@ async function supervise(): Promise<number> {
     const variables = Object.entries(process.env).map(([name, value]) => `${name}=${value}`)
     execute('/proc/self/exe', ['vf-agent'], variables)
   }
+  // The loop runs for long, so compiling pays. hack/build.ts delays compiling, for calls that end at once.
+  Bun.unsafe.setJITPolicy(1)
   const { readSettings } = await import('./settings.ts')
   const { ServiceManager } = await import('./supervisor/notify.ts')
   try {

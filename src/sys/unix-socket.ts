@@ -3,7 +3,17 @@
  * descriptors nor tell who the other end is. See unix(7).
  */
 import { SystemError } from './errno.ts'
-import { anyCall, bind, close, connect, getsockopt, pointerTo, socket } from './ffi.ts'
+import {
+  anyCall,
+  bind,
+  type CallNumbers,
+  callOrErrno,
+  close,
+  connect,
+  getsockopt,
+  pointerTo,
+  socket,
+} from './ffi.ts'
 
 /** linux/socket.h, asm/socket.h */
 const AF_UNIX = 1
@@ -21,6 +31,14 @@ const MSG_DONTWAIT = 0x40
 const MSG_NOSIGNAL = 0x4000
 const MSG_CMSG_CLOEXEC = 0x40000000
 
+/** asm-generic/errno-base.h, asm-generic/errno.h */
+const EINTR = 4
+const EAGAIN = 11
+const EPIPE = 32
+const ECONNABORTED = 103
+const ECONNRESET = 104
+const ENOTCONN = 107
+
 /** Longest path of a unix socket, in bytes: sun_path has 108 with the zero byte. */
 export const longestPath = 107
 
@@ -30,6 +48,9 @@ const cmsghdrBytes = 16
 
 /** Most descriptors that are taken with one packet; the kernel closes further ones, and the packet is refused. */
 const mostDescriptors = 8
+
+/** The buffer of all packets, of which each gets a copy of its size: most questions find none. */
+let scratch = new Uint8Array(0)
 
 /** A packet, and the descriptors that came with it. They are close-on-exec, and whoever has received them closes them. */
 export interface Packet {
@@ -83,13 +104,14 @@ export function listenAt(path: string, backlog: number, kind: 'packets' | 'strea
 
 /** The next connection of a listener, not blocking and close-on-exec; undefined when none waits. @throws SystemError */
 export function acceptAt(listener: number): number | undefined {
-  try {
-    return anyCall('accept4', [288, 242], [listener, 0, 0, SOCK_NONBLOCK | SOCK_CLOEXEC])
-  } catch (error) {
-    // ECONNABORTED: the other end has gone already.
-    if (isOneOf(error, 'EAGAIN', 'ECONNABORTED')) return undefined
-    throw error
-  }
+  // ECONNABORTED: the other end has gone already.
+  const fd = resultOr(
+    'accept4',
+    [288, 242],
+    [listener, 0, 0, SOCK_NONBLOCK | SOCK_CLOEXEC],
+    [...[EAGAIN, ECONNABORTED]],
+  )
+  return fd < 0 ? undefined : fd
 }
 
 /** Connects to a path. @throws SystemError, such as ENOENT, ECONNREFUSED, and EAGAIN when the backlog is full */
@@ -158,13 +180,9 @@ export function send(fd: number, bytes: Uint8Array, descriptors: readonly number
     for (const [index, one] of descriptors.entries()) view.setInt32(cmsghdrBytes + index * 4, one, true)
   }
   const { header, vector } = messageHeader(bytes, control)
-  try {
-    anyCall('sendmsg', [46, 211], [fd, header, MSG_DONTWAIT | MSG_NOSIGNAL])
-    return vector.length > 0
-  } catch (error) {
-    if (isOneOf(error, 'EAGAIN', 'EPIPE', 'ECONNRESET', 'ENOTCONN')) return false
-    throw error
-  }
+  const registers = [fd, header, MSG_DONTWAIT | MSG_NOSIGNAL]
+  const result = resultOr('sendmsg', [46, 211], registers, [EAGAIN, EPIPE, ECONNRESET, ENOTCONN])
+  return result >= 0 && vector.length > 0
 }
 
 /**
@@ -173,17 +191,13 @@ export function send(fd: number, bytes: Uint8Array, descriptors: readonly number
  * @throws SystemError EMSGSIZE for a longer packet and for one with too many descriptors, all of which are closed then
  */
 export function receive(fd: number, most: number): Packet | NoPacket {
-  const bytes = new Uint8Array(most)
+  if (scratch.length < most) scratch = new Uint8Array(most)
+  const bytes = scratch.subarray(0, most)
   const control = new Uint8Array(align(cmsghdrBytes + mostDescriptors * 4))
   const { header, view, vector } = messageHeader(bytes, control)
-  let length: number
-  try {
-    length = anyCall('recvmsg', [47, 212], [fd, header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC])
-  } catch (error) {
-    if (isOneOf(error, 'EAGAIN')) return 'nothing'
-    if (isOneOf(error, 'ECONNRESET')) return 'closed'
-    throw error
-  }
+  const registers = [fd, header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC]
+  const length = resultOr('recvmsg', [47, 212], registers, [EAGAIN, ECONNRESET])
+  if (length < 0) return length === -EAGAIN ? 'nothing' : 'closed'
   const descriptors = descriptorsIn(control, Number(view.getBigUint64(40, true)))
   const flags = view.getInt32(48, true)
   if ((flags & (MSG_TRUNC | MSG_CTRUNC)) !== 0) {
@@ -199,7 +213,7 @@ export function receive(fd: number, most: number): Packet | NoPacket {
     for (const one of descriptors) close(one)
     return 'closed'
   }
-  return { bytes: bytes.subarray(0, length), descriptors }
+  return { bytes: bytes.slice(0, length), descriptors }
 }
 
 function descriptorsIn(control: Uint8Array, length: number): number[] {
@@ -232,6 +246,16 @@ export function sendDatagram(path: string, text: string): void {
   }
 }
 
-function isOneOf(error: unknown, ...codes: readonly string[]): boolean {
-  return error instanceof SystemError && codes.includes(error.code)
+/** A system call of which some errnos are no errors: they are returned as negative numbers. @throws SystemError for all others */
+function resultOr(
+  name: string,
+  numbers: CallNumbers,
+  registers: readonly (number | NodeJS.TypedArray)[],
+  expected: readonly number[],
+): number {
+  for (;;) {
+    const result = callOrErrno(numbers, registers)
+    if (result >= 0 || expected.includes(-result)) return result
+    if (-result !== EINTR) throw new SystemError(name, -result)
+  }
 }

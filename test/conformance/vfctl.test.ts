@@ -40,11 +40,19 @@ test('help lists what there is, and nothing else', async () => {
   expect(exitCode).toBe(0)
   expect([...stdout.matchAll(/^ {2}vfctl (\S+)/gm)].map(([, word]) => word)).toEqual([
     'show',
+    'agent',
     'schema',
     '--help',
     '--version',
   ])
   expect((await vfctl()).stdout).toBe(stdout)
+})
+
+test('agent says that none is there, and what that means', async () => {
+  const { exitCode, stderr } = await vfctl('agent', '--json')
+  expect(exitCode).toBe(1)
+  expect(stderr).toContain('vfctl: No vf-agent answers at /run/vf-flower/agent-status.sock')
+  expect(stderr).toContain('Each call of a plugin runs by itself then')
 })
 
 test('schema prints the file of docs/schema, or the names of all', async () => {

@@ -3,7 +3,7 @@ import type { Mutation } from './mutation.ts'
 /** Mistakes about many calls in one process, and about calls whose caller or worker is gone. */
 export const calls: readonly Mutation[] = [
   {
-    id: 'calls-state-stays',
+    id: 'lib-call-state-stays',
     file: 'src/lib/call/call.ts',
     mistake: 'A call begins with the state that the process had.',
     old: '  const own = fresh(call)\n',
@@ -12,7 +12,7 @@ export const calls: readonly Mutation[] = [
     tier: 'quick',
   },
   {
-    id: 'calls-caller-not-asked',
+    id: 'ops-caller-not-asked',
     file: 'src/ops/apply.ts',
     mistake: 'An ADD goes on with its changes when its caller is gone.',
     old: 'if (isUnwanted()) throw new CallerGone(this.rollback())',
@@ -24,7 +24,7 @@ export const calls: readonly Mutation[] = [
     tier: 'quick',
   },
   {
-    id: 'calls-del-without-lock',
+    id: 'cni-del-without-lock',
     file: 'src/cni/dispatch.ts',
     mistake: 'DEL does not wait for an ADD of the same attachment.',
     old: 'DEL: silent((plugin, request, sys) => alone(sys, request, () => plugin.del(request))),',
@@ -36,7 +36,7 @@ export const calls: readonly Mutation[] = [
     tier: 'quick',
   },
   {
-    id: 'calls-lost-worker-forgotten',
+    id: 'cni-lost-worker-forgotten',
     file: 'src/cni/dispatch.ts',
     mistake: 'An ADD whose worker has died is repeated without taking anything back.',
     old: 'if (sys.isLostWorker === true) takeBackLost(plugin, request)\n',
@@ -48,7 +48,7 @@ export const calls: readonly Mutation[] = [
     tier: 'quick',
   },
   {
-    id: 'calls-other-rights',
+    id: 'agent-other-rights',
     file: 'src/agent/same-place/same-place.ts',
     mistake: 'A caller without the capabilities of the plugins is served.',
     old: "  if (!hasRights(pid)) return 'the caller lacks capabilities'\n",

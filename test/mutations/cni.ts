@@ -169,9 +169,9 @@ export const cni: readonly Mutation[] = [
   },
   {
     id: 'cni-add-kept',
-    file: 'src/cni/dispatch.ts',
+    file: 'src/cni/plugin/take-back.ts',
     mistake: 'An ADD whose result could not be written stays done.',
-    old: "      plugin.del({ ...request, command: 'DEL', env: { ...request.env, CNI_COMMAND: 'DEL' } })\n",
+    old: '    plugin.del(asDel(request))\n',
     now: '',
     test: ['native/attach/surroundings.test.ts', 'undoes the ADD'],
     tier: 'quick',

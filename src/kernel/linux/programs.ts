@@ -25,9 +25,9 @@ export function startProgram(
     })
     return {
       end() {
-        const ended = collect(child, maxOutput)
-        const error = ended.isTooLong ? new OutputTooLong() : undefined
-        return { ...ended, stderr: isCollected ? ended.stderr : undefined, error }
+        const { status, signal, stdout, stderr, isTooLong } = collect(child, maxOutput)
+        const error = isTooLong ? new OutputTooLong() : undefined
+        return { status, signal, stdout, stderr: isCollected ? stderr : undefined, error }
       },
     }
   } catch (error) {

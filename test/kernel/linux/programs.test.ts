@@ -11,15 +11,8 @@ test('stderr is collected for an answer, or is that of the process', async () =>
   })
   expect(stderr).toBe('at once')
   expect(JSON.parse(stdout)).toEqual({
-    inWorker: {
-      status: 0,
-      signal: null,
-      stdout: 'out\n',
-      stderr: 'collected\n',
-      isTooLong: false,
-      isLate: false,
-    },
-    inProcess: { status: 0, signal: null, stdout: '', isTooLong: false, isLate: false },
+    inWorker: { status: 0, signal: null, stdout: 'out\n', stderr: 'collected\n' },
+    inProcess: { status: 0, signal: null, stdout: '' },
     long: { code: 'ENOBUFS' },
     missing: { status: null, signal: null, stdout: '', error: { name: 'ChildError', code: 'ENOENT' } },
   })

@@ -5,7 +5,14 @@ import type { NetlinkSocket } from '../../../src/netlink/socket.ts'
 
 const opened: { readonly protocol: number; isIdle: boolean; isOpen: boolean; close(): void }[] = []
 const open = (protocol: number) => {
-  const socket = { protocol, isIdle: true, isOpen: true, close: () => void (socket.isOpen = false) }
+  const socket = {
+    protocol,
+    isIdle: true,
+    isOpen: true,
+    close: () => {
+      socket.isOpen = false
+    },
+  }
   opened.push(socket)
   return socket as unknown as NetlinkSocket
 }
