@@ -12,18 +12,6 @@ export const agentFailure: readonly Mutation[] = [
     tier: 'quick',
   },
   {
-    id: 'ghost-del-without-lock',
-    file: 'src/cni/dispatch.ts',
-    mistake: 'A DEL does not wait for an ADD of its attachment that is under way.',
-    old: 'DEL: silent((plugin, request, sys) => alone(sys, request, () => plugin.del(request))),',
-    now: 'DEL: silent((plugin, request) => plugin.del(request)),',
-    test: [
-      'native/agent-failure/ghosts.test.ts',
-      'an ADD of vf-attach leaves nothing after its DEL, wherever its shim is killed',
-    ],
-    tier: 'quick',
-  },
-  {
     id: 'lost-worker-adds-twice',
     file: 'src/cni/dispatch.ts',
     mistake: 'An ADD in the place of a dead worker takes nothing back before it adds.',
