@@ -24,7 +24,7 @@ export async function natively(names: readonly string[]): Promise<void> {
       calls: Number(process.env.BENCH_ATTACH_ROUNDS ?? 30),
       traced: 5,
       small: Number(process.env.BENCH_SMALL_ROUNDS ?? 7),
-      herd: Number(process.env.BENCH_HERD_ROUNDS ?? 3),
+      herd: Number(process.env.BENCH_HERD_ROUNDS ?? 2),
       size: Number(process.env.BENCH_SIZE_ROUNDS ?? 10),
     }
     for (const table of names) {

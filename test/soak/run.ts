@@ -55,6 +55,9 @@ export function addressesFor({ network }: Place): JsonObject {
   }
 }
 
+/** Each machine of this run of tests has an agent (test/support/lab.ts). */
+const hasAgent = process.env.VF_TEST_AGENT !== undefined
+
 /** The plugin that is run, and the listener that hears of it. */
 export interface RunOptions {
   /** Default vf-attach. */
@@ -71,7 +74,7 @@ export interface RunOptions {
 export async function runLanes(
   lab: Lab,
   lanes: readonly Lane[],
-  { plugin = 'vf-attach', quick = false, warm = false, onAnswer = () => undefined }: RunOptions = {},
+  { plugin = 'vf-attach', quick = false, warm = hasAgent, onAnswer = () => undefined }: RunOptions = {},
 ): Promise<Map<string, JobAnswer>> {
   const answers = new Map<string, JobAnswer>()
   const take = (answer: JobAnswer) => {

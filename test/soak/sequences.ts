@@ -26,7 +26,7 @@ export async function runSequences(
   seed: number,
   count: number,
   onProgress: (ended: number) => void = () => undefined,
-  warm = false,
+  warm?: boolean,
 ): Promise<SequenceReport> {
   const lanes = places.map((place, lane) => {
     const seeds = Array.from({ length: count }, (_, index) => seed + index)
@@ -37,7 +37,7 @@ export async function runSequences(
   const answers = await runLanes(
     lab,
     lanes.map(({ place, sequences }) => ({ place, jobs: sequences.map(jobOf) })),
-    { onAnswer: () => onProgress(++done), warm },
+    { onAnswer: () => onProgress(++done), ...(warm === undefined ? {} : { warm }) },
   )
   const verbs = { succeeded: 0, failed: 0, killed: 0 }
   const left = { devices: 0, addresses: 0, records: 0 }

@@ -39,7 +39,7 @@ END
     echo '= rest'
     devlink port function rate show
     nft -s list ruleset
-    find /var/lib/cni/vf-flower/offload /run/vf-flower -type f ! -name lock ! -name '*-lock*' ! -name 'pod-had *' ! -name '.*.tmp' 2>/dev/null
+    find /var/lib/cni/vf-flower/offload /run/vf-flower -type f ! -name lock ! -name attachments ! -name '*-lock*' ! -name 'pod-had *' ! -name '.*.tmp' 2>/dev/null
     read -r localnet </proc/sys/net/ipv4/conf/${pf}/route_localnet; echo "route_localnet $localnet"
     read -r reserved </proc/sys/net/ipv4/ip_local_reserved_ports; echo "ip_local_reserved_ports $reserved"
     echo '${PODS}'
@@ -90,7 +90,7 @@ export const SCRUB = `
   for dev in $(tc qdisc show | grep -E 'clsact|ingress' | sed 's/.* dev \\([^ ]*\\) .*/\\1/'); do
     tc qdisc del dev $dev clsact 2>/dev/null || tc qdisc del dev $dev ingress
   done
-  find /var/lib/cni/vf-flower /run/vf-flower -type f ! -name lock -delete 2>/dev/null
+  find /var/lib/cni/vf-flower /run/vf-flower -type f ! -name lock ! -name attachments -delete 2>/dev/null
   true`
 
 /** Lines of two outputs of {@link stateScript} that differ. */
