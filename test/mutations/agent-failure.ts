@@ -3,7 +3,7 @@ import type { Mutation } from './mutation.ts'
 /** Mistakes that show when an agent, a worker or a caller dies. */
 export const agentFailure: readonly Mutation[] = [
   {
-    id: 'errno-of-dead-supervisor',
+    id: 'lib-errno-of-dead-supervisor',
     file: 'src/lib/errno.ts',
     mistake:
       'The error of a socket whose other end has died is unknown, so that a dead supervisor fails the call of its worker.',
@@ -13,7 +13,7 @@ export const agentFailure: readonly Mutation[] = [
     tier: 'quick',
   },
   {
-    id: 'lost-worker-adds-twice',
+    id: 'cni-lost-worker-adds-twice',
     file: 'src/cni/dispatch.ts',
     mistake: 'An ADD in the place of a dead worker takes nothing back before it adds.',
     old: 'if (sys.isLostWorker === true) takeBackLost(plugin, request)',

@@ -22,6 +22,8 @@ export interface ServeOptions {
   readonly refusalOf: (connection: number, call: IncomingCall) => string | undefined
   /** Takes what happens in the call. */
   readonly report: (one: Report) => void
+  /** Ends the process in the middle of a call that nobody waits for. */
+  readonly leave: (served: ServedCall, reason: string) => void
 }
 
 /** Serves the call of a connection, and closes the connection. Never throws. */
@@ -63,7 +65,7 @@ function serveRead(
   connection: number,
   call: IncomingCall,
   closeAll: () => void,
-  { refusalOf, report }: ServeOptions,
+  { refusalOf, report, leave }: ServeOptions,
 ): ServedCall {
   const { name, env, stdin } = call
   const verb = env.CNI_COMMAND ?? ''
@@ -77,6 +79,7 @@ function serveRead(
       isCallerGone: () => isHungUp(connection),
       waits: (on: WaitReason) => report({ did: 'wait', on }),
       works: () => report({ did: 'work' }),
+      leave: (reason) => leave({ ...about, outcome: 'abandoned' }, reason),
     },
   )
   // The caller may delete the namespace as soon as it has the answer.

@@ -10,7 +10,7 @@ import { samePlace } from '../same-place/same-place.ts'
 import { tooFewDescriptors } from './descriptors.ts'
 import { Belongings } from './leftovers.ts'
 import './preload.ts'
-import { type ServeOptions, serveConnection } from './serve.ts'
+import { type ServedCall, type ServeOptions, serveConnection } from './serve.ts'
 
 /** The worker's end of the control socket. */
 const control = 3
@@ -28,7 +28,11 @@ export async function runWorker(): Promise<number> {
   await loadAll()
   const poor = tooFewDescriptors()
   const refusalOf = poor === undefined ? samePlace() : () => poor
-  const options: ServeOptions = { build: buildId, refusalOf, report: tell }
+  const leave: ServeOptions['leave'] = (served, reason) => {
+    tellEnd(served, reason)
+    process.exit(0)
+  }
+  const options: ServeOptions = { build: buildId, refusalOf, report: tell, leave }
   const belongings = new Belongings()
   tell({ did: 'start' })
   let isTidy = false
@@ -53,16 +57,23 @@ export async function runWorker(): Promise<number> {
 
 /** Serves a connection; false when the worker must end, because the call has left something. */
 function serve(connection: number, options: ServeOptions, belongings: Belongings): boolean {
-  const began = performance.now()
+  callBegan = performance.now()
   const served = serveConnection(connection, options)
-  const milliseconds = performance.now() - began
   const leaves = belongings.difference()
-  const kilobytes = process.memoryUsage.rss() / 1_024
+  tellEnd(served, leaves)
+  return leaves === undefined
+}
+
+/** Time of the begin of the present call. */
+let callBegan = 0
+
+/** Reports the end of a call. `leaves` is the reason for which the worker ends, if it does. */
+function tellEnd(served: ServedCall, leaves: string | undefined): void {
+  const kilobytes = Math.round(process.memoryUsage.rss() / 1_024)
   tell({
-    ...{ did: 'ended', ...served, milliseconds, kilobytes: Math.round(kilobytes) },
+    ...{ did: 'ended', ...served, milliseconds: performance.now() - callBegan, kilobytes },
     ...(leaves === undefined ? {} : { leaves }),
   })
-  return leaves === undefined
 }
 
 /** Reports to the supervisor, which reads all the time; one that is gone is told nothing. */

@@ -1,5 +1,5 @@
 /** Programs of others that a plugin runs: IPAM plugins. */
-import { isStderrCollected } from '../../lib/call/call.ts'
+import { isStderrCollected, leaveWithoutCaller } from '../../lib/call/call.ts'
 import { collect, startChild } from '../../sys/child/child.ts'
 import type { ProgramEnd } from '../api/machine.ts'
 
@@ -25,7 +25,15 @@ export function startProgram(
     })
     return {
       end() {
-        const { status, signal, stdout, stderr, isTooLong } = collect(child, maxOutput)
+        const { status, signal, stdout, stderr, isTooLong } = collect(
+          child,
+          maxOutput,
+          undefined,
+          // A process of one call dies with its caller, and the program goes on. A worker has to notice.
+          isCollected
+            ? () => leaveWithoutCaller('an IPAM plugin still runs, and its caller is gone')
+            : undefined,
+        )
         const error = isTooLong ? new OutputTooLong() : undefined
         return { status, signal, stdout, stderr: isCollected ? stderr : undefined, error }
       },

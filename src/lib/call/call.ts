@@ -16,6 +16,8 @@ export interface CallHooks {
   waits(on: WaitReason): void
   /** The call goes on after a wait. */
   works(): void
+  /** Ends the process that serves the call; without it the process ends with its caller by itself. `reason` is for people. */
+  leave?(reason: string): void
   /** Takes a text for standard error at once; without it the text is part of the answer. */
   stderr?(text: string): void
 }
@@ -111,6 +113,15 @@ export function waiting<T>(on: WaitReason, action: () => T): T {
   } finally {
     hooks?.works()
   }
+}
+
+/**
+ * Ends the process if the caller is gone, as the end of a process of its own: what is under way stays as it is, with its record, for the
+ * DEL that follows. For waits that others can make as long as they like.
+ */
+export function leaveWithoutCaller(reason: string): void {
+  const hooks = state.call?.hooks
+  if (hooks?.leave !== undefined && hooks.isCallerGone()) hooks.leave(reason)
 }
 
 /** Nobody waits for the answer of this ADD any more. `stuck` says what could not be taken back. */

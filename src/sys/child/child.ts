@@ -124,10 +124,16 @@ export function startChild(options: ChildOptions): Child {
  * @param maxOutput bytes that stdout and stderr may have together; of a child that prints more, the rest is not read, and SIGTERM
  * asks it to end
  * @param milliseconds longest time for the output; undefined has no end
+ * @param look called from time to time while the child prints nothing
  * @throws SystemError ECHILD if somebody else has waited for the child
  */
-export function collect(child: Child, maxOutput: number, milliseconds?: number): CollectedChild {
-  const output = readPipes([child.stdout, child.stderr], maxOutput, milliseconds)
+export function collect(
+  child: Child,
+  maxOutput: number,
+  milliseconds?: number,
+  look?: () => void,
+): CollectedChild {
+  const output = readPipes([child.stdout, child.stderr], maxOutput, milliseconds, look)
   const [isTooLong, isLate] = [output === 'long', output === 'late']
   if (isTooLong || isLate) process.kill(child.pid, isLate ? 'SIGKILL' : 'SIGTERM')
   const [stdout = '', stderr = ''] = typeof output === 'string' ? [] : output

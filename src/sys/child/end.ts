@@ -25,6 +25,7 @@ const pieceBytes = 64 << 10
 /**
  * Reads pipes to their ends, in whatever order their bytes come, and closes them. An undefined pipe has no bytes.
  * @param milliseconds longest time for all; undefined has no end
+ * @param look called every {@link lookTime} while nothing comes
  * @returns the texts; `long` if there are more than `maxBytes` bytes, `late` if the time is over
  * @throws SystemError
  */
@@ -32,6 +33,7 @@ export function readPipes(
   pipes: readonly (number | undefined)[],
   maxBytes: number,
   milliseconds?: number,
+  look?: () => void,
 ): readonly string[] | 'long' | 'late' {
   const deadline = milliseconds === undefined ? undefined : performance.now() + milliseconds
   const pieces: Uint8Array[][] = pipes.map(() => [])
@@ -40,7 +42,8 @@ export function readPipes(
   try {
     while (open.size > 0) {
       // With one pipe, read(2) waits as well.
-      const ready = open.size === 1 && deadline === undefined ? [...open] : readable([...open], deadline)
+      const isPlain = open.size === 1 && deadline === undefined && look === undefined
+      const ready = isPlain ? [...open] : readable([...open], deadline, look)
       if (ready.length === 0) return 'late'
       for (const fd of ready) {
         const piece = new Uint8Array(pieceBytes)
@@ -59,16 +62,26 @@ export function readPipes(
   return pieces.map((some) => Buffer.concat(some).toString())
 }
 
+/** Milliseconds between two looks. */
+const lookTime = 250
+
 /** Those of some descriptors that have bytes, or have come to their end; none when the value of performance.now() is over. */
-function readable(descriptors: readonly number[], deadline?: number): readonly number[] {
+function readable(descriptors: readonly number[], deadline?: number, look?: () => void): readonly number[] {
   const polled = new Uint8Array(pollfdBytes * descriptors.length)
   const view = new DataView(polled.buffer)
   for (const [index, fd] of descriptors.entries()) {
     view.setInt32(pollfdBytes * index, fd, true)
     view.setInt16(pollfdBytes * index + 4, POLLIN, true)
   }
-  const left = () => (deadline === undefined ? -1 : Math.max(0, Math.ceil(deadline - performance.now())))
-  untilDone(() => checked('poll', libc().poll(polled, descriptors.length, left())))
+  const left = () =>
+    deadline === undefined ? undefined : Math.max(0, Math.ceil(deadline - performance.now()))
+  for (;;) {
+    const rest = left()
+    const time = look === undefined ? (rest ?? -1) : Math.min(rest ?? lookTime, lookTime)
+    const count = untilDone(() => checked('poll', libc().poll(polled, descriptors.length, time)))
+    if (count > 0 || look === undefined || rest === 0) break
+    look()
+  }
   return descriptors.filter((_, index) => view.getInt16(pollfdBytes * index + 6, true) !== 0)
 }
 

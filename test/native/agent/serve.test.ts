@@ -160,16 +160,18 @@ describe('a full agent', () => {
   })
 })
 
-test('an ADD whose shim is killed is taken back, and counts as abandoned', async () => {
+test('an ADD whose shim is killed while IPAM hangs ends its worker, and its DEL waits for IPAM alone', async () => {
   await bed.lab.must(`touch ${BED_FOLDER}/hold-add`)
   const add = bed.call('ADD', on(0, { ipam: localIpam(FLAKY) }), pod)
   await agent.until(({ workers }) => workers.some(({ waits }) => waits === 'ipam'))
   await bed.lab.must('pkill -KILL -x vf-attach')
   expect((await add).code).not.toBe(0)
-  await bed.lab.must(`rm ${BED_FOLDER}/hold-add`)
   await agent.until(({ verbs }) => verbs.some(({ outcomes }) => outcomes.abandoned === 1))
+  await agent.until(({ ends, workers }) => ends.left === 1 && workers.every(({ waits }) => waits !== 'ipam'))
+  const del = bed.del(on(0, { ipam: localIpam(FLAKY) }), pod)
+  await bed.lab.must(`rm ${BED_FOLDER}/hold-add`)
+  await del
   expect(await links(pod)).toEqual([])
-  await bed.del(on(0, { ipam: localIpam(FLAKY) }), pod)
   await servedBy(agent, { ADD: 0, DEL: 1 })
 })
 
