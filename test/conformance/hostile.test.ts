@@ -89,7 +89,8 @@ describe.each(['vf-attach', 'vf-offload'])('%s', (name) => {
 
     for (const env of [{}, { CNI_COMMAND: 'VERSION' }, addEnv]) {
       const lines = await fileCalls(file, env, trap)
-      expect(lines.length).toBeGreaterThan(5)
+      // The shim answers VERSION by itself.
+      expect(lines.length).toBeGreaterThan(env.CNI_COMMAND === 'VERSION' ? 1 : 5)
       const ownName = /execve\(|getcwd\(|chdir\(/
       expect(lines.filter((line) => line.includes('trap') && !ownName.test(line))).toEqual([])
       expect(lines.filter((line) => /bunfig|\.env|package\.json|tsconfig|node_modules/.test(line))).toEqual(
