@@ -16,6 +16,7 @@ const variables: Readonly<Record<string, string>> = {
   'src/kernel/linux/kept-sockets.ts hostSockets':
     'sockets of the host that no answer is under way on; a kernel has one for itself',
   'src/sys/netlink.ts buffer': 'memory for one datagram, filled by each',
+  'src/sys/unix-socket.ts scratch': 'memory for one packet; what is read is copied out of it at once',
   'src/sys/own-netns.ts home':
     'the namespace of the process: a worker that is in another one after a call ends',
   'src/kernel/linux-machine.ts bootId':
