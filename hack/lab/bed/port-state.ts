@@ -39,7 +39,7 @@ END
     echo '= rest'
     devlink port function rate show
     nft -s list ruleset
-    find /var/lib/cni/vf-flower/offload /run/vf-flower -type f ! -name lock ! -name '*-lock*' ! -name 'pod-had *' ! -name '.*.tmp' 2>/dev/null
+    find /var/lib/cni/vf-flower/offload /run/vf-flower -type f ! -name lock ! -name attachments ! -name '*-lock*' ! -name 'pod-had *' ! -name '.*.tmp' 2>/dev/null
     read -r localnet </proc/sys/net/ipv4/conf/${pf}/route_localnet; echo "route_localnet $localnet"
     read -r reserved </proc/sys/net/ipv4/ip_local_reserved_ports; echo "ip_local_reserved_ports $reserved"
     echo '${PODS}'
