@@ -5,7 +5,8 @@ export const agentFailure: readonly Mutation[] = [
   {
     id: 'errno-of-dead-supervisor',
     file: 'src/lib/errno.ts',
-    mistake: 'The error of a socket whose other end has died is unknown, so that a dead supervisor fails the call of its worker.',
+    mistake:
+      'The error of a socket whose other end has died is unknown, so that a dead supervisor fails the call of its worker.',
     old: "  104: 'ECONNRESET',\n",
     now: '',
     test: ['lib/errno.test.ts', 'every name that the program compares with is known'],

@@ -1,5 +1,5 @@
-import { agentFailure } from './agent-failure.ts'
 import { agent } from './agent.ts'
+import { agentFailure } from './agent-failure.ts'
 import { attach } from './attach.ts'
 import { attachIpam } from './attach-ipam.ts'
 import { attachNames } from './attach-names.ts'
