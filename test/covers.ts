@@ -196,6 +196,7 @@ export const covers: Readonly<Record<string, readonly string[]>> = {
   'netlink/inspect': ['netlink/hostile'],
   'netlink/codec/lists': ['netlink/codec/attrs'],
   'netlink/message': ['netlink/socket'],
+  'netlink/nf/counted-elements': ['kernel/nftables/reservations'],
   'netlink/nf/conntrack': ['native/offload/scenarios-bridge'],
   'netlink/nf/nfnetlink': ['kernel/nftables/reservations'],
   'netlink/nf/others': ['kernel/foreign-nat/rule', 'native/offload/services'],

@@ -6,6 +6,8 @@
 import type { Kernel } from '../kernel/api/kernel.ts'
 import type { LinkCounters } from '../kernel/api/links.ts'
 import type { Machine } from '../kernel/api/machine.ts'
+import type { OwnedPort } from '../kernel/api/reservations.ts'
+import { grouped } from '../lib/grouped.ts'
 import { everyFeature } from '../offload/features.ts'
 import { ruleCounters } from '../offload/portmap/counters.ts'
 import type { ShownSections } from '../offload/state/shown.ts'
@@ -74,11 +76,28 @@ function* eachShown(machine: Machine, selection: Selection, errors: string[]): G
   const { stateDir, withReports = true } = selection
   const offload = offloadFolders.map((folder) => offloadRecords(stateDir, folder))
   const chosen = chosenBy(selection, offload)
+  // Nobody has asked for one container: one look at the host's port map serves all.
+  const opened = selection.container === undefined ? openedByOwner(machine) : undefined
   yield* eachRecord(attachRecords(stateDir), chosen, errors, (record) => shownAttach(machine, record))
   for (const store of offload)
     yield* eachRecord(store, chosen, errors, (record, name) =>
-      shownOffload(machine, record, withReports ? store.readReport(name) : undefined),
+      shownOffload(machine, record, withReports ? store.readReport(name) : undefined, opened),
     )
+}
+
+/** The host's ports by the cookies of their owners, looked at when the first attachment asks. */
+function openedByOwner(machine: Machine): () => ReadonlyMap<string, readonly OwnedPort[]> {
+  let found: ReadonlyMap<string, readonly OwnedPort[]> | undefined
+  return () => {
+    if (found !== undefined) return found
+    const kernel = machine.openKernel()
+    try {
+      found = grouped(kernel.everyOpenedPort(), ({ cookie }) => cookie)
+      return found
+    } finally {
+      kernel.close()
+    }
+  }
 }
 
 /** Filters of one attachment, with what they have counted. */
@@ -208,9 +227,10 @@ function shownOffload(
   machine: Machine,
   { owner: attachment, journal, ...record }: PluginRecord<OffloadJournal>,
   report: string | undefined,
+  opened: (() => ReadonlyMap<string, readonly OwnedPort[]>) | undefined,
 ): Shown {
   return withNode(machine, { ...record, owner: attachment, journal }, (kernel, common) => {
-    const context = { machine, kernel, attachment, journal, inPod: common.alive }
+    const context = { machine, kernel, attachment, journal, inPod: common.alive, opened }
     const sections = everyFeature.map((feature) => feature.counters(context))
     return { ...common, device: undefined, report: parsed(report), ...Object.assign(nothing(), ...sections) }
   })

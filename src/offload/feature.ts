@@ -7,6 +7,7 @@ import type { Request } from '../cni/request.ts'
 import type { Result } from '../cni/result.ts'
 import type { DoneOp, Kernel, Needs } from '../kernel/api/kernel.ts'
 import type { Machine, OpenNetns } from '../kernel/api/machine.ts'
+import type { OpenedPort } from '../kernel/api/reservations.ts'
 import type { PciAddress } from '../lib/pci-address.ts'
 import type { Transaction } from '../ops/apply.ts'
 import type { Op } from '../ops/op.ts'
@@ -209,6 +210,8 @@ export interface CountersContext {
   readonly journal: OffloadJournal
   /** The pod is there, so that things in it can be asked for. */
   readonly inPod: boolean
+  /** Ports of the host's map by the cookies of their owners, where all were asked for together; absent: the kernel is asked for these. */
+  readonly opened?: (() => ReadonlyMap<string, readonly OpenedPort[]>) | undefined
 }
 
 /** One feature of the plugin. */

@@ -109,25 +109,50 @@ class ObjectForm<T> implements Form<T> {
     if (!isRecord(value)) throw new Misfit('must be of type object')
     this.#list ??= Object.entries(this.#fields)
     const found: Record<string, unknown> = {}
-    let known = 0
-    for (const [name, field] of this.#list) {
-      const stored = value[field.key]
-      if (stored === undefined) {
-        if (field.absent !== undefined) found[name] = field.absent()
-        // The form says in its own words how what is missing must be.
-        else if (!field.isOptional) understood(field.key, field, stored, left)
-        continue
-      }
-      known++
-      const read = understood(field.key, field, stored, left)
-      if (read !== undefined) found[name] = read
-    }
+    const known = left === undefined ? this.#readWhole(value, found) : this.#readPart(value, found, left)
     const keys = Object.keys(value)
     if (keys.length === known) return found as T
     const used = new Set(this.#list.map(([, { key }]) => key))
     const others = keys.flatMap((key) => (used.has(key) ? [] : [[key, value[key]] as const]))
     left?.push(...others.map(([key]) => key))
     return { ...found, [unknownKeys]: Object.fromEntries(others) } as T
+  }
+
+  /** Reads all fields; returns the number of those that are there. Records of a whole node are read this way, so it does no more. */
+  #readWhole(value: Readonly<Record<string, unknown>>, found: Record<string, unknown>): number {
+    const list = this.#list ?? []
+    let [known, key] = [0, '']
+    try {
+      for (let index = 0; index < list.length; index++) {
+        const [name, field] = list[index] as (typeof list)[number]
+        key = field.key
+        const stored = value[key]
+        if (stored !== undefined) known++
+        if (stored !== undefined) found[name] = field.form.read(stored)
+        else if (field.absent !== undefined) found[name] = field.absent()
+        // The form says in its own words how what is missing must be.
+        else if (!field.isOptional) field.form.read(stored)
+      }
+      return known
+    } catch (error) {
+      if (error instanceof Misfit) error.path.unshift(key)
+      throw error
+    }
+  }
+
+  /** As #readWhole, without what does not fit and can be left out, which `left` gets. */
+  #readPart(value: Readonly<Record<string, unknown>>, found: Record<string, unknown>, left: LeftOut): number {
+    let known = 0
+    for (const [name, field] of this.#list ?? []) {
+      const stored = value[field.key]
+      if (stored !== undefined) known++
+      if (stored === undefined && field.absent !== undefined) found[name] = field.absent()
+      else if (stored !== undefined || !field.isOptional) {
+        const read = understood(field.key, field, stored, left)
+        if (read !== undefined) found[name] = read
+      }
+    }
+    return known
   }
 
   keys(): readonly string[] {
@@ -181,6 +206,7 @@ export function list<T>(form: Form<T>): Form<T[]> {
   return {
     read: (value, left) => {
       if (!Array.isArray(value)) throw new Misfit('must be of type array')
+      if (left === undefined) return wholeList(form, value)
       return value.flatMap((member: unknown, index) => {
         const read = understood(String(index), element, member, left)
         return read === undefined ? [] : [read as T]
@@ -188,6 +214,19 @@ export function list<T>(form: Form<T>): Form<T[]> {
     },
     write: (value) => value.map((member) => form.write(member)),
     keys: () => form.keys(),
+  }
+}
+
+function wholeList<T>(form: Form<T>, value: readonly unknown[]): T[] {
+  let index = -1
+  try {
+    return value.map((member) => {
+      index++
+      return form.read(member)
+    })
+  } catch (error) {
+    if (error instanceof Misfit) error.path.unshift(String(index))
+    throw error
   }
 }
 

@@ -38,8 +38,16 @@ const owner = objectOf<Owner>({
  */
 type Phase = 'applying' | 'attached'
 
-const recordOf = <J>(journal: Form<J>): Form<PluginRecord<J>> =>
-  object({ ...base, journal: at('journal', journal) }) as Form<PluginRecord<J>>
+/** Forms of records by those of their journals: each is made once, and not anew for each of a node's records. */
+const made = new WeakMap<Form<unknown>, Form<PluginRecord<unknown>>>()
+
+function recordOf<J>(journal: Form<J>): Form<PluginRecord<J>> {
+  const known = made.get(journal)
+  if (known !== undefined) return known as Form<PluginRecord<J>>
+  const form = object({ ...base, journal: at('journal', journal) }) as Form<PluginRecord<J>>
+  made.set(journal, form)
+  return form
+}
 const phase: Form<Phase> = oneOf('applying', 'attached')
 const base = {
   schema: at('schema', oneOf(recordSchemaVersion)),

@@ -195,20 +195,24 @@ export function readOwnText(path: string): string | undefined {
   }
 }
 
+/** Files begin in this buffer and are copied out of it: for a thousand records, buffers would cost more than the reading. */
+let beginning: Buffer | undefined
+
 function readToEnd(fd: number): string {
+  beginning ??= Buffer.allocUnsafeSlow(16 << 10)
   const parts: Uint8Array[] = []
-  // The rest of the first buffer shows the end of a small file: a large buffer for nothing would be most of the cost of reading it.
-  let free = Buffer.allocUnsafe(16 << 10)
+  let free: Uint8Array = beginning
   for (let size = 0; ; ) {
     const length = readSync(fd, free)
-    if (length === 0) break
+    const isShort = parts.length === 0
+    if (length === 0) return (isShort ? beginning : Buffer.concat(parts)).toString('utf8', 0, size)
     size += length
     if (size > mostBytes)
       throw Object.assign(new RangeError(`EFBIG: more than ${mostBytes} bytes`), { code: 'EFBIG' })
-    parts.push(free.subarray(0, length))
+    if (!isShort) parts.push(free.subarray(0, length))
+    else if (length === free.length) parts.push(Uint8Array.from(beginning))
     free = length < free.length ? free.subarray(length) : Buffer.allocUnsafe(1 << 20)
   }
-  return Buffer.concat(parts).toString('utf8')
 }
 
 /** Writes a sysfs or procfs value in one write(2). Throws the kernel's refusal. */

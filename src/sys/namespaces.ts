@@ -9,9 +9,10 @@ import { hostStat, own } from './own-netns.ts'
 
 /** CLONE_NEWNET, linux/sched.h. */
 const CLONE_NEWNET = 0x40000000
-/** linux/socket.h, asm-generic/socket.h */
-const AF_UNIX = 1
-const SOCK_DGRAM = 2
+/** linux/socket.h, asm-generic/socket.h, linux/netlink.h */
+const AF_NETLINK = 16
+const SOCK_RAW = 3
+const NETLINK_ROUTE = 0
 const SOCK_CLOEXEC = 0o2000000
 const SOL_SOCKET = 1
 const SO_NETNS_COOKIE = 71
@@ -31,6 +32,11 @@ export interface Netns {
   /** True for the namespace that this process runs in. */
   readonly isHost: boolean
   readonly path: string
+  /**
+   * A socket of NETLINK_ROUTE in the namespace, where {@link cookie} has left one; the caller closes it. Each is handed out once: to enter
+   * a namespace for another socket costs as much as many questions.
+   */
+  takeRouteSocket(): number | undefined
   close(): void
 }
 
@@ -58,6 +64,7 @@ class OpenedNetns implements Netns {
   readonly isHost: boolean
   readonly path: string
   #cookie: string | undefined
+  #routeSocket: number | undefined
 
   constructor(fd: number, id: string, isHost: boolean, path: string) {
     this.fd = fd
@@ -67,18 +74,28 @@ class OpenedNetns implements Netns {
   }
 
   get cookie(): string | undefined {
-    this.#cookie ??= cookieOf(this)
+    if (this.#cookie === undefined) {
+      this.#routeSocket ??= withNetns(this, () => socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE))
+      this.#cookie = cookieOf(this.#routeSocket)
+    }
     return this.#cookie
   }
 
+  takeRouteSocket(): number | undefined {
+    const fd = this.#routeSocket
+    this.#routeSocket = undefined
+    return fd
+  }
+
   close(): void {
+    const fd = this.takeRouteSocket()
+    if (fd !== undefined) close(fd)
     closeSync(this.fd)
   }
 }
 
-/** The cookie of a namespace. A socket tells the cookie of the namespace in which it was made. */
-function cookieOf(netns: Pick<Netns, 'fd'>): string | undefined {
-  const fd = withNetns(netns, () => socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0))
+/** The cookie of the namespace in which a socket was made. */
+function cookieOf(fd: number): string | undefined {
   try {
     const value = new Uint8Array(8)
     getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, value)
@@ -86,8 +103,6 @@ function cookieOf(netns: Pick<Netns, 'fd'>): string | undefined {
   } catch (error) {
     if (error instanceof SystemError && error.code === 'ENOPROTOOPT') return undefined
     throw error
-  } finally {
-    close(fd)
   }
 }
 

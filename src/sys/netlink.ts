@@ -6,6 +6,7 @@ import { type Netns, withNetns } from './namespaces.ts'
 const AF_NETLINK = 16
 const SOCK_RAW = 3
 const SOCK_CLOEXEC = 0o2000000
+const NETLINK_ROUTE = 0
 const SOL_SOCKET = 1
 const SOL_NETLINK = 270
 const SO_RCVTIMEO = 20
@@ -51,9 +52,13 @@ export interface NetlinkTransport {
  * namespace, and the thread is back before this returns. The caller closes the socket: an open socket keeps a deleted
  * namespace, and the VF in it, alive.
  */
-export function openNetlink(protocol: number, netns?: Pick<Netns, 'fd'>): NetlinkTransport {
+export function openNetlink(
+  protocol: number,
+  netns?: Pick<Netns, 'fd'> & Partial<Pick<Netns, 'takeRouteSocket'>>,
+): NetlinkTransport {
   const open = () => socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol)
-  const fd = netns === undefined ? open() : withNetns(netns, open)
+  const left = protocol === NETLINK_ROUTE ? netns?.takeRouteSocket?.() : undefined
+  const fd = left ?? (netns === undefined ? open() : withNetns(netns, open))
   try {
     configure(fd)
   } catch (error) {

@@ -1,5 +1,5 @@
 // The fake kernel of the tests meets the contract that the real one meets.
-import type { Kernel } from '../../src/kernel/api/kernel.ts'
+import type { Questions } from '../../hack/lab/driver/steps.ts'
 import { FakeKernel } from '../fakes/kernel.ts'
 import { type Asked, kernelContract } from './kernel.ts'
 
@@ -11,9 +11,15 @@ kernelContract(
     kernel.interfaces.add('pod', names.podName, names.podIfindex)
     return {
       ...names,
+      hasPolicers: true,
       run: async (op) => kernel.run(op),
-      ask: async <K extends Asked>(question: K, ...args: Parameters<Kernel[K]>) => {
-        const answer = kernel.questions[question] as (...args: Parameters<Kernel[K]>) => ReturnType<Kernel[K]>
+      listen: async (port) => {
+        kernel.listeners.push({ proto: 'tcp', address: '0.0.0.0', port, v6only: false, inode: port })
+      },
+      ask: async <K extends Asked>(question: K, ...args: Parameters<Questions[K]>) => {
+        const answer = kernel.questions[question] as (
+          ...args: Parameters<Questions[K]>
+        ) => ReturnType<Questions[K]>
         return answer(...args)
       },
     }

@@ -1,6 +1,6 @@
 // Claims about a kernel that hold for the real one and for the fake: whoever tests with the fake relies on them.
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import type { Kernel } from '../../src/kernel/api/kernel.ts'
+import type { Questions } from '../../hack/lab/driver/steps.ts'
 import { invert } from '../../src/ops/invert.ts'
 import type { Op, Outcome, PortKey } from '../../src/ops/op.ts'
 
@@ -16,6 +16,11 @@ export type Asked =
   | 'releasePorts'
   | 'hasReservation'
   | 'reservedCookies'
+  | 'openedPorts'
+  | 'everyOpenedPort'
+  | 'takenPolicers'
+  | 'eswitchPorts'
+  | 'listeners'
 
 /** A kernel with a host and a pod. Both have no address and no reservation, and interfaces that are down. */
 export interface KernelBed {
@@ -25,9 +30,13 @@ export interface KernelBed {
   /** An interface of the pod, with a number that no interface of the host has. */
   readonly podName: string
   readonly podIfindex: number
+  /** False for a kernel without act_police. */
+  readonly hasPolicers: boolean
   /** Fails with an error that has the `code` of the kernel's, or the `name` of another. */
   run(op: Op): Promise<Outcome>
-  ask<K extends Asked>(question: K, ...args: Parameters<Kernel[K]>): Promise<ReturnType<Kernel[K]>>
+  /** Starts a program of the host that listens on a TCP port, on all addresses of IPv4, until the test ends. */
+  listen(port: number): Promise<void>
+  ask<K extends Asked>(question: K, ...args: Parameters<Questions[K]>): Promise<ReturnType<Questions[K]>>
 }
 
 const cookies = ['766601010000000000000000000000aa', '766601010000000000000000000000bb'] as const
@@ -226,6 +235,57 @@ export function kernelContract(setUp: () => Promise<KernelBed>, tearDown: () => 
       expect(await bed.ask('portTable')).toBeUndefined()
       const next = await bed.ask('reservePorts', reservation(owners[0], 8080), 'absent')
       expect(next.made).not.toBe(made)
+    })
+
+    test('have no connection at first, and are those of the cookie alone, as far as they are there', async () => {
+      const opened = (port: number) => ({ address: '10.1.0.1', proto: 'tcp', port, opened: 0n })
+      expect(await bed.ask('openedPorts', cookies[0], [keyAt(8080)])).toEqual([])
+      expect(await bed.ask('everyOpenedPort')).toEqual([])
+      await bed.ask('reservePorts', reservation(owners[0], 8080, 8081), 'absent')
+      await bed.ask('reservePorts', reservation(owners[1], 8082), 'present')
+      const asked = [keyAt(8081), keyAt(9999), keyAt(8080), keyAt(8082)]
+      expect(await bed.ask('openedPorts', cookies[0], asked)).toEqual([opened(8081), opened(8080)])
+      const all = [...(await bed.ask('everyOpenedPort'))].sort((one, other) => one.port - other.port)
+      expect(all).toEqual([
+        { ...opened(8080), cookie: cookies[0] },
+        { ...opened(8081), cookie: cookies[0] },
+        { ...opened(8082), cookie: cookies[1] },
+      ])
+    })
+  })
+
+  describe('policers', () => {
+    const first = 0x70000010
+    const policer = (index: number): Op => ({
+      ...{ do: 'limiter.add', offload: 'off' },
+      limiter: { index, bytesPerSecond: 1_000_000, burst: 100_000, cookie: cookies[0] },
+    })
+
+    test('take numbers: those from the first on that have no gap are named', async (context) => {
+      context.skip(!bed.hasPolicers, 'the kernel has no act_police')
+      expect(await bed.ask('takenPolicers', first)).toEqual([])
+      for (const index of [first, first + 1, first + 3]) await bed.run(policer(index))
+      expect(await bed.ask('takenPolicers', first)).toEqual([first, first + 1])
+      expect(await bed.ask('takenPolicers', first + 2)).toEqual([])
+      await undo(policer(first))
+      expect(await bed.ask('takenPolicers', first)).toEqual([])
+    })
+  })
+
+  describe('an eSwitch', () => {
+    test('that no interface is on has no ports', async () => {
+      expect(await bed.ask('eswitchPorts', '766601020304aabb')).toEqual([])
+    })
+  })
+
+  describe('listeners', () => {
+    test('are those of the protocol on the ports that are asked for', async () => {
+      await bed.listen(8090)
+      const found = await bed.ask('listeners', 'tcp', [8089, 8090])
+      expect(found).toMatchObject([{ proto: 'tcp', address: '0.0.0.0', port: 8090, v6only: false }])
+      expect(await bed.ask('listeners', 'tcp', [8089])).toEqual([])
+      expect(await bed.ask('listeners', 'udp', [8090])).toEqual([])
+      expect(await bed.ask('listeners', 'tcp', [])).toEqual([])
     })
   })
 }

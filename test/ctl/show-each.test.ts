@@ -93,7 +93,7 @@ test('reports are read for those alone who are shown them', () => {
   }
   const counting = {
     ...machine,
-    openKernel: () => ({ ...machine.openKernel(), openedPorts: () => [], filterCounters: () => [] }),
+    openKernel: () => ({ ...machine.openKernel(), everyOpenedPort: () => [], filterCounters: () => [] }),
   } as unknown as Machine
   expect([reportOf(), reportOf(true), reportOf(false)]).toEqual([
     [{ schema: 1 }],

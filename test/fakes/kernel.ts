@@ -1,13 +1,20 @@
 // A kernel in memory, put together from a fake for each subject.
+
+import type { Listener } from '../../src/kernel/api/port-users.ts'
+import type { FreedKey } from '../../src/kernel/api/reservations.ts'
 import type { Op, Outcome, Side } from '../../src/ops/op.ts'
 import { FakeAddresses } from './addresses.ts'
 import { FakeLinks } from './links.ts'
+import { FakePolicers } from './policers.ts'
 import { FakeReservations } from './reservations.ts'
 
 /** Interfaces, addresses and reservations. An operation of another subject is a mistake of the test. */
 export class FakeKernel {
   readonly reservations = new FakeReservations()
   readonly interfaces = new FakeLinks()
+  /** Sockets of the host's programs. */
+  readonly listeners: Listener[] = []
+  readonly #policers = new FakePolicers()
   readonly #addresses = new FakeAddresses(this.interfaces)
 
   run(op: Op): Outcome {
@@ -32,6 +39,10 @@ export class FakeKernel {
       case 'ports.release':
         this.reservations.releasePorts(op.owner.slice(0, 32), op)
         return {}
+      case 'limiter.add':
+      case 'limiter.del':
+        this.#policers.run(op)
+        return {}
       default:
         throw new TypeError(`the fake knows no ${op.do}`)
     }
@@ -50,5 +61,12 @@ export class FakeKernel {
     releasePorts: this.reservations.releasePorts.bind(this.reservations),
     hasReservation: (cookie: string) => this.reservations.hasReservation(cookie),
     reservedCookies: (prefix: string) => this.reservations.reservedCookies(prefix),
+    openedPorts: (cookie: string, keys: readonly FreedKey[]) => this.reservations.openedPorts(cookie, keys),
+    everyOpenedPort: () => this.reservations.everyOpenedPort(),
+    takenPolicers: (first: number) => this.#policers.takenPolicers(first),
+    // No interface of the fake is a port of an eSwitch.
+    eswitchPorts: () => [],
+    listeners: (proto: 'tcp' | 'udp', ports: readonly number[]) =>
+      this.listeners.filter((one) => one.proto === proto && ports.includes(one.port)),
   }
 }

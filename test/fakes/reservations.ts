@@ -1,6 +1,8 @@
 // The host's port map in memory.
 import type {
   FreedKey,
+  OpenedPort,
+  OwnedPort,
   PortTable,
   Released,
   Reservation,
@@ -10,7 +12,14 @@ import type {
 import { PortTaken } from '../../src/ops/port-taken.ts'
 import { FakeRefusal } from './refusal.ts'
 
-type Questions = 'portTable' | 'reservePorts' | 'releasePorts' | 'hasReservation' | 'reservedCookies'
+type Questions =
+  | 'portTable'
+  | 'reservePorts'
+  | 'releasePorts'
+  | 'hasReservation'
+  | 'reservedCookies'
+  | 'openedPorts'
+  | 'everyOpenedPort'
 
 /** The reservations of a node. */
 export class FakeReservations implements Pick<ReservationKernel, Questions> {
@@ -62,6 +71,16 @@ export class FakeReservations implements Pick<ReservationKernel, Questions> {
 
   hasReservation(cookie: string): boolean {
     return this.cookies.has(cookie)
+  }
+
+  /** Nobody connects to a port of the fake. */
+  openedPorts(cookie: string, keys: readonly FreedKey[]): readonly OpenedPort[] {
+    const own = this.everyOpenedPort().filter((one) => one.cookie === cookie)
+    return keys.flatMap((key) => own.flatMap(({ cookie: _, ...port }) => (isSame(port, key) ? [port] : [])))
+  }
+
+  everyOpenedPort(): readonly OwnedPort[] {
+    return this.#keys.map(({ key, owner }) => ({ ...key, cookie: cookieOf(owner), opened: 0n }))
   }
 
   reservedCookies(prefix: string): readonly string[] {

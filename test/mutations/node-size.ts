@@ -29,4 +29,22 @@ export const nodeSize: readonly Mutation[] = [
     test: ['netlink/transaction.test.ts', 'the first refusal is thrown'],
     tier: 'quick',
   },
+  {
+    id: 'netlink-masks-passed-over',
+    file: 'src/netlink/tc/compare.ts',
+    mistake: 'A condition that the kernel stores under another mask passes for the one that was asked for.',
+    old: '  return isSame(mask, shown) || (mask === undefined && isSame(shown, fullMask(name, key)))',
+    now: '  return true',
+    test: ['netlink/tc/compare.test.ts', 'compares bits that the mask leaves'],
+    tier: 'quick',
+  },
+  {
+    id: 'kernel-ports-of-others',
+    file: 'src/kernel/nftables/map-elements.ts',
+    mistake: 'One look at the port map gives every port the same owner.',
+    old: 'cookie: comment.slice(0, cookieLength), opened: hits',
+    now: 'cookie: comment.slice(0, 8), opened: hits',
+    test: ['kernel/nftables/reservations.test.ts', 'of all owners come with their cookies'],
+    tier: 'quick',
+  },
 ]

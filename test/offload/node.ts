@@ -100,6 +100,7 @@ export class Node implements Machine {
         vfCounters: never,
         measure: never,
         openedPorts: never,
+        everyOpenedPort: never,
         tcOffload: never,
         missingNeeds: never,
         guardFacts: never,

@@ -35,7 +35,7 @@ function carryOut(step: Step): unknown {
     case 'apply':
       return new Transaction(kernel).apply(step.ops)
     case 'ask':
-      return call(kernel, step.question, step.args)
+      return call(step.question in kernel ? kernel : kernel.rates(), step.question, step.args)
     case 'request':
       return answerOf(socketOf(step.side).request(build(step.message)))
     case 'dump':

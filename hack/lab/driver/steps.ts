@@ -1,6 +1,7 @@
 // The language of the driver: a list of steps in, a list of results out, both packed by json.ts. Types only, so that
 // tests on Node can import it.
 import type { Kernel } from '../../../src/kernel/api/kernel.ts'
+import type { RateKernel } from '../../../src/kernel/api/rates.ts'
 import type { Op, Side } from '../../../src/ops/op.ts'
 import type { Runner } from '../../../src/ops/runner.ts'
 import type * as builders from './builders.ts'
@@ -8,8 +9,8 @@ import type * as probes from './probes.ts'
 
 export type Builders = typeof builders
 export type Probes = typeof probes
-/** Questions that a kernel answers, and removals that it makes. */
-export type Questions = Omit<Kernel, keyof Runner | 'close'>
+/** Questions that a kernel answers, and removals that it makes; those about rates too. */
+export type Questions = Omit<Kernel, keyof Runner | 'close' | 'rates'> & RateKernel
 
 /** A netlink message by the name of its builder and the builder's arguments. */
 export interface Draft {

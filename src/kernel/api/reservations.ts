@@ -24,6 +24,11 @@ export interface OpenedPort extends FreedKey {
   readonly opened: bigint | undefined
 }
 
+/** As {@link OpenedPort}, with the cookie of its owner (32 hexadecimal digits). */
+export interface OwnedPort extends OpenedPort {
+  readonly cookie: string
+}
+
 /** The host's port map as it is: whoever flushes the node's rules takes it away, and one that is made then has another handle. */
 export interface PortTable {
   /** NFTA_TABLE_HANDLE: no other table of the namespace has it, before or after. */
@@ -84,6 +89,8 @@ export interface ReservationKernel {
   reservedCookies(prefix: string): readonly string[]
   /** Those of `keys` that the host's port map has for the cookie, each with its connections. */
   openedPorts(cookie: string, keys: readonly FreedKey[]): readonly OpenedPort[]
+  /** All of the host's port map, in one look: for whoever asks for the ports of many attachments. */
+  everyOpenedPort(): readonly OwnedPort[]
   /** Host ports that filters of ours steer, by the host's table. */
   steeredPorts(): readonly SteeredPort[]
   /** Host ports of 127.0.0.0/8 that lead to pods, by the host's table. */

@@ -54,6 +54,7 @@ export function reservationKernel(sides: OpenSides): ReservationKernel {
       netfilter('host', (opened) => nftables().reservedCookies(opened, prefix), []),
     openedPorts: (cookie, keys) =>
       netfilter('host', (opened) => inspect().openedPorts(opened, cookie, keys), []),
+    everyOpenedPort: () => netfilter('host', (opened) => inspect().everyOpenedPort(opened), []),
     steeredPorts: () => netfilter('host', (opened) => ownConnections().steeredPorts(opened), []),
     loopbackPorts: () => netfilter('host', (opened) => nftables().loopbackPorts(opened), []),
     localPorts: () => [...ownConnections().reservedLocalPorts()],

@@ -1,6 +1,7 @@
 /** Reads the elements of the host table's maps (nftables/host-table.ts): reserved ports, their owners, and their counters. */
 import { ipFamily, ipFromBytes } from '../../lib/ip.ts'
 import type { Message } from '../../netlink/message.ts'
+import { countedElements } from '../../netlink/nf/counted-elements.ts'
 import {
   commentOf,
   commentStarts,
@@ -12,7 +13,7 @@ import {
 } from '../../netlink/nf/tables.ts'
 import { NetlinkError, type NetlinkSocket } from '../../netlink/socket.ts'
 import type { PortKey, Proto } from '../../ops/op.ts'
-import type { FreedKey, LoopbackPort, OpenedPort } from '../api/reservations.ts'
+import type { FreedKey, LoopbackPort, OpenedPort, OwnedPort } from '../api/reservations.ts'
 import { inParts, keyOf } from './host-keys.ts'
 import { hostTable, masquerades, ports } from './host-table.ts'
 import { steered } from './steered-ports.ts'
@@ -57,6 +58,23 @@ export function openedPorts(socket: NetlinkSocket, cookie: string, keys: readonl
         : [],
     )
   })
+}
+
+/**
+ * All reserved ports with their owners and counters, in one dump of each map: for whoever asks for those of many owners. A question by key
+ * for each of a thousand owners takes ten times as long.
+ */
+export function everyOpenedPort(socket: NetlinkSocket): OwnedPort[] {
+  return ([4, 6] as const).flatMap((family) =>
+    dumpSets(socket, [ports[family]]).flatMap(({ set, message }) =>
+      countedElements(message).flatMap(({ key, comment, hits }) => {
+        const reserved = keyIn(set, { NFTA_SET_ELEM_KEY: { NFTA_DATA_VALUE: key } })
+        return reserved === undefined
+          ? []
+          : [{ ...reserved, cookie: comment.slice(0, cookieLength), opened: hits }]
+      }),
+    ),
+  )
 }
 
 /** One element of a set of the host table. */

@@ -28,19 +28,20 @@ export function flowFilterPlace(ifindex: number, spec: FlowFilter, handle?: numb
   return handle === undefined ? place : { ...place, handle }
 }
 
-/** The differences of a stored filter from `spec`: keys, actions with every byte of a rewrite, cookies, flags. */
+/** The differences of a stored filter from `spec`, or `options` if they are made already: keys, actions with every byte of a rewrite, cookies, flags. */
 export function flowFilterDifferences(
   ifindex: number,
   spec: FlowFilter,
   inHardware: boolean,
   stored: Tc,
+  options = flowFilterOptions(ifindex, spec, inHardware),
 ): string[] {
   const asked = {
     tcm_ifindex: ifindex,
     tcm_parent: CLSACT_INGRESS,
     tcm_info: filterInfo(spec.prio, etherTypeOf(spec)),
     TCA_KIND: 'flower',
-    TCA_OPTIONS: flowFilterOptions(ifindex, spec, inHardware),
+    TCA_OPTIONS: options,
   }
   const differences = compareEcho(asked, stored)
   if (inHardware && !isInHardware(stored)) differences.push('in_hw: missing')

@@ -121,10 +121,9 @@ function addAll(
   socket: NetlinkSocket,
   wanted: readonly (FilterRequest & { readonly inHardware: boolean })[],
 ): (number | Error)[] {
+  const options = wanted.map(({ ifindex, spec, inHardware }) => flowFilterOptions(ifindex, spec, inHardware))
   const replies = socket.batch(
-    wanted.map(({ ifindex, spec, inHardware }) =>
-      newFlower(flowFilterPlace(ifindex, spec), flowFilterOptions(ifindex, spec, inHardware)),
-    ),
+    wanted.map(({ ifindex, spec }, at) => newFlower(flowFilterPlace(ifindex, spec), options[at] ?? {})),
   )
   const filtersWithKey = lookAt(socket)
   return wanted.map((request, at) =>
@@ -134,7 +133,7 @@ function addAll(
         const [other] = filtersWithKey(request)
         throw other === undefined ? reply : takenBy(request.spec, other)
       }
-      return handleOf(socket, request, succeeded(reply))
+      return handleOf(socket, request, succeeded(reply), options[at])
     }),
   )
 }
@@ -144,10 +143,11 @@ function handleOf(
   socket: NetlinkSocket,
   { ifindex, spec, inHardware }: FilterRequest & { readonly inHardware: boolean },
   { echo }: Reply,
+  options: Flower | undefined,
 ): number {
   if (echo === undefined) throw unseenFilter()
   const stored = decodeFilter(echo)
-  const differences = flowFilterDifferences(ifindex, spec, inHardware, stored)
+  const differences = flowFilterDifferences(ifindex, spec, inHardware, stored, options)
   if (differences.length === 0) return stored.tcm_handle
   socket.request(deleteFilter(placeOf(stored), 'flower'))
   throw new StoredOtherwise(differences)

@@ -27,10 +27,17 @@ export function ruleCounters({
 }
 
 /** The host's map has all addresses of a mapping, whoever else serves them. */
-function shownMappings({ machine, kernel, attachment, journal }: CountersContext): ShownMapping[] {
+function shownMappings({
+  machine,
+  kernel,
+  attachment,
+  journal,
+  opened: all,
+}: CountersContext): ShownMapping[] {
   const { keys } = journal
   const { cookie } = identityOf(attachment, machine.sha256)
-  const opened = keys.length === 0 ? [] : kernel.openedPorts(cookie, keys)
+  const opened =
+    keys.length === 0 ? [] : all === undefined ? kernel.openedPorts(cookie, keys) : (all().get(cookie) ?? [])
   return mappingsOf(journal).map(({ mapping, served, redirectAlone }) => ({
     ...{ mapping, served, ...(redirectAlone === undefined ? {} : { redirectAlone }) },
     host: keys

@@ -4,7 +4,7 @@
  * fields.
  */
 import type { Op, OpKind } from '../../ops/op.ts'
-import { type FieldsOf, type Form, Misfit, notOurs, objectOf } from '../form.ts'
+import { at, type FieldsOf, type Form, Misfit, notOurs, objectOf } from '../form.ts'
 import { addressForms } from './addresses.ts'
 import { deviceStateForms } from './device-state.ts'
 import { filterForms } from './filters.ts'
@@ -27,41 +27,45 @@ const nameKey = 'do'
 type Written = Readonly<Record<string, unknown>>
 
 /** Form of each operation that was asked for, by its name on the disk; an operation without a form is none. */
-const byName = new Map<string, { readonly kind: OpKind; readonly form: Form<object> }>()
+const byName = new Map<string, Form<object>>()
 
-function formNamed(name: unknown) {
+function formNamed(name: unknown): Form<object> | undefined {
   if (typeof name !== 'string') return undefined
   const made = byName.get(name)
   if (made !== undefined) return made
   const kind = (Object.keys(onDisk) as OpKind[]).find((one) => onDisk[one][0] === name)
   if (kind === undefined) return undefined
-  const form = { kind, form: formOf(kind) }
+  const form = formOf(kind)
   byName.set(name, form)
   return form
 }
 
 function formOf(kind: OpKind): Form<object> {
-  return objectOf<object>(onDisk[kind][1] as FieldsOf<object>)
+  const [name, fields] = onDisk[kind]
+  // Its name is a field of its own, so that reading copies nothing: records of a thousand attachments are read at once.
+  const named: Form<string> = { read: () => kind, write: () => name, keys: () => [] }
+  return objectOf<object>({ do: at(nameKey, named), ...fields } as FieldsOf<object>)
 }
 
 /** An operation, with values that its kernel call can be made of: understood as a whole, or not at all. */
 export const op: Form<Op> = {
   read: (value) => {
     if (typeof value !== 'object' || value === null) throw new Misfit('must be of type object')
-    const { [nameKey]: name, ...rest } = value as Written
-    const known = formNamed(name)
-    if (known === undefined) throw new Misfit(notOurs)
-    return { do: known.kind, ...known.form.read(rest) } as Op
+    const form = formNamed((value as Written)[nameKey])
+    if (form === undefined) throw new Misfit(notOurs)
+    return form.read(value) as Op
   },
   write: (value) => {
-    const { do: kind } = value
-    const [name] = onDisk[kind]
-    return { [nameKey]: name, ...(formNamed(name)?.form.write(value) as object) }
+    return formNamed(onDisk[value.do][0])?.write(value)
   },
   keys: () => [],
 }
 
 /** Names of operations on the disk, with the keys that each can have. */
 export function operationKeys(): ReadonlyMap<string, readonly string[]> {
-  return new Map((Object.keys(onDisk) as OpKind[]).map((kind) => [onDisk[kind][0], formOf(kind).keys()]))
+  const keysOf = (kind: OpKind) =>
+    formOf(kind)
+      .keys()
+      .filter((key) => key !== nameKey)
+  return new Map((Object.keys(onDisk) as OpKind[]).map((kind) => [onDisk[kind][0], keysOf(kind)]))
 }

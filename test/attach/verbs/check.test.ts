@@ -91,6 +91,7 @@ function podWith(
       vfCounters: never,
       measure: never,
       openedPorts: never,
+      everyOpenedPort: never,
       reservedCookies: never,
       hasReservation: never,
       portTable: never,

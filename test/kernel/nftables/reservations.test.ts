@@ -1,6 +1,11 @@
 // Host ports are reserved whole or not at all in the host's table, and given back without a look at those of others.
 import { beforeEach, expect, describe as group, test } from 'vitest'
-import { loopbackPorts, openedPorts, reservedCookies } from '../../../src/kernel/nftables/map-elements.ts'
+import {
+  everyOpenedPort,
+  loopbackPorts,
+  openedPorts,
+  reservedCookies,
+} from '../../../src/kernel/nftables/map-elements.ts'
 import { releasePorts } from '../../../src/kernel/nftables/release-ports.ts'
 import { reservePorts } from '../../../src/kernel/nftables/reservations.ts'
 import type { Message, Request } from '../../../src/netlink/message.ts'
@@ -246,6 +251,18 @@ group('openedPorts()', () => {
     expect(tables.dumps).toBe(0)
     tables.exists = false
     expect(opened(80)).toEqual([])
+  })
+
+  test('of all owners come with their cookies, and are none without the table', () => {
+    tables.content.ports4 = [counting(80, mine, 7n), element(81), counting(90, others, 1n << 40n)]
+    const all = () => everyOpenedPort(tables as unknown as NetlinkSocket)
+    expect(all()).toEqual([
+      { ...key(80), cookie: mine, opened: 7n },
+      { ...key(81), cookie: mine, opened: undefined },
+      { ...key(90), cookie: others, opened: 1n << 40n },
+    ])
+    tables.exists = false
+    expect(all()).toEqual([])
   })
 })
 

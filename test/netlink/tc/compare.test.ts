@@ -129,6 +129,9 @@ describe('compareEcho() with what a real kernel dumped', () => {
     expect(
       compareEcho(wanted, change(masked, ['TCA_OPTIONS', 'TCA_FLOWER_KEY_IPV4_DST'], '11.9.9.9')),
     ).toHaveLength(1)
+    const unmasked = asked({ TCA_FLOWER_KEY_IPV4_DST: '10.9.9.9' })
+    const sameKey = change(masked, ['TCA_OPTIONS', 'TCA_FLOWER_KEY_IPV4_DST'], '10.9.9.9')
+    expect(compareEcho(unmasked, sameKey)).toHaveLength(1)
   })
 })
 
