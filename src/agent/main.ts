@@ -25,6 +25,8 @@ const exitCodes = { ended: 0, failed: 1, usage: 2, settings: 3 } as const
 /** Runs the command line; returns the exit code. */
 export async function runAgent([first, ...more]: readonly string[]): Promise<number> {
   if (more.length === 0) {
+    // As the shim does: a folder of CNI_PATH may be relative, and no folder is to be kept busy.
+    process.chdir('/')
     if (first === undefined) return await supervise()
     // The supervisor alone says so, to its own children.
     if (first === 'worker') return await (await import('./worker/worker.ts')).runWorker()

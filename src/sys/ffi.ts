@@ -228,7 +228,7 @@ let anySystemCall: AnySystemCall | undefined
 
 /**
  * Any system call, with up to six registers: numbers, or buffers, whose addresses are passed. Restarted on EINTR unless `once` is set.
- * Bound apart from the others, because no CNI call needs it: the agent does.
+ * Bound apart from the others, because most CNI calls need it for nothing: the agent does, and the start of a child.
  * @returns the kernel's result, not negative
  * @throws SystemError
  */

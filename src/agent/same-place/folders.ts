@@ -1,6 +1,6 @@
 /** The folders that a call reads and writes, as a process with another root directory or other mounts sees them. */
 import { dirname } from 'node:path'
-import { get, isObject, parse } from '../../lib/json.ts'
+import { get, isObject, type JsonObject, parse } from '../../lib/json.ts'
 import { defaultStateDir } from '../../records/store.ts'
 import { settingsFolder } from '../../run-cni.ts'
 import { fileAt, fileBelow } from './files.ts'
@@ -26,12 +26,19 @@ const always: readonly Folder[] = [
   { path: settingsFolder, name: settingsFolder },
 ]
 
+/** Folders in which IPAM plugins keep their leases. */
+const leases: readonly Folder[] = ['/var/lib/cni', '/var/lib/cni/networks'].map((path) => ({
+  path,
+  name: 'folder of leases',
+}))
+
 /** The name of the first folder that is another one below `root` than here; undefined where all are the same. @throws SystemError */
 export function otherFolder(root: number, { env, stdin }: FolderWishes): string | undefined {
   const plugins = (env.CNI_PATH ?? '').split(':').filter((path) => path !== '')
   const all = [
     ...always,
-    { path: stateDirOf(stdin), name: 'state folder' },
+    ...foldersOf(stdin),
+    ...leases,
     ...plugins.map((path) => ({
       path: path.startsWith('/') ? path : `/${path}`,
       name: 'folder of CNI_PATH',
@@ -50,13 +57,26 @@ function isSame(root: number, path: string): boolean {
   return ours?.file === theirs?.file
 }
 
-/** The config's state folder, or the default one: the plugin refuses a config that can't be read. */
-function stateDirOf(stdin: string): string {
+/** The config's state folder, or the default one, and the folder of its leases: the plugin refuses a config that can't be read. */
+function foldersOf(stdin: string): readonly Folder[] {
+  const config = parsed(stdin)
+  const ipam = get(config, 'ipam')
+  const [stateDir, dataDir] = [get(config, 'stateDir'), isObject(ipam) ? get(ipam, 'dataDir') : undefined]
+  return [
+    { path: isPath(stateDir) ? stateDir : defaultStateDir, name: 'state folder' },
+    ...(isPath(dataDir) ? [{ path: dataDir, name: 'folder of leases' }] : []),
+  ]
+}
+
+function parsed(text: string): JsonObject {
   try {
-    const config = parse(stdin)
-    const stateDir = isObject(config) ? get(config, 'stateDir') : undefined
-    return typeof stateDir === 'string' && stateDir.startsWith('/') ? stateDir : defaultStateDir
+    const value = parse(text)
+    return isObject(value) ? value : {}
   } catch {
-    return defaultStateDir
+    return {}
   }
+}
+
+function isPath(value: unknown): value is string {
+  return typeof value === 'string' && value.startsWith('/')
 }

@@ -1,4 +1,5 @@
-/** The rights of another process, as the kernel tells them. */
+/** The rights of a process, as the kernel tells them. */
+import { readFileSync } from 'node:fs'
 import { anyCall } from '../../sys/ffi.ts'
 
 /** linux/capability.h */
@@ -9,11 +10,33 @@ const CAP_SYS_ADMIN = 21
 /** The capabilities that every verb needs. */
 const needed = (1 << CAP_NET_ADMIN) | (1 << CAP_SYS_ADMIN)
 
-/** True for a process that has CAP_SYS_ADMIN and CAP_NET_ADMIN in effect (capget(2)). @throws SystemError ESRCH for a process that is gone */
-export function hasRights(pid: number): boolean {
+/** Rights that the program of a caller, and the IPAM programs that it starts, have. */
+export interface Rights {
+  /** Effective capabilities, the lower 32 bits first (capget(2)). */
+  readonly capabilities: readonly [number, number]
+  /** The lines of /proc/PID/status that say whether a program can gain rights, and whether system calls are filtered. */
+  readonly limits: string
+}
+
+/** The rights of a process. @throws SystemError ESRCH, ENOENT of readFileSync for a process that is gone */
+export function rightsOf(pid: number): Rights {
   const header = Int32Array.of(LINUX_CAPABILITY_VERSION_3, pid)
   // Effective, permitted and inheritable ones, the lower 32 bits first.
   const sets = new Uint32Array(6)
   anyCall('capget', [125, 90], [header, sets])
-  return ((sets[0] ?? 0) & needed) === needed
+  const lines = readFileSync(`/proc/${pid}/status`, 'utf8').match(/^(?:NoNewPrivs|Seccomp):.*$/gm)
+  return { capabilities: [sets[0] ?? 0, sets[3] ?? 0], limits: (lines ?? []).join() }
+}
+
+/**
+ * True for a process that has all rights of this one: the plugin and its IPAM programs would get more by a worker than the caller has
+ * itself. A worker with less than the plugins need serves nobody.
+ */
+export function hasRightsOf(own: Rights, pid: number): boolean {
+  const { capabilities, limits } = rightsOf(pid)
+  return (
+    (capabilities[0] & needed) === needed &&
+    limits === own.limits &&
+    own.capabilities.every((bits, at) => (bits & ~(capabilities[at] ?? 0)) === 0)
+  )
 }

@@ -2,13 +2,13 @@
  * Decides whether a worker may serve a caller. The worker's answer must be that of the program that the caller would execute itself: same
  * rights, same network namespace, same files. The kernel says so, never the caller. Any other caller serves its call itself.
  */
-import { SystemError } from '../../sys/errno.ts'
+import { errorCode, SystemError } from '../../sys/errno.ts'
 import { close } from '../../sys/ffi.ts'
 import { isHungUp } from '../../sys/poll.ts'
 import { netnsCookieOf, peerOf, socketPair } from '../../sys/unix-socket.ts'
 import { type FileId, fileAt, fileOf } from './files.ts'
 import { type FolderWishes, otherFolder } from './folders.ts'
-import { hasRights } from './rights.ts'
+import { hasRightsOf, type Rights, rightsOf } from './rights.ts'
 
 /** A call with the descriptors that came with it. */
 export interface PlacedCall extends FolderWishes {
@@ -21,6 +21,7 @@ export interface PlacedCall extends FolderWishes {
 /** The namespaces of this process, which it never leaves for long. */
 interface Own {
   readonly user: string
+  readonly rights: Rights
   readonly mounts: string
   readonly netns: string
   /** Undefined where the kernel has no cookies of namespaces. */
@@ -34,6 +35,7 @@ interface Own {
 export function samePlace(): (connection: number, call: PlacedCall) => string | undefined {
   const own: Own = {
     user: namespace('self', 'user'),
+    rights: rightsOf(process.pid),
     mounts: namespace('self', 'mnt'),
     netns: namespace('self', 'net'),
     cookie: ownCookie(),
@@ -47,15 +49,16 @@ export function samePlace(): (connection: number, call: PlacedCall) => string | 
       // While the connection is open the caller lives, and the PID was no other process's.
       return isHungUp(connection) ? 'the caller is gone' : reason
     } catch (error) {
-      if (!(error instanceof SystemError)) throw error
-      return error.code === 'ESRCH' ? 'the caller is gone' : 'the caller can not be looked at'
+      const code = errorCode(error)
+      if (code === undefined) throw error
+      return code === 'ESRCH' || code === 'ENOENT' ? 'the caller is gone' : 'the caller can not be looked at'
     }
   }
 }
 
 function refusalOf(own: Own, connection: number, pid: number, call: PlacedCall): string | undefined {
   if (namespace(pid, 'user') !== own.user) return 'the caller is in another user namespace'
-  if (!hasRights(pid)) return 'the caller lacks capabilities'
+  if (!hasRightsOf(own.rights, pid)) return 'the caller lacks capabilities'
   if (!isInNetns(own, connection, pid)) return 'the caller is in another network namespace'
   const other = hasSameFiles(own, pid, call.root) ? undefined : refusedFolder(call)
   if (other !== undefined) return `the caller has another ${other}`

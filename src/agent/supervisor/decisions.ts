@@ -15,6 +15,8 @@ export interface Worker {
   since: number
   /** Time of the last report. */
   progress: number
+  /** True once the worker has said that the call came. */
+  hasBegun: boolean
   /** Set while the worker waits for others. */
   waits: number | undefined
   /** Set from the end of the shim on. */
@@ -76,13 +78,14 @@ export class Decisions {
     }
     const living = this.#living()
     if (living.length < this.#limits.least && !this.#isDraining) moments.push(this.#pauses.until)
-    for (const { state, since, progress, orphaned } of this.#workers.values()) {
+    for (const { state, since, progress, orphaned, hasBegun } of this.#workers.values()) {
       if (state === 'busy') {
         moments.push(progress + times.stuck)
+        if (!hasBegun) moments.push(since + times.deaf)
         if (orphaned !== undefined) moments.push(orphaned + times.orphaned)
       }
       if (state === 'free' && living.length > this.#limits.least) moments.push(since + times.idle)
-      if (state === 'starting') moments.push(since + times.start)
+      if (state === 'starting') moments.push(since + times.slowStart, since + times.start)
       if (state === 'ending') moments.push(since + times.end)
       if (state === 'killed') moments.push(since + times.killed)
     }
@@ -149,6 +152,7 @@ export class Decisions {
         return
       case 'begin':
       case 'work':
+        worker.hasBegun = true
         worker.waits = undefined
         return
       case 'wait':
@@ -214,7 +218,8 @@ export class Decisions {
     if (this.#isDraining) return { reason: 'the agent stops', patience: soon }
     if (this.#pauses.until > now) return { reason: 'workers do not start', patience: soon }
     const isFull = this.#places() >= this.#limits.most
-    return { reason: 'no worker is free', patience: isFull ? times.patience : times.longest }
+    const isHopeless = isFull || this.#living().some((worker) => isSlowStart(worker, now))
+    return { reason: 'no worker is free', patience: isHopeless ? times.patience : times.longest }
   }
 
   /** Places that are taken. A killed worker has none: one that the kernel does not let go is lost. */
@@ -229,6 +234,8 @@ export class Decisions {
       const { state, since, progress, orphaned } = worker
       if (state === 'busy' && orphaned !== undefined && now - orphaned >= times.orphaned)
         this.#kill(worker, 'its caller was gone', now)
+      else if (state === 'busy' && !worker.hasBegun && now - since >= times.deaf)
+        this.#kill(worker, 'it took no call', now)
       else if (state === 'busy' && now - progress >= times.stuck) this.#kill(worker, 'no progress', now)
       else if (state === 'ending' && now - since >= times.end) this.#kill(worker, 'it did not end', now)
       else if (state === 'starting' && now - since >= times.start) {
@@ -262,7 +269,7 @@ export class Decisions {
     const isOld = now - (this.#queue.oldest ?? now) >= times.crowded
     if (!isOld || this.#pauses.until > now || this.#places() >= this.#limits.most) return false
     const living = this.#living()
-    if (living.some(({ state }) => state === 'starting')) return false
+    if (living.some((worker) => worker.state === 'starting' && !isSlowStart(worker, now))) return false
     const isHeldUp = ({ waits, progress }: Worker) =>
       (waits !== undefined && now - waits >= times.crowded) || now - progress >= times.silent
     return living.length < this.#limits.processors || living.every(isHeldUp)
@@ -270,8 +277,9 @@ export class Decisions {
 
   #start(now: number): void {
     const id = this.#nextWorker++
+    const state = { state: 'starting', since: now, progress: now, hasBegun: false } as const
     const common = { waits: undefined, orphaned: undefined, calls: 0, generation: this.#generation }
-    this.#workers.set(id, { id, state: 'starting', since: now, progress: now, ...common })
+    this.#workers.set(id, { id, ...state, ...common })
     this.#do({ do: 'start', worker: id })
   }
 }
@@ -281,4 +289,10 @@ function enter(worker: Worker, state: Worker['state'], now: number): void {
   worker.since = now
   worker.waits = undefined
   worker.orphaned = undefined
+  worker.hasBegun = false
+}
+
+/** True for a worker that takes so long to start that nobody should wait for it. */
+function isSlowStart({ state, since }: Worker, now: number): boolean {
+  return state === 'starting' && now - since >= times.slowStart
 }

@@ -80,6 +80,10 @@ export const times = {
   patience: 1_000,
   /** Longest wait of a call in any case: before the shim itself gives up (READY_MILLISECONDS). */
   longest: 8_000,
+  /** A worker that got a connection and says nothing of a call for so long is ended: its shim goes on by itself then. */
+  deaf: 3_000,
+  /** A start that takes so long holds no other start back, and no call waits for it for long. */
+  slowStart: 2_000,
   /** A worker above the least that has been free for so long ends. */
   idle: 60_000,
   /** A call whose shim is gone may go on for so long. */

@@ -11,6 +11,9 @@ const longestReport = 16 << 10
 /** Variables of the engine that make a worker small; a plugin sees those of its call alone. */
 const engine = {}
 
+/** Numbers of wait4(2) on x86-64 and arm64. */
+const waitNumbers = [61, 260] as const
+
 /** See the head of this file. Descriptors are close-on-exec and belong to this object. */
 export class WorkerProcess {
   readonly pid: number
@@ -35,7 +38,13 @@ export class WorkerProcess {
         ...{ file: '/proc/self/exe', argv: ['vf-agent', 'worker'], env: engine },
         ...{ stdin: '', stdout: 2, stderr: 2, held: theirs },
       })
-      return new WorkerProcess(pid, openProcess(pid), ours)
+      try {
+        return new WorkerProcess(pid, openProcess(pid), ours)
+      } catch (error) {
+        process.kill(pid, 'SIGKILL')
+        anyCall('wait4', waitNumbers, [pid, new Int32Array(1), 0, 0])
+        throw error
+      }
     } catch (error) {
       close(ours)
       throw error
@@ -81,7 +90,7 @@ export class WorkerProcess {
     const status = new Int32Array(1)
     let words = 'ended'
     try {
-      anyCall('wait4', [61, 260], [this.pid, status, WNOHANG, 0])
+      anyCall('wait4', waitNumbers, [this.pid, status, WNOHANG, 0])
       const [word = 0] = status
       const signal = word & 0x7f
       words = signal === 0 ? `ended with exit code ${(word >> 8) & 0xff}` : `was ended by signal ${signal}`

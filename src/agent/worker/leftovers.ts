@@ -1,7 +1,7 @@
 import { readdirSync, readlinkSync } from 'node:fs'
 
 /**
- * The things of this process that a call must leave as they were: its open files and its network namespace. An open socket in a pod's
+ * The things of this process that a call must leave as they were: its open files and the network namespace of its threads. An open socket in a pod's
  * namespace would keep the namespace alive, and with it the pod's device.
  */
 export class Belongings {
@@ -10,13 +10,12 @@ export class Belongings {
 
   constructor() {
     this.#files = openFiles()
-    this.#netns = namespace()
+    this.#netns = readlinkSync('/proc/thread-self/ns/net')
   }
 
   /** The first difference to what was there at the start, in words; undefined if there is none. */
   difference(): string | undefined {
-    const now = namespace()
-    if (now !== this.#netns) return `the network namespace is ${now}; was ${this.#netns}`
+    if (namespaces().some((one) => one !== this.#netns)) return 'a thread is in another network namespace'
     const files = openFiles()
     for (const [fd, target] of files)
       if (this.#files.get(fd) !== target) return `descriptor ${fd} is open on ${kindOf(target)}`
@@ -26,8 +25,19 @@ export class Belongings {
   }
 }
 
-function namespace(): string {
-  return readlinkSync('/proc/thread-self/ns/net')
+/**
+ * The network namespace of each thread of this process. A thread of the engine that begins while this one visits a pod stays there, and
+ * keeps the pod's namespace for as long as the thread has work.
+ */
+function namespaces(): readonly string[] {
+  return readdirSync('/proc/self/task').flatMap((thread) => {
+    try {
+      return [readlinkSync(`/proc/self/task/${thread}/ns/net`)]
+    } catch {
+      // The thread has ended.
+      return []
+    }
+  })
 }
 
 /** Targets of the open descriptors by their numbers, without the one that lists the folder. */

@@ -31,7 +31,13 @@ export function serveConnection(connection: number, options: ServeOptions): Serv
   try {
     const ready = encodeMessage({ kind: 'ready', text: options.build })
     if (!send(connection, ready)) return { outcome: 'unwanted' }
-    const came = nextMessage(connection, callTime)
+    let came: ReturnType<typeof nextMessage>
+    try {
+      came = nextMessage(connection, callTime)
+    } catch {
+      // The shim's descriptors did not all arrive.
+      return refuse(connection, {}, 'the call can not be read')
+    }
     if (came === undefined) return { outcome: 'unwanted' }
     const open = new Set(came.descriptors)
     const closeAll = () => {
@@ -39,20 +45,33 @@ export function serveConnection(connection: number, options: ServeOptions): Serv
       open.clear()
     }
     try {
-      const call = readCall(came.message, came.descriptors)
-      return serveRead(connection, call, closeAll, options)
-    } catch (error) {
-      // Nothing was done: only reading the call, and the look at its surroundings, can fail.
-      const reason = error instanceof NoCall ? error.message : 'the call can not be read'
-      return refuse(connection, {}, reason)
+      const call = readOrRefuse(connection, came, options)
+      return 'outcome' in call ? call : serveRead(connection, call, closeAll, options)
     } finally {
       closeAll()
     }
   } catch {
-    // The connection can be neither read nor written.
+    // The connection can be neither read nor written, or the answer can't be handed over. The shim sees the end of the connection: if it
+    // has sent its call, it goes on as after the death of a worker.
     return { outcome: 'unwanted' }
   } finally {
     close(connection)
+  }
+}
+
+/** The call, or its refusal. Nothing is done for the call yet. */
+function readOrRefuse(
+  connection: number,
+  came: NonNullable<ReturnType<typeof nextMessage>>,
+  { refusalOf }: ServeOptions,
+): IncomingCall | ServedCall {
+  try {
+    const call = readCall(came.message, came.descriptors)
+    const refusal = refusalOf(connection, call)
+    const about = { name: call.name, verb: call.env.CNI_COMMAND ?? '' }
+    return refusal === undefined ? call : refuse(connection, about, refusal)
+  } catch (error) {
+    return refuse(connection, {}, error instanceof NoCall ? error.message : 'the call can not be read')
   }
 }
 
@@ -65,13 +84,11 @@ function serveRead(
   connection: number,
   call: IncomingCall,
   closeAll: () => void,
-  { refusalOf, report, leave }: ServeOptions,
+  { report, leave }: ServeOptions,
 ): ServedCall {
   const { name, env, stdin } = call
   const verb = env.CNI_COMMAND ?? ''
   const about = { name, verb }
-  const refusal = refusalOf(connection, call)
-  if (refusal !== undefined) return refuse(connection, about, refusal)
   report({ did: 'begin', ...about })
   const answer = serveCall(
     { name, env, stdin },

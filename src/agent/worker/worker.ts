@@ -76,10 +76,14 @@ function tellEnd(served: ServedCall, leaves: string | undefined): void {
   })
 }
 
-/** Reports to the supervisor, which reads all the time; one that is gone is told nothing. */
+/**
+ * Reports to the supervisor, which reads all the time; one that is gone is told nothing. One that stands still misses the reports that a
+ * call makes on its way, so that the call does not stand still too.
+ */
 function tell(report: Report): void {
   const bytes = new TextEncoder().encode(JSON.stringify(report))
   while (!send(control, bytes)) {
+    if (report.did === 'wait' || report.did === 'work') return
     const [bits = 0] = poll([{ fd: control, events: pollBits.out }], -1)
     if ((bits & (pollBits.hangup | pollBits.error)) !== 0) return
   }

@@ -77,7 +77,7 @@ export function openSides(pod?: OpenNetns): OpenSides {
       return action(opened)
     },
     nft: (side) => (args, input) =>
-      inside(side, () => runNft(args, input, side === 'pod' ? podPatience : undefined)),
+      runNft(args, input, side === 'pod' ? podPatience : undefined, (action) => inside(side, action)),
     indexOf: (side, name) => {
       const key = `${side} ${name}`
       const ifindex = numbers.get(key) ?? mustFindLink(route(side), name).ifindex

@@ -4,7 +4,7 @@
  */
 import { closeSync, writeSync } from 'node:fs'
 import { ChildError, SystemError } from '../errno.ts'
-import { bindLibc, checked, pointerTo } from '../ffi.ts'
+import { anyCall, bindLibc, checked, pointerTo } from '../ffi.ts'
 import { readPipes, waitForEnd } from './end.ts'
 
 /** A program to start. */
@@ -57,8 +57,6 @@ const signatures = {
   posix_spawnattr_setsigmask: { args: ['ptr', 'ptr'], returns: 'i32' },
   posix_spawnattr_setsigdefault: { args: ['ptr', 'ptr'], returns: 'i32' },
   pipe2: { args: ['ptr', 'i32'], returns: 'i32' },
-  memfd_create: { args: ['ptr', 'u32'], returns: 'i32' },
-  close_range: { args: ['u32', 'u32', 'i32'], returns: 'i32' },
   fcntl: { args: ['i32', 'i32', 'i32'], returns: 'i32' },
 } as const
 
@@ -82,6 +80,9 @@ const F_DUPFD_CLOEXEC = 1030
 const CLOSE_RANGE_CLOEXEC = 4
 const MFD_CLOEXEC = 1
 const EINVAL = 22
+/** Numbers of x86-64 and arm64: a libc of a node may be older than its kernel, and have no functions for these. */
+const memfdNumbers = [319, 279] as const
+const closeRangeNumbers = [436, 436] as const
 /** The first number that no descriptor of a child has. */
 const firstFree = 4
 
@@ -142,7 +143,7 @@ export function collect(
 
 /** A file in memory with a text, which is read from its begin. */
 function memoryFile(text: string, closed: number[]): number {
-  const fd = checked('memfd_create', libc().memfd_create(encoder.encode('stdin\0'), MFD_CLOEXEC))
+  const fd = anyCall('memfd_create', memfdNumbers, [encoder.encode('stdin\0'), MFD_CLOEXEC])
   closed.push(fd)
   const bytes = encoder.encode(text)
   for (let done = 0; done < bytes.length; ) done += writeSync(fd, bytes, done, bytes.length - done, done)
@@ -173,7 +174,7 @@ function spawn({ file, argv = [file], env }: ChildOptions, descriptors: readonly
       if (errno !== 0) throw new SystemError('posix_spawn_file_actions_adddup2', errno)
     }
     // A descriptor that this process was started with may not be close-on-exec.
-    checked('close_range', symbols.close_range(firstFree - 1, 0xffffffff, CLOSE_RANGE_CLOEXEC))
+    anyCall('close_range', closeRangeNumbers, [firstFree - 1, 0xffffffff, CLOSE_RANGE_CLOEXEC])
     const variables = Object.entries(env).map(([name, value]) => `${name}=${value}`)
     const pid = new Int32Array(1)
     const errno = symbols.posix_spawn(

@@ -46,6 +46,7 @@ function beginBusy(): void {
   hello(1)
   hello(2)
   expect(states()).toEqual(['busy', 'busy'])
+  for (const worker of [1, 2]) report(worker, { did: 'begin', name: 'vf-attach', verb: 'ADD' })
 }
 
 describe('a call', () => {
@@ -215,6 +216,7 @@ describe('a worker is ended by force', () => {
   ] as const)('that %s for long', (_, time, isOrphaned, reason) => {
     begin()
     const worker = hello(1).find((action) => action.do === 'hand')?.worker ?? 0
+    report(worker, { did: 'begin', name: 'vf-attach', verb: 'ADD' })
     if (isOrphaned) take({ is: 'shim gone', worker })
     expect(pass(time - 1)).toEqual([])
     expect(pass(1)).toEqual([
@@ -223,9 +225,17 @@ describe('a worker is ended by force', () => {
     ])
   })
 
+  test('that takes no call, so that its shim goes on by itself', () => {
+    begin()
+    const worker = hello(1).find((action) => action.do === 'hand')?.worker ?? 0
+    expect(pass(times.deaf - 1)).toEqual([])
+    expect(pass(1)).toContainEqual({ do: 'kill', worker, reason: 'it took no call' })
+  })
+
   test('not while it makes progress', () => {
     begin()
     const worker = hello(1).find((action) => action.do === 'hand')?.worker ?? 0
+    report(worker, { did: 'begin', name: 'vf-attach', verb: 'ADD' })
     pass(times.stuck - 1)
     report(worker, { did: 'work' })
     expect(pass(times.stuck - 1)).toEqual([])
@@ -242,6 +252,17 @@ describe('a worker is ended by force', () => {
       { do: 'kill', worker: 4, reason: 'it did not start' },
     ])
   })
+})
+
+test('no call waits for long for a worker that is slow to start, and another one is started', () => {
+  decisions = new Decisions({ ...limits, least: 1 })
+  pass(0)
+  pass(times.slowStart)
+  hello(1)
+  expect(pass(times.crowded)).toEqual([{ do: 'start', worker: 2 }])
+  expect(pass(times.patience - times.crowded)).toEqual([
+    { do: 'standalone', connection: 1, reason: 'no worker is free' },
+  ])
 })
 
 describe('workers that crash', () => {

@@ -71,11 +71,6 @@ const served: readonly Case[] = [
     more: { config: { stateDir: '/run/none/at/all' }, CNI_PATH: '/no:/no/2' },
   },
   {
-    name: 'without capabilities that no call needs',
-    script: 'exec capsh --drop=cap_chown,cap_sys_boot -- -c "$CALLER"',
-    more: net,
-  },
-  {
     name: 'as thick Multus calls',
     script: `exec unshare --mount --propagation private perl ${thick} /bin/sh -c "cd /; $CALLER"`,
     more: { ...net, CNI_PATH: '/usr/lib/cni:/opt/cni/bin' },
@@ -97,6 +92,8 @@ const refused: Readonly<Record<string, readonly Case[]>> = {
   'the caller lacks capabilities': [
     { name: 'no CAP_NET_ADMIN', script: 'exec capsh --drop=cap_net_admin -- -c "$CALLER"' },
     { name: 'no CAP_SYS_ADMIN', script: 'exec capsh --drop=cap_sys_admin -- -c "$CALLER"' },
+    { name: 'less than a worker’s IPAM programs', script: 'exec capsh --drop=cap_chown,cap_sys_boot -- -c "$CALLER"' },
+    { name: 'no way to gain any', script: under('setpriv --no-new-privs') },
   ],
   'the caller is in another network namespace': [{ name: 'unshare', script: under('unshare --net') }],
   'the caller has another root directory': [{ name: 'chroot', script: mounted(otherRoot) }],
@@ -117,6 +114,14 @@ const refused: Readonly<Record<string, readonly Case[]>> = {
       name: 'with a key written in another way',
       script: mounted(tmpfs('/run/kept')),
       more: { config: { STATEDIR: '/run/kept/state' } },
+    },
+  ],
+  'the caller has another folder of leases': [
+    { name: 'that of host-local', script: mounted(tmpfs('/var/lib/cni/networks')) },
+    {
+      name: 'that of the config',
+      script: mounted(tmpfs('/run/kept')),
+      more: { config: { ipam: { type: 'host-local', dataDir: '/run/kept/leases' } } },
     },
   ],
   'the caller has another folder of CNI_PATH': [
