@@ -98,6 +98,8 @@ export interface CallExtra {
   readonly config?: Readonly<Record<string, unknown>>
   /** A command that runs the plugin, its last argument, in place of the runtime's own. */
   readonly front?: readonly string[]
+  /** A process of its own serves the call, also beside an agent: one that is to kill itself. */
+  readonly standalone?: boolean
   /** Milliseconds, with the default of all programs in the lab. */
   readonly timeoutMs?: number
 }
@@ -129,7 +131,9 @@ export function cniRuntime(lab: Lab, path: readonly string[], front: readonly st
     const { timeoutMs } = extra
     const limit = timeoutMs === undefined ? {} : { timeoutMs }
     const options = { env, cleanEnv: true, stdin: JSON.stringify(config), ...limit }
-    return [[...(extra.front ?? front), file], options] as const
+    // With an argument the shim asks no agent.
+    const alone = extra.standalone === true ? ['alone'] : []
+    return [[...(extra.front ?? front), file, ...alone], options] as const
   }
   const call: Runtime['call'] = async (...parameters) => lab.exec(...(await prepare(...parameters)))
   const succeed = async (...parameters: Parameters<Runtime['call']>): Promise<ExecResult> => {

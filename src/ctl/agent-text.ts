@@ -14,8 +14,8 @@ export function agentText(status: AgentStatus): string {
     ...(verbs.length === 0
       ? ['no call was served yet']
       : columns(['verb', 'answered', 'failed', 'p50', 'p95', 'p99', 'others'], verbs.map(verbRow))),
-    ...reasons('refused, so that the call ran standalone', status.refusals),
-    ...reasons('sent away, so that the call ran standalone', status.fallbacks),
+    ...reasons('not served by a worker', status.refusals),
+    ...reasons('not handed to a worker', status.fallbacks),
     ...reasons('workers that ended', status.ends),
     '',
   ].join('\n')

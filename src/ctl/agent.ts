@@ -10,6 +10,12 @@ export class NoAgent extends Error {
   override readonly name = 'NoAgent'
 }
 
+/** The engine calls an absent socket a typing error. */
+function wordsOf(error: unknown): string {
+  const { code } = error as { readonly code?: string }
+  return code === 'ENOENT' || code === 'FailedToOpenSocket' ? 'there is no such socket' : errorText(error)
+}
+
 /** The state of the agent of this node. @throws NoAgent */
 export async function readAgent(path = statusSocketPath): Promise<AgentStatus> {
   try {
@@ -17,7 +23,7 @@ export async function readAgent(path = statusSocketPath): Promise<AgentStatus> {
     return (await answer.json()) as AgentStatus
   } catch (error) {
     throw new NoAgent(
-      `No vf-agent answers at ${path}: ${errorText(error)}. Each call of a plugin runs by itself then, which takes longer`,
+      `No vf-agent answers at ${path}: ${wordsOf(error)}. Each call of a plugin runs by itself then, which takes longer`,
     )
   }
 }

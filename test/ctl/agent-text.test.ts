@@ -30,7 +30,7 @@ verb  answered  failed  p50      p95      p99       others
 ADD   12        1       20.0 ms  30.0 ms  100.0 ms  2 refused
 DEL   0         0                                   1 abandoned
 
-refused, so that the call ran standalone:
+not served by a worker:
   2  other
   1  the caller is not root
 

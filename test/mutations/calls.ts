@@ -51,7 +51,7 @@ export const calls: readonly Mutation[] = [
     id: 'agent-other-rights',
     file: 'src/agent/same-place/same-place.ts',
     mistake: 'A caller without the capabilities of the plugins is served.',
-    old: "  if (!hasRights(pid)) return 'the caller lacks capabilities'\n",
+    old: "  if (!hasRightsOf(own.rights, pid)) return 'the caller lacks capabilities'\n",
     now: '',
     test: ['native/agent/same-place.test.ts', 'no CAP_NET_ADMIN'],
     tier: 'quick',

@@ -111,7 +111,9 @@ function runCall(place: Place, call: Call, results: Map<string, JsonObject>): Ca
   }
   if (order.warm === true && call.fault?.includes('SIGKILL') === true) printed(order.freshAgent ?? '')
   const config = { ...call.config, ...(call.prev === true ? { prevResult } : {}) }
-  const ended = run([order.plugin], {
+  // With an argument the shim asks no agent.
+  const alone = order.warm === true ? [] : ['alone']
+  const ended = run([order.plugin, ...alone], {
     env,
     stdin: JSON.stringify(config),
     killAfterMs: call.killAfterMs,

@@ -50,11 +50,11 @@ export const agentMetrics = {
   }),
   vf_flower_agent_refusals_total: row({
     ...{ kind: 'counter', labels: ['reason'] },
-    help: 'Calls that a worker refused, so that they ran standalone',
+    help: 'Calls that no worker served: those of living callers ran standalone',
   }),
   vf_flower_agent_fallbacks_total: row({
     ...{ kind: 'counter', labels: ['reason'] },
-    help: 'Calls that the supervisor sent away, so that they ran standalone',
+    help: 'Calls that were handed to no worker: those of living callers ran standalone',
   }),
   vf_flower_agent_worker_ends_total: row({
     ...{ kind: 'counter', labels: ['reason'] },

@@ -47,6 +47,8 @@ static int connect_worker(unsigned int verb)
 	int connection = (int)sys_socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
 	/* Without a place in the agent's queue this is EAGAIN, at once. */
+	for (unsigned long i = 0; i < sizeof(VF_FLOWER_BUILD); i++)
+		hello.text[i] = build[i];
 	if (connection < 0 || sys_connect(connection, &address, sizeof(address)) != 0 ||
 	    sys_getsockopt(connection, SOL_SOCKET, SO_PEERCRED, &agent, &bytes) != 0 || agent.uid != 0 ||
 	    !send_message(connection, &hello, 0))

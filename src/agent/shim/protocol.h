@@ -7,7 +7,7 @@
  *
  *   shim                                          agent
  *   connect (not blocking)
- *   HELLO   value = verb            ──────────►   the supervisor accepts, and looks at the verb alone
+ *   HELLO   value = verb, text = build id ────►   the supervisor accepts, and sends other builds away
  *                                   ◄──────────   WAIT: the shim is in a queue     (within WAIT_MILLISECONDS)
  *                                   ◄──────────   READY: a worker is free, text = its build id (within READY_MILLISECONDS)
  *   CALL    + 2 or 3 descriptors    ──────────►   the commit: from here on the worker works, and nobody else

@@ -1,5 +1,6 @@
 /** Connections of shims, from accept to the worker. */
 import { closeSync, openSync } from 'node:fs'
+import { buildId } from '../../lib/build-id.ts'
 import { errorCode } from '../../sys/errno.ts'
 import { close } from '../../sys/ffi.ts'
 import { isHungUp, openProcess } from '../../sys/poll.ts'
@@ -83,22 +84,24 @@ export class Connections {
   }
 
   /** Reads the verb of a shim: `nothing` if it has not come yet; undefined, and the connection is closed, if it never will. */
-  greeting(one: Connection): Verb | 'nothing' | undefined {
+  greeting(one: Connection): Verb | 'nothing' | 'another build' | undefined {
     const said = this.#verbOf(one)
     // A supervisor that was late may find shims that have gone since.
     const verb = said !== undefined && said !== 'nothing' && isHungUp(one.fd) ? undefined : said
     if (verb === undefined) this.drop(one)
-    else if (verb !== 'nothing') one.isQueued = true
+    else if (verb !== 'nothing' && verb !== 'another build') one.isQueued = true
     return verb
   }
 
-  #verbOf({ fd }: Connection): Verb | 'nothing' | undefined {
+  #verbOf({ fd }: Connection): Verb | 'nothing' | 'another build' | undefined {
     try {
       const packet = receive(fd, messageBytes)
       if (packet === 'nothing' || packet === 'closed') return packet === 'nothing' ? packet : undefined
       for (const descriptor of packet.descriptors) close(descriptor)
       const message = decodeMessage(packet.bytes)
       if (message?.kind !== 'hello') return undefined
+      // Each program of another build would be sent home by its worker's READY; here the reason is counted.
+      if (message.text !== '' && message.text !== buildId) return 'another build'
       return (Object.keys(verbNumbers) as Verb[]).find((name) => verbNumbers[name] === message.value)
     } catch {
       // A longer packet.

@@ -30,8 +30,9 @@ export type Fallback =
   | 'workers do not start'
   | 'the agent stops'
   | 'too many connections'
-  /** Nobody sent it away: it has left by itself before a worker was free. */
-  | 'the shim did not wait'
+  | 'another build'
+  /** Nobody sent it away: it has gone on by itself, or was ended, before a worker was free. */
+  | 'the shim was gone'
 
 /** The reason for which a worker is ended by SIGKILL; a label of a metric. */
 export type KillReason =
@@ -86,8 +87,8 @@ export const times = {
   slowStart: 2_000,
   /** A worker above the least that has been free for so long ends. */
   idle: 60_000,
-  /** A call whose shim is gone may go on for so long. */
-  orphaned: 30_000,
+  /** A call whose shim is gone may go on for so long. The DEL that follows waits for its lock for twice that time. */
+  orphaned: 15_000,
   /** A call may go on for so long without a report. */
   stuck: 300_000,
   /** Longest time for a start, and for an end. */

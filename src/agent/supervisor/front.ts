@@ -107,7 +107,10 @@ export class Front {
 
   #greet(one: Connection): void {
     const verb = this.connections.greeting(one)
-    if (verb === undefined) this.#tally.fellBack('the shim did not wait')
+    if (verb === 'another build') {
+      this.connections.standalone(one, verb)
+      this.#tally.fellBack(verb)
+    } else if (verb === undefined) this.#tally.fellBack('the shim was gone')
     else if (verb !== 'nothing') this.#happened({ is: 'hello', connection: one.id, verb })
   }
 
@@ -119,7 +122,7 @@ export class Front {
       return
     }
     this.connections.drop(one)
-    this.#tally.fellBack('the shim did not wait')
+    this.#tally.fellBack('the shim was gone')
     this.#happened({ is: 'left', connection: one.id })
   }
 }

@@ -42,7 +42,7 @@ export class Tally {
     const words = reason ?? unknown
     raise(this.#refusals, words)
     this.series.count('vf_flower_agent_refusals_total', { reason: words })
-    tellOnce(`a call runs standalone: ${words} (further ones are counted, and not told)`)
+    tellOnce(`a call was not served: ${words} (further ones are counted, and not told)`)
   }
 
   /** A call has left the queue for a worker. */
@@ -54,7 +54,7 @@ export class Tally {
   fellBack(reason: Fallback): void {
     raise(this.#fallbacks, reason)
     this.series.count('vf_flower_agent_fallbacks_total', { reason })
-    tellOnce(`a call runs standalone: ${reason} (further ones are counted, and not told)`)
+    tellOnce(`a call was not served: ${reason} (further ones are counted, and not told)`)
   }
 
   /** A worker has ended. `words` go to the journal if there are any. */

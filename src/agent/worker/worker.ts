@@ -2,6 +2,7 @@
 
 import { buildId } from '../../lib/build-id.ts'
 import { loadAll } from '../../run-cni.ts'
+import { anyCall } from '../../sys/ffi.ts'
 import { collectGarbage } from '../../sys/memory/memory.ts'
 import { poll, pollBits } from '../../sys/poll.ts'
 import { receive, send } from '../../sys/unix-socket.ts'
@@ -23,6 +24,7 @@ const quietTime = 500
 export async function runWorker(): Promise<number> {
   // A worker runs for long, so compiling pays. hack/build.ts delays compiling, for calls that end at once.
   Bun.unsafe.setJITPolicy(1)
+  prepareProcess()
   // Signals to a whole terminal, or a whole unit, are the supervisor's: it ends its workers after their calls.
   for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, () => undefined)
   await loadAll()
@@ -53,6 +55,21 @@ export async function runWorker(): Promise<number> {
     isTidy = false
     if (!serve(connection, options, belongings)) return 0
   }
+}
+
+/** linux/prctl.h, asm-generic/signal.h */
+const PR_SET_PDEATHSIG = 1
+const PR_SET_NAME = 15
+const SIGCONT = 18
+
+/**
+ * Gives the process a name for messages about locks. And has the kernel wake the process when the supervisor ends: a worker that somebody
+ * has stopped would keep its locks, and nobody would know of it.
+ */
+function prepareProcess(): void {
+  const prctl = [157, 167] as const
+  anyCall('prctl', prctl, [PR_SET_NAME, new TextEncoder().encode('vf-agent worker\0')])
+  anyCall('prctl', prctl, [PR_SET_PDEATHSIG, SIGCONT])
 }
 
 /** Serves a connection; false when the worker must end, because the call has left something. */

@@ -439,7 +439,7 @@ END`)
     await linkIsReady(lab, TWO.name)
     const trace = '/tmp/offload-trace'
     const ours = (command: string, env: Record<string, string> = {}) =>
-      runtime.call(command, list, offloadConfig(vf(TWO)), ports, { prevResult, env })
+      runtime.call(command, list, offloadConfig(vf(TWO)), ports, { prevResult, env, standalone: true })
     const look = () => lab.must(stateScript(topology.pf, [ONE, TWO]))
     const before = await look()
     const isAsBefore = async (words: string) =>

@@ -183,7 +183,7 @@ describe('an end that nobody wanted', () => {
     expect((await status()).code).toBe(0)
     const { fallbacks } = await agent.status()
     expect(fallbacks['workers do not start']).toBeGreaterThanOrEqual(1)
-    expect(await agent.log()).toContain('a call runs standalone: workers do not start')
+    expect(await agent.log()).toContain('a call was not served: workers do not start')
   })
 
   test('of the supervisor: the call in flight is answered, its workers end, and the socket left behind is replaced', async () => {
@@ -207,7 +207,7 @@ describe('an end that nobody wanted', () => {
     await bed.lab.must(`kill -STOP ${agent.pid}`)
     expect((await status()).code).toBe(0)
     await bed.lab.must(`kill -CONT ${agent.pid}`)
-    await agent.until(({ fallbacks }) => fallbacks['the shim did not wait'] === 1)
+    await agent.until(({ fallbacks }) => fallbacks['the shim was gone'] === 1)
     await bed.lab.must(`rm ${SOCKET}`)
     await expect.poll(() => isThere(SOCKET), slow).toBe(true)
     expect((await status()).code).toBe(0)

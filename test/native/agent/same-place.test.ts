@@ -92,7 +92,10 @@ const refused: Readonly<Record<string, readonly Case[]>> = {
   'the caller lacks capabilities': [
     { name: 'no CAP_NET_ADMIN', script: 'exec capsh --drop=cap_net_admin -- -c "$CALLER"' },
     { name: 'no CAP_SYS_ADMIN', script: 'exec capsh --drop=cap_sys_admin -- -c "$CALLER"' },
-    { name: 'less than a worker’s IPAM programs', script: 'exec capsh --drop=cap_chown,cap_sys_boot -- -c "$CALLER"' },
+    {
+      name: 'less than a worker’s IPAM programs',
+      script: 'exec capsh --drop=cap_chown,cap_sys_boot -- -c "$CALLER"',
+    },
     { name: 'no way to gain any', script: under('setpriv --no-new-privs') },
   ],
   'the caller is in another network namespace': [{ name: 'unshare', script: under('unshare --net') }],

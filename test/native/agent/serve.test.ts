@@ -136,7 +136,7 @@ describe('a full agent', () => {
     expect(ips).toHaveLength(1)
     await bed.del(on(2), other)
     expect((await agent.status()).fallbacks).toEqual({ 'no worker is free': 2 })
-    expect(await agent.log()).toContain('a call runs standalone: no worker is free')
+    expect(await agent.log()).toContain('a call was not served: no worker is free')
     await bed.lab.must(`rm ${BED_FOLDER}/hold-add`)
     await Promise.all(hung)
     for (const index of [0, 1]) await bed.del(on(index, { ipam: localIpam(FLAKY) }), pods[index] ?? '')
