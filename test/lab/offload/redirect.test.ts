@@ -106,7 +106,11 @@ interface Wish {
 
 function call(command: string, { mappings = [tcp], config = {}, env = {} }: Wish = {}) {
   const pod = attachment('/run/netns/pod-one', { capabilityArgs: { portMappings: mappings } })
-  return runtime.call(command, list, offloadConfig(vf(), config), pod, { prevResult: attached, env, standalone: true })
+  return runtime.call(command, list, offloadConfig(vf(), config), pod, {
+    prevResult: attached,
+    env,
+    standalone: true,
+  })
 }
 
 /** ADD, and what it said on stderr. */

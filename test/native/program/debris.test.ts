@@ -27,7 +27,7 @@ const lay = (files: readonly string[], age = 'now') =>
   )
 const left = async () => {
   const found = await bed.lab.must(
-    `find ${STATE} /run/vf-flower /var/lib/cni/sriov -type f ! -path '*/lock*' ! -name '*.lock' 2>/dev/null; true`,
+    `find ${STATE} /run/vf-flower /var/lib/cni/sriov -type f ! -path '*/lock*' ! -name '*.lock' ! -path /run/vf-flower/attachments 2>/dev/null; true`,
   )
   return found.trim() === '' ? [] : found.trim().split('\n').sort()
 }
