@@ -147,7 +147,10 @@ export function cancellable<T>(action: () => T): T {
   }
 }
 
-/** True in an ADD whose caller is gone. Always false in other verbs, and in what takes an ADD back: they go on without a caller. */
+/**
+ * True in an ADD whose caller is gone. Always false in other verbs, and in what takes an ADD back: they go on without a caller, but for
+ * waits ({@link leaveWithoutCaller}).
+ */
 export function isUnwanted(): boolean {
   return state.isCancellable && state.call?.hooks.isCallerGone() === true
 }
