@@ -27,6 +27,10 @@ const variables: Readonly<Record<string, string>> = {
   'src/kernel/nftables/ruleset-diff.ts tokens': 'used by match alone, which begins anew',
   'src/offload/config/portmap-compat.ts conditions': 'never changes: a variable of a function has its name',
   'src/sys/sleep.ts sleeper': 'nobody writes it: a sleep waits in vain for a change',
+  'src/kernel/linux/lazy.ts loaded': 'code, which is the same for every call',
+  'src/netlink/tc/compare.ts fullMasks': 'by the name of a key, whose size never changes',
+  'src/records/record.ts made': 'forms, which never change',
+  'src/sys/files.ts beginning': 'memory for one read; what is read is copied out of it at once',
   'src/records/ops/table.ts byName': 'made from a constant table, when first asked for',
 }
 
