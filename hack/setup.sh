@@ -45,6 +45,9 @@ gcc-aarch64-linux-gnu compiles the shim for arm64
 libc6-dev-arm64-cross C headers for arm64
 qemu-user runs the shim for arm64
 strace captures the requests of ip and tc
+libcap2-bin callers of the agent with fewer capabilities
+curl asks the agent for its state and metrics
+procps ends and lists processes of the agent
 golang-go compiles the client of the device plugin tests
 golang-google-grpc-dev its library, the one that kubelet is built with'
 compiler_packages='gcc compiles the shim in front of the program
