@@ -166,6 +166,7 @@ export const covers: Readonly<Record<string, readonly string[]>> = {
   'kernel/inspect/verify-reservations': ['native/portmap/check', 'native/portmap/flush'],
   'kernel/inspect/verifier': ['kernel/inspect/verify'],
   'kernel/link/other-end': ['native/attach/hidden', 'native/hostile/bounds'],
+  'lib/no-place': ['native/program/attachment-lock', 'native/offload/surroundings'],
   'lib/build-id': ['conformance/build'],
   'lib/error-kind': ['cni/failure'],
   'lib/host-netns': ['attach/device/homeward', 'native/attach/hidden'],

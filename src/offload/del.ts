@@ -6,6 +6,7 @@ import { explained } from '../cni/failure.ts'
 import type { Request } from '../cni/request.ts'
 import type { Machine } from '../kernel/api/machine.ts'
 import { notice } from '../lib/log/notice.ts'
+import { hasNoPlace } from '../lib/no-place.ts'
 import { keepingNewer } from '../records/newer.ts'
 import { bandwidthRemoval } from './bandwidth/removal.ts'
 import type { OffloadName } from './config/plugin-names.ts'
@@ -50,26 +51,8 @@ function withLockOrNone<T>(machine: Machine, action: () => T): T {
       return action()
     })
   } catch (error) {
-    if (isLocked || !(error instanceof Error) || !hasNoPlace(error)) throw error
+    if (isLocked || !hasNoPlace(error)) throw error
     notice(`vf-offload: DEL goes on without the node's lock: ${error.message}`)
     return action()
   }
-}
-
-/** True for the kernel's answers where a file can't be made. */
-function hasNoPlace(error: Error): boolean {
-  const code = 'code' in error ? String(error.code) : ''
-  return [
-    'EROFS',
-    'EEXIST',
-    'ENXIO',
-    'ENOENT',
-    'ENOTDIR',
-    'EISDIR',
-    'ELOOP',
-    'ENOSPC',
-    'EDQUOT',
-    'EACCES',
-    'EPERM',
-  ].includes(code)
 }

@@ -10,6 +10,7 @@ import { cancellable, requireCaller } from '../lib/call/call.ts'
 import { isOfKind } from '../lib/error-kind.ts'
 import { notice } from '../lib/log/notice.ts'
 import { beginStep } from '../lib/log/steps.ts'
+import { hasNoPlace } from '../lib/no-place.ts'
 import { type ByteLock, withByteLock } from '../sys/lock/byte-lock.ts'
 
 /** Longest wait for the lock, in milliseconds. */
@@ -50,7 +51,7 @@ export function withAttachmentLock<T>(
     if (isOfKind(error, 'lock-timeout')) throw busy(error, containerID, ifname)
     if (isOfKind(error, 'caller-gone'))
       throw new CniError(code.tryAgainLater, error.message, { cause: error })
-    if (!hasNoPlace(error)) throw error
+    if (!hasNoPlace(error, noLocks)) throw error
     notice(`vf-flower: ${command} goes on without the lock of the attachment: ${error.message}`)
     return action()
   }
@@ -61,24 +62,5 @@ function busy(cause: Error, containerID: string, ifname: string): CniError {
   return new CniError(code.tryAgainLater, cause.message, { details, cause })
 }
 
-/** True for the kernel's answers where there can be no such file. Too few descriptors or too little memory is another matter. */
-function hasNoPlace(error: unknown): error is Error {
-  const name = error instanceof Error && 'code' in error ? String(error.code) : ''
-  return [
-    ...[
-      'EROFS',
-      'EEXIST',
-      'ENXIO',
-      'ENOENT',
-      'ENOTDIR',
-      'EISDIR',
-      'ELOOP',
-      'ENOSPC',
-      'EDQUOT',
-      'EACCES',
-      'EPERM',
-    ],
-    // A file system without such locks.
-    ...['ENOLCK', 'EINVAL', 'EOPNOTSUPP'],
-  ].includes(name)
-}
+/** Answers of a file system without such locks. */
+const noLocks = ['ENOLCK', 'EINVAL', 'EOPNOTSUPP']

@@ -51,11 +51,6 @@ export class Decisions {
     return this.#queue.length
   }
 
-  /** The next worker is not started before this time. */
-  get notBefore(): number {
-    return this.#pauses.until
-  }
-
   /** Takes an event. @param now never goes back */
   take(event: Event, now: number): readonly Action[] {
     this.#actions = []

@@ -8,9 +8,6 @@ import type { Order, Report } from '../control.ts'
 /** Bytes of the longest report. */
 const longestReport = 16 << 10
 
-/** Variables of the engine that make a worker small; a plugin sees those of its call alone. */
-const engine = {}
-
 /** Numbers of wait4(2) on x86-64 and arm64. */
 const waitNumbers = [61, 260] as const
 
@@ -35,7 +32,7 @@ export class WorkerProcess {
     const [ours, theirs] = socketPair()
     try {
       const { pid } = startChild({
-        ...{ file: '/proc/self/exe', argv: ['vf-agent', 'worker'], env: engine },
+        ...{ file: '/proc/self/exe', argv: ['vf-agent', 'worker'], env: {} },
         ...{ stdin: '', stdout: 2, stderr: 2, held: theirs },
       })
       try {
