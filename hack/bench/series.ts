@@ -65,6 +65,12 @@ export type Times = ReadonlyMap<Way, Readonly<Record<Verb, Ended[]>>>
 /** Rounds before the first one that counts: they fill caches. */
 const WARM_UP = 2
 
+/**
+ * Milliseconds without a call before each one. The end of a process leaves work to the kernel (RCU callbacks), and a call that comes
+ * right behind waits for that too: the time of one plugin would depend on the plugin before it.
+ */
+const PAUSE = 60
+
 /** Runs a program. @throws Error with its output when it fails */
 export async function must(node: Node, program: Program): Promise<Ended> {
   const ended = await node.runner.run(program)
@@ -75,11 +81,12 @@ export async function must(node: Node, program: Program): Promise<Ended> {
   return ended
 }
 
-/** Calls all verbs of all rows, round by round; each round begins with another row. CHECK gets the result of ADD. */
+/** Calls all verbs of all rows, round by round, each round in an order of its own, `pause` milliseconds apart. CHECK gets the result of ADD. */
 export async function measure(
   rows: readonly Row[],
   rounds: number,
   verbs: readonly Verb[] = ['ADD', 'CHECK', 'DEL'],
+  pause = PAUSE,
 ): Promise<Times> {
   const times = new Map(
     rows.map(({ way }) => [
@@ -88,13 +95,13 @@ export async function measure(
     ]),
   )
   for (let round = -WARM_UP; round < rounds; round++) {
-    const first = (round + WARM_UP) % rows.length
-    for (const row of [...rows.slice(first), ...rows.slice(0, first)]) {
+    for (const row of shuffled(rows)) {
       let previous: Record<string, unknown> = {}
       for (const verb of verbs) {
         const { node, config, without = [], way: _, clean: __, ...call } = row
         if (without.includes(verb)) continue
         const program = programOf({ ...call, verb, config: { ...config, ...previous } })
+        await Bun.sleep(pause)
         const ended = await must(node, program)
         if (verb === 'ADD') previous = { prevResult: JSON.parse(ended.stdout) as unknown }
         if (round >= 0) times.get(row.way)?.[verb].push(ended)
@@ -103,6 +110,14 @@ export async function measure(
     }
   }
   return times
+}
+
+/** The same in an order by chance. */
+function shuffled<T>(list: readonly T[]): T[] {
+  return list
+    .map((value) => ({ value, key: Math.random() }))
+    .toSorted((a, b) => a.key - b.key)
+    .map(({ value }) => value)
 }
 
 /** The most that a warm call may take of the Go plugins' time. */
