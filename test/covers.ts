@@ -311,6 +311,7 @@ export const covers: Readonly<Record<string, readonly string[]>> = {
   'agent/supervisor/crew': ['native/agent/life'],
   'agent/supervisor/events': [],
   'agent/supervisor/front': ['native/agent/life', 'native/agent/serve'],
+  'agent/supervisor/kept-listener': ['native/agent/life'],
   'agent/supervisor/listener': ['native/agent/life'],
   'agent/supervisor/log': ['native/agent/life'],
   'agent/supervisor/loop': ['native/agent/serve', 'native/agent/life'],

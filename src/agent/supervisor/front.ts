@@ -1,16 +1,12 @@
 /** The side of the supervisor that shims see: its socket, which another agent may take over, and the connections that come to it. */
 import { errorText } from '../../lib/error-text.ts'
-import { close } from '../../sys/ffi.ts'
 import { type Polled, pollBits } from '../../sys/poll.ts'
 import { socketPath } from '../protocol.ts'
 import { type Connection, Connections } from './connections.ts'
 import type { Event } from './events.ts'
-import { endListener, type Listener, listenOver, ownerOf } from './listener.ts'
-import { tell, tellOnce } from './log.ts'
+import { KeptListener } from './kept-listener.ts'
+import { tellOnce } from './log.ts'
 import type { Tally } from './tally.ts'
-
-/** Pause between two looks at the socket's file, in milliseconds: a new agent may have put its own there. */
-const lookTime = 1_000
 
 /** Pause after a connection that could not be accepted, in milliseconds: shims run their calls by themselves meanwhile. */
 const acceptPause = 100
@@ -20,8 +16,7 @@ export class Front {
   readonly connections = new Connections()
   readonly #tally: Tally
   readonly #happened: (event: Event) => void
-  #listener: Listener | undefined
-  #lookedAt = 0
+  readonly #listener = new KeptListener(socketPath, 'packets')
   /** No connection is accepted before this time. */
   #acceptsFrom = 0
 
@@ -31,12 +26,12 @@ export class Front {
   }
 
   get isListening(): boolean {
-    return this.#listener !== undefined
+    return this.#listener.fd !== undefined
   }
 
   /** Takes the socket's path. @throws SystemError, OpenFolder */
   listen(): void {
-    this.#listener = listenOver(socketPath)
+    this.#listener.listen()
   }
 
   /** The descriptors to wait for. */
@@ -46,8 +41,8 @@ export class Front {
       events: one.isQueued ? pollBits.remoteClosed : pollBits.in,
       act: () => this.#stir(one),
     }))
-    if (this.#listener === undefined || now < this.#acceptsFrom) return all
     const { fd } = this.#listener
+    if (fd === undefined || now < this.#acceptsFrom) return all
     return [...all, { fd, events: pollBits.in, act: () => this.#accept(fd) }]
   }
 
@@ -55,7 +50,7 @@ export class Front {
   deadline(now: number): number | undefined {
     const moments = [
       this.connections.deadline(now),
-      this.#listener === undefined ? undefined : this.#lookedAt + lookTime - now,
+      this.#listener.deadline(now),
       this.#acceptsFrom > now ? this.#acceptsFrom - now : undefined,
     ].filter((one) => one !== undefined)
     return moments.length === 0 ? undefined : Math.min(...moments)
@@ -67,34 +62,20 @@ export class Front {
    */
   isReplaced(now: number): boolean {
     for (const one of this.connections.silent(now)) this.connections.drop(one)
-    if (this.#listener === undefined || now - this.#lookedAt < lookTime) return false
-    this.#lookedAt = now
-    const owner = ownerOf(this.#listener)
-    if (owner === 'nobody') this.#listenAnew(this.#listener)
-    return owner === 'other'
-  }
-
-  #listenAnew({ fd, path }: Listener): void {
-    tell(`${path} was removed: the agent listens there anew`)
-    try {
-      this.listen()
-      close(fd)
-    } catch (error) {
-      tellOnce(`Cannot listen: ${errorText(error)}`)
-    }
+    return this.#listener.isTaken(now)
   }
 
   /** Accepts nothing more. */
   end(): void {
-    if (this.#listener === undefined) return
+    const { fd } = this.#listener
+    if (fd === undefined) return
     // Whoever has connected already has seen a living agent.
-    this.#accept(this.#listener.fd)
-    endListener(this.#listener)
-    this.#listener = undefined
+    this.#accept(fd)
+    this.#listener.end()
   }
 
   #accept(listener: number): void {
-    if (listener !== this.#listener?.fd) return
+    if (listener !== this.#listener.fd) return
     const tooMany = () => this.#tally.fellBack('too many connections')
     const now = performance.now()
     try {

@@ -125,7 +125,7 @@ export class Loop {
   #tick(isStirred: boolean): void {
     const now = performance.now()
     this.#tidy(isStirred, now)
-    this.#status.endSilent(now)
+    this.#status.tick(now)
     const { manager } = this.#options
     if (manager.interval !== undefined && now - this.#signOfLife >= manager.interval) {
       this.#signOfLife = now

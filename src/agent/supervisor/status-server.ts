@@ -8,7 +8,7 @@ import { type Polled, pollBits } from '../../sys/poll.ts'
 import { listenTcp, readSome, writeSome } from '../../sys/socket/stream.ts'
 import { acceptAt } from '../../sys/unix-socket.ts'
 import type { AgentStatus } from '../status.ts'
-import { endListener, type Listener, listenOver } from './listener.ts'
+import { KeptListener } from './kept-listener.ts'
 import { tell, tellOnce } from './log.ts'
 
 /** Connections at one time. */
@@ -36,18 +36,19 @@ interface Client {
 /** See the head of this file. */
 export class StatusServer {
   readonly #options: StatusOptions
-  #listener: Listener | undefined
+  readonly #listener: KeptListener
   #tcp: { readonly address: string; readonly fd: number } | undefined
   readonly #clients = new Set<Client>()
 
   constructor(options: StatusOptions) {
     this.#options = options
+    this.#listener = new KeptListener(options.path, 'stream')
   }
 
   /** Listens at the path, and at a TCP address. What can't be had is told, and calls are served without it. */
   listen(address: string | undefined): void {
     try {
-      this.#listener = listenOver(this.#options.path, 'stream')
+      this.#listener.listen()
     } catch (error) {
       tell(`Cannot serve the status: ${errorText(error)}`)
     }
@@ -71,7 +72,7 @@ export class StatusServer {
 
   /** The descriptors to wait for. */
   watched(): readonly (Polled & { act(): void })[] {
-    const listeners = [this.#listener?.fd, this.#tcp?.fd].filter((fd) => fd !== undefined)
+    const listeners = [this.#listener.fd, this.#tcp?.fd].filter((fd) => fd !== undefined)
     return [
       ...listeners.map((fd) => ({ fd, events: pollBits.in, act: () => this.#accept(fd) })),
       ...[...this.#clients].map((one) => ({
@@ -82,23 +83,26 @@ export class StatusServer {
     ]
   }
 
-  /** Milliseconds until a client has been too slow. */
+  /** Milliseconds until time alone changes something. */
   deadline(now: number): number | undefined {
-    if (this.#clients.size === 0) return undefined
-    return Math.max(Math.min(...[...this.#clients].map(({ since }) => since)) + longestTime - now, 0)
+    const moments = [...this.#clients].map(({ since }) => since + longestTime - now)
+    const look = this.#listener.deadline(now)
+    if (look !== undefined) moments.push(look)
+    return moments.length === 0 ? undefined : Math.max(Math.min(...moments), 0)
   }
 
-  /** Ends connections that are too slow. */
-  endSilent(now: number): void {
+  /** Ends connections that are too slow, and makes the socket's file anew when somebody has removed it. */
+  tick(now: number): void {
+    // Another agent that has the path now is the loop's to notice, by the other socket.
+    this.#listener.isTaken(now)
     for (const one of this.#clients) if (now - one.since >= longestTime) this.#end(one)
   }
 
   /** Ends all. */
   end(): void {
     for (const one of this.#clients) this.#end(one)
-    if (this.#listener !== undefined) endListener(this.#listener)
+    this.#listener.end()
     this.listenTcp(undefined)
-    this.#listener = undefined
   }
 
   #accept(listener: number): void {

@@ -3,6 +3,7 @@ import { CniError, code } from '../../cni/error.ts'
 import type { LinkFacts, Residue } from '../../kernel/api/facts.ts'
 import type { Kernel } from '../../kernel/api/kernel.ts'
 import type { PciAddress } from '../../lib/pci-address.ts'
+import { findByName } from '../../nic/by-name.ts'
 import { defaultVlan } from '../../nic/netdev.ts'
 import { type PciFunction, portsOf } from '../../nic/pci.ts'
 import { representorOf } from '../../nic/representor.ts'
@@ -54,8 +55,7 @@ export function readAttachFacts(kernel: Kernel, device: Device, bridge?: string)
     const words = `it has several network interfaces (${device.netdevs.join(', ')}); name one by device or hwaddr`
     throw new CniError(code.invalidConfig, `Cannot use "${device.id}": ${words}`)
   }
-  const name = device.netdevs[0]
-  const link = name === undefined ? undefined : (kernel.link('host', name) ?? renamedLink(kernel, device))
+  const link = linkOfDevice(kernel, device)
   if (link === undefined) {
     const words =
       device.pci !== undefined && device.pci.driver === undefined
@@ -71,7 +71,18 @@ export function readAttachFacts(kernel: Kernel, device: Device, bridge?: string)
   }
 }
 
-/** The interface of a device that was renamed since its name was read from sysfs, as udev does it. */
+/**
+ * The interface of a device that has one on the host, at most. Its name was read from sysfs: it may have got another one since, and
+ * another interface its name, as udev does it.
+ */
+export function linkOfDevice(kernel: Kernel, device: Device): LinkFacts | undefined {
+  const name = device.netdevs[0]
+  const link = name === undefined ? undefined : kernel.link('host', name)
+  const isIt = link?.parent === undefined || device.parents.includes(link.parent)
+  if (name === undefined || (link !== undefined && isIt)) return link
+  return renamedLink(kernel, device)
+}
+
 function renamedLink(kernel: Kernel, { id, parents }: Device): LinkFacts | undefined {
   if (id.startsWith('netdev:')) return undefined
   const links = kernel.links('host').filter(({ parent }) => parent !== undefined && parents.includes(parent))
@@ -81,13 +92,16 @@ function renamedLink(kernel: Kernel, { id, parents }: Device): LinkFacts | undef
 /** The VF as its PF sees it now; undefined when the device is no VF or its PF is not visible. One RTM_GETLINK of the PF. */
 export function readVfFacts(kernel: Kernel, pci: PciFunction): VfFacts | undefined {
   if (pci.vf === undefined) return undefined
-  // Each port of a PF shows all of its VFs: nfp keeps them by card (nfp_app_get_vf_config() of netronome/nfp/nfp_net_sriov.c).
-  const [pfName, ...otherPorts] = portsOf(pci.vf.pf)
-  if (pfName === undefined) return undefined
-  const pf = kernel.link('host', pfName, { vfs: true })
-  const attributes = pf?.vfs?.get(pci.vf.index)
-  if (pf === undefined || attributes === undefined) return undefined
   const { index, pf: pfPci } = pci.vf
+  // Each port of a PF shows all of its VFs: nfp keeps them by card (nfp_app_get_vf_config() of netronome/nfp/nfp_net_sriov.c).
+  const ports = () => portsOf(pfPci)
+  const found = findByName(ports(), ports, ([first = '', ...others]) => {
+    const link = first === '' ? undefined : kernel.link('host', first, { vfs: true })
+    return link === undefined ? undefined : { pf: link, pfName: first, otherPorts: others }
+  })
+  const attributes = found?.pf.vfs?.get(index)
+  if (found === undefined || attributes === undefined) return undefined
+  const { pf, pfName, otherPorts } = found
   // Some drivers have a switch id in legacy mode too, none is without one in switchdev mode.
   const switchdev = pf.physSwitchId !== undefined && kernel.isSwitchdev(pfPci)
   return {

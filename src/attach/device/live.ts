@@ -3,6 +3,7 @@
 import type { LinkFacts } from '../../kernel/api/facts.ts'
 import type { Kernel } from '../../kernel/api/kernel.ts'
 import { parsePciAddress } from '../../lib/pci-address.ts'
+import { findByName } from '../../nic/by-name.ts'
 import { type PciFunction, readAuxDevice, readPciFunction } from '../../nic/pci.ts'
 import type { Side } from '../../ops/op.ts'
 import type { AttachJournal } from '../../records/attach.ts'
@@ -122,9 +123,11 @@ function findOnHost(
   const { device, original } = journal
   const isIt = (link: LinkFacts) => isAtHome(link, journal, moved, pod)
   if (isSole(journal)) {
-    const [name] = netdevs
-    const link = name === undefined ? undefined : kernel.link('host', name)
-    return link !== undefined && isIt(link) ? link : undefined
+    const again = () => pciOf(journal)?.netdevs ?? readAuxDevice(device.id)?.netdevs ?? []
+    return findByName(netdevs, again, ([name = '']) => {
+      const link = name === '' ? undefined : kernel.link('host', name)
+      return link !== undefined && isIt(link) ? link : undefined
+    })
   }
   const numbers = [device.homeIfindex, device.ifindex].filter((number) => number !== undefined)
   const candidates = [...numbers, original.link?.name ?? '', ...(device.parents.length === 0 ? [] : netdevs)]

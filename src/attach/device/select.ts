@@ -141,7 +141,7 @@ function auxiliaryDevice(name: string, key: string): Device {
 
 /** The device of an interface; one of several interfaces of a function is recorded by its own name. */
 function deviceOf(link: LinkFacts): Device {
-  const behind = link.parent === undefined ? undefined : deviceBehind(link.name)
+  const behind = link.parent === undefined ? undefined : (parentOf(link) ?? deviceBehind(link.name))
   const device =
     behind === undefined
       ? undefined
@@ -155,6 +155,13 @@ function deviceOf(link: LinkFacts): Device {
     parents: link.parent === undefined ? [] : [link.parent],
     netdevs: [link.name],
   }
+}
+
+/** The device of an interface, as the kernel tells it beside the name, which may be another one by now. */
+function parentOf({ parent = '', parentBus }: LinkFacts): ReturnType<typeof deviceBehind> {
+  if (parentBus === 'auxiliary') return { bus: 'auxiliary', name: parent }
+  const address = parentBus === 'pci' ? parsePciAddress(parent) : undefined
+  return address === undefined ? undefined : { bus: 'pci', address }
 }
 
 /** A device that is not on the host because it is attached: the record knows what it was called here. */

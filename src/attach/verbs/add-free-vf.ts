@@ -11,6 +11,7 @@ import type { PluginRecord } from '../../records/record.ts'
 import type { RecordName, RecordStore } from '../../records/store.ts'
 import type { AttachConfig } from '../config/config.ts'
 import { Unusable } from '../device/carried.ts'
+import { linkOfDevice } from '../device/facts.ts'
 import { type Device, pciDevice, vfsBelow } from '../device/select.ts'
 import { isOwned } from '../device/userspace.ts'
 import { withDeviceLock } from '../foreign/device-lock.ts'
@@ -103,7 +104,7 @@ function freeDevice({ machine, kernel, store }: AttachContext, address: PciAddre
   if (device.pci?.userspace === true) return holdingOf(device.pci) === undefined ? device : undefined
   if (name !== undefined) return device
   if (device.netdevs.length !== 1) return undefined
-  const link = kernel.link('host', device.netdevs[0] ?? '')
+  const link = linkOfDevice(kernel, device)
   if (link === undefined || link.master !== undefined) return undefined
   const used = kernel.addresses('host', link.ifindex).some(({ scope }) => scope === 0)
   return used ? undefined : device

@@ -2,6 +2,7 @@
 import type { LinkFacts } from '../../kernel/api/facts.ts'
 import type { Kernel } from '../../kernel/api/kernel.ts'
 import type { PciAddress } from '../../lib/pci-address.ts'
+import { findByName } from '../../nic/by-name.ts'
 import { driverOf, portsOf } from '../../nic/pci.ts'
 import { type EswitchPort, type PortPlace, portsByPlace, switchIdOf } from '../../nic/representor.ts'
 import { driverFacts } from './drivers.ts'
@@ -19,12 +20,24 @@ export function findUplink(
   wanted: string | undefined,
   vfs = false,
 ): FoundUplink {
-  const ports = portsOf(pf)
+  const ports = () => portsOf(pf)
+  const among = (names: readonly string[]) => uplinkAmong(kernel, pf, names, wanted, vfs)
+  return findByName(ports(), ports, among) ?? { why: `the PF "${pf}" has no network interface on the host` }
+}
+
+/** The answer of {@link findUplink} by the names of the ports; undefined when no interface has the name any more. */
+function uplinkAmong(
+  kernel: Kernel,
+  pf: PciAddress,
+  ports: readonly string[],
+  wanted: string | undefined,
+  vfs: boolean,
+): FoundUplink | undefined {
   const named = wanted === undefined || ports.length === 0 ? undefined : portNamed(kernel, ports, wanted)
   const name = wanted === undefined && ports.length === 1 ? ports[0] : named
   if (name === undefined && ports.length > 0) return { why: choiceOf(pf, ports, wanted) }
   const link = name === undefined ? undefined : kernel.link('host', name, { vfs })
-  return link === undefined ? { why: `the PF "${pf}" has no network interface on the host` } : { link }
+  return link === undefined ? undefined : { link }
 }
 
 /** The port with this name; a port may also be known by another of its names. */

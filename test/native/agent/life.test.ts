@@ -9,6 +9,7 @@ import { makeNativeBed, type NativeBed, onNic } from '../../support/attach-nativ
 
 const [pod, other] = ['pod-one', 'pod-two'] as const
 const SOCKET = '/run/vf-flower/agent.sock'
+const STATE_SOCKET = '/run/vf-flower/agent-status.sock'
 const slow = { timeout: 30_000, interval: 20 }
 
 let bed: NativeBed
@@ -65,7 +66,7 @@ test('SIGTERM: the socket goes at once, the call ends as ever, then the agent; l
   expect(await agent.log()).toContain('got SIGTERM')
   await bed.del(on(0, FLAKY), pod)
   expect(await leases()).toEqual([])
-  expect(await isThere('/run/vf-flower/agent-status.sock')).toBe(false)
+  expect(await isThere(STATE_SOCKET)).toBe(false)
 })
 
 test('a new agent takes over: it serves at once, the old one finishes its call and ends', async () => {
@@ -202,14 +203,42 @@ describe('an end that nobody wanted', () => {
     expect(await leases()).toEqual([])
   })
 
-  test('of the socket: a stopped agent answers nobody, and one whose socket was removed listens anew', async () => {
+  test('of its standing still: a stopped agent answers nobody', async () => {
     const agent = await start()
     await bed.lab.must(`kill -STOP ${agent.pid}`)
     expect((await status()).code).toBe(0)
     await bed.lab.must(`kill -CONT ${agent.pid}`)
     await agent.until(({ fallbacks }) => fallbacks['the shim was gone'] === 1)
-    await bed.lab.must(`rm ${SOCKET}`)
-    await expect.poll(() => isThere(SOCKET), slow).toBe(true)
+  })
+
+  test.each([
+    ['the socket of calls', SOCKET, [SOCKET]],
+    ['the socket of its state', STATE_SOCKET, [STATE_SOCKET]],
+    ['the folder of both', '/run/vf-flower', [SOCKET, STATE_SOCKET]],
+  ])('of %s: the agent listens there anew, says so once, and goes on', async (_, removed, sockets) => {
+    const agent = await start()
+    await bed.lab.must(`rm -r ${removed}`)
+    for (const socket of sockets) await expect.poll(() => isThere(socket), slow).toBe(true)
+    expect((await status()).code).toBe(0)
+    await servedBy(agent, { STATUS: 1 })
+    const lines = (await agent.log()).match(/\S+ was removed: the agent listens there anew/g) ?? []
+    expect(lines.sort()).toEqual(
+      sockets.map((path) => `${path} was removed: the agent listens there anew`).sort(),
+    )
+  })
+
+  test('of its folder, when it can not be made anew: said once, tried again, and both sockets come back', async () => {
+    const agent = await start()
+    await bed.lab.must('rm -r /run/vf-flower; mkdir -m 777 /run/vf-flower')
+    await expect.poll(() => agent.log(), slow).toMatch(/agent-status.sock any more: Cannot listen in/)
+    await expect.poll(() => agent.log(), slow).toMatch(/agent.sock any more: Cannot listen in/)
+    expect((await status()).code).toBe(0)
+    await bed.lab.must('rmdir /run/vf-flower; touch /run/vf-flower')
+    await expect.poll(() => agent.log(), slow).toMatch(/agent-status.sock any more: ENOTDIR/)
+    await expect.poll(() => agent.log(), slow).toMatch(/agent.sock any more: ENOTDIR/)
+    await bed.lab.must('rm /run/vf-flower')
+    for (const socket of [SOCKET, STATE_SOCKET]) await expect.poll(() => isThere(socket), slow).toBe(true)
+    expect((await agent.log()).match(/any more/g)).toHaveLength(4)
     expect((await status()).code).toBe(0)
     await servedBy(agent, { STATUS: 1 })
   })
