@@ -24,4 +24,14 @@ export const agentFailure: readonly Mutation[] = [
     ],
     tier: 'quick',
   },
+  {
+    id: 'cni-lost-worker-adds-mappings-twice',
+    file: 'src/cni/dispatch.ts',
+    mistake:
+      'An ADD in the place of a dead worker takes nothing back, so that the limits that the worker has set refuse it.',
+    old: 'if (sys.isLostWorker === true) takeBackLost(plugin, request)',
+    now: '',
+    test: ['native/agent-failure/offload-faults.test.ts', 'a worker of vf-offload is killed'],
+    tier: 'quick',
+  },
 ]
