@@ -58,6 +58,7 @@ const LONGEST = [
     'lab/attach/property',
   ],
   ...['native/fuzz/offload', 'native/fuzz/attach'],
+  ...['native/agent-failure/offload-faults', 'native/agent-failure/small'],
   ...['native/bandwidth/faults', 'native/offload/faults', 'native/offload/random', 'native/attach/sequences'],
   ...[
     'native/attach/faults',

@@ -85,3 +85,13 @@ has iptables-legacy sh -ec '
   for tables in iptables-legacy ip6tables-legacy; do
     $tables -t nat -A OUTPUT -p tcp -m multiport --dports 80 -m addrtype --dst-type LOCAL -m comment --comment probe -j DNAT --to-destination :8080
   done'
+# A control group with limits of memory and processor time.
+control_group() {
+  mount -t tmpfs tmpfs /run || return
+  name=vf-probe-$(cat /proc/sys/kernel/random/uuid)
+  group() { verb=$1; shift; sh "${0%/*}/group.sh" "$verb" /run/groups "$name" "$@"; }
+  group make 10000000 10 && group run true && [ "$(group killed)" = 0 ]
+  works=$?
+  group remove && return $works
+}
+has cgroup control_group

@@ -9,7 +9,7 @@ import { CHECKOUT } from './qemu.ts'
 export const FEATURES = [
   ...['namespaces', 'veth', 'bridge', 'bridge-vlan', 'dummy', 'bond', 'vlan', 'macvlan', 'ifb'],
   ...['clsact', 'tbf', 'u32', 'bpf', 'matchall', 'flower', 'police', 'pedit'],
-  ...['nft', 'nft-fib', 'conntrack', 'iptables', 'iptables-legacy', 'sctp'],
+  ...['nft', 'nft-fib', 'conntrack', 'iptables', 'iptables-legacy', 'sctp', 'cgroup'],
 ] as const
 
 /** One of {@link FEATURES}. */

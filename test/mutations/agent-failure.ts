@@ -24,4 +24,26 @@ export const agentFailure: readonly Mutation[] = [
     ],
     tier: 'quick',
   },
+  {
+    id: 'cni-lost-worker-adds-mappings-twice',
+    file: 'src/cni/dispatch.ts',
+    mistake:
+      'An ADD in the place of a dead worker takes nothing back, so that the limits that the worker has set refuse it.',
+    old: 'if (sys.isLostWorker === true) takeBackLost(plugin, request)',
+    now: '',
+    test: ['native/agent-failure/offload-faults.test.ts', 'a worker of vf-offload is killed'],
+    tier: 'quick',
+  },
+  {
+    id: 'agent-hung-ipam-is-waited-for',
+    file: 'src/agent/supervisor/decisions.ts',
+    mistake: 'A call waits a second for workers whose IPAM programs have no answer.',
+    old: 'const isStuck = isFull && this.#living().every(isHung)',
+    now: 'const isStuck = isFull && this.#living().every(isHung) && this.#isDraining',
+    test: [
+      'agent/supervisor/decisions.test.ts',
+      'is sent away soon once the IPAM programs of all workers that there may be have no answer',
+    ],
+    tier: 'quick',
+  },
 ]

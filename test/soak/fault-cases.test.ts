@@ -53,3 +53,9 @@ test('the table of once strikes each point once, some before and some after', ()
   expect(cases).toHaveLength(many.length)
   expect(new Set(cases.map(({ when }) => when))).toEqual(new Set(['before', 'after']))
 })
+
+test('the tables of killed ones strike each point once, or before and after, and by SIGKILL alone', () => {
+  const [once, twice] = [planCases(many, 3, 'killed'), planCases(many, 3, 'killed twice')]
+  expect([once.length, twice.length]).toEqual([many.length, 2 * many.length])
+  expect(new Set([...once, ...twice].map(({ fault }) => fault))).toEqual(new Set(['SIGKILL']))
+})

@@ -26,7 +26,7 @@ export interface Point {
 }
 
 /** The part of the table that is run; see {@link planCases}. */
-export type Extent = 'full' | 'short' | 'sparse' | 'once' | 'killed'
+export type Extent = 'full' | 'short' | 'sparse' | 'once' | 'killed' | 'killed twice'
 
 export interface Case {
   readonly name: string
@@ -41,7 +41,8 @@ export interface Case {
 
 /**
  * The cases: `full` is all faults before and after every point, `short` one each, in turn, so that each verb sees each
- * fault, `sparse` one each, and no more, and `once` one before or after each, in turn, which is SIGKILL with `killed`. On the short way back of a failed ADD each step is killed once, and refused once.
+ * fault, `sparse` one each, and no more, and `once` one before or after each, in turn. With `killed` that one is SIGKILL. `killed twice`
+ * is SIGKILL before and after every point. On the short way back of a failed ADD each step is killed once, and refused once.
  */
 export function planCases(points: readonly Point[], seed: number, extent: Extent): Case[] {
   const cases: Case[] = []
@@ -52,7 +53,7 @@ export function planCases(points: readonly Point[], seed: number, extent: Extent
         const struck = ((): readonly Fault[] => {
           if (extent === 'full') return faults
           if ((extent === 'once' || extent === 'killed') && half !== (seed + index) % 2) return []
-          if (extent === 'killed') return ['SIGKILL']
+          if (extent === 'killed' || extent === 'killed twice') return ['SIGKILL']
           if (verb === 'failed ADD') return [onWayBack(seed + index, half)]
           return inTurn(seed, 2 * index + half, extent === 'short' ? 2 * own.length : faults.length)
         })()

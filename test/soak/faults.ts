@@ -184,7 +184,9 @@ function judge(
   const middle = mayHaveEnded(one) ? looks[0] : undefined
   if (faulty === undefined || end === undefined) return ['cut short']
   const lines: string[] = []
-  const isHit = faulty.trace?.includes(`${one.point}:${one.when}`) === true
+  // No worker was free, so the program was struck that runs alone: another agent was just taking over.
+  const isAlone = subject.warm === true && faulty.signal === 'SIGKILL'
+  const isHit = faulty.trace?.includes(`${one.point}:${one.when}`) === true && !isAlone
   if (!isHit) lines.push(notHit)
   if (called(one.verb) !== 'ADD' && calls[0]?.code !== 0) lines.push(`ADD failed: ${words(calls[0])}`)
   if (isHit && one.fault === 'SIGKILL') lines.push(...ofKilled(subject, one, faulty))

@@ -7,6 +7,7 @@ import { type KindName, makeBed, type PortBed } from '../../hack/lab/bed/port-be
 import { makeNode, type Nic, type Node } from '../../hack/lab/bed/port-node.ts'
 import { countOf, expectFaultTable } from '../support/fault-report.ts'
 import { lab } from '../support/lab.ts'
+import { agentStatus, answered, startAgent } from '../support/warm-agent.ts'
 import type { Extent, Point } from './fault-cases.ts'
 import { type FaultRow, runFaultTable } from './faults.ts'
 import { offloadPlace, offloadSubject } from './offload-subject.ts'
@@ -30,40 +31,39 @@ export interface OffloadTable {
 /** The tables that are run, and their extent as long as VF_SOAK_FAULTS asks for nothing else. */
 export interface OffloadTables {
   readonly nic: Nic
-  /** The subject of the tables, as the title of each has it after its kind. */
-  readonly what: 'ports' | 'limits'
   readonly tables: readonly OffloadTable[]
   readonly extent: Extent
   /** Only these steps. */
   readonly chosen?: (point: Point) => boolean
+  /** An agent serves the calls: a fault that kills strikes its worker alone, and the call is done and answered all the same. */
+  readonly warm?: true
 }
 
 /** One node for all tables, a bed for each. */
-export function describeOffloadFaults({ nic, what, tables, ...usual }: OffloadTables): void {
+export function describeOffloadFaults({ nic, tables, warm, ...usual }: OffloadTables): void {
   const isLong = VF_SOAK_FAULTS === 'full' || VF_SOAK_FAULTS === 'short'
   const { extent, chosen }: Pick<OffloadTables, 'extent' | 'chosen'> = isLong
     ? { extent: VF_SOAK_FAULTS }
     : usual
-  const once = extent === 'once'
-  const title = {
-    ports: '%s: killed or failed before or after each step: DEL or GC leads back',
-    limits: '%s: limits killed or failed before or after each step',
-  }[what]
+  const once = extent === 'once' || extent === 'killed'
+  const way = warm === undefined ? {} : { warm }
   let node: Node
 
   beforeAll(async () => {
     node = await makeNode(await lab(), nic)
+    if (warm === true) await startAgent(node.lab, { settings: { workers: 4 } })
   })
   afterAll(() => node?.end())
 
-  const rows = tables.map((table) => [table.kind, table] as const)
-  test.each(rows)(title, { timeout: 7_200_000 }, async (kind, table) => {
+  const titled = tables.map((table) => [titleOf(table), table] as const)
+  test.each(titled)('%s', { timeout: 7_200_000 }, async (_, table) => {
+    const { kind } = table
     const bed = await makeBed(node, kind, { compares: isLong || extent === 'full' })
     const { port, remove } = await bed.addInterface(bed.one)
     await bed.lab.must(table.dressUp?.(node) ?? 'true')
     const started = Date.now()
     const report = await runFaultTable(bed.lab, {
-      subject: offloadSubject(bed, port, {}, await table.wishes?.(bed)),
+      subject: { ...offloadSubject(bed, port, {}, await table.wishes?.(bed)), ...way },
       places: [offloadPlace],
       seed,
       extent,
@@ -72,12 +72,25 @@ export function describeOffloadFaults({ nic, what, tables, ...usual }: OffloadTa
     })
     await bed.lab.must(table.undress?.(node) ?? 'true')
     await remove()
-    const name = what === 'ports' ? 'vf-offload' : 'limits'
-    expectFaultTable(`fault table of ${name}, ${kind}, seed ${seed}`, report, started, VF_FAULT_CASE, once)
+    const name = `${isOfLimits(table) ? 'limits' : 'vf-offload'}, ${kind}${warm === true ? ', warm' : ''}`
+    expectFaultTable(`fault table of ${name}, seed ${seed}`, report, started, VF_FAULT_CASE, once)
     if (VF_FAULT_CASE === undefined) await table.expectRows(report.rows, bed)
+    if (warm === true) {
+      const status = await agentStatus(bed.lab)
+      expect(answered(status)).toBeGreaterThan(0)
+      expect(status.refusals).toEqual({})
+    }
     await bed.expectClean()
     await bed.end()
   })
+}
+
+const isOfLimits = ({ wishes }: OffloadTable) => wishes !== undefined
+
+function titleOf(table: OffloadTable): string {
+  return isOfLimits(table)
+    ? `${table.kind}: limits killed or failed before or after each step`
+    : `${table.kind}: killed or failed before or after each step: DEL or GC leads back`
 }
 
 /** At least so many operations of an ADD, and so many writes of files by ADD, DEL and GC. */

@@ -17,8 +17,9 @@ export interface Worker {
   progress: number
   /** True once the worker has said that the call came. */
   hasBegun: boolean
-  /** Set while the worker waits for others. */
+  /** Set while the worker waits for others, and as long as that is its IPAM program. */
   waits: number | undefined
+  runsIpam: number | undefined
   /** Set from the end of the shim on. */
   orphaned: number | undefined
   calls: number
@@ -149,9 +150,11 @@ export class Decisions {
       case 'work':
         worker.hasBegun = true
         worker.waits = undefined
+        worker.runsIpam = undefined
         return
       case 'wait':
         worker.waits ??= now
+        if (report.on === 'ipam') worker.runsIpam ??= now
         return
       case 'ended':
         if (worker.state !== 'busy') return
@@ -213,15 +216,17 @@ export class Decisions {
     if (this.#isDraining) return { reason: 'the agent stops', patience: soon }
     if (this.#pauses.until > now) return { reason: 'workers do not start', patience: soon }
     const isFull = this.#places() >= this.#limits.most
+    // A lock passes from call to call; an IPAM program that has no answer yet may have none for minutes.
+    const isHung = ({ runsIpam }: Worker) => runsIpam !== undefined && now - runsIpam >= times.hung
     const isHopeless = isFull || this.#living().some((worker) => isSlowStart(worker, now))
-    return { reason: 'no worker is free', patience: isHopeless ? times.patience : times.longest }
+    const longest = isHopeless ? times.patience : times.longest
+    const isStuck = isFull && this.#living().every(isHung)
+    return { reason: 'no worker is free', patience: isStuck ? times.hopeless : longest }
   }
 
   /** Places that are taken. A killed worker has none: one that the kernel does not let go is lost. */
   #places(): number {
-    return (
-      this.#living().length + [...this.#workers.values()].filter(({ state }) => state === 'ending').length
-    )
+    return [...this.#workers.values()].filter(({ state }) => state !== 'killed').length
   }
 
   #endLate(now: number): void {
@@ -271,10 +276,10 @@ export class Decisions {
   }
 
   #start(now: number): void {
-    const id = this.#nextWorker++
+    const [id, generation] = [this.#nextWorker++, this.#generation]
     const state = { state: 'starting', since: now, progress: now, hasBegun: false } as const
-    const common = { waits: undefined, orphaned: undefined, calls: 0, generation: this.#generation }
-    this.#workers.set(id, { id, ...state, ...common })
+    const common = { waits: undefined, runsIpam: undefined, orphaned: undefined, calls: 0 }
+    this.#workers.set(id, { id, ...state, ...common, generation })
     this.#do({ do: 'start', worker: id })
   }
 }
@@ -283,6 +288,7 @@ function enter(worker: Worker, state: Worker['state'], now: number): void {
   worker.state = state
   worker.since = now
   worker.waits = undefined
+  worker.runsIpam = undefined
   worker.orphaned = undefined
   worker.hasBegun = false
 }

@@ -79,6 +79,10 @@ export const times = {
   silent: 500,
   /** Longest wait of a call while no further worker can start. */
   patience: 1_000,
+  /** An IPAM program that runs for so long is no reason to wait. */
+  hung: 500,
+  /** Longest wait of a call while all workers that there may be wait for such programs. */
+  hopeless: 100,
   /** Longest wait of a call in any case: before the shim itself gives up (READY_MILLISECONDS). */
   longest: 8_000,
   /** A worker that got a connection and says nothing of a call for so long is ended: its shim goes on by itself then. */

@@ -49,6 +49,19 @@ function beginBusy(): void {
   for (const worker of [1, 2]) report(worker, { did: 'begin', name: 'vf-attach', verb: 'ADD' })
 }
 
+/** Four workers, which are all that there may be, and wait. */
+function beginFull(on: 'ipam' | 'lock'): void {
+  begin()
+  for (const connection of [1, 2, 3, 4]) hello(connection)
+  for (const worker of [1, 2]) report(worker, { did: 'wait', on })
+  for (const worker of [3, 4]) {
+    expect(pass(times.crowded)).toEqual([{ do: 'start', worker }])
+    report(worker, { did: 'start' })
+    report(worker, { did: 'wait', on })
+  }
+  expect(states()).toEqual(['busy', 'busy', 'busy', 'busy'])
+}
+
 describe('a call', () => {
   test('is told to wait, and goes at once to the worker that was free last', () => {
     begin()
@@ -97,19 +110,20 @@ describe('a call', () => {
   })
 
   test('is sent away after its patience once all workers that there may be are busy', () => {
-    begin()
-    for (const connection of [1, 2, 3, 4]) hello(connection)
-    for (const worker of [1, 2]) report(worker, { did: 'wait', on: 'ipam' })
-    expect(pass(times.crowded)).toEqual([{ do: 'start', worker: 3 }])
-    report(3, { did: 'start' })
-    report(3, { did: 'wait', on: 'ipam' })
-    pass(times.crowded)
-    report(4, { did: 'start' })
-    report(4, { did: 'wait', on: 'ipam' })
-    expect(states()).toEqual(['busy', 'busy', 'busy', 'busy'])
+    beginFull('lock')
     hello(5)
     expect(pass(times.patience - 1)).toEqual([])
     expect(pass(1)).toEqual([{ do: 'standalone', connection: 5, reason: 'no worker is free' }])
+  })
+
+  test('is sent away soon once the IPAM programs of all workers that there may be have no answer', () => {
+    beginFull('ipam')
+    hello(5, 'DEL')
+    expect(pass(times.hung - 1)).toEqual([])
+    expect(pass(1)).toEqual([{ do: 'standalone', connection: 5, reason: 'no worker is free' }])
+    hello(6, 'DEL')
+    expect(pass(times.hopeless - 1)).toEqual([])
+    expect(pass(1)).toEqual([{ do: 'standalone', connection: 6, reason: 'no worker is free' }])
   })
 
   test('is not sent away early while workers work and more may come', () => {

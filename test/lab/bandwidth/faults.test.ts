@@ -9,7 +9,6 @@ import { describeOffloadFaults } from '../../soak/offload-faults-suite.ts'
 
 describeOffloadFaults({
   nic: 'simnic',
-  what: 'limits',
   extent: 'once',
   tables: process.env.VF_TEST_ALL === '1' ? [bridgeTable, legacyTable, switchdevTable] : [legacyTable],
   // GC goes the way of DEL, and DEL says of its operations no more than their numbers.

@@ -20,7 +20,6 @@ const others: readonly OffloadTable[] = [
 
 describeOffloadFaults({
   nic: 'simnic',
-  what: 'ports',
   extent: 'once',
   tables: VF_TEST_ALL === '1' ? [...others, switchdev] : [switchdev],
   chosen: isOfVf,

@@ -5,4 +5,4 @@
 import { bridgeTable } from '../../soak/limit-tables.ts'
 import { describeOffloadFaults } from '../../soak/offload-faults-suite.ts'
 
-describeOffloadFaults({ nic: 'veth', what: 'limits', extent: 'short', tables: [bridgeTable] })
+describeOffloadFaults({ nic: 'veth', extent: 'short', tables: [bridgeTable] })

@@ -6,7 +6,6 @@ import { describeOffloadFaults, expectAtLeast } from '../../soak/offload-faults-
 
 describeOffloadFaults({
   nic: 'veth',
-  what: 'ports',
   extent: 'full',
   tables: [{ kind: 'bridge', expectRows: (rows) => expectAtLeast(rows, 1, [3, 1, 1]) }],
 })
