@@ -16,7 +16,7 @@ import { NetlinkError } from './error.ts'
 import {
   type Ack,
   encodeRequest,
-  joined,
+  encodeRequests,
   lookOver,
   type Message,
   NLM_F,
@@ -241,14 +241,10 @@ export class NetlinkSocket {
     this.#open++
     try {
       this.#transport.send(
-        joined(
-          requests.map((request, i) =>
-            encodeRequest(
-              request,
-              NLM_F.NLM_F_REQUEST | (asksAck(request, i) ? NLM_F.NLM_F_ACK : 0),
-              first + i,
-            ),
-          ),
+        encodeRequests(
+          requests,
+          (at) => NLM_F.NLM_F_REQUEST | (asksAck(requests[at] as Request, at) ? NLM_F.NLM_F_ACK : 0),
+          first,
         ),
       )
       while (open > 0) {
