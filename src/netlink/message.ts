@@ -102,41 +102,58 @@ export interface Ack {
   readonly extack: Extack
 }
 
-/** The bytes of a request, padded so that another request can follow. */
-export function encodeRequest(request: Request, flags: number, seq: number): Uint8Array {
-  const out = new Writer()
-  const length = nlmsghdr.size + request.payload.length
-  const header = {
-    nlmsg_len: length,
-    nlmsg_type: request.type,
-    nlmsg_flags: request.flags | flags,
-    nlmsg_seq: seq,
-    nlmsg_pid: 0,
+/**
+ * Several requests as one datagram, each padded so that the next one can follow. Request `i` has the sequence number `first + i` and the
+ * flags `flags(i)` besides its own. The header is written by place and not by {@link nlmsghdr}: a pod may have hundreds of filters.
+ */
+export function encodeRequests(
+  requests: readonly Request[],
+  flags: (at: number) => number,
+  first: number,
+): Uint8Array {
+  let size = 0
+  for (const { payload } of requests) size += (nlmsghdr.size + payload.length + 3) & ~3
+  const bytes = new Uint8Array(size)
+  const words = new Uint32Array(bytes.buffer)
+  let at = 0
+  for (const [i, request] of requests.entries()) {
+    const { type, payload } = request
+    const length = nlmsghdr.size + payload.length
+    const word = at >> 2
+    words[word] = length
+    words[word + 1] = type | ((request.flags | flags(i)) << 16)
+    words[word + 2] = first + i
+    bytes.set(payload, at + nlmsghdr.size)
+    at += (length + 3) & ~3
   }
-  nlmsghdr.write(out, header)
-  out.put(request.payload)
-  out.skip(-length & 3)
-  return out.take()
+  return bytes
+}
+
+/** The bytes of one request. */
+export function encodeRequest(request: Request, flags: number, seq: number): Uint8Array {
+  return encodeRequests([request], () => flags, seq)
 }
 
 /** The messages of one datagram. Throws RangeError for a wrong length, as in a truncated datagram. */
 export function parseDatagram(datagram: Uint8Array): Message[] {
+  const { length } = datagram
+  const view = new DataView(datagram.buffer, datagram.byteOffset, length)
   const messages: Message[] = []
   let at = 0
-  while (at < datagram.length) {
-    const { nlmsg_len, nlmsg_type, nlmsg_flags, nlmsg_seq, nlmsg_pid } = nlmsghdr.read(
-      datagram,
-      at,
-      at + Math.min(nlmsghdr.size, datagram.length - at),
-    )
-    if (nlmsg_len < nlmsghdr.size || nlmsg_len > datagram.length - at) {
-      throw new RangeError(
-        `Cannot decode netlink message: it says ${nlmsg_len} bytes, ${datagram.length - at} are there`,
-      )
-    }
-    const payload = datagram.subarray(at + nlmsghdr.size, at + nlmsg_len)
-    messages.push({ type: nlmsg_type, flags: nlmsg_flags, seq: nlmsg_seq, pid: nlmsg_pid, payload })
-    at += (nlmsg_len + 3) & ~3
+  while (at < length) {
+    if (length - at < nlmsghdr.size)
+      throw new RangeError(`Cannot decode nlmsghdr: need ${nlmsghdr.size} bytes, got ${length - at}`)
+    const size = view.getUint32(at, true)
+    if (size < nlmsghdr.size || size > length - at)
+      throw new RangeError(`Cannot decode netlink message: it says ${size} bytes, ${length - at} are there`)
+    messages.push({
+      type: view.getUint16(at + 4, true),
+      flags: view.getUint16(at + 6, true),
+      seq: view.getUint32(at + 8, true),
+      pid: view.getUint32(at + 12, true),
+      payload: datagram.subarray(at + nlmsghdr.size, at + size),
+    })
+    at += (size + 3) & ~3
   }
   return messages
 }
@@ -167,18 +184,6 @@ export function lookOver(
     at += (size + 3) & ~3
   }
   return { flags, end: undefined }
-}
-
-/** The bytes of several messages as one datagram. */
-export function joined(parts: readonly Uint8Array[]): Uint8Array {
-  if (parts.length === 1) return parts[0] as Uint8Array
-  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0))
-  let at = 0
-  for (const part of parts) {
-    whole.set(part, at)
-    at += part.length
-  }
-  return whole
 }
 
 /** Reads NLMSG_ERROR or NLMSG_DONE. Both may carry extended ACK attributes; an uncapped ACK repeats the request before them. */

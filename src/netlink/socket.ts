@@ -16,7 +16,7 @@ import { NetlinkError } from './error.ts'
 import {
   type Ack,
   encodeRequest,
-  joined,
+  encodeRequests,
   lookOver,
   type Message,
   NLM_F,
@@ -82,7 +82,8 @@ export class NetlinkSocket {
 
   /**
    * Sends several requests in few datagrams. The kernel takes them in order and continues after a refusal, so the result has a
-   * Reply or a NetlinkError for each request. Never throws for a refusal.
+   * Reply or a NetlinkError for each request. Never throws for a refusal. Where all of a datagram ask for an echo, only the last one
+   * asks for an ACK too, and only its reply has a warning.
    */
   batch(requests: readonly Request[]): (Reply | NetlinkError)[] {
     const results: (Reply | NetlinkError)[] = []
@@ -98,7 +99,11 @@ export class NetlinkSocket {
         if (to > from && (size > batchBytes || to - from >= most)) break
         to++
       }
-      results.push(...this.#exchange(requests.slice(from, to)))
+      const some = requests.slice(from, to)
+      // An echo is an answer too. The kernel answers in the order of the requests, so all have come before the ACK of the last one.
+      const isEchoed = some.every(({ flags }) => flags & NLM_F.NLM_F_ECHO)
+      for (const result of this.#exchange(some, isEchoed ? some.length - 1 : 0, isEchoed))
+        results.push(result)
       from = to
     }
     return results
@@ -228,9 +233,10 @@ export class NetlinkSocket {
 
   /**
    * Sends all requests in one datagram and collects the answers of each. The ones before index `loud` ask for no ACK: each is done unless
-   * the kernel says otherwise before it answers the one at `loud`.
+   * the kernel says otherwise before it answers the one at `loud`. `isEchoed`: an echo proves that its request is done, even when later
+   * answers are lost.
    */
-  #exchange(requests: readonly Request[], loud = 0): (Reply | NetlinkError)[] {
+  #exchange(requests: readonly Request[], loud = 0, isEchoed = false): (Reply | NetlinkError)[] {
     const results: (Reply | NetlinkError | undefined)[] = requests.map(({ isUnanswered }) =>
       isUnanswered === true ? { messages: [] } : undefined,
     )
@@ -241,14 +247,10 @@ export class NetlinkSocket {
     this.#open++
     try {
       this.#transport.send(
-        joined(
-          requests.map((request, i) =>
-            encodeRequest(
-              request,
-              NLM_F.NLM_F_REQUEST | (asksAck(request, i) ? NLM_F.NLM_F_ACK : 0),
-              first + i,
-            ),
-          ),
+        encodeRequests(
+          requests,
+          (at) => NLM_F.NLM_F_REQUEST | (asksAck(requests[at] as Request, at) ? NLM_F.NLM_F_ACK : 0),
+          first,
         ),
       )
       while (open > 0) {
@@ -272,6 +274,7 @@ export class NetlinkSocket {
       // The result of the unanswered requests is unknown: the caller must read the kernel's state.
       return results.map((result, i) => {
         if (result !== undefined) return result
+        if (isEchoed && messages[i]?.length) return reply(messages[i], done)
         const failure = unanswered(requests[i] as Request, error)
         if (failure instanceof NetlinkError) return failure
         throw failure

@@ -7,7 +7,19 @@ import { type Form, int, number, oneOf, text } from './form.ts'
 
 const textThat = (fits: (text: string) => boolean) =>
   text((value) => typeof value === 'string' && fits(value))
-const parsed = (parse: (text: string) => unknown) => textThat((value) => parse(value) !== undefined)
+/** Most texts that {@link parsed} remembers. */
+const mostKnown = 64
+/** A record has the same few addresses hundreds of times: those that were parsed last are known. */
+const parsed = (parse: (text: string) => unknown) => {
+  const known = new Set<string>()
+  return textThat((value) => {
+    if (known.has(value)) return true
+    if (parse(value) === undefined) return false
+    if (known.size === mostKnown) known.clear()
+    known.add(value)
+    return true
+  })
+}
 const integer = (low: number, high: number) =>
   int((value) => Number.isInteger(value) && (value as number) >= low && (value as number) <= high)
 

@@ -210,7 +210,7 @@ function readToEnd(fd: number): string {
     if (size > mostBytes)
       throw Object.assign(new RangeError(`EFBIG: more than ${mostBytes} bytes`), { code: 'EFBIG' })
     if (!isShort) parts.push(free.subarray(0, length))
-    else if (length === free.length) parts.push(Uint8Array.from(beginning))
+    else if (length === free.length) parts.push(new Uint8Array(beginning))
     free = length < free.length ? free.subarray(length) : Buffer.allocUnsafe(1 << 20)
   }
 }

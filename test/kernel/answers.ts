@@ -35,7 +35,8 @@ export function answering(answer: (request: Message) => Answer): Answering {
     const parts = messages.map((one) => message(one.type, isDump ? NLM_F.NLM_F_MULTI : 0, seq, one.payload))
     const words = text === undefined ? new Uint8Array() : extack.encode({ NLMSGERR_ATTR_MSG: text })
     if (isDump && errno === 0) waiting.push(...parts, done(request))
-    else waiting.push(join(...parts, ack(request, -errno, words)))
+    else if (errno !== 0 || flags & NLM_F.NLM_F_ACK) waiting.push(join(...parts, ack(request, -errno, words)))
+    else if (parts.length > 0) waiting.push(join(...parts))
   }
   const socket = new NetlinkSocket({
     send: (datagram) => {

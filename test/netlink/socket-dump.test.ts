@@ -214,6 +214,30 @@ describe('NetlinkSocket.batch()', () => {
     expect(counts([])).toBe(0)
   })
 
+  test('asks for one ACK behind all echoes, and an echo proves its request even if the ACK is lost', () => {
+    const echoed = { ...small, flags: NLM_F.NLM_F_ECHO }
+    const echo = (sent: readonly Message[], at: number) => message(16, 0, sent[at]?.seq ?? 0, byte(at))
+    const whole = script((sent) =>
+      join(echo(sent, 0), ack(sent[1] as Message, -17), echo(sent, 2), ack(last(sent))),
+    )
+    const results = new NetlinkSocket(whole).batch([echoed, echoed, echoed])
+    expect(text(results)).toEqual(['ok', 'RTM_GETLINK: EEXIST', 'ok'])
+    expect(results.map((one) => (one instanceof NetlinkError ? -1 : one.echo?.payload[0]))).toEqual([
+      0, -1, 2,
+    ])
+    expect(whole.sent.map(({ flags }) => flags & NLM_F.NLM_F_ACK)).toEqual([0, 0, NLM_F.NLM_F_ACK])
+    const cut = script(
+      (sent) => echo(sent, 0),
+      () => {
+        throw errno(105)
+      },
+    )
+    expect(text(new NetlinkSocket(cut).batch([echoed, echoed]))).toEqual([
+      'ok',
+      'RTM_GETLINK: ENOBUFS: the receive buffer overran, answers are lost',
+    ])
+  })
+
   test('what is unanswered after a failure is an error, what was answered stays', () => {
     const transport = script(
       (sent) => ack(sent[0] as Message),

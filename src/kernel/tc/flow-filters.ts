@@ -1,6 +1,7 @@
 /** Adds and removes flow filters: flower on clsact ingress. Offers each filter to the NIC first and keeps the refusal. */
 
-import { NetlinkError, type NetlinkSocket, type Reply } from '../../netlink/socket.ts'
+import type { Request } from '../../netlink/message.ts'
+import { NetlinkError, type NetlinkSocket } from '../../netlink/socket.ts'
 import {
   decodeFilter,
   deleteFilter,
@@ -15,6 +16,7 @@ import type { Tc } from '../../netlink/tc/msg.ts'
 import type { FlowFilter, Offload, Outcome } from '../../ops/op.ts'
 import { PortTaken } from '../../ops/port-taken.ts'
 import { offered, StoredOtherwise, unseenFilter } from '../errors.ts'
+import { type Molded, moldsOf } from './filter-mold.ts'
 import {
   cookieOf,
   flowFilterDifferences,
@@ -117,13 +119,11 @@ function takenBy(spec: FlowFilter, other: Tc): PortTaken {
 }
 
 /** Adds the filters in one batch. Returns the handle, or the error, of each. */
-function addAll(
-  socket: NetlinkSocket,
-  wanted: readonly (FilterRequest & { readonly inHardware: boolean })[],
-): (number | Error)[] {
-  const options = wanted.map(({ ifindex, spec, inHardware }) => flowFilterOptions(ifindex, spec, inHardware))
+function addAll(socket: NetlinkSocket, wanted: readonly Molded[]): (number | Error)[] {
+  const molds = moldsOf(wanted, (one) => encoded(one, optionsOf(one)))
+  const options = wanted.map((one, at) => (molds[at] === undefined ? optionsOf(one) : undefined))
   const replies = socket.batch(
-    wanted.map(({ ifindex, spec }, at) => newFlower(flowFilterPlace(ifindex, spec), options[at] ?? {})),
+    wanted.map((one, at) => molds[at]?.request(one.spec) ?? encoded(one, options[at] ?? {})),
   )
   const filtersWithKey = lookAt(socket)
   return wanted.map((request, at) =>
@@ -133,20 +133,32 @@ function addAll(
         const [other] = filtersWithKey(request)
         throw other === undefined ? reply : takenBy(request.spec, other)
       }
-      return handleOf(socket, request, succeeded(reply), options[at])
+      const { echo } = succeeded(reply)
+      if (echo === undefined) throw unseenFilter()
+      const known = molds[at]?.handleIn(echo.payload, request.spec)
+      if (known !== undefined) return known
+      const handle = handleOf(socket, request, decodeFilter(echo), options[at])
+      molds[at]?.learn(echo.payload, request.spec)
+      return handle
     }),
   )
+}
+
+function optionsOf({ ifindex, spec, inHardware }: Molded): Flower {
+  return flowFilterOptions(ifindex, spec, inHardware)
+}
+
+function encoded({ ifindex, spec }: Molded, options: Flower): Request {
+  return newFlower(flowFilterPlace(ifindex, spec), options)
 }
 
 /** The handle of the stored filter. @throws StoredOtherwise when the kernel has stored another filter, which this call removes */
 function handleOf(
   socket: NetlinkSocket,
-  { ifindex, spec, inHardware }: FilterRequest & { readonly inHardware: boolean },
-  { echo }: Reply,
+  { ifindex, spec, inHardware }: Molded,
+  stored: Tc,
   options: Flower | undefined,
 ): number {
-  if (echo === undefined) throw unseenFilter()
-  const stored = decodeFilter(echo)
   const differences = flowFilterDifferences(ifindex, spec, inHardware, stored, options)
   if (differences.length === 0) return stored.tcm_handle
   socket.request(deleteFilter(placeOf(stored), 'flower'))
