@@ -14,6 +14,7 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  statSync,
   symlinkSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -97,11 +98,29 @@ function compile(entry: string, outfile: string, testBuild: boolean, withService
   console.log(`built ${outfile.slice(top.length + 1)}`)
 }
 
+/** Has the engine start no thread that fetches memory for far more than a call: some 5 % of a call's processor time. */
+const option = ['BUN_JSC_useWarmUpMarkedBlocks', '0'] as const
+
 /**
- * Compiles the program for the names of CNI plugins to `outfile`.
+ * Flags by which the shim passes {@link option} to `program`, and to no other: the engine ends if it knows no option of that name.
+ * None for a program that does not run with it.
+ */
+function optionFlags(program: string): readonly string[] {
+  const env = { CNI_COMMAND: 'VERSION', [option[0]]: option[1] }
+  const { failed, stderr } = execaSync(program, { argv0: 'vf-attach', env, extendEnv: false, reject: false })
+  if (!failed)
+    return [`-DVF_FLOWER_OPTION="${option.join('=')}"`, `-DVF_FLOWER_BYTES=${statSync(program).size}`]
+  console.warn(
+    `${cniNames.join(' and ')} run slower: the engine can't do with ${option.join('=')}: ${stderr}`,
+  )
+  return []
+}
+
+/**
+ * Compiles the program for the names of CNI plugins to `outfile`. `program` is the file that it is to become.
  * @returns the reason why it could not be made, for people; undefined on success
  */
-function compileShim(outfile: string, testBuild: boolean): string | undefined {
+function compileShim(outfile: string, testBuild: boolean, program?: string): string | undefined {
   rmSync(outfile, { force: true })
   // Debian's package gcc-14 alone has no other name.
   const compilers = process.env.CC === undefined ? ['cc', 'gcc', 'gcc-14'] : [process.env.CC]
@@ -112,6 +131,7 @@ function compileShim(outfile: string, testBuild: boolean): string | undefined {
     ...['-fno-stack-protector', '-fno-tree-loop-distribute-patterns'],
     // Texts in the quotes of C, which are those of JSON here.
     `-DVF_FLOWER_BUILD=${JSON.stringify(buildId(testBuild))}`,
+    ...(program === undefined ? [] : optionFlags(program)),
     `-DVF_FLOWER_VERSIONS=${JSON.stringify(`${stringify({ cniVersion: currentVersion, supportedVersions })}\n`)}`,
   ]
   for (const compiler of compilers) {
@@ -155,7 +175,7 @@ function buildAll(): void {
   let reason: string | undefined
   for (const folder of folders) {
     const shim = join(folder, 'vf-attach')
-    reason ??= compileShim(shim, folder !== dist)
+    reason ??= compileShim(shim, folder !== dist, join(folder, 'vf-flower'))
     link(folder, otherNames)
     if (reason === undefined) copyShim(shim, folder)
     else link(folder, cniNames)

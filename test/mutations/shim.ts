@@ -77,4 +77,13 @@ export const shim: readonly Mutation[] = [
     test: ['conformance/shim-output.test.ts', 'a worker that dies instead of the second answer is lost'],
     tier: 'quick',
   },
+  {
+    id: 'agent-shim-option',
+    file: 'src/agent/shim/standalone.h',
+    mistake: 'A program of another build gets an option that its engine may not know, and ends.',
+    old: 'other.stx_size == VF_FLOWER_BYTES ?',
+    now: 'other.stx_size != 0 ?',
+    test: ['conformance/shim-option.test.ts', 'is another one'],
+    tier: 'quick',
+  },
 ]
