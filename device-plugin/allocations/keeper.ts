@@ -175,12 +175,15 @@ export class AllocationKeeper {
     clearTimeout(this.#timer)
     if (this.#isStopped || this.#asking !== undefined) return
     const { pauses, rarely } = this.#times
-    if (!this.#ledger.isUnsettled(performance.now())) this.#pause = 0
+    const now = performance.now()
+    if (!this.#ledger.isUnsettled(now)) this.#pause = 0
     // Without a source the last of the pauses goes on.
-    const pause = this.#ledger.isUnsettled(performance.now())
+    const pause = this.#ledger.isUnsettled(now)
       ? (pauses[Math.min(this.#pause++, pauses.length - 1)] ?? rarely)
       : rarely
-    this.#timer = setTimeout(() => void this.ask(), pause)
+    // A device whose time is over is free then, not at the end of a long pause.
+    const rest = (this.#ledger.settlesAt ?? 0) - now
+    this.#timer = setTimeout(() => void this.ask(), rest > 0 ? Math.min(pause, rest + 1) : pause)
     this.#timer.unref()
   }
 

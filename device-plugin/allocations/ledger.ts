@@ -78,6 +78,16 @@ export class Ledger {
     return [...this.#doubted.values()].some((since) => now - since < this.#times.linger)
   }
 
+  /** The next time at which a question changes something although no source has news; undefined while there is none. */
+  get settlesAt(): number | undefined {
+    const { settle, linger } = this.#times
+    const moments = [
+      ...[...this.#given.values()].map(({ at }) => at + settle),
+      ...[...this.#doubted.values()].map((since) => since + linger),
+    ]
+    return moments.length === 0 ? undefined : Math.min(...moments)
+  }
+
   /** Devices were given out. */
   give(resource: string, devices: readonly string[], now: number): void {
     const doubted = new Map(this.#doubted)

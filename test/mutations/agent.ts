@@ -44,7 +44,7 @@ export const agent: readonly Mutation[] = [
     mistake: 'An agent does not notice that the socket of its state was removed.',
     old: '    this.#listener.isTaken(now)\n',
     now: '',
-    test: ['native/agent/life.test.ts', 'of the socket of its state'],
+    test: ['native/agent/life.test.ts', 'the socket of its state'],
     tier: 'quick',
   },
   {

@@ -27,6 +27,16 @@ export const deviceService: readonly Mutation[] = [
     tier: 'quick',
   },
   {
+    id: 'allocations-long-pause',
+    file: 'device-plugin/allocations/keeper.ts',
+    mistake:
+      'A device that no source names stays in use until the end of a long pause between two questions.',
+    old: 'rest > 0 ? Math.min(pause, rest + 1) : pause',
+    now: 'rest > 1e12 ? rest : pause',
+    test: ['device-plugin/allocations/keeper.test.ts', 'free as soon as its time is over'],
+    tier: 'quick',
+  },
+  {
     id: 'allocations-other-boot',
     file: 'device-plugin/allocations/attachments.ts',
     mistake:

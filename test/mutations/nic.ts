@@ -3,6 +3,16 @@ import type { Mutation } from './mutation.ts'
 /** Mistakes in src/nic. */
 export const nic: readonly Mutation[] = [
   {
+    id: 'nic-renamed-once',
+    file: 'src/nic/by-name.ts',
+    mistake:
+      'An interface that is renamed between the look at sysfs and the question to the kernel is not found.',
+    old: 'const mostLooks = 20',
+    now: 'const mostLooks = 1',
+    test: ['nic/by-name.test.ts', 'one that is renamed once'],
+    tier: 'quick',
+  },
+  {
     id: 'nic-vfio-by-name',
     file: 'src/nic/pci.ts',
     mistake: 'A function of a vfio driver that is not known by name counts as one of the kernel.',

@@ -84,6 +84,19 @@ export async function agentStatus(lab: Lab): Promise<AgentStatus> {
   return JSON.parse(await lab.must(askStatus)) as AgentStatus
 }
 
+/** The states that agents had before {@link freshAgent} replaced them, a line each: the next agent counts anew. */
+const formerStates = '/tmp/vf-agent-former-states'
+
+/** The last known state of each agent of this node, by the process. */
+export async function statesOfAll(lab: Lab): Promise<readonly AgentStatus[]> {
+  const lines = await lab.must(`cat ${formerStates} 2>/dev/null || true; ${askStatus}`)
+  const states = lines
+    .split('\n')
+    .filter((line) => line.startsWith('{'))
+    .map((line) => JSON.parse(line) as AgentStatus)
+  return [...new Map(states.map((state) => [state.pid, state])).values()]
+}
+
 /** Calls that a worker has answered so far. */
 export function answered({ verbs }: AgentStatus): number {
   return verbs.reduce((sum, { outcomes }) => sum + (outcomes.answered ?? 0), 0)
@@ -107,6 +120,7 @@ export async function agentListens(lab: Lab, listens: boolean): Promise<void> {
  */
 export const freshAgent = `free() { [ "$(${askStatus} | grep -o '"state":"free"' | wc -l)" -ge 2 ]; }
   if free; then exit 0; fi
+  ${askStatus} >>${formerStates}
   setsid ${agentProgram} </dev/null >>${agentLog} 2>&1 &
   ${WAIT_UNTIL}
   wait_until free`

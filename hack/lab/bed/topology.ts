@@ -99,7 +99,9 @@ export async function newPod(lab: Lab, name: string): Promise<string> {
  */
 export async function addClusterInterface(lab: Lab, pod: string, number: number): Promise<void> {
   const host = `cluster${number}`
+  // The kernel ends a namespace that was deleted in its own time: the pair of the pod before may still be there.
   await lab.must(`set -e
+    ip link del ${host} 2>/dev/null || true
     ip link add to-${host} type veth peer name ${host}
     ip link set to-${host} netns '${pod}' name eth0
     ip -b - <<END

@@ -112,6 +112,20 @@ test('a device that was given out and that no source ever names is free again', 
   await vi.waitFor(() => expect(held(one)).toEqual([]))
 })
 
+test('a device that no source names is free as soon as its time is over, however long the next pause is', async () => {
+  const [first, second] = [new Source('podresources', []), new Source('checkpoint', [])]
+  const one = keeper([first, second], { times: { ...times, pauses: [5, 1e9] } })
+  await one.start()
+  one.given(resource, ['a'])
+  expect(held(one)).toEqual(['a'])
+  await vi.waitFor(() => expect(held(one)).toEqual([]))
+  // The same for one that the lower source alone names.
+  second.holdings = [by('b')]
+  await one.ask()
+  expect(held(one)).toEqual(['b'])
+  await vi.waitFor(() => expect(held(one)).toEqual([]))
+})
+
 test('a source that says that something changed is asked; many changes are one question', async () => {
   const source = new Source('checkpoint', [])
   const one = keeper([source])

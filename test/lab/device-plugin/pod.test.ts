@@ -173,9 +173,12 @@ describe('a VF that can not be given away', () => {
     const netns = await newPod(lab, POD.name)
     const of = attachment(netns, { containerID: POD.name })
     await runtime.add(list, of)
+    // A pod that ends before the plugin has asked kubelet once counts as the holder for a minute.
+    await node.shows('vf_flower_device_info', { device, pod: POD.name }, 1)
     await deletePod(lab, POD.name)
     await node.kubelet.endPod(POD.uid)
     await node.kubelet.wait(RESOURCE, { unhealthy: [device] })
+    await node.shows('vf_flower_pool_allocated_devices', { resource: RESOURCE }, 0)
     await node.shows('vf_flower_pool_unhealthy_devices', { resource: RESOURCE, reason: 'dirty' }, 1)
     await expect(node.kubelet.allocateIds(RESOURCE, [device])).rejects.toThrow(/restored/)
     await runtime.del(list, { ...of, netns: '' })
