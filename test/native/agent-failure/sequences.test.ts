@@ -1,4 +1,4 @@
-// Random sequences of ADD, DEL, CHECK and GC with crashes through an agent, while workers and supervisors are killed, stopped and replaced at
+// Random sequences of ADD, DEL, CHECK and GC with crashes through an agent, while workers and supervisors are killed, paused, stopped and replaced at
 // random: calls go warm and standalone in any mix, nobody is robbed, and nothing is left. Each sequence has a seed; VF_SOAK_SEED=seed
 // VF_SOAK_COUNT=1 replays one.
 // needs: veth
@@ -12,9 +12,9 @@ import { runSequences } from '../../soak/sequences.ts'
 import { lab as sharedLab } from '../../support/lab.ts'
 import { agentProgram, agentStatus, answered, startAgent } from '../../support/warm-agent.ts'
 
-const places = vethPlaces(2, 3)
+const places = vethPlaces(3, 3)
 const seed = seedOf(process.env)
-const count = Number(process.env.VF_SOAK_COUNT ?? 24)
+const count = Number(process.env.VF_SOAK_COUNT ?? 30)
 let lab: Lab
 
 beforeAll(async () => {
@@ -23,14 +23,23 @@ beforeAll(async () => {
 })
 afterAll(() => leaveGuest(lab))
 
-/** Harm to an agent. A node without an agent afterwards gets one. */
+const worker = '$(pgrep -x -P $(supervisor) -f "vf-agent worker" | head -1)'
+const pause = (pid: string) => `pid=${pid}; kill -STOP $pid; sleep 1; kill -CONT $pid`
+
+/** Harm to an agent that goes on afterwards. A pause of a second is shorter than all patience with locks. */
 const harm = {
-  'a worker is killed': 'kill -KILL $(pgrep -x -P $(supervisor) -f "vf-agent worker" | head -1)',
+  'a worker is killed': `kill -KILL ${worker}`,
   'all workers are killed': 'kill -KILL $(pgrep -x -P $(supervisor) -f "vf-agent worker")',
+  'a worker stands still': pause(worker),
+  'the supervisor stands still': pause('$(supervisor)'),
+} as const
+/** Harm after which another agent is started. */
+const end = {
   'the supervisor is killed': 'kill -KILL $(supervisor)',
   'the agent is stopped': 'kill -TERM $(supervisor)',
   'another agent takes over': 'true',
 } as const
+const all: Readonly<Record<string, string>> = { ...harm, ...end }
 const START = `setsid ${agentProgram} </dev/null >/dev/null 2>&1 &`
 const SUPERVISOR = `supervisor() { pgrep -x -o -f ".*vf-agent"; }`
 
@@ -47,9 +56,9 @@ test('random sequences with crashes leave nothing while agents come and go', {
   const hurt = async () => {
     const status = await agentStatus(lab).catch(() => undefined)
     if (status !== undefined) served += answered(status)
-    const name = random.pick(Object.keys(harm) as (keyof typeof harm)[])
+    const name = random.pick(Object.keys(all))
     happened.push(name)
-    await lab.must(`${SUPERVISOR}\n${harm[name]}\n${/worker/.test(name) ? '' : START}\ntrue`)
+    await lab.must(`${SUPERVISOR}\n${all[name]}\n${name in end ? START : ''}\ntrue`)
   }
   const onProgress = () => {
     done.push(hurt())
