@@ -268,7 +268,7 @@ function soakWarm(): void {
       ...['run', '--config', join(top, 'test/vitest.config.ts'), '--project', 'native', '--retry', '0'],
       ...longForms.agent,
     ],
-    { cwd: top, stdio: 'inherit', reject: false, env: { ...env, VF_SOAK_COUNT: '200' } },
+    { cwd: top, stdio: 'inherit', reject: false, env: { ...env, VF_SOAK_COUNT: '400' } },
   )
   tally('failures of agents', 1, exitCode === 0 ? 0 : 1, [])
 }

@@ -27,12 +27,13 @@ const errnos = ['EBUSY', 'EEXIST', 'ENODEV', 'ENOSPC'] as const
 /** The limits that a machine can set for any kind of port: frames from a pod behind a veth take a filter of every frame. */
 export type Limited = 'both ways' | 'to the pod'
 
-/** Runs `count` sequences with the seeds `seed`, `seed` + 1, ... */
+/** Runs `count` sequences with the seeds `seed`, `seed` + 1, ... `onEnd` hears when one has ended. `warm`: an agent serves the calls. */
 export async function runOffloadSequences(
   bed: PortBed,
   seed: number,
   count: number,
   limited: Limited,
+  { onEnd = () => undefined, ...way }: { readonly onEnd?: () => void; readonly warm?: true } = {},
 ): Promise<OffloadSequenceReport> {
   // The things of a dead container in its pod go with the namespace: only where nothing is there can one be played dead.
   const mayDie = portOf[bed.kind] === 'veth'
@@ -42,7 +43,10 @@ export async function runOffloadSequences(
     { id: 'before', steps: [offloadLook(bed)] },
     ...sequences.map((sequence) => jobOf(bed, sequence)),
   ]
-  const answers = await runLanes(bed.lab, [{ place: offloadPlace, jobs }], { plugin: 'vf-offload' })
+  const answers = await runLanes(bed.lab, [{ place: offloadPlace, jobs }], {
+    ...{ plugin: 'vf-offload', onAnswer: onEnd },
+    ...way,
+  })
   // Half a record of a process that was killed while it wrote it; the next call clears that away, but after ten minutes only.
   await bed.lab.must('rm -f /var/lib/cni/vf-flower/offload/.*.tmp /run/vf-flower/.*.tmp')
   const verbs = { succeeded: 0, failed: 0, killed: 0 }

@@ -51,13 +51,13 @@ export type PluginName = 'vf-attach' | 'vf-offload'
 const ADDRESSES = '/var/lib/cni/networks/lab-net'
 const RECORDS = '/var/lib/cni/vf-flower'
 
-/** The chain of a pod; the address comes from host-local, or from the IPAM plugin `ipam`. */
-export function chainOf({ nic }: WarmPod, ipam = 'host-local'): ConfigList {
+/** The chain of a pod; the address comes from host-local. */
+function chainOf({ nic }: WarmPod): ConfigList {
   return listOf(
     {
       ...{ type: 'vf-attach', device: nic },
       ipam: {
-        type: ipam,
+        type: 'host-local',
         ranges: [[{ subnet: '10.1.8.0/22', rangeStart: '10.1.9.1', gateway: '10.1.8.1' }]],
       },
     },
@@ -65,13 +65,13 @@ export function chainOf({ nic }: WarmPod, ipam = 'host-local'): ConfigList {
   )
 }
 
-/** Makes `count` pods, with NICs that are down. `path` has folders of more IPAM plugins. */
+/** Makes `count` pods, with NICs that are down. `front` are words before each call's program. */
 export async function makeAgentBed(
   lab: Lab,
   count: number,
-  { path = [], front = [] }: { readonly path?: readonly string[]; readonly front?: readonly string[] } = {},
+  { front = [] }: { readonly front?: readonly string[] } = {},
 ): Promise<AgentBed> {
-  const runtime = cniRuntime(lab, [...pluginPath, ...path], front)
+  const runtime = cniRuntime(lab, pluginPath, front)
   const pods = Array.from({ length: count }, (_, index): WarmPod => {
     const name = `warm-${index}`
     return { name, index, nic: `warm${index}`, port: 8000 + index }

@@ -1,27 +1,35 @@
 // The agent of the build for tests, on a node of the tests. In: a lab. Out: its state, and its process to do harm to.
+import { setTimeout } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
+import { isDeepStrictEqual } from 'node:util'
 import { WAIT_UNTIL } from '../../hack/lab/bed/topology.ts'
-import type { Lab } from '../../hack/lab/lab.ts'
-import { socketPath } from '../../src/agent/protocol.ts'
+import type { Lab, LabProcess } from '../../hack/lab/lab.ts'
 import { settingsFile } from '../../src/agent/settings.ts'
 import { type AgentStatus, statusSocketPath } from '../../src/agent/status.ts'
 
 /** The agent whose calls are those of `pluginPath`. */
 export const agentProgram = fileURLToPath(new URL('../../dist/test/vf-agent', import.meta.url))
-/** Its standard error. */
+/** Standard error of agents that {@link freshAgent} has started. */
 export const agentLog = '/tmp/vf-agent.log'
+/** Longest wait for a state, in milliseconds. */
+const LONGEST = 60_000
 
 /** A started agent. */
 export interface TestAgent {
+  readonly process: LabProcess
   /** Number of the supervisor's process, in the lab. */
   readonly pid: number
   status(): Promise<AgentStatus>
+  /** Waits until the state fits. */
+  until(fits: (status: AgentStatus) => boolean): Promise<AgentStatus>
+  /** Lines of its standard error. */
+  log(): string
   /** Sends a signal to the supervisor. */
   signal(name: string): Promise<void>
   /** Numbers of the workers' processes. */
   workers(): Promise<number[]>
-  /** SIGTERM; resolves when it has ended. */
-  stop(): Promise<void>
+  /** SIGTERM; resolves with the exit code when it and its workers have ended. */
+  stop(): Promise<number>
   /** SIGKILL; resolves when it and its workers have ended. */
   kill(): Promise<void>
 }
@@ -36,43 +44,53 @@ export interface AgentOptions {
   readonly before?: readonly string[]
 }
 
-/** Starts an agent; resolves when it listens and a worker is free. */
+/** Starts an agent; resolves when it listens and its workers are free: two, unless the settings say another number. */
 export async function startAgent(lab: Lab, options: AgentOptions = {}): Promise<TestAgent> {
-  const { settings, program = agentProgram, before = [] } = options
-  if (settings !== undefined) await lab.writeFile(settingsFile, JSON.stringify(settings))
-  const words = [...before, program].join(' ')
-  const started = await lab.must(`setsid ${words} </dev/null >>${agentLog} 2>&1 & echo $!`)
-  const pid = Number(started)
-  const status = () => agentStatus(lab)
-  const wait = (condition: string) =>
-    lab.must(`${WAIT_UNTIL}
-      reached() { ${condition}; }
-      wait_until reached`)
-  // The state comes from this agent, not from one before it.
-  await wait(`[ -d /proc/${pid} ] || { cat ${agentLog} >&2; exit 1; }
-    ${askStatus} | grep -q '"pid":${pid},.*"state":"free"'`)
-  const family = async () => [pid, ...(await workersOf(lab, pid))]
+  const { settings = {}, program = agentProgram, before = [] } = options
+  if (options.settings !== undefined) await lab.writeFile(settingsFile, JSON.stringify(settings))
+  const process = await lab.spawn([...before, program], { timeoutMs: 0 })
+  const { pid } = process
   const gone = (pids: readonly number[]) =>
-    wait(
-      `! kill -0 ${pids.join(' ')} 2>/dev/null || [ -z "$(ps -o stat= -p ${pids.join(',')} | grep -v '^Z')" ]`,
-    )
-  return {
-    pid,
-    status,
+    lab.must(`${WAIT_UNTIL}
+      reached() { [ -z "$(ps -o stat= -p ${pids.join(',')} | grep -v '^Z')" ]; }
+      wait_until reached`)
+  const end = async (signal: string) => {
+    const all = [pid, ...(await agent.workers())]
+    await lab.must(`kill -${signal} ${pid} 2>/dev/null || true`)
+    await gone(all)
+    return (await process.wait()).code ?? -1
+  }
+  const agent: TestAgent = {
+    ...{ process, pid },
+    status: () => agentStatus(lab),
+    until: (fits) => until(lab, fits),
+    log: () => process.stderr(),
     signal: async (name) => {
       await lab.must(`kill -${name} ${pid}`)
     },
-    workers: () => workersOf(lab, pid),
-    stop: async () => {
-      const all = await family()
-      await lab.must(`kill -TERM ${pid}`)
-      await gone(all)
+    workers: async () => {
+      const out = await lab.must(`cat /proc/${pid}/task/${pid}/children 2>/dev/null || true`)
+      return out.trim().split(' ').filter(Boolean).map(Number)
     },
+    stop: () => end('TERM'),
     kill: async () => {
-      const all = await family()
-      await lab.must(`kill -KILL ${pid} 2>/dev/null || true`)
-      await gone(all)
+      await end('KILL')
     },
+  }
+  const least = Number(settings.workers ?? 2)
+  // The state comes from this agent, not from one before it.
+  const isFree = ({ workers }: AgentStatus) => workers.filter(({ state }) => state === 'free').length >= least
+  await until(lab, (now) => now.pid === pid && isFree(now)).catch((cause: unknown) => {
+    throw new Error(`the agent does not serve: ${process.stderr()}`, { cause })
+  })
+  return agent
+}
+
+async function until(lab: Lab, fits: (status: AgentStatus) => boolean): Promise<AgentStatus> {
+  for (const end = Date.now() + LONGEST; ; await setTimeout(20)) {
+    const now = await agentStatus(lab).catch(() => undefined)
+    if (now !== undefined && fits(now)) return now
+    if (Date.now() > end) throw new Error(`The agent does not come to the state: ${JSON.stringify(now)}`)
   }
 }
 
@@ -102,16 +120,12 @@ export function answered({ verbs }: AgentStatus): number {
   return verbs.reduce((sum, { outcomes }) => sum + (outcomes.answered ?? 0), 0)
 }
 
-async function workersOf(lab: Lab, pid: number): Promise<number[]> {
-  const out = await lab.must(`cat /proc/${pid}/task/${pid}/children 2>/dev/null || true`)
-  return out.trim().split(' ').filter(Boolean).map(Number)
-}
-
-/** Waits until the agent's socket is gone, or is there. */
-export async function agentListens(lab: Lab, listens: boolean): Promise<void> {
-  await lab.must(`${WAIT_UNTIL}
-    reached() { ${listens ? '' : '!'} [ -S ${socketPath} ]; }
-    wait_until reached`)
+/** Waits until workers have answered so many calls of each verb. The last report of a call comes after its answer. */
+export async function servedBy(agent: TestAgent, calls: Readonly<Record<string, number>>): Promise<void> {
+  await agent.until(({ verbs }) => {
+    const seen = verbs.map(({ verb, outcomes }) => [verb, outcomes.answered ?? 0])
+    return isDeepStrictEqual(Object.fromEntries(seen), calls)
+  })
 }
 
 /**

@@ -8,7 +8,7 @@ import type { Lab, LabProcess } from '../../../hack/lab/lab.ts'
 import { settingsFile } from '../../../src/agent/settings.ts'
 import { type AgentBed, makeAgentBed, type WarmPod } from '../../support/agent-bed.ts'
 import { lab as sharedLab } from '../../support/lab.ts'
-import { agentLog, startAgent, type TestAgent } from '../../support/warm-agent.ts'
+import { startAgent, type TestAgent } from '../../support/warm-agent.ts'
 
 const WAITING = 32
 /** Workers at most: the default, fewer than would wait. */
@@ -82,7 +82,7 @@ test('32 ADDs wait for a server that is not there: DELs of others do not, and no
 
   await lab.writeFile(settingsFile, JSON.stringify({ maxWorkers: WORKERS + 4 }))
   await agent.signal('HUP')
-  await expect.poll(() => lab.must(`cat ${agentLog}`)).toContain('SIGHUP: the settings were read')
+  await expect.poll(() => agent.log()).toContain('SIGHUP: the settings were read')
   // The first one has another worker started.
   const [first = expect.fail('no pod'), ...later] = others.slice(OTHERS)
   await del([first])

@@ -1,4 +1,4 @@
-// Random sequences of ADD, DEL, CHECK and GC with crashes through an agent, while workers and supervisors are killed, stopped and replaced at
+// Random sequences of ADD, DEL, CHECK and GC with crashes through an agent, while workers and supervisors are killed, paused, stopped and replaced at
 // random: calls go warm and standalone in any mix, nobody is robbed, and nothing is left. Each sequence has a seed; VF_SOAK_SEED=seed
 // VF_SOAK_COUNT=1 replays one.
 // needs: veth
@@ -9,12 +9,13 @@ import { leaveGuest, prepareGuest } from '../../soak/run.ts'
 import { randomFrom, seedOf } from '../../soak/seed.ts'
 import { removePairs, vethKind, vethPlaces } from '../../soak/sequence-devices.ts'
 import { runSequences } from '../../soak/sequences.ts'
+import { agentHarm } from '../../support/agent-harm.ts'
 import { lab as sharedLab } from '../../support/lab.ts'
-import { agentProgram, agentStatus, answered, startAgent } from '../../support/warm-agent.ts'
+import { startAgent } from '../../support/warm-agent.ts'
 
-const places = vethPlaces(2, 3)
+const places = vethPlaces(3, 3)
 const seed = seedOf(process.env)
-const count = Number(process.env.VF_SOAK_COUNT ?? 24)
+const count = Number(process.env.VF_SOAK_COUNT ?? 30)
 let lab: Lab
 
 beforeAll(async () => {
@@ -23,48 +24,22 @@ beforeAll(async () => {
 })
 afterAll(() => leaveGuest(lab))
 
-/** Harm to an agent. A node without an agent afterwards gets one. */
-const harm = {
-  'a worker is killed': 'kill -KILL $(pgrep -x -P $(supervisor) -f "vf-agent worker" | head -1)',
-  'all workers are killed': 'kill -KILL $(pgrep -x -P $(supervisor) -f "vf-agent worker")',
-  'the supervisor is killed': 'kill -KILL $(supervisor)',
-  'the agent is stopped': 'kill -TERM $(supervisor)',
-  'another agent takes over': 'true',
-} as const
-const START = `setsid ${agentProgram} </dev/null >/dev/null 2>&1 &`
-const SUPERVISOR = `supervisor() { pgrep -x -o -f ".*vf-agent"; }`
-
 test('random sequences with crashes leave nothing while agents come and go', {
   timeout: 1_800_000,
 }, async () => {
   const before = await snapshot(lab)
   await lab.must(places.map((place) => vethKind.revive(place)).join('\n'))
   await startAgent(lab)
-  const random = randomFrom(seed)
-  let served = 0
-  const happened: string[] = []
-  const done: Promise<unknown>[] = []
-  const hurt = async () => {
-    const status = await agentStatus(lab).catch(() => undefined)
-    if (status !== undefined) served += answered(status)
-    const name = random.pick(Object.keys(harm) as (keyof typeof harm)[])
-    happened.push(name)
-    await lab.must(`${SUPERVISOR}\n${harm[name]}\n${/worker/.test(name) ? '' : START}\ntrue`)
-  }
-  const onProgress = () => {
-    done.push(hurt())
-  }
-  const { verbs, left, failures } = await runSequences(lab, vethKind, places, seed, count, onProgress, true)
-  await Promise.all(done)
-  const last = await agentStatus(lab).catch(() => undefined)
-  served += last === undefined ? 0 : answered(last)
+  const harm = agentHarm(lab, randomFrom(seed))
+  const { verbs, left, failures } = await runSequences(lab, vethKind, places, seed, count, harm.hurt, true)
+  const { happened, served } = await harm.done()
   console.log(
     `sequences of vf-attach with an agent, seed ${seed}: ${count}, verbs ${JSON.stringify(verbs)}, ${served} calls seen as served; ${happened.join(', ')}`,
   )
   expect(failures, failures.join('\n')).toEqual([])
   expect(left).toEqual({ devices: 0, addresses: 0, records: 0 })
   expect(served).toBeGreaterThan(0)
-  await lab.must(`${SUPERVISOR}\nwhile pid=$(supervisor); do kill -KILL $pid; done; true`)
+  await harm.end()
   await lab.must(removePairs(places))
   const own = (line: string) => !/agent/.test(line)
   expect(diffSnapshot(before, await snapshot(lab)).filter(own)).toEqual([])

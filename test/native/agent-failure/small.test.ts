@@ -47,12 +47,12 @@ const expectClean = async () => {
 }
 const none = () => bed.pods.map(() => 0)
 
-test('standalone: each verb', { timeout: 120_000 }, async () => {
+test('standalone: each verb', { timeout: 600_000 }, async () => {
   await everyVerb(bed)
   expect(await group.killed()).toBe(0)
 })
 
-test('warm: each verb, and 8 at once', { timeout: 120_000 }, async () => {
+test('warm: each verb, and 8 at once', { timeout: 600_000 }, async () => {
   const agent = await startAgent(lab)
   await everyVerb(bed)
   expect(await atOnce('ADD')).toEqual(none())
@@ -67,7 +67,7 @@ test('warm: each verb, and 8 at once', { timeout: 120_000 }, async () => {
 })
 
 test('standalone, 8 at once: DEL leads back from ADDs and DELs that were killed for want of memory', {
-  timeout: 240_000,
+  timeout: 600_000,
 }, async () => {
   const killed = (codes: readonly number[]) => codes.filter((code) => code !== 0).length
   const lines = [killed(await atOnce('ADD')), killed(await atOnce('DEL'))]

@@ -1,6 +1,7 @@
 // Nothing depends on the agent: absent, stopped, killed, hung, replaced, of another build, or with a socket that leads nowhere, each call of
 // both plugins has its right answer and its effect once, and leaves nothing.
 // needs: veth, nft
+import { fileURLToPath } from 'node:url'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { WAIT_UNTIL } from '../../../hack/lab/bed/topology.ts'
 import type { Lab } from '../../../hack/lab/lab.ts'
@@ -8,6 +9,8 @@ import { socketPath } from '../../../src/agent/protocol.ts'
 import { type AgentBed, makeAgentBed } from '../../support/agent-bed.ts'
 import { lab as sharedLab } from '../../support/lab.ts'
 import { answered, startAgent, type TestAgent } from '../../support/warm-agent.ts'
+
+const release = fileURLToPath(new URL('../../../dist/vf-agent', import.meta.url))
 
 let lab: Lab
 let bed: AgentBed
@@ -134,7 +137,7 @@ describe('no agent answers', () => {
 })
 
 test('an agent of another build is not asked', async () => {
-  agent = await startAgent(lab, { program: 'dist/vf-agent' })
+  agent = await startAgent(lab, { program: release })
   await bed.cycle(pod())
   expect(answered(await agent.status())).toBe(0)
 })

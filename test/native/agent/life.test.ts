@@ -3,9 +3,9 @@
 // needs: veth, bridge
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { pluginPath } from '../../../hack/lab/bed/plugins.ts'
-import { type RunningAgent, servedBy, startAgent } from '../../support/agent.ts'
 import { BED_FOLDER, FLAKY, localIpam } from '../../support/attach-calls.ts'
 import { makeNativeBed, type NativeBed, onNic } from '../../support/attach-native-bed.ts'
+import { servedBy, startAgent, type TestAgent } from '../../support/warm-agent.ts'
 
 const [pod, other] = ['pod-one', 'pod-two'] as const
 const SOCKET = '/run/vf-flower/agent.sock'
@@ -13,7 +13,7 @@ const STATE_SOCKET = '/run/vf-flower/agent-status.sock'
 const slow = { timeout: 30_000, interval: 20 }
 
 let bed: NativeBed
-let running: RunningAgent[] = []
+let running: TestAgent[] = []
 beforeAll(async () => {
   bed = await makeNativeBed(2, [pod, other])
 })
@@ -27,7 +27,7 @@ afterEach(async ({ task }) => {
   if (task.result?.state === 'fail') await bed.rebuild()
 })
 
-async function start(): Promise<RunningAgent> {
+async function start(): Promise<TestAgent> {
   const agent = await startAgent(bed.lab)
   running.push(agent)
   return agent
@@ -63,7 +63,7 @@ test('SIGTERM: the socket goes at once, the call ends as ever, then the agent; l
   expect(await isAlive(agent.pid)).toBe(true)
   expect(await finish()).toHaveLength(1)
   expect((await agent.process.wait()).code).toBe(0)
-  expect(await agent.log()).toContain('got SIGTERM')
+  expect(agent.log()).toContain('got SIGTERM')
   await bed.del(on(0, FLAKY), pod)
   expect(await leases()).toEqual([])
   expect(await isThere(STATE_SOCKET)).toBe(false)
@@ -122,14 +122,14 @@ test('systemd is told what happens, and that the agent lives', async () => {
   const systemd = await bed.lab.spawn(['socat', '-u', `UNIX-RECV:${path}`, `OPEN:${told},creat,append`])
   await expect.poll(() => isThere(path), slow).toBe(true)
   const variables = [`NOTIFY_SOCKET=${path}`, 'WATCHDOG_USEC=200000']
-  const agent = await startAgent(bed.lab, 2, ['env', ...variables])
+  const agent = await startAgent(bed.lab, { before: ['env', ...variables] })
   running.push(agent)
   const text = () => bed.lab.must(`cat ${told}`)
   await expect.poll(text, slow).toMatch(/READY=1\nSTATUS=serves calls/)
   await expect.poll(text, slow).toMatch(/(WATCHDOG=1.*){3}/s)
   await bed.lab.must(`kill -HUP ${agent.pid}`)
   await expect.poll(text, slow).toMatch(/RELOADING=1\nMONOTONIC_USEC=\d+.*READY=1/s)
-  expect(await agent.end()).toBe(0)
+  expect(await agent.stop()).toBe(0)
   expect(await text()).toMatch(/STOPPING=1\nSTATUS=got SIGTERM/)
   systemd.kill('SIGKILL')
   await systemd.wait()
@@ -168,7 +168,7 @@ describe('an end that nobody wanted', () => {
     await bed.del(on(0, FLAKY), pod)
     expect(await leases()).toEqual([])
     await agent.until((now) => now.workers.filter(({ state }) => state === 'free').length === 2)
-    expect(await agent.log()).toContain(`worker ${worker} was ended by signal 9 in ADD of vf-attach`)
+    expect(agent.log()).toContain(`worker ${worker} was ended by signal 9 in ADD of vf-attach`)
   })
 
   test('of worker after worker: pauses between starts, and calls run by themselves meanwhile', async () => {
@@ -184,7 +184,7 @@ describe('an end that nobody wanted', () => {
     expect((await status()).code).toBe(0)
     const { fallbacks } = await agent.status()
     expect(fallbacks['workers do not start']).toBeGreaterThanOrEqual(1)
-    expect(await agent.log()).toContain('a call was not served: workers do not start')
+    expect(agent.log()).toContain('a call was not served: workers do not start')
   })
 
   test('of the supervisor: the call in flight is answered, its workers end, and the socket left behind is replaced', async () => {

@@ -3,15 +3,16 @@
 // needs: veth, bridge, nft
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { attachment, json, pluginPath, silently, testRuntime } from '../../../hack/lab/bed/plugins.ts'
-import { type RunningAgent, servedBy, startAgent } from '../../support/agent.ts'
+import type { AgentStatus } from '../../../src/agent/status.ts'
 import { BED_FOLDER, FLAKY, localIpam } from '../../support/attach-calls.ts'
 import { makeNativeBed, type NativeBed, onNic } from '../../support/attach-native-bed.ts'
+import { servedBy, startAgent, type TestAgent } from '../../support/warm-agent.ts'
 
 const pods = Array.from({ length: 8 }, (_, index) => `pod-${index}`)
 const [pod = ''] = pods
 
 let bed: NativeBed
-let agent: RunningAgent
+let agent: TestAgent
 beforeAll(async () => {
   bed = await makeNativeBed(pods.length, pods)
 })
@@ -136,7 +137,7 @@ describe('a full agent', () => {
     expect(ips).toHaveLength(1)
     await bed.del(on(2), other)
     expect((await agent.status()).fallbacks).toEqual({ 'no worker is free': 2 })
-    expect(await agent.log()).toContain('a call was not served: no worker is free')
+    expect(agent.log()).toContain('a call was not served: no worker is free')
     await bed.lab.must(`rm ${BED_FOLDER}/hold-add`)
     await Promise.all(hung)
     for (const index of [0, 1]) await bed.del(on(index, { ipam: localIpam(FLAKY) }), pods[index] ?? '')
@@ -192,6 +193,8 @@ test('metrics and the state are served, to root alone', async () => {
     'cd /run/vf-flower; stat -c "%a %U" . agent.sock agent-status.sock; ls -A | grep tmp || true',
   )
   expect(modes).toBe('700 root\n600 root\n600 root\n')
+  const [verbs] = (JSON.parse(await bed.lab.must(`${pluginPath[0]}/vfctl agent --json`)) as AgentStatus).verbs
+  expect(verbs).toMatchObject({ verb: 'STATUS', outcomes: { answered: 1 } })
   const text = await bed.lab.must(`${pluginPath[0]}/vfctl agent`)
   expect(text).toMatch(/serving/)
   expect(text).toMatch(/^STATUS +1 +0 /m)
