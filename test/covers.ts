@@ -219,6 +219,7 @@ export const covers: Readonly<Record<string, readonly string[]>> = {
   'netlink/tc/kinds/basic': ['netlink/tc/kinds/u32', 'netlink/fixtures'],
   'netlink/tc/kinds/matchall': ['netlink/fixtures', 'lab/netlink/tc'],
   'netlink/tc/actions/mirred': ['netlink/fixtures', 'lab/netlink/tc'],
+  'netlink/datagrams': ['netlink/socket-dump'],
   'netlink/leaves': ['kernel/tc/filter-mold'],
   'netlink/tc/msg': ['netlink/tc/filter'],
   'netlink/tc/actions/police': ['netlink/tc/rates'],

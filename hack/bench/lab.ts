@@ -8,6 +8,7 @@ import { type Measured, median, ms, ratio, table } from '../bench-table.ts'
 import { buildTopology, deletePod, loadIgb, newPod, tearDown } from '../lab/bed/topology.ts'
 import { bootLab, type Lab } from '../lab/lab.ts'
 import { filtersInLab } from './lab-filters.ts'
+import { sizeInLab } from './lab-size.ts'
 import { canBeWarm } from './nodes.ts'
 import { newestPeer, type Peer } from './peers.ts'
 
@@ -16,7 +17,7 @@ const go = '/usr/lib/cni'
 const labRounds = Number(process.env.BENCH_LAB_ROUNDS ?? 15)
 
 /** The tables in the lab, in their order. */
-export const LAB = ['lab-attach', 'lab-limits', 'lab-ports', 'lab-filters'] as const
+export const LAB = ['lab-attach', 'lab-limits', 'lab-ports', 'lab-filters', 'lab-size'] as const
 /** One of {@link LAB}. */
 export type LabTable = (typeof LAB)[number]
 
@@ -43,6 +44,7 @@ export async function inLab(tables: readonly LabTable[]): Promise<void> {
         await bandwidth(lab, peer)
         await deletePod(lab, 'bench')
       } else if (one === 'lab-filters') await filtersInLab(lab)
+      else if (one === 'lab-size') await sizeInLab(lab)
       else await portsInLab(lab, peer, (plugins, rounds) => measure(lab, plugins, rounds))
     }
   } finally {

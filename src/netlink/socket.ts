@@ -12,6 +12,7 @@ import {
   reply,
   unanswered,
 } from './answers.ts'
+import { datagramsOf } from './datagrams.ts'
 import { NetlinkError } from './error.ts'
 import {
   type Ack,
@@ -21,7 +22,6 @@ import {
   type Message,
   NLM_F,
   NLMSG,
-  nlmsghdr,
   parseAck,
   parseDatagram,
   type Request,
@@ -50,12 +50,6 @@ export interface Scanned {
   /** False when the dump has more. */
   readonly isWhole: boolean
 }
-
-/** Largest datagram of a batch, in bytes and in messages: its ACKs must fit into a receive buffer of 208 KiB. */
-const batchBytes = 32 << 10
-const batchMessages = 64
-/** The same for requests with an echo. Echoes are larger than ACKs: the kernel allocates a page or more for each. */
-const batchEchoes = 16
 
 /** A conversation with the kernel over a transport: the answer comes before the next request is sent. Owns the transport. */
 export class NetlinkSocket {
@@ -87,24 +81,11 @@ export class NetlinkSocket {
    */
   batch(requests: readonly Request[]): (Reply | NetlinkError)[] {
     const results: (Reply | NetlinkError)[] = []
-    let from = 0
-    while (from < requests.length) {
-      let to = from
-      let size = 0
-      let most = batchMessages
-      while (to < requests.length && to - from < most) {
-        const { payload, flags } = requests[to] as Request
-        size += nlmsghdr.size + payload.length
-        if (flags & NLM_F.NLM_F_ECHO) most = batchEchoes
-        if (to > from && (size > batchBytes || to - from >= most)) break
-        to++
-      }
-      const some = requests.slice(from, to)
+    for (const some of datagramsOf(requests)) {
       // An echo is an answer too. The kernel answers in the order of the requests, so all have come before the ACK of the last one.
       const isEchoed = some.every(({ flags }) => flags & NLM_F.NLM_F_ECHO)
       for (const result of this.#exchange(some, isEchoed ? some.length - 1 : 0, isEchoed))
         results.push(result)
-      from = to
     }
     return results
   }

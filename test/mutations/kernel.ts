@@ -61,6 +61,15 @@ export const kernel: readonly Mutation[] = [
     tier: 'quick',
   },
   {
+    id: 'kernel-stranger-behind-ours',
+    file: 'src/kernel/inspect/stranger-filters.ts',
+    mistake: 'A filter of others behind one of ours is taken for ours.',
+    old: 'while (own >= 0 && own < at) own = bytes.indexOf(ownCookie, at)',
+    now: 'if (own >= 0 && own < at) own = at',
+    test: ['kernel/inspect/stranger-filters.test.ts', 'finds the last of all, behind ours'],
+    tier: 'quick',
+  },
+  {
     id: 'kernel-cookie-lax',
     file: 'src/kernel/tc/flow-filters.ts',
     mistake: 'A filter with the key of ours is removed whatever its cookie is.',

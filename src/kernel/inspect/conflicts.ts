@@ -2,7 +2,6 @@
  * Finds conflicts: XDP programs, tcx programs and foreign filters at an earlier priority that see the frames of an interface before
  * our filters, and that may take frames from them.
  */
-import { fromHex } from '../../lib/hex.ts'
 import type { Row } from '../../netlink/codec/tlv.ts'
 import type { NetlinkSocket } from '../../netlink/socket.ts'
 import { TC_ACT } from '../../netlink/tc/actions/gact.ts'
@@ -27,6 +26,7 @@ import { keepsFrames, verdictsOf } from '../tc/filter-verdicts.ts'
 import { flowFilterKey, flowFilterPlace } from '../tc/flow-filter-spec.ts'
 import { filterLine, type NameOf } from '../tc/format-filter.ts'
 import { exitValues } from './bpf-return-values.ts'
+import { strangersIn } from './stranger-filters.ts'
 
 const XDP_PASS = 2
 /** TCX_NEXT, and TC_ACT_UNSPEC of a filter: the frame goes on to the next program or filter. */
@@ -70,14 +70,11 @@ function filterConflicts(
   const takesOurs = (filter: Tc, prio: number) =>
     'everyFrameAt' in specs ||
     specs.some((spec) => prio <= spec.prio && mayShareFrames(filter, ifindex, spec))
-  const ownCookie = Buffer.from([20, 0, 6, 0, ...fromHex(ownPrefix)])
   const conflicts: Conflict[] = []
-  for (const { payload } of socket.dump(dumpFilters(ifindex, { chain: 0 }))) {
-    // The priority and the cookie's bytes sort out our own filters without decoding, because a node has hundreds of them.
-    const prio = new DataView(payload.buffer, payload.byteOffset).getUint16(18, true)
-    if (prio > last || Buffer.from(payload.buffer, payload.byteOffset, payload.length).includes(ownCookie))
-      continue
+  const request = dumpFilters(ifindex, { chain: 0 })
+  for (const payload of socket.skim(request, (datagram) => strangersIn(datagram, last, ownPrefix))) {
     const filter = decodeFilter({ type: 0, flags: 0, seq: 0, pid: 0, payload })
+    const { priority: prio } = placeOf(filter)
     // The loopback guard takes only packets from and to 127.0.0.0/8, and no flow filter matches these.
     if (isSlotOnly(filter) || (prio === loopbackGuard.priority && filter.tcm_handle === loopbackGuard.handle))
       continue
