@@ -79,11 +79,25 @@ export function withClassifier<T>(instructions: Uint8Array, name: string, use: (
   attr.setBigUint64(8, pointerTo(instructions), true)
   attr.setBigUint64(16, pointerTo(license), true)
   new Uint8Array(attr.buffer, 48, 15).set(new TextEncoder().encode(name))
-  const fd = bpf(BPF_PROG_LOAD, new Uint8Array(attr.buffer))
+  const fd = load(new Uint8Array(attr.buffer))
   try {
     return use(fd)
   } finally {
     close(fd)
+  }
+}
+
+/** Most attempts to load a program. */
+const mostLoads = 5
+
+/** The kernel's verifier gives up with EAGAIN when a signal is pending (do_check() of kernel/bpf/verifier.c), and the engine sends signals. */
+function load(attr: Uint8Array): number {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return bpf(BPF_PROG_LOAD, attr)
+    } catch (error) {
+      if (errorCode(error) !== 'EAGAIN' || attempt === mostLoads) throw error
+    }
   }
 }
 

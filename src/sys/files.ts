@@ -37,9 +37,8 @@ export function replaceFile(
   mode = 0o600,
 ): void {
   const folder = folderOf(path)
-  mkdirSync(folder, { recursive: true, mode: 0o700 })
   const temporary = `${folder}/${temporaryName(lastPart(path))}`
-  const fd = openSync(temporary, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, 0o600)
+  const fd = openMade(temporary, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL)
   try {
     try {
       // Beside the umask of the process.
@@ -56,6 +55,20 @@ export function replaceFile(
     throw FileError.at(path, error)
   }
   if (durability === 'durable') syncFolder(folder)
+}
+
+/**
+ * Opens a file that may have to be made, with mode 0600. Missing folders are made 0700, and only then: the folder is nearly always there.
+ * @throws Node's errors of files
+ */
+export function openMade(path: string, flags: number): number {
+  try {
+    return openSync(path, flags, 0o600)
+  } catch (error) {
+    if (errorCode(error) !== 'ENOENT') throw error
+    mkdirSync(folderOf(path), { recursive: true, mode: 0o700 })
+    return openSync(path, flags, 0o600)
+  }
 }
 
 /** Longest name of a file, in bytes: NAME_MAX of linux/limits.h. */
@@ -122,9 +135,8 @@ export function ageOf(path: string): number | undefined {
 
 /** Sets the time of a file to now. Makes the file, empty and for root only, where there is none. */
 export function touch(path: string): void {
-  mkdirSync(folderOf(path), { recursive: true, mode: 0o700 })
   // Not blocking: opening a FIFO in its place fails at once (ENXIO).
-  const fd = openSync(path, constants.O_WRONLY | constants.O_CREAT | constants.O_NONBLOCK, 0o600)
+  const fd = openMade(path, constants.O_WRONLY | constants.O_CREAT | constants.O_NONBLOCK)
   try {
     const now = Date.now() / 1000
     futimesSync(fd, now, now)
@@ -222,12 +234,7 @@ export function writeValue(path: string, value: string): void {
 
 /** Names in a folder, sorted; empty when the folder does not exist. */
 export function listFolder(path: string): readonly string[] {
-  try {
-    return readdirSync(path).sort()
-  } catch (error) {
-    if (isAbsent(error)) return []
-    throw error
-  }
+  return ifThere(() => readdirSync(path).sort()) ?? []
 }
 
 /** Last component of the target of the symbolic link at `path`; undefined when there is no link. */
@@ -253,8 +260,13 @@ export function inodeOf(path: string): string | undefined {
 
 /** The path without symbolic links, `.` and `..`; undefined when nothing is there. */
 export function realPath(path: string): string | undefined {
+  return ifThere(() => realpathSync(path))
+}
+
+/** The value; undefined when nothing can be at its path. */
+function ifThere<T>(read: () => T): T | undefined {
   try {
-    return realpathSync(path)
+    return read()
   } catch (error) {
     if (isAbsent(error)) return undefined
     throw error
@@ -269,22 +281,12 @@ function isAbsent(error: unknown): boolean {
 
 /** True where something is at `path`; false for a link that leads nowhere. */
 export function isThere(path: string): boolean {
-  try {
-    return statSync(path, { throwIfNoEntry: false }) !== undefined
-  } catch (error) {
-    if (isAbsent(error)) return false
-    throw error
-  }
+  return ifThere(() => statSync(path, { throwIfNoEntry: false })) !== undefined
 }
 
 /** True where a folder has an entry at `path`, even if that is a link that leads nowhere. */
 export function isEntry(path: string): boolean {
-  try {
-    return lstatSync(path, { throwIfNoEntry: false }) !== undefined
-  } catch (error) {
-    if (isAbsent(error)) return false
-    throw error
-  }
+  return ifThere(() => lstatSync(path, { throwIfNoEntry: false })) !== undefined
 }
 
 function syncFolder(folder: string): void {

@@ -55,7 +55,7 @@ export const offload: readonly Mutation[] = [
     id: 'offload-record-too-late',
     file: 'src/offload/verbs/add.ts',
     mistake: 'The record is written only after the changes, so that nothing speaks of them after a crash.',
-    old: 'const name = store.write(network, record)',
+    old: "const name = store.write(network, record, 'volatile')",
     now: 'const name = store.nameOf(network, containerID, ifname)',
     test: ['offload/verbs/failed-add.test.ts', 'the record is there before the first change'],
     tier: 'quick',

@@ -8,7 +8,7 @@ import type { OpenNetns } from '../api/machine.ts'
 import { findLink, mustFindLink } from '../link/links.ts'
 import type { Sides } from '../link/sides.ts'
 import type { RunNft } from '../nftables/nft-program.ts'
-import { hostSockets } from './kept-sockets.ts'
+import { hostSockets, kept } from './kept/sockets.ts'
 import { runNft } from './run-nft.ts'
 
 /** All that the adapter's files need to reach the kernel. */
@@ -66,6 +66,7 @@ export function openSides(pod?: OpenNetns): OpenSides {
     inside,
     openRoute: (side) => open(side, NETLINK_ROUTE),
     generic: () => socket('host', NETLINK_GENERIC),
+    background: () => kept.background,
     netfilter: (side, action, nothing) => {
       let opened: NetlinkSocket
       try {
