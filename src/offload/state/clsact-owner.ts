@@ -40,8 +40,7 @@ export function releaseClsact(machine: Machine, kernel: Kernel, ifindex: number)
   const boot = textOrNone(notePath(machine, ifindex))
   if (boot === undefined) return
   // Interface numbers start anew with every boot: an old note speaks of another interface.
-  if (boot === machine.bootId()) kernel.dropEmptyClsact(ifindex)
-  if (boot !== machine.bootId() || !kernel.hasIngress(ifindex))
+  if (boot !== machine.bootId() || kernel.dropEmptyClsact(ifindex))
     forgivingNote(notePath(machine, ifindex), 'volatile').clear()
 }
 
