@@ -10,7 +10,6 @@ import {
   mkdirSync,
   openSync,
   readdirSync,
-  readFileSync,
   readlinkSync,
   readSync,
   realpathSync,
@@ -40,15 +39,13 @@ export function replaceFile(
   const temporary = `${folder}/${temporaryName(lastPart(path))}`
   const fd = openMade(temporary, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL)
   try {
-    try {
+    closing(fd, () => {
       // Beside the umask of the process.
       if (mode !== 0o600) fchmodSync(fd, mode)
       // Not writeSync, which on a disk that is almost full writes a part and reports success.
       writeFileSync(fd, text)
       if (durability === 'durable') fsyncSync(fd)
-    } finally {
-      closeSync(fd)
-    }
+    })
     renameSync(temporary, path)
   } catch (error) {
     removeFile(temporary, 'volatile')
@@ -57,10 +54,7 @@ export function replaceFile(
   if (durability === 'durable') syncFolder(folder)
 }
 
-/**
- * Opens a file that may have to be made, with mode 0600. Missing folders are made 0700, and only then: the folder is nearly always there.
- * @throws Node's errors of files
- */
+/** Opens a file that may have to be made, with mode 0600. Folders are made 0700 where they are missing. @throws Node's errors of files */
 export function openMade(path: string, flags: number): number {
   try {
     return openSync(path, flags, 0o600)
@@ -137,12 +131,7 @@ export function ageOf(path: string): number | undefined {
 export function touch(path: string): void {
   // Not blocking: opening a FIFO in its place fails at once (ENXIO).
   const fd = openMade(path, constants.O_WRONLY | constants.O_CREAT | constants.O_NONBLOCK)
-  try {
-    const now = Date.now() / 1000
-    futimesSync(fd, now, now)
-  } finally {
-    closeSync(fd)
-  }
+  closing(fd, () => futimesSync(fd, new Date(), new Date()))
 }
 
 /** Removes a file, durably unless `volatile`. Succeeds when no such file can exist. */
@@ -171,7 +160,8 @@ export function renameFile(from: string, to: string): void {
 /** Content of a file of sysfs or procfs without the trailing newline; undefined when there can be none. */
 export function readText(path: string): string | undefined {
   try {
-    return readFileSync(path, 'utf8').replace(/\n$/, '')
+    const fd = openSync(path, constants.O_RDONLY | constants.O_NOCTTY)
+    return closing(fd, () => readToEnd(fd).replace(/\n$/, ''))
   } catch (error) {
     if (isAbsent(error)) return undefined
     throw FileError.at(path, error)
@@ -207,7 +197,10 @@ export function readOwnText(path: string): string | undefined {
   }
 }
 
-/** Files begin in this buffer and are copied out of it: for a thousand records, buffers would cost more than the reading. */
+/**
+ * Files begin in this buffer and are copied out of it: for a thousand records, buffers would cost more than the reading. For a sysctl the
+ * kernel clears as much memory as the read asks for (proc_sys_call_handler() of fs/proc/proc_sysctl.c).
+ */
 let beginning: Buffer | undefined
 
 function readToEnd(fd: number): string {
@@ -291,8 +284,13 @@ export function isEntry(path: string): boolean {
 
 function syncFolder(folder: string): void {
   const fd = openSync(folder, constants.O_RDONLY | constants.O_DIRECTORY)
+  closing(fd, () => fsyncSync(fd))
+}
+
+/** Closes the file when `use` has ended. */
+function closing<T>(fd: number, use: () => T): T {
   try {
-    fsyncSync(fd)
+    return use()
   } finally {
     closeSync(fd)
   }
