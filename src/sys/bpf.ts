@@ -90,21 +90,7 @@ export function loadClassifier(instructions: Uint8Array, name: string): number {
   attr.setBigUint64(8, pointerTo(instructions), true)
   attr.setBigUint64(16, pointerTo(license), true)
   new Uint8Array(attr.buffer, 48, 15).set(new TextEncoder().encode(name))
-  return load(new Uint8Array(attr.buffer))
-}
-
-/** Most attempts to load a program. */
-const mostLoads = 5
-
-/** The kernel's verifier gives up with EAGAIN when a signal is pending (do_check() of kernel/bpf/verifier.c), and the engine sends signals. */
-function load(attr: Uint8Array): number {
-  for (let attempt = 1; ; attempt++) {
-    try {
-      return bpf(BPF_PROG_LOAD, attr)
-    } catch (error) {
-      if (errorCode(error) !== 'EAGAIN' || attempt === mostLoads) throw error
-    }
-  }
+  return bpf(BPF_PROG_LOAD, new Uint8Array(attr.buffer))
 }
 
 /** The tag of a loaded program, a hash of its instructions. */
